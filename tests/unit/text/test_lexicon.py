@@ -24,6 +24,8 @@ def test_words_are_compared_by_their_beginning_and_scripts_without_spaces_by_pai
         ('He said "Stop." Then he left.', ['He said "Stop."', "Then he left."]),
         ("It holds 2.5 litres… It is full.", ["It holds 2.5 litres…", "It is full."]),
         ("Dr. Smith met J. Doe again. It rained.", ["Dr. Smith met J. Doe again.", "It rained."]),
+        ("It rained. [1] It hails [2].", ["It rained. [1]", "It hails [2]."]),
+        ("Doe sued Acme INC. [1]. It rained.", ["Doe sued Acme INC. [1].", "It rained."]),
     ],
 )
 def test_a_sentence_ends_with_the_full_stop_of_its_script(text: str, found: list[str]) -> None:

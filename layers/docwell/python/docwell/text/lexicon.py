@@ -17,7 +17,8 @@ _SPACED_ENDS = ".!?…؟።։܀۔．"
 _UNSPACED_ENDS = "。！？｡।॥၊။។"
 SENTENCE_ENDS = _SPACED_ENDS + _UNSPACED_ENDS
 _CLOSERS = r"[\"'”’»)\]}」』）】›]*"
-_MARKERS_AFTER = r"(?:\s*\[[\d,;\s]+\])*"
+# "Acme INC. [1]." is one sentence: its first full stop is of a short form.
+_MARKERS_AFTER = r"(?:(?:\s*\[[\d,;\s]+\])+\.?)?"
 _SENTENCE_END = re.compile(
     rf"(?:[{_SPACED_ENDS}]{_CLOSERS}{_MARKERS_AFTER}(?=\s|$)|[{_UNSPACED_ENDS}]{_CLOSERS}{_MARKERS_AFTER}|\n{{2,}})\s*"
 )
