@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from docwell.models import Chunk, Passage
+from docwell.query.checking.asides import without_asides
 from docwell.query.checking.check import check
-from docwell.query.checking.dated_parts import dated_parts, without_asides
 from docwell.query.checking.periods import agree, doubtful_years, periods
 from docwell.query.checking.support import MeaningScale
 
@@ -198,27 +198,11 @@ JEAN = "Jean Ott, n\u00e9 en 1950, est devenu directeur en 2001 et pr\u00e9siden
         ("Wer wurde 2001 Direktor?", "Jan Ott, geboren 1950, wurde Direktor [1].", OTT, True),
         ("Wer wurde 2010 Direktor?", "Lea Brandt [1].", OTT, True),
         ("Qui est devenu directeur en 2001 ?", DIRECTEUR, JEAN, True),
-        (CEO, HOLT, "Ada Holt, born in 1950, became CEO in 1990, and in 2001 Oskar Lind followed.", False),
-        (CEO, "Ada Holt [1].", "Ada Holt, born in 1950, became CEO in 1990, and in 2001 Ines Roth did.", False),
-        (CEO, HOLT, "Ada Holt, born in 1950, joined in 2001 and became CEO in 2010.", False),
         (CEO, "Ada Holt, born in 1955, became CEO [1].", "Ada Holt, born in 1950, became CEO in 2001.", False),
-        ("Which firm bought the mill in 2005?", "Bolt, founded in 1931, bought the mill [1].", BOLT, False),
-        ("Wer wurde 2010 Direktor?", "Jan Ott, geboren 1950, wurde Direktor [1].", OTT, False),
-        ("Qui est devenu directeur en 2010 ?", DIRECTEUR, JEAN, False),
     ],
 )  # fmt: skip
-def test_a_year_belongs_to_its_own_clause(question: str, answer: str, text: str, *, right: bool) -> None:
+def test_a_year_in_an_aside_is_of_the_aside(question: str, answer: str, text: str, *, right: bool) -> None:
     assert passes(question, answer, text) is right
-
-
-def test_each_period_of_a_sentence_has_its_part() -> None:
-    assert dated_parts(BOLT) == [
-        (frozenset({"1931"}), frozenset({"found"})),
-        (frozenset({"2001"}), frozenset({"bought", "mill"})),
-        (frozenset({"2005"}), frozenset({"ship"})),
-    ]
-    assert dated_parts("Sold in 2001. On March 31, 2019, it burnt.") != []
-    assert dated_parts("On March 31, 2019, it burnt.") == []
 
 
 def test_an_aside_has_a_period_of_its_own_and_is_in_the_middle() -> None:

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
-from docwell.query.checking.dated_parts import asides
+from docwell.query.checking.asides import asides
 from docwell.query.checking.facts import AFTER_NO_WORD, GRAMMAR, SCALES, Figure, located
 from docwell.query.checking.labels import labels
 from docwell.query.checking.periods import Period, certain, located_periods, periods

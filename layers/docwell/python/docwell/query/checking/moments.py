@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from docwell.query.checking.dated_parts import dated_parts, without_asides
+from docwell.query.checking.asides import without_asides
 from docwell.query.checking.labels import labels
 from docwell.query.checking.mentions import Mention, mentions, stated
 from docwell.query.checking.periods import agree, doubtful_years, located_periods, periods, share
@@ -38,9 +38,6 @@ def is_of_period(sentence: str, question: str, passages: Sequence[str], names: s
     figures = [one for one in stated(main) if not one.is_grammar]
     if figures and not said:
         return _has_figures(main, question, passages, names)
-    # `Claim` compares the periods of other figures.
-    if all(one.is_date for one in figures) and _is_of_another_part(main, question, passages):
-        return False
     if said:
         return agree(asked, said) or _is_dated(main, question, passages, names)
     return _is_undated(main, question, passages, names)
@@ -81,24 +78,6 @@ def _is_undated(sentence: str, question: str, passages: Sequence[str], names: st
     wanted = labels(question)
     dated = [len(wanted & labels(one)) for one in spans if share(asked, periods(one))]
     return bool(dated) and max(dated) < max(len(wanted & labels(one)) for one in own)
-
-
-def _is_of_another_part(sentence: str, question: str, passages: Sequence[str]) -> bool:
-    """Return whether the passages say the sentence beside another year than that of the question.
-
-    "Ada Holt became CEO in 1990, and in 2001 Oskar Lind followed" says of 2001 that Oskar Lind followed.
-    """
-    asked, added = periods(question), labels(sentence) - labels(question)
-    said = labels(sentence) | labels(question)
-    found = []
-    for text in passages:
-        for span in segments(text):
-            one = text[slice(*span)]
-            parts = dated_parts(one) if added and added <= labels(one) else ()
-            shared = [(len(said & own), share(asked, period)) for period, own in parts]
-            fitting = max((count for count, is_asked in shared if is_asked), default=-1)
-            found += [max(count for count, _ in shared) > fitting >= 0] if shared else [False] if parts else []
-    return bool(found) and all(found)
 
 
 def _has_figures(sentence: str, question: str, passages: Sequence[str], names: str) -> bool:
