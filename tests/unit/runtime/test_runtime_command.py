@@ -16,7 +16,7 @@ from runtime.health import first_series
 from runtime.http_server import HttpServer
 from runtime.ingest import queues
 from runtime.metrics import Exporter
-from runtime.service import function_spec
+from runtime.service import function_spec, guarded
 from runtime.settings import ServerSettings, WorkerSettings, processors
 
 NEEDED = {
@@ -130,6 +130,14 @@ def test_counters_of_the_command_are_there_before_the_first_event() -> None:
     assert value("docwell_pages_ingested_total", {"service": "ingest"}) == 0
     assert value("docwell_function_errors_total", {"function": "docwell-ingest"}) == 0
     assert value("docwell_prompt_tokens_total", {"service": "ingest", "gen_ai_request_model": "m"}) is None
+
+
+@pytest.mark.parametrize(
+    ("host", "guards"), [("127.0.0.1", True), ("localhost", True), ("::1", True), ("", False)]
+)
+def test_web_pages_are_refused_where_only_this_machine_listens(host: str, guards: bool) -> None:
+    app = Starlette()
+    assert (guarded(app, host) is not app) == guards
 
 
 def test_a_port_that_is_taken_is_named() -> None:
