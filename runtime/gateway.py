@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 # API Gateway's payload limit.
 MAX_BODY_BYTES = 10 * 1024 * 1024
-# For receiving the body, which is a question of some KB. Without a limit, slow clients keep connections and memory.
+# For receiving the body, which is a question of some KB. Otherwise slow clients keep connections and memory.
 BODY_S = 30.0
 # nginx's status for a client that left before the answer.
 CLIENT_GONE = 499
