@@ -55,9 +55,13 @@ def test_the_servers_have_the_settings_of_those_on_aws() -> None:
         ({"model": {"engine": "vllm", "token": {"arn": SECRET}}}, "/model/token/arn"),
         ({"model": {"engine": "external"}}, "/model/url"),
         ({"query": {"ingress": {"tlsSecret": ""}}}, "/query/ingress/tlsSecret"),
+        ({"query": {"ingress": {"tlsSecret": None}}}, "tlsSecret"),
         ({"query": {"resources": {"limits": {"memory": None}}}}, "/query/resources/limits"),
         ({"query": {"graceSeconds": 20}}, "graceSeconds"),
         ({"network": {"queryFrom": []}}, "/network/queryFrom"),
+        ({"network": {"metricsFrom": None}}, "metricsFrom"),
+        ({"network": {"dns": None}}, "dns"),
+        ({"network": {"policies": None}}, "policies"),
     ],
 )
 def test_a_wrong_value_is_refused_by_its_name(values: dict[str, Any], field: str) -> None:
