@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
 import pytest
@@ -55,7 +55,9 @@ def test_a_body_that_comes_too_slowly_gets_a_problem_and_the_connection_ends(
 
 
 def test_a_client_that_leaves_within_its_body_is_no_error(capsys: pytest.CaptureFixture[str]) -> None:
-    pieces = iter([{"type": "http.request", "body": b"{", "more_body": True}, {"type": "http.disconnect"}])
+    pieces: Iterator[dict[str, Any]] = iter(
+        [{"type": "http.request", "body": b"{", "more_body": True}, {"type": "http.disconnect"}]
+    )
 
     async def leaves() -> dict[str, Any]:
         return next(pieces)
