@@ -101,6 +101,12 @@ def test_workers_follow_the_messages_that_wait_and_those_in_work() -> None:
     assert named("without KEDA, policies and ingress", "Deployment", "ingest")["spec"]["replicas"] == 2
 
 
+def test_scans_that_no_worker_reads_keep_no_worker() -> None:
+    scans = {"data": {"ocrQueueUrl": environment("scans and the next index", "ingest")["DOCWELL_OCR_QUEUE_URL"]}}
+    (scaled,) = (one for one in helm.render("small", scans) if one["kind"] == "ScaledObject")
+    assert [one["name"] for one in scaled["spec"]["triggers"]] == ["ingest-queue", "dead-letter-queue"]
+
+
 def test_keda_has_the_role_of_the_workers_or_the_keys_of_the_services() -> None:
     assert named("small", "TriggerAuthentication", "ingest")["spec"] == {
         "podIdentity": {"provider": "aws", "identityOwner": "workload"}
