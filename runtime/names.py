@@ -9,7 +9,7 @@ ROOT = Path(__file__).resolve().parents[1]
 
 # Handler processes talk to this process only.
 HOST = "127.0.0.1"
-# What `DOCWELL_HOST` may say for an address that only this machine reaches.
+# Values of `DOCWELL_HOST` that only this machine reaches.
 LOOPBACK = (HOST, "localhost", "::1")
 # For the ARN in an invocation, which docwell only logs. Both are moto's defaults.
 REGION = "us-east-1"
