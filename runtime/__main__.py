@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
 import threading
 from collections.abc import Callable, Mapping
@@ -71,7 +72,10 @@ def _wrong(models: tuple[type[Settings] | None, ...]) -> list[str]:
 
 
 def main() -> int:
-    """Run a command. Return 0, 1 when it failed, or 2 for wrong usage or a wrong setting."""
+    """Run a command. Return 0, 1 when it failed, or 2 for wrong usage or a wrong setting.
+
+    SIGTERM ends it with 143, until a command that runs until SIGTERM waits for it.
+    """
     threading.excepthook = end_with_any_thread
     parser = argparse.ArgumentParser(prog="python -m runtime", description="docwell's functions without Lambda")
     commands = parser.add_subparsers(dest="command", required=True)
@@ -92,6 +96,8 @@ def main() -> int:
         for problem in wrong:
             print(f"wrong setting: {problem}", file=sys.stderr)
         return 2
+    # As process 1 of a container, this process would ignore a signal that it does not handle.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     run: Callable[[str], int] = import_module(f"runtime.{options.command}").run
     try:
         return run(options.handler)

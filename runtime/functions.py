@@ -292,7 +292,8 @@ class FunctionPool:
         except FunctionStopped:
             pass
         except FunctionError as error:
-            log("ERROR", str(error))
+            if not self._closed:  # otherwise `close` has killed it
+                log("ERROR", str(error))
         finally:
             if environment is not None:
                 self._give_back(environment, usable=usable)

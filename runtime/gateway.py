@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from anyio import CapacityLimiter, to_thread
 from starlette.applications import Starlette
+from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.routing import request_response
 
@@ -37,6 +38,8 @@ if TYPE_CHECKING:
 
 # API Gateway's payload limit.
 MAX_BODY_BYTES = 10 * 1024 * 1024
+# For receiving the body, which is a question of some KB. Otherwise slow clients keep connections and memory.
+BODY_S = 30.0
 # nginx's status for a client that left before the answer.
 CLIENT_GONE = 499
 STAGE = "live"
@@ -160,9 +163,14 @@ class Gateway:
 
     async def _answer(self, request: Request, request_id: str) -> Response:
         try:
-            body = await _read_body(request)
+            async with asyncio.timeout(BODY_S):
+                body = await _read_body(request)
         except BodyTooLarge:
             return problem(413, "too-large", "The request is over 10 MB", request_id, connection="close")
+        except TimeoutError:
+            return problem(408, "too-slow", "The request did not arrive in time", request_id, connection="close")
+        except ClientDisconnect:
+            return Response(status_code=CLIENT_GONE)
         # One more than the pool's capacity, so that the pool itself rejects the extra caller.
         self._limiter = self._limiter or CapacityLimiter(self._pool.capacity + 1)
         # When the gateway stops it abandons the thread; closing the pool ends the call.

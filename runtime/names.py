@@ -9,6 +9,8 @@ ROOT = Path(__file__).resolve().parents[1]
 
 # Handler processes talk to this process only.
 HOST = "127.0.0.1"
+# Values of `DOCWELL_HOST` that only this machine reaches.
+LOOPBACK = (HOST, "localhost", "::1")
 # For the ARN in an invocation, which docwell only logs. Both are moto's defaults.
 REGION = "us-east-1"
 ACCOUNT = "123456789012"

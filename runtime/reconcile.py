@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import signal
-import sys
 
 from docwell.config import ReconcileSettings
 from runtime.functions import FunctionError, FunctionPool
@@ -19,7 +17,6 @@ def run(handler: str) -> int:
     """Run once and print the report. Return 1 when the run failed. Raises `SettingsError`."""
     ReconcileSettings.read()
     pool = FunctionPool(function_spec("reconcile", handler, TIMEOUT_S), concurrency=1)
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     try:
         print(json.dumps(pool.invoke({"action": "reconcile"})), flush=True)
     except FunctionError as error:

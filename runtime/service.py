@@ -17,7 +17,7 @@ from runtime.health import first_series, health_app
 from runtime.http_server import HttpServer
 from runtime.log import log
 from runtime.metrics import Exporter
-from runtime.names import HOST
+from runtime.names import LOOPBACK
 from runtime.settings import ServiceSettings, processors
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ def function_spec(
 
 def guarded(app: ASGIApp, host: str) -> ASGIApp:
     """Return the application, behind the guard against web pages where only this machine reaches it."""
-    return Guarded(app, "") if host == HOST else app
+    return Guarded(app, "") if host in LOOPBACK else app
 
 
 @dataclass

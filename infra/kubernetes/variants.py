@@ -51,7 +51,7 @@ _SCANS = {
         "ocr": "rapidocr",
         "next": {"modelDir": "/models/e5", "chunkTokens": 300, "ocr": "off", "shards": 2},
     },
-    "tokens": {"issuer": "https://pool.example", "clients": "a,b", "keysUrl": "https://pool.example/keys"},
+    "tokens": {"issuer": "https://pool.example", "clients": "a,b", "keysUrl": "https://pool.example:8444/keys"},
 }
 _PLACES = {
     name: {"nodeSelector": {"pool": name}, "tolerations": [{"key": "pool", "operator": "Equal", "value": name}]}

@@ -55,9 +55,13 @@ def test_the_servers_have_the_settings_of_those_on_aws() -> None:
         ({"model": {"engine": "vllm", "token": {"arn": SECRET}}}, "/model/token/arn"),
         ({"model": {"engine": "external"}}, "/model/url"),
         ({"query": {"ingress": {"tlsSecret": ""}}}, "/query/ingress/tlsSecret"),
+        ({"query": {"ingress": {"tlsSecret": None}}}, "tlsSecret"),
         ({"query": {"resources": {"limits": {"memory": None}}}}, "/query/resources/limits"),
         ({"query": {"graceSeconds": 20}}, "graceSeconds"),
         ({"network": {"queryFrom": []}}, "/network/queryFrom"),
+        ({"network": {"metricsFrom": None}}, "metricsFrom"),
+        ({"network": {"dns": None}}, "dns"),
+        ({"network": {"policies": None}}, "policies"),
     ],
 )
 def test_a_wrong_value_is_refused_by_its_name(values: dict[str, Any], field: str) -> None:
@@ -95,6 +99,12 @@ def test_workers_follow_the_messages_that_wait_and_those_in_work() -> None:
     assert "replicas" not in named("small", "Deployment", "ingest")["spec"]
     assert "replicas" not in named("small", "Deployment", "query")["spec"]
     assert named("without KEDA, policies and ingress", "Deployment", "ingest")["spec"]["replicas"] == 2
+
+
+def test_scans_that_no_worker_reads_keep_no_worker() -> None:
+    scans = {"data": {"ocrQueueUrl": environment("scans and the next index", "ingest")["DOCWELL_OCR_QUEUE_URL"]}}
+    (scaled,) = (one for one in helm.render("small", scans) if one["kind"] == "ScaledObject")
+    assert [one["name"] for one in scaled["spec"]["triggers"]] == ["ingest-queue", "dead-letter-queue"]
 
 
 def test_keda_has_the_role_of_the_workers_or_the_keys_of_the_services() -> None:

@@ -13,6 +13,10 @@ from tests.kubernetes.manifests import COMPONENT, EACH_VARIANT, WORKERS, contain
 # Pods that answer requests or take messages until they are stopped.
 SERVERS = {"Deployment", "StatefulSet"}
 WITHOUT_POLICIES = "without KEDA, policies and ingress"
+# https://docs.aws.amazon.com/eks/latest/userguide/pod-id-agent-setup.html
+AGENT = {"169.254.170.23/32", "fd00:ec2::23/128"}
+# Link-local addresses, and those of instance metadata.
+WITHOUT = {"0.0.0.0/0": ["169.254.0.0/16"], "::/0": ["fe80::/10", "fd00:ec2::/32"]}
 
 
 def pods(variant: str) -> dict[str, dict[str, str]]:
@@ -228,14 +232,33 @@ def test_the_pods_reach_what_they_call_and_no_other() -> None:
         }
 
 
-def outside(variant: str, component: str) -> set[int]:
-    """The ports on which a component may call addresses outside the chart."""
+def blocks(variant: str, component: str) -> list[tuple[dict[str, Any], int]]:
+    """(block, port) of the addresses outside the chart that a component may call."""
     specs = policies_of(variant, pods(variant)[component])
     rules = [rule for spec in specs for rule in spec.get("egress", [])]
-    blocks = [rule for rule in rules if any("ipBlock" in peer for peer in rule["to"])]
-    for rule in blocks:
-        assert all("except" in peer["ipBlock"] for peer in rule["to"]), "instance metadata must stay out of reach"
-    return {port["port"] for rule in blocks for port in rule["ports"]}
+    return [
+        (peer["ipBlock"], port["port"])
+        for rule in rules
+        for peer in rule["to"]
+        for port in rule["ports"]
+        if "ipBlock" in peer
+    ]
+
+
+def outside(variant: str, component: str) -> set[int]:
+    """The ports on which a component may call addresses outside the chart, EKS Pod Identity's agent apart."""
+    found = [(block, port) for block, port in blocks(variant, component) if block["cidr"] not in AGENT]
+    for block, _ in found:
+        assert block["except"] == WITHOUT[block["cidr"]], "instance metadata must stay out of reach"
+    return {port for _, port in found}
+
+
+@EACH_VARIANT
+def test_workers_without_keys_of_their_own_reach_the_agent_that_gives_them_their_role(variant: str) -> None:
+    for component in pods(variant):
+        agent = {(block["cidr"], port) for block, port in blocks(variant, component) if block["cidr"] in AGENT}
+        asks = component in WORKERS and variant not in (WITHOUT_POLICIES, "compatible services")
+        assert agent == ({(cidr, 80) for cidr in AGENT} if asks else set()), component
 
 
 def test_outside_the_chart_only_the_ports_of_what_is_called_are_open() -> None:
@@ -245,6 +268,9 @@ def test_outside_the_chart_only_the_ports_of_what_is_called_are_open() -> None:
     assert outside("Ollama with own models", "model") == set()
     assert outside("external servers", "ingest") == {443, 8443, 8444}
     assert outside("compatible services", "reconcile") == {443, 9000, 9324, 8000}
+    # Only query checks tokens.
+    assert outside("scans and the next index", "query") == {443, 8444}
+    assert outside("scans and the next index", "ingest") == {443}
 
 
 @EACH_VARIANT

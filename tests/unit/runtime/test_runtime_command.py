@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
+import threading
 from pathlib import Path
 
 import pytest
 from starlette.applications import Starlette
+from starlette.testclient import TestClient
 
 from docwell.config import IngestSettings
 from runtime import __main__ as command
 from runtime import settings as module
+from runtime.functions import FunctionPool, FunctionSpec
 from runtime.health import first_series
 from runtime.http_server import HttpServer
 from runtime.ingest import queues
 from runtime.metrics import Exporter
-from runtime.service import function_spec
+from runtime.service import function_spec, guarded
 from runtime.settings import ServerSettings, WorkerSettings, processors
 
 NEEDED = {
@@ -60,6 +64,19 @@ def test_a_missing_setting_is_named_and_nothing_starts(
         "wrong setting: AWS_REGION: Field required",
         "wrong setting: DOCWELL_CHROMA_URL: Field required",
     ]
+
+
+def test_sigterm_ends_a_command_that_is_still_importing(monkeypatch: pytest.MonkeyPatch) -> None:
+    for variable, value in NEEDED.items():
+        monkeypatch.setenv(variable, value)
+    monkeypatch.setattr(command, "import_module", lambda _: os.kill(os.getpid(), signal.SIGTERM))
+    before = signal.signal(signal.SIGTERM, signal.SIG_IGN)  # as for process 1
+    try:
+        with pytest.raises(SystemExit) as ended:
+            run(monkeypatch, "ingest")
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert ended.value.code == 143
 
 
 @pytest.mark.parametrize(("name", "own"), [("ingest", WorkerSettings), ("query", ServerSettings)])
@@ -130,6 +147,25 @@ def test_counters_of_the_command_are_there_before_the_first_event() -> None:
     assert value("docwell_pages_ingested_total", {"service": "ingest"}) == 0
     assert value("docwell_function_errors_total", {"function": "docwell-ingest"}) == 0
     assert value("docwell_prompt_tokens_total", {"service": "ingest", "gen_ai_request_model": "m"}) is None
+
+
+def test_a_stop_while_the_function_starts_is_no_error(capsys: pytest.CaptureFixture[str]) -> None:
+    # A program that runs the "handler", and never asks for an event.
+    pool = FunctionPool(FunctionSpec("import time; time.sleep(60)", runtime="timeit"))
+    starting = threading.Thread(target=pool.warm)
+    starting.start()
+    while not pool._busy:
+        starting.join(0.01)
+    pool.close()
+    starting.join(10)
+    assert not starting.is_alive()
+    assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize(("host", "status"), [("127.0.0.1", 403), ("localhost", 403), ("::1", 403), ("", 404)])
+def test_web_pages_are_refused_where_only_this_machine_listens(host: str, status: int) -> None:
+    client = TestClient(guarded(Starlette(), host))
+    assert client.get("/", headers={"host": "rebound.example"}).status_code == status
 
 
 def test_a_port_that_is_taken_is_named() -> None:
