@@ -23,8 +23,10 @@ from docwell.adapters.s3_copies import S3Copier
 from docwell.adapters.sqs import SqsTaskQueue
 from docwell.bucket_ports import StoredObject
 from docwell.cli import load
-from docwell.cli.loading import gate, run
+from docwell.cli.loading import gate
+from docwell.cli.loading import run as run_module
 from docwell.cli.loading.state import LoadState
+from docwell.cli.settings import Settings
 from docwell.errors import Unavailable
 from tests.unit.cli.conftest import Run
 from tests.unit.cli.fake_api import BUCKET
@@ -42,7 +44,7 @@ WHERE = ("--bucket", BUCKET, "--queue", "ingest")
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(gate, "LOOK_S", 0.001)
     monkeypatch.setattr(load, "QueueGate", partial(gate.QueueGate, pace=1e6))
-    monkeypatch.setattr(run, "_RETRY_AFTER_S", (0.0,))
+    monkeypatch.setattr(run_module, "_RETRY_AFTER_S", (0.0,))
     monkeypatch.setattr(load, "_WORKERS", 4)
 
 
@@ -272,6 +274,27 @@ def test_wrong_usage_says_what_is_wrong(run: Run, queue: SQSClient, arguments: t
     assert said in result.stderr
 
 
+@pytest.mark.parametrize(
+    ("source", "code"), [("no-such-archive", "NoSuchBucket"), (SOURCE, "AccessDenied")], ids=["name", "permission"]
+)
+def test_a_bucket_that_cannot_be_listed_ends_the_load_at_once(
+    run: Run, archive: S3Client, monkeypatch: pytest.MonkeyPatch, source: str, code: str
+) -> None:
+    monkeypatch.setattr(run_module, "_RETRY_AFTER_S", (600.0,))
+    real = load.aws_client
+
+    def denying(settings: Settings, service: str, **config: Any) -> Any:
+        made = real(settings, service, **config)
+        if service == "s3" and source == SOURCE:
+            answering(made, "ListObjectsV2", 403, code)
+        return made
+
+    monkeypatch.setattr(load, "aws_client", denying)
+    result = run("load", f"s3://{source}/2026/", "--yes", *WHERE)
+    assert result.exit_code == 1
+    assert f"{source!r} answered {code}" in result.stderr
+
+
 # --- interruptions ---
 
 
@@ -368,6 +391,22 @@ def test_ctrl_c_stores_the_place_and_says_how_to_go_on(
     result = run("load", f"s3://{SOURCE}/2026/", *WHERE)
     assert "going on" in result.stderr
     assert stored(tmp_path)["loaded"] == 21
+    assert sorted(versions(archive)) == KEYS
+
+
+def test_a_queue_that_does_not_answer_once_does_not_end_the_load(
+    run: Run, archive: S3Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, failures = SqsTaskQueue.waiting, [Unavailable("sqs", "sqs does not answer")]
+
+    def waiting(self: SqsTaskQueue) -> int:
+        if failures:
+            raise failures.pop()
+        return real(self)
+
+    monkeypatch.setattr(SqsTaskQueue, "waiting", waiting)
+    result = run("load", f"s3://{SOURCE}/2026/", "--yes", *WHERE)
+    assert result.exit_code == 0, result.output
     assert sorted(versions(archive)) == KEYS
 
 

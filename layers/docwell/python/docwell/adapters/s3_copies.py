@@ -11,7 +11,7 @@ from botocore.exceptions import ClientError
 
 from docwell.adapters.aws import error_code, vendor_errors
 from docwell.bucket_ports import StoredObject
-from docwell.errors import Forbidden, NotFound, Refused
+from docwell.errors import Forbidden, NotFound, Refused, Unavailable
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -22,6 +22,8 @@ _PAGE = 1000  # the most that S3 lists at once
 _ARCHIVED = frozenset({"GLACIER", "DEEP_ARCHIVE"})
 _CHANGED = ("404", "NoSuchKey", "412", "PreconditionFailed")
 _DENIED = ("403", "AccessDenied")
+# Of a listing: a wrong name or permission, which no retry repairs.
+_NO_LISTING = (*_DENIED, "404", "NoSuchBucket", "InvalidBucketName")
 _IN_ARCHIVE = ("InvalidObjectState", "ObjectNotInActiveTierError")
 # S3 copies up to 5 GiB in one request. Parts make a failed copy repeat less.
 _IN_PARTS_FROM = 256 * 1024 * 1024
@@ -31,7 +33,7 @@ _DEPTH = 8
 
 
 class S3Listing:
-    """`docwell.bucket_ports.Listing` over one bucket."""
+    """`docwell.bucket_ports.Listing` over one bucket. Raises `Unavailable`."""
 
     def __init__(self, client: S3Client, bucket: str, prefix: str = "") -> None:
         self._client = client
@@ -43,7 +45,7 @@ class S3Listing:
         request: ListObjectsV2RequestTypeDef = {"Bucket": self._bucket, "Prefix": self._prefix, "MaxKeys": _PAGE}
         if after:
             request["StartAfter"] = after
-        with vendor_errors("s3"):
+        with self._plain_errors():
             answer = self._client.list_objects_v2(**request)
         listed = answer.get("Contents", [])
         rows = [
@@ -64,13 +66,22 @@ class S3Listing:
         """Return up to 1,000 folders, of the first level that has more than one."""
         prefix, folders = self._prefix, list[str]()
         for _ in range(_DEPTH):
-            with vendor_errors("s3"):
+            with self._plain_errors():
                 answer = self._client.list_objects_v2(Bucket=self._bucket, Prefix=prefix, Delimiter="/")
             folders = sorted(one["Prefix"] for one in answer.get("CommonPrefixes", []))
             if len(folders) != 1:
                 break
             prefix = folders[0]
         return folders
+
+    @contextmanager
+    def _plain_errors(self) -> Iterator[None]:
+        try:
+            with vendor_errors("s3", *_NO_LISTING):
+                yield
+        except ClientError as error:
+            detail = f"s3: listing bucket {self._bucket!r} answered {error_code(error)}"
+            raise Unavailable("s3", detail, retry_after=None) from error
 
 
 class S3Copier:

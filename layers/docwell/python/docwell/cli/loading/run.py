@@ -175,7 +175,7 @@ class Load:
                 wanted = [row.one for row in rows if row.wanted]
                 failed: Sequence[Omission] = ()
                 if wanted:
-                    self.gate.enter(len(wanted))
+                    patient(partial(self.gate.enter, len(wanted)), self.stop)
                     state.pace = self.gate.pace
                     failed = self.way.send(wanted)
                 state.record(
@@ -219,11 +219,13 @@ class Load:
 
 
 def patient(call: Callable[[], _Result], stop: Event) -> _Result:
-    """Return the result of a call; try again for some minutes while its store is unavailable."""
+    """Return the result of a call; try again for some minutes while its store is unavailable, if that can help."""
     for pause in _RETRY_AFTER_S:
         try:
             return call()
-        except Unavailable:
+        except Unavailable as error:
+            if error.retry_after is None:
+                raise
             if stop.wait(pause):
                 raise Paused from None
     return call()
