@@ -27,7 +27,7 @@ from docwell.cli.loading import gate
 from docwell.cli.loading import run as run_module
 from docwell.cli.loading.state import LoadState
 from docwell.cli.settings import Settings
-from docwell.errors import Unavailable
+from docwell.errors import NotFound, Unavailable
 from tests.unit.cli.conftest import Run
 from tests.unit.cli.fake_api import BUCKET
 
@@ -180,6 +180,7 @@ def answering(s3: Any, operation: str, status: int, code: str) -> None:
         (404, "NoSuchKey", "changed"),
         (403, "AccessDenied", "forbidden"),
         (403, "InvalidObjectState", "archived"),
+        (400, "InvalidRequest", "refused"),
     ],
 )
 def test_a_document_that_s3_does_not_copy_is_listed_and_the_next_load_takes_it(
@@ -247,6 +248,40 @@ def test_a_large_object_is_copied_in_parts_and_a_failed_copy_leaves_none(
     with pytest.raises(Unavailable):
         S3Copier(failing, SOURCE, BUCKET).copy(one, "again.pdf")
     assert "Uploads" not in archive.list_multipart_uploads(Bucket=BUCKET)
+    changed = boto3.client("s3")
+    answering(changed, "UploadPartCopy", 412, "PreconditionFailed")
+    answering(changed, "AbortMultipartUpload", 403, "AccessDenied")
+    with pytest.raises(NotFound):
+        S3Copier(changed, SOURCE, BUCKET).copy(one, "again.pdf")
+
+
+@pytest.mark.parametrize(
+    ("status", "archived"),
+    [
+        ("", True),
+        ("<IsRestoreInProgress>true</IsRestoreInProgress>", True),
+        ("<RestoreExpiryDate>2026-12-21T00:00:00Z</RestoreExpiryDate>", False),
+    ],
+    ids=["archived", "in progress", "restored"],
+)
+def test_only_an_archived_object_that_is_restored_can_be_copied(
+    bucket: S3Client, status: str, archived: bool
+) -> None:
+    restored = f"<RestoreStatus>{status}</RestoreStatus>" if status else ""
+    row = f"<Key>a.pdf</Key><ETag>e</ETag><Size>1</Size><StorageClass>GLACIER</StorageClass>{restored}"
+    listed = f"<LastModified>2026-01-01T00:00:00Z</LastModified>{row}"
+    body = f"<Result><IsTruncated>false</IsTruncated><Contents>{listed}</Contents></Result>"
+    asked: list[str] = []
+
+    def list_objects(request: Any, **_: object) -> AWSResponse:
+        asked.append(request.headers["x-amz-optional-object-attributes"])
+        raw = type("Raw", (), {"stream": lambda _: [body.encode()]})()
+        return AWSResponse(request.url, 200, HTTPHeaders(), raw)
+
+    bucket.meta.events.register_first("before-send.s3.ListObjectsV2", list_objects)
+    rows, _ = s3_copies.S3Listing(bucket, SOURCE).page("")
+    assert [one.archived for one in rows] == [archived]
+    assert asked in (["RestoreStatus"], [b"RestoreStatus"])
 
 
 def test_documents_of_the_own_bucket_are_sent_to_ingest_and_stay(

@@ -80,7 +80,7 @@ class Copies:
             except NotFound as error:
                 omitted.append(Omission(one.key, LeftOut.CHANGED, error.detail))
             except Refused as error:
-                omitted.append(Omission(one.key, LeftOut.ARCHIVED, error.detail))
+                omitted.append(Omission(one.key, LeftOut(error.reason), error.detail))
             except Forbidden as error:
                 self._denied += 1
                 if self._denied >= _DENIED_IN_A_ROW:
