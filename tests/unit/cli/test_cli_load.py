@@ -445,6 +445,25 @@ def test_a_queue_that_does_not_answer_once_does_not_end_the_load(
     assert sorted(versions(archive)) == KEYS
 
 
+def test_two_processes_do_not_run_the_same_load_at_once(
+    run: Run, archive: S3Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    second: list[Any] = []
+    real = S3Copier.copy
+
+    def copy(self: S3Copier, one: StoredObject, key: str) -> None:
+        if one.key == KEYS[0]:
+            second.append(run("load", f"s3://{SOURCE}/2026/", "--yes", *WHERE))
+        real(self, one, key)
+
+    monkeypatch.setattr(S3Copier, "copy", copy)
+    monkeypatch.setattr(load, "_WORKERS", 1)
+    assert run("load", f"s3://{SOURCE}/2026/", "--yes", *WHERE).exit_code == 0
+    assert [one.exit_code for one in second] == [1]
+    assert "another process" in second[0].stderr
+    assert sorted(versions(archive)) == KEYS
+
+
 def test_a_stored_state_that_cannot_be_read_is_named(run: Run, archive: S3Client, tmp_path: Path) -> None:
     run("load", f"s3://{SOURCE}/2026/", "--yes", *WHERE)
     (path,) = tmp_path.glob("work/docwell-load-????????.json")

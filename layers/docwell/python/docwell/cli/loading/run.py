@@ -163,11 +163,11 @@ class Load:
 
     def run(self, state: LoadState, report: Callable[[], object] = lambda: None) -> None:
         """Load what is left. Calls `report` each second. Raises `Paused`, or the first error."""
-        state.begin()
         # Half of the pace before an interruption: ingest may have lost workers since.
         self.gate.pace = max(self.gate.pace, state.pace / 2)
         left = [part for part in state.partitions if not part.done]
-        self._fan_out(lambda part: self._load(part, state), left, report)
+        with state.begun():
+            self._fan_out(lambda part: self._load(part, state), left, report)
 
     def _load(self, part: Partition, state: LoadState) -> None:
         for judged, last in self._pages(part):
