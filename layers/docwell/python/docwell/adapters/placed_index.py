@@ -65,8 +65,8 @@ class Placement:
         while (found := self._known.get(collection)) is None:
             before = self._read(collection)
             if self._remembered(collection, before) is None:
-                new = not before and is_on_first()
-                url = self._urls[0] if new else max(self._urls, key=lambda one: _weight(one, collection))
+                stays = not before and is_on_first()
+                url = self._urls[0] if stays else max(self._urls, key=lambda one: _weight(one, collection))
                 # When another worker was faster, read its choice.
                 self._facts.claim(self._fact(collection), {"server": url}, before)
         return found
