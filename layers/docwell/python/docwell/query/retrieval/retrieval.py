@@ -96,11 +96,8 @@ class Retrieval:
         while True:
             nearest = self._nearest(scope, vector, wanted, known)
             ranked = self._ranked(nearest.hits, vector, question)
-            near = [self._nearest(scope, one.vector, wanted, known) for one in wordings]
-            others = [
-                self._ranked(one.hits, wording.vector, wording.text)
-                for one, wording in zip(near, wordings, strict=True)
-            ]
+            reworded = [(one, self._nearest(scope, one.vector, wanted, known)) for one in wordings]
+            others = [self._ranked(near.hits, one.vector, one.text) for one, near in reworded]
             live = self._live(scope, fuse([ranked, *others]) if others else ranked, most, known)
             found = merge(live, most) if question else list(islice(live, most))
             crowded = live.dropped + live.copies
@@ -119,7 +116,7 @@ class Retrieval:
             raise BadInput(TOO_FEW_MATCH)
         # Drop the unit vectors; only ranking needs them.
         documents = tuple(dict.fromkeys(one.document for one in ranked))
-        partial = any(one.partial for one in (nearest, *near))
+        partial = nearest.partial or any(near.partial for _, near in reworded)
         return Found(tuple(replace(one, units=Units()) for one in found), fit, documents, partial)
 
     def _ranked(self, hits: Sequence[Passage], vector: Sequence[float], text: str) -> Sequence[Passage]:
