@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 import boto3
 import pytest
 
-from docwell.adapters.s3_copies import S3Copier
+from docwell.adapters import s3_copies
+from docwell.adapters.s3_copies import S3Copier, S3Listing
 from docwell.bucket_ports import StoredObject
 from docwell.cli import load
 from docwell.cli.loading import run as run_module
@@ -62,6 +63,29 @@ def test_the_second_load_copies_only_what_changed(run: Run, archive: S3Client) -
     result = run("load", f"s3://{SOURCE}/2026/", "--yes", "--json", *WHERE)
     assert (json.loads(result.stdout)["loaded"], json.loads(result.stdout)["unchanged"]) == (1, 20)
     assert sorted(versions(archive)) == sorted([*KEYS, KEYS[3]])
+
+
+def test_a_load_of_few_documents_does_not_list_the_whole_documents_bucket(
+    run: Run, archive: S3Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(archive, "0.pdf")
+    run("load", f"s3://{SOURCE}/", "--yes", *WHERE)
+    put(archive, "3.pdf")
+    for number in range(40):
+        archive.put_object(Bucket=BUCKET, Key=f"2027/{number:02}.pdf", Body=b"x")
+    monkeypatch.setattr(s3_copies, "_PAGE", 2)
+    listed: list[str] = []
+    real = S3Listing.page
+
+    def page(self: S3Listing, after: str, until: str = "") -> Any:
+        rows, last = real(self, after, until)
+        listed.extend(one.key for one in rows if self._bucket == BUCKET)
+        return rows, last
+
+    monkeypatch.setattr(S3Listing, "page", page)
+    result = run("load", f"s3://{SOURCE}/", "--yes", "--json", *WHERE)
+    assert (json.loads(result.stdout)["loaded"], json.loads(result.stdout)["unchanged"]) == (1, 22)
+    assert sum(key.startswith("2027/") for key in listed) < 10
 
 
 def test_a_dry_run_estimates_pages_hours_and_price_and_changes_nothing(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
@@ -62,8 +63,8 @@ class Copies:
 
     def judged(self, rows: Sequence[StoredObject], after: str) -> list[Judged]:
         """Compare a page of the source with the same keys of the documents bucket."""
-        there = self._there(after, rows[-1].key) if rows else {}
-        named = ((one, self.route.key(one.key)) for one in rows)
+        named = [(one, self.route.key(one.key)) for one in rows]
+        there = self._there([key for _, key in named], self.route.key(after) if after else "")
         return [
             Judged(one, reason_against(one, key, self.max_bytes), is_unchanged(one, there.get(key)))
             for one, key in named
@@ -88,12 +89,15 @@ class Copies:
                 omitted.append(Omission(one.key, LeftOut.FORBIDDEN, error.detail))
         return omitted
 
-    def _there(self, after: str, last: str) -> dict[str, StoredObject]:
-        found: dict[str, StoredObject] = {}
-        place: str | None = self.route.key(after) if after else ""
-        while place is not None:
-            rows, place = patient(partial(self.target.page, place, self.route.key(last)), self.stop)
-            found |= {one.key: one for one in rows}
+    def _there(self, keys: Sequence[str], after: str) -> dict[str, StoredObject]:
+        """Return those of the sorted keys that the documents bucket has, among any number of others."""
+        found, wanted = dict[str, StoredObject](), frozenset(keys)
+        place: str | None = after
+        while place is not None and (left := keys[bisect_right(keys, place) :]):
+            # Pass over other keys: the next wanted one comes after itself without its last character.
+            place = max(place, left[0][:-1])
+            rows, place = patient(partial(self.target.page, place, keys[-1]), self.stop)
+            found |= {one.key: one for one in rows if one.key in wanted}
         return found
 
 
