@@ -45,7 +45,8 @@ class Bucket:
     world: World | None = None
 
     def page(self, after: str, until: str = "") -> tuple[Sequence[StoredObject], str | None]:
-        first = _number(after) + 1 if after else 0
+        # A load may begin at a part of a key, which comes before it.
+        first = _number(after) + after.endswith(".pdf") if after else 0
         end = min(self.count, _number(until) + 1 if until else self.count)
         numbers = range(first, min(first + _PAGE, end))
         if self.world:

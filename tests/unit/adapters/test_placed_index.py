@@ -137,6 +137,20 @@ def test_an_index_from_before_stays_on_the_first_server() -> None:
     assert all(urls == [URLS[0]] for urls in servers.places().values())
 
 
+def test_the_places_of_many_collections_are_read_at_once(
+    servers: Servers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    two_at_once, real = threading.Barrier(2), servers.facts.read
+
+    def read(name: str) -> Mapping[str, str]:
+        two_at_once.wait(10)
+        return real(name)
+
+    monkeypatch.setattr(servers.facts, "read", read)
+    fresh = servers.index_over(*URLS)
+    assert len(fresh.search(dict.fromkeys(COLLECTIONS[:8]), [1.0], 50)) == 8
+
+
 def test_two_workers_that_place_a_collection_at_once_agree(monkeypatch: pytest.MonkeyPatch) -> None:
     servers = Servers()
     other = servers.index_over(*reversed(URLS[1:]))

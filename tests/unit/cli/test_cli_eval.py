@@ -133,6 +133,13 @@ def test_a_failed_question_ends_with_1_and_is_asked_again(run: Run, api: EvalApi
     assert rows_of("a")["Who is paged?"]["verdict"] == "wrong, not marked"
 
 
+def test_an_answer_from_a_part_of_the_index_is_not_judged(run: Run, api: EvalApi, questions: Path) -> None:
+    api.answers["What does it cost?"] = REFUSED | {"partial": True}
+    assert run("eval", questions, "--out", "first", api=api).exit_code == 1
+    row = rows_of("first")["What does it cost?"]
+    assert (row["verdict"], "not searched" in row["error"]) == ("failed", True)
+
+
 def test_a_run_stops_after_failures_in_a_row_and_loses_nothing(run: Run, api: EvalApi) -> None:
     asked = [f"Question {number}?" for number in range(8)]
     Path("q.csv").write_text("question,expected\n" + "".join(f"{one},minutes\n" for one in asked), "utf-8")

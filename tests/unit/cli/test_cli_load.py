@@ -1,93 +1,43 @@
-"""`docwell load` copies documents of other buckets, skips loaded ones, and survives interruptions (moto)."""
+"""`docwell load` copies documents of other buckets and skips loaded ones (moto)."""
 
 from __future__ import annotations
 
 import json
-import os
-import signal
 import subprocess
 import sys
-from collections.abc import Callable
-from contextlib import suppress
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import boto3
 import pytest
-from botocore.awsrequest import AWSResponse
-from botocore.compat import HTTPHeaders
 
 from docwell.adapters import s3_copies
-from docwell.adapters.s3_copies import S3Copier
-from docwell.adapters.sqs import SqsTaskQueue
+from docwell.adapters.s3_copies import S3Copier, S3Listing
 from docwell.bucket_ports import StoredObject
 from docwell.cli import load
-from docwell.cli.loading import gate, run
-from docwell.cli.loading.state import LoadState
-from docwell.errors import Unavailable
+from docwell.cli.loading import run as run_module
+from docwell.cli.settings import Settings
 from tests.unit.cli.conftest import Run
 from tests.unit.cli.fake_api import BUCKET
+from tests.unit.cli.load_archive import (
+    KEYS,
+    SOURCE,
+    WHERE,
+    answering,
+    archive,
+    hinted,
+    omissions,
+    put,
+    queue,
+    quick,
+    versions,
+)
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
     from mypy_boto3_sqs import SQSClient
 
-SOURCE = "archive"
-KEYS = [f"2026/{folder}/{number:02}.pdf" for folder in ("a", "b", "c") for number in range(7)]
-WHERE = ("--bucket", BUCKET, "--queue", "ingest")
-
-
-@pytest.fixture(autouse=True)
-def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(gate, "LOOK_S", 0.001)
-    monkeypatch.setattr(load, "QueueGate", partial(gate.QueueGate, pace=1e6))
-    monkeypatch.setattr(run, "_RETRY_AFTER_S", (0.0,))
-    monkeypatch.setattr(load, "_WORKERS", 4)
-
-
-@pytest.fixture
-def queue(bucket: S3Client) -> SQSClient:
-    sqs = boto3.client("sqs")
-    sqs.create_queue(QueueName="ingest")
-    return sqs
-
-
-@pytest.fixture
-def archive(bucket: S3Client, queue: SQSClient) -> S3Client:
-    """A bucket with 21 documents in three folders, beside the documents bucket."""
-    bucket.create_bucket(Bucket=SOURCE)
-    for key in KEYS:
-        put(bucket, key)
-    return bucket
-
-
-def put(s3: S3Client, key: str, body: bytes | None = None, **more: Any) -> None:
-    s3.put_object(Bucket=SOURCE, Key=key, Body=key.encode() if body is None else body, **more)
-
-
-def versions(s3: S3Client) -> list[str]:
-    """Return the keys of the documents bucket, one for each version."""
-    pages = s3.get_paginator("list_object_versions").paginate(Bucket=BUCKET)
-    return [row["Key"] for page in pages for row in page.get("Versions", [])]
-
-
-def hinted(sqs: SQSClient) -> list[str]:
-    url = sqs.get_queue_url(QueueName="ingest")["QueueUrl"]
-    keys: list[str] = []
-    while messages := sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10).get("Messages", []):
-        keys += [json.loads(one["Body"])["docwell"]["key"] for one in messages]
-    return keys
-
-
-def omissions(folder: Path) -> dict[str, str]:
-    (path,) = folder.glob("work/*.left-out.jsonl")
-    return {one["key"]: one["reason"] for one in map(json.loads, path.read_text().splitlines())}
-
-
-def stored(folder: Path) -> Any:
-    (path,) = folder.glob("work/docwell-load-????????.json")
-    return json.loads(path.read_text())
+__all__ = ["archive", "queue", "quick"]
 
 
 def test_every_document_is_copied_under_the_collection_with_metadata_and_tags(run: Run, archive: S3Client) -> None:
@@ -113,6 +63,29 @@ def test_the_second_load_copies_only_what_changed(run: Run, archive: S3Client) -
     result = run("load", f"s3://{SOURCE}/2026/", "--yes", "--json", *WHERE)
     assert (json.loads(result.stdout)["loaded"], json.loads(result.stdout)["unchanged"]) == (1, 20)
     assert sorted(versions(archive)) == sorted([*KEYS, KEYS[3]])
+
+
+def test_a_load_of_few_documents_does_not_list_the_whole_documents_bucket(
+    run: Run, archive: S3Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(archive, "0.pdf")
+    run("load", f"s3://{SOURCE}/", "--yes", *WHERE)
+    put(archive, "3.pdf")
+    for number in range(40):
+        archive.put_object(Bucket=BUCKET, Key=f"2027/{number:02}.pdf", Body=b"x")
+    monkeypatch.setattr(s3_copies, "_PAGE", 2)
+    listed: list[str] = []
+    real = S3Listing.page
+
+    def page(self: S3Listing, after: str, until: str = "") -> Any:
+        rows, last = real(self, after, until)
+        listed.extend(one.key for one in rows if self._bucket == BUCKET)
+        return rows, last
+
+    monkeypatch.setattr(S3Listing, "page", page)
+    result = run("load", f"s3://{SOURCE}/", "--yes", "--json", *WHERE)
+    assert (json.loads(result.stdout)["loaded"], json.loads(result.stdout)["unchanged"]) == (1, 22)
+    assert sum(key.startswith("2027/") for key in listed) < 10
 
 
 def test_a_dry_run_estimates_pages_hours_and_price_and_changes_nothing(
@@ -161,16 +134,6 @@ def test_what_cannot_be_loaded_is_counted_and_listed_with_its_reason(
     assert len(versions(archive)) == 21
 
 
-def answering(s3: Any, operation: str, status: int, code: str) -> None:
-    """Make S3 answer one operation of the copier's client with an error."""
-
-    def answer(request: Any, **_: object) -> AWSResponse:
-        raw = type("Raw", (), {"stream": lambda _: [f"<Error><Code>{code}</Code></Error>".encode()]})()
-        return AWSResponse(request.url, status, HTTPHeaders(), raw)
-
-    s3.meta.events.register_first(f"before-send.s3.{operation}", answer)
-
-
 @pytest.mark.parametrize(
     ("status", "code", "reason"),
     [
@@ -178,6 +141,7 @@ def answering(s3: Any, operation: str, status: int, code: str) -> None:
         (404, "NoSuchKey", "changed"),
         (403, "AccessDenied", "forbidden"),
         (403, "InvalidObjectState", "archived"),
+        (400, "InvalidRequest", "refused"),
     ],
 )
 def test_a_document_that_s3_does_not_copy_is_listed_and_the_next_load_takes_it(
@@ -225,28 +189,6 @@ def test_wrong_permissions_stop_the_load_after_some_documents(
     assert len(tried) < len(KEYS)
 
 
-def test_a_large_object_is_copied_in_parts_and_a_failed_copy_leaves_none(
-    archive: S3Client, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    part = 5 * 1024 * 1024  # the least that S3 takes
-    monkeypatch.setattr(s3_copies, "_IN_PARTS_FROM", part)
-    monkeypatch.setattr(s3_copies, "_PART", part)
-    body = os.urandom(part + 3)
-    put(archive, "large.pdf", body, Metadata={"team": "ops"}, Tagging="a=b%2Bc", ContentType="application/pdf")
-    one = StoredObject("large.pdf", archive.head_object(Bucket=SOURCE, Key="large.pdf")["ETag"], len(body))
-    S3Copier(archive, SOURCE, BUCKET).copy(one, "large.pdf")
-    copy = archive.get_object(Bucket=BUCKET, Key="large.pdf")
-    assert copy["Body"].read() == body
-    assert copy["ETag"].endswith('-2"')
-    assert (copy["Metadata"], copy["ContentType"]) == ({"team": "ops"}, "application/pdf")
-    assert archive.get_object_tagging(Bucket=BUCKET, Key="large.pdf")["TagSet"] == [{"Key": "a", "Value": "b+c"}]
-    failing = boto3.client("s3")
-    answering(failing, "UploadPartCopy", 500, "InternalError")
-    with pytest.raises(Unavailable):
-        S3Copier(failing, SOURCE, BUCKET).copy(one, "again.pdf")
-    assert "Uploads" not in archive.list_multipart_uploads(Bucket=BUCKET)
-
-
 def test_documents_of_the_own_bucket_are_sent_to_ingest_and_stay(
     run: Run, bucket: S3Client, queue: SQSClient
 ) -> None:
@@ -272,112 +214,25 @@ def test_wrong_usage_says_what_is_wrong(run: Run, queue: SQSClient, arguments: t
     assert said in result.stderr
 
 
-# --- interruptions ---
-
-
-class Killed(BaseException):
-    """The end of the process, at one call: no `except Exception` sees it."""
-
-
-def dying(real: Callable[..., Any], at: int, *, after: bool) -> Callable[..., Any]:
-    """Return the call, which raises `Killed` at its `at`-th time, before or after it works, and ever after."""
-    calls = 0
-
-    def call(*arguments: Any, **options: Any) -> Any:
-        nonlocal calls
-        calls += 1
-        if calls > at or (calls == at and not after):
-            raise Killed
-        result = real(*arguments, **options)
-        if calls == at:
-            raise Killed
-        return result
-
-    return call
-
-
-STEPS = [
-    (S3Copier, "copy"),
-    (LoadState, "record"),
-    (LoadState, "_store"),
-    (Path, "replace"),
-    (SqsTaskQueue, "waiting"),
-    (s3_copies.S3Listing, "page"),
-]
-
-
-@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
-@pytest.mark.parametrize(("owner", "name"), STEPS, ids=[f"{owner.__name__}.{name}" for owner, name in STEPS])
-def test_a_killed_load_goes_on_and_copies_each_document_once(
-    run: Run,
-    archive: S3Client,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    owner: type,
-    name: str,
-    after: bool,
+@pytest.mark.parametrize(
+    ("source", "code"), [("no-such-archive", "NoSuchBucket"), (SOURCE, "AccessDenied")], ids=["name", "permission"]
+)
+def test_a_bucket_that_cannot_be_listed_ends_the_load_at_once(
+    run: Run, archive: S3Client, monkeypatch: pytest.MonkeyPatch, source: str, code: str
 ) -> None:
-    put(archive, "2026/film.mp4")
-    with monkeypatch.context() as patched:
-        patched.setattr(owner, name, dying(getattr(owner, name), 4, after=after))
-        with suppress(Killed):
-            run("load", f"s3://{SOURCE}/2026/", "--yes", *WHERE)
-    result = run("load", f"s3://{SOURCE}/2026/", "--yes", *WHERE)
-    assert result.exit_code == 3, result.output
-    assert sorted(versions(archive)) == KEYS
-    assert omissions(tmp_path) == {"2026/film.mp4": "unknown_kind"}
-    assert len(next(tmp_path.glob("work/*.jsonl")).read_text().splitlines()) == 1
+    monkeypatch.setattr(run_module, "_RETRY_AFTER_S", (600.0,))
+    real = load.aws_client
 
+    def denying(settings: Settings, service: str, **config: Any) -> Any:
+        made = real(settings, service, **config)
+        if service == "s3" and source == SOURCE:
+            answering(made, "ListObjectsV2", 403, code)
+        return made
 
-def test_a_killed_load_of_the_own_bucket_loses_no_hint_and_repeats_few(
-    run: Run, bucket: S3Client, queue: SQSClient, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for key in KEYS:
-        bucket.put_object(Bucket=BUCKET, Key=key, Body=b"x")
-    with monkeypatch.context() as patched:
-        patched.setattr(LoadState, "record", dying(LoadState.record, 2, after=False))
-        with suppress(Killed):
-            run("load", f"s3://{BUCKET}/2026/", "--yes", *WHERE)
-    assert run("load", f"s3://{BUCKET}/2026/", "--yes", *WHERE).exit_code == 0
-    sent = hinted(queue)
-    assert sorted(set(sent)) == KEYS
-    # Of each thread, the hints that were sent and not stored.
-    assert len(sent) - len(KEYS) <= 10 * 4
-
-
-def test_ctrl_c_stores_the_place_and_says_how_to_go_on(
-    run: Run, archive: S3Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    real = S3Copier.copy
-    copied: list[str] = []
-
-    def copy(self: S3Copier, one: StoredObject, key: str) -> None:
-        real(self, one, key)
-        copied.append(key)
-        if len(copied) == 12:
-            os.kill(os.getpid(), signal.SIGINT)
-
-    with monkeypatch.context() as patched:
-        patched.setattr(S3Copier, "copy", copy)
-        patched.setattr(load, "_WORKERS", 1)
-        patched.setattr(load, "_PARTITIONS", 4)
-        result = run("load", f"s3://{SOURCE}/2026/", "--yes", *WHERE)
+    monkeypatch.setattr(load, "aws_client", denying)
+    result = run("load", f"s3://{source}/2026/", "--yes", *WHERE)
     assert result.exit_code == 1
-    assert "the same command, in this folder, goes on" in result.stderr
-    assert stored(tmp_path)["loaded"] == len(versions(archive)) < 21
-    result = run("load", f"s3://{SOURCE}/2026/", *WHERE)
-    assert "going on" in result.stderr
-    assert stored(tmp_path)["loaded"] == 21
-    assert sorted(versions(archive)) == KEYS
-
-
-def test_a_stored_state_that_cannot_be_read_is_named(run: Run, archive: S3Client, tmp_path: Path) -> None:
-    run("load", f"s3://{SOURCE}/2026/", "--yes", *WHERE)
-    (path,) = tmp_path.glob("work/docwell-load-????????.json")
-    path.write_text("{")
-    result = run("load", f"s3://{SOURCE}/2026/", "--yes", *WHERE)
-    assert result.exit_code == 2
-    assert path.name in result.stderr
+    assert f"{source!r} answered {code}" in result.stderr
 
 
 def test_the_help_of_the_program_imports_no_boto3() -> None:

@@ -46,6 +46,13 @@ def test_a_search_without_passages_says_so(run: Run, api: FakeApi) -> None:
     assert (result.exit_code, result.stdout, result.stderr) == (0, "", "no passages match\n")
 
 
+def test_a_search_of_a_part_of_the_documents_says_so(run: Run, api: FakeApi) -> None:
+    api.answer = (200, {"passages": [], "documents": None, "partial": True})
+    result = run("search", "When?", api=api)
+    assert "some documents were not searched" in result.stderr
+    assert json.loads(run("search", "When?", "--json", api=api).stdout)["partial"]
+
+
 def test_a_search_of_an_unknown_collection_fails(run: Run, api: FakeApi) -> None:
     api.answer = (404, {"title": "Not found", "detail": "no such collection"})
     result = run("search", "When?", "--collection", "x", api=api)

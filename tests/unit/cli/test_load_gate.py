@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from contextlib import suppress
 from dataclasses import dataclass, field
 from threading import Event
 
@@ -35,12 +36,12 @@ class Queue:
             self.counts.popleft()
         return round(self.counts[0][1] if self.late_s else self.there)
 
-    def load(self, seconds: float, gate: QueueGate) -> None:
+    def load(self, seconds: float, gate: QueueGate, at_once: int = 1) -> None:
         """Let documents through for some seconds."""
         until = self.now + seconds
         while self.now < until:
-            gate.enter(1)
-            self.there += 1
+            gate.enter(at_once)
+            self.there += at_once
             self.longest = max(self.longest, self.there / self.pace)
 
 
@@ -63,6 +64,22 @@ def test_the_workers_are_busy_without_a_number_of_them(pace: float, late_s: floa
     queue = Queue(pace, late_s)
     queue.load(3 * 3600, gate_of(queue))
     assert queue.done / (pace * queue.now) >= share
+
+
+@pytest.mark.parametrize("pace", [0.02, 0.05, 0.2])
+def test_a_queue_that_slow_workers_have_emptied_is_filled_again(pace: float) -> None:
+    queue = Queue(pace)
+    gate = gate_of(queue)
+
+    def rest(seconds: float) -> None:
+        queue.rest(seconds)
+        if queue.now > 48 * 3600:
+            gate.stop.set()
+
+    gate.pause = rest
+    with suppress(Paused):
+        queue.load(24 * 3600, gate, at_once=10)
+    assert queue.done / (pace * queue.now) >= 0.9
 
 
 def test_nothing_passes_while_ingest_works_off_nothing() -> None:

@@ -86,6 +86,7 @@ def test_the_same_run_again_changes_nothing_whatever_its_times_and_links() -> No
     [
         (replace(THEN, model="large"), Change("model", "small", "large")),
         (replace(THEN, model_digest="sha256:2"), Change("model_digest", "sha256:1", "sha256:2")),
+        (replace(THEN, answer={**ANSWER, "partial": True}), Change("partial", False, True)),
         (replace(THEN, prompt_version="prompt-2"), Change("prompt_version", "prompt-1", "prompt-2")),
         (replace(THEN, options={"num_ctx": 8192, "temperature": 0}), Change("option num_ctx", 4096, 8192)),
         (replace(THEN, options={"num_ctx": 4096}), Change("option temperature", 0, None)),

@@ -64,5 +64,6 @@ class Copier(Protocol):
     def copy(self, one: StoredObject, key: str) -> None:
         """Copy exactly the listed content to `key`.
 
-        Raises `NotFound` where the object has other content now, `Forbidden`, `Refused` where it is archived.
+        Raises `NotFound` where the object has other content now, `Forbidden`, and `Refused`, whose reason is
+        `archived` or `refused`.
         """

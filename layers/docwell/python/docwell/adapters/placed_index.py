@@ -6,7 +6,7 @@ server moves no other collection. A new index, of a re-index, places all collect
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from hashlib import sha256
@@ -15,7 +15,7 @@ from threading import Lock
 from time import monotonic
 from typing import Protocol
 
-from docwell.adapters.chroma import ChromaIndex
+from docwell.adapters.chroma import ChromaIndex, at_once
 from docwell.errors import Unavailable
 from docwell.models import IndexRecord, Mark, Passage, collection_of
 from docwell.ports import PartialHits, Places
@@ -53,13 +53,20 @@ class Placement:
         known = self._known.get(collection)
         return known or self._remembered(collection, self._read(collection)) or self._urls[0]
 
+    def find_all(self, collections: Iterable[str]) -> dict[str, str]:
+        """Return the server of each collection, as `find` does: a grant may name hundreds."""
+        found = {one: self._known.get(one) for one in collections}
+        unknown = [one for one, url in found.items() if url is None]
+        read = dict(zip(unknown, at_once(self.find, unknown), strict=True))
+        return {one: url or read[one] for one, url in found.items()}
+
     def place(self, collection: str, is_on_first: Callable[[], bool]) -> str:
         """Return the server to write to, after choosing one where the ledger has none of the settings' servers."""
         while (found := self._known.get(collection)) is None:
             before = self._read(collection)
             if self._remembered(collection, before) is None:
-                new = not before and is_on_first()
-                url = self._urls[0] if new else max(self._urls, key=lambda one: _weight(one, collection))
+                stays = not before and is_on_first()
+                url = self._urls[0] if stays else max(self._urls, key=lambda one: _weight(one, collection))
                 # When another worker was faster, read its choice.
                 self._facts.claim(self._fact(collection), {"server": url}, before)
         return found
@@ -191,8 +198,8 @@ class PlacedIndex:
 
     def _by_server(self, places: Places) -> dict[str, Places]:
         parts: dict[str, dict[str, Sequence[str] | None]] = {}
-        for collection, documents in places.items():
-            parts.setdefault(self._placement.find(collection), {})[collection] = documents
+        for collection, url in self._placement.find_all(places).items():
+            parts.setdefault(url, {})[collection] = places[collection]
         return {**parts}
 
     @contextmanager

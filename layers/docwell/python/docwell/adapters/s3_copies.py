@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 from urllib.parse import urlencode
 
-from botocore.exceptions import ClientError
+from botocore.exceptions import BotoCoreError, ClientError
 
 from docwell.adapters.aws import error_code, vendor_errors
 from docwell.bucket_ports import StoredObject
-from docwell.errors import Forbidden, NotFound, Refused
+from docwell.errors import Forbidden, NotFound, Refused, Unavailable
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -22,7 +22,10 @@ _PAGE = 1000  # the most that S3 lists at once
 _ARCHIVED = frozenset({"GLACIER", "DEEP_ARCHIVE"})
 _CHANGED = ("404", "NoSuchKey", "412", "PreconditionFailed")
 _DENIED = ("403", "AccessDenied")
+# Of a listing: a wrong name or permission, which no retry repairs.
+_NO_LISTING = (*_DENIED, "404", "NoSuchBucket", "InvalidBucketName")
 _IN_ARCHIVE = ("InvalidObjectState", "ObjectNotInActiveTierError")
+_REFUSED = ("InvalidRequest",)  # such as a copy of an object under a customer's key (SSE-C)
 # S3 copies up to 5 GiB in one request. Parts make a failed copy repeat less.
 _IN_PARTS_FROM = 256 * 1024 * 1024
 _PART = 128 * 1024 * 1024
@@ -31,7 +34,7 @@ _DEPTH = 8
 
 
 class S3Listing:
-    """`docwell.bucket_ports.Listing` over one bucket."""
+    """`docwell.bucket_ports.Listing` over one bucket. Raises `Unavailable`."""
 
     def __init__(self, client: S3Client, bucket: str, prefix: str = "") -> None:
         self._client = client
@@ -40,10 +43,15 @@ class S3Listing:
 
     def page(self, after: str, until: str = "") -> tuple[list[StoredObject], str | None]:
         """Return up to 1,000 objects after a key, up to another, and the last key read, None at the end."""
-        request: ListObjectsV2RequestTypeDef = {"Bucket": self._bucket, "Prefix": self._prefix, "MaxKeys": _PAGE}
+        request: ListObjectsV2RequestTypeDef = {
+            "Bucket": self._bucket,
+            "Prefix": self._prefix,
+            "MaxKeys": _PAGE,
+            "OptionalObjectAttributes": ["RestoreStatus"],
+        }
         if after:
             request["StartAfter"] = after
-        with vendor_errors("s3"):
+        with self._plain_errors():
             answer = self._client.list_objects_v2(**request)
         listed = answer.get("Contents", [])
         rows = [
@@ -52,7 +60,8 @@ class S3Listing:
                 row["ETag"],
                 row["Size"],
                 row["LastModified"].timestamp(),
-                row.get("StorageClass") in _ARCHIVED,
+                # A restored object keeps its storage class.
+                row.get("StorageClass") in _ARCHIVED and "RestoreExpiryDate" not in row.get("RestoreStatus", {}),
             )
             for row in listed
             if not until or row["Key"] <= until
@@ -64,13 +73,22 @@ class S3Listing:
         """Return up to 1,000 folders, of the first level that has more than one."""
         prefix, folders = self._prefix, list[str]()
         for _ in range(_DEPTH):
-            with vendor_errors("s3"):
+            with self._plain_errors():
                 answer = self._client.list_objects_v2(Bucket=self._bucket, Prefix=prefix, Delimiter="/")
             folders = sorted(one["Prefix"] for one in answer.get("CommonPrefixes", []))
             if len(folders) != 1:
                 break
             prefix = folders[0]
         return folders
+
+    @contextmanager
+    def _plain_errors(self) -> Iterator[None]:
+        try:
+            with vendor_errors("s3", *_NO_LISTING):
+                yield
+        except ClientError as error:
+            detail = f"s3: listing bucket {self._bucket!r} answered {error_code(error)}"
+            raise Unavailable("s3", detail, retry_after=None) from error
 
 
 class S3Copier:
@@ -124,8 +142,9 @@ class S3Copier:
                 Bucket=self._target, Key=key, UploadId=upload, MultipartUpload={"Parts": parts}
             )
         except Exception:
-            # The bucket's lifecycle rule removes the parts of a process that was killed.
-            self._client.abort_multipart_upload(Bucket=self._target, Key=key, UploadId=upload)
+            # The bucket's lifecycle rule removes the parts of a process that was killed, or may not abort.
+            with suppress(ClientError, BotoCoreError):
+                self._client.abort_multipart_upload(Bucket=self._target, Key=key, UploadId=upload)
             raise
 
     def _place(self, one: StoredObject) -> CopySourceTypeDef:
@@ -135,7 +154,7 @@ class S3Copier:
 @contextmanager
 def _plain_errors(key: str) -> Iterator[None]:
     try:
-        with vendor_errors("s3", *_CHANGED, *_DENIED, *_IN_ARCHIVE):
+        with vendor_errors("s3", *_CHANGED, *_DENIED, *_IN_ARCHIVE, *_REFUSED):
             yield
     except ClientError as error:
         code = error_code(error)
@@ -144,4 +163,4 @@ def _plain_errors(key: str) -> Iterator[None]:
             raise NotFound(detail) from error
         if code in _DENIED:
             raise Forbidden(detail) from error
-        raise Refused("archived", detail) from error
+        raise Refused("archived" if code in _IN_ARCHIVE else "refused", detail) from error

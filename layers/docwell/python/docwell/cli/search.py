@@ -53,6 +53,8 @@ def search(
     more = given(top_k=top_k, group_by=by_document and "document")
     body = {"question": question} | searched(collection, document, filter_) | more
     found = Api(ctx.obj, timeout).post("/v1/search", body)
+    if found.get("partial"):
+        display.echo("a Chroma server did not answer: some documents were not searched", err=True)
     if as_json:
         display.show_json(found)
     elif passages := _passages(found):

@@ -31,7 +31,7 @@ from docwell.wiring import query as wiring
 
 # The limit of the follow-up: saving receipts and charges must not delay the next request.
 _FOLLOW_UP_S = 1.0
-_LOGGED = {"timings_ms", "prompt_version", "model", "dropped_passages", "fallback_reason"}
+_LOGGED = {"timings_ms", "prompt_version", "model", "dropped_passages", "fallback_reason", "partial"}
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,6 +27,7 @@ NO_MODEL = "the model does not exist, or you may not use it: GET /v1/models list
 NOT_SUPPORTED = " (not supported by the documents)"
 CORRECTION = "\n\nThe check of the whole answer has changed it. The answer is:\n\n"
 _SOURCES = "\n\nSources:\n"
+_PARTIAL = "\n\nPart of the index did not answer: some documents were not searched."
 # The values that ask for nothing special. Any other value of these parameters is rejected.
 _NEUTRAL: Mapping[str, Sequence[object]] = {
     "n": (1,),
@@ -81,7 +82,7 @@ def question(request: chat.ChatRequest) -> bodies.QueryRequest:
 
 def content(response: bodies.QueryResponse) -> str:
     """Return an answer as text, with a list of its sources."""
-    return "".join(_pieces(response.answer, response.sentences)) + _sources(response.citations)
+    return "".join(_pieces(response.answer, response.sentences)) + _ending(response)
 
 
 def completion(response: bodies.QueryResponse, model: str) -> chat.ChatCompletion:
@@ -144,7 +145,7 @@ class ChatStream:
         """Yield the rest of the answer, its sources, why it ended, and its usage."""
         pieces = [*_pieces(response.answer, response.sentences)]
         text = self._added(pieces) if self._continues(pieces) else CORRECTION + "".join(pieces)
-        yield self._content(text + _sources(response.citations))
+        yield self._content(text + _ending(response))
         if annotations := _annotations(self.asked.sent, response.citations):
             yield self._chunk({"annotations": [one.model_dump() for one in annotations]})
         yield self._chunk({}, "length" if response.cut_short else "stop")
@@ -195,7 +196,7 @@ def _conversation(messages: Sequence[chat.ChatMessage]) -> tuple[list[bodies.Tur
         if message.role == "user":
             asked += [text] if text.strip() else []
         elif message.role == "assistant":
-            said = text.partition(_SOURCES)[0]
+            said = text.partition(_SOURCES)[0].partition(_PARTIAL)[0]
             if asked and said.strip():
                 turns.append(bodies.TurnBody(question="\n".join(asked), answer=said))
             asked = []
@@ -243,6 +244,11 @@ def _pieces(text: str, sentences: Sequence[Sentence | bodies.SentenceBody]) -> I
             end = found.end()
     if text[end:]:
         yield text[end:]
+
+
+def _ending(response: bodies.QueryResponse) -> str:
+    """Return what follows an answer: its sources, and whether documents were not searched."""
+    return _sources(response.citations) + (_PARTIAL if response.partial else "")
 
 
 def _sources(citations: Sequence[bodies.CitationBody]) -> str:

@@ -272,7 +272,8 @@ class Query:
             searched = Searched(question.mode, found.text, scope, vectors[0], passages[:top_k], documents, top_k)
             basis = await asyncio.to_thread(self.modes.basis, searched)
         refusal = NOTHING_FITS if scope.filter and scope.is_empty else REFUSAL
-        if not passages and not scope.filter:
+        # The chunks may be on the server that did not answer: then they are not lost.
+        if not (passages or scope.filter or partial):
             refusal = await asyncio.to_thread(refusal_of_nothing, self.retrieval.catalogue, scope)
         # A caller who names a document means it: the model decides whether it answers.
         gate = self.gate if question.document is None else OPEN

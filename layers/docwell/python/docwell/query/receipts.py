@@ -30,9 +30,9 @@ _OUTCOMES = ("status", "fallback_reason", "rewritten_question", "answer")
 class Change:
     """One difference between two runs of a question. None means that a run had nothing there.
 
-    `what` is `model`, `model_digest`, `mode`, `prompt_version`, `option NAME`, `document KEY` (versions),
-    `passages KEY` (ids that only one run had), `order of passages`, `fit` if the gate refused a run; of the answer
-    itself `status`, `fallback_reason`, `rewritten_question`, `answer` or `citations`.
+    `what` is `model`, `model_digest`, `mode`, `partial`, `prompt_version`, `option NAME`, `document KEY`
+    (versions), `passages KEY` (ids that only one run had), `order of passages`, `fit` if the gate refused a run;
+    of the answer itself `status`, `fallback_reason`, `rewritten_question`, `answer` or `citations`.
     """
 
     what: str
@@ -99,6 +99,7 @@ def _settings(then: Receipt, now: Receipt) -> Iterator[tuple[str, Any, Any]]:
     if then.model_digest and now.model_digest:  # a host that states no digest proves no change
         yield "model_digest", then.model_digest, now.model_digest
     yield "mode", then.answer.get("mode", Mode.PASSAGES), now.answer.get("mode", Mode.PASSAGES)
+    yield "partial", then.answer.get("partial", False), now.answer.get("partial", False)
     yield "prompt_version", then.prompt_version, now.prompt_version
     for name in sorted({*then.options, *now.options}):
         yield f"option {name}", then.options.get(name), now.options.get(name)

@@ -126,17 +126,24 @@ def measure(api: Api, question: EvalQuestion) -> Json:
         where["collection"] = question.collection
     try:
         if question.document:
-            row |= _found(question, api.post("/v1/search", {**where, "top_k": SEARCHED})["passages"])
+            row |= _found(question, _whole(api.post("/v1/search", {**where, "top_k": SEARCHED}))["passages"])
         if question.judged:
             began = time.monotonic()
             # The best sentences of the passages, in place of an answer, say nothing of the model.
-            answer = api.post(QUERY_PATH, {**where, "fallback": "none"})
+            answer = _whole(api.post(QUERY_PATH, {**where, "fallback": "none"}))
             row |= {"seconds": round(time.monotonic() - began, 3)} | _judged(question, answer)
     except Failure as error:
         row |= {"verdict": Verdict.FAILED, "error": error.detail}
     except (KeyError, TypeError) as error:
         row |= {"verdict": Verdict.FAILED, "error": f"not an answer of docwell: {error!r}"}
     return row
+
+
+def _whole(body: Json) -> Json:
+    """Return an answer from the whole index. Raises `Failure` for one from a part, which judges nothing."""
+    if body.get("partial"):
+        raise Failure("a Chroma server did not answer: some documents were not searched")
+    return body
 
 
 def _found(question: EvalQuestion, passages: Sequence[Json]) -> Json:

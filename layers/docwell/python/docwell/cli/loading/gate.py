@@ -86,7 +86,8 @@ class QueueGate:
         if late is None or late is first:
             return self.pace
         before = (late.sent - first.sent) / (late.at - first.at)
-        if self.queued < before * self.wait_s / 4:
+        # Also without a document before: an empty queue shows no pace, and would never open the gate again.
+        if self.queued <= before * self.wait_s / 4:
             return max(before * _GROWTH, _FIRST_PACE)
         sent = min((last.sent - late.sent) / (now - late.at), before)
         done = max(0.0, sent + (late.queued - last.queued) / (now - late.at))

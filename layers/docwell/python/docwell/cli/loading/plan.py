@@ -23,6 +23,7 @@ class LeftOut(StrEnum):
     TOO_LARGE = "too_large"
     KEY_TOO_LONG = "key_too_long"  # in the documents bucket
     ARCHIVED = "archived"  # S3 must restore it first
+    REFUSED = "refused"  # S3 does not copy it, such as an object under a customer's key
     CHANGED = "changed"  # replaced or deleted since it was listed: load again
     FORBIDDEN = "forbidden"  # no permission for this object
 

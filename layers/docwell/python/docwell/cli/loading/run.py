@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
@@ -62,8 +63,8 @@ class Copies:
 
     def judged(self, rows: Sequence[StoredObject], after: str) -> list[Judged]:
         """Compare a page of the source with the same keys of the documents bucket."""
-        there = self._there(after, rows[-1].key) if rows else {}
-        named = ((one, self.route.key(one.key)) for one in rows)
+        named = [(one, self.route.key(one.key)) for one in rows]
+        there = self._there([key for _, key in named], self.route.key(after) if after else "")
         return [
             Judged(one, reason_against(one, key, self.max_bytes), is_unchanged(one, there.get(key)))
             for one, key in named
@@ -80,7 +81,7 @@ class Copies:
             except NotFound as error:
                 omitted.append(Omission(one.key, LeftOut.CHANGED, error.detail))
             except Refused as error:
-                omitted.append(Omission(one.key, LeftOut.ARCHIVED, error.detail))
+                omitted.append(Omission(one.key, LeftOut(error.reason), error.detail))
             except Forbidden as error:
                 self._denied += 1
                 if self._denied >= _DENIED_IN_A_ROW:
@@ -88,12 +89,15 @@ class Copies:
                 omitted.append(Omission(one.key, LeftOut.FORBIDDEN, error.detail))
         return omitted
 
-    def _there(self, after: str, last: str) -> dict[str, StoredObject]:
-        found: dict[str, StoredObject] = {}
-        place: str | None = self.route.key(after) if after else ""
-        while place is not None:
-            rows, place = patient(partial(self.target.page, place, self.route.key(last)), self.stop)
-            found |= {one.key: one for one in rows}
+    def _there(self, keys: Sequence[str], after: str) -> dict[str, StoredObject]:
+        """Return those of the sorted keys that the documents bucket has, among any number of others."""
+        found, wanted = dict[str, StoredObject](), frozenset(keys)
+        place: str | None = after
+        while place is not None and (left := keys[bisect_right(keys, place) :]):
+            # Pass over other keys: the next wanted one comes after itself without its last character.
+            place = max(place, left[0][:-1])
+            rows, place = patient(partial(self.target.page, place, keys[-1]), self.stop)
+            found |= {one.key: one for one in rows if one.key in wanted}
         return found
 
 
@@ -163,11 +167,11 @@ class Load:
 
     def run(self, state: LoadState, report: Callable[[], object] = lambda: None) -> None:
         """Load what is left. Calls `report` each second. Raises `Paused`, or the first error."""
-        state.begin()
         # Half of the pace before an interruption: ingest may have lost workers since.
         self.gate.pace = max(self.gate.pace, state.pace / 2)
         left = [part for part in state.partitions if not part.done]
-        self._fan_out(lambda part: self._load(part, state), left, report)
+        with state.begun():
+            self._fan_out(lambda part: self._load(part, state), left, report)
 
     def _load(self, part: Partition, state: LoadState) -> None:
         for judged, last in self._pages(part):
@@ -175,7 +179,7 @@ class Load:
                 wanted = [row.one for row in rows if row.wanted]
                 failed: Sequence[Omission] = ()
                 if wanted:
-                    self.gate.enter(len(wanted))
+                    patient(partial(self.gate.enter, len(wanted)), self.stop)
                     state.pace = self.gate.pace
                     failed = self.way.send(wanted)
                 state.record(
@@ -219,11 +223,13 @@ class Load:
 
 
 def patient(call: Callable[[], _Result], stop: Event) -> _Result:
-    """Return the result of a call; try again for some minutes while its store is unavailable."""
+    """Return the result of a call; try again for some minutes while its store is unavailable, if that can help."""
     for pause in _RETRY_AFTER_S:
         try:
             return call()
-        except Unavailable:
+        except Unavailable as error:
+            if error.retry_after is None:
+                raise
             if stop.wait(pause):
                 raise Paused from None
     return call()

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from threading import Lock
@@ -70,11 +71,23 @@ class LoadState:
             raise Failure(f"cannot read {new.path} ({error!r}): delete it to load anew", ExitCode.USAGE) from None
         return new if found.complete else found
 
-    def begin(self) -> None:
-        """Store the beginning, or drop the omissions that a killed run listed after its last stored place."""
+    @contextmanager
+    def begun(self) -> Iterator[None]:
+        """Store the beginning, and keep other processes from the same load meanwhile. Raises `Failure`.
+
+        Drops the omissions that a killed run listed after its last stored place.
+        """
         with self.omissions.open("ab") as file:
+            try:
+                with suppress(ImportError):  # Windows has no such lock
+                    import fcntl
+
+                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise Failure(f"another process runs this load, and writes {self.path}") from None
             file.truncate(self.listed)
-        self._store()
+            self._store()
+            yield
 
     def record(
         self,

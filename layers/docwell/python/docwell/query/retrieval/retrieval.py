@@ -96,10 +96,8 @@ class Retrieval:
         while True:
             nearest = self._nearest(scope, vector, wanted, known)
             ranked = self._ranked(nearest.hits, vector, question)
-            others = [
-                self._ranked(self._nearest(scope, one.vector, wanted, known).hits, one.vector, one.text)
-                for one in wordings
-            ]
+            reworded = [(one, self._nearest(scope, one.vector, wanted, known)) for one in wordings]
+            others = [self._ranked(near.hits, one.vector, one.text) for one, near in reworded]
             live = self._live(scope, fuse([ranked, *others]) if others else ranked, most, known)
             found = merge(live, most) if question else list(islice(live, most))
             crowded = live.dropped + live.copies
@@ -118,7 +116,8 @@ class Retrieval:
             raise BadInput(TOO_FEW_MATCH)
         # Drop the unit vectors; only ranking needs them.
         documents = tuple(dict.fromkeys(one.document for one in ranked))
-        return Found(tuple(replace(one, units=Units()) for one in found), fit, documents, nearest.partial)
+        partial = nearest.partial or any(near.partial for _, near in reworded)
+        return Found(tuple(replace(one, units=Units()) for one in found), fit, documents, partial)
 
     def _ranked(self, hits: Sequence[Passage], vector: Sequence[float], text: str) -> Sequence[Passage]:
         return [one.passage for one in rank(text, vector, hits, self.weights)] if text else hits

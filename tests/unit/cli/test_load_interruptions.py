@@ -1,0 +1,181 @@
+"""`docwell load` goes on after any interruption, and loads each document once (moto)."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from docwell.adapters import s3_copies
+from docwell.adapters.s3_copies import S3Copier
+from docwell.adapters.sqs import SqsTaskQueue
+from docwell.bucket_ports import StoredObject
+from docwell.cli import load
+from docwell.cli.loading.state import LoadState
+from docwell.errors import Unavailable
+from tests.unit.cli.conftest import Run
+from tests.unit.cli.fake_api import BUCKET
+from tests.unit.cli.load_archive import (
+    KEYS,
+    SOURCE,
+    WHERE,
+    archive,
+    hinted,
+    omissions,
+    put,
+    queue,
+    quick,
+    stored,
+    versions,
+)
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+    from mypy_boto3_sqs import SQSClient
+
+__all__ = ["archive", "queue", "quick"]
+
+
+class Killed(BaseException):
+    """The end of the process, at one call: no `except Exception` sees it."""
+
+
+def dying(real: Callable[..., Any], at: int, *, after: bool) -> Callable[..., Any]:
+    """Return the call, which raises `Killed` at its `at`-th time, before or after it works, and ever after."""
+    calls = 0
+
+    def call(*arguments: Any, **options: Any) -> Any:
+        nonlocal calls
+        calls += 1
+        if calls > at or (calls == at and not after):
+            raise Killed
+        result = real(*arguments, **options)
+        if calls == at:
+            raise Killed
+        return result
+
+    return call
+
+
+STEPS = [
+    (S3Copier, "copy"),
+    (LoadState, "record"),
+    (LoadState, "_store"),
+    (Path, "replace"),
+    (SqsTaskQueue, "waiting"),
+    (s3_copies.S3Listing, "page"),
+]
+
+
+@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+@pytest.mark.parametrize(("owner", "name"), STEPS, ids=[f"{owner.__name__}.{name}" for owner, name in STEPS])
+def test_a_killed_load_goes_on_and_copies_each_document_once(
+    run: Run,
+    archive: S3Client,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    owner: type,
+    name: str,
+    after: bool,
+) -> None:
+    put(archive, "2026/film.mp4")
+    with monkeypatch.context() as patched:
+        patched.setattr(owner, name, dying(getattr(owner, name), 4, after=after))
+        with suppress(Killed):
+            run("load", f"s3://{SOURCE}/2026/", "--yes", *WHERE)
+    result = run("load", f"s3://{SOURCE}/2026/", "--yes", *WHERE)
+    assert result.exit_code == 3, result.output
+    assert sorted(versions(archive)) == KEYS
+    assert omissions(tmp_path) == {"2026/film.mp4": "unknown_kind"}
+    assert len(next(tmp_path.glob("work/*.jsonl")).read_text().splitlines()) == 1
+
+
+def test_a_killed_load_of_the_own_bucket_loses_no_hint_and_repeats_few(
+    run: Run, bucket: S3Client, queue: SQSClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for key in KEYS:
+        bucket.put_object(Bucket=BUCKET, Key=key, Body=b"x")
+    with monkeypatch.context() as patched:
+        patched.setattr(LoadState, "record", dying(LoadState.record, 2, after=False))
+        with suppress(Killed):
+            run("load", f"s3://{BUCKET}/2026/", "--yes", *WHERE)
+    assert run("load", f"s3://{BUCKET}/2026/", "--yes", *WHERE).exit_code == 0
+    sent = hinted(queue)
+    assert sorted(set(sent)) == KEYS
+    # Of each thread, the hints that were sent and not stored.
+    assert len(sent) - len(KEYS) <= 10 * 4
+
+
+def test_ctrl_c_stores_the_place_and_says_how_to_go_on(
+    run: Run, archive: S3Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = S3Copier.copy
+    copied: list[str] = []
+
+    def copy(self: S3Copier, one: StoredObject, key: str) -> None:
+        real(self, one, key)
+        copied.append(key)
+        if len(copied) == 12:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(S3Copier, "copy", copy)
+        patched.setattr(load, "_WORKERS", 1)
+        patched.setattr(load, "_PARTITIONS", 4)
+        result = run("load", f"s3://{SOURCE}/2026/", "--yes", *WHERE)
+    assert result.exit_code == 1
+    assert "the same command, in this folder, goes on" in result.stderr
+    assert stored(tmp_path)["loaded"] == len(versions(archive)) < 21
+    result = run("load", f"s3://{SOURCE}/2026/", *WHERE)
+    assert "going on" in result.stderr
+    assert stored(tmp_path)["loaded"] == 21
+    assert sorted(versions(archive)) == KEYS
+
+
+def test_a_queue_that_does_not_answer_once_does_not_end_the_load(
+    run: Run, archive: S3Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, failures = SqsTaskQueue.waiting, [Unavailable("sqs", "sqs does not answer")]
+
+    def waiting(self: SqsTaskQueue) -> int:
+        if failures:
+            raise failures.pop()
+        return real(self)
+
+    monkeypatch.setattr(SqsTaskQueue, "waiting", waiting)
+    result = run("load", f"s3://{SOURCE}/2026/", "--yes", *WHERE)
+    assert result.exit_code == 0, result.output
+    assert sorted(versions(archive)) == KEYS
+
+
+def test_two_processes_do_not_run_the_same_load_at_once(
+    run: Run, archive: S3Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    second: list[Any] = []
+    real = S3Copier.copy
+
+    def copy(self: S3Copier, one: StoredObject, key: str) -> None:
+        if one.key == KEYS[0]:
+            second.append(run("load", f"s3://{SOURCE}/2026/", "--yes", *WHERE))
+        real(self, one, key)
+
+    monkeypatch.setattr(S3Copier, "copy", copy)
+    monkeypatch.setattr(load, "_WORKERS", 1)
+    assert run("load", f"s3://{SOURCE}/2026/", "--yes", *WHERE).exit_code == 0
+    assert [one.exit_code for one in second] == [1]
+    assert "another process" in second[0].stderr
+    assert sorted(versions(archive)) == KEYS
+
+
+def test_a_stored_state_that_cannot_be_read_is_named(run: Run, archive: S3Client, tmp_path: Path) -> None:
+    run("load", f"s3://{SOURCE}/2026/", "--yes", *WHERE)
+    (path,) = tmp_path.glob("work/docwell-load-????????.json")
+    path.write_text("{")
+    result = run("load", f"s3://{SOURCE}/2026/", "--yes", *WHERE)
+    assert result.exit_code == 2
+    assert path.name in result.stderr
