@@ -81,9 +81,11 @@ async function renew({ refresh }) {
 async function take(grant) {
   const body = new URLSearchParams({ client_id: pool.client, ...grant });
   const response = await fetch(`${pool.url}/oauth2/token`, { method: "POST", body }).catch(() => null);
-  if (!response || response.status >= 500) throw failure(0, "unreachable");
+  // 429: the pool takes no more calls for now.
+  if (!response || response.status === 429 || response.status >= 500) throw failure(0, "unreachable");
   const answer = await response.json().catch(() => ({}));
   if (!response.ok) throw refused(answer.error_description || answer.error || `HTTP ${response.status}`);
+  if (grant.refresh_token && stored()?.refresh !== grant.refresh_token) return; // a sign-out came first
   const ends = Date.now() + 1000 * answer.expires_in;
   const refresh = answer.refresh_token ?? grant.refresh_token;
   sessionStorage.setItem(TOKENS, JSON.stringify({ access: answer.access_token, refresh, ends }));
