@@ -126,8 +126,7 @@ function App({ failed }) {
   if (!known) {
     return html`<${KeyForm} error=${failure} onLanguage=${onLanguage} onKey=${(key) => {
       setKey(key);
-      setFailure(null);
-      setKnown(true);
+      location.reload(); // the conversation may be another caller's
     }} />`;
   }
   if (!usage) {
