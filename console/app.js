@@ -143,9 +143,9 @@ function App({ failed }) {
   };
   const leave = () => {
     const signedIn = isSignedIn();
-    forgetKey();
     if (signedIn) signOut();
-    else location.reload();
+    forgetKey();
+    if (!signedIn) location.reload();
   };
   const close = () => {
     setSource(null);

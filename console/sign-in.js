@@ -53,8 +53,14 @@ export async function finishSignIn() {
   return true;
 }
 
-/** Leave for the sign-in page, which ends its own session. */
-export const signOut = () => location.assign(address("/logout", { logout_uri: home() }));
+/** Forget and revoke the tokens, and leave for the sign-in page, which ends its own session. */
+export function signOut() {
+  const body = new URLSearchParams({ client_id: pool.client, token: stored().refresh });
+  // The page is gone before the answer.
+  fetch(`${pool.url}/oauth2/revoke`, { method: "POST", body, keepalive: true }).catch(() => null);
+  forgetTokens();
+  location.assign(address("/logout", { logout_uri: home() }));
+}
 
 let renewing = null;
 

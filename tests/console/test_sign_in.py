@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -69,9 +70,10 @@ def test_a_person_signs_in_asks_and_signs_out(console: Console, deployed: Deploy
     assert list(stored(page)) == ["docwell.tokens"]
     assert page.evaluate("Object.keys(localStorage)") == []
     assert page.context.cookies() == []
+    refresh = json.loads(stored(page)["docwell.tokens"])["refresh"]
     page.get_by_role("button", name="Leave").click()
     page.get_by_role("button", name="Sign in").wait_for()
-    assert (stored(page), pool.left) == ({}, 1)
+    assert (stored(page), pool.left, pool.revoked) == ({}, 1, {refresh})
 
 
 def test_another_verifier_gets_no_token(console: Console, deployed: Deployed, pool: UserPool) -> None:

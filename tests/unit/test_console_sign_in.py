@@ -10,7 +10,7 @@ from tests.unit.console_scripts import run_script
 _OLD = """
 const kept = { access: "old", refresh: "r1", ends: Date.now() };
 sessionStorage.setItem("docwell.tokens", JSON.stringify(kept));
-const { accessToken, forgetTokens, isSignedIn } = await script("sign-in.js");
+const { accessToken, forgetTokens, isSignedIn, signOut } = await script("sign-in.js");
 """
 _NEW = """Response.json({ access_token: "new", expires_in: 3600 })"""
 
@@ -46,3 +46,14 @@ def test_only_a_refusal_ends_a_sign_in(status: int, failed: int, words: str) -> 
       return accessToken().catch((error) => [error.status, error.message]);
     """)
     assert found == [failed, words]
+
+
+def test_a_sign_out_revokes_the_refresh_token_and_ends_the_session_of_the_pool() -> None:
+    found = run_script(f"""{_OLD}
+      const sent = [];
+      answer = async (address, options) => {{ sent.push(address, String(options.body), options.keepalive); }};
+      signOut();
+      return [sent, went, isSignedIn()];
+    """)
+    leaves = "https://pool/logout?client_id=client1&logout_uri=https%3A%2F%2Fconsole%2F"
+    assert found == [["https://pool/oauth2/revoke", "client_id=client1&token=r1", True], [leaves], False]
