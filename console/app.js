@@ -126,8 +126,7 @@ function App({ failed }) {
   if (!known) {
     return html`<${KeyForm} error=${failure} onLanguage=${onLanguage} onKey=${(key) => {
       setKey(key);
-      setFailure(null);
-      setKnown(true);
+      location.reload(); // the conversation may be another caller's
     }} />`;
   }
   if (!usage) {
@@ -144,9 +143,9 @@ function App({ failed }) {
   };
   const leave = () => {
     const signedIn = isSignedIn();
-    forgetKey();
     if (signedIn) signOut();
-    else location.reload();
+    forgetKey();
+    if (!signedIn) location.reload();
   };
   const close = () => {
     setSource(null);

@@ -5,6 +5,8 @@ const LETTER = /[^\P{L}\u0640]|\p{N}/u;
 // Where the whole quote is not on the page, its first and last letters are.
 const END = 24;
 const LONGER = 1.5;
+// Letters of scripts that are written from the right: Hebrew, Arabic and their neighbours.
+const FROM_RIGHT = /[\u0590-\u08FF]/;
 // Runs of this length are looked for by themselves; shorter ones are in every text.
 const RUN = 8;
 // Runs near each other that have this share of the letters are the quote.
@@ -39,18 +41,35 @@ function spans(text, wanted) {
   return last >= 0 && end - first <= LONGER * wanted.length ? [[first, end]] : runs(text, wanted);
 }
 
-/** Return the runs of a quote whose order is another one in the text. They are near the longest of them. */
+/**
+ * Return the runs of a quote whose order is another one in the text, as in lines from the right. They are near the
+ * longest of them, and the letters between them are there too: another word would be another sentence.
+ */
 function runs(text, wanted) {
-  const length = ([start, end]) => end - start;
-  const longest = common(text, wanted).reduce((a, b) => (length(b) > length(a) ? b : a), [0, 0]);
-  const from = Math.max(0, longest[1] - Math.floor(LONGER * wanted.length));
-  const found = common(text.slice(from, longest[0] + Math.floor(LONGER * wanted.length)), wanted);
-  const covered = found.reduce((sum, one) => sum + length(one), 0);
-  if (covered < MOST * wanted.length) return [];
-  return found.map(([start, end]) => [from + start, from + end]).sort(([a], [b]) => a - b);
+  if (!FROM_RIGHT.test(wanted)) return [];
+  const reach = Math.floor(LONGER * wanted.length);
+  const [longest] = common(text, wanted).sort((a, b) => b.length - a.length);
+  const from = longest ? Math.max(0, longest.start + longest.length - reach) : 0;
+  const found = longest ? common(text.slice(from, longest.start + reach), wanted) : [];
+  const covered = found.reduce((sum, one) => sum + one.length, 0);
+  if (!found.length || covered < MOST * wanted.length) return [];
+  const parts = found.map(({ start, length }) => [from + start, from + start + length]).sort(([a], [b]) => a - b);
+  const around = [Math.max(0, parts[0][0] - END), Math.max(...parts.map(([, end]) => end)) + END];
+  let others = without(text, parts).slice(...around);
+  for (const rest of without(wanted, found.map(({ at, length }) => [at, at + length])).split(" ")) {
+    if (!others.includes(rest)) return [];
+    others = others.replace(rest, " ".repeat(rest.length));
+  }
+  return parts;
 }
 
-/** Return the longest runs of the quote that the text has, from the quote's beginning on, as parts of the text. */
+/** Return the text with blanks in the place of these parts. */
+function without(text, parts) {
+  const blank = (left, [start, end]) => left.slice(0, start) + " ".repeat(end - start) + left.slice(end);
+  return parts.reduce(blank, text);
+}
+
+/** Return the longest runs of the quote that the text has: their start in the text, place in the quote, length. */
 function common(text, wanted) {
   const found = [];
   for (let at = 0; at + RUN <= wanted.length;) {
@@ -60,7 +79,7 @@ function common(text, wanted) {
       start = next;
       end += 1;
     }
-    if (start >= 0) found.push([start, start + end - 1 - at]);
+    if (start >= 0) found.push({ start, at, length: end - 1 - at });
     at = start >= 0 ? end - 1 : at + 1;
   }
   return found;

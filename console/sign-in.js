@@ -53,8 +53,14 @@ export async function finishSignIn() {
   return true;
 }
 
-/** Leave for the sign-in page, which ends its own session. */
-export const signOut = () => location.assign(address("/logout", { logout_uri: home() }));
+/** Forget and revoke the tokens, and leave for the sign-in page, which ends its own session. */
+export function signOut() {
+  const body = new URLSearchParams({ client_id: pool.client, token: stored().refresh });
+  // The page is gone before the answer.
+  fetch(`${pool.url}/oauth2/revoke`, { method: "POST", body, keepalive: true }).catch(() => null);
+  forgetTokens();
+  location.assign(address("/logout", { logout_uri: home() }));
+}
 
 let renewing = null;
 
@@ -81,9 +87,11 @@ async function renew({ refresh }) {
 async function take(grant) {
   const body = new URLSearchParams({ client_id: pool.client, ...grant });
   const response = await fetch(`${pool.url}/oauth2/token`, { method: "POST", body }).catch(() => null);
-  if (!response || response.status >= 500) throw failure(0, "unreachable");
+  // 429: the pool takes no more calls for now.
+  if (!response || response.status === 429 || response.status >= 500) throw failure(0, "unreachable");
   const answer = await response.json().catch(() => ({}));
   if (!response.ok) throw refused(answer.error_description || answer.error || `HTTP ${response.status}`);
+  if (grant.refresh_token && stored()?.refresh !== grant.refresh_token) return; // a sign-out came first
   const ends = Date.now() + 1000 * answer.expires_in;
   const refresh = answer.refresh_token ?? grant.refresh_token;
   sessionStorage.setItem(TOKENS, JSON.stringify({ access: answer.access_token, refresh, ends }));

@@ -117,12 +117,18 @@ def cors(origin: str) -> Any:
 
 
 def upload(s3: S3Client, bucket: str, new: list[File]) -> None:
-    """Write the files in their order, and delete those of releases before the previous one."""
-    kept = {_folder(one.key) for one in new} | _live_folders(s3, bucket)
+    """Write the files in their order, and delete those of releases before the previous one.
+
+    The same release again deletes nothing: pages of the previous one may still be open.
+    """
+    folders, live = {_folder(one.key) for one in new}, _live_folders(s3, bucket)
     for one in new:
         s3.put_object(
             Bucket=bucket, Key=one.key, Body=one.body, ContentType=one.media_type, CacheControl=one.cache
         )
+    if live <= folders:
+        return
+    kept = folders | live
     pages = s3.get_paginator("list_objects_v2").paginate(Bucket=bucket)
     old = [one["Key"] for page in pages for one in page.get("Contents", []) if _folder(one["Key"]) not in kept]
     for key in old:

@@ -136,7 +136,9 @@ def deploy(profile: str, options: Sequence[str] = ()) -> None:
             print(line)
         prepare(stack_name(profile), given)
         _sam("deploy", "--config-env", profile, *options)
-        if address := publish(stack_name(profile), given):
+        # Release is no digest of the console, so it cannot tell that only the console would change.
+        executed = "--no-execute-changeset" not in options
+        if executed and (address := publish(stack_name(profile), given)):
             print(f"console: {address}")
     finally:
         # `sam deploy` after another build would give it this Release, and publish no version.

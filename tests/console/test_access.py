@@ -137,3 +137,17 @@ def test_a_link_with_another_key_opens_the_console_of_its_caller(console: Consol
     page.evaluate("location.hash = '#key=unknown'")
     expect(page.locator(".failure")).to_be_visible()
     expect(page.locator("#question")).to_have_count(0)
+
+
+def test_the_next_caller_does_not_see_the_conversation_of_the_one_before(console: Console) -> None:
+    page = console.open()
+    ask(page)
+    page.route("**/v1/usage", lambda route: route.fulfill(status=401, json={}))  # the key is deleted
+    page.fill("#question", QUESTION)
+    page.keyboard.press("Enter")
+    page.locator("#key").wait_for()
+    page.unroute("**/v1/usage")
+    page.fill("#key", console.stack.api_key)
+    page.get_by_role("button", name="Open").click()
+    page.locator("#question").wait_for()
+    expect(page.locator(".turn")).to_have_count(0)

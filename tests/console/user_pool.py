@@ -32,7 +32,7 @@ def _json(status: int, body: dict[str, Any]) -> Answer:
 
 @dataclass
 class UserPool:
-    """The pool. Tests set its public fields, and read `tokens` given and `left` after a sign-out."""
+    """The pool. Tests set its public fields, and read `tokens` given; `left` and `revoked` after a sign-out."""
 
     lifetime_s: int = 3600
     refuses: bool = False
@@ -44,6 +44,7 @@ class UserPool:
     callback: str = ""
     codes: dict[str, str] = field(default_factory=dict)
     refreshes: set[str] = field(default_factory=set)
+    revoked: set[str] = field(default_factory=set)
 
     @property
     def settings(self) -> dict[str, str]:
@@ -57,8 +58,8 @@ class UserPool:
     def reset(self) -> None:
         """Forget what tests have set and done."""
         self.lifetime_s, self.refuses, self.ends_sessions, self.left = 3600, False, False, 0
-        self.tokens.clear()
-        self.grants.clear()
+        for one in (self.tokens, self.grants, self.revoked):
+            one.clear()
 
     def get(self, path: str, query: Fields) -> Answer:
         if path == "/keys":
@@ -100,6 +101,11 @@ class UserPool:
         self.refreshes.add(refresh)
         return _json(200, {**self._token(), "refresh_token": refresh})
 
+    def revoke(self, fields: Fields) -> Answer:
+        self.refreshes.discard(fields["token"])
+        self.revoked.add(fields["token"])
+        return _json(200, {})
+
     def _token(self) -> dict[str, Any]:
         now = int(time.time())
         claims: dict[str, Any] = {"iss": ISSUER, "sub": PERSON, "client_id": CLIENT, "token_use": "access"}
@@ -122,7 +128,8 @@ def user_pool() -> Iterator[UserPool]:
 
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["content-length"])).decode()
-            self._send(pool.post(dict(parse_qsl(body))))
+            answer = pool.revoke if self.path == "/oauth2/revoke" else pool.post
+            self._send(answer(dict(parse_qsl(body))))
 
         def _send(self, answer: Answer) -> None:
             status, headers, body = answer

@@ -22,6 +22,7 @@ NAMES = {
     "ConsoleBucket.RegionalDomainName": "console-bucket.s3.eu-central-1.amazonaws.com",
     "BucketAccess.Id": "access-1",
     "Headers": "headers-1",
+    "ViewerAddress.FunctionARN": "function-1",
     "Distribution": "E1",
     "Distribution.DomainName": "d1.cloudfront.net",
 }

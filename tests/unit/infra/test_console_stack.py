@@ -13,6 +13,7 @@ from docwell.citation_units import CitationUnit, UnitKind
 from infra.console_page import HEADERS, POLICY
 from infra.container.sam import ROOT
 from infra.intrinsics import Values
+from tests.unit.console_scripts import run_script
 from tests.unit.infra.console_stack import NAMES, POOL, headers_of, properties, values
 from tests.unit.infra.templates import content, whole
 
@@ -146,6 +147,19 @@ def test_the_firewall_counts_the_consoles_requests_by_their_viewers_addresses() 
     assert firewall["Outputs"]["ConsoleMark"]["Value"] == match["SearchString"]
     redacted = firewall["Resources"]["FirewallLogging"]["Properties"]["RedactedFields"]
     assert match["FieldToMatch"] in redacted
+
+
+def test_a_viewer_cannot_write_the_address_by_which_the_firewall_counts() -> None:
+    api = distribution()["CacheBehaviors"][0]
+    assert api["FunctionAssociations"] == [{"EventType": "viewer-request", "FunctionARN": "function-1"}]
+    function = properties("ViewerAddress")
+    assert function["AutoPublish"] is True
+    rules = {one["Name"]: one["Statement"] for one in properties_of_firewall()["Rules"]}
+    header = rules["console-flood"]["RateBasedStatement"]["ForwardedIPConfig"]["HeaderName"]
+    request = f"""{{ headers: {{ "{header}": {{ value: "1.1.1.1", multiValue: [{{ value: "1.1.1.1" }}] }} }} }}"""
+    call = f"""return handler({{ request: {request}, viewer: {{ ip: "203.0.113.7" }} }}).headers["{header}"];"""
+    sent = run_script(call, before=function["FunctionCode"])
+    assert sent == {"value": "203.0.113.7"}
 
 
 def properties_of_firewall() -> dict[str, Any]:

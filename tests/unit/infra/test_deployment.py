@@ -73,9 +73,18 @@ def test_parameters_beside_the_profile_are_refused(profile: Path, option: str) -
         deployment.deploy("mine", [option, "ModelName=x"])
 
 
-@pytest.mark.parametrize("fails", ["build", "deploy", None])
-def test_a_deployment_leaves_no_parameters_to_a_later_build(
-    build: Path, profile: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fails: str | None
+@pytest.mark.parametrize(
+    ("fails", "options", "count"),
+    [("build", [], 1), ("deploy", [], 3), (None, [], 4), (None, ["--no-execute-changeset"], 3)],
+)
+def test_a_deployment_publishes_what_it_executes_and_leaves_no_parameters_to_a_later_build(
+    build: Path,
+    profile: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    fails: str | None,
+    options: list[str],
+    count: int,
 ) -> None:
     written = tmp_path / "release" / "team.toml"
     (tmp_path / "team.toml").write_text("")
@@ -94,10 +103,10 @@ def test_a_deployment_leaves_no_parameters_to_a_later_build(
     monkeypatch.setattr(deployment, "publish", lambda *_: seen.append(("console", written.exists())))
     monkeypatch.setattr(deployment, "prepare", lambda *_: seen.append(("secrets", written.exists())))
     with contextlib.suppress(StepError):
-        deployment.deploy("team")
+        deployment.deploy("team", options)
     # The stack names its secrets, so they come first, and the console needs the names of what it creates.
     steps = [("build", False), ("secrets", True), ("deploy", True), ("console", True)]
-    assert seen == steps[: {"build": 1, "deploy": 3, None: 4}[fails]]
+    assert seen == steps[:count]
     assert not written.exists()
 
 
