@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -49,6 +49,15 @@ def test_hosts_are_stopped_from_the_last_stop_to_the_next_start(now: str, starts
 )
 def test_a_schedule_has_the_fields_of_cron(schedule: str, starts: str | None) -> None:
     assert until(schedule, "2026-11-26T17:00") == starts
+
+
+@pytest.mark.parametrize(("minutes", "stopped"), [(29, True), (30, False), (70, False), (100, False)])
+def test_hosts_that_started_in_the_hour_that_the_clocks_repeat_are_not_stopped_again(
+    minutes: int, stopped: bool
+) -> None:
+    two = datetime(2026, 10, 25, 0, 0, tzinfo=UTC).timestamp()  # 2:00 in Berlin, and 2:00 again an hour later
+    schedule = Night.parse("0 22 * * *;30 2 * * *;Europe/Berlin")
+    assert (schedule.until(two + 60 * minutes) is not None) is stopped
 
 
 @pytest.mark.parametrize(

@@ -84,8 +84,11 @@ class Night:
         stopped, started = self.stops.before(clock), self.starts.before(clock)
         if stopped is None or (started is not None and started >= stopped):
             return None
-        starts = self.starts.after(clock)
-        return starts and starts.replace(tzinfo=self.zone).astimezone(UTC)
+        if (starts := self.starts.after(clock)) is None:
+            return None
+        found = starts.replace(tzinfo=self.zone).astimezone(UTC)
+        # The hour after the clocks go back repeats one in which hosts may have started.
+        return found if found.timestamp() > now else None
 
 
 def _values(field: str, limits: tuple[int, int]) -> frozenset[int]:
