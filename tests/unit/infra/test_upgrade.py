@@ -114,7 +114,7 @@ def test_a_key_that_is_gone_does_not_stop_the_deployment(
 @mock_aws
 def test_a_key_that_cannot_be_read_stops_the_deployment(calls: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     Installation()
-    call = BaseClient._make_api_call
+    call = vars(BaseClient)["_make_api_call"]
 
     def throttled(client: BaseClient, name: str, given: Any) -> Any:
         if name == "GetApiKey":
