@@ -1,4 +1,4 @@
-"""What becomes of the text of a page that is mostly a picture, by what a recogniser finds."""
+"""The text of a page that is mostly a picture, by what a recogniser finds on it."""
 
 from __future__ import annotations
 
