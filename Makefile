@@ -233,8 +233,8 @@ dev:
 	@scripts/setup dev
 embedder:
 	@$(PY) layers/embedder/build_model.py
-# Tests of what cannot be installed here are skipped, and say so.
+# Tests of what cannot be installed here are skipped, and say so. In CI that is an error.
 programs:
-	@scripts/install-programs nginx prometheus || true
+	@scripts/install-programs nginx prometheus || [ -z "$(CI)" ]
 ocr: local ## Install OCR for scanned pages
 	@.venv/bin/uv pip install --quiet --python $(PY) --require-hashes --no-build -r functions/ingest/requirements-ocr.txt

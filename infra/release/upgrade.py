@@ -34,12 +34,12 @@ def problems(given: Mapping[str, str], declared: Mapping[str, Mapping[str, Any]]
 def adopt(stack: str, outputs: Mapping[str, str]) -> None:
     """Store the API keys of principals that an earlier release made: the authorizer denies others.
 
-    Print each. Raises `StepError` when a table cannot be read.
+    Print each. Raises `StepError` when a key is not stored, unless API Gateway has none of its id.
     """
     if not (table := outputs.get("PrincipalsTable")):
         return
     try:
-        for principal, failure in adopt_all(Settings(principals_table=table)):
-            print(f"{principal}: {failure.detail if failure else 'its API key is stored'}")
+        for principal, missing in adopt_all(Settings(principals_table=table)):
+            print(f"{principal}: {missing.detail if missing else 'its API key is stored'}")
     except DocwellError as error:
         raise StepError(f"{stack}: the keys of an earlier release cannot be stored: {error.detail}") from None

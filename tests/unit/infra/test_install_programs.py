@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -59,3 +60,14 @@ def test_a_failed_installation_says_why(tmp_path: Path) -> None:
     done = run(tmp_path, "prometheus", id="echo 0", apt_get="echo no such mirror; exit 100", **commands)
     assert done.returncode == 1
     assert "no such mirror" in done.stderr
+
+
+@pytest.mark.parametrize(("ci", "status"), [("true", 2), ("", 0)])
+def test_a_program_that_cannot_be_installed_ends_ci_alone(tmp_path: Path, ci: str, status: int) -> None:
+    script = tmp_path / "scripts" / "install-programs"
+    script.parent.mkdir()
+    script.write_text("#!/bin/sh\nexit 1\n")
+    script.chmod(0o755)
+    command = ["make", "--file", str(ROOT / "Makefile"), "programs"]
+    done = subprocess.run(command, cwd=tmp_path, env=os.environ | {"CI": ci}, check=False, capture_output=True)
+    assert done.returncode == status

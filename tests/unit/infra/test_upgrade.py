@@ -9,6 +9,8 @@ from typing import Any
 
 import boto3
 import pytest
+from botocore.client import BaseClient
+from botocore.exceptions import ClientError
 from moto import mock_aws
 
 from docwell.access.authorizer import Authorizer
@@ -96,6 +98,33 @@ def test_a_key_of_an_earlier_release_is_valid_before_the_new_authorizer_is_deplo
 def test_a_new_stack_has_no_keys(calls: list[str]) -> None:
     command("deploy")
     assert calls == ["deploy team"]
+
+
+@mock_aws
+def test_a_key_that_is_gone_does_not_stop_the_deployment(
+    calls: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    installation = Installation()
+    boto3.client("apigateway").delete_api_key(apiKey=installation.id.removeprefix("key:"))
+    command("deploy")
+    assert calls == ["deploy team"]
+    assert f"{installation.id}: cannot read API key" in capsys.readouterr().out
+
+
+@mock_aws
+def test_a_key_that_cannot_be_read_stops_the_deployment(calls: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    Installation()
+    call = vars(BaseClient)["_make_api_call"]
+
+    def throttled(client: BaseClient, name: str, given: Any) -> Any:
+        if name == "GetApiKey":
+            raise ClientError({"Error": {"Code": "TooManyRequestsException"}}, name)
+        return call(client, name, given)
+
+    monkeypatch.setattr(BaseClient, "_make_api_call", throttled)
+    with pytest.raises(StepError, match="cannot be stored"):
+        command("deploy")
+    assert calls == []
 
 
 @mock_aws

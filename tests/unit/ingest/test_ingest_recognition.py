@@ -153,7 +153,7 @@ def test_a_doubtful_page_is_not_indexed_and_named() -> None:
     assert live(world) == ["text", "well read"]
     assert record.doubtful_pages == {2}
     assert record.detail == (
-        "page 3: too_slow, not indexed; page 2: recognised with too little confidence, not indexed"
+        "page 3: too_slow, not indexed; page 2: picture recognised with too little confidence, not indexed"
     )
 
 
@@ -164,7 +164,7 @@ def test_a_scan_without_any_sure_page_is_empty_and_says_which_pages_were_doubtfu
     world.work_off()
     record = world.ledger.records[KEY]
     assert (record.status, record.reason) == (Status.EMPTY, Reason.NO_TEXT)
-    assert record.detail == "page 1: recognised with too little confidence, not indexed"
+    assert record.detail == "page 1: picture recognised with too little confidence, not indexed"
     assert world.index.of(KEY) == []
 
 

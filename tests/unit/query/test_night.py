@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -51,16 +51,29 @@ def test_a_schedule_has_the_fields_of_cron(schedule: str, starts: str | None) ->
     assert until(schedule, "2026-11-26T17:00") == starts
 
 
+@pytest.mark.parametrize(("minutes", "stopped"), [(29, True), (30, False), (70, False), (100, False)])
+def test_hosts_that_started_in_the_hour_that_the_clocks_repeat_are_not_stopped_again(
+    minutes: int, stopped: bool
+) -> None:
+    two = datetime(2026, 10, 25, 0, 0, tzinfo=UTC).timestamp()  # 2:00 in Berlin, and 2:00 again an hour later
+    schedule = Night.parse("0 22 * * *;30 2 * * *;Europe/Berlin")
+    assert (schedule.until(two + 60 * minutes) is not None) is stopped
+
+
 @pytest.mark.parametrize(
-    "schedule",
+    ("schedule", "says"),
     [
-        "0 19 * * *",
-        "0 19 * *;0 7 * * *;Etc/UTC",
-        "0 24 * * *;0 7 * * *;Etc/UTC",
-        "0 19 * * MON;0 7 * * *;Etc/UTC",
-        "0 19 * * *;0 7 * * *;Mars/Base",
+        ("0 19 * * *", "no time zone ''"),
+        ("0 19 * * *;0 7 * * *;", "no time zone ''"),
+        ("0 19 * *;0 7 * * *;Etc/UTC", "has not 5 fields"),
+        ("0 24 * * *;0 7 * * *;Etc/UTC", "'24' is outside of 0-23"),
+        ("0 19 * * 5-1;0 7 * * *;Etc/UTC", "'5-1' is outside of 0-7"),
+        ("0 19 * * MON;0 7 * * *;Etc/UTC", "'MON' is not"),
+        ("*/0 19 * * *;0 7 * * *;Etc/UTC", r"'\*/0' is not"),
+        ("*/-5 19 * * *;0 7 * * *;Etc/UTC", r"'\*/-5' is not"),
+        ("0 19 * * *;0 7 * * *;Mars/Base", "no time zone 'Mars/Base'"),
     ],
 )
-def test_a_schedule_that_cannot_be_read_is_refused(schedule: str) -> None:
-    with pytest.raises(ValueError, match=r"."):
+def test_a_schedule_that_cannot_be_read_is_refused(schedule: str, says: str) -> None:
+    with pytest.raises(ValueError, match=says):
         Night.parse(schedule)

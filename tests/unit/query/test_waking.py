@@ -159,6 +159,19 @@ def test_at_night_a_question_has_the_sentences_at_once_and_the_hour_of_the_start
     assert world.ask(Question(QUESTION, waits=True)).answer.status is AnswerStatus.ANSWERED
 
 
+def test_a_question_that_waits_when_the_night_begins_ends_as_one_of_the_night() -> None:
+    world = Asleep()
+    hosts = world.hosts
+    night = Night.parse("0 19 * * *;0 7 * * *;Etc/UTC")
+    sleeper = Sleeper(hosts, hosts.states, WAKE_S, night, poll_s=0.0, clock=lambda: hosts.now)
+    world.query = replace(world.query, sleeper=sleeper)
+    hosts.now = 19 * 3600 - 60.0
+    with pytest.raises(ModelAsleep, match="1970-01-02T07:00Z"):
+        world.ask(Question(QUESTION, waits=True))
+    assert hosts.now < 19 * 3600 + WAKE_S / 2
+    assert hosts.states.read(FACT)["vain_at"] == "-inf"  # the morning's first question waits
+
+
 def test_a_silent_host_is_down() -> None:
     class Silent(Hosts):
         async def check(self) -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
+import random
 from collections.abc import Callable
 
 import pytest
@@ -25,7 +28,28 @@ GOOD = {
     "a table of numbers": "2025 2024\n12,345 (67,890) 1.2% $ 45\n" * 20,
     "a list of contents": "Chapter one . . . . . . . . . . . . . . . . 12\nChapter two ______________ 34\n" * 10,
     "a specimen": "The font: abcdefghijkl\nmnopqrstuvwxyz ABCDEFGHIJKLMNOPQRSTUVWXYZ 0123456789\n" * 10,
+    "a table of zeros": ("Region " + "0 " * 40 + "12\n") * 20,
+    "Quechua": "Llapa runakuna kay pachapi qispisqa kachkanku, hinallataq kikin chaninyuq. Yuyayniyuq, "
+    "sunquyuq kaspankuraq, wawqi panantin hina kawsananku. " * 6,
     "paths": "/usr/share/docs/index.html /etc/hosts /srv/data/2026/report.txt\n" * 10,
+}
+_RANDOM = random.Random(1)
+
+
+def _codes(letters: str, length: int) -> str:
+    """Return 200 random words of one length."""
+    return " ".join("".join(_RANDOM.choices(letters, k=length)) for _ in range(200))
+
+
+# The text of one font beside prose in another.
+GOOD_FONTS = {
+    "a certificate": base64.encodebytes(_RANDOM.randbytes(1200)).decode(),
+    "digests": "\n".join(hashlib.sha256(bytes([number])).hexdigest() for number in range(30)),
+    "ticks": "\u2713 \u2717 " * 300,
+    "ticks in private use": "\uf0fc " * 600,
+    "crosses": "X " * 600,
+    "genes": _codes("acgt", 10),
+    "names of shares": _codes("ABCDEFGHIJKLMNOPQRSTUVWXYZ", 4),
 }
 
 
@@ -62,3 +86,8 @@ def test_a_font_with_little_of_the_page_is_not_judged() -> None:
     assert not has_wrong_font([ENGLISH, BROKEN["permuted letters"](ENGLISH[:300], 1)])
     assert not has_wrong_font([ENGLISH * 10, BROKEN["permuted letters"](ENGLISH, 1)])
     assert not has_wrong_font([])
+
+
+@pytest.mark.parametrize("text", GOOD_FONTS.values(), ids=GOOD_FONTS.keys())
+def test_a_font_of_signs_or_codes_does_not_cost_the_page(text: str) -> None:
+    assert not has_wrong_font([ENGLISH * 2, text])

@@ -24,6 +24,10 @@ _UNITS_S = {"m": 60, "h": 3_600, "d": 86_400}
 _LONGEST_S = 3_650 * 86_400
 
 
+class MissingKey(Failure):
+    """API Gateway has no key with the id of a principal."""
+
+
 def after(option: str, duration: str | None) -> int | None:
     """Return the time (seconds) that is `90d`, `12h` or `30m` from now, None without one. Raises `Failure`."""
     if duration is None:
@@ -73,17 +77,23 @@ def make(settings: Settings, name: str, principal: str | None, ends_at: int | No
 
 
 def adopt(settings: Settings, principal: str, ends_at: int | None = None) -> ApiKey:
-    """Store the key of API Gateway that the principal is named for. Raises `Failure` if there is none."""
-    id_ = principal.removeprefix(KEY)
+    """Store the key of API Gateway that the principal is named for. Raises `Failure`, `MissingKey` without one."""
+    id_, gateway = principal.removeprefix(KEY), aws_client(settings, "apigateway")
     with plain_failures(f"cannot read API key {id_}"):
-        value = aws_client(settings, "apigateway").get_api_key(apiKey=id_, includeValue=True)["value"]
+        try:
+            value = gateway.get_api_key(apiKey=id_, includeValue=True)["value"]
+        except gateway.exceptions.NotFoundException as error:
+            raise MissingKey(f"cannot read API key {id_}: {error}") from None
         key = ApiKey(digest_of(value), principal, id_, ends_at)
         stored(settings).put(key)
     return key
 
 
-def adopt_all(settings: Settings) -> Iterator[tuple[str, Failure | None]]:
-    """Store the API Gateway key of each principal without a stored key; yield the principal, and why it failed."""
+def adopt_all(settings: Settings) -> Iterator[tuple[str, MissingKey | None]]:
+    """Store the API Gateway key of each principal without a stored key; yield the principal, and if it is missing.
+
+    Raises `Failure` at the first key that is there and cannot be read or stored, and `Unavailable`.
+    """
     from docwell.adapters.dynamodb.principals import PrincipalAdmin
 
     known = {key.principal for key in stored(settings).list()}
@@ -92,8 +102,8 @@ def adopt_all(settings: Settings) -> Iterator[tuple[str, Failure | None]]:
         if grant.id.startswith(KEY) and grant.id not in known:
             try:
                 adopt(settings, grant.id)
-            except Failure as failure:
-                yield grant.id, failure
+            except MissingKey as missing:
+                yield grant.id, missing
             else:
                 yield grant.id, None
 

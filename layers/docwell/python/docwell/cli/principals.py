@@ -183,12 +183,12 @@ def rotate(
 @app.command(cls=ConnectedCommand)
 def adopt(ctx: typer.Context, *, table: TableOption = None) -> None:
     """Store the API keys of principals that a release before `rotate` made, as `make deploy` does."""
-    failed = 0
-    for principal, failure in api_keys.adopt_all(ctx.obj.given(principals_table=table)):
-        failed += failure is not None
-        display.echo(failure.detail if failure else f"{principal} is stored", err=failure is not None)
-    if failed:
-        raise Failure(f"{failed} of the keys are not stored: `docwell principals revoke` removes a principal")
+    count = 0
+    for principal, missing in api_keys.adopt_all(ctx.obj.given(principals_table=table)):
+        count += missing is not None
+        display.echo(missing.detail if missing else f"{principal} is stored", err=missing is not None)
+    if count:
+        raise Failure(f"{count} of the keys are not stored: `docwell principals revoke` removes a principal")
 
 
 @app.command(cls=ConnectedCommand)

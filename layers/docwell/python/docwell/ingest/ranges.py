@@ -101,7 +101,9 @@ def outcome(record: DocumentRecord) -> DocumentRecord:
     if record.chunks == 0 and failures:
         return rejected(record, next(iter(failures)), "; ".join(notes))
     if record.doubtful_pages and recognised:
-        notes.append(f"{_named(record.doubtful_pages)}: recognised with too little confidence, not indexed")
+        notes.append(
+            f"{_named(record.doubtful_pages)}: picture recognised with too little confidence, not indexed"
+        )
     elif record.doubtful_pages and record.chunks:
         notes.append(f"{_named(record.doubtful_pages)}: mostly a picture, whose text is not indexed")
     if record.hidden_characters:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, time, timedelta, tzinfo
@@ -12,6 +13,7 @@ from dateutil.tz import gettz  # type: ignore[import-untyped] # ships no types
 
 # The least and the greatest value of a cron expression's fields. Sunday is 0 and 7.
 _FIELDS = ((0, 59), (0, 23), (1, 31), (1, 12), (0, 7))
+_PART = re.compile(r"(?:\*|(\d{1,2})(?:-(\d{1,2}))?)(?:/([1-9]\d?))?", re.ASCII)
 _DAYS_OF_WEEK = 7
 # An expression that names a day of the year has fired within so many days.
 _DAYS = 366
@@ -69,8 +71,9 @@ class Night:
     @classmethod
     def parse(cls, text: str) -> Night:
         """Return the schedule of a text such as `0 19 * * *;0 7 * * 1-5;Etc/UTC`. Raises `ValueError`."""
-        stops, starts, name = text.split(";")
-        if (zone := gettz(name)) is None:
+        stops, starts, name = [*text.split(";", 2), "", ""][:3]
+        # An empty name is the time zone of this machine.
+        if not name or (zone := gettz(name)) is None:
             raise ValueError(f"no time zone {name!r}")
         return cls(Cron.parse(stops), Cron.parse(starts), zone)
 
@@ -84,17 +87,21 @@ class Night:
         stopped, started = self.stops.before(clock), self.starts.before(clock)
         if stopped is None or (started is not None and started >= stopped):
             return None
-        starts = self.starts.after(clock)
-        return starts and starts.replace(tzinfo=self.zone).astimezone(UTC)
+        if (starts := self.starts.after(clock)) is None:
+            return None
+        found = starts.replace(tzinfo=self.zone).astimezone(UTC)
+        # The hour after the clocks go back repeats one in which hosts may have started.
+        return found if found.timestamp() > now else None
 
 
 def _values(field: str, limits: tuple[int, int]) -> frozenset[int]:
     """Return the numbers of one field. Raises `ValueError`."""
     found: set[int] = set()
     for part in field.split(","):
-        span, _, step = part.partition("/")
-        first, _, last = span.partition("-")
-        low, high = limits if span == "*" else (int(first), int(last or first))
+        if not (match := _PART.fullmatch(part)):
+            raise ValueError(f"{field!r} is not *, numbers, spans or steps of them")
+        first, last, step = match.groups()
+        low, high = (int(first), int(last or first)) if first else limits
         if not limits[0] <= low <= high <= limits[1]:
             raise ValueError(f"{field!r} is outside of {limits[0]}-{limits[1]}")
         found.update(range(low, high + 1, int(step or 1)))

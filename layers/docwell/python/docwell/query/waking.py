@@ -103,9 +103,12 @@ class Sleeper:
                 raise
         else:
             return
-        async with aclosing(attempt()) as pieces:
-            async for piece in pieces:
-                yield piece
+        try:
+            async with aclosing(attempt()) as pieces:
+                async for piece in pieces:
+                    yield piece
+        except ModelWaking as error:
+            raise (self.stopped() or error) from None
 
     async def before_rewriting(self, found: Inquiry) -> AsyncGenerator[Waking]:
         """Wait for a host before a follow-up is rewritten, which needs the model.
@@ -137,6 +140,8 @@ class Sleeper:
         watch, began = found.watch, self.clock()
         left_s = self.wake_s - watch.seconds["waking"]  # less the wait before a follow-up was rewritten
         while (waited := self.clock() - began) < left_s:
+            if self.stopped():  # the schedule stops the host that starts
+                break
             try:
                 await self.host.check()
             except Unavailable as error:  # also from a host that has just started

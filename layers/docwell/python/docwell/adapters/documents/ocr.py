@@ -50,8 +50,8 @@ class RecognisingReader:
     """`docwell.ports.DocumentReader`: the pages of another reader, with recognised text where they have none.
 
     A recognised page has a `confidence`. A page that takes more than `page_cpu_s` of processor time or
-    `memory_bytes` is unreadable. A page that is mostly a picture keeps its own text unless it is recognised with
-    `min_confidence`.
+    `memory_bytes` is unreadable. A page that is mostly a picture keeps its own text unless as much is recognised,
+    with `min_confidence`.
     """
 
     reader: DocumentReader
@@ -100,8 +100,11 @@ class _Recogniser:
         """Return the page with its recognised text, and with the processor time of both readers."""
         before = self._cpu_s()
         found = self._read(page)
-        if page.text.strip() and (found.confidence or 0.0) < self._limits.min_confidence:
-            found = page
+        if own := len("".join(page.text.split())):
+            if (found.confidence or 0.0) < self._limits.min_confidence:
+                found = page
+            elif len("".join(found.text.split())) < own:  # a slide, say: its picture is the ground of its text
+                found = replace(page, picture=False)
         return replace(found, cpu_s=page.cpu_s + self._cpu_s() - before)
 
     def _read(self, page: Page) -> Page:
