@@ -1,4 +1,4 @@
-"""A quote is marked where it stands in a page's text, and not where other words stand."""
+"""Mark a quote at its place on a page, and no sentence with other words."""
 
 from __future__ import annotations
 
