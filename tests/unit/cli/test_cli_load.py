@@ -16,6 +16,7 @@ from docwell.adapters.s3_copies import S3Copier, S3Listing
 from docwell.bucket_ports import StoredObject
 from docwell.cli import load
 from docwell.cli.loading import run as run_module
+from docwell.cli.remote import aws_client
 from docwell.cli.settings import Settings
 from tests.unit.cli.conftest import Run
 from tests.unit.cli.fake_api import BUCKET
@@ -220,8 +221,8 @@ def test_wrong_usage_says_what_is_wrong(run: Run, queue: SQSClient, arguments: t
 def test_a_bucket_that_cannot_be_listed_ends_the_load_at_once(
     run: Run, archive: S3Client, monkeypatch: pytest.MonkeyPatch, source: str, code: str
 ) -> None:
-    monkeypatch.setattr(run_module, "_RETRY_AFTER_S", (600.0,))
-    real = load.aws_client
+    monkeypatch.setattr(run_module, "_RETRY_AFTER_S", (20.0,))
+    real = aws_client
 
     def denying(settings: Settings, service: str, **config: Any) -> Any:
         made = real(settings, service, **config)

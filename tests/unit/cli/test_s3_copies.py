@@ -80,7 +80,8 @@ def test_only_an_archived_object_that_is_restored_can_be_copied(
         raw = type("Raw", (), {"stream": lambda _: [body.encode()]})()
         return AWSResponse(request.url, 200, HTTPHeaders(), raw)
 
-    bucket.meta.events.register_first("before-send.s3.ListObjectsV2", list_objects)
+    client: Any = bucket
+    client.meta.events.register_first("before-send.s3.ListObjectsV2", list_objects)
     rows, _ = s3_copies.S3Listing(bucket, SOURCE).page("")
     assert [one.archived for one in rows] == [archived]
     assert asked in (["RestoreStatus"], [b"RestoreStatus"])

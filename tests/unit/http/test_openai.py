@@ -77,7 +77,7 @@ def test_an_answer_from_a_part_of_the_index_says_so(world: HttpWorld, stream: bo
     assert chat.question(
         chat_bodies.ChatRequest(
             model="docwell",
-            messages=[USER, {"role": "assistant", "content": said}, USER],  # type: ignore[list-item]
+            messages=[USER, {"role": "assistant", "content": said}, USER],
         )
     ).history == [bodies.TurnBody(question=QUESTION, answer="Every March [1].")]
 

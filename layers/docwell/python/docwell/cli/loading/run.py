@@ -94,7 +94,7 @@ class Copies:
         found, wanted = dict[str, StoredObject](), frozenset(keys)
         place: str | None = after
         while place is not None and (left := keys[bisect_right(keys, place) :]):
-            # Pass over other keys: the next wanted one comes after itself without its last character.
+            # Pass over other keys: a key comes after its own beginning.
             place = max(place, left[0][:-1])
             rows, place = patient(partial(self.target.page, place, keys[-1]), self.stop)
             found |= {one.key: one for one in rows if one.key in wanted}
