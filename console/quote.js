@@ -2,7 +2,7 @@
 // between docwell's text and that of pdf.js. So does the order of runs in a line that is written from the right.
 // U+0640 only stretches an Arabic word.
 const LETTER = /[^\P{L}\u0640]|\p{N}/u;
-// Where the whole quote is not on the page, its first and last letters are.
+// Where the whole quote is not in one run on the page, its first and last letters are.
 const END = 24;
 const LONGER = 1.5;
 // Letters of scripts that are written from the right: Hebrew, Arabic and their neighbours.
@@ -38,7 +38,8 @@ function spans(text, wanted) {
   const first = text.indexOf(wanted.slice(0, END));
   const last = first < 0 ? -1 : text.indexOf(wanted.slice(-END), first);
   const end = last + END;
-  return last >= 0 && end - first <= LONGER * wanted.length ? [[first, end]] : runs(text, wanted);
+  const isNear = last >= 0 && end - first <= LONGER * wanted.length;
+  return isNear && isWhole(text.slice(first, end), wanted) ? [[first, end]] : runs(text, wanted);
 }
 
 /**
@@ -54,13 +55,19 @@ function runs(text, wanted) {
   const covered = found.reduce((sum, one) => sum + one.length, 0);
   if (!found.length || covered < MOST * wanted.length) return [];
   const parts = found.map(({ start, length }) => [from + start, from + start + length]).sort(([a], [b]) => a - b);
-  const around = [Math.max(0, parts[0][0] - END), Math.max(...parts.map(([, end]) => end)) + END];
-  let others = without(text, parts).slice(...around);
+  const end = Math.max(...parts.map((one) => one[1]));
+  return isWhole(text.slice(Math.max(0, parts[0][0] - END), end + END), wanted) ? parts : [];
+}
+
+/** Return whether the text has the runs of a quote, and in its other letters those between the runs. */
+function isWhole(text, wanted) {
+  const found = common(text, wanted);
+  let others = without(text, found.map(({ start, length }) => [start, start + length]));
   for (const rest of without(wanted, found.map(({ at, length }) => [at, at + length])).split(" ")) {
-    if (!others.includes(rest)) return [];
+    if (!others.includes(rest)) return false;
     others = others.replace(rest, " ".repeat(rest.length));
   }
-  return parts;
+  return true;
 }
 
 /** Return the text with blanks in the place of these parts. */

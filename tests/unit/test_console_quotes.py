@@ -37,6 +37,12 @@ def find(strings: list[str], quote: str) -> list[dict[str, int]]:
             ["היא שחקנית מצטיינת", "Panthers", "בתחילת המשחק הראשון"],
         ),
         (["Panthers", "something else"], "בתחילת המשחק הראשון Panthers היא שחקנית מצטיינת", []),
+        # A number of the margin in the middle.
+        (
+            ["The boiler in the cellar of the house", "12", "is inspected by two engineers"],
+            "The boiler in the cellar of the house is inspected by two engineers",
+            ["The boiler in the cellar of the house", "12", "is inspected by two engineers"],
+        ),
         (["nothing"], "else", []),
         (["nothing"], "…", []),
     ],
@@ -56,6 +62,10 @@ def test_a_quote_is_found_by_its_letters_and_digits(strings: list[str], quote: s
         (
             "The rate is 4 percent a year for loans of ten thousand euros, and 9 percent for all others.",
             "The rate is 9 percent a year for loans of ten thousand euros",
+        ),
+        (
+            "The boiler in the cellar of the house is inspected every May by two engineers of the city.",
+            "The boiler in the cellar of the house is inspected every March by two engineers of the city.",
         ),
         # In Arabic and Hebrew, where runs of the quote may be in another order.
         ("وكان أفضل لاعب في مباراة خط الدفاع", "وكان أفضل لاعب في مباراة خط الهجوم"),
