@@ -14,7 +14,7 @@ from infra.report import Report
 def test_a_load_that_is_killed_often_loses_nothing_and_copies_nothing_twice(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(load, "SHORT_DOCUMENTS", 1200)
+    monkeypatch.setattr(load, "SHORT_DOCUMENTS", 3000)
     monkeypatch.setattr(load, "CASES", ((8, 0, 5.0),))
     report = Report("bench-load")
     load.measure(report, Options(short=True))
