@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -122,6 +123,7 @@ def test_ctrl_c_stores_the_place_and_says_how_to_go_on(
         copied.append(key)
         if len(copied) == 12:
             os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(1)  # the main thread sees it at its next wait: few documents are left
 
     with monkeypatch.context() as patched:
         patched.setattr(S3Copier, "copy", copy)
