@@ -68,14 +68,14 @@ def test_everything_can_be_done_with_the_keyboard(console: Console) -> None:
     tab_to(page, ".marker")
     page.keyboard.press("Enter")
     page.locator(".source[data-state=marked]").wait_for()
-    assert page.evaluate("document.activeElement.id") == "source-title"
+    expect(page.locator("#source-title")).to_be_focused()
     page.keyboard.press("Escape")
     expect(page.locator(".source")).to_have_count(0)
-    assert page.evaluate("document.activeElement.id") == "question"
+    expect(page.locator("#question")).to_be_focused()
     tab_to(page, 'nav a[href="#/documents"]')
     page.keyboard.press("Enter")
     page.locator("tbody tr").first.wait_for()
-    assert page.evaluate("document.activeElement.id") == "documents-title"
+    expect(page.locator("#documents-title")).to_be_focused()
     tab_to(page, ".danger")
     page.keyboard.press("Enter")
     page.get_by_role("dialog").wait_for()
