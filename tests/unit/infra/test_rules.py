@@ -142,7 +142,7 @@ RIGHT = {
     "OllamaUrl": ["https://ollama", "https://ollama:11434,arn:aws:secretsmanager:eu-central-1:1:secret:a-b"],
     "OllamaInstance": ["g5.xlarge,1.006", "g5.xlarge,0.5,0"],
     "OllamaHosts": ["0,1", "2,10"],
-    "OllamaNight": ["0 19 * * *;0 7 * * 1,3;Europe/Berlin"],
+    "OllamaNight": ["0 19 * * *;0 7 * * 1,3;Europe/Berlin", "0 19 * * *;0 7 * * 1;Etc/GMT+5"],
     "MachineImages": ["ami-0a,ami-0b", ",ami-0b"],
     "Index": ["200,rapidocr,0"],
     "NextIndex": ["400,rapidocr,8,/var/task/next-model", "0,,,"],
