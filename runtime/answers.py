@@ -26,8 +26,14 @@ class MalformedAnswer(Exception):
 
 
 def problem(status: int, kind: str, title: str, request_id: str, **headers: str) -> Response:
-    """Return a problem document (RFC 9457) for an error outside the function."""
-    document = {"type": f"urn:docwell:{kind}", "title": title, "status": status, "request_id": request_id}
+    """Return a problem document (RFC 9457) for an error outside the function, with the fields of docwell's own."""
+    document = {
+        "type": f"urn:docwell:problem:{kind}",
+        "title": title,
+        "status": status,
+        "detail": title,
+        "request_id": request_id,
+    }
     return Response(
         json.dumps(document),
         status,

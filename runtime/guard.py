@@ -33,7 +33,7 @@ def refusal(hosts: Sequence[str], origins: Sequence[str]) -> str | None:
 
 def problem_body(title: str) -> bytes:
     """Return the problem document (RFC 9457) of a refused request."""
-    return json.dumps({"type": "urn:docwell:forbidden", "title": title, "status": STATUS}).encode()
+    return json.dumps({"type": "urn:docwell:problem:forbidden", "title": title, "status": STATUS}).encode()
 
 
 class Guarded:

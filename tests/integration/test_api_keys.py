@@ -96,4 +96,5 @@ def test_a_key_that_cannot_be_checked_gets_503_and_not_401() -> None:
         answer = httpx.get(f"{url}/v1/documents", headers={"x-api-key": UNREADABLE})
         assert httpx.get(f"{url}/v1/health", headers={"x-api-key": UNREADABLE}).status_code != 503
     assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
-    assert answer.json()["type"] == "urn:docwell:dependency-unavailable"
+    assert answer.json()["type"] == "urn:docwell:problem:dependency-unavailable"
+    assert {"title", "status", "detail", "request_id"} <= answer.json().keys()

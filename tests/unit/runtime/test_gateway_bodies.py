@@ -51,7 +51,7 @@ def test_a_body_that_comes_too_slowly_gets_a_problem_and_the_connection_ends(
     start, body = answered(slow)
     assert start["status"] == 408
     assert (b"connection", b"close") in start["headers"]
-    assert json.loads(body["body"])["type"] == "urn:docwell:too-slow"
+    assert json.loads(body["body"])["type"] == "urn:docwell:problem:too-slow"
 
 
 def test_a_client_that_leaves_within_its_body_is_no_error(capsys: pytest.CaptureFixture[str]) -> None:
