@@ -148,7 +148,8 @@ _TEXTS: dict[str, Make] = {
     "html_in_an_unknown_charset": lambda: b"<!doctype html><meta charset=x-none><p>Close the valve.</p>",
     "html_of_no_characters": lambda: b"<!doctype html><p>Close &#0;&#x110000;&#xd800;&#x1F600; the valve.</p>",
     "html_of_attributes": lambda: (
-        b"<!doctype html><p " + b" ".join(b"a%d=b" % n for n in range(100_000)) + b">Close"
+        # The parser compares each with all others: 100,000 take 17 s, near the limit on some machines.
+        b"<!doctype html><p " + b" ".join(b"a%d=b" % n for n in range(50_000)) + b">Close"
     ),
     "html_comment_never_closed": lambda: b"<!doctype html><p>Close the valve.</p><!-- " + b"x " * MIB,
     "html_style_of_braces": lambda: b"<!doctype html><style>" + b"{" * MIB + b"</style><p>Close the valve.</p>",
