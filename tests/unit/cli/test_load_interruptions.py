@@ -125,11 +125,14 @@ def test_ctrl_c_stores_the_place_and_says_how_to_go_on(
             os.kill(os.getpid(), signal.SIGINT)
             time.sleep(1)  # the main thread sees it at its next wait: few documents are left
 
+    # In the background of a shell, a process starts with this signal ignored.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     with monkeypatch.context() as patched:
         patched.setattr(S3Copier, "copy", copy)
         patched.setattr(load, "_WORKERS", 1)
         patched.setattr(load, "_PARTITIONS", 4)
         result = run("load", f"s3://{SOURCE}/2026/", "--yes", *WHERE)
+    signal.signal(signal.SIGINT, before)
     assert result.exit_code == 1
     assert "the same command, in this folder, goes on" in result.stderr
     assert stored(tmp_path)["loaded"] == len(versions(archive)) < 21
