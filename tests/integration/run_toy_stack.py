@@ -7,7 +7,9 @@ import signal
 import sys
 from pathlib import Path
 
+from infra.local import stack as stack_module
 from infra.local.console import StackConsole
+from infra.local.ports import free_port
 from infra.local.stack import StackOptions, plan
 from infra.local.supervisor import Supervisor
 
@@ -21,6 +23,8 @@ def main(data: Path) -> None:
         environment={"DOCWELL_TOY_LOG": str(data / "toy.log")},
     )
     os.environ["PYTHONPATH"] = os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")])
+    # Stacks of other tests start at the same time, and would want the same ports.
+    setattr(stack_module, "free_port", lambda _, taken: free_port(0, taken))  # noqa: B010 - mypy
     stack, parts = plan(options, "http://127.0.0.1:9", Path)
     supervisor = Supervisor(parts, StackConsole(data / "logs"))
     signal.signal(signal.SIGTERM, lambda *_: supervisor.stop())
