@@ -27,6 +27,8 @@ _NO_SENTENCE_END = re.compile(
     r"(?:\b[A-Z]|(?:^|\n)[ \t]*\d{1,2}"
     r"|\b(?:Mr|Mrs|Ms|Dr|Prof|St|Jr|Sr|No|Nos|Fig|Inc|Ltd|Co|Corp|vs|etc|e\.g|i\.e|cf|approx|ca))\.\s*$"
 )
+# A row of a sheet, as its reader writes it: "batch: C-02 | litres: 318". It is one sentence with all its cells.
+_SHEET_ROW = re.compile(r"^[^\n|:]+: [^\n]* \| [^\n]*(?:\n|$)", re.MULTILINE)
 # Vowel signs and accents, which `\w` leaves out: each would cut its word into letters that any text has.
 _SIGNS = (
     "\u0300-\u036f\u0483-\u0489\u0591-\u05bd\u05bf\u05c1\u05c2\u05c4\u05c5\u05c7\u0610-\u061a\u064b-\u065f\u0670"
@@ -209,4 +211,13 @@ def _cuts(text: str) -> list[int]:
         if not _NO_SENTENCE_END.search(text, max(0, match.start() - 8), match.start() + 1)
         and ("\n\n" in match[0] or not text[match.end() : match.end() + 1].islower())
     ]
-    return [0, *inner, len(text)]
+    rows = [match.span() for match in _SHEET_ROW.finditer(text)]
+    if rows:
+        inner = [cut for cut in inner if not any(start < cut < end for start, end in rows)]
+        inner += [border for row in rows for border in row]
+    return sorted({0, *inner, len(text)})
+
+
+def is_sheet_row(sentence: str) -> bool:
+    """Return whether a sentence is a row of a sheet."""
+    return _SHEET_ROW.match(sentence) is not None

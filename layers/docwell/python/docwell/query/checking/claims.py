@@ -10,7 +10,7 @@ from functools import lru_cache
 
 from docwell.query.checking.facts import Figure, shifted
 from docwell.query.checking.labels import labels
-from docwell.query.checking.mentions import Mention, has_percent, mentions, scale_of, stated
+from docwell.query.checking.mentions import Mention, has_percent, mentions, numbers, scale_of, stated
 from docwell.query.checking.periods import agree, periods
 from docwell.text.lexicon import TEXTS_KEPT, rarity
 
@@ -48,6 +48,7 @@ class Claim:
     def of(cls, sentence: str, question: str, passages: Sequence[str]) -> Claim:
         """Return the claim of a sentence without markers."""
         asked = labels(question)
+        numbered = frozenset[str]().union(*(numbers(one.figure) for one in stated(question)))
         # The same figure twice is judged once: a text of a thousand zeros takes no time.
         found = {
             (one.figure, one.sign, one.unit, one.before, one.periods): one for one in stated(sentence)
@@ -61,7 +62,7 @@ class Claim:
                 for one in found
                 if (alone or not one.is_date) and not (one.is_grammar and asked.isdisjoint(labels(one.unit)))
             ),
-            said=labels(sentence) | asked,
+            said=labels(sentence) | asked | numbered,
             asked=asked,
             asked_figures=frozenset(form for one in stated(question) for form in one.figure.forms),
             asked_periods=periods(question),

@@ -13,7 +13,7 @@ from docwell.query.checking.asides import asides
 from docwell.query.checking.facts import AFTER_NO_WORD, GRAMMAR, SCALES, Figure, located
 from docwell.query.checking.labels import labels
 from docwell.query.checking.periods import Period, certain, located_periods, periods
-from docwell.text.lexicon import UNSPACED, segments
+from docwell.text.lexicon import UNSPACED, is_sheet_row, segments
 
 _YEAR = re.compile(rf"{AFTER_NO_WORD}(?:FY)?((?:1[5-9]|20)\d\d)(?![^\W{UNSPACED.pattern[1:-1]}])(?!\s?%|[.,]\d)")
 _CELL = re.compile(r"[(\u2212+-]{0,2}(?:\d{1,3}(?:[.,'\u2019]\d{3})+|\d+)(?:[.,]\d+)?\)?%?\)?")
@@ -117,6 +117,11 @@ def mentions(text: str) -> tuple[Mention, ...]:
     return (*found, *_sentences(prose, len(found)))
 
 
+def numbers(figure: Figure) -> frozenset[str]:
+    """Return a figure as a label of the row of a sheet."""
+    return frozenset(f"={form}" for form in figure.forms)
+
+
 def stated(sentence: str) -> list[Mention]:
     """Return the mentions of figures in one sentence of an answer."""
     return list(_sentence(sentence, frozenset(), 0))
@@ -131,6 +136,8 @@ class _Row:
 
 def _row(line: str) -> _Row | None:
     """Return the label and the cells of a line that ends with figures; None for other lines."""
+    if is_sheet_row(line):  # its cells have their names beside them
+        return None
     tokens = line.split()
     start, cells = len(tokens), list[str]()
     while start:
@@ -262,8 +269,10 @@ def _sentences(prose: str, first: int) -> Iterator[Mention]:
 
 def _sentence(sentence: str, before: frozenset[str], number: int) -> Iterator[Mention]:
     sentence = sentence.replace("\n", " ")
-    here = labels(sentence)
     spots = located(sentence)
+    here = labels(sentence)
+    if is_sheet_row(sentence):  # the number in "C-02" tells rows apart
+        here |= {number for _, _, figure, _ in spots for number in numbers(figure)}
     dates = located_periods(sentence)
     found: list[Mention] = []
     for start, end, figure, scale in spots:
