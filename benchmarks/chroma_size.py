@@ -2,8 +2,8 @@
 
 It fills a server, held to two cores, and stops at each size to search as docwell does: 110 chunks with texts.
 A chunk has 384 dimensions, 800 characters and five unit vectors; the data is synthetic. Memory is fitted by a line
-over the chunks, the 95th percentile of a search by a line over their logarithm (the graph's depth). Both lines are
-drawn on to 15 million chunks; a figure at that size is extrapolated, and not measured.
+over the chunks, the 95th percentile of a search by a line over their logarithm (the graph's depth). Figures for 15
+million chunks extend both lines: they are extrapolated, not measured.
 """
 
 import argparse
@@ -68,7 +68,7 @@ def main() -> int:
 def _measure(report: Report, process: Process, folder: Path, stops: list[int]) -> None:
     filler = Filler(ChromaIndex(ChromaServer(process.url, timeout_s=120), Layout("f" * 32, SHARDS)))
     memory: list[float] = []
-    slowest: dict[str, list[float]] = {}
+    p95: dict[str, list[float]] = {}
     for stop in stops:
         started, before = time.monotonic(), filler.written
         with bar(f"{stop:,} chunks", max((stop - before) // _BATCH, 1)) as step:
@@ -76,9 +76,9 @@ def _measure(report: Report, process: Process, folder: Path, stops: list[int]) -
         seconds = time.monotonic() - started
         for scope, places in filler.scopes():
             times = [filler.search_ms(places()) for _ in range(_QUESTIONS)]
-            slowest.setdefault(scope, []).append(quantile(times, 0.95))
+            p95.setdefault(scope, []).append(quantile(times, 0.95))
             report.add(f"{stop:,} chunks, search of {scope}: p50", quantile(times, 0.5), "ms")
-            report.add(f"{stop:,} chunks, search of {scope}: p95", slowest[scope][-1], "ms")
+            report.add(f"{stop:,} chunks, search of {scope}: p95", p95[scope][-1], "ms")
         memory.append(sum(one.memory_info().rss for one in _processes(process)) / _GB)
         report.add(f"{stop:,} chunks: memory of the server", memory[-1], "GB")
         disk = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
@@ -88,7 +88,7 @@ def _measure(report: Report, process: Process, folder: Path, stops: list[int]) -
     report.add("memory of a million chunks, by the fitted line", slope * 1e6, "GB")
     source = f"extrapolated from {stops[0]:,} to {stops[-1]:,}"
     report.add(f"{_PUBLISHED:,} chunks: memory, {source}", base + slope * _PUBLISHED, "GB")
-    for scope, values in slowest.items():
+    for scope, values in p95.items():
         growth, start = np.polyfit(np.log(stops), values, 1)
         at_most = start + growth * np.log(_PUBLISHED)
         report.add(f"{_PUBLISHED:,} chunks, search of {scope}: p95, {source}", at_most, "ms")
