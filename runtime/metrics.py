@@ -34,7 +34,7 @@ class Exporter:
     def __init__(self, started: Iterable[tuple[tuple[str, str], Mapping[str, str]]] = ()) -> None:
         """Start some series at 0, so that Prometheus sees their first increase: (namespace, name) and labels."""
         # A series of each counter's start would double their number.
-        disable_created_metrics()  # type: ignore[no-untyped-call] # the library types it not
+        disable_created_metrics()  # type: ignore[no-untyped-call] # the library has no type for it
         self.registry = CollectorRegistry()
         self._metrics = {key: _collector(one, self.registry) for key, one in EXPORTED.items()}
         self._series: dict[tuple[str, str], set[tuple[str, ...]]] = {key: set() for key in EXPORTED}
