@@ -14,8 +14,8 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -154,8 +154,9 @@ class Site:
 
     def start(self, count: int, **settings: object) -> Sequence[Worker]:
         """Start workers and wait until all are ready."""
-        log = len(self._workers)
-        new = [Worker(self.part, self._folder / f"worker-{log + i}.log", **settings) for i in range(count)]
+        first = len(self._workers)
+        logs = [self._folder / f"worker-{number}.log" for number in range(first, first + count)]
+        new = [Worker(self.part, log, **settings) for log in logs]
         self._workers += new
         for worker in new:
             worker.wait_ready()
@@ -185,11 +186,9 @@ def documents(most: int) -> list[Document]:
     return found
 
 
-@contextmanager
-def processors_in_use() -> Iterator[Callable[[], float]]:
-    """Yield a function that returns how many processors the machine has used since the start of the block."""
-    psutil.cpu_percent()
-    yield lambda: psutil.cpu_percent() / 100 * (os.cpu_count() or 1)
+def processors_in_use() -> float:
+    """Return how many processors the machine has used since the last call."""
+    return psutil.cpu_percent() / 100 * (os.cpu_count() or 1)
 
 
 def measure(report: Report, count: int, chosen: Sequence[Document]) -> float:
@@ -197,9 +196,9 @@ def measure(report: Report, count: int, chosen: Sequence[Document]) -> float:
     by = f"{count} worker{'' if count == 1 else 's'}"
     with Site(RANGE_PAGES) as site:
         workers = site.start(count)
-        with processors_in_use() as used:
-            done = _indexed(site.stack, chosen)
-            processors = used()
+        processors_in_use()
+        done = _indexed(site.stack, chosen)
+        processors = processors_in_use()
         stops = [worker.stop() for worker in workers]
         report.add(f"{by}: pages a second", done.total("pages") / done.seconds, "pages/s")
         report.add(f"{by}: processors in use, of {os.cpu_count()}", processors, "processors")

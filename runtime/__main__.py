@@ -18,7 +18,7 @@ from docwell.config import (
     Settings,
     SettingsError,
 )
-from runtime.settings import ServerSettings, WorkerSettings
+from runtime.settings import ServerSettings, WorkerSettings, problems_of
 from runtime.threads import end_with_any_thread
 
 # A command's line of help, the settings of the runtime, and those of its functions.
@@ -59,18 +59,6 @@ def _set_region() -> list[str]:
     return []
 
 
-def _wrong(models: tuple[type[Settings] | None, ...]) -> list[str]:
-    """Return the problems of the environment, each with its variable."""
-    found = _set_region()
-    for model in models:
-        try:
-            if model:
-                model.read()
-        except SettingsError as error:
-            found += error.args
-    return list(dict.fromkeys(found))
-
-
 def main() -> int:
     """Run a command. Return 0, 1 when it failed, or 2 for wrong usage or a wrong setting.
 
@@ -92,7 +80,7 @@ def main() -> int:
         )
     options = parser.parse_args()
     _, own, functions = _COMMANDS[options.command]
-    if wrong := _wrong((own, *functions)):
+    if wrong := [*_set_region(), *problems_of(filter(None, (own, *functions)))]:
         for problem in wrong:
             print(f"wrong setting: {problem}", file=sys.stderr)
         return 2

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
@@ -10,7 +10,6 @@ from starlette.applications import Starlette
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
-from runtime.exported import EXPORTED
 from runtime.metrics import Exporter
 
 if TYPE_CHECKING:
@@ -34,11 +33,3 @@ def health_app(exporter: Exporter, ready: Callable[[], bool]) -> Starlette:
         return Response(generate_latest(exporter.registry), media_type=CONTENT_TYPE_LATEST)
 
     return Starlette(routes=[Route("/healthz", healthz), Route("/readyz", readyz), Route("/metrics", metrics)])
-
-
-def first_series(labels: Mapping[str, str]) -> Iterator[tuple[tuple[str, str], Mapping[str, str]]]:
-    """Yield the metrics whose labels are all among these, as `Exporter` starts them."""
-    for key, exported in EXPORTED.items():
-        names = [label for _, label in exported.labels]
-        if names and all(name in labels for name in names):
-            yield key, labels

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import socket
 import threading
-import time
 from typing import TYPE_CHECKING
 
 import uvicorn
@@ -44,7 +43,5 @@ class HttpServer:
         """Accept nothing more. Wait up to `grace_s` seconds for answers in progress, then cut them."""
         self._server.config.timeout_graceful_shutdown = max(1, round(grace_s))
         self._server.should_exit = True
-        deadline = time.monotonic() + grace_s + _END_S
-        while self._thread.is_alive() and time.monotonic() < deadline:
-            self._thread.join(0.1)
+        self._thread.join(grace_s + _END_S)
         self._listener.close()

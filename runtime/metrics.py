@@ -1,13 +1,12 @@
-"""The stack's `/metrics` for Prometheus, from the metrics in its parts' output (EMF).
+"""Metrics for Prometheus, from the lines that functions print (EMF).
 
-Only metrics and labels of `runtime.exported` appear there: no document, no question, no principal.
+Only metrics and labels of `runtime.exported` appear: no document, no question, no principal.
 """
 
 from __future__ import annotations
 
 import json
 import math
-import re
 import threading
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
@@ -30,12 +29,12 @@ Collector = Counter | Gauge | Histogram | Summary
 
 
 class Exporter:
-    """The stack's metrics. `read` is safe for threads and never raises for a line."""
+    """The metrics of a process or of a stack. `read` is safe for threads and never raises for a line."""
 
     def __init__(self, started: Iterable[tuple[tuple[str, str], Mapping[str, str]]] = ()) -> None:
         """Start some series at 0, so that Prometheus sees their first increase: (namespace, name) and labels."""
         # A series of each counter's start would double their number.
-        disable_created_metrics()  # type: ignore[no-untyped-call] # the library types it not
+        disable_created_metrics()  # type: ignore[no-untyped-call] # the library has no type for it
         self.registry = CollectorRegistry()
         self._metrics = {key: _collector(one, self.registry) for key, one in EXPORTED.items()}
         self._series: dict[tuple[str, str], set[tuple[str, ...]]] = {key: set() for key in EXPORTED}
@@ -88,6 +87,14 @@ class Exporter:
             return collector.labels(*chosen) if chosen else collector
 
 
+def first_series(labels: Mapping[str, str]) -> Iterator[tuple[tuple[str, str], Mapping[str, str]]]:
+    """Yield the metrics whose labels are all among these, as `Exporter` starts them."""
+    for key, exported in EXPORTED.items():
+        names = [label for _, label in exported.labels]
+        if names and all(name in labels for name in names):
+            yield key, labels
+
+
 def _collector(one: Exported, registry: CollectorRegistry) -> Collector:
     labels = [label for _, label in one.labels]
     if one.kind is Kind.HISTOGRAM:
@@ -104,7 +111,8 @@ def _values(record: Any) -> Iterator[tuple[tuple[str, str], dict[str, str], floa
     """Yield (namespace, name), dimensions and value. Raises `ValueError` or the like for a damaged record."""
     for directive in record["_aws"]["CloudWatchMetrics"]:
         # Each stack has a namespace of docwell's: Docwell/NAME.
-        namespace = re.sub(r"^Docwell(/.*)?$", DOCWELL.replace("\\", r"\\"), directive["Namespace"])
+        given = directive["Namespace"]
+        namespace = DOCWELL if given.partition("/")[0] == "Docwell" else given
         # Several sets of dimensions are several views of the same value: the longest has all labels.
         names: list[str] = max(directive["Dimensions"], key=len, default=[])
         dimensions = {name: _text(record[name]) for name in names}

@@ -131,7 +131,7 @@ class Poller:
                     self._handle(messages)
                 pause = 0.2
             except (BotoCoreError, ClientError) as error:
-                # One failure is no news: a server restarts, or a message was deleted meanwhile.
+                # A single failure is usual: a server restarts, or a message was deleted meanwhile.
                 self.answered = False
                 log("INFO" if pause < 1 else "WARNING", f"the queue does not answer: {error}")
                 self._stopping.wait(pause)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 
-from docwell.config import AuthorizerSettings, QuerySettings
+from docwell.config import QuerySettings
 from docwell.wiring import access
 from runtime.functions import FunctionPool
 from runtime.gateway import Gateway
@@ -23,7 +23,6 @@ LAG_S = 5.0
 def run(handler: str) -> int:
     """Run until SIGTERM. Raises `SettingsError`, `OSError`."""
     settings, limits = ServerSettings.read(), QuerySettings.read()
-    AuthorizerSettings.read()
     timeout_s = limits.deadline_s + limits.wake_s + _MARGIN_S
     labels = {"service": "query", "function": "docwell-query", "gen_ai_request_model": limits.model}
     service, started = Service(settings, labels), threading.Event()

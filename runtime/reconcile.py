@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 
-from docwell.config import ReconcileSettings
 from runtime.functions import FunctionError, FunctionPool
 from runtime.log import log
 from runtime.service import function_spec
@@ -14,8 +13,7 @@ TIMEOUT_S = 900.0
 
 
 def run(handler: str) -> int:
-    """Run once and print the report. Return 1 when the run failed. Raises `SettingsError`."""
-    ReconcileSettings.read()
+    """Run once and print the report. Return 1 when the run failed."""
     pool = FunctionPool(function_spec("reconcile", handler, TIMEOUT_S), concurrency=1)
     try:
         print(json.dumps(pool.invoke({"action": "reconcile"})), flush=True)

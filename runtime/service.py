@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING
 from runtime.emf import print_line
 from runtime.functions import FunctionPool, FunctionSpec
 from runtime.guard import Guarded
-from runtime.health import first_series, health_app
+from runtime.health import health_app
 from runtime.http_server import HttpServer
 from runtime.log import log
-from runtime.metrics import Exporter
+from runtime.metrics import Exporter, first_series
 from runtime.names import LOOPBACK
 from runtime.settings import ServiceSettings, processors
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated
 
 from pydantic import Field
 
-from docwell.config import Settings
+from docwell.config import Settings, SettingsError
 
 # Of the cgroup that a container runs in: microseconds of processor time, and the period for them.
 _CPU_LIMIT = Path("/sys/fs/cgroup/cpu.max")
@@ -45,6 +46,17 @@ class ServerSettings(ServiceSettings):
     # A process answers one request at a time and needs about 200 MB. Most of an answer's time is the model host's.
     processes: Annotated[int, Field(ge=1, le=64, description="requests at a time")] = 4
     waiting: Annotated[int, Field(ge=0, le=1000, description="requests that may wait; the next gets 429")] = 16
+
+
+def problems_of(models: Iterable[type[Settings]], **given: str) -> list[str]:
+    """Return the problems of the environment's variables, each once. `given` replaces variables, by field."""
+    found: dict[str, None] = {}
+    for model in models:
+        try:
+            model.read(**given)
+        except SettingsError as error:
+            found |= dict.fromkeys(error.args)
+    return list(found)
 
 
 def processors() -> float:

@@ -1,4 +1,4 @@
-"""A streamed answer of a local function."""
+"""A streamed answer of a function."""
 
 from __future__ import annotations
 

@@ -11,6 +11,6 @@ if TYPE_CHECKING:
 
 
 def end_with_any_thread(failed: threading.ExceptHookArgs) -> None:
-    """End the process when a thread fails: without it the part only looks well. For `threading.excepthook`."""
+    """End the process when a thread fails: otherwise it would look healthy. For `threading.excepthook`."""
     traceback.print_exception(failed.exc_type, failed.exc_value, failed.exc_traceback)
     os._exit(1)

@@ -22,13 +22,13 @@ from docwell.config import (
     IngestSettings,
     QuerySettings,
     ReconcileSettings,
-    SettingsError,
 )
 from infra.local import names
 from infra.local.keys import Keys, write_private
 from infra.local.ports import free_port
 from infra.local.prometheus import prometheus_command
 from runtime.guard import READY_PATH
+from runtime.settings import problems_of
 
 MODEL_DIR = names.ROOT / "layers" / "embedder" / "model"
 # Two cores read a prompt of 1,300 tokens in about 15 s, or in 80 s while ingest runs at the same time.
@@ -237,14 +237,8 @@ def own_settings(options: StackOptions) -> dict[str, str]:
 
 def wrong_settings(options: StackOptions) -> list[str]:
     """Return the problems of the user's environment variables. The stack's own variables are not checked."""
-    own = own_settings(options)
-    wrong: dict[str, None] = {}
-    for settings in (IngestSettings, QuerySettings, ReconcileSettings, AuthorizerSettings, EventsSettings):
-        try:
-            settings.read(**own)
-        except SettingsError as error:
-            wrong |= dict.fromkeys(error.args)
-    return list(wrong)
+    functions = (IngestSettings, QuerySettings, ReconcileSettings, AuthorizerSettings, EventsSettings)
+    return problems_of(functions, **own_settings(options))
 
 
 def _place(options: StackOptions, ollama: str | None, keys: Keys, metrics: str = "") -> Stack:

@@ -38,7 +38,7 @@ def aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Aws]:
 
 
 @pytest.fixture
-def queue_url(aws: Aws, request: pytest.FixtureRequest) -> str:
+def queue_url(aws: Aws) -> str:
     return str(aws.sqs.create_queue(QueueName=f"queue-{time.time_ns()}")["QueueUrl"])
 
 

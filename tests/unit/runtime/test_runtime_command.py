@@ -16,10 +16,9 @@ from docwell.config import IngestSettings
 from runtime import __main__ as command
 from runtime import settings as module
 from runtime.functions import FunctionPool, FunctionSpec
-from runtime.health import first_series
 from runtime.http_server import HttpServer
 from runtime.ingest import queues
-from runtime.metrics import Exporter
+from runtime.metrics import Exporter, first_series
 from runtime.service import function_spec, guarded
 from runtime.settings import ServerSettings, WorkerSettings, processors
 
