@@ -43,8 +43,8 @@ function spans(text, wanted) {
 }
 
 /**
- * Return the runs of a quote where the text has them in another order, as in lines from the right. They must be near
- * the longest run. The letters between them must be there too: another word would be another sentence.
+ * Return the runs of a quote where the text has them in another order, as in lines from the right. They must be
+ * near the longest run. The letters between them must be there too: another word would be another sentence.
  */
 function runs(text, wanted) {
   if (!FROM_RIGHT.test(wanted)) return [];
