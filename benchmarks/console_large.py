@@ -109,11 +109,10 @@ def _node(kids: range, count: int, parent: bytes) -> bytes:
 
 @dataclass(frozen=True)
 class Opened:
-    """How a page of a PDF came: milliseconds to its marked quote, bytes read, and whether all came by ranges."""
+    """The cost of a page of a PDF: milliseconds to its marked quote, and bytes read of the file."""
 
     ms: float
     bytes: int
-    by_ranges: bool
 
 
 def open_page(page: Page, document: str, number: int, quote: str) -> Opened:
@@ -125,29 +124,24 @@ def open_page(page: Page, document: str, number: int, quote: str) -> Opened:
     page.evaluate("address => { location.hash = address; }", f"#/source?{address}")
     page.locator(".source[data-state=marked]").wait_for()
     took = 1000 * (time.perf_counter() - began)
-    parts = [one for one in read if one.status == HTTPStatus.PARTIAL_CONTENT]
-    return Opened(took, sum(int(one.headers.get("content-length", 0)) for one in parts), bool(parts))
+    # pdf.js breaks off its first request, for the whole file, once it knows that the server takes ranges.
+    parts = [one for one in read if one.status == HTTPStatus.PARTIAL_CONTENT] or read
+    return Opened(took, sum(int(one.headers.get("content-length", 0)) for one in parts))
 
 
-class Heap:
-    """The memory of a page after a garbage collection."""
-
-    def __init__(self, page: Page) -> None:
-        self._session: CDPSession = page.context.new_cdp_session(page)
-
-    def bytes(self) -> float:
-        """Return the bytes of its JavaScript objects."""
-        self._session.send("HeapProfiler.collectGarbage")
-        return float(self._session.send("Runtime.getHeapUsage")["usedSize"])
+def _heap_bytes(session: CDPSession) -> float:
+    """Return the bytes of the page's JavaScript objects after a garbage collection."""
+    session.send("HeapProfiler.collectGarbage")
+    return float(session.send("Runtime.getHeapUsage")["usedSize"])
 
 
 def growth_bytes(page: Page, question: str, questions: int) -> float:
     """Return by how much the page's objects grew over questions in conversations, after the first few."""
-    heap = Heap(page)
+    session = page.context.new_cdp_session(page)
     before = 0.0
     for number in range(_WARM + questions):
         if number == _WARM:
-            before = heap.bytes()
+            before = _heap_bytes(session)
         page.fill("#question", question)
         page.keyboard.press("Enter")
         page.locator(".turn .answer").nth(number % TURNS).wait_for()
@@ -155,7 +149,7 @@ def growth_bytes(page: Page, question: str, questions: int) -> float:
         if number % TURNS == TURNS - 1:
             page.locator(".ask form button.quiet").last.click()  # a new conversation
             page.locator(".turn").first.wait_for(state="detached")
-    return heap.bytes() - before
+    return _heap_bytes(session) - before
 
 
 def cut_off(route: Route) -> None:

@@ -144,7 +144,7 @@ export function Documents({ list, setList, usage, collections, onAsk, onSource, 
       const working = latest.current.filter(isWorking).slice(0, POLLED);
       const failed = [];
       await Promise.all(working.map((one) => look(one, change, (error) => failed.push(error))));
-      // A server that answers again takes back that it did not.
+      // An answer clears the message that the server does not answer.
       if (working.length) setFailure((now) => failed[0] ?? (now?.status === 0 ? null : now));
       if (!left) setTimeout(poll, POLL_MS);
     };

@@ -13,13 +13,13 @@ export function Languages({ onLanguage }) {
     </select>`;
 }
 
+const errorWords = ({ message }) => (has(`error.${message}`) ? t(`error.${message}`) : message);
+
 /** An error in words, with the id under which the logs have it. */
 export function Failure({ error }) {
   if (!error) return null;
-  const known = `error.${error.message}`;
-  const words = has(known) ? t(known) : error.message;
   return html`<p class="failure" role="alert">
-    ${words} ${error.requestId && html`<small>${t("error.id", { id: error.requestId })}</small>`}
+    ${errorWords(error)} ${error.requestId && html`<small>${t("error.id", { id: error.requestId })}</small>`}
   </p>`;
 }
 
@@ -96,7 +96,7 @@ export function AnswerTools({ question, answer }) {
       await call("POST", "/v1/feedback", { request_id: answer.request_id, verdict });
       setSaid(t("answer.thanks"));
     } catch (error) {
-      setSaid(has(`error.${error.message}`) ? t(`error.${error.message}`) : error.message);
+      setSaid(errorWords(error));
     }
   };
   return html`

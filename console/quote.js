@@ -7,9 +7,9 @@ const END = 24;
 const LONGER = 1.5;
 // Letters of scripts that are written from the right: Hebrew, Arabic and their neighbours.
 const FROM_RIGHT = /[\u0590-\u08FF]/;
-// Runs of this length are looked for by themselves; shorter ones are in every text.
+// The least letters of a run. Shorter ones are in every text.
 const RUN = 8;
-// Runs near each other that have this share of the letters are the quote.
+// The least share of the quote's letters in its runs.
 const MOST = 0.8;
 
 /** Return the letters of the strings in lower case, and for each its [string, start, end]. */
@@ -43,17 +43,18 @@ function spans(text, wanted) {
 }
 
 /**
- * Return the runs of a quote whose order is another one in the text, as in lines from the right. They are near the
- * longest of them, and the letters between them are there too: another word would be another sentence.
+ * Return the runs of a quote where the text has them in another order, as in lines from the right. They must be
+ * near the longest run. The letters between them must be there too: another word would be another sentence.
  */
 function runs(text, wanted) {
   if (!FROM_RIGHT.test(wanted)) return [];
   const reach = Math.floor(LONGER * wanted.length);
   const [longest] = common(text, wanted).sort((a, b) => b.length - a.length);
-  const from = longest ? Math.max(0, longest.start + longest.length - reach) : 0;
-  const found = longest ? common(text.slice(from, longest.start + reach), wanted) : [];
+  if (!longest) return [];
+  const from = Math.max(0, longest.start + longest.length - reach);
+  const found = common(text.slice(from, longest.start + reach), wanted);
   const covered = found.reduce((sum, one) => sum + one.length, 0);
-  if (!found.length || covered < MOST * wanted.length) return [];
+  if (covered < MOST * wanted.length) return [];
   const parts = found.map(({ start, length }) => [from + start, from + start + length]).sort(([a], [b]) => a - b);
   const end = Math.max(...parts.map((one) => one[1]));
   return isWhole(text.slice(Math.max(0, parts[0][0] - END), end + END), wanted) ? parts : [];

@@ -38,10 +38,10 @@ export async function startSignIn() {
   }));
 }
 
-/** If the address is the sign-in page's answer, take the tokens for it. Return whether it was. Raises an error. */
+/** Take the tokens if the address is the sign-in page's answer. Raises an error where it gives none. */
 export async function finishSignIn() {
   const answer = new URLSearchParams(location.search);
-  if (!answer.has("code") && !answer.has("error")) return false;
+  if (!answer.has("code") && !answer.has("error")) return;
   const started = JSON.parse(sessionStorage.getItem(STARTED));
   sessionStorage.removeItem(STARTED);
   history.replaceState(null, "", location.pathname + (started?.view ?? ""));
@@ -50,7 +50,6 @@ export async function finishSignIn() {
   if (answer.has("error")) throw refused(answer.get("error_description") || answer.get("error"));
   const grant = { grant_type: "authorization_code", code: answer.get("code"), redirect_uri: home() };
   await take({ ...grant, code_verifier: started.verifier });
-  return true;
 }
 
 /** Forget and revoke the tokens, and leave for the sign-in page, which ends its own session. */

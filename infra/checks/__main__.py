@@ -7,8 +7,6 @@ has the accepted findings with their reasons.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 from rich.console import Console
@@ -16,6 +14,7 @@ from rich.console import Console
 from infra.checks import tools
 from infra.container import pytest_results
 from infra.container.sam import ROOT, StepError
+from infra.findings import Checker, add_findings
 from infra.report import REPORTS, Report
 
 TEST_RESULTS = REPORTS / "infra-tests.xml"
@@ -39,14 +38,6 @@ TESTS = (
 console = Console()
 
 
-def check(find: Callable[[], list[str]]) -> list[str]:
-    """Return a checker's findings. A checker that fails is a finding."""
-    try:
-        return find()
-    except StepError as error:
-        return [str(error)]
-
-
 def test_files() -> list[str]:
     """Return the files of `TESTS`. Raises `StepError` for a pattern without a file."""
     found = {pattern: sorted((ROOT / "tests").glob(pattern)) for pattern in TESTS}
@@ -58,13 +49,7 @@ def test_files() -> list[str]:
 def tests() -> list[str]:
     """Return the failed tests of the templates."""
     arguments = ["-p", "no:cacheprovider", *test_files()]
-    suite = pytest_results.run("the tests of the templates", arguments, TEST_RESULTS, quiet=True)
-    failed = [
-        case
-        for case in suite.iter("testcase")
-        if case.find("failure") is not None or case.find("error") is not None
-    ]
-    return [f"{case.get('classname')}::{case.get('name')}" for case in failed]
+    return pytest_results.failed("the tests of the templates", arguments, TEST_RESULTS)
 
 
 def main() -> int:
@@ -77,7 +62,7 @@ def main() -> int:
         console.print(f"[red]failed[/] {error}", highlight=False)
         return 1
     unreadable: list[str] = []
-    checks: dict[str, Callable[[], list[str]]] = {
+    checks: dict[str, Checker] = {
         "sam validate --lint": tools.sam_validate,
         "cfn-lint, information included": tools.cfn_lint,
         "checkov": tools.checkov,
@@ -86,12 +71,8 @@ def main() -> int:
     }
     if tools.has_node():
         checks["cdk-nag: AWS Solutions, Serverless"] = partial(tools.cdk_nag, unreadable)
-    with console.status(f"{len(tools.TEMPLATES)} templates"), ThreadPoolExecutor(2) as pool:
-        results = dict(zip(checks, pool.map(check, checks.values()), strict=True))
-    for name, found in results.items():
-        report.add(name, len(found), "findings", "== 0")
-        for line in found:
-            console.print(f"[red]{name}[/] {line}", highlight=False, soft_wrap=True)
+    with console.status(f"{len(tools.TEMPLATES)} templates"):
+        add_findings(report, checks, console)
     if tools.has_node():
         report.add("cdk-nag: values known only at deployment", len(unreadable), "not judged")
     else:

@@ -41,3 +41,13 @@ def run(
     if suite is None or not int(suite.get("tests", 0)):
         raise StepError(f"{what} did not run")
     return suite
+
+
+def failed(what: str, arguments: list[str], results: Path) -> list[str]:
+    """Run pytest without its output and return the failed tests. Raises `StepError` as `run` does."""
+    suite = run(what, arguments, results, quiet=True)
+    return [
+        f"{case.get('classname')}::{case.get('name')}"
+        for case in suite.iter("testcase")
+        if case.find("failure") is not None or case.find("error") is not None
+    ]

@@ -9,8 +9,6 @@ import argparse
 import json
 import subprocess
 import sys
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from rich.console import Console
@@ -18,6 +16,7 @@ from rich.console import Console
 from infra.checks.tools import CHECKOV
 from infra.container import pytest_results
 from infra.container.sam import ROOT, StepError, environment, variables
+from infra.findings import Checker, add_findings
 from infra.kubernetes import helm, snapshots
 from infra.kubernetes.variants import VARIANTS, rendered
 from infra.report import REPORTS, Report
@@ -88,17 +87,7 @@ def checkov() -> list[str]:
 def tests() -> list[str]:
     """Return the failed tests of the chart."""
     arguments = ["-p", "no:cacheprovider", str(ROOT / "tests" / "kubernetes")]
-    suite = pytest_results.run("the tests of the chart", arguments, TEST_RESULTS, quiet=True)
-    failed = [case for case in suite.iter("testcase") if {"failure", "error"} & {one.tag for one in case}]
-    return [f"{case.get('classname')}::{case.get('name')}" for case in failed]
-
-
-def check(find: Callable[[], list[str]]) -> list[str]:
-    """Return a checker's findings. A checker that fails is a finding."""
-    try:
-        return find()
-    except StepError as error:
-        return [str(error)]
+    return pytest_results.failed("the tests of the chart", arguments, TEST_RESULTS)
 
 
 def main() -> int:
@@ -117,18 +106,14 @@ def main() -> int:
     except StepError as error:
         console.print(f"[red]failed[/] {error}", highlight=False)
         return 1
-    checks: dict[str, Callable[[], list[str]]] = {
+    checks: dict[str, Checker] = {
         "helm lint --strict": lint,
         f"strict schemas, {len(VARIANTS)} sets of values": schemas,
         "checkov": checkov,
         "tests of the chart": tests,
     }
-    with console.status(f"{len(VARIANTS)} sets of values"), ThreadPoolExecutor(2) as pool:
-        results = dict(zip(checks, pool.map(check, checks.values()), strict=True))
-    for name, found in results.items():
-        report.add(name, len(found), "findings", "== 0")
-        for line in found:
-            console.print(f"[red]{name}[/] {line}", highlight=False, soft_wrap=True)
+    with console.status(f"{len(VARIANTS)} sets of values"):
+        add_findings(report, checks, console)
     return report.finish()
 
 

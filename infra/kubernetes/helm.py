@@ -33,8 +33,7 @@ def helm() -> str:
 
 def lint(profile: str) -> list[str]:
     """Return Helm's findings in the chart with the values of a profile."""
-    files = [f"--values={path}" for path in (VALUES / f"{profile}.yaml", EXAMPLE)]
-    command = [helm(), "lint", "--strict", "--quiet", str(CHART), *files]
+    command = [helm(), "lint", "--strict", "--quiet", str(CHART), *_values(profile)]
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=_environment())
     return [done.stdout.strip() + done.stderr.strip()] if done.returncode else []
 
@@ -49,11 +48,15 @@ def render(
 
     Raises `StepError` with Helm's message for values that the chart refuses.
     """
-    files = [f"--values={path}" for path in (VALUES / f"{profile}.yaml", EXAMPLE)]
     more = ["--values=-"] if values else []
-    command = [helm(), "template", release, str(CHART), f"--kube-version={kubernetes}", *files, *more]
+    command = [helm(), "template", release, str(CHART), f"--kube-version={kubernetes}", *_values(profile), *more]
     text = _run(command, json.dumps(values) if values else "")
     return [one for one in yaml.safe_load_all(text) if one]
+
+
+def _values(profile: str) -> list[str]:
+    """Return the options for the values of a profile and the names of `EXAMPLE`."""
+    return [f"--values={path}" for path in (VALUES / f"{profile}.yaml", EXAMPLE)]
 
 
 def _run(command: list[str], stdin: str = "") -> str:

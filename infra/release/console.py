@@ -30,7 +30,7 @@ PAGE, CONFIGURATION = "index.html", "config.json"
 IMMUTABLE = "public, max-age=31536000, immutable"
 _FOLDER = re.compile(r'"([0-9a-f]{16})/')
 _REFERENCE = re.compile(r'(?<=href=")[^"]+|(?<=src=")[^"]+')
-# What pdf.js reads of an answer to a range.
+# pdf.js reads these headers of an answer to a range.
 _EXPOSED = ["Content-Range", "Accept-Ranges", "Content-Length", "ETag"]
 
 

@@ -54,8 +54,7 @@ def test_a_late_page_of_a_long_pdf_opens_without_the_pages_before_it(console: Co
     page = console.open()
     page.locator("#question").wait_for()
     opened = large.open_page(page, "log/long.pdf", PAGE, QUOTE)
-    assert opened.by_ranges
-    assert opened.bytes < len(body) / 2
+    assert 0 < opened.bytes < len(body) / 2
     assert page.locator(".sheet canvas").count() < 10  # the other pages are not drawn
 
 

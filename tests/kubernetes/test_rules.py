@@ -179,7 +179,8 @@ def test_a_pod_has_time_to_stop(variant: str) -> None:
     for component, container, pod in containers(variant):
         sleep = container.get("lifecycle", {}).get("preStop", {}).get("sleep", {}).get("seconds", 0)
         settings = {one["name"]: one.get("value") for one in container.get("env", [])}
-        if grace := int(settings.get("DOCWELL_GRACE_S") or 0):
+        grace = int(settings.get("DOCWELL_GRACE_S") or 0)
+        if sleep or grace:
             assert pod["terminationGracePeriodSeconds"] >= sleep + grace + 10, component
         if component == "query":
             assert grace >= 5 + float(settings["DOCWELL_DEADLINE_S"])

@@ -7,6 +7,7 @@ import pytest
 from infra.checks import __main__ as checks
 from infra.checks import tools
 from infra.container.sam import StepError
+from infra.findings import check
 
 
 def test_every_pattern_matches_a_file() -> None:
@@ -15,7 +16,7 @@ def test_every_pattern_matches_a_file() -> None:
 
 def test_a_pattern_without_a_file_is_a_finding(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(checks, "TESTS", (*checks.TESTS, "unit/none_*.py"))
-    (finding,) = checks.check(checks.tests)
+    (finding,) = check(checks.tests)
     assert "unit/none_*.py" in finding
 
 
