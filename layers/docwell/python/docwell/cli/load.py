@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from docwell.cli.loading.run import Load, Survey
     from docwell.cli.settings import Settings
 
-# A thread copies about 10 documents a second: more than 1,000 ingest functions index, at 20 pages each.
+# A thread copies about 10 documents a second: together, as many as 570 ingest functions index at 20 pages each.
 _WORKERS = 32
 # More partitions than threads: one with slow documents does not hold up the end.
 _PARTITIONS = 4 * _WORKERS
