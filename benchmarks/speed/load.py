@@ -120,7 +120,7 @@ def _load(world: World, copier: MortalCopier, count: int, folder: Path) -> None:
         state = LoadState.read(ROUTE, folder)
         if not state.partitions:
             found = load.survey()
-            state = LoadState(state.path, ROUTE, found.documents, found.bytes)
+            state.documents, state.bytes = found.documents, found.bytes
             state.partitions = partitions(found.pages, 128)
         try:
             load.run(state)

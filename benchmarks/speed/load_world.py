@@ -146,7 +146,7 @@ class World:
         at = self.now - self.lag_s
         while len(self._counts) > 1 and self._counts[1][0] <= at:
             self._counts.popleft()
-        return self._messages if not self.lag_s else self._counts[0][1]
+        return self._counts[0][1]
 
     def _deliver(self, message: tuple[str, str, int]) -> None:
         self._visible.append(message)

@@ -106,6 +106,17 @@ def test_a_dry_run_estimates_pages_hours_and_price_and_changes_nothing(
     assert list((tmp_path / "work").iterdir()) == []
 
 
+def test_a_wrong_price_file_is_refused_before_the_listing(
+    run: Run, archive: S3Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DOCWELL_PRICES", str(tmp_path / "none.json"))
+    monkeypatch.setattr(S3Listing, "page", lambda *_: pytest.fail("listed"))
+    for option in ("--dry-run", "--yes"):
+        result = run("load", f"s3://{SOURCE}/2026/", option, *WHERE)
+        assert result.exit_code == 2
+        assert "none.json" in result.stderr
+
+
 def test_nothing_is_loaded_before_the_answer_yes(run: Run, archive: S3Client) -> None:
     assert run("load", f"s3://{SOURCE}/2026/", *WHERE).exit_code == 1
     assert versions(archive) == []

@@ -9,7 +9,7 @@ import pytest
 
 from docwell.answers import Mode
 from docwell.errors import BadInput
-from docwell.models import Passage
+from docwell.models import Chunk, Passage
 from docwell.query.modes import Basis, Modes, Searched
 from docwell.query.prompting import load_prompt
 from docwell.query.retrieval.retrieval import Retrieval
@@ -69,6 +69,24 @@ def test_a_question_that_names_several_documents_in_their_own_words_compares_the
     assert modes.basis(replace(found, text="Acme?")) is None
     assert modes.basis(replace(found, documents=("a/ACME_2021.pdf", "a/ACME_2022.pdf"))) is None
     assert modes.basis(replace(found, mode=Mode.PASSAGES)) is None
+
+
+def test_a_question_that_names_a_file_is_judged_beside_joined_chunks_that_the_embedder_cannot_read_at_once() -> (
+    None
+):
+    seen: list[Passage] = []
+
+    class Seeing(OneMode):
+        def choose(self, question: str, vector: Sequence[float], passages: Sequence[Passage]) -> Mode:
+            seen.extend(passages)
+            return self.mode
+
+    text = "valve " * (FakeEmbedder.max_tokens + 1) + "boiler " * FakeEmbedder.max_tokens
+    joined = replace(passage(0.5), chunk=Chunk(text, 1, 0, len(text), 0), document="a/minutes.docx")
+    modes = Modes(Seeing(Mode.PASSAGES), {}, RETRIEVAL)
+    asked = replace(SEARCHED, text="minutes.docx boiler", passages=(joined,), documents=("a/minutes.docx",))
+    assert modes.basis(asked) is None
+    assert [one.score for one in seen] == [pytest.approx(1.0)]
 
 
 def test_a_mode_that_does_not_suit_the_question_is_an_error_of_the_caller_and_not_of_the_router() -> None:

@@ -29,7 +29,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import ClassVar
 
-# Of times in UTC.
+# The format of times in UTC.
 _MINUTE = "%Y-%m-%dT%H:%MZ"
 
 

@@ -152,8 +152,8 @@ class Page:
 
     `unreadable` says why the text cannot be read; then `text` is empty. `headings` are lines of the text, in
     order. `confidence` (0 to 1) is the recogniser's, for a page that is a picture. `hidden` counts the characters
-    that the page does not show; they are not in the text. `picture` means that images have most of the page and
-    its text is short, as of a scan with a stamp. `cpu_s` is the time that reading took, in processor seconds.
+    that the page does not show; they are not in the text. `picture` means that images cover most of the page
+    and its text is short, as of a scan with a stamp. `cpu_s` is the processor time of reading, in seconds.
     """
 
     number: int
@@ -169,7 +169,7 @@ class Page:
 
     @property
     def may_be_picture(self) -> bool:
-        """Whether a recogniser may find text: on an empty page of a PDF, mostly a picture, or an image."""
+        """Whether a recogniser may find text: the page is an image, mostly a picture, or empty."""
         can_be_drawn = all(unit.kind is UnitKind.IMAGE for _, unit in self.citation_units)
         return can_be_drawn and (self.picture or not self.text.strip()) and self.unreadable in RECOGNISABLE
 

@@ -76,7 +76,7 @@ class ChromaIndex:
             "metadatas": [fields for fields, _ in stored],
         }
         self._server.upsert(name, self._layout.metadata(collection), columns)
-        # After their records, and removed before them: none is left without a record, whatever dies in between.
+        # Write continuations after their records, and remove them before: a crash leaves none without its record.
         continued = {mark + one.id: rest for one, (_, rest) in zip(records, stored, strict=True) if rest}
         if continued:
             columns = {
@@ -288,7 +288,7 @@ class _Share(Enum):
 
 
 def _any_vectors(ids: Iterable[str]) -> NDArray[np.float32]:
-    """Return different vectors for records that no search reads: Chroma takes none without."""
+    """Return distinct vectors for records that no search reads; Chroma requires one of each."""
     turns = np.asarray([crc32(id_.encode()) for id_ in ids]) * (2 * np.pi / 2**32)
     return np.stack([np.cos(turns), np.sin(turns)], axis=1).astype(np.float32)
 

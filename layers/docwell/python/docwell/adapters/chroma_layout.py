@@ -50,7 +50,7 @@ class Layout:
         return f"{name}-continued"
 
     def continuation_metadata(self) -> dict[str, str]:
-        """Return the metadata of such a collection: `owns` is false of it."""
+        """Return the metadata of such a collection; `owns` is false for it."""
         return {"continues": self._short}
 
     def owns(self, metadata: Mapping[str, object]) -> bool:

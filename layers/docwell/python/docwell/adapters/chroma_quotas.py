@@ -10,18 +10,18 @@ from dataclasses import dataclass
 class Quotas:
     """The limits of one request.
 
-    `records` are written, removed or returned. `metadata_bytes` counts the names and values of a record,
-    `text_bytes` its text, and `pattern_bytes` one regular expression.
+    `records` are written, removed or returned. `metadata_bytes` counts the names and values of a record, and
+    `pattern_bytes` one regular expression.
     """
 
     records: int
     metadata_bytes: int
-    text_bytes: int
     pattern_bytes: int
 
 
 # A server of your own has no quota. 5,000 records of metadata are about 2 MB of an answer.
-UNLIMITED = Quotas(records=5000, metadata_bytes=sys.maxsize, text_bytes=sys.maxsize, pattern_bytes=sys.maxsize)
+UNLIMITED = Quotas(records=5000, metadata_bytes=sys.maxsize, pattern_bytes=sys.maxsize)
 # https://docs.trychroma.com/cloud/quotas-limits gives the bytes of one value. Here they bound all values of a
-# record, which is right by either reading. Its page says 256 for a regular expression; a refusal says 130.
-HOSTED = Quotas(records=300, metadata_bytes=4096, text_bytes=16_384, pattern_bytes=130)
+# record, which is right by either reading. The page says 256 for a regular expression; the
+# service's refusal says 130.
+HOSTED = Quotas(records=300, metadata_bytes=4096, pattern_bytes=130)

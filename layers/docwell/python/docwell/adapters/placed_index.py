@@ -22,7 +22,7 @@ from docwell.ports import PartialHits, Places
 
 # A search takes milliseconds. A server that needs this long does not delay the answers from the others.
 _ANSWERS_WITHIN_S = 3.0
-# Questions to all collections skip a server for this long after it failed one.
+# Questions to several servers skip one for this long after it has failed.
 _RESTS_S = 15.0
 _SEPARATOR = " "  # of a server's URL and the name of its Chroma collection
 

@@ -90,7 +90,7 @@ def adopt(settings: Settings, principal: str, ends_at: int | None = None) -> Api
 
 
 def adopt_all(settings: Settings) -> Iterator[tuple[str, MissingKey | None]]:
-    """Store the API Gateway key of each principal without a stored key; yield the principal, and if it is missing.
+    """Store the API Gateway key of each principal without a stored key; yield the principal, and any `MissingKey`.
 
     Raises `Failure` at the first key that is there and cannot be read or stored, and `Unavailable`.
     """

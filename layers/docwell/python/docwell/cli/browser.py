@@ -42,8 +42,8 @@ def open_(
     api = Api(settings, timeout)
     if not api.has_console():
         raise Failure(
-            f"there is no console at {api.console}: give DOCWELL_CONSOLE or console in docwell.toml, the stack's"
-            " output ConsoleUrl; `make up` starts one here"
+            f"there is no console at {api.console}: set DOCWELL_CONSOLE, or console in docwell.toml,"
+            " to the stack's output ConsoleUrl; `make up` starts one here"
         )
     address = _address(api.console, settings.api_key, _view(api, what, page))
     if not printing and _opens(address):

@@ -25,8 +25,9 @@ from docwell.errors import DocwellError
 if TYPE_CHECKING:
     from docwell.cli.loading.run import Load, Survey
     from docwell.cli.settings import Settings
+    from docwell.query.costs import Prices
 
-# A thread copies about 10 documents a second: more than 1,000 ingest functions index, at 20 pages each.
+# A thread copies about 10 documents a second: together, as many as 570 ingest functions index at 20 pages each.
 _WORKERS = 32
 # More partitions than threads: one with slow documents does not hold up the end.
 _PARTITIONS = 4 * _WORKERS
@@ -86,7 +87,8 @@ def load(
     work = _work(settings, route, longest_wait, max_bytes)
     state = LoadState.read(route, Path())
     if dry_run:
-        _show_survey(_survey(work), pages, as_json=as_json, err=False)
+        prices = _prices()
+        _show_survey(_survey(work), pages, prices, as_json=as_json, err=False)
         return
     if state.partitions:
         display.echo(f"docwell: going on with {state.path}: {_progress(state)}", err=True)
@@ -136,8 +138,9 @@ def _survey(work: Load) -> Survey:
 
 def _begin(work: Load, state: LoadState, pages_each: float | None, *, ask: bool) -> None:
     """Show what there is to load, ask, and divide it into partitions."""
+    prices = _prices()
     survey = _survey(work)
-    _show_survey(survey, pages_each, as_json=False, err=True)
+    _show_survey(survey, pages_each, prices, as_json=False, err=True)
     if ask:
         typer.confirm("Load these documents?", abort=True, err=True)
     state.documents, state.bytes = survey.documents, survey.bytes
@@ -182,15 +185,19 @@ def _progress(state: LoadState) -> str:
     return f"{state.loaded:,} of {state.documents:,} documents"
 
 
-def _show_survey(survey: Survey, pages_each: float | None, *, as_json: bool, err: bool) -> None:
+def _prices() -> Prices:
+    """Return the prices, before a listing takes minutes. Raises `Failure` (usage)."""
     from docwell.config import SettingsError
     from docwell.query.costs import load_prices
 
     own_file = os.environ.get("DOCWELL_PRICES")
     try:
-        prices = load_prices(Path(own_file) if own_file else None)
+        return load_prices(Path(own_file) if own_file else None)
     except SettingsError as error:
         raise Failure(str(error), ExitCode.USAGE) from None
+
+
+def _show_survey(survey: Survey, pages_each: float | None, prices: Prices, *, as_json: bool, err: bool) -> None:
     estimate = Estimate.of(survey.documents, survey.bytes, pages_each, prices)
     hours = {workers: round(estimate.hours(workers), 2) for workers in _HOURS_AT}
     if as_json:

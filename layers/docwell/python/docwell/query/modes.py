@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain, islice
+from math import ceil
 from typing import Protocol
 
 import numpy as np
@@ -120,8 +122,12 @@ class Modes:
         """Return the passages as near as they are to a question without the name, which they often begin with."""
         if not passages:
             return ()
-        scores = self.router.embedder.embed_passages([one.chunk.text for one in passages]) @ np.asarray(vector)
-        return tuple(one.scored(score) for one, score in zip(passages, scores.tolist(), strict=True))
+        embedder, texts = self.router.embedder, [one.chunk.text for one in passages]
+        tokens = embedder.offsets(texts)
+        parts = [_parts(*one, embedder.max_tokens) for one in zip(texts, tokens, strict=True)]
+        scores = iter((embedder.embed_passages([*chain(*parts)]) @ np.asarray(vector)).tolist())
+        nearest = [max(islice(scores, len(own))) for own in parts]
+        return tuple(one.scored(score) for one, score in zip(passages, nearest, strict=True))
 
     def _named(self, searched: Searched) -> Written | None:
         """Return the only document whose whole file name the question has.
@@ -154,3 +160,12 @@ class Modes:
             return way.basis(searched)
         except BadInput:
             return None
+
+
+def _parts(text: str, tokens: Sequence[tuple[int, int]], most: int) -> list[str]:
+    """Return a text in equal parts of at most `most` tokens: joined chunks are longer than the embedder reads."""
+    if len(tokens) <= most:
+        return [text]
+    size = ceil(len(tokens) / ceil(len(tokens) / most))
+    parts = (tokens[first : first + size] for first in range(0, len(tokens), size))
+    return [text[part[0][0] : part[-1][1]] for part in parts]

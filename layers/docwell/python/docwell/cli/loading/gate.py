@@ -13,7 +13,7 @@ from typing import NamedTuple
 LOOK_S = 5.0
 # SQS says that a count of messages may be a minute late: so the gate judges by what it let through before.
 _LATE_S = 60.0
-# Documents a second at the beginning, and how much more the gate lets through about each minute.
+# The first pace in documents a second, and the factor by which it grows about each minute.
 _FIRST_PACE, _GROWTH = 0.5, 2.0
 
 
@@ -76,7 +76,7 @@ class QueueGate:
         while len(self._looks) > 1 and self._looks[1].at <= now - 2 * _LATE_S:
             self._looks.popleft()
         self.pace = self._next_pace(now)
-        # A pause of the process saves up nothing.
+        # No credit is saved up while the process is paused.
         self._credit = min(self._credit, 0.0) + self.pace * min(now - last, 2 * LOOK_S)
 
     def _next_pace(self, now: float) -> float:
@@ -86,7 +86,7 @@ class QueueGate:
         if late is None or late is first:
             return self.pace
         before = (late.sent - first.sent) / (late.at - first.at)
-        # Also without a document before: an empty queue shows no pace, and would never open the gate again.
+        # At least the first pace: an empty queue shows none, and the gate would never open again.
         if self.queued <= before * self.wait_s / 4:
             return max(before * _GROWTH, _FIRST_PACE)
         sent = min((last.sent - late.sent) / (now - late.at), before)

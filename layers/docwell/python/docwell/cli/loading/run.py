@@ -33,7 +33,7 @@ _Result = TypeVar("_Result")
 
 # The documents between two stored places: also the most hints that SQS takes at once.
 _GROUP = 10
-# Then the permissions of the load are wrong, not those of an object.
+# So many refusals in a row mean that the load lacks permissions, not that one object is closed to it.
 _DENIED_IN_A_ROW = 20
 # A store that is down for a few minutes does not end a load of days.
 _RETRY_AFTER_S = (1.0, 5.0, 15.0, 60.0, 120.0)
@@ -94,7 +94,7 @@ class Copies:
         found, wanted = dict[str, StoredObject](), frozenset(keys)
         place: str | None = after
         while place is not None and (left := keys[bisect_right(keys, place) :]):
-            # Pass over other keys: a key comes after its own beginning.
+            # Skip other keys: a listing after a part of a key includes the key.
             place = max(place, left[0][:-1])
             rows, place = patient(partial(self.target.page, place, keys[-1]), self.stop)
             found |= {one.key: one for one in rows if one.key in wanted}
