@@ -143,16 +143,14 @@ class Objects:
             self._cover(Area(order, order, box, light=False))
 
     def _add_area(self, item: int, kind: int, order: int) -> None:
-        raw, light = self._raw, False
+        raw, light, box = self._raw, False, self._bounds(item)
         if kind == raw.FPDF_PAGEOBJ_FORM:
             self._add_form(item, order, 1)
         elif kind == raw.FPDF_PAGEOBJ_IMAGE:
             self._images = True
+            self._image_area += _area(_within(box, self._box))
         else:
             self._paths.append(item)
-        box = self._bounds(item)
-        if kind == raw.FPDF_PAGEOBJ_IMAGE:
-            self._image_area += _area(_within(box, self._box))
         if len(self._paths) > MAX_PATHS:
             area = Area(order, order, box, light=False)
             self._drawing = _merged(self._drawing, area) if self._drawing else area

@@ -38,7 +38,7 @@ _WORD = re.compile(r"\S+")
 # Digits that may end in an exponent.
 _POWER = re.compile(r"\d[+\-\u2212\u2013]?\d+(?![\w.,])")
 _IDEOGRAPH = re.compile("[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af\uf900-\ufaff]")
-_INDIC_WORD, _NOT_INDIC = re.compile("\\S*[\u0900-\u0dff]\\S*"), re.compile("[^\u0900-\u0dff]")
+_INDIC, _NOT_INDIC = re.compile("[\u0900-\u0dff]"), re.compile("[^\u0900-\u0dff]")
 WORD_JOINER = "\u2060"
 _BOLD = re.compile(rb"bold|black|heavy|demi|medi\b", re.IGNORECASE)
 # Accents that TeX's fonts draw as separate characters, and the marks that combine with a letter.
@@ -121,8 +121,11 @@ class Glyphs:
 
         PDFium gives a code for a vowel sign's variant, and `tidy` removes the word joiner in its place.
         """
+        if not _INDIC.search(text):
+            return text
         letters, units = list(text), _Units(text)
-        for word in _INDIC_WORD.finditer(text):
+        # One pattern for a word with an Indic letter would be quadratic in long words.
+        for word in (match for match in _WORD.finditer(text) if _INDIC.search(match[0])):
             for other in _NOT_INDIC.finditer(text, *word.span()):
                 at = other.start()
                 if self._calls.FPDFText_HasUnicodeMapError(self._page, self._index(units.before(at))) > 0:

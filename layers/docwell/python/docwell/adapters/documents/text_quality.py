@@ -123,8 +123,8 @@ def is_unreadable(text: str) -> bool:
 def is_garbled(text: str) -> bool:
     """Return whether a page's characters are valid but not its own, as from a font with a wrong map to Unicode.
 
-    Such a page has glyph names, mostly symbols, mostly one letter, words of several scripts, or no letter "e" or
-    pairs of letters that no language in Latin letters has.
+    Such a page has glyph names, mostly symbols, mostly one letter, words of several scripts, pairs of letters that
+    no language in Latin letters has, or lacks a letter that almost all have (`ALWAYS`).
     """
     solid = len("".join(text.split()))
     if sum(len(match[0]) for match in _NAMES.finditer(text)) > NAMES_SHARE * solid:
