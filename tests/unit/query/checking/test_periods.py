@@ -214,3 +214,14 @@ def test_an_aside_has_a_period_of_its_own_and_is_in_the_middle() -> None:
         "On March 31, 2019, it burnt, too.",
     ):
         assert without_asides(whole) == whole
+
+
+def test_a_date_of_the_second_part_of_a_question_needs_no_word_of_the_first() -> None:
+    text = (
+        "Tenancy of the orchard\n\nBetween the Parish of Wells and Tom Reed. It begins on 1 March 2023 and ends "
+        "on 28 February 2028.\n\nTrees\n\nThe tenant prunes the 84 apple trees each winter."
+    )
+    question = "How many trees are there, and when does the tenancy end?"
+    trees = "There are 84 apple trees in the orchard [1]."
+    assert passes(question, f"{trees} The tenancy ends on 28 February 2028 [1].", text)
+    assert not passes(question, f"{trees} The tenancy ends on 1 March 2023 [1].", text)

@@ -66,7 +66,8 @@ class Claim:
             asked=asked,
             asked_figures=frozenset(form for one in stated(question) for form in one.figure.forms),
             asked_periods=periods(question),
-            weights=weights_of(asked, passages),
+            # A question of two facts has a sentence for each, which need not be about the other.
+            weights=weights_of(asked & labels(sentence) or asked, passages),
             scale=scale_of(sentence),
         )
 
