@@ -24,7 +24,7 @@ import typer
 from docwell.cli.failure import ExitCode, Failure
 
 _CONNECT = (
-    "start the local stack with `make up`, or give --endpoint and --bucket"
+    "run `make up`, and this command in the same folder, or give --endpoint and --bucket"
     " (or DOCWELL_ENDPOINT and DOCWELL_BUCKET, or a docwell.toml)"
 )
 _OPERATOR = {
