@@ -9,7 +9,8 @@ LLM ?= qwen2.5-coder:1.5b
 # The smallest model that follows the protocol: tests check structure and sources, not prose.
 TEST_LLM ?= smollm2:135m
 # A file stays with one process, since its tests share servers. Each process may start a whole stack.
-SIDE_BY_SIDE := --numprocesses logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+# A process that dies ends the run: xdist may wait for ever for the tests of its file.
+SIDE_BY_SIDE := --numprocesses logical --maxprocesses 4 --max-worker-restart 0 --dist loadfile --no-loadscope-reorder
 # OCR=0 and OCR=off switch it off.
 OCR_ON = $(filter 1 yes true rapidocr,$(OCR))
 

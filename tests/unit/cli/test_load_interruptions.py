@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
-import signal
-import time
 from collections.abc import Callable
+from concurrent.futures import wait
 from contextlib import suppress
 from pathlib import Path
+from threading import Event
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -17,6 +16,7 @@ from docwell.adapters.s3_copies import S3Copier
 from docwell.adapters.sqs import SqsTaskQueue
 from docwell.bucket_ports import StoredObject
 from docwell.cli import load
+from docwell.cli.loading import run as run_module
 from docwell.cli.loading.state import LoadState
 from docwell.errors import Unavailable
 from tests.unit.cli.conftest import Run
@@ -117,22 +117,30 @@ def test_ctrl_c_stores_the_place_and_says_how_to_go_on(
 ) -> None:
     real = S3Copier.copy
     copied: list[str] = []
+    pressed, seen = Event(), Event()
 
     def copy(self: S3Copier, one: StoredObject, key: str) -> None:
         real(self, one, key)
         copied.append(key)
         if len(copied) == 12:
-            os.kill(os.getpid(), signal.SIGINT)
-            time.sleep(1)  # the main thread sees it at its next wait: few documents are left
+            pressed.set()
+            seen.wait(10)
 
-    # In the background of a shell, a process starts with this signal ignored.
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    def interrupted(*arguments: Any) -> Any:
+        """Wait as the main thread does. A real signal would also reach pytest's own process between two waits."""
+        while not pressed.is_set():
+            done, left = wait(*arguments)
+            if not left:
+                return done, left
+        seen.set()
+        raise KeyboardInterrupt
+
     with monkeypatch.context() as patched:
         patched.setattr(S3Copier, "copy", copy)
+        patched.setattr(run_module, "wait", interrupted)
         patched.setattr(load, "_WORKERS", 1)
         patched.setattr(load, "_PARTITIONS", 4)
         result = run("load", f"s3://{SOURCE}/2026/", "--yes", *WHERE)
-    signal.signal(signal.SIGINT, before)
     assert result.exit_code == 1
     assert "the same command, in this folder, goes on" in result.stderr
     assert stored(tmp_path)["loaded"] == len(versions(archive)) < 21
