@@ -51,16 +51,21 @@ def public_parameter(region: str, name: str) -> str:
 def change(given: argparse.Namespace) -> None:
     """Rotate the profile's secrets, or deploy it, after what is to be restored or upgraded is there.
 
+    A table of principals that is restored as it was before an upgrade has keys of an earlier release again.
+
     Raises `ConsoleError`, `SecretsError` and `StepError`.
     """
     if given.command == "rotate":
         ServerSecrets(deployment.stack_name(given.profile)).rotate()
         return
+    stack = deployment.stack_name(given.profile)
     if given.command == "restore":
-        restore.restore(given.what, given.profile, given.at)
+        restored = restore.restore(given.what, given.profile, given.at)
+        principals = restore.table_of("principals", restored) if given.what == "principals" else ""
     else:
-        stack = deployment.stack_name(given.profile)
-        upgrade.adopt(stack, deployment.deployed(stack)[1])
+        principals = deployment.deployed(stack)[1].get(restore.TABLES["principals"], "")
+    if principals:
+        upgrade.adopt(stack, principals)
     deployment.deploy(given.profile, shlex.split(given.options))
 
 

@@ -31,13 +31,11 @@ def problems(given: Mapping[str, str], declared: Mapping[str, Mapping[str, Any]]
             yield f"{name} cannot be {value!r}: {_NOW.get(name, declared[name].get('Description', ''))}"
 
 
-def adopt(stack: str, outputs: Mapping[str, str]) -> None:
-    """Store the API keys of principals that an earlier release made: the authorizer denies others.
+def adopt(stack: str, table: str) -> None:
+    """Store the API keys of a table's principals that an earlier release made: the authorizer denies others.
 
     Print each. Raises `StepError` when a key is not stored, unless API Gateway has none of its id.
     """
-    if not (table := outputs.get("PrincipalsTable")):
-        return
     try:
         for principal, missing in adopt_all(Settings(principals_table=table)):
             print(f"{principal}: {missing.detail if missing else 'its API key is stored'}")

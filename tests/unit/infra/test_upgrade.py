@@ -73,12 +73,17 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Return the names of what a command has deployed or restored, without doing so."""
     done: list[str] = []
     monkeypatch.setattr(deployment, "deploy", lambda profile, _: done.append(f"deploy {profile}"))
-    monkeypatch.setattr(restore, "restore", lambda what, *_: done.append(f"restore {what}"))
+
+    def restored(what: str, *_: object) -> dict[str, str]:
+        done.append(f"restore {what}")
+        return {"RestoredTables": f",{TABLE},,"}
+
+    monkeypatch.setattr(restore, "restore", restored)
     return done
 
 
-def command(name: str) -> None:
-    release.change(Namespace(command=name, profile="team", options="", what="principals", at=None))
+def command(name: str, what: str = "principals") -> None:
+    release.change(Namespace(command=name, profile="team", options="", what=what, at=None))
 
 
 @mock_aws
@@ -128,13 +133,21 @@ def test_a_key_that_cannot_be_read_stops_the_deployment(calls: list[str], monkey
 
 
 @mock_aws
-def test_a_table_that_cannot_be_read_stops_the_deployment_but_not_its_restoration(calls: list[str]) -> None:
+def test_a_table_that_cannot_be_read_stops_the_deployment_but_no_restoration_of_another(calls: list[str]) -> None:
     Installation().dynamodb.delete_table(TableName=TABLE)
     with pytest.raises(StepError, match="cannot be stored"):
         command("deploy")
     assert calls == []
+    command("restore", "ledger")
+    assert calls == ["restore ledger", "deploy team"]
+
+
+@mock_aws
+def test_principals_restored_as_before_an_upgrade_keep_their_keys(calls: list[str]) -> None:
+    installation = Installation()
     command("restore")
     assert calls == ["restore principals", "deploy team"]
+    assert installation.caller() == installation.id
 
 
 def test_every_form_that_is_explained_is_a_parameter_or_was_one() -> None:
