@@ -1,8 +1,9 @@
 """An event source for the ingest function: it calls the function with the messages of one SQS queue.
 
-Like Lambda's it deletes messages that succeeded, honours `batchItemFailures`, and lets SQS move a message to the
-dead-letter queue after maxReceiveCount receives. Unlike Lambda's it makes a failed message visible again after
-1, 2, 4… seconds instead of the queue's visibility timeout, and a stop gives the messages in work back at once.
+Like Lambda's it deletes messages that succeeded, honours `batchItemFailures`, keeps the delay that the function
+set for a failed message, and lets SQS move a message to the dead-letter queue after maxReceiveCount receives.
+Unlike Lambda's it makes the messages of a function that died visible again after 1, 2, 4… seconds instead of the
+queue's visibility timeout, and a stop gives the messages in work back at once.
 """
 
 from __future__ import annotations
@@ -32,10 +33,10 @@ MAX_BACK_OFF_S = 300
 
 @dataclass(frozen=True)
 class PollerSettings:
-    """Times are in seconds. `back_off_s` is the wait after the first failure; it doubles up to `max_back_off_s`.
+    """Times are in seconds. `back_off_s` is the wait after the first death of the function.
 
-    After `max_receives` failures SQS moves the message to another queue. `lease_s` is how long a document may stay
-    locked for a message that does not come again.
+    It doubles up to `max_back_off_s`. After `max_receives` failures SQS moves the message to another queue.
+    `lease_s` is how long a document may stay locked for a message that does not come again.
     """
 
     batch_size: int = 1
@@ -149,34 +150,37 @@ class Poller:
 
     def _handle(self, messages: Sequence[MessageTypeDef]) -> None:
         sent = {message["MessageId"] for message in messages}
-        with self._kept_invisible(messages):
-            try:
+        try:
+            with self._kept_invisible(messages):
                 failed = failed_ids(self._pool.invoke(lambda_event(messages, self._queue_arn)), sent)
-            except FunctionBusy:
-                failed = sent
-            except FunctionStopped:
-                failed = None
-            except FunctionError as error:
-                log("ERROR", f"ingest: {error}")
-                failed = sent
-        if failed is None:
+        except FunctionStopped:
             self._give_back(messages)
             return
+        except FunctionError as error:
+            if not isinstance(error, FunctionBusy):
+                log("ERROR", f"ingest: {error}")
+            for message in messages:
+                self._return(message, self._back_off_s(message))
+            return
         for message in messages:
-            if message["MessageId"] in failed:
-                self._return(message)
-            else:
+            if message["MessageId"] not in failed:
                 self._delete(message)
+            else:  # the function has set its delay, by the error
+                self._return(message, None)
 
-    def _return(self, message: MessageTypeDef) -> None:
-        """Make a message that failed visible again after its back-off."""
+    def _back_off_s(self, message: MessageTypeDef) -> int:
+        """Return the wait after a death of the function, which has set none."""
+        doublings = _receives(message) - 1
+        return min(self._settings.back_off_s << doublings, self._settings.max_back_off_s)
+
+    def _return(self, message: MessageTypeDef, wait_s: int | None) -> None:
+        """Make a message that failed visible again after `wait_s`; None: the delay that it has."""
         receives = _receives(message)
         if receives >= self._settings.max_receives:
-            wait = 0  # SQS moves it to the next queue at the next receive
+            wait_s = 0  # SQS moves it to the next queue at the next receive
             log("WARNING", f"message {message['MessageId']} failed {receives} times")
-        else:
-            wait = min(self._settings.back_off_s * 2 ** (receives - 1), self._settings.max_back_off_s)
-        self._set_visibility([message], wait)
+        if wait_s is not None:
+            self._set_visibility([message], wait_s)
 
     def _give_back(self, messages: Sequence[MessageTypeDef]) -> None:
         """Make messages that this process does not finish visible at once: they did not fail.

@@ -60,10 +60,12 @@ def problems_of(models: Iterable[type[Settings]], **given: str) -> list[str]:
 
 
 def processors() -> float:
-    """Return the processors that this process may use: its container's limit, else the machine's."""
+    """Return the processors that this process may use: its container's limit, else those that it may run on."""
     try:
         quota, period = _CPU_LIMIT.read_text(encoding="ascii").split()
         limit = int(quota) / int(period)
     except (OSError, ValueError):  # no cgroup version 2, or `max`: no limit
         limit = float("inf")
-    return min(limit, float(os.cpu_count() or 1))
+    # A cpuset and `taskset` show in the affinity alone; macOS has none.
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(limit, float(cores))

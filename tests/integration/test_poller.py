@@ -20,7 +20,7 @@ from .waiting import until
 
 pytestmark = pytest.mark.integration
 
-WITHIN_S = 15
+WITHIN_S = 60
 
 
 @pytest.fixture(scope="module")
@@ -88,7 +88,8 @@ def test_only_the_failed_of_a_batch_come_again_and_end_in_the_dead_letter_queue(
 ) -> None:
     for body in ("good", "fail", "fine"):
         queue.send(body)
-    with polling(queue.sqs, queue.url, tmp_path / "log", batch_size=10, back_off_s=0):
+    # The function sets no delay, so that the message comes again after its visibility timeout.
+    with polling(queue.sqs, queue.url, tmp_path / "log", batch_size=10, visibility_s=1):
         until(lambda: queue.held() == 0, WITHIN_S)
     assert Counter(record["body"] for record in records(tmp_path / "log")) == {"good": 1, "fail": 5, "fine": 1}
     dead = queue.sqs.receive_message(QueueUrl=queue.dead_letter_url, WaitTimeSeconds=1)["Messages"]
@@ -106,6 +107,28 @@ def test_a_message_whose_function_raises_comes_again_after_a_pause_that_doubles(
     assert time.monotonic() - started >= 3  # 1 s, then 2 s
     counts = [record["attributes"]["ApproximateReceiveCount"] for record in records(log)]
     assert counts == ["1", "2", "3"]
+
+
+def test_the_delay_that_the_function_set_for_a_failed_message_is_kept(queue: Queue) -> None:
+    calls: list[float] = []
+
+    class Pool(FunctionPool):
+        """A function that fails and asks for a longer delay than the poller's own."""
+
+        def invoke(self, event: Any) -> Any:
+            calls.append(time.monotonic())
+            (record,) = event["Records"]
+            queue.sqs.change_message_visibility(
+                QueueUrl=queue.url, ReceiptHandle=record["receiptHandle"], VisibilityTimeout=4
+            )
+            return {"batchItemFailures": [{"itemIdentifier": record["messageId"]}]}
+
+    queue.send("any")
+    poller = Poller(queue.sqs, queue.url, Pool(FunctionSpec("no.function")), PollerSettings())
+    poller.start()
+    until(lambda: len(calls) == 2, WITHIN_S)
+    poller.stop()
+    assert calls[1] - calls[0] >= 3.9  # the stand-in counts whole seconds of another clock
 
 
 def test_a_message_at_work_for_longer_than_its_visibility_is_not_given_out_twice(

@@ -126,8 +126,20 @@ def test_a_containers_limit_bounds_the_processors(
     if limit is not None:
         path.write_text(limit)
     monkeypatch.setattr(module, "_CPU_LIMIT", path)
-    monkeypatch.setattr("os.cpu_count", lambda: cores)
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: set(range(cores)))
     assert processors() == found
+
+
+def test_a_process_that_is_bound_to_one_processor_uses_one(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(module, "_CPU_LIMIT", tmp_path / "none")
+    allowed = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {min(allowed)})
+    try:
+        assert processors() == 1
+    finally:
+        os.sched_setaffinity(0, allowed)
 
 
 def test_processes_share_the_processors_unless_the_user_sets_threads(monkeypatch: pytest.MonkeyPatch) -> None:
