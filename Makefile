@@ -183,9 +183,9 @@ bench-console: dev embedder ## Measure the console in Chromium, and 500 quotes o
 	@scripts/install-programs chromium
 	$(PY) -m benchmarks.console $(if $(N),--n $(N))
 
-.PHONY: bench-pair
-bench-pair: dev embedder ## Compare this tree with another commit in turns: OLD=COMMIT BENCH=query N=20
-	$(PY) -m benchmarks.pair $(OLD) $(if $(BENCH),--bench $(BENCH)) $(if $(N),--n $(N))
+.PHONY: bench-compare
+bench-compare: dev embedder ## Compare this tree with another commit in turns: BASE=COMMIT, else the newest tag; ARGS=--short 3 minutes
+	$(PY) -m benchmarks.compare $(BASE) $(if $(BENCH),--bench $(BENCH)) $(if $(N),--n $(N)) $(ARGS)
 
 .PHONY: bench-long
 bench-long: dev embedder ## Index 5,000 pages and 400 MB with functions of 60 s, one worker and two
