@@ -173,7 +173,7 @@ release: dev embedder ## Build what CI deploys, after make container; refuses im
 bench: dev embedder ## Run all benchmarks: an hour, ARGS=--short 3 minutes; or bench-NAME for one
 	$(PY) -m benchmarks.speed $(ARGS)
 
-BENCHES := bench-size bench-encode bench-coldstart bench-stream bench-query bench-memory bench-ingest bench-scale bench-folders bench-reconcile bench-load bench-cost
+BENCHES := bench-size bench-encode bench-coldstart bench-stream bench-query bench-find bench-road bench-memory bench-ingest bench-scale bench-folders bench-reconcile bench-load bench-cost
 .PHONY: $(BENCHES)
 $(BENCHES): bench-%: dev embedder
 	$(PY) -m benchmarks.speed $* $(ARGS)
