@@ -1,9 +1,9 @@
 """From upload to the first right answer, and questions, beside FastAPI with PostgreSQL and pgvector.
 
 The peer is a service as tutorials build it: it indexes during the upload, and has no queue, tenants, checks or
-versions. Both get the same PDFs, questions, embedding model and threads, and a model server that answers at once. An
-answer is right where its sources name the uploaded document and the page of the answer. docwell's sources are those
-that the answer cites; the peer's are all five passages. Questions are repeated.
+versions. Both get the same PDFs, questions, embedding model and threads, and a model server that answers at once.
+An answer is right where its sources name the uploaded document and the page of the answer. docwell's sources are
+those that the answer cites; the peer's are all five passages. Questions are repeated.
 """
 
 import json
