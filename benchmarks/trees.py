@@ -19,7 +19,7 @@ from benchmarks.doors import Doors
 from benchmarks.functions import CREATED, Fresh, notification, question_event, run_fresh, sqs_event
 from benchmarks.model_host import MODEL
 from benchmarks.pdfs import pages_of_words
-from benchmarks.reading import default_reader
+from benchmarks.speed.filled_index import Texts
 from benchmarks.speed.worker_memory import workers_of
 from infra.local.names import ROOT
 from infra.local.stack import Stack
@@ -28,7 +28,7 @@ from runtime.functions import FunctionSpec
 _EXAMPLES = ROOT / "examples"
 _ENCODER = ROOT / "benchmarks" / "encode_on_demand.py"
 # 32 texts take a quarter of a second: long against the clock, short against the machine's noise.
-_TEXTS, _TEXT_CHARACTERS = 32, 600
+_TEXTS = 32
 _PAGES = 40  # less than one range, so that the document needs no second message
 _WAIT_S = 300.0
 _PAUSE_S = 0.02
@@ -193,14 +193,5 @@ def _encoder(python: str, folder: Path) -> Iterator[Encoder]:
 
 
 def _texts() -> list[str]:
-    """Return pieces of the example PDFs, the same for both sides."""
-    reader = default_reader()
-    pages = [
-        page.text
-        for path in sorted(_EXAMPLES.rglob("*.pdf"))
-        for page in reader.pages(path, 1, reader.inspect(path).page_count)
-    ]
-    pieces = [
-        text[start : start + _TEXT_CHARACTERS] for text in pages for start in range(0, len(text), _TEXT_CHARACTERS)
-    ]
-    return pieces[:_TEXTS]
+    """Return chunks of the example PDFs, the same for both sides."""
+    return [chunk.text for chunk in Texts.read([_EXAMPLES], _TEXTS).chunks]

@@ -80,9 +80,9 @@ class Report:
 
     name: str
     rows: list[Row] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
     parameters: Mapping[str, object] = field(default_factory=dict)
     files: tuple[Path, ...] = ()
+    notes: list[str] = field(default_factory=list)
     started: datetime = field(default_factory=lambda: datetime.now(UTC))
     _clock: float = field(default_factory=time.monotonic)
 
