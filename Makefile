@@ -173,7 +173,7 @@ release: dev embedder ## Build what CI deploys, after make container; refuses im
 bench: dev embedder ## Run all benchmarks: an hour, ARGS=--short 3 minutes; or bench-NAME for one
 	$(PY) -m benchmarks.speed $(ARGS)
 
-BENCHES := bench-size bench-encode bench-coldstart bench-stream bench-query bench-memory bench-ingest bench-scale bench-folders bench-reconcile bench-load bench-cost
+BENCHES := bench-size bench-encode bench-coldstart bench-stream bench-query bench-find bench-road bench-memory bench-ingest bench-scale bench-folders bench-reconcile bench-load bench-cost
 .PHONY: $(BENCHES)
 $(BENCHES): bench-%: dev embedder
 	$(PY) -m benchmarks.speed $* $(ARGS)
@@ -183,9 +183,9 @@ bench-console: dev embedder ## Measure the console in Chromium, and 500 quotes o
 	@scripts/install-programs chromium
 	$(PY) -m benchmarks.console $(if $(N),--n $(N))
 
-.PHONY: bench-pair
-bench-pair: dev embedder ## Compare this tree with another commit in turns: OLD=COMMIT BENCH=query N=20
-	$(PY) -m benchmarks.pair $(OLD) $(if $(BENCH),--bench $(BENCH)) $(if $(N),--n $(N))
+.PHONY: bench-compare
+bench-compare: dev embedder ## Compare this tree with another commit in turns: BASE=COMMIT, else the newest tag; ARGS=--short 3 minutes
+	$(PY) -m benchmarks.compare $(BASE) $(if $(BENCH),--bench $(BENCH)) $(if $(N),--n $(N)) $(ARGS)
 
 .PHONY: bench-long
 bench-long: dev embedder ## Index 5,000 pages and 400 MB with functions of 60 s, one worker and two

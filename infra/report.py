@@ -73,7 +73,7 @@ def meets(value: float, goal: str | None) -> bool:
 
 @dataclass
 class Report:
-    """Rows under one name. `finish` prints and stores them.
+    """Rows under one name, and notes for people. `finish` prints and stores them.
 
     `parameters` say what was measured, such as the options; `files` hold the single cases. MLflow gets both.
     """
@@ -82,6 +82,7 @@ class Report:
     rows: list[Row] = field(default_factory=list)
     parameters: Mapping[str, object] = field(default_factory=dict)
     files: tuple[Path, ...] = ()
+    notes: list[str] = field(default_factory=list)
     started: datetime = field(default_factory=lambda: datetime.now(UTC))
     _clock: float = field(default_factory=time.monotonic)
 
@@ -115,6 +116,7 @@ class Report:
             "started": self.started.isoformat(timespec="seconds"),
             "seconds": round(time.monotonic() - self._clock, 1),
             "rows": [{k: v for k, v in asdict(row).items() if v is not None or k == "goal"} for row in self.rows],
+            "notes": self.notes,
             "ok": self.ok,
         }
         folder.mkdir(parents=True, exist_ok=True)
@@ -122,6 +124,8 @@ class Report:
         path.write_text(json.dumps(document, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
         console = Console(highlight=False)
         console.print(self._table())
+        for note in self.notes:
+            console.print(note, markup=False, soft_wrap=True)
         console.print(f"{path}", style="dim", soft_wrap=True)
         if os.environ.get(mlflow.TRACKING_URI):
             try:

@@ -6,12 +6,15 @@ prints one as its last line.
 
 import json
 import os
+import re
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from docwell.errors import Unavailable
+from infra.local.stack import Stack
 from infra.progress import CONSOLE
 from infra.report import ROOT
 from layers.embedder.download.environment import python_of
@@ -20,6 +23,23 @@ from layers.embedder.download.fetch import fetch
 FOLDER = Path(__file__).resolve().parent
 ENVIRONMENT = ROOT / ".venv-peers"
 _REQUIREMENTS = ROOT / "requirements" / "peers.txt"
+_NAMED = (
+    "langchain-core",
+    "llama-index-core",
+    "sentence-transformers",
+    "torch",
+    "openvino",
+    "pypdf",
+    "pymupdf",
+    "fastapi",
+)
+# The frameworks with their defaults, and with their best documented settings.
+DEFAULTS: dict[str, dict[str, Any]] = {
+    "LangChain": {"framework": "langchain", "best": False},
+    "LlamaIndex": {"framework": "llamaindex", "best": False},
+}
+BEST = {f"{name}, best settings": {**one, "best": True} for name, one in DEFAULTS.items()}
+FRAMEWORKS = {**DEFAULTS, **BEST}
 
 
 class PeerError(Exception):
@@ -37,6 +57,27 @@ def python() -> Path:
 def model() -> Path:
     """Return the folder of docwell's embedding model in the format of sentence-transformers."""
     return fetch("all-minilm-l6-v2")["modules.json"].parent
+
+
+def versions() -> str:
+    """Return a line with the versions of the peers, and the day when they were the newest."""
+    lock = _REQUIREMENTS.read_text(encoding="utf-8")
+    pins = dict(re.findall(r"^([\w-]+)==(\S+)", lock, re.MULTILINE))
+    day = re.search(r"\d{4}-\d\d-\d\d", lock)
+    return f"Peers of {day[0] if day else 'no date'}: " + ", ".join(f"{name} {pins[name]}" for name in _NAMED)
+
+
+def run_framework(stack: Stack, way: str, collection: str, **arguments: Any) -> dict[str, Any]:
+    """Run one of `FRAMEWORKS` on a collection of the stack's Chroma server. Raises `PeerError`."""
+    chroma = urlsplit(stack.chroma)
+    asked: dict[str, Any] = {
+        "chroma_host": chroma.hostname,
+        "chroma_port": chroma.port,
+        "chroma_token": stack.chroma_token,
+        "collection": collection,
+        "model": str(model()),
+    }
+    return run("frameworks", **asked, **FRAMEWORKS[way], **arguments)
 
 
 def run(name: str, timeout_s: float = 3600.0, *, threads: int = 2, **arguments: object) -> dict[str, Any]:

@@ -15,6 +15,8 @@ NAMES = (
     "coldstart",
     "stream",
     "query",
+    "find",
+    "road",
     "memory",
     "ingest",
     "scale",
@@ -89,7 +91,10 @@ def write_page(reports: Path = REPORTS, page: Path = PAGE) -> Path:
         minutes = f"{report['seconds'] / 60:.1f} minutes"
         when = f"Commit {report['commit']} on {report['machine']}, {report['started'][:10]}; {minutes}."
         head = ["| figure | value | quartiles | unit | goal |  |", "| --- | ---: | --- | --- | --- | --- |"]
-        sections.append("\n".join([f"## {name}", "", when, "", *head, *map(_line, report["rows"]), ""]))
+        notes = [line for note in report.get("notes", ()) for line in (f"{note}.", "")]
+        # Missed goals come first.
+        rows = sorted(report["rows"], key=lambda row: bool(row["ok"]))
+        sections.append("\n".join([f"## {name}", "", when, "", *notes, *head, *map(_line, rows), ""]))
     page.parent.mkdir(parents=True, exist_ok=True)
     page.write_text("\n".join(sections), encoding="utf-8")
     return page

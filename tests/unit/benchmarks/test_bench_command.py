@@ -86,6 +86,7 @@ def reports(tmp_path: Path) -> Path:
         "started": "2026-03-04T05:06:07",
         "seconds": 90,
         "rows": rows,
+        "notes": ["Peers of 2026-03-04: torch 2"],
     }
     (tmp_path / "bench-ingest.json").write_text(json.dumps(document))
     return tmp_path
@@ -96,6 +97,13 @@ def test_the_page_has_a_table_for_each_report(reports: Path) -> None:
     assert "## ingest\n\nCommit abc1234 on one, 2026-03-04; 1.5 minutes." in page
     assert "| docwell: pages a second | 40 | 39 to 41, of 3 | pages/s |  |  |" in page
     assert "| over the faster peer | 2.5 |  | x | >= 3 | **missed** |" in page
+
+
+def test_the_page_names_the_peers_and_begins_with_the_missed_goals(reports: Path) -> None:
+    lines = write_page(reports, reports / "page.md").read_text().splitlines()
+    assert "Peers of 2026-03-04: torch 2." in lines
+    first = lines.index("| --- | ---: | --- | --- | --- | --- |") + 1
+    assert lines[first].startswith("| over the faster peer")
 
 
 def test_the_page_refuses_reports_of_the_short_form(reports: Path) -> None:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+import re
+import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 from tokenizers import Tokenizer, models, pre_tokenizers
 
-from benchmarks.peers import frameworks
+from benchmarks.peers import frameworks, postgres
 from benchmarks.peers import run as peers
+from infra.report import ROOT
 from layers.embedder.download import environment
 
 
@@ -48,6 +51,29 @@ def test_what_is_put_before_a_text_takes_its_room_and_is_not_counted(model: str)
 
 def test_a_chunk_of_unknown_place_is_counted_by_itself(model: str) -> None:
     assert frameworks.read_characters([_chunk(0, "aa bb"), _chunk(None, "aa bb")], model) == 2 * len("aa bb")
+
+
+def test_the_versions_of_the_peers_have_a_date() -> None:
+    assert re.match(r"Peers of \d{4}-\d\d-\d\d: langchain-core \d+\.\d+", peers.versions())
+
+
+def test_pymupdf_which_has_the_agpl_is_in_no_lock_but_the_peers() -> None:
+    locks = subprocess.check_output(["git", "ls-files", "*requirements*.txt"], cwd=ROOT, text=True).split()
+    assert [one for one in locks if "pymupdf==" in (ROOT / one).read_text()] == ["requirements/peers.txt"]
+
+
+def test_postgresql_is_the_newest_version_that_has_pgvector(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(postgres, "_PROGRAMS", tmp_path)
+    monkeypatch.setattr(postgres, "_EXTENSION", f"{tmp_path}/{{}}/vector.control")
+    assert postgres.programs() is None
+    for version, has_pgvector in (("9", True), ("16", True), ("17", False)):
+        (tmp_path / version / "bin").mkdir(parents=True)
+        (tmp_path / version / "bin" / "initdb").touch()
+        if has_pgvector:
+            (tmp_path / version / "vector.control").touch()
+    assert postgres.programs() == tmp_path / "16" / "bin"
 
 
 @pytest.fixture
