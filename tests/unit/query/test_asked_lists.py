@@ -29,6 +29,10 @@ def subject(question: str) -> str | None:
         ("contracts with Acme", "Acme"),
         ("Which papers use maximum likelihood?", "maximum likelihood"),
         ("Which studies report frost?", "frost"),
+        ("Welche Aufsätze verwenden BM25?", "BM25"),
+        ("¿Qué trabajos usan BM25?", "BM25"),
+        ("Muéstrame los trabajos que usan BM25", "BM25"),
+        ("Show me papers that use BM25", "BM25"),
         ("Trouve les études qui utilisent BM25", "BM25"),
         ("Which documents mention contracts with Acme?", "contracts | Acme"),
         ("Which files talk about contracts?", "contracts"),
@@ -44,6 +48,8 @@ def test_words_that_ask_for_documents_leave_the_subject(question: str, phrases: 
     "question",
     [
         "Which documents does the customs office ask for?",  # the object of the verb
+        "Welche Unterlagen verlangt Acme?",
+        "Quels documents demandent les autorités ?",
         "¿Qué documentos pide la aduana?",
         "What does section 4 say about fire?",
         "Who is mentioned in the will?",

@@ -15,14 +15,12 @@ from enum import StrEnum
 from functools import cache
 from importlib.resources import files
 
-from docwell.text.lexicon import FUNCTION_WORDS, UNSPACED, fold
+from docwell.text.lexicon import UNSPACED, fold
 
 # Two words before the verb can name what has documents: "Which energy companies mention …".
 _LONGEST_HEAD = 2
 # German writes "Jahresberichte" as one word. Shorter nouns are the ends of other words.
 _LEAST_OF_COMPOUND = 5
-# In a language where only the subject of a question can be before its verb, "Which papers use BM25?" wants papers.
-_SUBJECT_FIRST = frozenset({"en"})
 _APOSTROPHES = str.maketrans("\u2019", "'")
 
 
@@ -68,7 +66,12 @@ class _Word:
 
 @dataclass(frozen=True, slots=True)
 class _Language:
-    name: str
+    """The kinds of the words of a language, and the ending of its verbs behind a plural noun, None if unknown.
+
+    The ending is empty in a language where only the subject is before the verb: "Which papers use BM25?".
+    """
+
+    verb: str | None
     kinds: Mapping[str, frozenset[Kind]]
     pattern: re.Pattern[str]
 
@@ -107,12 +110,12 @@ def asked_list(question: str) -> tuple[tuple[int, int], ...] | None:
         or _by_place(words)
         or _by_head(words)
         or _by_topic(words)
-        or _by_subject(words, is_first=language.name in _SUBJECT_FIRST)
+        or _by_subject(words, language.verb)
     )
     if not found or not any(map(str.isalpha, question[words[found[0]].start : words[found[-1]].end])):
         return None
     # Only a script without spaces has the subject before the word that asks: others would be of other languages.
-    asks = _first(words, _ASKING)
+    asks = _first(words, _ASKING | {Kind.PLACE})
     if asks is not None and found[0] < asks and not UNSPACED.match(words[found[0]].text):
         return None
     return _phrases(words, found)
@@ -183,20 +186,29 @@ def _by_topic(words: Sequence[_Word]) -> list[int] | None:
     return _on_one_side(words, subject, topic, topic) if subject and subject[0] > topic else None
 
 
-def _by_subject(words: Sequence[_Word], *, is_first: bool) -> list[int] | None:
-    """Read "papers that use X", with any verb, and "which papers use X" where the subject `is_first`."""
+def _by_subject(words: Sequence[_Word], ending: str | None) -> list[int] | None:
+    """Read "which papers use X" and "papers that use X", with any verb of this ending.
+
+    Where the subject of a question can also be behind the verb, an article there is of a subject.
+    """
     noun = _asked_noun(words)
-    if noun is None or not words[noun].is_of({Kind.DOCUMENTS}) or _first(words, _VERBS) is not None:
+    if (
+        ending is None
+        or noun is None
+        or not words[noun].is_of({Kind.DOCUMENTS})
+        or _first(words, _VERBS) is not None
+    ):
         return None
     verb = noun + 1
     if words[verb : verb + 1] and words[verb].is_of({Kind.RELATIVE}):
         verb += 1
-    elif not is_first:
-        return None
     modifiers = _modifiers_before(words, noun)
     subject = [number for number in _unknown(words) if number not in {*modifiers, verb}]
-    is_verb = verb < len(words) and (not words[verb].is_known or words[verb].is_of({Kind.DOCUMENT}))  # "report"
-    return _on_one_side(words, subject, verb, verb) if is_verb and subject and subject[0] > verb else None
+    if not subject or subject[0] < verb or (ending and subject[0] > verb + 1):
+        return None
+    could_be_verb = not words[verb].is_known or words[verb].is_of({Kind.DOCUMENT})  # "report"
+    is_verb = could_be_verb and words[verb].text.endswith(ending)
+    return _on_one_side(words, subject, verb, verb) if is_verb else None
 
 
 def _asking(words: Sequence[_Word], noun: int) -> int:
@@ -272,17 +284,14 @@ def _phrases(words: Sequence[_Word], found: Sequence[int]) -> tuple[tuple[int, i
 @cache
 def _languages() -> tuple[_Language, ...]:
     text = (files("docwell.query") / "list_words.json").read_text(encoding="utf-8")
-    return tuple(_language(name, kinds) for name, kinds in json.loads(text).items())
+    return tuple(_language(**written) for written in json.loads(text).values())
 
 
-def _language(name: str, written: Mapping[str, str]) -> _Language:
+def _language(verb: str | None = None, **written: str) -> _Language:
     kinds: dict[str, set[Kind]] = {}
     for kind, phrases in written.items():
         for phrase in filter(None, phrases.split(", ")):
             kinds.setdefault(fold(phrase), set()).add(Kind(kind))
-    if name == "en":
-        for word in FUNCTION_WORDS:
-            kinds.setdefault(word, {Kind.PLAIN})
     longest = sorted(kinds, key=len, reverse=True)
     spaced, unspaced = (
         [re.escape(one) for one in longest if bool(UNSPACED.search(one)) is is_in] for is_in in (False, True)
@@ -294,5 +303,5 @@ def _language(name: str, written: Mapping[str, str]) -> _Language:
         rf"(?:(?!{UNSPACED.pattern})[^\W_])+(?:[-'](?:(?!{UNSPACED.pattern})[^\W_])+)*",
     ]
     return _Language(
-        name, {word: frozenset(one) for word, one in kinds.items()}, re.compile("|".join(filter(None, patterns)))
+        verb, {word: frozenset(one) for word, one in kinds.items()}, re.compile("|".join(filter(None, patterns)))
     )

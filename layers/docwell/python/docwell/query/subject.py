@@ -50,6 +50,7 @@ _ACCENTED = {
     "u": "\u00f9\u00fa\u00fb\u00fc",
 }  # fmt: skip
 _SHARP_S = {"\u00df": "(?:ss|\u00df)", "s": "[s\u00df]"}
+_HYPHEN = re.compile(r"(?<=[^\W\d_])[-\u00ad\u2010\u2011](?=[^\W\d_])")
 _LAST_LATIN = "\u024f"
 _FOUND_KEPT = 64
 _NEAR_QUANTILE = 0.25
@@ -104,21 +105,21 @@ class Subject:
     @property
     def patterns(self) -> list[str]:
         """Regular expressions that match a text, in any case, if it mentions the subject, and some other texts."""
-        words = [word for phrase in self.phrases for word in ordered_words(phrase)]
-        return list(dict.fromkeys(map(_pattern, words)))
+        words = [word for phrase in self.phrases for word in _unhyphenated(phrase).split()]
+        return list(dict.fromkeys(_pattern(part) for word in words for part in ordered_words(word)))
 
     def is_verbatim_in(self, text: str) -> bool:
         """Return whether a text has all words of the subject in order, those of asking too."""
-        return _has(_words(text), _words(self.text))
+        return any(_has(said, words) for said in _readings(text) for words in _readings(self.text))
 
     def is_in(self, text: str) -> bool:
         """Return whether a text has all phrases."""
-        said = _words(text)
-        return all(_has(said, _words(phrase)) for phrase in self.phrases)
+        said = _readings(text)
+        return all(any(_has(one, words) for one in said for words in _readings(phrase)) for phrase in self.phrases)
 
     def is_loosely_in(self, text: str) -> bool:
         """Return whether a text has all words of the phrases, wherever they are."""
-        said = _words(text)
+        said = [word for one in _readings(text) for word in one]
         return all(_has(said, [word]) for phrase in self.phrases for word in _words(phrase))
 
     def count_in(self, text: str) -> int:
@@ -235,13 +236,16 @@ def _is_cut(question: str, words: Sequence[_Word], at: int) -> bool:
 
 
 def _pattern(word: str) -> str:
-    """Return a pattern of the beginning of a word, where no other word goes on; of any sign without spaces."""
+    """Return a pattern of the beginning of a word, where no other word goes on; of any sign without spaces.
+
+    A hyphen, or a blank in place of one, can be between any letters.
+    """
     if UNSPACED.search(word):
         return re.escape(word)
     beginning = word[: min(_SAME_BEGINNING, max(_ENDING, len(word) - _ENDING))]
     if word.isdecimal():
         return rf"(?:^|\D){beginning}"
-    letters = "".join(map(_letter, beginning.replace("ss", "\u00df")))
+    letters = r"[-\s]?".join(map(_letter, beginning.replace("ss", "\u00df")))
     return rf"(?:^|[\W\d_]){letters}"
 
 
@@ -257,6 +261,16 @@ def _fold(word: str) -> str:
 
 def _words(text: str) -> list[str]:
     return list(map(_fold, ordered_words(text)))
+
+
+def _readings(text: str) -> list[list[str]]:
+    """Return the words of a text with hyphens as blanks, and without hyphens: "e-mail" is "email" and "e mail"."""
+    joined = _unhyphenated(text)
+    return [_words(text), *([_words(joined)] if joined != text else [])]
+
+
+def _unhyphenated(text: str) -> str:
+    return _HYPHEN.sub("", text)
 
 
 def _has(said: Sequence[str], phrase: Sequence[str]) -> bool:
