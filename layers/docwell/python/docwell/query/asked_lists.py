@@ -1,101 +1,20 @@
 """Read the subject of a question for a list, as "In which reports is the Nile named?", by kinds of words. Pure.
 
-The rules know no language: `list_words.json` has the words of each. They ask for documents ("which reports") or
-places ("where"), say how these have the subject ("mention", "about"), or limit nothing ("please"). A word of no
+The rules know no language: `question_words.json` has the words of each. They ask for documents ("which reports")
+or places ("where"), say how these have the subject ("mention", "about"), or limit nothing ("please"). A word of no
 kind is of the subject. A question that fits no rule can still be one for a list: then its meaning decides.
 """
 
 from __future__ import annotations
 
-import json
-import re
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from enum import StrEnum
-from functools import cache
-from importlib.resources import files
+from collections.abc import Iterable, Sequence
 
-from docwell.text.lexicon import UNSPACED, fold
+from docwell.query.question_words import NOUNS, VERBS, Kind, Word, read
+from docwell.text.lexicon import UNSPACED
 
 # Two words before the verb can name what has documents: "Which energy companies mention …".
 _LONGEST_HEAD = 2
-# German writes "Jahresberichte" as one word. Shorter nouns are the ends of other words.
-_LEAST_OF_COMPOUND = 5
-_APOSTROPHES = str.maketrans("\u2019", "'")
-
-
-class Kind(StrEnum):
-    """The role of a word in a question for a list; the values are the keys of `list_words.json`.
-
-    `ANY` asks and is asked for, as "anything". `TEXT` shows that texts are asked for: "the word", "anywhere". A
-    `HOLD` is a verb that also says other things, as "contains". `RELATIVE` is the subject of its clause.
-    """
-
-    ASK = "ask"
-    DOCUMENTS = "documents"
-    DOCUMENT = "document"
-    ANY = "any"
-    PLACE = "place"
-    TEXT = "text"
-    MENTION = "mention"
-    HOLD = "hold"
-    ABOUT = "about"
-    RELATIVE = "relative"
-    PLAIN = "plain"
-
-
-_NOUNS = frozenset({Kind.DOCUMENTS, Kind.DOCUMENT, Kind.ANY})
-_VERBS = frozenset({Kind.MENTION, Kind.HOLD})
 _ASKING = frozenset({Kind.ASK, Kind.ANY})
-
-
-@dataclass(frozen=True, slots=True)
-class _Word:
-    start: int
-    end: int
-    text: str
-    kinds: frozenset[Kind]
-
-    def is_of(self, kinds: Iterable[Kind]) -> bool:
-        return not self.kinds.isdisjoint(kinds)
-
-    @property
-    def is_known(self) -> bool:
-        return bool(self.kinds)
-
-
-@dataclass(frozen=True, slots=True)
-class _Language:
-    """The kinds of the words of a language, and the ending of its verbs behind a plural noun, None if unknown.
-
-    The ending is empty in a language where only the subject is before the verb: "Which papers use BM25?".
-    """
-
-    verb: str | None
-    kinds: Mapping[str, frozenset[Kind]]
-    pattern: re.Pattern[str]
-
-    def words(self, question: str) -> list[_Word]:
-        folded = "".join(fold(one)[:1] or one for one in question.translate(_APOSTROPHES))  # of the same length
-        words = [
-            _Word(*found.span(), found[0], self._kinds_of(found[0])) for found in self.pattern.finditer(folded)
-        ]
-        return [self._resolved(words, number) for number in range(len(words))]
-
-    def _kinds_of(self, word: str) -> frozenset[Kind]:
-        known = self.kinds.get(word)
-        if known is not None:
-            return known
-        ends = (word[-size:] for size in range(len(word) - 1, _LEAST_OF_COMPOUND - 1, -1))
-        return next((kinds for end in ends if (kinds := self.kinds.get(end, frozenset()) & _NOUNS)), frozenset())
-
-    def _resolved(self, words: Sequence[_Word], number: int) -> _Word:
-        """Return a word that both asks and mentions, as "name", as the one of them: at the beginning it asks."""
-        one = words[number]
-        if not (one.is_of({Kind.ASK}) and one.is_of(_VERBS)):
-            return one
-        is_first = all(other.kinds == {Kind.PLAIN} for other in words[:number])
-        return _Word(one.start, one.end, one.text, frozenset({Kind.ASK}) if is_first else one.kinds & _VERBS)
 
 
 def asked_list(question: str) -> tuple[tuple[int, int], ...] | None:
@@ -103,8 +22,7 @@ def asked_list(question: str) -> tuple[tuple[int, int], ...] | None:
 
     Words of asking part the phrases. None where no rule fits.
     """
-    read = [(language, language.words(question)) for language in _languages()]
-    language, words = min(read, key=lambda one: sum(not word.is_known for word in one[1]))
+    language, words = read(question)
     found = (
         _by_verb(words)
         or _by_place(words)
@@ -121,9 +39,9 @@ def asked_list(question: str) -> tuple[tuple[int, int], ...] | None:
     return _phrases(words, found)
 
 
-def _by_verb(words: Sequence[_Word]) -> list[int] | None:
+def _by_verb(words: Sequence[Word]) -> list[int] | None:
     """Read "which reports mention X" and "in which reports is X mentioned"."""
-    verb, noun = _first(words, _VERBS), _asked_noun(words)
+    verb, noun = _first(words, VERBS), _asked_noun(words)
     if verb is None or noun is None:
         return None
     before, after = _modifiers_before(words, noun), _modifiers_after(words, noun, verb)
@@ -134,15 +52,15 @@ def _by_verb(words: Sequence[_Word]) -> list[int] | None:
     if any(asking < number < min(noun, verb) for number in subject):  # "the steps that the report mentions"
         return None
     if not subject and noun < verb:  # "which reports mention contracts"
-        subject = [number for number, one in enumerate(words) if number > verb and one.is_of(_NOUNS)]
+        subject = [number for number, one in enumerate(words) if number > verb and one.is_of(NOUNS)]
         return subject or None
     return _on_one_side(words, subject, verb, noun)
 
 
-def _by_place(words: Sequence[_Word]) -> list[int] | None:
+def _by_place(words: Sequence[Word]) -> list[int] | None:
     """Read "where is X mentioned", "does X appear anywhere"; "where does it occur" can be about the world."""
     is_of_text = _first(words, {Kind.TEXT}) is not None
-    verb = _first(words, _VERBS if is_of_text else {Kind.MENTION})
+    verb = _first(words, VERBS if is_of_text else {Kind.MENTION})
     if (
         verb is None
         or not (is_of_text or _first(words, {Kind.PLACE}) is not None)
@@ -152,10 +70,10 @@ def _by_place(words: Sequence[_Word]) -> list[int] | None:
     return _on_one_side(words, _unknown(words), verb, verb)
 
 
-def _by_head(words: Sequence[_Word]) -> list[int] | None:
+def _by_head(words: Sequence[Word]) -> list[int] | None:
     """Read "which companies mention X", where the noun of what has documents is right before the verb."""
     verb = _first(words, {Kind.MENTION})
-    if verb is None or any(one.is_of(_NOUNS) for one in words):
+    if verb is None or any(one.is_of(NOUNS) for one in words):
         return None
     first = verb
     while first and not words[first - 1].is_known:
@@ -169,10 +87,10 @@ def _by_head(words: Sequence[_Word]) -> list[int] | None:
     return _on_one_side(words, subject, verb, verb) if subject and subject[0] > verb else None
 
 
-def _by_topic(words: Sequence[_Word]) -> list[int] | None:
+def _by_topic(words: Sequence[Word]) -> list[int] | None:
     """Read "papers on X", "is there anything about X"."""
     noun = _asked_noun(words)
-    if noun is None or _first(words, _VERBS) is not None:
+    if noun is None or _first(words, VERBS) is not None:
         return None
     asking = _asking(words, noun)
     topic = next((number for number in range(asking + 1, len(words)) if words[number].is_of({Kind.ABOUT})), None)
@@ -186,7 +104,7 @@ def _by_topic(words: Sequence[_Word]) -> list[int] | None:
     return _on_one_side(words, subject, topic, topic) if subject and subject[0] > topic else None
 
 
-def _by_subject(words: Sequence[_Word], ending: str | None) -> list[int] | None:
+def _by_subject(words: Sequence[Word], ending: str | None) -> list[int] | None:
     """Read "which papers use X" and "papers that use X", with any verb of this ending.
 
     Where the subject of a question can also be behind the verb, an article there is of a subject.
@@ -196,7 +114,7 @@ def _by_subject(words: Sequence[_Word], ending: str | None) -> list[int] | None:
         ending is None
         or noun is None
         or not words[noun].is_of({Kind.DOCUMENTS})
-        or _first(words, _VERBS) is not None
+        or _first(words, VERBS) is not None
     ):
         return None
     verb = noun + 1
@@ -211,22 +129,22 @@ def _by_subject(words: Sequence[_Word], ending: str | None) -> list[int] | None:
     return _on_one_side(words, subject, verb, verb) if is_verb else None
 
 
-def _asking(words: Sequence[_Word], noun: int) -> int:
+def _asking(words: Sequence[Word], noun: int) -> int:
     """Return the place of the last word that asks, up to the noun."""
     return next((number for number in range(noun, -1, -1) if words[number].is_of(_ASKING)), 0)
 
 
-def _asked_noun(words: Sequence[_Word]) -> int | None:
+def _asked_noun(words: Sequence[Word]) -> int | None:
     """Return the place of the noun for what is asked for: behind a word that asks, or the first word of all."""
     asked = False
     for number, one in enumerate(words):
-        if one.is_of(_NOUNS) and (asked or number == 0 or one.is_of({Kind.ANY})):
+        if one.is_of(NOUNS) and (asked or number == 0 or one.is_of({Kind.ANY})):
             return number
         asked = asked or one.is_of(_ASKING)
     return None
 
 
-def _modifiers_before(words: Sequence[_Word], noun: int) -> list[int]:
+def _modifiers_before(words: Sequence[Word], noun: int) -> list[int]:
     first = noun
     while first and not words[first - 1].is_known and noun - first < _LONGEST_HEAD:
         first -= 1
@@ -234,14 +152,14 @@ def _modifiers_before(words: Sequence[_Word], noun: int) -> list[int]:
     return [*range(first, noun)] if is_asked else []
 
 
-def _modifiers_after(words: Sequence[_Word], noun: int, verb: int) -> list[int]:
+def _modifiers_after(words: Sequence[Word], noun: int, verb: int) -> list[int]:
     between = range(noun + 1, verb)
     if len(between) > _LONGEST_HEAD or any(words[number].is_known for number in between):
         return []
     return [*between]
 
 
-def _on_one_side(words: Sequence[_Word], subject: Sequence[int], verb: int, noun: int) -> list[int] | None:
+def _on_one_side(words: Sequence[Word], subject: Sequence[int], verb: int, noun: int) -> list[int] | None:
     """Return the subject if it is a whole, on one side of the verb; with nouns for documents before it.
 
     So "contracts with Acme" is one.
@@ -253,25 +171,25 @@ def _on_one_side(words: Sequence[_Word], subject: Sequence[int], verb: int, noun
     if any(one.is_of({Kind.ASK, Kind.MENTION}) and not one.is_of({Kind.PLAIN}) for one in inside):
         return None
     anchor = verb if first > verb else noun
-    nouns = [number for number in range(anchor + 1, first) if words[number].is_of(_NOUNS - {Kind.ANY})]
+    nouns = [number for number in range(anchor + 1, first) if words[number].is_of(NOUNS - {Kind.ANY})]
     return [*range(nouns[0] if nouns and anchor < first else first, last + 1)]
 
 
-def _unknown(words: Sequence[_Word]) -> list[int]:
+def _unknown(words: Sequence[Word]) -> list[int]:
     return [number for number, one in enumerate(words) if not one.is_known]
 
 
-def _first(words: Sequence[_Word], kinds: Iterable[Kind]) -> int | None:
+def _first(words: Sequence[Word], kinds: Iterable[Kind]) -> int | None:
     return next((number for number, one in enumerate(words) if one.is_of(kinds)), None)
 
 
-def _phrases(words: Sequence[_Word], found: Sequence[int]) -> tuple[tuple[int, int], ...]:
+def _phrases(words: Sequence[Word], found: Sequence[int]) -> tuple[tuple[int, int], ...]:
     """Return the runs of words that are of no kind or for documents."""
     spans: list[tuple[int, int]] = []
     open_ = False
     for number in found:
         one = words[number]
-        if one.is_known and not one.is_of(_NOUNS):
+        if one.is_known and not one.is_of(NOUNS):
             open_ = False
         elif open_:
             spans[-1] = (spans[-1][0], one.end)
@@ -279,29 +197,3 @@ def _phrases(words: Sequence[_Word], found: Sequence[int]) -> tuple[tuple[int, i
             spans.append((one.start, one.end))
             open_ = True
     return tuple(spans)
-
-
-@cache
-def _languages() -> tuple[_Language, ...]:
-    text = (files("docwell.query") / "list_words.json").read_text(encoding="utf-8")
-    return tuple(_language(**written) for written in json.loads(text).values())
-
-
-def _language(verb: str | None = None, **written: str) -> _Language:
-    kinds: dict[str, set[Kind]] = {}
-    for kind, phrases in written.items():
-        for phrase in filter(None, phrases.split(", ")):
-            kinds.setdefault(fold(phrase), set()).add(Kind(kind))
-    longest = sorted(kinds, key=len, reverse=True)
-    spaced, unspaced = (
-        [re.escape(one) for one in longest if bool(UNSPACED.search(one)) is is_in] for is_in in (False, True)
-    )
-    patterns = [
-        rf"(?<![^\W_])(?<![^\W_]-)(?:{'|'.join(spaced)})(?![^\W_]|-[^\W_])" if spaced else "",
-        "|".join(unspaced),
-        UNSPACED.pattern,
-        rf"(?:(?!{UNSPACED.pattern})[^\W_])+(?:[-'](?:(?!{UNSPACED.pattern})[^\W_])+)*",
-    ]
-    return _Language(
-        verb, {word: frozenset(one) for word, one in kinds.items()}, re.compile("|".join(filter(None, patterns)))
-    )
