@@ -5,7 +5,8 @@ answer, and half as many that they do not. Each answer is judged against the pag
 docwell's reads. Every question and its judgement go to `build/reports/answers/answers.jsonl`. The next run replays
 the model's replies from `build/model-replies`.
 
-`--part people` asks questions as people ask them instead (`benchmarks/answers/people.py`).
+`--part people` asks questions as people ask them instead (`benchmarks/answers/people.py`), and `--part lists`
+those for lists, without a model (`benchmarks/answers/lists.py`).
 """
 
 import argparse
@@ -16,7 +17,7 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from benchmarks.answers import people
+from benchmarks.answers import lists, people
 from benchmarks.answers.indexing import index_files
 from benchmarks.answers.judge import Judged, judge
 from benchmarks.answers.questions import Kind, Plan, plan
@@ -42,6 +43,10 @@ def main() -> int:
         report = Report("eval-answers-people", parameters=asked_with(options), files=(people.ANSWERS,))
         people.run(report, options.n, options.seed, options.model, show_untouched=options.show_untouched)
         return report.finish()
+    if options.part == "lists":
+        report = Report("eval-answers-lists", parameters=asked_with(options), files=(lists.ANSWERS,))
+        lists.run(report)
+        return report.finish()
     report = Report("eval-answers", parameters=asked_with(options), files=(ANSWERS,))
     CONSOLE.print("choosing questions…")
     answerable = _ANSWERABLE if options.n is None else options.n
@@ -56,7 +61,9 @@ def main() -> int:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.answers", description=__doc__)
-    parser.add_argument("--part", choices=("sets", "people"), default="sets", help="whose questions to ask")
+    parser.add_argument(
+        "--part", choices=("sets", "people", "lists"), default="sets", help="whose questions to ask"
+    )
     parser.add_argument(
         "--n", type=int, help=f"sets: answerable questions ({_ANSWERABLE}); people: questions (all)"
     )

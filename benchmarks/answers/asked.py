@@ -19,7 +19,7 @@ from typing import Any
 from docwell.cli.evaluation.verdicts import Page
 from infra.report import EVALUATION, ROOT
 
-_TRUTH = Path(__file__).parent / "truth"
+TRUTH = Path(__file__).parent / "truth"
 _HALVES_SEED = 7
 
 
@@ -118,17 +118,25 @@ class Truth:
 @cache
 def truth() -> Truth:
     """Read and check the tables. Raises `ValueError` for an unknown name or field, or for an id used twice."""
-    collections = tomllib.loads((_TRUTH / "documents.toml").read_text(encoding="utf-8"))
-    keys, files = {}, {}
-    for collection, paths in collections.items():
-        for name, path in paths.items():
-            keys[name] = f"{collection}/{Path(path).name}"
-            files[keys[name]] = (ROOT if path.startswith("examples/") else EVALUATION) / path
-    questions = tuple(one for kind in Kind for one in _of_kind(kind, keys, set(collections)))
+    keys, files = documents("documents.toml")
+    collections = {key.partition("/")[0] for key in files}
+    questions = tuple(one for kind in Kind for one in _of_kind(kind, keys, collections))
     ids = [one.id for one in questions]
     if twice := {one for one in ids if ids.count(one) > 1}:
         raise ValueError(f"used for two questions: {sorted(twice)}")
     return Truth(questions, files)
+
+
+def documents(*tables: str) -> tuple[Mapping[str, str], Mapping[str, Path]]:
+    """Return the key of each document by its short name, and its file by its key, from these tables."""
+    keys, files = dict[str, str](), dict[str, Path]()
+    for table in tables:
+        found = tomllib.loads((TRUTH / table).read_text(encoding="utf-8"))
+        for collection, paths in found.get("documents", found).items():
+            for name, path in paths.items():
+                keys[name] = f"{collection}/{Path(path).name}"
+                files[keys[name]] = (ROOT if path.startswith("examples/") else EVALUATION) / path
+    return keys, files
 
 
 def sample(questions: Sequence[Asked], count: int | None, seed: int) -> list[Asked]:
@@ -146,7 +154,7 @@ def sample(questions: Sequence[Asked], count: int | None, seed: int) -> list[Ask
 
 
 def _of_kind(kind: Kind, keys: Mapping[str, str], collections: set[str]) -> list[Asked]:
-    entries = tomllib.loads((_TRUTH / f"{kind}.toml").read_text(encoding="utf-8"))["questions"]
+    entries = tomllib.loads((TRUTH / f"{kind}.toml").read_text(encoding="utf-8"))["questions"]
     by_chance = sorted(
         (entry["id"] for entry in entries if not entry.pop("seen", False)),
         key=lambda one: sha256(f"{_HALVES_SEED}:{one}".encode()).digest(),
@@ -165,7 +173,7 @@ def _asked(kind: Kind, entry: dict[str, Any], keys: Mapping[str, str], collectio
     elif place is not None:
         raise ValueError(f"{entry['id']}: neither a document nor a collection: {place}")
     facts = tuple(_fact(one, keys) for one in fields.pop("facts", ()))
-    on = _pages(fields.pop("on", ()), keys)
+    on = pages(fields.pop("on", ()), keys)
     for name in ("never", "denies", "mention"):
         fields[name] = tuple(fields.get(name, ()))
     try:
@@ -176,14 +184,15 @@ def _asked(kind: Kind, entry: dict[str, Any], keys: Mapping[str, str], collectio
 
 def _fact(entry: dict[str, Any], keys: Mapping[str, str]) -> Fact:
     fields = dict(entry)
-    return Fact(say=tuple(fields.pop("say")), on=_pages(fields.pop("on", ()), keys), **fields)
+    return Fact(say=tuple(fields.pop("say")), on=pages(fields.pop("on", ()), keys), **fields)
 
 
-def _pages(written: Iterable[str], keys: Mapping[str, str]) -> tuple[Page, ...]:
-    pages: list[Page] = []
+def pages(written: Iterable[str], keys: Mapping[str, str]) -> tuple[Page, ...]:
+    """Read pages, each as `name#1,2`. Raises `ValueError`."""
+    found: list[Page] = []
     for one in written:
         name, _, numbers = one.partition("#")
         if name not in keys or not re.fullmatch(r"\d+(,\d+)*", numbers):
             raise ValueError(f"not pages of a document: {one}")
-        pages += [Page(keys[name], int(number)) for number in numbers.split(",")]
-    return tuple(pages)
+        found += [Page(keys[name], int(number)) for number in numbers.split(",")]
+    return tuple(found)

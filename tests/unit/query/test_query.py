@@ -16,7 +16,7 @@ from docwell.answers import AnswerStatus, Mode, Turn
 from docwell.deadline import Deadline, event_loop, run
 from docwell.errors import BadInput, DeadlineExceeded, ModelMissing, QuotaExceeded, Unavailable
 from docwell.query.ask import Ask, Identified, Passages, Question, Token
-from docwell.query.reports import REFUSAL
+from docwell.query.reports import OTHER_LANGUAGE, REFUSAL
 from docwell.query.retrieval.gates import OPEN
 from tests.unit.query.query_fakes import FakeAdmission
 from tests.unit.query.query_world import ANSWER, BOILER, EVERYTHING, QUESTION, World
@@ -54,6 +54,25 @@ def test_a_model_that_finds_nothing_gives_the_refusal(says: str) -> None:
     world.model.says = says
     answer = world.ask(Question(QUESTION)).answer
     assert (answer.status, answer.answer) == (AnswerStatus.REFUSED, REFUSAL)
+
+
+@pytest.mark.parametrize(
+    ("language", "question", "refusal"),
+    [
+        ("en", "Wie oft wird der Kessel gewartet?", OTHER_LANGUAGE),
+        ("en", "Как часто проверяют котёл?", OTHER_LANGUAGE),
+        ("en", QUESTION, REFUSAL),
+        (None, "Wie oft wird der Kessel gewartet?", REFUSAL),
+    ],
+)
+def test_a_refusal_tells_that_the_embedding_model_does_not_know_the_language(
+    language: str | None, question: str, refusal: str
+) -> None:
+    world = World()
+    world.add("house/rules.pdf", "Bicycles stand outside.")
+    world.query = replace(world.query, language=language)
+    answer = world.ask(Question(question)).answer
+    assert (answer.status, answer.answer) == (AnswerStatus.REFUSED, refusal)
 
 
 def test_an_answer_that_no_passage_supports_is_refused() -> None:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from docwell.answers import Mode
 from docwell.models import Chunk, Passage
+from docwell.query import subject
 from docwell.query.routing import Router
 from docwell.query.subject import examples
 from tests.unit.fakes import FakeEmbedder
@@ -49,12 +50,20 @@ def test_the_nearest_of_examples_and_passages_decides(vector: Sequence[float], s
     assert Router(Axes()).choose("?", vector, [passage(score), passage(-1.0)]) is mode
 
 
-def test_a_question_that_reads_like_a_list_without_its_subject_is_one_beside_near_passages() -> None:
+def test_a_question_that_reads_like_a_list_without_its_subject_is_one_beside_near_passages(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(subject, "asked_list", lambda _: None)  # as in a language without words for lists
     router, near = Router(Axes()), [passage(0.9)]
     assert router.choose("Which documents mention Ada Holt?", LIST, near) is Mode.LIST
     assert router.choose("Who is Ada Holt?", LIST, near) is Mode.PASSAGES
     assert router.choose("quarterly revenue", LIST, near) is Mode.PASSAGES
     assert router.choose("Which documents mention Ada Holt?", OVERVIEW, [passage(0.3)]) is Mode.OVERVIEW
+
+
+def test_a_question_whose_words_ask_for_a_list_is_one_whatever_it_is_near() -> None:
+    asked = "Which documents mention Ada Holt?"
+    assert Router(Axes()).choose(asked, OVERVIEW, [passage(0.99)]) is Mode.LIST
 
 
 def test_the_examples_are_embedded_once_and_not_before_they_are_needed() -> None:

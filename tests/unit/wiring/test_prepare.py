@@ -125,13 +125,15 @@ def test_the_settings_are_the_limits_of_the_use_case(monkeypatch: pytest.MonkeyP
 
 
 @pytest.mark.usefixtures("loaded")
-def test_the_thresholds_are_the_models(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_the_thresholds_and_the_language_are_the_models(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     meaning = {"unrelated": 0.75, "same": 0.95, "foreign": [0.72, 0.86]}
-    (tmp_path / "calibration.json").write_text(json.dumps({"meaning": meaning, "gate": {"min_fit": 0.3}}))
+    measured = {"meaning": meaning, "gate": {"min_fit": 0.3}, "language": "en"}
+    (tmp_path / "calibration.json").write_text(json.dumps(measured))
     monkeypatch.setattr(wiring, "pipelines", lambda _settings: {"p": Pipeline(tmp_path, 200, "off", 8)})
     monkeypatch.setattr(pipelines, "pipelines", lambda _settings: {"p": Pipeline(tmp_path, 200, "off", 8)})
     query = run(wiring.query())
     assert (query.scale, query.gate) == (MeaningScale(0.75, 0.95, (0.72, 0.86)), Gate(0.3))
+    assert query.language == "en"
 
 
 def test_wrong_settings_do_not_keep_the_function_from_starting_and_are_logged(

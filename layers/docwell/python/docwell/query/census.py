@@ -6,7 +6,6 @@ it would have to read them all.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -67,13 +66,13 @@ class Census:
 
     def _look(self, scope: Scope, subject: Subject) -> Looked:
         def wanted(hits: list[Passage]) -> list[Passage]:
-            return [one for one in hits if subject.is_in(one.chunk.text)] or [
-                one for one in hits if subject.is_loosely_in(one.chunk.text)
-            ]
+            for mentions in (subject.is_verbatim_in, subject.is_in, subject.is_loosely_in):
+                if found := [one for one in hits if mentions(one.chunk.text)]:
+                    return found
+            return []
 
         live, complete = self.library.live(scope)
-        patterns = [re.escape(beginning) for beginning in subject.beginnings]
-        return self.library.look(scope, live, patterns, wanted, more=not complete)
+        return self.library.look(scope, live, subject.patterns, wanted, more=not complete)
 
 
 def _where(subject: Subject, group: Sequence[Passage]) -> str:
@@ -139,8 +138,8 @@ def _place(subject: Subject, text: str) -> tuple[int, int]:
     return max(segments(text), key=lambda place: _said(subject, text[slice(*place)]))
 
 
-def _said(subject: Subject, sentence: str) -> tuple[bool, int]:
-    return subject.is_in(sentence), subject.count_in(sentence)
+def _said(subject: Subject, sentence: str) -> tuple[bool, bool, int]:
+    return subject.is_verbatim_in(sentence), subject.is_in(sentence), subject.count_in(sentence)
 
 
 def _quotation(passage: Passage, start: int, end: int) -> str:

@@ -92,11 +92,13 @@ class Modes:
         Raises `BadInput` where the caller has chosen a mode that does not suit the question.
         """
         mode = searched.mode
-        named = self._named(searched) if mode in {Mode.AUTO, Mode.OVERVIEW} else None
+        named = self._named(searched) if mode in {Mode.AUTO, Mode.OVERVIEW, Mode.LIST} else None
         if mode is Mode.AUTO and searched.passages:
             mode = self._chosen(searched, named)
         if mode is Mode.OVERVIEW and named:
             searched = self._narrowed(searched, named.key)
+        if mode is Mode.LIST and named and self.router.is_certain_list(_without(searched.text, named)):
+            searched = replace(searched, text=_without(searched.text, named), scope=searched.scope.only(named.key))
         way = self.ways.get(mode)
         try:
             return way.basis(searched) if way else None
@@ -109,10 +111,12 @@ class Modes:
         text, vector, passages = searched.text, searched.vector, searched.passages
         if asked_values_alone(text, searched.documents):
             return Mode.LIST
+        if self.router.is_certain_list(_without(text, named) if named else text):
+            return Mode.LIST
         if names_several(text, searched.documents):
             return Mode.COMPARE
         if named:  # the examples of overviews name no documents
-            text = f"{text[: named.start]}{text[named.end :].lstrip()}"
+            text = _without(text, named)
             found = [one for one in passages if one.document == named.key]
             (vector,) = self.router.embedder.embed_queries([text]).tolist()
             passages = self._scored(vector, found)
@@ -149,17 +153,23 @@ class Modes:
     def after_refusal(self, searched: Searched) -> Basis | None:
         """Return a list in place of a refusal, if docwell chooses the mode and the question can be one for a list.
 
-        None where no document has its subject.
+        If no document has its subject, a question that asks for a list in so many words gets that with its bound;
+        None for others.
         """
         way = self.ways.get(Mode.LIST)
         if way is None or searched.mode is not Mode.AUTO or not searched.passages:
             return None
-        if not self.router.is_near_list(searched.text, searched.vector, searched.passages):
+        is_certain = self.router.is_certain_list(searched.text)
+        if not is_certain and not self.router.is_near_list(searched.text, searched.vector, searched.passages):
             return None
         try:
-            return way.basis(searched)
+            return way.basis(replace(searched, mode=Mode.LIST) if is_certain else searched)
         except BadInput:
             return None
+
+
+def _without(text: str, named: Written) -> str:
+    return f"{text[: named.start]}{text[named.end :].lstrip()}"
 
 
 def _parts(text: str, tokens: Sequence[tuple[int, int]], most: int) -> list[str]:

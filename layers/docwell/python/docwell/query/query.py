@@ -21,7 +21,8 @@ from docwell.query.checking.support import MeaningScale
 from docwell.query.checking.suspicion import suspicion
 from docwell.query.conversation import Conversation, FollowUp, Rewritten
 from docwell.query.modes import Basis, Modes, Searched
-from docwell.query.reports import REFUSAL, Hits, Inquiry, Reports
+from docwell.query.question_words import is_in_other_language
+from docwell.query.reports import OTHER_LANGUAGE, REFUSAL, Hits, Inquiry, Reports
 from docwell.query.retrieval.absence import refusal_of_nothing
 from docwell.query.retrieval.expansion import Expanded, Expansion, Wording
 from docwell.query.retrieval.gates import OPEN, Gate
@@ -47,7 +48,7 @@ _RERANK_SHARE = 0.15
 
 @dataclass(frozen=True)
 class Query:
-    """The use case on its ports."""
+    """The use case on its ports. `language` is that of the embedding model, if it knows a single one."""
 
     retrieval: Retrieval
     embedder: Embedder
@@ -59,6 +60,7 @@ class Query:
     limits: QueryLimits = field(default_factory=QueryLimits)
     scale: MeaningScale = field(default_factory=MeaningScale)
     gate: Gate = OPEN
+    language: str | None = None
     expansion: Expansion | None = None
     reranker: Reranker | None = None
     sleeper: Sleeper | None = None
@@ -271,7 +273,10 @@ class Query:
             )
             searched = Searched(question.mode, found.text, scope, vectors[0], passages[:top_k], documents, top_k)
             basis = await asyncio.to_thread(self.modes.basis, searched)
-        refusal = NOTHING_FITS if scope.filter and scope.is_empty else REFUSAL
+        is_foreign = self.language is not None and is_in_other_language(found.text, self.language)
+        refusal = OTHER_LANGUAGE if is_foreign else REFUSAL
+        if scope.filter and scope.is_empty:
+            refusal = NOTHING_FITS
         # The chunks may be on the server that did not answer: then they are not lost.
         if not (passages or scope.filter or partial):
             refusal = await asyncio.to_thread(refusal_of_nothing, self.retrieval.catalogue, scope)

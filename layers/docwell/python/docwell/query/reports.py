@@ -20,6 +20,11 @@ from docwell.query.stopwatch import Stopwatch
 from docwell.text.lexicon import words
 
 REFUSAL = "The documents do not answer this question."
+# The index finds little for a question in a language that the embedding model has not learnt.
+OTHER_LANGUAGE = (
+    f"{REFUSAL} The embedding model knows English only: ask in English, or switch to a multilingual model"
+    " (docs/models.md)."
+)
 
 # An optional stage leaves this share to the model's answer, and is skipped if it had less time than this.
 _ANSWER_SHARE = 0.5

@@ -3,7 +3,8 @@
 Cosines differ from model to model, so they are only compared with each other, or measured by their spread among
 the examples. A question about a document as a whole is nearer to another such question than to an ordinary one and
 to any passage: in meaning, and in words, which also help in languages that the embedder does not know. A question
-for a list is near whatever is about its subject, so it is compared without its subject, and so are the examples.
+for a list is near whatever is about its subject, so its words decide (`docwell.query.asked_lists`) where they
+can. Otherwise it is compared without its subject, and so are the examples.
 """
 
 from __future__ import annotations
@@ -38,6 +39,8 @@ class Router:
 
     def choose(self, question: str, vector: Sequence[float], passages: Sequence[Passage]) -> Mode:
         """Return the mode of a question with this unit vector and these nearest passages, if any."""
+        if self.is_certain_list(question):
+            return Mode.LIST
         cosines = self._cosines(vector)
         if self._is_list(question, cosines, passages, near=True):
             return Mode.LIST
@@ -54,6 +57,11 @@ class Router:
         own = [nearness(one.score, frozenset(beginnings(one.chunk.text))) for one in passages]
         near[Mode.PASSAGES] = max([near[Mode.PASSAGES], *own])
         return max([Mode.PASSAGES, *near], key=near.__getitem__)  # in doubt, passages
+
+    def is_certain_list(self, question: str) -> bool:
+        """Return whether the words of a question ask for a list."""
+        subject = self.subjects.find(question)
+        return subject is not None and subject.is_certain
 
     def is_near_list(self, question: str, vector: Sequence[float], passages: Sequence[Passage]) -> bool:
         """Return whether a question that the passages do not answer can be one for a list, in unusual words."""

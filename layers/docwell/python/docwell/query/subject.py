@@ -1,7 +1,8 @@
 """Find what a list is about: "the Nile" in "Which reports mention the Nile?". Pure, but for the embedder.
 
-No rule knows a language. The subject is the part of the question without which it reads most like an example of a
-list (`modes.json`). A part between quotation marks is the subject in any case.
+A part between quotation marks is the subject in any case. Otherwise the words of the question show it
+(`docwell.query.asked_lists`), or it is the part without which the question reads most like an example of a list
+(`modes.json`).
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from numpy.typing import NDArray
 
 from docwell.answers import Mode
 from docwell.ports import Embedder
+from docwell.query.asked_lists import asked_list
 from docwell.text.lexicon import FUNCTION_WORDS, UNSPACED, fold, ordered_words, stem
 
 # The subject of an example is in braces.
@@ -38,6 +40,18 @@ _SAME_BEGINNING = 6
 _SAME_SHARE = 0.75
 # Endings differ: the letters of a word that any form of it has, about.
 _ENDING = 3
+# Endings of the forms of shorter words, from this length on: "Brief", "Briefen".
+_ENDINGS = frozenset({"e", "n", "en", "s", "es", "x"})
+_SHORTEST_INFLECTED = 4
+# People type names without accents, and texts have them: "Muller", "M\u00fcller".
+_ACCENTED = {
+    "a": "\u00e0\u00e1\u00e2\u00e3\u00e4\u00e5", "c": "\u00e7\u0107\u010d", "e": "\u00e8\u00e9\u00ea\u00eb",
+    "i": "\u00ec\u00ed\u00ee\u00ef", "n": "\u00f1\u0144", "o": "\u00f2\u00f3\u00f4\u00f5\u00f6\u00f8",
+    "u": "\u00f9\u00fa\u00fb\u00fc",
+}  # fmt: skip
+_SHARP_S = {"\u00df": "(?:ss|\u00df)", "s": "[s\u00df]"}
+_HYPHEN = re.compile(r"(?<=[^\W\d_])[-\u00ad\u2010\u2011](?=[^\W\d_])")
+_LAST_LATIN = "\u024f"
 _FOUND_KEPT = 64
 _NEAR_QUANTILE = 0.25
 
@@ -72,7 +86,8 @@ class Subject:
     """The `text` of a subject, and its phrases: words in order, with nothing between them.
 
     The question without it has this cosine, `near`, to an example of a list, and `margin` more than to all others.
-    `shorter` is the likeliest part of it, of two words or more: "Ada Holt" of "Ada Holt quoted".
+    `shorter` is the likeliest part of it, of two words or more: "Ada Holt" of "Ada Holt quoted". The subject
+    `is_certain` where the words of the question ask for a list.
     """
 
     text: str
@@ -80,6 +95,7 @@ class Subject:
     near: float = -1.0
     margin: float = -1.0
     shorter: Subject | None = None
+    is_certain: bool = False
 
     @property
     def is_of_list(self) -> bool:
@@ -87,25 +103,29 @@ class Subject:
         return self.near > -1.0
 
     @property
-    def beginnings(self) -> list[str]:
-        """The beginnings of words that a text has, in any case, if it mentions the subject; it may have others."""
-        words = [word for phrase in self.phrases for word in re.findall(r"[^\W\d_]+|\d+", phrase)]
-        return list(dict.fromkeys(map(_beginning, words)))
+    def patterns(self) -> list[str]:
+        """Regular expressions that match a text, in any case, if it mentions the subject, and some other texts."""
+        words = [word for phrase in self.phrases for word in _unhyphenated(phrase).split()]
+        return list(dict.fromkeys(_pattern(part) for word in words for part in ordered_words(word)))
+
+    def is_verbatim_in(self, text: str) -> bool:
+        """Return whether a text has all words of the subject in order, those of asking too."""
+        return any(_has(said, words) for said in _readings(text) for words in _readings(self.text))
 
     def is_in(self, text: str) -> bool:
         """Return whether a text has all phrases."""
-        said = ordered_words(text)
-        return all(_has(said, ordered_words(phrase)) for phrase in self.phrases)
+        said = _readings(text)
+        return all(any(_has(one, words) for one in said for words in _readings(phrase)) for phrase in self.phrases)
 
     def is_loosely_in(self, text: str) -> bool:
         """Return whether a text has all words of the phrases, wherever they are."""
-        said = ordered_words(text)
-        return all(_has(said, [word]) for phrase in self.phrases for word in ordered_words(phrase))
+        said = [word for one in _readings(text) for word in one]
+        return all(_has(said, [word]) for phrase in self.phrases for word in _words(phrase))
 
     def count_in(self, text: str) -> int:
         """Return how many of the words a text has."""
-        said = ordered_words(text)
-        return sum(_has(said, [word]) for phrase in self.phrases for word in ordered_words(phrase))
+        said = _words(text)
+        return sum(_has(said, [word]) for phrase in self.phrases for word in _words(phrase))
 
 
 class Subjects:
@@ -120,12 +140,23 @@ class Subjects:
         return self._found(question)
 
     def _find(self, question: str) -> Subject | None:
+        quoted = QUOTED.search(question)
+        unquoted = f"{question[: quoted.start()]}{_ANYTHING}{question[quoted.end() :]}" if quoted else question
+        asked = asked_list(unquoted)
+        if quoted is None and asked:
+            phrases = tuple(question[start:end] for start, end in asked)
+            return Subject(question[asked[0][0] : asked[-1][1]], phrases, is_certain=True)
+        found = self._likeliest(question, quoted)
+        return replace(found, is_certain=asked is not None) if found else None
+
+    def _likeliest(self, question: str, quoted: re.Match[str] | None) -> Subject | None:
+        """Return the part without which an example of a list is left."""
         words = [
             _Word(found.start(), found.end(), fold(found[0]) in self._asking)
             for found in _WORDS.finditer(question)
         ]
         parts = _parts(question, words)[:_MOST_TRIED]
-        if quoted := QUOTED.search(question):
+        if quoted:
             parts = [[_Word(quoted.start(1), quoted.end(1), known=False)]]
         if not parts:
             return None
@@ -204,10 +235,42 @@ def _is_cut(question: str, words: Sequence[_Word], at: int) -> bool:
     return before.end == after.start and all(map(UNSPACED.match, both))
 
 
-def _beginning(word: str) -> str:
+def _pattern(word: str) -> str:
+    """Return a pattern of the beginning of a word, where no other word goes on; of any sign without spaces.
+
+    A hyphen, or a blank in place of one, can be between any letters.
+    """
     if UNSPACED.search(word):
-        return word
-    return word[: min(_SAME_BEGINNING, max(_ENDING, len(word) - _ENDING))]
+        return re.escape(word)
+    beginning = word[: min(_SAME_BEGINNING, max(_ENDING, len(word) - _ENDING))]
+    if word.isdecimal():
+        return rf"(?:^|\D){beginning}"
+    letters = r"[-\s]?".join(map(_letter, beginning.replace("ss", "\u00df")))
+    return rf"(?:^|[\W\d_]){letters}"
+
+
+def _letter(letter: str) -> str:
+    base = _fold(letter)
+    return f"[{base}{_ACCENTED[base]}]" if base in _ACCENTED else _SHARP_S.get(letter, letter)
+
+
+def _fold(word: str) -> str:
+    """Return a word in Latin letters without its accents."""
+    return fold(word) if max(word) <= _LAST_LATIN else word
+
+
+def _words(text: str) -> list[str]:
+    return list(map(_fold, ordered_words(text)))
+
+
+def _readings(text: str) -> list[list[str]]:
+    """Return the words of a text with hyphens as blanks, and without hyphens: "e-mail" is "email" and "e mail"."""
+    joined = _unhyphenated(text)
+    return [_words(text), *([_words(joined)] if joined != text else [])]
+
+
+def _unhyphenated(text: str) -> str:
+    return _HYPHEN.sub("", text)
 
 
 def _has(said: Sequence[str], phrase: Sequence[str]) -> bool:
@@ -221,6 +284,9 @@ def _has(said: Sequence[str], phrase: Sequence[str]) -> bool:
 def _same(one: str, other: str) -> bool:
     """Return whether two words are forms of one word, as far as their letters show."""
     if one == other or stem(one) == stem(other):
+        return True
+    short, long = sorted((one, other), key=len)
+    if len(short) >= _SHORTEST_INFLECTED and long.startswith(short) and long[len(short) :] in _ENDINGS:
         return True
     longest = max(len(one), len(other))
     equal = next(

@@ -117,6 +117,7 @@ def _query(fingerprint: str) -> Query:
         limits=settings,
         scale=MeaningScale(**measured.meaning.model_dump()) if measured.meaning else MeaningScale(),
         gate=Gate(measured.gate.min_fit),
+        language=measured.language,
         expansion=_expansion(),
         reranker=_reranker(),
         sleeper=sleeper() if settings.wake_s else None,

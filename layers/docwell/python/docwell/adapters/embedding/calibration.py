@@ -1,4 +1,4 @@
-"""The thresholds of an embedding model: what a cosine means differs from model to model.
+"""The thresholds and the language of an embedding model: what a cosine means differs from model to model.
 
 `make model` copies them from layers/embedder/calibration to the model's folder. They are no part of the manifest,
 so another threshold needs no other index.
@@ -7,7 +7,7 @@ so another threshold needs no other index.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, Field, ValidationError, model_validator
 
@@ -46,10 +46,14 @@ class Threshold(BaseModel, frozen=True, extra="forbid"):
 
 
 class ModelCalibration(BaseModel, frozen=True, extra="forbid"):
-    """The thresholds of one model; a part that it lacks keeps the defaults, those of all-MiniLM-L6-v2."""
+    """The thresholds of one model; a part that it lacks keeps the defaults, those of all-MiniLM-L6-v2.
+
+    The `language` is the only one that the model has learnt; None for a model of many.
+    """
 
     meaning: Meaning | None = None
     gate: Threshold = Threshold()
+    language: Literal["en"] | None = None
 
     @classmethod
     def read(cls, folder: Path) -> ModelCalibration:
