@@ -5,8 +5,11 @@ import { dropped, keyOf } from "./files.js";
 import { Failure } from "./parts.js";
 import { bytes, has, named, percent, t, whole } from "./strings.js";
 
-// One document's status is free of charge, so it is read often while there is work.
+// The wait between two looks at documents that are being read. It grows while nothing changes: ingest of a long
+// document takes minutes, and each look is a call of a function. A held call would cost more.
 const POLL_MS = 1000;
+const MOST_POLL_MS = 10_000;
+const GROWTH = 1.5;
 const POLLED = 20;
 const SHOWN = 100;
 const AT_ONCE = 2;
@@ -128,13 +131,16 @@ export function Documents({ list, setList, usage, collections, onAsk, onSource, 
   const [failure, setFailure] = useState(null);
   const [deleting, setDeleting] = useState(null);
   // Rows stay in their places; a new one is the first.
-  const change = (document, values) =>
+  const pace = useRef(POLL_MS);
+  const change = (document, values) => {
+    if (values?.status === "PENDING" && values.awaits) pace.current = POLL_MS; // work of the caller
     setList((now) => {
       if (!values) return now.filter((one) => one.document !== document);
       const known = now.some((one) => one.document === document);
       if (!known) return [{ document, status: "PENDING", ...values }, ...now];
       return now.map((one) => (one.document === document ? { ...one, ...values } : one));
     });
+  };
 
   const latest = useRef(list);
   latest.current = list;
