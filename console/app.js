@@ -152,8 +152,20 @@ function App({ failed, given }) {
   if (!known) {
     return html`<${KeyForm} error=${failure} onLanguage=${onLanguage} onKey=${open} />`;
   }
+  const leave = () => {
+    const signedIn = isSignedIn();
+    if (signedIn) signOut();
+    forgetKey();
+    if (!signedIn) location.reload();
+  };
   if (!usage) {
-    return html`<main class="login"><p role="status">${t("loading")}</p><${Failure} error=${failure} /></main>`;
+    return html`<main class="login">
+      ${!failure && html`<p role="status">${t("loading")}</p>`}
+      <${Failure} error=${failure} />
+      ${failure && html`<p class="row">
+        <button class="main" onClick=${() => location.reload()}>${t("documents.reload")}</button>
+        <button class="quiet" onClick=${leave}>${t(isSignedIn() ? "nav.sign_out" : "nav.leave")}</button></p>`}
+    </main>`;
   }
   const collections = [...new Set(list.map((one) => one.collection).filter(Boolean))].sort();
   const show = (one) => {
@@ -163,12 +175,6 @@ function App({ failed, given }) {
   const askAbout = (name) => {
     setAbout(name);
     location.hash = "#/ask";
-  };
-  const leave = () => {
-    const signedIn = isSignedIn();
-    if (signedIn) signOut();
-    forgetKey();
-    if (!signedIn) location.reload();
   };
   const close = () => {
     setSource(null);

@@ -10,7 +10,7 @@ const EARLY_MS = 60_000;
 const SECRET_BYTES = 32;
 
 // `make deploy` writes the file. On one machine it is empty. A cached page may outlive its server.
-const settings = await fetch("config.json").then((one) => one.json()).catch(() => null);
+const settings = await fetch("config.json").then((one) => (one.ok ? one.json() : null)).catch(() => null);
 const pool = settings?.sign_in;
 
 export const hasSignIn = Boolean(pool);
