@@ -44,6 +44,15 @@ _NEUTRAL: Mapping[str, Sequence[object]] = {
     "prediction": (),
     "web_search_options": (),
 }
+# Beginnings of prompts by which Open WebUI (open_webui/config.py) and LibreChat (agents/src/utils/title.ts) ask
+# for a title, tags or next questions. Searching for them would charge a question, and show its refusal as a title.
+_SIDE_TASK = re.compile(
+    r"### Task:\s.*<chat_history>"
+    r"|(?:Please generate|Provide) a concise, 5-word-or-less title for the conversation"
+    r"|Analyze this conversation and provide:",
+    re.DOTALL,
+)
+SIDE_TASK = "docwell answers questions about documents: for titles, tags and other tasks, choose another model"
 _IGNORED_ROLES = frozenset({"system", "developer"})
 # Characters that could end the text of a Markdown link, or begin HTML or code in it.
 _MARKDOWN = re.compile(r"([\\\[\]<>`*])")
@@ -72,6 +81,8 @@ def question(request: chat.ChatRequest) -> bodies.QueryRequest:
     if request.model != chat.MODEL and (name == request.model or not 0 < len(name.encode()) <= KEY_BYTES):
         raise NotFound(NO_MODEL)
     history, asked = _conversation(request.messages)
+    if _SIDE_TASK.match(asked):
+        raise BadInput(SIDE_TASK, "messages")
     return bodies.QueryRequest(
         question=asked,
         collection=None if request.model == chat.MODEL else name,
