@@ -16,6 +16,7 @@ from docwell.errors import BadInput, NotFound, QuotaExceeded, TooManyInFlight, U
 from docwell.http import bodies, sse
 from docwell.http import chat_bodies as chat
 from docwell.http.answering import Finished, QuestionRequest
+from docwell.http.console_links import linked
 from docwell.http.problems import Problem
 from docwell.http.streaming import ResponseBody
 from docwell.models import KEY_BYTES
@@ -127,11 +128,12 @@ def openai_error(problem: Problem) -> dict[str, Any]:
 
 @dataclass(slots=True)
 class ChatStream:
-    """A chat completion in chunks: each sentence once it is checked, then the sources."""
+    """A chat completion in chunks: each sentence once it is checked, then the sources, with links to `console`."""
 
     asked: QuestionRequest
     model: str
     with_usage: bool
+    console: str | None
     _shown: list[str] = field(default_factory=list)
     _created: int = field(default_factory=lambda: int(time.time()))
 
@@ -149,7 +151,7 @@ class ChatStream:
                 if isinstance(event, Checked) and (text := self._added([*_pieces(event.text, event.sentences)])):
                     yield self._content(text)
                 if isinstance(event, Finished):
-                    for chunk in self._end(event.response):
+                    for chunk in self._end(linked(event.response, self.console)):
                         yield chunk
 
     def _end(self, response: bodies.QueryResponse) -> Iterator[bytes]:
