@@ -10,7 +10,7 @@ from docwell.citation_units import UnitKind
 from docwell.http.bodies import CitationBody, QueryResponse
 
 # CloudFront and the local gateway write it: the address at which the caller reached the console. A caller that
-# writes it changes the links of its own answers alone.
+# writes it only changes the links in the answers that it gets.
 ORIGIN_HEADER = "x-docwell-origin"
 _ORIGIN = re.compile(r"https?://(?:[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)*|\[[0-9A-Fa-f:]+\])(?::[0-9]{1,5})?")
 
