@@ -3,7 +3,7 @@ import { html, useEffect, useRef, useState } from "./vendor/htm-preact.mjs";
 import { ask } from "./api.js";
 import { history } from "./answer.js";
 import { Filters, filterOf } from "./filters.js";
-import { Answer, AnswerTools, Failure, placeOf } from "./parts.js";
+import { Answer, AnswerTools, Failure, closeOnEscape, placeOf } from "./parts.js";
 import { t } from "./strings.js";
 
 const MODES = ["auto", "passages", "overview", "compare", "list"];
@@ -52,7 +52,7 @@ function Choice({ collections, chosen, setChosen }) {
   const toggle = (name) => () =>
     setChosen(chosen.includes(name) ? chosen.filter((one) => one !== name) : [...chosen, name]);
   return html`
-    <details class="choice">
+    <details class="choice" onKeyDown=${closeOnEscape}>
       <summary>${chosen.length ? chosen.join(", ") : t("ask.everything")}</summary>
       <fieldset>
         <legend>${t("ask.collections")}</legend>

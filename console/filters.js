@@ -1,5 +1,6 @@
 // The choice of the documents that a question searches.
 import { html } from "./vendor/htm-preact.mjs";
+import { closeOnEscape } from "./parts.js";
 import { t } from "./strings.js";
 
 // The fields of the API's filter that need no list of values, with the kinds of their inputs.
@@ -15,7 +16,7 @@ export function filterOf(fields) {
 export function Filters({ fields, setFields }) {
   const count = Object.keys(filterOf(fields) ?? {}).length;
   return html`
-    <details class="choice">
+    <details class="choice" onKeyDown=${closeOnEscape}>
       <summary>${count ? t("filter.some", { count }) : t("filter.none")}</summary>
       <fieldset>
         <legend>${t("filter.legend")}</legend>

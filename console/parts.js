@@ -4,6 +4,13 @@ import { call } from "./api.js";
 import { markdown, pieces, unitLabel } from "./answer.js";
 import { LANGUAGES, decimal, has, language, place, t } from "./strings.js";
 
+/** Close the menu in which the key Escape is pressed. */
+export function closeOnEscape({ key, currentTarget: menu }) {
+  if (key !== "Escape") return;
+  menu.open = false;
+  menu.querySelector("summary").focus();
+}
+
 /** The choice of the interface's language. */
 export function Languages({ onLanguage }) {
   return html`

@@ -189,6 +189,9 @@ def test_a_question_searches_the_documents_of_its_conditions(console: Console) -
     expect(page.locator(".turn").nth(1)).to_contain_text("fits this filter")
     page.get_by_role("button", name="Remove the conditions").click()
     expect(page.locator(".choice summary").nth(1)).to_have_text("Conditions")
+    page.get_by_label("with the title").press("Escape")
+    expect(page.get_by_label("with the title")).to_be_hidden()
+    expect(page.locator(".choice summary").nth(1)).to_be_focused()
 
 
 def test_a_page_that_is_not_drawn_shows_its_text_with_the_quote(console: Console) -> None:

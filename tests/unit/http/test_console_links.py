@@ -81,3 +81,13 @@ def test_without_the_consoles_address_a_source_links_to_its_file(world: HttpWorl
 @pytest.mark.parametrize("origin", ["http://127.0.0.1:8080", "http://[::1]:8080", "https://docs.house.example"])
 def test_the_address_may_be_a_local_one(origin: str) -> None:
     assert console_of({ORIGIN_HEADER.title(): origin}) == origin
+
+
+@pytest.mark.parametrize(
+    ("origin", "status"), [(CONSOLE, 200), ("https://evil.example", 403), ("null", 403), ("", 403)]
+)
+def test_pages_of_other_origins_call_no_tools(world: HttpWorld, origin: str, status: int) -> None:
+    got, body, _ = call("POST", "/v1/mcp", ASK, **{ORIGIN_HEADER: CONSOLE, "Origin": origin})
+    assert (got, "error" in body) == (status, status == 403)
+    assert world.principals.requests == (status == 200)
+    assert call("POST", "/v1/mcp", ASK, Origin="https://evil.example")[0] == 403

@@ -66,7 +66,12 @@ class _Caller:
 def message(body: Annotated[dict[str, Any], Body()]) -> Response[str]:
     """Answer one message."""
     headers = {name.lower(): value for name, value in router.current_event.headers.items()}
-    answer = mcp.reply(body, headers, _Caller(console_of(headers)))
+    console = console_of(headers)
+    # The protocol demands it: pages of other origins call no server.
+    if headers.get("origin", console) != console:
+        answer = mcp.OTHER_ORIGIN
+    else:
+        answer = mcp.reply(body, headers, _Caller(console))
     text = "" if answer.body is None else json.dumps(answer.body)
     return Response(answer.status, content_types.APPLICATION_JSON, text)
 
