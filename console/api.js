@@ -7,16 +7,18 @@ const PAGE = 1000;
 
 /**
  * Take the key from an address such as /#key=...&view=/documents, and leave only the view in the address and the
- * history. Return whether it is another key than before.
+ * history. Return the key if a caller is there already: anybody can write a link that would make one upload under
+ * a foreign key.
  */
 export function takeKey() {
   const address = new URLSearchParams(location.hash.slice(1));
   const given = address.get("key");
-  if (!given) return false;
-  const before = sessionStorage.getItem(STORED);
-  sessionStorage.setItem(STORED, given);
+  if (!given) return null;
   history.replaceState(null, "", `${location.pathname}#${address.get("view") ?? "/ask"}`);
-  return given !== before;
+  if (given === sessionStorage.getItem(STORED)) return null;
+  if (hasKey()) return given;
+  setKey(given);
+  return null;
 }
 
 export const hasKey = () => Boolean(sessionStorage.getItem(STORED)) || isSignedIn();
@@ -65,6 +67,15 @@ export async function call(method, path, body, signal) {
 }
 
 export const pathOf = (document) => `/v1/documents/${encodeURIComponent(document)}`;
+
+/** Return the indexed text of a page (1-based). Raises `Problem`. */
+export async function pageText(document, page) {
+  const uri = `docwell://documents/${encodeURIComponent(document)}/pages/${page}`;
+  const request = { jsonrpc: "2.0", id: 1, method: "resources/read", params: { uri } };
+  const { result, error } = await call("POST", "/v1/mcp", request);
+  if (error) throw new Problem(404, { detail: error.message });
+  return result.contents[0].text;
+}
 
 /** Return all documents that the caller may see. */
 export async function documents() {

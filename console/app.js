@@ -1,5 +1,5 @@
 // The console: its views by the address's fragment, and what they share.
-import { html, render, useCallback, useEffect, useState } from "./vendor/htm-preact.mjs";
+import { html, render, useCallback, useEffect, useRef, useState } from "./vendor/htm-preact.mjs";
 import { Problem, call, documents, forgetKey, hasKey, setKey, takeKey } from "./api.js";
 import { Ask } from "./ask.js";
 import { Documents } from "./documents.js";
@@ -35,7 +35,9 @@ function KeyForm({ error, onKey, onLanguage }) {
   return html`
     <main class="login">
       <h1>docwell</h1>
-      ${hasSignIn && html`<p><button class="main" onClick=${startSignIn}>${t("sign_in.start")}</button></p>`}
+      ${hasSignIn && html`<p class="row">
+        <button class="main" onClick=${startSignIn}>${t("sign_in.start")}</button>
+        <button class="quiet" onClick=${signOut}>${t("sign_in.another")}</button></p>`}
       <p>${t("key.text")}</p>
       <form onSubmit=${submit}>
         <label for="key">${t("key.label")}</label>
@@ -44,6 +46,19 @@ function KeyForm({ error, onKey, onLanguage }) {
       </form>
       <${Failure} error=${error} />
       <${Languages} onLanguage=${onLanguage} />
+    </main>`;
+}
+
+/** The question whether the key of a link takes the place of the caller's own. */
+function KeyOffer({ onTake, onKeep }) {
+  const first = useRef();
+  useEffect(() => first.current.focus(), []);
+  return html`
+    <main class="login">
+      <h1>docwell</h1>
+      <p role="alert">${t("key.offered")}</p>
+      <p class="row"><button class="main" ref=${first} onClick=${onKeep}>${t("key.keep")}</button>
+        <button onClick=${onTake}>${t("key.take")}</button></p>
     </main>`;
 }
 
@@ -65,20 +80,22 @@ function Header({ view, usage, onTheme, onLanguage, onLeave }) {
         requests: whole(usage.requests) + quota, tokens: usage.tokens })}</span>
       <${Languages} onLanguage=${onLanguage} />
       <button class="quiet" onClick=${onTheme}>${t("nav.theme")}</button>
-      <button class="quiet" onClick=${onLeave}>${t("nav.leave")}</button>
+      <button class="quiet" onClick=${onLeave}>${t(isSignedIn() ? "nav.sign_out" : "nav.leave")}</button>
     </header>`;
 }
 
-function useRoute() {
+function useRoute(known, setOffered) {
   const [now, setNow] = useState(route);
   useEffect(() => {
     const changed = () => {
-      if (takeKey()) location.reload(); // what the page shows is another caller's
-      else setNow(route());
+      const offered = takeKey();
+      if (offered) setOffered(offered);
+      if (!known && hasKey()) location.reload(); // the link's key is taken
+      setNow(route());
     };
     window.addEventListener("hashchange", changed);
     return () => window.removeEventListener("hashchange", changed);
-  }, []);
+  }, [known]);
   return now;
 }
 
@@ -89,9 +106,10 @@ function toggleTheme() {
   localStorage.setItem(THEME, document.documentElement.dataset.theme);
 }
 
-function App({ failed }) {
-  const { view, id, query } = useRoute();
+function App({ failed, given }) {
   const [known, setKnown] = useState(hasKey());
+  const [offered, setOffered] = useState(given);
+  const { view, id, query } = useRoute(known, setOffered);
   const [usage, setUsage] = useState(null);
   const [list, setList] = useState([]);
   const [turns, setTurns] = useState([]);
@@ -123,14 +141,31 @@ function App({ failed }) {
 
   const onLanguage = (code) =>
     choose(code).then(() => setLanguage(code), () => fail(new Problem(0, { detail: "unreachable" })));
-  if (!known) {
-    return html`<${KeyForm} error=${failure} onLanguage=${onLanguage} onKey=${(key) => {
-      setKey(key);
-      location.reload(); // the conversation may be another caller's
-    }} />`;
+  const open = (key) => {
+    forgetKey();
+    setKey(key);
+    location.reload(); // what the page shows may be another caller's
+  };
+  if (offered) {
+    return html`<${KeyOffer} onTake=${() => open(offered)} onKeep=${() => setOffered(null)} />`;
   }
+  if (!known) {
+    return html`<${KeyForm} error=${failure} onLanguage=${onLanguage} onKey=${open} />`;
+  }
+  const leave = () => {
+    const signedIn = isSignedIn();
+    if (signedIn) signOut();
+    forgetKey();
+    if (!signedIn) location.reload();
+  };
   if (!usage) {
-    return html`<main class="login"><p role="status">${t("loading")}</p><${Failure} error=${failure} /></main>`;
+    return html`<main class="login">
+      ${!failure && html`<p role="status">${t("loading")}</p>`}
+      <${Failure} error=${failure} />
+      ${failure && html`<p class="row">
+        <button class="main" onClick=${() => location.reload()}>${t("documents.reload")}</button>
+        <button class="quiet" onClick=${leave}>${t(isSignedIn() ? "nav.sign_out" : "nav.leave")}</button></p>`}
+    </main>`;
   }
   const collections = [...new Set(list.map((one) => one.collection).filter(Boolean))].sort();
   const show = (one) => {
@@ -140,12 +175,6 @@ function App({ failed }) {
   const askAbout = (name) => {
     setAbout(name);
     location.hash = "#/ask";
-  };
-  const leave = () => {
-    const signedIn = isSignedIn();
-    if (signedIn) signOut();
-    forgetKey();
-    if (!signedIn) location.reload();
   };
   const close = () => {
     setSource(null);
@@ -176,6 +205,6 @@ function App({ failed }) {
 
 const theme = localStorage.getItem(THEME);
 if (theme) document.documentElement.dataset.theme = theme;
-takeKey();
+const given = takeKey();
 const failed = await finishSignIn().then(() => null, (error) => error);
-render(html`<${App} failed=${failed} />`, document.body);
+render(html`<${App} failed=${failed} given=${given} />`, document.body);

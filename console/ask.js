@@ -2,7 +2,8 @@
 import { html, useEffect, useRef, useState } from "./vendor/htm-preact.mjs";
 import { ask } from "./api.js";
 import { history } from "./answer.js";
-import { Answer, AnswerTools, Failure, placeOf } from "./parts.js";
+import { Filters, filterOf } from "./filters.js";
+import { Answer, AnswerTools, Failure, closeOnEscape, placeOf } from "./parts.js";
 import { t } from "./strings.js";
 
 const MODES = ["auto", "passages", "overview", "compare", "list"];
@@ -24,7 +25,8 @@ function Passages({ passages, open, onSource }) {
 
 function lookedThrough(turn) {
   const documents = [...new Set(turn.passages.map((one) => one.document))];
-  const where = turn.collections.length ? turn.collections.join(", ") : t("ask.everything");
+  const named = turn.collections.length ? turn.collections.join(", ") : t("ask.everything");
+  const where = turn.isFiltered ? t("ask.filtered", { where: named }) : named;
   if (!documents.length) return t("ask.looked_nothing", { where });
   return t("ask.looked", { where, count: turn.passages.length, documents: documents.join(", ") });
 }
@@ -50,7 +52,7 @@ function Choice({ collections, chosen, setChosen }) {
   const toggle = (name) => () =>
     setChosen(chosen.includes(name) ? chosen.filter((one) => one !== name) : [...chosen, name]);
   return html`
-    <details class="choice">
+    <details class="choice" onKeyDown=${closeOnEscape}>
       <summary>${chosen.length ? chosen.join(", ") : t("ask.everything")}</summary>
       <fieldset>
         <legend>${t("ask.collections")}</legend>
@@ -73,6 +75,7 @@ function statusOf(turn) {
 export function Ask({ turns, setTurns, collections, about, setAbout, onSource, onUsed }) {
   const [question, setQuestion] = useState("");
   const [chosen, setChosen] = useState([]);
+  const [fields, setFields] = useState({});
   const [mode, setMode] = useState("auto");
   const [running, setRunning] = useState(null);
   const field = useRef();
@@ -96,10 +99,14 @@ export function Ask({ turns, setTurns, collections, about, setAbout, onSource, o
     const before = history(turns);
     setRunning(stop);
     setQuestion("");
-    setTurns((now) => [...now, { question: asked, collections: chosen, passages: [], text: "" }]);
     const body = { question: asked, mode, history: before };
     if (about) body.document = about;
-    else if (chosen.length) body.collections = chosen;
+    else {
+      body.filter = filterOf(fields);
+      if (chosen.length) body.collections = chosen;
+    }
+    const where = { collections: about ? [about] : chosen, isFiltered: Boolean(body.filter) };
+    setTurns((now) => [...now, { question: asked, ...where, passages: [], text: "" }]);
     try {
       for await (const [name, data] of ask(body, stop.signal)) {
         if (name === "passages") change({ passages: data.passages, waking: false });
@@ -137,7 +144,8 @@ export function Ask({ turns, setTurns, collections, about, setAbout, onSource, o
         <textarea id="question" rows="2" ref=${field} placeholder=${t("ask.placeholder")} value=${question}
           maxlength="2000" onInput=${(event) => setQuestion(event.target.value)} onKeyDown=${onKey}></textarea>
         <div class="row">
-          <${Choice} collections=${collections} chosen=${chosen} setChosen=${setChosen} />
+          ${!about && html`<${Choice} collections=${collections} chosen=${chosen} setChosen=${setChosen} />
+            <${Filters} fields=${fields} setFields=${setFields} />`}
           <label>${t("ask.mode")} <select value=${mode} onChange=${(event) => setMode(event.target.value)}>
             ${MODES.map((one) => html`<option value=${one}>${t(`mode.${one}`)}</option>`)}
           </select></label>

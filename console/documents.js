@@ -5,8 +5,11 @@ import { dropped, keyOf } from "./files.js";
 import { Failure } from "./parts.js";
 import { bytes, has, named, percent, t, whole } from "./strings.js";
 
-// One document's status is free of charge, so it is read often while there is work.
+// The wait between two looks at documents that are being read. It grows while nothing changes: ingest of a long
+// document takes minutes, and each look is a call of a function. A held call would cost more.
 const POLL_MS = 1000;
+const MOST_POLL_MS = 10_000;
+const GROWTH = 1.5;
 const POLLED = 20;
 const SHOWN = 100;
 const AT_ONCE = 2;
@@ -25,16 +28,18 @@ function statusWords(one) {
 
 const isWorking = (one) => one.uploading === undefined && (one.awaits || !FINAL.has(one.status));
 
-/** Read one document's status, and change its row. */
+/** Read one document's status, and change its row. Return what shows that work goes on. */
 async function look({ document, awaits }, change, fail) {
   try {
     const found = await call("GET", pathOf(document));
     const seen = awaits === "deletion" ? found.status === "DELETED" : found.version !== awaits;
     if (found.status === "DELETED") change(document, null);
     else if (!awaits || seen) change(document, { ...found, awaits: null, deleting: false });
+    return [found.status, found.version, found.pages_done].join();
   } catch (error) {
     if (error.status === 404 && awaits === "deletion") change(document, null);
     else if (error.status !== 404) fail(error);
+    return "";
   }
 }
 
@@ -128,24 +133,34 @@ export function Documents({ list, setList, usage, collections, onAsk, onSource, 
   const [failure, setFailure] = useState(null);
   const [deleting, setDeleting] = useState(null);
   // Rows stay in their places; a new one is the first.
-  const change = (document, values) =>
+  const next = useRef({ at: 0, wait: POLL_MS });
+  const change = (document, values) => {
+    if (values?.awaits) next.current = { at: 0, wait: POLL_MS }; // work that the caller has just given
     setList((now) => {
       if (!values) return now.filter((one) => one.document !== document);
       const known = now.some((one) => one.document === document);
       if (!known) return [{ document, status: "PENDING", ...values }, ...now];
       return now.map((one) => (one.document === document ? { ...one, ...values } : one));
     });
+  };
 
   const latest = useRef(list);
   latest.current = list;
   useEffect(() => {
     let left = false;
+    let before;
     const poll = async () => {
       const working = latest.current.filter(isWorking).slice(0, POLLED);
-      const failed = [];
-      await Promise.all(working.map((one) => look(one, change, (error) => failed.push(error))));
-      // An answer clears the message that the server does not answer.
-      if (working.length) setFailure((now) => failed[0] ?? (now?.status === 0 ? null : now));
+      if (working.length && Date.now() >= next.current.at && !document.hidden) {
+        const failed = [];
+        const looks = await Promise.all(working.map((one) => look(one, change, (error) => failed.push(error))));
+        const seen = looks.join(";");
+        const wait = seen === before ? Math.min(MOST_POLL_MS, GROWTH * next.current.wait) : POLL_MS;
+        before = seen;
+        next.current = { at: Date.now() + wait, wait };
+        // An answer clears the message that the server does not answer.
+        setFailure((now) => failed[0] ?? (now?.status === 0 ? null : now));
+      }
       if (!left) setTimeout(poll, POLL_MS);
     };
     poll();

@@ -1,8 +1,15 @@
 // Parts that several views share.
-import { html, useState } from "./vendor/htm-preact.mjs";
+import { html, useRef, useState } from "./vendor/htm-preact.mjs";
 import { call } from "./api.js";
 import { markdown, pieces, unitLabel } from "./answer.js";
 import { LANGUAGES, decimal, has, language, place, t } from "./strings.js";
+
+/** Close the menu in which the key Escape is pressed. */
+export function closeOnEscape({ key, currentTarget: menu }) {
+  if (key !== "Escape") return;
+  menu.open = false;
+  menu.querySelector("summary").focus();
+}
 
 /** The choice of the interface's language. */
 export function Languages({ onLanguage }) {
@@ -84,27 +91,48 @@ export function Answer({ answer, onSource }) {
     </div>`;
 }
 
-/** What can be done with an answer: copy it, judge it, open its receipt. */
+/** The verdict on an answer, and a comment on it. Each is sent at once. */
+export function Verdict({ id, first = {}, children }) {
+  const [verdict, setVerdict] = useState(first.verdict);
+  const [said, setSaid] = useState("");
+  const comment = useRef();
+  const judge = async (chosen, words) => {
+    try {
+      await call("POST", "/v1/feedback", { request_id: id, verdict: chosen, ...(words && { comment: words }) });
+      setVerdict(chosen);
+      setSaid(t("answer.thanks"));
+    } catch (error) {
+      setSaid(errorWords(error));
+    }
+  };
+  const words = () => comment.current?.value.trim();
+  const button = (name) => html`
+    <button class="quiet" aria-pressed=${verdict === name} onClick=${() => judge(name, words())}>
+      ${t(`verdict.${name}`)}</button>`;
+  const submit = (event) => {
+    event.preventDefault();
+    judge(verdict, words());
+  };
+  return html`
+    <div class="tools">${children} ${button("good")} ${button("bad")} <span role="status">${said}</span></div>
+    ${verdict && html`<form class="row comment" onSubmit=${submit}>
+      <label>${t("verdict.comment")} <input ref=${comment} maxlength="1000" defaultValue=${first.comment ?? ""} />
+      </label>
+      <button>${t("verdict.send")}</button>
+    </form>`}`;
+}
+
+/** What can be done with an answer: copy it, open its receipt, judge it. */
 export function AnswerTools({ question, answer }) {
   const [said, setSaid] = useState("");
   const copy = async () => {
     await navigator.clipboard.writeText(markdown(question, answer));
     setSaid(t("answer.copied"));
   };
-  const judge = (verdict) => async () => {
-    try {
-      await call("POST", "/v1/feedback", { request_id: answer.request_id, verdict });
-      setSaid(t("answer.thanks"));
-    } catch (error) {
-      setSaid(errorWords(error));
-    }
-  };
   return html`
-    <p class="tools">
+    <${Verdict} id=${answer.request_id}>
       <button class="quiet" onClick=${copy}>${t("answer.copy")}</button>
-      <button class="quiet" onClick=${judge("good")}>${t("verdict.good")}</button>
-      <button class="quiet" onClick=${judge("bad")}>${t("verdict.bad")}</button>
-      <a href=${`#/receipt/${answer.request_id}`}>${t("answer.receipt")}</a>
       <span role="status">${said}</span>
-    </p>`;
+      <a href=${`#/receipt/${answer.request_id}`}>${t("answer.receipt")}</a>
+    <//>`;
 }

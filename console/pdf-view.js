@@ -125,7 +125,7 @@ export class PdfView {
     } catch (error) {
       if (error.name === "RenderingCancelledException" || !current()) return;
       sheet.classList.add("failed");
-      this.onFailed(number);
+      this.onFailed(number, error);
     }
   }
 

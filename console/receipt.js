@@ -1,7 +1,7 @@
 // The receipt of an answer: what was asked, found and answered, and at what cost.
 import { html, useEffect, useState } from "./vendor/htm-preact.mjs";
 import { call } from "./api.js";
-import { Failure, Answer } from "./parts.js";
+import { Answer, Failure, Verdict } from "./parts.js";
 import { has, moment, t } from "./strings.js";
 
 const shown = (value) => (typeof value === "string" ? value : JSON.stringify(value));
@@ -68,7 +68,6 @@ export function Receipt({ id, onSource }) {
     [t("receipt.prompt"), receipt.prompt_version],
     [t("receipt.collections"), collections || t("all")],
     [t("receipt.mode"), t(`mode.${answer.mode}`)],
-    [t("receipt.verdict"), receipt.verdict ? t(`verdict.${receipt.verdict}`) : t("none")],
     ...Object.entries(receipt.options).map(([name, value]) => [name, shown(value)]),
   ];
   return html`
@@ -76,6 +75,7 @@ export function Receipt({ id, onSource }) {
       <h1 id="receipt-title" tabindex="-1">${t("receipt.title")}</h1>
       <p class="question">${request.question}</p>
       <${Answer} answer=${answer} onSource=${onSource} />
+      <${Verdict} id=${receipt.request_id} first=${receipt} />
       <h2>${t("receipt.facts")}</h2>
       <${Facts} rows=${rows} />
       <h2>${t("receipt.passages")}</h2>

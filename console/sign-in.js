@@ -9,8 +9,9 @@ const EARLY_MS = 60_000;
 // RFC 7636 recommends 256 bits for the verifier.
 const SECRET_BYTES = 32;
 
-// `make deploy` writes the file. On one machine it is empty.
-const { sign_in: pool } = await fetch("config.json").then((one) => one.json()).catch(() => ({}));
+// `make deploy` writes the file. On one machine it is empty. A cached page may outlive its server.
+const settings = await fetch("config.json").then((one) => (one.ok ? one.json() : null)).catch(() => null);
+const pool = settings?.sign_in;
 
 export const hasSignIn = Boolean(pool);
 const stored = () => JSON.parse(sessionStorage.getItem(TOKENS));
@@ -21,6 +22,7 @@ const home = () => `${location.origin}/`;
 const address = (path, query) => `${pool.url}${path}?${new URLSearchParams({ client_id: pool.client, ...query })}`;
 const failure = (status, words) => Object.assign(new Error(words), { status });
 const refused = (reason) => failure(401, t("sign_in.refused", { reason }));
+const unread = () => failure(0, "unread_settings");
 
 function base64url(bytes) {
   return btoa(String.fromCharCode(...bytes)).replaceAll("+", "-").replaceAll("/", "_").replaceAll("=", "");
@@ -41,6 +43,7 @@ export async function startSignIn() {
 /** Take the tokens if the address is the sign-in page's answer. Raises an error where it gives none. */
 export async function finishSignIn() {
   const answer = new URLSearchParams(location.search);
+  if (!settings) throw unread(); // a reload finishes it
   if (!answer.has("code") && !answer.has("error")) return;
   const started = JSON.parse(sessionStorage.getItem(STARTED));
   sessionStorage.removeItem(STARTED);
@@ -52,12 +55,17 @@ export async function finishSignIn() {
   await take({ ...grant, code_verifier: started.verifier });
 }
 
-/** Forget and revoke the tokens, and leave for the sign-in page, which ends its own session. */
+/**
+ * Forget and revoke the tokens, and leave for the sign-in page, which ends its own session: the next sign-in asks
+ * who it is.
+ */
 export function signOut() {
-  const body = new URLSearchParams({ client_id: pool.client, token: stored().refresh });
-  // The page is gone before the answer.
-  fetch(`${pool.url}/oauth2/revoke`, { method: "POST", body, keepalive: true }).catch(() => null);
+  const { refresh } = stored() ?? {};
   forgetTokens();
+  if (!pool) return location.reload(); // its settings were not read
+  const body = new URLSearchParams({ client_id: pool.client, token: refresh });
+  // The page is gone before the answer.
+  if (refresh) fetch(`${pool.url}/oauth2/revoke`, { method: "POST", body, keepalive: true }).catch(() => null);
   location.assign(address("/logout", { logout_uri: home() }));
 }
 
@@ -84,6 +92,7 @@ async function renew({ refresh }) {
 
 /** Store the tokens for a grant. The answer to a refresh may have no new refresh token. */
 async function take(grant) {
+  if (!pool) throw unread();
   const body = new URLSearchParams({ client_id: pool.client, ...grant });
   const response = await fetch(`${pool.url}/oauth2/token`, { method: "POST", body }).catch(() => null);
   // 429: the pool takes no more calls for now.

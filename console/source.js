@@ -1,7 +1,8 @@
 // The source of a quote: its page, with the quote marked, and the quote as text.
 import { html, useEffect, useRef, useState } from "./vendor/htm-preact.mjs";
-import { call, pathOf } from "./api.js";
+import { call, pageText, pathOf } from "./api.js";
 import { PdfView, isOld, opened } from "./pdf-view.js";
+import { find } from "./quote.js";
 import { place as ordinal, t } from "./strings.js";
 
 const NOTES = {
@@ -18,6 +19,19 @@ export function sourceAddress({ document, version, page, place, quote }) {
   return `#/source?${new URLSearchParams(known)}`;
 }
 
+/** The text of a page that is not drawn, with the quote marked. */
+function PageText({ text, quote }) {
+  const first = useRef();
+  useEffect(() => first.current?.scrollIntoView({ block: "center" }), []);
+  const parts = [];
+  let at = 0;
+  for (const { start, end } of quote ? find([text], quote) : []) {
+    parts.push(text.slice(at, start), html`<mark ref=${at ? null : first}>${text.slice(start, end)}</mark>`);
+    at = end;
+  }
+  return html`<p class="text">${parts}${text.slice(at)}</p>`;
+}
+
 export function Source({ source, onClose }) {
   const root = useRef();
   const view = useRef();
@@ -26,6 +40,7 @@ export function Source({ source, onClose }) {
   const [pages, setPages] = useState(0);
   // The page at which the PDF is opened again, with a new link.
   const [again, setAgain] = useState(null);
+  const [text, setText] = useState(null);
   const { document: name, version, page, place, quote } = source;
 
   useEffect(() => {
@@ -35,19 +50,22 @@ export function Source({ source, onClose }) {
       const record = await call("GET", `${pathOf(name)}?link=true`);
       if (left) return;
       if (!record.link) return setState({ status: "gone" });
+      const replaced = Boolean(version) && version !== record.live_version;
       const id = `${name}\n${record.live_version}`;
       const pdf = await opened(id, record.link).catch((error) => {
         if (error.name === "InvalidPDFException") return null; // pdf.js: another kind of document
         throw error;
       });
       if (left) return;
-      if (!pdf) return setState({ status: "unpaged", link: record.link });
+      if (!pdf) return setState({ status: "unpaged", link: record.link, replaced });
       const onQuote = (boxes) => setState((now) => ({ ...now, status: boxes ? "marked" : "unmarked" }));
       const label = (number) => t("source.page", { page: ordinal(number) });
-      const onFailed = (number) => isOld(id) && setAgain({ page: number });
+      const onFailed = (number, { message }) => {
+        if (isOld(id)) setAgain({ page: number });
+        else if (number === page) setState({ status: "failed", detail: message, replaced });
+      };
       view.current = new PdfView(root.current, pdf, { page, quote, onQuote, onFailed, label });
       setPages(pdf.numPages);
-      const replaced = Boolean(version) && version !== record.live_version;
       setState({ status: quote ? "drawing" : "open", replaced });
       await view.current.start();
       if (again) view.current.show(again.page);
@@ -59,6 +77,17 @@ export function Source({ source, onClose }) {
       view.current?.close();
     };
   }, [name, version, page, quote, again]);
+
+  const isDrawn = !["unpaged", "failed"].includes(state.status);
+  useEffect(() => {
+    let left = false;
+    setText(null);
+    // Without the text, such as of a very long document, the quote and the file are there.
+    if (!isDrawn) pageText(name, page).then((found) => left || setText(found), () => null);
+    return () => {
+      left = true;
+    };
+  }, [name, page, isDrawn]);
 
   const at = { page: ordinal(page), pages: ordinal(pages) };
   const note = NOTES[state.status];
@@ -79,6 +108,10 @@ export function Source({ source, onClose }) {
         ${state.link && html` <a href=${state.link} download=${name.split("/").pop()}>${t("source.save")}</a>`}
       </p>`}
       ${quote && html`<blockquote>${quote}</blockquote>`}
-      <div class="pages" ref=${root} tabindex="0" role="group" aria-label=${t("source.pages")}></div>
+      ${text !== null && html`<div class="pages" tabindex="0" role="group" aria-label=${t("source.text")}>
+        <${PageText} text=${text} quote=${quote} />
+      </div>`}
+      <div class="pages" ref=${root} hidden=${text !== null} tabindex="0" role="group"
+        aria-label=${t("source.pages")}></div>
     </section>`;
 }

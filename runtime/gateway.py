@@ -12,7 +12,7 @@ import asyncio
 import base64
 import time
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -68,13 +68,17 @@ def _encoded(body: bytes) -> tuple[str | None, bool]:
         return base64.b64encode(body).decode("ascii"), True
 
 
-def proxy_event(request: Request, body: bytes, request_id: str, caller: Caller | None) -> dict[str, Any]:
+def proxy_event(
+    request: Request, body: bytes, request_id: str, caller: Caller | None, added: Mapping[str, str] | None = None
+) -> dict[str, Any]:
     """Return the event of a REST API with a `{proxy+}` resource and a Lambda authorizer.
 
-    `requestContext` identifies the caller, so it takes nothing from the client but a valid API key.
+    `requestContext` identifies the caller, so it takes nothing from the client but a valid API key. The
+    `added` headers take the place of the client's.
     """
     path = request.scope["raw_path"].decode("ascii", "replace").partition("?")[0]
     headers = _grouped([(name.title(), value) for name, value in request.headers.items()])
+    headers |= {name.title(): [value] for name, value in (added or {}).items()}
     query = _grouped(request.query_params.multi_items())
     text, is_base64 = _encoded(body)
     now = datetime.now(UTC)
@@ -148,6 +152,10 @@ class Gateway:
         """Return the response to a request that is not for the API: here none."""
         return None
 
+    def added_headers(self, _request: Request) -> Mapping[str, str]:
+        """Return the headers that this gateway writes for the function: here none."""
+        return {}
+
     async def _handle(self, request: Request) -> Response:
         request_id = str(uuid.uuid4())
         line = _RequestLine(request, self._on_metrics)
@@ -197,7 +205,7 @@ class Gateway:
             log("WARNING", str(error))
             title = "The credentials cannot be checked"
             return problem(503, "dependency-unavailable", title, request_id, retry_after="1")
-        event = proxy_event(request, body, request_id, caller)
+        event = proxy_event(request, body, request_id, caller, self.added_headers(request))
         try:
             answer = self._pool.invoke(event)
             if not isinstance(answer, Stream):

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 import uvicorn
 
 from docwell.access.authorizer import Authorizer
+from docwell.http.console_links import ORIGIN_HEADER
 from docwell.wiring import access
 from infra.local.console_files import console_file
 from infra.local.functions_api import functions_route, scheduled
@@ -60,6 +61,10 @@ class Gateway(gateway.Gateway):
         if response is None and self._storage and is_storage(request):
             return await self._storage.forward(request, request_id)
         return response
+
+    def added_headers(self, request: Request) -> dict[str, str]:
+        """Return the console's address, to which answers in other programs link."""
+        return {ORIGIN_HEADER: f"{request.url.scheme}://{request.url.netloc}"}
 
 
 def main() -> int:

@@ -30,6 +30,8 @@ PAGE, CONFIGURATION = "index.html", "config.json"
 IMMUTABLE = "public, max-age=31536000, immutable"
 _FOLDER = re.compile(r'"([0-9a-f]{16})/')
 _REFERENCE = re.compile(r'(?<=href=")[^"]+|(?<=src=")[^"]+')
+# The name of the console's rule among the bucket's CORS rules.
+RULE = "console"
 # pdf.js reads these headers of an answer to a range.
 _EXPOSED = ["Content-Range", "Accept-Ranges", "Content-Length", "ETag"]
 
@@ -63,10 +65,9 @@ def publish(stack: str, parameters: Mapping[str, str]) -> str | None:
         if release != parameters["Release"] or "Bucket" not in outputs:
             return None
         s3 = boto3.client("s3")
+        allow(s3, outputs["Bucket"], outputs.get("ConsoleUrl"))
         if "ConsoleUrl" not in outputs:
-            s3.delete_bucket_cors(Bucket=outputs["Bucket"])
             return None
-        s3.put_bucket_cors(Bucket=outputs["Bucket"], CORSConfiguration=cors(outputs["ConsoleUrl"]))
         upload(s3, outputs["ConsoleBucket"], list(release_files(parameters)))
         _invalidate(outputs["ConsoleDistribution"])
     except (BotoCoreError, ClientError) as error:
@@ -100,20 +101,38 @@ def configuration_of(parameters: Mapping[str, str]) -> dict[str, Any]:
     return {"sign_in": {"url": address, "client": clients.split(",")[0]}}
 
 
-def cors(origin: str) -> Any:
-    """Return the rule by which pages of the console alone upload to the documents bucket and read it by ranges.
+def allow(s3: S3Client, bucket: str, origin: str | None) -> None:
+    """Let pages of the console, and no longer those of another address, use the documents bucket.
+
+    Rules of other names stay. Without a console, its rule goes.
+    """
+    try:
+        found = s3.get_bucket_cors(Bucket=bucket)["CORSRules"]
+    except ClientError as error:
+        if error.response["Error"]["Code"] != "NoSuchCORSConfiguration":
+            raise
+        found = []
+    rules: list[Any] = [one for one in found if one.get("ID") != RULE]
+    rules += [cors_rule(origin)] if origin else []
+    if rules:
+        s3.put_bucket_cors(Bucket=bucket, CORSConfiguration={"CORSRules": rules})
+    elif found:
+        s3.delete_bucket_cors(Bucket=bucket)
+
+
+def cors_rule(origin: str) -> dict[str, Any]:
+    """Return the rule by which pages of the console upload to the documents bucket and read it by ranges.
 
     No template can have it: the distribution with the origin is created after the API, and that after the bucket.
     """
-    rule = {
-        "ID": "console",
+    return {
+        "ID": RULE,
         "AllowedOrigins": [origin],
         "AllowedMethods": ["GET", "HEAD", "POST"],
         "AllowedHeaders": ["range"],
         "ExposeHeaders": _EXPOSED,
         "MaxAgeSeconds": 3600,
     }
-    return {"CORSRules": [rule]}
 
 
 def upload(s3: S3Client, bucket: str, new: list[File]) -> None:

@@ -23,7 +23,7 @@ from starlette.routing import Route
 from infra.local.names import BUCKET, STORAGE_PATH
 from infra.local.ports import free_port
 from infra.local.stack import Stack
-from infra.release.console import cors, release_files
+from infra.release.console import cors_rule, release_files
 from tests.console.user_pool import CLIENT, UserPool
 from tests.unit.infra.console_stack import headers_of
 
@@ -95,7 +95,7 @@ def _console(parameters: dict[str, str], forwarder: _Forwarder, headers: dict[st
 
 def _bucket(origin: str, forwarder: _Forwarder) -> Starlette:
     """Serve the documents bucket with the CORS rule of the console's origin."""
-    (rule,) = cors(origin)["CORSRules"]
+    rule = cors_rule(origin)
 
     async def answer(request: Request) -> Response:
         preflight = request.method == "OPTIONS"

@@ -134,7 +134,13 @@ def test_a_link_with_another_key_opens_the_console_of_its_caller(console: Consol
     page.evaluate("key => { location.hash = `#key=${key}`; }", console.stack.api_key)
     page.locator("#question").wait_for()
     assert page.url.endswith("/#/ask")
+    ask(page)
     page.evaluate("location.hash = '#key=unknown'")
+    page.get_by_role("button", name="Stay as I am").click()
+    expect(page.locator(".turn")).to_have_count(1)
+    page.evaluate("location.hash = '#key=unknown'")
+    expect(page.get_by_role("button", name="Stay as I am")).to_be_focused()
+    page.get_by_role("button", name="Use the key of the link").click()
     expect(page.locator(".failure")).to_be_visible()
     expect(page.locator("#question")).to_have_count(0)
 

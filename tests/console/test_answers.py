@@ -176,13 +176,47 @@ def test_a_key_with_line_ends_adds_no_source_to_a_copy(console: Console) -> None
     assert copied == "**Is it? \\# Yes**\n\nIt is [1].\n\n1. a.pdf 2. b.pdf, page 1: “It is.”"
 
 
+def test_a_question_searches_the_documents_of_its_conditions(console: Console) -> None:
+    page = console.open()
+    page.locator(".choice summary", has_text="Conditions").click()
+    page.get_by_label("whose key begins with").fill("house/b")
+    ask(page)
+    expect(page.locator(".citations")).to_contain_text(BOILER)
+    page.get_by_label("created from").fill("2031-05-01")
+    expect(page.locator(".choice summary").nth(1)).to_have_text("2 conditions")
+    page.fill("#question", QUESTION)
+    page.keyboard.press("Enter")
+    expect(page.locator(".turn").nth(1)).to_contain_text("fits this filter")
+    page.get_by_role("button", name="Remove the conditions").click()
+    expect(page.locator(".choice summary").nth(1)).to_have_text("Conditions")
+    page.get_by_label("with the title").press("Escape")
+    expect(page.get_by_label("with the title")).to_be_hidden()
+    expect(page.locator(".choice summary").nth(1)).to_be_focused()
+
+
+def test_a_page_that_is_not_drawn_shows_its_text_with_the_quote(console: Console) -> None:
+    page = console.open()
+    ask(page)
+    page.route("**/pdf.min.mjs", lambda route: route.abort())
+    page.locator(".answer .marker").first.click()
+    page.locator(".source[data-state=failed]").wait_for()
+    text = page.get_by_role("group", name="Text of the page")
+    expect(text.locator("mark")).to_contain_text("The boiler in the cellar is inspected every March")
+    expect(text).to_contain_text("A sticker shows the date.")
+
+
 def test_a_receipt_shows_the_answer_and_takes_a_verdict(console: Console) -> None:
     page = console.open()
     ask(page)
     page.get_by_role("button", name="Good").click()
     expect(page.locator(".tools")).to_contain_text("Saved with the receipt.")
     page.get_by_role("link", name="Receipt").click()
-    expect(page.locator(".facts")).to_contain_text("Good")
+    expect(page.get_by_role("button", name="Good")).to_have_attribute("aria-pressed", "true")
+    page.get_by_label("Comment").fill("<b>It is</b> in March")
+    page.keyboard.press("Enter")
+    expect(page.locator(".tools")).to_contain_text("Saved with the receipt.")
+    page.reload()
+    expect(page.get_by_label("Comment")).to_have_value("<b>It is</b> in March")
     assert page.inner_text(".question") == QUESTION
     page.get_by_role("button", name="Ask again and compare").click()
     expect(page.locator("main")).to_contain_text("The new answer is the same.")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from docwell.adapters.dynamodb.principals import Grant
 from docwell.models import collection_of
@@ -68,10 +68,37 @@ def test_the_source_of_a_document_without_pages_is_its_place_and_can_be_saved(
     page.locator(".answer .marker").first.click()
     page.locator(".source[data-state=unpaged]").wait_for()
     expect(page.locator("#source-title")).to_contain_text(place)
+    text = page.get_by_role("group", name="Text of the page")
+    expect(text.locator("mark")).to_have_text("The scythe hangs behind the door of the shed.")
+    expect(text).to_contain_text("Tools")
     with page.expect_download() as download:
         page.get_by_role("link", name="Save it").click()
     assert download.value.suggested_filename == "tools.md"
     assert Path(download.value.path()).read_text() == notes.read_text()
+
+
+def test_a_document_that_is_read_for_long_is_looked_at_less_often(console: Console) -> None:
+    looks = 0
+
+    def waits(route: Route) -> None:
+        nonlocal looks
+        looks += 1
+        row = {"document": BOILER, "collection": "house", "status": "PENDING", "version": "v2", "pages_done": 1}
+        route.fulfill(json={**row, "pages": 9} if "?" not in route.request.url else {"documents": [row]})
+
+    page = console.open()
+    page.locator("#question").wait_for()
+    page.clock.install()
+    page.route("**/v1/documents*", waits)
+    page.route("**/v1/documents/*", waits)
+    page.evaluate("location.hash = '#/documents'")
+    page.get_by_role("button", name="Reload").click()
+    page.locator("tr[data-status=PENDING]").wait_for()
+    looks = 0
+    for _ in range(60):
+        page.clock.run_for(1000)
+        page.wait_for_timeout(20)  # the answer
+    assert 6 <= looks <= 14
 
 
 def test_a_replaced_document_is_followed_to_its_new_version(console: Console, tmp_path: Path) -> None:

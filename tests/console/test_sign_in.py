@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from playwright.sync_api import Page, Request, expect
@@ -46,7 +47,7 @@ def calls(page: Page) -> list[Request]:
 def sign_in(console: Console, deployed: Deployed, view: str = "ask") -> Page:
     """Return a page whose person has signed in."""
     page = console.open(f"/{view}", address=deployed.url)
-    page.get_by_role("button", name="Sign in").click()
+    page.get_by_role("button", name="Sign in", exact=True).click()
     page.get_by_role("link", name="Continue").click()
     return page
 
@@ -71,15 +72,57 @@ def test_a_person_signs_in_asks_and_signs_out(console: Console, deployed: Deploy
     assert page.evaluate("Object.keys(localStorage)") == []
     assert page.context.cookies() == []
     refresh = json.loads(stored(page)["docwell.tokens"])["refresh"]
-    page.get_by_role("button", name="Leave").click()
-    page.get_by_role("button", name="Sign in").wait_for()
+    page.get_by_role("button", name="Sign out").click()
+    page.get_by_role("button", name="Sign in", exact=True).wait_for()
     assert (stored(page), pool.left, pool.revoked) == ({}, 1, {refresh})
+
+
+def test_a_link_with_a_key_replaces_no_sign_in_unasked(
+    console: Console, deployed: Deployed, pool: UserPool
+) -> None:
+    page = sign_in(console, deployed)
+    page.locator("#question").wait_for()
+    page.goto(f"{deployed.url}/?again#key=planted&view=/documents")
+    sent = calls(page)
+    page.get_by_role("button", name="Stay as I am").click()
+    page.locator("#documents-title").wait_for()
+    assert list(stored(page)) == ["docwell.tokens"]
+    assert {one.headers.get("x-api-key") for one in sent} <= {None}
+
+
+def test_a_person_without_a_grant_may_sign_in_as_another(
+    console: Console, deployed: Deployed, pool: UserPool
+) -> None:
+    page = console.open("/ask", address=deployed.url)
+    page.route("**/v1/**", lambda route: route.fulfill(status=401, json={"detail": "unknown caller"}))
+    page.get_by_role("button", name="Sign in", exact=True).click()
+    page.get_by_role("link", name="Continue").click()
+    expect(page.locator(".failure")).to_contain_text("unknown caller")
+    page.get_by_role("button", name="Sign in as another person").click()
+    page.get_by_role("button", name="Sign in", exact=True).wait_for()
+    assert (stored(page), pool.left) == ({}, 1)
+
+
+@pytest.mark.parametrize("answer", [{"status": 503, "body": "Service unavailable"}, None])
+def test_without_its_settings_the_page_says_what_to_do_and_keeps_the_sign_in(
+    console: Console, deployed: Deployed, pool: UserPool, answer: dict[str, Any] | None
+) -> None:
+    pool.lifetime_s = 1  # a token that has to be renewed
+    page = sign_in(console, deployed)
+    page.locator("#question").wait_for()
+    page.route("**/config.json", lambda route: route.fulfill(**answer) if answer else route.abort())
+    page.reload()
+    expect(page.locator(".failure")).to_contain_text("(config.json) could not be read")
+    assert list(stored(page)) == ["docwell.tokens"]
+    page.unroute("**/config.json")
+    page.reload()
+    page.locator("#question").wait_for()
 
 
 def test_another_verifier_gets_no_token(console: Console, deployed: Deployed, pool: UserPool) -> None:
     page = console.open("/ask", address=deployed.url)
     page.add_init_script(_ANOTHER_VERIFIER)
-    page.get_by_role("button", name="Sign in").click()
+    page.get_by_role("button", name="Sign in", exact=True).click()
     page.get_by_role("link", name="Continue").click()
     expect(page.locator(".failure")).to_contain_text("The sign-in failed: invalid_grant")
     assert (pool.grants, pool.tokens) == (["authorization_code"], [])
@@ -93,7 +136,7 @@ def test_an_answer_to_a_sign_in_of_another_tab_is_refused(
     console: Console, deployed: Deployed, pool: UserPool, answer: str
 ) -> None:
     page = console.open("/ask", address=deployed.url)
-    page.get_by_role("button", name="Sign in").click()
+    page.get_by_role("button", name="Sign in", exact=True).click()
     page.get_by_role("link", name="Continue").wait_for()
     page.goto(f"{deployed.url}/?{answer}")
     expect(page.locator(".failure")).to_have_text("This sign-in was not started in this tab. Sign in again.")
@@ -135,7 +178,7 @@ def test_a_sign_in_that_has_ended_is_said_and_can_be_repeated(
     expect(page.locator(".failure")).to_have_text("Your sign-in has ended. Sign in again.")
     assert stored(page) == {}
     pool.reset()
-    page.get_by_role("button", name="Sign in").click()
+    page.get_by_role("button", name="Sign in", exact=True).click()
     page.get_by_role("link", name="Continue").click()
     expect(page.locator("#question")).to_be_visible()
 

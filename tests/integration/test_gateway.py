@@ -12,6 +12,7 @@ import httpx
 import pytest
 import uvicorn
 
+from docwell.http.console_links import ORIGIN_HEADER
 from infra.local.gateway import Gateway
 from runtime.functions import FunctionPool, FunctionSpec
 from runtime.gateway import MAX_BODY_BYTES
@@ -52,6 +53,11 @@ def test_the_function_gets_a_rest_proxy_event(url: str) -> None:
     assert event["isBase64Encoded"] is False
     assert event["requestContext"]["identity"]["sourceIp"] == "127.0.0.1"
     assert event["requestContext"]["requestId"] == answer.headers["x-amzn-requestid"]
+
+
+def test_the_function_learns_the_consoles_address_from_the_gateway_alone(url: str) -> None:
+    event = httpx.get(f"{url}/v1/usage", headers={ORIGIN_HEADER: "https://evil.example"}).json()
+    assert (event["headers"]["X-Docwell-Origin"], event["multiValueHeaders"]["X-Docwell-Origin"]) == (url, [url])
 
 
 def test_an_encoded_path_arrives_as_it_was_sent(url: str) -> None:

@@ -77,7 +77,7 @@ def test_a_receipt_of_an_older_release_has_no_fit(receipts: DynamoReceipts, tabl
 
 def test_a_receipt_and_its_verdict_are_never_overwritten(receipts: DynamoReceipts) -> None:
     receipts.keep(RECEIPT)
-    receipts.judge("key:a", "request-7", "bad")
+    receipts.judge("key:a", "request-7", "bad", None)
     receipts.keep(replace(RECEIPT, answer={"answer": "Drei [1]."}))
     assert receipts.get("key:a", "request-7") == replace(RECEIPT, verdict="bad")
 
@@ -85,14 +85,14 @@ def test_a_receipt_and_its_verdict_are_never_overwritten(receipts: DynamoReceipt
 def test_another_principals_receipt_is_none(receipts: DynamoReceipts) -> None:
     receipts.keep(RECEIPT)
     assert receipts.get("key:b", "request-7") is None
-    assert receipts.judge("key:b", "request-7", "bad") is False
+    assert receipts.judge("key:b", "request-7", "bad", None) is None
     assert receipts.get("key:a", "request-7") == RECEIPT
 
 
 @pytest.mark.parametrize("request_id", ["", "x" * 1025, "\ud800"])
 def test_an_id_that_can_be_no_key_has_no_receipt(receipts: DynamoReceipts, request_id: str) -> None:
     assert receipts.get("key:a", request_id) is None
-    assert receipts.judge("key:a", request_id, "good") is False
+    assert receipts.judge("key:a", request_id, "good", None) is None
     with pytest.raises(BadInput):
         receipts.keep(replace(RECEIPT, request_id=request_id))
 
@@ -105,17 +105,23 @@ def test_an_expired_receipt_is_gone_before_dynamodb_removes_it(
     assert receipts.get("key:a", "request-7") is not None
     clock.now += 2
     assert receipts.get("key:a", "request-7") is None
-    assert receipts.judge("key:a", "request-7", "good") is False
+    assert receipts.judge("key:a", "request-7", "good", "So it is") is None
     (item,) = table.scan()["Items"]
     assert item["expires_at"] == 1_000_000 + 2 * DAY_S
     assert "verdict" not in item
 
 
-def test_a_verdict_is_kept_and_a_later_one_takes_its_place(receipts: DynamoReceipts) -> None:
-    assert receipts.judge("key:a", "request-7", "good") is False
+def test_a_verdict_is_kept_with_its_comment_and_a_later_one_takes_their_place(
+    receipts: DynamoReceipts, table: Any
+) -> None:
+    assert receipts.judge("key:a", "request-7", "good", None) is None
     receipts.keep(RECEIPT)
-    assert receipts.judge("key:a", "request-7", "good") is True
-    assert receipts.judge("key:a", "request-7", "bad") is True
+    assert receipts.judge("key:a", "request-7", "good", None) == ""
+    assert receipts.judge("key:a", "request-7", "bad", "März fehlt") == "good"
+    assert receipts.get("key:a", "request-7") == replace(RECEIPT, verdict="bad", comment="März fehlt")
+    (item,) = table.scan()["Items"]
+    assert not isinstance(item["comment"], str)
+    assert receipts.judge("key:a", "request-7", "bad", None) == "bad"
     assert receipts.get("key:a", "request-7") == replace(RECEIPT, verdict="bad")
 
 
@@ -164,7 +170,7 @@ def test_a_table_that_is_not_there_is_unavailable(receipts: DynamoReceipts, tabl
     calls: list[Callable[[], object]] = [
         lambda: receipts.keep(RECEIPT),
         lambda: receipts.get("key:a", "request-7"),
-        lambda: receipts.judge("key:a", "request-7", "good"),
+        lambda: receipts.judge("key:a", "request-7", "good", None),
     ]
     for call in calls:
         with pytest.raises(Unavailable, match="receipts"):

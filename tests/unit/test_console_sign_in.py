@@ -57,3 +57,13 @@ def test_a_sign_out_revokes_the_refresh_token_and_ends_the_session_of_the_pool()
     """)
     leaves = "https://pool/logout?client_id=client1&logout_uri=https%3A%2F%2Fconsole%2F"
     assert found == [["https://pool/oauth2/revoke", "client_id=client1&token=r1", True], [leaves], False]
+
+
+def test_without_its_settings_a_sign_in_is_kept_and_is_not_renewed() -> None:
+    found = run_script(f"""
+      files["config.json"] = "<Error/>";
+      {_OLD}
+      const failed = await accessToken().catch((error) => [error.status, error.message]);
+      return [failed, isSignedIn()];
+    """)
+    assert found == [[0, "unread_settings"], True]

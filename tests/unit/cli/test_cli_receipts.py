@@ -102,6 +102,8 @@ def test_feedback_is_stored_in_the_receipt(run: Run, api: FakeApi) -> None:
     assert result.exit_code == 0
     assert "stored in the receipt" in result.stdout
     assert api.requests[-1][1:3] == ("/v1/feedback", {"request_id": "request-7", "verdict": "bad"})
+    run("feedback", "request-7", "bad", "--comment", "Too short", api=api)
+    assert api.requests[-1][2] == {"request_id": "request-7", "verdict": "bad", "comment": "Too short"}
 
 
 def test_a_verdict_of_another_kind_is_wrong_usage(run: Run, api: FakeApi) -> None:

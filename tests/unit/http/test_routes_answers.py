@@ -365,6 +365,22 @@ def test_feedback_on_an_own_receipt_moves_the_metric(world: HttpWorld, capsys: p
     assert '"Feedback"' in capsys.readouterr().out
 
 
+def test_a_comment_goes_to_the_receipt_and_not_to_the_log_and_counts_no_second_verdict(
+    world: HttpWorld, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    id_ = call("POST", "/v1/query", {"question": QUESTION})[1]["request_id"]
+    verdict = {"request_id": id_, "verdict": "bad"}
+    assert call("POST", "/v1/feedback", verdict)[0] == 200
+    capsys.readouterr()
+    assert call("POST", "/v1/feedback", {**verdict, "comment": "It is in April"})[0] == 200
+    receipt = call("GET", f"/v1/receipts/{id_}")[1]
+    assert (receipt["verdict"], receipt["comment"]) == ("bad", "It is in April")
+    printed = capsys.readouterr().out
+    assert '"Feedback"' not in printed
+    assert "April" not in printed + caplog.text
+    assert call("POST", "/v1/feedback", {**verdict, "comment": "x" * 1001})[0] == 400
+
+
 def test_an_unknown_key_and_none_get_the_same_answer(world: HttpWorld) -> None:
     for sent in ({}, {"x-api-key": "wrong"}, {"authorization": "Bearer wrong"}):
         status, problem, headers = call("GET", "/v1/documents", None, None, **sent)

@@ -10,6 +10,7 @@ import pytest
 from docwell.adapters.aws import client
 from docwell.adapters.s3 import S3DocumentLinks, S3DocumentWriter
 from docwell.citation_units import CitationUnit, UnitKind
+from docwell.http.console_links import ORIGIN_HEADER, console_of
 from infra.console_page import HEADERS, POLICY
 from infra.container.sam import ROOT
 from infra.intrinsics import Values
@@ -156,10 +157,17 @@ def test_a_viewer_cannot_write_the_address_by_which_the_firewall_counts() -> Non
     assert function["AutoPublish"] is True
     rules = {one["Name"]: one["Statement"] for one in properties_of_firewall()["Rules"]}
     header = rules["console-flood"]["RateBasedStatement"]["ForwardedIPConfig"]["HeaderName"]
-    request = f"""{{ headers: {{ "{header}": {{ value: "1.1.1.1", multiValue: [{{ value: "1.1.1.1" }}] }} }} }}"""
-    call = f"""return handler({{ request: {request}, viewer: {{ ip: "203.0.113.7" }} }}).headers["{header}"];"""
+    forged = '{ value: "1.1.1.1", multiValue: [{ value: "1.1.1.1" }] }'
+    headers = (
+        f"""{{ host: {{ value: "d1.cloudfront.net" }}, "{header}": {forged}, "{ORIGIN_HEADER}": {forged} }}"""
+    )
+    call = f"""return handler({{ request: {{ headers: {headers} }}, viewer: {{ ip: "203.0.113.7" }} }}).headers;"""
     sent = run_script(call, before=function["FunctionCode"])
-    assert sent == {"value": "203.0.113.7"}
+    assert (sent[header], sent[ORIGIN_HEADER]) == (
+        {"value": "203.0.113.7"},
+        {"value": "https://d1.cloudfront.net"},
+    )
+    assert console_of({ORIGIN_HEADER: sent[ORIGIN_HEADER]["value"]})
 
 
 def properties_of_firewall() -> dict[str, Any]:

@@ -193,8 +193,9 @@ class FakeReceipts:
     def get(self, principal: str, request_id: str) -> Receipt | None:
         return self.kept.get((principal, request_id))
 
-    def judge(self, principal: str, request_id: str, verdict: str) -> bool:
+    def judge(self, principal: str, request_id: str, verdict: str, comment: str | None) -> str | None:
         found = self.kept.get((principal, request_id))
-        if found:
-            self.kept[principal, request_id] = replace(found, verdict=verdict)
-        return found is not None
+        if found is None:
+            return None
+        self.kept[principal, request_id] = replace(found, verdict=verdict, comment=comment)
+        return found.verdict or ""

@@ -59,11 +59,12 @@ class FakeReceipts:
     def get(self, principal: str, request_id: str) -> Receipt | None:
         return self.receipts.get((principal, request_id))
 
-    def judge(self, principal: str, request_id: str, verdict: str) -> bool:
+    def judge(self, principal: str, request_id: str, verdict: str, comment: str | None) -> str | None:
         found = self.get(principal, request_id)
-        if found is not None:
-            self.keep(replace(found, verdict=verdict))
-        return found is not None
+        if found is None:
+            return None
+        self.keep(replace(found, verdict=verdict, comment=comment))
+        return found.verdict or ""
 
 
 def changes(now: Receipt, live: Mapping[str, str] = LIVE) -> list[Change]:
@@ -184,7 +185,7 @@ def test_without_a_store_nothing_is_kept_found_or_judged() -> None:
     book = ReceiptBook(None)
     book.keep(THEN)
     with pytest.raises(NotFound):
-        book.judge(READER, "request-7", "good")
+        book.judge(READER, "request-7", "good", None)
     with pytest.raises(NotFound):
         book.get(READER, "request-7", FakeLedger())
 
@@ -210,10 +211,11 @@ def test_a_receipt_that_is_not_to_be_seen_is_as_if_there_were_none(principal: Pr
 def test_a_verdict_goes_to_the_callers_own_receipt() -> None:
     store = FakeReceipts(THEN)
     book = ReceiptBook(store)
-    book.judge(READER, "request-7", "bad")
-    assert store.receipts["key:a", "request-7"].verdict == "bad"
+    assert book.judge(READER, "request-7", "bad", None)
+    assert not book.judge(READER, "request-7", "bad", "The wrong page")
+    assert store.receipts["key:a", "request-7"] == replace(THEN, verdict="bad", comment="The wrong page")
     with pytest.raises(NotFound):
-        book.judge(Principal("key:b", None), "request-7", "good")
+        book.judge(Principal("key:b", None), "request-7", "good", None)
     assert store.receipts["key:a", "request-7"].verdict == "bad"
 
 
@@ -222,7 +224,7 @@ def test_a_receipt_that_is_being_written_is_waited_for() -> None:
     book = ReceiptBook(store, 0.2, sleep=lambda _: store.keep(THEN))
     assert book.get(READER, "request-7", FakeLedger()) == THEN
     store.receipts.clear()
-    book.judge(READER, "request-7", "good")
+    assert book.judge(READER, "request-7", "good", None)
     assert store.receipts["key:a", "request-7"].verdict == "good"
 
 

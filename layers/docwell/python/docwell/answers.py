@@ -170,6 +170,7 @@ class Receipt:
     options: Mapping[str, Any]
     fit: float | None = None
     verdict: str | None = None
+    comment: str | None = None
 
     @property
     def gate_refused(self) -> bool:

@@ -379,8 +379,8 @@ class Receipts(Protocol):
     def get(self, principal: str, request_id: str) -> Receipt | None:
         """Return the principal's receipt, or None."""
 
-    def judge(self, principal: str, request_id: str, verdict: str) -> bool:
-        """Attach a verdict; return False when there is no such receipt."""
+    def judge(self, principal: str, request_id: str, verdict: str, comment: str | None) -> str | None:
+        """Attach a verdict and its comment; return the verdict before, empty for none. None: no such receipt."""
 
 
 class AuditTrail(Protocol):

@@ -202,11 +202,13 @@ def feedback(
     request_id: RequestId,
     verdict: Annotated[Literal["good", "bad"], typer.Argument(help="Whether the answer was good.")],
     *,
+    comment: Annotated[str | None, typer.Option(help="What was good or bad. The receipt stores it.")] = None,
     timeout: TimeoutOption = 30.0,
     as_json: JsonFlag = False,
 ) -> None:
     """Rate an answer. Its receipt stores the verdict, and the metric Feedback counts it."""
-    answer = Api(ctx.obj, timeout).post("/v1/feedback", {"request_id": request_id, "verdict": verdict})
+    body = {"request_id": request_id, "verdict": verdict, **({"comment": comment} if comment else {})}
+    answer = Api(ctx.obj, timeout).post("/v1/feedback", body)
     if as_json:
         display.show_json(answer)
     else:

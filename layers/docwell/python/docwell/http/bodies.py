@@ -28,6 +28,8 @@ _MODE_CALLS = {Mode.PASSAGES: 0, Mode.OVERVIEW: 1, Mode.COMPARE: ROWS_CALLS, Mod
 MOST_MODEL_CALLS = 2 + max(_MODE_CALLS.values())
 # Keys of 1 KB: the firewall blocks bodies over 64 KB.
 _MAX_DOCUMENTS = 50
+# A receipt is one item of DynamoDB, of up to 400 KB, and the verdict comes after the rest.
+_MAX_COMMENT = 1000
 REQUEST_ID = "[A-Za-z0-9_.:-]{1,128}"
 
 
@@ -235,10 +237,11 @@ EVENT_SCHEMA = {
 
 
 class FeedbackRequest(BaseModel, extra="forbid"):
-    """A verdict on an answer."""
+    """A verdict on an answer. It takes the place of an earlier one, with its comment."""
 
     request_id: Annotated[str, StringConstraints(pattern=f"^{REQUEST_ID}$")]
     verdict: Literal["good", "bad"]
+    comment: Annotated[str, StringConstraints(max_length=_MAX_COMMENT), AfterValidator(_text)] | None = None
 
 
 class FeedbackResponse(BaseModel):
@@ -262,6 +265,7 @@ class ReceiptBody(BaseModel):
     options: dict[str, Any]
     fit: float | None = Field(description="Under the option `min_fit`, the question was refused before the model.")
     verdict: str | None
+    comment: str | None
 
 
 class ChangeBody(BaseModel):

@@ -16,6 +16,7 @@ from docwell.errors import BadInput, NotFound, QuotaExceeded, TooManyInFlight, U
 from docwell.http import bodies, sse
 from docwell.http import chat_bodies as chat
 from docwell.http.answering import Finished, QuestionRequest
+from docwell.http.console_links import linked
 from docwell.http.problems import Problem
 from docwell.http.streaming import ResponseBody
 from docwell.models import KEY_BYTES
@@ -44,6 +45,15 @@ _NEUTRAL: Mapping[str, Sequence[object]] = {
     "prediction": (),
     "web_search_options": (),
 }
+# Beginnings of prompts by which Open WebUI (open_webui/config.py) and LibreChat (agents/src/utils/title.ts) ask
+# for a title, tags or next questions. Searching for them would charge a question, and show its refusal as a title.
+_SIDE_TASK = re.compile(
+    r"### Task:\s.*<chat_history>"
+    r"|(?:Please generate|Provide) a concise, 5-word-or-less title for the conversation"
+    r"|Analyze this conversation and provide:",
+    re.DOTALL,
+)
+SIDE_TASK = "docwell answers questions about documents: for titles, tags and other tasks, choose another model"
 _IGNORED_ROLES = frozenset({"system", "developer"})
 # Characters that could end the text of a Markdown link, or begin HTML or code in it.
 _MARKDOWN = re.compile(r"([\\\[\]<>`*])")
@@ -72,6 +82,8 @@ def question(request: chat.ChatRequest) -> bodies.QueryRequest:
     if request.model != chat.MODEL and (name == request.model or not 0 < len(name.encode()) <= KEY_BYTES):
         raise NotFound(NO_MODEL)
     history, asked = _conversation(request.messages)
+    if _SIDE_TASK.match(asked):
+        raise BadInput(SIDE_TASK, "messages")
     return bodies.QueryRequest(
         question=asked,
         collection=None if request.model == chat.MODEL else name,
@@ -116,11 +128,12 @@ def openai_error(problem: Problem) -> dict[str, Any]:
 
 @dataclass(slots=True)
 class ChatStream:
-    """A chat completion in chunks: each sentence once it is checked, then the sources."""
+    """A chat completion in chunks: each sentence once it is checked, then the sources, with links to `console`."""
 
     asked: QuestionRequest
     model: str
     with_usage: bool
+    console: str | None
     _shown: list[str] = field(default_factory=list)
     _created: int = field(default_factory=lambda: int(time.time()))
 
@@ -138,7 +151,7 @@ class ChatStream:
                 if isinstance(event, Checked) and (text := self._added([*_pieces(event.text, event.sentences)])):
                     yield self._content(text)
                 if isinstance(event, Finished):
-                    for chunk in self._end(event.response):
+                    for chunk in self._end(linked(event.response, self.console)):
                         yield chunk
 
     def _end(self, response: bodies.QueryResponse) -> Iterator[bytes]:

@@ -68,6 +68,12 @@ class Reply:
     body: dict[str, Any] | None = None
 
 
+OTHER_ORIGIN = Reply(
+    HTTPStatus.FORBIDDEN,
+    {"jsonrpc": "2.0", "id": None, "error": {"code": _INVALID, "message": "the Origin is not docwell's console"}},
+)
+
+
 def reply(message: Mapping[str, Any], headers: Mapping[str, str], caller: Caller) -> Reply:
     """Answer one message; `headers` have names in lower case.
 

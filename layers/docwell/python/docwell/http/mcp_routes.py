@@ -15,6 +15,7 @@ from docwell.audit import Action
 from docwell.deadline import run
 from docwell.http import answering, bodies, document_bodies, mcp, searching
 from docwell.http.app import admission, charged, known, request_id
+from docwell.http.console_links import console_of, linked
 from docwell.http.document_bodies import PAGE_SIZE
 from docwell.http.mcp_tools import DocumentsArguments
 from docwell.identity import Principal
@@ -29,7 +30,9 @@ router = APIGatewayRouter()  # type: ignore[no-untyped-call] # Powertools ships 
 
 @dataclass(frozen=True, slots=True)
 class _Caller:
-    """`docwell.http.mcp_tools.Caller` for the current request."""
+    """`docwell.http.mcp_tools.Caller` for the current request, which may have come by the console's address."""
+
+    console: str | None
 
     def known(self) -> Principal:
         return known()
@@ -40,7 +43,7 @@ class _Caller:
     def answer(self, body: bodies.QueryRequest) -> bodies.QueryResponse:
         asked = answering.QuestionRequest(body, request_id(), admission(bodies.most_model_calls(body)))
         try:
-            return run(asked.result()).response
+            return linked(run(asked.result()).response, self.console)
         finally:
             asked.follow_up()
 
@@ -63,7 +66,12 @@ class _Caller:
 def message(body: Annotated[dict[str, Any], Body()]) -> Response[str]:
     """Answer one message."""
     headers = {name.lower(): value for name, value in router.current_event.headers.items()}
-    answer = mcp.reply(body, headers, _Caller())
+    console = console_of(headers)
+    # The protocol demands it: pages of other origins call no server.
+    if headers.get("origin", console) != console:
+        answer = mcp.OTHER_ORIGIN
+    else:
+        answer = mcp.reply(body, headers, _Caller(console))
     text = "" if answer.body is None else json.dumps(answer.body)
     return Response(answer.status, content_types.APPLICATION_JSON, text)
 

@@ -12,6 +12,7 @@ from aws_lambda_powertools.event_handler.router import APIGatewayRouter
 from docwell.errors import DocwellError, NotFound
 from docwell.http import answering, bodies, chat, chat_bodies, problems, sse
 from docwell.http.app import AnswerResponse, admission, answer_responses, charged, request_id
+from docwell.http.console_links import console_of, linked
 from docwell.query.listing import list_collections
 from docwell.wiring import query as wiring
 
@@ -46,12 +47,15 @@ def complete(body: Annotated[chat_bodies.ChatRequest, Body()]) -> Response[Any]:
     question = answering.QuestionRequest(
         asked, request_id(), admission(bodies.most_model_calls(asked)), by_sentence=bool(body.stream)
     )
+    console = console_of(router.current_event.headers)
     try:
         if body.stream:
             with_usage = bool(body.stream_options and body.stream_options.include_usage)
-            return AnswerResponse(sse.CONTENT_TYPE, chat.ChatStream(question, body.model, with_usage).body())
+            stream = chat.ChatStream(question, body.model, with_usage, console)
+            return AnswerResponse(sse.CONTENT_TYPE, stream.body())
         return AnswerResponse(
-            content_types.APPLICATION_JSON, question.answer(lambda answer: chat.completion(answer, body.model))
+            content_types.APPLICATION_JSON,
+            question.answer(lambda answer: chat.completion(linked(answer, console), body.model)),
         )
     except NotFound:  # of the collection
         raise NotFound(chat.NO_MODEL) from None

@@ -164,8 +164,8 @@ def search(body: Annotated[searching.SearchRequest, Body()]) -> searching.Search
 def feedback(body: Annotated[bodies.FeedbackRequest, Body()]) -> bodies.FeedbackResponse:
     """Take one verdict."""
     principal = charged()
-    wiring.receipt_book().judge(principal, body.request_id, body.verdict)
-    record_alone("Feedback", float(body.verdict == "good"))  # the average is the share of good answers
+    if wiring.receipt_book().judge(principal, body.request_id, body.verdict, body.comment):
+        record_alone("Feedback", float(body.verdict == "good"))  # the average is the share of good answers
     logger.info("feedback", extra={"principal": principal.id, "about": body.request_id, "verdict": body.verdict})
     return bodies.FeedbackResponse(request_id=body.request_id, verdict=body.verdict)
 

@@ -67,15 +67,20 @@ class ReceiptBook:
             raise _no_receipt(request_id)
         return found
 
-    def judge(self, principal: Principal, request_id: str, verdict: str) -> None:
-        """Attach a verdict, good or bad. Raises the same `NotFound` for no receipt and another's."""
+    def judge(self, principal: Principal, request_id: str, verdict: str, comment: str | None) -> bool:
+        """Attach a verdict, good or bad; return whether it is another than before.
+
+        Raises the same `NotFound` for no receipt and another's.
+        """
         store = self.store
-        if store is None or not self._wait_for(lambda: store.judge(principal.id, request_id, verdict)):
+        found = self._wait_for(lambda: store.judge(principal.id, request_id, verdict, comment)) if store else None
+        if found is None:
             raise _no_receipt(request_id)
+        return found != verdict
 
     def _wait_for(self, look: Callable[[], _Found]) -> _Found:
         found = look()
-        if found or not self.late_s:
+        if found is not None or not self.late_s:
             return found
         self.sleep(self.late_s)
         return look()

@@ -1,9 +1,9 @@
 """Receipts in DynamoDB: one row for each answer, under the principal that asked.
 
 Row: `principal` (partition key), `request_id` (sort key), `created_at` and `expires_at` (seconds; the second is
-the table's TTL attribute), `prompt_version`, `model`, `model_digest`, `verdict`, and `body`: request, answer,
-passages, options and fit as compressed JSON, since DynamoDB's numbers would not return floats unchanged. The
-table's own setting encrypts it at rest.
+the table's TTL attribute), `prompt_version`, `model`, `model_digest`, `verdict`, `comment` (compressed), and
+`body`: request, answer, passages, options and fit as compressed JSON, since DynamoDB's numbers would not return
+floats unchanged. The table's own setting encrypts it at rest.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 _DAY_S = 86_400
 # DynamoDB's limits: 400 KB for an item with its names, 2,048 bytes for a partition key, 1,024 for a sort key.
-_MAX_BODY = 400 * 1024 - 8 * 1024  # everything except the body takes less than 8 KB
+_MAX_BODY = 400 * 1024 - 12 * 1024  # everything except the body takes less than 12 KB
 _MAX_PRINCIPAL = 2048
 _MAX_REQUEST_ID = 1024
 _MAX_NAME = 1024
@@ -72,18 +72,22 @@ class DynamoReceipts:
             return None
         return _receipt(row)
 
-    def judge(self, principal: str, request_id: str, verdict: str) -> bool:
-        """Attach a verdict in place of an earlier one; return False when there is no such receipt."""
+    def judge(self, principal: str, request_id: str, verdict: str, comment: str | None) -> str | None:
+        """Attach a verdict and its comment in place of earlier ones.
+
+        Return the verdict before, empty for none; None when there is no such receipt.
+        """
         if not _possible(principal, request_id):
-            return False
-        updated = self._table.update(
+            return None
+        said = comment and zlib.compress(comment.encode())
+        before = self._table.update(
             _key(principal, request_id),
-            "SET verdict = :verdict",
-            {"verdict": verdict, "now": self._clock()},
+            "SET verdict = :verdict, #comment = :comment",
+            {"verdict": verdict, "comment": said, "now": self._clock()},
             condition="expires_at > :now",
-            returns="NONE",  # a row is up to 400 KB
+            returns="ALL_OLD",
         )
-        return updated is not None
+        return None if before is None else before.get("verdict") or ""
 
 
 class ReceiptEraser:
@@ -130,7 +134,8 @@ def _receipt(row: Row) -> Receipt:
     try:
         unpacked = json.loads(zlib.decompress(row["body"]))
         # An older receipt has no fit.
-        found = {"model_digest": None, "verdict": None, "fit": None, **row, **unpacked}
+        found = {"model_digest": None, "verdict": None, "comment": None, "fit": None, **row, **unpacked}
+        found["comment"] = found["comment"] and zlib.decompress(found["comment"]).decode()
         found["created_at"] = float(found["created_at"])
         found["passages"] = tuple((id_, document, version) for id_, document, version in found["passages"])
         return Receipt(**{field.name: found[field.name] for field in fields(Receipt)})

@@ -99,9 +99,9 @@ class Table:
         values: Mapping[str, object],
         *,
         condition: str = "",
-        returns: Literal["ALL_NEW", "NONE"] = "ALL_NEW",
+        returns: Literal["ALL_NEW", "ALL_OLD", "NONE"] = "ALL_NEW",
     ) -> Row | None:
-        """Return the row as it is now, empty with `returns` NONE; None when the condition did not hold."""
+        """Return the row as it is now, or as `returns` says; None when the condition did not hold."""
         request: UpdateItemInputTypeDef = {
             "TableName": self._name,
             "Key": stored(key),
