@@ -24,7 +24,7 @@ os.environ.pop("AWS_PROFILE", None)
 _parse = cache(JSONFileLoader().load_file)
 
 
-def _parse_once(_: JSONFileLoader, file_path: str) -> Any:
+def _parse_once(self: JSONFileLoader, file_path: str) -> Any:
     return _parse(file_path)
 
 
