@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import os
+from functools import cache
+from typing import Any
+
+from botocore.loaders import JSONFileLoader
 
 # Powertools reads these when its objects are made. No test may reach a real account.
 os.environ.update(
@@ -15,3 +19,13 @@ os.environ.update(
     }
 )
 os.environ.pop("AWS_PROFILE", None)
+
+# Each session of boto3 parses the descriptions of its services anew: half the time of the tests that use moto.
+_parse = cache(JSONFileLoader().load_file)
+
+
+def _parse_once(self: JSONFileLoader, file_path: str) -> Any:
+    return _parse(file_path)
+
+
+JSONFileLoader.load_file = _parse_once  # type: ignore[method-assign]

@@ -116,8 +116,8 @@ def _load(world: World, copier: MortalCopier, count: int, folder: Path) -> None:
     while True:
         stop = Event()
         gate = QueueGate(world.waiting, WAIT_S, stop, lambda: world.now, world.advance)
-        load = Load(Bucket(count), Copies(ROUTE, Bucket(count, world), copier, SIZE, stop), gate, 1)
         state = LoadState.read(ROUTE, folder)
+        load = Load(Bucket(count), Copies(ROUTE, Bucket(count, world), copier, SIZE, stop, state), gate, 1)
         if not state.partitions:
             found = load.survey()
             state.documents, state.bytes = found.documents, found.bytes

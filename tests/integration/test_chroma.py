@@ -262,10 +262,10 @@ def test_generations_are_counted_by_document_also_over_pages(chroma_url: str, co
 FOLDERS = ("large", "middle", *(f"small-{number}" for number in range(40)))
 
 
-@pytest.fixture(params=[0, 1, 8])
-def folders(request: pytest.FixtureRequest, chroma_url: str) -> tuple[ChromaIndex, dict[str, list[IndexRecord]]]:
-    """An index of collections of very different sizes, without shards and with some."""
-    chroma = index(chroma_url, f"{request.param:x}{request.node.name.encode().hex()[-31:]}", shards=request.param)
+@pytest.fixture(scope="module", params=[0, 1, 8])
+def folders(request: pytest.FixtureRequest, chroma_url: str) -> tuple[int, dict[str, list[IndexRecord]]]:
+    """The shards of an index, and the records of its collections, which have very different sizes."""
+    chroma = index(chroma_url, f"{request.param}f" * 16, shards=request.param)
     random = np.random.default_rng(11)
     written: dict[str, list[IndexRecord]] = {}
     for number, folder in enumerate(FOLDERS):
@@ -278,7 +278,7 @@ def folders(request: pytest.FixtureRequest, chroma_url: str) -> tuple[ChromaInde
             for i, vector in enumerate(vectors)
         ]
         chroma.upsert(folder, written[folder])
-    return chroma, written
+    return request.param, written
 
 
 @pytest.mark.parametrize(
@@ -296,9 +296,10 @@ def folders(request: pytest.FixtureRequest, chroma_url: str) -> tuple[ChromaInde
     ],
 )
 def test_a_search_is_exact_in_its_places_whatever_the_layout(
-    folders: tuple[ChromaIndex, dict[str, list[IndexRecord]]], places: Places | None
+    chroma_url: str, folders: tuple[int, dict[str, list[IndexRecord]]], places: Places | None
 ) -> None:
-    chroma, written = folders
+    shards, written = folders
+    chroma = index(chroma_url, f"{shards}f" * 16, shards=shards)  # it knows nothing of the sizes yet
     inside = {
         one.document: one.vector
         for folder, ones in written.items()
@@ -325,7 +326,7 @@ def test_a_small_subject_is_found_beside_a_large_one(chroma_url: str) -> None:
         ]
     )
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
-    asked = vectors[large::4] + draw(size=(small // 4, dimension)) / 8
+    asked = vectors[large::8] + draw(size=(small // 8, dimension)) / 8
     nearest = np.argsort(-(asked @ vectors.T), axis=1)[:, :5]
     chunk = Chunk("text", 1, 0, 4, 1)
     rows = [IndexRecord(f"{i:032}", KEY, "g1", "v1", chunk, vector) for i, vector in enumerate(vectors.tolist())]

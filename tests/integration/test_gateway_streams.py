@@ -118,7 +118,7 @@ def test_a_client_that_leaves_before_the_first_byte_ends_the_function_at_its_fir
 ) -> None:
     with pytest.raises(httpx.ReadTimeout):
         httpx.post(door.url, json={"thinks": 1, "pieces": 100, "pause": 0.3}, timeout=0.3)
-    assert door.noted("closed", within_s=2.5)
+    assert door.noted("closed", within_s=20)
     made = [text for _, text in door.notes() if text.startswith("made")]
     assert len(made) <= 3
     printed(capsys, "POST /v1/query 499 in ")
@@ -136,7 +136,7 @@ def test_a_stream_over_the_functions_time_is_broken_off(door: Door) -> None:
     request = httpx.stream("POST", door.url, json={"pieces": 100, "pause": 0.2}, timeout=20)
     with request as answer, pytest.raises(httpx.RemoteProtocolError):
         answer.read()
-    assert 7 < time.monotonic() - started < 10
+    assert 7 < time.monotonic() - started < 18
 
 
 def test_a_stream_whose_status_is_none_is_a_502_problem(door: Door) -> None:

@@ -152,7 +152,7 @@ def test_an_answer_sent_in_chunks_is_put_together() -> None:
     pieces = (piece for piece in (b'{"a"', b": 1}"))
     url = f"http://{api.address}/2018-06-01/runtime/invocation/some-id/response"
     assert httpx.post(url, content=pieces).status_code == 202
-    assert api.happenings.get(timeout=1) == Result("some-id", b'{"a": 1}')
+    assert api.happenings.get(timeout=20) == Result("some-id", b'{"a": 1}')
     api.close()
 
 

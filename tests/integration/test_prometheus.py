@@ -117,13 +117,13 @@ def test_every_query_of_the_dashboard_returns_data_in_prometheus(tmp_path: Path)
         command = prometheus.prometheus_command(metrics, own, tmp_path / "prometheus", scrape_s=1)
         child = Child(command, base_environment({}), output.append, lambda _: None)
         try:
-            until(lambda: answers(f"{own}/-/ready"), 30)
+            until(lambda: answers(f"{own}/-/ready"))
             # A scrape before the first event, as in a stack: an increase needs two.
-            until(lambda: "Requests" not in missing(client, since), 30)
+            until(lambda: "Requests" not in missing(client, since))
             assert "Whole question" in missing(client, since)
             for line in lines():
                 exporter.read(line)
-            until(lambda: not missing(client, since), 30)
+            until(lambda: not missing(client, since))
             (group,) = client.get("/api/v1/rules").json()["data"]["groups"]
             assert {one["name"] for one in group["rules"]} >= {"AnswersFail", "Drift"}
             assert not output

@@ -95,7 +95,7 @@ class Proxy:
         assert self._machine.apply_secrets(*self._arguments) == 0, self._machine.log
         self._nginx = subprocess.Popen(["/usr/sbin/nginx", "-c", str(self._configuration), "-g", "daemon off;"])
         try:
-            until(self._listens, 10)
+            until(self._listens)
         except AssertionError:
             self.stop()
             raise
@@ -111,7 +111,7 @@ class Proxy:
         assert self._machine.apply_secrets(*self._arguments) == 0, self._machine.log
         old = self._workers()
         subprocess.run(["/usr/sbin/nginx", "-c", str(self._configuration), "-s", "reload"], check=True)
-        until(lambda: bool(self._workers()) and old.isdisjoint(self._workers()), 10)
+        until(lambda: bool(self._workers()) and old.isdisjoint(self._workers()))
 
     def _workers(self) -> set[str]:
         master = self._nginx.pid
@@ -231,12 +231,12 @@ def test_a_rotated_token_replaces_the_old_one_while_nginx_runs(proxy: Proxy) -> 
     proxy.token("next")
     proxy.apply()
     try:
-        until(lambda: client(proxy, token="next").get("/").status_code == 200, 10)
+        until(lambda: client(proxy, token="next").get("/").status_code == 200)
         assert client(proxy, token="right").get("/").status_code == 401
     finally:
         proxy.token("right")
         proxy.apply()
-        until(lambda: client(proxy).get("/").status_code == 200, 10)
+        until(lambda: client(proxy).get("/").status_code == 200)
 
 
 def test_a_rotated_pair_is_trusted_by_a_process_that_has_read_both(proxy: Proxy) -> None:

@@ -173,11 +173,11 @@ def test_nobody_waits_for_what_is_done_after_an_answer_and_the_next_call_finds_i
 
 def test_what_comes_after_an_answer_is_done_when_the_client_has_left_too(toy: Toy) -> None:
     toy.stream(pieces=100, pause=0.2).close()
-    assert toy.noted("afterwards", within_s=3)
+    assert toy.noted("afterwards", within_s=20)
 
 
 def test_an_environment_is_at_work_until_its_stream_ends(toy: Toy) -> None:
-    stream = toy.stream(pieces=3, pause=0.3)
+    stream = toy.stream(pieces=3, pause=0.6)
     started = time.monotonic()
     toy.pool.invoke({"plain": True})
     assert time.monotonic() - started > 0.4

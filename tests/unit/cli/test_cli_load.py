@@ -18,6 +18,7 @@ from docwell.cli import load
 from docwell.cli.loading import run as run_module
 from docwell.cli.remote import aws_client
 from docwell.cli.settings import Settings
+from docwell.errors import Forbidden
 from tests.unit.cli.conftest import Run
 from tests.unit.cli.fake_api import BUCKET
 from tests.unit.cli.load_archive import (
@@ -199,6 +200,19 @@ def test_wrong_permissions_stop_the_load_after_some_documents(
     assert result.exit_code == 1
     assert "AccessDenied" in result.stderr
     assert len(tried) < len(KEYS)
+
+
+def test_a_load_that_goes_on_after_denials_does_not_stop_at_each_further_group(
+    run: Run, archive: S3Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def copy(*_: object) -> None:
+        raise Forbidden("not for you")
+
+    monkeypatch.setattr(S3Copier, "copy", copy)
+    assert run("load", f"s3://{SOURCE}/2026/", "--yes", *WHERE).exit_code == 1
+    # The user has read why it stopped. The same command lists the rest too, and ends.
+    assert run("load", f"s3://{SOURCE}/2026/", "--yes", *WHERE).exit_code == 3
+    assert omissions(tmp_path) == dict.fromkeys(KEYS, "forbidden")
 
 
 def test_documents_of_the_own_bucket_are_sent_to_ingest_and_stay(

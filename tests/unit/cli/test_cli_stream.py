@@ -186,10 +186,10 @@ def test_in_a_terminal_the_wait_for_a_model_host_is_counted(run: Run, api: FakeA
 def test_the_timeout_begins_again_while_a_model_host_wakes(api: FakeApi) -> None:
     def slow() -> Iterator[bytes]:
         for seconds in range(4):
-            time.sleep(0.2)
+            time.sleep(0.4)
             yield sse.event("waking", {"seconds": seconds})
         yield WHOLE[-1]
 
     api.stream = slow()
-    found = list(Api(Settings(endpoint=api.endpoint), 0.5).stream_query({"question": "q"}))
+    found = list(Api(Settings(endpoint=api.endpoint), 1.2).stream_query({"question": "q"}))
     assert [name for name, _ in found] == ["waking"] * 4 + ["answer"]

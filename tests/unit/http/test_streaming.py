@@ -106,7 +106,7 @@ def test_closing_cancels_the_work_and_waits_for_its_end(taken: int) -> None:
     begun = time.monotonic()
     stream.close()
     assert ended == ["ended"]
-    assert time.monotonic() - begun < 5
+    assert time.monotonic() - begun < 30
 
 
 @pytest.mark.parametrize("expected", [[TOKEN], [TOKEN, b": waiting\n\n"]])

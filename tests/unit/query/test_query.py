@@ -152,7 +152,7 @@ def test_a_search_that_hangs_ends_within_its_share_of_the_deadline() -> None:
     began = time.monotonic()
     with pytest.raises(DeadlineExceeded):
         world.ask(Question(QUESTION, fallback=True))
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < 4.5
 
 
 def test_a_sentence_with_a_figure_from_nowhere_is_marked() -> None:

@@ -28,6 +28,6 @@ def test_an_unmapped_glyph_leaves_an_indic_word_only() -> None:
 
 def test_a_long_word_on_an_indic_page_takes_linear_time() -> None:
     text = "x" * 200_000 + " \u0915"
-    started = time.perf_counter()
+    started = time.process_time()
     assert glyphs("").mapped(text) == text
-    assert time.perf_counter() - started < 2
+    assert time.process_time() - started < 2

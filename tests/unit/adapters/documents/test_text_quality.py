@@ -88,7 +88,7 @@ def test_tidying_twice_is_tidying_once(text: str) -> None:
     "text", ["x" * 200_000 + "\ufffe", " " * 200_000 + "x", "a\ufffe" * 100_000, "\n " * 100_000]
 )
 def test_a_hostile_page_takes_linear_time(text: str) -> None:
-    started = time.perf_counter()
+    started = time.process_time()
     tidy(text)
     unreadable_share(text)
-    assert time.perf_counter() - started < 2
+    assert time.process_time() - started < 2

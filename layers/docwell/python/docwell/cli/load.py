@@ -84,8 +84,8 @@ def load(
     """
     settings: Settings = ctx.obj.given(queue=queue)
     route = _route(source, settings.need("bucket"), collection)
-    work = _work(settings, route, longest_wait, max_bytes)
     state = LoadState.read(route, Path())
+    work = _work(settings, state, longest_wait, max_bytes)
     if dry_run:
         prices = _prices()
         _show_survey(_survey(work), pages, prices, as_json=as_json, err=False)
@@ -111,7 +111,7 @@ def _route(source: str, bucket: str, collection: str | None) -> Route:
     return route
 
 
-def _work(settings: Settings, route: Route, longest_wait_s: float, max_bytes: int) -> Load:
+def _work(settings: Settings, state: LoadState, longest_wait_s: float, max_bytes: int) -> Load:
     from docwell.adapters.s3_copies import S3Copier, S3Listing
     from docwell.adapters.sqs import SqsTaskQueue
     from docwell.cli.loading.run import Copies, Hints, Load, Way
@@ -125,9 +125,10 @@ def _work(settings: Settings, route: Route, longest_wait_s: float, max_bytes: in
     queue = SqsTaskQueue(sqs, url)
     gate = QueueGate(queue.waiting, longest_wait_s)
     way: Way = Hints(queue, gate.stop)
+    route = state.route
     if route.copies:
         target = S3Listing(s3, route.target, route.target_prefix)
-        way = Copies(route, target, S3Copier(s3, route.source, route.target), max_bytes, gate.stop)
+        way = Copies(route, target, S3Copier(s3, route.source, route.target), max_bytes, gate.stop, state)
     return Load(S3Listing(s3, route.source, route.prefix), way, gate, _WORKERS)
 
 

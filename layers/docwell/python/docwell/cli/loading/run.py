@@ -33,8 +33,6 @@ _Result = TypeVar("_Result")
 
 # The documents between two stored places: also the most hints that SQS takes at once.
 _GROUP = 10
-# So many refusals in a row mean that the load lacks permissions, not that one object is closed to it.
-_DENIED_IN_A_ROW = 20
 # A store that is down for a few minutes does not end a load of days.
 _RETRY_AFTER_S = (1.0, 5.0, 15.0, 60.0, 120.0)
 _REPORT_EVERY_S = 1.0
@@ -59,6 +57,7 @@ class Copies:
     copier: Copier
     max_bytes: int
     stop: Event
+    state: LoadState
     _denied: int = 0
 
     def judged(self, rows: Sequence[StoredObject], after: str) -> list[Judged]:
@@ -72,7 +71,7 @@ class Copies:
         ]
 
     def send(self, documents: Sequence[StoredObject]) -> list[Omission]:
-        """Copy documents one by one. Raises `Forbidden` where many in a row are not allowed."""
+        """Copy documents one by one. Raises `Forbidden` at `LoadState.most_denials` in a row."""
         omitted: list[Omission] = []
         for one in documents:
             try:
@@ -84,7 +83,7 @@ class Copies:
                 omitted.append(Omission(one.key, LeftOut(error.reason), error.detail))
             except Forbidden as error:
                 self._denied += 1
-                if self._denied >= _DENIED_IN_A_ROW:
+                if self._denied >= self.state.most_denials:
                     raise
                 omitted.append(Omission(one.key, LeftOut.FORBIDDEN, error.detail))
         return omitted
@@ -171,7 +170,11 @@ class Load:
         self.gate.pace = max(self.gate.pace, state.pace / 2)
         left = [part for part in state.partitions if not part.done]
         with state.begun():
-            self._fan_out(lambda part: self._load(part, state), left, report)
+            try:
+                self._fan_out(lambda part: self._load(part, state), left, report)
+            except Forbidden:
+                state.allow_more_denials()
+                raise
 
     def _load(self, part: Partition, state: LoadState) -> None:
         for judged, last in self._pages(part):

@@ -14,6 +14,11 @@ from typing import Any
 from docwell.cli.failure import ExitCode, Failure
 from docwell.cli.loading.plan import Partition, Route
 
+# So many denials in a row mean that the load lacks permissions, not that one object is closed to it.
+_DENIALS_IN_A_ROW = 20
+# A load that goes on after denials was meant to: its user has seen them. A few stops pass a folder of any size.
+_MORE_DENIALS = 10
+
 
 @dataclass(frozen=True, slots=True)
 class Omission:
@@ -28,9 +33,9 @@ class Omission:
 class LoadState:
     """The progress of a load. `documents` and `bytes` are those to load, as they were counted at its beginning.
 
-    `pace` is what the gate let through last, in documents a second. `omissions` lists the objects that are not
-    loaded, one JSON line each. `listed` is the length of that file, so that lines after
-    the stored place are removed: their objects come again.
+    `pace` is what the gate let through last, in documents a second. `most_denials` in a row stop the load.
+    `omissions` lists the objects that are not loaded, one JSON line each. `listed` is the length of that file, so
+    that lines after the stored place are removed: their objects come again.
     """
 
     path: Path
@@ -41,6 +46,7 @@ class LoadState:
     unchanged: int = 0
     listed: int = 0
     pace: float = 0.0
+    most_denials: int = _DENIALS_IN_A_ROW
     left_out: Counter[str] = field(default_factory=Counter)
     partitions: list[Partition] = field(default_factory=list)
     _lock: Lock = field(default_factory=Lock)
@@ -114,6 +120,12 @@ class LoadState:
                 partition.place = place
             self._store()
 
+    def allow_more_denials(self) -> None:
+        """Raise the limit of denials for the next run of this load, and store it."""
+        with self._lock:
+            self.most_denials *= _MORE_DENIALS
+            self._store()
+
     def summary(self) -> Mapping[str, object]:
         """Return the counts for `--json`."""
         return {
@@ -135,4 +147,4 @@ class LoadState:
         beside.replace(self.path)
 
 
-_NUMBERS = ("documents", "bytes", "loaded", "unchanged", "listed", "pace")
+_NUMBERS = ("documents", "bytes", "loaded", "unchanged", "listed", "pace", "most_denials")
