@@ -65,10 +65,10 @@ class Word:
 
 @dataclass(frozen=True, slots=True)
 class Language:
-    """The kinds of the words of a language, the ending of its verbs behind a plural noun, and those of its nouns.
+    """The kinds of the words of a language.
 
-    `verb` is empty in a language where only the subject is before the verb: "Which papers use BM25?". It is None if
-    unknown.
+    `endings` are those of its nouns, and `verb` that of a verb behind a plural noun, None if unknown. It is empty
+    where only the subject is before the verb: "Which papers use BM25?".
     """
 
     name: str
