@@ -60,6 +60,10 @@ def test_a_repetitive_text_takes_little_time(kind: ValueKind, text: str) -> None
 @pytest.mark.parametrize(
     ("question", "kinds", "others"),
     [
+        ("Please extract every date from the contract.", (DATES,), ()),
+        ("Which percentages are given?", (PERCENTAGES,), ()),
+        ("Quels montants figurent dans le communiqué ?", (AMOUNTS,), ()),
+        ("Which dates does Ada Holt mention?", (DATES,), ("Ada", "Holt")),
         ("list all dates in the contract", (DATES,), ()),
         ("all amounts", (AMOUNTS,), ()),
         ("How many dates are there?", (DATES,), ()),

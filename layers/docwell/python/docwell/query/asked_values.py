@@ -12,9 +12,10 @@ from typing import NamedTuple
 
 from docwell.media_types import MEDIA_TYPES
 from docwell.query.document_names import wholly_named
+from docwell.query.question_words import read
 from docwell.query.subject import QUOTED
 from docwell.query.values import AMOUNTS, DATES, DEADLINES, EMAILS, KINDS, PERCENTAGES, YEARS, ValueKind
-from docwell.text.lexicon import FUNCTION_WORDS, UNSPACED, fold, stem
+from docwell.text.lexicon import UNSPACED, fold, stem
 from docwell.text.naming import file_words
 
 # Plural and singular names, folded. German "Daten" are data as often as dates.
@@ -65,20 +66,6 @@ _ALL = (
 _BETWEEN = "the|of|me|us|are|all|die|der|mir|uns|sind|alle|les|des|sont|los|las|son|moi|tous|toutes|todos|todas"
 _CHINESE_ALL = "所有|全部|哪些|列出|列举|每个"
 _AND = r"(?:\s?,\s?|\s(?:and|or|und|oder|sowie|et|ou|y|e|o)\s|\s?[、和与及]\s?)"
-# Words that limit no list: for documents, for "there is" and "occurs", and grammar.
-_PLAIN = """
-    document file report contract agreement lease invoice letter paper article book text minutes memo manual
-    handbook statement filing policy section chapter page collection pdf occur appear mention contain found
-    there here please
-    dokument datei bericht vertrag vereinbarung mietvertrag rechnung brief aufsatz artikel buch protokoll
-    handbuch abschnitt kapitel seite sammlung stehen steht kommen kommt vor vorkommen gibt es auf enthält
-    genannt erwähnt bitte im in am aus den dem das diesem dieser dieses allen
-    fichier rapport contrat accord bail facture lettre livre texte manuel chapitre figurent apparaissent
-    contient mentionne dans du de d la le l ce cette ces il y a t merci
-    documento archivo informe contrato acuerdo factura carta libro texto página capítulo sección aparecen
-    contiene menciona hay en el del al este esta estos
-    文件合同报告发票信文章书协议文档页中里的内有出现提到请这份些
-"""
 _TOKENS = re.compile(rf"{UNSPACED.pattern}|[^\W\d_]+|\d+")
 _SAME_LETTERS = 6
 
@@ -114,8 +101,12 @@ def asked_values(question: str) -> AskedValues | None:
         kinds |= {kind: None for number, kind in enumerate(KINDS) if one[f"kind{number}"]}
         names, end = names or bool(one["names"]), one.end()
         going_on = _conjunction().match(text, end)
-    rest = f"{question[: found.start()]} {question[end:]}"
-    others = dict.fromkeys(word for word in _TOKENS.findall(rest) if _form(word) not in _plain_words())
+    plain = [(found.start(), end), *((word.start, word.end) for word in read(question)[1] if word.is_known)]
+    others = dict.fromkeys(
+        word[0]
+        for word in _TOKENS.finditer(question)
+        if not any(start <= word.start() < stop for start, stop in plain)
+    )
     if DEADLINES in kinds:
         kinds.pop(DATES, None)  # these are among them
     return AskedValues(tuple(kinds), names, tuple(others))
@@ -155,10 +146,3 @@ def _nouns() -> re.Pattern[str]:
 @cache
 def _conjunction() -> re.Pattern[str]:
     return re.compile(rf"{_AND}(?:(?:{_ALL}|{_BETWEEN}|{_EACH})\s){{0,3}}")
-
-
-@cache
-def _plain_words() -> frozenset[str]:
-    """The words of a question for a list that do not limit it."""
-    words = " ".join([_PLAIN, _ALL, _BETWEEN, _EACH, _CHINESE_ALL, *FUNCTION_WORDS])
-    return frozenset(map(_form, _TOKENS.findall(words)))

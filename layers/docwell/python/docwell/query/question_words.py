@@ -65,13 +65,15 @@ class Word:
 
 @dataclass(frozen=True, slots=True)
 class Language:
-    """The kinds of the words of a language, and the ending of its verbs behind a plural noun, None if unknown.
+    """The kinds of the words of a language.
 
-    The ending is empty in a language where only the subject is before the verb: "Which papers use BM25?".
+    `endings` are those of its nouns, and `verb` that of a verb behind a plural noun, None if unknown. It is empty
+    where only the subject is before the verb: "Which papers use BM25?".
     """
 
     name: str
     verb: str | None
+    endings: frozenset[str]
     kinds: Mapping[str, frozenset[Kind]]
     pattern: re.Pattern[str]
 
@@ -127,7 +129,7 @@ def _languages() -> tuple[Language, ...]:
     return tuple(_language(name, **written) for name, written in json.loads(text).items())
 
 
-def _language(name: str, /, verb: str | None = None, **written: str) -> Language:
+def _language(name: str, /, verb: str | None = None, endings: str = "", **written: str) -> Language:
     kinds: dict[str, set[Kind]] = {}
     for kind, phrases in written.items():
         for phrase in filter(None, phrases.split(", ")):
@@ -145,6 +147,7 @@ def _language(name: str, /, verb: str | None = None, **written: str) -> Language
     return Language(
         name,
         verb,
+        frozenset(filter(None, endings.split(", "))),
         {word: frozenset(one) for word, one in kinds.items()},
         re.compile("|".join(filter(None, patterns))),
     )

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from docwell.answers import Mode
 from docwell.ports import Embedder
 from docwell.query.asked_lists import asked_list
+from docwell.query.question_words import read
 from docwell.text.lexicon import FUNCTION_WORDS, UNSPACED, fold, ordered_words, stem
 
 # The subject of an example is in braces.
@@ -40,8 +41,7 @@ _SAME_BEGINNING = 6
 _SAME_SHARE = 0.75
 # Endings differ: the letters of a word that any form of it has, about.
 _ENDING = 3
-# Endings of the forms of shorter words, from this length on: "Brief", "Briefen".
-_ENDINGS = frozenset({"e", "n", "en", "s", "es", "x"})
+# Shorter words have forms with the endings of the question's language, from this length on: "Brief", "Briefen".
 _SHORTEST_INFLECTED = 4
 # People type names without accents, and texts have them: "Muller", "M\u00fcller".
 _ACCENTED = {
@@ -87,7 +87,7 @@ class Subject:
 
     The question without it has this cosine, `near`, to an example of a list, and `margin` more than to all others.
     `shorter` is the likeliest part of it, of two words or more: "Ada Holt" of "Ada Holt quoted". The subject
-    `is_certain` where the words of the question ask for a list.
+    `is_certain` where the words of the question ask for a list; `endings` are those of nouns in its language.
     """
 
     text: str
@@ -96,6 +96,7 @@ class Subject:
     margin: float = -1.0
     shorter: Subject | None = None
     is_certain: bool = False
+    endings: frozenset[str] = frozenset()
 
     @property
     def is_of_list(self) -> bool:
@@ -110,22 +111,41 @@ class Subject:
 
     def is_verbatim_in(self, text: str) -> bool:
         """Return whether a text has all words of the subject in order, those of asking too."""
-        return any(_has(said, words) for said in _readings(text) for words in _readings(self.text))
+        return any(self._has(said, words) for said in _readings(text) for words in _readings(self.text))
 
     def is_in(self, text: str) -> bool:
         """Return whether a text has all phrases."""
         said = _readings(text)
-        return all(any(_has(one, words) for one in said for words in _readings(phrase)) for phrase in self.phrases)
+        return all(
+            any(self._has(one, words) for one in said for words in _readings(phrase)) for phrase in self.phrases
+        )
 
     def is_loosely_in(self, text: str) -> bool:
         """Return whether a text has all words of the phrases, wherever they are."""
         said = [word for one in _readings(text) for word in one]
-        return all(_has(said, [word]) for phrase in self.phrases for word in _words(phrase))
+        return all(self._has(said, [word]) for phrase in self.phrases for word in _words(phrase))
 
     def count_in(self, text: str) -> int:
         """Return how many of the words a text has."""
         said = _words(text)
-        return sum(_has(said, [word]) for phrase in self.phrases for word in _words(phrase))
+        return sum(self._has(said, [word]) for phrase in self.phrases for word in _words(phrase))
+
+    def _has(self, said: Sequence[str], phrase: Sequence[str]) -> bool:
+        return any(
+            all(map(self._same, phrase, said[start : start + len(phrase)]))
+            for start in range(len(said) - len(phrase) + 1)
+            if self._same(phrase[0], said[start])
+        )
+
+    def _same(self, one: str, other: str) -> bool:
+        """Return whether two words are forms of one word, as far as their letters show."""
+        if one == other or stem(one) == stem(other):
+            return True
+        short, long = sorted((one, other), key=len)
+        if len(short) >= _SHORTEST_INFLECTED and long.startswith(short) and long[len(short) :] in self.endings:
+            return True
+        equal = next((n for n, (a, b) in enumerate(zip(short, long, strict=False)) if a != b), len(short))
+        return equal >= _SAME_BEGINNING and equal >= _SAME_SHARE * len(long)
 
 
 class Subjects:
@@ -143,11 +163,14 @@ class Subjects:
         quoted = QUOTED.search(question)
         unquoted = f"{question[: quoted.start()]}{_ANYTHING}{question[quoted.end() :]}" if quoted else question
         asked = asked_list(unquoted)
+        found: Subject | None
         if quoted is None and asked:
             phrases = tuple(question[start:end] for start, end in asked)
-            return Subject(question[asked[0][0] : asked[-1][1]], phrases, is_certain=True)
-        found = self._likeliest(question, quoted)
-        return replace(found, is_certain=asked is not None) if found else None
+            found = Subject(question[asked[0][0] : asked[-1][1]], phrases)
+        else:
+            found = self._likeliest(question, quoted)
+        endings = read(question)[0].endings
+        return replace(found, is_certain=asked is not None, endings=endings) if found else None
 
     def _likeliest(self, question: str, quoted: re.Match[str] | None) -> Subject | None:
         """Return the part without which an example of a list is left."""
@@ -271,25 +294,3 @@ def _readings(text: str) -> list[list[str]]:
 
 def _unhyphenated(text: str) -> str:
     return _HYPHEN.sub("", text)
-
-
-def _has(said: Sequence[str], phrase: Sequence[str]) -> bool:
-    return any(
-        all(map(_same, phrase, said[start : start + len(phrase)]))
-        for start in range(len(said) - len(phrase) + 1)
-        if _same(phrase[0], said[start])
-    )
-
-
-def _same(one: str, other: str) -> bool:
-    """Return whether two words are forms of one word, as far as their letters show."""
-    if one == other or stem(one) == stem(other):
-        return True
-    short, long = sorted((one, other), key=len)
-    if len(short) >= _SHORTEST_INFLECTED and long.startswith(short) and long[len(short) :] in _ENDINGS:
-        return True
-    longest = max(len(one), len(other))
-    equal = next(
-        (n for n, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other))
-    )
-    return equal >= _SAME_BEGINNING and equal >= _SAME_SHARE * longest
