@@ -86,13 +86,15 @@ function Row({ one, canDelete, onDelete, onAsk, onSource }) {
 function Confirm({ one, onYes, onNo }) {
   const dialog = useRef();
   useEffect(() => dialog.current?.showModal(), []);
+  // Closed before it is removed, it gives the focus back.
+  const close = () => dialog.current.close();
   return html`
-    <dialog ref=${dialog} onCancel=${onNo} aria-labelledby="confirm-title">
+    <dialog ref=${dialog} onClose=${onNo} aria-labelledby="confirm-title">
       <h2 id="confirm-title">${t("documents.delete_title")}</h2>
       <p>${t("documents.delete_text", one)}</p>
       <p class="row"><span class="spring"></span>
-        <button class="quiet" onClick=${onNo} autofocus>${t("documents.keep")}</button>
-        <button class="danger-main" onClick=${onYes}>${t("documents.delete")}</button></p>
+        <button class="quiet" onClick=${close} autofocus>${t("documents.keep")}</button>
+        <button class="danger-main" onClick=${() => (close(), onYes())}>${t("documents.delete")}</button></p>
     </dialog>`;
 }
 
@@ -191,6 +193,7 @@ export function Documents({ list, setList, usage, collections, onAsk, onSource, 
   };
   const remove = async (one) => {
     setDeleting(null);
+    document.getElementById("documents-title").focus(); // the row's button goes
     try {
       await call("DELETE", pathOf(one.document));
       change(one.document, { deleting: true, awaits: "deletion" });

@@ -23,7 +23,7 @@ export function Filters({ fields, setFields }) {
         ${Object.entries(FIELDS).map(([name, type]) => html`<label>${t(`filter.${name}`)}
           <input type=${type} value=${fields[name] ?? ""}
             onInput=${(event) => setFields({ ...fields, [name]: event.target.value })} /></label>`)}
-        <button type="button" class="quiet" disabled=${!count} onClick=${() => setFields({})}>
+        <button type="button" class="quiet" onClick=${() => setFields({})}>
           ${t("filter.clear")}</button>
       </fieldset>
     </details>`;

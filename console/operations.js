@@ -2,7 +2,7 @@
 import { html, useEffect, useState } from "./vendor/htm-preact.mjs";
 import { call } from "./api.js";
 import { Chart } from "./chart.js";
-import { Failure } from "./parts.js";
+import { Failure, Work } from "./parts.js";
 import { day, moment, money, named as words, percent, t, whole } from "./strings.js";
 
 const PATH = "/v1/operations";
@@ -42,7 +42,7 @@ function DeadLetters({ found, onRedrive, busy }) {
   return html`
     <p><b class=${found.waiting ? "warn" : "good"}>${t("letters.waiting", { count: found.waiting })}</b></p>
     ${found.waiting > 0 && html`
-      <p><button onClick=${onRedrive} disabled=${busy}>${t("letters.redrive")}</button></p>`}
+      <p><${Work} onClick=${onRedrive} busy=${busy}>${t("letters.redrive")}<//></p>`}
     ${found.failed.length > 0 && html`
       <p>${t("letters.failed")}</p>
       <ul class="counts">${found.failed.map((one) => html`
@@ -122,7 +122,7 @@ export function Operations({ onUsed }) {
     <section class="page" aria-labelledby="operations-title">
       <h1 id="operations-title" tabindex="-1">${t("nav.operations")}</h1>
       <${Failure} error=${failure} />
-      <p class="row"><button class="quiet" onClick=${load} disabled=${busy}>${t("operations.reload")}</button>
+      <p class="row"><${Work} class="quiet" onClick=${load} busy=${busy}>${t("operations.reload")}<//>
         <span role="status">${busy ? t("loading") : said}</span></p>
       ${found && html`<div class="cards">
         ${part("model", model, () => html`<p><b>${words(`host.${model.host}`)}</b> ${model.name}</p>`)}

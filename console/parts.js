@@ -4,6 +4,10 @@ import { call } from "./api.js";
 import { markdown, pieces, unitLabel } from "./answer.js";
 import { LANGUAGES, decimal, has, language, place, t } from "./strings.js";
 
+/** A button for work that goes on: meanwhile it does nothing, and keeps the focus that a disabled one loses. */
+export const Work = ({ busy, onClick, class: name, children }) => html`
+  <button class=${name} aria-disabled=${busy} onClick=${() => busy || onClick()}>${children}</button>`;
+
 /** Close the menu in which the key Escape is pressed. */
 export function closeOnEscape({ key, currentTarget: menu }) {
   if (key !== "Escape") return;

@@ -1,7 +1,7 @@
 // The receipt of an answer: what was asked, found and answered, and at what cost.
 import { html, useEffect, useState } from "./vendor/htm-preact.mjs";
 import { call } from "./api.js";
-import { Answer, Failure, Verdict } from "./parts.js";
+import { Answer, Failure, Verdict, Work } from "./parts.js";
 import { has, moment, t } from "./strings.js";
 
 const shown = (value) => (typeof value === "string" ? value : JSON.stringify(value));
@@ -82,7 +82,7 @@ export function Receipt({ id, onSource }) {
       <ul>${receipt.passages.map(([, document, version]) => html`<li>
         ${document} <span class="muted">${version}</span>
       </li>`)}</ul>
-      <p><button onClick=${again} disabled=${replay === "waiting"}>${t("receipt.replay")}</button></p>
+      <p><${Work} onClick=${again} busy=${replay === "waiting"}>${t("receipt.replay")}<//></p>
       <${Failure} error=${failure} />
       <div role="status">
         ${replay === "waiting" && t("receipt.replaying")}

@@ -72,4 +72,5 @@ export function bytes(value) {
 
 const kept = localStorage.getItem(STORED);
 const first = [kept, ...navigator.languages].find((one) => one && known(one));
-await speak(base(first ?? "en"));
+// A page without words is blank: English where a language's file cannot be read.
+await speak(base(first ?? "en")).catch(() => speak("en"));

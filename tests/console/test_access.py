@@ -81,6 +81,7 @@ def test_everything_can_be_done_with_the_keyboard(console: Console) -> None:
     page.get_by_role("dialog").wait_for()
     page.keyboard.press("Escape")
     expect(page.get_by_role("dialog")).to_have_count(0)
+    expect(page.locator(".danger").first).to_be_focused()
 
 
 @pytest.mark.parametrize("view", ["ask", "documents"])

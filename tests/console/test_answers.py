@@ -5,7 +5,9 @@ from __future__ import annotations
 import io
 import os
 from typing import Any
+from urllib.parse import quote
 
+import httpx
 import pypdf
 import pytest
 from playwright.sync_api import Page, Request, Response, Route, expect
@@ -78,6 +80,33 @@ def test_the_address_of_a_source_opens_it_again_with_its_quote(console: Console)
     page.reload()
     page.locator(".source[data-state=marked]").wait_for()
     assert marked_words(page)[1] == {2}
+
+
+def test_a_source_in_an_answer_to_another_program_opens_its_quote(console: Console) -> None:
+    body = {"model": "docwell/house", "messages": [{"role": "user", "content": QUESTION}]}
+    headers = {"authorization": f"Bearer {console.stack.api_key}"}
+    answer = httpx.post(
+        f"{console.stack.gateway}/v1/chat/completions", json=body, headers=headers, timeout=60, trust_env=False
+    )
+    link = answer.json()["choices"][0]["message"]["annotations"][0]["url_citation"]["url"]
+    address, _, view = link.partition("/#")
+    assert address == console.stack.gateway
+    page = console.open(f"key={console.stack.api_key}&view={quote(view, safe='')}")
+    page.locator(".source[data-state=marked]").wait_for()
+    assert marked_words(page)[1] == {2}
+
+
+def test_a_source_says_that_its_document_was_replaced_after_the_answer(console: Console) -> None:
+    key = "lake/depth.pdf"
+    console.doors.indexed(key, console.doors.put(key, pdf(["The lake is forty metres deep."])), 60)
+    console.host.say("The lake is forty metres deep [1].")
+    page = console.open()
+    ask(page, "How deep is the lake?")
+    console.doors.indexed(key, console.doors.put(key, pdf(["The lake is thirty metres deep."])), 60)
+    page.locator(".answer .marker").first.click()
+    expect(page.locator(".source")).to_contain_text("The document was replaced after this answer.")
+    expect(page.locator(".source blockquote")).to_contain_text("forty")
+    expect(page.locator(".source")).to_contain_text("The place of this quote on the page was not found.")
 
 
 def test_a_sentence_without_support_is_marked_and_the_others_are_not(console: Console) -> None:

@@ -69,7 +69,7 @@ def test_the_source_of_a_document_without_pages_is_its_place_and_can_be_saved(
     page.locator(".source[data-state=unpaged]").wait_for()
     expect(page.locator("#source-title")).to_contain_text(place)
     text = page.get_by_role("group", name="Text of the page")
-    expect(text.locator("mark")).to_have_text("The scythe hangs behind the door of the shed.")
+    expect(text.locator("mark")).to_have_text("The scythe hangs behind the door of the shed")
     expect(text).to_contain_text("Tools")
     with page.expect_download() as download:
         page.get_by_role("link", name="Save it").click()

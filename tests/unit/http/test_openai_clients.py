@@ -94,3 +94,11 @@ def test_a_clients_own_task_is_rejected_before_a_search(world: HttpWorld, name: 
 def test_a_question_with_words_of_a_task_is_a_question(world: HttpWorld, question: str) -> None:
     assert complete(world, messages=[{"role": "user", "content": question}]).status_code == 200
     assert world.receipts.kept
+
+
+def test_a_conversation_may_be_longer_than_other_requests(world: HttpWorld) -> None:
+    turn = [{"role": "user", "content": "And then?"}, {"role": "assistant", "content": "It is so [1]. " * 100}]
+    answer = complete(world, messages=[*turn * 200, USER])
+    assert answer.status_code == 200
+    ((_, receipt),) = world.receipts.kept.items()
+    assert len(receipt.request["history"]) == 5

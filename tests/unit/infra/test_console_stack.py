@@ -11,6 +11,7 @@ from docwell.adapters.aws import client
 from docwell.adapters.s3 import S3DocumentLinks, S3DocumentWriter
 from docwell.citation_units import CitationUnit, UnitKind
 from docwell.http.console_links import ORIGIN_HEADER, console_of
+from docwell.http.openai_routes import CHAT
 from infra.console_page import HEADERS, POLICY
 from infra.container.sam import ROOT
 from infra.intrinsics import Values
@@ -168,6 +169,15 @@ def test_a_viewer_cannot_write_the_address_by_which_the_firewall_counts() -> Non
         {"value": "https://d1.cloudfront.net"},
     )
     assert console_of({ORIGIN_HEADER: sent[ORIGIN_HEADER]["value"]})
+
+
+def test_the_firewall_lets_long_conversations_through_and_no_other_long_bodies() -> None:
+    (rule,) = [one for one in properties_of_firewall()["Rules"] if one["Name"] == "body-size"]
+    size, elsewhere = rule["Statement"]["AndStatement"]["Statements"]
+    assert size["SizeConstraintStatement"]["Size"] == 65_000
+    path = elsewhere["NotStatement"]["Statement"]["ByteMatchStatement"]
+    assert (path["FieldToMatch"], path["PositionalConstraint"]) == ({"UriPath": {}}, "ENDS_WITH")
+    assert path["SearchString"] == CHAT
 
 
 def properties_of_firewall() -> dict[str, Any]:

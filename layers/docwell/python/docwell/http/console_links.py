@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 from urllib.parse import quote, urlencode
 
 from docwell.citation_units import UnitKind
-from docwell.http.bodies import CitationBody, QueryResponse
+
+if TYPE_CHECKING:
+    # The local gateway, which reads the header's name alone, starts without the models of the bodies.
+    from docwell.http.bodies import CitationBody, QueryResponse
 
 # CloudFront and the local gateway write it: the address at which the caller reached the console. A caller that
 # writes it only changes the links in the answers that it gets.

@@ -1,0 +1,65 @@
+"""The start of the console: keys of links, a language that cannot be read, the conditions of a question."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.unit.console_scripts import run_script
+
+_LINK = """
+const seen = [];
+globalThis.history = { replaceState: (_, __, address) => seen.push(address) };
+location.pathname = "/";
+"""
+
+
+@pytest.mark.parametrize(
+    ("before", "offered", "after"),
+    [
+        ("", None, "new"),
+        ('sessionStorage.setItem("docwell.key", "new");', None, "new"),
+        ('sessionStorage.setItem("docwell.key", "mine");', "new", "mine"),
+        ('sessionStorage.setItem("docwell.tokens", "{}");', "new", None),
+    ],
+    ids=["no caller", "the same key", "another key", "a sign-in"],
+)
+def test_a_link_with_a_key_replaces_no_caller(before: str, offered: str | None, after: str | None) -> None:
+    found = run_script(f"""{_LINK}{before}
+      location.hash = "#key=new&view=/documents";
+      const {{ takeKey }} = await script("api.js");
+      return [takeKey(), sessionStorage.getItem("docwell.key"), seen];
+    """)
+    assert found == [offered, after, ["/#/documents"]]
+
+
+def test_a_language_that_cannot_be_read_gives_way_to_english() -> None:
+    found = run_script("""
+      navigator.languages.unshift("de-DE");
+      const read = fetch;
+      Object.defineProperty(globalThis, "fetch", { value: async (name) =>
+        String(name).endsWith("de.json") ? new Response("<Error/>", { status: 403 }) : read(name) });
+      const { language, t } = await script("strings.js");
+      return [language(), t("nav.ask")];
+    """)
+    assert found == ["en", "Ask"]
+
+
+@pytest.mark.parametrize(
+    ("fields", "expected"),
+    [
+        ({}, None),
+        ({"prefix": "  ", "title": ""}, None),
+        (
+            {"prefix": " a/ ", "created_from": "2026-01-02", "author": ""},
+            {"prefix": "a/", "created_from": "2026-01-02"},
+        ),
+    ],
+)
+def test_only_conditions_with_a_value_are_sent(fields: dict[str, str], expected: Any) -> None:
+    found = run_script(f"""
+      const {{ filterOf }} = await script("filters.js");
+      return filterOf({fields}) ?? null;
+    """)
+    assert found == expected
