@@ -11,8 +11,7 @@ https://sbert.net/docs/sentence_transformer/usage/efficiency.html and
 https://developers.llamaindex.ai/python/examples/embeddings/huggingface.
 
 In: `framework` (langchain or llamaindex), `best` (whether with those settings), `chroma_host`, `chroma_port`,
-`chroma_token`, `collection`, `model` (a folder), `threads`, and `pdfs` (paths) to index, or `questions` with `k`
-and `warm_up` (how many questions are asked before).
+`chroma_token`, `collection`, `model` (a folder), `threads`, and `pdfs` (paths) to index, or `questions` with `k`.
 
 Out, of questions: `seconds` of each. Out, of PDFs: `seconds` from the first document to the last one stored,
 `pages`, `chunks`, `failed` (documents that it cannot read), and `characters`: how many characters of the extracted
@@ -193,11 +192,11 @@ def _index(framework: _Framework, asked: dict[str, Any]) -> dict[str, Any]:
 
 def _ask(framework: _Framework, asked: dict[str, Any]) -> dict[str, Any]:
     seconds: list[float] = []
-    for question in asked["questions"][: asked["warm_up"]] + asked["questions"]:
+    for question in asked["questions"]:
         started = time.perf_counter()
         framework.retrieve(question)
         seconds.append(time.perf_counter() - started)
-    return {"seconds": seconds[asked["warm_up"] :]}
+    return {"seconds": seconds}
 
 
 def main() -> None:

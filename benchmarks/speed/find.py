@@ -50,7 +50,7 @@ def measure(report: Report, options: Options) -> None:
     """Fill a collection for docwell and one for the peers, then ask in turns. Raises `BenchError`, `PeerError`."""
     rounds = SHORT_ROUNDS if options.short else ROUNDS
     size = SHORT_QUESTIONS if options.short else QUESTIONS
-    texts = Texts.read(options.folders("xquad"), 1_000)
+    texts = Texts.read(options.folders("xquad"), 100 if options.short else 1_000)
     questions = list(dict.fromkeys(texts.questions))
     if len(questions) < rounds * size + WARM_UP:
         raise BenchError(f"the PDFs give {len(questions)} questions, and {rounds * size + WARM_UP} are needed")
@@ -176,6 +176,6 @@ def _copied(stack: Stack, filled: FilledCollection) -> chromadb.Collection:
     source, target = client.get_collection(layout.name(filled.name)), client.create_collection("bench-find-peer")
     for start in range(0, filled.size, BATCH):
         page = source.get(limit=BATCH, offset=start, include=["embeddings", "documents", "metadatas"])
-        metadatas: Any = [{"source": one["document"], "page": one["page"]} for one in page["metadatas"] or ()]
+        metadatas: Any = [{"source": one["document"]} for one in page["metadatas"] or ()]
         target.add(page["ids"], page["embeddings"], metadatas, page["documents"])
     return target

@@ -53,6 +53,30 @@ def test_a_chunk_of_unknown_place_is_counted_by_itself(model: str) -> None:
     assert frameworks.read_characters([_chunk(0, "aa bb"), _chunk(None, "aa bb")], model) == 2 * len("aa bb")
 
 
+@pytest.mark.parametrize(("best", "calls"), [(False, [1, 1]), (True, [2])])
+def test_only_the_best_settings_store_the_chunks_of_many_documents_at_once(
+    model: str, best: bool, calls: list[int]
+) -> None:
+    def load(path: str) -> list[str]:
+        if path == "broken.pdf":
+            raise ValueError(path)
+        return [f"aa of {path}"]
+
+    stored: list[int] = []
+    framework = frameworks._Framework(
+        load=load,
+        split=list,
+        store=lambda chunks: stored.append(len(chunks)),
+        chunks=lambda _, chunks: [_chunk(None, one) for one in chunks],
+        embed=len,
+        retrieve=len,
+    )
+    asked = {"best": best, "model": model, "pdfs": ["a", "broken.pdf", "b"]}
+    done = frameworks._index(framework, asked)
+    assert stored == calls
+    assert (done["pages"], done["chunks"], done["failed"]) == (2, 2, ["broken.pdf: ValueError"])
+
+
 def test_the_versions_of_the_peers_have_a_date() -> None:
     assert re.match(r"Peers of \d{4}-\d\d-\d\d: langchain-core \d+\.\d+", peers.versions())
 
