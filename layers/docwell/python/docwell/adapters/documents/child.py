@@ -35,7 +35,7 @@ import importlib
 import json
 import mmap
 import os
-import resource
+import pkgutil
 import sys
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
@@ -43,11 +43,6 @@ from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-# Python and a library map 34 MiB (PDFium) or 90 MiB (pypdf) before they read the document; `memory_bytes` is the
-# document's allowance on top of this.
-BASE_BYTES = 128 * 1024 * 1024
-# Enough for the standard streams, the document and the imports.
-OPEN_FILES = 64
 MAX_TITLE, MAX_LABEL = 500, 100  # characters
 # pypdf imports these only when a document needs them. Import them early: the sandbox forbids opening files.
 LATE_MODULES = (
@@ -86,12 +81,6 @@ class Pdfium:
 
         import pypdfium2
 
-        from docwell.errors import Refused
-
-        self._raw = pypdfium2.raw
-        self._dont_need = mmap.MADV_DONTNEED
-        self._mapped = self._map(path)
-        codecs.lookup(PDFIUM_CODEC)
         from docwell.adapters.documents import (
             pdf_doubts,
             pdf_fields,
@@ -101,7 +90,12 @@ class Pdfium:
             pdfium_calls,
             text_quality,
         )
+        from docwell.errors import Refused
 
+        codecs.lookup(PDFIUM_CODEC)
+        self._raw = pypdfium2.raw
+        self._dont_need = mmap.MADV_DONTNEED
+        self._mapped = self._map(path)
         self._fields, self._glyphs, self._layout = pdf_fields, pdf_glyphs, pdf_layout
         self._doubts, self._pictures, self._quality = pdf_doubts, pdf_pictures, text_quality
         self._calls, self._address = pdfium_calls.calls(self._raw), pdfium_calls.address
@@ -265,6 +259,16 @@ class Pypdf:
         return []
 
 
+def load_pdfium() -> None:
+    """Import what `Pdfium` would import when it opens a file."""
+    from docwell.adapters import documents
+
+    names = [found.name for found in pkgutil.iter_modules(documents.__path__) if found.name.startswith("pdf")]
+    for name in ("pypdfium2", *(f"{documents.__name__}.{name}" for name in (*names, "text_quality"))):
+        importlib.import_module(name)
+    codecs.lookup(PDFIUM_CODEC)
+
+
 Reader = Pdfium | Pypdf
 READERS: dict[str, type[Reader]] = {"pdfium": Pdfium, "pypdf": Pypdf}
 
@@ -284,39 +288,6 @@ def open_reader(name: str, path: str, close_doors: Callable[[], object]) -> Any:
 
         return (Pictures if is_picture(path) else Scan)(path, close_doors)
     return READERS[name](path, close_doors)
-
-
-def confine(memory_bytes: int, cpu_s: int, *, recognises: bool = False) -> None:
-    """Limit this process's memory, time, files and processes, before it imports a library.
-
-    A recogniser's libraries map far more memory than they use, so only its writable memory counts; and it starts
-    threads, which are forbidden later.
-    """
-    _leave_network()
-    limits = {
-        resource.RLIMIT_DATA if recognises else resource.RLIMIT_AS: memory_bytes + BASE_BYTES,
-        resource.RLIMIT_CPU: cpu_s,
-        resource.RLIMIT_FSIZE: 0,
-        resource.RLIMIT_CORE: 0,
-        resource.RLIMIT_NOFILE: OPEN_FILES,
-    }
-    if not recognises:
-        limits[resource.RLIMIT_NPROC] = 0
-    for kind, value in limits.items():
-        # A hard limit may already be lower; macOS rejects some kinds.
-        with contextlib.suppress(ValueError, OSError):
-            resource.setrlimit(kind, (value, value))
-    with contextlib.suppress(OSError):
-        os.nice(5)
-
-
-def _leave_network() -> None:
-    """Enter an empty network namespace where Python (3.12) and the kernel allow it; Lambda's kernel does not."""
-    if sys.version_info >= (3, 12) and sys.platform == "linux":
-        for flags in (os.CLONE_NEWNET, os.CLONE_NEWUSER | os.CLONE_NEWNET):
-            with contextlib.suppress(OSError):
-                os.unshare(flags)
-                return
 
 
 def answer(reader: Reader, request: list[str], max_characters: int) -> dict[str, Any]:
@@ -375,10 +346,13 @@ def serve(out: BinaryIO, settings: dict[str, Any]) -> None:
 def main() -> None:
     """Serve with the settings that `process.py` passes as the one argument, a JSON object."""
     settings = json.loads(sys.argv[1])
+    sys.path[:] = settings["sys_path"]
+    from docwell.adapters.documents import sandbox
+
+    sandbox.leave_network()
     # The mapped document counts as address space but takes no memory.
     memory_bytes = settings["memory_bytes"] + os.path.getsize(settings["path"])
-    confine(memory_bytes, settings["cpu_s"], recognises=settings["reader"] == "rapidocr")
-    sys.path[:] = settings["sys_path"]
+    sandbox.confine(memory_bytes, settings["cpu_s"], recognises=settings["reader"] == "rapidocr")
     # Redirect stdout to stderr: a library that prints must not corrupt an answer.
     out = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
