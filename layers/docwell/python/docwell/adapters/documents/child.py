@@ -263,8 +263,9 @@ def load_pdfium() -> None:
     """Import what `Pdfium` would import when it opens a file."""
     from docwell.adapters import documents
 
-    names = [found.name for found in pkgutil.iter_modules(documents.__path__) if found.name.startswith("pdf")]
-    for name in ("pypdfium2", *(f"{documents.__name__}.{name}" for name in (*names, "text_quality"))):
+    own = [found.name for found in pkgutil.iter_modules(documents.__path__) if found.name.startswith("pdf")]
+    own = [f"{documents.__name__}.{name}" for name in (*own, "text_quality")]
+    for name in ("pypdfium2", "docwell.errors", *own):
         importlib.import_module(name)
     codecs.lookup(PDFIUM_CODEC)
 
