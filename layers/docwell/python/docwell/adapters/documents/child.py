@@ -14,17 +14,17 @@ page before 5, and with 1.5 s of processor time for drawing a page. Answers (std
     {"kind": "count", "pages": 12}
     {"kind": "page", "pages": 12, "text": "…", "label": "iv", "suspect": false, "headings": [["…", 14.3]],
      "confidence": null, "hidden": 0, "units": [[0, "slide", "slide 3", "slide=3"]], "garbled": false,
-     "picture": false}
+     "picture": false, "unreadable": false}
     {"kind": "failed", "pages": 12}             this page cannot be read; others may
     {"kind": "refused", "reason": "corrupt"}    the document cannot be read; the process ends
 
 `suspect` means that the reader found no text where there may be some. `hidden` counts the characters that the
-page does not show and the text leaves out; pypdf cannot tell them. `garbled` means that a font with much of the
-page has a wrong map to Unicode, and `picture` that images have most of the page and its text is short. `headings`
-are lines of the text that their type sets off, with its size in points. `confidence` (0 to 1) is that of
-recognised text. The text leaves out a running head or foot: a line that one of the last two pages has at the same
-place. The citation `units` of a document that is no PDF have their start in the text, kind, label and anchor. The
-process ends with stdin.
+page does not show and the text leaves out; pypdf cannot tell them. `unreadable` means that most of the text is
+none, `garbled` that a font with much of the page has a wrong map to Unicode, and `picture` that images have most
+of the page and its text is short. `headings` are lines of the text that their type sets off, with its size in
+points. `confidence` (0 to 1) is that of recognised text. The text leaves out a running head or foot: a line that
+one of the last two pages has at the same place. The citation `units` of a document that is no PDF have their start
+in the text, kind, label and anchor. The process ends with stdin.
 """
 
 from __future__ import annotations
@@ -71,6 +71,7 @@ class PageText(NamedTuple):
     units: Sequence[tuple[int, str, str, str]] = ()
     garbled: bool = False
     picture: bool = False
+    unreadable: bool = False
 
 
 class Pdfium:
@@ -168,7 +169,7 @@ class Pdfium:
                 hidden += unseen
             text = glyphs.mapped(text)
             lines = glyphs.lines(text)
-            garbled = self._quality.has_wrong_font(glyphs.by_font(text))
+            unreadable, garbled = self._quality.judge(text, glyphs.by_font(text))
             text_page.close()
             notes = self._cover.notes(self._address(page.raw), box, glyphs)
             hidden += notes.hidden
@@ -177,7 +178,9 @@ class Pdfium:
             comments = []  # else a commented scan would not be recognised; the recogniser adds them
         # Recognised text has no values of fields.
         picture = not notes.fields and drawn.is_picture(text)
-        found = PageText("", self._label(index), suspect, hidden=hidden, garbled=garbled, picture=picture)
+        found = PageText(
+            "", self._label(index), suspect, hidden=hidden, garbled=garbled, picture=picture, unreadable=unreadable
+        )
         if not lines and (text.strip() or not notes.fields):
             return found._replace(text="\n\n".join([text, *comments]))
         lines = self._fields.placed(lines, notes.fields)
@@ -217,8 +220,10 @@ class Pypdf:
         sys.modules.update(dict.fromkeys(NOT_FOR_PYPDF))  # type: ignore[arg-type] # None: importing it fails
         import pypdf
 
+        from docwell.adapters.documents.text_quality import is_unreadable
         from docwell.errors import Refused
 
+        self._is_unreadable = is_unreadable
         for name in LATE_MODULES:
             # Another release of pypdf may not have the module, and then does not need it.
             with contextlib.suppress(ImportError):
@@ -248,7 +253,7 @@ class Pypdf:
         """Return a page's text as pypdf extracts it, without headings."""
         text = self._reader.pages[index].extract_text()
         label = self._labels[index] if index < len(self._labels) else None
-        return PageText(text, label or None, suspect=False)
+        return PageText(text, label or None, unreadable=self._is_unreadable(text))
 
     @cached_property
     def _labels(self) -> list[str]:

@@ -190,6 +190,7 @@ def _is_well_formed(answer: object, asked: str) -> bool:
             "units": [*units],
             "garbled": bool(),
             "picture": bool(),
+            "unreadable": bool(),
         }:
             return (
                 min(pages, hidden) >= 0
