@@ -17,6 +17,7 @@ import os
 import socket
 import sys
 from pathlib import Path
+from types import CodeType
 
 # The longest settings: an import path and a path.
 MESSAGE_BYTES = 65_536
@@ -44,7 +45,7 @@ def main() -> None:
         control.send(pid)
 
 
-def fork(code: object, arguments: list[str], files: list[int]) -> bytes:
+def fork(code: CodeType, arguments: list[str], files: list[int]) -> bytes:
     """Fork a child that runs the code. Return its process id, or b"0" where the system refuses another process."""
     reading, writing = os.pipe()
     if (between := os.fork()) == 0:
@@ -62,14 +63,14 @@ def fork(code: object, arguments: list[str], files: list[int]) -> bytes:
     return pid_bytes or b"0"
 
 
-def run(code: object, arguments: list[str], files: list[int]) -> None:
+def run(code: CodeType, arguments: list[str], files: list[int]) -> None:
     """Run the child's program in this process, which has its standard streams and no other file."""
     try:
         os.dup2(files[0], 0)
         os.dup2(files[1], 1)
         os.closerange(3, os.sysconf("SC_OPEN_MAX"))
-        sys.argv, sys.stdin = arguments, open(0, encoding="utf-8", closefd=False)  # noqa: SIM115 - until the end
-        exec(code, {"__name__": "__main__", "__file__": arguments[0]})  # type: ignore[arg-type]  # noqa: S102
+        sys.argv, sys.stdin = arguments, os.fdopen(0)
+        exec(code, {"__name__": "__main__", "__file__": arguments[0]})  # noqa: S102 - the child's own program
     finally:
         os._exit(1)
 
