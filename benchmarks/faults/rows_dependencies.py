@@ -128,7 +128,7 @@ def _readers_of_pdfs(workers: Workers) -> Iterator[psutil.Process]:
         with contextlib.suppress(psutil.Error):
             for process in worker.children(recursive=True):
                 # A fork of the worker that has not started the reader yet has the worker's command. The fork
-                # server reads nothing; its forks have its command, and no session of their own.
+                # server does not read; only its forks are in its session and have its command.
                 command = process.cmdline()
                 is_server = str(FORK_SERVER) in command and os.getsid(process.pid) == process.pid
                 if command != worker.cmdline() and not is_server:

@@ -143,6 +143,16 @@ def test_a_document_that_fails_leaves_the_next_one_another_server(bench: Bench, 
     assert bench.server not in {None, first}
 
 
+def test_a_worker_that_ignores_the_end_of_children_has_them_forked_too(bench: Bench) -> None:
+    before = signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    try:
+        reader = bench.reader()
+        assert [reader.inspect(bench.path).page_count for _ in range(2)] == [1, 1]
+        assert bench.server is not None
+    finally:
+        signal.signal(signal.SIGCHLD, before)
+
+
 def test_a_server_that_was_killed_is_replaced(bench: Bench) -> None:
     reader = bench.reader()
     reader.inspect(bench.path)

@@ -14,13 +14,14 @@ from __future__ import annotations
 import gc
 import json
 import os
+import signal
 import socket
 import sys
 from pathlib import Path
 from types import CodeType
 
-# The longest settings: an import path and a path.
-MESSAGE_BYTES = 65_536
+# More than the kernel sends in one message (net.core.wmem_default is 212,992), so that none is cut.
+MESSAGE_BYTES = 1 << 18
 PID_BYTES = 16
 
 
@@ -28,6 +29,8 @@ def main() -> None:
     """Serve until the socket is closed."""
     control, program = socket.socket(fileno=int(sys.argv[1])), Path(sys.argv[2])
     sys.path[:] = json.loads(sys.argv[3])
+    # A worker that ignores this signal passes that on, and then no process can be waited for.
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     from docwell.adapters.documents import child, sandbox
 
     sandbox.leave_network()
