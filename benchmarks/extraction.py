@@ -33,7 +33,7 @@ from benchmarks import filing_rows, forms, layouts, scripts
 from benchmarks.broken_maps import BROKEN, PARTLY
 from benchmarks.defects import defects
 from benchmarks.reading import default_reader
-from docwell.adapters.documents.text_quality import has_wrong_font, is_unreadable
+from docwell.adapters.documents.text_quality import is_unreadable, judge
 from infra.progress import bar
 from infra.report import EVALUATION, Report
 
@@ -119,7 +119,7 @@ def _garbled(report: Report, truths: Sequence[Path]) -> None:
         seen = sum(is_unreadable(spoil(text, seed)) for seed, text in enumerate(good))
         report.add(f"pages seen as unreadable: {kind}", 100 * seen / len(good), "%", SEEN_GOAL)
         fonts = [(text[: 2 * len(text) // 3], text[2 * len(text) // 3 :]) for text in good]
-        seen = sum(has_wrong_font([right, spoil(wrong, seed)]) for seed, (right, wrong) in enumerate(fonts))
+        seen = sum(judge("", [right, spoil(wrong, seed)])[1] for seed, (right, wrong) in enumerate(fonts))
         label = f"pages seen as unreadable: {kind}, in a font with a third of the page"
         report.add(label, 100 * seen / len(good), "%", SEEN_GOAL)
     for kind, spoil in PARTLY.items():

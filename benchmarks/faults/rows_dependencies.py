@@ -1,6 +1,7 @@
 """Rows in which dependencies fail: Chroma's network, AWS, the PDF readers and the disk."""
 
 import contextlib
+import os
 import random
 import time
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ from benchmarks.faults.row import BUCKETS, Outcome, Run, key_of, scene, users
 from benchmarks.faults.workers import Workers
 from benchmarks.faults.world import World
 from benchmarks.proxy import Fault, Proxy
+from docwell.adapters.documents.launching import FORK_SERVER
 
 # The workers' timeout for Chroma, and a stall that is longer.
 _CHROMA_TIMEOUT_S = 1.0
@@ -125,8 +127,11 @@ def _readers_of_pdfs(workers: Workers) -> Iterator[psutil.Process]:
     for worker in workers.processes():
         with contextlib.suppress(psutil.Error):
             for process in worker.children(recursive=True):
-                # A fork of the worker that has not started the reader yet has the worker's command.
-                if process.cmdline() != worker.cmdline():
+                # A fork of the worker that has not started the reader yet has the worker's command. The fork
+                # server does not read; only its forks are in its session and have its command.
+                command = process.cmdline()
+                is_server = str(FORK_SERVER) in command and os.getsid(process.pid) == process.pid
+                if command != worker.cmdline() and not is_server:
                     yield process
 
 

@@ -1,4 +1,4 @@
-"""The peak memory of a function's processes, and of the children that open PDFs for them."""
+"""The peak memory of a function's processes, and of the fork server and its forks, which open PDFs for them."""
 
 import threading
 from contextlib import suppress
@@ -15,14 +15,17 @@ _LOOKS_FOR_EACH_LIST = 20
 
 @dataclass(frozen=True, slots=True)
 class Peak:
-    """Bytes of resident memory: of one worker, of its children, and of both at the same moment."""
+    """Bytes of memory: of one worker, of its children, and of both at the same moment.
+
+    A worker's are all that is resident. Its children share most with each other, so theirs are proportional.
+    """
 
     worker: int = 0
     children: int = 0
     together: int = 0
 
     def or_more(self, worker: int, children: int) -> Self:
-        """Return the peak after one more look. Pages that both map count twice in `together`."""
+        """Return the peak after one more look."""
         together = max(self.together, worker + children)
         return type(self)(max(self.worker, worker), max(self.children, children), together)
 
@@ -59,7 +62,7 @@ class WorkerMemory:
     def _opened_pdf(self, process: psutil.Process) -> int:
         """Return its memory, or 0 just after the fork, when it is still a copy of the worker."""
         try:
-            return 0 if self._handler in process.cmdline() else int(process.memory_info().rss)
+            return 0 if self._handler in process.cmdline() else int(process.memory_full_info().pss)
         except psutil.Error:
             return 0
 

@@ -12,13 +12,45 @@ from pathlib import Path
 import httpx
 import pytest
 
+from docwell.adapters.documents import launching, process
 from infra.local.ports import free_port
+
+CHILD, fork_server = process.CHILD, launching.fork_server
 
 
 @pytest.fixture(autouse=True)
 def _caplog_sees_docwell(monkeypatch: pytest.MonkeyPatch) -> None:
     """Undo for a test that `docwell.observability` keeps docwell's log lines from the root logger."""
     monkeypatch.setattr(logging.getLogger("docwell"), "propagate", True)
+
+
+class ForkServers:
+    """The fork server of the real child, which tests share, and those of a test's other programs."""
+
+    def __init__(self) -> None:
+        self._others: dict[Path, launching.ForkServer] = {}
+
+    def __call__(self, program: Path) -> launching.ForkServer:
+        if program == CHILD:
+            return fork_server(program)
+        return self._others.setdefault(program, launching.ForkServer(program))
+
+    def close(self) -> None:
+        for server in (fork_server(CHILD), *self._others.values()):
+            server.close()
+
+    def close_others(self) -> None:
+        for server in self._others.values():
+            server.close()
+
+
+@pytest.fixture(autouse=True)
+def fork_servers(monkeypatch: pytest.MonkeyPatch) -> Iterator[ForkServers]:
+    """The fork servers that children of this test come from."""
+    servers = ForkServers()
+    monkeypatch.setattr(launching, "fork_server", servers)
+    yield servers
+    servers.close_others()
 
 
 @pytest.fixture(scope="session")

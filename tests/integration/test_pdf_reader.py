@@ -16,7 +16,7 @@ import pytest
 from fpdf import FPDF
 from pypdf.constants import PageLabelStyle
 
-from docwell.adapters.documents import process
+from docwell.adapters.documents import launching, process
 from docwell.adapters.documents.reader import ChildPdfReader
 from docwell.errors import Refused, Unavailable
 from docwell.media_types import PDF
@@ -119,9 +119,11 @@ def children() -> set[psutil.Process]:
 
 
 @pytest.fixture(autouse=True)
-def _no_process_is_left() -> Any:
+def _no_process_is_left(fork_servers: Any) -> Any:
+    fork_servers.close()
     before = children()
     yield
+    fork_servers.close()
     assert children() <= before
 
 
@@ -295,6 +297,7 @@ def test_the_child_sees_nothing_of_this_environment(tmp_path: Path, monkeypatch:
 
 def test_an_iterator_closed_early_leaves_no_process(tmp_path: Path) -> None:
     path = text_pdf(tmp_path / "a.pdf", ["x"] * 20)
+    launching.fork_server(CHILD).start()
     before = children()
     pages = reader().pages(path, 1, 20)
     next(pages)

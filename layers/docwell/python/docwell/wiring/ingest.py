@@ -45,6 +45,9 @@ def _ledger(settings: IngestSettings, fingerprint: str, active: str) -> DynamoLe
 @cache
 def _ingest() -> tuple[Ingest, ...]:
     settings = ingest_settings()
+    from docwell.adapters.documents import launching, process
+
+    launching.fork_server(process.CHILD).start()
     with model_loading(settings):  # import the vendors and make their clients meanwhile
         documents_of(settings), task_queue(settings.queue_url)
         for fingerprint in pipelines(settings):

@@ -14,17 +14,17 @@ page before 5, and with 1.5 s of processor time for drawing a page. Answers (std
     {"kind": "count", "pages": 12}
     {"kind": "page", "pages": 12, "text": "…", "label": "iv", "suspect": false, "headings": [["…", 14.3]],
      "confidence": null, "hidden": 0, "units": [[0, "slide", "slide 3", "slide=3"]], "garbled": false,
-     "picture": false}
+     "picture": false, "unreadable": false}
     {"kind": "failed", "pages": 12}             this page cannot be read; others may
     {"kind": "refused", "reason": "corrupt"}    the document cannot be read; the process ends
 
 `suspect` means that the reader found no text where there may be some. `hidden` counts the characters that the
-page does not show and the text leaves out; pypdf cannot tell them. `garbled` means that a font with much of the
-page has a wrong map to Unicode, and `picture` that images have most of the page and its text is short. `headings`
-are lines of the text that their type sets off, with its size in points. `confidence` (0 to 1) is that of
-recognised text. The text leaves out a running head or foot: a line that one of the last two pages has at the same
-place. The citation `units` of a document that is no PDF have their start in the text, kind, label and anchor. The
-process ends with stdin.
+page does not show and the text leaves out; pypdf cannot tell them. `unreadable` means that most of the text is
+none, `garbled` that a font with much of the page has a wrong map to Unicode, and `picture` that images have most
+of the page and its text is short. `headings` are lines of the text that their type sets off, with its size in
+points. `confidence` (0 to 1) is that of recognised text. The text leaves out a running head or foot: a line that
+one of the last two pages has at the same place. The citation `units` of a document that is no PDF have their start
+in the text, kind, label and anchor. The process ends with stdin.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ import importlib
 import json
 import mmap
 import os
-import resource
+import pkgutil
 import sys
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
@@ -43,11 +43,6 @@ from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-# Python and a library map 34 MiB (PDFium) or 90 MiB (pypdf) before they read the document; `memory_bytes` is the
-# document's allowance on top of this.
-BASE_BYTES = 128 * 1024 * 1024
-# Enough for the standard streams, the document and the imports.
-OPEN_FILES = 64
 MAX_TITLE, MAX_LABEL = 500, 100  # characters
 # pypdf imports these only when a document needs them. Import them early: the sandbox forbids opening files.
 LATE_MODULES = (
@@ -76,6 +71,7 @@ class PageText(NamedTuple):
     units: Sequence[tuple[int, str, str, str]] = ()
     garbled: bool = False
     picture: bool = False
+    unreadable: bool = False
 
 
 class Pdfium:
@@ -86,12 +82,6 @@ class Pdfium:
 
         import pypdfium2
 
-        from docwell.errors import Refused
-
-        self._raw = pypdfium2.raw
-        self._dont_need = mmap.MADV_DONTNEED
-        self._mapped = self._map(path)
-        codecs.lookup(PDFIUM_CODEC)
         from docwell.adapters.documents import (
             pdf_doubts,
             pdf_fields,
@@ -101,7 +91,12 @@ class Pdfium:
             pdfium_calls,
             text_quality,
         )
+        from docwell.errors import Refused
 
+        codecs.lookup(PDFIUM_CODEC)
+        self._raw = pypdfium2.raw
+        self._dont_need = mmap.MADV_DONTNEED
+        self._mapped = self._map(path)
         self._fields, self._glyphs, self._layout = pdf_fields, pdf_glyphs, pdf_layout
         self._doubts, self._pictures, self._quality = pdf_doubts, pdf_pictures, text_quality
         self._calls, self._address = pdfium_calls.calls(self._raw), pdfium_calls.address
@@ -174,7 +169,7 @@ class Pdfium:
                 hidden += unseen
             text = glyphs.mapped(text)
             lines = glyphs.lines(text)
-            garbled = self._quality.has_wrong_font(glyphs.by_font(text))
+            unreadable, garbled = self._quality.judge(text, glyphs.by_font(text))
             text_page.close()
             notes = self._cover.notes(self._address(page.raw), box, glyphs)
             hidden += notes.hidden
@@ -183,7 +178,9 @@ class Pdfium:
             comments = []  # else a commented scan would not be recognised; the recogniser adds them
         # Recognised text has no values of fields.
         picture = not notes.fields and drawn.is_picture(text)
-        found = PageText("", self._label(index), suspect, hidden=hidden, garbled=garbled, picture=picture)
+        found = PageText(
+            "", self._label(index), suspect, hidden=hidden, garbled=garbled, picture=picture, unreadable=unreadable
+        )
         if not lines and (text.strip() or not notes.fields):
             return found._replace(text="\n\n".join([text, *comments]))
         lines = self._fields.placed(lines, notes.fields)
@@ -223,8 +220,10 @@ class Pypdf:
         sys.modules.update(dict.fromkeys(NOT_FOR_PYPDF))  # type: ignore[arg-type] # None: importing it fails
         import pypdf
 
+        from docwell.adapters.documents.text_quality import is_unreadable
         from docwell.errors import Refused
 
+        self._is_unreadable = is_unreadable
         for name in LATE_MODULES:
             # Another release of pypdf may not have the module, and then does not need it.
             with contextlib.suppress(ImportError):
@@ -254,7 +253,7 @@ class Pypdf:
         """Return a page's text as pypdf extracts it, without headings."""
         text = self._reader.pages[index].extract_text()
         label = self._labels[index] if index < len(self._labels) else None
-        return PageText(text, label or None, suspect=False)
+        return PageText(text, label or None, unreadable=self._is_unreadable(text))
 
     @cached_property
     def _labels(self) -> list[str]:
@@ -263,6 +262,17 @@ class Pypdf:
             if "/PageLabels" in self._reader.root_object:
                 return list(self._reader.page_labels)
         return []
+
+
+def load_pdfium() -> None:
+    """Import what `Pdfium` would import when it opens a file."""
+    from docwell.adapters import documents
+
+    own = [found.name for found in pkgutil.iter_modules(documents.__path__) if found.name.startswith("pdf")]
+    own = [f"{documents.__name__}.{name}" for name in (*own, "text_quality")]
+    for name in ("pypdfium2", "docwell.errors", *own):
+        importlib.import_module(name)
+    codecs.lookup(PDFIUM_CODEC)
 
 
 Reader = Pdfium | Pypdf
@@ -284,39 +294,6 @@ def open_reader(name: str, path: str, close_doors: Callable[[], object]) -> Any:
 
         return (Pictures if is_picture(path) else Scan)(path, close_doors)
     return READERS[name](path, close_doors)
-
-
-def confine(memory_bytes: int, cpu_s: int, *, recognises: bool = False) -> None:
-    """Limit this process's memory, time, files and processes, before it imports a library.
-
-    A recogniser's libraries map far more memory than they use, so only its writable memory counts; and it starts
-    threads, which are forbidden later.
-    """
-    _leave_network()
-    limits = {
-        resource.RLIMIT_DATA if recognises else resource.RLIMIT_AS: memory_bytes + BASE_BYTES,
-        resource.RLIMIT_CPU: cpu_s,
-        resource.RLIMIT_FSIZE: 0,
-        resource.RLIMIT_CORE: 0,
-        resource.RLIMIT_NOFILE: OPEN_FILES,
-    }
-    if not recognises:
-        limits[resource.RLIMIT_NPROC] = 0
-    for kind, value in limits.items():
-        # A hard limit may already be lower; macOS rejects some kinds.
-        with contextlib.suppress(ValueError, OSError):
-            resource.setrlimit(kind, (value, value))
-    with contextlib.suppress(OSError):
-        os.nice(5)
-
-
-def _leave_network() -> None:
-    """Enter an empty network namespace where Python (3.12) and the kernel allow it; Lambda's kernel does not."""
-    if sys.version_info >= (3, 12) and sys.platform == "linux":
-        for flags in (os.CLONE_NEWNET, os.CLONE_NEWUSER | os.CLONE_NEWNET):
-            with contextlib.suppress(OSError):
-                os.unshare(flags)
-                return
 
 
 def answer(reader: Reader, request: list[str], max_characters: int) -> dict[str, Any]:
@@ -375,10 +352,13 @@ def serve(out: BinaryIO, settings: dict[str, Any]) -> None:
 def main() -> None:
     """Serve with the settings that `process.py` passes as the one argument, a JSON object."""
     settings = json.loads(sys.argv[1])
+    sys.path[:] = settings["sys_path"]
+    from docwell.adapters.documents import sandbox
+
+    sandbox.leave_network()
     # The mapped document counts as address space but takes no memory.
     memory_bytes = settings["memory_bytes"] + os.path.getsize(settings["path"])
-    confine(memory_bytes, settings["cpu_s"], recognises=settings["reader"] == "rapidocr")
-    sys.path[:] = settings["sys_path"]
+    sandbox.confine(memory_bytes, settings["cpu_s"], recognises=settings["reader"] == "rapidocr")
     # Redirect stdout to stderr: a library that prints must not corrupt an answer.
     out = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)

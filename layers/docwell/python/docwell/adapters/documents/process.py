@@ -10,22 +10,18 @@ import contextlib
 import json
 import math
 import os
-import resource
 import select
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
-from typing import IO, Any, cast
+from typing import Any
 
+from docwell.adapters.documents.launching import peak_bytes, start
 from docwell.citation_units import UnitKind
 from docwell.errors import Unavailable
 from docwell.models import Reason
 
 CHILD = Path(__file__).with_name("child.py")
-# The folder from which the child imports docwell.
-PACKAGE_ROOT = Path(__file__).parents[3]
 # The texts of an `info` answer.
 INFO_TEXTS = ("title", "author", "created", "media_type")
 # JSON takes at most 12 bytes for a character (an escaped surrogate pair); headings and keys take the rest.
@@ -58,38 +54,22 @@ class Child:
         settings = {
             "reader": reader,
             "path": str(path.absolute()),
-            "sys_path": [*(entry for entry in sys.path if Path(entry).is_absolute()), str(PACKAGE_ROOT)],
             "memory_bytes": memory_bytes,
             "cpu_s": math.ceil(cpu_s) + 1,
             "max_page_characters": max_page_characters,
         }
-        # The limits forbid threads; numpy must not start its own.
-        environment = {"LANG": "C.UTF-8", "OPENBLAS_NUM_THREADS": "1"}
-        # Lambda's Python needs it to find its shared library.
-        if folders := os.environ.get("LD_LIBRARY_PATH"):
-            environment["LD_LIBRARY_PATH"] = folders
-        # The kernel starts a child's peak memory at its parent's (setmax_mm_hiwater_rss).
-        self._parent_peak = _peak_bytes(resource.getrusage(resource.RUSAGE_SELF))
-        self._process = subprocess.Popen(
-            [sys.executable, "-I", "-B", "-X", "utf8", str(CHILD), json.dumps(settings)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            env=environment,
-            cwd="/",
-            start_new_session=True,
-            bufsize=0,
-        )
+        started = start(CHILD, settings)
+        self._pid, self._requests, self._answers = started.pid, started.requests, started.answers
+        self._first_peak, self._server = started.first_peak, started.server
+        self._exit_code: int | None = None
         # MAKE_PROCESS_CPUCLOCK in linux/posix-timers_types.h: the time of all threads, in nanoseconds.
-        self._clock = ~self._process.pid << 3 | 2
+        self._clock = ~self._pid << 3 | 2
         self._cpu_s = 0.0
-        self._requests = cast("IO[bytes]", self._process.stdin)
-        self._answers = cast("IO[bytes]", self._process.stdout)
 
     @property
     def cpu_s(self) -> float:
         """The processor time that the child has used, in seconds. macOS tells it only of a child that ended."""
-        if self._process.returncode is None:
+        if self._exit_code is None:
             with contextlib.suppress(OSError):
                 self._cpu_s = time.clock_gettime(self._clock)
         return self._cpu_s
@@ -101,6 +81,23 @@ class Child:
             ChildError: the child died, gave an invalid answer or used over `cpu_s` of processor time for it.
             Unavailable: the monotonic clock reached `deadline` before: the child was stopped or starved.
         """
+        try:
+            return self._asked(request, cpu_s, deadline)
+        except (ChildError, Unavailable):
+            if self._server is not None:
+                self._server.close()
+            raise
+
+    def close(self) -> None:
+        """Kill and reap the child and its descendants. A second call does nothing."""
+        if self._exit_code is None:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(self._pid, signal.SIGKILL)
+            self._reap()
+        self._requests.close()
+        self._answers.close()
+
+    def _asked(self, request: str, cpu_s: float, deadline: float) -> dict[str, Any]:
         # A dead child's last answer may still be in the pipe.
         with contextlib.suppress(BrokenPipeError):
             self._requests.write(f"{request}\n".encode())
@@ -114,15 +111,6 @@ class Child:
             case dict() if _is_well_formed(answer, asked=request.partition(" ")[0]):
                 return answer
         raise ChildError(Reason.READER_CRASHED)
-
-    def close(self) -> None:
-        """Kill and reap the child and its descendants. A second call does nothing."""
-        if self._process.returncode is None:
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.killpg(self._process.pid, signal.SIGKILL)
-            self._reap()
-        self._requests.close()
-        self._answers.close()
 
     def _line(self, cpu_s: float, deadline: float) -> bytearray:
         descriptor = self._answers.fileno()
@@ -148,20 +136,20 @@ class Child:
     def _reap(self) -> int:
         """Wait for the end. Return the peak memory in bytes, 0 where it may be the parent's."""
         try:
-            _, status, usage = os.wait4(self._process.pid, 0)
+            _, status, usage = os.wait4(self._pid, 0)
         except ChildProcessError:  # this process ignores SIGCHLD, so the kernel has reaped the child
-            self._process.returncode = -signal.SIGKILL
+            self._exit_code = -signal.SIGKILL
             return 0
-        self._process.returncode = os.waitstatus_to_exitcode(status)
+        self._exit_code = os.waitstatus_to_exitcode(status)
         self._cpu_s = usage.ru_utime + usage.ru_stime
-        peak = _peak_bytes(usage)
-        return peak if peak > self._parent_peak else 0
+        peak = peak_bytes(usage)
+        return peak if peak > self._first_peak else 0
 
     def _has_ended(self, within_s: float) -> bool:
         deadline = time.monotonic() + within_s
         with contextlib.suppress(ChildProcessError):
             # WNOWAIT leaves the status to wait4, the only call that returns the peak memory.
-            while os.waitid(os.P_PID, self._process.pid, os.WEXITED | os.WNOWAIT | os.WNOHANG) is None:
+            while os.waitid(os.P_PID, self._pid, os.WEXITED | os.WNOWAIT | os.WNOHANG) is None:
                 if time.monotonic() > deadline:
                     return False
                 time.sleep(0.002)
@@ -172,7 +160,7 @@ class Child:
         if not self._has_ended(within_s=1.0):
             return Reason.READER_CRASHED
         peak = self._reap()
-        code = self._process.returncode
+        code = self._exit_code
         if code == -signal.SIGXCPU:
             return Reason.TOO_SLOW
         # SIGABRT is a failed allocation in PDFium. SIGKILL is the kernel's out-of-memory killer: this process
@@ -180,10 +168,6 @@ class Child:
         if code in {-signal.SIGABRT, -signal.SIGKILL} or (code and peak > NEAR_LIMIT * self._memory_bytes):
             return Reason.TOO_MUCH_MEMORY
         return Reason.READER_CRASHED
-
-
-def _peak_bytes(usage: resource.struct_rusage) -> int:
-    return usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
 def _is_well_formed(answer: object, asked: str) -> bool:
@@ -206,6 +190,7 @@ def _is_well_formed(answer: object, asked: str) -> bool:
             "units": [*units],
             "garbled": bool(),
             "picture": bool(),
+            "unreadable": bool(),
         }:
             return (
                 min(pages, hidden) >= 0

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from docwell.adapters.documents.process import Child, ChildError
-from docwell.adapters.documents.text_quality import is_unreadable, tidy, unreadable_share
+from docwell.adapters.documents.text_quality import tidy, unreadable_share
 from docwell.attributes import day_of
 from docwell.citation_units import CitationUnit, UnitKind
 from docwell.errors import Refused
@@ -182,15 +182,13 @@ class _Readers:
         best = self._pdfium.page(number, deadline)
         if self.end_before(number):
             return Page(number, "", unreadable=Reason.CORRUPT)
-        unreadable = isinstance(best, dict) and is_unreadable(best["text"])
-        if isinstance(best, Reason) or (not best["hidden"] and (best["suspect"] or unreadable)):
+        if isinstance(best, Reason) or (not best["hidden"] and (best["suspect"] or best["unreadable"])):
             other = self._second().page(number, deadline)
             if isinstance(best, Reason):
                 # A reader that broke a limit says more than one that cannot decode the page.
                 best = other if best not in POISON or isinstance(other, dict) else best
             elif isinstance(other, dict) and _reads_better(other["text"], best["text"]):
                 best = other
-            unreadable = isinstance(best, dict) and is_unreadable(best["text"])
         if isinstance(best, Reason):
             if self._pdfium.count is None and self._pypdf.count is None:
                 raise refused(self.reason())
@@ -198,7 +196,7 @@ class _Readers:
         if len(best["text"]) > self._limits.max_page_characters:
             return Page(number, "", unreadable=Reason.TOO_MUCH_TEXT)
         page = page_of(number, best)
-        if unreadable or best["garbled"]:
+        if best["unreadable"] or best["garbled"]:
             return replace(page, text="", headings=(), unreadable=Reason.UNREADABLE)
         return page
 

@@ -1,20 +1,28 @@
-"""The system call filter of the child: after `close_doors`, it can only compute and use its open files.
+"""The limits of the child, and its system call filter: then it can only compute and use its open files.
 
 The child calls `close_doors` after it has imported its library and opened its document, and before it parses one
 byte. From then on it can open, create or change no file, reach no network, start no process and signal only
 itself. Such calls fail with EPERM, so a library that tries (PDFium looks for system fonts) goes on without.
 
 This is a seccomp allowlist (`man 2 seccomp`) for Linux on x86-64 and arm64. Elsewhere, and where the kernel or a
-container's policy rejects the filter, only the limits of `child.confine` apply.
+container's policy rejects the filter, only the limits of `confine` apply.
 """
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import platform
+import resource
 import struct
 import sys
+
+# Python and a library map 34 MiB (PDFium) or 90 MiB (pypdf) before they read the document; `memory_bytes` is the
+# document's allowance on top of this.
+BASE_BYTES = 128 * 1024 * 1024
+# Enough for the standard streams, the document and the imports.
+OPEN_FILES = 64
 
 # asm-generic/unistd.h and arch/x86/entry/syscalls/syscall_64.tbl: the numbers never change.
 _CALLS = {
@@ -64,6 +72,38 @@ _KILL, _ERRNO, _ALLOW = 0x8000_0000, 0x0005_0000, 0x7FFF_0000
 _LOAD, _EQUAL, _RETURN = 0x20, 0x15, 0x06
 # Offsets in struct seccomp_data; of the first argument the lower half (both machines are little-endian).
 _NUMBER, _ARCH, _FIRST_ARGUMENT = 0, 4, 16
+
+
+def confine(memory_bytes: int, cpu_s: int, *, recognises: bool = False) -> None:
+    """Limit this process's memory, time, files and processes, before it opens the document.
+
+    A recogniser's libraries map far more memory than they use, so only its writable memory counts; and it starts
+    threads, which are forbidden later.
+    """
+    limits = {
+        resource.RLIMIT_DATA if recognises else resource.RLIMIT_AS: memory_bytes + BASE_BYTES,
+        resource.RLIMIT_CPU: cpu_s,
+        resource.RLIMIT_FSIZE: 0,
+        resource.RLIMIT_CORE: 0,
+        resource.RLIMIT_NOFILE: OPEN_FILES,
+    }
+    if not recognises:
+        limits[resource.RLIMIT_NPROC] = 0
+    for kind, value in limits.items():
+        # A hard limit may already be lower; macOS rejects some kinds.
+        with contextlib.suppress(ValueError, OSError):
+            resource.setrlimit(kind, (value, value))
+    with contextlib.suppress(OSError):
+        os.nice(5)
+
+
+def leave_network() -> None:
+    """Enter an empty network namespace where Python (3.12) and the kernel allow it; Lambda's kernel does not."""
+    if sys.version_info >= (3, 12) and sys.platform == "linux":
+        for flags in (os.CLONE_NEWNET, os.CLONE_NEWUSER | os.CLONE_NEWNET):
+            with contextlib.suppress(OSError):
+                os.unshare(flags)
+                return
 
 
 def close_doors() -> bool:

@@ -33,6 +33,8 @@ REPEATED_SHARE = 0.05
 # page unreadable if it has that share of them: else the rest of the page is worth more. A font of single signs,
 # such as the ticks of a table, draws no words.
 FEW_OF_FONT, FONT_SHARE, WORD_LENGTH = 400, 0.2, 2
+# Fonts with this share of a page's text tell whether the page is readable: the rest is too short to outweigh them.
+JUDGED_SHARE = 0.8
 # The least share of letters and digits; a page of formulas has 0.6.
 LEAST_ALPHANUMERIC = 0.3
 # The largest share of pairs of letters from two scripts; a page of formulas with Greek letters has 0.1.
@@ -145,15 +147,28 @@ def is_garbled(text: str) -> bool:
     return is_wrong or _mixes_scripts(text)
 
 
-def has_wrong_font(texts: Sequence[str]) -> bool:
-    """Return whether one of a page's fonts, given by their texts, has a wrong map and much of the page."""
+def judge(text: str, fonts: Sequence[str]) -> tuple[bool, bool]:
+    """Return whether a page's text is unreadable, and whether one of its fonts has a wrong map and much of it.
+
+    Fonts with nearly all of the text stand for it, so that no text is judged twice.
+    """
+    judged, total = _judged(fonts), len("".join(text.split()))
+    wrong = sum(length for length, is_wrong in judged if is_wrong)
+    if sum(length for length, _ in judged) >= JUDGED_SHARE * total > 0:
+        return wrong > UNREADABLE_SHARE * total, wrong > 0
+    return is_unreadable(text), wrong > 0
+
+
+def _judged(texts: Sequence[str]) -> list[tuple[int, bool]]:
+    """Return the length of each font's text that is long enough, and whether it is unreadable."""
     words = [text.split() for text in texts]
     lengths = [sum(map(len, one)) for one in words]
     few = max(FEW_OF_FONT, FONT_SHARE * sum(lengths))
-    return any(
-        length >= max(few, WORD_LENGTH * len(one)) and is_unreadable(text)
+    return [
+        (length, is_unreadable(text))
         for text, one, length in zip(texts, words, lengths, strict=True)
-    )
+        if length >= max(few, WORD_LENGTH * len(one))
+    ]
 
 
 def _without_accents(text: str) -> str:

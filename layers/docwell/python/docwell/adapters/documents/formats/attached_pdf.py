@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import importlib
 import mmap
-import pkgutil
 from collections.abc import Callable
 
-from docwell.adapters import documents
 from docwell.adapters.documents.child import PageText, Pdfium
 from docwell.adapters.documents.formats import attachments, opening
 from docwell.adapters.documents.formats.attachments import Attachment
@@ -20,13 +17,6 @@ from docwell.models import Reason
 
 # The processor time for drawing a page, which finds hidden text: that of a PDF by itself (reader.DRAWING_SHARE).
 DRAWING_S = 1.5
-
-
-def load() -> None:
-    """Import what `Pdfium` would import when it opens a file: a message has given up that right by then."""
-    names = [found.name for found in pkgutil.iter_modules(documents.__path__) if found.name.startswith("pdf")]
-    for name in ("pypdfium2", *(f"{documents.__name__}.{name}" for name in names)):
-        importlib.import_module(name)
 
 
 class _Attached(Pdfium):

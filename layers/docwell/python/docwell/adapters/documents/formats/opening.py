@@ -11,7 +11,7 @@ from encodings.aliases import aliases
 
 from charset_normalizer import from_bytes
 
-from docwell.adapters.documents.child import PageText
+from docwell.adapters.documents.child import PageText, load_pdfium
 from docwell.adapters.documents.formats.kinds import Kind, binary_kind, is_locked, media_type, text_kind
 from docwell.adapters.documents.formats.parts import Metadata, Parts
 from docwell.errors import Refused
@@ -100,9 +100,9 @@ def _load(data: bytes) -> None:
 
 
 def load_for_attachments() -> None:
-    """Import what a file of any kind needs."""
+    """Import what a file of any kind needs: a message has given up that right before it finds an attachment."""
     _import({module for module, _ in _READERS.values()}, late=True)
-    importlib.import_module(f"{_FORMATS}.attached_pdf").load()
+    load_pdfium()
     _load_codecs(guesses=True)
 
 

@@ -1,0 +1,82 @@
+"""The program of the fork server: import PDFium once, then fork a process for each document.
+
+`launching.py` runs this file by its path, as it runs `child.py`: in a fresh interpreter with an almost empty
+environment. Arguments: a socket, the program of the child, and the import path as JSON. Each message on the socket
+is a child's settings, with two files: its standard input and output. The answer is the child's process id. The
+process ends with the socket. It starts no thread, opens no document and reads no answer of a child.
+
+Between this process and the child is another, which ends at once. So `launching.py`, which asked the kernel for
+orphans, becomes the child's parent.
+"""
+
+from __future__ import annotations
+
+import gc
+import json
+import os
+import signal
+import socket
+import sys
+from pathlib import Path
+from types import CodeType
+
+# More than the kernel sends in one message (net.core.wmem_default is 212,992), so that none is cut.
+MESSAGE_BYTES = 1 << 18
+PID_BYTES = 16
+
+
+def main() -> None:
+    """Serve until the socket is closed."""
+    control, program = socket.socket(fileno=int(sys.argv[1])), Path(sys.argv[2])
+    sys.path[:] = json.loads(sys.argv[3])
+    # A worker that ignores this signal passes that on, and then no process can be waited for.
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    from docwell.adapters.documents import child, sandbox
+
+    sandbox.leave_network()
+    child.load_pdfium()
+    code = compile(program.read_bytes(), program, "exec")
+    # Collecting these objects would copy their memory into each child.
+    gc.freeze()
+    while True:
+        message, files, _, _ = socket.recv_fds(control, MESSAGE_BYTES, 2)
+        if not message:
+            return
+        pid = fork(code, [str(program), message.decode()], files)
+        for descriptor in files:
+            os.close(descriptor)
+        control.send(pid)
+
+
+def fork(code: CodeType, arguments: list[str], files: list[int]) -> bytes:
+    """Fork a child that runs the code. Return its process id, or b"0" where the system refuses another process."""
+    reading, writing = os.pipe()
+    if (between := os.fork()) == 0:
+        try:
+            if (pid := os.fork()) == 0:
+                run(code, arguments, files)
+            os.setpgid(pid, pid)
+            os.write(writing, str(pid).encode())
+        finally:
+            os._exit(0)
+    os.close(writing)
+    pid_bytes = os.read(reading, PID_BYTES)
+    os.close(reading)
+    os.waitpid(between, 0)
+    return pid_bytes or b"0"
+
+
+def run(code: CodeType, arguments: list[str], files: list[int]) -> None:
+    """Run the child's program in this process, which has its standard streams and no other file."""
+    try:
+        os.dup2(files[0], 0)
+        os.dup2(files[1], 1)
+        os.closerange(3, os.sysconf("SC_OPEN_MAX"))
+        sys.argv, sys.stdin = arguments, os.fdopen(0)
+        exec(code, {"__name__": "__main__", "__file__": arguments[0]})  # noqa: S102 - the child's own program
+    finally:
+        os._exit(1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,184 @@
+"""Documents whose readers are forked from one process share nothing, and that process knows no document."""
+
+from __future__ import annotations
+
+import os
+import signal
+import stat
+import subprocess
+import sys
+import textwrap
+import time
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from benchmarks.poison.build import healthy
+from docwell.adapters.documents import launching, process
+from docwell.adapters.documents.process import ChildError
+from docwell.adapters.documents.reader import ChildPdfReader
+from docwell.models import Reason
+
+MIB = 1 << 20
+# The real child, which does `do` for the title and gives `found` as the title, and does `bad` for a bad document.
+SPY = """
+    import builtins, os, signal, stat, sys, time
+    from docwell.adapters.documents import child
+    known = set(sys.modules)
+    class Spy(child.Pdfium):
+        def count(self):
+            if self._mapped[-3:] == b"bad":
+                {bad}
+            return super().count()
+        def metadata(self):
+            found = ""
+            {do}
+            return {{"title": str(found)}}
+    child.READERS["pdfium"] = Spy
+    child.main()
+"""
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only Linux forks readers")
+
+
+class Bench:
+    """Readers of a healthy document whose children do something before they give its title."""
+
+    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.path, self._program = folder / "a.pdf", folder / "spy.py"
+        self.path.write_bytes(healthy())
+        self.bad = folder / "bad.pdf"
+        self.bad.write_bytes(healthy() + b"\n%bad")
+        self._monkeypatch = monkeypatch
+
+    def reader(self, do: str = "pass", bad: str = "pass") -> ChildPdfReader:
+        self._program.write_text(textwrap.dedent(SPY).format(do=do, bad=bad))
+        self._monkeypatch.setattr(process, "CHILD", self._program)
+        limits: dict[str, Any] = {"parse_cpu_s": 2.0, "parse_timeout_s": 60.0, "parse_memory_bytes": 256 * MIB}
+        return ChildPdfReader(**limits, max_document_pages=9, max_page_characters=9999, max_reader_restarts=0)
+
+    def titles(self, do: str, documents: int) -> list[str | None]:
+        reader = self.reader(do)
+        return [reader.inspect(self.path).title for _ in range(documents)]
+
+    @property
+    def server(self) -> psutil.Process | None:
+        """The fork server's process, if it runs."""
+        found = launching.fork_server(self._program)._server
+        return psutil.Process(found.pid) if found else None
+
+
+@pytest.fixture
+def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
+    return Bench(tmp_path, monkeypatch)
+
+
+def test_what_a_reader_changes_does_not_reach_the_next_document(bench: Bench) -> None:
+    first = bench.reader(
+        "found = getattr(builtins, 'left', 'nothing'); builtins.left = 'text of another document'"
+    )
+    assert first.inspect(bench.path).title == "nothing"
+    server = bench.server
+    assert server is not None
+    assert first.inspect(bench.path).title == "nothing"
+    assert bench.server == server
+
+
+def test_each_document_has_a_process_of_its_own(bench: Bench) -> None:
+    assert len(set(bench.titles("found = os.getpid()", 3))) == 3
+
+
+def test_processor_time_and_memory_of_earlier_documents_do_not_count(bench: Bench) -> None:
+    # Each is over half of a limit; the processor time is also that of the whole life of a child.
+    work = "held = bytearray(150 << 20); any(time.process_time() > 1.2 for _ in iter(int, 1))"
+    assert bench.titles(work, 3) == [None] * 3
+
+
+def test_a_child_has_only_its_streams_and_its_document(bench: Bench) -> None:
+    kinds = "sorted(stat.S_IFMT(os.fstat(n).st_mode) for n in range(64) if os.path.exists(n))"
+    (found,) = bench.titles(f"found = {kinds}", 1)
+    # Requests and answers; two for what libraries print; the document, which the mapping keeps.
+    expected = [stat.S_IFIFO] * 2 + [stat.S_IFCHR] * 2 + [stat.S_IFREG]
+    assert found == str(sorted(expected))
+
+
+def test_the_server_has_loaded_all_that_a_child_needs(bench: Bench) -> None:
+    (found,) = bench.titles("self.page(0, 0, 1.5); found = sorted(set(sys.modules) - known)", 1)
+    assert found == "[]"
+
+
+def test_the_server_runs_one_thread_and_has_no_file_open(bench: Bench) -> None:
+    bench.titles("pass", 2)
+    server = bench.server
+    assert server is not None
+    assert server.num_threads() == 1
+    assert server.open_files() == []
+    assert server.children() == []
+
+
+FAILURES = {
+    "crashes": ("signal.raise_signal(signal.SIGSEGV)", Reason.READER_CRASHED),
+    "takes memory": ("bytearray(500 << 20)", Reason.TOO_MUCH_MEMORY),
+    "takes processor time": ("while True: pass", Reason.TOO_SLOW),
+    "refuses": ("raise ValueError", Reason.CORRUPT),
+}
+
+
+@pytest.mark.parametrize("failure", FAILURES)
+def test_a_document_that_fails_leaves_the_next_one_another_server(bench: Bench, failure: str) -> None:
+    bad, reason = FAILURES[failure]
+    reader = bench.reader(bad=bad)
+    reader.inspect(bench.path)
+    first = bench.server
+    assert first is not None
+    child = process.Child(bench.bad, "pdfium", 256 * MIB, 9.0, 9999)
+    with pytest.raises(ChildError) as failed:
+        child.ask("info", 2.0, time.monotonic() + 60)
+    child.close()
+    assert failed.value.reason == reason
+    assert bench.server is None
+    assert reader.inspect(bench.path).page_count == 1
+    assert bench.server not in {None, first}
+
+
+def test_a_worker_that_ignores_the_end_of_children_has_them_forked_too(bench: Bench) -> None:
+    before = signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    try:
+        reader = bench.reader()
+        assert [reader.inspect(bench.path).page_count for _ in range(2)] == [1, 1]
+        assert bench.server is not None
+    finally:
+        signal.signal(signal.SIGCHLD, before)
+
+
+def test_a_server_that_was_killed_is_replaced(bench: Bench) -> None:
+    reader = bench.reader()
+    reader.inspect(bench.path)
+    server = bench.server
+    assert server is not None
+    server.kill()
+    assert reader.inspect(bench.path).page_count == 1
+    assert reader.inspect(bench.path).page_count == 1
+    assert bench.server not in {None, server}
+
+
+def test_the_server_ends_with_its_worker(tmp_path: Path) -> None:
+    program = """
+        import sys, time
+        from docwell.adapters.documents import launching, process
+        server = launching.fork_server(process.CHILD)
+        server.start()
+        print(server._server.pid, flush=True)
+        time.sleep(60)
+    """
+    worker = subprocess.Popen([sys.executable, "-c", textwrap.dedent(program)], stdout=subprocess.PIPE, text=True)
+    assert worker.stdout is not None
+    server = psutil.Process(int(worker.stdout.readline()))
+    os.kill(worker.pid, signal.SIGKILL)
+    worker.communicate()
+    deadline = time.monotonic() + 30
+    while server.is_running() and server.status() != psutil.STATUS_ZOMBIE:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
