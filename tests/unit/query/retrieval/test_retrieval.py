@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -43,6 +44,19 @@ def test_copies_of_a_document_take_one_place_however_many_they_are() -> None:
     found = search(world, "boiler warm")
     assert [one.chunk.text for one in found] == ["the boiler is warm", "the boiler was cold", "the cellar is dry"]
     assert len({one.document for one in found[:2]}) == 1
+
+
+def test_the_ledger_is_not_asked_for_the_documents_of_copies(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World()
+    for copy in range(40):
+        world.add(f"house/copy{copy:03}.pdf", "the boiler is warm")
+    for number in range(5):
+        world.add(f"house/other{number}.pdf", f"the cellar is dry in room{number}")
+    asked: list[Sequence[str]] = []
+    live = world.ledger.live
+    monkeypatch.setattr(world.ledger, "live", lambda keys: asked.append(keys) or live(keys))
+    assert len(search(world, "boiler warm")) == 3
+    assert [len(keys) for keys in asked] == [6]
 
 
 def test_a_passage_is_found_by_its_words_from_far_below_the_nearest() -> None:

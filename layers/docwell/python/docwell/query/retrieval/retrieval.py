@@ -181,8 +181,8 @@ class _Live(Iterator[Passage]):
     def has(self, one: Passage) -> bool:
         """Return whether a passage of the ranking is live and allowed."""
         if one.document not in self._known:
-            others = (key for key in self._unknown if key not in self._known)
-            keys = list(dict.fromkeys(islice(chain([one.document], others), self._documents)))
+            others = (key for key in self._unknown if key not in self._known and key != one.document)
+            keys = [one.document, *islice(others, self._documents - 1)]
             self._documents *= 2
             self._known |= {**dict.fromkeys(keys), **self._generations(keys)}
         return self._known[one.document] == one.generation
