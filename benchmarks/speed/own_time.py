@@ -102,6 +102,7 @@ class _Function(_Process):
             raise BenchError("the query function does not stream")
         free = threading.Event()
         answer.start(lambda _: free.set())
+        answer.metadata()
         body = b"".join(answer)
         seconds = time.perf_counter() - started
         free.wait(_WAIT_S)
