@@ -52,7 +52,7 @@ def measure(
         def ask() -> float:
             asked.tell_model("held")
             seconds = [function.ask(question, filled.name) for question in islice(turns, size)]
-            held = asked.tell_model("held")
+            held: list[float] = asked.tell_model("held")
             times = [(one - model) * 1000 for one, model in zip(seconds, held, strict=True)]
             every.extend(times)
             return median(times)

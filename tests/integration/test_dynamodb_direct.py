@@ -6,6 +6,7 @@ import json
 import threading
 from collections.abc import Iterator, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
 
 import boto3
 import pytest
@@ -30,6 +31,11 @@ class Server(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), _Handler)
         self.answers = answers
         self.requests: list[SignedRequest] = []
+        self.opened = 0
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        self.opened += 1
+        super().process_request(request, client_address)
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -124,6 +130,16 @@ def test_a_server_that_is_gone_is_unavailable(server: Server, table: Table) -> N
     server.server_close()
     with pytest.raises(Unavailable, match="EndpointConnectionError"):
         table.get(KEY)
+
+
+@pytest.mark.parametrize(("more", "opened"), [({}, 1), ({"Connection": "close"}, 3)])
+def test_calls_share_a_connection_while_the_server_keeps_it(
+    server: Server, table: Table, more: Mapping[str, str], opened: int
+) -> None:
+    server.answers = [(200, {"Item": {"document": {"S": "a"}}}, more)] * 3
+    for _ in range(3):
+        assert table.get(KEY) == {"document": "a"}
+    assert (len(server.requests), server.opened) == (3, opened)
 
 
 def test_behind_a_proxy_boto3_makes_all_calls(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:

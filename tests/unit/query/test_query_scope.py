@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from unittest.mock import Mock
+
 import pytest
 
 from docwell.answers import AnswerStatus, Turn
@@ -146,11 +148,10 @@ def test_a_hit_proves_that_the_only_collection_of_a_question_exists(
     world = World()
     world.add("house/rules.pdf", BOILER)
     world.add("garden/rules.pdf", BOILER)
-    counted: list[str] = []
-    under = world.ledger.under
-    monkeypatch.setattr(world.ledger, "under", lambda *given: counted.append(given[0]) or under(*given))
+    under = Mock(side_effect=world.ledger.under)
+    monkeypatch.setattr(world.ledger, "under", under)
     assert world.ask(question).prompted
-    assert len(counted) == reads
+    assert under.call_count == reads
 
 
 @pytest.mark.parametrize("history", [(), (Turn("Who inspects it?", "Nobody."),)])
