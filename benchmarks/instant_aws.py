@@ -20,10 +20,13 @@ _WRITES = ("DynamoDB_20120810.UpdateItem", "DynamoDB_20120810.PutItem")
 _OK = 200
 
 
-class _Server(ThreadingTCPServer):
+class InstantAws(ThreadingTCPServer):
+    """The server."""
+
     daemon_threads = True
 
     def __init__(self, behind: str) -> None:
+        """Listen on a free port."""
         super().__init__((HOST, 0), _Connection)
         self._behind = urlsplit(behind).netloc
         self._known: dict[tuple[str, bytes], bytes] = {}
@@ -39,13 +42,13 @@ class _Server(ThreadingTCPServer):
                 connection.request(method, path, body, dict(headers))
                 answer = connection.getresponse()
                 known = _response(answer.status, answer.read())
-            if answer.status == _OK:
+            if target and answer.status == _OK:
                 self._known[target, body] = known
         return known
 
 
 class _Connection(StreamRequestHandler):
-    server: _Server
+    server: InstantAws
     disable_nagle_algorithm = True
 
     def handle(self) -> None:
@@ -74,7 +77,7 @@ def instant_aws(behind: str) -> Iterator[str]:
 
 
 def main() -> None:
-    server = _Server(sys.argv[1])
+    server = InstantAws(sys.argv[1])
     print(f"http://{HOST}:{server.server_address[1]}", flush=True)
     server.serve_forever()
 
