@@ -32,11 +32,11 @@ def documents_of(settings: StorageSettings) -> S3ObjectStore:
 def dynamodb(settings: StorageSettings) -> DynamoDBClient:
     """Return the client of every table, a fast one for the query function: a user waits for it."""
     from docwell.adapters.aws import client
-    from docwell.adapters.dynamodb.direct import direct_client
+    from docwell.adapters.dynamodb.direct import direct
 
     if not isinstance(settings, QuerySettings):
         return client("dynamodb")
-    return direct_client() or client("dynamodb", quick=True)
+    return direct(client("dynamodb", quick=True))
 
 
 def state_store(settings: StorageSettings) -> DynamoState:

@@ -26,7 +26,6 @@ from zlib import crc32
 
 import boto3
 from botocore.awsrequest import AWSPreparedRequest, HeadersDict
-from botocore.config import Config
 from botocore.exceptions import ClientError
 from botocore.httpsession import where
 from botocore.utils import get_environ_proxies
@@ -45,17 +44,14 @@ _OPERATIONS = {
 }
 _CONTENT_TYPE = "application/x-amz-json-1.0"
 _REFUSED = "ConditionalCheckFailedException"
-# Two attempts of 1 + 2 s in all, for a caller who waits; boto3 makes the second.
-_LAST = Config(connect_timeout=1, read_timeout=2, retries={"total_max_attempts": 1})
 
 
-def direct_client() -> DynamoDBClient | None:
-    """Return a client for a caller who waits; None without credentials, and behind a proxy."""
-    client = boto3.client("dynamodb", config=_LAST)
+def direct(client: DynamoDBClient) -> DynamoDBClient:
+    """Return the client with direct calls; unchanged without credentials, and behind a proxy."""
     session = boto3.DEFAULT_SESSION
     keys = session.get_credentials() if session else None
     if keys is None or get_environ_proxies(client.meta.endpoint_url):
-        return None
+        return client
     certificates = os.environ.get("AWS_CA_BUNDLE") or where()
     return cast("DynamoDBClient", DirectClient(client, keys, certificates))
 
@@ -63,8 +59,8 @@ def direct_client() -> DynamoDBClient | None:
 class DirectClient:
     """The methods of boto3's `client` that `Table` calls, for requests in DynamoDB's notation.
 
-    A call succeeds here, or its condition does not hold. After any other result boto3 repeats the call, and
-    translates its errors.
+    A call succeeds here, or its condition does not hold. After any other result boto3 makes the call, with its own
+    retries and errors.
     """
 
     def __init__(self, client: DynamoDBClient, credentials: Credentials, certificates: str) -> None:
