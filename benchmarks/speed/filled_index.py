@@ -69,9 +69,9 @@ class FilledCollection:
         self._stack = stack
         self._texts = texts
         self._random = np.random.default_rng(7)
-        self._pipeline = PipelinePlace(MODEL_DIR, CHUNK_TOKENS).fingerprint
+        self.pipeline = PipelinePlace(MODEL_DIR, CHUNK_TOKENS).fingerprint
         server = ChromaServer(stack.chroma, auth=server_auth("chroma", stack.chroma_token), timeout_s=120)
-        index = ChromaIndex(server, Layout(self._pipeline, SHARDS))
+        index = ChromaIndex(server, Layout(self.pipeline, SHARDS))
         self._write_ledger(sorted({self._key(number) for number in range(size)}))
         for start in range(0, size, BATCH):
             index.upsert(self.name, [self._record(number) for number in range(start, min(start + BATCH, size))])
@@ -97,7 +97,7 @@ class FilledCollection:
             client.batch_write_item(RequestItems={LEDGER_TABLE: puts})
 
     def _row(self, key: str) -> dict[str, Any]:
-        texts = {"document": key, "pipeline": self._pipeline, "collection": self.name, "status": "INDEXED"}
+        texts = {"document": key, "pipeline": self.pipeline, "collection": self.name, "status": "INDEXED"}
         texts |= {"version": "v1", "live_version": "v1", "live_generation": "live"}
         return {name: {"S": value} for name, value in texts.items()}
 

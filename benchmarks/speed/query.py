@@ -2,7 +2,8 @@
 
 The model answers at once with a sentence of the first passage, so every question takes the whole path: identity,
 quota, embedding, search, ranking, prompt, model, checks and receipt. Rows of one client exclude the seconds that
-the model server held the question, except where they say otherwise.
+the model server held the question, except where they say otherwise. Rows that begin with "own" are of
+`benchmarks.speed.own_time`: without the stand-ins of AWS and its gateway.
 
 Questions are repeated, and the function caches the candidates that it has read.
 """
@@ -11,6 +12,7 @@ import statistics
 from collections.abc import Mapping, Sequence
 from functools import partial
 
+from benchmarks.speed import own_time
 from benchmarks.speed.asking import Asked, AskedStack, answerable, asked_stack
 from benchmarks.speed.filled_index import BATCH, FilledCollection, Texts
 from benchmarks.speed.options import Options
@@ -61,6 +63,7 @@ class Questions:
         self._warm_up()
         self._by_size()
         self._crowds()
+        own_time.measure(self._report, self._options, self._asked, self._judged, self._questions)
         self._report.add("questions without an answer", self._errors, f"of {self._count:,}", "== 0")
 
     def _warm_up(self) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from unittest.mock import Mock
+
 import pytest
 
-from docwell.answers import AnswerStatus
+from docwell.answers import AnswerStatus, Turn
 from docwell.errors import NotFound, Unavailable
 from docwell.identity import Principal, Rule
 from docwell.models import DocumentRecord, Status
@@ -130,6 +132,35 @@ def test_chunks_on_a_server_that_does_not_answer_are_not_called_lost() -> None:
     world.lose_a_server()
     answer = world.ask().answer
     assert (answer.status, answer.answer, answer.partial) == (AnswerStatus.REFUSED, REFUSAL, True)
+
+
+@pytest.mark.parametrize(
+    ("question", "reads"),
+    [
+        (Question(QUESTION, collections=("house",)), 0),
+        (Question(QUESTION, collections=("house", "garden")), 2),
+        (Question(QUESTION, collections=("house",), filter=Filter(prefix="house/")), 2),
+    ],
+)
+def test_a_hit_proves_that_the_only_collection_of_a_question_exists(
+    question: Question, reads: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = World()
+    world.add("house/rules.pdf", BOILER)
+    world.add("garden/rules.pdf", BOILER)
+    under = Mock(side_effect=world.ledger.under)
+    monkeypatch.setattr(world.ledger, "under", under)
+    assert world.ask(question).prompted
+    assert under.call_count == reads
+
+
+@pytest.mark.parametrize("history", [(), (Turn("Who inspects it?", "Nobody."),)])
+def test_a_missing_collection_costs_no_call_of_the_model(history: tuple[Turn, ...]) -> None:
+    world = World()
+    world.add("house/rules.pdf", BOILER)
+    with pytest.raises(NotFound):
+        world.ask(Question(QUESTION, collections=("cellar",), history=history))
+    assert world.model.asked == []
 
 
 @pytest.mark.parametrize("principal", [EVERYTHING, Principal("key:other", frozenset({"other"}))])

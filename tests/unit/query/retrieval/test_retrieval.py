@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from typing import Any
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -43,6 +44,18 @@ def test_copies_of_a_document_take_one_place_however_many_they_are() -> None:
     found = search(world, "boiler warm")
     assert [one.chunk.text for one in found] == ["the boiler is warm", "the boiler was cold", "the cellar is dry"]
     assert len({one.document for one in found[:2]}) == 1
+
+
+def test_the_ledger_is_not_asked_for_the_documents_of_copies(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World()
+    for copy in range(40):
+        world.add(f"house/copy{copy:03}.pdf", "the boiler is warm")
+    for number in range(5):
+        world.add(f"house/other{number}.pdf", f"the cellar is dry in room{number}")
+    live = Mock(side_effect=world.ledger.live)
+    monkeypatch.setattr(world.ledger, "live", live)
+    assert len(search(world, "boiler warm")) == 3
+    assert [len(call.args[0]) for call in live.call_args_list] == [6]
 
 
 def test_a_passage_is_found_by_its_words_from_far_below_the_nearest() -> None:

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
 
 from docwell.answers import AnswerStatus, Mode
 from docwell.bucket_ports import DocumentLinks
@@ -235,11 +235,12 @@ class Query:
 
     async def _scope(self, ask: Ask, watch: Stopwatch) -> Scope:
         question = ask.question
+        # A question for a missing collection must not cost a call of the model.
+        proves = bool(question.history) or self.expansion is not None
         async with watch.stage("retrieve", _RETRIEVE_SHARE):
             principal = (await ask.admission.identified()).principal
-            return await asyncio.to_thread(
-                self.retrieval.scope, principal, question.collections, question.document, question.filter
-            )
+            where = (principal, question.collections, question.document, question.filter)
+            return await asyncio.to_thread(partial(self.retrieval.scope, *where, proves=proves))
 
     async def _rewrite(self, _admitted: Admitted, follow_up: FollowUp, watch: Stopwatch) -> Rewritten:
         timeout_s = self.limits.deadline_s * _REWRITE_SHARE

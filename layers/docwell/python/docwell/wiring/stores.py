@@ -30,10 +30,13 @@ def documents_of(settings: StorageSettings) -> S3ObjectStore:
 
 @cache
 def dynamodb(settings: StorageSettings) -> DynamoDBClient:
-    """Return the client of every table, with short timeouts for the query function: a user waits for it."""
+    """Return the client of every table, a fast one for the query function: a user waits for it."""
     from docwell.adapters.aws import client
+    from docwell.adapters.dynamodb.direct import direct
 
-    return client("dynamodb", quick=isinstance(settings, QuerySettings))
+    if not isinstance(settings, QuerySettings):
+        return client("dynamodb")
+    return direct(client("dynamodb", quick=True))
 
 
 def state_store(settings: StorageSettings) -> DynamoState:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import islice
+from itertools import chain, islice
 from typing import NamedTuple
 
 from docwell.errors import BadInput
@@ -65,10 +65,16 @@ class Retrieval:
     deepest: int = DEEPEST
 
     def scope(
-        self, principal: Principal, collections: Sequence[str], document: str | None, wanted: Filter = ANY
+        self,
+        principal: Principal,
+        collections: Sequence[str],
+        document: str | None,
+        wanted: Filter = ANY,
+        *,
+        proves: bool = True,
     ) -> Scope:
         """Return where to search, as `find_scope` does."""
-        return find_scope(self.catalogue, principal, collections, document, wanted)
+        return find_scope(self.catalogue, principal, collections, document, wanted, proves=proves)
 
     def search(
         self,
@@ -85,6 +91,7 @@ class Retrieval:
         `top_k` change the fit.
 
         Raises:
+            NotFound: the scope's collection does not exist.
             BadInput: too many documents to look through, and fewer than `top_k` passages match and are allowed.
         """
         if scope.is_empty:
@@ -114,6 +121,8 @@ class Retrieval:
             wanted = min(wanted * _DEEPER, self.deepest)
         if nearest.cut and scope.is_narrowed and live.kept + live.copies < top_k:
             raise BadInput(TOO_FEW_MATCH)
+        if not found:
+            scope.prove(self.catalogue)
         # Drop the unit vectors; only ranking needs them.
         documents = tuple(dict.fromkeys(one.document for one in ranked))
         partial = nearest.partial or any(near.partial for _, near in reworded)
@@ -160,7 +169,9 @@ class _Live(Iterator[Passage]):
         known: dict[str, str | None],
     ) -> None:
         self._left = iter(ranked)
-        self._unknown = iter(dict.fromkeys(one.document for one in ranked))
+        firsts = {one.chunk.text: one.document for one in reversed(ranked)}
+        # Copies come last: if the first of them is live, the others' documents do not matter.
+        self._unknown = iter(dict.fromkeys(chain(reversed(firsts.values()), (one.document for one in ranked))))
         self._generations = generations
         self._known = known
         self._documents = 2 * top_k
@@ -169,18 +180,19 @@ class _Live(Iterator[Passage]):
 
     def has(self, one: Passage) -> bool:
         """Return whether a passage of the ranking is live and allowed."""
-        while one.document not in self._known:
-            keys = list(islice((key for key in self._unknown if key not in self._known), self._documents))
+        if one.document not in self._known:
+            others = (key for key in self._unknown if key not in self._known and key != one.document)
+            keys = [one.document, *islice(others, self._documents - 1)]
             self._documents *= 2
             self._known |= {**dict.fromkeys(keys), **self._generations(keys)}
         return self._known[one.document] == one.generation
 
     def __next__(self) -> Passage:
         for one in self._left:
-            if not self.has(one):
-                self.dropped += 1
-            elif one.chunk.text in self._texts:
+            if one.chunk.text in self._texts:  # live or not, it is not shown
                 self.copies += 1
+            elif not self.has(one):
+                self.dropped += 1
             else:
                 self._texts.add(one.chunk.text)
                 self.kept += 1

@@ -30,11 +30,15 @@ NO_DOCUMENT = "no document has this key"
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """Where to search: `places`, or all collections with None. Every hit must also be allowed."""
+    """Where to search: `places`, or all collections with None. Every hit must also be allowed.
+
+    Whether the collection `unproved` exists is not known: a live hit proves it.
+    """
 
     principal: Principal
     places: Places | None = None
     filter: Filter = ANY
+    unproved: str | None = None
 
     @property
     def is_empty(self) -> bool:
@@ -50,6 +54,11 @@ class Scope:
     def only(self, document: str) -> Scope:
         """Return the part of the scope that is this document."""
         return replace(self, places={collection_of(document): [document]})
+
+    def prove(self, catalogue: Catalogue) -> None:
+        """Read whether the collection exists if a search has found nothing. Raises `NotFound`."""
+        if self.unproved is not None and not exists(catalogue, self.principal, self.unproved):
+            raise NotFound(NO_COLLECTION)
 
     def documents(self, catalogue: Catalogue, most: int) -> tuple[Mapping[str, LiveDocument], bool]:
         """Return the live documents of the scope that are allowed now, and whether these are all.
@@ -91,9 +100,17 @@ class Scope:
 
 
 def find_scope(
-    ledger: Catalogue, principal: Principal, collections: Sequence[str], document: str | None, wanted: Filter
+    ledger: Catalogue,
+    principal: Principal,
+    collections: Sequence[str],
+    document: str | None,
+    wanted: Filter,
+    *,
+    proves: bool = True,
 ) -> Scope:
     """Return the scope of a question. No `collections` means all that the principal may read.
+
+    Without `proves`, a single collection that the principal may read is left unproved: that saves a read.
 
     Raises:
         NotFound: a collection or document does not exist, or the principal may not read it.
@@ -101,6 +118,8 @@ def find_scope(
     named = wanted.documents if document is None else (document,)
     if named:
         return Scope(principal, _of_documents(ledger, principal, collections, named, wanted), wanted)
+    if len(collections) == 1 and principal.may_read(collections[0]) and not (proves or wanted):
+        return Scope(principal, dict.fromkeys(collections), wanted, unproved=collections[0])
     if not all(exists(ledger, principal, name) for name in collections):
         raise NotFound(NO_COLLECTION)
     return Scope(principal, _places(ledger, principal, collections, wanted), wanted)
