@@ -40,14 +40,14 @@ from infra.report import REPORTS, Report
 ANSWERS = REPORTS / "answers" / "lists.jsonl"
 _HALVES_SEED = 15
 _TOP_K = 5
-# The share of the default deadline would do; a slow machine is no reason to list less.
+# More than a question has, so that a slow machine does not list less.
 _LOOK_S = 30.0
 _LINE = re.compile(r"- (?:(?P<key>\S+), )?pages? (?P<pages>\d[\d,\u2013-]*)")
 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """One question, asked in a collection or document; the pages `on` which its subject is, and what docwell does.
+    """One question, asked in a collection or document, and the pages `on` which its subject is.
 
     An `ordinary` one is not for a list.
     """
@@ -97,7 +97,7 @@ def run(report: Report) -> None:
         ("the untouched half", [one for one in outcomes if one.asked.untouched]),
         ("the seen half", [one for one in outcomes if not one.asked.untouched]),
     ):
-        _add_figures(report, half, some)
+        add_figures(report, half, some)
     CONSOLE.print(f"lists of the seen half: {ANSWERS}")
 
 
@@ -160,10 +160,10 @@ def _ask(modes: Modes, asked: Asked) -> Outcome:
     searched = Searched(Mode.AUTO, asked.ask, scope, vector, found.passages, found.documents, _TOP_K)
     basis = modes.basis(searched)
     later = basis is None and modes.after_refusal(searched) is not None
-    return Outcome(asked, _listed(basis, asked.place), basis is not None, later)
+    return Outcome(asked, listed(basis, asked.place), basis is not None, later)
 
 
-def _listed(basis: Basis | None, place: str) -> frozenset[Page]:
+def listed(basis: Basis | None, place: str) -> frozenset[Page]:
     """Return the pages of the lines of a list; those of one document have no key."""
     found = set[Page]()
     for line in basis.answer.text.splitlines() if basis and basis.answer else ():
@@ -176,7 +176,8 @@ def _listed(basis: Basis | None, place: str) -> frozenset[Page]:
     return frozenset(found)
 
 
-def _add_figures(report: Report, half: str, outcomes: Sequence[Outcome]) -> None:
+def add_figures(report: Report, half: str, outcomes: Sequence[Outcome]) -> None:
+    """Add the figures of one half of the questions, the goals first."""
     lists = [one for one in outcomes if one.asked.on]
     hits = Counter[str]()
     for one in lists:

@@ -62,6 +62,7 @@ def test_words_of_asking_alone_are_no_subject() -> None:
         (("form",), "to re-form it", True),
         (("FY2022",), "of FY2022", True),
         (("star",), "a start", False),
+        (("++",), "C++", False),
     ],
 )
 def test_a_text_mentions_phrases_in_any_case_and_inflection(
