@@ -1,0 +1,40 @@
+"""`.ci/run`: each step has a limit of time, and its name is known when it ends."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+
+from infra.container.sam import ROOT
+
+SCRIPT = (ROOT / ".ci" / "run").read_text()
+
+
+def run(steps: str) -> subprocess.CompletedProcess[str]:
+    """Run steps whose limits are in seconds."""
+    before, _, _ = SCRIPT.partition("# The first step")
+    for minutes, seconds in {'"${limit}m"': '"${limit}s"', "limit * 60": "limit"}.items():
+        assert minutes in before
+        before = before.replace(minutes, seconds)
+    before = before.replace('cd "$(dirname "$0")/.."', "")
+    return subprocess.run(["bash", "-c", before + steps], check=False, capture_output=True, text=True, timeout=60)
+
+
+def test_every_check_is_a_step_with_a_limit() -> None:
+    checks = [line.strip() for line in SCRIPT.splitlines() if re.search(r"^[^#]*\bmake [a-z]", line)]
+    assert len(checks) > 10
+    assert [line for line in checks if not re.match(r'step [1-9]\d* "[^"]+" make ', line)] == []
+
+
+def test_a_step_that_fails_ends_ci_and_is_named() -> None:
+    done = run('step 50 "first" true; step 50 "second" bash -c "exit 3"; step 50 "third" true')
+    assert done.returncode == 3
+    assert "CI: second: failed" in done.stderr
+    assert "third" not in done.stdout
+
+
+def test_a_step_that_hangs_ends_with_its_processes_and_is_named() -> None:
+    done = run("""step 1 "hangs" bash -c 'sleep 50 & wait'; echo never""")
+    assert done.returncode == 124
+    assert "CI: hangs: ended at its limit of 1 minutes" in done.stderr
+    assert "never" not in done.stdout
