@@ -7,8 +7,11 @@ import time
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
+from tokenizers import Tokenizer as BertTokenizer
+from tokenizers import models, normalizers
+from tokenizers.pre_tokenizers import BertPreTokenizer
 
 from docwell.ingest.chunking import chunk_pages, cut_pages
 from docwell.models import Chunk, Page
@@ -69,6 +72,26 @@ def test_chunks_are_slices_in_order_that_lose_nothing(text: str, limit: int, tok
     assert found == chunks(text, limit, tokenizer)
 
 
+class Masks(WordPieces):
+    """Has a special token that takes the blanks before it, as XLM-RoBERTa's <mask> does."""
+
+    pattern = re.compile(rf"[ ]*<m>|{WordPieces.pattern.pattern}")
+
+
+class Bert:
+    """BERT's tokenizer with a few pieces. It joins the words around a vertical tab."""
+
+    cuts_at_blanks = True
+
+    def __init__(self) -> None:
+        pieces = ("[UNK]", "a", "b", ".", "##a", "##b", "##ab", "aba", "##bab")
+        self.bert = BertTokenizer(models.WordPiece({piece: at for at, piece in enumerate(pieces)}))
+        self.bert.normalizer, self.bert.pre_tokenizer = normalizers.BertNormalizer(), BertPreTokenizer()
+
+    def offsets(self, texts: Sequence[str]) -> list[list[tuple[int, int]]]:
+        return [one.offsets for one in self.bert.encode_batch(list(texts), add_special_tokens=False)]
+
+
 class Apart:
     """A tokenizer of which nothing is known: each piece is tokenized again."""
 
@@ -78,7 +101,13 @@ class Apart:
         self.offsets = tokenizer.offsets
 
 
-@given(st.one_of(words, anything), st.integers(4, 60), st.sampled_from([WordPieces(), Bytes()]))
+@given(
+    st.one_of(words, anything, st.text(alphabet="ab. \n\x0b\x1c", max_size=400)),
+    st.integers(4, 60),
+    st.sampled_from([WordPieces(), Bytes(), Bert()]),
+)
+@example("ab" + " <m>" * 40, 4, Masks())
+@example("b" + "\x0bab" * 40, 4, Bert())
 def test_tokens_of_the_page_give_the_chunks_and_units_of_each_piece_alone(
     text: str, limit: int, tokenizer: WordPieces
 ) -> None:

@@ -185,24 +185,25 @@ def _fit(
     """
     atoms = _atoms(text, base, tokens, marks)
     spans = [span for span in _pack(text, atoms, max_tokens) if span[0] < span[1]]
-    kept = [tokenizer.cuts_at_blanks and _is_between_blanks(text, *span) for span in spans]
-    cut_words = [text[start:end] for (start, end), keeps in zip(spans, kept, strict=True) if not keeps]
-    again = iter(tokenizer.offsets(cut_words))
-    for (start, end), keeps in zip(spans, kept, strict=True):
-        own = _within(tokens, start, end) if keeps else next(again)
+    known = [_within(text, tokens, *span) if tokenizer.cuts_at_blanks else None for span in spans]
+    rest = [text[start:end] for (start, end), own in zip(spans, known, strict=True) if own is None]
+    again = iter(tokenizer.offsets(rest))
+    for (start, end), found in zip(spans, known, strict=True):
+        own = next(again) if found is None else found
         if len(own) <= max_tokens or (start, end) == (0, len(text)):
             yield base + start, base + end, own
         else:
             yield from _fit(text[start:end], base + start, own, tokenizer, max_tokens, marks)
 
 
-def _is_between_blanks(text: str, start: int, end: int) -> bool:
-    return (start == 0 or text[start - 1] in _BLANKS) and (end == len(text) or text[end] in _BLANKS)
-
-
-def _within(tokens: _Tokens, start: int, end: int) -> list[tuple[int, int]]:
-    """Return the tokens of a piece of their text, by its own characters."""
+def _within(text: str, tokens: _Tokens, start: int, end: int) -> _Tokens | None:
+    """Return the tokens of a piece, by its own characters; None where it can have other tokens alone."""
+    if (start > 0 and text[start - 1] not in _BLANKS) or (end < len(text) and text[end] not in _BLANKS):
+        return None
     first, last = (bisect_left(tokens, (place,)) for place in (start, end))
+    # Special tokens, such as <mask>, can take the blanks beside them.
+    if (first > 0 and tokens[first - 1][1] > start) or (last > first and tokens[last - 1][1] > end):
+        return None
     return [(left - start, right - start) for left, right in tokens[first:last]]
 
 
