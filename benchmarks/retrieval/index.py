@@ -43,7 +43,7 @@ class CachedEmbedder:
         self._rows.execute("CREATE TABLE IF NOT EXISTS vectors (key BLOB PRIMARY KEY, vector BLOB)")
         self.name, self.fingerprint = embedder.manifest.name, embedder.manifest.fingerprint
         self.max_tokens = embedder.max_tokens
-        self.offsets = embedder.offsets
+        self.offsets, self.cuts_at_blanks = embedder.offsets, embedder.cuts_at_blanks
 
     def embed_passages(self, texts: Sequence[str]) -> NDArray[np.float32]:
         with self._lock:

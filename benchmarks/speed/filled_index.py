@@ -22,8 +22,8 @@ from docwell.adapters.chroma import ChromaIndex
 from docwell.adapters.chroma_layout import Layout
 from docwell.adapters.chroma_server import ChromaServer
 from docwell.adapters.embedding.onnx_embedder import OnnxEmbedder
-from docwell.ingest.chunking import chunk_pages
-from docwell.ingest.indexing import pack_units, split_units
+from docwell.ingest.chunking import CutChunk, cut_pages
+from docwell.ingest.indexing import pack_units
 from docwell.models import Chunk, IndexRecord, Units
 from docwell.text.lexicon import sentences
 from docwell.wiring.stores import server_auth
@@ -50,11 +50,11 @@ class Texts:
     def read(cls, folders: Sequence[Path], most: int) -> Self:
         """Read up to `most` chunks of the PDFs in the folders. Raises `BenchError` where there are none."""
         embedder = OnnxEmbedder(MODEL_DIR)
-        chunks = list(islice(_chunks(folders, embedder), most))
-        if not chunks:
+        cut = list(islice(_chunks(folders, embedder), most))
+        if not cut:
             raise BenchError(f"no text in any PDF of {', '.join(map(str, folders))}")
+        chunks, spans = zip(*cut, strict=True)
         questions = [question for chunk in chunks if (question := _question(chunk.text))]
-        spans = [split_units(chunk.text, embedder) for chunk in chunks]
         parts = [[chunk.text[start:end] for start, end in own] for chunk, own in zip(chunks, spans, strict=True)]
         units = [pack_units(own, embedder.embed_passages(part)) for own, part in zip(spans, parts, strict=True)]
         return cls(chunks, embedder.embed_passages([chunk.text for chunk in chunks]), units, questions)
@@ -102,13 +102,14 @@ class FilledCollection:
         return {name: {"S": value} for name, value in texts.items()}
 
 
-def _chunks(folders: Sequence[Path], embedder: OnnxEmbedder) -> Iterator[Chunk]:
+def _chunks(folders: Sequence[Path], embedder: OnnxEmbedder) -> Iterator[CutChunk]:
     reader = default_reader()
     for folder in folders:
         # English first: the set's other languages are in files such as xq00_de.pdf.
         for path in sorted(folder.rglob("*.pdf"), key=lambda path: ("_" in path.stem, path)):
             pages = reader.pages(path, 1, reader.inspect(path).page_count)
-            yield from chunk_pages(pages, embedder, CHUNK_TOKENS)
+            for _, chunks in cut_pages(pages, embedder, CHUNK_TOKENS):
+                yield from chunks
 
 
 def _question(text: str) -> str | None:

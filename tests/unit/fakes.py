@@ -300,6 +300,7 @@ class FakeEmbedder:
     """Texts that share words have near vectors."""
 
     max_tokens = 100
+    cuts_at_blanks = True
 
     def offsets(self, texts: Sequence[str]) -> list[list[tuple[int, int]]]:
         return [[match.span() for match in re.finditer(r"\w+|[^\w\s]", text)] for text in texts]

@@ -7,14 +7,19 @@ import time
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
+from tokenizers import Tokenizer as BertTokenizer
+from tokenizers import models, normalizers
+from tokenizers.pre_tokenizers import BertPreTokenizer
 
-from docwell.ingest.chunking import chunk_pages
+from docwell.ingest.chunking import chunk_pages, cut_pages
 from docwell.models import Chunk, Page
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from docwell.ports import Tokenizer
 
 
 class WordPieces:
@@ -23,6 +28,7 @@ class WordPieces:
     Like the real one it makes one token of a word over 100 letters, and gives other counts for halves.
     """
 
+    cuts_at_blanks = True
     pattern = re.compile(r"\w{101,}|\w{1,4}|[^\w\s\x00-\x1f]")
 
     def offsets(self, texts: Sequence[str]) -> list[list[tuple[int, int]]]:
@@ -31,6 +37,8 @@ class WordPieces:
 
 class Bytes:
     """One token for each byte: several tokens share the span of one character."""
+
+    cuts_at_blanks = True
 
     def offsets(self, texts: Sequence[str]) -> list[list[tuple[int, int]]]:
         return [
@@ -62,6 +70,64 @@ def test_chunks_are_slices_in_order_that_lose_nothing(text: str, limit: int, tok
         reached = chunk.end
     assert all(seen or character.isspace() for seen, character in zip(covered, text, strict=True))
     assert found == chunks(text, limit, tokenizer)
+
+
+class Masks(WordPieces):
+    """Has a special token that takes the blanks before it, as XLM-RoBERTa's <mask> does."""
+
+    pattern = re.compile(rf"[ ]*<m>|{WordPieces.pattern.pattern}")
+
+
+class Bert:
+    """BERT's tokenizer with a few pieces. It joins the words around a vertical tab."""
+
+    cuts_at_blanks = True
+
+    def __init__(self) -> None:
+        pieces = ("[UNK]", "a", "b", ".", "##a", "##b", "##ab", "aba", "##bab")
+        self.bert = BertTokenizer(models.WordPiece({piece: at for at, piece in enumerate(pieces)}))
+        self.bert.normalizer, self.bert.pre_tokenizer = normalizers.BertNormalizer(), BertPreTokenizer()
+
+    def offsets(self, texts: Sequence[str]) -> list[list[tuple[int, int]]]:
+        return [one.offsets for one in self.bert.encode_batch(list(texts), add_special_tokens=False)]
+
+
+class Apart:
+    """A tokenizer of which nothing is known: each piece is tokenized again."""
+
+    cuts_at_blanks = False
+
+    def __init__(self, tokenizer: Tokenizer) -> None:
+        self.offsets = tokenizer.offsets
+
+
+@given(
+    st.one_of(words, anything, st.text(alphabet="ab. \n\x0b\x1c", max_size=400)),
+    st.integers(4, 60),
+    st.sampled_from([WordPieces(), Bytes(), Bert()]),
+)
+@example("ab" + " <m>" * 40, 4, Masks())
+@example("b" + "\x0bab" * 40, 4, Bert())
+def test_tokens_of_the_page_give_the_chunks_and_units_of_each_piece_alone(
+    text: str, limit: int, tokenizer: WordPieces
+) -> None:
+    pages = [Page(1, text)]
+    assert list(cut_pages(pages, tokenizer, limit)) == list(cut_pages(pages, Apart(tokenizer), limit))
+
+
+def test_a_page_is_tokenized_once() -> None:
+    counted: list[str] = []
+
+    class Counting(WordPieces):
+        def offsets(self, texts: Sequence[str]) -> list[list[tuple[int, int]]]:
+            counted.extend(texts)
+            return super().offsets(texts)
+
+    text = "The boiler of the house is warm. " * 60
+    ((_, found),) = cut_pages([Page(1, text)], Counting(), 200)
+    assert len(found) > 1
+    assert all(spans for _, spans in found)
+    assert counted == [text]
 
 
 @given(st.lists(st.text(alphabet="ab", min_size=1, max_size=4), min_size=1, max_size=300))

@@ -18,6 +18,8 @@ TITLE, SECTION, PART = 20.0, 14.0, 10.2
 
 
 class Words:
+    cuts_at_blanks = True
+
     def offsets(self, texts: Sequence[str]) -> list[list[tuple[int, int]]]:
         return [[match.span() for match in re.finditer(r"\w+|[^\w\s]", text)] for text in texts]
 

@@ -9,7 +9,6 @@ import pytest
 from numpy.typing import NDArray
 
 from docwell.ingest.chunking import cut_pages
-from docwell.ingest.indexing import split_units
 from docwell.ingest.sketch import HEADINGS, STATEMENTS, Sketch
 from docwell.models import Chunk, Heading, Page, Part
 from tests.unit.fakes import FakeEmbedder
@@ -64,9 +63,9 @@ def sketched(
     pages: list[Page], embedder: FakeEmbedder, *, opens: bool = True, tokens: int = 24
 ) -> tuple[Sketch, list[Chunk]]:
     sketch, chunks = Sketch(opens), list[Chunk]()
-    for page, own in cut_pages(pages, embedder, tokens):
+    for page, batch in cut_pages(pages, embedder, tokens):
+        own = [chunk for chunk, _ in batch]
         sketch.add_page(page, own)
-        batch = [(chunk, split_units(chunk.text, embedder)) for chunk in own]
         parts = [chunk.text[start:end] for chunk, spans in batch for start, end in spans]
         sketch.add_chunks(batch, embedder.embed_queries([*(chunk.text for chunk in own), *parts]))
         chunks += own
@@ -153,7 +152,7 @@ def test_the_marks_do_not_depend_on_the_batches() -> None:
     pages = pages_of(ENGLISH)
     embedder, whole = FakeEmbedder(), Sketch(opens=True)
     by_page, chunks = sketched(pages, embedder)
-    batch = [(chunk, split_units(chunk.text, embedder)) for chunk in chunks]
+    batch = [one for _, own in cut_pages(pages, embedder, 24) for one in own]
     parts = [chunk.text[start:end] for chunk, spans in batch for start, end in spans]
     whole.add_chunks(batch, embedder.embed_queries([*(chunk.text for chunk in chunks), *parts]))
     assert whole.marks() == by_page.marks()

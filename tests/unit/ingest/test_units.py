@@ -5,8 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from docwell.ingest.indexing import UNIT_TOKENS, pack_units, split_units
-from docwell.models import Units
+from docwell.ingest.chunking import UNIT_TOKENS, cut_pages
+from docwell.ingest.indexing import pack_units
+from docwell.models import Page, Units
 from docwell.query.retrieval.ranking import nearest
 from tests.unit.fakes import FakeEmbedder
 
@@ -14,6 +15,12 @@ from tests.unit.fakes import FakeEmbedder
 def unit_vectors(count: int, dimension: int = 384) -> np.ndarray:
     vectors = np.random.default_rng(3).normal(size=(count, dimension)).astype(np.float32)
     return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+
+
+def units_of(text: str) -> list[tuple[int, int]]:
+    """Return the units of a page that is one chunk."""
+    ((_, [(_, spans)]),) = cut_pages([Page(1, text)], FakeEmbedder(), 1000)
+    return list(spans)
 
 
 def test_a_byte_for_each_number_keeps_a_cosine_to_a_hundredth() -> None:
@@ -35,13 +42,13 @@ def test_without_units_there_is_nothing_to_compare() -> None:
 
 
 def test_a_chunk_of_one_unit_has_none_of_its_own() -> None:
-    assert split_units("A short sentence.", FakeEmbedder()) == []
+    assert units_of("A short sentence.") == []
 
 
 @pytest.mark.parametrize("sentences", [9, 40])
 def test_units_cover_the_words_of_a_chunk_in_order(sentences: int) -> None:
     text = " ".join(f"Sentence number {i} says that the boiler is warm." for i in range(sentences))
-    spans = split_units(text, FakeEmbedder())
+    spans = units_of(text)
     assert len(spans) > 1
     assert " ".join(text[start:end] for start, end in spans) == text
     assert max(len(tokens) for tokens in FakeEmbedder().offsets([text[a:b] for a, b in spans])) <= UNIT_TOKENS

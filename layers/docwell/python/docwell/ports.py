@@ -59,8 +59,7 @@ class ObjectStore(Protocol):
 class Ledger(Protocol):
     """Leases and records of one pipeline's documents, for ingest.
 
-    Every write under a lease is conditional on its fence. The worker of a range holds no lease, and neither does
-    `observe`.
+    Every write under a lease is conditional on its fence. The worker of a range and `observe` hold no lease.
     """
 
     def acquire(self, key: str, owner: str) -> Lease | None:
@@ -76,8 +75,7 @@ class Ledger(Protocol):
     def write(self, lease: Lease, record: DocumentRecord, *, fresh: bool = False) -> Lease:
         """Store the record and renew the lease. Raises `LeaseLost` and stores nothing when another worker has it.
 
-        Stores the fields in `docwell.models.PROGRESS` only when `fresh`: otherwise only ranges change them. Never
-        stores those in `docwell.models.OBSERVED`.
+        Stores `docwell.models.PROGRESS` only when `fresh`: else only ranges change it. Never stores `OBSERVED`.
         """
 
     def release(self, lease: Lease) -> Lease | None:
@@ -270,7 +268,9 @@ class HintQueue(TaskQueue, Protocol):
 
 
 class Tokenizer(Protocol):
-    """The embedding model's tokenizer."""
+    """The embedding model's tokenizer. With `cuts_at_blanks`, text between blanks has the same tokens anywhere."""
+
+    cuts_at_blanks: bool
 
     def offsets(self, texts: Sequence[str]) -> list[list[tuple[int, int]]]:
         """Return (start, end) in characters of each token of each text, untruncated, without special tokens."""

@@ -13,9 +13,16 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from safetensors.numpy import load_file
+from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
 
 from docwell.adapters.embedding.model_manifest import ModelManifest
-from docwell.adapters.embedding.onnx_embedder import OnnxEmbedder, SessionOpener, session_opener, threads_for
+from docwell.adapters.embedding.onnx_embedder import (
+    OnnxEmbedder,
+    SessionOpener,
+    cuts_at_blanks,
+    session_opener,
+    threads_for,
+)
 from docwell.adapters.embedding.onnxruntime_session import OnnxruntimeSession
 from docwell.errors import BadInput, Corrupt
 from layers.embedder import build_model
@@ -314,3 +321,38 @@ def test_without_a_name_the_chosen_model_of_the_catalogue_is_built_again(
     with patch("sys.argv", ["build_model.py", "--out", str(chosen)]):
         assert build_model.main() == 1
     assert wanted == ["multilingual-e5-small"]
+
+
+def test_white_space_ends_a_token_of_bert(embedder: OnnxEmbedder) -> None:
+    assert embedder.cuts_at_blanks
+
+
+_SPLIT, _MARKED = pre_tokenizers.WhitespaceSplit(), pre_tokenizers.Metaspace()
+
+
+@pytest.mark.parametrize(
+    ("splitter", "cuts"),
+    [
+        (pre_tokenizers.Sequence([_SPLIT, _MARKED]), True),  # XLM-RoBERTa
+        (pre_tokenizers.Whitespace(), True),
+        (pre_tokenizers.Sequence([_SPLIT, pre_tokenizers.Metaspace(prepend_scheme="first")]), False),
+        (_MARKED, False),  # a blank belongs to the word after it
+        (pre_tokenizers.ByteLevel(add_prefix_space=True), False),  # GPT-2
+        (pre_tokenizers.Punctuation(), False),
+        (None, False),
+    ],
+)
+def test_other_tokenizers_are_asked_where_words_end(
+    splitter: pre_tokenizers.PreTokenizer | None, *, cuts: bool
+) -> None:
+    tokenizer = Tokenizer(models.WordLevel({"a": 0}, unk_token="a"))
+    if splitter is not None:
+        tokenizer.pre_tokenizer = splitter
+    assert cuts_at_blanks(tokenizer) is cuts
+
+
+def test_a_normalizer_that_removes_line_ends_joins_words() -> None:
+    tokenizer = Tokenizer(models.WordLevel({"a": 0}, unk_token="a"))
+    tokenizer.normalizer = normalizers.Replace("\n", "")
+    tokenizer.pre_tokenizer = _SPLIT
+    assert not cuts_at_blanks(tokenizer)

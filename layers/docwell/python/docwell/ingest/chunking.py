@@ -1,8 +1,8 @@
-"""Cut pages into chunks that the embedding model reads whole.
+"""Cut pages into chunks that the embedding model reads whole, and chunks into units.
 
 Cuts are between tokens of the model's own tokenizer. A chunk ends at the strongest cut (`Cut`) between half of the
 limit and the limit; of equal cuts, at the last. The last two chunks of a page share its rest, so every chunk of a
-long page has at least a third of the limit.
+long page has at least a third of the limit. Units are cut from a chunk by the same rules.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import TYPE_CHECKING
@@ -19,10 +20,15 @@ from docwell.ingest.outline import Outline, Section, shown
 from docwell.models import Chunk, Page
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
-
     from docwell.ports import Tokenizer
 
+# One vector for 200 tokens blurs the sentence that answers a question, and a record for each unit would
+# make the index five times as large. So a chunk's record holds the vectors of its units, and the query compares
+# only the units of the chunks that a search returns.
+UNIT_TOKENS = 48
+# The white space that ends a token in every tokenizer that `cuts_at_blanks`. Some drop other white space, such as
+# vertical tabs, as control characters, and so join the words around it.
+_BLANKS = frozenset(" \n\r\t")
 # BERT's WordPiece makes one unknown token of a word over 100 characters. Count a longer run (Thai has no
 # spaces) by character, so that its pieces are read.
 LONG_TOKEN = 64
@@ -41,6 +47,11 @@ _CLOSERS = frozenset("\"'”’»)]}」』）】›")
 _BLANK_LINE = re.compile(r"\n[^\S\n]*\n")
 _IDEOGRAPHS = ((0x3040, 0x30FF), (0x3400, 0x9FFF), (0xF900, 0xFAFF), (0x20000, 0x3FFFF))
 
+# A chunk, and the (start, end) of its units in characters of its text: none where the chunk is one unit.
+CutChunk = tuple[Chunk, Sequence[tuple[int, int]]]
+# The (start, end) of each token in characters of a text.
+_Tokens = list[tuple[int, int]]
+
 
 class Cut(IntEnum):
     """How good a place is to end a chunk: higher is better."""
@@ -56,15 +67,6 @@ class Cut(IntEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class _Atoms:
-    """The parts that are never cut. `starts` in characters; `before[i]`: tokens before atom i, total last."""
-
-    starts: list[int]
-    before: list[int]
-    cuts: list[Cut]  # at the start of each atom
-
-
-@dataclass(frozen=True, slots=True)
 class _Marks:
     """The ends of lines that are headings (`after`) and of lines before a heading (`before`)."""
 
@@ -72,32 +74,67 @@ class _Marks:
     before: set[int]
 
 
-def cut_pages(pages: Iterable[Page], tokenizer: Tokenizer, max_tokens: int) -> Iterator[tuple[Page, list[Chunk]]]:
-    """Yield each page with its chunks in order, of at most `max_tokens` tokens.
+@dataclass(frozen=True, slots=True)
+class _Atoms:
+    """The parts that are never cut: `starts` and `ends` in characters of `text`, which begins at `base`.
+
+    `before[i]` is the number of tokens before atom i, with the total last.
+    """
+
+    text: str
+    base: int
+    marks: _Marks
+    starts: list[int]
+    ends: list[int]
+    before: list[int]
+
+    def cut(self, atom: int) -> Cut:
+        """Return how good a cut is before an atom that is not the first. Few atoms are asked for."""
+        return _cut(self.text, self.base, self.ends[atom - 1], self.starts[atom], self.marks)
+
+
+def cut_pages(
+    pages: Iterable[Page], tokenizer: Tokenizer, max_tokens: int
+) -> Iterator[tuple[Page, list[CutChunk]]]:
+    """Yield each page with its chunks in order, of at most `max_tokens` tokens, and their units.
 
     `chunk.text == page.text[chunk.start:chunk.end]`. Each character of a page that is not white space is in
     exactly one chunk; no chunk begins or ends with white space. The time is proportional to the text. Only a
     single character of more than `max_tokens` tokens exceeds the limit.
     """
+    for page, chunks in _chunked(pages, tokenizer, max_tokens):
+        yield page, [(chunk, _split(chunk.text, tokens, tokenizer)) for chunk, tokens in chunks]
+
+
+def chunk_pages(pages: Iterable[Page], tokenizer: Tokenizer, max_tokens: int) -> Iterator[Chunk]:
+    """Yield the chunks of `cut_pages` without their pages and units."""
+    for _, chunks in _chunked(pages, tokenizer, max_tokens):
+        yield from (chunk for chunk, _ in chunks)
+
+
+def _chunked(
+    pages: Iterable[Page], tokenizer: Tokenizer, max_tokens: int
+) -> Iterator[tuple[Page, list[tuple[Chunk, _Tokens]]]]:
     outline = Outline()
     for page in pages:
         above = outline.path
         sections = outline.read(page)
-        offsets = tokenizer.offsets([page.text])[0]
+        tokens = tokenizer.offsets([page.text])[0]
         marks = _marks(page.text, sections)
         opening, opening_end = _opening(page.text)
         chunks = []
-        for start, end, tokens in _fit(page.text, 0, offsets, tokenizer, max_tokens, marks):
+        for start, end, own in _fit(page.text, 0, tokens, tokenizer, max_tokens, marks):
             heading = shown(_path(above, sections, start), opening if start > opening_end else ())
             text, number, units = page.text[start:end], page.number, _units(page, start, end)
-            chunks.append(Chunk(text, number, start, end, tokens, page.label, heading, page.confidence, units))
+            chunk = Chunk(text, number, start, end, len(own), page.label, heading, page.confidence, units)
+            chunks.append((chunk, own))
         yield page, chunks
 
 
-def chunk_pages(pages: Iterable[Page], tokenizer: Tokenizer, max_tokens: int) -> Iterator[Chunk]:
-    """Yield the chunks of `cut_pages` without their pages."""
-    for _, chunks in cut_pages(pages, tokenizer, max_tokens):
-        yield from chunks
+def _split(text: str, tokens: _Tokens, tokenizer: Tokenizer) -> list[tuple[int, int]]:
+    """Return (start, end) in characters of each unit of a chunk's text; none where the chunk is one unit."""
+    spans = [(start, end) for start, end, _ in _fit(text, 0, tokens, tokenizer, UNIT_TOKENS, _marks(text, ()))]
+    return spans if len(spans) > 1 else []
 
 
 def _units(page: Page, start: int, end: int) -> tuple[tuple[int, CitationUnit], ...]:
@@ -139,20 +176,35 @@ def _is_short(line: str, longest: int) -> bool:
 
 
 def _fit(
-    text: str, base: int, offsets: Sequence[tuple[int, int]], tokenizer: Tokenizer, max_tokens: int, marks: _Marks
-) -> Iterator[tuple[int, int, int]]:
-    """Yield (start, end, tokens) of each chunk; `base` is added to both ends.
+    text: str, base: int, tokens: _Tokens, tokenizer: Tokenizer, max_tokens: int, marks: _Marks
+) -> Iterator[tuple[int, int, _Tokens]]:
+    """Yield start, end and tokens of each piece; `base` is added to start and end.
 
-    The halves of a cut word can have more tokens than the word. So each piece is counted again, and cut again
+    The halves of a cut word can have more tokens than the word. So such a piece is tokenized again, and cut again
     by its own tokens when it is over the limit.
     """
-    atoms = _atoms(text, base, offsets, marks)
+    atoms = _atoms(text, base, tokens, marks)
     spans = [span for span in _pack(text, atoms, max_tokens) if span[0] < span[1]]
-    for (start, end), own in zip(spans, tokenizer.offsets([text[a:b] for a, b in spans]), strict=True):
+    known = [_within(text, tokens, *span) if tokenizer.cuts_at_blanks else None for span in spans]
+    rest = [text[start:end] for (start, end), own in zip(spans, known, strict=True) if own is None]
+    again = iter(tokenizer.offsets(rest))
+    for (start, end), found in zip(spans, known, strict=True):
+        own = next(again) if found is None else found
         if len(own) <= max_tokens or (start, end) == (0, len(text)):
-            yield base + start, base + end, len(own)
+            yield base + start, base + end, own
         else:
             yield from _fit(text[start:end], base + start, own, tokenizer, max_tokens, marks)
+
+
+def _within(text: str, tokens: _Tokens, start: int, end: int) -> _Tokens | None:
+    """Return the tokens of a piece, by its own characters; None where it can have other tokens alone."""
+    if (start > 0 and text[start - 1] not in _BLANKS) or (end < len(text) and text[end] not in _BLANKS):
+        return None
+    first, last = (bisect_left(tokens, (place,)) for place in (start, end))
+    # Special tokens, such as <mask>, can take the blanks beside them.
+    if (first > 0 and tokens[first - 1][1] > start) or (last > first and tokens[last - 1][1] > end):
+        return None
+    return [(left - start, right - start) for left, right in tokens[first:last]]
 
 
 def _pack(text: str, atoms: _Atoms, max_tokens: int) -> Iterator[tuple[int, int]]:
@@ -182,15 +234,15 @@ def _choose(atoms: _Atoms, first: int, limit: int) -> int:
     if high_atom <= low_atom:  # one atom of many tokens fills the window
         return max(first + 1, bisect_right(before, before[first] + limit, first) - 1)
     target = before[first] + best
-    return max(range(low_atom, high_atom + 1), key=lambda atom: (atoms.cuts[atom], -abs(before[atom] - target)))
+    return max(range(low_atom, high_atom + 1), key=lambda atom: (atoms.cut(atom), -abs(before[atom] - target)))
 
 
-def _atoms(text: str, base: int, offsets: Sequence[tuple[int, int]], marks: _Marks) -> _Atoms:
+def _atoms(text: str, base: int, tokens: _Tokens, marks: _Marks) -> _Atoms:
     starts: list[int] = []
     ends: list[int] = []
     before: list[int] = []
     count = 0
-    for start, end in offsets:
+    for start, end in tokens:
         # Keep tokens that share a character together: its bytes, or a letter and its accent.
         if ends and start < ends[-1]:
             ends[-1] = max(ends[-1], end)
@@ -203,9 +255,7 @@ def _atoms(text: str, base: int, offsets: Sequence[tuple[int, int]], marks: _Mar
             count += 1
         ends[-1] = end
     before.append(count)
-    places = zip(ends, starts[1:], strict=False)
-    cuts = [Cut.PARAGRAPH, *(_cut(text, base, end, start, marks) for end, start in places)]
-    return _Atoms(starts, before, cuts)
+    return _Atoms(text, base, marks, starts, ends, before)
 
 
 def _cut(text: str, base: int, end: int, start: int, marks: _Marks) -> Cut:
@@ -220,8 +270,7 @@ def _cut(text: str, base: int, end: int, start: int, marks: _Marks) -> Cut:
         return Cut.SENTENCE_LINE if ends_sentence else Cut.LINE
     if ends_sentence:
         return Cut.SENTENCE
-    between_words = any(character.isspace() for character in gap)
-    if between_words or (_is_ideograph(text[start]) and _is_ideograph(text[end - 1])):
+    if any(map(str.isspace, gap)) or (_is_ideograph(text[start]) and _is_ideograph(text[end - 1])):
         return Cut.WORD
     return Cut.MARK if unicodedata.category(text[start]).startswith("M") else Cut.TOKEN
 
@@ -237,7 +286,7 @@ def _ends_sentence(text: str, end: int, start: int) -> bool:
 
 
 def _is_ideograph(character: str) -> bool:
-    return any(low <= ord(character) <= high for low, high in _IDEOGRAPHS)
+    return not character.isascii() and any(low <= ord(character) <= high for low, high in _IDEOGRAPHS)
 
 
 def _marks(text: str, sections: Sequence[Section]) -> _Marks:

@@ -19,11 +19,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from docwell.config import IngestLimits
-from docwell.ingest.chunking import chunk_pages, cut_pages
+from docwell.ingest.chunking import CutChunk, cut_pages
 from docwell.ingest.ranges import Span, check_length
 from docwell.ingest.sketch import Sketch
 from docwell.models import Chunk, DocumentRef, IndexRecord, ObjectVersion, Page, RangeTally, Reason, Units
-from docwell.ports import DocumentReader, Embedder, MarkedIndex, ObjectStore, Tokenizer
+from docwell.ports import DocumentReader, Embedder, MarkedIndex, ObjectStore
 from docwell.text.naming import InContext, embedded_texts
 from docwell.text.page_lists import page_failures
 
@@ -32,16 +32,11 @@ from docwell.text.page_lists import page_failures
 _PAGES_AHEAD = 64
 # Small, so that embedding starts after two or three pages.
 _FIRST_BATCH = 16
-# One vector for 200 tokens blurs the sentence that answers a question, and a record for each unit of about
-# 48 tokens would make the index five times as large. So a chunk's record holds the vectors of its units, and the
-# query compares only the units of the chunks that a search returns.
-UNIT_TOKENS = 48
 _LARGEST = 127  # of an int8
 
 _Item = TypeVar("_Item")
-# A chunk and the (start, end) of its units; a page and its chunks; a chunk with its units and its vector.
-_CutChunk = tuple[Chunk, list[tuple[int, int]]]
-_CutPage = tuple[Page, list[_CutChunk]]
+# A page and its chunks; a chunk with its units and its vector.
+_CutPage = tuple[Page, list[CutChunk]]
 _EmbeddedChunk = tuple[Chunk, Units, NDArray[np.float32]]
 
 
@@ -102,7 +97,7 @@ class RangeIndexer:
         self.index.mark(ref.collection, marks)
         return count.tally
 
-    def _embedded(self, batches: Iterator[list[_CutChunk]], sketch: Sketch) -> Iterator[list[_EmbeddedChunk]]:
+    def _embedded(self, batches: Iterator[list[CutChunk]], sketch: Sketch) -> Iterator[list[_EmbeddedChunk]]:
         """Embed chunks and their units. A batch's last chunk waits for its right neighbour's vector."""
         context: InContext | None = None
         waiting: deque[tuple[Chunk, Units]] = deque()
@@ -136,14 +131,13 @@ class RangeIndexer:
         chunk_tokens = min(self.limits.chunk_tokens, self.embedder.max_tokens)
         with closing(reader.pages(path, span.first, span.last)) as pages:
             texts = map(count.without_doubtful_text, within_budget(pages, span))
-            for page, chunks in cut_pages(texts, self.embedder, chunk_tokens):
-                yield page, [(chunk, split_units(chunk.text, self.embedder)) for chunk in chunks]
+            yield from cut_pages(texts, self.embedder, chunk_tokens)
 
     def _batches(
         self, pages: Iterator[_CutPage], count: _Count, sketch: Sketch, check: Callable[[], None]
-    ) -> Iterator[list[_CutChunk]]:
+    ) -> Iterator[list[CutChunk]]:
         """Group all chunks in order into batches, and count the pages."""
-        waiting: list[_CutChunk] = []
+        waiting: list[CutChunk] = []
         size = min(_FIRST_BATCH, self.limits.upsert_batch)
         for page, chunks in pages:
             check()
@@ -220,12 +214,6 @@ class _Count:
 
     def _is_doubtful(self, page: Page) -> bool:
         return page.confidence is not None and page.confidence < self.limits.ocr_min_confidence
-
-
-def split_units(text: str, tokenizer: Tokenizer) -> list[tuple[int, int]]:
-    """Return (start, end) in characters of each unit of a chunk's text; none where the chunk is one unit."""
-    pieces = [(piece.start, piece.end) for piece in chunk_pages([Page(1, text)], tokenizer, UNIT_TOKENS)]
-    return pieces if len(pieces) > 1 else []
 
 
 def pack_units(spans: Sequence[tuple[int, int]], vectors: NDArray[np.float32]) -> Units:

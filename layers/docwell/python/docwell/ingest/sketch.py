@@ -14,6 +14,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from docwell.ingest.chunking import CutChunk
 from docwell.ingest.outline import LETTERS_SHARE, titles
 from docwell.models import Chunk, Mark, Page, Part
 from docwell.text.lexicon import segments
@@ -25,9 +26,6 @@ OPENING_TOKENS = 400
 # A range, of up to 50 pages, so has about 30 marked chunks, which are 100 KB to read.
 STATEMENTS = 12
 HEADINGS = 12
-
-# A chunk, and the (start, end) of its units: none where the chunk is one unit.
-CutChunk = tuple[Chunk, Sequence[tuple[int, int]]]
 
 
 class _Piece(NamedTuple):

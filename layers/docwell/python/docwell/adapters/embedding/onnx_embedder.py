@@ -87,6 +87,7 @@ class OnnxEmbedder:
         self._tokenizer.no_padding()
         special = self._tokenizer.num_special_tokens_to_add(is_pair=False)
         self._room = self.manifest.max_sequence_length - special
+        self.cuts_at_blanks = cuts_at_blanks(self._tokenizer)
 
     @property
     def max_tokens(self) -> int:
@@ -134,6 +135,17 @@ class OnnxEmbedder:
 
     def _feeds(self, encodings: Sequence[Encoding]) -> Iterator[tuple[list[int], dict[str, NDArray[np.int64]]]]:
         return feeds_of([self._tokenizer.post_process(one) for one in encodings], self.session, self.manifest)
+
+
+def cuts_at_blanks(tokenizer: Tokenizer) -> bool:
+    """Return whether blanks and line ends belong to no word, and equal words between them are equal pieces."""
+    text = "a a\na\ra\ta"
+    if tokenizer.pre_tokenizer is None:
+        return False
+    normal = tokenizer.normalizer.normalize_str(text) if tokenizer.normalizer else text
+    pieces = tokenizer.pre_tokenizer.pre_tokenize_str(normal)
+    same = len({piece for piece, _ in pieces}) == 1
+    return same and [span for _, span in pieces] == [(place, place + 1) for place in range(0, len(text), 2)]
 
 
 def feeds_of(
