@@ -95,7 +95,7 @@ MISDEEDS = {
     "aborts": ("signal.raise_signal(signal.SIGABRT)", Reason.TOO_MUCH_MEMORY),
     "cannot be decoded": ("raise ValueError", Reason.CORRUPT),
     "has too much text": ("return child.PageText('word ' * 9_999, None, False)", Reason.TOO_MUCH_TEXT),
-    "has text of nonsense": ("return child.PageText('\\ue000' * 99, None, False)", Reason.UNREADABLE),
+    "has text of nonsense": ("return child.PageText('\\ue000' * 99, unreadable=True)", Reason.UNREADABLE),
 }
 
 
