@@ -212,7 +212,7 @@ def test_a_collection_that_was_made_again_meanwhile_is_found_again(chroma_url: s
     chroma = index(chroma_url)
     chroma.upsert(collection, records(1))
     name = chroma._server.known[chroma._layout.name(collection)].name
-    chroma._server.client.delete_collection(name, **chroma._server.where)
+    chroma._server.client.delete_collection(name)
     assert chroma.search({collection: None}, records(1)[0].vector, 5) == []
     chroma.upsert(collection, records(2))
     assert len(chroma.search({collection: None}, records(1)[0].vector, 5)) == 2

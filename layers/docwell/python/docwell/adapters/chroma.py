@@ -1,4 +1,4 @@
-"""The vector index on a Chroma server, over chromadb's HTTP client.
+"""The vector index on a Chroma server.
 
 Where a docwell collection is: see `docwell.adapters.chroma_layout` and docs/decisions/0013-four-shards.md.
 """

@@ -1,4 +1,4 @@
-"""One Chroma server, over chromadb's HTTP client: its collections, its errors and its quotas."""
+"""One Chroma server: its collections, its errors and its quotas."""
 
 from __future__ import annotations
 
@@ -8,11 +8,8 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import httpx
-from chromadb.api.fastapi import FastAPI
-from chromadb.api.models.Collection import Collection
-from chromadb.config import Settings, System
-from chromadb.errors import ChromaError, InvalidArgumentError, InvalidDimensionException, NotFoundError
 
+from docwell.adapters.chroma_api import ChromaClient, ChromaError, Collection, NotFoundError
 from docwell.adapters.chroma_quotas import UNLIMITED, Quotas
 from docwell.errors import Corrupt, Unavailable
 
@@ -27,6 +24,8 @@ _CONNECT_TIMEOUT_S = 3.0
 # distributed Chroma take only the space from it.
 _GRAPH = {"max_neighbors": 32, "ef_construction": 400, "ef_search": 1600}
 _COLLECTIONS_PAGE = 1000
+# Chroma's names of errors in the request itself.
+_REFUSED = {"InvalidArgumentError", "InvalidDimension"}
 _QUOTA = re.compile(r"Quota exceeded: '([\w ()]+)'")
 
 
@@ -44,23 +43,10 @@ class ChromaServer:
         quotas: Quotas = UNLIMITED,
     ) -> None:
         """Connect at the first call, not here."""
-        parsed = httpx.URL(url)
-        settings = Settings(
-            chroma_api_impl="chromadb.api.fastapi.FastAPI",
-            chroma_server_host=str(parsed.copy_with(path="/")).rstrip("/"),
-            chroma_server_http_port=parsed.port or (443 if parsed.scheme == "https" else 80),
-            chroma_server_ssl_enabled=parsed.scheme == "https",
-            anonymized_telemetry=False,
-        )
-        if auth:
-            settings.chroma_server_ssl_verify = auth.tls  # type: ignore[assignment] # httpx takes it as `verify`
-        # chromadb.HttpClient sends three requests without a timeout while it is constructed, so a stalled server
-        # would hang it. Its HTTP layer alone sends none. Any: its decorators hide the signatures.
-        self.client: Any = FastAPI(System(settings))
         timeout = httpx.Timeout(timeout_s, connect=_CONNECT_TIMEOUT_S)
-        self.client._session.timeout = timeout  # noqa: SLF001 - the client has no public way to set it
-        self.client._session.auth = auth or httpx.Auth()  # noqa: SLF001 - the same
-        self.where = {"tenant": tenant, "database": database}
+        self.client = ChromaClient(
+            url, tenant, database, auth=auth, verify=auth.tls if auth else True, timeout=timeout
+        )
         self.quotas = quotas
         self.known: dict[str, Collection] = {}
 
@@ -119,15 +105,15 @@ class ChromaServer:
         with _vendor_errors():
             self.known.pop(name, None)
             with suppress(NotFoundError):
-                self.client.delete_collection(name, **self.where)
+                self.client.delete_collection(name)
 
     def collections(self, owns: Callable[[Mapping[str, object]], bool]) -> list[str]:
         """Return the names of the collections whose metadata is accepted, sorted."""
         names: list[str] = []
         with _vendor_errors():
             for offset in range(0, 1_000_000, _COLLECTIONS_PAGE):
-                page = self.client.list_collections(limit=_COLLECTIONS_PAGE, offset=offset, **self.where)
-                names += [one.name for one in page if owns(one.metadata or {})]
+                page = self.client.list_collections(_COLLECTIONS_PAGE, offset)
+                names += [one.name for one in page if owns(one.metadata)]
                 if len(page) < _COLLECTIONS_PAGE:
                     break
         return sorted(names)
@@ -155,19 +141,19 @@ class ChromaServer:
         if known is not None:
             return known
         if create is not None:
-            model = self.client.get_or_create_collection(
-                name, configuration={"hnsw": {"space": "cosine", **_GRAPH}}, metadata=create, **self.where
+            collection = self.client.get_or_create_collection(
+                name, create, {"hnsw": {"space": "cosine", **_GRAPH}}
             )
         else:
             try:
-                model = self.client.get_collection(name, **self.where)
+                collection = self.client.get_collection(name)
             except NotFoundError:
                 return None
-        space = (model.configuration_json.get("hnsw") or model.configuration_json.get("spann") or {}).get("space")
+        space = (collection.configuration.get("hnsw") or collection.configuration.get("spann") or {}).get("space")
         if space != "cosine":
             raise Corrupt(f"the Chroma collection {name} has the space {space!r}, not 'cosine'")
-        self.known[name] = Collection(client=self.client, model=model, embedding_function=None)
-        return self.known[name]
+        self.known[name] = collection
+        return collection
 
 
 def _whole(answer: Any) -> Iterator[tuple[str, str, Any]]:
@@ -187,11 +173,11 @@ def _vendor_errors() -> Iterator[None]:
         raise Unavailable("chroma", f"chroma did not answer in time ({type(error).__name__})") from None
     except httpx.HTTPError as error:
         raise Unavailable("chroma", f"chroma cannot be reached ({type(error).__name__})") from None
-    except (InvalidArgumentError, InvalidDimensionException) as error:
-        raise Corrupt(f"chroma refused a request ({error.name()})") from None
     except ChromaError as error:
-        if quota := _QUOTA.match(error.message()):
+        if error.name in _REFUSED:
+            raise Corrupt(f"chroma refused a request ({error.name})") from None
+        if quota := _QUOTA.match(error.message):
             raise Corrupt(f"chroma refused a request: over its quota of {quota[1]!r}") from None
-        raise Unavailable("chroma", f"chroma failed ({error.name()})") from None
-    except Exception as error:  # noqa: BLE001 - the client raises bare Exception for an answer it cannot read
+        raise Unavailable("chroma", f"chroma failed ({error.name})") from None
+    except Exception as error:  # noqa: BLE001 - an answer of another shape breaks anywhere
         raise Unavailable("chroma", f"chroma's answer cannot be read ({type(error).__name__})") from None
