@@ -18,8 +18,8 @@ from infra.report import Report
 BASE = """
 import time
 import boto3
+import httpx
 from aws_lambda_powertools import Logger, Metrics
-from chromadb.api.fastapi import FastAPI
 Logger(service="query"), Metrics(namespace="Docwell")
 {}
 print(time.process_time())
@@ -46,8 +46,9 @@ with provider.get_tracer("query").start_as_current_span("answer"):
     pass
 """,
 }
-# What a change adds to the function, and removes. chromadb brings the API and the SDK of OpenTelemetry anyway.
-ADDED = ("opentelemetry-exporter-otlp-proto-common", "opentelemetry-proto", "protobuf")
+# What a change adds to the function, and removes.
+ADDED = ("opentelemetry-api", "opentelemetry-sdk", "opentelemetry-semantic-conventions")
+ADDED += ("opentelemetry-exporter-otlp-proto-common", "opentelemetry-proto", "protobuf")
 REMOVED = ("aws-xray-sdk", "wrapt")
 # As Lambda sets them: the X-Ray SDK does nothing elsewhere.
 LAMBDA = {
