@@ -47,8 +47,8 @@ with provider.get_tracer("query").start_as_current_span("answer"):
 """,
 }
 # What a change adds to the function, and removes.
-ADDED = ("opentelemetry-api", "opentelemetry-sdk", "opentelemetry-semantic-conventions")
-ADDED += ("opentelemetry-exporter-otlp-proto-common", "opentelemetry-proto", "protobuf")
+_PARTS = ("api", "sdk", "semantic-conventions", "exporter-otlp-proto-common", "proto")
+ADDED = (*(f"opentelemetry-{part}" for part in _PARTS), "protobuf")
 REMOVED = ("aws-xray-sdk", "wrapt")
 # As Lambda sets them: the X-Ray SDK does nothing elsewhere.
 LAMBDA = {
