@@ -15,7 +15,7 @@ import json
 import shutil
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from importlib.metadata import version
 from pathlib import Path
@@ -37,10 +37,11 @@ _EXPORT_REQUIREMENTS = _ROOT / "requirements" / "export.txt"
 _PARITY = 0.9999
 # The suffixes of a model's files; others in its folder (a README, other formats) do not matter.
 _SOURCE_SUFFIXES = {".json", ".safetensors", ".bin", ".txt", ".model"}
+_HALVES = _HERE / "half_precision.py"
 _BUILDERS = {
-    "native": (_HERE / "bert_onnx.py", _HERE / "sentence_config.py"),
-    "packed": (_HERE / "bert_onnx.py", _HERE / "multilingual_e5.py"),
-    "torch": (_HERE / "export_torch.py", _EXPORT_REQUIREMENTS),
+    "native": (_HERE / "bert_onnx.py", _HERE / "sentence_config.py", _HALVES),
+    "packed": (_HERE / "bert_onnx.py", _HERE / "multilingual_e5.py", _HALVES),
+    "torch": (_HERE / "export_torch.py", _EXPORT_REQUIREMENTS, _HALVES),
 }
 
 
@@ -147,7 +148,9 @@ def _is_current(out: Path, made_from: Mapping[str, str]) -> bool:
 
 
 def _build(request: _Request, made_from: dict[str, str], out: Path) -> ModelManifest:
-    """Build and check the files in a work folder, move them into place, and write the manifest last."""
+    """Build, halve and check the files in a work folder, move them into place, and write the manifest last."""
+    from layers.embedder.half_precision import halve
+
     work = out / ".work"
     shutil.rmtree(work, ignore_errors=True)
     work.mkdir(parents=True)
@@ -160,6 +163,11 @@ def _build(request: _Request, made_from: dict[str, str], out: Path) -> ModelMani
     build = _export_with_torch if request.route == "torch" else _build_natively
     try:
         manifest = build(request, made_from, folder, work)
+        if halve(work / MODEL_FILE):
+            manifest = replace(manifest, stored={MODEL_FILE: FileEntry.of(work / MODEL_FILE)})
+        if request.route == "torch":
+            manifest.write(work)
+            _check_parity(work)
         for name in (MODEL_FILE, TOKENIZER_FILE):
             (work / name).replace(out / name)
     finally:
@@ -232,7 +240,7 @@ def _export_with_torch(
     command += ["--revision", request.revision] if request.revision and not folder else []
     run(command, "model export", f"the export of {request.name} failed")
     settings: dict[str, Any] = json.loads((work / "settings.json").read_text())
-    manifest = ModelManifest(
+    return ModelManifest(
         name=request.name,
         revision=request.revision,
         dimension=settings["dimension"],
@@ -244,9 +252,6 @@ def _export_with_torch(
         files={name: FileEntry.of(work / name) for name in (MODEL_FILE, TOKENIZER_FILE)},
         made_from=made_from | {"versions": settings["versions"]},
     )
-    manifest.write(work)
-    _check_parity(work)
-    return manifest
 
 
 def _check_parity(work: Path) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from infra.container.packages import MEGABYTE, packages_megabytes
+from infra.container.packages import MEGABYTE, packages_megabytes, record_megabytes
 
 DOCKERFILE = Path(__file__).parents[3] / "functions" / "ingest" / "Dockerfile"
 
@@ -49,3 +49,14 @@ def test_the_image_is_made_of_what_its_size_is_measured_of() -> None:
         "python3 /build/settle /code",
     ]
     assert "python3 /build/trim-packages /packages" in programs  # no other package is named
+
+
+def test_a_packages_folders_are_those_that_its_record_names(tmp_path: Path) -> None:
+    for name in ("PIL", "pillow.libs", "numpy", "pillow-13.0.dist-info"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "file").write_bytes(bytes(MEGABYTE))
+    record = "PIL/file,sha256=x,1\npillow.libs/file,,\n../../bin/tool,,\npillow-13.0.dist-info/RECORD,,\n"
+    (tmp_path / "pillow-13.0.dist-info" / "RECORD").write_text(record)
+    assert record_megabytes(tmp_path, ["pillow"]) == pytest.approx(3, abs=0.01)
+    with pytest.raises(KeyError):
+        record_megabytes(tmp_path, ["lxml"])

@@ -12,6 +12,7 @@ https://docs.aws.amazon.com/lambda/latest/dg/runtimes-custom.html#runtimes-custo
 from __future__ import annotations
 
 import base64
+import gc
 import json
 import os
 import random
@@ -29,6 +30,7 @@ from importlib.util import find_spec
 from io import TextIOWrapper
 from typing import Any
 
+from docwell.garbage import uncollected
 from docwell.http.streaming import CAN_STREAM, StreamedResponse
 
 Handler = Callable[[Any, "Context"], Any]
@@ -127,11 +129,12 @@ class Runtime:
 
         An error is reported to Lambda and ends the process with status 1.
         """
-        with self._reporting("/init/error", 1):
+        with self._reporting("/init/error", 1), uncollected():
             module_name, _, function = name.rpartition(".")
             module = import_module(module_name.replace("/", "."))
             handler: Handler = getattr(module, function)
             getattr(module, "prepare", lambda: None)()
+            gc.freeze()  # a full collection would search all of it in the first request
         return handler
 
     def restored(self) -> None:

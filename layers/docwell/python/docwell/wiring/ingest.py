@@ -7,6 +7,7 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from docwell.config import IngestSettings
+from docwell.garbage import uncollected
 from docwell.ingest.indexing import RangeIndexer
 from docwell.ingest.ingest import Ingest
 from docwell.wiring.pipelines import Pipeline, embedder_of, model_loading, pipelines, roles_of, vectors_of
@@ -48,7 +49,7 @@ def _ingest() -> tuple[Ingest, ...]:
     from docwell.adapters.documents import launching, process
 
     launching.fork_server(process.CHILD).start()
-    with model_loading(settings):  # import the vendors and make their clients meanwhile
+    with uncollected(), model_loading(settings):  # import the vendors and make their clients meanwhile
         documents_of(settings), task_queue(settings.queue_url)
         for fingerprint in pipelines(settings):
             ledger_of(settings, fingerprint), vectors_of(settings, fingerprint)

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from hashlib import file_digest, sha256
 from pathlib import Path
+from typing import Any
 
 from docwell.errors import ModelDamaged
 
@@ -42,6 +43,9 @@ class ModelManifest:
     `max_sequence_length` counts tokens, special tokens included. The graph itself pools (`pooling` is mean or cls)
     and returns unit vectors when `normalize` is true. `prompts` has the prefixes of a query and of a passage,
     often empty. `made_from` tells `make model` whether to build the model again; the runtime ignores it.
+
+    `files` have the model in full precision, which its fingerprint names. `stored` has the files of the same names
+    that the folder has in their place: smaller, with vectors of a cosine of 0.9999 or more to those of `files`.
     """
 
     name: str
@@ -54,6 +58,7 @@ class ModelManifest:
     prompts: Mapping[str, str]
     files: Mapping[str, FileEntry]
     made_from: Mapping[str, str]
+    stored: Mapping[str, FileEntry] = field(default_factory=dict)
 
     @classmethod
     def read(cls, folder: Path) -> ModelManifest:
@@ -63,8 +68,8 @@ class ModelManifest:
             fields = json.loads(path.read_text(encoding="utf-8"))
             if fields.pop("format") != _FORMAT:
                 raise ModelDamaged(path, f"not of format {_FORMAT}")
-            files = {name: FileEntry(**entry) for name, entry in fields.pop("files").items()}
-            return cls(files=files, **fields)
+            files = _entries(fields.pop("files"))
+            return cls(files=files, stored=_entries(fields.pop("stored", {})), **fields)
         except OSError as error:
             raise ModelDamaged(path, str(error.strerror)) from error
         except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
@@ -77,8 +82,8 @@ class ModelManifest:
         (folder / MANIFEST_FILE).write_text(text, encoding="utf-8")
 
     def verify(self, folder: Path) -> None:
-        """Compare each file's size and SHA-256 (about 60 ms for 90 MB). Raises `ModelDamaged` with its name."""
-        for name, expected in self.files.items():
+        """Compare each file's size and SHA-256 (about 30 ms for 45 MB). Raises `ModelDamaged` with its name."""
+        for name, expected in {**self.files, **self.stored}.items():
             path = folder / name
             try:
                 size = path.stat().st_size
@@ -102,3 +107,7 @@ class ModelManifest:
             "prompts": dict(sorted(self.prompts.items())),
         }
         return sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:32]
+
+
+def _entries(fields: Mapping[str, Any]) -> dict[str, FileEntry]:
+    return {name: FileEntry(**entry) for name, entry in fields.items()}
