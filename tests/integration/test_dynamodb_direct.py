@@ -13,7 +13,7 @@ import pytest
 from moto import mock_aws
 
 from docwell.adapters import aws
-from docwell.adapters.dynamodb.direct import DirectClient, direct
+from docwell.adapters.dynamodb.direct import DirectClient, _Connections, direct
 from docwell.adapters.dynamodb.table import Table
 from docwell.errors import Unavailable
 from infra.local.names import LEDGER_SCHEMA
@@ -148,7 +148,8 @@ def test_behind_a_proxy_boto3_makes_all_calls(server: Server, monkeypatch: pytes
     assert not isinstance(direct(aws.client("dynamodb", quick=True)), DirectClient)
 
 
-def test_a_row_comes_back_as_it_was_written() -> None:
+def test_a_row_comes_back_as_it_was_written_and_moto_sees_each_call(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_Connections, "exchange", lambda *_: pytest.fail("a connection to AWS"))
     row = {
         **KEY,
         "B": "an attribute with the name of a type",

@@ -88,7 +88,7 @@ class DirectClient:
         headers = self._signed(f"DynamoDB_20120810.{operation}", body)
         # Tools that intercept boto3's requests answer to this event.
         kept: Any = HeadersDict(headers)
-        request = AWSPreparedRequest("POST", self._url.geturl(), kept, body, stream_output=False)
+        request = AWSPreparedRequest("POST", f"{self._url.geturl().rstrip('/')}/", kept, body, stream_output=False)
         _, mocked = self._events.emit_until_response(f"before-send.dynamodb.{operation}", request=request)
         if mocked is not None:
             return _Answer(mocked.status_code, mocked.content)
