@@ -6,7 +6,7 @@ import { Failure } from "./parts.js";
 import { bytes, has, named, percent, t, whole } from "./strings.js";
 
 // The wait between two looks at documents that are being read. It grows while nothing changes: ingest of a long
-// document takes minutes, and each look is a call of a function. A held call would cost more.
+// document takes minutes, and each look calls a function. Long polling would cost more.
 const POLL_MS = 1000;
 const MOST_POLL_MS = 10_000;
 const GROWTH = 1.5;
