@@ -7,8 +7,8 @@ const PAGE = 1000;
 
 /**
  * Take the key from an address such as /#key=...&view=/documents, and leave only the view in the address and the
- * history. Return the key if a caller is there already: anybody can write a link that would make one upload under
- * a foreign key.
+ * history. If the tab has another caller, return the key and do not take it: anybody can write a link with their
+ * own key, and would get the reader's uploads.
  */
 export function takeKey() {
   const address = new URLSearchParams(location.hash.slice(1));

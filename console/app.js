@@ -137,7 +137,7 @@ function App({ failed, given }) {
     if (view === "source") setSource(sourceOf(query));
     else if (matchMedia(NARROW).matches) setSource(null); // there it covers the view
     document.querySelector("main h1[tabindex]")?.focus();
-  }, [view, id, query.toString()]);
+  }, [view, id, query.toString(), offered]);
 
   const onLanguage = (code) =>
     choose(code).then(() => setLanguage(code), () => fail(new Problem(0, { detail: "unreachable" })));

@@ -6,7 +6,7 @@ import { Failure } from "./parts.js";
 import { bytes, has, named, percent, t, whole } from "./strings.js";
 
 // The wait between two looks at documents that are being read. It grows while nothing changes: ingest of a long
-// document takes minutes, and each look is a call of a function. A held call would cost more.
+// document takes minutes, and each look calls a function. Long polling would cost more.
 const POLL_MS = 1000;
 const MOST_POLL_MS = 10_000;
 const GROWTH = 1.5;
@@ -134,10 +134,10 @@ export function Documents({ list, setList, usage, collections, onAsk, onSource, 
   const [most, setMost] = useState(SHOWN);
   const [failure, setFailure] = useState(null);
   const [deleting, setDeleting] = useState(null);
+  const pace = useRef({ at: 0, wait: POLL_MS });
   // Rows stay in their places; a new one is the first.
-  const next = useRef({ at: 0, wait: POLL_MS });
   const change = (document, values) => {
-    if (values?.awaits) next.current = { at: 0, wait: POLL_MS }; // work that the caller has just given
+    if (values?.awaits) pace.current = { at: 0, wait: POLL_MS }; // work that the caller has just given
     setList((now) => {
       if (!values) return now.filter((one) => one.document !== document);
       const known = now.some((one) => one.document === document);
@@ -153,13 +153,14 @@ export function Documents({ list, setList, usage, collections, onAsk, onSource, 
     let before;
     const poll = async () => {
       const working = latest.current.filter(isWorking).slice(0, POLLED);
-      if (working.length && Date.now() >= next.current.at && !document.hidden) {
+      const { current } = pace;
+      if (working.length && Date.now() >= current.at && !document.hidden) {
         const failed = [];
         const looks = await Promise.all(working.map((one) => look(one, change, (error) => failed.push(error))));
         const seen = looks.join(";");
-        const wait = seen === before ? Math.min(MOST_POLL_MS, GROWTH * next.current.wait) : POLL_MS;
+        const wait = seen === before ? Math.min(MOST_POLL_MS, GROWTH * current.wait) : POLL_MS;
         before = seen;
-        next.current = { at: Date.now() + wait, wait };
+        if (pace.current === current) pace.current = { at: Date.now() + wait, wait }; // else there is new work
         // An answer clears the message that the server does not answer.
         setFailure((now) => failed[0] ?? (now?.status === 0 ? null : now));
       }

@@ -26,7 +26,9 @@ export async function choose(code) {
 }
 
 async function speak(code) {
-  words = await (await fetch(new URL(`strings/${code}.json`, import.meta.url))).json();
+  const response = await fetch(new URL(`strings/${code}.json`, import.meta.url));
+  if (!response.ok) throw new Error(`HTTP ${response.status}`);
+  words = await response.json();
   locale = navigator.languages.find((one) => base(one) === code) ?? code;
   plurals = new Intl.PluralRules(locale);
   document.documentElement.lang = code;

@@ -104,7 +104,8 @@ def configuration_of(parameters: Mapping[str, str]) -> dict[str, Any]:
 def allow(s3: S3Client, bucket: str, origin: str | None) -> None:
     """Let pages of the console, and no longer those of another address, use the documents bucket.
 
-    Rules of other names stay. Without a console, its rule goes.
+    Rules of other names stay, after the console's: S3 takes the first that fits a request. Without a console, its
+    rule goes.
     """
     try:
         found = s3.get_bucket_cors(Bucket=bucket)["CORSRules"]
@@ -112,8 +113,8 @@ def allow(s3: S3Client, bucket: str, origin: str | None) -> None:
         if error.response["Error"]["Code"] != "NoSuchCORSConfiguration":
             raise
         found = []
-    rules: list[Any] = [one for one in found if one.get("ID") != RULE]
-    rules += [cors_rule(origin)] if origin else []
+    own = [cors_rule(origin)] if origin else []
+    rules: list[Any] = [*own, *(one for one in found if one.get("ID") != RULE)]
     if rules:
         s3.put_bucket_cors(Bucket=bucket, CORSConfiguration={"CORSRules": rules})
     elif found:

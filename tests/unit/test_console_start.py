@@ -34,13 +34,14 @@ def test_a_link_with_a_key_replaces_no_caller(before: str, offered: str | None, 
     assert found == [offered, after, ["/#/documents"]]
 
 
-def test_a_language_that_cannot_be_read_gives_way_to_english() -> None:
-    found = run_script("""
+@pytest.mark.parametrize("answer", ["<Error/>", '{"title": "Forbidden"}'])
+def test_a_language_that_cannot_be_read_gives_way_to_english(answer: str) -> None:
+    found = run_script(f"""
       navigator.languages.unshift("de-DE");
       const read = fetch;
-      Object.defineProperty(globalThis, "fetch", { value: async (name) =>
-        String(name).endsWith("de.json") ? new Response("<Error/>", { status: 403 }) : read(name) });
-      const { language, t } = await script("strings.js");
+      Object.defineProperty(globalThis, "fetch", {{ value: async (name) =>
+        String(name).endsWith("de.json") ? new Response('{answer}', {{ status: 403 }}) : read(name) }});
+      const {{ language, t }} = await script("strings.js");
       return [language(), t("nav.ask")];
     """)
     assert found == ["en", "Ask"]

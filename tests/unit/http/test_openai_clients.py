@@ -89,7 +89,13 @@ def test_a_clients_own_task_is_rejected_before_a_search(world: HttpWorld, name: 
 
 
 @pytest.mark.parametrize(
-    "question", [f"Provide a title of 5 words. {QUESTION}", f"### Task:\n{QUESTION}", f"{QUESTION} {_TALK}"]
+    "question",
+    [
+        f"Provide a title of 5 words. {QUESTION}",
+        f"### Task:\n{QUESTION}",
+        f"{QUESTION} {_TALK}",
+        f"Analyze this conversation and provide:\n1. The month of the inspection\n\nAnn: {QUESTION}",
+    ],
 )
 def test_a_question_with_words_of_a_task_is_a_question(world: HttpWorld, question: str) -> None:
     assert complete(world, messages=[{"role": "user", "content": question}]).status_code == 200

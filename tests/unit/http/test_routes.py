@@ -46,6 +46,14 @@ def test_an_answer_names_its_mode_which_is_never_auto(world: HttpWorld, mode: st
     assert schemas["Mode"]["enum"] == ["auto", *answered] == list(Mode)
 
 
+@pytest.mark.parametrize("body", ["FeedbackRequest", "ReceiptBody"])
+def test_the_openapi_page_says_what_a_comment_is(world: HttpWorld, body: str) -> None:
+    fields = call("GET", "/v1/openapi.json")[1]["components"]["schemas"][body]["properties"]
+    assert fields["comment"]["description"]
+    values = [one.get("enum") for one in fields["verdict"].get("anyOf", [fields["verdict"]])]
+    assert ["good", "bad"] in values
+
+
 def test_the_clients_request_id_comes_back_as_a_header_and_is_logged_and_is_no_id_of_the_answer(
     world: HttpWorld,
 ) -> None:

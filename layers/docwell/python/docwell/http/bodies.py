@@ -241,11 +241,13 @@ class FeedbackRequest(BaseModel, extra="forbid"):
 
     request_id: Annotated[str, StringConstraints(pattern=f"^{REQUEST_ID}$")]
     verdict: Literal["good", "bad"]
-    comment: Annotated[str, StringConstraints(max_length=_MAX_COMMENT), AfterValidator(_text)] | None = None
+    comment: Annotated[str, StringConstraints(max_length=_MAX_COMMENT), AfterValidator(_text)] | None = Field(
+        default=None, description="What was good or bad. Only the caller's receipt has it; no log does."
+    )
 
 
 class FeedbackResponse(BaseModel):
-    """The verdict was counted and stored in the receipt."""
+    """The receipt has the verdict."""
 
     request_id: str
     verdict: str
@@ -264,8 +266,8 @@ class ReceiptBody(BaseModel):
     model_digest: str | None
     options: dict[str, Any]
     fit: float | None = Field(description="Under the option `min_fit`, the question was refused before the model.")
-    verdict: str | None
-    comment: str | None
+    verdict: Literal["good", "bad"] | None = Field(description="The last verdict of the caller.")
+    comment: str | None = Field(description="The comment that came with the verdict.")
 
 
 class ChangeBody(BaseModel):

@@ -50,7 +50,7 @@ _NEUTRAL: Mapping[str, Sequence[object]] = {
 _SIDE_TASK = re.compile(
     r"### Task:\s.*<chat_history>"
     r"|(?:Please generate|Provide) a concise, 5-word-or-less title for the conversation"
-    r"|Analyze this conversation and provide:",
+    r"|Analyze this conversation and provide:\s+1\. The detected language",
     re.DOTALL,
 )
 SIDE_TASK = "docwell answers questions about documents: for titles, tags and other tasks, choose another model"

@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from docwell.http.bodies import CitationBody, QueryResponse
 
 # CloudFront and the local gateway write it: the address at which the caller reached the console. A caller that
-# writes it only changes the links in the answers that it gets.
+# reaches the API past them can write it, and changes its own answers alone. A page of another origin cannot: the
+# API has no CORS.
 ORIGIN_HEADER = "x-docwell-origin"
 _ORIGIN = re.compile(r"https?://(?:[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)*|\[[0-9A-Fa-f:]+\])(?::[0-9]{1,5})?")
 

@@ -67,7 +67,7 @@ def message(body: Annotated[dict[str, Any], Body()]) -> Response[str]:
     """Answer one message."""
     headers = {name.lower(): value for name, value in router.current_event.headers.items()}
     console = console_of(headers)
-    # The protocol demands it: pages of other origins call no server.
+    # The specification demands that a server rejects requests of pages of other origins.
     if headers.get("origin", console) != console:
         answer = mcp.OTHER_ORIGIN
     else:

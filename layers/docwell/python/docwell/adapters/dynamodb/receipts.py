@@ -85,7 +85,7 @@ class DynamoReceipts:
             "SET verdict = :verdict, #comment = :comment",
             {"verdict": verdict, "comment": said, "now": self._clock()},
             condition="expires_at > :now",
-            returns="ALL_OLD",
+            returns="ALL_OLD",  # UPDATED_OLD of moto lacks values that stay the same
         )
         return None if before is None else before.get("verdict") or ""
 
