@@ -36,7 +36,10 @@ class Looked(NamedTuple):
         return self.documents == self.of and not self.more
 
     def count(self, found: int) -> str:
-        """Return so many of the documents, or of the pages of one: "4 of the 27 documents". Below a limit, at least."""
+        """Return a count of documents, or of pages of the only one: "4 of the 27 documents".
+
+        Where some were not looked through, it is "at least" so many.
+        """
         whole = "its pages" if self.of_one else f"{self.all_of_them} documents"
         if self.is_complete:
             return f"{found or 'None'} of {whole}"

@@ -159,4 +159,5 @@ def _summary(kind: ValueKind, looked: Looked, found: Sequence[_Found]) -> str:
         )
     documents = len({document for document, _ in values})
     count = f"{looked.count(documents)} {'have' if documents > 1 else 'has'} {kind.plural}"
-    return f"{count}{f', {len(values)}{so_far or ' in all'}' if values else ''}. {looked.bound}"
+    total = f", {len(values)}{so_far or ' in all'}" if values else ""
+    return f"{count}{total}. {looked.bound}"
