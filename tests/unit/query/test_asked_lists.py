@@ -82,6 +82,8 @@ def test_words_that_ask_for_documents_leave_the_subject(question: str, phrases: 
         "Is there something wrong with the pump?",
         "What have we learned about sleep?",
         "How much does the book on BM25 cost?",
+        "How do I find the section on refunds?",
+        "How can I list files with spaces?",
         "Do que trata este documento?",  # no words of this language are known
         "quarterly revenue",
         "",

@@ -134,11 +134,11 @@ class _Connections:
     def __init__(self, url: SplitResult, config: Any, certificates: str) -> None:
         self._connect_s, self._read_s, self._path = config.connect_timeout, config.read_timeout, url.path or "/"
         self._idle: deque[HTTPConnection] = deque()
-        where, port = url.hostname or "", url.port
-        self._new: Callable[[], HTTPConnection] = partial(HTTPConnection, where, port, timeout=self._connect_s)
+        host, port = url.hostname or "", url.port
+        self._new: Callable[[], HTTPConnection] = partial(HTTPConnection, host, port, timeout=self._connect_s)
         if url.scheme == "https":
             trusted = ssl.create_default_context(cafile=certificates)
-            self._new = partial(HTTPSConnection, where, port, timeout=self._connect_s, context=trusted)
+            self._new = partial(HTTPSConnection, host, port, timeout=self._connect_s, context=trusted)
 
     def exchange(self, body: bytes, headers: Mapping[str, str]) -> _Answer:
         """Return the answer to a request; status 0 for none."""
