@@ -124,7 +124,7 @@ def answered(subject: Subject, looked: Looked, vector: Sequence[float]) -> Basis
 
 def _summary(subject: str, looked: Looked, found: int) -> str:
     """Return the count of documents, or of pages of one, and its bound."""
-    return f"{looked.count(found)} {'mention' if found > 1 else 'mentions'} “{subject}”. {looked.bound}".strip()
+    return f"{looked.counted(found)} {'mention' if found > 1 else 'mentions'} “{subject}”. {looked.bound}".strip()
 
 
 def _ranked(hits: Sequence[Passage], vector: Sequence[float]) -> list[Passage]:

@@ -35,7 +35,7 @@ class Looked(NamedTuple):
         """Whether all documents were looked through in full."""
         return self.documents == self.of and not self.more
 
-    def count(self, found: int) -> str:
+    def counted(self, found: int) -> str:
         """Return a count of documents, or of pages of the only one: "4 of the 27 documents".
 
         Where some were not looked through, it is "at least" so many.

@@ -158,6 +158,6 @@ def _summary(kind: ValueKind, looked: Looked, found: Sequence[_Found]) -> str:
             f"{kind.plural.capitalize()} in this document: {len(values) or 'none'}{so_far}. {looked.bound}".strip()
         )
     documents = len({document for document, _ in values})
-    count = f"{looked.count(documents)} {'have' if documents > 1 else 'has'} {kind.plural}"
+    count = f"{looked.counted(documents)} {'have' if documents > 1 else 'has'} {kind.plural}"
     total = f", {len(values)}{so_far or ' in all'}" if values else ""
     return f"{count}{total}. {looked.bound}"
