@@ -86,6 +86,16 @@ def test_short_words_have_the_endings_of_the_language_of_the_question() -> None:
     assert not Subject("Codex", ("Codex",)).is_in("a code")
 
 
+def test_a_long_subject_is_asked_of_the_index_by_few_words() -> None:
+    text = " ".join(f"{letter * 4} {letter * 9}" for letter in "abcdefghij")
+    subject = Subject(text, (text,))
+    assert len(subject.patterns) == 6
+    assert all(re.search(one, text) for one in subject.patterns)
+    assert not any(re.search(one, "aaaa bbbb") for one in subject.patterns)
+    assert subject.is_in(text)
+    assert not subject.is_in(text.replace("aaaa", ""))
+
+
 def test_a_subject_without_a_word_is_in_no_text() -> None:
     subject = Subject("++", ("++",))
     assert not subject.is_verbatim_in("C++")

@@ -12,6 +12,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
+from heapq import nlargest
 from importlib.resources import files
 from itertools import groupby
 from typing import NamedTuple
@@ -53,6 +54,9 @@ _SHARP_S = {"\u00df": "(?:ss|\u00df)", "s": "[s\u00df]"}
 _HYPHEN = re.compile(r"(?<=[^\W\d_])[-\u00ad\u2010\u2011](?=[^\W\d_])")
 _LAST_LATIN = "\u024f"
 _FOUND_KEPT = 64
+# Hosted Chroma allows 8 predicates in a search, and the documents need some:
+# https://docs.trychroma.com/cloud/quotas-limits
+_MOST_PATTERNS = 6
 # The checks of one text follow each other, and texts share most of their words.
 _READ_KEPT, _WORDS_KEPT = 16, 8192
 _NEAR_QUANTILE = 0.25
@@ -107,9 +111,13 @@ class Subject:
 
     @property
     def patterns(self) -> list[str]:
-        """Regular expressions that match a text, in any case, if it mentions the subject, and some other texts."""
+        """Regular expressions that match a text, in any case, if it mentions the subject, and some other texts.
+
+        These are of its longest words, which the fewest texts have.
+        """
         words = [word for phrase in self.phrases for word in _unhyphenated(phrase).split()]
-        return list(dict.fromkeys(_pattern(part) for word in words for part in ordered_words(word)))
+        parts = dict.fromkeys(part for word in words for part in ordered_words(word))
+        return list(dict.fromkeys(map(_pattern, nlargest(_MOST_PATTERNS, parts, key=len))))
 
     def is_verbatim_in(self, text: str) -> bool:
         """Return whether a text has all words of the subject in order, those of asking too."""
