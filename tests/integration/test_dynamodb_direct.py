@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 import json
+import socket
+import ssl
 import threading
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
+from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
 
 import boto3
 import pytest
+from botocore.auth import SigV4Auth
+from botocore.awsrequest import AWSRequest
+from botocore.credentials import Credentials, RefreshableCredentials
+from botocore.httpsession import where
 from moto import mock_aws
 
 from docwell.adapters import aws
@@ -17,9 +27,15 @@ from docwell.adapters.dynamodb.direct import DirectClient, _Connections, direct
 from docwell.adapters.dynamodb.table import Table
 from docwell.errors import Unavailable
 from infra.local.names import LEDGER_SCHEMA
-from infra.local.signatures import SignedRequest, signed_service
+from infra.local.signatures import SignedRequest
+from infra.release.credentials import new_pair, servers_of
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
 
 pytestmark = pytest.mark.integration
+STACK = "docwell-test"
+HOST = servers_of(STACK)[0]
 KEY = {"document": "handbooks/é.pdf", "pipeline": "f1"}
 CONDITION = {"__type": "com.amazonaws.dynamodb.v20120810#ConditionalCheckFailedException", "message": "no"}
 Answer = tuple[int, object, Mapping[str, str]]
@@ -48,7 +64,7 @@ class _Handler(BaseHTTPRequestHandler):
         headers = {name.lower(): value for name, value in self.headers.items()}
         self.server.requests.append(SignedRequest("POST", self.path, "", headers, lambda: body))
         status, answer, more = self.server.answers.pop(0)
-        content = json.dumps(answer).encode()
+        content = answer if isinstance(answer, bytes) else json.dumps(answer).encode()
         self.send_response(status)
         for name, value in {"Content-Length": str(len(content)), **more}.items():
             self.send_header(name, value)
@@ -83,20 +99,35 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
 
 @pytest.fixture
 def table(server: Server) -> Table:
+    return connected()
+
+
+def connected() -> Table:
     client = direct(aws.client("dynamodb", quick=True))
     assert isinstance(client, DirectClient)
     return Table(client, "ledger", "ledger")
 
 
-def test_a_call_is_one_request_that_aws_would_accept(server: Server, table: Table) -> None:
+@pytest.mark.parametrize(("token", "path"), [("token", ""), ("", ""), ("token", "/stage/")])
+def test_a_call_is_one_request_signed_as_by_botocore(
+    server: Server, token: str, path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_SESSION_TOKEN", token)
+    url = f"http://127.0.0.1:{server.server_port}{path}"
+    monkeypatch.setenv("AWS_ENDPOINT_URL", url)
     server.answers = [(200, {"Item": {"document": {"S": "a"}, "body": {"B": "AAE="}}}, {})]
-    assert table.get(KEY) == {"document": "a", "body": b"\0\1"}
+    assert connected().get(KEY) == {"document": "a", "body": b"\0\1"}
     (request,) = server.requests
-    assert signed_service(request, "AKIDTEST", "secret") == "dynamodb"
-    assert request.headers["x-amz-security-token"] == "token"
-    assert "x-amz-security-token" in request.headers["authorization"]
+    assert request.path == (path or "/")
     sent = json.loads(request.body())
     assert sent["Key"] == {name: {"S": value} for name, value in KEY.items()}
+    moment = datetime.strptime(request.headers["x-amz-date"], "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
+    monkeypatch.setattr("botocore.auth.get_current_datetime", lambda: moment)
+    signed = {name: request.headers[name] for name in ("content-type", "x-amz-target")}
+    expected = AWSRequest("POST", url, signed, request.body())
+    SigV4Auth(Credentials("AKIDTEST", "secret", token), "dynamodb", "eu-central-1").add_auth(expected)
+    assert request.headers["authorization"] == expected.headers["Authorization"]
+    assert request.headers.get("x-amz-security-token", "") == token
 
 
 def test_a_condition_that_does_not_hold_is_asked_once(server: Server, table: Table) -> None:
@@ -111,6 +142,11 @@ def test_a_condition_that_does_not_hold_is_asked_once(server: Server, table: Tab
         (500, {"__type": "InternalServerError"}, {}),
         (400, {"__type": "com.amazonaws.dynamodb.v20120810#ThrottlingException"}, {}),
         (200, {"Item": {"document": {"S": "cut short"}}}, {"x-amz-crc32": "1"}),
+        (200, b'{"Item": {"document', {}),
+        (200, b'{"Item": {"body": {"B": "A"}}}', {}),
+        (200, b"{}", {"Content-Length": "7", "Connection": "close"}),
+        (200, b"{}", {"Content-Encoding": "gzip", "x-amz-crc32": "none"}),
+        (307, b"", {"Location": "http://127.0.0.1:9/"}),
     ],
 )
 def test_a_failed_call_is_made_by_boto3(server: Server, table: Table, first: Answer) -> None:
@@ -143,6 +179,49 @@ def test_calls_share_a_connection_while_the_server_keeps_it(
     assert (len(server.requests), server.opened) == (3, opened)
 
 
+def test_calls_at_the_same_time_do_not_share_a_connection(server: Server, table: Table) -> None:
+    server.answers = [(200, {"Item": {"document": {"S": "a"}}}, {})] * 40
+    with ThreadPoolExecutor(8) as threads:
+        rows = [*threads.map(lambda _: table.get(KEY), range(40))]
+    assert rows == [{"document": "a"}] * 40
+    assert len(server.requests) == 40
+
+
+def test_a_call_is_signed_with_the_keys_of_its_time(server: Server) -> None:
+    # SnapStart's snapshot holds keys that have expired when it is restored.
+    client = aws.client("dynamodb", quick=True)
+    kept = RefreshableCredentials("AKIDOLD", "old", "", datetime.now(UTC), lambda: new, "test")
+    new = {"access_key": "AKIDNEW", "secret_key": "new", "token": "new", "expiry_time": "2999-01-01T00:00:00Z"}
+    server.answers = [(200, {}, {})]
+    Table(cast("DynamoDBClient", DirectClient(client, kept, where())), "ledger", "ledger").get(KEY)
+    (request,) = server.requests
+    assert "Credential=AKIDNEW/" in request.headers["authorization"]
+    assert request.headers["x-amz-security-token"] == "new"
+
+
+@pytest.mark.parametrize(
+    ("trusted", "host", "reached"),
+    [(True, HOST, 1), (True, "other.internal", 0), (False, HOST, 0)],
+)
+def test_a_server_without_its_certificate_gets_no_request(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, trusted: bool, host: str, reached: int
+) -> None:
+    pair = tmp_path / "pair.pem"
+    pair.write_text("".join(new_pair(STACK, datetime.now(UTC))))
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(pair)
+    server.socket = tls.wrap_socket(server.socket, server_side=True)
+    resolve = socket.getaddrinfo
+    monkeypatch.setattr(socket, "getaddrinfo", lambda _, *more, **named: resolve("127.0.0.1", *more, **named))
+    monkeypatch.setenv("AWS_ENDPOINT_URL", f"https://{host}:{server.server_port}")
+    if trusted:
+        monkeypatch.setenv("AWS_CA_BUNDLE", str(pair))
+    server.answers = [(200, {}, {})]
+    with nullcontext() if reached else pytest.raises(Unavailable, match="SSLError"):
+        assert connected().get(KEY) is None
+    assert len(server.requests) == reached
+
+
 def test_behind_a_proxy_boto3_makes_all_calls(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
     assert not isinstance(direct(aws.client("dynamodb", quick=True)), DirectClient)
@@ -154,9 +233,13 @@ def test_a_row_comes_back_as_it_was_written_and_moto_sees_each_call(monkeypatch:
         **KEY,
         "B": "an attribute with the name of a type",
         "body": b"\0\xff",
+        "bodies": frozenset({b"\0", b"\xff\xfe"}),
+        "BS": {"BS": 1, "text": "", "bytes": b"\1", "nested": [{"B": b"\2"}]},
         "names": frozenset({"a", "é"}),
         "count": 7,
         "share": 0.25,
+        "large": 10**37 + 1,
+        "negative": -3,
         "live": True,
         "values": {"B": "b", "more": {"a": 1}},
     }

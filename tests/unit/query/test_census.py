@@ -246,7 +246,7 @@ def test_a_list_that_reaches_the_limit_of_its_hits_says_what_was_looked_through(
     monkeypatch.setattr(looking, "MOST_HITS", 4)
     monkeypatch.setattr(looking, "_AT_ONCE", 3)
     text = ask(world).answer.answer
-    assert "4 of the 12 documents mention “Ada Holt”." in text
+    assert "At least 4 of the 12 documents mention “Ada Holt”." in text
     assert "Only 4 of the 12 documents were looked through in full: there may be more." in text
 
 
@@ -258,8 +258,31 @@ def test_a_document_with_more_hits_than_the_limit_was_not_looked_through_in_full
         world.add("letters/1.pdf", HOLT, page=page)
     monkeypatch.setattr(looking, "MOST_HITS", 4)
     text = ask(world).answer.answer
-    assert "2 of the 7 documents mention “Ada Holt”." in text
+    assert "At least 2 of the 7 documents mention “Ada Holt”." in text
     assert "Only 1 of the 7 documents were looked through in full" in text
+    text = ask(world, document="letters/1.pdf").answer.answer
+    assert text.endswith("At least 4 of its pages mention “Ada Holt”. It was not looked through in full.")
+
+
+@pytest.mark.parametrize(
+    ("asked", "where"),
+    [("Which documents mention Adam Holtz?", {}), (ASKED, {"document": "letters/0.pdf"}), ("List all dates.", {})],
+)
+def test_a_list_that_reaches_a_limit_does_not_say_that_there_is_nothing(
+    asked: str, where: dict[str, object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(looking, "MOST_HITS", 0)
+    text = ask(with_letters(), asked, **where).answer.answer
+    assert text.startswith("None of the pages looked through ")
+    assert "looked through in full" in text
+
+
+@pytest.mark.parametrize("signs", ["++", "§", " "])
+def test_signs_without_a_word_are_no_subject(signs: str) -> None:
+    world = with_letters()
+    world.add("letters/signs.pdf", f"Signs: {signs}")
+    with pytest.raises(BadInput, match="quotation marks"):
+        ask(world, f'Which documents mention "{signs}"?')
 
 
 def test_a_list_that_has_no_more_time_says_so() -> None:

@@ -57,6 +57,7 @@ def test_words_of_asking_alone_are_no_subject() -> None:
         (("Preussen",), "in Preu\u00dfen", True),
         (("Preu\u00dfen",), "PREUSSEN", True),
         (("email",), "by e-mail", True),
+        (("email",), "by e\u2011mail, e\u00admail", True),
         (("e-mails",), "an email", True),
         (("chain-of-thought prompts",), "a chain of thought prompt", True),
         (("form",), "to re-form it", True),
@@ -83,6 +84,23 @@ def test_short_words_have_the_endings_of_the_language_of_the_question() -> None:
     assert german.is_in("die Linden")
     assert not english.is_in("the linden tree")
     assert not Subject("Codex", ("Codex",)).is_in("a code")
+
+
+def test_a_long_subject_is_asked_of_the_index_by_few_words() -> None:
+    text = " ".join(f"{letter * 4} {letter * 9}" for letter in "abcdefghij")
+    subject = Subject(text, (text,))
+    assert len(subject.patterns) == 6
+    assert all(re.search(one, text) for one in subject.patterns)
+    assert not any(re.search(one, "aaaa bbbb") for one in subject.patterns)
+    assert subject.is_in(text)
+    assert not subject.is_in(text.replace("aaaa", ""))
+
+
+def test_a_subject_without_a_word_is_in_no_text() -> None:
+    subject = Subject("++", ("++",))
+    assert not subject.is_verbatim_in("C++")
+    assert not subject.is_loosely_in("C++")
+    assert subject.count_in("C++") == 0
 
 
 def test_loosely_a_text_may_have_the_words_anywhere() -> None:

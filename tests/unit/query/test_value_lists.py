@@ -125,6 +125,7 @@ def test_a_list_that_reaches_a_limit_says_so(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(looking, "MOST_HITS", 2)
     text = ask(world).answer
     assert "note.pdf" not in text
+    assert "At least 1 of the 11 documents has dates, 3 so far." in text
     assert "Only 1 of the 11 documents were looked through in full: there may be more." in text
 
 

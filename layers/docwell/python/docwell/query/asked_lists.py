@@ -28,7 +28,7 @@ def asked_list(question: str) -> tuple[tuple[int, int], ...] | None:
         or _by_place(words)
         or _by_head(words)
         or _by_topic(words)
-        or _by_subject(words, language.verb)
+        or _by_subject(question, words, language.verb)
     )
     if not found or not any(map(str.isalpha, question[words[found[0]].start : words[found[-1]].end])):
         return None
@@ -51,7 +51,12 @@ def _by_verb(words: Sequence[Word]) -> list[int] | None:
     asking = _asking(words, noun)
     if any(asking < number < min(noun, verb) for number in subject):  # "the steps that the report mentions"
         return None
-    if not subject and noun < verb:  # "which reports mention contracts"
+    after_verb = words[verb + 1 : subject[0]] if subject else ()
+    if noun == 0 and any(one.is_of({Kind.ASK}) for one in after_verb):  # "reports mention which countries"
+        return None
+    if after_verb and after_verb[0].is_of({Kind.ABOUT}):  # "what does the report mention about X"
+        return None
+    if not subject and noun < verb and words[verb].is_of({Kind.MENTION}):  # "which reports mention contracts"
         subject = [number for number, one in enumerate(words) if number > verb and one.is_of(NOUNS)]
         return subject or None
     return _on_one_side(words, subject, verb, noun)
@@ -96,18 +101,19 @@ def _by_topic(words: Sequence[Word]) -> list[int] | None:
     topic = next((number for number in range(asking + 1, len(words)) if words[number].is_of({Kind.ABOUT})), None)
     if topic is None:
         return None
-    after = (
-        _modifiers_after(words, noun, topic) if noun - asking <= 1 else []
-    )  # not "what does the report say about"
+    is_beside = noun - asking <= 1 and not words[noun].is_of({Kind.ANY})  # not "what does the report say about"
+    after = _modifiers_after(words, noun, topic) if is_beside else []
     modifiers = {*_modifiers_before(words, noun), *after}
     subject = [number for number in _unknown(words) if number not in modifiers]
     return _on_one_side(words, subject, topic, topic) if subject and subject[0] > topic else None
 
 
-def _by_subject(words: Sequence[Word], ending: str | None) -> list[int] | None:
-    """Read "which papers use X" and "papers that use X", with any verb of this ending.
+def _by_subject(question: str, words: Sequence[Word], ending: str | None) -> list[int] | None:
+    """Read "which papers use X" and "papers that use X", with any verb of this ending, where X is a name.
 
-    Where the subject of a question can also be behind the verb, an article there is of a subject.
+    With another X the documents can be those of the world: "Which documents prove identity?". A capital shows a
+    name, and that a word is no verb. Where the subject of a question can also be behind the verb, an article there
+    is of a subject.
     """
     noun = _asked_noun(words)
     if (
@@ -125,7 +131,9 @@ def _by_subject(words: Sequence[Word], ending: str | None) -> list[int] | None:
     if not subject or subject[0] < verb or (ending and subject[0] > verb + 1):
         return None
     could_be_verb = not words[verb].is_known or words[verb].is_of({Kind.DOCUMENT})  # "report"
-    is_verb = could_be_verb and words[verb].text.endswith(ending)
+    is_verb = could_be_verb and words[verb].text.endswith(ending) and not question[words[verb].start].isupper()
+    if not any(map(str.isupper, question[words[subject[0]].start : words[subject[-1]].end])):
+        return None
     return _on_one_side(words, subject, verb, verb) if is_verb else None
 
 

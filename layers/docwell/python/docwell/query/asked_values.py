@@ -15,7 +15,7 @@ from docwell.query.document_names import wholly_named
 from docwell.query.question_words import read
 from docwell.query.subject import QUOTED
 from docwell.query.values import AMOUNTS, DATES, DEADLINES, EMAILS, KINDS, PERCENTAGES, YEARS, ValueKind
-from docwell.text.lexicon import UNSPACED, fold, stem
+from docwell.text.lexicon import UNSPACED, fold, fold_each, stem
 from docwell.text.naming import file_words
 
 # Plural and singular names, folded. German "Daten" are data as often as dates.
@@ -91,7 +91,7 @@ def asked_values(question: str) -> AskedValues | None:
 
     A kind with a word before it, as in "all delivery dates", is another subject.
     """
-    text = "".join(fold(one)[:1] or one for one in question)  # of the same length
+    text = fold_each(question)
     found = None if QUOTED.search(question) else _beginning().search(text)
     if found is None:
         return None

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -54,7 +55,7 @@ class Census:
             basis = list_values(self.library, values, searched)
             return None if is_auto and not basis.passages else basis
         subject = self.subjects.find(text)
-        if subject is None:
+        if subject is None or not subject.patterns:  # signs alone, as "++"
             raise BadInput(NO_SUBJECT)
         looked = self._look(searched.scope, subject)
         if not looked.hits and subject.shorter:
@@ -65,14 +66,22 @@ class Census:
         return answered(subject, looked, searched.vector)
 
     def _look(self, scope: Scope, subject: Subject) -> Looked:
-        def wanted(hits: list[Passage]) -> list[Passage]:
-            for mentions in (subject.is_verbatim_in, subject.is_in, subject.is_loosely_in):
-                if found := [one for one in hits if mentions(one.chunk.text)]:
-                    return found
-            return []
-
         live, complete = self.library.live(scope)
+        wanted = partial(_mentioning, subject)
         return self.library.look(scope, live, subject.patterns, wanted, more=not complete)
+
+
+def _mentioning(subject: Subject, hits: Sequence[Passage]) -> list[Passage]:
+    """Return the chunks that mention the subject as closely as the closest of them."""
+    found, ways = list[Passage](), [subject.is_verbatim_in, subject.is_in, subject.is_loosely_in]
+    for one in hits:
+        way = next((number for number, is_in in enumerate(ways) if is_in(one.chunk.text)), None)
+        if way is None:
+            continue
+        if way + 1 < len(ways):  # closer than all before
+            found, ways = [], ways[: way + 1]
+        found.append(one)
+    return found
 
 
 def _where(subject: Subject, group: Sequence[Passage]) -> str:
@@ -108,20 +117,14 @@ def answered(subject: Subject, looked: Looked, vector: Sequence[float]) -> Basis
         lines.append(f"- {title}{_quotation(best, start, end)} [{len(cited)}]")
     if shown[MOST_LINES:]:
         lines.append(f"- and {len(shown) - MOST_LINES} more")
-    lines += ["", _summary(plain(subject.text), looked, len(shown), of_one=of_one)]
+    lines += ["", _summary(plain(subject.text), looked, len(shown))]
     text = "\n".join(lines).strip()
     return Basis(Mode.LIST, tuple(cited), answer=GroundedAnswer(text, tuple(citations)))
 
 
-def _summary(subject: str, looked: Looked, found: int, *, of_one: bool) -> str:
-    """Return the count and its bound."""
-    if of_one:
-        number = f"{found} of its pages {'mention' if found > 1 else 'mentions'}" if found else "No page mentions"
-        whole = "" if looked.documents else " It was not looked through in full."
-        return f"{number} “{subject}”.{whole}"
-    number = f"{found}" if found else "None"
-    count = f"{number} of {looked.all_of_them} documents {'mention' if found > 1 else 'mentions'} “{subject}”."
-    return f"{count} {looked.bound}"
+def _summary(subject: str, looked: Looked, found: int) -> str:
+    """Return the count of documents, or of pages of one, and its bound."""
+    return f"{looked.counted(found)} {'mention' if found > 1 else 'mentions'} “{subject}”. {looked.bound}".strip()
 
 
 def _ranked(hits: Sequence[Passage], vector: Sequence[float]) -> list[Passage]:

@@ -31,9 +31,26 @@ class Looked(NamedTuple):
     more: bool
 
     @property
+    def is_complete(self) -> bool:
+        """Whether all documents were looked through in full."""
+        return self.documents == self.of and not self.more
+
+    def counted(self, found: int) -> str:
+        """Return a count of documents, or of pages of the only one: "4 of the 27 documents".
+
+        Where some were not looked through, it is "at least" so many.
+        """
+        whole = "its pages" if self.of_one else f"{self.all_of_them} documents"
+        if self.is_complete:
+            return f"{found or 'None'} of {whole}"
+        return f"At least {found} of {whole}" if found else "None of the pages looked through"
+
+    @property
     def bound(self) -> str:
         """Which documents were looked through, and what to do about those that were not."""
-        if self.documents == self.of and not self.more:
+        if self.of_one:
+            return "" if self.is_complete else "It was not looked through in full."
+        if self.is_complete:
             return f"All {self.of} were looked through in full."
         bound = f"{self.documents} of {self.all_of_them} documents were looked through in full"
         return f"Only {bound}: there may be more. Name a collection or a filter to look through fewer."

@@ -7,16 +7,18 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from functools import cache
+from functools import cache, lru_cache
 from importlib.resources import files
 
-from docwell.text.lexicon import UNSPACED, fold, script
+from docwell.text.lexicon import UNSPACED, fold, fold_each, script
 
 # German writes "Jahresberichte" as one word. Shorter nouns are the ends of other words.
 _LEAST_OF_COMPOUND = 5
 # A question in another language has at least so many of its words that are none of the first language: names of
 # people and works can have one.
 _LEAST_FOREIGN = 2
+# The router, the list and the refusal read the same question.
+_READ_KEPT = 64
 _APOSTROPHES = str.maketrans("\u2019", "'")
 
 
@@ -77,9 +79,8 @@ class Language:
     kinds: Mapping[str, frozenset[Kind]]
     pattern: re.Pattern[str]
 
-    def words(self, question: str) -> list[Word]:
-        """Return the words of a question in order; signs of a script without spaces are words each."""
-        folded = "".join(fold(one)[:1] or one for one in question.translate(_APOSTROPHES))  # of the same length
+    def words(self, folded: str) -> list[Word]:
+        """Return the words of a folded question in order; signs of a script without spaces are words each."""
         words = [
             Word(*found.span(), found[0], self._kinds_of(found[0])) for found in self.pattern.finditer(folded)
         ]
@@ -103,8 +104,7 @@ class Language:
 
 def read(question: str) -> tuple[Language, list[Word]]:
     """Return the language that knows most words of a question, and its words."""
-    readings = [(language, language.words(question)) for language in _languages()]
-    return min(readings, key=lambda one: _unknown(one[1]))
+    return min(_readings(question), key=lambda one: _unknown(one[1]))
 
 
 def is_in_other_language(question: str, name: str) -> bool:
@@ -112,11 +112,16 @@ def is_in_other_language(question: str, name: str) -> bool:
 
     Another script shows it, or words of another one of these languages.
     """
-    own = next(language for language in _languages() if language.name == name)
     if script(question) not in {"", "LATIN"}:
         return True
-    best, words = read(question)
-    return best is not own and _unknown(own.words(question)) >= _unknown(words) + _LEAST_FOREIGN
+    unknown = {language.name: _unknown(words) for language, words in _readings(question)}
+    return unknown[name] >= min(unknown.values()) + _LEAST_FOREIGN
+
+
+@lru_cache(_READ_KEPT)
+def _readings(question: str) -> Sequence[tuple[Language, list[Word]]]:
+    folded = fold_each(question.translate(_APOSTROPHES))
+    return [(language, language.words(folded)) for language in _languages()]
 
 
 def _unknown(words: Iterable[Word]) -> int:

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
+from heapq import nlargest
 from importlib.resources import files
 from itertools import groupby
 from typing import NamedTuple
@@ -53,6 +54,11 @@ _SHARP_S = {"\u00df": "(?:ss|\u00df)", "s": "[s\u00df]"}
 _HYPHEN = re.compile(r"(?<=[^\W\d_])[-\u00ad\u2010\u2011](?=[^\W\d_])")
 _LAST_LATIN = "\u024f"
 _FOUND_KEPT = 64
+# Hosted Chroma allows 8 predicates in a search, and the documents need some:
+# https://docs.trychroma.com/cloud/quotas-limits
+_MOST_PATTERNS = 6
+# The checks of one text follow each other, and texts share most of their words.
+_READ_KEPT, _WORDS_KEPT = 16, 8192
 _NEAR_QUANTILE = 0.25
 
 
@@ -105,30 +111,35 @@ class Subject:
 
     @property
     def patterns(self) -> list[str]:
-        """Regular expressions that match a text, in any case, if it mentions the subject, and some other texts."""
+        """Regular expressions that match a text, in any case, if it mentions the subject, and some other texts.
+
+        These are of its longest words, which the fewest texts have.
+        """
         words = [word for phrase in self.phrases for word in _unhyphenated(phrase).split()]
-        return list(dict.fromkeys(_pattern(part) for word in words for part in ordered_words(word)))
+        parts = dict.fromkeys(part for word in words for part in ordered_words(word))
+        return list(dict.fromkeys(map(_pattern, nlargest(_MOST_PATTERNS, parts, key=len))))
 
     def is_verbatim_in(self, text: str) -> bool:
         """Return whether a text has all words of the subject in order, those of asking too."""
-        return any(self._has(said, words) for said in _readings(text) for words in _readings(self.text))
+        return self._has_one(_readings(text), self.text)
 
     def is_in(self, text: str) -> bool:
         """Return whether a text has all phrases."""
-        said = [*_readings(text)]
-        return all(
-            any(self._has(one, words) for one in said for words in _readings(phrase)) for phrase in self.phrases
-        )
+        return all(self._has_one(_readings(text), phrase) for phrase in self.phrases)
 
     def is_loosely_in(self, text: str) -> bool:
         """Return whether a text has all words of the phrases, wherever they are."""
         said = [word for one in _readings(text) for word in one]
-        return all(self._has(said, [word]) for phrase in self.phrases for word in _words(phrase))
+        words = [word for phrase in self.phrases for word in _words(phrase)]
+        return bool(words) and all(self._has(said, [word]) for word in words)
 
     def count_in(self, text: str) -> int:
         """Return how many of the words a text has."""
         said = _words(text)
         return sum(self._has(said, [word]) for phrase in self.phrases for word in _words(phrase))
+
+    def _has_one(self, readings: Sequence[Sequence[str]], phrase: str) -> bool:
+        return any(self._has(said, words) for said in readings for words in _readings(phrase))
 
     def _has(self, said: Sequence[str], phrase: Sequence[str]) -> bool:
         return bool(phrase) and any(
@@ -261,14 +272,14 @@ def _is_cut(question: str, words: Sequence[_Word], at: int) -> bool:
 def _pattern(word: str) -> str:
     """Return a pattern of the beginning of a word, where no other word goes on; of any sign without spaces.
 
-    A hyphen, or a blank in place of one, can be between any letters.
+    A hyphen of any kind, or a blank in place of one, can be between any letters.
     """
     if UNSPACED.search(word):
         return re.escape(word)
     beginning = word[: min(_SAME_BEGINNING, max(_ENDING, len(word) - _ENDING))]
     if word.isdecimal():
         return rf"(?:^|\D){beginning}"
-    letters = r"[-\s]?".join(map(_letter, beginning.replace("ss", "\u00df")))
+    letters = r"\W?".join(map(_letter, beginning.replace("ss", "\u00df")))
     return rf"(?:^|[\W\d_]){letters}"
 
 
@@ -277,6 +288,7 @@ def _letter(letter: str) -> str:
     return f"[{base}{_ACCENTED[base]}]" if base in _ACCENTED else _SHARP_S.get(letter, letter)
 
 
+@lru_cache(_WORDS_KEPT)
 def _fold(word: str) -> str:
     """Return a word in Latin letters without its accents."""
     return fold(word) if max(word) <= _LAST_LATIN else word
@@ -287,12 +299,11 @@ def _words(text: str) -> list[str]:
     return words if text.isascii() else list(map(_fold, words))
 
 
-def _readings(text: str) -> Iterator[list[str]]:
-    """Yield the words of a text with hyphens as blanks, and without hyphens: "e-mail" is "e mail" and "email"."""
-    yield _words(text)
+@lru_cache(_READ_KEPT)
+def _readings(text: str) -> tuple[list[str], ...]:
+    """Return the words of a text with hyphens as blanks, and without hyphens: "e-mail" is "e mail" and "email"."""
     joined = _unhyphenated(text)
-    if joined != text:
-        yield _words(joined)
+    return (_words(text),) if joined == text else (_words(text), _words(joined))
 
 
 def _unhyphenated(text: str) -> str:

@@ -152,10 +152,12 @@ def _shown(some: Iterable[_Found], cited: _Cited) -> str:
 def _summary(kind: ValueKind, looked: Looked, found: Sequence[_Found]) -> str:
     """Return the count of values as written, each once for a document, and the bound."""
     values = {(one.passage.document, one.shown.casefold()) for one in found}
+    so_far = "" if looked.is_complete else " so far"
     if looked.of_one:
-        whole = "" if looked.documents else " It was not looked through in full."
-        return f"{kind.plural.capitalize()} in this document: {len(values) or 'none'}.{whole}"
+        return (
+            f"{kind.plural.capitalize()} in this document: {len(values) or 'none'}{so_far}. {looked.bound}".strip()
+        )
     documents = len({document for document, _ in values})
-    has = "have" if documents > 1 else "has"
-    count = f"{documents or 'None'} of {looked.all_of_them} documents {has} {kind.plural}"
-    return f"{count}{f', {len(values)} in all' if values else ''}. {looked.bound}"
+    count = f"{looked.counted(documents)} {'have' if documents > 1 else 'has'} {kind.plural}"
+    total = f", {len(values)}{so_far or ' in all'}" if values else ""
+    return f"{count}{total}. {looked.bound}"

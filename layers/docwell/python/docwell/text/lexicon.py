@@ -194,6 +194,11 @@ def fold(text: str) -> str:
     return "".join(character for character in decomposed if not unicodedata.combining(character))
 
 
+def fold_each(text: str) -> str:
+    """Return a text with each character folded, of the same length, so that places stay."""
+    return text.lower() if text.isascii() else "".join(fold(one)[:1] or one for one in text)
+
+
 @lru_cache(TEXTS_KEPT)
 def script(text: str) -> str:
     """Return the script of most letters as Unicode names it ("LATIN", "CYRILLIC"), or "" without letters."""

@@ -16,6 +16,7 @@ import time
 from base64 import b64decode, b64encode
 from collections import deque
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from functools import partial
 from hashlib import sha256
 from http import HTTPStatus
@@ -60,7 +61,7 @@ class DirectClient:
     """The methods of boto3's `client` that `Table` calls, for requests in DynamoDB's notation.
 
     A call succeeds here, or its condition does not hold. After any other result boto3 makes the call, with its own
-    retries and errors.
+    retries and errors. So there is one attempt more than with boto3 alone.
     """
 
     def __init__(self, client: DynamoDBClient, credentials: Credentials, certificates: str) -> None:
@@ -77,10 +78,11 @@ class DirectClient:
 
     def _call(self, again: Callable[..., Any], operation: str, **request: Any) -> Any:
         answer = self._answer(operation, json.dumps(request, default=_as_text, separators=(",", ":")).encode())
-        if answer.status == HTTPStatus.OK and answer.is_whole:
-            return json.loads(answer.body, object_hook=_as_bytes if b'"B":' in answer.body else None)
         if answer.status == HTTPStatus.BAD_REQUEST and _REFUSED.encode() in answer.body:
             raise ClientError({"Error": {"Code": _REFUSED}}, operation)
+        if answer.status == HTTPStatus.OK and answer.is_whole:
+            with suppress(ValueError):  # not JSON: cut short, or of another server
+                return json.loads(answer.body, object_hook=_as_bytes if b'"B' in answer.body else None)
         return again(**request)
 
     def _answer(self, operation: str, body: bytes) -> _Answer:
@@ -98,11 +100,13 @@ class DirectClient:
         """Return the headers of a request, with its signature."""
         keys = self._credentials.get_frozen_credentials()
         moment = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
-        signed = {"host": self._url.netloc, "x-amz-date": moment, "x-amz-target": target}
+        signed = {"content-type": _CONTENT_TYPE, "host": self._url.netloc}
+        signed |= {"x-amz-date": moment, "x-amz-target": target}
         if keys.token:
             signed["x-amz-security-token"] = keys.token
         names = ";".join(sorted(signed))
-        lines = ["POST", "/", "", *(f"{name}:{signed[name]}" for name in sorted(signed)), "", names]
+        fields = (f"{name}:{signed[name]}" for name in sorted(signed))
+        lines = ["POST", self._url.path or "/", "", *fields, "", names]
         canonical = "\n".join([*lines, sha256(body).hexdigest()])
         parts = (moment[:8], self._region, "dynamodb", "aws4_request")
         scope = "/".join(parts)
@@ -111,7 +115,7 @@ class DirectClient:
         for part in (*parts, text):
             key = hmac.digest(key, part.encode(), "sha256")
         credential = f"Credential={keys.access_key}/{scope}, SignedHeaders={names}, Signature={key.hex()}"
-        return {**signed, "content-type": _CONTENT_TYPE, "authorization": f"AWS4-HMAC-SHA256 {credential}"}
+        return {**signed, "authorization": f"AWS4-HMAC-SHA256 {credential}"}
 
 
 class _Answer(NamedTuple):
@@ -121,20 +125,20 @@ class _Answer(NamedTuple):
 
     @property
     def is_whole(self) -> bool:
-        return self.checksum is None or int(self.checksum) == crc32(self.body)
+        return self.checksum in {None, str(crc32(self.body))}
 
 
 class _Connections:
     """Kept connections to one server. A call of `http.client` takes two thirds of urllib3's processor time."""
 
     def __init__(self, url: SplitResult, config: Any, certificates: str) -> None:
-        self._connect_s, self._read_s = config.connect_timeout, config.read_timeout
+        self._connect_s, self._read_s, self._path = config.connect_timeout, config.read_timeout, url.path or "/"
         self._idle: deque[HTTPConnection] = deque()
-        where, port = url.hostname or "", url.port
-        self._new: Callable[[], HTTPConnection] = partial(HTTPConnection, where, port, timeout=self._connect_s)
+        host, port = url.hostname or "", url.port
+        self._new: Callable[[], HTTPConnection] = partial(HTTPConnection, host, port, timeout=self._connect_s)
         if url.scheme == "https":
             trusted = ssl.create_default_context(cafile=certificates)
-            self._new = partial(HTTPSConnection, where, port, timeout=self._connect_s, context=trusted)
+            self._new = partial(HTTPSConnection, host, port, timeout=self._connect_s, context=trusted)
 
     def exchange(self, body: bytes, headers: Mapping[str, str]) -> _Answer:
         """Return the answer to a request; status 0 for none."""
@@ -143,7 +147,7 @@ class _Connections:
         except OSError:
             return _Answer(0, b"")
         try:
-            connection.request("POST", "/", body, headers)
+            connection.request("POST", self._path, body, headers)
             response = connection.getresponse()
             answer = _Answer(response.status, response.read(), response.getheader("x-amz-crc32"))
         except (OSError, HTTPException):
@@ -173,13 +177,16 @@ class _Connections:
             connection.close()
 
 
-def _as_text(value: object) -> str:
-    """Return bytes as DynamoDB's JSON has them."""
-    if not isinstance(value, bytes):
-        raise TypeError(type(value).__name__)
+def _as_text(value: bytes) -> str:
+    """Return bytes as DynamoDB's JSON has them. Raises `TypeError` for another value that JSON cannot have."""
     return b64encode(value).decode()
 
 
 def _as_bytes(value: dict[str, Any]) -> Mapping[str, Any]:
-    """Return a value with its bytes. An attribute with the name B has no text there."""
-    return {"B": b64decode(value["B"])} if isinstance(value.get("B"), str) else value
+    """Return a value with its bytes. An attribute or table with the name of a type has no text there."""
+    if isinstance(value.get("B"), str):
+        return {"B": b64decode(value["B"])}
+    many = value.get("BS")
+    if isinstance(many, list) and all(isinstance(one, str) for one in many):
+        return {"BS": list(map(b64decode, many))}
+    return value

@@ -53,7 +53,7 @@ class Scope:
 
     def only(self, document: str) -> Scope:
         """Return the part of the scope that is this document."""
-        return replace(self, places={collection_of(document): [document]})
+        return replace(self, places={collection_of(document): [document]}, unproved=None)
 
     def prove(self, catalogue: Catalogue) -> None:
         """Read whether the collection exists if a search has found nothing. Raises `NotFound`."""
