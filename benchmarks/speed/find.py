@@ -49,11 +49,9 @@ Ask = Callable[[Sequence[str]], list[float]]
 def measure(report: Report, options: Options) -> None:
     """Fill a collection for docwell and one for the peers, then ask in turns. Raises `BenchError`, `PeerError`."""
     rounds = SHORT_ROUNDS if options.short else ROUNDS
-    size = SHORT_QUESTIONS if options.short else QUESTIONS
     texts = Texts.read(options.folders("xquad"), 100 if options.short else 1_000)
     questions = list(dict.fromkeys(texts.questions))
-    if len(questions) < rounds * size + WARM_UP:
-        raise BenchError(f"the PDFs give {len(questions)} questions, and {rounds * size + WARM_UP} are needed")
+    size = round_size(len(questions), rounds, SHORT_QUESTIONS if options.short else QUESTIONS)
     warm_up, asked = questions[:WARM_UP], questions[WARM_UP:]
     chunks = SHORT_CHUNKS if options.short else CHUNKS
     with local_stack(MODEL, ingest_workers=1, reconcile_every_s=0) as stack:
@@ -72,12 +70,26 @@ def measure(report: Report, options: Options) -> None:
     if options.peers:
         report.notes.append(versions())
         _add_comparison(report, options, medians)
+    report.add("questions of a round", size, "questions")
     for name, samples in medians.items():
         report.add_spread(f"{name}, {chunks:,} chunks: p50", Spread.of(samples), "ms")
 
 
+def round_size(questions: int, rounds: int, most: int) -> int:
+    """Return how many questions a round has, so that none comes twice. Raises `BenchError` where they are too few.
+
+    >>> round_size(300, 4, 60), round_size(55, 4, 60)
+    (60, 11)
+    """
+    size = min(most, (questions - WARM_UP) // rounds)
+    if size < SHORT_QUESTIONS:
+        least = rounds * SHORT_QUESTIONS + WARM_UP
+        raise BenchError(f"the PDFs give {questions} questions, and {least} are needed")
+    return size
+
+
 def _add_comparison(report: Report, options: Options, medians: dict[str, list[float]]) -> None:
-    """The less flattering first: beside the peers' best settings, then beside their defaults."""
+    """Add the ratios, the less flattering first: to the peers' best settings, then to their defaults."""
     for names, settings in ((BEST, "best settings"), (DEFAULTS, "defaults")):
         faster = [min(round_) for round_ in zip(*(medians[name] for name in names), strict=True)]
         for way, goal in ((_OWN, "<= 1.2"), (_BARE, "<= 0.8")):
