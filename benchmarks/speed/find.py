@@ -58,7 +58,9 @@ def measure(report: Report, options: Options) -> None:
         with bar("filling", -(-chunks // BATCH)) as step:
             filled = FilledCollection(stack, texts, chunks, step)
         peer = _copied(stack, filled)
-        ways = _ways(stack, filled.name, peer, warm_up, options)
+        ways = _ways(stack, filled.name, peer, warm_up)
+        if options.peers:
+            ways |= {name: partial(_peer, stack, name, peer.name, warm_up) for name in FRAMEWORKS}
         turns = {name: iter(range(rounds)) for name in ways}
 
         def median_of_round(name: str) -> float:
@@ -97,10 +99,8 @@ def _add_comparison(report: Report, options: Options, medians: dict[str, list[fl
             report.add_spread(f"{way}, over the faster peer, {settings}", over, "x", options.goal(goal))
 
 
-def _ways(
-    stack: Stack, own: str, peer: chromadb.Collection, warm_up: Sequence[str], options: Options
-) -> dict[str, Ask]:
-    """Return every way with its name; each takes questions and returns the seconds of each."""
+def _ways(stack: Stack, own: str, peer: chromadb.Collection, warm_up: Sequence[str]) -> dict[str, Ask]:
+    """Return docwell's ways and the limits by name; each takes questions and returns the seconds of each."""
     embedder = OnnxEmbedder(MODEL_DIR, THREADS, session_opener("onnxruntime"))
     layout = Layout(PipelinePlace(MODEL_DIR, CHUNK_TOKENS).fingerprint, SHARDS)
     server = ChromaServer(stack.chroma, auth=server_auth("chroma", stack.chroma_token))
@@ -122,9 +122,6 @@ def _ways(
         over_http(questions)
         return answered.pop(tuple(questions))
 
-    def alone(question: str) -> None:
-        index.search({own: None}, embedder.embed_queries([question])[0].tolist(), TOP_K)
-
     def raw_encoder(questions: Sequence[str]) -> list[float]:
         feeds = [feed for one in questions for _, feed in embedder.feeds([one])]
         session = _raw_session()
@@ -136,20 +133,18 @@ def _ways(
         return _timed(lambda vector: peer.query(query_embeddings=vector[None], n_results=TOP_K), list(vectors))
 
     def bare(questions: Sequence[str]) -> list[float]:
-        return _timed(alone, questions)
+        embed = embedder.embed_queries
+        return _timed(lambda one: index.search({own: None}, embed([one])[0].tolist(), TOP_K), questions)
 
     for one in (over_http, bare):
         one(warm_up)
-    ways: dict[str, Ask] = {
+    return {
         f"{_OWN}, over HTTP": over_http,
         _OWN: by_its_clock,
         _BARE: bare,
         "limit: the encoder's runtime on ready arrays": raw_encoder,
         "limit: a search by Chroma's client": bare_search,
     }
-    for name in FRAMEWORKS if options.peers else ():
-        ways[name] = partial(_peer, stack, name, peer.name, warm_up)
-    return ways
 
 
 def _peer(
