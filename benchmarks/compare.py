@@ -15,6 +15,7 @@ the whole interval is above a limit. `--short` takes fewer pairs, skips memory a
 """
 
 import argparse
+import signal
 import sys
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -63,6 +64,8 @@ def main() -> int:
     if base is None:
         print("bench-compare: skipped, as this repository has no tag yet: name a commit with BASE=")
         return 0
+    # SIGTERM cleans up as Ctrl-C does: the stacks run in the background.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     count = options.n or (SHORT_PAIRS if options.short else PAIRS)
     limit = SHORT_LIMIT if options.short else LIMIT
     chosen = (

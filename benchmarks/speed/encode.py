@@ -150,7 +150,7 @@ def _peers(folder: Path, texts: Sequence[str], threads: int) -> dict[str, Callab
 
 
 def _add_comparison(report: Report, options: Options, seconds: dict[str, list[float]]) -> None:
-    """The less flattering first: beside the machine's limit, the peer's best settings, then its defaults."""
+    """Add the ratios, the less flattering first: to the limit, the peer's best settings, and its defaults."""
     for runtime in RUNTIMES:
         goal = options.goal(">= 97" if runtime == "openvino" else ">= 95")
         share = ratios([100 * one for one in seconds[f"raw {runtime}"]], seconds[f"docwell, {runtime}"])

@@ -49,18 +49,18 @@ Ask = Callable[[Sequence[str]], list[float]]
 def measure(report: Report, options: Options) -> None:
     """Fill a collection for docwell and one for the peers, then ask in turns. Raises `BenchError`, `PeerError`."""
     rounds = SHORT_ROUNDS if options.short else ROUNDS
-    size = SHORT_QUESTIONS if options.short else QUESTIONS
     texts = Texts.read(options.folders("xquad"), 100 if options.short else 1_000)
     questions = list(dict.fromkeys(texts.questions))
-    if len(questions) < rounds * size + WARM_UP:
-        raise BenchError(f"the PDFs give {len(questions)} questions, and {rounds * size + WARM_UP} are needed")
+    size = round_size(len(questions), rounds, SHORT_QUESTIONS if options.short else QUESTIONS)
     warm_up, asked = questions[:WARM_UP], questions[WARM_UP:]
     chunks = SHORT_CHUNKS if options.short else CHUNKS
     with local_stack(MODEL, ingest_workers=1, reconcile_every_s=0) as stack:
         with bar("filling", -(-chunks // BATCH)) as step:
             filled = FilledCollection(stack, texts, chunks, step)
         peer = _copied(stack, filled)
-        ways = _ways(stack, filled.name, peer, warm_up, options)
+        ways = _ways(stack, filled.name, peer, warm_up)
+        if options.peers:
+            ways |= {name: partial(_peer, stack, name, peer.name, warm_up) for name in FRAMEWORKS}
         turns = {name: iter(range(rounds)) for name in ways}
 
         def median_of_round(name: str) -> float:
@@ -72,12 +72,26 @@ def measure(report: Report, options: Options) -> None:
     if options.peers:
         report.notes.append(versions())
         _add_comparison(report, options, medians)
+    report.add("questions of a round", size, "questions")
     for name, samples in medians.items():
         report.add_spread(f"{name}, {chunks:,} chunks: p50", Spread.of(samples), "ms")
 
 
+def round_size(questions: int, rounds: int, most: int) -> int:
+    """Return how many questions a round has, so that none comes twice. Raises `BenchError` where they are too few.
+
+    >>> round_size(300, 4, 60), round_size(55, 4, 60)
+    (60, 11)
+    """
+    size = min(most, (questions - WARM_UP) // rounds)
+    if size < SHORT_QUESTIONS:
+        least = rounds * SHORT_QUESTIONS + WARM_UP
+        raise BenchError(f"the PDFs give {questions} questions, and {least} are needed")
+    return size
+
+
 def _add_comparison(report: Report, options: Options, medians: dict[str, list[float]]) -> None:
-    """The less flattering first: beside the peers' best settings, then beside their defaults."""
+    """Add the ratios, the less flattering first: to the peers' best settings, then to their defaults."""
     for names, settings in ((BEST, "best settings"), (DEFAULTS, "defaults")):
         faster = [min(round_) for round_ in zip(*(medians[name] for name in names), strict=True)]
         for way, goal in ((_OWN, "<= 1.2"), (_BARE, "<= 0.8")):
@@ -85,10 +99,8 @@ def _add_comparison(report: Report, options: Options, medians: dict[str, list[fl
             report.add_spread(f"{way}, over the faster peer, {settings}", over, "x", options.goal(goal))
 
 
-def _ways(
-    stack: Stack, own: str, peer: chromadb.Collection, warm_up: Sequence[str], options: Options
-) -> dict[str, Ask]:
-    """Return every way with its name; each takes questions and returns the seconds of each."""
+def _ways(stack: Stack, own: str, peer: chromadb.Collection, warm_up: Sequence[str]) -> dict[str, Ask]:
+    """Return docwell's ways and the limits by name; each takes questions and returns the seconds of each."""
     embedder = OnnxEmbedder(MODEL_DIR, THREADS, session_opener("onnxruntime"))
     layout = Layout(PipelinePlace(MODEL_DIR, CHUNK_TOKENS).fingerprint, SHARDS)
     server = ChromaServer(stack.chroma, auth=server_auth("chroma", stack.chroma_token))
@@ -110,9 +122,6 @@ def _ways(
         over_http(questions)
         return answered.pop(tuple(questions))
 
-    def alone(question: str) -> None:
-        index.search({own: None}, embedder.embed_queries([question])[0].tolist(), TOP_K)
-
     def raw_encoder(questions: Sequence[str]) -> list[float]:
         feeds = [feed for one in questions for _, feed in embedder.feeds([one])]
         session = _raw_session()
@@ -124,20 +133,18 @@ def _ways(
         return _timed(lambda vector: peer.query(query_embeddings=vector[None], n_results=TOP_K), list(vectors))
 
     def bare(questions: Sequence[str]) -> list[float]:
-        return _timed(alone, questions)
+        embed = embedder.embed_queries
+        return _timed(lambda one: index.search({own: None}, embed([one])[0].tolist(), TOP_K), questions)
 
     for one in (over_http, bare):
         one(warm_up)
-    ways: dict[str, Ask] = {
+    return {
         f"{_OWN}, over HTTP": over_http,
         _OWN: by_its_clock,
         _BARE: bare,
         "limit: the encoder's runtime on ready arrays": raw_encoder,
         "limit: a search by Chroma's client": bare_search,
     }
-    for name in FRAMEWORKS if options.peers else ():
-        ways[name] = partial(_peer, stack, name, peer.name, warm_up)
-    return ways
 
 
 def _peer(

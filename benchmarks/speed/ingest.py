@@ -125,7 +125,7 @@ def measure(report: Report, options: Options) -> None:
 
 
 def _add_comparison(report: Report, options: Options, speeds: dict[str, list[float]]) -> None:
-    """The less flattering first: beside the peers' best settings, then beside their defaults."""
+    """Add the ratios, the less flattering first: to the peers' best settings, then to their defaults."""
     for names, settings, goal in ((BEST, "best settings", ">= 2"), (DEFAULTS, "defaults", ">= 4")):
         faster = [max(slice_) for slice_ in zip(*(speeds[name] for name in names), strict=True)]
         metric = f"docwell's characters a second over the faster peer's, {settings}"

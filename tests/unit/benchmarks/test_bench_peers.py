@@ -6,7 +6,7 @@ import pytest
 
 from benchmarks.peers.run import BEST, DEFAULTS
 from benchmarks.speed import encode, find, ingest
-from benchmarks.speed.options import Options
+from benchmarks.speed.options import BenchError, Options
 from infra.report import Report
 
 
@@ -36,6 +36,12 @@ def test_finding_is_compared_with_the_faster_retriever_of_each_round() -> None:
         (0.5, "<= 0.8"),
     ]
     assert [row.ok for row in report.rows] == [False, True, False, True]
+
+
+def test_few_pdfs_make_a_round_of_finding_smaller_until_they_are_too_few() -> None:
+    assert [find.round_size(questions, 4, 60) for questions in (1_000, 250, 249, 50)] == [60, 60, 59, 10]
+    with pytest.raises(BenchError, match="the PDFs give 49 questions, and 50 are needed"):
+        find.round_size(49, 4, 60)
 
 
 @pytest.mark.parametrize("short", [True, False])

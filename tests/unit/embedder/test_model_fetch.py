@@ -62,7 +62,7 @@ def reporter(output: io.StringIO) -> Reporter:
 
 def get(folder: Path, reporter: Reporter, *sources: Source, wanted: Model | None = None) -> dict[str, Path]:
     wanted = wanted or model()
-    return fetch_from(wanted, wanted.files, sources, folder, reporter)
+    return fetch_from(wanted, sources, folder, reporter)
 
 
 def test_a_file_comes_from_the_first_source_that_has_it(tmp_path: Path, reporter: Reporter) -> None:

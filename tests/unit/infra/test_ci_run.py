@@ -1,23 +1,32 @@
-"""`.ci/run`: each step has a limit of time, and its name is known when it ends."""
+"""`.ci/run`: each step has a limit of time, its name is known when it ends, and a signal ends it."""
 
 from __future__ import annotations
 
 import re
+import signal
 import subprocess
+
+import pytest
 
 from infra.container.sam import ROOT
 
 SCRIPT = (ROOT / ".ci" / "run").read_text()
 
 
-def run(steps: str) -> subprocess.CompletedProcess[str]:
-    """Run steps whose limits are in seconds."""
+def seconds(steps: str) -> list[str]:
+    """Return the command of steps whose limits are in seconds."""
     before, _, _ = SCRIPT.partition("# The first step")
     for minutes, seconds in {'"${limit}m"': '"${limit}s"', "limit * 60": "limit"}.items():
         assert minutes in before
         before = before.replace(minutes, seconds)
     before = before.replace('cd "$(dirname "$0")/.."', "")
-    return subprocess.run(["bash", "-c", before + steps], check=False, capture_output=True, text=True, timeout=60)
+    # A test run in the background may ignore SIGINT, and bash cannot trap a signal that it was started to ignore.
+    return ["env", "--default-signal", "bash", "-c", before + steps]
+
+
+def run(steps: str) -> subprocess.CompletedProcess[str]:
+    """Run steps. Raises `TimeoutExpired` where a process of theirs keeps its output open."""
+    return subprocess.run(seconds(steps), check=False, capture_output=True, text=True, timeout=60)
 
 
 def test_every_check_is_a_step_with_a_limit() -> None:
@@ -34,7 +43,22 @@ def test_a_step_that_fails_ends_ci_and_is_named() -> None:
 
 
 def test_a_step_that_hangs_ends_with_its_processes_and_is_named() -> None:
-    done = run("""step 1 "hangs" bash -c 'sleep 50 & wait'; echo never""")
+    done = run("""step 1 "hangs" bash -c 'sleep 100 & wait'; echo never""")
     assert done.returncode == 124
     assert "CI: hangs: ended at its limit of 1 minutes" in done.stderr
     assert "never" not in done.stdout
+
+
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_ends_the_step_with_its_processes_as_ctrl_c_does(sent: signal.Signals) -> None:
+    code = "import time; print('runs', flush=True); time.sleep(100)"
+    command = seconds(f"""step 50 "long" sh -c '"$0" -c "$1"; true' python3 "{code}"; echo never""")
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as ci:
+        assert ci.stdout
+        while "runs" not in ci.stdout.readline():
+            pass
+        ci.send_signal(sent)
+        said, errors = ci.communicate(timeout=60)
+    assert ci.returncode == 130
+    assert "KeyboardInterrupt" in errors
+    assert "never" not in said

@@ -87,8 +87,7 @@ class Retrieval:
     ) -> Found:
         """Return the `top_k` best live passages and up to `spare` more, best first.
 
-        Without a question, rank by cosine alone. Other `wordings` of it are searched for too. Neither they nor
-        `top_k` change the fit.
+        Rank by cosine without a question. Search for other `wordings` too. The fit is of question and scope alone.
 
         Raises:
             NotFound: the scope's collection does not exist.
