@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import stat
 import subprocess
@@ -162,6 +163,36 @@ def test_a_server_that_was_killed_is_replaced(bench: Bench) -> None:
     assert reader.inspect(bench.path).page_count == 1
     assert reader.inspect(bench.path).page_count == 1
     assert bench.server not in {None, server}
+
+
+def test_a_server_that_does_not_answer_is_killed_and_reaped_with_its_forks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = tmp_path / "silent.py"
+    program.write_text("import os, time\nos.fork()\nos.fork()\ntime.sleep(60)")
+    monkeypatch.setattr(launching, "FORK_SERVER", program)
+    monkeypatch.setattr(launching, "START_S", 1.0)
+    before = set(psutil.Process().children(recursive=True))
+    assert launching.ForkServer(program).fork({}) is None
+    assert set(psutil.Process().children(recursive=True)) <= before
+
+
+@pytest.mark.parametrize("free", range(1, 5))
+def test_a_worker_without_free_files_leaks_none(tmp_path: Path, free: int) -> None:
+    def opened() -> set[int]:
+        return {int(one.name) for one in Path("/proc/self/fd").iterdir() if one.exists()}
+
+    server = launching.ForkServer(tmp_path / "never.py")
+    before, limits = opened(), resource.getrlimit(resource.RLIMIT_NOFILE)
+    # The lowest free numbers, up to which the limit leaves room.
+    numbers = [number for number in range(999) if number not in before]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (numbers[free], limits[1]))
+    try:
+        with pytest.raises(OSError, match="Too many open files"):
+            server.fork({})
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+    assert opened() == before
 
 
 def test_the_server_ends_with_its_worker(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ import ctypes
 import json
 import os
 import resource
+import signal
 import socket
 import subprocess
 import sys
@@ -84,17 +85,21 @@ class ForkServer:
             control = self._start()
             if control is None:
                 return None
-            pipes = [os.pipe(), os.pipe()]
-            (child_reads, requests), (answers, child_writes) = pipes
-            for descriptor in (child_reads, child_writes):
-                opened.callback(os.close, descriptor)
-            pid = self._ask(control, json.dumps(settings).encode(), [child_reads, child_writes])
+            # Without an answer, the server is in an unknown state.
+            opened.callback(self._close)
+            ends = [
+                opened.enter_context(os.fdopen(end, mode, 0))
+                for _ in range(2)
+                for end, mode in zip(os.pipe(), ("rb", "wb"), strict=True)
+            ]
+            child_reads, requests, answers, child_writes = ends
+            pid = self._ask(control, json.dumps(settings).encode(), [child_reads.fileno(), child_writes.fileno()])
             if pid == 0:
-                os.close(requests)
-                os.close(answers)
-                self._close()
                 return None
-            return Started(pid, os.fdopen(requests, "wb", 0), os.fdopen(answers, "rb", 0), self)
+            opened.pop_all()
+            child_reads.close()
+            child_writes.close()
+            return Started(pid, requests, answers, self)
 
     def close(self) -> None:
         """End the process. The next fork starts another; children go on."""
@@ -111,11 +116,12 @@ class ForkServer:
 
     def _start(self) -> socket.socket | None:
         if self._control is None and _adopts_orphans():
-            self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-            self._control.settimeout(START_S)
+            control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+            control.settimeout(START_S)
             with theirs:
                 arguments = [str(theirs.fileno()), str(self._program), json.dumps(_import_path())]
                 self._server = _popen([str(FORK_SERVER), *arguments], subprocess.DEVNULL, (theirs.fileno(),))
+            self._control = control
         return self._control
 
     def _close(self) -> None:
@@ -123,8 +129,13 @@ class ForkServer:
             self._control.close()
             self._control = None
         if self._server is not None:
-            self._server.kill()
+            # Its process group has the forks that it has not announced. This process adopts them.
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self._server.pid, signal.SIGKILL)
             self._server.wait()
+            with contextlib.suppress(ChildProcessError):
+                while True:
+                    os.waitpid(-self._server.pid, 0)
             self._server = None
 
 
