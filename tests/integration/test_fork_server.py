@@ -177,6 +177,41 @@ def test_a_server_that_does_not_answer_is_killed_and_reaped_with_its_forks(
     assert set(psutil.Process().children(recursive=True)) <= before
 
 
+def test_a_child_whose_server_dies_at_its_fork_is_used_and_reaped(
+    bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = tmp_path / "dying.py"
+    program.write_text(
+        "import os, runpy\nos.waitpid = lambda *_: os.kill(os.getpid(), 9)\n"
+        f"runpy.run_path({str(launching.FORK_SERVER)!r}, run_name='__main__')"
+    )
+    monkeypatch.setattr(launching, "FORK_SERVER", program)
+    before = set(psutil.Process().children(recursive=True))
+    reader = bench.reader()
+    assert [reader.inspect(bench.path).page_count for _ in range(3)] == [1, 1, 1]
+    launching.fork_server(process.CHILD).close()
+    assert set(psutil.Process().children(recursive=True)) <= before
+
+
+def test_a_document_may_be_refused_before_its_childs_process_id_is_read(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench.titles("pass", 1)
+    bench.path.write_bytes(b"no PDF")
+    read = launching._pid_of
+
+    def read_late(answers: Any) -> int | None:
+        time.sleep(0.5)
+        return read(answers)
+
+    monkeypatch.setattr(launching, "_pid_of", read_late)
+    child = process.Child(bench.path, "pdfium", 256 * MIB, 9.0, 9999)
+    with pytest.raises(ChildError) as failed:
+        child.ask("info", 2.0, time.monotonic() + 60)
+    child.close()
+    assert failed.value.reason == Reason.CORRUPT
+
+
 @pytest.mark.parametrize("free", range(1, 5))
 def test_a_worker_without_free_files_leaks_none(tmp_path: Path, free: int) -> None:
     def opened() -> set[int]:

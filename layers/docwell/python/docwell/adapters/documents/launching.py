@@ -11,6 +11,7 @@ import ctypes
 import json
 import os
 import resource
+import select
 import signal
 import socket
 import subprocess
@@ -20,6 +21,8 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import IO, Any, cast
+
+from docwell.adapters.documents.fork_server import PID_BYTES
 
 FORK_SERVER = Path(__file__).with_name("fork_server.py")
 # The folder from which the child imports docwell.
@@ -93,12 +96,16 @@ class ForkServer:
                 for end, mode in zip(os.pipe(), ("rb", "wb"), strict=True)
             ]
             child_reads, requests, answers, child_writes = ends
-            pid = self._ask(control, json.dumps(settings).encode(), [child_reads.fileno(), child_writes.fileno()])
-            if pid == 0:
+            try:
+                files = [child_reads.fileno(), child_writes.fileno()]
+                socket.send_fds(control, [json.dumps(settings).encode()], files)
+            except OSError:  # it has died
                 return None
-            opened.pop_all()
             child_reads.close()
             child_writes.close()
+            if (pid := _pid_of(answers)) is None:
+                return None
+            opened.pop_all()
             return Started(pid, requests, answers, self)
 
     def close(self) -> None:
@@ -106,18 +113,10 @@ class ForkServer:
         with self._lock:
             self._close()
 
-    @staticmethod
-    def _ask(control: socket.socket, settings: bytes, files: list[int]) -> int:
-        try:
-            socket.send_fds(control, [settings], files)
-            return int(control.recv(16) or b"0")
-        except OSError:  # it has died, or does not answer in time
-            return 0
-
     def _start(self) -> socket.socket | None:
         if self._control is None and _adopts_orphans():
             control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-            control.settimeout(START_S)
+            control.settimeout(START_S)  # a message waits for room
             with theirs:
                 arguments = [str(theirs.fileno()), str(self._program), json.dumps(_import_path())]
                 self._server = _popen([str(FORK_SERVER), *arguments], subprocess.DEVNULL, (theirs.fileno(),))
@@ -137,6 +136,15 @@ class ForkServer:
                 while True:
                     os.waitpid(-self._server.pid, 0)
             self._server = None
+
+
+def _pid_of(answers: IO[bytes]) -> int | None:
+    """Return the process id that a forked child writes; None where there is no child in time."""
+    poll = select.poll()
+    poll.register(answers, select.POLLIN)
+    if not poll.poll(START_S * 1000):
+        return None
+    return int(answers.read(PID_BYTES) or 0) or None
 
 
 def _fresh(program: Path, settings: dict[str, Any]) -> Started:
