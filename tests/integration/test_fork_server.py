@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import stat
 import subprocess
@@ -162,6 +163,71 @@ def test_a_server_that_was_killed_is_replaced(bench: Bench) -> None:
     assert reader.inspect(bench.path).page_count == 1
     assert reader.inspect(bench.path).page_count == 1
     assert bench.server not in {None, server}
+
+
+def test_a_server_that_does_not_answer_is_killed_and_reaped_with_its_forks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = tmp_path / "silent.py"
+    program.write_text("import os, time\nos.fork()\nos.fork()\ntime.sleep(60)")
+    monkeypatch.setattr(launching, "FORK_SERVER", program)
+    monkeypatch.setattr(launching, "START_S", 1.0)
+    before = set(psutil.Process().children(recursive=True))
+    assert launching.ForkServer(program).fork({}) is None
+    assert set(psutil.Process().children(recursive=True)) <= before
+
+
+def test_a_child_whose_server_dies_at_its_fork_is_used_and_reaped(
+    bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = tmp_path / "dying.py"
+    program.write_text(
+        "import os, runpy\nos.waitpid = lambda *_: os.kill(os.getpid(), 9)\n"
+        f"runpy.run_path({str(launching.FORK_SERVER)!r}, run_name='__main__')"
+    )
+    monkeypatch.setattr(launching, "FORK_SERVER", program)
+    before = set(psutil.Process().children(recursive=True))
+    reader = bench.reader()
+    assert [reader.inspect(bench.path).page_count for _ in range(3)] == [1, 1, 1]
+    launching.fork_server(process.CHILD).close()
+    assert set(psutil.Process().children(recursive=True)) <= before
+
+
+def test_a_document_may_be_refused_before_its_childs_process_id_is_read(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench.titles("pass", 1)
+    bench.path.write_bytes(b"no PDF")
+    read = launching._pid_of
+
+    def read_late(answers: Any) -> int | None:
+        time.sleep(0.5)
+        return read(answers)
+
+    monkeypatch.setattr(launching, "_pid_of", read_late)
+    child = process.Child(bench.path, "pdfium", 256 * MIB, 9.0, 9999)
+    with pytest.raises(ChildError) as failed:
+        child.ask("info", 2.0, time.monotonic() + 60)
+    child.close()
+    assert failed.value.reason == Reason.CORRUPT
+
+
+@pytest.mark.parametrize("free", range(1, 5))
+def test_a_worker_without_free_files_leaks_none(tmp_path: Path, free: int) -> None:
+    def opened() -> set[int]:
+        return {int(one.name) for one in Path("/proc/self/fd").iterdir() if one.exists()}
+
+    server = launching.ForkServer(tmp_path / "never.py")
+    before, limits = opened(), resource.getrlimit(resource.RLIMIT_NOFILE)
+    # The lowest free numbers, up to which the limit leaves room.
+    numbers = [number for number in range(999) if number not in before]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (numbers[free], limits[1]))
+    try:
+        with pytest.raises(OSError, match="Too many open files"):
+            server.fork({})
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+    assert opened() == before
 
 
 def test_the_server_ends_with_its_worker(tmp_path: Path) -> None:

@@ -2,11 +2,12 @@
 
 `launching.py` runs this file by its path, as it runs `child.py`: in a fresh interpreter with an almost empty
 environment. Arguments: a socket, the program of the child, and the import path as JSON. Each message on the socket
-is a child's settings, with two files: its standard input and output. The answer is the child's process id. The
-process ends with the socket. It starts no thread, opens no document and reads no answer of a child.
+is a child's settings, with two files: its standard input and output. The process ends with the socket. It starts
+no thread, opens no document and reads no answer of a child.
 
 Between this process and the child is another, which ends at once. So `launching.py`, which asked the kernel for
-orphans, becomes the child's parent.
+orphans, becomes the child's parent. The child then writes its process id, before its first answer: so it is known
+even if this process dies.
 """
 
 from __future__ import annotations
@@ -17,11 +18,13 @@ import os
 import signal
 import socket
 import sys
+import time
 from pathlib import Path
 from types import CodeType
 
 # More than the kernel sends in one message (net.core.wmem_default is 212,992), so that none is cut.
 MESSAGE_BYTES = 1 << 18
+# The length of a child's process id. Its first answer may follow before the id is read.
 PID_BYTES = 16
 
 
@@ -42,33 +45,30 @@ def main() -> None:
         message, files, _, _ = socket.recv_fds(control, MESSAGE_BYTES, 2)
         if not message:
             return
-        pid = fork(code, [str(program), message.decode()], files)
+        fork(code, [str(program), message.decode()], files)
         for descriptor in files:
             os.close(descriptor)
-        control.send(pid)
 
 
-def fork(code: CodeType, arguments: list[str], files: list[int]) -> bytes:
-    """Fork a child that runs the code. Return its process id, or b"0" where the system refuses another process."""
-    reading, writing = os.pipe()
+def fork(code: CodeType, arguments: list[str], files: list[int]) -> None:
+    """Fork a child that runs the code, unless the system refuses another process."""
     if (between := os.fork()) == 0:
         try:
-            if (pid := os.fork()) == 0:
-                run(code, arguments, files)
-            os.setpgid(pid, pid)
-            os.write(writing, str(pid).encode())
+            parent = os.getpid()
+            if os.fork() == 0:
+                run(code, arguments, files, parent)
         finally:
             os._exit(0)
-    os.close(writing)
-    pid_bytes = os.read(reading, PID_BYTES)
-    os.close(reading)
     os.waitpid(between, 0)
-    return pid_bytes or b"0"
 
 
-def run(code: CodeType, arguments: list[str], files: list[int]) -> None:
-    """Run the child's program in this process, which has its standard streams and no other file."""
+def run(code: CodeType, arguments: list[str], files: list[int], parent: int) -> None:
+    """Wait for the end of the parent, then run the child's program with its standard streams and no other file."""
     try:
+        while os.getppid() == parent:
+            time.sleep(0.0002)
+        os.setpgid(0, 0)
+        os.write(files[1], f"{os.getpid():0{PID_BYTES}}".encode())
         os.dup2(files[0], 0)
         os.dup2(files[1], 1)
         os.closerange(3, os.sysconf("SC_OPEN_MAX"))

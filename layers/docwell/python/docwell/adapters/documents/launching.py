@@ -11,6 +11,8 @@ import ctypes
 import json
 import os
 import resource
+import select
+import signal
 import socket
 import subprocess
 import sys
@@ -19,6 +21,8 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import IO, Any, cast
+
+from docwell.adapters.documents.fork_server import PID_BYTES
 
 FORK_SERVER = Path(__file__).with_name("fork_server.py")
 # The folder from which the child imports docwell.
@@ -84,38 +88,39 @@ class ForkServer:
             control = self._start()
             if control is None:
                 return None
-            pipes = [os.pipe(), os.pipe()]
-            (child_reads, requests), (answers, child_writes) = pipes
-            for descriptor in (child_reads, child_writes):
-                opened.callback(os.close, descriptor)
-            pid = self._ask(control, json.dumps(settings).encode(), [child_reads, child_writes])
-            if pid == 0:
-                os.close(requests)
-                os.close(answers)
-                self._close()
+            # Without an answer, the server is in an unknown state.
+            opened.callback(self._close)
+            ends = [
+                opened.enter_context(os.fdopen(end, mode, 0))
+                for _ in range(2)
+                for end, mode in zip(os.pipe(), ("rb", "wb"), strict=True)
+            ]
+            child_reads, requests, answers, child_writes = ends
+            try:
+                files = [child_reads.fileno(), child_writes.fileno()]
+                socket.send_fds(control, [json.dumps(settings).encode()], files)
+            except OSError:  # it has died
                 return None
-            return Started(pid, os.fdopen(requests, "wb", 0), os.fdopen(answers, "rb", 0), self)
+            child_reads.close()
+            child_writes.close()
+            if (pid := _pid_of(answers)) is None:
+                return None
+            opened.pop_all()
+            return Started(pid, requests, answers, self)
 
     def close(self) -> None:
         """End the process. The next fork starts another; children go on."""
         with self._lock:
             self._close()
 
-    @staticmethod
-    def _ask(control: socket.socket, settings: bytes, files: list[int]) -> int:
-        try:
-            socket.send_fds(control, [settings], files)
-            return int(control.recv(16) or b"0")
-        except OSError:  # it has died, or does not answer in time
-            return 0
-
     def _start(self) -> socket.socket | None:
         if self._control is None and _adopts_orphans():
-            self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-            self._control.settimeout(START_S)
+            control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+            control.settimeout(START_S)  # a message waits for room
             with theirs:
                 arguments = [str(theirs.fileno()), str(self._program), json.dumps(_import_path())]
                 self._server = _popen([str(FORK_SERVER), *arguments], subprocess.DEVNULL, (theirs.fileno(),))
+            self._control = control
         return self._control
 
     def _close(self) -> None:
@@ -123,9 +128,23 @@ class ForkServer:
             self._control.close()
             self._control = None
         if self._server is not None:
-            self._server.kill()
+            # Its process group has the forks that it has not announced. This process adopts them.
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self._server.pid, signal.SIGKILL)
             self._server.wait()
+            with contextlib.suppress(ChildProcessError):
+                while True:
+                    os.waitpid(-self._server.pid, 0)
             self._server = None
+
+
+def _pid_of(answers: IO[bytes]) -> int | None:
+    """Return the process id that a forked child writes; None where there is no child in time."""
+    poll = select.poll()
+    poll.register(answers, select.POLLIN)
+    if not poll.poll(START_S * 1000):
+        return None
+    return int(answers.read(PID_BYTES) or 0) or None
 
 
 def _fresh(program: Path, settings: dict[str, Any]) -> Started:
