@@ -165,6 +165,18 @@ def test_a_server_that_was_killed_is_replaced(bench: Bench) -> None:
     assert bench.server not in {None, server}
 
 
+def test_a_worker_that_cannot_start_the_server_reads_its_documents_all_the_same(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(*_: object) -> Any:
+        raise PermissionError
+
+    reader = bench.reader()
+    monkeypatch.setattr(launching.socket, "socketpair", refused)
+    launching.fork_server(process.CHILD).start()
+    assert reader.inspect(bench.path).page_count == 1
+
+
 def test_a_server_that_does_not_answer_is_killed_and_reaped_with_its_forks(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

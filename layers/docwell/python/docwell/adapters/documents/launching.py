@@ -115,12 +115,13 @@ class ForkServer:
 
     def _start(self) -> socket.socket | None:
         if self._control is None and _adopts_orphans():
-            control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-            control.settimeout(START_S)  # a message waits for room
-            with theirs:
-                arguments = [str(theirs.fileno()), str(self._program), json.dumps(_import_path())]
-                self._server = _popen([str(FORK_SERVER), *arguments], subprocess.DEVNULL, (theirs.fileno(),))
-            self._control = control
+            with contextlib.suppress(OSError):  # too many files or processes, or no such sockets
+                control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+                control.settimeout(START_S)  # a message waits for room
+                with theirs:
+                    arguments = [str(theirs.fileno()), str(self._program), json.dumps(_import_path())]
+                    self._server = _popen([str(FORK_SERVER), *arguments], subprocess.DEVNULL, (theirs.fileno(),))
+                self._control = control
         return self._control
 
     def _close(self) -> None:
