@@ -50,7 +50,7 @@ def test_a_step_that_hangs_ends_with_its_processes_and_is_named() -> None:
 
 
 @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_a_signal_ends_the_step_with_its_processes_as_ctrl_c_does(sent: signal.Signals) -> None:
+def test_a_signal_ends_the_step_with_its_processes(sent: signal.Signals) -> None:
     code = "import time; print('runs', flush=True); time.sleep(100)"
     command = seconds(f"""step 50 "long" sh -c '"$0" -c "$1"; true' python3 "{code}"; echo never""")
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as ci:
@@ -58,7 +58,6 @@ def test_a_signal_ends_the_step_with_its_processes_as_ctrl_c_does(sent: signal.S
         while "runs" not in ci.stdout.readline():
             pass
         ci.send_signal(sent)
-        said, errors = ci.communicate(timeout=60)
+        said, _ = ci.communicate(timeout=60)  # it returns when no process of the step is left
     assert ci.returncode == 130
-    assert "KeyboardInterrupt" in errors
     assert "never" not in said

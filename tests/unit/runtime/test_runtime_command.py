@@ -68,7 +68,7 @@ def test_a_missing_setting_is_named_and_nothing_starts(
 def test_sigterm_ends_a_command_that_is_still_importing(monkeypatch: pytest.MonkeyPatch) -> None:
     for variable, value in NEEDED.items():
         monkeypatch.setenv(variable, value)
-    monkeypatch.setattr(command, "import_module", lambda _: os.kill(os.getpid(), signal.SIGTERM))
+    monkeypatch.setattr(command, "import_module", lambda _: signal.raise_signal(signal.SIGTERM))
     before = signal.signal(signal.SIGTERM, signal.SIG_IGN)  # as for process 1
     try:
         with pytest.raises(SystemExit) as ended:
