@@ -191,13 +191,13 @@ def test_a_call_is_signed_with_the_keys_of_its_time(server: Server) -> None:
     # SnapStart's snapshot holds keys that have expired when it is restored.
     client = aws.client("dynamodb", quick=True)
     kept = RefreshableCredentials("AKIDOLD", "old", "", datetime.now(UTC), lambda: new, "test")
-    new = dict.fromkeys(("secret_key", "token"), "new")
-    new |= {"access_key": "AKIDNEW", "expiry_time": "2999-01-01T00:00:00Z"}
+    new = {"access_key": "AKIDNEW", "secret_key": "new", "token": "new", "expiry_time": "2999-01-01T00:00:00Z"}
     server.answers = [(200, {}, {})]
     Table(cast("DynamoDBClient", DirectClient(client, kept, where())), "ledger", "ledger").get(KEY)
     (request,) = server.requests
     assert "Credential=AKIDNEW/" in request.headers["authorization"]
-    assert request.headers["x-amz-security-token"] == "new"
+    sent = request.headers["x-amz-security-token"]
+    assert sent == "new"
 
 
 @pytest.mark.parametrize(
