@@ -105,3 +105,11 @@ def test_a_subject_without_a_word_is_in_no_text() -> None:
 
 def test_loosely_a_text_may_have_the_words_anywhere() -> None:
     assert Subject("Ada Holt", ("Ada Holt",)).is_loosely_in("Holt, Ada")
+
+
+@pytest.mark.parametrize("question", ["How much diesel is stored?", "Who wrote 'Tides'?", "When does it open?"])
+def test_a_question_whose_words_ask_for_no_list_is_not_embedded_to_know_it(
+    question: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(FakeEmbedder, "embed_queries", lambda *_: pytest.fail("embedded"))
+    assert not Subjects(FakeEmbedder()).is_of_certain_list(question)

@@ -60,8 +60,7 @@ class Router:
 
     def is_certain_list(self, question: str) -> bool:
         """Return whether the words of a question ask for a list."""
-        subject = self.subjects.find(question)
-        return subject is not None and subject.is_certain
+        return self.subjects.is_of_certain_list(question)
 
     def is_near_list(self, question: str, vector: Sequence[float], passages: Sequence[Passage]) -> bool:
         """Return whether a question that the passages do not answer can be one for a list, in unusual words."""

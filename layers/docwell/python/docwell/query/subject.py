@@ -92,8 +92,8 @@ class Subject:
     """The `text` of a subject, and its phrases: words in order, with nothing between them.
 
     The question without it has this cosine, `near`, to an example of a list, and `margin` more than to all others.
-    `shorter` is the likeliest part of it, of two words or more: "Ada Holt" of "Ada Holt quoted". The subject
-    `is_certain` where the words of the question ask for a list; `endings` are those of nouns in its language.
+    `shorter` is the likeliest part of it, of two words or more: "Ada Holt" of "Ada Holt quoted". `endings` are
+    those of nouns in the question's language.
     """
 
     text: str
@@ -101,7 +101,6 @@ class Subject:
     near: float = -1.0
     margin: float = -1.0
     shorter: Subject | None = None
-    is_certain: bool = False
     endings: frozenset[str] = frozenset()
 
     @property
@@ -160,7 +159,7 @@ class Subject:
 
 
 class Subjects:
-    """Finds the subjects of questions. It embeds the examples at the first one."""
+    """Finds the subjects of questions. It embeds the examples at the first one that its words do not give."""
 
     def __init__(self, embedder: Embedder) -> None:
         self._embedder = embedder
@@ -170,10 +169,12 @@ class Subjects:
         """Return the subject of a question for a list; None where all its words are words of asking."""
         return self._found(question)
 
+    def is_of_certain_list(self, question: str) -> bool:
+        """Return whether the words of a question ask for a list. No other question is embedded for it."""
+        return _asked(question) is not None and self.find(question) is not None
+
     def _find(self, question: str) -> Subject | None:
-        quoted = QUOTED.search(question)
-        unquoted = f"{question[: quoted.start()]}{_ANYTHING}{question[quoted.end() :]}" if quoted else question
-        asked = asked_list(unquoted)
+        quoted, asked = QUOTED.search(question), _asked(question)
         found: Subject | None
         if quoted is None and asked:
             phrases = tuple(question[start:end] for start, end in asked)
@@ -181,7 +182,7 @@ class Subjects:
         else:
             found = self._likeliest(question, quoted)
         endings = read(question)[0].endings
-        return replace(found, is_certain=asked is not None, endings=endings) if found else None
+        return replace(found, endings=endings) if found else None
 
     def _likeliest(self, question: str, quoted: re.Match[str] | None) -> Subject | None:
         """Return the part without which an example of a list is left."""
@@ -235,6 +236,12 @@ class Subjects:
     def _asking(self) -> frozenset[str]:
         """The words of the examples without their subjects, and English function words."""
         return FUNCTION_WORDS | {fold(word) for text in examples(" ")[Mode.LIST] for word in _WORDS.findall(text)}
+
+
+def _asked(question: str) -> tuple[tuple[int, int], ...] | None:
+    """Return what `asked_list` returns for a question, whatever it quotes."""
+    quoted = QUOTED.search(question)
+    return asked_list(f"{question[: quoted.start()]}{_ANYTHING}{question[quoted.end() :]}" if quoted else question)
 
 
 def _subject(question: str, part: Sequence[_Word]) -> Subject:
