@@ -196,7 +196,7 @@ class ModelHost(HttpDoor):
         self.misdeed = Misdeed.NONE
         self.chats = 0
         self._says, self._first_s, self._pace_s, self._tokens = says, first_s, pace_s, tokens
-        self._held: list[float] = []
+        self._held: list[list[float]] = []
         self._last: Any = {}
         super().__init__()
 
@@ -219,16 +219,19 @@ class ModelHost(HttpDoor):
         asked = path in speaks.paths
         self.chats += asked
         if path == "/-/held":
-            held, self._held = self._held, []
-            request.wfile.write(_json(200, held))
+            chats, self._held = self._held, []
+            request.wfile.write(_json(200, [seconds for (seconds,) in chats]))
         elif path == "/-/last":
             request.wfile.write(_json(200, self._last))
         elif not asked and misdeed not in _WHOLE_HOST:
             request.wfile.write(_json(200, _SMALL.get(path, {})))
         else:
             self._last = json.loads(body or b"{}")
+            held = [0.0]
+            self._held.append(held)
             for step in _steps(speaks, misdeed, self._words(), self._first_s, self._pace_s):
                 if isinstance(step, bytes):
+                    held[0] = time.perf_counter() - began  # before the client may have all, and ask for it
                     request.wfile.write(step)
                 elif step:
                     released.wait(step)
@@ -236,7 +239,6 @@ class ModelHost(HttpDoor):
                     break
             if misdeed is Misdeed.CUT or released.is_set():
                 reset(request)
-            self._held.append(time.perf_counter() - began)
 
     def _words(self) -> list[str]:
         if self._says or not self._last:

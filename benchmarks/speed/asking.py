@@ -36,7 +36,7 @@ class Asked:
     @property
     def answered(self) -> bool:
         """Whether the question took the whole path, through the model."""
-        return self.reason == "answered"
+        return self.reason == "answered" and self.body["mode"] == "passages"
 
     @property
     def reason(self) -> str:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from typing import Any
 
+import httpx
 import pytest
 
-from benchmarks.model_host import answer_to
+from benchmarks.model_host import ModelHost, answer_to
 from benchmarks.speed.asking import Asked
 from benchmarks.speed.stream import listen, sentence_ended
 from docwell.models import Chunk, Passage
@@ -50,9 +52,20 @@ def test_the_model_server_goes_on_until_it_has_its_tokens() -> None:
 
 
 def test_only_an_answer_of_the_model_counts_as_answered() -> None:
-    asked = [Asked(0.1, 200, {"status": status}) for status in ("answered", "refused")]
+    answers = [("answered", "passages"), ("answered", "list"), ("refused", "passages")]
+    asked = [Asked(0.1, 200, {"status": status, "mode": mode}) for status, mode in answers]
     asked += [Asked(0.1, 429, {}), Asked(0.1, 0, None)]
-    assert [one.answered for one in asked] == [True, False, False, False]
+    assert [one.answered for one in asked] == [True, False, False, False, False]
+
+
+def test_the_time_of_a_chat_is_known_when_its_client_has_all_of_it() -> None:
+    host = ModelHost("Nine [1].")
+    counts = []
+    with closing(host):
+        for _ in range(50):
+            httpx.post(f"{host.url}/api/chat", json={"messages": []}, trust_env=False)
+            counts.append(len(httpx.get(f"{host.url}/-/held", trust_env=False).json()))
+    assert counts == [1] * 50
 
 
 def test_a_pace_counts_the_words_after_the_first_piece() -> None:
