@@ -18,15 +18,21 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from importlib.metadata import version
+from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from docwell.adapters.embedding.calibration import CALIBRATION_FILE
+from docwell.adapters.embedding.example_vectors import EXAMPLES, EXAMPLES_FILE, digest_of
 from docwell.adapters.embedding.model_manifest import MODEL_FILE, TOKENIZER_FILE, FileEntry, ModelManifest
 from docwell.errors import Corrupt, DocwellError, Unavailable
+from docwell.query.subject import examples
 from layers.embedder import sentence_config
 from layers.embedder.download.catalogue import Model, catalogue
 from layers.embedder.download.environment import python_of, run
+
+if TYPE_CHECKING:
+    from docwell.adapters.embedding.onnx_embedder import OnnxEmbedder
 
 _HERE = Path(__file__).resolve().parent
 _ROOT = _HERE.parent.parent
@@ -59,6 +65,7 @@ class _Request:
     def made_from(self) -> dict[str, str]:
         """The facts by which a manifest's model is this one."""
         facts = {"model": self.name, "revision": self.revision or "", "route": self.route}
+        facts[EXAMPLES] = digest_of(_examples())
         facts["builder"] = _digest({path.name: path.read_bytes() for path in _BUILDERS[self.route]})
         if self.folder:
             paths = [path for path in sorted(self.folder.rglob("*")) if path.suffix in _SOURCE_SUFFIXES]
@@ -149,6 +156,7 @@ def _is_current(out: Path, made_from: Mapping[str, str]) -> bool:
 
 def _build(request: _Request, made_from: dict[str, str], out: Path) -> ModelManifest:
     """Build, halve and check the files in a work folder, move them into place, and write the manifest last."""
+    from docwell.adapters.embedding.example_vectors import write_vectors
     from layers.embedder.half_precision import halve
 
     work = out / ".work"
@@ -165,10 +173,12 @@ def _build(request: _Request, made_from: dict[str, str], out: Path) -> ModelMani
         manifest = build(request, made_from, folder, work)
         if halve(work / MODEL_FILE):
             manifest = replace(manifest, stored={MODEL_FILE: FileEntry.of(work / MODEL_FILE)})
+        manifest.write(work)
         if request.route == "torch":
-            manifest.write(work)
             _check_parity(work)
-        for name in (MODEL_FILE, TOKENIZER_FILE):
+        write_vectors(_embedder(work), work, _examples())
+        manifest = replace(manifest, stored={**manifest.stored, EXAMPLES_FILE: FileEntry.of(work / EXAMPLES_FILE)})
+        for name in (MODEL_FILE, TOKENIZER_FILE, EXAMPLES_FILE):
             (work / name).replace(out / name)
     finally:
         shutil.rmtree(work)
@@ -258,17 +268,26 @@ def _check_parity(work: Path) -> None:
     """Compare the embedder's vectors with those in check.json. Raises `Corrupt`."""
     import numpy as np
 
-    from docwell.adapters.embedding.onnx_embedder import OnnxEmbedder
-    from docwell.adapters.embedding.onnxruntime_session import OnnxruntimeSession
-
     check = json.loads((work / "check.json").read_text())
-    embedder = OnnxEmbedder(work, 0, OnnxruntimeSession)  # single precision on every processor
+    embedder = _embedder(work)
     # Embed queries, which may be too long, as one of the texts is.
     vectors = embedder.embed_queries(check["texts"])
     lowest = float(np.min(np.sum(vectors * np.asarray(check["vectors"], dtype=np.float32), axis=1)))
     if lowest < _PARITY:
         raise Corrupt(f"the exported model differs from sentence-transformers: cosine {lowest:.6f} < {_PARITY}")
     _say(f"compared with sentence-transformers on {len(vectors)} texts: lowest cosine {lowest:.7f}")
+
+
+def _embedder(folder: Path) -> OnnxEmbedder:
+    from docwell.adapters.embedding.onnx_embedder import OnnxEmbedder
+    from docwell.adapters.embedding.onnxruntime_session import OnnxruntimeSession
+
+    return OnnxEmbedder(folder, 0, OnnxruntimeSession)  # single precision on every processor
+
+
+def _examples() -> list[str]:
+    """Return the router's examples."""
+    return [*chain(*examples().values())]
 
 
 def _digest(contents: Mapping[str, bytes]) -> str:

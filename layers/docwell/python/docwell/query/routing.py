@@ -10,8 +10,9 @@ can. Otherwise it is compared without its subject, and so are the examples.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
+from itertools import chain
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +23,8 @@ from docwell.ports import Embedder
 from docwell.query.subject import Subjects, examples
 from docwell.text.lexicon import beginnings, rarity
 
+Vectors = NDArray[np.float32]
+
 # The weight of common words, in spreads of the cosines. Of 1, 2 and 3 it errs least (docs/modes.md).
 _WORDS = 2.0
 
@@ -31,10 +34,11 @@ _FAR = 0.5
 
 
 class Router:
-    """Embeds the examples at the first question that needs them."""
+    """Compares questions with the examples. `embed` returns the vectors of these, at the first question."""
 
-    def __init__(self, embedder: Embedder) -> None:
+    def __init__(self, embedder: Embedder, embed: Callable[[Sequence[str]], Vectors] | None = None) -> None:
         self.embedder = embedder
+        self._embed = embed or embedder.embed_queries
         self.subjects = Subjects(embedder)
 
     def choose(self, question: str, vector: Sequence[float], passages: Sequence[Passage]) -> Mode:
@@ -69,7 +73,7 @@ class Router:
     def _is_list(
         self,
         question: str,
-        cosines: Mapping[Mode, NDArray[np.float32]],
+        cosines: Mapping[Mode, Vectors],
         passages: Sequence[Passage],
         *,
         near: bool,
@@ -92,12 +96,15 @@ class Router:
         is_more = subject.margin + nearest[Mode.LIST] - rival >= typical.margin
         return is_more and (subject.near >= typical.near or not near)
 
-    def _cosines(self, vector: Sequence[float]) -> dict[Mode, NDArray[np.float32]]:
+    def _cosines(self, vector: Sequence[float]) -> dict[Mode, Vectors]:
         return {mode: rows @ np.asarray(vector, dtype=np.float32) for mode, rows in self._vectors.items()}
 
     @cached_property
-    def _vectors(self) -> dict[Mode, NDArray[np.float32]]:
-        return {mode: self.embedder.embed_queries(questions) for mode, questions in examples().items()}
+    def _vectors(self) -> dict[Mode, Vectors]:
+        found = examples()
+        ends = np.cumsum([len(each) for each in found.values()])
+        rows = self._embed([*chain(*found.values())])
+        return dict(zip(found, np.split(rows, ends[:-1]), strict=True))
 
     @cached_property
     def _words(self) -> dict[Mode, list[frozenset[str]]]:

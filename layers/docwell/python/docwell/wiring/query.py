@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from functools import cache
+from functools import cache, partial
 from typing import TYPE_CHECKING
 
 from docwell.answers import Mode
@@ -126,6 +126,7 @@ def _query(fingerprint: str) -> Query:
 
 def _modes(fingerprint: str, retrieval: Retrieval, rows: LanguageModel) -> Modes:
     """Return the modes of the query; `rows` writes those of comparisons."""
+    from docwell.adapters.embedding.example_vectors import kept_vectors
     from docwell.query.census import Census
     from docwell.query.comparison import Comparison
     from docwell.query.looking import Library
@@ -134,8 +135,10 @@ def _modes(fingerprint: str, retrieval: Retrieval, rows: LanguageModel) -> Modes
     from docwell.query.routing import Router
 
     settings = query_settings()
-    embedder = embedder_of(settings, pipelines(settings)[fingerprint].model_dir)
-    vectors, router = vectors_of(settings, fingerprint), Router(embedder)
+    folder = pipelines(settings)[fingerprint].model_dir
+    embedder = embedder_of(settings, folder)
+    router = Router(embedder, partial(kept_vectors, embedder, folder))
+    vectors = vectors_of(settings, fingerprint)
     library = Library(vectors, ledger_of(settings, fingerprint), settings.deadline_s * _LIST_SHARE)
     return Modes(
         router,

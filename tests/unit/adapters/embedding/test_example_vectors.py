@@ -1,0 +1,73 @@
+"""The vectors of the router's examples come from the model's folder, if they are of these examples."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import chain
+from pathlib import Path
+from unittest.mock import patch
+
+import numpy as np
+import pytest
+
+from docwell.adapters.embedding.example_vectors import EXAMPLES_FILE, kept_vectors
+from docwell.adapters.embedding.onnx_embedder import OnnxEmbedder
+from docwell.adapters.embedding.onnxruntime_session import OnnxruntimeSession
+from docwell.errors import ModelDamaged
+from docwell.query.subject import examples
+from layers.embedder import build_model
+from tests.unit.adapters.embedding import tiny_model
+
+TEXTS = [*chain(*examples().values())]
+
+
+class Counting(OnnxEmbedder):
+    """Counts the texts that it embeds."""
+
+    embedded = 0
+
+    def embed_queries(self, texts: Sequence[str]) -> np.ndarray:
+        self.embedded += len(texts)
+        return super().embed_queries(texts)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    source, out = tiny_model.write(tmp_path / "source"), tmp_path / "built"
+    with patch("sys.argv", ["build_model.py", "--model", str(source), "--out", str(out)]):
+        assert build_model.main() == 0
+    return out
+
+
+def test_a_built_model_has_the_vectors_of_the_examples(folder: Path) -> None:
+    embedder = Counting(folder, 1, OnnxruntimeSession)
+    kept = kept_vectors(embedder, folder, TEXTS)
+    assert embedder.embedded == 0
+    assert kept.dtype == np.float32
+    np.testing.assert_allclose(
+        kept, embedder.embed_queries(TEXTS), atol=2**-11
+    )  # half the step of 16 bits under 1
+
+
+@pytest.mark.parametrize("texts", [TEXTS[:-1], [*TEXTS[1:], TEXTS[0]], [*TEXTS[:-1], "Is there tea?"]])
+def test_other_texts_are_embedded(folder: Path, texts: list[str]) -> None:
+    embedder = Counting(folder, 1, OnnxruntimeSession)
+    assert kept_vectors(embedder, folder, texts).shape == (len(texts), embedder.manifest.dimension)
+    assert embedder.embedded == len(texts)
+
+
+def test_damaged_vectors_are_a_damaged_model(folder: Path) -> None:
+    path = folder / EXAMPLES_FILE
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(ModelDamaged, match=EXAMPLES_FILE):
+        OnnxEmbedder(folder, 1, OnnxruntimeSession)
+
+
+def test_a_model_is_built_again_for_other_examples(folder: Path, tmp_path: Path) -> None:
+    before = (folder / EXAMPLES_FILE).read_bytes()
+    command = ["build_model.py", "--model", str(tmp_path / "source"), "--out", str(folder)]
+    with patch("sys.argv", command), patch.object(build_model, "_examples", lambda: TEXTS[::-1]):
+        assert build_model.main() == 0
+    assert (folder / EXAMPLES_FILE).read_bytes() != before
