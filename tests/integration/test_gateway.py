@@ -92,7 +92,7 @@ def test_a_function_over_its_time_is_a_504_problem(url: str) -> None:
     assert answer.json()["status"] == 504
 
 
-def test_a_body_over_10_mb_is_a_413_problem(url: str) -> None:
+def test_a_body_over_the_firewalls_limit_is_a_413_problem(url: str) -> None:
     assert httpx.post(f"{url}/x", content=b"x" * (MAX_BODY_BYTES + 1)).status_code == 413
 
 
