@@ -1,32 +1,39 @@
 """``python -m benchmarks.chroma_size`` (`make bench-chroma`): memory and search time of one Chroma server by size.
 
-It fills a server, held to two cores, and stops at each size to search as docwell does: 110 chunks with texts.
+At each size it starts a server, held to two cores, on a folder of chunks, and searches as docwell does: 110
+chunks with texts. Before each size, Chroma's embedded engine adds chunks to the folder, in another process. So the
+memory is that of a server that searches and does not write.
+
 A chunk has 384 dimensions, 800 characters and five unit vectors; the data is synthetic. Memory is fitted by a line
 over the chunks, the 95th percentile of a search by a line over their logarithm (the graph's depth). Figures for 15
 million chunks extend both lines: they are extrapolated, not measured.
 """
 
 import argparse
+import multiprocessing
 import os
+import signal
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import psutil
-from numpy.typing import NDArray
+from chromadb.api.rust import RustBindingsAPI
+from chromadb.config import Settings, System
 
+from benchmarks.chroma_corpus import Corpus
 from benchmarks.faults.chroma import ChromaServer as Process
 from benchmarks.faults.compare import SHARDS
 from docwell.adapters.chroma import ChromaIndex
 from docwell.adapters.chroma_layout import Layout
 from docwell.adapters.chroma_server import ChromaServer
-from docwell.models import Chunk, IndexRecord, Units
 from docwell.ports import Places
 from infra.measuring import quantile
-from infra.progress import bar
 from infra.report import Report
 
 _SIZES = (100_000, 1_000_000)
@@ -34,16 +41,11 @@ _PUBLISHED = 15_000_000  # the chunks for which single-node Chroma is published
 _CORES = 2
 _QUESTIONS = 100
 _NEAREST = 110
-_DIMENSION = 384
-_TOPICS = 200
-_COLLECTIONS = 20
-_LARGE = 0.4  # the share of the first collection
-_PER_DOCUMENT = 50
-_UNITS = 5
-_WORDS = 20_000
-_WORDS_OF_TEXT = 130
-_BATCH = 250
+# About 60 MB as records.
+_BATCH = 5000
+_SAID_EVERY_S = 15.0
 _GB = 1e9
+_LAYOUT = Layout("f" * 32, SHARDS)
 
 
 def main() -> int:
@@ -52,44 +54,142 @@ def main() -> int:
     sizes = sorted(parser.parse_args().chunks or _SIZES)
     # A line needs more than one point.
     stops = sorted({sizes[0] // 4, sizes[0] // 2, *sizes})
-    report = Report("bench-chroma", parameters={"chunks": sizes})
-    with tempfile.TemporaryDirectory(prefix="docwell-chroma-size-") as folder:
-        process = Process(Path(folder))
-        try:
-            _start_on_few_cores(process)
-            _measure(report, process, Path(folder), stops)
-        finally:
-            process.kill()
-    return report.finish()
+    # SIGTERM keeps the figures of the sizes so far, as Ctrl-C does.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    figures = Figures(Report("bench-chroma", parameters={"chunks": sizes}))
+    try:
+        with tempfile.TemporaryDirectory(prefix="docwell-chroma-size-") as folder:
+            for before, stop in zip([0, *stops], stops, strict=False):
+                seconds = fill(Path(folder), before, stop)
+                _measure(figures, Path(folder), stop)
+                figures.add(f"{stop:,} chunks: written per second", (stop - before) / seconds, "1/s")
+    except KeyboardInterrupt:
+        figures.report.notes.append(f"Interrupted: of {len(stops)} sizes it has {len(figures.chunks)}.")
+    if figures.chunks[1:]:
+        figures.extrapolate()
+    status = figures.report.finish()
+    return status if len(figures.chunks) == len(stops) else 1
 
 
-def _measure(report: Report, process: Process, folder: Path, stops: list[int]) -> None:
-    filler = Filler(ChromaIndex(ChromaServer(process.url, timeout_s=120), Layout("f" * 32, SHARDS)))
-    memory: list[float] = []
-    p95: dict[str, list[float]] = {}
-    for stop in stops:
-        started, before = time.monotonic(), filler.written
-        with bar(f"{stop:,} chunks", max((stop - before) // _BATCH, 1)) as step:
-            filler.fill(stop, step)
-        seconds = time.monotonic() - started
-        for scope, places in filler.scopes():
-            times = [filler.search_ms(places()) for _ in range(_QUESTIONS)]
-            p95.setdefault(scope, []).append(quantile(times, 0.95))
-            report.add(f"{stop:,} chunks, search of {scope}: p50", quantile(times, 0.5), "ms")
-            report.add(f"{stop:,} chunks, search of {scope}: p95", p95[scope][-1], "ms")
-        memory.append(sum(one.memory_info().rss for one in _processes(process)) / _GB)
-        report.add(f"{stop:,} chunks: memory of the server", memory[-1], "GB")
+def fill(folder: Path, first: int, stop: int) -> float:
+    """Add the chunks from `first` to `stop` to a folder that no server uses. Return the seconds.
+
+    A process does so, because its memory is not given back before it ends. Raises `RuntimeError`.
+    """
+    started = time.monotonic()
+    writer = multiprocessing.get_context("spawn").Process(target=_write, args=(folder, first, stop))
+    writer.start()
+    try:
+        writer.join()
+    finally:
+        writer.kill()
+    if writer.exitcode:
+        raise RuntimeError(f"the process that writes chunks ended with {writer.exitcode}")
+    return time.monotonic() - started
+
+
+def _write(folder: Path, first: int, stop: int) -> None:
+    settings = Settings(is_persistent=True, persist_directory=str(folder), anonymized_telemetry=False)
+    system = System(settings)
+    server = ChromaServer("http://none")  # nothing connects to it
+    server.client = system.instance(RustBindingsAPI)
+    system.start()
+    index, corpus = ChromaIndex(server, _LAYOUT), Corpus()
+    started = said = time.monotonic()
+    for start in range(first, stop, _BATCH):
+        end = min(start + _BATCH, stop)
+        for collection, records in corpus.records(start, end).items():
+            index.upsert(collection, records)
+        now = time.monotonic()
+        if now - said >= _SAID_EVERY_S:
+            rate, said = (end - first) / (now - started), now
+            left = (stop - end) / rate
+            print(f"{end:,} of {stop:,} chunks, {rate:.0f} a second, {left:.0f} s left", file=sys.stderr)
+    # A search makes Chroma add the newest records to the graph.
+    index.search(None, corpus.question(np.random.default_rng(0), 0), 1)
+
+
+@dataclass
+class Figures:
+    """The figures of the sizes that are measured."""
+
+    report: Report
+    chunks: list[int] = field(default_factory=list)
+    memory: list[float] = field(default_factory=list)
+    p95: dict[str, list[float]] = field(default_factory=dict)
+
+    def add(self, metric: str, value: float, unit: str) -> None:
+        """Add a figure to the report, and print it: the next size may take an hour."""
+        row = self.report.add(metric, value, unit)
+        print(f"{row.metric}: {row.value:,} {row.unit}", file=sys.stderr, flush=True)
+
+    def extrapolate(self) -> None:
+        """Add the figures of the lines through the sizes."""
+        slope, base = np.polyfit(self.chunks, self.memory, 1)
+        self.report.add("memory of a million chunks, by the fitted line", slope * 1e6, "GB")
+        source = f"extrapolated from {self.chunks[0]:,} to {self.chunks[-1]:,}"
+        self.report.add(f"{_PUBLISHED:,} chunks: memory, {source}", base + slope * _PUBLISHED, "GB")
+        for scope, values in self.p95.items():
+            growth, start = np.polyfit(np.log(self.chunks), values, 1)
+            at_most = start + growth * np.log(_PUBLISHED)
+            self.report.add(f"{_PUBLISHED:,} chunks, search of {scope}: p95, {source}", at_most, "ms")
+
+
+@contextmanager
+def serving(folder: Path) -> Iterator[tuple[ChromaIndex, Process]]:
+    """Run a server on the folder during the block."""
+    process = Process(folder)
+    try:
+        _start_on_few_cores(process)
+        # The first search reads the graphs.
+        yield ChromaIndex(ChromaServer(process.url, timeout_s=600), _LAYOUT), process
+    finally:
+        process.kill()
+
+
+def _measure(figures: Figures, folder: Path, chunks: int) -> None:
+    """Search on a server, and add the figures: times without the first search, which reads the graphs."""
+    corpus, random = Corpus(), np.random.default_rng(chunks)
+    last = (chunks - 1) // Corpus.PER_DOCUMENT
+    p95: dict[str, float] = {}
+    with serving(folder) as (index, process):
+
+        def search_ms(places: Places | None) -> float:
+            asked = corpus.question(random, last)
+            started = time.perf_counter()
+            index.search(places, asked, _NEAREST)
+            return (time.perf_counter() - started) * 1000
+
+        search_ms(None)
+        for scope, places in _scopes(corpus, random, last):
+            times = [search_ms(places()) for _ in range(_QUESTIONS)]
+            p95[scope] = quantile(times, 0.95)
+            figures.add(f"{chunks:,} chunks, search of {scope}: p50", quantile(times, 0.5), "ms")
+            figures.add(f"{chunks:,} chunks, search of {scope}: p95", p95[scope], "ms")
+        memory = sum(one.memory_info().rss for one in _processes(process)) / _GB
+        figures.add(f"{chunks:,} chunks: memory of the server", memory, "GB")
         disk = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
-        report.add(f"{stop:,} chunks: disk", disk / _GB, "GB")
-        report.add(f"{stop:,} chunks: written per second since the size before", (stop - before) / seconds, "1/s")
-    slope, base = np.polyfit(stops, memory, 1)
-    report.add("memory of a million chunks, by the fitted line", slope * 1e6, "GB")
-    source = f"extrapolated from {stops[0]:,} to {stops[-1]:,}"
-    report.add(f"{_PUBLISHED:,} chunks: memory, {source}", base + slope * _PUBLISHED, "GB")
-    for scope, values in p95.items():
-        growth, start = np.polyfit(np.log(stops), values, 1)
-        at_most = start + growth * np.log(_PUBLISHED)
-        report.add(f"{_PUBLISHED:,} chunks, search of {scope}: p95, {source}", at_most, "ms")
+        figures.add(f"{chunks:,} chunks: disk", disk / _GB, "GB")
+    figures.chunks.append(chunks)
+    figures.memory.append(memory)
+    for scope, value in p95.items():
+        figures.p95.setdefault(scope, []).append(value)
+
+
+def _scopes(
+    corpus: Corpus, random: np.random.Generator, last: int
+) -> Iterator[tuple[str, Callable[[], Places | None]]]:
+    """Yield the scopes of questions by name, each with a function that draws one."""
+    large = [key for collection, key in map(corpus.place, range(last + 1)) if collection == "c0"]
+
+    def drawn(count: int) -> Places:
+        return {"c0": [large[one] for one in random.integers(0, len(large), count)]}
+
+    yield "all collections", lambda: None
+    yield "the large collection", lambda: {"c0": None}
+    yield "a small collection", lambda: {f"c{random.integers(1, Corpus.COLLECTIONS)}": None}
+    yield "one document", lambda: drawn(1)
+    yield "2,000 documents", lambda: drawn(2000)
 
 
 def _start_on_few_cores(process: Process) -> None:
@@ -106,73 +206,6 @@ def _processes(process: Process) -> list[psutil.Process]:
     """Return the server's processes: the first one starts and watches it."""
     first = psutil.Process(process.pid)
     return [first, *first.children(recursive=True)]
-
-
-class Filler:
-    """Fills an index with synthetic chunks, and searches it."""
-
-    def __init__(self, index: ChromaIndex) -> None:
-        self.written = 0
-        self._index = index
-        self._random = np.random.default_rng(3)
-        self._topics = self._noise(_TOPICS)
-        self._words = [f"w{number:x}{'aeiou'[number % 5]}" for number in range(_WORDS)]
-        self._asked = self._topics
-        self._documents: list[str] = []  # of the large collection
-
-    def fill(self, stop: int, step: Callable[[], None]) -> None:
-        """Write chunks until there are `stop` of them; call `step` for each batch."""
-        while self.written < stop:
-            count = min(_BATCH, stop - self.written)
-            vectors = _unit(
-                0.65 * self._topics[self._random.integers(0, _TOPICS, count)] + 0.75 * self._noise(count)
-            )
-            self._asked = vectors
-            large = self.written == 0 or self._random.random() < _LARGE
-            collection = f"c{0 if large else self._random.integers(1, _COLLECTIONS)}"
-            rows = enumerate(vectors.tolist(), self.written)
-            self._index.upsert(collection, [self._record(collection, number, vector) for number, vector in rows])
-            self.written += count
-            step()
-
-    def scopes(self) -> Iterator[tuple[str, Callable[[], Places | None]]]:
-        """Yield the scopes of questions by name, each with a function that draws one."""
-
-        def drawn(count: int) -> Places:
-            return {"c0": [self._documents[one] for one in self._random.integers(0, len(self._documents), count)]}
-
-        yield "all collections", lambda: None
-        yield "the large collection", lambda: {"c0": None}
-        yield "a small collection", lambda: {f"c{self._random.integers(1, _COLLECTIONS)}": None}
-        yield "one document", lambda: drawn(1)
-        yield "2,000 documents", lambda: drawn(2000)
-
-    def search_ms(self, places: Places | None) -> float:
-        """Return the milliseconds of one search for a new question."""
-        near = self._asked[self._random.integers(0, len(self._asked))]
-        asked = _unit(near + 0.8 * self._noise(1))[0].tolist()
-        started = time.perf_counter()
-        self._index.search(places, asked, _NEAREST)
-        return (time.perf_counter() - started) * 1000
-
-    def _record(self, collection: str, number: int, vector: list[float]) -> IndexRecord:
-        text = " ".join(self._words[one] for one in self._random.integers(0, _WORDS, _WORDS_OF_TEXT))
-        length = len(text) // _UNITS
-        spans = tuple((unit * length, (unit + 1) * length) for unit in range(_UNITS))
-        units = Units(spans, self._random.bytes(_UNITS * _DIMENSION))
-        document = f"{collection}/{number // _PER_DOCUMENT}.pdf"
-        if collection == "c0" and number % _PER_DOCUMENT == 0:
-            self._documents.append(document)
-        chunk = Chunk(text, 1 + number % _PER_DOCUMENT, 0, len(text), 160)
-        return IndexRecord(f"{number:032x}", document, "g" * 32, "v" * 32, chunk, vector, units)
-
-    def _noise(self, count: int) -> NDArray[np.float32]:
-        return _unit(self._random.standard_normal((count, _DIMENSION), dtype=np.float32))
-
-
-def _unit(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
-    lengths: NDArray[np.float32] = np.linalg.norm(vectors, axis=1, keepdims=True)
-    return (vectors / lengths).astype(np.float32)
 
 
 if __name__ == "__main__":

@@ -36,8 +36,10 @@ if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.routing import BaseRoute
 
-# API Gateway's payload limit.
-MAX_BODY_BYTES = 10 * 1024 * 1024
+# As in infra/firewall.yaml. Clients of OpenAI's protocol send the whole conversation: API Gateway bounds it.
+MAX_BODY_BYTES = 65_000
+CHAT_PATH = "/v1/chat/completions"
+MAX_CHAT_BYTES = 10 * 1024 * 1024
 # For receiving the body, which is a question of some KB. Otherwise slow clients keep connections and memory.
 BODY_S = 30.0
 # nginx's status for a client that left before the answer.
@@ -48,7 +50,7 @@ OPEN_PATHS = ("/v1/health", "/v1/openapi.json")
 
 
 class BodyTooLarge(Exception):
-    """The request's body exceeds `MAX_BODY_BYTES`."""
+    """The request's body exceeds the limit of its route."""
 
 
 def _grouped(pairs: list[tuple[str, str]]) -> dict[str, list[str]]:
@@ -119,13 +121,21 @@ def proxy_event(
     }
 
 
-async def _read_body(request: Request) -> bytes:
+async def _read_body(request: Request, most: int) -> bytes:
     body = bytearray()
     async for piece in request.stream():
         body += piece
-        if len(body) > MAX_BODY_BYTES:
+        if len(body) > most:
             raise BodyTooLarge
     return bytes(body)
+
+
+def _announced(request: Request, most: int) -> int:
+    """Return the size of the body by the headers; `most` for one in chunks, whose headers have none."""
+    if "transfer-encoding" in request.headers:
+        return most
+    size = request.headers.get("content-length", "0")
+    return int(size) if size.isascii() and size.isdigit() else most
 
 
 class Gateway:
@@ -147,6 +157,7 @@ class Gateway:
         self.app.router.redirect_slashes = False
         self.app.router.default = request_response(self._handle)
         self._limiter: CapacityLimiter | None = None
+        self._large: CapacityLimiter | None = None
 
     async def outside_api(self, _request: Request, _request_id: str) -> Response | None:
         """Return the response to a request that is not for the API: here none."""
@@ -170,11 +181,30 @@ class Gateway:
         return response
 
     async def _answer(self, request: Request, request_id: str) -> Response:
+        """Read the body and call the function. Read a conversation over the usual limit for known callers only."""
+        most = MAX_CHAT_BYTES if request.url.path == CHAT_PATH else MAX_BODY_BYTES
+        size = _announced(request, most)
+        if size > most:
+            return _too_large(most, request_id)
+        if size <= MAX_BODY_BYTES:
+            return await self._read_and_call(request, most, request_id)
+        try:
+            caller = await to_thread.run_sync(self._caller, request)
+        except Unavailable as error:
+            return _unchecked(error, request_id)
+        if self._authorizer is not None and caller is None:
+            return _unauthenticated(request_id)
+        # As many as the function takes: others leave their bodies with the client.
+        self._large = self._large or CapacityLimiter(self._pool.capacity)
+        async with self._large:
+            return await self._read_and_call(request, most, request_id)
+
+    async def _read_and_call(self, request: Request, most: int, request_id: str) -> Response:
         try:
             async with asyncio.timeout(BODY_S):
-                body = await _read_body(request)
+                body = await _read_body(request, most)
         except BodyTooLarge:
-            return problem(413, "too-large", "The request is over 10 MB", request_id, connection="close")
+            return _too_large(most, request_id)
         except TimeoutError:
             return problem(408, "too-slow", "The request did not arrive in time", request_id, connection="close")
         except ClientDisconnect:
@@ -202,9 +232,7 @@ class Gateway:
         try:
             caller = self._caller(request)
         except Unavailable as error:
-            log("WARNING", str(error))
-            title = "The credentials cannot be checked"
-            return problem(503, "dependency-unavailable", title, request_id, retry_after="1")
+            return _unchecked(error, request_id)
         event = proxy_event(request, body, request_id, caller, self.added_headers(request))
         try:
             answer = self._pool.invoke(event)
@@ -234,6 +262,21 @@ class Gateway:
             return self._authorizer.identify(request.headers.items())
         except Unauthenticated:
             return None
+
+
+def _too_large(most: int, request_id: str) -> Response:
+    return problem(413, "too-large", f"The request is over {most:,} bytes", request_id, connection="close")
+
+
+def _unauthenticated(request_id: str) -> Response:
+    kind, headers = Unauthenticated, {"www_authenticate": "Bearer", "connection": "close"}
+    return problem(kind.status, kind.problem, kind.title, request_id, **headers)
+
+
+def _unchecked(error: Unavailable, request_id: str) -> Response:
+    log("WARNING", str(error))
+    title = "The credentials cannot be checked"
+    return problem(503, "dependency-unavailable", title, request_id, retry_after="1")
 
 
 class _RequestLine:

@@ -1,7 +1,8 @@
-"""An event source for the ingest function: it calls the function with the messages of one SQS queue.
+"""An event source for the ingest function: it calls the function with each message of one SQS queue.
 
 Like Lambda's it deletes messages that succeeded, honours `batchItemFailures`, keeps the delay that the function
-set for a failed message, and lets SQS move a message to the dead-letter queue after maxReceiveCount receives.
+set for a failed message, and lets SQS move a message to the dead-letter queue after maxReceiveCount receives. The
+function alone extends the visibility timeout: an extension from here could replace that delay.
 Unlike Lambda's it makes the messages of a function that died visible again after 1, 2, 4… seconds instead of the
 queue's visibility timeout, and a stop gives the messages in work back at once.
 """
@@ -10,7 +11,6 @@ from __future__ import annotations
 
 import threading
 import time
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +20,7 @@ from runtime.functions import FunctionBusy, FunctionError, FunctionPool, Functio
 from runtime.log import log
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from mypy_boto3_sqs import SQSClient
     from mypy_boto3_sqs.type_defs import MessageTypeDef
@@ -36,10 +36,10 @@ class PollerSettings:
     """Times are in seconds. `back_off_s` is the wait after the first death of the function.
 
     It doubles up to `max_back_off_s`. After `max_receives` failures SQS moves the message to another queue.
-    `lease_s` is how long a document may stay locked for a message that does not come again.
+    `lease_s` is how long a document may stay locked for a message that does not come again. The function must
+    start, and extend the visibility timeout, within `visibility_s`.
     """
 
-    batch_size: int = 1
     workers: int = 1
     visibility_s: int = 30
     back_off_s: int = 1
@@ -126,10 +126,11 @@ class Poller:
             try:
                 messages = self._receive()
                 self.answered = True
-                if self._stopping.is_set():
-                    self._give_back(messages)
-                elif messages:
-                    self._handle(messages)
+                for message in messages:
+                    if self._stopping.is_set():
+                        self._give_back(message)
+                    else:
+                        self._handle(message)
                 pause = 0.2
             except (BotoCoreError, ClientError) as error:
                 # A single failure is usual: a server restarts, or a message was deleted meanwhile.
@@ -141,32 +142,28 @@ class Poller:
     def _receive(self) -> list[MessageTypeDef]:
         answer = self._sqs.receive_message(
             QueueUrl=self._queue_url,
-            MaxNumberOfMessages=self._settings.batch_size,
+            MaxNumberOfMessages=1,  # as in infra/ingest.yaml: a second one would wait, and nothing extends it
             WaitTimeSeconds=WAIT_S,
             VisibilityTimeout=self._settings.visibility_s,
             AttributeNames=["All"],
         )
         return answer.get("Messages", [])
 
-    def _handle(self, messages: Sequence[MessageTypeDef]) -> None:
-        sent = {message["MessageId"] for message in messages}
+    def _handle(self, message: MessageTypeDef) -> None:
+        id_ = message["MessageId"]
         try:
-            with self._kept_invisible(messages):
-                failed = failed_ids(self._pool.invoke(lambda_event(messages, self._queue_arn)), sent)
+            failed = failed_ids(self._pool.invoke(lambda_event([message], self._queue_arn)), {id_})
         except FunctionStopped:
-            self._give_back(messages)
-            return
+            self._give_back(message)
         except FunctionError as error:
             if not isinstance(error, FunctionBusy):
                 log("ERROR", f"ingest: {error}")
-            for message in messages:
-                self._return(message, self._back_off_s(message))
-            return
-        for message in messages:
-            if message["MessageId"] not in failed:
-                self._delete(message)
-            else:  # the function has set its delay, by the error
+            self._return(message, self._back_off_s(message))
+        else:
+            if failed:  # the function has set its delay, by the error
                 self._return(message, None)
+            else:
+                self._delete(message)
 
     def _back_off_s(self, message: MessageTypeDef) -> int:
         """Return the wait after a death of the function, which has set none."""
@@ -180,51 +177,29 @@ class Poller:
             wait_s = 0  # SQS moves it to the next queue at the next receive
             log("WARNING", f"message {message['MessageId']} failed {receives} times")
         if wait_s is not None:
-            self._set_visibility([message], wait_s)
+            self._set_visibility(message, wait_s)
 
-    def _give_back(self, messages: Sequence[MessageTypeDef]) -> None:
-        """Make messages that this process does not finish visible at once: they did not fail.
+    def _give_back(self, message: MessageTypeDef) -> None:
+        """Make a message that this process does not finish visible at once: it did not fail.
 
         After its last receive SQS would move the message to the dead letters, so send a copy instead. The copy has
         another id, so it must not come before the lease of this message expires.
         """
-        for message in messages:
-            if _receives(message) >= self._settings.max_receives:
-                delay = min(self._settings.lease_s, 900)  # SQS's limit
-                self._sqs.send_message(QueueUrl=self._queue_url, MessageBody=message["Body"], DelaySeconds=delay)
-                self._delete(message)
-            else:
-                self._set_visibility([message], 0)
-            log("INFO", f"message {message['MessageId']} goes back to its queue")
+        if _receives(message) >= self._settings.max_receives:
+            delay = min(self._settings.lease_s, 900)  # SQS's limit
+            self._sqs.send_message(QueueUrl=self._queue_url, MessageBody=message["Body"], DelaySeconds=delay)
+            self._delete(message)
+        else:
+            self._set_visibility(message, 0)
+        log("INFO", f"message {message['MessageId']} goes back to its queue")
 
     def _delete(self, message: MessageTypeDef) -> None:
         self._sqs.delete_message(QueueUrl=self._queue_url, ReceiptHandle=message["ReceiptHandle"])
 
-    def _set_visibility(self, messages: Sequence[MessageTypeDef], seconds: int) -> None:
-        for message in messages:
-            self._sqs.change_message_visibility(
-                QueueUrl=self._queue_url, ReceiptHandle=message["ReceiptHandle"], VisibilityTimeout=seconds
-            )
-
-    @contextmanager
-    def _kept_invisible(self, messages: Sequence[MessageTypeDef]) -> Iterator[None]:
-        """Extend the messages' visibility timeout while the function runs."""
-        done = threading.Event()
-
-        def extend() -> None:
-            while not done.wait(self._settings.visibility_s / 3):
-                try:
-                    self._set_visibility(messages, self._settings.visibility_s)
-                except (BotoCoreError, ClientError) as error:
-                    log("INFO", f"cannot extend a visibility timeout: {error}")
-
-        thread = threading.Thread(target=extend, daemon=True)
-        thread.start()
-        try:
-            yield
-        finally:
-            done.set()
-            thread.join()
+    def _set_visibility(self, message: MessageTypeDef, seconds: int) -> None:
+        self._sqs.change_message_visibility(
+            QueueUrl=self._queue_url, ReceiptHandle=message["ReceiptHandle"], VisibilityTimeout=seconds
+        )
 
 
 def _receives(message: MessageTypeDef) -> int:

@@ -92,8 +92,9 @@ def test_a_function_over_its_time_is_a_504_problem(url: str) -> None:
     assert answer.json()["status"] == 504
 
 
-def test_a_body_over_10_mb_is_a_413_problem(url: str) -> None:
-    assert httpx.post(f"{url}/x", content=b"x" * (MAX_BODY_BYTES + 1)).status_code == 413
+@pytest.mark.parametrize("size", [MAX_BODY_BYTES + 1, 1_000_000, 30_000_000])
+def test_a_body_over_the_firewalls_limit_is_a_413_problem(url: str, size: int) -> None:
+    assert httpx.post(f"{url}/x", content=b"x" * size).status_code == 413
 
 
 def test_each_request_of_the_api_counts_and_a_file_of_the_console_does_not(

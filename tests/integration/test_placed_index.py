@@ -62,6 +62,10 @@ def test_a_killed_server_fails_its_own_collections_and_loses_nothing(
         found = index.search(None, ASKED, 1000)
         assert isinstance(found, PartialHits)
         assert {hit.document for hit in found} == set(KEYS) - set(own)
+        listed = index.containing({collection_of(key): [key] for key in KEYS}, ["."], 1000)
+        assert isinstance(listed, PartialHits)
+        assert {hit.document for hit in listed} == set(KEYS) - set(own)
+        assert listed.missing == {collection_of(key) for key in own}
         for key in KEYS:
             world.put(key, "other text")
             place = {collection_of(key): None}

@@ -55,6 +55,10 @@ class Server(FakeIndex):
         self.check()
         return super().search(places, vector, k)
 
+    def containing(self, places: Places, patterns: Sequence[str], limit: int) -> list[Passage]:
+        self.check()
+        return super().containing(places, patterns, limit)
+
     def upsert(self, collection: str, records: Sequence[IndexRecord]) -> None:
         self.check()
         super().upsert(collection, records)
@@ -198,6 +202,26 @@ def test_no_server_is_unavailable(servers: Servers) -> None:
         one.down = True
     with pytest.raises(Unavailable, match="of 3"):
         servers.index.search(None, [1.0], 5)
+
+
+def test_a_list_from_the_other_servers_names_the_collections_that_it_misses(servers: Servers) -> None:
+    servers.by_url[URLS[1]].down = True
+    lost = {name for name, urls in servers.places().items() if urls == [URLS[1]]}
+    places = {name: [f"{name}/a.pdf"] for name in COLLECTIONS}
+    found = servers.index.containing(places, ["text"], 50)
+    assert isinstance(found, PartialHits)
+    assert found.missing == lost
+    assert {hit.document.partition("/")[0] for hit in found} == set(COLLECTIONS) - lost
+    with pytest.raises(Unavailable, match="server 2 of 3"):
+        servers.index.containing({name: places[name] for name in lost}, ["text"], 50)
+
+
+def test_a_list_of_collections_on_servers_that_answer_is_whole(servers: Servers) -> None:
+    servers.by_url[URLS[1]].down = True
+    there = {name: [f"{name}/a.pdf"] for name, urls in servers.places().items() if urls != [URLS[1]]}
+    found = servers.index.containing(there, ["text"], 50)
+    assert len(found) == len(there)
+    assert not isinstance(found, PartialHits)
 
 
 @pytest.fixture

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
 
 from docwell.answers import AnswerStatus, Mode
-from docwell.errors import BadInput, DeadlineExceeded
+from docwell.errors import BadInput, DeadlineExceeded, Unavailable
 from docwell.identity import Principal, Rule
+from docwell.models import Passage
+from docwell.ports import PartialHits, Places
 from docwell.query import census, looking
 from docwell.query.ask import Passages, QueryReport, Question, Token
 from docwell.query.census import Census
 from docwell.query.looking import Library
 from docwell.query.retrieval.filters import Filter
 from docwell.query.routing import Router
+from tests.unit.fakes import FakeIndex
 from tests.unit.query.query_world import World
 
 ASKED = 'Which documents mention "Ada Holt"?'
@@ -296,6 +300,42 @@ def test_a_list_that_has_no_more_time_says_so() -> None:
         text = ask(world).answer.answer
     assert "5 of the 12 documents mention" in text
     assert "Only 5 of the 12 documents were looked through in full" in text
+
+
+class Lost(FakeIndex):
+    """An index that has lost the part with `memos`."""
+
+    def containing(self, places: Places, patterns: Sequence[str], limit: int) -> list[Passage]:
+        if set(places) == {"memos"}:
+            raise Unavailable("chroma", "chroma cannot be reached: server 2 of 2")
+        found = super().containing({"letters": places["letters"]}, patterns, limit)
+        return PartialHits(found, ["memos"]) if "memos" in places else found
+
+
+def with_lost_memos() -> World:
+    world = with_letters()
+    way = Census(Library(Lost(world.index.chunks), world.ledger, 5.0), world.router.subjects)
+    world.query = replace(world.query, modes=replace(world.query.modes, ways={Mode.LIST: way}))
+    return world
+
+
+@pytest.mark.parametrize("at_once", [200, 5])
+@pytest.mark.parametrize("asked", [ASKED, "List all dates"])
+def test_a_list_without_a_part_of_the_index_says_so(
+    asked: str, at_once: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(looking, "_AT_ONCE", at_once)
+    world = with_lost_memos()
+    world.add("letters/dated.pdf", "Built by Ada Holt, finished on 3 May 1912.")
+    answer = ask(world, asked).answer
+    assert (answer.status, answer.partial) == (AnswerStatus.ANSWERED, True)
+    assert "Only 8 of the 13 documents were looked through in full" in answer.answer
+    assert "5 cannot be reached now" in answer.answer
+
+
+def test_a_list_of_a_part_of_the_index_that_is_lost_is_unavailable() -> None:
+    with pytest.raises(Unavailable, match="server 2 of 2"):
+        ask(with_lost_memos(), collections=("memos",))
 
 
 def test_over_the_limit_of_documents_the_count_says_that_there_are_more(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,6 +18,7 @@ from docwell.errors import (
     QuotaExceeded,
     Unavailable,
 )
+from docwell.query import stopwatch
 from docwell.query.ask import Passages, Progress, Question, Token, Waking
 from docwell.query.night import Night
 from docwell.query.waking import FACT, Sleeper, host_state
@@ -276,6 +277,16 @@ def test_a_follow_up_waits_for_the_whole_time_once() -> None:
     answer = world.ask(Question(f"{QUESTION} in 2017?", history=history, waits=True, fallback=True)).answer
     assert answer.fallback_reason == "model_waking"
     assert answer.timings_ms.waking == pytest.approx(WAKE_S * 1000, rel=0.05)
+
+
+def test_the_wait_for_a_host_is_no_time_of_the_model(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = Asleep(wakes_at=3)
+    monkeypatch.setattr(stopwatch, "perf_counter", lambda: world.hosts.now)
+    report = world.ask(Question(QUESTION, waits=True))
+    timings = report.answer.timings_ms
+    assert report.answer.status is AnswerStatus.ANSWERED
+    assert timings.total == timings.waking == 30_000
+    assert (timings.generate, report.model_host_s) == (0.0, 0.0)
 
 
 def test_a_caller_who_is_refused_does_not_wait() -> None:

@@ -9,29 +9,50 @@ from typing import Any
 
 import pytest
 
+from docwell.access.authorizer import Authorizer
+from docwell.access.credentials import digest_of
+from docwell.identity import ApiKey
 from runtime import gateway
 from runtime.functions import FunctionPool, FunctionSpec
 
+KNOWN = "a-value-of-twenty-characters"
+CHAT = "/v1/chat/completions"
 Messages = Callable[[], Awaitable[dict[str, Any]]]
 
 
-def answered(receive: Messages) -> list[dict[str, Any]]:
-    """Return what the gateway sends for a POST whose body comes from `receive`. No function runs."""
+class OneKey:
+    """One key, `known`."""
+
+    def find(self, digest: str) -> ApiKey | None:
+        return ApiKey(digest, "key:k1", "k1") if digest == digest_of(KNOWN) else None
+
+
+def application() -> Any:
+    """Return a gateway that knows one key and runs no function."""
+    return gateway.Gateway(FunctionPool(FunctionSpec("missing.handler"), 1, 1), Authorizer(OneKey())).app
+
+
+def answered(receive: Messages, path: str = "/v1/query", app: Any = None, **headers: str) -> list[dict[str, Any]]:
+    """Return what the gateway sends for a POST whose body comes from `receive`."""
+    return asyncio.run(exchanged(receive, path, app or application(), **headers))
+
+
+async def exchanged(receive: Messages, path: str, app: Any, **headers: str) -> list[dict[str, Any]]:
+    named = {"host": "docwell.example", **{name.replace("_", "-"): value for name, value in headers.items()}}
     scope = {
         "type": "http",
         "method": "POST",
-        "path": "/v1/query",
-        "raw_path": b"/v1/query",
+        "path": path,
+        "raw_path": path.encode(),
         "query_string": b"",
-        "headers": [(b"host", b"docwell.example")],
+        "headers": [(name.encode(), value.encode()) for name, value in named.items()],
     }
     sent: list[dict[str, Any]] = []
 
     async def send(message: dict[str, Any]) -> None:
         sent.append(message)
 
-    app: Any = gateway.Gateway(FunctionPool(FunctionSpec("missing.handler"))).app
-    asyncio.run(app(scope, receive, send))
+    await app(scope, receive, send)
     return sent
 
 
@@ -67,3 +88,61 @@ def test_a_client_that_leaves_within_its_body_is_no_error(capsys: pytest.Capture
     assert line["level"] == "INFO"
     assert "/v1/query 499 in" in line["message"]
     assert line["message"].endswith(", incomplete")
+
+
+async def never_asked() -> dict[str, Any]:
+    pytest.fail("the body was read")
+
+
+@pytest.mark.parametrize(("path", "size"), [("/v1/query", 65_001), (CHAT, 10 * 1024 * 1024 + 1)])
+def test_a_body_that_no_route_takes_is_refused_before_it_is_read(path: str, size: int) -> None:
+    start, body = answered(never_asked, path, content_length=str(size), x_api_key=KNOWN)
+    assert start["status"] == 413
+    assert (b"connection", b"close") in start["headers"]
+    assert json.loads(body["body"])["type"] == "urn:docwell:problem:too-large"
+
+
+@pytest.mark.parametrize("headers", [{"content_length": "65001"}, {"transfer_encoding": "chunked"}])
+@pytest.mark.parametrize("key", [{}, {"x_api_key": "another-value-of-twenty-characters"}])
+def test_a_large_body_of_a_stranger_is_refused_before_it_is_read(
+    headers: dict[str, str], key: dict[str, str]
+) -> None:
+    start, body = answered(never_asked, CHAT, **headers, **key)
+    assert start["status"] == 401
+    assert (b"www-authenticate", b"Bearer") in start["headers"]
+    assert json.loads(body["body"])["type"] == "urn:docwell:problem:unauthenticated"
+
+
+def test_a_body_in_chunks_is_read_up_to_the_limit_of_its_route() -> None:
+    read = 0
+
+    async def endless() -> dict[str, Any]:
+        nonlocal read
+        read += 10_000
+        return {"type": "http.request", "body": b"x" * 10_000, "more_body": True}
+
+    assert answered(endless, transfer_encoding="chunked")[0]["status"] == 413
+    assert read == 70_000
+
+
+def test_only_as_many_large_bodies_are_read_at_once_as_the_function_takes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gateway, "BODY_S", 0.2)
+    reading, most = 0, 0
+
+    async def slow() -> dict[str, Any]:
+        nonlocal reading, most
+        reading += 1
+        most = max(most, reading)
+        try:
+            await asyncio.sleep(1)
+        finally:
+            reading -= 1
+        return await first_byte()
+
+    async def five() -> list[list[dict[str, Any]]]:
+        app = application()
+        calls = (exchanged(slow, CHAT, app, content_length="100000", x_api_key=KNOWN) for _ in range(5))
+        return await asyncio.gather(*calls)
+
+    assert [start["status"] for start, _ in asyncio.run(five())] == [408] * 5
+    assert most == 2

@@ -5,7 +5,7 @@ An adapter raises only `docwell.errors`: `Unavailable` when a retry may help, `C
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable, Generator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Generator, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
@@ -163,7 +163,11 @@ Places = Mapping[str, Sequence[str] | None]
 
 
 class PartialHits(list[Passage]):
-    """The hits of a search that a part of the index did not answer."""
+    """The hits of a search that a part of the index did not answer; `missing` are its collections, where known."""
+
+    def __init__(self, hits: Iterable[Passage], missing: Iterable[str] = ()) -> None:
+        super().__init__(hits)
+        self.missing = frozenset(missing)
 
 
 class VectorIndex(Protocol):
@@ -200,13 +204,6 @@ class Overviews(Protocol):
 
     def marked(self, document: str, generation: str) -> Sequence[tuple[Passage, Sequence[Mark]]]:
         """Return the chunks with marks in no order. A generation of an earlier release has none."""
-
-
-class TextIndex(Protocol):
-    """The text of the chunks, for lists of all that mention something. Expressions have no look-around."""
-
-    def containing(self, places: Places, patterns: Sequence[str], limit: int) -> Sequence[Passage]:
-        """Return up to `limit` chunks whose text matches all regular expressions, in any case, in no order."""
 
 
 class LedgerRow(NamedTuple):

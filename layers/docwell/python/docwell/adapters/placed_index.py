@@ -13,12 +13,14 @@ from hashlib import sha256
 from itertools import chain
 from threading import Lock
 from time import monotonic
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from docwell.adapters.chroma import ChromaIndex, at_once
 from docwell.errors import Unavailable
 from docwell.models import IndexRecord, Mark, Passage, collection_of
 from docwell.ports import PartialHits, Places
+
+_Part = TypeVar("_Part", Places, Places | None)
 
 # A search takes milliseconds. A server that needs this long does not delay the answers from the others.
 _ANSWERS_WITHIN_S = 3.0
@@ -118,12 +120,15 @@ class PlacedIndex:
             return server.on_page(document, generation, page)
 
     def containing(self, places: Places, patterns: Sequence[str], limit: int) -> list[Passage]:
-        """Return up to `limit` chunks of these documents whose text matches all expressions, in any case."""
-        found: list[Passage] = []
-        for url, part in self._by_server(places).items():
-            with self._named(url):
-                found += self._servers[url].containing(part, patterns, limit)
-        return found[:limit]
+        """Return up to `limit` chunks of these documents whose text matches all expressions, in any case.
+
+        `PartialHits` and `Unavailable` as in `search`.
+        """
+        parts = self._by_server(places)
+        answers = self._answers(parts, lambda server, part: server.containing(part, patterns, limit))
+        found = [*chain(*answers.values())][:limit]
+        missing = [one for url in parts.keys() - answers.keys() for one in parts[url]]
+        return PartialHits(found, missing) if missing else found
 
     def search(self, places: Places | None, vector: Sequence[float], k: int) -> list[Passage]:
         """Return the `k` nearest chunks, nearest first; `PartialHits` where a server did not answer.
@@ -132,27 +137,41 @@ class PlacedIndex:
         """
         parts: Mapping[str, Places | None]
         parts = dict.fromkeys(self._servers) if places is None else self._by_server(places)
+        answers = self._answers(parts, lambda server, part: server.search(part, vector, k), _ANSWERS_WITHIN_S)
+        nearest = sorted(chain(*answers.values()), key=lambda one: -one.score)[:k]
+        return nearest if len(answers) == len(parts) else PartialHits(nearest)
+
+    def _answers(
+        self,
+        parts: Mapping[str, _Part],
+        call: Callable[[ChromaIndex, _Part], list[Passage]],
+        within_s: float | None = None,
+    ) -> dict[str, list[Passage]]:
+        """Return the answer of each server by URL, without those that fail; `within_s` only holds for several.
+
+        Raises `Unavailable` where none answers.
+        """
         if not parts:
-            return []
+            return {}
         awake = [url for url in parts if monotonic() >= self._failed_at.get(url, -_RESTS_S) + _RESTS_S]
         asked = awake or list(parts)
         pool = ThreadPoolExecutor(len(asked))
-        calls = {url: pool.submit(self._servers[url].search, parts[url], vector, k) for url in asked}
-        wait(calls.values(), timeout=_ANSWERS_WITHIN_S if len(parts) > 1 else None)
+        calls = {url: pool.submit(call, self._servers[url], parts[url]) for url in asked}
+        wait(calls.values(), timeout=within_s if len(parts) > 1 else None)
         pool.shutdown(wait=False, cancel_futures=True)
-        hits, failure = list[list[Passage]](), Unavailable("chroma", "chroma did not answer in time")
-        for url, call in calls.items():
+        answers = dict[str, list[Passage]]()
+        failure = Unavailable("chroma", "chroma did not answer in time")
+        for url, future in calls.items():
             try:
                 with self._named(url):
-                    hits.append(call.result(timeout=0))
+                    answers[url] = future.result(timeout=0)
                 self._failed_at.pop(url, None)
             except (TimeoutError, Unavailable) as error:
                 self._failed_at[url] = monotonic()
                 failure = error if isinstance(error, Unavailable) else failure
-        if not hits:
+        if not answers:
             raise failure
-        nearest = sorted(chain(*hits), key=lambda one: -one.score)[:k]
-        return nearest if len(hits) == len(parts) else PartialHits(nearest)
+        return answers
 
     def ids(
         self, collection: str, document: str, *, of: str | None = None, but: str | None = None, limit: int = 500

@@ -119,7 +119,8 @@ def answered(subject: Subject, looked: Looked, vector: Sequence[float]) -> Basis
         lines.append(f"- and {len(shown) - MOST_LINES} more")
     lines += ["", _summary(plain(subject.text), looked, len(shown))]
     text = "\n".join(lines).strip()
-    return Basis(Mode.LIST, tuple(cited), answer=GroundedAnswer(text, tuple(citations)))
+    answer = GroundedAnswer(text, tuple(citations))
+    return Basis(Mode.LIST, tuple(cited), answer=answer, partial=looked.unreached > 0)
 
 
 def _summary(subject: str, looked: Looked, found: int) -> str:

@@ -6,10 +6,11 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
+from docwell.errors import Unavailable
 from docwell.models import Passage, collection_of
-from docwell.ports import Catalogue, LiveDocument, TextIndex
+from docwell.ports import Catalogue, LiveDocument, PartialHits, Places
 from docwell.query.retrieval.scope import MOST_ROWS, Scope
 
 # The most chunks read for one list, at about 4 KB each.
@@ -19,16 +20,29 @@ _AT_ONCE = 200
 _PART = 8
 
 
+class TextIndex(Protocol):
+    """The text of the chunks, for lists of all that mention something. Expressions have no look-around."""
+
+    def containing(self, places: Places, patterns: Sequence[str], limit: int) -> Sequence[Passage]:
+        """Return up to `limit` chunks whose text matches all regular expressions, in any case, in no order.
+
+        Returns `PartialHits` with its missing collections where a part of the index did not answer. Raises
+        `Unavailable` where none did.
+        """
+
+
 class Looked(NamedTuple):
     """The chunks that were wanted, and how many `of` how many documents were looked through in full.
 
-    There are `more` documents, which were not even counted.
+    There are `more` documents, which were not even counted. So many were `unreached`: their part of the index did
+    not answer.
     """
 
     hits: list[Passage]
     documents: int
     of: int
     more: bool
+    unreached: int = 0
 
     @property
     def is_complete(self) -> bool:
@@ -53,6 +67,8 @@ class Looked(NamedTuple):
         if self.is_complete:
             return f"All {self.of} were looked through in full."
         bound = f"{self.documents} of {self.all_of_them} documents were looked through in full"
+        if self.unreached:
+            return f"Only {bound}: there may be more. {self.unreached} cannot be reached now: try again later."
         return f"Only {bound}: there may be more. Name a collection or a filter to look through fewer."
 
     @property
@@ -90,16 +106,20 @@ class Library:
     ) -> Looked:
         """Look through these documents in the order of their keys, until all are done or a limit is reached.
 
-        Of the chunks that match all patterns, those that are `wanted` are hits.
+        Of the chunks that match all patterns, those that are `wanted` are hits. Raises `Unavailable` where no
+        part of the index answers.
         """
-        keys, hits = sorted(live), list[Passage]()
+        keys, hits, unreached, failure = sorted(live), list[Passage](), 0, None
         end, done, size = self.clock() + self.seconds, 0, _AT_ONCE
         while done < len(keys):
             left = MOST_HITS - len(hits)
             if left <= 0 or self.clock() > end:
                 break
             some = keys[done : done + size]
-            found = self.index.containing(_places(some), patterns, left + 1)
+            try:
+                found = self.index.containing(_places(some), patterns, left + 1)
+            except Unavailable as error:  # another part of the index may have the next documents
+                found, failure = PartialHits((), map(collection_of, some)), error
             if len(found) > left and len(some) > 1:
                 size = max(len(some) // _PART, 1)
                 continue
@@ -107,10 +127,15 @@ class Library:
             if len(found) > left:
                 break
             done += len(some)
+            if isinstance(found, PartialHits):
+                unreached += sum(collection_of(one) in found.missing for one in some)
+        if failure and unreached == done:
+            raise failure
         hits = wanted(hits)
         # Read again, consistently: a document may have been deleted or replaced since.
         now = scope.live(self.catalogue, list(dict.fromkeys(one.document for one in hits)))
-        return Looked([one for one in hits if now.get(one.document) == one.generation], done, len(live), more)
+        current = [one for one in hits if now.get(one.document) == one.generation]
+        return Looked(current, done - unreached, len(live), more, unreached)
 
 
 def _places(keys: Sequence[str]) -> Mapping[str, Sequence[str]]:

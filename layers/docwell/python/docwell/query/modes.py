@@ -57,7 +57,8 @@ class Basis:
     """The pieces that a mode answers from in place of the nearest passages, and the prompt for them.
 
     With `rows`, the prompt is for the passages of one document. With an `answer`, no model is asked; one without
-    citations is a refusal. Its `sentences` are those of the documents.
+    citations is a refusal. Its `sentences` are those of the documents. With `partial`, a part of the index did not
+    answer.
     """
 
     mode: Mode
@@ -66,6 +67,7 @@ class Basis:
     rows: Rows | None = None
     answer: GroundedAnswer | None = None
     sentences: tuple[Sentence, ...] = ()
+    partial: bool = False
 
 
 class Way(Protocol):

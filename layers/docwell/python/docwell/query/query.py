@@ -274,6 +274,7 @@ class Query:
             )
             searched = Searched(question.mode, found.text, scope, vectors[0], passages[:top_k], documents, top_k)
             basis = await asyncio.to_thread(self.modes.basis, searched)
+            partial = partial or (basis is not None and basis.partial)
         is_foreign = self.language is not None and is_in_other_language(found.text, self.language)
         refusal = OTHER_LANGUAGE if is_foreign else REFUSAL
         if scope.filter and scope.is_empty:

@@ -53,16 +53,18 @@ def list_values(library: Library, asked: AskedValues, searched: Searched) -> Bas
     named = wholly_named(searched.text, live)
     live = {key: one for key, one in live.items() if key in named} or live
     more = not complete and not named
-    texts, cited = list[str](), _Cited()
+    texts, cited, partly = list[str](), _Cited(), False
     for kind in asked.kinds:
         looked = library.look(searched.scope, live, [kind.pattern], partial(_having, kind), more=more)
+        partly = partly or looked.unreached > 0
         texts.append(_listed(kind, looked, cited))
     notes = [NO_NAMES] if asked.names else []
     if asked.kinds and (others := asked.beside(map(file_words, named))):
         words = ", ".join(f"“{plain(one)}”" for one in others)
         notes.append(f"These words do not limit the list: {words}.")
     text = "\n\n".join([*texts, *notes])
-    return Basis(Mode.LIST, tuple(cited.passages), answer=GroundedAnswer(text, cited.citations()))
+    answer = GroundedAnswer(text, cited.citations())
+    return Basis(Mode.LIST, tuple(cited.passages), answer=answer, partial=partly)
 
 
 class _Cited:
