@@ -171,7 +171,7 @@ class Page:
 
     @property
     def may_be_picture(self) -> bool:
-        """Whether a recogniser may find more text: the page is an image or mostly one, empty, or partly unreadable."""
+        """Whether a recogniser may find more text: the page is mostly a picture, empty or partly unreadable."""
         can_be_drawn = all(unit.kind is UnitKind.IMAGE for _, unit in self.citation_units)
         lacks_text = self.picture or not self.text.strip() or self.unreadable is Reason.PARTLY_UNREADABLE
         return can_be_drawn and lacks_text and self.unreadable in RECOGNISABLE

@@ -102,9 +102,8 @@ def outcome(record: DocumentRecord) -> DocumentRecord:
     if record.chunks == 0 and failures:
         return rejected(record, next(iter(failures)), "; ".join(notes))
     if partly:
-        notes.append(
-            f"{_named(partly)}: indexed without words, or with wrong letters, of fonts that cannot be read"
-        )
+        part = "indexed without words, or with letters, that its fonts map wrongly"
+        notes.append(f"{_named(partly)}: {Reason.PARTLY_UNREADABLE}, {part}")
     if record.doubtful_pages and recognised:
         notes.append(
             f"{_named(record.doubtful_pages)}: picture recognised with too little confidence, not indexed"

@@ -18,13 +18,13 @@ page before 5, and with 1.5 s of processor time for drawing a page. Answers (std
     {"kind": "failed", "pages": 12}             this page cannot be read; others may
     {"kind": "refused", "reason": "corrupt"}    the document cannot be read; the process ends
 
-`suspect` means that the reader found no text where there may be some. `hidden` counts the characters that the
-page does not show and the text leaves out; pypdf cannot tell them. `unreadable` means that most of the text is
-none, `partial` that a font has a wrong map to Unicode: the text lacks its words, or has some of its letters wrong.
-`picture` means that images have most of the page and its text is short. `headings` are lines of the text that their type sets off, with its size in
-points. `confidence` (0 to 1) is that of recognised text. The text leaves out a running head or foot: a line that
-one of the last two pages has at the same place. The citation `units` of a document that is no PDF have their start
-in the text, kind, label and anchor. The process ends with stdin.
+`suspect` means that the reader found no text where there may be some. `hidden` counts the characters that the page
+does not show and the text leaves out; pypdf cannot tell them. `unreadable` means that most of the text is none,
+and `partial` that a font has a wrong map to Unicode: the text lacks its words, or has some of its letters wrong.
+`picture` means that images have most of the page and its text is short. `headings` are lines of the text that
+their type sets off, with its size in points. `confidence` (0 to 1) is that of recognised text. The text leaves out
+a running head or foot: a line that one of the last two pages has at the same place. The citation `units` of a
+document that is no PDF have their start in the text, kind, label and anchor. The process ends with stdin.
 """
 
 from __future__ import annotations

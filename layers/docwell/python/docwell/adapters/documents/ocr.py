@@ -27,7 +27,7 @@ RAPIDOCR = "rapidocr"
 START_S = 60.0
 # The processor time for the same: two threads.
 START_CPU_S = 2 * START_S
-# A page that is partly unreadable gets its recognised text if that is so much of its own: recognition drops leaders.
+# A partly unreadable page gets its recognised text if that is so much of its own: recognition drops leaders.
 RECOGNISED_SHARE = 0.8
 # Reasons that come from the document, not from this machine.
 _OF_THE_DOCUMENT = frozenset({Reason.CORRUPT, Reason.ENCRYPTED})
@@ -52,8 +52,8 @@ class RecognisingReader:
     """`docwell.ports.DocumentReader`: the pages of another reader, with recognised text where they have none.
 
     A recognised page has a `confidence`. A page that takes more than `page_cpu_s` of processor time or
-    `memory_bytes` is unreadable. A page that is mostly a picture, or partly unreadable, keeps its own text unless as
-    much is recognised, with `min_confidence`.
+    `memory_bytes` is unreadable. A page that is mostly a picture, or partly unreadable, keeps its own text unless
+    about as much is recognised, with `min_confidence`.
     """
 
     reader: DocumentReader

@@ -13,15 +13,15 @@ from collections.abc import Collection, Iterator
 from docwell.adapters.documents.pdf_glyphs import Glyphs, Outline
 from docwell.adapters.documents.pdfium_calls import Units
 
-# A capital behind a small letter; a pattern that begins with the capital is found five times as fast. A page of code
-# may have thousands, and each costs 10 microseconds.
+# A capital behind a small letter. A pattern that begins with the capital is found five times as fast. A page of
+# code may have thousands, and each costs 10 microseconds.
 _INNER, MAX_INNER = re.compile("[A-Z](?<=[a-z].)"), 200
 # Small letters without ascender and descender, and letters that rise above them.
 _LOW, _TALL = re.compile("[acemnorsuvwx]"), re.compile("[A-Zbdhkl]")
 # Capitals with a descender in many fonts.
 _DESCENDING = frozenset("JQ")
-# Heights in type sizes: an ascender or descender has at least `LEAST_RISE`, and a capital rises over low letters by
-# more than `LEVEL`. Outlines of one character in one font differ by less than `SAME`.
+# Heights in type sizes: an ascender or descender has at least `LEAST_RISE`, and a capital rises over low letters
+# by more than `LEVEL`. Outlines of one character in one font differ by less than `SAME`.
 LEAST_RISE, LEVEL, SAME = 0.1, 0.05, 0.03
 # The characters before and after a capital that are searched for letters of its font, and how many capitals of its
 # kind are compared: most pages begin sentences with the same few letters.

@@ -359,7 +359,7 @@ def _beside(piece: str, at: int) -> Iterator[int]:
 
 
 class Outline(NamedTuple):
-    """A character's font (an address), size and baseline, and its outline: both ends and the width in type sizes."""
+    """A character's font (an address), size and baseline, and its outline's extent in type sizes."""
 
     font: int
     size: float

@@ -29,8 +29,8 @@ NAMES_SHARE, LETTER_SHARE = 0.5, 0.6
 ALWAYS, FEW_LETTERS, LEAST_SHARE, NO_VOWELS = "aeimno", 600, 0.001, frozenset("eo")
 # Prose repeats words, under any map. A list of codes or a sequence of genes does not.
 REPEATED_SHARE = 0.05
-# A font is judged by so many characters without blanks (of these, 95 % with a wrong map are seen) and that share of
-# the page: less text is no fair sample. A font of single signs, such as the ticks of a table, draws no words.
+# A font is judged by so many characters without blanks (of these, 95 % with a wrong map are seen) and this share
+# of the page. A font of single signs, such as the ticks of a table, draws no words.
 FEW_OF_FONT, FONT_SHARE, WORD_LENGTH = 400, 0.2, 2
 # Fonts with this share of a page's text tell whether the page is readable: the rest is too short to outweigh them.
 JUDGED_SHARE = 0.8
