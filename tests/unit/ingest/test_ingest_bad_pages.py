@@ -77,7 +77,7 @@ def test_a_partly_unreadable_page_is_recognised() -> None:
     world = World(FakeRecogniser())
     world.store.put(KEY, "text of page 1\f~some reTuire words")
     world.update()
-    assert world.ledger.records[KEY].textless_pages == 1
+    assert world.ledger.records[KEY].detail == "recognising 1 page without text"
 
 
 @pytest.mark.parametrize("range_pages", [1, 50])
