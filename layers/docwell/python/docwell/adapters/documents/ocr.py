@@ -27,7 +27,7 @@ RAPIDOCR = "rapidocr"
 START_S = 60.0
 # The processor time for the same: two threads.
 START_CPU_S = 2 * START_S
-# A partly unreadable page gets its recognised text if that is so much of its own: recognition drops leaders.
+# Recognised text replaces that of a partly unreadable page from this share of it on. Recognition drops leaders.
 RECOGNISED_SHARE = 0.8
 # Reasons that come from the document, not from this machine.
 _OF_THE_DOCUMENT = frozenset({Reason.CORRUPT, Reason.ENCRYPTED})
