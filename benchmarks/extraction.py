@@ -137,10 +137,10 @@ def _garbled(report: Report, truths: Sequence[Path]) -> None:
 def _wrong_letters(report: Report, paths: Sequence[Path]) -> None:
     """Add the share of pages with one wrong letter that are seen, by letter."""
     goods = [_pdfium(path) for path in paths]
-    kinds = [*wrong_letters.KINDS, *wrong_letters.TALL_KINDS]
+    kinds = wrong_letters.KINDS | wrong_letters.TALL_KINDS
     with tempfile.TemporaryDirectory() as folder, bar("reading wrong letters", len(kinds) * len(paths)) as step:
         spoiled = Path(folder, "spoiled.pdf")
-        for letter, other in kinds:
+        for letter, other in kinds.items():
             seen = total = 0
             for path, good in zip(paths, goods, strict=True):
                 spoiled.write_bytes(wrong_letters.with_wrong_letter(path, letter, other))
@@ -149,7 +149,7 @@ def _wrong_letters(report: Report, paths: Sequence[Path]) -> None:
                         total, seen = total + 1, seen + (page.unreadable is not None)
                 step()
             label = f"pages seen as partly unreadable, of {total} where {letter} is read as {other}"
-            goal = SEEN_GOAL if letter + other in wrong_letters.KINDS else None
+            goal = SEEN_GOAL if letter in wrong_letters.KINDS else None
             report.add(label, 100 * seen / max(1, total), "%", goal)
 
 

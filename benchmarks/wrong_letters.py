@@ -6,7 +6,6 @@ The glyphs stay as they are: only the fonts' maps to Unicode (ISO 32000-2, 9.10.
 import io
 import re
 from collections.abc import Iterator, Mapping
-from itertools import batched
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +13,9 @@ import pypdf
 from pypdf.generic import ArrayObject, DictionaryObject, NameObject, NumberObject, StreamObject
 
 # A rare letter and the capital that is read instead.
-KINDS = ("jT", "qT", "vX", "wS", "xT", "zB")
+KINDS = {"j": "T", "q": "T", "v": "X", "w": "S", "x": "T", "z": "B"}
 # A letter with an ascender: only its width tells it from a capital.
-TALL_KINDS = ("kT",)
+TALL_KINDS = {"k": "T"}
 _WITHIN = re.compile("(?<=[a-z])[A-Z](?=[a-z])")
 
 _SIMPLE = frozenset({"/Type1", "/TrueType", "/MMType1"})
@@ -100,9 +99,8 @@ def _mapped(data: bytes) -> Iterator[tuple[bytes, bytes]]:
 
 def _map(codes: _Codes) -> bytes:
     width = max(map(len, codes))
+    rows = [b"<%s> <%s>" % (code, text.hex().encode()) for code, text in codes.items()]
     # A block has at most 100 entries.
-    blocks = (
-        b"%d beginbfchar\n%s\nendbfchar\n" % (len(rows), b"\n".join(rows))
-        for rows in batched((b"<%s> <%s>" % (code, text.hex().encode()) for code, text in codes.items()), 100)
-    )
-    return _MAP % (b"0" * width, b"F" * width, b"".join(blocks))
+    blocks = (rows[at : at + 100] for at in range(0, len(rows), 100))
+    entries = b"".join(b"%d beginbfchar\n%s\nendbfchar\n" % (len(one), b"\n".join(one)) for one in blocks)
+    return _MAP % (b"0" * width, b"F" * width, entries)

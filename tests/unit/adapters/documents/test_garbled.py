@@ -79,7 +79,7 @@ def test_a_page_in_capitals_lacks_no_letter() -> None:
 
 @pytest.mark.parametrize("spoil", BROKEN.values(), ids=BROKEN.keys())
 def test_a_font_with_a_wrong_map_is_seen_beside_good_ones(spoil: Callable[[str, int], str]) -> None:
-    assert judge("", {1: ENGLISH * 2, 2: spoil(ENGLISH, 1)}) == (False, {2})
+    assert judge("", {1: ENGLISH * 2, 2: spoil(ENGLISH, 1)}) == (False, frozenset({2}))
 
 
 def test_a_font_with_little_of_the_page_is_not_judged() -> None:
@@ -97,7 +97,7 @@ def test_a_font_of_signs_or_codes_does_not_cost_the_page(text: str) -> None:
 def test_fonts_and_page_agree_where_one_font_has_the_page(share: float) -> None:
     wrong = BROKEN["permuted letters"](ENGLISH * 2, 1)
     rest = ENGLISH[: int(len(wrong) * (1 - share) / share)]
-    assert judge(f"{wrong} {rest}", {1: wrong, 2: rest}) == (is_unreadable(f"{wrong} {rest}"), {1})
+    assert judge(f"{wrong} {rest}", {1: wrong, 2: rest}) == (is_unreadable(f"{wrong} {rest}"), frozenset({1}))
 
 
 def test_a_page_of_many_small_fonts_is_judged_as_a_whole() -> None:
