@@ -51,6 +51,5 @@ BROKEN: dict[str, Callable[[str, int], str]] = {
 
 # Most of these pages is right.
 PARTLY: dict[str, Callable[[str, int], str]] = {
-    "a rare letter wrong": _each(lambda letter: "T" if letter == "q" else letter),
     "a common letter wrong": _each(lambda letter: "c" if letter == "e" else letter),
 }

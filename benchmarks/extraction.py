@@ -6,6 +6,7 @@ defaults. It also counts:
 
 - the rows of made-up pages (`benchmarks.layouts`) that stand on one line;
 - the pages of the truth that are taken for unreadable, as they are and spoiled (`benchmarks.broken_maps`);
+- the pages of the papers and filings with a wrong letter (`benchmarks.wrong_letters`) that are seen, and others;
 - the values and comments of made-up forms (`benchmarks.forms`) that are read;
 - the defects in the first pages of real filings (`benchmarks.defects`);
 - the rows of numbers in their middle that stand on one line (`benchmarks.filing_rows`);
@@ -29,11 +30,12 @@ from statistics import fmean
 import pypdf
 import pypdfium2
 
-from benchmarks import filing_rows, forms, layouts, scripts
+from benchmarks import filing_rows, forms, layouts, scripts, wrong_letters
 from benchmarks.broken_maps import BROKEN, PARTLY
 from benchmarks.defects import defects
 from benchmarks.reading import default_reader
 from docwell.adapters.documents.text_quality import is_unreadable, judge
+from docwell.models import Page
 from infra.progress import bar
 from infra.report import EVALUATION, Report
 
@@ -86,6 +88,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         report.add(f"{name}: processor time a page", cost[name], "ms")
     report.add("docwell: the worst document", min(scores[DOCWELL].values()), "%")
     _rows(report)
+    _wrong_letters(report, paths)
     _garbled(report, [options.folder / "truth" / f"{path.stem}.txt" for path in paths])
     _forms(report)
     filings = sorted([*EVALUATION.glob("financebench/pdf/*.pdf"), *EVALUATION.glob("filings2/pdf/*.pdf")])
@@ -119,7 +122,9 @@ def _garbled(report: Report, truths: Sequence[Path]) -> None:
         seen = sum(is_unreadable(spoil(text, seed)) for seed, text in enumerate(good))
         report.add(f"pages seen as unreadable: {kind}", 100 * seen / len(good), "%", SEEN_GOAL)
         fonts = [(text[: 2 * len(text) // 3], text[2 * len(text) // 3 :]) for text in good]
-        seen = sum(judge("", [right, spoil(wrong, seed)])[1] for seed, (right, wrong) in enumerate(fonts))
+        seen = sum(
+            1 in judge("", {0: right, 1: spoil(wrong, seed)})[1] for seed, (right, wrong) in enumerate(fonts)
+        )
         label = f"pages seen as unreadable: {kind}, in a font with a third of the page"
         report.add(label, 100 * seen / len(good), "%", SEEN_GOAL)
     for kind, spoil in PARTLY.items():
@@ -127,6 +132,25 @@ def _garbled(report: Report, truths: Sequence[Path]) -> None:
         report.add(f"pages seen as unreadable: {kind}", 100 * seen / len(good), "%")
     accused = sum(map(is_unreadable, good))
     report.add(f"good pages taken for unreadable, of {len(good)}", 100 * accused / len(good), "%", ACCUSED_GOAL)
+
+
+def _wrong_letters(report: Report, paths: Sequence[Path]) -> None:
+    """Add the share of pages with one wrong letter that are seen, by letter."""
+    goods = [_pdfium(path) for path in paths]
+    kinds = wrong_letters.KINDS | wrong_letters.TALL_KINDS
+    with tempfile.TemporaryDirectory() as folder, bar("reading wrong letters", len(kinds) * len(paths)) as step:
+        spoiled = Path(folder, "spoiled.pdf")
+        for letter, other in kinds.items():
+            seen = total = 0
+            for path, good in zip(paths, goods, strict=True):
+                spoiled.write_bytes(wrong_letters.with_wrong_letter(path, letter, other))
+                for right, wrong, page in zip(good, _pdfium(spoiled), _pages(spoiled), strict=False):
+                    if wrong_letters.is_wrong(right, wrong):
+                        total, seen = total + 1, seen + (page.unreadable is not None)
+                step()
+            label = f"pages seen as partly unreadable, of {total} where {letter} is read as {other}"
+            goal = SEEN_GOAL if letter in wrong_letters.KINDS else None
+            report.add(label, 100 * seen / max(1, total), "%", goal)
 
 
 def _forms(report: Report) -> None:
@@ -146,11 +170,15 @@ def _defects(report: Report, paths: Sequence[Path]) -> None:
     if not paths:
         return
     with bar("reading filings", len(paths)) as step:
-        texts = list[str]()
+        pages = list[Page]()
         for path in paths:
-            texts += _docwell(path, 1, FILING_PAGES)
+            pages += _pages(path, 1, FILING_PAGES)
             step()
-    found, words = defects(texts)
+    accused = sum(page.unreadable is not None for page in pages)
+    report.add(
+        f"pages of filings taken for unreadable, of {len(pages):,}", 100 * accused / len(pages), "%", ACCUSED_GOAL
+    )
+    found, words = defects([page.text for page in pages])
     for name, count in found.most_common(SHOWN_DEFECTS):
         print(f"{count} times {name}")
     label = f"docwell: ligature and number defects of {words:,} words of filings"
@@ -241,10 +269,14 @@ def ratio(text: str, other: str) -> float:
     return 2 * common / (len(text) + len(other))
 
 
-def _docwell(path: Path, first: int = 1, last: int = ALL) -> list[str]:
+def _pages(path: Path, first: int = 1, last: int = ALL) -> list[Page]:
     reader = default_reader()
     last = min(last, reader.inspect(path).page_count)
-    return [page.text for page in reader.pages(path, first, last)]
+    return list(reader.pages(path, first, last))
+
+
+def _docwell(path: Path, first: int = 1, last: int = ALL) -> list[str]:
+    return [page.text for page in _pages(path, first, last)]
 
 
 def _pdfium(path: Path, first: int = 1, last: int = ALL) -> list[str]:

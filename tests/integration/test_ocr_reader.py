@@ -79,7 +79,7 @@ def recogniser(tmp_path: Path, answers: str, **changes: Any) -> RecognisingReade
         "import json, os, sys, time\n"
         "def say(**answer): print(json.dumps({'pages': 3, **answer}), flush=True)\n"
         "def page(text, confidence): say(kind='page', text=text, label=None, suspect=False, hidden=0, headings=[],"
-        " units=[], garbled=False, picture=False, unreadable=False, confidence=confidence)\n"
+        " units=[], partial=False, picture=False, unreadable=False, confidence=confidence)\n"
         f"started = {str(tmp_path / 'started')!r}\n"
         "open(started, 'a').write('x')\n"
         "for line in sys.stdin:\n"

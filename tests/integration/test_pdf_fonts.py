@@ -5,8 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from pypdf import PdfWriter
 
 from benchmarks.broken_maps import BROKEN
+from benchmarks.wrong_letters import with_wrong_letter
 from docwell.models import Reason
 from tests.integration.test_pdf_text import blank, read, saved
 from tests.unit.adapters.documents.test_garbled import ENGLISH
@@ -32,8 +34,14 @@ def wrong(lines: list[str]) -> list[str]:
     return [BROKEN["permuted letters"](line, 1) for line in lines]
 
 
-def test_a_page_with_a_wrong_font_among_others_is_unreadable(tmp_path: Path) -> None:
+def test_a_page_with_a_wrong_font_keeps_the_text_of_the_others(tmp_path: Path) -> None:
     path = page(in_font("Helvetica", LINES * 3) + in_font("Times", wrong(LINES)), tmp_path)
+    (found,) = read(path)
+    assert (found.text.split(), found.unreadable) == (" ".join(LINES * 3).split(), Reason.PARTLY_UNREADABLE)
+
+
+def test_a_page_that_is_mostly_in_a_wrong_font_has_no_text(tmp_path: Path) -> None:
+    path = page(in_font("Helvetica", LINES) + in_font("Times", wrong(LINES * 3)), tmp_path)
     assert [(one.text, one.unreadable) for one in read(path)] == [("", Reason.UNREADABLE)]
 
 
@@ -45,11 +53,63 @@ def test_fonts_that_read_well_or_have_little_text_spoil_no_page(tmp_path: Path, 
     assert LINES[0] in found.text
 
 
-def test_words_in_a_wrong_font_within_the_lines_of_another_are_seen(tmp_path: Path) -> None:
+def test_words_in_a_wrong_font_within_the_lines_of_another_are_left_out(tmp_path: Path) -> None:
     pdf = blank()
     pdf.add_page()
     for number, line in enumerate(LINES * 4):
         for font, x, text in (("Helvetica", 50, line[:38].strip()), ("Times", 300, wrong([line[40:]])[0].strip())):
             pdf.set_font(font, size=9)
             pdf.text(x, 50 + 12 * number, text)
-    assert read(saved(pdf, tmp_path))[0].unreadable is Reason.UNREADABLE
+    (found,) = read(saved(pdf, tmp_path))
+    assert found.unreadable is Reason.PARTLY_UNREADABLE
+    assert set(found.text.split()) == {word for line in LINES for word in line[:38].split()}
+
+
+CAMEL = "JavaScript, PowerPoint, iPhone, McDonald, LaTeX and eBay require the taxi of a lazy man."
+OTHERS = "The Queen, Jane, Boris and Xenia speak of exact equations and a project of Qatar."
+
+
+@pytest.mark.parametrize("font", ["Helvetica", "Times", "Courier"])
+def test_names_with_capitals_in_them_accuse_no_page(font: str, tmp_path: Path) -> None:
+    (found,) = read(page(in_font(font, [CAMEL, OTHERS]), tmp_path))
+    assert (found.unreadable, CAMEL in found.text) == (None, True)
+
+
+@pytest.mark.parametrize("font", ["Helvetica", "Times", "Courier"])
+@pytest.mark.parametrize(
+    ("letter", "capital"), [("q", "T"), ("q", "Q"), ("x", "B"), ("z", "T"), ("j", "B"), ("v", "X"), ("p", "Q")]
+)
+def test_a_small_letter_that_is_read_as_a_capital_is_seen_and_the_text_kept(
+    letter: str, capital: str, font: str, tmp_path: Path
+) -> None:
+    lines = [CAMEL, OTHERS, "a prize of every even project"]
+    path = page(in_font(font, lines), tmp_path)
+    path.write_bytes(with_wrong_letter(path, letter, capital))
+    (found,) = read(path)
+    assert found.unreadable is Reason.PARTLY_UNREADABLE
+    assert OTHERS.replace(letter, capital) in found.text
+
+
+@pytest.mark.parametrize(("text", "is_seen"), [("The Tsar knows a marker", True), ("he knows a marker", False)])
+def test_a_wrong_tall_letter_is_seen_beside_the_capital_itself(
+    *, text: str, is_seen: bool, tmp_path: Path
+) -> None:
+    path = page(in_font("Helvetica", [text]), tmp_path)
+    path.write_bytes(with_wrong_letter(path, "k", "T"))
+    assert (read(path)[0].unreadable is Reason.PARTLY_UNREADABLE) is is_seen
+
+
+@pytest.mark.parametrize("capital", ["T", "q"])
+def test_a_turned_page_is_judged_as_an_upright_one(capital: str, tmp_path: Path) -> None:
+    pdf = blank()
+    pdf.add_page()
+    with pdf.rotation(90, 300, 400):
+        pdf.text(50, 400, OTHERS)
+    path = saved(pdf, tmp_path)
+    path.write_bytes(with_wrong_letter(path, "q", capital))
+    writer = PdfWriter(clone_from=path)
+    writer.pages[0].rotate(90)
+    writer.write(path)
+    (found,) = read(path)
+    assert found.text == OTHERS.replace("q", capital)
+    assert (found.unreadable is Reason.PARTLY_UNREADABLE) is (capital == "T")

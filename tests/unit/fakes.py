@@ -341,6 +341,9 @@ class FakeReader:
                 shown = "" if text.startswith("[") else text  # a picture: see FakeRecogniser
                 broken = Reason(text[1:]) if text.startswith("!") else None
                 reason = Reason.UNREADABLE if text == UNREADABLE else broken
+                if text.startswith("~"):
+                    yield Page(number, text[1:], unreadable=Reason.PARTLY_UNREADABLE)
+                    continue
                 yield Page(number, "" if reason else shown, unreadable=reason, cpu_s=self.page_cpu_s)
 
 

@@ -46,6 +46,7 @@ class Reason(StrEnum):
     PORTFOLIO = "portfolio"  # attached files behind a cover page
     CORRUPT = "corrupt"
     UNREADABLE = "unreadable"
+    PARTLY_UNREADABLE = "partly_unreadable"  # of a page alone: a font says other letters than it draws
     TOO_LARGE = "too_large"
     TOO_MANY_PAGES = "too_many_pages"
     TOO_MUCH_TEXT = "too_much_text"
@@ -57,7 +58,7 @@ class Reason(StrEnum):
 
 
 # A page without text for one of these reasons may be a picture of text. The others are limits that it broke.
-RECOGNISABLE = frozenset({None, Reason.UNREADABLE, Reason.CORRUPT})
+RECOGNISABLE = frozenset({None, Reason.UNREADABLE, Reason.PARTLY_UNREADABLE, Reason.CORRUPT})
 
 
 def collection_of(key: str) -> str:
@@ -150,7 +151,8 @@ class Page:
     `label` is the printed page number where the file has one ("iv", "A-3"). `citation_units` has the places of a
     document that is no PDF, each with its start in the text, in order.
 
-    `unreadable` says why the text cannot be read; then `text` is empty. `headings` are lines of the text, in
+    `unreadable` says why the text cannot be read; then `text` is empty, or all but some words of a
+    `partly_unreadable` page. `headings` are lines of the text, in
     order. `confidence` (0 to 1) is the recogniser's, for a page that is a picture. `hidden` counts the characters
     that the page does not show; they are not in the text. `picture` means that images cover most of the page
     and its text is short, as of a scan with a stamp. `cpu_s` is the processor time of reading, in seconds.
@@ -169,9 +171,10 @@ class Page:
 
     @property
     def may_be_picture(self) -> bool:
-        """Whether a recogniser may find text: the page is an image, mostly a picture, or empty."""
+        """Whether a recogniser may find more text: the page is mostly a picture, empty or partly unreadable."""
         can_be_drawn = all(unit.kind is UnitKind.IMAGE for _, unit in self.citation_units)
-        return can_be_drawn and (self.picture or not self.text.strip()) and self.unreadable in RECOGNISABLE
+        lacks_text = self.picture or not self.text.strip() or self.unreadable is Reason.PARTLY_UNREADABLE
+        return can_be_drawn and lacks_text and self.unreadable in RECOGNISABLE
 
 
 @dataclass(frozen=True, slots=True)

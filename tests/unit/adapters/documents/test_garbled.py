@@ -79,28 +79,28 @@ def test_a_page_in_capitals_lacks_no_letter() -> None:
 
 @pytest.mark.parametrize("spoil", BROKEN.values(), ids=BROKEN.keys())
 def test_a_font_with_a_wrong_map_is_seen_beside_good_ones(spoil: Callable[[str, int], str]) -> None:
-    assert judge("", [ENGLISH * 2, spoil(ENGLISH, 1)])[1]
+    assert judge("", {1: ENGLISH * 2, 2: spoil(ENGLISH, 1)}) == (False, frozenset({2}))
 
 
 def test_a_font_with_little_of_the_page_is_not_judged() -> None:
-    assert not judge("", [ENGLISH, BROKEN["permuted letters"](ENGLISH[:300], 1)])[1]
-    assert not judge("", [ENGLISH * 10, BROKEN["permuted letters"](ENGLISH, 1)])[1]
-    assert not judge("", [])[1]
+    assert not judge("", {1: ENGLISH, 2: BROKEN["permuted letters"](ENGLISH[:300], 1)})[1]
+    assert not judge("", {1: ENGLISH * 10, 2: BROKEN["permuted letters"](ENGLISH, 1)})[1]
+    assert not judge("", {})[1]
 
 
 @pytest.mark.parametrize("text", GOOD_FONTS.values(), ids=GOOD_FONTS.keys())
 def test_a_font_of_signs_or_codes_does_not_cost_the_page(text: str) -> None:
-    assert not judge("", [ENGLISH * 2, text])[1]
+    assert not judge("", {1: ENGLISH * 2, 2: text})[1]
 
 
 @pytest.mark.parametrize("share", [0.5, 0.9])
 def test_fonts_and_page_agree_where_one_font_has_the_page(share: float) -> None:
     wrong = BROKEN["permuted letters"](ENGLISH * 2, 1)
     rest = ENGLISH[: int(len(wrong) * (1 - share) / share)]
-    assert judge(f"{wrong} {rest}", [wrong, rest]) == (is_unreadable(f"{wrong} {rest}"), True)
+    assert judge(f"{wrong} {rest}", {1: wrong, 2: rest}) == (is_unreadable(f"{wrong} {rest}"), frozenset({1}))
 
 
 def test_a_page_of_many_small_fonts_is_judged_as_a_whole() -> None:
     wrong = BROKEN["permuted letters"](ENGLISH, 1)
     pieces = [wrong[at : at + 100] for at in range(0, len(wrong), 100)]
-    assert judge(wrong, pieces) == (True, False)
+    assert judge(wrong, dict(enumerate(pieces))) == (True, frozenset())

@@ -10,19 +10,23 @@ from typing import Any
 import pytest
 
 from docwell.adapters.documents import ocr
-from docwell.models import DocumentInfo, Page
+from docwell.models import DocumentInfo, Page, Reason
 
 OWN = Page(1, "stamp of May", label="iv", picture=True)
+PARTLY = Page(1, "you reTuire a stamp", unreadable=Reason.PARTLY_UNREADABLE)
 
 
+@dataclass
 class OnePage:
     """A reader of a document of one page."""
+
+    own: Page
 
     def inspect(self, path: Path) -> DocumentInfo:
         return DocumentInfo(1)
 
     def pages(self, path: Path, first: int, last: int) -> Generator[Page]:
-        yield OWN
+        yield self.own
 
 
 @dataclass
@@ -48,10 +52,10 @@ class Finding:
         pass
 
 
-def read(monkeypatch: pytest.MonkeyPatch, child: Finding) -> Page:
+def read(monkeypatch: pytest.MonkeyPatch, child: Finding, own: Page = OWN) -> Page:
     monkeypatch.setattr(ocr, "Child", lambda *_: child)
     limits: dict[str, Any] = {"page_cpu_s": 5.0, "page_timeout_s": 60.0, "memory_bytes": 1, "min_confidence": 0.75}
-    reader = ocr.RecognisingReader(OnePage(), max_page_characters=1000, **limits)
+    reader = ocr.RecognisingReader(OnePage(own), max_page_characters=1000, **limits)
     (page,) = reader.pages(Path("scan.pdf"), 1, 1)
     return page
 
@@ -75,3 +79,19 @@ def test_a_picture_keeps_its_own_text_unless_as_much_is_recognised_well(
 ) -> None:
     page = read(monkeypatch, found)
     assert (page.text, page.picture, page.label) == (text, picture, "iv")
+
+
+@pytest.mark.parametrize(
+    ("found", "text"),
+    [
+        (Finding("you require a stmp", 0.9), "you require a stmp"),
+        (Finding("you requ1re a st4mp", 0.5), PARTLY.text),
+        (Finding("you", 0.9), PARTLY.text),
+    ],
+    ids=["nearly all of it", "doubtful", "little of it"],
+)
+def test_a_partly_unreadable_page_keeps_its_text_unless_nearly_all_of_it_is_recognised_well(
+    monkeypatch: pytest.MonkeyPatch, found: Finding, text: str
+) -> None:
+    page = read(monkeypatch, found, PARTLY)
+    assert (page.text, page.unreadable is None) == (text, text != PARTLY.text)

@@ -32,7 +32,7 @@ class DocumentBody(BaseModel):
     pages: int | None
     pages_done: int
     unreadable_pages: dict[Reason, str] = Field(
-        description="Pages that are not searched, such as 3,7-9, by reason."
+        description="Pages that are not searched, or only in part, such as 3,7-9, by reason."
     )
     chunks: int
     title: str | None

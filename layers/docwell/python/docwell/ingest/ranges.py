@@ -97,9 +97,13 @@ def outcome(record: DocumentRecord) -> DocumentRecord:
     """Return the record of a document whose ranges are all done: INDEXED, EMPTY or REJECTED."""
     recognised = record.recognised_from is not None
     failures = by_reason(record.page_failures)
+    partly = failures.pop(Reason.PARTLY_UNREADABLE, [])
     notes = [f"{_named(pages)}: {reason}, not indexed" for reason, pages in failures.items()]
     if record.chunks == 0 and failures:
         return rejected(record, next(iter(failures)), "; ".join(notes))
+    if partly:
+        part = "indexed without words, or with letters, that its fonts map wrongly"
+        notes.append(f"{_named(partly)}: {Reason.PARTLY_UNREADABLE}, {part}")
     if record.doubtful_pages and recognised:
         notes.append(
             f"{_named(record.doubtful_pages)}: picture recognised with too little confidence, not indexed"

@@ -13,18 +13,18 @@ page before 5, and with 1.5 s of processor time for drawing a page. Answers (std
      "media_type": null}
     {"kind": "count", "pages": 12}
     {"kind": "page", "pages": 12, "text": "…", "label": "iv", "suspect": false, "headings": [["…", 14.3]],
-     "confidence": null, "hidden": 0, "units": [[0, "slide", "slide 3", "slide=3"]], "garbled": false,
+     "confidence": null, "hidden": 0, "units": [[0, "slide", "slide 3", "slide=3"]], "partial": false,
      "picture": false, "unreadable": false}
     {"kind": "failed", "pages": 12}             this page cannot be read; others may
     {"kind": "refused", "reason": "corrupt"}    the document cannot be read; the process ends
 
-`suspect` means that the reader found no text where there may be some. `hidden` counts the characters that the
-page does not show and the text leaves out; pypdf cannot tell them. `unreadable` means that most of the text is
-none, `garbled` that a font with much of the page has a wrong map to Unicode, and `picture` that images have most
-of the page and its text is short. `headings` are lines of the text that their type sets off, with its size in
-points. `confidence` (0 to 1) is that of recognised text. The text leaves out a running head or foot: a line that
-one of the last two pages has at the same place. The citation `units` of a document that is no PDF have their start
-in the text, kind, label and anchor. The process ends with stdin.
+`suspect` means that the reader found no text where there may be some. `hidden` counts the characters that the page
+does not show and the text leaves out; pypdf cannot tell them. `unreadable` means that most of the text is none,
+and `partial` that a font has a wrong map to Unicode: the text lacks its words, or has some of its letters wrong.
+`picture` means that images have most of the page and its text is short. `headings` are lines of the text that
+their type sets off, with its size in points. `confidence` (0 to 1) is that of recognised text. The text leaves out
+a running head or foot: a line that one of the last two pages has at the same place. The citation `units` of a
+document that is no PDF have their start in the text, kind, label and anchor. The process ends with stdin.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ class PageText(NamedTuple):
     confidence: float | None = None
     hidden: int = 0
     units: Sequence[tuple[int, str, str, str]] = ()
-    garbled: bool = False
+    partial: bool = False
     picture: bool = False
     unreadable: bool = False
 
@@ -85,6 +85,7 @@ class Pdfium:
         from docwell.adapters.documents import (
             pdf_doubts,
             pdf_fields,
+            pdf_fonts,
             pdf_glyphs,
             pdf_layout,
             pdf_pictures,
@@ -97,7 +98,7 @@ class Pdfium:
         self._raw = pypdfium2.raw
         self._dont_need = mmap.MADV_DONTNEED
         self._mapped = self._map(path)
-        self._fields, self._glyphs, self._layout = pdf_fields, pdf_glyphs, pdf_layout
+        self._fields, self._fonts, self._glyphs, self._layout = pdf_fields, pdf_fonts, pdf_glyphs, pdf_layout
         self._doubts, self._pictures, self._quality = pdf_doubts, pdf_pictures, text_quality
         self._calls, self._address = pdfium_calls.calls(self._raw), pdfium_calls.address
         self.error = pypdfium2.PdfiumError
@@ -168,8 +169,12 @@ class Pdfium:
                 text, unseen = glyphs.without(text, lambda found: pictures.hidden(drawn, found))
                 hidden += unseen
             text = glyphs.mapped(text)
+            fonts = self._fonts.Fonts(glyphs, text)
+            unreadable, wrong = self._quality.judge(text, fonts.words())
+            partial = bool(wrong) or fonts.draw_other_letters()
+            if wrong and not unreadable:
+                text = fonts.without(wrong)
             lines = glyphs.lines(text)
-            unreadable, garbled = self._quality.judge(text, glyphs.by_font(text))
             text_page.close()
             notes = self._cover.notes(self._address(page.raw), box, glyphs)
             hidden += notes.hidden
@@ -179,7 +184,7 @@ class Pdfium:
         # Recognised text has no values of fields.
         picture = not notes.fields and drawn.is_picture(text)
         found = PageText(
-            "", self._label(index), suspect, hidden=hidden, garbled=garbled, picture=picture, unreadable=unreadable
+            "", self._label(index), suspect, hidden=hidden, partial=partial, picture=picture, unreadable=unreadable
         )
         if not lines and (text.strip() or not notes.fields):
             return found._replace(text="\n\n".join([text, *comments]))

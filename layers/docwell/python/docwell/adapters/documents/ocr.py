@@ -27,6 +27,8 @@ RAPIDOCR = "rapidocr"
 START_S = 60.0
 # The processor time for the same: two threads.
 START_CPU_S = 2 * START_S
+# Recognised text replaces that of a partly unreadable page from this share of it on. Recognition drops leaders.
+RECOGNISED_SHARE = 0.8
 # Reasons that come from the document, not from this machine.
 _OF_THE_DOCUMENT = frozenset({Reason.CORRUPT, Reason.ENCRYPTED})
 
@@ -50,8 +52,8 @@ class RecognisingReader:
     """`docwell.ports.DocumentReader`: the pages of another reader, with recognised text where they have none.
 
     A recognised page has a `confidence`. A page that takes more than `page_cpu_s` of processor time or
-    `memory_bytes` is unreadable. A page that is mostly a picture keeps its own text unless as much is recognised,
-    with `min_confidence`.
+    `memory_bytes` is unreadable. A page that is mostly a picture, or partly unreadable, keeps its own text unless
+    about as much is recognised, with `min_confidence`.
     """
 
     reader: DocumentReader
@@ -101,9 +103,12 @@ class _Recogniser:
         before = self._cpu_s()
         found = self._read(page)
         if own := len("".join(page.text.split())):
+            share = len("".join(found.text.split())) / own
             if (found.confidence or 0.0) < self._limits.min_confidence:
                 found = page
-            elif len("".join(found.text.split())) < own:  # a slide, say: its picture is the ground of its text
+            elif page.unreadable is not None:
+                found = found if share >= RECOGNISED_SHARE else page
+            elif share < 1:  # a slide, say: its picture is the ground of its text
                 found = replace(page, picture=False)
         return replace(found, cpu_s=page.cpu_s + self._cpu_s() - before)
 

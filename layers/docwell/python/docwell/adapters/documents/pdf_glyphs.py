@@ -9,8 +9,6 @@ from __future__ import annotations
 import ctypes
 import math
 import re
-from bisect import bisect_left
-from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import pairwise
 from typing import Any, NamedTuple
@@ -18,6 +16,7 @@ from typing import Any, NamedTuple
 from docwell.adapters.documents.pdf_doubts import Box
 from docwell.adapters.documents.pdf_rows import EXPONENT, EXPONENT_RISE, HYPHENS, RAISED, Line
 from docwell.adapters.documents.pdf_scripts import REVERSED, RIGHT_TO_LEFT, place_of_column, unmirrored
+from docwell.adapters.documents.pdfium_calls import Units
 
 # A page with more lines is not for reading, and would take seconds.
 MAX_LINES = 10_000
@@ -31,6 +30,9 @@ TOUCHES = 0.15
 PROSE_CHARACTERS, PROSE_WIDTH = 30, 0.5
 # A gap between cells, and the usual width of a letter, in type sizes.
 CELL_GAP, USUAL_WIDTH = 1.5, 0.5
+
+# Characters of one line and size differ by less in both, in type sizes.
+LEVEL = 0.01
 
 _CUTS = "".join(HYPHENS)
 _LINE = re.compile(rf"[^\r\n{_CUTS}]+[{_CUTS}]?")
@@ -79,8 +81,8 @@ class Glyphs:
 
         `hidden` takes and returns indices of the text page.
         """
-        units = _Units(text)
-        places = {self._index(units.before(at)): at for at, letter in enumerate(text) if not letter.isspace()}
+        units = Units(text)
+        places = {self.index(units.before(at)): at for at, letter in enumerate(text) if not letter.isspace()}
         letters = list(text)
         unseen = hidden(places)
         for index in unseen:
@@ -90,7 +92,7 @@ class Glyphs:
     def lines(self, text: str) -> list[Line]:
         """Return the lines of the page's whole text, in PDFium's order; none if there are over `MAX_LINES`."""
         found: list[Line] = []
-        units, leftward = _Units(text), False
+        units, leftward = Units(text), False
         for match in _LINE.finditer(text):
             body = match[0].rstrip(_CUTS).rstrip()
             start = match.start() + len(body) - len(body.lstrip())
@@ -99,7 +101,7 @@ class Glyphs:
             if len(found) == MAX_LINES:
                 return []
             end = match.start() + len(body) - 1
-            first, last = self._index(units.before(start)), self._index(units.before(end))
+            first, last = self.index(units.before(start)), self.index(units.before(end))
             whole = self._line("", first, last)
             # PDFium counts fewer characters than it has where it leaves some out, such as hyphens.
             is_plain = last - first == units.before(end) - units.before(start)
@@ -123,35 +125,14 @@ class Glyphs:
         """
         if not _INDIC.search(text):
             return text
-        letters, units = list(text), _Units(text)
+        letters, units = list(text), Units(text)
         # One pattern for a word with an Indic letter would be quadratic in long words.
         for word in (match for match in _WORD.finditer(text) if _INDIC.search(match[0])):
             for other in _NOT_INDIC.finditer(text, *word.span()):
                 at = other.start()
-                if self._calls.FPDFText_HasUnicodeMapError(self._page, self._index(units.before(at))) > 0:
+                if self._calls.FPDFText_HasUnicodeMapError(self._page, self.index(units.before(at))) > 0:
                     letters[at] = WORD_JOINER
         return "".join(letters)
-
-    def by_font(self, text: str) -> list[str]:
-        """Return the words of the page's whole text that each of its fonts draws."""
-        units, words = _Units(text), defaultdict[int, list[str]](list)
-        for line in _LINE.finditer(text):
-            body = line[0].rstrip(_CUTS).rstrip()
-            start, end = line.end() - len(line[0].lstrip()), line.start() + len(body) - 1
-            if start > end:
-                continue
-            font = self._font(units.before(start))
-            if font == self._font(units.before(end)):
-                words[font].append(body)
-            else:
-                for word in _WORD.finditer(body):
-                    words[self._font(units.before(line.start() + word.start()))].append(word[0])
-        return [" ".join(one) for one in words.values()]
-
-    def _font(self, position: int) -> int:
-        """Return the address of a character's font, 0 for one that PDFium adds."""
-        item = self._calls.FPDFText_GetTextObject(self._page, self._index(position))
-        return self._calls.FPDFTextObj_GetFont(item) or 0 if item else 0
 
     def _stacked(self, piece: _Piece, whole: Line) -> list[Line]:
         """Return the digits and signs of a narrow column, which PDFium takes for one line; else the whole line."""
@@ -246,7 +227,29 @@ class Glyphs:
         return (
             at + piece.start + piece.shift
             if piece.shift is not None
-            else self._index(piece.units.before(piece.start + at))
+            else self.index(piece.units.before(piece.start + at))
+        )
+
+    def index(self, position: int) -> int:
+        """Return the index of the character at a position of the whole text, in UTF-16 code units."""
+        return int(self._calls.FPDFText_GetCharIndexFromTextIndex(self._page, position))
+
+    def font(self, index: int) -> int:
+        """Return the address of a character's font, 0 for one that PDFium adds."""
+        item = self._calls.FPDFText_GetTextObject(self._page, index)
+        return self._calls.FPDFTextObj_GetFont(item) or 0 if item else 0
+
+    def outline(self, index: int) -> Outline:
+        """Return where a character stands and what its font draws."""
+        size, matrix = self._size(index) or 1.0, self._matrix
+        unstretched = (math.hypot(matrix.c, matrix.d) or 1.0) / (math.hypot(matrix.a, matrix.b) or 1.0)
+        baseline = self._turned(*self._origin(index))[1]
+        self._calls.FPDFText_GetCharBox(self._page, index, *self._references)
+        left, right, bottom, top = (number.value for number in self._numbers)
+        left, bottom, right, top = self.turned_box((left, bottom, right, top))
+        width = (right - left) * unstretched / size
+        return Outline(
+            self.font(index), size, baseline, (bottom - baseline) / size, (top - baseline) / size, width
         )
 
     def height(self, box: Box) -> tuple[float, float]:
@@ -268,9 +271,6 @@ class Glyphs:
     def _turned(self, x: float, y: float) -> tuple[float, float]:
         """Return a place in the rotated page's coordinates, up to a constant."""
         return {90: (y, -x), 180: (-x, -y), 270: (-y, x)}.get(self._rotation, (x, y))
-
-    def _index(self, position: int) -> int:
-        return int(self._calls.FPDFText_GetCharIndexFromTextIndex(self._page, position))
 
     def _line(self, text: str, first: int, last: int) -> Line:
         left, y = self._turned(*self._origin(first))
@@ -358,20 +358,27 @@ def _beside(piece: str, at: int) -> Iterator[int]:
             yield place
 
 
-class _Units:
-    """Positions in a text as PDFium counts them: in UTF-16 code units."""
+class Outline(NamedTuple):
+    """A character's font (an address), size and baseline, and its outline's extent in type sizes."""
 
-    def __init__(self, text: str) -> None:
-        self._wide = [at for at, letter in enumerate(text) if letter > "\uffff"] if not text.isascii() else []
+    font: int
+    size: float
+    baseline: float
+    bottom: float
+    top: float
+    width: float
 
-    @property
-    def is_narrow(self) -> bool:
-        """Whether each character is one unit."""
-        return not self._wide
+    def is_beside(self, other: Outline) -> bool:
+        """Return whether both characters are of one font and size, and on one line."""
+        return self._is_as_large(other) and abs(self.baseline - other.baseline) <= LEVEL * self.size
 
-    def before(self, position: int) -> int:
-        """Return the number of units before a character."""
-        return position + bisect_left(self._wide, position)
+    def is_unlike(self, other: Outline, apart: float) -> bool:
+        """Return whether two outlines of one font and size differ by more than `apart`."""
+        pairs = zip(self[3:], other[3:], strict=True)
+        return self._is_as_large(other) and any(abs(one - two) > apart for one, two in pairs)
+
+    def _is_as_large(self, other: Outline) -> bool:
+        return self.font == other.font != 0 and abs(self.size - other.size) <= LEVEL * self.size
 
 
 class _Piece(NamedTuple):
@@ -379,7 +386,7 @@ class _Piece(NamedTuple):
 
     text: str
     start: int
-    units: _Units
+    units: Units
     shift: int | None
 
     def part(self, begins: int, ends: int) -> _Piece:

@@ -6,6 +6,7 @@ Part of the child's program. They are twice as fast as pypdfium2's, and a page h
 from __future__ import annotations
 
 import ctypes
+from bisect import bisect_left
 from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
@@ -78,6 +79,22 @@ _SIGNATURES = {
     "FPDFText_GetFontInfo": "upipup",
     "FPDFText_GetCharBox": "ipipppp",
 }
+
+
+class Units:
+    """Positions in a text as PDFium counts them: in UTF-16 code units."""
+
+    def __init__(self, text: str) -> None:
+        self._wide = [at for at, letter in enumerate(text) if letter > "\uffff"] if not text.isascii() else []
+
+    @property
+    def is_narrow(self) -> bool:
+        """Whether each character is one unit."""
+        return not self._wide
+
+    def before(self, position: int) -> int:
+        """Return the number of units before a character."""
+        return position + bisect_left(self._wide, position)
 
 
 def calls(raw: Any) -> SimpleNamespace:

@@ -188,7 +188,7 @@ def _is_well_formed(answer: object, asked: str) -> bool:
             "confidence": None | int() | float() as confidence,
             "hidden": int(hidden),
             "units": [*units],
-            "garbled": bool(),
+            "partial": bool(),
             "picture": bool(),
             "unreadable": bool(),
         }:

@@ -88,7 +88,8 @@ class ChildPdfReader:
     def pages(self, path: Path, first: int, last: int) -> Generator[Page]:
         """Yield pages `first` to `last` (both included, 1-based) in order, with tidied text, to the file's end.
 
-        A page that no reader can read within the limits, or whose text is unreadable, has no text and says why.
+        A page that no reader can read within the limits, or whose text is unreadable, has no text and says why. A
+        page of which a font has a wrong map to Unicode keeps the rest of its text, and says so.
         Closing the iterator ends the children.
 
         Raises:
@@ -196,9 +197,9 @@ class _Readers:
         if len(best["text"]) > self._limits.max_page_characters:
             return Page(number, "", unreadable=Reason.TOO_MUCH_TEXT)
         page = page_of(number, best)
-        if best["unreadable"] or best["garbled"]:
+        if best["unreadable"]:
             return replace(page, text="", headings=(), unreadable=Reason.UNREADABLE)
-        return page
+        return replace(page, unreadable=Reason.PARTLY_UNREADABLE) if best["partial"] else page
 
     def _second(self) -> _Reader:
         if self._pdfium.given_up is Reason.DYNAMIC_FORM:  # the file opens, but its page is not the document

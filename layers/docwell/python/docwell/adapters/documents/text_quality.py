@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 
 # Over this share of unreadable characters, a page is not text. Pages of the evaluation set stay under 0.1 (bullets
@@ -29,9 +29,8 @@ NAMES_SHARE, LETTER_SHARE = 0.5, 0.6
 ALWAYS, FEW_LETTERS, LEAST_SHARE, NO_VOWELS = "aeimno", 600, 0.001, frozenset("eo")
 # Prose repeats words, under any map. A list of codes or a sequence of genes does not.
 REPEATED_SHARE = 0.05
-# A font is judged by so many characters without blanks (of these, 95 % with a wrong map are seen), and makes the
-# page unreadable if it has that share of them: else the rest of the page is worth more. A font of single signs,
-# such as the ticks of a table, draws no words.
+# A font is judged by so many characters without blanks (of these, 95 % with a wrong map are seen) and this share
+# of the page. A font of single signs, such as the ticks of a table, draws no words.
 FEW_OF_FONT, FONT_SHARE, WORD_LENGTH = 400, 0.2, 2
 # Fonts with this share of a page's text tell whether the page is readable: the rest is too short to outweigh them.
 JUDGED_SHARE = 0.8
@@ -147,28 +146,19 @@ def is_garbled(text: str) -> bool:
     return is_wrong or _mixes_scripts(text)
 
 
-def judge(text: str, fonts: Sequence[str]) -> tuple[bool, bool]:
-    """Return whether a page's text is unreadable, and whether one of its fonts has a wrong map and much of it.
+def judge(text: str, fonts: Mapping[int, str]) -> tuple[bool, frozenset[int]]:
+    """Return whether a page's text is unreadable, and the fonts that have a wrong map and much of the text.
 
     Fonts with nearly all of the text stand for it, so that no text is judged twice.
     """
-    judged, total = _judged(fonts), len("".join(text.split()))
-    wrong = sum(length for length, is_wrong in judged if is_wrong)
-    if sum(length for length, _ in judged) >= JUDGED_SHARE * total > 0:
-        return wrong > UNREADABLE_SHARE * total, wrong > 0
-    return is_unreadable(text), wrong > 0
-
-
-def _judged(texts: Sequence[str]) -> list[tuple[int, bool]]:
-    """Return the length of each font's text that is long enough, and whether it is unreadable."""
-    words = [text.split() for text in texts]
-    lengths = [sum(map(len, one)) for one in words]
-    few = max(FEW_OF_FONT, FONT_SHARE * sum(lengths))
-    return [
-        (length, is_unreadable(text))
-        for text, one, length in zip(texts, words, lengths, strict=True)
-        if length >= max(few, WORD_LENGTH * len(one))
-    ]
+    words = {font: own.split() for font, own in fonts.items()}
+    lengths = {font: sum(map(len, own)) for font, own in words.items()}
+    few, total = max(FEW_OF_FONT, FONT_SHARE * sum(lengths.values())), len("".join(text.split()))
+    judged = [font for font, own in words.items() if lengths[font] >= max(few, WORD_LENGTH * len(own))]
+    wrong = frozenset(font for font in judged if is_unreadable(fonts[font]))
+    if sum(lengths[font] for font in judged) >= JUDGED_SHARE * total > 0:
+        return sum(lengths[font] for font in wrong) > UNREADABLE_SHARE * total, wrong
+    return is_unreadable(text), wrong
 
 
 def _without_accents(text: str) -> str:
