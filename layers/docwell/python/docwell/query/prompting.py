@@ -219,9 +219,9 @@ def build_prompt(
 ) -> BuiltPrompt:
     """Return messages within `budget_tokens`; drop passages that do not fit: the largest, then the lowest rank.
 
-    `passages` come best first; possibly none fits. With `passage_tokens` they are cut to that many in all
-    (`docwell.query.shortening`), by the question's unit `vector`. Without a `ratio` of the model's tokenizer the upper bound has to fit. Raises
-    `BadInput` when the question leaves no room for them.
+    `passages` come best first; possibly none fits. With `passage_tokens` they are cut to that many in all, by the
+    question and its unit `vector` (`docwell.query.shortening`). Without a `ratio` of the model's tokenizer the
+    upper bound has to fit. Raises `BadInput` when the question leaves no room for them.
     """
     known = ratio or TokenRatio()
     asked = bound_of_messages(_filled(prompt, passages="", question=""))

@@ -28,9 +28,9 @@ def shorten(
 
     Each keeps neighbouring sentences around the one that is nearest to the question: by its words, weighted by
     rarity, and by the cosine of its unit to the question's unit `vector`. If not all passages fit whole, only the
-    first ones are kept, as many as can have 110 tokens. The shares of the tokens fall with the rank, as 1/rank does; a
-    short passage leaves its rest to the others. A passage without room for one sentence is dropped. A cut passage
-    has the offsets of its part.
+    first ones are kept, as many as can have 110 tokens. The shares of the tokens fall with the rank, as 1/rank
+    does; a short passage leaves its rest to the others. A passage without room for one sentence is dropped. A cut
+    passage has the offsets of its part.
     """
     kept: list[Passage] = []
     left = tokens
