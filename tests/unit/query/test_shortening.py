@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import numpy as np
 import pytest
 
+from docwell.ingest.indexing import pack_units
 from docwell.models import Chunk, Passage
 from docwell.query.checking.grounding import ground
 from docwell.query.prompting import build_prompt, load_prompt
@@ -69,7 +73,7 @@ def test_a_part_stands_at_its_offsets_in_the_page() -> None:
 
 def test_a_better_rank_has_more_room() -> None:
     question, answer, filler = LANGUAGES["English"]
-    kept = shorten([passage(filler * 30 + answer, number) for number in range(1, 4)], question, 300, RATIO)
+    kept = shorten([passage(filler * 30 + answer, number) for number in range(1, 4)], question, 350, RATIO)
     assert [one.id for one in kept] == ["1", "2", "3"]
     lengths = [len(one.chunk.text) for one in kept]
     assert lengths == sorted(lengths, reverse=True)
@@ -80,10 +84,30 @@ def test_a_short_passage_leaves_its_room_to_the_others_whatever_its_rank() -> No
     question, answer, filler = LANGUAGES["English"]
     long, short = passage(answer + " " + filler * 30), passage(answer, 2)
     for order in ([long, short], [short, long]):
-        alone, beside = (shorten(found, question, 200, RATIO) for found in ([long, long], order))
+        alone, beside = (shorten(found, question, 250, RATIO) for found in ([long, long], order))
         assert answer in {one.chunk.text for one in beside}
         longest = max(len(one.chunk.text) for one in beside)
         assert longest > max(len(one.chunk.text) for one in alone)
+
+
+def test_the_sentence_of_the_nearest_unit_stays_though_it_has_no_word_of_the_question() -> None:
+    text = FILLER * 10 + "Its seat is the old mill. " + FILLER * 10
+    start = text.index("Its seat")
+    vectors = np.array([[1, 0], [0, 1], [1, 0]], dtype=np.float32)
+    units = pack_units([(0, start), (start, start + 25), (start + 26, len(text))], vectors)
+    known = replace(passage(text), units=units)
+    question, near = "What are the head offices?", (0.0, 1.0)
+    assert "old mill" not in shorten([known], question, 60, RATIO)[0].chunk.text
+    (kept,) = shorten([known], question, 60, RATIO, near)
+    assert "old mill" in kept.chunk.text
+
+
+def test_a_short_prompt_has_longer_parts_of_fewer_passages() -> None:
+    question, answer, filler = LANGUAGES["English"]
+    long = [passage(filler * 30 + answer, number) for number in range(1, 6)]
+    short = [passage(answer, number) for number in range(2, 6)]
+    assert len(shorten(long, question, 350, RATIO)) == 3
+    assert len(shorten([long[0], *short], question, 350, RATIO)) == 5
 
 
 def test_passages_that_fit_together_stay_whole() -> None:

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
-from docwell.models import Chunk, Passage
+from dataclasses import replace
+
+from docwell.models import Chunk, Passage, Units
 from docwell.query.retrieval.merging import MERGED_TOKENS, merge
 
 PAGE = "The boiler is warm.\nThe cellar is cold.\n\nThe attic is dry."
@@ -21,6 +23,15 @@ def test_passages_that_follow_each_other_are_one_with_the_text_and_offsets_of_bo
     assert found.chunk.text == PAGE[: CELLAR[1]]
     assert (found.chunk.start, found.chunk.end, found.chunk.tokens) == (0, CELLAR[1], 8)
     assert (found.id, found.score, found.chunk.heading) == ("a 1 20", 0.6, "from 0")
+
+
+def test_joined_units_stand_at_their_text() -> None:
+    boiler = replace(passage(*BOILER), units=Units(((4, 10),), b"b"))
+    cellar = replace(passage(*CELLAR), units=Units(((4, 10), (11, 13)), b"cd"))
+    for order in ([boiler, cellar], [cellar, boiler]):
+        (found,) = merge(order, 5)
+        assert [found.chunk.text[start:end] for start, end in found.units.spans] == ["boiler", "cellar", "is"]
+        assert found.units.vectors == b"bcd"
 
 
 def test_three_that_follow_each_other_are_one_in_whatever_order_they_come() -> None:

@@ -215,17 +215,18 @@ def build_prompt(
     budget_tokens: int,
     ratio: TokenRatio | None = None,
     passage_tokens: int | None = None,
+    vector: Sequence[float] = (),
 ) -> BuiltPrompt:
     """Return messages within `budget_tokens`; drop passages that do not fit: the largest, then the lowest rank.
 
-    `passages` come best first; possibly none fits. With `passage_tokens` they are cut to that many in all
-    (`docwell.query.shortening`). Without a `ratio` of the model's tokenizer the upper bound has to fit. Raises
-    `BadInput` when the question leaves no room for them.
+    `passages` come best first; possibly none fits. With `passage_tokens` they are cut to that many in all, by the
+    question and its unit `vector` (`docwell.query.shortening`). Without a `ratio` of the model's tokenizer the
+    upper bound has to fit. Raises `BadInput` when the question leaves no room for them.
     """
     known = ratio or TokenRatio()
     asked = bound_of_messages(_filled(prompt, passages="", question=""))
     asked = total([asked, bound_of(_line(question))])
-    parts = passages if passage_tokens is None else shorten(passages, question, passage_tokens, known)
+    parts = passages if passage_tokens is None else shorten(passages, question, passage_tokens, known, vector)
     kept = [(passage, bound_of(_line(passage.chunk.text))) for passage in parts]
     while True:
         # Bounds of the parts, which are cached, and not of the whole.

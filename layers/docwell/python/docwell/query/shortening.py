@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import accumulate
+
+import numpy as np
 
 from docwell.models import Passage
 from docwell.text.lexicon import content_words, rarity, statements
@@ -12,24 +15,38 @@ from docwell.text.tokens import TokenRatio, bound_of
 
 # The tokens of a passage's number: `[`, two digits, `]`, the end of its line.
 NUMBER_TOKENS = 5
+# Of 49 questions whose answer is in the first five passages, parts of three in 350 tokens hold it for 38, parts of
+# five for 34; of 606 on XQuAD for 592 and 583.
+_PART_TOKENS = 110
+# The weight of meaning beside that of the question's words, which is 1 for all of them. 0.5 to 2 do alike.
+_MEANING_WEIGHT = 1.0
 
 
-def shorten(passages: Sequence[Passage], question: str, tokens: int, ratio: TokenRatio) -> list[Passage]:
+def shorten(
+    passages: Sequence[Passage], question: str, tokens: int, ratio: TokenRatio, vector: Sequence[float] = ()
+) -> list[Passage]:
     """Return the passages, best first, cut to about `tokens` in all by the model's `ratio`.
 
-    Each keeps neighbouring sentences around the one with most of the question's words, by rarity. The shares of
-    the tokens fall with the rank, as 1/rank does; a short passage leaves its rest to the others. A passage
-    without room for one sentence is dropped. A cut passage has the offsets of its part.
+    Each keeps neighbouring sentences around the one that is nearest to the question: by its words, weighted by
+    rarity, and by the cosine of its unit to the question's unit `vector`. If not all passages fit whole, only the
+    first ones are kept, as many as can have 110 tokens. The shares of the tokens fall with the rank, as 1/rank
+    does; a short passage leaves its rest to the others. A passage without room for one sentence is dropped. A cut
+    passage has the offsets of its part.
     """
     kept: list[Passage] = []
     left = tokens
     needed = [ratio.estimate(bound_of(one.chunk.text)).tokens + NUMBER_TOKENS for one in passages]
+    if sum(needed) > tokens:
+        least = accumulate(min(cost, _PART_TOKENS) for cost in needed)
+        passages = passages[: max(sum(cost <= tokens for cost in least), 1)]
+        needed = needed[: len(passages)]
     for rank, passage in enumerate(passages, 1):
         of_rank = left / rank / sum(1 / later for later in range(rank, len(passages) + 1))
         share = max(of_rank, left - sum(needed[rank:]))
         part, cost = passage, needed[rank - 1]
         if cost > share:
-            part, cost = _best_part(passage, question, share - NUMBER_TOKENS, left - NUMBER_TOKENS, ratio)
+            merits = _merits(passage, question, vector)
+            part, cost = _best_part(passage, merits, share - NUMBER_TOKENS, left - NUMBER_TOKENS, ratio)
             cost += NUMBER_TOKENS
         if cost <= left:
             left -= cost
@@ -37,15 +54,41 @@ def shorten(passages: Sequence[Passage], question: str, tokens: int, ratio: Toke
     return kept
 
 
-def _best_part(passage: Passage, question: str, share: float, most: int, ratio: TokenRatio) -> tuple[Passage, int]:
+def _merits(passage: Passage, question: str, vector: Sequence[float]) -> list[float]:
+    """Return how near each statement of a passage is to the question."""
+    text, spans = passage.chunk.text, statements(passage.chunk.text)
+    said = [content_words(text[start:end]) for start, end in spans]
+    counts = Counter(word for own in said for word in own)
+    weights = {word: rarity(counts[word], len(said)) for word in content_words(question)}
+    total = sum(weights.values()) or 1.0
+    meant = _nearness(passage, spans, vector)
+    return [
+        sum(weights[word] for word in own & weights.keys()) / total + _MEANING_WEIGHT * near
+        for own, near in zip(said, meant, strict=True)
+    ]
+
+
+def _nearness(passage: Passage, spans: Sequence[tuple[int, int]], vector: Sequence[float]) -> Sequence[float]:
+    """Return the cosine of the nearest unit that touches each span; the passage's own where none does."""
+    units = passage.units
+    if not (len(vector) and units.spans):
+        return [passage.score] * len(spans)
+    rows = np.frombuffer(units.vectors, dtype=np.int8).reshape(len(units.spans), -1).astype(np.float32)
+    cosines = rows @ np.asarray(vector, dtype=np.float32) / np.maximum(np.linalg.norm(rows, axis=1), 1.0)
+    placed = list(zip(units.spans, cosines.tolist(), strict=True))
+    return [
+        max((near for (first, last), near in placed if first < end and start < last), default=passage.score)
+        for start, end in spans
+    ]
+
+
+def _best_part(
+    passage: Passage, merits: Sequence[float], share: float, most: int, ratio: TokenRatio
+) -> tuple[Passage, int]:
     """Return the best part and its tokens: as many sentences as fit the `share`, at least one of up to `most`."""
     chunk = passage.chunk
     spans = statements(chunk.text)
-    said = [content_words(chunk.text[start:end]) for start, end in spans]
     costs = [ratio.estimate(bound_of(chunk.text[start:end])).tokens for start, end in spans]
-    counts = Counter(word for own in said for word in own)
-    asked = content_words(question)
-    merits = [sum(rarity(counts[word], len(said)) for word in own & asked) for own in said]
     first = last = max(range(len(spans)), key=lambda place: (costs[place] <= most, merits[place]))
     cost = costs[first]
     # The sentence after comes before the one ahead: a statement is explained after it is made.

@@ -54,8 +54,8 @@ class Writer:
         if trained_for := await self._fact(self.model.context_length(), found.ask.deadline):
             context = min(context, trained_for)
         budget, ratio = context - self.limits.num_predict, self.calibration.ratio
-        parts = self.limits.passage_tokens
-        return build_prompt(found.ask.prompt, found.passages, found.text, budget, ratio, parts)
+        parts, vector = self.limits.passage_tokens, found.searched.vector if found.searched else ()
+        return build_prompt(found.ask.prompt, found.passages, found.text, budget, ratio, parts, vector)
 
     async def answer(self, admitted: Admitted, found: Inquiry, prompt: BuiltPrompt) -> AsyncGenerator[Event]:
         """Yield pieces of the model's text, then the checked answer, or the extractive one. Raises as `ask`."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
-from docwell.models import Passage
+from docwell.models import Passage, Units
 
 # Two chunks, in tokens of the embedding model. Three find the page for one more question in a hundred, and the
 # language model reads a fifth more.
@@ -21,7 +21,7 @@ def merge(ranked: Iterable[Passage], top_k: int) -> list[Passage]:
     """Return the first `top_k` passages, best first, each joined with its neighbours on the page.
 
     Stop reading `ranked` at the first passage that is one too many: later ones join none. A joined passage has the
-    text and offsets of both, the better one's id and version, and the higher score.
+    text, units and offsets of both, the better one's id and version, and the higher score.
     """
     kept: list[Passage] = []
     for passage in ranked:
@@ -51,4 +51,11 @@ def _joined(better: Passage, other: Passage) -> Passage | None:
     shift = len(first.text) + gap
     units = first.citation_units + tuple((start + shift, unit) for start, unit in second.citation_units)
     chunk = replace(first, text=text, end=second.end, tokens=tokens, citation_units=units)
-    return replace(better, chunk=chunk, score=max(better.score, other.score))
+    ordered = (better, other) if first is better.chunk else (other, better)
+    return replace(better, chunk=chunk, score=max(better.score, other.score), units=_joined_units(*ordered, shift))
+
+
+def _joined_units(first: Passage, second: Passage, shift: int) -> Units:
+    """Return the units of both, where the second begins `shift` characters after the first."""
+    spans = tuple((start + shift, end + shift) for start, end in second.units.spans)
+    return Units(first.units.spans + spans, first.units.vectors + second.units.vectors)

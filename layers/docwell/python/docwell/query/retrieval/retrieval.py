@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import chain, islice
 from typing import NamedTuple
 
 from docwell.errors import BadInput
 from docwell.identity import Principal
-from docwell.models import Passage, Units
+from docwell.models import Passage
 from docwell.ports import Catalogue, PartialHits, VectorIndex
 from docwell.query.retrieval import gates
 from docwell.query.retrieval.expansion import Wording, fuse
@@ -122,10 +122,9 @@ class Retrieval:
             raise BadInput(TOO_FEW_MATCH)
         if not found:
             scope.prove(self.catalogue)
-        # Drop the unit vectors; only ranking needs them.
         documents = tuple(dict.fromkeys(one.document for one in ranked))
         partial = nearest.partial or any(near.partial for _, near in reworded)
-        return Found(tuple(replace(one, units=Units()) for one in found), fit, documents, partial)
+        return Found(tuple(found), fit, documents, partial)
 
     def _ranked(self, hits: Sequence[Passage], vector: Sequence[float], text: str) -> Sequence[Passage]:
         return [one.passage for one in rank(text, vector, hits, self.weights)] if text else hits
