@@ -50,7 +50,7 @@ def with_wrong_letter(path: Path, letter: str, other: str) -> bytes:
         if right in codes.values():
             stream = StreamObject()
             stream.set_data(_map({code: wrong if text == right else text for code, text in codes.items()}))
-            found[NameObject("/ToUnicode")] = writer._add_object(stream)  # noqa: SLF001
+            found[NameObject("/ToUnicode")] = writer._add_object(stream)  # noqa: SLF001 - there is no public way
     written = io.BytesIO()
     writer.write(written)
     return written.getvalue()

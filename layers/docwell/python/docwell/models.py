@@ -150,12 +150,10 @@ class Page:
 
     `label` is the printed page number where the file has one ("iv", "A-3"). `citation_units` has the places of a
     document that is no PDF, each with its start in the text, in order.
-
-    `unreadable` says why the text cannot be read; then `text` is empty, or all but some words of a
-    `partly_unreadable` page. `headings` are lines of the text, in
-    order. `confidence` (0 to 1) is the recogniser's, for a page that is a picture. `hidden` counts the characters
-    that the page does not show; they are not in the text. `picture` means that images cover most of the page
-    and its text is short, as of a scan with a stamp. `cpu_s` is the processor time of reading, in seconds.
+    `unreadable` says why there is no text, or not all of it. `headings` are lines of the text, in order.
+    `confidence` (0 to 1) is the recogniser's, for a page that is a picture. `hidden` counts the characters that
+    the page does not show; they are not in the text. `picture` means that images cover most of the page and its
+    text is short, as of a scan with a stamp. `cpu_s` is the processor time of reading, in seconds.
     """
 
     number: int
