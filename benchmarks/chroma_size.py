@@ -32,6 +32,7 @@ from benchmarks.faults.compare import SHARDS
 from docwell.adapters.chroma import ChromaIndex
 from docwell.adapters.chroma_layout import Layout
 from docwell.adapters.chroma_server import ChromaServer
+from docwell.errors import DocwellError
 from docwell.ports import Places
 from infra.measuring import quantile
 from infra.report import Report
@@ -53,7 +54,7 @@ def main() -> int:
     parser.add_argument("--chunks", type=int, action="append", help=f"a size to stop at; by default {_SIZES}")
     sizes = sorted(parser.parse_args().chunks or _SIZES)
     # A line needs more than one point.
-    stops = sorted({sizes[0] // 4, sizes[0] // 2, *sizes})
+    stops = sorted({max(sizes[0] // 4, 1), max(sizes[0] // 2, 1), *sizes})
     # SIGTERM keeps the figures of the sizes so far, as Ctrl-C does.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     figures = Figures(Report("bench-chroma", parameters={"chunks": sizes}))
@@ -63,8 +64,9 @@ def main() -> int:
                 seconds = fill(Path(folder), before, stop)
                 _measure(figures, Path(folder), stop)
                 figures.add(f"{stop:,} chunks: written per second", (stop - before) / seconds, "1/s")
-    except KeyboardInterrupt:
-        figures.report.notes.append(f"Interrupted: of {len(stops)} sizes it has {len(figures.chunks)}.")
+    except (KeyboardInterrupt, RuntimeError, DocwellError) as error:  # hours of figures are worth a report
+        why = f"{type(error).__name__} {error}".strip()
+        figures.report.notes.append(f"Ended early ({why}): of {len(stops)} sizes it has {len(figures.chunks)}.")
     if figures.chunks[1:]:
         figures.extrapolate()
     status = figures.report.finish()

@@ -24,6 +24,7 @@ import sys
 import tempfile
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
+from itertools import chain
 from pathlib import Path
 from statistics import fmean
 
@@ -137,15 +138,20 @@ def _garbled(report: Report, truths: Sequence[Path]) -> None:
 def _wrong_letters(report: Report, paths: Sequence[Path]) -> None:
     """Add the share of pages with one wrong letter that are seen, by letter."""
     goods = [_pdfium(path) for path in paths]
+    before = [[page.unreadable is not None for page in _pages(path)] for path in paths]
+    pages = list(chain(*before))
+    share = 100 * sum(pages) / len(pages)
+    report.add(f"pages of papers taken for unreadable, of {len(pages)}", share, "%", ACCUSED_GOAL)
     kinds = wrong_letters.KINDS | wrong_letters.TALL_KINDS
     with tempfile.TemporaryDirectory() as folder, bar("reading wrong letters", len(kinds) * len(paths)) as step:
         spoiled = Path(folder, "spoiled.pdf")
         for letter, other in kinds.items():
             seen = total = 0
-            for path, good in zip(paths, goods, strict=True):
+            for path, good, accused in zip(paths, goods, before, strict=True):
                 spoiled.write_bytes(wrong_letters.with_wrong_letter(path, letter, other))
-                for right, wrong, page in zip(good, _pdfium(spoiled), _pages(spoiled), strict=False):
-                    if wrong_letters.is_wrong(right, wrong):
+                read = zip(good, accused, _pdfium(spoiled), _pages(spoiled), strict=False)
+                for right, was_accused, wrong, page in read:
+                    if not was_accused and wrong_letters.is_wrong(right, wrong):
                         total, seen = total + 1, seen + (page.unreadable is not None)
                 step()
             label = f"pages seen as partly unreadable, of {total} where {letter} is read as {other}"

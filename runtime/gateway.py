@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from anyio import CapacityLimiter, to_thread
+from anyio import CapacityLimiter, WouldBlock, to_thread
 from starlette.applications import Starlette
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
@@ -134,7 +134,9 @@ def _announced(request: Request, most: int) -> int:
     """Return the size of the body by the headers; `most` for one in chunks, whose headers have none."""
     if "transfer-encoding" in request.headers:
         return most
-    size = request.headers.get("content-length", "0")
+    size = (
+        request.headers.get("content-length", "").lstrip("0") or "0"
+    )  # a number may begin with thousands of zeros
     return int(size) if size.isascii() and size.isdigit() else most
 
 
@@ -191,13 +193,19 @@ class Gateway:
         try:
             caller = await to_thread.run_sync(self._caller, request)
         except Unavailable as error:
-            return _unchecked(error, request_id)
+            return _unchecked(error, request_id, connection="close")
         if self._authorizer is not None and caller is None:
             return _unauthenticated(request_id)
-        # As many as the function takes: others leave their bodies with the client.
+        # Read as many large bodies at once as the function accepts.
         self._large = self._large or CapacityLimiter(self._pool.capacity)
-        async with self._large:
+        try:
+            self._large.acquire_nowait()
+        except WouldBlock:
+            return _too_many("1", request_id, connection="close")
+        try:
             return await self._read_and_call(request, most, request_id)
+        finally:
+            self._large.release()
 
     async def _read_and_call(self, request: Request, most: int, request_id: str) -> Response:
         try:
@@ -244,9 +252,7 @@ class Gateway:
                 answer.close()
                 raise
         except FunctionBusy as busy:
-            return problem(
-                429, "too-many-requests", "Too many requests", request_id, retry_after=str(busy.retry_after)
-            )
+            return _too_many(str(busy.retry_after), request_id)
         except FunctionTimedOut as error:
             log("WARNING", str(error))
             return problem(504, "deadline-exceeded", "The function did not answer in time", request_id)
@@ -268,15 +274,19 @@ def _too_large(most: int, request_id: str) -> Response:
     return problem(413, "too-large", f"The request is over {most:,} bytes", request_id, connection="close")
 
 
+def _too_many(retry_after: str, request_id: str, **headers: str) -> Response:
+    return problem(429, "too-many-requests", "Too many requests", request_id, retry_after=retry_after, **headers)
+
+
 def _unauthenticated(request_id: str) -> Response:
     kind, headers = Unauthenticated, {"www_authenticate": "Bearer", "connection": "close"}
     return problem(kind.status, kind.problem, kind.title, request_id, **headers)
 
 
-def _unchecked(error: Unavailable, request_id: str) -> Response:
+def _unchecked(error: Unavailable, request_id: str, **headers: str) -> Response:
     log("WARNING", str(error))
     title = "The credentials cannot be checked"
-    return problem(503, "dependency-unavailable", title, request_id, retry_after="1")
+    return problem(503, "dependency-unavailable", title, request_id, retry_after="1", **headers)
 
 
 class _RequestLine:

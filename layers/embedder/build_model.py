@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from docwell.adapters.embedding.calibration import CALIBRATION_FILE
-from docwell.adapters.embedding.example_vectors import EXAMPLES, EXAMPLES_FILE, digest_of
+from docwell.adapters.embedding.example_vectors import EXAMPLES, EXAMPLES_FILE, digest_of, write_vectors
 from docwell.adapters.embedding.model_manifest import MODEL_FILE, TOKENIZER_FILE, FileEntry, ModelManifest
 from docwell.errors import Corrupt, DocwellError, Unavailable
 from docwell.query.subject import examples
@@ -65,7 +65,6 @@ class _Request:
     def made_from(self) -> dict[str, str]:
         """The facts by which a manifest's model is this one."""
         facts = {"model": self.name, "revision": self.revision or "", "route": self.route}
-        facts[EXAMPLES] = digest_of(_examples())
         facts["builder"] = _digest({path.name: path.read_bytes() for path in _BUILDERS[self.route]})
         if self.folder:
             paths = [path for path in sorted(self.folder.rglob("*")) if path.suffix in _SOURCE_SUFFIXES]
@@ -96,6 +95,7 @@ def main() -> int:
         made_from = request.made_from
         if not arguments.force and _is_current(arguments.out, made_from):
             _copy_calibration(request, arguments.out)
+            _keep_examples(arguments.out)
             _say(f"{request.name} exists: {arguments.out}")
             return 0
         manifest = _build(request, made_from, arguments.out)
@@ -156,7 +156,6 @@ def _is_current(out: Path, made_from: Mapping[str, str]) -> bool:
 
 def _build(request: _Request, made_from: dict[str, str], out: Path) -> ModelManifest:
     """Build, halve and check the files in a work folder, move them into place, and write the manifest last."""
-    from docwell.adapters.embedding.example_vectors import write_vectors
     from layers.embedder.half_precision import halve
 
     work = out / ".work"
@@ -173,18 +172,17 @@ def _build(request: _Request, made_from: dict[str, str], out: Path) -> ModelMani
         manifest = build(request, made_from, folder, work)
         if halve(work / MODEL_FILE):
             manifest = replace(manifest, stored={MODEL_FILE: FileEntry.of(work / MODEL_FILE)})
-        manifest.write(work)
         if request.route == "torch":
+            manifest.write(work)
             _check_parity(work)
-        write_vectors(_embedder(work), work, _examples())
-        manifest = replace(manifest, stored={**manifest.stored, EXAMPLES_FILE: FileEntry.of(work / EXAMPLES_FILE)})
-        for name in (MODEL_FILE, TOKENIZER_FILE, EXAMPLES_FILE):
+        for name in (MODEL_FILE, TOKENIZER_FILE):
             (work / name).replace(out / name)
     finally:
         shutil.rmtree(work)
     (out / CALIBRATION_FILE).unlink(missing_ok=True)  # of another model
     _copy_calibration(request, out)
     manifest.write(out)
+    _keep_examples(out)
     return manifest
 
 
@@ -276,6 +274,15 @@ def _check_parity(work: Path) -> None:
     if lowest < _PARITY:
         raise Corrupt(f"the exported model differs from sentence-transformers: cosine {lowest:.6f} < {_PARITY}")
     _say(f"compared with sentence-transformers on {len(vectors)} texts: lowest cosine {lowest:.7f}")
+
+
+def _keep_examples(out: Path) -> None:
+    """Write the vectors of the router's examples beside a model that has not these."""
+    manifest, texts = ModelManifest.read(out), _examples()
+    if manifest.made_from.get(EXAMPLES) != digest_of(texts):
+        write_vectors(out, _embedder(out).embed_queries, texts)
+        stored = {**manifest.stored, EXAMPLES_FILE: FileEntry.of(out / EXAMPLES_FILE)}
+        replace(manifest, stored=stored, made_from={**manifest.made_from, EXAMPLES: digest_of(texts)}).write(out)
 
 
 def _embedder(folder: Path) -> OnnxEmbedder:

@@ -54,4 +54,4 @@ def test_an_interrupted_run_reports_the_sizes_before(monkeypatch: pytest.MonkeyP
     rows = {row.metric: row.value for row in reports[0].rows}
     assert (rows["100 chunks: memory"], rows["200 chunks: memory"]) == (1.0, 2.0)
     assert rows["memory of a million chunks, by the fitted line"] == pytest.approx(10_000)
-    assert reports[0].notes == ["Interrupted: of 3 sizes it has 2."]
+    assert reports[0].notes == ["Ended early (KeyboardInterrupt): of 3 sizes it has 2."]

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pypdf import PdfWriter
 
 from benchmarks.broken_maps import BROKEN
 from benchmarks.wrong_letters import with_wrong_letter
+from docwell.adapters.documents.pdf_fonts import Fonts
 from docwell.models import Reason
 from tests.integration.test_pdf_text import blank, read, saved
 from tests.unit.adapters.documents.test_garbled import ENGLISH
@@ -113,3 +115,42 @@ def test_a_turned_page_is_judged_as_an_upright_one(capital: str, tmp_path: Path)
     (found,) = read(path)
     assert found.text == OTHERS.replace("q", capital)
     assert (found.unreadable is Reason.PARTLY_UNREADABLE) is (capital == "T")
+
+
+@pytest.mark.parametrize("angle", [0, 90, 180, 270])
+def test_a_label_in_another_direction_is_compared_with_no_upright_text(angle: int, tmp_path: Path) -> None:
+    pdf = blank()
+    pdf.add_page()
+    pdf.text(50, 50, "PyTorch, GitHub and YouTube")
+    with pdf.rotation(angle, 300, 400):
+        pdf.text(300, 400, "Throughput of Hadoop in Testing, and JavaScript")
+    assert read(saved(pdf, tmp_path))[0].unreadable is None
+
+
+def test_a_ligature_with_a_capital_is_compared_with_no_letter(tmp_path: Path) -> None:
+    path = page(in_font("Times", ["Yey Yen Yose", "read PyTorch and YouYube"]), tmp_path)
+    path.write_bytes(with_wrong_letter(path, "Y", "Th"))
+    (found,) = read(path)
+    assert "Then Those" in found.text
+    assert found.unreadable is None
+
+
+def test_a_capital_is_compared_with_those_of_its_font_behind_those_of_another(tmp_path: Path) -> None:
+    lines = [*in_font("Times", ["To Tell The Times Today"]), *in_font("Helvetica", ["The Tsar knows a marker"])]
+    path = page(lines, tmp_path)
+    path.write_bytes(with_wrong_letter(path, "k", "T"))
+    assert read(path)[0].unreadable is Reason.PARTLY_UNREADABLE
+
+
+def test_words_left_out_move_no_others() -> None:
+    class Fake:
+        """A font says characters of two units at 3 to 5."""
+
+        def index(self, position: int) -> int:
+            return position
+
+        def font(self, index: int) -> int:
+            return 1 if 3 <= index <= 5 else 2
+
+    glyphs: Any = Fake()
+    assert Fonts(glyphs, "ab \U0010a000c d").without({1}) == "ab" + " " * 5 + "d"

@@ -351,7 +351,8 @@ class FakeReader:
 class FakeRecogniser(FakeReader):
     """Also reads pages in square brackets: `[0.9 the text of a picture]`, confidence first.
 
-    `[!]` is a picture that cannot be recognised. `busy` runs before each page.
+    `[!]` is a picture that cannot be recognised. `~` begins a partly unreadable page, whose letters are all small
+    ones. `busy` runs before each page.
     """
 
     busy: Callable[[], None] = lambda: None
@@ -364,6 +365,8 @@ class FakeRecogniser(FakeReader):
 
     def _read(self, number: int, text: str) -> Page:
         picture = re.fullmatch(r"\[(\S+) ?(.*)\]", text)
+        if text.startswith("~"):
+            return Page(number, text[1:].lower(), confidence=0.9)
         if picture is None:
             return Page(number, text)
         if picture[1] == "!":

@@ -216,6 +216,20 @@ def test_a_list_from_the_other_servers_names_the_collections_that_it_misses(serv
         servers.index.containing({name: places[name] for name in lost}, ["text"], 50)
 
 
+def test_a_list_that_fails_rests_no_server_and_asks_none_that_rests(servers: Servers) -> None:
+    lost, places = servers.by_url[URLS[1]], {name: [f"{name}/a.pdf"] for name in COLLECTIONS}
+    lost.down = True
+    servers.index.containing(places, ["text"], 50)
+    lost.down = False
+    assert not isinstance(servers.index.search(None, [1.0], 50), PartialHits)
+    lost.down = True
+    servers.index.search(None, [1.0], 50)  # it rests now
+    lost.down = False
+    there = {name: keys for name, keys in places.items() if servers.places()[name] == [URLS[1]]}
+    with pytest.raises(Unavailable):
+        servers.index.containing(there, ["text"], 50)
+
+
 def test_a_list_of_collections_on_servers_that_answer_is_whole(servers: Servers) -> None:
     servers.by_url[URLS[1]].down = True
     there = {name: [f"{name}/a.pdf"] for name, urls in servers.places().items() if urls != [URLS[1]]}

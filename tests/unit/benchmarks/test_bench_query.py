@@ -60,12 +60,12 @@ def test_only_an_answer_of_the_model_counts_as_answered() -> None:
 
 def test_the_time_of_a_chat_is_known_when_its_client_has_all_of_it() -> None:
     host = ModelHost("Nine [1].")
-    counts = []
+    held = []
     with closing(host):
         for _ in range(50):
             httpx.post(f"{host.url}/api/chat", json={"messages": []}, trust_env=False)
-            counts.append(len(httpx.get(f"{host.url}/-/held", trust_env=False).json()))
-    assert counts == [1] * 50
+            held.append(httpx.get(f"{host.url}/-/held", trust_env=False).json())
+    assert all(len(one) == 1 and one[0] > 0 for one in held)
 
 
 def test_a_pace_counts_the_words_after_the_first_piece() -> None:

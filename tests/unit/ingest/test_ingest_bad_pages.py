@@ -69,7 +69,8 @@ def test_a_partly_unreadable_page_is_indexed_and_listed() -> None:
     assert record.page_failures == {"partly_unreadable 50"}
     assert (
         record.detail
-        == "page 50: partly_unreadable, indexed without words, or with letters, that its fonts map wrongly"
+        == "page 50: partly_unreadable, indexed, but fonts map some letters wrongly: these words are missing or "
+        "misspelt"
     )
     assert {chunk.chunk.page for chunk in world.index.of(KEY)} == set(range(1, 101))
 
@@ -78,7 +79,11 @@ def test_a_partly_unreadable_page_is_recognised() -> None:
     world = World(FakeRecogniser())
     world.store.put(KEY, "text of page 1\f~some reTuire words")
     world.update()
-    assert world.ledger.records[KEY].detail == "recognising 1 page without text"
+    assert world.ledger.records[KEY].detail == "recognising 1 page without all text"
+    world.work_off()
+    record = world.ledger.records[KEY]
+    assert (record.status, record.detail, record.page_failures) == (Status.INDEXED, None, frozenset())
+    assert {chunk.chunk.text for chunk in world.index.of(KEY)} == {"text of page 1", "some retuire words"}
 
 
 @pytest.mark.parametrize("range_pages", [1, 50])

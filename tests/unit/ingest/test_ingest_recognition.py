@@ -45,7 +45,7 @@ def test_the_text_of_a_mixed_document_is_live_before_its_pictures_are_recognised
     assert live(world) == ["text of page one", "text of page three"]
     assert (record.live_version, record.detail) == (
         version,
-        "recognising 1 page without text",
+        "recognising 1 page without all text",
     )
 
 

@@ -102,6 +102,15 @@ def test_the_sentence_of_the_nearest_unit_stays_though_it_has_no_word_of_the_que
     assert "old mill" in kept.chunk.text
 
 
+def test_a_joined_neighbour_without_units_is_no_nearer_than_they_are() -> None:
+    text = FILLER * 5 + "Its seat is the old mill. " + FILLER * 5
+    start = text.index("Its seat")
+    units = pack_units([(0, start), (start, len(text))], np.array([[1, 0], [0, 1]], dtype=np.float32))
+    joined = replace(passage(text + "Offices in other towns are closed today. " * 9), units=units, score=1.0)
+    (kept,) = shorten([joined], "What are the head offices?", 60, RATIO, (0.0, 1.0))
+    assert "old mill" in kept.chunk.text
+
+
 def test_a_short_prompt_has_longer_parts_of_fewer_passages() -> None:
     question, answer, filler = LANGUAGES["English"]
     long = [passage(filler * 30 + answer, number) for number in range(1, 6)]

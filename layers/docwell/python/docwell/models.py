@@ -46,7 +46,7 @@ class Reason(StrEnum):
     PORTFOLIO = "portfolio"  # attached files behind a cover page
     CORRUPT = "corrupt"
     UNREADABLE = "unreadable"
-    PARTLY_UNREADABLE = "partly_unreadable"  # of a page alone: a font says other letters than it draws
+    PARTLY_UNREADABLE = "partly_unreadable"  # of a page alone: a font maps some letters wrongly
     TOO_LARGE = "too_large"
     TOO_MANY_PAGES = "too_many_pages"
     TOO_MUCH_TEXT = "too_much_text"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 from unittest.mock import patch
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 
 from docwell.adapters.embedding.example_vectors import EXAMPLES_FILE, kept_vectors
+from docwell.adapters.embedding.model_manifest import ModelManifest
 from docwell.adapters.embedding.onnx_embedder import OnnxEmbedder
 from docwell.adapters.embedding.onnxruntime_session import OnnxruntimeSession
 from docwell.errors import ModelDamaged
@@ -31,6 +33,10 @@ class Counting(OnnxEmbedder):
         return super().embed_queries(texts)
 
 
+def kept(embedder: OnnxEmbedder, folder: Path, texts: Sequence[str]) -> np.ndarray:
+    return kept_vectors(folder, embedder.manifest.fingerprint, embedder.embed_queries, texts)
+
+
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     source, out = tiny_model.write(tmp_path / "source"), tmp_path / "built"
@@ -41,18 +47,17 @@ def folder(tmp_path: Path) -> Path:
 
 def test_a_built_model_has_the_vectors_of_the_examples(folder: Path) -> None:
     embedder = Counting(folder, 1, OnnxruntimeSession)
-    kept = kept_vectors(embedder, folder, TEXTS)
+    found = kept(embedder, folder, TEXTS)
     assert embedder.embedded == 0
-    assert kept.dtype == np.float32
-    np.testing.assert_allclose(
-        kept, embedder.embed_queries(TEXTS), atol=2**-11
-    )  # half the step of 16 bits under 1
+    assert found.dtype == np.float32
+    step = 2**-11  # of 16 bits under 1
+    np.testing.assert_allclose(found, embedder.embed_queries(TEXTS), atol=step)
 
 
 @pytest.mark.parametrize("texts", [TEXTS[:-1], [*TEXTS[1:], TEXTS[0]], [*TEXTS[:-1], "Is there tea?"]])
 def test_other_texts_are_embedded(folder: Path, texts: list[str]) -> None:
     embedder = Counting(folder, 1, OnnxruntimeSession)
-    assert kept_vectors(embedder, folder, texts).shape == (len(texts), embedder.manifest.dimension)
+    assert kept(embedder, folder, texts).shape == (len(texts), embedder.manifest.dimension)
     assert embedder.embedded == len(texts)
 
 
@@ -65,9 +70,29 @@ def test_damaged_vectors_are_a_damaged_model(folder: Path) -> None:
         OnnxEmbedder(folder, 1, OnnxruntimeSession)
 
 
-def test_a_model_is_built_again_for_other_examples(folder: Path, tmp_path: Path) -> None:
-    before = (folder / EXAMPLES_FILE).read_bytes()
+def test_other_examples_are_embedded_and_the_model_stays(folder: Path, tmp_path: Path) -> None:
+    before, built = (folder / EXAMPLES_FILE).read_bytes(), ModelManifest.read(folder).files
     command = ["build_model.py", "--model", str(tmp_path / "source"), "--out", str(folder)]
-    with patch("sys.argv", command), patch.object(build_model, "_examples", lambda: TEXTS[::-1]):
+    with (
+        patch("sys.argv", command),
+        patch.object(build_model, "_examples", lambda: TEXTS[::-1]),
+        patch.object(build_model, "_build"),
+    ):
         assert build_model.main() == 0
     assert (folder / EXAMPLES_FILE).read_bytes() != before
+    assert ModelManifest.read(folder).files == built
+    ModelManifest.read(folder).verify(folder)
+
+
+def test_vectors_of_another_model_that_came_later_are_not_taken(folder: Path) -> None:
+    embedder = Counting(folder, 1, OnnxruntimeSession)
+    right = (folder / EXAMPLES_FILE).read_bytes()
+    np.save(folder / EXAMPLES_FILE, np.zeros((len(TEXTS), 3), dtype=np.float16))
+    shapes = [kept(embedder, folder, TEXTS).shape]
+    (folder / EXAMPLES_FILE).unlink()
+    shapes += [kept(embedder, one, TEXTS).shape for one in (folder, folder / "none")]
+    (folder / EXAMPLES_FILE).write_bytes(right)
+    replace(embedder.manifest, pooling="cls").write(folder)
+    shapes.append(kept(embedder, folder, TEXTS).shape)
+    assert shapes == [(len(TEXTS), embedder.manifest.dimension)] * 4
+    assert embedder.embedded == 4 * len(TEXTS)

@@ -149,13 +149,14 @@ class PlacedIndex:
     ) -> dict[str, list[Passage]]:
         """Return the answer of each server by URL, without those that fail; `within_s` only holds for several.
 
-        Raises `Unavailable` where none answers.
+        Where it is None, as for a list, a server that rests is not asked again, and one that fails does not rest:
+        it may still search well. Raises `Unavailable` where none answers.
         """
         if not parts:
             return {}
         awake = [url for url in parts if monotonic() >= self._failed_at.get(url, -_RESTS_S) + _RESTS_S]
-        asked = awake or list(parts)
-        pool = ThreadPoolExecutor(len(asked))
+        asked = awake or (list(parts) if within_s else [])
+        pool = ThreadPoolExecutor(max(len(asked), 1))
         calls = {url: pool.submit(call, self._servers[url], parts[url]) for url in asked}
         wait(calls.values(), timeout=within_s if len(parts) > 1 else None)
         pool.shutdown(wait=False, cancel_futures=True)
@@ -167,7 +168,8 @@ class PlacedIndex:
                     answers[url] = future.result(timeout=0)
                 self._failed_at.pop(url, None)
             except (TimeoutError, Unavailable) as error:
-                self._failed_at[url] = monotonic()
+                if within_s:
+                    self._failed_at[url] = monotonic()
                 failure = error if isinstance(error, Unavailable) else failure
         if not answers:
             raise failure

@@ -88,7 +88,7 @@ def recognition(record: DocumentRecord, size: int) -> DocumentRecord:
         ranges=first + count_ranges(record.pages or 0, size),
         recognised_from=first,
         dispatched=False,
-        detail=f"recognising {pages} page{'' if pages == 1 else 's'} without text",
+        detail=f"recognising {pages} page{'' if pages == 1 else 's'} without all text",
         **{name: getattr(blank, name) for name in PROGRESS - {"ranges_done"}},
     )
 
@@ -102,7 +102,7 @@ def outcome(record: DocumentRecord) -> DocumentRecord:
     if record.chunks == 0 and failures:
         return rejected(record, next(iter(failures)), "; ".join(notes))
     if partly:
-        part = "indexed without words, or with letters, that its fonts map wrongly"
+        part = "indexed, but fonts map some letters wrongly: these words are missing or misspelt"
         notes.append(f"{_named(partly)}: {Reason.PARTLY_UNREADABLE}, {part}")
     if record.doubtful_pages and recognised:
         notes.append(

@@ -34,7 +34,7 @@ class TextIndex(Protocol):
 class Looked(NamedTuple):
     """The chunks that were wanted, and how many `of` how many documents were looked through in full.
 
-    There are `more` documents, which were not even counted. So many were `unreached`: their part of the index did
+    There are `more` documents, which were not even counted. The part of the index with `unreached` documents did
     not answer.
     """
 

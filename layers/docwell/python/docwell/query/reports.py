@@ -81,6 +81,7 @@ class Inquiry:
             min_fit=None,  # no gate decides
             hopeless=False,
             mode=basis.mode,
+            partial=self.partial or basis.partial,
         )
 
     def tries_passages(self, answer: Answer, reserve_s: float) -> bool:

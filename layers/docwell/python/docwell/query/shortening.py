@@ -17,8 +17,10 @@ from docwell.text.tokens import TokenRatio, bound_of
 NUMBER_TOKENS = 5
 # Three longer parts hold the answer more often than five shorter ones, on each of three sets of questions.
 _PART_TOKENS = 110
-# The weight of meaning beside that of the words, which is 1 for all of them. From 0.5 to 2 none is better.
+# The weight of meaning beside that of the words, which is 1 for all of them. No weight from 0.5 to 2 is better.
 _MEANING_WEIGHT = 1.0
+# Cosines of unit vectors in 8 bits are inexact by less.
+_ROUNDED = 0.01
 
 
 def shorten(
@@ -68,15 +70,21 @@ def _merits(passage: Passage, question: str, vector: Sequence[float]) -> list[fl
 
 
 def _nearness(passage: Passage, spans: Sequence[tuple[int, int]], vector: Sequence[float]) -> Sequence[float]:
-    """Return the cosine of the nearest unit that touches each span; the passage's own where none does."""
+    """Return the cosine of the nearest unit that touches each span.
+
+    A span in a chunk without units has the passage's score. Of two joined chunks this is the higher score: where a
+    unit has it, the span has the lowest cosine of all units.
+    """
     units = passage.units
     if not (len(vector) and units.spans):
         return [passage.score] * len(spans)
     rows = np.frombuffer(units.vectors, dtype=np.int8).reshape(len(units.spans), -1).astype(np.float32)
     cosines = rows @ np.asarray(vector, dtype=np.float32) / np.maximum(np.linalg.norm(rows, axis=1), 1.0)
     placed = list(zip(units.spans, cosines.tolist(), strict=True))
+    is_of_unit = passage.score <= max(near for _, near in placed) + _ROUNDED
+    unknown = min(near for _, near in placed) if is_of_unit else passage.score
     return [
-        max((near for (first, last), near in placed if first < end and start < last), default=passage.score)
+        max((near for (first, last), near in placed if first < end and start < last), default=unknown)
         for start, end in spans
     ]
 

@@ -171,7 +171,7 @@ class Pdfium:
             text = glyphs.mapped(text)
             fonts = self._fonts.Fonts(glyphs, text)
             unreadable, wrong = self._quality.judge(text, fonts.words())
-            partial = bool(wrong) or fonts.draw_other_letters()
+            draws_others = fonts.draw_other_letters()
             if wrong and not unreadable:
                 text = fonts.without(wrong)
             lines = glyphs.lines(text)
@@ -182,6 +182,7 @@ class Pdfium:
         if drawn.images and not (text.strip() or notes.fields):
             comments = []  # else a commented scan would not be recognised; the recogniser adds them
         # Recognised text has no values of fields.
+        partial = bool(wrong) or (draws_others and not notes.fields)
         picture = not notes.fields and drawn.is_picture(text)
         found = PageText(
             "", self._label(index), suspect, hidden=hidden, partial=partial, picture=picture, unreadable=unreadable

@@ -107,10 +107,10 @@ class _Recogniser:
             if (found.confidence or 0.0) < self._limits.min_confidence:
                 found = page
             elif page.unreadable is not None:
-                found = found if share >= RECOGNISED_SHARE else page
+                found = found if share >= RECOGNISED_SHARE else replace(page, picture=False)
             elif share < 1:  # a slide, say: its picture is the ground of its text
                 found = replace(page, picture=False)
-        return replace(found, cpu_s=page.cpu_s + self._cpu_s() - before)
+        return replace(found, hidden=page.hidden, cpu_s=page.cpu_s + self._cpu_s() - before)
 
     def _read(self, page: Page) -> Page:
         limits = self._limits

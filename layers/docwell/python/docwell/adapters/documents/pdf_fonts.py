@@ -9,23 +9,25 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Collection, Iterator
+from itertools import islice
 
 from docwell.adapters.documents.pdf_glyphs import Glyphs, Outline
 from docwell.adapters.documents.pdfium_calls import Units
 
-# A capital behind a small letter. A pattern that begins with the capital is found five times as fast. A page of
-# code may have thousands, and each costs 10 microseconds.
-_INNER, MAX_INNER = re.compile("[A-Z](?<=[a-z].)"), 200
+# A capital between small letters; not the last one of "PhD". A pattern that begins with the capital is found five
+# times as fast. A page of code may have thousands, and each costs 10 microseconds.
+_INNER, MAX_INNER = re.compile("[A-Z](?<=[a-z].)(?=[a-z])"), 200
 # Small letters without ascender and descender, and letters that rise above them.
 _LOW, _TALL = re.compile("[acemnorsuvwx]"), re.compile("[A-Zbdhkl]")
 # Capitals with a descender in many fonts.
 _DESCENDING = frozenset("JQ")
 # Heights in type sizes: an ascender or descender has at least `LEAST_RISE`, and a capital rises over low letters
-# by more than `LEVEL`. Outlines of one character in one font differ by less than `SAME`.
-LEAST_RISE, LEVEL, SAME = 0.1, 0.05, 0.03
-# The characters before and after a capital that are searched for letters of its font, and how many capitals of its
-# kind are compared: most pages begin sentences with the same few letters.
-AROUND, COMPARED = 60, 3
+# by more than `CAPITAL_RISE`. Outlines of one character in one font differ by less than `SAME`, and those of the
+# characters that one glyph draws by less than `EXACT`.
+LEAST_RISE, CAPITAL_RISE, SAME, EXACT = 0.1, 0.05, 0.03, 0.001
+# The characters before and after a capital that are searched for letters of its font; and how many capitals of its
+# kind are compared, of how many that begin words in any font.
+AROUND, COMPARED, TRIED = 60, 3, 12
 
 _LINE, _WORD = re.compile(r"[^\r\n\x02\ufffe]+"), re.compile(r"[^\s\x02\ufffe]+")
 
@@ -56,7 +58,9 @@ class Fonts:
         """Return the text with blanks for the words of some fonts."""
 
         def kept(word: re.Match[str]) -> str:
-            return " " * len(word[0]) if self._font(word.start()) in wrong else word[0]
+            # Positions are counted in UTF-16 units.
+            units = len(word[0].encode("utf-16-le", "surrogatepass")) // 2
+            return " " * units if self._font(word.start()) in wrong else word[0]
 
         return _WORD.sub(kept, self._text)
 
@@ -69,9 +73,11 @@ class Fonts:
         letter, own = self._text[at], self._outline(at)
         if not own.is_beside(self._outline(at - 1)):  # an index, or the start of another word
             return False
+        if self._is_piece(at, own):
+            return False
         if low := self._low_letter(at, own.font):
             descends = own.bottom < low.bottom - LEAST_RISE and letter not in _DESCENDING
-            if descends or own.top < low.top + LEVEL:
+            if descends or own.top < low.top + CAPITAL_RISE:
                 return True
         return any(own.is_unlike(other, SAME) for other in self._others(letter, own.font))
 
@@ -94,10 +100,16 @@ class Fonts:
     def _others(self, letter: str, font: int) -> list[Outline]:
         """Return a few outlines of a capital that begins words in a font."""
         if (font, letter) not in self._capitals:
-            begins = re.finditer(f"(?<![A-Za-z]){letter}(?=[a-z])", self._text)
-            found = (self._outline(match.start()) for match, _ in zip(begins, range(COMPARED), strict=False))
-            self._capitals[font, letter] = [one for one in found if one.font == font]
+            begins = re.finditer(f"{letter}(?<![A-Za-z].)(?=[a-z])", self._text)
+            found = ((match.start(), self._outline(match.start())) for match in islice(begins, TRIED))
+            own = (one for at, one in found if one.font == font and not self._is_piece(at, one))
+            self._capitals[font, letter] = list(islice(own, COMPARED))
         return self._capitals[font, letter]
+
+    def _is_piece(self, at: int, own: Outline) -> bool:
+        """Return whether one glyph draws a letter and the next one, as of "Th" in some fonts."""
+        other = self._outline(at + 1)
+        return own.is_beside(other) and not own.is_unlike(other, EXACT)
 
     def _font(self, at: int) -> int:
         return self._glyphs.font(self._index(at))

@@ -85,8 +85,8 @@ class Glyphs:
         places = {self.index(units.before(at)): at for at, letter in enumerate(text) if not letter.isspace()}
         letters = list(text)
         unseen = hidden(places)
-        for index in unseen:
-            letters[places[index]] = " "
+        for index in unseen:  # as many blanks as the character has units
+            letters[places[index]] = " " * (1 + (text[places[index]] > "\uffff"))
         return "".join(letters), len(unseen)
 
     def lines(self, text: str) -> list[Line]:
@@ -248,9 +248,11 @@ class Glyphs:
         left, right, bottom, top = (number.value for number in self._numbers)
         left, bottom, right, top = self.turned_box((left, bottom, right, top))
         width = (right - left) * unstretched / size
-        return Outline(
-            self.font(index), size, baseline, (bottom - baseline) / size, (top - baseline) / size, width
-        )
+        # Text in another direction, such as a figure's vertical label, is compared with none.
+        along, up = self._turned(matrix.a, matrix.b), self._turned(matrix.c, matrix.d)
+        is_upright = abs(along[1]) <= LEVEL * along[0] and abs(up[0]) <= LEVEL * up[1]
+        font = self.font(index) if is_upright else 0
+        return Outline(font, size, baseline, (bottom - baseline) / size, (top - baseline) / size, width)
 
     def height(self, box: Box) -> tuple[float, float]:
         """Return the lower and the upper end of a page with this `box`."""
@@ -359,7 +361,7 @@ def _beside(piece: str, at: int) -> Iterator[int]:
 
 
 class Outline(NamedTuple):
-    """A character's font (an address), size and baseline, and its outline's extent in type sizes."""
+    """A character's font (an address, 0 where it is not upright), size, baseline, and extent in type sizes."""
 
     font: int
     size: float

@@ -5,17 +5,19 @@ Embedding these 200 short texts took two fifths of a cold start of the query fun
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from hashlib import sha256
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
+from docwell.adapters.embedding.model_manifest import FileEntry, ModelManifest
+from docwell.errors import ModelDamaged
 
-    from docwell.adapters.embedding.onnx_embedder import OnnxEmbedder
+# One row for each text.
+Vectors = NDArray[np.float32]
+Embed = Callable[[Sequence[str]], Vectors]
 
 # In 16 bits: as exact as the model's weights.
 EXAMPLES_FILE = "examples.npy"
@@ -28,17 +30,22 @@ def digest_of(texts: Sequence[str]) -> str:
     return sha256("\0".join(texts).encode()).hexdigest()[:16]
 
 
-def write_vectors(embedder: OnnxEmbedder, folder: Path, texts: Sequence[str]) -> None:
-    """Write the vectors of texts beside a model."""
-    np.save(folder / EXAMPLES_FILE, embedder.embed_queries(texts).astype(np.float16))
+def write_vectors(folder: Path, embed: Embed, texts: Sequence[str]) -> None:
+    """Write the query vectors of texts beside a model."""
+    np.save(folder / EXAMPLES_FILE, embed(texts).astype(np.float16))
 
 
-def kept_vectors(embedder: OnnxEmbedder, folder: Path, texts: Sequence[str]) -> NDArray[np.float32]:
-    """Return the vectors of texts, (n, dimension) float32: the folder's, if they are of these texts.
+def kept_vectors(folder: Path, fingerprint: str, embed: Embed, texts: Sequence[str]) -> Vectors:
+    """Return the query vectors of texts: the folder's, if it has the model of this fingerprint and these texts.
 
-    The embedder has verified the file with its model.
+    Another model may have come into the folder since this one was loaded.
     """
-    manifest = embedder.manifest
-    if EXAMPLES_FILE in manifest.stored and manifest.made_from.get(EXAMPLES) == digest_of(texts):
-        return np.asarray(np.load(folder / EXAMPLES_FILE, allow_pickle=False), dtype=np.float32)
-    return embedder.embed_queries(texts)
+    path = folder / EXAMPLES_FILE
+    try:
+        manifest = ModelManifest.read(folder)
+    except ModelDamaged:
+        return embed(texts)
+    is_of_both = manifest.fingerprint == fingerprint and manifest.made_from.get(EXAMPLES) == digest_of(texts)
+    if is_of_both and path.is_file() and FileEntry.of(path) == manifest.stored.get(EXAMPLES_FILE):
+        return np.asarray(np.load(path, allow_pickle=False), dtype=np.float32)
+    return embed(texts)

@@ -42,10 +42,11 @@ class ModelManifest:
 
     `max_sequence_length` counts tokens, special tokens included. The graph itself pools (`pooling` is mean or cls)
     and returns unit vectors when `normalize` is true. `prompts` has the prefixes of a query and of a passage,
-    often empty. `made_from` tells `make model` whether to build the model again; the runtime ignores it.
+    often empty. `made_from` tells `make model` whether to build the model again.
 
     `files` have the model in full precision, which its fingerprint names. `stored` has the files of the same names
     that the folder has in their place: smaller, with vectors of a cosine of 0.9999 or more to those of `files`.
+    It also has the vectors of the router's examples.
     """
 
     name: str
