@@ -15,7 +15,7 @@ from docwell.identity import Principal
 from docwell.models import Chunk, Mark, Part, Passage
 from docwell.query import overview
 from docwell.query.ask import Ask, Passages, QueryReport, Question, Token
-from docwell.query.modes import Modes
+from docwell.query.modes import Basis, Modes
 from docwell.query.overview import Overview, digest, pieces, spread
 from docwell.query.prompting import load_prompt
 from docwell.query.reports import REFUSAL, Inquiry
@@ -121,6 +121,14 @@ def test_the_passages_are_tried_only_if_there_is_time_for_another_answer_as_long
         assert found.tries_passages(refused, 0.75) is tries
     found.watch.seconds["generate"] = 1.0
     assert not found.tries_passages(replace(refused, status=AnswerStatus.ANSWERED), 0.75)
+
+
+@pytest.mark.parametrize(("of_search", "of_mode"), [(False, False), (True, False), (False, True)])
+def test_an_answer_is_partial_if_its_search_or_its_mode_is(*, of_search: bool, of_mode: bool) -> None:
+    deadline = Deadline(10.0)
+    ask = Ask(Question(ABOUT), ANSWER, FakeAdmission(EVERYTHING), deadline)
+    found = Inquiry(ask, Stopwatch(deadline), ABOUT, partial=of_search)
+    assert found.of(Basis(Mode.LIST, (), partial=of_mode)).partial is (of_search or of_mode)
 
 
 def test_a_client_that_leaves_while_a_refusal_is_checked_causes_no_second_call_of_the_model(
