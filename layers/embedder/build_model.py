@@ -280,7 +280,7 @@ def _keep_examples(out: Path) -> None:
     """Write the vectors of the router's examples beside a model that has not these."""
     manifest, texts = ModelManifest.read(out), _examples()
     if manifest.made_from.get(EXAMPLES) != digest_of(texts):
-        write_vectors(out, _embedder(out).embed_queries, texts)
+        write_vectors(out, _embedder(out), texts)
         stored = {**manifest.stored, EXAMPLES_FILE: FileEntry.of(out / EXAMPLES_FILE)}
         replace(manifest, stored=stored, made_from={**manifest.made_from, EXAMPLES: digest_of(texts)}).write(out)
 

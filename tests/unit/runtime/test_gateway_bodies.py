@@ -16,6 +16,7 @@ from runtime import gateway
 from runtime.functions import FunctionPool, FunctionSpec
 
 KNOWN = "a-value-of-twenty-characters"
+UNKNOWN = "another-value-of-twenty-characters"
 CHAT = "/v1/chat/completions"
 Messages = Callable[[], Awaitable[dict[str, Any]]]
 
@@ -103,7 +104,7 @@ def test_a_body_that_no_route_takes_is_refused_before_it_is_read(path: str, size
 
 
 @pytest.mark.parametrize("headers", [{"content_length": "65001"}, {"transfer_encoding": "chunked"}])
-@pytest.mark.parametrize("key", [{}, {"x_api_key": "another-value-of-twenty-characters"}])
+@pytest.mark.parametrize("key", [{}, {"x_api_key": UNKNOWN}])
 def test_a_large_body_of_a_stranger_is_refused_before_it_is_read(
     headers: dict[str, str], key: dict[str, str]
 ) -> None:

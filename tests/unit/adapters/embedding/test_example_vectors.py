@@ -34,7 +34,7 @@ class Counting(OnnxEmbedder):
 
 
 def kept(embedder: OnnxEmbedder, folder: Path, texts: Sequence[str]) -> np.ndarray:
-    return kept_vectors(folder, embedder.manifest.fingerprint, embedder.embed_queries, texts)
+    return kept_vectors(folder, embedder.manifest.fingerprint, embedder, texts)
 
 
 @pytest.fixture

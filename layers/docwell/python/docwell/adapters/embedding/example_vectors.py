@@ -5,7 +5,7 @@ Embedding these 200 short texts took two fifths of a cold start of the query fun
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from hashlib import sha256
 from pathlib import Path
 
@@ -14,10 +14,7 @@ from numpy.typing import NDArray
 
 from docwell.adapters.embedding.model_manifest import FileEntry, ModelManifest
 from docwell.errors import ModelDamaged
-
-# One row for each text.
-Vectors = NDArray[np.float32]
-Embed = Callable[[Sequence[str]], Vectors]
+from docwell.ports import Embedder
 
 # In 16 bits: as exact as the model's weights.
 EXAMPLES_FILE = "examples.npy"
@@ -30,12 +27,12 @@ def digest_of(texts: Sequence[str]) -> str:
     return sha256("\0".join(texts).encode()).hexdigest()[:16]
 
 
-def write_vectors(folder: Path, embed: Embed, texts: Sequence[str]) -> None:
+def write_vectors(folder: Path, embedder: Embedder, texts: Sequence[str]) -> None:
     """Write the query vectors of texts beside a model."""
-    np.save(folder / EXAMPLES_FILE, embed(texts).astype(np.float16))
+    np.save(folder / EXAMPLES_FILE, embedder.embed_queries(texts).astype(np.float16))
 
 
-def kept_vectors(folder: Path, fingerprint: str, embed: Embed, texts: Sequence[str]) -> Vectors:
+def kept_vectors(folder: Path, fingerprint: str, embedder: Embedder, texts: Sequence[str]) -> NDArray[np.float32]:
     """Return the query vectors of texts: the folder's, if it has the model of this fingerprint and these texts.
 
     Another model may have come into the folder since this one was loaded.
@@ -44,8 +41,8 @@ def kept_vectors(folder: Path, fingerprint: str, embed: Embed, texts: Sequence[s
     try:
         manifest = ModelManifest.read(folder)
     except ModelDamaged:
-        return embed(texts)
+        return embedder.embed_queries(texts)
     is_of_both = manifest.fingerprint == fingerprint and manifest.made_from.get(EXAMPLES) == digest_of(texts)
     if is_of_both and path.is_file() and FileEntry.of(path) == manifest.stored.get(EXAMPLES_FILE):
         return np.asarray(np.load(path, allow_pickle=False), dtype=np.float32)
-    return embed(texts)
+    return embedder.embed_queries(texts)
