@@ -134,9 +134,8 @@ def _announced(request: Request, most: int) -> int:
     """Return the size of the body by the headers; `most` for one in chunks, whose headers have none."""
     if "transfer-encoding" in request.headers:
         return most
-    size = (
-        request.headers.get("content-length", "").lstrip("0") or "0"
-    )  # a number may begin with thousands of zeros
+    # `int` refuses thousands of digits, and a size may begin with as many zeros.
+    size = request.headers.get("content-length", "").lstrip("0") or "0"
     return int(size) if size.isascii() and size.isdigit() else most
 
 

@@ -10,6 +10,7 @@ from itertools import accumulate
 import numpy as np
 
 from docwell.models import Passage
+from docwell.query.retrieval.ranking import cosines
 from docwell.text.lexicon import content_words, rarity, statements
 from docwell.text.tokens import TokenRatio, bound_of
 
@@ -17,8 +18,6 @@ from docwell.text.tokens import TokenRatio, bound_of
 NUMBER_TOKENS = 5
 # Three longer parts hold the answer more often than five shorter ones, on each of three sets of questions.
 _PART_TOKENS = 110
-# The weight of meaning beside that of the words, which is 1 for all of them. No weight from 0.5 to 2 is better.
-_MEANING_WEIGHT = 1.0
 # Cosines of unit vectors in 8 bits are inexact by less.
 _ROUNDED = 0.01
 
@@ -56,7 +55,7 @@ def shorten(
 
 
 def _merits(passage: Passage, question: str, vector: Sequence[float]) -> list[float]:
-    """Return how near each statement of a passage is to the question."""
+    """Return how near each statement of a passage is to the question: in words, up to 1, and in meaning."""
     text, spans = passage.chunk.text, statements(passage.chunk.text)
     said = [content_words(text[start:end]) for start, end in spans]
     counts = Counter(word for own in said for word in own)
@@ -64,7 +63,7 @@ def _merits(passage: Passage, question: str, vector: Sequence[float]) -> list[fl
     total = sum(weights.values()) or 1.0
     meant = _nearness(passage, spans, vector)
     return [
-        sum(weights[word] for word in own & weights.keys()) / total + _MEANING_WEIGHT * near
+        sum(weights[word] for word in own & weights.keys()) / total + near
         for own, near in zip(said, meant, strict=True)
     ]
 
@@ -78,9 +77,8 @@ def _nearness(passage: Passage, spans: Sequence[tuple[int, int]], vector: Sequen
     units = passage.units
     if not (len(vector) and units.spans):
         return [passage.score] * len(spans)
-    rows = np.frombuffer(units.vectors, dtype=np.int8).reshape(len(units.spans), -1).astype(np.float32)
-    cosines = rows @ np.asarray(vector, dtype=np.float32) / np.maximum(np.linalg.norm(rows, axis=1), 1.0)
-    placed = list(zip(units.spans, cosines.tolist(), strict=True))
+    near_units = cosines(units.vectors, np.asarray(vector, dtype=np.float32)).tolist()
+    placed = list(zip(units.spans, near_units, strict=True))
     is_of_unit = passage.score <= max(near for _, near in placed) + _ROUNDED
     unknown = min(near for _, near in placed) if is_of_unit else passage.score
     return [

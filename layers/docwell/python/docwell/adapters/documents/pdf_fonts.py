@@ -71,9 +71,8 @@ class Fonts:
 
     def _draws_another(self, at: int) -> bool:
         letter, own = self._text[at], self._outline(at)
-        if not own.is_beside(self._outline(at - 1)):  # an index, or the start of another word
-            return False
-        if self._is_piece(at, own):
+        # An index, or the start of another word, is not beside the letter before it.
+        if not own.is_beside(self._outline(at - 1)) or self._is_piece(at, own):
             return False
         if low := self._low_letter(at, own.font):
             descends = own.bottom < low.bottom - LEAST_RISE and letter not in _DESCENDING

@@ -80,13 +80,17 @@ def nearest(units: Sequence[Units], vector: NDArray[np.float32]) -> NDArray[np.f
     counts = np.array([len(one.spans) for one in units])
     highest = np.full(len(units), -1, dtype=np.float32)
     if counts.any():
-        joined = np.frombuffer(b"".join(one.vectors for one in units), dtype=np.int8)
-        packed = joined.reshape(-1, len(vector)).astype(np.float32)
-        lengths = np.sqrt(np.einsum("ij,ij->i", packed, packed))
-        near = packed @ vector / np.maximum(lengths, 1.0)
+        near = cosines(b"".join(one.vectors for one in units), vector)
         first = np.cumsum(counts) - counts
         highest[counts > 0] = np.maximum.reduceat(near, first[counts > 0])
     return highest
+
+
+def cosines(packed: bytes, vector: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return (n,) float32: the cosine of each vector of `Units`, row by row, to a vector of unit length."""
+    rows = np.frombuffer(packed, dtype=np.int8).reshape(-1, len(vector)).astype(np.float32)
+    lengths = np.sqrt(np.einsum("ij,ij->i", rows, rows))
+    return np.asarray(rows @ vector / np.maximum(lengths, 1.0), dtype=np.float32)
 
 
 def _named(asked: AbstractSet[str], documents: Collection[str]) -> dict[str, float]:
