@@ -27,7 +27,11 @@ up: local $(if $(OCR_ON),ocr) ## Start the local stack until Ctrl-C; OCR=1 reads
 	$(if $(OCR_ON),DOCWELL_OCR=rapidocr )$(PY) -m infra.local up --model "$(LLM)" $(if $(SLEEP),--sleep $(SLEEP)) $(if $(OBSERVE),--observe) $(ARGS)
 
 .PHONY: test
-test: dev embedder programs ## Run all tests with coverage; ARGS="-k name" selects some
+test: dev embedder programs ## Run all tests: 15 minutes; ARGS="-k name" selects some
+	$(PY) -m pytest $(SIDE_BY_SIDE) $(ARGS)
+
+.PHONY: coverage
+coverage: dev embedder programs ## Run all tests, and list the lines that none runs
 	$(PY) -m coverage erase
 	$(PY) -m pytest $(SIDE_BY_SIDE) --cov --cov-report= $(ARGS)
 	$(PY) -m coverage report
