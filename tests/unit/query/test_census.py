@@ -10,7 +10,7 @@ import pytest
 from docwell.answers import AnswerStatus, Mode
 from docwell.errors import BadInput, DeadlineExceeded, Unavailable
 from docwell.identity import Principal, Rule
-from docwell.models import Passage
+from docwell.models import IndexRecord, Passage
 from docwell.ports import PartialHits, Places
 from docwell.query import census, looking
 from docwell.query.ask import Passages, QueryReport, Question, Token
@@ -305,37 +305,50 @@ def test_a_list_that_has_no_more_time_says_so() -> None:
 class Lost(FakeIndex):
     """An index that has lost the part with `memos`."""
 
+    def __init__(self, chunks: dict[str, dict[str, IndexRecord]]) -> None:
+        super().__init__(chunks)
+        self.asked_for_lost = 0
+
     def containing(self, places: Places, patterns: Sequence[str], limit: int) -> list[Passage]:
+        self.asked_for_lost += "memos" in places
         if set(places) == {"memos"}:
             raise Unavailable("chroma", "chroma cannot be reached: server 2 of 2")
         found = super().containing({"letters": places["letters"]}, patterns, limit)
         return PartialHits(found, ["memos"]) if "memos" in places else found
 
 
-def with_lost_memos() -> World:
+def with_lost_memos() -> tuple[World, Lost]:
     world = with_letters()
-    way = Census(Library(Lost(world.index.chunks), world.ledger, 5.0), world.router.subjects)
+    lost = Lost(world.index.chunks)
+    way = Census(Library(lost, world.ledger, 5.0), world.router.subjects)
     world.query = replace(world.query, modes=replace(world.query.modes, ways={Mode.LIST: way}))
-    return world
+    return world, lost
 
 
-@pytest.mark.parametrize("at_once", [200, 5])
+@pytest.mark.parametrize("at_once", [200, 5, 1])
 @pytest.mark.parametrize("asked", [ASKED, "List all dates"])
 def test_a_list_without_a_part_of_the_index_says_so(
     asked: str, at_once: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(looking, "_AT_ONCE", at_once)
-    world = with_lost_memos()
+    world, lost = with_lost_memos()
     world.add("letters/dated.pdf", "Built by Ada Holt, finished on 3 May 1912.")
     answer = ask(world, asked).answer
     assert (answer.status, answer.partial) == (AnswerStatus.ANSWERED, True)
     assert "Only 8 of the 13 documents were looked through in full" in answer.answer
     assert "5 cannot be reached now" in answer.answer
+    assert lost.asked_for_lost == 1
 
 
-def test_a_list_of_a_part_of_the_index_that_is_lost_is_unavailable() -> None:
+@pytest.mark.parametrize("at_once", [200, 1])
+def test_a_list_of_a_part_of_the_index_that_is_lost_is_unavailable(
+    at_once: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(looking, "_AT_ONCE", at_once)
+    world, lost = with_lost_memos()
     with pytest.raises(Unavailable, match="server 2 of 2"):
-        ask(with_lost_memos(), collections=("memos",))
+        ask(world, collections=("memos",))
+    assert lost.asked_for_lost == 1
 
 
 def test_over_the_limit_of_documents_the_count_says_that_there_are_more(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -109,17 +109,18 @@ class Library:
         Of the chunks that match all patterns, those that are `wanted` are hits. Raises `Unavailable` where no
         part of the index answers.
         """
-        keys, hits, unreached, failure = sorted(live), list[Passage](), 0, None
+        keys, hits, missing, unreached, failure = sorted(live), list[Passage](), set[str](), 0, None
         end, done, size = self.clock() + self.seconds, 0, _AT_ONCE
         while done < len(keys):
             left = MOST_HITS - len(hits)
             if left <= 0 or self.clock() > end:
                 break
             some = keys[done : done + size]
+            reachable = [one for one in some if collection_of(one) not in missing]
             try:
-                found = self.index.containing(_places(some), patterns, left + 1)
+                found = self.index.containing(_places(reachable), patterns, left + 1) if reachable else ()
             except Unavailable as error:  # another part of the index may have the next documents
-                found, failure = PartialHits((), map(collection_of, some)), error
+                found, failure = PartialHits((), map(collection_of, reachable)), error
             if len(found) > left and len(some) > 1:
                 size = max(len(some) // _PART, 1)
                 continue
@@ -128,7 +129,8 @@ class Library:
                 break
             done += len(some)
             if isinstance(found, PartialHits):
-                unreached += sum(collection_of(one) in found.missing for one in some)
+                missing |= found.missing
+            unreached += sum(collection_of(one) in missing for one in some)
         if failure and unreached == done:
             raise failure
         hits = wanted(hits)
