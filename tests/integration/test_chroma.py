@@ -20,7 +20,6 @@ from docwell.adapters.server_auth import Credential, ServerAuth
 from docwell.errors import Unavailable
 from docwell.models import Chunk, IndexRecord, Units
 from docwell.ports import Places
-from docwell.query.retrieval.scope import MOST_ROWS
 from tests.integration.quota_proxy import DATABASE, TENANT, TOKEN, is_hosted
 
 pytestmark = pytest.mark.integration
@@ -173,24 +172,6 @@ def test_chunks_are_paged_and_an_index_is_dropped(chroma_url: str, collection: s
     chroma.drop(name)
     assert chroma.page(name, 0, 3) == []
     assert chroma.collections() == []
-
-
-def test_a_search_in_one_document_finds_nothing_of_another(chroma_url: str, collection: str) -> None:
-    chroma = index(chroma_url)
-    chroma.upsert(collection, records(5) + records(5, document="another.pdf"))
-    found = chroma.search({collection: ["another.pdf"]}, records(1)[0].vector, 100)
-    assert {hit.document for hit in found} == {"another.pdf"}
-    assert len(found) == 5
-
-
-def test_a_search_in_thousands_of_documents_finds_nothing_of_others(chroma_url: str, collection: str) -> None:
-    chroma = index(chroma_url)
-    chroma.upsert(collection, records(5) + records(5, document="another.pdf"))
-    absent = [f"handbooks/2026/absent-{number}.pdf" for number in range(MOST_ROWS - 1)]
-    found = chroma.search({collection: [*absent, "another.pdf"]}, records(1)[0].vector, 100)
-    assert len(found) == 5
-    assert {hit.document for hit in found} == {"another.pdf"}
-    assert chroma.search({collection: absent}, records(1)[0].vector, 100) == []
 
 
 def test_a_collection_that_does_not_exist_has_no_hits_and_nothing_to_prune(

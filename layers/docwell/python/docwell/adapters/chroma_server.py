@@ -8,6 +8,7 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import httpx
+import numpy as np
 from chromadb.api.fastapi import FastAPI
 from chromadb.api.models.Collection import Collection
 from chromadb.config import Settings, System
@@ -17,6 +18,8 @@ from docwell.adapters.chroma_quotas import UNLIMITED, Quotas
 from docwell.errors import Corrupt, Unavailable
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from docwell.adapters.server_auth import ServerAuth
 
 _Item = TypeVar("_Item")
@@ -88,6 +91,13 @@ class ChromaServer:
                 name, lambda chroma, some=some: chroma.get(ids=list(some), include=["documents", "metadatas"])
             )
             yield from _whole(answer)
+
+    def vectors(self, name: str, ids: Sequence[str]) -> Iterator[tuple[list[str], NDArray[np.float32]]]:
+        """Yield ids of records that exist, with their vectors as rows."""
+        for some in self._parts(ids):
+            answer = self.call(name, lambda chroma, some=some: chroma.get(ids=list(some), include=["embeddings"]))
+            if answer and answer["ids"]:
+                yield answer["ids"], np.asarray(answer["embeddings"], dtype=np.float32)
 
     def pages(
         self, name: str, include: Sequence[str], *, offset: int = 0, limit: int | None = None, **wanted: Any
