@@ -200,7 +200,7 @@ scale-out: dev embedder ## Index with 1, 2 and 4 workers of runtime/, kill one a
 	$(PY) -m benchmarks.scale_out $(ARGS)
 
 .PHONY: bench-chroma
-bench-chroma: dev ## Measure one Chroma server at 0.1 and 1 million chunks; ARGS="--chunks N" for other sizes
+bench-chroma: dev ## Measure one Chroma server at 0.1, 0.3 and 1 million chunks; ARGS="--chunks N" for other sizes
 	$(PY) -m benchmarks.chroma_size $(ARGS)
 
 .PHONY: examples

@@ -53,5 +53,5 @@ def test_an_interrupted_run_reports_the_sizes_before(monkeypatch: pytest.MonkeyP
     assert chroma_size.main() == 1
     rows = {row.metric: row.value for row in reports[0].rows}
     assert (rows["100 chunks: memory"], rows["200 chunks: memory"]) == (1.0, 2.0)
-    assert rows["memory of a million chunks, by the fitted line"] == pytest.approx(10_000)
+    assert rows["1,000,000 chunks: memory, extrapolated from 100 to 200"] == pytest.approx(10_000)
     assert reports[0].notes == ["Ended early (KeyboardInterrupt): of 3 sizes it has 2."]
