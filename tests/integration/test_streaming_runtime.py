@@ -7,14 +7,17 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from docwell.http import sse
+from docwell.http.streaming_runtime import Runtime
 from runtime.functions import (
     FunctionCrashed,
     FunctionInitFailed,
@@ -317,3 +320,31 @@ def test_with_snapstart_the_hooks_run_around_the_snapshot(tmp_path: Path) -> Non
     said, _ = process.process.communicate(timeout=5)
     assert said.splitlines() == ["first 1", "second None", "after None"]
     process.end()
+
+
+@pytest.mark.parametrize(("closes", "opened"), [(False, 1), (True, 3)])
+def test_calls_share_a_connection_until_the_api_closes_it(closes: bool, opened: int) -> None:
+    connections: list[object] = []
+
+    class Api(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def setup(self) -> None:
+            super().setup()
+            connections.append(self)
+
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+            self.close_connection = closes  # without a word: the head does not say so
+
+    with HTTPServer(("127.0.0.1", 0), Api) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        runtime = Runtime(f"127.0.0.1:{server.server_port}")
+        for _ in range(3):
+            assert runtime._call("GET", "/invocation/next")[0] == b""
+            time.sleep(0.1)
+        runtime._connection.close()
+        server.shutdown()
+    assert len(connections) == opened
