@@ -7,12 +7,14 @@ import sys
 import unicodedata
 from collections.abc import Sequence
 from html.entities import html5
+from unittest.mock import patch
 
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from docwell.models import Chunk, Passage
+from docwell.query.checking import cleaning
 from docwell.query.checking.cleaning import HELD_CHARACTERS, StreamCleaner, clean_answer
 from docwell.query.checking.grounding import cite
 from docwell.text.visible import escape_json, strip_invisible
@@ -54,6 +56,15 @@ def test_nothing_alive_survives_and_cleaning_twice_changes_nothing(text: str) ->
     assert ALIVE.search(cleaned) is None
     assert NAME.search(cleaned) is None
     assert clean_answer(cleaned, ()) == (cleaned, 0)
+
+
+@settings(max_examples=400, deadline=None)
+@given(TEXTS)
+@example("see www. here")
+def test_the_short_way_for_harmless_texts_changes_no_result(text: str) -> None:
+    cleaned = clean_answer(text, ())
+    with patch.object(cleaning, "_SUSPECT", re.compile("")):
+        assert clean_answer(text, ()) == cleaned
 
 
 @settings(max_examples=400, deadline=None)

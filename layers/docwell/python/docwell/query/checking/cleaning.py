@@ -85,6 +85,8 @@ _NAME = re.compile(
     re.IGNORECASE,
 )
 _ADDRESS_END = ".,;:!?)]}"
+# What each pattern above needs; most texts have none of it.
+_SUSPECT = re.compile(r"[<&:@]|\[\.\]|\]\(|!\[|\.[^\W\d_]|www\.", re.IGNORECASE)
 _LEFT_EMPTY = re.compile(rf"[(<\"\u201c]\s*{_GONE}\s*[)>\"\u201d]|{_GONE}")
 _BLANKS = re.compile(r"(?<=\S)[ \t]{2,}(?=\S)|(?<=\S)[ \t]+(?=[.,;](?:\s|$))")
 
@@ -200,6 +202,9 @@ def _settled(text: str, cited_texts: Sequence[str]) -> tuple[str, int]:
 
 
 def _round(text: str, cited_texts: Sequence[str]) -> tuple[str, int]:
+    visible = strip_invisible(text)
+    if not _SUSPECT.search(visible):
+        return _BLANKS.sub(_blank, visible), 0
     removed = 0
 
     def counted(replacement: Callable[[re.Match[str]], str]) -> Callable[[re.Match[str]], str]:
