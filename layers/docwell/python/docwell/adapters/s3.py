@@ -7,10 +7,15 @@ import re
 import shutil
 from collections.abc import Mapping, Sequence
 from email.header import decode_header, make_header
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
-from botocore.exceptions import ClientError
+import boto3
+from botocore.auth import S3SigV4QueryAuth
+from botocore.awsrequest import AWSRequest
+from botocore.exceptions import ClientError, NoCredentialsError
 
 from docwell import media_types
 from docwell.adapters.aws import error_code, vendor_errors
@@ -161,7 +166,7 @@ class S3DocumentLinks:
         self._reached_at = reached_at
 
     def link(self, document: str, version: str, unit: CitationUnit, media_type: str | None = None) -> str:
-        """Sign a link locally, in 0.2 ms. Raises `Unavailable` without credentials.
+        """Sign a link locally. Raises `Unavailable` without credentials.
 
         The browser shows a PDF at the cited page, and an image. It saves any other document. The content type of
         the upload does not count: a file must not run as a page of the bucket's origin.
@@ -171,17 +176,30 @@ class S3DocumentLinks:
             is_pdf = unit.anchor.startswith(f"{UnitKind.PAGE}=")
             media_type = media_types.PDF if is_pdf else media_types.OTHER
         wanted = {
-            "Bucket": self._bucket,
-            "Key": document,
-            "ResponseContentType": media_type,
-            "ResponseContentDisposition": "inline" if media_type in media_types.SHOWN else "attachment",
+            "response-content-type": media_type,
+            "response-content-disposition": "inline" if media_type in media_types.SHOWN else "attachment",
         }
         if not _NO_VERSION_ID.fullmatch(version):
-            wanted["VersionId"] = version
-        with vendor_errors("s3"):
-            url = self._client.generate_presigned_url("get_object", Params=wanted, ExpiresIn=self._seconds)
-        url = _reachable(url, self._client, self._reached_at)
+            wanted["versionId"] = version
+        url = _reachable(self._signed(document, wanted), self._client, self._reached_at)
         return f"{url}#{unit.anchor}" if media_type == media_types.PDF else url
+
+    def _signed(self, document: str, wanted: Mapping[str, str]) -> str:
+        """Return the URL of an object with a signature. `generate_presigned_url` takes four times as long."""
+        with vendor_errors("s3"):
+            request = AWSRequest("GET", self._folder + quote(document, safe="/"), params=wanted)
+            keys = boto3.DEFAULT_SESSION.get_credentials() if boto3.DEFAULT_SESSION else None
+            if keys is None:
+                raise NoCredentialsError
+            region = self._client.meta.region_name
+            S3SigV4QueryAuth(keys.get_frozen_credentials(), "s3", region, expires=self._seconds).add_auth(request)
+        return str(request.url)
+
+    @cached_property
+    def _folder(self) -> str:
+        """The URL of the bucket's keys."""
+        url = self._client.generate_presigned_url("get_object", Params={"Bucket": self._bucket, "Key": "-"})
+        return url.partition("?")[0].removesuffix("-")
 
 
 class S3DocumentWriter:
