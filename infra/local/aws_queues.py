@@ -11,7 +11,10 @@ _delete = Queue.delete_message
 
 
 def mend_queues() -> None:
-    """Let a receive read no more of a queue than it takes, and a delete lose no message that arrives meanwhile."""
+    """Change moto's queues in this process.
+
+    A receive then reads only the messages that it takes. A delete loses no message that arrives beside it.
+    """
     mended: Any = Queue
     mended.messages, mended.delete_message = property(_Visible), _delete_message
 

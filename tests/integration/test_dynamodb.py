@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from typing import Any
 from unittest.mock import Mock
 
 import boto3
@@ -16,7 +15,6 @@ from moto import mock_aws
 from docwell.adapters.aws import client
 from docwell.adapters.dynamodb.ledger import DynamoLedger, DynamoState
 from docwell.adapters.dynamodb.ledger_pages import encode_cursor
-from docwell.adapters.dynamodb.table import Table
 from docwell.attributes import Attributes
 from docwell.errors import BadInput, LeaseLost, Unavailable
 from docwell.models import DocumentRecord, Lease, RangeTally, RangeTask, Status
@@ -54,22 +52,6 @@ def test_a_key_that_no_object_can_have_is_unknown_and_not_asked_for(key: str) ->
     # moto takes keys that DynamoDB refuses: the limit is 2,048 bytes.
     refuses = Mock(get_item=Mock(side_effect=ClientError({"Error": {"Code": "ValidationException"}}, "GetItem")))
     assert DynamoLedger(refuses, TABLE, PIPELINE).get(key) is None
-
-
-def test_a_write_names_only_the_fields_that_change(ledger: DynamoLedger, monkeypatch: pytest.MonkeyPatch) -> None:
-    lease = ledger.write(taken(ledger), DocumentRecord(KEY, etag='"e"', title="T", author="A"), fresh=True)
-    expressions: list[str] = []
-    update = Table.update
-
-    def watched(table: Table, key: Any, expression: str, *rest: Any, **more: Any) -> Any:
-        expressions.append(expression)
-        return update(table, key, expression, *rest, **more)
-
-    monkeypatch.setattr(Table, "update", watched)
-    lease = ledger.write(lease, replace(lease.record, title="U", author=None))
-    assert expressions == ["SET #title = :title, lease_expires = :expires REMOVE #author"]
-    assert (lease.record.etag, lease.record.title, lease.record.author) == ('"e"', "U", None)
-    assert ledger.get(KEY) == lease.record
 
 
 def test_a_record_comes_back_as_it_was_written(ledger: DynamoLedger, clock: Clock) -> None:
