@@ -27,7 +27,7 @@ SHORT_PAGES = ((1, 2), (10, 1), (100, 1))
 # The most words that fit on a page.
 FULL_PAGES, FULL_WORDS = 300, 350
 DOCUMENTS = (10, 100, 1_000, 10_000)
-SHORT_DOCUMENTS = (10,)
+SHORT_DOCUMENTS = (10, 200)
 # Fewer do not show the pace: the first ones wait for the workers to start.
 MANY_DOCUMENTS = 1_000
 # The limit for all documents together, by the pace of those before.

@@ -19,12 +19,15 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
+from functools import cache
+from http import HTTPStatus
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote_plus
 
 import boto3
+from moto import backends
 from moto.apigateway.models import apigateway_backends
 from moto.dynamodb.models import dynamodb_backends
 from moto.moto_server.werkzeug_app import (
@@ -39,6 +42,7 @@ from werkzeug.serving import make_server
 from infra.local import names
 from infra.local.aws_access import CheckedAccess, StackKeys
 from infra.local.aws_mirror import ObjectMirror
+from infra.local.aws_queues import mend_queues
 from infra.local.aws_tables import ApiKeyMirror, LedgerMirror, PrincipalsMirror, TableMirror
 from infra.local.emf import every_minute, print_metrics
 from runtime.threads import end_with_any_thread
@@ -48,6 +52,7 @@ if TYPE_CHECKING:
 
     from werkzeug.serving import BaseWSGIServer
 
+_services = backends.list_of_moto_modules
 Application = Callable[["WSGIEnvironment", "StartResponse"], Iterable[bytes]]
 
 CREATED = "ObjectCreated:Put"
@@ -104,9 +109,10 @@ class _Handler(MotoRequestHandler):
     disable_nagle_algorithm = True
 
     def run_wsgi(self) -> None:
-        """Keep connections to DynamoDB open, as AWS does. werkzeug closes each after its answer."""
-        length = self.headers.get("Content-Length")
-        if length is None or not self.headers.get("X-Amz-Target", "").startswith("DynamoDB"):
+        """Keep the connections of AWS's clients open, as AWS does. werkzeug closes each after its answer."""
+        length = self.headers.get("Content-Length", None if self.command in {"PUT", "POST"} else "0")
+        is_signed = self.headers.get("Authorization", "").startswith("AWS4-")
+        if length is None or not is_signed or "Transfer-Encoding" in self.headers:
             super().run_wsgi()
             return
         environ = self.make_environ()
@@ -122,9 +128,10 @@ class _Handler(MotoRequestHandler):
         code, _, reason = status.partition(" ")
         self.send_response(int(code), reason)
         for name, value in headers:
-            if name.lower() != "content-length":
+            if name.lower() != "content-length" or self.command == "HEAD":
                 self.send_header(name, value)
-        self.send_header("Content-Length", str(len(content)))
+        if self.command != "HEAD" and int(code) != HTTPStatus.NO_CONTENT:
+            self.send_header("Content-Length", str(len(content)))
         self.end_headers()
         self.wfile.write(content)
 
@@ -179,7 +186,9 @@ class Mirrored:
         return answer
 
     def _update(self, environ: WSGIEnvironment) -> None:
-        written, removed = self._objects.update()
+        path = environ["PATH_INFO"].encode("latin-1").decode("utf-8", "replace")
+        only = path.removeprefix(f"/{names.BUCKET}/") if environ["REQUEST_METHOD"] == "PUT" else None
+        written, removed = self._objects.update(only)
         announce(DELETE_MARKER, removed)
         query = environ.get("QUERY_STRING", "").split("&")
         if "tagging" in query or "tagging=" in query:
@@ -195,6 +204,9 @@ def _set_up(session: boto3.Session, endpoint: str) -> None:
     """Create bucket, queues and tables, as template.yaml does."""
     # moto's event about the last version of a key reads these of a delete marker, which has neither.
     FakeDeleteMarker.etag, FakeDeleteMarker.size = "", 0  # type: ignore[attr-defined]
+    mend_queues()
+    # moto lists the folders of its services at each request.
+    backends.list_of_moto_modules = cache(lambda: [*_services()])
     s3 = session.client("s3", endpoint_url=endpoint)
     s3.create_bucket(Bucket=names.BUCKET)
     s3.put_bucket_versioning(Bucket=names.BUCKET, VersioningConfiguration={"Status": "Enabled"})

@@ -92,17 +92,25 @@ class ObjectMirror:
             path.unlink()
         return sorted(stored, key=lambda one: one.key)
 
-    def update(self) -> tuple[list[str], list[str]]:
-        """Write moto's changes to disk. Return the written and the removed keys. Safe for threads."""
+    def update(self, only: str | None = None) -> tuple[list[str], list[str]]:
+        """Write moto's changes to disk. Return the written and the removed keys. Safe for threads.
+
+        If `only` is the key of an object, no other has changed.
+        """
         written, removed = [], []
         with self._lock:
-            current = {key: found for key, found in self._bucket.keys.items() if isinstance(found, FakeKey)}
+            one = self._bucket.keys.get(only)
+            if isinstance(one, FakeKey):
+                current, gone = {one.name: one}, set[str]()
+            else:
+                current = {key: found for key, found in self._bucket.keys.items() if isinstance(found, FakeKey)}
+                gone = self._known.keys() - current.keys()
             for key, found in current.items():
                 if self._known.get(key) != found.version_id:
                     self._write(found)
                     self._known[key] = found.version_id
                     written.append(key)
-            for key in self._known.keys() - current.keys():
+            for key in gone:
                 self._index_path(key).unlink(missing_ok=True)
                 del self._known[key]
                 removed.append(key)

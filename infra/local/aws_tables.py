@@ -50,8 +50,9 @@ def _with_bytes(found: dict[str, Any]) -> Any:
 class TableMirror:
     """Keep a file equal to a table, a moment after the last write."""
 
-    # A worker writes to the table several times a second while it indexes.
-    PAUSE_S = 0.5
+    # A worker writes to the table several times a second while it indexes. A large table takes long to write, so
+    # writing takes at most a tenth of the time.
+    PAUSE_S, PAUSE_OF_A_WRITE = 0.5, 9.0
 
     def __init__(self, path: Path, table: Any) -> None:
         """`table` is moto's own object for the table."""
@@ -99,10 +100,13 @@ class TableMirror:
                 continue
 
     def _follow(self) -> None:
+        pause = self.PAUSE_S
         while self._dirty.wait():
-            time.sleep(self.PAUSE_S)
+            time.sleep(pause)
             self._dirty.clear()
+            started = time.thread_time()
             self.save()
+            pause = max(self.PAUSE_S, self.PAUSE_OF_A_WRITE * (time.thread_time() - started))
 
 
 class LedgerMirror(TableMirror):

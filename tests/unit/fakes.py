@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from zlib import crc32
@@ -227,6 +228,7 @@ class FakeIndex:
         self.before_upsert()
         self.upserts += 1
         self.chunks.setdefault(collection, {}).update({record.id: record for record in records})
+        self.marks |= {record.id: record.marks for record in records if record.marks}
 
     def search(self, places: Places | None, vector: Sequence[float], k: int) -> list[Passage]:
         self.before_search()
@@ -329,7 +331,7 @@ class FakeReader:
     media_type: str | None = None
     page_cpu_s: float = 0.0
 
-    def inspect(self, path: Path) -> DocumentInfo:
+    def inspect(self, path: Path, kept: ExitStack | None = None) -> DocumentInfo:
         text = path.read_text()
         if text.startswith("!") and "\f" not in text:
             raise Refused(Reason(text[1:].strip()), "refused by the fake")

@@ -114,6 +114,17 @@ def test_ids_and_tally_do_not_depend_on_the_batches(tmp_path: Path, upsert_batch
     ]
 
 
+def test_the_last_batch_is_written_with_its_marks_and_the_others_get_theirs_later(tmp_path: Path) -> None:
+    short, long = Line(tmp_path, pages=3), Line(tmp_path, pages=40)
+    short.index.mark = wait  # type: ignore[method-assign, assignment] # fails: it is no event
+    short.run()
+    assert short.index.upserts == 1
+    assert any(record.marks for record in short.written())
+    long.run()
+    assert any(record.marks for record in long.written())
+    assert set(long.index.marks) > {record.id for record in long.written() if record.marks}
+
+
 def test_embedding_begins_with_the_first_pages_and_goes_on_in_whole_batches(tmp_path: Path) -> None:
     line = Line(tmp_path, pages=300, upsert_batch=128)
     line.run()

@@ -196,10 +196,8 @@ class Chunk:
 
     def unit_at(self, place: int) -> CitationUnit:
         """Return the unit of a place in the text, in characters; in a PDF the page."""
-        found = [unit for start, unit in self.citation_units if start <= place]
-        return (
-            found[-1] if found else CitationUnit(UnitKind.PAGE, self.label or str(self.page), f"page={self.page}")
-        )
+        page = CitationUnit(UnitKind.PAGE, self.label or str(self.page), f"page={self.page}")
+        return [page, *(unit for start, unit in self.citation_units if start <= place)][-1]
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,7 +234,7 @@ class Mark:
 
 @dataclass(frozen=True, slots=True)
 class IndexRecord:
-    """One row of the vector index. `vector` has the embedder's dimension."""
+    """One row of the vector index. `vector` has the embedder's dimension. `marks` may be stored later."""
 
     id: str
     document: str
@@ -245,6 +243,7 @@ class IndexRecord:
     chunk: Chunk
     vector: list[float]
     units: Units = Units()
+    marks: tuple[Mark, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

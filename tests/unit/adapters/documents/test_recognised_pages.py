@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ class OnePage:
 
     own: Page
 
-    def inspect(self, path: Path) -> DocumentInfo:
+    def inspect(self, path: Path, kept: ExitStack | None = None) -> DocumentInfo:
         return DocumentInfo(1)
 
     def pages(self, path: Path, first: int, last: int) -> Generator[Page]:

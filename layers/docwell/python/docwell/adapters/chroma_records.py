@@ -22,7 +22,9 @@ _MARKS_BYTES = 512
 def stored_fields(collection: str, record: IndexRecord, most_bytes: int) -> tuple[dict[str, Any], str]:
     """Return a record's metadata in at most so many bytes, and the rest of its JSON value, which is ASCII."""
     fields: dict[str, Any] = {"collection": collection, **record_fields(record)}
-    over = _size(fields) + _MARKS_BYTES - most_bytes
+    if record.marks:
+        fields |= mark_fields(record.marks)
+    over = _size(fields) + (0 if record.marks else _MARKS_BYTES) - most_bytes
     if over <= 0:
         return fields, ""
     fields[CONTINUED] = True

@@ -1,7 +1,7 @@
 """Index pages: read, chunk, embed and write them, and mark the pieces for the overview.
 
 Embedding takes most of the time and must not wait. So one thread reads and chunks pages ahead of it, and another
-writes one batch while the next is embedded.
+writes one batch while the next is embedded. The last batch is written with its marks.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from docwell.config import IngestLimits
 from docwell.ingest.chunking import CutChunk, cut_pages
 from docwell.ingest.ranges import Span, check_length
 from docwell.ingest.sketch import Sketch
-from docwell.models import Chunk, DocumentRef, IndexRecord, ObjectVersion, Page, RangeTally, Reason, Units
+from docwell.models import Chunk, DocumentRef, IndexRecord, Mark, ObjectVersion, Page, RangeTally, Reason, Units
 from docwell.ports import DocumentReader, Embedder, MarkedIndex, ObjectStore
 from docwell.text.naming import InContext, embedded_texts
 from docwell.text.page_lists import page_failures
@@ -83,25 +83,36 @@ class RangeIndexer:
         sketch = Sketch(opens=span.first == 1)
         with closing(self._cut_pages(path, span, count)) as pages, ThreadPoolExecutor(1, "write") as pool:
             writing: Future[None] | None = None
-            for embedded in self._embedded(self._batches(pages, count, sketch, check), sketch):
+            marks: dict[str, tuple[Mark, ...]] = {}
+            for embedded, is_last in self._embedded(self._batches(pages, count, sketch, check), sketch):
                 records = _records(generation, range_, count.tally.chunks, embedded)
                 if writing is not None:
                     writing.result()
                 check()  # not before the wait, during which another worker could take the lease
+                if is_last:
+                    found = sketch.marks().items()
+                    marks = {ref.chunk_id(generation.id, range_, at): tuple(some) for at, some in found}
+                    records = [replace(record, marks=marks.pop(record.id, ())) for record in records]
                 writing = pool.submit(self.index.upsert, ref.collection, records)
                 count.add_chunks(records)
             if writing is not None:
                 writing.result()
-        # Without a check: marks of chunks that another worker has removed change nothing.
-        marks = {ref.chunk_id(generation.id, range_, number): some for number, some in sketch.marks().items()}
-        self.index.mark(ref.collection, marks)
+        if marks:
+            # Without a check: marks of chunks that another worker has removed change nothing.
+            self.index.mark(ref.collection, marks)
         return count.tally
 
-    def _embedded(self, batches: Iterator[list[CutChunk]], sketch: Sketch) -> Iterator[list[_EmbeddedChunk]]:
-        """Embed chunks and their units. A batch's last chunk waits for its right neighbour's vector."""
+    def _embedded(
+        self, batches: Iterator[list[CutChunk]], sketch: Sketch
+    ) -> Iterator[tuple[list[_EmbeddedChunk], bool]]:
+        """Embed chunks and their units; the flag is set for the last ones.
+
+        A batch's last chunk waits for its right neighbour's vector.
+        """
         context: InContext | None = None
         waiting: deque[tuple[Chunk, Units]] = deque()
-        for batch in batches:
+        batch = next(batches, None)
+        while batch is not None:
             parts = [chunk.text[start:end] for chunk, spans in batch for start, end in spans]
             texts = embedded_texts([chunk for chunk, _ in batch], self.embedder, self.embedder.max_tokens)
             # One call: the embedder sorts its texts by length.
@@ -112,11 +123,12 @@ class RangeIndexer:
                 waiting.append((chunk, pack_units(spans, rest[: len(spans)])))
                 rest = rest[len(spans) :]
             context = context or InContext(vectors.shape[1])
-            ready = context.add(vectors[: len(batch)])
-            if len(ready):
-                yield [(*waiting.popleft(), vector) for vector in ready]
-        if context is not None:
-            yield [(*waiting.popleft(), vector) for vector in context.last()]
+            ready = [*context.add(vectors[: len(batch)])]
+            batch = next(batches, None)
+            if batch is None:
+                ready += [*context.last()]
+            if ready:
+                yield [(*waiting.popleft(), vector) for vector in ready], batch is None
 
     def _cut_pages(self, path: Path, span: Span, count: _Count) -> Generator[_CutPage]:
         """Read and chunk pages, ahead of embedding unless the pages are recognised.
@@ -125,7 +137,8 @@ class RangeIndexer:
         """
         if span.recognise and self.recogniser is not None:
             return self._cut(self.recogniser, path, span, count)
-        return _ahead(self._cut(self.reader, path, span, count), _PAGES_AHEAD)
+        ahead = min(_PAGES_AHEAD, span.last - span.first + 1)
+        return _ahead(self._cut(self.reader, path, span, count), ahead)
 
     def _cut(self, reader: DocumentReader, path: Path, span: Span, count: _Count) -> Generator[_CutPage]:
         chunk_tokens = min(self.limits.chunk_tokens, self.embedder.max_tokens)

@@ -30,13 +30,11 @@ def documents_of(settings: StorageSettings) -> S3ObjectStore:
 
 @cache
 def dynamodb(settings: StorageSettings) -> DynamoDBClient:
-    """Return the client of every table, a fast one for the query function: a user waits for it."""
+    """Return the client of every table. The query function's gives up early: a user waits for it."""
     from docwell.adapters.aws import client
     from docwell.adapters.dynamodb.direct import direct
 
-    if not isinstance(settings, QuerySettings):
-        return client("dynamodb")
-    return direct(client("dynamodb", quick=True))
+    return direct(client("dynamodb", quick=isinstance(settings, QuerySettings)))
 
 
 def state_store(settings: StorageSettings) -> DynamoState:

@@ -136,11 +136,13 @@ class DynamoLedger:
 
     def write(self, lease: Lease, record: DocumentRecord, *, fresh: bool = False) -> Lease:
         """Store the record's fields, its progress only when `fresh`, and renew. Raises `LeaseLost`."""
-        stamped = replace(record, updated_at=self._clock())
-        names = sorted(_RECORD_FIELDS - OBSERVED - (frozenset() if fresh else PROGRESS))
+        stamped, before = replace(record, updated_at=self._clock()), lease.record
+        # Only `finish_range` and `observe` change a field without the lease.
+        same = {name for name in _RECORD_FIELDS - PROGRESS if getattr(stamped, name) == getattr(before, name)}
+        names = sorted(_RECORD_FIELDS - OBSERVED - same - (frozenset() if fresh else PROGRESS))
         values = {name: getattr(stamped, name) for name in names}
-        if stamped.live_attributes is not None:
-            attributes = asdict(stamped.live_attributes)
+        if values.get("live_attributes") is not None:
+            attributes = asdict(values["live_attributes"])
             values["live_attributes"] = {name: value for name, value in attributes.items() if value}
         outcome = outcome_name(record)
         # A row from before outcomes were noted has its last one in its status.
@@ -148,7 +150,8 @@ class DynamoLedger:
             values |= {"outcome": outcome, "outcome_at": stamped.updated_at}
         # DynamoDB stores neither None nor an empty set: such a field has no attribute.
         present = {name: value for name, value in values.items() if value not in (None, frozenset())}
-        expression = f"SET {', '.join(f'#{name} = :{name}' for name in present)}, lease_expires = :expires"
+        changes = [*(f"#{name} = :{name}" for name in present), "lease_expires = :expires"]
+        expression = f"SET {', '.join(changes)}"
         if absent := [f"#{name}" for name in names if name not in present]:
             expression += f" REMOVE {', '.join(absent)}"
         return self._update_held(lease, expression, present)
