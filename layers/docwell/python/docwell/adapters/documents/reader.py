@@ -1,9 +1,9 @@
 """The PDF reader that ingest uses: PDFium first, then pypdf for pages that PDFium cannot read.
 
-Both libraries may crash or run away on a hostile file, so each document is opened in a fresh child process. A short
-document is read by the child that inspected it. A page that ends its child costs only itself: the next page gets
-another child. `process.py` starts and questions the child, `child.py` is its program, and `sandbox.py` its system
-call filter.
+Both libraries may crash or run away on a hostile file, so each document is opened in a fresh child process. A
+short document is read by the child that inspected it. A page that ends its child costs only itself: the next page
+gets another child. `process.py` starts and questions the child, `child.py` is its program, and `sandbox.py` its
+system call filter.
 """
 
 from __future__ import annotations
