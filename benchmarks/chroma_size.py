@@ -5,9 +5,9 @@ chunks with texts. Before each size, Chroma's embedded engine adds chunks to the
 memory is that of a server that searches and does not write.
 
 A chunk has 384 dimensions, 800 characters and five unit vectors; the data is synthetic. Memory is fitted by a line
-over the chunks. So is the 95th percentile of a search with a condition, which looks at most chunks; that of others
-is fitted by a line over their logarithm (the graph's depth). Figures for more chunks than the largest size extend
-the lines: they are extrapolated, not measured.
+over the chunks. So is the 95th percentile of a search with a condition: Chroma then looks at nearly all chunks.
+That of others is fitted by a line over their logarithm (the depth of the graph). The chunks of one document are
+compared one by one. Figures for more chunks than the largest size extend the lines: they are extrapolated.
 """
 
 import argparse
@@ -140,7 +140,7 @@ class Figures:
                 self.report.add(f"{chunks:,} chunks, search of {scope}: p95, {source}", p95, "ms")
 
     def _at(self, chunks: int, values: Sequence[float], scale: Callable[[Any], Any] = np.asarray) -> float:
-        """Return the value of the line through values of the sizes."""
+        """Return what the line through the values of all sizes has at so many chunks."""
         slope, base = np.polyfit(scale(self.chunks), values, 1)
         return float(base + slope * scale(chunks))
 

@@ -8,7 +8,6 @@ import pickle
 import sqlite3
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import cache
 from hashlib import sha256
@@ -49,8 +48,8 @@ class TextOrPdfReader:
     def __init__(self) -> None:
         self._pdfs = default_reader()
 
-    def inspect(self, path: Path, kept: ExitStack | None = None) -> DocumentInfo:
-        return self._pdfs.inspect(path, kept) if _is_pdf(path) else DocumentInfo(1)
+    def inspect(self, path: Path) -> DocumentInfo:
+        return self._pdfs.inspect(path) if _is_pdf(path) else DocumentInfo(1)
 
     def pages(self, path: Path, first: int, last: int) -> Generator[Page]:
         if _is_pdf(path):

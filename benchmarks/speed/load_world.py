@@ -252,7 +252,7 @@ class _Indexer:
     def downloaded(self, _key: str, _head: ObjectVersion) -> Iterator[Path]:
         yield Path()
 
-    def inspect(self, *_: object) -> DocumentInfo:
+    def inspect(self, _path: Path) -> DocumentInfo:
         return DocumentInfo(PAGES)
 
     def run(self, generation: Generation, *_: object) -> RangeTally:

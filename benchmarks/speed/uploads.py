@@ -61,7 +61,7 @@ class Uploads:
                 del waiting[key]
                 rows[key] = row
                 step()
-            if len(settled) < _KEYS_OF_ONE_READ:
+            if waiting and len(settled) < _KEYS_OF_ONE_READ:
                 time.sleep(min(max(_PAUSE_S, _PAUSE_OF_ONE_S * len(waiting)), _LONGEST_PAUSE_S))
             if time.monotonic() > started + timeout_s:
                 raise TimeoutError(f"{len(waiting)} documents have no final status after {timeout_s:.0f} s")

@@ -42,7 +42,7 @@ from werkzeug.serving import make_server
 from infra.local import names
 from infra.local.aws_access import CheckedAccess, StackKeys
 from infra.local.aws_mirror import ObjectMirror
-from infra.local.aws_queues import mend_queues
+from infra.local.aws_queues import patch_queues
 from infra.local.aws_tables import ApiKeyMirror, LedgerMirror, PrincipalsMirror, TableMirror
 from infra.local.emf import every_minute, print_metrics
 from runtime.threads import end_with_any_thread
@@ -93,7 +93,7 @@ def publish_queues() -> None:
     for name in (names.INGEST_QUEUE, names.OCR_QUEUE, names.DEAD_LETTER_QUEUE):
         queue = sqs_backends[names.ACCOUNT][names.REGION].queues[name]
         # One list for all three values: requests change the queue meanwhile.
-        visible, hidden = queue.messages, list(queue.pending_messages)
+        visible, hidden = list(queue.messages), list(queue.pending_messages)
         sent = [int(one.sent_timestamp or 0) / 1000 for one in (*visible, *hidden)]
         values = {
             "ApproximateNumberOfMessagesVisible": len(visible),
@@ -204,7 +204,7 @@ def _set_up(session: boto3.Session, endpoint: str) -> None:
     """Create bucket, queues and tables, as template.yaml does."""
     # moto's event about the last version of a key reads these of a delete marker, which has neither.
     FakeDeleteMarker.etag, FakeDeleteMarker.size = "", 0  # type: ignore[attr-defined]
-    mend_queues()
+    patch_queues()
     # moto lists the folders of its services at each request.
     backends.list_of_moto_modules = cache(lambda: [*_services()])
     s3 = session.client("s3", endpoint_url=endpoint)

@@ -10,13 +10,13 @@ from moto.sqs.models import Message, Queue
 _delete = Queue.delete_message
 
 
-def mend_queues() -> None:
+def patch_queues() -> None:
     """Change moto's queues in this process.
 
     A receive then reads only the messages that it takes. A delete loses no message that arrives beside it.
     """
-    mended: Any = Queue
-    mended.messages, mended.delete_message = property(_Visible), _delete_message
+    patched: Any = Queue
+    patched.messages, patched.delete_message = property(_Visible), _delete_message
 
 
 class _Visible(Iterable[Message]):

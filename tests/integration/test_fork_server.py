@@ -11,7 +11,7 @@ import subprocess
 import sys
 import textwrap
 import time
-from contextlib import ExitStack, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -144,28 +144,6 @@ def test_a_document_that_fails_leaves_the_next_one_another_server(bench: Bench, 
     assert bench.server is None
     assert reader.inspect(bench.path).page_count == 1
     assert bench.server not in {None, first}
-
-
-def test_the_child_of_an_inspection_reads_the_pages_and_ends_with_it(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    started: list[int] = []
-
-    def start(*arguments: Any) -> launching.Started:
-        child = launching.start(*arguments)
-        started.append(child.pid)
-        return child
-
-    monkeypatch.setattr(process, "start", start)
-    reader = bench.reader()
-    with ExitStack() as kept:
-        reader.inspect(bench.path, kept)
-        assert len(list(reader.pages(bench.path, 1, 1))) == 1
-        assert len(started) == 1
-        reader.inspect(bench.path, kept)
-    assert len(list(reader.pages(bench.path, 1, 1))) == 1
-    assert len(started) == 3
-    assert not any(map(psutil.pid_exists, started))
 
 
 def test_a_worker_that_ignores_the_end_of_children_has_them_forked_too(bench: Bench) -> None:

@@ -7,7 +7,6 @@ import os
 import re
 import resource
 from collections.abc import Generator
-from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from io import BytesIO
@@ -52,7 +51,7 @@ with_rapidocr = pytest.mark.skipif(not (NEEDED or is_installed()), reason="rapid
 class ThreePages:
     """A reader of a document of three pages; the first one has text."""
 
-    def inspect(self, path: Path, kept: ExitStack | None = None) -> DocumentInfo:
+    def inspect(self, path: Path) -> DocumentInfo:
         return DocumentInfo(3)
 
     def pages(self, path: Path, first: int, last: int) -> Generator[Page]:
@@ -66,7 +65,7 @@ class OnePage:
 
     page: Page
 
-    def inspect(self, path: Path, kept: ExitStack | None = None) -> DocumentInfo:
+    def inspect(self, path: Path) -> DocumentInfo:
         return DocumentInfo(1)
 
     def pages(self, path: Path, first: int, last: int) -> Generator[Page]:

@@ -337,7 +337,7 @@ def test_calls_share_a_connection_until_the_api_closes_it(closes: bool, opened: 
             self.send_response(200)
             self.send_header("Content-Length", "0")
             self.end_headers()
-            self.close_connection = closes  # without a word: the head does not say so
+            self.close_connection = closes  # without the field Connection: close
 
     with HTTPServer(("127.0.0.1", 0), Api) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()

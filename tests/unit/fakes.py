@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Generator, Mapping, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from zlib import crc32
@@ -331,7 +330,7 @@ class FakeReader:
     media_type: str | None = None
     page_cpu_s: float = 0.0
 
-    def inspect(self, path: Path, kept: ExitStack | None = None) -> DocumentInfo:
+    def inspect(self, path: Path) -> DocumentInfo:
         text = path.read_text()
         if text.startswith("!") and "\f" not in text:
             raise Refused(Reason(text[1:].strip()), "refused by the fake")

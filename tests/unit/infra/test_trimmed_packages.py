@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import ast
 import re
+import runpy
+import subprocess
+import sys
 from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
@@ -43,3 +46,9 @@ def test_no_module_that_stays_imports_a_removed_one(package: str) -> None:
             if any(one in names or one.rpartition(".")[0] in names for one in imports(path, name)):
                 found.add(name)
     assert found <= UNREACHED
+
+
+def test_the_runtime_starts_without_the_packages_that_are_never_shipped() -> None:
+    never = [name.replace("-", "_") for name in runpy.run_path(str(SCRIPT))["NEVER"]]
+    code = f"import sys; sys.modules |= dict.fromkeys({never!r}); import runtime.service, runtime.query"
+    subprocess.run([sys.executable, "-c", code], cwd=SCRIPT.parents[1], check=True)

@@ -6,7 +6,6 @@ An adapter raises only `docwell.errors`: `Unavailable` when a retry may help, `C
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable, Generator, Iterable, Mapping, Sequence
-from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
@@ -391,8 +390,8 @@ class AuditTrail(Protocol):
 class DocumentReader(Protocol):
     """A document to text. Raises `Refused` with a reason for a document that it cannot read."""
 
-    def inspect(self, path: Path, kept: ExitStack | None = None) -> DocumentInfo:
-        """Return the page count and the metadata. The document may stay open for `pages` until `kept` ends."""
+    def inspect(self, path: Path) -> DocumentInfo:
+        """Return the number of pages and the file's metadata. Raises `Refused`."""
 
     def pages(self, path: Path, first: int, last: int) -> Generator[Page]:
         """Yield pages `first` to `last`, both included and 1-based. Raises `Refused`. Close it when done."""

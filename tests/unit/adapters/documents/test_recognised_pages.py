@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Generator
-from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,7 +22,7 @@ class OnePage:
 
     own: Page
 
-    def inspect(self, path: Path, kept: ExitStack | None = None) -> DocumentInfo:
+    def inspect(self, path: Path) -> DocumentInfo:
         return DocumentInfo(1)
 
     def pages(self, path: Path, first: int, last: int) -> Generator[Page]:

@@ -43,9 +43,10 @@ _MOST_READ = 2000
 # A condition costs 5 µs for each chunk that meets it, and loses up to 6% of the nearest; four times as many hits
 # cost 1 ms. So a search of whole collections takes this many times `k` hits and drops those of others.
 _WIDER = 4
-# The most chunks of named documents that are compared one by one: about 100 pages, and 20 ms. With a condition,
-# Chroma computes the distance of most chunks of the Chroma collection, whether they meet it or not.
-_MOST_COMPARED = 300
+# The most named documents, and chunks of them, that are compared one by one: about 100 pages, and 20 ms. With a
+# condition, a server of your own computes the distance of most chunks, whether they meet it or not.
+_DOCUMENTS_COMPARED, _MOST_COMPARED = 30, 300
+_NO_LENGTH = 1e-12  # of a vector of zeros, which is far from all
 _CALLS_AT_ONCE = 8
 _SHARES_KNOWN = 1000
 _MOST_HITS = 2000  # an answer of ids and distances takes about 100 KB
@@ -176,7 +177,8 @@ class ChromaIndex:
         with self._lock:
             share = _Share.FEW if documents else self._shares.get((name, *whole))
         if share is _Share.FEW:
-            compared = self._compared(name, condition, vector) if documents else None
+            is_small = 0 < len(documents) <= _DOCUMENTS_COMPARED and self._server.quotas is UNLIMITED
+            compared = self._compared(name, condition, vector) if is_small else None
             return query(k, condition) if compared is None else nsmallest(k, compared)
         marks = tuple(map(self._layout.mark, whole))
         if share is _Share.ALL:
@@ -205,7 +207,8 @@ class ChromaIndex:
             return None
         hits = list[_Hit]()
         for found, vectors in self._server.vectors(name, ids):
-            cosines = vectors @ np.asarray(vector, dtype=np.float32) / np.linalg.norm(vectors, axis=1)
+            lengths = np.maximum(np.linalg.norm(vectors, axis=1), _NO_LENGTH)
+            cosines = vectors @ np.asarray(vector, dtype=np.float32) / lengths
             hits += [_Hit(1.0 - cosine, (name, id_)) for cosine, id_ in zip(cosines.tolist(), found, strict=True)]
         return hits
 

@@ -22,9 +22,10 @@ _MARKS_BYTES = 512
 def stored_fields(collection: str, record: IndexRecord, most_bytes: int) -> tuple[dict[str, Any], str]:
     """Return a record's metadata in at most so many bytes, and the rest of its JSON value, which is ASCII."""
     fields: dict[str, Any] = {"collection": collection, **record_fields(record)}
-    if record.marks:
-        fields |= mark_fields(record.marks)
-    over = _size(fields) + (0 if record.marks else _MARKS_BYTES) - most_bytes
+    marks = mark_fields(record.marks) if record.marks else {}
+    # A retry may write a record with its marks that was written without, and must cut it at the same place.
+    over = _size(fields) + max(_MARKS_BYTES, _size(marks)) - most_bytes
+    fields |= marks
     if over <= 0:
         return fields, ""
     fields[CONTINUED] = True

@@ -155,7 +155,8 @@ class S3DocumentLinks:
     """`docwell.bucket_ports.DocumentLinks` by presigned URLs that are valid for `seconds`.
 
     The signer needs `s3:GetObject` and `s3:GetObjectVersion`. A link expires early when the signer's credentials
-    do: those of a role last hours. In a bucket without versions, it opens the current object.
+    do: those of a role last hours. They are those of boto3's default session. In a bucket without versions, a link
+    opens the current object.
     """
 
     def __init__(self, client: S3Client, bucket: str, seconds: int, reached_at: str | None = None) -> None:

@@ -137,7 +137,7 @@ class RangeIndexer:
         """
         if span.recognise and self.recogniser is not None:
             return self._cut(self.recogniser, path, span, count)
-        ahead = min(_PAGES_AHEAD, span.last - span.first + 1)
+        ahead = max(1, min(_PAGES_AHEAD, span.last - span.first + 1))
         return _ahead(self._cut(self.reader, path, span, count), ahead)
 
     def _cut(self, reader: DocumentReader, path: Path, span: Span, count: _Count) -> Generator[_CutPage]:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from contextlib import ExitStack, suppress
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
 from docwell.attributes import Attributes
@@ -211,8 +211,8 @@ class Ingest:
         if head.size > limit:
             detail = f"{head.size:,} bytes; the limit is {limit:,} (max_document_bytes)"
             raise Refused(Reason.TOO_LARGE, detail)
-        with self.indexer.downloaded(lease.record.key, head) as path, ExitStack() as kept:
-            info = self.indexer.reader.inspect(path, kept)
+        with self.indexer.downloaded(lease.record.key, head) as path:
+            info = self.indexer.reader.inspect(path)
             count = ranges.count_ranges(info.page_count, self.indexer.limits.range_pages)
             planned = replace(lease.record, pages=info.page_count, title=info.title, ranges=count)
             planned = replace(planned, author=info.author, created=info.created, media_type=info.media_type)

@@ -109,18 +109,22 @@ class Library:
         Of the chunks that match all patterns, those that are `wanted` are hits. Raises `Unavailable` where no
         part of the index answers.
         """
-        keys, hits, missing, unreached, failure = sorted(live), list[Passage](), set[str](), 0, None
+        keys, hits, unreached, failure = sorted(live), list[Passage](), 0, None
+        failed, missing = set[str](), set[str]()  # collections that did not answer once, and twice
         end, done, size = self.clock() + self.seconds, 0, _AT_ONCE
         while done < len(keys):
             left = MOST_HITS - len(hits)
             if left <= 0 or self.clock() > end:
                 break
             some = keys[done : done + size]
-            reachable = [one for one in some if collection_of(one) not in missing]
+            asked = [one for one in some if collection_of(one) not in missing]
             try:
-                found = self.index.containing(_places(reachable), patterns, left + 1) if reachable else ()
+                found = self.index.containing(_places(asked), patterns, left + 1) if asked else ()
             except Unavailable as error:  # another part of the index may have the next documents
-                found, failure = PartialHits((), map(collection_of, reachable)), error
+                found, failure = PartialHits((), map(collection_of, asked)), error
+            lost = found.missing if isinstance(found, PartialHits) else frozenset[str]()
+            missing |= lost & failed
+            failed |= lost
             if len(found) > left and len(some) > 1:
                 size = max(len(some) // _PART, 1)
                 continue
@@ -128,9 +132,7 @@ class Library:
             if len(found) > left:
                 break
             done += len(some)
-            if isinstance(found, PartialHits):
-                missing |= found.missing
-            unreached += sum(collection_of(one) in missing for one in some)
+            unreached += sum(collection_of(one) in lost | missing for one in some)
         if failure and unreached == done:
             raise failure
         hits = wanted(hits)

@@ -30,7 +30,7 @@ def documents_of(settings: StorageSettings) -> S3ObjectStore:
 
 @cache
 def dynamodb(settings: StorageSettings) -> DynamoDBClient:
-    """Return the client of every table. The query function's gives up early: a user waits for it."""
+    """Return the client of every table. That of the query function gives up early: a user waits."""
     from docwell.adapters.aws import client
     from docwell.adapters.dynamodb.direct import direct
 

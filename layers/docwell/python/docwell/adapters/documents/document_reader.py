@@ -11,8 +11,8 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Generator
-from contextlib import ExitStack, closing
-from dataclasses import dataclass, field, replace
+from contextlib import closing
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -74,12 +74,9 @@ class ChildDocumentReader:
 
     pdf: ChildPdfReader
     opening_cpu_s: float
-    _kept: dict[Path, Child] = field(default_factory=dict, init=False, repr=False, compare=False)
 
-    def inspect(self, path: Path, kept: ExitStack | None = None) -> DocumentInfo:
+    def inspect(self, path: Path) -> DocumentInfo:
         """Return the number of pages or parts, and what the document says of itself (None where it does not).
-
-        `kept` is as for `ChildPdfReader.inspect`.
 
         Raises:
             Refused: empty_file, unknown_kind (no kind that docwell reads), encrypted, corrupt, too_many_pages,
@@ -87,15 +84,10 @@ class ChildDocumentReader:
             Unavailable: the reader gets too little processor time.
         """
         if is_pdf(path):
-            found = self.pdf.inspect(path, kept)
+            found = self.pdf.inspect(path)
             return replace(found, page_count=self._with_files(path, found.page_count)) if found.files else found
-        with ExitStack() as opened:
-            child = opened.enter_context(closing(self._child(path, FORMATS)))
+        with closing(self._child(path, FORMATS)) as child:
             info = self._ask(child, "info")
-            if kept is not None:
-                kept.push(opened.pop_all())
-                kept.callback(self._kept.pop, path, None)
-                self._kept[path] = child
         self._check_count(info["pages"])
         return DocumentInfo(
             info["pages"],
@@ -122,8 +114,7 @@ class ChildDocumentReader:
             yield from self._parts(path, FORMATS, first, last)
 
     def _parts(self, path: Path, reader: str, first: int, last: int) -> Generator[Page]:
-        kept = self._kept.pop(path, None) if reader == FORMATS else None
-        with closing(kept or self._child(path, reader)) as child:
+        with closing(self._child(path, reader)) as child:
             for number in range(first, last + 1):
                 before = child.cpu_s
                 answer = self._ask(child, f"page {number} 1 0")

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Generator
-from contextlib import ExitStack, closing
+from contextlib import closing
 from dataclasses import KW_ONLY, dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -64,9 +64,9 @@ class RecognisingReader:
     max_page_characters: int
     min_confidence: float
 
-    def inspect(self, path: Path, kept: ExitStack | None = None) -> DocumentInfo:
+    def inspect(self, path: Path) -> DocumentInfo:
         """Return the other reader's answer."""
-        return self.reader.inspect(path, kept)
+        return self.reader.inspect(path)
 
     def pages(self, path: Path, first: int, last: int) -> Generator[Page]:
         """Yield pages `first` to `last` (both included, 1-based) in order. Close the iterator when done.

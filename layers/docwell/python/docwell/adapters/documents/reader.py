@@ -1,16 +1,15 @@
 """The PDF reader that ingest uses: PDFium first, then pypdf for pages that PDFium cannot read.
 
-Both libraries may crash or run away on a hostile file, so each document is opened in a fresh child process. A
-short document is read by the child that inspected it. A page that ends its child costs only itself: the next page
-gets another child. `process.py` starts and questions the child, `child.py` is its program, and `sandbox.py` its
-system call filter.
+Both libraries may crash or run away on a hostile file, so each document is opened in a fresh child process. A page
+that ends its child costs only itself: the next page gets another child. `process.py` starts and questions the
+child, `child.py` is its program, and `sandbox.py` its system call filter.
 """
 
 from __future__ import annotations
 
 import time
-from contextlib import ExitStack, closing
-from dataclasses import dataclass, field, replace
+from contextlib import closing
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,8 +30,6 @@ HEADER_WITHIN = 1024
 TRAILER_WITHIN, TRAILER_MARKS = 2048, (b"startxref", b"%%EOF")
 # The share of a page's processor time for drawing it: a page may need two pages before it, which are drawn too.
 DRAWING_SHARE = 0.25
-# A child that was kept after an inspection has processor time for so many pages: those of a range by default.
-KEPT_PAGES = 50
 # Reasons that make a page dangerous, not just damaged.
 POISON = frozenset({Reason.TOO_SLOW, Reason.TOO_MUCH_MEMORY, Reason.READER_CRASHED})
 
@@ -69,28 +66,19 @@ class ChildPdfReader:
     max_document_pages: int
     max_page_characters: int
     max_reader_restarts: int
-    _kept: dict[Path, _Readers] = field(default_factory=dict, init=False, repr=False, compare=False)
 
-    def inspect(self, path: Path, kept: ExitStack | None = None) -> DocumentInfo:
+    def inspect(self, path: Path) -> DocumentInfo:
         """Return the number of pages, the title and author (tidied, None when empty) and the day of creation.
-
-        The next `pages` uses the same children, which end with `kept`; without it, they end here.
 
         Raises:
             Refused: empty_file, unknown_kind, encrypted, corrupt, too_many_pages, or why a reader died.
             Unavailable: the readers get too little processor time.
         """
         has_header = _check_content(path)
-        with ExitStack() as opened:
-            readers = _Readers(self, path, 1 if kept is None else KEPT_PAGES)
-            opened.callback(readers.close)
+        with closing(_Readers(self, path, 1)) as readers:
             info = readers.info()
             if info is None:
                 raise refused(readers.reason() if has_header else Reason.UNKNOWN_KIND)
-            if kept is not None:
-                kept.push(opened.pop_all())
-                kept.callback(self._kept.pop, path, None)
-                self._kept[path] = readers
         if info["pages"] > self.max_document_pages:
             detail = f"The document has {info['pages']} pages; {self.max_document_pages} are allowed."
             raise Refused(Reason.TOO_MANY_PAGES, detail)
@@ -109,8 +97,7 @@ class ChildPdfReader:
             Unavailable: the readers get too little processor time.
         """
         _check_content(path)
-        readers = self._kept.pop(path, None) if last - first < KEPT_PAGES else None
-        with closing(readers or _Readers(self, path, last - first + 1)) as readers:
+        with closing(_Readers(self, path, last - first + 1)) as readers:
             for number in range(first, last + 1):
                 page = readers.page(number)
                 if readers.end_before(number):
@@ -239,8 +226,6 @@ class _Reader:
         self._restarts_left = limits.max_reader_restarts
         # No page before this one is opened: it may have ended an earlier child.
         self._first = 1
-        # Whether the child has not opened a page.
-        self._is_fresh = True
         self.given_up: Reason | None = None
         self.count: int | None = None
 
@@ -254,7 +239,7 @@ class _Reader:
         if self._child is not None:
             self._child.close()
             self._ended_s += self._child.cpu_s
-            self._child, self._is_fresh = None, True
+            self._child = None
 
     def info(self, deadline: float) -> dict[str, Any] | None:
         """Return the number of pages and the metadata; None when the document cannot be opened."""
@@ -268,10 +253,9 @@ class _Reader:
         """
         drawing_s = self._limits.parse_cpu_s * DRAWING_SHARE if self._name == PDFIUM else 0.0
         while self.given_up is None:
-            is_alone = self._is_fresh and (self._first >= number or self._name == PYPDF)
+            is_alone = self._child is None and (self._first >= number or self._name == PYPDF)
             if self._child is None and self._opened("count", deadline) is None:
                 break
-            self._is_fresh = False
             try:
                 answer = self._ask(f"page {number} {self._first} {drawing_s}", deadline)
             except ChildError as error:

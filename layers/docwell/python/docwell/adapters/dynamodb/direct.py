@@ -1,6 +1,6 @@
 """DynamoDB's calls without botocore's models of requests and answers, in a quarter of the processor time.
 
-The query function makes about seven calls for each question, and boto3 takes 0.9 ms for each.
+A question takes about seven calls, and boto3 takes 0.9 ms for each.
 https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Programming.LowLevelAPI.html
 https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-signed-request.html
 """
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from botocore.credentials import Credentials
     from mypy_boto3_dynamodb import DynamoDBClient
 
-# The calls of a question; boto3 makes the others.
+# The calls of each question and document; boto3 makes the others.
 _OPERATIONS = {
     "get_item": "GetItem",
     "batch_get_item": "BatchGetItem",

@@ -85,7 +85,7 @@ _NAME = re.compile(
     re.IGNORECASE,
 )
 _ADDRESS_END = ".,;:!?)]}"
-# What each pattern above needs; most texts have none of it.
+# Each pattern above needs one of these. Most texts have none.
 _SUSPECT = re.compile(r"[<&:@]|\[\.\]|\]\(|!\[|\.[^\W\d_]|www\.", re.IGNORECASE)
 _LEFT_EMPTY = re.compile(rf"[(<\"\u201c]\s*{_GONE}\s*[)>\"\u201d]|{_GONE}")
 _BLANKS = re.compile(r"(?<=\S)[ \t]{2,}(?=\S)|(?<=\S)[ \t]+(?=[.,;](?:\s|$))")
