@@ -137,9 +137,8 @@ class DynamoLedger:
     def write(self, lease: Lease, record: DocumentRecord, *, fresh: bool = False) -> Lease:
         """Store the record's fields, its progress only when `fresh`, and renew. Raises `LeaseLost`."""
         stamped, before = replace(record, updated_at=self._clock()), lease.record
-        # Others change only `PROGRESS` and `OBSERVED` meanwhile. Attributes may have some of a later release.
-        settled = _RECORD_FIELDS - PROGRESS - {"live_attributes"}
-        same = {name for name in settled if getattr(stamped, name) == getattr(before, name)}
+        # Others change only `PROGRESS` and `OBSERVED` meanwhile.
+        same = {name for name in _RECORD_FIELDS - PROGRESS if getattr(stamped, name) == getattr(before, name)}
         names = sorted(_RECORD_FIELDS - OBSERVED - same - (frozenset() if fresh else PROGRESS))
         values = {name: getattr(stamped, name) for name in names}
         if values.get("live_attributes") is not None:
