@@ -271,7 +271,7 @@ def test_query_may_do_what_it_does(template: dict[str, Any], aws: Aws) -> None:
     grants = PrincipalAdmin(boto3.client("dynamodb"), "principals")
     grants.add(Grant("key:known", collections=None, requests_per_day=1), replace=True)
     ask("/v1/documents", status=429)
-    # Links are signed without a call. In a bucket without versions, they have none.
+    # Links are signed without a call. In a bucket without versions, they name none.
     links = {("s3:GetObject", "DocumentsBucket"), ("s3:GetObjectVersion", "DocumentsBucket")}
     assert calls | links == granted(template, "QueryRole")
 
