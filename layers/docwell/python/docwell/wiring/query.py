@@ -137,7 +137,7 @@ def _modes(fingerprint: str, retrieval: Retrieval, rows: LanguageModel) -> Modes
     settings = query_settings()
     folder = pipelines(settings)[fingerprint].model_dir
     embedder = embedder_of(settings, folder)
-    router = Router(embedder, partial(kept_vectors, folder, fingerprint, embedder))
+    router = Router(embedder, partial(kept_vectors, folder, embedder))
     vectors = vectors_of(settings, fingerprint)
     library = Library(vectors, ledger_of(settings, fingerprint), settings.deadline_s * _LIST_SHARE)
     return Modes(
