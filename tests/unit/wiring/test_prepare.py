@@ -28,7 +28,6 @@ from docwell.wiring.pipelines import Pipeline
 from layers.embedder import build_model
 from tests.unit.adapters.embedding import tiny_model
 
-_embedder_of = pipelines.embedder_of  # before a fixture replaces it
 MADE_AT_START = (wiring.query_settings, wiring.principals, wiring.receipt_book, wiring.model, wiring.prompts)
 
 
@@ -54,8 +53,8 @@ def loaded(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
     folders: list[Path] = []
-    for module in (wiring, pipelines):
-        monkeypatch.setattr(module, "embedder_of", lambda _settings, folder: folders.append(folder))
+    monkeypatch.setattr(wiring, "embedder_loading", lambda _settings, folder: folders.append(folder))
+    monkeypatch.setattr(wiring, "embedder_of", lambda _settings, _folder: None)
     return folders
 
 
@@ -122,8 +121,7 @@ def test_the_first_choice_of_a_mode_takes_the_vectors_of_the_examples_from_the_m
     monkeypatch.setattr("sys.argv", command)
     assert build_model.main() == 0
     monkeypatch.setenv("DOCWELL_MODEL_DIR", str(built))
-    for module in (wiring, pipelines):
-        monkeypatch.setattr(module, "embedder_of", _embedder_of)
+    monkeypatch.setattr(wiring, "embedder_of", pipelines.embedder_of)
     router = run(wiring.query()).modes.router
     (vector,) = router.embedder.embed_queries(["the pump"]).tolist()
     embedded: list[list[str]] = []
