@@ -132,7 +132,8 @@ def _spec(stack: Stack, name: str, deployed: Path | None, **more: Any) -> Functi
     path = layers if name == "query" else [deployed / "image", deployed / "runtime"]
     # Lambda's folders are read-only: modules without bytecode are compiled at each start.
     variables |= {"PYTHONPATH": os.pathsep.join(map(str, path)), "PYTHONDONTWRITEBYTECODE": "1"}
-    return FunctionSpec("handler.handler", variables, python=str(deployed / "python/bin/python"), **settings)
+    handler = "handler.handler" if name == "query" else "start.handler"
+    return FunctionSpec(handler, variables, python=str(deployed / "python/bin/python"), **settings)
 
 
 def _peer_ways(stack: Stack, own: dict[str, _Way]) -> dict[str, _Way]:

@@ -50,7 +50,8 @@ def build_image_folder(folder: Path) -> None:
     shutil.copytree(sam.ROOT / "layers/docwell/python/docwell", folder / "docwell", ignore=ignored)
     compiling = [sys.executable, "-m", "compileall", "-q", "-j", "0", "--invalidation-mode", "unchecked-hash"]
     _run([*compiling, str(folder)])
-    shutil.copy(sam.ROOT / "functions/ingest/handler.py", folder)
+    for name in ("handler.py", "start.py"):
+        shutil.copy(sam.ROOT / "functions/ingest" / name, folder)
     _run(["scripts/settle", str(folder)])
 
 

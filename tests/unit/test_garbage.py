@@ -28,3 +28,13 @@ def test_it_stays_off_where_the_process_has_switched_it_off() -> None:
         assert not gc.isenabled()
     finally:
         gc.enable()
+
+
+def test_the_objects_of_a_start_are_never_searched_again() -> None:
+    before = gc.get_freeze_count()
+    with uncollected():
+        made: list[list[int]] = [[] for _ in range(1000)]
+    try:
+        assert gc.get_freeze_count() >= before + len(made)
+    finally:
+        gc.unfreeze()

@@ -29,6 +29,7 @@ def test_the_image_is_made_of_what_its_size_is_measured_of() -> None:
         "functions/ingest/requirements.txt",
         "functions/ingest/requirements-ocr.txt",  # OCR is optional
         "functions/ingest/handler.py",
+        "functions/ingest/start.py",
         "layers/docwell/python/docwell",
         "layers/embedder/model",
         "scripts/settle",

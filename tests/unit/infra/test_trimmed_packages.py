@@ -3,16 +3,29 @@
 from __future__ import annotations
 
 import ast
+import gzip
+import json
+import os
 import re
 import runpy
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
+import botocore
+import chromadb
+import httpx
 import pytest
+from botocore.loaders import Loader
+from botocore.regions import EndpointResolver
+from botocore.session import Session
 
+DATA = Path(botocore.__file__).parent / "data"
 SCRIPT = Path(__file__).parents[3] / "scripts" / "trim-packages"
 # Imports of removed modules that docwell does not reach: pydantic's, for classes of its version 1.
 UNREACHED = {"pydantic._internal._generate_schema"}
@@ -46,6 +59,93 @@ def test_no_module_that_stays_imports_a_removed_one(package: str) -> None:
             if any(one in names or one.rpartition(".")[0] in names for one in imports(path, name)):
                 found.add(name)
     assert found <= UNREACHED
+
+
+@pytest.fixture(scope="module")
+def trimmed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with chromadb, httpx and three services of botocore, trimmed."""
+    folder = tmp_path_factory.mktemp("trimmed")
+    for package in (chromadb, httpx):
+        source = Path(str(package.__file__)).parent
+        shutil.copytree(source, folder / source.name, ignore=shutil.ignore_patterns("test*"))
+    kept = folder / "botocore" / "data"
+    for name in ("s3", "sqs", "iam"):
+        shutil.copytree(DATA / name, kept / name)
+    shutil.copy(DATA / "endpoints.json", kept)
+    subprocess.run([sys.executable, SCRIPT, folder], check=True)
+    return folder
+
+
+def test_services_that_docwell_does_not_use_are_removed_with_their_endpoints(trimmed: Path) -> None:
+    data = trimmed / "botocore" / "data"
+    assert {path.name for path in data.glob("*/")} == {"s3", "sqs"}
+    named = {
+        name
+        for part in json.loads((data / "endpoints.json").read_bytes())["partitions"]
+        for name in part["services"]
+    }
+    assert named == runpy.run_path(str(SCRIPT))["SERVICES"]
+
+
+@pytest.mark.parametrize("service", ["s3", "sqs"])
+def test_a_service_has_all_its_fields_in_their_order_and_no_documentation(trimmed: Path, service: str) -> None:
+    # Read by hand: moto adds operations to what botocore loads.
+    before, after = (
+        json.loads(gzip.decompress(path.read_bytes()))
+        for data in (DATA, trimmed / "botocore" / "data")
+        for path in data.glob(f"{service}/*/service-2.json.gz")
+    )
+    assert "documentation" in json.dumps(before)
+    assert not re.search(r'"documentation": "[^"]', json.dumps(after))
+    assert list(after["operations"]) == list(before["operations"])
+    assert {name: list(shape.get("members", ())) for name, shape in after["shapes"].items()} == {
+        name: list(shape.get("members", ())) for name, shape in before["shapes"].items()
+    }
+
+
+def test_a_client_of_a_trimmed_service_signs_the_same_link(
+    trimmed: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("botocore.auth.get_current_datetime", lambda *_, **__: datetime(2026, 1, 1, tzinfo=UTC))
+    # Alone: botocore resolves in another way with an endpoints.json from elsewhere.
+    (tmp_path / "s3").symlink_to(trimmed / "botocore" / "data" / "s3")
+    links = set()
+    for data in (DATA, tmp_path):
+        session = Session()
+        session.register_component("data_loader", Loader(extra_search_paths=[str(data)]))
+        client: Any = session.create_client("s3", "eu-west-1", aws_access_key_id="a", aws_secret_access_key="b")
+        links.add(client.generate_presigned_url("get_object", {"Bucket": "documents", "Key": "a b.pdf"}))
+    assert len(links) == 1
+
+
+@pytest.mark.parametrize("region", ["eu-central-1", "us-gov-west-1", "cn-north-1", "eu-south-2", "xx-new-1"])
+def test_a_service_keeps_its_endpoints_in_every_region(trimmed: Path, region: str) -> None:
+    before, after = (
+        EndpointResolver(json.loads((data / "endpoints.json").read_bytes()))
+        for data in (DATA, trimmed / "botocore" / "data")
+    )
+    for service in ("s3", "sqs", "dynamodb", "sts", "secretsmanager"):
+        assert after.construct_endpoint(service, region) == before.construct_endpoint(service, region)
+
+
+def test_chromadbs_client_needs_only_the_version_of_its_package_and_no_command_line(trimmed: Path) -> None:
+    code = (
+        "import sys; from docwell.adapters.chroma_server import ChromaServer; import chromadb;"
+        "ChromaServer('http://127.0.0.1:9');"
+        "print(chromadb.__version__, sys.modules.keys() & {'chromadb.api.async_client', 'click'} or '')"
+    )
+    path = os.pathsep.join(map(str, (trimmed, *filter(None, sys.path))))
+    done = subprocess.run(
+        [sys.executable, "-c", code], env={"PYTHONPATH": path}, text=True, capture_output=True, check=True
+    )
+    assert done.stdout.split() == [chromadb.__version__]
+
+
+def test_a_chromadb_without_a_version_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "chromadb").mkdir()
+    (tmp_path / "chromadb" / "__init__.py").write_text("")
+    done = subprocess.run([sys.executable, SCRIPT, tmp_path], text=True, capture_output=True, check=False)
+    assert (done.returncode, "no version" in done.stderr) == (1, True)
 
 
 def test_the_runtime_starts_without_the_packages_that_are_never_shipped() -> None:

@@ -4,14 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from hashlib import sha256
+from pathlib import Path
+from threading import current_thread
 from types import SimpleNamespace
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
+from docwell.adapters.embedding import onnx_embedder
 from docwell.adapters.embedding.model_manifest import ModelManifest
 from docwell.config import ReconcileSettings
+from docwell.errors import ModelDamaged
 from docwell.pipeline import CHUNKER_VERSION, EMBEDDED_VERSION, TEXT_VERSION
+from docwell.wiring import pipelines as wiring
 from docwell.wiring.pipelines import pipelines
 
 
@@ -43,3 +49,29 @@ def test_another_number_of_shards_is_another_pipeline_built_beside_the_first() -
 
 def test_zero_is_a_number_of_shards_of_the_next_index_too() -> None:
     assert [one.shards for one in pipelines(settings(next_shards=0)).values()] == [4, 0]
+
+
+@pytest.fixture
+def loads(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+    """The threads that have loaded a model; the first fails."""
+    threads: list[str] = []
+
+    def load(folder: Path, _threads: int, _open: object) -> Path:
+        threads.append(current_thread().name)
+        if len(threads) == 1:
+            raise ModelDamaged(folder, "cut short")
+        return folder
+
+    monkeypatch.setattr(onnx_embedder, "OnnxEmbedder", load)
+    yield threads
+    wiring.embedder_loading.cache_clear()
+
+
+def test_a_model_is_loaded_in_a_thread_once_and_again_after_an_error(loads: list[str]) -> None:
+    folder, any_settings = Path("/the/model"), Mock(embed_threads=1, embed_runtime="onnxruntime")
+    wiring.embedder_loading(any_settings, folder)
+    with pytest.raises(ModelDamaged, match="cut short"):
+        wiring.embedder_of(any_settings, folder)
+    assert {str(wiring.embedder_of(any_settings, folder)) for _ in range(3)} == {str(folder)}
+    assert len(loads) == 2
+    assert current_thread().name not in loads

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from benchmarks.fresh_wiring import clear_caches
+from docwell.adapters.embedding.onnx_embedder import OnnxEmbedder
+from docwell.answers import Mode
 from docwell.config import QueryLimits, SettingsError
 from docwell.deadline import run
 from docwell.errors import Corrupt
@@ -18,9 +21,12 @@ from docwell.query.checking.support import MeaningScale
 from docwell.query.model_host import GuardedModel
 from docwell.query.retrieval.gates import Gate
 from docwell.query.retrieval.reranking import ListwiseReranker
+from docwell.query.subject import examples
 from docwell.wiring import pipelines
 from docwell.wiring import query as wiring
 from docwell.wiring.pipelines import Pipeline
+from layers.embedder import build_model
+from tests.unit.adapters.embedding import tiny_model
 
 MADE_AT_START = (wiring.query_settings, wiring.principals, wiring.receipt_book, wiring.model, wiring.prompts)
 
@@ -47,8 +53,8 @@ def loaded(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
     folders: list[Path] = []
-    for module in (wiring, pipelines):
-        monkeypatch.setattr(module, "embedder_of", lambda _settings, folder: folders.append(folder))
+    monkeypatch.setattr(wiring, "embedder_loading", lambda _settings, folder: folders.append(folder))
+    monkeypatch.setattr(wiring, "embedder_of", lambda _settings, _folder: None)
     return folders
 
 
@@ -104,6 +110,30 @@ def test_the_cross_encoder_is_beside_the_embedding_model(monkeypatch: pytest.Mon
     monkeypatch.setenv("DOCWELL_MODEL_DIR", str(tmp_path))
     with pytest.raises(Corrupt, match=str(tmp_path / "reranker")):
         run(wiring.query())
+
+
+@pytest.mark.usefixtures("loaded")
+def test_the_first_choice_of_a_mode_takes_the_vectors_of_the_examples_from_the_models_folder(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    built = tmp_path / "built"
+    command = ["build_model.py", "--model", str(tiny_model.write(tmp_path / "source")), "--out", str(built)]
+    monkeypatch.setattr("sys.argv", command)
+    assert build_model.main() == 0
+    monkeypatch.setenv("DOCWELL_MODEL_DIR", str(built))
+    monkeypatch.setattr(wiring, "embedder_of", pipelines.embedder_of)
+    router = run(wiring.query()).modes.router
+    (vector,) = router.embedder.embed_queries(["the pump"]).tolist()
+    embedded: list[list[str]] = []
+    embed = OnnxEmbedder.embed_queries
+
+    def counted(self: OnnxEmbedder, texts: Sequence[str]) -> Any:
+        embedded.append([*texts])
+        return embed(self, texts)
+
+    monkeypatch.setattr(OnnxEmbedder, "embed_queries", counted)
+    assert router.choose("Is the pump on?", vector, []) in Mode
+    assert [*chain(*examples().values())] not in embedded
 
 
 @pytest.mark.usefixtures("loaded")

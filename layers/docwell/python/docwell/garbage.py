@@ -9,9 +9,10 @@ from contextlib import contextmanager
 
 @contextmanager
 def uncollected() -> Iterator[None]:
-    """Collect no garbage during the block.
+    """Collect no garbage during the block, and never what it made.
 
-    The objects of a start stay for the life of the process. Searching them for garbage takes 4% of a cold start.
+    The objects of a start stay for the life of the process. Searching them for garbage takes 4% of a cold start,
+    so no later collection searches them either.
     """
     enabled = gc.isenabled()
     gc.disable()
@@ -19,4 +20,5 @@ def uncollected() -> Iterator[None]:
         yield
     finally:
         if enabled:
+            gc.freeze()
             gc.enable()

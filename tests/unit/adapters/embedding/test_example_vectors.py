@@ -33,10 +33,6 @@ class Counting(OnnxEmbedder):
         return super().embed_queries(texts)
 
 
-def kept(embedder: OnnxEmbedder, folder: Path, texts: Sequence[str]) -> np.ndarray:
-    return kept_vectors(folder, embedder.manifest.fingerprint, embedder, texts)
-
-
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     source, out = tiny_model.write(tmp_path / "source"), tmp_path / "built"
@@ -47,7 +43,7 @@ def folder(tmp_path: Path) -> Path:
 
 def test_a_built_model_has_the_vectors_of_the_examples(folder: Path) -> None:
     embedder = Counting(folder, 1, OnnxruntimeSession)
-    found = kept(embedder, folder, TEXTS)
+    found = kept_vectors(folder, embedder, TEXTS)
     assert embedder.embedded == 0
     assert found.dtype == np.float32
     step = 2**-11  # of 16 bits under 1
@@ -57,7 +53,7 @@ def test_a_built_model_has_the_vectors_of_the_examples(folder: Path) -> None:
 @pytest.mark.parametrize("texts", [TEXTS[:-1], [*TEXTS[1:], TEXTS[0]], [*TEXTS[:-1], "Is there tea?"]])
 def test_other_texts_are_embedded(folder: Path, texts: list[str]) -> None:
     embedder = Counting(folder, 1, OnnxruntimeSession)
-    assert kept(embedder, folder, texts).shape == (len(texts), embedder.manifest.dimension)
+    assert kept_vectors(folder, embedder, texts).shape == (len(texts), embedder.manifest.dimension)
     assert embedder.embedded == len(texts)
 
 
@@ -88,11 +84,11 @@ def test_vectors_of_another_model_that_came_later_are_not_taken(folder: Path) ->
     embedder = Counting(folder, 1, OnnxruntimeSession)
     right = (folder / EXAMPLES_FILE).read_bytes()
     np.save(folder / EXAMPLES_FILE, np.zeros((len(TEXTS), 3), dtype=np.float16))
-    shapes = [kept(embedder, folder, TEXTS).shape]
+    shapes = [kept_vectors(folder, embedder, TEXTS).shape]
     (folder / EXAMPLES_FILE).unlink()
-    shapes += [kept(embedder, one, TEXTS).shape for one in (folder, folder / "none")]
+    shapes += [kept_vectors(one, embedder, TEXTS).shape for one in (folder, folder / "none")]
     (folder / EXAMPLES_FILE).write_bytes(right)
     replace(embedder.manifest, pooling="cls").write(folder)
-    shapes.append(kept(embedder, folder, TEXTS).shape)
+    shapes.append(kept_vectors(folder, embedder, TEXTS).shape)
     assert shapes == [(len(TEXTS), embedder.manifest.dimension)] * 4
     assert embedder.embedded == 4 * len(TEXTS)

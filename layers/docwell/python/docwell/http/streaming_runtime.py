@@ -12,7 +12,6 @@ https://docs.aws.amazon.com/lambda/latest/dg/runtimes-custom.html#runtimes-custo
 from __future__ import annotations
 
 import base64
-import gc
 import json
 import os
 import random
@@ -135,7 +134,6 @@ class Runtime:
             module = import_module(module_name.replace("/", "."))
             handler: Handler = getattr(module, function)
             getattr(module, "prepare", lambda: None)()
-            gc.freeze()  # a full collection would search all of it in the first request
         return handler
 
     def restored(self) -> None:

@@ -8,21 +8,33 @@ from typing import TYPE_CHECKING
 
 from docwell.config import IngestSettings
 from docwell.garbage import uncollected
-from docwell.ingest.indexing import RangeIndexer
-from docwell.ingest.ingest import Ingest
-from docwell.wiring.pipelines import Pipeline, embedder_of, model_loading, pipelines, roles_of, vectors_of
+from docwell.wiring.pipelines import embedder_loading, embedder_of, pipelines, roles_of, vectors_of
 from docwell.wiring.stores import documents_of, ledger_of, task_queue
 
 if TYPE_CHECKING:
     from docwell.adapters.dynamodb.ledger import DynamoLedger
     from docwell.adapters.sqs import SqsTaskQueue
+    from docwell.ingest.ingest import Ingest
     from docwell.ports import DocumentReader
+    from docwell.wiring.pipelines import Pipeline
 
 
 @cache
 def ingest_settings() -> IngestSettings:
     """Return the ingest function's settings. Raises `SettingsError`."""
     return IngestSettings.read()
+
+
+def begin() -> None:
+    """Begin to start the fork server and to load the model, beside other work. A second call does nothing.
+
+    Raises `SettingsError`, and `ImportError` without the model's runtime. `ingest` raises other errors.
+    """
+    from docwell.adapters.documents import launching, process
+
+    launching.fork_server(process.CHILD).start()
+    settings = ingest_settings()
+    embedder_loading(settings, settings.model_dir)
 
 
 def ingest() -> tuple[Ingest, ...]:
@@ -45,25 +57,24 @@ def _ledger(settings: IngestSettings, fingerprint: str, active: str) -> DynamoLe
 
 @cache
 def _ingest() -> tuple[Ingest, ...]:
+    begin()
     settings = ingest_settings()
-    from docwell.adapters.documents import launching, process
-
-    launching.fork_server(process.CHILD).start()
-    with uncollected(), model_loading(settings):  # import the vendors and make their clients meanwhile
-        documents_of(settings), task_queue(settings.queue_url)
-        for fingerprint in pipelines(settings):
-            ledger_of(settings, fingerprint), vectors_of(settings, fingerprint)
-    return tuple(_build(settings, fingerprint, one) for fingerprint, one in pipelines(settings).items())
+    with uncollected():
+        return tuple(_build(settings, fingerprint, one) for fingerprint, one in pipelines(settings).items())
 
 
 def _build(settings: IngestSettings, fingerprint: str, pipeline: Pipeline) -> Ingest:
+    from docwell.ingest.indexing import RangeIndexer
+    from docwell.ingest.ingest import Ingest
+
     store, index, reader = documents_of(settings), vectors_of(settings, fingerprint), _document_reader(settings)
+    ledger, queue = ledger_of(settings, fingerprint, settings.lease_s), task_queue(settings.queue_url)
     return Ingest(
         bucket=settings.bucket,
         store=store,
-        ledger=ledger_of(settings, fingerprint, settings.lease_s),
+        ledger=ledger,
         index=index,
-        queue=task_queue(settings.queue_url),
+        queue=queue,
         indexer=RangeIndexer(
             store=store,
             index=index,

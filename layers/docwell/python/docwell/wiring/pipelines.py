@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -79,11 +77,27 @@ def runtime_settings() -> RuntimeSettings:
 
 
 @cache
-def embedder_of(settings: IngestSettings | QuerySettings, model_dir: Path) -> OnnxEmbedder:
-    """Return the embedder of a model folder, loaded once in each process."""
+def embedder_loading(settings: IngestSettings | QuerySettings, model_dir: Path) -> Future[OnnxEmbedder]:
+    """Begin to load the embedder of a model folder beside other work. Raises `ImportError` without its runtime.
+
+    Import its libraries here: the rest runs outside Python, in C++ and OpenSSL, so other imports lose no time
+    to it.
+    """
     from docwell.adapters.embedding.onnx_embedder import OnnxEmbedder, session_opener
 
-    return OnnxEmbedder(model_dir, _threads(settings), session_opener(settings.embed_runtime))
+    thread = ThreadPoolExecutor(1, "model")
+    loading = thread.submit(OnnxEmbedder, model_dir, _threads(settings), session_opener(settings.embed_runtime))
+    thread.shutdown(wait=False)
+    return loading
+
+
+def embedder_of(settings: IngestSettings | QuerySettings, model_dir: Path) -> OnnxEmbedder:
+    """Return the embedder of a model folder, loaded once in each process; after an error, load it again."""
+    try:
+        return embedder_loading(settings, model_dir).result()
+    except Exception:
+        embedder_loading.cache_clear()
+        raise
 
 
 @cache
@@ -100,15 +114,3 @@ def _threads(settings: IngestSettings | QuerySettings) -> int:
     from docwell.adapters.embedding.onnx_embedder import threads_for
 
     return settings.embed_threads or threads_for(runtime_settings().memory_mb)
-
-
-@contextmanager
-def model_loading(settings: IngestSettings | QuerySettings) -> Iterator[None]:
-    """Load the first pipeline's model beside the block. Leaving the block raises what loading raises.
-
-    Half of the loading runs outside Python, in C++ and OpenSSL, so other imports lose no time to it.
-    """
-    with ThreadPoolExecutor(1) as pool:
-        loading = pool.submit(embedder_of, settings, settings.model_dir)
-        yield
-        loading.result()

@@ -21,8 +21,8 @@ from docwell.query.receipts import ReceiptBook
 from docwell.query.waking import Sleeper
 from docwell.wiring.pipelines import (
     cross_encoder_of,
+    embedder_loading,
     embedder_of,
-    model_loading,
     pipelines,
     roles_of,
     runtime_settings,
@@ -68,11 +68,11 @@ def prepare_query() -> None:
     """
     try:
         settings = query_settings()
-        with model_loading(settings):
-            principals(), receipt_book(), audit_trail(), prices(), prompts(), document_links(), model(), _breaker()
-            # All pipelines: only the first question learns which one is active.
-            for fingerprint in pipelines(settings):
-                vectors_of(settings, fingerprint), ledger_of(settings, fingerprint)
+        embedder_loading(settings, settings.model_dir)
+        principals(), receipt_book(), audit_trail(), prices(), prompts(), document_links(), model(), _breaker()
+        # All pipelines: only the first question learns which one is active.
+        for fingerprint in pipelines(settings):
+            vectors_of(settings, fingerprint), ledger_of(settings, fingerprint)
         _query(next(iter(pipelines(settings))))
     except Exception as error:  # noqa: BLE001 - a start that fails gives API Gateway a bare 502
         told = isinstance(error, DocwellError | SettingsError)
@@ -137,7 +137,7 @@ def _modes(fingerprint: str, retrieval: Retrieval, rows: LanguageModel) -> Modes
     settings = query_settings()
     folder = pipelines(settings)[fingerprint].model_dir
     embedder = embedder_of(settings, folder)
-    router = Router(embedder, partial(kept_vectors, folder, fingerprint, embedder))
+    router = Router(embedder, partial(kept_vectors, folder, embedder))
     vectors = vectors_of(settings, fingerprint)
     library = Library(vectors, ledger_of(settings, fingerprint), settings.deadline_s * _LIST_SHARE)
     return Modes(

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from hashlib import sha256
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +16,9 @@ from numpy.typing import NDArray
 from docwell.adapters.embedding.model_manifest import FileEntry, ModelManifest
 from docwell.errors import ModelDamaged
 from docwell.ports import Embedder
+
+if TYPE_CHECKING:
+    from docwell.adapters.embedding.onnx_embedder import OnnxEmbedder
 
 # In 16 bits: as exact as the model's weights.
 EXAMPLES_FILE = "examples.npy"
@@ -32,8 +36,8 @@ def write_vectors(folder: Path, embedder: Embedder, texts: Sequence[str]) -> Non
     np.save(folder / EXAMPLES_FILE, embedder.embed_queries(texts).astype(np.float16))
 
 
-def kept_vectors(folder: Path, fingerprint: str, embedder: Embedder, texts: Sequence[str]) -> NDArray[np.float32]:
-    """Return the query vectors of texts: the folder's, if it has the model of this fingerprint and these texts.
+def kept_vectors(folder: Path, embedder: OnnxEmbedder, texts: Sequence[str]) -> NDArray[np.float32]:
+    """Return the query vectors of texts: the folder's, if it has the model of this embedder and these texts.
 
     Another model may have come into the folder since this one was loaded.
     """
@@ -42,7 +46,8 @@ def kept_vectors(folder: Path, fingerprint: str, embedder: Embedder, texts: Sequ
         manifest = ModelManifest.read(folder)
     except ModelDamaged:
         return embedder.embed_queries(texts)
-    is_of_both = manifest.fingerprint == fingerprint and manifest.made_from.get(EXAMPLES) == digest_of(texts)
+    is_same = manifest.fingerprint == embedder.manifest.fingerprint
+    is_of_both = is_same and manifest.made_from.get(EXAMPLES) == digest_of(texts)
     if is_of_both and path.is_file() and FileEntry.of(path) == manifest.stored.get(EXAMPLES_FILE):
         return np.asarray(np.load(path, allow_pickle=False), dtype=np.float32)
     return embedder.embed_queries(texts)

@@ -1,0 +1,65 @@
+"""The entry point of the ingest image: slow parts begin before the imports of the handler."""
+
+from __future__ import annotations
+
+import importlib
+import runpy
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from benchmarks.fresh_wiring import clear_caches
+from docwell.adapters.documents import launching
+from docwell.config import SettingsError
+from docwell.wiring import ingest as wiring
+
+START = Path(__file__).parents[3] / "functions" / "ingest" / "start.py"
+
+
+@pytest.fixture(autouse=True)
+def _nothing_made_yet() -> Iterator[None]:
+    clear_caches()
+    yield
+    clear_caches()
+
+
+@pytest.fixture
+def begun(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The parts that have begun."""
+    parts: list[str] = []
+    server = SimpleNamespace(start=lambda: parts.append("fork server"))
+    monkeypatch.setattr(launching, "fork_server", lambda _: server)
+    monkeypatch.setattr(wiring, "embedder_loading", lambda _, folder: parts.append(f"model {folder}"))
+    return parts
+
+
+@pytest.fixture
+def settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The settings that ingest needs."""
+    for name in ("BUCKET", "QUEUE_URL", "DEAD_LETTER_QUEUE_URL", "PARKED_QUEUE_URL"):
+        monkeypatch.setenv(f"DOCWELL_{name}", "documents")
+    monkeypatch.setenv("DOCWELL_CHROMA_URL", "http://127.0.0.1:9")
+    monkeypatch.setenv("DOCWELL_MODEL_DIR", "/the/model")
+
+
+@pytest.mark.usefixtures("settings")
+def test_the_model_and_the_fork_server_begin_before_the_handler_is_imported(
+    begun: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def imported(name: str) -> SimpleNamespace:
+        begun.append(f"import {name}")
+        return SimpleNamespace(handler="the handler")
+
+    monkeypatch.setattr(importlib, "import_module", imported)
+    found = runpy.run_path(str(START))
+    assert begun == ["fork server", "model /the/model", "import handler"]
+    assert found["handler"] == "the handler"
+
+
+def test_wrong_settings_are_named_at_the_start(begun: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DOCWELL_LEASE_S", "soon")
+    with pytest.raises(SettingsError, match="DOCWELL_LEASE_S"):
+        wiring.begin()
+    assert begun == ["fork server"]
