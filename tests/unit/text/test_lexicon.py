@@ -3,8 +3,20 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from docwell.text.lexicon import beginnings, content_words, fold, segments, sentences, statements, stem, words
+from docwell.text.lexicon import (
+    beginnings,
+    content_words,
+    fold,
+    ordered_words,
+    segments,
+    sentences,
+    statements,
+    stem,
+    words,
+)
 
 
 def test_words_are_compared_by_their_beginning_and_scripts_without_spaces_by_pairs() -> None:
@@ -70,6 +82,12 @@ def test_a_vowel_sign_or_an_accent_cuts_no_word(text: str, one: str, other: str)
 def test_texts_without_spaces_share_no_word_by_a_single_sign(one: str, other: str) -> None:
     assert words(one).isdisjoint(words(other))
     assert min(map(len, words(one))) == len("日本")
+
+
+@given(st.text(st.characters(codec="ascii")))
+def test_ascii_text_has_the_same_words_beside_other_letters(text: str) -> None:
+    assert ordered_words(f"{text} é") == [*ordered_words(text), "é"]
+    assert words(f"{text} é") == words(text) | {"é"}
 
 
 def test_words_are_compared_in_lower_case() -> None:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from functools import lru_cache
 from typing import NamedTuple
 
 from docwell.query.checking.cleaning import clean_answer
 from docwell.text.lexicon import FUNCTION_WORDS, MARKER, UNSPACED, beginnings, fold
-from docwell.text.naming import file_suffix, file_words
+from docwell.text.naming import file_beginnings, file_suffix, file_words
 
 _NAME_CHARACTERS = 80
+_NAMES_KEPT = 4096
 _FUNCTION_WORDS = frozenset(beginnings(" ".join(FUNCTION_WORDS)))
 _TOKEN = re.compile(rf"{UNSPACED.pattern}|(?:(?!{UNSPACED.pattern})[^\W_])+")
 # A shorter name without its suffix, as of 1.pdf, is a word or a number of the question.
@@ -25,7 +27,7 @@ def named(question: str, documents: Iterable[str]) -> dict[str, frozenset[str]]:
     of all file names do not count. Titles do not either: they have too many ordinary words.
     """
     asked = frozenset(beginnings(question)) - _FUNCTION_WORDS
-    has = {key: asked.intersection(beginnings(file_words(key))) for key in documents}
+    has = {key: asked & file_beginnings(key) for key in documents}
     in_all = frozenset[str]().union(*has.values()).intersection(*has.values())
     own = {key: words - in_all for key, words in has.items()}
     sets = set(own.values())
@@ -60,7 +62,7 @@ def written(question: str, documents: Iterable[str]) -> list[Written]:
 
 def _written(key: str, question: str, tokens: list[re.Match[str]], said: list[str]) -> Iterator[tuple[int, int]]:
     """Yield (start, end) of a document's file name in a question of these tokens."""
-    name = [fold(word) for word in _TOKEN.findall(file_words(key))]
+    name = _folded_name(key)
     is_word = len(name) == 1 and (name[0] in FUNCTION_WORDS or len(name[0]) < _SHORTEST_NAME)
     for first in range(len(said) - len(name) + 1) if name else ():
         if said[first : first + len(name)] == name:
@@ -70,6 +72,11 @@ def _written(key: str, question: str, tokens: list[re.Match[str]], said: list[st
                 yield start, end + len(suffix)
 
 
+@lru_cache(_NAMES_KEPT)
+def _folded_name(key: str) -> list[str]:
+    return [fold(word) for word in _TOKEN.findall(file_words(key))]
+
+
 def wholly_named(question: str, documents: Iterable[str]) -> set[str]:
     """Return the documents whose whole file name the question has, or all its words where it has several.
 
@@ -77,7 +84,7 @@ def wholly_named(question: str, documents: Iterable[str]) -> set[str]:
     """
     documents = [*documents]
     asked = frozenset(beginnings(question))
-    has = {key: frozenset(beginnings(file_words(key))) - _FUNCTION_WORDS for key in documents}
+    has = {key: file_beginnings(key) - _FUNCTION_WORDS for key in documents}
     scattered = {key for key, words in has.items() if len(words) > 1 and words <= asked}
     in_order = {one.key for one in written(question, documents)}
     # Of "minutes 2024" and "board minutes 2024", the longer.

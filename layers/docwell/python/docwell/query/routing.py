@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from functools import cached_property
+from functools import cached_property, lru_cache
 from itertools import chain
 
 import numpy as np
@@ -21,7 +21,7 @@ from docwell.answers import Mode
 from docwell.models import Passage
 from docwell.ports import Embedder
 from docwell.query.subject import Subjects, examples
-from docwell.text.lexicon import beginnings, rarity
+from docwell.text.lexicon import TEXTS_KEPT, beginnings, rarity
 
 Vectors = NDArray[np.float32]
 
@@ -50,15 +50,15 @@ class Router:
             return Mode.LIST
         del cosines[Mode.LIST]
         spread = float(np.std(np.concatenate(list(cosines.values())))) or 1.0
-        asked = frozenset(beginnings(question))
-        weights = {word: rarity(self._counts[word], sum(map(len, self._words.values()))) for word in asked}
+        asked, examples_of = frozenset(beginnings(question)), sum(map(len, self._words.values()))
+        weights = {word: rarity(self._counts[word], examples_of) for word in asked}
         total = sum(weights.values()) or 1.0
 
         def nearness(cosine: float, words: frozenset[str]) -> float:
             return cosine / spread + _WORDS * sum(weights[word] for word in asked & words) / total
 
         near = {mode: max(map(nearness, row, self._words[mode])) for mode, row in cosines.items()}
-        own = [nearness(one.score, frozenset(beginnings(one.chunk.text))) for one in passages]
+        own = [nearness(one.score, _words(one.chunk.text)) for one in passages]
         near[Mode.PASSAGES] = max([near[Mode.PASSAGES], *own])
         return max([Mode.PASSAGES, *near], key=near.__getitem__)  # in doubt, passages
 
@@ -117,3 +117,8 @@ class Router:
     @cached_property
     def _counts(self) -> Counter[str]:
         return Counter(word for rows in self._words.values() for one in rows for word in one)
+
+
+@lru_cache(TEXTS_KEPT)
+def _words(text: str) -> frozenset[str]:
+    return frozenset(beginnings(text))

@@ -8,7 +8,10 @@ from contextlib import aclosing
 from dataclasses import dataclass, replace
 from functools import partial
 from time import perf_counter
-from typing import TypeVar
+from typing import Self, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
 
 from docwell.answers import Completion, Mode, Sentence, Usage
 from docwell.config import QueryLimits
@@ -59,7 +62,7 @@ class Writer:
 
     async def answer(self, admitted: Admitted, found: Inquiry, prompt: BuiltPrompt) -> AsyncGenerator[Event]:
         """Yield pieces of the model's text, then the checked answer, or the extractive one. Raises as `ask`."""
-        completion, used, early = None, Usage(), _Early()
+        completion, used, early, meanings = None, Usage(), _Early(), _Meanings.of(found, self.embedder)
         attempt = partial(self._generate, admitted, found, prompt)
         try:
             async with aclosing(self.sleeper.awake(found, attempt) if self.sleeper else attempt()) as pieces:
@@ -74,7 +77,7 @@ class Writer:
                         used += Usage(0, piece.pieces) if isinstance(piece, Token) else _reading(prompt)
                     yield piece
                     grown = found.ask.question.by_sentence and isinstance(piece, Token) and early.grows(piece.text)
-                    if grown and (checked := await self._checked_early(found, prompt, early.part)):
+                    if grown and (checked := await self._checked_early(found, prompt, meanings, early.part)):
                         yield checked
         except Unavailable as error:
             used = used if has_read(error) else Usage()
@@ -84,7 +87,7 @@ class Writer:
             yield self.reports.extractive(found, prompt, error, used)
         if completion is not None:
             # A client that leaves now is charged: the model has done its work.
-            yield await finish(self._checked(found, prompt, completion))
+            yield await finish(self._checked(found, prompt, meanings, completion))
 
     async def _fact(self, fact: Awaitable[_Fact], deadline: Deadline) -> _Fact | None:
         """Return a fact from the model host, None if it fails: the call of the model reports the failure."""
@@ -118,18 +121,22 @@ class Writer:
                         yield Token(held, pieces_held)
                         held, pieces_held = "", 0
 
-    async def _checked_early(self, found: Inquiry, prompt: BuiltPrompt, part: str) -> Checked | None:
+    async def _checked_early(
+        self, found: Inquiry, prompt: BuiltPrompt, meanings: _Meanings, part: str
+    ) -> Checked | None:
         """Return the checked beginning of an answer; None while its check could still change with the rest."""
         # A text without any marker gets some, and a later one with a marker does not.
         if found.mode is not Mode.OVERVIEW and not marked(part, len(prompt.passages)):
             return None
-        grounded, sentences = await asyncio.to_thread(self._grounded, found, prompt, part)
+        grounded, sentences = await asyncio.to_thread(self._grounded, found, prompt, meanings, part)
         return Checked(grounded.text, sentences) if grounded and grounded.citations else None
 
-    async def _checked(self, found: Inquiry, prompt: BuiltPrompt, completion: Completion) -> QueryReport:
+    async def _checked(
+        self, found: Inquiry, prompt: BuiltPrompt, meanings: _Meanings, completion: Completion
+    ) -> QueryReport:
         """Return the report of the model's text, without the parts that no passage supports."""
         estimate = self.calibration.ratio.observe(prompt.bound, completion.prompt_tokens)
-        grounded, sentences = await asyncio.to_thread(self._grounded, found, prompt, completion.text)
+        grounded, sentences = await asyncio.to_thread(self._grounded, found, prompt, meanings, completion.text)
         used = Usage(completion.prompt_tokens, completion.completion_tokens)
         answer = replace(
             self.reports.answer(found, used, grounded, sentences),
@@ -147,23 +154,40 @@ class Writer:
         )
 
     def _grounded(
-        self, found: Inquiry, prompt: BuiltPrompt, text: str
+        self, found: Inquiry, prompt: BuiltPrompt, meanings: _Meanings, text: str
     ) -> tuple[GroundedAnswer | None, tuple[Sentence, ...]]:
         """Return the grounded text and its sentences; None for a refusal, and where no passage supports it."""
         if is_refusal(text):
             return None, ()
         limits, each = self.limits, found.mode is Mode.OVERVIEW
         return check(
-            text, prompt.passages, found.text, self._similarities, limits.min_support, self.scale, each=each
+            text, prompt.passages, found.text, meanings.cosines, limits.min_support, self.scale, each=each
         )
 
-    def _similarities(self, one: Sequence[str], other: Sequence[str]) -> Sequence[Sequence[float]]:
+
+@dataclass(frozen=True, slots=True)
+class _Meanings:
+    """The vectors of the texts that the checks of one answer compare: each is embedded once."""
+
+    embedder: Embedder
+    known: dict[str, NDArray[np.float32]]
+
+    @classmethod
+    def of(cls, found: Inquiry, embedder: Embedder) -> Self:
+        """Begin with the question's vector."""
+        searched = found.searched
+        return cls(embedder, {searched.text: np.asarray(searched.vector, dtype=np.float32)} if searched else {})
+
+    def cosines(self, one: Sequence[str], other: Sequence[str]) -> Sequence[Sequence[float]]:
         """Return the cosine of each of the first texts with each of the second.
 
         All are embedded as questions are: the model may write a sentence longer than the embedder reads.
         """
-        vectors = self.embedder.embed_queries([*one, *other])
-        cosines: list[list[float]] = (vectors[: len(one)] @ vectors[len(one) :].T).tolist()
+        new = [text for text in dict.fromkeys([*one, *other]) if text not in self.known]
+        if new:
+            self.known.update(zip(new, self.embedder.embed_queries(new), strict=True))
+        rows, columns = (np.stack([self.known[text] for text in texts]) for texts in (one, other))
+        cosines: list[list[float]] = (rows @ columns.T).tolist()
         return cosines
 
 

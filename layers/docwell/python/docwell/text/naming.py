@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 from itertools import groupby
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 
 from docwell.media_types import MEDIA_TYPES
 from docwell.models import Chunk
+from docwell.text.lexicon import beginnings
 
 if TYPE_CHECKING:
     from docwell.ports import Tokenizer
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
 # A longer path would outweigh the chunk itself.
 HEADING_TOKENS = 40
 _TINY = 1e-12
+_NAMES_KEPT = 4096
 # Only those of documents: the end of "v2.1 draft" is no suffix.
 _SUFFIXES = rf"(?:{'|'.join(map(re.escape, MEDIA_TYPES))})"
 _SUFFIX = re.compile(rf"{_SUFFIXES}\Z", re.IGNORECASE)
@@ -29,6 +32,12 @@ _SEPARATORS = re.compile(r"[\W_]+")
 def file_words(key: str) -> str:
     """Return the words of a key's file name without its suffix: "ACME 2022 10K" of a/ACME_2022-10K.pdf."""
     return _SEPARATORS.sub(" ", _SUFFIX.sub("", key.rpartition("/")[2])).strip()
+
+
+@lru_cache(_NAMES_KEPT)
+def file_beginnings(key: str) -> frozenset[str]:
+    """Return the words of a key's file name as rankings compare them."""
+    return frozenset(beginnings(file_words(key)))
 
 
 def file_suffix(text: str, at: int = 0) -> str:

@@ -63,14 +63,19 @@ class Evidence:
         self.known = [split(passage.chunk.text) for passage in passages]
         self._split = split
         self._question = split(question)
+        self._weights: dict[str, float] = {}
 
     def weight(self, wanted: frozenset[str]) -> float:
         """Return the sum of the words' weights."""
-        return sum(
-            rarity(sum(word in known for known in self.known), len(self.known))
-            * (_FIGURE_WEIGHT if word.isdecimal() else 1.0)
-            for word in wanted
-        )
+        return sum(map(self._weight, wanted))
+
+    def _weight(self, word: str) -> float:
+        weight = self._weights.get(word)
+        if weight is None:
+            having = sum(word in known for known in self.known)
+            weight = rarity(having, len(self.known)) * (_FIGURE_WEIGHT if word.isdecimal() else 1.0)
+            self._weights[word] = weight
+        return weight
 
     def support(self, said: frozenset[str], index: int) -> float:
         """Return the share (0 to 1), by weight, of the words that a passage holds."""

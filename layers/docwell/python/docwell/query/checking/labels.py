@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 from docwell.query.checking.facts import SCALES
-from docwell.text.lexicon import UNSPACED, content_words, stem
+from docwell.text.lexicon import TEXTS_KEPT, UNSPACED, content_words, stem
 
 # Cut stems to their first letters, so that "employs" and "employees" are equal, and German endings too.
 _BEGINNING = 6
@@ -13,6 +14,7 @@ _SCALE_STEMS = frozenset(map(stem, SCALES)) | {stem(word + "s") for word in SCAL
 _DIGIT = re.compile(r"\d")
 
 
+@lru_cache(TEXTS_KEPT)
 def labels(text: str) -> frozenset[str]:
     """Return the words that can name a figure: beginnings of stems, without figures."""
     return frozenset(

@@ -39,12 +39,13 @@ def merge(ranked: Iterable[Passage], top_k: int) -> list[Passage]:
 
 def _joined(better: Passage, other: Passage) -> Passage | None:
     """Return both as one, or None if they are no neighbours or are too long together."""
+    same_generation = (better.document, better.generation) == (other.document, other.generation)
+    if not same_generation or better.chunk.page != other.chunk.page:
+        return None
     tokens = better.chunk.tokens + other.chunk.tokens
     first, second = sorted((better.chunk, other.chunk), key=lambda chunk: chunk.start)
     gap = second.start - first.end
-    same_generation = (better.document, better.generation) == (other.document, other.generation)
-    neighbours = same_generation and first.page == second.page and 0 <= gap <= _GAP_CHARACTERS
-    if not neighbours or tokens > MERGED_TOKENS:
+    if not 0 <= gap <= _GAP_CHARACTERS or tokens > MERGED_TOKENS:
         return None
     # The page's own white space is not known; quotes are compared without it.
     text = first.text + "\n" * gap + second.text

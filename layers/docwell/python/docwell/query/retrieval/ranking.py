@@ -18,12 +18,11 @@ from numpy.typing import NDArray
 
 from docwell.models import Passage, Units
 from docwell.text.lexicon import beginnings
-from docwell.text.naming import file_words
+from docwell.text.naming import file_beginnings
 
 # Robertson and Zaragoza, "The Probabilistic Relevance Framework: BM25 and Beyond" (2009), section 3.
 _K1 = 1.2
 _B = 0.75
-_NAMES_KEPT = 4096
 # As many as the passages that a function keeps (`docwell.config`), at 1 KB.
 _TEXTS_KEPT = 8192
 
@@ -98,16 +97,11 @@ def _named(asked: AbstractSet[str], documents: Collection[str]) -> dict[str, flo
 
     A word that is in all file names counts nothing.
     """
-    has = {document: asked & _file_name(document) for document in documents}
+    has = {document: asked & file_beginnings(document) for document in documents}
     counts = Counter(word for own in has.values() for word in own)
     rarity = {word: math.log((len(has) + 1) / count) for word, count in counts.items() if count < len(has)}
     total = sum(rarity.values()) or 1.0
     return {document: sum(rarity.get(word, 0.0) for word in own) / total for document, own in has.items()}
-
-
-@lru_cache(_NAMES_KEPT)
-def _file_name(document: str) -> frozenset[str]:
-    return frozenset(beginnings(file_words(document)))
 
 
 @lru_cache(_TEXTS_KEPT)
@@ -124,11 +118,13 @@ def _coverage(asked: AbstractSet[str], texts: Sequence[NDArray[np.int64]]) -> ND
     lengths = np.array([len(text) for text in texts])
     saturation = _K1 * (1 - _B + _B * lengths / max(float(np.mean(lengths)), 1.0))
     joined, places = np.concatenate(texts), np.repeat(np.arange(len(texts)), lengths)
-    total, most = np.zeros(len(texts)), 0.0
-    for word in asked:
-        often = np.bincount(places[joined == hash(word)], minlength=len(texts))
-        having = np.count_nonzero(often)
-        rarity = max(0.0, math.log((len(texts) - having + 0.5) / (having + 0.5)))
-        total += rarity * often * (_K1 + 1) / (often + saturation)
-        most += rarity
+    numbers = np.sort(np.fromiter(map(hash, asked), dtype=np.int64))
+    found = np.flatnonzero(np.isin(joined, numbers))
+    cells = places[found] * len(numbers) + np.searchsorted(numbers, joined[found])
+    often = np.bincount(cells, minlength=len(texts) * len(numbers)).reshape(len(texts), -1)
+    having = np.count_nonzero(often, axis=0)
+    rarity = np.maximum(np.log((len(texts) - having + 0.5) / (having + 0.5)), 0.0)
+    weights = rarity * often * (_K1 + 1) / (often + saturation[:, np.newaxis])
+    # A product of matrices would round the rows of copies differently.
+    total, most = np.sum(weights, axis=1), float(np.sum(rarity))
     return total / most if most else total
