@@ -326,9 +326,9 @@ def test_an_unscoped_search_asks_each_shard_once(chroma_url: str, monkeypatch: p
     asked: list[str] = []
     real = chroma._nearest
 
-    def watched(name: str, *rest: Any, **named: Any) -> Any:
+    def watched(name: str, *rest: Any) -> Any:
         asked.append(name)
-        return real(name, *rest, **named)
+        return real(name, *rest)
 
     monkeypatch.setattr(chroma, "_nearest", watched)
     assert len(chroma.search(None, records(1)[0].vector, 100)) == 60

@@ -10,7 +10,6 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from enum import Enum, auto
-from functools import partial
 from heapq import nsmallest
 from itertools import chain, islice
 from threading import Lock
@@ -48,10 +47,6 @@ _WIDER = 4
 # condition, a server of your own computes the distance of most chunks, whether they meet it or not.
 _DOCUMENTS_COMPARED, _MOST_COMPARED = 30, 300
 _NO_LENGTH = 1e-12  # of a vector of zeros, which is far from all
-# After a search with at most this share of its chunks in memory, the next one reads its chunks whole: a request
-# less, and 2.7 of 18 ms of processor time for 110 new chunks. Where half are in memory, it would take 2 ms more.
-_FEW_KNOWN = 0.1
-_MOST_WHOLE = 200
 _CALLS_AT_ONCE = 8
 _SHARES_KNOWN = 1000
 _MOST_HITS = 2000  # an answer of ids and distances takes about 100 KB
@@ -70,7 +65,6 @@ class ChromaIndex:
         self._layout = layout
         self._kept: TTLCache[_ChunkPlace, Passage] = TTLCache(kept_passages, _KEPT_S, timer=monotonic)
         self._shares: TTLCache[tuple[str, ...], _Share] = TTLCache(_SHARES_KNOWN, _KEPT_S, timer=monotonic)
-        self._mostly_new = True  # what the last search found
         self._lock = Lock()
 
     def upsert(self, collection: str, records: Sequence[IndexRecord]) -> None:
@@ -151,36 +145,42 @@ class ChromaIndex:
         """Return the `k` nearest chunks, nearest first, of these places, or of all collections."""
         parts: Mapping[str, Places | None]
         parts = dict.fromkeys(self.collections()) if places is None else self._layout.by_name(places)
-        whole = self._mostly_new and len(parts) == 1 and k <= _MOST_WHOLE
-        search = partial(self._nearest, vector=vector, k=k, whole=whole)
-        nearest = nsmallest(k, chain(*at_once(lambda part: search(*part), parts.items())))
-        found = self._read(nearest)
+        nearest = nsmallest(k, chain(*at_once(lambda part: self._nearest(*part, vector, k), parts.items())))
+        found = self._read([hit.place for hit in nearest])
         # A chunk that was removed after the search has an id and a distance, but no text to read.
         there = ((found.get(hit.place), hit.distance) for hit in nearest)
         return [passage.scored(1.0 - distance) for passage, distance in there if passage is not None]
 
-    def _nearest(
-        self, name: str, places: Places | None, vector: Sequence[float], k: int, *, whole: bool
-    ) -> list[_Hit]:
-        """Return the `k` nearest chunks of one Chroma collection, nearest first; `whole` as for `_query`."""
-        most_hits = self._server.quotas.records
-        k = min(k, most_hits)
+    def _nearest(self, name: str, places: Places | None, vector: Sequence[float], k: int) -> list[_Hit]:
+        """Return the `k` nearest chunks of one Chroma collection, nearest first."""
 
         def query(most: int, condition: Any = None) -> list[_Hit]:
-            return self._query(name, vector, most, condition, whole=whole and most == k)
+            answer = self._server.call(
+                name,
+                lambda chroma: chroma.query(
+                    query_embeddings=np.asarray([vector], dtype=np.float32),
+                    n_results=most,
+                    where=condition,
+                    include=["distances"],
+                ),
+            )
+            rows = zip(answer["distances"][0], answer["ids"][0], strict=True) if answer else ()
+            return [_Hit(distance, (name, id_)) for distance, id_ in rows]
 
+        most_hits = self._server.quotas.records
+        k = min(k, most_hits)
         if places is None:
             return query(k)
         documents = [key for keys in places.values() for key in keys or ()]
-        collections = [collection for collection, keys in places.items() if keys is None]
-        condition = _any_of(collection=collections, document=documents)
+        whole = [collection for collection, keys in places.items() if keys is None]
+        condition = _any_of(collection=whole, document=documents)
         with self._lock:
-            share = _Share.FEW if documents else self._shares.get((name, *collections))
+            share = _Share.FEW if documents else self._shares.get((name, *whole))
         if share is _Share.FEW:
             is_small = 0 < len(documents) <= _DOCUMENTS_COMPARED and self._server.quotas is UNLIMITED
             compared = self._compared(name, condition, vector) if is_small else None
             return query(k, condition) if compared is None else nsmallest(k, compared)
-        marks = tuple(map(self._layout.mark, collections))
+        marks = tuple(map(self._layout.mark, whole))
         if share is _Share.ALL:
             hits = query(k)
             if all(hit.place[1].startswith(marks) for hit in hits):
@@ -195,29 +195,9 @@ class ChromaIndex:
             learnt = _Share.ALL if share is None and len(hits) == len(everything) else _Share.SOME
         if learnt is not share:
             with self._lock:
-                self._shares[name, *collections] = learnt
+                self._shares[name, *whole] = learnt
         # The condition misses near chunks that the search without it has.
         return hits[:k] if met is None else nsmallest(k, {hit.place: hit for hit in (*hits, *met)}.values())
-
-    def _query(self, name: str, vector: Sequence[float], most: int, condition: Any, *, whole: bool) -> list[_Hit]:
-        """Return the `most` nearest chunks that meet a condition, with all that is stored of them if `whole`."""
-        answer = self._server.call(
-            name,
-            lambda chroma: chroma.query(
-                query_embeddings=np.asarray([vector], dtype=np.float32),
-                n_results=most,
-                where=condition,
-                include=["distances", "documents", "metadatas"] if whole else ["distances"],
-            ),
-        )
-        if not answer:
-            return []
-        ids, distances = answer["ids"][0], answer["distances"][0]
-        read = dict[str, Passage]()
-        if whole:
-            rows = zip(ids, answer["documents"][0], answer["metadatas"][0], strict=True)
-            read = dict(self._passages(name, [row for row in rows if None not in row]))
-        return [_Hit(distance, (name, id_), read.get(id_)) for distance, id_ in zip(distances, ids, strict=True)]
 
     def _compared(self, name: str, condition: Any, vector: Sequence[float]) -> list[_Hit] | None:
         """Return all chunks that meet a condition, compared one by one; None where there are too many."""
@@ -232,23 +212,16 @@ class ChromaIndex:
             hits += [_Hit(1.0 - cosine, (name, id_)) for cosine, id_ in zip(cosines.tolist(), found, strict=True)]
         return hits
 
-    def _read(self, hits: Sequence[_Hit]) -> dict[_ChunkPlace, Passage]:
-        """Return the chunks of hits from memory, from the hits or from the server; removed ones are missing."""
+    def _read(self, places: Sequence[_ChunkPlace]) -> dict[_ChunkPlace, Passage]:
+        """Return chunks from memory or from the server; removed ones are missing."""
         found: dict[_ChunkPlace, Passage] = {}
         missing: dict[str, list[str]] = {}
         with self._lock:
-            known = 0
-            for _, place, passage in hits:
+            for place in places:
                 try:  # three times as fast as `get`, which looks twice
                     found[place] = self._kept[place]
-                    known += 1
                 except KeyError:
-                    if passage is None:
-                        missing.setdefault(place[0], []).append(place[1])
-                    else:
-                        found[place] = passage
-                        self._keep({place: passage})
-            self._mostly_new = known <= _FEW_KNOWN * len(hits)
+                    missing.setdefault(place[0], []).append(place[1])
         for read in at_once(lambda one: self._fetch(*one), missing.items()):
             found |= read
         return found
@@ -257,13 +230,10 @@ class ChromaIndex:
         """Return chunks of one Chroma collection from the server, and keep them; removed ones are missing."""
         passages = self._passages(name, list(self._server.get(name, ids)))
         read = {(name, id_): passage for id_, passage in passages}
-        with self._lock:
-            self._keep(read)
-        return read
-
-    def _keep(self, read: Mapping[_ChunkPlace, Passage]) -> None:
         if self._kept.maxsize:
-            self._kept.update(read)
+            with self._lock:
+                self._kept.update(read)
+        return read
 
     def ids(
         self, collection: str, document: str, *, of: str | None = None, but: str | None = None, limit: int = 500
@@ -322,11 +292,10 @@ class ChromaIndex:
 
 
 class _Hit(NamedTuple):
-    """A chunk by its distance, with its passage if the search has read it; hits compare by distance first."""
+    """A chunk by its distance; hits compare by it first."""
 
     distance: float
     place: _ChunkPlace
-    passage: Passage | None = None
 
 
 class _Share(Enum):
