@@ -1,12 +1,19 @@
-"""The entry point of the image: load the model and start the fork server beside the imports of the handler."""
+"""The entry point of the image: load the model and start the fork server beside the imports of the handler.
+
+Lambda imports it, so it does its work at the import.
+"""
 
 from __future__ import annotations
 
+from contextlib import suppress
 from importlib import import_module
 
 from docwell.garbage import uncollected
 from docwell.wiring.ingest import begin
 
 with uncollected():
-    begin()
+    # An error is raised again for each message, which is then delivered again soon. One here would hide messages
+    # for the queue's visibility timeout.
+    with suppress(Exception):
+        begin()
     handler = import_module("handler").handler

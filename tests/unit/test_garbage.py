@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 import gc
+from collections.abc import Iterator
 
 import pytest
 
 from docwell.garbage import uncollected
+
+
+@pytest.fixture(autouse=True)
+def _as_before() -> Iterator[None]:
+    yield
+    gc.unfreeze()
 
 
 def test_it_is_off_during_the_block_and_on_after_an_error() -> None:
@@ -15,9 +22,11 @@ def test_it_is_off_during_the_block_and_on_after_an_error() -> None:
             assert not gc.isenabled()
             raise ValueError("start")
 
+    before = gc.get_freeze_count()
     with pytest.raises(ValueError, match="start"):
         start()
     assert gc.isenabled()
+    assert gc.get_freeze_count() == before
 
 
 def test_it_stays_off_where_the_process_has_switched_it_off() -> None:
@@ -34,7 +43,4 @@ def test_the_objects_of_a_start_are_never_searched_again() -> None:
     before = gc.get_freeze_count()
     with uncollected():
         made: list[list[int]] = [[] for _ in range(1000)]
-    try:
-        assert gc.get_freeze_count() >= before + len(made)
-    finally:
-        gc.unfreeze()
+    assert gc.get_freeze_count() >= before + len(made)

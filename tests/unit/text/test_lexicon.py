@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from docwell.text import lexicon
 from docwell.text.lexicon import (
     beginnings,
     content_words,
@@ -136,3 +137,11 @@ ITEMS = "• Close the valve.\n• Switch off the boiler."
 )
 def test_a_list_belongs_to_the_statement_that_introduces_it(text: str, pieces: list[str]) -> None:
     assert [text[start:end] for start, end in statements(text)] == pieces
+
+
+def test_the_sentences_of_a_growing_answer_are_not_kept() -> None:
+    answer = "It rains. The gate is shut. It is the third of May."
+    kept = lexicon._cuts_of_passage.cache_info().currsize
+    for end in range(len(answer)):
+        sentences(answer[:end])
+    assert lexicon._cuts_of_passage.cache_info().currsize == kept

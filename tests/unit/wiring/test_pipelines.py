@@ -12,6 +12,7 @@ from unittest.mock import Mock
 
 import pytest
 
+from benchmarks.fresh_wiring import clear_caches
 from docwell.adapters.embedding import onnx_embedder
 from docwell.adapters.embedding.model_manifest import ModelManifest
 from docwell.config import ReconcileSettings
@@ -51,27 +52,44 @@ def test_zero_is_a_number_of_shards_of_the_next_index_too() -> None:
     assert [one.shards for one in pipelines(settings(next_shards=0)).values()] == [4, 0]
 
 
+FOLDER, NEXT = Path("/the/model"), Path("/the/next")
+SETTINGS = Mock(embed_threads=1, embed_runtime="onnxruntime")
+
+
 @pytest.fixture
-def loads(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
-    """The threads that have loaded a model; the first fails."""
-    threads: list[str] = []
+def loads(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[tuple[Path, str]]]:
+    """The folder and the thread of each load; the first of each folder named next fails."""
+    seen: list[tuple[Path, str]] = []
 
     def load(folder: Path, _threads: int, _open: object) -> Path:
-        threads.append(current_thread().name)
-        if len(threads) == 1:
+        seen.append((folder, current_thread().name))
+        if folder == NEXT and [one for one, _ in seen].count(NEXT) == 1:
             raise ModelDamaged(folder, "cut short")
         return folder
 
     monkeypatch.setattr(onnx_embedder, "OnnxEmbedder", load)
-    yield threads
-    wiring.embedder_loading.cache_clear()
+    clear_caches()
+    yield seen
+    clear_caches()
 
 
-def test_a_model_is_loaded_in_a_thread_once_and_again_after_an_error(loads: list[str]) -> None:
-    folder, any_settings = Path("/the/model"), Mock(embed_threads=1, embed_runtime="onnxruntime")
-    wiring.embedder_loading(any_settings, folder)
+def test_a_model_is_loaded_once_beside_other_work(loads: list[tuple[Path, str]]) -> None:
+    wiring.embedder_loading(SETTINGS, FOLDER)
+    assert {str(wiring.embedder_of(SETTINGS, FOLDER)) for _ in range(3)} == {str(FOLDER)}
+    assert [folder for folder, _ in loads] == [FOLDER]
+    assert current_thread().name not in {thread for _, thread in loads}
+
+
+def test_a_model_that_failed_is_loaded_again_and_no_other(loads: list[tuple[Path, str]]) -> None:
+    wiring.embedder_of(SETTINGS, FOLDER)
     with pytest.raises(ModelDamaged, match="cut short"):
-        wiring.embedder_of(any_settings, folder)
-    assert {str(wiring.embedder_of(any_settings, folder)) for _ in range(3)} == {str(folder)}
+        wiring.embedder_of(SETTINGS, NEXT)
+    assert wiring.embedder_of(SETTINGS, NEXT) == NEXT  # type: ignore[comparison-overlap]
+    wiring.embedder_of(SETTINGS, FOLDER)
+    assert [folder for folder, _ in loads] == [FOLDER, NEXT, NEXT]
+
+
+def test_an_error_that_nobody_waited_for_is_not_raised_later(loads: list[tuple[Path, str]]) -> None:
+    assert wiring.embedder_loading(SETTINGS, NEXT).exception() is not None
+    assert wiring.embedder_of(SETTINGS, NEXT) == NEXT  # type: ignore[comparison-overlap]
     assert len(loads) == 2
-    assert current_thread().name not in loads

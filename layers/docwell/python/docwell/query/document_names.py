@@ -9,10 +9,9 @@ from typing import NamedTuple
 
 from docwell.query.checking.cleaning import clean_answer
 from docwell.text.lexicon import FUNCTION_WORDS, MARKER, UNSPACED, beginnings, fold
-from docwell.text.naming import file_beginnings, file_suffix, file_words
+from docwell.text.naming import NAMES_KEPT, file_beginnings, file_suffix, file_words
 
 _NAME_CHARACTERS = 80
-_NAMES_KEPT = 4096
 _FUNCTION_WORDS = frozenset(beginnings(" ".join(FUNCTION_WORDS)))
 _TOKEN = re.compile(rf"{UNSPACED.pattern}|(?:(?!{UNSPACED.pattern})[^\W_])+")
 # A shorter name without its suffix, as of 1.pdf, is a word or a number of the question.
@@ -48,7 +47,7 @@ def written(question: str, documents: Iterable[str]) -> list[Written]:
     A name within a longer one does not count, nor one with the suffix of another file.
     """
     tokens = list(_TOKEN.finditer(question))
-    said = [fold(token[0]) for token in tokens]
+    said = tuple(fold(token[0]) for token in tokens)
     found = [Written(key, start, end) for key in documents for start, end in _written(key, question, tokens, said)]
 
     def is_within_another(one: Written) -> bool:
@@ -60,7 +59,9 @@ def written(question: str, documents: Iterable[str]) -> list[Written]:
     return [one for one in found if not is_within_another(one)]
 
 
-def _written(key: str, question: str, tokens: list[re.Match[str]], said: list[str]) -> Iterator[tuple[int, int]]:
+def _written(
+    key: str, question: str, tokens: list[re.Match[str]], said: tuple[str, ...]
+) -> Iterator[tuple[int, int]]:
     """Yield (start, end) of a document's file name in a question of these tokens."""
     name = _folded_name(key)
     is_word = len(name) == 1 and (name[0] in FUNCTION_WORDS or len(name[0]) < _SHORTEST_NAME)
@@ -72,9 +73,9 @@ def _written(key: str, question: str, tokens: list[re.Match[str]], said: list[st
                 yield start, end + len(suffix)
 
 
-@lru_cache(_NAMES_KEPT)
-def _folded_name(key: str) -> list[str]:
-    return [fold(word) for word in _TOKEN.findall(file_words(key))]
+@lru_cache(NAMES_KEPT)
+def _folded_name(key: str) -> tuple[str, ...]:
+    return tuple(fold(word) for word in _TOKEN.findall(file_words(key)))
 
 
 def wholly_named(question: str, documents: Iterable[str]) -> set[str]:

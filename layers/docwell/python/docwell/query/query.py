@@ -27,7 +27,7 @@ from docwell.query.retrieval.absence import refusal_of_nothing
 from docwell.query.retrieval.expansion import Expanded, Expansion, Wording
 from docwell.query.retrieval.gates import OPEN, Gate
 from docwell.query.retrieval.reranking import RERANKED, reordered, reranked_text, sound
-from docwell.query.retrieval.retrieval import Found, Retrieval
+from docwell.query.retrieval.retrieval import Retrieval
 from docwell.query.retrieval.scope import Scope
 from docwell.query.rows import answered_in_rows
 from docwell.query.stopwatch import Stopwatch
@@ -268,15 +268,12 @@ class Query:
         question, top_k = found.ask.question, found.ask.question.top_k
         spare = max(RERANKED - top_k, 0) if self.reranker else 0
         others = list(map(Wording, found.wordings, vectors[1:]))
-
-        def search() -> tuple[Found, Searched, Basis | None]:
-            hits = self.retrieval.search(scope, vectors[0], top_k, found.text, spare, others)
-            shown = hits.passages[:top_k]
-            searched = Searched(question.mode, found.text, scope, vectors[0], shown, hits.documents, top_k)
-            return hits, searched, self.modes.basis(searched)
-
         async with found.watch.stage("retrieve", _RETRIEVE_SHARE):
-            (passages, fit, _, partial), searched, basis = await asyncio.to_thread(search)
+            passages, fit, documents, partial = await asyncio.to_thread(
+                self.retrieval.search, scope, vectors[0], top_k, found.text, spare, others
+            )
+            searched = Searched(question.mode, found.text, scope, vectors[0], passages[:top_k], documents, top_k)
+            basis = await asyncio.to_thread(self.modes.basis, searched)
             partial = partial or (basis is not None and basis.partial)
         is_foreign = self.language is not None and is_in_other_language(found.text, self.language)
         refusal = OTHER_LANGUAGE if is_foreign else REFUSAL

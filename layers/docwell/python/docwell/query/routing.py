@@ -50,15 +50,15 @@ class Router:
             return Mode.LIST
         del cosines[Mode.LIST]
         spread = float(np.std(np.concatenate(list(cosines.values())))) or 1.0
-        asked, examples_of = frozenset(beginnings(question)), sum(map(len, self._words.values()))
-        weights = {word: rarity(self._counts[word], examples_of) for word in asked}
+        asked, count = frozenset(beginnings(question)), sum(map(len, self._words.values()))
+        weights = {word: rarity(self._counts[word], count) for word in asked}
         total = sum(weights.values()) or 1.0
 
         def nearness(cosine: float, words: frozenset[str]) -> float:
             return cosine / spread + _WORDS * sum(weights[word] for word in asked & words) / total
 
         near = {mode: max(map(nearness, row, self._words[mode])) for mode, row in cosines.items()}
-        own = [nearness(one.score, _words(one.chunk.text)) for one in passages]
+        own = [nearness(one.score, _words_of(one.chunk.text)) for one in passages]
         near[Mode.PASSAGES] = max([near[Mode.PASSAGES], *own])
         return max([Mode.PASSAGES, *near], key=near.__getitem__)  # in doubt, passages
 
@@ -120,5 +120,5 @@ class Router:
 
 
 @lru_cache(TEXTS_KEPT)
-def _words(text: str) -> frozenset[str]:
+def _words_of(text: str) -> frozenset[str]:
     return frozenset(beginnings(text))

@@ -165,7 +165,7 @@ class Writer:
         )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Meanings:
     """The vectors of the texts that the checks of one answer compare: each is embedded once."""
 

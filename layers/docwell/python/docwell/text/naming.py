@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 # A longer path would outweigh the chunk itself.
 HEADING_TOKENS = 40
 _TINY = 1e-12
-_NAMES_KEPT = 4096
+NAMES_KEPT = 4096
 # Only those of documents: the end of "v2.1 draft" is no suffix.
 _SUFFIXES = rf"(?:{'|'.join(map(re.escape, MEDIA_TYPES))})"
 _SUFFIX = re.compile(rf"{_SUFFIXES}\Z", re.IGNORECASE)
@@ -34,7 +34,7 @@ def file_words(key: str) -> str:
     return _SEPARATORS.sub(" ", _SUFFIX.sub("", key.rpartition("/")[2])).strip()
 
 
-@lru_cache(_NAMES_KEPT)
+@lru_cache(NAMES_KEPT)
 def file_beginnings(key: str) -> frozenset[str]:
     """Return the words of a key's file name as rankings compare them."""
     return frozenset(beginnings(file_words(key)))

@@ -68,13 +68,12 @@ def _build(settings: IngestSettings, fingerprint: str, pipeline: Pipeline) -> In
     from docwell.ingest.ingest import Ingest
 
     store, index, reader = documents_of(settings), vectors_of(settings, fingerprint), _document_reader(settings)
-    ledger, queue = ledger_of(settings, fingerprint, settings.lease_s), task_queue(settings.queue_url)
     return Ingest(
         bucket=settings.bucket,
         store=store,
-        ledger=ledger,
+        ledger=ledger_of(settings, fingerprint, settings.lease_s),
         index=index,
-        queue=queue,
+        queue=task_queue(settings.queue_url),
         indexer=RangeIndexer(
             store=store,
             index=index,

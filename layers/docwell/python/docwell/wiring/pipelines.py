@@ -76,28 +76,33 @@ def runtime_settings() -> RuntimeSettings:
     return RuntimeSettings.read()
 
 
-@cache
 def embedder_loading(settings: IngestSettings | QuerySettings, model_dir: Path) -> Future[OnnxEmbedder]:
-    """Begin to load the embedder of a model folder beside other work. Raises `ImportError` without its runtime.
+    """Return the embedder of a model folder as it loads in a thread; after an error, load it again.
 
-    Import its libraries here: the rest runs outside Python, in C++ and OpenSSL, so other imports lose no time
-    to it.
+    Raises `ImportError` without its runtime.
     """
+    # The rest of the loading runs in C++ and OpenSSL, beside other imports; this import would wait for them.
     from docwell.adapters.embedding.onnx_embedder import OnnxEmbedder, session_opener
 
-    thread = ThreadPoolExecutor(1, "model")
-    loading = thread.submit(OnnxEmbedder, model_dir, _threads(settings), session_opener(settings.embed_runtime))
+    known = _embedders().get((settings, model_dir))
+    if known is not None and not (known.done() and known.exception()):
+        return known
+    thread, open_session = ThreadPoolExecutor(1, "model"), session_opener(settings.embed_runtime)
+    loading = thread.submit(OnnxEmbedder, model_dir, _threads(settings), open_session)
     thread.shutdown(wait=False)
+    _embedders()[settings, model_dir] = loading
     return loading
 
 
+@cache
+def _embedders() -> dict[tuple[IngestSettings | QuerySettings, Path], Future[OnnxEmbedder]]:
+    """Return the embedders of this process, which load or have loaded; those that failed are replaced."""
+    return {}
+
+
 def embedder_of(settings: IngestSettings | QuerySettings, model_dir: Path) -> OnnxEmbedder:
-    """Return the embedder of a model folder, loaded once in each process; after an error, load it again."""
-    try:
-        return embedder_loading(settings, model_dir).result()
-    except Exception:
-        embedder_loading.cache_clear()
-        raise
+    """Return the embedder of a model folder, loaded once in each process. Raises as loading does."""
+    return embedder_loading(settings, model_dir).result()
 
 
 @cache
