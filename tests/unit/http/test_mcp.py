@@ -108,7 +108,7 @@ def test_documents_are_those_of_the_caller(world: HttpWorld) -> None:
     ("name", "arguments", "told"),
     [
         ("search", {"question": QUESTION, "collection": "cellar"}, "no such collection"),
-        ("ask", {"question": QUESTION, "document": "cellar/a.pdf"}, "no document has this key"),
+        ("ask", {"question": QUESTION, "document": "cellar/a.pdf"}, "GET /v1/documents list the keys"),
         ("overview", {"document": "cellar/a.pdf"}, "no document has this key"),
         ("documents", {"collection": "cellar"}, "no such collection"),
         ("search", {}, "question: Field required"),

@@ -25,7 +25,7 @@ _FIRST_ROWS = 25
 
 # The same message for missing and forbidden, so that existence does not leak.
 NO_COLLECTION = "no such collection, or nothing of it is indexed yet"
-NO_DOCUMENT = "no document has this key"
+NO_DOCUMENT = "no document has this key; `docwell status` and GET /v1/documents list the keys"
 
 
 @dataclass(frozen=True, slots=True)
