@@ -133,6 +133,12 @@ def forbidden(collections: frozenset[str]) -> list[str]:
     return [name for name in COLLECTIONS if name not in collections]
 
 
+class ManifestedEmbedder(FakeEmbedder):
+    """The fake embedder of a model without kept vectors."""
+
+    manifest = SimpleNamespace(fingerprint="fake", made_from={})
+
+
 class EchoModel:
     """Repeats every secret of its prompt, each with the marker of its passage."""
 
@@ -325,13 +331,11 @@ def isolated_world(
         monkeypatch.delenv(name)
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
-    index, model, embedder = FakeIndex(), EchoModel(), FakeEmbedder()
+    index, model = FakeIndex(), EchoModel()
     monkeypatch.setattr(chroma, "ChromaIndex", lambda *_, **__: index)
     monkeypatch.setattr(ollama, "OllamaModel", lambda *_, **__: model)
-    monkeypatch.setattr(onnx_embedder, "OnnxEmbedder", lambda *_, **__: embedder)
-    manifest = SimpleNamespace(fingerprint="fake", made_from={})
-    monkeypatch.setattr(model_manifest.ModelManifest, "read", lambda _: manifest)
-    monkeypatch.setattr(embedder, "manifest", manifest, raising=False)
+    monkeypatch.setattr(onnx_embedder, "OnnxEmbedder", lambda *_, **__: ManifestedEmbedder())
+    monkeypatch.setattr(model_manifest.ModelManifest, "read", lambda _: ManifestedEmbedder.manifest)
     clear_caches()
     world = World(model, output)
     observability.logger.addHandler(world.log_handler)
