@@ -58,7 +58,7 @@ SETTINGS = Mock(embed_threads=1, embed_runtime="onnxruntime")
 
 @pytest.fixture
 def loads(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[tuple[Path, str]]]:
-    """The folder and the thread of each load; the first of each folder named next fails."""
+    """The folder and the thread of each load; the first load of `NEXT` fails."""
     seen: list[tuple[Path, str]] = []
 
     def load(folder: Path, _threads: int, _open: object) -> Path:

@@ -12,7 +12,7 @@ from docwell.text.lexicon import TEXTS_KEPT, UNSPACED, fold
 _FIRST_YEAR, _LAST_YEAR = 1500, 2099
 # FY70 is of 1970, FY69 of 2069.
 _LAST_CENTURY = 70
-# Without case: else each pattern takes 2 ms to compile, for the case of each of these signs.
+# Case-sensitive: ignoring the case of these signs adds 2 ms to the compilation of each pattern.
 _LETTER = rf"(?-i:[^\W{UNSPACED.pattern[1:-1]}])"
 _YEAR = rf"(?:1[5-9]|20)\d\d(?!{_LETTER})(?!\s?%|[.,]\d)"
 _TO = r"\s?(?:[-\u2010-\u2015/]|\b(?:to|through|until|bis|\u00e0|au?|al|hasta)\b|\u5e74?[\u81f3\u5230])\s?"
