@@ -10,6 +10,7 @@ from docwell.config import QueryLimits
 from docwell.query.checking.check import check
 from docwell.query.checking.mentions import mentions, stated
 from docwell.query.checking.support import MeaningScale
+from docwell.text.lexicon import windows
 from infra.local.stack import MODEL_DIR
 from infra.report import EVALUATION, Report
 
@@ -26,10 +27,16 @@ class _Checker:
 
     def passes(self, case: Case) -> bool:
         """Return whether an answer reaches the reader without a mark."""
+        passages = [one.scored(self._nearest(case.question, one.chunk.text)) for one in case.passages]
         grounded, sentences = check(
-            case.answer, case.passages, case.question, self._cosines, QueryLimits().min_support, MeaningScale()
+            case.answer, passages, case.question, self._cosines, QueryLimits().min_support, MeaningScale()
         )
         return grounded is not None and all(sentence.supported for sentence in sentences)
+
+    def _nearest(self, question: str, text: str) -> float:
+        """Return the cosine of the question to the nearest part of a passage, as retrieval would."""
+        (cosines,) = self._cosines([question], [text[start:end] for start, end in windows(text)])
+        return max(cosines)
 
     def _cosines(self, one: Sequence[str], other: Sequence[str]) -> list[list[float]]:
         vectors = self._embedder.embed_queries([*one, *other])

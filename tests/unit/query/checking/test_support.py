@@ -212,7 +212,9 @@ def test_a_sentence_word_by_word_is_supported_whatever_is_asked() -> None:
 def test_a_copied_sentence_of_another_subject_is_not_supported(
     question: str, cosine: float, *, supported: bool
 ) -> None:
-    assert checked("It holds 250 litres of water [1].", question, alike(cosine))[0].supported is supported
+    found = [BOILER.scored(cosine), DESK]
+    (sentence,) = support(ground("It holds 250 litres of water [1].", found, question), found, question)
+    assert sentence.supported is supported
 
 
 @pytest.mark.parametrize(

@@ -120,7 +120,7 @@ class _Judge:
         return weights_of(labels(self.question), self.passages)
 
     def fits(self, marker: int) -> bool:
-        """Return whether a passage has enough of the question's words, or is near it in meaning.
+        """Return whether a passage has enough of the question's words, or its nearest part is near in meaning.
 
         The words of its heading and of its document's name count. Neither a passage in another language nor a
         question of few words is compared.
@@ -131,7 +131,7 @@ class _Judge:
         held = sum(weight for word, weight in weights.items() if word in known)
         if len(weights) < _FEWEST_ASKED or held >= LEAST_ASKED * sum(weights.values()):
             return True
-        return _is_foreign(self.question, text) or self._is_near(_pieces(text))
+        return _is_foreign(self.question, text) or self._is_near(passage.score)
 
     def judged(self, bare: str, cited: Sequence[int], score: float) -> tuple[float, bool]:
         """Return the support of a sentence, of which `score` is that by its words, and whether its claim holds."""
@@ -162,14 +162,14 @@ class _Judge:
             if claim.mentions_of(figure, text, foreign=foreign):
                 return True
             near += [mention.text for mention in claim.mentions_of(figure, text, asked=False)]
-        return self._is_near(near)
-
-    def _is_near(self, texts: Sequence[str]) -> bool:
-        """Return whether the meaning of one of the texts is near that of the question."""
-        if self.similarity is None or not texts:
+        if self.similarity is None or not near:
             return False
-        (cosines,) = self.similarity([self.question], texts)
-        return _share(max(cosines), self.scale.unrelated, self.scale.same) / 2 >= LEAST_ASKED
+        (cosines,) = self.similarity([self.question], near)
+        return self._is_near(max(cosines))
+
+    def _is_near(self, cosine: float) -> bool:
+        """Return whether a text with this cosine to the question is near it in meaning."""
+        return _share(cosine, self.scale.unrelated, self.scale.same) / 2 >= LEAST_ASKED
 
 
 def is_answered(question: str, checked: Sequence[Sentence]) -> bool:
