@@ -21,7 +21,6 @@ import numpy as np
 
 from benchmarks.retrieval import sets
 from benchmarks.retrieval.index import CachedEmbedder, catalogue, indexed, new_index
-from docwell.adapters.embedding.onnx_embedder import OnnxEmbedder
 from docwell.config import IngestLimits
 from docwell.errors import ModelDamaged
 from docwell.identity import Principal
@@ -84,12 +83,12 @@ def main() -> int:
         print(f"no {', '.join(missing)} in {EVALUATION}: DOCWELL_EVAL names its folder", file=sys.stderr)
         return 2
     try:
-        model = OnnxEmbedder(options.model)
+        embedder = CachedEmbedder(options.model)
     except ModelDamaged as error:
         print(error.detail, file=sys.stderr)
         return 2
     materials = {name: load(name, options.n) for name in options.sets}
-    measured = list(_measured(materials, CachedEmbedder(model)))
+    measured = list(_measured(materials, embedder))
     report, chosen = Report("calibrate"), threshold(measured)
     report.add("least fit of a question that reaches the model", chosen, "")
     _add_shares(report, measured, chosen, "")
@@ -98,7 +97,7 @@ def main() -> int:
         report.add(f"{name} left out: least fit", others, "")
         _add_shares(report, [one for one in measured if one.set == name], others, " (left out)")
     if options.n is None and set(options.sets) == set(SETS):
-        write(model.manifest.name, chosen)
+        write(embedder.name, chosen)
     else:
         CONSOLE.print("a part of the material: the calibration is not written")
     return report.finish()

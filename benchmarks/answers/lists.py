@@ -20,7 +20,6 @@ from typing import Any
 from benchmarks.answers.asked import TRUTH, documents, pages
 from benchmarks.answers.shares import add_share
 from benchmarks.retrieval.index import CachedEmbedder, indexed, new_index
-from docwell.adapters.embedding.onnx_embedder import OnnxEmbedder
 from docwell.answers import Mode
 from docwell.attributes import Attributes
 from docwell.cli.evaluation.verdicts import Page
@@ -141,7 +140,7 @@ class _Catalogue:
 
 @contextmanager
 def _modes(files: Mapping[str, Path]) -> Iterator[Modes]:
-    embedder = CachedEmbedder(OnnxEmbedder(MODEL_DIR))
+    embedder = CachedEmbedder(MODEL_DIR)
     with new_index(embedder.fingerprint) as index:
         generations, _ = indexed(files, index, embedder, IngestLimits().chunk_tokens)
         catalogue: Any = _Catalogue(generations)

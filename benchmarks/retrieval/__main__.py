@@ -23,7 +23,6 @@ from benchmarks.retrieval.rows import GOALS, MULTILINGUAL_GOALS, Goals, of_langu
 from benchmarks.retrieval.sets import MIXED, POOLED, SETS, EvaluationSet
 from benchmarks.retrieval.ways import DEFAULT, PARTS, WAYS
 from benchmarks.retrieval.worth import SETS_HELPED
-from docwell.adapters.embedding.onnx_embedder import OnnxEmbedder
 from docwell.config import IngestLimits
 from docwell.models import collection_of
 from infra.local.stack import MODEL_DIR
@@ -46,7 +45,7 @@ def main() -> int:
         CONSOLE.print(f"--ingest-parts needs {SETS_HELPED} sets that judge", style="red")
         return 2
     report = Report("retrieval", parameters=asked_with(options), files=(MISSES,))
-    embedder = CachedEmbedder(OnnxEmbedder(options.model))
+    embedder = CachedEmbedder(options.model)
     with _asker(sets, embedder, options.chunk_tokens) as asker:
         scores, misses = _measure(report, asker, sets, options, _goals(embedder.name) if options.n is None else {})
         _time(report, asker, sets, whole=options.n is None)
@@ -131,7 +130,7 @@ def _add_default_model(report: Report, sets: dict[str, EvaluationSet], options: 
     """Add what the default model finds of the sets in many languages."""
     if not sets:
         return
-    embedder = CachedEmbedder(OnnxEmbedder(MODEL_DIR))
+    embedder = CachedEmbedder(MODEL_DIR)
     with _asker(sets, embedder, options.chunk_tokens) as asker:
         for material in sets.values():
             scores, _ = asker.ask(material, (options.way,))

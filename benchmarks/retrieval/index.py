@@ -1,7 +1,7 @@
 """Writes the documents of the sets to a new index, and caches their vectors for the next run."""
 
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from hashlib import sha256
@@ -20,7 +20,8 @@ from benchmarks.retrieval.records import CACHE, Records, generation_of
 from docwell.adapters.chroma import ChromaIndex
 from docwell.adapters.chroma_layout import Layout
 from docwell.adapters.chroma_server import ChromaServer
-from docwell.adapters.embedding.onnx_embedder import OnnxEmbedder
+from docwell.adapters.embedding.model_manifest import QUESTIONS_FILE
+from docwell.adapters.embedding.onnx_embedder import OnnxEmbedder, session_opener
 from docwell.config import IngestLimits, QuerySettings
 from docwell.models import IndexRecord, collection_of
 from infra.progress import bar
@@ -32,11 +33,18 @@ _WRITTEN_AT_ONCE = 1000
 
 
 class CachedEmbedder:
-    """An embedder that computes each text's vector once for all runs with this model. Thread-safe."""
+    """The embedders of a model folder that ingest and query use. Thread-safe.
 
-    def __init__(self, embedder: OnnxEmbedder) -> None:
+    Each text's vector is computed once for all runs with this model.
+    """
+
+    def __init__(self, folder: Path) -> None:
         CACHE.mkdir(parents=True, exist_ok=True)
-        self._embedder = embedder
+        embedder = OnnxEmbedder(folder)
+        asking = OnnxEmbedder(folder, 0, session_opener("onnxruntime"), for_questions=True)
+        self._passages, self._questions = embedder.embed_passages, asking.embed_queries
+        form = asking.manifest.stored.get(QUESTIONS_FILE)
+        self._question = f"query {form.sha256}" if form else "query"
         path = CACHE / f"{embedder.manifest.fingerprint[:16]}.sqlite3"
         self._rows = sqlite3.connect(path, timeout=60, check_same_thread=False)
         self._lock = Lock()
@@ -47,17 +55,18 @@ class CachedEmbedder:
 
     def embed_passages(self, texts: Sequence[str]) -> NDArray[np.float32]:
         with self._lock:
-            return self._known("passage", texts)
+            return self._known("passage", texts, self._passages)
 
     def embed_queries(self, texts: Sequence[str]) -> NDArray[np.float32]:
         with self._lock:
-            return self._known("query", texts)
+            return self._known(self._question, texts, self._questions)
 
-    def _known(self, kind: str, texts: Sequence[str]) -> NDArray[np.float32]:
+    def _known(
+        self, kind: str, texts: Sequence[str], work: Callable[[Sequence[str]], NDArray[np.float32]]
+    ) -> NDArray[np.float32]:
         keys = [sha256(f"{kind}\0{text}".encode("utf-8", "surrogatepass")).digest() for text in texts]
         vectors = self._stored(keys)
         absent = {key: text for key, text in zip(keys, texts, strict=True) if key not in vectors}
-        work = self._embedder.embed_passages if kind == "passage" else self._embedder.embed_queries
         order = list(absent)
         for start in range(0, len(order), _EMBEDDED_AT_ONCE):
             some = order[start : start + _EMBEDDED_AT_ONCE]
@@ -66,8 +75,7 @@ class CachedEmbedder:
             self._rows.executemany("INSERT OR REPLACE INTO vectors VALUES (?, ?)", rows)
             self._rows.commit()
             vectors |= made
-        found = [vectors[key] for key in keys]
-        return np.stack(found) if found else np.empty((0, self._embedder.manifest.dimension), dtype=np.float32)
+        return np.stack([vectors[key] for key in keys]) if keys else work(())
 
     def _stored(self, keys: Sequence[bytes]) -> dict[bytes, NDArray[np.float32]]:
         found: dict[bytes, NDArray[np.float32]] = {}

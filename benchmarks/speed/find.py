@@ -101,7 +101,7 @@ def _add_comparison(report: Report, options: Options, medians: dict[str, list[fl
 
 def _ways(stack: Stack, own: str, peer: chromadb.Collection, warm_up: Sequence[str]) -> dict[str, Ask]:
     """Return docwell's ways and the limits by name; each takes questions and returns the seconds of each."""
-    embedder = OnnxEmbedder(MODEL_DIR, THREADS, session_opener("onnxruntime"))
+    embedder = OnnxEmbedder(MODEL_DIR, THREADS, session_opener("onnxruntime"), for_questions=True)
     layout = Layout(PipelinePlace(MODEL_DIR, CHUNK_TOKENS).fingerprint, SHARDS)
     server = ChromaServer(stack.chroma, auth=server_auth("chroma", stack.chroma_token))
     # The function's cache of passages; no question comes twice.

@@ -46,6 +46,7 @@ def build_image_folder(folder: Path) -> None:
     """
     _run(["scripts/install-for-lambda", "functions/ingest/requirements.txt", str(folder)])
     shutil.copytree(sam.ROOT / "layers/embedder/model", folder / "model")
+    (folder / "model" / "questions.onnx").unlink(missing_ok=True)
     ignored = shutil.ignore_patterns("__pycache__")
     shutil.copytree(sam.ROOT / "layers/docwell/python/docwell", folder / "docwell", ignore=ignored)
     compiling = [sys.executable, "-m", "compileall", "-q", "-j", "0", "--invalidation-mode", "unchecked-hash"]

@@ -24,7 +24,13 @@ from typing import TYPE_CHECKING, Any
 
 from docwell.adapters.embedding.calibration import CALIBRATION_FILE
 from docwell.adapters.embedding.example_vectors import EXAMPLES, EXAMPLES_FILE, digest_of, write_vectors
-from docwell.adapters.embedding.model_manifest import MODEL_FILE, TOKENIZER_FILE, FileEntry, ModelManifest
+from docwell.adapters.embedding.model_manifest import (
+    MODEL_FILE,
+    QUESTIONS_FILE,
+    TOKENIZER_FILE,
+    FileEntry,
+    ModelManifest,
+)
 from docwell.errors import Corrupt, DocwellError, Unavailable
 from docwell.query.subject import examples
 from layers.embedder import sentence_config
@@ -41,13 +47,15 @@ _DEFAULT_MODEL = "all-minilm-l6-v2"
 _EXPORT_ENVIRONMENT = _ROOT / ".venv-export"
 _EXPORT_REQUIREMENTS = _ROOT / "requirements" / "export.txt"
 _PARITY = 0.9999
+# The lowest cosine of a question's vectors by the model for questions and by the model itself.
+_QUESTION_PARITY = 0.999
 # The suffixes of a model's files; others in its folder (a README, other formats) do not matter.
 _SOURCE_SUFFIXES = {".json", ".safetensors", ".bin", ".txt", ".model"}
-_HALVES = _HERE / "half_precision.py"
+_STORED = (_HERE / "half_precision.py", _HERE / "question_model.py")
 _BUILDERS = {
-    "native": (_HERE / "bert_onnx.py", _HERE / "sentence_config.py", _HALVES),
-    "packed": (_HERE / "bert_onnx.py", _HERE / "multilingual_e5.py", _HALVES),
-    "torch": (_HERE / "export_torch.py", _EXPORT_REQUIREMENTS, _HALVES),
+    "native": (_HERE / "bert_onnx.py", _HERE / "sentence_config.py", *_STORED),
+    "packed": (_HERE / "bert_onnx.py", _HERE / "multilingual_e5.py", *_STORED),
+    "torch": (_HERE / "export_torch.py", _EXPORT_REQUIREMENTS, *_STORED),
 }
 
 
@@ -175,15 +183,35 @@ def _build(request: _Request, made_from: dict[str, str], out: Path) -> ModelMani
         if request.route == "torch":
             manifest.write(work)
             _check_parity(work)
-        for name in (MODEL_FILE, TOKENIZER_FILE):
+        manifest = _with_questions(manifest, work)
+        for name in (CALIBRATION_FILE, QUESTIONS_FILE):
+            (out / name).unlink(missing_ok=True)  # of another model
+        for name in {*manifest.files, *manifest.stored}:
             (work / name).replace(out / name)
     finally:
         shutil.rmtree(work)
-    (out / CALIBRATION_FILE).unlink(missing_ok=True)  # of another model
     _copy_calibration(request, out)
     manifest.write(out)
     _keep_examples(out)
     return manifest
+
+
+def _with_questions(manifest: ModelManifest, work: Path) -> ModelManifest:
+    """Add the model for questions to a work folder, unless its 8 bits move the vectors of these too far."""
+    import numpy as np
+
+    from layers.embedder.question_model import quantize
+
+    if not quantize(work / MODEL_FILE, work / QUESTIONS_FILE):
+        return manifest
+    stored = {**manifest.stored, QUESTIONS_FILE: FileEntry.of(work / QUESTIONS_FILE)}
+    added, texts = replace(manifest, stored=stored), _examples()
+    added.write(work)
+    vectors = [_embedder(work, for_questions=which).embed_queries(texts) for which in (False, True)]
+    lowest = float(np.min(np.sum(vectors[0] * vectors[1], axis=1)))
+    kept = lowest >= _QUESTION_PARITY
+    _say(f"questions in 8 bits: lowest cosine {lowest:.5f}{'' if kept else ', so they stay in full precision'}")
+    return added if kept else manifest
 
 
 def _copy_calibration(request: _Request, out: Path) -> None:
@@ -285,11 +313,12 @@ def _keep_examples(out: Path) -> None:
         replace(manifest, stored=stored, made_from={**manifest.made_from, EXAMPLES: digest_of(texts)}).write(out)
 
 
-def _embedder(folder: Path) -> OnnxEmbedder:
+def _embedder(folder: Path, *, for_questions: bool = False) -> OnnxEmbedder:
     from docwell.adapters.embedding.onnx_embedder import OnnxEmbedder
     from docwell.adapters.embedding.onnxruntime_session import OnnxruntimeSession
 
-    return OnnxEmbedder(folder, 0, OnnxruntimeSession)  # single precision on every processor
+    # onnxruntime computes in single precision on every processor.
+    return OnnxEmbedder(folder, 0, OnnxruntimeSession, for_questions=for_questions)
 
 
 def _examples() -> list[str]:

@@ -6,18 +6,19 @@ from pathlib import Path
 
 import pytest
 
+from docwell.adapters.embedding.model_manifest import QUESTIONS_FILE, ModelManifest
 from docwell.adapters.embedding.onnx_embedder import OnnxEmbedder, SessionOpener
 from docwell.adapters.embedding.onnxruntime_session import OnnxruntimeSession
-from layers.embedder.parity.compare import GOAL, GOAL_SINGLE, compare
+from layers.embedder.parity.compare import GOAL, GOAL_QUESTIONS, GOAL_SINGLE, compare
 
 EMBEDDER = Path(__file__).resolve().parents[3] / "layers" / "embedder"
 MODEL = EMBEDDER / "model"
 
 
-def loaded(open_session: SessionOpener) -> OnnxEmbedder:
+def loaded(open_session: SessionOpener, *, for_questions: bool = False) -> OnnxEmbedder:
     if not (MODEL / "manifest.json").is_file():
         pytest.skip("the embedding model is not built: run `make model`")
-    embedder = OnnxEmbedder(MODEL, 0, open_session)
+    embedder = OnnxEmbedder(MODEL, 0, open_session, for_questions=for_questions)
     if embedder.manifest.name != "sentence-transformers/all-MiniLM-L6-v2":
         pytest.skip(f"the golden vectors are not those of {embedder.manifest.name}")
     return embedder
@@ -37,8 +38,13 @@ def test_so_it_has_by_openvino_in_each_precision(precision: str, goal: float) ->
     assert_parity(partial(adapter.OpenvinoSession, precision=precision), goal)
 
 
-def assert_parity(open_session: SessionOpener, goal: float) -> None:
-    parity = compare(loaded(open_session))
+def test_the_model_for_questions_is_a_thousandth_away_at_most() -> None:
+    assert QUESTIONS_FILE in ModelManifest.read(MODEL).stored
+    assert_parity(OnnxruntimeSession, GOAL_QUESTIONS, for_questions=True)
+
+
+def assert_parity(open_session: SessionOpener, goal: float, *, for_questions: bool = False) -> None:
+    parity = compare(loaded(open_session, for_questions=for_questions))
     assert len(parity.cosines) == 200
     assert {name: cosine for name, cosine in parity.cosines.items() if cosine < goal} == {}
 

@@ -88,7 +88,9 @@ def embedder_loading(settings: IngestSettings | QuerySettings, model_dir: Path) 
     if known is not None and not (known.done() and known.exception()):
         return known
     thread, open_session = ThreadPoolExecutor(1, "model"), session_opener(settings.embed_runtime)
-    loading = thread.submit(OnnxEmbedder, model_dir, _threads(settings), open_session)
+    for_questions = isinstance(settings, QuerySettings) and settings.embed_runtime == "onnxruntime"
+    threads = _threads(settings)
+    loading = thread.submit(OnnxEmbedder, model_dir, threads, open_session, for_questions=for_questions)
     thread.shutdown(wait=False)
     _embedders()[settings, model_dir] = loading
     return loading

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Encoding, Tokenizer
 
-from docwell.adapters.embedding.model_manifest import MODEL_FILE, TOKENIZER_FILE, ModelManifest
+from docwell.adapters.embedding.model_manifest import MODEL_FILE, QUESTIONS_FILE, TOKENIZER_FILE, ModelManifest
 from docwell.errors import BadInput, ModelDamaged
 
 if TYPE_CHECKING:
@@ -69,17 +69,28 @@ def threads_for(memory_mb: int | None) -> int:
 class OnnxEmbedder:
     """`ports.Embedder` and `ports.Tokenizer` over a folder that `make model` wrote."""
 
-    def __init__(self, folder: Path, threads: int = 0, open_session: SessionOpener | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        threads: int = 0,
+        open_session: SessionOpener | None = None,
+        *,
+        for_questions: bool = False,
+    ) -> None:
         """Verify and load the model; 0 threads means one for each core of this process.
+
+        With `for_questions`, load the model for questions if the folder has one; only onnxruntime reads it.
 
         Raises `ModelDamaged` when a file is missing, differs from the manifest, or cannot be loaded.
         """
         open_session = open_session or session_opener("auto")
         self.manifest = ModelManifest.read(folder)
-        self.manifest.verify(folder)
+        files = (MODEL_FILE, QUESTIONS_FILE)
+        model, other = reversed(files) if for_questions and QUESTIONS_FILE in self.manifest.stored else files
+        self.manifest.verify(folder, without=other)
         try:
             self._tokenizer = Tokenizer.from_file(str(folder / TOKENIZER_FILE))
-            self.session = open_session(folder / MODEL_FILE, threads or threads_for(None))
+            self.session = open_session(folder / model, threads or threads_for(None))
         except Exception as error:  # these libraries raise bare Exception
             raise ModelDamaged(folder, f"the model cannot be loaded ({error})") from error
         # Override the settings in tokenizer.json: 128 tokens, padded to 128, for all-MiniLM-L6-v2.

@@ -1,0 +1,113 @@
+"""The form of a model for questions: what is in 8 bits, how near its vectors are, and where it is used."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from unittest.mock import patch
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+from numpy.typing import NDArray
+from onnx import helper, numpy_helper
+
+from docwell.adapters.embedding.model_manifest import MODEL_FILE, QUESTIONS_FILE, ModelManifest
+from docwell.adapters.embedding.onnx_embedder import OnnxEmbedder
+from docwell.adapters.embedding.onnxruntime_session import OnnxruntimeSession
+from docwell.errors import ModelDamaged
+from layers.embedder import build_model
+from layers.embedder.half_precision import halve
+from layers.embedder.question_model import quantize
+from tests.unit.adapters.embedding import tiny_model
+
+ROWS, WIDTH = 100, 64
+TEXTS = ["the pump", "restart the valve", "lease"]
+
+
+def write(path: Path, name: str = "product", width: int = WIDTH) -> NDArray[np.float32]:
+    """Write a graph that multiplies rows of numbers with a matrix, in 16 bits; return what it gives for ones."""
+    matrix = np.random.default_rng(7).normal(size=(width, WIDTH)).astype(np.float32)
+    matrix[:, 0] = 0  # a column without a largest weight
+    graph = helper.make_graph(
+        [helper.make_node("MatMul", ["rows", "matrix"], ["out"], name=name)],
+        "small",
+        [helper.make_tensor_value_info("rows", onnx.TensorProto.FLOAT, ["n", width])],
+        [helper.make_tensor_value_info("out", onnx.TensorProto.FLOAT, ["n", WIDTH])],
+        [numpy_helper.from_array(matrix, "matrix")],
+    )
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=9), str(path))
+    assert halve(path)
+    return run(path, width)
+
+
+def run(path: Path, width: int = WIDTH) -> NDArray[np.float32]:
+    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    rows = np.random.default_rng(8).normal(size=(ROWS, width)).astype(np.float32)
+    return np.asarray(session.run(None, {"rows": rows})[0])
+
+
+def test_a_matrix_is_stored_in_8_bits_and_gives_nearly_the_same(tmp_path: Path) -> None:
+    before = write(tmp_path / MODEL_FILE)
+    assert quantize(tmp_path / MODEL_FILE, tmp_path / QUESTIONS_FILE)
+    graph = onnx.load(tmp_path / QUESTIONS_FILE).graph
+    assert [node.op_type for node in graph.node] == ["MatMulNBits"]
+    assert {one.name for one in graph.initializer} == {"matrix.whole", "matrix.scales"}
+    after = run(tmp_path / QUESTIONS_FILE)
+    cosines = np.sum(before * after, axis=1) / np.linalg.norm(before, axis=1) / np.linalg.norm(after, axis=1)
+    assert np.min(cosines) > 0.9995
+    assert not after[:, 0].any()
+
+
+@pytest.mark.parametrize(("name", "width"), [("layer.3.value.product", WIDTH), ("product", WIDTH + 8)])
+def test_values_and_matrices_of_unusual_shape_stay(tmp_path: Path, name: str, width: int) -> None:
+    write(tmp_path / MODEL_FILE, name, width)
+    assert not quantize(tmp_path / MODEL_FILE, tmp_path / QUESTIONS_FILE)
+    assert not (tmp_path / QUESTIONS_FILE).exists()
+
+
+def test_equal_models_give_equal_bytes(tmp_path: Path) -> None:
+    write(tmp_path / MODEL_FILE)
+    made = [tmp_path / "first.onnx", tmp_path / "second.onnx"]
+    for one in made:
+        assert quantize(tmp_path / MODEL_FILE, one)
+    assert made[0].read_bytes() == made[1].read_bytes()
+
+
+def built(root: Path, least_cosine: float) -> Path:
+    source, out = tiny_model.write(root / "source"), root / "built"
+    with (
+        patch("sys.argv", ["build_model.py", "--model", str(source), "--out", str(out)]),
+        patch.object(build_model, "_QUESTION_PARITY", least_cosine),
+    ):
+        assert build_model.main() == 0
+    return out
+
+
+def test_each_function_needs_only_its_own_form_of_the_model(tmp_path: Path) -> None:
+    folder = built(tmp_path, 0.0)
+    for kept, removed, for_questions in ((MODEL_FILE, QUESTIONS_FILE, False), (QUESTIONS_FILE, MODEL_FILE, True)):
+        copy = Path(shutil.copytree(folder, tmp_path / kept))
+        (copy / removed).unlink()
+        vectors = OnnxEmbedder(copy, 1, OnnxruntimeSession, for_questions=for_questions).embed_queries(TEXTS)
+        whole = OnnxEmbedder(folder, 1, OnnxruntimeSession).embed_queries(TEXTS)
+        assert np.min(np.sum(vectors * whole, axis=1)) > 0.9
+        assert np.array_equal(vectors, whole) is not for_questions
+        with pytest.raises(ModelDamaged, match=removed):
+            OnnxEmbedder(copy, 1, OnnxruntimeSession, for_questions=not for_questions)
+
+
+def test_a_model_that_8_bits_would_change_too_much_has_no_form_for_questions(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = built(tmp_path, 0.0)
+    assert QUESTIONS_FILE in ModelManifest.read(folder).stored
+    with patch.object(build_model, "_is_current", return_value=False):
+        folder = built(tmp_path, 1.1)
+    assert "stay in full precision" in capsys.readouterr().out
+    assert QUESTIONS_FILE not in ModelManifest.read(folder).stored
+    assert not (folder / QUESTIONS_FILE).exists()
+    embedders = (OnnxEmbedder(folder, 1, OnnxruntimeSession, for_questions=which) for which in (False, True))
+    first, second = (one.embed_queries(TEXTS) for one in embedders)
+    assert np.array_equal(first, second)
