@@ -182,3 +182,18 @@ def test_a_page_of_nothing_but_ones_is_compared_with_few_rivals(monkeypatch: pyt
             stated("It has 1 lamp.")[0], page, asked=False
         )
         assert len(compared) < 600 * 10
+
+
+@pytest.mark.parametrize(
+    ("passage", "sentence", "right"),
+    [
+        ("With a budget of $230,000, the film was restored.", "The film weighed 230,000 pounds.", False),
+        ("With a budget of $230,000, the film was restored.", "The budget of the film was 230,000 dollars.", True),
+        ("The film cost \u00a3900 in all.", "The film ran for 900 days.", False),
+        ("The film cost \u00a3900 in all.", "The film cost 900 pounds.", True),
+        ("A seat costs \u20ac12 per film.", "A seat of the film costs 12 per film.", True),
+        ("A seat costs \u20ac12 per film.", "A seat of the film costs \u20ac12.", True),
+    ],
+)
+def test_an_amount_of_money_counts_nothing_else(passage: str, sentence: str, *, right: bool) -> None:
+    assert holds(sentence, "How large is it for the film?", passage) is right

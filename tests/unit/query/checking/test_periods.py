@@ -115,6 +115,22 @@ def test_an_answer_of_another_period_than_the_question_is_marked(
     assert passes(question, answer, text) is right
 
 
+@pytest.mark.parametrize(
+    ("rows", "asked", "other"),
+    [
+        (("3rd Quarter", "4th Quarter"), "the fourth quarter", "the third quarter"),
+        (("Q3", "Q4"), "Q4", "Q3"),
+        (("March", "April"), "April", "March"),
+    ],
+)
+def test_the_row_of_a_table_can_be_of_a_period(rows: tuple[str, str], asked: str, other: str) -> None:
+    text = f"Area of the shops\nOpening Added Closing\n{rows[0]} 13,922 151 14,073\n{rows[1]} 14,180 126 14,306\n"
+    said = "The closing area of the shops in {} was {} [1]."
+    assert passes(f"What was the closing area of the shops in {asked}?", said.format(asked, "14,306"), text)
+    assert not passes(f"What was the closing area of the shops in {asked}?", said.format(asked, "14,073"), text)
+    assert passes(f"What was the closing area of the shops in {other}?", said.format(other, "14,073"), text)
+
+
 def test_the_year_of_a_document_dates_what_it_tells() -> None:
     text = "Ada Holt has won the cup. The club was founded in 1931 by Ines Roth."
     question, answer = (

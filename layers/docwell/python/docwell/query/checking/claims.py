@@ -24,6 +24,13 @@ _LONG_WORD = 6
 # A copied figure is of the same thing as its copy, whatever other figures stand beside it.
 _COPIED_WORDS = 7
 _PUNCTUATION = ".,;:!?()[]\"'"
+# The names of what a sign can stand for, as labels have them.
+_CURRENCIES = {
+    "$": labels("dollar dollars d\u00f3lar d\u00f3lares usd peso pesos real reais"),
+    "\u20ac": labels("euro euros eur"),
+    "\u00a3": labels("pound pounds sterling gbp pfund livre livres libra libras lira"),
+    "\u00a5": labels("yen yuan renminbi jpy cny rmb"),
+}
 # 2.3.1 and 1,2,3 are figures and no numbers. Longer ones are no amounts.
 _DECIMAL = re.compile(r"[0-9]{1,30}(?:\.[0-9]{1,30})?")
 
@@ -136,8 +143,11 @@ class Claim:
         return not mention.in_table and written in _copied(self.text, mention.text)
 
     def _has_unit(self, figure: Mention, mention: Mention, unit: frozenset[str]) -> bool:
-        """Return whether the words beside the figure can be those of the mention: not 12 months for 12 days."""
+        """Return whether the words beside the figure can be those of the mention: not 12 months for 12 days or $12."""
         of_mention = _word(mention.unit)
+        currency = _CURRENCIES.get(mention.sign)
+        if currency and unit and not figure.sign and unit.isdisjoint(currency | mention.here | self.asked):
+            return False
         if unit and of_mention and unit.isdisjoint(of_mention | self.asked) and of_mention.isdisjoint(self.said):
             return False
         named, other = _word(figure.before), _word(mention.before)

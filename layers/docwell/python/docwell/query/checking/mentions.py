@@ -164,7 +164,7 @@ def _table(above: str, block: Sequence[_Row]) -> Iterator[Mention]:
     over, head_labels, period = labels(above), tuple(map(labels, heads)), certain(above)
     for number, row in enumerate(block):
         own, own_scale = _caption(row.label)
-        label = labels(row.label)
+        label, named = labels(row.label), periods(row.label)
         text = f"{' '.join(above.split())} {row.line.strip()}"
         for column, cell in enumerate(_cells(row, len(heads))):
             figures = located(cell.strip("$\u20ac\u00a3\u00a5()+-\u2212%"))
@@ -181,7 +181,7 @@ def _table(above: str, block: Sequence[_Row]) -> Iterator[Mention]:
                 here,
                 text,
                 number,
-                periods(head) or period,
+                named | (periods(head) or period),
                 head_labels,
                 column,
                 (own_scale or scale) if not unscaled else 0,
