@@ -143,7 +143,7 @@ class Claim:
         return not mention.in_table and written in _copied(self.text, mention.text)
 
     def _has_unit(self, figure: Mention, mention: Mention, unit: frozenset[str]) -> bool:
-        """Return whether the words beside the figure can be those of the mention: not 12 months for 12 days or $12."""
+        """Return whether the words beside the figure can be those of the mention: not 12 days for $12."""
         of_mention = _word(mention.unit)
         currency = _CURRENCIES.get(mention.sign)
         if currency and unit and not figure.sign and unit.isdisjoint(currency | mention.here | self.asked):
