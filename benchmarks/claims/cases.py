@@ -16,6 +16,8 @@ _BEGINNING = re.compile(
     r"^(?:== (?P<group>.+)|\[\d+\] (?P<passage>.+)|\? (?P<question>.+)"
     r"|(?P<sign>[+-]) (?P<kind>\w+) \| (?P<answer>.+))$"
 )
+# Wrong passages must not be chosen by their rank, so that all have the same score.
+_SCORE = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +67,6 @@ def _blocks(text: str) -> list[str]:
 
 
 def passage(text: str, number: int) -> Passage:
-    """Return a made-up passage, alone on its page, without a score yet."""
+    """Return a made-up passage, alone on its page."""
     chunk = Chunk(text, number + 1, 0, len(text), len(text.split()))
-    return Passage(f"{number}", f"made/{number}.pdf", "generation", "version", chunk, 0.0)
+    return Passage(f"{number}", f"made/{number}.pdf", "generation", "version", chunk, _SCORE)

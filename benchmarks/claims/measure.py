@@ -5,12 +5,11 @@ import random
 from collections.abc import Iterator, Sequence
 
 from benchmarks.claims.cases import Case, cases, passage
-from docwell.adapters.embedding.onnx_embedder import OnnxEmbedder
+from docwell.adapters.embedding.onnx_embedder import OnnxEmbedder, session_opener
 from docwell.config import QueryLimits
 from docwell.query.checking.check import check
 from docwell.query.checking.mentions import mentions, stated
-from docwell.query.checking.support import MeaningScale
-from docwell.text.lexicon import windows
+from docwell.query.checking.support import Meaning
 from infra.local.stack import MODEL_DIR
 from infra.report import EVALUATION, Report
 
@@ -23,20 +22,14 @@ _SEED = 7
 
 class _Checker:
     def __init__(self) -> None:
-        self._embedder = OnnxEmbedder(MODEL_DIR)
+        self._embedder = OnnxEmbedder(MODEL_DIR, 0, session_opener("onnxruntime"), for_questions=True)
 
     def passes(self, case: Case) -> bool:
         """Return whether an answer reaches the reader without a mark."""
-        passages = [one.scored(self._nearest(case.question, one.chunk.text)) for one in case.passages]
         grounded, sentences = check(
-            case.answer, passages, case.question, self._cosines, QueryLimits().min_support, MeaningScale()
+            case.answer, case.passages, case.question, Meaning(self._cosines), QueryLimits().min_support
         )
         return grounded is not None and all(sentence.supported for sentence in sentences)
-
-    def _nearest(self, question: str, text: str) -> float:
-        """Return the cosine of the question to the nearest part of a passage, as retrieval would."""
-        (cosines,) = self._cosines([question], [text[start:end] for start, end in windows(text)])
-        return max(cosines)
 
     def _cosines(self, one: Sequence[str], other: Sequence[str]) -> list[list[float]]:
         vectors = self._embedder.embed_queries([*one, *other])

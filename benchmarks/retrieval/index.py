@@ -43,8 +43,8 @@ class CachedEmbedder:
         embedder = OnnxEmbedder(folder)
         asking = OnnxEmbedder(folder, 0, session_opener("onnxruntime"), for_questions=True)
         self._passages, self._questions = embedder.embed_passages, asking.embed_queries
-        form = asking.manifest.stored.get(QUESTIONS_FILE)
-        self._question = f"query {form.sha256}" if form else "query"
+        entry = asking.manifest.stored.get(QUESTIONS_FILE)
+        self._question = f"query {entry.sha256}" if entry else "query"
         path = CACHE / f"{embedder.manifest.fingerprint[:16]}.sqlite3"
         self._rows = sqlite3.connect(path, timeout=60, check_same_thread=False)
         self._lock = Lock()

@@ -167,11 +167,12 @@ def _timed(work: Callable[[Any], object], items: Sequence[Any]) -> list[float]:
 def _raw_session() -> Any:
     import onnxruntime
 
-    from docwell.adapters.embedding.model_manifest import MODEL_FILE
+    from docwell.adapters.embedding.model_manifest import MODEL_FILE, QUESTIONS_FILE
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = THREADS
-    return onnxruntime.InferenceSession(str(MODEL_DIR / MODEL_FILE), options, providers=["CPUExecutionProvider"])
+    path = next(one for name in (QUESTIONS_FILE, MODEL_FILE) if (one := MODEL_DIR / name).exists())
+    return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
 
 
 def _copied(stack: Stack, filled: FilledCollection) -> chromadb.Collection:

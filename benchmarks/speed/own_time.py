@@ -115,7 +115,7 @@ class _Alone:
     """The embedding of a question and the search for it, and nothing else."""
 
     def __init__(self, chroma: str, filled: FilledCollection, questions: Sequence[str]) -> None:
-        self._embedder = OnnxEmbedder(MODEL_DIR, threads=1, open_session=session_opener("auto"))
+        self._embedder = OnnxEmbedder(MODEL_DIR, 1, session_opener("onnxruntime"), for_questions=True)
         self._server, self._questions = ChromaServer(chroma), questions
         self._name = Layout(filled.pipeline, SHARDS).name(filled.name)
         self._vectors = self._embedder.embed_queries(questions)

@@ -10,6 +10,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
+from docwell.adapters.embedding.model_manifest import QUESTIONS_FILE
 from infra.container import sam
 
 MEGABYTE = 1024 * 1024  # Lambda's: its 250 MB are 262,144,000 bytes
@@ -46,7 +47,7 @@ def build_image_folder(folder: Path) -> None:
     """
     _run(["scripts/install-for-lambda", "functions/ingest/requirements.txt", str(folder)])
     shutil.copytree(sam.ROOT / "layers/embedder/model", folder / "model")
-    (folder / "model" / "questions.onnx").unlink(missing_ok=True)
+    (folder / "model" / QUESTIONS_FILE).unlink(missing_ok=True)
     ignored = shutil.ignore_patterns("__pycache__")
     shutil.copytree(sam.ROOT / "layers/docwell/python/docwell", folder / "docwell", ignore=ignored)
     compiling = [sys.executable, "-m", "compileall", "-q", "-j", "0", "--invalidation-mode", "unchecked-hash"]

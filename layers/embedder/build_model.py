@@ -47,16 +47,20 @@ _DEFAULT_MODEL = "all-minilm-l6-v2"
 _EXPORT_ENVIRONMENT = _ROOT / ".venv-export"
 _EXPORT_REQUIREMENTS = _ROOT / "requirements" / "export.txt"
 _PARITY = 0.9999
-# The lowest cosine of a question's vectors by the model for questions and by the model itself.
+# The least cosine of a text's vectors by the query function's form of the model and by the model itself.
 _QUESTION_PARITY = 0.999
+# Examples of questions that together are about as long as a passage.
+_EXAMPLES_OF_A_PASSAGE = 12
 # The suffixes of a model's files; others in its folder (a README, other formats) do not matter.
 _SOURCE_SUFFIXES = {".json", ".safetensors", ".bin", ".txt", ".model"}
-_STORED = (_HERE / "half_precision.py", _HERE / "question_model.py")
+_HALVES = _HERE / "half_precision.py"
 _BUILDERS = {
-    "native": (_HERE / "bert_onnx.py", _HERE / "sentence_config.py", *_STORED),
-    "packed": (_HERE / "bert_onnx.py", _HERE / "multilingual_e5.py", *_STORED),
-    "torch": (_HERE / "export_torch.py", _EXPORT_REQUIREMENTS, *_STORED),
+    "native": (_HERE / "bert_onnx.py", _HERE / "sentence_config.py", _HALVES),
+    "packed": (_HERE / "bert_onnx.py", _HERE / "multilingual_e5.py", _HALVES),
+    "torch": (_HERE / "export_torch.py", _EXPORT_REQUIREMENTS, _HALVES),
 }
+# The query function's form of a model. It moves no fingerprint, and no model is built again for it.
+_QUESTIONS, _QUANTIZER = "questions", _HERE / "question_model.py"
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +107,7 @@ def main() -> int:
         made_from = request.made_from
         if not arguments.force and _is_current(arguments.out, made_from):
             _copy_calibration(request, arguments.out)
+            _keep_questions(arguments.out)
             _keep_examples(arguments.out)
             _say(f"{request.name} exists: {arguments.out}")
             return 0
@@ -183,35 +188,17 @@ def _build(request: _Request, made_from: dict[str, str], out: Path) -> ModelMani
         if request.route == "torch":
             manifest.write(work)
             _check_parity(work)
-        manifest = _with_questions(manifest, work)
         for name in (CALIBRATION_FILE, QUESTIONS_FILE):
             (out / name).unlink(missing_ok=True)  # of another model
-        for name in {*manifest.files, *manifest.stored}:
+        for name in (MODEL_FILE, TOKENIZER_FILE):
             (work / name).replace(out / name)
     finally:
         shutil.rmtree(work)
     _copy_calibration(request, out)
     manifest.write(out)
+    _keep_questions(out)
     _keep_examples(out)
     return manifest
-
-
-def _with_questions(manifest: ModelManifest, work: Path) -> ModelManifest:
-    """Add the model for questions to a work folder, unless its 8 bits move the vectors of these too far."""
-    import numpy as np
-
-    from layers.embedder.question_model import quantize
-
-    if not quantize(work / MODEL_FILE, work / QUESTIONS_FILE):
-        return manifest
-    stored = {**manifest.stored, QUESTIONS_FILE: FileEntry.of(work / QUESTIONS_FILE)}
-    added, texts = replace(manifest, stored=stored), _examples()
-    added.write(work)
-    vectors = [_embedder(work, for_questions=which).embed_queries(texts) for which in (False, True)]
-    lowest = float(np.min(np.sum(vectors[0] * vectors[1], axis=1)))
-    kept = lowest >= _QUESTION_PARITY
-    _say(f"questions in 8 bits: lowest cosine {lowest:.5f}{'' if kept else ', so they stay in full precision'}")
-    return added if kept else manifest
 
 
 def _copy_calibration(request: _Request, out: Path) -> None:
@@ -302,6 +289,35 @@ def _check_parity(work: Path) -> None:
     if lowest < _PARITY:
         raise Corrupt(f"the exported model differs from sentence-transformers: cosine {lowest:.6f} < {_PARITY}")
     _say(f"compared with sentence-transformers on {len(vectors)} texts: lowest cosine {lowest:.7f}")
+
+
+def _keep_questions(out: Path) -> None:
+    """Write the query function's form of a model that lacks it, unless a vector's cosine falls under 0.999."""
+    from layers.embedder.question_model import quantize
+
+    manifest, digest = ModelManifest.read(out), _digest({_QUANTIZER.name: _QUANTIZER.read_bytes()})
+    if manifest.made_from.get(_QUESTIONS) == digest:
+        return
+    stored = {name: entry for name, entry in manifest.stored.items() if name != QUESTIONS_FILE}
+    if quantize(out / MODEL_FILE, out / QUESTIONS_FILE):
+        added = {**stored, QUESTIONS_FILE: FileEntry.of(out / QUESTIONS_FILE)}
+        replace(manifest, stored=added).write(out)
+        lowest = _cosine_of_questions(out)
+        _say(f"the query function's form, in 8 bits: lowest cosine {lowest:.5f}, must be {_QUESTION_PARITY}")
+        stored = added if lowest >= _QUESTION_PARITY else stored
+    replace(manifest, stored=stored, made_from={**manifest.made_from, _QUESTIONS: digest}).write(out)
+    if QUESTIONS_FILE not in stored:
+        (out / QUESTIONS_FILE).unlink(missing_ok=True)
+
+
+def _cosine_of_questions(out: Path) -> float:
+    """Return the lowest cosine of the two forms' vectors, of questions and of texts as long as passages."""
+    import numpy as np
+
+    texts, many = _examples(), _EXAMPLES_OF_A_PASSAGE
+    texts += [" ".join(texts[first : first + many]) for first in range(0, len(texts), many)]
+    one, other = (_embedder(out, for_questions=which).embed_queries(texts) for which in (False, True))
+    return float(np.min(np.sum(one * other, axis=1)))
 
 
 def _keep_examples(out: Path) -> None:

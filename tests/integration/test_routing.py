@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from docwell.adapters.embedding.model_manifest import ModelManifest
 from docwell.adapters.embedding.onnx_embedder import OnnxEmbedder
+from docwell.adapters.embedding.onnxruntime_session import OnnxruntimeSession
 from docwell.answers import Mode
 from docwell.identity import Principal
 from docwell.models import Chunk, Passage
@@ -61,7 +62,7 @@ class Errors(NamedTuple):
 
 
 def errors(folder: Path, asked_of: Mapping[str, Mapping[str, list[Any]]] = QUESTIONS) -> dict[str, Errors]:
-    embedder = OnnxEmbedder(folder, 1)
+    embedder = OnnxEmbedder(folder, 1, OnnxruntimeSession, for_questions=True)
     router = Router(embedder)
 
     def chosen(
@@ -187,7 +188,7 @@ NAMED_ORDINARY = (
 def test_a_question_that_names_a_file_is_for_its_overview_only_if_it_is_about_all_of_it() -> None:
     if not BUILT.exists() or "all-MiniLM-L6-v2" not in ModelManifest.read(BUILT).name:
         pytest.skip("all-MiniLM-L6-v2 is not built")
-    embedder, asked = OnnxEmbedder(BUILT), list[Searched]()
+    embedder, asked = OnnxEmbedder(BUILT, 1, OnnxruntimeSession, for_questions=True), list[Searched]()
 
     class Overviews:
         def basis(self, searched: Searched) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from docwell.adapters.embedding.model_manifest import QUESTIONS_FILE, ModelManifest
+from docwell.adapters.embedding.model_manifest import QUESTIONS_FILE
 from docwell.adapters.embedding.onnx_embedder import OnnxEmbedder, SessionOpener
 from docwell.adapters.embedding.onnxruntime_session import OnnxruntimeSession
 from layers.embedder.parity.compare import GOAL, GOAL_QUESTIONS, GOAL_SINGLE, compare
@@ -38,8 +38,8 @@ def test_so_it_has_by_openvino_in_each_precision(precision: str, goal: float) ->
     assert_parity(partial(adapter.OpenvinoSession, precision=precision), goal)
 
 
-def test_the_model_for_questions_is_a_thousandth_away_at_most() -> None:
-    assert QUESTIONS_FILE in ModelManifest.read(MODEL).stored
+def test_the_query_functions_form_is_a_thousandth_away_at_most() -> None:
+    assert QUESTIONS_FILE in loaded(OnnxruntimeSession).manifest.stored
     assert_parity(OnnxruntimeSession, GOAL_QUESTIONS, for_questions=True)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from unittest.mock import patch
 
@@ -53,7 +54,7 @@ def test_a_matrix_is_stored_in_8_bits_and_gives_nearly_the_same(tmp_path: Path) 
     assert quantize(tmp_path / MODEL_FILE, tmp_path / QUESTIONS_FILE)
     graph = onnx.load(tmp_path / QUESTIONS_FILE).graph
     assert [node.op_type for node in graph.node] == ["MatMulNBits"]
-    assert {one.name for one in graph.initializer} == {"matrix.whole", "matrix.scales"}
+    assert {one.name for one in graph.initializer} == {"matrix.quantized", "matrix.scales"}
     after = run(tmp_path / QUESTIONS_FILE)
     cosines = np.sum(before * after, axis=1) / np.linalg.norm(before, axis=1) / np.linalg.norm(after, axis=1)
     assert np.min(cosines) > 0.9995
@@ -65,6 +66,22 @@ def test_values_and_matrices_of_unusual_shape_stay(tmp_path: Path, name: str, wi
     write(tmp_path / MODEL_FILE, name, width)
     assert not quantize(tmp_path / MODEL_FILE, tmp_path / QUESTIONS_FILE)
     assert not (tmp_path / QUESTIONS_FILE).exists()
+
+
+def test_two_products_with_one_matrix_share_its_quantized_form(tmp_path: Path) -> None:
+    write(tmp_path / MODEL_FILE)
+    model = onnx.load(tmp_path / MODEL_FILE)
+    model.graph.node[-1].output[0] = "first"
+    model.graph.node.append(helper.make_node("MatMul", ["first", "matrix"], ["out"], name="again"))
+    onnx.save(model, str(tmp_path / MODEL_FILE))
+    before = run(tmp_path / MODEL_FILE)
+    assert quantize(tmp_path / MODEL_FILE, tmp_path / QUESTIONS_FILE)
+    after = run(tmp_path / QUESTIONS_FILE)
+    assert len(onnx.load(tmp_path / QUESTIONS_FILE).graph.initializer) == 2
+    assert (
+        np.min(np.sum(before * after, axis=1) / np.linalg.norm(before, axis=1) / np.linalg.norm(after, axis=1))
+        > 0.999
+    )
 
 
 def test_equal_models_give_equal_bytes(tmp_path: Path) -> None:
@@ -102,10 +119,15 @@ def test_a_model_that_8_bits_would_change_too_much_has_no_form_for_questions(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = built(tmp_path, 0.0)
-    assert QUESTIONS_FILE in ModelManifest.read(folder).stored
-    with patch.object(build_model, "_is_current", return_value=False):
-        folder = built(tmp_path, 1.1)
-    assert "stay in full precision" in capsys.readouterr().out
+    model = ModelManifest.read(folder)
+    assert QUESTIONS_FILE in model.stored
+    # A model of another quantizer gets its form again, and is not built again itself.
+    made_from = {**model.made_from, "questions": "other"}
+    replace(model, made_from=made_from).write(folder)
+    made = (folder / MODEL_FILE).stat().st_mtime_ns
+    built(tmp_path, 1.1)
+    assert (folder / MODEL_FILE).stat().st_mtime_ns == made
+    assert "must be 1.1" in capsys.readouterr().out
     assert QUESTIONS_FILE not in ModelManifest.read(folder).stored
     assert not (folder / QUESTIONS_FILE).exists()
     embedders = (OnnxEmbedder(folder, 1, OnnxruntimeSession, for_questions=which) for which in (False, True))

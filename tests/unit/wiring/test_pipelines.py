@@ -95,6 +95,7 @@ def test_only_onnxruntime_embeds_questions_with_their_own_form_of_the_model(
     load = Mock()
     monkeypatch.setattr(onnx_embedder, "OnnxEmbedder", load)
     monkeypatch.setattr(onnx_embedder, "session_opener", Mock())
+    monkeypatch.setattr(onnx_embedder, "find_spec", lambda _: None)  # OpenVINO is not installed
     clear_caches()
     wiring.embedder_of(Mock(spec=kind, embed_threads=1, embed_runtime=runtime), FOLDER)
     clear_caches()

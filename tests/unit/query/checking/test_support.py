@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from docwell.answers import Sentence
+from docwell.ingest.indexing import pack_units
 from docwell.models import Chunk, Passage
 from docwell.query.checking.grounding import ground
-from docwell.query.checking.support import MeaningScale, Similarity, is_answered, support
+from docwell.query.checking.support import Meaning, MeaningScale, Similarity, is_answered, support
 
 
 def passage(text: str) -> Passage:
@@ -24,7 +26,7 @@ QUESTION = "When is the boiler inspected?"
 
 def checked(text: str, question: str = QUESTION, similarity: Similarity | None = None) -> tuple[Sentence, ...]:
     passages = [BOILER, DESK]
-    return support(ground(text, passages, question), passages, question, similarity)
+    return support(ground(text, passages, question), passages, question, Meaning(similarity))
 
 
 def alike(cosine: float) -> Similarity:
@@ -134,7 +136,7 @@ BOTH = MeaningScale(unrelated=0.75, same=0.95, foreign=(0.72, 0.86))
 
 
 def meant(text: str, source: Passage, cosine: float, scale: MeaningScale = BOTH) -> Sentence:
-    (sentence,) = support(ground(text, [source]), [source], QUESTION, alike(cosine), scale=scale)
+    (sentence,) = support(ground(text, [source]), [source], QUESTION, Meaning(alike(cosine), scale))
     return sentence
 
 
@@ -177,7 +179,7 @@ def test_every_window_of_a_foreign_passage_is_compared() -> None:
         seen.extend(windows)
         return [[0.9] * len(windows) for _ in texts]
 
-    support(ground("They inspect it [1].", [BADGES]), [BADGES], QUESTION, similarity, scale=BOTH)
+    support(ground("They inspect it [1].", [BADGES]), [BADGES], QUESTION, Meaning(similarity, BOTH))
     assert "Besucher geben ihren Ausweis am Empfang ab." in seen
     assert "Der Kessel wird im März geprüft." in seen
 
@@ -212,8 +214,17 @@ def test_a_sentence_word_by_word_is_supported_whatever_is_asked() -> None:
 def test_a_copied_sentence_of_another_subject_is_not_supported(
     question: str, cosine: float, *, supported: bool
 ) -> None:
-    found = [BOILER.scored(cosine), DESK]
-    (sentence,) = support(ground("It holds 250 litres of water [1].", found, question), found, question)
+    assert checked("It holds 250 litres of water [1].", question, alike(cosine))[0].supported is supported
+
+
+@pytest.mark.parametrize(("vector", "supported"), [((1.0, 0.0), True), ((0.0, 1.0), False)])
+def test_the_units_of_a_passage_tell_its_subject_without_being_embedded(
+    vector: tuple[float, float], *, supported: bool
+) -> None:
+    question = "Which ferry leaves the northern harbour first?"
+    units = pack_units([(0, 10)], np.array([[1, 0]], dtype=np.float32))
+    found, meaning = [replace(BOILER, units=units), DESK], Meaning(vector=vector)
+    (sentence,) = support(ground("It holds 250 litres of water [1].", found, question), found, question, meaning)
     assert sentence.supported is supported
 
 

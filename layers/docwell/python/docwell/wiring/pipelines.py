@@ -82,13 +82,13 @@ def embedder_loading(settings: IngestSettings | QuerySettings, model_dir: Path) 
     Raises `ImportError` without its runtime.
     """
     # The rest of the loading runs in C++ and OpenSSL, beside other imports; this import would wait for them.
-    from docwell.adapters.embedding.onnx_embedder import OnnxEmbedder, session_opener
+    from docwell.adapters.embedding.onnx_embedder import OnnxEmbedder, runs_openvino, session_opener
 
     known = _embedders().get((settings, model_dir))
     if known is not None and not (known.done() and known.exception()):
         return known
     thread, open_session = ThreadPoolExecutor(1, "model"), session_opener(settings.embed_runtime)
-    for_questions = isinstance(settings, QuerySettings) and settings.embed_runtime == "onnxruntime"
+    for_questions = isinstance(settings, QuerySettings) and not runs_openvino(settings.embed_runtime)
     threads = _threads(settings)
     loading = thread.submit(OnnxEmbedder, model_dir, threads, open_session, for_questions=for_questions)
     thread.shutdown(wait=False)

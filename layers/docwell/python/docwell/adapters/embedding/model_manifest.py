@@ -15,7 +15,7 @@ from typing import Any
 from docwell.errors import ModelDamaged
 
 MODEL_FILE = "model.onnx"
-# A form of the model for questions alone: smaller, faster in onnxruntime, and with 8-bit matrices.
+# The form of the model that the query function runs: smaller, faster in onnxruntime, and with 8-bit matrices.
 QUESTIONS_FILE = "questions.onnx"
 OUTPUT = "sentence_embedding"  # of the model's file: (rows, dimension)
 TOKENIZER_FILE = "tokenizer.json"
@@ -48,8 +48,8 @@ class ModelManifest:
 
     `files` have the model in full precision, which its fingerprint names. `stored` has the files of the same names
     that the folder has in their place: smaller, with vectors of a cosine of 0.9999 or more to those of `files`.
-    It also has the model for questions, if that has a cosine of 0.999 or more, and the vectors of the router's
-    examples.
+    It also has the query function's form of the model, if its vectors have a cosine of 0.999 or more, and the
+    vectors of the router's examples.
     """
 
     name: str
@@ -86,7 +86,7 @@ class ModelManifest:
         (folder / MANIFEST_FILE).write_text(text, encoding="utf-8")
 
     def verify(self, folder: Path, without: str | None = None) -> None:
-        """Compare each file's size and SHA-256 (about 30 ms for 45 MB), but for one that is not read.
+        """Compare each file's size and SHA-256 (about 30 ms for 45 MB), except `without`.
 
         Raises `ModelDamaged` with a file's name.
         """

@@ -45,9 +45,14 @@ class Session(Protocol):
 SessionOpener = Callable[[Path, int], Session]
 
 
+def runs_openvino(runtime: EmbedRuntime) -> bool:
+    """Return whether the runtime of that name is OpenVINO; `auto` is, where it is installed."""
+    return runtime == "openvino" or (runtime == "auto" and find_spec("openvino") is not None)
+
+
 def session_opener(runtime: EmbedRuntime) -> SessionOpener:
-    """Return the runtime of that name; `auto` is OpenVINO where it is installed. Raises `ImportError`."""
-    if runtime == "openvino" or (runtime == "auto" and find_spec("openvino")):
+    """Return the runtime of that name. Raises `ImportError`."""
+    if runs_openvino(runtime):
         from docwell.adapters.embedding.openvino_session import OpenvinoSession
 
         return OpenvinoSession
@@ -79,7 +84,7 @@ class OnnxEmbedder:
     ) -> None:
         """Verify and load the model; 0 threads means one for each core of this process.
 
-        With `for_questions`, load the model for questions if the folder has one; only onnxruntime reads it.
+        With `for_questions`, load the query function's form if the folder has one; only onnxruntime reads it.
 
         Raises `ModelDamaged` when a file is missing, differs from the manifest, or cannot be loaded.
         """

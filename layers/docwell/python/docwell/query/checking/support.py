@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain
 
+import numpy as np
+
 from docwell.answers import Sentence
 from docwell.models import Passage
 from docwell.query.checking.claims import LEAST_ASKED, Claim, weights_of
@@ -17,6 +19,7 @@ from docwell.query.checking.mentions import Mention
 from docwell.query.checking.moments import is_of_period
 from docwell.query.checking.polarity import is_yes_or_no, verdict
 from docwell.query.checking.wording import answer_sentences, begins_sentence, claimed, verbatim_source
+from docwell.query.retrieval.ranking import nearest
 from docwell.text.lexicon import MARKER, content_words, script, windows, words
 
 # Returns the cosines of each of the first texts with each of the second.
@@ -49,22 +52,33 @@ class MeaningScale:
     foreign: tuple[float, float] | None = None
 
 
-_MINILM = MeaningScale()
+@dataclass(frozen=True, slots=True)
+class Meaning:
+    """How meanings are compared: by a `similarity`, if there is one, of which `scale` says what its cosines mean.
+
+    With the question's unit `vector`, the units of passages are compared with it as they are.
+    """
+
+    similarity: Similarity | None = None
+    scale: MeaningScale = MeaningScale()
+    vector: Sequence[float] = ()
+
+
+_WORDS_ALONE = Meaning()
 
 
 def support(
     grounded: GroundedAnswer,
     passages: Sequence[Passage],
     question: str = "",
-    similarity: Similarity | None = None,
+    meaning: Meaning = _WORDS_ALONE,
     min_support: float = 0.5,
-    scale: MeaningScale = _MINILM,
     *,
     about: bool = True,
 ) -> tuple[Sentence, ...]:
     """Return the sentences of an answer with their support, 0 to 1, from the passages that they cite.
 
-    Lexical support is the share of a sentence's words, by rarity, that its cited passages hold. With `similarity`,
+    Lexical support is the share of a sentence's words, by rarity, that its cited passages hold. With a similarity,
     a higher cosine to a cited window raises it to the mean of both. For passages in another language than the
     sentence, the cosine alone counts: it shows the topic and not that the answer is right. A sentence without
     markers has no support. One that a cited passage has word by word has full support; if it is only the
@@ -82,8 +96,8 @@ def support(
     lexical = [_lexical(text, markers, evidence, question) for text, markers in zip(bare, cited, strict=True)]
     # Meaning adds nothing to full support, and embedding takes longer than all else here.
     compared = [() if share > _FULL else markers for share, markers in zip(lexical, cited, strict=True)]
-    meant = _meant(bare, compared, evidence, similarity, scale)
-    judge = _Judge(passages, question, similarity, scale)
+    meant = _meant(bare, compared, evidence, meaning)
+    judge = _Judge(passages, question, meaning)
     fitting = {marker: not about or judge.fits(marker) for marker in set(chain.from_iterable(cited))}
     known, asked = Known.of(judge.passages), Known.of([question])
     checked: list[Sentence] = []
@@ -108,8 +122,7 @@ class _Judge:
 
     found: Sequence[Passage]
     question: str
-    similarity: Similarity | None
-    scale: MeaningScale
+    meaning: Meaning
 
     @cached_property
     def passages(self) -> tuple[str, ...]:
@@ -120,7 +133,7 @@ class _Judge:
         return weights_of(labels(self.question), self.passages)
 
     def fits(self, marker: int) -> bool:
-        """Return whether a passage has enough of the question's words, or its nearest part is near in meaning.
+        """Return whether a passage has enough of the question's words, or is near it in meaning.
 
         The words of its heading and of its document's name count. Neither a passage in another language nor a
         question of few words is compared.
@@ -131,7 +144,12 @@ class _Judge:
         held = sum(weight for word, weight in weights.items() if word in known)
         if len(weights) < _FEWEST_ASKED or held >= LEAST_ASKED * sum(weights.values()):
             return True
-        return _is_foreign(self.question, text) or self._is_near(passage.score)
+        if _is_foreign(self.question, text):
+            return True
+        if len(self.meaning.vector) and passage.units.spans:
+            (near,) = nearest([passage.units], np.asarray(self.meaning.vector, dtype=np.float32)).tolist()
+            return self._is_near(near)
+        return self._has_near(_pieces(text))
 
     def judged(self, bare: str, cited: Sequence[int], score: float) -> tuple[float, bool]:
         """Return the support of a sentence, of which `score` is that by its words, and whether its claim holds."""
@@ -158,18 +176,23 @@ class _Judge:
         """Return whether a passage states the figure of the same thing, by the question's words or meaning."""
         near: list[str] = []
         for text in texts:
-            foreign = self.scale.foreign is not None and _is_foreign(claim.text, text)
+            foreign = self.meaning.scale.foreign is not None and _is_foreign(claim.text, text)
             if claim.mentions_of(figure, text, foreign=foreign):
                 return True
             near += [mention.text for mention in claim.mentions_of(figure, text, asked=False)]
-        if self.similarity is None or not near:
+        return self._has_near(near)
+
+    def _has_near(self, texts: Sequence[str]) -> bool:
+        """Return whether the meaning of one of the texts is near that of the question."""
+        if self.meaning.similarity is None or not texts:
             return False
-        (cosines,) = self.similarity([self.question], near)
+        (cosines,) = self.meaning.similarity([self.question], texts)
         return self._is_near(max(cosines))
 
     def _is_near(self, cosine: float) -> bool:
         """Return whether a text with this cosine to the question is near it in meaning."""
-        return _share(cosine, self.scale.unrelated, self.scale.same) / 2 >= LEAST_ASKED
+        scale = self.meaning.scale
+        return _share(cosine, scale.unrelated, scale.same) / 2 >= LEAST_ASKED
 
 
 def is_answered(question: str, checked: Sequence[Sentence]) -> bool:
@@ -200,13 +223,13 @@ def _meant(
     bare: Sequence[str],
     cited: Sequence[tuple[int, ...]],
     evidence: Evidence,
-    similarity: Similarity | None,
-    scale: MeaningScale,
+    meaning: Meaning,
 ) -> list[tuple[float, float]]:
     """Return how far meaning supports each sentence, 0 to 1: by passages in its language, and by foreign ones.
 
     A passage in the sentence's language shows one window, which the words choose; a foreign one shows all.
     """
+    similarity, scale = meaning.similarity, meaning.scale
     if similarity is None or not any(cited):
         return [(0.0, 0.0)] * len(bare)
     texts = [text.strip() for text in bare]
