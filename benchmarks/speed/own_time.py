@@ -8,7 +8,7 @@ import json
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from itertools import cycle, islice
 from statistics import median
@@ -43,7 +43,7 @@ def measure(
     report: Report, options: Options, asked: AskedStack, filled: FilledCollection, questions: Sequence[str]
 ) -> None:
     """Add the rows. Raises `BenchError` where a question has no answer."""
-    chroma = _chroma(asked)
+    chroma = chroma_of(asked)
     rounds, size = (2, 10) if options.short else (7, 60)
     every: list[float] = []
     turns = cycle(questions)
@@ -144,13 +144,14 @@ def _p50(call: Callable[[int], object], count: int, questions: Sequence[str]) ->
     return median(times)
 
 
-def _chroma(asked: AskedStack) -> _Process:
+def chroma_of(asked: AskedStack) -> _Process:
     """Return Chroma itself, which the stack's proxy hides. Raises `BenchError`."""
     for process in psutil.Process().children(recursive=True):
-        command = process.cmdline()
-        if "run" in command[1:3] and "--host" in command:  # [interpreter] chroma run
-            host, port = (command[command.index(name) + 1] for name in ("--host", "--port"))
-            return _Process(process, f"http://{host}:{port}")
+        with suppress(psutil.NoSuchProcess):  # it has ended since it was listed
+            command = process.cmdline()
+            if "run" in command[1:3] and "--host" in command:  # [interpreter] chroma run
+                host, port = (command[command.index(name) + 1] for name in ("--host", "--port"))
+                return _Process(process, f"http://{host}:{port}")
     raise BenchError(f"no process of Chroma behind {asked.stack.chroma}")
 
 

@@ -6,11 +6,14 @@ import time
 from collections.abc import Iterator
 from contextlib import closing
 from typing import Any
+from unittest.mock import Mock
 
 import httpx
+import psutil
 import pytest
 
 from benchmarks.model_host import ModelHost, answer_to
+from benchmarks.speed import own_time
 from benchmarks.speed.asking import Asked
 from benchmarks.speed.stream import listen, sentence_ended
 from docwell.models import Chunk, Passage
@@ -91,3 +94,11 @@ def test_a_sentence_ends_with_its_marker_and_the_rest_is_read_too() -> None:
     assert read[1][1] <= ended <= read[2][1]
     with pytest.raises(RuntimeError, match="no sentence came"):
         sentence_ended(["The boiler", ""])
+
+
+def test_a_process_that_ends_while_chroma_is_looked_for_is_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    gone, chroma, ports = Mock(), Mock(), ["--host", "127.0.0.1", "--port", "4"]
+    gone.cmdline.side_effect = psutil.NoSuchProcess(1)
+    chroma.cmdline.return_value = ["python", "chroma", "run", *ports]
+    monkeypatch.setattr(psutil, "Process", lambda: Mock(children=lambda **_: [gone, chroma]))
+    assert own_time.chroma_of(Mock()).url == "http://127.0.0.1:4"

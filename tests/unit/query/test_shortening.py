@@ -110,7 +110,7 @@ def test_a_part_has_the_units_that_it_touches() -> None:
     found = replace(passage(text), units=units)
     for near, vector in enumerate(vectors.tolist()):
         (kept,) = shorten([found], "What is it about?", 100, RATIO, vector)
-        assert cosines(kept.units.vectors, np.array(vector, dtype=np.float32)).max() == pytest.approx(1)
+        assert np.max(cosines(kept.units.vectors, np.array(vector, dtype=np.float32))) == pytest.approx(1)
         shift = kept.chunk.start - PAGE_START
         for start, end in kept.units.spans:
             assert 0 <= start < end <= len(kept.chunk.text)
