@@ -20,6 +20,7 @@ from typing import Any
 from benchmarks.answers.asked import TRUTH, documents, pages
 from benchmarks.answers.shares import add_share
 from benchmarks.retrieval.index import CachedEmbedder, indexed, new_index
+from docwell.adapters.embedding.calibration import ModelCalibration
 from docwell.answers import Mode
 from docwell.attributes import Attributes
 from docwell.cli.evaluation.verdicts import Page
@@ -144,7 +145,7 @@ def _modes(files: Mapping[str, Path]) -> Iterator[Modes]:
     with new_index(embedder.fingerprint) as index:
         generations, _ = indexed(files, index, embedder, IngestLimits().chunk_tokens)
         catalogue: Any = _Catalogue(generations)
-        router = Router(embedder)
+        router = Router(embedder, language=ModelCalibration.read(MODEL_DIR).language)
         ways = {Mode.LIST: Census(Library(index, catalogue, _LOOK_S), router.subjects)}
         yield Modes(router, ways, Retrieval(catalogue, index))
 

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from docwell.adapters.embedding.calibration import ModelCalibration
 from docwell.adapters.embedding.model_manifest import ModelManifest
 from docwell.adapters.embedding.onnx_embedder import OnnxEmbedder
 from docwell.adapters.embedding.onnxruntime_session import OnnxruntimeSession
@@ -63,7 +64,7 @@ class Errors(NamedTuple):
 
 def errors(folder: Path, asked_of: Mapping[str, Mapping[str, list[Any]]] = QUESTIONS) -> dict[str, Errors]:
     embedder = OnnxEmbedder(folder, 1, OnnxruntimeSession, for_questions=True)
-    router = Router(embedder)
+    router = Router(embedder, language=ModelCalibration.read(folder).language)
 
     def chosen(
         questions: list[str], texts: list[str], vectors: NDArray[np.float32], *, of_one: bool = False

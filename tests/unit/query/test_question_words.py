@@ -13,6 +13,11 @@ from docwell.query.question_words import is_in_other_language
         ("How many people does Acme employ?", False),
         ("quarterly revenue Acme 2019", False),
         ("Who wrote Die Leiden des jungen Werther?", False),
+        ("Who is Nguy\u1ec5n Th\u1ecb \u00c1nh?", False),
+        (
+            ("Một chiếc cốc có giá bao nhiêu tiền ở cửa hàng?", True),
+            True,
+        ),
         ("Acme", False),
         ("2019?", False),
         ("", False),

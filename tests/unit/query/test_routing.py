@@ -88,6 +88,26 @@ def test_words_decide_where_meanings_are_equal(question: str, text: str, mode: M
     assert Router(Axes()).choose(question, (0.5, 0.5, 0.7, 0.0), [said]) is mode
 
 
+@pytest.mark.parametrize(
+    ("question", "mode"),
+    [
+        ("Combien pesait cette capsule ?", Mode.PASSAGES),
+        (
+            "\u041a\u0442\u043e \u043f\u043e\u0441\u0442\u0440\u043e\u0438\u043b \u043c\u043e\u0441\u0442?",
+            Mode.PASSAGES,
+        ),
+        ("De quoi parle ce document ?", Mode.OVERVIEW),
+        ("What weighs the capsule?", Mode.OVERVIEW),  # the model knows what it is near
+    ],
+)
+def test_to_an_english_model_the_words_of_a_foreign_question_tell_more_than_its_vector(
+    question: str, mode: Mode
+) -> None:
+    found = [passage(0.1)]
+    assert Router(Axes(), language="en").choose(question, OVERVIEW, found) is mode
+    assert Router(Axes()).choose(question, OVERVIEW, found) is Mode.OVERVIEW
+
+
 def test_each_mode_has_examples_in_as_many_languages_and_none_is_in_two() -> None:
     found = examples()
     assert {Mode.PASSAGES, Mode.OVERVIEW, Mode.LIST} <= set(found)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -19,6 +20,9 @@ _LEAST_OF_COMPOUND = 5
 _LEAST_FOREIGN = 2
 # The router, the list and the refusal read the same question.
 _READ_KEPT = 64
+# Letters with two signs each, as \u1ec7 and \u1edb. A name can have two of them: "Nguy\u1ec5n Th\u1ecb \u00c1nh".
+_VIETNAMESE = re.compile("[\u1ea4-\u1ef1]")
+_LEAST_VIETNAMESE = 3
 _APOSTROPHES = str.maketrans("\u2019", "'")
 
 
@@ -110,9 +114,11 @@ def read(question: str) -> tuple[Language, list[Word]]:
 def is_in_other_language(question: str, name: str) -> bool:
     """Return whether a question is clearly not in this language, one of `question_words.json` in Latin letters.
 
-    Another script shows it, or words of another one of these languages.
+    Another script shows it, several letters that only Vietnamese has, or words of another one of these languages.
     """
     if script(question) not in {"", "LATIN"}:
+        return True
+    if len(_VIETNAMESE.findall(unicodedata.normalize("NFC", question))) >= _LEAST_VIETNAMESE:
         return True
     unknown = {language.name: _unknown(words) for language, words in _readings(question)}
     return unknown[name] >= min(unknown.values()) + _LEAST_FOREIGN

@@ -101,7 +101,7 @@ def _query(fingerprint: str) -> Query:
 
     settings, host, breaker = query_settings(), model(), _breaker()
     model_dir = pipelines(settings)[fingerprint].model_dir
-    rewriter = GuardedModel(host.writing_at_most(REWRITE_TOKENS), breaker)
+    rewriter, rows = (GuardedModel(host.writing_at_most(most), breaker) for most in (REWRITE_TOKENS, ROW_TOKENS))
     measured = ModelCalibration.read(model_dir)
     embedder, vectors = embedder_of(settings, model_dir), vectors_of(settings, fingerprint)
     deepest = min(DEEPEST, chroma_quotas(settings).records)
@@ -112,7 +112,7 @@ def _query(fingerprint: str) -> Query:
         model=GuardedModel(host, breaker),
         conversation=Conversation(rewriter, load_prompt("rewrite"), settings.num_ctx - REWRITE_TOKENS),
         calibration=calibration(),
-        modes=_modes(fingerprint, retrieval, GuardedModel(host.writing_at_most(ROW_TOKENS), breaker)),
+        modes=_modes(fingerprint, retrieval, rows, measured.language),
         links=document_links(),
         limits=settings,
         scale=MeaningScale(**measured.meaning.model_dump()) if measured.meaning else MeaningScale(),
@@ -124,8 +124,8 @@ def _query(fingerprint: str) -> Query:
     )
 
 
-def _modes(fingerprint: str, retrieval: Retrieval, rows: LanguageModel) -> Modes:
-    """Return the modes of the query; `rows` writes those of comparisons."""
+def _modes(fingerprint: str, retrieval: Retrieval, rows: LanguageModel, language: str | None) -> Modes:
+    """Return the modes of the query; `rows` writes those of comparisons, `language` is the embedding model's."""
     from docwell.adapters.embedding.example_vectors import kept_vectors
     from docwell.query.census import Census
     from docwell.query.comparison import Comparison
@@ -137,7 +137,7 @@ def _modes(fingerprint: str, retrieval: Retrieval, rows: LanguageModel) -> Modes
     settings = query_settings()
     folder = pipelines(settings)[fingerprint].model_dir
     embedder = embedder_of(settings, folder)
-    router = Router(embedder, partial(kept_vectors, folder, embedder))
+    router = Router(embedder, partial(kept_vectors, folder, embedder), language)
     vectors = vectors_of(settings, fingerprint)
     library = Library(vectors, ledger_of(settings, fingerprint), settings.deadline_s * _LIST_SHARE)
     return Modes(
