@@ -14,10 +14,7 @@ from docwell.query.question_words import is_in_other_language
         ("quarterly revenue Acme 2019", False),
         ("Who wrote Die Leiden des jungen Werther?", False),
         ("Who is Nguy\u1ec5n Th\u1ecb \u00c1nh?", False),
-        (
-            ("Một chiếc cốc có giá bao nhiêu tiền ở cửa hàng?", True),
-            True,
-        ),
+        ("Một chiếc cốc có giá bao nhiêu tiền ở cửa hàng?", True),
         ("Acme", False),
         ("2019?", False),
         ("", False),

@@ -33,8 +33,8 @@ _WORDS = 2.0
 # without a subject.
 _FAR = 0.5
 
-# To a model of one language, questions in another are near each other, whatever they ask. 59 of 73 about a document
-# share this part of their words, by rarity, with an example, and 28 of 1,196 others (XQuAD).
+# To a model of one language, questions in another are near each other, whatever they ask. Of those about a document
+# 59 of 73 share this part of their words, by rarity, with an example; 28 of 1,196 others do (XQuAD).
 _LEAST_SHARED = 0.15
 
 
