@@ -33,7 +33,7 @@ _WORDS = 2.0
 # without a subject.
 _FAR = 0.5
 
-# To a model of one language, questions in another are near each other, whatever they ask. Of those about a document
+# To a model of one language, questions in another are near each other, whatever they ask. Of those on a document
 # 59 of 73 share this part of their words, by rarity, with an example; 28 of 1,196 others do (XQuAD).
 _LEAST_SHARED = 0.15
 
