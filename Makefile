@@ -174,7 +174,7 @@ release: dev embedder ## Build what CI deploys, after make container; refuses im
 	scripts/release
 
 .PHONY: bench
-bench: dev embedder ## Run all benchmarks but bench-reconcile: 70 minutes, ARGS=--short 4; or bench-NAME for one
+bench: dev embedder ## Run all benchmarks but bench-reconcile: 75 minutes, ARGS=--short 4; or bench-NAME for one
 	$(PY) -m benchmarks.speed $(ARGS)
 
 BENCHES := bench-size bench-encode bench-coldstart bench-stream bench-query bench-find bench-road bench-memory bench-ingest bench-scale bench-folders bench-reconcile bench-load bench-cost
