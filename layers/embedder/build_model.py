@@ -20,6 +20,7 @@ from hashlib import sha256
 from importlib.metadata import version
 from itertools import chain
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from docwell.adapters.embedding.calibration import CALIBRATION_FILE
@@ -299,25 +300,29 @@ def _keep_questions(out: Path) -> None:
     if manifest.made_from.get(_QUESTIONS) == digest:
         return
     stored = {name: entry for name, entry in manifest.stored.items() if name != QUESTIONS_FILE}
-    if quantize(out / MODEL_FILE, out / QUESTIONS_FILE):
-        added = {**stored, QUESTIONS_FILE: FileEntry.of(out / QUESTIONS_FILE)}
-        replace(manifest, stored=added).write(out)
-        lowest = _cosine_of_questions(out)
-        _say(f"the query function's form, in 8 bits: lowest cosine {lowest:.5f}, must be {_QUESTION_PARITY}")
-        stored = added if lowest >= _QUESTION_PARITY else stored
+    with TemporaryDirectory(dir=out) as folder:
+        work = Path(folder)
+        kept = quantize(out / MODEL_FILE, work / QUESTIONS_FILE) and _is_near_enough(manifest, out, work)
+        if kept:
+            stored |= {QUESTIONS_FILE: FileEntry.of(work / QUESTIONS_FILE)}
+            (work / QUESTIONS_FILE).replace(out / QUESTIONS_FILE)
     replace(manifest, stored=stored, made_from={**manifest.made_from, _QUESTIONS: digest}).write(out)
-    if QUESTIONS_FILE not in stored:
+    if not kept:
         (out / QUESTIONS_FILE).unlink(missing_ok=True)
 
 
-def _cosine_of_questions(out: Path) -> float:
-    """Return the lowest cosine of the two forms' vectors, of questions and of texts as long as passages."""
+def _is_near_enough(manifest: ModelManifest, out: Path, work: Path) -> bool:
+    """Return whether the form in a work folder has the vectors of the model, of questions and of longer texts."""
     import numpy as np
 
+    shutil.copyfile(out / TOKENIZER_FILE, work / TOKENIZER_FILE)
+    replace(manifest, stored={QUESTIONS_FILE: FileEntry.of(work / QUESTIONS_FILE)}).write(work)
     texts, many = _examples(), _EXAMPLES_OF_A_PASSAGE
     texts += [" ".join(texts[first : first + many]) for first in range(0, len(texts), many)]
-    one, other = (_embedder(out, for_questions=which).embed_queries(texts) for which in (False, True))
-    return float(np.min(np.sum(one * other, axis=1)))
+    vectors = _embedder(out).embed_queries(texts), _embedder(work, for_questions=True).embed_queries(texts)
+    lowest = float(np.min(np.sum(vectors[0] * vectors[1], axis=1)))
+    _say(f"the query function's form, in 8 bits: lowest cosine {lowest:.5f}, must be {_QUESTION_PARITY}")
+    return lowest >= _QUESTION_PARITY
 
 
 def _keep_examples(out: Path) -> None:

@@ -25,6 +25,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from docwell.adapters.embedding.model_manifest import QUESTIONS_FILE, ModelManifest
 from docwell.adapters.embedding.onnx_embedder import OnnxEmbedder
 from docwell.adapters.embedding.onnxruntime_session import OnnxruntimeSession
 from docwell.errors import DocwellError
@@ -42,7 +43,7 @@ def main() -> int:
     rows: list[dict[str, Any]] = []
     console, reference = Console(), ""
     try:
-        for name, (load, goal) in _runtimes().items():
+        for name, (load, goal) in _runtimes(folder).items():
             began = perf_counter()
             embedder = load(folder, 0)
             loaded = perf_counter() - began
@@ -71,13 +72,12 @@ def main() -> int:
     return 0 if ok else 1
 
 
-def _runtimes() -> dict[str, tuple[_Load, float]]:
+def _runtimes(folder: Path) -> dict[str, tuple[_Load, float]]:
     """Return each installed runtime in each precision of this processor, with its least allowed cosine."""
     onnxruntime = partial(OnnxEmbedder, open_session=OnnxruntimeSession)
-    runtimes: dict[str, tuple[_Load, float]] = {
-        "onnxruntime": (onnxruntime, GOAL_SINGLE),
-        "onnxruntime, for questions": (partial(onnxruntime, for_questions=True), GOAL_QUESTIONS),
-    }
+    runtimes: dict[str, tuple[_Load, float]] = {"onnxruntime": (onnxruntime, GOAL_SINGLE)}
+    if QUESTIONS_FILE in ModelManifest.read(folder).stored:
+        runtimes["onnxruntime, for questions"] = partial(onnxruntime, for_questions=True), GOAL_QUESTIONS
     if not find_spec("openvino"):
         return runtimes
     from docwell.adapters.embedding.openvino_session import OpenvinoSession, native_precision

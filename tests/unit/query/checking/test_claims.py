@@ -192,8 +192,12 @@ def test_a_page_of_nothing_but_ones_is_compared_with_few_rivals(monkeypatch: pyt
         ("The film cost \u00a3900 in all.", "The film ran for 900 days.", False),
         ("The film cost \u00a3900 in all.", "The film cost 900 pounds.", True),
         ("A seat costs \u20ac12 per film.", "A seat of the film costs 12 per film.", True),
+        ("The film cost $5 million.", "The film cost 5 million US dollars.", True),
+        ("A seat costs \u20ac12 a month.", "A seat of the film costs 12 per month.", True),
+        ("The film cost CA$900 in all.", "The film cost 900 Canadian dollars.", True),
+        ("Der Film kostete 900 \u20ac.", "Der Film dauerte 900 Tage.", False),
         ("A seat costs \u20ac12 per film.", "A seat of the film costs \u20ac12.", True),
     ],
 )
-def test_an_amount_of_money_counts_nothing_else(passage: str, sentence: str, *, right: bool) -> None:
+def test_an_amount_of_money_measures_nothing_else(passage: str, sentence: str, *, right: bool) -> None:
     assert holds(sentence, "How large is it for the film?", passage) is right

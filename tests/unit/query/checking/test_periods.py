@@ -131,6 +131,22 @@ def test_the_row_of_a_table_can_be_of_a_period(rows: tuple[str, str], asked: str
     assert passes(f"What was the closing area of the shops in {other}?", said.format(other, "14,073"), text)
 
 
+@pytest.mark.parametrize(
+    ("text", "answer", "right"),
+    [
+        ("2021 2020\n2020 restructuring plan 512 640\nOther plans 303 377\n", "in 2020 was 512", False),
+        ("2021 2020\n2020 restructuring plan 512 640\nOther plans 303 377\n", "in 2020 was 640", True),
+        ("Q2 2021 Q3 2021\nQ1 restructuring plan 512 640\nOther plans 303 377\n", "in Q3 2021 was 640", True),
+        ("Q2 2021 Q3 2021\nQ1 restructuring plan 512 640\nOther plans 303 377\n", "in Q1 2021 was 640", False),
+    ],
+)
+def test_the_head_of_a_column_dates_a_cell_before_the_name_of_its_row(
+    text: str, answer: str, *, right: bool
+) -> None:
+    question = f"What was the expense of the restructuring plan {answer.partition(' was')[0]}?"
+    assert passes(question, f"The expense of the restructuring plan {answer} [1].", f"Expense\n{text}") is right
+
+
 def test_the_year_of_a_document_dates_what_it_tells() -> None:
     text = "Ada Holt has won the cup. The club was founded in 1931 by Ines Roth."
     question, answer = (

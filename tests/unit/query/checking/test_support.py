@@ -217,13 +217,16 @@ def test_a_copied_sentence_of_another_subject_is_not_supported(
     assert checked("It holds 250 litres of water [1].", question, alike(cosine))[0].supported is supported
 
 
-@pytest.mark.parametrize(("vector", "supported"), [((1.0, 0.0), True), ((0.0, 1.0), False)])
-def test_the_units_of_a_passage_tell_its_subject_without_being_embedded(
-    vector: tuple[float, float], *, supported: bool
+@pytest.mark.parametrize(
+    ("vector", "cosine", "supported"),
+    [((1.0, 0.0), 0.3, True), ((0.0, 1.0), 0.3, False), ((0.0, 1.0), 0.9, True)],
+)
+def test_a_near_unit_of_a_passage_tells_its_subject_and_so_does_a_near_window(
+    vector: tuple[float, float], cosine: float, *, supported: bool
 ) -> None:
     question = "Which ferry leaves the northern harbour first?"
     units = pack_units([(0, 10)], np.array([[1, 0]], dtype=np.float32))
-    found, meaning = [replace(BOILER, units=units), DESK], Meaning(vector=vector)
+    found, meaning = [replace(BOILER, units=units), DESK], Meaning(alike(cosine), vector=vector)
     (sentence,) = support(ground("It holds 250 litres of water [1].", found, question), found, question, meaning)
     assert sentence.supported is supported
 

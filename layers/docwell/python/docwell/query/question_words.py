@@ -20,9 +20,9 @@ _LEAST_OF_COMPOUND = 5
 _LEAST_FOREIGN = 2
 # The router, the list and the refusal read the same question.
 _READ_KEPT = 64
-# Letters with two signs each, as \u1ec7 and \u1edb. A name can have two of them: "Nguy\u1ec5n Th\u1ecb \u00c1nh".
-_VIETNAMESE = re.compile("[\u1ea4-\u1ef1]")
-_LEAST_VIETNAMESE = 3
+# A word in small letters with a letter like ệ or ớ: Vietnamese has many, and names have capitals.
+_VIETNAMESE = re.compile(r"(?<!\w)(?=[^\W\d_]*[\u1ea4-\u1ef1])[a-z\u0111\u00e0-\u00fe][^\W\d_]*")
+_LEAST_VIETNAMESE = 2
 _APOSTROPHES = str.maketrans("\u2019", "'")
 
 
@@ -114,7 +114,7 @@ def read(question: str) -> tuple[Language, list[Word]]:
 def is_in_other_language(question: str, name: str) -> bool:
     """Return whether a question is clearly not in this language, one of `question_words.json` in Latin letters.
 
-    Another script shows it, several letters that only Vietnamese has, or words of another one of these languages.
+    Another script shows it, letters of Vietnamese, or words of another one of these languages.
     """
     if script(question) not in {"", "LATIN"}:
         return True

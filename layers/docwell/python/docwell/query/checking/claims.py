@@ -24,13 +24,15 @@ _LONG_WORD = 6
 # A copied figure is of the same thing as its copy, whatever other figures stand beside it.
 _COPIED_WORDS = 7
 _PUNCTUATION = ".,;:!?()[]\"'"
-# The names of what a sign can stand for, as labels have them.
-_CURRENCIES = {
-    "$": labels("dollar dollars d\u00f3lar d\u00f3lares usd peso pesos real reais"),
-    "\u20ac": labels("euro euros eur"),
-    "\u00a3": labels("pound pounds sterling gbp pfund livre livres libra libras lira"),
-    "\u00a5": labels("yen yuan renminbi jpy cny rmb"),
-}
+# What no amount of money counts, as labels have it: English, German, French and Spanish.
+_MEASURES = labels(
+    "pounds kilograms kilogrammes kg grams tons tonnes metres meters kilometres kilometers km feet inches miles"
+    " litres liters gallons degrees seconds minutes hours days weeks months years"
+    " Pfund Kilogramm Gramm Tonnen Kilometer Grad Sekunden Minuten Stunden Tage Tagen Wochen Monate Monaten Jahre"
+    " livres grammes secondes heures jours semaines mois ans ann\u00e9es degr\u00e9s"
+    " libras gramos toneladas metros grados segundos minutos horas d\u00edas semanas meses a\u00f1os"
+)
+_POUND, _POUNDS = "\u00a3", labels("pounds Pfund livres libras")
 # 2.3.1 and 1,2,3 are figures and no numbers. Longer ones are no amounts.
 _DECIMAL = re.compile(r"[0-9]{1,30}(?:\.[0-9]{1,30})?")
 
@@ -145,9 +147,8 @@ class Claim:
     def _has_unit(self, figure: Mention, mention: Mention, unit: frozenset[str]) -> bool:
         """Return whether the words beside the figure can be those of the mention: not 12 days for $12."""
         of_mention = _word(mention.unit)
-        currency = _CURRENCIES.get(mention.sign)
-        if currency and unit and not figure.sign and unit.isdisjoint(currency | mention.here | self.asked):
-            return False
+        if mention.sign not in {"", "%"} and not figure.sign and not unit.isdisjoint(_MEASURES):
+            return mention.sign == _POUND and not unit.isdisjoint(_POUNDS)
         if unit and of_mention and unit.isdisjoint(of_mention | self.asked) and of_mention.isdisjoint(self.said):
             return False
         named, other = _word(figure.before), _word(mention.before)

@@ -12,7 +12,7 @@ from functools import lru_cache
 from docwell.query.checking.asides import asides
 from docwell.query.checking.facts import AFTER_NO_WORD, GRAMMAR, SCALES, Figure, located
 from docwell.query.checking.labels import labels
-from docwell.query.checking.periods import Period, certain, located_periods, periods
+from docwell.query.checking.periods import Period, agree, certain, located_periods, periods
 from docwell.text.lexicon import UNSPACED, is_sheet_row, segments
 
 _YEAR = re.compile(rf"{AFTER_NO_WORD}(?:FY)?((?:1[5-9]|20)\d\d)(?![^\W{UNSPACED.pattern[1:-1]}])(?!\s?%|[.,]\d)")
@@ -181,13 +181,22 @@ def _table(above: str, block: Sequence[_Row]) -> Iterator[Mention]:
                 here,
                 text,
                 number,
-                named | (periods(head) or period),
+                _of_cell(periods(head), named, period),
                 head_labels,
                 column,
                 (own_scale or scale) if not unscaled else 0,
                 _short(own or caption) if not unscaled else "",
                 _sign(row.line, cell),
             )
+
+
+def _of_cell(head: frozenset[str], row: frozenset[str], caption: frozenset[str]) -> frozenset[str]:
+    """Return the period of a cell: that of its column's head, and what its row and, without that, its caption add.
+
+    A row adds a quarter, a half or a month; the year in its label is often a name ("2016 stock plan").
+    """
+    parts = head.union(part for part in row if not part.isdecimal() and agree(head, {part}))
+    return parts if head else parts.union(part for part in caption if agree(parts, {part}))
 
 
 def _cells(row: _Row, columns: int) -> tuple[str, ...]:

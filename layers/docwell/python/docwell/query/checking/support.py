@@ -56,7 +56,7 @@ class MeaningScale:
 class Meaning:
     """How meanings are compared: by a `similarity`, if there is one, of which `scale` says what its cosines mean.
 
-    With the question's unit `vector`, the units of passages are compared with it as they are.
+    With the question's unit `vector`, units of a passage that are near it need not be embedded again.
     """
 
     similarity: Similarity | None = None
@@ -148,8 +148,9 @@ class _Judge:
             return True
         if len(self.meaning.vector) and passage.units.spans:
             (near,) = nearest([passage.units], np.asarray(self.meaning.vector, dtype=np.float32)).tolist()
-            return self._is_near(near)
-        return self._has_near(_pieces(text))
+            if self._is_near(near):
+                return True
+        return self._has_near(_pieces(text))  # nearer than units, which are longer
 
     def judged(self, bare: str, cited: Sequence[int], score: float) -> tuple[float, bool]:
         """Return the support of a sentence, of which `score` is that by its words, and whether its claim holds."""
