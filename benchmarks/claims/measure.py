@@ -9,7 +9,7 @@ from docwell.adapters.embedding.onnx_embedder import OnnxEmbedder, session_opene
 from docwell.config import QueryLimits
 from docwell.query.checking.check import check
 from docwell.query.checking.mentions import mentions, stated
-from docwell.query.checking.support import Meaning
+from docwell.query.checking.support import MeaningScale
 from infra.local.stack import MODEL_DIR
 from infra.report import EVALUATION, Report
 
@@ -27,7 +27,7 @@ class _Checker:
     def passes(self, case: Case) -> bool:
         """Return whether an answer reaches the reader without a mark."""
         grounded, sentences = check(
-            case.answer, case.passages, case.question, Meaning(self._cosines), QueryLimits().min_support
+            case.answer, case.passages, case.question, self._cosines, QueryLimits().min_support, MeaningScale()
         )
         return grounded is not None and all(sentence.supported for sentence in sentences)
 

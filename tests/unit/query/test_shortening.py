@@ -11,7 +11,6 @@ from docwell.ingest.indexing import pack_units
 from docwell.models import Chunk, Passage
 from docwell.query.checking.grounding import ground
 from docwell.query.prompting import build_prompt, load_prompt
-from docwell.query.retrieval.ranking import cosines
 from docwell.query.shortening import shorten
 from docwell.text.tokens import TokenRatio, bound_of
 
@@ -101,22 +100,6 @@ def test_the_sentence_of_the_nearest_unit_stays_though_it_has_no_word_of_the_que
     assert "old mill" not in shorten([known], question, 60, RATIO)[0].chunk.text
     (kept,) = shorten([known], question, 60, RATIO, near)
     assert "old mill" in kept.chunk.text
-
-
-def test_a_part_has_the_units_that_it_touches() -> None:
-    text, vectors = FILLER * 30, np.eye(2, dtype=np.float32)
-    middle = 15 * len(FILLER)
-    units = pack_units([(0, middle), (middle, len(text))], vectors)
-    found = replace(passage(text), units=units)
-    for near, vector in enumerate(vectors.tolist()):
-        (kept,) = shorten([found], "What is it about?", 100, RATIO, vector)
-        assert np.max(cosines(kept.units.vectors, np.array(vector, dtype=np.float32))) == pytest.approx(1)
-        shift = kept.chunk.start - PAGE_START
-        for start, end in kept.units.spans:
-            assert 0 <= start < end <= len(kept.chunk.text)
-            assert text[start + shift : end + shift] == kept.chunk.text[start:end]
-        assert len(kept.units.spans) == 1 == len(kept.units.vectors) // vectors.shape[1]
-        assert (kept.chunk.start < PAGE_START + middle) is (near == 0)
 
 
 def test_a_joined_neighbour_without_units_is_no_nearer_than_they_are() -> None:

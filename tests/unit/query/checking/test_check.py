@@ -10,7 +10,7 @@ import pytest
 from docwell.models import Chunk, Passage
 from docwell.query.checking.check import check
 from docwell.query.checking.mentions import mentions
-from docwell.query.checking.support import Meaning
+from docwell.query.checking.support import MeaningScale
 
 TEXTS = [
     "The boiler is inspected every March.",
@@ -34,7 +34,7 @@ PASSAGES = [
 )
 def test_a_marker_that_cleaning_uncovers_leads_to_a_citation_or_goes(hidden: str) -> None:
     text = f"The boiler is inspected every March [1]{hidden}. It is warm {hidden}."
-    grounded, sentences = check(text, PASSAGES, "when is the boiler inspected", Meaning(), 0.5)
+    grounded, sentences = check(text, PASSAGES, "when is the boiler inspected", None, 0.5, MeaningScale())
     assert grounded is not None
     markers = [
         int(number)
@@ -60,7 +60,7 @@ def test_the_places_of_figures_that_are_kept_take_little_memory() -> None:
 
 def test_punctuation_alone_is_no_answer() -> None:
     passages = [*PASSAGES, Passage("p4", "k/d", "g", "v", Chunk("Rest.\n\n* * * *\n\nEnd.", 4, 0, 18, 9), 0.5)]
-    assert check("- - - - [4].", passages, "what is inspected", Meaning(), 0.5)[0] is None
+    assert check("- - - - [4].", passages, "what is inspected", None, 0.5, MeaningScale())[0] is None
 
 
 @pytest.mark.parametrize(
@@ -70,7 +70,7 @@ def test_punctuation_alone_is_no_answer() -> None:
 def test_a_list_is_answered_and_quoted_to_its_last_item(text: str) -> None:
     said = "Before leaving, each tenant must:\n• Close the valve.\n• Lock the gate.\nKeys stay here."
     passage = Passage("p", "k/d", "g", "v", Chunk(said, 1, 0, len(said), 20), 0.5)
-    grounded, sentences = check(text, [passage], "What must a tenant do?", Meaning(), 0.5)
+    grounded, sentences = check(text, [passage], "What must a tenant do?", None, 0.5, MeaningScale())
     assert grounded is not None
     assert "Close the valve.\n" in grounded.text
     assert "Lock the gate." in grounded.text
@@ -81,9 +81,9 @@ def test_a_list_is_answered_and_quoted_to_its_last_item(text: str) -> None:
 
 def test_each_sentence_of_an_overview_is_supported_or_goes() -> None:
     text = "The boiler is inspected every March [1]. Pump A used half as much power as the others [3]."
-    grounded, sentences = check(text, PASSAGES, "What is it about?", Meaning(), 0.5, each=True)
+    grounded, sentences = check(text, PASSAGES, "What is it about?", None, 0.5, MeaningScale(), each=True)
     assert grounded is not None
     assert grounded.text == "The boiler is inspected every March [1]."
     assert [sentence.supported for sentence in sentences] == [True]
-    _, all_of_them = check(text, PASSAGES, "What is it about?", Meaning(), 0.5)
+    _, all_of_them = check(text, PASSAGES, "What is it about?", None, 0.5, MeaningScale())
     assert [sentence.supported for sentence in all_of_them] == [True, False]

@@ -8,7 +8,7 @@ from docwell.models import Chunk, Passage
 from docwell.query.checking.asides import without_asides
 from docwell.query.checking.check import check
 from docwell.query.checking.periods import agree, doubtful_years, periods
-from docwell.query.checking.support import Meaning
+from docwell.query.checking.support import MeaningScale
 
 CUPS = "The cup was held in Kiel in 1987, and Ines Roth won it. Ada Holt won the cup in 1997. Founded in 1931."
 SALES = "Sales by quarter, in euros\nQ1 2019 Q2 2019\nNorth 512 640\nSouth 303 377\n"
@@ -21,7 +21,7 @@ OFFICE = "Lea Brandt has been the mayor since 2010. Jan Ott was the mayor from 2
 def passes(question: str, answer: str, text: str, document: str = "a.pdf") -> bool:
     """Return whether an answer reaches the reader without a mark."""
     passage = Passage("id", document, "g", "v", Chunk(text, 1, 0, len(text), 50), 0.5)
-    grounded, sentences = check(answer, [passage], question, Meaning(), 0.5)
+    grounded, sentences = check(answer, [passage], question, None, 0.5, MeaningScale())
     return grounded is not None and all(one.supported for one in sentences)
 
 

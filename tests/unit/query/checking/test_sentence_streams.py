@@ -8,7 +8,7 @@ from docwell.answers import Sentence
 from docwell.models import Chunk, Passage
 from docwell.query.checking.check import check
 from docwell.query.checking.grounding import marked
-from docwell.query.checking.support import Meaning
+from docwell.query.checking.support import MeaningScale
 from docwell.query.checking.wording import finished_part
 
 QUESTION = "how often are the boiler and the pump inspected"
@@ -36,7 +36,7 @@ ANSWERS = (
 
 
 def checked(text: str) -> tuple[Sentence, ...]:
-    return check(text, PASSAGES, QUESTION, Meaning(), 0.5)[1]
+    return check(text, PASSAGES, QUESTION, None, 0.5, MeaningScale())[1]
 
 
 @pytest.mark.parametrize("answer", ANSWERS)

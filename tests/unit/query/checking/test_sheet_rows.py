@@ -6,7 +6,7 @@ import pytest
 
 from docwell.models import Chunk, Passage
 from docwell.query.checking.check import check
-from docwell.query.checking.support import Meaning
+from docwell.query.checking.support import MeaningScale
 
 BATCHES = """batch: C-01 | apples kg: 420 | litres: 260 | pressed on: 2025-09-14
 batch: C-02 | apples kg: 515 | litres: 318 | pressed on: 2025-09-28
@@ -18,7 +18,7 @@ BOATS = "boat: Heron | length: 7 m | note: Leaks. Repair in May.\nboat: Teal | l
 def passes(question: str, answer: str, text: str) -> bool:
     """Return whether an answer reaches the reader without a mark."""
     passage = Passage("id", "a.csv", "g", "v", Chunk(text, 1, 0, len(text), 50), 0.5)
-    grounded, sentences = check(answer, [passage], question, Meaning(), 0.5)
+    grounded, sentences = check(answer, [passage], question, None, 0.5, MeaningScale())
     return grounded is not None and all(one.supported for one in sentences)
 
 

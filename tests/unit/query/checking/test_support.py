@@ -5,14 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-import numpy as np
 import pytest
 
 from docwell.answers import Sentence
-from docwell.ingest.indexing import pack_units
 from docwell.models import Chunk, Passage
 from docwell.query.checking.grounding import ground
-from docwell.query.checking.support import Meaning, MeaningScale, Similarity, is_answered, support
+from docwell.query.checking.support import MeaningScale, Similarity, is_answered, support
 
 
 def passage(text: str) -> Passage:
@@ -26,7 +24,7 @@ QUESTION = "When is the boiler inspected?"
 
 def checked(text: str, question: str = QUESTION, similarity: Similarity | None = None) -> tuple[Sentence, ...]:
     passages = [BOILER, DESK]
-    return support(ground(text, passages, question), passages, question, Meaning(similarity))
+    return support(ground(text, passages, question), passages, question, similarity)
 
 
 def alike(cosine: float) -> Similarity:
@@ -136,7 +134,7 @@ BOTH = MeaningScale(unrelated=0.75, same=0.95, foreign=(0.72, 0.86))
 
 
 def meant(text: str, source: Passage, cosine: float, scale: MeaningScale = BOTH) -> Sentence:
-    (sentence,) = support(ground(text, [source]), [source], QUESTION, Meaning(alike(cosine), scale))
+    (sentence,) = support(ground(text, [source]), [source], QUESTION, alike(cosine), scale=scale)
     return sentence
 
 
@@ -179,7 +177,7 @@ def test_every_window_of_a_foreign_passage_is_compared() -> None:
         seen.extend(windows)
         return [[0.9] * len(windows) for _ in texts]
 
-    support(ground("They inspect it [1].", [BADGES]), [BADGES], QUESTION, Meaning(similarity, BOTH))
+    support(ground("They inspect it [1].", [BADGES]), [BADGES], QUESTION, similarity, scale=BOTH)
     assert "Besucher geben ihren Ausweis am Empfang ab." in seen
     assert "Der Kessel wird im März geprüft." in seen
 
@@ -215,20 +213,6 @@ def test_a_copied_sentence_of_another_subject_is_not_supported(
     question: str, cosine: float, *, supported: bool
 ) -> None:
     assert checked("It holds 250 litres of water [1].", question, alike(cosine))[0].supported is supported
-
-
-@pytest.mark.parametrize(
-    ("vector", "cosine", "supported"),
-    [((1.0, 0.0), 0.3, True), ((0.0, 1.0), 0.3, False), ((0.0, 1.0), 0.9, True)],
-)
-def test_a_near_unit_of_a_passage_tells_its_subject_and_so_does_a_near_window(
-    vector: tuple[float, float], cosine: float, *, supported: bool
-) -> None:
-    question = "Which ferry leaves the northern harbour first?"
-    units = pack_units([(0, 10)], np.array([[1, 0]], dtype=np.float32))
-    found, meaning = [replace(BOILER, units=units), DESK], Meaning(alike(cosine), vector=vector)
-    (sentence,) = support(ground("It holds 250 litres of water [1].", found, question), found, question, meaning)
-    assert sentence.supported is supported
 
 
 @pytest.mark.parametrize(

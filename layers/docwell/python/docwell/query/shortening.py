@@ -9,7 +9,7 @@ from itertools import accumulate
 
 import numpy as np
 
-from docwell.models import Passage, Units
+from docwell.models import Passage
 from docwell.query.retrieval.ranking import cosines
 from docwell.text.lexicon import content_words, rarity, statements
 from docwell.text.tokens import TokenRatio, bound_of
@@ -31,7 +31,7 @@ def shorten(
     rarity, and by the cosine of its unit to the question's unit `vector`. If not all passages fit whole, only the
     first ones are kept, as many as can have 110 tokens. The shares of the tokens fall with the rank, as 1/rank
     does; a short passage leaves its rest to the others. A passage without room for one sentence is dropped. A cut
-    passage has the offsets and units of its part.
+    passage has the offsets of its part.
     """
     kept: list[Passage] = []
     left = tokens
@@ -105,17 +105,4 @@ def _best_part(
         first, last = min(first, best), max(last, best)
     start, end = spans[first][0], spans[last][1]
     part = replace(chunk, text=chunk.text[start:end], start=chunk.start + start, end=chunk.start + end)
-    return replace(passage, chunk=part, units=_units_within(passage.units, start, end)), cost
-
-
-def _units_within(units: Units, start: int, end: int) -> Units:
-    """Return the units that touch a part of their chunk, with spans in characters of the part."""
-    if not units.spans:
-        return units
-    size = len(units.vectors) // len(units.spans)
-    places = [place for place, (first, last) in enumerate(units.spans) if first < end and start < last]
-    spans = ((max(units.spans[place][0], start), min(units.spans[place][1], end)) for place in places)
-    return Units(
-        tuple((first - start, last - start) for first, last in spans),
-        b"".join(units.vectors[place * size : (place + 1) * size] for place in places),
-    )
+    return replace(passage, chunk=part), cost

@@ -22,7 +22,7 @@ from docwell.query.ask import Admitted, Checked, Event, Progress, QueryReport, T
 from docwell.query.calibration import Calibration
 from docwell.query.checking.check import check
 from docwell.query.checking.grounding import GroundedAnswer, marked
-from docwell.query.checking.support import Meaning, MeaningScale
+from docwell.query.checking.support import MeaningScale
 from docwell.query.checking.wording import finished_part
 from docwell.query.model_host import has_read
 from docwell.query.prompting import BuiltPrompt, build_prompt, is_refusal, may_be_refusal
@@ -56,12 +56,9 @@ class Writer:
         # A model may have been trained for less context.
         if trained_for := await self._fact(self.model.context_length(), found.ask.deadline):
             context = min(context, trained_for)
-        budget, ratio, parts = (
-            context - self.limits.num_predict,
-            self.calibration.ratio,
-            self.limits.passage_tokens,
-        )
-        return build_prompt(found.ask.prompt, found.passages, found.text, budget, ratio, parts, _vector(found))
+        budget, ratio = context - self.limits.num_predict, self.calibration.ratio
+        parts, vector = self.limits.passage_tokens, found.searched.vector if found.searched else ()
+        return build_prompt(found.ask.prompt, found.passages, found.text, budget, ratio, parts, vector)
 
     async def answer(self, admitted: Admitted, found: Inquiry, prompt: BuiltPrompt) -> AsyncGenerator[Event]:
         """Yield pieces of the model's text, then the checked answer, or the extractive one. Raises as `ask`."""
@@ -162,8 +159,10 @@ class Writer:
         """Return the grounded text and its sentences; None for a refusal, and where no passage supports it."""
         if is_refusal(text):
             return None, ()
-        meaning, each = Meaning(meanings.cosines, self.scale, _vector(found)), found.mode is Mode.OVERVIEW
-        return check(text, prompt.passages, found.text, meaning, self.limits.min_support, each=each)
+        limits, each = self.limits, found.mode is Mode.OVERVIEW
+        return check(
+            text, prompt.passages, found.text, meanings.cosines, limits.min_support, self.scale, each=each
+        )
 
 
 @dataclass(slots=True)
@@ -208,8 +207,3 @@ class _Early:
 
 def _reading(prompt: BuiltPrompt) -> Usage:
     return Usage(prompt.estimate.tokens)
-
-
-def _vector(found: Inquiry) -> Sequence[float]:
-    """Return the unit vector of the question that was searched for, empty if none was."""
-    return found.searched.vector if found.searched else ()

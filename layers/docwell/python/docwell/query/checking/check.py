@@ -10,7 +10,7 @@ from docwell.answers import Sentence
 from docwell.models import Passage
 from docwell.query.checking.cleaning import clean_answer
 from docwell.query.checking.grounding import GroundedAnswer, ground, numbered
-from docwell.query.checking.support import Meaning, is_answered, support
+from docwell.query.checking.support import MeaningScale, Similarity, is_answered, support
 from docwell.query.checking.wording import completed, unrepeated
 from docwell.text.lexicon import MARKER
 
@@ -21,8 +21,9 @@ def check(
     text: str,
     passages: Sequence[Passage],
     question: str,
-    meaning: Meaning,
+    similarity: Similarity | None,
     min_support: float,
+    scale: MeaningScale,
     *,
     each: bool = False,
 ) -> tuple[GroundedAnswer | None, tuple[Sentence, ...]]:
@@ -39,7 +40,7 @@ def check(
     cited = [passages[citation.marker - 1].chunk.text for citation in grounded.citations]
     cleaned, _ = clean_answer(grounded.text, cited)
     grounded = replace(grounded, text=_with_markers_of(grounded, cleaned))
-    sentences = support(grounded, passages, question, meaning, min_support, about=not each)
+    sentences = support(grounded, passages, question, similarity, min_support, scale, about=not each)
     if not is_answered(question, sentences):
         return None, ()
     if each:

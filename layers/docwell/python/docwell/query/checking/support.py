@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain
 
-import numpy as np
-
 from docwell.answers import Sentence
 from docwell.models import Passage
 from docwell.query.checking.claims import LEAST_ASKED, Claim, weights_of
@@ -19,7 +17,6 @@ from docwell.query.checking.mentions import Mention
 from docwell.query.checking.moments import is_of_period
 from docwell.query.checking.polarity import is_yes_or_no, verdict
 from docwell.query.checking.wording import answer_sentences, begins_sentence, claimed, verbatim_source
-from docwell.query.retrieval.ranking import nearest
 from docwell.text.lexicon import MARKER, content_words, script, windows, words
 
 # Returns the cosines of each of the first texts with each of the second.
@@ -52,33 +49,22 @@ class MeaningScale:
     foreign: tuple[float, float] | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Meaning:
-    """How meanings are compared: by a `similarity`, if there is one, of which `scale` says what its cosines mean.
-
-    With the question's unit `vector`, units of a passage that are near it need not be embedded again.
-    """
-
-    similarity: Similarity | None = None
-    scale: MeaningScale = MeaningScale()
-    vector: Sequence[float] = ()
-
-
-_WORDS_ALONE = Meaning()
+_MINILM = MeaningScale()
 
 
 def support(
     grounded: GroundedAnswer,
     passages: Sequence[Passage],
     question: str = "",
-    meaning: Meaning = _WORDS_ALONE,
+    similarity: Similarity | None = None,
     min_support: float = 0.5,
+    scale: MeaningScale = _MINILM,
     *,
     about: bool = True,
 ) -> tuple[Sentence, ...]:
     """Return the sentences of an answer with their support, 0 to 1, from the passages that they cite.
 
-    Lexical support is the share of a sentence's words, by rarity, that its cited passages hold. With a similarity,
+    Lexical support is the share of a sentence's words, by rarity, that its cited passages hold. With `similarity`,
     a higher cosine to a cited window raises it to the mean of both. For passages in another language than the
     sentence, the cosine alone counts: it shows the topic and not that the answer is right. A sentence without
     markers has no support. One that a cited passage has word by word has full support; if it is only the
@@ -96,8 +82,8 @@ def support(
     lexical = [_lexical(text, markers, evidence, question) for text, markers in zip(bare, cited, strict=True)]
     # Meaning adds nothing to full support, and embedding takes longer than all else here.
     compared = [() if share > _FULL else markers for share, markers in zip(lexical, cited, strict=True)]
-    meant = _meant(bare, compared, evidence, meaning)
-    judge = _Judge(passages, question, meaning)
+    meant = _meant(bare, compared, evidence, similarity, scale)
+    judge = _Judge(passages, question, similarity, scale)
     fitting = {marker: not about or judge.fits(marker) for marker in set(chain.from_iterable(cited))}
     known, asked = Known.of(judge.passages), Known.of([question])
     checked: list[Sentence] = []
@@ -122,7 +108,8 @@ class _Judge:
 
     found: Sequence[Passage]
     question: str
-    meaning: Meaning
+    similarity: Similarity | None
+    scale: MeaningScale
 
     @cached_property
     def passages(self) -> tuple[str, ...]:
@@ -144,13 +131,7 @@ class _Judge:
         held = sum(weight for word, weight in weights.items() if word in known)
         if len(weights) < _FEWEST_ASKED or held >= LEAST_ASKED * sum(weights.values()):
             return True
-        if _is_foreign(self.question, text):
-            return True
-        if len(self.meaning.vector) and passage.units.spans:
-            (near,) = nearest([passage.units], np.asarray(self.meaning.vector, dtype=np.float32)).tolist()
-            if self._is_near(near):
-                return True
-        return self._has_near(_pieces(text))  # nearer than units, which are longer
+        return _is_foreign(self.question, text) or self._is_near(_pieces(text))
 
     def judged(self, bare: str, cited: Sequence[int], score: float) -> tuple[float, bool]:
         """Return the support of a sentence, of which `score` is that by its words, and whether its claim holds."""
@@ -177,23 +158,18 @@ class _Judge:
         """Return whether a passage states the figure of the same thing, by the question's words or meaning."""
         near: list[str] = []
         for text in texts:
-            foreign = self.meaning.scale.foreign is not None and _is_foreign(claim.text, text)
+            foreign = self.scale.foreign is not None and _is_foreign(claim.text, text)
             if claim.mentions_of(figure, text, foreign=foreign):
                 return True
             near += [mention.text for mention in claim.mentions_of(figure, text, asked=False)]
-        return self._has_near(near)
+        return self._is_near(near)
 
-    def _has_near(self, texts: Sequence[str]) -> bool:
+    def _is_near(self, texts: Sequence[str]) -> bool:
         """Return whether the meaning of one of the texts is near that of the question."""
-        if self.meaning.similarity is None or not texts:
+        if self.similarity is None or not texts:
             return False
-        (cosines,) = self.meaning.similarity([self.question], texts)
-        return self._is_near(max(cosines))
-
-    def _is_near(self, cosine: float) -> bool:
-        """Return whether a text with this cosine to the question is near it in meaning."""
-        scale = self.meaning.scale
-        return _share(cosine, scale.unrelated, scale.same) / 2 >= LEAST_ASKED
+        (cosines,) = self.similarity([self.question], texts)
+        return _share(max(cosines), self.scale.unrelated, self.scale.same) / 2 >= LEAST_ASKED
 
 
 def is_answered(question: str, checked: Sequence[Sentence]) -> bool:
@@ -224,13 +200,13 @@ def _meant(
     bare: Sequence[str],
     cited: Sequence[tuple[int, ...]],
     evidence: Evidence,
-    meaning: Meaning,
+    similarity: Similarity | None,
+    scale: MeaningScale,
 ) -> list[tuple[float, float]]:
     """Return how far meaning supports each sentence, 0 to 1: by passages in its language, and by foreign ones.
 
     A passage in the sentence's language shows one window, which the words choose; a foreign one shows all.
     """
-    similarity, scale = meaning.similarity, meaning.scale
     if similarity is None or not any(cited):
         return [(0.0, 0.0)] * len(bare)
     texts = [text.strip() for text in bare]
