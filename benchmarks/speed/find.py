@@ -167,12 +167,12 @@ def _timed(work: Callable[[Any], object], items: Sequence[Any]) -> list[float]:
 def _raw_session() -> Any:
     import onnxruntime
 
-    from docwell.adapters.embedding.model_manifest import MODEL_FILE, QUESTIONS_FILE
+    from docwell.adapters.embedding.model_manifest import MODEL_FILE, QUESTIONS_FILE, ModelManifest
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = THREADS
-    path = next(one for name in (QUESTIONS_FILE, MODEL_FILE) if (one := MODEL_DIR / name).exists())
-    return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    name = QUESTIONS_FILE if QUESTIONS_FILE in ModelManifest.read(MODEL_DIR).stored else MODEL_FILE
+    return onnxruntime.InferenceSession(str(MODEL_DIR / name), options, providers=["CPUExecutionProvider"])
 
 
 def _copied(stack: Stack, filled: FilledCollection) -> chromadb.Collection:

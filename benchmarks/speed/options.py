@@ -26,7 +26,7 @@ NAMES = (
     "cost",
 )
 
-# A simulation of 25 minutes, whose result hardly depends on the machine: only `make bench-reconcile` runs it.
+# A simulation of 25 minutes: only `make bench-reconcile` runs it.
 APART = frozenset({"reconcile"})
 
 # The row that marks a report of the short form.
