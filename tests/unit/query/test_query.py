@@ -237,7 +237,7 @@ def test_question_and_sentences_are_embedded_once_however_often_they_are_checked
     world = World()
     world.query = replace(world.query, gate=OPEN)
     world.add("house/rules.pdf", "The heater is serviced every March.")
-    world.model.says = "It is serviced every March [1]. Someone services the heater in March [1]."
+    world.model.says = "It is serviced every March [1]. Someone yearly checks the heater in March [1]."
     embed, embedded = world.embedder.embed_queries, list[str]()
 
     def kept(texts: Sequence[str]) -> NDArray[np.float32]:
@@ -247,7 +247,7 @@ def test_question_and_sentences_are_embedded_once_however_often_they_are_checked
     monkeypatch.setattr(world.embedder, "embed_queries", kept)
     world.ask(Question(QUESTION, by_sentence=True))
     counts = Counter(embedded)
-    sentence, passage = "Someone services the heater in March .", "The heater is serviced every March."
+    sentence, passage = "Someone yearly checks the heater in March .", "The heater is serviced every March."
     assert [counts[text] for text in (QUESTION, sentence, passage)] == [1, 1, 1]
 
 

@@ -28,8 +28,7 @@ _ASKED_WEIGHT = 0.3
 _FOREIGN_SHARE = 0.1
 # Fewer words of a question say too little of its subject: a right answer can have others.
 _FEWEST_ASKED = 3
-# Full support, before and after rounding.
-_FULL = 1 - 1e-9
+# Full support, after rounding.
 _FULL_ROUNDED = 0.999
 # A question for one of these can be answered in its own words. One for a number, a time or a person cannot.
 _CHOOSING = frozenset({"what", "which"})
@@ -65,11 +64,11 @@ def support(
     """Return the sentences of an answer with their support, 0 to 1, from the passages that they cite.
 
     Lexical support is the share of a sentence's words, by rarity, that its cited passages hold. With `similarity`,
-    a higher cosine to a cited window raises it to the mean of both. For passages in another language than the
-    sentence, the cosine alone counts: it shows the topic and not that the answer is right. A sentence without
-    markers has no support. One that a cited passage has word by word has full support; if it is only the
-    beginning of a sentence there, its figures hold. One that begins with yes or
-    no is supported only if the sentence that decides it agrees (`docwell.query.checking.polarity`).
+    a higher cosine to a cited window raises one under `min_support` to the mean of both. For passages in another
+    language than the sentence, the cosine alone counts: it shows the topic and not that the answer is right. A
+    sentence without markers has no support. One that a cited passage has word by word has full support; if it is
+    only the beginning of a sentence there, its figures hold. One that begins with yes or no is supported only if
+    the sentence that decides it agrees (`docwell.query.checking.polarity`).
     `missing` lists figures that no passage holds, and names that neither a passage nor the question holds. A
     sentence with a missing figure is never supported, nor one with a figure that its cited passages do not state
     of the same thing (`docwell.query.checking.claims`). With `about`, neither is one whose cited passages all
@@ -80,11 +79,10 @@ def support(
     cited = [tuple(marked(text, len(passages))) for text in texts]
     evidence = Evidence(passages, question, content_words)
     lexical = [_lexical(text, markers, evidence, question) for text, markers in zip(bare, cited, strict=True)]
-    # Meaning adds nothing to full support, and embedding takes longer than all else here.
-    compared = [() if share > _FULL else markers for share, markers in zip(lexical, cited, strict=True)]
+    # Embedding takes longer than all else here, so meaning is asked only where words support too little.
+    compared = [() if share >= min_support else markers for share, markers in zip(lexical, cited, strict=True)]
     meant = _meant(bare, compared, evidence, similarity, scale)
     judge = _Judge(passages, question, similarity, scale)
-    fitting = {marker: not about or judge.fits(marker) for marker in set(chain.from_iterable(cited))}
     known, asked = Known.of(judge.passages), Known.of([question])
     checked: list[Sentence] = []
     for place, text in enumerate(texts):
@@ -96,7 +94,9 @@ def support(
         score, agrees = judge.judged(
             bare[place], cited[place], max(lexical[place], (lexical[place] + alike) / 2, foreign)
         )
-        supported = score >= min_support and agrees and not wrong and any(map(fitting.get, cited[place]))
+        supported = score >= min_support and agrees and not wrong
+        if about:
+            supported = supported and any(map(judge.fits, cited[place]))
         missing = tuple(dict.fromkeys([*wrong, *unknown]))
         checked.append(Sentence(text, cited[place], round(score, 3), supported, missing))
     return tuple(checked)
@@ -127,11 +127,18 @@ class _Judge:
         """
         passage, weights = self.found[marker - 1], self._weights
         text = passage.chunk.text
-        known = labels(f"{passage.document} {passage.chunk.heading} {text}")
-        held = sum(weight for word, weight in weights.items() if word in known)
+        held = self._held(f"{passage.document} {passage.chunk.heading} {text}")
         if len(weights) < _FEWEST_ASKED or held >= LEAST_ASKED * sum(weights.values()):
             return True
-        return _is_foreign(self.question, text) or self._is_near(_pieces(text))
+        if _is_foreign(self.question, text):
+            return True
+        # The piece with most words of the question is mostly near.
+        return self._is_near(sorted(_pieces(text), key=self._held, reverse=True))
+
+    def _held(self, text: str) -> float:
+        """Return the weight of the question's words that a text has."""
+        known = labels(text)
+        return sum(weight for word, weight in self._weights.items() if word in known)
 
     def judged(self, bare: str, cited: Sequence[int], score: float) -> tuple[float, bool]:
         """Return the support of a sentence, of which `score` is that by its words, and whether its claim holds."""
@@ -165,11 +172,11 @@ class _Judge:
         return self._is_near(near)
 
     def _is_near(self, texts: Sequence[str]) -> bool:
-        """Return whether the meaning of one of the texts is near that of the question."""
-        if self.similarity is None or not texts:
+        """Return whether the meaning of one of the texts, asked in turn, is near that of the question."""
+        if self.similarity is None:
             return False
-        (cosines,) = self.similarity([self.question], texts)
-        return _share(max(cosines), self.scale.unrelated, self.scale.same) / 2 >= LEAST_ASKED
+        cosines = (self.similarity([self.question], [text])[0][0] for text in texts)
+        return any(_share(one, self.scale.unrelated, self.scale.same) / 2 >= LEAST_ASKED for one in cosines)
 
 
 def is_answered(question: str, checked: Sequence[Sentence]) -> bool:
