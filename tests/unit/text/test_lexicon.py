@@ -91,6 +91,22 @@ def test_ascii_text_has_the_same_words_beside_other_letters(text: str) -> None:
     assert words(f"{text} é") == words(text) | {"é"}
 
 
+@pytest.mark.parametrize(
+    ("written", "plain"),
+    [
+        ("\u0627\u0644\u0643\u062a\u0627\u0628", "\u0643\u062a\u0627\u0628"),
+        ("\u0648\u0627\u0644\u0643\u062a\u0627\u0628", "\u0643\u062a\u0627\u0628"),
+        ("\u0644\u0644\u0643\u062a\u0627\u0628", "\u0643\u062a\u0627\u0628"),
+        ("\u0648\u0643\u062a\u0627\u0628", "\u0643\u062a\u0627\u0628"),
+        ("\u0625\u0644\u0649 \u0627\u0644\u0649", "\u0625\u0644\u0649 \u0627\u0644\u0649"),
+        ("\u062d\u0627\u0644\u0629", "\u062d\u0627\u0644\u0629"),
+    ],
+)
+def test_an_arabic_word_is_compared_without_its_article_and_its_and(written: str, plain: str) -> None:
+    assert words(written) == set(plain.split())
+    assert beginnings(written) == [word[:6] for word in plain.split()]
+
+
 def test_words_are_compared_in_lower_case() -> None:
     assert words("The word 日本語") == {"the", "word", "日本", "本語"}
 
