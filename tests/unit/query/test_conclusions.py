@@ -112,6 +112,11 @@ def test_figures_of_one_unit_and_dates_have_an_order(
         (WHEN, ("It was founded in 1911 and moved in 1920", "It was founded in 1884")),
         (WHEN, ("It was founded on 5 May", "It was founded on 6 May")),
         (ASKED, ("It employs 310 people",)),
+        ("What was the margin?", ("The margin was -5%", "The margin was 3%")),
+        ("What was the margin?", ("The margin was (5%)", "The margin was 3%")),
+        ("How did sales change?", ("Sales fell by 5%", "Sales rose by 3%")),
+        ("What was the result?", ("The net loss was $640 million", "The net income was $12 million")),
+        ("Wie hoch war das Ergebnis?", ("Der Verlust war 640 Euro", "Der Gewinn war 12 Euro")),
     ],
 )
 def test_nothing_is_concluded_in_doubt(question: str, texts: tuple[str, ...]) -> None:

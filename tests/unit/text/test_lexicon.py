@@ -39,6 +39,13 @@ def test_words_are_compared_by_their_beginning_and_scripts_without_spaces_by_pai
         ("Dr. Smith met J. Doe again. It rained.", ["Dr. Smith met J. Doe again.", "It rained."]),
         ("It rained. [1] It hails [2].", ["It rained. [1]", "It hails [2]."]),
         ("Doe sued Acme INC. [1]. It rained.", ["Doe sued Acme INC. [1].", "It rained."]),
+        ("Er beginnt am 3. Mai 2024. Er endet morgen.", ["Er beginnt am 3. Mai 2024.", "Er endet morgen."]),
+        ("It has 12. May it grow. It rains.", ["It has 12.", "May it grow.", "It rains."]),
+        ("It ends on Sept. 3, 2024. It rains.", ["It ends on Sept. 3, 2024.", "It rains."]),
+        ("It is in art. 5. 3 of them rest.", ["It is in art. 5.", "3 of them rest."]),
+        ("This is art. It hangs.", ["This is art.", "It hangs."]),
+        ("Das sind 5 Mio. Euro. Es gilt Art. 6 Abs. 1.", ["Das sind 5 Mio. Euro.", "Es gilt Art. 6 Abs. 1."]),
+        ("Gen. Smith wrote Rev. 2 of Nr. 7.", ["Gen. Smith wrote Rev. 2 of Nr. 7."]),
     ],
 )
 def test_a_sentence_ends_with_the_full_stop_of_its_script(text: str, found: list[str]) -> None:

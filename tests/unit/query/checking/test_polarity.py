@@ -40,6 +40,28 @@ def test_a_bare_answer_agrees_with_the_sentence_that_decides(question: str, righ
     assert not agrees(f"{opposite[right]} [1].", question)
 
 
+@pytest.mark.parametrize(
+    ("question", "text", "right"),
+    [
+        ("Is the deposit non-refundable?", "The deposit is non-refundable.", "Yes"),
+        ("Is the material of wall A non-combustible?", "Wall A uses non-combustible material.", "Yes"),
+        ("Is form 5 required for visitors?", "Form No. 5 is required for all visitors.", "Yes"),
+        ("Does section 5 apply to tenants?", "Section 5 (No 12 of 2020) applies to tenants.", "Yes"),
+        ("Is the sample size n = 30 used?", "A sample size n = 30 is used.", "Yes"),
+        ("Is the N95 mask required?", "An N-95 mask is required in the lab.", "Yes"),
+        ("Isn't the boiler open?", "The boiler isn't open.", "No"),
+        ("Is the boiler open?", "The boiler isn\u2019t open.", "No"),
+        ("La porte est-elle ouverte ?", "La porte n'est ouverte que le lundi.", "No"),
+        ("Are there pets?", "There are no pets in the house.", "No"),
+    ],
+)
+def test_only_a_word_that_denies_the_sentence_makes_it_a_no(question: str, text: str, right: str) -> None:
+    for said in ("Yes", "No"):
+        found = verdict(f"{said} [1].", question, [text])
+        assert found is not None
+        assert found.agrees is (said == right)
+
+
 def test_a_bare_answer_that_no_sentence_decides_does_not_agree() -> None:
     assert not agrees("No [1].", "Is there a swimming pool for children?")
     assert not agrees("Yes [1].", "Is there a swimming pool for children?")

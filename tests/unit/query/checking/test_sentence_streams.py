@@ -31,6 +31,7 @@ ANSWERS = (
     "The boiler is inspected every March [1]. The boiler is inspected every March [1]. It costs 99 euros [2].",
     "The pump is inspected every 3.5 months [1, 2]. The boiler is inspected every March [7].",
     "The pump is inspected every 3.5 months. The boiler is inspected every March.",
+    "The boiler is inspected every March [1]. The pump is from 3. Mai 1998 [2]. It costs 40 euros [2].",
     "\u30dd\u30f3\u30d7\u306f40\u30e6\u30fc\u30ed[2]\u3002The boiler is inspected every March [1]\u3002",
 )
 
@@ -60,6 +61,8 @@ def test_the_sentences_of_every_beginning_are_the_first_of_the_whole(answer: str
         ("The boiler is red. [", ""),
         ("The boiler is red. [1] T", "The boiler is red. [1]"),
         ("Built by Dr. Stone. I", "Built by Dr. Stone."),
+        ("It is red. Es begann am 3. Ma", "It is red."),
+        ("It has 12. Many rest", "It has 12."),
         ("It is red. The parts are:\n\nA", "It is red."),
         ("The parts are:\n- a\n- b\n-", ""),
         ("The parts are:\n- a\n- b\nThey are all red.", "The parts are:\n- a\n- b"),

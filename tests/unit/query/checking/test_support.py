@@ -10,6 +10,7 @@ import pytest
 from docwell.answers import Sentence
 from docwell.models import Chunk, Passage
 from docwell.query.checking.grounding import ground
+from docwell.query.checking.mentions import stated
 from docwell.query.checking.support import MeaningScale, Similarity, is_answered, support
 
 
@@ -267,3 +268,72 @@ def test_the_subject_of_a_passage_is_asked_until_a_piece_is_near_and_only_for_wh
 
     (sentence,) = support(ground(text, [HARBOUR]), [HARBOUR], OTHER_QUESTION, similarity)
     assert (len(seen), sentence.supported) == (asked, bool(asked))
+
+
+@pytest.mark.parametrize(
+    ("stated", "said"),
+    [
+        ("The annual fee is \u20ac500 per year.", "The annual fee is $500 per year [1]."),
+        ("The plan costs 1.5 euros a month. See section 15.", "The plan costs 15 euros a month [1]."),
+        ("Net income in 2020 was -5 million euros.", "Net income in 2020 was 5 million euros [1]."),
+        ("The night was \u22125 degrees in January.", "The night was 5 degrees [1]."),
+        ("The night was 5 degrees in January.", "The night was -5 degrees [1]."),
+        ("The share rose by 15% in March.", "The share rose by 1.5% in March [1]."),
+    ],
+)
+def test_a_sentence_with_another_sign_is_not_supported(stated: str, said: str) -> None:
+    found = [passage(stated)]
+    assert not support(ground(said, found), found)[0].supported
+    assert support(ground(f"{stated} [1]", found), found)[0].supported
+
+
+@pytest.mark.parametrize(
+    ("stated", "said"),
+    [
+        ("Income was -5 million euros.", "The loss was 5 million euros [1]."),
+        ("Sales fell by 5%.", "Sales changed by -5% [1]."),
+        ("The years 2015-2017 were dry.", "The years 2015-2017 were dry [1]."),
+    ],
+)
+def test_a_loss_needs_no_minus_and_a_range_has_none(stated: str, said: str) -> None:
+    found = [passage(stated)]
+    assert support(ground(said, found), found)[0].supported
+
+
+@pytest.mark.parametrize(
+    ("question", "stated", "said"),
+    [
+        ("When does the lease end?", "The lease ends on 31.03.2024.", "The lease ends on 31 March 2024."),
+        ("When does the lease end?", "The lease ends on March 31, 2024.", "The lease ends on 2024-03-31."),
+        ("When does the lease end?", "The lease ends on 2024-03-31.", "The lease ends on March 31, 2024."),
+        ("How many people work there?", "25 people work there today.", "Twenty-five people work there."),
+        ("What did the bridge cost?", "The bridge cost three million euros.", "The bridge cost 3 million euros."),
+        ("What does the tank hold?", "The tank holds two hundred litres.", "The tank holds 200 litres."),
+    ],
+)
+def test_a_number_or_a_date_is_known_in_words_and_in_digits(question: str, stated: str, said: str) -> None:
+    for has, says in ((stated, said), (said, stated)):
+        found = [passage(has)]
+        (sentence,) = support(ground(f"{says} [1]", found, question), found, question, alike(0.95))
+        assert (sentence.supported, sentence.missing) == (True, ())
+
+
+@pytest.mark.parametrize(
+    ("stated", "said", "supported"),
+    [
+        ("The lease ends on 31 March 2024.", "The lease ends on 30.03.2024.", False),
+        ("The lease ends on 2024-03-31.", "The lease ends on 31 March 2025.", False),
+        ("The lease ends on 31.03.2024.", "The lease ends on 31 April 2024.", True),  # marked by the name
+        ("The lease has twenty-five pages.", "The lease has 20 pages.", False),
+        ("The lease has two hundred pages.", "The lease has 100 pages.", False),
+    ],
+)
+def test_another_date_or_number_in_another_form_is_missing(stated: str, said: str, *, supported: bool) -> None:
+    found = [passage(stated)]
+    (sentence,) = support(ground(f"{said} [1]", found), found)
+    assert sentence.supported is supported
+    assert sentence.missing
+
+
+def test_an_item_of_a_list_has_no_minus() -> None:
+    assert not any(one.negative for one in stated("It needs:\n- 12 epochs\n- 4 GPUs"))

@@ -80,6 +80,10 @@ def test_a_sentence_may_be_the_beginning_of_a_longer_one(bare: str, begins: bool
         ("It is new [1]. It works [2]. It is new [2]. It works.", "It is new [1]. It works [2]."),
         ("It is new [1].\n\nIt is new [1].\n\nIt works.", "It is new [1].\n\nIt works."),
         ("新しい[1]。新しい[1]。古い。", "新しい[1]。 古い。"),
+        (
+            "It rose 1.5%. It rose 15% [1]. It is $5. It is €5.",
+            "It rose 1.5%. It rose 15% [1]. It is $5. It is €5.",
+        ),
         ("", ""),
     ],
 )

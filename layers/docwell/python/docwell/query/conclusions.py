@@ -16,6 +16,7 @@ from itertools import groupby, pairwise, product
 from typing import NamedTuple
 
 from docwell.answers import Sentence
+from docwell.query.checking.claims import says_less
 from docwell.query.checking.facts import shifted
 from docwell.query.checking.labels import labels
 from docwell.query.checking.mentions import Mention, scale_of, stated
@@ -32,6 +33,8 @@ _MONTHS = 12
 _NUMBER = re.compile(r"\d+(?:\.\d+)?")
 # A text with one of these writes 1,234 and 1.234 as English does. French, German and Spanish have none of them.
 _ENGLISH = frozenset(["the", "of", "and", "is", "are", "were", "have", "it", "its"])
+# "-5%", "$(640)".
+_NEGATIVE = re.compile(r"(?<![\w)])[-\u2212][^\w\s]?\d|\([^\w\s]?\d[\d.,]*\s?%?\)")
 
 
 class Row(NamedTuple):
@@ -92,7 +95,13 @@ def _is_certain(one: _Value, other: _Value) -> bool:
 
 
 def _figures(question: str, rows: Sequence[Row]) -> list[_Value]:
-    """Return a figure of each row, all of one unit; none where more than one unit may be meant."""
+    """Return a figure of each row, all of one unit; none where more than one unit may be meant.
+
+    Nor where one is of a loss or a fall: without its sign it has another order.
+    """
+    texts = [MARKER.sub("", sentence.text) for row in rows for sentence in row.sentences]
+    if any(_NEGATIVE.search(text) or says_less(text) for text in texts):
+        return []
     asked = frozenset(form for one in stated(question) for form in one.figure.forms)
     found = [_by_unit(row, asked) for row in rows]
     common = set(found[0]).intersection(*found[1:])

@@ -12,20 +12,12 @@ from dataclasses import dataclass
 
 from docwell.query.checking.facts import located
 from docwell.query.checking.mentions import PERCENT
-from docwell.query.checking.periods import doubtful_years, named_periods
+from docwell.query.checking.periods import doubtful_years, named_periods, numeric_dates
 
-# "2024-03-31", "31.03.2024", "3/31/2024"; with two digits for the year, all parts have two: 3.1.12 is a section.
-_NUMERIC_DATE = re.compile(
-    r"(?<![\w./-])(?:(?P<year>(?:1[5-9]|20)\d\d)(?P<first>[-/.])(?P<month>\d{1,2})(?P=first)(?P<day>\d{1,2})"
-    r"|(?P<one>\d{1,2})(?P<second>[-/.])(?P<other>\d{1,2})(?P=second)(?:(?:1[5-9]|20)\d\d)"
-    r"|(?P<short_one>\d\d)(?P<third>[/.])(?P<short_other>\d\d)(?P=third)\d\d)(?![\w/]|[.,-]\d)"
-)
-_OTHER_GROUPS = frozenset({"year", "first", "second", "third"})
 # "May 5" is a date, and "may 5" is none.
 _VERB = re.compile(r"(?:may|march)\b")
 _MONTH_SIGN = "\u6708"
 _DAY_SIGN = re.compile(r"\s?\d{1,2}\s?[\u65e5\u53f7]")
-_MOST_DAYS, _MOST_MONTHS = 31, 12
 # Signs of currencies (Unicode's category Sc), as character classes know them.
 _SIGNS = (
     "$\u00a2-\u00a5\u058f\u060b\u07fe\u07ff\u09f2\u09f3\u09fb\u0af1\u0bf9\u0e3f\u17db\u20a0-\u20c0\ufdfc\ufe69"
@@ -83,7 +75,7 @@ class ValueKind:
 
 def _dates(text: str) -> Spans:
     """Yield days, and months with their year. A year or a quarter alone is no date."""
-    numeric = [match.span() for match in _NUMERIC_DATE.finditer(text) if _is_day(match)]
+    numeric = [(one.start, one.end) for one in numeric_dates(text)]
     yield from numeric
     for one in named_periods(text):
         day = _DAY_SIGN.match(text, one.end)
@@ -96,12 +88,6 @@ def _dates(text: str) -> Spans:
             and not any(one.start < stop and start < end for start, stop in numeric)
         ):
             yield one.start, end
-
-
-def _is_day(match: re.Match[str]) -> bool:
-    """Return whether the parts of a numeric date can be a day and a month, in either order."""
-    day, month = (int(part) for name, part in match.groupdict().items() if part and name not in _OTHER_GROUPS)
-    return 1 <= min(day, month) <= _MOST_MONTHS and max(day, month) <= _MOST_DAYS
 
 
 def _years(text: str) -> Spans:

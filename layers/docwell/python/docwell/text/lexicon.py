@@ -25,8 +25,19 @@ _SENTENCE_END = re.compile(
 # A full stop after an initial, a short form or the number of a list's item ends no sentence.
 _NO_SENTENCE_END = re.compile(
     r"(?:\b[A-Z]|(?:^|\n)[ \t]*\d{1,2}"
-    r"|\b(?:Mr|Mrs|Ms|Dr|Prof|St|Jr|Sr|No|Nos|Fig|Inc|Ltd|Co|Corp|vs|etc|e\.g|i\.e|cf|approx|ca))\.\s*$"
+    r"|\b(?:Mr|Mrs|Ms|Dr|Prof|St|Jr|Sr|Sra|Gen|Sen|Rep|Gov|Capt|Col|Lt|Mt|Hr|Fr|No|Nos|Fig|Inc|Ltd|Co|Corp|Rev|vs|etc"
+    r"|e\.g|i\.e|cf|approx|ca|bzw|inkl|Mio|Mrd|Tsd))\.\s*$"
 )
+# Nor does one between a short form and its number, or between the day and the month of "3. Mai".
+_NUMBERED = re.compile(
+    r"\b(?:Nr|[Aa]rt|Abs|Ziff|Rn|Bd|Kap|Tab|[Ss]ec|[Ss]ect|[Cc]h|[Vv]ol|[Pp]ara?|pp?|S|n\u00ba|n\u00fam|p\u00e1g"
+    r"|Jan|Feb|Mar|Apr|Jun|Jul|Aug|Sept?|Oct|Nov|Dec)\.$"
+)
+_DAY = re.compile(r"(?<![\d.,])\d{1,2}\.$")
+_GERMAN_MONTH = re.compile(
+    "(?:Januar|J\u00e4nner|Februar|M\u00e4rz|April|Mai|Juni|Juli|August|September|Oktober|November|Dezember)\\b"
+)
+_LONGEST_SHORT_FORM = 8
 # A row of a sheet, as its reader writes it: "batch: C-02 | litres: 318". It is one sentence with all its cells.
 _SHEET_ROW = re.compile(r"^[^\n|:]+: [^\n]* \| [^\n]*(?:\n|$)", re.MULTILINE)
 # Vowel signs and accents, which `\w` leaves out: each would cut its word into letters that any text has.
@@ -228,17 +239,25 @@ def _cuts_of_passage(text: str) -> tuple[int, ...]:
 
 def _cuts(text: str) -> tuple[int, ...]:
     """Return where sentences begin and end, from 0 to the length of the text."""
-    inner = [
-        match.end()
-        for match in _SENTENCE_END.finditer(text)
-        if not _NO_SENTENCE_END.search(text, max(0, match.start() - 8), match.start() + 1)
-        and ("\n\n" in match[0] or not text[match.end() : match.end() + 1].islower())
-    ]
+    inner = [match.end() for match in _SENTENCE_END.finditer(text) if _ends_sentence(text, match)]
     rows = [match.span() for match in _SHEET_ROW.finditer(text)]
     if rows:
         inner = [cut for cut in inner if not any(start < cut < end for start, end in rows)]
         inner += [border for row in rows for border in row]
     return tuple(sorted({0, *inner, len(text)}))
+
+
+def _ends_sentence(text: str, match: re.Match[str]) -> bool:
+    """Return whether a full stop, or a blank line, ends a sentence."""
+    before = max(0, match.start() - _LONGEST_SHORT_FORM), match.start() + 1
+    if _NO_SENTENCE_END.search(text, *before):
+        return False
+    following = text[match.end() : match.end() + 1]
+    if "\n\n" in match[0] or not following:
+        return True
+    if following.isdecimal():
+        return not _NUMBERED.search(text, *before)
+    return not (following.islower() or (_DAY.search(text, *before) and _GERMAN_MONTH.match(text, match.end())))
 
 
 def is_sheet_row(sentence: str) -> bool:

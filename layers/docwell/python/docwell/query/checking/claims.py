@@ -33,6 +33,14 @@ _MEASURES = labels(
     " libras gramos toneladas metros grados segundos minutos horas d\u00edas semanas meses a\u00f1os"
 )
 _POUND, _POUNDS = "\u00a3", labels("pounds Pfund livres libras")
+# Words of a loss or a fall: the figure beside them has no minus. Of the same four languages, and Chinese.
+_LESS = re.compile(
+    r"\b(?:minus|negative|loss(?:es)?|lost|deficit|f[ae]ll(?:s|en)?|drop(?:s|ped)?|decreas\w*|declin\w*|reduc\w*|shr[ua]nk"
+    r"|down|below|outflow\w*|verlust\w*|fehlbetrag|r\u00fcckgang|gefallen|fiel|sank|gesunken|verringert\w*|pertes?"
+    r"|d\u00e9ficit|baiss\w*|recul\w*|diminu\w*|p\u00e9rdidas?|ca\u00edda|cay\u00f3|descen\w*|disminu\w*|menos|moins)\b"
+    r"|\u4e8f\u635f|\u4e0b\u964d|\u51cf\u5c11",
+    re.IGNORECASE,
+)
 # 2.3.1 and 1,2,3 are figures and no numbers. Longer ones are no amounts.
 _DECIMAL = re.compile(r"[0-9]{1,30}(?:\.[0-9]{1,30})?")
 
@@ -118,6 +126,10 @@ class Claim:
         if figure.sign and mention.sign not in {"", figure.sign}:
             return False
         if figure.sign == "%" and not (mention.sign or has_percent(mention.text)):
+            return False
+        if mention.negative and not (figure.negative or says_less(self.text)):
+            return False
+        if figure.negative and not (mention.negative or mention.in_table or says_less(mention.text)):
             return False
         scale = self.scale if mention.caption else figure.scale
         if _equal(figure.figure, scale, mention.figure, mention.scale):
@@ -220,6 +232,11 @@ def _weight(word: str, known: Sequence[frozenset[str]]) -> float:
     # Short words are mostly grammar, in every language.
     length = min(len(word), _LONG_WORD) if word.isascii() else _LONG_WORD
     return rarity(sum(word in one for one in known), len(known)) * length
+
+
+def says_less(text: str) -> bool:
+    """Return whether a text has a word of a loss or a fall, of which figures need no minus."""
+    return _LESS.search(text) is not None
 
 
 def _equal(one: Figure, scale: int, other: Figure, other_scale: int) -> bool:

@@ -9,7 +9,7 @@ from difflib import get_close_matches
 from functools import lru_cache
 from typing import NamedTuple
 
-from docwell.query.checking.periods import whole_year
+from docwell.query.checking.periods import month_of, numeric_dates, whole_year
 from docwell.text.lexicon import FUNCTION_WORDS, SPELLED, TEXTS_KEPT, UNSPACED, fold, sentences
 
 # Words that are as often grammar as figures ("one of them", "the two", "a second look").
@@ -32,7 +32,13 @@ _FIGURE = re.compile(
     re.IGNORECASE,
 )
 _FRACTIONS = {"\u00bd": ".5", "\u00bc": ".25", "\u00be": ".75"}
-_SPELLED_WORD = re.compile(rf"\b(?:{'|'.join(SPELLED)})\b", re.IGNORECASE)
+_TENS = "twenty|thirty|forty|fifty|sixty|seventy|eighty|ninety"
+# "five", "twenty-five", "two hundred", "three million".
+_SPELLED_NUMBER = re.compile(
+    rf"\b(?:(?P<tens>{_TENS})[\s-](?P<unit>one|two|three|four|five|six|seven|eight|nine)|(?P<word>{'|'.join(SPELLED)}))"
+    r"(?:[\s-](?P<scale>hundred|thousand|million|billion)\b)?\b",
+    re.IGNORECASE,
+)
 
 _OTHER_DIGIT = re.compile(r"(?![0-9])\d|[\u066b\u066c]")
 _SEPARATORS = {"\u066b": ".", "\u066c": ","}
@@ -86,8 +92,7 @@ def figures(text: str) -> list[Figure]:
 
 def located(text: str) -> list[tuple[int, int, Figure, int]]:
     """Return (start, end, figure, power of ten of its scale word) of the figures of a text, in order."""
-    spelled = ((*match.span(), _spelled(match[0]), 0) for match in _SPELLED_WORD.finditer(text))
-    return sorted([*_numbers(text), *spelled], key=lambda found: found[0])
+    return sorted([*_numbers(text), *map(_spelled, _SPELLED_NUMBER.finditer(text))], key=lambda found: found[0])
 
 
 def names(text: str) -> list[Name]:
@@ -117,7 +122,7 @@ def names(text: str) -> list[Name]:
 class Known(NamedTuple):
     """The figures and names that some texts state. In doubt, a text states them.
 
-    `joined` has no blanks, so that "Superbowl" is in "Super Bowl".
+    `joined` has no blanks, so that "Superbowl" is in "Super Bowl". `months` are those of dates in digits.
     """
 
     figures: frozenset[str]
@@ -125,6 +130,7 @@ class Known(NamedTuple):
     joined: str
     initials: str
     capitals: str
+    months: frozenset[int]
 
     @classmethod
     def of(cls, texts: Iterable[str]) -> Known:
@@ -136,6 +142,7 @@ class Known(NamedTuple):
             joined=" ".join(one.joined for one in stated),
             initials=" ".join(one.initials for one in stated),
             capitals=" ".join(one.capitals for one in stated),
+            months=frozenset[int]().union(*(one.months for one in stated)),
         )
 
     def has_figure(self, figure: Figure) -> bool:
@@ -151,6 +158,8 @@ class Known(NamedTuple):
         word = fold(name.written)
         candidates = {word, word.replace(".", ""), word.removesuffix("s"), word + "s"}
         if candidates & self.words or name.initials in self.words or self._has_initials(name.written):
+            return True
+        if month_of(word) in self.months:
             return True
         if all(fold(piece) in self.words for piece in _pieces(name.written)):
             return True
@@ -173,7 +182,7 @@ class Known(NamedTuple):
 def _stated(text: str) -> Known:
     found = {form for _, _, figure, _ in _numbers(text) for form in (*figure.forms, *figure.parts)}
     found |= {_trimmed(digits) for digits in re.findall(r"\d+", _plain_digits(text))}
-    found |= {SPELLED[match[0].lower()] for match in _SPELLED_WORD.finditer(text)}
+    found |= {form for match in _SPELLED_NUMBER.finditer(text) for form in _spelled(match)[2].forms}
     tokens = [
         token if token.isalnum() else _POSSESSIVE.sub("", token)
         for token in _NAME_WORD.findall(text.replace("_", " "))
@@ -190,17 +199,28 @@ def _stated(text: str) -> Known:
             for token, word in zip(tokens, folded, strict=True)
             if word not in FUNCTION_WORDS
         ),
+        months=frozenset(date.month for date in numeric_dates(text) if date.month),
     )
 
 
-def _spelled(word: str) -> Figure:
-    forms = frozenset({SPELLED[word.lower()]})
-    return Figure(word, forms, plain=forms)
+def _spelled(match: re.Match[str]) -> tuple[int, int, Figure, int]:
+    """Return (start, end, figure, power of ten) of a number in words."""
+    value = str(sum(int(SPELLED[match[part].lower()]) for part in ("tens", "unit", "word") if match[part]))
+    scale = SCALES[match["scale"].lower()] if match["scale"] else 0
+    forms = frozenset({value, shifted(value, scale)})
+    return *match.span(), Figure(match[0], forms, plain=frozenset({value})), scale
 
 
 def _numbers(text: str) -> Iterator[tuple[int, int, Figure, int]]:
     text = _plain_digits(text)
+    dates = [date for date in numeric_dates(text) if date.day]
+    for date in dates:
+        # The month may stand in letters elsewhere.
+        written, of_date = text[date.start : date.end], (str(date.day), date.year)
+        yield date.start, date.end, Figure(written, frozenset({written}), of_date, frozenset(of_date)), 0
     for match in _FIGURE.finditer(text):
+        if any(date.start < match.end() and match.start() < date.end for date in dates):
+            continue
         rest = (match["rest"] or "").strip().lower()
         number = match["number"]
         # 777X and 3G are names; 1990s, 12th and 5km are figures.

@@ -26,6 +26,7 @@ PERCENT = re.compile(r"\s*(?:%|percent\b|per cent\b|prozent\b|pour cent\b|por ci
 _QUARTER_HEAD = re.compile(r"[QH][1-4]|[1-4][QH]")
 _NEXT_WORD = re.compile(r"[\s-]?([^\W\d_]+)")
 _WORD_BEFORE = re.compile(r"([^\W\d_]+)[\s.]{1,2}$")
+_MINUS = re.compile(r"(?<![\w)])[-\u2212][^\w\s]?$")
 # A line of one cell is a row of a table only beside another row.
 _LEAST_OF_TABLE = 2
 _THOUSANDS_DIGITS = 3
@@ -50,8 +51,8 @@ class Mention:
     `near` has the words of its row, or of its part of the sentence; `here` those of the whole sentence or of row,
     column head and caption, and `around` also those of the sentence before. `heads` are those of the columns of a
     table. `caption` has the words that give the `scale` of a table ("in thousands"), a power of ten. `unit` and
-    `before` are the words after and before the figure; `sign` is a currency's or "%". A figure that `is_date` is a
-    part of a period, as both are in "Q3 2019".
+    `before` are the words after and before the figure; `sign` is a currency's or "%", and a figure of a sentence
+    is `negative` with a minus. A figure that `is_date` is a part of a period, as both are in "Q3 2019".
     """
 
     figure: Figure
@@ -68,6 +69,7 @@ class Mention:
     sign: str = ""
     unit: str = ""
     before: str = ""
+    negative: bool = False
     is_date: bool = False
 
     @property
@@ -307,6 +309,7 @@ def _sentence(sentence: str, before: frozenset[str], number: int) -> Iterator[Me
                 sign=sign,
                 unit=following[1] if following and not percent else "",
                 before=preceding[1] if preceding and preceding.start() else "",
+                negative=_MINUS.search(sentence, max(0, start - _BESIDE), start) is not None,
                 is_date=any(one.start <= start < one.end for one in dates) and not sign,
             )
         )

@@ -26,6 +26,13 @@ _YEARS = re.compile(
     rf"|[-\u2010-\u2015/](?P<short>\d\d)(?!{_LETTER}))?",
     re.IGNORECASE,
 )
+# "2024-03-31", "31.03.2024", "3/31/2024"; with two digits for the year, all parts have two: 3.1.12 is a section.
+_NUMERIC_DATE = re.compile(
+    r"(?<![\w./-])(?:(?P<year>(?:1[5-9]|20)\d\d)(?P<first>[-/.])(?P<month>\d{1,2})(?P=first)(?P<day>\d{1,2})"
+    r"|(?P<one>\d{1,2})(?P<second>[-/.])(?P<other>\d{1,2})(?P=second)(?P<last>(?:1[5-9]|20)\d\d)"
+    r"|(?P<short_one>\d\d)(?P<third>[/.])(?P<short_other>\d\d)(?P=third)(?P<short>\d\d))(?![\w/]|[.,-]\d)"
+)
+_MOST_DAYS, _MOST_MONTHS = 31, 12
 _FISCAL = re.compile(rf"(?<!{_LETTER})FY\s?['\u2019]?(\d\d)(?!{_LETTER})", re.IGNORECASE)
 # "Q3", "3Q19", "Q3'19", "H1".
 _QUARTER = re.compile(rf"(?<!{_LETTER})(?:([QH])([1-4])|([1-4])([QH]))(?:['\u2019]?(\d\d))?(?!{_LETTER})")
@@ -105,6 +112,16 @@ class Period(NamedTuple):
     parts: frozenset[str]
 
 
+class NumericDate(NamedTuple):
+    """A date in digits where a text has it. `day` and `month` are 0 where either may be first."""
+
+    start: int
+    end: int
+    year: str
+    month: int
+    day: int
+
+
 def periods(text: str) -> frozenset[str]:
     """Return the parts of all periods that a text names; every year of a range, and of "since 2010"."""
     return frozenset[str]().union(*(one.parts for one in located_periods(text)))
@@ -140,7 +157,7 @@ def located_periods(text: str) -> tuple[Period, ...]:
 def named_periods(text: str) -> list[Period]:
     """Return the periods that a text names, in order. "March 31, 2019" is one, and so is "2015 to 2017"."""
     found: list[Period] = []
-    for one in sorted(_named(text)):
+    for one in sorted(_named(text), key=lambda one: (one.start, -one.end)):
         last = found[-1] if found else None
         if last and one.start < last.end:
             continue
@@ -155,13 +172,40 @@ def named_periods(text: str) -> list[Period]:
     return found
 
 
+def numeric_dates(text: str) -> Iterator[NumericDate]:
+    """Yield the dates in digits: "31.03.2024" begins with its day, and "3/4/2024" with either."""
+    for match in _NUMERIC_DATE.finditer(text):
+        first, other = (
+            int(part) for part in match.group("month", "day", "one", "other", "short_one", "short_other") if part
+        )
+        if not (1 <= min(first, other) <= _MOST_MONTHS and max(first, other) <= _MOST_DAYS):
+            continue
+        year = match["year"] or match["last"] or whole_year(match["short"])
+        if match["year"]:
+            month, day = first, other
+        elif first > _MOST_MONTHS or ("." in match[0] and other <= _MOST_MONTHS):
+            month, day = other, first
+        elif other > _MOST_MONTHS:
+            month, day = first, other
+        else:
+            month = day = 0
+        yield NumericDate(*match.span(), year, month, day)
+
+
+def month_of(word: str) -> int | None:
+    """Return the number of the month that a folded word names."""
+    return _MONTH_OF.get(word)
+
+
 def whole_year(digits: str) -> str:
     """Return the year that two digits mean: "2022" for "22"."""
     return f"{'19' if int(digits) >= _LAST_CENTURY else '20'}{digits}"
 
 
 def _named(text: str) -> Iterator[Period]:
-    """Yield the years, quarters and months of a text, one kind after another."""
+    """Yield the dates, years, quarters and months of a text, one kind after another."""
+    for date in numeric_dates(text):
+        yield Period(date.start, date.end, frozenset({date.year, *([f"M{date.month}"] if date.month else [])}))
     for match in _YEARS.finditer(text):
         end, parts = _of_years(match)
         yield Period(match.start("first"), end, parts)

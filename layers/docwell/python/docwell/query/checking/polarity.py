@@ -20,7 +20,7 @@ _NO_WORDS = (
 )
 _SAID = dict.fromkeys(_YES_WORDS.split(), True) | dict.fromkeys(_NO_WORDS.split(), False)
 # They deny the verb. "Isn't it open?" asks the same as "Is it open?".
-_DENIALS = frozenset(["not", "cannot", "nicht", "ne", "n", "pas", "non", "\u043d\u0435", "\u4e0d"])
+_DENIALS = frozenset(["not", "cannot", "nicht", "ne", "pas", "non", "\u043d\u0435", "\u4e0d"])
 _OTHER_NEGATIONS = """
     no never none nor neither nobody nothing without kein keine keinem keinen keiner keines nie niemals niemand
     nichts ohne weder jamais aucun aucune rien sans ni sin nunca ning\u00fan ninguna senza mai nessun nessuna
@@ -29,8 +29,11 @@ _OTHER_NEGATIONS = """
 """
 _NEGATIONS = _DENIALS | frozenset(_OTHER_NEGATIONS.split())
 _UNSPACED_NEGATIONS = "".join(word for word in _NEGATIONS if UNSPACED.match(word))
+_DENIAL = re.compile(rf"n['\u2019]t?|{'|'.join(_DENIALS)}", re.IGNORECASE)
+# "n't" and "n'est". "Form No. 5" and "non-refundable" deny nothing.
+_SHORT_DENIAL = r"n['\u2019]t\b|\bn['\u2019](?=\w)"
 _NEGATED = re.compile(
-    rf"[{_UNSPACED_NEGATIONS}]|n['\u2019]t\b|\b(?:{'|'.join(sorted(_NEGATIONS))})\b", re.IGNORECASE
+    rf"[{_UNSPACED_NEGATIONS}]|{_SHORT_DENIAL}|\b(?:{'|'.join(sorted(_NEGATIONS))})\b(?!-|\.?\s*\d)", re.IGNORECASE
 )
 _FIRST = re.compile(r"\W*([^\W\d_]+)\s*(?:[,.;:!\u2013\u2014\u3002\uff0c\uff01\uff1a]|$)")
 # A negation denies one of the next words: "is not for outdoor use", "darf nicht im Bad stehen".
@@ -102,7 +105,7 @@ def _share(text: str, weights: dict[str, float]) -> float:
 
 def _is_denied(sentence: str, words: frozenset[str], question: str) -> bool:
     """Return whether a negation of the sentence, which the question lacks, precedes one of the words."""
-    asked = {found[0].casefold() for found in _NEGATED.finditer(question)} - _DENIALS
+    asked = {found[0].casefold() for found in _NEGATED.finditer(question) if not _DENIAL.fullmatch(found[0])}
     for found in _NEGATED.finditer(sentence):
         after = sentence[found.end() :]
         near = after[:_REACH_CHARACTERS] if UNSPACED.match(found[0]) else " ".join(after.split()[:_REACH_WORDS])

@@ -16,6 +16,11 @@ _ITEM = r"(?:[-*\u2022\u2023\u25aa\u2013]|\d{1,2}[.)]|[a-z][.)])[ \t]+\S.*"
 _LIST = re.compile(rf"[:\uff1a][ \t]*(?:\[[\d,; ]+\][ \t]*)*\n\s*{_ITEM}(?:\n\s*{_ITEM})*")
 _UNWRAPPED = re.compile(rf"\n(?!{_ITEM})")
 _ITEM_NUMBER = re.compile(r"(\n\s*)\d{1,2}[.)](?=[ \t])")
+_DAY = re.compile(r"\d\.\s*$")
+# "1.5", "-5", "500 %", "C#" and currencies.
+_SAID = re.compile(
+    r"[^\W_]+|(?<=\d)[.,](?=\d)|(?<![^\W_])[-\u2212](?=[\d$\u00a2-\u00a5\u20a0-\u20cf])|[%\u2030+#$\u00a2-\u00a5\u20a0-\u20cf]"
+)
 # After a list, so many characters show whether another item follows ("12. A").
 _UNDECIDED = 8
 # Shorter pieces are headings and cells: "Yes", "52 hours".
@@ -37,10 +42,11 @@ def answer_sentences(text: str) -> list[str]:
 def finished_part(begun: str) -> str:
     """Return the beginning of an unfinished answer whose sentences stay as they are, whatever follows.
 
-    The next sentence must have begun: its first character shows that a marker, a list or the sentence has ended.
+    The next sentence must have begun: its first character shows that a marker, a list or the sentence has ended,
+    and after "3." its first word whether that is a date.
     """
     *pieces, last = answer_sentences(begun) or [""]
-    if last.startswith("["):  # perhaps a marker of the sentence before
+    if last.startswith("[") or (pieces and last.isalpha() and _DAY.search(pieces[-1])):
         pieces = pieces[:-1]
     while pieces and (
         pieces[-1].rstrip().endswith((":", "\uff1a")) or (_LIST.search(pieces[-1]) and len(last) < _UNDECIDED)
@@ -98,7 +104,7 @@ def completed(text: str, passages: Sequence[str]) -> str:
 
 
 def verbatim_source(sentence: str, passages: Sequence[str]) -> int | None:
-    """Return the passage (from 0) that has a sentence by letters and digits, from a sentence or line to an end."""
+    """Return the passage (from 0) that has a sentence, white space apart, from a sentence or line to an end."""
     bare = MARKER.sub("", sentence)
     said = _letters(bare)
     if not said or (len(bare.split()) < _FEWEST_WORDS and (said.isascii() or len(said) < _FEWEST_LETTERS)):
@@ -116,7 +122,7 @@ def begins_sentence(bare: str, text: str) -> bool:
 
 
 class _Spelt(NamedTuple):
-    """The letters and digits of a sentence, of each of its lines, and where in them a line begins."""
+    """The letters, digits and signs of a sentence, of each of its lines, and where in them a line begins."""
 
     whole: str
     lines: frozenset[str]
@@ -138,5 +144,5 @@ def _spelt(text: str) -> tuple[_Spelt, ...]:
 
 
 def _letters(text: str) -> str:
-    folded = unicodedata.normalize("NFKC", text).casefold()
-    return "".join(character for character in folded if character.isalnum())
+    """Return the letters and digits of a text, and the signs without which a figure is another."""
+    return "".join(_SAID.findall(unicodedata.normalize("NFKC", text).casefold()))
