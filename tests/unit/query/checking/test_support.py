@@ -337,3 +337,20 @@ def test_another_date_or_number_in_another_form_is_missing(stated: str, said: st
 
 def test_an_item_of_a_list_has_no_minus() -> None:
     assert not any(one.negative for one in stated("It needs:\n- 12 epochs\n- 4 GPUs"))
+
+
+@pytest.mark.parametrize(
+    ("has", "said", "supported"),
+    [
+        ("The warranty does not cover water damage or theft.", "The warranty covers water damage.", False),
+        ("The warranty covers water damage and theft.", "The warranty does not cover water damage.", False),
+        ("Der Vertrag gilt nicht in der Schweiz.", "Der Vertrag gilt in der Schweiz.", False),
+        ("The service is not safe.", "The service is safe.", False),
+        ("The service isn't safe at night.", "The service is not safe.", True),
+        ("It is not only cheap but also fast and quiet.", "It is cheap, fast and quiet.", True),
+        ("Visitors may enter. They may not smoke in the hall.", "Visitors may enter the hall.", True),
+    ],
+)
+def test_a_sentence_that_its_passage_denies_is_not_supported(has: str, said: str, *, supported: bool) -> None:
+    found = [passage(has)]
+    assert support(ground(f"{said} [1]", found), found)[0].supported is supported

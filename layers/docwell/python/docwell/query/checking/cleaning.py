@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from html import unescape
 
 from docwell.query.checking.elements import ELEMENTS
 from docwell.query.checking.suspicion import suspicion
-from docwell.text.lexicon import UNSPACED
+from docwell.text.lexicon import TEXTS_KEPT, UNSPACED
 from docwell.text.visible import strip_invisible
 
 # The most that a stream holds back while a link, a tag or a word is open.
@@ -265,5 +266,10 @@ def _is_cited(address: str, cited_texts: Sequence[str]) -> bool:
     plain = _plain(address)
     whole = re.compile(rf"(?<![A-Za-z0-9@/.+-]){re.escape(plain)}(?![A-Za-z0-9@/%=&-]|[.?#:_]\w)")
     return bool(plain) and any(
-        whole.search(_SCHEME.sub(" ", cited).replace("[.]", ".")) and not suspicion(cited) for cited in cited_texts
+        whole.search(_without_schemes(cited)) and not suspicion(cited) for cited in cited_texts
     )
+
+
+@lru_cache(TEXTS_KEPT)
+def _without_schemes(text: str) -> str:
+    return _SCHEME.sub(" ", text).replace("[.]", ".")

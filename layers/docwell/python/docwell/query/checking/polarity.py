@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from docwell.query.checking.claims import weights_of
 from docwell.query.checking.facts import figures
 from docwell.query.checking.labels import labels
-from docwell.text.lexicon import MARKER, UNSPACED, windows
+from docwell.text.lexicon import MARKER, UNSPACED, segments, windows
 
 # In English, German, French, Spanish, Italian, Russian, Chinese and Japanese.
 _YES_WORDS = (
@@ -30,10 +30,11 @@ _OTHER_NEGATIONS = """
 _NEGATIONS = _DENIALS | frozenset(_OTHER_NEGATIONS.split())
 _UNSPACED_NEGATIONS = "".join(word for word in _NEGATIONS if UNSPACED.match(word))
 _DENIAL = re.compile(rf"n['\u2019]t?|{'|'.join(_DENIALS)}", re.IGNORECASE)
-# "n't" and "n'est". "Form No. 5" and "non-refundable" deny nothing.
+# "n't" and "n'est". "Form No. 5", "non-refundable" and "not only" deny nothing.
 _SHORT_DENIAL = r"n['\u2019]t\b|\bn['\u2019](?=\w)"
+_NO_DENIAL = r"(?!-|\.?\s*\d|\s+(?:only|just|merely|nur|seulement|s[o\u00f3]lo|else)\b)"
 _NEGATED = re.compile(
-    rf"[{_UNSPACED_NEGATIONS}]|{_SHORT_DENIAL}|\b(?:{'|'.join(sorted(_NEGATIONS))})\b(?!-|\.?\s*\d)", re.IGNORECASE
+    rf"[{_UNSPACED_NEGATIONS}]|{_SHORT_DENIAL}|\b(?:{'|'.join(sorted(_NEGATIONS))})\b{_NO_DENIAL}", re.IGNORECASE
 )
 _FIRST = re.compile(r"\W*([^\W\d_]+)\s*(?:[,.;:!\u2013\u2014\u3002\uff0c\uff01\uff1a]|$)")
 # A negation denies one of the next words: "is not for outdoor use", "darf nicht im Bad stehen".
@@ -42,6 +43,8 @@ _REACH_WORDS, _REACH_CHARACTERS = 5, 6
 _LEAST_SHARE = 1 / 3
 # Of sentences with equal shares, the shortest decides.
 _LENGTH_PENALTY = 0.001
+# A sentence with so many words, of which one of a passage has this share, says what that one says, or denies it.
+_FEWEST_WORDS, _SAME_SHARE = 2, 0.8
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +93,24 @@ def verdict(sentence: str, question: str, passages: Sequence[str]) -> Verdict | 
     share = _share(decisive, asked)
     holds = not denied and not _has_another_figure(decisive, question)
     return Verdict(-index, share, share >= _LEAST_SHARE and holds == said, bare=True)
+
+
+def contradicts(sentence: str, passages: Sequence[str]) -> bool:
+    """Return whether the sentence of the passages that has nearly all words of this one denies it, or does not."""
+    own = labels(sentence)
+    held, decisive = max(
+        (
+            (len(own & labels(text[start:end])), text[start:end])
+            for text in passages
+            for start, end in segments(text)
+        ),
+        default=(0, ""),
+        key=lambda found: (found[0], -len(found[1])),
+    )
+    if len(own) < _FEWEST_WORDS or held < _SAME_SHARE * len(own):
+        return False
+    denied = _is_denied(decisive, own, "")
+    return denied != _is_denied(sentence, own, "")
 
 
 def _said(sentence: str) -> bool | None:

@@ -15,7 +15,7 @@ from docwell.query.checking.grounding import Evidence, GroundedAnswer, marked
 from docwell.query.checking.labels import labels
 from docwell.query.checking.mentions import Mention
 from docwell.query.checking.moments import is_of_period
-from docwell.query.checking.polarity import is_yes_or_no, verdict
+from docwell.query.checking.polarity import contradicts, is_yes_or_no, verdict
 from docwell.query.checking.wording import answer_sentences, begins_sentence, claimed, verbatim_source
 from docwell.text.lexicon import MARKER, content_words, script, windows, words
 
@@ -152,6 +152,8 @@ class _Judge:
             return (decided.share if decided.bare else score), decided.agrees
         if any(begins_sentence(bare, text) for text in texts):
             return score, True
+        if not decided and contradicts(bare, texts):
+            return score, False
         claim = Claim.of(bare, self.question, self.passages)
         return score, all(self._holds(claim, figure, texts) for figure in claim.figures)
 
