@@ -16,7 +16,7 @@ from docwell.answers import Mode
 from docwell.errors import BadInput
 from docwell.models import Passage
 from docwell.query.asked_values import asked_values, asked_values_alone
-from docwell.query.checking.cleaning import clean_answer
+from docwell.query.checking.extractive import quotable
 from docwell.query.checking.grounding import GroundedAnswer, cite, unit_of
 from docwell.query.checking.suspicion import suspicion
 from docwell.query.document_names import plain
@@ -26,9 +26,8 @@ from docwell.query.retrieval.ranking import nearest
 from docwell.query.retrieval.scope import Scope
 from docwell.query.subject import Subject, Subjects
 from docwell.query.value_lists import list_values
-from docwell.text.lexicon import MARKER, segments
+from docwell.text.lexicon import segments
 from docwell.text.page_lists import listed
-from docwell.text.visible import strip_invisible
 
 # The most lines of an answer. The count is of all.
 MOST_LINES = 50
@@ -148,8 +147,5 @@ def _said(subject: Subject, sentence: str) -> tuple[bool, bool, int]:
 
 def _quotation(passage: Passage, start: int, end: int) -> str:
     """Return the sentence to show; none of a passage that gives orders, or where cleaning changes it."""
-    said = " ".join(strip_invisible(passage.chunk.text[start:end]).split())
-    sentence, removed = clean_answer(said, [said])
-    if removed or MARKER.search(sentence) or suspicion(passage.chunk.text):
-        return ""
-    return f": “{sentence}”"
+    sentence, changed = quotable(passage.chunk.text[start:end])
+    return "" if changed or suspicion(passage.chunk.text) else f": “{sentence}”"

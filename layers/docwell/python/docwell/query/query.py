@@ -13,12 +13,11 @@ from docwell.bucket_ports import DocumentLinks
 from docwell.config import QueryLimits
 from docwell.deadline import is_cancelled
 from docwell.errors import BadInput, Unavailable
-from docwell.models import Passage
 from docwell.ports import Embedder, LanguageModel, Reranker, Reranking
 from docwell.query.ask import Admitted, Ask, Event, Passages, Progress, QueryReport
 from docwell.query.calibration import Calibration
 from docwell.query.checking.support import MeaningScale
-from docwell.query.checking.suspicion import suspicion
+from docwell.query.checking.suspicion import suspicious_ids
 from docwell.query.conversation import Conversation, FollowUp, Rewritten
 from docwell.query.modes import Basis, Modes, Searched
 from docwell.query.question_words import is_in_other_language
@@ -192,7 +191,7 @@ class Query:
         prompt = None if found.hopeless else await self.writer.prompt(found)
         # Markers number the passages of the prompt, and quotes come from the part that the model saw.
         if prompt is not None:
-            found = replace(found, passages=prompt.passages, suspicious=_suspicious(prompt.passages))
+            found = replace(found, passages=prompt.passages, suspicious=suspicious_ids(prompt.passages))
         report = self.reports.report(found, prompt)
         yield Progress(report)
         yield Passages(report.prompted, found.suspicious, found.text)
@@ -290,7 +289,7 @@ class Query:
             partial=partial,
             searched=searched,
             basis=basis,
-            suspicious=_suspicious(passages),
+            suspicious=suspicious_ids(passages),
             refusal=refusal,
             fit=fit,
             min_fit=gate.min_fit,
@@ -320,7 +319,3 @@ class Query:
 
 def _reranked_texts(found: Inquiry) -> list[str]:
     return [reranked_text(one) for one in found.passages[:RERANKED]]
-
-
-def _suspicious(passages: Sequence[Passage]) -> frozenset[str]:
-    return frozenset(passage.id for passage in passages if suspicion(passage.chunk.text))

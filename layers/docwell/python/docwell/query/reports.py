@@ -12,7 +12,7 @@ from docwell.models import Passage
 from docwell.query.ask import Ask, QueryReport
 from docwell.query.checking.extractive import extract
 from docwell.query.checking.grounding import Evidence, GroundedAnswer, cite
-from docwell.query.checking.suspicion import suspicion
+from docwell.query.checking.suspicion import suspicious_ids
 from docwell.query.modes import Basis, Searched
 from docwell.query.overview import digest
 from docwell.query.prompting import BuiltPrompt
@@ -76,7 +76,7 @@ class Inquiry:
             self,
             ask=replace(self.ask, prompt=basis.prompt or self.ask.prompt),
             passages=basis.passages,
-            suspicious=frozenset(one.id for one in basis.passages if suspicion(one.chunk.text)),
+            suspicious=suspicious_ids(basis.passages),
             refusal=basis.answer.text if basis.answer else self.refusal,
             min_fit=None,  # no gate decides
             hopeless=False,

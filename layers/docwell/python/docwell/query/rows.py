@@ -17,7 +17,7 @@ from docwell.deadline import is_cancelled
 from docwell.errors import DeadlineExceeded
 from docwell.query.ask import Admitted, Event, Passages, Progress, QueryReport, Token, Waking
 from docwell.query.checking.grounding import shifted
-from docwell.query.checking.suspicion import suspicion
+from docwell.query.checking.suspicion import suspicious_ids
 from docwell.query.conclusions import Row, conclusion
 from docwell.query.modes import Rows
 from docwell.query.prompting import BuiltPrompt, about
@@ -61,7 +61,7 @@ async def answered_in_rows(
     writer = replace(writer, model=rows.model, limits=_limits(writer.limits, len(rows.names)))
     table = [await _row(writer, found, document, name) for document, name in rows.names.items()]
     prompted = tuple(passage for row in table for passage in row.prompt.passages)
-    suspicious = frozenset(passage.id for passage in prompted if suspicion(passage.chunk.text))
+    suspicious = suspicious_ids(prompted)
     found = replace(found, passages=prompted, suspicious=suspicious)
     yield Progress(replace(writer.reports.report(found), prompted=prompted))
     yield Passages(prompted, suspicious, found.text)

@@ -9,10 +9,11 @@ from __future__ import annotations
 import base64
 import re
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import cache, lru_cache
 from typing import NamedTuple
 
+from docwell.models import Passage
 from docwell.query.checking.overrides import OVERRIDES, pattern
 from docwell.query.checking.spellings import undisguised
 from docwell.text.lexicon import TEXTS_KEPT
@@ -158,6 +159,11 @@ def suspicion(text: str) -> tuple[str, ...]:
     if any(_weights(hidden) for hidden in _decoded(text)):
         weights["encoded text"] = THRESHOLD
     return tuple(weights) if round(sum(weights.values()), 2) >= THRESHOLD else ()
+
+
+def suspicious_ids(passages: Iterable[Passage]) -> frozenset[str]:
+    """Return the ids of the passages that give orders."""
+    return frozenset(one.id for one in passages if suspicion(one.chunk.text))
 
 
 def _weights(text: str) -> dict[str, float]:
