@@ -61,7 +61,8 @@ UP = Section(
             "Rejected callers",
             (
                 Line(of_service("query", "QuotaRejections"), "over quota"),
-                Line(of_service("query", "Unauthenticated"), "unauthenticated"),
+                Line(of_service("authorizer", "Unauthenticated"), "denied by the authorizer"),
+                Line(of_service("query", "Unauthenticated"), "rejected by the function"),
             ),
         ),
         Graph("Function errors", tuple(Line(of_function(one, "Errors"), one.lower()) for one in _FUNCTIONS)),

@@ -27,8 +27,10 @@ RUNBOOK = ROOT / "docs" / "runbook.md"
 PARTS = ("**Means.**", "**Callers see.**", "**Check.**\n1. ", "**Fix.**", "**Fixed when.**")
 SERVICES = ("ingest", "query", "reconcile", "canary")
 NAMESPACE = "Docwell/${SystemName}"
-# What the Chroma server's user data sends.
-FROM_CHROMA = {(name, (("service", "chroma"),)) for name in ("MemoryUsed", "DiskUsed")}
+# What the Chroma server's user data sends, and the authorizer function.
+FROM_OTHERS = {(name, (("service", "chroma"),)) for name in ("MemoryUsed", "DiskUsed")} | {
+    ("Unauthenticated", (("service", "authorizer"),))
+}
 MODEL = "fake-model"
 
 Emitted = tuple[str, tuple[tuple[str, str], ...]]  # a metric's name and its dimensions, sorted
@@ -153,7 +155,7 @@ def test_every_metric_that_is_looked_at_is_emitted_with_those_dimensions(
     template: dict[str, Any], emitted: dict[str, Recording]
 ) -> None:
     really = {metric for recording in emitted.values() for metric in recording.metrics}
-    assert shown(template) | watched(template) <= really | FROM_CHROMA
+    assert shown(template) | watched(template) <= really | FROM_OTHERS
 
 
 def test_every_metric_that_is_emitted_is_on_the_dashboard(
@@ -214,6 +216,26 @@ def test_a_host_that_takes_all_its_time_to_become_warm_raises_no_alarm(template:
     hosts = content(ROOT / "infra" / "ollama.yaml")["Resources"]["Hosts"]["Properties"]
     (hook,) = hosts["LifecycleHookSpecificationList"]
     assert alarm["DatapointsToAlarm"] * alarm["Metrics"][1]["MetricStat"]["Period"] > hook["HeartbeatTimeout"]
+
+
+def test_a_failed_answer_with_status_200_rolls_a_deployment_back_and_an_error_of_a_caller_does_not(
+    template: dict[str, Any],
+) -> None:
+    alarm = template["Resources"]["AnswersFailAlarm"]["Properties"]
+    read = {one["Id"]: one["MetricStat"]["Metric"] for one in alarm["Metrics"] if "MetricStat" in one}
+    assert {name: one["MetricName"] for name, one in read.items()} == {
+        "errors": "5XXError",
+        "problems": "Problems",
+        "requests": "Count",
+    }
+    assert "MAX([FILL(errors, 0), FILL(problems, 0)])" in alarm["Metrics"][0]["Expression"]
+
+
+def test_unknown_callers_of_authorizer_and_function_are_added_up(template: dict[str, Any]) -> None:
+    alarm = template["Resources"]["UnauthenticatedAlarm"]["Properties"]
+    assert alarm["Metrics"][0]["Expression"] == "FILL(denied, 0) + FILL(rejected, 0)"
+    read = {metric for metric in watched(template) if metric[0] == "Unauthenticated"}
+    assert read == {("Unauthenticated", (("service", one),)) for one in ("authorizer", "query")}
 
 
 def test_silence_of_an_own_chroma_server_is_an_alarm(template: dict[str, Any]) -> None:

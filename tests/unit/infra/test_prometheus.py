@@ -187,6 +187,8 @@ def test_promtool_accepts_the_metrics() -> None:
 
 
 ERRORS, REQUESTS = "docwell_http_server_errors_total", "docwell_http_requests_total"
+PROBLEMS = 'docwell_problems_total{service="query"}'
+DENIED, REJECTED = (f'docwell_unauthenticated_total{{service="{one}"}}' for one in ("authorizer", "query"))
 DRIFT = 'docwell_drift{service="reconcile"}'
 WANTED, SERVING = "docwell_model_hosts_desired", "docwell_model_hosts_in_service"
 MEMORY, DISK = (f'docwell_{one}_used_ratio{{service="chroma"}}' for one in ("memory", "disk"))
@@ -202,6 +204,13 @@ CASES: list[tuple[str, str, dict[str, str], bool]] = [
     ("AnswersFail", "20m", {ERRORS: "0+1x30", REQUESTS: "0+2x30"}, True),
     ("AnswersFail", "20m", {ERRORS: "0+1x30", REQUESTS: "0+40x30"}, False),
     ("AnswersFail", "20m", {ERRORS: "0x20", REQUESTS: "0x20"}, False),
+    # Streamed answers that fail have status 200. A problem with its status is in both counts, and is one.
+    ("AnswersFail", "20m", {PROBLEMS: "0+1x30", REQUESTS: "0+2x30"}, True),
+    ("AnswersFail", "20m", {ERRORS: "0x30", PROBLEMS: "0+1x30", REQUESTS: "0+2x30"}, True),
+    ("AnswersFail", "20m", {ERRORS: "0+1x30", PROBLEMS: "0+1x30", REQUESTS: "0+30x30"}, False),
+    ("Unauthenticated", "30m", {DENIED: "0+20x40"}, True),
+    ("Unauthenticated", "30m", {DENIED: "0+6x40", REJECTED: "0+6x40"}, True),
+    ("Unauthenticated", "30m", {DENIED: "0+4x40", REJECTED: "0+4x40"}, False),
     ("CallersNotice", "20m", {ERRORS: "0+1x30", REQUESTS: "0+2x30"}, True),
     ("CallersNotice", "20m", {ERRORS: "0x30", REQUESTS: "0+2x30"}, False),
     # A drift that one pass finds and the next does not, and one that stays.
