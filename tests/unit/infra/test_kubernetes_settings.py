@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import fnmatch
 import json
+import re
 from typing import Any
 
+import boto3
 import pytest
 import yaml  # type: ignore[import-untyped] # ships no types
+from moto import mock_aws
 from pydantic import TypeAdapter
 from pydantic_settings import BaseSettings
 
+from docwell.adapters.dynamodb.api_keys import DynamoApiKeys
 from docwell.config import AuthorizerSettings, IngestSettings, QuerySettings, ReconcileSettings
+from infra.container.sam import ROOT
 from infra.kubernetes import snapshots
 from infra.kubernetes.helm import CHART
 from runtime.settings import ServerSettings, WorkerSettings
+from tests.unit.infra.templates import content
 
 # runtime/ reads these.
 SERVICE = {"host", "health_port", "grace_s", "processes"}
@@ -95,3 +102,47 @@ def test_the_runtime_reads_what_this_test_expects(component: str, kind: type[Bas
         if name not in {"grace_s", "ingest_queue_url"}:  # the pod's own
             value = environment(component)[f"DOCWELL_{name.upper()}"]
             assert TypeAdapter(type(field.default)).validate_python(value) == field.default, name
+
+
+PAGE = (ROOT / "docs" / "kubernetes.md").read_text()
+
+
+def test_the_documented_statements_of_the_query_pod_let_it_check_an_api_key() -> None:
+    found = [content(ROOT / path)["Resources"] for path in set(re.findall(r"infra/\w+\.yaml", PAGE))]
+    roles = {"QueryRole", *re.findall(r"`(\w+Role)`", PAGE)}
+    statements = [
+        one
+        for resources in found
+        for role in roles & set(resources)
+        for policy in resources[role]["Properties"]["Policies"]
+        for one in policy["PolicyDocument"]["Statement"]
+        if "Effect" in one and "${PrincipalsTable}" in json.dumps(one["Resource"])
+    ]
+    read = list[str]()
+
+    class Client:
+        def get_item(self, **request: Any) -> dict[str, Any]:
+            read.append(request["Key"]["principal"]["S"])
+            return {}
+
+    client: Any = Client()
+    assert DynamoApiKeys(client, "principals").find("x") is None
+    (key,) = read
+    patterns = [
+        pattern
+        for one in statements
+        if "dynamodb:GetItem" in one["Action"]
+        for pattern in one["Condition"]["ForAllValues:StringLike"]["dynamodb:LeadingKeys"]
+    ]
+    assert any(fnmatch.fnmatchcase(key, pattern) for pattern in patterns)
+
+
+@pytest.mark.filterwarnings("ignore:Tried to parse:UserWarning")  # moto lacks policies of buckets and queues
+@pytest.mark.parametrize("name", ["data", "tables"])
+def test_a_documented_deployment_of_a_template_needs_no_parameter(name: str) -> None:
+    assert f"aws cloudformation deploy --template-file infra/{name}.yaml --stack-name docwell-{name}\n" in PAGE
+    with mock_aws():
+        client = boto3.client("cloudformation", region_name="us-east-1")
+        client.create_stack(StackName=name, TemplateBody=json.dumps(content(ROOT / "infra" / f"{name}.yaml")))
+        (stack,) = client.describe_stacks(StackName=name)["Stacks"]
+    assert stack["StackStatus"] == "CREATE_COMPLETE"
