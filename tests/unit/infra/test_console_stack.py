@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from typing import Any
 
@@ -178,6 +179,28 @@ def test_the_firewall_lets_long_conversations_through_and_no_other_long_bodies()
     path = elsewhere["NotStatement"]["Statement"]["ByteMatchStatement"]
     assert (path["FieldToMatch"], path["PositionalConstraint"]) == ({"UriPath": {}}, "ENDS_WITH")
     assert path["SearchString"] == CHAT
+
+
+def test_a_request_that_the_firewall_blocks_gets_a_problem_that_says_what_to_do() -> None:
+    firewall = properties_of_firewall()
+    actions = {one["Name"]: one.get("Action", {}).get("Block") for one in firewall["Rules"]}
+    blocked = {name: action["CustomResponse"] for name, action in actions.items() if action}
+    assert set(blocked) == {"flood", "console-flood", "body-size"}
+    for name, response in blocked.items():
+        body = firewall["CustomResponseBodies"][response["CustomResponseBodyKey"]]
+        problem = json.loads(body["Content"])
+        assert problem["status"] == response["ResponseCode"]
+        assert problem["detail"]
+        headers = {one["Name"]: one["Value"] for one in response.get("ResponseHeaders", [])}
+        assert headers == ({"retry-after": "60"} if name.endswith("flood") else {})
+
+
+def test_the_firewall_lets_keys_of_documents_and_cursors_through() -> None:
+    (common,) = [one for one in properties_of_firewall()["Rules"] if one["Name"] == "common"]
+    overrides = common["Statement"]["ManagedRuleGroupStatement"]["RuleActionOverrides"]
+    counted = {one["Name"] for one in overrides if one["ActionToUse"] == {"Count": {}}}
+    sizes = {f"SizeRestrictions_{part}" for part in ("URIPATH", "QUERYSTRING")}
+    assert sizes | {f"RestrictedExtensions_{part}" for part in ("URIPATH", "QUERYARGUMENTS")} <= counted
 
 
 def properties_of_firewall() -> dict[str, Any]:
