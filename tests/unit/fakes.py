@@ -103,6 +103,7 @@ class FakeLedger:
     fence: int = 0
     writes: int = 0
     before_write: Callable[[DocumentRecord], None] = lambda _record: None
+    after_finish: Callable[[], None] = lambda: None
 
     def acquire(self, key: str, owner: str) -> Lease | None:
         held = self.holders.get(key)
@@ -153,6 +154,7 @@ class FakeLedger:
                 doubtful_pages=record.doubtful_pages | tally.doubtful_pages,
             )
             self.records[task.key] = record
+        self.after_finish()
         return record
 
     def observe(self, record: DocumentRecord, version: str) -> bool:
@@ -221,6 +223,8 @@ class FakeIndex:
     marks: dict[str, Sequence[Mark]] = field(default_factory=dict)
     upserts: int = 0
     before_upsert: Callable[[], None] = lambda: None
+    after_upsert: Callable[[], None] = lambda: None
+    before_delete: Callable[[], None] = lambda: None
     before_search: Callable[[], None] = lambda: None
 
     def upsert(self, collection: str, records: Sequence[IndexRecord]) -> None:
@@ -228,6 +232,7 @@ class FakeIndex:
         self.upserts += 1
         self.chunks.setdefault(collection, {}).update({record.id: record for record in records})
         self.marks |= {record.id: record.marks for record in records if record.marks}
+        self.after_upsert()
 
     def search(self, places: Places | None, vector: Sequence[float], k: int) -> list[Passage]:
         self.before_search()
@@ -286,6 +291,7 @@ class FakeIndex:
         return found[:limit]
 
     def delete(self, collection: str, ids: Sequence[str]) -> None:
+        self.before_delete()
         for id_ in ids:
             self.chunks.get(collection, {}).pop(id_, None)
             self.marks.pop(id_, None)
@@ -329,6 +335,7 @@ class FakeReader:
     created: str | None = None
     media_type: str | None = None
     page_cpu_s: float = 0.0
+    refuses_at: int | None = None  # a page's number
 
     def inspect(self, path: Path) -> DocumentInfo:
         text = path.read_text()
@@ -339,6 +346,8 @@ class FakeReader:
     def pages(self, path: Path, first: int, last: int) -> Generator[Page]:
         for number, text in enumerate(path.read_text().split("\f"), 1):
             if first <= number <= last:
+                if number == self.refuses_at:
+                    raise Refused(Reason.TOO_SLOW, "refused by the fake")
                 shown = "" if text.startswith("[") else text  # a picture: see FakeRecogniser
                 broken = Reason(text[1:]) if text.startswith("!") else None
                 reason = Reason.UNREADABLE if text == UNREADABLE else broken

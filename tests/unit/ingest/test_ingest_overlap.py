@@ -25,18 +25,15 @@ GENERATION = Generation(DocumentRef("documents", "handbooks/a.pdf"), "v1", "gene
 
 @dataclass
 class WatchedReader(FakeReader):
-    """Counts the pages that it gave, and knows when it is closed; refuses the page `refuses_at`."""
+    """Counts the pages that it gave, and knows when it is closed."""
 
     given: int = 0
     closed: bool = False
-    refuses_at: int | None = None
     on_page: Callable[[int], None] = lambda _number: None
 
     def pages(self, path: Path, first: int, last: int) -> Generator[Page]:
         try:
             for page in super().pages(path, first, last):
-                if page.number == self.refuses_at:
-                    raise Refused(Reason.TOO_SLOW, "refused by the fake")
                 self.given += 1
                 self.on_page(page.number)
                 yield page

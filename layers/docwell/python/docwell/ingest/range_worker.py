@@ -44,8 +44,7 @@ class RangeWorker:
             except Refused as refused:
                 return self._refuse(refused)
         if record is None or not ranges.is_current(task, record):
-            if not self.ingest.is_unknown(task.key):
-                self._remove_stale()
+            self._leave()
             return IngestReport(status=None, tally=tally)
         # Also when the range was done before: its worker may have died before it made the generation live.
         if ranges.is_generation_done(record, task.range):
@@ -68,25 +67,37 @@ class RangeWorker:
             return indexer.run(generation, path, task.range, span, lambda: require_time(self.remaining_s, least_s))
 
     def _refuse(self, refused: Refused) -> IngestReport:
-        """Reject the whole document; its other ranges are then stale."""
+        """Reject the whole document; its other ranges are then stale. If it changed meanwhile, only leave it."""
+        if self.ingest.is_unknown(self.task.key):
+            return IngestReport(status=None)
         with self._acquire(retry_after=1.0) as lease:
-            if ranges.is_current(self.task, lease.record):
+            is_current = ranges.is_current(self.task, lease.record)
+            if is_current:
                 self.ingest.settle(lease, ranges.rejected(lease.record, refused.reason, refused.detail))
                 lease.sweep()
+            else:
+                self._remove_stale(lease)
             self.ingest.release(lease)
-        return IngestReport(lease.record.status, lease.record.reason)
+        record = lease.record
+        return IngestReport(record.status, record.reason) if is_current else IngestReport(status=None)
 
-    def _remove_stale(self) -> None:
+    def _leave(self) -> None:
+        """Remove this task's chunks of a document that changed. An unknown document has none."""
+        if self.ingest.is_unknown(self.task.key):
+            return
+        with self._acquire(retry_after=5.0) as lease:
+            self._remove_stale(lease)
+            self.ingest.release(lease)
+
+    def _remove_stale(self, lease: DocumentLease) -> None:
         """Remove what any delivery of the task may have written for a document that changed.
 
         This needs the lease, because another worker could start the same version again meanwhile. Then match the
         key: a worker that died with this message may have held the lease while other events relied on it to look
         again.
         """
-        with self._acquire(retry_after=5.0) as lease:
-            self.ingest.remove_stale(lease, self.task)
-            self.ingest.match(lease, Hint(self.task.key))
-            self.ingest.release(lease)
+        self.ingest.remove_stale(lease, self.task)
+        self.ingest.match(lease, Hint(self.task.key))
 
     def _acquire(self, *, retry_after: float) -> DocumentLease:
         lease = self.ingest.acquire(self.task.key, self.owner, self.remaining_s)
