@@ -125,6 +125,18 @@ def runs_out_of_time(race: Race) -> None:
     race.overtake_at_upsert(end_time)
 
 
+def finds_no_version_to_read(race: Race) -> None:
+    """Overtake the worker right before it reads the version; then a late write of that version takes effect."""
+    late = race.stale()
+
+    def overtake() -> None:
+        race.world.store.before_download = lambda: None
+        race.overtake()
+        race.world.index.upsert("handbooks", late)
+
+    race.world.store.before_download = overtake
+
+
 ENDS: dict[str, tuple[Callable[[Race], None], dict[str, Any]]] = {
     "is indexed": (goes_on, {}),
     "is over max_document_characters": (
@@ -140,6 +152,7 @@ ENDS: dict[str, tuple[Callable[[Race], None], dict[str, Any]]] = {
     "times out at an upsert": (times_out_at_an_upsert, {}),
     "is killed at an upsert": (is_killed_at_an_upsert, {}),
     "runs out of time": (runs_out_of_time, {}),
+    "finds no version to read": (finds_no_version_to_read, {}),
 }
 
 

@@ -40,7 +40,8 @@ class RangeWorker:
                     read = record.characters + record.hidden_characters
                     ranges.check_length(read, record.size or 0, self.ingest.indexer.limits)
             except NotFound:  # replaced or deleted; the event of that change may not have arrived yet
-                return self._update()
+                # Sweep again: a write of the last delivery may have reached the index after the change was swept.
+                return self._update(again=True)
             except Refused as refused:
                 return self._refuse(refused)
         if record is None or not ranges.is_current(task, record):
@@ -52,8 +53,8 @@ class RangeWorker:
             record = ledger.get(task.key) or record
         return IngestReport(record.status, record.reason, tally)
 
-    def _update(self) -> IngestReport:
-        return self.ingest.update(Hint(self.task.key), self.owner, self.remaining_s)
+    def _update(self, *, again: bool = False) -> IngestReport:
+        return self.ingest.update(Hint(self.task.key), self.owner, self.remaining_s, again=again)
 
     def _index(self, record: DocumentRecord) -> RangeTally:
         task, indexer, limits = self.task, self.ingest.indexer, self.ingest.indexer.limits
