@@ -11,7 +11,7 @@ from urllib.parse import quote_plus
 import pytest
 
 from docwell.errors import BadInput, Unavailable
-from docwell.ingest.events import Delivery, handle_delivery, parse
+from docwell.ingest.events import LONGEST_DELAY_S, Delivery, handle_delivery, parse
 from docwell.models import Hint, RangeTask, Reason, Status
 from tests.unit.ingest.ingest_world import KEY, World
 
@@ -71,6 +71,17 @@ def fail_once(world: World, receives: int) -> list[tuple[str, int]]:
         handle_delivery([world.ingest], delivery(body(KEY), receives, lambda *delay: delays.append(delay)))
     assert delays.pop(0) == EXTENSION
     return delays
+
+
+@pytest.mark.parametrize(
+    ("receives", "longest"),
+    [(1, 2), (3, 8), (8, 256), (9, LONGEST_DELAY_S), (1_100, LONGEST_DELAY_S), (100_000, LONGEST_DELAY_S)],
+)
+def test_a_delay_doubles_with_each_receive_up_to_its_limit(receives: int, longest: float) -> None:
+    received, error = delivery("", receives), Unavailable("chroma", "down", retry_after=None)
+    delays = [received.delay_s(error) for _ in range(500)]
+    assert longest / 2 < max(delays) <= longest
+    assert min(delays) >= 1
 
 
 def test_a_worker_at_work_extends_its_message_in_short_steps_and_stops_before_it_delays_it() -> None:

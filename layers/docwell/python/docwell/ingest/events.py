@@ -53,7 +53,8 @@ class Delivery:
     def delay_s(self, error: DocwellError) -> int:
         """Return the seconds until redelivery: full jitter, and at least what the error asks for."""
         least = error.retry_after if isinstance(error, Unavailable) and error.retry_after else 0.0
-        longest = min(LONGEST_DELAY_S, FIRST_DELAY_S * 2 ** (self.receives - 1))
+        # Apply the limit before multiplying: the product overflows a float at receive 1,025.
+        longest = FIRST_DELAY_S * min(LONGEST_DELAY_S / FIRST_DELAY_S, 2 ** (self.receives - 1))
         return round(max(least, SystemRandom().uniform(1.0, longest)))
 
 
