@@ -30,6 +30,8 @@ DEAD_LETTER_DELAY_S = 15.0
 
 # A message, and one of the use cases that it concerns.
 _Work = tuple[Ingest, Hint | RangeTask]
+# The same, with the error that it ended in.
+_Failure = tuple[Ingest, Hint | RangeTask, Exception]
 
 logger = logging.getLogger(__name__)
 
@@ -92,21 +94,18 @@ def delayed_on_error(delivery: Delivery) -> Iterator[None]:
 def handle_delivery(use_cases: Sequence[Ingest], delivery: Delivery) -> None:
     """Handle a delivery with the `Ingest` of each pipeline that it concerns.
 
-    Observe every key in every pipeline first: indexing takes long and may kill this worker. If a message fails,
-    set its delay and raise its error, so that SQS delivers it again. At the last receive, mark the document FAILED
+    The failure of one key or pipeline does not stop the others. If any fails, set the message's delay and raise
+    the first error, so that SQS delivers it again. At the last receive, mark each document that failed FAILED
     instead of setting a delay; SQS then moves the message to the dead-letter queue.
     """
-    work = _work(use_cases, delivery)
-    try:
+    with delayed_on_error(delivery):
+        work = _work(use_cases, delivery)
         with _extended(work, delivery):
-            for ingest, message in work:
-                if isinstance(message, Hint):
-                    ingest.observe(message.key)
-            for ingest, message in work:
-                _handle(ingest, message, delivery)
-    except Exception as error:
-        _fail(ingest, message, delivery, _known(error))
-        raise
+            failures = _failures(work, delivery)
+    if failures:
+        _fail(failures, delivery)
+        _, _, first = failures[0]
+        raise first
 
 
 def handle_dead_letter(use_cases: Sequence[Ingest], delivery: Delivery, park: Callable[[str], None]) -> None:
@@ -165,20 +164,47 @@ def _extended(work: Sequence[_Work], delivery: Delivery) -> Iterator[None]:
         thread.join()
 
 
-def _fail(ingest: Ingest, message: Hint | RangeTask, delivery: Delivery, error: DocwellError) -> None:
-    """Delay the message, or mark its document FAILED at the last receive."""
-    about = {"document": message.key, "problem": error.problem, "detail": error.detail}
-    logger.warning("not done", extra=about)
-    if delivery.last:
-        reason = Reason.UNAVAILABLE if isinstance(error, Unavailable) else Reason.INTERNAL
-        ingest.fail(message, delivery.message_id, reason, error.detail)
-    else:
-        delivery.set_delay(delivery.receipt, delivery.delay_s(error))
+def _failures(work: Sequence[_Work], delivery: Delivery) -> list[_Failure]:
+    """Observe every key in every pipeline, then handle each. Return those that failed, in the order of the work.
+
+    Observe first: indexing takes long and may kill this worker. If an observation fails, index nothing before the
+    last receive: the observation must be retried soon.
+    """
+    errors: dict[int, Exception] = {}
+    for act in (_observe, _handle):
+        for number, (ingest, message) in enumerate(work):
+            if number not in errors:
+                try:
+                    act(ingest, message, delivery)
+                except Exception as error:  # noqa: BLE001 - raised after the others were tried
+                    errors[number] = error
+        if errors and not delivery.last:
+            break
+    return [(*work[number], errors[number]) for number in sorted(errors)]
+
+
+def _fail(failures: Sequence[_Failure], delivery: Delivery) -> None:
+    """Delay the message, or mark the documents that failed FAILED at the last receive."""
+    errors = [_known(raised) for _, _, raised in failures]
+    for (ingest, message, _), error in zip(failures, errors, strict=True):
+        about = {"document": message.key, "problem": error.problem, "detail": error.detail}
+        logger.warning("not done", extra=about)
+        if delivery.last:
+            reason = Reason.UNAVAILABLE if isinstance(error, Unavailable) else Reason.INTERNAL
+            with suppress(DocwellError):  # the handler of dead letters marks it later
+                ingest.fail(message, delivery.message_id, reason, error.detail)
+    if not delivery.last:
+        delivery.set_delay(delivery.receipt, max(map(delivery.delay_s, errors)))
 
 
 def _known(error: Exception) -> DocwellError:
     """Return the error; of an unforeseen one only the type, because its message may quote the document."""
     return error if isinstance(error, DocwellError) else DocwellError(type(error).__name__)
+
+
+def _observe(ingest: Ingest, message: Hint | RangeTask, _delivery: Delivery) -> None:
+    if isinstance(message, Hint):
+        ingest.observe(message.key)
 
 
 def _handle(ingest: Ingest, message: Hint | RangeTask, delivery: Delivery) -> None:
