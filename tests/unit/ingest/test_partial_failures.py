@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from docwell.errors import Unavailable
-from docwell.ingest.events import DEAD_LETTER_DELAY_S, handle_delivery
+from docwell.ingest.events import DEAD_LETTER_DELAY_S, handle_dead_letter, handle_delivery
 from docwell.models import Reason, Status
 from tests.unit.ingest.ingest_world import KEY, World
 from tests.unit.ingest.test_events import body, delivery
@@ -169,3 +169,18 @@ def test_an_error_before_the_work_is_raised_as_it_is_and_fails_no_document(
     assert both.first.ledger.records == {}
     (seconds,) = both.delays
     assert 1 <= seconds <= DEAD_LETTER_DELAY_S
+
+
+def test_a_dead_letter_is_given_up_by_the_second_pipeline_if_the_first_fails_and_is_parked_by_neither() -> None:
+    both, parked = Pipelines(), list[str]()
+    both.first.store.put(KEY, "some words")
+    both.first.ledger.before_write = raising(ERRORS[0])
+    received = delivery(body(KEY), LAST, lambda _receipt, seconds: both.delays.append(seconds))
+    with pytest.raises(Unavailable):
+        handle_dead_letter([both.first.ingest, both.second.ingest], received, parked.append)
+    assert both.second.ledger.records[KEY].status is Status.FAILED
+    assert parked == []
+    both.first.ledger.before_write = lambda _record: None
+    handle_dead_letter([both.first.ingest, both.second.ingest], received, parked.append)
+    assert both.statuses() == [Status.FAILED, Status.FAILED]
+    assert parked == [body(KEY)]

@@ -111,14 +111,20 @@ def handle_delivery(use_cases: Sequence[Ingest], delivery: Delivery) -> None:
 def handle_dead_letter(use_cases: Sequence[Ingest], delivery: Delivery, park: Callable[[str], None]) -> None:
     """Give up a message that died with its workers, then move its body to the parked queue with `park`.
 
-    If that fails, set its delay and raise the error: the message stays in the dead-letter queue. Handling a
-    message twice only parks it twice.
+    If giving up one key or pipeline fails, the others are given up all the same. Then set the message's delay and
+    raise the first error: it stays in the dead-letter queue. Handling a message twice only parks it twice.
     """
-    work = _work(use_cases, delivery)
+    work, errors = _work(use_cases, delivery), list[DocwellError]()
     with delayed_on_error(delivery), _extended(work, delivery):
         for ingest, message in work:
-            record = give_up(ingest, message, delivery.message_id)
-            logger.warning("given up", extra={"document": message.key, "outcome": record.status.value})
+            try:
+                record = give_up(ingest, message, delivery.message_id)
+            except DocwellError as error:
+                errors.append(error)
+            else:
+                logger.warning("given up", extra={"document": message.key, "outcome": record.status.value})
+        if errors:
+            raise errors[0]
         park(delivery.body)
 
 
