@@ -10,7 +10,8 @@ import { bytes, has, named, percent, t, whole } from "./strings.js";
 const POLL_MS = 1000;
 const MOST_POLL_MS = 10_000;
 const GROWTH = 1.5;
-const POLLED = 20;
+// Documents of one look, at once. The usage plan takes 10 requests at once, and the firewall 600 in 300 s.
+const POLLED = 5;
 const SHOWN = 100;
 const AT_ONCE = 2;
 const FINAL = new Set(["INDEXED", "EMPTY", "REJECTED", "FAILED", "DELETED"]);
@@ -27,6 +28,12 @@ function statusWords(one) {
 }
 
 const isWorking = (one) => one.uploading === undefined && (one.awaits || !FINAL.has(one.status));
+
+/** Return the documents to look at in one turn; the next turn begins at the following ones. */
+export function nextOf(working, turn) {
+  const first = turn % working.length || 0;
+  return [...working.slice(first), ...working.slice(0, first)].slice(0, POLLED);
+}
 
 /** Read one document's status, and change its row. Return what shows that work goes on. */
 async function look({ document, awaits }, change, fail) {
@@ -150,16 +157,19 @@ export function Documents({ list, setList, usage, collections, onAsk, onSource, 
   latest.current = list;
   useEffect(() => {
     let left = false;
-    let before;
+    let turn = 0;
+    const before = new Map();
     const poll = async () => {
-      const working = latest.current.filter(isWorking).slice(0, POLLED);
+      const working = nextOf(latest.current.filter(isWorking), turn);
       const { current } = pace;
       if (working.length && Date.now() >= current.at && !document.hidden) {
         const failed = [];
         const looks = await Promise.all(working.map((one) => look(one, change, (error) => failed.push(error))));
-        const seen = looks.join(";");
-        const wait = seen === before ? Math.min(MOST_POLL_MS, GROWTH * current.wait) : POLL_MS;
-        before = seen;
+        const moved = working.some(({ document: key }, place) => before.get(key) !== looks[place]);
+        working.forEach(({ document: key }, place) => before.set(key, looks[place]));
+        turn += POLLED;
+        const pause = moved ? POLL_MS : Math.min(MOST_POLL_MS, GROWTH * current.wait);
+        const wait = Math.max(pause, working.length * POLL_MS);
         if (pace.current === current) pace.current = { at: Date.now() + wait, wait }; // else there is new work
         // An answer clears the message that the server does not answer.
         setFailure((now) => failed[0] ?? (now?.status === 0 ? null : now));

@@ -1,4 +1,4 @@
-"""The start of the console: keys of links, a language that cannot be read, the conditions of a question."""
+"""The start of the console and its requests: keys of links, an unreadable language, conditions, turns."""
 
 from __future__ import annotations
 
@@ -64,3 +64,13 @@ def test_only_conditions_with_a_value_are_sent(fields: dict[str, str], expected:
       return filterOf({fields}) ?? null;
     """)
     assert found == expected
+
+
+def test_each_working_document_has_its_turn_and_few_are_asked_for_at_once() -> None:
+    turns = run_script("""
+      const { nextOf } = await script("documents.js");
+      const working = Array.from({ length: 12 }, (_, number) => number);
+      return [[], [7], working].map((some) => [0, 5, 10, 15].map((turn) => nextOf(some, turn)));
+    """)
+    assert turns[:2] == [[[]] * 4, [[7]] * 4]
+    assert turns[2] == [[0, 1, 2, 3, 4], [5, 6, 7, 8, 9], [10, 11, 0, 1, 2], [3, 4, 5, 6, 7]]

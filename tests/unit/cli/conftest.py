@@ -32,6 +32,7 @@ def _nothing_from_outside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.chdir(tmp_path / "work")
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setattr(uploads, "_PAUSE_S", 0.01)
+    monkeypatch.setattr(uploads, "_LIST_PAUSE_S", 0.01)
 
 
 @pytest.fixture

@@ -40,6 +40,7 @@ class FakeApi:
     def __init__(self) -> None:
         self.documents: dict[str, list[dict[str, Any]]] = {}
         self.pages: list[dict[str, Any]] = []
+        self.refusals: list[tuple[int, dict[str, str]]] = []  # status and headers; each answers one request
         self.answer: tuple[int, dict[str, Any]] = (200, ANSWER)
         self.receipts: tuple[int, dict[str, Any]] = (200, {})
         # Pieces of server-sent events, for questions that ask for a stream.
@@ -50,6 +51,7 @@ class FakeApi:
         self.asleep_until: str | None = None
         self.endpoint = ""
         self.on_document: Callable[[str], None] = lambda _: None
+        self.on_list: Callable[[dict[str, str]], None] = lambda _: None
 
     def respond(self, method: str, path: str) -> tuple[int, dict[str, Any]]:
         parts = urlsplit(path)
@@ -60,8 +62,7 @@ class FakeApi:
         if method == "POST" and (parts.path.startswith("/v1/receipts/") or parts.path == "/v1/feedback"):
             return self.receipts
         if parts.path == "/v1/documents":
-            cursor = int(parse_qs(parts.query).get("cursor", ["0"])[0])
-            return 200, self.pages[cursor]
+            return 200, self._page({name: values[0] for name, values in parse_qs(parts.query).items()})
         if parts.path.startswith("/v1/documents/") and "/" not in parts.path.removeprefix("/v1/documents/"):
             key = unquote(parts.path.removeprefix("/v1/documents/"))
             self.on_document(key)
@@ -70,6 +71,13 @@ class FakeApi:
                 return 200, seen.pop(0) if len(seen) > 1 else seen[0]
         problem = {"type": "not-found", "title": "Not found", "status": 404, "detail": "unknown"}
         return 404, problem
+
+    def _page(self, wanted: dict[str, str]) -> dict[str, Any]:
+        if self.pages:
+            return self.pages[int(wanted.get("cursor", "0"))]
+        self.on_list(wanted)
+        prefix = wanted.get("prefix", "")
+        return {"documents": [seen[-1] for key, seen in self.documents.items() if key.startswith(prefix)]}
 
 
 @contextmanager
@@ -84,10 +92,15 @@ def serving(api: FakeApi) -> Iterator[None]:
                 return
             other = api.others.get(self.path)
             status, content = (200, other) if other else api.respond(self.command, self.path)
+            headers: dict[str, str] = {}
+            if api.refusals and self.path.startswith("/v1/documents"):
+                (status, headers), content = api.refusals.pop(0), {"message": "Too Many Requests"}
             payload = content.encode() if isinstance(content, str) else json.dumps(content).encode()
             self.send_response(status)
             self.send_header("content-type", "text/html" if isinstance(content, str) else "application/json")
             self.send_header("content-length", str(len(payload)))
+            for name, value in headers.items():
+                self.send_header(name, value)
             self.end_headers()
             self.wfile.write(payload)
 

@@ -264,6 +264,124 @@ def test_put_ends_when_its_document_was_deleted_before_ingest_saw_it(
     assert [one["status"] for one in json.loads(result.stdout)["documents"]] == ["DELETED"]
 
 
+def folder_of(tmp_path: Path, count: int) -> Path:
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    for number in range(count):
+        (folder / f"{number:03}.pdf").write_bytes(b"%PDF-1.7")
+    return folder
+
+
+def lists_what_is_in_the_bucket(api: FakeApi, client: S3Client, finished: Callable[[int], int]) -> None:
+    """Let the list report as many keys as indexed as `finished` says at its call; the rest is PENDING."""
+    calls = 0
+
+    def look(_wanted: dict[str, str]) -> None:
+        nonlocal calls
+        calls += 1
+        for number, item in enumerate(client.list_objects_v2(Bucket=BUCKET).get("Contents", [])):
+            status = "INDEXED" if number < finished(calls) else "PENDING"
+            key = item["Key"]
+            api.documents[key] = [{"document": key, "status": status, "version": newest(client, key)}]
+
+    api.on_list = look
+
+
+@pytest.mark.parametrize("count", [11, 101])
+def test_many_documents_are_followed_by_one_list_a_round(
+    run: Run, api: FakeApi, bucket: S3Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, count: int
+) -> None:
+    clock = Clock()
+    monkeypatch.setattr(uploads, "time", clock)
+    monkeypatch.setattr(uploads, "_LIST_PAUSE_S", 5.0)
+    lists_what_is_in_the_bucket(api, bucket, lambda calls: count if calls > 60 else 0)
+    result = run("put", folder_of(tmp_path, count), "--collection", "reports", "--stall", "900", api=api)
+    assert result.exit_code == 0, result.stderr
+    asked = [path for _, path, _, _ in api.requests if path.startswith("/v1/documents")]
+    assert len(asked) == 61
+    assert set(asked) == {"/v1/documents?collection=reports&limit=1000&prefix=reports%2F" + prefix_of(count)}
+    assert len(asked) / clock.now < 0.25
+
+
+def prefix_of(count: int) -> str:
+    return "" if count > 100 else "0"
+
+
+def test_documents_that_a_list_does_not_serve_are_asked_for_one_by_one_at_most_once_a_second(
+    run: Run, api: FakeApi, bucket: S3Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = Clock()
+    monkeypatch.setattr(uploads, "time", clock)
+    # The collection has more documents than a few pages hold.
+    api.pages = [{"documents": [], "cursor": "0"}]
+    indexes_what_is_in_the_bucket(api, bucket)
+    result = run("put", folder_of(tmp_path, 120), "--stall", "900", api=api)
+    assert result.exit_code == 0, result.stderr
+    paths = [path for _, path, _, _ in api.requests]
+    assert sum(path.startswith("/v1/documents?") for path in paths) == 5
+    assert sum(path.startswith("/v1/documents/") for path in paths) == 120
+    assert clock.now >= (120 - 10) - 60  # the last round needs no pause
+
+
+@pytest.mark.parametrize("status", [429, 503])
+def test_a_busy_server_is_asked_again_after_the_time_that_it_names(
+    run: Run, api: FakeApi, bucket: S3Client, pdf: Path, monkeypatch: pytest.MonkeyPatch, status: int
+) -> None:
+    clock = Clock()
+    monkeypatch.setattr(uploads, "time", clock)
+    indexes_what_is_in_the_bucket(api, bucket)
+    api.refusals = [(status, {"retry-after": "7"})] * 20
+    assert run("put", pdf, api=api).exit_code == 0
+    assert clock.now == pytest.approx(20 * 7)
+
+
+def test_the_pause_for_a_busy_server_grows_until_the_stall_limit(
+    run: Run, api: FakeApi, bucket: S3Client, pdf: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = Clock()
+    monkeypatch.setattr(uploads, "time", clock)
+    api.refusals = [(429, {})] * 20
+    result = run("put", pdf, "--stall", "300", api=api)
+    assert result.exit_code == 1
+    assert "Too Many Requests (HTTP 429" in result.stderr
+    assert clock.now >= 300
+    assert len(api.refusals) >= 10
+
+
+def test_without_quota_for_lists_documents_are_asked_for_one_by_one(
+    run: Run, api: FakeApi, bucket: S3Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(uploads, "time", Clock())
+    indexes_what_is_in_the_bucket(api, bucket)
+    api.refusals = [(429, {"retry-after": "40000"})]
+    result = run("put", folder_of(tmp_path, 12), api=api)
+    assert result.exit_code == 0, result.stderr
+    assert sum(path.startswith("/v1/documents/") for _, path, _, _ in api.requests) == 12
+
+
+def test_a_listed_document_that_another_client_replaced_or_deleted_is_found_by_the_bucket(
+    run: Run, api: FakeApi, bucket: S3Client, tmp_path: Path
+) -> None:
+    changed = False
+
+    def change(_wanted: dict[str, str]) -> None:
+        nonlocal changed
+        if not changed:
+            bucket.put_object(Bucket=BUCKET, Key="000.pdf", Body=b"%PDF-1.4 newer")
+            bucket.delete_object(Bucket=BUCKET, Key="011.pdf")
+            changed = True
+        for item in bucket.list_objects_v2(Bucket=BUCKET)["Contents"]:
+            record = {"document": item["Key"], "status": "INDEXED", "version": newest(bucket, item["Key"])}
+            api.documents[item["Key"]] = [record]
+
+    api.on_list = change
+    api.on_document = lambda _key: change({})
+    result = run("put", folder_of(tmp_path, 12), "--json", api=api)
+    assert result.exit_code == 0, result.stderr
+    shown = {one["document"]: one["status"] for one in json.loads(result.stdout)["documents"]}
+    assert shown == {f"{number:03}.pdf": "INDEXED" for number in range(11)} | {"011.pdf": "DELETED"}
+
+
 class Clock:
     """A clock whose sleep takes no time."""
 

@@ -24,3 +24,11 @@ class Failure(DocwellError):  # noqa: N818 - a refused command is not always an 
     def __init__(self, detail: str, code: ExitCode = ExitCode.ERROR) -> None:
         super().__init__(detail)
         self.code = code
+
+
+class Busy(Failure):
+    """The server takes no request now, so a later one may succeed. `retry_after`: seconds, None if unknown."""
+
+    def __init__(self, detail: str, retry_after: float | None = None) -> None:
+        super().__init__(detail)
+        self.retry_after = retry_after

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from docwell.cli.failure import Failure
+from docwell.cli.failure import Busy, Failure
 from docwell.cli.settings import Settings
 from docwell.errors import Unavailable
 from docwell.http import sse
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 Json = dict[str, Any]
 
 QUERY_PATH = "/v1/query"
+# Documents of a page of `Api.listed`: the API's limit.
+LISTED = 1000
 _CONNECT_TIMEOUT_S = 10.0
 # docwell answers 401, and API Gateway 403 to a key that it does not know.
 _NO_ACCESS = {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}
@@ -35,11 +37,12 @@ _GIVE_KEY = (
 
 
 class Api:
-    """The HTTP API. `timeout_s` limits the wait for each answer."""
+    """The HTTP API. `timeout_s` limits the wait for each answer. `requests` counts what was sent."""
 
     def __init__(self, settings: Settings, timeout_s: float) -> None:
         import httpx
 
+        self.requests = 0
         self._endpoint = settings.need("endpoint").rstrip("/")
         # Another stack's console must not get the key of the local one.
         self.console = ((not settings.local and settings.console) or self._endpoint).rstrip("/")
@@ -114,9 +117,30 @@ class Api:
                 return found
             wanted["cursor"] = page["cursor"]
 
+    def listed(self, collection: str, prefix: str, most_pages: int) -> list[Json] | None:
+        """Return the records below a prefix of one collection; None where `most_pages` do not hold them.
+
+        Each page is charged as a request. The API does not list documents that are deleted.
+        """
+        found: list[Json] = []
+        wanted: Json = {"collection": collection, "limit": LISTED} | ({"prefix": prefix} if prefix else {})
+        for _ in range(most_pages):
+            response = self._request("GET", "/v1/documents", params=wanted)
+            if response.status_code == HTTPStatus.NOT_FOUND:  # the collection has no document yet
+                return found
+            if response.status_code == HTTPStatus.BAD_REQUEST:  # too many documents that the caller may not see
+                return None
+            page = self._content(response)
+            found += page.get("documents", [])
+            if not page.get("cursor"):
+                return found
+            wanted["cursor"] = page["cursor"]
+        return None
+
     def _request(
         self, method: str, path: str, json: Json | None = None, params: Json | None = None
     ) -> httpx.Response:
+        self.requests += 1
         with self._plain_failures():
             return self._client.request(method, self._endpoint + path, json=json, params=params)
 
@@ -127,7 +151,7 @@ class Api:
             body = None
         body = body if isinstance(body, dict) else {}
         if not response.is_success:
-            raise Failure(_problem(response, body))
+            raise _failure(response, body)
         if not body:
             raise Failure(f"{response.url} does not answer like docwell: check --endpoint")
         return body
@@ -161,6 +185,16 @@ class Api:
             raise Failure(f"the answer of {self._endpoint} broke off: {error}; try again") from None
         except (httpx.HTTPError, httpx.InvalidURL, UnicodeError, ValueError) as error:
             raise Failure(f"cannot ask {self._endpoint}: {error}; check --endpoint") from None
+
+
+def _failure(response: httpx.Response, body: Json) -> Failure:
+    """Return the failure that an error response means: `Busy` where a retry later may help."""
+    after = response.headers.get("retry-after", "")
+    busy = response.status_code == HTTPStatus.TOO_MANY_REQUESTS or (
+        response.status_code == HTTPStatus.SERVICE_UNAVAILABLE and after
+    )
+    message = _problem(response, body)
+    return Busy(message, float(after) if after.isdigit() else None) if busy else Failure(message)
 
 
 def _problem(response: httpx.Response, body: Json) -> str:

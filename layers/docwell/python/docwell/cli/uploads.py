@@ -5,9 +5,10 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from os.path import commonprefix
 from pathlib import Path
 
-from docwell.cli.failure import ExitCode, Failure
+from docwell.cli.failure import Busy, ExitCode, Failure
 from docwell.cli.remote import Api, Bucket, Json
 from docwell.media_types import MEDIA_TYPES, PDF
 from docwell.models import FINAL, Status, collection_of
@@ -16,13 +17,19 @@ from docwell.models import FINAL, Status, collection_of
 _HEADER_BYTES = 1024
 # Shown in place of a document's status.
 NOT_UPLOADED = "NOT UPLOADED"
-# Documents asked for in one round; the next round asks for the following ones.
-_ROUND = 50
-_PAUSE_S = 0.5
+# Pending documents of a collection from which one list replaces single requests. A list is charged, unlike these.
+_MANY = 10
+# A list of more pages, of 1,000 documents each, costs more than single requests.
+_MOST_PAGES = 5
+_PAUSE_S, _LIST_PAUSE_S = 0.5, 5.0
 # The pause grows by this factor while nothing moves, so that a long document does not cost a thousand requests.
 _PAUSE_GROWTH, _LONGEST_PAUSE_S = 1.5, 5.0
+# The firewall allows 600 requests in 300 s to an address (infra/firewall.yaml): after the first 60, one a second.
+_FREE_REQUESTS, _SPACING_S = 60, 1.0
 # Failed rounds in a row: a gateway that restarts must not end a long wait.
 _FAILURES_ALLOWED = 5
+# Pauses for a server that is busy and does not say for how long: 2 s, 4 s, up to the longest.
+_FIRST_BUSY_S, _LONGEST_BUSY_S = 2.0, 60.0
 
 
 @dataclass(slots=True)
@@ -124,35 +131,80 @@ def wait(
     uploads: Sequence[Upload], api: Api, bucket: Bucket, stall_s: float, on_change: Callable[[], None]
 ) -> None:
     """Return when each upload has its final status. Raises `Failure` after `stall_s` without any progress."""
-    moved = time.monotonic()
-    failures = turn = 0
-    pause = _PAUSE_S
+    looks = _Looks(api, bucket)
+    begun = moved = time.monotonic()
+    failures, pause, busy_s = 0, _PAUSE_S, _FIRST_BUSY_S
     while pending := [upload for upload in uploads if not upload.done]:
-        before = [upload.record for upload in uploads]
-        start = turn % len(pending)
+        before, busy = [upload.record for upload in uploads], None
         try:
-            for upload in pending[start : start + _ROUND]:
-                _look(upload, api, bucket)
+            for _ in looks.round(pending):
                 on_change()
-            failures, turn = 0, turn + _ROUND
+            failures, busy_s = 0, _FIRST_BUSY_S
+        except Busy as error:
+            busy = error
         except Failure:
             failures += 1
             if failures > _FAILURES_ALLOWED:
                 raise
+        now = time.monotonic()
         if before != [upload.record for upload in uploads]:
-            moved, pause = time.monotonic(), _PAUSE_S
-        elif time.monotonic() - moved > stall_s:
-            raise Failure(
+            moved, pause = now, _PAUSE_S
+        elif max(now - moved, (busy and busy.retry_after) or 0) > stall_s:
+            raise busy or Failure(
                 f"no progress for {stall_s:g} s; {len(pending)} of {len(uploads)} documents are not finished"
                 f" (the first: {pending[0].key}); `docwell status --watch` follows them"
             )
-        if not all(upload.done for upload in uploads):
-            time.sleep(pause)
+        if busy:
+            time.sleep(busy.retry_after or busy_s)
+            busy_s = min(2 * busy_s, _LONGEST_BUSY_S)
+        elif not all(upload.done for upload in uploads):
+            behind = (api.requests - _FREE_REQUESTS) * _SPACING_S - (now - begun)
+            time.sleep(max(pause, looks.least_pause_s, behind))
             pause = min(pause * _PAUSE_GROWTH, _LONGEST_PAUSE_S)
 
 
-def _look(upload: Upload, api: Api, bucket: Bucket) -> None:
-    record = api.document(upload.key) or {}
+class _Looks:
+    """Asks for the records of pending uploads: one by one, or with one list for many of a collection."""
+
+    def __init__(self, api: Api, bucket: Bucket) -> None:
+        self._api, self._bucket = api, bucket
+        self._turn = 0
+        self._singly: set[str] = set()  # collections that a list does not serve
+        self.least_pause_s = 0.0
+
+    def round(self, pending: Sequence[Upload]) -> Iterator[None]:
+        """Ask for some of the uploads; the next round begins at the following ones. Yield after each."""
+        start = self._turn % len(pending)
+        turned = [*pending[start:], *pending[:start]]
+        home = collection_of(turned[0].key)
+        group = [upload for upload in turned if collection_of(upload.key) == home]
+        records = self._listed(home, group)
+        self.least_pause_s = 0.0 if records is None else _LIST_PAUSE_S
+        for number, upload in enumerate(turned[:_MANY] if records is None else group):
+            record = self._api.document(upload.key) if records is None else records.get(upload.key)
+            if number < _MANY or (record or {}).get("version") == upload.version:
+                _settle(upload, record or {}, self._bucket)
+            self._turn += number < _MANY
+            yield
+
+    def _listed(self, home: str, group: Sequence[Upload]) -> dict[str, Json] | None:
+        """Return the records of a collection by key; None for few documents, and where a list does not serve."""
+        if len(group) <= _MANY or home in self._singly:
+            return None
+        prefix = commonprefix([upload.key for upload in group])  # noqa: RUF071 - keys are no paths
+        try:
+            found = self._api.listed(home, prefix, _MOST_PAGES)
+        except Busy as busy:
+            if (busy.retry_after or 0) <= _LONGEST_BUSY_S:
+                raise
+            found = None  # today's quota is used up; single requests are free
+        if found is None:
+            self._singly.add(home)
+            return None
+        return {record["document"]: record for record in found}
+
+
+def _settle(upload: Upload, record: Json, bucket: Bucket) -> None:
     if record.get("version") == upload.version:
         upload.record = record
     elif not record or record.get("status") in FINAL:
