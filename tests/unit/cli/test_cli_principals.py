@@ -220,6 +220,45 @@ def test_a_changed_grant_still_goes_with_its_key(run: Run, cloud: Cloud) -> None
     assert cloud.keys() == {}
 
 
+@pytest.mark.parametrize("options", [[], ["--jwt-group", "staff"]])
+def test_replace_finds_the_grant_by_its_name_and_makes_no_key(run: Run, cloud: Cloud, options: list[str]) -> None:
+    first = json.loads(run("principals", "add", "app", "--all", *options, "--json").stdout)
+    run("principals", "add", "other", "--all")
+    keys = cloud.keys()
+    change = ["--collections", "a", "--requests-per-day", "5", "--replace"]
+    for name in ("app", first["id"]):
+        result = run("principals", "add", name, *change)
+        assert result.exit_code == 0, result.output
+        assert "API key: " not in result.output
+    assert cloud.keys() == keys
+    assert len(cloud.admin.grants()) == 2
+    changed = cloud.admin.get(first["id"])
+    assert changed is not None
+    assert (changed.label, changed.requests_per_day, changed.collections) == ("app", 5, frozenset({"a"}))
+    assert changed.owns_key == (not options)
+
+
+def test_replace_needs_one_grant_of_the_name(run: Run, cloud: Cloud) -> None:
+    missing = run("principals", "add", "app", "--all", "--replace")
+    assert (missing.exit_code, cloud.keys()) == (1, {})
+    assert "leave out --replace" in missing.stderr
+    ids = [json.loads(run("principals", "add", "app", "--all", "--json").stdout)["id"] for _ in range(2)]
+    several = run("principals", "add", "app", "--collections", "a", "--replace")
+    assert (several.exit_code, len(cloud.keys())) == (1, 2)
+    assert all(id_ in several.stderr for id_ in ids)
+    assert [grant.collections for grant in cloud.admin.grants()] == [None, None]
+
+
+@pytest.mark.parametrize("named", [True, False])
+def test_a_replaced_grant_refuses_an_end_for_the_key_that_it_keeps(run: Run, cloud: Cloud, named: bool) -> None:
+    id_ = json.loads(run("principals", "add", "app", "--all", "--json").stdout)["id"]
+    options = [] if named else ["--api-key-id", id_.removeprefix("key:")]
+    result = run("principals", "add", "app", "--collections", "a", *options, "--replace", "--expires", "1d")
+    assert result.exit_code == 2
+    assert "rotate" in result.stderr
+    assert [grant.collections for grant in cloud.admin.grants()] == [None]
+
+
 @pytest.mark.parametrize(
     ("named", "missing"),
     [(("--usage-table", "u"), "DOCWELL_PRINCIPALS_TABLE"), (("--table", "p"), "DOCWELL_USAGE_TABLE")],

@@ -92,7 +92,9 @@ def add(
     api_key_id: Annotated[
         str | None, typer.Option(metavar="ID", help="Grant to an existing API Gateway key, by its id.")
     ] = None,
-    replace_: Annotated[bool, typer.Option("--replace", help="Replace an existing grant.")] = False,
+    replace_: Annotated[
+        bool, typer.Option("--replace", help="Replace the grant of NAME; it keeps its key.")
+    ] = False,
     expires: Expires = None,
     usage_plan: Plan = None,
     table: TableOption = None,
@@ -236,9 +238,12 @@ def _store(
 ) -> tuple[Grant, ApiKey | None, str | None]:
     """Store the grant, for a new key if it has no id; return both and the key's value.
 
-    A failure leaves no key behind.
+    `replacing` finds the id of a grant without one by its name. A failure leaves no key behind.
     """
     admin = _admin(settings)
+    if not grant.id and replacing:
+        named = _only(admin, grant.label)
+        grant = replace(grant, id=named.id, label=named.label)
     if not grant.id:
         made, value = api_keys.make(settings, grant.label, None, ends_at)
         grant = replace(grant, id=made.principal, owns_key=True)
@@ -251,11 +256,27 @@ def _store(
     before = admin.get(grant.id)
     if before and not replacing:
         raise Failure(f"{grant.id} is already a principal: --replace changes its grant")
+    if before and ends_at:
+        raise Failure(
+            "--expires is for a new key, and --replace keeps the key: `docwell principals rotate` makes a new one",
+            ExitCode.USAGE,
+        )
     grant = replace(grant, owns_key=before is not None and before.owns_key)
     key = api_keys.adopt(settings, grant.id, ends_at) if grant.id.startswith(KEY) and not before else None
     if not admin.add(grant, replace=replacing):
         raise Failure(f"{grant.id} is already a principal: --replace changes its grant")
     return grant, key, None
+
+
+def _only(admin: PrincipalAdmin, name: str) -> Grant:
+    """Return the one grant with this name or id. Raises `Failure` for none and for several."""
+    found = admin.named(name)
+    if not found:
+        raise Failure(f"there is no principal {name!r}: leave out --replace to add it")
+    if len(found) > 1:
+        ids = ", ".join(grant.id for grant in found)
+        raise Failure(f"{name!r} is {ids}: give --api-key-id, --jwt-subject or --jwt-group, or the id as NAME")
+    return found[0]
 
 
 def _collections(given: list[str] | None) -> frozenset[str]:
