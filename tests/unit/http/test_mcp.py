@@ -16,8 +16,9 @@ from docwell.audit import Action
 from docwell.errors import QuotaExceeded
 from docwell.http import mcp
 from docwell.models import Chunk, IndexRecord
+from functions.query.handler import handler
 from tests.unit.conftest import HttpWorld
-from tests.unit.http.http_calls import HandlerTransport, call
+from tests.unit.http.http_calls import CONTEXT, HandlerTransport, call, event_of
 from tests.unit.query.query_world import BOILER, QUESTION
 
 MODES = pytest.mark.parametrize("mode", ["auto", "legacy"])
@@ -247,3 +248,59 @@ def test_a_version_that_docwell_does_not_speak_names_those_that_it_does(world: H
 def test_an_unknown_tool_is_an_error_of_json_rpc(world: HttpWorld) -> None:
     message = {"jsonrpc": "2.0", "id": "a", "method": "tools/call", "params": {"name": "erase"}}
     assert call("POST", "/v1/mcp", message, "house")[1]["error"]["code"] == -32602
+
+
+HOSTILE: tuple[object, ...] = (
+    None,
+    True,
+    0,
+    -1,
+    1.5,
+    10**400,
+    "",
+    "\ud800",
+    "x" * 5_000,
+    [],
+    [[]],
+    [{}],
+    {},
+    {"a": []},
+)
+CALL = {"name": "search", "arguments": ASKED}
+NAMES = ("question", "collection", "document", "filter", "top_k", "prefix", "status", "cursor", "mode", "nothing")
+
+
+def messages(value: object) -> dict[str, dict[str, Any]]:
+    """Return messages that each have the value in another place."""
+    called = {
+        f"{tool}.{name}": {"name": tool, "arguments": ASKED | {name: value}}
+        for tool in ("search", "ask", "documents", "overview")
+        for name in NAMES
+    }
+    params = {
+        "tools/list": {"version": {"_meta": META | {"io.modelcontextprotocol/protocolVersion": value}}},
+        "resources/read": {"uri": {"uri": value}},
+        "resources/list": {"cursor": {"cursor": value}},
+        "initialize": {"protocolVersion": {"protocolVersion": value, "capabilities": value, "clientInfo": value}},
+        "tools/call": {"name": CALL | {"name": value}, "arguments": CALL | {"arguments": value}, **called},
+    }
+    whole = {name: LIST | {name: value} for name in ("jsonrpc", "id", "method", "params", "other")}
+    whole["_meta"] = LIST | {"params": {"_meta": value}}
+    return whole | {
+        place: LIST | {"method": method, "params": one}
+        for method, places in params.items()
+        for place, one in places.items()
+    }
+
+
+@pytest.mark.parametrize("version", [None, mcp.VERSION, mcp.VERSION_BEFORE])
+@pytest.mark.parametrize("value", HOSTILE, ids=lambda value: repr(value)[:20])
+def test_a_value_of_any_json_type_at_any_place_of_a_message_is_no_error_of_the_server(
+    world: HttpWorld, value: object, version: str | None
+) -> None:
+    found = {}
+    for place, message in messages(value).items():
+        headers = {"mcp-protocol-version": version, "mcp-method": str(message["method"])} if version else {}
+        answer: Any = handler(event_of("POST", "/v1/mcp", message, "house", **headers), CONTEXT)
+        found[place] = answer["statusCode"]
+    assert {place: status for place, status in found.items() if status >= 500} == {}

@@ -117,7 +117,7 @@ def _is_modern(method: str, params: Mapping[str, Any], headers: Mapping[str, str
         return False
     if version is None and header == VERSION:
         raise RpcError(_MISMATCH, f"params._meta has no {_META}protocolVersion")
-    if version not in {None, header}:
+    if version not in (None, header):  # of any JSON type, so not a set
         raise RpcError(_MISMATCH, "the header MCP-Protocol-Version is not the version of the message")
     if header != VERSION:
         raise RpcError(_VERSION, "unsupported version", {"supported": [*SUPPORTED], "requested": str(header)[:40]})
