@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
+from datetime import UTC, date, datetime
+from pathlib import Path
 
 import pytest
 
+from docwell.cli import erase
 from docwell.cli.erase import Erased, remaining_copies
 from docwell.cli.settings import Settings
+from infra.container.sam import ROOT
+from tests.unit.cli.conftest import Run
+from tests.unit.infra.templates import content
 
 LEFT = Erased("2026-11-26T12:00:00+00:00", ["a.pdf"], dry_run=False, left=["a.pdf"])
 
@@ -23,3 +30,67 @@ LEFT = Erased("2026-11-26T12:00:00+00:00", ["a.pdf"], dry_run=False, left=["a.pd
 def test_text_remains_in_chromas_file_until_it_is_rewritten(found: Erased, *, remains: bool) -> None:
     copies = [place for place, _ in remaining_copies(Settings(), found)]
     assert ("text in free pages of Chroma's file" in copies) == remains
+
+
+class FakeErasure:
+    """Finds one document; notes its erasure, after which `broken` can no longer be written."""
+
+    erased = False
+    broken: Path | None = None
+
+    def __init__(self, *_: object) -> None:
+        type(self).erased = False
+
+    def look(self) -> Erased:
+        return Erased("2026-11-26T12:00:00+00:00", ["a.pdf"], dry_run=True)
+
+    def run(self, found: Erased) -> None:
+        type(self).erased, found.ledger_rows = True, 1
+        if self.broken:
+            self.broken.unlink()
+            self.broken.mkdir()
+
+
+@pytest.fixture(autouse=True)
+def _fake(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(erase, "Erasure", FakeErasure)
+
+
+@pytest.mark.parametrize("report", ["missing/r.json", "."])
+def test_a_report_that_cannot_be_written_stops_the_erasure(run: Run, report: str) -> None:
+    result = run("erase", "a.pdf", "--yes", "--report", report)
+    assert (result.exit_code, FakeErasure.erased) == (1, False)
+    assert "nothing is erased: give another --report" in result.stderr
+    assert "Traceback" not in result.output
+
+
+def test_a_report_that_breaks_after_the_erasure_is_printed(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(FakeErasure, "broken", Path("r.json"))
+    result = run("erase", "a.pdf", "--yes", "--report", "r.json", "--json")
+    assert (result.exit_code, FakeErasure.erased) == (1, True)
+    assert json.loads(result.stdout)["ledger_rows"] == 1
+    assert "the documents are erased" in result.stderr
+
+
+def test_the_report_is_complete_and_a_dry_run_writes_none(run: Run) -> None:
+    assert run("erase", "a.pdf", "--dry-run", "--report", "r.json").exit_code == 0
+    assert not Path("r.json").exists()
+    assert run("erase", "a.pdf", "--yes", "--report", "r.json").exit_code == 0
+    report = json.loads(Path("r.json").read_text())
+    assert (report["ledger_rows"], report["dry_run"]) == (1, False)
+
+
+def test_the_days_of_the_report_are_those_of_the_templates() -> None:
+    until = dict(remaining_copies(Settings(), LEFT))
+    days = {
+        place: (date.fromisoformat(until[place]) - datetime.now(UTC).date()).days
+        for place in ("daily snapshots of the Chroma volume", "the key, without text, in queues")
+    }
+    snapshots = content(ROOT / "infra/snapshots.yaml")["Resources"]["Snapshots"]["Properties"]["PolicyDetails"]
+    kept = snapshots["Schedules"][0]["RetainRule"]["Count"]
+    resources = content(ROOT / "infra/data.yaml")["Resources"].values()
+    queues = [one["Properties"] for one in resources if one["Type"] == "AWS::SQS::Queue"]
+    longest_s = max(int(queue["MessageRetentionPeriod"]) for queue in queues)
+    assert list(days.values()) == [kept + 1, longest_s / 86_400]
+    # The page and the report agree.
+    assert f"expire within {kept + 1} days" in (ROOT / "docs/retention.md").read_text()

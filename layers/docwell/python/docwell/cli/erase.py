@@ -32,8 +32,9 @@ _KEYS_AT_ONCE = 200  # a call of the function takes 6 MB, and a key has at most 
 _PAUSE_S = 1.0
 # A hint that was sent is in the queue or at work: send it again only after a while.
 _HINT_EVERY_S = 30.0
-# Days until the last copy expires: infra/chroma.yaml keeps seven daily snapshots, DynamoDB recovers tables up to
-# 35 days back, and template.yaml keeps dead and parked messages for 14 days.
+# Days until the last copy expires. infra/snapshots.yaml keeps seven daily snapshots: one expires when the seventh
+# after it is made, maybe an hour late. DynamoDB recovers tables up to 35 days back, and infra/data.yaml keeps
+# dead and parked messages for 14 days.
 _SNAPSHOT_DAYS, _TABLE_COPY_DAYS, _MESSAGE_DAYS = 8, 35, 14
 # The states of `Erased.chroma_file`.
 _UNCHANGED, _LOG_EMPTIED, _REWRITTEN = "unchanged", "log emptied", "log emptied, file rewritten"
@@ -89,17 +90,19 @@ def erase(
     )
     erasure = Erasure(settings, key, prefix, wait)
     found = erasure.look()
+    path = report or Path(f"docwell-erase-{found.at.replace(':', '')}.json")
     if not dry_run:
         if not yes:
             _confirm(found, str(key or prefix))
+        found.dry_run = False
+        _write(found, path, "nothing is erased: give another --report FILE")
         erasure.run(found)
-    path = report or Path(f"docwell-erase-{found.at.replace(':', '')}.json")
-    if not dry_run:
-        path.write_text(json.dumps(asdict(found), indent=2) + "\n", encoding="utf-8")
     if as_json:
         display.show_json(asdict(found))
     else:
         _show(found, path)
+    if not dry_run:
+        _write(found, path, "the documents are erased: store the output of this command")
     if found.left or found.returned:
         raise typer.Exit(ExitCode.ERROR)
 
@@ -133,7 +136,6 @@ class Erasure:
 
     def run(self, found: Erased) -> None:
         """Erase, and complete the report."""
-        found.dry_run = False
         record(self._settings, Action.ERASED, documents=frozenset(map(pseudonym, found.documents)))
         with plain_failures("cannot delete the versions"):
             self._versions.erase(self._stored())
@@ -196,6 +198,14 @@ class Erasure:
             with plain_failures("everything else is erased"):
                 vacuum(Path(folder))
             found.chroma_file = _REWRITTEN
+
+
+def _write(found: Erased, path: Path, next_step: str) -> None:
+    """Write the report: before the erasure too, so that a report that cannot be written stops it."""
+    try:
+        path.write_text(json.dumps(asdict(found), indent=2) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise Failure(f"cannot write the report {path}: {error.strerror}; {next_step}") from None
 
 
 def _confirm(found: Erased, name: str) -> None:

@@ -92,9 +92,7 @@ def add(
     api_key_id: Annotated[
         str | None, typer.Option(metavar="ID", help="Grant to an existing API Gateway key, by its id.")
     ] = None,
-    replace_: Annotated[
-        bool, typer.Option("--replace", help="Replace the grant of NAME; it keeps its key.")
-    ] = False,
+    replace_: Annotated[bool, typer.Option("--replace", help="Replace the grant of NAME; its key stays.")] = False,
     expires: Expires = None,
     usage_plan: Plan = None,
     table: TableOption = None,
