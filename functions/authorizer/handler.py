@@ -6,7 +6,7 @@ from typing import Any
 
 from docwell.errors import Unauthenticated
 from docwell.http.authorization import allowed, denied, headers_of
-from docwell.observability import logger, metrics, tracer
+from docwell.observability import logger, metrics, record_alone, tracer
 from docwell.wiring import access as wiring
 
 
@@ -19,5 +19,6 @@ def handler(event: dict[str, Any], _context: Any) -> dict[str, Any]:
         caller = wiring.authorizer().identify(headers_of(event))
     except Unauthenticated:
         logger.info("denied")
+        record_alone("Unauthenticated", 1)
         return denied(event["methodArn"])
     return allowed(event["methodArn"], caller, wiring.authorizer_settings().token_usage_key)

@@ -284,7 +284,7 @@ def clear_caches() -> None:
 
 
 def test_the_function_allows_a_stored_key_and_denies_every_other(
-    table: Any, monkeypatch: pytest.MonkeyPatch
+    table: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("DOCWELL_PRINCIPALS_TABLE", "principals")
     monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-central-1")
@@ -300,8 +300,13 @@ def test_the_function_allows_a_stored_key_and_denies_every_other(
         return str(statement["Effect"])
 
     try:
-        assert [effect(authorization=f"Bearer {one}") for one in (VALUE, FOREIGN)] == ["Allow", "Deny"]
+        assert effect(authorization=f"Bearer {VALUE}") == "Allow"
+        assert "Unauthenticated" not in capsys.readouterr().out
+        assert effect(authorization=f"Bearer {FOREIGN}") == "Deny"
         assert effect() == "Deny"
+        recorded = [json.loads(line) for line in capsys.readouterr().out.splitlines() if "_aws" in line]
+        assert [one["Unauthenticated"] for one in recorded] == [[1.0], [1.0]]
+        assert [one["_aws"]["CloudWatchMetrics"][0]["Dimensions"] for one in recorded] == [[["service"]]] * 2
         table.delete_table(TableName="principals")
         with pytest.raises(Unavailable):  # API Gateway denies the request
             effect(authorization=f"Bearer {FOREIGN}")

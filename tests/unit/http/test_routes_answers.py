@@ -14,7 +14,7 @@ import pytest
 from docwell.answers import Receipt
 from docwell.audit import Action, AuditEvent
 from docwell.config import RuntimeSettings
-from docwell.errors import Overloaded, QuotaExceeded, Unavailable
+from docwell.errors import QuotaExceeded, Unavailable
 from docwell.http import answering, sse
 from docwell.http.streaming import StreamedResponse, stream_events
 from docwell.identity import NO_CREDENTIAL, Principal
@@ -385,12 +385,6 @@ def test_an_unknown_key_and_none_get_the_same_answer(world: HttpWorld) -> None:
     for sent in ({}, {"x-api-key": "wrong"}, {"authorization": "Bearer wrong"}):
         status, problem, headers = call("GET", "/v1/documents", None, None, **sent)
         assert (status, problem["detail"], headers["WWW-Authenticate"]) == (401, NO_CREDENTIAL, ["Bearer"])
-
-
-def test_an_overloaded_host_is_a_503_that_says_when_to_come_back(world: HttpWorld) -> None:
-    world.model.fails = Overloaded("ollama", "it is given a rest", 7.5)
-    status, problem, headers = call("POST", "/v1/query", {"question": QUESTION})
-    assert (status, problem["type"], headers["Retry-After"]) == (503, "urn:docwell:problem:overloaded", ["8"])
 
 
 def test_sam_local_asks_as_a_principal_of_its_own_that_has_what_it_was_given(world: HttpWorld) -> None:

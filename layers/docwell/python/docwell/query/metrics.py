@@ -5,7 +5,7 @@ from __future__ import annotations
 from aws_lambda_powertools.metrics import MetricUnit
 
 from docwell.answers import AnswerStatus, Cost
-from docwell.errors import ModelAsleep, ModelWaking
+from docwell.errors import ModelAsleep, ModelWaking, Overloaded
 from docwell.observability import metrics, record_alone
 from docwell.query.ask import QueryReport
 
@@ -33,6 +33,9 @@ def record_query(report: QueryReport, cost: Cost, request_id: str) -> None:
             and not answer.fallback_reason.startswith(_SLEEP)
         ),
     }
+    # A question that fails instead is counted with its problem.
+    if answer.status is not AnswerStatus.FAILED and answer.fallback_reason == Overloaded.problem:
+        record_alone("Overloads", 1)
     if report.skipped:
         counts["SkippedStages"] = len(report.skipped)
     latencies = {
@@ -58,6 +61,6 @@ def record_query(report: QueryReport, cost: Cost, request_id: str) -> None:
 def record_sleep(*, asleep: bool) -> None:
     """Record whether a question found all model hosts asleep, or had an answer of one.
 
-    The alarms of infra/ollama.yaml start a host at the sum 1, and stop all after minutes without any value.
+    The alarms of infra/scaling.yaml start a host at the sum 1, and stop all after minutes without any value.
     """
     record_alone("ModelAsleep", float(asleep))
