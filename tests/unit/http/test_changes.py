@@ -119,6 +119,24 @@ def test_no_other_document_is_deleted(world: HttpWorld, caller: str, document: s
     assert changes(world) == []
 
 
+@pytest.mark.parametrize(
+    ("path", "named"),
+    [
+        ("house/a%20b.pdf", "house/a b.pdf"),
+        ("house/a%2520b.pdf", "house/a%20b.pdf"),
+        ("house%2Fa%252520b.pdf", "house/a%2520b.pdf"),
+    ],
+)
+def test_a_deletion_reads_the_path_in_one_way(world: HttpWorld, path: str, named: str) -> None:
+    for key in ("house/a b.pdf", "house/a%20b.pdf", "house/a%2520b.pdf"):
+        world.ledger.records[key] = DocumentRecord(key, Status.PENDING)
+    assert call("DELETE", f"/v1/documents/{path}", key="porter")[0] == 200
+    assert world.writer.deleted == [named]
+    del world.ledger.records[named]
+    assert call("DELETE", f"/v1/documents/{path}", key="porter")[0] == 404
+    assert world.writer.deleted == [named]
+
+
 def test_the_use_of_a_caller_has_its_quotas_and_its_rights_to_write(world: HttpWorld) -> None:
     world.principals.requests = 4
     assert call("GET", "/v1/usage", key="porter")[:2] == (

@@ -7,7 +7,7 @@ import base64
 import json
 import re
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from http import HTTPStatus
 from typing import Annotated, Any
 from urllib.parse import unquote
@@ -220,17 +220,26 @@ def document(
 def delete() -> change_bodies.DeletionResponse:
     """Delete one document."""
     principal = charged()
-    record = _named(principal)
+    record = _seen(principal, (unquote(_path_key()),))  # no guess: the raw form may be another document
     delete_document(wiring.document_writer(), wiring.audit_trail(), principal, record)
     return change_bodies.DeletionResponse(document=record.key)
 
 
 def _named(principal: Principal) -> DocumentRecord:
     """Return the document that the path names. Raises `NotFound` for one that the principal cannot see."""
-    raw = app.current_event.path.split(f"{_DOCUMENTS}/", 1)[1]
-    catalogue = wiring.catalogue()
+    raw = _path_key()
     # Some gateways decode the path. Try the raw form too, for keys with a literal percent sign.
-    for key in dict.fromkeys((unquote(raw), raw)):
+    return _seen(principal, dict.fromkeys((unquote(raw), raw)))
+
+
+def _path_key() -> str:
+    return app.current_event.path.split(f"{_DOCUMENTS}/", 1)[1]
+
+
+def _seen(principal: Principal, keys: Iterable[str]) -> DocumentRecord:
+    """Return the first of the documents that the principal can see. Raises `NotFound`."""
+    catalogue = wiring.catalogue()
+    for key in keys:
         record = catalogue.get(key)
         if record is not None and rights.may_see_record(principal, record):
             return record
