@@ -213,6 +213,15 @@ def test_an_unknown_model_is_404_in_openais_shape(
     assert world.principals.tokens == 0
 
 
+@pytest.mark.parametrize(("method", "path"), [("POST", "/v1/models"), ("GET", "/v1/chat/completions")])
+def test_a_wrong_method_is_an_unknown_address_and_no_missing_model(
+    world: HttpWorld, method: str, path: str
+) -> None:
+    status, body, _ = call(method, path)
+    assert (status, body["error"]["code"]) == (404, "unknown_url")
+    assert "/v1/openapi.json" in body["error"]["message"]
+
+
 IMAGE = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AA"}}
 CALLS = {"role": "assistant", "content": None, "tool_calls": [{"id": "1", "type": "function"}]}
 

@@ -63,7 +63,7 @@ _OPENAI_CODES = {
     Unauthenticated.problem: "invalid_api_key",
     QuotaExceeded.problem: "insufficient_quota",
     TooManyInFlight.problem: "rate_limit_exceeded",
-    NotFound.problem: "model_not_found",
+    NotFound.problem: "unknown_url",  # except for `NO_MODEL`
 }
 _TOO_MANY, _SERVER_ERRORS = 429, 500
 
@@ -113,7 +113,7 @@ def completion(response: bodies.QueryResponse, model: str) -> chat.ChatCompletio
 def openai_error(problem: Problem) -> dict[str, Any]:
     """Return a problem document as an error in OpenAI's shape."""
     kind = problem.type.rpartition(":")[2]
-    code = _OPENAI_CODES.get(kind, kind)
+    code = "model_not_found" if problem.detail == NO_MODEL else _OPENAI_CODES.get(kind, kind)
     type_ = "server_error" if problem.status >= _SERVER_ERRORS else "invalid_request_error"
     where = problem.errors[0]["where"] if problem.errors else None
     return chat.ErrorResponse(
