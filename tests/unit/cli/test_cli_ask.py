@@ -126,7 +126,7 @@ def test_a_slow_answer_ends_at_the_timeout(run: Run, api: FakeApi) -> None:
 @pytest.mark.parametrize("endpoint", ["localhost:8000", "http://[", "ftp://host", "http://\x00"])
 def test_a_malformed_endpoint_is_one_line(run: Run, endpoint: str) -> None:
     result = run("ask", "When?", "--endpoint", endpoint)
-    assert result.exit_code == 1
+    assert result.exit_code == 2
     assert result.stderr.startswith("docwell: ")
     assert len(result.stderr.strip().splitlines()) == 1
 

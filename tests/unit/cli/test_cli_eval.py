@@ -266,9 +266,21 @@ def test_questions_of_one_run_only_are_counted(run: Run, api: EvalApi, questions
     assert json.loads(run("eval", "--compare", "a", "b", "--json").stdout)["unpaired"] == 2
 
 
-@pytest.mark.parametrize("arguments", [(), ("q.csv", "--compare", "a", "b"), ("--compare", "a", "b")])
-def test_wrong_usage_ends_with_2(run: Run, api: EvalApi, arguments: tuple[str, ...]) -> None:
-    assert run("eval", *arguments, api=api).exit_code == 2
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        (),
+        ("q.csv", "--compare", "a", "b"),
+        ("--compare", "a", "missing"),
+        ("--compare", "a", "b", "--out", "c"),
+        ("--compare", "a", "b", "--at-least", "0"),
+        ("--compare", "a", "b", "--mlflow"),
+    ],
+)
+def test_wrong_usage_ends_with_2(run: Run, api: EvalApi, questions: Path, arguments: tuple[str, ...]) -> None:
+    run("eval", questions, "--out", "a", api=api)
+    run("eval", questions, "--out", "b", api=api)
+    assert run("eval", *arguments).exit_code == 2
 
 
 def test_a_comparison_needs_no_server(

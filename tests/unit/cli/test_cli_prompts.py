@@ -49,5 +49,5 @@ def test_an_unknown_prompt_is_wrong_usage_and_an_unreadable_file_an_error(run: R
         in unknown.stderr
     )
     missing = run("prompts", "diff", "answer", "./nothing.md")
-    assert missing.exit_code == 1
+    assert missing.exit_code == 2
     assert "cannot read './nothing.md': No such file or directory" in missing.stderr

@@ -109,3 +109,28 @@ def test_a_wrong_settings_file_is_named(content: str, tmp_path: Path) -> None:
     (tmp_path / "work" / "docwell.toml").write_text(content)
     with pytest.raises(Failure, match=r"docwell\.toml"):
         find_settings(profile="p" if "profiles" in content else None)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "environment", "says"),
+    [
+        (["ask", "why?", "--endpoint", "docwell.example"], {}, "--endpoint"),
+        (["ask", "why?", "--endpoint", "ftp://docwell.example"], {}, "--endpoint"),
+        (["ask", "why?", "--endpoint", "http://[::1"], {}, "--endpoint"),
+        (["status", "--endpoint", "docwell.example"], {}, "--endpoint"),
+        (["ask", "why?"], {"DOCWELL_DATA": "no-stack-runs-here"}, "DOCWELL_DATA"),
+        (["audit"], {"DOCWELL_AUDIT_TABLE": "t"}, "--region"),
+        (["put", "a.pdf", "--no-wait", "--bucket", "b"], {"AWS_PROFILE": "none"}, "AWS_PROFILE"),
+        (["prompts", "show", "./nope"], {}, "./nope"),
+    ],
+)
+def test_wrong_settings_end_with_2_and_name_what_to_give(
+    run: Run, monkeypatch: pytest.MonkeyPatch, arguments: list[str], environment: dict[str, str], says: str
+) -> None:
+    Path("a.pdf").write_bytes(b"%PDF-1.7")
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    result = run(*arguments)
+    assert result.exit_code == 2, result.output
+    assert says in result.stderr
+    assert len(result.stderr.strip().splitlines()) == 1

@@ -80,6 +80,8 @@ def evaluate(
     if (questions is None) == (compare is None):
         raise Failure("give QUESTIONS.csv, or --compare and two folders: docwell eval --help", ExitCode.USAGE)
     if compare is not None:
+        if mlflow or out is not None or at_least is not None:
+            raise Failure("--compare takes no --out, --at-least or --mlflow: give them to a run", ExitCode.USAGE)
         _compare(*compare, as_json=as_json)
     elif questions is not None:
         folder = out or questions.with_name(f"{questions.stem}-eval")

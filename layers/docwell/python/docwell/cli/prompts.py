@@ -71,4 +71,4 @@ def _read(source: str) -> bytes:
     except NotFound as error:
         raise Failure(error.detail, ExitCode.USAGE) from None
     except OSError as error:
-        raise Failure(f"cannot read {source!r}: {error.strerror}") from None
+        raise Failure(f"cannot read {source!r}: {error.strerror}", ExitCode.USAGE) from None

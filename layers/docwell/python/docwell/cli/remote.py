@@ -5,6 +5,7 @@ Functions import httpx and boto3: `docwell --help` needs neither, and each takes
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -13,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from docwell.cli.failure import Busy, Failure
+from docwell.cli.failure import Busy, ExitCode, Failure
 from docwell.cli.settings import Settings
 from docwell.errors import Unavailable
 from docwell.http import sse
@@ -43,7 +44,7 @@ class Api:
         import httpx
 
         self.requests = 0
-        self._endpoint = settings.need("endpoint").rstrip("/")
+        self._endpoint = _address(settings.need("endpoint"))
         # Another stack's console must not get the key of the local one.
         self.console = ((not settings.local and settings.console) or self._endpoint).rstrip("/")
         self._timeout_s = timeout_s
@@ -187,6 +188,19 @@ class Api:
             raise Failure(f"cannot ask {self._endpoint}: {error}; check --endpoint") from None
 
 
+def _address(endpoint: str) -> str:
+    """Return the address of an API without a slash at its end. Raises `Failure` (usage) for no such address."""
+    import httpx
+
+    try:
+        url = httpx.URL(endpoint)
+    except (httpx.InvalidURL, ValueError):
+        url = httpx.URL()
+    if url.scheme not in {"http", "https"} or not re.fullmatch(r"[\w.:-]+", url.host):
+        raise Failure(f"{endpoint!r} is no address of an API: give --endpoint https://...", ExitCode.USAGE)
+    return endpoint.rstrip("/")
+
+
 def _failure(response: httpx.Response, body: Json) -> Failure:
     """Return the failure that an error response means: `Busy` where a retry later may help."""
     after = response.headers.get("retry-after", "")
@@ -213,10 +227,17 @@ def _problem(response: httpx.Response, body: Json) -> str:
 def plain_failures(what: str) -> Iterator[None]:
     """Turn the exceptions of boto3 and of docwell's adapters into a `Failure` that begins with `what`."""
     from boto3.exceptions import Boto3Error
-    from botocore.exceptions import BotoCoreError, ClientError
+    from botocore.exceptions import BotoCoreError, ClientError, NoRegionError, ProfileNotFound
 
     try:
         yield
+    except NoRegionError:
+        message = f"{what}: no region: give --region, AWS_REGION or region in docwell.toml"
+        raise Failure(message, ExitCode.USAGE) from None
+    except ProfileNotFound as error:
+        raise Failure(
+            f"{what}: {error}: check AWS_PROFILE, or aws_profile in docwell.toml", ExitCode.USAGE
+        ) from None
     except ClientError as error:
         request_id = error.response.get("ResponseMetadata", {}).get("RequestId")
         raise Failure(f"{what}: {error}" + (f" (request {request_id})" if request_id else "")) from None

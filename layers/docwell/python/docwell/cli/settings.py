@@ -2,7 +2,7 @@
 
 A settings file is `docwell.toml` in the current folder, else `~/.config/docwell/config.toml`::
 
-    endpoint = "https://abc123.execute-api.eu-central-1.amazonaws.com/prod"
+    endpoint = "https://abc123.execute-api.eu-central-1.amazonaws.com/live"
     bucket = "my-documents"
 
     [profiles.staging]          # docwell ask ... --profile staging: replaces the values above
@@ -164,7 +164,10 @@ def _from_stack() -> dict[str, Any]:
     path = next((folder / "stack.json" for folder in folders if _is_own(folder / "stack.json")), None)
     if path is None:
         if named:
-            raise Failure(f"no local stack runs on {named} (DOCWELL_DATA): start it with `make up`, or unset it")
+            raise Failure(
+                f"no local stack runs on {named} (DOCWELL_DATA): start it with `make up`, or unset it",
+                ExitCode.USAGE,
+            )
         return {}
     try:
         stack = json.loads(path.read_text("utf-8"))
