@@ -25,13 +25,16 @@ class MalformedAnswer(Exception):
     """API Gateway would reject the function's answer."""
 
 
-def problem(status: int, kind: str, title: str, request_id: str, **headers: str) -> Response:
-    """Return a problem document (RFC 9457) for an error outside the function, with the fields of docwell's own."""
+def problem(status: int, kind: str, title: str, detail: str, request_id: str, **headers: str) -> Response:
+    """Return a problem document (RFC 9457) for an error outside the function, with the fields of docwell's own.
+
+    `detail` says what to do next.
+    """
     document = {
         "type": f"urn:docwell:problem:{kind}",
         "title": title,
         "status": status,
-        "detail": title,
+        "detail": detail,
         "request_id": request_id,
     }
     return Response(

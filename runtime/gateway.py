@@ -25,6 +25,7 @@ from starlette.routing import request_response
 from docwell.access.authorizer import Authorizer, Caller
 from docwell.errors import Unauthenticated, Unavailable
 from docwell.http.authorization import context_of
+from docwell.identity import NO_CREDENTIAL
 from runtime.answers import MalformedAnswer, StreamedAnswer, http_answer, problem
 from runtime.disconnect import until_gone
 from runtime.emf import metric_line, print_line
@@ -42,6 +43,7 @@ CHAT_PATH = "/v1/chat/completions"
 MAX_CHAT_BYTES = 10 * 1024 * 1024
 # For receiving the body, which is a question of some KB. Otherwise slow clients keep connections and memory.
 BODY_S = 30.0
+_AGAIN = "try again; the log has more under the request id"
 # nginx's status for a client that left before the answer.
 CLIENT_GONE = 499
 STAGE = "live"
@@ -213,7 +215,10 @@ class Gateway:
         except BodyTooLarge:
             return _too_large(most, request_id)
         except TimeoutError:
-            return problem(408, "too-slow", "The request did not arrive in time", request_id, connection="close")
+            detail = f"send the whole body within {BODY_S:g} s"
+            return problem(
+                408, "too-slow", "The request did not arrive in time", detail, request_id, connection="close"
+            )
         except ClientDisconnect:
             return Response(status_code=CLIENT_GONE)
         # One more than the pool's capacity, so that the pool itself rejects the extra caller.
@@ -254,10 +259,10 @@ class Gateway:
             return _too_many(str(busy.retry_after), request_id)
         except FunctionTimedOut as error:
             log("WARNING", str(error))
-            return problem(504, "deadline-exceeded", "The function did not answer in time", request_id)
+            return problem(504, "deadline-exceeded", "The function did not answer in time", _AGAIN, request_id)
         except (FunctionError, MalformedAnswer) as error:
             log("ERROR", str(error))
-            return problem(502, "function-failed", "The function failed", request_id)
+            return problem(502, "function-failed", "The function failed", _AGAIN, request_id)
 
     def _caller(self, request: Request) -> Caller | None:
         """Return the caller; None lets the function answer 401. Raises `Unavailable`."""
@@ -270,22 +275,25 @@ class Gateway:
 
 
 def _too_large(most: int, request_id: str) -> Response:
-    return problem(413, "too-large", f"The request is over {most:,} bytes", request_id, connection="close")
+    detail = f"send at most {most:,} bytes, such as fewer turns of a conversation"
+    return problem(413, "too-large", "The request is too large", detail, request_id, connection="close")
 
 
 def _too_many(retry_after: str, request_id: str, **headers: str) -> Response:
-    return problem(429, "too-many-requests", "Too many requests", request_id, retry_after=retry_after, **headers)
+    headers["retry_after"] = retry_after
+    detail = "try again after the seconds of Retry-After"
+    return problem(429, "too-many-requests", "Too many requests", detail, request_id, **headers)
 
 
 def _unauthenticated(request_id: str) -> Response:
     kind, headers = Unauthenticated, {"www_authenticate": "Bearer", "connection": "close"}
-    return problem(kind.status, kind.problem, kind.title, request_id, **headers)
+    return problem(kind.status, kind.problem, kind.title, NO_CREDENTIAL, request_id, **headers)
 
 
 def _unchecked(error: Unavailable, request_id: str, **headers: str) -> Response:
     log("WARNING", str(error))
-    title = "The credentials cannot be checked"
-    return problem(503, "dependency-unavailable", title, request_id, retry_after="1", **headers)
+    title, detail = "The credentials cannot be checked", "try again after the seconds of Retry-After"
+    return problem(503, "dependency-unavailable", title, detail, request_id, retry_after="1", **headers)
 
 
 class _RequestLine:

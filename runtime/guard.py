@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 from starlette.datastructures import Headers
 from starlette.responses import Response
 
+from docwell.errors import DocwellError, Forbidden
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -17,7 +19,7 @@ if TYPE_CHECKING:
 _LOOPBACK = {"127.0.0.1", "localhost", "[::1]"}
 # Every part answers here with its stack's id, because another stack's part may listen on the same port.
 READY_PATH = "/-/ready"
-STATUS = 403
+STATUS = Forbidden.status
 
 
 def refusal(hosts: Sequence[str], origins: Sequence[str]) -> str | None:
@@ -27,13 +29,14 @@ def refusal(hosts: Sequence[str], origins: Sequence[str]) -> str | None:
     if re.sub(r":\d+$", "", host) not in _LOOPBACK:
         return "The Host header must be 127.0.0.1, localhost or [::1]"
     if any(origin.lower() != f"http://{host}" for origin in origins):
-        return "Pages of other origins have no access"
+        return "Pages of other origins have no access: open a page of this address"
     return None
 
 
-def problem_body(title: str) -> bytes:
+def problem_body(detail: str, error: type[DocwellError] = Forbidden) -> bytes:
     """Return the problem document (RFC 9457) of a refused request."""
-    return json.dumps({"type": "urn:docwell:problem:forbidden", "title": title, "status": STATUS}).encode()
+    kind = {"type": f"urn:docwell:problem:{error.problem}", "title": error.title, "status": error.status}
+    return json.dumps({**kind, "detail": detail}).encode()
 
 
 class Guarded:

@@ -23,6 +23,7 @@ from pathlib import Path
 import psutil
 from starlette.datastructures import Headers
 
+from docwell.errors import Unauthenticated
 from infra.local.emf import every_minute, print_metrics
 from infra.local.names import ERROR, HOST
 from infra.local.ports import answers, free_port
@@ -76,7 +77,8 @@ class Proxy:
             return _http("200 OK" if ready else "503 Starting", self._stack.encode())
         given = headers.get("authorization", "").encode()
         if not hmac.compare_digest(given, f"Bearer {self._token}".encode()):
-            return _http("401 Unauthorized", problem_body("The token of this stack is missing"))
+            missing = problem_body("Send the token of this stack as a Bearer token", Unauthenticated)
+            return _http("401 Unauthorized", missing)
         return None
 
 

@@ -53,7 +53,8 @@ class Storage:
             sent = self._client.build_request(request.method, target, headers=headers, content=content)
             answer = await self._client.send(sent, stream=True)
         except httpx.HTTPError:
-            return problem(503, "dependency-unavailable", "The storage does not answer", request_id)
+            detail = "try again, or restart the stack with `make up`"
+            return problem(503, "dependency-unavailable", "The storage does not answer", detail, request_id)
         kept = {name: value for name in _KEPT if (value := answer.headers.get(name))}
         return StreamingResponse(
             answer.aiter_raw(), answer.status_code, {**kept, **_HEADERS}, background=BackgroundTask(answer.aclose)

@@ -73,7 +73,9 @@ def test_a_body_that_comes_too_slowly_gets_a_problem_and_the_connection_ends(
     start, body = answered(slow)
     assert start["status"] == 408
     assert (b"connection", b"close") in start["headers"]
-    assert json.loads(body["body"])["type"] == "urn:docwell:problem:too-slow"
+    problem = json.loads(body["body"])
+    assert problem["type"] == "urn:docwell:problem:too-slow"
+    assert problem["detail"] == "send the whole body within 0.05 s"
 
 
 def test_a_client_that_leaves_within_its_body_is_no_error(capsys: pytest.CaptureFixture[str]) -> None:
@@ -100,7 +102,10 @@ def test_a_body_that_no_route_takes_is_refused_before_it_is_read(path: str, size
     start, body = answered(never_asked, path, content_length=str(size), x_api_key=KNOWN)
     assert start["status"] == 413
     assert (b"connection", b"close") in start["headers"]
-    assert json.loads(body["body"])["type"] == "urn:docwell:problem:too-large"
+    problem = json.loads(body["body"])
+    assert problem["type"] == "urn:docwell:problem:too-large"
+    assert problem["detail"] != problem["title"]
+    assert "send at most" in problem["detail"]
 
 
 @pytest.mark.parametrize("headers", [{"content_length": "65001"}, {"transfer_encoding": "chunked"}])
