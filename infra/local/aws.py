@@ -201,7 +201,7 @@ class Mirrored:
 
 
 def _set_up(session: boto3.Session, endpoint: str) -> None:
-    """Create bucket, queues and tables, as template.yaml does."""
+    """Create bucket, queues and tables, as infra/data.yaml and infra/tables.yaml do."""
     # moto's event about the last version of a key reads these of a delete marker, which has neither.
     FakeDeleteMarker.etag, FakeDeleteMarker.size = "", 0  # type: ignore[attr-defined]
     patch_queues()

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.responses import Response
 
-# As in template.yaml. The cost of an answer grows with the memory.
+# As in infra/query.yaml. The cost of an answer grows with the memory.
 QUERY_MEMORY_MB = 1769
 RECONCILE_TIMEOUT_S = 900.0
 

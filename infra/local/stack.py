@@ -129,7 +129,7 @@ class StackOptions:
     query_handler: str = "functions.query.handler.handler"
     ingest_handler: str = "functions.ingest.handler.handler"
     reconcile_handler: str = "functions.reconcile.handler.handler"
-    # template.yaml has the schedule in the cloud. 0 means never.
+    # infra/ingest.yaml has the schedule in the cloud. 0 means never.
     reconcile_every_s: float = 300.0
     environment: Mapping[str, str] = field(default_factory=dict)
     # Workers share the ranges of long documents. More than two gain little: Chroma needs the processor too.
@@ -174,7 +174,7 @@ def base_environment(extra: Mapping[str, str]) -> dict[str, str]:
 
 
 def function_variables(stack: Stack, service: str) -> dict[str, str]:
-    """Return the environment of a function, as template.yaml sets it in the cloud."""
+    """Return the environment of a function, as the templates of infra/ set it in the cloud."""
     return {
         "DOCWELL_BUCKET": stack.bucket,
         "DOCWELL_LEDGER_TABLE": names.LEDGER_TABLE,
