@@ -16,7 +16,7 @@ from docwell.adapters.s3_copies import S3Copier, S3Listing
 from docwell.bucket_ports import StoredObject
 from docwell.cli import load
 from docwell.cli.loading import run as run_module
-from docwell.cli.remote import aws_client
+from docwell.cli.remote import s3_client
 from docwell.cli.settings import Settings
 from docwell.errors import Forbidden
 from tests.unit.cli.conftest import Run
@@ -247,15 +247,14 @@ def test_a_bucket_that_cannot_be_listed_ends_the_load_at_once(
     run: Run, archive: S3Client, monkeypatch: pytest.MonkeyPatch, source: str, code: str
 ) -> None:
     monkeypatch.setattr(run_module, "_RETRY_AFTER_S", (20.0,))
-    real = aws_client
 
-    def denying(settings: Settings, service: str, **config: Any) -> Any:
-        made = real(settings, service, **config)
-        if service == "s3" and source == SOURCE:
+    def denying(settings: Settings, **config: Any) -> S3Client:
+        made = s3_client(settings, **config)
+        if source == SOURCE:
             answering(made, "ListObjectsV2", 403, code)
         return made
 
-    monkeypatch.setattr(load, "aws_client", denying)
+    monkeypatch.setattr(load, "s3_client", denying)
     result = run("load", f"s3://{source}/2026/", "--yes", *WHERE)
     assert result.exit_code == 1
     assert f"{source!r} answered {code}" in result.stderr

@@ -14,7 +14,7 @@ import typer
 from docwell.cli import display
 from docwell.cli.command import ConnectedCommand, DryRunFlag, JsonFlag, group
 from docwell.cli.failure import Failure
-from docwell.cli.remote import Api, Json, aws_client, plain_failures
+from docwell.cli.remote import Api, Json, aws_client, plain_failures, queue_url
 from docwell.cli.settings import Settings
 
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ class DeadLetters:
         name = settings.need("queue")
         self._sqs: SQSClient = aws_client(settings, "sqs")
         with plain_failures(f"cannot use queue {name}"):
-            self._queue = self._url(name)
+            self._queue = queue_url(self._sqs, name)
             self._parked = self._queue
             while target := self._dead_letters_of(self._parked):  # the dead-letter queue, then the parked one
                 self._parked = target
@@ -119,10 +119,7 @@ class DeadLetters:
 
     def _dead_letters_of(self, url: str) -> str | None:
         target = json.loads(self._attribute(url, "RedrivePolicy") or "{}").get("deadLetterTargetArn")
-        return self._url(target.rsplit(":", 1)[1]) if target else None
-
-    def _url(self, name: str) -> str:
-        return name if "://" in name else self._sqs.get_queue_url(QueueName=name)["QueueUrl"]
+        return queue_url(self._sqs, target.rsplit(":", 1)[1]) if target else None
 
     def _attribute(self, url: str, name: QueueAttributeNameType) -> str | None:
         answer = self._sqs.get_queue_attributes(QueueUrl=url, AttributeNames=[name])

@@ -22,7 +22,7 @@ from docwell.cli.audit import audit_reader, record
 from docwell.cli.command import ConnectedCommand, DryRunFlag, JsonFlag, group
 from docwell.cli.failure import ExitCode, Failure
 from docwell.cli.operations import FunctionOption, ReconcileFunction
-from docwell.cli.remote import Json, aws_client, plain_failures
+from docwell.cli.remote import Json, aws_client, plain_failures, s3_client
 from docwell.cli.settings import Settings
 
 if TYPE_CHECKING:
@@ -113,9 +113,8 @@ class Erasure:
     def __init__(self, settings: Settings, key: str | None, prefix: str | None, wait_s: float) -> None:
         from docwell.adapters.s3_versions import S3Versions
 
-        style = {"addressing_style": "path"} if settings.aws_endpoint else None
         self._settings = settings
-        self._versions = S3Versions(aws_client(settings, "s3", s3=style), settings.need("bucket"))
+        self._versions = S3Versions(s3_client(settings), settings.need("bucket"))
         self._function = ReconcileFunction(settings)
         self._key, self._prefix, self._wait_s = key, prefix, wait_s
 

@@ -19,7 +19,7 @@ from docwell.cli.loading.estimate import Estimate
 from docwell.cli.loading.gate import Paused, QueueGate
 from docwell.cli.loading.plan import Route, partitions
 from docwell.cli.loading.state import LoadState
-from docwell.cli.remote import Json, aws_client, plain_failures
+from docwell.cli.remote import Json, aws_client, plain_failures, queue_url, s3_client
 from docwell.errors import DocwellError
 
 if TYPE_CHECKING:
@@ -116,12 +116,11 @@ def _work(settings: Settings, state: LoadState, longest_wait_s: float, max_bytes
     from docwell.adapters.sqs import SqsTaskQueue
     from docwell.cli.loading.run import Copies, Hints, Load, Way
 
-    style = {"addressing_style": "path"} if settings.aws_endpoint else None
-    s3 = aws_client(settings, "s3", s3=style, max_pool_connections=_WORKERS)
+    s3 = s3_client(settings, max_pool_connections=_WORKERS)
     sqs = aws_client(settings, "sqs")
     name = settings.need("queue")
     with plain_failures(f"cannot use queue {name}"):
-        url = name if "://" in name else sqs.get_queue_url(QueueName=name)["QueueUrl"]
+        url = queue_url(sqs, name)
     queue = SqsTaskQueue(sqs, url)
     gate = QueueGate(queue.waiting, longest_wait_s)
     way: Way = Hints(queue, gate.stop)

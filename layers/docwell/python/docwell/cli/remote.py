@@ -23,6 +23,7 @@ from docwell.media_types import MEDIA_TYPES, OTHER
 if TYPE_CHECKING:
     import httpx
     from mypy_boto3_s3 import S3Client
+    from mypy_boto3_sqs import SQSClient
 
 Json = dict[str, Any]
 
@@ -277,6 +278,18 @@ def aws_client(settings: Settings, service: str, **config: object) -> Any:  # no
     )
 
 
+def s3_client(settings: Settings, **config: object) -> S3Client:
+    """Return a client of S3, or of a local replacement, which has no wildcard DNS for the names of buckets."""
+    style = {"addressing_style": "path"} if settings.aws_endpoint else None
+    client: S3Client = aws_client(settings, "s3", s3=style, **config)
+    return client
+
+
+def queue_url(sqs: SQSClient, queue: str) -> str:
+    """Return the URL of a queue that is given by its name or URL."""
+    return queue if "://" in queue else sqs.get_queue_url(QueueName=queue)["QueueUrl"]
+
+
 class Bucket:
     """The documents bucket."""
 
@@ -284,9 +297,7 @@ class Bucket:
         from docwell.adapters.s3 import S3ObjectStore
 
         self._name = settings.need("bucket")
-        # A local replacement of S3 has no wildcard DNS.
-        style = {"addressing_style": "path"} if settings.aws_endpoint else None
-        self._client: S3Client = aws_client(settings, "s3", s3=style)
+        self._client = s3_client(settings)
         self._store = S3ObjectStore(self._client, self._name)
 
     def upload(self, path: Path, key: str, on_bytes: Callable[[int], None]) -> str:

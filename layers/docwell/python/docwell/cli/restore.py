@@ -14,7 +14,7 @@ from docwell.cli import display
 from docwell.cli.command import ConnectedCommand, DryRunFlag, group
 from docwell.cli.failure import ExitCode, Failure
 from docwell.cli.operations import FunctionOption, ReconcileFunction, show_reconcile
-from docwell.cli.remote import aws_client, plain_failures
+from docwell.cli.remote import plain_failures, s3_client
 
 if TYPE_CHECKING:
     from docwell.adapters.s3_versions import S3Versions
@@ -70,8 +70,7 @@ def restore(
 def _versions(settings: Settings) -> S3Versions:
     from docwell.adapters.s3_versions import S3Versions
 
-    style = {"addressing_style": "path"} if settings.aws_endpoint else None
-    return S3Versions(aws_client(settings, "s3", s3=style), settings.need("bucket"))
+    return S3Versions(s3_client(settings), settings.need("bucket"))
 
 
 def _time(text: str) -> datetime:
