@@ -277,7 +277,7 @@ def messages(value: object) -> dict[str, dict[str, Any]]:
         for tool in ("search", "ask", "documents", "overview")
         for name in NAMES
     }
-    params = {
+    params: dict[str, dict[str, Any]] = {
         "tools/list": {"version": {"_meta": META | {"io.modelcontextprotocol/protocolVersion": value}}},
         "resources/read": {"uri": {"uri": value}},
         "resources/list": {"cursor": {"cursor": value}},
