@@ -18,7 +18,7 @@ import pytest
 from docwell.answers import Completion, Cost, Message, Mode
 from docwell.citation_units import CitationUnit
 from docwell.config import QuerySettings
-from docwell.errors import Overloaded, QuotaExceeded, Unavailable
+from docwell.errors import Overloaded, QuotaExceeded, Unauthenticated, Unavailable
 from docwell.identity import Principal
 from docwell.models import Chunk, DocumentRecord, IndexRecord, Status
 from docwell.ports import Reservation
@@ -33,6 +33,7 @@ from docwell.query.retrieval.expansion import Expansion
 from docwell.query.retrieval.retrieval import Retrieval
 from docwell.query.routing import Router
 from docwell.upkeep.canary import Finding
+from docwell.wiring import access as access_wiring
 from docwell.wiring import canary as canary_wiring
 from docwell.wiring import ingest as ingest_wiring
 from docwell.wiring import query as query_wiring
@@ -227,11 +228,24 @@ def canary(patch: pytest.MonkeyPatch) -> None:
     handler({}, CONTEXT)
 
 
+def authorizer(patch: pytest.MonkeyPatch) -> None:
+    """Deny a caller without a credential."""
+    from functions.authorizer.handler import handler
+
+    def identify(_headers: object) -> None:
+        raise Unauthenticated("no credential")
+
+    patch.setattr(access_wiring, "authorizer", lambda: SimpleNamespace(identify=identify))
+    denied = handler({"methodArn": "arn:aws:execute-api:us-east-1:1:a/live/POST/v1/query", "headers": {}}, CONTEXT)
+    assert denied["policyDocument"]["Statement"][0]["Effect"] == "Deny"
+
+
 RECORDINGS: dict[str, Callable[[pytest.MonkeyPatch], None]] = {
     "ingest": ingest,
     "query": query,
     "reconcile": reconcile,
     "canary": canary,
+    "authorizer": authorizer,
 }
 
 if __name__ == "__main__":

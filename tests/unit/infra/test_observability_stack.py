@@ -25,12 +25,10 @@ from tests.unit.infra.templates import TEMPLATES, content, whole
 ROOT = Path(__file__).parents[3]
 RUNBOOK = ROOT / "docs" / "runbook.md"
 PARTS = ("**Means.**", "**Callers see.**", "**Check.**\n1. ", "**Fix.**", "**Fixed when.**")
-SERVICES = ("ingest", "query", "reconcile", "canary")
+SERVICES = ("ingest", "query", "reconcile", "canary", "authorizer")
 NAMESPACE = "Docwell/${SystemName}"
 # What the Chroma server's user data sends, and the authorizer function.
-FROM_OTHERS = {(name, (("service", "chroma"),)) for name in ("MemoryUsed", "DiskUsed")} | {
-    ("Unauthenticated", (("service", "authorizer"),))
-}
+FROM_OTHERS = {(name, (("service", "chroma"),)) for name in ("MemoryUsed", "DiskUsed")}
 MODEL = "fake-model"
 
 Emitted = tuple[str, tuple[tuple[str, str], ...]]  # a metric's name and its dimensions, sorted
