@@ -13,7 +13,7 @@ from typing import NamedTuple
 from docwell.media_types import MEDIA_TYPES
 from docwell.query.document_names import wholly_named
 from docwell.query.question_words import read
-from docwell.query.subject import QUOTED
+from docwell.query.subject import quotation
 from docwell.query.values import AMOUNTS, DATES, DEADLINES, EMAILS, KINDS, PERCENTAGES, YEARS, ValueKind
 from docwell.text.lexicon import UNSPACED, fold, fold_each, stem
 from docwell.text.naming import file_words
@@ -92,7 +92,7 @@ def asked_values(question: str) -> AskedValues | None:
     A kind with a word before it, as in "all delivery dates", is another subject.
     """
     text = fold_each(question)
-    found = None if QUOTED.search(question) else _beginning().search(text)
+    found = None if quotation(question) else _beginning().search(text)
     if found is None:
         return None
     kinds, names, end = dict[ValueKind, None](), False, found.end()
