@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-# The stems of one language follow one another in any order within a sentence.
+_EARLIER = "previous|prior|above|earlier|preceding|former|initial|original|you were given|given to you|so far"
+# Of a way to a place, these are no instructions.
+DIRECTIONS = r"directions(?!\s(?:to|from|for)\s)"
+
+# The stems of one language follow one another in any order within a sentence. Courts set orders, directions and
+# rules aside, and letters ask to disregard earlier orders.
 OVERRIDES = (
     (
-        (
-            "ignor|disregard|forget|overrid|bypass|set aside|put aside|leave aside|lay aside|aside|"
-            "pay no attention|no attention|not follow|no longer follow|stop following|discard"
-        ),
-        ("previous|prior|above|earlier|preceding|former|initial|original|you were given|given to you|so far"),
-        "instruction|prompt|directive|guideline|guidance|rules|directions|orders",
+        "ignor|disregard|forget|overrid|bypass|no attention|not follow|no longer follow|stop following",
+        _EARLIER,
+        f"instruction|prompt|directive|guideline|guidance|rules|{DIRECTIONS}",
     ),
+    ("aside|discard", _EARLIER, "instruction|prompt|directive|guideline|guidance"),
+    ("not follow|no longer follow|stop following", _EARLIER, "orders"),
     (
         "ignorier|vergiss|vergessen|missacht|nicht beacht|nicht befolg",
         "vorherig|obig|bisherig|früher|zuvor|oben",

@@ -14,7 +14,7 @@ from functools import cache, lru_cache
 from typing import NamedTuple
 
 from docwell.models import Passage
-from docwell.query.checking.overrides import OVERRIDES, pattern
+from docwell.query.checking.overrides import DIRECTIONS, OVERRIDES, pattern
 from docwell.query.checking.spellings import undisguised
 from docwell.text.lexicon import TEXTS_KEPT
 from docwell.text.visible import strip_invisible
@@ -27,7 +27,7 @@ _HIDING = re.compile("[\U000e0001-\U000e007f\u202d\u202e\U000e0100-\U000e01ef]|[
 
 _OUTPUT = r"(?:response|repl(?:y|ies)|answer|output|message|completion|explanation|elucidation|summary)s?"
 _YOUR_OUTPUT = rf"\byour\s+(?:\w+\s+){{0,2}}?{_OUTPUT}\b"
-_TOLD = r"(?:instructions?|prompts?|directions?|directives?|guidelines?|rules?|context|messages?|conversation)"
+_TOLD = rf"(?:instructions?|prompts?|{DIRECTIONS}|directives?|guidelines?|rules?|context|messages?|conversation)"
 _CODE_PIECE = r"(?:code|script|command)s?(?:\s+(?:snippet|block|excerpt|section|fragment|segment|piece))?"
 _PROGRAM = r"(?:code|codebase|implementation|solution|algorithm|program|script|software|project|application)"
 _PLACE = (
@@ -37,13 +37,28 @@ _PRIVATE = (
     r"(?:passwords?|credentials?|api\s*keys?|secrets?|(?:personal|private)\s+(?:data|information)"
     r"|(?:chat|conversation)(?:\s+history)?|users?(?:['\u2019]s?)?\s+(?:data|questions?|query|messages?))"
 )
+# Addresses and machines that private data is sent to, unlike offices and people.
+_OUTSIDE = (
+    r"(?:(?:the|this|that|our|my|an?|following)\s+){0,3}"
+    rf"(?:{_PLACE}|(?:server|url|endpoint|webhook|web\s*site)s?\b|me\b)"
+)
+_NOT_FORBIDDEN = r"(?<!ever\s)(?<!not\s)(?<!n['\u2019]t\s)"
 # An order begins a sentence or follows one of these words.
-_BEFORE_ORDER = r"(?:^\W*|[.!?:;,\"\u201c]\s+|\b(?:and|then|please|must|should|now|always|only)\s+|\bcan\s+you\s+)"
+_BEFORE_ORDER = (
+    r"(?:^[^\w\n]*|[.!?:;,\"\u201c]\s+|\b(?:and|then|please|must|should|now|always|only)\s+|\bcan\s+you\s+)"
+)
 # Words with which a form asks for an answer, without saying what the answer must be.
 _NO_ORDER = (
     r"(?!(?:please|and|then|now|always|only|to|the|this|that|these|an?|we|our|if|when|while|once|as|thank|thanks|for|it|they|i|he|she|is|are|was|send|"
-    r"submit|mail|email|return|mark|tick|check|circle|select|fill|await|receive|have|with|after|upon|enter|choose)\b)"
+    r"submit|mail|email|return|mark|tick|check|circle|select|fill|await|receive|have|with|after|upon|enter|choose|attach|address|confirm|date|sign|set\s+(?:out|forth))\b)"
 )
+# What letters ask for in a reply.
+_REFERENCE = (
+    r"(?:(?:reference|file|case|docket|order|invoice|claim|account|policy|customer|membership|contract|application"
+    r"|ticket|registration)\s+(?:numbers?|no\b|reference)|(?:our|your|the)\s+ref(?:erence)?\b|reference\s+\S*\d"
+    r"|the\s+date\s+of)"
+)
+_NO_REFERENCE = rf"(?![^.!?]{{0,160}}?\b{_REFERENCE})"
 
 
 @cache
@@ -107,12 +122,12 @@ _SIGNALS = (
         r"\b(?:reveal|print|repeat|output|show|disclose|leak|display|tell|recite)\s+(?:\w+\s+){0,4}?(?:(?:system|hidden|initial",
         r"|original|secret)\s+(?:prompt|instructions?|message)|your\s+(?:instructions?|prompt|rules))\b"),
     _signal("reveal", 1.0, "send |post |forward |upload |mail |transmit |exfiltrate |leak ",
-        rf"\b(?:send|post|forward|upload|e-?mail|transmit|exfiltrate|leak)\s+(?:[\w'\u2019,]+\s+){{0,8}}?{_PRIVATE}\s+(?:\w+\s+){{0,6}}?to\b"),
+        rf"{_NOT_FORBIDDEN}\b(?:send|post|forward|upload|e-?mail|transmit|exfiltrate|leak)\s+(?:[\w'\u2019,]+\s+){{0,8}}?{_PRIVATE}\s+(?:\w+\s+){{0,6}}?to\s+{_OUTSIDE}"),
     # Say what the answer must or must not contain: documents do not speak of their reader's answer.
     _signal("the answer", 1.0, "your ",
-        rf"{_BEFORE_ORDER}{_NO_ORDER}[a-z]+\b(?:[^.!?]|[.!?](?!\s)){{0,160}}?{_YOUR_OUTPUT}"),
+        rf"{_BEFORE_ORDER}{_NO_ORDER}{_NO_REFERENCE}[a-z]+\b(?:[^.!?]|[.!?](?!\s)){{0,160}}?{_YOUR_OUTPUT}"),
     _signal("the answer", 1.0, "in your ",
-        rf"\b(?:in|within)\s+{_YOUR_OUTPUT}\s*,\s*[a-z]+"),
+        rf"\b(?:in|within)\s+{_YOUR_OUTPUT}\s*,\s*{_NO_REFERENCE}[a-z]+"),
     _signal("the answer", 1.0, "reply |respond |answer ",
         rf"{_BEFORE_ORDER}(?:reply|respond|answer)\s+(?:(?:only|exactly|just|instead|always)\s+|\w+\s+questions?\s+)*",
         r"(?:in|with|using|by\s+saying|as)\b"),
