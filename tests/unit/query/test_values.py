@@ -67,6 +67,8 @@ def test_a_repetitive_text_takes_little_time(kind: ValueKind, text: str) -> None
         ("list all dates in the contract", (DATES,), ()),
         ("all amounts", (AMOUNTS,), ()),
         ("How many dates are there?", (DATES,), ()),
+        ("How many dates and years are there?", (DATES, YEARS), ()),
+        ("Which years are mentioned?", (YEARS,), ()),
         ("Give me each e-mail address.", (EMAILS,), ()),
         ("What percentages appear in the reports?", (PERCENTAGES,), ()),
         ("Welche Fristen stehen im Vertrag?", (DEADLINES,), ()),
@@ -103,6 +105,13 @@ def test_a_question_asks_for_kinds_of_values(
         "Quelle est la date du contrat ?",
         "什么时候签的合同",
         "How much did revenue grow in 2019?",
+        "How many years is the lease?",
+        "How many years are in the term of the contract?",
+        "For how many months or days?",
+        "Wie viele Jahre ist der Vertrag?",
+        "Combien d'années dure le bail ?",
+        "¿Cuántos años dura el contrato?",
+        "合同有多少年",
     ],
 )
 def test_other_questions_ask_for_no_kind(question: str) -> None:

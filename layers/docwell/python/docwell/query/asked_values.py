@@ -57,11 +57,11 @@ _NAMES = (
     "|nombres|partes|personas|empresas|organizaciones|lugares|numeros de telefono|direcciones"
 )
 _CHINESE_NAMES = "人名|姓名|公司|机构|组织|当事人|地名|电话号码"
+_COUNTED = "how many|wie viele|combien de|cuantos|cuantas"
 _EACH = "every|each|jede[nrs]?|chaque|cada"
 _ALL = (
-    "all|which|what|list|name|show|give|find|how many|alle[nrs]?|samtlichen?|welchen?|liste|nenne|zeige|gib"
-    "|wie viele|tous|toutes|quels|quelles|enumere|montre|donne|combien de|todos|todas|que|cuales|cuantos|cuantas"
-    "|lista|enumera|muestra|dame"
+    "all|which|what|list|name|show|give|find|alle[nrs]?|samtlichen?|welchen?|liste|nenne|zeige|gib|tous|toutes"
+    f"|quels|quelles|enumere|montre|donne|todos|todas|que|cuales|lista|enumera|muestra|dame|{_COUNTED}"
 )
 _BETWEEN = "the|of|me|us|are|all|die|der|mir|uns|sind|alle|les|des|sont|los|las|son|moi|tous|toutes|todos|todas"
 _CHINESE_ALL = "所有|全部|哪些|列出|列举|每个"
@@ -126,10 +126,11 @@ def _form(word: str) -> str:
 
 @cache
 def _beginning() -> re.Pattern[str]:
-    """The words before the first kind: "list all the", "every"."""
+    """The words before the first kind: "list all the", "every". Years that are counted are a length."""
     many, one = ("|".join(names.values()) for names in (_MANY, _ONE))
     return re.compile(
-        rf"\b(?:{_ALL})\s(?:(?:{_BETWEEN})\s){{0,3}}(?=(?:{many}|{_NAMES})\b)|\b(?:{_EACH})\s(?=(?:{one})\b)"
+        rf"\b(?!(?:{_COUNTED})\s(?:{_MANY[YEARS]})\b)(?:{_ALL})\s(?:(?:{_BETWEEN})\s){{0,3}}(?=(?:{many}|{_NAMES})\b)"
+        rf"|\b(?:{_EACH})\s(?=(?:{one})\b)"
         rf"|(?:{_CHINESE_ALL})的?(?={'|'.join([*_CHINESE.values(), _CHINESE_NAMES])})"
     )
 
