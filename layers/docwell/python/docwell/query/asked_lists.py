@@ -8,6 +8,7 @@ kind is of the subject. A question that fits no rule can still be one for a list
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 from docwell.query.question_words import NOUNS, VERBS, Kind, Word, read
 from docwell.text.lexicon import UNSPACED
@@ -15,6 +16,8 @@ from docwell.text.lexicon import UNSPACED
 # Two words before the verb can name what has documents: "Which energy companies mention …".
 _LONGEST_HEAD = 2
 _ASKING = frozenset({Kind.ASK, Kind.ANY})
+# Words of asking that are of a subject right beside its words: "annual report", "price list".
+_PARTS = frozenset({Kind.DOCUMENTS, Kind.DOCUMENT, Kind.PART})
 
 
 def asked_list(question: str) -> tuple[tuple[int, int], ...] | None:
@@ -23,6 +26,7 @@ def asked_list(question: str) -> tuple[tuple[int, int], ...] | None:
     Words of asking part the phrases. None where no rule fits.
     """
     language, words = read(question)
+    words = _with_whole_names(question, words)
     found = (
         _by_verb(words)
         or _by_place(words)
@@ -37,6 +41,33 @@ def asked_list(question: str) -> tuple[tuple[int, int], ...] | None:
     if asks is not None and found[0] < asks and not UNSPACED.match(words[found[0]].text):
         return None
     return _phrases(words, found)
+
+
+def _with_whole_names(question: str, words: list[Word]) -> list[Word]:
+    """Return the words with those of asking as unknown that are parts of the subject's name.
+
+    They follow what is asked for, and are right beside an unknown word, or have a capital: "Anything Goes".
+    """
+    link = next((found for kinds in (VERBS, {Kind.ABOUT}) if (found := _first(words, kinds)) is not None), None)
+    if link is None:
+        return words
+    before = next((one for one in (_asked_noun(words), _first(words, {Kind.PLACE})) if one is not None), link)
+    numbers = [number for number in range(before + 1, len(words)) if number != link]
+    capital = [question[one.start].isupper() for one in words]
+    # Neither in a title nor in German does a capital show a name.
+    shows = not any(capital[number] and words[number].is_known for number in range(1, link + 1))
+    unknown = {
+        number
+        for number in numbers
+        if not words[number].is_known or (shows and capital[number] and not words[number].is_of({Kind.PLAIN}))
+    }
+    for order, step in ((numbers, 1), (numbers[::-1], -1)):
+        for number in order:
+            one, other = sorted((number, number - step))
+            is_beside = number - step in unknown and question[words[one].end : words[other].start] == " "
+            if is_beside and words[number].is_of(_PARTS):
+                unknown.add(number)
+    return [replace(one, kinds=frozenset()) if n in unknown else one for n, one in enumerate(words)]
 
 
 def _by_verb(words: Sequence[Word]) -> list[int] | None:

@@ -30,7 +30,8 @@ class Kind(StrEnum):
     """The role of a word in a question for a list; the values are the keys of `question_words.json`.
 
     `ANY` asks and is asked for, as "anything". `TEXT` shows that texts are asked for: "the word", "anywhere". A
-    `HOLD` is a verb that also says other things, as "contains". `RELATIVE` is the subject of its clause.
+    `HOLD` is a verb that also says other things, as "contains". `RELATIVE` is the subject of its clause. A `PART`
+    is also a noun within others: "price list".
     """
 
     ASK = "ask"
@@ -43,6 +44,7 @@ class Kind(StrEnum):
     HOLD = "hold"
     ABOUT = "about"
     RELATIVE = "relative"
+    PART = "part"
     PLAIN = "plain"
 
 
@@ -103,7 +105,7 @@ class Language:
         if not (one.is_of({Kind.ASK}) and one.is_of(VERBS)):
             return one
         is_first = all(other.kinds == {Kind.PLAIN} for other in words[:number])
-        return Word(one.start, one.end, one.text, frozenset({Kind.ASK}) if is_first else one.kinds & VERBS)
+        return Word(one.start, one.end, one.text, one.kinds - (VERBS if is_first else {Kind.ASK}))
 
 
 def read(question: str) -> tuple[Language, list[Word]]:
