@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from docwell.query.document_names import wholly_named, written
+from docwell.query.document_names import compares, wholly_named, written
 
 KEYS = (
     "a/minutes.docx",
@@ -53,3 +53,57 @@ def test_a_name_is_found_with_or_without_its_suffix(question: str, names: dict[s
 )
 def test_a_name_of_several_words_is_found_in_another_order(question: str, keys: set[str]) -> None:
     assert wholly_named(question, [*KEYS, "homes/boathouse-lease.md", "homes/new-boathouse-lease.md"]) == keys
+
+
+POLICIES = (
+    "a/travel-policy.pdf",
+    "b/contractors.pdf",
+    "c/leave-policy.pdf",
+    "d/incident-log.pdf",
+    "e/security-policy.pdf",
+    "f/part-time-work.pdf",
+)
+FIRMS = ("n/NETFLIX_2015_10K.pdf", "n/NETFLIX_2017_10K.pdf", "n/ADOBE_2015_10K.pdf")
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        "How do I report an incident to security?",
+        "How do I report an incident, and who informs security?",
+        "What is the travel policy for contractors?",
+        "What does the parental leave policy say about part-time work?",
+        "Does the travel policy apply to contractors and interns?",
+        "Can contractors travel?",
+        "Was steht in travel-policy.pdf \u00fcber contractors?",
+    ],
+)
+def test_ordinary_words_of_two_file_names_compare_nothing(question: str) -> None:
+    assert not compares(question, POLICIES)
+
+
+@pytest.mark.parametrize(
+    ("question", "documents"),
+    [
+        ("What is the difference between the travel policy and the leave policy?", POLICIES),
+        ("Do the leave policy and the travel policy need a form?", POLICIES),
+        ("Does travel-policy.pdf say the same as leave-policy.pdf?", POLICIES),
+        ("How did Netflix's revenue change from 2015 to 2017?", FIRMS),
+        ("Was Netflix's revenue higher than Adobe's?", FIRMS),
+        ("What does NETFLIX_2015_10K say that ADOBE_2015_10K does not?", FIRMS),
+        ("Netflix or Adobe?", FIRMS),
+        ("How many crews work for plant north and for plant süd?", ("a/north.pdf", "a/süd.pdf")),
+        ("Netflix vs. Adobe", FIRMS),
+        ("How many people does Netflix employ, and how many does Adobe?", FIRMS),
+        ("Wie unterscheiden sich Netflix und Adobe?", FIRMS),
+        ("Hat Netflix mehr Mitarbeiter als Adobe?", FIRMS),
+        ("Compare le chiffre d'affaires de Netflix \u00e0 celui d'Adobe", FIRMS),
+        ("\u00bfCu\u00e1ntos empleados tienen Netflix y Adobe?", FIRMS),
+        ("Netflix \u4e0e Adobe \u6709\u4ec0\u4e48\u4e0d\u540c\uff1f", FIRMS),
+    ],
+)
+def test_a_question_compares_documents_that_it_sets_side_by_side(
+    question: str, documents: tuple[str, ...]
+) -> None:
+    assert compares(question, documents)
+    assert not compares(question, documents[:1])

@@ -8,7 +8,8 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from docwell.query.checking.cleaning import clean_answer
-from docwell.text.lexicon import FUNCTION_WORDS, MARKER, UNSPACED, beginnings, fold
+from docwell.query.question_words import read
+from docwell.text.lexicon import FUNCTION_WORDS, MARKER, UNSPACED, beginnings, fold, fold_each
 from docwell.text.naming import NAMES_KEPT, file_beginnings, file_suffix, file_words
 
 _NAME_CHARACTERS = 80
@@ -16,6 +17,15 @@ _FUNCTION_WORDS = frozenset(beginnings(" ".join(FUNCTION_WORDS)))
 _TOKEN = re.compile(rf"{UNSPACED.pattern}|(?:(?!{UNSPACED.pattern})[^\W_])+")
 # A shorter name without its suffix, as of 1.pdf, is a word or a number of the question.
 _SHORTEST_NAME = 3
+# Words of comparing in the languages of `question_words.json`, without accents. `_JOINING` joins what is compared.
+_COMPARING = re.compile(
+    r"\b(?:compar(?!ti|tm)|contrast|contradi|differ|versus\b|vs\b|both\b|unlike\b|vergleich|unterschied|unterscheid"
+    r"|widerspr|gegenuber|beide|contredi|tou(?:te)?s les deux|difier|difer|ambos|ambas|frente a)"
+    "|\u6bd4\u8f83|\u5bf9\u6bd4|\u76f8\u6bd4|\u533a\u522b|\u5dee\u5f02|\u5dee\u522b|\u4e0d\u540c"
+)
+_JOINING = frozenset(["and", "or", "than", "und", "oder", "sowie", "als", "et", "ou", "que", "y", "e", "o"])
+_YEAR = re.compile(r"(?:1[5-9]|20)\d\d")
+_NO_NAME = re.compile(r"[^\W\d_]+(?:\s+[^\W\d_]+)*")
 _NO_BRACKETS = str.maketrans("[]", "()")  # `[1]` in a name would be read as a citation
 
 
@@ -92,9 +102,39 @@ def wholly_named(question: str, documents: Iterable[str]) -> set[str]:
     return in_order | {key for key in scattered if not any(has[key] < has[other] for other in scattered)}
 
 
-def names_several(question: str, documents: Iterable[str]) -> bool:
-    """Return whether the question names at least two of the documents, each in its own words."""
-    return len(set(named(question, documents).values())) > 1
+def compares(question: str, documents: Iterable[str]) -> bool:
+    """Return whether the question compares at least two of the documents, each named in its own words.
+
+    "What is the travel policy for contractors?" has words of two file names and compares nothing. A word of
+    comparing shows it, "and" before a name, two years, or file names to the letter.
+    """
+    documents = [*documents]
+    own = set(named(question, documents).values())
+    if len(own) <= 1:
+        return False
+    if _COMPARING.search(fold_each(question)) or _joins(question, own):
+        return True
+    exact = {
+        one.key for one in written(question, documents) if not _NO_NAME.fullmatch(question, one.start, one.end)
+    }
+    return len(exact) > 1 or len({word for words in own for word in words if _YEAR.fullmatch(word)}) > 1
+
+
+def _joins(question: str, own: Iterable[frozenset[str]]) -> bool:
+    """Return whether an "and" comes before the name of another document than words before it name.
+
+    Words of asking can be between the two, and words that the question already had: "plant north and plant south".
+    """
+    before, is_joined = frozenset[str](), False
+    for word in read(question)[1]:
+        said = frozenset(beginnings(question[word.start : word.end]))
+        if is_joined and any(
+            said & one and any(before & other and not said & other for other in own) for one in own
+        ):
+            return True
+        is_joined = word.text in _JOINING or (is_joined and (word.is_known or said <= before))
+        before |= said
+    return False
 
 
 def names(titles: Mapping[str, str], question: str) -> dict[str, str]:

@@ -1,7 +1,7 @@
 """The modes of a question: each but `passages` is a `Way`, which finds a `Basis` to answer from.
 
 A mode has a value in `docwell.answers.Mode`, and a way in `docwell.wiring.query`. docwell chooses `compare` for a
-question that names several documents, and other modes by their examples in `modes.json`.
+question that compares several documents, and other modes by their examples in `modes.json`.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from docwell.models import Passage
 from docwell.ports import LanguageModel
 from docwell.query.asked_values import asked_values_alone
 from docwell.query.checking.grounding import GroundedAnswer
-from docwell.query.document_names import Written, names_several, written
+from docwell.query.document_names import Written, compares, written
 from docwell.query.prompting import Prompt
 from docwell.query.retrieval.retrieval import Retrieval
 from docwell.query.retrieval.scope import MOST_ROWS, Scope
@@ -115,7 +115,7 @@ class Modes:
             return Mode.LIST
         if self.router.is_certain_list(_without(text, named) if named else text):
             return Mode.LIST
-        if names_several(text, searched.documents):
+        if compares(text, searched.documents):
             return Mode.COMPARE
         if named:  # the examples of overviews name no documents
             text = _without(text, named)
