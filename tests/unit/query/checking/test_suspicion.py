@@ -134,7 +134,7 @@ def test_an_order_is_marked_though_it_has_words_of_letters_and_courts(text: str)
     assert suspicion(text)
 
 
-@pytest.mark.parametrize("repeated", ["\n", "\r\n", " ", "a ", "a, ", "ref ", "your ", "to "])
+@pytest.mark.parametrize("repeated", ["\n", "\r\n", " ", "a ", "a, ", "ref ", "your ", "to ", "\u0438"])
 def test_a_repetitive_passage_takes_little_time(repeated: str) -> None:
     text = ("your answer a passwords ignored send to " + repeated * 20_000)[:20_000]
     begun = time.process_time()

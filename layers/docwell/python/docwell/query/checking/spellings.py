@@ -14,7 +14,7 @@ _LOOK_ALIKES = str.maketrans(
 )
 _OTHER = "\u0370-\u03ff\u0400-\u058f"
 # Russian and Greek words stay: only a word of Latin and other letters is disguised.
-_MIXED = re.compile(rf"\b\w*(?:[a-zA-Z]\w*[{_OTHER}]|[{_OTHER}]\w*[a-zA-Z])\w*\b")
+_MIXED = re.compile(rf"\b(?=\w*[a-zA-Z])(?=\w*[{_OTHER}])\w+")
 _DIGITS = str.maketrans("013457@$!+", "oieastasit")
 _DIGIT = re.compile(r"(?<!\S)\S*?(?:[a-z][013457@$!+]|[013457@$!+][a-z])\S*", re.IGNORECASE)
 _PUNCTUATED = re.compile(r"(?<!\w)\w(?:([.\-_*|/\u00b7])\w)(?:\1\w)*(?!\w)")
