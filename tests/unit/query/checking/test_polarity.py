@@ -52,6 +52,7 @@ def test_a_bare_answer_agrees_with_the_sentence_that_decides(question: str, righ
         ("Isn't the boiler open?", "The boiler isn't open.", "No"),
         ("Is the boiler open?", "The boiler isn\u2019t open.", "No"),
         ("La porte est-elle ouverte ?", "La porte n'est ouverte que le lundi.", "No"),
+        ("Does the lease start in May?", "Start of the lease: 3. Mai 2024, in May.", "Yes"),
         ("Are there pets?", "There are no pets in the house.", "No"),
     ],
 )

@@ -23,7 +23,7 @@ _SAID = dict.fromkeys(_YES_WORDS.split(), True) | dict.fromkeys(_NO_WORDS.split(
 _DENIALS = frozenset(["not", "cannot", "nicht", "ne", "pas", "non", "\u043d\u0435", "\u4e0d"])
 _OTHER_NEGATIONS = """
     no never none nor neither nobody nothing without kein keine keinem keinen keiner keines nie niemals niemand
-    nichts ohne weder jamais aucun aucune rien sans ni sin nunca ning\u00fan ninguna senza mai nessun nessuna
+    nichts ohne weder jamais aucun aucune rien sans ni sin nunca ning\u00fan ninguna senza nessun nessuna
     \u043d\u0438 \u043d\u0435\u0442 \u043d\u0438\u043a\u043e\u0433\u0434\u0430 \u0431\u0435\u0437
     \u6ca1 \u672a \u65e0 \u975e \u52ff \u5426
 """
@@ -36,6 +36,12 @@ _NO_DENIAL = r"(?!-|\.?\s*\d|\s+(?:only|just|merely|nur|seulement|s[o\u00f3]lo|e
 _NEGATED = re.compile(
     rf"[{_UNSPACED_NEGATIONS}]|{_SHORT_DENIAL}|\b(?:{'|'.join(sorted(_NEGATIONS))})\b{_NO_DENIAL}", re.IGNORECASE
 )
+# Those that deny what a sentence says: "answers nobody; its files are kept" says that they are.
+_VERB_NEGATED = re.compile(
+    rf"[\u4e0d\u672a\u6ca1]|{_SHORT_DENIAL}|\b(?:{'|'.join(sorted(_DENIALS))}|never|nie|jamais|nunca)\b{_NO_DENIAL}",
+    re.IGNORECASE,
+)
+_CLAUSE_END = re.compile(r"[,;:.!?\u3002\uff0c\uff1b](?:\s|$)")
 _FIRST = re.compile(r"\W*([^\W\d_]+)\s*(?:[,.;:!\u2013\u2014\u3002\uff0c\uff01\uff1a]|$)")
 # A negation denies one of the next words: "is not for outdoor use", "darf nicht im Bad stehen".
 _REACH_WORDS, _REACH_CHARACTERS = 5, 6
@@ -109,8 +115,8 @@ def contradicts(sentence: str, passages: Sequence[str]) -> bool:
     )
     if len(own) < _FEWEST_WORDS or held < _SAME_SHARE * len(own):
         return False
-    denied = _is_denied(decisive, own, "")
-    return denied != _is_denied(sentence, own, "")
+    denied = _is_denied(decisive, own, "", _VERB_NEGATED)
+    return denied != _is_denied(sentence, own, "", _VERB_NEGATED)
 
 
 def _said(sentence: str) -> bool | None:
@@ -124,11 +130,11 @@ def _share(text: str, weights: dict[str, float]) -> float:
     return sum(weight for word, weight in weights.items() if word in held) / whole
 
 
-def _is_denied(sentence: str, words: frozenset[str], question: str) -> bool:
+def _is_denied(sentence: str, words: frozenset[str], question: str, negations: re.Pattern[str] = _NEGATED) -> bool:
     """Return whether a negation of the sentence, which the question lacks, precedes one of the words."""
     asked = {found[0].casefold() for found in _NEGATED.finditer(question) if not _DENIAL.fullmatch(found[0])}
-    for found in _NEGATED.finditer(sentence):
-        after = sentence[found.end() :]
+    for found in negations.finditer(sentence):
+        after = _CLAUSE_END.split(sentence[found.end() :], maxsplit=1)[0]
         near = after[:_REACH_CHARACTERS] if UNSPACED.match(found[0]) else " ".join(after.split()[:_REACH_WORDS])
         if found[0].casefold() not in asked and not words.isdisjoint(labels(near)):
             return True
