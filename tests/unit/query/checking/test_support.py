@@ -349,7 +349,7 @@ def test_an_item_of_a_list_has_no_minus() -> None:
         ("The service isn't safe at night.", "The service is not safe.", True),
         ("It is not only cheap but also fast and quiet.", "It is cheap, fast and quiet.", True),
         ("Visitors may enter. They may not smoke in the hall.", "Visitors may enter the hall.", True),
-        ("retired: answers nobody; its files are kept for 18 months.", "Its files are kept for 18 months.", True),
+        ("It serves nobody; its files are kept for 18 months.", "Its files are kept for 18 months.", True),
         ("The pump, which is not new, runs at 50 Hz.", "The pump runs at 50 Hz.", True),
         ("Wer nicht zahlt, verliert den Rabatt am 3. Mai.", "Er verliert den Rabatt am 3. Mai.", True),
     ],

@@ -36,7 +36,7 @@ _NO_DENIAL = r"(?!-|\.?\s*\d|\s+(?:only|just|merely|nur|seulement|s[o\u00f3]lo|e
 _NEGATED = re.compile(
     rf"[{_UNSPACED_NEGATIONS}]|{_SHORT_DENIAL}|\b(?:{'|'.join(sorted(_NEGATIONS))})\b{_NO_DENIAL}", re.IGNORECASE
 )
-# Those that deny what a sentence says: "answers nobody; its files are kept" says that they are.
+# Words that deny a verb: "not", "never".
 _VERB_NEGATED = re.compile(
     rf"[\u4e0d\u672a\u6ca1]|{_SHORT_DENIAL}|\b(?:{'|'.join(sorted(_DENIALS))}|never|nie|jamais|nunca)\b{_NO_DENIAL}",
     re.IGNORECASE,

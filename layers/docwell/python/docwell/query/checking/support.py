@@ -95,8 +95,7 @@ def support(
             bare[place], cited[place], max(lexical[place], (lexical[place] + alike) / 2, foreign)
         )
         supported = score >= min_support and agrees and not wrong
-        if about:
-            supported = supported and any(map(judge.fits, cited[place]))
+        supported = supported and (not about or any(map(judge.fits, cited[place])))
         missing = tuple(dict.fromkeys([*wrong, *unknown]))
         checked.append(Sentence(text, cited[place], round(score, 3), supported, missing))
     return tuple(checked)
