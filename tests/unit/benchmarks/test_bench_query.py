@@ -45,7 +45,7 @@ def test_the_model_server_says_what_docwell_takes_for_an_answer() -> None:
     assert text.strip() == "The boiler in the cellar is inspected every March by two engineers [1]."
     grounded = ground(text, passages(), QUESTION)
     assert [citation.marker for citation in grounded.citations] == [1]
-    assert is_answered(QUESTION, support(grounded, passages(), QUESTION))
+    assert is_answered(QUESTION, support(grounded, passages(), QUESTION), passages())
 
 
 def test_the_model_server_goes_on_until_it_has_its_tokens() -> None:

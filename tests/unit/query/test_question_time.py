@@ -10,6 +10,7 @@ import pytest
 from docwell.query.asked_lists import asked_list
 from docwell.query.asked_values import asked_values_alone
 from docwell.query.checking.periods import periods
+from docwell.query.checking.polarity import asks_yes_or_no
 from docwell.query.document_names import compares, named, plain, wholly_named, written
 from docwell.query.question_words import is_in_other_language, read
 from docwell.query.subject import Subject, Subjects
@@ -37,11 +38,12 @@ READERS: dict[str, Callable[[str], object]] = {
     "compares": lambda question: compares(question, DOCUMENTS),
     "plain": plain,
     "periods": periods,
+    "asks_yes_or_no": asks_yes_or_no,
 }
 PIECES = (
     " ", "\u00a0", "\n", '"', '" ', "\u00ab ", "'", "1", "1 ", "1.", "1,", "1-", "2019 ", ".", ". ", "-", "a-",
     "(", "[1", "](", "<", "&#", "@", "a@", "://", "a", "a ", "A ", "\u00e9", "\u0301", "\u65e5", "and ",
-    "all the ", "how many ", "mention ", "Which list ",
+    "all the ", "how many ", "mention ", "Which list ", ",", ", ", ", la ", ",is", "\u5417",
 )  # fmt: skip
 
 

@@ -16,6 +16,8 @@ Income per share $ 1.96 $ 1.82
 Margin 12.5 % 11.0 %"""
 PLANTS = "Ostra Works has 312 employees in Hull. Velden Works has 450 employees in Goole."
 YEARS = "Revenue was 5 million euros in 2021 and 4 million euros in 2020."
+FERRY = "The ferry carried 212,000 passengers in 2024 and 198,000 in 2023."
+STAFF = "The clinic has 14 doctors, 52 nurses in training and 9 in the laboratory."
 PUMP = (
     "Pump A moves 250 litres a minute. It must be oiled after every 400 hours. The fault of 3 May ended on 9 June."
 )
@@ -101,6 +103,8 @@ def test_a_figure_between_signs_without_blanks_is_read() -> None:
             "How did revenue change?",
             YEARS,
         ),
+        ("The ferry carried 198,000 passengers in 2023.", "How many passengers were there in 2023?", FERRY),
+        ("It carried 198,000.", "How many passengers were there in 2023?", FERRY),
         ("It must be oiled after every 400 hours.", "How often must the pump be oiled?", PUMP),
         ("The fault ended on 9 June.", "When did the fault end?", PUMP),
         (
@@ -138,6 +142,10 @@ def test_a_figure_holds_beside_its_label(sentence: str, question: str, passage: 
         ("Ostra Works has 450 employees.", "How many employees does Ostra Works have?", PLANTS),
         ("Revenue was 5 million euros in 2020.", "What was the revenue in 2020?", YEARS),
         ("Revenue was 4 billion euros in 2020.", "What was the revenue in 2020?", YEARS),
+        ("The ferry carried 212,000 passengers in 2023.", "How many passengers were there in 2023?", FERRY),
+        ("The ferry carried 198,000 cars in 2023.", "How many cars were there in 2023?", FERRY),
+        ("The clinic has 52 doctors.", "How many doctors does the clinic have?", STAFF),
+        ("The clinic has 9 doctors.", "How many doctors does the clinic have?", STAFF),
         ("It must be oiled after every 400 days.", "How often must the pump be oiled?", PUMP),
         ("It must be oiled every 250 hours.", "How often must the pump be oiled?", PUMP),
         ("The fault ended on 3 June.", "When did the fault end?", PUMP),

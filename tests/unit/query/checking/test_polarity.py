@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from docwell.query.checking.polarity import is_yes_or_no, verdict
+from docwell.query.checking.polarity import asks_yes_or_no, contradicts, is_yes_or_no, verdict
 
 PASSAGES = [
     "The filter lasts 6 months and is not washed. Do not open the cover while the motor runs.",
@@ -92,3 +92,81 @@ def test_the_passage_that_decides_is_found() -> None:
 def test_other_sentences_are_no_answers_of_yes_and_no(text: str) -> None:
     assert not is_yes_or_no(text)
     assert verdict(text, "Is it?", PASSAGES) is None
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        "Is the deposit refundable?",
+        "Isn\u2019t the deposit refundable?",
+        "According to the handbook, are dogs allowed in the lounge?",
+        "Darf man im Saal rauchen?",
+        "Y a-t-il un parking ?",
+        "La porte est-elle ouverte ?",
+        "L'entrée est-elle libre ?",
+        "¿Se permite fumar?",
+        "乙方可以转租房屋吗\uff1f",
+        "是否可以转租\uff1f",
+    ],
+)
+def test_a_question_for_yes_or_no_is_known_by_its_verb(question: str) -> None:
+    assert asks_yes_or_no(question)
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        "Where are dogs allowed?",
+        "Who may enter?",
+        "In which hall may visitors smoke?",
+        "How many are there?",
+        "Wann ist die Halle offen?",
+        "Quand la porte est-elle ouverte ?",
+        "Combien y a-t-il de places ?",
+        "¿Dónde se permite fumar?",
+        "谁可以转租\uff1f",
+        "Island ferries: how many?",
+    ],
+)
+def test_a_question_for_something_else_asks_no_yes_or_no(question: str) -> None:
+    assert not asks_yes_or_no(question)
+
+
+HELP = (
+    "Can I smoke in the rooms? No, there are fines. Is breakfast included? Yes. "
+    "Are pets welcome? Pets are not welcome."
+)
+
+
+@pytest.mark.parametrize(
+    ("question", "right"),
+    [
+        ("Can I smoke in the rooms?", "No"),
+        ("Is breakfast included?", "Yes"),
+        ("Are pets welcome?", "No"),
+    ],
+)
+def test_a_question_of_the_passage_is_decided_by_its_answer(question: str, right: str) -> None:
+    for said in ("Yes", "No"):
+        found = verdict(f"{said} [1].", question, [HELP])
+        assert found is not None
+        assert found.agrees is (said == right)
+
+
+@pytest.mark.parametrize(
+    ("sentence", "denied"),
+    [
+        ("You can smoke in the rooms.", True),
+        ("You cannot smoke in the rooms.", False),
+        ("Breakfast is included.", False),
+        ("Breakfast is not included.", True),
+        ("Pets are welcome.", True),
+    ],
+)
+def test_a_question_of_the_passage_states_nothing_by_itself(sentence: str, *, denied: bool) -> None:
+    assert contradicts(sentence, [HELP]) is denied
+
+
+def test_a_passage_of_questions_alone_decides_nothing() -> None:
+    assert verdict("Yes [1].", "Is it open?", ["Is it open?"]) is None
+    assert not contradicts("It is open on Sunday.", ["Is it open on Sunday?"])

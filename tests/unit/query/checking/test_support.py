@@ -23,9 +23,11 @@ DESK = passage("Visitors leave their badges at the desk. The desk opens at seven
 QUESTION = "When is the boiler inspected?"
 
 
+PASSAGES = [BOILER, DESK]
+
+
 def checked(text: str, question: str = QUESTION, similarity: Similarity | None = None) -> tuple[Sentence, ...]:
-    passages = [BOILER, DESK]
-    return support(ground(text, passages, question), passages, question, similarity)
+    return support(ground(text, PASSAGES, question), PASSAGES, question, similarity)
 
 
 def alike(cosine: float) -> Similarity:
@@ -109,12 +111,12 @@ def test_a_sentence_that_its_words_support_is_not_embedded() -> None:
     "text", ["It is inspected every March [1].", "Yes, the boiler is inspected [1].", "Who knows? In March [1]."]
 )
 def test_an_answer_is_one_when_a_supported_sentence_adds_to_the_question(text: str) -> None:
-    assert is_answered(QUESTION, checked(text))
+    assert is_answered(QUESTION, checked(text), PASSAGES)
 
 
 @pytest.mark.parametrize("text", ["The boiler is inspected [1].", "Paris has wonderful museums [1].", ""])
 def test_an_echo_or_an_invention_is_no_answer(text: str) -> None:
-    assert not is_answered(QUESTION, checked(text))
+    assert not is_answered(QUESTION, checked(text), PASSAGES)
 
 
 def test_a_question_for_which_one_may_be_answered_in_its_own_words() -> None:
@@ -123,7 +125,31 @@ def test_a_question_for_which_one_may_be_answered_in_its_own_words() -> None:
     told = support(
         ground("The Amazon rainforest covers most of the Amazon basin [1].", passages, question), passages
     )
-    assert is_answered(question, told)
+    assert is_answered(question, told, passages)
+
+
+@pytest.mark.parametrize(
+    ("question", "text", "answered"),
+    [
+        ("Are dogs allowed in the lounge?", "Dogs are not allowed in the lounge [1].", True),
+        ("Is the deposit refundable?", "The deposit is non-refundable [1].", True),
+        ("Are dogs allowed in the lounge?", "Dogs are allowed in the lounge [1].", False),
+        ("Are cats allowed in the garden?", "Cats are allowed in the garden [1].", False),  # of two sentences
+        ("Are dogs allowed in the lounge?", "Are dogs allowed in the lounge? [1]", False),
+        ("Where are dogs allowed?", "Dogs are not allowed [1].", False),
+    ],
+)
+def test_a_question_for_yes_or_no_may_be_answered_in_its_own_words(
+    question: str, text: str, *, answered: bool
+) -> None:
+    passages = [
+        passage(
+            "Dogs are not allowed in the lounge. The deposit is non-refundable. Are dogs allowed in the lounge?"
+        ),
+        passage("Cats sleep in the garden. Guests are allowed upstairs."),
+    ]
+    told = support(ground(text, passages, question), passages, question)
+    assert is_answered(question, told, passages) is answered
 
 
 def test_a_century_in_letters_is_the_one_in_digits() -> None:
@@ -241,7 +267,7 @@ def test_the_words_of_a_question_on_a_whole_document_need_not_stand_in_its_answe
 def test_a_bare_yes_or_no_is_judged(text: str, *, supported: bool) -> None:
     (sentence,) = checked(text, "Is the boiler inspected every March?")
     assert sentence.supported is supported
-    assert is_answered("Is the boiler inspected every March?", [sentence]) is supported
+    assert is_answered("Is the boiler inspected every March?", [sentence], PASSAGES) is supported
 
 
 def test_meaning_can_take_the_place_of_the_words_of_the_question() -> None:

@@ -41,7 +41,7 @@ def check(
     cleaned, _ = clean_answer(grounded.text, cited)
     grounded = replace(grounded, text=_with_markers_of(grounded, cleaned))
     sentences = support(grounded, passages, question, similarity, min_support, scale, about=not each)
-    if not is_answered(question, sentences):
+    if not is_answered(question, sentences, passages):
         return None, ()
     if each:
         grounded, sentences = _supported(grounded, sentences)

@@ -393,5 +393,8 @@ def _parts(sentence: str, spans: Sequence[tuple[int, int]], dates: Sequence[Peri
     for index in range(1, len(parts)):
         parts[index] = parts[index] or parts[index - 1]
     units = [labels(sentence[end:stop]) for (_, end), stop in zip(groups, ends, strict=True)]
+    for index, (stop, (start, _)) in enumerate(zip(ends, groups[1:], strict=False), 1):
+        if not labels(sentence[stop:start]):  # "5 crews in 2021 and 4 in 2020"
+            units[index] = units[index] or units[index - 1]
     owners = (bisect_right(groups, start, key=lambda group: group[1]) for start, _ in spans)
     return [parts[index] | units[index] for index in owners]

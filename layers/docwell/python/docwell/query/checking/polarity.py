@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from docwell.query.checking.claims import weights_of
 from docwell.query.checking.facts import figures
@@ -42,7 +43,29 @@ _VERB_NEGATED = re.compile(
     re.IGNORECASE,
 )
 _CLAUSE_END = re.compile(r"[,;:.!?\u3002\uff0c\uff1b](?:\s|$)")
+_APOSTROPHES = str.maketrans("\u2019", "'")
 _FIRST = re.compile(r"\W*([^\W\d_]+)\s*(?:[,.;:!\u2013\u2014\u3002\uff0c\uff01\uff1a]|$)")
+# The verbs that begin a question for yes or no, in the languages of `modes.json`, and the signs of Chinese for it.
+_ASKING_VERBS = """
+    is are was were am do does did has have had can could may might must shall should will would need
+    isn't aren't wasn't weren't don't doesn't didn't hasn't haven't hadn't can't cannot couldn't mustn't shouldn't
+    won't wouldn't
+    ist sind war waren wird werden wurde wurden hat haben hatte hatten kann k\u00f6nnen darf d\u00fcrfen muss
+    m\u00fcssen soll sollen gibt
+    est-ce est sont \u00e9tait peut-on doit-on faut-il peut doit
+    es est\u00e1 est\u00e1n son era fue hay puede pueden debe deben tiene tienen se
+"""
+# "Y a-t-il", "La porte est-elle": a verb before its pronoun, without a word that asks.
+_INVERTED = (
+    r"(?:y\s|(?:l[ae]s?|une?|des|ce(?:tte|s)?)\s.{0,60}|l['].{0,60})?\b[^\W\d_]+-(?:t-)?(?:ils?|elles?|on|vous)\b"
+)
+_ASKS = re.compile(
+    rf"(?:^|,)[^\w,]*(?:(?:{'|'.join(map(re.escape, _ASKING_VERBS.split()))})\s|{_INVERTED})"
+    r"|[\u5417\u5427]\s*[?\uff1f]?$|\u662f\u5426|\u662f\u4e0d\u662f",
+    re.IGNORECASE,
+)
+# The questions that begin a piece of a text.
+_ASKED = re.compile(r".*[?\uff1f\u061f](?=\s|$)|.*[\uff1f\u061f]", re.DOTALL)
 # A negation denies one of the next words: "is not for outdoor use", "darf nicht im Bad stehen".
 _REACH_WORDS, _REACH_CHARACTERS = 5, 6
 # The deciding sentence has this share of the question's words; in unspaced scripts many are parts of two words.
@@ -66,9 +89,31 @@ class Verdict:
     bare: bool
 
 
+class _Piece(NamedTuple):
+    """A piece of a passage, and the part of it that states something: behind its questions, their answer."""
+
+    text: str
+    told: str
+
+    @property
+    def answers(self) -> bool:
+        """Whether it has a question too."""
+        return self.told != self.text
+
+    def is_denied(self, words: frozenset[str], question: str, negations: re.Pattern[str]) -> bool:
+        """Return whether it denies one of the words, or answers its own question with no."""
+        reply = _said(self.told) if self.answers else None
+        return _is_denied(self.told, words, question, negations) if reply is None else not reply
+
+
 def is_yes_or_no(sentence: str) -> bool:
     """Return whether a sentence begins with a yes or a no."""
     return _said(sentence) is not None
+
+
+def asks_yes_or_no(question: str) -> bool:
+    """Return whether a question, or a part of it behind a comma, is for yes or no."""
+    return _ASKS.search(question.translate(_APOSTROPHES).strip()) is not None
 
 
 def verdict(sentence: str, question: str, passages: Sequence[str]) -> Verdict | None:
@@ -87,36 +132,49 @@ def verdict(sentence: str, question: str, passages: Sequence[str]) -> Verdict | 
     words = labels(question) | stated
     weights = weights_of(words, passages)
     asked = {word: weight for word, weight in weights.items() if word in labels(question)}
-    _, index, decisive = max(
-        (_share(piece, weights) - _LENGTH_PENALTY * len(labels(piece)), -index, piece)
-        for index, text in enumerate(passages)
-        for piece in (text[slice(*window)] for window in windows(text))
+    pieces = [(index, piece) for index, text in enumerate(passages) for piece in _pieces(text, windows(text))]
+    if not pieces:
+        return None
+    index, decisive = max(
+        pieces,
+        key=lambda one: (
+            _share(one[1].text, weights) - _LENGTH_PENALTY * len(labels(one[1].text)),
+            -one[0],
+            one[1].text,
+        ),
     )
-    denied = _is_denied(decisive, words, question)
+    denied = decisive.is_denied(words, question, _NEGATED)
     if stated:
-        share = _share(decisive, weights)
-        return Verdict(-index, share, denied == bool(_NEGATED.search(rest)), bare=False)
-    share = _share(decisive, asked)
-    holds = not denied and not _has_another_figure(decisive, question)
-    return Verdict(-index, share, share >= _LEAST_SHARE and holds == said, bare=True)
+        share = _share(decisive.text, weights)
+        return Verdict(index, share, denied == bool(_NEGATED.search(rest)), bare=False)
+    share = _share(decisive.text, asked)
+    holds = not denied and not _has_another_figure(decisive.told, question)
+    return Verdict(index, share, share >= _LEAST_SHARE and holds == said, bare=True)
 
 
 def contradicts(sentence: str, passages: Sequence[str]) -> bool:
     """Return whether the sentence of the passages that has nearly all words of this one denies it, or does not."""
     own = labels(sentence)
-    held, decisive = max(
-        (
-            (len(own & labels(text[start:end])), text[start:end])
-            for text in passages
-            for start, end in segments(text)
-        ),
-        default=(0, ""),
-        key=lambda found: (found[0], -len(found[1])),
-    )
-    if len(own) < _FEWEST_WORDS or held < _SAME_SHARE * len(own):
+    pieces = [piece for text in passages for piece in _pieces(text, segments(text))]
+    pieces += [piece for text in passages for piece in _pieces(text, windows(text)) if piece.answers]
+    if len(own) < _FEWEST_WORDS or not pieces:
         return False
-    denied = _is_denied(decisive, own, "", _VERB_NEGATED)
-    return denied != _is_denied(sentence, own, "", _VERB_NEGATED)
+    held, decisive = max(
+        ((len(own & labels(piece.text)), piece) for piece in pieces),
+        key=lambda found: (found[0], -len(found[1].text)),
+    )
+    denied = decisive.is_denied(own, "", _VERB_NEGATED)
+    return held >= _SAME_SHARE * len(own) and denied != _is_denied(sentence, own, "", _VERB_NEGATED)
+
+
+def _pieces(text: str, spans: Sequence[tuple[int, int]]) -> Iterator[_Piece]:
+    """Yield the pieces of a text that state something: a question alone does not."""
+    for start, end in spans:
+        piece = text[start:end]
+        asked = _ASKED.match(piece)
+        told = piece[asked.end() :].strip() if asked else piece
+        if told:
+            yield _Piece(piece, told)
 
 
 def _said(sentence: str) -> bool | None:

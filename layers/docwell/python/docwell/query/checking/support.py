@@ -15,9 +15,9 @@ from docwell.query.checking.grounding import Evidence, GroundedAnswer, marked
 from docwell.query.checking.labels import labels
 from docwell.query.checking.mentions import Mention
 from docwell.query.checking.moments import is_of_period
-from docwell.query.checking.polarity import contradicts, is_yes_or_no, verdict
+from docwell.query.checking.polarity import asks_yes_or_no, contradicts, is_yes_or_no, verdict
 from docwell.query.checking.wording import answer_sentences, begins_sentence, claimed, verbatim_source
-from docwell.text.lexicon import MARKER, content_words, script, windows, words
+from docwell.text.lexicon import MARKER, content_words, script, segments, windows, words
 
 # Returns the cosines of each of the first texts with each of the second.
 Similarity = Callable[[Sequence[str], Sequence[str]], Sequence[Sequence[float]]]
@@ -28,10 +28,10 @@ _ASKED_WEIGHT = 0.3
 _FOREIGN_SHARE = 0.1
 # Fewer words of a question say too little of its subject: a right answer can have others.
 _FEWEST_ASKED = 3
-# Full support, after rounding.
-_FULL_ROUNDED = 0.999
-# A question for one of these can be answered in its own words. One for a number, a time or a person cannot.
+# A question for one of these can be answered in its own words, and so can one for yes or no. One for a number, a
+# time or a person cannot.
 _CHOOSING = frozenset({"what", "which"})
+_QUESTION_ENDS = ("?", "\uff1f", "\u061f")
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,18 +180,28 @@ class _Judge:
         return any(_share(one, self.scale.unrelated, self.scale.same) / 2 >= LEAST_ASKED for one in cosines)
 
 
-def is_answered(question: str, checked: Sequence[Sentence]) -> bool:
+def is_answered(question: str, checked: Sequence[Sentence], passages: Sequence[Passage]) -> bool:
     """Return whether a supported sentence adds something to the question; if none does, refuse.
 
-    "Yes" and "no" add something. A question for what or which may be answered in its own words ("The Amazon
-    rainforest covers the Amazon basin") if the cited passages hold every word.
+    "Yes" and "no" add something. A question for what or which ("The Amazon rainforest covers the Amazon basin"),
+    or for yes or no ("Dogs are not allowed"), may be answered in its own words if a cited sentence has them all.
     """
     asked = content_words(question)
-    chooses = not _CHOOSING.isdisjoint(words(question))
+    chooses = not _CHOOSING.isdisjoint(words(question)) or asks_yes_or_no(question)
     return any(
         sentence.supported
-        and ((chooses and sentence.support >= _FULL_ROUNDED) or _adds(MARKER.sub("", sentence.text), asked))
+        and (_adds(MARKER.sub("", sentence.text), asked) or (chooses and _is_stated(sentence, passages)))
         for sentence in checked
+    )
+
+
+def _is_stated(sentence: Sentence, passages: Sequence[Passage]) -> bool:
+    """Return whether one sentence of a cited passage has all words of a sentence that asks nothing."""
+    bare = MARKER.sub("", sentence.text)
+    said = content_words(bare)
+    texts = [passages[marker - 1].chunk.text for marker in sentence.markers]
+    return not bare.rstrip().endswith(_QUESTION_ENDS) and any(
+        said <= content_words(text[start:end]) for text in texts for start, end in segments(text)
     )
 
 
