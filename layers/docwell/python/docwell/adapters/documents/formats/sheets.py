@@ -8,12 +8,14 @@ from __future__ import annotations
 import datetime as dt
 import io
 import re
+import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 from typing import Any
 
 import openpyxl
 from openpyxl.utils import get_column_letter
+from openpyxl.xml.constants import ARC_CORE
 
 from docwell.adapters.documents.formats.parts import Metadata, Parts
 from docwell.citation_units import CitationUnit, UnitKind
@@ -50,8 +52,15 @@ def read(data: bytes, parts: Parts) -> Metadata:
         else:
             for _, cells in _filled_rows(sheet):
                 parts.hide("".join(str(cell.value) for cell in cells))
-    made = book.properties
-    return Metadata.of(made.title, made.creator, made.created)
+    return _metadata(data, book.properties)
+
+
+def _metadata(data: bytes, made: Any) -> Metadata:
+    """Return the properties that the file states: the library makes up an author and a date."""
+    with zipfile.ZipFile(io.BytesIO(data)) as file:
+        stated = file.read(ARC_CORE) if ARC_CORE in file.namelist() else b""
+    author, created = b"creator" in stated, b"created" in stated
+    return Metadata.of(made.title, made.creator if author else None, made.created if created else None)
 
 
 def _add_sheet(sheet: Any, parts: Parts) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 from lxml import etree
 from pptx import Presentation
+from pptx.opc.constants import RELATIONSHIP_TYPE
 from pptx.oxml.ns import qn
 
 from docwell.adapters.documents.formats.parts import Metadata, Parts
@@ -30,6 +31,11 @@ def read(data: bytes, parts: Parts) -> Metadata:
             continue
         parts.start_part()
         _add(slide, number, parts)
+    # The library makes up the properties of a document without them.
+    try:
+        presentation.part.package.part_related_by(RELATIONSHIP_TYPE.CORE_PROPERTIES)
+    except KeyError:
+        return Metadata()
     made = presentation.core_properties
     return Metadata.of(made.title, made.author, made.created)
 

@@ -56,6 +56,9 @@ def read(data: bytes, parts: Parts) -> Metadata:
     reader = _Reader(document, parts)
     reader.running_heads()
     reader.blocks(document.element.body)
+    # The library makes up the properties of a document without them.
+    if all(relation.reltype != RELATIONSHIP_TYPE.CORE_PROPERTIES for relation in package.rels.values()):
+        return Metadata()
     made = document.core_properties
     return Metadata.of(made.title, made.author, made.created)
 
