@@ -217,7 +217,7 @@ def test_a_page_has_what_a_browser_shows() -> None:
 def test_the_cells_of_tables_stay_in_their_rows() -> None:
     inner = "<table><tr><td>in 1<td>in 2</tr></table>"
     page = f"<table><tr><th>A<th>B</tr><tr><td>1<td><p>2</p></tr><tr><td>out<td>{inner}</tr></table>"
-    assert parts_of(page.encode())[0][0].text == "A | B\n\n1 | 2\n\nout\n\nin 1 | in 2"
+    assert parts_of(page.encode())[0][0].text == "A | B\n\nA: 1 | B: 2\n\nout\n\nin 1 | in 2"
 
 
 def test_markdown_is_read_as_it_is_shown() -> None:
@@ -229,7 +229,7 @@ def test_markdown_is_read_as_it_is_shown() -> None:
         "Pumps > paragraph 1": "Pumps",
         "Pumps > paragraph 2": "Some bold link",
         "Pumps > paragraph 3": "a | b",
-        "Pumps > paragraph 4": "1 | 2",
+        "Pumps > paragraph 4": "a: 1 | b: 2",
     }
 
 

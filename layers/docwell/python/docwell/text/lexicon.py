@@ -38,8 +38,9 @@ _GERMAN_MONTH = re.compile(
     "(?:Januar|J\u00e4nner|Februar|M\u00e4rz|April|Mai|Juni|Juli|August|September|Oktober|November|Dezember)\\b"
 )
 _LONGEST_SHORT_FORM = 8
-# A row of a sheet, as its reader writes it: "batch: C-02 | litres: 318". It is one sentence with all its cells.
-_SHEET_ROW = re.compile(r"^[^\n|:]+: [^\n]* \| [^\n]*(?:\n|$)", re.MULTILINE)
+# A row of a table, as its reader writes it: "batch: C-02 | litres: 318", or "C-02 | litres: 318" where the first
+# column has no head. It is one sentence with all its cells.
+_SHEET_ROW = re.compile(r"^(?:[^\n|:]+: [^\n]* \| |[^\n|]+ \| [^\n|:]+: )[^\n]*(?:\n|$)", re.MULTILINE)
 # Vowel signs and accents, which `\w` leaves out: each would cut its word into letters that any text has.
 _SIGNS = (
     "\u0300-\u036f\u0483-\u0489\u0591-\u05bd\u05bf\u05c1\u05c2\u05c4\u05c5\u05c7\u0610-\u061a\u064b-\u065f\u0670"

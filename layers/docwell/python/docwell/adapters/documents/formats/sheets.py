@@ -18,6 +18,7 @@ from openpyxl.utils import get_column_letter
 from openpyxl.xml.constants import ARC_CORE
 
 from docwell.adapters.documents.formats.parts import Metadata, Parts
+from docwell.adapters.documents.formats.tables import named
 from docwell.citation_units import CitationUnit, UnitKind
 
 _LITERAL = re.compile(r'"([^"]*)"|\\(.)|_.|\*.|\[\$([^\]-]*)[^\]]*\]|\[[^\]]*\]')
@@ -34,8 +35,7 @@ def add_row(parts: Parts, sheet: str, number: int, row: Row, header: Mapping[int
     cells = [(column, " ".join(text.split())) for column, text in row if text.strip()]
     if not cells:
         return
-    named = [(" ".join(header.get(column, "").split()), text) for column, text in cells]
-    line = " | ".join(f"{name}: {text}" if name else text for name, text in named)
+    line = named((" ".join(header.get(column, "").split()), text) for column, text in cells)
     first, last = get_column_letter(cells[0][0]), get_column_letter(cells[-1][0])
     place = f"{first}{number}" if first == last else f"{first}{number}:{last}{number}"
     label = f"{sheet}!{place}" if sheet else place

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import islice
 from typing import Any, NamedTuple
 
 from selectolax.lexbor import LexborHTMLParser, SelectolaxError
 
 from docwell.adapters.documents.formats.parts import Metadata, Parts
+from docwell.adapters.documents.formats.tables import Cell, Rows, are_heads
 
 _UNSEEN_TAGS = "script style template noscript head title iframe object svg math datalist audio video canvas"
 # Any other element begins a block.
@@ -18,6 +19,11 @@ _INLINE_TAGS = (
     "output q rp rt ruby s samp select option small span strike strong sub sup time tt u var wbr"
 )
 _UNSEEN, _INLINE = frozenset(_UNSEEN_TAGS.split()), frozenset(_INLINE_TAGS.split())
+# The text at the end and at the beginning of elements that a browser draws apart.
+_APART = {"br": ("", "\n"), **dict.fromkeys(("button", "option", "optgroup", "select"), (" ", " "))}
+_BOLD = frozenset({"b", "strong"})
+_TABLE_TAGS = frozenset({"table", "tr", "td", "th"})
+LONGEST_SPAN = 6  # in digits
 _HEADINGS = {f"h{level}": level for level in range(1, 7)}
 # "backface-visibility" hides nothing.
 _DECLARATION = re.compile(r"(?<![\w-])(display|visibility)\s*:\s*([\w-]+)\s*(!\s*important)?", re.IGNORECASE)
@@ -83,6 +89,53 @@ def _matches(tree: LexborHTMLParser, selector: str) -> list[Any]:
         return []
 
 
+class _Cell(NamedTuple):
+    """A cell that is read: its blocks, whether it is set off as a head is, and the columns and rows it spans."""
+
+    blocks: Sequence[str]
+    is_set_off: bool
+    across: int
+    down: int
+
+    @property
+    def text(self) -> str:
+        """The text on one line."""
+        return " ".join(" ".join(self.blocks).split())
+
+
+class _Table:
+    """A table that is being read: its rows so far, and the cells and blocks of the row that is open."""
+
+    def __init__(self) -> None:
+        self.rows = Rows()
+        self.cells: list[_Cell] = []
+        # Those of the open cell; None between two cells.
+        self.blocks: list[str] | None = None
+        self.has_plain_text = False
+
+    def begun(self) -> list[str]:
+        """Return the texts of the open row so far, and drop them: a heading or a table in it interrupts it."""
+        texts = [text for cell in self.cells if (text := cell.text)]
+        texts += self.blocks or []
+        self.cells = [cell._replace(blocks=()) for cell in self.cells]
+        self.blocks = []
+        return texts
+
+    def end_cell(self, node: Any) -> None:
+        """End the open cell, which an element describes."""
+        across, down = (_span(node.attributes.get(name)) for name in ("colspan", "rowspan"))
+        self.cells.append(_Cell(self.blocks or (), not self.has_plain_text, across, down))
+        self.blocks = None
+
+    def end_row(self) -> list[str]:
+        """Return the row as one text; a single cell, as those that lay out a page, as its blocks."""
+        cells, self.cells = self.cells, []
+        heads = are_heads([(cell.text, cell.is_set_off) for cell in cells])
+        line = self.rows.line([Cell(cell.text, cell.across, cell.down) for cell in cells], heads=heads)
+        filled = [cell for cell in cells if cell.text]
+        return list(filled[0].blocks) if len(filled) == 1 and line == filled[0].text else [line]
+
+
 class _Page:
     """Joins the texts between the borders of two blocks, and the cells of a row."""
 
@@ -90,31 +143,39 @@ class _Page:
         self._parts = parts
         self._hidden = hidden
         self._texts: list[str] = []
-        self._cells: list[str] | None = None
-        self._preformatted = 0
+        self._tables: list[_Table] = []
+        self._preformatted = self._set_off = 0
 
     def add(self, root: Any) -> None:
         """Add all below an element."""
         for node, enters in _walk(root, self._is_shown):
-            tag = node.tag
+            tag, step = node.tag, 1 if enters else -1
             if tag == _TEXT:
-                text = node.text_content or ""
-                self._texts.append(text if self._preformatted else re.sub(r"\s+", " ", text))
-            elif tag == "br":
-                self._texts.append("\n")
+                self._text(node.text_content or "")
+            elif tag in _APART:
+                self._texts.append(_APART[tag][enters])
             elif tag == "pre":
                 self._flush()
-                self._preformatted += 1 if enters else -1
-            elif tag in {"tr", "td", "th"}:
-                self._table(tag, enters=enters)
+                self._preformatted += step
+            elif tag in _TABLE_TAGS:
+                self._flush()
+                self._set_off += step if tag == "th" else 0
+                self._table(node, enters=enters)
             elif tag in _HEADINGS:
                 if enters:
-                    self._flush()
+                    self._interrupt()
                 else:
                     self._flush(_HEADINGS[tag])
             elif tag not in _INLINE:
                 self._flush()
+            elif tag in _BOLD:
+                self._set_off += step
         self._flush()
+
+    def _text(self, text: str) -> None:
+        self._texts.append(text if self._preformatted else re.sub(r"\s+", " ", text))
+        if self._tables and not self._set_off and text.strip():
+            self._tables[-1].has_plain_text = True
 
     def _is_shown(self, node: Any) -> bool:
         if node.tag == _TEXT:
@@ -130,41 +191,50 @@ class _Page:
             self._parts.hide(node.text(deep=True))
         return not hidden
 
-    def _table(self, tag: str, *, enters: bool) -> None:
-        if tag == "tr":
-            self._end_row()
-            self._cells = [] if enters else None
-        elif not enters and self._cells is not None:
-            self._end_cell(self._cells)
+    def _table(self, node: Any, *, enters: bool) -> None:
+        """Begin or end a table, a row or a cell."""
+        if node.tag == "table":
+            if enters:
+                self._interrupt()
+                self._tables.append(_Table())
+            else:
+                self._tables.pop()
+        elif self._tables:
+            table = self._tables[-1]
+            if node.tag != "tr" and enters:
+                table.blocks, table.has_plain_text = [], False
+            elif node.tag != "tr":
+                table.end_cell(node)
+            elif not enters:
+                for text in filter(None, table.end_row()):
+                    self._parts.paragraph(text)
 
-    def _end_cell(self, cells: list[str]) -> None:
-        cells.append(" ".join("".join(self._texts).split()))
-        self._texts = []
-
-    def _end_row(self) -> None:
-        """End the row, also one that a table inside a cell interrupts."""
-        cells, self._cells = self._cells, None
-        if cells is None:
-            self._flush()
-            return
-        self._end_cell(cells)
-        if any(cells):
-            self._parts.paragraph(" | ".join(filter(None, cells)))
+    def _interrupt(self) -> None:
+        """Add what the open cell and the cells beside it have so far."""
+        self._flush()
+        if self._tables and self._tables[-1].blocks is not None:
+            self._parts.paragraph(" | ".join(self._tables[-1].begun()))
 
     def _flush(self, level: int | None = None) -> None:
         """End the block. Inside a row, a block is a part of its cell."""
-        if self._cells is not None and level is None:
-            self._texts.append(" ")
-            return
-        lines = [line if self._preformatted else line.strip() for line in "".join(self._texts).split("\n")]
+        lines = "".join(self._texts).split("\n")
+        if not self._preformatted:
+            lines = [" ".join(line.split()) for line in lines]
         text = "\n".join(lines).strip("\n")
         self._texts = []
         if not text.strip():
             return
-        if level is None:
-            self._parts.paragraph(text)
-        else:
+        blocks = self._tables[-1].blocks if self._tables else None
+        if level is not None:
             self._parts.heading(text, level)
+        elif blocks is not None:
+            blocks.append(text)
+        else:
+            self._parts.paragraph(text)
+
+
+def _span(value: str | None) -> int:
+    return int(value) if value and value.isdecimal() and len(value) < LONGEST_SPAN else 1
 
 
 def _walk(root: Any, is_shown: Any) -> Iterator[tuple[Any, bool]]:
