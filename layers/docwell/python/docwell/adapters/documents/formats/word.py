@@ -16,6 +16,7 @@ from docx.package import Package
 from docx.parts.document import DocumentPart
 
 from docwell.adapters.documents.formats.parts import Metadata, Parts
+from docwell.adapters.documents.formats.tables import MAX_HEAD, MAX_SPAN, Cell, Rows, are_heads
 
 _MAIN = "application/vnd.openxmlformats-officedocument.wordprocessingml."
 _MACRO = "application/vnd.ms-word."
@@ -46,6 +47,8 @@ _OUTLINE_LEVELS = frozenset("012345678")
 MAX_BASE_STYLES = 10
 # The types of paragraph and character styles.
 _OF_TEXT = frozenset({1, 2})
+# The bit of a table's look that sets the first row off (ECMA-376, 17.4.55).
+FIRST_ROW = 0x20
 _OFF = frozenset({"0", "false", "off"})
 
 
@@ -73,6 +76,7 @@ class _Reader:
         comments: Iterable[Any] = document.comments if RELATIONSHIP_TYPE.COMMENTS in parts_there else []
         self._levels = {style.style_id: _level(style) for style in styles if style.type == 1}
         self._comments = {str(comment.comment_id): (comment.author, comment.text) for comment in comments}
+        self._heading_styles = {style.style_id for style in styles if _sets_off_first_row(style.element)}
         self._hiding = {style.style_id for style in styles if style.type in _OF_TEXT and _hides(style)}
         # What stands beside the paragraph that is being read.
         self._beside: list[str] = []
@@ -83,12 +87,17 @@ class _Reader:
         """Add the text of page heads and feet, each once."""
         seen = set()
         for section in self._document.sections:
-            for place in (section.header, section.footer, section.first_page_header, section.first_page_footer):
+            first = section.first_page_header, section.first_page_footer
+            for place in (section.header, section.footer, *first):
                 # Looking at an inherited one would read the section before again.
-                text = "" if place.is_linked_to_previous else self._joined(place._element)
-                if text.strip() and text not in seen:
-                    seen.add(text)
-                    self._parts.paragraph(text)
+                is_shown = place not in first or section.different_first_page_header_footer
+                if not is_shown or place.is_linked_to_previous:
+                    continue
+                text = self._joined(place._element)
+                for shown in (text, *self._taken_beside()):
+                    if shown.strip() and shown not in seen:
+                        seen.add(shown)
+                        self._parts.paragraph(shown)
 
     def blocks(self, root: Any) -> None:
         """Add the paragraphs and tables below an element, in order."""
@@ -108,13 +117,46 @@ class _Reader:
         self._add_beside()
 
     def _table(self, table: Any) -> None:
-        for row in _rows(table):
+        rows, has_heads = Rows(), self._has_heads(table)
+        # The texts of the cells that may reach down into others, by column.
+        above: dict[int, str] = {}
+        for number, row in enumerate(_rows(table)):
             if row.find(f"{qn('w:trPr')}/{qn('w:del')}") is not None:
                 self._parts.hide(self._joined(row))
                 continue
-            cells = [" ".join(self._joined(cell).split()) for cell in _cells(row)]
-            self._parts.paragraph(" | ".join(filter(None, cells)))
-        self._add_beside()
+            cells = list(_cells(row))
+            if len(cells) == 1:
+                self.blocks(cells[0])
+                continue
+            texts = [self._cell(cell) for cell in cells]
+            heads = are_heads(list(zip(texts, map(_is_bold, cells), strict=True)))
+            heads = heads or _repeats(row) or (has_heads and number == 0)
+            placed = [Cell("")] * _skipped(row)
+            for cell, own in zip(cells, texts, strict=True):
+                text, column = own, sum(one.across for one in placed)
+                if not _is_below(cell):
+                    above[column] = text if len(text) <= MAX_HEAD else ""
+                elif not heads:
+                    text = text or above.get(column, "")
+                placed.append(Cell(text, _span(cell)))
+            self._parts.paragraph(rows.line(placed, heads=heads))
+            self._add_beside()
+            for cell in cells:
+                for inner in filter(_is_table, _blocks(cell)):
+                    self._table(inner)
+
+    def _cell(self, cell: Any) -> str:
+        """Return the text of a cell without those of the tables in it."""
+        paragraphs = (self._text(block) for block in _blocks(cell) if not _is_table(block))
+        return " ".join(" ".join(paragraphs).split())
+
+    def _has_heads(self, table: Any) -> bool:
+        """Return whether the table's style sets its first row off, and is asked to."""
+        look = table.find(f"{qn('w:tblPr')}/{qn('w:tblLook')}")
+        if look is None or _style(table, "w:tblPr", "w:tblStyle") not in self._heading_styles:
+            return False
+        first = look.get(qn("w:firstRow"))
+        return first not in _OFF if first else bool(int(look.get(qn("w:val"), "0"), 16) & FIRST_ROW)
 
     def _joined(self, element: Any) -> str:
         """Return the text of all paragraphs below an element."""
@@ -122,9 +164,12 @@ class _Reader:
             self._text(paragraph) for paragraph in element.iter(qn("w:p")) if not _is_boxed(paragraph)
         )
 
-    def _add_beside(self) -> None:
+    def _taken_beside(self) -> list[str]:
         texts, self._beside = self._beside, []
-        for text in texts:
+        return texts
+
+    def _add_beside(self) -> None:
+        for text in self._taken_beside():
             self._parts.paragraph(text, line=True)
 
     def _text(self, paragraph: Any) -> str:
@@ -222,11 +267,54 @@ def _rows(table: Any) -> Iterator[Any]:
 
 
 def _cells(row: Any) -> Iterator[Any]:
-    for child in row:
-        if child.tag == qn("w:tc"):
-            yield child
-        elif child.tag == qn("w:sdt"):
-            yield from child.iter(qn("w:tc"))
+    """Yield the cells of a row, also those in content controls, without those of tables in them."""
+    stack = list(reversed(row))
+    while stack:
+        element = stack.pop()
+        if element.tag == qn("w:tc"):
+            yield element
+        elif element.tag not in _LEFT_OUT:
+            stack += reversed(element)
+
+
+def _is_table(element: Any) -> bool:
+    return bool(element.tag == qn("w:tbl"))
+
+
+def _span(cell: Any) -> int:
+    return _number(cell.find(f"{qn('w:tcPr')}/{qn('w:gridSpan')}"), 1)
+
+
+def _is_below(cell: Any) -> bool:
+    """Return whether a cell goes on with the one above it."""
+    merge = cell.find(f"{qn('w:tcPr')}/{qn('w:vMerge')}")
+    return merge is not None and merge.get(qn("w:val")) != "restart"
+
+
+def _skipped(row: Any) -> int:
+    """Return the number of columns before the first cell of a row."""
+    return min(_number(row.find(f"{qn('w:trPr')}/{qn('w:gridBefore')}"), 0), MAX_SPAN)
+
+
+def _number(element: Any, default: int) -> int:
+    value = "" if element is None else element.get(qn("w:val"), "")
+    return int(value) if value.isdecimal() else default
+
+
+def _repeats(row: Any) -> bool:
+    """Return whether each page of the table repeats the row, as its heads."""
+    mark = row.find(f"{qn('w:trPr')}/{qn('w:tblHeader')}")
+    return mark is not None and mark.get(qn("w:val")) not in _OFF
+
+
+def _is_bold(cell: Any) -> bool:
+    runs = [run for run in cell.iter(qn("w:r")) if any(text.text for text in run.iter(qn("w:t")))]
+    marks = [run.find(f"{qn('w:rPr')}/{qn('w:b')}") for run in runs]
+    return bool(marks) and all(mark is not None and mark.get(qn("w:val")) not in _OFF for mark in marks)
+
+
+def _sets_off_first_row(style: Any) -> bool:
+    return any(part.get(qn("w:type")) == "firstRow" for part in style.iterchildren(qn("w:tblStylePr")))
 
 
 def _is_boxed(paragraph: Any) -> bool:
