@@ -189,9 +189,8 @@ def test_a_cell_is_shown_in_its_format(value: object, number_format: str, expect
 
 def test_a_slide_has_its_text_table_and_marked_notes() -> None:
     parts, _ = parts_of(saved(presentation()))
-    assert cited(parts) == {
-        "slide 1": "Plan\n\nBuild it\nTest it\n\nStep | Days\n\nBuild | 12\n\n[Speaker notes: Thank the team]"
-    }
+    table, notes = "Step | Days\n\nStep: Build | Days: 12", "[Speaker notes: Thank the team]"
+    assert cited(parts) == {"slide 1": f"Plan\n\nBuild it\nTest it\n\n{table}\n\n{notes}"}
 
 
 def test_a_hidden_slide_is_no_text_and_keeps_its_number() -> None:

@@ -13,12 +13,15 @@ from pptx.opc.constants import RELATIONSHIP_TYPE
 from pptx.oxml.ns import qn
 
 from docwell.adapters.documents.formats.parts import Metadata, Parts
+from docwell.adapters.documents.formats.tables import LEAST_CELLS, Cell, Rows
 from docwell.citation_units import CitationUnit, UnitKind
 
 _TEXT, _PARAGRAPH = qn("a:t"), qn("a:p")
 _DIAGRAM, _COMMENTS = "/diagramData", "/comments"
 # The text of a comment in the older and the newer form of the file.
 _OLD_TEXT = qn("p:text")
+_BOTH = "{http://schemas.openxmlformats.org/markup-compatibility/2006}AlternateContent"
+_FIRST = _BOTH.replace("AlternateContent", "Choice")
 _PARSER = etree.XMLParser(resolve_entities=False, no_network=True)
 
 
@@ -41,6 +44,7 @@ def read(data: bytes, parts: Parts) -> Metadata:
 
 
 def _add(slide: Any, number: int, parts: Parts) -> None:
+    _unwrap(slide._element)
     unit = CitationUnit(UnitKind.SLIDE, f"slide {number}", f"slide={number}")
     title = slide.shapes.title
     if title is not None and title.text_frame.text.strip():
@@ -59,6 +63,14 @@ def _add(slide: Any, number: int, parts: Parts) -> None:
         parts.add(f"[Comment: {text}]", unit)
 
 
+def _unwrap(slide: Any) -> None:
+    """Put the first form of what has two in its place: the library overlooks shapes in two forms."""
+    for both in list(slide.iter(_BOTH)):
+        first = both.find(_FIRST)
+        for child in () if first is None else list(first):
+            both.addprevious(child)
+
+
 def _texts(shape: Any, parts: Parts) -> Iterator[str]:
     """Yield the texts of a shape and of those in it: paragraphs, rows of a table, a chart's values."""
     stack = [shape]
@@ -69,11 +81,22 @@ def _texts(shape: Any, parts: Parts) -> Iterator[str]:
         elif hasattr(one, "shapes"):
             stack += reversed(list(one.shapes))
         elif getattr(one, "has_table", False):
-            yield from (" | ".join(" ".join(cell.text.split()) for cell in row.cells) for row in one.table.rows)
+            yield from _rows(one.table)
         elif getattr(one, "has_chart", False):
             yield from _chart(one.chart)
         elif one.has_text_frame:
             yield one.text_frame.text
+
+
+def _rows(table: Any) -> Iterator[str]:
+    rows = Rows()
+    for number, row in enumerate(table.rows):
+        cells = [
+            Cell(" ".join(cell.text.split()), cell.span_width, cell.span_height)
+            for cell in row.cells
+            if not cell.is_spanned
+        ]
+        yield rows.line(cells, heads=number == 0 and table.first_row and len(cells) >= LEAST_CELLS)
 
 
 def _chart(chart: Any) -> Iterator[str]:

@@ -1,0 +1,56 @@
+"""Tables of slides, and shapes that a slide holds in two forms."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from lxml import etree
+from pptx.util import Inches
+
+from tests.unit.adapters.documents.made import parts_of, presentation, saved
+
+SPACE = "http://schemas.openxmlformats.org/markup-compatibility/2006"
+PLACE = Inches(1), Inches(1), Inches(4), Inches(1)
+
+
+def slide_with(shapes: Any) -> list[str]:
+    made = presentation()
+    slide = made.slides.add_slide(made.slide_layouts[6])
+    shapes(slide.shapes)
+    return parts_of(saved(made))[0][1].text.split("\n\n")
+
+
+def test_a_merged_cell_of_a_slide_names_all_that_it_spans() -> None:
+    def shapes(found: Any) -> None:
+        table = found.add_table(4, 3, *PLACE).table
+        for row, texts in enumerate([("Region", "Plan", ""), ("North", "4", ""), ("", "5", "6"), ("", "", "")]):
+            for column, text in enumerate(texts):
+                table.cell(row, column).text = text
+        table.cell(0, 1).merge(table.cell(0, 2))
+        table.cell(1, 0).merge(table.cell(2, 0))
+
+    assert slide_with(shapes) == ["Region | Plan", "Region: North | Plan: 4", "Region: North | Plan: 5 | Plan: 6"]
+
+
+def test_a_table_of_a_slide_without_heads_keeps_its_columns() -> None:
+    def shapes(found: Any) -> None:
+        table = found.add_table(1, 3, *PLACE).table
+        table.first_row = False
+        table.cell(0, 0).text, table.cell(0, 2).text = "Pumps", "5"
+
+    assert slide_with(shapes) == ["Pumps | \u2013 | 5"]
+
+
+def test_a_shape_in_two_forms_is_read_once_wherever_it_is() -> None:
+    def shapes(found: Any) -> None:
+        inner = found.add_group_shape().shapes
+        for number, holder in enumerate((found, inner)):
+            box = holder.add_textbox(*PLACE)
+            box.text_frame.text = f"Flow {number}"
+            both = etree.SubElement(box._element.getparent(), f"{{{SPACE}}}AlternateContent")
+            for form in ("Choice", "Fallback"):
+                etree.SubElement(both, f"{{{SPACE}}}{form}").append(
+                    box._element if form == "Fallback" else etree.fromstring(etree.tostring(box._element))
+                )
+
+    assert sorted(slide_with(shapes)) == ["Flow 0", "Flow 1"]
