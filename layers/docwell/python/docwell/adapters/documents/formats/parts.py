@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import date
 from typing import NamedTuple
@@ -20,6 +21,7 @@ HEADINGS, HEADING_CHARACTERS = 3, 80
 # The sizes of headings by their level, 0 for a title; docwell.ingest.outline compares them.
 _LARGEST = 100.0
 _BLOCK, _LINE = "\n\n", "\n"
+_RAISED_NUMBER = re.compile(r"[+\-\u2212\u2013]?\d")
 
 
 class Metadata(NamedTuple):
@@ -125,6 +127,12 @@ class Parts:
         finally:
             self.start_part()
             self._outer, self._path, self._paragraphs = outer, path, paragraphs
+
+
+def raised(text: str, before: Sequence[str]) -> str:
+    """Return raised text as it stands behind others: a number behind a digit with `^`, else 10 to the 6 is 106."""
+    last = next((one for one in reversed(before) if one), "")
+    return f"^{text}" if last[-1:].isdecimal() and _RAISED_NUMBER.match(text) else text
 
 
 def _pieces(text: str) -> Iterator[str]:

@@ -12,7 +12,7 @@ from pptx import Presentation
 from pptx.opc.constants import RELATIONSHIP_TYPE
 from pptx.oxml.ns import qn
 
-from docwell.adapters.documents.formats.parts import Metadata, Parts
+from docwell.adapters.documents.formats.parts import Metadata, Parts, raised
 from docwell.adapters.documents.formats.tables import LEAST_CELLS, Cell, Rows
 from docwell.citation_units import CitationUnit, UnitKind
 
@@ -22,6 +22,7 @@ _DIAGRAM, _COMMENTS = "/diagramData", "/comments"
 _OLD_TEXT = qn("p:text")
 _BOTH = "{http://schemas.openxmlformats.org/markup-compatibility/2006}AlternateContent"
 _FIRST = _BOTH.replace("AlternateContent", "Choice")
+_NO_STRIKE = "noStrike"
 _PARSER = etree.XMLParser(resolve_entities=False, no_network=True)
 
 
@@ -47,8 +48,7 @@ def _add(slide: Any, number: int, parts: Parts) -> None:
     _unwrap(slide._element)
     unit = CitationUnit(UnitKind.SLIDE, f"slide {number}", f"slide={number}")
     title = slide.shapes.title
-    if title is not None and title.text_frame.text.strip():
-        text = " ".join(title.text_frame.text.split())
+    if title is not None and (text := " ".join(_framed(title.text_frame, parts).split())):
         parts.add(text, unit)
         parts.mark_heading(text, 1)
     for shape in slide.shapes:
@@ -81,18 +81,35 @@ def _texts(shape: Any, parts: Parts) -> Iterator[str]:
         elif hasattr(one, "shapes"):
             stack += reversed(list(one.shapes))
         elif getattr(one, "has_table", False):
-            yield from _rows(one.table)
+            yield from _rows(one.table, parts)
         elif getattr(one, "has_chart", False):
             yield from _chart(one.chart)
         elif one.has_text_frame:
-            yield one.text_frame.text
+            yield _framed(one.text_frame, parts)
 
 
-def _rows(table: Any) -> Iterator[str]:
+def _framed(frame: Any, parts: Parts) -> str:
+    """Return the text of a frame without what is struck out."""
+    return "\n".join(_paragraph(paragraph, parts) for paragraph in frame._txBody.p_lst)
+
+
+def _paragraph(paragraph: Any, parts: Parts) -> str:
+    found: list[str] = []
+    for run in paragraph.content_children:
+        text, looks = str(run.text), run.find(qn("a:rPr"))
+        looks = {} if looks is None else looks.attrib
+        if looks.get("strike", _NO_STRIKE) != _NO_STRIKE:
+            parts.hide(text)
+        else:
+            found.append(text if looks.get("baseline", "0")[:1] in "-0" else raised(text, found))
+    return "".join(found)
+
+
+def _rows(table: Any, parts: Parts) -> Iterator[str]:
     rows = Rows()
     for number, row in enumerate(table.rows):
         cells = [
-            Cell(" ".join(cell.text.split()), cell.span_width, cell.span_height)
+            Cell(" ".join(_framed(cell.text_frame, parts).split()), cell.span_width, cell.span_height)
             for cell in row.cells
             if not cell.is_spanned
         ]

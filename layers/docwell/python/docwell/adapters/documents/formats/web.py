@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from selectolax.lexbor import LexborHTMLParser, SelectolaxError
 
-from docwell.adapters.documents.formats.parts import Metadata, Parts
+from docwell.adapters.documents.formats.parts import Metadata, Parts, raised
 from docwell.adapters.documents.formats.tables import Cell, Rows, are_heads
 
 _UNSEEN_TAGS = "script style template noscript head title iframe object svg math datalist audio video canvas"
@@ -22,6 +22,8 @@ _UNSEEN, _INLINE = frozenset(_UNSEEN_TAGS.split()), frozenset(_INLINE_TAGS.split
 # The text at the end and at the beginning of elements that a browser draws apart.
 _APART = {"br": ("", "\n"), **dict.fromkeys(("button", "option", "optgroup", "select"), (" ", " "))}
 _BOLD = frozenset({"b", "strong"})
+# Text that is no longer valid: beside the new one, a reader of the text alone could not tell them apart.
+_STRUCK = frozenset({"del", "s", "strike"})
 _TABLE_TAGS = frozenset({"table", "tr", "td", "th"})
 LONGEST_SPAN = 6  # in digits
 _HEADINGS = {f"h{level}": level for level in range(1, 7)}
@@ -144,7 +146,7 @@ class _Page:
         self._hidden = hidden
         self._texts: list[str] = []
         self._tables: list[_Table] = []
-        self._preformatted = self._set_off = 0
+        self._preformatted = self._set_off = self._raised = 0
 
     def add(self, root: Any) -> None:
         """Add all below an element."""
@@ -168,12 +170,14 @@ class _Page:
                     self._flush(_HEADINGS[tag])
             elif tag not in _INLINE:
                 self._flush()
-            elif tag in _BOLD:
-                self._set_off += step
+            else:
+                self._set_off += step if tag in _BOLD else 0
+                self._raised += step if tag == "sup" else 0
         self._flush()
 
     def _text(self, text: str) -> None:
-        self._texts.append(text if self._preformatted else re.sub(r"\s+", " ", text))
+        text = text if self._preformatted else re.sub(r"\s+", " ", text)
+        self._texts.append(raised(text, self._texts) if self._raised else text)
         if self._tables and not self._set_off and text.strip():
             self._tables[-1].has_plain_text = True
 
@@ -184,8 +188,10 @@ class _Page:
             return bool(node.tag == "-document")
         attributes = node.attributes
         own = _declared(attributes.get("style") or "")
-        hidden = "hidden" in attributes or any(
-            own[name][0] if name in own else node.mem_id in ids for name, ids in self._hidden.items()
+        hidden = (
+            node.tag in _STRUCK
+            or "hidden" in attributes
+            or any(own[name][0] if name in own else node.mem_id in ids for name, ids in self._hidden.items())
         )
         if hidden:
             self._parts.hide(node.text(deep=True))

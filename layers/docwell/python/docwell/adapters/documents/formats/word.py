@@ -1,4 +1,4 @@
-"""Word documents: paragraphs and tables in order, with notes and comments; deleted and hidden text is left out."""
+"""Word documents: paragraphs and tables in order, with notes and comments, without deleted and hidden text."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ from docx.oxml.ns import qn
 from docx.package import Package
 from docx.parts.document import DocumentPart
 
-from docwell.adapters.documents.formats.parts import Metadata, Parts
+from docwell.adapters.documents.formats import word_signs as signs
+from docwell.adapters.documents.formats.parts import Metadata, Parts, raised
 from docwell.adapters.documents.formats.tables import MAX_HEAD, MAX_SPAN, Cell, Rows, are_heads
 
 _MAIN = "application/vnd.openxmlformats-officedocument.wordprocessingml."
@@ -181,9 +182,12 @@ class _Reader:
             element = stack.pop()
             tag = element.tag
             if tag in _LETTERS:
-                found.append(element.text or "")
+                text = element.text or ""
+                found.append(raised(text, found) if _is_raised(element.getparent()) else text)
             elif tag in _SIGNS:
                 found.append(_SIGNS[tag])
+            elif tag in signs.TAGS:
+                found.append(signs.drawn(element))
             elif tag in _ASIDES:
                 found.append(self._aside(element))
             elif tag == qn("w:del") or (tag == qn("w:r") and self._is_hidden(element, of_style=of_style)):
@@ -215,6 +219,8 @@ class _Reader:
         return self._levels.get(_style(paragraph, "w:pPr", "w:pStyle") or "")
 
     def _is_hidden(self, run: Any, *, of_style: bool) -> bool:
+        if any(_is_on(run.find(f"{qn('w:rPr')}/{qn(name)}")) for name in ("w:strike", "w:dstrike")):
+            return True
         mark = run.find(f"{qn('w:rPr')}/{qn('w:vanish')}")
         if mark is not None:
             return mark.get(qn("w:val")) not in _OFF
@@ -303,14 +309,22 @@ def _number(element: Any, default: int) -> int:
 
 def _repeats(row: Any) -> bool:
     """Return whether each page of the table repeats the row, as its heads."""
-    mark = row.find(f"{qn('w:trPr')}/{qn('w:tblHeader')}")
+    return _is_on(row.find(f"{qn('w:trPr')}/{qn('w:tblHeader')}"))
+
+
+def _is_on(mark: Any) -> bool:
     return mark is not None and mark.get(qn("w:val")) not in _OFF
+
+
+def _is_raised(run: Any) -> bool:
+    mark = run.find(f"{qn('w:rPr')}/{qn('w:vertAlign')}")
+    return mark is not None and mark.get(qn("w:val")) == "superscript"
 
 
 def _is_bold(cell: Any) -> bool:
     runs = [run for run in cell.iter(qn("w:r")) if any(text.text for text in run.iter(qn("w:t")))]
     marks = [run.find(f"{qn('w:rPr')}/{qn('w:b')}") for run in runs]
-    return bool(marks) and all(mark is not None and mark.get(qn("w:val")) not in _OFF for mark in marks)
+    return bool(marks) and all(map(_is_on, marks))
 
 
 def _sets_off_first_row(style: Any) -> bool:
