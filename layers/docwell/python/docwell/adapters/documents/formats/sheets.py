@@ -7,25 +7,31 @@ from __future__ import annotations
 
 import datetime as dt
 import io
+import math
 import re
 import zipfile
+from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
+from decimal import ROUND_HALF_UP, Context, Decimal
 from itertools import groupby
-from typing import Any
+from typing import Any, NamedTuple
 
 import openpyxl
 from openpyxl.utils import get_column_letter
 from openpyxl.xml.constants import ARC_CORE
 
 from docwell.adapters.documents.formats.parts import Metadata, Parts
-from docwell.adapters.documents.formats.tables import named
+from docwell.adapters.documents.formats.tables import MAX_HEAD, named
 from docwell.citation_units import CitationUnit, UnitKind
 
 _LITERAL = re.compile(r'"([^"]*)"|\\(.)|_.|\*.|\[\$([^\]-]*)[^\]]*\]|\[[^\]]*\]')
 # Commas behind the last digit divide by a thousand each: `#,##0,` shows thousands.
 _DIGITS = re.compile(r"[#0?](?:,*[#0?])*(,*)(?:\.([#0?]+))?(,*)")
+# Codes have up to 20 digits. Excel shows 30 decimals, and a number has up to 309 digits before them.
+_LARGEST_CODE, _MOST_DECIMALS, _EXACT = 10**20, 30, Context(prec=400)
 # A header names at least two columns.
 _HEADER_CELLS = 2
+_YEARS = range(1900, 2101)
 
 Row = Sequence[tuple[int, str]]
 
@@ -67,16 +73,77 @@ def _add_sheet(sheet: Any, parts: Parts) -> None:
     hidden = _hidden_columns(sheet)
     tops = {openpyxl.utils.cell.range_boundaries(table.ref)[1] for table in sheet.tables.values()}
     rows = list(_shown_rows(sheet, hidden, parts))
-    header: dict[int, str] = {}
-    for place, (number, cells) in enumerate(rows):
-        following = rows[place + 1][1] if place + 1 < len(rows) else []
-        texts = [(cell.column, shown(cell)) for cell in cells]
-        is_header = number in tops or _is_header(cells, following, known=bool(header))
-        add_row(parts, sheet.title, number, texts, {} if is_header else header)
-        if is_header:
-            header = dict(texts)
-        for cell in cells:
+    merged, header, above = _Merged(sheet, rows, hidden), _Header({}), _Row(0, [])
+    for place, row in enumerate(rows):
+        following = rows[place + 1].cells if place + 1 < len(rows) else []
+        texts = [(cell.column, shown(cell)) for cell in row.cells]
+        if row.number in tops or _is_header(row, above, following, header):
+            add_row(parts, sheet.title, row.number, texts, {})
+            header = header.then(row.number, merged.spread(row.number, texts), texts)
+        else:
+            # A single cell over several columns is the title of the rows below.
+            is_title = len(texts) == 1 and len(merged.spread(row.number, texts)) > 1
+            labelled = merged.with_labels(row.number, texts)
+            add_row(parts, sheet.title, row.number, labelled, {} if is_title else header.names)
+        for cell in row.cells:
             _add_comment(sheet.title, cell, parts)
+        above = row
+
+
+class _Row(NamedTuple):
+    number: int
+    cells: list[Any]
+
+
+class _Header(NamedTuple):
+    """The names of columns, and the last row that they are in."""
+
+    names: Mapping[int, str]
+    ends: int = -1
+    has_levels: bool = False
+
+    def then(self, number: int, names: Mapping[int, str], own: Row) -> _Header:
+        """Return the header that goes on with a row or begins with it, where merged cells spread to these names.
+
+        Right below one with merged cells, or with other columns, a row divides its columns: "Plan Q1".
+        """
+        has_levels = len(names) > len(own)
+        if self.ends != number - 1 or not (self.has_levels or self.names.keys() - names.keys()):
+            return _Header(names, number, has_levels)
+        columns = self.names.keys() | names.keys()
+        joined = {at: f"{self.names.get(at, '')} {names.get(at, '')}".strip() for at in columns}
+        return _Header(joined, number, has_levels)
+
+
+class _Merged:
+    """The merged cells of a sheet, in its shown rows."""
+
+    def __init__(self, sheet: Any, rows: Sequence[_Row], hidden: set[int]) -> None:
+        # The last column of each first cell, and the short texts that reach down into each row.
+        self._last: dict[tuple[int, int], int] = {}
+        self._above: dict[int, list[tuple[int, str]]] = {}
+        numbers = [row.number for row in rows]
+        for found in sheet.merged_cells.ranges:
+            self._last[found.min_row, found.min_col] = found.max_col
+            first = sheet._cells.get((found.min_row, found.min_col))
+            text = "" if first is None or found.min_col in hidden else shown(first)
+            below = numbers[bisect_right(numbers, found.min_row) : bisect_right(numbers, found.max_row)]
+            for number in below if 0 < len(text) <= MAX_HEAD else ():
+                self._above.setdefault(number, []).append((found.min_col, text))
+
+    def spread(self, number: int, texts: Row) -> dict[int, str]:
+        """Return the names that a row gives to columns: a merged cell names each that it spans."""
+        return {
+            at: text
+            for column, text in texts
+            for at in range(column, self._last.get((number, column), column) + 1)
+        }
+
+    def with_labels(self, number: int, texts: Row) -> Row:
+        """Return a row with the cells that reach down into it."""
+        own = {column for column, _ in texts}
+        labels = [(column, text) for column, text in self._above.get(number, ()) if column not in own]
+        return sorted([*texts, *labels])
 
 
 def _add_comment(sheet: str, cell: Any, parts: Parts) -> None:
@@ -108,7 +175,7 @@ def _filled_rows(sheet: Any) -> Iterator[tuple[int, list[Any]]]:
         yield number, [cell for _, cell in cells]
 
 
-def _shown_rows(sheet: Any, hidden: set[int], parts: Parts) -> Iterator[tuple[int, list[Any]]]:
+def _shown_rows(sheet: Any, hidden: set[int], parts: Parts) -> Iterator[_Row]:
     """Yield number and filled cells of the rows that the sheet shows, and count what it hides."""
     for number, filled in _filled_rows(sheet):
         row_hidden = number in sheet.row_dimensions and sheet.row_dimensions[number].hidden
@@ -117,20 +184,41 @@ def _shown_rows(sheet: Any, hidden: set[int], parts: Parts) -> Iterator[tuple[in
             if row_hidden or cell.column in hidden:
                 parts.hide(str(cell.value))
         if seen:
-            yield number, seen
+            yield _Row(number, seen)
 
 
-def _is_header(cells: Sequence[Any], following: Sequence[Any], *, known: bool) -> bool:
-    """Return whether a row names columns: texts alone, above values of another type, or in bold.
+def _is_header(row: _Row, above: _Row, following: Sequence[Any], header: _Header) -> bool:
+    """Return whether a row names columns.
 
-    The first row of several texts names columns whatever follows.
+    These are texts or several periods, and no labels ("Name:"). The first such row names columns whatever follows.
+    Another one is in bold, divides the columns of the header right above it, or stands above values and not right
+    below a row of several cells.
     """
-    if len(cells) < _HEADER_CELLS or not all(isinstance(cell.value, str) for cell in cells):
+    cells = row.cells
+    if len(cells) < _HEADER_CELLS or not _are_names([cell.value for cell in cells]):
         return False
     columns = {cell.column for cell in cells}
-    values_below = any(cell.column in columns and not isinstance(cell.value, str) for cell in following)
-    bold = all(cell.font is not None and cell.font.b for cell in cells)
-    return not known or values_below or bold
+    if not header.names or all(cell.font is not None and cell.font.b for cell in cells):
+        return True
+    if not any(cell.column in columns and not isinstance(cell.value, str) for cell in following):
+        return False
+    if header.ends == row.number - 1:
+        return not columns <= {cell.column for cell in above.cells}
+    return above.number != row.number - 1 or len(above.cells) == 1
+
+
+def _are_names(values: Sequence[Any]) -> bool:
+    texts = [value for value in values if isinstance(value, str)]
+    periods = [value for value in values if not isinstance(value, str)]
+    return (
+        not any(text.rstrip().endswith(":") for text in texts)
+        and all(map(_is_period, periods))
+        and (not periods or len(set(periods)) == len(periods) >= _HEADER_CELLS)
+    )
+
+
+def _is_period(value: Any) -> bool:
+    return isinstance(value, dt.date) or (type(value) is int and value in _YEARS)
 
 
 def shown(cell: Any) -> str:
@@ -148,11 +236,15 @@ def shown(cell: Any) -> str:
 def _number(value: float, number_format: str) -> str:
     shape = _LITERAL.sub(lambda found: found[1] or found[2] or found[3] or "", number_format.partition(";")[0])
     digits = _DIGITS.search(shape)
-    if digits is None or re.search(r"[eE][+-]|[/@]", shape):
-        return f"{value:.11g}"
-    decimals, thousands = len(digits[2] or ""), len(digits[1]) + len(digits[3])
+    if digits is None or re.search(r"[eE][+-]|[/@]", shape) or not math.isfinite(value):
+        # A long number without a format is a code, such as that of an article.
+        is_code = digits is None and (isinstance(value, int) or value.is_integer()) and abs(value) < _LARGEST_CODE
+        return str(int(value)) if is_code else f"{value:.11g}"
+    decimals, thousands = min(len(digits[2] or ""), _MOST_DECIMALS), len(digits[1]) + len(digits[3])
     scaled = (value * 100 if "%" in shape else value) / 1000**thousands
     grouped = digits[0].count(",") > thousands
-    text = f"{scaled:{',' if grouped else ''}.{decimals}f}"
+    # As Excel does: 15 digits, and half of the last one is rounded up.
+    exact = Decimal(f"{scaled:.15g}").quantize(Decimal(1).scaleb(-decimals), ROUND_HALF_UP, _EXACT)
+    text = f"{exact:{',' if grouped else ''}f}"
     before, after = shape[: digits.start()].strip(), shape[digits.end() :].strip()
     return f"{'-' if text[0] == '-' else ''}{before}{text.lstrip('-')}{' ' * (after.isalpha())}{after}"
