@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import io
 import re
+from collections import Counter
+from collections.abc import Sequence
 from enum import StrEnum
 from itertools import islice
 
@@ -64,9 +66,13 @@ _HEADING = re.compile(r"(?:\A|\n[ \t]*\n)(?:#{1,6} +\S[^\n]*|[^\n]+\n(?:={3,}|-{
 _MARKS = re.compile(
     r"\[[^\[\]\n]{1,200}\]\([^)\s]{1,500}\)|^```|^\|[ :|-]+\|[ \t]*$|\*\*\S[^*\n]{0,200}\*\*", re.MULTILINE
 )
+_MARKDOWN_TABLE = re.compile(r"^\|?[ :-]*-[ :-]*\|[ :|-]*$", re.MULTILINE)
 _SAMPLE = 65_536
 _DELIMITERS = ",;\t|"
-TABLE_ROWS = 3
+_IN_PROSE = re.compile(r"[,;|] ")
+TABLE_ROWS, READ_ROWS = 3, 100
+# The share of rows with the same number of fields, where they have so many.
+MOST_ROWS, MANY_FIELDS = 0.75, 3
 
 
 def is_locked(data: bytes) -> bool:
@@ -130,20 +136,40 @@ def _is_mail(sample: str) -> bool:
 
 
 def delimiter(sample: str) -> str | None:
-    """Return the delimiter with which every row has the same number of fields, at least two; None for no table."""
+    """Return the delimiter of a table; None for no table.
+
+    With it every row has the same number of fields, at least two. From three fields on, some rows may have others,
+    such as a title and totals.
+    """
     lines = list(io.StringIO(sample))
-    # A header names columns and ends no sentence: prose can have one comma in each line.
-    if not lines or lines[0].rstrip().endswith(tuple(SENTENCE_ENDS)):
+    # Prose can have one comma in each line, and a blank after it: a header has none there.
+    if not lines or (lines[0].rstrip().endswith(tuple(SENTENCE_ENDS)) and _IN_PROSE.search(lines[0])):
         return None
-    rows = lines if len(sample) < _SAMPLE else lines[:-1]
     best: tuple[int, str] = (1, "")
-    for candidate in _DELIMITERS:
-        try:
-            read = list(islice(csv.reader(rows, delimiter=candidate, strict=True), 100))
-        except csv.Error:
-            continue
-        filled = [len(row) for row in read if row]
+    for candidate in _DELIMITERS[:-1] if _MARKDOWN_TABLE.search(sample) else _DELIMITERS:
+        read = list(filter(None, _first_rows(lines, candidate, is_cut=len(sample) >= _SAMPLE)))
+        counts = Counter(map(len, read))
+        # In a list of prose, a blank follows a comma.
+        even = Counter(len(row) for row in read if not any(field.startswith(" ") for field in row))
+        fields = max(counts, key=counts.__getitem__, default=0)
+        is_table = len(counts) == 1 or (fields >= MANY_FIELDS and even[fields] >= MOST_ROWS * len(read))
         # Two lines of prose may have one comma each.
-        if len(filled) >= TABLE_ROWS and len(set(filled)) == 1 and filled[0] > 1:
-            best = max(best, (filled[0], candidate))
+        if is_table and len(read) >= TABLE_ROWS and fields > 1:
+            best = max(best, (fields, candidate))
     return best[1] or None
+
+
+def _first_rows(lines: Sequence[str], delimiter: str, *, is_cut: bool) -> list[list[str]]:
+    """Return the first rows of a table, without the last one of a sample that is cut; none for no table."""
+    reader = csv.reader(lines, delimiter=delimiter, strict=True)
+    rows: list[list[str]] = []
+    try:
+        rows.extend(islice(reader, READ_ROWS))  # keeps the rows before an error
+    except csv.Error:
+        # The cut may be in a field in quotation marks.
+        if not is_cut or reader.line_num < len(lines):
+            return []
+    else:
+        if is_cut and reader.line_num == len(lines):
+            rows.pop()
+    return rows

@@ -41,13 +41,12 @@ def read_markdown(text: str, parts: Parts) -> Metadata:
 
 
 def read_table(text: str, parts: Parts) -> Metadata:
-    """Add a table of values; its first row is the header."""
+    """Add a table of values; its first row of several fields is the header, unless none of them has a letter."""
     csv.field_size_limit(_FIELD_CHARACTERS)
     rows = csv.reader(io.StringIO(text), delimiter=delimiter(text) or ",")
-    header: list[str] = []
+    header: list[str] | None = None
     for number, row in enumerate(rows, 1):
-        if not any(map(str.strip, row)):
-            continue
-        sheets.add_row(parts, "", number, list(enumerate(row, 1)), dict(enumerate(header, 1)))
-        header = header or row
+        sheets.add_row(parts, "", number, list(enumerate(row, 1)), dict(enumerate(header or [], 1)))
+        if header is None and len(list(filter(str.strip, row))) >= sheets.HEADER_CELLS:
+            header = row if any(map(str.isalpha, "".join(row))) else []
     return Metadata()

@@ -30,7 +30,7 @@ _DIGITS = re.compile(r"[#0?](?:,*[#0?])*(,*)(?:\.([#0?]+))?(,*)")
 # Codes have up to 20 digits. Excel shows 30 decimals, and a number has up to 309 digits before them.
 _LARGEST_CODE, _MOST_DECIMALS, _EXACT = 10**20, 30, Context(prec=400)
 # A header names at least two columns.
-_HEADER_CELLS = 2
+HEADER_CELLS = 2
 _YEARS = range(1900, 2101)
 
 Row = Sequence[tuple[int, str]]
@@ -195,7 +195,7 @@ def _is_header(row: _Row, above: _Row, following: Sequence[Any], header: _Header
     below a row of several cells.
     """
     cells = row.cells
-    if len(cells) < _HEADER_CELLS or not _are_names([cell.value for cell in cells]):
+    if len(cells) < HEADER_CELLS or not _are_names([cell.value for cell in cells]):
         return False
     columns = {cell.column for cell in cells}
     if not header.names or all(cell.font is not None and cell.font.b for cell in cells):
@@ -213,7 +213,7 @@ def _are_names(values: Sequence[Any]) -> bool:
     return (
         not any(text.rstrip().endswith(":") for text in texts)
         and all(map(_is_period, periods))
-        and (not periods or len(set(periods)) == len(periods) >= _HEADER_CELLS)
+        and (not periods or len(set(periods)) == len(periods) >= HEADER_CELLS)
     )
 
 
