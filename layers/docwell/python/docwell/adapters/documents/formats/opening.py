@@ -12,6 +12,7 @@ from encodings.aliases import aliases
 from charset_normalizer import from_bytes
 
 from docwell.adapters.documents.child import PageText, load_pdfium
+from docwell.adapters.documents.formats import charsets
 from docwell.adapters.documents.formats.kinds import Kind, binary_kind, is_locked, media_type, text_kind
 from docwell.adapters.documents.formats.parts import Metadata, Parts
 from docwell.errors import Refused
@@ -39,7 +40,19 @@ _FROM = re.compile(rb"^from:", re.IGNORECASE | re.MULTILINE)
 # Modules and codecs that Python and the libraries load when they are first used: the sandbox forbids it then.
 IMAGE_MODULES = ("PIL.BmpImagePlugin", "PIL.GifImagePlugin", "PIL.PpmImagePlugin")
 _LATE_MODULES = ("_strptime", *IMAGE_MODULES)
-_CODECS = ("utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "cp1252", "cp437", "latin-1", "ascii")
+_CODECS = (
+    "utf-8-sig",
+    "utf-16",
+    "utf-16-le",
+    "utf-16-be",
+    "cp1250",
+    "cp1252",
+    "cp1254",
+    "cp437",
+    "iso8859_2",
+    "latin-1",
+    "ascii",
+)
 _WARM_UP = "Größe und Höhe müssen täglich geprüft werden.".encode("cp1252")
 # The least that a guess of the encoding needs; more only takes longer.
 _GUESSED = 65_536
@@ -169,8 +182,12 @@ def _without_mark(data: bytes) -> str | None:
     # Text in another encoding has hardly a character that UTF-8 has too; a damaged text has many.
     if sum(not character.isascii() for character in text) > 2 * damaged:
         return text
-    guess = from_bytes(_sample(data, place)).best()
-    return None if guess is None else data.decode(guess.encoding, "replace")
+    sample = _sample(data, place)
+    encoding = charsets.declared(data) or charsets.of_latin_letters(sample)
+    if encoding is None:
+        guess = from_bytes(sample).best()
+        encoding = None if guess is None else guess.encoding
+    return None if encoding is None else data.decode(encoding, "replace")
 
 
 def _sample(data: bytes, place: int) -> bytes:
