@@ -54,3 +54,35 @@ def test_a_message_in_a_message_is_read_in_spite_of_a_damaged_field() -> None:
     outer, field, rest = bytes(made).rpartition(b"From: ann@example.org")
     found = cited(parts_of(outer + field.replace(b"ann@example.org", b"@") + rest)[0])
     assert found["attachment Pump order, message text"] == "The pumps arrive on Friday.\n\nRegards"
+
+
+@pytest.mark.parametrize("declared", ["", "; charset=us-ascii", "; charset=unknown-8bit", "; charset=utf-8"])
+@pytest.mark.parametrize("encoding", ["utf-8", "cp1252"])
+@pytest.mark.parametrize(("kind", "before"), [("plain", ""), ("html", "<p>")])
+def test_a_text_in_another_character_set_than_it_declares_keeps_its_letters(
+    declared: str, encoding: str, kind: str, before: str
+) -> None:
+    text = "Die Größe der Pumpe ist 5 m."
+    header = f"From: a@b.c\nTo: a@b.c\nSubject: Pumps\nContent-Type: text/{kind}{declared}\n\n{before}{text}\n"
+    found = cited(parts_of(header.encode(encoding))[0])
+    assert found["message text" if kind == "plain" else "message text, paragraph 1"] == text
+
+
+def test_an_attached_text_is_decoded_as_it_declares() -> None:
+    made = message()
+    made.add_attachment("Łódź", filename="a.txt", charset="iso-8859-2")
+    assert cited(parts_of(bytes(made))[0])["attachment a.txt, line 1"] == "Łódź"
+
+
+@pytest.mark.parametrize(
+    ("hint", "expected"),
+    [
+        ("Please open this message in a browser.", "The pumps arrive on Friday."),
+        ("Pumps: Friday.", "Pumps: Friday."),
+    ],
+)
+def test_a_hint_to_the_other_form_of_a_message_does_not_replace_it(hint: str, expected: str) -> None:
+    length = 5 if hint.startswith("Please") else 1
+    page = "Content-Type: text/html\n\n" + "<p>The pumps arrive on Friday.</p>" * length
+    found = read(multipart("alternative", f"Content-Type: text/plain\n\n{hint}", page))
+    assert next(text for label, text in found.items() if label.startswith("message text")) == expected

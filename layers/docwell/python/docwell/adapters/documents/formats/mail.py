@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import email.policy
 import io
 from collections.abc import Iterator, Sequence
@@ -10,13 +11,15 @@ from typing import Any, NamedTuple
 
 from oxmsg import Message
 
-from docwell.adapters.documents.formats import attachments, web
+from docwell.adapters.documents.formats import attachments, opening, web
 from docwell.adapters.documents.formats.attachments import Attachment
 from docwell.adapters.documents.formats.parts import Metadata, Parts
 from docwell.citation_units import CitationUnit, UnitKind
 
 MAX_ATTACHMENTS = 200
 UNSENT_YEAR = 1601
+# A plain text with this part of the letters of the other one, or less, lacks what that says.
+HINT_SHARE = 3
 _FIELDS = ("From", "To", "Cc", "Date", "Subject")
 _BODY, _WEB_BODY = "plain", "html"
 _MESSAGE, _ALTERNATIVE, _RELATED = "message/rfc822", "multipart/alternative", "multipart/related"
@@ -53,13 +56,21 @@ def _add(message: _Read, parts: Parts) -> Metadata:
     header = "\n".join(f"{name}: {' '.join(value.split())}" for name, value in fields if value.strip())
     parts.add(header, CitationUnit(UnitKind.PART, _HEADER, "part=0"))
     with parts.inside(_TEXT, "part=1"):
-        if message.text.strip():
+        if message.text.strip() and not _stands_for_page(message):
             for paragraph in message.text.split("\n\n"):
                 parts.add(paragraph, CitationUnit(UnitKind.PART, "", ""))
         elif message.page.strip():
             web.read(message.page, parts)
     attachments.add(message.attachments, parts, first=2)
     return message.metadata
+
+
+def _stands_for_page(message: _Read) -> bool:
+    """Return whether the plain text is only a hint to the text as HTML, such as "Open this in a browser"."""
+    shown = Parts()
+    web.read(message.page, shown)
+    page = sum(len("".join(part.text.split())) for part in shown.end())
+    return len("".join(message.text.split())) * HINT_SHARE < page
 
 
 def _internet(data: bytes) -> _Read:
@@ -86,12 +97,18 @@ def _body(message: EmailMessage, kind: str) -> str:
     part = message.get_body((kind,))
     if part is None:
         return ""
-    try:
-        content = str(part.get_content())
-    except LookupError:  # a character set that Python does not know
-        payload = part.get_payload(decode=True)
-        content = payload.decode("utf-8", "replace") if isinstance(payload, bytes) else ""
-    return content.replace("\r\n", "\n")
+    payload = part.get_payload(decode=True)
+    return _decoded(part, payload if isinstance(payload, bytes) else b"")
+
+
+def _decoded(part: Any, payload: bytes) -> str:
+    """Return a text. Many programs declare no character set, or ASCII, and write another one."""
+    declared = part.get_content_charset()
+    if declared and (declared != "us-ascii" or payload.isascii()):
+        # One that Python does not know, or that the text does not keep to.
+        with contextlib.suppress(LookupError, OSError, UnicodeDecodeError):
+            return payload.decode(declared).replace("\r\n", "\n")
+    return opening.decoded(payload) or payload.decode("utf-8", "replace").replace("\r\n", "\n")
 
 
 def _carried(message: EmailMessage) -> Iterator[EmailMessage]:
@@ -124,7 +141,10 @@ def _attachment(part: EmailMessage, number: int) -> Attachment:
         payload = part.get_payload(decode=True)
     except Exception:  # noqa: BLE001 - the library raises anything on a damaged message
         return Attachment(name, None)
-    return Attachment(name, payload if isinstance(payload, bytes) else b"")
+    content = payload if isinstance(payload, bytes) else b""
+    if part.get_content_maintype() == "text" and part.get_content_charset():
+        content = _decoded(part, content).encode("utf-8", "replace")
+    return Attachment(name, content)
 
 
 def _outlook(data: bytes) -> _Read:
