@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from selectolax.lexbor import LexborHTMLParser, SelectolaxError
 
+from docwell.adapters.documents.formats.numbering import DECIMAL, HTML_FORMS, Counter, Level
 from docwell.adapters.documents.formats.parts import Metadata, Parts, raised
 from docwell.adapters.documents.formats.tables import Cell, Rows, are_heads
 
@@ -25,7 +26,7 @@ _BOLD = frozenset({"b", "strong"})
 # Text that is no longer valid: beside the new one, a reader of the text alone could not tell them apart.
 _STRUCK = frozenset({"del", "s", "strike"})
 _TABLE_TAGS = frozenset({"table", "tr", "td", "th"})
-LONGEST_SPAN = 6  # in digits
+LONGEST_NUMBER = 6  # in digits
 _HEADINGS = {f"h{level}": level for level in range(1, 7)}
 # "backface-visibility" hides nothing.
 _DECLARATION = re.compile(r"(?<![\w-])(display|visibility)\s*:\s*([\w-]+)\s*(!\s*important)?", re.IGNORECASE)
@@ -125,7 +126,7 @@ class _Table:
 
     def end_cell(self, node: Any) -> None:
         """End the open cell, which an element describes."""
-        across, down = (_span(node.attributes.get(name)) for name in ("colspan", "rowspan"))
+        across, down = (_whole(node.attributes.get(name), 1) for name in ("colspan", "rowspan"))
         self.cells.append(_Cell(self.blocks or (), not self.has_plain_text, across, down))
         self.blocks = None
 
@@ -146,6 +147,9 @@ class _Page:
         self._hidden = hidden
         self._texts: list[str] = []
         self._tables: list[_Table] = []
+        # The open lists, and the number of an item that has no text yet.
+        self._lists: list[Counter] = []
+        self._mark = ""
         self._preformatted = self._set_off = self._raised = 0
 
     def add(self, root: Any) -> None:
@@ -170,6 +174,7 @@ class _Page:
                     self._flush(_HEADINGS[tag])
             elif tag not in _INLINE:
                 self._flush()
+                self._list(node, enters=enters)
             else:
                 self._set_off += step if tag in _BOLD else 0
                 self._raised += step if tag == "sup" else 0
@@ -177,9 +182,26 @@ class _Page:
 
     def _text(self, text: str) -> None:
         text = text if self._preformatted else re.sub(r"\s+", " ", text)
+        if self._mark and text.strip():
+            text, self._mark = f"{self._mark} {text.lstrip()}", ""
         self._texts.append(raised(text, self._texts) if self._raised else text)
         if self._tables and not self._set_off and text.strip():
             self._tables[-1].has_plain_text = True
+
+    def _list(self, node: Any, *, enters: bool) -> None:
+        """Begin or end a list or an item."""
+        if node.tag in {"ol", "ul"}:
+            if enters:
+                form = HTML_FORMS.get(node.attributes.get("type") or "", DECIMAL if node.tag == "ol" else "bullet")
+                start = _whole(node.attributes.get("start"), 1)
+                self._lists.append(Counter({0: Level(start, form, "%1.")}))
+            else:
+                self._lists.pop()
+        elif node.tag == "li":
+            value = node.attributes.get("value")
+            self._mark = (
+                self._lists[-1].next(0, _whole(value, 1) if value else None) if enters and self._lists else ""
+            )
 
     def _is_shown(self, node: Any) -> bool:
         if node.tag == _TEXT:
@@ -239,8 +261,8 @@ class _Page:
             self._parts.paragraph(text)
 
 
-def _span(value: str | None) -> int:
-    return int(value) if value and value.isdecimal() and len(value) < LONGEST_SPAN else 1
+def _whole(value: str | None, default: int) -> int:
+    return int(value) if value and value.isdecimal() and len(value) < LONGEST_NUMBER else default
 
 
 def _walk(root: Any, is_shown: Any) -> Iterator[tuple[Any, bool]]:

@@ -18,6 +18,7 @@ from docx.parts.document import DocumentPart
 from docwell.adapters.documents.formats import word_signs as signs
 from docwell.adapters.documents.formats.parts import Metadata, Parts, raised
 from docwell.adapters.documents.formats.tables import MAX_HEAD, MAX_SPAN, Cell, Rows, are_heads
+from docwell.adapters.documents.formats.word_numbers import Numbers
 
 _MAIN = "application/vnd.openxmlformats-officedocument.wordprocessingml."
 _MACRO = "application/vnd.ms-word."
@@ -79,6 +80,12 @@ class _Reader:
         self._comments = {str(comment.comment_id): (comment.author, comment.text) for comment in comments}
         self._heading_styles = {style.style_id for style in styles if _sets_off_first_row(style.element)}
         self._hiding = {style.style_id for style in styles if style.type in _OF_TEXT and _hides(style)}
+        lists = [
+            one.target_part.blob
+            for one in document.part.rels.values()
+            if one.reltype == RELATIONSHIP_TYPE.NUMBERING
+        ]
+        self._numbers = Numbers(lists[0] if lists else None, styles)
         # What stands beside the paragraph that is being read.
         self._beside: list[str] = []
         self._notes: dict[tuple[str, str], str] = {}
@@ -109,13 +116,17 @@ class _Reader:
                 self._paragraph(element)
 
     def _paragraph(self, element: Any) -> None:
-        text = self._text(element)
+        text = self._numbered(element)
         level = self._heading_level(element)
         if level is None or not text.strip():
             self._parts.paragraph(text)
         else:
             self._parts.heading(text, level)
         self._add_beside()
+
+    def _numbered(self, paragraph: Any) -> str:
+        text, number = self._text(paragraph), self._numbers.of(paragraph, _style(paragraph, "w:pPr", "w:pStyle"))
+        return f"{number} {text}" if number and text.strip() else text
 
     def _table(self, table: Any) -> None:
         rows, has_heads = Rows(), self._has_heads(table)
@@ -148,7 +159,7 @@ class _Reader:
 
     def _cell(self, cell: Any) -> str:
         """Return the text of a cell without those of the tables in it."""
-        paragraphs = (self._text(block) for block in _blocks(cell) if not _is_table(block))
+        paragraphs = (self._numbered(block) for block in _blocks(cell) if not _is_table(block))
         return " ".join(" ".join(paragraphs).split())
 
     def _has_heads(self, table: Any) -> bool:
