@@ -62,7 +62,11 @@ _MAIL_FIELDS = frozenset(
     {"from", "to", "date", "subject", "received", "message-id", "mime-version", "return-path", "content-type"}
 )
 MAIL_FIELDS = 3
-_HEADING = re.compile(r"(?:\A|\n[ \t]*\n)(?:#{1,6} +\S[^\n]*|[^\n]+\n(?:={3,}|-{3,})[ \t]*)(?=\n|\Z)")
+# Below a comment in a script or in settings, which begins as a heading does, a command or a name follows.
+_BELOW = r"(?=\s*\Z|\n[ \t]*(?:[^\w\s]|\n|\d+[.)]|(?![\w.-]+\s*[:=])[^\Wa-z_]))"
+_HEADING = re.compile(
+    rf"(?:\A|\n[ \t]*\n)(?:#{{1,6}} +\S[^\n]*{_BELOW}|[^\n]+\n(?:={{3,}}|-{{3,}})[ \t]*(?=\n|\Z))"
+)
 _MARKS = re.compile(
     r"\[[^\[\]\n]{1,200}\]\([^)\s]{1,500}\)|^```|^\|[ :|-]+\|[ \t]*$|\*\*\S[^*\n]{0,200}\*\*", re.MULTILINE
 )
