@@ -21,8 +21,15 @@ TABS = ".tab{display:none} .tab.active{display:block}"
         (".no{visibility:hidden} .no{display:block}", "<p class=no>no<p>Seen", "Seen"),
         (".no, .other{display:none}", "<p class=no>no<p>Seen", "Seen"),
         (".a{display:none}", "<p class=a style='display:block'>Seen", "Seen"),
+        ("", "<dialog>no</dialog><dialog open>Seen</dialog>", "Seen"),
         (".a{display:block}", "<p class=a style='display:none'>no<p>Seen", "Seen"),
     ],
 )
 def test_the_rule_that_wins_hides_or_shows(style: str, body: str, shown: str) -> None:
     assert parts_of(f"<html><style>{style}</style>{body}".encode())[0][0].text == shown
+
+
+def test_the_title_of_a_drawing_is_not_that_of_the_page() -> None:
+    drawing = "<p>Seen<svg><title>Close</title></svg>"
+    assert parts_of(f"<html><body>{drawing}".encode())[1].title is None
+    assert parts_of(f"<html><title>Guide</title><body>{drawing}".encode())[1].title == "Guide"

@@ -45,7 +45,7 @@ _TEXT = "-text"
 def read(text: str, parts: Parts) -> Metadata:
     """Add the text of a page that a browser shows."""
     tree = LexborHTMLParser(text)
-    title, author = tree.css_first("title"), tree.css_first('meta[name="author" i]')
+    title, author = tree.css_first("head title"), tree.css_first('meta[name="author" i]')
     _Page(parts, _hidden(tree)).add(tree.root)
     return Metadata(title.text(deep=True) if title else None, author.attributes.get("content") if author else None)
 
@@ -213,6 +213,7 @@ class _Page:
         hidden = (
             node.tag in _STRUCK
             or "hidden" in attributes
+            or (node.tag == "dialog" and "open" not in attributes)
             or any(own[name][0] if name in own else node.mem_id in ids for name, ids in self._hidden.items())
         )
         if hidden:
