@@ -8,7 +8,8 @@ from benchmarks.claims.cases import Case, cases, passage
 from docwell.adapters.embedding.onnx_embedder import OnnxEmbedder, session_opener
 from docwell.config import QueryLimits
 from docwell.query.checking.check import check
-from docwell.query.checking.mentions import mentions, stated
+from docwell.query.checking.mentions import mentions
+from docwell.query.checking.sentence_mentions import stated
 from docwell.query.checking.support import MeaningScale
 from infra.local.stack import MODEL_DIR
 from infra.report import EVALUATION, Report

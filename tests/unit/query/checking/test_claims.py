@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from docwell.query.checking.claims import Claim
-from docwell.query.checking.mentions import Mention, mentions, stated
+from docwell.query.checking.mentions import mentions
+from docwell.query.checking.sentence_mentions import Mention, stated
 
 TABLE = """Ostra Works
 Key figures (in thousands, except per share)

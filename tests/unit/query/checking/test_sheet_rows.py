@@ -20,6 +20,15 @@ LENGTHS = (
     "Teal | length: 9 m | note: Sound. New mast. | price: 1450"
 )
 SALES = "North | 2024: 510 | 2025: 620\n\nSouth | 2024: 730 | 2025: 840"
+TESTS = (
+    "Test: Blood count | Fee: 35 | Result after: 4 hours | Sample: 5 ml\n"
+    "Test: Thyroid panel | Fee: 88 | Result after: 2 days | Sample: 8 ml"
+)
+SHIPS = """Ship: Eider | Built: 1998 | Passengers: 600 | Cars: 90
+Ship: Tern | Built: 2011 | Passengers: 850 | Cars: 140"""
+YEARS = "Year: 2023 | Income: 4100 | Staff: 12\nYear: 2024 | Income: 4300 | Staff: 14"
+SCALED = """Sales | 2023 (in thousands): 16,950 | 2024 (in thousands): 18,210
+Rent | 2023 (in thousands): 70 | 2024 (in thousands): 75"""
 
 
 def passes(question: str, answer: str, text: str) -> bool:
@@ -40,8 +49,38 @@ def passes(question: str, answer: str, text: str) -> bool:
         ("How long is the Heron?", "The Heron is 7 m long [1].", "The Heron is 9 m long [1].", BOATS),
         ("Which price has the Teal?", "The Teal has the price 1450 [1].", "It has the price 1240 [1].", LENGTHS),
         ("What did the South sell in 2024?", "It sold 730 in 2024 [1].", "It sold 840 in 2024 [1].", SALES),
+        ("What is the fee of a thyroid panel?", "It is 88 [1].", "It is 35 [1].", TESTS),
+        ("What was the income in 2023?", "It was 4100 [1].", "It was 4300 [1].", YEARS),
     ],
 )
-def test_a_figure_of_another_row_is_marked(question: str, right: str, wrong: str, text: str) -> None:
+def test_a_figure_of_another_row_or_period_is_marked(question: str, right: str, wrong: str, text: str) -> None:
     assert passes(question, right, text)
     assert not passes(question, wrong, text)
+
+
+@pytest.mark.parametrize(
+    ("question", "right", "wrong", "text"),
+    [
+        ("What is the fee of a thyroid panel?", "88 [1].", "2 [1].", TESTS),
+        (
+            "After how many days is the result of a thyroid panel there?",
+            "After 2 days [1].",
+            "After 88 days [1].",
+            TESTS,
+        ),
+        ("How many passengers fit on the Tern?", "850 [1].", "140 [1].", SHIPS),
+        ("How many cars does the ship Eider take?", "90 cars [1].", "600 [1].", SHIPS),
+        ("When was the Tern built?", "In 2011 [1].", "850 [1].", SHIPS),
+        ("How large was the staff in 2024?", "14 [1].", "4300 [1].", YEARS),
+    ],
+)
+def test_a_figure_of_another_column_is_marked(question: str, right: str, wrong: str, text: str) -> None:
+    assert passes(question, right, text)
+    assert not passes(question, wrong, text)
+
+
+def test_a_figure_has_the_scale_of_its_head() -> None:
+    passage = Passage("id", "a.csv", "g", "v", Chunk(SCALED, 1, 0, len(SCALED), 50), 0.5)
+    grounded, _ = check("Rent was 75 [1].", [passage], "What was the rent in 2024?", None, 0.5, MeaningScale())
+    assert grounded is not None
+    assert grounded.text == "Rent was 75 (in thousands) [1]."

@@ -10,7 +10,7 @@ import pytest
 from docwell.answers import Sentence
 from docwell.models import Chunk, Passage
 from docwell.query.checking.grounding import ground
-from docwell.query.checking.mentions import stated
+from docwell.query.checking.sentence_mentions import stated
 from docwell.query.checking.support import MeaningScale, Similarity, is_answered, support
 
 

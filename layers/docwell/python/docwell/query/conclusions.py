@@ -19,9 +19,10 @@ from docwell.answers import Sentence
 from docwell.query.checking.claims import says_less
 from docwell.query.checking.facts import shifted
 from docwell.query.checking.labels import labels
-from docwell.query.checking.mentions import Mention, scale_of, stated
 from docwell.query.checking.moments import asks_for_time
 from docwell.query.checking.periods import named_periods
+from docwell.query.checking.sentence_mentions import Mention, stated
+from docwell.query.checking.table_mentions import scale_of
 from docwell.query.values import DATES, YEARS
 from docwell.text.lexicon import MARKER, words
 

@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from docwell.query.checking.facts import located
-from docwell.query.checking.mentions import PERCENT
 from docwell.query.checking.periods import doubtful_years, named_periods, numeric_dates
+from docwell.query.checking.sentence_mentions import PERCENT
 
 # "May 5" is a date, and "may 5" is none.
 _VERB = re.compile(r"(?:may|march)\b")

@@ -10,8 +10,10 @@ from functools import lru_cache
 
 from docwell.query.checking.facts import Figure, shifted
 from docwell.query.checking.labels import labels
-from docwell.query.checking.mentions import Mention, has_percent, mentions, numbers, scale_of, stated
+from docwell.query.checking.mentions import mentions
 from docwell.query.checking.periods import agree, periods
+from docwell.query.checking.sentence_mentions import Mention, has_percent, stated
+from docwell.query.checking.table_mentions import numbers, scale_of
 from docwell.text.lexicon import TEXTS_KEPT, rarity
 
 # What stands around a figure has this share of the question's words, by rarity. Chosen on XQuAD; `make eval-guard`

@@ -10,9 +10,10 @@ from collections.abc import Sequence
 
 from docwell.query.checking.asides import without_asides
 from docwell.query.checking.labels import labels
-from docwell.query.checking.mentions import Mention, mentions, stated
+from docwell.query.checking.mentions import mentions
 from docwell.query.checking.periods import agree, doubtful_years, located_periods, periods, share
 from docwell.query.checking.polarity import is_yes_or_no
+from docwell.query.checking.sentence_mentions import Mention, stated
 from docwell.text.lexicon import content_words, segments, words
 
 # Words that ask for a time, in the languages of `modes.json`: another year can be the answer.

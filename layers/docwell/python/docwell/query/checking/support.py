@@ -13,9 +13,9 @@ from docwell.query.checking.claims import LEAST_ASKED, Claim, weights_of
 from docwell.query.checking.facts import Known, figures, names
 from docwell.query.checking.grounding import Evidence, GroundedAnswer, marked
 from docwell.query.checking.labels import labels
-from docwell.query.checking.mentions import Mention
 from docwell.query.checking.moments import is_of_period
 from docwell.query.checking.polarity import asks_yes_or_no, contradicts, is_yes_or_no, verdict
+from docwell.query.checking.sentence_mentions import Mention
 from docwell.query.checking.wording import answer_sentences, begins_sentence, claimed, verbatim_source
 from docwell.text.lexicon import MARKER, content_words, script, segments, windows, words
 
