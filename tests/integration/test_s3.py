@@ -141,6 +141,9 @@ def test_metadata_and_tags_are_those_of_the_version(bucket: Any) -> None:
         ("=?UTF-8?Q?M=C3=BCller?= & Co", "Müller & Co"),
         ("=?no-such-code?B?TcO8bGxlcg==?=", "=?no-such-code?B?TcO8bGxlcg==?="),
         ("a=?b", "a=?b"),
+        ("=?UTF-8?B?a?=", "=?UTF-8?B?a?="),  # no base64
+        ("=??B?TcO8bGxlcg==?=", "=??B?TcO8bGxlcg==?="),
+        ("=?utf-7?Q?+2AA-?=", "=?utf-7?Q?+2AA-?="),  # a lone surrogate
     ],
 )
 def test_non_ascii_metadata_is_decoded(bucket: Any, sent: str, read: str) -> None:

@@ -6,6 +6,7 @@ import logging
 import re
 import shutil
 from collections.abc import Mapping, Sequence
+from email.errors import MessageError
 from email.header import decode_header, make_header
 from functools import cached_property
 from pathlib import Path
@@ -145,9 +146,11 @@ def _metadata(sent: Mapping[str, str]) -> dict[str, str]:
     found: dict[str, str] = {}
     for name, value in sent.items():
         try:
-            found[name.lower()] = str(make_header(decode_header(value)))
-        except (ValueError, LookupError):  # not in that form
-            found[name.lower()] = value
+            text = str(make_header(decode_header(value)))
+            text.encode()  # DynamoDB stores no lone surrogate
+        except (ValueError, LookupError, MessageError):  # not in that form
+            text = value
+        found[name.lower()] = text
     return bounded(found, MAX_METADATA, MAX_METADATA_BYTES)
 
 
