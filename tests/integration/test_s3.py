@@ -186,6 +186,21 @@ def test_forbidden_tags_are_none_and_warn_once(bucket: Any, code: str, caplog: p
     assert [record.message for record in caplog.records] == ["object tags cannot be read: no document has any"]
 
 
+@pytest.mark.parametrize(("code", "retry_after"), [("400", None), ("403", None), ("503", 5.0), ("301", 5.0)])
+def test_only_an_object_that_is_refused_asks_for_no_retry(
+    bucket: Any, code: str, retry_after: float | None
+) -> None:
+    s3 = client("s3")
+
+    def refuse(**_: Any) -> None:
+        raise ClientError({"Error": {"Code": code}}, "HeadObject")
+
+    s3.meta.events.register("before-call.s3.HeadObject", refuse)
+    with pytest.raises(Unavailable, match=code) as raised:
+        S3ObjectStore(s3, "documents").head("a")
+    assert raised.value.retry_after == retry_after
+
+
 def test_more_tags_than_s3_allows_are_not_kept(bucket: Any) -> None:
     s3 = client("s3")
     store = S3ObjectStore(s3, "documents")

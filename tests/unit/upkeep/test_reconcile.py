@@ -9,7 +9,7 @@ import pytest
 
 from docwell.attributes import Attributes
 from docwell.errors import BadInput, Unavailable
-from docwell.models import DocumentRecord, Hint, Reason, Status
+from docwell.models import DocumentRecord, Hint, ObjectVersion, Reason, Status
 from docwell.pipeline import Roles
 from docwell.upkeep.drift import Drift
 from docwell.upkeep.reindex import Reindex
@@ -238,6 +238,47 @@ def test_a_busy_queue_holds_a_pass_back_unless_it_is_forced(world: World) -> Non
     world.backlog = 100
     assert (world.run().waiting, world.sent) == (100, [])
     assert world.reconcile().run(lambda: 100.0, force=True).sent == 1
+
+
+# --- objects that the bucket refuses to show ---
+
+
+def refusing(world: World, monkeypatch: pytest.MonkeyPatch, retry_after: float | None) -> None:
+    """Make the bucket refuse the head of b.pdf, which stands between two others."""
+    head = world.head
+
+    def refuse(key: str) -> ObjectVersion | None:
+        if key == "b.pdf":
+            raise Unavailable("s3", "s3: HeadObject answered 403", retry_after)
+        return head(key)
+
+    monkeypatch.setattr(world, "head", refuse)
+
+
+@pytest.mark.parametrize("etag", ["e1", "e2"], ids=["as indexed", "replaced"])
+@pytest.mark.parametrize("status", [*Status, None], ids=[*Status, "no row"])
+def test_an_object_that_the_bucket_refuses_to_show_hides_no_drift_of_others(
+    world: World, monkeypatch: pytest.MonkeyPatch, status: Status | None, etag: str
+) -> None:
+    for key in ("a.pdf", "b.pdf", "c.pdf"):
+        world.indexed(key)
+    world.chunks["c.pdf"] = {"g1": 2}
+    world.objects["b.pdf"] = etag
+    row = world.rows.pop("b.pdf")
+    if status is not None:
+        world.add("b.pdf", replace(row.record, status=status))
+    refusing(world, monkeypatch, None)
+    report = world.run()
+    assert report.complete
+    assert Hint("c.pdf", rebuild=True) in world.sent
+    assert world.run().complete
+
+
+def test_a_bucket_that_does_not_answer_ends_the_run(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    world.indexed("b.pdf")
+    refusing(world, monkeypatch, 5.0)
+    with pytest.raises(Unavailable):
+        world.run()
 
 
 # --- re-index ---

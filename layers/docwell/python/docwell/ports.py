@@ -38,7 +38,10 @@ class ObjectStore(Protocol):
     """The documents bucket, which is the truth."""
 
     def head(self, key: str) -> ObjectVersion | None:
-        """Return the key's current version, or None where it has none."""
+        """Return the key's current version, or None where it has none.
+
+        Raises `Unavailable` without `retry_after` for an object that the bucket refuses to show.
+        """
 
     def download(self, key: str, version: ObjectVersion, path: Path) -> None:
         """Write exactly that version to `path`. Raises `NotFound` when it is gone."""

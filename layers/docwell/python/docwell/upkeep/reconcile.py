@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Collection, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import groupby
 from time import sleep, time
@@ -34,12 +33,12 @@ from docwell.models import (
 )
 from docwell.ports import HintQueue, IndexRows, LedgerRow, LedgerRows, ObjectStore, StateStore
 from docwell.upkeep.drift import Drift, Finding, is_settled, judge_answers, judge_row
+from docwell.upkeep.objects import readable
 from docwell.upkeep.passes import Pass, Phase, fact_of, next_pass, partition_of, total
 
 _LIST_PAGE = 1000  # the most that S3 lists at once
 _LEDGER_PAGE = 200
 _INDEX_PAGE = 1000
-_HEADS_AT_ONCE = 8
 _EXAMPLES = 100  # findings that a report names
 # A retry seldom helps after an unforeseen error: once a day is enough.
 _TRY_AGAIN_AFTER_S = 24 * 3600.0
@@ -260,12 +259,12 @@ class Reconcile:
     def _judge_rows(self, rows: Sequence[LedgerRow], *, changes: bool) -> dict[str, Finding]:
         """Return the findings by key. A whole pass retries FAILED documents in its first phase."""
         now = self.clock()
-        idle = [row for row in rows if row.leased_until <= now]
-        with ThreadPoolExecutor(_HEADS_AT_ONCE) as pool:
-            objects = list(pool.map(self._compare, [row.record for row in idle]))
-        chunks = count_chunks(self.index, [row.record.key for row in idle if not self._is_queued(row, now)])
+        idle = {row.record.key: row for row in rows if row.leased_until <= now}
+        objects = readable(lambda key: self._compare(idle[key].record), idle)
+        chunks = count_chunks(self.index, [key for key in objects if not self._is_queued(idle[key], now)])
         found: dict[str, Finding] = {}
-        for row, (head, retagged) in zip(idle, objects, strict=True):
+        for key, (head, retagged) in objects.items():
+            row = idle[key]
             finding = self._judge(row, head, chunks.get(row.record.key, {}), now)
             if finding is None and retagged and not self._is_queued(row, now):
                 finding = Finding(Drift.STALE, Hint(row.record.key))
@@ -323,9 +322,8 @@ class Reconcile:
             head = self.store.head(record.key)
             self.ledger.observe(record, head.version if head is not None else "")
 
-        live = [row.record for row in self.ledger.rows_of(keys).values() if row.record.live_generation]
-        with ThreadPoolExecutor(_HEADS_AT_ONCE) as pool:
-            list(pool.map(observe, live))
+        live = {key: row.record for key, row in self.ledger.rows_of(keys).items() if row.record.live_generation}
+        readable(lambda key: observe(live[key]), live)
 
     def _chunks(self, now: Pass) -> list[Finding]:
         """Find chunks of documents without a row; the ledger phase judged the others."""
@@ -346,9 +344,7 @@ class Reconcile:
         else:
             now.advance(json.dumps([names[1], 0]) if len(names) > 1 else None)
         # A key that is in the bucket is missing from the ledger: the bucket phase finds it.
-        with ThreadPoolExecutor(_HEADS_AT_ONCE) as pool:
-            heads = dict(zip(without_row, pool.map(self.store.head, without_row), strict=True))
-        gone = sorted(key for key, head in heads.items() if head is None)
+        gone = sorted(key for key, head in readable(self.store.head, without_row).items() if head is None)
         return [Finding(Drift.ORPHAN, Hint(key, sweep=True)) for key in gone]
 
     # --- the state of a pass ---
