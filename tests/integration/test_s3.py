@@ -100,6 +100,16 @@ def test_a_listing_goes_on_after_a_key_and_ends(bucket: Any) -> None:
     assert store.list("b/é", 2) == []
 
 
+@pytest.mark.parametrize(("limit", "count"), [(1, 1), (2, 2), (4, 3), (1000, 3)])
+def test_a_listing_ends_only_where_the_bucket_does(bucket: Any, limit: int, count: int) -> None:
+    for key in ("b/é", "a", "b/x y"):
+        bucket.put_object(Key=key, Body=b"1234")
+    s3 = client("s3")
+    s3.meta.events.register("provide-client-params.s3.ListObjectsV2", lambda params, **_: params.update(MaxKeys=1))
+    found = S3ObjectStore(s3, "documents").list(None, limit)
+    assert [row.key for row in found] == ["a", "b/x y", "b/é"][:count]
+
+
 def test_changes_are_the_versions_and_deletions_since_a_time(bucket: Any) -> None:
     store = S3ObjectStore(client("s3"), "documents")
     for key in ("b", "a", "b", "é", "gone"):

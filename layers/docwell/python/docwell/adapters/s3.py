@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from mypy_boto3_s3.type_defs import (
         GetObjectRequestTypeDef,
         GetObjectTaggingRequestTypeDef,
-        ListObjectsV2RequestTypeDef,
+        ListObjectsV2RequestPaginateTypeDef,
         ListObjectVersionsRequestTypeDef,
     )
 
@@ -110,12 +110,15 @@ class S3ObjectStore:
 
     def list(self, after: str | None, limit: int) -> Sequence[ObjectSummary]:
         """Return up to `limit` (1,000 at most) objects after the key `after`, in key order."""
-        request: ListObjectsV2RequestTypeDef = {"Bucket": self._bucket, "MaxKeys": limit}
+        request: ListObjectsV2RequestPaginateTypeDef = {"Bucket": self._bucket}
         if after is not None:
             request["StartAfter"] = after
+        # A page of S3 can have fewer objects and not be the last one.
+        request["PaginationConfig"] = {"MaxItems": limit, "PageSize": limit}
+        pages = self._client.get_paginator("list_objects_v2").paginate(**request)
         with vendor_errors("s3"):
-            answer = self._client.list_objects_v2(**request)
-        return [ObjectSummary(row["Key"], row["ETag"], row["Size"]) for row in answer.get("Contents", ())]
+            rows = [row for page in pages for row in page.get("Contents", ())]
+        return [ObjectSummary(row["Key"], row["ETag"], row["Size"]) for row in rows]
 
     def changes(self, after: str | None, limit: int, since: float) -> tuple[Sequence[ObjectSummary], str | None]:
         """Return what changed since then among the next `limit` versions, and the last key read."""
