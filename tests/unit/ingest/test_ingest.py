@@ -202,6 +202,7 @@ def test_giving_up_leaves_a_named_status_and_shows_nothing() -> None:
     world = World()
     world.store.put(KEY, "some text")
     world.update()
+    world.store.put(KEY, "new text")
     world.ingest.fail(Hint(KEY), "message-2", Reason.UNAVAILABLE, "chroma cannot be reached")
     record = world.ledger.records[KEY]
     assert (record.status, record.reason, record.live_generation) == (Status.FAILED, Reason.UNAVAILABLE, None)

@@ -110,16 +110,20 @@ def test_a_document_in_any_status_can_be_deleted(walk: Walk, status: Status) -> 
 
 
 @pytest.mark.parametrize("status", Status)
-def test_a_document_in_any_status_fails_at_its_last_receive_and_starts_again_when_redriven(
-    walk: Walk, status: Status
+@pytest.mark.parametrize("replaced", [False, True])
+def test_a_document_with_work_left_fails_at_its_last_receive_and_starts_again_when_redriven(
+    walk: Walk, status: Status, *, replaced: bool
 ) -> None:
     world = indexed()
     world.ledger.records[KEY] = replace(world.ledger.records[KEY], status=status)
+    if replaced:
+        world.store.put(KEY, "new text")
     world.ingest.fail(Hint(KEY), "message-2", Reason.INTERNAL, "a bug")
-    assert world.ledger.records[KEY].status is Status.FAILED
+    keeps = status in SETTLED and not replaced
+    assert world.ledger.records[KEY].status is (status if keeps else Status.FAILED)
     walk.states.clear()
     world.update()
-    assert walk.states[0] == "Behind"
+    assert walk.states[0] == (status.value if keeps else "Behind")
 
 
 @pytest.mark.parametrize("status", Status)

@@ -95,7 +95,7 @@ def handle_delivery(use_cases: Sequence[Ingest], delivery: Delivery) -> None:
     """Handle a delivery with the `Ingest` of each pipeline that it concerns.
 
     The failure of one key or pipeline does not stop the others. If any fails, set the message's delay and raise
-    the first error, so that SQS delivers it again. At the last receive, mark each document that failed FAILED
+    the first error, so that SQS delivers it again. At the last receive, mark each document with work left FAILED
     instead of setting a delay; SQS then moves the message to the dead-letter queue.
     """
     with delayed_on_error(delivery):

@@ -16,7 +16,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
 from docwell.attributes import Attributes
-from docwell.errors import DocwellError, NotFound, Refused, Unavailable
+from docwell.errors import NotFound, Refused, Unavailable
 from docwell.ingest import ranges
 from docwell.ingest.indexing import Generation, RangeIndexer
 from docwell.ingest.lease import DocumentLease
@@ -129,16 +129,31 @@ class Ingest:
             lease.sweep()
 
     def fail(self, message: Hint | RangeTask, owner: str, reason: Reason, detail: str) -> None:
-        """Mark the document FAILED and hide it. A range of an earlier version or attempt changes nothing."""
+        """Mark the document FAILED and hide it, unless the message leaves nothing of it to do but a sweep."""
         lease = self.acquire(message.key, owner, lambda: 0.0)
         if lease is None:
             return
         with lease:
-            if isinstance(message, Hint) or ranges.is_current(message, lease.record):
+            unfinished = True
+            with suppress(Exception):  # then its version is unknown, or its tags, which rights depend on
+                unfinished = self._is_unfinished(message, lease)
+            if unfinished:
                 self.mark_failed(lease, reason, detail)
-                with suppress(DocwellError):  # reconcile finds the chunks that are left
+            if lease.record.status is not Status.PENDING:
+                with suppress(Exception):  # the dead letter's handler and reconcile sweep again
                     lease.sweep()
             self.release(lease)
+
+    def _is_unfinished(self, message: Hint | RangeTask, lease: DocumentLease) -> bool:
+        """Whether a failed message leaves work undone. If not, renew the attributes."""
+        if isinstance(message, RangeTask):
+            return ranges.is_current(message, lease.record)
+        head = self.store.head(message.key)
+        if next_step(lease.record, head, None, recognises=self.indexer.recogniser is not None) is not None:
+            return True
+        if head is not None:
+            self.refresh(lease, head)
+        return False
 
     def mark_failed(self, lease: DocumentLease, reason: Reason, detail: str) -> None:
         """Store FAILED, with nothing live. The rest must then be swept."""
