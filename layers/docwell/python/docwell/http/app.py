@@ -24,7 +24,9 @@ class AnswerResponse(Response[Any]):
     """An answer to a question, which carries its own stream and its follow-up work."""
 
     def __init__(self, content_type: str, content: ResponseBody) -> None:
-        super().__init__(200, content_type)
+        super().__init__(
+            200, content_type, headers=dict(sse.HEADERS) if content_type == sse.CONTENT_TYPE else None
+        )
         self.content = content
 
     def is_json(self) -> bool:

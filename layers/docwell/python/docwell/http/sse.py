@@ -8,6 +8,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 CONTENT_TYPE = "text/event-stream"
+# nginx collects an answer unless the second header forbids it: its client would see no event before the end.
+HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 # A comment, which clients skip: it keeps the connection alive, and shows whether the client is there.
 WAITING = b": waiting\n\n"
 
