@@ -23,10 +23,12 @@ PATIENT_S = 30.0
 
 @dataclass
 class Principals:
-    """Knows one caller; `go` holds up the lookup."""
+    """Knows one caller; `go` holds up the lookup, and `may_reserve` a reservation."""
 
     refuses: Exception | None = None
     go: threading.Event = field(default_factory=threading.Event)
+    may_reserve: threading.Event = field(default_factory=threading.Event)
+    has_settled: threading.Event = field(default_factory=threading.Event)
     found: int = 0
     charged: int = 0
     reserved: int = 0
@@ -34,6 +36,7 @@ class Principals:
 
     def __post_init__(self) -> None:
         self.go.set()
+        self.may_reserve.set()
 
     def find(self, id_: str, groups: Sequence[str] = ()) -> Principal | None:
         self.found += 1
@@ -50,11 +53,13 @@ class Principals:
 
     def reserve(self, principal: Principal, tokens: int) -> Reservation:
         self.charge(principal)
+        self.may_reserve.wait(PATIENT_S)
         self.reserved += tokens
         return Reservation(principal.id, "today", "1", tokens)
 
     def settle(self, reservation: Reservation, tokens: int, cost: Cost | None = None) -> None:
         self.settled.append(tokens)
+        self.has_settled.set()
 
 
 def admission(principals: Principals, id_: str = ANN.id, seconds: float = PATIENT_S) -> RequestAdmission:
@@ -157,3 +162,18 @@ def test_a_question_that_was_not_charged_settles_nothing(principals: Principals)
         run(asked.admitted())
     asked.settle(0)
     assert principals.settled == []
+
+
+def test_tokens_that_are_reserved_after_the_time_is_up_are_given_back_once() -> None:
+    principals = Principals()
+    principals.may_reserve.clear()
+    asked = RequestAdmission(Identity(ANN.id), principals, Deadline(0.5), tokens=4096)
+    try:
+        with pytest.raises(DeadlineExceeded):
+            run(asked.admitted())
+        asked.settle(0)  # the follow-up
+        assert principals.settled == []
+    finally:
+        principals.may_reserve.set()
+    assert principals.has_settled.wait(PATIENT_S)
+    assert (principals.reserved, principals.settled) == (4096, [0])

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from threading import Lock
 from typing import Self
 
 from docwell.answers import Cost
 from docwell.deadline import Deadline, event_loop
-from docwell.errors import Unauthenticated
+from docwell.errors import DeadlineExceeded, Unauthenticated
 from docwell.identity import CANARY, Identity, Principal
 from docwell.observability import logger
 from docwell.ports import Principals, Reservation
@@ -42,6 +43,8 @@ class RequestAdmission:
         self._principals = principals
         self._tokens = tokens
         self._reservation: Reservation | None = None
+        self._given_up = False
+        self._lock = Lock()
         self.deadline = deadline
         self.of_canary = identity.id == CANARY.id
         self._identified = event_loop().create_task(self._identify())
@@ -73,12 +76,24 @@ class RequestAdmission:
         return Identified(principal)
 
     async def _charge(self) -> Admitted:
-        async with self.deadline.stage("principals", 2 * _SHARE):
-            principal = (await self.identified()).principal
-            if self.of_canary:
-                return Admitted(principal)
-            if self._tokens:
-                self._reservation = await asyncio.to_thread(self._principals.reserve, principal, self._tokens)
-            else:
-                await asyncio.to_thread(self._principals.charge, principal)
+        try:
+            async with self.deadline.stage("principals", 2 * _SHARE):
+                principal = (await self.identified()).principal
+                if self.of_canary:
+                    return Admitted(principal)
+                charge = self._reserve if self._tokens else self._principals.charge
+                await asyncio.to_thread(charge, principal)
+        except DeadlineExceeded:
+            with self._lock:
+                self._given_up = True
+            raise
         return Admitted(principal)
+
+    def _reserve(self, principal: Principal) -> None:
+        """Reserve the tokens. If nothing waits for them any more, give them back."""
+        reservation = self._principals.reserve(principal, self._tokens)
+        with self._lock:
+            if not self._given_up:
+                self._reservation = reservation
+                return
+        self._principals.settle(reservation, 0)
