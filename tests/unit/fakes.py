@@ -112,6 +112,7 @@ class FakeLedger:
             return None
         self.fence += 1
         self.holders[key] = (owner, self.fence)
+        self.again.discard(key)
         record = self.records.setdefault(key, DocumentRecord(key))
         return Lease(key, owner, self.fence, 1e12, record)
 

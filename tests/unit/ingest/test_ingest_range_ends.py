@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from itertools import count
-from typing import Any
+from pathlib import Path
+from typing import Any, cast
 
 import pytest
 
 from docwell.errors import DocwellError, Refused, Unavailable
 from docwell.ingest.events import handle_dead_letter, handle_delivery
-from docwell.models import IndexRecord, RangeTask, Reason
+from docwell.models import IndexRecord, ObjectVersion, RangeTask, Reason
 from tests.unit.ingest.ingest_world import KEY, World
 from tests.unit.ingest.test_events import body, delivery
-from tests.unit.ingest.test_ingest_crashes import Killed
+from tests.unit.ingest.test_ingest_crashes import MOST_CALLS, Killed, Life, mortal
 from tests.unit.ingest.test_parking import RECEIVES, message_of
 
 # Two ranges of four pages: 20 characters in the first one, 120 on each page of the second one.
@@ -211,6 +213,33 @@ def test_a_range_that_ends_like_this_at_its_last_receive_leaves_no_chunk(end: st
     race = race_to(end, change)
     race.drain(receives=RECEIVES)
     check(race)
+
+
+@pytest.mark.parametrize("refused", [False, True])
+@pytest.mark.parametrize("calls", range(MOST_CALLS))
+def test_an_event_whose_mark_died_with_the_worker_of_a_range_is_not_lost(calls: int, *, refused: bool) -> None:
+    world = World(range_pages=4)
+    first = world.store.put(KEY, OLD)
+    world.update()
+    tasks, world.queue.sent = world.queue.sent, []
+    download = world.store.download
+
+    def versioned(key: str, version: ObjectVersion, path: Path) -> None:
+        if version.version == first:
+            path.write_text(OLD)
+        else:
+            download(key, version, path)
+
+    world.store.download = versioned  # type: ignore[method-assign]
+    world.index_range(cast("RangeTask", tasks[0]), "first-range", lambda: 900.0)
+    world.reader.refuses_at = 8 if refused else None
+    received = replace(delivery(message_of(tasks[1])), message_id="range")
+    with suppress(Killed):
+        handle_delivery([mortal(world.ingest, Life(calls))], received)
+    world.store.put(KEY, "new words")
+    handle_delivery([world.ingest], replace(delivery(body(KEY)), message_id="message-2"))
+    handle_delivery([world.ingest], received)
+    assert (world.ledger.records[KEY].live_version, world.texts()) == ("v2", "new words")
 
 
 def test_a_range_that_is_refused_after_its_document_was_erased_makes_no_row() -> None:

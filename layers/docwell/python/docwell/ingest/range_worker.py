@@ -68,14 +68,17 @@ class RangeWorker:
             return indexer.run(generation, path, task.range, span, lambda: require_time(self.remaining_s, least_s))
 
     def _refuse(self, refused: Refused) -> IngestReport:
-        """Reject the whole document; its other ranges are then stale. If it changed meanwhile, only leave it."""
+        """Reject the whole document; its other ranges are then stale. If it changed meanwhile, only leave it.
+
+        In both cases match the key last, see `_remove_stale`.
+        """
         if self.ingest.is_unknown(self.task.key):
             return IngestReport(status=None)
         with self._acquire(retry_after=1.0) as lease:
             is_current = ranges.is_current(self.task, lease.record)
             if is_current:
                 self.ingest.settle(lease, ranges.rejected(lease.record, refused.reason, refused.detail))
-                lease.sweep()
+                self.ingest.match(lease, Hint(self.task.key))
             else:
                 self._remove_stale(lease)
             self.ingest.release(lease)
