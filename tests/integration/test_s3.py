@@ -15,7 +15,7 @@ from moto import mock_aws
 from docwell.adapters.aws import client
 from docwell.adapters.s3 import S3ObjectStore
 from docwell.attributes import MAX_TAGS
-from docwell.errors import NotFound, Unavailable
+from docwell.errors import NotFound, ObjectDenied, Unavailable
 
 pytestmark = pytest.mark.integration
 KEYS = ["a+b%&c d/é日本.pdf", "//a/..//b.pdf", "x" * 1024]
@@ -196,10 +196,8 @@ def test_forbidden_tags_are_none_and_warn_once(bucket: Any, code: str, caplog: p
     assert [record.message for record in caplog.records] == ["object tags cannot be read: no document has any"]
 
 
-@pytest.mark.parametrize(("code", "retry_after"), [("400", None), ("403", None), ("503", 5.0), ("301", 5.0)])
-def test_only_an_object_that_is_refused_asks_for_no_retry(
-    bucket: Any, code: str, retry_after: float | None
-) -> None:
+@pytest.mark.parametrize(("code", "denied"), [("400", True), ("403", True), ("503", False), ("301", False)])
+def test_only_an_object_that_is_refused_is_denied(bucket: Any, code: str, *, denied: bool) -> None:
     s3 = client("s3")
 
     def refuse(**_: Any) -> None:
@@ -208,7 +206,7 @@ def test_only_an_object_that_is_refused_asks_for_no_retry(
     s3.meta.events.register("before-call.s3.HeadObject", refuse)
     with pytest.raises(Unavailable, match=code) as raised:
         S3ObjectStore(s3, "documents").head("a")
-    assert raised.value.retry_after == retry_after
+    assert isinstance(raised.value, ObjectDenied) is denied
 
 
 def test_more_tags_than_s3_allows_are_not_kept(bucket: Any) -> None:

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from docwell.attributes import Attributes
-from docwell.errors import BadInput, Unavailable
+from docwell.errors import BadInput, ObjectDenied, Unavailable
 from docwell.models import DocumentRecord, Hint, ObjectVersion, Reason, Status
 from docwell.pipeline import Roles
 from docwell.upkeep.drift import Drift
@@ -243,13 +243,13 @@ def test_a_busy_queue_holds_a_pass_back_unless_it_is_forced(world: World) -> Non
 # --- objects that the bucket refuses to show ---
 
 
-def refusing(world: World, monkeypatch: pytest.MonkeyPatch, retry_after: float | None) -> None:
+def refusing(world: World, monkeypatch: pytest.MonkeyPatch, error: type[Unavailable]) -> None:
     """Make the bucket refuse the head of b.pdf, which stands between two others."""
     head = world.head
 
     def refuse(key: str) -> ObjectVersion | None:
         if key == "b.pdf":
-            raise Unavailable("s3", "s3: HeadObject answered 403", retry_after)
+            raise error("s3", "s3: HeadObject failed")
         return head(key)
 
     monkeypatch.setattr(world, "head", refuse)
@@ -267,7 +267,7 @@ def test_an_object_that_the_bucket_refuses_to_show_hides_no_drift_of_others(
     row = world.rows.pop("b.pdf")
     if status is not None:
         world.add("b.pdf", replace(row.record, status=status))
-    refusing(world, monkeypatch, None)
+    refusing(world, monkeypatch, ObjectDenied)
     report = world.run()
     assert report.complete
     assert Hint("c.pdf", rebuild=True) in world.sent
@@ -276,7 +276,7 @@ def test_an_object_that_the_bucket_refuses_to_show_hides_no_drift_of_others(
 
 def test_a_bucket_that_does_not_answer_ends_the_run(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     world.indexed("b.pdf")
-    refusing(world, monkeypatch, 5.0)
+    refusing(world, monkeypatch, Unavailable)
     with pytest.raises(Unavailable):
         world.run()
 

@@ -16,7 +16,8 @@
     │   ├── ModelWaking      503  no model host runs yet: this question has one started
     │   │   └── ModelAsleep  503  a schedule has stopped all model hosts: no question starts one
     │   ├── ModelMissing     503  the model host does not have the model: an operator must pull it
-    │   └── LeaseLost        503  another worker has taken over the document: this one changes nothing more
+    │   ├── LeaseLost        503  another worker has taken over the document: this one changes nothing more
+    │   └── ObjectDenied     503  the bucket refuses to show this object, and shows others
     └── Corrupt              500  stored data is invalid, such as a wrong checksum: an operator must check it
         └── ModelDamaged     503  a model file beside the code is missing or wrong: an operator must make it again
 
@@ -173,6 +174,10 @@ class LeaseLost(Unavailable):
 
     def __init__(self, key: str) -> None:
         super().__init__("ledger", f"another worker has taken over {key!r}")
+
+
+class ObjectDenied(Unavailable):
+    problem = "object-denied"
 
 
 class Corrupt(DocwellError):

@@ -40,7 +40,7 @@ class ObjectStore(Protocol):
     def head(self, key: str) -> ObjectVersion | None:
         """Return the key's current version, or None where it has none.
 
-        Raises `Unavailable` without `retry_after` for an object that the bucket refuses to show.
+        Raises `ObjectDenied` for an object that the bucket refuses to show.
         """
 
     def download(self, key: str, version: ObjectVersion, path: Path) -> None:

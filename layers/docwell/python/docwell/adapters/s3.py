@@ -23,7 +23,7 @@ from docwell.adapters.aws import error_code, vendor_errors
 from docwell.attributes import MAX_METADATA, MAX_METADATA_BYTES, MAX_TAGS, MAX_TAGS_BYTES, bounded
 from docwell.bucket_ports import UploadForm
 from docwell.citation_units import CitationUnit, UnitKind
-from docwell.errors import NotFound, Unavailable
+from docwell.errors import NotFound, ObjectDenied
 from docwell.models import ObjectSummary, ObjectVersion
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ logger = logging.getLogger(__name__)
 _GONE = ("404", "NoSuchKey", "NoSuchVersion", "MethodNotAllowed", "405")
 _CHANGED = ("412", "PreconditionFailed")
 # A policy denies the object, or it is under a customer's key (SSE-C). HEAD has no code beside the status.
-_REFUSED = ("400", "403")
+_DENIED = ("400", "403")
 # The function may not read tags, or the store has none.
 _NO_TAGS = ("AccessDenied", "403", "NotImplemented", "501")
 _BLOCK = 1024 * 1024
@@ -60,11 +60,11 @@ class S3ObjectStore:
     def head(self, key: str) -> ObjectVersion | None:
         """Return the current version, None where the key is absent or its newest version is a delete marker."""
         try:
-            with vendor_errors("s3", *_GONE, *_REFUSED):
+            with vendor_errors("s3", *_GONE, *_DENIED):
                 answer = self._client.head_object(Bucket=self._bucket, Key=key)
         except ClientError as error:
-            if (code := error_code(error)) in _REFUSED:
-                raise Unavailable("s3", f"s3: HeadObject answered {code}", retry_after=None) from error
+            if (code := error_code(error)) in _DENIED:
+                raise ObjectDenied("s3", f"s3: HeadObject answered {code}") from error
             return None
         return ObjectVersion(
             version=_version_of(answer.get("VersionId"), answer["ETag"]),

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from itertools import chain
 from typing import TypeVar
 
-from docwell.errors import Unavailable
+from docwell.errors import ObjectDenied
 
 _Found = TypeVar("_Found")
 
@@ -20,15 +20,13 @@ logger = logging.getLogger(__name__)
 def readable(read: Callable[[str], _Found], keys: Collection[str]) -> dict[str, _Found]:
     """Return the result of `read` for each key, without objects that the bucket refuses to show. Log these.
 
-    One of them must not end each run at the same place. Raises `Unavailable` where a retry may help.
+    One of them must not end each run at the same place.
     """
 
     def attempt(key: str) -> list[tuple[str, _Found]]:
         try:
             return [(key, read(key))]
-        except Unavailable as error:
-            if error.retry_after is not None:
-                raise
+        except ObjectDenied as error:
             logger.warning("object not readable", extra={"document": key, "detail": error.detail})
             return []
 
