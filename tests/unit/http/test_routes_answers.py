@@ -183,24 +183,6 @@ def test_a_stream_is_a_whole_answer_where_the_runtime_cannot_stream(world: HttpW
     assert [name for name, _ in sse.read(answer["body"].split("\n"))][-1] == "answer"
 
 
-@pytest.mark.parametrize("streams", [False, True])
-@pytest.mark.parametrize(
-    ("path", "body"),
-    [
-        ("/v1/query", {"question": QUESTION}),
-        ("/v1/chat/completions", {"model": "docwell", "messages": [{"role": "user", "content": QUESTION}]}),
-    ],
-)
-def test_only_events_tell_proxies_to_pass_on_each_piece(
-    world: HttpWorld, path: str, body: dict[str, Any], *, streams: bool
-) -> None:
-    world.runtime = RuntimeSettings(can_stream=True)
-    answer = handler(event_of("POST", path, {**body, "stream": streams}), CONTEXT)
-    assert isinstance(answer, StreamedResponse)
-    with closing(answer):
-        assert answer.headers.get("X-Accel-Buffering") == ("no" if streams else None)
-
-
 def test_an_answer_without_events_goes_to_a_streaming_route_as_one_piece(world: HttpWorld) -> None:
     world.runtime = RuntimeSettings(can_stream=True)
     answer = handler(event_of("POST", "/v1/query", {"question": QUESTION}), CONTEXT)

@@ -1,13 +1,20 @@
 from __future__ import annotations
 
 import json
+from contextlib import closing
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from docwell.config import RuntimeSettings
 from docwell.http import sse
+from docwell.http.streaming import StreamedResponse
+from functions.query.handler import handler
+from tests.unit.conftest import HttpWorld
+from tests.unit.http.http_calls import CONTEXT, event_of
+from tests.unit.query.query_world import QUESTION
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(st.characters(exclude_categories=())),
@@ -46,3 +53,21 @@ def test_a_reader_puts_lines_of_data_together_and_drops_what_is_cut_off() -> Non
 def test_a_reader_says_so_when_data_is_not_json() -> None:
     with pytest.raises(json.JSONDecodeError):
         list(sse.read(["data: x", ""]))
+
+
+@pytest.mark.parametrize("streams", [False, True])
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/v1/query", {"question": QUESTION}),
+        ("/v1/chat/completions", {"model": "docwell", "messages": [{"role": "user", "content": QUESTION}]}),
+    ],
+)
+def test_only_events_tell_proxies_to_pass_on_each_piece(
+    world: HttpWorld, path: str, body: dict[str, Any], *, streams: bool
+) -> None:
+    world.runtime = RuntimeSettings(can_stream=True)
+    answer = handler(event_of("POST", path, {**body, "stream": streams}), CONTEXT)
+    assert isinstance(answer, StreamedResponse)
+    with closing(answer):
+        assert answer.headers.get("X-Accel-Buffering") == ("no" if streams else None)
