@@ -43,11 +43,13 @@ export function markdown(question, answer) {
 export function history(turns, most = 5, characters = 6000) {
   const kept = [];
   let left = characters;
-  for (const turn of turns.toReversed()) {
-    if (!turn.answer || kept.length === most) break;
-    left -= turn.question.length + turn.answer.answer.length;
-    if (left < 0) break;
-    kept.unshift({ question: turn.question, answer: turn.answer.answer });
+  // The API takes no turn without words, such as one that was stopped.
+  for (const { question, answer } of turns.toReversed().filter((turn) => turn.answer?.answer.trim())) {
+    // A follow-up as it was searched for: by itself it does not say what it is about.
+    const asked = answer.rewritten_question || question;
+    left -= asked.length + answer.answer.length;
+    if (left < 0 || kept.length === most) break;
+    kept.unshift({ question: asked, answer: answer.answer });
   }
   return kept;
 }

@@ -1,4 +1,4 @@
-"""The start of the console and its requests: keys of links, an unreadable language, conditions, turns."""
+"""The start of the console and its requests: keys of links, an unreadable language, conditions, history, turns."""
 
 from __future__ import annotations
 
@@ -64,6 +64,28 @@ def test_only_conditions_with_a_value_are_sent(fields: dict[str, str], expected:
       return filterOf({fields}) ?? null;
     """)
     assert found == expected
+
+
+@pytest.mark.parametrize(
+    ("turns", "expected"),
+    [
+        ("answered('a'), { question: 'stopped' }, answered('b'), { question: 'failed', failure: {} }", "ab"),
+        ("answered('a'), answered('b', ' ')", "a"),
+        ("answered('a'), answered('and then?', 'B', 'b'), answered('c', 'C', null)", "abc"),
+        ("answered('a', 'long'.repeat(1500)), answered('b')", "b"),
+        ("...[...'abcdefg'].map((one) => answered(one))", "cdefg"),
+    ],
+    ids=["without an answer", "without words", "follow-up", "too long", "too many"],
+)
+def test_the_history_has_the_last_answers_to_questions_that_stand_alone(turns: str, expected: str) -> None:
+    found = run_script(f"""
+      const {{ history }} = await script("answer.js");
+      const answered = (question, answer = "A", rewritten_question = undefined) =>
+        ({{ question, answer: {{ answer, rewritten_question }} }});
+      return history([{turns}]);
+    """)
+    assert "".join(turn["question"] for turn in found) == expected
+    assert all(turn["answer"].strip() for turn in found)
 
 
 def test_each_working_document_has_its_turn_and_few_are_asked_for_at_once() -> None:
