@@ -44,7 +44,10 @@ def profile_parameters(profile: str) -> dict[str, str]:
     if not path.is_file():
         known = ", ".join(sorted(one.stem for one in PROFILES.glob("*.toml")))
         raise StepError(f"there is no profile {profile!r}: choose one of {known}")
-    given = tomllib.loads(path.read_text(encoding="utf-8"))
+    try:
+        given = tomllib.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise StepError(f"infra/parameters/{path.name}: {error}") from None
     return {name: _text(value, f"infra/parameters/{path.name}: {name}") for name, value in given.items()}
 
 

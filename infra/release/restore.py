@@ -83,12 +83,12 @@ def start_stream(client: DynamoDBClient, table: str) -> str:
 def write_parameters(profile: str, given: dict[str, str]) -> None:
     """Replace or add parameters in the profile's file, and keep its other lines."""
     path = deployment.PROFILES / f"{profile}.toml"
-    text = path.read_text(encoding="utf-8")
+    text = path.read_text(encoding="utf-8").rstrip("\n")
     for name, value in given.items():
         line = f'{name} = "{value}"'
         text, replaced = re.subn(rf"^{name}\s*=.*$", line, text, flags=re.MULTILINE)
-        text += "" if replaced else f"{line}\n"
-    path.write_text(text, encoding="utf-8")
+        text += "" if replaced else f"\n{line}"
+    path.write_text(f"{text}\n", encoding="utf-8")
 
 
 def _volume(stack: str, profile: str) -> dict[str, str]:

@@ -61,6 +61,15 @@ def test_values_of_toml_are_written_as_cloudformation_takes_them(build: Path, pr
     assert (given["ModelName"], given["ContextTokens"], given["OllamaHosts"]) == ("true", "8192", "1,4")
 
 
+@pytest.mark.parametrize(
+    "text", [b'Index = "a"\nIndex = "b"\n', b"QueryConcurrency = 5Index = 1\n", b"ModelName = \xe9\n"]
+)
+def test_a_profile_that_is_not_toml_is_named(build: Path, profile: Path, text: bytes) -> None:
+    profile.write_bytes(text)
+    with pytest.raises(StepError, match=r"infra/parameters/mine\.toml"):
+        deployment.parameters("mine", build)
+
+
 def test_a_value_that_is_no_parameter_is_refused(build: Path, profile: Path) -> None:
     profile.write_text("[ModelName]\na = 1\n")
     with pytest.raises(StepError, match="ModelName"):

@@ -16,7 +16,7 @@ from moto.ec2.models import ec2_backends
 from infra.container.sam import StepError
 from infra.local.names import LEDGER_SCHEMA
 from infra.release import deployment
-from infra.release.restore import TABLES, restore, restore_table
+from infra.release.restore import TABLES, restore, restore_table, write_parameters
 from tests.unit.infra.boot_machine import Machine
 from tests.unit.infra.templates import whole
 
@@ -72,6 +72,14 @@ def test_the_other_zone_gets_the_newest_snapshot_of_the_profiles_chroma(profile:
     assert given == {"ChromaPlace": f"second,{newest}", "ModelName": "m"}
     assert text.startswith("# Why")
     assert restore("zone", "dev", None) == {"ChromaPlace": f"first,{newest}"}
+
+
+@pytest.mark.parametrize("text", ["", 'ModelName = "m"', 'ModelName = "m"\n', 'ChromaPlace="first,"'])
+def test_a_parameter_gets_a_line_of_its_own_however_the_profile_ends(profile: Path, text: str) -> None:
+    profile.write_text(text)
+    given = {"ChromaPlace": "second,snap-1", "Network": "two-zones"}
+    write_parameters("dev", given)
+    assert deployment.profile_parameters("dev") == tomllib.loads(text) | given
 
 
 def test_without_a_snapshot_the_volume_begins_empty(profile: Path) -> None:
