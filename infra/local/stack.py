@@ -11,6 +11,7 @@ from itertools import chain
 from pathlib import Path
 from secrets import token_hex
 from typing import Any, Literal
+from urllib.parse import urlsplit
 
 import boto3
 import httpx
@@ -149,13 +150,14 @@ def outside_ollama(model: str) -> str | None:
     if not host:
         return None
     url = host if "://" in host else f"http://{host}"
-    if url.count(":") == 1:  # http://name
-        url += ":11434"
-    url = url.replace("//0.0.0.0", f"//{names.HOST}")
     try:
+        parts = urlsplit(url)
+        if parts.port is None and parts.scheme == "http":
+            url = parts._replace(netloc=f"{parts.netloc}:11434").geturl()
+        url = url.replace("//0.0.0.0", f"//{names.HOST}")
         tags = httpx.get(f"{url}/api/tags", timeout=3).raise_for_status().json()
         listed = {entry["name"] for entry in tags["models"]}
-    except (httpx.HTTPError, ValueError, KeyError, TypeError):
+    except (httpx.HTTPError, httpx.InvalidURL, ValueError, KeyError, TypeError):
         return None
     return url if model in listed or f"{model}:latest" in listed else None
 

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+import httpx
 import pytest
 import yaml  # type: ignore[import-untyped] # ships no types
 
@@ -18,8 +19,8 @@ from docwell.cli.settings import find_settings
 from docwell.query.costs import cost, load_prices
 from infra.local import __main__ as command
 from infra.local import prometheus
-from infra.local.names import ROOT
-from infra.local.stack import Stack, StackOptions, plan, wrong_settings
+from infra.local.names import HOST, ROOT
+from infra.local.stack import Stack, StackOptions, outside_ollama, plan, wrong_settings
 
 
 @pytest.fixture(autouse=True)
@@ -153,6 +154,35 @@ def test_the_model_on_this_machine_gets_short_prompts_and_costs_nothing(tmp_path
 def test_an_outside_model_host_gets_the_whole_budget_and_has_a_price(tmp_path: Path) -> None:
     environment = gateway_environment(tmp_path, "http://gpu-host:11434")
     assert not {"DOCWELL_PASSAGE_TOKENS", "DOCWELL_PRICES"} & set(environment)
+
+
+@pytest.mark.parametrize(
+    ("host", "expected"),
+    [
+        ("gpu", "http://gpu:11434"),
+        ("gpu:9", "http://gpu:9"),
+        ("http://gpu/", "http://gpu:11434"),
+        ("0.0.0.0:9", f"http://{HOST}:9"),
+        ("[::1]", "http://[::1]:11434"),
+        ("http://gpu/ollama", "http://gpu:11434/ollama"),
+        ("https://gpu", "https://gpu"),
+        ("https://gpu/ollama", "https://gpu/ollama"),
+        ("", None),
+        ("gpu:port", None),
+        ("http://[::1", None),
+        ("http://gpu\n", "http://gpu:11434"),
+    ],
+)
+def test_a_host_of_ollama_is_asked_at_its_address_and_never_ends_the_start(
+    host: str, expected: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def get(url: str, **_: object) -> httpx.Response:
+        request = httpx.Request("GET", url)
+        return httpx.Response(200, json={"models": [{"name": "m"}]}, request=request)
+
+    monkeypatch.setattr(httpx, "get", get)
+    monkeypatch.setenv("OLLAMA_HOST", host)
+    assert outside_ollama("m") == expected
 
 
 def test_the_user_may_set_the_length_of_prompts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
