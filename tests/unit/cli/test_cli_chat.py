@@ -131,6 +131,13 @@ def test_help_and_an_unknown_command_list_the_commands(api: FakeApi) -> None:
     assert asked(api) == []
 
 
+def test_a_line_in_another_encoding_does_not_end_the_conversation(api: FakeApi) -> None:
+    lines = "caf\u00e9?\nnext?\n".encode("latin-1")
+    result = CliRunner().invoke(app, ["chat", "--endpoint", api.endpoint], input=lines)
+    assert result.exit_code == 0
+    assert [body["question"] for body in asked(api)] == ["caf\ufffd?", "next?"]
+
+
 def test_an_empty_line_asks_nothing(api: FakeApi) -> None:
     assert chat(api, "", "   ").exit_code == 0
     assert asked(api) == []

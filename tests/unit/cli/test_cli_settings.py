@@ -134,3 +134,41 @@ def test_wrong_settings_end_with_2_and_name_what_to_give(
     assert result.exit_code == 2, result.output
     assert says in result.stderr
     assert len(result.stderr.strip().splitlines()) == 1
+
+
+@pytest.mark.parametrize("key", ["secret\r", "secret\n", "sec ret", "secr\u00e9t"])
+@pytest.mark.parametrize("arguments", [("ask", "why?"), ("status",), ("put", "a.pdf")], ids=" ".join)
+def test_a_key_that_no_header_can_have_is_refused_and_not_shown(
+    run: Run, api: FakeApi, credentials: None, arguments: tuple[str, ...], key: str
+) -> None:
+    Path("a.pdf").write_bytes(b"%PDF-1.7")
+    Path("docwell.toml").write_text(f"api_key = {json.dumps(key)}" if key.isascii() else "")
+    flags = () if key.isascii() else ("--api-key", key)
+    result = run(*arguments, *flags, api=api)
+    assert result.exit_code == 2, result.output
+    assert "DOCWELL_API_KEY" in result.stderr
+    assert "sec" not in result.stderr
+    assert api.requests == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "name"),
+    [
+        (["ask", "caf\udce9?"], "question"),
+        (["search", "why?", "--document", "ok", "--document", "\udce9"], "document"),
+        (["status", "\udce9"], "key"),
+        (["replay", "\udce9"], "request-id"),
+        (["rm", "a", "\udce9"], "keys"),
+        (["put", "a.pdf", "--key", "\udce9"], "key"),
+        (["principals", "revoke", "\udce9"], "id"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else value[0],
+)
+def test_an_argument_in_another_encoding_is_named_before_anything_is_asked(
+    run: Run, api: FakeApi, arguments: list[str], name: str
+) -> None:
+    Path("a.pdf").write_bytes(b"%PDF-1.7")
+    result = run(*arguments, api=api)
+    assert result.exit_code == 2, result.output
+    assert result.stderr.startswith(f"docwell: {name} is not UTF-8")
+    assert api.requests == []

@@ -52,10 +52,14 @@ app = group(FailingGroup)
 
 @app.callback(help=HELP)
 def main() -> None:
-    """Prepare the output: show a character that the terminal lacks as its code instead of ending the program."""
-    for stream in (sys.stdout, sys.stderr):
+    """Prepare input and output, so that no character of another encoding ends the program."""
+    for stream, errors in (
+        (sys.stdin, "replace"),
+        (sys.stdout, "backslashreplace"),
+        (sys.stderr, "backslashreplace"),
+    ):
         if isinstance(stream, TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")
+            stream.reconfigure(errors=errors)
 
 
 _PARTS = (

@@ -45,6 +45,7 @@ class ConnectedCommand(TyperCommand):
 
     def invoke(self, ctx: Context) -> object:
         """Resolve the settings, then run the command without the connection flags."""
+        _refuse_other_encodings(ctx.params)
         flags = {str(flag.name): ctx.params.pop(str(flag.name)) for flag in _connection_flags()}
         if self.connects(ctx):
             ctx.obj = find_settings(**flags)
@@ -53,6 +54,18 @@ class ConnectedCommand(TyperCommand):
     def connects(self, ctx: Context) -> bool:  # noqa: ARG002 - of the commands that override it
         """Return whether this run needs the settings."""
         return True
+
+
+def _refuse_other_encodings(parameters: dict[str, Any]) -> None:
+    """Raise a `Failure` (usage) for a text that is not UTF-8. The name of a file may have any bytes."""
+    for name, value in parameters.items():
+        for text in value if isinstance(value, list) else [value]:
+            try:
+                if isinstance(text, str):
+                    text.encode()
+            except UnicodeEncodeError:
+                message = f"{name.strip('_').replace('_', '-')} is not UTF-8: set the terminal to UTF-8"
+                raise Failure(message, ExitCode.USAGE) from None
 
 
 def group(cls: type[TyperGroup] | None = None) -> typer.Typer:

@@ -46,6 +46,9 @@ class Api:
 
         self.requests = 0
         self._endpoint = _address(settings.need("endpoint"))
+        # httpx would quote such a key in its message.
+        if not re.fullmatch(r"[!-~]*", settings.api_key or ""):
+            raise Failure(f"no API key has a blank, a line end or a letter like é; {_GIVE_KEY}", ExitCode.USAGE)
         # Another stack's console must not get the key of the local one.
         self.console = ((not settings.local and settings.console) or self._endpoint).rstrip("/")
         self._timeout_s = timeout_s
