@@ -270,6 +270,11 @@ def test_questions_of_one_run_only_are_counted(run: Run, api: EvalApi, questions
     "arguments",
     [
         (),
+        (".",),
+        ("/",),
+        ("..",),
+        ("",),
+        ("missing/q.csv",),
         ("q.csv", "--compare", "a", "b"),
         ("--compare", "a", "missing"),
         ("--compare", "a", "b", "--out", "c"),
@@ -280,7 +285,8 @@ def test_questions_of_one_run_only_are_counted(run: Run, api: EvalApi, questions
 def test_wrong_usage_ends_with_2(run: Run, api: EvalApi, questions: Path, arguments: tuple[str, ...]) -> None:
     run("eval", questions, "--out", "a", api=api)
     run("eval", questions, "--out", "b", api=api)
-    assert run("eval", *arguments).exit_code == 2
+    result = run("eval", *arguments, api=api)
+    assert (result.exit_code, result.exception and type(result.exception)) == (2, SystemExit)
 
 
 def test_a_comparison_needs_no_server(

@@ -84,7 +84,7 @@ def evaluate(
             raise Failure("--compare takes no --out, --at-least or --mlflow: give them to a run", ExitCode.USAGE)
         _compare(*compare, as_json=as_json)
     elif questions is not None:
-        folder = out or questions.with_name(f"{questions.stem}-eval")
+        folder = out or questions.parent / f"{questions.stem}-eval"
         run = _measured(Api(ctx.obj, timeout), questions, folder)
         _show(run, folder, as_json=as_json)
         if mlflow:
