@@ -8,8 +8,10 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 from docwell.cli import erase
+from docwell.cli.app import app
 from docwell.cli.erase import Erased, remaining_copies
 from docwell.cli.settings import Settings
 from infra.container.sam import ROOT
@@ -78,6 +80,16 @@ def test_the_report_is_complete_and_a_dry_run_writes_none(run: Run) -> None:
     assert run("erase", "a.pdf", "--yes", "--report", "r.json").exit_code == 0
     report = json.loads(Path("r.json").read_text())
     assert (report["ledger_rows"], report["dry_run"]) == (1, False)
+
+
+@pytest.mark.parametrize("flags", [(), ("--json",)], ids=["for people", "json"])
+def test_the_question_and_what_it_is_about_are_no_part_of_the_output(run: Run, flags: tuple[str, ...]) -> None:
+    arguments = ["erase", "a.pdf", "--report", "r.json", *flags]
+    asked = CliRunner().invoke(app, arguments, input="a.pdf\n")
+    assert (asked.exit_code, FakeErasure.erased) == (0, True)
+    assert "a.pdf\n1 documents, 0 versions" in asked.stderr
+    assert "Type a.pdf to erase" in asked.stderr
+    assert asked.stdout.removeprefix(" a.pdf\n") == run(*arguments, "--yes").stdout  # the runner shows the input
 
 
 def test_the_days_of_the_report_are_those_of_the_templates() -> None:

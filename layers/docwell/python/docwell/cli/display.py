@@ -76,9 +76,9 @@ def echo(text: object, *, err: bool = False, nl: bool = True) -> None:
     typer.echo(clean(text), err=err, nl=nl)
 
 
-def say(text: object, style: str = "") -> None:
-    """Print one line, however long, in one style."""
-    console().print(Text(clean(text), style=style), soft_wrap=True)
+def say(text: object, style: str = "", *, err: bool = False) -> None:
+    """Print one line, however long, in one style, on standard error with `err`."""
+    console(stderr=err).print(Text(clean(text), style=style), soft_wrap=True)
 
 
 def show_json(value: object) -> None:

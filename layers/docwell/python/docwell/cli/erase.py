@@ -208,7 +208,7 @@ def _write(found: Erased, path: Path, next_step: str) -> None:
 
 
 def _confirm(found: Erased, name: str) -> None:
-    _show_found(found)
+    _show_found(found, err=True)
     typed = typer.prompt(f"This cannot be undone. Type {display.one_line(name)} to erase", err=True)
     if typed != name:
         raise Failure("nothing was erased: the name is another")
@@ -242,13 +242,14 @@ def remaining_copies(settings: Settings, found: Erased) -> list[tuple[str, str]]
     ]
 
 
-def _show_found(found: Erased) -> None:
+def _show_found(found: Erased, *, err: bool = False) -> None:
     for document in found.documents:
-        display.say(display.one_line(document))
+        display.say(display.one_line(document), err=err)
     receipts = "receipts unknown: no receipts_table" if found.receipts is None else f"{found.receipts:,} receipts"
     display.say(
         f"{len(found.documents):,} documents, {found.versions:,} versions, {found.chunks:,} chunks, {receipts}",
         "bold",
+        err=err,
     )
 
 
