@@ -89,10 +89,10 @@ class Proxy(HttpDoor):
         self.faults = tuple(fault for fault in faults if fault is not Fault.NONE)
         self._change(down=Fault.DOWN in faults)
 
-    def wait_idle(self, timeout_s: float = 30.0) -> None:
-        """Stop the faults and wait until no request is under way: late writes are done then."""
+    def wait_idle(self) -> None:
+        """Stop the faults and wait, 30 s at most, until no request is under way: late writes are done then."""
         self.faults = ()
-        deadline = time.monotonic() + timeout_s
+        deadline = time.monotonic() + 30.0
         while self._at_work and time.monotonic() < deadline:
             time.sleep(0.05)
 

@@ -22,6 +22,8 @@ from infra.local.names import ACCOUNT, DEAD_LETTER_QUEUE, INGEST_QUEUE, PARKED_Q
 # A worker at work hides its message for this time, again and again (DOCWELL_VISIBILITY_S), in real time,
 # so the queue does not scale it.
 EXTENSION_S = 7
+# How long a received message is hidden.
+_VISIBILITY_S = 6.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +73,6 @@ class UnkindQueue:
         chooser: random.Random,
         faults: DeliveryFaults | None = None,
         *,
-        visibility_s: float = 6.0,
         max_receives: int = 5,
         time_scale: float = 0.05,
         clock: Callable[[], float] = time.monotonic,
@@ -80,7 +81,6 @@ class UnkindQueue:
         self.delivered = 0
         self.dead_ever = 0
         self._random = chooser
-        self._visibility_s = visibility_s
         self._max_receives = max_receives
         self._time_scale = time_scale
         self._clock = clock
@@ -166,7 +166,7 @@ class UnkindQueue:
     def _hand_out(self, message: _Message, now: float) -> Receipt:
         message.receives += 1
         message.twice = self._random.random() < self.faults.twice
-        message.visible_at = now + (self._random.uniform(0, 0.3) if message.twice else self._visibility_s)
+        message.visible_at = now + (self._random.uniform(0, 0.3) if message.twice else _VISIBILITY_S)
         receipt = f"{message.id}-{message.receives}"
         self._by_receipt[receipt] = message.id
         self.delivered += 1

@@ -64,11 +64,11 @@ def healthy(pages: int = 1) -> bytes:
     return pdf([tree, stream(TEXT), FONT, *[page] * pages])
 
 
-def hundred_pages(content: bytes, bad: int = 50) -> bytes:
-    """Return a file of 100 pages, all healthy except `bad` (1-based) with its `content`, a stream object."""
+def hundred_pages(content: bytes) -> bytes:
+    """Return a file of 100 pages, all healthy except the 50th with its `content`, a stream object."""
     good = b"<</Type/Page/Parent 2 0 R/MediaBox[0 0 600 800]/Contents 3 0 R/Resources<</Font<</F 4 0 R>>>>>>"
     pages = [good] * 100
-    pages[bad - 1] = good.replace(b"3 0 R", b"5 0 R")
+    pages[49] = good.replace(b"3 0 R", b"5 0 R")
     kids = b" ".join(b"%d 0 R" % (number + 6) for number in range(100))
     return pdf([b"<</Type/Pages/Kids[%b]/Count 100>>" % kids, stream(TEXT), FONT, content, *pages])
 

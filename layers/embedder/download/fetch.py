@@ -33,14 +33,14 @@ def cache_folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "docwell" / "models"
 
 
-def fetch(name: str, reporter: Reporter | None = None) -> dict[str, Path]:
+def fetch(name: str) -> dict[str, Path]:
     """Return every file of a model in the catalogue by file name, verified.
 
     Raises `NotFound` for an unknown model, `HashMismatch` when a source had wrong bytes and no other source had
     the right ones, `Unavailable` when no source has the files.
     """
     model = find(name)
-    return fetch_from(model, _sources(model), cache_folder(), reporter or Reporter())
+    return fetch_from(model, _sources(model), cache_folder(), Reporter())
 
 
 def fetch_from(model: Model, sources: Sequence[Source], folder: Path, reporter: Reporter) -> dict[str, Path]:

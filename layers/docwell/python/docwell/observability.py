@@ -40,10 +40,10 @@ def record_cold_start() -> None:
     record_alone("ColdStart", 1)
 
 
-def record_alone(name: str, value: float, unit: MetricUnit = MetricUnit.Count) -> None:
-    """Record a metric of the service as a whole, without the `model` of the current question.
+def record_alone(name: str, value: float) -> None:
+    """Record a count of the service as a whole, without the `model` of the current question.
 
     With a `model` on some requests only, CloudWatch would see two metrics.
     """
-    with single_metric(name, unit, value, namespace=NAMESPACE):
+    with single_metric(name, MetricUnit.Count, value, namespace=NAMESPACE):
         pass
