@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.table import Table
 
 from docwell.cli import display
 from docwell.cli.command import JsonFlag, group
@@ -35,10 +34,9 @@ def list_(*, as_json: JsonFlag = False) -> None:
         names = ("name", "version", "purpose", "tokens", "since", "languages")
         display.show_json({"prompts": [{name: getattr(one, name) for name in names} for one in found]})
         return
-    table = Table("prompt", "version", "purpose", "tokens", "since", box=None, pad_edge=False)
-    for one in found:
-        table.add_row(one.name, one.version, one.purpose, str(one.tokens), one.since)
-    display.console().print(table)
+    rows = ((one.name, one.version, one.purpose, one.tokens, one.since) for one in found)
+    columns = ("prompt", "version", "purpose", "tokens", "since")
+    display.console().print(display.table(columns, rows, right=("tokens",)))
 
 
 @app.command()
