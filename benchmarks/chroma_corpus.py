@@ -57,14 +57,14 @@ class Corpus:
     def question(self, random: np.random.Generator, last: int) -> list[float]:
         """Return the vector of a question near a chunk of one of the documents up to `last`."""
         near = self._near(random, int(random.integers(0, last + 1)), 1)
-        vector: list[float] = _unit(near + _ASKED * self._noise(random, 1))[0].tolist()
+        vector: list[float] = normalized(near + _ASKED * self._noise(random, 1))[0].tolist()
         return vector
 
     def _near(self, random: np.random.Generator, document: int, count: int) -> NDArray[np.float32]:
         """Return vectors of new chunks of a document."""
         own = np.random.default_rng((document, 1))
         centre = _TOPIC * self._topics[own.integers(0, _TOPICS)] + _DOCUMENT * self._noise(own, 1)
-        return _unit(centre + _OWN * self._noise(random, count))
+        return normalized(centre + _OWN * self._noise(random, count))
 
     def _record(self, random: np.random.Generator, key: str, number: int, vector: list[float]) -> IndexRecord:
         text = " ".join([self._words[one] for one in random.integers(0, _WORDS, _WORDS_OF_TEXT).tolist()])
@@ -75,9 +75,10 @@ class Corpus:
         return IndexRecord(f"{number:032x}", key, "g" * 32, "v" * 32, chunk, vector, units)
 
     def _noise(self, random: np.random.Generator, count: int) -> NDArray[np.float32]:
-        return _unit(random.standard_normal((count, _DIMENSION), dtype=np.float32) * self._spread)
+        return normalized(random.standard_normal((count, _DIMENSION), dtype=np.float32) * self._spread)
 
 
-def _unit(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+def normalized(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the vectors with length 1."""
     lengths: NDArray[np.float32] = np.linalg.norm(vectors, axis=1, keepdims=True)
     return (vectors / lengths).astype(np.float32)

@@ -15,6 +15,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.chroma_corpus import normalized
 from benchmarks.faults.chroma import chroma_server
 from benchmarks.faults.compare import SHARDS
 from benchmarks.speed.options import Options
@@ -88,14 +89,14 @@ class FolderIndex:
         layout = Layout("f" * 32, shards)
         index = ChromaIndex(ChromaServer(url, timeout_s=120), layout, kept_passages=NEAREST * SHARDS)
         random = np.random.default_rng(3)
-        topics = _unit(random.standard_normal((_TOPICS, _DIMENSION), dtype=np.float32))
+        topics = normalized(random.standard_normal((_TOPICS, _DIMENSION), dtype=np.float32))
         names, written = [f"folder-{number:03}" for number in range(count)], 0
         vectors: dict[str, NDArray[np.float32]] = {}
         for number, name in enumerate(names):
             size = int(total * _LARGE) if number == 0 else int(total * (1 - _LARGE)) // (count - 1)
-            own = _unit(random.standard_normal((1, _DIMENSION), dtype=np.float32))
-            noise = _unit(random.standard_normal((size, _DIMENSION), dtype=np.float32))
-            vectors[name] = _unit(0.6 * topics[random.integers(0, _TOPICS, size)] + 0.35 * own + 0.75 * noise)
+            own = normalized(random.standard_normal((1, _DIMENSION), dtype=np.float32))
+            noise = normalized(random.standard_normal((size, _DIMENSION), dtype=np.float32))
+            vectors[name] = normalized(0.6 * topics[random.integers(0, _TOPICS, size)] + 0.35 * own + 0.75 * noise)
             for start in range(0, size, _BATCH):
                 rows = enumerate(vectors[name][start : start + _BATCH].tolist(), start)
                 records = [
@@ -114,7 +115,9 @@ class FolderIndex:
         among = np.concatenate([self._vectors[name] for name in inside])
         ids = [f"{name}-{i}" for name in inside for i in range(len(self._vectors[name]))]
         near = among[self._random.integers(0, len(among))]
-        asked = _unit(near + 0.8 * _unit(self._random.standard_normal((1, _DIMENSION), dtype=np.float32)))[0]
+        asked = normalized(
+            near + 0.8 * normalized(self._random.standard_normal((1, _DIMENSION), dtype=np.float32))
+        )[0]
         exact = {ids[row] for row in np.argsort(-(among @ asked))[:NEAREST]}
         self._index.search(places, asked.tolist(), NEAREST)
         started = time.perf_counter()
@@ -122,8 +125,3 @@ class FolderIndex:
         seconds = time.perf_counter() - started
         self.recalls.setdefault(scope, []).append(len(exact & {hit.id for hit in found}) / len(exact))
         return seconds * 1000
-
-
-def _unit(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
-    lengths: NDArray[np.float32] = np.linalg.norm(vectors, axis=1, keepdims=True)
-    return (vectors / lengths).astype(np.float32)

@@ -2,26 +2,16 @@
 
 from __future__ import annotations
 
-import re
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
 
 import pytest
 
 from docwell.ingest.chunking import chunk_pages
 from docwell.ingest.outline import Outline, shown
 from docwell.models import Heading, Page
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
+from tests.unit.fakes import FakeEmbedder
 
 TITLE, SECTION, PART = 20.0, 14.0, 10.2
-
-
-class Words:
-    cuts_at_blanks = True
-
-    def offsets(self, texts: Sequence[str]) -> list[list[tuple[int, int]]]:
-        return [[match.span() for match in re.finditer(r"\w+|[^\w\s]", text)] for text in texts]
 
 
 def page(number: int, text: str, **sizes: float) -> Page:
@@ -66,9 +56,9 @@ def test_a_block_of_large_type_is_text() -> None:
 
 def test_a_chunk_has_the_path_over_it_without_its_own_first_line() -> None:
     text = "Report\n" + "word " * 12 + "\nEnds\n" + "other " * 12
-    found = list(chunk_pages([page(1, text, Report=TITLE, Ends=SECTION)], Words(), 16))
+    found = list(chunk_pages([page(1, text, Report=TITLE, Ends=SECTION)], FakeEmbedder(), 16))
     assert [(chunk.text.split()[0], chunk.heading) for chunk in found] == [("Report", ""), ("Ends", "Report")]
-    later = list(chunk_pages([page(1, text, Report=TITLE, Ends=SECTION), Page(2, "more")], Words(), 16))
+    later = list(chunk_pages([page(1, text, Report=TITLE, Ends=SECTION), Page(2, "more")], FakeEmbedder(), 16))
     assert later[-1].heading == "Report > Ends"
 
 
@@ -82,7 +72,7 @@ ROWS = ["Cash and what is held as cash 1 2", "Debts that others are to pay us 3 
 
 
 def headings(lines: Sequence[str], **sizes: float) -> list[str]:
-    return [chunk.heading for chunk in chunk_pages([page(1, "\n".join(lines), **sizes)], Words(), 16)]
+    return [chunk.heading for chunk in chunk_pages([page(1, "\n".join(lines), **sizes)], FakeEmbedder(), 16)]
 
 
 def test_the_short_lines_that_a_page_opens_with_are_the_heading_of_its_other_chunks() -> None:
@@ -108,10 +98,10 @@ def test_an_opening_has_four_lines_at_most_and_lines_without_a_letter_are_none()
 
 def test_nothing_of_one_page_is_the_opening_of_the_next() -> None:
     pages = [Page(1, "\n".join([*STATEMENT, *ROWS])), Page(2, "\n".join(ROWS))]
-    assert {chunk.heading for chunk in chunk_pages(pages, Words(), 16) if chunk.page == 2} == {""}
+    assert {chunk.heading for chunk in chunk_pages(pages, FakeEmbedder(), 16) if chunk.page == 2} == {""}
 
 
 def test_a_chunk_ends_before_a_heading_that_only_its_type_sets_off() -> None:
     text = "one two three four five six\nEnds as they were seen by all\nsix seven eight nine ten eleven twelve"
-    first = next(iter(chunk_pages([page(1, text, Ends_as_they_were_seen_by_all=SECTION)], Words(), 10)))
+    first = next(iter(chunk_pages([page(1, text, Ends_as_they_were_seen_by_all=SECTION)], FakeEmbedder(), 10)))
     assert first.text == "one two three four five six"
