@@ -21,7 +21,7 @@ from infra.local.console import StackConsole
 from infra.local.keys import append_private, private_folder
 from infra.local.names import ROOT
 from infra.local.stack import Stack, StackOptions, wrong_settings
-from infra.local.supervisor import StackFailed, supervised
+from infra.local.supervisor import AlreadyRunning, StackFailed, held, supervised
 from runtime.threads import end_with_any_thread
 
 DEFAULT_DATA = ROOT / ".docwell"
@@ -144,6 +144,13 @@ def _down(options: argparse.Namespace) -> int:
     if stack is None:
         print(f"no stack is running on {options.data}")
         return 0
+    try:
+        with held(options.data):
+            # Another process may have its number by now.
+            print("its supervisor has ended already")
+            return 0
+    except AlreadyRunning:
+        pass
     try:
         supervisor = psutil.Process(stack.pid)
         supervisor.terminate()

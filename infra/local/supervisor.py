@@ -191,7 +191,7 @@ def language_model_file(model: str) -> Path:
 
 
 @contextmanager
-def _held(data: Path) -> Iterator[None]:
+def held(data: Path) -> Iterator[None]:
     """Lock the data folder. Raises `AlreadyRunning`."""
     private_folder(data)
     with append_private(data / LOCK) as lock:
@@ -224,7 +224,7 @@ def _started(
 @contextmanager
 def supervised(options: StackOptions, console: StackConsole) -> Iterator[tuple[Stack, Supervisor]]:
     """Start a stack, and stop it when the block ends. Raises `StackFailed`."""
-    with _held(options.data):
+    with held(options.data):
         if options.ingest_handler == StackOptions.ingest_handler:
             ensure_embedder(console)
             options = with_old_index(options, lambda line: console.say(line, "yellow"))

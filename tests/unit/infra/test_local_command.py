@@ -8,9 +8,11 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import httpx
+import psutil
 import pytest
 import yaml  # type: ignore[import-untyped] # ships no types
 
@@ -21,6 +23,7 @@ from infra.local import __main__ as command
 from infra.local import prometheus
 from infra.local.names import HOST, ROOT
 from infra.local.stack import Stack, StackOptions, outside_ollama, plan, wrong_settings
+from infra.local.supervisor import held
 
 
 @pytest.fixture(autouse=True)
@@ -131,6 +134,20 @@ def test_documents_are_deleted_after_a_yes_alone(tmp_path: Path) -> None:
     assert documents.exists()
     assert make(tmp_path, "clean-data", "CONFIRM=1") == 0
     assert not documents.exists()
+
+
+def test_down_leaves_alone_a_process_that_has_the_number_of_a_dead_supervisor(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with subprocess.Popen(["sleep", "60"]) as stranger:
+        replace(stack(tmp_path), pid=stranger.pid).write()
+        monkeypatch.setattr(sys, "argv", ["local", "down", "--data", str(tmp_path)])
+        assert command.main() == 0
+        assert "ended already" in capsys.readouterr().out
+        assert stranger.poll() is None
+        with held(tmp_path):
+            assert command.main() == 0
+        assert not psutil.pid_exists(stranger.pid)
 
 
 def test_a_commit_is_checked_as_make_pr_checks() -> None:
