@@ -17,12 +17,13 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from hashlib import sha256
 from importlib.resources import files
-from itertools import accumulate
+from itertools import accumulate, groupby
 from string import Template
 
 from docwell.answers import Message
 from docwell.errors import BadInput, Corrupt, NotFound
 from docwell.models import Passage
+from docwell.query.checking.table_mentions import is_table_row
 from docwell.query.shortening import NUMBER_TOKENS, shorten
 from docwell.text.lexicon import TEXTS_KEPT
 from docwell.text.tokens import TokenBound, TokenEstimate, TokenRatio, bound_of, bound_of_messages, total
@@ -227,7 +228,7 @@ def build_prompt(
     asked = bound_of_messages(_filled(prompt, passages="", question=""))
     asked = total([asked, bound_of(_line(question))])
     parts = passages if passage_tokens is None else shorten(passages, question, passage_tokens, known, vector)
-    kept = [(passage, bound_of(_line(passage.chunk.text))) for passage in parts]
+    kept = [(passage, bound_of(_lines(passage.chunk.text))) for passage in parts]
     while True:
         # Bounds of the parts, which are cached, and not of the whole.
         bound = total(
@@ -245,8 +246,8 @@ def build_prompt(
         largest = max(kept, key=lambda one: one[1].most)
         kept.remove(largest if largest[1].most > budget_tokens * _MOST_OF_BUDGET else kept[-1])
     fitting = tuple(passage for passage, _ in kept)
-    lines = (f"[{number}] {_line(passage.chunk.text)}" for number, passage in enumerate(fitting, 1))
-    messages = _filled(prompt, passages="\n".join(lines), question=_line(question))
+    numbered = (f"[{number}] {_lines(passage.chunk.text)}" for number, passage in enumerate(fitting, 1))
+    messages = _filled(prompt, passages="\n".join(numbered), question=_line(question))
     return BuiltPrompt(messages, fitting, len(passages) - len(fitting), bound, estimate)
 
 
@@ -262,9 +263,22 @@ def as_data(text: str) -> str:
     return _HEADING.sub(r"\1\2 -", _BRACKETS.sub(r"(\1)", text))
 
 
-@lru_cache(TEXTS_KEPT)
 def _line(text: str) -> str:
-    return as_data(" ".join(strip_invisible(text).split()))
+    return as_data(_joined(strip_invisible(text)))
+
+
+@lru_cache(TEXTS_KEPT)
+def _lines(text: str) -> str:
+    """Return a passage on one line, but each row of a table on its own: a model confuses rows on one line."""
+    parts: list[str] = []
+    for are_rows, group in groupby(strip_invisible(text).split("\n"), is_table_row):
+        lines = list(group)
+        parts += map(_joined, lines) if are_rows else [_joined(" ".join(lines))]
+    return as_data("\n".join(filter(None, parts)))
+
+
+def _joined(text: str) -> str:
+    return " ".join(text.split())
 
 
 def _filled(prompt: Prompt, **values: str) -> tuple[Message, ...]:

@@ -74,6 +74,12 @@ def row_of(line: str) -> Row | None:
     return Row(label, tuple(cells), line)
 
 
+def is_table_row(line: str) -> bool:
+    """Return whether a line is a row of a table by itself: with heads beside its cells, or with two figures."""
+    row = row_of(line)
+    return is_sheet_row(line) or (row is not None and len(row.cells) > 1)
+
+
 def in_table(above: str, block: Sequence[Row]) -> Iterator[Mention]:
     """Yield the mentions of the rows of a table below a text."""
     lines = [line for line in above.split("\n") if line.strip()]
