@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from docx.oxml import parse_xml
-from docx.oxml.ns import nsdecls
+from docx.oxml.ns import nsdecls, qn
 
 from tests.unit.adapters.documents.made import parts_of, run, word
 
@@ -44,6 +44,17 @@ def styled(table: Any) -> None:
 @pytest.mark.parametrize("set_off", [bold, repeated, styled])
 def test_a_cell_has_the_head_of_its_column(set_off: Any) -> None:
     assert blocks(lambda document: set_off(filled(document, ROWS))) == NAMED
+
+
+@pytest.mark.parametrize("bits", ["", "first row", "-20", "9" * 5_000])
+def test_a_table_with_a_damaged_look_is_read(bits: str) -> None:
+    def damaged(table: Any) -> None:
+        styled(table)
+        look = table._tbl.tblPr.find(qn("w:tblLook"))
+        look.attrib.clear()
+        look.set(qn("w:val"), bits)
+
+    assert len(blocks(lambda document: damaged(filled(document, ROWS)))) == len(ROWS)
 
 
 def test_a_table_without_heads_keeps_its_columns() -> None:

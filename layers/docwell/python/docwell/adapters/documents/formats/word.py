@@ -51,6 +51,7 @@ MAX_BASE_STYLES = 10
 _OF_TEXT = frozenset({1, 2})
 # The bit of a table's look that sets the first row off (ECMA-376, 17.4.55).
 FIRST_ROW = 0x20
+_BITS = re.compile(r"[0-9A-Fa-f]{1,4}")
 _OFF = frozenset({"0", "false", "off"})
 
 
@@ -167,8 +168,8 @@ class _Reader:
         look = table.find(f"{qn('w:tblPr')}/{qn('w:tblLook')}")
         if look is None or _style(table, "w:tblPr", "w:tblStyle") not in self._heading_styles:
             return False
-        first = look.get(qn("w:firstRow"))
-        return first not in _OFF if first else bool(int(look.get(qn("w:val"), "0"), 16) & FIRST_ROW)
+        first, bits = look.get(qn("w:firstRow")), look.get(qn("w:val"), "")
+        return first not in _OFF if first else bool(_BITS.fullmatch(bits) and int(bits, 16) & FIRST_ROW)
 
     def _joined(self, element: Any) -> str:
         """Return the text of all paragraphs below an element."""
