@@ -26,6 +26,7 @@ TESTS = (
 )
 SHIPS = """Ship: Eider | Built: 1998 | Passengers: 600 | Cars: 90
 Ship: Tern | Built: 2011 | Passengers: 850 | Cars: 140"""
+VISITS = "Visit: First | Weekday: 180 | Weekend: 240 | Length (minutes): 45"
 YEARS = "Year: 2023 | Income: 4100 | Staff: 12\nYear: 2024 | Income: 4300 | Staff: 14"
 SCALED = """Sales | 2023 (in thousands): 16,950 | 2024 (in thousands): 18,210
 Rent | 2023 (in thousands): 70 | 2024 (in thousands): 75"""
@@ -72,6 +73,13 @@ def test_a_figure_of_another_row_or_period_is_marked(question: str, right: str, 
         ("How many cars does the ship Eider take?", "90 cars [1].", "600 [1].", SHIPS),
         ("When was the Tern built?", "In 2011 [1].", "850 [1].", SHIPS),
         ("How large was the staff in 2024?", "14 [1].", "4300 [1].", YEARS),
+        (
+            "What does the first visit cost at the weekend?",
+            "It costs 240 [1].",
+            "It costs 240 minutes [1].",
+            VISITS,
+        ),
+        ("How long is the first visit?", "It takes 45 minutes [1].", "It takes 180 minutes [1].", VISITS),
     ],
 )
 def test_a_figure_of_another_column_is_marked(question: str, right: str, wrong: str, text: str) -> None:

@@ -147,7 +147,7 @@ class Claim:
         unit = _word(figure.unit)
         return (
             self._has_unit(figure, mention, unit)
-            and self._has_column(mention)
+            and self._has_column(mention, unit)
             and (
                 not any(self._is_rival(other, mention, unit) for other in rivals)
                 or self._is_copied(figure, mention)
@@ -172,11 +172,13 @@ class Claim:
             return True
         return not (named.isdisjoint(mention.here | self.asked) and other.isdisjoint(self.said))
 
-    def _has_column(self, mention: Mention) -> bool:
-        own = mention.heads[mention.column] if 0 <= mention.column < len(mention.heads) else frozenset[str]()
-        if not mention.in_table or not own.isdisjoint(self.said):
+    def _has_column(self, mention: Mention, unit: frozenset[str]) -> bool:
+        """Return whether the sentence speaks of the mention's column, and its unit is not that of another one."""
+        if unit.isdisjoint(mention.here) and any(not unit.isdisjoint(head) for head in mention.heads):
+            return False
+        if not mention.head.isdisjoint(self.said):
             return True
-        return all((head - own).isdisjoint(self.said) for head in mention.heads)
+        return all((head - mention.head).isdisjoint(self.said) for head in mention.heads)
 
     def _is_rival(self, other: Mention, mention: Mention, unit: frozenset[str]) -> bool:
         """Return whether the sentence speaks of another figure of the passage rather than of this one."""
@@ -195,8 +197,10 @@ class Claim:
         return ours < theirs
 
     def _is_asked(self, mention: Mention) -> bool:
-        """Return whether the mention has enough of the question's words, or of the sentence's."""
-        if len(self.said & mention.around) >= _ENOUGH_WORDS and not self.said.isdisjoint(mention.near):
+        """Return whether the mention has enough words of the question or the sentence, or a head asked for."""
+        if not self.said.isdisjoint(mention.near) and (
+            len(self.said & mention.around) >= _ENOUGH_WORDS or not self.asked.isdisjoint(mention.head)
+        ):
             return True
         whole = sum(self.weights.values())
         held = sum(weight for word, weight in self.weights.items() if word in mention.around)

@@ -60,6 +60,11 @@ class Mention:
         return self.column >= 0
 
     @property
+    def head(self) -> frozenset[str]:
+        """The words of its column's head, none outside tables."""
+        return self.heads[self.column] if 0 <= self.column < len(self.heads) else frozenset()
+
+    @property
     def is_grammar(self) -> bool:
         """Whether the figure can be a mere word, as in "one of them"."""
         return self.figure.written.lower() in GRAMMAR

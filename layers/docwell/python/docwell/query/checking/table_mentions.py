@@ -6,6 +6,7 @@ import re
 import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import compress
 
 from docwell.query.checking.facts import AFTER_NO_WORD, SCALES, Figure, located
 from docwell.query.checking.labels import labels
@@ -124,8 +125,10 @@ def in_named_row(above: str, line: str, number: int) -> Iterator[Mention]:
     own = frozenset[str]().union(*(labels(text) for _, text in named))
     own = own.union(*(numbers(one.figure) for cell in cells for one in cell))
     # The head of a name is no rival of the head of a figure.
-    heads = tuple(labels(head) if cell else frozenset[str]() for (head, _), cell in zip(named, cells, strict=True))
-    over, caption = labels(above), _caption(above)
+    are_names = [all(one.is_grammar for one in cell) for cell in cells]
+    every = [labels(head) for head, _ in named]
+    heads = tuple(frozenset() if is_name else head for head, is_name in zip(every, are_names, strict=True))
+    over, caption = labels(above).union(*compress(every, are_names)), _caption(above)
     period = frozenset[str]().union(*(periods(text) for head, text in named if _tells_period(head, text)))
     period = period or certain(above)
     for column, ((head, _), cell) in enumerate(zip(named, cells, strict=True)):
