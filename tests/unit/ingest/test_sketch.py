@@ -114,6 +114,18 @@ def test_a_statement_is_nearer_to_the_centroid_than_the_others_of_its_part() -> 
     assert "cheese is yellow" not in central
 
 
+def test_a_row_of_a_table_is_a_statement_only_where_no_sentence_is() -> None:
+    row = "boats: lamps | lamps: boats carry lamps"
+    mixed, rows = ["cheese is yellow", row, row] * STATEMENTS, [row] * STATEMENTS
+    sketch = Sketch(opens=False)
+    chunks = [Chunk(text, 1, 0, len(text), 3) for text in [*mixed, *rows, *rows, *rows]]
+    vectors = FakeEmbedder().embed_queries([chunk.text for chunk in chunks])
+    sketch.add_chunks([(chunk, ()) for chunk in chunks], vectors)
+    central = texts(sketch, chunks, Part.STATEMENT)
+    assert central[: STATEMENTS // 2] == ["cheese is yellow"] * (STATEMENTS // 2)
+    assert central[STATEMENTS // 2 :] == [row] * (STATEMENTS // 2)
+
+
 @pytest.mark.parametrize("units", [1, STATEMENTS, STATEMENTS + 1, 500])
 def test_the_statements_of_a_range_are_few_and_from_its_beginning_to_its_end(units: int) -> None:
     chunks = [Chunk(f"statement {chr(97 + n % 26)}", 1 + n, 0, 11, 2) for n in range(units)]

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from docwell.ingest.chunking import CutChunk
 from docwell.ingest.outline import LETTERS_SHARE, titles
 from docwell.models import Chunk, Mark, Page, Part
-from docwell.text.lexicon import segments
+from docwell.text.lexicon import is_sheet_row, segments
 from docwell.text.prose import is_bibliography
 
 # Title, authors and abstract of a paper have about 300 tokens; reports have a title page before these. The opening
@@ -25,15 +25,18 @@ from docwell.text.prose import is_bibliography
 OPENING_TOKENS = 400
 # A range, of up to 50 pages, so has about 30 marked chunks, which are 100 KB to read.
 STATEMENTS = 12
+# More than two cosines differ by: a row comes after all sentences.
+_ROW_PENALTY = 2.0
 HEADINGS = 12
 
 
 class _Piece(NamedTuple):
-    """A piece of the chunk with an ordinal: `start` to `end` in characters of its text."""
+    """A piece of the chunk with an ordinal: `start` to `end` in characters of its text. `is_row`: of a table."""
 
     ordinal: int
     start: int
     end: int
+    is_row: bool = False
 
 
 class _Heading(NamedTuple):
@@ -76,8 +79,9 @@ class Sketch:
                 self._opening, self._opening_tokens = ordinal + 1, self._opening_tokens + chunk.tokens
                 continue
             for place, (start, end) in zip(rows, spans or [(0, len(chunk.text))], strict=True):
-                if _is_prose(chunk.text[start:end]) and not is_bibliography(chunk.text[start:end]):
-                    self._units.append(_Piece(ordinal, start, end))
+                text = chunk.text[start:end]
+                if _is_prose(text) and not is_bibliography(text):
+                    self._units.append(_Piece(ordinal, start, end, is_sheet_row(text.lstrip())))
                     self._vectors.append(vectors[place])
 
     def marks(self) -> dict[int, list[Mark]]:
@@ -95,11 +99,14 @@ class Sketch:
         return found
 
     def _central(self) -> list[_Piece]:
-        """Return the unit nearest to the range's centroid from each of up to `STATEMENTS` equal parts."""
+        """Return the unit nearest to the range's centroid from each of up to `STATEMENTS` equal parts.
+
+        A row of a table is taken only from a part without other text.
+        """
         if not self._units:
             return []
         vectors = np.stack(self._vectors)
-        near = vectors @ vectors.mean(axis=0)
+        near = vectors @ vectors.mean(axis=0) - _ROW_PENALTY * np.array([one.is_row for one in self._units])
         parts = np.array_split(np.arange(len(near)), min(STATEMENTS, len(near)))
         return [self._units[part[int(np.argmax(near[part]))]] for part in parts]
 
