@@ -26,7 +26,8 @@ TESTS = (
 )
 SHIPS = """Ship: Eider | Built: 1998 | Passengers: 600 | Cars: 90
 Ship: Tern | Built: 2011 | Passengers: 850 | Cars: 140"""
-VISITS = "Visit: First | Weekday: 180 | Weekend: 240 | Length (minutes): 45"
+VISITS = """Visit | Weekday | Weekend | Length (minutes)
+Visit: First | Weekday: 180 | Weekend: 240 | Length (minutes): 45"""
 YEARS = "Year: 2023 | Income: 4100 | Staff: 12\nYear: 2024 | Income: 4300 | Staff: 14"
 SCALED = """Sales | 2023 (in thousands): 16,950 | 2024 (in thousands): 18,210
 Rent | 2023 (in thousands): 70 | 2024 (in thousands): 75"""

@@ -174,7 +174,8 @@ class Claim:
 
     def _has_column(self, mention: Mention, unit: frozenset[str]) -> bool:
         """Return whether the sentence speaks of the mention's column, and its unit is not that of another one."""
-        if unit.isdisjoint(mention.here) and any(not unit.isdisjoint(head) for head in mention.heads):
+        of_others = any(not unit.isdisjoint(head) for head in mention.heads)
+        if of_others and unit.isdisjoint(mention.near | mention.head):
             return False
         if not mention.head.isdisjoint(self.said):
             return True
