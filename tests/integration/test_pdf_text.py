@@ -80,6 +80,45 @@ def test_a_raised_figure_stays_in_its_line(tmp_path: Path) -> None:
     assert "\n" not in read(tmp_path / "a.pdf")[0].text
 
 
+def drawn(pieces: list[tuple[str, float]], tmp_path: Path) -> str:
+    """Read a line of pieces, each raised by a share of the type size, in smaller type unless that is 0."""
+    pdf = blank()
+    pdf.add_page()
+    x = 50.0
+    for text, rise in pieces:
+        pdf.set_font(size=6 if rise else 10)
+        pdf.text(x, 100 - 10 * rise, text)
+        x += pdf.get_string_width(text)
+    return read(saved(pdf, tmp_path))[0].text
+
+
+@pytest.mark.parametrize("rise", [0.3, 0.4])
+@pytest.mark.parametrize("after", ["", ".", ", then", " of them"])
+@pytest.mark.parametrize(
+    ("base", "mark"),
+    [("10", "6"), ("10", "-3"), ("about 10", "12"), ("12.50", "1"), ("1,250", "1,2"), ("20", "0"), ("45", "00")],
+)
+def test_raised_digits_make_no_other_figure(tmp_path: Path, base: str, mark: str, after: str, rise: float) -> None:
+    assert drawn([(base, 0), (mark, rise), (after, 0)], tmp_path) == f"{base}^{mark}{after}"
+
+
+def test_each_of_two_raised_figures_is_marked(tmp_path: Path) -> None:
+    assert drawn([("10", 0), ("3", 0.4), ("-10", 0), ("6", 0.4)], tmp_path) == "10^3-10^6"
+
+
+@pytest.mark.parametrize("rise", [0.3, 0.4])
+def test_the_number_of_a_note_stays_apart_from_the_figure_that_the_note_begins_with(
+    tmp_path: Path, rise: float
+) -> None:
+    assert drawn([("1", rise), ("2024 figures are restated.", 0)], tmp_path) == "1 2024 figures are restated."
+
+
+@pytest.mark.parametrize("bar", [0, 0.35])
+def test_a_fraction_stays_apart_from_the_whole_number(tmp_path: Path, bar: float) -> None:
+    pieces = [("Use 2", 0), ("1", 0.35), ("/", bar), ("2", bar), (" cups, 12 of 21/2.", 0)]
+    assert drawn(pieces, tmp_path) == "Use 2 1/2 cups, 12 of 21/2."
+
+
 @pytest.mark.parametrize(("letter", "shift", "expected"), [("e", 1, "Caf\u00e9"), ("s", 8, "Cafs\u00b4")])
 def test_an_accent_goes_onto_the_letter_it_stands_over(
     tmp_path: Path, letter: str, shift: int, expected: str

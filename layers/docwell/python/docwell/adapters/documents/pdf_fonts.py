@@ -11,7 +11,8 @@ from collections import defaultdict
 from collections.abc import Collection, Iterator
 from itertools import islice
 
-from docwell.adapters.documents.pdf_glyphs import Glyphs, Outline
+from docwell.adapters.documents.pdf_glyphs import Glyphs
+from docwell.adapters.documents.pdf_outlines import Outline
 from docwell.adapters.documents.pdfium_calls import Units
 
 # A capital between small letters; not the last one of "PhD". A pattern that begins with the capital is found five

@@ -14,7 +14,16 @@ from itertools import pairwise
 from typing import Any, NamedTuple
 
 from docwell.adapters.documents.pdf_doubts import Box
-from docwell.adapters.documents.pdf_rows import EXPONENT, EXPONENT_RISE, HYPHENS, RAISED, Line
+from docwell.adapters.documents.pdf_outlines import LEVEL, Outline
+from docwell.adapters.documents.pdf_rows import (
+    EXPONENT,
+    EXPONENT_RISE,
+    EXPONENT_SIZE,
+    FRACTION,
+    HYPHENS,
+    RAISED,
+    Line,
+)
 from docwell.adapters.documents.pdf_scripts import REVERSED, RIGHT_TO_LEFT, place_of_column, unmirrored
 from docwell.adapters.documents.pdfium_calls import Units
 
@@ -31,14 +40,12 @@ PROSE_CHARACTERS, PROSE_WIDTH = 30, 0.5
 # A gap between cells, and the usual width of a letter, in type sizes.
 CELL_GAP, USUAL_WIDTH = 1.5, 0.5
 
-# Characters of one line and size differ by less in both, in type sizes.
-LEVEL = 0.01
-
 _CUTS = "".join(HYPHENS)
 _LINE = re.compile(rf"[^\r\n{_CUTS}]+[{_CUTS}]?")
 _WORD = re.compile(r"\S+")
-# Digits that may end in an exponent.
-_POWER = re.compile(r"\d[+\-\u2212\u2013]?\d+(?![\w.,])")
+# Digits some of which may be raised, and the places where such a part may begin.
+_FIGURE = re.compile(r"\d[\d.,+\-\u2212\u2013]*\d")
+_PART = re.compile(r"(?<=[\d.,])[+\-\u2212\u2013]?\d")
 _IDEOGRAPH = re.compile("[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af\uf900-\ufaff]")
 _INDIC, _NOT_INDIC = re.compile("[\u0900-\u0dff]"), re.compile("[^\u0900-\u0dff]")
 WORD_JOINER = "\u2060"
@@ -204,23 +211,37 @@ class Glyphs:
         last = begins + len(letters) - 1 if in_order else ends - 1
         own = self._line(text, self._place(piece, begins), self._place(piece, last))
         if in_order and len(text) == ends - begins:
-            for match in reversed(list(_POWER.finditer(text))):
-                if at := self._exponent(piece.part(begins, ends), match, own.size):
-                    text = f"{text[:at]}^{text[at:]}"
+            text = self._figures_apart(text, piece.part(begins, ends), own.size)
         is_level = abs(own.baseline - whole.baseline) < EXPONENT_RISE * whole.size
         return own._replace(text=text, baseline=whole.baseline if is_level else own.baseline, level=True)
 
-    def _exponent(self, piece: _Piece, word: re.Match[str], size: float) -> int:
-        """Return where the raised digits at the end of a number begin, or 0."""
-        base = self._turned(*self._origin(self._place(piece, word.start())))[1]
-        at = word.end()
-        while at > word.start():
-            rise = self._turned(*self._origin(self._place(piece, at - 1)))[1] - base
-            if not EXPONENT_RISE * size < rise < size:
-                break
-            at -= 1
-        is_power = word.start() < at < word.end() and EXPONENT.match(word.string, at)
-        return at if is_power and word.string[at - 1].isdigit() else 0
+    def _figures_apart(self, text: str, piece: _Piece, size: float) -> str:
+        """Return a piece's text with a mark between digits at different heights, else they make another figure."""
+        for figure in reversed(list(_FIGURE.finditer(text))):
+            begins, ends = figure.span()
+            runs = [begins, *(at - 1 for at in range(begins + 1, ends) if not text[at].isdigit()), ends - 1]
+            heights = [self._height(piece, at) for at in runs]
+            if max(heights) - min(heights) < EXPONENT_RISE * size:
+                continue
+            for part in reversed(list(_PART.finditer(text, begins, ends))):
+                at = part.start()
+                if mark := self._mark_between(piece, at, size):
+                    text = f"{text[:at]}{mark}{text[at:]}"
+        return text
+
+    def _mark_between(self, piece: _Piece, at: int, size: float) -> str:
+        """Return what keeps a digit apart from the character before it: `^` for an exponent or a note's number."""
+        rise = self._height(piece, at) - self._height(piece, at - 1)
+        if abs(rise) < EXPONENT_RISE * size:
+            return ""
+        own, before = (self._size(self._place(piece, place)) for place in (at, at - 1))
+        is_raised = rise > 0 and own * EXPONENT_SIZE < before
+        if is_raised and not FRACTION.match(piece.text, at):
+            return "^"
+        return " " if piece.text[at].isdigit() and piece.text[at - 1].isdigit() else ""
+
+    def _height(self, piece: _Piece, at: int) -> float:
+        return self._turned(*self._origin(self._place(piece, at)))[1]
 
     def _place(self, piece: _Piece, at: int) -> int:
         """Return the index of a character of a piece."""
@@ -358,29 +379,6 @@ def _beside(piece: str, at: int) -> Iterator[int]:
             place += step
         if 0 <= place < len(piece) and piece[place].isalpha():
             yield place
-
-
-class Outline(NamedTuple):
-    """A character's font (an address, 0 where it is not upright), size, baseline, and extent in type sizes."""
-
-    font: int
-    size: float
-    baseline: float
-    bottom: float
-    top: float
-    width: float
-
-    def is_beside(self, other: Outline) -> bool:
-        """Return whether both characters are of one font and size, and on one line."""
-        return self._is_as_large(other) and abs(self.baseline - other.baseline) <= LEVEL * self.size
-
-    def is_unlike(self, other: Outline, apart: float) -> bool:
-        """Return whether two outlines of one font and size differ by more than `apart`."""
-        pairs = zip(self[3:], other[3:], strict=True)
-        return self._is_as_large(other) and any(abs(one - two) > apart for one, two in pairs)
-
-    def _is_as_large(self, other: Outline) -> bool:
-        return self.font == other.font != 0 and abs(self.size - other.size) <= LEVEL * self.size
 
 
 class _Piece(NamedTuple):

@@ -35,6 +35,9 @@ MAX_COLUMNS = 40
 _DIGITS = re.compile(r"\d\Z")
 # An exponent at the beginning of a text: no numerator, nor the sign of minutes, which is a zero in some fonts.
 EXPONENT = re.compile(r"[+\-\u2212\u2013]?(?!0+(?:\D|\Z))\d{1,3}(?![\w/\u2044])")
+# A fraction, which is apart from a whole number before it: "2 1/2".
+FRACTION = re.compile(r"\d{1,2}[/\u2044]\d")
+_MIXED = re.compile(r"(?<=\d)\^(?=\d{1,2}[/\u2044]\d)")
 _LABEL = re.compile(r"[^\W\d_]{3,}|[$€£¥]")
 # Signs of formulas, whose parts are above and below each other: a row of them makes no sense.
 _FORMULA = re.compile("[=\u2202-\u221a\u2208\u222b\u2248\u2261\u2264\u2265]")
@@ -105,20 +108,23 @@ def _joined(left: Line, right: Line) -> Line:
     larger = max(left, right, key=lambda line: line.size)
     apart = right.left - left.right > WORD_GAP * larger.size
     space = " " if apart and not left.text[-1:].isspace() and not right.text[:1].isspace() else ""
-    if not space and _is_exponent(left, right):
-        space = "^"
-    text = f"{left.text}{space}{right.text}"
+    if not space and left.text[-1:].isdigit():
+        space = _mark_between(left, right)
+    # The bar of a fraction is a line by itself in some files.
+    text = _MIXED.sub(" ", f"{left.text}{space}{right.text}")
     bold = left.bold and right.bold
     return Line(text, left.left, right.right, larger.baseline, larger.size, bold, follows=left.follows)
 
 
-def _is_exponent(base: Line, raised: Line) -> bool:
-    return (
-        raised.size < EXPONENT_SIZE * base.size
-        and raised.baseline - base.baseline > EXPONENT_RISE * base.size
-        and _DIGITS.search(base.text) is not None
-        and EXPONENT.match(raised.text) is not None
-    )
+def _mark_between(base: Line, other: Line) -> str:
+    """Return what keeps digits of another height apart from the digit before: `^` for an exponent."""
+    rise = other.baseline - base.baseline
+    if abs(rise) <= EXPONENT_RISE * max(base.size, other.size):
+        return ""
+    is_raised = rise > 0 and other.size < EXPONENT_SIZE * base.size
+    if is_raised and (EXPONENT.match(other.text) or other.text.startswith("0")):
+        return "^"
+    return " " if other.text[:1].isdigit() else ""
 
 
 def _tables(lines: list[Line]) -> list[Line]:
