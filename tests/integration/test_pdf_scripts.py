@@ -9,6 +9,8 @@ import pytest
 from benchmarks.poison.build import one_page, stream
 from benchmarks.reading import default_reader
 from benchmarks.scripts import mapped, of_glyphs, vertical
+from docwell.adapters.documents.pdf_rows import Line
+from docwell.adapters.documents.pdf_scripts import unmirrored
 
 
 def read(content: bytes, tmp_path: Path) -> str:
@@ -52,6 +54,45 @@ def test_brackets_in_text_that_runs_to_the_left_open_before_they_close(tmp_path:
     same = {letter: letter for letter in "() "}
     content = shown(drawn.replace("(", "\\(").replace(")", "\\)"))
     assert read(mapped(content, LETTERS | same), tmp_path) == "א (ב) א"
+
+
+def test_a_bracket_in_text_that_runs_to_the_left_opens_beside_what_it_encloses() -> None:
+    line = Line("8 שעות( כולל הפסקה) ביום", 50, 300, 700, 10)
+    assert unmirrored([line])[0].text == "8 שעות (כולל הפסקה) ביום"
+
+
+ARABIC = dict(zip("nopqrst", "دفعتيوم", strict=True))
+
+
+@pytest.mark.parametrize("replaced", ["", "nopqrst", "no", "rst"], ids=["none", "all", "two", "a word"])
+def test_words_that_run_to_the_left_are_in_order_however_their_glyphs_are_marked(
+    tmp_path: Path, replaced: str
+) -> None:
+    glyphs = (
+        f"/Span<</ActualText<FEFF{ord(ARABIC[code]):04X}>>>BDC ({code}) Tj EMC"
+        if code in replaced
+        else f"({code}) Tj"
+        for code in "qpon 12 tsr"
+    )
+    content = f"BT /F 20 Tf 72 700 Td {' '.join(glyphs)} ET".encode()
+    assert read(mapped(content, ARABIC | {code: code for code in " 12"}), tmp_path) == "يوم 12 دفعت"
+
+
+@pytest.mark.parametrize(
+    ("drawn", "expected"),
+    [
+        (".1987 cba", "אבג 1987."),
+        (".1,250 a", "א 1,250."),
+        ("b %15 a", "א 15% ב"),
+        ("b 3.5 a", "א 3.5 ב"),
+        ("b 12:30 a", "א 12:30 ב"),
+    ],
+)
+def test_a_mark_behind_a_number_in_text_that_runs_to_the_left_stays_behind_it(
+    tmp_path: Path, drawn: str, expected: str
+) -> None:
+    same = {letter: letter for letter in " .,:%0123456789"}
+    assert read(mapped(shown(drawn), LETTERS | same), tmp_path) == expected
 
 
 def test_columns_that_run_downward_follow_each_other_to_the_left(tmp_path: Path) -> None:

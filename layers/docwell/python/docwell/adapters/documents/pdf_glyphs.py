@@ -24,7 +24,14 @@ from docwell.adapters.documents.pdf_rows import (
     RAISED,
     Line,
 )
-from docwell.adapters.documents.pdf_scripts import REVERSED, RIGHT_TO_LEFT, place_of_column, unmirrored
+from docwell.adapters.documents.pdf_scripts import (
+    LEFTWARD_WORD,
+    REVERSED,
+    RIGHT_TO_LEFT,
+    letters_beside,
+    place_of_column,
+    unmirrored,
+)
 from docwell.adapters.documents.pdfium_calls import Units
 
 # A page with more lines is not for reading, and would take seconds.
@@ -115,7 +122,7 @@ class Glyphs:
             piece = _Piece(match[0], match.start(), units, first - start if is_plain and units.is_narrow else None)
             if RIGHT_TO_LEFT.search(body):
                 leftward = True
-                found.append(whole._replace(text=self._accented(self._unreversed(piece))))
+                found.append(whole._replace(text=self._leftward(piece, whole.size)))
             elif not whole.level and _IDEOGRAPH.search(body):
                 column = whole._replace(text=self._accented(piece))
                 found.insert(place_of_column(found, column), column)
@@ -144,7 +151,7 @@ class Glyphs:
     def _stacked(self, piece: _Piece, whole: Line) -> list[Line]:
         """Return the digits and signs of a narrow column, which PDFium takes for one line; else the whole line."""
         text = piece.text.strip()
-        places = [self._turned(*self._origin(self._place(piece, at))) for at in range(len(text))]
+        places = [self._at(piece, at) for at in range(len(text))]
         is_column = (
             len(text) > 1
             and not any(map(str.isalpha, text))
@@ -220,7 +227,7 @@ class Glyphs:
         for figure in reversed(list(_FIGURE.finditer(text))):
             begins, ends = figure.span()
             runs = [begins, *(at - 1 for at in range(begins + 1, ends) if not text[at].isdigit()), ends - 1]
-            heights = [self._height(piece, at) for at in runs]
+            heights = [self._at(piece, at)[1] for at in runs]
             if max(heights) - min(heights) < EXPONENT_RISE * size:
                 continue
             for part in reversed(list(_PART.finditer(text, begins, ends))):
@@ -231,7 +238,7 @@ class Glyphs:
 
     def _mark_between(self, piece: _Piece, at: int, size: float) -> str:
         """Return what keeps a digit apart from the character before it: `^` for an exponent or a note's number."""
-        rise = self._height(piece, at) - self._height(piece, at - 1)
+        rise = self._at(piece, at)[1] - self._at(piece, at - 1)[1]
         if abs(rise) < EXPONENT_RISE * size:
             return ""
         own, before = (self._size(self._place(piece, place)) for place in (at, at - 1))
@@ -240,8 +247,9 @@ class Glyphs:
             return "^"
         return " " if piece.text[at].isdigit() and piece.text[at - 1].isdigit() else ""
 
-    def _height(self, piece: _Piece, at: int) -> float:
-        return self._turned(*self._origin(self._place(piece, at)))[1]
+    def _at(self, piece: _Piece, at: int) -> tuple[float, float]:
+        """Return the place of a piece's character on the displayed page."""
+        return self._turned(*self._origin(self._place(piece, at)))
 
     def _place(self, piece: _Piece, at: int) -> int:
         """Return the index of a character of a piece."""
@@ -338,19 +346,27 @@ class Glyphs:
                 self._combine(letters, piece, at)
         return "".join(letters)
 
-    def _unreversed(self, piece: _Piece) -> _Piece:
-        """Return a piece with the letters of each glyph in order."""
-        letters = list(piece.text)
-        for match in REVERSED.finditer(piece.text):
+    def _leftward(self, piece: _Piece, size: float) -> str:
+        """Return the text of a line that runs to the left, with the letters of each word and glyph in order."""
+        order = list(range(len(piece.text)))
+        for word in LEFTWARD_WORD.finditer(piece.text):
+            begins, ends = word.span()
+            if self._at(piece, begins) < self._at(piece, ends - 1):
+                order[begins:ends] = reversed(order[begins:ends])
+        text = "".join(piece.text[at] for at in order)
+        letters = list(text)
+        for match in REVERSED.finditer(text):
             begins, ends = match.span()
-            if self._origin(self._place(piece, begins)) == self._origin(self._place(piece, ends - 1)):
+            first, last = (self._place(piece, order[at]) for at in (begins, ends - 1))
+            if self._origin(first) == self._origin(last):
                 letters[begins:ends] = reversed(match[0])
-        return piece._replace(text="".join(letters))
+        text = self._accented(piece._replace(text="".join(letters)))
+        return self._figures_apart(text, piece, size) if len(text) == len(piece.text) else text
 
     def _combine(self, letters: list[str], piece: _Piece, at: int) -> None:
         """Move the accent at `at` onto its letter in `letters`, and remove false blanks around it."""
         text, accent = piece.text, self._extent(self._place(piece, at))
-        for place in _beside(text, at):
+        for place in letters_beside(text, at):
             own = self._extent(self._place(piece, place))
             shared = min(accent[1], own[1]) - max(accent[0], own[0])
             if shared < SHARED * (accent[1] - accent[0]):
@@ -369,16 +385,6 @@ class Glyphs:
 
 def _are_level(words: Sequence[_Word], apart: float) -> bool:
     return max(word[1] for word in words) - min(word[1] for word in words) < apart
-
-
-def _beside(piece: str, at: int) -> Iterator[int]:
-    """Yield the places of the letters that an accent may belong to: the next one, then the one before."""
-    for step in (1, -1):
-        place = at + step
-        if 0 <= place < len(piece) and piece[place] == " ":
-            place += step
-        if 0 <= place < len(piece) and piece[place].isalpha():
-            yield place
 
 
 class _Piece(NamedTuple):
