@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from docwell.adapters.documents.pdf_layout import edges, headings, lay_out
 from docwell.adapters.documents.pdf_rows import Line, rows
 
@@ -85,6 +87,25 @@ def test_a_gap_and_an_indent_begin_paragraphs() -> None:
     assert lay_out(gap, LOW, HIGH, {}).text == "One\ntwo.\nThree\nfour.\n\nOne\ntwo.\nThree\nfour."
     indented = [body[0], body[1], body[2]._replace(left=65.0), body[3]]
     assert lay_out(indented, LOW, HIGH, {}).text == "One\ntwo.\n\nThree\nfour."
+
+
+@pytest.mark.parametrize("mark", ["\u2022", "\uf0b7", "-", "2.", "b)", "(iv)", "[12]", "4.1", "4.1.2."])
+def test_the_second_line_of_an_item_begins_no_paragraph(mark: str) -> None:
+    items = [f"{mark} Open the valve by 90 degrees, as", "Annex B shows, for 5 minutes.", f"{mark} Close it."]
+    lines = [line(text, 700 - 12 * at, x=20 if text[0] == "A" else 5) for at, text in enumerate(items)]
+    assert lay_out(lines, LOW, HIGH, {}).text.split("\n") == items
+
+
+def test_a_paragraph_begins_under_a_numbered_heading() -> None:
+    texts = ["B. Results", "The valves were opened by 90 degrees in all", "of the trials."]
+    lines = [line(text, 700 - 12 * at, x=62 if at == 1 else 50) for at, text in enumerate(texts)]
+    assert lay_out(lines, LOW, HIGH, {}).text == "B. Results\n\n" + "\n".join(texts[1:])
+
+
+def test_a_line_that_goes_on_in_lower_case_begins_no_paragraph() -> None:
+    texts = ["Smith, J. (2001). The history of", "the harbour.", "Toms, K. (2004). Walls."]
+    lines = [line(text, 700 - 12 * at, x=20 if at == 1 else 5) for at, text in enumerate(texts)]
+    assert lay_out(lines, LOW, HIGH, {}).text.split("\n") == texts
 
 
 def test_a_wider_gap_in_a_table_begins_no_paragraph() -> None:

@@ -34,6 +34,10 @@ BOLD_RANKS = 0.2
 # The end of a row of a table: beside one, only a gap twice as wide begins a paragraph.
 _ROW = re.compile(r"(?:\d\)?%?|[\u2014\u2013])\s*\Z")
 ROW_GAP = 2.0
+# The mark of a list's item or a clause, whose second line is indented too: a bullet, "2.", "(a)", "[12]", "4.1".
+# An item's first line ends at most a word (in type sizes) before its second one; a heading ends earlier.
+_ITEM = re.compile(r"(?:[^\w\s]|[(\[]?(?:\d{1,3}|[^\W\d_]|[ivx]{2,5})[.)\]]|\d{1,2}(?:\.\d{1,2})+\.?)\s")
+WORD = 5.0
 _NUMBER = re.compile(r"\d+")
 
 
@@ -161,9 +165,10 @@ def _begins(lines: Sequence[Line], number: int, usual: float) -> bool:
 
 
 def _is_indented(lines: Sequence[Line], number: int) -> bool:
-    """Return whether a line begins further to the right than both its neighbours."""
-    line, low, high = lines[number], INDENT[0], INDENT[1]
-    if number + 1 == len(lines):
+    """Return whether a line begins a paragraph, and further to the right than both its neighbours."""
+    above, line, low, high = lines[number - 1], lines[number], INDENT[0], INDENT[1]
+    goes_on = _ITEM.match(above.text) and above.right > line.right - WORD * line.size
+    if number + 1 == len(lines) or goes_on or line.text[:1].islower():
         return False
-    neighbours = lines[number - 1], lines[number + 1]
+    neighbours = above, lines[number + 1]
     return all(low * line.size < line.left - other.left < high * line.size for other in neighbours)
