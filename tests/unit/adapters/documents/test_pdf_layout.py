@@ -137,6 +137,13 @@ def test_headings_are_larger_or_bold() -> None:
     assert headings(lines, 10.0) == [("The report", 18), ("Results", 10.2)]
 
 
+def test_a_watermark_or_a_large_first_letter_is_no_heading() -> None:
+    slanted = line("DRAFT", 300, size=60)._replace(level=False)
+    assert headings([slanted, line("T", 600, size=40), line("he text", 620)], 10.0) == []
+    column = line("第一章", 600, size=20)._replace(level=False)
+    assert headings([column, line("序", 600, size=20)], 10.0) == [("第一章", 20), ("序", 20)]
+
+
 def test_a_table_written_by_column_is_read_by_row() -> None:
     names = [line(text, 500 - 12 * at) for at, text in enumerate(("Net sales", "Costs", "Profit"))]
     values = [line(text, 500 - 12 * at, x=300) for at, text in enumerate(("1,200", "900", "300"))]

@@ -25,6 +25,7 @@ from docwell.adapters.documents.pdf_rows import (
     Line,
 )
 from docwell.adapters.documents.pdf_scripts import (
+    IDEOGRAPH,
     LEFTWARD_WORD,
     REVERSED,
     RIGHT_TO_LEFT,
@@ -53,7 +54,6 @@ _WORD = re.compile(r"\S+")
 # Digits some of which may be raised, and the places where such a part may begin.
 _FIGURE = re.compile(r"\d[\d.,+\-\u2212\u2013]*\d")
 _PART = re.compile(r"(?<=[\d.,])[+\-\u2212\u2013]?\d")
-_IDEOGRAPH = re.compile("[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af\uf900-\ufaff]")
 _INDIC, _NOT_INDIC = re.compile("[\u0900-\u0dff]"), re.compile("[^\u0900-\u0dff]")
 WORD_JOINER = "\u2060"
 _BOLD = re.compile(rb"bold|black|heavy|demi|medi\b", re.IGNORECASE)
@@ -123,7 +123,7 @@ class Glyphs:
             if RIGHT_TO_LEFT.search(body):
                 leftward = True
                 found.append(whole._replace(text=self._leftward(piece, whole.size)))
-            elif not whole.level and _IDEOGRAPH.search(body):
+            elif not whole.level and IDEOGRAPH.search(body):
                 column = whole._replace(text=self._accented(piece))
                 found.insert(place_of_column(found, column), column)
             elif whole.level:

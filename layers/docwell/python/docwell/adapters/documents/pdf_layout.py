@@ -12,6 +12,7 @@ from itertools import pairwise
 from typing import NamedTuple
 
 from docwell.adapters.documents.pdf_rows import HYPHENS, Line, rows
+from docwell.adapters.documents.pdf_scripts import IDEOGRAPH
 
 # A line gap larger than this multiple of the page's usual gap starts a paragraph.
 PARAGRAPH_GAP, USUAL_GAP = 1.25, 1.2
@@ -118,7 +119,10 @@ def _is_set_off(line: Line, size: float) -> bool:
 
 
 def headings(lines: Iterable[Line], size: float) -> list[tuple[str, float]]:
-    """Return the lines in heading type, with their sizes; `size` is that of the page's text."""
+    """Return the lines in heading type, with their sizes; `size` is that of the page's text.
+
+    A watermark across the page, or the large letter that begins a text, is no heading.
+    """
     # At equal size, bold type ranks higher.
     found = [
         (line.text.strip(), round(line.size + (BOLD_RANKS if line.bold else 0.0), 1))
@@ -126,6 +130,7 @@ def headings(lines: Iterable[Line], size: float) -> list[tuple[str, float]]:
         if _is_set_off(line, size)
         and len(line.text.strip()) <= HEADING_CHARACTERS
         and any(map(str.isalpha, line.text))
+        and ((line.level and len(line.text.strip()) > 1) or IDEOGRAPH.search(line.text))
     ]
     return found[:HEADINGS]
 

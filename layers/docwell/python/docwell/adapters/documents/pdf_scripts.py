@@ -12,6 +12,7 @@ from docwell.adapters.documents.pdf_rows import Line
 
 # Columns of vertical text begin at the same height, but for paragraphs, which are indented by a letter.
 COLUMN_INDENT = 2.5
+IDEOGRAPH = re.compile("[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af\uf900-\ufaff]")
 RIGHT_TO_LEFT = re.compile("[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufefc]")
 # A word that runs to the left: no digits, which run to the right.
 LEFTWARD_WORD = re.compile("[\u0590-\u065f\u066e-\u06ef\u06fa-\u08ff\ufb1d-\ufdff\ufe70-\ufefc]{2,}")
