@@ -88,6 +88,8 @@ _BREAKS = re.compile("\r\n|[\r\f\v\x85\u2028\u2029]")
 _REST_OF_WORD = re.compile(r"\A(\S+) (?=\S)")
 _WORD = re.compile(r"\w+(?:-\w+)*")
 _LONGEST_WORD = 64
+# Addresses and options of commands. Programs add no hyphen where they break one.
+_ADDRESS = re.compile(r"://|www\.|@|\A--")
 # The notation of some PDF programs for a glyph without a Unicode value.
 _CID = re.compile(r"\(cid:\d{1,5}\)")
 _BAD = frozenset({"Cc", "Cn", "Co", "Cs"})
@@ -207,8 +209,8 @@ def _differ(one: str, other: str) -> bool:
 def tidy(text: str) -> str:
     """Return a page's text in NFC, without control characters and with at most one blank line in a row.
 
-    Joins words that were cut at a line's end: with their hyphen where the page writes it elsewhere, or where the
-    cut is not between syllables (`non-GAAP`).
+    Joins words that were cut at a line's end: with their hyphen where the page writes it elsewhere, where the cut
+    is not between syllables (`non-GAAP`), and in addresses.
     """
     text = _BREAKS.sub("\n", text)
     if _CUT.search(text):
@@ -239,9 +241,13 @@ def _join_words(text: str) -> str:
     # Each cut counts once for each of its halves; a half that is also a word occurs more often.
     words = Counter(word.lower() for word in _WORD.findall(text))
     joined = [pieces[0]]
+    is_address = False
     for before, after in pairwise(pieces):
         left, right = _last_word(before), _first_word(after)
-        if left and right and _has_hyphen(left, right, words):
+        token = _last_token(before)
+        # An address may be cut more than once.
+        is_address = (is_address and token == before) or _ADDRESS.search(token + _first_token(after)) is not None
+        if right and (is_address or (left and _has_hyphen(left, right, words))):
             joined.append("-")
         # End the line after the whole word, so that lines keep their length.
         joined.append(_REST_OF_WORD.sub(r"\1\n", after, count=1))
@@ -254,6 +260,16 @@ def _has_hyphen(left: str, right: str, words: Counter[str]) -> bool:
         return words[hyphened] > words[whole]
     two_words = words[left.lower()] > 1 and words[right.lower()] > 1
     return two_words or len(left) == 1 or not right[0].islower()
+
+
+def _last_token(text: str) -> str:
+    token = text[-_LONGEST_WORD:]
+    return "" if not token or token[-1].isspace() else token.split()[-1]
+
+
+def _first_token(text: str) -> str:
+    token = text[:_LONGEST_WORD]
+    return "" if not token or token[0].isspace() else token.split()[0]
 
 
 def _last_word(text: str) -> str:
