@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from functools import lru_cache
 
+from docwell.query.checking.currencies import are_same, is_made_up
 from docwell.query.checking.facts import Figure, shifted
 from docwell.query.checking.labels import labels
 from docwell.query.checking.mentions import mentions
@@ -55,6 +56,7 @@ class Claim:
     """
 
     text: str
+    question: str
     figures: tuple[Mention, ...]
     said: frozenset[str]
     asked: frozenset[str]
@@ -76,6 +78,7 @@ class Claim:
         alone = all(one.is_date or one.is_grammar for one in found)
         return cls(
             text=sentence,
+            question=question,
             figures=tuple(
                 one
                 for one in found
@@ -106,6 +109,9 @@ class Claim:
 
         Of a `foreign` passage only value, unit and period count. Without `asked`, the question's words do not.
         """
+        beside = f"{self.question}\n{passage}"
+        if not foreign and any(is_made_up(one, beside) for one in (figure.unit, figure.sign)):
+            return []
         every = mentions(passage)
         same = [mention for mention in every if self._is_same(figure, mention)]
         if not self.asked_figures.isdisjoint(figure.figure.forms) and not figure.is_date:
@@ -164,7 +170,7 @@ class Claim:
         if mention.sign not in {"", "%"} and not figure.sign and not unit.isdisjoint(_MEASURES):
             return mention.sign == _POUND and not unit.isdisjoint(_POUNDS)
         if unit and of_mention and unit.isdisjoint(of_mention | self.asked) and of_mention.isdisjoint(self.said):
-            return False
+            return are_same(figure.unit, mention.unit)
         named, other = _word(figure.before), _word(mention.before)
         if not named.isdisjoint(other):
             return True
