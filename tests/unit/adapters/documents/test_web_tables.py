@@ -84,7 +84,12 @@ def test_a_span_that_no_table_has_takes_no_time() -> None:
     [
         ([("Item", True), ("2024", True)], True),
         ([("", False), ("Q1", True)], True),
+        ([("", True), ("2021\u20132023", True)], True),
+        ([("Item", True), ("2023/24", True), ("2024/25", True)], True),
+        ([("Item", True), ("31.12.2023", True), ("31/12/2024", True)], True),
         ([("Total", True), ("1,200", True)], False),
+        ([("Total", True), ("12/24", True)], False),
+        ([("Total", True), ("2024.50", True)], False),
         ([("Item", True), ("Mass", False)], False),
         ([("Item", True)], False),
         ([("", True), ("", True)], False),

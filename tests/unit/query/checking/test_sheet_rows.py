@@ -26,6 +26,8 @@ TESTS = (
 )
 SHIPS = """Ship: Eider | Built: 1998 | Passengers: 600 | Cars: 90
 Ship: Tern | Built: 2011 | Passengers: 850 | Cars: 140"""
+SPANS = """Labour | 2018\u20132020: 41,300 | 2021\u20132023: 47,850
+Trees | 2018\u20132020: 18,760 | 2021\u20132023: 1,240"""
 VISITS = """Visit | Weekday | Weekend | Length (minutes)
 Visit: First | Weekday: 180 | Weekend: 240 | Length (minutes): 45"""
 YEARS = "Year: 2023 | Income: 4100 | Staff: 12\nYear: 2024 | Income: 4300 | Staff: 14"
@@ -74,6 +76,8 @@ def test_a_figure_of_another_row_or_period_is_marked(question: str, right: str, 
         ("How many cars does the ship Eider take?", "90 cars [1].", "600 [1].", SHIPS),
         ("When was the Tern built?", "In 2011 [1].", "850 [1].", SHIPS),
         ("How large was the staff in 2024?", "14 [1].", "4300 [1].", YEARS),
+        ("What was spent on trees in 2021-2023?", "1,240 was spent [1].", "18,760 was spent [1].", SPANS),
+        ("What did trees cost from 2018 to 2020?", "18,760 [1].", "1,240 [1].", SPANS),
         (
             "What does the first visit cost at the weekend?",
             "It costs 240 [1].",

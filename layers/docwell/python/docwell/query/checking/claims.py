@@ -205,8 +205,10 @@ class Claim:
 
     def _is_asked(self, mention: Mention) -> bool:
         """Return whether the mention has enough words of the question or the sentence, or a head asked for."""
+        is_of_column = mention.in_table and bool(self.asked_periods) and self.asked_periods <= mention.periods
+        is_of_column = is_of_column or not self.asked.isdisjoint(mention.head)
         if not self.said.isdisjoint(mention.near) and (
-            len(self.said & mention.around) >= _ENOUGH_WORDS or not self.asked.isdisjoint(mention.head)
+            is_of_column or len(self.said & mention.around) >= _ENOUGH_WORDS
         ):
             return True
         whole = sum(self.weights.values())

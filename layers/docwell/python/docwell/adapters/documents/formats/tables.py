@@ -15,7 +15,9 @@ LEAST_CELLS = 2
 # What the reader of a table without heads needs to count its columns.
 EMPTY = "\u2013"
 _FIGURE = re.compile(r"[^\w]*\d[\d\W]*")
-_YEAR = re.compile(r"(?:19|20)\d\d")
+# A year, a date that ends with one, or two of them: "2021\u20132023", "31.12.2024".
+_DAY = r"(?:\d{1,2}[./-]){0,2}"
+_PERIOD = re.compile(rf"{_DAY}(?:19|20)\d\d(?:\s?[-\u2013\u2014/]\s?{_DAY}(?:19|20)?\d\d)?")
 
 
 class Cell(NamedTuple):
@@ -97,7 +99,7 @@ def are_heads(cells: Sequence[tuple[str, bool]]) -> bool:
     return (
         len(cells) >= LEAST_CELLS
         and bool(filled)
-        and all(set_off and (_YEAR.fullmatch(text) or not _FIGURE.fullmatch(text)) for text, set_off in filled)
+        and all(set_off and (_PERIOD.fullmatch(text) or not _FIGURE.fullmatch(text)) for text, set_off in filled)
     )
 
 
