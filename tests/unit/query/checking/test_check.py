@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 import tracemalloc
 
 import pytest
@@ -87,3 +88,15 @@ def test_each_sentence_of_an_overview_is_supported_or_goes() -> None:
     assert [sentence.supported for sentence in sentences] == [True]
     _, all_of_them = check(text, PASSAGES, "What is it about?", None, 0.5, MeaningScale())
     assert [sentence.supported for sentence in all_of_them] == [True, False]
+
+
+@pytest.mark.parametrize(
+    "page", ["0 ", "Fee 0. ", "It is 0 or 1.\n", "a:\n- b\n", "Fee 1 2\nc\n", "name: A1 | fee: 2\n"]
+)
+@pytest.mark.parametrize("answer", ["0 ", "Fee 0. ", "Yes, 0. ", "a:\n- 0\n"])
+def test_an_answer_of_one_piece_again_and_again_takes_little_time(answer: str, page: str) -> None:
+    text = (page * 2_000)[:2_000]
+    passages = [Passage("p", "k/d", "g", "v", Chunk(text, 1, 0, len(text), 400), 0.5)]
+    begun = time.process_time()
+    check((answer * 2_000)[:2_000], passages, "What was the fee in 2019?", None, 0.5, MeaningScale())
+    assert time.process_time() - begun < 2  # measured: under 0.3 s

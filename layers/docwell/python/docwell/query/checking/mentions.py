@@ -24,8 +24,9 @@ def mentions(text: str) -> tuple[Mention, ...]:
     rows = [row_of(line) for line in lines]
 
     def end_block() -> None:
-        found.extend(in_table(above, block))
-        block.clear()
+        if block:  # reading what stands above a table takes longer than the table
+            found.extend(in_table(above, block))
+            block.clear()
 
     def end_prose() -> None:
         nonlocal prose

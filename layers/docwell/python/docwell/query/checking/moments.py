@@ -6,7 +6,8 @@ The period has to be the sentence's, or to stand where the passages say the sent
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple, Self
 
 from docwell.query.checking.asides import without_asides
 from docwell.query.checking.labels import labels
@@ -91,36 +92,59 @@ def _has_figures(sentence: str, question: str, passages: Sequence[str], names: s
     known = frozenset(form for one in stated(question) for form in one.figure.forms)
     if share(asked, periods(names)):
         return True
-    for figure in stated(sentence):
-        if figure.is_grammar or figure.is_date or not known.isdisjoint(figure.figure.forms):
-            continue
+    # A page of zeros takes no time: a figure is judged once, and so are its mentions in one sentence.
+    wanted = {
+        one.figure.plain
+        for one in stated(sentence)
+        if not (one.is_grammar or one.is_date) and known.isdisjoint(one.figure.forms)
+    }
+    texts = [_Text.of(text) for text in passages]
+    for figure in wanted:
         found = [
-            _is_alone(one, [*mentions(text)], asked)
-            for text in passages
-            for one in mentions(text)
-            if not figure.figure.plain.isdisjoint(one.figure.plain)
+            text.has_alone(one, asked)
+            for text in texts
+            for one in text.distinct
+            if not figure.isdisjoint(one.figure.plain)
         ]
         if found and not any(found):
             return False
     return True
 
 
-def _is_alone(one: Mention, every: Sequence[Mention], asked: frozenset[str]) -> bool:
-    """Return whether no sentence beside that of a figure without a period dates another figure of its unit."""
-    if one.in_table or periods(one.text):
-        return True
-    prose = [other for other in every if not other.in_table]
-    dated = {other.sentence: periods(other.text) for other in prose if periods(other.text)}
-    before = max((number for number in dated if number < one.sentence), default=None)
-    if before is not None and share(asked, dated[before]):
-        return True
-    return not any(
-        abs(other.sentence - one.sentence) == 1
-        and other.sentence in dated
-        and not (other.is_date or other.is_grammar)
-        and _is_alike(one, other)
-        for other in prose
-    )
+class _Text(NamedTuple):
+    """The distinct mentions of a text, the figures of each sentence, and the periods of those that have some."""
+
+    distinct: Sequence[Mention]
+    sentences: Mapping[int, Sequence[Mention]]
+    dated: Mapping[int, frozenset[str]]
+
+    @classmethod
+    def of(cls, text: str) -> Self:
+        """Return what a text mentions."""
+        distinct = {
+            (one.figure.plain, one.sentence, one.in_table, one.sign, one.unit, one.is_date or one.is_grammar): one
+            for one in mentions(text)
+        }.values()
+        prose = [one for one in distinct if not one.in_table]
+        sentences: dict[int, list[Mention]] = {}
+        for one in prose:
+            sentences.setdefault(one.sentence, []).append(one)
+        dated = {number: found for number, some in sentences.items() if (found := periods(some[0].text))}
+        return cls([*distinct], sentences, dated)
+
+    def has_alone(self, one: Mention, asked: frozenset[str]) -> bool:
+        """Return whether no sentence beside that of a figure without a period dates another figure of its unit."""
+        if one.in_table or one.sentence in self.dated:
+            return True
+        before = max((number for number in self.dated if number < one.sentence), default=None)
+        if before is not None and share(asked, self.dated[before]):
+            return True
+        return not any(
+            not (other.is_date or other.is_grammar) and _is_alike(one, other)
+            for number in (one.sentence - 1, one.sentence + 1)
+            if number in self.dated
+            for other in self.sentences[number]
+        )
 
 
 def _is_alike(one: Mention, other: Mention) -> bool:
