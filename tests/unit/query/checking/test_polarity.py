@@ -170,3 +170,42 @@ def test_a_question_of_the_passage_states_nothing_by_itself(sentence: str, *, de
 def test_a_passage_of_questions_alone_decides_nothing() -> None:
     assert verdict("Yes [1].", "Is it open?", ["Is it open?"]) is None
     assert not contradicts("It is open on Sunday.", ["Is it open on Sunday?"])
+
+
+BOUNDED = [
+    ("Bills must be paid no later than 30 days after receipt.", "Bills must be paid within 30 days of receipt"),
+    ("The deposit may not exceed the rent of two months.", "The deposit is limited to the rent of two months"),
+    ("Goods must not be kept for more than 14 days.", "Goods may be kept for up to 14 days"),
+    ("Die Kaution darf 900 Euro Miete nicht übersteigen.", "Die Kaution darf höchstens 900 Euro Miete sein"),
+    ("Die Ware darf nicht länger als 14 Tage lagern.", "Die Ware darf bis zu 14 Tage lagern"),
+    ("La caution ne doit pas dépasser deux loyers.", "La caution doit être de deux loyers au plus"),
+    ("La fianza no podrá superar dos rentas.", "La fianza podrá ser de hasta dos rentas"),
+    ("押金不得超过两个月租金。", "押金最多为两个月租金"),
+]
+
+
+@pytest.mark.parametrize(("text", "said"), BOUNDED)
+def test_a_negation_that_bounds_denies_nothing_else(text: str, said: str) -> None:
+    assert not contradicts(said, [text])
+    assert not contradicts(text, [said])
+    found = verdict(f"Yes, {said}.", said, [text])
+    assert found is not None
+    assert found.agrees
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("Bills must not be paid later than 30 days after receipt.", "Bills must be paid later than 30 days"),
+        ("The deposit may not exceed the rent of two months.", "The deposit may exceed the rent of two months"),
+        ("Goods must not be kept for more than 14 days.", "Goods must be kept for more than 14 days"),
+        ("Goods must not be kept for more than 14 days.", "Goods must not be kept for 14 days"),
+        ("Die Kaution darf 900 Euro nicht übersteigen.", "Die Kaution darf 900 Euro übersteigen"),
+        ("Il n'y a plus de places dans la salle.", "Il y a des places dans la salle"),
+        ("The pool is no longer open in winter.", "The pool is open in winter"),
+    ],
+)
+def test_a_negation_denies_the_bound_itself(text: str, said: str) -> None:
+    found = verdict("Yes.", f"{said}?", [text])
+    assert found is not None
+    assert contradicts(said, [text]) or not found.agrees

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from docwell.query.checking.bounds import without_negated_bounds
 from docwell.query.checking.claims import weights_of
 from docwell.query.checking.facts import figures
 from docwell.query.checking.labels import labels
@@ -100,10 +101,11 @@ class _Piece(NamedTuple):
         """Whether it has a question too."""
         return self.told != self.text
 
-    def is_denied(self, words: frozenset[str], question: str, negations: re.Pattern[str]) -> bool:
-        """Return whether it denies one of the words, or answers its own question with no."""
+    def is_denied(self, other: str, question: str, negations: re.Pattern[str]) -> bool:
+        """Return whether it denies a word of the other text, or answers its own question with no."""
         reply = _said(self.told) if self.answers else None
-        return _is_denied(self.told, words, question, negations) if reply is None else not reply
+        told = without_negated_bounds(self.told, other)
+        return _is_denied(told, labels(other), question, negations) if reply is None else not reply
 
 
 def is_yes_or_no(sentence: str) -> bool:
@@ -143,10 +145,11 @@ def verdict(sentence: str, question: str, passages: Sequence[str]) -> Verdict | 
             one[1].text,
         ),
     )
-    denied = decisive.is_denied(words, question, _NEGATED)
+    denied = decisive.is_denied(f"{question} {rest}", question, _NEGATED)
     if stated:
         share = _share(decisive.text, weights)
-        return Verdict(index, share, denied == bool(_NEGATED.search(rest)), bare=False)
+        is_negative = _NEGATED.search(without_negated_bounds(rest, decisive.told)) is not None
+        return Verdict(index, share, denied == is_negative, bare=False)
     share = _share(decisive.text, asked)
     holds = not denied and not _has_another_figure(decisive.told, question)
     return Verdict(index, share, share >= _LEAST_SHARE and holds == said, bare=True)
@@ -163,8 +166,10 @@ def contradicts(sentence: str, passages: Sequence[str]) -> bool:
         ((len(own & labels(piece.text)), piece) for piece in pieces),
         key=lambda found: (found[0], -len(found[1].text)),
     )
-    denied = decisive.is_denied(own, "", _VERB_NEGATED)
-    return held >= _SAME_SHARE * len(own) and denied != _is_denied(sentence, own, "", _VERB_NEGATED)
+    if held < _SAME_SHARE * len(own):
+        return False
+    said = without_negated_bounds(sentence, decisive.told)
+    return decisive.is_denied(sentence, "", _VERB_NEGATED) != _is_denied(said, own, "", _VERB_NEGATED)
 
 
 def _pieces(text: str, spans: Sequence[tuple[int, int]]) -> Iterator[_Piece]:
