@@ -130,3 +130,29 @@ def test_nothing_is_concluded_from_a_row_without_an_answer_or_with_an_unsupporte
     for wrong in (replace(sentence, supported=False), replace(sentence, missing=("42",))):
         assert conclusion(ASKED, [table[0], Row("Bolt", (wrong,))]) is None
     assert conclusion(ASKED, table)
+
+
+@pytest.mark.parametrize(
+    ("question", "texts"),
+    [
+        ("Which is cheaper?", ("The fee is $120 per month", "The fee is $1,200 per year")),
+        ("Which is cheaper?", ("The fee is 120 euros a month", "The fee is 1,200 euros")),
+        ("Which interest is higher?", ("Interest is 1.5% per month", "Interest is 9% p.a.")),
+        ("Which warranty is longer?", ("It is at least 2 years", "It is up to 5 years")),
+        ("Which has more staff?", ("It has over 500 people", "It has 510 people")),
+        ("Which is cheaper?", ("It costs €5-10", "It costs €7")),
+        (WHEN, ("It was founded before 2024", "It was founded in 2023")),
+        (WHEN, ("It was founded after March 2024", "It was founded in May 2024")),
+    ],
+)
+def test_rates_bounds_and_ranges_are_compared_with_no_other_figures(question: str, texts: tuple[str, ...]) -> None:
+    assert conclusion(question, rows(*texts)) is None
+
+
+def test_rates_of_one_span_of_time_and_equal_bounds_are_compared() -> None:
+    told = conclusion("Which is cheaper?", rows("The fee is $120 a month", "The fee is $90 per month"))
+    assert told is not None
+    assert told.text == "Largest first: Acme ($120) [1]; Bolt ($90) [2]."
+    told = conclusion("Which is longer?", rows("It is at least 3 months", "It is no less than 6 months"))
+    assert told is not None
+    assert told.text == "Largest first: Bolt (6 months) [2]; Acme (3 months) [1]."

@@ -210,3 +210,50 @@ def test_a_page_of_nothing_but_ones_is_compared_with_few_rivals(monkeypatch: pyt
 )
 def test_an_amount_of_money_measures_nothing_else(passage: str, sentence: str, *, right: bool) -> None:
     assert holds(sentence, "How large is it for the film?", passage) is right
+
+
+@pytest.mark.parametrize(
+    ("passage", "right", "wrong"),
+    [
+        ("The club costs EUR 30 per month.", "The club costs EUR 30 a month.", "The club costs EUR 30 per year."),
+        ("The club costs EUR 30 per month.", "The club costs EUR 30 monthly.", "The club costs EUR 30 annually."),
+        (
+            "The pump moves 40 litres a minute.",
+            "The pump moves 40 litres/min.",
+            "The pump moves 40 litres an hour.",
+        ),
+        ("Late bills of the club cost 1.5% per month.", "It is 1.5% a month.", "It is 1.5% p.a. for late bills."),
+        ("Der Club kostet monatlich 30 Euro.", "Er kostet 30 Euro im Monat.", "Er kostet 30 Euro pro Jahr."),
+        ("Le club coûte 30 euros par mois.", "Il coûte 30 euros mensuels.", "Il coûte 30 euros par an."),
+        ("El club cuesta 30 euros al mes.", "Cuesta 30 euros mensuales.", "Cuesta 30 euros al año."),
+        ("会费每月30元。", "会费是每月30元。", "会费是每年30元。"),
+        (
+            "Club: A | Price per month: 30 | Seats: 4",
+            "The price of A is 30 a month.",
+            "The price of A is 30 a year.",
+        ),
+        ("Club: A | Monthly fee: 30 | Seats: 4", "The fee of A is 30 a month.", "The fee of A is 30 a year."),
+        ("The club has at least 30 members.", "It has 30 members or more.", "It has up to 30 members."),
+        ("Keep it for no more than 30 days.", "Keep it for at most 30 days.", "Keep it for over 30 days."),
+        ("Pay no later than 31 March 2025.", "Pay by 31 March 2025.", "Pay after 31 March 2025."),
+        ("Der Club hat mindestens 30 Plätze.", "Er hat 30 oder mehr Plätze.", "Er hat höchstens 30 Plätze."),
+        ("Le club a au moins 30 membres.", "Il a 30 membres ou plus.", "Il a jusqu'à 30 membres."),
+        ("El club tiene como mínimo 30 socios.", "Tiene al menos 30 socios.", "Tiene como máximo 30 socios."),
+        ("会员至少30人。", "会员不少于30人。", "会员不超过30人。"),
+    ],
+)
+def test_a_figure_is_not_for_another_span_of_time_nor_another_bound(passage: str, right: str, wrong: str) -> None:
+    assert holds(right, "", passage)
+    assert not holds(wrong, "", passage)
+
+
+@pytest.mark.parametrize(
+    ("passage", "sentence"),
+    [
+        ("Absences of more than 30 days need a note.", "For absences of up to 30 days no note is needed."),
+        ("The club closes for 30 days per year.", "The club closes for 30 days."),
+        ("The club is open for at least 30 days.", "The club is open for 30 days."),
+    ],
+)
+def test_a_bound_is_another_only_where_both_texts_state_one(passage: str, sentence: str) -> None:
+    assert holds(sentence, "How many days is it for absences of the club?", passage)

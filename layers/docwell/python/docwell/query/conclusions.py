@@ -16,6 +16,7 @@ from itertools import groupby, pairwise, product
 from typing import NamedTuple
 
 from docwell.answers import Sentence
+from docwell.query.checking.bounds import bound
 from docwell.query.checking.claims import says_less
 from docwell.query.checking.facts import shifted
 from docwell.query.checking.labels import labels
@@ -31,6 +32,8 @@ _DAY_FIRST = re.compile(r"(?P<day>\d{1,2})\.(?P<month>\d{1,2})\.(?P<year>\d{4})"
 _DAY = re.compile(r"(?<!\d)\d{1,2}(?!\d)")
 _LETTER = re.compile(r"[^\W\d_]")
 _MONTHS = 12
+# "\u20ac5\u201310", "5% - 7%".
+_TO = r"\s?[^\w\s]?\s?[-\u2010-\u2015]\s?[^\w\s]?"
 _NUMBER = re.compile(r"\d+(?:\.\d+)?")
 # A text with one of these writes 1,234 and 1.234 as English does. French, German and Spanish have none of them.
 _ENGLISH = frozenset(["the", "of", "and", "is", "are", "were", "have", "it", "its"])
@@ -53,8 +56,13 @@ class _Value(NamedTuple):
     markers: tuple[int, ...]
 
 
-# A sign of a currency or "%", and the words of the unit.
-_Unit = tuple[str, frozenset[str]]
+class _Unit(NamedTuple):
+    """A sign of a currency or "%", the words of the unit, and whether the figure is a rate or a bound."""
+
+    sign: str
+    words: frozenset[str]
+    rate: str
+    bound: str
 
 
 def conclusion(question: str, rows: Sequence[Row]) -> Sentence | None:
@@ -107,7 +115,7 @@ def _figures(question: str, rows: Sequence[Row]) -> list[_Value]:
     found = [_by_unit(row, asked) for row in rows]
     common = set(found[0]).intersection(*found[1:])
     if any(len(units) > 1 for units in found):
-        common = {unit for unit in common if not unit[1].isdisjoint(labels(question))}
+        common = {unit for unit in common if not unit.words.isdisjoint(labels(question))}
     if len(common) != 1:
         return []
     (unit,) = common
@@ -121,16 +129,19 @@ def _by_unit(row: Row, asked: frozenset[str]) -> Mapping[_Unit, list[_Value]]:
     for sentence in row.sentences:
         text = MARKER.sub("", sentence.text)
         for one in stated(text):
-            unit = (one.sign, labels(one.unit))
+            unit = _Unit(one.sign, labels(one.unit), one.rate, one.bound)
             if one.is_date or one.is_grammar or not asked.isdisjoint(one.figure.forms):
                 continue
-            ranges = _readings(one, text) if any(unit) else frozenset[tuple[Decimal, Decimal]]()
+            ranges = _readings(one, text) if unit.sign or unit.words else frozenset[tuple[Decimal, Decimal]]()
             found.setdefault(unit, {}).setdefault(ranges, _Value(_written(one), ranges, sentence.markers))
     return {unit: [*values.values()] for unit, values in found.items() if all(values)}
 
 
 def _readings(one: Mention, text: str) -> frozenset[tuple[Decimal, Decimal]]:
-    """Return the numbers that a figure can mean, none if its scale is open."""
+    """Return the numbers that a figure can mean, none if its scale is open, or if it is an end of a range."""
+    written = re.escape(one.figure.written)
+    if re.search(rf"{written}{_TO}\d|\d{_TO}{written}", text):
+        return frozenset()
     plain = {value for value in one.figure.plain if _NUMBER.fullmatch(value)}
     if not one.scale and scale_of(text):  # the scale of a caption, or of another figure
         return frozenset()
@@ -147,20 +158,24 @@ def _written(one: Mention) -> str:
 
 
 def _dates(rows: Iterable[Row]) -> list[_Value]:
-    """Return the only date of each row, or its only year; none where a row has another number of them."""
-    values = list[_Value]()
+    """Return the only date of each row, or its only year; none where a row has another number of them.
+
+    Nor where only some are bounds: "before 2024" and "in 2023".
+    """
+    values, bounds = list[_Value](), set[str]()
     for row in rows:
         found: dict[str, _Value] = {}
         for sentence in row.sentences:
             text = MARKER.sub("", sentence.text)
             for start, end in DATES.find(text) or YEARS.find(text):
+                bounds.add(bound(text, start, end, of_date=True))
                 found.setdefault(
                     text[start:end], _Value(text[start:end], _days(text[start:end]), sentence.markers)
                 )
         if len(found) != 1 or not all(one.ranges for one in found.values()):
             return []
         values += found.values()
-    return values
+    return values if len(bounds) == 1 else []
 
 
 def _days(written: str) -> frozenset[tuple[Decimal, Decimal]]:

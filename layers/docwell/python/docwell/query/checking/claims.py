@@ -9,6 +9,7 @@ from decimal import Decimal
 from functools import lru_cache
 
 from docwell.query.checking.currencies import are_same, is_made_up
+from docwell.query.checking.bounds import denies
 from docwell.query.checking.facts import Figure, shifted
 from docwell.query.checking.labels import labels
 from docwell.query.checking.mentions import mentions
@@ -135,9 +136,7 @@ class Claim:
             return False
         if figure.sign == "%" and not (mention.sign or has_percent(mention.text)):
             return False
-        if mention.negative and not (figure.negative or says_less(self.text)):
-            return False
-        if figure.negative and not (mention.negative or mention.in_table or says_less(mention.text)):
+        if self._is_otherwise_limited(figure, mention) or self._is_otherwise_signed(figure, mention):
             return False
         scale = self.scale if mention.caption else figure.scale
         if _equal(figure.figure, scale, mention.figure, mention.scale):
@@ -145,6 +144,23 @@ class Claim:
         # Of a long table, the passage may lack the caption with the scale.
         open_scale = mention.in_table and not (scale and mention.scale)
         return open_scale and not figure.figure.plain.isdisjoint(mention.figure.plain)
+
+    def _is_otherwise_signed(self, figure: Mention, mention: Mention) -> bool:
+        """Return whether one is less than nothing, and no word of a loss says so of the other."""
+        if mention.negative and not (figure.negative or says_less(self.text)):
+            return True
+        return figure.negative and not (mention.negative or mention.in_table or says_less(mention.text))
+
+    def _is_otherwise_limited(self, figure: Mention, mention: Mention) -> bool:
+        """Return whether one is for another span of time, or one is a least and the other a most.
+
+        With a negation, both can say the same: "up to 3 days need none", "more than 3 days need one".
+        """
+        if figure.rate and mention.rate and figure.rate != mention.rate:
+            return True
+        if not (figure.bound and mention.bound) or figure.bound == mention.bound:
+            return False
+        return not (denies(self.text) or denies(mention.text))
 
     def _has_period(self, figure: Mention, mention: Mention) -> bool:
         return figure.is_date or agree(figure.periods or self.asked_periods, mention.periods)

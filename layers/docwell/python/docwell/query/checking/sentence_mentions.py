@@ -9,9 +9,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from docwell.query.checking.asides import asides
+from docwell.query.checking.bounds import bound
 from docwell.query.checking.facts import GRAMMAR, Figure, located
 from docwell.query.checking.labels import labels
 from docwell.query.checking.periods import Period, located_periods, periods
+from docwell.query.checking.rates import is_of_rate, rate
 from docwell.text.lexicon import segments
 
 PERCENT = re.compile(r"\s*(?:%|percent\b|per cent\b|prozent\b|pour cent\b|por ciento\b)", re.IGNORECASE)
@@ -34,7 +36,8 @@ class Mention:
     column head and caption, and `around` also those of the sentence before. `heads` are those of the columns of a
     table. `caption` has the words that give the `scale` of a table ("in thousands"), a power of ten. `unit` and
     `before` are the words after and before the figure; `sign` is a currency's or "%", and a figure of a sentence
-    is `negative` with a minus. A figure that `is_date` is a part of a period, as both are in "Q3 2019".
+    is `negative` with a minus. A figure that `is_date` is a part of a period, as both are in "Q3 2019". It can be
+    a `bound` ("at least 5"), and for a span of time, its `rate` ("5 a month").
     """
 
     figure: Figure
@@ -53,6 +56,8 @@ class Mention:
     before: str = ""
     negative: bool = False
     is_date: bool = False
+    bound: str = ""
+    rate: str = ""
 
     @property
     def in_table(self) -> bool:
@@ -106,7 +111,9 @@ def in_sentence(sentence: str, before: frozenset[str] = frozenset(), number: int
             if one and unicodedata.category(one) == "Sc":
                 sign = sign or one
         following = _NEXT_WORD.match(sentence, end)
+        unit = following[1] if following and not (percent or is_of_rate(following[1])) else ""
         preceding = _WORD_BEFORE.search(sentence, max(0, start - _BESIDE), start)
+        within = next((one for one in dates if one.start <= start < one.end), None)
         found.append(
             Mention(
                 figure,
@@ -117,10 +124,12 @@ def in_sentence(sentence: str, before: frozenset[str] = frozenset(), number: int
                 number,
                 scale=scale,
                 sign=sign,
-                unit=following[1] if following and not percent else "",
+                unit=unit,
                 before=preceding[1] if preceding and preceding.start() else "",
                 negative=_MINUS.search(sentence, max(0, start - _BESIDE), start) is not None,
-                is_date=any(one.start <= start < one.end for one in dates) and not sign,
+                is_date=within is not None and not sign,
+                bound=bound(sentence, within.start if within else start, end, of_date=within is not None),
+                rate="" if within else rate(sentence, start, end),
             )
         )
     plain = [index for index, one in enumerate(found) if not one.is_grammar]

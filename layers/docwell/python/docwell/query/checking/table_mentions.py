@@ -11,6 +11,7 @@ from itertools import compress
 from docwell.query.checking.facts import AFTER_NO_WORD, SCALES, Figure, located
 from docwell.query.checking.labels import labels
 from docwell.query.checking.periods import agree, certain, located_periods, periods
+from docwell.query.checking.rates import rate
 from docwell.query.checking.sentence_mentions import Mention, in_sentence
 from docwell.text.lexicon import UNSPACED, is_sheet_row
 
@@ -148,6 +149,7 @@ def in_named_row(above: str, line: str, number: int) -> Iterator[Mention]:
                 column=column,
                 scale=one.scale if unscaled else scale,
                 caption="" if unscaled else _short(written),
+                rate=one.rate or rate(f" {head}", 0, 0),
             )
 
 
