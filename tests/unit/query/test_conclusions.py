@@ -156,3 +156,17 @@ def test_rates_of_one_span_of_time_and_equal_bounds_are_compared() -> None:
     told = conclusion("Which is longer?", rows("It is at least 3 months", "It is no less than 6 months"))
     assert told is not None
     assert told.text == "Largest first: Bolt (6 months) [2]; Acme (3 months) [1]."
+
+
+def test_amounts_are_compared_in_any_spelling_of_one_currency() -> None:
+    told = conclusion("Which is cheaper?", rows("The fee is EUR 120", "The fee is 90 euros", "The fee is €30"))
+    assert told is not None
+    assert told.text == "Largest first: Acme (€120) [1]; Bolt (90 euros) [2]; Cora (€30) [3]."
+    assert conclusion("Which is cheaper?", rows("The fee is EUR 120", "The fee is 90 dollars")) is None
+
+
+def test_an_amount_with_a_full_stop_can_be_copied_from_another_language() -> None:
+    assert conclusion("Which rent is higher?", rows("The rent is 1.200 Euro", "The rent is 900 Euro")) is None
+    told = conclusion("Which rent is higher?", rows("The rent is 1,200 Euro", "The rent is 900 Euro"))
+    assert told is not None
+    assert told.text == "Largest first: Acme (1,200 Euro) [1]; Bolt (900 Euro) [2]."

@@ -257,3 +257,22 @@ def test_a_figure_is_not_for_another_span_of_time_nor_another_bound(passage: str
 )
 def test_a_bound_is_another_only_where_both_texts_state_one(passage: str, sentence: str) -> None:
     assert holds(sentence, "How many days is it for absences of the club?", passage)
+
+
+EUROS = ("EUR 30", "30 EUR", "30 euros", "€30", "30 €", "Euro 30", "30 Euro")
+
+
+@pytest.mark.parametrize("said", EUROS)
+@pytest.mark.parametrize("written", EUROS)
+def test_an_amount_holds_in_any_spelling_of_its_currency_alone(written: str, said: str) -> None:
+    passage = f"The club costs {written}."
+    assert holds(f"The club costs {said}.", "What does the club cost?", passage)
+    for wrong in ("USD 30", "30 dollars", "$30", "GBP 30", "30 pounds sterling", "30 yuan"):
+        assert not holds(f"The club costs {wrong}.", "What does the club cost?", passage)
+
+
+def test_the_word_of_a_currency_is_of_no_other_amount_beside_it() -> None:
+    passage = "Die Kaution beträgt 1.500,00 EUR und die Miete 750 Euro."
+    assert holds("Die Kaution beträgt 1500 Euro.", "Wie hoch ist die Kaution?", passage)
+    assert holds("Die Miete beträgt 750 EUR.", "Wie hoch ist die Miete?", passage)
+    assert not holds("Die Kaution beträgt 750 Euro.", "Wie hoch ist die Kaution?", passage)

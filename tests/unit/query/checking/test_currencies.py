@@ -48,5 +48,5 @@ def test_a_currency_counts_in_another_form(said: str, answered: str) -> None:
 
 @pytest.mark.parametrize("answered", ["52 litres", "52 visits", "52 pounds of apples"])
 def test_another_unit_is_no_currency(answered: str) -> None:
-    text = PROSE.format("an hour") + " The ward bought 52 litres, made 52 visits and ate 52 lbs of apples."
+    text = PROSE.format("an hour") + " The ward bought 52 litres, made 52 visits and ate 52 pounds of apples."
     assert passes("What did the ward buy, make and eat?", f"The ward had {answered} [1].", text)

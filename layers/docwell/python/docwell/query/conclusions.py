@@ -18,6 +18,7 @@ from typing import NamedTuple
 from docwell.answers import Sentence
 from docwell.query.checking.bounds import bound
 from docwell.query.checking.claims import says_less
+from docwell.query.checking.currencies import is_currency
 from docwell.query.checking.facts import shifted
 from docwell.query.checking.labels import labels
 from docwell.query.checking.moments import asks_for_time
@@ -129,7 +130,7 @@ def _by_unit(row: Row, asked: frozenset[str]) -> Mapping[_Unit, list[_Value]]:
     for sentence in row.sentences:
         text = MARKER.sub("", sentence.text)
         for one in stated(text):
-            unit = _Unit(one.sign, labels(one.unit), one.rate, one.bound)
+            unit = _Unit(one.sign, _words(one), one.rate, one.bound)
             if one.is_date or one.is_grammar or not asked.isdisjoint(one.figure.forms):
                 continue
             ranges = _readings(one, text) if unit.sign or unit.words else frozenset[tuple[Decimal, Decimal]]()
@@ -145,7 +146,9 @@ def _readings(one: Mention, text: str) -> frozenset[tuple[Decimal, Decimal]]:
     plain = {value for value in one.figure.plain if _NUMBER.fullmatch(value)}
     if not one.scale and scale_of(text):  # the scale of a caption, or of another figure
         return frozenset()
-    if len(plain) > 1 and not _ENGLISH.isdisjoint(words(text)):
+    # An English sentence about a document in another language can have its "1.200 Euro".
+    is_copied = "." in one.figure.written and one.sign not in {"", "%"}
+    if len(plain) > 1 and not is_copied and not _ENGLISH.isdisjoint(words(text)):
         choose = max if "," in one.figure.written else min
         plain = {choose(plain, key=Decimal)}
     return frozenset((Decimal(value),) * 2 for value in (shifted(form, one.scale) for form in plain))
@@ -154,7 +157,13 @@ def _readings(one: Mention, text: str) -> frozenset[tuple[Decimal, Decimal]]:
 def _written(one: Mention) -> str:
     if one.sign == "%":
         return f"{one.figure.written}%"
-    return " ".join(f"{one.sign}{one.figure.written} {one.unit}".split())
+    sign = "" if is_currency(one.unit) else one.sign  # not "€5 euros"
+    return " ".join(f"{sign}{one.figure.written} {one.unit}".split())
+
+
+def _words(one: Mention) -> frozenset[str]:
+    """Return the words of a figure's unit; that of a currency is its sign."""
+    return frozenset() if one.sign and is_currency(one.unit) else labels(one.unit)
 
 
 def _dates(rows: Iterable[Row]) -> list[_Value]:

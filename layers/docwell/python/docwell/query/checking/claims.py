@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from decimal import Decimal
 from functools import lru_cache
 
-from docwell.query.checking.currencies import are_same, is_made_up
 from docwell.query.checking.bounds import denies
+from docwell.query.checking.currencies import MONEY, is_currency, is_made_up
 from docwell.query.checking.facts import Figure, shifted
 from docwell.query.checking.labels import labels
 from docwell.query.checking.mentions import mentions
@@ -111,7 +111,7 @@ class Claim:
         Of a `foreign` passage only value, unit and period count. Without `asked`, the question's words do not.
         """
         beside = f"{self.question}\n{passage}"
-        if not foreign and any(is_made_up(one, beside) for one in (figure.unit, figure.sign)):
+        if not foreign and is_made_up(figure.sign, figure.unit, beside):
             return []
         every = mentions(passage)
         same = [mention for mention in every if self._is_same(figure, mention)]
@@ -168,7 +168,7 @@ class Claim:
     def _is_of(self, figure: Mention, mention: Mention, rivals: Iterable[Mention]) -> bool:
         unit = _word(figure.unit)
         return (
-            self._has_unit(figure, mention, unit)
+            self._has_unit(figure, mention)
             and self._has_column(mention, unit)
             and (
                 not any(self._is_rival(other, mention, unit) for other in rivals)
@@ -180,14 +180,17 @@ class Claim:
         written = _plain(figure.figure.written.split()[0])
         return not mention.in_table and written in _copied(self.text, mention.text)
 
-    def _has_unit(self, figure: Mention, mention: Mention, unit: frozenset[str]) -> bool:
+    def _has_unit(self, figure: Mention, mention: Mention) -> bool:
         """Return whether the words beside the figure can be those of the mention: not 12 days for $12."""
-        of_mention = _word(mention.unit)
+        unit, of_mention = _unit(figure), _unit(mention)
         if mention.sign not in {"", "%"} and not figure.sign and not unit.isdisjoint(_MEASURES):
             return mention.sign == _POUND and not unit.isdisjoint(_POUNDS)
         if unit and of_mention and unit.isdisjoint(of_mention | self.asked) and of_mention.isdisjoint(self.said):
-            return are_same(figure.unit, mention.unit)
-        named, other = _word(figure.before), _word(mention.before)
+            return False
+        named, other = (
+            frozenset[str]() if one.sign and is_currency(one.before) else _word(one.before)
+            for one in (figure, mention)
+        )
         if not named.isdisjoint(other):
             return True
         if not (named and other and figure.before[0].isupper() and mention.before[0].isupper()):
@@ -213,7 +216,7 @@ class Claim:
             if ours == theirs:
                 return other.near < mention.near and other.near <= said
             return len(theirs) > len(ours)
-        said = self.said - (unit & _word(mention.unit))
+        said = self.said - (unit & _word(mention.unit)) - MONEY
         beside = other.sentence == mention.sentence
         ours = said & (mention.near if beside else mention.here)
         theirs = said & (other.near if beside else other.here)
@@ -251,6 +254,11 @@ def _plain(word: str) -> str:
 def _word(word: str) -> frozenset[str]:
     """Return a word as labels have it. The month of May is no verb."""
     return labels(word) or (frozenset({word.casefold()}) if word[:1].isupper() else frozenset())
+
+
+def _unit(one: Mention) -> frozenset[str]:
+    """Return the words of a figure's unit; that of a currency is its sign."""
+    return frozenset() if one.sign and is_currency(one.unit) else _word(one.unit)
 
 
 def weights_of(words: Iterable[str], passages: Sequence[str]) -> dict[str, float]:

@@ -51,7 +51,22 @@ _GERMAN_WORDS = """
 """
 _GERMAN = frozenset(_GERMAN_WORDS.split())
 # Words that are often capitalised and name nothing.
-_NO_NAMES = FUNCTION_WORDS | {"fy", "q", "q1", "q2", "q3", "q4", "mr", "mrs", "ms", "dr", "usd"}
+_NO_NAMES = FUNCTION_WORDS | {
+    "fy",
+    "q",
+    "q1",
+    "q2",
+    "q3",
+    "q4",
+    "mr",
+    "mrs",
+    "ms",
+    "dr",
+    "usd",
+    "eur",
+    "euro",
+    "gbp",
+}
 
 # 1990s, 12th, FY2022 and FY2023Q1 are figures, despite their letters.
 _FIGURE_WORD = re.compile(r"(?:FY|Q)?\d+(?:s|st|nd|rd|th|Q\d)?", re.IGNORECASE)

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 
 from docwell.query.checking.asides import asides
 from docwell.query.checking.bounds import bound
+from docwell.query.checking.currencies import currency
 from docwell.query.checking.facts import GRAMMAR, Figure, located
 from docwell.query.checking.labels import labels
 from docwell.query.checking.periods import Period, located_periods, periods
@@ -110,6 +111,7 @@ def in_sentence(sentence: str, before: frozenset[str] = frozenset(), number: int
         ):
             if one and unicodedata.category(one) == "Sc":
                 sign = sign or one
+        sign = sign or currency(sentence, start, end)
         following = _NEXT_WORD.match(sentence, end)
         unit = following[1] if following and not (percent or is_of_rate(following[1])) else ""
         preceding = _WORD_BEFORE.search(sentence, max(0, start - _BESIDE), start)
