@@ -276,3 +276,25 @@ def test_the_word_of_a_currency_is_of_no_other_amount_beside_it() -> None:
     assert holds("Die Kaution beträgt 1500 Euro.", "Wie hoch ist die Kaution?", passage)
     assert holds("Die Miete beträgt 750 EUR.", "Wie hoch ist die Miete?", passage)
     assert not holds("Die Kaution beträgt 750 Euro.", "Wie hoch ist die Kaution?", passage)
+
+
+PIPES = """Price list
+Product Price Minimum
+Steel pipe 20 mm 4.20 50
+Copper pipe 15 mm 9.80 20"""
+PIPE_ROWS = """Price list
+Product: Steel pipe 20 mm | Price: 4.20 | Minimum: 50
+Product: Copper pipe 15 mm | Price: 9.80 | Minimum: 20"""
+
+
+@pytest.mark.parametrize("passage", [PIPES, PIPE_ROWS])
+def test_a_figure_in_the_name_of_a_row_holds_beside_its_words_alone(passage: str) -> None:
+    question = "What is the price of copper pipe?"
+    assert holds("The price of copper pipe 15 mm is 9.80.", question, passage)
+    for wrong in (
+        "The price of copper pipe 20 mm is 9.80.",
+        "The price of copper pipe 15 mm is 4.20.",
+        "The price of copper pipe is 15.",
+        "The price of copper pipe is 20.",
+    ):
+        assert not holds(wrong, question, passage)

@@ -14,7 +14,7 @@ from docwell.query.checking.facts import Figure, shifted
 from docwell.query.checking.labels import labels
 from docwell.query.checking.mentions import mentions
 from docwell.query.checking.periods import agree, periods
-from docwell.query.checking.sentence_mentions import Mention, has_percent, stated
+from docwell.query.checking.sentence_mentions import LABEL, Mention, has_percent, stated
 from docwell.query.checking.table_mentions import numbers, scale_of
 from docwell.text.lexicon import TEXTS_KEPT, rarity
 
@@ -169,7 +169,7 @@ class Claim:
         unit = _word(figure.unit)
         return (
             self._has_unit(figure, mention)
-            and self._has_column(mention, unit)
+            and self._has_column(figure, mention)
             and (
                 not any(self._is_rival(other, mention, unit) for other in rivals)
                 or self._is_copied(figure, mention)
@@ -197,8 +197,15 @@ class Claim:
             return True
         return not (named.isdisjoint(mention.here | self.asked) and other.isdisjoint(self.said))
 
-    def _has_column(self, mention: Mention, unit: frozenset[str]) -> bool:
-        """Return whether the sentence speaks of the mention's column, and its unit is not that of another one."""
+    def _has_column(self, figure: Mention, mention: Mention) -> bool:
+        """Return whether the sentence can be of the mention's column, or names the row: "pipe 15 mm".
+
+        Its unit is not that of another column.
+        """
+        is_name = bool(figure.before) and _beside(figure) == _beside(mention)
+        if is_name or mention.column == LABEL:
+            return is_name
+        unit = _word(figure.unit)
         of_others = any(not unit.isdisjoint(head) for head in mention.heads)
         if of_others and unit.isdisjoint(mention.near | mention.head):
             return False
@@ -254,6 +261,10 @@ def _plain(word: str) -> str:
 def _word(word: str) -> frozenset[str]:
     """Return a word as labels have it. The month of May is no verb."""
     return labels(word) or (frozenset({word.casefold()}) if word[:1].isupper() else frozenset())
+
+
+def _beside(one: Mention) -> tuple[str, str]:
+    return one.before.casefold(), one.unit.casefold()
 
 
 def _unit(one: Mention) -> frozenset[str]:

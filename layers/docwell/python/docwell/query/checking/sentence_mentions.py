@@ -27,6 +27,8 @@ _IN_TWO_UNITS = re.compile(r"\s?[^\W\d_]+\s[(]\W*")
 _BESIDE = 100
 # A sentence that the chunk has whole; longer ones are tables without lines.
 _LONGEST = 1200
+# The column of a figure in the label of a row: "Copper pipe 15 mm 9.80".
+LABEL = 1_000
 
 
 @dataclass(frozen=True, slots=True)

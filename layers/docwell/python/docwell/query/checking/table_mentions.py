@@ -12,7 +12,7 @@ from docwell.query.checking.facts import AFTER_NO_WORD, SCALES, Figure, located
 from docwell.query.checking.labels import labels
 from docwell.query.checking.periods import agree, certain, located_periods, periods
 from docwell.query.checking.rates import rate
-from docwell.query.checking.sentence_mentions import Mention, in_sentence
+from docwell.query.checking.sentence_mentions import LABEL, Mention, in_sentence
 from docwell.text.lexicon import UNSPACED, is_sheet_row
 
 _YEAR = re.compile(rf"{AFTER_NO_WORD}(?:FY)?((?:1[5-9]|20)\d\d)(?![^\W{UNSPACED.pattern[1:-1]}])(?!\s?%|[.,]\d)")
@@ -92,6 +92,12 @@ def in_table(above: str, block: Sequence[Row]) -> Iterator[Mention]:
         own, own_scale = _caption(row.label)
         label, named = labels(row.label), periods(row.label)
         text = f"{' '.join(above.split())} {row.line.strip()}"
+        for one in in_sentence(row.label):
+            if not one.is_date:
+                here = label | over
+                yield replace(
+                    one, near=label, here=here, around=here, text=text, sentence=number, column=LABEL, heads=()
+                )
         for column, cell in enumerate(_cells(row, len(heads))):
             figures = located(cell.strip("$\u20ac\u00a3\u00a5()+-\u2212%"))
             if not figures:
