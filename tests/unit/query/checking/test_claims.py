@@ -298,3 +298,26 @@ def test_a_figure_in_the_name_of_a_row_holds_beside_its_words_alone(passage: str
         "The price of copper pipe is 20.",
     ):
         assert not holds(wrong, question, passage)
+
+
+@pytest.mark.parametrize(
+    ("passage", "right", "wrong"),
+    [
+        ("Die Frist beträgt drei Monate.", "Die Frist beträgt 3 Monate.", "Die Frist beträgt sechs Monate."),
+        ("Die Frist beträgt 6 Monate.", "Die Frist beträgt sechs Monate.", "Die Frist beträgt drei Monate."),
+        ("Le délai est de trois mois.", "Le délai est de 3 mois.", "Le délai est de douze mois."),
+        ("El plazo es de tres meses.", "El plazo es de 3 meses.", "El plazo es de seis meses."),
+        ("利润率为13\uff05。", "利润率为13%。", "利润率为15%。"),
+    ],
+)
+def test_number_words_and_wide_signs_are_figures_in_each_language(passage: str, right: str, wrong: str) -> None:
+    assert holds(right, "", passage)
+    assert not holds(wrong, "", passage)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["Once it was cinq-mars.", "Le prix est de vingt-cinq euros.", "Cuesta cinco mil euros.", "Un sept neuf."],
+)
+def test_a_word_that_may_be_a_part_of_a_number_or_another_word_is_no_figure(text: str) -> None:
+    assert stated(text) == []

@@ -118,7 +118,7 @@ def _percentages(text: str) -> Spans:
 
 
 def _durations(text: str) -> Spans:
-    """Yield figures, and English number words, before a unit of time; "the third year" is none."""
+    """Yield figures and number words before a unit of time; "the third year" is none."""
     years = doubtful_years(text) | {part for one in named_periods(text) for part in one.parts}
     for start, end, figure, _ in located(text):
         found = _DURATION_AFTER.match(text, end)
@@ -139,6 +139,6 @@ DATES = ValueKind("dates", r"\d", _dates)
 YEARS = ValueKind("years", r"\d\d", _years)
 DEADLINES = ValueKind("dates and durations", rf"\d|\b(?:{_TIME})\b", _deadlines)
 AMOUNTS = ValueKind("amounts of money", rf"[{_SIGNS}]|\b(?:{_CODES})\b|{_WORDS}", _amounts)
-PERCENTAGES = ValueKind("percentages", "%|per ?cent|prozent|pour cent|por ciento", _percentages)
+PERCENTAGES = ValueKind("percentages", "[%\uff05]|per ?cent|prozent|pour cent|por ciento", _percentages)
 EMAILS = ValueKind("e-mail addresses", "@", _emails)
 KINDS = (DATES, YEARS, DEADLINES, AMOUNTS, PERCENTAGES, EMAILS)

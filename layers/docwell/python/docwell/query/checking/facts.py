@@ -13,7 +13,7 @@ from docwell.query.checking.periods import month_of, numeric_dates, whole_year
 from docwell.text.lexicon import FUNCTION_WORDS, SPELLED, TEXTS_KEPT, UNSPACED, fold, sentences
 
 # Words that are as often grammar as figures ("one of them", "the two", "a second look").
-GRAMMAR = frozenset({"one", "two", "first", "second", "third"})
+GRAMMAR = frozenset({"one", "two", "first", "second", "third", "zwei", "deux", "dos"})
 # Powers of ten, as filings in English, German, French and Chinese write them.
 SCALES = {
     "hundred": 2, "thousand": 3, "k": 3, "million": 6, "mn": 6, "m": 6, "billion": 9, "bn": 9, "b": 9,
@@ -33,10 +33,23 @@ _FIGURE = re.compile(
 )
 _FRACTIONS = {"\u00bd": ".5", "\u00bc": ".25", "\u00be": ".75"}
 _TENS = "twenty|thirty|forty|fifty|sixty|seventy|eighty|ninety"
-# "five", "twenty-five", "two hundred", "three million".
+# Number words of German, French and Spanish that mean nothing else in English: no "once", "sept" or "seize".
+_FOREIGN_NUMBERS = """
+    2 zwei deux dos|3 drei trois tres|4 vier quatre cuatro|5 fünf cinq cinco|6 sechs seis|7 sieben siete
+    |8 acht huit ocho|9 neun nueve|10 zehn dix diez|11 onze|12 zwölf douze doce|13 dreizehn treize trece
+    |14 vierzehn quatorze catorce|15 fünfzehn quinze quince|16 sechzehn|17 siebzehn|18 achtzehn|19 neunzehn
+    |20 zwanzig vingt veinte|30 dreißig dreissig trente treinta|40 vierzig quarante cuarenta
+    |50 fünfzig cinquante cincuenta|60 sechzig soixante sesenta|70 siebzig setenta|80 achtzig ochenta
+    |90 neunzig noventa|100 hundert
+"""
+_FOREIGN = {word: digits for digits, *some in map(str.split, _FOREIGN_NUMBERS.split("|")) for word in some}
+_VALUES = SPELLED | _FOREIGN
+# "five", "twenty-five", "two hundred", "three million"; "drei", but not "vingt-cinq" nor "cinco mil".
 _SPELLED_NUMBER = re.compile(
     rf"\b(?:(?P<tens>{_TENS})[\s-](?P<unit>one|two|three|four|five|six|seven|eight|nine)|(?P<word>{'|'.join(SPELLED)}))"
-    r"(?:[\s-](?P<scale>hundred|thousand|million|billion)\b)?\b",
+    r"(?:[\s-](?P<scale>hundred|thousand|million|billion)\b)?\b"
+    rf"|(?<!-)\b(?P<foreign>{'|'.join(_FOREIGN)})\b"
+    r"(?!-|\s(?:y|et|mil|mille|cents?|tausend|hundert|mill?i\w+|mio|mrd)\b)",
     re.IGNORECASE,
 )
 
@@ -220,7 +233,8 @@ def _stated(text: str) -> Known:
 
 def _spelled(match: re.Match[str]) -> tuple[int, int, Figure, int]:
     """Return (start, end, figure, power of ten) of a number in words."""
-    value = str(sum(int(SPELLED[match[part].lower()]) for part in ("tens", "unit", "word") if match[part]))
+    parts = ("tens", "unit", "word", "foreign")
+    value = str(sum(int(_VALUES[match[part].lower()]) for part in parts if match[part]))
     scale = SCALES[match["scale"].lower()] if match["scale"] else 0
     forms = frozenset({value, shifted(value, scale)})
     return *match.span(), Figure(match[0], forms, plain=frozenset({value})), scale

@@ -17,7 +17,7 @@ from docwell.query.checking.periods import Period, located_periods, periods
 from docwell.query.checking.rates import is_of_rate, rate
 from docwell.text.lexicon import segments
 
-PERCENT = re.compile(r"\s*(?:%|percent\b|per cent\b|prozent\b|pour cent\b|por ciento\b)", re.IGNORECASE)
+PERCENT = re.compile(r"\s*(?:[%\uff05]|percent\b|per cent\b|prozent\b|pour cent\b|por ciento\b)", re.IGNORECASE)
 _NEXT_WORD = re.compile(r"[\s-]?([^\W\d_]+)")
 _WORD_BEFORE = re.compile(r"([^\W\d_]+)[\s.]{1,2}$")
 _MINUS = re.compile(r"(?<![\w)])[-\u2212][^\w\s]?$")
