@@ -321,3 +321,12 @@ def test_number_words_and_wide_signs_are_figures_in_each_language(passage: str, 
 )
 def test_a_word_that_may_be_a_part_of_a_number_or_another_word_is_no_figure(text: str) -> None:
     assert stated(text) == []
+
+
+def test_the_letter_of_metres_is_no_million_beside_the_word() -> None:
+    for written in ("20 m", "20m", "20 metres", "20 Meter"):
+        passage = f"The hose is {written} long. The firm had sales of $20 m."
+        for said in ("20 m", "20m", "20 metres", "20 meters"):
+            assert holds(f"The hose is {said} long.", "How long is the hose?", passage)
+        assert not holds("The hose is 20 million metres long.", "How long is the hose?", passage)
+        assert holds("The firm had sales of $20 million.", "What sales had the firm?", passage)

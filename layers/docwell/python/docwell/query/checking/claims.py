@@ -36,6 +36,7 @@ _MEASURES = labels(
     " livres grammes secondes heures jours semaines mois ans ann\u00e9es degr\u00e9s"
     " libras gramos toneladas metros grados segundos minutos horas d\u00edas semanas meses a\u00f1os"
 )
+_METRES = labels("metre metres meter meters Metern m\u00e8tre m\u00e8tres metro metros")
 _POUND, _POUNDS = "\u00a3", labels("pounds Pfund livres libras")
 # Words of a loss or a fall: the figure beside them has no minus. Of the same four languages, and Chinese.
 _LESS = re.compile(
@@ -138,6 +139,9 @@ class Claim:
             return False
         if self._is_otherwise_limited(figure, mention) or self._is_otherwise_signed(figure, mention):
             return False
+        if _is_metres(figure, mention) or _is_metres(mention, figure):
+            both_scaled = figure.scale and mention.scale  # "20 million metres"
+            return not (both_scaled or figure.figure.plain.isdisjoint(mention.figure.plain))
         scale = self.scale if mention.caption else figure.scale
         if _equal(figure.figure, scale, mention.figure, mention.scale):
             return True
@@ -263,13 +267,19 @@ def _word(word: str) -> frozenset[str]:
     return labels(word) or (frozenset({word.casefold()}) if word[:1].isupper() else frozenset())
 
 
+def _is_metres(one: Mention, other: Mention) -> bool:
+    """Return whether the "m" of "20 m" is of metres, as the unit of the other figure shows."""
+    return one.figure.written.endswith("m") and not _METRES.isdisjoint(_word(other.unit))
+
+
 def _beside(one: Mention) -> tuple[str, str]:
     return one.before.casefold(), one.unit.casefold()
 
 
 def _unit(one: Mention) -> frozenset[str]:
-    """Return the words of a figure's unit; that of a currency is its sign."""
-    return frozenset() if one.sign and is_currency(one.unit) else _word(one.unit)
+    """Return the words of a figure's unit: that of a currency is its sign, and metres have several spellings."""
+    words = frozenset[str]() if one.sign and is_currency(one.unit) else _word(one.unit)
+    return words if _METRES.isdisjoint(words) else _METRES
 
 
 def weights_of(words: Iterable[str], passages: Sequence[str]) -> dict[str, float]:
