@@ -97,3 +97,10 @@ def test_a_span_that_no_table_has_takes_no_time() -> None:
 )
 def test_heads_are_set_off_and_no_figures(cells: list[tuple[str, bool]], expected: bool) -> None:
     assert are_heads(cells) is expected
+
+
+@pytest.mark.parametrize(("columns", "are_named"), [(600, True), (700, False), (5_000, False)])
+def test_a_very_wide_table_does_not_repeat_its_heads(columns: int, *, are_named: bool) -> None:
+    rows = Rows()
+    rows.line([Cell("a")] * columns, heads=True)
+    assert rows.line([Cell("b")] * columns).startswith("a: b" if are_named else "b | b")

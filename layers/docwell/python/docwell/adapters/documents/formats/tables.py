@@ -10,6 +10,8 @@ from typing import NamedTuple
 MAX_SPAN = 100
 # A longer text names no column, and is not repeated in each row that its cell spans.
 MAX_HEAD = 80
+# Heads of more characters in all would make the text of a table several times as long: each row repeats them.
+MAX_HEADS = 2_000
 # A head names a column beside another one.
 LEAST_CELLS = 2
 # What the reader of a table without heads needs to count its columns.
@@ -63,6 +65,8 @@ class Rows:
         for column, cell, _ in own:
             for at in range(column, column + cell.across):
                 self._heads[at] = f"{above.get(at, '')} {cell.text}".strip()
+        if sum(len(head) + len(": ") for head in self._heads.values()) > MAX_HEADS:
+            self._heads = {}
 
     def _head(self, placed: _Placed) -> str:
         columns = range(placed.column, placed.column + placed.cell.across)
