@@ -106,3 +106,15 @@ def test_a_tag_without_an_end_takes_no_time() -> None:
     began = time.process_time()
     assert text_kind("<a " + "=" * 60_000) == Kind.TEXT
     assert time.process_time() - began < 1
+
+
+@pytest.mark.parametrize("piece", ["-", ":-", ":-|", "- ", "| ", ": ", "-\n", "| -", "#", "a,", ", "])
+def test_the_kind_of_a_text_of_one_piece_again_and_again_takes_little_time(piece: str) -> None:
+    begun = time.process_time()
+    text_kind("|" + piece * (60_000 // len(piece)) + "x")
+    assert time.process_time() - begun < 2  # measured: under 0.1 s
+
+
+def test_a_very_wide_table_is_one_of_values() -> None:
+    assert text_kind("|a" * 60 + "|\n" + "|-" * 60 + "|\n" + ("|b" * 60 + "|\n") * 9) == Kind.MARKDOWN
+    assert text_kind("|a" * 5_000 + "|\n" + "|-" * 5_000 + "|\n" + ("|b" * 5_000 + "|\n") * 9) == Kind.TABLE
