@@ -64,22 +64,8 @@ _GERMAN_WORDS = """
 """
 _GERMAN = frozenset(_GERMAN_WORDS.split())
 # Words that are often capitalised and name nothing.
-_NO_NAMES = FUNCTION_WORDS | {
-    "fy",
-    "q",
-    "q1",
-    "q2",
-    "q3",
-    "q4",
-    "mr",
-    "mrs",
-    "ms",
-    "dr",
-    "usd",
-    "eur",
-    "euro",
-    "gbp",
-}
+_OFTEN_CAPITALISED = "fy q q1 q2 q3 q4 mr mrs ms dr usd eur euro gbp"
+_NO_NAMES = FUNCTION_WORDS | frozenset(_OFTEN_CAPITALISED.split())
 
 # 1990s, 12th, FY2022 and FY2023Q1 are figures, despite their letters.
 _FIGURE_WORD = re.compile(r"(?:FY|Q)?\d+(?:s|st|nd|rd|th|Q\d)?", re.IGNORECASE)

@@ -78,8 +78,7 @@ def row_of(line: str) -> Row | None:
 
 def is_table_row(line: str) -> bool:
     """Return whether a line is a row of a table by itself: with heads beside its cells, or with two figures."""
-    row = row_of(line)
-    return is_sheet_row(line) or (row is not None and len(row.cells) > 1)
+    return is_sheet_row(line) or ((row := row_of(line)) is not None and len(row.cells) > 1)
 
 
 def in_table(above: str, block: Sequence[Row]) -> Iterator[Mention]:
@@ -138,6 +137,7 @@ def in_named_row(above: str, line: str, number: int) -> Iterator[Mention]:
     over, caption = labels(above).union(*compress(every, are_names)), _caption(above)
     period = frozenset[str]().union(*(periods(text) for head, text in named if _tells_period(head, text)))
     period = period or certain(above)
+    text = f"{' '.join(above.split())} {line.strip()}"
     for column, ((head, _), cell) in enumerate(zip(named, cells, strict=True)):
         written, scale = _caption(f"({head})") if scale_of(head) else caption
         here = own | heads[column] | over
@@ -148,7 +148,7 @@ def in_named_row(above: str, line: str, number: int) -> Iterator[Mention]:
                 near=own,
                 here=here,
                 around=here,
-                text=f"{' '.join(above.split())} {line.strip()}",
+                text=text,
                 sentence=number,
                 periods=one.periods if one.is_date else periods(head) or one.periods or period,
                 heads=heads,

@@ -18,7 +18,7 @@ from docx.parts.document import DocumentPart
 from docwell.adapters.documents.formats import word_signs as signs
 from docwell.adapters.documents.formats.parts import Metadata, Parts, raised
 from docwell.adapters.documents.formats.tables import MAX_HEAD, MAX_SPAN, Cell, Rows, are_heads
-from docwell.adapters.documents.formats.word_numbers import Numbers
+from docwell.adapters.documents.formats.word_numbers import MAX_BASE_STYLES, OFF, Numbers
 
 _MAIN = "application/vnd.openxmlformats-officedocument.wordprocessingml."
 _MACRO = "application/vnd.ms-word."
@@ -45,14 +45,11 @@ _ASIDES = frozenset({_COMMENT, _BOX, *_NOTES})
 _FOOT = (("Footnote", RELATIONSHIP_TYPE.FOOTNOTES), ("Endnote", RELATIONSHIP_TYPE.ENDNOTES))
 # The tenth, 9, is that of body text.
 _OUTLINE_LEVELS = frozenset("012345678")
-# Styles may be based on each other in a circle.
-MAX_BASE_STYLES = 10
 # The types of paragraph and character styles.
 _OF_TEXT = frozenset({1, 2})
 # The bit of a table's look that sets the first row off (ECMA-376, 17.4.55).
 FIRST_ROW = 0x20
 _BITS = re.compile(r"[0-9A-Fa-f]{1,4}")
-_OFF = frozenset({"0", "false", "off"})
 
 
 def read(data: bytes, parts: Parts) -> Metadata:
@@ -133,11 +130,11 @@ class _Reader:
         rows, has_heads = Rows(), self._has_heads(table)
         # The texts of the cells that may reach down into others, by column.
         above: dict[int, str] = {}
-        for number, row in enumerate(_rows(table)):
+        for number, row in enumerate(_within(table, "w:tr")):
             if row.find(f"{qn('w:trPr')}/{qn('w:del')}") is not None:
                 self._parts.hide(self._joined(row))
                 continue
-            cells = list(_cells(row))
+            cells = list(_within(row, "w:tc"))
             if len(cells) == 1:
                 self.blocks(cells[0])
                 continue
@@ -145,13 +142,15 @@ class _Reader:
             heads = are_heads(list(zip(texts, map(_is_bold, cells), strict=True)))
             heads = heads or _repeats(row) or (has_heads and number == 0)
             placed = [Cell("")] * _skipped(row)
+            column = len(placed)
             for cell, own in zip(cells, texts, strict=True):
-                text, column = own, sum(one.across for one in placed)
+                text = own
                 if not _is_below(cell):
                     above[column] = text if len(text) <= MAX_HEAD else ""
                 elif not heads:
                     text = text or above.get(column, "")
                 placed.append(Cell(text, _span(cell)))
+                column += placed[-1].across
             self._parts.paragraph(rows.line(placed, heads=heads))
             self._add_beside()
             for cell in cells:
@@ -169,7 +168,7 @@ class _Reader:
         if look is None or _style(table, "w:tblPr", "w:tblStyle") not in self._heading_styles:
             return False
         first, bits = look.get(qn("w:firstRow")), look.get(qn("w:val"), "")
-        return first not in _OFF if first else bool(_BITS.fullmatch(bits) and int(bits, 16) & FIRST_ROW)
+        return first not in OFF if first else bool(_BITS.fullmatch(bits) and int(bits, 16) & FIRST_ROW)
 
     def _joined(self, element: Any) -> str:
         """Return the text of all paragraphs below an element."""
@@ -235,7 +234,7 @@ class _Reader:
             return True
         mark = run.find(f"{qn('w:rPr')}/{qn('w:vanish')}")
         if mark is not None:
-            return mark.get(qn("w:val")) not in _OFF
+            return mark.get(qn("w:val")) not in OFF
         return of_style or _style(run, "w:rPr", "w:rStyle") in self._hiding
 
     def _read_notes(self) -> Iterator[tuple[tuple[str, str], str]]:
@@ -262,37 +261,23 @@ def _level(style: Any) -> int | None:
     return None
 
 
-def _blocks(root: Any) -> Iterator[Any]:
-    """Yield paragraphs and tables in order, also those in content controls and insertions."""
+def _within(root: Any, *names: str) -> Iterator[Any]:
+    """Yield the elements of these names below another one, in order, but none in another of them.
+
+    Those in content controls and insertions count.
+    """
+    tags = {qn(name) for name in names}
     stack = list(reversed(root))
     while stack:
         element = stack.pop()
-        if element.tag in {qn("w:p"), qn("w:tbl")}:
+        if element.tag in tags:
             yield element
         elif element.tag not in _LEFT_OUT and element.tag != qn("w:sectPr"):
             stack += reversed(element)
 
 
-def _rows(table: Any) -> Iterator[Any]:
-    """Yield the rows of a table, also those in content controls, without those of tables in its cells."""
-    stack = list(reversed(table))
-    while stack:
-        element = stack.pop()
-        if element.tag == qn("w:tr"):
-            yield element
-        elif element.tag not in _LEFT_OUT:
-            stack += reversed(element)
-
-
-def _cells(row: Any) -> Iterator[Any]:
-    """Yield the cells of a row, also those in content controls, without those of tables in them."""
-    stack = list(reversed(row))
-    while stack:
-        element = stack.pop()
-        if element.tag == qn("w:tc"):
-            yield element
-        elif element.tag not in _LEFT_OUT:
-            stack += reversed(element)
+def _blocks(root: Any) -> Iterator[Any]:
+    return _within(root, "w:p", "w:tbl")
 
 
 def _is_table(element: Any) -> bool:
@@ -325,7 +310,7 @@ def _repeats(row: Any) -> bool:
 
 
 def _is_on(mark: Any) -> bool:
-    return mark is not None and mark.get(qn("w:val")) not in _OFF
+    return mark is not None and mark.get(qn("w:val")) not in OFF
 
 
 def _is_raised(run: Any) -> bool:
@@ -358,6 +343,6 @@ def _hides(style: Any) -> bool:
     while style is not None and seen < MAX_BASE_STYLES:
         mark = style.element.find(f"{qn('w:rPr')}/{qn('w:vanish')}")
         if mark is not None:
-            return mark.get(qn("w:val")) not in _OFF
+            return mark.get(qn("w:val")) not in OFF
         style, seen = style.base_style, seen + 1
     return False

@@ -13,7 +13,8 @@ from docwell.adapters.documents.formats.numbering import DECIMAL, Counter, Level
 # Styles may be based on each other in a circle.
 MAX_BASE_STYLES = 10
 _NUMBERED = f"{qn('w:pPr')}/{qn('w:numPr')}"
-_OFF = frozenset({"0", "false", "off"})
+# What a property says that is there and does not hold.
+OFF = frozenset({"0", "false", "off"})
 
 
 class Numbers:
@@ -73,7 +74,7 @@ def _level(element: Any) -> Level:
         int(start) if start.isdecimal() else 1,
         _value(element, "w:numFmt") or DECIMAL,
         _value(element, "w:lvlText"),
-        legal is not None and legal.get(qn("w:val")) not in _OFF,
+        legal is not None and legal.get(qn("w:val")) not in OFF,
     )
 
 

@@ -7,6 +7,8 @@ from typing import Any
 
 from docx.oxml.ns import qn
 
+from docwell.adapters.documents.formats.word_numbers import OFF
+
 _GREEK = "\u0394\u03a9\u03b1\u03b2\u03b3\u03b4\u03b5\u03bb\u03bc\u03c0\u03c3"
 # The last byte of the code of signs that text has, by font, and the signs.
 _FONTS = {
@@ -20,7 +22,6 @@ _FONTS = {
 _SIGN, _BOX, _LIST = qn("w:sym"), qn("w:checkBox"), qn("w:ddList")
 TAGS = frozenset({_SIGN, _BOX, _LIST})
 _CODE = re.compile("[0-9A-Fa-f]{2,4}")
-_OFF = frozenset({"0", "false", "off"})
 
 
 def drawn(element: Any) -> str:
@@ -30,7 +31,7 @@ def drawn(element: Any) -> str:
     if element.tag == _BOX:
         states = (element.find(qn(name)) for name in ("w:checked", "w:default"))
         state = next((one for one in states if one is not None), None)
-        return "\u2610" if state is None or state.get(qn("w:val")) in _OFF else "\u2612"
+        return "\u2610" if state is None or state.get(qn("w:val")) in OFF else "\u2612"
     entries = [entry.get(qn("w:val"), "") for entry in element.iterchildren(qn("w:listEntry"))]
     states = (element.find(qn(name)) for name in ("w:result", "w:default"))
     chosen = next((one.get(qn("w:val"), "") for one in states if one is not None), "0")
