@@ -45,6 +45,7 @@ from infra.local.aws_mirror import ObjectMirror
 from infra.local.aws_queues import patch_queues
 from infra.local.aws_tables import ApiKeyMirror, LedgerMirror, PrincipalsMirror, TableMirror
 from infra.local.emf import every_minute, print_metrics
+from runtime.emf import print_line
 from runtime.threads import end_with_any_thread
 
 if TYPE_CHECKING:
@@ -277,7 +278,7 @@ def _restored(data: Path, keys: StackKeys) -> tuple[Application, tuple[TableMirr
     tables = (ledger, principals, usage, receipts, audit)
     for mirror in tables:
         mirror.start()
-    print(f"{len(stored)} documents restored", flush=True)
+    print_line(f"{len(stored)} documents restored")
     return CheckedAccess(Mirrored(moto, objects, tables, api_keys), keys), tables
 
 
@@ -296,11 +297,11 @@ def main() -> int:
         application, tables = _restored(options.data, keys)
         server = _serve(options.port, application)
     except OSError as error:
-        print(f"{names.ERROR}the local AWS server cannot start: {error}", flush=True)
+        print_line(f"{names.ERROR}the local AWS server cannot start: {error}")
         return 1
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: threading.Thread(target=server.shutdown).start())
-    print(f"S3, SQS and DynamoDB on http://{names.HOST}:{server.server_port}", flush=True)
+    print_line(f"S3, SQS and DynamoDB on http://{names.HOST}:{server.server_port}")
     every_minute(publish_queues)
     server.serve_forever(poll_interval=0.1)
     for mirror in tables:

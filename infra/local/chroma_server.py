@@ -28,6 +28,7 @@ from infra.local.emf import every_minute, print_metrics
 from infra.local.names import ERROR, HOST
 from infra.local.ports import answers, free_port
 from infra.local.splicing import splice
+from runtime.emf import print_line
 from runtime.guard import READY_PATH, STATUS, problem_body, refusal
 from runtime.process import Child
 from runtime.threads import end_with_any_thread
@@ -131,7 +132,7 @@ def main() -> int:
     try:
         asyncio.run(_serve(options.port, options.data, options.stack))
     except OSError as error:
-        print(f"{ERROR}Chroma's proxy cannot listen: {error}", flush=True)
+        print_line(f"{ERROR}Chroma's proxy cannot listen: {error}")
         return 1
     return 0
 

@@ -14,6 +14,7 @@ from starlette.routing import Route
 
 from infra.local.names import ERROR
 from infra.local.signatures import BadSignature, SignedRequest, signed_service
+from runtime.emf import print_line
 from runtime.functions import FunctionBusy, FunctionError, FunctionPool, FunctionRaised
 
 if TYPE_CHECKING:
@@ -68,7 +69,7 @@ def scheduled(pool: FunctionPool, every_s: float) -> None:
         except FunctionBusy:
             continue  # a user's call is running
         except FunctionError as error:
-            print(f"{ERROR}reconcile: {error}", flush=True)
+            print_line(f"{ERROR}reconcile: {error}")
 
 
 def _refused(status: int, kind: str, message: str, headers: Mapping[str, str]) -> Response:

@@ -25,6 +25,7 @@ from infra.local import names
 from infra.local.aws_tables import Item
 from infra.local.emf import every_minute, print_metrics
 from infra.local.keys import write_private
+from runtime.emf import print_line
 from runtime.functions import FunctionError, FunctionPool, FunctionSpec, function_environment
 from runtime.poller import MAX_BACK_OFF_S, failed_ids
 from runtime.threads import end_with_any_thread
@@ -94,7 +95,7 @@ class Outbox:
                 self._waiting.remove(one)
             elif self._clock() - one.since > MAX_AGE_S:
                 document = one.change["dynamodb"]["NewImage"]["document"]["S"]
-                print(f"{names.ERROR}an event about {document} was not sent for a day, and is dropped", flush=True)
+                print_line(f"{names.ERROR}an event about {document} was not sent for a day, and is dropped")
                 self._waiting.remove(one)
             else:
                 one.due = self._clock() + min(2**one.tries, MAX_BACK_OFF_S)
@@ -122,7 +123,7 @@ def _is_sent(invoke: Callable[[dict[str, Any]], Any], one: Waiting) -> bool:
     try:
         return not failed_ids(invoke({"Records": [one.change]}), {one.number})
     except FunctionError as error:
-        print(f"{names.ERROR}events: {error}", flush=True)
+        print_line(f"{names.ERROR}events: {error}")
         return False
 
 
@@ -160,7 +161,7 @@ def main() -> int:
 
     threading.Thread(target=work, daemon=True).start()
     every_minute(measure)
-    print("waiting for outcomes", flush=True)
+    print_line("waiting for outcomes")
     stopped.wait()
     pool.close()
     return 0

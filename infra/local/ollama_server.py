@@ -34,6 +34,7 @@ from infra.local.emf import every_minute, print_model_hosts
 from infra.local.language_model import LanguageModel, ModelError
 from infra.local.names import HOST
 from runtime.disconnect import run_until_gone
+from runtime.emf import print_line
 from runtime.guard import Guarded
 from runtime.threads import end_with_any_thread
 
@@ -207,7 +208,7 @@ def main() -> None:
         model = LanguageModel(Path(path), num_ctx=arguments.num_ctx, threads=arguments.threads)
     except (ModelError, OSError) as error:
         sys.exit(f"ollama_server: {error}")
-    print(f"listening on http://{HOST}:{listener.getsockname()[1]}", flush=True)
+    print_line(f"listening on http://{HOST}:{listener.getsockname()[1]}")
     every_minute(partial(print_model_hosts, wanted=1, serving=1))
     app = Guarded(application(name, Path(path), model, arguments.num_ctx), arguments.stack)
     config = uvicorn.Config(

@@ -31,6 +31,7 @@ from infra.local.emf import print_model_hosts
 from infra.local.names import HOST, NOTICE
 from infra.local.ports import answers, free_port
 from runtime.disconnect import run_until_gone
+from runtime.emf import print_line
 from runtime.guard import READY_PATH, Guarded
 from runtime.process import Child
 from runtime.threads import end_with_any_thread
@@ -73,7 +74,7 @@ class SleepingHost:
         if self._child is None:
             port = free_port()
             self._child, self._url = self._start(port), f"http://{HOST}:{port}"
-            print(f"{NOTICE}a question wakes the model server", flush=True)
+            print_line(f"{NOTICE}a question wakes the model server")
             print_model_hosts(wanted=1, serving=0)
 
     def tick(self) -> None:
@@ -86,7 +87,7 @@ class SleepingHost:
         if not child.running:
             self._sleep()
         elif self._clock() - self._used_at >= self._idle_s:
-            print(f"{NOTICE}the model server is idle: it sleeps", flush=True)
+            print_line(f"{NOTICE}the model server is idle: it sleeps")
             self._sleep()
             child.stop(_STOP_S)
         elif not self._ready:
@@ -167,7 +168,7 @@ def main() -> None:
     def start(port: int) -> Child:
         command = [sys.executable, "-m", "infra.local.ollama_server", "--model", options.model]
         command += ["--port", str(port), "--stack", options.stack]
-        return Child(command, os.environ, lambda line: print(line, flush=True), lambda _: None)
+        return Child(command, os.environ, print_line, lambda _: None)
 
     print_model_hosts(wanted=0, serving=0)
     app = Guarded(application(SleepingHost(start, options.idle_s)), options.stack)
