@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from infra.container.sam import ROOT
 from tests.unit.infra.boot_machine import Machine, proxy_script
 
 
@@ -143,6 +144,24 @@ def test_a_server_that_does_not_answer_for_five_minutes_is_reported(chroma: Mach
     assert chroma.watch(waits=10) == [
         "aws autoscaling set-instance-health --region eu-central-1 --instance-id i-1 --health-status Unhealthy"
     ]
+
+
+def test_the_documentation_stops_what_would_start_or_replace_chroma_again(chroma: Machine) -> None:
+    chroma.volume()
+    assert chroma.boot() == 0
+    units = {path.stem: path.read_text() for path in (chroma.root / "etc/systemd/system").glob("chroma*.service")}
+    kept = {name for name, text in units.items() if "Restart=always\n" in text}
+    assert kept == {"chroma", "chroma-watch"}
+    pages = "".join(page.read_text() for page in sorted((ROOT / "docs").glob("*.md")))
+    blocks = [one for one in re.findall(r"^```\w*\n(.*?)^```", pages, re.MULTILINE | re.DOTALL) if "sudo" in one]
+    at_rest = [one for one in blocks if "/var/lib/chroma" in one]
+    assert at_rest
+    for block in at_rest:
+        before, work, after = block.partition("sudo sqlite3")
+        assert set(" ".join(re.findall(r"systemctl stop (.+)", before)).split()) == kept, work
+        assert set(" ".join(re.findall(r"systemctl start (.+)", after)).split()) == kept
+    # systemd starts a container again that only Docker has stopped.
+    assert not re.search(r"docker (stop|start|restart|kill)", pages)
 
 
 def test_slow_minutes_between_answers_do_not_add_up(chroma: Machine) -> None:
