@@ -120,6 +120,8 @@ WRONG = {
     "OllamaInstance": ["g5.xlarge", "g5.xlarge,cheap", "g5.xlarge,1,spot"],
     "OllamaHosts": ["1", "2,0", "1,2,3"],
     "OllamaNight": ["0 19 * * *", "0 19 * * *;0 7 * * 1-5", ";;", "0 19 * * *;0 7 * * MON;UTC"],
+    # The role and the endpoint allow what is below URI/*: s3://models//* would be no object.
+    "OllamaModelsUri": ["models", "s3://", "s3://models/", "s3://models/ollama/", "s3://models//ollama"],
     "MachineImages": ["ami-1", "ami-1,ami-2,ami-3"],
     "Index": ["200", "200,on,4", "200,off,"],
     "NextIndex": ["", "400", "400,on,,"],
@@ -143,6 +145,7 @@ RIGHT = {
     "OllamaInstance": ["g5.xlarge,1.006", "g5.xlarge,0.5,0"],
     "OllamaHosts": ["0,1", "2,10"],
     "OllamaNight": ["0 19 * * *;0 7 * * 1,3;Europe/Berlin", "0 19 * * *;0 7 * * 1;Etc/GMT+5"],
+    "OllamaModelsUri": ["", "s3://models", "s3://models/ollama/0.12"],
     "MachineImages": ["ami-0a,ami-0b", ",ami-0b"],
     "Index": ["200,rapidocr,0"],
     "NextIndex": ["400,rapidocr,8,/var/task/next-model", "0,,,"],
