@@ -95,7 +95,7 @@ def _volume(stack: str, profile: str) -> dict[str, str]:
     """Return the parameters of a volume from the newest snapshot, in the other zone."""
     before = deployment.profile_parameters(profile)
     here = before.get("ChromaPlace", "first,").partition(",")[0]
-    wanted = [{"Name": f"tag:{_SNAPSHOT_TAG}", "Values": [f"{stack}-*ChromaStack-*"]}]
+    wanted = [{"Name": f"tag:{_SNAPSHOT_TAG}", "Values": [f"{stack}-ServersStack-*-ChromaStack-*"]}]
     pages = boto3.client("ec2").get_paginator("describe_snapshots").paginate(OwnerIds=["self"], Filters=wanted)
     found = [one for page in pages for one in page["Snapshots"] if one["State"] == "completed"]
     # Without a snapshot the volume begins empty, and reconcile indexes the bucket again.

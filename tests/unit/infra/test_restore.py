@@ -65,7 +65,8 @@ def snapshot(name: str, days: int) -> str:
 def test_the_other_zone_gets_the_newest_snapshot_of_the_profiles_chroma(profile: Path) -> None:
     snapshot(f"{STACK}-ServersStack-W-ChromaStack-X", 2)
     newest = snapshot(f"{STACK}-ServersStack-W-ChromaStack-X", 1)
-    snapshot("docwell-prod-ServersStack-W-ChromaStack-Y", 0)
+    for other in ("docwell-prod", f"{STACK}-2"):
+        snapshot(f"{other}-ServersStack-W-ChromaStack-Y", 0)
     assert restore("zone", "dev", None) == {"ChromaPlace": f"second,{newest}"}
     text = profile.read_text()
     given = tomllib.loads(text)
