@@ -1,0 +1,92 @@
+"""The commands of docs/deploy.md delete what a removed stack leaves, and nothing of another stack (moto)."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+from moto.server import ThreadedMotoServer
+
+from infra.container.sam import ROOT
+from infra.local.names import LEDGER_SCHEMA
+from infra.local.ports import free_port
+from infra.release.credentials import ServerSecrets
+
+pytestmark = pytest.mark.integration
+STACK, OTHER = "docwell-team", "docwell-team-2"
+ENVIRONMENT = {"AWS_ACCESS_KEY_ID": "x", "AWS_SECRET_ACCESS_KEY": "x", "AWS_DEFAULT_REGION": "eu-central-1"}
+KINDS = ("documents", "access-logs", "console")
+
+
+@pytest.fixture
+def _aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    port = free_port()
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=port, verbose=False)
+    server.start()
+    for name, value in {**ENVIRONMENT, "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}"}.items():
+        monkeypatch.setenv(name, value)
+    yield
+    server.stop()
+
+
+def leftovers(stack: str) -> None:
+    """Make what a stack of this name leaves behind."""
+    boto3.client("dynamodb").create_table(TableName=f"{stack}-TablesStack-A1-LedgerTable-B2", **LEDGER_SCHEMA)
+    place: Any = {"LocationConstraint": ENVIRONMENT["AWS_DEFAULT_REGION"]}
+    for kind in KINDS:
+        boto3.client("s3").create_bucket(Bucket=f"{stack}-{kind}-1", CreateBucketConfiguration=place)
+    ec2 = boto3.client("ec2")
+    volume = ec2.create_volume(AvailabilityZone="eu-central-1a", Size=1)["VolumeId"]
+    tag = {"Key": "docwell-snapshots", "Value": f"{stack}-ServersStack-A1-ChromaStack-B2"}
+    tags: Any = [{"ResourceType": "snapshot", "Tags": [tag]}]
+    ec2.create_snapshot(VolumeId=volume, TagSpecifications=tags)
+    ServerSecrets(stack).ensure()
+
+
+def left(stack: str) -> dict[str, int]:
+    """Count what is there of a stack of this name."""
+    wanted: Any = [{"Name": "tag:docwell-snapshots", "Values": [f"{stack}-ServersStack-*"]}]
+    secrets = boto3.client("secretsmanager").list_secrets()["SecretList"]
+    return {
+        "tables": sum(
+            f"{stack}-TablesStack" in one for one in boto3.client("dynamodb").list_tables()["TableNames"]
+        ),
+        "snapshots": len(boto3.client("ec2").describe_snapshots(OwnerIds=["self"], Filters=wanted)["Snapshots"]),
+        "secrets": sum(one["Name"].startswith(f"{stack}/") for one in secrets),
+    }
+
+
+def commands() -> str:
+    page = (ROOT / "docs" / "deploy.md").read_text(encoding="utf-8")
+    section = page.partition("## Remove")[2].partition("\n## ")[0]
+    blocks: list[str] = re.findall(r"^```bash\n(.*?)^```", section, re.MULTILINE | re.DOTALL)
+    return blocks[1]
+
+
+@pytest.mark.usefixtures("_aws")
+def test_what_a_stack_leaves_is_deleted_and_a_stack_of_its_name_can_follow() -> None:
+    leftovers(STACK)
+    leftovers(OTHER)
+    script = f"set -euo pipefail\nbucket={STACK}-documents-1\n{commands()}"
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    done = subprocess.run(
+        ["bash", "-c", script], env=os.environ | {"PATH": path}, text=True, capture_output=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert left(STACK) == {"tables": 0, "snapshots": 0, "secrets": 0}
+    assert left(OTHER) == {"tables": 1, "snapshots": 1, "secrets": 2}
+    for kind in KINDS:
+        rules = boto3.client("s3").get_bucket_lifecycle_configuration(Bucket=f"{STACK}-{kind}-1")["Rules"]
+        assert [one["Expiration"]["Days"] for one in rules] == [1]
+    certificates = boto3.client("acm").list_certificates()["CertificateSummaryList"]
+    assert len(certificates) == 1
+    # A deleted secret keeps its name for 30 days if it can be recovered.
+    ServerSecrets(STACK).ensure()
+    assert left(STACK)["secrets"] == 2
