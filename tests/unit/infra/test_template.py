@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -327,6 +328,28 @@ def test_what_holds_documents_outlives_the_stack_and_is_encrypted(template: dict
         if resource["Type"] == "AWS::DynamoDB::Table":
             assert resource["Properties"]["SSESpecification"]["SSEEnabled"] is True, name
             assert resource["Properties"]["PointInTimeRecoverySpecification"]["PointInTimeRecoveryEnabled"] is True
+
+
+def global_names(node: Any) -> Iterator[str]:
+    """Yield the values of the properties that name a resource."""
+    if isinstance(node, list):
+        for one in node:
+            yield from global_names(one)
+    elif isinstance(node, dict):
+        for key, one in node.items():
+            if key in {"Name", "BudgetName", "RoleName", "ManagedPolicyName", "InstanceProfileName"}:
+                yield json.dumps(one)
+            yield from global_names(one)
+
+
+def test_what_all_regions_of_an_account_share_is_named_by_its_region() -> None:
+    found = set()
+    for path in TEMPLATES:
+        for one in content(path)["Resources"].values():
+            if one["Type"].startswith(("AWS::CloudFront::", "AWS::IAM::", "AWS::Budgets::")):
+                found |= set(global_names(one["Properties"]))
+    assert len(found) > 2
+    assert {one for one in found if "AWS::Region" not in one} == set()
 
 
 def test_no_log_is_kept_for_ever() -> None:
