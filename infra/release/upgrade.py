@@ -1,4 +1,4 @@
-"""The first steps of `make deploy` for an installation of an earlier release: its parameters and its API keys."""
+"""The first steps of `make deploy` for an installation that exists: its parameters, volume and API keys."""
 
 from __future__ import annotations
 
@@ -29,6 +29,20 @@ def problems(given: Mapping[str, str], declared: Mapping[str, Mapping[str, Any]]
             yield f"template.yaml takes no {name}" + (f": it is now {_NOW[name]}" if name in _NOW else "")
         elif not re.fullmatch(str(declared[name].get("AllowedPattern", ".*")), value, re.DOTALL):
             yield f"{name} cannot be {value!r}: {_NOW.get(name, declared[name].get('Description', ''))}"
+
+
+def volume_changes(before: Mapping[str, str], given: Mapping[str, str]) -> list[str]:
+    """Return the parameters by which Chroma's volume would change although EC2 cannot change it.
+
+    A volume keeps its key, zone and snapshot. Another subnet in `ChromaPlace` makes another volume.
+    """
+    places = [one.get("ChromaPlace", "").partition(",")[0] for one in (before, given)]
+    if before.get("ChromaUrl") or given.get("ChromaUrl") or places[0] != places[1]:
+        return []
+    names = ["KmsKeyArn", "ChromaPlace"]
+    if given.get("Network", "").startswith("vpc-"):
+        names.append("ServerZone")
+    return [name for name in names if name in before and before[name] != given.get(name)]
 
 
 def adopt(stack: str, table: str) -> None:

@@ -48,6 +48,37 @@ def test_todays_parameters_are_taken() -> None:
     assert list(upgrade.problems(given, content(MAIN)["Parameters"])) == []
 
 
+DEPLOYED = {"ChromaUrl": "", "ChromaPlace": "first,snap-1", "KmsKeyArn": "", "ServerZone": "a", "Network": "vpc-1"}
+
+
+@pytest.mark.parametrize(
+    ("changed", "refused"),
+    [
+        ({"KmsKeyArn": "arn"}, ["KmsKeyArn"]),
+        ({"ServerZone": "b"}, ["ServerZone"]),
+        ({"ChromaPlace": "first,snap-2"}, ["ChromaPlace"]),
+        ({"ChromaPlace": "first,"}, ["ChromaPlace"]),
+        ({"Network": "one-zone", "ServerZone": ""}, []),  # ServerZone counts in an own VPC alone
+        ({"ModelName": "n"}, []),
+        ({"ChromaPlace": "second,snap-2", "KmsKeyArn": "arn", "ServerZone": "b"}, []),  # another volume
+        ({"ChromaUrl": "https://chroma", "KmsKeyArn": "arn"}, []),
+    ],
+)
+def test_what_ec2_cannot_change_of_a_volume_is_refused(changed: dict[str, str], refused: list[str]) -> None:
+    assert upgrade.volume_changes(DEPLOYED, DEPLOYED | changed) == refused
+    assert upgrade.volume_changes({"ModelName": "m"}, DEPLOYED | changed) == []  # an earlier release's names
+
+
+def test_every_parameter_that_a_volume_cannot_change_by_is_known() -> None:
+    resources = content(MAIN.parent / "infra" / "chroma.yaml")["Resources"]
+    volumes = [one["Properties"] for one in resources.values() if one["Type"] == "AWS::EC2::Volume"]
+    # CloudFormation changes size, type and tags alone.
+    assert {name for one in volumes for name in one} - {"Size", "VolumeType", "Tags", "Encrypted"} == {
+        *("AvailabilityZone", "SnapshotId", "KmsKeyId"),
+    }
+    assert all(one["Encrypted"] is True for one in volumes)
+
+
 class Installation:
     """A stack with the output of its principals' table, and one principal whose key is in API Gateway alone."""
 
