@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 import typer
+from awscli.clidriver import create_clidriver  # type: ignore[import-untyped] # ships no types
 
 from docwell import config
 from runtime import settings
@@ -20,6 +21,7 @@ ROOT = Path(__file__).parents[2]
 ALL_PAGES = [*ROOT.glob("*.md"), *sorted((ROOT / "docs").rglob("*.md"))]
 PAGES = [page for page in ALL_PAGES if "generated" not in page.parts]
 EACH_PAGE = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+AWS_SCRIPTS = sorted([*ROOT.glob("infra/*.yaml"), *ROOT.glob(".github/workflows/*.yml")])
 MOST_WORDS = 20_000
 # These read variables that no settings class has.
 TOOLS = (
@@ -102,6 +104,23 @@ def test_every_command_that_a_message_names_exists() -> None:
     named = set(re.findall(r"`(docwell [a-z]+)", sources))
     assert named
     assert named <= set(docwell())
+
+
+@cache
+def aws_options(*words: str) -> set[str]:
+    """The options of `aws`, or of `aws SERVICE OPERATION`. Raises `KeyError` for a command that does not exist."""
+    command = create_clidriver().create_help_command()
+    for word in words:
+        command = command.command_table[word].create_help_command()
+    return set(command.arg_table)
+
+
+@pytest.mark.parametrize("path", [*PAGES, *AWS_SCRIPTS], ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_every_command_of_aws_and_its_options_exist(path: Path) -> None:
+    text = re.sub(r"\\\n\s*", "", code_of(path) if path.suffix == ".md" else path.read_text())
+    for line in re.findall(r"\baws (?=[a-z0-9-]+ [a-z-]+)([^\n|;&)]+)", text.replace("$(", "\n")):
+        options = set(re.findall(r"(?<=--)[a-z-]+\b", line))
+        assert options <= aws_options(*line.split()[:2]) | aws_options(), line
 
 
 @EACH_PAGE
