@@ -13,7 +13,7 @@ import yaml  # type: ignore[import-untyped] # ships no types
 from packaging.requirements import Requirement
 
 from infra.release import contents, pins
-from tests.unit.infra.templates import TEMPLATES
+from tests.unit.infra.templates import TEMPLATES, content, stacks, whole
 
 ROOT = Path(__file__).parents[3]
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
@@ -150,3 +150,19 @@ def test_the_notice_names_every_package_of_the_locks_with_a_licence() -> None:
     stated = re.findall(r"(?m)^([a-z0-9-]+) (\d\S*): (\S.*)$", (ROOT / "NOTICE").read_text())
     assert {(name, version) for name, version, _ in stated} == locked
     assert len(locked) > 50
+
+
+def test_lambda_can_verify_every_zip_and_the_documentation_signs_each() -> None:
+    key = "CodeSigningConfigArn"
+    for _, name, stack in stacks():
+        inner = content(ROOT / "infra" / Path(stack["TemplateURL"]).name)
+        # The two templates of the root stack have it as a rare setting, and pass it on.
+        if key in inner["Parameters"] and name not in {"IngestStack", "QueryStack"}:
+            assert stack["Parameters"][key] == {"Ref": key}, name
+    resources = whole()["Resources"]
+    kinds = {"AWS::Serverless::Function", "AWS::Serverless::LayerVersion"}
+    signed = {name: one["Properties"] for name, one in resources.items() if one["Type"] in kinds}
+    del signed["IngestFunction"]  # an image
+    assert all(key in one for name, one in signed.items() if name.endswith("Function"))
+    (named,) = re.findall(r'--signing-profiles ([^"]+)"', (ROOT / "docs" / "deploy.md").read_text())
+    assert sorted(one.partition("=")[0] for one in named.split()) == sorted(signed)
