@@ -135,10 +135,9 @@ def deploy(profile: str, options: Sequence[str] = ()) -> None:
     try:
         given = write(profile, BUILD, RELEASES)
         before, outputs = deployed(stack_name(profile))
-        # A stack whose creation has failed has parameters, but no output and no volume.
-        if before and outputs and (changed := upgrade.volume_changes(before, given)):
-            change = f"make restore WHAT=zone PROFILE={profile}"
-            raise StepError(f"{' and '.join(changed)}: Chroma's volume cannot change so. `{change}` makes another")
+        # A stack whose creation has failed has parameters, but no output and no data.
+        if before and outputs and (problem := upgrade.refusal(profile, before, given)):
+            raise StepError(problem)
         for line in changes(before, given):
             print(line)
         prepare(stack_name(profile), given)

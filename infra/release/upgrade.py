@@ -31,6 +31,16 @@ def problems(given: Mapping[str, str], declared: Mapping[str, Mapping[str, Any]]
             yield f"{name} cannot be {value!r}: {_NOW.get(name, declared[name].get('Description', ''))}"
 
 
+def refusal(profile: str, before: Mapping[str, str], given: Mapping[str, str]) -> str:
+    """Return why a stack cannot change from its parameters to the given ones, empty where it can."""
+    if before.get("KmsKeyArn", "") not in ("", given.get("KmsKeyArn")):
+        return "KmsKeyArn: documents keep the key that encrypted them, and the functions may use only the new one"
+    if not (changed := volume_changes(before, given)):
+        return ""
+    change = f"make restore WHAT=zone PROFILE={profile}"
+    return f"{' and '.join(changed)}: Chroma's volume cannot change so. `{change}` makes another"
+
+
 def volume_changes(before: Mapping[str, str], given: Mapping[str, str]) -> list[str]:
     """Return the parameters by which Chroma's volume would change although EC2 cannot change it.
 

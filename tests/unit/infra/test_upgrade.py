@@ -20,7 +20,7 @@ from infra.container.sam import StepError
 from infra.local.names import PRINCIPALS_SCHEMA
 from infra.release import __main__ as release
 from infra.release import deployment, restore, upgrade
-from tests.unit.infra.templates import MAIN, content
+from tests.unit.infra.templates import MAIN, content, whole
 
 POOL = "arn:aws:cognito-idp:eu-central-1:111122223333:userpool/eu-central-1_AbC"
 TABLE = "docwell-principals"
@@ -67,6 +67,18 @@ DEPLOYED = {"ChromaUrl": "", "ChromaPlace": "first,snap-1", "KmsKeyArn": "", "Se
 def test_what_ec2_cannot_change_of_a_volume_is_refused(changed: dict[str, str], refused: list[str]) -> None:
     assert upgrade.volume_changes(DEPLOYED, DEPLOYED | changed) == refused
     assert upgrade.volume_changes({"ModelName": "m"}, DEPLOYED | changed) == []  # an earlier release's names
+
+
+@pytest.mark.parametrize(
+    ("key", "following", "refused"), [("", "a", False), ("a", "a", False), ("a", "b", True), ("a", "", True)]
+)
+def test_documents_do_not_lose_the_key_that_encrypted_them(key: str, following: str, refused: bool) -> None:
+    before = DEPLOYED | {"ChromaUrl": "https://chroma", "KmsKeyArn": key}
+    problem = upgrade.refusal("team", before, before | {"KmsKeyArn": following})
+    assert ("documents keep the key" in problem) is bool(problem) is refused
+    # Roles allow the functions one key alone.
+    (policy,) = whole()["Resources"]["KeyPolicy"]["Properties"]["PolicyDocument"]["Statement"]
+    assert policy["Resource"] == {"Ref": "KmsKeyArn"}
 
 
 def test_every_parameter_that_a_volume_cannot_change_by_is_known() -> None:
