@@ -245,6 +245,35 @@ def test_a_version_that_docwell_does_not_speak_names_those_that_it_does(world: H
     assert answer["error"]["data"] == {"supported": ["2026-07-28", "2025-11-25"], "requested": "2099-01-01"}
 
 
+@pytest.mark.parametrize(
+    ("method", "params"),
+    [
+        ("initialize", {"protocolVersion": mcp.VERSION_BEFORE, "capabilities": {}, "clientInfo": {}}),
+        ("ping", {}),
+        ("tools/list", {}),
+        ("tools/call", {"name": "search", "arguments": ASKED}),
+        ("resources/list", {}),
+        ("resources/templates/list", {}),
+        ("resources/read", {"uri": PAGE}),
+    ],
+)
+def test_only_a_result_of_todays_version_has_its_fields(
+    world: HttpWorld, method: str, params: dict[str, Any]
+) -> None:
+    """The official client of the version before rejects the answer to a ping that has a field."""
+    message = {"jsonrpc": "2.0", "id": 1, "method": method, "params": params}
+    for headers in ({}, {"mcp-protocol-version": mcp.VERSION_BEFORE}):
+        before = call("POST", "/v1/mcp", message, "house", **headers)[1]["result"]
+        assert not {"resultType", "cacheScope", "ttlMs"} & set(before)
+        assert (before == {}) is (method == "ping")
+    headers = {"mcp-protocol-version": mcp.VERSION, "mcp-method": method}
+    headers["mcp-name"] = params.get("name") or params.get("uri") or ""
+    today = call("POST", "/v1/mcp", message | {"params": params | {"_meta": META}}, "house", **headers)[1][
+        "result"
+    ]
+    assert (today["resultType"], today["cacheScope"], today["ttlMs"]) == ("complete", "private", 0)
+
+
 def test_an_unknown_tool_is_an_error_of_json_rpc(world: HttpWorld) -> None:
     message = {"jsonrpc": "2.0", "id": "a", "method": "tools/call", "params": {"name": "erase"}}
     assert call("POST", "/v1/mcp", message, "house")[1]["error"]["code"] == -32602

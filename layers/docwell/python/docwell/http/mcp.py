@@ -30,7 +30,8 @@ _INSTRUCTIONS = (
 )
 _CAPABILITIES: dict[str, Any] = {"tools": {}, "resources": {}}
 _META = "io.modelcontextprotocol/"
-# https://modelcontextprotocol.io/specification: a result is for its caller alone, and is not cached.
+# Since 2026-07-28: a result is for its caller alone, and is not cached. Clients of the version before reject them
+# in the answer to a ping.
 _RESULT_FIELDS = {"resultType": "complete", "cacheScope": "private", "ttlMs": 0}
 
 _INVALID, _NO_METHOD, _PARAMS, _MISMATCH, _VERSION = -32600, -32601, -32602, -32020, -32022
@@ -92,7 +93,8 @@ def reply(message: Mapping[str, Any], headers: Mapping[str, str], caller: Caller
         early = error.code in {_INVALID, _MISMATCH, _VERSION}
         status = _STATUS.get(error.code, HTTPStatus.BAD_REQUEST) if modern or early else HTTPStatus.OK
         return Reply(status, {"jsonrpc": "2.0", "id": id_ if _is_id(id_) else None, "error": shown})
-    return Reply(HTTPStatus.OK, {"jsonrpc": "2.0", "id": id_, "result": _RESULT_FIELDS | result})
+    fields = _RESULT_FIELDS if modern else {}
+    return Reply(HTTPStatus.OK, {"jsonrpc": "2.0", "id": id_, "result": fields | result})
 
 
 def _is_id(value: object) -> bool:
