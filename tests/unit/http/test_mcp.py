@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
+from urllib.parse import quote
 
 import httpx2
 import pytest
@@ -166,11 +167,32 @@ def test_a_page_is_joined_from_its_chunks_of_the_live_version(world: HttpWorld) 
     assert page.contents[0].text == "One sentence, and the second one."
 
 
+@pytest.mark.parametrize("key", ["house/rules.pdf", "house/a b+é.pdf", "house//100%.pdf", "house/pages/1/x.pdf"])
+def test_a_page_is_read_by_the_listed_address_and_by_the_one_that_vs_code_makes_of_it(
+    world: HttpWorld, key: str
+) -> None:
+    world.add(key, BOILER, page=7)
+    listed = f"docwell://documents/{quote(key, safe='')}/pages/7"
+    assert listed.removesuffix("7") + "1" in {one["uri"] for one in read("resources/list")["result"]["resources"]}
+    # It decodes the path, and encodes it again without its slashes and percent signs.
+    for uri in (listed, f"docwell://documents/{quote(key, safe='/%')}/pages/7"):
+        (content,) = read("resources/read", uri=uri)["result"]["contents"]
+        assert (content["uri"], content["text"]) == (uri, BOILER)
+    assert {document for event in world.audit.events for document in event.documents} == {key}
+
+
+def read(method: str, **params: Any) -> Any:
+    """Return the answer of the version before to a request."""
+    message = {"jsonrpc": "2.0", "id": 1, "method": method, "params": params}
+    return call("POST", "/v1/mcp", message, "house")[1]
+
+
 @MODES
 @pytest.mark.parametrize(
     "uri",
     [
         PAGE.replace("house", "cellar"),
+        PAGE.replace("house%2F", "cellar/"),
         PAGE.replace("/7", "/9"),
         PAGE.replace("/7", "/0"),
         "docwell://documents/none.pdf/pages/1",

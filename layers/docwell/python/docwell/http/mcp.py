@@ -41,7 +41,8 @@ _STATUS = {_NO_METHOD: HTTPStatus.NOT_FOUND}
 _NAMED = {"tools/call": "name", "resources/read": "uri"}
 _BASE64 = re.compile(r"=\?base64\?(.*)\?=")
 
-_URI = re.compile(r"docwell://documents/([^/]+)/pages/([1-9][0-9]{0,6})")
+# The key may hold slashes: VS Code decodes the `%2F` of an address that it was given.
+_URI = re.compile(r"docwell://documents/(.+)/pages/([1-9][0-9]{0,6})")
 _TEMPLATE = {
     "uriTemplate": "docwell://documents/{document}/pages/{page}",
     "name": "page",
