@@ -216,6 +216,9 @@ class PassageBody(BaseModel):
     )
 
 
+# Its parts are on the OpenAPI page as those of a search's hit.
+_PASSAGE = PassageBody.model_json_schema(ref_template="#/components/schemas/{model}")
+del _PASSAGE["$defs"]
 # One server-sent event of a streamed answer.
 EVENT_SCHEMA = {
     "type": "object",
@@ -229,7 +232,7 @@ EVENT_SCHEMA = {
             "contentMediaType": "application/json",
             "contentSchema": {
                 "type": "object",
-                "properties": {"passages": {"type": "array", "items": PassageBody.model_json_schema()}},
+                "properties": {"passages": {"type": "array", "items": _PASSAGE}},
             },
         },
     },

@@ -7,13 +7,19 @@ from typing import Any
 
 from aws_lambda_powertools.event_handler import APIGatewayRestResolver, content_types
 
+from docwell.access.credentials import KEY_HEADER
 from docwell.http import chat_bodies, mcp_routes, openai_routes, problems
 
 API_VERSION = "1.0.0"
+_RPC = {"type": "object", "description": "A result or an error of JSON-RPC", "required": ["jsonrpc", "id"]}
+_CREDENTIALS = {
+    "key": {"type": "apiKey", "in": "header", "name": KEY_HEADER},
+    "bearer": {"type": "http", "scheme": "bearer", "description": "A key, or a token of the user pool."},
+}
 
 
 def page(app: APIGatewayRestResolver, document_route: str, documents: str) -> dict[str, Any]:
-    """Return Powertools' OpenAPI page, with the key as a parameter and problems as the only errors."""
+    """Return Powertools' OpenAPI page with the key as a parameter, problems as errors, and the credentials."""
     schema: dict[str, Any] = json.loads(
         app.get_openapi_json_schema(
             title="docwell",
@@ -45,13 +51,11 @@ def page(app: APIGatewayRestResolver, document_route: str, documents: str) -> di
             }
         if path == mcp_routes.MCP:
             operation["responses"]["202"] = {"description": "A notification was accepted"}
-            operation["responses"]["default"]["content"][content_types.APPLICATION_JSON] = {
-                "schema": {
-                    "type": "object",
-                    "description": "An error of JSON-RPC",
-                    "required": ["jsonrpc", "error"],
-                }
-            }
-    for unused in ("HTTPValidationError", "ValidationError"):
+            for answer in ("200", "default"):
+                operation["responses"][answer]["content"][content_types.APPLICATION_JSON] = {"schema": _RPC}
+    for unused in ("HTTPValidationError", "ResponseValidationError", "ValidationError"):
         schema["components"]["schemas"].pop(unused, None)
+    schema["components"]["securitySchemes"] = _CREDENTIALS
+    schema["security"] = [{name: []} for name in _CREDENTIALS]
+    paths["/v1/health"]["get"]["security"] = []
     return schema

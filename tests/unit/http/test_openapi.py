@@ -1,0 +1,64 @@
+"""The OpenAPI page, as generators of clients read it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.unit.conftest import HttpWorld
+from tests.unit.http.http_calls import call
+from tests.unit.query.query_world import QUESTION
+
+PING = {"jsonrpc": "2.0", "id": 1, "method": "ping"}
+BODIES: dict[str, dict[str, Any]] = {
+    "/v1/query": {"question": QUESTION},
+    "/v1/search": {"question": QUESTION},
+    "/v1/chat/completions": {"model": "docwell", "messages": [{"role": "user", "content": QUESTION}]},
+    "/v1/mcp": PING,
+    "/v1/feedback": {"request_id": "1", "verdict": "good"},
+    "/v1/uploads": {"document": "house/a.pdf", "size": 1},
+}
+
+
+@pytest.fixture
+def page(world: HttpWorld) -> dict[str, Any]:
+    found: dict[str, Any] = call("GET", "/v1/openapi.json", key=None)[1]
+    return found
+
+
+def references(part: object) -> Iterator[str]:
+    if isinstance(part, dict):
+        yield from (value for name, value in part.items() if name == "$ref")
+        part = list(part.values())
+    for one in part if isinstance(part, list) else ():
+        yield from references(one)
+
+
+def test_each_reference_leads_to_a_part_of_the_page(page: dict[str, Any]) -> None:
+    found = set(references(page))
+    assert "#/components/schemas/CitationUnit" in found
+    for reference in found:
+        part: Any = page
+        for name in reference.removeprefix("#/").split("/"):
+            part = part[name]
+
+
+def test_an_operation_without_a_credential_is_refused_where_the_page_demands_one(page: dict[str, Any]) -> None:
+    assert page["security"] == [{name: []} for name in page["components"]["securitySchemes"]]
+    operations = [(method, path) for path, item in page["paths"].items() for method in item]
+    free = {
+        (method, path)
+        for method, path in operations
+        if call(method.upper(), path.replace("{", "").replace("}", ""), BODIES.get(path), key=None)[0] != 401
+    }
+    said = {(method, path) for method, path in operations if page["paths"][path][method].get("security") == []}
+    assert free == said == {("get", "/v1/health")}
+
+
+def test_an_answer_of_mcp_is_an_object(page: dict[str, Any]) -> None:
+    schema = page["paths"]["/v1/mcp"]["post"]["responses"]["200"]["content"]["application/json"]["schema"]
+    status, answer, _ = call("POST", "/v1/mcp", PING, "house")
+    assert (status, schema["type"]) == (200, "object")
+    assert set(schema["required"]) <= set(answer)
