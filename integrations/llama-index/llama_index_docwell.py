@@ -8,6 +8,9 @@ import httpx
 from llama_index.core.base.base_retriever import BaseRetriever
 from llama_index.core.schema import NodeWithScore, QueryBundle, TextNode
 
+# The metadata that a prompt shows.
+_SHOWN = ("document", "page")
+
 
 class SearchFailed(RuntimeError):  # noqa: N818 - a name says what happened
     """docwell refused the search. `status` is that of HTTP."""
@@ -61,5 +64,13 @@ def _nodes(response: httpx.Response) -> list[NodeWithScore]:
         raise SearchFailed(
             response.status_code, response.json().get("detail", "") if json else response.text[:200]
         )
-    found = response.json()["passages"]
-    return [NodeWithScore(node=TextNode(text=one.pop("text"), metadata=one), score=one["score"]) for one in found]
+    return [NodeWithScore(node=_node(one), score=one["score"]) for one in response.json()["passages"]]
+
+
+def _node(passage: dict[str, Any]) -> TextNode:
+    """Return a node that shows a model the text and its place, without the link, which opens the document."""
+    text = passage.pop("text")
+    hidden = [name for name in passage if name not in _SHOWN]
+    return TextNode(
+        text=text, metadata=passage, excluded_llm_metadata_keys=hidden, excluded_embed_metadata_keys=hidden
+    )
