@@ -14,6 +14,7 @@ from pydantic import TypeAdapter
 
 from docwell.adapters.documents.ocr import START_S
 from docwell.config import AuthorizerSettings, IngestSettings, QuerySettings, ReconcileSettings
+from docwell.http.bodies import QueryRequest
 from docwell.query.waking import FACT
 from docwell.upkeep.reindex import FORGET_AFTER_S
 from infra.checks.tools import accepted
@@ -311,6 +312,10 @@ def test_the_gateways_limits_never_refuse_what_the_function_would_take(template:
     longest = int(variables(template, "QueryFunction")["DOCWELL_MAX_QUESTION_CHARACTERS"])
     assert schema["question"]["maxLength"] >= longest
     assert schema["history"]["maxItems"] >= QuerySettings.model_fields["max_history_turns"].default
+    # Generated clients write null for the fields that they leave out.
+    whole_question = QueryRequest(question="q").model_dump(mode="json")
+    kinds = {"string": str, "array": list}
+    assert all(isinstance(whole_question[name], kinds[limit["type"]]) for name, limit in schema.items())
 
 
 def test_the_access_log_holds_no_body_key_or_token(template: dict[str, Any]) -> None:
