@@ -91,7 +91,7 @@ def test_an_answer_has_a_receipt_under_its_request_id_and_an_audit_event(
     status, receipt, _ = call("GET", f"/v1/receipts/{id_}")
     assert (status, receipt["request"]["collection"]) == (200, "house")
     assert call("POST", f"/v1/receipts/{id_}/replay")[0] == 200
-    event, _of_the_replay = world.audit.events
+    event, *_of_the_receipt = world.audit.events
     assert (event.action, event.request_id) == (Action.ASKED, id_)
     assert event.documents == {"house/rules.pdf"}
 

@@ -234,14 +234,6 @@ def test_the_audit_trail_names_each_document_whose_passages_a_stream_has_shown(
     assert event.documents == shown
 
 
-def test_a_refusal_and_a_replay_are_in_the_audit_trail(world: HttpWorld) -> None:
-    _, answer, _ = call("POST", "/v1/query", {"question": QUESTION})
-    call("POST", f"/v1/receipts/{answer['request_id']}/replay")
-    world.model.says = "I do not know."
-    call("POST", "/v1/query", {"question": QUESTION})
-    assert [len(event.documents) for event in world.audit.events] == [1, 1, 0]
-
-
 def test_an_answer_whose_audit_event_cannot_be_kept_is_given(
     world: HttpWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:

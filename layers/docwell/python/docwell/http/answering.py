@@ -25,7 +25,7 @@ from docwell.query import costs
 from docwell.query.ask import Ask, Checked, Event, Passages, Progress, QueryReport, Question, Token, Waking
 from docwell.query.checking.cleaning import StreamCleaner
 from docwell.query.metrics import record_query, record_sleep
-from docwell.query.receipts import compare
+from docwell.query.receipts import compare, quoted
 from docwell.wiring import pipelines
 from docwell.wiring import query as wiring
 
@@ -303,6 +303,14 @@ async def save(tasks: Iterable[Callable[[], None]]) -> None:
             problems.recorded(error)
 
 
+def audit(admission: RequestAdmission, action: Action, documents: frozenset[str], request_id: str) -> None:
+    """Add documents whose text or link the caller gets to the audit trail. A failure is logged."""
+    if trail := wiring.audit_trail():
+        principal = run(admission.identified()).principal
+        event = AuditEvent(principal.id, action, documents, request_id=request_id)
+        run(save([lambda: trail.append(event)]))
+
+
 def searched_question(body: bodies.SearchFields) -> Question:
     """Return the question of a request, and where to search. Raises `BadInput` when it is over a limit."""
     settings = wiring.query_settings()
@@ -348,6 +356,7 @@ def replay(admission: RequestAdmission, request_id: str, new_request_id: str) ->
     except DocwellError:
         run(save([lambda: admission.settle(0)]))
         raise
+    audit(admission, Action.READ, quoted(then), new_request_id)
     body = bodies.QueryRequest.model_validate(then.request)
     asked = QuestionRequest(body, new_request_id, admission)
     try:

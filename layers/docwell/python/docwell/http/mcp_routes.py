@@ -55,7 +55,7 @@ class _Caller:
         admitted = admission()
         principal = run(admitted.admitted()).principal
         text = read_page(wiring.catalogue(), wiring.page_index(), principal, document, page)
-        searching.audit(admitted, Action.READ, frozenset({document}), request_id())
+        answering.audit(admitted, Action.READ, frozenset({document}), request_id())
         return text
 
 

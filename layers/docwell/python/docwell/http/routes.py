@@ -47,6 +47,7 @@ from docwell.query import rights
 from docwell.query.changes import delete_document, upload_form
 from docwell.query.listing import Listing, list_documents
 from docwell.query.readiness import OK
+from docwell.query.receipts import quoted
 from docwell.query.retrieval.scope import NO_DOCUMENT
 from docwell.wiring import pipelines
 from docwell.wiring import query as wiring
@@ -173,7 +174,9 @@ def feedback(body: Annotated[bodies.FeedbackRequest, Body()]) -> bodies.Feedback
 @app.get("/v1/receipts/<id_>", description="The stored receipt of an answer, for its caller.")
 def receipt(id_: str) -> bodies.ReceiptBody:
     """Return one receipt."""
-    kept = wiring.receipt_book().get(charged(), id_, wiring.catalogue())
+    admitted = admission()
+    kept = wiring.receipt_book().get(run(admitted.admitted()).principal, id_, wiring.catalogue())
+    answering.audit(admitted, Action.READ, quoted(kept), request_id())
     return bodies.ReceiptBody.model_validate(kept, from_attributes=True)
 
 
@@ -212,7 +215,7 @@ def document(
     body = document_bodies.document_body(record)
     if body.live_version is not None:
         body.link = wiring.document_links().link(record.key, body.live_version, FIRST_PAGE, body.media_type)
-        searching.audit(admitted, Action.READ, frozenset({record.key}), request_id())
+        answering.audit(admitted, Action.READ, frozenset({record.key}), request_id())
     return body
 
 

@@ -8,12 +8,12 @@ from typing import Literal
 from pydantic import BaseModel, Field
 
 from docwell.answers import Citation, Mode
-from docwell.audit import Action, AuditEvent
+from docwell.audit import Action
 from docwell.citation_units import CitationUnit
 from docwell.deadline import run
 from docwell.http import bodies
 from docwell.http.admission import RequestAdmission
-from docwell.http.answering import save, searched_question
+from docwell.http.answering import audit, searched_question
 from docwell.models import Passage
 from docwell.observability import logger
 from docwell.query.ask import Ask
@@ -98,14 +98,6 @@ def search(body: SearchRequest, admission: RequestAdmission, request_id: str) ->
         timings_ms=timings,
         request_id=request_id,
     )
-
-
-def audit(admission: RequestAdmission, action: Action, documents: frozenset[str], request_id: str) -> None:
-    """Add documents whose text or link the caller gets to the audit trail. A failure is logged."""
-    if trail := wiring.audit_trail():
-        principal = run(admission.identified()).principal
-        event = AuditEvent(principal.id, action, documents, request_id=request_id)
-        run(save([lambda: trail.append(event)]))
 
 
 async def _hits(body: SearchRequest, admission: RequestAdmission, request_id: str) -> Hits:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from itertools import chain
 from typing import Any, TypeVar
 
-from docwell.answers import Mode, Receipt
+from docwell.answers import AnswerStatus, Mode, Receipt
 from docwell.errors import NotFound
 from docwell.identity import Principal
 from docwell.ports import Catalogue, Receipts
@@ -88,6 +88,13 @@ class ReceiptBook:
 
 def _no_receipt(request_id: str) -> NotFound:
     return NotFound(f"no receipt of request {request_id!r} is kept")
+
+
+def quoted(receipt: Receipt) -> frozenset[str]:
+    """Return the documents that the answer cites; of one that did not end, all that it was made from."""
+    if receipt.answer.get("status") in (AnswerStatus.ABANDONED, AnswerStatus.FAILED):
+        return frozenset(document for _, document, _ in receipt.passages)
+    return frozenset(citation["document"] for citation in receipt.answer.get("citations") or ())
 
 
 def compare(then: Receipt, now: Receipt, live: Mapping[str, str]) -> tuple[Change, ...]:
