@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import httpx2
@@ -9,8 +10,10 @@ import pytest
 
 from docwell.config import RuntimeSettings
 from docwell.http import chat
+from docwell.http.streaming import StreamedResponse
+from functions.query.handler import handler
 from tests.unit.conftest import HttpWorld
-from tests.unit.http.http_calls import KEY_OF_ALL, HandlerTransport
+from tests.unit.http.http_calls import CONTEXT, KEY_OF_ALL, HandlerTransport, event_of
 from tests.unit.query.query_world import QUESTION
 
 USER = {"role": "user", "content": QUESTION}
@@ -108,3 +111,17 @@ def test_a_conversation_may_be_longer_than_other_requests(world: HttpWorld) -> N
     assert answer.status_code == 200
     ((_, receipt),) = world.receipts.kept.items()
     assert len(receipt.request["history"]) == 5
+
+
+@pytest.mark.parametrize("path", ["/v1/query", "/v1/chat/completions"])
+@pytest.mark.parametrize("body", [{"model": "docwell", "messages": [USER]}, {"question": QUESTION}, "{"])
+def test_a_slash_at_the_end_of_a_path_changes_nothing(world: HttpWorld, path: str, body: object) -> None:
+    """API Gateway passes the slash on, and expects a stream of both forms."""
+    world.runtime = RuntimeSettings(can_stream=True)
+    found = []
+    for end in ("", "/"):
+        answer = handler(event_of("POST", path + end, body), CONTEXT)
+        assert isinstance(answer, StreamedResponse)
+        found.append((answer.status, answer.headers["Content-Type"], [*json.loads(b"".join(answer.body))]))
+        answer.close()
+    assert found[0] == found[1]

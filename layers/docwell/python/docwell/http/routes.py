@@ -84,11 +84,12 @@ def resolve(event: dict[str, Any], context: Any) -> dict[str, Any] | StreamedRes
         shown = {"request_id": id_, "shown_request_id": clients_id or id_}
         app.append_context(**shown)  # type: ignore[no-untyped-call] # Powertools ships it so
         answer = app.resolve({**event, **headers, "body": body_text, "isBase64Encoded": False}, context)
-    if event.get("path") in openai_routes.ROUTES and answer["statusCode"] >= HTTPStatus.BAD_REQUEST:
+    path = str(event.get("path")).rstrip("/")  # Powertools and API Gateway ignore a slash at the end
+    if path in openai_routes.ROUTES and answer["statusCode"] >= HTTPStatus.BAD_REQUEST:
         answer = openai_routes.in_openai_shape(answer)
     can_stream, body = pipelines.runtime_settings().can_stream, answer["body"]
     if not isinstance(body, streaming.ResponseBody):
-        if not can_stream or (event.get("httpMethod"), event.get("path")) not in _STREAMED_ROUTES:
+        if not can_stream or (event.get("httpMethod"), path) not in _STREAMED_ROUTES:
             return answer
         body = streaming.ResponseBody.whole(body or "")
     names = {name: ", ".join(values) for name, values in answer["multiValueHeaders"].items()}
