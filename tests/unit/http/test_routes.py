@@ -96,6 +96,7 @@ def test_a_request_id_unfit_for_logs_is_replaced(world: HttpWorld, unfit: str) -
         {"question": "q", "history": [{"question": "a", "answer": "b" * 9_000}]},
         {"question": "q", "collection": "a", "collections": ["b"]},
         {"question": "q", "collections": ["c"] * 51},
+        {"question": "q", "collections": []},
         {"question": "q", "filter": {"colour": "red"}},
         {"question": "q", "filter": {"prefix": ""}},
         {"question": "q", "filter": {"prefix": "é" * 600}},

@@ -33,6 +33,19 @@ def search(body: dict[str, Any], key: str = "house") -> dict[str, Any]:
     return found
 
 
+@pytest.mark.parametrize("name", ["query", "search", "ask"])
+def test_an_empty_list_of_collections_is_no_search_of_all(pages: HttpWorld, name: str) -> None:
+    """A program has one key, and names the collections of its user: here none."""
+    body: dict[str, Any] = {"question": QUESTION, "collections": []}
+    if name == "ask":
+        params = {"name": name, "arguments": body}
+        message = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params}
+        assert call("POST", "/v1/mcp", message)[1]["result"]["isError"]
+    else:
+        assert call("POST", f"/v1/{name}", body)[0] == 400
+    assert (pages.model.asked, pages.audit.events) == ([], [])
+
+
 def test_the_passages_are_those_of_the_answer_in_their_order(pages: HttpWorld) -> None:
     found = search({"top_k": 5})
     assert call("POST", "/v1/query", {"question": QUESTION, "top_k": 5}, "house")[0] == 200

@@ -10,7 +10,7 @@ from contextlib import aclosing, contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 
 from docwell.answers import AnswerStatus, Cost, Receipt, Turn, Usage
 from docwell.audit import Action, AuditEvent
@@ -353,11 +353,11 @@ def replay(admission: RequestAdmission, request_id: str, new_request_id: str) ->
     principal = run(admission.admitted()).principal
     try:
         then = wiring.receipt_book().get(principal, request_id, wiring.catalogue())
+        body = _asked(then)
     except DocwellError:
         run(save([lambda: admission.settle(0)]))
         raise
     audit(admission, Action.READ, quoted(then), new_request_id)
-    body = bodies.QueryRequest.model_validate(then.request)
     asked = QuestionRequest(body, new_request_id, admission)
     try:
         finished = run(asked.result())
@@ -373,6 +373,14 @@ def replay(admission: RequestAdmission, request_id: str, new_request_id: str) ->
         min_fit=finished.report.min_fit,
         changes=[bodies.ChangeBody(**asdict(change)) for change in changes],
     )
+
+
+def _asked(receipt: Receipt) -> bodies.QueryRequest:
+    """Return the request of a receipt. Raises `BadInput` for one that only an older release took."""
+    try:
+        return bodies.QueryRequest.model_validate(receipt.request)
+    except ValidationError:
+        raise BadInput("this release does not take the request of this receipt: ask again") from None
 
 
 async def _live_versions(receipt: Receipt, deadline: Deadline) -> dict[str, str]:

@@ -86,7 +86,8 @@ class SearchFields(BaseModel, extra="forbid"):
 
     question: _Text = Field(description="In any language the embedding model knows.")
     collection: Key | None = None
-    collections: Annotated[list[Key], Field(max_length=_MAX_COLLECTIONS)] | None = None
+    # An empty list is rejected: a program that may show its user no collection must not search all of them.
+    collections: Annotated[list[Key], Field(min_length=1, max_length=_MAX_COLLECTIONS)] | None = None
     top_k: int | None = Field(default=None, ge=1, description="The number of passages.")
     document: Key | None = Field(default=None, description="Only this document: its key.")
     filter: FilterBody | None = Field(default=None, description="Only documents that match.")
