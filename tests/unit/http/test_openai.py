@@ -213,8 +213,18 @@ def test_an_unknown_model_is_404_in_openais_shape(
     assert world.principals.tokens == 0
 
 
-@pytest.mark.parametrize(("method", "path"), [("POST", "/v1/models"), ("GET", "/v1/chat/completions")])
-def test_a_wrong_method_is_an_unknown_address_and_no_missing_model(
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("POST", "/v1/models"),
+        ("GET", "/v1/chat/completions"),
+        ("GET", "/v1/models/docwell"),
+        ("POST", "/v1/responses"),
+        ("POST", "/v1/embeddings"),
+        ("POST", "/v1/completions"),
+    ],
+)
+def test_an_endpoint_that_docwell_has_not_is_an_unknown_address_and_no_missing_model(
     world: HttpWorld, method: str, path: str
 ) -> None:
     status, body, _ = call(method, path)

@@ -18,7 +18,8 @@ from docwell.wiring import query as wiring
 
 CHAT = "/v1/chat/completions"
 _MODELS = "/v1/models"
-ROUTES = frozenset({CHAT, _MODELS})
+# Beginnings of paths of OpenAI's API, of which docwell has two. Some clients show no other form of an error.
+PATHS = (CHAT, _MODELS, "/v1/responses", "/v1/completions", "/v1/embeddings")
 
 router = APIGatewayRouter()  # type: ignore[no-untyped-call] # Powertools ships it so
 

@@ -44,7 +44,7 @@ def page(app: APIGatewayRestResolver, document_route: str, documents: str) -> di
             "description": "A problem document",
             "content": {problems.PROBLEM_JSON: {"schema": problem}},
         }
-        if path in openai_routes.ROUTES:
+        if path.startswith(openai_routes.PATHS):
             operation["responses"]["default"] = {
                 "description": "An error in OpenAI's shape",
                 "content": {content_types.APPLICATION_JSON: {"schema": {"$ref": "#/components/schemas/Error"}}},

@@ -85,7 +85,7 @@ def resolve(event: dict[str, Any], context: Any) -> dict[str, Any] | StreamedRes
         app.append_context(**shown)  # type: ignore[no-untyped-call] # Powertools ships it so
         answer = app.resolve({**event, **headers, "body": body_text, "isBase64Encoded": False}, context)
     path = str(event.get("path")).rstrip("/")  # Powertools and API Gateway ignore a slash at the end
-    if path in openai_routes.ROUTES and answer["statusCode"] >= HTTPStatus.BAD_REQUEST:
+    if path.startswith(openai_routes.PATHS) and answer["statusCode"] >= HTTPStatus.BAD_REQUEST:
         answer = openai_routes.in_openai_shape(answer)
     can_stream, body = pipelines.runtime_settings().can_stream, answer["body"]
     if not isinstance(body, streaming.ResponseBody):
