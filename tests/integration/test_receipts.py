@@ -190,7 +190,7 @@ def test_an_erasure_finds_an_answer_in_the_history_of_later_questions(
 
     refusal = "The documents do not answer this question."
     keep("1", "a.pdf", "Anna lives in Rome [1].", status=status)
-    keep("2", "b.pdf", "In March.", "Anna lives in Rome [1].")
+    keep("2", "b.pdf", "In March.", " Anna lives\nin Rome [1].\n")  # as a client wrapped it
     keep("0", "b.pdf", "In May.", "In March.", "Anna lives in Rome [1].")
     keep("3", "a.pdf", refusal, status="refused")
     keep("4", "b.pdf", "In June.", refusal)

@@ -134,6 +134,7 @@ class ChatStream:
     model: str
     with_usage: bool
     console: str | None
+    _sent: str = ""
     _shown: list[str] = field(default_factory=list)
     _created: int = field(default_factory=lambda: int(time.time()))
 
@@ -159,7 +160,7 @@ class ChatStream:
         pieces = [*_pieces(response.answer, response.sentences)]
         text = self._added(pieces) if self._continues(pieces) else CORRECTION + "".join(pieces)
         yield self._content(text + _ending(response))
-        if annotations := _annotations(self.asked.sent, response.citations):
+        if annotations := _annotations(self._sent, response.citations):
             yield self._chunk({"annotations": [one.model_dump() for one in annotations]})
         yield self._chunk({}, "length" if response.cut_short else "stop")
         if self.with_usage:
@@ -178,7 +179,8 @@ class ChatStream:
         return [*map(_spaced, pieces[: len(self._shown)])] == self._shown
 
     def _content(self, text: str) -> bytes:
-        self.asked.sent += text
+        self._sent += text
+        self.asked.sent = _answer_in(self._sent)
         return self._chunk({"content": text})
 
     def _chunk(self, delta: Mapping[str, Any], finish_reason: str | None = None) -> bytes:
@@ -209,7 +211,7 @@ def _conversation(messages: Sequence[chat.ChatMessage]) -> tuple[list[bodies.Tur
         if message.role == "user":
             asked += [text] if text.strip() else []
         elif message.role == "assistant":
-            said = text.partition(_SOURCES)[0].partition(_PARTIAL)[0]
+            said = _answer_in(text)
             if asked and said.strip():
                 turns.append(bodies.TurnBody(question="\n".join(asked), answer=said))
             asked = []
@@ -218,6 +220,12 @@ def _conversation(messages: Sequence[chat.ChatMessage]) -> tuple[list[bodies.Tur
     if not asked:
         raise BadInput("the last message is not a question of the user", "messages")
     return turns, "\n".join(asked)
+
+
+def _answer_in(text: str) -> str:
+    """Return the answer in a message, without what docwell added to it. An erasure finds it by its text."""
+    said = text.partition(_SOURCES)[0].partition(_PARTIAL)[0]
+    return said.rpartition(CORRECTION)[2].replace(NOT_SUPPORTED, "")
 
 
 def _text(message: chat.ChatMessage, where: str) -> str:

@@ -11,9 +11,9 @@ from __future__ import annotations
 import json
 import time
 import zlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import fields
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from docwell.adapters.dynamodb.table import Row, Selection, Table, can_be_key
 from docwell.answers import AnswerStatus, Receipt
@@ -108,13 +108,18 @@ class ReceiptEraser:
             if wanted & _documents(receipt):
                 quoting.append(key)
                 if receipt.answer.get("status") != AnswerStatus.REFUSED:  # each refusal has the same text
-                    told.add(hash(receipt.answer.get("answer")))
+                    told.add(_hash(receipt.answer))
             elif history := receipt.request.get("history"):
-                asked_later.append((key, {hash(turn.get("answer")) for turn in history}))
+                asked_later.append((key, set(map(_hash, history))))
         quoting += [key for key, answers in asked_later if answers & told]
         if not dry_run:
             self._table.delete_many(quoting)
         return len(quoting)
+
+
+def _hash(turn: Mapping[str, Any]) -> int:
+    """Return the hash of the words of an answer: clients trim and wrap the text that they send back."""
+    return hash(tuple(str(turn.get("answer")).split()))
 
 
 def _documents(receipt: Receipt) -> set[str]:
