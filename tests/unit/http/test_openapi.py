@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import count
 from typing import Any
 
 import pytest
 
+from docwell.http import openapi, routes
 from tests.unit.conftest import HttpWorld
 from tests.unit.http.http_calls import call
 from tests.unit.query.query_world import QUESTION
@@ -62,3 +64,13 @@ def test_an_answer_of_mcp_is_an_object(page: dict[str, Any]) -> None:
     status, answer, _ = call("POST", "/v1/mcp", PING, "house")
     assert (status, schema["type"]) == (200, "object")
     assert set(schema["required"]) <= set(answer)
+
+
+def test_the_page_is_made_once_however_often_strangers_ask_for_it(
+    world: HttpWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    numbers = count(1)
+    monkeypatch.setattr(openapi, "page", lambda *_: {"number": next(numbers)})
+    routes._openapi_text.cache_clear()
+    assert [call("GET", "/v1/openapi.json", key=None)[1] for _ in range(3)] == [{"number": 1}] * 3
+    routes._openapi_text.cache_clear()
