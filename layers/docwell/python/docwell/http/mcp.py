@@ -188,8 +188,8 @@ def _called(params: Mapping[str, Any], caller: Caller) -> dict[str, Any]:
     try:
         arguments: BaseModel = tool.arguments.model_validate(params.get("arguments") or {})
     except ValidationError as error:
-        wrong = "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors())
-        return _failed(wrong)
+        named = error.errors()[: problems.MOST_ERRORS]
+        return _failed("; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in named))
     try:
         text, structured = tool.run(arguments, caller)
     except Unauthenticated:

@@ -23,6 +23,8 @@ from docwell.errors import (
 from docwell.observability import logger, record_alone
 
 PROBLEM_JSON = "application/problem+json"
+# The errors of a body that an answer names. A body can have thousands of unknown fields.
+MOST_ERRORS = 20
 _COUNTED: dict[type[DocwellError], str] = {
     Overloaded: "Overloads",
     QuotaExceeded: "QuotaRejections",

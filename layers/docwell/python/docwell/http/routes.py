@@ -333,7 +333,7 @@ def _invalid(error: RequestValidationError) -> Response[str]:
             "where": ".".join(str(part) if _NAME.fullmatch(str(part)) else "?" for part in item["loc"]),
             "what": item["msg"],
         }
-        for item in error.errors()
+        for item in error.errors()[: problems.MOST_ERRORS]
     ]
     detail = "; ".join(f"{item['where']}: {item['what']}" for item in errors)
     return problems.problem(BadInput(detail), request_id(), errors)
