@@ -8,12 +8,13 @@ from typing import Any
 
 import pytest
 
+from docwell.adapters.dynamodb.ledger import DynamoLedger
 from docwell.config import ReconcileLimits
 from docwell.errors import BadInput
 from docwell.models import Chunk, DocumentRecord, IndexRecord, Status, collection_of
 from docwell.pipeline import Roles
 from docwell.upkeep.drift import Drift
-from docwell.upkeep.reindex import FORGET_AFTER_S
+from docwell.upkeep.reindex import ABANDONED_S, FORGET_AFTER_S
 from tests.unit.fakes import DIMENSION
 
 from .reconcile_world import KEYS, World, drift, fill, new_world
@@ -234,6 +235,26 @@ def test_an_aborted_index_is_removed_and_not_filled_again_and_can_be_built_anew(
     filled.work()
     filled.check_equal(new)
     assert step(filled, "switch")["switched"] is True
+
+
+def test_the_index_of_an_earlier_release_is_removed_a_day_after_the_first_look(filled: World) -> None:
+    old, new = filled.known
+    released = replace(filled, known=(new, old))
+    case = released.reconcile(new)
+
+    def others() -> set[str]:
+        assert isinstance(case.ledger, DynamoLedger)
+        return case.ledger.others
+
+    stale = replace(released.reindex(), known=(new,), others=others)
+    assert drift(case.run(lambda: 100.0))[Drift.MISSING] == len(KEYS)
+    stale.tidy(lambda: 100.0)
+    assert not filled.is_gone(old)
+    released.work((new,))
+    filled.later(ABANDONED_S)
+    stale.tidy(lambda: 100.0)
+    assert filled.is_gone(old)
+    filled.check_equal(new)
 
 
 def test_a_start_that_is_repeated_goes_on(filled: World) -> None:

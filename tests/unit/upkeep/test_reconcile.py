@@ -10,9 +10,9 @@ import pytest
 from docwell.attributes import Attributes
 from docwell.errors import BadInput, ObjectDenied, Unavailable
 from docwell.models import DocumentRecord, Hint, ObjectVersion, Reason, Status
-from docwell.pipeline import Roles
+from docwell.pipeline import ACTIVE_PIPELINE, Roles
 from docwell.upkeep.drift import Drift
-from docwell.upkeep.reindex import Reindex
+from docwell.upkeep.reindex import ABANDONED_S, Reindex
 from tests.unit.upkeep.reconcile_world import JUST_NOW, LONG_AGO, NOW, World, drift
 
 
@@ -299,6 +299,27 @@ def test_a_pipeline_that_answers_is_never_removed_whatever_the_facts_say(world: 
     Roles("f2", retired={"f1": LONG_AGO}).write(world)
     reindex(world, "f1").tidy(lambda: 100.0)  # the settings name only the old pipeline again
     assert "a.pdf" in world.rows
+
+
+def test_a_pipeline_that_the_settings_no_longer_name_is_removed_after_a_day_and_no_other(world: World) -> None:
+    world.indexed("a.pdf")
+    stale = replace(reindex(world, "f2"), others=lambda: {"f1"}, clock=lambda: world.now)
+    for hours in (0, 23):
+        world.now = NOW + hours * 3600
+        stale.tidy(lambda: 100.0)
+        assert "a.pdf" in world.rows
+    assert "f1" in Roles.read(world, ["f2"]).retired
+    assert "fingerprint" not in world.read(ACTIVE_PIPELINE)  # pods of the old release still read their own
+    # A rollback: its index stays, and the newer one waits for a day in its turn.
+    back = replace(stale, known=("f1",), others=lambda: {"f2"})
+    world.now = NOW + 30 * 3600
+    back.tidy(lambda: 100.0)
+    assert "a.pdf" in world.rows
+    assert Roles.read(world, ["f1"]).retired == {"f2": world.now + ABANDONED_S}
+    stale.tidy(lambda: 100.0)
+    world.now += ABANDONED_S
+    stale.tidy(lambda: 100.0)
+    assert (world.rows, world.collections()) == ({}, [])
 
 
 def test_starting_another_index_gives_up_the_one_that_was_being_built(world: World) -> None:

@@ -19,6 +19,7 @@ from docwell.config import IngestSettings, QuerySettings, ReconcileSettings
 from docwell.errors import ModelDamaged
 from docwell.pipeline import CHUNKER_VERSION, EMBEDDED_VERSION, TEXT_VERSION
 from docwell.wiring import pipelines as wiring
+from docwell.wiring import reconcile as reconcile_wiring
 from docwell.wiring.pipelines import pipelines
 
 
@@ -50,6 +51,16 @@ def test_another_number_of_shards_is_another_pipeline_built_beside_the_first() -
 
 def test_zero_is_a_number_of_shards_of_the_next_index_too() -> None:
     assert [one.shards for one in pipelines(settings(next_shards=0)).values()] == [4, 0]
+
+
+def test_reconcile_sees_the_pipelines_in_the_ledger_that_no_setting_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = settings(next_shards=0, ledger_table="ledger")
+    monkeypatch.setattr(reconcile_wiring, "reconcile_settings", lambda: found)
+    one, other = pipelines(found)
+    ledgers = {one: Mock(others={other, "older"}), other: Mock(others={one, "oldest"})}
+    monkeypatch.setattr(reconcile_wiring, "_ledger", ledgers.__getitem__)
+    monkeypatch.setattr(reconcile_wiring, "state_store", Mock())
+    assert reconcile_wiring.reindex().others() == {"older", "oldest"}
 
 
 FOLDER, NEXT = Path("/the/model"), Path("/the/next")

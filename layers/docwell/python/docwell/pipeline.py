@@ -64,6 +64,10 @@ class Roles:
         values = {"fingerprint": self.active, "building": self.building or ""}
         state.write(ACTIVE_PIPELINE, {**values, "retired": json.dumps(self.retired)})
 
+    def write_retired(self, state: StateStore) -> None:
+        """Store the retired ones alone: the stored active one may be of another release, which still runs."""
+        state.write(ACTIVE_PIPELINE, {**state.read(ACTIVE_PIPELINE), "retired": json.dumps(self.retired)})
+
     def in_use(self, known: Sequence[str]) -> tuple[str, ...]:
         """Return the known fingerprints whose index must match the bucket."""
         return tuple(one for one in known if one in (self.active, self.building))

@@ -9,12 +9,15 @@
 
 Each step is one write, then work that can be repeated. After a crash, the same step or the next run of reconcile
 finishes it.
+
+A release that reads documents in another way, or settings that skip these steps, abandon a pipeline: the settings
+no longer name it. Reconcile removes it a day later, so that a release that is rolled back finds its index.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -27,19 +30,25 @@ from docwell.upkeep.reconcile import Reconcile
 DRAIN_S = 5.0
 # Longer than an ingest function can run (900 s): one that started before the switch may write to the old index.
 FORGET_AFTER_S = 1200.0
+# How long an abandoned index stays, for a rollback.
+ABANDONED_S = 24 * 3600.0
 
 Answer = dict[str, Any]
 
 
 @dataclass(frozen=True)
 class Reindex:
-    """The use case. `known` lists the settings' fingerprints; `reconcile` returns any pipeline's use case."""
+    """The use case. `known` lists the settings' fingerprints; `reconcile` returns any pipeline's use case.
+
+    `others` returns the fingerprints of rows in the ledger that belong to none of the settings' pipelines.
+    """
 
     known: Sequence[str]
     state: StateStore
     reconcile: Callable[[str], Reconcile]
     clock: Callable[[], float] = time.time
     pause: Callable[[float], None] = time.sleep
+    others: Callable[[], Collection[str]] = frozenset
 
     def run(self, step: str, remaining_s: Callable[[], float], *, force: bool = False) -> Answer:
         """Do one step. Raises `BadInput` for a step that is unknown or has nothing to do."""
@@ -51,10 +60,10 @@ class Reindex:
         return steps[step](remaining_s)
 
     def tidy(self, remaining_s: Callable[[], float]) -> bool:
-        """Remove retired pipelines. Return false while anything is left of one."""
-        roles, done = self._roles(), True
+        """Remove retired pipelines that are due. Return false while anything is left of one."""
+        roles, done = self._with_abandoned(self._roles()), True
         for fingerprint, since in roles.retired.items():
-            if fingerprint in roles.in_use(self.known):
+            if since > self.clock():
                 continue
             removed = self.reconcile(fingerprint).remove(remaining_s)
             done = done and removed
@@ -63,6 +72,16 @@ class Reindex:
                 left = {one: at for one, at in now.retired.items() if (one, at) != (fingerprint, since)}
                 replace(now, retired=left).write(self.state)
         return done
+
+    def _with_abandoned(self, roles: Roles) -> Roles:
+        """Return the roles in which abandoned pipelines are retired a day from now, and none in use is."""
+        retired = {one: at for one, at in roles.retired.items() if one not in roles.in_use(self.known)}
+        due = self.clock() + ABANDONED_S
+        retired |= {one: due for one in self.others() if one not in (*self.known, *retired)}
+        if retired != roles.retired:
+            roles = replace(roles, retired=retired)
+            roles.write_retired(self.state)
+        return roles
 
     def _start(self, remaining_s: Callable[[], float]) -> Answer:
         roles, following = self._roles(), self.known[-1]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
+from typing import TYPE_CHECKING
 
 from docwell.config import ReconcileSettings
 from docwell.upkeep.erase import Erase, ErasePipeline
@@ -10,6 +11,9 @@ from docwell.upkeep.reconcile import Reconcile
 from docwell.upkeep.reindex import Reindex
 from docwell.wiring.pipelines import pipelines, roles_of, vectors_of
 from docwell.wiring.stores import documents_of, ledger_of, state_store, task_queue
+
+if TYPE_CHECKING:
+    from docwell.adapters.dynamodb.ledger import DynamoLedger
 
 
 @cache
@@ -27,7 +31,12 @@ def reconcile() -> tuple[Reconcile, ...]:
 def reindex() -> Reindex:
     """Return the use case that changes from one pipeline to the next."""
     settings = reconcile_settings()
-    return Reindex(known=tuple(pipelines(settings)), state=state_store(settings), reconcile=_reconcile)
+    known = tuple(pipelines(settings))
+
+    def others() -> set[str]:
+        return set[str]().union(*(_ledger(one).others for one in known)).difference(known)
+
+    return Reindex(known=known, state=state_store(settings), reconcile=_reconcile, others=others)
 
 
 def erase() -> Erase:
@@ -39,12 +48,17 @@ def erase() -> Erase:
 
 
 @cache
+def _ledger(fingerprint: str) -> DynamoLedger:
+    return ledger_of(reconcile_settings(), fingerprint)
+
+
+@cache
 def _reconcile(fingerprint: str) -> Reconcile:
     settings = reconcile_settings()
     return Reconcile(
         fingerprint=fingerprint,
         store=documents_of(settings),
-        ledger=ledger_of(settings, fingerprint),
+        ledger=_ledger(fingerprint),
         index=vectors_of(settings, fingerprint),
         queue=task_queue(settings.queue_url),
         state=state_store(settings),

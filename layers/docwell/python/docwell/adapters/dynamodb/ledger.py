@@ -35,6 +35,8 @@ from docwell.ports import LedgerRow, LiveDocument
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
+# The pipeline of rows that hold facts.
+_STATE = "#state"
 _ACQUIRE_ATTEMPTS = 5
 _HELD_BY_ME = "fence = :fence AND lease_owner = :owner"
 _LIVE = "document, live_generation, live_version, observed_version"
@@ -59,19 +61,19 @@ class DynamoState:
 
     def read(self, name: str) -> Mapping[str, str]:
         """Return the fact, read consistently; empty where there is none."""
-        row = self._table.get(_key(name, "#state")) or {}
+        row = self._table.get(_key(name, _STATE)) or {}
         values: Mapping[str, str] = row.get("values", {})
         return values
 
     def write(self, name: str, values: Mapping[str, str]) -> None:
         """Store the whole fact."""
-        self._table.put({**_key(name, "#state"), "values": dict(values)})
+        self._table.put({**_key(name, _STATE), "values": dict(values)})
 
     def claim(self, name: str, values: Mapping[str, str], instead_of: Mapping[str, str]) -> bool:
         """Store the fact if the stored one is `instead_of`, which is empty for none. Return whether it was."""
         before = {"before": dict(instead_of)} if instead_of else {}
         changed = self._table.update(  # ingest's role may put no row
-            _key(name, "#state"),
+            _key(name, _STATE),
             "SET #values = :values",
             {"values": dict(values), **before},
             condition="#values = :before" if before else "attribute_not_exists(#values)",
@@ -98,6 +100,8 @@ class DynamoLedger:
         self._lease_s = lease_s
         self._clock = clock
         self._notes_outcomes = notes_outcomes
+        # The other pipelines with rows that the last scan has read so far.
+        self.others: set[str] = set()
 
     def acquire(self, key: str, owner: str) -> Lease | None:
         """Take the lease. When another worker holds it, mark the row to look again and return None."""
@@ -285,10 +289,13 @@ class DynamoLedger:
         self, cursor: str | None, limit: int, segment: tuple[int, int] = (0, 1)
     ) -> tuple[list[LedgerRow], str | None]:
         """Return rows of the pipeline, DELETED ones too; a page may be empty and not the last."""
-        values = {"pipeline": self._pipeline}
-        selection = Selection(filter="pipeline = :pipeline", values=values, segment=segment)
+        if cursor is None:
+            self.others.clear()
+        selection = Selection(filter="pipeline <> :state", values={"state": _STATE}, segment=segment)
         page = self._table.page(selection, limit, decode_cursor(cursor))
-        return [_ledger_row(row) for row in page.rows], encode_cursor(page.next)
+        own = [row for row in page.rows if row["pipeline"] == self._pipeline]
+        self.others |= {row["pipeline"] for row in page.rows} - {self._pipeline}
+        return [_ledger_row(row) for row in own], encode_cursor(page.next)
 
     def rows_of(self, keys: Sequence[str]) -> Mapping[str, LedgerRow]:
         """Return the rows of the keys that have one."""
