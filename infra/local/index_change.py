@@ -29,9 +29,9 @@ REBUILT = (
 
 def with_old_index(options: StackOptions, say: Callable[[str], None]) -> StackOptions:
     """Return the options with which the old index answers while the new one is built. Tells what happens to it."""
-    stored = _pipeline_of(options.data / "aws" / "ledger.json")
     settings = IngestSettings.read(**own_settings(options))
     wanted = pipelines(settings)
+    stored = _pipeline_of(options.data / "aws" / "ledger.json", next(iter(wanted)))
     if stored is None or stored in wanted:
         return options
     for ocr in get_args(Ocr):
@@ -43,16 +43,20 @@ def with_old_index(options: StackOptions, say: Callable[[str], None]) -> StackOp
     return options
 
 
-def _pipeline_of(ledger: Path) -> str | None:
-    """Return the fingerprint of the index that answers, or None without documents."""
+def _pipeline_of(ledger: Path, wanted: str) -> str | None:
+    """Return the fingerprint of the index that answers, or None without documents.
+
+    Where the facts name none, that is the wanted one if it has documents: an older one is left of another release.
+    """
     try:
         rows = json.loads(ledger.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
+    rows = [row for row in rows if "pipeline" in row]  # as the AWS server, which skips rows of an older docwell
     used: Counter[str] = Counter(row["pipeline"]["S"] for row in rows if row["pipeline"]["S"] != _STATE)
     facts = {row["document"]["S"]: row for row in rows if row["pipeline"]["S"] == _STATE}
     values = facts.get(ACTIVE_PIPELINE, {}).get("values", {}).get("M", {})
     active: str | None = values.get("fingerprint", {}).get("S")
     if active in used or not used:
         return active
-    return used.most_common(1)[0][0]
+    return wanted if wanted in used else used.most_common(1)[0][0]
