@@ -58,6 +58,9 @@ def test_the_servers_have_the_settings_of_those_on_aws() -> None:
         ({"query": {"ingress": {"tlsSecret": None}}}, "tlsSecret"),
         ({"query": {"resources": {"limits": {"memory": None}}}}, "/query/resources/limits"),
         ({"query": {"graceSeconds": 20}}, "graceSeconds"),
+        ({"settings": {"query": {"wake_s": 300}}}, "graceSeconds"),
+        ({"query": {"scaling": {"min": 3}}}, "query.scaling.min"),
+        ({"ingest": {"scaling": {"min": 3}}}, "ingest.scaling.min"),
         ({"network": {"queryFrom": []}}, "/network/queryFrom"),
         ({"network": {"metricsFrom": None}}, "metricsFrom"),
         ({"network": {"dns": None}}, "dns"),
@@ -111,6 +114,12 @@ def test_keda_has_the_role_of_the_workers_or_the_keys_of_the_services() -> None:
     assert named("small", "TriggerAuthentication", "ingest")["spec"] == {
         "podIdentity": {"provider": "aws", "identityOwner": "workload"}
     }
+    # An association of EKS Pod Identity is no annotation, without which KEDA takes no role of a workload.
+    role = {"eks.amazonaws.com/role-arn": "arn:aws:iam::123456789012:role/all"}
+    for given, owner in (({}, "keda"), (role, "workload")):
+        values = {"ingest": {"roleArn": ""}, "serviceAccountAnnotations": given}
+        (trigger,) = (one for one in helm.render("small", values) if one["kind"] == "TriggerAuthentication")
+        assert trigger["spec"]["podIdentity"]["identityOwner"] == owner
     compatible = named("compatible services", "TriggerAuthentication", "ingest")["spec"]
     assert {one["name"] for one in compatible["secretTargetRef"]} == {"services"}
     (first, *_) = named("compatible services", "ScaledObject", "ingest")["spec"]["triggers"]
