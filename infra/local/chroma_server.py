@@ -115,7 +115,7 @@ async def _serve(port: int, data: Path, stack: str) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)
     async with await asyncio.start_server(proxy, HOST, port, limit=_HEAD_BYTES):
-        child = Child(command, os.environ, partial(print, flush=True), lambda status: os._exit(status or 1))
+        child = Child(command, os.environ, print_line, lambda status: os._exit(status or 1))
         every_minute(partial(_publish, data))
         await stopped.wait()
     child.stop(_STOP_S)
