@@ -122,7 +122,7 @@ class _Handler(MotoRequestHandler):
 
         def start_response(status: str, headers: list[tuple[str, str]], _: object = None) -> Callable[..., object]:
             begun.append((status, headers))
-            return print  # WSGI's obsolete `write`
+            return print_line  # WSGI's obsolete `write`
 
         content = b"".join(self.server.app(environ, start_response))
         status, headers = begun[-1]
@@ -164,11 +164,14 @@ class Mirrored:
         if target.startswith("DynamoDB"):
             return self._table_request(target, environ, start_response)
         answer = self._moto(environ, start_response)
-        if "/apigateway/" in environ.get("HTTP_AUTHORIZATION", ""):  # the signature names the service
-            if environ["REQUEST_METHOD"] != "GET":
-                self._api_keys.save()
-        elif not target and environ["REQUEST_METHOD"] in {"PUT", "POST", "DELETE"}:
-            self._update(environ)
+        try:
+            if "/apigateway/" in environ.get("HTTP_AUTHORIZATION", ""):  # the signature names the service
+                if environ["REQUEST_METHOD"] != "GET":
+                    self._api_keys.save()
+            elif not target and environ["REQUEST_METHOD"] in {"PUT", "POST", "DELETE"}:
+                self._update(environ)
+        except OSError as error:
+            return _disk_error(error, start_response)
         return answer
 
     def _table_request(
@@ -199,6 +202,17 @@ class Mirrored:
         if environ["REQUEST_METHOD"] == "DELETE" or "delete" in query or "delete=" in query:
             # The newest version was deleted by its id, and an older one is current again.
             announce("ObjectRemoved:Delete", written)
+
+
+def _disk_error(error: OSError, start_response: StartResponse) -> Iterable[bytes]:
+    """Answer in place of moto. AWS's clients do not repeat a request with this status."""
+    print_line(f"{names.ERROR}the disk does not take a change: {error}")
+    text = f"the disk of the local stack: {error.strerror}"
+    body = f"<Error><Code>InsufficientStorage</Code><Message>{text}</Message></Error>".encode()
+    status = HTTPStatus.INSUFFICIENT_STORAGE
+    headers = [("Content-Type", "application/xml"), ("Content-Length", str(len(body)))]
+    start_response(f"{status} {status.phrase}", headers, sys.exc_info())
+    return [body]
 
 
 def _set_up(session: boto3.Session, endpoint: str) -> None:
@@ -304,9 +318,8 @@ def main() -> int:
     print_line(f"S3, SQS and DynamoDB on http://{names.HOST}:{server.server_port}")
     every_minute(publish_queues)
     server.serve_forever(poll_interval=0.1)
-    for mirror in tables:
-        mirror.save()
-    return 0
+    saved = [mirror.saved() for mirror in tables]
+    return 0 if all(saved) else 1
 
 
 if __name__ == "__main__":

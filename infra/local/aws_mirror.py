@@ -95,7 +95,8 @@ class ObjectMirror:
     def update(self, only: str | None = None) -> tuple[list[str], list[str]]:
         """Write moto's changes to disk. Return the written and the removed keys. Safe for threads.
 
-        If `only` is the key of an object, no other has changed.
+        If `only` is the key of an object, no other has changed. Raises `OSError` for an object that the disk does
+        not take, and removes it.
         """
         written, removed = [], []
         with self._lock:
@@ -107,7 +108,7 @@ class ObjectMirror:
                 gone = self._known.keys() - current.keys()
             for key, found in current.items():
                 if self._known.get(key) != found.version_id:
-                    self._write(found)
+                    self._write_or_withdraw(found)
                     self._known[key] = found.version_id
                     written.append(key)
             for key in gone:
@@ -132,6 +133,18 @@ class ObjectMirror:
         tagger = _tagger()
         tagger.tag_resource(key.arn, tagger.convert_dict_to_tags_input(one.tags))
         self._tags[one.key] = one.tags
+
+    def _write_or_withdraw(self, found: Any) -> None:
+        try:
+            self._write(found)
+        except OSError:
+            self._data_path(found.name, found.version_id).with_suffix(".tmp").unlink(missing_ok=True)
+            before = [one for one in self._bucket.keys.getlist(found.name) if one is not found]
+            if before:
+                self._bucket.keys.setlist(found.name, before)
+            else:
+                self._bucket.keys.pop(found.name)
+            raise
 
     def _write(self, found: Any) -> None:
         data = self._data_path(found.name, found.version_id)

@@ -15,7 +15,8 @@ from moto.apigateway.models import ApiKey
 
 from docwell.access.credentials import digest_of
 from infra.local.keys import write_private
-from infra.local.names import LOCAL_API_KEY_ID, LOCAL_PRINCIPAL
+from infra.local.names import ERROR, LOCAL_API_KEY_ID, LOCAL_PRINCIPAL
+from runtime.emf import print_line
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -53,6 +54,8 @@ class TableMirror:
     # A worker writes to the table several times a second while it indexes. A large table takes long to write, so
     # writing takes at most a tenth of the time.
     PAUSE_S, PAUSE_OF_A_WRITE = 0.5, 9.0
+    # A full disk loses no row while this process runs: it writes them when there is room again.
+    PAUSE_OF_AN_ERROR_S = 5.0
 
     def __init__(self, path: Path, table: Any) -> None:
         """`table` is moto's own object for the table."""
@@ -82,6 +85,15 @@ class TableMirror:
         """Start to write in the background."""
         threading.Thread(target=self._follow, daemon=True).start()
 
+    def saved(self) -> bool:
+        """Write the file now. Return false, and print an error, if the disk does not take it."""
+        try:
+            self.save()
+        except OSError as error:
+            print_line(f"{ERROR}the disk does not take {self._path.name}, which is tried again: {error}")
+            return False
+        return True
+
     def changed(self, request: bytes) -> None:
         """Schedule a write if this body of a finished request names the table."""
         if self._name in request:
@@ -105,8 +117,12 @@ class TableMirror:
             time.sleep(pause)
             self._dirty.clear()
             started = time.thread_time()
-            self.save()
-            pause = max(self.PAUSE_S, self.PAUSE_OF_A_WRITE * (time.thread_time() - started))
+            pause = self.PAUSE_S if self.saved() else self._again_later()
+            pause = max(pause, self.PAUSE_OF_A_WRITE * (time.thread_time() - started))
+
+    def _again_later(self) -> float:
+        self._dirty.set()
+        return self.PAUSE_OF_AN_ERROR_S
 
 
 class LedgerMirror(TableMirror):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import threading
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -101,15 +102,17 @@ class StackConsole:
             path.replace(path.with_suffix(".log.1"))
 
     def line(self, part: str, line: str) -> None:
-        """Log one line of a part's output, and show it where it matters."""
+        """Log one line of a part's output, and show it where it matters, as far as disk and terminal take it."""
         line = _one_line(line)
-        with self._lock, append_private(self.log_path(part)) as file:
+        # A part whose lines are not read any more stops. rich exits when the reader of a pipe has gone.
+        with suppress(OSError), self._lock, append_private(self.log_path(part)) as file:
             file.write(line + "\n")
         shown = (line, "") if self._verbose else worth_showing(line)
         if shown and not self._silent:
             text, style = shown
             prefix = Text(f"{part:<8} ", style=self._colours.get(part, ""))
-            self._console.print(prefix + Text(_one_line(text), style=style))
+            with suppress(OSError, SystemExit):
+                self._console.print(prefix + Text(_one_line(text), style=style))
 
     def say(self, message: str, style: str = "") -> None:
         """Print a line of the stack itself."""

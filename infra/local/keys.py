@@ -30,12 +30,18 @@ def append_private(path: Path) -> IO[str]:
 
 
 def write_private(path: Path, text: str) -> None:
-    """Replace a file, readable by its user alone. A crash leaves the old or the new content."""
+    """Replace a file, readable by its user alone. A crash or a full disk leaves the old or the new content."""
     temporary = path.with_suffix(".tmp")
     temporary.unlink(missing_ok=True)
-    with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
-        file.write(text)
-    temporary.replace(path)
+    try:
+        with os.fdopen(
+            os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8"
+        ) as file:
+            file.write(text)
+        temporary.replace(path)
+    except OSError:  # what was written would fill the disk
+        temporary.unlink(missing_ok=True)
+        raise
 
 
 @dataclass(frozen=True)

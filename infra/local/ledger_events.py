@@ -119,6 +119,15 @@ class Outbox:
         write_private(self._path, json.dumps({"known": self._known, "waiting": waiting}))
 
 
+def step(outbox: Outbox, invoke: Callable[[dict[str, Any]], Any]) -> None:
+    """Collect and send outcomes, on a full disk too: a restart then sends again what could not be noted."""
+    for call in (outbox.collect, lambda: outbox.send(invoke)):
+        try:
+            call()
+        except OSError as error:
+            print_line(f"{names.ERROR}the disk does not take the events: {error}")
+
+
 def _is_sent(invoke: Callable[[dict[str, Any]], Any], one: Waiting) -> bool:
     try:
         return not failed_ids(invoke({"Records": [one.change]}), {one.number})
@@ -152,8 +161,7 @@ def main() -> int:
 
     def work() -> None:
         while True:
-            outbox.collect()
-            outbox.send(pool.invoke)
+            step(outbox, pool.invoke)
             time.sleep(POLL_S)
 
     def measure() -> None:

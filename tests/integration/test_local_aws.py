@@ -11,6 +11,7 @@ from urllib.parse import unquote_plus, urlsplit
 
 import boto3
 import httpx
+import psutil
 import pytest
 from botocore.auth import S3SigV4Auth, SigV4Auth
 from botocore.awsrequest import AWSRequest
@@ -24,6 +25,7 @@ from docwell.adapters.s3_versions import S3Versions
 from infra.local.names import RESTORE_PRINCIPAL
 
 from .local_parts import KEYS, Aws, aws_stand_in
+from .waiting import until
 
 pytestmark = pytest.mark.integration
 
@@ -312,3 +314,34 @@ def test_binary_content_survives_a_restart(tmp_path: Path) -> None:
         assert not [line for line in first.lines if "Traceback" in line]
     with aws_stand_in(tmp_path) as second:
         assert second.dynamodb.get_item(TableName="docwell-receipts", Key=key)["Item"]["body"]["B"] == body
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="another process has its limits set")
+def test_a_full_disk_loses_nothing_that_was_accepted_and_refuses_the_rest(tmp_path: Path) -> None:
+    def row(key: str, **more: Any) -> dict[str, Any]:
+        return {"document": {"S": key}, "pipeline": {"S": "f"}, "collection": {"S": "default"}, **more}
+
+    with aws_stand_in(tmp_path) as aws:
+        aws.s3.put_object(Bucket=BUCKET, Key="a.pdf", Body=b"old")
+        (process,) = psutil.Process(aws.child.pid).children()
+        process.rlimit(psutil.RLIMIT_FSIZE, (50_000, psutil.RLIM_INFINITY))
+        for key in ("a.pdf", "new.pdf"):
+            with pytest.raises(ClientError) as refused:
+                aws.s3.put_object(Bucket=BUCKET, Key=key, Body=bytes(100_000))
+            assert refused.value.response["Error"]["Code"] == "InsufficientStorage"
+            assert "File too large" in str(refused.value)
+        listed = aws.s3.list_objects_v2(Bucket=BUCKET)["Contents"]
+        assert [(one["Key"], one["Size"]) for one in listed] == [("a.pdf", 3)]
+        assert not list((tmp_path / "objects").glob("*.tmp"))
+        aws.s3.put_object(Bucket=BUCKET, Key="small.pdf", Body=b"it fits")
+        aws.dynamodb.put_item(TableName=TABLE, Item=row("a.pdf", title={"S": "x" * 60_000}))
+        until(lambda: any("the disk does not take ledger.json" in line for line in aws.lines))
+        assert not list(tmp_path.glob("*.tmp"))
+        process.rlimit(psutil.RLIMIT_FSIZE, (psutil.RLIM_INFINITY, psutil.RLIM_INFINITY))
+        wait_until_written(tmp_path, "a.pdf")
+        aws.child.kill()
+    with aws_stand_in(tmp_path) as again:
+        listed = again.s3.list_objects_v2(Bucket=BUCKET)["Contents"]
+        assert [one["Key"] for one in listed] == ["a.pdf", "small.pdf"]
+        (item,) = again.dynamodb.scan(TableName=TABLE)["Items"]
+        assert len(item["title"]["S"]) == 60_000

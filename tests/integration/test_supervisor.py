@@ -17,6 +17,7 @@ import pytest
 from infra.local import stack as stack_module
 from infra.local import supervisor as supervisor_module
 from infra.local.console import StackConsole, worth_showing
+from infra.local.names import ROOT
 from infra.local.ports import free_port
 from infra.local.stack import Part, Stack, StackOptions, base_environment
 from infra.local.supervisor import AlreadyRunning, StackFailed, Supervisor, supervised
@@ -195,6 +196,31 @@ def test_what_a_part_says_stays_one_line_in_its_log_and_on_the_terminal(
         assert len(text.splitlines()) == 2
         assert "\x1b" not in text
         assert "\x9b" not in text
+
+
+@pytest.mark.parametrize("log", ["/dev/full", "/dev/null"])
+def test_a_full_disk_and_a_closed_terminal_stop_no_part(tmp_path: Path, log: str) -> None:
+    program = (
+        "import sys, threading\n"
+        "from pathlib import Path\n"
+        "from infra.local.console import StackConsole\n"
+        "from infra.local.stack import base_environment\n"
+        "from runtime.process import Child\n"
+        "console = StackConsole(Path(sys.argv[1]), verbose=True)\n"
+        "console.log_path('toy').symlink_to(sys.argv[2])\n"
+        "said = [sys.executable, '-c', 'for n in range(4000): print(n, chr(120) * 80)']\n"
+        "ended = threading.Event()\n"
+        "Child(said, base_environment({}), lambda line: console.line('toy', line), lambda _: ended.set())\n"
+        "print('read to the end' if ended.wait(30) else 'stopped', file=sys.stderr)\n"
+    )
+    command = [sys.executable, "-c", program, str(tmp_path / "logs"), log]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=base_environment({}), cwd=ROOT
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        assert "read to the end" in process.stderr.read()
 
 
 @pytest.mark.parametrize("key", ["a\nERROR b.pdf", "a\r\nb.pdf", "a\u2028b.pdf", "a\x0b\x85b.pdf"])
