@@ -34,7 +34,9 @@ def _activation() -> str | None:
     if shutil.which("docwell") == str(folder / "docwell"):
         return None
     script = folder / "activate"
-    return f"source {script.relative_to(Path.cwd()) if script.is_relative_to(Path.cwd()) else script}"
+    return shlex.join(
+        ["source", str(script.relative_to(Path.cwd()) if script.is_relative_to(Path.cwd()) else script)]
+    )
 
 
 def _addresses(stack: Stack) -> None:
@@ -131,12 +133,17 @@ def _up_in_background(options: argparse.Namespace) -> int:
         stack = Stack.read(data)
         if stack is not None and stack.pid == process.pid:
             _addresses(stack)
-            where = "" if data == DEFAULT_DATA else f" --data {data}"
-            print(f"\nstop it: python -m infra.local down{where}", flush=True)
+            print(f"\nstop it: {_stopping(data)}", flush=True)
             return 0
         time.sleep(0.2)
     print(log_path.read_text(encoding="utf-8"), flush=True)
     return 1
+
+
+def _stopping(data: Path) -> str:
+    """Return the command that stops the stack of a data folder, for a shell in the repository."""
+    where = [] if data == DEFAULT_DATA else ["--data", str(data)]
+    return shlex.join(["python", "-m", "infra.local", "down", *where])
 
 
 def _down(options: argparse.Namespace) -> int:
@@ -192,7 +199,11 @@ def main() -> int:
     demo.set_defaults(run=_demo)
     options = parser.parse_args()
     options.data = options.data.resolve()
-    status: int = options.run(options)
+    try:
+        status: int = options.run(options)
+    except OSError as error:  # a data folder that cannot be written, or a full disk
+        print(f"docwell cannot run on {options.data}: {error}", file=sys.stderr)
+        return 1
     return status
 
 

@@ -81,7 +81,7 @@ class Stack:
             region_name=self.region,
             aws_access_key_id=self.access_key,
             aws_secret_access_key=self.secret_key,
-            config=Config(**config),
+            config=Config(proxies={}, **config),  # a proxy cannot reach a stack on this machine
         )
 
     def http(self, timeout_s: float) -> httpx.Client:
@@ -155,7 +155,8 @@ def outside_ollama(model: str) -> str | None:
         if parts.port is None and parts.scheme == "http":
             url = parts._replace(netloc=f"{parts.netloc}:11434").geturl()
         url = url.replace("//0.0.0.0", f"//{names.HOST}")
-        tags = httpx.get(f"{url}/api/tags", timeout=3).raise_for_status().json()
+        # As the functions, which get no proxy of the user's.
+        tags = httpx.get(f"{url}/api/tags", timeout=3, trust_env=False).raise_for_status().json()
         listed = {entry["name"] for entry in tags["models"]}
     except (httpx.HTTPError, httpx.InvalidURL, ValueError, KeyError, TypeError):
         return None

@@ -5,11 +5,14 @@ from __future__ import annotations
 import os
 import re
 import shlex
+import signal
 import subprocess
 import sys
 from collections.abc import Mapping
 from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 
 import httpx
 import psutil
@@ -118,6 +121,30 @@ def test_the_commands_that_are_printed_for_another_data_folder_find_its_stack(
         find_settings()
 
 
+def test_the_commands_that_are_printed_are_whole_for_folders_with_any_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "it's a $HOME of é"
+    monkeypatch.setattr(sys, "executable", str(folder / "bin" / "python"))
+    assert shlex.split(str(command._activation())) == ["source", str(folder / "bin" / "activate")]
+    stopping = "python -m infra.local down"
+    assert shlex.split(command._stopping(folder)) == [*stopping.split(), "--data", str(folder)]
+    assert command._stopping(command.DEFAULT_DATA) == stopping
+
+
+@pytest.mark.parametrize("arguments", [["up"], ["up", "--no-follow"], ["down"]])
+def test_a_data_folder_that_cannot_be_used_is_named(
+    tmp_path: Path, arguments: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").touch()
+    data = tmp_path / "file" / "data"
+    monkeypatch.setattr(sys, "argv", ["local", *arguments, "--data", str(data)])
+    monkeypatch.setattr(signal, "signal", lambda *_: None)
+    assert command.main() == (0 if arguments == ["down"] else 1)
+    said = capsys.readouterr()
+    assert str(data) in said.out + said.err
+
+
 def make(folder: Path, *arguments: str) -> int:
     command = ["make", "--file", str(ROOT / "Makefile"), *arguments]
     return subprocess.run(command, cwd=folder, input="", text=True, capture_output=True, check=False).returncode
@@ -200,6 +227,37 @@ def test_a_host_of_ollama_is_asked_at_its_address_and_never_ends_the_start(
     monkeypatch.setattr(httpx, "get", get)
     monkeypatch.setenv("OLLAMA_HOST", host)
     assert outside_ollama("m") == expected
+
+
+class Listing(BaseHTTPRequestHandler):
+    """A host of Ollama and an S3 that know one name each."""
+
+    def do_GET(self) -> None:
+        body = b'{"models": [{"name": "m"}]}'
+        self.send_response(200)
+        self.send_header("content-length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None: ...
+
+
+@pytest.mark.parametrize("name", ["HTTP_PROXY", "http_proxy", "ALL_PROXY"])
+def test_the_users_proxy_is_not_asked_for_what_is_on_this_machine(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    for one in ("NO_PROXY", "no_proxy"):
+        monkeypatch.delenv(one, raising=False)
+    monkeypatch.setenv(name, f"http://{HOST}:9")  # nothing listens there
+    with ThreadingHTTPServer((HOST, 0), Listing) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        url = f"http://{HOST}:{server.server_address[1]}"
+        monkeypatch.setenv("OLLAMA_HOST", url)
+        assert outside_ollama("m") == url
+        here = replace(stack(tmp_path), aws_endpoint=url, gateway=url)
+        assert here.client("s3").get_object(Bucket="b", Key="k")["Body"].read().startswith(b'{"models"')
+        assert here.http(5).get("/").status_code == 200
+        server.shutdown()
 
 
 def test_the_user_may_set_the_length_of_prompts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
