@@ -2,6 +2,8 @@
 .DEFAULT_GOAL := help
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
+# In order, also where MAKEFLAGS has -j: a target needs what those before it install.
+.NOTPARALLEL:
 
 PY := .venv/bin/python
 MODEL ?= sentence-transformers/all-MiniLM-L6-v2

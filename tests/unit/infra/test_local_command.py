@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -148,6 +149,22 @@ def test_a_data_folder_that_cannot_be_used_is_named(
 def make(folder: Path, *arguments: str) -> int:
     command = ["make", "--file", str(ROOT / "Makefile"), *arguments]
     return subprocess.run(command, cwd=folder, input="", text=True, capture_output=True, check=False).returncode
+
+
+def test_a_first_start_installs_before_it_builds_also_with_several_jobs_and_a_blank_in_the_path(
+    tmp_path: Path,
+) -> None:
+    folder = tmp_path / "with a blank"
+    scripts = folder / "scripts"
+    scripts.mkdir(parents=True)
+    (scripts / "install-programs").write_text("#!/bin/sh\n")
+    python = "mkdir -p .venv/bin && echo '#!/bin/sh' > .venv/bin/python && chmod +x .venv/bin/python"
+    (scripts / "setup").write_text(f"#!/bin/sh\nsleep 0.3\n{python}\n")
+    for script in scripts.iterdir():
+        script.chmod(0o755)
+    for target in ("test", "infra", "up"):
+        assert make(folder, "-j4", target) == 0
+        shutil.rmtree(folder / ".venv")
 
 
 def test_documents_are_deleted_after_a_yes_alone(tmp_path: Path) -> None:
