@@ -7,6 +7,7 @@ metadata. The second is written last, by a rename, so a crash leaves the old ver
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import threading
 from dataclasses import asdict, dataclass, field
@@ -17,7 +18,8 @@ from typing import TYPE_CHECKING, Any
 from moto.s3.models import FakeKey, s3_backends
 
 from infra.local.keys import write_private
-from infra.local.names import ACCOUNT, BUCKET, REGION
+from infra.local.names import ACCOUNT, BUCKET, REGION, WARNING
+from runtime.emf import print_line
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -77,7 +79,12 @@ class ObjectMirror:
         stored = []
         wanted: set[Path] = set()
         for path in sorted(self._folder.glob("*.json")):
-            one = StoredObject(**json.loads(path.read_text(encoding="utf-8")))
+            try:
+                one = StoredObject(**json.loads(path.read_text(encoding="utf-8")))
+            except ValueError:
+                print_line(f"{WARNING}{path} is damaged: upload the document again, which is beside it")
+                wanted.update(self._folder.glob(f"{path.stem}.*"))
+                continue
             data = self._data_path(one.key, one.version)
             if not data.exists():  # the user removed it
                 path.unlink()
@@ -155,6 +162,8 @@ class ObjectMirror:
                 source.seek(0)
                 with temporary.open("wb") as file:
                     shutil.copyfileobj(source, file, 1024 * 1024)
+                    file.flush()
+                    os.fsync(file.fileno())
                 temporary.replace(data)
                 found._value_buffer = MirroredFile(data)
                 source.close()

@@ -48,6 +48,13 @@ def _with_bytes(found: dict[str, Any]) -> Any:
     return base64.b64decode(found[_BYTES]) if found.keys() == {_BYTES} else found
 
 
+def _content(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"), object_hook=_with_bytes)
+    except ValueError as error:
+        raise OSError(f"{path} is damaged: {error}") from None
+
+
 class TableMirror:
     """Keep a file equal to a table, a moment after the last write."""
 
@@ -67,10 +74,10 @@ class TableMirror:
         self._lock = threading.Lock()
 
     def restore(self) -> list[Item]:
-        """Put the items on disk into moto's table and return them."""
+        """Put the items on disk into moto's table and return them. Raises `OSError` for a damaged file."""
         if not self._path.exists():
             return []
-        stored = json.loads(self._path.read_text(encoding="utf-8"), object_hook=_with_bytes)
+        stored = _content(self._path)
         # Skip rows with the keys of an older docwell.
         items = [self.mended(item) for item in stored if self._keys <= item.keys()]
         for item in items:
@@ -171,9 +178,9 @@ class ApiKeyMirror:
         self._lock = threading.Lock()
 
     def restore(self) -> None:
-        """Put the keys on disk into moto."""
+        """Put the keys on disk into moto. Raises `OSError` for a damaged file."""
         local = {"id": LOCAL_API_KEY_ID, "name": "local", "value": self._local_key, "enabled": True}
-        stored = json.loads(self._path.read_text(encoding="utf-8")) if self._path.exists() else []
+        stored = _content(self._path) if self._path.exists() else []
         for one in [local, *stored]:
             fields = dict(one)
             id_ = fields.pop("id")

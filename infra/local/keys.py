@@ -30,7 +30,7 @@ def append_private(path: Path) -> IO[str]:
 
 
 def write_private(path: Path, text: str) -> None:
-    """Replace a file, readable by its user alone. A crash or a full disk leaves the old or the new content."""
+    """Replace a file, readable by its user alone. It keeps its content through a crash or on a full disk."""
     temporary = path.with_suffix(".tmp")
     temporary.unlink(missing_ok=True)
     try:
@@ -38,6 +38,8 @@ def write_private(path: Path, text: str) -> None:
             os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8"
         ) as file:
             file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
         temporary.replace(path)
     except OSError:  # what was written would fill the disk
         temporary.unlink(missing_ok=True)

@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 from urllib.parse import unquote_plus, urlsplit
 
 import boto3
@@ -22,6 +23,7 @@ from botocore.exceptions import ClientError
 from docwell.access.credentials import digest_of
 from docwell.adapters.dynamodb.api_keys import DynamoApiKeys
 from docwell.adapters.s3_versions import S3Versions
+from infra.local.aws_tables import ApiKeyMirror, TableMirror
 from infra.local.names import RESTORE_PRINCIPAL
 
 from .local_parts import KEYS, Aws, aws_stand_in
@@ -345,3 +347,31 @@ def test_a_full_disk_loses_nothing_that_was_accepted_and_refuses_the_rest(tmp_pa
         assert [one["Key"] for one in listed] == ["a.pdf", "small.pdf"]
         (item,) = again.dynamodb.scan(TableName=TABLE)["Items"]
         assert len(item["title"]["S"]) == 60_000
+
+
+@pytest.mark.parametrize("damage", ["", "[{", "\0" * 40])
+@pytest.mark.parametrize("name", ["ledger", "principals", "usage", "receipts", "audit", "api_keys"])
+def test_a_damaged_table_is_named(tmp_path: Path, name: str, damage: str) -> None:
+    path = tmp_path / f"{name}.json"
+    path.write_text(damage)
+    mirror = ApiKeyMirror(path, {}, "key") if name == "api_keys" else TableMirror(path, Mock(schema=[]))
+    with pytest.raises(OSError, match=f"{name}.json is damaged"):
+        mirror.restore()
+
+
+def test_a_damaged_document_is_named_and_kept_and_the_others_are_restored(tmp_path: Path) -> None:
+    with aws_stand_in(tmp_path) as first:
+        for key in ("a.pdf", "b.pdf"):
+            first.s3.put_object(Bucket=BUCKET, Key=key, Body=key.encode())
+        first.child.kill()
+    damaged, _ = sorted((tmp_path / "objects").glob("*.json"), key=lambda path: "b.pdf" in path.read_text())
+    damaged.write_text("")
+    with aws_stand_in(tmp_path) as second:
+        assert [one["Key"] for one in second.s3.list_objects_v2(Bucket=BUCKET)["Contents"]] == ["b.pdf"]
+        assert any(line.startswith(f"WARNING {damaged} is damaged") for line in second.lines)
+        (content,) = (tmp_path / "objects").glob(f"{damaged.stem}.*.bin")
+        assert content.read_bytes() == b"a.pdf"
+        second.s3.put_object(Bucket=BUCKET, Key="a.pdf", Body=b"again")
+    with aws_stand_in(tmp_path) as third:
+        assert third.s3.get_object(Bucket=BUCKET, Key="a.pdf")["Body"].read() == b"again"
+        assert not content.exists()
