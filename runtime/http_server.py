@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 
 # Beyond the grace period, for closing sockets.
 _END_S = 2.0
+# Longer than proxies keep an idle connection (60 s in ingress-nginx and ALB). They may send a question on it as it
+# closes, and do not repeat it.
+_KEEP_ALIVE_S = 75
 
 
 class HttpServer:
@@ -27,7 +30,8 @@ class HttpServer:
             )
         except OSError as error:
             raise OSError(f"cannot listen on port {port} of {host or 'any address'}: {error}") from error
-        self._server = uvicorn.Server(uvicorn.Config(app, log_level="warning", access_log=False))
+        config = uvicorn.Config(app, log_level="warning", access_log=False, timeout_keep_alive=_KEEP_ALIVE_S)
+        self._server = uvicorn.Server(config)
         self._thread = threading.Thread(target=self._server.run, args=([self._listener],), daemon=True)
 
     @property

@@ -7,8 +7,10 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
+import httpx
 import pytest
 from starlette.applications import Starlette
 from starlette.testclient import TestClient
@@ -187,3 +189,14 @@ def test_a_port_that_is_taken_is_named() -> None:
         port = taken.getsockname()[1]
         with pytest.raises(OSError, match=f"cannot listen on port {port} of 127.0.0.1"):
             HttpServer(Starlette(), "127.0.0.1", port)
+
+
+def test_an_idle_connection_outlives_that_of_a_proxy_and_holds_up_no_stop() -> None:
+    server = HttpServer(Starlette(), "127.0.0.1", 0)
+    assert server._server.config.timeout_keep_alive > 60
+    server.start()
+    with httpx.Client(trust_env=False) as client:
+        assert client.get(f"http://127.0.0.1:{server.port}/").status_code == 404
+        before = time.monotonic()
+        server.stop(20)
+        assert time.monotonic() - before < 5
