@@ -13,7 +13,7 @@ from docwell.errors import Unavailable
 
 # The Pythons to try in order: torch's CPU builds lag behind the newest one.
 _PYTHONS = ("python3.11", "python3.12", sys.executable)
-# The file in an environment that has the digest of its lock.
+# The file in an environment that has the digest of its lock and its place, which its programs name.
 _STAMP = "lock.sha256"
 
 
@@ -37,18 +37,18 @@ def python_of(environment: Path, requirements: Path, say: Callable[[str], None])
 
 
 def is_current(folder: Path, lock: Path) -> bool:
-    """Return whether the folder was installed from this lock."""
+    """Return whether the folder was installed from this lock, and not moved or copied since."""
     stamp = folder / _STAMP
-    return stamp.exists() and stamp.read_text(encoding="utf-8") == _digest(lock)
+    return stamp.exists() and stamp.read_text(encoding="utf-8") == _digest(folder, lock)
 
 
 def mark_current(folder: Path, lock: Path) -> None:
     """Record that the folder was installed from this lock."""
-    (folder / _STAMP).write_text(_digest(lock), encoding="utf-8")
+    (folder / _STAMP).write_text(_digest(folder, lock), encoding="utf-8")
 
 
-def _digest(lock: Path) -> str:
-    return sha256(lock.read_bytes()).hexdigest()
+def _digest(folder: Path, lock: Path) -> str:
+    return sha256(bytes(folder.resolve()) + b"\0" + lock.read_bytes()).hexdigest()
 
 
 def run(command: list[str], dependency: str, failure: str) -> None:

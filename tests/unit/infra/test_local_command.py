@@ -28,6 +28,7 @@ from infra.local import prometheus
 from infra.local.names import HOST, ROOT
 from infra.local.stack import Stack, StackOptions, outside_ollama, plan, wrong_settings
 from infra.local.supervisor import held
+from layers.embedder.download.environment import is_current, mark_current
 
 
 @pytest.fixture(autouse=True)
@@ -165,6 +166,48 @@ def test_a_first_start_installs_before_it_builds_also_with_several_jobs_and_a_bl
     for target in ("test", "infra", "up"):
         assert make(folder, "-j4", target) == 0
         shutil.rmtree(folder / ".venv")
+
+
+def test_a_clone_that_was_moved_or_copied_gets_an_environment_of_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    python = tmp_path / "python"
+    programs = "for name in python uv; do echo '#!/bin/sh' > .venv/bin/$name; chmod +x .venv/bin/$name; done"
+    python.write_text(f'#!/bin/sh\n[ "$2" != venv ] || {{ mkdir -p .venv/bin && {programs}; }}\n')
+    python.chmod(0o755)
+    monkeypatch.setenv("PYTHON", str(python))
+    first, copy, beside = (tmp_path / f"a {name}" for name in ("first", "copy", "worktree"))
+    for name in ("scripts", "requirements"):
+        shutil.copytree(ROOT / name, first / name)
+    shutil.copy(ROOT / "pyproject.toml", first)
+
+    def setup(folder: Path) -> bool:
+        """Whether it made an environment."""
+        command = [str(folder / "scripts" / "setup"), "local"]
+        return "making .venv" in subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+    shutil.copytree(first, beside)
+    assert (setup(first), setup(first)) == (True, False)
+    shutil.copytree(first, copy)
+    assert (setup(copy), setup(copy), setup(first)) == (True, False, False)
+    (beside / ".venv").symlink_to(first / ".venv")
+    assert not setup(beside)
+    first.rename(tmp_path / "moved")
+    assert setup(tmp_path / "moved")
+
+
+def test_an_environment_of_a_moved_clone_is_not_current(tmp_path: Path) -> None:
+    lock, first, moved = tmp_path / "lock.txt", tmp_path / "first", tmp_path / "moved"
+    lock.write_text("a==1")
+    first.mkdir()
+    assert not is_current(first, lock)
+    mark_current(first, lock)
+    assert is_current(first, lock)
+    first.rename(moved)
+    assert not is_current(moved, lock)
+    mark_current(moved, lock)
+    lock.write_text("a==2")
+    assert not is_current(moved, lock)
 
 
 def test_documents_are_deleted_after_a_yes_alone(tmp_path: Path) -> None:
