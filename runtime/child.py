@@ -42,8 +42,10 @@ def _kill_all() -> None:
 
 def _end_with_parent() -> None:
     os.read(0, 1)
-    _kill_all()
-    os._exit(137)
+    try:
+        _kill_all()
+    finally:  # without memory or files for psutil, the command still ends with this process
+        os._exit(137)
 
 
 def main(command: list[str]) -> int:

@@ -5,6 +5,7 @@ import os
 import socket
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote_plus
@@ -101,6 +102,19 @@ def test_a_launcher_that_is_killed_takes_its_command_with_it() -> None:
     if sys.platform == "linux":
         until(lambda: not alive(command))
     until(lambda: bool(ended))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="another process has its limits set")
+def test_a_launcher_that_can_open_no_file_still_ends_with_its_command() -> None:
+    ended: list[int] = []
+    child = Child(["sleep", "600"], base_environment({}), lambda _: None, ended.append)
+    launcher = psutil.Process(child.pid)
+    until(lambda: bool(launcher.children()))
+    (command,) = launcher.children()
+    launcher.rlimit(psutil.RLIMIT_NOFILE, (3, 3))
+    threading.Thread(target=child.kill, daemon=True).start()
+    until(lambda: bool(ended))
+    assert not alive(command)
 
 
 def make(tmp_path: Path, script: str, **part: Any) -> Supervisor:
