@@ -13,11 +13,10 @@ import time
 from pathlib import Path
 
 import psutil
-from rich.console import Console
 from rich.table import Table
 
 from infra.local import prometheus
-from infra.local.console import StackConsole
+from infra.local.console import StackConsole, terminal
 from infra.local.keys import append_private, private_folder
 from infra.local.names import ROOT
 from infra.local.stack import Stack, StackOptions, wrong_settings
@@ -40,7 +39,7 @@ def _activation() -> str | None:
 
 
 def _addresses(stack: Stack) -> None:
-    console = Console(highlight=False, soft_wrap=True)
+    console = terminal()
     table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
     table.add_row("questions", f"{stack.gateway}/v1/query")
     table.add_row("S3, SQS, DynamoDB", stack.aws_endpoint)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 import threading
 from contextlib import suppress
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Any
 
@@ -77,6 +79,13 @@ def _one_line(text: str) -> str:
     return strip_invisible(text).replace("\n", " ")
 
 
+def terminal() -> Console:
+    """Return a console on standard output, which replaces what the terminal lacks: Latin-1 has no ellipsis."""
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")
+    return Console(highlight=False, soft_wrap=True)
+
+
 class StackConsole:
     """Prefix, colour and filter the parts' lines, and write all of them to one file for each part."""
 
@@ -88,7 +97,7 @@ class StackConsole:
         self._silent = silent
         self._lock = threading.Lock()
         self._colours: dict[str, str] = {}
-        self._console = Console(highlight=False, soft_wrap=True)
+        self._console = terminal()
 
     def log_path(self, part: str) -> Path:
         """Return the path of a part's log."""

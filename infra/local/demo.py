@@ -20,6 +20,7 @@ from rich.text import Text
 from docwell.answers import AnswerStatus, Mode
 from docwell.citation_units import UnitKind
 from docwell.models import FINAL, Status
+from infra.local.console import terminal
 from infra.local.names import ROOT
 from infra.local.stack import DEADLINE_S, Stack
 from infra.local.supervisor import StackFailed, running_stack
@@ -187,7 +188,7 @@ def _formats(client: httpx.Client, keys: Sequence[str], report: Report, console:
 
 def demo(data: Path, model: str) -> int:
     """Run the demo on the data folder. Return the exit status."""
-    console = Console(highlight=False, soft_wrap=True)
+    console = terminal()
     report = Report("demo")
     started = time.monotonic()
     console.print(f"starting docwell with {model}…")

@@ -212,6 +212,30 @@ def test_what_a_part_says_stays_one_line_in_its_log_and_on_the_terminal(
         assert "\x9b" not in text
 
 
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "koi8-r"])
+def test_a_name_that_the_terminal_lacks_stops_nothing(tmp_path: Path, encoding: str) -> None:
+    program = (
+        "import sys, threading\n"
+        "from pathlib import Path\n"
+        "from infra.local.console import StackConsole\n"
+        "from infra.local.stack import base_environment\n"
+        "from runtime.process import Child\n"
+        "console = StackConsole(Path(sys.argv[1]))\n"
+        "said = [sys.executable, '-c', r'print(\"WARNING 日本 é \\udcff.pdf\")']\n"
+        "ended = threading.Event()\n"
+        "Child(said, base_environment({}), lambda line: console.line('toy', line), lambda _: ended.set())\n"
+        "ended.wait(30)\n"
+        "console.say('stopping…')\n"
+    )
+    environment = {**base_environment({}), "PYTHONIOENCODING": encoding}
+    command = [sys.executable, "-c", program, str(tmp_path / "logs")]
+    done = subprocess.run(command, capture_output=True, env=environment, cwd=ROOT, check=False)
+    assert done.stderr == b""
+    assert b".pdf" in done.stdout
+    assert b"stopping?" in done.stdout
+    assert (tmp_path / "logs" / "toy.log").read_text() == "WARNING 日本 é \\udcff.pdf\n"
+
+
 @pytest.mark.parametrize("log", ["/dev/full", "/dev/null"])
 def test_a_full_disk_and_a_closed_terminal_stop_no_part(tmp_path: Path, log: str) -> None:
     program = (
