@@ -124,16 +124,27 @@ class Environment:
     """One execution environment. Not thread-safe: one invocation at a time."""
 
     def __init__(self, spec: FunctionSpec) -> None:
-        """Start the process. It takes its first event when its imports are done."""
+        """Start the process. It takes its first event when its imports are done. Raises `FunctionInitFailed`."""
         self._spec = spec
-        self._api = RuntimeApi()
         self._ready = False
-        self._child = Child(
-            [spec.python, "-m", spec.runtime, spec.handler],
-            spec.variables(self._api.address),
-            spec.on_line,
-            lambda status: self._api.happenings.put(Exited(status)),
-        )
+        try:
+            self._api = RuntimeApi()
+            self._child = self._started()
+        except OSError as error:  # the machine has no memory, processes or files to spare
+            raise FunctionInitFailed(f"{spec.name} cannot start: {error}") from error
+
+    def _started(self) -> Child:
+        spec = self._spec
+        try:
+            return Child(
+                [spec.python, "-m", spec.runtime, spec.handler],
+                spec.variables(self._api.address),
+                spec.on_line,
+                lambda status: self._api.happenings.put(Exited(status)),
+            )
+        except OSError:
+            self._api.close()
+            raise
 
     @property
     def running(self) -> bool:

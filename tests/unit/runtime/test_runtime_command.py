@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 import subprocess
@@ -17,7 +18,9 @@ from starlette.testclient import TestClient
 
 from docwell.config import IngestSettings
 from runtime import __main__ as command
+from runtime import functions
 from runtime import settings as module
+from runtime.function_errors import FunctionInitFailed
 from runtime.functions import FunctionPool, FunctionSpec
 from runtime.http_server import HttpServer
 from runtime.ingest import queues
@@ -200,3 +203,24 @@ def test_an_idle_connection_outlives_that_of_a_proxy_and_holds_up_no_stop() -> N
         before = time.monotonic()
         server.stop(20)
         assert time.monotonic() - before < 5
+
+
+@pytest.mark.parametrize("part", ["Child", "RuntimeApi"])
+def test_a_machine_that_can_start_no_process_fails_the_call_and_leaks_nothing(
+    monkeypatch: pytest.MonkeyPatch, part: str
+) -> None:
+    def exhausted(*_: object) -> None:
+        raise OSError(errno.ENOMEM, "Cannot allocate memory")
+
+    pool = FunctionPool(FunctionSpec("a.b.handler"), concurrency=1)
+    before = threading.active_count()
+    with monkeypatch.context() as patched:
+        patched.setattr(functions, part, exhausted)
+        for _ in range(3):
+            with pytest.raises(FunctionInitFailed, match="Cannot allocate memory"):
+                pool.invoke({})
+        assert not pool.warm()
+    deadline = time.monotonic() + 10
+    while threading.active_count() > before and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert threading.active_count() <= before
