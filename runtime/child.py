@@ -13,6 +13,7 @@ import signal
 import subprocess
 import sys
 import threading
+from functools import partial
 
 PR_SET_PDEATHSIG = 1
 PR_SET_CHILD_SUBREAPER = 36
@@ -23,6 +24,13 @@ def _prctl(option: int, value: int) -> None:
         import ctypes
 
         ctypes.CDLL(None).prctl(option, value, 0, 0, 0)
+
+
+def _die_with(launcher: int) -> None:
+    """Let the system kill this process, the command before its start, when the launcher ends."""
+    _prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != launcher:  # it was killed before that call
+        os._exit(137)
 
 
 def _kill_all() -> None:
@@ -56,7 +64,7 @@ def main(command: list[str]) -> int:
             command,
             stdin=subprocess.DEVNULL,
             start_new_session=True,
-            preexec_fn=lambda: _prctl(PR_SET_PDEATHSIG, signal.SIGKILL),  # noqa: PLW1509 - no second thread yet
+            preexec_fn=partial(_die_with, os.getpid()),  # noqa: PLW1509 - no second thread yet
         )
     except OSError as error:
         print(f"cannot run {command[0]}: {error}", file=sys.stderr)
