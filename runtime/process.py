@@ -38,7 +38,8 @@ class Child:
             stdin=subprocess.PIPE,  # it closes when this process ends, and the launcher then kills the command
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            env=dict(environment),
+            # As `_read` decodes it, in any locale.
+            env={**environment, "PYTHONIOENCODING": "utf-8:backslashreplace"},
             cwd=ROOT,
             umask=0o077,  # documents and logs are the user's alone
             # Outside this process group, so that killing the group leaves the launcher to clean up.

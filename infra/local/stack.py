@@ -170,7 +170,6 @@ def base_environment(extra: Mapping[str, str]) -> dict[str, str]:
         **kept,
         "PYTHONPATH": os.pathsep.join(filter(None, [str(names.ROOT), os.environ.get("PYTHONPATH")])),
         "PYTHONUNBUFFERED": "1",
-        "PYTHONIOENCODING": "utf-8:backslashreplace",  # as the supervisor reads it, whatever the terminal has
         "NO_PROXY": f"{names.HOST},localhost",
         "no_proxy": f"{names.HOST},localhost",
         **extra,

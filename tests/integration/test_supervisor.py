@@ -220,15 +220,14 @@ def test_what_a_part_says_stays_one_line_in_its_log_and_on_the_terminal(
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1", "koi8-r"])
 def test_a_name_that_the_terminal_lacks_stops_nothing(tmp_path: Path, encoding: str) -> None:
     program = (
-        "import sys, threading\n"
+        "import os, sys, threading\n"
         "from pathlib import Path\n"
         "from infra.local.console import StackConsole\n"
-        "from infra.local.stack import base_environment\n"
         "from runtime.process import Child\n"
         "console = StackConsole(Path(sys.argv[1]))\n"
         "said = [sys.executable, '-c', r'print(\"WARNING 日本 é \\udcff.pdf\")']\n"
         "ended = threading.Event()\n"
-        "Child(said, base_environment({}), lambda line: console.line('toy', line), lambda _: ended.set())\n"
+        "Child(said, os.environ, lambda line: console.line('toy', line), lambda _: ended.set())\n"
         "ended.wait(30)\n"
         "console.say('stopping…')\n"
     )
