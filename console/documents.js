@@ -1,8 +1,8 @@
 // The view of the documents: upload, follow, filter, delete.
 import { html, useEffect, useRef, useState } from "./vendor/htm-preact.mjs";
-import { call, pathOf, upload } from "./api.js";
+import { Problem, call, pathOf, upload } from "./api.js";
 import { dropped, keyOf } from "./files.js";
-import { Failure } from "./parts.js";
+import { Failure, errorWords } from "./parts.js";
 import { bytes, has, named, percent, t, whole } from "./strings.js";
 
 // The wait between two looks at documents that are being read. It grows while nothing changes: ingest of a long
@@ -18,6 +18,7 @@ const FINAL = new Set(["INDEXED", "EMPTY", "REJECTED", "FAILED", "DELETED"]);
 
 /** Return the words for a document's status, and what to do about it. */
 function statusWords(one) {
+  if (one.unsent) return `${t("status.UNSENT")}: ${errorWords(one.unsent)}`;
   if (one.uploading !== undefined) return t("status.uploading", { share: percent(one.uploading) });
   if (one.deleting) return t("status.deleting");
   if (one.status === "PENDING") {
@@ -27,7 +28,14 @@ function statusWords(one) {
   return [t(`status.${one.status}`), reason].filter(Boolean).join(": ");
 }
 
-const isWorking = (one) => one.uploading === undefined && (one.awaits || !FINAL.has(one.status));
+const isWorking = (one) =>
+  one.uploading === undefined && one.status !== "UNSENT" && (one.awaits || !FINAL.has(one.status));
+
+/** Return the reason for which ingest would reject a file by its size, null without one. */
+function sizeReason({ size }, { max_upload_bytes: most }) {
+  if (!size) return "empty_file";
+  return size > most ? "too_large" : null;
+}
 
 /** Return the documents to look at in one turn; the next turn begins at the following ones. */
 export function nextOf(working, turn) {
@@ -69,13 +77,15 @@ function Details({ one }) {
 function Row({ one, canDelete, onDelete, onAsk, onSource }) {
   const [open, setOpen] = useState(false);
   const busy = one.uploading !== undefined || one.deleting;
+  const status = one.unsent ? "UNSENT" : one.status;
   return html`
-    <tr data-document=${one.document} data-status=${busy ? "BUSY" : one.status}>
+    <tr data-document=${one.document} data-status=${busy ? "BUSY" : status}>
       <th scope="row">
         <button class="name" aria-expanded=${open} onClick=${() => setOpen(!open)}>${one.document}</button>
         ${open && html`<${Details} one=${one} />`}
       </th>
-      <td><span class=${`status ${busy ? "PENDING" : one.status}`}>${statusWords(one)}</span>
+      <td><span key=${status} class=${`status ${busy ? "PENDING" : status}`}
+          role=${one.unsent ? "alert" : undefined}>${statusWords(one)}</span>
         ${one.uploading !== undefined && html`
           <progress value=${one.uploading} aria-label=${one.document}></progress>`}</td>
       <td class="number">${one.pages == null ? "" : whole(one.pages)}</td>
@@ -84,8 +94,9 @@ function Row({ one, canDelete, onDelete, onAsk, onSource }) {
           <button class="quiet" onClick=${() => onAsk(one.document)}>${t("documents.ask")}</button>
           <button class="quiet" onClick=${() => onSource({ document: one.document, page: 1 })}>
             ${t("documents.open")}</button>`}
-        ${canDelete && !busy && html`<button class="quiet danger" aria-label=${t("documents.delete_one", one)}
-          onClick=${() => onDelete(one)}>${t("documents.delete")}</button>`}
+        ${canDelete && !busy && one.status !== "UNSENT" && html`
+          <button class="quiet danger" aria-label=${t("documents.delete_one", one)} onClick=${() => onDelete(one)}>
+            ${t("documents.delete")}</button>`}
       </td>
     </tr>`;
 }
@@ -186,20 +197,25 @@ export function Documents({ list, setList, usage, collections, onAsk, onSource, 
     setFailure(null);
     const waiting = files.map(({ file, path }) => ({ file, key: keyOf(into, path) }));
     const before = new Map(list.map((one) => [one.document, one.version ?? "new"]));
-    for (const { key } of waiting) change(key, { uploading: 0 });
+    for (const { key } of waiting) change(key, { uploading: 0, unsent: null });
     const next = async () => {
       for (let one = waiting.shift(); one; one = waiting.shift()) {
         const { file, key } = one;
         try {
+          const reason = sizeReason(file, usage);
+          if (reason) throw new Problem(400, { detail: reason });
           await upload(file, key, (share) => change(key, { uploading: share }));
           change(key, { uploading: undefined, status: "PENDING", pages: null, awaits: before.get(key) ?? "new" });
         } catch (error) {
-          change(key, before.has(key) ? { uploading: undefined } : null);
-          setFailure(error);
+          // In the row: the person may be in another view, and see the list later.
+          change(key, { uploading: undefined, unsent: error, ...(!before.has(key) && { status: "UNSENT" }) });
         }
       }
     };
+    const warn = (event) => event.preventDefault(); // closing the tab would lose the files that wait
+    addEventListener("beforeunload", warn);
     await Promise.all(Array.from({ length: AT_ONCE }, next));
+    removeEventListener("beforeunload", warn);
     onUsed();
   };
   const remove = async (one) => {

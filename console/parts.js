@@ -24,7 +24,11 @@ export function Languages({ onLanguage }) {
     </select>`;
 }
 
-const errorWords = ({ message }) => (has(`error.${message}`) ? t(`error.${message}`) : message);
+/** Return the words for an error. Its message may be the name of a text. */
+export function errorWords({ message }) {
+  const key = [`error.${message}`, `reason.${message}`].find(has);
+  return key ? t(key) : message;
+}
 
 /** An error in words, with the id under which the logs have it. */
 export function Failure({ error }) {

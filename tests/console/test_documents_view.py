@@ -185,3 +185,34 @@ def test_a_wrong_key_leads_to_the_form_for_one(console: Console) -> None:
     page.get_by_role("button", name="Leave").click()
     page.locator("#key").wait_for()
     assert page.evaluate("sessionStorage.length") == 0
+
+
+def test_a_file_that_is_not_uploaded_stays_in_the_list_with_its_reason_and_can_be_retried(
+    console: Console, tmp_path: Path
+) -> None:
+    page = documents(console)
+    page.locator(f'tr[data-document="{BOILER}"]').wait_for()
+    held: list[Route] = []
+
+    def hold(route: Route) -> None:
+        held.append(route)
+
+    page.route("**/v1/uploads", hold)
+    empty, roof = tmp_path / "empty.pdf", write_pdf(tmp_path, "roof.pdf", "The roof has forty tiles.")
+    empty.touch()
+    upload(page, "house", empty, roof, write_pdf(tmp_path, "boiler.pdf", "The boiler is blue."))
+    closes = "() => !dispatchEvent(new Event('beforeunload', { cancelable: true }))"
+    page.wait_for_function(closes)  # the browser asks before it closes the tab
+    page.get_by_role("link", name="Ask", exact=True).click()
+    while len(held) < 2:
+        page.wait_for_timeout(50)
+    for route in held:
+        route.abort()
+    page.get_by_role("link", name="Documents").click()
+    for name in ("house/roof.pdf", BOILER):
+        expect(page.locator(f'tr[data-document="{name}"]')).to_contain_text("Not uploaded: The server does not")
+    expect(page.locator('tr[data-document="house/empty.pdf"]')).to_contain_text("Not uploaded: the file is empty.")
+    assert not page.evaluate(closes)
+    page.unroute("**/v1/uploads")
+    upload(page, "house", roof)
+    expect(page.locator('tr[data-document="house/roof.pdf"]')).to_have_attribute("data-status", "INDEXED")
