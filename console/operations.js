@@ -104,16 +104,18 @@ export function Operations({ onUsed }) {
     setBusy(true);
     let sent = 0;
     let left = found.dead_letters.waiting;
+    let failed = null;
     try {
       for (let moved = 1; moved > 0 && left > 0 && sent < found.dead_letters.waiting;) {
         ({ redriven: moved, waiting: left } = await call("POST", `${PATH}/redrive`));
         sent += moved;
       }
     } catch (error) {
-      setFailure(error);
+      failed = error;
     }
     setSaid(t("letters.sent", { count: sent, left }));
     await load();
+    if (failed) setFailure(failed);
   };
   const part = (name, value, children, from = name) => html`
     <${Part} name=${name} known=${value} unknown=${found.unknown[from]}>${children}<//>`;

@@ -66,6 +66,20 @@ def test_a_redrive_by_the_keyboard_sends_dead_letters_to_ingest_and_is_audited(c
     assert [one["actor"]["S"] for one in rows if one["action"]["S"] == "redriven"] == ["key:local"]
 
 
+def test_a_redrive_that_fails_says_why(console: Console) -> None:
+    def waiting(route: Route) -> None:
+        found = route.fetch().json()
+        route.fulfill(json=found | {"dead_letters": {"waiting": 2, "failed": [], "more": False}})
+
+    page = console.open()
+    page.route("**/v1/operations", waiting)
+    page.route("**/v1/operations/redrive", lambda route: route.fulfill(status=503, json={"detail": "SQS is down"}))
+    page.get_by_role("link", name="Operations").click()
+    page.get_by_role("button", name="Send them to ingest again").click()
+    expect(page.get_by_role("status")).to_contain_text("Messages sent to ingest again: 0. Still waiting: 2.")
+    expect(page.locator(".page > .failure")).to_contain_text("SQS is down")
+
+
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_the_view_has_no_barrier_that_axe_finds(console: Console, theme: str) -> None:
     page = operations(console, color_scheme=theme)
