@@ -111,7 +111,7 @@ function App({ failed, given }) {
   const [offered, setOffered] = useState(given);
   const { view, id, query } = useRoute(known, setOffered);
   const [usage, setUsage] = useState(null);
-  const [list, setList] = useState([]);
+  const [list, setList] = useState(null);
   const [turns, setTurns] = useState([]);
   const [about, setAbout] = useState(null);
   const [source, setSource] = useState(null);
@@ -125,10 +125,16 @@ function App({ failed, given }) {
       setKnown(false);
     }
   }, []);
-  const used = useCallback(() => call("GET", "/v1/usage").then(setUsage, fail), [fail]);
+  // An answer clears the message that the server does not answer, once there is a list that it could be about.
+  const listed = useRef(false);
+  const used = useCallback(() => call("GET", "/v1/usage").then((found) => {
+    setUsage(found);
+    if (listed.current) setFailure((now) => (now?.status === 0 ? null : now));
+  }, fail), [fail]);
   const reload = useCallback(() => documents().then((found) => {
     setList(found);
     setFailure(null);
+    listed.current = true;
   }, fail), [fail]);
   useEffect(() => {
     if (known) Promise.all([used(), reload()]);
@@ -167,7 +173,7 @@ function App({ failed, given }) {
         <button class="quiet" onClick=${leave}>${t(isSignedIn() ? "nav.sign_out" : "nav.leave")}</button></p>`}
     </main>`;
   }
-  const collections = [...new Set(list.map((one) => one.collection).filter(Boolean))].sort();
+  const collections = [...new Set((list ?? []).map((one) => one.collection).filter(Boolean))].sort();
   const show = (one) => {
     const { document: name, version, page, display_quote: cited, quote } = one;
     setSource({ document: name, version, page, place: unitLabel(one), quote: cited ?? quote });
@@ -189,10 +195,11 @@ function App({ failed, given }) {
       <main id="main" tabindex="-1">
         <${Failure} error=${failure} />
         ${(view === "ask" || view === "source") && html`
-          <${Ask} ...${shared} turns=${turns} setTurns=${setTurns} about=${about} setAbout=${setAbout} />`}
+          <${Ask} ...${shared} isEmpty=${list?.length === 0} turns=${turns} setTurns=${setTurns} about=${about}
+            setAbout=${setAbout} />`}
         ${view === "documents" && html`
-          <${Documents} ...${shared} list=${list} setList=${setList} usage=${usage} onAsk=${askAbout}
-            reload=${reload} />`}
+          <${Documents} ...${shared} list=${list ?? []} isEmpty=${list?.length === 0} setList=${setList}
+            usage=${usage} onAsk=${askAbout} reload=${reload} />`}
         ${view === "operations" && html`<${Operations} onUsed=${used} />`}
         ${view === "receipt" && html`<${Receipt} key=${id} id=${id} onSource=${show} />`}
       </main>

@@ -48,7 +48,7 @@ function Turn({ turn, last, onSource }) {
     </article>`;
 }
 
-function Choice({ collections, chosen, setChosen }) {
+function Choice({ collections, isEmpty, chosen, setChosen }) {
   const toggle = (name) => () =>
     setChosen(chosen.includes(name) ? chosen.filter((one) => one !== name) : [...chosen, name]);
   return html`
@@ -59,7 +59,7 @@ function Choice({ collections, chosen, setChosen }) {
         ${collections.map((name) => html`<label>
           <input type="checkbox" checked=${chosen.includes(name)} onChange=${toggle(name)} /> ${name}
         </label>`)}
-        ${!collections.length && t("ask.no_collections")}
+        ${isEmpty && t("ask.no_collections")}
       </fieldset>
     </details>`;
 }
@@ -72,7 +72,7 @@ function statusOf(turn) {
   return turn.passages.length ? t("ask.reading") : t("ask.searching");
 }
 
-export function Ask({ turns, setTurns, collections, about, setAbout, onSource, onUsed }) {
+export function Ask({ turns, setTurns, collections, isEmpty, about, setAbout, onSource, onUsed }) {
   const [question, setQuestion] = useState("");
   const [chosen, setChosen] = useState([]);
   const [fields, setFields] = useState({});
@@ -130,7 +130,7 @@ export function Ask({ turns, setTurns, collections, about, setAbout, onSource, o
       <h1 class="hidden">${t("nav.ask")}</h1>
       <div class="turns">
         ${!turns.length && html`<p class="empty">
-          ${collections.length ? t("ask.empty") : t("ask.upload_first")}</p>`}
+          ${t(isEmpty ? "ask.upload_first" : "ask.empty")}</p>`}
         ${turns.map((turn) => html`<${Turn} turn=${turn} last=${turn === last} onSource=${onSource} />`)}
         <div ref=${end}></div>
       </div>
@@ -144,7 +144,7 @@ export function Ask({ turns, setTurns, collections, about, setAbout, onSource, o
         <textarea id="question" rows="2" ref=${field} placeholder=${t("ask.placeholder")} value=${question}
           maxlength="2000" onInput=${(event) => setQuestion(event.target.value)} onKeyDown=${onKey}></textarea>
         <div class="row">
-          ${!about && html`<${Choice} collections=${collections} chosen=${chosen} setChosen=${setChosen} />
+          ${!about && html`<${Choice} ...${{ collections, isEmpty, chosen, setChosen }} />
             <${Filters} fields=${fields} setFields=${setFields} />`}
           <label>${t("ask.mode")} <select value=${mode} onChange=${(event) => setMode(event.target.value)}>
             ${MODES.map((one) => html`<option value=${one}>${t(`mode.${one}`)}</option>`)}

@@ -146,7 +146,7 @@ function Drop({ usage, collections, onFiles }) {
     </div>`;
 }
 
-export function Documents({ list, setList, usage, collections, onAsk, onSource, onUsed, reload }) {
+export function Documents({ list, isEmpty, setList, usage, collections, onAsk, onSource, onUsed, reload }) {
   const [words, setWords] = useState("");
   const [collection, setCollection] = useState("");
   const [most, setMost] = useState(SHOWN);
@@ -156,7 +156,8 @@ export function Documents({ list, setList, usage, collections, onAsk, onSource, 
   // Rows stay in their places; a new one is the first.
   const change = (document, values) => {
     if (values?.awaits) pace.current = { at: 0, wait: POLL_MS }; // work that the caller has just given
-    setList((now) => {
+    setList((all) => {
+      const now = all ?? [];
       if (!values) return now.filter((one) => one.document !== document);
       const known = now.some((one) => one.document === document);
       if (!known) return [{ document, status: "PENDING", ...values }, ...now];
@@ -257,7 +258,7 @@ export function Documents({ list, setList, usage, collections, onAsk, onSource, 
         <tbody>${found.slice(0, most).map((one) => html`<${Row} key=${one.document} one=${one}
           canDelete=${mayDelete(one)} onDelete=${setDeleting} onAsk=${onAsk} onSource=${onSource} />`)}</tbody>
       </table></div>`}
-      ${!list.length && html`<p class="empty">${t("documents.none")}</p>`}
+      ${isEmpty && html`<p class="empty">${t("documents.none")}</p>`}
       ${found.length > most && html`
         <button onClick=${() => setMost(most + SHOWN)}>${t("documents.more")}</button>`}
       ${deleting && html`<${Confirm} one=${deleting} onYes=${() => remove(deleting)}

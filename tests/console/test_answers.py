@@ -161,7 +161,8 @@ def test_a_server_that_is_gone_is_named_and_the_question_can_be_asked_again(cons
     page.context.set_offline(offline=True)
     page.fill("#question", QUESTION)
     page.keyboard.press("Enter")
-    expect(page.locator(".turn .failure")).to_contain_text("The server does not answer.")
+    for failure in (".turn .failure", "main > .failure"):
+        expect(page.locator(failure)).to_contain_text("The server does not answer.")
     page.context.set_offline(offline=False)
     page.fill("#question", QUESTION)
     page.keyboard.press("Enter")
@@ -189,6 +190,7 @@ def test_a_copy_is_markdown_with_the_page_and_the_quote(console: Console) -> Non
     page = console.open(permissions=["clipboard-read", "clipboard-write"])
     ask(page)
     page.get_by_role("button", name="Copy as Markdown").click()
+    expect(page.locator("main > .failure")).to_have_count(0)
     expect(page.locator(".tools")).to_contain_text("Copied.")
     copied = page.evaluate("navigator.clipboard.readText()")
     assert copied.startswith(f"**{QUESTION}**\n\nThe boiler in the cellar is inspected every March [1].\n\n1. ")

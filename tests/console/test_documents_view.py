@@ -149,6 +149,27 @@ def test_a_deletion_is_confirmed_and_the_row_goes(console: Console, tmp_path: Pa
     assert found["status"] == "DELETED"
 
 
+def test_a_list_that_is_not_read_yet_is_not_called_empty(console: Console) -> None:
+    page = console.open("ask")
+    held: list[Route] = []
+
+    def hold(route: Route) -> None:
+        held.append(route)
+
+    page.route("**/v1/documents?*", hold)
+    page.fill("#key", console.stack.api_key)
+    page.get_by_role("button", name="Open").click()
+    expect(page.locator(".turns")).to_contain_text("Ask a question.")
+    page.locator(".choice summary").first.click()
+    expect(page.locator(".choice").first).not_to_contain_text("no documents")
+    page.get_by_role("link", name="Documents").click()
+    expect(page.locator("main")).not_to_contain_text("no documents")
+    held[0].fulfill(json={"documents": []})
+    expect(page.locator("main")).to_contain_text("There are no documents yet.")
+    page.get_by_role("link", name="Ask", exact=True).click()
+    expect(page.locator(".turns")).to_contain_text("Upload some under Documents.")
+
+
 def test_documents_are_found_by_words_and_by_collection(console: Console) -> None:
     page = documents(console)
     page.locator(f'tr[data-document="{BOILER}"]').wait_for()
