@@ -115,6 +115,8 @@ function App({ failed, given }) {
   const [turns, setTurns] = useState([]);
   const [about, setAbout] = useState(null);
   const [source, setSource] = useState(null);
+  const opener = useRef();
+  const closed = useRef(false);
   const [failure, setFailure] = useState(failed);
   const [, setLanguage] = useState(language);
 
@@ -132,9 +134,9 @@ function App({ failed, given }) {
     if (listed.current) setFailure((now) => (now?.status === 0 ? null : now));
   }, fail), [fail]);
   const reload = useCallback(() => documents().then((found) => {
+    listed.current = true;
     setList(found);
     setFailure(null);
-    listed.current = true;
   }, fail), [fail]);
   useEffect(() => {
     if (known) Promise.all([used(), reload()]);
@@ -144,6 +146,12 @@ function App({ failed, given }) {
     else if (matchMedia(NARROW).matches) setSource(null); // there it covers the view
     document.querySelector("main h1[tabindex]")?.focus();
   }, [view, id, query.toString(), offered]);
+  useEffect(() => {
+    if (!closed.current) return;
+    closed.current = false;
+    const found = opener.current?.isConnected ? opener.current : document.querySelector("#question, #main");
+    found?.focus(); // only now: on a narrow screen the source covered it
+  }, [source]);
 
   const onLanguage = (code) =>
     choose(code).then(() => setLanguage(code), () => fail(new Problem(0, { detail: "unreachable" })));
@@ -175,6 +183,7 @@ function App({ failed, given }) {
   }
   const collections = [...new Set((list ?? []).map((one) => one.collection).filter(Boolean))].sort();
   const show = (one) => {
+    opener.current = document.activeElement;
     const { document: name, version, page, display_quote: cited, quote } = one;
     setSource({ document: name, version, page, place: unitLabel(one), quote: cited ?? quote });
   };

@@ -85,6 +85,11 @@ export function Ask({ turns, setTurns, collections, isEmpty, about, setAbout, on
   useEffect(() => end.current?.scrollIntoView({ block: "nearest" }), [turns.length, Boolean(last?.answer)]);
   useEffect(() => () => running?.abort(), [running]);
 
+  // Only a focus that is lost, as with a button that went: the reader of a source keeps theirs.
+  useEffect(() => {
+    const { activeElement: now } = document;
+    if (!running && (now === document.body || now.disabled)) field.current?.focus();
+  }, [running, turns.length, about]);
   const change = (values) =>
     setTurns((now) => {
       const turn = now.at(-1);

@@ -46,6 +46,9 @@ export function Receipt({ id, onSource }) {
   useEffect(() => {
     call("GET", path).then(setReceipt, setFailure);
   }, [path]);
+  useEffect(() => {
+    if (receipt) document.getElementById("receipt-title").focus();
+  }, [receipt]);
 
   const again = async () => {
     setReplay("waiting");

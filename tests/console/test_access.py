@@ -8,7 +8,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect
 
-from tests.console.conftest import QUESTION, Console, ask
+from tests.console.conftest import PACE_S, QUESTION, SAYS, Console, ask
 
 pytestmark = pytest.mark.e2e
 
@@ -71,7 +71,7 @@ def test_everything_can_be_done_with_the_keyboard(console: Console) -> None:
     expect(page.locator("#source-title")).to_be_focused()
     page.keyboard.press("Escape")
     expect(page.locator(".source")).to_have_count(0)
-    expect(page.locator("#question")).to_be_focused()
+    expect(page.locator(".marker").first).to_be_focused()
     tab_to(page, 'nav a[href="#/documents"]')
     page.keyboard.press("Enter")
     page.locator("tbody tr").first.wait_for()
@@ -82,6 +82,50 @@ def test_everything_can_be_done_with_the_keyboard(console: Console) -> None:
     page.keyboard.press("Escape")
     expect(page.get_by_role("dialog")).to_have_count(0)
     expect(page.locator(".danger").first).to_be_focused()
+
+
+@pytest.mark.parametrize("width", [320, 1280])
+def test_a_closed_source_gives_the_focus_back_to_what_opened_it(console: Console, width: int) -> None:
+    page = console.open(viewport={"width": width, "height": 640})
+    ask(page)
+    receipt = page.locator(".tools a").get_attribute("href")
+    for address, selector in (
+        ("#/ask", ".answer .marker"),
+        (receipt, ".citation"),
+        ("#/documents", 'tr[data-status="INDEXED"] .actions button:nth-child(2)'),
+    ):
+        page.evaluate("address => { location.hash = address; }", address)
+        opener = page.locator(selector).first
+        opener.press("Enter")
+        expect(page.locator("#source-title")).to_be_focused()
+        page.keyboard.press("Escape")
+        expect(opener).to_be_focused()
+
+
+def test_an_answer_takes_the_focus_from_no_source_that_is_read(console: Console) -> None:
+    console.host.say(SAYS, pace_s=0.2)
+    page = console.open()
+    page.fill("#question", QUESTION)
+    page.keyboard.press("Enter")
+    page.locator(".passages .citation").first.press("Enter")
+    expect(page.locator("#source-title")).to_be_focused()
+    page.locator(".turn .answer").wait_for()
+    page.wait_for_timeout(200)
+    expect(page.locator("#source-title")).to_be_focused()
+    console.host.say(SAYS, pace_s=PACE_S)
+
+
+def test_a_view_or_field_gets_the_focus_of_a_button_that_goes(console: Console) -> None:
+    page = console.open()
+    page.fill("#question", QUESTION)
+    page.locator(".ask form button.main").press("Enter")
+    page.locator(".turn .answer").wait_for()
+    expect(page.locator("#question")).to_be_focused()
+    page.get_by_role("link", name="Receipt").press("Enter")
+    expect(page.locator("#receipt-title")).to_be_focused()
+    page.get_by_role("link", name="Ask", exact=True).press("Enter")
+    page.get_by_role("button", name="New conversation").press("Enter")
+    expect(page.locator("#question")).to_be_focused()
 
 
 @pytest.mark.parametrize("view", ["ask", "documents"])
