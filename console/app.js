@@ -192,9 +192,9 @@ function App({ failed, given }) {
     location.hash = "#/ask";
   };
   const close = () => {
+    closed.current = true;
     setSource(null);
     if (view === "source") location.hash = "#/ask";
-    document.getElementById("question")?.focus();
   };
   const shared = { collections, onSource: show, onUsed: used };
   return html`

@@ -34,10 +34,11 @@ function lookedThrough(turn) {
 function Turn({ turn, last, onSource }) {
   const { question, answer, passages, text, failure, stopped } = turn;
   const refused = answer?.status === "refused";
+  const written = failure || stopped ? "text" : "text streaming";
   return html`
     <article class="turn">
       <h2 class="question">${question}</h2>
-      ${!answer && text && html`<p class="text streaming">${text}</p>`}
+      ${!answer && text && html`<p class=${written}>${text}</p>`}
       ${answer && html`<${Answer} answer=${answer} onSource=${onSource} />`}
       ${refused && html`<p class="note looked">${lookedThrough(turn)}</p>`}
       ${answer && html`<${AnswerTools} question=${question} answer=${answer} />`}
@@ -84,12 +85,12 @@ export function Ask({ turns, setTurns, collections, isEmpty, about, setAbout, on
   useEffect(() => field.current?.focus(), []);
   useEffect(() => end.current?.scrollIntoView({ block: "nearest" }), [turns.length, Boolean(last?.answer)]);
   useEffect(() => () => running?.abort(), [running]);
-
   // Only a focus that is lost, as with a button that went: the reader of a source keeps theirs.
   useEffect(() => {
     const { activeElement: now } = document;
     if (!running && (now === document.body || now.disabled)) field.current?.focus();
   }, [running, turns.length, about]);
+
   const change = (values) =>
     setTurns((now) => {
       const turn = now.at(-1);
@@ -120,11 +121,15 @@ export function Ask({ turns, setTurns, collections, isEmpty, about, setAbout, on
         if (name === "answer") change({ answer: data });
       }
     } catch (error) {
+      setQuestion((now) => now || asked); // to ask it again
       change(stop.signal.aborted ? { stopped: true } : { failure: error });
     }
     setRunning(null);
     onUsed();
-    field.current?.focus();
+  };
+  const onStop = (event) => {
+    event.preventDefault(); // it becomes the button that sends the next question before the click ends
+    if (event.detail < 2) running.abort(); // the second click of a double one on "Ask" is not meant for it
   };
   const onKey = (event) => {
     if (event.key === "Enter" && !event.shiftKey && !event.isComposing) submit(event);
@@ -147,7 +152,7 @@ export function Ask({ turns, setTurns, collections, isEmpty, about, setAbout, on
         </p>`}
         <label class="hidden" for="question">${t("ask.question")}</label>
         <textarea id="question" rows="2" ref=${field} placeholder=${t("ask.placeholder")} value=${question}
-          maxlength="2000" onInput=${(event) => setQuestion(event.target.value)} onKeyDown=${onKey}></textarea>
+          onInput=${(event) => setQuestion(event.target.value)} onKeyDown=${onKey}></textarea>
         <div class="row">
           ${!about && html`<${Choice} ...${{ collections, isEmpty, chosen, setChosen }} />
             <${Filters} fields=${fields} setFields=${setFields} />`}
@@ -158,7 +163,7 @@ export function Ask({ turns, setTurns, collections, isEmpty, about, setAbout, on
           ${turns.length > 0 && !running && html`<button type="button" class="quiet" onClick=${() => setTurns([])}>
             ${t("ask.new")}</button>`}
           ${running
-            ? html`<button type="button" onClick=${() => running.abort()}>${t("ask.stop")}</button>`
+            ? html`<button type="button" onClick=${onStop}>${t("ask.stop")}</button>`
             : html`<button class="main" disabled=${!question.trim()}>${t("ask.send")}</button>`}
         </div>
       </form>

@@ -15,7 +15,7 @@ from pypdf.generic import DecodedStreamObject, NameObject
 
 from benchmarks.model_host import Misdeed
 from benchmarks.pdfs import pdf
-from tests.console.conftest import BOILER, PAGES, QUESTION, Console, ask
+from tests.console.conftest import BOILER, PACE_S, PAGES, QUESTION, SAYS, Console, ask
 
 pytestmark = pytest.mark.e2e
 
@@ -151,8 +151,31 @@ def test_a_stopped_question_ends_at_once_and_the_next_one_is_answered(console: C
     page.get_by_role("button", name="Stop").click()
     expect(page.locator(".turn")).to_contain_text("Stopped.")
     console.host.behave(Misdeed.NONE)
-    page.get_by_role("button", name="New conversation").click()
-    ask(page)
+    expect(page.locator("#question")).to_have_value(QUESTION)
+    page.keyboard.press("Enter")
+    page.locator(".turn .answer").wait_for()
+
+
+def test_a_stopped_answer_does_not_look_as_if_it_were_still_written(console: Console) -> None:
+    console.host.say(SAYS, pace_s=0.3)
+    page = console.open()
+    page.fill("#question", QUESTION)
+    page.get_by_role("button", name="Ask", exact=True).dblclick()
+    expect(page.locator(".turn .streaming")).to_contain_text("boiler")
+    page.get_by_role("button", name="Stop").click()
+    expect(page.locator(".turn .text")).to_contain_text("boiler")
+    expect(page.locator(".turn .streaming")).to_have_count(0)
+    console.host.say(SAYS, pace_s=PACE_S)
+
+
+def test_a_question_over_the_limit_is_refused_whole_and_can_be_shortened(console: Console) -> None:
+    page = console.open(permissions=["clipboard-read", "clipboard-write"])
+    page.locator("#question").wait_for()
+    page.evaluate("navigator.clipboard.writeText('word '.repeat(600))")
+    page.locator("#question").press("Control+V")
+    page.keyboard.press("Enter")
+    expect(page.locator(".turn .failure")).to_contain_text("2,000")
+    assert len(page.input_value("#question")) == len("word " * 600) - 1
 
 
 def test_a_server_that_is_gone_is_named_and_the_question_can_be_asked_again(console: Console) -> None:
@@ -164,9 +187,10 @@ def test_a_server_that_is_gone_is_named_and_the_question_can_be_asked_again(cons
     for failure in (".turn .failure", "main > .failure"):
         expect(page.locator(failure)).to_contain_text("The server does not answer.")
     page.context.set_offline(offline=False)
-    page.fill("#question", QUESTION)
+    expect(page.locator("#question")).to_have_value(QUESTION)
     page.keyboard.press("Enter")
     page.locator(".turn .answer").wait_for()
+    expect(page.locator("main > .failure")).to_have_count(0)
 
 
 def test_what_looks_like_html_is_text_in_every_view(console: Console) -> None:
@@ -190,7 +214,6 @@ def test_a_copy_is_markdown_with_the_page_and_the_quote(console: Console) -> Non
     page = console.open(permissions=["clipboard-read", "clipboard-write"])
     ask(page)
     page.get_by_role("button", name="Copy as Markdown").click()
-    expect(page.locator("main > .failure")).to_have_count(0)
     expect(page.locator(".tools")).to_contain_text("Copied.")
     copied = page.evaluate("navigator.clipboard.readText()")
     assert copied.startswith(f"**{QUESTION}**\n\nThe boiler in the cellar is inspected every March [1].\n\n1. ")
