@@ -252,7 +252,7 @@ export function Documents({ list, isEmpty, setList, usage, collections, onAsk, o
           ${t("documents.count", { shown: found.length, count: list.length })}</span>
         <button class="quiet" onClick=${reload}>${t("documents.reload")}</button>
       </p>
-      ${found.length > 0 && html`<div class="wide"><table>
+      ${found.length > 0 && html`<div class="wide"><table class="documents">
         <thead><tr><th>${t("field.document")}</th><th>${t("field.status")}</th>
           <th class="number">${t("field.pages")}</th><th>${t("field.actions")}</th></tr></thead>
         <tbody>${found.slice(0, most).map((one) => html`<${Row} key=${one.document} one=${one}

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import io
 from typing import Any
 
+import pypdf
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect
 
-from tests.console.conftest import PACE_S, QUESTION, SAYS, Console, ask
+from tests.console.conftest import PACE_S, PAGES, QUESTION, SAYS, Console, ask
 
 pytestmark = pytest.mark.e2e
 
@@ -139,6 +141,50 @@ def test_nothing_is_wider_than_a_narrow_screen(console: Console, view: str) -> N
     assert page.evaluate("document.documentElement.scrollWidth") <= 320
     wide = "[...document.querySelectorAll('main *')].filter((one) => one.getBoundingClientRect().right > 321)"
     assert page.evaluate(f"{wide}.map((one) => one.className)") == []
+
+
+def test_at_400_percent_zoom_the_conversation_has_room(console: Console) -> None:
+    page = console.open(viewport={"width": 320, "height": 256})
+    ask(page)
+    height = "document.querySelector('.turns').clientHeight"
+    assert page.evaluate(height) == page.evaluate("document.querySelector('.turns').scrollHeight")
+    page.locator("#question").click()
+    expect(page.locator("#question")).to_be_in_viewport()
+    page.locator(".answer .marker").first.press("Enter")
+    page.locator(".source[data-state=marked]").wait_for()
+    assert page.locator(".sheet canvas").count() <= len(PAGES)
+    assert page.evaluate("document.querySelector('.pages').clientHeight") > 150
+
+
+def test_a_conversation_is_printed_whole_in_dark_letters(console: Console) -> None:
+    page = with_every_part(console, color_scheme="dark")
+    page.get_by_role("button", name="Dark or light").click()
+    page.get_by_role("button", name="Dark or light").click()  # dark by choice
+    questions = [f"When is boiler {number} in the cellar inspected?" for number in range(4)]
+    for question in questions:
+        ask(page, question)
+    printed = pypdf.PdfReader(io.BytesIO(page.pdf()))
+    text = " ".join(" ".join(sheet.extract_text().split()) for sheet in printed.pages)
+    assert [question for question in questions if question not in text] == []
+    page.emulate_media(media="print", color_scheme="dark")
+    assert page.evaluate("getComputedStyle(document.body).color") == "rgb(27, 31, 38)"
+
+
+def test_a_quote_is_marked_in_the_colours_of_a_contrast_theme(console: Console) -> None:
+    page = with_every_part(console, forced_colors="active")
+    colour = "getComputedStyle(document.querySelector('.quote-box')).backgroundColor"
+    assert page.evaluate(colour) == "rgb(255, 212, 0)"
+
+
+def test_a_given_verdict_is_seen(console: Console) -> None:
+    page = console.open()
+    ask(page)
+    good, bad = (page.get_by_role("button", name=name) for name in ("Good", "Bad"))
+    good.click()
+    expect(good).to_have_attribute("aria-pressed", "true")
+    page.mouse.move(0, 0)
+    border = "button => getComputedStyle(button).borderTopColor"
+    assert good.evaluate(border) != bad.evaluate(border)
 
 
 def test_the_policy_blocks_inline_code_and_other_addresses(console: Console) -> None:

@@ -92,6 +92,9 @@ def test_the_view_is_not_wider_than_a_narrow_screen(console: Console) -> None:
     assert page.evaluate("document.documentElement.scrollWidth") <= 320
     wide = "[...document.querySelectorAll('main *')].filter((one) => one.getBoundingClientRect().right > 321)"
     assert page.evaluate(f"{wide}.map((one) => one.className)") == []
+    page.get_by_text("As a table").click()
+    for cell in page.locator("[data-part=usage] tr").last.locator("td").all():
+        expect(cell).to_be_visible()
 
 
 def test_a_part_that_cannot_be_read_says_why_and_the_others_are_shown(console: Console) -> None:
