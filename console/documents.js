@@ -230,10 +230,11 @@ export function Documents({ list, isEmpty, setList, usage, collections, onAsk, o
     }
     onUsed();
   };
-  const folded = words.toLowerCase();
+  // Some systems write é as two characters.
+  const fold = (text) => text.normalize().toLowerCase();
   const found = list.filter((one) =>
     (!collection || one.document.startsWith(`${collection}/`) || one.collection === collection)
-    && `${one.document} ${one.title ?? ""} ${one.status}`.toLowerCase().includes(folded));
+    && fold([one.document, one.title, one.status, statusWords(one)].join(" ")).includes(fold(words)));
   const mayDelete = (one) => !usage.writable || usage.writable.includes(one.collection);
   return html`
     <section class="page" aria-labelledby="documents-title">

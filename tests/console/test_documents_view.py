@@ -190,6 +190,20 @@ def test_a_key_without_a_right_to_write_can_neither_upload_nor_delete(console: C
     expect(page.locator("main")).to_contain_text("may read documents and not change them")
     expect(page.locator(f'tr[data-document="{BOILER}"]')).to_be_visible()
     assert page.get_by_role("button", name="Delete").count() == 0
+@pytest.mark.parametrize("words", ["résumé", "BEWERBUNGEN/R", "abgelehnt", "rejected", "Passwort"])
+def test_documents_are_found_by_all_that_their_row_shows(console: Console, words: str) -> None:
+    row = {"document": "bewerbungen/re\u0301sume\u0301.pdf", "collection": "bewerbungen", "title": None}
+    row |= {"status": "REJECTED", "reason": "encrypted"}
+    page = console.open("ask", locale="de-DE")
+    page.route("**/v1/documents?*", lambda route: route.fulfill(json={"documents": [row, {"document": "b.pdf"}]}))
+    page.fill("#key", console.stack.api_key)
+    page.keyboard.press("Enter")
+    page.get_by_role("link", name="Dokumente").click()
+    expect(page.locator("tbody tr")).to_have_count(2)
+    page.fill("input[type=search]", words)
+    expect(page.locator("tbody tr")).to_have_count(1)
+
+
     headers = {"x-api-key": key}
     gateway = console.stack.gateway
     form = {"document": "house/a.pdf", "size": 1}
