@@ -134,8 +134,8 @@ export function Verdict({ id, first = {}, children }) {
 export function AnswerTools({ question, answer }) {
   const [said, setSaid] = useState("");
   const copy = async () => {
-    await navigator.clipboard.writeText(markdown(question, answer));
-    setSaid(t("answer.copied"));
+    const copied = navigator.clipboard.writeText(markdown(question, answer));
+    setSaid(await copied.then(() => t("answer.copied"), errorWords));
   };
   return html`
     <${Verdict} id=${answer.request_id}>

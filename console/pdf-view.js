@@ -74,6 +74,7 @@ export class PdfView {
     this.root.replaceChildren(...this.sheets);
     this.show(this.page);
     for (const sheet of this.sheets) this.seen.observe(sheet);
+    if (this.quote && this.page > this.sheets.length) this.onQuote(0); // of a longer version
   }
 
   show(page) {

@@ -1,6 +1,7 @@
 // The source of a quote: its page, with the quote marked, and the quote as text.
 import { html, useEffect, useRef, useState } from "./vendor/htm-preact.mjs";
 import { call, pageText, pathOf } from "./api.js";
+import { errorWords } from "./parts.js";
 import { PdfView, isOld, opened } from "./pdf-view.js";
 import { find } from "./quote.js";
 import { place as ordinal, t } from "./strings.js";
@@ -70,7 +71,9 @@ export function Source({ source, onClose }) {
       await view.current.start();
       if (again) view.current.show(again.page);
     };
-    show().catch((error) => left || setState({ status: "failed", detail: error.message }));
+    const failed = (error) =>
+      setState(error.status === 404 ? { status: "gone" } : { status: "failed", detail: errorWords(error) });
+    show().catch((error) => left || failed(error));
     if (!again) heading.current?.focus();
     return () => {
       left = true;
@@ -105,7 +108,8 @@ export function Source({ source, onClose }) {
       ${state.replaced && html`<p class="note" role="status">${t("source.replaced")}</p>`}
       ${note && html`<p class="note" role="status">
         ${t(note, { detail: state.detail ?? "" })}
-        ${state.link && html` <a href=${state.link} download=${name.split("/").pop()}>${t("source.save")}</a>`}
+        ${state.link && html` <a href=${state.link} target="_blank"
+          download=${name.split("/").pop()}>${t("source.save")}</a>`}
       </p>`}
       ${quote && html`<blockquote>${quote}</blockquote>`}
       ${text !== null && html`<div class="pages" tabindex="0" role="group" aria-label=${t("source.text")}>

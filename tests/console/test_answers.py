@@ -259,6 +259,29 @@ def test_a_page_that_is_not_drawn_shows_its_text_with_the_quote(console: Console
     expect(text).to_contain_text("A sticker shows the date.")
 
 
+@pytest.mark.parametrize(
+    ("document", "page_number", "said"),
+    [
+        ("house/never.pdf", 1, "This document is not there any more."),
+        (BOILER, 9, "The place of this quote on the page was not found."),
+    ],
+)
+def test_a_link_to_what_is_gone_says_so(console: Console, document: str, page_number: int, said: str) -> None:
+    page = console.open()
+    page.locator("#question").wait_for()
+    link = f"#/source?document={quote(document, safe='')}&page={page_number}&quote=It+is+not+there+now"
+    page.evaluate("link => { location.hash = link; }", link)
+    expect(page.locator(".source")).to_contain_text(said)
+
+
+def test_a_source_without_a_connection_says_so(console: Console) -> None:
+    page = console.open()
+    ask(page)
+    page.context.set_offline(offline=True)
+    page.locator(".answer .marker").first.click()
+    expect(page.locator(".source")).to_contain_text("The page cannot be drawn: The server does not answer.")
+
+
 def test_a_receipt_shows_the_answer_and_takes_a_verdict(console: Console) -> None:
     page = console.open()
     ask(page)
