@@ -22,7 +22,8 @@ export function takeKey() {
 }
 
 export const hasKey = () => Boolean(sessionStorage.getItem(STORED)) || isSignedIn();
-export const setKey = (key) => sessionStorage.setItem(STORED, key);
+/** Keep a key without the blanks and signs that no key has, and that a copy may bring along. */
+export const setKey = (key) => sessionStorage.setItem(STORED, key.replace(/[^!-~]/g, ""));
 
 /** Forget the key, and the tokens of a sign-in. */
 export function forgetKey() {

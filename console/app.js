@@ -30,7 +30,7 @@ function sourceOf(query) {
 function KeyForm({ error, onKey, onLanguage }) {
   const submit = (event) => {
     event.preventDefault();
-    onKey(new FormData(event.target).get("key").trim());
+    onKey(new FormData(event.target).get("key"));
   };
   return html`
     <main class="login">

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -32,6 +33,17 @@ def test_a_link_with_a_key_replaces_no_caller(before: str, offered: str | None, 
       return [takeKey(), sessionStorage.getItem("docwell.key"), seen];
     """)
     assert found == [offered, after, ["/#/documents"]]
+
+
+@pytest.mark.parametrize("copied", [" key-1 ", "\u200bkey-1\ufeff", "“key-1”", "key-1\n"])
+def test_a_key_has_no_sign_that_a_copy_brought_along(copied: str) -> None:
+    found = run_script(f"""
+      const {{ setKey, call }} = await script("api.js");
+      setKey({json.dumps(copied)});
+      answer = async (_, {{ headers }}) => Response.json(new Headers(headers).get("x-api-key"));
+      return await call("GET", "/v1/usage");
+    """)
+    assert found == "key-1"
 
 
 @pytest.mark.parametrize("answer", ["<Error/>", '{"title": "Forbidden"}'])
