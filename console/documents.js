@@ -116,7 +116,7 @@ function Confirm({ one, onYes, onNo }) {
     </dialog>`;
 }
 
-function Drop({ usage, collections, onFiles }) {
+function Drop({ usage, collections, onFiles, onFailed }) {
   const writable = usage.writable ?? collections;
   const [collection, setCollection] = useState("");
   const [over, setOver] = useState(false);
@@ -127,7 +127,7 @@ function Drop({ usage, collections, onFiles }) {
   const drop = async (event) => {
     event.preventDefault();
     setOver(false);
-    take(await dropped(event.dataTransfer));
+    await dropped(event.dataTransfer).then(take, onFailed);
   };
   return html`
     <div class=${over ? "drop over" : "drop"} onDrop=${drop} onDragLeave=${() => setOver(false)}
@@ -239,7 +239,7 @@ export function Documents({ list, isEmpty, setList, usage, collections, onAsk, o
   return html`
     <section class="page" aria-labelledby="documents-title">
       <h1 id="documents-title" tabindex="-1">${t("nav.documents")}</h1>
-      <${Drop} usage=${usage} collections=${collections} onFiles=${take} />
+      <${Drop} usage=${usage} collections=${collections} onFiles=${take} onFailed=${setFailure} />
       <${Failure} error=${failure} />
       <p class="row filters">
         <label>${t("documents.find")} <input type="search" value=${words}

@@ -117,6 +117,13 @@ def test_a_dropped_file_is_uploaded(console: Console) -> None:
     expect(page.locator('tr[data-document="drops/binary.pdf"]')).to_have_attribute("data-status", "REJECTED")
 
 
+def test_files_beside_the_place_for_them_are_not_opened_in_place_of_the_page(console: Console) -> None:
+    page = documents(console)
+    drop = _DROP.replace(".drop", "h1").replace(".dispatchEvent(", ".dispatchEvent(window.dropped = ")
+    page.evaluate(drop, ["a.pdf", "%PDF-"])
+    assert page.evaluate("window.dropped.defaultPrevented")
+
+
 @pytest.mark.parametrize(
     ("collection", "paths", "keys"),
     [
@@ -183,13 +190,6 @@ def test_documents_are_found_by_words_and_by_collection(console: Console) -> Non
     expect(page.locator(".facts")).to_contain_text("Chunks")
 
 
-def test_a_key_without_a_right_to_write_can_neither_upload_nor_delete(console: Console) -> None:
-    key = console.key_of("reader", lambda id_: Grant(id_, frozenset({"house"})))
-    page = console.open(f"key={key}")
-    page.get_by_role("link", name="Documents").click()
-    expect(page.locator("main")).to_contain_text("may read documents and not change them")
-    expect(page.locator(f'tr[data-document="{BOILER}"]')).to_be_visible()
-    assert page.get_by_role("button", name="Delete").count() == 0
 @pytest.mark.parametrize("words", ["résumé", "BEWERBUNGEN/R", "abgelehnt", "rejected", "Passwort"])
 def test_documents_are_found_by_all_that_their_row_shows(console: Console, words: str) -> None:
     row = {"document": "bewerbungen/re\u0301sume\u0301.pdf", "collection": "bewerbungen", "title": None}
@@ -204,6 +204,13 @@ def test_documents_are_found_by_all_that_their_row_shows(console: Console, words
     expect(page.locator("tbody tr")).to_have_count(1)
 
 
+def test_a_key_without_a_right_to_write_can_neither_upload_nor_delete(console: Console) -> None:
+    key = console.key_of("reader", lambda id_: Grant(id_, frozenset({"house"})))
+    page = console.open(f"key={key}")
+    page.get_by_role("link", name="Documents").click()
+    expect(page.locator("main")).to_contain_text("may read documents and not change them")
+    expect(page.locator(f'tr[data-document="{BOILER}"]')).to_be_visible()
+    assert page.get_by_role("button", name="Delete").count() == 0
     headers = {"x-api-key": key}
     gateway = console.stack.gateway
     form = {"document": "house/a.pdf", "size": 1}
