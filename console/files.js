@@ -8,7 +8,9 @@ export function keyOf(collection, path) {
 
 const listed = (reader) => new Promise((resolve, reject) => reader.readEntries(resolve, reject));
 
+/** Return the files of an entry. Hidden files and folders, such as .git, are left out. */
 async function within(entry, path) {
+  if (entry.name.startsWith(".")) return [];
   const here = [...path, entry.name];
   if (entry.isFile) {
     const file = await new Promise((resolve, reject) => entry.file(resolve, reject));
@@ -28,5 +30,5 @@ export async function dropped(transfer) {
   const entries = [...transfer.items].map((item) => item.webkitGetAsEntry?.()).filter(Boolean);
   if (!entries.length) return [...transfer.files].map((file) => ({ file, path: file.name }));
   const files = await Promise.all(entries.map((entry) => within(entry, [])));
-  return files.flat().filter(({ file }) => !file.name.startsWith("."));
+  return files.flat();
 }

@@ -46,6 +46,21 @@ def test_a_key_has_no_sign_that_a_copy_brought_along(copied: str) -> None:
     assert found == "key-1"
 
 
+def test_hidden_files_and_folders_of_a_drop_are_left_out() -> None:
+    found = run_script("""
+      const { dropped } = await script("files.js");
+      const file = (name) => ({ name, isFile: true, file: (resolve) => resolve({ name }) });
+      const folder = (name, ...entries) => ({
+        name, createReader: () => ({ readEntries: (resolve) => resolve(entries.splice(0)) }),
+      });
+      const papers = folder("papers", file("a.pdf"), file("._a.pdf"), folder(".git", file("config")));
+      const items = [papers, folder(".venv", file("x.txt")), file("b.pdf"), file(".env")];
+      const transfer = { items: items.map((one) => ({ webkitGetAsEntry: () => one })) };
+      return (await dropped(transfer)).map((one) => one.path);
+    """)
+    assert found == ["papers/a.pdf", "b.pdf"]
+
+
 @pytest.mark.parametrize("answer", ["<Error/>", '{"title": "Forbidden"}'])
 def test_a_language_that_cannot_be_read_gives_way_to_english(answer: str) -> None:
     found = run_script(f"""

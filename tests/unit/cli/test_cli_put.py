@@ -133,6 +133,18 @@ def test_a_folder_keeps_its_paths_and_other_files_stay_out(run: Run, bucket: S3C
     assert types == ["application/pdf", "text/plain", "application/pdf"]
 
 
+def test_hidden_files_and_folders_of_a_folder_stay_out(run: Run, bucket: S3Client, tmp_path: Path) -> None:
+    folder = tmp_path / ".papers"
+    for name in ("a.pdf", "._a.pdf", ".git/info.txt", "b/.venv/lib/c.pdf"):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(b"%PDF-1.7")
+    result = run("put", folder, "--no-wait", "--bucket", BUCKET)
+    assert [item["Key"] for item in bucket.list_objects_v2(Bucket=BUCKET)["Contents"]] == ["a.pdf"]
+    assert "left out 3 files, such as" in result.stderr
+    assert "docwell takes no hidden files from a folder" in result.stderr
+    assert run("put", folder / ".git", "--no-wait", "--bucket", BUCKET).exit_code == 0
+
+
 def test_the_files_that_a_folder_leaves_out_are_named_by_their_suffix(
     run: Run, bucket: S3Client, tmp_path: Path
 ) -> None:

@@ -65,7 +65,7 @@ class Upload:
 def plan(paths: Sequence[Path], prefix: str | None, key: str | None) -> list[Upload]:
     """Return the files to upload with their keys. Raises `Failure` (usage) where two files get one key.
 
-    A folder's files are those with the suffix of a kind that docwell reads.
+    A folder's files are those with the suffix of a kind that docwell reads, without the hidden ones.
     """
     if key is not None and (len(paths) != 1 or paths[0].is_dir() or prefix):
         raise Failure("--key takes exactly one file and no --collection", ExitCode.USAGE)
@@ -92,7 +92,7 @@ def _walk(paths: Sequence[Path]) -> Iterator[tuple[Path, str]]:
         if not path.is_dir():
             yield path, path.name
             continue
-        files = [file for file in _files(path) if file.suffix.lower() in MEDIA_TYPES]
+        files = [file for file in _files(path) if _other_kind(file, path) is None]
         if not files:
             raise Failure(f"no documents in {path}: name a file or another folder", ExitCode.USAGE)
         yield from ((file, file.relative_to(path).as_posix()) for file in files)
@@ -102,17 +102,29 @@ def _files(folder: Path) -> list[Path]:
     return sorted(file for file in folder.rglob("*") if file.is_file())
 
 
+def _other_kind(file: Path, folder: Path) -> str | None:
+    """Return the kind for which `plan` leaves out a file of a folder, None for one that it uploads.
+
+    Hidden are also the files of hidden folders, such as .git and .venv.
+    """
+    if any(part.startswith(".") for part in file.relative_to(folder).parts):
+        return "hidden files"
+    suffix = file.suffix.lower()
+    if suffix in MEDIA_TYPES:
+        return None
+    return f"files with the suffix {suffix}" if suffix else "files without a suffix"
+
+
 def left_out(paths: Sequence[Path]) -> Iterator[str]:
-    """Yield a line for each suffix for which `plan` leaves out files of the folders."""
+    """Yield a line for each kind of which `plan` leaves out files of the folders."""
     for folder in filter(Path.is_dir, paths):
         others: dict[str, list[Path]] = {}
         for file in _files(folder):
-            if (suffix := file.suffix.lower()) not in MEDIA_TYPES:
-                others.setdefault(suffix, []).append(file)
-        for suffix, files in others.items():
-            kind = f"with the suffix {suffix}" if suffix else "without a suffix"
+            if kind := _other_kind(file, folder):
+                others.setdefault(kind, []).append(file)
+        for kind, files in others.items():
             count = f"{len(files)} files, such as {files[0]}" if len(files) > 1 else f"{files[0]}"
-            yield f"left out {count}: docwell takes no files {kind} from a folder; name a file to upload it"
+            yield f"left out {count}: docwell takes no {kind} from a folder; name a file to upload it"
 
 
 def looks_readable(path: Path) -> bool:
