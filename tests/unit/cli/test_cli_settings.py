@@ -49,6 +49,20 @@ def test_a_flag_wins_over_the_environment_and_that_over_the_file(
     assert key_sent("--api-key", "flag") == "flag"
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("ALL_PROXY", "socks5://127.0.0.1:1"), ("HTTPS_PROXY", "a:b"), ("SSL_CERT_FILE", "/missing.pem")],
+)
+def test_a_proxy_or_certificates_that_cannot_be_used_are_named(
+    run: Run, monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    monkeypatch.setenv(name, value)
+    result = run("ask", "why?", "--endpoint", "https://api.example")
+    assert result.exit_code == 2
+    assert name in result.stderr
+    assert len(result.stderr.splitlines()) == 1
+
+
 def test_a_stack_on_this_machine_brings_its_own_key_along(tmp_path: Path) -> None:
     stack = stack_file(tmp_path, os.getpid())
     assert find_settings().api_key is None  # the stack of an older docwell

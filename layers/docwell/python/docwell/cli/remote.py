@@ -37,6 +37,9 @@ _GIVE_KEY = (
     "give an API key: --api-key, DOCWELL_API_KEY or api_key in docwell.toml (`docwell principals add` makes one)"
 )
 
+# httpx reads them: a proxy whose address is none or of SOCKS, certificates that are not there.
+_ENVIRONMENT = "check HTTP_PROXY, HTTPS_PROXY, ALL_PROXY, SSL_CERT_FILE and SSL_CERT_DIR"
+
 
 class Api:
     """The HTTP API. `timeout_s` limits the wait for each answer. `requests` counts what was sent."""
@@ -53,12 +56,15 @@ class Api:
         self.console = ((not settings.local and settings.console) or self._endpoint).rstrip("/")
         self._timeout_s = timeout_s
         self._local = settings.local
-        self._client = httpx.Client(
-            headers={"x-api-key": settings.api_key} if settings.api_key else None,
-            timeout=httpx.Timeout(timeout_s, connect=min(_CONNECT_TIMEOUT_S, timeout_s)),
-            # A proxy cannot reach a stack on this machine.
-            trust_env=not settings.local,
-        )
+        try:
+            self._client = httpx.Client(
+                headers={"x-api-key": settings.api_key} if settings.api_key else None,
+                timeout=httpx.Timeout(timeout_s, connect=min(_CONNECT_TIMEOUT_S, timeout_s)),
+                # A proxy cannot reach a stack on this machine.
+                trust_env=not settings.local,
+            )
+        except (httpx.InvalidURL, ImportError, OSError, ValueError) as error:
+            raise Failure(f"{_ENVIRONMENT}: {str(error).split('. ')[0]}", ExitCode.USAGE) from None
 
     def check(self) -> None:
         """Return when docwell answers at the endpoint, whatever the state of its dependencies."""
