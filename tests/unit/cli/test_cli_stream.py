@@ -38,6 +38,7 @@ def terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     # rich reads these to detect a terminal.
     monkeypatch.setenv("TTY_COMPATIBLE", "1")
     monkeypatch.setenv("TTY_INTERACTIVE", "1")
+    monkeypatch.setattr(display, "is_watched", lambda _: True)
 
 
 @pytest.mark.usefixtures("terminal")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import logging
 import sys
@@ -52,6 +53,27 @@ def test_json_keeps_its_value_and_has_no_character_that_drives_a_terminal() -> N
     shown = escape_json(json.dumps(everything, ensure_ascii=False))
     assert json.loads(shown) == everything
     assert hidden(shown) == set()
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "cp1252", "latin-1", "utf-8", "UTF8", "utf-16"])
+def test_json_is_json_in_every_encoding_of_the_output(encoding: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    written = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(written, encoding, errors="backslashreplace"))
+    value = {"document": "é\u2013日本😀.pdf"}
+    display.show_json(value)
+    sys.stdout.flush()
+    text = written.getvalue()
+    assert json.loads(text.decode(encoding) if encoding == "utf-16" else text) == value
+
+
+def test_no_answer_grows_in_a_pipe_that_is_to_have_colours(
+    run: Run, api: FakeApi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    shown = run("ask", "why?", api=api).stdout
+    assert shown.startswith("Roll back after five minutes [1].\n")
+    assert "\x1b[1m[1] " in shown
+    assert "\x1b[?25l" not in shown + run("status", "--watch", api=api).stderr
 
 
 @pytest.mark.parametrize("flags", [[], ["--json"]])

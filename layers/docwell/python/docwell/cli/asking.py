@@ -103,7 +103,7 @@ def ask(
 
 def answered(api: Api, body: Json, *, live: bool = True) -> Json:
     """Return the answer. With `live`, a terminal shows the passages and the text as they come."""
-    if not (live and display.console().is_terminal):
+    if not (live and display.is_watched(display.console())):
         return api.post(QUERY_PATH, body)
     with display.growing_answer() as shown:
         for name, data in api.stream_query(body):

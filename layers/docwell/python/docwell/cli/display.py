@@ -5,6 +5,7 @@ All text passes `clean`, so that no control or bidirectional character of a docu
 
 from __future__ import annotations
 
+import codecs
 import json
 import math
 import sys
@@ -61,6 +62,11 @@ def console(*, stderr: bool = False) -> Console:
     return _CleanConsole(file=stream, width=width, highlight=False, markup=False, emoji=False)
 
 
+def is_watched(out: Console) -> bool:
+    """Return whether a terminal shows the output. With FORCE_COLOR, Rich takes a pipe for one."""
+    return out.is_terminal and out.file.isatty()
+
+
 def clean(text: object) -> str:
     """Return the text without the characters that drive a terminal or reorder what it shows."""
     return strip_invisible(str(text))
@@ -83,7 +89,9 @@ def say(text: object, style: str = "", *, err: bool = False) -> None:
 
 def show_json(value: object) -> None:
     """Print the one JSON document of a `--json` run."""
-    sys.stdout.write(escape_json(json.dumps(value, ensure_ascii=False, indent=2)) + "\n")
+    # In another encoding than that of JSON, escapes alone keep it JSON.
+    is_utf8 = codecs.lookup(sys.stdout.encoding or "utf-8").name == "utf-8"
+    sys.stdout.write(escape_json(json.dumps(value, ensure_ascii=not is_utf8, indent=2)) + "\n")
 
 
 def status_of(record: Json) -> Text:
@@ -141,7 +149,7 @@ def upload_progress(total: int) -> Iterator[Callable[[str, int], None]]:
     errors = console(stderr=True)
     description = TextColumn("{task.description}", markup=False)
     columns = (description, BarColumn(), DownloadColumn(), TransferSpeedColumn())
-    with Progress(*columns, console=errors, disable=not errors.is_terminal, transient=True) as bar:
+    with Progress(*columns, console=errors, disable=not is_watched(errors), transient=True) as bar:
         task = bar.add_task("uploading", total=total)
         yield lambda key, count: bar.update(task, description=clean(key), advance=count)
 
@@ -153,7 +161,7 @@ def counting(what: str, total: int | None) -> Iterator[Callable[[int], None]]:
 
     errors = console(stderr=True)
     columns = (TextColumn(what, markup=False), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=errors, disable=not errors.is_terminal, transient=True) as bar:
+    with Progress(*columns, console=errors, disable=not is_watched(errors), transient=True) as bar:
         task = bar.add_task(what, total=total)
         yield lambda steps: bar.advance(task, steps)
 
@@ -162,7 +170,7 @@ def counting(what: str, total: int | None) -> Iterator[Callable[[int], None]]:
 def live_documents() -> Iterator[Callable[[Sequence[Json]], None]]:
     """Keep a table of documents on a terminal; yields a function that takes their current records."""
     errors = console(stderr=True)
-    if not errors.is_terminal:
+    if not is_watched(errors):
         yield lambda _: None
         return
     from rich.live import Live
@@ -246,7 +254,7 @@ def show_answer(answer: Json, *, quotes: bool = True) -> None:
         say(f"The language model is {state}. These are the best sentences:", "yellow")
     refused = answer.get("status") == AnswerStatus.REFUSED
     style = "yellow" if refused else ""
-    out.print(Text(clean(answer.get("answer", "")).strip(), style=style), soft_wrap=not out.is_terminal)
+    out.print(Text(clean(answer.get("answer", "")).strip(), style=style), soft_wrap=not is_watched(out))
     # Of an answer, whose citations stand, `--json` has the number.
     if refused and (dropped := answer.get("dropped_passages")):
         say(f"The prompt had no room for {dropped} of the passages found: they may answer it.", "yellow")

@@ -174,7 +174,7 @@ class _Progress:
         loaded, now = self._state.loaded, time.monotonic()
         step(loaded - self._shown)
         self._shown = loaded
-        if now - self._last >= _LINE_EVERY_S and not display.console(stderr=True).is_terminal:
+        if now - self._last >= _LINE_EVERY_S and not display.is_watched(display.console(stderr=True)):
             self._last = now
             pace = (loaded - self._before) / (now - self._begun)
             line = f"{_progress(self._state)}, {pace:.1f} a second; {self._gate.queued:,} messages wait"
