@@ -3,7 +3,7 @@ import { html, useEffect, useRef, useState } from "./vendor/htm-preact.mjs";
 import { Problem, call, pathOf, upload } from "./api.js";
 import { dropped, keyOf } from "./files.js";
 import { Failure, errorWords } from "./parts.js";
-import { bytes, has, named, percent, t, whole } from "./strings.js";
+import { bytes, day, has, named, percent, t, whole } from "./strings.js";
 
 // The wait between two looks at documents that are being read. It grows while nothing changes: ingest of a long
 // document takes minutes, and each look calls a function. Long polling would cost more.
@@ -63,7 +63,7 @@ const unreadable = (pages) =>
 
 function Details({ one }) {
   const rows = [
-    ["title", one.title], ["author", one.author], ["created", one.created],
+    ["title", one.title], ["author", one.author], ["created", one.created && day(one.created)],
     ["chunks", one.chunks && whole(one.chunks)],
     ["size", one.size == null ? "" : bytes(one.size)],
     ["version", one.version], ["live_version", one.live_version],

@@ -190,18 +190,30 @@ def test_documents_are_found_by_words_and_by_collection(console: Console) -> Non
     expect(page.locator(".facts")).to_contain_text("Chunks")
 
 
-@pytest.mark.parametrize("words", ["résumé", "BEWERBUNGEN/R", "abgelehnt", "rejected", "Passwort"])
-def test_documents_are_found_by_all_that_their_row_shows(console: Console, words: str) -> None:
+def german_list(console: Console) -> Page:
+    """Return the German view of two documents, one of them rejected, with accents of two characters."""
     row = {"document": "bewerbungen/re\u0301sume\u0301.pdf", "collection": "bewerbungen", "title": None}
-    row |= {"status": "REJECTED", "reason": "encrypted"}
+    row |= {"status": "REJECTED", "reason": "encrypted", "created": "2026-03-01"}
     page = console.open("ask", locale="de-DE")
     page.route("**/v1/documents?*", lambda route: route.fulfill(json={"documents": [row, {"document": "b.pdf"}]}))
     page.fill("#key", console.stack.api_key)
     page.keyboard.press("Enter")
     page.get_by_role("link", name="Dokumente").click()
     expect(page.locator("tbody tr")).to_have_count(2)
+    return page
+
+
+@pytest.mark.parametrize("words", ["résumé", "BEWERBUNGEN/R", "abgelehnt", "rejected", "Passwort"])
+def test_documents_are_found_by_all_that_their_row_shows(console: Console, words: str) -> None:
+    page = german_list(console)
     page.fill("input[type=search]", words)
     expect(page.locator("tbody tr")).to_have_count(1)
+
+
+def test_the_day_of_a_document_is_a_date_of_the_language(console: Console) -> None:
+    page = german_list(console)
+    page.locator(".name").first.click()
+    expect(page.locator(".facts")).to_contain_text("01.03.2026")
 
 
 def test_a_key_without_a_right_to_write_can_neither_upload_nor_delete(console: Console) -> None:
