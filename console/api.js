@@ -47,7 +47,23 @@ export class Problem extends Error {
   }
 }
 
-async function send(method, path, body, signal, accept) {
+let unknown = () => {};
+
+/** Set what gets each error of a caller that the server does not know, such as one whose key has ended. */
+export function onUnknown(callback) {
+  unknown = callback;
+}
+
+async function send(...request) {
+  try {
+    return await answered(...request);
+  } catch (error) {
+    if (error.status === 401) unknown(error);
+    throw error;
+  }
+}
+
+async function answered(method, path, body, signal, accept) {
   const headers = await credentials();
   if (body) headers["content-type"] = "application/json";
   if (accept) headers.accept = accept;

@@ -1,6 +1,6 @@
 // The console: its views by the address's fragment, and what they share.
 import { html, render, useCallback, useEffect, useRef, useState } from "./vendor/htm-preact.mjs";
-import { Problem, call, documents, forgetKey, hasKey, setKey, takeKey } from "./api.js";
+import { Problem, call, documents, forgetKey, hasKey, onUnknown, setKey, takeKey } from "./api.js";
 import { Ask } from "./ask.js";
 import { Documents } from "./documents.js";
 import { Operations } from "./operations.js";
@@ -121,7 +121,8 @@ function App({ failed, given }) {
   const [, setLanguage] = useState(language);
 
   const fail = useCallback((error) => {
-    setFailure(error);
+    // The first of them tells why; later requests have no key.
+    setFailure((now) => (now?.status === 401 && error.status === 401 ? now : error));
     if (error.status === 401) {
       forgetKey();
       setKnown(false);
@@ -138,6 +139,7 @@ function App({ failed, given }) {
     setList(found);
     setFailure(null);
   }, fail), [fail]);
+  useEffect(() => onUnknown(fail), [fail]);
   useEffect(() => {
     if (known) Promise.all([used(), reload()]);
   }, [known]);

@@ -10,7 +10,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect
 
-from tests.console.conftest import PACE_S, PAGES, QUESTION, SAYS, Console, ask
+from tests.console.conftest import BOILER, PACE_S, PAGES, QUESTION, SAYS, Console, ask
 
 pytestmark = pytest.mark.e2e
 
@@ -239,6 +239,21 @@ def test_a_link_with_another_key_opens_the_console_of_its_caller(console: Consol
     page.get_by_role("button", name="Use the key of the link").click()
     expect(page.locator(".failure")).to_be_visible()
     expect(page.locator("#question")).to_have_count(0)
+
+
+@pytest.mark.parametrize("view", ["#/receipt/unknown", "#/source?document=house%2Fboiler.pdf", "#/documents"])
+def test_a_key_that_ends_leads_to_the_form_for_another_in_each_view(console: Console, view: str) -> None:
+    row = {"document": BOILER, "collection": "house", "status": "PENDING", "version": "v2"}
+    page = console.open("ask")
+    page.route("**/v1/documents?*", lambda route: route.fulfill(json={"documents": [row]}))
+    page.fill("#key", console.stack.api_key)
+    page.keyboard.press("Enter")
+    page.locator("#question").wait_for()
+    for path in ("receipts/*", "documents/*", "usage"):
+        page.route(f"**/v1/{path}", lambda route: route.fulfill(status=401, json={"detail": "The key has ended."}))
+    page.evaluate("view => { location.hash = view; }", view)
+    page.locator("#key").wait_for()
+    expect(page.get_by_role("alert")).to_have_text("The key has ended.")
 
 
 def test_the_next_caller_does_not_see_the_conversation_of_the_one_before(console: Console) -> None:
