@@ -14,6 +14,8 @@ import { choose, language, t, whole } from "./strings.js";
 const THEME = "docwell.theme";
 // As in style.css.
 const NARROW = "(max-width: 60rem)";
+// The state of the history while a source covers the view.
+const COVERED = "source";
 
 /** Return the view and its parameters of an address such as #/source?document=a.pdf&page=3. */
 function route() {
@@ -141,6 +143,15 @@ function App({ failed, given }) {
   }, fail), [fail]);
   useEffect(() => onUnknown(fail), [fail]);
   useEffect(() => {
+    const left = () => {
+      if (!matchMedia(NARROW).matches) return;
+      closed.current = true;
+      setSource(null);
+    };
+    window.addEventListener("popstate", left);
+    return () => window.removeEventListener("popstate", left);
+  }, []);
+  useEffect(() => {
     if (known) Promise.all([used(), reload()]);
   }, [known]);
   useEffect(() => {
@@ -149,8 +160,9 @@ function App({ failed, given }) {
     document.querySelector("main h1[tabindex]")?.focus();
   }, [view, id, query.toString(), offered]);
   useEffect(() => {
-    if (!closed.current) return;
+    const isClosed = closed.current && !source;
     closed.current = false;
+    if (!isClosed) return;
     const found = opener.current?.isConnected ? opener.current : document.querySelector("#question, #main");
     found?.focus(); // only now: on a narrow screen the source covered it
   }, [source]);
@@ -186,6 +198,8 @@ function App({ failed, given }) {
   const collections = [...new Set((list ?? []).map((one) => one.collection).filter(Boolean))].sort();
   const show = (one) => {
     opener.current = document.activeElement;
+    // An entry that "Back" leaves: on a telephone it closes what covers the view, and not the page.
+    if (!source && matchMedia(NARROW).matches) history.pushState(COVERED, "");
     const { document: name, version, page, display_quote: cited, quote } = one;
     setSource({ document: name, version, page, place: unitLabel(one), quote: cited ?? quote });
   };
@@ -194,6 +208,7 @@ function App({ failed, given }) {
     location.hash = "#/ask";
   };
   const close = () => {
+    if (history.state === COVERED) return history.back();
     closed.current = true;
     setSource(null);
     if (view === "source") location.hash = "#/ask";

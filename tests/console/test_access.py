@@ -104,6 +104,25 @@ def test_a_closed_source_gives_the_focus_back_to_what_opened_it(console: Console
         expect(opener).to_be_focused()
 
 
+def test_back_on_a_narrow_screen_closes_the_source_and_keeps_the_conversation(console: Console) -> None:
+    page = console.open(viewport={"width": 400, "height": 800})
+    ask(page)
+    for leave in (page.go_back, lambda: page.get_by_role("button", name="Close the source").click()):
+        page.locator(".answer .marker").first.click()
+        page.locator(".source[data-state=marked]").wait_for()
+        leave()
+        expect(page.locator(".source")).to_have_count(0)
+        expect(page.locator(".answer .marker").first).to_be_focused()
+        assert page.url.endswith("#/ask")
+    page.locator(".answer .marker").first.click()
+    page.get_by_role("link", name="Link to this page").click()
+    page.locator(".source[data-state=marked]").wait_for()
+    page.get_by_role("button", name="Close the source").click()
+    expect(page.locator(".answer .marker").first).to_be_visible()
+    page.get_by_role("link", name="Documents").click()
+    expect(page.locator("#documents-title")).to_be_focused()
+
+
 def test_an_answer_takes_the_focus_from_no_source_that_is_read(console: Console) -> None:
     console.host.say(SAYS, pace_s=0.2)
     page = console.open()
