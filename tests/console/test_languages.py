@@ -26,6 +26,14 @@ _WIDE = """() => [...document.querySelectorAll("header *, main *, aside header *
   .map((one) => [one.className, one.getBoundingClientRect()])
   .filter(([, box]) => box.right > innerWidth + 1 || box.left < -1).map(([name, box]) => `${name} ${box.left}`)"""
 
+# The links of the views whose name is not on one line.
+_BROKEN = """() => [...document.querySelectorAll("nav a")]
+  .filter((one) => {
+    const range = document.createRange();
+    range.selectNodeContents(one);
+    return new Set([...range.getClientRects()].map((box) => box.top)).size > 1;
+  }).map((one) => one.textContent)"""
+
 
 def texts_of(language: str) -> set[str]:
     words: dict[str, Any] = json.loads((STRINGS / f"{language}.json").read_text())
@@ -67,12 +75,13 @@ def test_every_view_is_in_the_language_of_the_browser_and_has_no_barrier(
         assert violations(page) == [], name
 
 
-@pytest.mark.parametrize("locale", ["de-DE", "ar-EG"])
+@pytest.mark.parametrize("locale", ["en-GB", "fr-FR", "de-DE", "ar-EG"])
 def test_no_view_is_wider_than_a_narrow_screen(console: Console, locale: str) -> None:
     page = with_every_part(console, locale=locale, viewport={"width": 320, "height": 640})
     for name in views(console, page):
         assert page.evaluate("document.documentElement.scrollWidth") <= 320, name
         assert page.evaluate(_WIDE) == [], name
+        assert page.evaluate(_BROKEN) == [], name
 
 
 def test_a_quote_is_marked_where_it_stands_in_a_layout_from_the_right(console: Console) -> None:
