@@ -63,6 +63,11 @@ def test_a_proxy_or_certificates_that_cannot_be_used_are_named(
     assert len(result.stderr.splitlines()) == 1
 
 
+def test_a_settings_file_may_begin_with_a_byte_order_mark() -> None:
+    Path("docwell.toml").write_text('endpoint = "https://api.example"\n', encoding="utf-8-sig")
+    assert find_settings().endpoint == "https://api.example"
+
+
 def test_a_stack_on_this_machine_brings_its_own_key_along(tmp_path: Path) -> None:
     stack = stack_file(tmp_path, os.getpid())
     assert find_settings().api_key is None  # the stack of an older docwell

@@ -137,7 +137,7 @@ def _from_file(profile: str | None) -> dict[str, Any]:
             raise Failure(f"no settings file for profile {profile!r}: write a docwell.toml", ExitCode.USAGE)
         return {}
     try:
-        content = tomllib.loads(path.read_text("utf-8"))
+        content = tomllib.loads(path.read_text("utf-8-sig"))  # some editors of Windows write the mark
     except (OSError, ValueError) as error:
         raise Failure(f"cannot read {path}: {error}; correct the file", ExitCode.USAGE) from None
     profiles = content.pop("profiles", {})
