@@ -4,6 +4,8 @@ import { accessToken, forgetTokens, isSignedIn } from "./sign-in.js";
 const STORED = "docwell.key";
 // The longest page of a listing that the API gives.
 const PAGE = 1000;
+// A stream has a comment each second. A network that is lost without notice, as in a moving train, has none.
+const SILENT_MS = 60_000;
 
 /**
  * Take the key from an address such as /#key=...&view=/documents, and leave only the view in the address and the
@@ -128,14 +130,24 @@ async function* decoded(stream) {
   const reader = stream.pipeThrough(new TextDecoderStream()).getReader();
   try {
     for (;;) {
-      const { value, done } = await reader.read();
+      const { value, done } = await inTime(reader.read());
       if (done) return;
       yield value.replaceAll("\r", "");
     }
   } catch (error) {
     if (error.name === "AbortError") throw error;
+    reader.cancel().catch(() => null);
     throw new Problem(0, { detail: "cut_off" });
   }
+}
+
+/** Return what a promise gives. Raises an error where that takes longer than a living stream is silent. */
+function inTime(promise) {
+  let timer;
+  const late = new Promise((_, reject) => {
+    timer = setTimeout(() => reject(new Error("silent")), SILENT_MS);
+  });
+  return Promise.race([promise, late]).finally(() => clearTimeout(timer));
 }
 
 function parsed(event) {

@@ -46,6 +46,36 @@ def test_a_key_has_no_sign_that_a_copy_brought_along(copied: str) -> None:
     assert found == "key-1"
 
 
+@pytest.mark.parametrize(("pause_ms", "ended"), [(15_000, "answered"), (120_000, "cut_off")])
+def test_a_stream_that_is_silent_for_a_minute_is_cut_off(pause_ms: int, ended: str) -> None:
+    found = run_script(f"""
+      const real = setTimeout;
+      globalThis.setTimeout = (call, ms) => real(call, ms / 100);
+      const bytes = (text) => new TextEncoder().encode(text);
+      const pause = () => new Promise((resolve) => setTimeout(resolve, {pause_ms}));
+      const body = new ReadableStream({{
+        async start(stream) {{
+          stream.enqueue(bytes(": waiting\\n\\n"));
+          await pause();
+          stream.enqueue(bytes('event: answer\\ndata: {{"status": "answered"}}\\n\\n'));
+          await pause();
+          stream.close();
+        }},
+      }});
+      answer = async () => new Response(body, {{ headers: {{ "content-type": "text/event-stream" }} }});
+      const {{ ask, setKey }} = await script("api.js");
+      setKey("key");
+      try {{
+        let last;
+        for await (const [, data] of ask({{ question: "why?" }})) last = data;
+        return last.status;
+      }} catch (error) {{
+        return error.message;
+      }}
+    """)
+    assert found == ended
+
+
 def test_hidden_files_and_folders_of_a_drop_are_left_out() -> None:
     found = run_script("""
       const { dropped } = await script("files.js");
