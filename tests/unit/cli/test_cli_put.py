@@ -120,46 +120,6 @@ def test_put_without_waiting_does_not_need_the_api(run: Run, bucket: S3Client, p
     assert bucket.list_objects_v2(Bucket=BUCKET)["Contents"][0]["Key"] == "reports/2026/report.pdf"
 
 
-def test_a_folder_keeps_its_paths_and_other_files_stay_out(run: Run, bucket: S3Client, tmp_path: Path) -> None:
-    folder = tmp_path / "folder"
-    for name in ("a.pdf", "deep/notes.txt", "deep/é 日本.PDF", "deep/tool.exe"):
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).write_bytes(b"%PDF-1.7")
-    result = run("put", folder, "--no-wait", "--bucket", BUCKET, "--json")
-    keys = [document["document"] for document in json.loads(result.stdout)["documents"]]
-    assert keys == ["a.pdf", "deep/notes.txt", "deep/é 日本.PDF"]
-    assert [item["Key"] for item in bucket.list_objects_v2(Bucket=BUCKET)["Contents"]] == keys
-    types = [bucket.head_object(Bucket=BUCKET, Key=key)["ContentType"] for key in keys]
-    assert types == ["application/pdf", "text/plain", "application/pdf"]
-
-
-def test_hidden_files_and_folders_of_a_folder_stay_out(run: Run, bucket: S3Client, tmp_path: Path) -> None:
-    folder = tmp_path / ".papers"
-    for name in ("a.pdf", "._a.pdf", ".git/info.txt", "b/.venv/lib/c.pdf"):
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).write_bytes(b"%PDF-1.7")
-    result = run("put", folder, "--no-wait", "--bucket", BUCKET)
-    assert [item["Key"] for item in bucket.list_objects_v2(Bucket=BUCKET)["Contents"]] == ["a.pdf"]
-    assert "left out 3 files, such as" in result.stderr
-    assert "docwell takes no hidden files from a folder" in result.stderr
-    assert run("put", folder / ".git", "--no-wait", "--bucket", BUCKET).exit_code == 0
-
-
-def test_the_files_that_a_folder_leaves_out_are_named_by_their_suffix(
-    run: Run, bucket: S3Client, tmp_path: Path
-) -> None:
-    folder = tmp_path / "folder"
-    folder.mkdir()
-    for name in ("a.pdf", "b.EXE", "c.exe", "d.exe", "Makefile"):
-        (folder / name).write_bytes(b"%PDF-1.7")
-    result = run("put", folder, "--no-wait", "--bucket", BUCKET)
-    assert result.exit_code == 0
-    first, second = (line for line in result.stderr.splitlines() if "left out" in line)
-    assert f"left out {folder / 'Makefile'}: docwell takes no files without a suffix" in first
-    assert f"left out 3 files, such as {folder / 'b.EXE'}: docwell takes no files with the suffix .exe" in second
-    assert run("put", folder / "a.pdf", "--no-wait", "--bucket", BUCKET).stderr.count("left out") == 0
-
-
 def test_an_odd_key_is_asked_for_as_one_path_segment(run: Run, api: FakeApi, bucket: S3Client, pdf: Path) -> None:
     indexes_what_is_in_the_bucket(api, bucket)
     result = run("put", pdf, "--key", ODD_KEY, "--json", api=api)
