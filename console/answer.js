@@ -30,11 +30,18 @@ const escaped = (text) => text.trim().replace(/\s+/g, " ").replace(/[\\`*_[\]<>#
 /** Return the label of the place that a citation names, such as a slide; null for a page. */
 export const unitLabel = ({ unit }) => (unit && unit.kind !== "page" ? unit.label : null);
 
+/** Return the place of a citation or passage in words: its page in the file, and another number printed on it. */
+export function placeOf(one) {
+  const { page, page_label: label } = one;
+  const isPrinted = label && label !== String(page);
+  return unitLabel(one) ?? t(isPrinted ? "answer.printed" : "answer.page", { page: place(page), label });
+}
+
 /** Return a question and its answer as Markdown, with the place and the quote of each citation. */
 export function markdown(question, answer) {
   const sources = answer.citations.map((one) => {
-    const named = unitLabel(one) ?? t("answer.page", { page: place(one.page) });
-    return `${one.marker}. ${escaped(one.document)}, ${escaped(named)}: “${escaped(one.display_quote)}”`;
+    const [name, where, quote] = [one.document, placeOf(one), one.display_quote].map(escaped);
+    return `${one.marker}. ${name}, ${where}: “${quote}”`;
   });
   return [`**${escaped(question)}**`, answer.answer, ...(sources.length ? [sources.join("\n")] : [])].join("\n\n");
 }

@@ -1,9 +1,9 @@
 // The view in which a person asks, and reads the answer as it comes.
 import { html, useEffect, useRef, useState } from "./vendor/htm-preact.mjs";
 import { ask } from "./api.js";
-import { history } from "./answer.js";
+import { history, placeOf } from "./answer.js";
 import { Filters, filterOf } from "./filters.js";
-import { Answer, AnswerTools, Failure, closeOnEscape, placeOf } from "./parts.js";
+import { Answer, AnswerTools, Failure, closeOnEscape } from "./parts.js";
 import { t } from "./strings.js";
 
 const MODES = ["auto", "passages", "overview", "compare", "list"];

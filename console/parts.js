@@ -1,8 +1,8 @@
 // Parts that several views share.
 import { html, useRef, useState } from "./vendor/htm-preact.mjs";
 import { call } from "./api.js";
-import { markdown, pieces, unitLabel } from "./answer.js";
-import { LANGUAGES, decimal, has, language, place, t } from "./strings.js";
+import { markdown, pieces, placeOf } from "./answer.js";
+import { LANGUAGES, decimal, has, language, t } from "./strings.js";
 
 /** A button for work that goes on: meanwhile it does nothing, and keeps the focus that a disabled one loses. */
 export const Work = ({ busy, onClick, class: name, children }) => html`
@@ -37,9 +37,6 @@ export function Failure({ error }) {
     ${errorWords(error)} ${error.requestId && html`<small>${t("error.id", { id: error.requestId })}</small>`}
   </p>`;
 }
-
-/** Return the place of a citation or passage in words. */
-export const placeOf = (one) => unitLabel(one) ?? t("answer.page", { page: one.page_label ?? place(one.page) });
 
 function Marker({ citation, onSource }) {
   const { marker, document } = citation;

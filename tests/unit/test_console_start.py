@@ -46,6 +46,28 @@ def test_a_key_has_no_sign_that_a_copy_brought_along(copied: str) -> None:
     assert found == "key-1"
 
 
+@pytest.mark.parametrize(
+    ("cited", "named"),
+    [
+        ({"page": 9, "page_label": None}, "page 9"),
+        ({"page": 9}, "page 9"),
+        ({"page": 9, "page_label": "9"}, "page 9"),
+        ({"page": 9, "page_label": "vi"}, "page 9 (printed vi)"),
+        ({"page": 1009, "page_label": ""}, "page 1009"),
+        ({"page": 1, "page_label": "2", "unit": {"kind": "slide", "label": "slide 1"}}, "slide 1"),
+    ],
+)
+def test_a_copy_names_the_place_as_the_page_does(cited: dict[str, Any], named: str) -> None:
+    cited |= {"marker": 1, "document": "a.pdf", "display_quote": "It is."}
+    copied, shown = run_script(f"""
+      const {{ markdown, placeOf }} = await script("answer.js");
+      const cited = {json.dumps(cited)};
+      return [markdown("Is it?", {{ answer: "It is [1].", citations: [cited] }}), placeOf(cited)];
+    """)
+    assert shown == named
+    assert copied.endswith(f"1. a.pdf, {named}: “It is.”")
+
+
 @pytest.mark.parametrize(("pause_ms", "ended"), [(15_000, "answered"), (120_000, "cut_off")])
 def test_a_stream_that_is_silent_for_a_minute_is_cut_off(pause_ms: int, ended: str) -> None:
     found = run_script(f"""
