@@ -181,6 +181,7 @@ def test_a_question_over_the_limit_is_refused_whole_and_can_be_shortened(console
 def test_a_server_that_is_gone_is_named_and_the_question_can_be_asked_again(console: Console) -> None:
     page = console.open()
     page.locator("#question").wait_for()
+    page.wait_for_load_state("networkidle")  # the list of documents clears the message
     page.context.set_offline(offline=True)
     page.fill("#question", QUESTION)
     page.keyboard.press("Enter")
