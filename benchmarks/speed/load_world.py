@@ -32,6 +32,7 @@ from docwell.models import (
     RangeTally,
     RangeTask,
 )
+from docwell.ports import Stamped
 
 PAGES, CHUNKS = 20, 4  # of a document; chunks only count
 SIZE = 300_000
@@ -221,12 +222,12 @@ class World:
 
     def ids(
         self, _collection: str, document: str, *, of: str | None = None, but: str | None = None, limit: int = 500
-    ) -> list[str]:
+    ) -> Stamped:
         found = ((one, one.split("|")[1]) for one in self.chunks.get(document, ()))
         wanted = [one for one, generation in found if of in (None, generation) and generation != but]
-        return wanted[:limit]
+        return dict.fromkeys(wanted[:limit], ())
 
-    def delete(self, _collection: str, ids: Sequence[str]) -> None:
+    def delete(self, _collection: str, ids: Stamped) -> None:
         for one in ids:
             self.chunks[one.split("|")[0]].discard(one)
 

@@ -97,7 +97,7 @@ def test_a_chunk_that_is_removed_while_chroma_answers_is_no_hit(
 
     def then_removed(**arguments: Any) -> Any:
         answer = real(**arguments)
-        chroma.delete(collection, [written[0].id])
+        chroma.delete(collection, {written[0].id: ()})
         return answer
 
     monkeypatch.setattr(chroma._server.known[chroma._layout.name(collection)], "query", then_removed)
@@ -135,7 +135,7 @@ def test_a_kept_passage_that_was_removed_is_no_hit(chroma_url: str, collection: 
     written = records(3)
     chroma.upsert(collection, written)
     chroma.search({collection: None}, written[0].vector, 3)
-    index(chroma_url).delete(collection, [written[0].id])
+    index(chroma_url).delete(collection, {written[0].id: ()})
     assert written[0].id not in [hit.id for hit in chroma.search({collection: None}, written[0].vector, 3)]
 
 
@@ -157,7 +157,7 @@ def test_ids_are_found_by_generation_and_removed(chroma_url: str, collection: st
     left = {hit.id for hit in chroma.search({collection: None}, records(1)[0].vector, 1000)}
     assert left == {r.id for r in records(3, "new") + records(2, "old", document="another.pdf")}
     assert len(chroma.ids(collection, KEY)) == 3
-    chroma.delete(collection, ["never there"])
+    chroma.delete(collection, {"never there": ()})
 
 
 @pytest.mark.parametrize("shards", [0, 8])
@@ -179,7 +179,7 @@ def test_a_collection_that_does_not_exist_has_no_hits_and_nothing_to_prune(
 ) -> None:
     chroma = index(chroma_url, "2" * 32)
     assert chroma.search({collection: None}, [0.1] * 8, 5) == []
-    assert chroma.ids(collection, KEY) == []
+    assert chroma.ids(collection, KEY) == {}
 
 
 def test_collections_of_another_fingerprint_are_not_seen(chroma_url: str, collection: str) -> None:

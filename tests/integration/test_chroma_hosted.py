@@ -20,13 +20,13 @@ from docwell.config import StorageSettings
 from docwell.errors import Corrupt, Unavailable
 from docwell.models import IndexRecord, Mark, Part, Units
 from docwell.wiring import stores
-from tests.integration import quota_proxy, test_chroma, test_chroma_text
+from tests.integration import quota_proxy, test_chroma, test_chroma_late_deletes, test_chroma_text
 from tests.integration.reconcile_world import KEYS, drift, fill, new_world
 from tests.integration.test_chroma import KEY, collection, folders, index, records, silent_url
 
 pytestmark = pytest.mark.integration
 __all__ = ["collection", "folders", "silent_url"]
-for _module in (test_chroma, test_chroma_text):
+for _module in (test_chroma, test_chroma_late_deletes, test_chroma_text):
     globals().update(
         {name: one for name, one in vars(_module).items() if name.startswith("test_") and isfunction(one)}
     )
@@ -81,7 +81,7 @@ def test_a_continuation_leaves_with_its_record(chroma_url: str, collection: str)
     chroma = index(chroma_url, "6" * 32)
     written = large(4)
     chroma.upsert(collection, written)
-    chroma.delete(collection, [one.id for one in written[:3]])
+    chroma.delete(collection, {one.id: () for one in written[:3]})
     assert continued(chroma, collection) == 1
     (name,) = chroma.collections()
     chroma.drop(name)

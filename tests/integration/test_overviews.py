@@ -120,7 +120,7 @@ def test_an_overview_answers_for_its_live_version_and_is_replaced_deleted_and_er
     erase = Erase(world.store, world.queue, (ErasePipeline(world.ledger, world.index),))
     assert erase.check([KEY]).left == []
     assert world.index.marked(KEY, str(live.live_generation)) == []
-    assert world.index.ids("plant", KEY) == []
+    assert world.index.ids("plant", KEY) == {}
 
 
 def test_marks_keep_the_chunk_and_marks_of_no_chunk_make_none(world: World) -> None:

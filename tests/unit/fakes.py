@@ -32,7 +32,7 @@ from docwell.models import (
     Status,
     collection_of,
 )
-from docwell.ports import LiveDocument, Places
+from docwell.ports import LiveDocument, Places, Stamped
 
 DIMENSION = 64
 UNREADABLE = "??"  # the fake reader's unreadable text
@@ -222,6 +222,7 @@ class FakeIndex:
 
     chunks: dict[str, dict[str, IndexRecord]] = field(default_factory=dict)
     marks: dict[str, Sequence[Mark]] = field(default_factory=dict)
+    stamps: dict[str, str] = field(default_factory=dict)
     upserts: int = 0
     before_upsert: Callable[[], None] = lambda: None
     after_upsert: Callable[[], None] = lambda: None
@@ -233,6 +234,7 @@ class FakeIndex:
         self.upserts += 1
         self.chunks.setdefault(collection, {}).update({record.id: record for record in records})
         self.marks |= {record.id: record.marks for record in records if record.marks}
+        self.stamps |= {record.id: str(self.upserts) for record in records}
         self.after_upsert()
 
     def search(self, places: Places | None, vector: Sequence[float], k: int) -> list[Passage]:
@@ -281,19 +283,19 @@ class FakeIndex:
 
     def ids(
         self, collection: str, document: str, *, of: str | None = None, but: str | None = None, limit: int = 500
-    ) -> list[str]:
+    ) -> Stamped:
         found = [
-            id_
+            (id_, [self.stamps[id_]] if id_ in self.stamps else [])
             for id_, record in self.chunks.get(collection, {}).items()
             if record.document == document
             and of in (None, record.generation)
             and (but is None or record.generation != but)
         ]
-        return found[:limit]
+        return dict(found[:limit])
 
-    def delete(self, collection: str, ids: Sequence[str]) -> None:
+    def delete(self, collection: str, ids: Stamped) -> None:
         self.before_delete()
-        for id_ in ids:
+        for id_ in (id_ for id_, stamps in ids.items() if not stamps or self.stamps.get(id_) in stamps):
             self.chunks.get(collection, {}).pop(id_, None)
             self.marks.pop(id_, None)
 

@@ -19,7 +19,7 @@ def test_a_chunk_is_cut_at_the_same_place_with_its_marks(units: int) -> None:
     spans = tuple((0, 4) for _ in range(units))
     record = IndexRecord("1", "a/b.pdf", "g1", "v1", chunk, [1.0], Units(spans, vectors))
     marked = replace(record, marks=(Mark(Part.OPENING, 0, 4),))
-    fields, rest = stored_fields("a", record, HOSTED.metadata_bytes)
-    with_marks, its_rest = stored_fields("a", marked, HOSTED.metadata_bytes)
+    fields, rest = stored_fields("a", record, "0" * 16, HOSTED.metadata_bytes)
+    with_marks, its_rest = stored_fields("a", marked, "0" * 16, HOSTED.metadata_bytes)
     assert rest == its_rest
     assert fields.items() <= with_marks.items()

@@ -5,7 +5,7 @@ An adapter raises only `docwell.errors`: `Unavailable` when a retry may help, `C
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable, Generator, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Collection, Generator, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
@@ -161,8 +161,8 @@ class Catalogue(Protocol):
         """
 
 
-# Where to search: documents by collection, None for all documents of a collection.
-Places = Mapping[str, Sequence[str] | None]
+Places = Mapping[str, Sequence[str] | None]  # where to search: documents by collection, None for all of one
+Stamped = Mapping[str, Collection[str]]  # chunks by id, each with the stamps of its writes, which no other has
 
 
 class PartialHits(list[Passage]):
@@ -188,11 +188,11 @@ class VectorIndex(Protocol):
 
     def ids(
         self, collection: str, document: str, *, of: str | None = None, but: str | None = None, limit: int = 500
-    ) -> list[str]:
+    ) -> Stamped:
         """Return up to `limit` ids of a document's chunks: of the generation `of`, or of any except `but`."""
 
-    def delete(self, collection: str, ids: Sequence[str]) -> None:
-        """Remove chunks by id; missing ids are no error."""
+    def delete(self, collection: str, ids: Stamped) -> None:
+        """Remove chunks, also when the request runs late, but none written again since `ids` listed it."""
 
 
 class MarkedIndex(VectorIndex, Protocol):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from base64 import b64decode, b64encode
 from collections.abc import Mapping, Sequence
+from secrets import token_hex
 from typing import Any
 
 from docwell.citation_units import CitationUnit, UnitKind
@@ -15,17 +16,26 @@ from docwell.models import Chunk, IndexRecord, Mark, Part, Passage, Units
 MARKED = "marked"
 # The field of a record whose metadata has no room for all: the rest of its JSON value is in another record.
 CONTINUED = "continued"
+# The field that says which write a record is of.
+STAMP = "stamp"
+_STAMP_DIGITS = 16
 # Ingest adds marks later, at about 30 bytes each. Few chunks have more than three.
 _MARKS_BYTES = 512
 
 
-def stored_fields(collection: str, record: IndexRecord, most_bytes: int) -> tuple[dict[str, Any], str]:
+def new_stamp() -> str:
+    """Return a stamp that no other write has, as 16 hex digits."""
+    return token_hex(_STAMP_DIGITS // 2)
+
+
+def stored_fields(collection: str, record: IndexRecord, stamp: str, most_bytes: int) -> tuple[dict[str, Any], str]:
     """Return a record's metadata in at most so many bytes, and the rest of its JSON value, which is ASCII."""
     fields: dict[str, Any] = {"collection": collection, **record_fields(record)}
     marks = mark_fields(record.marks) if record.marks else {}
+    added = {STAMP: stamp, **marks}
     # A retry may write a record with its marks that was written without, and must cut it at the same place.
-    over = _size(fields) + max(_MARKS_BYTES, _size(marks)) - most_bytes
-    fields |= marks
+    over = _size(fields) + max(_MARKS_BYTES, _size(added)) - most_bytes
+    fields |= added
     if over <= 0:
         return fields, ""
     fields[CONTINUED] = True

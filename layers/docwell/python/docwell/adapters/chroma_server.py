@@ -79,10 +79,10 @@ class ChromaServer:
             fields = [metadatas[id_] for id_ in ids]
             self.call(name, lambda chroma, ids=ids, fields=fields: chroma.update(ids=ids, metadatas=fields))
 
-    def delete(self, name: str, ids: Sequence[str]) -> None:
-        """Remove records by id; ids of no record change nothing."""
+    def delete(self, name: str, ids: Sequence[str], where: Any = None) -> None:
+        """Remove records by id that meet a condition, if given; ids of no record change nothing."""
         for some in self._parts(ids):
-            self.call(name, lambda chroma, some=some: chroma.delete(ids=list(some)))
+            self.call(name, lambda chroma, some=some: chroma.delete(ids=list(some), where=where))
 
     def get(self, name: str, ids: Sequence[str]) -> Iterator[tuple[str, str, Any]]:
         """Yield (id, text, metadata) of records by id, without missing ones and those being removed."""

@@ -18,7 +18,7 @@ from typing import Protocol, TypeVar
 from docwell.adapters.chroma import ChromaIndex, at_once
 from docwell.errors import Unavailable
 from docwell.models import IndexRecord, Mark, Passage, collection_of
-from docwell.ports import PartialHits, Places
+from docwell.ports import PartialHits, Places, Stamped
 
 _Part = TypeVar("_Part", Places, Places | None)
 
@@ -177,13 +177,13 @@ class PlacedIndex:
 
     def ids(
         self, collection: str, document: str, *, of: str | None = None, but: str | None = None, limit: int = 500
-    ) -> list[str]:
+    ) -> Stamped:
         """Return up to `limit` ids of a document's chunks: of the generation `of`, or of any except `but`."""
         with self._of(collection) as server:
             return server.ids(collection, document, of=of, but=but, limit=limit)
 
-    def delete(self, collection: str, ids: Sequence[str]) -> None:
-        """Remove chunks by id."""
+    def delete(self, collection: str, ids: Stamped) -> None:
+        """Remove chunks by id, except those written again since."""
         with self._of(collection) as server:
             server.delete(collection, ids)
 
