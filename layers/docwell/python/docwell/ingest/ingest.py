@@ -142,7 +142,7 @@ class Ingest:
             if lease.record.status is not Status.PENDING:
                 with suppress(Exception):  # the dead letter's handler and reconcile sweep again
                     lease.sweep()
-            self.release(lease)
+            lease.release_to_queue()  # this worker has no time to index
 
     def _is_unfinished(self, message: Hint | RangeTask, lease: DocumentLease) -> bool:
         """Whether a failed message leaves work undone. If not, renew the attributes."""

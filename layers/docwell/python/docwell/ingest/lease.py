@@ -48,7 +48,7 @@ class DocumentLease:
             if isinstance(error, LeaseLost):
                 self._request_sweep()
             elif error is not None:
-                self.ledger.release(self.held)
+                self.release_to_queue()
 
     def write(self, record: DocumentRecord, *, fresh: bool = False) -> None:
         """Store the record, see `docwell.ports.Ledger.write`. Raises `LeaseLost`."""
@@ -63,6 +63,11 @@ class DocumentLease:
         self.held, self.record = again, again.record
         self.require_sweep()
         return Hint(again.key)
+
+    def release_to_queue(self) -> None:
+        """Release the lease, and send a hint for events that came meanwhile: they relied on this worker."""
+        while (again := self.try_release()) is not None:
+            self.queue.send([again])
 
     def sweep(self) -> None:
         """Remove every chunk outside the live generation, page by page. Raises `LeaseLost`."""

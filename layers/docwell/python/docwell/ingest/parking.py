@@ -45,8 +45,7 @@ def give_up(ingest: Ingest, message: Hint | RangeTask, owner: str) -> DocumentRe
         with suppress(DocwellError):  # queries see none of these chunks, and reconcile finds them
             _remove_leftovers(ingest, message, lease)
         record = lease.record
-        while (again := lease.try_release()) is not None:  # another event came meanwhile: index it elsewhere
-            ingest.queue.send([again])
+        lease.release_to_queue()  # this worker indexes nothing
     return record
 
 
