@@ -6,7 +6,7 @@ import pytest
 
 from docwell.errors import Unavailable
 from docwell.ingest.ranges import outcome
-from docwell.models import DocumentRecord, Hint, RangeTask, Reason, Status
+from docwell.models import DocumentRecord, Hint, ObjectVersion, RangeTask, Reason, Status
 from tests.unit.fakes import UNREADABLE
 from tests.unit.ingest.ingest_world import KEY, World
 
@@ -230,3 +230,35 @@ def test_a_stale_range_that_is_given_up_fails_no_document() -> None:
 def test_a_document_says_how_many_characters_were_left_out() -> None:
     record = outcome(DocumentRecord(KEY, chunks=1, hidden_characters=1200))
     assert record.detail == "left out characters that the pages do not show: 1,200"
+
+
+@pytest.mark.parametrize("holder", [None, "message-2"], ids=["free", "held"])
+def test_a_range_whose_version_was_gone_for_a_moment_comes_again(holder: str | None) -> None:
+    world = World(range_pages=1)  # without versions, a replaced object can be the task's version again
+    world.store.put(KEY, "first page\fsecond page")
+    world.update()
+    first, second = ranges_of(world)
+    before = world.store.objects[KEY]
+    if holder:
+        world.ledger.acquire(KEY, holder)
+
+    def replace_and_restore() -> None:
+        world.store.before_download = lambda: None
+        world.store.objects[KEY] = ("v2", b"other words")
+        head = world.store.head
+
+        def restored(key: str) -> ObjectVersion | None:
+            world.store.objects[KEY] = before
+            return head(key)
+
+        world.store.head = restored  # type: ignore[method-assign]
+
+    world.store.before_download = replace_and_restore
+    with pytest.raises(Unavailable):
+        world.index_range(second, "range-2", lambda: 900.0)
+    world.store.objects[KEY] = before
+    world.ledger.holders.clear()
+    for number, task in enumerate([first, second], 1):
+        world.index_range(task, f"range-{number}", lambda: 900.0)
+    assert world.ledger.records[KEY].status is Status.INDEXED
+    assert world.texts() == "first page second page"

@@ -39,9 +39,8 @@ class RangeWorker:
                 if record is not None:
                     read = record.characters + record.hidden_characters
                     ranges.check_length(read, record.size or 0, self.ingest.indexer.limits)
-            except NotFound:  # replaced or deleted; the event of that change may not have arrived yet
-                # Sweep again: a write of the last delivery may have reached the index after the change was swept.
-                return self._update(again=True)
+            except NotFound:
+                return self._match_change()
             except Refused as refused:
                 return self._refuse(refused)
         if record is None or not ranges.is_current(task, record):
@@ -55,6 +54,18 @@ class RangeWorker:
 
     def _update(self, *, again: bool = False) -> IngestReport:
         return self.ingest.update(Hint(self.task.key), self.owner, self.remaining_s, again=again)
+
+    def _match_change(self) -> IngestReport:
+        """Match the key, whose version was replaced or deleted: the event of that may not have arrived yet.
+
+        Raises `Unavailable` while the document still waits for this range: its version may be back.
+        """
+        # Sweep again: a write of the last delivery may have reached the index after the change was swept.
+        report = self._update(again=True)
+        record = self.ingest.ledger.get(self.task.key)
+        if record is not None and ranges.is_current(self.task, record):
+            raise Unavailable("s3", "the document's version could not be read", retry_after=1.0)
+        return report
 
     def _index(self, record: DocumentRecord) -> RangeTally:
         task, indexer, limits = self.task, self.ingest.indexer, self.ingest.indexer.limits
