@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import pytest
 
 from docwell.errors import Unavailable
@@ -261,4 +263,36 @@ def test_a_range_whose_version_was_gone_for_a_moment_comes_again(holder: str | N
     for number, task in enumerate([first, second], 1):
         world.index_range(task, f"range-{number}", lambda: 900.0)
     assert world.ledger.records[KEY].status is Status.INDEXED
+    assert world.texts() == "first page second page"
+
+
+@pytest.mark.parametrize("meanwhile", ["replaced", "deleted"])
+def test_a_range_of_an_earlier_start_under_the_same_lease_does_not_count(meanwhile: str) -> None:
+    world = World(range_pages=1)
+    world.store.put(KEY, "first page\fsecond page")
+    first, other = world.store.objects[KEY], ("v2", b"other words")
+    late: list[RangeTask] = []
+
+    def change(record: DocumentRecord) -> None:
+        if record.dispatched and not late:
+            late.extend(ranges_of(world))
+            world.store.objects.pop(KEY)
+            world.store.objects |= {KEY: other} if meanwhile == "replaced" else {}
+        elif late and record.version != "v1":
+            world.store.objects[KEY] = first
+
+    def overtake() -> None:
+        if late and world.ledger.records[KEY].version == "v1":  # started again, and not planned
+            world.store.before_download = lambda: None
+            with suppress(Unavailable):
+                world.index_range(late[0], "late", lambda: 900.0)
+
+    world.ledger.before_write, world.store.before_download = change, overtake
+    world.update()
+    world.work_off()
+    assert late
+    for task in late:
+        world.index_range(task, "late", lambda: 900.0)
+    record = world.ledger.records[KEY]
+    assert (record.status, record.version, record.chunks) == (Status.INDEXED, "v1", 2)
     assert world.texts() == "first page second page"

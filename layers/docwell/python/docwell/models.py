@@ -273,7 +273,7 @@ class DocumentRecord:
 
     `version`, `status`, `reason`, `pages` and the like describe the newest version that ingest has seen.
     `live_generation`, `live_version` and `live_attributes` describe the version that queries see, if any.
-    `attempt` is the fence of the worker that last started from the beginning.
+    `attempt` is a random number of the last start from the beginning.
     A document longer than a range has `ranges` of them, numbered from 0. `ranges_done` are those in the index, and
     `dispatched` means that each was sent as a separate message. `pages_done`, `chunks`, `characters`,
     `hidden_characters`, `cpu_s` (the readers' processor time in seconds), `page_failures` (the pages that cannot

@@ -14,6 +14,7 @@ import logging
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from secrets import randbits
 
 from docwell.attributes import Attributes
 from docwell.errors import NotFound, Refused, Unavailable
@@ -36,6 +37,7 @@ from docwell.ports import Ledger, ObjectStore, TaskQueue, VectorIndex
 
 # Each attempt fails only where another worker observed the document meanwhile.
 _OBSERVE_ATTEMPTS = 5
+_ATTEMPT_BITS = 53  # JSON keeps such a number exactly everywhere
 
 logger = logging.getLogger(__name__)
 
@@ -211,7 +213,8 @@ class Ingest:
                     lease.require_sweep()
 
     def _start(self, lease: DocumentLease, step: Start) -> None:
-        lease.write(replace(step.record, attempt=lease.held.fence), fresh=True)
+        # Not the fence: a worker that holds the lease while its object changes can start the same version twice.
+        lease.write(replace(step.record, attempt=randbits(_ATTEMPT_BITS)), fresh=True)
         if step.has_leftovers:
             for id_ in self.generation_ids(lease.record.key, step.head.version):
                 lease.remove(of=id_)
