@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-from docwell.query.question_words import NOUNS, VERBS, Kind, Word, read
+from docwell.query.question_words import NOUNS, VERBS, Kind, Word, is_short_form, read
 from docwell.text.lexicon import UNSPACED
 
 # Two words before the verb can name what has documents: "Which energy companies mention …".
@@ -46,7 +46,7 @@ def asked_list(question: str) -> tuple[tuple[int, int], ...] | None:
 def _with_whole_names(question: str, words: list[Word]) -> list[Word]:
     """Return the words with those of asking as unknown that are parts of the subject's name.
 
-    They follow what is asked for, and are right beside an unknown word, or have a capital: "Anything Goes".
+    They follow what is asked for, and are right beside an unknown word, or have a capital: "Anything Goes", "IT".
     """
     link = next((found for kinds in (VERBS, {Kind.ABOUT}) if (found := _first(words, kinds)) is not None), None)
     if link is None:
@@ -59,7 +59,9 @@ def _with_whole_names(question: str, words: list[Word]) -> list[Word]:
     unknown = {
         number
         for number in numbers
-        if not words[number].is_known or (shows and capital[number] and not words[number].is_of({Kind.PLAIN}))
+        if not words[number].is_known
+        or is_short_form(question[words[number].start : words[number].end], question)
+        or (shows and capital[number] and not words[number].is_of({Kind.PLAIN}))
     }
     for order, step in ((numbers, 1), (numbers[::-1], -1)):
         for number in order:

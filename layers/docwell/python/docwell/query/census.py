@@ -25,6 +25,7 @@ from docwell.query.modes import Basis, Searched
 from docwell.query.retrieval.ranking import nearest
 from docwell.query.retrieval.scope import Scope
 from docwell.query.subject import Subject, Subjects
+from docwell.query.terms import Join
 from docwell.query.value_lists import list_values
 from docwell.text.lexicon import segments
 from docwell.text.page_lists import listed
@@ -66,8 +67,36 @@ class Census:
 
     def _look(self, scope: Scope, subject: Subject) -> Looked:
         live, complete = self.library.live(scope)
-        wanted = partial(_mentioning, subject)
-        return self.library.look(scope, live, subject.patterns, wanted, more=not complete)
+        look = partial(self.library.look, scope, live, more=not complete)
+        if not subject.terms:
+            return look(subject.patterns, partial(_mentioning, subject))
+        if subject.may_be_one:
+            looked = look(subject.patterns, partial(_as_phrase, subject))
+            if looked.hits:
+                return looked
+        by_page = complete and len(live) == 1
+        return look([subject.pattern_of_terms], partial(_joined, subject, by_page=by_page))
+
+
+def _as_phrase(subject: Subject, hits: Sequence[Passage]) -> list[Passage]:
+    """Return the chunks that have the subject as one phrase: "Marks and Spencer"."""
+    return [one for one in hits if subject.is_verbatim_in(one.chunk.text)]
+
+
+def _joined(subject: Subject, hits: Sequence[Passage], *, by_page: bool) -> list[Passage]:
+    """Return the chunks with a term, of the documents, or the pages of one, that have the terms as joined."""
+    found = [_mentioning(one, hits) for one in subject.terms]
+    without = [_mentioning(one, hits) for one in subject.without]
+
+    def places(some: Sequence[Passage]) -> set[str | int]:
+        return {one.chunk.page if by_page else one.document for one in some}
+
+    kept = set[str | int]().union(*map(places, found))
+    if subject.join is Join.ALL:
+        kept = kept.intersection(*map(places, found))
+    kept -= set[str | int]().union(*map(places, without))
+    chosen = {one.id for some in found for one in some if places([one]) <= kept}
+    return [one for one in hits if one.id in chosen]
 
 
 def _mentioning(subject: Subject, hits: Sequence[Passage]) -> list[Passage]:
@@ -116,15 +145,18 @@ def answered(subject: Subject, looked: Looked, vector: Sequence[float]) -> Basis
         lines.append(f"- {title}{_quotation(best, start, end)} [{len(cited)}]")
     if shown[MOST_LINES:]:
         lines.append(f"- and {len(shown) - MOST_LINES} more")
-    lines += ["", _summary(plain(subject.text), looked, len(shown))]
+    lines += ["", _summary(subject, looked, len(shown))]
     text = "\n".join(lines).strip()
     answer = GroundedAnswer(text, tuple(citations))
     return Basis(Mode.LIST, tuple(cited), answer=answer, partial=looked.unreached > 0)
 
 
-def _summary(subject: str, looked: Looked, found: int) -> str:
-    """Return the count of documents, or of pages of one, and its bound."""
-    return f"{looked.counted(found)} {'mention' if found > 1 else 'mentions'} “{subject}”. {looked.bound}".strip()
+def _summary(subject: Subject, looked: Looked, found: int) -> str:
+    """Return the count of documents, or of pages of one, and its bound; of a denied question, the others too."""
+    count = f"{looked.counted(found)} {'mention' if found > 1 else 'mentions'} “{plain(subject.text)}”"
+    if subject.denied and found and looked.is_complete and not looked.of_one and (rest := looked.of - found):
+        count += f", the other {rest} {'do' if rest > 1 else 'does'} not"
+    return f"{count}. {looked.bound}".strip()
 
 
 def _ranked(hits: Sequence[Passage], vector: Sequence[float]) -> list[Passage]:

@@ -23,6 +23,8 @@ _READ_KEPT = 64
 # A word in small letters with a letter like ệ or ớ: Vietnamese has many, and names have capitals.
 _VIETNAMESE = re.compile(r"(?<!\w)(?=[^\W\d_]*[\u1ea4-\u1ef1])[a-z\u0111\u00e0-\u00fe][^\W\d_]*")
 _LEAST_VIETNAMESE = 2
+# Searchers write these in capitals.
+_OPERATORS = frozenset(["AND", "OR", "NOT"])
 _APOSTROPHES = str.maketrans("\u2019", "'")
 
 
@@ -113,6 +115,12 @@ def read(question: str) -> tuple[Language, list[Word]]:
     return min(_readings(question), key=lambda one: _unknown(one[1]))
 
 
+def is_short_form(word: str, question: str) -> bool:
+    """Return whether a word in capitals, in a question that has others, is a name: "IT", but no "AND"."""
+    is_name = len(word) > 1 and word.isupper() and word not in _OPERATORS
+    return is_name and not question.isupper()
+
+
 def is_in_other_language(question: str, name: str) -> bool:
     """Return whether a question is clearly not in this language, one of `question_words.json` in Latin letters.
 
@@ -155,7 +163,7 @@ def _language(name: str, /, verb: str | None = None, endings: str = "", **writte
         rf"(?<![^\W_])(?<![^\W_]-)(?:{'|'.join(spaced)})(?![^\W_]|-[^\W_])" if spaced else "",
         "|".join(unspaced),
         UNSPACED.pattern,
-        rf"(?:(?!{UNSPACED.pattern})[^\W_])+(?:[-'](?:(?!{UNSPACED.pattern})[^\W_])+)*",
+        rf"(?:(?!{UNSPACED.pattern})[^\W_])+(?:[-'&](?:(?!{UNSPACED.pattern})[^\W_])+)*",
     ]
     return Language(
         name,

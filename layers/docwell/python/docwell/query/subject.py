@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from heapq import nlargest
 from importlib.resources import files
-from itertools import groupby
+from itertools import groupby, pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -23,7 +23,8 @@ from numpy.typing import NDArray
 from docwell.answers import Mode
 from docwell.ports import Embedder
 from docwell.query.asked_lists import asked_list
-from docwell.query.question_words import read
+from docwell.query.question_words import is_short_form, read
+from docwell.query.terms import Join, denies, terms
 from docwell.text.lexicon import FUNCTION_WORDS, UNSPACED, fold, ordered_words, stem
 
 # The subject of an example is in braces.
@@ -32,7 +33,8 @@ _SUBJECT = re.compile(r"\{([^}]*)\}")
 _ANYTHING = "X"
 # Blanks are trimmed by code: a pattern that does takes cubic time on a question of blanks.
 _QUOTED = re.compile('["“”„«「『]([^"“”„«»「」『』]+)["”“»」』]')
-_WORDS = re.compile(rf"{UNSPACED.pattern}|[^\W_]+(?:[-'\u2019][^\W_]+)*")
+_QUOTE = re.compile('["“”„«»「」『』]')
+_WORDS = re.compile(rf"{UNSPACED.pattern}|[^\W_]+(?:[-'&\u2019][^\W_]+)*")
 # The most words of a subject, and the most parts of a question that are tried, at about 3 ms.
 _LONGEST = 6
 _MOST_TRIED = 40
@@ -94,7 +96,10 @@ class Subject:
 
     The question without it has this cosine, `near`, to an example of a list, and `margin` more than to all others.
     `shorter` is the likeliest part of it, of two words or more: "Ada Holt" of "Ada Holt quoted". `endings` are
-    those of nouns in the question's language.
+    those of nouns in the question's language. A question that is `denied` asks what does not have the subject.
+
+    A subject can have several `terms`, of which `join` says whether one is enough, and others that must not be
+    there, `without`. It `may_be_one` phrase all the same: "Marks and Spencer".
     """
 
     text: str
@@ -103,6 +108,11 @@ class Subject:
     margin: float = -1.0
     shorter: Subject | None = None
     endings: frozenset[str] = frozenset()
+    denied: bool = False
+    terms: tuple[Subject, ...] = ()
+    without: tuple[Subject, ...] = ()
+    join: Join = Join.ALL
+    may_be_one: bool = False
 
     @property
     def is_of_list(self) -> bool:
@@ -119,12 +129,19 @@ class Subject:
         parts = dict.fromkeys(part for word in words for part in ordered_words(word))
         return list(dict.fromkeys(map(_pattern, nlargest(_MOST_PATTERNS, parts, key=len))))
 
+    @property
+    def pattern_of_terms(self) -> str:
+        """A regular expression that matches a text if it has one of the terms, or what must not be there."""
+        return f"(?:{'|'.join(one.patterns[0] for one in (*self.terms, *self.without))})"
+
     def is_verbatim_in(self, text: str) -> bool:
         """Return whether a text has all words of the subject in order, those of asking too."""
         return self._has_one(_readings(text), self.text)
 
     def is_in(self, text: str) -> bool:
-        """Return whether a text has all phrases."""
+        """Return whether a text has all phrases, or those of one of the terms."""
+        if self.terms:
+            return any(one.is_in(text) for one in self.terms)
         return all(self._has_one(_readings(text), phrase) for phrase in self.phrases)
 
     def is_loosely_in(self, text: str) -> bool:
@@ -175,25 +192,24 @@ class Subjects:
         return _asked(question) is not None and self.find(question) is not None
 
     def _find(self, question: str) -> Subject | None:
-        quoted, asked = quotation(question), _asked(question)
-        found: Subject | None
-        if quoted is None and asked:
-            phrases = tuple(question[start:end] for start, end in asked)
-            found = Subject(question[asked[0][0] : asked[-1][1]], phrases)
-        else:
-            found = self._likeliest(question, quoted)
-        endings = read(question)[0].endings
-        return replace(found, endings=endings) if found else None
+        quoted, asked = _quotations(question), _asked(question)
+        if asked and not quoted:
+            return _subject(question, asked)
+        return self._likeliest(question, quoted)
 
-    def _likeliest(self, question: str, quoted: tuple[int, int] | None) -> Subject | None:
+    def _likeliest(self, question: str, quoted: Sequence[tuple[int, int]]) -> Subject | None:
         """Return the part without which an example of a list is left."""
         words = [
-            _Word(found.start(), found.end(), fold(found[0]) in self._asking)
+            _Word(
+                found.start(),
+                found.end(),
+                fold(found[0]) in self._asking and not is_short_form(found[0], question),
+            )
             for found in _WORDS.finditer(question)
         ]
         parts = _parts(question, words)[:_MOST_TRIED]
         if quoted:
-            parts = [[_Word(*quoted, known=False)]]
+            parts = [[_Word(*one, known=False) for one in quoted]]
         if not parts:
             return None
         texts = [f"{question[: part[0].start]}{_ANYTHING}{question[part[-1].end :]}" for part in parts]
@@ -207,12 +223,12 @@ class Subjects:
             if 1 < len(part) < len(best) and best[0].start <= part[0].start and part[-1].end <= best[-1].end
         )
         if not any(word.known for word in words if word not in best):  # keywords alone ask for no list
-            return _subject(question, best)
+            return _subject_of(question, best)
         return replace(
-            _subject(question, best),
+            _subject_of(question, best),
             near=float(near[number]),
             margin=float(near[number] - np.max(self._examples[1] @ vectors[number])),
-            shorter=next((_subject(question, part) for part in within), None),
+            shorter=next((_subject_of(question, part) for part in within), None),
         )
 
     @cached_property
@@ -241,24 +257,67 @@ class Subjects:
 
 def quotation(question: str) -> tuple[int, int] | None:
     """Return (start, end) of the first text between quotation marks, without the blanks around it."""
+    return next(_quoted(question), None)
+
+
+def _quoted(question: str) -> Iterator[tuple[int, int]]:
     for found in _QUOTED.finditer(question):
         if text := found[1].strip():
             start = question.index(text, found.start(1))
-            return start, start + len(text)
-    return None
+            yield start, start + len(text)
+
+
+def _quotations(question: str) -> list[tuple[int, int]]:
+    """Return the places of the quoted texts that make the subject: the first one, or all that words join."""
+    found = list(_quoted(question))
+    return found if found and terms(question, found) else found[:1]
 
 
 def _asked(question: str) -> tuple[tuple[int, int], ...] | None:
     """Return what `asked_list` returns for a question, whatever it quotes."""
-    quoted = quotation(question)
-    return asked_list(f"{question[: quoted[0]]}{_ANYTHING}{question[quoted[1] :]}" if quoted else question)
+    quoted = _quotations(question)
+    if not quoted:
+        return asked_list(question)
+    return asked_list(f"{question[: quoted[0][0]]}{_ANYTHING}{question[quoted[-1][1] :]}")
 
 
-def _subject(question: str, part: Sequence[_Word]) -> Subject:
+def _subject_of(question: str, part: Sequence[_Word]) -> Subject:
     """Return the part as a subject: words of asking part its phrases."""
     runs = [list(group) for known, group in groupby(part, lambda word: word.known) if not known]
-    phrases = tuple(question[run[0].start : run[-1].end] for run in runs)
-    return Subject(question[part[0].start : part[-1].end], phrases)
+    return _subject(question, [span for run in runs for span in _spans(question, run)])
+
+
+def _spans(question: str, run: Sequence[_Word]) -> list[tuple[int, int]]:
+    """Return the place of a run of words, or of each of several quotations."""
+    if any(_QUOTE.search(question, one.end, other.start) for one, other in pairwise(run)):
+        return [(one.start, one.end) for one in run]
+    return [(run[0].start, run[-1].end)]
+
+
+def _subject(question: str, spans: Sequence[tuple[int, int]]) -> Subject:
+    """Return the subject of the phrases at these places."""
+    start, end = spans[0][0], spans[-1][1]
+    phrases, endings = tuple(question[slice(*span)] for span in spans), read(question)[0].endings
+    whole = Subject(
+        _QUOTE.sub("", question[start:end]), phrases, endings=endings, denied=denies(question, start, end)
+    )
+    parted = terms(question, spans)
+    if parted is None:
+        return whole
+    wanted, without = (
+        tuple(one for one in (Subject(" ".join(each), each, endings=endings) for each in some) if one.patterns)
+        for some in (parted.wanted, parted.without)
+    )
+    if not wanted:
+        return whole
+    return replace(
+        whole,
+        phrases=tuple(phrase for one in wanted for phrase in one.phrases),
+        terms=wanted,
+        without=without,
+        join=parted.join,
+        may_be_one=parted.may_be_one,
+    )
 
 
 def _parts(question: str, words: Sequence[_Word]) -> list[Sequence[_Word]]:
