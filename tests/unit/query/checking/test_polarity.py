@@ -4,7 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from docwell.query.checking.polarity import asks_yes_or_no, contradicts, is_yes_or_no, verdict
+from docwell.query.checking.polarity import (
+    asks_yes_or_no,
+    contradicts,
+    is_yes_or_no,
+    verdict,
+    without_yes_or_no,
+)
 
 PASSAGES = [
     "The filter lasts 6 months and is not washed. Do not open the cover while the motor runs.",
@@ -209,3 +215,59 @@ def test_a_negation_denies_the_bound_itself(text: str, said: str) -> None:
     found = verdict("Yes.", f"{said}?", [text])
     assert found is not None
     assert contradicts(said, [text]) or not found.agrees
+
+
+@pytest.mark.parametrize(
+    ("text", "question", "no", "yes"),
+    [
+        ("Fishing from the pier is prohibited.", "Is fishing from the pier allowed?", "No", "Yes"),
+        ("Drones are banned in the park.", "May drones fly in the park?", "No", "Yes"),
+        ("Das Befahren der Wiese ist untersagt.", "Ist das Befahren der Wiese erlaubt?", "Nein", "Ja"),
+        ("La baignade est interdite au port.", "La baignade est-elle autorisée au port ?", "Non", "Oui"),
+        ("Está prohibido pescar en el puerto.", "¿Está permitido pescar en el puerto?", "No", "Sí"),
+        ("È vietato pescare nel porto.", "È permesso pescare nel porto?", "No", "Sì"),
+        ("É proibido pescar no porto.", "É permitido pescar no porto?", "Não", "Sim"),
+        ("Купание в порту запрещено.", "Разрешено ли купание в порту?", "Нет", "Да"),
+        ("السباحة في الميناء ممنوعة.", "هل السباحة في الميناء مسموحة؟", "لا", "نعم"),
+        ("港口内禁止钓鱼。", "港口内可以钓鱼吗?", "不可以", "可以"),
+        ("Não é servido almoço no domingo.", "É servido almoço no domingo?", "Não", "Sim"),
+        ("لا يفتح المتجر يوم الأحد.", "هل يفتح المتجر يوم الأحد؟", "لا", "نعم"),
+    ],
+)
+def test_a_ban_and_a_denial_are_a_no_in_each_language(text: str, question: str, no: str, yes: str) -> None:
+    for said, right in ((no, True), (yes, False)):
+        found = verdict(f"{said}.", question, [text])
+        assert found is not None
+        assert (found.bare, found.agrees) == (True, right)
+        assert not right or found.share >= 0.5
+    found = verdict(f"{no}, {text}", question, [text])
+    assert found is not None
+    assert found.agrees
+    found = verdict(f"{yes}, {question.rstrip('?؟ ')}.", question, [text])
+    assert found is not None
+    assert not found.agrees
+
+
+@pytest.mark.parametrize(
+    ("text", "question"),
+    [
+        ("Fishing from the pier is prohibited.", "Is fishing from the pier prohibited?"),
+        ("Fishing from the pier is not prohibited.", "Is fishing from the pier allowed?"),
+        ("Fishing is prohibited except from the pier.", "Is fishing from the pier allowed?"),
+        ("Fishing is allowed from the pier and prohibited elsewhere.", "Is fishing allowed from the pier?"),
+        ("Visitors may fish from the pier. Swimming is prohibited.", "May visitors fish from the pier?"),
+        ("The sign says that fishing is prohibited.", "Does the sign mention fishing?"),
+        ("يفتح المتجر يوم الأحد.", "هل يفتح المتجر يوم الأحد؟"),
+        ("Das Befahren der Wiese ist gestattet.", "Darf man die Wiese befahren?"),
+    ],
+)
+def test_a_ban_is_no_answer_to_what_is_not_asked_leave_for(text: str, question: str) -> None:
+    found = verdict("Yes.", question, [text])
+    assert found is not None
+    assert found.agrees
+
+
+def test_the_yes_or_no_before_the_rest_is_no_word_to_support() -> None:
+    assert without_yes_or_no("Sim, funciona aos domingos.") == "funciona aos domingos."
+    assert without_yes_or_no("No.") == "No."
+    assert without_yes_or_no("Nova opens at nine.") == "Nova opens at nine."

@@ -7,25 +7,33 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from docwell.query.checking.bans import CLAUSE_END, is_banned, without_leave
 from docwell.query.checking.bounds import without_negated_bounds
 from docwell.query.checking.claims import weights_of
 from docwell.query.checking.facts import figures
 from docwell.query.checking.labels import labels
 from docwell.text.lexicon import MARKER, UNSPACED, segments, windows
 
-# In English, German, French, Spanish, Italian, Russian, Chinese and Japanese.
+# In English, German, French, Spanish, Italian, Portuguese, Russian, Arabic, Chinese and Japanese.
 _YES_WORDS = (
-    "yes ja oui si s\u00ed s\u00ec \u0434\u0430 \u662f \u662f\u7684 \u53ef\u4ee5 \u5bf9 \u6709 \u306f\u3044"
+    "yes ja oui si s\u00ed s\u00ec sim \u0434\u0430 \u0646\u0639\u0645 \u0623\u062c\u0644"
+    " \u662f \u662f\u7684 \u53ef\u4ee5 \u5bf9 \u6709 \u306f\u3044"
 )
 _NO_WORDS = (
-    "no nein non \u043d\u0435\u0442 \u4e0d \u4e0d\u662f \u4e0d\u53ef\u4ee5 \u5426 \u6ca1\u6709 \u3044\u3044\u3048"
+    "no nein non n\u00e3o nao \u043d\u0435\u0442 \u0644\u0627 \u0643\u0644\u0627"
+    " \u4e0d \u4e0d\u662f \u4e0d\u53ef\u4ee5 \u5426 \u6ca1\u6709 \u3044\u3044\u3048"
 )
 _SAID = dict.fromkeys(_YES_WORDS.split(), True) | dict.fromkeys(_NO_WORDS.split(), False)
 # They deny the verb. "Isn't it open?" asks the same as "Is it open?".
-_DENIALS = frozenset(["not", "cannot", "nicht", "ne", "pas", "non", "\u043d\u0435", "\u4e0d"])
+_DENIAL_WORDS = (
+    "not cannot nicht ne pas non n\u00e3o nao \u043d\u0435 \u4e0d"
+    " \u0644\u0627 \u0644\u064a\u0633 \u0644\u064a\u0633\u062a \u0644\u0645 \u0644\u0646 \u063a\u064a\u0631"
+)
+_DENIALS = frozenset(_DENIAL_WORDS.split())
 _OTHER_NEGATIONS = """
     no never none nor neither nobody nothing without kein keine keinem keinen keiner keines nie niemals niemand
     nichts ohne weder jamais aucun aucune rien sans ni sin nunca ning\u00fan ninguna senza nessun nessuna
+    nenhum nenhuma nem
     \u043d\u0438 \u043d\u0435\u0442 \u043d\u0438\u043a\u043e\u0433\u0434\u0430 \u0431\u0435\u0437
     \u6ca1 \u672a \u65e0 \u975e \u52ff \u5426
 """
@@ -35,17 +43,20 @@ _DENIAL = re.compile(rf"n['\u2019]t?|{'|'.join(_DENIALS)}", re.IGNORECASE)
 # "n't" and "n'est". "Form No. 5", "non-refundable" and "not only" deny nothing.
 _SHORT_DENIAL = r"n['\u2019]t\b|\bn['\u2019](?=\w)"
 _NO_DENIAL = r"(?!-|\.?\s*\d|\s+(?:only|just|merely|nur|seulement|s[o\u00f3]lo|else)\b)"
-_NEGATED = re.compile(
-    rf"[{_UNSPACED_NEGATIONS}]|{_SHORT_DENIAL}|\b(?:{'|'.join(sorted(_NEGATIONS))})\b{_NO_DENIAL}", re.IGNORECASE
+_NEGATED, _NEGATED_IN_PORTUGUESE = (
+    re.compile(
+        rf"[{_UNSPACED_NEGATIONS}]|{_SHORT_DENIAL}|\b(?:{'|'.join(sorted(words))})\b{_NO_DENIAL}", re.IGNORECASE
+    )
+    for words in (_NEGATIONS, _NEGATIONS - {"no"})  # there "no" is "in the"
 )
+_PORTUGUESE = re.compile(r"\W*(?:sim|n[\u00e3a]o)\b", re.IGNORECASE)
 # Words that deny a verb: "not", "never".
 _VERB_NEGATED = re.compile(
     rf"[\u4e0d\u672a\u6ca1]|{_SHORT_DENIAL}|\b(?:{'|'.join(sorted(_DENIALS))}|never|nie|jamais|nunca)\b{_NO_DENIAL}",
     re.IGNORECASE,
 )
-_CLAUSE_END = re.compile(r"[,;:.!?\u3002\uff0c\uff1b](?:\s|$)")
 _APOSTROPHES = str.maketrans("\u2019", "'")
-_FIRST = re.compile(r"\W*([^\W\d_]+)\s*(?:[,.;:!\u2013\u2014\u3002\uff0c\uff01\uff1a]|$)")
+_FIRST = re.compile(r"\W*([^\W\d_]+)\s*(?:[,.;:!\u2013\u2014\u060c\u061b\u3001\u3002\uff0c\uff01\uff1a]|$)")
 # The verbs that begin a question for yes or no, in the languages of `modes.json`, and the signs of Chinese for it.
 _ASKING_VERBS = """
     is are was were am do does did has have had can could may might must shall should will would need
@@ -104,13 +115,22 @@ class _Piece(NamedTuple):
     def is_denied(self, other: str, question: str, negations: re.Pattern[str]) -> bool:
         """Return whether it denies a word of the other text, or answers its own question with no."""
         reply = _said(self.told) if self.answers else None
+        if reply is not None:
+            return not reply
         told = without_negated_bounds(self.told, other)
-        return _is_denied(told, labels(other), question, negations) if reply is None else not reply
+        return _is_denied(told, labels(other), question, negations) or is_banned(told, question or other)
 
 
 def is_yes_or_no(sentence: str) -> bool:
     """Return whether a sentence begins with a yes or a no."""
     return _said(sentence) is not None
+
+
+def without_yes_or_no(sentence: str) -> str:
+    """Return a sentence without the yes or no that it begins with, unless it says nothing else."""
+    found = _FIRST.match(sentence) if is_yes_or_no(sentence) else None
+    rest = sentence[found.end() :].strip() if found else ""
+    return rest or sentence
 
 
 def asks_yes_or_no(question: str) -> bool:
@@ -145,11 +165,16 @@ def verdict(sentence: str, question: str, passages: Sequence[str]) -> Verdict | 
             one[1].text,
         ),
     )
-    denied = decisive.is_denied(f"{question} {rest}", question, _NEGATED)
+    negated = _NEGATED_IN_PORTUGUESE if _PORTUGUESE.match(bare) else _NEGATED
+    denied = decisive.is_denied(f"{question} {rest}", question, negated)
     if stated:
         share = _share(decisive.text, weights)
-        is_negative = _NEGATED.search(without_negated_bounds(rest, decisive.told)) is not None
+        is_negative = negated.search(without_negated_bounds(rest, decisive.told)) is not None
+        is_negative = is_negative or is_banned(rest, question)
         return Verdict(index, share, denied == is_negative, bare=False)
+    if is_banned(decisive.told, question):  # the words that ask for leave are not those of a ban
+        without = labels(without_leave(question))
+        asked = weights_of(without, passages)
     share = _share(decisive.text, asked)
     holds = not denied and not _has_another_figure(decisive.told, question)
     return Verdict(index, share, share >= _LEAST_SHARE and holds == said, bare=True)
@@ -197,7 +222,7 @@ def _is_denied(sentence: str, words: frozenset[str], question: str, negations: r
     """Return whether a negation of the sentence, which the question lacks, precedes one of the words."""
     asked = {found[0].casefold() for found in _NEGATED.finditer(question) if not _DENIAL.fullmatch(found[0])}
     for found in negations.finditer(sentence):
-        after = _CLAUSE_END.split(sentence[found.end() :], maxsplit=1)[0]
+        after = CLAUSE_END.split(sentence[found.end() :], maxsplit=1)[0]
         near = after[:_REACH_CHARACTERS] if UNSPACED.match(found[0]) else " ".join(after.split()[:_REACH_WORDS])
         if found[0].casefold() not in asked and not words.isdisjoint(labels(near)):
             return True

@@ -14,7 +14,13 @@ from docwell.query.checking.facts import Known, figures, names
 from docwell.query.checking.grounding import Evidence, GroundedAnswer, marked
 from docwell.query.checking.labels import labels
 from docwell.query.checking.moments import is_of_period
-from docwell.query.checking.polarity import asks_yes_or_no, contradicts, is_yes_or_no, verdict
+from docwell.query.checking.polarity import (
+    asks_yes_or_no,
+    contradicts,
+    is_yes_or_no,
+    verdict,
+    without_yes_or_no,
+)
 from docwell.query.checking.sentence_mentions import Mention
 from docwell.query.checking.wording import answer_sentences, begins_sentence, claimed, verbatim_source
 from docwell.text.lexicon import MARKER, content_words, script, segments, windows, words
@@ -208,7 +214,7 @@ def _is_stated(sentence: Sentence, passages: Sequence[Passage]) -> bool:
 def _lexical(bare: str, markers: Sequence[int], evidence: Evidence, question: str) -> float:
     """Return the share of a sentence's words, by rarity, that its cited passages hold."""
     known = frozenset[str]().union(*(evidence.known[marker - 1] for marker in markers))
-    asked, said = content_words(question), content_words(bare)
+    asked, said = content_words(question), content_words(without_yes_or_no(bare))
     total = evidence.weight(said - asked) + _ASKED_WEIGHT * evidence.weight(said & asked)
     held = evidence.weight((said - asked) & known) + _ASKED_WEIGHT * evidence.weight(said & asked & known)
     return held / total if total else 0.0
