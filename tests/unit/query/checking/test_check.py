@@ -100,3 +100,93 @@ def test_an_answer_of_one_piece_again_and_again_takes_little_time(answer: str, p
     begun = time.process_time()
     check((answer * 2_000)[:2_000], passages, "What was the fee in 2019?", None, 0.5, MeaningScale())
     assert time.process_time() - begun < 2  # measured: under 0.3 s
+
+
+def is_supported(text: str, question: str, answer: str) -> bool:
+    """Return whether an answer from a passage stands unmarked; another passage is of something else."""
+    found = [
+        Passage(f"p{n}", "k/d", "g", "v", Chunk(one, n, 0, len(one), 9), 0.5)
+        for n, one in enumerate((text, TEXTS[0]))
+    ]
+    grounded, sentences = check(f"{answer} [1]", found, question, None, 0.5, MeaningScale())
+    return grounded is not None and all(one.supported for one in sentences)
+
+
+@pytest.mark.parametrize(
+    ("text", "question", "right", "wrong"),
+    [
+        ("Die Frist beträgt sechs Monate.", "Wie lang ist die Frist?", "6 Monate", "3 Monate"),
+        ("Die Probezeit dauert 14 Tage.", "Wie lange dauert die Probezeit?", "Vierzehn Tage", "Vier Tage"),
+        ("Le préavis est de trois mois.", "Quel est le préavis ?", "3 mois", "6 mois"),
+        ("Il y a 5 salles.", "Combien de salles y a-t-il ?", "Cinq salles", "Six salles"),
+        ("El plazo es de doce meses.", "¿Cuál es el plazo?", "12 meses", "2 meses"),
+        (
+            "Firmado el 3 de octubre de 2023. El plazo es de dos meses.",
+            "¿Cuál es el plazo?",
+            "Dos meses",
+            "Tres meses",
+        ),
+    ],
+)
+def test_a_number_word_and_its_digits_are_one_in_each_language(
+    text: str, question: str, right: str, wrong: str
+) -> None:
+    assert is_supported(text, question, right)
+    assert not is_supported(text, question, wrong)
+
+
+@pytest.mark.parametrize(
+    ("text", "question", "right", "wrong"),
+    [
+        (
+            "Die Miete beträgt monatlich 2.350 Euro zuzüglich 310 Euro Nebenkosten.",
+            "Wie hoch sind Miete und Nebenkosten?",
+            "Die Miete beträgt 2.350 Euro, die Nebenkosten 310 Euro.",
+            "Die Miete beträgt 310 Euro, die Nebenkosten 2.350 Euro.",
+        ),
+        (
+            "The rent is 900 pounds a month plus 75 pounds for heating.",
+            "What are the rent and the heating costs?",
+            "900 pounds for rent and 75 pounds for heating.",
+            "The rent is 75 pounds and the heating costs 900 pounds.",
+        ),
+        (
+            "Le loyer est de 820 euros, avec 95 euros de charges.",
+            "Quels sont le loyer et les charges ?",
+            "Le loyer est de 820 euros et les charges de 95 euros.",
+            "Le loyer est de 95 euros et les charges de 820 euros.",
+        ),
+        (
+            "Adults pay 12 euros and children pay 7 euros.",
+            "What do adults and children pay?",
+            "Adults pay 12 euros, children 7 euros.",
+            "Adults pay 7 euros, children 12 euros.",
+        ),
+    ],
+)
+def test_each_of_two_figures_of_a_sentence_has_its_own_words(
+    text: str, question: str, right: str, wrong: str
+) -> None:
+    assert is_supported(text, question, right)
+    assert not is_supported(text, question, wrong)
+
+
+@pytest.mark.parametrize(
+    ("text", "question", "right", "wrong"),
+    [
+        ("月給は28万5,000円とする。", "月給はいくらですか", "28万5,000円", "30万円"),
+        ("月給は28万5,000円とする。", "月給はいくらですか", "月給は28万5,000円です。", "28円"),
+        ("公司投资3亿5000万元建厂。", "公司投资多少建厂", "3亿5000万元", "3亿元"),
+        ("押金为8400元整。", "押金是多少", "8,400元", "4,200元"),
+        ("交货期为收到订单后30天内完成。", "交货期多长", "30天", "30个月"),
+        ("参加者は120名であった。", "参加者は何名ですか", "120名", "90名"),
+        ("年次休暇は12日とする。", "年次休暇は何日ですか", "12日", "12か月"),
+        ("员工人数为350人左右。", "员工有多少人", "350人", "300人"),
+        ("長さは5メートルである。", "長さはいくらですか", "5メートル", "5キロ"),
+    ],
+)
+def test_a_figure_in_a_script_without_blanks_has_the_unit_that_follows_it_alone(
+    text: str, question: str, right: str, wrong: str
+) -> None:
+    assert is_supported(text, question, right)
+    assert not is_supported(text, question, wrong)

@@ -180,9 +180,9 @@ def test_a_page_of_nothing_but_ones_is_compared_with_few_rivals(monkeypatch: pyt
     compared: list[Mention] = []
     is_rival = Claim._is_rival
 
-    def counted(self: Claim, other: Mention, mention: Mention, unit: frozenset[str]) -> bool:
+    def counted(self: Claim, other: Mention, mention: Mention, *said: frozenset[str]) -> bool:
         compared.append(other)
-        return is_rival(self, other, mention, unit)
+        return is_rival(self, other, mention, *said)
 
     monkeypatch.setattr(Claim, "_is_rival", counted)
     for page in ("1 " * 600, "Lamps 1 1 1\n" * 200):

@@ -96,6 +96,18 @@ SPELLED = {
     word: str(number) for names in (_NUMBERS, _ORDINALS) for number, word in enumerate(names.split(), 1)
 } | {"thirty": "30", "forty": "40", "fifty": "50", "sixty": "60", "seventy": "70", "eighty": "80", "ninety": "90"}
 
+# Number words of German, French and Spanish that mean nothing else in English: no "once", "sept" or "seize".
+_NUMBERS_ABROAD = """
+    2 zwei deux dos|3 drei trois tres|4 vier quatre cuatro|5 fünf cinq cinco|6 sechs seis|7 sieben siete
+    |8 acht huit ocho|9 neun nueve|10 zehn dix diez|11 onze|12 zwölf douze doce|13 dreizehn treize trece
+    |14 vierzehn quatorze catorce|15 fünfzehn quinze quince|16 sechzehn|17 siebzehn|18 achtzehn|19 neunzehn
+    |20 zwanzig vingt veinte|30 dreißig dreissig trente treinta|40 vierzig quarante cuarenta
+    |50 fünfzig cinquante cincuenta|60 sechzig soixante sesenta|70 siebzig setenta|80 achtzig ochenta
+    |90 neunzig noventa|100 hundert
+"""
+SPELLED_ABROAD = {word: digits for digits, *some in map(str.split, _NUMBERS_ABROAD.split("|")) for word in some}
+_VALUES = SPELLED | SPELLED_ABROAD
+
 
 def sentences(text: str) -> list[str]:
     """Return the sentences of an answer. A marker after the full stop belongs to the sentence before it."""
@@ -186,7 +198,7 @@ def beginnings(text: str) -> list[str]:
 @lru_cache(TEXTS_KEPT)
 def content_words(text: str) -> frozenset[str]:
     """Return the stems of the words that say what a text is about: no function words, small numbers in digits."""
-    return frozenset(SPELLED.get(word) or stem(word) for word in words(text) if word not in FUNCTION_WORDS)
+    return frozenset(_VALUES.get(word) or stem(word) for word in words(text) if word not in FUNCTION_WORDS)
 
 
 @lru_cache(_WORDS_KEPT)

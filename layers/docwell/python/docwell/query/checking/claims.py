@@ -11,7 +11,7 @@ from functools import lru_cache
 from docwell.query.checking.bounds import denies
 from docwell.query.checking.currencies import MONEY, is_currency, is_made_up
 from docwell.query.checking.facts import Figure, shifted
-from docwell.query.checking.labels import labels
+from docwell.query.checking.labels import asked_labels, labels
 from docwell.query.checking.mentions import mentions
 from docwell.query.checking.periods import agree, periods
 from docwell.query.checking.sentence_mentions import LABEL, Mention, has_percent, stated
@@ -91,7 +91,7 @@ class Claim:
             asked_figures=frozenset(form for one in stated(question) for form in one.figure.forms),
             asked_periods=periods(question),
             # A question of two facts has a sentence for each, which need not be about the other.
-            weights=weights_of(asked & labels(sentence) or asked, passages),
+            weights=weights_of(asked & labels(sentence) or asked_labels(question), passages),
             scale=scale_of(sentence),
         )
 
@@ -170,12 +170,12 @@ class Claim:
         return figure.is_date or agree(figure.periods or self.asked_periods, mention.periods)
 
     def _is_of(self, figure: Mention, mention: Mention, rivals: Iterable[Mention]) -> bool:
-        unit = _word(figure.unit)
+        unit, said = _word(figure.unit), self._said_of(figure)
         return (
             self._has_unit(figure, mention)
             and self._has_column(figure, mention)
             and (
-                not any(self._is_rival(other, mention, unit) for other in rivals)
+                not any(self._is_rival(other, mention, unit, said) for other in rivals)
                 or self._is_copied(figure, mention)
             )
         )
@@ -185,8 +185,13 @@ class Claim:
         return not mention.in_table and written in _copied(self.text, mention.text)
 
     def _has_unit(self, figure: Mention, mention: Mention) -> bool:
-        """Return whether the words beside the figure can be those of the mention: not 12 days for $12."""
+        """Return whether the words beside the figure can be those of the mention: not 12 days for $12.
+
+        Nor is "3 de octubre" three months.
+        """
         unit, of_mention = _unit(figure), _unit(mention)
+        if mention.is_date and not figure.is_date and not unit.isdisjoint(_MEASURES):
+            return False
         if mention.sign not in {"", "%"} and not figure.sign and not unit.isdisjoint(_MEASURES):
             return mention.sign == _POUND and not unit.isdisjoint(_POUNDS)
         if unit and of_mention and unit.isdisjoint(of_mention | self.asked) and of_mention.isdisjoint(self.said):
@@ -217,8 +222,13 @@ class Claim:
             return True
         return all((head - mention.head).isdisjoint(self.said) for head in mention.heads)
 
-    def _is_rival(self, other: Mention, mention: Mention, unit: frozenset[str]) -> bool:
-        """Return whether the sentence speaks of another figure of the passage rather than of this one."""
+    def _said_of(self, figure: Mention) -> frozenset[str]:
+        """Return what is said of a figure: beside another one, its own part of the sentence, if that has words."""
+        has_several = sum(not (one.is_date or one.is_grammar) for one in self.figures) > 1
+        return figure.near if has_several and figure.near - _word(figure.unit) - MONEY else self.said
+
+    def _is_rival(self, other: Mention, mention: Mention, unit: frozenset[str], said: frozenset[str]) -> bool:
+        """Return whether what is `said` of a figure is of another one of the passage rather than of this one."""
         if other.in_table != mention.in_table or other.is_date != mention.is_date:
             return False
         if mention.in_table:
@@ -227,7 +237,7 @@ class Claim:
             if ours == theirs:
                 return other.near < mention.near and other.near <= said
             return len(theirs) > len(ours)
-        said = self.said - (unit & _word(mention.unit)) - MONEY
+        said = said - (unit & _word(mention.unit)) - MONEY
         beside = other.sentence == mention.sentence
         ours = said & (mention.near if beside else mention.here)
         theirs = said & (other.near if beside else other.here)

@@ -10,7 +10,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from docwell.query.checking.periods import month_of, numeric_dates, whole_year
-from docwell.text.lexicon import FUNCTION_WORDS, SPELLED, TEXTS_KEPT, UNSPACED, fold, sentences
+from docwell.text.lexicon import FUNCTION_WORDS, SPELLED, SPELLED_ABROAD, TEXTS_KEPT, UNSPACED, fold, sentences
 
 # Words that are as often grammar as figures ("one of them", "the two", "a second look").
 GRAMMAR = frozenset({"one", "two", "first", "second", "third", "zwei", "deux", "dos"})
@@ -31,24 +31,19 @@ _FIGURE = re.compile(
     r"|\d+(?:[.,]\d+)*)(?P<part>[\u00bd\u00bc\u00be])?(?P<rest>\s?(?:[a-z]+(?![^\W\d_])|[\u5343\u767e\u4e07\u842c\u4ebf\u5104]+))?",
     re.IGNORECASE,
 )
+# "28\u4e075,000" is 285,000, and "3\u4ebf5000\u4e07" 350 million.
+_COMPOUND = re.compile(
+    r"(?<![\d.,])(?=\d+[\u4ebf\u5104]\d|\d+[\u4e07\u842c]\d)(?:(?P<hundred_millions>\d{1,4})[\u4ebf\u5104])?"
+    r"(?:(?P<ten_thousands>\d{1,4})[\u4e07\u842c])?(?P<ones>\d,\d{3}|\d{1,4})?(?![\d,.]*\d)(?![\u5343\u767e])"
+)
 _FRACTIONS = {"\u00bd": ".5", "\u00bc": ".25", "\u00be": ".75"}
 _TENS = "twenty|thirty|forty|fifty|sixty|seventy|eighty|ninety"
-# Number words of German, French and Spanish that mean nothing else in English: no "once", "sept" or "seize".
-_FOREIGN_NUMBERS = """
-    2 zwei deux dos|3 drei trois tres|4 vier quatre cuatro|5 fünf cinq cinco|6 sechs seis|7 sieben siete
-    |8 acht huit ocho|9 neun nueve|10 zehn dix diez|11 onze|12 zwölf douze doce|13 dreizehn treize trece
-    |14 vierzehn quatorze catorce|15 fünfzehn quinze quince|16 sechzehn|17 siebzehn|18 achtzehn|19 neunzehn
-    |20 zwanzig vingt veinte|30 dreißig dreissig trente treinta|40 vierzig quarante cuarenta
-    |50 fünfzig cinquante cincuenta|60 sechzig soixante sesenta|70 siebzig setenta|80 achtzig ochenta
-    |90 neunzig noventa|100 hundert
-"""
-_FOREIGN = {word: digits for digits, *some in map(str.split, _FOREIGN_NUMBERS.split("|")) for word in some}
-_VALUES = SPELLED | _FOREIGN
+_VALUES = SPELLED | SPELLED_ABROAD
 # "five", "twenty-five", "two hundred", "three million"; "drei", but not "vingt-cinq" nor "cinco mil".
 _SPELLED_NUMBER = re.compile(
     rf"\b(?:(?P<tens>{_TENS})[\s-](?P<unit>one|two|three|four|five|six|seven|eight|nine)|(?P<word>{'|'.join(SPELLED)}))"
     r"(?:[\s-](?P<scale>hundred|thousand|million|billion)\b)?\b"
-    rf"|(?<!-)\b(?P<foreign>{'|'.join(_FOREIGN)})\b"
+    rf"|(?<!-)\b(?P<foreign>{'|'.join(SPELLED_ABROAD)})\b"
     r"(?!-|\s(?:y|et|mil|mille|cents?|tausend|hundert|mill?i\w+|mio|mrd)\b)",
     re.IGNORECASE,
 )
@@ -233,8 +228,11 @@ def _numbers(text: str) -> Iterator[tuple[int, int, Figure, int]]:
         # The month may stand in letters elsewhere.
         written, of_date = text[date.start : date.end], (str(date.day), date.year)
         yield date.start, date.end, Figure(written, frozenset({written}), of_date, frozenset(of_date)), 0
+    compounds = list(_compounds(text))
+    yield from compounds
+    taken = [*((date.start, date.end) for date in dates), *((start, end) for start, end, *_ in compounds)]
     for match in _FIGURE.finditer(text):
-        if any(date.start < match.end() and match.start() < date.end for date in dates):
+        if any(start < match.end() and match.start() < end for start, end in taken):
             continue
         rest = (match["rest"] or "").strip().lower()
         number = match["number"]
@@ -252,6 +250,14 @@ def _numbers(text: str) -> Iterator[tuple[int, int, Figure, int]]:
         end = match.end() if scale else match.end("part" if match["part"] else "number")
         written = match.string[match.start() : end]
         yield match.start(), end, Figure(written, frozenset(forms), parts, frozenset(values)), scale
+
+
+def _compounds(text: str) -> Iterator[tuple[int, int, Figure, int]]:
+    """Yield the figures that Chinese and Japanese write in groups of four digits with signs between them."""
+    for match in _COMPOUND.finditer(text):
+        groups = {"hundred_millions": 8, "ten_thousands": 4, "ones": 0}
+        value = sum(int((match[name] or "0").replace(",", "")) * 10**power for name, power in groups.items())
+        yield *match.span(), Figure(match[0], forms := frozenset({str(value)}), plain=forms), 0
 
 
 def _values(number: str, gap: str | None) -> set[str]:

@@ -15,10 +15,15 @@ from docwell.query.checking.facts import GRAMMAR, Figure, located
 from docwell.query.checking.labels import labels
 from docwell.query.checking.periods import Period, located_periods, periods
 from docwell.query.checking.rates import is_of_rate, rate
-from docwell.text.lexicon import segments
+from docwell.text.lexicon import UNSPACED, segments
 
 PERCENT = re.compile(r"\s*(?:[%\uff05]|percent\b|per cent\b|prozent\b|pour cent\b|por ciento\b)", re.IGNORECASE)
-_NEXT_WORD = re.compile(r"[\s-]?([^\W\d_]+)")
+# In a script without blanks, the unit is a sign, two with a prefix as in "\u4e2a\u6708", or a word in katakana.
+_SIGN = UNSPACED.pattern
+_NEXT_WORD = re.compile(
+    rf"[\s-]?([\u30a1-\u30f4\u30fc]+|[\u4e2a\u500b\u7b87\u304b\u30f5\u30f6\u5c0f\u516c\u5e73\u5de5\u6beb\u5398\u5343\u7acb]{_SIGN}|{_SIGN}"
+    rf"|(?:(?!{_SIGN})[^\W\d_])+)"
+)
 _WORD_BEFORE = re.compile(r"([^\W\d_]+)[\s.]{1,2}$")
 _MINUS = re.compile(r"(?<![\w)])[-\u2212][^\w\s]?$")
 # Between the two figures of "340 miles (550 km)".

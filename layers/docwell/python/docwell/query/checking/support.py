@@ -12,7 +12,7 @@ from docwell.models import Passage
 from docwell.query.checking.claims import LEAST_ASKED, Claim, weights_of
 from docwell.query.checking.facts import Known, figures, names
 from docwell.query.checking.grounding import Evidence, GroundedAnswer, marked
-from docwell.query.checking.labels import labels
+from docwell.query.checking.labels import asked_labels, labels
 from docwell.query.checking.moments import is_of_period
 from docwell.query.checking.polarity import (
     asks_yes_or_no,
@@ -122,7 +122,7 @@ class _Judge:
 
     @cached_property
     def _weights(self) -> dict[str, float]:
-        return weights_of(labels(self.question), self.passages)
+        return weights_of(asked_labels(self.question), self.passages)
 
     def fits(self, marker: int) -> bool:
         """Return whether a passage has enough of the question's words, or is near it in meaning.
