@@ -134,3 +134,35 @@ def test_the_name_of_a_document_does_not_limit_the_list_to_anything_else(suffix:
     assert asked_values_alone(asked, [f"homes/lease-2024{suffix}", "homes/other.pdf"])
     assert asked_values_alone(asked, ["homes/other.pdf"]) is None
     assert asked_values_alone("All dates in the lease of the boathouse", [f"boathouse-lease{suffix}"])
+
+
+@pytest.mark.parametrize(("month", "limits"), [("June", True), ("May", True), ("may", False)])
+def test_a_month_limits_a_list_of_values_also_where_it_can_be_a_verb(month: str, limits: bool) -> None:
+    asked = asked_values(f"List all amounts in the minutes of {month}")
+    assert asked is not None
+    assert (month in asked.others) is limits
+
+
+@pytest.mark.parametrize(
+    ("kind", "text", "found"),
+    [
+        (DATES, "It is open from 3 to 5 June 2024.", ["3 to 5 June 2024"]),
+        (DATES, "Vom 3. bis 5. Mai 2024 geschlossen.", ["3. bis 5. Mai 2024"]),
+        (DATES, "Del 3 al 5 de mayo de 2024.", ["3 al 5 de mayo de 2024"]),
+        (DATES, "3 June to 5 June", ["3 June", "5 June"]),
+        (AMOUNTS, "It falls from 3,000 to 2,200 euros.", ["3,000 to 2,200 euros"]),
+        (
+            AMOUNTS,
+            "The fee is 5\u20137 €, in all €12-14 or $3-4 million.",
+            ["5\u20137 €", "€12-14", "$3-4 million"],
+        ),
+        (AMOUNTS, "Zwischen 5 und 7 Euro, entre 8 et 9 euros.", ["Zwischen 5 und 7 Euro", "entre 8 et 9 euros"]),
+        (AMOUNTS, "In grade 3 and 5 euros; item 4 - 6 €; in 2019 to 8 euros.", ["5 euros", "6 €", "8 euros"]),
+        (AMOUNTS, "5 € to 7 €; 1.200,- € and 12,-- EUR", ["5 €", "7 €", "1.200,- €", "12,-- EUR"]),
+        (PERCENTAGES, "5\u20137 %, 8 to 9 percent, 1% to 2%", ["5\u20137 %", "8 to 9 percent", "1%", "2%"]),
+        (DEADLINES, "30-60 days, two to three weeks, 3至5天", ["30-60 days", "two to three weeks", "3至5天"]),
+        (YEARS, "From 2015 to 2017, 3-2018.", ["2015 to 2017", "2018"]),
+    ],
+)
+def test_a_range_is_one_value_with_both_its_ends(kind: ValueKind, text: str, found: list[str]) -> None:
+    assert [text[start:end] for start, end in kind.find(text)] == found

@@ -11,6 +11,7 @@ from functools import cache
 from typing import NamedTuple
 
 from docwell.media_types import MEDIA_TYPES
+from docwell.query.checking.periods import month_of
 from docwell.query.document_names import wholly_named
 from docwell.query.question_words import read
 from docwell.query.subject import quotation
@@ -101,7 +102,9 @@ def asked_values(question: str) -> AskedValues | None:
         kinds |= {kind: None for number, kind in enumerate(KINDS) if one[f"kind{number}"]}
         names, end = names or bool(one["names"]), one.end()
         going_on = _conjunction().match(text, end)
-    plain = [(found.start(), end), *((word.start, word.end) for word in read(question)[1] if word.is_known)]
+    known = (word for word in read(question)[1] if word.is_known)
+    asking = (one for one in known if not (month_of(one.text) and question[one.start].isupper()))  # "May"
+    plain = [(found.start(), end), *((word.start, word.end) for word in asking)]
     others = dict.fromkeys(
         word[0]
         for word in _TOKENS.finditer(question)

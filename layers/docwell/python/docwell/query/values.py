@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from docwell.query.checking.facts import located
 from docwell.query.checking.periods import doubtful_years, named_periods, numeric_dates
 from docwell.query.checking.sentence_mentions import PERCENT
+from docwell.text.lexicon import SPELLED, SPELLED_ABROAD
 
 # "May 5" is a date, and "may 5" is none.
 _VERB = re.compile(r"(?:may|march)\b")
@@ -37,9 +38,18 @@ _WORDS = (
 _CURRENCY_BEFORE = re.compile(rf"(?:(?:US|CA|AU|NZ|HK|[SCAR])?[{_SIGNS}]|\b(?:{_CODES}))\s?\(?$")
 # In a row of a table, the sign after "2019 $ 512" is that of the next cell.
 _CURRENCY_AFTER = re.compile(
-    rf"\.?\s?(?:[{_SIGNS}](?!\s*[\d(])|(?:{_CODES})\b|(?:de |d['\u2019]|of )?(?i:{_WORDS}))"
+    rf"(?:,[-\u2013]{{1,2}})?\.?\s?(?:[{_SIGNS}](?!\s*[\d(])|(?:{_CODES})\b|(?:de |d['\u2019]|of )?(?i:{_WORDS}))"
 )
 _LONGEST_CURRENCY = 6
+# The first figure of "30 to 60 days", "5-7 %", "between 3 and 5 June"; in "rose in 2019 to 5 euros" it is a year.
+_FROM = rf"(?<![\w.,'\u2019-])(?!(?:1[5-9]|20)\d\d\s)(?:\d[\d.,'\u2019]*|{'|'.join([*SPELLED, *SPELLED_ABROAD])})"
+_RANGE_BEFORE = re.compile(
+    rf"(?:\b(?:between|zwischen|entre)\s{_FROM}\s(?:and|und|et|y)\s"
+    rf"|{_FROM}(?:[-\u2010-\u2015~\u301c]|\s(?:to|or|bis|oder|\u00e0|au?|ou|al?|o)\s|\s?[\u81f3\u5230]\s?))$",
+    re.IGNORECASE,
+)
+_LONGEST_RANGE = 40
+_DASH = re.compile(r"[-\u2010-\u2015]")
 _TIME = (
     r"days?|weeks?|months?|years?|hours?|minutes?|tage?n?|werktage?n?|wochen?|monate?[ns]?|jahre?[ns]?|stunden?"
     r"|minuten?|jours?|semaines?|mois|ans?|ann\u00e9es?|heures?|d\u00edas?|semanas?|meses|mes|a\u00f1os?|horas?|minutos?"
@@ -61,16 +71,23 @@ class ValueKind:
     """A kind of values, by its English plural.
 
     `pattern` matches every text that can have one, in any case; Rust and Python read it alike. `spans` yields
-    (start, end) of each value in a text of one line.
+    (start, end) of each value in a text of one line. A range of values has a figure before or behind that.
     """
 
     plural: str
     pattern: str
     spans: Callable[[str], Spans]
+    has_ranges: bool = True
 
     def find(self, text: str) -> list[tuple[int, int]]:
-        """Return (start, end) of the values in a text, in order."""
-        return sorted(self.spans(text.replace("\n", " ")))
+        """Return (start, end) of the values in a text, in order; a range is one: "30 to 60 days"."""
+        text, last, found = text.replace("\n", " "), 0, list[tuple[int, int]]()
+        for start, end in sorted(self.spans(text)):
+            begins = max(last, start - _LONGEST_RANGE)
+            before = _RANGE_BEFORE.search(text, begins, start) if self.has_ranges else None
+            found.append((before.start() if before else start, end))
+            last = end
+        return found
 
 
 def _dates(text: str) -> Spans:
@@ -101,12 +118,14 @@ def _years(text: str) -> Spans:
 
 def _amounts(text: str) -> Spans:
     """Yield figures with their currency beside them, not those whose table's caption has it."""
-    for start, end, _, _ in located(text):
+    spots = {start: end for start, end, _, _ in located(text)}
+    for start, end in spots.items():
         before = _CURRENCY_BEFORE.search(text, max(0, start - _LONGEST_CURRENCY), start)
         after = None if before else _CURRENCY_AFTER.match(text, end)
         if before:  # "$ (640)" is less than nothing
             is_negative = before[0].endswith("(") and text.startswith(")", end)
-            yield before.start(), end + 1 if is_negative else end
+            is_range = _DASH.match(text, end) is not None  # "$5-7 million"
+            yield before.start(), end + 1 if is_negative else spots.get(end + 1, end) if is_range else end
         elif after:
             yield start, after.end()
 
@@ -136,9 +155,9 @@ def _emails(text: str) -> Spans:
 
 
 DATES = ValueKind("dates", r"\d", _dates)
-YEARS = ValueKind("years", r"\d\d", _years)
+YEARS = ValueKind("years", r"\d\d", _years, has_ranges=False)
 DEADLINES = ValueKind("dates and durations", rf"\d|\b(?:{_TIME})\b", _deadlines)
 AMOUNTS = ValueKind("amounts of money", rf"[{_SIGNS}]|\b(?:{_CODES})\b|{_WORDS}", _amounts)
 PERCENTAGES = ValueKind("percentages", "[%\uff05]|per ?cent|prozent|pour cent|por ciento", _percentages)
-EMAILS = ValueKind("e-mail addresses", "@", _emails)
+EMAILS = ValueKind("e-mail addresses", "@", _emails, has_ranges=False)
 KINDS = (DATES, YEARS, DEADLINES, AMOUNTS, PERCENTAGES, EMAILS)
