@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from docwell.models import Chunk, Passage
 from docwell.query.checking.extractive import MAX_CHARACTERS, extract
 
@@ -66,3 +68,18 @@ def test_a_sentence_that_introduces_a_list_has_its_items() -> None:
     assert extract("What is inspected?", [steps], 1).text.endswith(
         "every March: • the boiler in the yard. • the pump [1]."
     )
+
+
+@pytest.mark.parametrize(
+    ("question", "sentence"),
+    [
+        ("Is subletting allowed?", "Subletting is forbidden."),
+        ("What does E4 mean?", "E4: the grinder is blocked."),
+        ("Разрешена ли субаренда?", "Субаренда запрещена."),
+        ("¿Se admiten mascotas?", "Mascotas prohibidas."),
+    ],
+)
+def test_a_short_sentence_can_be_the_nearest_and_a_heading_cannot(question: str, sentence: str) -> None:
+    heading = question.strip("¿?")
+    text = f"{heading}\n\n{sentence} The rent is paid on the first day of each month."
+    assert extract(question, [passage(text)], limit=1).text == f"{sentence[:-1]} [1]."

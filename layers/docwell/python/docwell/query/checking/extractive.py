@@ -15,8 +15,8 @@ from docwell.text.prose import after_headings
 from docwell.text.visible import strip_invisible
 
 MAX_CHARACTERS = 600
-# A sentence of fewer content words is a heading or a scrap of a table.
-_FEWEST_WORDS = 4
+# A line of fewer content words is a heading or a scrap of a table, but not "Subletting is forbidden."
+_FEWEST_WORDS, _FEWEST_OF_SENTENCE = 4, 2
 # The weight of the passage's cosine beside the share of the question's words in the sentence.
 _SCORE_WEIGHT = 0.5
 # Two sentences that share more than this part of their words are repeats.
@@ -87,7 +87,8 @@ def candidates(question: str, passages: Sequence[Passage]) -> Iterator[Candidate
             start = after_headings(text, begin, end)
             sentence, removed = quotable(text[start:end])
             words = content_words(sentence)
-            if len(words) < _FEWEST_WORDS or removed:
+            is_whole = sentence.endswith(tuple(SENTENCE_ENDS))
+            if removed or len(words) < (_FEWEST_OF_SENTENCE if is_whole else _FEWEST_WORDS):
                 continue
             merit = evidence.share(asked, words) + _SCORE_WEIGHT * passage.score
             yield Candidate(merit, marker, start, end, sentence, words)
