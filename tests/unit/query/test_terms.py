@@ -88,7 +88,26 @@ def test_a_question_for_what_does_not_mention_it_is_told_how_many_these_are(ques
 def test_neither_and_nor_deny_both() -> None:
     documents, text = listed("Which reports mention neither nitrate nor lead?")
     assert documents == NAMES
-    assert "the other 1 does not." in text
+    assert "3 of the 4 documents mention “nitrate” or “lead”, the other 1 does not." in text
+
+
+def test_a_term_that_is_the_name_of_a_document_is_no_place_to_look_in() -> None:
+    asked = "Which reports mention zinc or nitrate?"
+    for mode in (Mode.AUTO, Mode.LIST):
+        assert listed(asked, mode=mode)[0] == {"wells/both.pdf", "wells/nitrate.pdf"}
+
+
+@pytest.mark.parametrize(
+    ("question", "told"),
+    [
+        ("Which reports mention Marks and Spencer?", "1 of the 4 documents mentions “Marks and Spencer”."),
+        ("Which reports mention nitrate and lead?", "1 of the 4 documents mentions “nitrate” and “lead”."),
+        ("Which reports mention lead but not nitrate?", "1 of the 4 documents mentions “lead” but not “nitrate”."),
+        ("Which reports mention nitrate and zinc?", "None of the 4 documents mentions “nitrate” and “zinc”."),
+    ],
+)
+def test_the_count_is_of_the_phrase_only_where_a_document_has_it(question: str, told: str) -> None:
+    assert told in listed(question)[1]
 
 
 @pytest.mark.parametrize(

@@ -153,10 +153,24 @@ def answered(subject: Subject, looked: Looked, vector: Sequence[float]) -> Basis
 
 def _summary(subject: Subject, looked: Looked, found: int) -> str:
     """Return the count of documents, or of pages of one, and its bound; of a denied question, the others too."""
-    count = f"{looked.counted(found)} {'mention' if found > 1 else 'mentions'} “{plain(subject.text)}”"
+    count = f"{looked.counted(found)} {'mention' if found > 1 else 'mentions'} {_told(subject, looked)}"
     if subject.denied and found and looked.is_complete and not looked.of_one and (rest := looked.of - found):
         count += f", the other {rest} {'do' if rest > 1 else 'does'} not"
     return f"{count}. {looked.bound}".strip()
+
+
+def _told(subject: Subject, looked: Looked) -> str:
+    """Return what the documents mention: the subject as written, or its terms where these were looked for."""
+    if not subject.terms or (subject.may_be_one and _as_phrase(subject, looked.hits)):
+        return f"“{plain(subject.text)}”"
+    wanted, without = (
+        word.join(f"“{plain(one.text)}”" for one in some)
+        for word, some in (
+            (" or " if subject.join is Join.ANY else " and ", subject.terms),
+            (" or ", subject.without),
+        )
+    )
+    return f"{wanted} but not {without}" if without else wanted
 
 
 def _ranked(hits: Sequence[Passage], vector: Sequence[float]) -> list[Passage]:

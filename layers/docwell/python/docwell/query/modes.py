@@ -99,7 +99,7 @@ class Modes:
             mode = self._chosen(searched, named)
         if mode is Mode.OVERVIEW and named:
             searched = self._narrowed(searched, named.key)
-        if mode is Mode.LIST and named and self.router.is_certain_list(_without(searched.text, named)):
+        if mode is Mode.LIST and named and self._is_where(searched.text, named):
             searched = replace(searched, text=_without(searched.text, named), scope=searched.scope.only(named.key))
         way = self.ways.get(mode)
         try:
@@ -108,6 +108,13 @@ class Modes:
             if searched.mode is Mode.AUTO:
                 return None
             raise
+
+    def _is_where(self, text: str, named: Written) -> bool:
+        """Return whether a document that a list names is the place to look, not one of the terms to look for."""
+        subject = self.router.subjects.find(text)
+        terms = (*subject.terms, *subject.without) if subject else ()
+        is_term = any(one.text == text[named.start : named.end] for one in terms)
+        return not is_term and self.router.is_certain_list(_without(text, named))
 
     def _chosen(self, searched: Searched, named: Written | None) -> Mode:
         text, vector, passages = searched.text, searched.vector, searched.passages
