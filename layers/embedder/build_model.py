@@ -18,7 +18,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from importlib.metadata import version
-from itertools import chain
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
@@ -33,7 +32,7 @@ from docwell.adapters.embedding.model_manifest import (
     ModelManifest,
 )
 from docwell.errors import Corrupt, DocwellError, Unavailable
-from docwell.query.subject import examples
+from docwell.query.examples import example_texts
 from layers.embedder import sentence_config
 from layers.embedder.download.catalogue import Model, catalogue
 from layers.embedder.download.environment import python_of, run
@@ -317,7 +316,7 @@ def _is_near_enough(manifest: ModelManifest, out: Path, work: Path) -> bool:
 
     shutil.copyfile(out / TOKENIZER_FILE, work / TOKENIZER_FILE)
     replace(manifest, stored={QUESTIONS_FILE: FileEntry.of(work / QUESTIONS_FILE)}).write(work)
-    texts, many = _examples(), _EXAMPLES_OF_A_PASSAGE
+    texts, many = example_texts(), _EXAMPLES_OF_A_PASSAGE
     texts += [" ".join(texts[first : first + many]) for first in range(0, len(texts), many)]
     vectors = _embedder(out).embed_queries(texts), _embedder(work, for_questions=True).embed_queries(texts)
     lowest = float(np.min(np.sum(vectors[0] * vectors[1], axis=1)))
@@ -327,7 +326,7 @@ def _is_near_enough(manifest: ModelManifest, out: Path, work: Path) -> bool:
 
 def _keep_examples(out: Path) -> None:
     """Write the vectors of the router's examples beside a model that has not these."""
-    manifest, texts = ModelManifest.read(out), _examples()
+    manifest, texts = ModelManifest.read(out), example_texts()
     if manifest.made_from.get(EXAMPLES) != digest_of(texts):
         write_vectors(out, _embedder(out), texts)
         stored = {**manifest.stored, EXAMPLES_FILE: FileEntry.of(out / EXAMPLES_FILE)}
@@ -340,11 +339,6 @@ def _embedder(folder: Path, *, for_questions: bool = False) -> OnnxEmbedder:
 
     # onnxruntime computes in single precision on every processor.
     return OnnxEmbedder(folder, 0, OnnxruntimeSession, for_questions=for_questions)
-
-
-def _examples() -> list[str]:
-    """Return the router's examples."""
-    return [*chain(*examples().values())]
 
 
 def _digest(contents: Mapping[str, bytes]) -> str:

@@ -18,11 +18,11 @@ from docwell.adapters.embedding.onnxruntime_session import OnnxruntimeSession
 from docwell.answers import Mode
 from docwell.identity import Principal
 from docwell.models import Chunk, Passage
+from docwell.query.examples import examples
 from docwell.query.modes import Modes, Searched
 from docwell.query.retrieval.retrieval import Retrieval
 from docwell.query.retrieval.scope import Scope
 from docwell.query.routing import Router
-from docwell.query.subject import examples
 from tests.integration.test_multilingual_e5 import folder as multilingual
 from tests.unit.fakes import FakeIndex, FakeLedger
 

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from docwell.answers import Mode
 from docwell.models import Chunk, Passage
 from docwell.query import subject
+from docwell.query.examples import examples
 from docwell.query.routing import Router
-from docwell.query.subject import examples
 from tests.unit.fakes import FakeEmbedder
 
 # Questions about a document are near the first axis, ordinary ones near the second, lists near the last.
@@ -73,6 +73,30 @@ def test_the_examples_are_embedded_once_and_not_before_they_are_needed() -> None
     for _ in range(3):
         router.choose("?", OVERVIEW, [passage(0.1)])
     assert embedder.calls == 1
+
+
+@pytest.mark.parametrize(
+    ("question", "vector", "read"),
+    [
+        ("Is dengue covered by any file here?", LIST, True),  # a list in unusual words
+        ("Is dengue covered by a vaccine?", ORDINARY, False),  # far from lists
+        ("Noem alle contracten die over lawaai gaan.", LIST, True),  # Dutch, with words of examples
+        (
+            "\u041a\u0442\u043e \u043f\u043e\u0441\u0442\u0440\u043e\u0438\u043b \u043c\u043e\u0441\u0442?",
+            LIST,
+            False,
+        ),
+        ("C\u00f3 bao nhi\u00eau ng\u01b0\u1eddi s\u1ed1ng \u1edf th\u00e0nh ph\u1ed1 n\u00e0y?", LIST, False),
+    ],
+)
+def test_only_a_question_that_can_be_for_a_list_is_embedded_again_without_its_parts(
+    question: str, vector: Sequence[float], read: bool
+) -> None:
+    embedder = Axes()
+    router = Router(embedder, language="en")
+    router.choose(question, vector, [passage(0.9)])
+    router.is_near_list(question, vector, [passage(0.9)])
+    assert embedder.calls == 1 + read
 
 
 @pytest.mark.parametrize(

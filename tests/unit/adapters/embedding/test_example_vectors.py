@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from itertools import chain
 from pathlib import Path
 from unittest.mock import patch
 
@@ -16,11 +15,11 @@ from docwell.adapters.embedding.model_manifest import ModelManifest
 from docwell.adapters.embedding.onnx_embedder import OnnxEmbedder
 from docwell.adapters.embedding.onnxruntime_session import OnnxruntimeSession
 from docwell.errors import ModelDamaged
-from docwell.query.subject import examples
+from docwell.query.examples import example_texts
 from layers.embedder import build_model
 from tests.unit.adapters.embedding import tiny_model
 
-TEXTS = [*chain(*examples().values())]
+TEXTS = example_texts()
 
 
 class Counting(OnnxEmbedder):
@@ -71,7 +70,7 @@ def test_other_examples_are_embedded_and_the_model_stays(folder: Path, tmp_path:
     command = ["build_model.py", "--model", str(tmp_path / "source"), "--out", str(folder)]
     with (
         patch("sys.argv", command),
-        patch.object(build_model, "_examples", lambda: TEXTS[::-1]),
+        patch.object(build_model, "example_texts", lambda: TEXTS[::-1]),
         patch.object(build_model, "_build"),
     ):
         assert build_model.main() == 0

@@ -12,26 +12,19 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property, lru_cache
-from itertools import chain
 
 import numpy as np
-from numpy.typing import NDArray
 
 from docwell.answers import Mode
 from docwell.models import Passage
 from docwell.ports import Embedder
+from docwell.query.examples import Examples, Vectors, examples
 from docwell.query.question_words import is_in_other_language
-from docwell.query.subject import Subjects, examples
+from docwell.query.subject import Subjects
 from docwell.text.lexicon import TEXTS_KEPT, beginnings, rarity
-
-Vectors = NDArray[np.float32]
 
 # The weight of common words, in spreads of the cosines. Of 1, 2 and 3 it errs least (docs/modes.md).
 _WORDS = 2.0
-
-# Most questions are further than this from the examples of lists, beside the passages, and are not embedded again
-# without a subject.
-_FAR = 0.5
 
 # To a model of one language, questions in another are near each other, whatever they ask. Of those on a document
 # 55 of 59 in languages with examples share this part of their words, by rarity, with one; of XQuAD's, 28 of 1,196.
@@ -51,9 +44,9 @@ class Router:
         language: str | None = None,
     ) -> None:
         self.embedder = embedder
-        self._embed = embed or embedder.embed_queries
+        self._examples = Examples(embed or embedder.embed_queries)
         self._language = language
-        self.subjects = Subjects(embedder)
+        self.subjects = Subjects(embedder, self._examples)
 
     def choose(self, question: str, vector: Sequence[float], passages: Sequence[Passage]) -> Mode:
         """Return the mode of a question with this unit vector and these nearest passages, if any."""
@@ -62,21 +55,14 @@ class Router:
         cosines = self._cosines(vector)
         if self._is_list(question, cosines, passages, near=True):
             return Mode.LIST
+        if self._is_strange(question, Mode.OVERVIEW):
+            return Mode.PASSAGES
         del cosines[Mode.LIST]
-        spread = float(np.std(np.concatenate(list(cosines.values())))) or 1.0
-        asked, count = frozenset(beginnings(question)), sum(map(len, self._words.values()))
-        weights = {word: rarity(self._counts[word], count) for word in asked}
-        total = sum(weights.values()) or 1.0
-
-        def shared(words: frozenset[str]) -> float:
-            return sum(weights[word] for word in asked & words) / total
+        spread, shared = float(np.std(np.concatenate(list(cosines.values())))) or 1.0, self._shared(question)
 
         def nearness(cosine: float, words: frozenset[str]) -> float:
             return cosine / spread + _WORDS * shared(words)
 
-        is_foreign = self._language is not None and is_in_other_language(question, self._language)
-        if is_foreign and max(map(shared, self._words[Mode.OVERVIEW])) < _LEAST_SHARED:
-            return Mode.PASSAGES
         near = {mode: max(map(nearness, row, self._words[mode])) for mode, row in cosines.items()}
         own = [nearness(one.score, _words_of(one.chunk.text)) for one in passages]
         near[Mode.PASSAGES] = max([near[Mode.PASSAGES], *own])
@@ -107,31 +93,37 @@ class Router:
         of_one = len({one.document for one in passages}) == 1
         modes = (Mode.PASSAGES, Mode.OVERVIEW) if of_one else (Mode.PASSAGES,)
         rival = max([nearest[mode] for mode in modes] + [one.score for one in passages])
-        if nearest[Mode.LIST] < _FAR * rival:
+        typical = self.subjects.typical
+        least = typical.margin + rival - nearest[Mode.LIST]
+        # To find the subject, the embedder reads the question up to 40 times.
+        if least > typical.high_margin or self._is_strange(question, Mode.LIST):
             return False
         subject = self.subjects.find(question)
         if subject is None or not subject.is_of_list:
             return False
-        typical = self.subjects.typical
-        is_more = subject.margin + nearest[Mode.LIST] - rival >= typical.margin
-        return is_more and (subject.near >= typical.near or not near)
+        return subject.margin >= least and (subject.near >= typical.near or not near)
 
     def _cosines(self, vector: Sequence[float]) -> dict[Mode, Vectors]:
-        return {mode: rows @ np.asarray(vector, dtype=np.float32) for mode, rows in self._vectors.items()}
+        asked = np.asarray(vector, dtype=np.float32)
+        return {mode: rows @ asked for mode, rows in self._examples.whole.items()}
 
-    @cached_property
-    def _vectors(self) -> dict[Mode, Vectors]:
-        found = examples()
-        ends = np.cumsum([len(each) for each in found.values()])
-        rows = self._embed([*chain(*found.values())])
-        return dict(zip(found, np.split(rows, ends[:-1]), strict=True))
+    def _is_strange(self, question: str, mode: Mode) -> bool:
+        """Whether the embedder does not know the question's language, and no example of the mode has its words."""
+        if self._language is None or not is_in_other_language(question, self._language):
+            return False
+        return max(map(self._shared(question), self._words[mode])) < _LEAST_SHARED
+
+    def _shared(self, question: str) -> Callable[[frozenset[str]], float]:
+        """Return a function for the share of the question's words, by rarity, that are among others."""
+        asked, count = _words_of(question), sum(map(len, self._words.values()))
+        weights = {word: rarity(self._counts[word], count) for word in asked}
+        total = sum(weights.values()) or 1.0
+        return lambda words: sum(weights[word] for word in asked & words) / total
 
     @cached_property
     def _words(self) -> dict[Mode, list[frozenset[str]]]:
         return {
-            mode: [frozenset(beginnings(one)) for one in questions]
-            for mode, questions in examples().items()
-            if mode is not Mode.LIST
+            mode: [frozenset(beginnings(one)) for one in questions] for mode, questions in examples(" ").items()
         }
 
     @cached_property

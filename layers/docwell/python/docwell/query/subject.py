@@ -7,30 +7,24 @@ A part between quotation marks is the subject in any case. Otherwise the words o
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from heapq import nlargest
-from importlib.resources import files
 from itertools import groupby, pairwise
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from docwell.answers import Mode
 from docwell.ports import Embedder
 from docwell.query.asked_lists import asked_list
+from docwell.query.examples import ANYTHING, Examples, Vectors, examples
 from docwell.query.question_words import is_short_form, read
 from docwell.query.terms import Join, denies, terms
 from docwell.text.lexicon import FUNCTION_WORDS, UNSPACED, fold, ordered_words, stem
 
-# The subject of an example is in braces.
-_SUBJECT = re.compile(r"\{([^}]*)\}")
-# A token that stands for any subject.
-_ANYTHING = "X"
 # Blanks are trimmed by code: a pattern that does takes cubic time on a question of blanks.
 _QUOTED = re.compile('["“”„«「『]([^"“”„«»「」『』]+)["”“»」』]')
 _QUOTE = re.compile('["“”„«»「」『』]')
@@ -62,26 +56,19 @@ _FOUND_KEPT = 64
 _MOST_PATTERNS = 6
 # The checks of one text follow each other, and texts share most of their words.
 _READ_KEPT, _WORDS_KEPT = 16, 8192
-_NEAR_QUANTILE = 0.25
-
-
-def examples(subject: str = r"\1") -> dict[Mode, list[str]]:
-    """Return the example questions of each mode, in several languages, about `subject` if given."""
-    text = (files("docwell.query") / "modes.json").read_text(encoding="utf-8")
-    return {
-        Mode(mode): [_SUBJECT.sub(subject, one) for one in questions]
-        for mode, questions in json.loads(text).items()
-    }
+_NEAR_QUANTILE, _HIGH_QUANTILE = 0.25, 0.75
 
 
 class Typical(NamedTuple):
-    """The lower quartile of `near` and the median `margin` of the examples of lists, each beside the others.
+    """The quartiles of the examples of lists, each beside the others: of `near` the lower one, of `margin` two.
 
-    Real questions are in other words, and so are further from the examples than these are from each other.
+    These are the median and the upper one, `high_margin`. Real questions are in other words, and so are further from
+    the examples than these are from each other.
     """
 
     near: float
     margin: float
+    high_margin: float
 
 
 class _Word(NamedTuple):
@@ -177,10 +164,11 @@ class Subject:
 
 
 class Subjects:
-    """Finds the subjects of questions. It embeds the examples at the first one that its words do not give."""
+    """Finds the subjects of questions: by their words, else by the vectors of the examples, `known`."""
 
-    def __init__(self, embedder: Embedder) -> None:
+    def __init__(self, embedder: Embedder, known: Examples | None = None) -> None:
         self._embedder = embedder
+        self._known = known or Examples(embedder.embed_queries)
         self._found = lru_cache(_FOUND_KEPT)(self._find)  # the router asks first, then the mode
 
     def find(self, question: str) -> Subject | None:
@@ -212,9 +200,9 @@ class Subjects:
             parts = [[_Word(*one, known=False) for one in quoted]]
         if not parts:
             return None
-        texts = [f"{question[: part[0].start]}{_ANYTHING}{question[part[-1].end :]}" for part in parts]
+        texts = [f"{question[: part[0].start]}{ANYTHING}{question[part[-1].end :]}" for part in parts]
         vectors = self._embedder.embed_queries(texts)
-        near = np.max(vectors @ self._examples[0].T, axis=1)
+        near = np.max(vectors @ self._lists.T, axis=1)
         likely = np.argsort(-(near - _WORD_COST * np.array([len(part) for part in parts]))).tolist()
         number, best = likely[0], parts[likely[0]]
         within = (
@@ -227,27 +215,26 @@ class Subjects:
         return replace(
             _subject_of(question, best),
             near=float(near[number]),
-            margin=float(near[number] - np.max(self._examples[1] @ vectors[number])),
+            margin=float(near[number] - np.max(self._others @ vectors[number])),
             shorter=next((_subject_of(question, part) for part in within), None),
         )
 
     @cached_property
     def typical(self) -> Typical:
-        """The least `near` and `margin` of a question for a list."""
-        lists, others = self._examples
-        near = lists @ lists.T
+        """The quartiles of the examples."""
+        near = self._lists @ self._lists.T
         np.fill_diagonal(near, -1.0)
         nearest = np.max(near, axis=1)
-        margins = nearest - np.max(lists @ others.T, axis=1)
-        return Typical(float(np.quantile(nearest, _NEAR_QUANTILE)), float(np.median(margins)))
+        margins = np.quantile(nearest - np.max(self._lists @ self._others.T, axis=1), (0.5, _HIGH_QUANTILE))
+        return Typical(float(np.quantile(nearest, _NEAR_QUANTILE)), *margins.tolist())
 
     @cached_property
-    def _examples(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """The vectors of the examples of lists, and of all others, without their subjects."""
-        texts = examples(_ANYTHING)
-        lists = texts.pop(Mode.LIST)
-        others = [text for each in texts.values() for text in each]
-        return self._embedder.embed_queries(lists), self._embedder.embed_queries(others)
+    def _lists(self) -> Vectors:
+        return self._known.bare[Mode.LIST]
+
+    @cached_property
+    def _others(self) -> Vectors:
+        return np.concatenate([rows for mode, rows in self._known.bare.items() if mode is not Mode.LIST])
 
     @cached_property
     def _asking(self) -> frozenset[str]:
@@ -278,7 +265,7 @@ def _asked(question: str) -> tuple[tuple[int, int], ...] | None:
     quoted = _quotations(question)
     if not quoted:
         return asked_list(question)
-    return asked_list(f"{question[: quoted[0][0]]}{_ANYTHING}{question[quoted[-1][1] :]}")
+    return asked_list(f"{question[: quoted[0][0]]}{ANYTHING}{question[quoted[-1][1] :]}")
 
 
 def _subject_of(question: str, part: Sequence[_Word]) -> Subject:
