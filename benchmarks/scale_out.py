@@ -50,8 +50,8 @@ DEATH_RANGES, DEATH_PAGES, PAGES_OF_WORDS = 3, 72, 150
 VISIBILITY_S = 6
 # The least that the runtime takes. The stopped worker cannot end its range in it, and gives its message back.
 GRACE_S = 1
-# Far into a range, and less than it takes.
-_INTO_S = 0.1
+# Longer than the event of the upload takes after it has sent the ranges, and less than a range takes.
+_INTO_S = 0.3
 _TIMEOUT_S = 900.0
 _READY_S = 120.0
 # Leases and late writes of dead workers.
@@ -100,14 +100,14 @@ class Worker:
             time.sleep(0.1)
 
     def wait_busy(self) -> None:
-        """Wait until it is far into a message. Raises `TimeoutError`."""
+        """Wait until it has worked on one message for a while. Raises `TimeoutError`."""
         deadline = time.monotonic() + _TIMEOUT_S
-        while not re.search(
-            r"(?m)^docwell_function_concurrent_executions\{.*\} 1\.0$", self._get("metrics") or ""
-        ):
+        before = None
+        while (message := self._message()) is None or message != before:
             if time.monotonic() > deadline:
                 raise TimeoutError("a worker got no message")
-        time.sleep(_INTO_S)
+            before = message
+            time.sleep(_INTO_S)
 
     def kill(self) -> None:
         self._process.kill()
@@ -120,6 +120,14 @@ class Worker:
         if status := self._process.wait(60):
             raise RuntimeError(f"a stopped worker ended with {status}")
         return time.monotonic() - started
+
+    def _message(self) -> str | None:
+        """Return the number of the message that it works on, None if there is none."""
+        metrics = self._get("metrics") or ""
+        if not re.search(r"(?m)^docwell_function_concurrent_executions\{.*\} 1\.0$", metrics):
+            return None
+        count = re.search(r"(?m)^docwell_function_invocations_total\{.*\} (\S+)$", metrics)
+        return count[1] if count else ""
 
     def _get(self, path: str) -> str | None:
         try:

@@ -76,27 +76,23 @@ def test_the_examples_are_embedded_once_and_not_before_they_are_needed() -> None
 
 
 @pytest.mark.parametrize(
-    ("question", "vector", "read"),
+    ("question", "vector", "calls"),
     [
-        ("Is dengue covered by any file here?", LIST, True),  # a list in unusual words
-        ("Is dengue covered by a vaccine?", ORDINARY, False),  # far from lists
-        ("Noem alle contracten die over lawaai gaan.", LIST, True),  # Dutch, with words of examples
-        (
-            "\u041a\u0442\u043e \u043f\u043e\u0441\u0442\u0440\u043e\u0438\u043b \u043c\u043e\u0441\u0442?",
-            LIST,
-            False,
-        ),
-        ("C\u00f3 bao nhi\u00eau ng\u01b0\u1eddi s\u1ed1ng \u1edf th\u00e0nh ph\u1ed1 n\u00e0y?", LIST, False),
+        ("Which documents mention Ada Holt?", LIST, 3),  # the examples, one part, and all of them
+        ("Who is Ada Holt?", LIST, 2),  # no list without the name
+        ('Who is "Ada Holt"?', LIST, 2),  # has only that part
+        ("Who is Ada Holt?", ORDINARY, 1),
+        ("\u041a\u0442\u043e \u043f\u043e\u0441\u0442\u0440\u043e\u0438\u043b \u043c\u043e\u0441\u0442?", LIST, 1),
+        ("C\u00f3 bao nhi\u00eau ng\u01b0\u1eddi s\u1ed1ng \u1edf \u0111\u00f3?", LIST, 1),
     ],
 )
-def test_only_a_question_that_can_be_for_a_list_is_embedded_again_without_its_parts(
-    question: str, vector: Sequence[float], read: bool
+def test_the_parts_of_a_question_are_embedded_only_if_it_can_be_for_a_list(
+    question: str, vector: Sequence[float], calls: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(subject, "asked_list", lambda _: None)  # as in a language without words for lists
     embedder = Axes()
-    router = Router(embedder, language="en")
-    router.choose(question, vector, [passage(0.9)])
-    router.is_near_list(question, vector, [passage(0.9)])
-    assert embedder.calls == 1 + read
+    Router(embedder, language="en").choose(question, vector, [passage(0.9)])
+    assert embedder.calls == calls
 
 
 @pytest.mark.parametrize(

@@ -26,6 +26,10 @@ from docwell.text.lexicon import TEXTS_KEPT, beginnings, rarity
 # The weight of common words, in spreads of the cosines. Of 1, 2 and 3 it errs least (docs/modes.md).
 _WORDS = 2.0
 
+# Most questions are further than this from the examples of lists, beside the passages, and are not embedded again
+# without a subject.
+_FAR = 0.5
+
 # To a model of one language, questions in another are near each other, whatever they ask. Of those on a document
 # 55 of 59 in languages with examples share this part of their words, by rarity, with one; of XQuAD's, 28 of 1,196.
 _LEAST_SHARED = 0.15
@@ -93,12 +97,11 @@ class Router:
         of_one = len({one.document for one in passages}) == 1
         modes = (Mode.PASSAGES, Mode.OVERVIEW) if of_one else (Mode.PASSAGES,)
         rival = max([nearest[mode] for mode in modes] + [one.score for one in passages])
+        if nearest[Mode.LIST] < _FAR * rival or self._is_strange(question, Mode.LIST):
+            return False
         typical = self.subjects.typical
         least = typical.margin + rival - nearest[Mode.LIST]
-        # To find the subject, the embedder reads the question up to 40 times.
-        if least > typical.high_margin or self._is_strange(question, Mode.LIST):
-            return False
-        subject = self.subjects.find(question)
+        subject = self.subjects.find(question) if self.subjects.has_margin(question, least) else None
         if subject is None or not subject.is_of_list:
             return False
         return subject.margin >= least and (subject.near >= typical.near or not near)
