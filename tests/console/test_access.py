@@ -93,7 +93,7 @@ def test_a_closed_source_gives_the_focus_back_to_what_opened_it(console: Console
     receipt = page.locator(".tools a").get_attribute("href")
     for address, selector in (
         ("#/ask", ".answer .marker"),
-        (receipt, ".citation"),
+        (receipt, "[aria-labelledby=receipt-title] .citation"),
         ("#/documents", 'tr[data-status="INDEXED"] .actions button:nth-child(2)'),
     ):
         page.evaluate("address => { location.hash = address; }", address)
