@@ -39,9 +39,9 @@ coverage: dev embedder programs ## Run all tests, and list the lines that none r
 	$(PY) -m coverage report
 
 .PHONY: console-test
-console-test: dev embedder ## Test the console in Chromium, which it installs where it may: 4 minutes
+console-test: dev embedder ## Test the console in Chromium, which it installs where it may: 3 minutes
 	@scripts/install-programs chromium
-	$(PY) -m pytest -q tests/console $(ARGS)
+	$(PY) -m pytest $(SIDE_BY_SIDE) -q tests/console $(ARGS)
 
 .PHONY: mlflow-test
 mlflow-test: dev ## Test the logging to MLflow, in an environment of its own
