@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
+import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from docwell.query.subject import Subject, Subjects
 from tests.unit.fakes import FakeEmbedder
@@ -31,6 +34,23 @@ def test_the_subject_is_the_part_without_which_an_example_of_a_list_is_left(
     found = Subjects(FakeEmbedder()).find(question)
     assert found is not None
     assert (found.text, found.phrases) == (text, phrases)
+
+
+@pytest.mark.parametrize("words", [1, 3, 300])
+def test_few_runs_of_a_question_are_embedded_however_long_it_is(
+    words: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    subjects, embedded = Subjects(FakeEmbedder()), list[int]()
+    assert not subjects.has_margin("Is it on?", 1.0)  # embeds the examples
+    embed = FakeEmbedder.embed_queries
+
+    def counted(self: FakeEmbedder, texts: Sequence[str]) -> NDArray[np.float32]:
+        embedded.append(len(texts))
+        return embed(self, texts)
+
+    monkeypatch.setattr(FakeEmbedder, "embed_queries", counted)
+    subjects.has_margin(" ".join(f"pump{number} of the" for number in range(words)), 0.5)
+    assert embedded == [min(words, 8)]
 
 
 def test_words_of_asking_alone_are_no_subject() -> None:

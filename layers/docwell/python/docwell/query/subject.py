@@ -33,6 +33,8 @@ _WORDS = re.compile(rf"{UNSPACED.pattern}|[^\W_]+(?:[-'&\u2019][^\W_]+)*")
 # The most words of a subject, and the most parts of a question that are tried, at about 3 ms.
 _LONGEST = 6
 _MOST_TRIED = 40
+# The most runs of words, the last ones. Questions for lists have 4 at most (of 130), and a long question has 300.
+_MOST_RUNS = 8
 # Of two parts that are about as likely, the shorter one: without "reports mention the Nile", too, a list is left.
 _WORD_COST = 0.03
 # Longer words with this share of equal letters from the first on are the same: "Mitarbeiter", "Mitarbeitern".
@@ -198,7 +200,7 @@ class Subjects:
         if _quotations(question):
             return math.inf
         runs = [[*run] for is_known, run in groupby(self._words(question), lambda one: one.known) if not is_known]
-        return float(np.max(self._compared(question, runs)[1])) if runs else -math.inf
+        return float(np.max(self._compared(question, runs[-_MOST_RUNS:])[1])) if runs else -math.inf
 
     def _likeliest(self, question: str, quoted: Sequence[tuple[int, int]]) -> Subject | None:
         """Return the part without which an example of a list is left."""
