@@ -30,8 +30,9 @@ _WORDS = 2.0
 # without a subject.
 _FAR = 0.5
 
-# To a model of one language, questions in another are near each other, whatever they ask. Of those on a document
-# 55 of 59 in languages with examples share this part of their words, by rarity, with one; of XQuAD's, 28 of 1,196.
+# To a model of one language, questions in another are near each other, whatever they ask. In languages with
+# examples 55 of 59 on a document share this part of their words, by rarity, with one, and 48 of 72 for a list;
+# words of asking show the other 24. Of XQuAD's 1,331 questions, 31 and 29 do.
 _LEAST_SHARED = 0.15
 
 
@@ -125,6 +126,7 @@ class Router:
 
     @cached_property
     def _words(self) -> dict[Mode, list[frozenset[str]]]:
+        """The words of the examples without their subjects."""
         return {
             mode: [frozenset(beginnings(one)) for one in questions] for mode, questions in examples(" ").items()
         }
