@@ -5,10 +5,13 @@ from __future__ import annotations
 import gc
 import importlib
 import runpy
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
+import aws_lambda_powertools.utilities.batch  # noqa: F401 - its own imports must not meet the tests' import_module
 import pytest
 
 from benchmarks.fresh_wiring import clear_caches
@@ -66,6 +69,14 @@ def test_an_error_of_the_start_is_left_to_the_handler(monkeypatch: pytest.Monkey
     assert runpy.run_path(str(START))["handler"] == "the handler"
     with pytest.raises(SettingsError, match="DOCWELL_LEASE_S"):
         wiring.begin()
+
+
+def test_a_start_imports_no_models_of_other_event_sources() -> None:
+    code = "import sys, start; print(*(name for name in sys.modules if 'powertools.utilities.parser' in name))"
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=START.parent, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.split() == []
 
 
 @pytest.fixture(autouse=True)

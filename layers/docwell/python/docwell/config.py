@@ -42,8 +42,11 @@ class SettingsError(Exception):
 class Settings(BaseSettings):
     """The base of the models: one for each function here, and those of `runtime`."""
 
-    # `sam local` passes a variable that it cannot resolve as an empty one: treat it as unset.
-    model_config = SettingsConfigDict(env_prefix="DOCWELL_", frozen=True, extra="ignore", env_ignore_empty=True)
+    # `sam local` passes a variable that it cannot resolve as an empty one: treat it as unset. Each function reads
+    # few of the models: the others are not built.
+    model_config = SettingsConfigDict(
+        env_prefix="DOCWELL_", frozen=True, extra="ignore", env_ignore_empty=True, defer_build=True
+    )
 
     @classmethod
     def read(cls, **given: object) -> Self:
