@@ -100,7 +100,7 @@ def client(url: str) -> ollama.Client:
 
 @pytest.fixture
 def soon(server: tuple[subprocess.Popen[str], str]) -> Soon:
-    """What runs inside must cost the server less than `SOON`."""
+    """Check that what runs inside costs the server less than `SOON`."""
     process = psutil.Process(server[0].pid)
 
     def spent() -> float:
