@@ -36,6 +36,11 @@ _MEASURES = labels(
     " livres grammes secondes heures jours semaines mois ans ann\u00e9es degr\u00e9s"
     " libras gramos toneladas metros grados segundos minutos horas d\u00edas semanas meses a\u00f1os"
 )
+_ASKS_COUNT = re.compile(
+    r"\b(?:how many|number of(?! the)|wie ?viele|anzahl|combien|cu[a\u00e1]nt[oa]s)\b"
+    r"|\u591a\u5c11|\u51e0[\u4e2a\u540d\u4f4d\u4eba]",
+    re.IGNORECASE,
+)
 _METRES = labels("metre metres meter meters Metern m\u00e8tre m\u00e8tres metro metros")
 _POUND, _POUNDS = "\u00a3", labels("pounds Pfund livres libras")
 # Words of a loss or a fall: the figure beside them has no minus. Of the same four languages, and Chinese.
@@ -64,6 +69,7 @@ class Claim:
     asked: frozenset[str]
     asked_figures: frozenset[str]
     asked_periods: frozenset[str]
+    asks_count: bool
     weights: dict[str, float]
     scale: int
 
@@ -90,6 +96,7 @@ class Claim:
             asked=asked,
             asked_figures=frozenset(form for one in stated(question) for form in one.figure.forms),
             asked_periods=periods(question),
+            asks_count=_ASKS_COUNT.search(question) is not None,
             # A question of two facts has a sentence for each, which need not be about the other.
             weights=weights_of(asked & labels(sentence) or asked_labels(question), passages),
             scale=scale_of(sentence),
@@ -115,7 +122,7 @@ class Claim:
         if not foreign and is_made_up(figure.sign, figure.unit, beside):
             return []
         every = mentions(passage)
-        same = [mention for mention in every if self._is_same(figure, mention)]
+        same = [one for one in every if self._is_same(figure, one) and not self._is_miscounted(figure, one)]
         if not self.asked_figures.isdisjoint(figure.figure.forms) and not figure.is_date:
             return same
         fitting = [mention for mention in same if self._has_period(figure, mention)]
@@ -148,6 +155,19 @@ class Claim:
         # Of a long table, the passage may lack the caption with the scale.
         open_scale = mention.in_table and not (scale and mention.scale)
         return open_scale and not figure.figure.plain.isdisjoint(mention.figure.plain)
+
+    def _is_miscounted(self, figure: Mention, mention: Mention) -> bool:
+        """Return whether the figure is an amount, and the mention none: 12 staff, $12 or a mere 12, for 12 May."""
+        if not mention.part_of:
+            return False
+        is_bare = not labels(self.text)
+        unit, other = (self.asked, frozenset[str]()) if is_bare else (_unit(figure), _unit(mention))
+        if not unit.isdisjoint(other | labels(mention.part_of)):
+            return False
+        is_year = figure.is_date and not (self.asks_count and self.asked_figures.isdisjoint(figure.figure.forms))
+        if figure.sign or figure.part_of or is_year:
+            return bool(figure.sign)
+        return self.asks_count if is_bare else not unit.isdisjoint(self.asked)
 
     def _is_otherwise_signed(self, figure: Mention, mention: Mention) -> bool:
         """Return whether one is less than nothing, and no word of a loss says so of the other."""

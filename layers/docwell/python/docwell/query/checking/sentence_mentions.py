@@ -13,6 +13,7 @@ from docwell.query.checking.bounds import bound
 from docwell.query.checking.currencies import currency
 from docwell.query.checking.facts import GRAMMAR, Figure, located
 from docwell.query.checking.labels import labels
+from docwell.query.checking.numberings import numberings
 from docwell.query.checking.periods import Period, located_periods, periods
 from docwell.query.checking.rates import is_of_rate, rate
 from docwell.text.lexicon import UNSPACED, segments
@@ -45,7 +46,8 @@ class Mention:
     table. `caption` has the words that give the `scale` of a table ("in thousands"), a power of ten. `unit` and
     `before` are the words after and before the figure; `sign` is a currency's or "%", and a figure of a sentence
     is `negative` with a minus. A figure that `is_date` is a part of a period, as both are in "Q3 2019". It can be
-    a `bound` ("at least 5"), and for a span of time, its `rate` ("5 a month").
+    `part_of` a text that counts nothing: a date, but not a bare year. It can be a `bound` ("at least 5"), and for
+    a span of time, its `rate` ("5 a month").
     """
 
     figure: Figure
@@ -64,6 +66,7 @@ class Mention:
     before: str = ""
     negative: bool = False
     is_date: bool = False
+    part_of: str = ""
     bound: str = ""
     rate: str = ""
 
@@ -108,19 +111,12 @@ def in_sentence(sentence: str, before: frozenset[str] = frozenset(), number: int
     spots = located(sentence)
     here = labels(sentence)
     dates = located_periods(sentence)
+    numbers = numberings(sentence, dates) if spots else []
     found: list[Mention] = []
     for start, end, figure, scale in spots:
-        percent = PERCENT.match(sentence, end)
-        sign = "%" if percent else ""
-        for one in (
-            sentence[max(0, start - _BESIDE) : start].rstrip()[-1:],
-            sentence[end : end + _BESIDE].strip()[:1],
-        ):
-            if one and unicodedata.category(one) == "Sc":
-                sign = sign or one
-        sign = sign or currency(sentence, start, end)
+        sign = _sign(sentence, start, end)
         following = _NEXT_WORD.match(sentence, end)
-        unit = following[1] if following and not (percent or is_of_rate(following[1])) else ""
+        unit = following[1] if following and not (sign == "%" or is_of_rate(following[1])) else ""
         preceding = _WORD_BEFORE.search(sentence, max(0, start - _BESIDE), start)
         within = next((one for one in dates if one.start <= start < one.end), None)
         found.append(
@@ -137,6 +133,7 @@ def in_sentence(sentence: str, before: frozenset[str] = frozenset(), number: int
                 before=preceding[1] if preceding and preceding.start() else "",
                 negative=_MINUS.search(sentence, max(0, start - _BESIDE), start) is not None,
                 is_date=within is not None and not sign,
+                part_of="" if sign else next((sentence[a:b] for a, b in numbers if a <= start < b), ""),
                 bound=bound(sentence, within.start if within else start, end, of_date=within is not None),
                 rate="" if within else rate(sentence, start, end),
             )
@@ -151,6 +148,15 @@ def in_sentence(sentence: str, before: frozenset[str] = frozenset(), number: int
             period = frozenset[str]() if date else periods_of[index]
             found[index] = replace(found[index], near=near, periods=period)
     yield from found
+
+
+def _sign(sentence: str, start: int, end: int) -> str:
+    """Return "%" or the sign of the currency beside a figure, or "" if none."""
+    if PERCENT.match(sentence, end):
+        return "%"
+    beside = sentence[max(0, start - _BESIDE) : start].rstrip()[-1:], sentence[end : end + _BESIDE].strip()[:1]
+    signs = (one for one in beside if one and unicodedata.category(one) == "Sc")
+    return next(signs, "") or currency(sentence, start, end)
 
 
 def _periods(sentence: str, spots: Sequence[tuple[int, int, Figure, int]]) -> list[frozenset[str]]:

@@ -1,0 +1,120 @@
+"""Figures that count nothing: parts of dates."""
+
+from __future__ import annotations
+
+import pytest
+
+from docwell.models import Chunk, Passage
+from docwell.query.checking.check import check
+from docwell.query.checking.claims import Claim
+from docwell.query.checking.support import MeaningScale
+
+STAFF = "How many employees does the Corner Bakery have?"
+MITGLIEDER = "Wie viele Mitglieder hat der Verein Seestern?"
+MEMBRES = "Combien de membres le club Étoile a-t-il ?"
+SOCIOS = "¿Cuántos socios tiene el club Estrella?"
+HUIYUAN = "星海俱乐部有多少会员?"
+SAID = {
+    STAFF: "The Corner Bakery has {} employees.",
+    MITGLIEDER: "Der Verein Seestern hat {} Mitglieder.",
+    MEMBRES: "Le club Étoile a {} membres.",
+    SOCIOS: "El club Estrella tiene {} socios.",
+    HUIYUAN: "星海俱乐部有{}会员。",
+}
+
+
+def holds(sentence: str, question: str, passage: str, *, foreign: bool = False) -> bool:
+    claim = Claim.of(sentence, question, [passage])
+    assert claim.figures
+    return all(claim.mentions_of(figure, passage, foreign=foreign) for figure in claim.figures)
+
+
+@pytest.mark.parametrize(
+    ("passage", "question", "figures"),
+    [
+        (
+            "Rules for staff of the Corner Bakery, version of 12 February 2026.",
+            STAFF,
+            "12 twelve 2026",
+        ),
+        ("Rules for staff of the Corner Bakery, February 12, 2026.", STAFF, "12 twelve 2026 2,026"),
+        ("Rules for staff of the Corner Bakery (2026-02-12).", STAFF, "12 2026"),
+        ("Rules for staff of the Corner Bakery, as of 12.02.2026.", STAFF, "12 2026"),
+        ("Rules for staff of the Corner Bakery, as of 3/4/2025.", STAFF, "3 4 2025"),
+        (
+            "The staff of the Corner Bakery met in 2024, for FY26 and for Q3 2025.",
+            STAFF,
+            "2024 3 2025 26",
+        ),
+        ("Der Verein Seestern lud die Mitglieder zum 14. März 2025 ein.", MITGLIEDER, "14 2025"),
+        ("Le club Étoile a invité ses membres le 18 mai 2025.", MEMBRES, "18 2025"),
+        ("El club Estrella invitó a los socios el 18 de mayo de 2025.", SOCIOS, "18 2025"),
+        ("星海俱乐部会员章程2026年2月12日通过。", HUIYUAN, "12 2 2026"),
+    ],
+)
+def test_a_part_of_a_date_counts_nothing(passage: str, question: str, figures: str) -> None:
+    for figure in figures.split():
+        assert not holds(SAID[question].format(figure), question, passage)
+        assert not holds(figure, question, passage)
+
+
+@pytest.mark.parametrize(
+    ("passage", "question", "sentence"),
+    [
+        (
+            "As of 2024 the guild had 2,024 members.",
+            "How many members does the guild have?",
+            "It has 2024 members.",
+        ),
+        (
+            "The guild had 1500 members in 1950 and 2026 members in 1970.",
+            "How many members in 1970?",
+            "2026 members",
+        ),
+        ("Guild, members: 1850.", "How many members does the guild have?", "The guild has 1850 members."),
+        ("Guild, members: 1850.", "How many members does the guild have?", "1850"),
+        (
+            "Log of visitors. 12 May: 12 visitors.",
+            "How many visitors came in May?",
+            "On 12 May, 12 visitors came.",
+        ),
+        ("Log of visitors. 12 May: 12 visitors.", "How many visitors came in May?", "12"),
+        ("Am 12. Mai kamen 12 Besucher.", "Wie viele Besucher kamen im Mai?", "Es kamen zwölf Besucher."),
+        ("Members were counted on 31 December 2024.", "How many members were counted?", "It was in 2024."),
+        ("The guild meets on 05.02.2026 and 12.02.2026.", "When does the guild meet?", "On the 5th and 12th."),
+        ("Il contratto scade il 31.05.2026.", "Quando scade il contratto?", "Scade il 31 maggio 2026."),
+        (
+            "The 2026 budget of the guild is large.",
+            "Which budget is large?",
+            "The 2026 budget of the guild is large.",
+        ),
+        ("The recall covers tractors built in 2019.", "Which tractors?", "It covers Velden 2019 tractors."),
+        ("Ada was born on 12 May 1950 and left at 65.", "How old was Ada when she left?", "Ada left at 65."),
+        (
+            "Site: Hull | Members: 2019 | Opened: 12.02.2019",
+            "How many members has Hull?",
+            "Hull has 2019 members.",
+        ),
+    ],
+)
+def test_years_days_and_counts_beside_dates_hold(passage: str, question: str, sentence: str) -> None:
+    assert holds(sentence, question, passage)
+
+
+def test_a_part_of_a_date_counts_nothing_in_another_language_nor_for_yes_nor_as_money() -> None:
+    passage = "Mitarbeiterordnung der Bäckerei vom 12. Februar 2026. Die Schürze kostet 25 $."
+    assert not holds(
+        "The bakery has 12 employees.", "How many employees does the bakery have?", passage, foreign=True
+    )
+    assert not holds("Yes, it has 12 employees.", "Does the bakery have 12 employees?", passage)
+    assert not holds("Die Schürze kostet $12.", "Was kostet die Schürze?", passage)
+    assert holds("Die Schürze kostet $25.", "Was kostet die Schürze?", passage)
+
+
+@pytest.mark.parametrize(("count", "answered"), [("12", False), ("2026", False), ("14", True)])
+def test_the_day_below_a_title_answers_no_question_for_a_number(count: str, *, answered: bool) -> None:
+    text = "Staff rules of the Corner Bakery\nVersion of 12 February 2026\nThe bakery has 14 employees."
+    found = [Passage("id", "a/b.pdf", "generation", "v1", Chunk(text, 1, 0, len(text), 1), 0.9)]
+    answer = f"The Corner Bakery has {count} employees [1]."
+    grounded, sentences = check(answer, found, STAFF, None, 0.5, MeaningScale())
+    assert (grounded is not None and all(one.supported for one in sentences)) is answered
