@@ -1,4 +1,4 @@
-"""Figures that count nothing: parts of dates."""
+"""Figures that count nothing: parts of dates, times of day, and the numbers of sections and phones."""
 
 from __future__ import annotations
 
@@ -118,3 +118,80 @@ def test_the_day_below_a_title_answers_no_question_for_a_number(count: str, *, a
     answer = f"The Corner Bakery has {count} employees [1]."
     grounded, sentences = check(answer, found, STAFF, None, 0.5, MeaningScale())
     assert (grounded is not None and all(one.supported for one in sentences)) is answered
+
+
+@pytest.mark.parametrize(
+    ("passage", "question", "figures"),
+    [
+        ("Section 12 is for the staff of the Corner Bakery.", STAFF, "12 twelve"),
+        ("The staff of the Corner Bakery is on page 48.", STAFF, "48"),
+        ("The staff of the Corner Bakery has room 9.", STAFF, "9 nine"),
+        ("Rules for the staff of the Corner Bakery, version 7.", STAFF, "7"),
+        ("The staff of the Corner Bakery is in art. 21.", STAFF, "21"),
+        ("Pages 4 and 5 are for the staff of the Corner Bakery.", STAFF, "4 5"),
+        ("The Corner Bakery opens to staff at 5:30.", STAFF, "5 30"),
+        ("Staff of the Corner Bakery are in from 9:00 to 17:00 or until 8 p.m.", STAFF, "9 17 8"),
+        ("The staff of the Corner Bakery: call 030 45 17 88.", STAFF, "45 17 88"),
+        ("The staff of the Corner Bakery: +49 30 451788.", STAFF, "49 30 451788"),
+        ("Corner Bakery staff\nSection 12\nVersion 7\nPhone 030 45 17 88", STAFF, "12 7 45 88"),
+        ("Die Mitglieder des Vereins Seestern kommen ab 19:30 Uhr.", MITGLIEDER, "19 30"),
+        ("Der Verein Seestern tagt in Saal 6.", MITGLIEDER, "6 sechs"),
+        ("§ 8 nennt die Mitglieder des Vereins Seestern.", MITGLIEDER, "8"),
+        ("Les membres du club Étoile viennent à 14 h 30.", MEMBRES, "14 30"),
+        ("La salle 9 est pour les membres du club Étoile.", MEMBRES, "9"),
+        ("Les membres du club Étoile sont dans l'article 21.", MEMBRES, "21"),
+        ("Los socios del club Estrella llegan a las 19:30.", SOCIOS, "19 30"),
+        ("La sala 6 es para los socios del club Estrella.", SOCIOS, "6 seis"),
+        ("Los socios del club Estrella están en el artículo 21.", SOCIOS, "21"),
+    ],
+)
+def test_a_number_of_a_section_a_room_a_phone_or_a_time_counts_nothing(
+    passage: str, question: str, figures: str
+) -> None:
+    for figure in figures.split():
+        assert not holds(SAID[question].format(figure), question, passage)
+        assert not holds(figure, question, passage)
+
+
+@pytest.mark.parametrize(
+    ("passage", "question", "sentence"),
+    [
+        ("Section 12 is about members.", "Which section is about members?", "Section 12 is about members."),
+        ("Section 12 is about fees.", "What is the number of the section on fees?", "12"),
+        ("Chapter 14 is the last of the book.", "How many chapters has the book?", "The book has 14 chapters."),
+        ("Hotel in Zahlen\nZimmer 14\nBetten 28", "Wie viele Zimmer hat das Hotel?", "14"),
+        (
+            "Section 12: 45 staff work at night.",
+            "How many employees work at night?",
+            "45 employees work at night.",
+        ),
+        ("Kiel won 23:21 against Hull.", "How many goals did Kiel score against Hull?", "Kiel scored 23 goals."),
+        ("Von ihnen sind 12 am Standort Kiel.", "Wie viele Mitarbeiter sind in Kiel?", "12 Mitarbeiter in Kiel."),
+        ("They call 12 customers a day.", "How many customers do they call?", "They call 12 customers."),
+        ("On 05/06/2024 10 guests were ill.", "How many passengers were ill?", "10 passengers were ill."),
+        ("It opens at 5:30. It has 5 ovens.", "How many ovens does it have?", "It has 5 ovens."),
+        (
+            "The bakery opens at 18:00. It has 18 seats.",
+            "How many seats has the bakery?",
+            "The bakery has 18 seats.",
+        ),
+        ("L'assemblée a lieu à 14 h 30.", "À quelle heure a lieu l'assemblée ?", "Elle a lieu à 14 heures 30."),
+        (
+            "On 25 May 25% of the shares were sold for $25 million at 12:25.",
+            "What percentage of the shares was sold?",
+            "25% of the shares were sold.",
+        ),
+        ("俱乐部章程2026年2月12日通过。", "俱乐部章程几月几号通过?", "章程2月12日通过。"),
+    ],
+)
+def test_an_answer_with_the_number_of_a_section_or_a_count_beside_one_holds(
+    passage: str, question: str, sentence: str
+) -> None:
+    assert holds(sentence, question, passage)
+
+
+def test_a_time_hides_no_other_count_of_its_sentence() -> None:
+    passage = "The staff in Hull are 312 and the staff in Velden 450 at 12:30."
+    question = "How many staff are in Velden?"
+    assert holds("In Velden are 450 staff.", question, passage)
+    assert not holds("In Velden are 312 staff.", question, passage)

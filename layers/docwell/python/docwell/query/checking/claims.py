@@ -130,7 +130,7 @@ class Claim:
             return fitting
         # A page of nothing but ones has few that differ as rivals.
         rivals = {
-            (one.near, one.here, one.in_table or one.sentence, one.in_table, one.is_date): one
+            (one.near, one.here, one.in_table or one.sentence, one.in_table, *_kind(one)): one
             for one in every
             if not one.is_grammar
         }
@@ -162,12 +162,13 @@ class Claim:
             return False
         is_bare = not labels(self.text)
         unit, other = (self.asked, frozenset[str]()) if is_bare else (_unit(figure), _unit(mention))
-        if not unit.isdisjoint(other | labels(mention.part_of)):
+        if not unit.isdisjoint(other | labels(mention.part_of)):  # "12 sections" for "Section 12"
             return False
         is_year = figure.is_date and not (self.asks_count and self.asked_figures.isdisjoint(figure.figure.forms))
         if figure.sign or figure.part_of or is_year:
             return bool(figure.sign)
-        return self.asks_count if is_bare else not unit.isdisjoint(self.asked)
+        asked = self.asked if mention.is_date else self.asked - _MEASURES  # "at 14 hours" is a time
+        return self.asks_count if is_bare else not unit.isdisjoint(asked)
 
     def _is_otherwise_signed(self, figure: Mention, mention: Mention) -> bool:
         """Return whether one is less than nothing, and no word of a loss says so of the other."""
@@ -251,6 +252,9 @@ class Claim:
         """Return whether what is `said` of a figure is of another one of the passage rather than of this one."""
         if other.in_table != mention.in_table or other.is_date != mention.is_date:
             return False
+        is_other_kind = bool(other.part_of) != bool(mention.part_of) and not mention.is_date
+        if is_other_kind or (other.sign and mention.sign and other.sign != mention.sign):
+            return False
         if mention.in_table:
             said = self.said | unit
             ours, theirs = said & mention.near, said & other.near
@@ -300,6 +304,11 @@ def _word(word: str) -> frozenset[str]:
 def _is_metres(one: Mention, other: Mention) -> bool:
     """Return whether the "m" of "20 m" is of metres, as the unit of the other figure shows."""
     return one.figure.written.endswith("m") and not _METRES.isdisjoint(_word(other.unit))
+
+
+def _kind(one: Mention) -> tuple[bool, bool, str]:
+    """Return whether a mention is of a date, whether it counts something, and its sign."""
+    return one.is_date, not one.part_of, one.sign
 
 
 def _beside(one: Mention) -> tuple[str, str]:

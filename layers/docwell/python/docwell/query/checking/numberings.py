@@ -1,4 +1,4 @@
-"""Find the figures that count nothing: parts of dates. Pure."""
+"""Find the figures that count nothing: parts of dates, times of day, numbers of sections and phones. Pure."""
 
 from __future__ import annotations
 
@@ -9,8 +9,23 @@ from docwell.query.checking.periods import Period
 
 # Behind these words, a bare year is no amount, in the languages of `modes.json`.
 _IN = re.compile(r"\b(?:in|im|en|since|seit|depuis|desde|during)\s$", re.IGNORECASE)
-# A period ends with the sign of its month.
-_NUMBERING = re.compile(r"\u6708\d{1,2}[\u65e5\u53f7]")
+_NUMBERED = (
+    r"sections?|pages?|articles?|version|chapter|paragraph|clause|room|appendix|annex|table|abschnitt|seiten?|artikel"
+    r"|kapitel|absatz|ziffer|raum|saal|zimmer|anlage|anhang|tabelle|chapitre|alin\u00e9a|salle|chambre|annexe|tableau"
+    r"|secci\u00f3n|p\u00e1ginas?|art\u00edculos?|versi\u00f3n|cap\u00edtulo|apartado|cl\u00e1usula|sala|anexo|tabla"
+    r"|n[\u00b0\u00ba]|\u00a7+|(?:no|nr|art|abs|sec|pp?)\."
+)
+_NUMBERS = r"\s?\d[\d.]*(?:\s?(?:[-\u2013]|and|und|et|y)\s?\d[\d.]*)*"
+_PHONES = r"call|fax|(?:tele)?phone|tel|telefon|t\u00e9l(?:\u00e9phone)?|tel\u00e9fono"
+_TIME = r"\d{1,2}(?::\d\d|\s?h\s?\d\d)"
+# The numbers of a section, a room or a phone, and times of day. "24:10" may be a result.
+_NUMBERING = re.compile(
+    rf"(?<!\w)(?:(?:{_NUMBERED}){_NUMBERS}|(?:{_PHONES})\b\W{{0,3}}\d[\d\s()/-]{{4,}}|(?:\+\d|0\d\d)[\d\s()/-]{{5,}}"
+    rf"|(?:at|from|until|till|um|ab|von|bis|\u00e0|las?)\s{_TIME}(?:\s?(?:[-\u2013]|to|until|bis|\u00e0|a\slas?)\s?{_TIME})?"
+    r"|\d{1,2}(?::\d\d)?(?:\s?(?:uhr|p\.?m|a\.m)|am)\b)"
+    r"|\u7b2c\d+[\u6761\u9875\u7ae0\u8282\u6b3e]|\u6708\d{1,2}[\u65e5\u53f7]",
+    re.IGNORECASE,
+)
 # No more than the words before a year.
 _REACH = 10
 
@@ -19,6 +34,11 @@ def numberings(sentence: str, dates: Iterable[Period]) -> list[tuple[int, int]]:
     """Return where a sentence has figures that count nothing. A bare year of its `dates` can be an amount."""
     found = [one.span() for one in _NUMBERING.finditer(sentence)]
     return [*found, *((one.start, one.end) for one in dates if not _is_bare_year(sentence, one))]
+
+
+def is_numbering(line: str) -> bool:
+    """Return whether a line is but the number of something: "Section 12"."""
+    return _NUMBERING.fullmatch(line.strip()) is not None
 
 
 def _is_bare_year(sentence: str, date: Period) -> bool:

@@ -10,6 +10,7 @@ from itertools import compress
 
 from docwell.query.checking.facts import AFTER_NO_WORD, SCALES, Figure, located
 from docwell.query.checking.labels import labels
+from docwell.query.checking.numberings import is_numbering
 from docwell.query.checking.periods import agree, certain, located_periods, periods
 from docwell.query.checking.rates import rate
 from docwell.query.checking.sentence_mentions import LABEL, Mention, in_sentence
@@ -118,6 +119,7 @@ def in_table(above: str, block: Sequence[Row]) -> Iterator[Mention]:
                 (own_scale or scale) if not unscaled else 0,
                 _short(own or caption) if not unscaled else "",
                 _sign(row.line, cell),
+                part_of=row.line if is_numbering(row.line) else "",
             )
 
 
