@@ -20,6 +20,8 @@ from tests.stack_logs import assert_no_traceback
 
 # The smallest model that follows the protocol: tests check structure and sources, not prose.
 MODEL = os.environ.get("DOCWELL_TEST_MODEL", "smollm2:135m")
+# The message of a killed worker comes again after this time, which is 60 s by default.
+SETTINGS = {"DOCWELL_VISIBILITY_S": "15"}
 
 
 @dataclass
@@ -67,7 +69,7 @@ class Doors:
 def doors(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Doors]:
     data = tmp_path_factory.mktemp("stack")
     with (
-        running_stack(data, MODEL) as stack,
+        running_stack(data, MODEL, environment=SETTINGS) as stack,
         benchmarks.doors.Doors(stack, timeout_s=150) as through,
     ):
         doors = Doors(stack, through)
