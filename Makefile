@@ -4,6 +4,8 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 # In order, also where MAKEFLAGS has -j: a target needs what those before it install.
 .NOTPARALLEL:
+# The parts and tests are many processes; without bytecode files each compiles what it imports.
+unexport PYTHONDONTWRITEBYTECODE
 
 PY := .venv/bin/python
 MODEL ?= sentence-transformers/all-MiniLM-L6-v2

@@ -168,6 +168,18 @@ def test_a_first_start_installs_before_it_builds_also_with_several_jobs_and_a_bl
         shutil.rmtree(folder / ".venv")
 
 
+def test_the_processes_keep_their_bytecode_where_the_shell_forbids_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
+    (tmp_path / "scripts").mkdir()
+    setup = tmp_path / "scripts" / "setup"
+    setup.write_text("#!/bin/sh\nenv > variables\n")
+    setup.chmod(0o755)
+    assert make(tmp_path, "dev") == 0
+    assert "PYTHONDONTWRITEBYTECODE" not in (tmp_path / "variables").read_text()
+
+
 def test_a_clone_that_was_moved_or_copied_gets_an_environment_of_its_own(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
