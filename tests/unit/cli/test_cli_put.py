@@ -251,10 +251,10 @@ def lists_what_is_in_the_bucket(api: FakeApi, client: S3Client, finished: Callab
     def look(_wanted: dict[str, str]) -> None:
         nonlocal calls
         calls += 1
-        for number, item in enumerate(client.list_objects_v2(Bucket=BUCKET).get("Contents", [])):
+        for number, item in enumerate(client.list_object_versions(Bucket=BUCKET).get("Versions", [])):
             status = "INDEXED" if number < finished(calls) else "PENDING"
             key = item["Key"]
-            api.documents[key] = [{"document": key, "status": status, "version": newest(client, key)}]
+            api.documents[key] = [{"document": key, "status": status, "version": item["VersionId"]}]
 
     api.on_list = look
 
