@@ -119,17 +119,17 @@ def test_the_delay_that_the_function_set_for_a_failed_message_is_kept(queue: Que
             calls.append(time.monotonic())
             (record,) = event["Records"]
             queue.sqs.change_message_visibility(
-                QueueUrl=queue.url, ReceiptHandle=record["receiptHandle"], VisibilityTimeout=6
+                QueueUrl=queue.url, ReceiptHandle=record["receiptHandle"], VisibilityTimeout=4
             )
             time.sleep(works_on_s)
             return {"batchItemFailures": [{"itemIdentifier": record["messageId"]}]}
 
     queue.send("any")
-    poller = Poller(queue.sqs, queue.url, Pool(FunctionSpec("no.function")), PollerSettings(visibility_s=3))
+    poller = Poller(queue.sqs, queue.url, Pool(FunctionSpec("no.function")), PollerSettings(visibility_s=2))
     poller.start()
     until(lambda: len(calls) == 2, WITHIN_S)
     poller.stop()
-    assert calls[1] - calls[0] >= 5.9  # the stand-in counts whole seconds of another clock
+    assert calls[1] - calls[0] >= 3.9  # the stand-in counts whole seconds of another clock
 
 
 def test_the_poller_outlives_an_absence_of_the_queue(tmp_path: Path) -> None:
