@@ -18,6 +18,16 @@ from docwell.adapters.embedding.onnxruntime_session import OnnxruntimeSession
 from docwell.errors import DocwellError
 from layers.embedder import build_model
 from layers.embedder.download.fetch import fetch
+from tests.integration.test_routing import (
+    MOST_MISSED,
+    MOST_REFUSED,
+    MOST_TAKEN_FOR_LISTS,
+    MOST_WRONG,
+    REWORDED,
+    WITH_EXAMPLES,
+    errors,
+    share,
+)
 
 pytestmark = pytest.mark.integration
 
@@ -106,3 +116,13 @@ def test_its_thresholds_lie_beside_it(folder: Path) -> None:
     meaning = ModelCalibration.read(folder).meaning
     assert meaning is not None
     assert meaning.foreign is not None
+
+
+def test_the_router_knows_questions_about_a_document_in_nine_languages(folder: Path) -> None:
+    found = errors(folder)
+    assert share(found, "overviews", found) <= MOST_MISSED
+    assert share(found, "ordinary", found) <= 2 * MOST_WRONG
+    assert share(found, "refused", WITH_EXAMPLES) <= 3 / 2 * MOST_REFUSED
+    reworded = errors(folder, REWORDED)
+    assert share(reworded, "refused", WITH_EXAMPLES) <= MOST_REFUSED
+    assert share(reworded, "unanswered", WITH_EXAMPLES) <= MOST_TAKEN_FOR_LISTS

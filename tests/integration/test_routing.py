@@ -23,7 +23,6 @@ from docwell.query.modes import Modes, Searched
 from docwell.query.retrieval.retrieval import Retrieval
 from docwell.query.retrieval.scope import Scope
 from docwell.query.routing import Router
-from tests.integration.test_multilingual_e5 import folder as multilingual
 from tests.unit.fakes import FakeIndex, FakeLedger
 
 pytestmark = pytest.mark.integration
@@ -46,7 +45,6 @@ MOST_TAKEN_FOR_LISTS = 1 / 6
 MOST_PARTS = 2
 # The examples have these; what follows is about languages of which the router knows no question too.
 WITH_EXAMPLES = ("en", "de", "fr", "es", "zh")
-__all__ = ["multilingual"]
 
 
 class Errors(NamedTuple):
@@ -143,16 +141,6 @@ def test_the_english_model_knows_questions_about_a_document_in_languages_with_ex
     assert share(found, "refused", WITH_EXAMPLES) <= MOST_REFUSED
     assert share(found, "unanswered", found) <= MOST_LISTED
     reworded = errors(BUILT, REWORDED)
-    assert share(reworded, "refused", WITH_EXAMPLES) <= MOST_REFUSED
-    assert share(reworded, "unanswered", WITH_EXAMPLES) <= MOST_TAKEN_FOR_LISTS
-
-
-def test_the_multilingual_model_knows_them_in_nine_languages(multilingual: Path) -> None:
-    found = errors(multilingual)
-    assert share(found, "overviews", found) <= MOST_MISSED
-    assert share(found, "ordinary", found) <= 2 * MOST_WRONG
-    assert share(found, "refused", WITH_EXAMPLES) <= 3 / 2 * MOST_REFUSED
-    reworded = errors(multilingual, REWORDED)
     assert share(reworded, "refused", WITH_EXAMPLES) <= MOST_REFUSED
     assert share(reworded, "unanswered", WITH_EXAMPLES) <= MOST_TAKEN_FOR_LISTS
 
