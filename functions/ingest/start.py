@@ -8,7 +8,7 @@ from __future__ import annotations
 from contextlib import suppress
 from importlib import import_module
 
-# Once Pydantic is imported, this also imports Powertools' models of other event sources: 40 ms of a start.
+# Once Pydantic is imported, this also imports Powertools' models of other event sources: 30 ms of a start.
 import aws_lambda_powertools.utilities.batch  # noqa: F401 - the handler uses it
 
 from docwell.garbage import uncollected

@@ -164,9 +164,11 @@ class Claim:
         unit, other = (self.asked, frozenset[str]()) if is_bare else (_unit(figure), _unit(mention))
         if not unit.isdisjoint(other | labels(mention.part_of)):  # "12 sections" for "Section 12"
             return False
+        if figure.sign:
+            return True
         is_year = figure.is_date and not (self.asks_count and self.asked_figures.isdisjoint(figure.figure.forms))
-        if figure.sign or figure.part_of or is_year:
-            return bool(figure.sign)
+        if figure.part_of or is_year:
+            return False
         asked = self.asked if mention.is_date else self.asked - _MEASURES  # "at 14 hours" is a time
         return self.asks_count if is_bare else not unit.isdisjoint(asked)
 
