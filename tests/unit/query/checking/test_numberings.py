@@ -195,3 +195,35 @@ def test_a_time_hides_no_other_count_of_its_sentence() -> None:
     question = "How many staff are in Velden?"
     assert holds("In Velden are 450 staff.", question, passage)
     assert not holds("In Velden are 312 staff.", question, passage)
+
+
+@pytest.mark.parametrize(
+    ("question", "sentence", "passage"),
+    [
+        (
+            "How many beds does Ward 12 have?",
+            "Ward 12 has 28 beds.",
+            "Ward 12 is on the third floor and has 28 beds in 11 rooms.",
+        ),
+        (
+            "Wie viele Betten hat Station 12?",
+            "Station 12 hat 28 Betten.",
+            "Station 12 liegt im dritten Stock und hat 28 Betten in 11 Zimmern.",
+        ),
+        (
+            "Combien de lits a l'unité 12 ?",
+            "L'unité 12 a 28 lits.",
+            "L'unité 12 est au troisième étage et a 28 lits.",
+        ),
+        (
+            "What does the Model 450 weigh?",
+            "The Model 450 weighs 38 kg.",
+            "The Model 450 is made of steel and weighs 38 kg with its cover.",
+        ),
+    ],
+)
+def test_the_number_of_what_is_asked_about_is_no_rival_of_a_count(
+    question: str, sentence: str, passage: str
+) -> None:
+    assert holds(sentence, question, passage)
+    assert not holds(sentence.replace("28", "11").replace("38", "11"), question, passage)

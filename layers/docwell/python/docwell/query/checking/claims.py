@@ -128,11 +128,11 @@ class Claim:
         fitting = [mention for mention in same if self._has_period(figure, mention)]
         if foreign:
             return fitting
-        # A page of nothing but ones has few that differ as rivals.
+        # A page of nothing but ones has few that differ as rivals. In "How many beds has Ward 12?", 12 is none.
         rivals = {
             (one.near, one.here, one.in_table or one.sentence, one.in_table, *_kind(one)): one
             for one in every
-            if not one.is_grammar
+            if not one.is_grammar and (one.sign or one.in_table or self.asked_figures.isdisjoint(one.figure.forms))
         }
         of = [mention for mention in fitting if self._is_of(figure, mention, rivals.values())]
         return [mention for mention in of if self._is_asked(mention)] if asked else of
