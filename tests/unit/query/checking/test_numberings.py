@@ -227,3 +227,71 @@ def test_the_number_of_what_is_asked_about_is_no_rival_of_a_count(
 ) -> None:
     assert holds(sentence, question, passage)
     assert not holds(sentence.replace("28", "11").replace("38", "11"), question, passage)
+
+
+@pytest.mark.parametrize(
+    ("question", "right", "wrong", "passage"),
+    [
+        (
+            "How many beds does Ward 12 have?",
+            "Ward 12 has 28 beds.",
+            "Ward 12 has 30 beds.",
+            "Ward 11 has 30 beds and Ward 12 has 28 beds.",
+        ),
+        (
+            "How many seats has Room 204?",
+            "Room 204 has 16 seats.",
+            "Room 204 has 90 seats.",
+            "Room 204 has 16 seats. Room 205 has 90 seats.",
+        ),
+        (
+            "How fast is line 3?",
+            "Line 3 runs at 45 km/h.",
+            "Line 3 runs at 60 km/h.",
+            "Line 3 runs at 45 km/h and line 4 at 60 km/h.",
+        ),
+        (
+            "Wie viele Betten hat Station 12?",
+            "Station 12 hat 28 Betten.",
+            "Station 12 hat 30 Betten.",
+            "Station 11 hat 30 Betten, Station 12 hat 28 Betten.",
+        ),
+        (
+            "¿Cuántas camas tiene la sala 12?",
+            "La sala 12 tiene 28 camas.",
+            "La sala 12 tiene 30 camas.",
+            "La sala 11 tiene 30 camas y la sala 12 tiene 28 camas.",
+        ),
+    ],
+)
+def test_the_figure_of_another_number_of_a_name_is_not_that_of_the_asked_one(
+    question: str, right: str, wrong: str, passage: str
+) -> None:
+    assert holds(right, question, passage)
+    assert not holds(wrong, question, passage)
+
+
+@pytest.mark.parametrize(
+    ("question", "sentence", "passage"),
+    [
+        (
+            "How many beds does Ward 11 have?",
+            "Ward 11 has 30 beds.",
+            "There are 28 beds in Ward 12 and 30 beds in Ward 11.",
+        ),
+        (
+            "How many beds does Ward 12 have?",
+            "Ward 12 has 28 beds.",
+            "Ward 12 is next to Ward 11 and has 28 beds.",
+        ),
+        (
+            "Which ward has 30 beds?",
+            "Ward 11 has 30 beds.",
+            "Ward 11 has 30 beds and Ward 12 has 28 beds.",
+        ),
+    ],
+)
+def test_a_name_with_a_number_beside_a_figure_does_not_take_it_from_its_own(
+    question: str, sentence: str, passage: str
+) -> None:
+    assert holds(sentence, question, passage)

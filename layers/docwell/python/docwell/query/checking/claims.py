@@ -13,6 +13,7 @@ from docwell.query.checking.currencies import MONEY, is_currency, is_made_up
 from docwell.query.checking.facts import Figure, shifted
 from docwell.query.checking.labels import asked_labels, labels
 from docwell.query.checking.mentions import mentions
+from docwell.query.checking.numberings import name_before, names
 from docwell.query.checking.periods import agree, periods
 from docwell.query.checking.sentence_mentions import LABEL, Mention, has_percent, stated
 from docwell.query.checking.table_mentions import numbers, scale_of
@@ -123,6 +124,7 @@ class Claim:
             return []
         every = mentions(passage)
         same = [one for one in every if self._is_same(figure, one) and not self._is_miscounted(figure, one)]
+        same = self._without_namesakes(same, every)
         if not self.asked_figures.isdisjoint(figure.figure.forms) and not figure.is_date:
             return same
         fitting = [mention for mention in same if self._has_period(figure, mention)]
@@ -171,6 +173,19 @@ class Claim:
             return False
         asked = self.asked if mention.is_date else self.asked - _MEASURES  # "at 14 hours" is a time
         return self.asks_count if is_bare else not unit.isdisjoint(asked)
+
+    def _without_namesakes(self, same: list[Mention], every: Sequence[Mention]) -> list[Mention]:
+        """Leave out figures of Ward 11, where the question is about Ward 12 and the passage has its figure."""
+        asked = set(names(self.question))
+        named = [(one, name_before(one.text, one.figure.written)) for one in every if asked and not one.in_table]
+        own = {(_unit(one), one.sign) for one, name in named if name in asked}
+        words = {word for word, _ in asked}
+        others = {
+            one
+            for one, name in named
+            if name and name not in asked and name[0] in words and (_unit(one), one.sign) in own
+        }
+        return [one for one in same if one not in others]
 
     def _is_otherwise_signed(self, figure: Mention, mention: Mention) -> bool:
         """Return whether one is less than nothing, and no word of a loss says so of the other."""

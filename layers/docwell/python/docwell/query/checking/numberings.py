@@ -1,9 +1,10 @@
-"""Find the figures that count nothing: parts of dates, times of day, numbers of sections and phones. Pure."""
+"""Find the figures that count nothing: parts of dates, times, numbers of sections and phones, and names. Pure."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from functools import lru_cache
 
 from docwell.query.checking.periods import Period
 
@@ -26,6 +27,8 @@ _NUMBERING = re.compile(
     r"|\u7b2c\d+[\u6761\u9875\u7ae0\u8282\u6b3e]|\u6708\d{1,2}[\u65e5\u53f7]",
     re.IGNORECASE,
 )
+# "Ward 12", a word and its number.
+_NAME = re.compile(r"(?<!\w)([^\W\d_]{2,})\s(\d{1,6})(?!\w)")
 # No more than the words before a year.
 _REACH = 10
 
@@ -39,6 +42,20 @@ def numberings(sentence: str, dates: Iterable[Period]) -> list[tuple[int, int]]:
 def is_numbering(line: str) -> bool:
     """Return whether a line is but the number of something: "Section 12"."""
     return _NUMBERING.fullmatch(line.strip()) is not None
+
+
+def names(text: str, end: int | None = None) -> list[tuple[str, str]]:
+    """Return the names with a number before the `end` of a text, in its order: ("ward", "12")."""
+    found = _NAME.finditer(text, 0, len(text) if end is None else end)
+    return [(one[1].casefold(), one[2]) for one in found]
+
+
+@lru_cache(1024)
+def name_before(sentence: str, figure: str) -> tuple[str, str] | None:
+    """Return the last name with a number before a figure, None where there is none or two such figures."""
+    places = [one.start() for one in re.finditer(rf"(?<!\w){re.escape(figure)}(?!\w)", sentence)]
+    before = names(sentence, places[0]) if len(places) == 1 else []
+    return before[-1] if before else None
 
 
 def _is_bare_year(sentence: str, date: Period) -> bool:
