@@ -177,15 +177,14 @@ class Claim:
     def _without_namesakes(self, same: list[Mention], every: Sequence[Mention]) -> list[Mention]:
         """Leave out figures of Ward 11, where the question is about Ward 12 and the passage has its figure."""
         asked = set(names(self.question))
-        named = [(one, name_before(one.text, one.figure.written)) for one in every if asked and not one.in_table]
-        own = {(_unit(one), one.sign) for one, name in named if name in asked}
         words = {word for word, _ in asked}
-        others = {
-            one
-            for one, name in named
-            if name and name not in asked and name[0] in words and (_unit(one), one.sign) in own
-        }
-        return [one for one in same if one not in others]
+
+        def name(one: Mention) -> tuple[str, str] | None:
+            return name_before(one.text, one.figure.written) if asked and not one.in_table else None
+
+        others = [one for one in same if (found := name(one)) and found not in asked and found[0] in words]
+        own = {(_unit(one), one.sign) for one in every if name(one) in asked} if others else set()
+        return [one for one in same if one not in others or (_unit(one), one.sign) not in own]
 
     def _is_otherwise_signed(self, figure: Mention, mention: Mention) -> bool:
         """Return whether one is less than nothing, and no word of a loss says so of the other."""

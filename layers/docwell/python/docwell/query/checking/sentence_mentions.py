@@ -46,8 +46,8 @@ class Mention:
     table. `caption` has the words that give the `scale` of a table ("in thousands"), a power of ten. `unit` and
     `before` are the words after and before the figure; `sign` is a currency's or "%", and a figure of a sentence
     is `negative` with a minus. A figure that `is_date` is a part of a period, as both are in "Q3 2019". It can be
-    `part_of` a text that counts nothing: a date, but not a bare year, a time of day, or the number of a section or
-    a phone. It can be a `bound` ("at least 5"), and for a span of time, its `rate` ("5 a month").
+    `part_of` a text that counts nothing: a date other than a bare year, a time of day, or the number of a section
+    or a phone. It can be a `bound` ("at least 5"), and for a span of time, its `rate` ("5 a month").
     """
 
     figure: Figure
