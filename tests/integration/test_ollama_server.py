@@ -42,7 +42,7 @@ SHORT = {"num_ctx": CONTEXT, "num_predict": 8, "temperature": 0, "seed": 1}
 LONG_STORY = [{"role": "user", "content": "Tell me a very long story about a tree."}]
 ENDLESS = {"num_ctx": 4096, "num_predict": 4000, "temperature": 0}
 # Seconds of the server's processor time, which other work on the machine does not change. A stopped answer costs
-# it under 2; the endless answer and the prompt of 900 words, unstopped, over 14.
+# it under 2; the prompt of 900 words, read to its end, 42 on a slow processor.
 SOON = 6
 # Seconds to wait: a busy machine can stand still for most of them.
 WAIT = 60
