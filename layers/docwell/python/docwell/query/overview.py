@@ -143,7 +143,7 @@ def _central(
         free = [one for one in found if not repeats(one, taken)]
         if not free:
             return
-        best = max(free, key=lambda one: sum(weights.get(word, 0.0) for word in one.words - known))
+        best = max(free, key=lambda one: math.fsum(weights.get(word, 0.0) for word in one.words - known))
         yield best
         taken.append(best)
         known |= best.words

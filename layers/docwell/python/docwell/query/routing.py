@@ -9,6 +9,7 @@ can. Otherwise it is compared without its subject, and so are the examples.
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property, lru_cache
@@ -121,8 +122,8 @@ class Router:
         """Return a function for the share of the question's words, by rarity, that are among others."""
         asked, count = _words_of(question), sum(map(len, self._words.values()))
         weights = {word: rarity(self._counts[word], count) for word in asked}
-        total = sum(weights.values()) or 1.0
-        return lambda words: sum(weights[word] for word in asked & words) / total
+        total = math.fsum(weights.values()) or 1.0
+        return lambda words: math.fsum(weights[word] for word in asked & words) / total
 
     @cached_property
     def _words(self) -> dict[Mode, list[frozenset[str]]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
@@ -60,10 +61,10 @@ def _merits(passage: Passage, question: str, vector: Sequence[float]) -> list[fl
     said = [content_words(text[start:end]) for start, end in spans]
     counts = Counter(word for own in said for word in own)
     weights = {word: rarity(counts[word], len(said)) for word in content_words(question)}
-    total = sum(weights.values()) or 1.0
+    total = math.fsum(weights.values()) or 1.0
     meant = _nearness(passage, spans, vector)
     return [
-        sum(weights[word] for word in own & weights.keys()) / total + near
+        math.fsum(weights[word] for word in own & weights.keys()) / total + near
         for own, near in zip(said, meant, strict=True)
     ]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -291,8 +292,8 @@ class Claim:
             is_of_column or len(self.said & mention.around) >= _ENOUGH_WORDS
         ):
             return True
-        whole = sum(self.weights.values())
-        held = sum(weight for word, weight in self.weights.items() if word in mention.around)
+        whole = math.fsum(self.weights.values())
+        held = math.fsum(weight for word, weight in self.weights.items() if word in mention.around)
         return not whole or held / whole >= LEAST_ASKED
 
 

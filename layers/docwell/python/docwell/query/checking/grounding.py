@@ -6,6 +6,7 @@ white space count as one blank, and invisible characters (`docwell.text.visible`
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -67,7 +68,7 @@ class Evidence:
 
     def weight(self, wanted: frozenset[str]) -> float:
         """Return the sum of the words' weights."""
-        return sum(map(self._weight, wanted))
+        return math.fsum(map(self._weight, wanted))
 
     def _weight(self, word: str) -> float:
         weight = self._weights.get(word)

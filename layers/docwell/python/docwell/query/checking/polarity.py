@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -214,8 +215,8 @@ def _said(sentence: str) -> bool | None:
 
 def _share(text: str, weights: dict[str, float]) -> float:
     held = labels(text)
-    whole = sum(weights.values()) or 1.0
-    return sum(weight for word, weight in weights.items() if word in held) / whole
+    whole = math.fsum(weights.values()) or 1.0
+    return math.fsum(weight for word, weight in weights.items() if word in held) / whole
 
 
 def _is_denied(sentence: str, words: frozenset[str], question: str, negations: re.Pattern[str] = _NEGATED) -> bool:

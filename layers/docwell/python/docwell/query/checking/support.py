@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -133,7 +134,7 @@ class _Judge:
         passage, weights = self.found[marker - 1], self._weights
         text = passage.chunk.text
         held = self._held(f"{passage.document} {passage.chunk.heading} {text}")
-        if len(weights) < _FEWEST_ASKED or held >= LEAST_ASKED * sum(weights.values()):
+        if len(weights) < _FEWEST_ASKED or held >= LEAST_ASKED * math.fsum(weights.values()):
             return True
         if _is_foreign(self.question, text):
             return True
@@ -143,7 +144,7 @@ class _Judge:
     def _held(self, text: str) -> float:
         """Return the weight of the question's words that a text has."""
         known = labels(text)
-        return sum(weight for word, weight in self._weights.items() if word in known)
+        return math.fsum(weight for word, weight in self._weights.items() if word in known)
 
     def judged(self, bare: str, cited: Sequence[int], score: float) -> tuple[float, bool]:
         """Return the support of a sentence, of which `score` is that by its words, and whether its claim holds."""

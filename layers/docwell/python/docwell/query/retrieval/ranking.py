@@ -23,6 +23,7 @@ from docwell.text.naming import file_beginnings
 # Robertson and Zaragoza, "The Probabilistic Relevance Framework: BM25 and Beyond" (2009), section 3.
 _K1 = 1.2
 _B = 0.75
+_DIGITS = 9
 # As many as the passages that a function keeps (`docwell.config`), at 1 KB.
 _TEXTS_KEPT = 8192
 
@@ -100,8 +101,8 @@ def _named(asked: AbstractSet[str], documents: Collection[str]) -> dict[str, flo
     has = {document: asked & file_beginnings(document) for document in documents}
     counts = Counter(word for own in has.values() for word in own)
     rarity = {word: math.log((len(has) + 1) / count) for word, count in counts.items() if count < len(has)}
-    total = sum(rarity.values()) or 1.0
-    return {document: sum(rarity.get(word, 0.0) for word in own) / total for document, own in has.items()}
+    total = math.fsum(rarity.values()) or 1.0
+    return {document: math.fsum(rarity.get(word, 0.0) for word in own) / total for document, own in has.items()}
 
 
 @lru_cache(_TEXTS_KEPT)
@@ -127,4 +128,5 @@ def _coverage(asked: AbstractSet[str], texts: Sequence[NDArray[np.int64]]) -> ND
     weights = rarity * often * (_K1 + 1) / (often + saturation[:, np.newaxis])
     # A product of matrices would round the rows of copies differently.
     total, most = np.sum(weights, axis=1), float(np.sum(rarity))
-    return total / most if most else total
+    # The columns follow Python's hashes, which differ from process to process, and so do the last digits.
+    return np.round(total / most if most else total, _DIGITS)
