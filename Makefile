@@ -46,10 +46,10 @@ console-test: dev embedder ## Test the console in Chromium, which it installs wh
 	$(PY) -m pytest $(SIDE_BY_SIDE) -q tests/console $(ARGS)
 
 .PHONY: mlflow-test
-mlflow-test: dev ## Test the logging to MLflow, in an environment of its own
+mlflow-test: dev ## Test integrations/mlflow in a separate environment
 	@.venv/bin/uv venv --quiet --allow-existing --python $(PY) .venv-mlflow
 	@.venv/bin/uv pip sync --quiet --python .venv-mlflow --require-hashes --no-build requirements/mlflow.txt
-	PYTHONPATH=.:layers/docwell/python .venv-mlflow/bin/python -m pytest -q --noconftest tests/unit/adapters/test_mlflow.py $(ARGS)
+	.venv-mlflow/bin/python -m pytest -q -c /dev/null -p no:cacheprovider integrations/mlflow $(ARGS)
 
 .PHONY: test-unit
 test-unit: dev embedder ## Run the unit tests, without a network

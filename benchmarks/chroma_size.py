@@ -61,7 +61,7 @@ def main() -> int:
     stops = sorted({max(sizes[0] // 4, 1), max(sizes[0] // 2, 1), *sizes})
     # SIGTERM keeps the figures of the sizes so far, as Ctrl-C does.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    figures = Figures(Report("bench-chroma", parameters={"chunks": sizes}))
+    figures = Figures(Report("bench-chroma"))
     try:
         with tempfile.TemporaryDirectory(prefix="docwell-chroma-size-") as folder:
             for before, stop in zip([0, *stops], stops, strict=False):

@@ -71,7 +71,7 @@ def main() -> int:
     chosen = (
         [options.bench] if options.bench else [name for name in _BENCHES if not (options.short and name in _LONG)]
     )
-    report = Report("bench-compare", parameters={"base": base, "pairs": count})
+    report = Report("bench-compare")
     with ExitStack() as stack:
         folder = check_out(base)
         model = stack.enter_context(model_server())

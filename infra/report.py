@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 import operator
 import os
@@ -11,17 +10,14 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
-from docwell.adapters import mlflow
-from docwell.errors import Unavailable
 from infra.measuring import Spread
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -73,15 +69,10 @@ def meets(value: float, goal: str | None) -> bool:
 
 @dataclass
 class Report:
-    """Rows under one name, and notes for people. `finish` prints and stores them.
-
-    `parameters` say what was measured, such as the options; `files` hold the single cases. MLflow gets both.
-    """
+    """Rows under one name, and notes for people. `finish` prints and stores them."""
 
     name: str
     rows: list[Row] = field(default_factory=list)
-    parameters: Mapping[str, object] = field(default_factory=dict)
-    files: tuple[Path, ...] = ()
     notes: list[str] = field(default_factory=list)
     started: datetime = field(default_factory=lambda: datetime.now(UTC))
     _clock: float = field(default_factory=time.monotonic)
@@ -105,10 +96,7 @@ class Report:
         return bool(self.rows) and all(row.ok for row in self.rows)
 
     def finish(self, folder: Path = REPORTS) -> int:
-        """Write `folder/NAME.json`, print the table and the missed goals, and return the exit status.
-
-        With MLFLOW_TRACKING_URI the report is logged to MLflow too. Its failure is printed and changes nothing.
-        """
+        """Write `folder/NAME.json`, print the table and the missed goals, and return the exit status."""
         document = {
             "name": self.name,
             "commit": commit(),
@@ -127,11 +115,6 @@ class Report:
         for note in self.notes:
             console.print(note, markup=False, soft_wrap=True)
         console.print(f"{path}", style="dim", soft_wrap=True)
-        if os.environ.get(mlflow.TRACKING_URI):
-            try:
-                console.print(f"MLflow: run {mlflow.log(self._measurement(document))}", style="dim")
-            except Unavailable as error:
-                console.print(f"MLflow: {error.detail}", style="red", markup=False, soft_wrap=True)
         # Last, because people see the end of a long log.
         for line in self.missed():
             console.print(line, style="red", markup=False, soft_wrap=True)
@@ -147,16 +130,6 @@ class Report:
             if not row.ok
         ]
 
-    def _measurement(self, document: dict[str, Any]) -> mlflow.Measurement:
-        return mlflow.Measurement(
-            name=self.name,
-            parameters=self.parameters,
-            figures={row.metric: row.value for row in self.rows},
-            tags={name: str(document[name]) for name in ("commit", "machine", "started", "ok")},
-            tables={"figures": document["rows"]},
-            files=self.files,
-        )
-
     def _table(self) -> Table:
         table = Table(title=f"{self.name}: {machine()}", title_justify="left", title_style="bold")
         table.add_column("figure")
@@ -171,13 +144,6 @@ class Report:
             between = [f"{row.low:,g} to {row.high:,g}" if row.repeats else ""] if spread else []
             table.add_row(row.metric, f"{row.value:,g}", *between, row.unit, row.goal or "", verdict)
         return table
-
-
-def asked_with(options: argparse.Namespace) -> dict[str, object]:
-    """Return the options of a measurement, and the content hash of each prompt, which decide its answers."""
-    from docwell.query.prompting import load_prompt, prompt_names
-
-    return vars(options) | {f"prompt {name}": load_prompt(name).version for name in prompt_names()}
 
 
 def machine() -> str:

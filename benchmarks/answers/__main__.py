@@ -26,7 +26,7 @@ from benchmarks.answers.shares import add_share
 from benchmarks.doors import Doors
 from infra.local.stack import DEADLINE_S
 from infra.progress import CONSOLE, bar
-from infra.report import EVALUATION, REPORTS, Report, asked_with
+from infra.report import EVALUATION, REPORTS, Report
 
 ANSWERS = REPORTS / "answers" / "answers.jsonl"
 _ANSWERABLE = 100
@@ -40,14 +40,14 @@ def main() -> int:
         CONSOLE.print(f"no evaluation material in {EVALUATION}: DOCWELL_EVAL names its folder", style="red")
         return 2
     if options.part == "people":
-        report = Report("eval-answers-people", parameters=asked_with(options), files=(people.ANSWERS,))
+        report = Report("eval-answers-people")
         people.run(report, options.n, options.seed, options.model, show_untouched=options.show_untouched)
         return report.finish()
     if options.part == "lists":
-        report = Report("eval-answers-lists", parameters=asked_with(options), files=(lists.ANSWERS,))
+        report = Report("eval-answers-lists")
         lists.run(report)
         return report.finish()
-    report = Report("eval-answers", parameters=asked_with(options), files=(ANSWERS,))
+    report = Report("eval-answers")
     CONSOLE.print("choosing questions…")
     answerable = _ANSWERABLE if options.n is None else options.n
     absent = answerable // 2 if options.absent is None else options.absent

@@ -27,7 +27,7 @@ from docwell.config import IngestLimits
 from docwell.models import collection_of
 from infra.local.stack import MODEL_DIR
 from infra.progress import CONSOLE
-from infra.report import EVALUATION, REPORTS, Report, asked_with
+from infra.report import EVALUATION, REPORTS, Report
 
 MISSES = REPORTS / "retrieval" / "misses.jsonl"
 # The time that ranking adds to a question at p50, on a Chroma server.
@@ -44,7 +44,7 @@ def main() -> int:
     if options.ingest_parts and not _judging(sets):
         CONSOLE.print(f"--ingest-parts needs {SETS_HELPED} sets that judge", style="red")
         return 2
-    report = Report("retrieval", parameters=asked_with(options), files=(MISSES,))
+    report = Report("retrieval")
     embedder = CachedEmbedder(options.model)
     with _asker(sets, embedder, options.chunk_tokens) as asker:
         scores, misses = _measure(report, asker, sets, options, _goals(embedder.name) if options.n is None else {})

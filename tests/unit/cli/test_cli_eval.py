@@ -279,7 +279,6 @@ def test_questions_of_one_run_only_are_counted(run: Run, api: EvalApi, questions
         ("--compare", "a", "missing"),
         ("--compare", "a", "b", "--out", "c"),
         ("--compare", "a", "b", "--at-least", "0"),
-        ("--compare", "a", "b", "--mlflow"),
     ],
 )
 def test_wrong_usage_ends_with_2(run: Run, api: EvalApi, questions: Path, arguments: tuple[str, ...]) -> None:

@@ -81,14 +81,6 @@ def test_json_is_the_replay_itself(run: Run, api: FakeApi) -> None:
     assert json.loads(result.stdout) == api.receipts[1]
 
 
-def test_a_replay_is_shown_before_it_is_logged(run: Run, api: FakeApi) -> None:
-    api.receipts = replayed()
-    result = run("replay", "request-7", "--mlflow", api=api)
-    assert result.exit_code == 1
-    assert "Nothing has changed." in result.stdout
-    assert result.stderr == "docwell: set MLFLOW_TRACKING_URI to the address of an MLflow server\n"
-
-
 def test_a_receipt_that_is_not_kept_is_an_error(run: Run, api: FakeApi) -> None:
     api.receipts = (404, {"title": "Not found", "detail": "no receipt", "status": 404})
     result = run("replay", "request-7", api=api)

@@ -11,7 +11,7 @@ from rich.text import Text
 
 from docwell.answers import AnswerStatus, Mode
 from docwell.cli import display
-from docwell.cli.command import ConnectedCommand, JsonFlag, MlflowFlag, TimeoutOption, group
+from docwell.cli.command import ConnectedCommand, JsonFlag, TimeoutOption, group
 from docwell.cli.failure import ExitCode, Failure
 from docwell.cli.remote import QUERY_PATH, Api, Json
 
@@ -177,7 +177,6 @@ def replay(
     ctx: typer.Context,
     request_id: RequestId,
     *,
-    mlflow: MlflowFlag = False,
     timeout: TimeoutOption = 180.0,
     as_json: JsonFlag = False,
 ) -> None:
@@ -190,10 +189,6 @@ def replay(
         display.show_json(replayed)
     else:
         _show_replay(replayed)
-    if mlflow:
-        from docwell.cli.tracking import log_replay
-
-        display.echo(f"MLflow: run {log_replay(replayed)}", err=True)
 
 
 @app.command(cls=ConnectedCommand)

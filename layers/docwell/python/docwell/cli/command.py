@@ -16,9 +16,6 @@ from docwell.errors import DocwellError
 
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print one JSON document on standard output.")]
 DryRunFlag = Annotated[bool, typer.Option("--dry-run", help="Show what would happen; change nothing.")]
-MlflowFlag = Annotated[
-    bool, typer.Option("--mlflow", help="Log the result to the MLflow server of MLFLOW_TRACKING_URI too.")
-]
 TimeoutOption = Annotated[
     float, typer.Option(min=0.1, metavar="SECONDS", help="Longest wait for an answer of the API, in seconds.")
 ]

@@ -10,7 +10,7 @@ import typer
 from typer._click import Context
 
 from docwell.cli import display
-from docwell.cli.command import ConnectedCommand, JsonFlag, MlflowFlag, TimeoutOption, group
+from docwell.cli.command import ConnectedCommand, JsonFlag, TimeoutOption, group
 from docwell.cli.failure import ExitCode, Failure
 from docwell.cli.remote import Api
 
@@ -72,7 +72,6 @@ def evaluate(
         tuple[Path, Path] | None,
         typer.Option(metavar="FOLDER FOLDER", help="Compare two runs, question by question; asks nothing."),
     ] = None,
-    mlflow: MlflowFlag = False,
     timeout: TimeoutOption = 180.0,
     as_json: JsonFlag = False,
 ) -> None:
@@ -80,17 +79,13 @@ def evaluate(
     if (questions is None) == (compare is None):
         raise Failure("give QUESTIONS.csv, or --compare and two folders: docwell eval --help", ExitCode.USAGE)
     if compare is not None:
-        if mlflow or out is not None or at_least is not None:
-            raise Failure("--compare takes no --out, --at-least or --mlflow: give them to a run", ExitCode.USAGE)
+        if out is not None or at_least is not None:
+            raise Failure("--compare takes no --out and no --at-least: give them to a run", ExitCode.USAGE)
         _compare(*compare, as_json=as_json)
     elif questions is not None:
         folder = out or questions.parent / f"{questions.stem}-eval"
         run = _measured(Api(ctx.obj, timeout), questions, folder)
         _show(run, folder, as_json=as_json)
-        if mlflow:
-            from docwell.cli.tracking import log_eval
-
-            display.echo(f"MLflow: run {log_eval(run, folder)}", err=True)
         _judge(run, at_least)
 
 
