@@ -12,9 +12,9 @@ MODEL ?= sentence-transformers/all-MiniLM-L6-v2
 LLM ?= qwen2.5-coder:1.5b
 # The smallest model that follows the protocol: tests check structure and sources, not prose.
 TEST_LLM ?= smollm2:135m
-# A file stays with one process, since its tests share servers. Each process may start a whole stack.
-# A process that dies ends the run: xdist may wait for ever for the tests of its file.
-SIDE_BY_SIDE := --numprocesses logical --maxprocesses 4 --max-worker-restart 0 --dist loadfile --no-loadscope-reorder
+# Tests that share a server stay with one process: tests/conftest.py groups them. Each process may start a whole stack.
+# A process that dies ends the run: xdist may wait for ever for the tests of its group.
+SIDE_BY_SIDE := --numprocesses logical --maxprocesses 4 --max-worker-restart 0 --dist loadgroup --no-loadscope-reorder
 # OCR=0 and OCR=off switch it off.
 OCR_ON = $(filter 1 yes true rapidocr,$(OCR))
 
@@ -31,7 +31,11 @@ up: local $(if $(OCR_ON),ocr) ## Start the local stack until Ctrl-C; OCR=1 reads
 	$(if $(OCR_ON),DOCWELL_OCR=rapidocr )$(PY) -m infra.local up --model "$(LLM)" $(if $(SLEEP),--sleep $(SLEEP)) $(if $(OBSERVE),--observe) $(ARGS)
 
 .PHONY: test
-test: dev embedder programs ## Run all tests: 15 minutes; ARGS="-k name" selects some
+test: dev embedder programs ## Run the tests that are not slow: 8 minutes; ARGS="-k name" selects some
+	$(PY) -m pytest $(SIDE_BY_SIDE) -m "not slow" $(ARGS)
+
+.PHONY: test-all
+test-all: dev embedder programs ## Run all tests, hostile documents and killed workers too
 	$(PY) -m pytest $(SIDE_BY_SIDE) $(ARGS)
 
 .PHONY: coverage

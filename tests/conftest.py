@@ -6,6 +6,7 @@ import os
 from functools import cache
 from typing import Any
 
+import pytest
 from botocore.loaders import JSONFileLoader
 
 # Powertools reads these when its objects are made. No test may reach a real account.
@@ -29,3 +30,15 @@ def _parse_once(self: JSONFileLoader, file_path: str) -> Any:
 
 
 JSONFileLoader.load_file = _parse_once  # type: ignore[method-assign]
+
+
+# Servers that start once in a run: their tests stay with one process of `--dist loadgroup`.
+_SERVERS = {"doors": "the local stack", "chroma_url": "Chroma"}
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Group tests by the server that they share, else by their file, whose fixtures they share."""
+    for item in items:
+        servers = [group for name, group in _SERVERS.items() if name in getattr(item, "fixturenames", ())]
+        item.add_marker(pytest.mark.xdist_group(servers[0] if servers else item.nodeid.partition("::")[0]))

@@ -31,7 +31,7 @@ def run(steps: str) -> subprocess.CompletedProcess[str]:
 
 def test_every_check_is_a_step_with_a_limit() -> None:
     checks = [line.strip() for line in SCRIPT.splitlines() if re.search(r"^[^#]*\bmake [a-z]", line)]
-    assert len(checks) > 10
+    assert len(checks) >= 10
     assert [line for line in checks if not re.match(r'step [1-9]\d* "[^"]+" make ', line)] == []
 
 
