@@ -22,7 +22,6 @@ ROWS: dict[str, tuple[str, Callable[[Run], Outcome]]] = {
     "model": ("stateful property test", rows_model.model),
     "kill-ingest": ("kill -9 of ingest", rows_processes.kill_ingest),
     "kill-chroma": ("kill -9 of Chroma", rows_processes.kill_chroma),
-    "one-of-three": ("kill -9 of one of three Chroma servers", rows_processes.one_of_three),
     "chroma-network": ("Chroma behind a broken network", rows_dependencies.chroma_network),
     "aws": ("DynamoDB and S3 fail", rows_dependencies.aws),
     "parser-killed": ("PDF readers are killed", rows_dependencies.parser_killed),

@@ -15,8 +15,6 @@ from docwell.adapters.chroma_layout import Layout
 from docwell.adapters.chroma_server import ChromaServer
 from docwell.adapters.dynamodb.ledger import DynamoLedger, DynamoState
 from docwell.adapters.embedding.onnx_embedder import OnnxEmbedder
-from docwell.adapters.placed_index import PlacedIndex, Placement
-from docwell.config import StorageSettings
 from docwell.errors import Unavailable
 from docwell.identity import Principal
 from docwell.models import Passage, Status
@@ -50,7 +48,7 @@ class Reader:
     """Asks in a thread from `__enter__` to `__exit__`.
 
     `wrong` has a line for every answer that mixes generations, shows a document whose deletion is settled, or has
-    a text that is not on its page; `unavailable` counts the typed errors, `partial` the answers without a server.
+    a text that is not on its page; `unavailable` counts the typed errors.
     An outdated answer is wrong where it was asked for after the end of a delivery of the change, or too long after
     the change: `__exit__` adds these.
     """
@@ -60,7 +58,6 @@ class Reader:
         self.wrong: list[str] = []
         self.asked = 0
         self.unavailable = 0
-        self.partial = 0
         self._outdated: list[_Outdated] = []
         self._world = world
         self._random = random.Random(seed)
@@ -97,10 +94,7 @@ class Reader:
 
     def _index(self, pipeline: PipelinePlace) -> _Index:
         fingerprint, stack = pipeline.fingerprint, self._world.stack
-        urls = StorageSettings.read(bucket=stack.bucket, chroma_url=stack.chroma).chroma_url.split(",")
-        layout = Layout(fingerprint, SHARDS)
-        servers = {url: ChromaIndex(ChromaServer(url, timeout_s=5), layout) for url in urls}
-        index = PlacedIndex(servers, Placement(self._state, fingerprint, urls)) if urls[1:] else servers[urls[0]]
+        index = ChromaIndex(ChromaServer(stack.chroma, timeout_s=5), Layout(fingerprint, SHARDS))
         catalogue = DynamoLedger(self._client, TABLE, fingerprint)
         return _Index(catalogue, Retrieval(catalogue, index), OnnxEmbedder(pipeline.model_dir, threads=1))
 
@@ -131,7 +125,6 @@ class Reader:
         found = index.retrieval.search(scope, vector, top_k)
         passages = found.passages
         self.asked += 1
-        self.partial += found.partial
         self._check_generations(passages)
         for passage in passages:
             self._check_text(passage)

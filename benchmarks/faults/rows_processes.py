@@ -52,39 +52,6 @@ def kill_chroma(run: Run) -> Outcome:
     return outcome
 
 
-def one_of_three(run: Run) -> Outcome:
-    """SIGKILL for one of three Chroma servers during ingest, the last time with its volume; then reconcile."""
-    outcome = Outcome()
-    kills, changed = run.times(15, 3), run.times(40, 12)
-    world = World(run.seed, servers=3)
-
-    def key(number: int) -> str:  # more collections than servers, so that each server has some
-        return f"c{number % 12}/{number}.pdf"
-
-    with scene(run, outcome, world, 2) as (workers, reader):
-        # No user changes these, so only reconcile can find what is lost of them.
-        for number in range(changed, changed + 12):
-            world.put(key(number))
-        outcome.stuck(workers.settle(120))
-        with users(world, changed, name=key):
-            for number in range(kills):
-                run.say(f"kill {number + 1} of {kills}")
-                run.advance(0.6 / kills)
-                server = world.chromas[number % 3]
-                time.sleep(world.random.uniform(0.2, 1))
-                kill = server.kill if number < kills - 1 else server.lose_volume
-                kill()
-                time.sleep(world.random.uniform(0.5, 1.5))
-                server.start()
-        outcome.stuck(workers.settle(120))
-        passes = Reconciler(world, workers).until(120, "complete", run, action="reconcile", force=True)
-        lost = sum(int(one["drift"]["lost"]) for answer in passes[-1:] for one in answer["pipelines"])
-    outcome.must_happen("documents of the lost volume that reconcile found", lost, "documents")
-    outcome.must_happen("reader: answers without the server", reader.partial, "answers")
-    outcome.must_happen("reader: typed errors", reader.unavailable, "questions")
-    return outcome
-
-
 def same_key(run: Run) -> Outcome:
     """Two, then eight workers on the same key; some hang for longer than their lease and then continue."""
     outcome, pauses = Outcome(), 0

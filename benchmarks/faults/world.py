@@ -67,9 +67,8 @@ class World:
         range_pages: int = 50,
         chunk_tokens: tuple[int, ...] = (CHUNK_TOKENS,),
         queue: UnkindQueue | None = None,
-        servers: int = 1,
     ) -> None:
-        """Start moto and Chroma, on several servers. `chunk_tokens` has one entry for each pipeline."""
+        """Start moto and Chroma. `chunk_tokens` has one entry for each pipeline."""
         self.random = random.Random(seed)
         memory = _SHARED_MEMORY if os.access(_SHARED_MEMORY, os.W_OK) else None
         self.root = Path(tempfile.mkdtemp(prefix="docwell-faults-", dir=memory))
@@ -79,8 +78,7 @@ class World:
         self.pipelines = tuple(PipelinePlace(build_model_folder(MODEL_DIR), tokens) for tokens in chunk_tokens)
         self.queue = queue or UnkindQueue(random.Random(f"{seed} queue"), faults)
         self.door = SqsDoor(self.queue)
-        self.chromas = [ChromaServer(self.root / f"chroma-{number}") for number in range(servers)]
-        self.chroma = self.chromas[0]
+        self.chroma = ChromaServer(self.root / "chroma")
         self.uploads: dict[tuple[str, str], Upload] = {}  # by key and version
         self.current: dict[str, Upload] = {}
         self.changes: dict[str, int] = {}  # changes of each key
@@ -109,15 +107,14 @@ class World:
             region=REGION,
             access_key="test",
             secret_key="test",  # noqa: S106 - moto accepts any value
-            chroma=",".join(one.url for one in self.chromas),
+            chroma=self.chroma.url,
             ollama=nowhere,
             model="none",
             data=str(self.root),
         )
 
     def _start(self) -> None:
-        for one in self.chromas:
-            one.start()
+        self.chroma.start()
         deadline = time.monotonic() + 60
         while not answers(f"{self.stack.aws_endpoint}/moto-api/data.json"):
             if time.monotonic() > deadline or not self._aws.running:
@@ -138,8 +135,7 @@ class World:
 
     def close(self) -> None:
         self.door.close()
-        for one in self.chromas:
-            one.kill()
+        self.chroma.kill()
         self._aws.kill()
         shutil.rmtree(self.root, ignore_errors=True)
 

@@ -21,7 +21,7 @@ class Variant:
 
 _EXTERNAL = {
     "chroma": {
-        "url": "https://chroma.example:8443,https://chroma-2.example:8444",
+        "url": "https://chroma.example:8443",
         "token": {"secretName": "chroma-token", "header": "X-Chroma-Token"},
     },
     "model": {
@@ -74,7 +74,6 @@ VARIANTS = {
     "external servers": Variant("team", _EXTERNAL),
     "compatible services": Variant("team", _COMPATIBLE),
     "scans and the next index": Variant("team", _SCANS),
-    "three Chroma servers": Variant("team", {"chroma": {"servers": 3}}),
     "chosen nodes": Variant("team", _PLACED),
     "Ollama with own models": Variant("small", _OWN_MODELS),
     "vLLM with gated models": Variant("large", _GATED),

@@ -13,7 +13,6 @@ from moto import mock_aws
 
 from docwell.adapters.aws import client
 from docwell.adapters.dynamodb.ledger import DynamoLedger, DynamoState
-from docwell.adapters.placed_index import PlacedIndex, Placement
 from docwell.adapters.s3 import S3ObjectStore
 from docwell.adapters.sqs import SqsTaskQueue
 from docwell.config import IngestLimits, ReconcileLimits
@@ -57,11 +56,8 @@ class World:
         return DynamoState(client("dynamodb"), self.table)
 
     def index(self, fingerprint: str = "") -> Any:
-        """Return the index, over several servers where `chroma_url` names several."""
-        name, urls = fingerprint or self.known[0], self.chroma_url.split(",")
-        shards = self.shards[self.known.index(name)]
-        servers = {url: chroma_index(url, name, shards=shards) for url in urls}
-        return PlacedIndex(servers, Placement(self.state, name, urls)) if urls[1:] else servers[urls[0]]
+        name = fingerprint or self.known[0]
+        return chroma_index(self.chroma_url, name, shards=self.shards[self.known.index(name)])
 
     def ledger(self, fingerprint: str = "") -> DynamoLedger:
         return DynamoLedger(client("dynamodb"), self.table, fingerprint or self.known[0], 60.0, self.clock)

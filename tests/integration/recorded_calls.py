@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
 
 from docwell.adapters import aws
-from docwell.adapters.dynamodb.direct import DirectClient
 
 # (action, the logical id of the resource)
 Call = tuple[str, str]
@@ -44,18 +43,11 @@ def resources_of(parameters: Mapping[str, Any], names: Mapping[str, str]) -> lis
 def record(patch: pytest.MonkeyPatch, names: Mapping[str, str]) -> set[Call]:
     """Record the calls of every new client. Signing a link counts as the call that it allows."""
     calls: set[Call] = set()
-    make, call = aws.client, DirectClient._call
-
-    def add(service: str, operation: str, params: Mapping[str, Any]) -> None:
-        actions = actions_of(service, operation, params)
-        calls.update((action, resource) for resource in resources_of(params, names) for action in actions)
+    make = aws.client
 
     def note(params: Mapping[str, Any], model: Any, **_: Any) -> None:
-        add(model.service_model.service_name, model.name, params)
-
-    def direct(self: DirectClient, again: Callable[..., Any], operation: str, **request: Any) -> Any:
-        add("dynamodb", operation, request)
-        return call(self, again, operation, **request)
+        actions = actions_of(model.service_model.service_name, model.name, params)
+        calls.update((action, resource) for resource in resources_of(params, names) for action in actions)
 
     def client(service: Any, **options: Any) -> Any:
         made = make(service, **options)
@@ -63,5 +55,4 @@ def record(patch: pytest.MonkeyPatch, names: Mapping[str, str]) -> set[Call]:
         return made
 
     patch.setattr(aws, "client", client)
-    patch.setattr(DirectClient, "_call", direct)
     return calls

@@ -177,15 +177,10 @@ def test_reconcile_runs_alone_and_the_index_outlives_its_server() -> None:
     assert chroma["persistentVolumeClaimRetentionPolicy"] == {"whenDeleted": "Retain", "whenScaled": "Retain"}
 
 
-def test_chroma_is_asked_by_the_names_of_its_pods() -> None:
-    one, three = (environment(name, "query")["DOCWELL_CHROMA_URL"] for name in ("team", "three Chroma servers"))
-    assert three.split(",")[0] == one == "http://docwell-chroma-0.docwell-chroma:8000"
-    servers = named("three Chroma servers", "StatefulSet", "chroma")
-    service = named("three Chroma servers", "Service", "chroma")
-    assert three.split(",") == [
-        f"http://{servers['metadata']['name']}-{number}.{service['metadata']['name']}:8000"
-        for number in range(servers["spec"]["replicas"])
-    ]
+def test_chroma_is_called_by_the_name_of_its_pod() -> None:
+    server, service = named("team", "StatefulSet", "chroma"), named("team", "Service", "chroma")
+    url = f"http://{server['metadata']['name']}-0.{service['metadata']['name']}:8000"
+    assert environment("team", "query")["DOCWELL_CHROMA_URL"] == url
     assert service["spec"]["clusterIP"] == "None"
 
 

@@ -267,7 +267,7 @@ def test_outside_the_chart_only_the_ports_of_what_is_called_are_open() -> None:
     assert outside("small", "chroma") == set()
     assert outside("small", "model") == {443}  # it downloads its model
     assert outside("Ollama with own models", "model") == set()
-    assert outside("external servers", "ingest") == {443, 8443, 8444}
+    assert outside("external servers", "ingest") == {443, 8443}
     assert outside("compatible services", "reconcile") == {443, 9000, 9324, 8000}
     # Only query checks tokens.
     assert outside("scans and the next index", "query") == {443, 8444}

@@ -54,13 +54,6 @@ def ending(world: HttpWorld, caplog: pytest.LogCaptureFixture) -> partial[Ending
     return partial(Ending, world, caplog)
 
 
-def test_the_log_and_the_receipt_say_that_an_answer_is_partial(world: HttpWorld, ending: partial[Ending]) -> None:
-    world.lose_a_server()
-    assert call("POST", "/v1/query", ASKED)[1]["partial"]
-    (line,), (receipt,) = ending().lines, ending().receipts
-    assert (line["partial"], receipt.answer["partial"]) == (True, True)
-
-
 def streamed(world: HttpWorld, body: dict[str, Any]) -> StreamedResponse:
     world.runtime = RuntimeSettings(can_stream=True)
     answer = handler(event_of("POST", "/v1/query", body | {"stream": True}), CONTEXT)

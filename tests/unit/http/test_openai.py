@@ -14,7 +14,7 @@ from docwell.audit import Action
 from docwell.citation_units import CitationUnit, UnitKind
 from docwell.config import RuntimeSettings
 from docwell.errors import Overloaded, QuotaExceeded
-from docwell.http import bodies, chat, chat_bodies
+from docwell.http import chat
 from docwell.identity import Principal, Rule
 from docwell.query.reports import REFUSAL
 from tests.unit.conftest import HttpWorld
@@ -59,27 +59,6 @@ def test_a_whole_answer_has_text_sources_annotations_and_usage(world: HttpWorld,
     assert choice.message.content[cited.start_index : cited.end_index] == "[1]"
     assert answer.usage
     assert answer.usage.total_tokens == answer.usage.prompt_tokens + 3 == world.principals.tokens
-
-
-@pytest.mark.parametrize("stream", [False, True])
-def test_an_answer_from_a_part_of_the_index_says_so(world: HttpWorld, stream: bool) -> None:
-    world.runtime = RuntimeSettings(can_stream=True)
-    world.lose_a_server()
-    with client_of(KEY_OF_ALL) as client:
-        if stream:
-            chunks = client.chat.completions.create(model="docwell", messages=[USER], stream=True)
-            said = "".join(one.choices[0].delta.content or "" for one in chunks if one.choices)
-        else:
-            answer = client.chat.completions.create(model="docwell", messages=[USER])
-            said = answer.choices[0].message.content or ""
-    assert said.removeprefix("Every March [1]." + SOURCES).strip().endswith("some documents were not searched.")
-    # The next question's history is without it.
-    assert chat.question(
-        chat_bodies.ChatRequest(
-            model="docwell",
-            messages=[USER, {"role": "assistant", "content": said}, USER],
-        )
-    ).history == [bodies.TurnBody(question=QUESTION, answer="Every March [1].")]
 
 
 def test_an_answer_has_a_receipt_under_its_request_id_and_an_audit_event(

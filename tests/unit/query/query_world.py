@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Sequence
 from typing import Any
 
 from docwell.answers import Mode
@@ -12,8 +10,7 @@ from docwell.citation_units import CitationUnit
 from docwell.config import QueryLimits
 from docwell.deadline import Deadline, run
 from docwell.identity import Principal
-from docwell.models import Chunk, DocumentRecord, IndexRecord, Passage, Status, collection_of
-from docwell.ports import PartialHits, Places
+from docwell.models import Chunk, DocumentRecord, IndexRecord, Status, collection_of
 from docwell.query.ask import Ask, Event, QueryReport, Question
 from docwell.query.calibration import Calibration
 from docwell.query.census import Census
@@ -89,16 +86,6 @@ class World:
             live_version="v1",
             live_attributes=Attributes(**said),
         )
-
-    def lose_a_server(self, after: int = 0) -> None:
-        """Make a part of the index answer nothing, after so many searches."""
-        search, searches = self.index.search, itertools.count()
-
-        def partial(places: Places | None, vector: Sequence[float], k: int) -> list[Passage]:
-            hits = search(places, vector, k)
-            return hits if next(searches) < after else PartialHits(hits)
-
-        self.index.search = partial  # type: ignore[method-assign]
 
     def ask(
         self,

@@ -11,7 +11,7 @@ from docwell.answers import AnswerStatus, Mode
 from docwell.errors import BadInput, DeadlineExceeded, Unavailable
 from docwell.identity import Principal, Rule
 from docwell.models import IndexRecord, Passage
-from docwell.ports import PartialHits, Places
+from docwell.ports import Places
 from docwell.query import census, looking
 from docwell.query.ask import Passages, QueryReport, Question, Token
 from docwell.query.census import Census
@@ -302,63 +302,39 @@ def test_a_list_that_has_no_more_time_says_so() -> None:
     assert "Only 5 of the 12 documents were looked through in full" in text
 
 
-class Lost(FakeIndex):
-    """An index that has lost the part with `memos`."""
+class Failing(FakeIndex):
+    """An index that answers only so many looks."""
 
-    def __init__(self, chunks: dict[str, dict[str, IndexRecord]]) -> None:
+    def __init__(self, chunks: dict[str, dict[str, IndexRecord]], answers: int) -> None:
         super().__init__(chunks)
-        self.asked_for_lost = 0
-        self.failures = 1000
+        self.answers = answers
 
     def containing(self, places: Places, patterns: Sequence[str], limit: int) -> list[Passage]:
-        self.asked_for_lost += "memos" in places
-        if self.asked_for_lost > self.failures:
-            return super().containing(places, patterns, limit)
-        if set(places) == {"memos"}:
-            raise Unavailable("chroma", "chroma cannot be reached: server 2 of 2")
-        found = super().containing({"letters": places["letters"]}, patterns, limit)
-        return PartialHits(found, ["memos"]) if "memos" in places else found
+        if not self.answers:
+            raise Unavailable("chroma", "chroma cannot be reached")
+        self.answers -= 1
+        return super().containing(places, patterns, limit)
 
 
-def with_lost_memos() -> tuple[World, Lost]:
+def with_failing_index(answers: int, monkeypatch: pytest.MonkeyPatch) -> World:
+    monkeypatch.setattr(looking, "_AT_ONCE", 4)
     world = with_letters()
-    lost = Lost(world.index.chunks)
-    way = Census(Library(lost, world.ledger, 5.0), world.router.subjects)
+    library = Library(Failing(world.index.chunks, answers), world.ledger, 5.0)
+    way = Census(library, world.router.subjects)
     world.query = replace(world.query, modes=replace(world.query.modes, ways={Mode.LIST: way}))
-    return world, lost
+    return world
 
 
-@pytest.mark.parametrize("at_once", [200, 5, 1])
-@pytest.mark.parametrize("asked", [ASKED, "List all dates"])
-def test_a_list_without_a_part_of_the_index_says_so(
-    asked: str, at_once: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(looking, "_AT_ONCE", at_once)
-    world, lost = with_lost_memos()
-    world.add("letters/dated.pdf", "Built by Ada Holt, finished on 3 May 1912.")
-    answer = ask(world, asked).answer
+def test_a_list_that_the_index_did_not_finish_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    answer = ask(with_failing_index(2, monkeypatch)).answer
     assert (answer.status, answer.partial) == (AnswerStatus.ANSWERED, True)
-    assert "Only 8 of the 13 documents were looked through in full" in answer.answer
-    assert "5 cannot be reached now" in answer.answer
-    assert lost.asked_for_lost <= 2
+    assert "Only 8 of the 12 documents were looked through in full" in answer.answer
+    assert "4 cannot be reached now" in answer.answer
 
 
-def test_a_part_of_the_index_that_fails_once_is_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(looking, "_AT_ONCE", 1)
-    world, lost = with_lost_memos()
-    lost.failures = 1
-    assert "Only 11 of the 12 documents were looked through in full" in ask(world).answer.answer
-
-
-@pytest.mark.parametrize("at_once", [200, 1])
-def test_a_list_of_a_part_of_the_index_that_is_lost_is_unavailable(
-    at_once: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(looking, "_AT_ONCE", at_once)
-    world, lost = with_lost_memos()
-    with pytest.raises(Unavailable, match="server 2 of 2"):
-        ask(world, collections=("memos",))
-    assert lost.asked_for_lost <= 2
+def test_a_list_of_an_index_that_never_answers_is_unavailable(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(Unavailable, match="cannot be reached"):
+        ask(with_failing_index(0, monkeypatch))
 
 
 def test_over_the_limit_of_documents_the_count_says_that_there_are_more(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -125,15 +125,6 @@ def test_a_question_to_everything_reaches_only_the_principals_collections() -> N
     assert refused.answer.status is AnswerStatus.REFUSED
 
 
-def test_chunks_on_a_server_that_does_not_answer_are_not_called_lost() -> None:
-    world = World()
-    world.add("house/rules.pdf", BOILER)
-    world.index.chunks.clear()
-    world.lose_a_server()
-    answer = world.ask().answer
-    assert (answer.status, answer.answer, answer.partial) == (AnswerStatus.REFUSED, REFUSAL, True)
-
-
 @pytest.mark.parametrize(
     ("question", "reads"),
     [

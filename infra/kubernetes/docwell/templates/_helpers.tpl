@@ -79,14 +79,9 @@ topologySpreadConstraints:
   {{- end }}
 {{- end }}
 
-{{/* The servers by the names of their pods, which stay: collections are placed by them. */}}
 {{- define "docwell.chromaUrl" -}}
 {{- $name := include "docwell.name" (list . "chroma") -}}
-{{- $urls := list -}}
-{{- range until (int .Values.chroma.servers) -}}
-{{- $urls = append $urls (printf "http://%s-%d.%s:8000" $name . $name) -}}
-{{- end -}}
-{{ .Values.chroma.url | default (join "," $urls) }}
+{{ .Values.chroma.url | default (printf "http://%s-0.%s:8000" $name $name) }}
 {{- end }}
 
 {{- define "docwell.modelUrl" -}}

@@ -69,8 +69,6 @@ class StorageSettings(Settings):
 
     bucket: str
     ledger_table: str = "docwell-ledger"
-    # Several servers, separated by commas, share the collections (docwell.adapters.placed_index). The first one is
-    # that of an installation that had one.
     chroma_url: str
     chroma_tenant: str = "default_tenant"
     chroma_database: str = "default_database"
@@ -84,11 +82,10 @@ class StorageSettings(Settings):
 
     @field_validator("chroma_url")
     @classmethod
-    def _is_urls(cls, given: str) -> str:
-        urls = [str(TypeAdapter(HttpUrl).validate_python(one.strip())) for one in given.split(",")]
-        if len(set(urls)) < len(urls):
-            raise ValueError("a server is named twice")
-        return ",".join(urls)
+    def _is_url(cls, url: str) -> str:
+        if "," in url:
+            raise ValueError("several servers are not supported: use one, or hosted or distributed Chroma")
+        return str(TypeAdapter(HttpUrl).validate_python(url))
 
 
 class ChunkLimits(BaseModel, frozen=True):

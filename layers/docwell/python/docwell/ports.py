@@ -5,7 +5,7 @@ An adapter raises only `docwell.errors`: `Unavailable` when a retry may help, `C
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable, Collection, Generator, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Collection, Generator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
@@ -165,14 +165,6 @@ Places = Mapping[str, Sequence[str] | None]  # where to search: documents by col
 Stamped = Mapping[str, Collection[str]]  # chunks by id, each with the stamps of its writes, which no other has
 
 
-class PartialHits(list[Passage]):
-    """The hits of a search that a part of the index did not answer; `missing` are its collections, where known."""
-
-    def __init__(self, hits: Iterable[Passage], missing: Iterable[str] = ()) -> None:
-        super().__init__(hits)
-        self.missing = frozenset(missing)
-
-
 class VectorIndex(Protocol):
     """The chunks with their vectors. The index can be rebuilt from the bucket at any time."""
 
@@ -183,7 +175,6 @@ class VectorIndex(Protocol):
         """Return the `k` nearest chunks by cosine, nearest first; with `places` None, of all collections.
 
         A collection that does not exist has no chunks. In rare cases a hit is of another one: check it.
-        Returns `PartialHits` where a part of the index did not answer.
         """
 
     def ids(

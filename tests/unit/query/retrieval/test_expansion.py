@@ -99,16 +99,6 @@ def found(world: World, principal: Principal, wording: str) -> set[str]:
     return {one.document for one in retrieval.search(scope, vectors[0], 5, "boiler", wordings=wordings).passages}
 
 
-def test_an_answer_is_partial_where_the_search_for_a_wording_was() -> None:
-    world = World()
-    world.add("house/boiler.pdf", "the boiler is warm")
-    world.lose_a_server(after=1)
-    vectors = world.embedder.embed_queries(["boiler", "heating"]).tolist()
-    retrieval = Retrieval(world.ledger, world.index)
-    wordings = [Wording("heating", vectors[1])]
-    assert retrieval.search(Scope(EVERYTHING), vectors[0], 5, "boiler", wordings=wordings).partial
-
-
 def test_each_wording_is_searched_for_in_what_the_asker_may_read_and_what_is_live() -> None:
     world = World()
     world.add("house/boiler.pdf", "the boiler is warm")

@@ -199,7 +199,7 @@ class QueryResponse(BaseModel):
         "`model_waking` or `model_asleep_until 2026-11-28T07:00Z`."
     )
     cut_short: bool = Field(description="The answer reached the limit of its tokens.")
-    partial: bool = Field(description="Some collections were not searched: their Chroma server did not answer.")
+    partial: bool = Field(description="Chroma stopped answering: a list is not of all documents.")
     request_id: str
 
 

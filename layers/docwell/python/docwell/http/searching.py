@@ -75,7 +75,7 @@ class SearchResponse(BaseModel):
     documents: list[DocumentHits] | None = Field(description="By the best passage of each, if asked for.")
     fit: float | None = Field(description="How well the best passages fit the question; null without a passage.")
     min_fit: float | None = Field(description="With less fit, a question is refused; null where none is.")
-    partial: bool = Field(description="Some collections were not searched: their Chroma server did not answer.")
+    partial: bool = Field(description="Always false: kept for clients.")
     timings_ms: SearchTimings
     request_id: str
 
@@ -94,7 +94,7 @@ def search(body: SearchRequest, admission: RequestAdmission, request_id: str) ->
         documents=_by_document(found) if grouped else None,
         fit=hits.fit,
         min_fit=hits.min_fit,
-        partial=hits.partial,
+        partial=False,
         timings_ms=timings,
         request_id=request_id,
     )

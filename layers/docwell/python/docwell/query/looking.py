@@ -10,7 +10,7 @@ from typing import NamedTuple, Protocol
 
 from docwell.errors import Unavailable
 from docwell.models import Passage, collection_of
-from docwell.ports import Catalogue, LiveDocument, PartialHits, Places
+from docwell.ports import Catalogue, LiveDocument, Places
 from docwell.query.retrieval.scope import MOST_ROWS, Scope
 
 # The most chunks read for one list, at about 4 KB each.
@@ -26,16 +26,14 @@ class TextIndex(Protocol):
     def containing(self, places: Places, patterns: Sequence[str], limit: int) -> Sequence[Passage]:
         """Return up to `limit` chunks whose text matches all regular expressions, in any case, in no order.
 
-        Returns `PartialHits` with its missing collections where a part of the index did not answer. Raises
-        `Unavailable` where none did.
+        Raises `Unavailable`.
         """
 
 
 class Looked(NamedTuple):
     """The chunks that were wanted, and how many `of` how many documents were looked through in full.
 
-    There are `more` documents, which were not even counted. The part of the index with `unreached` documents did
-    not answer.
+    There are `more` documents, which were not even counted. The index did not answer for `unreached` documents.
     """
 
     hits: list[Passage]
@@ -106,25 +104,21 @@ class Library:
     ) -> Looked:
         """Look through these documents in the order of their keys, until all are done or a limit is reached.
 
-        Of the chunks that match all patterns, those that are `wanted` are hits. Raises `Unavailable` where no
-        part of the index answers.
+        Of the chunks that match all patterns, those that are `wanted` are hits. Raises `Unavailable` where the
+        index never answers.
         """
         keys, hits, unreached, failure = sorted(live), list[Passage](), 0, None
-        failed, missing = set[str](), set[str]()  # collections that did not answer once, and twice
         end, done, size = self.clock() + self.seconds, 0, _AT_ONCE
         while done < len(keys):
             left = MOST_HITS - len(hits)
             if left <= 0 or self.clock() > end:
                 break
             some = keys[done : done + size]
-            asked = [one for one in some if collection_of(one) not in missing]
             try:
-                found = self.index.containing(_places(asked), patterns, left + 1) if asked else ()
-            except Unavailable as error:  # another part of the index may have the next documents
-                found, failure = PartialHits((), map(collection_of, asked)), error
-            lost = found.missing if isinstance(found, PartialHits) else frozenset[str]()
-            missing |= lost & failed
-            failed |= lost
+                found = self.index.containing(_places(some), patterns, left + 1)
+            except Unavailable as error:  # state what was looked through before
+                failure, unreached = error, len(keys) - done
+                break
             if len(found) > left and len(some) > 1:
                 size = max(len(some) // _PART, 1)
                 continue
@@ -132,14 +126,13 @@ class Library:
             if len(found) > left:
                 break
             done += len(some)
-            unreached += sum(collection_of(one) in lost | missing for one in some)
-        if failure and unreached == done:
+        if failure and not done:
             raise failure
         hits = wanted(hits)
         # Read again, consistently: a document may have been deleted or replaced since.
         now = scope.live(self.catalogue, list(dict.fromkeys(one.document for one in hits)))
         current = [one for one in hits if now.get(one.document) == one.generation]
-        return Looked(current, done - unreached, len(live), more, unreached)
+        return Looked(current, done, len(live), more, unreached)
 
 
 def _places(keys: Sequence[str]) -> Mapping[str, Sequence[str]]:

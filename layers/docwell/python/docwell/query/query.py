@@ -268,25 +268,22 @@ class Query:
         spare = max(RERANKED - top_k, 0) if self.reranker else 0
         others = list(map(Wording, found.wordings, vectors[1:]))
         async with found.watch.stage("retrieve", _RETRIEVE_SHARE):
-            passages, fit, documents, partial = await asyncio.to_thread(
+            passages, fit, documents = await asyncio.to_thread(
                 self.retrieval.search, scope, vectors[0], top_k, found.text, spare, others
             )
             searched = Searched(question.mode, found.text, scope, vectors[0], passages[:top_k], documents, top_k)
             basis = await asyncio.to_thread(self.modes.basis, searched)
-            partial = partial or (basis is not None and basis.partial)
         is_foreign = self.language is not None and is_in_other_language(found.text, self.language)
         refusal = OTHER_LANGUAGE if is_foreign else REFUSAL
         if scope.filter and scope.is_empty:
             refusal = NOTHING_FITS
-        # The chunks may be on the server that did not answer: then they are not lost.
-        if not (passages or scope.filter or partial):
+        if not (passages or scope.filter):
             refusal = await asyncio.to_thread(refusal_of_nothing, self.retrieval.catalogue, scope)
         # A caller who names a document means it: the model decides whether it answers.
         gate = self.gate if question.document is None else OPEN
         return replace(
             found,
             passages=passages,
-            partial=partial,
             searched=searched,
             basis=basis,
             suspicious=suspicious_ids(passages),

@@ -14,7 +14,6 @@ from docwell.wiring.stores import index_of, state_store
 if TYPE_CHECKING:
     from docwell.adapters.chroma import ChromaIndex
     from docwell.adapters.embedding.onnx_embedder import OnnxEmbedder
-    from docwell.adapters.placed_index import PlacedIndex
     from docwell.adapters.reranking.cross_encoder import CrossEncoder
 
 # In the embedding model's folder, so that one layer and one setting bring both.
@@ -64,7 +63,7 @@ def roles_of(settings: PipelineSettings) -> Roles:
     return Roles(known[0]) if len(known) == 1 else Roles.read(state_store(settings), known)
 
 
-def vectors_of(settings: PipelineSettings, fingerprint: str) -> ChromaIndex | PlacedIndex:
+def vectors_of(settings: PipelineSettings, fingerprint: str) -> ChromaIndex:
     """Return the vector index of one pipeline. One that the settings no longer name can only be removed."""
     known = pipelines(settings).get(fingerprint)
     return index_of(settings, fingerprint, known.shards if known else settings.shards)

@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from docwell.adapters.chroma import ChromaIndex
     from docwell.adapters.chroma_quotas import Quotas
     from docwell.adapters.dynamodb.ledger import DynamoLedger, DynamoState
-    from docwell.adapters.placed_index import PlacedIndex
     from docwell.adapters.s3 import S3ObjectStore
     from docwell.adapters.server_auth import AuthHeader, ServerAuth
     from docwell.adapters.sqs import SqsTaskQueue
@@ -32,9 +31,8 @@ def documents_of(settings: StorageSettings) -> S3ObjectStore:
 def dynamodb(settings: StorageSettings) -> DynamoDBClient:
     """Return the client of every table. That of the query function gives up early: a user waits."""
     from docwell.adapters.aws import client
-    from docwell.adapters.dynamodb.direct import direct
 
-    return direct(client("dynamodb", quick=isinstance(settings, QuerySettings)))
+    return client("dynamodb", quick=isinstance(settings, QuerySettings))
 
 
 def state_store(settings: StorageSettings) -> DynamoState:
@@ -56,31 +54,22 @@ def ledger_of(
 
 
 @cache
-def index_of(settings: StorageSettings, fingerprint: str, shards: int) -> ChromaIndex | PlacedIndex:
-    """Return the vector index of one fingerprint, on one server or on several."""
+def index_of(settings: StorageSettings, fingerprint: str, shards: int) -> ChromaIndex:
+    """Return the vector index of one fingerprint."""
     from docwell.adapters.chroma import ChromaIndex
     from docwell.adapters.chroma_layout import Layout
     from docwell.adapters.chroma_server import ChromaServer
-    from docwell.adapters.placed_index import PlacedIndex, Placement
 
-    urls = settings.chroma_url.split(",")
-    kept_passages = settings.kept_passages // len(urls) if isinstance(settings, QuerySettings) else 0
-
-    def on(url: str) -> ChromaIndex:
-        server = ChromaServer(
-            url,
-            tenant=settings.chroma_tenant,
-            database=settings.chroma_database,
-            auth=server_auth("chroma", settings.chroma_token, settings.chroma_header),
-            timeout_s=settings.chroma_timeout_s,
-            quotas=chroma_quotas(settings),
-        )
-        return ChromaIndex(server, Layout(fingerprint, shards), kept_passages)
-
-    if len(urls) == 1:
-        return on(urls[0])
-    placement = Placement(state_store(settings), fingerprint, urls)
-    return PlacedIndex({url: on(url) for url in urls}, placement)
+    server = ChromaServer(
+        settings.chroma_url,
+        tenant=settings.chroma_tenant,
+        database=settings.chroma_database,
+        auth=server_auth("chroma", settings.chroma_token, settings.chroma_header),
+        timeout_s=settings.chroma_timeout_s,
+        quotas=chroma_quotas(settings),
+    )
+    kept_passages = settings.kept_passages if isinstance(settings, QuerySettings) else 0
+    return ChromaIndex(server, Layout(fingerprint, shards), kept_passages)
 
 
 def chroma_quotas(settings: StorageSettings) -> Quotas:

@@ -69,17 +69,6 @@ class DynamoState:
         """Store the whole fact."""
         self._table.put({**_key(name, _STATE), "values": dict(values)})
 
-    def claim(self, name: str, values: Mapping[str, str], instead_of: Mapping[str, str]) -> bool:
-        """Store the fact if the stored one is `instead_of`, which is empty for none. Return whether it was."""
-        before = {"before": dict(instead_of)} if instead_of else {}
-        changed = self._table.update(  # ingest's role may put no row
-            _key(name, _STATE),
-            "SET #values = :values",
-            {"values": dict(values), **before},
-            condition="#values = :before" if before else "attribute_not_exists(#values)",
-        )
-        return changed is not None
-
 
 class DynamoLedger:
     """`docwell.ports.Ledger`, `Catalogue` and `LedgerRows` of one pipeline."""

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from docwell.errors import BadInput
 from docwell.identity import Principal
 from docwell.models import Passage
-from docwell.ports import Catalogue, PartialHits, VectorIndex
+from docwell.ports import Catalogue, VectorIndex
 from docwell.query.retrieval import gates
 from docwell.query.retrieval.expansion import Wording, fuse
 from docwell.query.retrieval.filters import ANY, Filter
@@ -32,14 +32,12 @@ TOO_FEW_MATCH = "too few of too many documents match the filter: narrow it by a 
 class Found(NamedTuple):
     """The passages for a question, best first, and the `fit` that the gate decides by, None without a passage.
 
-    `documents` are those of all ranked candidates, best first; some may not be live. With `partial`, a part of the
-    index did not answer.
+    `documents` are those of all ranked candidates, best first; some may not be live.
     """
 
     passages: tuple[Passage, ...] = ()
     fit: float | None = None
     documents: tuple[str, ...] = ()
-    partial: bool = False
 
 
 class _Nearest(NamedTuple):
@@ -48,7 +46,6 @@ class _Nearest(NamedTuple):
     hits: list[Passage]
     end: bool
     cut: bool
-    partial: bool
 
 
 @dataclass(frozen=True)
@@ -123,8 +120,7 @@ class Retrieval:
         if not found:
             scope.prove(self.catalogue)
         documents = tuple(dict.fromkeys(one.document for one in ranked))
-        partial = nearest.partial or any(near.partial for _, near in reworded)
-        return Found(tuple(found), fit, documents, partial)
+        return Found(tuple(found), fit, documents)
 
     def _ranked(self, hits: Sequence[Passage], vector: Sequence[float], text: str) -> Sequence[Passage]:
         return [one.passage for one in rank(text, vector, hits, self.weights)] if text else hits
@@ -144,7 +140,7 @@ class Retrieval:
             all_of_them, deepest = len(hits) < depth, depth >= self.deepest
             if len(allowed) >= wanted or all_of_them or deepest:
                 end = (all_of_them or deepest) and len(allowed) <= wanted
-                return _Nearest(allowed[:wanted], end, end and not all_of_them, isinstance(hits, PartialHits))
+                return _Nearest(allowed[:wanted], end, end and not all_of_them)
             depth = min(depth * _DEEPER, self.deepest)
 
     def _live(self, scope: Scope, ranked: Sequence[Passage], most: int, known: dict[str, str | None]) -> _Live:
