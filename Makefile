@@ -70,6 +70,10 @@ lint: dev ## Check format, lint, import contracts and types
 	.venv/bin/lint-imports --no-logo
 	.venv/bin/mypy
 
+.PHONY: pythons
+pythons: dev embedder ## Import all modules under each promised Python on this machine, and test http/ and query/ under the oldest
+	$(PY) scripts/check-pythons $(ARGS)
+
 .PHONY: format
 format: dev ## Format the code and apply the automatic fixes of lint
 	.venv/bin/ruff format .

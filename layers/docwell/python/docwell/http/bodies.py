@@ -6,7 +6,7 @@ from dataclasses import asdict
 from datetime import date, datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, FailFast, Field, StringConstraints
+from pydantic import AfterValidator, BaseModel, Field, StringConstraints
 
 from docwell.answers import Answer, AnswerStatus, Cost, HostState, Mode
 from docwell.attributes import MAX_METADATA, MAX_TAGS
@@ -97,7 +97,7 @@ class QueryRequest(SearchFields):
     """A question to answer, and how."""
 
     # A list of many wrong entries would cost seconds and answer megabytes: name the first.
-    history: Annotated[list[TurnBody], FailFast()] = Field(
+    history: Annotated[list[TurnBody], Field(fail_fast=True)] = Field(
         default=[], description="The conversation so far, oldest first."
     )
     stream: bool = Field(default=False, description="Answer as server-sent events.")

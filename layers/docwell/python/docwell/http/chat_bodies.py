@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, FailFast, Field, StringConstraints
+from pydantic import BaseModel, Field, StringConstraints
 
 # The model of all that the caller may read; `docwell/NAME` is that of one collection.
 MODEL = "docwell"
@@ -25,7 +25,7 @@ class ChatMessage(BaseModel, extra="allow"):
     """One message. Those of the roles `system` and `developer` are ignored: docwell has its own prompt."""
 
     role: _Text = Field(description="`user`, `assistant`, `system` or `developer`.")
-    content: _Text | Annotated[list[ContentPart], FailFast()] | None = None
+    content: _Text | Annotated[list[ContentPart], Field(fail_fast=True)] | None = None
 
 
 class StreamOptions(BaseModel, extra="allow"):
@@ -43,7 +43,7 @@ class ChatRequest(BaseModel, extra="allow"):
     """
 
     model: _Text = Field(description="`docwell`, or `docwell/NAME` for one collection.")
-    messages: Annotated[list[ChatMessage], Field(min_length=1, max_length=_MAX_MESSAGES), FailFast()]
+    messages: Annotated[list[ChatMessage], Field(min_length=1, max_length=_MAX_MESSAGES, fail_fast=True)]
     stream: bool | None = None
     stream_options: StreamOptions | None = None
 
