@@ -135,16 +135,6 @@ redrive: local ## List dead letters and send them to ingest again; ARGS=--dry-ru
 container: dev embedder ## Check template, images and functions under SAM; needs Docker
 	$(PY) -m infra.container
 
-.PHONY: invoke-ingest invoke-query invoke-reconcile start-api
-invoke-ingest: dev embedder ## Run the built ingest function on the stack of make up; EVENT=put
-	$(PY) -m infra.container.on_stack invoke ingest $(or $(EVENT),put) $(ARGS)
-invoke-query: dev embedder ## Run the built query function; EVENT=query, stream, health or a file
-	$(PY) -m infra.container.on_stack invoke query $(or $(EVENT),query) $(ARGS)
-invoke-reconcile: dev embedder ## Run the built reconcile function
-	$(PY) -m infra.container.on_stack invoke reconcile $(or $(EVENT),schedule) $(ARGS)
-start-api: dev embedder ## Serve the API under sam local, on the stack of make up; ARGS="--port 3000"
-	$(PY) -m infra.container.on_stack start-api $(ARGS)
-
 .PHONY: rehearse
 rehearse: dev embedder ## Rehearse sleep and restore on this machine; ARGS=NAME runs one
 	$(PY) -m infra.rehearse $(ARGS)

@@ -21,7 +21,6 @@ LAYER = "AWS::Serverless::LayerVersion"
 API = "AWS::Serverless::Api"
 # Each stack builds its own layers, all alike; the query function has both.
 _LAYERS = sam.BUILT_TEMPLATE.parent / "QueryStack"
-INGEST, QUERY, RECONCILE = "IngestFunction", "QueryFunction", "ReconcileFunction"
 
 
 def built() -> dict[str, Any]:
@@ -86,22 +85,14 @@ def _read(path: Path) -> dict[str, Any]:
     return template
 
 
-def write(
-    variables: Mapping[str, Mapping[str, str]], *, timeout_s: int | None = None, ingest_image: str | None = None
-) -> Path:
+def write(variables: Mapping[str, str]) -> Path:
     """Write the template next to the built one, whose paths are relative. Return its path.
 
-    `variables` maps a function's logical name to environment variables. They go into the template because
-    `sam local` drops variables of `--env-vars` that the template does not declare.
+    The query function gets the environment variables. They go into the template because `sam local` drops
+    variables of `--env-vars` that the template does not declare.
     """
     template = built()
-    for function, given in variables.items():
-        properties = template["Resources"][function]["Properties"]
-        properties["Environment"]["Variables"] |= given
-        if timeout_s is not None:
-            properties["Timeout"] = timeout_s
-    if ingest_image is not None:
-        template["Resources"][INGEST]["Properties"]["ImageUri"] = ingest_image
+    template["Resources"]["QueryFunction"]["Properties"]["Environment"]["Variables"] |= variables
     path = sam.BUILD / "template-on-this-machine.yaml"
     path.write_text(yaml.safe_dump(template))
     return path

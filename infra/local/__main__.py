@@ -15,7 +15,7 @@ from pathlib import Path
 import psutil
 from rich.table import Table
 
-from infra.local import prometheus
+from infra.local import panels, prometheus
 from infra.local.console import StackConsole, terminal
 from infra.local.keys import append_private, private_folder
 from infra.local.names import ROOT
@@ -100,7 +100,7 @@ def _up(options: argparse.Namespace) -> int:
             _addresses(stack)
             if options.observe:
                 console.say("upload a document and ask: the panels are checked after the first answer")
-                threading.Thread(target=prometheus.say_panels, args=(stack, console, since), daemon=True).start()
+                threading.Thread(target=panels.report_panels, args=(stack, console, since), daemon=True).start()
             try:
                 supervisor.watch()
             finally:

@@ -16,8 +16,6 @@ from urllib.parse import parse_qs, quote
 
 _ALGORITHM = "AWS4-HMAC-SHA256"
 _UNSIGNED = "UNSIGNED-PAYLOAD"
-# Set by `infra.container.forwarder`: the host that the client signed.
-FORWARDED_HOST = "x-forwarded-host"
 
 
 class BadSignature(Exception):
@@ -101,7 +99,6 @@ def _from_query(query: str) -> _Claim:
 
 def _canonical(request: SignedRequest, claim: _Claim, service: str) -> str:
     headers = dict(request.headers)
-    headers["host"] = headers.get(FORWARDED_HOST, headers.get("host", ""))
     pairs = (pair.partition("=") for pair in request.query.split("&") if pair)
     query = sorted((name, value) for name, _, value in pairs if name != "X-Amz-Signature")
     signed = claim.signed.split(";")

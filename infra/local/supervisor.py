@@ -18,9 +18,9 @@ from typing import Any
 from infra.local.console import StackConsole
 from infra.local.index_change import with_old_index
 from infra.local.keys import LOCK, append_private, private_folder
-from infra.local.metrics import served, stack_exporter
 from infra.local.names import ROOT
 from infra.local.ports import answers
+from infra.local.prometheus import served, stack_exporter
 from infra.local.stack import MODEL_DIR, STACK_FILE, Part, Stack, StackOptions, outside_ollama, plan
 from runtime.metrics import Exporter
 from runtime.process import Child

@@ -13,7 +13,7 @@ import httpx
 import pytest
 from moto.server import ThreadedMotoServer
 
-from infra.container import forwarder, machine_template, sam
+from infra.container import machine_template, sam
 from tests.container import parts, stand_ins
 
 
@@ -28,7 +28,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[parts.Cloud]:
-    address = forwarder.bridge_address()
+    address = stand_ins.bridge_address()
     moto = ThreadedMotoServer(ip_address=address, port=0, verbose=False)
     moto.start()
     folder = tmp_path_factory.mktemp("chroma")

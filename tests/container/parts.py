@@ -242,4 +242,4 @@ def question_event(name: str, body: dict[str, Any]) -> dict[str, Any]:
 def local_template(cloud: Cloud) -> Path:
     """The built template with this machine's addresses."""
     host = {"DOCWELL_OLLAMA_URL": cloud.ollama, "DOCWELL_MODEL": stand_ins.MODEL}
-    return machine_template.write({machine_template.QUERY: cloud.settings() | host})
+    return machine_template.write(cloud.settings() | host)

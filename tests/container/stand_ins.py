@@ -19,6 +19,12 @@ MODEL = "scripted:1b"
 ANSWER = "Every 14 weeks [1]."
 
 
+def bridge_address() -> str:
+    """Return the address of this machine on Docker's bridge, which only its containers reach."""
+    command = ["docker", "network", "inspect", "bridge", "--format", "{{(index .IPAM.Config 0).Gateway}}"]
+    return subprocess.check_output(command, text=True).strip()
+
+
 def free_port(address: str) -> int:
     with socket.socket() as listener:
         listener.bind((address, 0))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +14,6 @@ import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
-from docwell.adapters.chroma import ChromaIndex
-from docwell.adapters.chroma_layout import Layout
-from docwell.adapters.chroma_server import ChromaServer
-from docwell.wiring.stores import server_auth
-from infra.container import forwarder
 from infra.local.keys import Keys
 from infra.local.stack import Stack
 
@@ -130,26 +124,3 @@ def test_the_data_are_the_users_alone(stack: Stack) -> None:
     assert shared == []
     assert (data / "aws" / "objects").is_dir()
     assert (data / "logs" / "aws.log").is_file()
-
-
-def test_containers_reach_the_stack_through_the_forwarder_with_its_keys(stack: Stack) -> None:
-    bridge = "127.0.0.2"  # another address of this machine, like that of Docker's bridge
-    urls = [stack.aws_endpoint, stack.chroma]
-    with forwarder.forwarded(bridge, [int(url.rsplit(":", 1)[1]) for url in urls]):
-        inside = replace(stack, aws_endpoint=stack.aws_endpoint.replace("127.0.0.1", bridge))
-        body = bytes(range(256)) * 1000
-        version = inside.client("s3").put_object(Bucket=stack.bucket, Key="in a container.pdf", Body=body)[
-            "VersionId"
-        ]
-        read = inside.client("s3").get_object(Bucket=stack.bucket, Key="in a container.pdf", VersionId=version)
-        assert read["Body"].read() == body
-        assert inside.client("sqs").list_queues()["QueueUrls"]
-        dynamodb = inside.client("dynamodb")
-        for _ in range(3):  # on one connection
-            assert "docwell-ledger" in dynamodb.list_tables()["TableNames"]
-        with pytest.raises(ClientError, match="AccessDenied"):
-            replace(inside, secret_key="other").client("dynamodb").list_tables()
-        auth = server_auth("chroma", stack.chroma_token)
-        server = ChromaServer(stack.chroma.replace("127.0.0.1", bridge), auth=auth)
-        chroma = ChromaIndex(server, Layout("f" * 32, 8))
-        assert chroma.collections() == []

@@ -17,10 +17,10 @@ from moto import mock_aws
 from infra.dashboards.contents import SECTIONS
 from infra.dashboards.parts import Graph, Line
 from infra.dashboards.promql import labels_of
-from infra.local import names, prometheus
+from infra.local import names, panels, prometheus
 from infra.local.aws import publish_queues
-from infra.local.metrics import served, stack_exporter
 from infra.local.ports import answers, free_port
+from infra.local.prometheus import served, stack_exporter
 from infra.local.stack import base_environment
 from runtime.emf import metric_line
 from runtime.exported import EXPORTED
@@ -103,7 +103,7 @@ def lines() -> Iterator[str]:
 
 
 def missing(client: httpx.Client, since: float) -> set[str]:
-    return {one.title for one in prometheus.panel_states(client, since) if one.missing}
+    return {one.title for one in panels.panel_states(client, since) if one.missing}
 
 
 @pytest.mark.skipif(

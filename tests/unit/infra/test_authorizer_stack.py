@@ -54,37 +54,6 @@ def test_a_denied_request_gets_the_answer_of_the_function_to_an_unknown_caller()
     assert denied["responseParameters"]["gatewayresponse.header.www-authenticate"] == "'Bearer'"
 
 
-def test_an_error_of_the_gateway_is_a_problem_that_says_what_to_do() -> None:
-    body = properties("Api")["DefinitionBody"]
-    responses = body["x-amazon-apigateway-gateway-responses"]
-    problems = {}
-    for name, response in responses.items():
-        assert (
-            response["responseParameters"]["gatewayresponse.header.content-type"] == "'application/problem+json'"
-        )
-        # The gateway writes this variable with its quotation marks.
-        text = response["responseTemplates"]["application/json"].replace("$context.error.messageString", '"x"')
-        problems[name] = json.loads(text)
-        assert problems[name]["detail"]
-        assert problems[name]["request_id"] == "$context.requestId"
-        # A default response has many statuses.
-        assert problems[name].get("status") == response.get("statusCode")
-        assert ("status" in problems[name]) is not name.startswith("DEFAULT_")
-        can_be_sent_again = response.get("statusCode") in (429, 503)
-        assert ("gatewayresponse.header.retry-after" in response["responseParameters"]) is can_be_sent_again
-    schema = body["components"]["schemas"]["Question"]
-    question, history = schema["properties"].values()
-    limits = (schema["maxProperties"], question["maxLength"], history["maxItems"])
-    assert tuple(map(int, re.findall(r"[0-9]+", problems["BAD_REQUEST_BODY"]["detail"]))) == limits
-
-
-def test_docwells_quota_alone_counts_the_requests_of_a_day() -> None:
-    # The gateway would also count requests that are free, and end a larger quota of a principal.
-    for name in ("UsagePlan", "TokenUsagePlan"):
-        assert "Quota" not in properties(name)
-        assert properties(name)["Throttle"]
-
-
 def test_the_authorizer_reads_rows_of_keys_and_no_grant() -> None:
     (policy,) = properties("AuthorizerRole")["Policies"]
     (read, _logs) = policy["PolicyDocument"]["Statement"]

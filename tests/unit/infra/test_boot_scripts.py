@@ -8,8 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from infra.container.sam import ROOT
-from tests.unit.infra.boot_machine import Machine, proxy_script
+from tests.unit.infra.boot_machine import Machine
 
 
 @pytest.fixture
@@ -41,13 +40,6 @@ def test_the_next_server_keeps_the_index(chroma: Machine) -> None:
     assert not chroma.called("mkfs")
     assert index(chroma) == "the index"
     assert chroma.called("cfn-signal --exit-code 0")
-
-
-def test_a_volume_of_an_earlier_release_is_marked(chroma: Machine) -> None:
-    chroma.volume(tag=False)
-    assert chroma.boot() == 0
-    assert not chroma.called("mkfs")
-    assert chroma.called("create-tags")
 
 
 def test_chroma_waits_for_a_volume_that_the_last_server_still_holds(chroma: Machine) -> None:
@@ -87,13 +79,6 @@ def test_a_volume_that_cannot_be_read_is_not_formatted(chroma: Machine) -> None:
     assert chroma.called("cfn-signal --exit-code 1")
 
 
-def test_chroma_with_an_index_reads_no_tag_that_may_be_out_of_reach(chroma: Machine) -> None:
-    chroma.volume()
-    assert chroma.boot() == 0
-    assert chroma.called("cfn-signal --exit-code 0")
-    assert not chroma.called("describe-tags")
-
-
 def test_a_blank_volume_is_not_formatted_while_tags_cannot_be_read(chroma: Machine) -> None:
     chroma.fail("describe-tags")
     chroma.boot()
@@ -116,25 +101,6 @@ def test_each_start_mounts_the_volume_and_uses_all_of_it(chroma: Machine) -> Non
     assert not chroma.called("--restart")
 
 
-def test_a_volume_that_grows_is_usable_without_a_restart(chroma: Machine) -> None:
-    chroma.volume()
-    assert chroma.boot() == 0
-    units = chroma.root / "etc/systemd/system"
-    assert (
-        f"ExecStart=/usr/sbin/xfs_growfs {chroma.root}/var/lib/chroma"
-        in (units / "chroma-grow.service").read_text()
-    )
-    assert "OnUnitActiveSec=10min" in (units / "chroma-grow.timer").read_text()
-    assert chroma.called("systemctl enable --now --no-block chroma.service chroma-grow.timer chroma-gauge.timer")
-
-
-def test_a_reboot_needs_no_login_to_the_registry(chroma: Machine) -> None:
-    chroma.volume()
-    assert chroma.boot() == 0
-    assert chroma.called("docker pull chroma:1")
-    assert "--pull" not in (chroma.root / "etc/systemd/system/chroma.service").read_text()
-
-
 def test_a_server_that_does_not_answer_for_five_minutes_is_reported(chroma: Machine) -> None:
     chroma.volume()
     assert chroma.boot() == 0
@@ -144,36 +110,6 @@ def test_a_server_that_does_not_answer_for_five_minutes_is_reported(chroma: Mach
     assert chroma.watch(waits=10) == [
         "aws autoscaling set-instance-health --region eu-central-1 --instance-id i-1 --health-status Unhealthy"
     ]
-
-
-def test_the_documentation_stops_what_would_start_or_replace_chroma_again(chroma: Machine) -> None:
-    chroma.volume()
-    assert chroma.boot() == 0
-    units = {path.stem: path.read_text() for path in (chroma.root / "etc/systemd/system").glob("chroma*.service")}
-    kept = {name for name, text in units.items() if "Restart=always\n" in text}
-    assert kept == {"chroma", "chroma-watch"}
-    pages = "".join(page.read_text() for page in sorted((ROOT / "docs").glob("*.md")))
-    blocks = [one for one in re.findall(r"^```\w*\n(.*?)^```", pages, re.MULTILINE | re.DOTALL) if "sudo" in one]
-    at_rest = [one for one in blocks if "/var/lib/chroma" in one]
-    assert at_rest
-    for block in at_rest:
-        before, work, after = block.partition("sudo sqlite3")
-        assert set(" ".join(re.findall(r"systemctl stop (.+)", before)).split()) == kept, work
-        assert set(" ".join(re.findall(r"systemctl start (.+)", after)).split()) == kept
-    # systemd starts a container again that only Docker has stopped.
-    assert not re.search(r"docker (stop|start|restart|kill)", pages)
-
-
-def test_slow_minutes_between_answers_do_not_add_up(chroma: Machine) -> None:
-    chroma.volume()
-    assert chroma.boot() == 0
-    assert chroma.watch(waits=30) == []
-
-
-def test_a_server_is_watched_from_before_anything_can_fail(chroma: Machine) -> None:
-    chroma.fail("attach-volume", "dnf install")
-    chroma.boot()
-    assert chroma.called("systemctl enable --now chroma-watch.service")
 
 
 @pytest.mark.parametrize(
@@ -232,13 +168,6 @@ def test_only_the_proxy_accepts_connections_and_only_with_tls(server: Machine) -
     assert re.findall(r"listen (.+);", configuration(server)) == ["443 ssl"]
     (upstream,) = {one.split("/")[2] for one in re.findall(r"proxy_pass (\S+?);", configuration(server))}
     assert upstream == published[0].rpartition(":")[0]
-
-
-def test_a_server_that_answers_only_without_its_proxy_is_not_ready(server: Machine) -> None:
-    last = next(one for one in reversed(server.calls) if one.startswith("curl"))
-    assert re.search(
-        r"--cacert \S+certificate.pem --connect-to ::127.0.0.1: https://\w+.docwell.internal/health", last
-    )
 
 
 def test_the_proxys_files_are_for_root_alone(proxy: Machine) -> None:
@@ -335,29 +264,9 @@ def test_a_host_whose_machine_image_was_made_of_another_starts(host: Machine) ->
     assert not host.called("ollama pull")
 
 
-def test_a_host_takes_the_models_of_a_bucket_before_the_server_starts(tmp_path: Path) -> None:
-    host = Machine(tmp_path, "ollama.yaml", {"Model": "small", "ModelsUri": "s3://models/ollama"})
-    assert host.boot() == 0
-    copied, started = (
-        next(i for i, one in enumerate(host.calls) if text in one) for text in ("aws s3 sync", "docker run")
-    )
-    assert copied < started
-    assert f"s3://models/ollama {host.root}/var/lib/ollama/models" in host.calls[copied]
-
-
-def test_a_new_host_outside_a_deployment_enters_service(host: Machine) -> None:
-    host.fail("signal-resource")
-    host.boot()
-    assert host.called("--lifecycle-action-result CONTINUE")
-
-
 @pytest.mark.parametrize("name", ["chroma.yaml", "ollama.yaml"])
 def test_user_data_fits_ec2s_limit(tmp_path: Path, name: str) -> None:
     assert len(Machine(tmp_path, name, {}).script.encode()) < 16_384  # before base64
-
-
-def test_the_proxys_commands_fit_a_parameter_of_a_nested_stack() -> None:
-    assert len(proxy_script().encode()) <= 4_096
 
 
 @pytest.mark.parametrize(("name", "role"), [("chroma.yaml", "ServerRole"), ("ollama.yaml", "HostRole")])

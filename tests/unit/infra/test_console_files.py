@@ -33,20 +33,9 @@ def test_a_file_comes_with_its_type_and_the_policy(path: str, type_: str) -> Non
     assert len(response.body) > 100
 
 
-def test_the_policy_allows_no_inline_code_no_eval_and_no_other_address() -> None:
-    rules = dict(rule.split(" ", 1) for rule in POLICY.split("; "))
-    assert rules["default-src"] == "'none'"
-    assert {rules[name] for name in ("script-src", "style-src", "worker-src", "connect-src")} == {"'self'"}
-    assert "unsafe" not in POLICY
-
-
 @pytest.mark.parametrize(
     "path",
     ["/index.html/", "/../pyproject.toml", "/strings/../../README.md", "//etc/passwd", "/v1/query", "/vendor"],
 )
 def test_no_other_path_is_a_file(path: str) -> None:
     assert console_file(request(path)) is None
-
-
-def test_a_file_cannot_be_posted_to() -> None:
-    assert console_file(request("/", "POST")) is None

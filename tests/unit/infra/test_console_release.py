@@ -10,13 +10,11 @@ from typing import Any
 
 import boto3
 import pytest
-import yaml  # type: ignore[import-untyped] # ships no types
 from moto import mock_aws
 
 from infra import console_page
-from infra.container.sam import ROOT
 from infra.release import console
-from infra.release.console import IMMUTABLE, ConsoleError, publish, release_files
+from infra.release.console import IMMUTABLE, publish, release_files
 from tests.unit.infra.console_stack import POOL
 
 STACK, DOCUMENTS, BUCKET = "docwell-team", "documents", "console"
@@ -126,11 +124,6 @@ def test_a_changed_file_is_another_release_and_the_previous_one_is_kept(
     assert set(published()) == kept
 
 
-def test_the_page_comes_last(aws: None) -> None:
-    *_, last = release_files(GIVEN)
-    assert last.key == "index.html"
-
-
 def test_the_documents_bucket_answers_pages_of_the_console_alone(aws: None) -> None:
     deploy_console()
     publish(STACK, GIVEN)
@@ -153,15 +146,6 @@ def test_rules_of_others_stay_after_the_consoles_and_that_of_an_older_address_go
     deploy()
     publish(STACK, GIVEN)
     assert [one["ID"] for one in client.get_bucket_cors(Bucket=DOCUMENTS)["CORSRules"]] == ["viewer"]
-
-
-def test_what_a_release_changes_is_invalidated(aws: None) -> None:
-    distribution = deploy_console()
-    publish(STACK, GIVEN)
-    client = boto3.client("cloudfront")
-    (one,) = client.list_invalidations(DistributionId=distribution)["InvalidationList"]["Items"]
-    found = client.get_invalidation(DistributionId=distribution, Id=one["Id"])["Invalidation"]
-    assert found["InvalidationBatch"]["Paths"]["Items"] == ["/", "/index.html", "/config.json"]
 
 
 @pytest.mark.parametrize(
@@ -190,23 +174,3 @@ def test_a_change_set_that_was_not_executed_publishes_nothing(aws: None) -> None
     deploy_console()
     assert publish(STACK, GIVEN | {"Release": "2" * 64}) is None
     assert published() == {}
-
-
-def test_a_stack_that_is_missing_is_named(aws: None) -> None:
-    with pytest.raises(ConsoleError, match=STACK):
-        publish(STACK, GIVEN)
-
-
-def test_a_stage_of_ci_publishes_after_its_deployment_with_the_parts_that_its_build_has() -> None:
-    packed = (ROOT / "scripts/release").read_text()
-    assert "infra/release/console.py infra/console_page.py console " in packed
-    workflow = yaml.safe_load((ROOT / ".github/workflows/deploy-stage.yml").read_text())
-    commands = [one.get("run", "") for one in workflow["jobs"]["deploy"]["steps"]]
-    deployed, done = (
-        next(i for i, one in enumerate(commands) if text in one)
-        for text in ("sam deploy", "infra.release.console")
-    )
-    assert deployed < done
-    for name in ("infra/release/console.py", "infra/console_page.py"):
-        imported = set(re.findall(r"^(?:from|import) ([\w.]+)", (ROOT / name).read_text(), re.MULTILINE))
-        assert {one for one in imported if one.startswith(("infra", "docwell"))} <= {"infra.console_page"}

@@ -12,7 +12,7 @@ import pytest
 import yaml  # type: ignore[import-untyped] # ships no types
 from moto import mock_aws
 
-from infra.container.sam import ROOT, StepError
+from infra.container.sam import StepError
 from infra.release import deployment
 
 PARAMETERS = {
@@ -55,12 +55,6 @@ def test_a_deployment_names_every_parameter_of_the_template(build: Path, profile
     assert len(bytes.fromhex(given["Release"])) == 32
 
 
-def test_values_of_toml_are_written_as_cloudformation_takes_them(build: Path, profile: Path) -> None:
-    profile.write_text('ModelName = true\nContextTokens = 8192\nOllamaHosts = [1, "4"]\n')
-    given = deployment.parameters("mine", build)
-    assert (given["ModelName"], given["ContextTokens"], given["OllamaHosts"]) == ("true", "8192", "1,4")
-
-
 @pytest.mark.parametrize(
     "text", [b'Index = "a"\nIndex = "b"\n', b"QueryConcurrency = 5Index = 1\n", b"ModelName = \xe9\n"]
 )
@@ -68,18 +62,6 @@ def test_a_profile_that_is_not_toml_is_named(build: Path, profile: Path, text: b
     profile.write_bytes(text)
     with pytest.raises(StepError, match=r"infra/parameters/mine\.toml"):
         deployment.parameters("mine", build)
-
-
-def test_a_value_that_is_no_parameter_is_refused(build: Path, profile: Path) -> None:
-    profile.write_text("[ModelName]\na = 1\n")
-    with pytest.raises(StepError, match="ModelName"):
-        deployment.parameters("mine", build)
-
-
-@pytest.mark.parametrize("option", ["--parameter-overrides", "--parameter-overrides=ModelName=x"])
-def test_parameters_beside_the_profile_are_refused(profile: Path, option: str) -> None:
-    with pytest.raises(StepError, match="infra/parameters"):
-        deployment.deploy("mine", [option, "ModelName=x"])
 
 
 @pytest.mark.parametrize(
@@ -161,22 +143,11 @@ def test_any_parameter_makes_another_release(build: Path, profile: Path, name: s
     assert deployment.digest(build, given | {"Release": first}) == first
 
 
-def test_the_same_build_and_parameters_are_the_same_release(build: Path, profile: Path, tmp_path: Path) -> None:
-    first = deployment.write("mine", build, tmp_path / "release")
-    (build / "template.yaml").touch()
-    assert deployment.write("mine", build, tmp_path / "release") == first
-
-
 @pytest.mark.parametrize("line", ['ModelNam = "x"', 'Release = "x"'])
 def test_a_parameter_that_the_template_does_not_take_is_refused(build: Path, profile: Path, line: str) -> None:
     profile.write_text(line)
     with pytest.raises(StepError, match=line.split(maxsplit=1)[0]):
         deployment.parameters("mine", build)
-
-
-def test_an_unknown_profile_is_refused_with_the_known_ones(build: Path, profile: Path) -> None:
-    with pytest.raises(StepError, match="mine"):
-        deployment.parameters("other", build)
 
 
 def test_what_changes_is_told_by_the_stack(build: Path, profile: Path) -> None:
@@ -195,13 +166,3 @@ def test_what_changes_is_told_by_the_stack(build: Path, profile: Path) -> None:
     first, version = deployment.changes(deployed, changed)
     assert first == "ModelName: 'small' -> 'large'"
     assert "query function" in version
-
-
-def test_each_profile_is_deployed_with_the_parameters_that_were_written_for_it() -> None:
-    config = tomllib.loads((ROOT / "samconfig.toml").read_text())
-    for path in (ROOT / "infra" / "parameters").glob("*.toml"):
-        stage = config[path.stem]
-        deployed = stage["deploy"]["parameters"]["parameter_overrides"]
-        assert deployed == [f"file://{deployment.RELEASES.relative_to(ROOT)}/{path.name}"]
-        assert stage["build"]["parameters"]["parameter_overrides"] == [f"file://infra/parameters/{path.name}"]
-        assert stage["global"]["parameters"]["stack_name"] == f"docwell-{path.stem}"

@@ -70,25 +70,3 @@ def test_other_changes_of_the_index_are_told(tmp_path: Path, monkeypatch: pytest
     variables, said = started(tmp_path, row("a.pdf", old))
     assert variables == {}
     assert "every document is indexed again" in said[0]
-
-
-@pytest.mark.parametrize(
-    "more",
-    [
-        [row("a.pdf", "new"), row("b.pdf", "old"), row("c.pdf", "old")],
-        [row("a.pdf", "old"), row("a.pdf", "new")],
-        [row("a.pdf", "new"), row(ACTIVE_PIPELINE, "#state", values={"M": {"retired": {"S": '{"old": 1}'}}})],
-        [row("a.pdf", "new"), {"document": {"S": "of a docwell without pipelines"}}],
-        [{"document": {"S": "of a docwell without pipelines"}}],
-    ],
-)
-def test_what_older_releases_left_in_the_ledger_is_no_change(tmp_path: Path, more: list[dict[str, Any]]) -> None:
-    new = fingerprint(tmp_path)
-    rows = [one | {"pipeline": {"S": new}} if one.get("pipeline") == {"S": "new"} else one for one in more]
-    assert started(tmp_path, *rows) == ({}, [])
-
-
-def test_an_index_of_an_older_release_alone_is_told(tmp_path: Path) -> None:
-    variables, said = started(tmp_path, row("a.pdf", "old"))
-    assert variables == {}
-    assert "every document is indexed again" in said[0]

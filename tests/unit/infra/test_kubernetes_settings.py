@@ -79,22 +79,6 @@ def test_the_charts_defaults_are_the_codes(component: str) -> None:
     assert compared > 10
 
 
-@COMPONENTS
-def test_the_code_accepts_the_worker_s_environment(component: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, value in environment(component).items():
-        monkeypatch.setenv(name, value or "")
-    for kind in READ[component]:
-        kind()
-
-
-@pytest.mark.parametrize("part", ["shared", *READ])
-def test_the_schema_lists_the_settings_and_each_is_read(part: str) -> None:
-    listed = set(VALUES["settings"][part])
-    assert listed == set(SCHEMA["properties"]["settings"]["properties"][part]["propertyNames"]["enum"])
-    for component in READ if part == "shared" else [part]:
-        assert listed <= {*fields(component), *OF_RUNTIME[component]}
-
-
 @pytest.mark.parametrize(("component", "kind"), [("ingest", WorkerSettings), ("query", ServerSettings)])
 def test_the_runtime_reads_what_this_test_expects(component: str, kind: type[BaseSettings]) -> None:
     assert set(kind.model_fields) == OF_RUNTIME[component]

@@ -176,49 +176,6 @@ def test_a_server_without_internet_reaches_only_the_vpc_and_s3(name: str, group:
     assert ways == {("pl-1", 443), ("10.72.0.0/16", 443)}
 
 
-def created(**parameters: object) -> dict[str, set[str]]:
-    """The resources of each type, by name, that the network of these parameters has."""
-    stack = whole(ROOT / "infra" / "network.yaml")
-    names = {name: one.get("Default") for name, one in stack["Parameters"].items()} | parameters
-    held = Values(names).holding(stack["Conditions"])
-    found: dict[str, set[str]] = {}
-    for name, one in stack["Resources"].items():
-        if one.get("Condition") in (None, *held):
-            found.setdefault(one["Type"].rsplit("::", 1)[1], set()).add(name)
-    return found
-
-
-def test_only_servers_without_internet_need_more_endpoints_than_the_functions() -> None:
-    functions = {"S3Endpoint", "DynamoDbEndpoint", "SqsEndpoint", "SecretsEndpoint"}
-    assert created(ServerInternet="nat")["VPCEndpoint"] == functions
-    assert created(ServerInternet="public")["VPCEndpoint"] == functions
-    assert created(ServerInternet="none")["VPCEndpoint"] > functions | {"LogsEndpoint", "SsmEndpoint"}
-
-
-def test_servers_with_public_addresses_need_no_nat_gateway() -> None:
-    assert "NatGateway" in created(ServerInternet="nat")
-    public = created(ServerInternet="public")
-    assert not {"NatGateway", "EIP"} & set(public)
-    assert "InternetGateway" in public
-    assert "InternetGateway" not in created(ServerInternet="none")
-
-
-def test_only_the_servers_ever_have_public_addresses() -> None:
-    resources = template("infra/network.yaml")["Resources"]
-    given = {
-        name: one["Properties"].get("MapPublicIpOnLaunch") for name, one in resources.items() if "Subnet" in name
-    }
-    public = {name for name, value in given.items() if value}
-    assert public == {"ServerSubnetA", "ServerSubnetB"}
-    assert {str(given[name]) for name in public} == {str({"Fn::If": ["IsPublic", True, False]})}
-
-
-def test_one_zone_has_one_subnet_of_functions_and_two_of_servers() -> None:
-    servers = {"ServerSubnetA", "ServerSubnetB"}  # the load balancer of the model hosts needs two zones
-    assert created(Zones=1, ServerInternet="public")["Subnet"] == servers | {"FunctionSubnetA"}
-    assert created(Zones=2, ServerInternet="public")["Subnet"] == servers | {"FunctionSubnetA", "FunctionSubnetB"}
-
-
 def test_functions_are_never_in_a_subnet_with_an_internet_route() -> None:
     routes = [
         one for one in template("infra/network.yaml")["Resources"].values() if one["Type"] == "AWS::EC2::Route"

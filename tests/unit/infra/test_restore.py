@@ -16,7 +16,7 @@ from moto.ec2.models import ec2_backends
 from infra.container.sam import StepError
 from infra.local.names import LEDGER_SCHEMA
 from infra.release import deployment
-from infra.release.restore import TABLES, restore, restore_table, write_parameters
+from infra.release.restore import TABLES, restore, restore_table
 from tests.unit.infra.boot_machine import Machine
 from tests.unit.infra.templates import whole
 
@@ -75,18 +75,6 @@ def test_the_other_zone_gets_the_newest_snapshot_of_the_profiles_chroma(profile:
     assert restore("zone", "dev", None) == {"ChromaPlace": f"first,{newest}"}
 
 
-@pytest.mark.parametrize("text", ["", 'ModelName = "m"', 'ModelName = "m"\n', 'ChromaPlace="first,"'])
-def test_a_parameter_gets_a_line_of_its_own_however_the_profile_ends(profile: Path, text: str) -> None:
-    profile.write_text(text)
-    given = {"ChromaPlace": "second,snap-1", "Network": "two-zones"}
-    write_parameters("dev", given)
-    assert deployment.profile_parameters("dev") == tomllib.loads(text) | given
-
-
-def test_without_a_snapshot_the_volume_begins_empty(profile: Path) -> None:
-    assert restore("zone", "dev", None) == {"ChromaPlace": "second,"}
-
-
 def test_a_table_is_restored_beside_its_source_with_recovery_and_expiry(table: str) -> None:
     client = boto3.client("dynamodb")
     for _ in range(2):  # an interrupted run goes on
@@ -122,19 +110,6 @@ def test_the_profile_gets_the_name_of_the_restored_table(profile: Path, table: s
     assert tomllib.loads(profile.read_text())["RestoredTables"] == expected
     assert restore("ledger", "dev", "2026-11-25T10:00") == given  # an interrupted run goes on
     assert boto3.client("dynamodb").scan(TableName=name)["Count"] == 1
-
-
-def test_a_wrong_time_or_an_unknown_stack_is_an_error_of_the_command(profile: Path) -> None:
-    with pytest.raises(StepError, match="docwell-dev"):
-        restore("ledger", "dev", None)
-    with pytest.raises(StepError, match="no time"):
-        restore_at_nonsense(profile)
-
-
-def restore_at_nonsense(profile: Path) -> None:
-    body = '{"Resources": {"Q": {"Type": "AWS::SQS::Queue"}}, "Outputs": {"AuditTable": {"Value": "t"}}}'
-    boto3.client("cloudformation").create_stack(StackName=STACK, TemplateBody=body)
-    restore("audit", "dev", "yesterday")
 
 
 def own_names(value: Any) -> str:

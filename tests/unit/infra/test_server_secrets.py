@@ -17,7 +17,7 @@ from moto import mock_aws
 from docwell.adapters.server_auth import KEPT_S
 from infra.container.sam import ROOT
 from infra.release import credentials
-from infra.release.credentials import SecretsError, ServerSecrets, prepare, servers_of
+from infra.release.credentials import ServerSecrets, prepare, servers_of
 from tests.unit.infra.templates import content
 
 STACK = "docwell-team"
@@ -66,20 +66,6 @@ def test_the_functions_trust_the_pair_and_cannot_read_its_key() -> None:
     assert len(bytes.fromhex(token["token"])) == 32
 
 
-def test_servers_that_run_already_need_no_secret() -> None:
-    prepare(STACK, CREATED | {"ChromaUrl": "https://chroma", "OllamaUrl": "https://ollama"})
-    assert names() == set()
-    prepare(STACK, CREATED | {"ChromaUrl": "https://chroma"})
-    assert len(names()) == 2
-
-
-def test_the_secrets_are_encrypted_by_the_stacks_key() -> None:
-    key = boto3.client("kms").create_key()["KeyMetadata"]["Arn"]
-    prepare(STACK, CREATED | {"KmsKeyArn": key})
-    described = boto3.client("secretsmanager").describe_secret(SecretId=f"{STACK}/pair")
-    assert described["KmsKeyId"] == key
-
-
 class Step(NamedTuple):
     """A pause of a rotation: its seconds, and what is in place meanwhile."""
 
@@ -120,18 +106,6 @@ def test_a_rotation_gives_each_part_time_to_read_before_the_next_needs_it() -> N
 
 def pems(text: str) -> set[str]:
     return {f"{one}-----END CERTIFICATE-----\n" for one in text.split("-----END CERTIFICATE-----\n") if one}
-
-
-def test_a_rotation_needs_a_deployment() -> None:
-    with pytest.raises(SecretsError, match="deploy the stack first"):
-        ServerSecrets(STACK).rotate()
-
-
-def test_an_error_of_aws_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    prepare(STACK, CREATED)
-    boto3.client("secretsmanager").delete_secret(SecretId=f"{STACK}/pair")
-    with pytest.raises(SecretsError, match=STACK):
-        prepare(STACK, CREATED)
 
 
 def test_the_times_are_those_of_the_servers_and_the_functions() -> None:

@@ -71,10 +71,6 @@ def test_answers_keep_the_host_and_start_no_other(resources: dict[str, Any]) -> 
     assert state(resources, *[[0, 0], *[None] * 15] * 4) == "keep"
 
 
-def test_starting_goes_on_longer_than_the_other_alarm_repeats_its_stop(resources: dict[str, Any]) -> None:
-    assert state(resources, *NOTHING, [1], None, None) == "start"
-
-
 def test_both_read_the_metric_of_the_query_function(
     resources: dict[str, Any], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -87,17 +83,6 @@ def test_both_read_the_metric_of_the_query_function(
         assert alarm["MetricName"] == said["Metrics"][0]["Name"]
         assert [[one["Name"] for one in alarm["Dimensions"]]] == said["Dimensions"]
         assert alarm["Period"] == 60
-
-
-def test_the_orders_set_the_number_of_hosts_and_exist_only_where_hosts_sleep(resources: dict[str, Any]) -> None:
-    for alarm, policy, hosts in (("QuestionFoundNoHost", "WakeHost", 1), ("HostsAreUnused", "StopLastHost", 0)):
-        assert resources[alarm]["Properties"]["AlarmActions"] == [{"Ref": policy}]
-        assert {resources[alarm]["Condition"], resources[policy]["Condition"]} == {"Sleeps"}
-        order = resources[policy]["Properties"]
-        steps = order.get("StepAdjustments", [order])
-        assert (order["AdjustmentType"], steps[0]["ScalingAdjustment"]) == ("ExactCapacity", hosts)
-    # A step policy needs the value that missing data does not have.
-    assert resources["StopLastHost"]["Properties"]["PolicyType"] == "SimpleScaling"
 
 
 def test_an_idle_gpu_alone_never_stops_the_last_host(resources: dict[str, Any]) -> None:

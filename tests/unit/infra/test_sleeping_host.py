@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import cast
 
 import pytest
 from starlette.testclient import TestClient
@@ -12,7 +12,6 @@ from starlette.testclient import TestClient
 from benchmarks.model_host import ModelHost
 from infra.local import sleeping_host
 from infra.local.sleeping_host import SleepingHost, application
-from infra.local.stack import StackOptions, plan
 from runtime.process import Child
 
 IDLE_S = 60.0
@@ -76,19 +75,6 @@ def test_it_stops_when_idle_and_starts_again(machine: Machine) -> None:
     assert machine.starts == 2
 
 
-def test_it_publishes_whether_a_host_is_asleep_or_starting(
-    machine: Machine, capsys: pytest.CaptureFixture[str]
-) -> None:
-    machine.host.ask()
-    machine.answering = True
-    machine.after(1)
-    machine.after(IDLE_S + 1)
-    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines() if line.startswith("{")]
-    states = [(one["GroupDesiredCapacity"], one["GroupPendingInstances"]) for one in lines]
-    assert states == [(1, 1), (0, 0)]  # the server itself publishes that it serves
-    assert [one["GroupInServiceInstances"] for one in lines] == [0, 0]
-
-
 def test_a_start_or_a_long_answer_is_no_idle_time(machine: Machine) -> None:
     machine.host.ask()
     machine.after(3 * IDLE_S)
@@ -120,19 +106,6 @@ def test_a_question_wakes_it_and_a_check_does_not(machine: Machine, method: str,
     assert answer.status_code == 503
     assert answer.headers["content-type"].startswith("text/html")
     assert machine.starts == starts
-
-
-def test_the_stack_puts_its_model_to_sleep_only_when_told(tmp_path: Any) -> None:
-    def parts(sleep_minutes: float) -> dict[str, Any]:
-        options = StackOptions(tmp_path, port=0, sleep_minutes=sleep_minutes)
-        return {part.name: part for part in plan(options, None, lambda: tmp_path / "model.gguf")[1]}
-
-    assert "infra.local.ollama_server" in parts(0)["model"].command
-    assert "DOCWELL_WAKE_S" not in parts(0)["gateway"].environment
-    asleep = parts(10)
-    assert asleep["model"].command[2] == "infra.local.sleeping_host"
-    assert asleep["model"].command[-2:] == ["--idle-s", "600"]
-    assert float(asleep["gateway"].environment["DOCWELL_WAKE_S"]) > 0
 
 
 def test_an_awake_server_answers_through_the_port(machine: Machine) -> None:
