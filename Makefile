@@ -176,34 +176,21 @@ release: dev embedder ## Build what CI deploys, after make container; refuses im
 	scripts/release
 
 .PHONY: bench
-bench: dev embedder ## Run all benchmarks but bench-reconcile: 75 minutes, ARGS=--short 4; or bench-NAME for one
+bench: dev embedder ## Measure speed and memory: 50 minutes, ARGS=--short 4; or bench-NAME for one
 	$(PY) -m benchmarks.speed $(ARGS)
 
-BENCHES := bench-size bench-encode bench-coldstart bench-stream bench-query bench-find bench-road bench-memory bench-ingest bench-scale bench-folders bench-reconcile bench-load bench-cost
+BENCHES := bench-encode bench-coldstart bench-query bench-find bench-memory bench-ingest
 .PHONY: $(BENCHES)
 $(BENCHES): bench-%: dev embedder
 	$(PY) -m benchmarks.speed $* $(ARGS)
 
-.PHONY: bench-console
-bench-console: dev embedder ## Measure the console in Chromium, and 500 quotes of real pages: 15 minutes; N=20
-	@scripts/install-programs chromium
-	$(PY) -m benchmarks.console $(if $(N),--n $(N))
-
 .PHONY: bench-compare
 bench-compare: dev embedder ## Compare this tree with another commit in turns: BASE=COMMIT, else the newest tag; ARGS=--short 3 minutes
-	$(PY) -m benchmarks.compare $(BASE) $(if $(BENCH),--bench $(BENCH)) $(if $(N),--n $(N)) $(ARGS)
-
-.PHONY: bench-long
-bench-long: dev embedder ## Index 5,000 pages and 400 MB with functions of 60 s, one worker and two
-	$(PY) -m benchmarks.long_documents
+	$(PY) -m benchmarks.speed.compare $(BASE) $(if $(BENCH),--bench $(BENCH)) $(if $(N),--n $(N)) $(ARGS)
 
 .PHONY: scale-out
 scale-out: dev embedder ## Index with 1, 2 and 4 workers of runtime/, kill one and stop one: 8 minutes, ARGS=--short 1
 	$(PY) -m benchmarks.scale_out $(ARGS)
-
-.PHONY: bench-chroma
-bench-chroma: dev ## Measure one Chroma server at 0.1, 0.3 and 1 million chunks; ARGS="--chunks N" for other sizes
-	$(PY) -m benchmarks.chroma_size $(ARGS)
 
 .PHONY: examples
 examples: dev ## Make the example documents again

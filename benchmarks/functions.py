@@ -13,7 +13,7 @@ from unittest.mock import patch
 from urllib.parse import quote_plus
 
 from benchmarks.fresh_wiring import clear_caches
-from benchmarks.speed.worker_memory import WorkerMemory
+from benchmarks.processes import WorkerMemory
 from infra.local.names import ACCOUNT, INGEST_QUEUE, LOCAL_PRINCIPAL, REGION
 from infra.report import ROOT
 from runtime.functions import Environment, FunctionSpec, Stream

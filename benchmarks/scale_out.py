@@ -27,7 +27,7 @@ import psutil
 from benchmarks.faults.compare import Comparator, PipelinePlace
 from benchmarks.pdfs import pages_of_words
 from benchmarks.reading import default_reader
-from benchmarks.speed.uploads import CHUNK_TOKENS, Indexed, Uploads
+from benchmarks.speed.stack import CHUNK_TOKENS, Indexed, index
 from infra.local.console import StackConsole
 from infra.local.names import HOST, LEDGER_TABLE, ROOT
 from infra.local.ports import free_port
@@ -254,7 +254,7 @@ def deaths(report: Report, document: Document) -> None:
 
 def _indexed(stack: Stack, chosen: Sequence[Document]) -> Indexed:
     """Upload and wait. Raises `RuntimeError` for a document that is not indexed."""
-    done = Uploads(stack).index({f"filings/{one.path.name}": one.path for one in chosen}, _TIMEOUT_S)
+    done = index(stack, {f"filings/{one.path.name}": one.path for one in chosen}, _TIMEOUT_S)
     if done.not_indexed:
         raise RuntimeError(f"not indexed: {done.rows}")
     return done

@@ -1,7 +1,7 @@
 """``python -m benchmarks.speed [NAME...]``: measure, and write `build/reports/bench-NAME.json`.
 
-Without a name it runs all but reconcile, then writes docs/generated/benchmarks.md from the reports. Exit status:
-0 every goal is met, 1 a goal is missed, 2 wrong usage or something that a benchmark needs is missing.
+Without a name it runs all, then writes docs/generated/benchmarks.md from the reports. Exit status: 0 every goal is
+met, 1 a goal is missed, 2 wrong usage or something that a benchmark needs is missing.
 """
 
 import argparse
@@ -9,8 +9,7 @@ import sys
 from importlib import import_module
 from pathlib import Path
 
-from benchmarks.peers.run import PeerError
-from benchmarks.speed.options import APART, NAMES, SHORT, BenchError, Options, write_page
+from benchmarks.speed.options import NAMES, SHORT, BenchError, Options, write_page
 from infra.container.sam import StepError
 from infra.progress import CONSOLE
 from infra.report import REPORTS, Report
@@ -18,19 +17,16 @@ from infra.report import REPORTS, Report
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    names = f"{', '.join(NAMES)} (default: all but reconcile)"
-    parser.add_argument("names", nargs="*", metavar="NAME", help=names)
-    parser.add_argument("--short", action="store_true", help="measure less, without peers, and judge no timing")
-    parser.add_argument("--no-peers", action="store_true", help="measure docwell alone")
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"{', '.join(NAMES)} (default: all)")
+    parser.add_argument("--short", action="store_true", help="measure less, and judge no timing")
     parser.add_argument("--pdfs", type=Path, action="append", default=[], help="a folder of PDFs; may be repeated")
     arguments = parser.parse_args()
     if unknown := set(arguments.names) - set(NAMES):
         parser.error(f"unknown benchmarks: {', '.join(sorted(unknown))}; known: {', '.join(NAMES)}")
     if missing := [str(folder) for folder in arguments.pdfs if not folder.is_dir()]:
         parser.error(f"--pdfs: not a folder: {', '.join(missing)}")
-    options = Options(arguments.short, not (arguments.short or arguments.no_peers), tuple(arguments.pdfs))
-    chosen = set(arguments.names) or set(NAMES) - APART
-    status = max(_run(name, options) for name in NAMES if name in chosen)
+    options = Options(arguments.short, tuple(arguments.pdfs))
+    status = max(_run(name, options) for name in arguments.names or NAMES)
     if not (arguments.short or arguments.names):
         write_page()
     return status
@@ -42,7 +38,7 @@ def _run(name: str, options: Options) -> int:
     (REPORTS / f"{report.name}.json").unlink(missing_ok=True)  # a failed run must not leave an older report
     try:
         import_module(f"benchmarks.speed.{name}").measure(report, options)
-    except (BenchError, PeerError, StepError) as error:
+    except (BenchError, StepError) as error:
         CONSOLE.print(f"[red]bench-{name}:[/] {error}", soft_wrap=True)
         return 2
     except Exception:  # noqa: BLE001 - run the other benchmarks all the same

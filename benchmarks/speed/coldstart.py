@@ -1,17 +1,16 @@
 """A cold start: from the start of a process to its first answer, and to its first live document.
 
 Each sample is a fresh process under the local runtime, with the deployed packages and no others. In the short
-form, and where this Python is not Lambda's 3.13, it uses the packages of the development environment. The peer is
-the same function as people write it with sentence-transformers. It takes turns with docwell's on the same Chroma,
-model server and AWS stand-in. All files are in the machine's cache.
+form, and where this Python is not Lambda's 3.13, it uses the packages of the development environment. All files
+are in the machine's cache.
 """
 
 import os
 import sys
 import sysconfig
 import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
@@ -22,30 +21,28 @@ from benchmarks.chaos.rig import PAGES, QUESTION
 from benchmarks.functions import CREATED, notification, question_event, run_fresh, sqs_event
 from benchmarks.model_host import MODEL, model_server
 from benchmarks.pdfs import pdf
-from benchmarks.peers import run as peers
 from benchmarks.speed.options import BenchError, Options
 from infra.container import packages
 from infra.local.console import StackConsole
 from infra.local.names import LEDGER_TABLE
 from infra.local.stack import Stack, StackOptions, function_variables, plan
 from infra.local.supervisor import Supervisor
-from infra.measuring import Spread, in_turns, ratios
+from infra.measuring import Spread, in_turns
 from infra.progress import bar
 from infra.report import Report
 from runtime.functions import FunctionSpec
 
 _LAMBDA_PYTHON = (3, 13)
 _ROUNDS = 7
-_INIT_S = 120.0
 _STREAMING = "docwell.http.streaming_runtime"
 _RUNTIME_OF_LAMBDA = ("awslambdaric", "runtime_client*", "simplejson", "snapshot_restore_py")
-_GOALS = {"query": ("first answer", "<= 0.5"), "ingest": ("first document live", "<= 0.8")}
-_PEER = {"query": "handler_sentence_transformers", "ingest": "ingest_handler_sentence_transformers"}
+# In this order: query needs a document.
+_GOALS = {"ingest": ("first document live", "<= 0.8"), "query": ("first answer", "<= 0.5")}
 
 
 @dataclass
-class _Way:
-    """One function, started again and again. `begin` makes the next event; `holds` checks the result."""
+class _Function:
+    """A function that is started again and again. `begin` makes the next event; `holds` checks the result."""
 
     spec: FunctionSpec
     begin: Callable[[], tuple[str, dict[str, Any]]]
@@ -53,7 +50,7 @@ class _Way:
     ready: list[float] = field(default_factory=list)
     errors: int = 0
 
-    def __call__(self) -> float:
+    def start(self) -> float:
         """Return the seconds from the start of a fresh process to its answer. Raises `FunctionError`."""
         name, event = self.begin()
         fresh = run_fresh(self.spec, [event])
@@ -65,37 +62,38 @@ class _Way:
 def measure(report: Report, options: Options) -> None:
     """Add rows for query and ingest. Raises `BenchError` where a function does not start."""
     deployed = not options.short and sys.version_info[:2] == _LAMBDA_PYTHON
-    with _backends() as (stack, folder):
-        report.add("docwell runs what is deployed", deployed, "1: yes")
-        ways = _docwell_ways(stack, _deploy(folder) if deployed else None)
-        if options.peers:
-            ways |= _peer_ways(stack, ways)
-        # Start each once, uncounted, ingest first: query needs a document.
-        for name in sorted(ways, key=lambda name: "query" in name):
-            ways[name]()
-            if ways[name].errors:
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="docwell-cold-")))
+        functions = _functions(_servers(stack, folder), _deploy(folder) if deployed else None)
+        for name in _GOALS:  # once uncounted
+            functions[name].start()
+            if functions[name].errors:
                 raise BenchError(f"{name} fails at its first start")
-            ways[name].ready.clear()
+            functions[name].ready.clear()
         rounds = 2 if options.short else _ROUNDS
-        with bar("fresh processes", rounds * len(ways)) as step:
-            samples = in_turns(ways, rounds, step)
-        _add_times(report, options, ways, samples)
-        report.add("fresh processes that did not do it", sum(way.errors for way in ways.values()), "", "== 0")
+        with bar("fresh processes", rounds * len(functions)) as step:
+            samples = in_turns({name: function.start for name, function in functions.items()}, rounds, step)
+    report.add("docwell runs what is deployed", deployed, "1: yes")
+    for name, (end, goal) in _GOALS.items():
+        times = Spread.of(samples[name])
+        report.add_spread(f"docwell: {name}, process start to {end}", times, "s", options.goal(goal))
+        report.add_spread(f"docwell: {name}, of which until ready", Spread.of(functions[name].ready), "s")
+    errors = sum(function.errors for function in functions.values())
+    report.add("fresh processes that did not do it", errors, "", "== 0")
 
 
-def _add_times(report: Report, options: Options, ways: dict[str, _Way], samples: dict[str, list[float]]) -> None:
-    for name, way in ways.items():
-        whose, what = name.split(": ")
-        end, goal = _GOALS[what]
-        chosen = options.goal(goal) if whose == "docwell" else None
-        report.add_spread(f"{name}, process start to {end}", Spread.of(samples[name]), "s", chosen)
-        report.add_spread(f"{name}, of which until ready", Spread.of(way.ready), "s")
-    for what in _GOALS if options.peers else ():
-        faster = ratios(samples[f"sentence-transformers: {what}"], samples[f"docwell: {what}"])
-        report.add_spread(f"{what}, times faster than sentence-transformers", faster, "x", options.goal(">= 6"))
+def _servers(stack: ExitStack, folder: Path) -> Stack:
+    """Start S3, SQS and DynamoDB by moto, Chroma, and a model host that answers at once."""
+    model = stack.enter_context(model_server())
+    places, parts = plan(StackOptions(folder / "data", MODEL, port=0), model, lambda: folder)
+    servers = [part for part in parts if part.name in {"aws", "chroma"}]
+    supervisor = Supervisor(servers, StackConsole(folder / "logs", silent=True))
+    supervisor.start()
+    stack.callback(supervisor.stop)
+    return places
 
 
-def _docwell_ways(stack: Stack, deployed: Path | None) -> dict[str, _Way]:
+def _functions(stack: Stack, deployed: Path | None) -> dict[str, _Function]:
     content, numbers = pdf(PAGES), count()
     s3, dynamodb = stack.client("s3"), stack.client("dynamodb")
 
@@ -115,17 +113,17 @@ def _docwell_ways(stack: Stack, deployed: Path | None) -> dict[str, _Way]:
     query = _spec(stack, "query", deployed, runtime=_STREAMING, memory_mb=1769)
     ingest = _spec(stack, "ingest", deployed, timeout_s=120, memory_mb=3008)
     return {
-        "docwell: query": _Way(
-            query, lambda: ("", question_event(QUESTION)), lambda _, answer: '"answered"' in str(answer)
+        "query": _Function(
+            query, lambda: ("", question_event(QUESTION)), lambda _, text: '"answered"' in str(text)
         ),
-        "docwell: ingest": _Way(ingest, upload, is_live),
+        "ingest": _Function(ingest, upload, is_live),
     }
 
 
 def _spec(stack: Stack, name: str, deployed: Path | None, **more: Any) -> FunctionSpec:
     # Lambda always sets it; without it the X-Ray SDK spends 0.1 s on a client for servers.
     variables = function_variables(stack, name) | {"LAMBDA_TASK_ROOT": str(deployed)}
-    settings = {"init_timeout_s": _INIT_S, "on_line": lambda _: None, **more}
+    settings = {"init_timeout_s": 120.0, "on_line": lambda _: None, **more}
     if deployed is None:
         return FunctionSpec(f"functions.{name}.handler.handler", variables, **settings)
     layers = [deployed / "QueryFunction", deployed / "DocwellLayer/python", deployed / "EmbedderLayer/python"]
@@ -134,50 +132,6 @@ def _spec(stack: Stack, name: str, deployed: Path | None, **more: Any) -> Functi
     variables |= {"PYTHONPATH": os.pathsep.join(map(str, path)), "PYTHONDONTWRITEBYTECODE": "1"}
     handler = "handler.handler" if name == "query" else "start.handler"
     return FunctionSpec(handler, variables, python=str(deployed / "python/bin/python"), **settings)
-
-
-def _peer_ways(stack: Stack, own: dict[str, _Way]) -> dict[str, _Way]:
-    host, port = stack.chroma.removeprefix("http://").split(":")
-    variables = {
-        **{name: value for name, value in function_variables(stack, "peer").items() if "AWS" in name},
-        **peers.variables(),
-        "CHROMA_HOST": host,
-        "CHROMA_PORT": port,
-        "CHROMA_TOKEN": stack.chroma_token,
-        "COLLECTION": "peer",
-        "EMBEDDING_MODEL": str(peers.model()),
-        "OLLAMA_HOST": stack.ollama,
-        "LANGUAGE_MODEL": stack.model,
-        "PYTHONPATH": str(peers.FOLDER),
-    }
-    settings: dict[str, Any] = {"timeout_s": 120, "init_timeout_s": _INIT_S, "on_line": lambda _: None}
-    specs = {
-        what: FunctionSpec(f"{module}.handler", variables, python=str(peers.python()), **settings)
-        for what, module in _PEER.items()
-    }
-    return {
-        "sentence-transformers: query": _Way(
-            specs["query"], own["docwell: query"].begin, lambda _, answer: '"answer"' in str(answer)
-        ),
-        "sentence-transformers: ingest": _Way(
-            specs["ingest"], own["docwell: ingest"].begin, lambda _, answer: answer == {"batchItemFailures": []}
-        ),
-    }
-
-
-@contextmanager
-def _backends() -> Iterator[tuple[Stack, Path]]:
-    """Run S3, SQS and DynamoDB by moto, Chroma, and a model host that answers at once."""
-    with ExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="docwell-cold-")))
-        model = stack.enter_context(model_server())
-        places, parts = plan(StackOptions(folder / "data", MODEL, port=0), model, lambda: folder)
-        supervisor = Supervisor(
-            [part for part in parts if part.name in {"aws", "chroma"}], StackConsole(folder / "logs", silent=True)
-        )
-        supervisor.start()
-        stack.callback(supervisor.stop)
-        yield places, folder
 
 
 def _deploy(folder: Path) -> Path:

@@ -7,22 +7,22 @@ which is one chunk.
 
 from itertools import cycle, islice
 
-from benchmarks.doors import local_stack
+import psutil
+
 from benchmarks.pdfs import pages_of_words
-from benchmarks.speed.asking import answerable, asked_stack
-from benchmarks.speed.filled_index import FilledCollection, Texts
+from benchmarks.processes import Peak, WorkerMemory, workers_of
+from benchmarks.speed.collection import FilledCollection, Texts
 from benchmarks.speed.options import Options
-from benchmarks.speed.uploads import MODEL, index_watched
-from benchmarks.speed.worker_memory import Peak
+from benchmarks.speed.stack import asked_stack, index
+from infra.local.stack import StackOptions
 from infra.progress import bar
 from infra.report import Report
 
-PAGES = (10, 100, 1_000, 5_000)
-SHORT_PAGES = (100,)
+PAGES, SHORT_PAGES = (10, 100, 1_000, 5_000), (100,)
 WORDS = 150
 # The two sizes whose ratio shows whether memory is flat.
 FEW, MANY = 100, 5_000
-_QUESTIONS = 100  # of one look at the query function
+_QUESTIONS = 100  # between two looks at the query function
 _TIMEOUT_S = 1800.0
 
 
@@ -49,8 +49,11 @@ def measure(report: Report, options: Options) -> None:
 
 def _ingest(pages: int) -> Peak:
     """Return the peak while one document goes through a new stack. Raises `RuntimeError` where it is refused."""
-    with local_stack(MODEL, ingest_workers=1, reconcile_every_s=0) as stack:
-        return index_watched(stack, f"memory/{pages}.pdf", pages_of_words(pages, WORDS), _TIMEOUT_S)[1]
+    with asked_stack() as asked, WorkerMemory() as memory:
+        done = index(asked.stack, {f"memory/{pages}.pdf": pages_of_words(pages, WORDS)}, _TIMEOUT_S)
+    if done.not_indexed or not memory.peak.worker:
+        raise RuntimeError(f"{pages} pages were not indexed: {done.rows}, {memory.peak}")
+    return memory.peak
 
 
 def _query(options: Options) -> tuple[float, float]:
@@ -62,12 +65,13 @@ def _query(options: Options) -> tuple[float, float]:
     looks = 2 if options.short else 10
     with asked_stack() as asked, bar("query", looks) as step:
         name = FilledCollection(asked.stack, texts, 1_000).name
-        questions, sizes = cycle(answerable(asked, texts.questions, name)), list[float]()
+        questions, sizes = cycle(asked.answerable(texts.questions, name)), list[float]()
         for _ in range(looks):
-            answers = asked.in_a_row(list(islice(questions, _QUESTIONS)), name)
-            if failed := [one for one in answers if one.status != 200]:
+            answers = asked.ask(list(islice(questions, _QUESTIONS)), name)
+            if failed := [answer for answer in answers if answer.status != 200]:
                 raise RuntimeError(f"{len(failed)} of {_QUESTIONS} questions failed: {failed[0].body}")
-            # One client's questions all go to one environment, the largest.
-            sizes.append(max(process.memory_info().rss for process in asked.environments()) / 2**20)
+            # All questions of one client go to one environment, the largest.
+            workers = workers_of(psutil.Process(), StackOptions.query_handler)
+            sizes.append(max(worker.memory_info().rss for worker in workers) / 2**20)
             step()
     return sizes[0], sizes[-1]

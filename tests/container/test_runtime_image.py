@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from benchmarks.scale_out import RANGE_PAGES, Site
-from benchmarks.speed.uploads import Uploads
+from benchmarks.speed.stack import index
 from infra.container import sam
 from infra.local.ports import answers, free_port
 from tests.container.test_containers import PAGES, pdf
@@ -100,8 +100,8 @@ def test_its_user_is_a_number_without_rights(image: str) -> None:
 
 def test_the_worker_indexes_an_upload_and_reconcile_finds_nothing_to_do(image: str, site: Site) -> None:
     with running(image, settings(site, DOCWELL_HEALTH_PORT=str(free_port())), "ingest") as id_:
-        found = Uploads(site.stack).index({"house/boiler.pdf": pdf(*PAGES)}, 120)
-        assert found.not_indexed == [], logs(id_)
+        indexed = index(site.stack, {"house/boiler.pdf": pdf(*PAGES)}, 120)
+        assert indexed.not_indexed == [], logs(id_)
     done = run(image, settings(site), "reconcile")
     assert done.returncode == 0, done.stdout + done.stderr
     assert '"complete": true' in done.stdout

@@ -18,7 +18,7 @@ WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
 EACH_WORKFLOW = pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.name)
 TREE = pins.Tree(ROOT)
 # Which build of torch these get (CPU or CUDA) is the machine's choice. No function and no check uses them.
-TORCH = {"peers.txt", "export.txt"}
+TORCH = {"export.txt"}
 WITHOUT_HASHES = {"layers/embedder/download/environment.py", "layers/embedder/parity/make_golden.py"}
 INSTALL = re.compile(r"""\b(?:pip3?|uv|uvx|pipx)["',]*\s+["']?(?:pip\s+)?install\b|\buvx\b|\bpipx\b|\buv tool\b""")
 HASHED = re.compile(r"--require-hashes\b")

@@ -60,7 +60,7 @@ class Prices(BaseModel, frozen=True, extra="forbid"):
     """A price file: prices in `currency` on the day `as_of`, from the pages in `source`.
 
     An answer costs its model host, its function and its call of the API. `services` are the prices of the rest of
-    the system, which only `make bench-cost` counts.
+    the system, for estimates.
     """
 
     name: Name

@@ -1,4 +1,4 @@
-"""The peak memory of a function's processes, and of the fork server and its forks, which open PDFs for them."""
+"""The processes of a function, and the peak memory of its workers with the children that open PDFs for them."""
 
 import threading
 from contextlib import suppress
@@ -25,7 +25,7 @@ class Peak:
     together: int = 0
 
     def or_more(self, worker: int, children: int) -> Self:
-        """Return the peak after one more look."""
+        """Return the peak after another look."""
         together = max(self.together, worker + children)
         return type(self)(max(self.worker, worker), max(self.children, children), together)
 
@@ -69,10 +69,10 @@ class WorkerMemory:
 
 def workers_of(parent: psutil.Process, handler: str) -> list[psutil.Process]:
     """Return the processes below `parent` that run `python -m RUNTIME HANDLER`; launchers have longer commands."""
-    found = []
+    workers = []
     for process in parent.children(recursive=True):
         with suppress(psutil.Error):
             command = process.cmdline()
             if len(command) == 4 and command[1] == "-m" and command[3] == handler:
-                found.append(process)
-    return found
+                workers.append(process)
+    return workers

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from benchmarks.faults.compare import SHARDS, PipelinePlace
 from benchmarks.reading import default_reader
 from benchmarks.speed.options import BenchError
-from benchmarks.speed.uploads import CHUNK_TOKENS
+from benchmarks.speed.stack import CHUNK_TOKENS
 from docwell.adapters.chroma import ChromaIndex
 from docwell.adapters.chroma_layout import Layout
 from docwell.adapters.chroma_server import ChromaServer

@@ -1,0 +1,55 @@
+"""The model host that answers with sentences of the first passage."""
+
+from __future__ import annotations
+
+from contextlib import closing
+
+import httpx
+
+from benchmarks.model_host import ModelHost, answer_to
+from docwell.models import Chunk, Passage
+from docwell.query.checking.cleaning import clean_answer
+from docwell.query.checking.grounding import ground
+from docwell.query.checking.support import is_answered, support
+from docwell.query.prompting import build_prompt, load_prompt
+
+TEXTS = (
+    "The boiler in the cellar is inspected every March by two engineers. A sticker on its door shows the date.",
+    "Bicycles are kept in the yard behind the kitchen, and the gate is locked at ten in the evening.",
+)
+QUESTION = "What is said of the boiler in the cellar?"
+
+
+def passages() -> list[Passage]:
+    return [
+        Passage(str(number), "house/rules.pdf", "live", "v1", Chunk(text, 1, 0, len(text), 20), 0.8)
+        for number, text in enumerate(TEXTS)
+    ]
+
+
+def prompt() -> str:
+    return build_prompt(load_prompt("answer"), passages(), QUESTION, 4_000).messages[-1].content
+
+
+def test_the_model_server_says_what_docwell_takes_for_an_answer() -> None:
+    text, _ = clean_answer("".join(answer_to(prompt(), 0)), TEXTS)
+    assert text.strip() == "The boiler in the cellar is inspected every March by two engineers [1]."
+    grounded = ground(text, passages(), QUESTION)
+    assert [citation.marker for citation in grounded.citations] == [1]
+    assert is_answered(QUESTION, support(grounded, passages(), QUESTION), passages())
+
+
+def test_the_model_server_goes_on_until_it_has_its_tokens() -> None:
+    words = answer_to(prompt(), 40)
+    assert len(words) == 40
+    assert "".join(words).count("[1]") >= 2
+
+
+def test_the_time_of_a_chat_is_known_when_its_client_has_all_of_it() -> None:
+    host = ModelHost("Nine [1].")
+    held = []
+    with closing(host):
+        for _ in range(50):
+            httpx.post(f"{host.url}/api/chat", json={"messages": []}, trust_env=False)
+            held.append(httpx.get(f"{host.url}/-/held", trust_env=False).json())
+    assert all(len(one) == 1 and one[0] > 0 for one in held)
