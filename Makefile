@@ -92,7 +92,7 @@ attack: dev embedder ## Attack a running stack from outside, by HTTP, S3 and the
 	$(PY) -m benchmarks.attack $(ARGS)
 
 .PHONY: eval-answers
-eval-answers: dev embedder ## Judge answers to 100 questions: an hour, N=6 four minutes; PART=people or lists asks others
+eval-answers: dev embedder ## Judge answers to 100 questions: an hour, N=6 four minutes; PART=people asks others
 	$(PY) -m benchmarks.answers $(if $(PART),--part $(PART)) $(if $(N),--n $(N)) $(ARGS)
 
 .PHONY: chaos-query

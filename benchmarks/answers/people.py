@@ -1,143 +1,423 @@
-"""Questions as people ask them (`make eval-answers PART=people`): asks them, judges the answers, adds the figures.
+"""Questions as people ask them (`make eval-answers PART=people`): the tables in `truth/`, and the judge.
 
-Half of the questions stay untouched: of these the report has totals alone, unless the caller asks to see them.
+Each file of `truth/` holds one kind. Pages are written `name#1,2`, with a short name of `documents.toml`. A seed
+decides which half of each kind stays untouched: the report has its totals alone. Questions that were looked at all
+the same are marked `seen` and are never in that half.
+
+The rules of a verdict, in their order:
+
+1. A refusal is right where the documents have no answer, and wrong elsewhere. Any other answer where they have
+   none is wrong.
+2. An answer with a wording of `never` is wrong.
+3. Yes/no: the answer must decide as the truth does (`decision`) and cite a page of the truth, as a guess is right
+   half the time.
+4. A list over documents is right when its citations lead to exactly the documents of the truth. It is incomplete
+   when some are missing, and wrong with a further one or a wrong count.
+5. All else must say each fact, an overview four of five. It is incomplete when it says some.
+6. A wrong answer is marked when docwell marks its sentences as not supported: those with a `never`, else all.
+
+A fact is said when the answer has one of its wordings (`wording.says`). No rule reads meaning.
 """
 
-import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import argparse
+import random
+import re
+import tomllib
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from enum import StrEnum
+from functools import cache, partial
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from rich.table import Table
+from benchmarks.answers.pages import Indexed, add_share, page_texts
+from benchmarks.doors import Seen
+from docwell.cli.evaluation.verdicts import (
+    GOOD,
+    Answer,
+    Page,
+    Sentence,
+    Verdict,
+    judge_facts,
+    read_answer,
+    wrong,
+)
+from docwell.cli.evaluation.wording import says_any, tokens, without_markers
+from infra.report import EVALUATION, ROOT, Report
 
-from benchmarks.answers.asked import Asked, Kind, sample, truth
-from benchmarks.answers.indexing import index_files
-from benchmarks.answers.questions import page_texts
-from benchmarks.answers.replies import stack_with_replies
-from benchmarks.answers.shares import add_share
-from benchmarks.answers.verdicts import Judgement, answer_of, judge
-from benchmarks.doors import Doors
-from docwell.cli.evaluation.verdicts import GOOD, Answer, Page, Verdict
-from infra.local.stack import DEADLINE_S
-from infra.progress import CONSOLE, bar
-from infra.report import REPORTS, Report
+_TRUTH = Path(__file__).parent / "truth"
+_HALVES_SEED = 7
+# An overview may leave out one of five: which statements are the main ones is a matter of taste.
+_OVERVIEW_SHARE = 0.8
+# A sentence in the words of its page shares more than this; one about another page of the document seldom does.
+_SHARED_WORDS = 0.6
+_LONG_WORD = 5
+# "No dividends were paid" is a statement.
+_LEAD = re.compile(r"\W*(?:(?:yes|ja|doch|oui|si)\b|(?P<no>no|nein|non)\b(?!\s+\w))", re.IGNORECASE)
+_NEGATIONS = (
+    frozenset({"not", "no", "never", "none", "neither", "nor", "without", "cannot"})
+    | {"nicht", "kein", "keine", "keinen", "keiner", "keines", "keinem", "nie", "niemals", "ohne"}
+    | {"ne", "pas", "jamais", "aucun", "aucune", "sans"}
+)
+_CONTRACTED = re.compile(r".*n't|n'.+")
+# A bare "No [1]." has no statement.
+_STATEMENT_WORDS = 2
+_SENTENCE_END = re.compile(r"[.!?]\s+(?=[A-Z\u00c0-\u00dc])")
 
-ANSWERS = REPORTS / "answers" / "people.jsonl"
+
+class Kind(StrEnum):
+    """The kind of a question: the name of its file."""
+
+    PLAIN = "plain"
+    TABLE = "table"
+    YES_NO = "yes-no"
+    OVERVIEW = "overview"
+    COMPARISON = "comparison"
+    LIST = "list"
+    TWO_PAGES = "two-pages"
+    ABSENT = "absent"
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
-    """A question, its answer (None where the request failed), the judgement, and the seconds of the answer."""
+class Fact:
+    """One statement. `say` are its accepted wordings, in English notation.
 
-    asked: Asked
-    answer: Answer | None
-    judgement: Judgement
-    seconds: float
+    `stands` is the wording of the page where it has none of them. A `derived` fact, such as a count, stands
+    nowhere.
+    """
 
-    def as_json(self) -> dict[str, Any]:
-        asked, judgement, answer = self.asked, self.judgement, self.answer
+    say: tuple[str, ...]
+    on: tuple[Page, ...] = ()
+    stands: str | None = None
+    must: bool = True
+    derived: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """One question. It names a document, a collection or nothing.
+
+    `never` are wordings that only a wrong answer says. `holds`, `negated` and `denies` are of yes/no questions
+    (`truth/yes-no.toml`); `mention` and `on` are of lists over documents (`truth/list.toml`).
+    """
+
+    id: str
+    kind: Kind
+    ask: str
+    untouched: bool
+    language: str = "en"
+    document: str | None = None
+    collection: str | None = None
+    facts: tuple[Fact, ...] = ()
+    never: tuple[str, ...] = ()
+    holds: bool | None = None
+    negated: bool = False
+    denies: tuple[str, ...] = ()
+    mention: tuple[str, ...] = ()
+    on: tuple[Page, ...] = ()
+
+    @property
+    def answerable(self) -> bool:
+        return self.kind is not Kind.ABSENT
+
+    @property
+    def musts(self) -> tuple[Fact, ...]:
+        """The facts that an answer must say; those of yes/no questions are evidence, and "no" says enough."""
+        stated = self.kind not in {Kind.YES_NO, Kind.ABSENT}
+        return tuple(fact for fact in self.facts if fact.must) if stated else ()
+
+    @property
+    def pages(self) -> frozenset[Page]:
+        """The pages that a citation may lead to."""
+        return frozenset(page for pages in (self.on, *(fact.on for fact in self.facts)) for page in pages)
+
+    @property
+    def documents(self) -> frozenset[str]:
+        """The documents that a list has to name; empty for a list within one document."""
+        return frozenset(page.key for page in self.on)
+
+    @property
+    def body(self) -> dict[str, Any]:
+        """The request. It sends no mode: docwell chooses."""
+        fields = {"question": self.ask, "document": self.document, "collection": self.collection}
+        return {name: value for name, value in fields.items() if value is not None}
+
+    def needs(self, keys: Iterable[str]) -> set[str]:
+        """Return those of the keys that must be in the index; a list needs its whole collection."""
+        folder = f"{self.collection}/" if self.kind is Kind.LIST and self.collection else None
+        named = {page.key for page in self.pages} | {self.document}
+        return {key for key in keys if key in named or (folder is not None and key.startswith(folder))}
+
+
+@cache
+def truth() -> tuple[tuple[Question, ...], Mapping[str, Path]]:
+    """Read and check the tables: all questions, and the file of each document by its key.
+
+    Raises `ValueError` for an unknown name or field, or for an id used twice.
+    """
+    keys, files = dict[str, str](), dict[str, Path]()
+    for collection, paths in tomllib.loads((_TRUTH / "documents.toml").read_text(encoding="utf-8")).items():
+        for name, path in paths.items():
+            keys[name] = f"{collection}/{Path(path).name}"
+            files[keys[name]] = (ROOT if path.startswith("examples/") else EVALUATION) / path
+    collections = {key.partition("/")[0] for key in files}
+    questions = tuple(question for kind in Kind for question in _of_kind(kind, keys, collections))
+    ids = [question.id for question in questions]
+    if twice := {id_ for id_ in ids if ids.count(id_) > 1}:
+        raise ValueError(f"used for two questions: {sorted(twice)}")
+    return questions, files
+
+
+def _of_kind(kind: Kind, keys: Mapping[str, str], collections: set[str]) -> list[Question]:
+    entries = tomllib.loads((_TRUTH / f"{kind}.toml").read_text(encoding="utf-8"))["questions"]
+    by_chance = sorted(
+        (entry["id"] for entry in entries if not entry.pop("seen", False)),
+        key=lambda id_: sha256(f"{_HALVES_SEED}:{id_}".encode()).digest(),
+    )
+    untouched = set(by_chance[: (len(entries) + 1) // 2])
+    return [read(kind, entry | {"untouched": entry["id"] in untouched}, keys, collections) for entry in entries]
+
+
+def read(kind: Kind, entry: dict[str, Any], keys: Mapping[str, str], collections: set[str]) -> Question:
+    """Read one entry of a table. Raises `ValueError`."""
+    fields = dict(entry)
+    place = fields.pop("in", None)
+    if place in keys:
+        fields["document"] = keys[place]
+    elif place in collections:
+        fields["collection"] = place
+    elif place is not None:
+        raise ValueError(f"{entry['id']}: neither a document nor a collection: {place}")
+    facts = tuple(
+        Fact(**{**fact, "say": tuple(fact["say"]), "on": _pages(fact.get("on", ()), keys)})
+        for fact in fields.pop("facts", ())
+    )
+    on = _pages(fields.pop("on", ()), keys)
+    for name in ("never", "denies", "mention"):
+        fields[name] = tuple(fields.get(name, ()))
+    try:
+        return Question(kind=kind, facts=facts, on=on, **fields)
+    except TypeError as error:
+        raise ValueError(f"{entry['id']}: {error}") from None
+
+
+def _pages(places: Iterable[str], keys: Mapping[str, str]) -> tuple[Page, ...]:
+    """Read pages, each as `name#1,2`. Raises `ValueError`."""
+    pages: list[Page] = []
+    for place in places:
+        name, _, numbers = place.partition("#")
+        if name not in keys or not re.fullmatch(r"\d+(,\d+)*", numbers):
+            raise ValueError(f"not pages of a document: {place}")
+        pages += [Page(keys[name], int(number)) for number in numbers.split(",")]
+    return tuple(pages)
+
+
+def sample(questions: Sequence[Question], count: int | None, seed: int) -> list[Question]:
+    """Return so many questions, each kind in turn; all of them without a count. The order is by chance."""
+    chooser = random.Random(seed)
+    piles = [[question for question in questions if question.kind is kind] for kind in Kind]
+    for pile in piles:
+        chooser.shuffle(pile)
+    chosen: list[Question] = []
+    while any(piles) and (count is None or len(chosen) < count):
+        chosen += [pile.pop() for pile in piles if pile]
+    chosen = chosen[:count]
+    chooser.shuffle(chosen)  # a run that stops half-way has some of every kind
+    return chosen
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """The verdict, and the counts behind it.
+
+    `facts_said` of `facts`, and of a list the `hits` and the documents `listed` of those in the truth.
+    `cites_page` is whether a citation leads to a page of the truth. `cited_right` of `sentences` are of an
+    overview.
+    """
+
+    verdict: Verdict
+    missing: tuple[str, ...] = ()
+    facts_said: int = 0
+    facts: int = 0
+    cites_page: bool | None = None
+    hits: int = 0
+    listed: int = 0
+    in_truth: int = 0
+    sentences: int = 0
+    cited_right: int = 0
+
+
+PageText = Callable[[Page], str]
+
+
+def answer_of(seen: Seen) -> Answer | None:
+    """Read an answer; None where the request failed."""
+    return read_answer(seen.body) if seen.status == 200 and isinstance(seen.body, dict) else None
+
+
+def judge(question: Question, answer: Answer | None, text_of: PageText) -> Judgement:
+    """Judge one answer; `text_of` gives the text of a page."""
+    musts, in_truth = len(question.musts), len(question.documents)
+    if answer is None:
+        return Judgement(Verdict.FAILED, facts=musts, in_truth=in_truth)
+    if answer.status == "refused":
+        verdict = judge_facts(answer, (), answerable=question.answerable)
+        return Judgement(verdict, facts=musts, in_truth=in_truth)
+    missing = tuple(
+        fact.say[0] for fact in question.musts if not says_any(answer.text, fact.say, question.language)
+    )
+    documents = {page.key for page in answer.citations} if in_truth else set()
+    checked = answer.sentences if question.kind is Kind.OVERVIEW and question.language == "en" else ()
+    return Judgement(
+        verdict=_verdict(question, answer, missing, documents),
+        missing=missing,
+        facts_said=musts - len(missing),
+        facts=musts,
+        cites_page=bool(answer.citations & question.pages) if question.answerable else None,
+        hits=len(documents & question.documents),
+        listed=len(documents),
+        in_truth=in_truth,
+        sentences=len(checked),
+        cited_right=sum(is_cited_right(sentence, text_of) for sentence in checked),
+    )
+
+
+def _verdict(question: Question, answer: Answer, missing: Collection[str], documents: set[str]) -> Verdict:
+    by_facts = judge_facts(
+        answer,
+        [fact.say for fact in question.musts],
+        answerable=question.answerable,
+        never=question.never,
+        language=question.language,
+        enough=_OVERVIEW_SHARE if question.kind is Kind.OVERVIEW else 1.0,
+    )
+    if not question.answerable or says_any(answer.text, question.never, question.language):
+        return by_facts
+    if question.kind is Kind.YES_NO:
+        holds = decision(answer.text, negated=question.negated, denies=question.denies)
+        cited = bool(answer.citations & question.pages)
+        return Verdict.RIGHT if cited and holds is question.holds else wrong(answer)
+    if question.documents:
+        if missing or not documents or documents - question.documents:
+            return wrong(answer)
+        return Verdict.RIGHT if documents == question.documents else Verdict.INCOMPLETE
+    return by_facts
+
+
+def decision(text: str, *, negated: bool = False, denies: Collection[str] = ()) -> bool | None:
+    """Return whether an answer says that the plain statement holds; None where it does not decide.
+
+    A leading yes or no decides a plain question, otherwise whether the first statement has a negation. After a
+    negated question "yes" can mean both, so the statement decides; a bare "no" means that it does not hold.
+
+    >>> decision("No, it does pay."), decision("No, it does pay.", negated=True), decision("Yes.", negated=True)
+    (False, True, None)
+    """
+    lead = _LEAD.match(text)
+    if lead and not negated:
+        return lead["no"] is None
+    statement = _SENTENCE_END.split(text[lead.end() if lead else 0 :].strip(" ,.;:!\u2013\u2014-"))[0]
+    words = [word for token in tokens(statement) for word in token]
+    if lead and len(words) < _STATEMENT_WORDS:
+        return False if lead["no"] else None
+    if not words:
+        return None
+    denied = any(word in _NEGATIONS or _CONTRACTED.fullmatch(word) for word in words)
+    return not (denied or says_any(statement, denies))
+
+
+def is_cited_right(sentence: Sentence, text_of: PageText) -> bool:
+    """Whether one cited page has all figures of a sentence and most of its long words, by their first letters."""
+    words = [word for token in tokens(without_markers(sentence.text)) for word in token]
+    figures = {word for word in words if word[0].isdigit()}
+    starts = {word[:_LONG_WORD] for word in words if len(word) >= _LONG_WORD and word not in figures}
+    for page in sentence.pages:
+        on_page = {word for token in tokens(text_of(page)) for word in token}
+        shared = starts & {word[:_LONG_WORD] for word in on_page}
+        if figures <= on_page and len(shared) >= _SHARED_WORDS * len(starts):
+            return True
+    return False
+
+
+class Part:
+    """A sample of the questions, the files that they need, and the judgements of their answers."""
+
+    def __init__(self, options: argparse.Namespace) -> None:
+        """Choose the questions. A small sample indexes fewer documents, so it meets fewer passages of others."""
+        questions, files = truth()
+        self.questions = sample(questions, options.n, options.seed)
+        needed = set().union(*(question.needs(files) for question in self.questions))
+        self.files = {key: files[key] for key in sorted(needed)}
+        self._show_untouched = bool(options.show_untouched)
+        self._judged: list[tuple[Question, Judgement]] = []
+
+    def judge(self, question: Question, seen: Seen, index: Mapping[str, Indexed], **_: bool) -> dict[str, Any]:
+        """Judge an answer and return its row; none where the question has to stay untouched."""
+
+        def text_of(page: Page) -> str:
+            pages = page_texts(index[page.key].path)
+            return pages[page.number - 1] if page.number <= len(pages) else ""
+
+        answer = answer_of(seen)
+        judgement = judge(question, answer, text_of)
+        self._judged.append((question, judgement))
+        if question.untouched and not self._show_untouched:
+            return {}
         return {
-            "id": asked.id,
-            "kind": asked.kind,
-            "half": "untouched" if asked.untouched else "seen",
-            **asked.body,
-            "verdict": judgement.verdict,
-            "answer": asdict(answer) | {"citations": sorted(answer.citations)} if answer else None,
-            "pages": sorted(asked.pages),
-            "judgement": asdict(judgement),
-            "seconds": round(self.seconds, 1),
+            "id": question.id,
+            "kind": question.kind,
+            "half": "untouched" if question.untouched else "seen",
+            **question.body,
+            "answer": asdict(answer) | {"citations": _written(answer.citations)} if answer else None,
+            "pages": _written(question.pages),
+            **asdict(judgement),
+            "seconds": round(seen.seconds, 1),
         }
 
-
-def run(report: Report, count: int | None, seed: int, model: str, *, show_untouched: bool) -> None:
-    """Ask and add all figures. Raises `RuntimeError`, `TimeoutError` where a document cannot be indexed."""
-    ANSWERS.parent.mkdir(parents=True, exist_ok=True)
-    outcomes = []
-    with ANSWERS.open("w", encoding="utf-8") as lines:
-        for one in _ask(sample(truth().questions, count, seed), truth().files, model):
-            outcomes.append(one)
-            if show_untouched or not one.asked.untouched:
-                lines.write(json.dumps(one.as_json(), ensure_ascii=False, default=_page) + "\n")
-                lines.flush()
-    CONSOLE.print(verdicts_table(outcomes))
-    add_figures(report, outcomes)
-    CONSOLE.print(f"answers with their judgement: {ANSWERS}")
+    def add_figures(self, report: Report) -> None:
+        add_figures(report, self._judged)
 
 
-def _ask(chosen: Sequence[Asked], files: Mapping[str, Path], model: str) -> Iterator[Outcome]:
-    """Index what the questions need, so a small sample meets fewer other documents, and ask one at a time."""
-    needed = set().union(*(one.needs(files) for one in chosen))
-
-    def text_of(page: Page) -> str:
-        pages = page_texts(files[page.key])
-        return pages[page.number - 1] if page.number <= len(pages) else ""
-
-    with stack_with_replies(model) as (stack, _), Doors(stack, timeout_s=DEADLINE_S + 20) as doors:
-        index_files(doors, {key: files[key] for key in sorted(needed)})
-        with bar("asking", len(chosen)) as step:
-            for asked in chosen:
-                seen = doors.ask(asked.body)
-                answer = answer_of(seen)
-                yield Outcome(asked, answer, judge(asked, answer, text_of), seen.seconds)
-                step()
+def _written(pages: Iterable[Page]) -> list[str]:
+    return [f"{page.key}#{page.number}" for page in sorted(pages)]
 
 
-def verdicts_table(outcomes: Iterable[Outcome]) -> Table:
-    """Return the verdicts by kind and half: the seen half, then the untouched."""
-    table = Table(title="answers by kind: seen half / untouched half")
-    table.add_column("kind")
-    for verdict in Verdict:
-        table.add_column(verdict, justify="right")
-    outcomes = list(outcomes)
-    for kind in (*Kind, None):
-        of_kind = [one for one in outcomes if kind in {None, one.asked.kind}]
-        cells = []
-        for verdict in Verdict:
-            untouched = [one.asked.untouched for one in of_kind if one.judgement.verdict is verdict]
-            cells.append(f"{untouched.count(False)} / {untouched.count(True)}")
-        table.add_row(kind or "all", *cells)
-    return table
-
-
-def add_figures(report: Report, outcomes: Sequence[Outcome]) -> None:
+def add_figures(report: Report, judged: Sequence[tuple[Question, Judgement]]) -> None:
     """Add the figures, the goals first."""
 
-    def verdicts(
-        metric: str, wanted: Iterable[Verdict], cases: Sequence[Outcome], goal: str | None = None
+    def share(
+        metric: str, verdicts: Collection[Verdict], holds: Callable[[Question], bool], goal: str | None = None
     ) -> None:
-        hits = sum(one.judgement.verdict in wanted for one in cases)
-        add_share(report, metric, hits, len(cases), goal)
+        cases = [judgement.verdict for question, judgement in judged if holds(question)]
+        add_share(report, metric, sum(verdict in verdicts for verdict in cases), len(cases), goal)
 
     def counts(metric: str, hits: str, of: str, kind: Kind, goal: str) -> None:
-        cases = [one.judgement for one in outcomes if one.asked.kind is kind]
-        found, wanted = (sum(getattr(one, name) for one in cases) for name in (hits, of))
-        add_share(report, metric, found, wanted, goal)
+        cases = [judgement for question, judgement in judged if question.kind is kind]
+        counted, total = (sum(getattr(judgement, name) for judgement in cases) for name in (hits, of))
+        add_share(report, metric, counted, total, goal)
 
-    untouched = [one for one in outcomes if one.asked.untouched]
-    seen = [one for one in outcomes if not one.asked.untouched]
-    failed = sum(one.judgement.verdict is Verdict.FAILED for one in outcomes)
+    failed = sum(judgement.verdict is Verdict.FAILED for _, judgement in judged)
     report.add("questions that failed", failed, "questions", "== 0")
-    verdicts("right or rightly refused, the untouched half", GOOD, untouched, ">= 75")
-    verdicts("right or rightly refused, the seen half", GOOD, seen)
-    verdicts("wrong and not marked", {Verdict.WRONG}, outcomes, "<= 6")
-    verdicts("wrong, but marked as not supported", {Verdict.WRONG_MARKED}, outcomes)
-    answerable = [one for one in outcomes if one.asked.answerable]
-    verdicts("wrongly refused, of the answerable", {Verdict.WRONGLY_REFUSED}, answerable, "<= 12")
-    verdicts("incomplete", {Verdict.INCOMPLETE}, outcomes)
-    counts("overviews: statements that must be there", "said", "musts", Kind.OVERVIEW, ">= 80")
+    share("right or rightly refused, the untouched half", GOOD, lambda question: question.untouched, ">= 75")
+    share("right or rightly refused, the seen half", GOOD, lambda question: not question.untouched)
+    share("wrong and not marked", {Verdict.WRONG}, lambda _: True, "<= 6")
+    share("wrong, but marked as not supported", {Verdict.WRONG_MARKED}, lambda _: True)
+    refused = {Verdict.WRONGLY_REFUSED}
+    share("wrongly refused, of the answerable", refused, lambda question: question.answerable, "<= 12")
+    share("incomplete", {Verdict.INCOMPLETE}, lambda _: True)
+    counts("overviews: statements that must be there", "facts_said", "facts", Kind.OVERVIEW, ">= 80")
     counts("overviews: sentences cited right", "cited_right", "sentences", Kind.OVERVIEW, ">= 95")
-    counts("lists: recall of documents", "hits", "wanted", Kind.LIST, ">= 90")
+    counts("lists: recall of documents", "hits", "in_truth", Kind.LIST, ">= 90")
     counts("lists: precision of documents", "hits", "listed", Kind.LIST, ">= 90")
-    cited = [one for one in answerable if one.judgement.verdict is Verdict.RIGHT]
-    right = sum(one.judgement.cites_page is True for one in cited)
-    add_share(report, "right answers that cite a page of the truth", right, len(cited))
+    right = [
+        judgement for question, judgement in judged if judgement.verdict is Verdict.RIGHT and question.answerable
+    ]
+    citing = sum(judgement.cites_page is True for judgement in right)
+    add_share(report, "right answers that cite a page of the truth", citing, len(right))
     for kind in Kind:
-        cases = [one for one in outcomes if one.asked.kind is kind]
-        verdicts(f"right or rightly refused: {kind}", GOOD, cases)
+        share(f"right or rightly refused: {kind}", GOOD, partial(_is_of, kind))
 
 
-def _page(value: object) -> str:
-    if isinstance(value, Page):
-        return f"{value.key}#{value.number}"
-    raise TypeError(f"not JSON: {value!r}")
+def _is_of(kind: Kind, question: Question) -> bool:
+    return question.kind is kind

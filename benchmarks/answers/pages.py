@@ -1,0 +1,82 @@
+"""The pages of indexed documents, by another reader than docwell's, and what stands on them."""
+
+import re
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import pypdfium2
+
+from infra.measuring import wilson
+from infra.report import Report
+
+# PDFium gives U+FFFE, and older ones U+0002, for a hyphen at the end of a line.
+_HYPHENS = "\\-\u00ad\u2010\u2011\ufffe\x02"
+_SPLIT_WORD = re.compile(rf"(?<=\w)[{_HYPHENS}]\s*\n\s*|[\u00ad\ufffe\x02]\s*")
+# Bullets of symbol fonts, which PDFium gives as private or control characters, are no text.
+_LOOSE = re.compile(rf"[\s{_HYPHENS}\u200b\x00-\x1f\x7f-\x9f\ue000-\uf8ff]+")
+_WORD = re.compile(r"\w+")
+# Shorter answers, such as "3", also occur inside other words and figures.
+_LEAST_SQUEEZED = 8
+_FEWEST_CASES = 30
+
+
+@dataclass(frozen=True, slots=True)
+class Indexed:
+    """A document in the index: its file, and the version that was uploaded."""
+
+    path: Path
+    version: str
+
+
+@cache
+def page_texts(path: Path) -> tuple[str, ...]:
+    document = pypdfium2.PdfDocument(path)
+    try:
+        return tuple(page.get_textpage().get_text_range() for page in document)
+    finally:
+        document.close()
+
+
+def stands_verbatim(quote: str, text: str) -> bool:
+    r"""Whether a text contains a quote, up to white space and hyphenation; a blank quote is never contained.
+
+    >>> stands_verbatim("an inter- national treaty", "signed an inter-\nnational\ntreaty in 1921")
+    True
+    """
+    squeezed = _LOOSE.sub("", quote)
+    return bool(squeezed) and squeezed in _LOOSE.sub("", text)
+
+
+@cache
+def words(text: str) -> tuple[str, ...]:
+    """Return the words in lower case, and join words that are split at the end of a line."""
+    return tuple(_WORD.findall(_SPLIT_WORD.sub("", text.replace("\r", "")).casefold()))
+
+
+def says(text: str, answer: str) -> bool:
+    r"""Whether a text contains an answer, word for word.
+
+    >>> says("It has 124 yards.", "24"), says("an inter-\nception by Miller", "interception")
+    (False, True)
+    """
+    phrase, spaced = words(answer), f" {' '.join(words(text))} "
+    if not phrase:
+        return False
+    if f" {' '.join(phrase)} " in spaced:
+        return True
+    # A line can break at a compound's own hyphen.
+    squeezed = "".join(phrase)
+    return len(squeezed) >= _LEAST_SQUEEZED and squeezed in spaced.replace(" ", "")
+
+
+def add_share(report: Report, metric: str, hits: int, cases: int, goal: str | None = None) -> None:
+    """Add a share in percent; its unit has the number of cases and the interval. No cases meet no goal.
+
+    With fewer than 30 cases only a goal of 100 is judged: one of six is not 10%.
+    """
+    low, high = wilson(hits, cases)
+    unit = f"% of {cases}, 95%: {low:g} to {high:g}" if cases else "% of none"
+    if goal is not None and cases < _FEWEST_CASES and not goal.endswith("100"):
+        goal, unit = None, f"{unit}; too few for the goal of {goal}"
+    report.add(metric, 100 * hits / cases if cases else 0.0, unit, goal)

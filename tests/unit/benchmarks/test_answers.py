@@ -1,0 +1,291 @@
+"""`make eval-answers`: its questions and their truth, its verdicts, and the replies that it keeps."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tomllib
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import closing
+from http.server import BaseHTTPRequestHandler
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from benchmarks.answers import people, sets
+from benchmarks.answers.pages import Indexed, add_share, page_texts, says, stands_verbatim
+from benchmarks.answers.people import Fact, Judgement, decision, is_cited_right, sample, truth
+from benchmarks.answers.replies import Replies
+from benchmarks.doors import Seen
+from benchmarks.pdfs import pdf
+from benchmarks.proxy import answer, listen
+from docwell.cli.evaluation.verdicts import Answer, Page, Sentence, Verdict
+from docwell.cli.evaluation.wording import says_any
+from infra.report import EVALUATION, Report
+
+CASES = tomllib.loads(Path(__file__).with_name("answers.toml").read_text(encoding="utf-8"))
+PEOPLE, FILES = truth()
+EACH_QUESTION = pytest.mark.parametrize("question", PEOPLE, ids=lambda question: question.id)
+needs_documents = pytest.mark.skipif(
+    not (EVALUATION / "xquad").is_dir(), reason=f"no evaluation material in {EVALUATION}"
+)
+KEY, TRUTH = "articles/gate.pdf", "ten in the evening"
+A1, A2 = Page("x/a.pdf", 1), Page("x/a.pdf", 2)
+TEXTS = {A1: "The gate opens at seven. It cost 1,200 dollars.", A2: "The boiler is in the cellar."}
+
+
+@pytest.fixture
+def index(tmp_path: Path) -> dict[str, Indexed]:
+    path = tmp_path / "gate.pdf"
+    path.write_bytes(pdf(["The boiler is in the cellar.", f"The gate is locked at {TRUTH}."]))
+    return {KEY: Indexed(path, "v1")}
+
+
+def judged(index: dict[str, Indexed], kind: sets.Kind = sets.Kind.ARTICLE, **more: Any) -> sets.Judged:
+    citation = {"marker": 1, "document": KEY, "version": "v1", "page": 2, "quote": f"locked at {TRUTH}"}
+    body = {
+        "answer": f"At {TRUTH} [1].",
+        "status": "answered",
+        "citations": [citation | more.pop("citation", {})],
+        "usage": {"prompt_tokens": 900, "completion_tokens": 9, "estimated_prompt_tokens": 950},
+        **more,
+    }
+    question = sets.Question("q", kind, "When is the gate locked?", TRUTH, KEY, (2,))
+    return sets.judge(question, Seen(200, "application/json", body, 1.0), index)
+
+
+@pytest.mark.parametrize("kind", [sets.Kind.ARTICLE, sets.Kind.REPORT])
+def test_a_right_answer_has_no_fault(index: dict[str, Indexed], kind: sets.Kind) -> None:
+    judgement = judged(index, kind)
+    assert judgement.faults == ()
+    assert (judgement.markers, judgement.resolved, judgement.verbatim) == (1, 1, 1)
+    assert (judgement.cites_answer, judgement.has_truth, judgement.truncated) == (True, True, False)
+
+
+@pytest.mark.parametrize(
+    "more",
+    [{"citation": fields} for fields in ({"marker": 2}, {"page": 3}, {"page": 0}, {"version": "v0"})]
+    + [{"citation": {"document": "articles/none.pdf"}}, {"answer": f"At {TRUTH} [3]."}],
+)
+def test_a_citation_that_leads_nowhere_is_not_resolved(index: dict[str, Indexed], more: dict[str, Any]) -> None:
+    judgement = judged(index, **more)
+    assert judgement.resolved == 0
+    assert judgement.faults
+
+
+@pytest.mark.parametrize("quote", ["locked at eleven in the evening", ""])
+def test_a_quote_that_does_not_stand_on_its_page_is_not_verbatim(index: dict[str, Indexed], quote: str) -> None:
+    assert judged(index, citation={"quote": quote}).verbatim == 0
+
+
+def test_a_cited_page_that_does_not_hold_the_answer_is_a_fault(index: dict[str, Indexed]) -> None:
+    judgement = judged(index, citation={"page": 1, "quote": "The boiler is in the cellar."})
+    assert judgement.faults == ("no cited page holds the answer",)
+
+
+def test_only_a_refusal_is_right_where_no_document_has_the_answer(index: dict[str, Indexed]) -> None:
+    assert judged(index, sets.Kind.ABSENT_ARTICLE).faults
+    assert not judged(index, sets.Kind.ABSENT_ARTICLE, status="refused").faults
+
+
+@pytest.mark.parametrize(
+    ("read", "estimated", "truncated"), [(2300, 4000, True), (3900, 4000, False), (899, 1000, False)]
+)
+def test_a_long_prompt_of_which_little_was_read_is_truncated(
+    index: dict[str, Indexed], read: int, estimated: int, *, truncated: bool
+) -> None:
+    usage = {"prompt_tokens": read, "completion_tokens": 9, "estimated_prompt_tokens": estimated}
+    assert judged(index, usage=usage).truncated is truncated
+
+
+def test_text_is_compared_up_to_white_space_and_hyphenation_alone() -> None:
+    text = "The inter-\r\nnational  treaty was signed in 1921."
+    assert stands_verbatim("international treaty\nwas", text)
+    assert not stands_verbatim("treaty signed in 1921", text)
+    assert says("It rose by 24 yards.", "24 Yards")
+    assert says("an inter-\nception", "interception")
+    assert not says("It rose by 124 yards.", "24 yards")
+    assert not says("anything", "?")
+
+
+def test_a_share_of_no_cases_does_not_meet_its_goal() -> None:
+    report = Report("shares")
+    add_share(report, "citations", 0, 0, ">= 100")
+    assert not report.ok
+
+
+def test_the_figures_of_people_have_their_cases() -> None:
+    def question(kind: people.Kind, *, untouched: bool = False) -> people.Question:
+        return people.Question("q", kind, "When?", untouched=untouched)
+
+    plain, fresh = question(people.Kind.PLAIN), question(people.Kind.PLAIN, untouched=True)
+    overview = Judgement(Verdict.RIGHT, facts_said=32, facts=40, sentences=50, cited_right=48)
+    cases = [
+        *[(fresh, Judgement(Verdict.RIGHT))] * 30,
+        *[(fresh, Judgement(Verdict.WRONG))] * 10,
+        *[(plain, Judgement(Verdict.WRONGLY_REFUSED))] * 10,
+        *[(question(people.Kind.ABSENT), Judgement(Verdict.RIGHTLY_REFUSED))] * 10,
+        (question(people.Kind.LIST), Judgement(Verdict.INCOMPLETE, hits=27, listed=30, in_truth=36)),
+        (question(people.Kind.OVERVIEW), overview),
+    ]
+    report = Report("unit")
+    people.add_figures(report, cases)
+    rows = {row.metric: (row.value, row.ok) for row in report.rows}
+    assert rows["right or rightly refused, the untouched half"] == (75.0, True)
+    assert rows["wrong and not marked"] == (16.129, False)
+    assert rows["wrongly refused, of the answerable"] == (19.231, False)
+    assert rows["overviews: statements that must be there"] == (80.0, True)
+    assert rows["lists: recall of documents"] == (75.0, False)
+    assert rows["lists: precision of documents"] == (90.0, True)
+
+
+@pytest.mark.parametrize("case", CASES["decisions"], ids=lambda case: case["text"])
+def test_yes_or_no_is_decided(case: dict[str, Any]) -> None:
+    holds = decision(case["text"], negated=case.get("negated", False), denies=("unannounced",))
+    assert holds is case.get("holds")
+
+
+def page(written: str) -> Page:
+    name, _, number = written.partition("#")
+    return Page(f"x/{name}.pdf", int(number))
+
+
+@pytest.mark.parametrize("case", CASES["verdicts"], ids=lambda case: case.get("text", "refused"))
+def test_verdicts(case: dict[str, Any]) -> None:
+    question = people.Question(
+        "q",
+        people.Kind(case.get("kind", "plain")),
+        "When?",
+        untouched=False,
+        facts=tuple(Fact(tuple(wordings), (A1,)) for wordings in case.get("facts", [["seven"]])),
+        never=tuple(case.get("never", ())),
+        holds=case.get("holds"),
+        on=tuple(map(page, case.get("on", ()))),
+    )
+    cites = tuple(map(page, case.get("cites", ())))
+    text, supported = case.get("text", ""), not case.get("marked", False)
+    status = "refused" if case.get("refused") else "answered"
+    given = Answer(status, text, frozenset(cites), (Sentence(text, cites, supported),))
+    assert people.judge(question, given, lambda _: "").verdict is Verdict[case["verdict"]]
+    assert people.judge(question, None, lambda _: "").verdict is Verdict.FAILED
+
+
+@pytest.mark.parametrize(
+    ("text", "pages", "right"),
+    [
+        ("The gate opens at seven [1].", (A1,), True),
+        ("The gate cost $1,200 dollars [1].", (A2, A1), True),
+        ("The gate cost 1,300 dollars [1].", (A1,), False),
+        ("The boiler is in the cellar [1].", (A1,), False),
+        ("The gate opens at seven.", (), False),
+    ],
+)
+def test_a_sentence_is_cited_right(text: str, pages: tuple[Page, ...], *, right: bool) -> None:
+    assert is_cited_right(Sentence(text, pages, supported=True), TEXTS.__getitem__) is right
+
+
+@pytest.mark.parametrize(("show", "halves"), [(False, ["seen"]), (True, ["seen", "untouched"])])
+def test_the_untouched_half_is_written_down_only_on_demand(*, show: bool, halves: list[str]) -> None:
+    part = people.Part(argparse.Namespace(n=8, seed=7, show_untouched=show))
+    failed = Seen(503, "application/problem+json", {"type": "busy"}, 1.0)
+    rows = [part.judge(question, failed, {}) for question in part.questions]
+    assert sorted({row["half"] for row in rows if row}) == halves
+
+
+def test_half_of_each_kind_is_untouched_or_all_that_were_not_looked_at() -> None:
+    fresh = {people.Kind.LIST: 6, people.Kind.COMPARISON: 8, people.Kind.TWO_PAGES: 6}
+    for kind in people.Kind:
+        halves = Counter(question.untouched for question in PEOPLE if question.kind is kind)
+        assert halves[True] == fresh.get(kind, (halves.total() + 1) // 2)
+    assert {question.kind for question in sample(PEOPLE, len(people.Kind), seed=7)} == set(people.Kind)
+
+
+@EACH_QUESTION
+def test_a_question_has_what_its_kind_needs(question: people.Question) -> None:
+    assert question.pages
+    assert (question.holds is not None) == (question.kind is people.Kind.YES_NO)
+    assert bool(question.mention) == bool(question.on)
+    assert question.musts or question.on or question.kind in {people.Kind.YES_NO, people.Kind.ABSENT}
+    if question.kind is people.Kind.COMPARISON:
+        assert len({place.key for place in question.pages}) > 1
+
+
+@needs_documents
+@EACH_QUESTION
+def test_the_truth_stands_on_its_pages(question: people.Question) -> None:
+    for fact in question.facts:
+        wordings = (fact.stands,) if fact.stands else fact.say
+        assert fact.derived or fact.on, fact
+        for place in fact.on:
+            text = page_texts(FILES[place.key])[place.number - 1]
+            assert says_any(text, wordings, "de" if place.key.startswith("artikel/") else "en"), (place, wordings)
+    for key in FILES:
+        if question.mention and key.startswith(f"{question.collection}/"):
+            pages = enumerate(page_texts(FILES[key]), 1)
+            mentions = {number for number, text in pages if says_any(text, question.mention)}
+            assert {place.number for place in question.on if place.key == key} == mentions, key
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"in": "nowhere"}, "neither a document nor a collection: nowhere"),
+        ({"facts": [{"say": ["x"], "on": ["ulta"]}]}, "not pages of a document: ulta"),
+        ({"facts": [{"say": ["x"], "on": ["other#1"]}]}, "not pages of a document: other#1"),
+        ({"answer": "x"}, "answer"),
+    ],
+)
+def test_a_mistake_in_a_table_is_an_error(fields: dict[str, object], message: str) -> None:
+    entry = {"id": "first", "ask": "What?", "untouched": False, **fields}
+    with pytest.raises(ValueError, match=message):
+        people.read(people.Kind.PLAIN, entry, {"ulta": "news/ulta.pdf"}, {"news"})
+
+
+class Host:
+    """A model host that counts its calls; `done` is whether its replies are whole."""
+
+    def __init__(self) -> None:
+        self.calls, self.done, self.status = 0, True, 200
+
+    def __call__(self, request: BaseHTTPRequestHandler) -> None:
+        request.rfile.read(int(request.headers.get("Content-Length") or 0))
+        self.calls += 1
+        pieces = [{"message": {"content": "Ten [1]."}, "done": False}, {"done": self.done}]
+        lines = b"".join(json.dumps(piece).encode() + b"\n" for piece in pieces)
+        answer(request, self.status, lines, {"Content-Type": "application/x-ndjson"})
+
+
+@pytest.fixture
+def host() -> Host:
+    return Host()
+
+
+@pytest.fixture
+def replies(host: Host, tmp_path: Path) -> Iterator[Replies]:
+    server = listen(0, host)
+    with closing(Replies(tmp_path)) as replies:
+        replies.backend = f"http://127.0.0.1:{server.server_port}"
+        yield replies
+    server.shutdown()
+    server.server_close()
+
+
+def ask(replies: Replies, question: str = "When?") -> httpx.Response:
+    return httpx.post(f"{replies.url}/api/chat", json={"question": question}, trust_env=False, timeout=5)
+
+
+def test_the_model_answers_the_same_request_once(replies: Replies, host: Host) -> None:
+    assert ask(replies).content == ask(replies).content
+    assert (host.calls, replies.replayed) == (1, 1)
+    ask(replies, "Where?")
+    assert (host.calls, replies.replayed) == (2, 1)
+
+
+@pytest.mark.parametrize(("status", "done"), [(200, False), (503, True)])
+def test_a_failed_reply_is_not_kept(replies: Replies, host: Host, status: int, done: bool) -> None:
+    host.status, host.done = status, done
+    assert [ask(replies).status_code, ask(replies).status_code] == [status, status]
+    assert (host.calls, replies.replayed) == (2, 0)
