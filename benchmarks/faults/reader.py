@@ -10,9 +10,8 @@ from typing import NamedTuple, Self
 from benchmarks.faults.compare import SHARDS, PipelinePlace
 from benchmarks.faults.documents import question, text_of
 from benchmarks.faults.world import TABLE, World
-from docwell.adapters.chroma import ChromaIndex
-from docwell.adapters.chroma_layout import Layout
-from docwell.adapters.chroma_server import ChromaServer
+from docwell.adapters.chroma import ChromaIndex, ChromaServer
+from docwell.adapters.chroma_records import Layout
 from docwell.adapters.dynamodb.ledger import DynamoLedger, DynamoState
 from docwell.adapters.embedding.onnx_embedder import OnnxEmbedder
 from docwell.errors import Unavailable

@@ -17,9 +17,8 @@ from numpy.typing import NDArray
 from benchmarks.faults.chroma import chroma_server
 from benchmarks.retrieval.ingest_parts import Vectors
 from benchmarks.retrieval.records import CACHE, Records, generation_of
-from docwell.adapters.chroma import ChromaIndex
-from docwell.adapters.chroma_layout import Layout
-from docwell.adapters.chroma_server import ChromaServer
+from docwell.adapters.chroma import ChromaIndex, ChromaServer
+from docwell.adapters.chroma_records import Layout
 from docwell.adapters.embedding.model_manifest import QUESTIONS_FILE
 from docwell.adapters.embedding.onnx_embedder import OnnxEmbedder, session_opener
 from docwell.config import IngestLimits, QuerySettings

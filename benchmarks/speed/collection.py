@@ -18,12 +18,12 @@ from benchmarks.faults.compare import SHARDS, PipelinePlace
 from benchmarks.reading import default_reader
 from benchmarks.speed.options import BenchError
 from benchmarks.speed.stack import CHUNK_TOKENS
-from docwell.adapters.chroma import ChromaIndex
-from docwell.adapters.chroma_layout import Layout
-from docwell.adapters.chroma_server import ChromaServer
+from docwell.adapters.chroma import ChromaIndex, ChromaServer
+from docwell.adapters.chroma_records import Layout
 from docwell.adapters.embedding.onnx_embedder import OnnxEmbedder
-from docwell.ingest.chunking import CutChunk, cut_pages
+from docwell.ingest.chunking import cut_pages
 from docwell.ingest.indexing import pack_units
+from docwell.ingest.outline import CutChunk
 from docwell.models import Chunk, IndexRecord, Units
 from docwell.text.lexicon import sentences
 from docwell.wiring.stores import server_auth

@@ -18,9 +18,8 @@ from benchmarks.faults.compare import SHARDS, PipelinePlace
 from benchmarks.speed.collection import BATCH, FilledCollection, Texts
 from benchmarks.speed.options import BenchError, Options
 from benchmarks.speed.stack import CHUNK_TOKENS, asked_stack
-from docwell.adapters.chroma import ChromaIndex
-from docwell.adapters.chroma_layout import Layout
-from docwell.adapters.chroma_server import ChromaServer
+from docwell.adapters.chroma import ChromaIndex, ChromaServer
+from docwell.adapters.chroma_records import Layout
 from docwell.adapters.embedding.onnx_embedder import OnnxEmbedder, session_opener
 from docwell.config import QuerySettings
 from docwell.wiring.stores import server_auth

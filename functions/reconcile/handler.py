@@ -11,8 +11,8 @@ from dataclasses import asdict
 from typing import Any
 
 from docwell.observability import logger, metrics, record_cold_start, tracer
-from docwell.upkeep.drift import Drift
 from docwell.upkeep.metrics import record_documents, record_drift
+from docwell.upkeep.reconcile import Drift
 from docwell.wiring import reconcile as wiring
 
 

@@ -20,9 +20,8 @@ from typing import Any
 
 import psutil
 
-from docwell.adapters.chroma import ChromaIndex
-from docwell.adapters.chroma_layout import Layout
-from docwell.adapters.chroma_server import ChromaServer
+from docwell.adapters.chroma import ChromaIndex, ChromaServer
+from docwell.adapters.chroma_records import Layout
 from docwell.config import IngestSettings
 from docwell.errors import DocwellError
 from docwell.models import Status

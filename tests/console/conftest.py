@@ -15,8 +15,7 @@ from benchmarks.doors import Doors, local_stack
 from benchmarks.model_host import MODEL, Misdeed, ModelHost
 from benchmarks.pdfs import pdf
 from docwell.access.credentials import digest_of
-from docwell.adapters.dynamodb.api_keys import DynamoApiKeys
-from docwell.adapters.dynamodb.principals import Grant, PrincipalAdmin
+from docwell.adapters.dynamodb.principals import DynamoApiKeys, Grant, PrincipalAdmin
 from docwell.identity import ApiKey
 from infra.local.stack import Stack
 from tests.console.user_pool import UserPool, user_pool

@@ -12,10 +12,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from docwell.adapters.chroma import ChromaIndex
-from docwell.adapters.chroma_layout import Layout
-from docwell.adapters.chroma_quotas import HOSTED
-from docwell.adapters.chroma_server import ChromaServer
+from docwell.adapters.chroma import ChromaIndex, ChromaServer
+from docwell.adapters.chroma_records import HOSTED, Layout
 from docwell.adapters.server_auth import Credential, ServerAuth
 from docwell.errors import Unavailable
 from docwell.models import Chunk, IndexRecord, Units

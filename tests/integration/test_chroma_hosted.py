@@ -12,9 +12,8 @@ from inspect import isfunction
 import numpy as np
 import pytest
 
-from docwell.adapters.chroma import ChromaIndex
-from docwell.adapters.chroma_quotas import UNLIMITED
-from docwell.adapters.chroma_server import ChromaServer
+from docwell.adapters.chroma import ChromaIndex, ChromaServer
+from docwell.adapters.chroma_records import UNLIMITED
 from docwell.adapters.server_auth import Credential, ServerAuth
 from docwell.config import StorageSettings
 from docwell.errors import Corrupt, Unavailable

@@ -13,9 +13,8 @@ import boto3
 import pytest
 from moto import mock_aws
 
-from docwell.adapters.chroma import ChromaIndex
-from docwell.adapters.chroma_layout import Layout
-from docwell.adapters.chroma_server import ChromaServer
+from docwell.adapters.chroma import ChromaIndex, ChromaServer
+from docwell.adapters.chroma_records import Layout
 from docwell.adapters.server_auth import AuthHeader, Credential, ServerAuth, secret_reader
 from docwell.config import StorageSettings
 from docwell.errors import Unavailable

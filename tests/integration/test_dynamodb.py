@@ -13,8 +13,7 @@ from botocore.exceptions import ClientError
 from moto import mock_aws
 
 from docwell.adapters.aws import client
-from docwell.adapters.dynamodb.ledger import DynamoLedger, DynamoState
-from docwell.adapters.dynamodb.ledger_pages import encode_cursor
+from docwell.adapters.dynamodb.ledger import DynamoLedger, DynamoState, encode_cursor
 from docwell.attributes import Attributes
 from docwell.errors import BadInput, LeaseLost, Unavailable
 from docwell.models import DocumentRecord, Lease, RangeTally, RangeTask, Status

@@ -19,7 +19,7 @@ from docwell.adapters.aws import client
 from docwell.adapters.chroma_file import vacuum
 from docwell.adapters.dynamodb.audit import AuditReader, DynamoAudit
 from docwell.adapters.dynamodb.receipts import DynamoReceipts
-from docwell.adapters.s3_versions import S3Versions
+from docwell.adapters.s3 import S3Versions
 from docwell.audit import Action, AuditEvent, pseudonym
 from docwell.cli import erase as command
 from docwell.cli.app import app

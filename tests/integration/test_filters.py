@@ -15,9 +15,8 @@ import pytest
 from moto import mock_aws
 
 from docwell.adapters.aws import client
-from docwell.adapters.chroma import ChromaIndex
-from docwell.adapters.chroma_layout import Layout
-from docwell.adapters.chroma_server import ChromaServer
+from docwell.adapters.chroma import ChromaIndex, ChromaServer
+from docwell.adapters.chroma_records import Layout
 from docwell.adapters.dynamodb.ledger import DynamoLedger, DynamoState
 from docwell.adapters.s3 import S3ObjectStore
 from docwell.adapters.sqs import SqsTaskQueue
@@ -30,8 +29,7 @@ from docwell.models import Hint
 from docwell.query.retrieval import scope as selection
 from docwell.query.retrieval.filters import Filter
 from docwell.query.retrieval.retrieval import Retrieval
-from docwell.upkeep.drift import Drift
-from docwell.upkeep.reconcile import Reconcile
+from docwell.upkeep.reconcile import Drift, Reconcile
 from infra.local.names import LEDGER_SCHEMA
 from tests.unit.fakes import FakeEmbedder, FakeReader
 

@@ -21,8 +21,8 @@ from botocore.credentials import Credentials
 from botocore.exceptions import ClientError
 
 from docwell.access.credentials import digest_of
-from docwell.adapters.dynamodb.api_keys import DynamoApiKeys
-from docwell.adapters.s3_versions import S3Versions
+from docwell.adapters.dynamodb.principals import DynamoApiKeys
+from docwell.adapters.s3 import S3Versions
 from infra.local.aws_tables import ApiKeyMirror, TableMirror
 from infra.local.names import RESTORE_PRINCIPAL
 

@@ -14,7 +14,7 @@ from urllib.parse import quote
 
 import pytest
 
-from docwell.adapters.dynamodb import ledger_pages
+from docwell.adapters.dynamodb import ledger
 from docwell.adapters.dynamodb.principals import Grant
 from docwell.attributes import Attributes
 from docwell.identity import Rule
@@ -187,7 +187,7 @@ def test_grants_hold_where_the_ledger_is_too_large_to_be_read_for_a_question(
 ) -> None:
     monkeypatch.setattr(scope, "MOST_ROWS", 2)
     monkeypatch.setattr(scope, "_FIRST_ROWS", 1)
-    monkeypatch.setattr(ledger_pages, "_ROWS_AT_ONCE", 3)
+    monkeypatch.setattr(ledger, "_ROWS_AT_ONCE", 3)
     library = Library(world, seed)
     for id_ in ("sub:reader", "group:first"):
         library.grant_at_random(id_)
@@ -218,8 +218,8 @@ def test_a_removed_tag_hides_a_document_and_its_receipt_at_the_next_request(worl
 def test_a_listing_that_would_pass_too_many_foreign_documents_is_refused_without_a_name(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ledger_pages, "_READS", 2)
-    monkeypatch.setattr(ledger_pages, "_ROWS_AT_ONCE", 1)
+    monkeypatch.setattr(ledger, "_READS", 2)
+    monkeypatch.setattr(ledger, "_ROWS_AT_ONCE", 1)
     library = Library(world, 1)
     for key in library.tags:
         library.tag(key, {})

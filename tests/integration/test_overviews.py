@@ -11,8 +11,7 @@ from docwell.answers import AnswerStatus, Mode
 from docwell.config import IngestLimits, QueryLimits
 from docwell.deadline import Deadline, run
 from docwell.ingest.indexing import RangeIndexer
-from docwell.ingest.ingest import Ingest
-from docwell.ingest.range_worker import RangeWorker
+from docwell.ingest.ingest import Ingest, RangeWorker
 from docwell.models import Hint, Part, RangeTask, Status
 from docwell.query.ask import Ask, QueryReport, Question
 from docwell.query.calibration import Calibration

@@ -13,7 +13,7 @@ from docwell.config import ReconcileLimits
 from docwell.errors import BadInput
 from docwell.models import Chunk, DocumentRecord, IndexRecord, Status, collection_of
 from docwell.pipeline import Roles
-from docwell.upkeep.drift import Drift
+from docwell.upkeep.reconcile import Drift
 from docwell.upkeep.reindex import ABANDONED_S, FORGET_AFTER_S
 from tests.unit.fakes import DIMENSION
 

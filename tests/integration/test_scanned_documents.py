@@ -6,9 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from docwell.adapters.chroma import ChromaIndex
-from docwell.adapters.chroma_layout import Layout
-from docwell.adapters.chroma_server import ChromaServer
+from docwell.adapters.chroma import ChromaIndex, ChromaServer
+from docwell.adapters.chroma_records import Layout
 from docwell.models import Status
 from docwell.query.checking.grounding import cite
 from tests.integration.test_ocr_reader import SENTENCES, real, scan, with_rapidocr, words

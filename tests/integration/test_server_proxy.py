@@ -21,9 +21,8 @@ import httpx
 import pytest
 
 from benchmarks.model_host import ModelHost
-from docwell.adapters.chroma import ChromaIndex
-from docwell.adapters.chroma_layout import Layout
-from docwell.adapters.chroma_server import ChromaServer
+from docwell.adapters.chroma import ChromaIndex, ChromaServer
+from docwell.adapters.chroma_records import Layout
 from docwell.adapters.ollama import OllamaModel
 from docwell.adapters.server_auth import KEPT_S, Credential, ServerAuth
 from docwell.answers import Completion, Message

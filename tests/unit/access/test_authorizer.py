@@ -20,7 +20,7 @@ from moto import mock_aws
 
 from docwell.access.authorizer import KEPT_S, Authorizer
 from docwell.access.credentials import MAX_KEY_CHARACTERS, MAX_TOKEN_CHARACTERS, digest_of
-from docwell.adapters.dynamodb.api_keys import DynamoApiKeys
+from docwell.adapters.dynamodb.principals import DynamoApiKeys
 from docwell.adapters.tokens import UserPoolTokens
 from docwell.errors import Unauthenticated, Unavailable
 from docwell.http.authorization import allowed, denied, headers_of

@@ -7,8 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from docwell.adapters.chroma_quotas import HOSTED
-from docwell.adapters.chroma_records import stored_fields
+from docwell.adapters.chroma_records import HOSTED, stored_fields
 from docwell.models import Chunk, IndexRecord, Mark, Part, Units
 
 

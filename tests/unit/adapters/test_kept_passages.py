@@ -8,10 +8,8 @@ from typing import Any
 import pytest
 
 from docwell.adapters import chroma
-from docwell.adapters.chroma import ChromaIndex
-from docwell.adapters.chroma_layout import Layout
-from docwell.adapters.chroma_records import record_fields
-from docwell.adapters.chroma_server import ChromaServer
+from docwell.adapters.chroma import ChromaIndex, ChromaServer
+from docwell.adapters.chroma_records import Layout, record_fields
 from docwell.models import Chunk, IndexRecord
 
 LAYOUT = Layout("f" * 32, 0)

@@ -12,9 +12,8 @@ import boto3
 import pytest
 from moto import mock_aws
 
-from docwell.adapters.dynamodb import use_history
-from docwell.adapters.dynamodb.principals import DynamoPrincipals, Grant, PrincipalAdmin
-from docwell.adapters.dynamodb.use_history import DynamoUseHistory
+from docwell.adapters.dynamodb import principals as principals_module
+from docwell.adapters.dynamodb.principals import DynamoPrincipals, DynamoUseHistory, Grant, PrincipalAdmin
 from docwell.adapters.sqs import SqsDeadLetters
 from docwell.answers import Cost
 from docwell.identity import Principal, Use
@@ -85,7 +84,7 @@ def test_the_busiest_of_today_come_first_with_the_quotas_of_their_grants(
         ("sub:bob", "", None, 2),
         ("key:ann", "Ann's", 9, 1),
     ]
-    monkeypatch.setattr(use_history, "_BUSIEST", 1)
+    monkeypatch.setattr(principals_module, "_BUSIEST", 1)
     assert [one.id for one, _ in history(table).read(2, "USD").today] == ["sub:bob"]
 
 
@@ -109,7 +108,7 @@ def test_a_history_that_is_too_long_is_not_complete(
         table.put_item(TableName="usage", Item={**row, "large": {"S": "x" * 390_000}})
     whole = history(table).read(1, "USD")
     assert (whole.days["2026-11-25"].requests, whole.complete) == (3, True)
-    monkeypatch.setattr(use_history, "_PAGES", 1)
+    monkeypatch.setattr(principals_module, "_PAGES", 1)
     part = history(table).read(1, "USD")
     assert part.days["2026-11-25"].requests < 3
     assert not part.complete

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import boto3
 import pytest
 
-from docwell.adapters import s3_copies
-from docwell.adapters.s3_copies import S3Copier, S3Listing
+from docwell.adapters import s3
+from docwell.adapters.s3 import S3Copier, S3Listing
 from docwell.bucket_ports import StoredObject
 from docwell.cli import load
 from docwell.cli.loading import run as run_module
@@ -75,7 +75,7 @@ def test_a_load_of_few_documents_does_not_list_the_whole_documents_bucket(
     put(archive, "3.pdf")
     for number in range(40):
         archive.put_object(Bucket=BUCKET, Key=f"2027/{number:02}.pdf", Body=b"x")
-    monkeypatch.setattr(s3_copies, "_PAGE", 2)
+    monkeypatch.setattr(s3, "_LIST_PAGE", 2)
     listed: list[str] = []
     real = S3Listing.page
 

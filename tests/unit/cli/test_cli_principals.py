@@ -10,8 +10,7 @@ import boto3
 import pytest
 
 from docwell.access.authorizer import Authorizer
-from docwell.adapters.dynamodb.api_keys import DynamoApiKeys
-from docwell.adapters.dynamodb.principals import PrincipalAdmin
+from docwell.adapters.dynamodb.principals import DynamoApiKeys, PrincipalAdmin
 from docwell.errors import Unauthenticated, Unavailable
 from docwell.identity import Rule
 from infra.local.names import PRINCIPALS_SCHEMA, USAGE_SCHEMA

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from docwell.adapters import s3_copies
-from docwell.adapters.s3_copies import S3Copier
+from docwell.adapters import s3
+from docwell.adapters.s3 import S3Copier
 from docwell.adapters.sqs import SqsTaskQueue
 from docwell.bucket_ports import StoredObject
 from docwell.cli import load
@@ -69,7 +69,7 @@ STEPS = [
     (LoadState, "_store"),
     (Path, "replace"),
     (SqsTaskQueue, "waiting"),
-    (s3_copies.S3Listing, "page"),
+    (s3.S3Listing, "page"),
 ]
 
 

@@ -10,8 +10,8 @@ import pytest
 from botocore.awsrequest import AWSResponse
 from botocore.compat import HTTPHeaders
 
-from docwell.adapters import s3_copies
-from docwell.adapters.s3_copies import S3Copier
+from docwell.adapters import s3
+from docwell.adapters.s3 import S3Copier
 from docwell.bucket_ports import StoredObject
 from docwell.errors import NotFound, Unavailable
 from tests.unit.cli.fake_api import BUCKET
@@ -34,8 +34,8 @@ def test_a_large_object_is_copied_in_parts_and_a_failed_copy_leaves_none(
     archive: S3Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     part = 5 * 1024 * 1024  # the least that S3 takes
-    monkeypatch.setattr(s3_copies, "_IN_PARTS_FROM", part)
-    monkeypatch.setattr(s3_copies, "_PART", part)
+    monkeypatch.setattr(s3, "_IN_PARTS_FROM", part)
+    monkeypatch.setattr(s3, "_PART", part)
     body = os.urandom(part + 3)
     put(archive, "large.pdf", body, Metadata={"team": "ops"}, Tagging="a=b%2Bc", ContentType="application/pdf")
     one = StoredObject("large.pdf", archive.head_object(Bucket=SOURCE, Key="large.pdf")["ETag"], len(body))
@@ -82,6 +82,6 @@ def test_only_an_archived_object_that_is_restored_can_be_copied(
 
     client: Any = bucket
     client.meta.events.register_first("before-send.s3.ListObjectsV2", list_objects)
-    rows, _ = s3_copies.S3Listing(bucket, SOURCE).page("")
+    rows, _ = s3.S3Listing(bucket, SOURCE).page("")
     assert [one.archived for one in rows] == [archived]
     assert asked in (["RestoreStatus"], [b"RestoreStatus"])

@@ -13,8 +13,7 @@ from moto import mock_aws
 from moto.dynamodb.models import dynamodb_backends
 
 from docwell.adapters.aws import client
-from docwell.adapters.dynamodb.ledger import DynamoLedger
-from docwell.adapters.dynamodb.outcomes import outcome_in
+from docwell.adapters.dynamodb.ledger import DynamoLedger, outcome_in
 from docwell.attributes import Attributes
 from docwell.events import TYPES, DocumentEvent, Publisher
 from docwell.models import FINAL, DocumentRecord, RangeTally, RangeTask, Status

@@ -17,7 +17,7 @@ import pytest
 from moto import mock_aws
 
 from docwell.adapters.aws import client
-from docwell.adapters.dynamodb.outcomes import outcome_in
+from docwell.adapters.dynamodb.ledger import outcome_in
 from docwell.adapters.event_bridge import EventBridge
 from docwell.adapters.webhook import Webhook, signed_headers
 from docwell.config import EventsSettings, SettingsError

@@ -14,7 +14,7 @@ from docwell.identity import Principal, Use, UseHistory
 from docwell.models import DocumentRecord, Reason, Status
 from docwell.upkeep import canary
 from docwell.upkeep.operations import MOST_REDRIVEN
-from docwell.upkeep.passes import Pass, Phase, fact_of
+from docwell.upkeep.reconcile import Pass, Phase, fact_of
 from tests.unit.conftest import HttpWorld
 from tests.unit.http.http_calls import call
 

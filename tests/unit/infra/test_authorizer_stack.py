@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from docwell.adapters.dynamodb.api_keys import DynamoApiKeys
+from docwell.adapters.dynamodb.principals import DynamoApiKeys
 from docwell.config import AuthorizerSettings, SettingsError
 from docwell.errors import Unauthenticated
 from docwell.http.problems import problem_of

@@ -14,7 +14,7 @@ from moto import mock_aws
 from pydantic import TypeAdapter
 from pydantic_settings import BaseSettings
 
-from docwell.adapters.dynamodb.api_keys import DynamoApiKeys
+from docwell.adapters.dynamodb.principals import DynamoApiKeys
 from docwell.config import AuthorizerSettings, IngestSettings, QuerySettings, ReconcileSettings
 from infra.container.sam import ROOT
 from infra.kubernetes import snapshots

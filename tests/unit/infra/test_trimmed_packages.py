@@ -100,7 +100,7 @@ def test_a_service_keeps_its_endpoints_in_every_region(trimmed: Path, region: st
 
 def test_chromadbs_client_needs_only_the_version_of_its_package_and_no_command_line(trimmed: Path) -> None:
     code = (
-        "import sys; from docwell.adapters.chroma_server import ChromaServer; import chromadb;"
+        "import sys; from docwell.adapters.chroma import ChromaServer; import chromadb;"
         "ChromaServer('http://127.0.0.1:9');"
         "print(chromadb.__version__, sys.modules.keys() & {'chromadb.api.async_client', 'click'} or '')"
     )

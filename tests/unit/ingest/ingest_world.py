@@ -8,8 +8,7 @@ from typing import Any
 
 from docwell.config import IngestLimits
 from docwell.ingest.indexing import RangeIndexer
-from docwell.ingest.ingest import Ingest, IngestReport
-from docwell.ingest.range_worker import RangeWorker
+from docwell.ingest.ingest import Ingest, IngestReport, RangeWorker
 from docwell.models import Hint, RangeTask
 from docwell.ports import DocumentReader
 from tests.unit.fakes import FakeEmbedder, FakeIndex, FakeLedger, FakeQueue, FakeReader, FakeStore

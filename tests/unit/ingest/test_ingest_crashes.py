@@ -8,8 +8,7 @@ from typing import Any, cast
 
 import pytest
 
-from docwell.ingest.ingest import Ingest
-from docwell.ingest.range_worker import RangeWorker
+from docwell.ingest.ingest import Ingest, RangeWorker
 from docwell.models import DocumentRecord, Hint, RangeTask, Status
 from tests.unit.fakes import FakeRecogniser
 from tests.unit.ingest.ingest_world import KEY, World

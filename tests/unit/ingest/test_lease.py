@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from docwell.errors import DeadlineExceeded, LeaseLost, Unavailable
-from docwell.ingest.lease import DocumentLease
+from docwell.ingest.ingest import DocumentLease
 from docwell.models import DocumentRecord, Hint, Lease
 from tests.unit.ingest.ingest_world import KEY, World
 
@@ -78,7 +78,7 @@ def test_a_lease_is_renewed_once_a_third_of_it_has_passed(world: World, monkeypa
     monkeypatch.setattr(world.ledger, "renew", renew)
     with lease_of(world) as lease:
         for passed in (29.0, 31.0):
-            monkeypatch.setattr("docwell.ingest.lease.time", lambda passed=passed: 1e12 - 90.0 + passed)
+            monkeypatch.setattr("docwell.ingest.ingest.time", lambda passed=passed: 1e12 - 90.0 + passed)
             lease.heartbeat()
         assert len(renewed) == 1
         lease.try_release()

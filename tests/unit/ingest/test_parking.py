@@ -10,9 +10,8 @@ from unittest.mock import Mock
 import pytest
 
 from docwell.errors import Unavailable
-from docwell.ingest.events import DEAD_LETTER_DELAY_S, handle_dead_letter, handle_delivery
-from docwell.ingest.parking import give_up
-from docwell.ingest.range_worker import RangeWorker
+from docwell.ingest.events import DEAD_LETTER_DELAY_S, give_up, handle_dead_letter, handle_delivery
+from docwell.ingest.ingest import RangeWorker
 from docwell.models import DocumentRecord, Hint, RangeTask, Reason, Status
 from tests.unit.fakes import FakeRecogniser
 from tests.unit.ingest.ingest_world import KEY, World

@@ -9,7 +9,7 @@ import pytest
 from numpy.typing import NDArray
 
 from docwell.ingest.chunking import cut_pages
-from docwell.ingest.sketch import HEADINGS, STATEMENTS, Sketch
+from docwell.ingest.outline import HEADINGS, STATEMENTS, Sketch
 from docwell.models import Chunk, Heading, Page, Part
 from tests.unit.fakes import FakeEmbedder
 
@@ -45,7 +45,7 @@ OPENING_TOKENS = 30
 
 @pytest.fixture(autouse=True)
 def _short_opening(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("docwell.ingest.sketch.OPENING_TOKENS", OPENING_TOKENS)
+    monkeypatch.setattr("docwell.ingest.outline.OPENING_TOKENS", OPENING_TOKENS)
 
 
 def pages_of(text: str, first: int = 1) -> list[Page]:

@@ -11,7 +11,7 @@ import pytest
 
 from docwell.errors import LeaseLost
 from docwell.ingest import ingest as ingest_module
-from docwell.ingest.parking import give_up
+from docwell.ingest.events import give_up
 from docwell.ingest.steps import Step, next_step
 from docwell.models import SETTLED, DocumentRecord, Hint, ObjectVersion, RangeTask, Reason, Status
 from tests.unit.fakes import UNREADABLE, FakeRecogniser

@@ -8,9 +8,7 @@ import pytest
 
 from docwell.models import DocumentRecord, Reason, Status
 from docwell.upkeep import reconcile as pages
-from docwell.upkeep.drift import Drift
-from docwell.upkeep.passes import Pass, Phase, next_pass
-from docwell.upkeep.reconcile import Reconcile, ReconcileReport
+from docwell.upkeep.reconcile import Drift, Pass, Phase, Reconcile, ReconcileReport, next_pass
 from tests.unit.upkeep.reconcile_world import LONG_AGO, NOW, World, drift
 
 PARTS = 3

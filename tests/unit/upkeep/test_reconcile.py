@@ -11,7 +11,7 @@ from docwell.attributes import Attributes
 from docwell.errors import BadInput, ObjectDenied, Unavailable
 from docwell.models import DocumentRecord, Hint, ObjectVersion, Reason, Status
 from docwell.pipeline import ACTIVE_PIPELINE, Roles
-from docwell.upkeep.drift import Drift
+from docwell.upkeep.reconcile import Drift
 from docwell.upkeep.reindex import ABANDONED_S, Reindex
 from tests.unit.upkeep.reconcile_world import JUST_NOW, LONG_AGO, NOW, World, drift
 

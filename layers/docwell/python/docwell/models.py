@@ -388,7 +388,7 @@ class Lease:
     """The right to change one document until `expires_at` (seconds since the epoch).
 
     `fence` grows with each new holder; the ledger rejects a write under an older fence. `outcome` names the last
-    one that the ledger noted for an event (`docwell.adapters.dynamodb.outcomes`).
+    one that the ledger noted for an event (`docwell.adapters.dynamodb.ledger`).
     """
 
     key: str

@@ -11,7 +11,7 @@ import time
 from contextlib import closing
 from pathlib import Path
 
-from docwell.adapters.chroma_layout import SYNC_THRESHOLD
+from docwell.adapters.chroma_records import SYNC_THRESHOLD
 from docwell.errors import Unavailable
 
 # A running server holds the file's lock for milliseconds.

@@ -1,16 +1,25 @@
-"""A chunk as Chroma stores it. Pure."""
+"""How Chroma stores chunks: in which collection, under which fields, within which quotas. Pure.
+
+With shards, a Chroma collection holds many docwell collections, so that a question to all of them costs a fixed
+number of searches (docs/decisions/0013-four-shards.md). Without, it holds one. Chroma allows only some characters
+in names, so a name has a hash.
+"""
 
 from __future__ import annotations
 
 import json
+import sys
 from base64 import b64decode, b64encode
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
 from secrets import token_hex
 from typing import Any
 
 from docwell.citation_units import CitationUnit, UnitKind
 from docwell.errors import Corrupt
 from docwell.models import Chunk, IndexRecord, Mark, Part, Passage, Units
+from docwell.ports import Places
 
 # The field that a condition selects the chunks of an overview by.
 MARKED = "marked"
@@ -113,3 +122,86 @@ def marks_of(metadata: Mapping[str, Any]) -> tuple[Mark, ...]:
         return tuple(Mark(Part(part), *place) for part, *place in json.loads(metadata["marks"]))
     except (KeyError, TypeError, ValueError) as error:
         raise Corrupt("a chunk has marks that docwell did not write") from error
+
+
+_MARK = 8  # hex digits
+# With more records than this, Chroma applies the write-ahead log of a collection, and purges it some time later.
+SYNC_THRESHOLD = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """The layout of one fingerprint's index, in `shards` Chroma collections; 0: one for each docwell collection.
+
+    In a shard, a stored id begins with the mark of its docwell collection, so that a search sees the collection of
+    each hit without reading it. Two collections can have the same mark: the ledger has the last word.
+    """
+
+    fingerprint: str
+    shards: int
+
+    def name(self, collection: str) -> str:
+        """Return the name of the Chroma collection that holds a docwell collection."""
+        digest = _digest(collection)
+        place = f"shard-{int(digest[_MARK:], 16) % self.shards:03}" if self.shards else digest[:24]
+        return f"docwell-{place}-{self._short}"
+
+    def by_name(self, places: Places) -> dict[str, Places]:
+        """Return the places by the name of their Chroma collection."""
+        found: dict[str, dict[str, Sequence[str] | None]] = {}
+        for collection, documents in places.items():
+            found.setdefault(self.name(collection), {})[collection] = documents
+        return {**found}
+
+    def metadata(self, collection: str) -> dict[str, str]:
+        """Return the metadata of that Chroma collection."""
+        return {"fingerprint": self._short, **({} if self.shards else {"collection": collection})}
+
+    def continuation(self, name: str) -> str:
+        """Return the name of the Chroma collection with the rest of records that are over a quota."""
+        return f"{name}-continued"
+
+    def continuation_metadata(self) -> dict[str, str]:
+        """Return the metadata of such a collection; `owns` is false for it."""
+        return {"continues": self._short}
+
+    def owns(self, metadata: Mapping[str, object]) -> bool:
+        """Return whether a Chroma collection with this metadata belongs to the fingerprint."""
+        return metadata.get("fingerprint") == self._short
+
+    def mark(self, collection: str) -> str:
+        """Return the beginning of the stored ids of a docwell collection."""
+        return _digest(collection)[:_MARK] if self.shards else ""
+
+    def id_of(self, stored: str) -> str:
+        """Return a chunk's id from its stored id."""
+        return stored[_MARK:] if self.shards else stored
+
+    @property
+    def _short(self) -> str:
+        return self.fingerprint[:16]
+
+
+def _digest(collection: str) -> str:
+    return sha256(collection.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class Quotas:
+    """The limits of one request.
+
+    `records` are written, removed or returned. `metadata_bytes` counts the names and values of a record, and
+    `pattern_bytes` one regular expression.
+    """
+
+    records: int
+    metadata_bytes: int
+    pattern_bytes: int
+
+
+# A server of your own has no quota. 5,000 records of metadata are about 2 MB of an answer.
+UNLIMITED = Quotas(records=5000, metadata_bytes=sys.maxsize, pattern_bytes=sys.maxsize)
+# https://docs.trychroma.com/cloud/quotas-limits gives the bytes of one value. Here they bound all values of a
+# record, which is right by either reading. The page says 256 for a regular expression; the
+# service's refusal says 130.
+HOSTED = Quotas(records=300, metadata_bytes=4096, pattern_bytes=130)

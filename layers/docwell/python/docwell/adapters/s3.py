@@ -1,37 +1,43 @@
-"""The documents bucket, and links to its documents."""
+"""Buckets in S3: the documents, links to them, all their versions, and copies for `docwell load`."""
 
 from __future__ import annotations
 
 import logging
 import re
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from datetime import datetime
 from email.errors import MessageError
 from email.header import decode_header, make_header
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 import boto3
 from botocore.auth import S3SigV4QueryAuth
 from botocore.awsrequest import AWSRequest
-from botocore.exceptions import ClientError, NoCredentialsError
+from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
 
 from docwell import media_types
 from docwell.adapters.aws import error_code, vendor_errors
 from docwell.attributes import MAX_METADATA, MAX_METADATA_BYTES, MAX_TAGS, MAX_TAGS_BYTES, bounded
-from docwell.bucket_ports import UploadForm
+from docwell.bucket_ports import StoredObject, UploadForm
 from docwell.citation_units import CitationUnit, UnitKind
-from docwell.errors import NotFound, ObjectDenied
+from docwell.errors import Forbidden, NotFound, ObjectDenied, Refused, Unavailable
 from docwell.models import ObjectSummary, ObjectVersion
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
     from mypy_boto3_s3.type_defs import (
+        CompletedPartTypeDef,
+        CopySourceTypeDef,
         GetObjectRequestTypeDef,
         GetObjectTaggingRequestTypeDef,
         ListObjectsV2RequestPaginateTypeDef,
+        ListObjectsV2RequestTypeDef,
         ListObjectVersionsRequestTypeDef,
     )
 
@@ -246,3 +252,239 @@ def _reachable(url: str, client: S3Client, reached_at: str | None) -> str:
     """Return the address below `reached_at` that forwards to `url`."""
     endpoint = client.meta.endpoint_url
     return reached_at.rstrip("/") + url.removeprefix(endpoint) if reached_at else url
+
+
+_LIST_PAGE = 1000  # the most that S3 lists at once
+# S3 must restore these before it copies them.
+_ARCHIVED = frozenset({"GLACIER", "DEEP_ARCHIVE"})
+_COPY_CHANGED = ("404", "NoSuchKey", "412", "PreconditionFailed")
+_COPY_DENIED = ("403", "AccessDenied")
+# Of a listing: a wrong name or permission, which no retry repairs.
+_NO_LISTING = (*_COPY_DENIED, "404", "NoSuchBucket", "InvalidBucketName")
+_IN_ARCHIVE = ("InvalidObjectState", "ObjectNotInActiveTierError")
+_REFUSED = ("InvalidRequest",)  # such as a copy of an object under a customer's key (SSE-C)
+# S3 copies up to 5 GiB in one request. Parts make a failed copy repeat less.
+_IN_PARTS_FROM = 256 * 1024 * 1024
+_PART = 128 * 1024 * 1024
+# Folders that hold only one folder are no partitions: the listing goes into them, this deep at most.
+_DEPTH = 8
+
+
+class S3Listing:
+    """`docwell.bucket_ports.Listing` over one bucket. Raises `Unavailable`."""
+
+    def __init__(self, client: S3Client, bucket: str, prefix: str = "") -> None:
+        self._client = client
+        self._bucket = bucket
+        self._prefix = prefix
+
+    def page(self, after: str, until: str = "") -> tuple[list[StoredObject], str | None]:
+        """Return up to 1,000 objects after a key, up to another, and the last key read, None at the end."""
+        request: ListObjectsV2RequestTypeDef = {
+            "Bucket": self._bucket,
+            "Prefix": self._prefix,
+            "MaxKeys": _LIST_PAGE,
+            "OptionalObjectAttributes": ["RestoreStatus"],
+        }
+        if after:
+            request["StartAfter"] = after
+        with self._plain_errors():
+            answer = self._client.list_objects_v2(**request)
+        listed = answer.get("Contents", [])
+        rows = [
+            StoredObject(
+                row["Key"],
+                row["ETag"],
+                row["Size"],
+                row["LastModified"].timestamp(),
+                # A restored object keeps its storage class.
+                row.get("StorageClass") in _ARCHIVED and "RestoreExpiryDate" not in row.get("RestoreStatus", {}),
+            )
+            for row in listed
+            if not until or row["Key"] <= until
+        ]
+        ended = len(rows) < len(listed) or not answer["IsTruncated"]
+        return rows, None if ended else listed[-1]["Key"]
+
+    def folders(self) -> list[str]:
+        """Return up to 1,000 folders, of the first level that has more than one."""
+        prefix, folders = self._prefix, list[str]()
+        for _ in range(_DEPTH):
+            with self._plain_errors():
+                answer = self._client.list_objects_v2(Bucket=self._bucket, Prefix=prefix, Delimiter="/")
+            folders = sorted(one["Prefix"] for one in answer.get("CommonPrefixes", []))
+            if len(folders) != 1:
+                break
+            prefix = folders[0]
+        return folders
+
+    @contextmanager
+    def _plain_errors(self) -> Iterator[None]:
+        try:
+            with vendor_errors("s3", *_NO_LISTING):
+                yield
+        except ClientError as error:
+            detail = f"s3: listing bucket {self._bucket!r} answered {error_code(error)}"
+            raise Unavailable("s3", detail, retry_after=None) from error
+
+
+class S3Copier:
+    """`docwell.bucket_ports.Copier`: S3 copies the objects of one bucket into another, with metadata and tags.
+
+    Needs `s3:GetObject` and `s3:GetObjectTagging` on the source, `s3:PutObject` and `s3:PutObjectTagging` on the
+    target.
+    """
+
+    def __init__(self, client: S3Client, source: str, target: str) -> None:
+        self._client = client
+        self._source = source
+        self._target = target
+
+    def copy(self, one: StoredObject, key: str) -> None:
+        """Copy exactly the listed content to `key`, a large object in parts."""
+        with _copy_errors(one.key):
+            if one.size >= _IN_PARTS_FROM:
+                self._copy_in_parts(one, key)
+                return
+            self._client.copy_object(
+                Bucket=self._target, Key=key, CopySource=self._place(one), CopySourceIfMatch=one.etag
+            )
+
+    def _copy_in_parts(self, one: StoredObject, key: str) -> None:
+        """Copy a large object part by part; a copy in parts takes over neither metadata nor tags by itself."""
+        head = self._client.head_object(Bucket=self._source, Key=one.key, IfMatch=one.etag)
+        tags = self._client.get_object_tagging(Bucket=self._source, Key=one.key)["TagSet"]
+        begun = self._client.create_multipart_upload(
+            Bucket=self._target,
+            Key=key,
+            ContentType=head.get("ContentType", ""),
+            Metadata=head.get("Metadata", {}),
+            Tagging=urlencode({tag["Key"]: tag["Value"] for tag in tags}),
+        )
+        upload = begun["UploadId"]
+        try:
+            parts: list[CompletedPartTypeDef] = []
+            for number, first in enumerate(range(0, one.size, _PART), 1):
+                answer = self._client.upload_part_copy(
+                    Bucket=self._target,
+                    Key=key,
+                    UploadId=upload,
+                    PartNumber=number,
+                    CopySource=self._place(one),
+                    CopySourceIfMatch=one.etag,
+                    CopySourceRange=f"bytes={first}-{min(first + _PART, one.size) - 1}",
+                )
+                parts.append({"PartNumber": number, "ETag": answer["CopyPartResult"].get("ETag", "")})
+            self._client.complete_multipart_upload(
+                Bucket=self._target, Key=key, UploadId=upload, MultipartUpload={"Parts": parts}
+            )
+        except Exception:
+            # The bucket's lifecycle rule removes the parts of a process that was killed, or may not abort.
+            with suppress(ClientError, BotoCoreError):
+                self._client.abort_multipart_upload(Bucket=self._target, Key=key, UploadId=upload)
+            raise
+
+    def _place(self, one: StoredObject) -> CopySourceTypeDef:
+        return {"Bucket": self._source, "Key": one.key}
+
+
+@contextmanager
+def _copy_errors(key: str) -> Iterator[None]:
+    try:
+        with vendor_errors("s3", *_COPY_CHANGED, *_COPY_DENIED, *_IN_ARCHIVE, *_REFUSED):
+            yield
+    except ClientError as error:
+        code = error_code(error)
+        detail = f"{error.operation_name} of {key!r} answered {code}"
+        if code in _COPY_CHANGED:
+            raise NotFound(detail) from error
+        if code in _COPY_DENIED:
+            raise Forbidden(detail) from error
+        raise Refused("archived" if code in _IN_ARCHIVE else "refused", detail) from error
+
+
+_DELETE_AT_ONCE = 1000  # the most that one DeleteObjects takes
+
+
+@dataclass(frozen=True, slots=True)
+class StoredVersion:
+    """One version of an object, or a delete marker. `id` is "null" in a bucket without versions."""
+
+    key: str
+    id: str
+    marker: bool
+
+
+class S3Versions:
+    """The versions and delete markers of one bucket."""
+
+    def __init__(self, client: S3Client, bucket: str) -> None:
+        self._client = client
+        self._bucket = bucket
+
+    def under(self, prefix: str) -> list[StoredVersion]:
+        """Return the versions of all keys that begin with `prefix`."""
+        found: list[StoredVersion] = []
+        with vendor_errors("s3"):
+            for page in self._client.get_paginator("list_object_versions").paginate(
+                Bucket=self._bucket, Prefix=prefix
+            ):
+                for name, marker in (("Versions", False), ("DeleteMarkers", True)):
+                    rows: Sequence[Mapping[str, str]] = page.get(name, ())  # type: ignore[assignment] # one TypedDict each
+                    found += [StoredVersion(row["Key"], row["VersionId"], marker) for row in rows]
+        return found
+
+    def of(self, key: str) -> list[StoredVersion]:
+        """Return the versions of one key."""
+        return [one for one in self.under(key) if one.key == key]
+
+    def erase(self, versions: Sequence[StoredVersion]) -> None:
+        """Delete these versions for good. Raises `Unavailable` with the number that S3 keeps.
+
+        A new delete marker hides each key first, and the markers go last: no older version is current in between.
+        """
+        for key in dict.fromkeys(one.key for one in versions if not one.marker):
+            with vendor_errors("s3"):
+                self._client.delete_object(Bucket=self._bucket, Key=key)
+        for batch in _batches([one for one in versions if not one.marker]):
+            self._delete(batch)
+        keys = dict.fromkeys(one.key for one in versions)
+        for batch in _batches([one for key in keys for one in self.of(key) if one.marker]):
+            self._delete(batch)
+
+    def deleted_since(self, since: datetime, prefix: str = "") -> Iterator[list[StoredVersion]]:
+        """Yield, by pages, the delete markers that have hidden a key of the prefix since that time."""
+        pages = self._client.get_paginator("list_object_versions").paginate(Bucket=self._bucket, Prefix=prefix)
+        with vendor_errors("s3"):
+            for page in pages:
+                markers = page.get("DeleteMarkers", ())
+                found = [one for one in markers if one["IsLatest"] and one["LastModified"] >= since]
+                yield [StoredVersion(one["Key"], one["VersionId"], marker=True) for one in found]
+
+    def undelete(self, since: datetime, prefix: str = "") -> Iterator[list[str]]:
+        """Remove those markers, so that the version before is current again. Yield the keys of each batch.
+
+        A key that was deleted twice has two markers: list again until none is left.
+        """
+        found = True
+        while found:
+            found = False
+            for markers in filter(None, self.deleted_since(since, prefix)):
+                found = True
+                self._delete(markers)
+                yield [one.key for one in markers]
+
+    def _delete(self, batch: Sequence[StoredVersion]) -> None:
+        objects = [{"Key": one.key, "VersionId": one.id} for one in batch]
+        with vendor_errors("s3"):
+            answer = self._client.delete_objects(
+                Bucket=self._bucket,
+                Delete={"Objects": objects, "Quiet": True},  # type: ignore[typeddict-item] # its list is invariant
+            )
+        if errors := answer.get("Errors"):
+            codes = ", ".join(sorted({error.get("Code", "unknown") for error in errors}))
+            raise Unavailable("s3", f"s3 keeps {len(errors)} versions: {codes}")
+
+
+def _batches(versions: Sequence[StoredVersion]) -> Iterator[Sequence[StoredVersion]]:
+    return (versions[start : start + _DELETE_AT_ONCE] for start in range(0, len(versions), _DELETE_AT_ONCE))

@@ -17,7 +17,7 @@ from docwell.cli.settings import Settings
 from docwell.identity import KEY, ApiKey
 
 if TYPE_CHECKING:
-    from docwell.adapters.dynamodb.api_keys import DynamoApiKeys
+    from docwell.adapters.dynamodb.principals import DynamoApiKeys
 
 _UNITS_S = {"m": 60, "h": 3_600, "d": 86_400}
 # A key that must live longer needs no end. Keeps a mistyped number out of dates that Python cannot show.
@@ -48,7 +48,7 @@ def end_of(key: ApiKey) -> str:
 
 def stored(settings: Settings) -> DynamoApiKeys:
     """Return the table of API keys."""
-    from docwell.adapters.dynamodb.api_keys import DynamoApiKeys
+    from docwell.adapters.dynamodb.principals import DynamoApiKeys
 
     return DynamoApiKeys(aws_client(settings, "dynamodb"), settings.need("principals_table"))
 

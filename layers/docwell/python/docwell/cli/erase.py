@@ -26,7 +26,7 @@ from docwell.cli.remote import Json, aws_client, plain_failures, s3_client
 from docwell.cli.settings import Settings
 
 if TYPE_CHECKING:
-    from docwell.adapters.s3_versions import StoredVersion
+    from docwell.adapters.s3 import StoredVersion
 
 _KEYS_AT_ONCE = 200  # a call of the function takes 6 MB, and a key has at most 1 KB
 _PAUSE_S = 1.0
@@ -111,7 +111,7 @@ class Erasure:
     """The steps of one erasure. Raises `Failure`; run it again then."""
 
     def __init__(self, settings: Settings, key: str | None, prefix: str | None, wait_s: float) -> None:
-        from docwell.adapters.s3_versions import S3Versions
+        from docwell.adapters.s3 import S3Versions
 
         self._settings = settings
         self._versions = S3Versions(s3_client(settings), settings.need("bucket"))

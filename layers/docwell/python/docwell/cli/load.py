@@ -112,7 +112,7 @@ def _route(source: str, bucket: str, collection: str | None) -> Route:
 
 
 def _work(settings: Settings, state: LoadState, longest_wait_s: float, max_bytes: int) -> Load:
-    from docwell.adapters.s3_copies import S3Copier, S3Listing
+    from docwell.adapters.s3 import S3Copier, S3Listing
     from docwell.adapters.sqs import SqsTaskQueue
     from docwell.cli.loading.run import Copies, Hints, Load, Way
 

@@ -17,7 +17,7 @@ from docwell.cli.operations import FunctionOption, ReconcileFunction, show_recon
 from docwell.cli.remote import plain_failures, s3_client
 
 if TYPE_CHECKING:
-    from docwell.adapters.s3_versions import S3Versions
+    from docwell.adapters.s3 import S3Versions
     from docwell.cli.settings import Settings
 
 _SHOWN = 20
@@ -68,7 +68,7 @@ def restore(
 
 
 def _versions(settings: Settings) -> S3Versions:
-    from docwell.adapters.s3_versions import S3Versions
+    from docwell.adapters.s3 import S3Versions
 
     return S3Versions(s3_client(settings), settings.need("bucket"))
 

@@ -17,7 +17,7 @@ from docwell.identity import Principal, Use
 from docwell.models import Status
 from docwell.query.listing import Listing, list_documents
 from docwell.upkeep.operations import DeadLetters, check_operates, last_canary, redrive
-from docwell.upkeep.passes import Phase, last_pass
+from docwell.upkeep.reconcile import Phase, last_pass
 from docwell.wiring import query as wiring
 
 ROUTE = "/v1/operations"

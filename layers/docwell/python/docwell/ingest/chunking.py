@@ -16,7 +16,7 @@ from enum import IntEnum
 from typing import TYPE_CHECKING
 
 from docwell.citation_units import CitationUnit
-from docwell.ingest.outline import Outline, Section, shown
+from docwell.ingest.outline import CutChunk, Outline, Section, shown
 from docwell.models import Chunk, Page
 
 if TYPE_CHECKING:
@@ -47,8 +47,6 @@ _CLOSERS = frozenset("\"'”’»)]}」』）】›")
 _BLANK_LINE = re.compile(r"\n[^\S\n]*\n")
 _IDEOGRAPHS = ((0x3040, 0x30FF), (0x3400, 0x9FFF), (0xF900, 0xFAFF), (0x20000, 0x3FFFF))
 
-# A chunk, and the (start, end) of its units in characters of its text: none where the chunk is one unit.
-CutChunk = tuple[Chunk, Sequence[tuple[int, int]]]
 # The (start, end) of each token in characters of a text.
 _Tokens = list[tuple[int, int]]
 

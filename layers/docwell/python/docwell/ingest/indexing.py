@@ -19,9 +19,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from docwell.config import IngestLimits
-from docwell.ingest.chunking import CutChunk, cut_pages
+from docwell.ingest.chunking import cut_pages
+from docwell.ingest.outline import CutChunk, Sketch
 from docwell.ingest.ranges import Span, check_length
-from docwell.ingest.sketch import Sketch
 from docwell.models import Chunk, DocumentRef, IndexRecord, Mark, ObjectVersion, Page, RangeTally, Reason, Units
 from docwell.ports import DocumentReader, Embedder, MarkedIndex, ObjectStore
 from docwell.text.naming import InContext, embedded_texts

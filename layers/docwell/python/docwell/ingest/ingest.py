@@ -2,7 +2,7 @@
 
 An event is a hint: whatever it says, ingest reads the key's current version and takes steps until the ledger
 and the bucket agree. Doing so twice, late, in parallel or after a crash leads to the same state. `steps` decides
-each step, `lease` keeps other workers out, and `range_worker` indexes the ranges of a long document.
+each step, `DocumentLease` keeps other workers out, and `RangeWorker` indexes the ranges of a long document.
 
 Before all this, `observe` hides what the bucket no longer has. It needs no lease, so the death of a worker cannot
 delay it.
@@ -15,17 +15,20 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from secrets import randbits
+from time import time
+from typing import Self
 
 from docwell.attributes import Attributes
-from docwell.errors import NotFound, Refused, Unavailable
+from docwell.config import IngestLimits
+from docwell.errors import DeadlineExceeded, DocwellError, LeaseLost, NotFound, Refused, Unavailable
 from docwell.ingest import ranges
 from docwell.ingest.indexing import Generation, RangeIndexer
-from docwell.ingest.lease import DocumentLease
 from docwell.ingest.steps import Recognise, Refresh, Resume, Settle, Start, Step, next_step
 from docwell.models import (
     DocumentRecord,
     DocumentRef,
     Hint,
+    Lease,
     ObjectVersion,
     RangeTally,
     RangeTask,
@@ -297,3 +300,212 @@ def _version(head: ObjectVersion | None) -> str:
 def _hidden(record: DocumentRecord) -> DocumentRecord:
     """Return the record with nothing live: all its chunks must be swept."""
     return replace(record, live_generation=None, live_version=None, live_attributes=None, swept=False)
+
+
+_DELETE_AT_ONCE = 500  # ids in one delete
+
+
+@dataclass(slots=True)
+class DocumentLease:
+    """The right to change one document, held by this worker.
+
+    Call `try_release` until it returns None, then leave the block. A block that raises releases the lease at once,
+    so that the next delivery need not wait until it expires.
+
+    `record` is the document as this worker knows it. It is ahead of the ledger while a document of one range is
+    indexed but not live. `tally` counts what this worker indexed under the lease.
+    """
+
+    held: Lease
+    ledger: Ledger
+    index: VectorIndex
+    queue: TaskQueue
+    limits: IngestLimits
+    remaining_s: Callable[[], float]
+    record: DocumentRecord = field(init=False)
+    tally: RangeTally = field(default_factory=RangeTally)
+
+    def __post_init__(self) -> None:
+        self.record = self.held.record
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
+        # Where either call fails, the lease expires by itself.
+        with suppress(DocwellError):
+            if isinstance(error, LeaseLost):
+                self._request_sweep()
+            elif error is not None:
+                self.release_to_queue()
+
+    def write(self, record: DocumentRecord, *, fresh: bool = False) -> None:
+        """Store the record, see `docwell.ports.Ledger.write`. Raises `LeaseLost`."""
+        self.held = self.ledger.write(self.held, record, fresh=fresh)
+        self.record = self.held.record
+
+    def try_release(self) -> Hint | None:
+        """Release the lease and return None; if another event came meanwhile, keep it and return a hint."""
+        again = self.ledger.release(self.held)
+        if again is None:
+            return None
+        self.held, self.record = again, again.record
+        self.require_sweep()
+        return Hint(again.key)
+
+    def release_to_queue(self) -> None:
+        """Release the lease, and send a hint for events that came meanwhile: they relied on this worker."""
+        while (again := self.try_release()) is not None:
+            self.queue.send([again])
+
+    def sweep(self) -> None:
+        """Remove every chunk outside the live generation, page by page. Raises `LeaseLost`."""
+        if not self.record.swept:
+            self.remove(but=self.record.live_generation)
+            self.write(replace(self.record, swept=True))
+
+    def require_sweep(self) -> None:
+        """Make the next `sweep` search the index again: a worker that lost the lease may have written to it."""
+        self.record = replace(self.record, swept=False)
+
+    def remove(self, *, of: str | None = None, but: str | None = None) -> None:
+        """Remove the chunks of one generation, or of all but one. Raises `LeaseLost`."""
+        collection = collection_of(self.held.key)
+        while ids := self.index.ids(collection, self.held.key, of=of, but=but, limit=_DELETE_AT_ONCE):
+            self.held = self.ledger.renew(self.held)
+            self.index.delete(collection, ids)
+
+    def heartbeat(self) -> None:
+        """Renew the lease when a third of it has passed.
+
+        Raises `LeaseLost`, or `DeadlineExceeded` when this worker's time is nearly over.
+        """
+        require_time(self.remaining_s, self.limits.stop_before_s)
+        if time() > self.held.expires_at - self.limits.lease_s * 2 / 3:
+            self.held = self.ledger.renew(self.held)
+
+    def _request_sweep(self) -> None:
+        """Send a hint that removes what this worker wrote after it lost the lease.
+
+        A worker at the same version writes the same ids, so no sweep is needed. If another worker holds the lease,
+        the hint makes it look again and sweep, even if it has swept before.
+        """
+        record = self.ledger.get(self.held.key)
+        if record is None or record.version != self.record.version:
+            self.queue.send([Hint(self.held.key, sweep=True)])
+
+
+def require_time(remaining_s: Callable[[], float], least_s: float) -> None:
+    """Raise `DeadlineExceeded` when less than `least_s` seconds are left."""
+    if remaining_s() < least_s:
+        raise DeadlineExceeded("time", "too little time is left; the message's next delivery continues")
+
+
+@dataclass(frozen=True, slots=True)
+class RangeWorker:
+    """Indexes one range of a long document. `owner` and `remaining_s` are those of `Ingest.update`.
+
+    A range needs no lease: chunk ids are deterministic, and the ledger counts a range only while the document is
+    being indexed from the same version, in the same attempt. When the document changed meanwhile, this worker, or
+    the redelivery of its message, removes what it wrote. To finish, refuse or clean the document it needs the
+    lease.
+    """
+
+    ingest: Ingest
+    task: RangeTask
+    owner: str
+    remaining_s: Callable[[], float]
+
+    def index_range(self) -> IngestReport:
+        """Index the range; the last range of a generation makes it live. Raises as `Ingest.update` does."""
+        task, ledger, tally = self.task, self.ingest.ledger, RangeTally()
+        record = ledger.get(task.key)
+        if record is not None and record.version == task.version and record.status is Status.FAILED:
+            return self._update()  # redriven from the dead-letter queue
+        if record is not None and ranges.is_current(task, record) and task.range not in record.ranges_done:
+            try:
+                tally = self._index(record)
+                record = ledger.finish_range(task, tally)
+                if record is not None:
+                    read = record.characters + record.hidden_characters
+                    ranges.check_length(read, record.size or 0, self.ingest.indexer.limits)
+            except NotFound:
+                return self._match_change()
+            except Refused as refused:
+                return self._refuse(refused)
+        if record is None or not ranges.is_current(task, record):
+            self._leave()
+            return IngestReport(status=None, tally=tally)
+        # Also when the range was done before: its worker may have died before it made the generation live.
+        if ranges.is_generation_done(record, task.range):
+            self._update()
+            record = ledger.get(task.key) or record
+        return IngestReport(record.status, record.reason, tally)
+
+    def _update(self, *, again: bool = False) -> IngestReport:
+        return self.ingest.update(Hint(self.task.key), self.owner, self.remaining_s, again=again)
+
+    def _match_change(self) -> IngestReport:
+        """Match the key, whose version was replaced or deleted: the event of that may not have arrived yet.
+
+        Raises `Unavailable` while the document still waits for this range: its version may be back.
+        """
+        # Sweep again: a write of the last delivery may have reached the index after the change was swept.
+        report = self._update(again=True)
+        record = self.ingest.ledger.get(self.task.key)
+        if record is not None and ranges.is_current(self.task, record):
+            raise Unavailable("s3", "the document's version could not be read", retry_after=1.0)
+        return report
+
+    def _index(self, record: DocumentRecord) -> RangeTally:
+        task, indexer, limits = self.task, self.ingest.indexer, self.ingest.indexer.limits
+        span = ranges.span(record, task.range, limits)
+        # A page that is being recognised cannot be stopped before its own time limit.
+        least_s = limits.stop_before_s + (limits.ocr_page_timeout_s if span.recognise else 0.0)
+        require_time(self.remaining_s, least_s)
+        head = ObjectVersion(task.version, record.size or 0, record.etag or "")
+        with indexer.downloaded(task.key, head) as path:
+            generation = self.ingest.generation(record, recognised=span.recognise)
+            return indexer.run(generation, path, task.range, span, lambda: require_time(self.remaining_s, least_s))
+
+    def _refuse(self, refused: Refused) -> IngestReport:
+        """Reject the whole document; its other ranges are then stale. If it changed meanwhile, only leave it.
+
+        In both cases match the key last, see `_remove_stale`.
+        """
+        if self.ingest.is_unknown(self.task.key):
+            return IngestReport(status=None)
+        with self._acquire(retry_after=1.0) as lease:
+            is_current = ranges.is_current(self.task, lease.record)
+            if is_current:
+                self.ingest.settle(lease, ranges.rejected(lease.record, refused.reason, refused.detail))
+                self.ingest.match(lease, Hint(self.task.key))
+            else:
+                self._remove_stale(lease)
+            self.ingest.release(lease)
+        record = lease.record
+        return IngestReport(record.status, record.reason) if is_current else IngestReport(status=None)
+
+    def _leave(self) -> None:
+        """Remove this task's chunks of a document that changed. An unknown document has none."""
+        if self.ingest.is_unknown(self.task.key):
+            return
+        with self._acquire(retry_after=5.0) as lease:
+            self._remove_stale(lease)
+            self.ingest.release(lease)
+
+    def _remove_stale(self, lease: DocumentLease) -> None:
+        """Remove what any delivery of the task may have written for a document that changed.
+
+        This needs the lease, because another worker could start the same version again meanwhile. Then match the
+        key: a worker that died with this message may have held the lease while other events relied on it to look
+        again.
+        """
+        self.ingest.remove_stale(lease, self.task)
+        self.ingest.match(lease, Hint(self.task.key))
+
+    def _acquire(self, *, retry_after: float) -> DocumentLease:
+        lease = self.ingest.acquire(self.task.key, self.owner, self.remaining_s)
+        if lease is None:
+            raise Unavailable("ledger", "another worker holds the document's lease", retry_after=retry_after)
+        return lease

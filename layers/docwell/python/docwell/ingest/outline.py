@@ -1,14 +1,24 @@
-"""Find the section that a place of a document is in, from the lines that typography sets off. Pure."""
+"""Find headings by their typography: the section of each chunk, and the pieces of the overview. Pure.
+
+The overview has the opening of the document, the largest headings, and from each part of the range the statement
+nearest to the range's centroid. A piece is a mark on a chunk, so it lives and dies with the chunk.
+"""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from heapq import nlargest
 from itertools import groupby
 from typing import NamedTuple
 
-from docwell.models import Page
+import numpy as np
+from numpy.typing import NDArray
+
+from docwell.models import Chunk, Mark, Page, Part
+from docwell.text.lexicon import is_sheet_row, segments
+from docwell.text.prose import is_bibliography
 
 # More consecutive lines of one size than this are text in large or bold type, not a heading.
 LINES_RUNNING = 3
@@ -23,6 +33,10 @@ _NUMBER = re.compile(r"\d[\d.,]*")
 # No bullets: they begin the lines of a list.
 _FIRST = frozenset("\"'(\u201c\u2018\u00ab\u00a7")
 _NOT_LAST = frozenset(".,;-!…")
+
+
+# A chunk, and the (start, end) of its units in characters of its text: none where the chunk is one unit.
+CutChunk = tuple[Chunk, Sequence[tuple[int, int]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,3 +110,106 @@ def _is_title(text: str) -> bool:
         return False
     letters = sum(character.isalpha() for character in text)
     return letters >= LETTERS_SHARE * sum(not character.isspace() for character in text)
+
+
+# Title, authors and abstract of a paper have about 300 tokens; reports have a title page before these. The opening
+# ends with the chunk that reaches this.
+OPENING_TOKENS = 400
+# A range, of up to 50 pages, so has about 30 marked chunks, which are 100 KB to read.
+STATEMENTS = 12
+# More than two cosines differ by: a row comes after all sentences.
+_ROW_PENALTY = 2.0
+HEADINGS = 12
+
+
+class _Piece(NamedTuple):
+    """A piece of the chunk with an ordinal: `start` to `end` in characters of its text. `is_row`: of a table."""
+
+    ordinal: int
+    start: int
+    end: int
+    is_row: bool = False
+
+
+class _Heading(NamedTuple):
+    size: float
+    text: str
+    place: _Piece
+
+
+@dataclass(slots=True)
+class Sketch:
+    """Reads the pages and the chunks of one range in order. `opens` says whether the document begins with it."""
+
+    opens: bool
+    _paged: int = 0
+    _opening: int = 0  # in chunks
+    _opening_tokens: int = 0
+    _chunks: list[Chunk] = field(default_factory=list)
+    _headings: dict[str, _Heading] = field(default_factory=dict)
+    _units: list[_Piece] = field(default_factory=list)
+    _vectors: list[NDArray[np.float32]] = field(default_factory=list)
+
+    def add_page(self, page: Page, chunks: Sequence[Chunk]) -> None:
+        """Add the headings of a page. One that repeats, such as a running title, counts once."""
+        for start, end, size, text in titles(page):
+            for ordinal, chunk in enumerate(chunks, self._paged):
+                # The letters of a drawing's labels are no headings.
+                if chunk.start <= start and end <= chunk.end and end - start > 1:
+                    piece = _Piece(ordinal, start - chunk.start, end - chunk.start)
+                    self._headings.setdefault(text, _Heading(size, text, piece))
+        self._paged += len(chunks)
+
+    def add_chunks(self, batch: Sequence[CutChunk], vectors: NDArray[np.float32]) -> None:
+        """Add the next chunks with the unit vectors, (n, dimension), of the chunks and then of their units."""
+        rest = len(batch)
+        for row, (chunk, spans) in enumerate(batch):
+            rows = range(rest, rest := rest + len(spans)) if spans else [row]
+            ordinal = len(self._chunks)
+            self._chunks.append(chunk)
+            if self.opens and self._opening_tokens < OPENING_TOKENS:
+                self._opening, self._opening_tokens = ordinal + 1, self._opening_tokens + chunk.tokens
+                continue
+            for place, (start, end) in zip(rows, spans or [(0, len(chunk.text))], strict=True):
+                text = chunk.text[start:end]
+                if _is_prose(text) and not is_bibliography(text):
+                    self._units.append(_Piece(ordinal, start, end, is_sheet_row(text.lstrip())))
+                    self._vectors.append(vectors[place])
+
+    def marks(self) -> dict[int, list[Mark]]:
+        """Return the marks of chunks by ordinal."""
+        found: dict[int, list[Mark]] = {}
+        for ordinal, chunk in enumerate(self._chunks[: self._opening]):
+            found.setdefault(ordinal, []).append(Mark(Part.OPENING, 0, len(chunk.text)))
+        others = (one for one in self._headings.values() if one.place.ordinal not in found)
+        for one in nlargest(HEADINGS, others, key=lambda heading: heading.size):
+            mark = Mark(Part.HEADING, one.place.start, one.place.end, one.size)
+            found.setdefault(one.place.ordinal, []).append(mark)
+        for unit in self._central():
+            start, end = _whole_sentences(self._chunks[unit.ordinal].text, unit.start, unit.end)
+            found.setdefault(unit.ordinal, []).append(Mark(Part.STATEMENT, start, end))
+        return found
+
+    def _central(self) -> list[_Piece]:
+        """Return the unit nearest to the range's centroid from each of up to `STATEMENTS` equal parts.
+
+        A row of a table is taken only from a part without other text.
+        """
+        if not self._units:
+            return []
+        vectors = np.stack(self._vectors)
+        near = vectors @ vectors.mean(axis=0) - _ROW_PENALTY * np.array([one.is_row for one in self._units])
+        parts = np.array_split(np.arange(len(near)), min(STATEMENTS, len(near)))
+        return [self._units[part[int(np.argmax(near[part]))]] for part in parts]
+
+
+def _is_prose(text: str) -> bool:
+    """Whether a text is mostly letters: rows of tables and of contents have more figures and dots."""
+    shown = [character for character in text if not character.isspace()]
+    return sum(map(str.isalpha, shown)) >= LETTERS_SHARE * len(shown)
+
+
+def _whole_sentences(text: str, start: int, end: int) -> tuple[int, int]:
+    """Return the piece, from the start of its first sentence to the end of its last."""
+    spans = [(first, last) for first, last in segments(text) if last > start and first < end]
+    return (min(spans[0][0], start), max(spans[-1][1], end)) if spans else (start, end)

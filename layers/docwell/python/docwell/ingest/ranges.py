@@ -98,18 +98,18 @@ def outcome(record: DocumentRecord) -> DocumentRecord:
     recognised = record.recognised_from is not None
     failures = by_reason(record.page_failures)
     partly = failures.pop(Reason.PARTLY_UNREADABLE, [])
-    notes = [f"{_named(pages)}: {reason}, not indexed" for reason, pages in failures.items()]
+    notes = [f"{_listed_pages(pages)}: {reason}, not indexed" for reason, pages in failures.items()]
     if record.chunks == 0 and failures:
         return rejected(record, next(iter(failures)), "; ".join(notes))
     if partly:
         part = "indexed, but fonts map some letters wrongly: these words are missing or misspelt"
-        notes.append(f"{_named(partly)}: {Reason.PARTLY_UNREADABLE}, {part}")
+        notes.append(f"{_listed_pages(partly)}: {Reason.PARTLY_UNREADABLE}, {part}")
     if record.doubtful_pages and recognised:
         notes.append(
-            f"{_named(record.doubtful_pages)}: picture recognised with too little confidence, not indexed"
+            f"{_listed_pages(record.doubtful_pages)}: picture recognised with too little confidence, not indexed"
         )
     elif record.doubtful_pages and record.chunks:
-        notes.append(f"{_named(record.doubtful_pages)}: mostly a picture, whose text is not indexed")
+        notes.append(f"{_listed_pages(record.doubtful_pages)}: mostly a picture, whose text is not indexed")
     if record.hidden_characters:
         notes.append(f"left out characters that the pages do not show: {record.hidden_characters:,}")
     detail = "; ".join(notes)
@@ -126,7 +126,7 @@ def rejected(record: DocumentRecord, reason: str, detail: str) -> DocumentRecord
     return replace(record, status=Status.REJECTED, reason=str(reason), detail=detail)
 
 
-def _named(numbers: Collection[int]) -> str:
+def _listed_pages(numbers: Collection[int]) -> str:
     runs = listed(numbers).split(",")
     more = " and more" if len(runs) > _RUNS_NAMED else ""
     return ("page " if len(numbers) == 1 else "pages ") + ", ".join(runs[:_RUNS_NAMED]) + more

@@ -19,7 +19,7 @@ def authorizer_settings() -> AuthorizerSettings:
 def authorizer() -> Authorizer:
     """Return the authorizer."""
     from docwell.adapters.aws import client
-    from docwell.adapters.dynamodb.api_keys import DynamoApiKeys
+    from docwell.adapters.dynamodb.principals import DynamoApiKeys
 
     keys = DynamoApiKeys(client("dynamodb", quick=True), authorizer_settings().principals_table)
     return Authorizer(keys, _tokens())

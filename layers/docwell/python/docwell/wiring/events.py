@@ -21,7 +21,7 @@ def events_settings() -> EventsSettings:
 @cache
 def publisher() -> Publisher:
     """Return the publisher of events."""
-    from docwell.adapters.dynamodb.outcomes import outcome_in
+    from docwell.adapters.dynamodb.ledger import outcome_in
 
     return Publisher(events_settings().bucket, outcome_in, _sink())
 

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
     from docwell.adapters.chroma import ChromaIndex
-    from docwell.adapters.chroma_quotas import Quotas
+    from docwell.adapters.chroma_records import Quotas
     from docwell.adapters.dynamodb.ledger import DynamoLedger, DynamoState
     from docwell.adapters.s3 import S3ObjectStore
     from docwell.adapters.server_auth import AuthHeader, ServerAuth
@@ -56,9 +56,8 @@ def ledger_of(
 @cache
 def index_of(settings: StorageSettings, fingerprint: str, shards: int) -> ChromaIndex:
     """Return the vector index of one fingerprint."""
-    from docwell.adapters.chroma import ChromaIndex
-    from docwell.adapters.chroma_layout import Layout
-    from docwell.adapters.chroma_server import ChromaServer
+    from docwell.adapters.chroma import ChromaIndex, ChromaServer
+    from docwell.adapters.chroma_records import Layout
 
     server = ChromaServer(
         settings.chroma_url,
@@ -74,7 +73,7 @@ def index_of(settings: StorageSettings, fingerprint: str, shards: int) -> Chroma
 
 def chroma_quotas(settings: StorageSettings) -> Quotas:
     """Return the quotas of Chroma: the hosted service alone takes X-Chroma-Token."""
-    from docwell.adapters.chroma_quotas import HOSTED, UNLIMITED
+    from docwell.adapters.chroma_records import HOSTED, UNLIMITED
 
     return HOSTED if settings.chroma_header == "X-Chroma-Token" else UNLIMITED
 

@@ -1,25 +1,35 @@
 """The ledger: one row for each document and pipeline, changed only under a lease's fence.
 
 Row: `document` (partition key), `pipeline` (sort key: the fingerprint), `collection` (with `document` the key of
-the index `by_collection`), the fields of `DocumentRecord`, the last outcome
-(`docwell.adapters.dynamodb.outcomes`), and the lease: `lease_owner`, `lease_expires` (seconds), `fence` and
-`look_again`. Ranges and observations need no lease; their own conditions guard them.
+the index `by_collection`), the fields of `DocumentRecord`, and the lease: `lease_owner`, `lease_expires`
+(seconds), `fence` and `look_again`. Ranges and observations need no lease; their own conditions guard them.
+
+`outcome` is the last final status with its version, and `outcome_at` its time in seconds. Both change in the write
+that brings another outcome, so progress, leases and a repetition of the same status make no event.
+
+A caller who may see some collections reads only their index: no row of another collection is read, and a cursor is
+valid only in one of them.
 """
 
 from __future__ import annotations
 
+import base64
+import binascii
+import json
+import logging
 import time
+import zlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, fields, replace
 from typing import TYPE_CHECKING, Any
 
-from docwell.adapters.dynamodb.ledger_pages import decode_cursor, encode_cursor, narrowed, read_page
-from docwell.adapters.dynamodb.outcomes import outcome_name
-from docwell.adapters.dynamodb.table import Place, Row, Selection, Table, can_be_key
+from docwell.adapters.dynamodb.table import Place, Row, Selection, Table, can_be_key, plain_row
 from docwell.attributes import Attributes
-from docwell.errors import LeaseLost, Unavailable
+from docwell.errors import BadInput, LeaseLost, Unavailable
+from docwell.events import Outcome
 from docwell.identity import RESERVED_COLLECTION
 from docwell.models import (
+    FINAL,
     KEY_BYTES,
     OBSERVED,
     PROGRESS,
@@ -34,6 +44,8 @@ from docwell.ports import LedgerRow, LiveDocument
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
+
+    from docwell.adapters.dynamodb.table import Row
 
 # The pipeline of rows that hold facts.
 _STATE = "#state"
@@ -349,3 +361,156 @@ def _live(rows: Iterable[Row]) -> dict[str, LiveDocument]:
 def _attributes(row: Mapping[str, Any]) -> Attributes:
     """Return the attributes; another release may have written more or fewer of them."""
     return Attributes(**{name: value for name, value in row.items() if name in _ATTRIBUTES})
+
+
+# Two keys of 1,024 bytes with the most that JSON makes of them, and names.
+_LONGEST_PLACE = 16 * 1024
+_COLLECTION = {"collection"}
+_ROW = {"document", "pipeline"}
+# The most reads for one page, which bounds a request over thousands of empty collections.
+_READS = 50
+# The most rows of one read that filters them: DynamoDB returns 1 MB, and a row takes about 1 KB.
+_ROWS_AT_ONCE = 1000
+
+
+def read_page(
+    table: Table,
+    selection: Selection,
+    collections: Sequence[str] | None,
+    prefix: str,
+    cursor: str | None,
+    limit: int,
+    keep: Callable[[Row], bool] | None = None,
+) -> tuple[list[Row], str | None]:
+    """Return up to `limit` of the selected rows whose documents begin with `prefix`, and the next cursor.
+
+    With `keep`, return only rows that it accepts; then a cursor names no other row.
+
+    Rows of `collections` come one collection after the other, by document in each; with None, those of all
+    collections in no order. Raises `BadInput` for a cursor of another request, and when `keep` accepts none of too
+    many rows.
+    """
+    place = decode_cursor(cursor)
+    left: Sequence[str | None] = [None]
+    if collections is not None:
+        left = sorted({name for name in collections if can_be_key(name, KEY_BYTES)})
+    if place is not None:
+        left = left[_index(left, place, prefix) :]
+    found: list[Row] = []
+    for _ in range(_READS):
+        if not left or len(found) >= limit:
+            break
+        after = None if place is None or set(place) == _COLLECTION else place
+        most = limit - len(found) if keep is None else _ROWS_AT_ONCE
+        page = table.page(narrowed(selection, left[0], prefix), most, after)
+        found += filter(keep, page.rows) if keep else page.rows
+        place = page.next
+        if place is None:
+            left = left[1:]
+    if place is None and left:
+        place = {"collection": {"S": left[0]}}
+    if keep is not None and (place is not None or len(found) > limit):
+        place = _place_of(found[:limit], place, collections)
+    return found[:limit], encode_cursor(place)
+
+
+def _place_of(kept: Sequence[Row], place: Place | None, collections: Sequence[str] | None) -> Place | None:
+    """Return the place of the last row, or one that names no row."""
+    if kept:
+        names = _ROW if collections is None else _ROW | _COLLECTION
+        return {name: {"S": kept[-1][name]} for name in sorted(names)}
+    if place is not None and set(place) != _COLLECTION:
+        raise BadInput("too many documents that you may not read come first: give a longer prefix")
+    return place
+
+
+def narrowed(selection: Selection, collection: str | None, prefix: str) -> Selection:
+    """Return the selected rows of one collection (from its index) or of all, whose documents have the prefix."""
+    values = dict(selection.values)
+    condition = " AND begins_with(document, :prefix)" if prefix else ""  # DynamoDB takes no empty prefix
+    if prefix:
+        values["prefix"] = prefix
+    if collection is None:
+        return replace(selection, values=values, filter=selection.filter + condition)
+    values["collection"] = collection
+    return replace(selection, values=values, index="by_collection", key="#collection = :collection" + condition)
+
+
+def encode_cursor(place: Place | None) -> str | None:
+    """Return a place as text that fits a URL."""
+    if place is None:
+        return None
+    # Compressed: a key can be twice as long in JSON and occurs in it twice.
+    return base64.urlsafe_b64encode(zlib.compress(json.dumps(place).encode())).decode()
+
+
+def decode_cursor(cursor: str | None) -> Place | None:
+    """Return the place of a cursor. Raises `BadInput` for a text that no ledger made."""
+    if cursor is None:
+        return None
+    try:
+        text = zlib.decompressobj().decompress(base64.urlsafe_b64decode(cursor.encode()), _LONGEST_PLACE)
+        place = json.loads(text)
+    except (ValueError, RecursionError, binascii.Error, zlib.error) as error:
+        raise _wrong_cursor() from error
+    kinds = (_ROW, _COLLECTION, _ROW | _COLLECTION)
+    if not isinstance(place, dict) or set(place) not in kinds or not all(map(_is_name, place.values())):
+        raise _wrong_cursor()
+    return place
+
+
+def _is_name(value: object) -> bool:
+    return isinstance(value, dict) and set(value) == {"S"} and can_be_key(value["S"], KEY_BYTES)
+
+
+def _index(collections: Sequence[str | None], place: Place, prefix: str) -> int:
+    """Return the index of the collection that the place is in, which is None for a row of a whole listing."""
+    values = {name: value["S"] for name, value in place.items()}
+    collection, document = values.get("collection"), values.get("document")
+    if collection not in collections:
+        raise _wrong_cursor()
+    if collection and document and not (collection_of(document) == collection and document.startswith(prefix)):
+        raise _wrong_cursor()
+    return collections.index(collection)
+
+
+def _wrong_cursor() -> BadInput:
+    # The same message for a damaged and a foreign cursor, so that existence does not leak.
+    return BadInput("the cursor is not one that this service gave for this request")
+
+
+logger = logging.getLogger(__name__)
+
+
+def outcome_name(record: DocumentRecord) -> str | None:
+    """Return the value of `outcome` for a record, or None while the document is PENDING."""
+    return f"{record.status.value} {record.version or ''}" if record.status in FINAL else None
+
+
+def outcome_in(change: Mapping[str, Any]) -> Outcome | None:
+    """Return the outcome that a record of the stream brings, or None.
+
+    A status of another release is logged and skipped: to fail would stop the stream.
+    """
+    images = change.get("dynamodb", {})
+    row, before = plain_row(images.get("NewImage", {})), plain_row(images.get("OldImage", {}))
+    at = row.get("outcome_at")
+    if at is None or at == before.get("outcome_at"):
+        return None
+    status, _, version = str(row.get("outcome", "")).partition(" ")
+    if status not in FINAL:
+        logger.warning("unknown outcome", extra={"status": status})
+        return None
+    return Outcome(_outcome_record(row, Status(status), version), float(at))
+
+
+def _outcome_record(row: Row, status: Status, version: str) -> DocumentRecord:
+    return DocumentRecord(
+        row["document"],
+        status,
+        row.get("reason"),
+        version=version or None,
+        pages=row.get("pages"),
+        chunks=row.get("chunks", 0),
+        live_generation=row.get("live_generation"),
+    )

@@ -1,8 +1,11 @@
-"""Principals in DynamoDB: their grants in one table (with their keys: `api_keys`), their daily use in another.
+"""Principals in DynamoDB: their grants and API keys in one table, their daily use in another.
 
 A grant: (`principal`, `item`) = (`key:ID`, `sub:ID` or `group:NAME`; `grant`) with `collections` (a string set) or
 `all` = true, `writable` or `write_all` for the right to write, `operates`, `requests_per_day`, `tokens_per_day`,
 `label`, `created_at` (seconds), `owns_key`.
+
+An API key: (`hash:DIGEST`; `key`) with `of` (`key:ID`, its principal), `key_id` and `ends_at` (seconds). The value
+itself is not stored.
 
 A day's use: (`principal`, `day`) = (`key:ID` or `sub:ID`; `2026-11-25`, in UTC) with `requests`, `tokens`,
 `expires_at` (seconds, the table's TTL), `cost` of the answers in `currency`, and `in_flight`, a string set of
@@ -17,15 +20,16 @@ from __future__ import annotations
 import random
 import time
 import uuid
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from docwell.adapters.dynamodb.table import Row, Selection, Table
+from docwell.adapters.dynamodb.table import Place, Row, Selection, Table
 from docwell.answers import Cost
 from docwell.errors import QuotaExceeded, TooManyInFlight
-from docwell.identity import GROUP, MAX_GROUPS, Principal, Rule, Use
+from docwell.identity import GROUP, MAX_GROUPS, ApiKey, Principal, Rule, Use, UseHistory
 from docwell.ports import Reservation
 
 if TYPE_CHECKING:
@@ -369,3 +373,91 @@ def _rule(stored: object) -> Rule | None:
     if not isinstance(tags, dict) or not all(isinstance(text, str) for text in (prefix, *tags, *tags.values())):
         return None
     return Rule(collection, prefix, frozenset(tags.items())) if isinstance(collection, str | None) else None
+
+
+_KEY = "key"
+_HASH = "hash:"
+
+
+class DynamoApiKeys:
+    """`docwell.access.ports.ApiKeys`, and their changes by `docwell principals`."""
+
+    def __init__(self, client: DynamoDBClient, table: str) -> None:
+        self._table = Table(client, table, "principals")
+
+    def find(self, digest: str) -> ApiKey | None:
+        """Return the key, read consistently, None where there is none. Raises `Unavailable`."""
+        row = self._table.get(_row_key(digest))
+        return _api_key(row) if row else None
+
+    def put(self, key: ApiKey) -> None:
+        """Store the key, in place of one with the same value."""
+        row = {**_row_key(key.digest), "of": key.principal, "key_id": key.key_id, "ends_at": key.ends_at}
+        self._table.put(row)
+
+    def list(self) -> list[ApiKey]:
+        """Return every key. Reads the whole table: for an operator."""
+        rows = self._table.rows(Selection(filter="#item = :key", values={"key": _KEY}))
+        return sorted(map(_api_key, rows), key=lambda key: (key.principal, key.ends_at or float("inf")))
+
+    def remove(self, key: ApiKey) -> None:
+        """Remove the key; a missing one is no error."""
+        self._table.delete(_row_key(key.digest))
+
+
+def _row_key(digest: str) -> Row:
+    return {"principal": f"{_HASH}{digest}", "item": _KEY}
+
+
+def _api_key(row: Row) -> ApiKey:
+    return ApiKey(row["principal"].removeprefix(_HASH), row["of"], row["key_id"], row.get("ends_at"))
+
+
+_DAY_S = 86_400
+# The most pages of 1 MB that a history reads, in about two seconds: 1,000 principals of two weeks take two.
+_PAGES = 8
+# The principals of today in a history.
+_BUSIEST = 20
+
+
+class DynamoUseHistory:
+    """`docwell.upkeep.operations.History`."""
+
+    def __init__(
+        self, client: DynamoDBClient, table: str, usage_table: str, clock: Callable[[], float] = time.time
+    ) -> None:
+        self._grants = Table(client, table, "principals")
+        self._usage = Table(client, usage_table, "principals")
+        self._clock = clock
+
+    def read(self, days: int, currency: str) -> UseHistory:
+        """Return the use of the last `days` UTC days, today included, and the costs in a currency."""
+        now = self._clock()
+        wanted = Selection("#day >= :since", {"since": day_of(now - (days - 1) * _DAY_S)})
+        uses: defaultdict[str, Use] = defaultdict(Use)
+        costs: defaultdict[str, float] = defaultdict(float)
+        callers: defaultdict[str, Use] = defaultdict(Use)
+        place: Place | None = None
+        for _ in range(_PAGES):
+            page = self._usage.page(wanted, after=place)
+            for row in page.rows:
+                day, id_ = str(row["day"]), str(row.get("of", row["principal"]))
+                uses[day] += use_of(row)
+                costs[day] += row.get("cost", 0) if row.get("currency") == currency else 0
+                if day == day_of(now):
+                    callers[id_] += use_of(row)
+            place = page.next
+            if place is None:
+                break
+        return UseHistory(uses, costs, self._busiest(callers), complete=place is None)
+
+    def _busiest(self, callers: dict[str, Use]) -> list[tuple[Principal, Use]]:
+        """Return the principals with the most requests. One without an own grant has no label and no quota."""
+        ids = sorted(callers, key=lambda id_: (-callers[id_].requests, id_))[:_BUSIEST]
+        grants = {grant.id: grant for grant in map(grant_of, self._grants.get_many(map(grant_key, ids)))}
+        found = []
+        for id_ in ids:
+            own = grants.get(id_, Grant(id_, frozenset()))
+            quotas = (own.requests_per_day, own.tokens_per_day)
+            found.append((Principal(id_, frozenset(), frozenset(), *quotas, own.label), callers[id_]))
+        return found
