@@ -22,9 +22,8 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.routing import request_response
 
-from docwell.access.authorizer import Authorizer, Caller
+from docwell.access.authorizer import Authorizer, Caller, context_of
 from docwell.errors import Unauthenticated, Unavailable
-from docwell.http.authorization import context_of
 from docwell.identity import NO_CREDENTIAL
 from runtime.answers import MalformedAnswer, StreamedAnswer, http_answer, problem
 from runtime.disconnect import until_gone

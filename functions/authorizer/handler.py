@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from docwell.access.authorizer import allowed, denied, headers_of
 from docwell.errors import Unauthenticated
-from docwell.http.authorization import allowed, denied, headers_of
 from docwell.observability import logger, metrics, record_alone, tracer
 from docwell.wiring import access as wiring
 

@@ -18,12 +18,11 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from moto import mock_aws
 
-from docwell.access.authorizer import KEPT_S, Authorizer
+from docwell.access.authorizer import KEPT_S, Authorizer, allowed, denied, headers_of
 from docwell.access.credentials import MAX_KEY_CHARACTERS, MAX_TOKEN_CHARACTERS, digest_of
 from docwell.adapters.dynamodb.principals import DynamoApiKeys
 from docwell.adapters.tokens import UserPoolTokens
 from docwell.errors import Unauthenticated, Unavailable
-from docwell.http.authorization import allowed, denied, headers_of
 from docwell.identity import NO_CREDENTIAL, ApiKey, Identity, identity_of
 from docwell.wiring import access
 from functions.authorizer.handler import handler

@@ -12,7 +12,7 @@ import pytest
 from docwell.answers import Cost
 from docwell.deadline import Deadline, run
 from docwell.errors import DeadlineExceeded, NotFound, QuotaExceeded, Unauthenticated
-from docwell.http.admission import RequestAdmission
+from docwell.http.edges import RequestAdmission
 from docwell.identity import Identity, Principal, Use
 from docwell.ports import Reservation
 

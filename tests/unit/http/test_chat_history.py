@@ -11,7 +11,7 @@ import pytest
 
 from docwell.config import RuntimeSettings
 from docwell.errors import Overloaded
-from docwell.http import chat
+from docwell.http import openai as chat
 from tests.unit.conftest import HttpWorld
 from tests.unit.http.test_openai import client_of
 from tests.unit.query.query_world import QUESTION
@@ -52,7 +52,7 @@ def test_a_corrected_answer_comes_back_as_the_one_that_counts(
     end = chat.ChatStream._end
 
     def changed(stream: chat.ChatStream, response: Any) -> Iterator[bytes]:
-        stream._shown[:] = ["Something else."]
+        stream._sent_pieces[:] = ["Something else."]
         return end(stream, response)
 
     monkeypatch.setattr(chat.ChatStream, "_end", changed)

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from docwell.http import problems
+from docwell.http import edges
 from tests.unit.conftest import HttpWorld
 from tests.unit.http.http_calls import call
 from tests.unit.query.query_world import QUESTION
@@ -48,7 +48,7 @@ def test_a_list_of_wrong_entries_is_read_up_to_the_first(world: HttpWorld, name:
 @pytest.mark.parametrize("path", ["/v1/query", "/v1/search", "/v1/feedback", "/v1/uploads"])
 def test_of_thousands_of_unknown_fields_an_answer_names_some(world: HttpWorld, path: str) -> None:
     status, problem, _ = call("POST", path, {str(number): 1 for number in range(MANY)})
-    assert (status, len(problem["errors"])) == (400, problems.MOST_ERRORS)
+    assert (status, len(problem["errors"])) == (400, edges.MOST_ERRORS)
 
 
 def test_of_thousands_of_unknown_arguments_a_tool_names_some(world: HttpWorld) -> None:
@@ -56,4 +56,4 @@ def test_of_thousands_of_unknown_arguments_a_tool_names_some(world: HttpWorld) -
     _, answer, _ = call("POST", "/v1/mcp", {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params})
     (content,) = answer["result"]["content"]
     assert answer["result"]["isError"]
-    assert len(content["text"].split("; ")) == problems.MOST_ERRORS
+    assert len(content["text"].split("; ")) == edges.MOST_ERRORS

@@ -14,7 +14,7 @@ from docwell.audit import Action
 from docwell.citation_units import CitationUnit, UnitKind
 from docwell.config import RuntimeSettings
 from docwell.errors import Overloaded, QuotaExceeded
-from docwell.http import chat
+from docwell.http import openai as chat
 from docwell.identity import Principal, Rule
 from docwell.query.reports import REFUSAL
 from tests.unit.conftest import HttpWorld

@@ -9,7 +9,7 @@ import httpx2
 import pytest
 
 from docwell.config import RuntimeSettings
-from docwell.http import chat
+from docwell.http import openai as chat
 from docwell.http.streaming import StreamedResponse
 from functions.query.handler import handler
 from tests.unit.conftest import HttpWorld

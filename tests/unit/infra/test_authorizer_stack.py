@@ -11,7 +11,7 @@ import pytest
 from docwell.adapters.dynamodb.principals import DynamoApiKeys
 from docwell.config import AuthorizerSettings, SettingsError
 from docwell.errors import Unauthenticated
-from docwell.http.problems import problem_of
+from docwell.http.edges import problem_of
 from docwell.identity import NO_CREDENTIAL
 from infra.intrinsics import Values
 from runtime import gateway

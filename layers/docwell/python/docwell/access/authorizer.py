@@ -1,16 +1,17 @@
-"""The one authorizer: it turns the headers of a request into a caller, or denies the request."""
+"""The authorizer: it turns the headers of a request into a caller, and the caller into API Gateway's answer."""
 
 from __future__ import annotations
 
+import json
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from threading import Lock
+from typing import Any, Protocol
 
 from cachetools import TTLCache
 
 from docwell.access.credentials import Credential, credentials_of, digest_of
-from docwell.access.ports import ApiKeys, Tokens
 from docwell.errors import Unauthenticated
 from docwell.identity import KEY, NO_CREDENTIAL, ApiKey, Identity, is_id
 
@@ -19,6 +20,20 @@ from docwell.identity import KEY, NO_CREDENTIAL, ApiKey, Identity, is_id
 KEPT_S = 10.0
 # Callers of one process that are known at once, of some hundred bytes each.
 _KEPT_KEYS = 1_000
+
+
+class ApiKeys(Protocol):
+    """The API keys of this installation."""
+
+    def find(self, digest: str) -> ApiKey | None:
+        """Return the key whose value has this digest, also one that has ended. Raises `Unavailable`."""
+
+
+class Tokens(Protocol):
+    """The tokens of a user pool."""
+
+    def identify(self, token: str) -> Identity:
+        """Return the subject of a valid token. Raises `Unauthenticated`, `Unavailable`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,3 +85,40 @@ class Authorizer:
             with self._lock:
                 self._kept[digest] = key
         return key
+
+
+def headers_of(event: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yield the headers (name, value) of an event, repeated ones too."""
+    for name, values in (event.get("multiValueHeaders") or {}).items():
+        for value in values:
+            yield name, value
+
+
+def context_of(caller: Caller) -> dict[str, str]:
+    """Return what the function's event has of the caller in `requestContext.authorizer`."""
+    return {"principalId": caller.identity.id, "groups": json.dumps(caller.identity.groups)}
+
+
+def allowed(method_arn: str, caller: Caller, token_usage_key: str | None) -> dict[str, Any]:
+    """Return the answer that lets the caller in. `token_usage_key` counts a caller with a token in a usage plan.
+
+    https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-lambda-authorizer-output.html
+    """
+    context = context_of(caller)
+    return {
+        **_answer(context.pop("principalId"), "Allow", method_arn),
+        "context": context,
+        "usageIdentifierKey": caller.usage_key or token_usage_key,
+    }
+
+
+def denied(method_arn: str) -> dict[str, Any]:
+    """Return the answer that denies the request. The template gives it the status 401."""
+    return _answer("unknown", "Deny", method_arn)
+
+
+def _answer(principal: str, effect: str, method_arn: str) -> dict[str, Any]:
+    """Return a policy for the whole stage: one for a single method would be wrong in a cache."""
+    api, stage, *_ = method_arn.split("/")
+    statement = {"Effect": effect, "Action": "execute-api:Invoke", "Resource": f"{api}/{stage}/*"}
+    return {"principalId": principal, "policyDocument": {"Version": "2012-10-17", "Statement": [statement]}}

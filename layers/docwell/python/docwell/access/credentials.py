@@ -31,12 +31,12 @@ def credentials_of(headers: Iterable[tuple[str, str]]) -> frozenset[Credential]:
 
     Raises `Unauthenticated` for none, for more than `MAX_CREDENTIALS`, and for one that cannot be valid.
     """
-    found = frozenset(
+    credentials = frozenset(
         _credential(name.lower(), value) for name, value in headers if name.lower() in (KEY_HEADER, TOKEN_HEADER)
     )
-    if not 0 < len(found) <= MAX_CREDENTIALS:
+    if not 0 < len(credentials) <= MAX_CREDENTIALS:
         raise Unauthenticated(NO_CREDENTIAL)
-    return found
+    return credentials
 
 
 def digest_of(key: str) -> str:

@@ -71,7 +71,7 @@ class SigningKeys:
 
 
 class UserPoolTokens:
-    """`docwell.access.ports.Tokens` of one user pool."""
+    """`docwell.access.authorizer.Tokens` of one user pool."""
 
     def __init__(self, issuer: str, clients: Collection[str], keys: SigningKeys) -> None:
         """Accept access and ID tokens of the issuer for the client ids."""

@@ -1,4 +1,4 @@
-"""One question over HTTP, and its follow-up: metrics, log line, cost, receipt, quota."""
+"""One question or search over HTTP, and its follow-up: metrics, log line, cost, receipt, quota."""
 
 from __future__ import annotations
 
@@ -12,20 +12,23 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from docwell.answers import AnswerStatus, Cost, Receipt, Turn, Usage
+from docwell.answers import AnswerStatus, Citation, Cost, Mode, Receipt, Turn, Usage
 from docwell.audit import Action, AuditEvent
 from docwell.deadline import Deadline, run
 from docwell.errors import BadInput, DocwellError
-from docwell.http import bodies, problems, sse
-from docwell.http.admission import RequestAdmission
+from docwell.http import bodies, sse
+from docwell.http.edges import Problem, RequestAdmission, problem_of, record_error
 from docwell.http.streaming import ResponseBody, stream_events
 from docwell.identity import Principal
+from docwell.models import Passage
 from docwell.observability import logger, metrics
 from docwell.query import costs
 from docwell.query.ask import Ask, Checked, Event, Passages, Progress, QueryReport, Question, Token, Waking
-from docwell.query.checking.cleaning import StreamCleaner
+from docwell.query.checking.cleaning import StreamCleaner, clean_answer
 from docwell.query.metrics import record_query, record_sleep
 from docwell.query.receipts import compare, quoted
+from docwell.query.reports import Hits
+from docwell.text.visible import strip_invisible
 from docwell.wiring import pipelines
 from docwell.wiring import query as wiring
 
@@ -129,7 +132,7 @@ class QuestionRequest:
     _pieces: int = 0  # of the model since the progress
     _shown: frozenset[str] = frozenset()
     _waits: bool = False
-    _found_asleep: bool = False
+    _host_asleep: bool = False
     _error: Exception | None = None
     _finished: Finished | None = None
 
@@ -149,7 +152,7 @@ class QuestionRequest:
                     query = await wiring.query()
                 async with aclosing(query.ask(ask)) as events:
                     async for event in events:
-                        if shown := await self._followed(event):
+                        if shown := await self._account(event):
                             yield shown
         except Exception as error:
             self._error = error
@@ -160,12 +163,14 @@ class QuestionRequest:
         (finished,) = [event async for event in self.events() if isinstance(event, Finished)]
         return finished
 
-    def answer(self, body_of: Callable[[bodies.QueryResponse], BaseModel] = lambda one: one) -> ResponseBody:
+    def answer(
+        self, body_of: Callable[[bodies.QueryResponse], BaseModel] = lambda response: response
+    ) -> ResponseBody:
         """Return the whole answer as a body of JSON. Raises as `events`."""
-        with self._followed_up_on_error():
+        with self._follow_up_on_error():
             finished = run(self.result())
         text = json.dumps(body_of(finished.response).model_dump(mode="json"), separators=(",", ":"))
-        return ResponseBody.whole(text, self.follow_up)
+        return ResponseBody.of_text(text, self.follow_up)
 
     def stream(self) -> ResponseBody:
         """Return the answer as server-sent events: `passages`, `waking`..., `token`..., then `answer` or `error`.
@@ -175,7 +180,7 @@ class QuestionRequest:
         return self.streamed(self._encoded(), lambda problem: problem.model_dump(exclude_none=True))
 
     def streamed(
-        self, encoded: AsyncGenerator[bytes], failed: Callable[[problems.Problem], Mapping[str, Any]]
+        self, encoded: AsyncGenerator[bytes], failed: Callable[[Problem], Mapping[str, Any]]
     ) -> ResponseBody:
         """Return `events`, as they are encoded, as server-sent events; `failed` gives the data of an error.
 
@@ -184,11 +189,11 @@ class QuestionRequest:
         # A buffered stream must end within the deadline.
         self._waits = pipelines.runtime_settings().can_stream
 
-        def recorded(error: Exception) -> Mapping[str, Any]:
-            return failed(problems.problem_of(problems.recorded(error), self.request_id))
+        def error_data(error: Exception) -> Mapping[str, Any]:
+            return failed(problem_of(record_error(error), self.request_id))
 
-        with self._followed_up_on_error():
-            return ResponseBody(stream_events(encoded, recorded), self.follow_up)
+        with self._follow_up_on_error():
+            return ResponseBody(stream_events(encoded, error_data), self.follow_up)
 
     def follow_up(self, *, keep: bool = True) -> None:
         """Settle the charge. Record and log an answer that was begun, and store its receipt if `keep`.
@@ -212,14 +217,14 @@ class QuestionRequest:
         run(save(tasks))
 
     @contextmanager
-    def _followed_up_on_error(self) -> Generator[None]:
+    def _follow_up_on_error(self) -> Generator[None]:
         try:
             yield
         except Exception:
             self.follow_up()
             raise
 
-    async def _followed(self, event: Event) -> Shown | None:
+    async def _account(self, event: Event) -> Shown | None:
         """Keep account of an event; return it as the client gets it, if at all."""
         if isinstance(event, Progress):
             self._progress, self._progress_at, self._pieces = event, time.perf_counter(), 0
@@ -230,8 +235,8 @@ class QuestionRequest:
             return self._finished
         if isinstance(event, Token):
             self._pieces += event.pieces
-        if isinstance(event, Waking) and not self._found_asleep:
-            self._found_asleep = True
+        if isinstance(event, Waking) and not self._host_asleep:
+            self._host_asleep = True
             record_sleep(asleep=True)
         return event
 
@@ -242,10 +247,12 @@ class QuestionRequest:
             async for event in events:
                 if isinstance(event, Passages):
                     # The streamed text may repeat links of passages, except of suspicious ones.
-                    trusted = [one.chunk.text for one in event.passages if one.id not in event.suspicious]
+                    trusted = [
+                        passage.chunk.text for passage in event.passages if passage.id not in event.suspicious
+                    ]
                     cleaner = StreamCleaner(trusted)
                     passages = bodies.passage_bodies(event)
-                    self._shown |= {one.document for one in event.passages}
+                    self._shown |= {passage.document for passage in event.passages}
                     self.sent = ""  # the text of a mode that refuses does not count
                     yield sse.event("passages", {"passages": passages})
                     continue
@@ -292,15 +299,15 @@ async def save(tasks: Iterable[Callable[[], None]]) -> None:
     """Run blocking tasks in parallel. The client already has its answer: only log failures."""
     deadline = Deadline(_FOLLOW_UP_S)
 
-    async def done(task: Callable[[], None]) -> None:
+    async def run_task(task: Callable[[], None]) -> None:
         async with deadline.stage("afterwards"):
             await asyncio.to_thread(task)
 
-    for error in await asyncio.gather(*map(done, tasks), return_exceptions=True):
+    for error in await asyncio.gather(*map(run_task, tasks), return_exceptions=True):
         if isinstance(error, DocwellError):
             logger.warning("not saved", extra={"detail": error.detail})
         elif isinstance(error, Exception):
-            problems.recorded(error)
+            record_error(error)
 
 
 def audit(admission: RequestAdmission, action: Action, documents: frozenset[str], request_id: str) -> None:
@@ -348,39 +355,34 @@ def question_of(body: bodies.QueryRequest) -> Question:
 def replay(admission: RequestAdmission, request_id: str, new_request_id: str) -> bodies.ReplayResponse:
     """Ask the question of a receipt again; the new answer is charged and not kept.
 
-    Raises `NotFound`, and as asking does.
+    Raises `NotFound`, `BadInput` for a request that only an older release took, and as asking does.
     """
     principal = run(admission.admitted()).principal
     try:
-        then = wiring.receipt_book().get(principal, request_id, wiring.catalogue())
-        body = _asked(then)
+        receipt = wiring.receipt_book().get(principal, request_id, wiring.catalogue())
+        try:
+            body = bodies.QueryRequest.model_validate(receipt.request)
+        except ValidationError:
+            raise BadInput("this release does not take the request of this receipt: ask again") from None
     except DocwellError:
         run(save([lambda: admission.settle(0)]))
         raise
-    audit(admission, Action.READ, quoted(then), new_request_id)
-    asked = QuestionRequest(body, new_request_id, admission)
+    audit(admission, Action.READ, quoted(receipt), new_request_id)
+    question = QuestionRequest(body, new_request_id, admission)
     try:
-        finished = run(asked.result())
+        finished = run(question.result())
     finally:
-        asked.follow_up(keep=False)
-    changes = compare(then, finished.receipt(), run(_live_versions(then, admission.deadline)))
+        question.follow_up(keep=False)
+    changes = compare(receipt, finished.receipt(), run(_live_versions(receipt, admission.deadline)))
     return bodies.ReplayResponse(
         request_id=request_id,
         question=body.question,
-        then=dict(then.answer),
+        then=dict(receipt.answer),
         now=finished.response,
         fit=finished.report.fit,
         min_fit=finished.report.min_fit,
         changes=[bodies.ChangeBody(**asdict(change)) for change in changes],
     )
-
-
-def _asked(receipt: Receipt) -> bodies.QueryRequest:
-    """Return the request of a receipt. Raises `BadInput` for one that only an older release took."""
-    try:
-        return bodies.QueryRequest.model_validate(receipt.request)
-    except ValidationError:
-        raise BadInput("this release does not take the request of this receipt: ask again") from None
 
 
 async def _live_versions(receipt: Receipt, deadline: Deadline) -> dict[str, str]:
@@ -390,3 +392,41 @@ async def _live_versions(receipt: Receipt, deadline: Deadline) -> dict[str, str]
     return {
         record.key: record.live_version for record in records if record and record.answers and record.live_version
     }
+
+
+def search(body: bodies.SearchRequest, admission: RequestAdmission, request_id: str) -> bodies.SearchResponse:
+    """Search for a question; the request is charged. Raises as `docwell.query.query.Query.ask`, and `BadInput`."""
+    hits = run(_hits(body, admission, request_id))
+    audit(admission, Action.SEARCHED, frozenset(passage.document for passage in hits.passages), request_id)
+    timings = bodies.SearchTimings.model_validate(hits.timings_ms, from_attributes=True)
+    logger.info("searched", extra={"passages": len(hits.passages), "timings_ms": timings.model_dump()})
+    hit_bodies = list(map(_hit_body, hits.passages, hits.citations))
+    by_document: dict[str, list[bodies.HitBody]] = {}
+    for hit in hit_bodies:
+        by_document.setdefault(hit.document, []).append(hit)
+    grouped = [bodies.DocumentHits(document=key, passages=passages) for key, passages in by_document.items()]
+    return bodies.SearchResponse(
+        passages=None if body.group_by else hit_bodies,
+        documents=grouped if body.group_by else None,
+        fit=hits.fit,
+        min_fit=hits.min_fit,
+        partial=False,
+        timings_ms=timings,
+        request_id=request_id,
+    )
+
+
+async def _hits(body: bodies.SearchRequest, admission: RequestAdmission, request_id: str) -> Hits:
+    async with admission:
+        deadline = admission.deadline
+        # The prompt is that of the same question, and is not used.
+        question = replace(searched_question(body), mode=Mode.PASSAGES)
+        async with deadline.stage("ledger"):
+            query = await wiring.query()
+        return await query.search(Ask(question, wiring.prompts().choose(request_id), admission, deadline))
+
+
+def _hit_body(passage: Passage, citation: Citation) -> bodies.HitBody:
+    heading = clean_answer(passage.chunk.heading, ())[0]
+    fields = asdict(citation) | {"heading": heading, "text": strip_invisible(passage.chunk.text)}
+    return bodies.HitBody.model_validate(fields)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import asdict
 from datetime import date, datetime
 from typing import Annotated, Any, Literal
@@ -9,16 +10,18 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, Field, StringConstraints
 
 from docwell.answers import Answer, AnswerStatus, Cost, HostState, Mode
-from docwell.attributes import MAX_METADATA, MAX_TAGS
+from docwell.attributes import MAX_METADATA, MAX_TAGS, Attributes
 from docwell.citation_units import CitationUnit
 from docwell.errors import BadInput
-from docwell.models import KEY_BYTES
+from docwell.identity import Principal, Use
+from docwell.models import KEY_BYTES, DocumentRecord, Reason, Status, collection_of
 from docwell.query.ask import Passages
 from docwell.query.checking.cleaning import clean_answer
 from docwell.query.checking.extractive import extract
 from docwell.query.checking.grounding import unit_of
 from docwell.query.retrieval.filters import ANY, Filter
 from docwell.query.rows import ROWS_CALLS
+from docwell.text.page_lists import by_reason, listed
 from docwell.text.visible import strip_invisible
 
 _MAX_COLLECTIONS = 50
@@ -31,6 +34,10 @@ _MAX_DOCUMENTS = 50
 # A receipt is one item of DynamoDB, of up to 400 KB, and the verdict comes after the rest.
 _MAX_COMMENT = 1000
 REQUEST_ID = "[A-Za-z0-9_.:-]{1,128}"
+# The documents of a page of the list.
+PAGE_SIZE = 100
+# RFC 6838: a type and a subtype, without parameters.
+_MEDIA_TYPE = "^[a-z0-9][a-z0-9!#$&^_.+-]{0,63}/[a-z0-9][a-z0-9!#$&^_.+-]{0,126}$"
 
 
 def _text(value: str) -> str:
@@ -48,6 +55,11 @@ def _key(value: str) -> str:
 # Pydantic rejects lone surrogates, which have no encoding, where a type has a constraint.
 _Text = Annotated[str, StringConstraints(min_length=1), AfterValidator(_text)]
 Key = Annotated[str, StringConstraints(min_length=1, max_length=KEY_BYTES), AfterValidator(_key)]
+# It packs a key and its collection, of 1,024 bytes each, in base64: under 3,000 characters.
+Cursor = Annotated[str, StringConstraints(max_length=4096, pattern="^[A-Za-z0-9_=-]*$")]
+# A tag's name has at most 128 characters and its value 256; all metadata of an object has 2 KB.
+_Pair = Annotated[str, StringConstraints(max_length=2048)]
+_Words = Annotated[str, StringConstraints(min_length=1, max_length=500), AfterValidator(_text)]
 
 
 class TurnBody(BaseModel, extra="forbid"):
@@ -55,11 +67,6 @@ class TurnBody(BaseModel, extra="forbid"):
 
     question: _Text
     answer: _Text
-
-
-# A tag's name has at most 128 characters and its value 256; all metadata of an object has 2 KB.
-_Pair = Annotated[str, StringConstraints(max_length=2048)]
-_Words = Annotated[str, StringConstraints(min_length=1, max_length=500), AfterValidator(_text)]
 
 
 class FilterBody(BaseModel, extra="forbid"):
@@ -243,6 +250,63 @@ EVENT_SCHEMA = {
 }
 
 
+class SearchRequest(SearchFields):
+    """A question to find passages for, without an answer."""
+
+    group_by: Literal["document"] | None = Field(
+        default=None, description="`document` returns the passages by document, in `documents`."
+    )
+
+
+class HitBody(BaseModel):
+    """A passage. `quote` is the part of it that is nearest to the question, and stands on `page` of `document`."""
+
+    document: str
+    version: str
+    page: int = Field(description="1-based position in the file.")
+    page_label: str | None
+    unit: CitationUnit
+    heading: str = Field(description="The path of its section, or empty.")
+    text: str
+    quote: str = Field(description="Verbatim, but for white space and invisible characters. May contain markup.")
+    display_quote: str = Field(description="The quote without markup. Show this one.")
+    start: int = Field(description="First character of the quote in the page's text.")
+    end: int = Field(description="One past its last character.")
+    score: float = Field(description="Cosine similarity of the question and the passage, or its nearest part.")
+    suspicious: bool = Field(description="The passage gives its reader orders: it may be an attack.")
+    link: str | None = Field(description="Opens the document for a short time, a PDF at that page.")
+    ocr_confidence: float | None = Field(
+        description="The page is a picture: the confidence of its recognised text, 0 to 1."
+    )
+
+
+class DocumentHits(BaseModel):
+    """A document and its passages, best first."""
+
+    document: str
+    passages: list[HitBody]
+
+
+class SearchTimings(BaseModel):
+    """Milliseconds."""
+
+    embed: float
+    retrieve: float
+    total: float
+
+
+class SearchResponse(BaseModel):
+    """The passages for a question, best first: all in `passages`, or by document in `documents`."""
+
+    passages: list[HitBody] | None
+    documents: list[DocumentHits] | None = Field(description="By the best passage of each, if asked for.")
+    fit: float | None = Field(description="How well the best passages fit the question; null without a passage.")
+    min_fit: float | None = Field(description="With less fit, a question is refused; null where none is.")
+    partial: bool = Field(description="Always false: kept for clients.")
+    timings_ms: SearchTimings
+    request_id: str
+
+
 class FeedbackRequest(BaseModel, extra="forbid"):
     """A verdict on an answer. It takes the place of an earlier one, with its comment."""
 
@@ -324,6 +388,78 @@ class StatusResponse(BaseModel):
     )
 
 
+class DocumentBody(BaseModel):
+    """The state of one document."""
+
+    document: str
+    collection: str
+    status: Status
+    reason: str | None
+    detail: str | None
+    version: str | None = Field(description="The S3 version that the status is about.")
+    live_version: str | None = Field(description="The S3 version that answers come from.")
+    size: int | None
+    pages: int | None
+    pages_done: int
+    unreadable_pages: dict[Reason, str] = Field(
+        description="Pages that are not searched, or only in part, such as 3,7-9, by reason."
+    )
+    chunks: int
+    title: str | None
+    author: str | None
+    created: str | None = Field(description="The PDF's own creation day.")
+    media_type: str | None = Field(description="The kind of file of the live version, from its content.")
+    metadata: dict[str, str] = Field(description="S3 user metadata of the live version.")
+    tags: dict[str, str] = Field(description="S3 object tags of the live version.")
+    updated_at: float = Field(description="Seconds since the epoch.")
+    link: str | None = Field(
+        default=None, description="Opens the live version, for a short time. Only with `link=true`."
+    )
+
+
+class DocumentsResponse(BaseModel):
+    """One page of documents; `cursor` fetches the next page and is null on the last."""
+
+    documents: list[DocumentBody]
+    cursor: str | None
+
+
+class UploadRequest(BaseModel, extra="forbid"):
+    """One file to upload."""
+
+    document: Key = Field(description="Its key. The first folder is the collection. An existing one is replaced.")
+    size: int = Field(ge=1, description="Bytes. The form takes a file of exactly this size.")
+    content_type: Annotated[str, StringConstraints(pattern=_MEDIA_TYPE)] = "application/pdf"
+
+
+class UploadResponse(BaseModel):
+    """A form for the upload: POST `fields` and then `file` as multipart/form-data to `url`."""
+
+    document: str
+    url: str
+    fields: dict[str, str]
+    expires_in: int = Field(description="Seconds until the upload must have begun.")
+
+
+class DeletionResponse(BaseModel):
+    """The document is deleted from the bucket. It stops answering within seconds."""
+
+    document: str
+
+
+class UsageResponse(BaseModel):
+    """The caller's rights, and its use of the current UTC day. A null quota or list means no limit."""
+
+    label: str
+    requests: int
+    requests_per_day: int | None
+    tokens: int = Field(description="With those that questions in flight have reserved.")
+    tokens_per_day: int | None
+    writable: list[str] | None = Field(description="The collections that it may upload to and delete from.")
+    operates: bool = Field(description="Whether it may call `/v1/operations`.")
+    max_upload_bytes: int
+
+
 def answer_body(answer: Answer, cost: Cost, estimated_tokens: int, request_id: str) -> QueryResponse:
     """Return the response for an answer."""
     fields = asdict(answer) | {"cost": asdict(cost), "request_id": request_id}
@@ -333,7 +469,8 @@ def answer_body(answer: Answer, cost: Cost, estimated_tokens: int, request_id: s
 
 def passage_bodies(event: Passages) -> list[dict[str, Any]]:
     """Return the passages of a prompt, in its order, the sentence marked that most likely answers."""
-    likely = {one.marker: one.display_quote for one in extract(event.question, event.passages, limit=1).citations}
+    best = extract(event.question, event.passages, limit=1).citations
+    likely = {citation.marker: citation.display_quote for citation in best}
     return [
         PassageBody(
             number=number,
@@ -375,3 +512,37 @@ def chosen_documents(request: SearchFields) -> Filter:
         raise BadInput("filter.created_from is after filter.created_to")
     conditions = body.model_dump(mode="json", exclude_none=True)
     return Filter(**conditions | {"documents": tuple(dict.fromkeys(body.documents or ()))})
+
+
+def document_body(record: DocumentRecord) -> DocumentBody:
+    """Return the response for a document's ledger row."""
+    attributes = record.live_attributes or Attributes()
+    fields = asdict(record) | {
+        "document": record.key,
+        "collection": collection_of(record.key),
+        "live_version": record.live_version if record.answers else None,
+        "media_type": attributes.media_type,
+        "metadata": attributes.metadata,
+        "tags": attributes.tags,
+        "unreadable_pages": {reason: listed(pages) for reason, pages in by_reason(record.page_failures).items()},
+    }
+    return DocumentBody.model_validate(fields, extra="ignore")
+
+
+def documents_body(records: Iterable[DocumentRecord], cursor: str | None) -> DocumentsResponse:
+    """Return the response for one page of ledger rows."""
+    return DocumentsResponse(documents=[document_body(record) for record in records], cursor=cursor)
+
+
+def usage_body(principal: Principal, use: Use, max_upload_bytes: int) -> UsageResponse:
+    """Return the response for a principal and its use."""
+    return UsageResponse(
+        label=principal.label,
+        requests=use.requests,
+        requests_per_day=principal.requests_per_day,
+        tokens=use.tokens,
+        tokens_per_day=principal.tokens_per_day,
+        writable=None if principal.writable is None else sorted(principal.writable),
+        operates=principal.operates,
+        max_upload_bytes=max_upload_bytes,
+    )

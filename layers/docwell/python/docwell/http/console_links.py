@@ -22,8 +22,8 @@ _ORIGIN = re.compile(r"https?://(?:[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)*|\[[0-9A-Fa-
 
 def console_of(headers: Mapping[str, str]) -> str | None:
     """Return the console's origin; None if the request did not come by it. Names of `headers` have any case."""
-    given = next((value for name, value in headers.items() if name.lower() == ORIGIN_HEADER), "")
-    return given if _ORIGIN.fullmatch(given) else None
+    origin = next((value for name, value in headers.items() if name.lower() == ORIGIN_HEADER), "")
+    return origin if _ORIGIN.fullmatch(origin) else None
 
 
 def linked(response: QueryResponse, console: str | None) -> QueryResponse:
@@ -31,13 +31,14 @@ def linked(response: QueryResponse, console: str | None) -> QueryResponse:
     if console is None:
         return response
     citations = [
-        one.model_copy(update={"link": f"{console}/#/source?{_source(one)}"}) for one in response.citations
+        citation.model_copy(update={"link": f"{console}/#/source?{_source(citation)}"})
+        for citation in response.citations
     ]
     return response.model_copy(update={"citations": citations})
 
 
-def _source(one: CitationBody) -> str:
+def _source(citation: CitationBody) -> str:
     """Return the parameters of the console's view of a source, as console/source.js reads them."""
-    place = {} if one.unit.kind is UnitKind.PAGE else {"place": one.unit.label}
-    named = {"document": one.document, "version": one.version, "page": one.page, **place}
-    return urlencode({**named, "quote": one.display_quote}, quote_via=quote, safe="")
+    place = {} if citation.unit.kind is UnitKind.PAGE else {"place": citation.unit.label}
+    source = {"document": citation.document, "version": citation.version, "page": citation.page, **place}
+    return urlencode({**source, "quote": citation.display_quote}, quote_via=quote, safe="")

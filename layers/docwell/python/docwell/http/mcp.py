@@ -8,20 +8,33 @@ from __future__ import annotations
 
 import base64
 import binascii
+import json
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from http import HTTPStatus
-from typing import Any
+from typing import Annotated, Any
 from urllib.parse import quote, unquote
 
-from pydantic import BaseModel, ValidationError
+from aws_lambda_powertools.event_handler import Response, content_types
+from aws_lambda_powertools.event_handler.openapi.params import Body
+from aws_lambda_powertools.event_handler.router import APIGatewayRouter
+from pydantic import BaseModel, Field, ValidationError
 
+from docwell.answers import Mode
+from docwell.audit import Action
+from docwell.deadline import run
 from docwell.errors import DocwellError, NotFound, Unauthenticated
-from docwell.http import mcp_tools, problems
-from docwell.http.mcp_tools import Caller
+from docwell.http import answering, bodies, openai
+from docwell.http.console_links import console_of, linked
+from docwell.http.edges import MOST_ERRORS, admission, caller, charge, record_error, request_id
+from docwell.models import Status
+from docwell.query.listing import Listing, list_documents
+from docwell.query.page_text import read_page
+from docwell.wiring import query as wiring
 
+MCP = "/v1/mcp"
 VERSION, VERSION_BEFORE = "2026-07-28", "2025-11-25"
 SUPPORTED = (VERSION, VERSION_BEFORE)
 _SERVER = {"name": "docwell", "version": "1.0.0"}
@@ -38,7 +51,7 @@ _INVALID, _NO_METHOD, _PARAMS, _MISMATCH, _VERSION = -32600, -32601, -32602, -32
 # The HTTP status of an error since 2026-07-28; before, an error of a request came with 200.
 _STATUS = {_NO_METHOD: HTTPStatus.NOT_FOUND}
 # The parameter that `Mcp-Name` repeats.
-_NAMED = {"tools/call": "name", "resources/read": "uri"}
+_NAME_PARAMETERS = {"tools/call": "name", "resources/read": "uri"}
 _BASE64 = re.compile(r"=\?base64\?(.*)\?=")
 
 # The key may hold slashes: VS Code decodes the `%2F` of an address that it was given.
@@ -50,6 +63,30 @@ _TEMPLATE = {
     "description": "Its text. The document is a key, percent-encoded; pages count from 1.",
     "mimeType": "text/plain",
 }
+_OVERVIEW_QUESTION = "What is this document about?"
+
+router = APIGatewayRouter()  # type: ignore[no-untyped-call] # Powertools ships it so
+
+
+class AskArguments(bodies.SearchFields):
+    """A question to answer."""
+
+    mode: Mode = Field(default=Mode.AUTO, description="How to answer; `auto` lets docwell choose.")
+
+
+class DocumentsArguments(BaseModel, extra="forbid"):
+    """The documents to list."""
+
+    collection: bodies.Key | None = None
+    prefix: bodies.Key | None = Field(default=None, description="The beginning of their keys.")
+    status: Status | None = Status.INDEXED
+    cursor: bodies.Cursor | None = Field(default=None, description="Of the page before.")
+
+
+class OverviewArguments(BaseModel, extra="forbid"):
+    """The document to describe."""
+
+    document: bodies.Key = Field(description="Its key.")
 
 
 class RpcError(Exception):
@@ -62,40 +99,44 @@ class RpcError(Exception):
         self.data = data
 
 
-@dataclass(frozen=True, slots=True)
-class Reply:
-    """The HTTP answer to a message: a status, and a body if there is one."""
-
-    status: int
-    body: dict[str, Any] | None = None
-
-
-OTHER_ORIGIN = Reply(
-    HTTPStatus.FORBIDDEN,
-    {"jsonrpc": "2.0", "id": None, "error": {"code": _INVALID, "message": "the Origin is not docwell's console"}},
+@router.post(
+    MCP,
+    description="The Model Context Protocol (2026-07-28 and 2025-11-25), stateless: one JSON-RPC message.",
 )
-
-
-def reply(message: Mapping[str, Any], headers: Mapping[str, str], caller: Caller) -> Reply:
-    """Answer one message; `headers` have names in lower case.
-
-    Raises `Unauthenticated`, and `Unavailable` when the caller cannot be looked up.
-    """
-    caller.known()
-    if "id" not in message and message.get("jsonrpc") == "2.0" and isinstance(message.get("method"), str):
-        return Reply(HTTPStatus.ACCEPTED)  # a notification: docwell acts on none
-    modern, id_ = False, message.get("id")
+def message(body: Annotated[dict[str, Any], Body()]) -> Response[str]:
+    """Answer one message."""
+    headers = {name.lower(): value for name, value in router.current_event.headers.items()}
+    console = console_of(headers)
+    # The specification demands that a server rejects requests of pages of other origins.
+    if headers.get("origin", console) != console:
+        error = {"code": _INVALID, "message": "the Origin is not docwell's console"}
+        return _response(HTTPStatus.FORBIDDEN, {"jsonrpc": "2.0", "id": None, "error": error})
+    caller()
+    if "id" not in body and body.get("jsonrpc") == "2.0" and isinstance(body.get("method"), str):
+        return _response(HTTPStatus.ACCEPTED, None)  # a notification: docwell acts on none
+    modern, id_ = False, body.get("id")
     try:
-        method, params = _request(message)
+        method, params = _request(body)
         modern = _is_modern(method, params, headers)
-        result = _result(method, params, caller)
+        result = _result(method, params, console)
     except RpcError as error:
-        shown = {"code": error.code, "message": error.message} | ({"data": error.data} if error.data else {})
+        fields = {"code": error.code, "message": error.message} | ({"data": error.data} if error.data else {})
         early = error.code in {_INVALID, _MISMATCH, _VERSION}
         status = _STATUS.get(error.code, HTTPStatus.BAD_REQUEST) if modern or early else HTTPStatus.OK
-        return Reply(status, {"jsonrpc": "2.0", "id": id_ if _is_id(id_) else None, "error": shown})
-    fields = _RESULT_FIELDS if modern else {}
-    return Reply(HTTPStatus.OK, {"jsonrpc": "2.0", "id": id_, "result": fields | result})
+        return _response(status, {"jsonrpc": "2.0", "id": id_ if _is_id(id_) else None, "error": fields})
+    result = (_RESULT_FIELDS if modern else {}) | result
+    return _response(HTTPStatus.OK, {"jsonrpc": "2.0", "id": id_, "result": result})
+
+
+@router.route(MCP, method=["GET", "DELETE"], include_in_schema=False)
+def no_session() -> Response[str]:
+    """Answer 405: there are no sessions, and the server begins no messages."""
+    caller()
+    return Response(HTTPStatus.METHOD_NOT_ALLOWED, content_types.APPLICATION_JSON, "", {"Allow": "POST"})
+
+
+def _response(status: int, body: dict[str, Any] | None) -> Response[str]:
+    return Response(status, content_types.APPLICATION_JSON, "" if body is None else json.dumps(body))
 
 
 def _is_id(value: object) -> bool:
@@ -124,22 +165,22 @@ def _is_modern(method: str, params: Mapping[str, Any], headers: Mapping[str, str
         raise RpcError(_MISMATCH, "the header MCP-Protocol-Version is not the version of the message")
     if header != VERSION:
         raise RpcError(_VERSION, "unsupported version", {"supported": [*SUPPORTED], "requested": str(header)[:40]})
-    named = params.get(_NAMED.get(method, ""))
-    if headers.get("mcp-method") != method or (named is not None and _header(headers.get("mcp-name")) != named):
+    name = params.get(_NAME_PARAMETERS.get(method, ""))
+    if headers.get("mcp-method") != method or (name is not None and _header(headers.get("mcp-name")) != name):
         raise RpcError(_MISMATCH, "the headers Mcp-Method and Mcp-Name are not those of the message")
     return True
 
 
 def _header(value: str | None) -> str | None:
     """Return the text of a header: values beyond ASCII come in base64."""
-    found = _BASE64.fullmatch(value or "")
+    match = _BASE64.fullmatch(value or "")
     try:
-        return base64.b64decode(found[1], validate=True).decode() if found else value
+        return base64.b64decode(match[1], validate=True).decode() if match else value
     except (binascii.Error, ValueError):
         return None
 
 
-def _result(method: str, params: Mapping[str, Any], caller: Caller) -> dict[str, Any]:
+def _result(method: str, params: Mapping[str, Any], console: str | None) -> dict[str, Any]:
     """Return the result of a request. Raises `RpcError`."""
     methods: dict[str, Callable[[], dict[str, Any]]] = {
         "initialize": lambda: {
@@ -155,19 +196,87 @@ def _result(method: str, params: Mapping[str, Any], caller: Caller) -> dict[str,
             "_meta": {f"{_META}serverInfo": _SERVER},
         },
         "ping": dict,
-        "tools/list": lambda: {"tools": _tools()},
-        "tools/call": lambda: _called(params, caller),
-        "resources/list": lambda: _resources(params, caller),
+        "tools/list": lambda: {"tools": _tool_list()},
+        "tools/call": lambda: _call_tool(params, console),
+        "resources/list": lambda: _resources(params),
         "resources/templates/list": lambda: {"resourceTemplates": [_TEMPLATE]},
-        "resources/read": lambda: _read(params, caller),
+        "resources/read": lambda: _read_resource(params),
     }
     if method not in methods:
         raise RpcError(_NO_METHOD, "docwell does not have this method")
     return methods[method]()
 
 
+@dataclass(frozen=True, slots=True)
+class Tool:
+    """A tool: `run` takes its arguments and the console's address, and returns its text and structured result."""
+
+    name: str
+    title: str
+    description: str
+    arguments: type[BaseModel]
+    run: Callable[[Any, str | None], tuple[str, dict[str, Any]]]
+
+
+def _search(arguments: bodies.SearchRequest, _console: str | None) -> tuple[str, dict[str, Any]]:
+    return _as_json(answering.search(arguments, admission(), request_id()))
+
+
+def _ask(arguments: AskArguments, console: str | None) -> tuple[str, dict[str, Any]]:
+    return _answer(bodies.QueryRequest.model_validate(arguments.model_dump()), console)
+
+
+def _list(arguments: DocumentsArguments, _console: str | None) -> tuple[str, dict[str, Any]]:
+    return _as_json(_documents(arguments))
+
+
+def _overview(arguments: OverviewArguments, console: str | None) -> tuple[str, dict[str, Any]]:
+    request = bodies.QueryRequest(question=_OVERVIEW_QUESTION, document=arguments.document, mode=Mode.OVERVIEW)
+    return _answer(request, console)
+
+
+def _answer(request: bodies.QueryRequest, console: str | None) -> tuple[str, dict[str, Any]]:
+    question = answering.QuestionRequest(request, request_id(), admission(bodies.most_model_calls(request)))
+    try:
+        response = linked(run(question.result()).response, console)
+    finally:
+        question.follow_up()
+    return openai.content(response), response.model_dump(mode="json")
+
+
+def _as_json(response: BaseModel) -> tuple[str, dict[str, Any]]:
+    body = response.model_dump(mode="json", exclude_none=True)
+    return json.dumps(body, ensure_ascii=False), body
+
+
+TOOLS = (
+    Tool(
+        "search",
+        "Search passages",
+        "Find the passages of the documents for a question, best first, with document, page and score.",
+        bodies.SearchRequest,
+        _search,
+    ),
+    Tool(
+        "ask",
+        "Ask a question",
+        "Answer a question from the documents; each statement cites its document and page.",
+        AskArguments,
+        _ask,
+    ),
+    Tool("documents", "List documents", "List the documents that you can search.", DocumentsArguments, _list),
+    Tool(
+        "overview",
+        "Overview of a document",
+        "Say what one document is: its subject, authors, parts and main statements, with pages.",
+        OverviewArguments,
+        _overview,
+    ),
+)
+
+
 @cache
-def _tools() -> list[dict[str, Any]]:
+def _tool_list() -> list[dict[str, Any]]:
     return [
         {
             "name": tool.name,
@@ -176,66 +285,75 @@ def _tools() -> list[dict[str, Any]]:
             "inputSchema": tool.arguments.model_json_schema(),
             "annotations": {"readOnlyHint": True, "openWorldHint": False},
         }
-        for tool in mcp_tools.TOOLS
+        for tool in TOOLS
     ]
 
 
-def _called(params: Mapping[str, Any], caller: Caller) -> dict[str, Any]:
+def _call_tool(params: Mapping[str, Any], console: str | None) -> dict[str, Any]:
     """Return the result of a tool. An error of the tool is a result too, so that the model reads it."""
-    tool = next((one for one in mcp_tools.TOOLS if one.name == params.get("name")), None)
+    tool = next((tool for tool in TOOLS if tool.name == params.get("name")), None)
     if tool is None:
         raise RpcError(_PARAMS, "docwell does not have this tool")
     try:
-        arguments: BaseModel = tool.arguments.model_validate(params.get("arguments") or {})
+        arguments = tool.arguments.model_validate(params.get("arguments") or {})
     except ValidationError as error:
-        named = error.errors()[: problems.MOST_ERRORS]
-        return _failed("; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in named))
+        errors = error.errors()[:MOST_ERRORS]
+        return _tool_error("; ".join(f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in errors))
     try:
-        text, structured = tool.run(arguments, caller)
+        text, structured = tool.run(arguments, console)
     except Unauthenticated:
         raise
     except DocwellError as error:
-        return _failed(f"{problems.recorded(error).title}: {error.detail}")
+        return _tool_error(f"{record_error(error).title}: {error.detail}")
     return {"content": [{"type": "text", "text": text}], "structuredContent": structured, "isError": False}
 
 
-def _failed(text: str) -> dict[str, Any]:
+def _tool_error(text: str) -> dict[str, Any]:
     return {"content": [{"type": "text", "text": text}], "isError": True}
 
 
-def _resources(params: Mapping[str, Any], caller: Caller) -> dict[str, Any]:
+def _documents(arguments: DocumentsArguments) -> bodies.DocumentsResponse:
+    """Return one page of the documents; charges the request."""
+    prefix, size = arguments.prefix or "", bodies.PAGE_SIZE
+    listing = Listing(arguments.collection, prefix, arguments.status, arguments.cursor, size)
+    return bodies.documents_body(*list_documents(wiring.catalogue(), charge(), listing))
+
+
+def _resources(params: Mapping[str, Any]) -> dict[str, Any]:
     """Return one page of the documents, each as its first page."""
-    cursor = params.get("cursor")
     try:
-        found = caller.documents(mcp_tools.DocumentsArguments.model_validate({"cursor": cursor}))
+        page = _documents(DocumentsArguments.model_validate({"cursor": params.get("cursor")}))
     except ValidationError:
         raise RpcError(_PARAMS, "the cursor is not one of docwell") from None
     except Unauthenticated:
         raise
     except DocwellError as error:
-        raise RpcError(_PARAMS, problems.recorded(error).detail) from None
+        raise RpcError(_PARAMS, record_error(error).detail) from None
     resources = [
         {
-            "uri": f"docwell://documents/{quote(one.document, safe='')}/pages/1",
-            "name": one.document,
-            "title": one.title or one.document,
+            "uri": f"docwell://documents/{quote(document.document, safe='')}/pages/1",
+            "name": document.document,
+            "title": document.title or document.document,
             "mimeType": "text/plain",
         }
-        for one in found.documents
+        for document in page.documents
     ]
-    return {"resources": resources} | ({"nextCursor": found.cursor} if found.cursor else {})
+    return {"resources": resources} | ({"nextCursor": page.cursor} if page.cursor else {})
 
 
-def _read(params: Mapping[str, Any], caller: Caller) -> dict[str, Any]:
-    """Return the text of a page."""
+def _read_resource(params: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the text of a page; charges the request."""
     uri = params.get("uri")
-    place = _URI.fullmatch(uri) if isinstance(uri, str) else None
+    match = _URI.fullmatch(uri) if isinstance(uri, str) else None
     try:
-        if place is None:
+        if match is None:
             raise NotFound("no such resource: resources/templates/list has their form")
-        text = caller.page(unquote(place[1]), int(place[2]))
+        document, page, request = unquote(match[1]), int(match[2]), admission()
+        principal = run(request.admitted()).principal
+        text = read_page(wiring.catalogue(), wiring.page_index(), principal, document, page)
+        answering.audit(request, Action.READ, frozenset({document}), request_id())
     except Unauthenticated:
         raise
     except DocwellError as error:
-        raise RpcError(_PARAMS, problems.recorded(error).detail) from None
+        raise RpcError(_PARAMS, record_error(error).detail) from None
     return {"contents": [{"uri": uri, "mimeType": "text/plain", "text": text}]}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from typing import TypeVar
 
@@ -11,8 +12,8 @@ from pydantic import BaseModel, Field
 
 from docwell.deadline import Deadline, run
 from docwell.errors import DocwellError, NotFound
-from docwell.http import document_bodies
-from docwell.http.app import charged
+from docwell.http import bodies
+from docwell.http.edges import charge
 from docwell.identity import Principal, Use
 from docwell.models import Status
 from docwell.query.listing import Listing, list_documents
@@ -27,7 +28,7 @@ _DAYS = 14
 _FAILED = 50
 
 router = APIGatewayRouter()  # type: ignore[no-untyped-call] # Powertools ships it so
-_Known = TypeVar("_Known")
+_Part = TypeVar("_Part")
 
 
 class ReconcileBody(BaseModel):
@@ -46,7 +47,7 @@ class DeadLettersBody(BaseModel):
     """The messages that ingest gave up, and the failed documents that the caller may read."""
 
     waiting: int = Field(description="About how many messages are parked, of all documents.")
-    failed: list[document_bodies.DocumentBody]
+    failed: list[bodies.DocumentBody]
     more: bool = Field(description="Whether more documents may have failed than are listed.")
 
 
@@ -124,24 +125,24 @@ class RedriveResponse(BaseModel):
     ROUTE, description="How the system does: drift, dead letters, canary, model, use and cost; for operators."
 )
 def operations() -> OperationsResponse:
-    """Return what is known."""
+    """Return the state of each part that can be read."""
     principal = _operator()
     unknown: dict[str, str] = {}
 
-    def known(part: str, read: Callable[[], _Known]) -> _Known | None:
+    def read_part(name: str, read: Callable[[], _Part]) -> _Part | None:
         try:
             return read()
         except DocwellError as error:
-            unknown[part] = error.detail
+            unknown[name] = error.detail
             return None
 
     return OperationsResponse(
-        reconcile=known("reconcile", _reconcile),
-        dead_letters=known("dead_letters", lambda: _dead_letters(principal)),
-        canary=known("canary", _canary),
-        model=known("model", _model),
+        reconcile=read_part("reconcile", _reconcile),
+        dead_letters=read_part("dead_letters", lambda: _dead_letters(principal)),
+        canary=read_part("canary", _canary),
+        model=read_part("model", _model),
         prompts=_prompts(),
-        usage=known("usage", _use),
+        usage=read_part("usage", _use),
         unknown=unknown,
     )
 
@@ -155,7 +156,7 @@ def redrive_dead_letters() -> RedriveResponse:
 
 
 def _operator() -> Principal:
-    principal = charged()
+    principal = charge()
     check_operates(principal)
     return principal
 
@@ -168,32 +169,31 @@ def _parked() -> DeadLetters:
 
 
 def _reconcile() -> ReconcileBody | None:
-    found = last_pass(wiring.state(), wiring.active_pipeline())
-    if found is None:
+    state = last_pass(wiring.state(), wiring.active_pipeline())
+    if state is None:
         return None
     return ReconcileBody(
-        started_at=found.started,
-        complete=found.phase is Phase.DONE,
-        phase=found.phase.value,
-        objects=found.keys,
-        chunks=found.chunks,
-        drift=found.drift,
-        documents=found.documents,
+        started_at=state.started,
+        complete=state.phase is Phase.DONE,
+        phase=state.phase.value,
+        objects=state.keys,
+        chunks=state.chunks,
+        drift=state.drift,
+        documents=state.documents,
     )
 
 
 def _dead_letters(principal: Principal) -> DeadLettersBody:
     waiting = _parked().waiting()
-    failed, following = list_documents(
-        wiring.catalogue(), principal, Listing(None, "", Status.FAILED, None, _FAILED)
-    )
-    bodies = [document_bodies.document_body(record) for record in failed]
-    return DeadLettersBody(waiting=waiting, failed=bodies, more=following is not None)
+    listing = Listing(None, "", Status.FAILED, None, _FAILED)
+    records, cursor = list_documents(wiring.catalogue(), principal, listing)
+    failed = [bodies.document_body(record) for record in records]
+    return DeadLettersBody(waiting=waiting, failed=failed, more=cursor is not None)
 
 
 def _canary() -> CanaryBody | None:
-    found = last_canary(wiring.state())
-    return None if found is None else CanaryBody(outcome=found.outcome, at=found.at)
+    result = last_canary(wiring.state())
+    return None if result is None else CanaryBody(outcome=result.outcome, at=result.at)
 
 
 def _model() -> ModelBody:
@@ -204,9 +204,9 @@ def _model() -> ModelBody:
 
 def _prompts() -> list[PromptBody]:
     choice = wiring.prompts()
-    whole = sum(choice.weights)
+    total = sum(choice.weights)
     return [
-        PromptBody(name=prompt.name, version=prompt.version, share=weight / whole)
+        PromptBody(name=prompt.name, version=prompt.version, share=weight / total)
         for prompt, weight in zip(choice.prompts, choice.weights, strict=True)
     ]
 
@@ -215,24 +215,10 @@ def _use() -> UseBody:
     currency = wiring.prices().currency
     history = wiring.use_history().read(_DAYS, currency)
     today = datetime.now(UTC).date()
-    days = [(today - timedelta(days=ago)).isoformat() for ago in reversed(range(_DAYS))]
-    uses = {day: history.days.get(day, Use()) for day in days}
-    return UseBody(
-        days=[
-            DayBody(day=day, requests=use.requests, tokens=use.tokens, cost=round(history.costs.get(day, 0.0), 6))
-            for day, use in uses.items()
-        ],
-        currency=currency,
-        principals=[
-            CallerBody(
-                id=one.id,
-                label=one.label,
-                requests=use.requests,
-                requests_per_day=one.requests_per_day,
-                tokens=use.tokens,
-                tokens_per_day=one.tokens_per_day,
-            )
-            for one, use in history.today
-        ],
-        complete=history.complete,
-    )
+    days = []
+    for ago in reversed(range(_DAYS)):
+        day = (today - timedelta(days=ago)).isoformat()
+        use, cost = history.days.get(day, Use()), round(history.costs.get(day, 0.0), 6)
+        days.append(DayBody(day=day, requests=use.requests, tokens=use.tokens, cost=cost))
+    principals = [CallerBody.model_validate(asdict(principal) | asdict(use)) for principal, use in history.today]
+    return UseBody(days=days, currency=currency, principals=principals, complete=history.complete)

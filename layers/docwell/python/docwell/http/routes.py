@@ -20,27 +20,28 @@ from aws_lambda_powertools.event_handler.openapi.exceptions import RequestValida
 from aws_lambda_powertools.event_handler.openapi.params import Body, Query
 from aws_lambda_powertools.utilities.data_classes import APIGatewayProxyEvent
 
+from docwell.access.credentials import KEY_HEADER
 from docwell.answers import HostState
 from docwell.audit import Action
 from docwell.citation_units import FIRST_PAGE
 from docwell.deadline import Deadline, run
 from docwell.errors import BadInput, NotFound, Unavailable
-from docwell.http import (
-    answering,
-    bodies,
-    change_bodies,
-    document_bodies,
-    mcp_routes,
-    openai_routes,
-    openapi,
-    operations,
-    problems,
-    searching,
-    sse,
-    streaming,
+from docwell.http import answering, bodies, mcp, openai, operations, sse
+from docwell.http.edges import (
+    MOST_ERRORS,
+    PROBLEM_JSON,
+    AnswerResponse,
+    Problem,
+    admission,
+    answer_responses,
+    app,
+    caller,
+    charge,
+    problem_response,
+    record_error,
+    request_id,
 )
-from docwell.http.app import AnswerResponse, admission, answer_responses, app, charged, known, request_id
-from docwell.http.streaming import StreamedResponse
+from docwell.http.streaming import ResponseBody, StreamedResponse
 from docwell.identity import Principal
 from docwell.models import KEY_BYTES, DocumentRecord, Status
 from docwell.observability import logger, record_alone
@@ -56,8 +57,14 @@ from docwell.wiring import query as wiring
 _DOCUMENTS = "/v1/documents"
 _DOCUMENT_ROUTE = f"{_DOCUMENTS}/.+"  # a key holds slashes, which a <name> would not match
 # API Gateway expects a stream from these routes, even of a whole answer.
-_STREAMED_ROUTES = frozenset({("POST", "/v1/query"), ("POST", openai_routes.CHAT)})
+_STREAMED_ROUTES = frozenset({("POST", "/v1/query"), ("POST", openai.CHAT)})
 _NAME = re.compile(r"\w{1,40}")
+API_VERSION = "1.0.0"
+_RPC = {"type": "object", "description": "A result or an error of JSON-RPC", "required": ["jsonrpc", "id"]}
+_CREDENTIALS = {
+    "key": {"type": "apiKey", "in": "header", "name": KEY_HEADER},
+    "bearer": {"type": "http", "scheme": "bearer", "description": "A key, or a token of the user pool."},
+}
 
 
 def resolve(event: dict[str, Any], context: Any) -> dict[str, Any] | StreamedResponse:
@@ -78,7 +85,7 @@ def resolve(event: dict[str, Any], context: Any) -> dict[str, Any] | StreamedRes
     try:
         body_text = _json_object(event)
     except BadInput as error:
-        problem = problems.problem(problems.recorded(error), id_)
+        problem = problem_response(record_error(error), id_)
         problem.headers["x-request-id"] = clients_id or id_
         answer = ResponseBuilder[APIGatewayProxyEvent](problem).build(APIGatewayProxyEvent(event))
     else:
@@ -86,13 +93,13 @@ def resolve(event: dict[str, Any], context: Any) -> dict[str, Any] | StreamedRes
         app.append_context(**shown)  # type: ignore[no-untyped-call] # Powertools ships it so
         answer = app.resolve({**event, **headers, "body": body_text, "isBase64Encoded": False}, context)
     path = str(event.get("path")).rstrip("/")  # Powertools and API Gateway ignore a slash at the end
-    if path.startswith(openai_routes.PATHS) and answer["statusCode"] >= HTTPStatus.BAD_REQUEST:
-        answer = openai_routes.in_openai_shape(answer)
+    if path.startswith(openai.PATHS) and answer["statusCode"] >= HTTPStatus.BAD_REQUEST:
+        answer = openai.in_openai_shape(answer)
     can_stream, body = pipelines.runtime_settings().can_stream, answer["body"]
-    if not isinstance(body, streaming.ResponseBody):
+    if not isinstance(body, ResponseBody):
         if not can_stream or (event.get("httpMethod"), path) not in _STREAMED_ROUTES:
             return answer
-        body = streaming.ResponseBody.whole(body or "")
+        body = ResponseBody.of_text(body or "")
     names = {name: ", ".join(values) for name, values in answer["multiValueHeaders"].items()}
     response = StreamedResponse(answer["statusCode"], names, body.pieces, body.afterwards)
     return response if can_stream else response.buffered()
@@ -133,8 +140,8 @@ def _with_request_id(app_: APIGatewayRestResolver, next_middleware: Callable[...
 
 
 app.use([_with_request_id])
-app.include_router(openai_routes.router)
-app.include_router(mcp_routes.router)
+app.include_router(openai.router)
+app.include_router(mcp.router)
 app.include_router(operations.router)
 
 
@@ -147,10 +154,10 @@ app.include_router(operations.router)
 )
 def query(body: Annotated[bodies.QueryRequest, Body()]) -> Response[Any]:
     """Answer one question."""
-    asked = answering.QuestionRequest(body, request_id(), admission(bodies.most_model_calls(body)))
+    question = answering.QuestionRequest(body, request_id(), admission(bodies.most_model_calls(body)))
     if body.stream or "text/event-stream" in (app.current_event.headers.get("accept") or ""):
-        return AnswerResponse(sse.CONTENT_TYPE, asked.stream())
-    return AnswerResponse(content_types.APPLICATION_JSON, asked.answer())
+        return AnswerResponse(sse.CONTENT_TYPE, question.stream())
+    return AnswerResponse(content_types.APPLICATION_JSON, question.answer())
 
 
 @app.post(
@@ -158,15 +165,15 @@ def query(body: Annotated[bodies.QueryRequest, Body()]) -> Response[Any]:
     description="The passages for a question, best first, without the language model. The ranking is that of "
     "`/v1/query`.",
 )
-def search(body: Annotated[searching.SearchRequest, Body()]) -> searching.SearchResponse:
+def search(body: Annotated[bodies.SearchRequest, Body()]) -> bodies.SearchResponse:
     """Search for one question."""
-    return searching.search(body, admission(), request_id())
+    return answering.search(body, admission(), request_id())
 
 
 @app.post("/v1/feedback", description="Say whether an answer was good; stored in its receipt.")
 def feedback(body: Annotated[bodies.FeedbackRequest, Body()]) -> bodies.FeedbackResponse:
     """Take one verdict."""
-    principal = charged()
+    principal = charge()
     if wiring.receipt_book().judge(principal, body.request_id, body.verdict, body.comment):
         record_alone("Feedback", float(body.verdict == "good"))  # the average is the share of good answers
     logger.info("feedback", extra={"principal": principal.id, "about": body.request_id, "verdict": body.verdict})
@@ -176,10 +183,10 @@ def feedback(body: Annotated[bodies.FeedbackRequest, Body()]) -> bodies.Feedback
 @app.get("/v1/receipts/<id_>", description="The stored receipt of an answer, for its caller.")
 def receipt(id_: str) -> bodies.ReceiptBody:
     """Return one receipt."""
-    admitted = admission()
-    kept = wiring.receipt_book().get(run(admitted.admitted()).principal, id_, wiring.catalogue())
-    answering.audit(admitted, Action.READ, quoted(kept), request_id())
-    return bodies.ReceiptBody.model_validate(kept, from_attributes=True)
+    request = admission()
+    stored = wiring.receipt_book().get(run(request.admitted()).principal, id_, wiring.catalogue())
+    answering.audit(request, Action.READ, quoted(stored), request_id())
+    return bodies.ReceiptBody.model_validate(stored, from_attributes=True)
 
 
 @app.post("/v1/receipts/<id_>/replay", description="Ask the question of an answer again; shows what changed.")
@@ -192,13 +199,13 @@ def replay(id_: str) -> bodies.ReplayResponse:
 def documents(
     collection: Annotated[str | None, Query(min_length=1, max_length=KEY_BYTES)] = None,
     status: Annotated[Status | None, Query()] = None,
-    cursor: Annotated[document_bodies.Cursor | None, Query()] = None,
-    limit: Annotated[int, Query(ge=1, le=1000)] = document_bodies.PAGE_SIZE,
+    cursor: Annotated[bodies.Cursor | None, Query()] = None,
+    limit: Annotated[int, Query(ge=1, le=1000)] = bodies.PAGE_SIZE,
     prefix: Annotated[bodies.Key | None, Query(description="The beginning of their keys.")] = None,
-) -> document_bodies.DocumentsResponse:
+) -> bodies.DocumentsResponse:
     """Return one page of documents."""
-    wanted = Listing(collection, prefix or "", status, cursor, limit)
-    return document_bodies.documents_body(*list_documents(wiring.catalogue(), charged(), wanted))
+    listing = Listing(collection, prefix or "", status, cursor, limit)
+    return bodies.documents_body(*list_documents(wiring.catalogue(), charge(), listing))
 
 
 @app.get(
@@ -208,40 +215,40 @@ def documents(
 def document(
     *,
     link: Annotated[bool, Query(description="Return a link to the version that answers.")] = False,
-) -> document_bodies.DocumentBody:
+) -> bodies.DocumentBody:
     """Return one document."""
     if not link:
-        return document_bodies.document_body(_named(known()))
-    admitted = admission()
-    record = _named(run(admitted.admitted()).principal)
-    body = document_bodies.document_body(record)
+        return bodies.document_body(_document(caller()))
+    request = admission()
+    record = _document(run(request.admitted()).principal)
+    body = bodies.document_body(record)
     if body.live_version is not None:
         body.link = wiring.document_links().link(record.key, body.live_version, FIRST_PAGE, body.media_type)
-        answering.audit(admitted, Action.READ, frozenset({record.key}), request_id())
+        answering.audit(request, Action.READ, frozenset({record.key}), request_id())
     return body
 
 
 @app.delete(_DOCUMENT_ROUTE, description="Delete a document from the bucket; needs a grant to write.")
-def delete() -> change_bodies.DeletionResponse:
+def delete() -> bodies.DeletionResponse:
     """Delete one document."""
-    principal = charged()
-    record = _seen(principal, (unquote(_path_key()),))  # no guess: the raw form may be another document
+    principal = charge()
+    record = _first_visible(principal, (unquote(_path_key()),))  # no guess: the raw form may be another document
     delete_document(wiring.document_writer(), wiring.audit_trail(), principal, record)
-    return change_bodies.DeletionResponse(document=record.key)
+    return bodies.DeletionResponse(document=record.key)
 
 
-def _named(principal: Principal) -> DocumentRecord:
+def _document(principal: Principal) -> DocumentRecord:
     """Return the document that the path names. Raises `NotFound` for one that the principal cannot see."""
     raw = _path_key()
     # Some gateways decode the path. Try the raw form too, for keys with a literal percent sign.
-    return _seen(principal, dict.fromkeys((unquote(raw), raw)))
+    return _first_visible(principal, dict.fromkeys((unquote(raw), raw)))
 
 
 def _path_key() -> str:
     return app.current_event.path.split(f"{_DOCUMENTS}/", 1)[1]
 
 
-def _seen(principal: Principal, keys: Iterable[str]) -> DocumentRecord:
+def _first_visible(principal: Principal, keys: Iterable[str]) -> DocumentRecord:
     """Return the first of the documents that the principal can see. Raises `NotFound`."""
     catalogue = wiring.catalogue()
     for key in keys:
@@ -252,25 +259,24 @@ def _seen(principal: Principal, keys: Iterable[str]) -> DocumentRecord:
 
 
 @app.post("/v1/uploads", description="Get a form that uploads one file to the bucket; needs a grant to write.")
-def upload(body: Annotated[change_bodies.UploadRequest, Body()]) -> change_bodies.UploadResponse:
+def upload(body: Annotated[bodies.UploadRequest, Body()]) -> bodies.UploadResponse:
     """Return a form for an upload."""
-    principal, settings = charged(), wiring.query_settings()
+    principal, settings = charge(), wiring.query_settings()
     if body.size > settings.max_upload_bytes:
         raise BadInput(f"size is over {settings.max_upload_bytes:,} bytes")
     form = upload_form(
         wiring.document_writer(), wiring.audit_trail(), principal, body.document, body.size, body.content_type
     )
-    return change_bodies.UploadResponse(
+    return bodies.UploadResponse(
         document=body.document, url=form.url, fields=dict(form.fields), expires_in=settings.link_s
     )
 
 
 @app.get("/v1/usage", description="The caller's rights to write, its quotas and today's use. Charges nothing.")
-def usage() -> change_bodies.UsageResponse:
+def usage() -> bodies.UsageResponse:
     """Return the caller's use."""
-    principal = known()
-    most = wiring.query_settings().max_upload_bytes
-    return change_bodies.usage_body(principal, wiring.principals().use(principal), most)
+    principal, settings = caller(), wiring.query_settings()
+    return bodies.usage_body(principal, wiring.principals().use(principal), settings.max_upload_bytes)
 
 
 @app.get("/v1/health", description="Whether the function runs; public, and calls no dependency.")
@@ -288,17 +294,17 @@ def ready() -> bodies.ReadyResponse:
     """Check the dependencies for a known caller."""
     # 200 in every state: a 5xx would count as a failed request, and could roll a deployment back.
     try:
-        found = run(_dependencies(Deadline(wiring.query_settings().ready_timeout_s)))
+        states = run(_dependencies(Deadline(wiring.query_settings().ready_timeout_s)))
     except Unavailable:  # the caller cannot be looked up
         return bodies.ReadyResponse(status="degraded", dependencies={})
-    status = "ready" if set(found.values()) == {OK} else "degraded"
-    return bodies.ReadyResponse(status=status, dependencies=dict(found))
+    status = "ready" if set(states.values()) == {OK} else "degraded"
+    return bodies.ReadyResponse(status=status, dependencies=dict(states))
 
 
 @app.get("/v1/status", description="Whether the model's hosts are asleep, waking, awake or down. Charges nothing.")
 def status() -> bodies.StatusResponse:
     """Look at the model host for a known caller."""
-    known()
+    caller()
     sleeper = wiring.sleeper()
     state = run(sleeper.state(Deadline(wiring.query_settings().ready_timeout_s)))
     stopped = sleeper.stopped() if state is HostState.ASLEEP else None
@@ -309,7 +315,7 @@ def status() -> bodies.StatusResponse:
 
 async def _dependencies(deadline: Deadline) -> Mapping[str, str]:
     async with deadline.stage("principals"):
-        await asyncio.to_thread(known)
+        await asyncio.to_thread(caller)
     return await wiring.readiness().dependencies(deadline)
 
 
@@ -321,8 +327,49 @@ def openapi_page() -> Response[str]:
 
 @cache
 def _openapi_text() -> str:
-    """Return the text of the page. Making it takes 150 ms, and a stranger may ask for it."""
-    return json.dumps(openapi.page(app, _DOCUMENT_ROUTE, _DOCUMENTS))
+    """Return Powertools' OpenAPI page with the key as a parameter, problems as errors, and the credentials.
+
+    Cached: making it takes 150 ms, and a caller without a credential may ask for it.
+    """
+    schema: dict[str, Any] = json.loads(
+        app.get_openapi_json_schema(
+            title="docwell",
+            version=API_VERSION,
+            description="Ask questions of the documents in a bucket; every answer cites its places.",
+        )
+    )
+    paths = schema["paths"]
+    item = paths.pop(_DOCUMENT_ROUTE)
+    key = {"name": "key", "in": "path", "required": True, "schema": {"type": "string", "minLength": 1}}
+    for operation in item.values():
+        operation["parameters"] = [key, *operation.get("parameters", ())]
+    paths[f"{_DOCUMENTS}/{{key}}"] = item
+    schema["components"]["schemas"]["Problem"] = Problem.model_json_schema()
+    problem = {"$ref": "#/components/schemas/Problem"}
+    schema["components"]["schemas"]["Error"] = openai.ErrorResponse.model_json_schema(
+        ref_template="#/components/schemas/Error/$defs/{model}"
+    )
+    for path, operation in ((path, operation) for path, item in paths.items() for operation in item.values()):
+        operation["responses"].pop("422", None)
+        operation["responses"]["default"] = {
+            "description": "A problem document",
+            "content": {PROBLEM_JSON: {"schema": problem}},
+        }
+        if path.startswith(openai.PATHS):
+            operation["responses"]["default"] = {
+                "description": "An error in OpenAI's shape",
+                "content": {content_types.APPLICATION_JSON: {"schema": {"$ref": "#/components/schemas/Error"}}},
+            }
+        if path == mcp.MCP:
+            operation["responses"]["202"] = {"description": "A notification was accepted"}
+            for answer in ("200", "default"):
+                operation["responses"][answer]["content"][content_types.APPLICATION_JSON] = {"schema": _RPC}
+    for unused in ("HTTPValidationError", "ResponseValidationError", "ValidationError"):
+        schema["components"]["schemas"].pop(unused, None)
+    schema["components"]["securitySchemes"] = _CREDENTIALS
+    schema["security"] = [{name: []} for name in _CREDENTIALS]
+    paths["/v1/health"]["get"]["security"] = []
+    return json.dumps(schema)
 
 
 @app.exception_handler(RequestValidationError)  # type: ignore[untyped-decorator] # Powertools ships it so
@@ -333,17 +380,17 @@ def _invalid(error: RequestValidationError) -> Response[str]:
             "where": ".".join(str(part) if _NAME.fullmatch(str(part)) else "?" for part in item["loc"]),
             "what": item["msg"],
         }
-        for item in error.errors()[: problems.MOST_ERRORS]
+        for item in error.errors()[:MOST_ERRORS]
     ]
     detail = "; ".join(f"{item['where']}: {item['what']}" for item in errors)
-    return problems.problem(BadInput(detail), request_id(), errors)
+    return problem_response(BadInput(detail), request_id(), errors)
 
 
 @app.not_found
 def _no_route(_error: NotFoundError) -> Response[str]:
-    return problems.problem(NotFound("no such route: see /v1/openapi.json"), request_id())
+    return problem_response(NotFound("no such route: see /v1/openapi.json"), request_id())
 
 
 @app.exception_handler(Exception)  # type: ignore[untyped-decorator] # Powertools ships it so
 def _failed(error: Exception) -> Response[str]:
-    return problems.problem(problems.recorded(error), request_id())
+    return problem_response(record_error(error), request_id())

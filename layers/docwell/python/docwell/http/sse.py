@@ -25,7 +25,7 @@ def event(name: str, data: Mapping[str, Any]) -> bytes:
 def message(data: Mapping[str, Any]) -> bytes:
     """Encode one event without a name. Raises as `event`."""
     text = json.dumps(data, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-    text = _ESCAPED.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+    text = _ESCAPED.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
     return f"data: {text}\n\n".encode()
 
 

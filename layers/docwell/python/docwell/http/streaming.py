@@ -31,7 +31,7 @@ class ResponseBody:
     afterwards: Callable[[], None] = lambda: None
 
     @classmethod
-    def whole(cls, text: str, afterwards: Callable[[], None] = lambda: None) -> ResponseBody:
+    def of_text(cls, text: str, afterwards: Callable[[], None] = lambda: None) -> ResponseBody:
         """Return a body of one piece."""
         return cls((piece for piece in (text.encode(),)), afterwards)
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from functools import cache
 
-from docwell.access.authorizer import Authorizer
-from docwell.access.ports import Tokens
+from docwell.access.authorizer import Authorizer, Tokens
 from docwell.config import AuthorizerSettings
 
 

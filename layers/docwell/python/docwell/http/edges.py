@@ -1,0 +1,246 @@
+"""The edge of one HTTP request: its caller and charge, and its errors as problem documents (RFC 9457)."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from http import HTTPStatus
+from threading import Lock
+from traceback import walk_tb
+from typing import Any, Self
+
+from aws_lambda_powertools.event_handler import APIGatewayRestResolver, Response, content_types
+from aws_lambda_powertools.event_handler.openapi.types import OpenAPIResponse
+from pydantic import BaseModel
+
+from docwell.answers import Cost
+from docwell.config import SettingsError
+from docwell.deadline import Deadline, event_loop, run
+from docwell.errors import (
+    BadInput,
+    DeadlineExceeded,
+    DocwellError,
+    Overloaded,
+    QuotaExceeded,
+    TooManyInFlight,
+    Unauthenticated,
+    Unavailable,
+)
+from docwell.http import sse
+from docwell.http.streaming import ResponseBody
+from docwell.identity import CANARY, SAM_LOCAL, Identity, Principal, identity_of
+from docwell.observability import logger, record_alone
+from docwell.ports import Principals, Reservation
+from docwell.query.ask import Admitted, Identified
+from docwell.wiring import pipelines
+from docwell.wiring import query as wiring
+
+app = APIGatewayRestResolver(enable_validation=True)
+
+PROBLEM_JSON = "application/problem+json"
+# The errors of a body that an answer names. A body can have thousands of unknown fields.
+MOST_ERRORS = 20
+# The share of a request's time for finding its principal. The charge gets the same share again.
+_SHARE = 0.2
+_COUNTED: dict[type[DocwellError], str] = {
+    Overloaded: "Overloads",
+    QuotaExceeded: "QuotaRejections",
+    TooManyInFlight: "QuotaRejections",
+    Unauthenticated: "Unauthenticated",
+}
+
+
+class RequestAdmission:
+    """`docwell.query.ask.Admission` for the caller that the gateway named.
+
+    The constructor schedules lookup and charge as tasks. Leaving an `async with` block waits for the charge: a
+    question that fails is charged too, and a used-up quota is reported before any other error.
+    The canary's requests are free.
+
+    A question reserves the most `tokens` that it can use, and ends with `settle`.
+    """
+
+    def __init__(self, identity: Identity, principals: Principals, deadline: Deadline, tokens: int = 0) -> None:
+        self._identity = identity
+        self._principals = principals
+        self._tokens = tokens
+        self._reservation: Reservation | None = None
+        self._given_up = False
+        self._lock = Lock()
+        self.deadline = deadline
+        self.of_canary = identity.id == CANARY.id
+        self._identified = event_loop().create_task(self._identify())
+        self._admitted = event_loop().create_task(self._charge())
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.admitted()
+
+    async def identified(self) -> Identified:
+        """Wait until the caller is known. Raises `Unauthenticated`, `Unavailable`."""
+        return await asyncio.shield(self._identified)
+
+    async def admitted(self) -> Admitted:
+        """Wait until the request is charged. Raises as `identified` does, and `QuotaExceeded`."""
+        return await asyncio.shield(self._admitted)
+
+    def settle(self, tokens: int, cost: Cost | None = None) -> None:
+        """Charge what the question used in place of the tokens reserved. Raises `Unavailable`."""
+        if self._reservation is not None:
+            self._principals.settle(self._reservation, tokens, cost)
+
+    async def _identify(self) -> Identified:
+        async with self.deadline.stage("principals", _SHARE):
+            principal = await asyncio.to_thread(find_principal, self._identity, self._principals)
+        logger.append_keys(principal=principal.id)
+        return Identified(principal)
+
+    async def _charge(self) -> Admitted:
+        try:
+            async with self.deadline.stage("principals", 2 * _SHARE):
+                principal = (await self.identified()).principal
+                if not self.of_canary:
+                    charge = self._reserve if self._tokens else self._principals.charge
+                    await asyncio.to_thread(charge, principal)
+        except DeadlineExceeded:
+            with self._lock:
+                self._given_up = True
+            raise
+        return Admitted(principal)
+
+    def _reserve(self, principal: Principal) -> None:
+        """Reserve the tokens. Give them back when the request no longer waits for them."""
+        reservation = self._principals.reserve(principal, self._tokens)
+        with self._lock:
+            if not self._given_up:
+                self._reservation = reservation
+                return
+        self._principals.settle(reservation, 0)
+
+
+def find_principal(identity: Identity, principals: Principals) -> Principal:
+    """Return the caller, without a charge. Raises `Unauthenticated`, `Unavailable`."""
+    if identity.id == CANARY.id:
+        return CANARY
+    principal = principals.find(identity.id, identity.groups)
+    if principal is None:
+        raise Unauthenticated("this key or token has no rights here: docwell principals add gives it some")
+    return principal
+
+
+def admission(model_calls: int = 0) -> RequestAdmission:
+    """Return the admission of the current request. Raises `Unauthenticated` when it has no identity."""
+    settings = wiring.query_settings()
+    # A call of the model reads and writes at most its context.
+    tokens = (model_calls + settings.model_stages) * settings.num_ctx if model_calls else 0
+    return RequestAdmission(_identity(), wiring.principals(), Deadline(settings.deadline_s), tokens)
+
+
+def charge() -> Principal:
+    """Charge the current request; return its caller. Raises `Unauthenticated`, `QuotaExceeded`, `Unavailable`."""
+    return run(admission().admitted()).principal
+
+
+def caller() -> Principal:
+    """Return the caller of the current request, without a charge. Raises `Unauthenticated`, `Unavailable`."""
+    return find_principal(_identity(), wiring.principals())
+
+
+def request_id() -> str:
+    """Return the id of the current request, which no client can choose: receipts are stored under it."""
+    return str(app.context["request_id"])
+
+
+def _identity() -> Identity:
+    """Return the caller that the gateway names. Raises `Unauthenticated`."""
+    return SAM_LOCAL if pipelines.runtime_settings().sam_local else identity_of(app.current_event.raw_event)
+
+
+class AnswerResponse(Response[Any]):
+    """An answer to a question, which carries its own stream and its follow-up work."""
+
+    def __init__(self, content_type: str, content: ResponseBody) -> None:
+        headers = dict(sse.HEADERS) if content_type == sse.CONTENT_TYPE else None
+        super().__init__(200, content_type, headers=headers)
+        self.content = content
+
+    def is_json(self) -> bool:
+        """Return False, so that Powertools passes the body through as it is."""
+        return False
+
+
+def answer_responses(model: type[BaseModel], event_schema: dict[str, Any]) -> dict[int, OpenAPIResponse]:
+    """Describe an answer for the OpenAPI page: whole as `model`, streamed as events of `event_schema`."""
+    return {
+        200: {
+            "description": "An answer with its sources",
+            "content": {
+                content_types.APPLICATION_JSON: {"model": model},
+                sse.CONTENT_TYPE: {"schema": event_schema},
+            },
+        }
+    }
+
+
+class Problem(BaseModel):
+    """A problem document (RFC 9457)."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    request_id: str
+    errors: list[dict[str, Any]] | None = None
+
+
+def problem_response(
+    error: DocwellError, request_id: str, errors: list[dict[str, Any]] | None = None
+) -> Response[str]:
+    """Return the problem document of an error as a response, with `Retry-After` where a retry may help."""
+    headers: dict[str, str | list[str]] = {}
+    if isinstance(error, Unavailable | QuotaExceeded) and error.retry_after is not None:
+        headers["Retry-After"] = str(max(1, math.ceil(error.retry_after)))
+    if error.status == HTTPStatus.UNAUTHORIZED:
+        headers["WWW-Authenticate"] = "Bearer"
+    body = problem_of(error, request_id, errors).model_dump_json(exclude_none=True)
+    return Response(error.status, PROBLEM_JSON, body, headers)
+
+
+def problem_of(error: DocwellError, request_id: str, errors: list[dict[str, Any]] | None = None) -> Problem:
+    """Return the problem document of an error."""
+    if isinstance(error, BadInput) and error.where:
+        errors = [{"where": error.where, "what": error.detail}]
+    return Problem(
+        type=f"urn:docwell:problem:{error.problem}",
+        title=error.title,
+        status=error.status,
+        detail=error.detail,
+        request_id=request_id,
+        errors=errors,
+    )
+
+
+def record_error(error: Exception) -> DocwellError:
+    """Log and count an error; return the error for the client."""
+    if not isinstance(error, DocwellError):
+        return _record_bug(error)
+    failed = error.status >= HTTPStatus.INTERNAL_SERVER_ERROR
+    log = logger.warning if failed else logger.info
+    log("problem", extra={"problem": error.problem, "detail": error.detail})
+    if failed:
+        record_alone("Problems", 1)
+    if type(error) in _COUNTED:
+        record_alone(_COUNTED[type(error)], 1)
+    return error
+
+
+def _record_bug(error: Exception) -> DocwellError:
+    """Log the type and the place, not the message: it may hold text of a document or a user."""
+    *_, (frame, line) = walk_tb(error.__traceback__)
+    place = f"{frame.f_code.co_filename}:{line}"
+    detail = str(error) if isinstance(error, SettingsError) else None  # it names variables and nothing else
+    logger.error("bug", extra={"exception": type(error).__name__, "where": place, "detail": detail})
+    record_alone("Problems", 1)
+    return DocwellError("an error in docwell itself; its log has the request id")

@@ -1,0 +1,527 @@
+"""OpenAI's protocol over docwell's questions: models and chat completions.
+
+Clients see checked text alone, sentence by sentence: https://platform.openai.com/docs/api-reference/chat.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass, field
+from typing import Annotated, Any, Literal
+from urllib.parse import quote as quote_url
+
+from aws_lambda_powertools.event_handler import Response, content_types
+from aws_lambda_powertools.event_handler.openapi.params import Body
+from aws_lambda_powertools.event_handler.router import APIGatewayRouter
+from pydantic import BaseModel, Field, StringConstraints
+
+from docwell.answers import Sentence
+from docwell.citation_units import UnitKind
+from docwell.errors import (
+    BadInput,
+    DocwellError,
+    NotFound,
+    QuotaExceeded,
+    TooManyInFlight,
+    Unauthenticated,
+)
+from docwell.http import bodies, sse
+from docwell.http.answering import Finished, QuestionRequest
+from docwell.http.console_links import console_of, linked
+from docwell.http.edges import AnswerResponse, Problem, admission, answer_responses, charge, request_id
+from docwell.http.streaming import ResponseBody
+from docwell.models import KEY_BYTES
+from docwell.query.ask import Checked, Passages, Waking
+from docwell.query.checking.cleaning import clean_answer
+from docwell.query.listing import list_collections
+from docwell.wiring import query as wiring
+
+# The model of all that the caller may read; `docwell/NAME` is that of one collection.
+MODEL = "docwell"
+# Only the last turns are read.
+_MAX_MESSAGES = 1000
+
+CHAT = "/v1/chat/completions"
+_MODELS = "/v1/models"
+# Beginnings of paths of OpenAI's API, of which docwell has two. Some clients show no other form of an error.
+PATHS = (CHAT, _MODELS, "/v1/responses", "/v1/completions", "/v1/embeddings")
+
+router = APIGatewayRouter()  # type: ignore[no-untyped-call] # Powertools ships it so
+NO_MODEL = "the model does not exist, or you may not use it: GET /v1/models lists yours"
+NOT_SUPPORTED = " (not supported by the documents)"
+CORRECTION = "\n\nThe check of the whole answer has changed it. The answer is:\n\n"
+_SOURCES = "\n\nSources:\n"
+_PARTIAL = "\n\nPart of the index did not answer: some documents were not searched."
+# The values that ask for nothing special. Any other value of these parameters is rejected.
+_NEUTRAL: Mapping[str, Sequence[object]] = {
+    "n": (1,),
+    # `tools` and `functions` themselves are an offer: a model may answer without a call, and docwell always does.
+    "tool_choice": ("none", "auto"),
+    "function_call": ("none", "auto"),
+    "logprobs": (False,),
+    "top_logprobs": (0,),
+    "logit_bias": ({},),
+    "response_format": ({"type": "text"},),
+    "modalities": (["text"],),
+    "stop": ([],),
+    "audio": (),
+    "prediction": (),
+    "web_search_options": (),
+}
+# Beginnings of prompts by which Open WebUI (open_webui/config.py) and LibreChat (agents/src/utils/title.ts) ask
+# for a title, tags or next questions. Searching for them would charge a question, and show its refusal as a title.
+_SIDE_TASK = re.compile(
+    r"### Task:\s.*<chat_history>"
+    r"|(?:Please generate|Provide) a concise, 5-word-or-less title for the conversation"
+    r"|Analyze this conversation and provide:\s+1\. The detected language",
+    re.DOTALL,
+)
+SIDE_TASK = "docwell answers questions about documents: for titles, tags and other tasks, choose another model"
+_IGNORED_ROLES = frozenset({"system", "developer"})
+# Characters that could end the text of a Markdown link, or begin HTML or code in it.
+_MARKDOWN = re.compile(r"([\\\[\]<>`*])")
+# Characters that stay in a link: no blank, bracket or parenthesis ends it.
+_LINK = "%:/?#&=+,;@~!$'"
+_OPENAI_CODES = {
+    Unauthenticated.problem: "invalid_api_key",
+    QuotaExceeded.problem: "insufficient_quota",
+    TooManyInFlight.problem: "rate_limit_exceeded",
+    NotFound.problem: "unknown_url",  # except for `NO_MODEL`
+}
+_TOO_MANY, _SERVER_ERRORS = 429, 500
+
+_Text = Annotated[str, StringConstraints(min_length=0)]  # a constraint makes Pydantic reject lone surrogates
+
+
+class ContentPart(BaseModel, extra="allow"):
+    """A part of a message. Only `text` is read."""
+
+    type: _Text
+    text: _Text | None = None
+
+
+class ChatMessage(BaseModel, extra="allow"):
+    """One message. Those of the roles `system` and `developer` are ignored: docwell has its own prompt."""
+
+    role: _Text = Field(description="`user`, `assistant`, `system` or `developer`.")
+    content: _Text | Annotated[list[ContentPart], Field(fail_fast=True)] | None = None
+
+
+class StreamOptions(BaseModel, extra="allow"):
+    """Options of a stream."""
+
+    include_usage: bool | None = None
+
+
+class ChatRequest(BaseModel, extra="allow"):
+    """A conversation whose last message is the question.
+
+    Sampling parameters, such as `temperature`, are ignored: the deployment sets them. docwell never calls a tool
+    of `tools`. Parameters that would change the form of the answer, such as `n` over 1 and a `tool_choice` that
+    demands a call, are rejected.
+    """
+
+    model: _Text = Field(description="`docwell`, or `docwell/NAME` for one collection.")
+    messages: Annotated[list[ChatMessage], Field(min_length=1, max_length=_MAX_MESSAGES, fail_fast=True)]
+    stream: bool | None = None
+    stream_options: StreamOptions | None = None
+
+
+class ChatModelBody(BaseModel):
+    """One collection, or all of them, as a model."""
+
+    id: str
+    object: Literal["model"] = "model"
+    created: int = 0
+    owned_by: str = "docwell"
+
+
+class ModelsResponse(BaseModel):
+    """The models that the caller may use."""
+
+    object: Literal["list"] = "list"
+    data: list[ChatModelBody]
+
+
+class UrlCitation(BaseModel):
+    """A source: `start_index` to `end_index` is its first marker in the content, in characters."""
+
+    start_index: int
+    end_index: int
+    title: str
+    url: str
+
+
+class Annotation(BaseModel):
+    """A citation of the answer. `index` counts from 0, for clients that join pieces of lists by it."""
+
+    index: int
+    type: Literal["url_citation"] = "url_citation"
+    url_citation: UrlCitation
+
+
+class AnswerMessage(BaseModel):
+    """The answer, with a list of its sources at the end."""
+
+    role: Literal["assistant"] = "assistant"
+    content: str
+    refusal: None = Field(default=None, description="Always null: docwell's refusal is ordinary content.")
+    annotations: list[Annotation]
+
+
+class Choice(BaseModel):
+    """The one answer."""
+
+    index: Literal[0] = 0
+    message: AnswerMessage
+    finish_reason: Literal["stop", "length"]
+    logprobs: None = None
+
+
+class ChatUsage(BaseModel):
+    """Tokens as the model host counts them."""
+
+    prompt_tokens: int
+    completion_tokens: int
+    total_tokens: int
+
+
+class ChatCompletion(BaseModel):
+    """A whole answer."""
+
+    id: str
+    object: Literal["chat.completion"] = "chat.completion"
+    created: int = Field(description="Seconds since the epoch.")
+    model: str
+    choices: list[Choice]
+    usage: ChatUsage
+
+
+class ErrorBody(BaseModel):
+    """An error. `code` is docwell's problem type, or OpenAI's name for it."""
+
+    message: str
+    type: str
+    param: str | None
+    code: str
+
+
+class ErrorResponse(BaseModel):
+    """An error in OpenAI's shape."""
+
+    error: ErrorBody
+
+
+# One message of a streamed answer: a chunk, an error, or `[DONE]`.
+CHUNK_SCHEMA: dict[str, Any] = {
+    "type": "object",
+    "required": ["data"],
+    "properties": {
+        "data": {
+            "type": "string",
+            "description": "JSON: a `chat.completion.chunk` or an `error`; then `[DONE]`.",
+        }
+    },
+}
+
+
+def question_of(request: ChatRequest) -> bodies.QueryRequest:
+    """Return the question of a conversation, with as many of the last turns as the settings allow.
+
+    Raises:
+        BadInput: it uses what docwell does not support, such as images, or has no question at its end.
+        NotFound: it names a model that cannot be docwell's.
+    """
+    for name, value in (request.model_extra or {}).items():
+        if value is not None and name in _NEUTRAL and not _is_one_of(value, _NEUTRAL[name]):
+            raise BadInput(f"docwell does not support this value of {name}: leave it out", name)
+    name = request.model.removeprefix(f"{MODEL}/")
+    if request.model != MODEL and (name == request.model or not 0 < len(name.encode()) <= KEY_BYTES):
+        raise NotFound(NO_MODEL)
+    history, question = _conversation(request.messages)
+    if _SIDE_TASK.match(question):
+        raise BadInput(SIDE_TASK, "messages")
+    return bodies.QueryRequest(
+        question=question,
+        collection=None if request.model == MODEL else name,
+        history=_last_turns(history),
+        stream=bool(request.stream),
+    )
+
+
+def content(response: bodies.QueryResponse) -> str:
+    """Return an answer as text, with a list of its sources."""
+    return "".join(_marked_pieces(response.answer, response.sentences)) + _ending(response)
+
+
+def completion(response: bodies.QueryResponse, model: str) -> ChatCompletion:
+    """Return an answer as a chat completion."""
+    text = content(response)
+    message = AnswerMessage(content=text, annotations=_annotations(text, response.citations))
+    return ChatCompletion(
+        id=f"chatcmpl-{response.request_id}",
+        created=int(time.time()),
+        model=model,
+        choices=[Choice(message=message, finish_reason="length" if response.cut_short else "stop")],
+        usage=_usage(response),
+    )
+
+
+def openai_error(problem: Problem) -> dict[str, Any]:
+    """Return a problem document as an error in OpenAI's shape."""
+    kind = problem.type.rpartition(":")[2]
+    code = "model_not_found" if problem.detail == NO_MODEL else _OPENAI_CODES.get(kind, kind)
+    type_ = "server_error" if problem.status >= _SERVER_ERRORS else "invalid_request_error"
+    where = problem.errors[0]["where"] if problem.errors else None
+    return ErrorResponse(
+        error=ErrorBody(
+            message=problem.detail,
+            type=code if problem.status == _TOO_MANY else type_,
+            param=where and where.removeprefix("body."),
+            code=code,
+        )
+    ).model_dump()
+
+
+@dataclass(slots=True)
+class ChatStream:
+    """A chat completion in chunks: each sentence once it is checked, then the sources, with links to `console`."""
+
+    question: QuestionRequest
+    model: str
+    with_usage: bool
+    console: str | None
+    _sent: str = ""
+    _sent_pieces: list[str] = field(default_factory=list)
+    _created: int = field(default_factory=lambda: int(time.time()))
+
+    def body(self) -> ResponseBody:
+        """Return the chunks as server-sent events. Errors before the first chunk are raised here."""
+        return self.question.streamed(self._encoded(), openai_error)
+
+    async def _encoded(self) -> AsyncGenerator[bytes]:
+        begun = False
+        async with aclosing(self.question.events()) as events:
+            async for event in events:
+                if not begun and isinstance(event, Passages | Waking | Finished):
+                    begun = True
+                    yield self._chunk({"role": "assistant", "content": ""})
+                if isinstance(event, Checked) and (
+                    text := self._added([*_marked_pieces(event.text, event.sentences)])
+                ):
+                    yield self._content(text)
+                if isinstance(event, Finished):
+                    for chunk in self._end(linked(event.response, self.console)):
+                        yield chunk
+
+    def _end(self, response: bodies.QueryResponse) -> Iterator[bytes]:
+        """Yield the rest of the answer, its sources, why it ended, and its usage."""
+        pieces = [*_marked_pieces(response.answer, response.sentences)]
+        text = self._added(pieces) if self._continues(pieces) else CORRECTION + "".join(pieces)
+        yield self._content(text + _ending(response))
+        if annotations := _annotations(self._sent, response.citations):
+            yield self._chunk({"annotations": [annotation.model_dump() for annotation in annotations]})
+        yield self._chunk({}, "length" if response.cut_short else "stop")
+        if self.with_usage:
+            yield sse.message(self._fields([]) | {"usage": _usage(response).model_dump()})
+        yield b"data: [DONE]\n\n"
+
+    def _added(self, pieces: Sequence[str]) -> str:
+        """Return the text that is not sent yet, empty if the sent pieces are not the first ones."""
+        if not self._continues(pieces):
+            return ""
+        new = pieces[len(self._sent_pieces) :]
+        self._sent_pieces += map(_spaced, new)
+        return "".join(new)
+
+    def _continues(self, pieces: Sequence[str]) -> bool:
+        return [*map(_spaced, pieces[: len(self._sent_pieces)])] == self._sent_pieces
+
+    def _content(self, text: str) -> bytes:
+        self._sent += text
+        self.question.sent = _answer_in(self._sent)
+        return self._chunk({"content": text})
+
+    def _chunk(self, delta: Mapping[str, Any], finish_reason: str | None = None) -> bytes:
+        choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish_reason}
+        return sse.message(self._fields([choice]) | ({"usage": None} if self.with_usage else {}))
+
+    def _fields(self, choices: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+        return {
+            "id": f"chatcmpl-{self.question.request_id}",
+            "object": "chat.completion.chunk",
+            "created": self._created,
+            "model": self.model,
+            "choices": choices,
+        }
+
+
+def _is_one_of(value: object, accepted: Sequence[object]) -> bool:
+    """Whether a value equals one of the accepted ones and has its type: True is not 1."""
+    return any(value == neutral and type(value) is type(neutral) for neutral in accepted)
+
+
+def _conversation(messages: Sequence[ChatMessage]) -> tuple[list[bodies.TurnBody], str]:
+    """Return the turns before the question, and the question. Raises `BadInput`."""
+    turns: list[bodies.TurnBody] = []
+    questions: list[str] = []
+    for number, message in enumerate(messages):
+        text = _text(message, f"messages.{number}")
+        if message.role == "user":
+            questions += [text] if text.strip() else []
+        elif message.role == "assistant":
+            answer = _answer_in(text)
+            if questions and answer.strip():
+                turns.append(bodies.TurnBody(question="\n".join(questions), answer=answer))
+            questions = []
+        elif message.role not in _IGNORED_ROLES:
+            raise BadInput("docwell reads messages of users and assistants only", f"messages.{number}.role")
+    if not questions:
+        raise BadInput("the last message is not a question of the user", "messages")
+    return turns, "\n".join(questions)
+
+
+def _answer_in(text: str) -> str:
+    """Return the answer in a message, without docwell's additions. An erasure finds it by its text."""
+    answer = text.partition(_SOURCES)[0].partition(_PARTIAL)[0]
+    return answer.rpartition(CORRECTION)[2].replace(NOT_SUPPORTED, "")
+
+
+def _text(message: ChatMessage, where: str) -> str:
+    """Return the text of a message. Raises `BadInput` for images, files, sound and calls of tools."""
+    for name in ("tool_calls", "function_call", "audio"):
+        if (message.model_extra or {}).get(name):
+            raise BadInput(f"docwell does not support {name}", f"{where}.{name}")
+    if not isinstance(message.content, list):
+        return message.content or ""
+    for number, part in enumerate(message.content):
+        if part.type != "text" or part.text is None:
+            raise BadInput("docwell reads text only", f"{where}.content.{number}.type")
+    return "\n".join(part.text or "" for part in message.content)
+
+
+def _last_turns(turns: Sequence[bodies.TurnBody]) -> list[bodies.TurnBody]:
+    """Return the last turns, as many as the settings allow for a question."""
+    settings = wiring.query_settings()
+    recent: list[bodies.TurnBody] = []
+    room = settings.max_history_characters
+    for turn in reversed(turns[max(len(turns) - settings.max_history_turns, 0) :]):
+        room -= len(turn.question) + len(turn.answer)
+        if room < 0:
+            break
+        recent.insert(0, turn)
+    return recent
+
+
+def _marked_pieces(text: str, sentences: Sequence[Sentence | bodies.SentenceBody]) -> Iterator[str]:
+    """Yield the text in pieces that end with a sentence; an unsupported sentence says so."""
+    end = 0
+    for sentence in sentences:
+        # A row of a comparison is one line, while its sentences may have line ends.
+        pattern = r"\s+".join(map(re.escape, sentence.text.split()))
+        match = re.compile(pattern).search(text, end)
+        if match and match.end() > end:
+            yield text[end : match.end()] + ("" if sentence.supported else NOT_SUPPORTED)
+            end = match.end()
+    if text[end:]:
+        yield text[end:]
+
+
+def _ending(response: bodies.QueryResponse) -> str:
+    """Return what follows an answer: its sources, and whether documents were not searched."""
+    return _sources(response.citations) + (_PARTIAL if response.partial else "")
+
+
+def _sources(citations: Sequence[bodies.CitationBody]) -> str:
+    """Return the sources as a Markdown list, whose numbers are the markers."""
+    lines = []
+    for citation in citations:
+        title, quote = (_MARKDOWN.sub(r"\\\1", text) for text in (_title(citation), citation.display_quote))
+        name = f"[{title}]({quote_url(citation.link, _LINK)})" if citation.link else title
+        lines.append(f"{citation.marker}. {name}: “{quote}”")
+    return _SOURCES + "\n".join(("", *lines)) if lines else ""
+
+
+def _annotations(text: str, citations: Sequence[bodies.CitationBody]) -> list[Annotation]:
+    """Return the citations that have a link, each at its first marker."""
+    annotations: list[Annotation] = []
+    for citation in citations:
+        marker = f"[{citation.marker}]"
+        start = text.find(marker)
+        if citation.link and start >= 0:
+            place = UrlCitation(
+                start_index=start, end_index=start + len(marker), title=_title(citation), url=citation.link
+            )
+            annotations.append(Annotation(index=len(annotations), url_citation=place))
+    return annotations
+
+
+def _title(citation: bodies.CitationBody) -> str:
+    """Return the document and the place on one line, without markup: a key may hold any text."""
+    name = clean_answer(citation.document, [citation.document])[0]
+    if citation.unit.kind is not UnitKind.PAGE:
+        return _spaced(f"{name}, {citation.unit.label}")
+    label = citation.page_label
+    printed = f" (printed {label})" if label not in {None, str(citation.page)} else ""
+    return _spaced(f"{name}, page {citation.page}{printed}")
+
+
+def _usage(response: bodies.QueryResponse) -> ChatUsage:
+    read, written = response.usage.prompt_tokens, response.usage.completion_tokens
+    return ChatUsage(prompt_tokens=read, completion_tokens=written, total_tokens=read + written)
+
+
+def _spaced(text: str) -> str:
+    return " ".join(text.split())
+
+
+@router.get(_MODELS, description="The collections that the caller may read, as OpenAI's models.")
+def models() -> ModelsResponse:
+    """List the models."""
+    names = list_collections(wiring.catalogue(), charge())
+    ids = [MODEL, *(f"{MODEL}/{name}" for name in names)]
+    return ModelsResponse(data=[ChatModelBody(id=id_) for id_ in ids])
+
+
+@router.post(
+    CHAT,
+    description="OpenAI's chat completions. The answer is checked before it is sent, and lists its sources. A "
+    "streamed answer comes sentence by sentence.",
+    responses=answer_responses(ChatCompletion, CHUNK_SCHEMA),
+)
+def complete(body: Annotated[ChatRequest, Body()]) -> Response[Any]:
+    """Answer the question of one conversation."""
+    try:
+        query = question_of(body)
+    except DocwellError:
+        charge()
+        raise
+    calls = bodies.most_model_calls(query)
+    question = QuestionRequest(query, request_id(), admission(calls), by_sentence=bool(body.stream))
+    console = console_of(router.current_event.headers)
+    try:
+        if body.stream:
+            with_usage = bool(body.stream_options and body.stream_options.include_usage)
+            stream = ChatStream(question, body.model, with_usage, console)
+            return AnswerResponse(sse.CONTENT_TYPE, stream.body())
+        return AnswerResponse(
+            content_types.APPLICATION_JSON,
+            question.answer(lambda answer: completion(linked(answer, console), body.model)),
+        )
+    except NotFound:  # of the collection
+        raise NotFound(NO_MODEL) from None
+
+
+def in_openai_shape(answer: dict[str, Any]) -> dict[str, Any]:
+    """Return the answer of a problem document as an error of OpenAI's API, whose clients show the request id."""
+    problem = Problem.model_validate_json(answer["body"])
+    headers = {
+        "x-request-id": [problem.request_id],
+        **answer["multiValueHeaders"],
+        "Content-Type": [content_types.APPLICATION_JSON],
+    }
+    return {**answer, "multiValueHeaders": headers, "body": json.dumps(openai_error(problem))}
