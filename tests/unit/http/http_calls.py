@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from contextlib import closing
 from types import SimpleNamespace
 from typing import Any
 
 import httpx2
 
+from docwell.config import RuntimeSettings
+from docwell.http import sse
 from docwell.http.streaming import StreamedResponse
 from docwell.identity import KEY
+from docwell.wiring import pipelines
 from functions.query.handler import handler
 
 CONTEXT = SimpleNamespace(
@@ -21,6 +25,7 @@ CONTEXT = SimpleNamespace(
     get_remaining_time_in_millis=lambda: 29_000,
 )
 KEY_OF_ALL = "all"
+Events = list[tuple[str, Any]]
 
 
 def event_of(
@@ -56,11 +61,32 @@ def call(
     return answer["statusCode"], json.loads(answer["body"]), answer["multiValueHeaders"]
 
 
+def begin(body: dict[str, Any], path: str = "/v1/query", **headers: str) -> StreamedResponse:
+    """Return the answer of a runtime that streams, before its body is read. Close it."""
+    assert pipelines.runtime_settings().can_stream, "the test must set world.runtime = STREAMING"
+    answer = handler(event_of("POST", path, body, **headers), CONTEXT)
+    assert isinstance(answer, StreamedResponse)
+    return answer
+
+
+def read(answer: StreamedResponse) -> str:
+    """Return the whole body of an answer, and close it."""
+    with closing(answer):
+        return b"".join(answer.body).decode()
+
+
+def events_of(answer: StreamedResponse | str) -> Events:
+    """Return the server-sent events of a whole answer or its text."""
+    return list(sse.read((answer if isinstance(answer, str) else read(answer)).split("\n")))
+
+
+STREAMING = RuntimeSettings(can_stream=True)
+
+
 def masked(answer: tuple[int, Any, dict[str, Any]]) -> tuple[int, Any, dict[str, Any]]:
     """Return an answer without its request id, which differs each time."""
     status, body, headers = answer
-    hidden = {"x-request-id": ["REQUEST"]}
-    return status, {**body, "request_id": "REQUEST"}, headers | hidden
+    return status, {**body, "request_id": "REQUEST"}, headers | {"x-request-id": ["REQUEST"]}
 
 
 class HandlerTransport(httpx2.BaseTransport):

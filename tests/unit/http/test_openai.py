@@ -1,8 +1,15 @@
-"""OpenAI's protocol with the official client, through the handler on ports in memory."""
+"""OpenAI's protocol with the official client, and with the requests that chat clients send.
+
+`chat_requests.jsonl` has requests as Open WebUI (backend/open_webui/routers/openai.py), LibreChat
+(packages/api/src/endpoints/openai/llm.ts) and others build them; `chat_tasks.jsonl` their prompts for titles.
+"""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import httpx2
@@ -12,18 +19,25 @@ from openai.types.chat import ChatCompletionMessageParam
 
 from docwell.audit import Action
 from docwell.citation_units import CitationUnit, UnitKind
-from docwell.config import RuntimeSettings
 from docwell.errors import Overloaded, QuotaExceeded
 from docwell.http import openai as chat
 from docwell.identity import Principal, Rule
 from docwell.query.reports import REFUSAL
 from tests.unit.conftest import HttpWorld
-from tests.unit.http.http_calls import KEY_OF_ALL, HandlerTransport, call
+from tests.unit.http.http_calls import KEY_OF_ALL, STREAMING, HandlerTransport, call
 from tests.unit.query.query_world import BOILER, QUESTION
 
+CHAT = "/v1/chat/completions"
 LINK = "https://bucket/house/rules.pdf?versionId=v1#page=7"
 SOURCES = f"\n\nSources:\n\n1. [house/rules.pdf, page 7 (printed iv)]({LINK}): “{BOILER}”"
 USER: ChatCompletionMessageParam = {"role": "user", "content": QUESTION}
+TWO = "The boiler is inspected every March [1]. Every March, the boiler is inspected [1]."
+UNSUPPORTED = "Ada paints 45 pumps [1]. The boiler is inspected every March [1]. Bob sells 12 horses [1]."
+BOTH = pytest.mark.parametrize("stream", [False, True])
+
+
+def cases(name: str) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in Path(__file__).with_name(name).read_text().splitlines()]
 
 
 def client_of(key: str) -> openai.OpenAI:
@@ -33,9 +47,21 @@ def client_of(key: str) -> openai.OpenAI:
 
 @pytest.fixture
 def client(world: HttpWorld) -> Iterator[openai.OpenAI]:
-    world.runtime = RuntimeSettings(can_stream=True)
+    world.runtime = STREAMING
     with client_of(KEY_OF_ALL) as client:
         yield client
+
+
+def content(client: openai.OpenAI, *, stream: bool, messages: Any = (USER,)) -> str:
+    """Return the text of an answer as a client keeps it, as far as it came."""
+    request: Any = {"model": "docwell", "messages": list(messages)}
+    if not stream:
+        return client.chat.completions.create(**request).choices[0].message.content or ""
+    text = ""
+    with suppress(openai.APIError):  # an answer that broke off
+        for chunk in client.chat.completions.create(**request, stream=True):
+            text += chunk.choices[0].delta.content or "" if chunk.choices else ""
+    return text
 
 
 def test_the_models_are_all_documents_and_each_readable_collection(
@@ -43,9 +69,12 @@ def test_the_models_are_all_documents_and_each_readable_collection(
 ) -> None:
     world.add("cellar/a.pdf", "The cellar is dry.")
     world.principals.known["key:tagged"] = Principal("key:tagged", rules=frozenset({Rule("cellar", "cellar/b")}))
-    assert [one.id for one in client.models.list()] == ["docwell", "docwell/cellar", "docwell/house"]
-    assert [one.id for one in client_of("house").models.list()] == ["docwell", "docwell/house"]
-    assert [one.id for one in client_of("tagged").models.list()] == ["docwell"]
+    ids = {key: [model.id for model in client_of(key).models.list()] for key in (KEY_OF_ALL, "house", "tagged")}
+    assert ids == {
+        KEY_OF_ALL: ["docwell", "docwell/cellar", "docwell/house"],
+        "house": ["docwell", "docwell/house"],
+        "tagged": ["docwell"],
+    }
 
 
 def test_a_whole_answer_has_text_sources_annotations_and_usage(world: HttpWorld, client: openai.OpenAI) -> None:
@@ -54,9 +83,9 @@ def test_a_whole_answer_has_text_sources_annotations_and_usage(world: HttpWorld,
     assert choice.message.content == "Every March [1]." + SOURCES
     assert (choice.finish_reason, choice.message.refusal, answer.model) == ("stop", None, "docwell")
     (annotation,) = choice.message.annotations or []
-    cited = annotation.url_citation
-    assert (cited.title, cited.url) == ("house/rules.pdf, page 7 (printed iv)", LINK)
-    assert choice.message.content[cited.start_index : cited.end_index] == "[1]"
+    place = annotation.url_citation
+    assert (place.title, place.url) == ("house/rules.pdf, page 7 (printed iv)", LINK)
+    assert choice.message.content[place.start_index : place.end_index] == "[1]"
     assert answer.usage
     assert answer.usage.total_tokens == answer.usage.prompt_tokens + 3 == world.principals.tokens
 
@@ -71,11 +100,7 @@ def test_an_answer_has_a_receipt_under_its_request_id_and_an_audit_event(
     assert (status, receipt["request"]["collection"]) == (200, "house")
     assert call("POST", f"/v1/receipts/{id_}/replay")[0] == 200
     event, *_of_the_receipt = world.audit.events
-    assert (event.action, event.request_id) == (Action.ASKED, id_)
-    assert event.documents == {"house/rules.pdf"}
-
-
-TWO = "The boiler is inspected every March [1]. Every March, the boiler is inspected [1]."
+    assert (event.action, event.request_id, event.documents) == (Action.ASKED, id_, {"house/rules.pdf"})
 
 
 def test_the_streaming_helper_gives_the_same_answer_as_the_whole_one(
@@ -90,8 +115,7 @@ def test_the_streaming_helper_gives_the_same_answer_as_the_whole_one(
         streamed = stream.get_final_completion()
     assert streamed.choices[0].message.content == whole.choices[0].message.content == TWO + SOURCES
     assert streamed.choices[0].message.annotations == whole.choices[0].message.annotations
-    assert streamed.choices[0].finish_reason == "stop"
-    assert streamed.usage == whole.usage
+    assert (streamed.choices[0].finish_reason, streamed.usage) == ("stop", whole.usage)
 
 
 def test_each_sentence_comes_once_it_is_checked_while_the_model_writes(
@@ -99,97 +123,155 @@ def test_each_sentence_comes_once_it_is_checked_while_the_model_writes(
 ) -> None:
     world.model.says = TWO
     world.model.fails, world.model.fails_after = Overloaded("ollama", "overloaded"), 10
-    seen: list[str] = []
+    texts: list[str] = []
     chunks = client.chat.completions.create(model="docwell", messages=[USER], stream=True)
     with chunks, pytest.raises(openai.APIError) as caught:
-        seen.extend(chunk.choices[0].delta.content or "" for chunk in chunks)
-    assert [*filter(None, seen)] == ["The boiler is inspected every March [1]."]
+        texts.extend(chunk.choices[0].delta.content or "" for chunk in chunks)
+    assert [*filter(None, texts)] == ["The boiler is inspected every March [1]."]
     assert caught.value.code == "overloaded"
     (receipt,) = world.receipts.kept.values()
-    assert (receipt.answer["answer"], receipt.answer["status"]) == ("".join(seen), "failed")
+    assert (receipt.answer["answer"], receipt.answer["status"]) == ("".join(texts), "failed")
 
 
 def test_an_unsupported_sentence_says_so_in_both_forms(world: HttpWorld, client: openai.OpenAI) -> None:
     world.model.says = f"{BOILER[:-1]} [1]. Ada Lovelace paints 45 pumps [1]. {BOILER[:-1]} today [1]."
-    whole = client.chat.completions.create(model="docwell", messages=[USER]).choices[0].message.content or ""
-    assert f"Ada Lovelace paints 45 pumps [1].{chat.NOT_SUPPORTED} The" in whole
-    chunks = client.chat.completions.create(model="docwell", messages=[USER], stream=True)
-    pieces = [chunk.choices[0].delta.content or "" for chunk in chunks if chunk.choices]
-    assert "".join(pieces) == whole
-    assert f" Ada Lovelace paints 45 pumps [1].{chat.NOT_SUPPORTED}" in pieces
+    text = content(client, stream=False)
+    assert f"Ada Lovelace paints 45 pumps [1].{chat.NOT_SUPPORTED} The" in text
+    assert content(client, stream=True) == text
 
 
-def test_a_check_of_the_whole_that_changes_what_was_sent_is_told(
+def test_without_streaming_the_chunks_come_in_one_body(world: HttpWorld) -> None:
+    assert content(client_of(KEY_OF_ALL), stream=True) == "Every March [1]." + SOURCES
+
+
+@BOTH
+def test_a_refusal_is_ordinary_content(world: HttpWorld, client: openai.OpenAI, stream: bool) -> None:
+    world.model.says = "Not found."
+    assert content(client, stream=stream) == REFUSAL
+
+
+@BOTH
+@pytest.mark.parametrize("says", [TWO, UNSUPPORTED, "- March [1].\n- Bob sells 12 horses [1].\n\nMarch [1]."])
+def test_an_answer_comes_back_as_history_without_the_additions_of_docwell(
+    world: HttpWorld, client: openai.OpenAI, says: str, stream: bool
+) -> None:
+    world.model.says = says
+    comes_back(world, client, content(client, stream=stream))
+
+
+def test_a_corrected_answer_says_so_and_comes_back_as_the_one_that_counts(
     world: HttpWorld, client: openai.OpenAI, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     world.model.says = TWO
     end = chat.ChatStream._end
 
     def changed(stream: chat.ChatStream, response: Any) -> Iterator[bytes]:
-        return end(stream, response.model_copy(update={"answer": "In March [1].", "sentences": []}))
+        stream._sent_pieces[:] = ["Something else."]
+        return end(stream, response)
 
     monkeypatch.setattr(chat.ChatStream, "_end", changed)
-    chunks = client.chat.completions.create(model="docwell", messages=[USER], stream=True)
-    text = "".join(chunk.choices[0].delta.content or "" for chunk in chunks)
-    assert text == f"The boiler is inspected every March [1].{chat.CORRECTION}In March [1].{SOURCES}"
+    text = content(client, stream=True)
+    assert text == f"The boiler is inspected every March [1].{chat.CORRECTION}{TWO}{SOURCES}"
+    comes_back(world, client, text)
 
 
-@pytest.mark.parametrize("stream", [False, True])
-def test_a_refusal_is_ordinary_content(world: HttpWorld, client: openai.OpenAI, stream: bool) -> None:
-    world.model.says = "Not found."
-    text: str | None = ""
-    if stream:
-        chunks = client.chat.completions.create(model="docwell", messages=[USER], stream=True)
-        text = "".join(chunk.choices[0].delta.content or "" for chunk in chunks)
-    else:
-        (choice,) = client.chat.completions.create(model="docwell", messages=[USER]).choices
-        text = choice.message.content
-        assert choice.finish_reason == "stop"
-    assert text == REFUSAL
+def test_an_answer_that_broke_off_comes_back_as_far_as_it_came(world: HttpWorld, client: openai.OpenAI) -> None:
+    world.model.says = UNSUPPORTED
+    world.model.fails, world.model.fails_after = Overloaded("ollama", "overloaded"), 14
+    text = content(client, stream=True)
+    world.model.fails = None
+    assert chat.NOT_SUPPORTED in text
+    comes_back(world, client, text)
 
 
-def test_messages_become_history_and_question(world: HttpWorld, client: openai.OpenAI) -> None:
-    messages: list[ChatCompletionMessageParam] = [
-        {"role": "system", "content": "You are a pirate."},
-        {"role": "assistant", "content": "Hello! Ask me."},
-        {"role": "user", "content": "When is the boiler inspected?"},
-        {"role": "assistant", "content": "Every March [1]." + SOURCES},
-        {"role": "user", "content": [{"type": "text", "text": "And"}, {"type": "text", "text": "how?"}]},
-    ]
-    client.chat.completions.create(model="docwell", messages=messages, temperature=0.3, user="ada", max_tokens=5)
-    (receipt,) = world.receipts.kept.values()
-    turn = {"question": "When is the boiler inspected?", "answer": "Every March [1]."}
-    assert (receipt.request["history"], receipt.request["question"]) == ([turn], "And\nhow?")
-    assert "pirate" not in str(world.model.asked + world.rewriter.asked)
+def comes_back(world: HttpWorld, client: openai.OpenAI, text: str) -> None:
+    """Check that the answer of the only receipt is the history of a question after it: an erasure finds it so."""
+    ((_, first),) = world.receipts.kept.items()
+    content(client, stream=False, messages=[USER, {"role": "assistant", "content": text}, USER])
+    *_, second = world.receipts.kept.values()
+    (turn,) = second.request["history"]
+    assert turn["answer"] == first.answer["answer"]
 
 
 def test_a_long_conversation_keeps_its_last_turns(world: HttpWorld, client: openai.OpenAI) -> None:
-    messages: list[ChatCompletionMessageParam] = []
-    for number in range(30):
+    messages: list[Any] = []
+    for number in range(200):
         messages += [{"role": "user", "content": f"q{number}"}, {"role": "assistant", "content": "a" * 1500}]
-    client.chat.completions.create(model="docwell", messages=[*messages, USER])
+    content(client, stream=False, messages=[*messages, USER])
     (receipt,) = world.receipts.kept.values()
-    assert [turn["question"] for turn in receipt.request["history"]] == ["q25", "q26", "q27", "q28", "q29"]
+    assert [turn["question"] for turn in receipt.request["history"]] == ["q195", "q196", "q197", "q198", "q199"]
+
+
+@pytest.mark.parametrize("case", cases("chat_requests.jsonl"), ids=lambda case: case["client"])
+def test_the_request_of_a_chat_client_is_answered_with_its_source(
+    world: HttpWorld, client: openai.OpenAI, case: dict[str, Any]
+) -> None:
+    world.rewriter.says = QUESTION
+    body = client._client.post("http://docwell" + CHAT, json=case["body"], headers=client.auth_headers).text
+    if case["body"].get("stream"):
+        *lines, done = [line.removeprefix("data: ") for line in body.splitlines() if line]
+        assert done == "[DONE]"
+        chunks = [json.loads(line) for line in lines]
+        choices = [choice for chunk in chunks for choice in chunk["choices"]]
+        text = "".join(choice["delta"].get("content", "") for choice in choices)
+        annotations = [place for choice in choices for place in choice["delta"].get("annotations", [])]
+        assert sum(bool(chunk.get("usage")) for chunk in chunks) == ("stream_options" in case["body"])
+    else:
+        whole = json.loads(body)
+        (choice,) = whole["choices"]
+        text, annotations = choice["message"]["content"], choice["message"]["annotations"]
+        assert whole["usage"]["total_tokens"] > 0
+    assert text == "Every March [1]." + SOURCES
+    assert [place["url_citation"]["url"] for place in annotations] == [LINK]
+    (receipt,) = world.receipts.kept.values()
+    assert receipt.request["question"] == QUESTION
+    # Instructions are ignored, and the sources of an earlier answer are no part of it.
+    assert [turn["answer"] for turn in receipt.request["history"]] in ([], ["A boiler [1]."])
+    assert "kind" not in str(world.model.asked + world.rewriter.asked)
+
+
+@BOTH
+@pytest.mark.parametrize("case", cases("chat_tasks.jsonl"), ids=lambda case: case["task"])
+def test_a_title_or_tags_for_a_chat_are_rejected_before_a_search(
+    world: HttpWorld, client: openai.OpenAI, case: dict[str, str], stream: bool
+) -> None:
+    messages: Any = [{"role": "user", "content": case["prompt"]}]
+    with pytest.raises(openai.BadRequestError, match="choose another model") as caught:
+        client.chat.completions.create(model="docwell", messages=messages, stream=stream)
+    assert (caught.value.code, caught.value.param) == ("bad-input", "messages")
+    assert (world.principals.requests, world.principals.tokens) == (1, 0)
+    assert (world.receipts.kept, world.audit.events) == ({}, [])
 
 
 @pytest.mark.parametrize(
+    "question",
+    [
+        f"Provide a title of 5 words. {QUESTION}",
+        f"### Task:\n{QUESTION}",
+        f"{QUESTION} <chat_history>\nUSER: {QUESTION}\n</chat_history>",
+        f"Analyze this conversation and provide:\n1. The month of the inspection\n\nAnn: {QUESTION}",
+    ],
+)
+def test_a_question_with_words_of_a_task_is_a_question(
+    world: HttpWorld, client: openai.OpenAI, question: str
+) -> None:
+    content(client, stream=False, messages=[{"role": "user", "content": question}])
+    assert world.receipts.kept
+
+
+@BOTH
+@pytest.mark.parametrize(
     "model", ["gpt-4o", "docwell/", "docwell/cellar", "docwell/attic", "docwell/" + "x" * 2000]
 )
-@pytest.mark.parametrize("stream", [False, True])
 def test_an_unknown_model_is_404_in_openais_shape(
     world: HttpWorld, client: openai.OpenAI, model: str, stream: bool
 ) -> None:
     world.add("cellar/a.pdf", "The cellar is dry.")
     with pytest.raises(openai.NotFoundError) as caught:
         client_of("house").chat.completions.create(model=model, messages=[USER], stream=stream)
-    assert caught.value.body == {
-        "message": chat.NO_MODEL,
-        "type": "invalid_request_error",
-        "param": None,
-        "code": "model_not_found",
-    }
-    assert world.principals.requests == 1
-    assert world.principals.tokens == 0
+    error = {"message": chat.NO_MODEL, "type": "invalid_request_error", "param": None, "code": "model_not_found"}
+    assert caught.value.body == error
+    assert (world.principals.requests, world.principals.tokens) == (1, 0)
 
 
 @pytest.mark.parametrize(
@@ -203,7 +285,7 @@ def test_an_unknown_model_is_404_in_openais_shape(
         ("POST", "/v1/completions"),
     ],
 )
-def test_an_endpoint_that_docwell_has_not_is_an_unknown_address_and_no_missing_model(
+def test_a_missing_endpoint_is_an_unknown_address_and_no_missing_model(
     world: HttpWorld, method: str, path: str
 ) -> None:
     status, body, _ = call(method, path)
@@ -236,7 +318,7 @@ CALLS = {"role": "assistant", "content": None, "tool_calls": [{"id": "1", "type"
         ({"messages": [{"role": "user", "content": "x" * 2001}]}, None),
     ],
 )
-def test_what_docwell_has_not_is_400_by_name(
+def test_an_unsupported_parameter_is_400_by_name(
     world: HttpWorld, client: openai.OpenAI, more: dict[str, Any], param: str | None
 ) -> None:
     body = {"model": "docwell", "messages": [USER]} | more
@@ -247,26 +329,10 @@ def test_what_docwell_has_not_is_400_by_name(
     assert world.model.asked == []
 
 
-def test_parameters_that_ask_for_nothing_special_are_accepted(world: HttpWorld, client: openai.OpenAI) -> None:
-    """Open WebUI and LibreChat send some of these with each question."""
-    client.chat.completions.create(
-        model="docwell",
-        messages=[USER],
-        n=1,
-        tools=[],
-        tool_choice="auto",
-        stop=None,
-        presence_penalty=0,
-        response_format={"type": "text"},
-        extra_body={"chat_id": "1", "metadata": {}},
-    )
-
-
 @pytest.mark.parametrize("key", ["", "revoked"])
 def test_an_unknown_key_is_401_for_any_model(world: HttpWorld, key: str) -> None:
     for model in ("docwell", "gpt-4o"):
-        body = {"model": model, "messages": [USER]}
-        status, error, headers = call("POST", "/v1/chat/completions", body, key or None)
+        status, error, headers = call("POST", CHAT, {"model": model, "messages": [USER]}, key or None)
         assert (status, error["error"]["code"]) == (401, "invalid_api_key")
         assert headers["WWW-Authenticate"]
     assert call("GET", "/v1/models", key=key or None)[0] == 401
@@ -281,31 +347,28 @@ def test_a_used_up_quota_is_429_in_openais_shape(world: HttpWorld, client: opena
 
 
 def test_a_body_that_is_no_json_is_an_error_in_openais_shape(world: HttpWorld) -> None:
-    status, error, _ = call("POST", "/v1/chat/completions", "{")
+    status, error, _ = call("POST", CHAT, "{")
     assert (status, error["error"]["code"]) == (400, "bad-input")
 
 
-def test_a_key_of_a_document_cannot_break_out_of_its_link(world: HttpWorld, client: openai.OpenAI) -> None:
-    world.add("house/[x](http://evil.test/a) <b>.pdf", "The pump is inspected every April.")
+@pytest.mark.parametrize(
+    ("key", "unit", "source"),
+    [
+        ("house/[x](http://evil.test/a) <b>.pdf", None, "1. [house/"),
+        (
+            "house/budget.xlsx",
+            CitationUnit(UnitKind.RANGE, "Budget!A5:D5", "Budget!A5:D5"),
+            "1. [house/budget.xlsx, Budget!A5:D5](",
+        ),
+    ],
+    ids=["a key with markup stays inside its link", "a sheet names its range"],
+)
+def test_a_source_names_its_place(
+    world: HttpWorld, client: openai.OpenAI, key: str, unit: CitationUnit | None, source: str
+) -> None:
+    world.add(key, "The pump is inspected every April.", unit=unit)
     world.model.says = "The pump is inspected every April [1]."
-    message = {"role": "user", "content": "how often is the pump inspected"}
-    answer = client.chat.completions.create(model="docwell", messages=[message])  # type: ignore[list-item]
-    listed = (answer.choices[0].message.content or "").rpartition("\n")[2]
-    assert "](http://evil" not in listed
-    assert listed.startswith("1. [house/")
-
-
-def test_a_source_that_has_no_pages_names_its_place(world: HttpWorld, client: openai.OpenAI) -> None:
-    unit = CitationUnit(UnitKind.RANGE, "Budget!A5:D5", "Budget!A5:D5")
-    world.add("house/budget.xlsx", "The pump is inspected every April.", unit=unit)
-    world.model.says = "The pump is inspected every April [1]."
-    message = {"role": "user", "content": "how often is the pump inspected"}
-    answer = client.chat.completions.create(model="docwell", messages=[message])  # type: ignore[list-item]
-    listed = (answer.choices[0].message.content or "").rpartition("\n")[2]
-    assert listed.startswith("1. [house/budget.xlsx, Budget!A5:D5](")
-
-
-def test_without_streaming_the_chunks_come_in_one_body(world: HttpWorld) -> None:
-    with client_of(KEY_OF_ALL) as client:
-        chunks = [*client.chat.completions.create(model="docwell", messages=[USER], stream=True)]
-    assert "".join(chunk.choices[0].delta.content or "" for chunk in chunks) == "Every March [1]." + SOURCES
+    messages = [{"role": "user", "content": "how often is the pump inspected"}]
+    line = content(client, stream=False, messages=messages).rpartition("\n")[2]
+    assert line.startswith(source)
+    assert "](http://evil" not in line
