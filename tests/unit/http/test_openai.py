@@ -100,7 +100,7 @@ def test_an_answer_has_a_receipt_under_its_request_id_and_an_audit_event(
     assert (status, receipt["request"]["collection"]) == (200, "house")
     assert call("POST", f"/v1/receipts/{id_}/replay")[0] == 200
     event, *_of_the_receipt = world.audit.events
-    assert (event.action, event.request_id, event.documents) == (Action.ASKED, id_, {"house/rules.pdf"})
+    assert (event.action, event.request_id, event.documents) == (Action.ASKED, id_, frozenset({"house/rules.pdf"}))
 
 
 def test_the_streaming_helper_gives_the_same_answer_as_the_whole_one(

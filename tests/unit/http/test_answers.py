@@ -1,0 +1,432 @@
+"""Callers, answers, their streams, receipts and audit events, through the handler on ports in memory."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from contextlib import closing
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+import pytest
+
+from docwell.audit import Action
+from docwell.config import RuntimeSettings
+from docwell.errors import Overloaded, QuotaExceeded, Unavailable
+from docwell.http import answering, sse
+from docwell.http.streaming import StreamedResponse, stream_events
+from docwell.identity import NO_CREDENTIAL, Principal
+from docwell.models import Mark, Part
+from docwell.query.retrieval.gates import OPEN, Gate
+from functions.query.handler import handler
+from tests.unit.conftest import HttpWorld
+from tests.unit.http.http_calls import (
+    CONTEXT,
+    KEY_OF_ALL,
+    STREAMING,
+    begin,
+    call,
+    event_of,
+    events_of,
+    masked,
+    read,
+)
+from tests.unit.query.query_world import BOILER, EVERYTHING, QUESTION
+
+RULES = "house/rules.pdf"
+NORTH, SOUTH = "house/north.pdf", "house/south.pdf"
+COMPARISON = {"question": "What is inspected in north and in south?", "stream": True}
+BODY = {"question": QUESTION}
+STREAM = BODY | {"stream": True}
+USED_UP = QuotaExceeded("the requests of today are used up", 3599.2)
+ROUTES = [
+    ("POST", "/v1/query", BODY),
+    ("POST", "/v1/feedback", {"request_id": "r", "verdict": "good"}),
+    ("GET", "/v1/receipts/r", None),
+    ("POST", "/v1/receipts/r/replay", None),
+    ("GET", "/v1/documents", None),
+    ("GET", "/v1/documents/house%2Frules.pdf", None),
+]
+
+
+def ask(**fields: Any) -> dict[str, Any]:
+    """Return the answer to the question."""
+    status, answer, _ = call("POST", "/v1/query", BODY | fields)
+    assert status == 200, answer
+    return dict(answer)
+
+
+@pytest.fixture
+def streaming(world: HttpWorld) -> HttpWorld:
+    """A world whose runtime can stream."""
+    world.runtime = STREAMING
+    return world
+
+
+def fail(*_: object) -> None:
+    raise Unavailable("dynamodb", "throttled")
+
+
+@pytest.mark.parametrize(("method", "path", "body"), ROUTES)
+@pytest.mark.parametrize("key", [None, "revoked"])
+def test_an_unknown_caller_gets_nothing(
+    world: HttpWorld, method: str, path: str, body: Any, key: str | None
+) -> None:
+    status, problem, headers = call(method, path, body, key)
+    assert (status, problem["type"]) == (401, "urn:docwell:problem:unauthenticated")
+    assert headers["WWW-Authenticate"]
+    assert world.principals.requests == 0
+
+
+def test_an_unknown_key_and_none_get_the_same_answer(world: HttpWorld) -> None:
+    for credential in ({}, {"x-api-key": "wrong"}, {"authorization": "Bearer wrong"}):
+        status, problem, headers = call("GET", "/v1/documents", None, None, **credential)
+        assert (status, problem["detail"], headers["WWW-Authenticate"]) == (401, NO_CREDENTIAL, ["Bearer"])
+
+
+@pytest.mark.parametrize(("method", "path", "body"), ROUTES)
+def test_a_used_up_quota_says_when_there_is_more(world: HttpWorld, method: str, path: str, body: Any) -> None:
+    world.principals.fails = USED_UP
+    status, problem, headers = call(method, path, body)
+    if "/documents/" in path:  # the status of one document is free
+        assert (status, world.principals.requests) == (200, 0)
+    else:
+        assert (status, problem["type"]) == (429, "urn:docwell:problem:quota-exceeded")
+        assert headers["Retry-After"] == ["3600"]
+
+
+@pytest.mark.parametrize(
+    "more", [{"collection": "none"}, {"document": "house/none.pdf"}, {"top_k": 10_000}, {"stream": True}]
+)
+def test_a_used_up_quota_goes_before_any_other_error(world: HttpWorld, more: dict[str, Any]) -> None:
+    world.principals.fails = USED_UP
+    assert call("POST", "/v1/query", BODY | more)[0] == 429
+    assert world.model.asked == []
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body"),
+    [
+        ("POST", "/v1/query", BODY | {"collection": "cellar"}),
+        ("POST", "/v1/query", BODY | {"document": "cellar/a.pdf"}),
+        ("GET", "/v1/documents?collection=cellar", None),
+        ("GET", "/v1/documents/cellar%2Fa.pdf", None),
+    ],
+)
+def test_a_foreign_collection_looks_like_one_that_does_not_exist(
+    world: HttpWorld, method: str, path: str, body: Any
+) -> None:
+    missing = masked(call(method, path, body, "house"))
+    world.add("cellar/a.pdf", BOILER)
+    foreign = masked(call(method, path, body, "house"))
+    assert missing == foreign
+    assert foreign[0] == 404
+
+
+def test_sam_local_is_a_principal_with_the_rights_that_it_was_granted(world: HttpWorld) -> None:
+    world.runtime = RuntimeSettings(AWS_SAM_LOCAL=True)
+    assert call("POST", "/v1/query", BODY, None)[0] == 401
+    world.principals.known["key:sam-local"] = Principal("key:sam-local", frozenset({"house"}))
+    assert call("POST", "/v1/query", BODY, None)[0] == 200
+
+
+@pytest.mark.parametrize("by_header", [True, False])
+def test_a_stream_has_passages_then_tokens_then_the_whole_answer(streaming: HttpWorld, *, by_header: bool) -> None:
+    answer = begin(BODY, accept="text/event-stream") if by_header else begin(STREAM)
+    events = events_of(answer)
+    names = [name for name, _ in events]
+    assert answer.status == 200
+    assert names == ["passages", *["token"] * (len(names) - 2), "answer"]
+    assert "".join(data["text"] for name, data in events if name == "token") == "Every March [1]."
+    assert events[0][1]["passages"][0]["number"] == 1
+    assert events[-1][1]["answer"] == "Every March [1]."
+    assert (EVERYTHING.id, events[-1][1]["request_id"]) in streaming.receipts.kept
+
+
+def test_the_passages_of_a_stream_mark_the_sentence_that_most_likely_answers(streaming: HttpWorld) -> None:
+    streaming.add("house/cellar.pdf", "The cellar of the house has a green door. It is often open.")
+    passages = events_of(begin(STREAM))[0][1]["passages"]
+    assert len(passages) == 2
+    likely = {passage["document"]: passage["likely"] for passage in passages if passage["likely"]}
+    assert likely == {RULES: BOILER}
+
+
+def test_a_stream_that_fails_before_its_first_event_is_an_ordinary_problem(streaming: HttpWorld) -> None:
+    answer = begin(STREAM | {"collection": "none"})
+    assert answer.status == 404
+    assert json.loads(read(answer))["type"] == "urn:docwell:problem:not-found"
+
+
+def test_a_model_that_fails_in_mid_stream_gives_an_error_event(streaming: HttpWorld) -> None:
+    streaming.model.fails, streaming.model.fails_after = Unavailable("ollama", "it broke off"), 2
+    events = events_of(begin(STREAM))
+    assert [name for name, _ in events] == ["passages", "token", "error"]
+    assert events[-1][1]["type"] == "urn:docwell:problem:dependency-unavailable"
+
+
+def test_a_stream_is_a_whole_answer_where_the_runtime_cannot_stream(world: HttpWorld) -> None:
+    answer = handler(event_of("POST", "/v1/query", STREAM), CONTEXT)
+    assert not isinstance(answer, StreamedResponse)
+    assert answer["multiValueHeaders"]["Content-Type"][0].startswith("text/event-stream")
+    assert events_of(answer["body"])[-1][0] == "answer"
+
+
+@pytest.mark.parametrize("stream", [True, False])
+def test_receipt_and_audit_event_are_stored_after_the_answer_was_sent(
+    streaming: HttpWorld, *, stream: bool
+) -> None:
+    answer = begin(BODY | {"stream": stream})
+    assert list(answer.body)
+    assert (streaming.receipts.kept, streaming.audit.events) == ({}, [])
+    answer.close()
+    assert streaming.receipts.kept
+    (event,) = streaming.audit.events
+    assert (event.actor, event.action) == (f"key:{KEY_OF_ALL}", Action.ASKED)
+    assert event.documents == {RULES}
+    assert QUESTION not in repr(event)
+    assert "March" not in repr(event)
+
+
+@pytest.mark.parametrize("says", ["I do not know.", "Every March [1].", "", "March"])
+def test_the_audit_trail_names_each_document_whose_passages_a_stream_has_shown(
+    streaming: HttpWorld, says: str
+) -> None:
+    streaming.add("house/cellar.pdf", "The boiler in the cellar is inspected often.")
+    streaming.model.says = says
+    events = dict(events_of(begin(STREAM)))
+    documents = {passage["document"] for passage in events["passages"]["passages"]}
+    (event,) = streaming.audit.events
+    assert event.documents == documents == {"house/cellar.pdf", RULES}
+
+
+@pytest.mark.parametrize("store", ["receipts.keep", "audit.append", "principals.settle"])
+def test_an_answer_is_given_although_a_store_fails_afterwards(
+    world: HttpWorld, monkeypatch: pytest.MonkeyPatch, store: str
+) -> None:
+    name, method = store.split(".")
+    monkeypatch.setattr(getattr(world, name), method, fail)
+    ask()
+    assert bool(world.receipts.kept) == (name != "receipts")
+    assert bool(world.audit.events) == (name != "audit")
+
+
+def test_a_streamed_answer_leaves_metrics(streaming: HttpWorld, capsys: pytest.CaptureFixture[str]) -> None:
+    read(begin(STREAM))
+    assert '"TimeToFirstToken"' in capsys.readouterr().out
+
+
+def test_a_client_that_leaves_while_its_answer_is_checked_is_charged(
+    streaming: HttpWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def digest() -> str:
+        await asyncio.sleep(0.1)
+        return "weights"
+
+    monkeypatch.setattr(streaming.model, "digest", digest)
+    monkeypatch.setattr(answering, "stream_events", partial(stream_events, silence_s=0.02))
+    with closing(begin(STREAM)) as answer:
+        assert sse.WAITING in answer.body
+    assert streaming.principals.tokens > 0
+    assert streaming.receipts.kept
+
+
+def test_links_in_tokens_are_left_out(streaming: HttpWorld) -> None:
+    streaming.model.says = "Every March [1]. ![x](https://evil.example/?q=1) Indeed."
+    assert "evil" not in json.dumps([data for name, data in events_of(begin(STREAM)) if name == "token"])
+
+
+def test_an_answer_is_kept_and_can_be_judged_and_made_again(world: HttpWorld) -> None:
+    id_ = ask()["request_id"]
+    assert call("POST", "/v1/feedback", {"request_id": id_, "verdict": "bad"})[0] == 200
+    status, receipt, _ = call("GET", f"/v1/receipts/{id_}")
+    assert (status, receipt["verdict"], receipt["request"]["question"]) == (200, "bad", QUESTION)
+    world.model.says = "The boiler is inspected every March [1]."
+    tokens, receipts = world.principals.tokens, dict(world.receipts.kept)
+    status, replay, _ = call("POST", f"/v1/receipts/{id_}/replay")
+    assert (status, replay["then"]["answer"], replay["now"]["answer"]) == (
+        200,
+        "Every March [1].",
+        world.model.says,
+    )
+    assert "answer" in {change["what"] for change in replay["changes"]}
+    assert world.principals.tokens > tokens
+    assert world.receipts.kept == receipts
+
+
+def test_a_refusal_before_the_model_is_explained_by_its_receipt_and_its_replay(world: HttpWorld) -> None:
+    answer = ask(question="quarterly revenue")
+    assert (answer["status"], world.model.asked) == ("refused", [])
+    _, receipt, _ = call("GET", f"/v1/receipts/{answer['request_id']}")
+    assert receipt["fit"] < receipt["options"]["min_fit"] == 0.4
+    world.add("house/report.pdf", "The quarterly revenue is four.")
+    world.model.says = "Four [1]."
+    _, replay, _ = call("POST", f"/v1/receipts/{answer['request_id']}/replay")
+    assert replay["fit"] >= replay["min_fit"] == 0.4
+    (change,) = [change for change in replay["changes"] if change["what"] == "fit"]
+    assert change["then"] == round(receipt["fit"], 3) < change["now"] == round(replay["fit"], 3)
+
+
+@pytest.mark.parametrize("top_k", [1, 5, 20])
+def test_the_receipt_has_the_fit_that_the_gate_let_through(world: HttpWorld, top_k: int) -> None:
+    assert ask(top_k=top_k)["status"] == "answered"
+    (receipt,) = world.receipts.kept.values()
+    assert receipt.fit is not None
+    assert receipt.fit >= receipt.options["min_fit"]
+
+
+def test_a_model_without_calibration_has_a_fit_and_no_threshold(world: HttpWorld) -> None:
+    world.query = replace(world.query, gate=OPEN)
+    ask()
+    (receipt,) = world.receipts.kept.values()
+    assert (receipt.fit is None, "min_fit" in receipt.options, receipt.gate_refused) == (False, False, False)
+
+
+def test_a_receipt_is_for_its_caller_alone(world: HttpWorld, capsys: pytest.CaptureFixture[str]) -> None:
+    id_ = ask()["request_id"]
+    assert call("GET", f"/v1/receipts/{id_}", key="house")[0] == 404
+    assert call("POST", f"/v1/receipts/{id_}/replay", key="house")[0] == 404
+    for name in (id_, "none"):
+        problem = call("POST", "/v1/feedback", {"request_id": name, "verdict": "bad"}, "house")
+        assert (problem[0], problem[1]["detail"]) == (404, f"no receipt of request {name!r} is kept")
+    assert '"Feedback"' not in capsys.readouterr().out
+    assert [receipt.verdict for receipt in world.receipts.kept.values()] == [None]
+
+
+def test_a_repeated_request_id_of_the_client_overwrites_nothing(world: HttpWorld) -> None:
+    ids = [call("POST", "/v1/query", BODY, **{"x-request-id": "mine"})[1]["request_id"] for _ in range(3)]
+    assert {request_id for _, request_id in world.receipts.kept} == set(ids)
+    assert len(set(ids)) == 3
+    assert call("GET", "/v1/receipts/mine")[0] == 404
+
+
+def test_a_comment_goes_to_the_receipt_and_not_to_the_log_and_counts_no_second_verdict(
+    world: HttpWorld, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    verdict = {"request_id": ask()["request_id"], "verdict": "bad"}
+    capsys.readouterr()
+    assert call("POST", "/v1/feedback", verdict)[0] == 200
+    assert '"Feedback"' in capsys.readouterr().out
+    assert call("POST", "/v1/feedback", {**verdict, "comment": "It is in April"})[0] == 200
+    receipt = call("GET", f"/v1/receipts/{verdict['request_id']}")[1]
+    assert (receipt["verdict"], receipt["comment"]) == ("bad", "It is in April")
+    printed = capsys.readouterr().out
+    assert '"Feedback"' not in printed
+    assert "April" not in printed + caplog.text
+    assert call("POST", "/v1/feedback", {**verdict, "comment": "x" * 1001})[0] == 400
+
+
+@pytest.mark.parametrize(
+    ("says", "fails", "quoted"),
+    [("Every March [1].", False, True), ("I do not know.", False, False), ("Every March [1].", True, True)],
+)
+def test_the_audit_trail_names_the_documents_whose_quotes_a_receipt_or_replay_shows(
+    world: HttpWorld, says: str, *, fails: bool, quoted: bool
+) -> None:
+    world.model.says = says
+    world.model.fails, world.model.fails_after = (Overloaded("ollama", "full"), 2) if fails else (None, 0)
+    handler(event_of("POST", "/v1/query", STREAM), CONTEXT)
+    ((_, id_),) = world.receipts.kept
+    for method, path in (("GET", ""), ("POST", "/replay")):
+        world.audit.events.clear()
+        _, body, headers = call(method, f"/v1/receipts/{id_}{path}")
+        new_id = headers["x-request-id"][0] if "x-request-id" in headers else body["request_id"]
+        event = world.audit.events[0]
+        assert (event.actor, event.action) == (f"key:{KEY_OF_ALL}", Action.READ)
+        assert (event.request_id, event.documents) == (new_id, frozenset({RULES} if quoted else ()))
+    world.audit.events.clear()
+    assert call("GET", f"/v1/receipts/{id_}", key="house")[0] == 404
+    assert world.audit.events == []
+
+
+@pytest.mark.parametrize(
+    ("fallback", "error", "count"),
+    [
+        ("none", Overloaded("ollama", "it rests", 7.5), 1),
+        ("extractive", Overloaded("ollama", "it rests", 7.5), 1),
+        ("extractive", Unavailable("ollama", "ollama cannot be reached"), 0),
+    ],
+)
+def test_an_overloaded_host_is_counted_once_and_says_when_to_come_back(
+    world: HttpWorld, capsys: pytest.CaptureFixture[str], fallback: str, error: Exception, count: int
+) -> None:
+    world.model.fails = error
+    status, problem, headers = call("POST", "/v1/query", BODY | {"fallback": fallback})
+    if fallback == "none":
+        assert (status, problem["type"]) == (503, "urn:docwell:problem:overloaded")
+        assert headers["Retry-After"] == ["8"]
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines() if '"Overloads"' in line]
+    assert [line["Overloads"] for line in lines] == [[1.0]] * count
+    assert [line["_aws"]["CloudWatchMetrics"][0]["Dimensions"] for line in lines] == [[["service"]]] * count
+
+
+@pytest.fixture
+def comparing(streaming: HttpWorld) -> HttpWorld:
+    streaming.add(NORTH, "The pump is inspected each spring.")
+    streaming.add(SOUTH, "The pump is inspected each autumn.")
+    streaming.row_model.says = "The pump is inspected [1]."
+    return streaming
+
+
+def test_a_streamed_comparison_has_the_rows_of_the_answer(comparing: HttpWorld) -> None:
+    events = events_of(begin(COMPARISON))
+    assert [name for name, _ in events] == ["passages", "token", "token", "answer"]
+    assert {passage["document"] for passage in events[0][1]["passages"]} == {NORTH, SOUTH}
+    answer = "- north: The pump is inspected [1].\n- south: The pump is inspected [2]."
+    assert "".join(data["text"] for name, data in events if name == "token").strip() == answer
+    assert (events[-1][1]["answer"], events[-1][1]["mode"]) == (answer, "compare")
+
+
+def test_a_client_that_leaves_a_comparison_is_charged_for_the_rows_that_were_read(comparing: HttpWorld) -> None:
+    with closing(begin(COMPARISON)) as answer:
+        for piece in answer.body:
+            if b"event: token" in piece:
+                break
+    assert len(comparing.row_model.asked) == 1
+    (receipt,) = comparing.receipts.kept.values()
+    assert (receipt.answer["status"], receipt.answer["mode"]) == ("abandoned", "compare")
+    assert receipt.answer["answer"].startswith("- north: The pump")
+    usage = receipt.answer["usage"]
+    assert usage["prompt_tokens"] + usage["completion_tokens"] == comparing.principals.tokens > 300
+    assert usage["completion_tokens"] == 5
+    (event,) = comparing.audit.events
+    assert event.documents == {NORTH, SOUTH}
+
+
+def test_a_replay_compares_again_and_names_a_change_of_mode(comparing: HttpWorld) -> None:
+    events = dict(events_of(begin(COMPARISON)))
+    comparing.runtime = RuntimeSettings()
+    path = f"/v1/receipts/{events['answer']['request_id']}/replay"
+    assert call("POST", path)[1]["changes"] == []
+    comparing.row_model.says = "NOT FOUND"
+    comparing.model.says = "The pump is inspected each spring [1]."
+    changes = {change["what"]: change for change in call("POST", path)[1]["changes"]}
+    assert (changes["mode"]["then"], changes["mode"]["now"]) == ("compare", "passages")
+
+
+def refused_overview(world: HttpWorld, **more: Any) -> StreamedResponse:
+    """Return the stream of an answer from an overview that supports nothing of what the model says."""
+    world.index.mark("house", {f"{RULES}-7-live": [Mark(Part.OPENING, 0, len(BOILER))]})
+    world.model.says = "Elephants sleep."
+    return begin({"question": "What is this document about?", "stream": True} | more)
+
+
+def test_the_audit_trail_names_the_document_of_an_overview_after_which_the_gate_refuses(
+    streaming: HttpWorld,
+) -> None:
+    streaming.query = replace(streaming.query, gate=Gate(2.0))
+    events = events_of(refused_overview(streaming))
+    assert [len(data["passages"]) for name, data in events if name == "passages"] == [1, 0]
+    (event,) = streaming.audit.events
+    assert event.documents == {RULES}
+
+
+def test_the_receipt_of_a_stream_that_was_left_has_no_text_of_an_overview_that_refused(
+    streaming: HttpWorld,
+) -> None:
+    with closing(refused_overview(streaming, document=RULES)) as answer:
+        for piece in answer.body:
+            if streaming.model.finished and b"event: passages" in piece:
+                break
+    (receipt,) = streaming.receipts.kept.values()
+    assert (receipt.answer["status"], receipt.answer["answer"]) == ("abandoned", "")
