@@ -380,7 +380,7 @@ _HASH = "hash:"
 
 
 class DynamoApiKeys:
-    """`docwell.access.ports.ApiKeys`, and their changes by `docwell principals`."""
+    """`docwell.access.authorizer.ApiKeys`, and their changes by `docwell principals`."""
 
     def __init__(self, client: DynamoDBClient, table: str) -> None:
         self._table = Table(client, table, "principals")
