@@ -32,7 +32,7 @@ from docwell.adapters.embedding.model_manifest import (
     ModelManifest,
 )
 from docwell.errors import Corrupt, DocwellError, Unavailable
-from docwell.query.examples import example_texts
+from docwell.query.modes import example_texts
 from layers.embedder import sentence_config
 from layers.embedder.download.catalogue import Model, catalogue
 from layers.embedder.download.environment import python_of, run

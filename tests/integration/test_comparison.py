@@ -10,7 +10,7 @@ from moto import mock_aws
 
 from docwell.answers import AnswerStatus, Mode
 from docwell.query.ask import Question
-from docwell.query.comparison import Comparison
+from docwell.query.compare import Comparison
 from docwell.query.prompting import load_prompt
 from tests.integration.test_overviews import World
 

@@ -25,7 +25,7 @@ from docwell.adapters.dynamodb.ledger import DynamoLedger
 from docwell.adapters.dynamodb.principals import Grant, PrincipalAdmin
 from docwell.answers import Completion, Message
 from docwell.errors import Unavailable
-from docwell.query import calibration
+from docwell.query import writing
 from docwell.upkeep.reindex import FORGET_AFTER_S
 from docwell.wiring import query as query_wiring
 from docwell.wiring import reconcile as reconcile_wiring
@@ -242,7 +242,7 @@ def test_query_may_do_what_it_does(template: dict[str, Any], aws: Aws) -> None:
     aws.changed("a.pdf")
     calls = aws.record()
     aws.patch.setattr(query_wiring, "model", Host)
-    aws.patch.setattr(calibration, "SAVE_EVERY", 1)
+    aws.patch.setattr(writing, "SAVE_EVERY", 1)
 
     def ask(
         path: str, method: str = "GET", body: object = None, status: int = 200, **parameters: str

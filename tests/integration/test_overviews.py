@@ -14,13 +14,12 @@ from docwell.ingest.indexing import RangeIndexer
 from docwell.ingest.ingest import Ingest, RangeWorker
 from docwell.models import Hint, Part, RangeTask, Status
 from docwell.query.ask import Ask, QueryReport, Question
-from docwell.query.calibration import Calibration
 from docwell.query.conversation import Conversation
-from docwell.query.modes import Modes
+from docwell.query.modes import Modes, Router
 from docwell.query.overview import Overview
 from docwell.query.prompting import load_prompt
 from docwell.query.query import Query
-from docwell.query.routing import Router
+from docwell.query.writing import Calibration
 from docwell.upkeep.erase import Erase, ErasePipeline
 from tests.integration.test_filters import EVERYBODY
 from tests.integration.test_filters import World as FilterWorld
@@ -103,14 +102,14 @@ def test_an_overview_answers_for_its_live_version_and_is_replaced_deleted_and_er
     report = world.ask(ABOUT)
     assert (report.answer.status, report.answer.mode) == (AnswerStatus.ANSWERED, Mode.OVERVIEW)
     assert [citation.page for citation in report.answer.citations] == [1]
-    assert sorted(passage.chunk.page for passage in report.prompted) == [1, 2, 3, 4, 5, 6]
+    assert sorted(passage.chunk.page for passage in report.inquiry.prompted) == [1, 2, 3, 4, 5, 6]
     assert sum(world.reconcile.run(lambda: 100.0, force=True).drift.values()) == 0
 
     world.put(KEY, "\f".join(page.replace("Pump", "Lamp") for page in PAGES))
     texts = [text for pieces in world.overview().values() for text in pieces]
     assert "Lamp" in " ".join(texts)
     assert "Pump" not in " ".join(texts)
-    assert "Pump" not in " ".join(passage.chunk.text for passage in world.ask(ABOUT).prompted)
+    assert "Pump" not in " ".join(passage.chunk.text for passage in world.ask(ABOUT).inquiry.prompted)
     assert sum(world.reconcile.run(lambda: 100.0, force=True).drift.values()) == 0
 
     live = world.ledger.get(KEY)

@@ -11,9 +11,9 @@ from docwell.citation_units import CitationUnit, UnitKind
 from docwell.cli.display import place_of
 from docwell.ingest.chunking import chunk_pages
 from docwell.models import Chunk, IndexRecord, Page, Passage
-from docwell.query.census import _where
 from docwell.query.checking.grounding import ground, unit_of
-from docwell.query.retrieval.merging import merge
+from docwell.query.lists import _where
+from docwell.query.retrieval.ranking import merge
 from docwell.query.subject import Subject
 from tests.unit.ingest.test_chunking import WordPieces
 

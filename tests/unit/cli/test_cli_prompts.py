@@ -45,7 +45,7 @@ def test_an_unknown_prompt_is_wrong_usage_and_an_unreadable_file_an_error(run: R
     unknown = run("prompts", "show", "nothing")
     assert (unknown.exit_code, unknown.stdout) == (2, "")
     assert (
-        "there is no prompt 'nothing'; there are: answer, answer-short, compare, expand, overview, rerank, rewrite"
+        "there is no prompt 'nothing'; there are: answer, answer-short, compare, overview, rewrite"
         in unknown.stderr
     )
     missing = run("prompts", "diff", "answer", "./nothing.md")

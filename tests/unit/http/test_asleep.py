@@ -12,8 +12,7 @@ from docwell.config import RuntimeSettings
 from docwell.errors import ModelWaking, Unavailable
 from docwell.http import sse
 from docwell.http.streaming import StreamedResponse
-from docwell.query.night import Night
-from docwell.query.waking import Sleeper
+from docwell.query.waking import Night, Sleeper
 from docwell.wiring import query as wiring
 from functions.query.handler import handler
 from tests.unit.conftest import HttpWorld

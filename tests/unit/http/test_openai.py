@@ -22,7 +22,7 @@ from docwell.citation_units import CitationUnit, UnitKind
 from docwell.errors import Overloaded, QuotaExceeded
 from docwell.http import openai as chat
 from docwell.identity import Principal, Rule
-from docwell.query.reports import REFUSAL
+from docwell.query.ask import REFUSAL
 from tests.unit.conftest import HttpWorld
 from tests.unit.http.http_calls import KEY_OF_ALL, STREAMING, HandlerTransport, call
 from tests.unit.query.query_world import BOILER, QUESTION

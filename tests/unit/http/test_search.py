@@ -8,11 +8,9 @@ from typing import Any
 
 import pytest
 
-from docwell.answers import Usage
 from docwell.audit import Action
 from docwell.citation_units import CitationUnit, UnitKind
 from docwell.errors import QuotaExceeded, Unavailable
-from docwell.ports import Reranking
 from tests.unit.conftest import HttpWorld
 from tests.unit.http.http_calls import call, masked
 from tests.unit.query.query_world import BOILER, QUESTION
@@ -127,21 +125,13 @@ def test_an_audit_that_fails_hides_no_passages(pages: HttpWorld, monkeypatch: py
 
 
 class Reversing:
-    """A reranker that turns the order around. `tokens` are those that a model host would read."""
+    """A reranker that turns the order around."""
 
-    def __init__(self, tokens: int) -> None:
-        self.tokens = tokens
-
-    def reading(self, _question: str, _texts: Sequence[str], /) -> Usage:
-        return Usage(self.tokens)
-
-    async def rerank(self, question: str, texts: Sequence[str], timeout_s: float) -> Reranking:
-        return Reranking([float(number) for number, _ in enumerate(texts)])
+    async def rerank(self, question: str, texts: Sequence[str], timeout_s: float) -> Sequence[float]:
+        return [float(number) for number, _ in enumerate(texts)]
 
 
-@pytest.mark.parametrize(("tokens", "reranked"), [(0, True), (100, False)])
-def test_only_a_reranker_without_the_language_model_ranks(pages: HttpWorld, tokens: int, reranked: bool) -> None:
-    before = [one["document"] for one in search({})["passages"]]
-    pages.query = replace(pages.query, reranker=Reversing(tokens))
-    after = [one["document"] for one in search({})["passages"]]
-    assert after == (before[::-1] if reranked else before)
+def test_a_cross_encoder_ranks_a_search(pages: HttpWorld) -> None:
+    before = [hit["document"] for hit in search({})["passages"]]
+    pages.query = replace(pages.query, reranker=Reversing())
+    assert [hit["document"] for hit in search({})["passages"]] == before[::-1]

@@ -22,16 +22,14 @@ from docwell.errors import Overloaded, QuotaExceeded, Unauthenticated, Unavailab
 from docwell.identity import Principal
 from docwell.models import Chunk, DocumentRecord, IndexRecord, Status
 from docwell.ports import Reservation
-from docwell.query.calibration import Calibration
 from docwell.query.conversation import Conversation
-from docwell.query.modes import Modes
+from docwell.query.modes import Modes, Router
 from docwell.query.overview import Overview
 from docwell.query.prompting import load_prompt
 from docwell.query.query import Query
 from docwell.query.receipts import ReceiptBook
-from docwell.query.retrieval.expansion import Expansion
 from docwell.query.retrieval.retrieval import Retrieval
-from docwell.query.routing import Router
+from docwell.query.writing import Calibration
 from docwell.upkeep.canary import Finding
 from docwell.wiring import access as access_wiring
 from docwell.wiring import canary as canary_wiring
@@ -151,6 +149,13 @@ class Callers:
         """Count nothing."""
 
 
+class Silent:
+    """A reranker that gives no scores."""
+
+    async def rerank(self, question: str, texts: Sequence[str], timeout_s: float) -> Sequence[float]:
+        return ()
+
+
 def use_case(model: Model) -> tuple[Query, FakeLedger]:
     """The query use case over one document of one passage."""
     ledger, index, embedder = FakeLedger(), FakeIndex(), FakeEmbedder()
@@ -158,13 +163,13 @@ def use_case(model: Model) -> tuple[Query, FakeLedger]:
     chunk = Chunk(text, 7, 0, len(text), 6)
     vector = embedder.embed_passages([text])[0].tolist()
     index.upsert("house", [IndexRecord("chunk", "house/rules.pdf", "live", "v1", chunk, vector)])
+    also = Chunk(f"{text} Bring tools.", 8, 0, len(text) + 13, 8)  # there is an order of two
+    index.upsert("house", [IndexRecord("also", "house/rules.pdf", "live", "v1", also, vector)])
     ledger.records["house/rules.pdf"] = DocumentRecord("house/rules.pdf", Status.INDEXED, live_generation="live")
-    silent = Model()
-    silent.fails = Unavailable("ollama", "ollama cannot be reached")
     retrieval = Retrieval(ledger, index)
     built = Query(
         retrieval=retrieval,
-        expansion=Expansion(silent, load_prompt("expand"), 4000),
+        reranker=Silent(),
         embedder=embedder,
         model=model,
         conversation=Conversation(model, load_prompt("rewrite"), 4000),

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from docwell.query.night import Night
+from docwell.query.waking import Night
 from infra.container.sam import ROOT
 from infra.intrinsics import Values
 from tests.unit.infra.templates import MAIN, content, whole

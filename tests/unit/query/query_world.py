@@ -12,18 +12,16 @@ from docwell.deadline import Deadline, run
 from docwell.identity import Principal
 from docwell.models import Chunk, DocumentRecord, IndexRecord, Status, collection_of
 from docwell.query.ask import Ask, Event, QueryReport, Question
-from docwell.query.calibration import Calibration
-from docwell.query.census import Census
-from docwell.query.comparison import Comparison
+from docwell.query.compare import Comparison
 from docwell.query.conversation import Conversation
-from docwell.query.looking import Library
-from docwell.query.modes import Modes
+from docwell.query.lists import Library, Lists
+from docwell.query.modes import Modes, Router
 from docwell.query.overview import Overview
 from docwell.query.prompting import load_prompt
 from docwell.query.query import Query
 from docwell.query.retrieval.gates import Gate
 from docwell.query.retrieval.retrieval import Retrieval
-from docwell.query.routing import Router
+from docwell.query.writing import Calibration
 from tests.unit.fakes import FakeEmbedder, FakeIndex, FakeLedger
 from tests.unit.query.query_fakes import FakeAdmission, FakeLinks, FakeModel, FakeStates
 
@@ -53,7 +51,7 @@ class World:
                 self.router,
                 {
                     Mode.OVERVIEW: Overview(self.index, load_prompt("overview")),
-                    Mode.LIST: Census(Library(self.index, self.ledger, 5.0), self.router.subjects),
+                    Mode.LIST: Lists(Library(self.index, self.ledger, 5.0)),
                     Mode.COMPARE: Comparison(retrieval, load_prompt("compare"), self.row_model),
                 },
                 retrieval,

@@ -8,7 +8,7 @@ import pytest
 
 from docwell.deadline import Deadline, run
 from docwell.errors import Unavailable
-from docwell.query.calibration import SAVE_EVERY, Calibration
+from docwell.query.writing import SAVE_EVERY, Calibration
 from docwell.text.tokens import bound_of
 from tests.unit.query.query_fakes import FakeModel, FakeStates
 

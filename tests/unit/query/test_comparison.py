@@ -13,11 +13,10 @@ from docwell.deadline import Deadline, run
 from docwell.errors import BadInput, DeadlineExceeded, ModelMissing, NotFound, Unavailable
 from docwell.identity import Principal
 from docwell.query.ask import Ask, Passages, Progress, QueryReport, Question, Token
-from docwell.query.comparison import MOST_DOCUMENTS
-from docwell.query.document_names import named, names
+from docwell.query.compare import MOST_DOCUMENTS, ROW_TOKENS, ROWS_CALLS
+from docwell.query.document_names import named, names_of
 from docwell.query.prompting import load_prompt
 from docwell.query.retrieval.filters import Filter
-from docwell.query.rows import ROW_TOKENS, ROWS_CALLS
 from tests.unit.query.query_fakes import FakeAdmission, FakeModel
 from tests.unit.query.query_world import ANSWER, EVERYTHING, World
 
@@ -71,13 +70,11 @@ def test_each_document_that_the_question_names_is_asked_by_itself_and_has_a_cite
     assert answer.answer.splitlines() == [
         "- ACME 2022: It employs 310 people [1].",
         "- BOLT 2022: It employs 42 people [2].",
-        "",
-        "Largest first: ACME 2022 (310 people) [1]; BOLT 2022 (42 people) [2].",
     ]
     assert [(one.marker, one.document) for one in answer.citations] == [(1, ACME), (2, BOLT)]
-    assert [sentence.markers for sentence in answer.sentences] == [(1,), (2,), (1, 2)]
+    assert [sentence.markers for sentence in answer.sentences] == [(1,), (2,)]
     assert all(sentence.supported for sentence in answer.sentences)
-    assert [one.document for one in report.prompted] == [ACME, BOLT]
+    assert [one.document for one in report.inquiry.prompted] == [ACME, BOLT]
     assert answer.prompt_version == load_prompt("compare").version
     prompts = [messages[-1].content for messages in world.row_model.asked]
     assert [("310" in prompt, "42" in prompt) for prompt in prompts] == [(True, False), (False, True)]
@@ -99,7 +96,7 @@ def test_a_stream_has_all_passages_first_and_then_row_by_row_the_answer() -> Non
     assert [one.document for one in shown[0].passages] == [ACME, BOLT]
     texts = [event.text for event in shown if isinstance(event, Token) and event.text]
     assert "".join(texts).strip() == answer.answer
-    assert len(texts) == 3
+    assert len(texts) == 2
 
 
 def test_a_document_that_does_not_answer_says_so_and_the_others_count() -> None:
@@ -114,7 +111,6 @@ def test_what_no_passage_supports_is_no_row() -> None:
     world.row_model.says_of = {**world.row_model.says_of, "BOLT 2022": "Elephants sleep."}
     text = world.ask(question()).answer.answer
     assert "- BOLT 2022: not found" in text
-    assert "Largest" not in text  # a row is missing
 
 
 def test_where_no_document_answers_the_passages_are_tried_and_all_calls_are_counted() -> None:
@@ -149,7 +145,9 @@ def test_progress_adds_up_the_rows_so_that_what_was_begun_is_charged() -> None:
     assert len(at_model) == 2
     assert at_model[1].completion_tokens == 5
     assert all(
-        event.report.prompted == report.prompted for event in world.events[-4:] if isinstance(event, Progress)
+        event.report.inquiry.prompted == report.inquiry.prompted
+        for event in world.events[-4:]
+        if isinstance(event, Progress)
     )
 
 
@@ -262,7 +260,7 @@ def test_only_live_generations_of_readable_documents_are_compared() -> None:
     with pytest.raises(NotFound):
         world.ask(question(filter=Filter(documents=(ACME, BOLT))), stranger)
     world.ledger.records[BOLT] = replace(world.ledger.records[BOLT], live_generation="newer")
-    assert BOLT not in {one.document for one in world.ask(question()).prompted}
+    assert BOLT not in {one.document for one in world.ask(question()).inquiry.prompted}
 
 
 def test_a_question_that_leaves_no_room_for_rows_is_an_error_unless_docwell_chose_them() -> None:
@@ -296,13 +294,13 @@ def test_a_document_is_named_if_no_other_has_more_of_the_words(asked: str, meant
 
 def test_a_document_has_the_name_that_the_question_uses_and_no_two_have_one() -> None:
     titles = {"a/2310.pdf": "QACheck: a demonstration", "a/bolt.pdf": "D18V3", "b/bolt.pdf": ""}
-    assert names(titles, "QACheck or Bolt?") == {
+    assert names_of(titles, "QACheck or Bolt?") == {
         "a/2310.pdf": "QACheck: a demonstration",
         "a/bolt.pdf": "a/bolt.pdf",
         "b/bolt.pdf": "b/bolt.pdf",
     }
     hostile = "Bolt [1] https://evil.example/x <b>now</b> " + "and on " * 40
-    (name,) = names({"a/1.pdf": hostile}, "bolt").values()
+    (name,) = names_of({"a/1.pdf": hostile}, "bolt").values()
     assert "[" not in name.replace("[.]", "")
     assert "://" not in name
     assert "<b>" not in name

@@ -3,25 +3,34 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import replace
 from itertools import pairwise
 
 import pytest
 
-from docwell.answers import AnswerStatus, Mode
+from docwell.answers import AnswerStatus, Completion, Message, Mode
 from docwell.deadline import Deadline, run
 from docwell.errors import BadInput, ModelMissing, NotFound
 from docwell.identity import Principal
 from docwell.models import Chunk, Mark, Part, Passage
 from docwell.query import overview
-from docwell.query.ask import Ask, Passages, QueryReport, Question, Token
-from docwell.query.modes import Basis, Modes
+from docwell.query.ask import (
+    REFUSAL,
+    Ask,
+    Basis,
+    Inquiry,
+    Passages,
+    QueryReport,
+    Question,
+    Stopwatch,
+    Token,
+)
+from docwell.query.modes import Modes
 from docwell.query.overview import Overview, digest, pieces, spread
 from docwell.query.prompting import load_prompt
-from docwell.query.reports import REFUSAL, Inquiry
 from docwell.query.retrieval.filters import Filter
 from docwell.query.retrieval.gates import Gate
-from docwell.query.stopwatch import Stopwatch
 from docwell.text.lexicon import MAX_QUOTE_CHARACTERS
 from tests.unit.query.query_fakes import FakeAdmission
 from tests.unit.query.query_world import ANSWER, BOILER, EVERYTHING, QUESTION, World
@@ -111,16 +120,22 @@ def test_an_overview_that_refuses_is_followed_by_the_passages_and_both_are_count
     assert not any(isinstance(event, Token) for event in world.events)
 
 
-def test_the_passages_are_tried_only_if_there_is_time_for_another_answer_as_long_as_the_first() -> None:
-    refused = World().ask(ABOUT).answer
-    admission, deadline = FakeAdmission(EVERYTHING), Deadline(10.0)
-    found = Inquiry(Ask(Question(ABOUT), ANSWER, admission, deadline), Stopwatch(deadline), ABOUT)
-    assert refused.status is AnswerStatus.REFUSED
-    for generating_s, tries in ((1.0, True), (9.5, False)):
-        found.watch.seconds["generate"] = generating_s
-        assert found.tries_passages(refused, 0.75) is tries
-    found.watch.seconds["generate"] = 1.0
-    assert not found.tries_passages(replace(refused, status=AnswerStatus.ANSWERED), 0.75)
+@pytest.mark.parametrize(("generating_s", "asked"), [(0.0, 2), (60.0, 1)])
+def test_the_passages_are_tried_only_if_there_is_time_for_another_answer_as_long(
+    generating_s: float, asked: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = with_overview()
+    world.model.says = "NOT FOUND"
+    chat = world.model.chat
+
+    async def slow(messages: Sequence[Message], timeout_s: float) -> AsyncGenerator[str | Completion]:
+        monkeypatch.setattr(Deadline, "left", lambda _self, reserve_s=0.0: 20.0 - generating_s / 3 - reserve_s)
+        async for piece in chat(messages, timeout_s):
+            yield piece
+
+    monkeypatch.setattr(world.model, "chat", slow)
+    world.ask(Question(ABOUT, document=KEY))
+    assert len(world.model.asked) == asked
 
 
 @pytest.mark.parametrize(("of_search", "of_mode"), [(False, False), (True, False), (False, True)])
@@ -157,9 +172,9 @@ def test_the_gate_has_refused_no_question_that_an_overview_answers() -> None:
     world.query = replace(world.query, gate=Gate(2.0))
     report = world.ask(ABOUT)
     assert (report.answer.status, report.answer.mode) == (AnswerStatus.ANSWERED, Mode.OVERVIEW)
-    assert (report.fit is None, report.min_fit) == (False, None)
+    assert (report.inquiry.fit is None, report.inquiry.min_fit) == (False, None)
     world.model.says = "NOT FOUND"
-    assert world.ask(ABOUT).min_fit == 2.0
+    assert world.ask(ABOUT).inquiry.min_fit == 2.0
 
 
 def test_a_document_without_an_overview_is_answered_from_passages() -> None:
@@ -220,7 +235,7 @@ def test_a_file_name_of_two_documents_or_of_one_that_the_asker_may_not_read_has_
     other = Principal("key:a", collections=frozenset({"other"}))
     world.add("other/bicycles.pdf", "This document is about bicycles.")
     del world.ledger.records["other/rules.pdf"]
-    assert {one.document for one in world.ask("What is rules.pdf about?", other).prompted} <= {
+    assert {one.document for one in world.ask("What is rules.pdf about?", other).inquiry.prompted} <= {
         "other/bicycles.pdf"
     }
 
@@ -359,7 +374,7 @@ def test_a_host_that_reads_slowly_is_not_asked_for_an_overview() -> None:
     assert [sentence.supported for sentence in answer.sentences] == [True] * len(answer.citations)
     assert answer.dropped_passages == 0
     assert world.model.asked == []
-    assert prompted(world) == [one.chunk.text for one in report.prompted]
+    assert prompted(world) == [one.chunk.text for one in report.inquiry.prompted]
 
 
 def test_a_sentence_that_no_piece_supports_is_not_in_an_overview() -> None:

@@ -198,7 +198,7 @@ def test_a_file_that_is_no_prompt_is_told(data: bytes) -> None:
 
 
 def test_the_shipped_prompts_are_whole_and_short() -> None:
-    assert prompt_names() == ["answer", "answer-short", "compare", "expand", "overview", "rerank", "rewrite"]
+    assert prompt_names() == ["answer", "answer-short", "compare", "overview", "rewrite"]
     for prompt in map(load_prompt, prompt_names()):
         # Two cores read 75 tokens/s: this much is read before every answer.
         assert prompt.tokens <= 500
@@ -218,7 +218,7 @@ def test_prompts_for_answers_show_a_citation_and_a_refusal_and_say_what_passages
 
 @pytest.mark.parametrize("name", ["", "nothing", "../prompting", "answer.md", "/etc/passwd", "Answer"])
 def test_a_name_of_no_prompt_is_told_with_those_that_are(name: str) -> None:
-    with pytest.raises(NotFound, match="answer, answer-short, compare, expand, overview, rerank, rewrite"):
+    with pytest.raises(NotFound, match="answer, answer-short, compare, overview, rewrite"):
         load_prompt(name)
 
 

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from docwell.answers import AnswerStatus, Mode, Turn
 from docwell.deadline import Deadline, event_loop, run
 from docwell.errors import BadInput, DeadlineExceeded, ModelMissing, QuotaExceeded, Unavailable
-from docwell.query.ask import Ask, Identified, Passages, Question, Token
-from docwell.query.reports import OTHER_LANGUAGE, REFUSAL
+from docwell.query.ask import REFUSAL, Ask, Identified, Passages, Question, Token
+from docwell.query.query import OTHER_LANGUAGE
 from docwell.query.retrieval.gates import OPEN
 from tests.unit.query.query_fakes import FakeAdmission
 from tests.unit.query.query_world import ANSWER, BOILER, EVERYTHING, QUESTION, World
@@ -99,9 +99,9 @@ def test_a_host_that_read_less_than_half_is_reported() -> None:
     world = World()
     world.add("house/rules.pdf", BOILER)
     world.model.prompt_tokens = 20
-    assert world.ask(Question(QUESTION)).truncated
+    assert world.ask(Question(QUESTION)).inquiry.call.truncated
     world.model.prompt_tokens = None
-    assert not world.ask(Question(QUESTION)).truncated
+    assert not world.ask(Question(QUESTION)).inquiry.call.truncated
 
 
 def test_a_question_larger_than_the_context_is_bad_input() -> None:

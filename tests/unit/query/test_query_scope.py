@@ -10,11 +10,10 @@ from docwell.answers import AnswerStatus, Turn
 from docwell.errors import NotFound, Unavailable
 from docwell.identity import Principal, Rule
 from docwell.models import DocumentRecord, Status
-from docwell.query.ask import Question
+from docwell.query.ask import REFUSAL, Question
 from docwell.query.query import NOTHING_FITS
-from docwell.query.reports import REFUSAL
-from docwell.query.retrieval.absence import NOTHING_INDEXED
 from docwell.query.retrieval.filters import Filter
+from docwell.query.retrieval.scope import NOTHING_INDEXED
 from tests.unit.query.query_world import BOILER, EVERYTHING, QUESTION, World
 
 
@@ -41,7 +40,7 @@ def test_a_question_to_one_collection_sees_nothing_of_another() -> None:
     world.add("house/rules.pdf", BOILER)
     world.add("garden/rules.pdf", BOILER)
     report = world.ask(Question(QUESTION, collections=("garden",)))
-    assert {passage.document for passage in report.prompted} == {"garden/rules.pdf"}
+    assert {passage.document for passage in report.inquiry.prompted} == {"garden/rules.pdf"}
 
 
 def test_a_question_to_one_document_sees_nothing_of_another() -> None:
@@ -49,7 +48,7 @@ def test_a_question_to_one_document_sees_nothing_of_another() -> None:
     world.add("house/rules.pdf", BOILER)
     world.add("house/more.pdf", BOILER)
     report = world.ask(Question(QUESTION, document="house/more.pdf"))
-    assert {passage.document for passage in report.prompted} == {"house/more.pdf"}
+    assert {passage.document for passage in report.inquiry.prompted} == {"house/more.pdf"}
 
 
 @pytest.mark.parametrize(
@@ -120,7 +119,7 @@ def test_a_question_to_everything_reaches_only_the_principals_collections() -> N
     world.add("house/rules.pdf", BOILER)
     world.add("cellar/plan.pdf", BOILER)
     report = world.ask(principal=Principal("key:house", frozenset({"house", "attic"})))
-    assert {passage.document for passage in report.prompted} == {"house/rules.pdf"}
+    assert {passage.document for passage in report.inquiry.prompted} == {"house/rules.pdf"}
     refused = world.ask(principal=Principal("key:nothing"))
     assert refused.answer.status is AnswerStatus.REFUSED
 
@@ -141,7 +140,7 @@ def test_a_hit_proves_that_the_only_collection_of_a_question_exists(
     world.add("garden/rules.pdf", BOILER)
     under = Mock(side_effect=world.ledger.under)
     monkeypatch.setattr(world.ledger, "under", under)
-    assert world.ask(question).prompted
+    assert world.ask(question).inquiry.prompted
     assert under.call_count == reads
 
 
@@ -190,4 +189,4 @@ def test_a_hit_that_the_search_should_not_have_is_dropped(
     world.add("cellar/plan.pdf", BOILER)
     careful = world.index.search
     monkeypatch.setattr(world.index, "search", lambda _places, vector, k: careful(None, vector, k))
-    assert {passage.document for passage in world.ask(question, principal).prompted} == {"house/rules.pdf"}
+    assert {passage.document for passage in world.ask(question, principal).inquiry.prompted} == {"house/rules.pdf"}

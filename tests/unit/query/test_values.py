@@ -8,8 +8,18 @@ import time
 import pytest
 
 from docwell.media_types import MEDIA_TYPES
-from docwell.query.asked_values import asked_values, asked_values_alone
-from docwell.query.values import AMOUNTS, DATES, DEADLINES, EMAILS, KINDS, PERCENTAGES, YEARS, ValueKind
+from docwell.query.values import (
+    AMOUNTS,
+    DATES,
+    DEADLINES,
+    EMAILS,
+    KINDS,
+    PERCENTAGES,
+    YEARS,
+    ValueKind,
+    wanted_values,
+    wanted_values_alone,
+)
 
 
 @pytest.mark.parametrize(
@@ -87,11 +97,11 @@ def test_a_repetitive_text_takes_little_time(kind: ValueKind, text: str) -> None
 def test_a_question_asks_for_kinds_of_values(
     question: str, kinds: tuple[ValueKind, ...], others: tuple[str, ...]
 ) -> None:
-    asked = asked_values(question)
+    asked = wanted_values(question)
     assert asked is not None
     assert (asked.kinds, asked.names) == (kinds, False)
-    assert set(others) <= set(asked.others)
-    assert (asked_values_alone(question, ()) is None) == bool(others)
+    assert set(others) <= set(asked.limits)
+    assert (wanted_values_alone(question, ()) is None) == bool(others)
 
 
 @pytest.mark.parametrize(
@@ -116,14 +126,14 @@ def test_a_question_asks_for_kinds_of_values(
     ],
 )
 def test_other_questions_ask_for_no_kind(question: str) -> None:
-    assert asked_values(question) is None
+    assert wanted_values(question) is None
 
 
 @pytest.mark.parametrize(
     "question", ["List all parties.", "Welche Personen?", "toutes les entreprises", "所有公司"]
 )
 def test_names_are_no_kind_that_rules_find(question: str) -> None:
-    asked = asked_values(question)
+    asked = wanted_values(question)
     assert asked is not None
     assert (asked.kinds, asked.names) == ((), True)
 
@@ -131,16 +141,16 @@ def test_names_are_no_kind_that_rules_find(question: str) -> None:
 @pytest.mark.parametrize("suffix", MEDIA_TYPES)
 def test_the_name_of_a_document_does_not_limit_the_list_to_anything_else(suffix: str) -> None:
     asked = f"List all dates in lease-2024{suffix}"
-    assert asked_values_alone(asked, [f"homes/lease-2024{suffix}", "homes/other.pdf"])
-    assert asked_values_alone(asked, ["homes/other.pdf"]) is None
-    assert asked_values_alone("All dates in the lease of the boathouse", [f"boathouse-lease{suffix}"])
+    assert wanted_values_alone(asked, [f"homes/lease-2024{suffix}", "homes/other.pdf"])
+    assert wanted_values_alone(asked, ["homes/other.pdf"]) is None
+    assert wanted_values_alone("All dates in the lease of the boathouse", [f"boathouse-lease{suffix}"])
 
 
 @pytest.mark.parametrize(("month", "limits"), [("June", True), ("May", True), ("may", False)])
 def test_a_month_limits_a_list_of_values_also_where_it_can_be_a_verb(month: str, limits: bool) -> None:
-    asked = asked_values(f"List all amounts in the minutes of {month}")
+    asked = wanted_values(f"List all amounts in the minutes of {month}")
     assert asked is not None
-    assert (month in asked.others) is limits
+    assert (month in asked.limits) is limits
 
 
 @pytest.mark.parametrize(

@@ -18,10 +18,9 @@ from docwell.errors import (
     QuotaExceeded,
     Unavailable,
 )
-from docwell.query import stopwatch
+from docwell.query import ask
 from docwell.query.ask import Passages, Progress, Question, Token, Waking
-from docwell.query.night import Night
-from docwell.query.waking import FACT, Sleeper, host_state
+from docwell.query.waking import FACT, Night, Sleeper, host_state
 from tests.unit.query.query_fakes import FakeModel, FakeStates
 from tests.unit.query.query_world import QUESTION, World
 
@@ -281,7 +280,7 @@ def test_a_follow_up_waits_for_the_whole_time_once() -> None:
 
 def test_the_wait_for_a_host_is_no_time_of_the_model(monkeypatch: pytest.MonkeyPatch) -> None:
     world = Asleep(wakes_at=3)
-    monkeypatch.setattr(stopwatch, "perf_counter", lambda: world.hosts.now)
+    monkeypatch.setattr(ask, "perf_counter", lambda: world.hosts.now)
     report = world.ask(Question(QUESTION, waits=True))
     timings = report.answer.timings_ms
     assert report.answer.status is AnswerStatus.ANSWERED

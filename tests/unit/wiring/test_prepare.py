@@ -17,11 +17,13 @@ from docwell.answers import Mode
 from docwell.config import QueryLimits, SettingsError
 from docwell.deadline import run
 from docwell.errors import Corrupt
+from docwell.identity import Principal
+from docwell.models import Chunk, Passage
+from docwell.query.ask import Searched
 from docwell.query.checking.support import MeaningScale
-from docwell.query.examples import example_texts
-from docwell.query.model_host import GuardedModel
+from docwell.query.modes import example_texts
 from docwell.query.retrieval.gates import Gate
-from docwell.query.retrieval.reranking import ListwiseReranker
+from docwell.query.retrieval.scope import Scope
 from docwell.wiring import pipelines
 from docwell.wiring import query as wiring
 from docwell.wiring.pipelines import Pipeline
@@ -82,26 +84,9 @@ def one_pipeline(loaded: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("one_pipeline")
-def test_the_optional_stages_are_off_by_default() -> None:
+def test_the_reranker_is_off_by_default() -> None:
     query = run(wiring.query())
-    assert (query.reranker, query.expansion) == (None, None)
-
-
-@pytest.mark.usefixtures("one_pipeline")
-def test_the_stages_at_the_model_host_write_few_tokens_and_share_its_breaker(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setenv("DOCWELL_RERANKER", "model")
-    monkeypatch.setenv("DOCWELL_EXPANSION", "on")
-    query = run(wiring.query())
-    assert isinstance(query.reranker, ListwiseReranker)
-    assert query.expansion is not None
-    hosts = [query.reranker.model, query.expansion.model, query.model]
-    assert all(isinstance(host, GuardedModel) for host in hosts)
-    assert len({host.breaker for host in hosts if isinstance(host, GuardedModel)}) == 1
-    options = [host.model.options for host in hosts if isinstance(host, GuardedModel)]  # type: ignore[attr-defined]
-    assert [one["num_predict"] for one in options] == [24, 80, 400]
-    assert len({one["num_ctx"] for one in options}) == 1
+    assert query.reranker is None
 
 
 @pytest.mark.usefixtures("one_pipeline")
@@ -124,6 +109,9 @@ def test_the_first_choice_of_a_mode_takes_the_vectors_of_the_examples_from_the_m
     monkeypatch.setattr(wiring, "embedder_of", pipelines.embedder_of)
     router = run(wiring.query()).modes.router
     (vector,) = router.embedder.embed_queries(["the pump"]).tolist()
+    passage = Passage("a", "a/a.pdf", "g", "v", Chunk("The pump is on.", 1, 0, 15, 4), 0.9)
+    scope = Scope(Principal("key:a", collections=None))
+    searched = Searched(Mode.AUTO, "Is the pump on?", scope, vector, (passage,), ("a/a.pdf",), 5)
     embedded: list[list[str]] = []
     embed = OnnxEmbedder.embed_queries
 
@@ -132,12 +120,12 @@ def test_the_first_choice_of_a_mode_takes_the_vectors_of_the_examples_from_the_m
         return embed(self, texts)
 
     monkeypatch.setattr(OnnxEmbedder, "embed_queries", counted)
-    assert router.choose("Is the pump on?", vector, []) in Mode
+    router.mode(searched)
     assert not {*example_texts()} & {*chain(*embedded)}
 
 
 @pytest.mark.usefixtures("loaded")
-@pytest.mark.parametrize(("name", "value"), [("DOCWELL_RERANKER", "on"), ("DOCWELL_EXPANSION", "model")])
+@pytest.mark.parametrize(("name", "value"), [("DOCWELL_RERANKER", "on")])
 def test_a_stage_that_does_not_exist_is_told_by_its_variable(
     monkeypatch: pytest.MonkeyPatch, name: str, value: str
 ) -> None:

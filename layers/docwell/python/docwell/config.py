@@ -207,11 +207,8 @@ class QuerySettings(StorageSettings, EmbedderSettings, QueryLimits):
     keep_alive: str = "30m"
     top_k: Annotated[int, Field(ge=1, le=50)] = 5
     max_top_k: Annotated[int, Field(ge=1, le=200)] = 20
-    # Reads the question with each of the 20 best passages: a cross-encoder (`make model RERANKER=...`), or the
-    # model host, which needs a GPU for it.
-    reranker: Literal["off", "cross-encoder", "model"] = "off"
-    # Searches for what the model host calls such a page, too; needs a GPU.
-    expansion: Literal["off", "on"] = "off"
+    # Reads the question with each of the 20 best passages (`make model RERANKER=...`).
+    reranker: Literal["off", "cross-encoder"] = "off"
     # Chunks stay in memory once read, at about 6 KB each with their words. Chroma then returns ids and distances
     # only, and nothing is decoded.
     kept_passages: Annotated[int, Field(ge=0)] = 8_000
@@ -264,11 +261,6 @@ class QuerySettings(StorageSettings, EmbedderSettings, QueryLimits):
     def speaks_openai(self) -> bool:
         """True if the model host has OpenAI's protocol."""
         return (self.ollama_url.path or "").rstrip("/").endswith("/v1")
-
-    @property
-    def model_stages(self) -> int:
-        """The calls of the model that each question makes before the one for its answer."""
-        return (self.reranker == "model") + (self.expansion == "on")
 
 
 class RuntimeSettings(Settings):

@@ -9,7 +9,7 @@ from collections.abc import AsyncGenerator, Callable, Collection, Generator, Map
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-from docwell.answers import Completion, Cost, Message, Receipt, Usage
+from docwell.answers import Completion, Cost, Message, Receipt
 from docwell.attributes import Attributes
 from docwell.audit import AuditEvent
 from docwell.identity import Principal, Use
@@ -309,21 +309,11 @@ class ModelHost(Protocol):
         """Return when the host answers and has the model. Raises `ModelWaking` while all sleep, `Unavailable`."""
 
 
-class Reranking(NamedTuple):
-    """The scores of passages, the best one highest, none where there was no time or no sense in them."""
-
-    scores: Sequence[float] = ()
-    usage: Usage = Usage()
-
-
 class Reranker(Protocol):
-    """A model that reads the question and a passage together."""
+    """A cross-encoder: it reads the question and a passage together."""
 
-    def reading(self, question: str, texts: Sequence[str], /) -> Usage:
-        """Return about the tokens that `rerank` sends to the model host, 0 where it sends none."""
-
-    async def rerank(self, question: str, texts: Sequence[str], timeout_s: float) -> Reranking:
-        """Return a score for each text within `timeout_s` seconds. A model that fails gives no scores."""
+    async def rerank(self, question: str, texts: Sequence[str], timeout_s: float) -> Sequence[float]:
+        """Return a score for each text within `timeout_s` seconds, none if the model fails or is late."""
 
 
 class Reservation(NamedTuple):

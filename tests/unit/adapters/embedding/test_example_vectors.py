@@ -15,7 +15,7 @@ from docwell.adapters.embedding.model_manifest import ModelManifest
 from docwell.adapters.embedding.onnx_embedder import OnnxEmbedder
 from docwell.adapters.embedding.onnxruntime_session import OnnxruntimeSession
 from docwell.errors import ModelDamaged
-from docwell.query.examples import example_texts
+from docwell.query.modes import example_texts
 from layers.embedder import build_model
 from tests.unit.adapters.embedding import tiny_model
 

@@ -23,10 +23,8 @@ from docwell.adapters.embedding.model_manifest import ModelManifest
 from docwell.adapters.embedding.onnx_embedder import SessionOpener
 from docwell.adapters.embedding.onnxruntime_session import OnnxruntimeSession
 from docwell.adapters.reranking.cross_encoder import CrossEncoder
-from docwell.answers import Usage
 from docwell.deadline import Deadline, run
 from docwell.errors import DeadlineExceeded, ModelDamaged
-from docwell.ports import Reranking
 from layers.embedder import build_model, build_reranker
 from tests.unit.adapters.embedding import tiny_model
 
@@ -135,15 +133,14 @@ def test_a_long_passage_is_cut_and_a_long_question_is_no_error(folder: Path, run
 
 def test_no_passage_has_no_score(folder: Path) -> None:
     encoder = CrossEncoder(folder, 1, OnnxruntimeSession)
-    assert run(encoder.rerank(QUESTION, [], 5.0)) == Reranking()
-    assert encoder.reading(QUESTION, TEXTS) == Usage()
+    assert run(encoder.rerank(QUESTION, [], 5.0)) == ()
 
 
 def test_it_stops_between_batches_when_the_time_is_up(folder: Path) -> None:
     encoder = CrossEncoder(folder, 1, OnnxruntimeSession)
     with pytest.raises(DeadlineExceeded):
         encoder.scores(QUESTION, TEXTS, Deadline(0.0))
-    assert run(encoder.rerank(QUESTION, TEXTS, 0.0)) == Reranking()
+    assert run(encoder.rerank(QUESTION, TEXTS, 0.0)) == ()
 
 
 class BrokenSession:
@@ -192,7 +189,7 @@ def test_a_model_that_fails_at_one_question_gives_no_scores_and_quotes_nothing(
     folder: Path, fails: Callable[[int], NDArray[np.float32]], caplog: pytest.LogCaptureFixture
 ) -> None:
     encoder = CrossEncoder(folder, 1, lambda _path, _threads: BrokenSession(fails))
-    assert run(encoder.rerank(QUESTION, ["the tank", "the tank"], 5.0)) == Reranking()
+    assert run(encoder.rerank(QUESTION, ["the tank", "the tank"], 5.0)) == ()
     assert "the tank" not in str([vars(record) for record in caplog.records])
 
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from docwell.models import Chunk, Passage, Units
-from docwell.query.retrieval.merging import MERGED_TOKENS, merge
+from docwell.query.retrieval.ranking import MERGED_TOKENS, merge
 
 PAGE = "The boiler is warm.\nThe cellar is cold.\n\nThe attic is dry."
 

@@ -51,7 +51,7 @@ class Finished:
     def record(self) -> None:
         """Record metrics, and log."""
         record_query(self.report, self.cost, self.response.request_id)
-        if wiring.query_settings().wake_s and self.report.first_token_ms is not None:
+        if wiring.query_settings().wake_s and self.report.inquiry.call.first_token_ms is not None:
             record_sleep(asleep=False)
         metrics.flush_metrics()  # the handler, which flushes too, may have returned
         self._log()
@@ -65,17 +65,17 @@ class Finished:
             created_at=time.time(),
             request=self.request.model_dump(mode="json"),
             answer=response.model_dump(mode="json"),
-            passages=tuple((passage.id, passage.document, passage.version) for passage in report.prompted),
+            passages=tuple((passage.id, passage.document, passage.version) for passage in report.inquiry.prompted),
             prompt_version=response.prompt_version,
             model=response.model,
-            model_digest=report.model_digest,
-            fit=report.fit,
+            model_digest=report.inquiry.call.model_digest,
+            fit=report.inquiry.fit,
             options={
                 **wiring.model().options,
-                **({} if report.min_fit is None else {"min_fit": report.min_fit}),
+                **({} if report.inquiry.min_fit is None else {"min_fit": report.inquiry.min_fit}),
                 **wiring.query_settings().model_dump(include={"min_support"}),
                 **wiring.query_settings().model_dump(
-                    include={"reranker", "expansion", "passage_tokens"}, exclude_defaults=True
+                    include={"reranker", "passage_tokens"}, exclude_defaults=True
                 ),
             },
         )
@@ -88,7 +88,7 @@ class Finished:
         if trail := wiring.audit_trail():
             cited = frozenset(citation.document for citation in self.response.citations)
             if self.response.status in {AnswerStatus.ABANDONED, AnswerStatus.FAILED}:
-                cited = frozenset(passage.document for passage in self.report.prompted)
+                cited = frozenset(passage.document for passage in self.report.inquiry.prompted)
             request_id = self.response.request_id
             trail.append(AuditEvent(self.principal.id, Action.ASKED, cited | self.shown, request_id=request_id))
 
@@ -100,7 +100,7 @@ class Finished:
                 "outcome": response.status.value,
                 "citations": len(response.citations),
                 "principal": self.principal.id,
-                "skipped_stages": self.report.skipped,
+                "skipped_stages": self.report.inquiry.skipped,
                 "cost_amount": self.cost.amount,
                 "cost_currency": self.cost.currency,
                 "unsupported_sentences": sum(not sentence.supported for sentence in response.sentences),
@@ -205,7 +205,7 @@ class QuestionRequest:
         def settle() -> None:
             used = (finished.report.answer.usage.tokens, finished.cost) if finished else (0, None)
             self.admission.settle(*used)
-            if finished and finished.report.first_token_ms is not None:
+            if finished and finished.report.inquiry.call.first_token_ms is not None:
                 wiring.calibration().save()
 
         tasks = [settle]
@@ -291,7 +291,7 @@ class QuestionRequest:
             time.perf_counter() - self._started,
             pipelines.runtime_settings().memory_mb,
         )
-        response = bodies.answer_body(report.answer, cost, report.estimated_tokens, self.request_id)
+        response = bodies.answer_body(report.answer, cost, report.inquiry.call.estimated_tokens, self.request_id)
         return Finished(principal, self.body, response, report, cost, self._shown)
 
 
@@ -379,8 +379,8 @@ def replay(admission: RequestAdmission, request_id: str, new_request_id: str) ->
         question=body.question,
         then=dict(receipt.answer),
         now=finished.response,
-        fit=finished.report.fit,
-        min_fit=finished.report.min_fit,
+        fit=finished.report.inquiry.fit,
+        min_fit=finished.report.inquiry.min_fit,
         changes=[bodies.ChangeBody(**asdict(change)) for change in changes],
     )
 

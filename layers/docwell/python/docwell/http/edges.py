@@ -134,7 +134,7 @@ def admission(model_calls: int = 0) -> RequestAdmission:
     """Return the admission of the current request. Raises `Unauthenticated` when it has no identity."""
     settings = wiring.query_settings()
     # A call of the model reads and writes at most its context.
-    tokens = (model_calls + settings.model_stages) * settings.num_ctx if model_calls else 0
+    tokens = model_calls * settings.num_ctx
     return RequestAdmission(_identity(), wiring.principals(), Deadline(settings.deadline_s), tokens)
 
 

@@ -30,8 +30,7 @@ from docwell.http import answering, bodies, openai
 from docwell.http.console_links import console_of, linked
 from docwell.http.edges import MOST_ERRORS, admission, caller, charge, record_error, request_id
 from docwell.models import Status
-from docwell.query.listing import Listing, list_documents
-from docwell.query.page_text import read_page
+from docwell.query.documents import Listing, list_documents, read_page
 from docwell.wiring import query as wiring
 
 MCP = "/v1/mcp"

@@ -37,7 +37,7 @@ from docwell.http.streaming import ResponseBody
 from docwell.models import KEY_BYTES
 from docwell.query.ask import Checked, Passages, Waking
 from docwell.query.checking.cleaning import clean_answer
-from docwell.query.listing import list_collections
+from docwell.query.documents import list_collections
 from docwell.wiring import query as wiring
 
 # The model of all that the caller may read; `docwell/NAME` is that of one collection.

@@ -16,7 +16,7 @@ from docwell.http import bodies
 from docwell.http.edges import charge
 from docwell.identity import Principal, Use
 from docwell.models import Status
-from docwell.query.listing import Listing, list_documents
+from docwell.query.documents import Listing, list_documents
 from docwell.upkeep.operations import DeadLetters, check_operates, last_canary, redrive
 from docwell.upkeep.reconcile import Phase, last_pass
 from docwell.wiring import query as wiring

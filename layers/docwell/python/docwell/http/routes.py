@@ -46,8 +46,7 @@ from docwell.identity import Principal
 from docwell.models import KEY_BYTES, DocumentRecord, Status
 from docwell.observability import logger, record_alone
 from docwell.query import rights
-from docwell.query.changes import delete_document, upload_form
-from docwell.query.listing import Listing, list_documents
+from docwell.query.documents import Listing, delete_document, list_documents, upload_form
 from docwell.query.readiness import OK
 from docwell.query.receipts import quoted
 from docwell.query.retrieval.scope import NO_DOCUMENT

@@ -1,16 +1,26 @@
-"""A question as it goes into the use case, and the events that come out."""
+"""A question: what goes in, the state that the steps fill, and the events that come out."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import AsyncGenerator, Generator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass, field, replace
+from time import perf_counter
 from typing import Protocol
 
-from docwell.answers import Answer, Mode, Sentence, Turn
+from docwell.answers import Answer, Mode, Sentence, Timings, Turn, Usage
 from docwell.deadline import Deadline
 from docwell.identity import Principal
 from docwell.models import Passage
-from docwell.query.prompting import Prompt
+from docwell.ports import LanguageModel
+from docwell.query.checking.grounding import GroundedAnswer
+from docwell.query.checking.suspicion import suspicious_ids
+from docwell.query.prompting import BuiltPrompt, Prompt
 from docwell.query.retrieval.filters import ANY, Filter
+from docwell.query.retrieval.gates import Gate
+from docwell.query.retrieval.scope import Scope
+
+REFUSAL = "The documents do not answer this question."
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,26 +78,163 @@ class Ask:
     deadline: Deadline
 
 
-@dataclass(frozen=True, slots=True)
-class QueryReport:
-    """The checked answer, with the figures for metrics, receipts and costs. The last event of an answer.
+class Stopwatch:
+    """Adds up the seconds of each stage, and keeps each within its share of the deadline. Stages may overlap."""
 
-    `first_token_ms` counts from the call of the model, and is None where no answer of the model was used.
-    `skipped` names the optional stages, expansion and reranking, that failed or had no time. The gate refused the
-    question if its `fit` is under `min_fit`; `fit` is None without a passage, `min_fit` where no gate decides.
+    def __init__(self, deadline: Deadline) -> None:
+        self.deadline = deadline
+        self.seconds = {"embed": 0.0, "retrieve": 0.0, "waking": 0.0, "generate": 0.0}
+        self.first_token_ms: float | None = None
+        self._started = perf_counter()
+
+    @contextmanager
+    def timed(self, name: str) -> Generator[None]:
+        """Time the block."""
+        started = perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds[name] += perf_counter() - started
+
+    @asynccontextmanager
+    async def stage(self, name: str, share: float) -> AsyncGenerator[None]:
+        """Time and limit the block. Raises `DeadlineExceeded`."""
+        with self.timed(name):
+            async with self.deadline.stage(name, share):
+                yield
+
+    def timings(self) -> Timings:
+        """Return the milliseconds so far."""
+        stages = {stage: milliseconds(seconds) for stage, seconds in self.seconds.items()}
+        return Timings(**stages, total=milliseconds(perf_counter() - self._started))
+
+
+def milliseconds(seconds: float) -> float:
+    """Return milliseconds as timings show them."""
+    return round(seconds * 1000, 2)
+
+
+@dataclass(frozen=True, slots=True)
+class Searched:
+    """A question after its search: the `text` searched for, its unit `vector`, and up to `top_k` passages.
+
+    `documents` are those of all candidates, by rank; some may not be live.
     """
 
-    answer: Answer
-    prompted: tuple[Passage, ...] = ()
+    mode: Mode
+    text: str
+    scope: Scope
+    vector: Sequence[float]
+    passages: tuple[Passage, ...]
+    documents: tuple[str, ...]
+    top_k: int
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """The documents to ask one by one, with their names, and the model that writes a row for each."""
+
+    names: Mapping[str, str]
+    model: LanguageModel
+
+
+@dataclass(frozen=True, slots=True)
+class Basis:
+    """The passages that a mode answers from in place of the nearest ones, and the prompt for them.
+
+    With `rows`, the prompt is for the passages of one document. With an `answer`, no model is asked; one without
+    citations is a refusal. Its `sentences` are those of the documents. With `partial`, a part of the index did not
+    answer.
+    """
+
+    mode: Mode
+    passages: tuple[Passage, ...]
+    prompt: Prompt | None = None
+    rows: Rows | None = None
+    answer: GroundedAnswer | None = None
+    sentences: tuple[Sentence, ...] = ()
+    partial: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ModelCall:
+    """The figures of the model's call for an answer.
+
+    `first_token_ms` counts from the call, and is None where no answer of the model was used. `token_error` is the
+    relative error of the estimate.
+    """
+
+    estimated_tokens: int = 0
     first_token_ms: float | None = None
     truncated: bool = False
-    estimated_tokens: int = 0
     token_error: float = 0.0
-    model_host_s: float = 0.0
     model_digest: str | None = None
-    skipped: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Inquiry:
+    """The state of a question, which each step fills further.
+
+    `text` is searched for, `usage` counts the tokens of the calls that have ended. `prompted` are the passages of
+    the prompt, `refusal` the text of a refusal. `skipped` names the optional stages that failed or had no time.
+    The gate refuses the question if its `fit` is under `min_fit`; `fit` is None without a passage, `min_fit` where
+    no gate decides. With `partial`, a part of the index did not answer. The model may take this `share` of the
+    time that is left.
+    """
+
+    ask: Ask
+    watch: Stopwatch
+    text: str
+    usage: Usage = field(default_factory=Usage)
+    scope: Scope | None = None
+    searched: Searched | None = None
+    passages: tuple[Passage, ...] = ()
     fit: float | None = None
     min_fit: float | None = None
+    skipped: tuple[str, ...] = ()
+    partial: bool = False
+    refusal: str = REFUSAL
+    mode: Mode = Mode.PASSAGES
+    share: float = 1.0
+    prompt: BuiltPrompt | None = None
+    prompted: tuple[Passage, ...] = ()
+    call: ModelCall = field(default_factory=ModelCall)
+
+    @property
+    def suspicious(self) -> frozenset[str]:
+        """The ids of the passages that give orders."""
+        return suspicious_ids(self.passages)
+
+    @property
+    def is_hopeless(self) -> bool:
+        """Whether the gate refuses the question before the model."""
+        return self.mode is Mode.PASSAGES and Gate(self.min_fit).refuses(self.fit)
+
+    def of(self, basis: Basis) -> Inquiry:
+        """Return the question as it is asked of the basis of a mode."""
+        return replace(
+            self,
+            ask=replace(self.ask, prompt=basis.prompt or self.ask.prompt),
+            passages=basis.passages,
+            refusal=basis.answer.text if basis.answer else self.refusal,
+            min_fit=None,  # no gate decides
+            mode=basis.mode,
+            partial=self.partial or basis.partial,
+        )
+
+    def with_prompt(self, prompt: BuiltPrompt) -> Inquiry:
+        """Return the question with its prompt: markers number its passages, which may be cut."""
+        call = ModelCall(prompt.estimate.tokens)
+        return replace(self, prompt=prompt, passages=prompt.passages, prompted=prompt.passages, call=call)
+
+
+@dataclass(frozen=True, slots=True)
+class QueryReport:
+    """The last event: the checked answer, the state of its question, and the seconds of the model host."""
+
+    answer: Answer
+    inquiry: Inquiry
+    model_host_s: float
 
 
 @dataclass(frozen=True, slots=True)

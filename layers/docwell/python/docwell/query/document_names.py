@@ -4,26 +4,20 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import NamedTuple
 
 from docwell.query.checking.cleaning import clean_answer
 from docwell.query.question_words import read
 from docwell.text.lexicon import FUNCTION_WORDS, MARKER, UNSPACED, beginnings, fold, fold_each
 from docwell.text.naming import NAMES_KEPT, file_beginnings, file_suffix, file_words
+from docwell.text.words import by_language, words
 
 _NAME_CHARACTERS = 80
 _FUNCTION_WORDS = frozenset(beginnings(" ".join(FUNCTION_WORDS)))
 _TOKEN = re.compile(rf"{UNSPACED.pattern}|(?:(?!{UNSPACED.pattern})[^\W_])+")
 # A shorter name without its suffix, as of 1.pdf, is a word or a number of the question.
 _SHORTEST_NAME = 3
-# Words of comparing in the languages of `question_words.json`, without accents. `_JOINING` joins what is compared.
-_COMPARING = re.compile(
-    r"\b(?:compar(?!ti|tm)|contrast|contradi|differ|versus\b|vs\b|both\b|unlike\b|vergleich|unterschied|unterscheid"
-    r"|widerspr|gegenuber|beide|contredi|tou(?:te)?s les deux|difier|difer|ambos|ambas|frente a)"
-    "|\u6bd4\u8f83|\u5bf9\u6bd4|\u76f8\u6bd4|\u533a\u522b|\u5dee\u5f02|\u5dee\u522b|\u4e0d\u540c"
-)
-_JOINING = frozenset(["and", "or", "than", "und", "oder", "sowie", "als", "et", "ou", "que", "y", "e", "o"])
 _YEAR = re.compile(r"(?:1[5-9]|20)\d\d")
 _NO_NAME = re.compile(r"[^\W\d_]+(?:\s+[^\W\d_]+)*")
 _NO_BRACKETS = str.maketrans("[]", "()")  # `[1]` in a name would be read as a citation
@@ -35,48 +29,55 @@ def named(question: str, documents: Iterable[str]) -> dict[str, frozenset[str]]:
     Of the documents with some of the words, those count that no other surpasses: with all of them, and more. Words
     of all file names do not count. Titles do not either: they have too many ordinary words.
     """
-    asked = frozenset(beginnings(question)) - _FUNCTION_WORDS
-    has = {key: asked & file_beginnings(key) for key in documents}
-    in_all = frozenset[str]().union(*has.values()).intersection(*has.values())
-    own = {key: words - in_all for key, words in has.items()}
-    sets = set(own.values())
-    return {key: words for key, words in own.items() if words and not any(words < other for other in sets)}
+    question_words = frozenset(beginnings(question)) - _FUNCTION_WORDS
+    shared = {key: question_words & file_beginnings(key) for key in documents}
+    in_all = frozenset[str]().union(*shared.values()).intersection(*shared.values())
+    names = {key: words - in_all for key, words in shared.items()}
+    sets = set(names.values())
+    return {key: words for key, words in names.items() if words and not any(words < larger for larger in sets)}
 
 
-class Written(NamedTuple):
+class WrittenName(NamedTuple):
     """The whole file name of a document where a question has it, with or without its suffix."""
 
     key: str
     start: int
     end: int
 
+    def removed_from(self, question: str) -> str:
+        """Return the question without the name."""
+        return f"{question[: self.start]}{question[self.end :].lstrip()}"
 
-def written(question: str, documents: Iterable[str]) -> list[Written]:
+
+def written(question: str, documents: Iterable[str]) -> list[WrittenName]:
     """Return the documents whose whole file name the question has: "minutes 2024.docx", or "the Minutes 2024".
 
     A name within a longer one does not count, nor one with the suffix of another file.
     """
     tokens = list(_TOKEN.finditer(question))
-    said = tuple(fold(token[0]) for token in tokens)
-    found = [Written(key, start, end) for key in documents for start, end in _written(key, question, tokens, said)]
-
-    def is_within_another(one: Written) -> bool:
-        return any(
-            (other.start, other.end) != (one.start, one.end) and other.start <= one.start and one.end <= other.end
-            for other in found
+    folded = tuple(fold(token[0]) for token in tokens)
+    names = [
+        WrittenName(key, start, end) for key in documents for start, end in _written(key, question, tokens, folded)
+    ]
+    spans = {(name.start, name.end) for name in names}
+    return [
+        name
+        for name in names
+        if not any(
+            (start, end) != (name.start, name.end) and start <= name.start and name.end <= end
+            for start, end in spans
         )
-
-    return [one for one in found if not is_within_another(one)]
+    ]
 
 
 def _written(
-    key: str, question: str, tokens: list[re.Match[str]], said: tuple[str, ...]
+    key: str, question: str, tokens: list[re.Match[str]], folded: tuple[str, ...]
 ) -> Iterator[tuple[int, int]]:
     """Yield (start, end) of a document's file name in a question of these tokens."""
     name = _folded_name(key)
     is_word = len(name) == 1 and (name[0] in FUNCTION_WORDS or len(name[0]) < _SHORTEST_NAME)
-    for first in range(len(said) - len(name) + 1) if name else ():
-        if said[first : first + len(name)] == name:
+    for first in range(len(folded) - len(name) + 1) if name else ():
+        if folded[first : first + len(name)] == name:
             start, end = tokens[first].start(), tokens[first + len(name) - 1].end()
             suffix = file_suffix(question, end)
             if key.lower().endswith(suffix) if suffix else not is_word:
@@ -94,12 +95,12 @@ def wholly_named(question: str, documents: Iterable[str]) -> set[str]:
     "The lease of the boathouse" has the name boathouse-lease.md.
     """
     documents = [*documents]
-    asked = frozenset(beginnings(question))
-    has = {key: file_beginnings(key) - _FUNCTION_WORDS for key in documents}
-    scattered = {key for key, words in has.items() if len(words) > 1 and words <= asked}
-    in_order = {one.key for one in written(question, documents)}
+    question_words = frozenset(beginnings(question))
+    names = {key: file_beginnings(key) - _FUNCTION_WORDS for key in documents}
+    scattered = {key for key, words in names.items() if len(words) > 1 and words <= question_words}
+    in_order = {name.key for name in written(question, documents)}
     # Of "minutes 2024" and "board minutes 2024", the longer.
-    return in_order | {key for key in scattered if not any(has[key] < has[other] for other in scattered)}
+    return in_order | {key for key in scattered if not any(names[key] < names[longer] for longer in scattered)}
 
 
 def compares(question: str, documents: Iterable[str]) -> bool:
@@ -109,47 +110,53 @@ def compares(question: str, documents: Iterable[str]) -> bool:
     comparing shows it, "and" before a name, two years, or file names to the letter.
     """
     documents = [*documents]
-    own = set(named(question, documents).values())
-    if len(own) <= 1:
+    names = set(named(question, documents).values())
+    if len(names) <= 1:
         return False
-    if _COMPARING.search(fold_each(question)) or _joins(question, own):
+    if _comparing().search(fold_each(question)) or _joins(question, names):
         return True
     exact = {
-        one.key for one in written(question, documents) if not _NO_NAME.fullmatch(question, one.start, one.end)
+        name.key for name in written(question, documents) if not _NO_NAME.fullmatch(question, name.start, name.end)
     }
-    return len(exact) > 1 or len({word for words in own for word in words if _YEAR.fullmatch(word)}) > 1
+    return len(exact) > 1 or len({word for words in names for word in words if _YEAR.fullmatch(word)}) > 1
 
 
-def _joins(question: str, own: Iterable[frozenset[str]]) -> bool:
+@cache
+def _comparing() -> re.Pattern[str]:
+    lists = by_language("compare.beginning")
+    return re.compile("|".join([*lists["zh"], *(rf"\b{entry}" for entry in words("compare.beginning"))]))
+
+
+def _joins(question: str, names: Iterable[frozenset[str]]) -> bool:
     """Return whether an "and" comes before the name of another document than words before it name.
 
     Words of asking can be between the two, and words that the question already had: "plant north and plant south".
     """
-    before, is_joined = frozenset[str](), False
+    before, is_joined, joining = frozenset[str](), False, words("compare.joining")
     for word in read(question)[1]:
-        said = frozenset(beginnings(question[word.start : word.end]))
+        stems = frozenset(beginnings(question[word.start : word.end]))
         if is_joined and any(
-            said & one and any(before & other and not said & other for other in own) for one in own
+            stems & name and any(before & earlier and not stems & earlier for earlier in names) for name in names
         ):
             return True
-        is_joined = word.text in _JOINING or (is_joined and (word.is_known or said <= before))
-        before |= said
+        is_joined = word.text in joining or (is_joined and (word.asks or stems <= before))
+        before |= stems
     return False
 
 
-def names(titles: Mapping[str, str], question: str) -> dict[str, str]:
+def names_of(titles: Mapping[str, str], question: str) -> dict[str, str]:
     """Return what to call each document, harmless and unlike the others.
 
     It is the file name or the title, whichever has more of the question's words, and the key if two are alike.
     """
-    asked = frozenset(beginnings(question))
+    question_words = frozenset(beginnings(question))
 
-    def called(key: str, title: str) -> str:
-        return max((file_words(key), title), key=lambda name: len(asked.intersection(beginnings(name)))) or key
+    def shared(name: str) -> int:
+        return len(question_words.intersection(beginnings(name)))
 
-    found = {key: _harmless(called(key, title)) for key, title in titles.items()}
-    alike = list(found.values())
-    return {key: name if alike.count(name) == 1 else _harmless(key) for key, name in found.items()}
+    names = {key: _harmless(max((file_words(key), title), key=shared) or key) for key, title in titles.items()}
+    alike = list(names.values())
+    return {key: name if alike.count(name) == 1 else _harmless(key) for key, name in names.items()}
 
 
 def plain(name: str) -> str:

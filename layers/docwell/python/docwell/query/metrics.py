@@ -36,17 +36,18 @@ def record_query(report: QueryReport, cost: Cost, request_id: str) -> None:
     # A question that fails instead is counted with its problem.
     if answer.status is not AnswerStatus.FAILED and answer.fallback_reason == Overloaded.problem:
         record_alone("Overloads", 1)
-    if report.skipped:
-        counts["SkippedStages"] = len(report.skipped)
+    if report.inquiry.skipped:
+        counts["SkippedStages"] = len(report.inquiry.skipped)
     latencies = {
         "EmbedLatency": timings.embed,
         "RetrieveLatency": timings.retrieve,
         "QueryLatency": timings.total - timings.waking,
     }
-    if report.first_token_ms is not None:
-        latencies |= {"GenerateLatency": timings.generate, "TimeToFirstToken": report.first_token_ms}
-        counts["TruncatedPrompts"] = int(report.truncated)
-        metrics.add_metric("TokenCountError", MetricUnit.Percent, report.token_error * 100)
+    call = report.inquiry.call
+    if call.first_token_ms is not None:
+        latencies |= {"GenerateLatency": timings.generate, "TimeToFirstToken": call.first_token_ms}
+        counts["TruncatedPrompts"] = int(call.truncated)
+        metrics.add_metric("TokenCountError", MetricUnit.Percent, call.token_error * 100)
     for name, value in counts.items():
         metrics.add_metric(name, MetricUnit.Count, value)
     if answer.status in (AnswerStatus.ABANDONED, AnswerStatus.FAILED):

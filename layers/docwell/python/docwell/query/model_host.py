@@ -81,20 +81,23 @@ class GuardedModel:
         """
         deadline = Deadline(timeout_s)
         for is_retry in (False, True):
-            begun = False
+            has_begun, attempt_s = False, deadline.left()
+            self.breaker.check(may_probe=True)
             try:
-                async with aclosing(self._attempt(messages, deadline.left())) as pieces:
+                async with aclosing(self.model.chat(messages, attempt_s)) as pieces:
                     async for piece in pieces:
-                        begun = True
+                        has_begun = True
+                        if isinstance(piece, Completion):
+                            self.breaker.record(failed=False)
                         yield piece
-            except Unavailable as error:
-                is_final = error.retry_after is None or isinstance(
-                    error, DeadlineExceeded | Overloaded | ModelWaking
-                )
+            except DocwellError as error:
+                failed = _is_failure(error, is_fair=attempt_s >= self.fair_s)
+                if failed is not None:
+                    self.breaker.record(failed=failed)
                 pause_s = random.uniform(0, self.backoff_s)  # noqa: S311 - jitter, not a secret
-                too_late = deadline.left(pause_s) < _LEAST_ATTEMPT_S
+                is_late = deadline.left(pause_s) < _LEAST_ATTEMPT_S
                 # A breaker that is not closed allows one attempt, the probe: it is not repeated.
-                if is_retry or begun or is_final or too_late or not self.breaker.closed:
+                if is_retry or has_begun or is_late or not _may_retry(error) or not self.breaker.closed:
                     raise
             else:
                 return
@@ -109,20 +112,6 @@ class GuardedModel:
         """Return the digest of the model's weights. Raises as `chat` does."""
         self.breaker.check(may_probe=False)
         return await self.model.digest()
-
-    async def _attempt(self, messages: Sequence[Message], timeout_s: float) -> AsyncGenerator[str | Completion]:
-        self.breaker.check(may_probe=True)
-        try:
-            async with aclosing(self.model.chat(messages, timeout_s)) as pieces:
-                async for piece in pieces:
-                    if isinstance(piece, Completion):
-                        self.breaker.record(failed=False)
-                    yield piece
-        except DocwellError as error:
-            failed = _is_failure(error, fair=timeout_s >= self.fair_s)
-            if failed is not None:
-                self.breaker.record(failed=failed)
-            raise
 
 
 async def whole(pieces: AsyncGenerator[str | Completion]) -> Completion:
@@ -139,10 +128,15 @@ def has_read(error: Unavailable) -> bool:
     return not isinstance(error, Overloaded | ModelWaking) and error.retry_after is not None
 
 
-def _is_failure(error: DocwellError, *, fair: bool) -> bool | None:
+def _may_retry(error: DocwellError) -> bool:
+    is_final = isinstance(error, DeadlineExceeded | Overloaded | ModelWaking)
+    return isinstance(error, Unavailable) and error.retry_after is not None and not is_final
+
+
+def _is_failure(error: DocwellError, *, is_fair: bool) -> bool | None:
     """Return whether an error is the host's failure; None if it tells nothing about the host."""
     if isinstance(error, DeadlineExceeded):
-        return True if fair else None
+        return True if is_fair else None
     if not isinstance(error, Unavailable) or isinstance(error, Overloaded | ModelWaking):
         return None
     return error.retry_after is not None  # a host that refuses a request works

@@ -1,4 +1,4 @@
-"""Answer what one document is, from the pieces of it that ingest has marked."""
+"""The mode `overview`: what one document is, from the pieces of it that ingest has marked."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from docwell.answers import Mode, Sentence
 from docwell.errors import BadInput
 from docwell.models import Mark, Part, Passage
 from docwell.ports import Overviews
+from docwell.query.ask import Basis, Searched
 from docwell.query.checking.extractive import Candidate, candidates, quotable, quoted, repeats
 from docwell.query.checking.grounding import GroundedAnswer
 from docwell.query.checking.suspicion import suspicion
-from docwell.query.modes import Basis, Searched
 from docwell.query.prompting import Prompt
 from docwell.text.lexicon import SENTENCE_ENDS, content_words, segments
 from docwell.text.prose import is_bibliography, is_sentence, paragraphs
@@ -26,12 +26,12 @@ _Item = TypeVar("_Item")
 # Statements in place of one passage, so that an overview's prompt is about as long as that of other questions: a
 # statement has about 48 tokens and a passage 200. The opening has two passages' worth, the headings one.
 _PER_PASSAGE = 4
-_OTHERS = 3
+_PASSAGES_OF_OPENING_AND_HEADINGS = 3
 _HEADINGS = 12
 # An overview without a model: the beginning, which has the title, the authors and the date, in characters; then
-# sentences of the opening, of the passages found by the question, and of the other pieces.
+# sentences of the opening, of the passages nearest to the question, and of all other pieces.
 _BEGINNING = 700
-_OF_OPENING, _OF_FOUND, _OF_OTHERS = 3, 4, 3
+_OF_OPENING, _OF_NEAREST, _OF_REMAINDER = 3, 4, 3
 # The first pieces are the opening, which has about two chunks.
 _OPENING = 2
 
@@ -40,7 +40,7 @@ ONE_DOCUMENT = "an overview is of one document, and this question has found seve
 
 @dataclass(frozen=True, slots=True)
 class Overview:
-    """The mode `overview`: the documents' marked pieces, and the prompt for them.
+    """The documents' marked pieces, and the prompt for them.
 
     An overview that is `extractive` is the document's own sentences, at once: a slow model host writes none.
     """
@@ -56,15 +56,20 @@ class Overview:
         without a passage, and for a document that an earlier release has indexed. Raises `BadInput` for passages
         of several documents.
         """
-        documents = {(one.document, one.generation) for one in searched.passages}
-        if len(documents) > 1:
+        generations = {(passage.document, passage.generation) for passage in searched.passages}
+        if len(generations) > 1:
             raise BadInput(ONE_DOCUMENT)
-        near = searched.passages
-        found = [piece for one in documents for piece in pieces(self.index.marked(*one), searched.top_k, near)]
-        basis = Basis(Mode.OVERVIEW, tuple(found), self.prompt) if found else None
-        if basis is None or not self.extractive:
+        passages = tuple(
+            piece
+            for generation in generations
+            for piece in pieces(self.index.marked(*generation), searched.top_k, searched.passages)
+        )
+        if not passages:
+            return None
+        basis = Basis(Mode.OVERVIEW, passages, self.prompt)
+        if not self.extractive:
             return basis
-        answer, sentences = digest(searched.text, basis.passages)
+        answer, sentences = digest(searched.text, passages)
         return replace(basis, answer=answer, sentences=sentences) if answer.citations else None
 
 
@@ -76,44 +81,48 @@ def pieces(
     The passages nearest to the question, best first, take the places of pieces that they hold. A chunk that gives
     orders has no piece: a piece alone may look harmless. Without marks there is none.
     """
-    found: dict[str, tuple[Mark, Passage, str]] = {}
-    for passage, marks in sorted(marked, key=lambda one: (one[0].chunk.page, one[0].chunk.start)):
-        for mark in sorted(marks, key=lambda one: one.start):
+    by_text: dict[str, tuple[Mark, Passage, str]] = {}
+    for passage, marks in sorted(marked, key=lambda entry: (entry[0].chunk.page, entry[0].chunk.start)):
+        for mark in sorted(marks, key=lambda mark: mark.start):
             piece = _piece(passage, mark)
-            found.setdefault(piece.chunk.text, (mark, piece, passage.chunk.text))
-    by_part = {part: [one for one in found.values() if one[0].part is part] for part in Part}
+            by_text.setdefault(piece.chunk.text, (mark, piece, passage.chunk.text))
+    by_part = {part: [entry for entry in by_text.values() if entry[0].part is part] for part in Part}
+    statements = _PER_PASSAGE * max(top_k - _PASSAGES_OF_OPENING_AND_HEADINGS, 1)
     chosen = [
         *by_part[Part.OPENING],
-        *nlargest(_HEADINGS, by_part[Part.HEADING], key=lambda one: one[0].size),
-        *spread(by_part[Part.STATEMENT], _PER_PASSAGE * max(top_k - _OTHERS, 1)),
+        *nlargest(_HEADINGS, by_part[Part.HEADING], key=lambda entry: entry[0].size),
+        *spread(by_part[Part.STATEMENT], statements),
     ]
     # Last, as a document of 20,000 pages has 10,000 marked chunks.
-    kept = [piece for _, piece, whole in chosen if not suspicion(whole)]
-    best = [one for one in near if kept and not suspicion(one.chunk.text)]
-    others = [piece for piece in kept if not any(_holds(one, piece) for one in best)]
-    return tuple(sorted([*best, *others], key=lambda piece: (piece.chunk.page, piece.chunk.start)))
+    harmless = [piece for _, piece, chunk_text in chosen if not suspicion(chunk_text)]
+    best = [passage for passage in near if harmless and not suspicion(passage.chunk.text)]
+    outside = [piece for piece in harmless if not any(_holds(passage, piece) for passage in best)]
+    return tuple(sorted([*best, *outside], key=lambda piece: (piece.chunk.page, piece.chunk.start)))
 
 
 def digest(question: str, passages: Sequence[Passage]) -> tuple[GroundedAnswer, tuple[Sentence, ...]]:
     """Return an overview in the document's own words and order, without a model: right by construction.
 
-    It has the beginning, then whole sentences: central ones of the opening, those of the passages found that are
-    nearest to the question ("What did the court decide in the end?"), and central ones of all parts.
+    It has the beginning, then whole sentences: central ones of the opening, the nearest to the question of the
+    passages that a search has returned ("What did the court decide in the end?"), and central ones of all parts.
     """
     chosen = [*_beginning(passages)]
-    lists = {number for number, one in enumerate(passages, 1) if is_bibliography(one.chunk.text)}
-    found = [one for one in candidates(question, passages) if not repeats(one, chosen)]
+    lists = {number for number, passage in enumerate(passages, 1) if is_bibliography(passage.chunk.text)}
+    new = [candidate for candidate in candidates(question, passages) if not repeats(candidate, chosen)]
     # Some languages mark no ends.
-    left = [one for one in found if one.marker not in lists and is_sentence(one.text)] or found
-    counts = Counter(word for one in passages for word in content_words(one.chunk.text))
+    prose = [
+        candidate for candidate in new if candidate.marker not in lists and is_sentence(candidate.text)
+    ] or new
+    counts = Counter(word for passage in passages for word in content_words(passage.chunk.text))
     parts = (
-        ([one for one in left if one.marker <= _OPENING], _OF_OPENING),
-        (_nearest(left, passages), _OF_FOUND),
-        ([one for one in left if one.marker > _OPENING], _OF_OTHERS),
+        ([candidate for candidate in prose if candidate.marker <= _OPENING], _OF_OPENING),
+        (_nearest(prose, passages), _OF_NEAREST),
+        ([candidate for candidate in prose if candidate.marker > _OPENING], _OF_REMAINDER),
     )
-    for some, most in parts:
-        chosen += _central([one for one in some if one not in chosen], most, counts, len(passages), chosen)
-    return quoted(sorted(chosen, key=lambda one: (one.marker, one.start)), passages)
+    for part, limit in parts:
+        free = [candidate for candidate in part if candidate not in chosen]
+        chosen += _central(free, limit, counts, len(passages), chosen)
+    return quoted(sorted(chosen, key=lambda candidate: (candidate.marker, candidate.start)), passages)
 
 
 def _beginning(passages: Sequence[Passage]) -> Iterator[Candidate]:
@@ -123,50 +132,54 @@ def _beginning(passages: Sequence[Passage]) -> Iterator[Candidate]:
         ends = [end for _, end in segments(text) if end <= _BEGINNING] or [segments(text)[0][1]]
         lines = paragraphs(text[: ends[-1]])
         ended = [number for number, line in enumerate(lines, 1) if line.endswith(tuple(SENTENCE_ENDS))]
-        said = [quotable(line) for line in lines[: max(ended, default=len(lines))]]
-        if not any(removed for _, removed in said):
-            shown = "\n".join(line for line, _ in said)
-            yield Candidate(0.0, 1, 0, ends[-1], shown, content_words(shown))
+        shown = [quotable(line) for line in lines[: max(ended, default=len(lines))]]
+        if not any(is_changed for _, is_changed in shown):
+            quote = "\n".join(line for line, _ in shown)
+            yield Candidate(0.0, 1, 0, ends[-1], quote, content_words(quote))
 
 
 def _central(
-    found: list[Candidate], most: int, counts: Counter[str], passages: int, chosen: Sequence[Candidate]
+    sentences: list[Candidate], limit: int, counts: Counter[str], passages: int, chosen: Sequence[Candidate]
 ) -> Iterator[Candidate]:
-    """Yield up to `most` sentences, each with most of the words of other passages that none before it has.
+    """Yield up to `limit` sentences, each with most of the words of other passages that none before it has.
 
     Words of all passages say as little about the document as those of one.
     """
-    known = frozenset[str]().union(*(one.words for one in chosen))
-    taken = [*chosen]
+    covered = frozenset[str]().union(*(candidate.words for candidate in chosen))
+    before = [*chosen]
     weights = {word: count * math.log(passages / count) for word, count in counts.items() if count > 1}
-    for _ in range(most):
-        free = [one for one in found if not repeats(one, taken)]
+
+    def gain(candidate: Candidate) -> float:
+        return math.fsum(weights.get(word, 0.0) for word in candidate.words - covered)
+
+    for _ in range(limit):
+        free = [candidate for candidate in sentences if not repeats(candidate, before)]
         if not free:
             return
-        best = max(free, key=lambda one: math.fsum(weights.get(word, 0.0) for word in one.words - known))
+        best = max(free, key=gain)
         yield best
-        taken.append(best)
-        known |= best.words
+        before.append(best)
+        covered |= best.words
 
 
-def _nearest(found: Sequence[Candidate], passages: Sequence[Passage]) -> list[Candidate]:
-    """Return the nearest sentence of each of the best passages found; other passages have no score."""
+def _nearest(sentences: Sequence[Candidate], passages: Sequence[Passage]) -> list[Candidate]:
+    """Return the nearest sentence of each of the best passages of the search; other passages have no score."""
     best: dict[int, Candidate] = {}
-    for one in sorted(found, key=lambda one: -one.merit):
-        if passages[one.marker - 1].score > 0:
-            best.setdefault(one.marker, one)
-    return [*best.values()][:_OF_FOUND]
+    for candidate in sorted(sentences, key=lambda candidate: -candidate.merit):
+        if passages[candidate.marker - 1].score > 0:
+            best.setdefault(candidate.marker, candidate)
+    return [*best.values()][:_OF_NEAREST]
 
 
-def spread(items: Sequence[_Item], most: int) -> list[_Item]:
-    """Return up to `most` items at equal distances, the first among them."""
-    return [items[number * len(items) // most] for number in range(most)] if len(items) > most else [*items]
+def spread(items: Sequence[_Item], limit: int) -> list[_Item]:
+    """Return up to `limit` items at equal distances, the first among them."""
+    return [items[number * len(items) // limit] for number in range(limit)] if len(items) > limit else [*items]
 
 
 def _holds(passage: Passage, piece: Passage) -> bool:
     """Whether a piece is a part of a passage of the same document."""
-    one, other = passage.chunk, piece.chunk
-    return one.page == other.page and one.start <= other.start and other.end <= one.end
+    outer, inner = passage.chunk, piece.chunk
+    return outer.page == inner.page and outer.start <= inner.start and inner.end <= outer.end
 
 
 def _piece(passage: Passage, mark: Mark) -> Passage:

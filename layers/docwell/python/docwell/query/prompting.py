@@ -39,8 +39,6 @@ _PLACEHOLDERS = {
     "overview": {"passages", "question"},
     "compare": {"document", "passages", "question"},
     "rewrite": {"history", "question"},
-    "rerank": {"passages", "question"},
-    "expand": {"question"},
 }
 
 # The prompt tells the model to write this when no passage helps.

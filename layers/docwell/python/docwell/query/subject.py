@@ -1,48 +1,40 @@
-"""Find what a list is about: "the Nile" in "Which reports mention the Nile?". Pure, but for the embedder.
+"""Read the subject of a question for a list: "the Nile" in "Which reports mention the Nile?". Pure.
 
-A part between quotation marks is the subject in any case. Otherwise the words of the question show it
-(`docwell.query.asked_lists`), or it is the part without which the question reads most like an example of a list
-(`modes.json`).
+A part between quotation marks is the subject in any case. Otherwise it is what is left without the words of
+asking, which `docwell.text.words` has by language.
 """
 
 from __future__ import annotations
 
-import math
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property, lru_cache
+from functools import lru_cache
 from heapq import nlargest
-from itertools import groupby, pairwise
-from typing import NamedTuple
+from itertools import pairwise
 
-import numpy as np
+from docwell.query.question_words import NOUNS, VERBS, Kind, Word, read
+from docwell.text.lexicon import UNSPACED, fold, ordered_words, stem
 
-from docwell.answers import Mode
-from docwell.ports import Embedder
-from docwell.query.asked_lists import asked_list
-from docwell.query.examples import ANYTHING, Examples, Vectors, examples
-from docwell.query.question_words import is_short_form, read
-from docwell.query.terms import Join, denies, terms
-from docwell.text.lexicon import FUNCTION_WORDS, UNSPACED, fold, ordered_words, stem
+Span = tuple[int, int]
 
 # Blanks are trimmed by code: a pattern that does takes cubic time on a question of blanks.
 _QUOTED = re.compile('["“”„«「『]([^"“”„«»「」『』]+)["”“»」』]')
 _QUOTE = re.compile('["“”„«»「」『』]')
-_WORDS = re.compile(rf"{UNSPACED.pattern}|[^\W_]+(?:[-'&\u2019][^\W_]+)*")
-# The most words of a subject, and the most parts of a question that are tried, at about 3 ms.
-_LONGEST = 6
-_MOST_TRIED = 40
-# The most runs of words, the last ones. Questions for lists have 4 at most (of 130), and a long question has 300.
-_MOST_RUNS = 8
-# Of two parts that are about as likely, the shorter one: without "reports mention the Nile", too, a list is left.
-_WORD_COST = 0.03
+_COMMA = re.compile('["”“»」』]?\\s*[,;\u3001\uff0c\uff1b]\\s*')
+# A word that stands for a quotation, of no kind.
+_ANYTHING = "X"
+# Words that show two terms: "both nitrate and lead", and "Marks and Spencer" is one.
+_STRESS = frozenset(["both", "sowohl"])
+_LONGEST_DESCRIPTION = 2
+_ASKING = frozenset({Kind.ASK, Kind.ANY})
+
 # Longer words with this share of equal letters from the first on are the same: "Mitarbeiter", "Mitarbeitern".
 _SAME_BEGINNING = 6
 _SAME_SHARE = 0.75
-# Endings differ: the letters of a word that any form of it has, about.
+# Endings differ: about as many letters of a word are in any form of it.
 _ENDING = 3
-# Shorter words have forms with the endings of the question's language, from this length on: "Brief", "Briefen".
+# From this length on, words have forms with the endings of the question's language: "Brief", "Briefen".
 _SHORTEST_INFLECTED = 4
 # People type names without accents, and texts have them: "Muller", "M\u00fcller".
 _ACCENTED = {
@@ -53,59 +45,30 @@ _ACCENTED = {
 _SHARP_S = {"\u00df": "(?:ss|\u00df)", "s": "[s\u00df]"}
 _HYPHEN = re.compile(r"(?<=[^\W\d_])[-\u00ad\u2010\u2011](?=[^\W\d_])")
 _LAST_LATIN = "\u024f"
-_FOUND_KEPT = 64
 # Hosted Chroma allows 8 predicates in a search, and the documents need some:
 # https://docs.trychroma.com/cloud/quotas-limits
 _MOST_PATTERNS = 6
 # The checks of one text follow each other, and texts share most of their words.
-_READ_KEPT, _WORDS_KEPT = 16, 8192
-_NEAR_QUANTILE = 0.25
-
-
-class Typical(NamedTuple):
-    """The lower quartile of `near` and the median `margin` of the examples of lists, each beside the others.
-
-    Real questions are in other words, and so are further from the examples than these are from each other.
-    """
-
-    near: float
-    margin: float
-
-
-class _Word(NamedTuple):
-    start: int
-    end: int
-    known: bool  # a word of asking
+_TEXTS_KEPT, _WORDS_KEPT = 16, 8192
 
 
 @dataclass(frozen=True, slots=True)
 class Subject:
     """The `text` of a subject, and its phrases: words in order, with nothing between them.
 
-    The question without it has this cosine, `near`, to an example of a list, and `margin` more than to all others.
-    `shorter` is the likeliest part of it, of two words or more: "Ada Holt" of "Ada Holt quoted". `endings` are
-    those of nouns in the question's language. A question that is `denied` asks what does not have the subject.
-
-    A subject can have several `terms`, of which `join` says whether one is enough, and others that must not be
-    there, `without`. It `may_be_one` phrase all the same: "Marks and Spencer".
+    `endings` are those of nouns in the question's language. A question that is `denied` asks what does not have
+    the subject. A subject can have several `terms`, of which all or `any_term` must be there, and others that must
+    not be there, `without`. It `may_be_phrase` all the same: "Marks and Spencer".
     """
 
     text: str
     phrases: tuple[str, ...]
-    near: float = -1.0
-    margin: float = -1.0
-    shorter: Subject | None = None
     endings: frozenset[str] = frozenset()
     denied: bool = False
     terms: tuple[Subject, ...] = ()
     without: tuple[Subject, ...] = ()
-    join: Join = Join.ALL
-    may_be_one: bool = False
-
-    @property
-    def is_of_list(self) -> bool:
-        """Whether anything but the subject is left of the question; keywords alone ask for no list."""
-        return self.near > -1.0
+    any_term: bool = False
+    may_be_phrase: bool = False
 
     @property
     def patterns(self) -> list[str]:
@@ -113,244 +76,236 @@ class Subject:
 
         These are of its longest words, which the fewest texts have.
         """
-        words = [word for phrase in self.phrases for word in _unhyphenated(phrase).split()]
+        words = [word for phrase in self.phrases for word in _HYPHEN.sub("", phrase).split()]
         parts = dict.fromkeys(part for word in words for part in ordered_words(word))
         return list(dict.fromkeys(map(_pattern, nlargest(_MOST_PATTERNS, parts, key=len))))
 
     @property
     def pattern_of_terms(self) -> str:
         """A regular expression that matches a text if it has one of the terms, or what must not be there."""
-        return f"(?:{'|'.join(one.patterns[0] for one in (*self.terms, *self.without))})"
+        return f"(?:{'|'.join(term.patterns[0] for term in (*self.terms, *self.without))})"
 
     def is_verbatim_in(self, text: str) -> bool:
         """Return whether a text has all words of the subject in order, those of asking too."""
-        return self._has_one(_readings(text), self.text)
+        return self._has_phrase(text, self.text)
 
     def is_in(self, text: str) -> bool:
         """Return whether a text has all phrases, or those of one of the terms."""
         if self.terms:
-            return any(one.is_in(text) for one in self.terms)
-        return all(self._has_one(_readings(text), phrase) for phrase in self.phrases)
+            return any(term.is_in(text) for term in self.terms)
+        return all(self._has_phrase(text, phrase) for phrase in self.phrases)
 
     def is_loosely_in(self, text: str) -> bool:
-        """Return whether a text has all words of the phrases, wherever they are."""
-        said = [word for one in _readings(text) for word in one]
+        """Return whether a text has all words of the phrases, in any place."""
         words = [word for phrase in self.phrases for word in _words(phrase)]
-        return bool(words) and all(self._has(said, [word]) for word in words)
+        return bool(words) and self.count_in(text) == len(words)
 
     def count_in(self, text: str) -> int:
-        """Return how many of the words a text has."""
-        said = _words(text)
-        return sum(self._has(said, [word]) for phrase in self.phrases for word in _words(phrase))
+        """Return how many words of the phrases a text has."""
+        text_words = [word for reading in _readings(text) for word in reading]
+        return sum(self._has(text_words, [word]) for phrase in self.phrases for word in _words(phrase))
 
-    def _has_one(self, readings: Sequence[Sequence[str]], phrase: str) -> bool:
-        return any(self._has(said, words) for said in readings for words in _readings(phrase))
+    def _has_phrase(self, text: str, phrase: str) -> bool:
+        return any(self._has(words, part) for words in _readings(text) for part in _readings(phrase))
 
-    def _has(self, said: Sequence[str], phrase: Sequence[str]) -> bool:
+    def _has(self, words: Sequence[str], phrase: Sequence[str]) -> bool:
         return bool(phrase) and any(
-            all(map(self._same, phrase, said[start : start + len(phrase)]))
-            for start in range(len(said) - len(phrase) + 1)
-            if said[start][0] == phrase[0][0]  # forms of a word begin alike, and this check is quick
+            all(map(self._is_same, phrase, words[start : start + len(phrase)]))
+            for start in range(len(words) - len(phrase) + 1)
+            if words[start][0] == phrase[0][0]  # forms of a word begin alike, and this check is quick
         )
 
-    def _same(self, one: str, other: str) -> bool:
+    def _is_same(self, word: str, form: str) -> bool:
         """Return whether two words are forms of one word, as far as their letters show."""
-        if one == other or stem(one) == stem(other):
+        if word == form or stem(word) == stem(form):
             return True
-        short, long = sorted((one, other), key=len)
+        short, long = sorted((word, form), key=len)
         if len(short) >= _SHORTEST_INFLECTED and long.startswith(short) and long[len(short) :] in self.endings:
             return True
         equal = next((n for n, (a, b) in enumerate(zip(short, long, strict=False)) if a != b), len(short))
         return equal >= _SAME_BEGINNING and equal >= _SAME_SHARE * len(long)
 
 
-class Subjects:
-    """Finds the subjects of questions: by their words, else by the vectors of the examples, `known`."""
-
-    def __init__(self, embedder: Embedder, known: Examples | None = None) -> None:
-        self._embedder = embedder
-        self._known = known or Examples(embedder.embed_queries)
-        # The router asks first, then the mode.
-        self._found = lru_cache(_FOUND_KEPT)(self._find)
-        self._margin = lru_cache(_FOUND_KEPT)(self._margin_of_runs)
-
-    def find(self, question: str) -> Subject | None:
-        """Return the subject of a question for a list; None where all its words are words of asking."""
-        return self._found(question)
-
-    def is_of_certain_list(self, question: str) -> bool:
-        """Return whether the words of a question ask for a list. No other question is embedded for it."""
-        return _asked(question) is not None and self.find(question) is not None
-
-    def _find(self, question: str) -> Subject | None:
-        quoted, asked = _quotations(question), _asked(question)
-        if asked and not quoted:
-            return _subject(question, asked)
-        return self._likeliest(question, quoted)
-
-    def has_margin(self, question: str, least: float) -> bool:
-        """Return whether the question without one of its runs of words has so much of `Subject.margin`.
-
-        `find` tries ten times as many parts. Of 65 questions that it takes for lists, 2 have less.
-        """
-        return self._margin(question) >= least
-
-    def _margin_of_runs(self, question: str) -> float:
-        """Return the highest margin of a run; one without end where `find` tries quotations alone."""
-        if _quotations(question):
-            return math.inf
-        runs = [[*run] for is_known, run in groupby(self._words(question), lambda one: one.known) if not is_known]
-        return float(np.max(self._compared(question, runs[-_MOST_RUNS:])[1])) if runs else -math.inf
-
-    def _likeliest(self, question: str, quoted: Sequence[tuple[int, int]]) -> Subject | None:
-        """Return the part without which an example of a list is left."""
-        words = self._words(question)
-        parts = _parts(question, words)[:_MOST_TRIED]
-        if quoted:
-            parts = [[_Word(*one, known=False) for one in quoted]]
-        if not parts:
-            return None
-        near, margins = self._compared(question, parts)
-        likely = np.argsort(-(near - _WORD_COST * np.array([len(part) for part in parts]))).tolist()
-        number, best = likely[0], parts[likely[0]]
-        within = (
-            part
-            for part in (parts[other] for other in likely[1:])
-            if 1 < len(part) < len(best) and best[0].start <= part[0].start and part[-1].end <= best[-1].end
-        )
-        if not any(word.known for word in words if word not in best):  # keywords alone ask for no list
-            return _subject_of(question, best)
-        return replace(
-            _subject_of(question, best),
-            near=float(near[number]),
-            margin=float(margins[number]),
-            shorter=next((_subject_of(question, part) for part in within), None),
-        )
-
-    def _compared(self, question: str, parts: Sequence[Sequence[_Word]]) -> tuple[Vectors, Vectors]:
-        """Return `near` and `margin` of the question without each of the parts, (n,) each."""
-        texts = [f"{question[: part[0].start]}{ANYTHING}{question[part[-1].end :]}" for part in parts]
-        vectors = self._embedder.embed_queries(texts)
-        near = np.max(vectors @ self._lists.T, axis=1)
-        return near, near - np.max(vectors @ self._others.T, axis=1)
-
-    def _words(self, question: str) -> list[_Word]:
-        return [
-            _Word(*one.span(), known=fold(one[0]) in self._asking and not is_short_form(one[0], question))
-            for one in _WORDS.finditer(question)
-        ]
-
-    @cached_property
-    def typical(self) -> Typical:
-        """The least `near` and `margin` of a question for a list."""
-        near = self._lists @ self._lists.T
-        np.fill_diagonal(near, -1.0)
-        nearest = np.max(near, axis=1)
-        margins = nearest - np.max(self._lists @ self._others.T, axis=1)
-        return Typical(float(np.quantile(nearest, _NEAR_QUANTILE)), float(np.median(margins)))
-
-    @cached_property
-    def _lists(self) -> Vectors:
-        return self._known.bare[Mode.LIST]
-
-    @cached_property
-    def _others(self) -> Vectors:
-        return np.concatenate([rows for mode, rows in self._known.bare.items() if mode is not Mode.LIST])
-
-    @cached_property
-    def _asking(self) -> frozenset[str]:
-        """The words of the examples without their subjects, and English function words."""
-        return FUNCTION_WORDS | {fold(word) for text in examples(" ")[Mode.LIST] for word in _WORDS.findall(text)}
+def find_subject(question: str) -> Subject | None:
+    """Return the subject of a question for a list; None where it has only words of asking."""
+    spans = _quotations(question)
+    if not spans:
+        words = read(question)[1]
+        spans = _phrases(words, _asked_places(question, words) or _own_places(words))
+    return _subject(question, spans) if spans else None
 
 
-def quotation(question: str) -> tuple[int, int] | None:
+def asks_for_list(question: str) -> bool:
+    """Return whether the words of a question ask for a list, whatever it quotes."""
+    if quoted := _quotations(question):
+        question = f"{question[: quoted[0][0]]}{_ANYTHING}{question[quoted[-1][1] :]}"
+    return bool(_asked_places(question, read(question)[1]))
+
+
+def quotation(question: str) -> Span | None:
     """Return (start, end) of the first text between quotation marks, without the blanks around it."""
     return next(_quoted(question), None)
 
 
-def _quoted(question: str) -> Iterator[tuple[int, int]]:
-    for found in _QUOTED.finditer(question):
-        if text := found[1].strip():
-            start = question.index(text, found.start(1))
+def _quoted(question: str) -> Iterator[Span]:
+    for match in _QUOTED.finditer(question):
+        if text := match[1].strip():
+            start = question.index(text, match.start(1))
             yield start, start + len(text)
 
 
-def _quotations(question: str) -> list[tuple[int, int]]:
+def _quotations(question: str) -> list[Span]:
     """Return the places of the quoted texts that make the subject: the first one, or all that words join."""
-    found = list(_quoted(question))
-    return found if found and terms(question, found) else found[:1]
+    quoted = list(_quoted(question))
+    return quoted if quoted and len(_groups(question, quoted)[0]) > 1 else quoted[:1]
 
 
-def _asked(question: str) -> tuple[tuple[int, int], ...] | None:
-    """Return what `asked_list` returns for a question, whatever it quotes."""
-    quoted = _quotations(question)
-    if not quoted:
-        return asked_list(question)
-    return asked_list(f"{question[: quoted[0][0]]}{ANYTHING}{question[quoted[-1][1] :]}")
+def _asked_places(question: str, words: Sequence[Word]) -> list[int]:
+    """Return the places of the subject's words if the words of a question ask for a list, else none.
+
+    Questions ask for documents that mention the subject ("which reports mention X"), for documents about it
+    ("papers on X"), or for the places where it is mentioned ("where does X appear").
+    """
+    noun, verb, own = _asked_noun(words), _first(words, VERBS), _own_places(words)
+    link: int | None
+    asking = 0 if noun is None else max((n for n in range(noun + 1) if words[n].is_of(_ASKING)), default=0)
+    if noun:  # up to two words describe the noun: "which annual reports"
+        first = max(asking, noun - _LONGEST_DESCRIPTION - 1)
+        own = [place for place in own if not first < place < noun or UNSPACED.match(words[place].text)]
+    if noun is not None and verb is not None:
+        link = verb
+        after = words[verb + 1 : own[0]] if own else ()
+        is_other = (
+            any(asking < place < min(noun, verb) for place in own)  # "the steps that the report mentions"
+            or (noun == 0 and any(word.is_of({Kind.ASK}) for word in after))  # "reports mention which countries"
+            or (after and after[0].is_of({Kind.ABOUT}))  # "what does the report mention about X"
+        )
+        if is_other:
+            return []
+        if not own and noun < verb and words[verb].is_of({Kind.MENTION}):  # "which reports mention contracts"
+            own = [place for place in range(verb + 1, len(words)) if words[place].is_of(NOUNS)]
+    elif noun is not None:
+        link = _first(words, {Kind.ABOUT}, asking + 1)
+        if not own or link is None or own[0] < link:
+            return []
+    else:
+        is_of_text = _first(words, {Kind.TEXT}) is not None
+        link = (
+            verb if is_of_text else _first(words, {Kind.MENTION})
+        )  # "where does it occur" can be about the world
+        if not (is_of_text or _first(words, {Kind.PLACE}) is not None):
+            return []
+    return own if link is not None and _is_subject(question, words, own, link) else []
 
 
-def _subject_of(question: str, part: Sequence[_Word]) -> Subject:
-    """Return the part as a subject: words of asking part its phrases."""
-    runs = [list(group) for known, group in groupby(part, lambda word: word.known) if not known]
-    return _subject(question, [span for run in runs for span in _spans(question, run)])
+def _is_subject(question: str, words: Sequence[Word], places: Sequence[int], link: int) -> bool:
+    """Return whether words can be a subject: on one side of the link, without words that ask or mention."""
+    if not places or places[0] < link < places[-1]:
+        return False
+    inside = words[places[0] : places[-1] + 1]
+    if any(word.is_of({Kind.ASK, Kind.MENTION}) and not word.is_of({Kind.PLAIN}) for word in inside):
+        return False
+    # Only a script without spaces has the subject before the word that asks: others would be of other languages.
+    asks = _first(words, _ASKING | {Kind.PLACE})
+    if asks is not None and places[0] < asks and not UNSPACED.match(inside[0].text):
+        return False
+    return any(map(str.isalpha, question[inside[0].start : inside[-1].end]))
 
 
-def _spans(question: str, run: Sequence[_Word]) -> list[tuple[int, int]]:
-    """Return the place of a run of words, or of each of several quotations."""
-    if any(_QUOTE.search(question, one.end, other.start) for one, other in pairwise(run)):
-        return [(one.start, one.end) for one in run]
-    return [(run[0].start, run[-1].end)]
+def _asked_noun(words: Sequence[Word]) -> int | None:
+    """Return the place of the noun for what is asked for: behind a word that asks, or the first word of all."""
+    asks = _first(words, _ASKING)
+    for place, word in enumerate(words):
+        is_asked = place == 0 or word.is_of({Kind.ANY}) or (asks is not None and place > asks)
+        if is_asked and word.is_of(NOUNS):
+            return place
+    return None
 
 
-def _subject(question: str, spans: Sequence[tuple[int, int]]) -> Subject:
-    """Return the subject of the phrases at these places."""
+def _own_places(words: Sequence[Word]) -> list[int]:
+    return [place for place, word in enumerate(words) if not word.asks]
+
+
+def _first(words: Sequence[Word], kinds: Iterable[Kind], start: int = 0) -> int | None:
+    return next((place for place in range(start, len(words)) if words[place].is_of(kinds)), None)
+
+
+def _phrases(words: Sequence[Word], places: Sequence[int]) -> list[Span]:
+    """Return the runs of neighbouring words as phrases: words of asking part them."""
+    spans: list[Span] = []
+    for number, place in enumerate(places):
+        word = words[place]
+        if number and place == places[number - 1] + 1:
+            spans[-1] = (spans[-1][0], word.end)
+        else:
+            spans.append((word.start, word.end))
+    return spans
+
+
+def _subject(question: str, spans: Sequence[Span]) -> Subject:
+    """Return the subject of the phrases at these places, in terms where words join them."""
     start, end = spans[0][0], spans[-1][1]
-    phrases, endings = tuple(question[slice(*span)] for span in spans), read(question)[0].endings
-    whole = Subject(
-        _QUOTE.sub("", question[start:end]), phrases, endings=endings, denied=denies(question, start, end)
-    )
-    parted = terms(question, spans)
-    if parted is None:
+    language, words = read(question)
+    outside = _texts(word for word in words if word.end <= start or word.start >= end)
+    phrases = tuple(question[slice(*span)] for span in spans)
+    denied = not outside.isdisjoint(language.joins["not"])
+    whole = Subject(_QUOTE.sub("", question[start:end]), phrases, language.endings, denied)
+    groups, joins, wanted = _groups(question, spans)
+    if len(joins) > 1 or len(groups) == 1 or not (joins or wanted):  # of "and" and "or" it is open which is first
         return whole
-    wanted, without = (
-        tuple(one for one in (Subject(" ".join(each), each, endings=endings) for each in some) if one.patterns)
-        for some in (parted.wanted, parted.without)
+    terms, without = (
+        tuple(
+            term
+            for phrase in _parted(part)
+            if (term := Subject(" ".join(phrase), phrase, language.endings)).patterns
+        )
+        for part in (groups[: wanted or None], groups[wanted:] if wanted else [])
     )
-    if not wanted:
+    if not terms:
         return whole
+    is_apart = _QUOTE.match(question, spans[0][1]) or _STRESS & _texts(word for word in words if word.end <= end)
     return replace(
         whole,
-        phrases=tuple(phrase for one in wanted for phrase in one.phrases),
-        terms=wanted,
+        phrases=tuple(phrase for term in terms for phrase in term.phrases),
+        terms=terms,
         without=without,
-        join=parted.join,
-        may_be_one=parted.may_be_one,
+        any_term="or" in joins,
+        may_be_phrase="or" not in joins and not (without or is_apart),
     )
 
 
-def _parts(question: str, words: Sequence[_Word]) -> list[Sequence[_Word]]:
-    """Return the parts of a question that begin and end with words that are not of asking, the last ones first.
+def _groups(question: str, spans: Sequence[Span]) -> tuple[list[list[str]], set[str], int]:
+    """Return the phrases by term, "or" and "and" if they join terms, and the number of terms before "but not"."""
+    language, words = read(question)
+    groups, joins, wanted = [[question[slice(*spans[0])]]], set[str](), 0
+    for (_, end), (start, stop) in pairwise(spans):
+        between = _texts(word for word in words if end <= word.start and word.end <= start)
+        if between & language.joins["not"] and between & language.joins["but"] and not wanted:
+            wanted = len(groups)
+        elif between & language.joins["or"]:
+            joins.add("or")
+        elif between & language.joins["and"]:
+            joins.add("and")
+        elif not _COMMA.match(question, end):
+            groups[-1].append(question[start:stop])
+            continue
+        groups.append([question[start:stop]])
+    return groups, joins, wanted
 
-    Signs of a script without spaces stay together: some of the signs of a word are those of another.
-    """
-    found: list[Sequence[_Word]] = []
-    for last in reversed(range(len(words))):
-        for first in range(last, max(last - _LONGEST, -1), -1):
-            part = words[first : last + 1]
-            if part[0].known or part[-1].known:
-                continue
-            if not (_is_cut(question, words, first) or _is_cut(question, words, last + 1)):
-                found.append(part)
-    return found
+
+def _texts(words: Iterable[Word]) -> frozenset[str]:
+    return frozenset(part for word in words for part in (word.text, *word.text.split("'")))
 
 
-def _is_cut(question: str, words: Sequence[_Word], at: int) -> bool:
-    """Return whether two signs of one word, in a script without spaces, are before and after this place."""
-    if not 0 < at < len(words) or words[at - 1].known or words[at].known:
-        return False
-    before, after = words[at - 1], words[at]
-    both = question[before.start : after.end]
-    return before.end == after.start and all(map(UNSPACED.match, both))
+def _parted(groups: Iterable[Sequence[str]]) -> Iterator[tuple[str, ...]]:
+    """Yield a term for each part of a list with commas: "nitrate, lead" before "or iron"."""
+    for phrases in groups:
+        terms: list[tuple[str, ...]] = [()]
+        for phrase in phrases:
+            first, *rest = filter(None, _COMMA.split(phrase))
+            terms[-1] += (first,)
+            terms += [(part,) for part in rest]
+        yield from terms
 
 
 def _pattern(word: str) -> str:
@@ -383,12 +338,8 @@ def _words(text: str) -> list[str]:
     return words if text.isascii() else list(map(_fold, words))
 
 
-@lru_cache(_READ_KEPT)
+@lru_cache(_TEXTS_KEPT)
 def _readings(text: str) -> tuple[list[str], ...]:
     """Return the words of a text with hyphens as blanks, and without hyphens: "e-mail" is "e mail" and "email"."""
-    joined = _unhyphenated(text)
+    joined = _HYPHEN.sub("", text)
     return (_words(text),) if joined == text else (_words(text), _words(joined))
-
-
-def _unhyphenated(text: str) -> str:
-    return _HYPHEN.sub("", text)

@@ -1,19 +1,27 @@
-"""Find the dates, amounts and other values of one kind in a text. Pure.
+"""Find the dates, amounts and other values of a kind in a text, and the kinds that a question wants listed. Pure.
 
-The rules read signs and figures in any language, and words in those of `modes.json`. Values are as written: "1 May
-2024" and "2024-05-01" are two.
+The rules read signs and figures in any language, and words in English, German, French, Spanish and Chinese. Values
+are as written: "1 May 2024" and "2024-05-01" are two.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import cache
+from typing import NamedTuple
 
+from docwell.media_types import MEDIA_TYPES
 from docwell.query.checking.facts import located
-from docwell.query.checking.periods import doubtful_years, named_periods, numeric_dates
+from docwell.query.checking.periods import doubtful_years, month_of, named_periods, numeric_dates
 from docwell.query.checking.sentence_mentions import PERCENT
-from docwell.text.lexicon import SPELLED, SPELLED_ABROAD
+from docwell.query.document_names import wholly_named
+from docwell.query.question_words import read
+from docwell.query.subject import quotation
+from docwell.text.lexicon import SPELLED, SPELLED_ABROAD, UNSPACED, fold, fold_each, stem
+from docwell.text.naming import file_words
+from docwell.text.words import by_language
 
 # "May 5" is a date, and "may 5" is none.
 _VERB = re.compile(r"(?:may|march)\b")
@@ -81,39 +89,39 @@ class ValueKind:
 
     def find(self, text: str) -> list[tuple[int, int]]:
         """Return (start, end) of the values in a text, in order; a range is one: "30 to 60 days"."""
-        text, last, found = text.replace("\n", " "), 0, list[tuple[int, int]]()
+        text, last, values = text.replace("\n", " "), 0, list[tuple[int, int]]()
         for start, end in sorted(self.spans(text)):
             begins = max(last, start - _LONGEST_RANGE)
             before = _RANGE_BEFORE.search(text, begins, start) if self.has_ranges else None
-            found.append((before.start() if before else start, end))
+            values.append((before.start() if before else start, end))
             last = end
-        return found
+        return values
 
 
 def _dates(text: str) -> Spans:
     """Yield days, and months with their year. A year or a quarter alone is no date."""
-    numeric = [(one.start, one.end) for one in numeric_dates(text)]
+    numeric = [(date.start, date.end) for date in numeric_dates(text)]
     yield from numeric
-    for one in named_periods(text):
-        day = _DAY_SIGN.match(text, one.end)
-        end, written = day.end() if day else one.end, text[one.start : one.end]
+    for period in named_periods(text):
+        day = _DAY_SIGN.match(text, period.end)
+        end, written = day.end() if day else period.end, text[period.start : period.end]
         has_day = day or (_MONTH_SIGN not in written and any(map(str.isdecimal, written)))
         if (
             not _VERB.match(written)
-            and any(part.startswith("M") for part in one.parts)
-            and (has_day or any(map(str.isdecimal, one.parts)))
-            and not any(one.start < stop and start < end for start, stop in numeric)
+            and any(part.startswith("M") for part in period.parts)
+            and (has_day or any(map(str.isdecimal, period.parts)))
+            and not any(period.start < stop and start < end for start, stop in numeric)
         ):
-            yield one.start, end
+            yield period.start, end
 
 
 def _years(text: str) -> Spans:
     """Yield years and ranges of years, alone and in dates, but not what may count something."""
     doubtful = doubtful_years(text)
-    for one in named_periods(text):
-        years = frozenset(filter(str.isdecimal, one.parts))
-        if years == one.parts and years.isdisjoint(doubtful):
-            yield one.start, one.end
+    for period in named_periods(text):
+        years = frozenset(filter(str.isdecimal, period.parts))
+        if years == period.parts and years.isdisjoint(doubtful):
+            yield period.start, period.end
 
 
 def _amounts(text: str) -> Spans:
@@ -132,17 +140,17 @@ def _amounts(text: str) -> Spans:
 
 def _percentages(text: str) -> Spans:
     for start, end, _, _ in located(text):
-        if found := PERCENT.match(text, end):
-            yield start, found.end()
+        if percent := PERCENT.match(text, end):
+            yield start, percent.end()
 
 
 def _durations(text: str) -> Spans:
     """Yield figures and number words before a unit of time; "the third year" is none."""
-    years = doubtful_years(text) | {part for one in named_periods(text) for part in one.parts}
+    years = doubtful_years(text) | {part for period in named_periods(text) for part in period.parts}
     for start, end, figure, _ in located(text):
-        found = _DURATION_AFTER.match(text, end)
-        if found and not _ORDINAL.fullmatch(figure.written) and figure.written not in years:
-            yield start, found.end()
+        unit = _DURATION_AFTER.match(text, end)
+        if unit and not _ORDINAL.fullmatch(figure.written) and figure.written not in years:
+            yield start, unit.end()
 
 
 def _deadlines(text: str) -> Spans:
@@ -161,3 +169,107 @@ AMOUNTS = ValueKind("amounts of money", rf"[{_SIGNS}]|\b(?:{_CODES})\b|{_WORDS}"
 PERCENTAGES = ValueKind("percentages", "[%\uff05]|per ?cent|prozent|pour cent|por ciento", _percentages)
 EMAILS = ValueKind("e-mail addresses", "@", _emails, has_ranges=False)
 KINDS = (DATES, YEARS, DEADLINES, AMOUNTS, PERCENTAGES, EMAILS)
+
+_TOKENS = re.compile(rf"{UNSPACED.pattern}|[^\W\d_]+|\d+")
+_SAME_LETTERS = 6
+_UNSPACED = "zh"
+
+
+class WantedValues(NamedTuple):
+    """The kinds of values that a question wants listed, and whether it also wants `names`, which no rule finds.
+
+    `limits` are its words that may limit the list, such as "incidents" in "the dates of all incidents".
+    """
+
+    kinds: tuple[ValueKind, ...]
+    names: bool
+    limits: tuple[str, ...]
+
+    def unmet(self, names: Iterable[str]) -> tuple[str, ...]:
+        """Return the `limits` that are in none of these names of documents, nor a suffix of files."""
+        forms = {_form(word) for name in (*names, *MEDIA_TYPES) for word in _TOKENS.findall(name)}
+        return tuple(word for word in self.limits if _form(word) not in forms)
+
+
+def wanted_values(question: str) -> WantedValues | None:
+    """Return the kinds of which a question wants all values; None where it wants none, or has a quotation.
+
+    A kind with a word before it, as in "all delivery dates", is another subject.
+    """
+    text, grammar = fold_each(question), _grammar()
+    match = beginning = None if quotation(question) else grammar.beginning.search(text)
+    if beginning is None:
+        return None
+    kinds, has_names, end = dict[ValueKind, None](), False, beginning.end()
+    while match and (noun := grammar.noun.match(text, match.end())):
+        kinds |= {kind: None for number, kind in enumerate(KINDS) if noun[f"kind{number}"]}
+        has_names, end = has_names or bool(noun["names"]), noun.end()
+        match = grammar.conjunction.match(text, end)
+    asking = (word for word in read(question)[1] if word.asks)
+    plain = [
+        (word.start, word.end) for word in asking if not (month_of(word.text) and question[word.start].isupper())
+    ]
+    plain.append((beginning.start(), end))
+    limits = dict.fromkeys(
+        token[0]
+        for token in _TOKENS.finditer(question)
+        if not any(start <= token.start() < stop for start, stop in plain)
+    )
+    if DEADLINES in kinds:
+        kinds.pop(DATES, None)  # these are among them
+    return WantedValues(tuple(kinds), has_names, tuple(limits))
+
+
+def wanted_values_alone(question: str, documents: Iterable[str]) -> WantedValues | None:
+    """Return the kinds of a question that wants nothing else, of all documents or of those whose names it has."""
+    wanted = wanted_values(question)
+    if wanted is None:
+        return None
+    return None if wanted.unmet(map(file_words, wholly_named(question, documents))) else wanted
+
+
+def _form(word: str) -> str:
+    return stem(fold(word))[:_SAME_LETTERS]
+
+
+class _Grammar(NamedTuple):
+    """The words before the first kind ("list all the", "every"), a kind, and the words between two kinds."""
+
+    beginning: re.Pattern[str]
+    noun: re.Pattern[str]
+    conjunction: re.Pattern[str]
+
+
+@cache
+def _grammar() -> _Grammar:
+    kinds = ("dates", "years", "deadlines", "amounts", "percentages", "emails")
+    many = {kind: _spaced(f"value.many.{kind}") for kind in kinds}
+    single = {kind: _spaced(f"value.single.{kind}") for kind in kinds}
+    signs = {kind: _signs(f"value.many.{kind}") for kind in kinds}
+    names, counted, between = _spaced("value.names"), _spaced("value.counted"), _spaced("value.between")
+    whole = f"{_spaced('value.all')}|{counted}"
+    beginning = (
+        # Years that are counted are a length.
+        rf"\b(?!(?:{counted})\s(?:{many['years']})\b)(?:{whole})\s(?:(?:{between})\s){{0,3}}"
+        rf"(?=(?:{'|'.join(many.values())}|{names})\b)"
+        rf"|\b(?:{_spaced('value.each')})\s(?=(?:{'|'.join(single.values())})\b)"
+        rf"|(?:{_signs('value.all')})\u7684?(?={'|'.join(signs.values())}|{_signs('value.names')})"
+    )
+    nouns = (
+        rf"(?P<kind{number}>(?:{many[kind]}|{single[kind]})\b|{signs[kind]})" for number, kind in enumerate(kinds)
+    )
+    noun = rf"{'|'.join(nouns)}|(?P<names>(?:{names})\b|{_signs('value.names')})"
+    conjunction = (
+        rf"(?:\s?,\s?|\s(?:{_spaced('value.and')})\s|\s?(?:{_signs('value.and')})\s?)"
+        rf"(?:(?:{whole}|{between}|{_spaced('value.each')})\s){{0,3}}"
+    )
+    return _Grammar(re.compile(beginning), re.compile(noun), re.compile(conjunction))
+
+
+def _spaced(name: str) -> str:
+    lists = by_language(name).items()
+    return "|".join(entry for language, entries in lists if language != _UNSPACED for entry in entries)
+
+
+def _signs(name: str) -> str:
+    return "|".join(by_language(name)[_UNSPACED])

@@ -9,20 +9,21 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
 from contextlib import aclosing, suppress
 from dataclasses import dataclass
-from typing import TypeVar
+from datetime import UTC, datetime, timedelta, tzinfo
+
+from cronsim import CronSim, CronSimError
+
+# botocore's. zoneinfo would need the time zones of the system, which a small Linux image may lack.
+from dateutil.tz import gettz  # type: ignore[import-untyped] # ships no types
 
 from docwell.answers import HostState
 from docwell.deadline import Deadline
 from docwell.errors import DocwellError, ModelAsleep, ModelWaking, Unavailable
 from docwell.ports import ModelHost, StateStore
-from docwell.query.ask import Waking
-from docwell.query.night import Night
-from docwell.query.reports import Inquiry
-
-_Piece = TypeVar("_Piece")
+from docwell.query.ask import Inquiry, Waking
 
 # The fact "a question found no host", in the `StateStore`.
 FACT = "model#waking"
@@ -45,6 +46,55 @@ def host_state(failure: DocwellError | None, since_asked_s: float, wake_s: float
     if not isinstance(failure, ModelWaking):
         return HostState.DOWN
     return HostState.WAKING if since_asked_s <= wake_s else HostState.ASLEEP
+
+
+@dataclass(frozen=True)
+class Night:
+    """The hours in which a schedule keeps all model hosts stopped (OllamaNight).
+
+    Hosts stop at the times of the cron expression `stops`, and start at those of `starts`, by the clock of a time
+    zone.
+    """
+
+    stops: str
+    starts: str
+    zone: tzinfo
+
+    @classmethod
+    def parse(cls, text: str) -> Night:
+        """Return the schedule of a text such as `0 19 * * *;0 7 * * 1-5;Etc/UTC`. Raises `ValueError`."""
+        stops, starts, name = [*text.split(";", 2), "", ""][:3]
+        # An empty name is the time zone of this machine.
+        if not name or (zone := gettz(name)) is None:
+            raise ValueError(f"no time zone {name!r}")
+        for expression in (stops, starts):
+            try:
+                _times(expression, datetime(2026, 1, 1))  # noqa: DTZ001 - the clock of no zone
+            except CronSimError as error:
+                raise ValueError(f"{expression!r}: {error}") from None
+        return cls(stops, starts, zone)
+
+    def until(self, now: float) -> datetime | None:
+        """Return when hosts start again, in UTC; None while the schedule lets them run. `now` is Unix time.
+
+        >>> Night.parse("0 19 * * *;0 7 * * 1-5;Etc/UTC").until(0.0).isoformat()
+        '1970-01-01T07:00:00+00:00'
+        """
+        clock = datetime.fromtimestamp(now, self.zone).replace(tzinfo=None)
+        soon = clock.replace(second=0, microsecond=0) + timedelta(minutes=1)  # backwards, times before this one
+        stopped = next(_times(self.stops, soon, backwards=True), None)
+        started = next(_times(self.starts, soon, backwards=True), None)
+        starts = next(_times(self.starts, clock), None)
+        if stopped is None or starts is None or (started is not None and started >= stopped):
+            return None
+        until = starts.replace(tzinfo=self.zone).astimezone(UTC)
+        # The hour after the clocks go back repeats one in which hosts may have started.
+        return until if until.timestamp() > now else None
+
+
+def _times(expression: str, clock: datetime, *, backwards: bool = False) -> Iterator[datetime]:
+    """Return the times of a cron expression after a time, or before it. Raises `CronSimError`."""
+    return CronSim(expression, clock, reverse=backwards)
 
 
 @dataclass(frozen=True)
@@ -81,53 +131,37 @@ class Sleeper:
         until = self.night and self.night.until(now)
         return ModelAsleep("ollama", until, until.timestamp() - now) if until else None
 
-    async def awake(
-        self, found: Inquiry, attempt: Callable[[], AsyncGenerator[_Piece]]
-    ) -> AsyncGenerator[_Piece | Waking]:
-        """Yield the pieces of `attempt`. If it finds all hosts asleep and the question waits, repeat it once.
+    async def wake(self, inquiry: Inquiry, error: ModelWaking) -> AsyncGenerator[Waking]:
+        """Yield `Waking` until a host has woken, or the wait was in vain. Then the question can be repeated.
 
-        Raises `ModelWaking` when the question does not wait, or no host has woken in time, and `ModelAsleep` at
-        night; else as `attempt`.
+        Raises `ModelAsleep` at night, and `error` when the question does not wait.
         """
-        try:
-            async with aclosing(attempt()) as pieces:
-                async for piece in pieces:
-                    yield piece
-        except ModelWaking:
-            if stopped := self.stopped():
-                raise stopped from None
-            async with aclosing(self._waking(found)) as events:
-                async for event in events:
-                    yield event
-            if not found.ask.question.waits:
-                raise
-        else:
-            return
-        try:
-            async with aclosing(attempt()) as pieces:
-                async for piece in pieces:
-                    yield piece
-        except ModelWaking as error:
-            raise (self.stopped() or error) from None
+        if stopped := self.stopped():
+            raise stopped from None
+        async with aclosing(self._waking(inquiry)) as events:
+            async for event in events:
+                yield event
+        if not inquiry.ask.question.waits:
+            raise error
 
-    async def before_rewriting(self, found: Inquiry) -> AsyncGenerator[Waking]:
+    async def before_rewriting(self, inquiry: Inquiry) -> AsyncGenerator[Waking]:
         """Wait for a host before a follow-up is rewritten, which needs the model.
 
         Raises as charging the caller does.
         """
-        if not found.ask.question.waits or self.stopped():
+        if not inquiry.ask.question.waits or self.stopped():
             return
-        await found.ask.admission.admitted()
+        await inquiry.ask.admission.admitted()
         try:
             await self.host.check()
         except ModelWaking:
-            async with aclosing(self._waking(found)) as events:
+            async with aclosing(self._waking(inquiry)) as events:
                 async for event in events:
                     yield event
         except Unavailable:
             pass  # the call of the model reports it
 
-    async def _waking(self, found: Inquiry) -> AsyncGenerator[Waking]:
+    async def _waking(self, inquiry: Inquiry) -> AsyncGenerator[Waking]:
         """Yield `Waking`. If the question waits, repeat it until a host answers, and postpone the deadline.
 
         Soon after a wait in vain, yield it once only.
@@ -135,9 +169,9 @@ class Sleeper:
         vain_at = await self._vain_at()
         await self._note({_ASKED_AT: str(self.clock()), _VAIN_AT: vain_at})
         yield Waking()
-        if not found.ask.question.waits or self.clock() - float(vain_at) < _SPARED_S:
+        if not inquiry.ask.question.waits or self.clock() - float(vain_at) < _SPARED_S:
             return
-        watch, began = found.watch, self.clock()
+        watch, began = inquiry.watch, self.clock()
         left_s = self.wake_s - watch.seconds["waking"]  # less the wait before a follow-up was rewritten
         while (waited := self.clock() - began) < left_s:
             if self.stopped():  # the schedule stops the host that starts

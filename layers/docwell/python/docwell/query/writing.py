@@ -6,9 +6,8 @@ import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
-from functools import partial
 from time import perf_counter
-from typing import Self, TypeVar
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,25 +15,66 @@ from numpy.typing import NDArray
 from docwell.answers import Completion, Mode, Sentence, Usage
 from docwell.config import QueryLimits
 from docwell.deadline import Deadline, finish
-from docwell.errors import Corrupt, DeadlineExceeded, Unavailable
-from docwell.ports import Embedder, LanguageModel
-from docwell.query.ask import Admitted, Checked, Event, Progress, QueryReport, Token, Waking
-from docwell.query.calibration import Calibration
+from docwell.errors import Corrupt, DeadlineExceeded, DocwellError, ModelWaking, Unavailable
+from docwell.ports import Embedder, LanguageModel, StateStore
+from docwell.query.ask import (
+    Admitted,
+    Checked,
+    Event,
+    Inquiry,
+    ModelCall,
+    Passages,
+    Progress,
+    QueryReport,
+    Stopwatch,
+    Token,
+    milliseconds,
+)
 from docwell.query.checking.check import check
 from docwell.query.checking.grounding import GroundedAnswer, marked
-from docwell.query.checking.support import MeaningScale
+from docwell.query.checking.support import MeaningScale, Similarity
 from docwell.query.checking.wording import finished_part
 from docwell.query.model_host import has_read
 from docwell.query.prompting import BuiltPrompt, build_prompt, is_refusal, may_be_refusal
-from docwell.query.reports import Inquiry, Reports
-from docwell.query.stopwatch import ms
+from docwell.query.reports import Reports
 from docwell.query.waking import Sleeper
+from docwell.text.tokens import TokenRatio
 
 _Fact = TypeVar("_Fact")
 
+# The shares of the deadline for facts of the model host, and for what earlier processes learnt.
 _FACTS_SHARE = 0.1
+_LEARNT_SHARE = 0.1
 # Reserved for checking the model's answer, or for the extractive answer.
 RESERVE_S = 0.75
+# Save every tenth update; losing a few is harmless.
+SAVE_EVERY = 10
+
+
+class Calibration:
+    """The token ratio of the model, learnt across processes. Each digest of a model has its own."""
+
+    def __init__(self, model: LanguageModel, store: StateStore) -> None:
+        self._model = model
+        self._store = store
+        self._state_name: str | None = None
+        self.ratio = TokenRatio()
+
+    async def load(self, deadline: Deadline) -> None:
+        """Load the ratio. When the host or the store fails, start from nothing and load at the next question."""
+        if self._state_name is None:
+            try:
+                async with deadline.stage("calibration", _LEARNT_SHARE):
+                    name = f"tokens#{self._model.name}@{await self._model.digest()}"
+                    self.ratio = TokenRatio.from_state(await asyncio.to_thread(self._store.read, name))
+                    self._state_name = name
+            except DocwellError:
+                pass
+
+    def save(self) -> None:
+        """Write the ratio at every tenth update. Raises `Unavailable`."""
+        if self._state_name is not None and self.ratio.observations % SAVE_EVERY == 0:
+            self._store.write(self._state_name, self.ratio.to_state())
 
 
 @dataclass(frozen=True)
@@ -49,45 +89,65 @@ class Writer:
     scale: MeaningScale
     sleeper: Sleeper | None = None
 
-    async def prompt(self, found: Inquiry) -> BuiltPrompt:
+    async def prompt(self, inquiry: Inquiry) -> BuiltPrompt:
         """Return the prompt that fits the model's context. Raises `BadInput`."""
-        await self.calibration.load(found.ask.deadline)
+        await self.calibration.load(inquiry.ask.deadline)
         context = self.limits.num_ctx
         # A model may have been trained for less context.
-        if trained_for := await self._fact(self.model.context_length(), found.ask.deadline):
+        if trained_for := await self._fact(self.model.context_length(), inquiry.ask.deadline):
             context = min(context, trained_for)
-        budget, ratio = context - self.limits.num_predict, self.calibration.ratio
-        parts, vector = self.limits.passage_tokens, found.searched.vector if found.searched else ()
-        return build_prompt(found.ask.prompt, found.passages, found.text, budget, ratio, parts, vector)
+        return build_prompt(
+            inquiry.ask.prompt,
+            inquiry.passages,
+            inquiry.text,
+            context - self.limits.num_predict,
+            self.calibration.ratio,
+            self.limits.passage_tokens,
+            inquiry.searched.vector if inquiry.searched else (),
+        )
 
-    async def answer(self, admitted: Admitted, found: Inquiry, prompt: BuiltPrompt) -> AsyncGenerator[Event]:
-        """Yield pieces of the model's text, then the checked answer, or the extractive one. Raises as `ask`."""
-        completion, used, early, meanings = None, Usage(), _Early(), _Meanings.of(found, self.embedder)
-        attempt = partial(self._generate, admitted, found, prompt)
+    async def _prompted(self, inquiry: Inquiry) -> Inquiry:
+        if inquiry.prompt or inquiry.is_hopeless:
+            return inquiry
+        return inquiry.with_prompt(await self.prompt(inquiry))
+
+    async def answer(self, inquiry: Inquiry) -> AsyncGenerator[Event]:
+        """Yield the passages of the prompt, pieces of the model's text, and the answer. Raises as `ask`.
+
+        The answer is checked, or extractive if the model fails and the question allows it; a refusal without the
+        model if no passage is near the question, or none fits.
+        """
+        inquiry = await self._prompted(inquiry)
+        report = self.reports.report(inquiry)
+        yield Progress(report)
+        yield Passages(inquiry.prompted, inquiry.suspicious, inquiry.text)
+        if inquiry.prompt is None or not inquiry.prompted:
+            yield report
+            return
+        admitted, draft = await inquiry.ask.admission.admitted(), _Draft()
         try:
-            async with aclosing(self.sleeper.awake(found, attempt) if self.sleeper else attempt()) as pieces:
-                async for piece in pieces:
-                    if isinstance(piece, Completion):
-                        completion = piece
-                        continue
-                    if isinstance(piece, Waking):
-                        used, early = Usage(), _Early()
-                        yield Progress(self.reports.report(found, prompt))
-                    else:
-                        used += Usage(0, piece.pieces) if isinstance(piece, Token) else _reading(prompt)
-                    yield piece
-                    grown = found.ask.question.by_sentence and isinstance(piece, Token) and early.grows(piece.text)
-                    if grown and (checked := await self._checked_early(found, prompt, meanings, early.part)):
-                        yield checked
+            for is_last in (False, True):
+                try:
+                    pieces = self._chat(admitted, inquiry, inquiry.prompt)
+                    yield Progress(self.reports.report(inquiry, draft.begin(inquiry.prompt)), at_model=True)
+                    with inquiry.watch.timed("generate"):
+                        async with aclosing(pieces):
+                            async for piece in pieces:
+                                for shown in await self._take(inquiry, draft, piece):
+                                    yield shown
+                    break
+                except ModelWaking as error:
+                    async with aclosing(self._woken(inquiry, error, is_last=is_last)) as events:
+                        async for event in events:
+                            yield event
         except Unavailable as error:
-            used = used if has_read(error) else Usage()
-            if not found.ask.question.fallback:
-                yield Progress(self.reports.report(found, prompt, used))
+            if not inquiry.ask.question.fallback:
+                yield Progress(self.reports.report(inquiry, draft.used(error)))
                 raise
-            yield self.reports.extractive(found, prompt, error, used)
-        if completion is not None:
+            yield self.reports.fallback(inquiry, error, draft.used(error))
+        if draft.completion is not None:
             # A client that leaves now is charged: the model has done its work.
-            yield await finish(self._checked(found, prompt, meanings, completion))
+            yield await finish(self._checked(inquiry, draft, draft.completion))
 
     async def _fact(self, fact: Awaitable[_Fact], deadline: Deadline) -> _Fact | None:
         """Return a fact from the model host, None if it fails: the call of the model reports the failure."""
@@ -97,113 +157,121 @@ class Writer:
         except (Unavailable, Corrupt):
             return None
 
-    async def _generate(
-        self, _admitted: Admitted, found: Inquiry, prompt: BuiltPrompt
-    ) -> AsyncGenerator[Progress | Token | Completion]:
-        """Yield the model's text, then its completion. Hold text back while it may still become a refusal."""
-        watch = found.watch
-        left_s = found.share * watch.deadline.left(RESERVE_S)
+    def _chat(
+        self, _admitted: Admitted, inquiry: Inquiry, prompt: BuiltPrompt
+    ) -> AsyncGenerator[str | Completion]:
+        left_s = inquiry.share * inquiry.watch.deadline.left(RESERVE_S)
         if left_s <= 0:
             raise DeadlineExceeded("retrieve", "finding passages took all the time allowed")
-        yield Progress(self.reports.report(found, prompt, _reading(prompt)), at_model=True)
-        held, pieces_held, begun, started = "", 0, False, perf_counter()
-        with watch.timed("generate"):
-            async with aclosing(self.model.chat(prompt.messages, left_s)) as pieces:
-                async for piece in pieces:
-                    if watch.first_token_ms is None:
-                        watch.first_token_ms = ms(perf_counter() - started)
-                    if isinstance(piece, Completion):
-                        yield piece
-                        continue
-                    held, pieces_held = held + piece, pieces_held + 1
-                    begun = begun or not may_be_refusal(held)
-                    if begun:
-                        yield Token(held, pieces_held)
-                        held, pieces_held = "", 0
+        return self.model.chat(prompt.messages, left_s)
 
-    async def _checked_early(
-        self, found: Inquiry, prompt: BuiltPrompt, meanings: _Meanings, part: str
-    ) -> Checked | None:
-        """Return the checked beginning of an answer; None while its check could still change with the rest."""
+    async def _woken(self, inquiry: Inquiry, error: ModelWaking, *, is_last: bool) -> AsyncGenerator[Event]:
+        """Yield the events of waiting for a model host. Raises where the question must not be repeated."""
+        if self.sleeper is None:
+            raise error
+        if is_last:
+            raise (self.sleeper.stopped() or error) from None
+        async with aclosing(self.sleeper.wake(inquiry, error)) as events:
+            async for waking in events:
+                yield Progress(self.reports.report(inquiry))
+                yield waking
+
+    async def _take(self, inquiry: Inquiry, draft: _Draft, piece: str | Completion) -> list[Token | Checked]:
+        """Return the text to show, and the checked beginning of the answer if a sentence has ended."""
+        token = draft.take(piece, inquiry.watch)
+        if token is None or not inquiry.ask.question.by_sentence or not draft.grows():
+            return [token] if token else []
         # A text without any marker gets some, and a later one with a marker does not.
-        if found.mode is not Mode.OVERVIEW and not marked(part, len(prompt.passages)):
-            return None
-        grounded, sentences = await asyncio.to_thread(self._grounded, found, prompt, meanings, part)
-        return Checked(grounded.text, sentences) if grounded and grounded.citations else None
+        if inquiry.mode is not Mode.OVERVIEW and not marked(draft.part, len(inquiry.prompted)):
+            return [token]
+        grounded, sentences = await asyncio.to_thread(self._grounded, inquiry, draft, draft.part)
+        return [token, Checked(grounded.text, sentences)] if grounded and grounded.citations else [token]
 
-    async def _checked(
-        self, found: Inquiry, prompt: BuiltPrompt, meanings: _Meanings, completion: Completion
-    ) -> QueryReport:
+    async def _checked(self, inquiry: Inquiry, draft: _Draft, completion: Completion) -> QueryReport:
         """Return the report of the model's text, without the parts that no passage supports."""
-        estimate = self.calibration.ratio.observe(prompt.bound, completion.prompt_tokens)
-        grounded, sentences = await asyncio.to_thread(self._grounded, found, prompt, meanings, completion.text)
-        used = Usage(completion.prompt_tokens, completion.completion_tokens)
-        answer = replace(
-            self.reports.answer(found, used, grounded, sentences),
-            dropped_passages=prompt.dropped,
-            cut_short=completion.done_reason == "length",
-        )
-        return replace(
-            self.reports.report(found, prompt),
-            answer=answer,
-            first_token_ms=found.watch.first_token_ms,
-            truncated=estimate.was_cut(completion.prompt_tokens),
+        if inquiry.prompt is None:
+            raise ValueError("there is no answer without a prompt")
+        estimate = self.calibration.ratio.observe(inquiry.prompt.bound, completion.prompt_tokens)
+        grounded, sentences = await asyncio.to_thread(self._grounded, inquiry, draft, completion.text)
+        call = ModelCall(
             estimated_tokens=estimate.tokens,
+            first_token_ms=inquiry.watch.first_token_ms,
+            truncated=estimate.was_cut(completion.prompt_tokens),
             token_error=estimate.error(completion.prompt_tokens),
-            model_digest=await self._fact(self.model.digest(), found.ask.deadline),
+            model_digest=await self._fact(self.model.digest(), inquiry.ask.deadline),
         )
+        used = Usage(completion.prompt_tokens, completion.completion_tokens)
+        report = self.reports.report(replace(inquiry, call=call), used, grounded, sentences)
+        return replace(report, answer=replace(report.answer, cut_short=completion.done_reason == "length"))
 
     def _grounded(
-        self, found: Inquiry, prompt: BuiltPrompt, meanings: _Meanings, text: str
+        self, inquiry: Inquiry, draft: _Draft, text: str
     ) -> tuple[GroundedAnswer | None, tuple[Sentence, ...]]:
         """Return the grounded text and its sentences; None for a refusal, and where no passage supports it."""
         if is_refusal(text):
             return None, ()
-        limits, each = self.limits, found.mode is Mode.OVERVIEW
-        return check(
-            text, prompt.passages, found.text, meanings.cosines, limits.min_support, self.scale, each=each
-        )
+        similarity = draft.similarity(inquiry, self.embedder)
+        is_overview, least = inquiry.mode is Mode.OVERVIEW, self.limits.min_support
+        return check(text, inquiry.prompted, inquiry.text, similarity, least, self.scale, each=is_overview)
 
 
-@dataclass(slots=True)
-class _Meanings:
-    """The vectors of the texts that the checks of one answer compare: each is embedded once."""
+class _Draft:
+    """The model's text so far, what it has used, and its `completion` at the end. `part` has whole sentences.
 
-    embedder: Embedder
-    known: dict[str, NDArray[np.float32]]
+    Text is held back while it may still become a refusal.
+    """
 
-    @classmethod
-    def of(cls, found: Inquiry, embedder: Embedder) -> Self:
-        """Begin with the question's vector."""
-        searched = found.searched
-        return cls(embedder, {searched.text: np.asarray(searched.vector, dtype=np.float32)} if searched else {})
+    def __init__(self) -> None:
+        self.usage = Usage()
+        self.completion: Completion | None = None
+        self.part = ""
+        self._text = self._held = ""
+        self._pieces_held = 0
+        self._started = 0.0
+        self._vectors: dict[str, NDArray[np.float32]] = {}
 
-    def cosines(self, one: Sequence[str], other: Sequence[str]) -> Sequence[Sequence[float]]:
-        """Return the cosine of each of the first texts with each of the second.
+    def used(self, error: Unavailable) -> Usage:
+        """Return the tokens of a call that this error has ended."""
+        return self.usage if has_read(error) else Usage()
 
-        All are embedded as questions are: the model may write a sentence longer than the embedder reads.
-        """
-        new = [text for text in dict.fromkeys([*one, *other]) if text not in self.known]
-        if new:
-            self.known.update(zip(new, self.embedder.embed_queries(new), strict=True))
-        rows, columns = (np.stack([self.known[text] for text in texts]) for texts in (one, other))
-        cosines: list[list[float]] = (rows @ columns.T).tolist()
-        return cosines
+    def begin(self, prompt: BuiltPrompt) -> Usage:
+        """Begin a call of the model; return the tokens of its prompt."""
+        self.usage, self.part, self._text, self._held = Usage(prompt.estimate.tokens), "", "", ""
+        self._pieces_held, self._started = 0, perf_counter()
+        return self.usage
 
+    def take(self, piece: str | Completion, watch: Stopwatch) -> Token | None:
+        """Add a piece; return the text to show."""
+        if watch.first_token_ms is None:
+            watch.first_token_ms = milliseconds(perf_counter() - self._started)
+        if isinstance(piece, Completion):
+            self.completion = piece
+            return None
+        self._text, self._held, self._pieces_held = self._text + piece, self._held + piece, self._pieces_held + 1
+        if self._text == self._held and may_be_refusal(self._held):
+            return None
+        token = Token(self._held, self._pieces_held)
+        self.usage += Usage(0, self._pieces_held)
+        self._held, self._pieces_held = "", 0
+        return token
 
-@dataclass(slots=True)
-class _Early:
-    """The model's text so far, and the `part` of it that is finished."""
-
-    text: str = ""
-    part: str = ""
-
-    def grows(self, piece: str) -> bool:
-        """Add a piece, and return whether this finishes a sentence."""
-        self.text += piece
-        before, self.part = self.part, finished_part(self.text)
+    def grows(self) -> bool:
+        """Return whether another sentence has ended."""
+        before, self.part = self.part, finished_part(self._text)
         return len(self.part) > len(before)
 
+    def similarity(self, inquiry: Inquiry, embedder: Embedder) -> Similarity:
+        """Return the cosines of texts. Each is embedded once, as questions are: a sentence may be long."""
+        vectors = self._vectors
+        if inquiry.searched:
+            vectors[inquiry.searched.text] = np.asarray(inquiry.searched.vector, dtype=np.float32)
 
-def _reading(prompt: BuiltPrompt) -> Usage:
-    return Usage(prompt.estimate.tokens)
+        def cosines(texts: Sequence[str], others: Sequence[str]) -> Sequence[Sequence[float]]:
+            new = [text for text in dict.fromkeys([*texts, *others]) if text not in vectors]
+            if new:
+                vectors.update(zip(new, embedder.embed_queries(new), strict=True))
+            rows, columns = (np.stack([vectors[text] for text in side]) for side in (texts, others))
+            products: list[list[float]] = (rows @ columns.T).tolist()
+            return products
+
+        return cosines

@@ -25,7 +25,7 @@ def canary() -> Canary:
     from docwell.adapters.aws import client
     from docwell.adapters.canary import LambdaQueryVersions, S3CanaryBucket
     from docwell.adapters.dynamodb.ledger import DynamoState
-    from docwell.query.retrieval.absence import NOTHING_INDEXED
+    from docwell.query.retrieval.scope import NOTHING_INDEXED
 
     return Canary(
         bucket=S3CanaryBucket(client("s3"), canary_settings().bucket),

@@ -11,14 +11,13 @@ from docwell.answers import Mode
 from docwell.config import QuerySettings, SettingsError
 from docwell.errors import DocwellError
 from docwell.observability import logger
-from docwell.query.calibration import Calibration
 from docwell.query.costs import Prices, load_prices
 from docwell.query.model_host import Breaker, GuardedModel
-from docwell.query.night import Night
 from docwell.query.prompting import PromptChoice, load_prompt
 from docwell.query.readiness import Readiness
 from docwell.query.receipts import ReceiptBook
-from docwell.query.waking import Sleeper
+from docwell.query.waking import Night, Sleeper
+from docwell.query.writing import Calibration
 from docwell.wiring.pipelines import (
     cross_encoder_of,
     embedder_loading,
@@ -36,11 +35,10 @@ if TYPE_CHECKING:
     from docwell.adapters.ollama import OllamaModel
     from docwell.adapters.openai_model import OpenAiModel
     from docwell.adapters.s3 import S3DocumentLinks, S3DocumentWriter
-    from docwell.ports import AuditTrail, LanguageModel, Reranker, StateStore
+    from docwell.ports import AuditTrail, LanguageModel, StateStore
+    from docwell.query.documents import PageIndex
     from docwell.query.modes import Modes
-    from docwell.query.page_text import PageIndex
     from docwell.query.query import Query
-    from docwell.query.retrieval.expansion import Expansion
     from docwell.query.retrieval.retrieval import Retrieval
     from docwell.upkeep.operations import DeadLetters
 
@@ -92,11 +90,11 @@ def _query(fingerprint: str) -> Query:
     # Imported beside the loading of the model.
     from docwell.adapters.embedding.calibration import ModelCalibration
     from docwell.query.checking.support import MeaningScale
+    from docwell.query.compare import ROW_TOKENS
     from docwell.query.conversation import Conversation
     from docwell.query.query import Query
     from docwell.query.retrieval.gates import Gate
     from docwell.query.retrieval.retrieval import DEEPEST, Retrieval
-    from docwell.query.rows import ROW_TOKENS
 
     settings, host, breaker = query_settings(), model(), _breaker()
     model_dir = pipelines(settings)[fingerprint].model_dir
@@ -117,8 +115,7 @@ def _query(fingerprint: str) -> Query:
         scale=MeaningScale(**measured.meaning.model_dump()) if measured.meaning else MeaningScale(),
         gate=Gate(measured.gate.min_fit),
         language=measured.language,
-        expansion=_expansion(),
-        reranker=_reranker(),
+        reranker=cross_encoder_of(settings) if settings.reranker == "cross-encoder" else None,
         sleeper=sleeper() if settings.wake_s else None,
     )
 
@@ -126,12 +123,10 @@ def _query(fingerprint: str) -> Query:
 def _modes(fingerprint: str, retrieval: Retrieval, rows: LanguageModel, language: str | None) -> Modes:
     """Return the modes of the query; `rows` writes those of comparisons, `language` is the embedding model's."""
     from docwell.adapters.embedding.example_vectors import kept_vectors
-    from docwell.query.census import Census
-    from docwell.query.comparison import Comparison
-    from docwell.query.looking import Library
-    from docwell.query.modes import Modes
+    from docwell.query.compare import Comparison
+    from docwell.query.lists import Library, Lists
+    from docwell.query.modes import Modes, Router
     from docwell.query.overview import Overview
-    from docwell.query.routing import Router
 
     settings = query_settings()
     folder = pipelines(settings)[fingerprint].model_dir
@@ -143,35 +138,11 @@ def _modes(fingerprint: str, retrieval: Retrieval, rows: LanguageModel, language
         router,
         {
             Mode.OVERVIEW: Overview(vectors, load_prompt("overview"), settings.passage_tokens is not None),
-            Mode.LIST: Census(library, router.subjects),
+            Mode.LIST: Lists(library),
             Mode.COMPARE: Comparison(retrieval, load_prompt("compare"), rows),
         },
         retrieval,
     )
-
-
-@cache
-def _expansion() -> Expansion | None:
-    from docwell.query.retrieval.expansion import WORDINGS_TOKENS, Expansion
-
-    settings = query_settings()
-    if settings.expansion == "off":
-        return None
-    host = GuardedModel(model().writing_at_most(WORDINGS_TOKENS), _breaker())
-    return Expansion(host, load_prompt("expand"), settings.num_ctx - WORDINGS_TOKENS)
-
-
-@cache
-def _reranker() -> Reranker | None:
-    from docwell.query.retrieval.reranking import ORDER_TOKENS, ListwiseReranker
-
-    settings = query_settings()
-    if settings.reranker == "cross-encoder":
-        return cross_encoder_of(settings)
-    if settings.reranker == "model":
-        host = GuardedModel(model().writing_at_most(ORDER_TOKENS), _breaker())
-        return ListwiseReranker(host, load_prompt("rerank"), settings.num_ctx - ORDER_TOKENS)
-    return None
 
 
 @cache

@@ -12,10 +12,8 @@ from tokenizers import Tokenizer
 
 from docwell.adapters.embedding.model_manifest import MODEL_FILE, TOKENIZER_FILE, ModelManifest
 from docwell.adapters.embedding.onnx_embedder import SessionOpener, feeds_of
-from docwell.answers import Usage
 from docwell.deadline import Deadline
 from docwell.errors import DeadlineExceeded, ModelDamaged
-from docwell.ports import Reranking
 
 # The pooling of a model that reads pairs of texts: it has none, and gives one score for each pair.
 PAIRS = "pairs"
@@ -46,22 +44,18 @@ class CrossEncoder:
         if not usable:
             raise ModelDamaged(folder, "the model scores a pair with no finite number")
 
-    def reading(self, _question: str, _texts: Sequence[str], /) -> Usage:
-        """Return no tokens: the model host reads nothing."""
-        return Usage()
-
-    async def rerank(self, question: str, texts: Sequence[str], timeout_s: float) -> Reranking:
+    async def rerank(self, question: str, texts: Sequence[str], timeout_s: float) -> Sequence[float]:
         """Return a score for each text, none when the time is up first or the model fails."""
         deadline = Deadline(timeout_s)
         try:
             async with deadline.stage(_NAME):
-                return Reranking(await asyncio.to_thread(self.scores, question, texts, deadline))
+                return await asyncio.to_thread(self.scores, question, texts, deadline)
         except DeadlineExceeded:
-            return Reranking()
+            return ()
         except Exception as error:  # noqa: BLE001 - onnxruntime raises bare Exception
             # Not its message, which may hold text.
             logger.warning("the reranker failed", extra={"exception": type(error).__name__})
-            return Reranking()
+            return ()
 
     def scores(self, question: str, texts: Sequence[str], deadline: Deadline | None = None) -> tuple[float, ...]:
         """Return a score for each text, none if one is not finite.

@@ -66,7 +66,7 @@ class Filter:
 ANY = Filter()
 
 
-def _has_words(wanted: str, text: str | None) -> bool:
-    """Return whether a text contains each of the wanted words."""
+def _has_words(words: str, text: str | None) -> bool:
+    """Return whether a text contains each of the words."""
     folded = (text or "").casefold()
-    return all(word in folded for word in wanted.casefold().split())
+    return all(word in folded for word in words.casefold().split())

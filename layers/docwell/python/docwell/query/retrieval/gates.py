@@ -7,6 +7,7 @@ model, which may refuse too.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -45,9 +46,10 @@ def fit(question: str, passages: Sequence[Passage], background: float) -> float:
 
     The words count up to 0.5, as the share of the question's words that the passage has.
     """
-    asked = content_words(question)
+    question_words = content_words(question)
     best = max(
-        passage.score + _WORDS_WEIGHT * len(asked & content_words(passage.chunk.text)) / max(len(asked), 1)
+        passage.score
+        + _WORDS_WEIGHT * len(question_words & content_words(passage.chunk.text)) / max(len(question_words), 1)
         for passage in passages
     )
     return best - _BACKGROUND_WEIGHT * background
@@ -60,4 +62,4 @@ def background(candidates: Sequence[Passage]) -> float:
     count once: many copies of the right passage would be the background that it has to stand out from.
     """
     scores = {candidate.chunk.text: candidate.score for candidate in candidates}.values()
-    return sum(sorted(scores, reverse=True)[:_CANDIDATES]) / _CANDIDATES
+    return math.fsum(sorted(scores, reverse=True)[:_CANDIDATES]) / _CANDIDATES

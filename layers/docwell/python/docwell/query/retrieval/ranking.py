@@ -1,4 +1,4 @@
-"""Order the candidates of a search by the cosine of the whole, of its best part, and by words. Pure.
+"""Order the candidates of a search by cosines and by words, and join neighbours. Pure.
 
 A part stays only if it helps on sets of questions that it was not chosen on (`make eval-retrieval`).
 """
@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from docwell.models import Passage, Units
 from docwell.text.lexicon import beginnings
-from docwell.text.naming import file_beginnings
+from docwell.text.naming import file_beginnings, file_words
 
 # Robertson and Zaragoza, "The Probabilistic Relevance Framework: BM25 and Beyond" (2009), section 3.
 _K1 = 1.2
@@ -26,6 +26,14 @@ _B = 0.75
 _DIGITS = 9
 # As many as the passages that a function keeps (`docwell.config`), at 1 KB.
 _TEXTS_KEPT = 8192
+
+# Two chunks, in tokens of the embedding model. Three find the page for one more question in a hundred, and the
+# language model reads a fifth more.
+MERGED_TOKENS = 400
+# White space between two neighbouring chunks. A chunk between them would be longer.
+_GAP_CHARACTERS = 8
+# The passages that a reranker reads.
+RERANKED = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,27 +68,28 @@ def rank(
     if not candidates:
         return []
     weights = weights or Weights()
-    asked = frozenset(beginnings(question))
-    lexical = _coverage(asked, [_numbers(one.chunk.text) for one in candidates])
+    question_words = frozenset(beginnings(question))
+    lexical = _coverage(question_words, [_numbers(candidate.chunk.text) for candidate in candidates])
     # Scale lexical scores by the best candidate's coverage: no page has words such as "explain" or "calculate".
     lexical *= weights.words * float(np.max(lexical))
-    named = _named(asked, {one.document for one in candidates})
-    own = np.array([one.score for one in candidates])
-    # The units of a table are figures that say little alone, so the whole counts as a part too.
-    best = np.maximum(nearest([one.units for one in candidates], np.asarray(vector, dtype=np.float32)), own)
-    scores = (1 - weights.unit) * own + weights.unit * best + lexical
-    scores += weights.document * np.array([named[one.document] for one in candidates])
+    named = _named(question_words, {candidate.document for candidate in candidates})
+    whole = np.array([candidate.score for candidate in candidates])
+    # The units of a table are figures that mean little alone, so the whole counts as a part too.
+    units = [candidate.units for candidate in candidates]
+    best = np.maximum(nearest(units, np.asarray(vector, dtype=np.float32)), whole)
+    scores = (1 - weights.unit) * whole + weights.unit * best + lexical
+    scores += weights.document * np.array([named[candidate.document] for candidate in candidates])
     ranked = map(Ranked, map(Passage.scored, candidates, best.tolist()), scores.tolist())
     # Copies of a document have equal scores: let all their passages be of the same one.
-    return sorted(ranked, key=lambda one: (-one.score, one.passage.document))
+    return sorted(ranked, key=lambda row: (-row.score, row.passage.document))
 
 
 def nearest(units: Sequence[Units], vector: NDArray[np.float32]) -> NDArray[np.float32]:
     """Return (n,) float32: the highest cosine of each chunk's units to a vector of unit length, or -1 without."""
-    counts = np.array([len(one.spans) for one in units])
+    counts = np.array([len(unit.spans) for unit in units])
     highest = np.full(len(units), -1, dtype=np.float32)
     if counts.any():
-        near = cosines(b"".join(one.vectors for one in units), vector)
+        near = cosines(b"".join(unit.vectors for unit in units), vector)
         first = np.cumsum(counts) - counts
         highest[counts > 0] = np.maximum.reduceat(near, first[counts > 0])
     return highest
@@ -93,16 +102,18 @@ def cosines(packed: bytes, vector: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.asarray(rows @ vector / np.maximum(lengths, 1.0), dtype=np.float32)
 
 
-def _named(asked: AbstractSet[str], documents: Collection[str]) -> dict[str, float]:
+def _named(question_words: AbstractSet[str], documents: Collection[str]) -> dict[str, float]:
     """Return how far the question names each document: the share, by rarity, of its words in file names (0 to 1).
 
     A word that is in all file names counts nothing.
     """
-    has = {document: asked & file_beginnings(document) for document in documents}
-    counts = Counter(word for own in has.values() for word in own)
-    rarity = {word: math.log((len(has) + 1) / count) for word, count in counts.items() if count < len(has)}
+    shared = {document: question_words & file_beginnings(document) for document in documents}
+    counts = Counter(word for words in shared.values() for word in words)
+    rarity = {word: math.log((len(shared) + 1) / count) for word, count in counts.items() if count < len(shared)}
     total = math.fsum(rarity.values()) or 1.0
-    return {document: math.fsum(rarity.get(word, 0.0) for word in own) / total for document, own in has.items()}
+    return {
+        document: math.fsum(rarity.get(word, 0.0) for word in words) / total for document, words in shared.items()
+    }
 
 
 @lru_cache(_TEXTS_KEPT)
@@ -111,7 +122,7 @@ def _numbers(text: str) -> NDArray[np.int64]:
     return np.fromiter(map(hash, beginnings(text)), dtype=np.int64)
 
 
-def _coverage(asked: AbstractSet[str], texts: Sequence[NDArray[np.int64]]) -> NDArray[np.float64]:
+def _coverage(question_words: AbstractSet[str], texts: Sequence[NDArray[np.int64]]) -> NDArray[np.float64]:
     """Return (n,) BM25 of each text, in `_numbers`, over the highest possible: 0 to about 1.
 
     A word that is in over half of the texts counts nothing.
@@ -119,9 +130,9 @@ def _coverage(asked: AbstractSet[str], texts: Sequence[NDArray[np.int64]]) -> ND
     lengths = np.array([len(text) for text in texts])
     saturation = _K1 * (1 - _B + _B * lengths / max(float(np.mean(lengths)), 1.0))
     joined, places = np.concatenate(texts), np.repeat(np.arange(len(texts)), lengths)
-    numbers = np.sort(np.fromiter(map(hash, asked), dtype=np.int64))
-    found = np.flatnonzero(np.isin(joined, numbers))
-    cells = places[found] * len(numbers) + np.searchsorted(numbers, joined[found])
+    numbers = np.sort(np.fromiter(map(hash, question_words), dtype=np.int64))
+    matches = np.flatnonzero(np.isin(joined, numbers))
+    cells = places[matches] * len(numbers) + np.searchsorted(numbers, joined[matches])
     often = np.bincount(cells, minlength=len(texts) * len(numbers)).reshape(len(texts), -1)
     having = np.count_nonzero(often, axis=0)
     rarity = np.maximum(np.log((len(texts) - having + 0.5) / (having + 0.5)), 0.0)
@@ -130,3 +141,64 @@ def _coverage(asked: AbstractSet[str], texts: Sequence[NDArray[np.int64]]) -> ND
     total, most = np.sum(weights, axis=1), float(np.sum(rarity))
     # The columns follow Python's hashes, which differ from process to process, and so do the last digits.
     return np.round(total / most if most else total, _DIGITS)
+
+
+def merge(ranked: Iterable[Passage], top_k: int) -> list[Passage]:
+    """Return the first `top_k` passages, best first, each joined with its neighbours on the page.
+
+    A table or an argument is longer than a chunk: its parts mean little alone, and compete for the few places.
+
+    Stop reading `ranked` at the first passage that is one too many: later ones join none. A joined passage has the
+    text, units and offsets of both, the better one's id and version, and the higher score.
+    """
+    merged: list[Passage] = []
+    for passage in ranked:
+        for place, better in enumerate(merged):
+            joined = _joined(better, passage)
+            if joined is not None:
+                merged[place] = joined
+                break
+        else:
+            if len(merged) == top_k:
+                break
+            merged.append(passage)
+    return merged
+
+
+def _joined(better: Passage, passage: Passage) -> Passage | None:
+    """Return both as one, or None if they are no neighbours or are too long together."""
+    same_generation = (better.document, better.generation) == (passage.document, passage.generation)
+    if not same_generation or better.chunk.page != passage.chunk.page:
+        return None
+    tokens = better.chunk.tokens + passage.chunk.tokens
+    first, second = sorted((better.chunk, passage.chunk), key=lambda chunk: chunk.start)
+    gap = second.start - first.end
+    if not 0 <= gap <= _GAP_CHARACTERS or tokens > MERGED_TOKENS:
+        return None
+    # The page's own white space is not known; quotes are compared without it.
+    text = first.text + "\n" * gap + second.text
+    shift = len(first.text) + gap
+    units = first.citation_units + tuple((start + shift, unit) for start, unit in second.citation_units)
+    chunk = replace(first, text=text, end=second.end, tokens=tokens, citation_units=units)
+    ordered = (better, passage) if first is better.chunk else (passage, better)
+    return replace(
+        better, chunk=chunk, score=max(better.score, passage.score), units=_joined_units(*ordered, shift)
+    )
+
+
+def _joined_units(first: Passage, second: Passage, shift: int) -> Units:
+    """Return the units of both, where the second begins `shift` characters after the first."""
+    spans = tuple((start + shift, end + shift) for start, end in second.units.spans)
+    return Units(first.units.spans + spans, first.units.vectors + second.units.vectors)
+
+
+def reranked_text(passage: Passage) -> str:
+    """Return the text to judge a passage by: the names of its file and section, then its own text."""
+    names = " > ".join(filter(None, (file_words(passage.document), passage.chunk.heading)))
+    return f"{names}. {passage.chunk.text}" if names else passage.chunk.text
+
+
+def reordered(passages: Sequence[Passage], scores: Sequence[float]) -> tuple[Passage, ...]:
+    """Return the passages by their scores, best first, then those without a score; equal ones keep their order."""
+    places = sorted(range(len(scores)), key=lambda place: -scores[place])
+    return (*(passages[place] for place in places), *passages[len(scores) :])

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from docwell.attributes import Attributes
-from docwell.errors import NotFound
+from docwell.errors import NotFound, Unavailable
 from docwell.identity import RESERVED_COLLECTION, Principal
 from docwell.models import Passage, Status, collection_of
 from docwell.ports import Catalogue, LiveDocument, Places
@@ -22,9 +22,13 @@ MOST_ROWS = 2000
 _MOST_COLLECTIONS = 50
 # Enough to see that a collection exists.
 _FIRST_ROWS = 25
+# Rows of one page of the ledger, and pages read. A page may be empty although more rows follow.
+_ROWS, _PAGES = 50, 10
 
 # The same message for missing and forbidden, so that existence does not leak.
 NO_COLLECTION = "no such collection, or nothing of it is indexed yet"
+NOTHING_INDEXED = "Nothing that you may read is indexed yet, so there is no answer."
+INDEX_LOST = "the index has no chunk of documents that are INDEXED: `docwell reconcile` sends them to ingest again"
 NO_DOCUMENT = "no document has this key; `docwell status` and GET /v1/documents list the keys"
 
 
@@ -66,19 +70,18 @@ class Scope:
         Some are missing where there are over `most` rows. Those of whole collections are read eventually
         consistently.
         """
-        found: dict[str, LiveDocument] = {}
+        documents: dict[str, LiveDocument] = {}
         complete = True
         for collection, keys in [(None, None)] if self.places is None else self.places.items():
-            own = rights.shared_prefix(self.principal, collection)
-            prefix = rights.longer_prefix(self.filter.prefix, own)
+            shared = rights.shared_prefix(self.principal, collection)
+            prefix = rights.longer_prefix(self.filter.prefix, shared)
             if keys is not None:
-                found |= catalogue.described(keys)
+                documents |= catalogue.described(keys)
             elif prefix is not None and complete:
                 live, rows = catalogue.under(collection, prefix, most)
-                found |= live
+                documents |= live
                 complete, most = rows is not None, most - (rows or 0)
-        wanted = {key: one for key, one in found.items() if _is_wanted(self.principal, self.filter, key, one)}
-        return wanted, complete
+        return {key: document for key, document in documents.items() if self._allows(key, document)}, complete
 
     def covers(self, hit: Passage) -> bool:
         """Return whether the hit is of a place to search. In rare cases the index returns another one."""
@@ -88,15 +91,18 @@ class Scope:
     def live(self, catalogue: Catalogue, keys: Sequence[str]) -> Mapping[str, str]:
         """Return the live generation of each of the documents that is allowed now, read consistently."""
         if self.filter or self.principal.rules:
-            found = catalogue.described(keys)
+            documents = catalogue.described(keys)
         else:  # no attribute decides
-            found = {key: LiveDocument(one, Attributes()) for key, one in catalogue.live(keys).items()}
+            live = catalogue.live(keys)
+            documents = {key: LiveDocument(generation, Attributes()) for key, generation in live.items()}
         return {
-            key: one.generation
-            for key, one in found.items()
-            if (self.places is None or collection_of(key) in self.places)
-            and _is_wanted(self.principal, self.filter, key, one)
+            key: document.generation
+            for key, document in documents.items()
+            if (self.places is None or collection_of(key) in self.places) and self._allows(key, document)
         }
+
+    def _allows(self, key: str, document: LiveDocument) -> bool:
+        return _is_allowed(self.principal, self.filter, key, document)
 
 
 def find_scope(
@@ -104,7 +110,7 @@ def find_scope(
     principal: Principal,
     collections: Sequence[str],
     document: str | None,
-    wanted: Filter,
+    condition: Filter,
     *,
     proves: bool = True,
 ) -> Scope:
@@ -115,28 +121,28 @@ def find_scope(
     Raises:
         NotFound: a collection or document does not exist, or the principal may not read it.
     """
-    named = wanted.documents if document is None else (document,)
+    named = condition.documents if document is None else (document,)
     if named:
-        return Scope(principal, _of_documents(ledger, principal, collections, named, wanted), wanted)
-    if len(collections) == 1 and principal.may_read(collections[0]) and not (proves or wanted):
-        return Scope(principal, dict.fromkeys(collections), wanted, unproved=collections[0])
+        return Scope(principal, _of_documents(ledger, principal, collections, named, condition), condition)
+    if len(collections) == 1 and principal.may_read(collections[0]) and not (proves or condition):
+        return Scope(principal, dict.fromkeys(collections), condition, unproved=collections[0])
     if not all(exists(ledger, principal, name) for name in collections):
         raise NotFound(NO_COLLECTION)
-    return Scope(principal, _places(ledger, principal, collections, wanted), wanted)
+    return Scope(principal, _places(ledger, principal, collections, condition), condition)
 
 
 def _of_documents(
-    ledger: Catalogue, principal: Principal, collections: Sequence[str], keys: Sequence[str], wanted: Filter
+    ledger: Catalogue, principal: Principal, collections: Sequence[str], keys: Sequence[str], condition: Filter
 ) -> Places:
     outside = collections and not {collection_of(key) for key in keys} <= set(collections)
     if outside or not rights.visible(ledger, principal, keys) >= set(keys):
         raise NotFound(NO_DOCUMENT)
-    live = ledger.described(keys) if wanted else {}
+    live = ledger.described(keys) if condition else {}
     for record in (ledger.get(key) for key in keys if key not in live):
         if record is None or record.status is Status.DELETED:  # a deleted document keeps its row
             raise NotFound(NO_DOCUMENT)
     return _by_collection(
-        key for key in keys if not wanted or (key in live and wanted.matches(key, live[key].attributes))
+        key for key in keys if not condition or (key in live and condition.matches(key, live[key].attributes))
     )
 
 
@@ -146,48 +152,86 @@ def exists(ledger: Catalogue, principal: Principal, collection: str) -> bool:
         return False
     for most in (_FIRST_ROWS, MOST_ROWS):
         live, rows = ledger.under(collection, rights.shared_prefix(principal, collection), most)
-        if any(rights.may_see(principal, key, one.attributes.tags) for key, one in live.items()):
+        if any(rights.may_see(principal, key, document.attributes.tags) for key, document in live.items()):
             return True
         if rows is not None:
             return False
     return principal.may_read(collection)
 
 
-def _places(ledger: Catalogue, principal: Principal, collections: Sequence[str], wanted: Filter) -> Places | None:
+def _places(
+    ledger: Catalogue, principal: Principal, collections: Sequence[str], condition: Filter
+) -> Places | None:
     """Return the documents that match and are the principal's, or whole collections where these are too many."""
-    found: dict[str, Sequence[str] | None] = {}
+    places: dict[str, Sequence[str] | None] = {}
     left = MOST_ROWS
-    for number, collection in enumerate(_candidates(principal, collections, wanted)):
-        prefix = rights.longer_prefix(wanted.prefix, rights.shared_prefix(principal, collection))
+    for number, collection in enumerate(_candidates(principal, collections, condition)):
+        prefix = rights.longer_prefix(condition.prefix, rights.shared_prefix(principal, collection))
         if prefix is None:
             continue
         rows: int | None = None
-        if (wanted or not principal.may_read(collection)) and left > 0 and number < _MOST_COLLECTIONS:
+        if (condition or not principal.may_read(collection)) and left > 0 and number < _MOST_COLLECTIONS:
             live, rows = ledger.under(collection, prefix, left)
         if rows is not None:
             left -= rows
-            found |= _by_collection(key for key, one in live.items() if _is_wanted(principal, wanted, key, one))
+            places |= _by_collection(
+                key for key, document in live.items() if _is_allowed(principal, condition, key, document)
+            )
         elif collection is None:
             return None
         else:
-            found[collection] = None
-    return found
+            places[collection] = None
+    return places
 
 
-def _candidates(principal: Principal, collections: Sequence[str], wanted: Filter) -> Sequence[str | None]:
+def _candidates(principal: Principal, collections: Sequence[str], condition: Filter) -> Sequence[str | None]:
     """Return the collections that can hold a document for the question; None in place of all of them."""
     among = collections or rights.reach(principal)
     if among is not None:
-        return wanted.collections(sorted(among))
-    return [collection_of(wanted.prefix) if "/" in wanted.prefix else None]
+        return condition.collections(sorted(among))
+    return [collection_of(condition.prefix) if "/" in condition.prefix else None]
 
 
-def _is_wanted(principal: Principal, wanted: Filter, key: str, one: LiveDocument) -> bool:
-    return wanted.matches(key, one.attributes) and rights.may_see(principal, key, one.attributes.tags)
+def _is_allowed(principal: Principal, condition: Filter, key: str, document: LiveDocument) -> bool:
+    attributes = document.attributes
+    return condition.matches(key, attributes) and rights.may_see(principal, key, attributes.tags)
 
 
 def _by_collection(keys: Iterable[str]) -> dict[str, Sequence[str]]:
-    found: dict[str, list[str]] = {}
+    groups: dict[str, list[str]] = {}
     for key in keys:
-        found.setdefault(collection_of(key), []).append(key)
-    return {**found}
+        groups.setdefault(collection_of(key), []).append(key)
+    return {**groups}
+
+
+def refusal_of_nothing(ledger: Catalogue, scope: Scope) -> str:
+    """Return the refusal of a question that has no passage at all.
+
+    Raises `Unavailable` when the ledger has indexed documents in the scope: then the index has lost them.
+    """
+    if _has_indexed(ledger, scope):
+        raise Unavailable("chroma", INDEX_LOST)
+    return NOTHING_INDEXED
+
+
+def _has_indexed(ledger: Catalogue, scope: Scope) -> bool:
+    named = [key for documents in (scope.places or {}).values() for key in documents or ()]
+    if named:
+        return bool(scope.live(ledger, named[:_ROWS]))
+    cursor = None
+    for _ in range(_PAGES):
+        records, cursor = ledger.page(_collections(scope), Status.INDEXED, cursor, _ROWS)
+        # Read again, consistently: a document may have been deleted since the search.
+        if records and scope.live(ledger, [record.key for record in records]):
+            return True
+        if cursor is None:
+            break
+    return False
+
+
+def _collections(scope: Scope) -> list[str] | None:
+    """Return the collections to look in, None for all."""
+    if scope.places is not None:
+        return sorted(scope.places)
+    reach = rights.reach(scope.principal)
+    return None if reach is None else sorted(reach)

@@ -1,0 +1,215 @@
+"""The mode `compare`: a question that is answered from each of several documents by itself, with a row for each.
+
+A small model reads the passages of one document well, and confuses those of several. All rows together read and
+write at most as much as two answers of another mode.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass, replace
+
+from docwell.answers import AnswerStatus, Mode
+from docwell.config import QueryLimits
+from docwell.deadline import is_cancelled
+from docwell.errors import BadInput, DeadlineExceeded
+from docwell.ports import LanguageModel
+from docwell.query.ask import (
+    Basis,
+    Event,
+    Inquiry,
+    ModelCall,
+    Passages,
+    Progress,
+    QueryReport,
+    Rows,
+    Searched,
+    Token,
+    Waking,
+)
+from docwell.query.checking.grounding import shifted
+from docwell.query.document_names import named, names_of
+from docwell.query.prompting import Prompt, about
+from docwell.query.retrieval.retrieval import Retrieval
+from docwell.query.writing import Writer
+
+FEWEST_DOCUMENTS, MOST_DOCUMENTS = 2, 8
+# Deleted documents keep their rows in the ledger.
+_LEDGER_ROWS = 4 * MOST_DOCUMENTS
+# A row is one sentence.
+ROW_TOKENS = 120
+# The cost of all rows, in answers of another mode.
+ROWS_CALLS = 2
+# Fewer hold no sentence beside the number of its passage.
+_LEAST_PASSAGE_TOKENS = 120
+
+TWO_TO_EIGHT = (
+    f"a comparison is of {FEWEST_DOCUMENTS} to {MOST_DOCUMENTS} documents: "
+    "name them in the question or as `filter.documents`"
+)
+NOT_FOUND = "not found"
+NO_TIME = "no time was left"
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """Finds the documents and their passages; `model` writes the rows."""
+
+    retrieval: Retrieval
+    prompt: Prompt
+    model: LanguageModel
+
+    def basis(self, searched: Searched) -> Basis | None:
+        """Return up to `top_k` passages of each document, None if no document has any.
+
+        Raises `BadInput` for fewer than two documents, and for more than eight.
+        """
+        titles = self._documents(searched)
+        if not FEWEST_DOCUMENTS <= len(titles) <= MOST_DOCUMENTS:
+            raise BadInput(TWO_TO_EIGHT)
+        passages = tuple(
+            passage
+            for key in titles
+            for passage in self.retrieval.search(
+                searched.scope.only(key), searched.vector, searched.top_k, searched.text
+            ).passages
+        )
+        rows = Rows(names_of(titles, searched.text), self.model)
+        return Basis(Mode.COMPARE, passages, self.prompt, rows) if passages else None
+
+    def _documents(self, searched: Searched) -> Mapping[str, str]:
+        """Return the titles of the documents to compare, by key, in the order of the rows.
+
+        They are those that the question names. If it names none or too many, and the caller wants a comparison:
+        all that match if they are up to eight, else those of the passages. A filter by documents goes first.
+        """
+        scope, catalogue = searched.scope, self.retrieval.catalogue
+        keys: Sequence[str] = sorted(named(searched.text, searched.documents))
+        suits = searched.mode is Mode.AUTO or FEWEST_DOCUMENTS <= len(keys) <= MOST_DOCUMENTS
+        if not suits or (scope.filter.documents and searched.mode is Mode.COMPARE):
+            live, complete = scope.documents(catalogue, _LEDGER_ROWS)
+            if complete and (scope.filter.documents or len(live) <= MOST_DOCUMENTS):
+                return {key: live[key].attributes.title or "" for key in sorted(live)}
+            keys = list(dict.fromkeys(passage.document for passage in searched.passages))[:MOST_DOCUMENTS]
+        live = catalogue.described(keys)
+        return {key: live[key].attributes.title or "" for key in keys if key in live}
+
+
+@dataclass(slots=True)
+class _Row:
+    """One document: its name, its question and, once it is asked, its report."""
+
+    name: str
+    inquiry: Inquiry
+    report: QueryReport | None = None
+    text: str = NOT_FOUND
+
+
+async def answered_in_rows(writer: Writer, inquiry: Inquiry, rows: Rows) -> AsyncGenerator[Event]:
+    """Yield the passages of all documents, each row once it is checked, and the answer.
+
+    A document that does not answer says so in its row, and so does one for which no time was left.
+
+    Raises:
+        BadInput: the question leaves no room for passages.
+        Unavailable: the model host failed; `DeadlineExceeded` if no document was asked in time.
+    """
+    writer = replace(writer, model=rows.model, limits=_limits(writer.limits, len(rows.names)))
+    table = [await _row(writer, inquiry, document, name) for document, name in rows.names.items()]
+    prompted = tuple(passage for row in table for passage in row.inquiry.prompted)
+    inquiry = replace(inquiry, passages=prompted, prompted=prompted)
+    yield Progress(writer.reports.report(inquiry))
+    yield Passages(prompted, inquiry.suspicious, inquiry.text)
+    late, cited = None, 0
+    for number, row in enumerate(table):
+        if row.inquiry.prompted:
+            row.inquiry = replace(row.inquiry, usage=inquiry.usage, share=1 / (len(table) - number))
+            try:
+                async with aclosing(writer.answer(row.inquiry)) as events:
+                    async for event in events:
+                        if isinstance(event, QueryReport):
+                            row.report = event
+                            inquiry = replace(inquiry, usage=event.answer.usage)
+                        elif isinstance(event, Progress):
+                            inquiry = replace(inquiry, usage=event.report.answer.usage)
+                            yield Progress(_of_all(event.report, inquiry), event.at_model)
+                        elif isinstance(event, Token | Waking):
+                            # Tokens are unchecked: the row comes whole.
+                            yield Token("", event.pieces) if isinstance(event, Token) else event
+            except DeadlineExceeded as error:
+                late, row.text = error, NO_TIME
+            # An answer that is being checked is finished even if its client leaves.
+            yield Progress(writer.reports.report(inquiry))
+            if is_cancelled():
+                raise asyncio.CancelledError
+        cited = _number(row, cited)
+        yield Token(f"{_line(row)}\n", 0)
+    if late and not any(row.report for row in table):
+        raise late
+    yield _joined(writer.reports.report(inquiry), table)
+
+
+def _limits(limits: QueryLimits, rows: int) -> QueryLimits:
+    """Return the limits of one row: its share of `ROWS_CALLS` calls, at most one whole call."""
+    share = min(ROWS_CALLS / rows, 1)
+    passage_tokens = limits.passage_tokens and max(int(limits.passage_tokens * share), _LEAST_PASSAGE_TOKENS)
+    changed = {"num_ctx": int(limits.num_ctx * share), "num_predict": ROW_TOKENS, "passage_tokens": passage_tokens}
+    return limits.model_copy(update=changed)
+
+
+async def _row(writer: Writer, inquiry: Inquiry, document: str, name: str) -> _Row:
+    """Return a row that is not asked yet. Raises `BadInput`."""
+    passages = tuple(passage for passage in inquiry.passages if passage.document == document)
+    ask = replace(inquiry.ask, prompt=about(inquiry.ask.prompt, name))
+    inquiry = replace(inquiry, ask=ask, passages=passages)
+    return _Row(name, inquiry.with_prompt(await writer.prompt(inquiry)))
+
+
+def _of_all(report: QueryReport, inquiry: Inquiry) -> QueryReport:
+    """Return the report of a row as one of the whole question."""
+    return replace(report, inquiry=replace(report.inquiry, prompted=inquiry.prompted))
+
+
+def _number(row: _Row, cited: int) -> int:
+    """Number the citations of a row after the `cited` ones before it, and return how many there are now."""
+    if row.report is None or not row.report.answer.citations:
+        return cited
+    answer = shifted(row.report.answer, cited)
+    row.report, row.text = replace(row.report, answer=answer), " ".join(answer.answer.split())
+    return cited + len(answer.citations)
+
+
+def _line(row: _Row) -> str:
+    return f"- {row.name}: {row.text}"
+
+
+def _joined(report: QueryReport, table: Sequence[_Row]) -> QueryReport:
+    """Return the report of all rows; a refusal if none has a citation."""
+    reports = [row.report for row in table if row.report]
+    answers = [row.answer for row in reports if row.answer.citations]
+    answer = replace(
+        report.answer,
+        dropped_passages=sum(row.inquiry.prompt.dropped for row in table if row.inquiry.prompt),
+        cut_short=any(part.cut_short for part in answers),
+    )
+    if answers:
+        extractive = [part for part in answers if part.status is AnswerStatus.EXTRACTIVE]
+        answer = replace(
+            answer,
+            answer="\n".join(map(_line, table)),
+            status=AnswerStatus.EXTRACTIVE if extractive else AnswerStatus.ANSWERED,
+            citations=tuple(citation for part in answers for citation in part.citations),
+            sentences=tuple(sentence for part in answers for sentence in part.sentences),
+            fallback_reason=extractive[0].fallback_reason if extractive else None,
+        )
+    calls = [row.inquiry.call for row in reports]
+    call = ModelCall(
+        estimated_tokens=sum(call.estimated_tokens for call in calls),
+        first_token_ms=next((call.first_token_ms for call in calls if call.first_token_ms is not None), None),
+        truncated=any(call.truncated for call in calls),
+        token_error=max((call.token_error for call in calls), default=0.0),
+        model_digest=next((call.model_digest for call in calls if call.model_digest), None),
+    )
+    return replace(report, answer=answer, inquiry=replace(report.inquiry, call=call))

@@ -1,0 +1,160 @@
+"""Use cases on documents: list and read those that a principal may see, add and delete where it may write."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Protocol
+
+from docwell.audit import Action, AuditEvent
+from docwell.bucket_ports import DocumentWriter, UploadForm
+from docwell.errors import BadInput, Forbidden, NotFound
+from docwell.identity import Principal
+from docwell.models import DocumentRecord, Passage, Status, collection_of
+from docwell.ports import AuditTrail, Catalogue
+from docwell.query import rights
+from docwell.query.retrieval.scope import MOST_ROWS, NO_COLLECTION, NO_DOCUMENT, exists
+from docwell.text.visible import strip_invisible
+
+# S3 replaces this in the key of a form by the name of the file, so the key would not be fixed.
+_FILE_NAME = "${filename}"
+# A browser resolves these folders in an address, so a link to the document would never open it.
+_RELATIVE = frozenset({".", ".."})
+NO_PAGE = "this page does not exist, or has no text"
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """A page of a listing: of one collection or of all, of keys with a prefix, after a cursor."""
+
+    collection: str | None
+    prefix: str
+    status: Status | None
+    cursor: str | None
+    limit: int
+
+
+def list_documents(
+    catalogue: Catalogue, principal: Principal, listing: Listing
+) -> tuple[list[DocumentRecord], str | None]:
+    """Return the documents of a page, and the cursor of the next one.
+
+    Raises:
+        NotFound: the collection has no document, or none that the principal may see.
+        BadInput: the cursor is of another request, or too many other documents come before the next one.
+    """
+    visible = partial(rights.may_see_record, principal) if principal.rules else None
+    reach = rights.reach(principal)
+    readable = None if reach is None else sorted(reach)
+    if listing.collection is not None:
+        # A collection that the caller may not read looks like one without documents.
+        readable = [listing.collection] if rights.reaches(principal, listing.collection) else []
+    within = readable
+    if "/" in listing.prefix:  # the prefix names their one collection
+        home = collection_of(listing.prefix)
+        within = [home] if listing.collection in (None, home) and rights.reaches(principal, home) else []
+    shared = rights.shared_prefix(principal, within[0] if within and len(within) == 1 else None)
+    prefix = rights.longer_prefix(listing.prefix, shared)
+    records, following = catalogue.page(
+        within if prefix is not None else [], listing.status, listing.cursor, listing.limit, prefix or "", visible
+    )
+    if listing.collection is not None and not records and following is None:
+        visible_records, cursor = catalogue.page(readable, None, None, 1, shared, visible)
+        if not visible_records and cursor is None:
+            raise NotFound(NO_COLLECTION)
+    return records, following
+
+
+def list_collections(catalogue: Catalogue, principal: Principal) -> list[str]:
+    """Return the names of the collections that the principal may read, in alphabetical order.
+
+    A caller whose grant names no collections gets those of the first `MOST_ROWS` documents of the ledger.
+    """
+    reach = rights.reach(principal)
+    if reach is not None:
+        return sorted(name for name in reach if principal.may_read(name) or exists(catalogue, principal, name))
+    live, _ = catalogue.under(None, rights.shared_prefix(principal, None), MOST_ROWS)
+    names = {
+        collection_of(key)
+        for key, document in live.items()
+        if rights.may_see(principal, key, document.attributes.tags)
+    }
+    return sorted(names | (principal.collections or frozenset()))
+
+
+class PageIndex(Protocol):
+    """The chunks of the index, by page."""
+
+    def on_page(self, document: str, generation: str, page: int) -> Sequence[Passage]:
+        """Return the chunks of a page in no order. Raises `BadInput` for a document with too many chunks."""
+
+
+def read_page(catalogue: Catalogue, index: PageIndex, principal: Principal, document: str, page: int) -> str:
+    """Return the text of a page (1-based) of the live version, as its chunks have it.
+
+    Raises:
+        NotFound: no such document or page, no text on it, or the principal may not see it.
+        BadInput: the document is too long to read by page.
+    """
+    record = catalogue.get(document)
+    if record is None or not record.answers or not rights.may_see_record(principal, record):
+        raise NotFound(NO_DOCUMENT)
+    text, end = "", 0
+    passages = index.on_page(document, record.live_generation or "", page)
+    for chunk in sorted((passage.chunk for passage in passages), key=lambda chunk: chunk.start):
+        # Chunks may overlap, and leave out blanks between them.
+        text += ("\n" if text and chunk.start > end else "") + chunk.text[max(end - chunk.start, 0) :]
+        end = max(end, chunk.end)
+    if not text:
+        raise NotFound(NO_PAGE)
+    return strip_invisible(text)
+
+
+def upload_form(
+    writer: DocumentWriter,
+    trail: AuditTrail | None,
+    principal: Principal,
+    document: str,
+    size: int,
+    content_type: str,
+) -> UploadForm:
+    """Return a form that uploads one file of `size` bytes to the key `document`.
+
+    Raises:
+        BadInput: the key names a folder, is a template, or has a folder `.` or `..`.
+        Forbidden: the principal may not write to the key's collection, whether it exists or not.
+    """
+    if document.endswith("/") or _FILE_NAME in document:
+        raise BadInput(f"a document's key does not end with / and does not contain {_FILE_NAME}")
+    if _RELATIVE & set(document.split("/")):
+        raise BadInput("a document's key has no folder . or ..")
+    _check_write(principal, document)
+    form = writer.form(document, size, content_type)
+    if trail:
+        trail.append(AuditEvent(principal.id, Action.UPLOADED, frozenset({document})))
+    return form
+
+
+def delete_document(
+    writer: DocumentWriter, trail: AuditTrail | None, principal: Principal, record: DocumentRecord
+) -> None:
+    """Delete a document from the bucket.
+
+    Raises:
+        NotFound: the principal cannot see the document.
+        Forbidden: it can see it, and may not write to its collection.
+    """
+    if not rights.may_see_record(principal, record):
+        raise NotFound(NO_DOCUMENT)
+    _check_write(principal, record.key)
+    if trail:  # first, so that no deletion is without an event
+        trail.append(AuditEvent(principal.id, Action.DELETED, frozenset({record.key})))
+    writer.delete(record.key)
+
+
+def _check_write(principal: Principal, document: str) -> None:
+    if not principal.may_write(collection_of(document)):
+        raise Forbidden(
+            "this principal may not change documents of this collection: docwell principals add --write"
+        )

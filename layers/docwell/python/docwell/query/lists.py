@@ -1,0 +1,446 @@
+"""The mode `list`: which documents mention a subject, or all values of a kind, and on which pages.
+
+The text of every chunk is searched, so that the count is one of documents and not of passages, up to limits that
+the answer states. No model is asked: it would have to read them all.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from itertools import groupby
+from typing import NamedTuple, Protocol
+
+import numpy as np
+
+from docwell.answers import Citation, Mode
+from docwell.errors import BadInput, Unavailable
+from docwell.models import Passage, collection_of
+from docwell.ports import Catalogue, LiveDocument, Places
+from docwell.query.ask import Basis, Searched
+from docwell.query.checking.cleaning import clean_answer
+from docwell.query.checking.extractive import quotable
+from docwell.query.checking.grounding import GroundedAnswer, cite, unit_of
+from docwell.query.checking.suspicion import suspicion
+from docwell.query.document_names import plain, wholly_named
+from docwell.query.retrieval.ranking import nearest
+from docwell.query.retrieval.scope import MOST_ROWS, Scope
+from docwell.query.subject import Subject, find_subject
+from docwell.query.values import KINDS, ValueKind, WantedValues, wanted_values, wanted_values_alone
+from docwell.text.lexicon import MAX_QUOTE_CHARACTERS, segments
+from docwell.text.naming import file_words
+from docwell.text.page_lists import listed
+from docwell.text.visible import strip_invisible
+
+# The most chunks read for one list, at about 4 KB each.
+MOST_HITS = 2000
+# Documents in one condition of a search. Where they have too many chunks, a part of them is read.
+_AT_ONCE = 200
+_PART = 8
+# The most lines of an answer, and the most values of all lines together: each passage that they name is cited, at
+# about 1 KB. The counts are of all.
+MOST_LINES, MOST_VALUES = 50, 400
+# The most places named in a line about a document that is no PDF.
+MOST_PLACES = 5
+NO_SUBJECT = 'the subject of the list is not clear: put it between quotation marks, as in "wind farm"'
+# Rules find no names: a capital begins a sentence, and every noun in German.
+NO_NAMES = (
+    "A list cannot have names of people, organisations or places: without a model they cannot be told from other "
+    f"words. It can have {', '.join(kind.plural for kind in KINDS[:-1])} and {KINDS[-1].plural}."
+)
+
+
+class TextIndex(Protocol):
+    """The text of the chunks, for lists of all that mention something. Expressions have no look-around."""
+
+    def containing(self, places: Places, patterns: Sequence[str], limit: int) -> Sequence[Passage]:
+        """Return up to `limit` chunks whose text matches all regular expressions, in any case, in no order.
+
+        Raises `Unavailable`.
+        """
+
+
+class Matches(NamedTuple):
+    """The matching chunks, and how many `of` how many documents were looked through in full.
+
+    There are `more` documents, which were not even counted. The index did not answer for `unreached` documents.
+    """
+
+    hits: list[Passage]
+    documents: int
+    of: int
+    more: bool
+    unreached: int = 0
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether all documents were looked through in full."""
+        return self.documents == self.of and not self.more
+
+    @property
+    def of_one(self) -> bool:
+        """Whether there is one document only."""
+        return self.of == 1 and not self.more
+
+    def counted(self, number: int) -> str:
+        """Return a count of documents, or of pages of the only one: "4 of the 27 documents".
+
+        Where some were not looked through, it is "at least" so many.
+        """
+        total = "its pages" if self.of_one else f"{self._all_documents} documents"
+        if self.is_complete:
+            return f"{number or 'None'} of {total}"
+        return f"At least {number} of {total}" if number else "None of the pages looked through"
+
+    @property
+    def bound(self) -> str:
+        """Which documents were looked through, and what to do about those that were not."""
+        if self.of_one:
+            return "" if self.is_complete else "It was not looked through in full."
+        if self.is_complete:
+            return f"All {self.of} were looked through in full."
+        bound = f"{self.documents} of {self._all_documents} documents were looked through in full"
+        if self.unreached:
+            return f"Only {bound}: there may be more. {self.unreached} cannot be reached now: try again later."
+        return f"Only {bound}: there may be more. Name a collection or a filter to look through fewer."
+
+    @property
+    def _all_documents(self) -> str:
+        return f"over {self.of}" if self.more else f"the {self.of}"
+
+
+@dataclass(frozen=True)
+class Library:
+    """The documents and their text. A look takes up to `seconds`."""
+
+    index: TextIndex
+    catalogue: Catalogue
+    seconds: float
+    clock: Callable[[], float] = field(default=time.monotonic)
+
+    def live(self, scope: Scope) -> tuple[Mapping[str, LiveDocument], bool]:
+        """Return the live documents of a scope, and whether these are all."""
+        return scope.documents(self.catalogue, MOST_ROWS)
+
+    def look(
+        self,
+        scope: Scope,
+        live: Mapping[str, LiveDocument],
+        patterns: Sequence[str],
+        choose: Callable[[list[Passage]], list[Passage]],
+        *,
+        more: bool,
+    ) -> Matches:
+        """Look through these documents in the order of their keys, until all are done or a limit is reached.
+
+        `choose` returns the hits among the chunks that match all patterns. Raises `Unavailable` where the
+        index never answers.
+        """
+        keys, hits, unreached, failure = sorted(live), list[Passage](), 0, None
+        end, done, size = self.clock() + self.seconds, 0, _AT_ONCE
+        while done < len(keys):
+            left = MOST_HITS - len(hits)
+            if left <= 0 or self.clock() > end:
+                break
+            batch = keys[done : done + size]
+            try:
+                chunks = self.index.containing(_places(batch), patterns, left + 1)
+            except Unavailable as error:  # state what was looked through before
+                failure, unreached = error, len(keys) - done
+                break
+            if len(chunks) > left and len(batch) > 1:
+                size = max(len(batch) // _PART, 1)
+                continue
+            hits += [chunk for chunk in chunks[:left] if live[chunk.document].generation == chunk.generation]
+            if len(chunks) > left:
+                break
+            done += len(batch)
+        if failure and not done:
+            raise failure
+        hits = choose(hits)
+        # Read again, consistently: a document may have been deleted or replaced since.
+        now = scope.live(self.catalogue, list(dict.fromkeys(hit.document for hit in hits)))
+        current = [hit for hit in hits if now.get(hit.document) == hit.generation]
+        return Matches(current, done, len(live), more, unreached)
+
+
+def _places(keys: Sequence[str]) -> Mapping[str, Sequence[str]]:
+    by_collection = groupby(sorted(keys, key=collection_of), collection_of)
+    return {collection: list(group) for collection, group in by_collection}
+
+
+@dataclass(frozen=True)
+class Lists:
+    """The mode `list`."""
+
+    library: Library
+
+    def basis(self, searched: Searched) -> Basis:
+        """Return the list as an answer; without passages if no document has the subject or a value.
+
+        Raises `BadInput` where the question has no subject.
+        """
+        is_auto = searched.mode is Mode.AUTO
+        text = searched.text
+        values = wanted_values_alone(text, searched.documents) if is_auto else wanted_values(text)
+        if values:
+            return list_values(self.library, values, searched)
+        subject = find_subject(text)
+        if subject is None or not subject.patterns:  # signs alone, as "++"
+            raise BadInput(NO_SUBJECT)
+        return list_mentions(subject, self._look(searched.scope, subject), searched.vector)
+
+    def _look(self, scope: Scope, subject: Subject) -> Matches:
+        live, complete = self.library.live(scope)
+        look = partial(self.library.look, scope, live, more=not complete)
+        if not subject.terms:
+            return look(subject.patterns, partial(_mentioning, subject))
+        if subject.may_be_phrase:
+            matches = look(subject.patterns, partial(_as_phrase, subject))
+            if matches.hits:
+                return matches
+        by_page = complete and len(live) == 1
+        return look([subject.pattern_of_terms], partial(_with_terms, subject, by_page=by_page))
+
+
+def _as_phrase(subject: Subject, hits: Sequence[Passage]) -> list[Passage]:
+    """Return the chunks that have the subject as one phrase: "Marks and Spencer"."""
+    return [hit for hit in hits if subject.is_verbatim_in(hit.chunk.text)]
+
+
+def _with_terms(subject: Subject, hits: Sequence[Passage], *, by_page: bool) -> list[Passage]:
+    """Return the chunks with a term, of the documents, or the pages of one, that have the terms as joined."""
+
+    def places(chunks: Iterable[Passage]) -> set[str | int]:
+        return {chunk.chunk.page if by_page else chunk.document for chunk in chunks}
+
+    mentions = [_mentioning(term, hits) for term in subject.terms]
+    matching = set[str | int]().union(*map(places, mentions))
+    if not subject.any_term:
+        matching = matching.intersection(*map(places, mentions))
+    matching -= set[str | int]().union(*(places(_mentioning(term, hits)) for term in subject.without))
+    chosen = {hit.id for group in mentions for hit in group if places([hit]) <= matching}
+    return [hit for hit in hits if hit.id in chosen]
+
+
+def _mentioning(subject: Subject, hits: Sequence[Passage]) -> list[Passage]:
+    """Return the chunks that mention the subject as closely as the closest of them."""
+    closest, checks = list[Passage](), [subject.is_verbatim_in, subject.is_in, subject.is_loosely_in]
+    for hit in hits:
+        rank = next((rank for rank, is_in in enumerate(checks) if is_in(hit.chunk.text)), None)
+        if rank is None:
+            continue
+        if rank + 1 < len(checks):  # closer than all before
+            closest, checks = [], checks[: rank + 1]
+        closest.append(hit)
+    return closest
+
+
+def list_mentions(subject: Subject, matches: Matches, vector: Sequence[float]) -> Basis:
+    """Return the answer: a line for each document, the nearest to the question first, or for each page of one."""
+    groups: dict[str | int, list[Passage]] = {}
+    for hit in _ranked(matches.hits, vector):
+        groups.setdefault(hit.chunk.page if matches.of_one else hit.document, []).append(hit)
+    shown = list(groups.items())
+    if matches.of_one:
+        shown.sort(key=lambda group: group[1][0].chunk.page)
+    lines, cited, citations = [], [], []
+    for name, group in shown[:MOST_LINES]:
+        best = next((hit for hit in group if not suspicion(hit.chunk.text)), group[0])
+        cited.append(best)
+        start, end = _sentence(subject, best.chunk.text)
+        citations.append(cite(len(cited), best, start, end))
+        where = _where(subject, group)
+        title = where if matches.of_one else f"{plain(str(name))}, {where}"
+        lines.append(f"- {title}{_quotation(best, start, end)} [{len(cited)}]")
+    if shown[MOST_LINES:]:
+        lines.append(f"- and {len(shown) - MOST_LINES} more")
+    lines += ["", _mention_summary(subject, matches, len(shown))]
+    answer = GroundedAnswer("\n".join(lines).strip(), tuple(citations))
+    return Basis(Mode.LIST, tuple(cited), answer=answer, partial=matches.unreached > 0)
+
+
+def _where(subject: Subject, group: Sequence[Passage]) -> str:
+    """Return the pages of the passages of a PDF, or the first places of those of another document."""
+    if not any(hit.chunk.citation_units for hit in group):
+        pages = sorted({hit.chunk.page for hit in group})
+        return f"{'pages' if pages[1:] else 'page'} {listed(pages)}"
+    ordered = sorted(group, key=lambda hit: (hit.chunk.page, hit.chunk.start))
+    units = (unit_of(hit.chunk, _sentence(subject, hit.chunk.text)[0]) for hit in ordered)
+    labels = list(dict.fromkeys(unit.label for unit in units))
+    remainder = f" and {len(labels) - MOST_PLACES} more" if labels[MOST_PLACES:] else ""
+    return "; ".join(labels[:MOST_PLACES]) + remainder
+
+
+def _mention_summary(subject: Subject, matches: Matches, count: int) -> str:
+    """Return the count of documents, or of pages of one, and its bound; of a denied question, the others too."""
+    text = f"{matches.counted(count)} {'mention' if count > 1 else 'mentions'} {_mentioned(subject, matches)}"
+    if subject.denied and count and matches.is_complete and not matches.of_one and (left := matches.of - count):
+        text += f", the other {left} {'do' if left > 1 else 'does'} not"
+    return f"{text}. {matches.bound}".strip()
+
+
+def _mentioned(subject: Subject, matches: Matches) -> str:
+    """Return what the documents mention: the subject as written, or its terms where these were looked for."""
+    if not subject.terms or (subject.may_be_phrase and _as_phrase(subject, matches.hits)):
+        return f"“{plain(subject.text)}”"
+    terms, without = (
+        word.join(f"“{plain(term.text)}”" for term in group)
+        for word, group in ((" or " if subject.any_term else " and ", subject.terms), (" or ", subject.without))
+    )
+    return f"{terms} but not {without}" if without else terms
+
+
+def _ranked(hits: Sequence[Passage], vector: Sequence[float]) -> list[Passage]:
+    """Return the chunks by the cosine of their nearest unit, best first; a chunk without units has 0."""
+    if not hits:
+        return []
+    near = np.maximum(nearest([hit.units for hit in hits], np.asarray(vector, dtype=np.float32)), 0.0).tolist()
+    scored = map(Passage.scored, hits, near)
+    return sorted(scored, key=lambda hit: (-hit.score, hit.document, hit.chunk.page, hit.chunk.start))
+
+
+def _sentence(subject: Subject, text: str) -> tuple[int, int]:
+    """Return the place of the first sentence that mentions the subject, or that has most of its words."""
+
+    def closeness(place: tuple[int, int]) -> tuple[bool, bool, int]:
+        sentence = text[slice(*place)]
+        return subject.is_verbatim_in(sentence), subject.is_in(sentence), subject.count_in(sentence)
+
+    return max(segments(text), key=closeness)
+
+
+def _quotation(passage: Passage, start: int, end: int) -> str:
+    """Return the sentence to show; none of a passage that gives orders, or where cleaning changes it."""
+    sentence, is_changed = quotable(passage.chunk.text[start:end])
+    return "" if is_changed or suspicion(passage.chunk.text) else f": “{sentence}”"
+
+
+@dataclass(frozen=True, slots=True)
+class _Value:
+    """A value as shown, its passage, its span there, and the page or unit of this place."""
+
+    shown: str
+    passage: Passage
+    span: tuple[int, int]
+    place: str
+
+
+def list_values(library: Library, wanted: WantedValues, searched: Searched) -> Basis:
+    """Return the list of each kind as one answer; of the documents that the question names, if it names any.
+
+    Values are as written, and each page has a value once. An answer without passages is a refusal: no document has
+    a value, or the question asks for names alone.
+    """
+    live, complete = library.live(searched.scope)
+    named = wholly_named(searched.text, live)
+    live = {key: document for key, document in live.items() if key in named} or live
+    more = not complete and not named
+    texts, cited, is_partial = list[str](), _Cited(), False
+    for kind in wanted.kinds:
+        matches = library.look(searched.scope, live, [kind.pattern], partial(_having, kind), more=more)
+        is_partial = is_partial or matches.unreached > 0
+        texts.append(_value_lines(kind, matches, cited))
+    if wanted.names:
+        texts.append(NO_NAMES)
+    if wanted.kinds and (unmet := wanted.unmet(map(file_words, named))):
+        texts.append(f"These words do not limit the list: {', '.join(f'“{plain(word)}”' for word in unmet)}.")
+    answer = GroundedAnswer("\n\n".join(texts), cited.citations())
+    return Basis(Mode.LIST, tuple(cited.passages), answer=answer, partial=is_partial)
+
+
+class _Cited:
+    """The passages that an answer cites, each once, with the places of its values."""
+
+    def __init__(self) -> None:
+        self._spans: dict[str, list[tuple[int, int]]] = {}
+        self.passages: list[Passage] = []
+
+    def marker(self, value: _Value) -> int:
+        """Return the marker of the value's passage."""
+        if value.passage.id not in self._spans:
+            self.passages.append(value.passage)
+            self._spans[value.passage.id] = []
+        self._spans[value.passage.id].append(value.span)
+        return 1 + list(self._spans).index(value.passage.id)
+
+    def citations(self) -> tuple[Citation, ...]:
+        """Return the citations: each quotes the sentences of its values, as far as a quote goes."""
+        return tuple(
+            cite(number, passage, *_quoted(passage.chunk.text, self._spans[passage.id]))
+            for number, passage in enumerate(self.passages, 1)
+        )
+
+
+def _quoted(text: str, spans: Sequence[tuple[int, int]]) -> tuple[int, int]:
+    """Return the place of the sentence of the first value, and of the others that a quote has room for."""
+    first, last = spans[0][0], max(end for _, end in spans)
+    sentences = [(start, end) for start, end in segments(text) if end > first and start < last]
+    start, end = sentences[0]
+    return start, max((stop for _, stop in sentences if stop - start <= MAX_QUOTE_CHARACTERS), default=end)
+
+
+def _having(kind: ValueKind, hits: Iterable[Passage]) -> list[Passage]:
+    return [hit for hit in hits if kind.find(hit.chunk.text)]
+
+
+def _values(kind: ValueKind, hits: Iterable[Passage]) -> list[_Value]:
+    """Return the values of the passages, in the order of the documents, each once on a page."""
+    values: dict[tuple[str, str, str], _Value] = {}
+    for passage in sorted(hits, key=lambda hit: (hit.document, hit.chunk.page, hit.chunk.start)):
+        chunk = passage.chunk
+        trusted = not suspicion(chunk.text)
+        for start, end in kind.find(chunk.text):
+            written = " ".join(strip_invisible(chunk.text[start:end]).split())
+            shown, _ = clean_answer(written, [written] if trusted else [])
+            place = plain(unit_of(chunk, start).label) if chunk.citation_units else f"page {chunk.page}"
+            key = (passage.document, place, shown.casefold())
+            values.setdefault(key, _Value(shown, passage, (start, end), place))
+    return [*values.values()]
+
+
+def _value_lines(kind: ValueKind, matches: Matches, cited: _Cited) -> str:
+    """Return a line for each document, or for each place of a single one, and the count with its bound."""
+    values = _values(kind, matches.hits)
+
+    def title(value: _Value) -> str:
+        return value.place if matches.of_one else value.passage.document
+
+    rows = [(name, [*row]) for name, row in groupby(values, key=title)]
+    room = max(MOST_VALUES // max(min(len(rows), MOST_LINES), 1), 1)
+    lines = []
+    for name, row in rows[:MOST_LINES]:
+        places = [
+            f"{'' if place == name else f'{place}: '}{_shown(group, cited)}"
+            for place, group in groupby(row[:room], key=lambda value: value.place)
+        ]
+        remainder = f"; and {len(row) - room} more" if row[room:] else ""
+        lines.append(f"- {plain(name)}: {'; '.join(places)}{remainder}")
+    if rows[MOST_LINES:]:
+        lines.append(f"- and {len(rows) - MOST_LINES} more")
+    return "\n".join([*lines, "", _value_summary(kind, matches, values)]).strip()
+
+
+def _shown(values: Iterable[_Value], cited: _Cited) -> str:
+    """Return the values of one place, with a marker after the last value of each passage."""
+    texts = []
+    for _, group in groupby(values, key=lambda value: value.passage.id):
+        row = [*group]
+        marker = [cited.marker(value) for value in row][-1]
+        texts.append(f"{', '.join(value.shown for value in row)} [{marker}]")
+    return ", ".join(texts)
+
+
+def _value_summary(kind: ValueKind, matches: Matches, values: Sequence[_Value]) -> str:
+    """Return the count of values as written, each once for a document, and the bound."""
+    written = {(value.passage.document, value.shown.casefold()) for value in values}
+    so_far = "" if matches.is_complete else " so far"
+    if matches.of_one:
+        count = f"{kind.plural.capitalize()} in this document: {len(written) or 'none'}{so_far}"
+        return f"{count}. {matches.bound}".strip()
+    documents = len({document for document, _ in written})
+    count = f"{matches.counted(documents)} {'have' if documents > 1 else 'has'} {kind.plural}"
+    total = f", {len(written)}{so_far or ' in all'}" if written else ""
+    return f"{count}{total}. {matches.bound}"

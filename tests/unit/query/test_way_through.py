@@ -1,0 +1,56 @@
+"""How far a plain question goes through the package. The figures only fall."""
+
+from __future__ import annotations
+
+import sys
+import threading
+from collections.abc import Callable
+from dataclasses import replace
+from inspect import CO_ASYNC_GENERATOR
+from pathlib import Path
+from types import CodeType, FrameType
+
+import pytest
+
+import docwell
+from docwell.query.model_host import Breaker, GuardedModel
+from tests.unit.query.query_world import BOILER, World
+
+PACKAGE = str(Path(docwell.__file__ or "").parent)
+MOST_FILES, MOST_FUNCTIONS, MOST_GENERATORS = 43, 260, 3
+
+
+def traced(work: Callable[[], object]) -> tuple[set[CodeType], int]:
+    """Return the package's functions that some work calls, and the most of its generators within each other."""
+    functions, deepest = set[CodeType](), 0
+
+    def record(frame: FrameType | None, event: str, _: object) -> None:
+        nonlocal deepest
+        depth = 0
+        if event == "call" and frame and frame.f_code.co_filename.startswith(PACKAGE):
+            functions.add(frame.f_code)
+            while frame is not None:  # this frame, and those that wait for it
+                is_generator = bool(frame.f_code.co_flags & CO_ASYNC_GENERATOR)
+                depth += is_generator and frame.f_code.co_filename.startswith(PACKAGE)
+                frame = frame.f_back
+            deepest = max(deepest, depth)
+
+    threading.setprofile_all_threads(record)  # type: ignore[attr-defined] # since 3.12
+    try:
+        work()
+    finally:
+        threading.setprofile_all_threads(None)  # type: ignore[attr-defined]
+    return functions, deepest
+
+
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="Python 3.11 cannot trace threads that run already")
+def test_a_plain_question_crosses_few_files_and_functions_and_generators() -> None:
+    world = World()
+    world.add("house/rules.pdf", BOILER)
+    world.model.says = "Every March [1]."
+    world.query = replace(world.query, model=GuardedModel(world.model, Breaker(3, 1.0)))
+    functions, generators = traced(world.ask)
+    names = sorted(f"{function.co_filename.removeprefix(PACKAGE)} {function.co_name}" for function in functions)
+    assert len({function.co_filename for function in functions}) <= MOST_FILES, names
+    assert len(functions) <= MOST_FUNCTIONS, names
+    assert generators <= MOST_GENERATORS
