@@ -84,7 +84,7 @@ model: local ## Convert an embedding model to ONNX; MODEL=id-or-folder, or a cro
 	$(PY) layers/embedder/$(if $(RERANKER),build_reranker.py --model "$(RERANKER)",build_model.py --model "$(MODEL)")
 
 .PHONY: faults
-faults: dev ## Prove that no chunk is lost, duplicate or stale: 55 minutes, ARGS=--short 6
+faults: dev ## Prove that no chunk is lost, duplicate or stale: 55 minutes, ARGS=--short 3
 	$(PY) -m benchmarks.faults $(ARGS)
 
 .PHONY: attack
@@ -174,6 +174,10 @@ audit: dev ## Look for known vulnerabilities in the locks; needs the internet
 .PHONY: release
 release: dev embedder ## Build what CI deploys, after make container; refuses images without a digest
 	scripts/release
+
+.PHONY: nightly
+nightly: dev embedder ## Run every long form, go on after a failure, and print one table: 6 hours; ARGS="--short NAME" for less
+	$(PY) -m benchmarks.nightly $(ARGS)
 
 .PHONY: bench
 bench: dev embedder ## Measure speed and memory: 50 minutes, ARGS=--short 4; or bench-NAME for one

@@ -93,9 +93,11 @@ def main() -> int:
     report.add("least fit of a question that reaches the model", chosen, "")
     _add_shares(report, measured, chosen, "")
     for name in materials if len(materials) > 1 else ():
-        others = threshold([one for one in measured if one.set != name])
-        report.add(f"{name} left out: least fit", others, "")
-        _add_shares(report, [one for one in measured if one.set == name], others, " (left out)")
+        rest_of_set = threshold([question for question in measured if question.set != name])
+        report.add(f"{name} left out: least fit", rest_of_set, "")
+        _add_shares(
+            report, [question for question in measured if question.set == name], rest_of_set, " (left out)"
+        )
     if options.n is None and set(options.sets) == set(SETS):
         write(embedder.name, chosen)
     else:
@@ -115,33 +117,35 @@ def load(name: str, count: int | None) -> Material:
     """Return a set with about `count` of its questions, spread evenly. Drop questions without their file."""
     if name == "chunking":
         chunking = sets.chunking(EVALUATION)
-        files, asked = dict(chunking.files), [Question(one.text, one.key) for one in chunking.asked]
+        files, named = dict(chunking.files), [Question(question.text, question.key) for question in chunking.asked]
     else:
         folder = EVALUATION / name
         files = {f"{name}/{path.name}": path for path in sorted((folder / "pdf").glob("*.pdf"))}
         rows: list[dict[str, Any]] = json.loads((folder / _FILES[name]).read_text(encoding="utf-8"))
-        asked = [
+        named = [
             Question(row["question"], f"{name}/{row['doc'].removesuffix('.pdf')}.pdf", not row.get("unanswerable"))
             for row in rows
         ]
-    asked = [one for one in asked if one.key in files]
-    step = max(1.0, len(asked) / (count or len(asked)))
-    return Material(files, tuple(asked[int(i * step)] for i in range(int(len(asked) / step))))
+    named = [question for question in named if question.key in files]
+    step = max(1.0, len(named) / (count or len(named)))
+    return Material(files, tuple(named[int(i * step)] for i in range(int(len(named) / step))))
 
 
-def scopes(question: Question, own: str, files: Mapping[str, Sequence[str]]) -> Iterator[tuple[str, bool, Places]]:
+def scopes(
+    question: Question, set_name: str, files: Mapping[str, Sequence[str]]
+) -> Iterator[tuple[str, bool, Places]]:
     """Yield each scope to search for a question of the set `own`: its name, whether it answers, and its places."""
     article = _LANGUAGE.sub(".pdf", question.key)
-    others: list[str] = [key for key in files[own] if _LANGUAGE.sub(".pdf", key) != article]
+    rest_of_set: list[str] = [key for key in files[set_name] if _LANGUAGE.sub(".pdf", key) != article]
     everywhere: Places = dict.fromkeys(files)
-    yield "in the document", question.answerable, {own: [question.key]}
-    yield "alone", question.answerable, {own: None}
+    yield "in the document", question.answerable, {set_name: [question.key]}
+    yield "alone", question.answerable, {set_name: None}
     yield "mixed", question.answerable, everywhere
     if question.answerable:
-        yield "alone, without its document", False, {own: others}
-        yield "mixed, without its document", False, everywhere | {own: others}
+        yield "alone, without its document", False, {set_name: rest_of_set}
+        yield "mixed, without its document", False, everywhere | {set_name: rest_of_set}
         for name in files:
-            if name != own:
+            if name != set_name:
                 yield "in another set", False, {name: None}
 
 
@@ -156,10 +160,10 @@ def _measured(materials: Mapping[str, Material], embedder: CachedEmbedder) -> It
         retrieval = Retrieval(catalogue(generations), index)
         for name, material in materials.items():
             # A document without text answers nothing, whatever the threshold is.
-            asked = [one for one in material.questions if chunks[one.key]]
-            vectors = embedder.embed_queries([one.text for one in asked]).tolist()
-            with bar(f"{name}: asking", len(asked)) as step:
-                for question, vector in zip(asked, vectors, strict=True):
+            named = [question for question in material.questions if chunks[question.key]]
+            vectors = embedder.embed_queries([question.text for question in named]).tolist()
+            with bar(f"{name}: asking", len(named)) as step:
+                for question, vector in zip(named, vectors, strict=True):
                     for scope, answerable, places in scopes(question, name, files):
                         fit = retrieval.search(Scope(_EVERYBODY, places), vector, JUDGED, question.text).fit
                         yield Measured(name, scope, answerable, -1.0 if fit is None else fit)
@@ -168,7 +172,7 @@ def _measured(materials: Mapping[str, Material], embedder: CachedEmbedder) -> It
 
 def threshold(measured: Sequence[Measured]) -> float:
     """Return the highest fit, in hundredths, below which are at most 3% of each set's answers in each scope."""
-    answers = [one for one in measured if one.answerable]
+    answers = [question for question in measured if question.answerable]
     return min(
         math.floor(100 * float(np.quantile(fits, _ALLOWED, method="lower"))) / 100
         for fits in _by_scope(answers).values()
@@ -177,14 +181,16 @@ def threshold(measured: Sequence[Measured]) -> float:
 
 def _by_scope(measured: Sequence[Measured]) -> dict[tuple[str, str], list[float]]:
     groups: dict[tuple[str, str], list[float]] = defaultdict(list)
-    for one in measured:
-        groups[one.set, one.scope].append(one.fit)
+    for question in measured:
+        groups[question.set, question.scope].append(question.fit)
     return groups
 
 
 def _add_shares(report: Report, measured: Sequence[Measured], least: float, note: str) -> None:
     for answerable, kind, goal in ((True, "answerable", _ANSWERABLE_GOAL), (False, "unanswerable", None)):
-        for (name, scope), fits in _by_scope([one for one in measured if one.answerable is answerable]).items():
+        for (name, scope), fits in _by_scope(
+            [question for question in measured if question.answerable is answerable]
+        ).items():
             share = 100 * float(np.mean(np.array(fits) < least))
             report.add(f"{name}, {scope}: {kind} questions refused{note}", share, "%", goal)
 

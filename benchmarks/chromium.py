@@ -12,7 +12,7 @@ _NAMES = ("chromium", "chromium-browser", "google-chrome")
 @contextmanager
 def chromium() -> Iterator[Browser]:
     """Run a browser without a window during the block. Raises `RuntimeError` where it is not installed."""
-    path = next((found for name in _NAMES if (found := shutil.which(name))), None)
+    path = next((path for name in _NAMES if (path := shutil.which(name))), None)
     if path is None:
         raise RuntimeError("Chromium is missing: run scripts/install-programs chromium")
     with sync_playwright() as playwright:

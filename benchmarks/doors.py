@@ -25,7 +25,7 @@ Event = tuple[str, Any]  # the name of a server-sent event, and its JSON or None
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class Reply:
     """The answer to one question as a client sees it.
 
     `status` is 0 when the connection broke; `body` is JSON or None. `seconds` end with the last byte. A stream has
@@ -88,7 +88,7 @@ class Doors:
             raise RuntimeError(f"{key} is {found['status']}: {found['reason']}")
         return found
 
-    def ask(self, body: Mapping[str, Any]) -> Seen:
+    def ask(self, body: Mapping[str, Any]) -> Reply:
         """Ask one question. Raises nothing: the result says what went wrong."""
         started = time.monotonic()
         content = bytearray()
@@ -108,7 +108,7 @@ class Doors:
         text = content.decode("utf-8", "replace")
         events = tuple(events_of(text)) if kind == SSE else ()
         whole = None if kind == SSE else _json(text)
-        return Seen(status, kind, whole, seconds, events, broken, dict(headers))
+        return Reply(status, kind, whole, seconds, events, broken, dict(headers))
 
 
 @contextmanager

@@ -1,6 +1,7 @@
 """docwell's functions: their events, ingest in this process, and any function in a fresh process."""
 
 import json
+import logging
 import os
 import threading
 import time
@@ -20,7 +21,6 @@ from runtime.functions import Environment, FunctionSpec, Stream
 from runtime.poller import failed_ids, lambda_event
 
 _QUIET = {
-    "POWERTOOLS_LOG_LEVEL": "CRITICAL",
     "POWERTOOLS_METRICS_DISABLED": "true",
     "POWERTOOLS_TRACE_DISABLED": "true",
     "POWERTOOLS_SERVICE_NAME": "docwell-ingest",
@@ -55,9 +55,12 @@ def ingest_handler(environment: Mapping[str, str]) -> Iterator[Callable[[Any], b
                 answer: Any = handler(event, _Context())
             return not failed_ids(dict(answer), {record["messageId"] for record in event["Records"]})
 
+        # The logger may be older than the environment.
+        logging.disable(logging.CRITICAL)
         try:
             yield handle
         finally:
+            logging.disable(logging.NOTSET)
             clear_caches()
 
 
@@ -124,17 +127,17 @@ def run_fresh(spec: FunctionSpec, events: Sequence[Mapping[str, Any]], *, memory
             environment.wait_ready()
             ready = time.perf_counter() - started
             for event in events:
-                answers.append(_whole(environment.begin(json.dumps(event).encode())))
+                answers.append(_complete(environment.begin(json.dumps(event).encode())))
                 first = first or time.perf_counter() - started
         finally:
             environment.kill()
     return Fresh(ready, first, watch.peak.together, answers)
 
 
-def _whole(answer: bytes | Stream) -> dict[str, Any]:
+def _complete(answer: bytes | Stream) -> dict[str, Any]:
     if not isinstance(answer, Stream):
-        whole: dict[str, Any] = json.loads(answer)
-        return whole
+        document: dict[str, Any] = json.loads(answer)
+        return document
     free = threading.Event()
     answer.start(lambda _: free.set())
     metadata = answer.metadata()

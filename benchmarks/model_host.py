@@ -1,12 +1,10 @@
 """A model host that speaks the protocols of Ollama and of OpenAI, at a set pace, and fails byte by byte on demand.
 
-``python -m benchmarks.model_host [--first-s 0] [--pace-s 0] [--tokens 0]``
-
-Without `says` it answers with sentences of the prompt's first passage, each cited as `[1]`, so that every question
-takes the whole path. `/-/held` returns, and forgets, the seconds of each chat; `/-/last` the body of the last one.
+``python -m benchmarks.model_host`` runs a host that answers at once. Without `says` it answers with the first
+sentence of the prompt's first passage, cited as `[1]`, so that every question takes the whole path. `/-/held`
+returns, and forgets, the seconds of each chat.
 """
 
-import argparse
 import json
 import re
 import subprocess
@@ -17,7 +15,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from enum import StrEnum
 from http.server import BaseHTTPRequestHandler
-from itertools import cycle, islice, repeat
+from itertools import repeat
 from typing import Any
 
 from benchmarks.proxy import HttpDoor, reset
@@ -99,9 +97,9 @@ class _Ollama:
     other_shape = b'{"choices":[{"text":7}]}\n[1]\n'
 
     @staticmethod
-    def token(content: str, **more: Any) -> bytes:
+    def token(content: str, **fields: Any) -> bytes:
         message = {"role": "assistant", "content": content}
-        return json.dumps({"model": MODEL, "message": message, "done": False} | more).encode() + b"\n"
+        return json.dumps({"model": MODEL, "message": message, "done": False} | fields).encode() + b"\n"
 
     @classmethod
     def last(cls, written: int) -> bytes:
@@ -190,14 +188,13 @@ def _stream(speaks: _Protocol, misdeed: Misdeed, words: Sequence[str], pace_s: f
 
 
 class ModelHost(HttpDoor):
-    """A host on a free port. `says` is its answer while it is healthy; `tokens` 0 means one sentence."""
+    """A host on a free port. `says` is its answer while it is healthy."""
 
-    def __init__(self, says: str = "", first_s: float = 0.0, pace_s: float = 0.0, tokens: int = 0) -> None:
+    def __init__(self, says: str = "", first_s: float = 0.0, pace_s: float = 0.0) -> None:
         self.misdeed = Misdeed.NONE
         self.chats = 0
-        self._says, self._first_s, self._pace_s, self._tokens = says, first_s, pace_s, tokens
+        self._says, self._first_s, self._pace_s = says, first_s, pace_s
         self._held: list[list[float]] = []
-        self._last: Any = {}
         super().__init__()
 
     def say(self, text: str, pace_s: float | None = None) -> None:
@@ -216,22 +213,20 @@ class ModelHost(HttpDoor):
         body = request.rfile.read(int(request.headers.get("Content-Length") or 0))
         path, began = request.path.partition("?")[0], time.perf_counter()
         speaks = _OpenAi if path in _OpenAi.paths else _Ollama
-        asked = path in speaks.paths
-        self.chats += asked
+        is_chat = path in speaks.paths
+        self.chats += is_chat
         if path == "/-/held":
             chats, self._held = self._held, []
             request.wfile.write(_json(200, [seconds for (seconds,) in chats]))
-        elif path == "/-/last":
-            request.wfile.write(_json(200, self._last))
-        elif not asked and misdeed not in _WHOLE_HOST:
+        elif not is_chat and misdeed not in _WHOLE_HOST:
             request.wfile.write(_json(200, _SMALL.get(path, {})))
         else:
-            self._last = json.loads(body or b"{}")
-            held = [0.0]
-            self._held.append(held)
-            for step in _steps(speaks, misdeed, self._words(), self._first_s, self._pace_s):
+            seconds = [0.0]
+            self._held.append(seconds)
+            words = [f"{word} " for word in self._says.split(" ")] if self._says else answer_to(body)
+            for step in _steps(speaks, misdeed, words, self._first_s, self._pace_s):
                 if isinstance(step, bytes):
-                    held[0] = time.perf_counter() - began  # before the client may have all, and ask for it
+                    seconds[0] = time.perf_counter() - began  # before the client may have all, and ask for it
                     request.wfile.write(step)
                 elif step:
                     released.wait(step)
@@ -240,45 +235,33 @@ class ModelHost(HttpDoor):
             if misdeed is Misdeed.CUT or released.is_set():
                 reset(request)
 
-    def _words(self) -> list[str]:
-        if self._says or not self._last:
-            return [f"{word} " for word in self._says.split(" ")]
-        return answer_to(self._last["messages"][-1]["content"], self._tokens)
 
+def answer_to(request: bytes) -> list[str]:
+    r"""Return the words of the first sentence of the prompt's first passage, cited.
 
-def answer_to(prompt: str, tokens: int) -> list[str]:
-    r"""Return the words of the first passage's first sentence, or of all in turns up to `tokens`, each cited.
-
-    >>> answer_to("<passages>\n[1] The boiler was inspected in May.\n[2] No.\n</passages>", 0)
+    >>> prompt = r"<passages>\n[1] The boiler was inspected in May.\n[2] No.\n</passages>"
+    >>> answer_to(b'{"messages": [{"content": "%s"}]}' % prompt.encode())
     ['The ', 'boiler ', 'was ', 'inspected ', 'in ', 'May ', '[1]. ']
     """
+    messages = json.loads(request or b"{}").get("messages") or [{"content": ""}]
+    prompt = messages[-1]["content"]
     passage = _PASSAGE.search(prompt)
     text = passage[1] if passage else prompt
-    sentences = [" ".join(found.split()) for found in _SENTENCE.findall(text)] or [" ".join(text.split()[:30])]
-    words = [[f"{word} " for word in f"{one.rstrip('.!?')} [1].".split()] for one in sentences]
-    return list(islice((word for sentence in cycle(words) for word in sentence), tokens)) if tokens else words[0]
+    sentence = _SENTENCE.search(text)
+    shown = " ".join(sentence[0].split() if sentence else text.split()[:30])
+    return [f"{word} " for word in f"{shown.rstrip('.!?')} [1].".split()]
 
 
 @contextmanager
-def model_server(first_s: float = 0.0, pace_s: float = 0.0, tokens: int = 0) -> Iterator[str]:
+def model_server() -> Iterator[str]:
     """Run a host in a separate process, which takes no time from a benchmark; yields its URL."""
-    command = [sys.executable, "-m", __spec__.name, "--first-s", str(first_s), "--pace-s", str(pace_s)]
-    with subprocess.Popen([*command, "--tokens", str(tokens)], stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen([sys.executable, "-m", __spec__.name], stdout=subprocess.PIPE, text=True) as process:
         try:
             yield process.stdout.readline().strip() if process.stdout else ""
         finally:
             process.kill()
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description="A model host at a set pace.")
-    parser.add_argument("--first-s", type=float, default=0.0)
-    parser.add_argument("--pace-s", type=float, default=0.0)
-    parser.add_argument("--tokens", type=int, default=0)
-    options = parser.parse_args()
-    print(ModelHost("", options.first_s, options.pace_s, options.tokens).url, flush=True)
-    threading.Event().wait()
-
-
 if __name__ == "__main__":
-    main()
+    print(ModelHost().url, flush=True)
+    threading.Event().wait()

@@ -37,8 +37,8 @@ def pages_of_words(pages: int, words: int, seed: str = "") -> bytes:
 
 def _sentences(chooser: random.Random, words: int) -> str:
     lengths = [_SENTENCE_WORDS] * (words // _SENTENCE_WORDS) + [words % _SENTENCE_WORDS or _SENTENCE_WORDS]
-    known = _WORDS.split()
-    return " ".join(f"{' '.join(chooser.choices(known, k=length)).capitalize()}." for length in lengths)
+    words_of_reports = _WORDS.split()
+    return " ".join(f"{' '.join(chooser.choices(words_of_reports, k=length)).capitalize()}." for length in lengths)
 
 
 def text_content(text: str) -> bytes:

@@ -77,7 +77,7 @@ class Proxy(HttpDoor):
         self.backend_port = backend_port
         self.faults: tuple[Fault, ...] = ()
         self.probability = 1.0
-        self.seen: Counter[Fault] = Counter()
+        self.drawn: Counter[Fault] = Counter()
         self._random = random.Random(seed)
         self._stall_s = stall_s
         self._lock = threading.Lock()
@@ -100,7 +100,7 @@ class Proxy(HttpDoor):
         with self._lock:
             drawn = bool(self.faults) and self._random.random() < self.probability
             fault = self._random.choice(self.faults) if drawn else Fault.NONE
-            self.seen[fault] += 1
+            self.drawn[fault] += 1
             self._at_work += 1
         try:
             self._answer(request, fault)

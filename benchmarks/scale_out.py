@@ -16,8 +16,6 @@ import threading
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Self
 
@@ -26,7 +24,6 @@ import psutil
 
 from benchmarks.faults.compare import Comparator, PipelinePlace
 from benchmarks.pdfs import pages_of_words
-from benchmarks.reading import default_reader
 from benchmarks.speed.stack import CHUNK_TOKENS, Indexed, index
 from infra.local.console import StackConsole
 from infra.local.names import HOST, LEDGER_TABLE, ROOT
@@ -34,18 +31,17 @@ from infra.local.ports import free_port
 from infra.local.stack import MODEL_DIR, Part, Stack, StackOptions, plan
 from infra.local.supervisor import Supervisor, ensure_embedder
 from infra.progress import bar
-from infra.report import EVALUATION, Report
+from infra.report import Report
 
 WORKERS, SHORT_WORKERS = (1, 2, 4), (1, 2)
-# The most pages of one run: minutes on 2 cores, and seconds with --short.
-PAGES, SHORT_PAGES = 400, 45
-# Counting the pages of a file starts a process. The smallest files are enough.
-_MOST_FILES = 40
+# Documents of one run: minutes on 2 cores, and seconds with --short.
+DOCUMENTS, SHORT_DOCUMENTS = 40, 5
+# Of each page.
+WORDS = 350
 # Pages of a range. The default of 50 gives too few messages for so few pages.
 RANGE_PAGES = 10
-# The document of the deaths has a range for each worker. One of 24 real pages takes 2 s or more, which is longer
-# than GRACE_S, and so does one of 50 pages of words.
-DEATH_RANGES, DEATH_PAGES, PAGES_OF_WORDS = 3, 72, 150
+# The document of the deaths has a range for each worker, which takes 2 s or more: longer than GRACE_S.
+DEATH_RANGES, DEATH_PAGES = 3, 150
 # A killed worker's message comes again after this time.
 VISIBILITY_S = 6
 # The least that the runtime takes. The stopped worker cannot end its range in it, and gives its message back.
@@ -58,21 +54,13 @@ _READY_S = 120.0
 _SETTLE_S = 60.0
 
 
-@dataclass(frozen=True, slots=True)
-class Document:
-    """A PDF and its number of pages."""
-
-    path: Path
-    pages: int
-
-
 class Worker:
     """One process of the runtime."""
 
     def __init__(self, part: Part, log: Path, **settings: object) -> None:
         """Start it."""
         self._port = free_port()
-        own = {
+        variables = {
             "DOCWELL_HEALTH_PORT": str(self._port),
             "DOCWELL_PROCESSES": "1",
             "DOCWELL_EMBED_THREADS": "1",
@@ -80,7 +68,9 @@ class Worker:
         }
         self._log = log
         with log.open("w", encoding="utf-8") as out:
-            self._process = subprocess.Popen(part.command, env={**part.environment, **own}, stdout=out, stderr=out)
+            self._process = subprocess.Popen(
+                part.command, env={**part.environment, **variables}, stdout=out, stderr=out
+            )
 
     @property
     def running(self) -> bool:
@@ -178,38 +168,10 @@ class Site:
     def differences(self) -> Mapping[str, int]:
         """Return the differences between index and bucket by their kind."""
         place = PipelinePlace(MODEL_DIR, CHUNK_TOKENS)
-        found = Comparator(self.stack, [place], self._range_pages).compare_patiently(_SETTLE_S)
-        for line in found.lines():
+        differences = Comparator(self.stack, [place], self._range_pages).compare_patiently(_SETTLE_S)
+        for line in differences.lines():
             print(line, file=sys.stderr)
-        return found.count
-
-
-def documents(most: int) -> list[Document]:
-    """Return the smallest of the files, of `most` pages in all."""
-    found, left = list[Document](), most
-    for one in files():
-        if one.pages <= left:
-            found.append(one)
-            left -= one.pages
-    return found
-
-
-def document_of_deaths(folder: Path) -> Document:
-    """Return the smallest of the files that has the pages of the deaths, or write one of words."""
-    if real := next((one for one in files() if one.pages >= DEATH_PAGES), None):
-        return real
-    path = folder / "words.pdf"
-    path.write_bytes(pages_of_words(PAGES_OF_WORDS, 350))
-    return Document(path, PAGES_OF_WORDS)
-
-
-@cache
-def files() -> Sequence[Document]:
-    """Return the real filings, or the examples, from the smallest file on."""
-    paths = list((EVALUATION / "financebench" / "pdf").glob("*.pdf")) or (ROOT / "examples").rglob("*.pdf")
-    reader = default_reader()
-    smallest = sorted(paths, key=lambda path: path.stat().st_size)[:_MOST_FILES]
-    return [Document(path, reader.inspect(path).page_count) for path in smallest]
+        return differences.count
 
 
 def processors_in_use() -> float:
@@ -217,28 +179,30 @@ def processors_in_use() -> float:
     return psutil.cpu_percent() / 100 * (os.cpu_count() or 1)
 
 
-def measure(report: Report, count: int, chosen: Sequence[Document]) -> float:
+def measure(report: Report, count: int, bodies: Mapping[str, bytes]) -> float:
     """Index all documents with so many workers, add the rows, and return the pages a second."""
     by = f"{count} worker{'' if count == 1 else 's'}"
     with Site(RANGE_PAGES) as site:
         workers = site.start(count)
         processors_in_use()
-        done = _indexed(site.stack, chosen)
+        done = _indexed(site.stack, bodies)
         processors = processors_in_use()
         stops = [worker.stop() for worker in workers]
-        report.add(f"{by}: pages a second", done.total("pages") / done.seconds, "pages/s")
+        rate = done.total("pages") / done.seconds
+        report.add(f"{by}: pages a second", rate, "pages/s")
         report.add(f"{by}: processors in use, of {os.cpu_count()}", processors, "processors")
         report.add(f"{by}: slowest stop without work", max(stops), "s", "<= 10")
         _add_differences(report, by, site)
-    return done.total("pages") / done.seconds
+    return rate
 
 
-def deaths(report: Report, document: Document) -> None:
-    """Kill one worker and stop another in the middle of their ranges; a third does the rest."""
-    with Site(-(-document.pages // DEATH_RANGES)) as site:
-        killed, stopped, _rest = site.start(DEATH_RANGES, DOCWELL_GRACE_S=GRACE_S)
+def deaths(report: Report) -> None:
+    """Kill one worker and stop another in the middle of their ranges; a third does the remaining work."""
+    bodies = {"words/long.pdf": pages_of_words(DEATH_PAGES, WORDS)}
+    with Site(DEATH_PAGES // DEATH_RANGES) as site:
+        killed, stopped, _ = site.start(DEATH_RANGES, DOCWELL_GRACE_S=GRACE_S)
         done = list[Indexed]()
-        upload = threading.Thread(target=lambda: done.append(_indexed(site.stack, [document])))
+        upload = threading.Thread(target=lambda: done.append(_indexed(site.stack, bodies)))
         upload.start()
         _wait_ranges(site.stack)
         killed.wait_busy()
@@ -252,9 +216,9 @@ def deaths(report: Report, document: Document) -> None:
         _add_differences(report, "killed and stopped", site)
 
 
-def _indexed(stack: Stack, chosen: Sequence[Document]) -> Indexed:
+def _indexed(stack: Stack, bodies: Mapping[str, bytes]) -> Indexed:
     """Upload and wait. Raises `RuntimeError` for a document that is not indexed."""
-    done = index(stack, {f"filings/{one.path.name}": one.path for one in chosen}, _TIMEOUT_S)
+    done = index(stack, bodies, _TIMEOUT_S)
     if done.not_indexed:
         raise RuntimeError(f"not indexed: {done.rows}")
     return done
@@ -282,20 +246,19 @@ def main() -> int:
     options = parser.parse_args()
     # SIGTERM cleans up as Ctrl-C does.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    folder = ROOT / "build" / "scale-out"
-    ensure_embedder(StackConsole(folder))
-    chosen = documents(SHORT_PAGES if options.short else PAGES)
+    ensure_embedder(StackConsole(ROOT / "build" / "scale-out"))
+    numbers = range(SHORT_DOCUMENTS if options.short else DOCUMENTS)
+    bodies = {f"words/{number}.pdf": pages_of_words(RANGE_PAGES, WORDS, f"{number}") for number in numbers}
     report = Report("scale-out")
-    report.add("documents", len(chosen), "documents", ">= 1")
-    report.add("their pages", sum(one.pages for one in chosen), "pages")
+    report.add("documents", len(bodies), "documents", ">= 1")
+    report.add("their pages", RANGE_PAGES * len(bodies), "pages")
     counts = SHORT_WORKERS if options.short else WORKERS
     rates: dict[int, float] = {}
     with bar("runs", len(counts) + 1) as step:
         for count in counts:
-            rates[count] = measure(report, count, chosen)
+            rates[count] = measure(report, count, bodies)
             step()
-        folder.mkdir(parents=True, exist_ok=True)
-        deaths(report, document_of_deaths(folder))
+        deaths(report)
         step()
     for count, rate in rates.items():
         if count > 1:

@@ -32,7 +32,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.answers.pages import Indexed, add_share, page_texts
-from benchmarks.doors import Seen
+from benchmarks.doors import Reply
 from docwell.cli.evaluation.verdicts import (
     GOOD,
     Answer,
@@ -251,9 +251,9 @@ class Judgement:
 PageText = Callable[[Page], str]
 
 
-def answer_of(seen: Seen) -> Answer | None:
+def answer_of(reply: Reply) -> Answer | None:
     """Read an answer; None where the request failed."""
-    return read_answer(seen.body) if seen.status == 200 and isinstance(seen.body, dict) else None
+    return read_answer(reply.body) if reply.status == 200 and isinstance(reply.body, dict) else None
 
 
 def judge(question: Question, answer: Answer | None, text_of: PageText) -> Judgement:
@@ -352,14 +352,14 @@ class Part:
         self._show_untouched = bool(options.show_untouched)
         self._judged: list[tuple[Question, Judgement]] = []
 
-    def judge(self, question: Question, seen: Seen, index: Mapping[str, Indexed], **_: bool) -> dict[str, Any]:
+    def judge(self, question: Question, reply: Reply, index: Mapping[str, Indexed], **_: bool) -> dict[str, Any]:
         """Judge an answer and return its row; none where the question has to stay untouched."""
 
         def text_of(page: Page) -> str:
             pages = page_texts(index[page.key].path)
             return pages[page.number - 1] if page.number <= len(pages) else ""
 
-        answer = answer_of(seen)
+        answer = answer_of(reply)
         judgement = judge(question, answer, text_of)
         self._judged.append((question, judgement))
         if question.untouched and not self._show_untouched:
@@ -372,7 +372,7 @@ class Part:
             "answer": asdict(answer) | {"citations": _written(answer.citations)} if answer else None,
             "pages": _written(question.pages),
             **asdict(judgement),
-            "seconds": round(seen.seconds, 1),
+            "seconds": round(reply.seconds, 1),
         }
 
     def add_figures(self, report: Report) -> None:

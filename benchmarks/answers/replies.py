@@ -48,14 +48,14 @@ class Replies(HttpDoor):
             reset(request)
 
     def _chat(self, request: BaseHTTPRequestHandler, body: bytes) -> None:
-        kept = self._folder / f"{sha256(body).hexdigest()}.ndjson"
-        if kept.is_file():
+        path = self._folder / f"{sha256(body).hexdigest()}.ndjson"
+        if path.is_file():
             self.replayed += 1
-            answer(request, 200, kept.read_bytes().partition(b"\n")[2], _NDJSON)
+            answer(request, 200, path.read_bytes().partition(b"\n")[2], _NDJSON)
             return
         status, content = self._ask_host(request, body)
         if status == http.client.OK and _is_whole(content):
-            kept.write_bytes(body + b"\n" + content)
+            path.write_bytes(body + b"\n" + content)
         answer(request, status, content, _NDJSON)
 
     def _ask_host(self, request: BaseHTTPRequestHandler, body: bytes) -> tuple[int, bytes]:

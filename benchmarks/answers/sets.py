@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from benchmarks.answers.pages import Indexed, add_share, page_texts, says, stands_verbatim
-from benchmarks.doors import Seen
+from benchmarks.doors import Reply
 from docwell.config import QueryLimits
 from infra.report import EVALUATION, Report
 
@@ -123,10 +123,10 @@ class Part:
         self._judged: list[Judged] = []
 
     def judge(
-        self, question: Question, seen: Seen, index: Mapping[str, Indexed], *, replayed: bool
+        self, question: Question, reply: Reply, index: Mapping[str, Indexed], *, replayed: bool
     ) -> dict[str, Any]:
         """Judge an answer and return its row."""
-        judged = judge(question, seen, index, replayed=replayed)
+        judged = judge(question, reply, index, replayed=replayed)
         self._judged.append(judged)
         fields = asdict(judged)
         return {**fields.pop("question"), **fields}
@@ -153,12 +153,12 @@ def plan(
     answerable, unanswerable = answerable - len(on_reports), unanswerable - len(absent)
     articles = _load(folder / "xquad" / "questions_en_dev.json")
     filings = _load(folder / "financebench" / "questions_dev.json")
-    held = set(chooser.sample(sorted({entry["doc"] for entry in articles}), _HELD_ARTICLES))
+    held_out = set(chooser.sample(sorted({entry["doc"] for entry in articles}), _HELD_ARTICLES))
     counts = Counter(entry["company"] for entry in filings)
-    few = sorted(name for name, count in counts.items() if count <= _MOST_HELD)
-    held |= set(chooser.sample(few, _HELD_COMPANIES))
-    held_filings, shown_filings = _divided(filings, lambda entry: entry["company"] in held)
-    held_articles, shown_articles = _divided(articles, lambda entry: entry["doc"] in held)
+    companies = sorted(name for name, count in counts.items() if count <= _MOST_HELD)
+    held_out |= set(chooser.sample(companies, _HELD_COMPANIES))
+    held_filings, shown_filings = _divided(filings, lambda entry: entry["company"] in held_out)
+    held_articles, shown_articles = _divided(articles, lambda entry: entry["doc"] in held_out)
     from_filings, from_articles = [*map(_filing, shown_filings)], [*map(_article, shown_articles)]
     if on_filings is None:
         on_filings = round(answerable * len(from_filings) / (len(from_filings) + len(from_articles)))
@@ -242,12 +242,12 @@ def _load(path: Path) -> list[dict[str, Any]]:
     return entries
 
 
-def judge(question: Question, seen: Seen, index: Mapping[str, Indexed], *, replayed: bool = False) -> Judged:
+def judge(question: Question, reply: Reply, index: Mapping[str, Indexed], *, replayed: bool = False) -> Judged:
     """Judge one answer against the pages and the truth."""
-    body = seen.events[-1][1] if seen.events else seen.body
-    if seen.status != 200 or not isinstance(body, dict):
-        problem = body.get("type") if isinstance(body, dict) else seen.broken
-        return Judged(question, "failed", seen.seconds, faults=(f"failed: {seen.status} {problem}",))
+    body = reply.events[-1][1] if reply.events else reply.body
+    if reply.status != 200 or not isinstance(body, dict):
+        problem = body.get("type") if isinstance(body, dict) else reply.broken
+        return Judged(question, "failed", reply.seconds, faults=(f"failed: {reply.status} {problem}",))
     text, status, citations = str(body["answer"]), str(body["status"]), tuple(body["citations"])
     compared = status == "answered" and question.answerable
     cites_answer = any(_holds_answer(question, citation, index) for citation in citations) if compared else None
@@ -266,7 +266,7 @@ def judge(question: Question, seen: Seen, index: Mapping[str, Indexed], *, repla
     return Judged(
         question=question,
         status=status,
-        seconds=seen.seconds,
+        seconds=reply.seconds,
         answer=text,
         citations=citations,
         markers=len(markers),
@@ -279,9 +279,9 @@ def judge(question: Question, seen: Seen, index: Mapping[str, Indexed], *, repla
         prompt_tokens=usage["prompt_tokens"],
         estimated_tokens=usage.get("estimated_prompt_tokens"),
         faults=tuple(fault for fault, holds in checks.items() if holds),
-        model_text="".join(data["text"] for name, data in seen.events if name == "token"),
+        model_text="".join(data["text"] for name, data in reply.events if name == "token"),
         passages=tuple(
-            passage["text"] for name, data in seen.events if name == "passages" for passage in data["passages"]
+            passage["text"] for name, data in reply.events if name == "passages" for passage in data["passages"]
         ),
         replayed=replayed,
     )

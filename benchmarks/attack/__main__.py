@@ -60,10 +60,10 @@ def _attack(attacked: Target, name: str, report: Report) -> None:
     title, attack = ATTACKS[name]
     tried, breaches = 0, list[str]()
     try:
-        for one in attack(attacked):
+        for attempt in attack(attacked):
             tried += 1
-            if one.breach:
-                breaches.append(one.what)
+            if attempt.breach:
+                breaches.append(attempt.text)
     except Exception:  # noqa: BLE001 - run the other attacks all the same
         breaches += traceback.format_exc().splitlines()[-6:]
     mark = "[red]BREACH[/]" if breaches else "ok    "

@@ -15,6 +15,7 @@ _KEY = "quotas/boiler.pdf"
 _PAGES = [
     "The boiler in the cellar is inspected every March by two engineers of the city. A sticker shows the date."
 ]
+_SAYS = "The boiler in the cellar is inspected every March [1]. "
 _QUESTION = {"question": "When is the boiler in the cellar inspected?", "collection": "quotas"}
 # The settling of an answer runs after its last byte.
 _SETTLED_S = 15.0
@@ -25,29 +26,36 @@ def race(target: Target) -> Tries:
     """Ask many questions at once with a quota for one: the overshoot is one request at most."""
     _prepare(target)
     for _ in range(target.times(5, 1)):
-        cost = _cost_of_one(target)
+        principal, key = target.principal("--collections", "quotas")
+        if (status := _ask(target, key)) != 200:
+            raise RuntimeError(f"the first question was not answered: {status}")
+        cost = _charged(target, principal)
         principal, key = target.principal("--collections", "quotas", "--tokens-per-day", str(cost + 1))
-        statuses = _at_once(_RACERS, partial(_ask, target, key))
-        spent = _settled(target, principal, 1)
+        with ThreadPoolExecutor(_RACERS) as pool:
+            answers = [pool.submit(_ask, target, key) for _ in range(_RACERS)]
+            statuses = sorted(answer.result() for answer in answers)
+        spent = _charged(target, principal)
         yield Try(f"{spent} tokens of {cost + 1} and one request of {cost}: {statuses}", spent > 2 * cost + 1)
         yield Try(f"no question was answered: {statuses}", 200 not in statuses)
 
 
 def hang_up(target: Target) -> Tries:
-    """Hang up a stream after so many lines: the tokens are charged and the receipt is kept."""
+    """Hang up a stream after so many lines: the tokens are charged and the receipt is stored."""
     _prepare(target)
-    target.host.say("The boiler in the cellar is inspected every March [1]. " * 3, pace_s=0.02)
-    try:
-        for lines in (1, 4, 7, 12, 30)[: target.times(5, 3)]:
-            principal, key = target.principal("--collections", "quotas")
-            answer = _hang_up_after(target, key, lines)
-            spent = _settled(target, principal, 1)
+    target.host.say(_SAYS * 3, pace_s=0.02)
+    for lines in (1, 4, 7, 12, 30)[: target.times(5, 3)]:
+        principal, key = target.principal("--collections", "quotas")
+        with target.client(**{"x-api-key": key}) as client:
+            with client.stream("POST", "/v1/query", json=_QUESTION | {"stream": True}) as response:
+                answer = str(response.headers.get("x-request-id", ""))
+                for number, _ in enumerate(response.iter_lines(), 1):
+                    if number >= lines:
+                        break
+            spent = _charged(target, principal)
             yield Try(f"left after {lines} lines: {spent} tokens charged", spent == 0)
-            with target.client(**{"x-api-key": key}) as client:
-                kept = _until(partial(_is_kept, client, answer))
-            yield Try(f"left after {lines} lines: receipt kept {kept}", not kept)
-    finally:
-        target.host.say("")
+            stored = _until(partial(_is_stored, client, answer))
+            yield Try(f"left after {lines} lines: receipt stored {stored}", not stored)
+    target.host.say("")
 
 
 def broken_answers(target: Target) -> Tries:
@@ -55,15 +63,15 @@ def broken_answers(target: Target) -> Tries:
     _prepare(target)
     failures = (Misdeed.CUT, Misdeed.ENDS_EARLY, Misdeed.ERROR_LINE)
     for misdeed in failures[: target.times(3, 1)]:
-        for more in ({}, {"fallback": "extractive"}):
+        for fields in ({}, {"fallback": "extractive"}):
             principal, key = target.principal("--collections", "quotas")
             target.host.behave(misdeed)
             try:
-                status = _ask(target, key, **more)
+                status = _ask(target, key, **fields)
             finally:
                 target.host.behave(Misdeed.NONE)
-            spent = _settled(target, principal, 1)
-            yield Try(f"{misdeed}, {more or 'no fallback'}: {status}, {spent} tokens charged", spent == 0)
+            spent = _charged(target, principal)
+            yield Try(f"{misdeed}, {fields or 'no fallback'}: {status}, {spent} tokens charged", spent == 0)
             # The breaker of the model host must not hide the next failure.
             time.sleep(0.2)
 
@@ -76,15 +84,15 @@ def one_caller(attacked: Target) -> Tries:
     with new_target(short=attacked.short, DOCWELL_MAX_IN_FLIGHT="1") as target:
         _prepare(target)
         _, greedy = target.principal("--collections", "quotas")
-        _, other = target.principal("--collections", "quotas")
-        target.host.say("The boiler in the cellar is inspected every March [1]. " * 10, pace_s=0.05)
+        _, modest = target.principal("--collections", "quotas")
+        target.host.say(_SAYS * 10, pace_s=0.05)
         with ThreadPoolExecutor(_RACERS) as pool:
-            held = [pool.submit(_ask, target, greedy) for _ in range(_RACERS)]
+            answers = [pool.submit(_ask, target, greedy) for _ in range(_RACERS)]
             time.sleep(1.0)
-            status = _ask(target, other)
-            statuses = sorted(one.result() for one in held)
+            status = _ask(target, modest)
+            statuses = sorted(answer.result() for answer in answers)
     yield Try(f"the other caller: {status}", status != 200)
-    yield Try(f"the greedy caller was never told to wait: {statuses}", 429 not in statuses)
+    yield Try(f"the greedy caller was never asked to wait: {statuses}", 429 not in statuses)
     yield Try(f"the greedy caller was never answered: {statuses}", 200 not in statuses)
 
 
@@ -93,58 +101,31 @@ def _prepare(target: Target) -> None:
         target.index(_KEY, _PAGES)
 
 
-def _ask(target: Target, key: str, **more: str) -> int:
+def _ask(target: Target, key: str, **fields: str) -> int:
     with target.client(**{"x-api-key": key}) as client:
-        return client.post("/v1/query", json=_QUESTION | more).status_code
+        return client.post("/v1/query", json=_QUESTION | fields).status_code
 
 
-def _cost_of_one(target: Target) -> int:
-    principal, key = target.principal("--collections", "quotas")
-    if (status := _ask(target, key)) != 200:
-        raise RuntimeError(f"the first question was not answered: {status}")
-    return _settled(target, principal, 1)
-
-
-def _hang_up_after(target: Target, key: str, lines: int) -> str:
-    """Read so many lines of a stream and leave. Return the answer's id."""
-    with (
-        target.client(**{"x-api-key": key}) as client,
-        client.stream("POST", "/v1/query", json=_QUESTION | {"stream": True}) as response,
-    ):
-        answer = str(response.headers.get("x-request-id", ""))
-        for number, _ in enumerate(response.iter_lines(), 1):
-            if number >= lines:
-                break
-    return answer
-
-
-def _settled(target: Target, principal: str, least: int) -> int:
-    """Wait until tokens were charged and no longer change. Return them."""
-    before, deadline = -1, time.monotonic() + _SETTLED_S
-    while time.monotonic() < deadline:
-        spent = target.tokens_today(principal)
-        if spent >= least and spent == before:
-            return spent
-        before = spent
-    return max(before, 0)
-
-
-def _is_kept(client: httpx.Client, answer: str) -> bool:
+def _is_stored(client: httpx.Client, answer: str) -> bool:
     return client.get(f"/v1/receipts/{answer}").status_code == 200
+
+
+def _charged(target: Target, principal: str) -> int:
+    """Wait until tokens were charged and no longer change. Return them."""
+    looks = [-1]
+
+    def is_settled() -> bool:
+        looks.append(target.tokens_today(principal))
+        return looks[-1] == looks[-2] > 0
+
+    _until(is_settled)
+    return max(looks[-1], 0)
 
 
 def _until(holds: Callable[[], bool]) -> bool:
     deadline = time.monotonic() + _SETTLED_S
-    while time.monotonic() < deadline:
-        try:
-            if holds():
-                return True
-        except httpx.HTTPError:
-            pass
-        time.sleep(0.3)
-    return False
-
-
-def _at_once(count: int, call: Callable[[], int]) -> list[int]:
-    with ThreadPoolExecutor(count) as pool:
-        return sorted(one.result() for one in [pool.submit(call) for _ in range(count)])
+    while not holds():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.2)
+    return True

@@ -1,9 +1,10 @@
-"""Forged requests: cursors, ids, keys, headers and bodies."""
+"""Forged requests: cursors, ids, keys, headers and bodies. `requests.toml` has them."""
 
 import base64
-import json
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 from benchmarks.attack.target import Target, Tries, Try
 
@@ -12,91 +13,64 @@ _PAGES = {
     "theirs/b.pdf": ["The vault of the dam holds nineteen silver bars."],
 }
 _THEIRS = ("theirs", "nineteen", "silver", "b.pdf")
-# A token without a signature.
-_UNSIGNED = ".".join(
-    base64.urlsafe_b64encode(json.dumps(part).encode()).decode().rstrip("=")
-    for part in ({"alg": "none"}, {"sub": "admin", "cognito:groups": "admins"})
+_ASK = ("/v1/query", "/v1/search")
+_QUESTION = "What does the vault of the dam hold?"
+_MALFORMED = (
+    b"",
+    b"{",
+    b"[]",
+    b"null",
+    b"\xff\xfe",
+    b"[" * 100_000,
+    b'{"question": "\\ud800"}',
+    b'{"question": 1e999}',
 )
-_IDENTITIES = (
-    {"x-amzn-apigateway-api-id": "x", "x-docwell-principal": "key:admin"},
-    {"x-api-key-id": "admin", "x-apikeyid": "admin"},
-    {"x-amzn-oidc-identity": "admin", "x-forwarded-user": "admin"},
-    {"authorization": f"Bearer {_UNSIGNED}."},
-    {"x-cognito-groups": "x,admins"},
-    {"x-http-method-override": "DELETE"},
-)
+
+
+def listed(row: str) -> list[dict[str, Any]]:
+    """Return the entries of an attack."""
+    text = Path(__file__).with_name("requests.toml").read_text(encoding="utf-8")
+    return [entry for entry in tomllib.loads(text)["requests"] if entry["row"] == row]
+
+
+def _requests(row: str) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    """Yield method, path and content of each request of an attack."""
+    for entry in listed(row):
+        encoded = [base64.urlsafe_b64encode(text.encode()).decode() for text in entry.get("encoded", ())]
+        for value in [*entry.get("values", ()), *(text.rstrip("=") for text in encoded)]:
+            yield "GET", entry["path"], {"params": {entry["parameter"]: value}}
+        for path in entry.get("paths", ()):
+            for body in entry.get("json", ()):
+                yield "POST", path, {"json": {"question": _QUESTION, **body} if path in _ASK else body}
+            if "json" not in entry:
+                yield "GET", path, {}
 
 
 def cursors(target: Target) -> Tries:
-    """Page through documents with forged cursors and prefixes."""
-    key = _prepare(target)
-    with target.client(**{"x-api-key": key}) as client:
-        forged = ["", "A", "====", "e30=", "x" * 5000, base64.urlsafe_b64encode(b"\x00" * 64).decode()]
-        rows = (
-            {"document": "theirs/b.pdf", "collection": "theirs"},
-            ["theirs/a", "theirs"],
-            "theirs",
-            1,
-            None,
-        )
-        forged += [base64.urlsafe_b64encode(json.dumps(row).encode()).decode().rstrip("=") for row in rows]
-        for cursor in forged:
-            yield judge(f"cursor {cursor[:24]}", client.get("/v1/documents", params={"cursor": cursor}))
-        for prefix in ("theirs", "theirs/", "/theirs", "ours/../theirs/", "%74heirs/"):
-            yield judge(f"prefix {prefix}", client.get("/v1/documents", params={"prefix": prefix}))
-        for collection in ("theirs", "ours,theirs", "ours/../theirs", "*", "THEIRS"):
-            yield judge(f"collection {collection}", client.get("/v1/documents", params={"collection": collection}))
+    """Page through documents with forged cursors, prefixes and collections."""
+    yield from _forged(target, "cursors")
+    with target.client(**{"x-api-key": _prepare(target)}) as client:
+        yield judge("a long cursor", client.get("/v1/documents", params={"cursor": "x" * 5000}))
 
 
 def names(target: Target) -> Tries:
     """Name documents, receipts and collections of others in every form."""
-    key = _prepare(target)
-    wanted = "theirs/b.pdf"
-    with target.client(**{"x-api-key": key}) as client:
-        for form in (
-            wanted,
-            quote(wanted, safe=""),
-            quote(quote(wanted, safe=""), safe=""),
-            f"ours%2F..%2F{wanted}",
-        ):
-            yield judge(f"document {form}", client.get(f"/v1/documents/{form}"))
-        for form in ("../documents/theirs%2Fb.pdf", "%00", "a" * 300, "key:1", "..", "usage%232026-01-01"):
-            yield judge(f"receipt {form[:30]}", client.get(f"/v1/receipts/{form}"))
-        question = "What does the vault of the dam hold?"
-        bodies: tuple[dict[str, Any], ...] = (
-            {"collection": "theirs"},
-            {"collections": ["ours", "theirs"]},
-            {"document": wanted},
-            {"filter": {"documents": [wanted]}},
-            {"filter": {"prefix": "theirs/"}},
-            {"filter": {"tags": {"$ne": "x"}}},
-            {"filter": {"metadata": {"$or": "[{}]"}}},
-            {"history": [{"question": "x", "answer": "theirs/b.pdf"}]},
-            {},
-        )
-        for body in bodies:
-            response = client.post("/v1/query", json={"question": question, **body})
-            yield judge(f"query with {body}", response, echoed=json.dumps(body))
-            if "history" not in body:
-                found = client.post("/v1/search", json={"question": question, **body})
-                yield judge(f"search with {body}", found, echoed=json.dumps(body))
-        chat = {"model": "docwell/theirs", "messages": [{"role": "user", "content": question}]}
-        yield judge("chat with theirs", client.post("/v1/chat/completions", json=chat))
-        page = f"docwell://documents/{quote(wanted, safe='')}/pages/1"
-        calls: tuple[tuple[str, dict[str, Any]], ...] = (
-            ("tools/call", {"name": "search", "arguments": {"question": question}}),
-            ("tools/call", {"name": "overview", "arguments": {"document": wanted}}),
-            ("resources/read", {"uri": page}),
-        )
-        for method, params in calls:
-            message = {"jsonrpc": "2.0", "id": 1, "method": method, "params": params}
-            yield judge(f"{method} {params}", client.post("/v1/mcp", json=message))
+    yield from _forged(target, "names")
+
+
+def _forged(target: Target, row: str) -> Tries:
+    with target.client(**{"x-api-key": _prepare(target)}) as client:
+        for method, path, content in _requests(row):
+            response = client.request(method, path, **content)
+            # A problem may repeat the body of a question.
+            echoed = str(content) if path in _ASK else ""
+            yield judge(f"{method} {path} {content}", response, echoed)
 
 
 def identities(target: Target) -> Tries:
     """Claim another identity in headers, without a key and with a weak one."""
     key = _prepare(target)
-    for headers in _IDENTITIES:
+    for headers in listed("identities")[0]["headers"]:
         with target.client(**headers) as client:
             status = client.get("/v1/documents").status_code
         yield Try(f"{headers} without a key: {status}", status < 400)
@@ -106,10 +80,8 @@ def identities(target: Target) -> Tries:
 
 def answer_ids(target: Target) -> Tries:
     """Send one `x-request-id` twice: the second answer does not replace the first receipt."""
-    _prepare(target)
-    _, key = target.principal("--collections", "ours")
     chosen = "chosen-by-the-client"
-    with target.client(**{"x-api-key": key, "x-request-id": chosen}) as client:
+    with target.client(**{"x-api-key": _prepare(target), "x-request-id": chosen}) as client:
         questions = ("When does the visitor centre of the dam open?", "Who opens the visitor centre?")
         answers = [
             client.post("/v1/query", json={"question": question, "collection": "ours"}).json()
@@ -118,30 +90,18 @@ def answer_ids(target: Target) -> Tries:
         ids = [str(answer.get("request_id")) for answer in answers]
         yield Try(f"two answers share the id {ids[0]}", len(set(ids)) < len(ids))
         for id_, answer in zip(ids, answers, strict=True):
-            kept = client.get(f"/v1/receipts/{id_}")
-            same = kept.status_code == 200 and kept.json()["answer"]["answer"] == answer["answer"]
-            yield Try(f"the receipt of {id_} is not its answer's: {kept.status_code}", not same)
-        for unknown in ("never-given", chosen, "0" * 32):
-            if unknown not in ids:
-                status = client.post("/v1/feedback", json={"request_id": unknown, "verdict": "good"}).status_code
-                yield Try(f"feedback on {unknown}: {status}", status < 400)
+            receipt = client.get(f"/v1/receipts/{id_}")
+            same = receipt.status_code == 200 and receipt.json()["answer"]["answer"] == answer["answer"]
+            yield Try(f"the receipt of {id_} is not its answer's: {receipt.status_code}", not same)
+        for unknown in {"never-given", chosen, "0" * 32} - set(ids):
+            status = client.post("/v1/feedback", json={"request_id": unknown, "verdict": "good"}).status_code
+            yield Try(f"feedback on {unknown}: {status}", status < 400)
 
 
 def malformed(target: Target) -> Tries:
     """Send what is not HTTP as the API knows it: every refusal is a typed problem."""
-    key = _prepare(target)
-    contents = (
-        b"",
-        b"{",
-        b"[]",
-        b"null",
-        b"\xff\xfe",
-        b"[" * 100_000,
-        b'{"question": "\\ud800"}',
-        b'{"question": 1e999}',
-    )
-    with target.client(**{"x-api-key": key}) as client:
-        for content in contents:
+    with target.client(**{"x-api-key": _prepare(target)}) as client:
+        for content in _MALFORMED:
             response = client.post("/v1/query", content=content)
             kind = response.headers.get("content-type", "")
             typed = 400 <= response.status_code < 500 and kind.startswith("application/problem+json")
@@ -153,11 +113,10 @@ def _prepare(target: Target) -> str:
     for name, pages in _PAGES.items():
         if target.doors.document(name) is None:
             target.index(name, pages)
-    _, key = target.principal("--collections", "ours")
-    return key
+    return target.principal("--collections", "ours")[1]
 
 
-def judge(what: str, response: Any, echoed: str = "") -> Try:
+def judge(attempt: str, response: Any, echoed: str = "") -> Try:
     """Judge a response: it fails in a typed way or holds nothing of the other collection."""
-    told = [word for word in _THEIRS if word in response.text and word not in echoed]
-    return Try(f"{what}: {response.status_code} tells {told}", bool(told) or response.status_code >= 500)
+    leaks = [word for word in _THEIRS if word in response.text and word not in echoed]
+    return Try(f"{attempt}: {response.status_code} tells {leaks}", bool(leaks) or response.status_code >= 500)

@@ -13,7 +13,7 @@ from typing import Any
 
 import httpx
 
-from benchmarks.doors import Doors, Seen, local_stack
+from benchmarks.doors import Doors, Reply, local_stack
 from benchmarks.model_host import MODEL, ModelHost
 from benchmarks.pdfs import pdf
 from infra.local.stack import Stack
@@ -28,7 +28,7 @@ _CLI_S = 60.0
 class Try:
     """One attempt of an attack. It is a breach when the stack let it through."""
 
-    what: str
+    text: str
     breach: bool
 
 
@@ -53,8 +53,8 @@ class Target:
         body = pdf(content) if isinstance(content, list) else content
         return self.doors.settled(key, self.doors.put(key, body), INDEXED_S)
 
-    def ask(self, question: str, **more: Any) -> Seen:
-        return self.doors.ask({"question": question, **more})
+    def ask(self, question: str, **fields: Any) -> Reply:
+        return self.doors.ask({"question": question, **fields})
 
     def client(self, **headers: str) -> httpx.Client:
         """Return a client of the API that sends these headers and no key unless they have one."""
@@ -63,15 +63,15 @@ class Target:
     def principal(self, *flags: str) -> tuple[str, str]:
         """Make a principal with the CLI. Return its id and its API key."""
         self._principals += 1
-        made = json.loads(self.cli("principals", "add", f"attacker-{self._principals}", *flags, "--json"))
+        added = json.loads(self.cli("principals", "add", f"attacker-{self._principals}", *flags, "--json"))
         # The gateway may have read its keys a moment ago.
         time.sleep(1.2)
-        return made["id"], made["api_key"]
+        return added["id"], added["api_key"]
 
     def tokens_today(self, principal: str) -> int:
         """Return the tokens charged to a principal today."""
         listed = json.loads(self.cli("principals", "list", "--json"))["principals"]
-        return next(int(one["tokens_today"]) for one in listed if one["id"] == principal)
+        return next(int(row["tokens_today"]) for row in listed if row["id"] == principal)
 
     def cli(self, *arguments: str) -> str:
         """Run `docwell` on this stack and return its output. Raises `RuntimeError` when it fails."""

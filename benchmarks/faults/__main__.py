@@ -9,87 +9,89 @@ import signal
 import sys
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Iterator, Sequence
 
-from benchmarks.faults import rows_deaths, rows_dependencies, rows_documents, rows_model, rows_processes
-from benchmarks.faults.documents import build_model_folder
-from benchmarks.faults.row import Outcome, Run
-from benchmarks.faults.world import MODEL_DIR
+from benchmarks.faults.rows import FAULTS, WORLDS, shared_world
+from benchmarks.faults.scene import Outcome, Run
 from infra.progress import CONSOLE, bar
 from infra.report import ROOT, Report
 
-ROWS: dict[str, tuple[str, Callable[[Run], Outcome]]] = {
-    "model": ("stateful property test", rows_model.model),
-    "kill-ingest": ("kill -9 of ingest", rows_processes.kill_ingest),
-    "kill-chroma": ("kill -9 of Chroma", rows_processes.kill_chroma),
-    "chroma-network": ("Chroma behind a broken network", rows_dependencies.chroma_network),
-    "aws": ("DynamoDB and S3 fail", rows_dependencies.aws),
-    "parser-killed": ("PDF readers are killed", rows_dependencies.parser_killed),
-    "disk-full": ("disk full", rows_dependencies.disk_full),
-    "same-key": ("two and eight workers on one key", rows_processes.same_key),
-    "dead-letters": ("killed until the dead letter", rows_deaths.dead_letters),
-    "holder-dies": ("changes while the lease's holder dies", rows_deaths.holder_dies),
-    "long-document": ("long documents", rows_documents.long_document),
-    "poison": ("poison among healthy PDFs", rows_documents.poison),
-    "volume-lost": ("loss of Chroma's volume, then reconcile", rows_processes.volume_lost),
-    "reindex": ("re-index with a kill in the middle", rows_processes.reindex),
-}
+TITLES = {name: row.title for name, row in FAULTS.items()} | {name: title for name, (title, _) in WORLDS.items()}
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.faults", description=__doc__)
-    parser.add_argument("--short", action="store_true", help="6 minutes instead of 55")
+    parser.add_argument("--short", action="store_true", help="3 minutes instead of 55")
     parser.add_argument("--seed", type=int, help="the seed that a failed run printed; random by default")
-    parser.add_argument("--row", action="append", choices=ROWS, help="only this row; may be repeated")
+    parser.add_argument("--row", action="append", choices=TITLES, help="only this row; may be repeated")
     options = parser.parse_args()
-    # SIGTERM cleans up as Ctrl-C does; Hypothesis would take any other exception for a finding.
+    # SIGTERM cleans up as Ctrl-C does.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     seed = random.SystemRandom().randrange(10**6) if options.seed is None else options.seed
     CONSOLE.print(f"seed {seed}")
-    build_model_folder(MODEL_DIR)
-    report = Report("faults")
-    asked, wrong = 0, 0
-    replays: list[str] = []
-    chosen = options.row or list(ROWS)
-    for name in chosen:
-        outcome = _run(name, Run(f"{seed} {name}", options.short))
-        _add(report, ROWS[name][0], outcome)
-        asked, wrong = asked + outcome.asked, wrong + len(outcome.wrong)
+    report, chosen = Report("faults"), options.row or list(TITLES)
+    questions, wrong, failed = 0, list[str](), list[str]()
+    for name, outcome in _outcomes(chosen, seed, short=options.short):
+        questions, wrong = questions + outcome.questions, wrong + outcome.wrong
+        _add(report, TITLES[name], outcome)
         if not outcome.ok:
+            failed.append(name)
             _explain(name, seed, outcome)
-            form = " --short" if options.short else ""
-            replays.append(f"replay: python -m benchmarks.faults{form} --row {name} --seed {seed}")
-    report.add("reader: answers that mix generations, show a deleted document or a false text", wrong, "", "== 0")
+    report.add(
+        "reader: answers that mix generations, show a deleted document or a false text", len(wrong), "", "== 0"
+    )
     # The row `model` has no reader.
     goal = ">= 1" if set(chosen) - {"model"} else None
-    report.add("reader: questions asked while faults ran", asked, "questions", goal)
+    report.add("reader: questions asked while faults ran", questions, "questions", goal)
     status = report.finish()
-    for line in replays:
-        print(line)
+    if failed:
+        rows = " ".join(f"--row {name}" for name in failed)
+        form = " --short" if options.short else ""
+        print(f"replay: python -m benchmarks.faults{form} {rows} --seed {seed}")
     return status
 
 
-def _run(name: str, run: Run) -> Outcome:
-    started = time.monotonic()
-    with bar(f"{name:14}", 1.0) as shown:
-        run.advance, run.say = shown, shown.say
-        try:
-            outcome = ROWS[name][1](run)
-        except Exception:  # noqa: BLE001 - run the other rows all the same
-            outcome = Outcome(examples=traceback.format_exc().splitlines()[-12:])
-            outcome.differences["stuck"] += 1
-    seconds = time.monotonic() - started
-    outcome.goals["chunks compared"] = (outcome.compared, "chunks", ">= 1")
+def _outcomes(chosen: Sequence[str], seed: int, *, short: bool) -> Iterator[tuple[str, Outcome]]:
+    """Run the rows and yield the outcome of each. A row that raises is stuck; the others run all the same."""
+    shared = {name: Outcome() for name in chosen if name in FAULTS}
+    with bar("faults", len(chosen)) as shown:
+        run, name, started = Run(f"{seed}", short, shown.say), "", time.monotonic()
+        for versioned in run.buckets() if shared else ():
+            try:
+                for name in shared_world(shared, run, versioned=versioned):
+                    _tell(name, shared[name], started)
+                    started = time.monotonic()
+            except Exception:  # noqa: BLE001 - run the other rows all the same
+                _add_raised(shared[list(shared)[-1]])
+        yield from shared.items()
+        for name in (name for name in chosen if name in WORLDS):
+            started = time.monotonic()
+            try:
+                outcome = WORLDS[name][1](Run(f"{seed} {name}", short, shown.say))
+            except Exception:  # noqa: BLE001 - run the other rows all the same
+                outcome = _add_raised(Outcome())
+            _tell(name, outcome, started)
+            yield name, outcome
+
+
+def _add_raised(outcome: Outcome) -> Outcome:
+    """Add the exception that is being handled."""
+    outcome.examples += traceback.format_exc().splitlines()[-12:]
+    outcome.differences["stuck"] += 1
+    return outcome
+
+
+def _tell(name: str, outcome: Outcome, started: float) -> None:
     verdict = "[green]ok[/]" if outcome.ok else "[red]wrong[/]"
     facts = ", ".join(f"{value:g} {fact}" for fact, value in outcome.facts.items())
-    figures = f"{outcome.compared:,} chunks compared, {outcome.asked:,} questions, {facts}"
-    CONSOLE.print(f"{verdict} {name}: {seconds:.0f} s, {figures}", soft_wrap=True)
-    return outcome
+    figures = f"{outcome.compared:,} chunks compared, {outcome.questions:,} questions, {facts}"
+    CONSOLE.print(f"{verdict} {name}: {time.monotonic() - started:.0f} s, {figures}", soft_wrap=True)
 
 
 def _add(report: Report, title: str, outcome: Outcome) -> None:
     for kind, count in outcome.differences.items():
         report.add(f"{title}: {kind}", count, "documents" if kind == "stuck" else "chunks", "== 0")
+    report.add(f"{title}: chunks compared", outcome.compared, "chunks", ">= 1")
     for name, (value, unit, goal) in outcome.goals.items():
         report.add(f"{title}: {name}", value, unit, goal)
 

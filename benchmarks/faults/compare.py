@@ -3,7 +3,7 @@
 ``python -m benchmarks.faults.compare --stack .docwell/stack.json``
 
 It shares with docwell the PDF reader and the chunker, which give a document's text, and nothing else. It computes
-versions, generations and chunk ids itself, scans the ledger with boto3, and reads Chroma over HTTP. The exit
+versions, generations and chunk ids itself, scans the ledger with boto3, and reads Chroma with its client. The exit
 status is 0 when there is no difference.
 """
 
@@ -19,7 +19,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-import httpx
+import chromadb
 
 from benchmarks.reading import default_reader
 from docwell.adapters.embedding.model_manifest import ModelManifest
@@ -57,30 +57,30 @@ class PipelinePlace:
 class Differences:
     """The differences as lines of text by kind: chunks, and documents in the ledger."""
 
-    found: dict[str, list[str]] = field(default_factory=lambda: {kind: [] for kind in KINDS})
+    lines_of: dict[str, list[str]] = field(default_factory=lambda: {kind: [] for kind in KINDS})
     documents: int = 0
     chunks: int = 0
     statuses: Counter[str] = field(default_factory=Counter)
 
     @property
     def count(self) -> dict[str, int]:
-        return {kind: len(lines) for kind, lines in self.found.items()}
+        return {kind: len(lines) for kind, lines in self.lines_of.items()}
 
     @property
     def none(self) -> bool:
-        return not any(self.found.values())
+        return not any(self.lines_of.values())
 
-    def lines(self, most: int = 6) -> list[str]:
-        return [f"{kind}: {line}" for kind, lines in self.found.items() for line in lines[:most]]
+    def lines(self, limit: int = 6) -> list[str]:
+        return [f"{kind}: {line}" for kind, lines in self.lines_of.items() for line in lines[:limit]]
 
 
 @dataclass(frozen=True, slots=True)
 class _Row:
     """One row of Chroma."""
 
-    collection: str
     fingerprint: str
     id: str
+    collection: str
     document: str
     generation: str
     text: str
@@ -105,7 +105,7 @@ class Comparator:
         self._pipelines = tuple(pipelines)
         self._range_pages = range_pages
         self._reader = default_reader()
-        self._embedders = {one: OnnxEmbedder(one.model_dir, threads=1) for one in pipelines}
+        self._embedders = {place: OnnxEmbedder(place.model_dir, threads=1) for place in pipelines}
         self._cut: dict[tuple[str, int], list[list[str]]] = {}
         self._s3, self._dynamodb = stack.client("s3"), stack.client("dynamodb")
 
@@ -120,23 +120,23 @@ class Comparator:
         """
         result = Differences()
         chosen = self._pipelines if pipelines is None else tuple(pipelines)
-        by_fingerprint = {one.fingerprint: one for one in chosen}
+        by_fingerprint = {place.fingerprint: place for place in chosen}
         ledger, current, rows = self._ledger(), self._current(), list(self._rows())
         result.documents, result.chunks = len(current), len(rows)
         for fingerprint, pipeline in by_fingerprint.items():
-            own = {document: item for (document, name), item in ledger.items() if name == fingerprint}
-            refused = {document for document, item in own.items() if item.get("status") in ("EMPTY", "REJECTED")}
+            items = {document: item for (document, name), item in ledger.items() if name == fingerprint}
+            refused = {document for document, item in items.items() if item.get("status") in ("EMPTY", "REJECTED")}
             expected = self._expected(pipeline, fingerprint, current, refused if believe_refusals else set())
             # Chroma's metadata has the first half of the fingerprint.
             _compare_rows(result, expected, [row for row in rows if row.fingerprint == fingerprint[:16]])
-            _compare_ledger(result, expected, own)
-        known = {fingerprint[:16] for fingerprint in by_fingerprint}
-        result.found["orphan"] += [
+            _compare_ledger(result, expected, items)
+        prefixes = {fingerprint[:16] for fingerprint in by_fingerprint}
+        result.lines_of["orphan"] += [
             f"chunk {row.id} of {row.document!r} in an index of an unknown pipeline"
             for row in rows
-            if row.fingerprint not in known
+            if row.fingerprint not in prefixes
         ]
-        result.found["orphan"] += [
+        result.lines_of["orphan"] += [
             f"ledger: {document!r} under the unknown pipeline {name}"
             for document, name in ledger
             if name not in by_fingerprint
@@ -146,9 +146,9 @@ class Comparator:
     def compare_patiently(self, timeout_s: float, **options: Any) -> Differences:
         """Compare until there is no difference, or the time is over: leases and late writes take a moment."""
         deadline = time.monotonic() + timeout_s
-        while not (found := self.compare(**options)).none and time.monotonic() < deadline:
+        while not (differences := self.compare(**options)).none and time.monotonic() < deadline:
             time.sleep(0.5)
-        return found
+        return differences
 
     def _current(self) -> dict[str, tuple[str, bytes]]:
         keys = [
@@ -218,57 +218,47 @@ class Comparator:
         return {(item["document"], item["pipeline"]): item for item in items if item["pipeline"] != _STATE}
 
     def _rows(self) -> Iterator[_Row]:
-        for url in self._stack.chroma.split(","):
-            yield from self._rows_on(url)
-
-    def _rows_on(self, url: str) -> Iterator[_Row]:
-        base = f"{url}/api/v2/tenants/default_tenant/databases/default_database"
+        """Yield every row of Chroma, by the stock client."""
+        host, port = self._stack.chroma.removeprefix("http://").split(":")
         token = self._stack.chroma_token
         headers = {"Authorization": f"Bearer {token}"} if token else None
-        with httpx.Client(base_url=base, headers=headers, timeout=60, trust_env=False) as client:
-            offset, page = 0, [None] * _PAGE
-            while len(page) == _PAGE:
-                page = (
-                    client.get("/collections", params={"limit": _PAGE, "offset": offset}).raise_for_status().json()
-                )
-                offset += _PAGE
-                for collection in page:
-                    yield from _rows_of(client, collection["id"], collection["metadata"] or {})
-
-
-def _rows_of(client: httpx.Client, id_: str, metadata: Mapping[str, Any]) -> Iterator[_Row]:
-    offset, ids = 0, [""] * _PAGE
-    while len(ids) == _PAGE:
-        request = {"limit": _PAGE, "offset": offset, "include": ["metadatas", "documents", "embeddings"]}
-        page = client.post(f"/collections/{id_}/get", json=request).raise_for_status().json()
-        ids, offset = page["ids"], offset + _PAGE
-        for number, row_id in enumerate(ids):
-            row = page["metadatas"][number] or {}
-            yield _Row(
-                collection=row.get("collection", ""),
-                fingerprint=metadata.get("fingerprint", ""),
-                id=row_id[_MARK:],
-                document=row.get("document", ""),
-                generation=row.get("generation", ""),
-                text=page["documents"][number] or "",
-                has_vector=bool(page["embeddings"][number]),
-            )
+        client = chromadb.HttpClient(host=host, port=int(port), headers=headers)
+        for collection in client.list_collections():
+            fingerprint = str((collection.metadata or {}).get("fingerprint", ""))
+            for offset in range(0, collection.count(), _PAGE):
+                include: Any = ["metadatas", "documents", "embeddings"]
+                page: Any = collection.get(limit=_PAGE, offset=offset, include=include)
+                for id_, fields, text, vector in zip(
+                    page["ids"], page["metadatas"], page["documents"], page["embeddings"], strict=True
+                ):
+                    row = fields or {}
+                    yield _Row(
+                        fingerprint=fingerprint,
+                        id=id_[_MARK:],
+                        collection=row.get("collection", ""),
+                        document=row.get("document", ""),
+                        generation=row.get("generation", ""),
+                        text=text or "",
+                        has_vector=vector is not None and len(vector) > 0,
+                    )
 
 
 def _compare_rows(result: Differences, expected: Mapping[str, _Document], rows: Sequence[_Row]) -> None:
-    seen: Counter[str] = Counter()
+    counts: Counter[str] = Counter()
     for row in rows:
-        seen[row.id] += 1
-        if fault := _fault(row, expected.get(row.document), seen[row.id]):
+        counts[row.id] += 1
+        if fault := _fault(row, expected.get(row.document), counts[row.id]):
             kind, why = fault
-            result.found[kind].append(f"chunk {row.id} of {row.document!r}, generation {row.generation}: {why}")
+            result.lines_of[kind].append(f"chunk {row.id} of {row.document!r}, generation {row.generation}: {why}")
     for key, document in expected.items():
-        result.found["lost"] += [
-            f"chunk {id_} of {key!r}, generation {document.generation}" for id_ in document.texts if not seen[id_]
+        result.lines_of["lost"] += [
+            f"chunk {id_} of {key!r}, generation {document.generation}"
+            for id_ in document.texts
+            if not counts[id_]
         ]
 
 
-def _fault(row: _Row, document: _Document | None, seen: int) -> tuple[str, str] | None:
+def _fault(row: _Row, document: _Document | None, count: int) -> tuple[str, str] | None:
     """Return the kind of a row's difference, and why; None where it is right."""
     if document is None or row.collection != _home(row.document):
         return "orphan", f"it is in the collection {row.collection!r}"
@@ -276,7 +266,7 @@ def _fault(row: _Row, document: _Document | None, seen: int) -> tuple[str, str] 
         return "stale", f"the current generation is {document.generation}"
     if row.id not in document.texts:
         return ("duplicate" if document.texts else "orphan"), "no such chunk is expected"
-    if seen > 1:
+    if count > 1:
         return "duplicate", "it is there twice"
     if row.text != document.texts[row.id]:
         return "stale", "it has another text"
@@ -293,15 +283,15 @@ def _compare_ledger(
         document = expected.get(key)
         if status not in _FINAL:
             lease = f"lease of {item.get('lease_owner')}, {item.get('detail', '')}"
-            result.found["stuck"].append(f"{says}, {lease}")
+            result.lines_of["stuck"].append(f"{says}, {lease}")
         elif document is None:
             if status != "DELETED" or "live_generation" in item:
-                result.found["orphan"].append(f"{says}; the bucket has no such key")
+                result.lines_of["orphan"].append(f"{says}; the bucket has no such key")
         elif item.get("version") != document.version:
-            result.found["stale"].append(f"{says}; the current version is {document.version}")
+            result.lines_of["stale"].append(f"{says}; the current version is {document.version}")
         elif document.texts and item.get("live_generation") != document.generation:
-            result.found["lost"].append(f"{says}; live is {item.get('live_generation')}")
-    result.found["lost"] += [f"ledger: it has no {key!r}" for key in expected if key not in ledger]
+            result.lines_of["lost"].append(f"{says}; live is {item.get('live_generation')}")
+    result.lines_of["lost"] += [f"ledger: it has no {key!r}" for key in expected if key not in ledger]
 
 
 def _digest(*parts: str) -> str:
@@ -325,12 +315,12 @@ def main() -> int:
     if stack is None:
         parser.error(f"{options.stack} is not the file of a stack")
     pipelines = [PipelinePlace(MODEL_DIR, options.chunk_tokens)]
-    found = Comparator(stack, pipelines, options.range_pages).compare(believe_refusals=options.believe_refusals)
-    statuses = ", ".join(f"{count} {status}" for status, count in found.statuses.most_common())
-    print(f"{found.documents} documents, {found.chunks} chunks; ledger: {statuses or 'empty'}")
-    print("  ".join(f"{kind} {count}" for kind, count in found.count.items()))
-    print("\n".join(found.lines(most=20)))
-    return 0 if found.none else 1
+    result = Comparator(stack, pipelines, options.range_pages).compare(believe_refusals=options.believe_refusals)
+    statuses = ", ".join(f"{count} {status}" for status, count in result.statuses.most_common())
+    print(f"{result.documents} documents, {result.chunks} chunks; ledger: {statuses or 'empty'}")
+    print("  ".join(f"{kind} {count}" for kind, count in result.count.items()))
+    print("\n".join(result.lines(limit=20)))
+    return 0 if result.none else 1
 
 
 if __name__ == "__main__":

@@ -185,10 +185,10 @@ class SqsDoor(HttpDoor):
 
     def _handle(self, request: BaseHTTPRequestHandler) -> None:
         sent = json.loads(request.rfile.read(int(request.headers["Content-Length"])))
-        said = self._act(request.headers["X-Amz-Target"].removeprefix("AmazonSQS."), sent)
-        status = 200 if said is not None else 400
+        reply = self._act(request.headers["X-Amz-Target"].removeprefix("AmazonSQS."), sent)
+        status = 200 if reply is not None else 400
         gone = {"__type": "com.amazonaws.sqs#ReceiptHandleIsInvalid", "message": "gone"}
-        body = json.dumps(gone if said is None else said).encode()
+        body = json.dumps(gone if reply is None else reply).encode()
         answer(request, status, body, {"Content-Type": "application/x-amz-json-1.0"})
 
     def _act(self, action: str, sent: dict[str, Any]) -> dict[str, Any] | None:
@@ -202,8 +202,8 @@ class SqsDoor(HttpDoor):
             case "SendMessage":
                 return self._send("", sent["MessageBody"])
             case "ChangeMessageVisibility":
-                known = self._queue.change_visibility(sent["ReceiptHandle"], sent["VisibilityTimeout"])
-                return {} if known else None
+                is_there = self._queue.change_visibility(sent["ReceiptHandle"], sent["VisibilityTimeout"])
+                return {} if is_there else None
             case "GetQueueAttributes":
                 return {"Attributes": {"ApproximateNumberOfMessages": str(self._queue.size())}}
         return None

@@ -8,8 +8,7 @@ from collections.abc import Sequence
 from typing import NamedTuple, Self
 
 from benchmarks.faults.compare import SHARDS, PipelinePlace
-from benchmarks.faults.documents import question, text_of
-from benchmarks.faults.world import TABLE, World
+from benchmarks.faults.world import TABLE, World, question, text_of
 from docwell.adapters.chroma import ChromaIndex, ChromaServer
 from docwell.adapters.chroma_records import Layout
 from docwell.adapters.dynamodb.ledger import DynamoLedger, DynamoState
@@ -35,21 +34,13 @@ class _Index(NamedTuple):
     embedder: OnnxEmbedder
 
 
-class _Outdated(NamedTuple):
-    """An answer that showed a version which the bucket no longer had when it was asked for."""
-
-    key: str
-    asked_at: float
-    changed_at: float
-
-
 class Reader:
     """Asks in a thread from `__enter__` to `__exit__`.
 
     `wrong` has a line for every answer that mixes generations, shows a document whose deletion is settled, or has
-    a text that is not on its page; `unavailable` counts the typed errors.
-    An outdated answer is wrong where it was asked for after the end of a delivery of the change, or too long after
-    the change: `__exit__` adds these.
+    a text that is not on its page; `unavailable` counts the typed errors. An answer that shows a version which the
+    bucket no longer had is wrong if a delivery of the change had ended, or too long after the change: `__exit__`
+    adds these.
     """
 
     def __init__(self, world: World, seed: str) -> None:
@@ -57,13 +48,12 @@ class Reader:
         self.wrong: list[str] = []
         self.asked = 0
         self.unavailable = 0
-        self._outdated: list[_Outdated] = []
+        self._outdated: list[tuple[str, float, float]] = []  # key, time of the question, time of the change
         self._world = world
         self._random = random.Random(seed)
         self._stopping = threading.Event()
-        self._client = world.dynamodb
-        self._state = DynamoState(self._client, TABLE)
-        self._indexes = {one.fingerprint: self._index(one) for one in world.pipelines}
+        self._state = DynamoState(world.dynamodb, TABLE)
+        self._indexes = {place.fingerprint: self._index(place) for place in world.pipelines}
         self._texts: dict[tuple[str, str], list[str]] = {}
         self._thread = threading.Thread(target=self._run, daemon=True)
 
@@ -74,80 +64,70 @@ class Reader:
     def __exit__(self, *_: object) -> None:
         self._stopping.set()
         self._thread.join(30)
-        for shown in self._outdated:
-            age_s = shown.asked_at - shown.changed_at
-            served = self._world.served.get(shown.key, ())
-            if any(shown.changed_at < start and end < shown.asked_at for start, end in served):
-                self.wrong.append(
-                    f"{shown.key!r} was shown {age_s:.1f} s after its change, whose event was served"
-                )
-            elif age_s > HIDDEN_WITHIN_S:
-                self.wrong.append(f"{shown.key!r} was shown {age_s:.0f} s after its change")
+        for key, asked_at, changed_at in self._outdated:
+            age, served = f"{key!r} was shown {asked_at - changed_at:.1f} s after its change", self._world.served
+            if any(changed_at < start and end < asked_at for start, end in served.get(key, ())):
+                self.wrong.append(f"{age}, whose event was served")
+            elif asked_at - changed_at > HIDDEN_WITHIN_S:
+                self.wrong.append(age)
 
     def shown(self, key: str) -> set[str]:
         """Return the versions of a document that an answer shows now."""
-        index, collection = self._active(), key.partition("/")[0]
-        vector = index.embedder.embed_queries([question(self._random)])[0].tolist()
-        scope = Scope(_EVERYBODY, {collection: (key,)})
-        return {passage.version for passage in index.retrieval.search(scope, vector, 50).passages}
+        passages = self._search(self._active(), Scope(_EVERYBODY, {key.partition("/")[0]: (key,)}), 50)
+        return {passage.version for passage in passages}
 
-    def _index(self, pipeline: PipelinePlace) -> _Index:
-        fingerprint, stack = pipeline.fingerprint, self._world.stack
-        index = ChromaIndex(ChromaServer(stack.chroma, timeout_s=5), Layout(fingerprint, SHARDS))
-        catalogue = DynamoLedger(self._client, TABLE, fingerprint)
-        return _Index(catalogue, Retrieval(catalogue, index), OnnxEmbedder(pipeline.model_dir, threads=1))
-
-    def _run(self) -> None:
-        while not self._stopping.wait(_PAUSE_S):
-            try:
-                self.ask_once()
-            except Unavailable:
-                self.unavailable += 1
-                time.sleep(_PAUSE_S)
-            except Exception as error:  # noqa: BLE001 - any other error is a finding
-                self.wrong.append(f"{type(error).__name__}: {error}")
-
-    def ask_once(self) -> None:
-        with self._world.lock:
-            keys = list(self._world.changes)
-            before = dict(self._world.changes)
-            absent = set(before) - set(self._world.current)
-            changed_at = dict(self._world.changed_at)
-        if not keys:
-            return
-        index = self._active()
-        scope, top_k = self._about(index, keys)
-        watched = self._random.sample(sorted(absent), min(20, len(absent)))
-        settled = {key: self._deleted(index, key) for key in watched}
-        vector = index.embedder.embed_queries([question(self._random)])[0].tolist()
-        asked_at = time.monotonic()
-        found = index.retrieval.search(scope, vector, top_k)
-        passages = found.passages
-        self.asked += 1
-        self._check_generations(passages)
-        for passage in passages:
-            self._check_text(passage)
-            if self._is_outdated(passage, before):
-                key = passage.document
-                self._outdated.append(_Outdated(key, asked_at, changed_at[key]))
-            since = settled.get(passage.document)
-            if since is None or self._deleted(index, passage.document) != since:
-                continue
-            with self._world.lock:
-                unchanged = self._world.changes.get(passage.document) == before[passage.document]
-            if unchanged:
-                self.wrong.append(f"{passage.document!r} is deleted, and its chunk {passage.id} was shown")
-
-    def _is_outdated(self, passage: Passage, before: dict[str, int]) -> bool:
-        """Whether the passage's version was not the current one at any time of the question."""
-        key = passage.document
-        with self._world.lock:
-            unchanged = key in before and self._world.changes.get(key) == before[key]
-            return unchanged and self._world.uploads.get((key, passage.version)) != self._world.current.get(key)
+    def _index(self, place: PipelinePlace) -> _Index:
+        server = ChromaServer(self._world.stack.chroma, timeout_s=5)
+        catalogue = DynamoLedger(self._world.dynamodb, TABLE, place.fingerprint)
+        retrieval = Retrieval(catalogue, ChromaIndex(server, Layout(place.fingerprint, SHARDS)))
+        return _Index(catalogue, retrieval, OnnxEmbedder(place.model_dir, threads=1))
 
     def _active(self) -> _Index:
         chosen = self._state.read(ACTIVE_PIPELINE).get("fingerprint")
         return self._indexes.get(chosen or "", next(iter(self._indexes.values())))
+
+    def _search(self, index: _Index, scope: Scope, top_k: int) -> Sequence[Passage]:
+        vector = index.embedder.embed_queries([question(self._random)])[0].tolist()
+        return index.retrieval.search(scope, vector, top_k).passages
+
+    def _run(self) -> None:
+        while not self._stopping.wait(_PAUSE_S):
+            try:
+                self._ask()
+            except Unavailable:
+                self.unavailable += 1
+                time.sleep(_PAUSE_S)
+            except Exception as error:  # noqa: BLE001 - any other error is a defect
+                self.wrong.append(f"{type(error).__name__}: {error}")
+
+    def _ask(self) -> None:
+        with self._world.lock:
+            changes, changed_at = dict(self._world.changes), dict(self._world.changed_at)
+            absent = sorted(set(changes) - set(self._world.current))
+        if not changes:
+            return
+        index = self._active()
+        scope, top_k = self._about(index, list(changes))
+        watched = self._random.sample(absent, min(20, len(absent)))
+        settled = {key: self._deleted_at(index, key) for key in watched}
+        asked_at = time.monotonic()
+        passages = self._search(index, scope, top_k)
+        self.asked += 1
+        generations = Counter(document for document, _ in {(hit.document, hit.generation) for hit in passages})
+        mixed = [document for document, count in generations.items() if count > 1]
+        self.wrong += [f"one answer has several generations of {document!r}" for document in mixed]
+        for passage in passages:
+            key = passage.document
+            self._check_text(passage)
+            with self._world.lock:
+                unchanged = key in changes and self._world.changes.get(key) == changes[key]
+                upload = self._world.uploads.get((key, passage.version))
+                outdated = unchanged and upload != self._world.current.get(key)
+            if outdated:
+                self._outdated.append((key, asked_at, changed_at[key]))
+            since = settled.get(key)
+            if unchanged and since is not None and self._deleted_at(index, key) == since:
+                self.wrong.append(f"{key!r} is deleted, and its chunk {passage.id} was shown")
 
     def _about(self, index: _Index, keys: list[str]) -> tuple[Scope, int]:
         """Choose one document, deleted ones included, one collection or all; and the number of passages."""
@@ -162,16 +142,10 @@ class Reader:
                 return index.retrieval.scope(_EVERYBODY, (), None), 20
 
     @staticmethod
-    def _deleted(index: _Index, key: str) -> float | None:
+    def _deleted_at(index: _Index, key: str) -> float | None:
         """Return when the ledger settled the key's deletion; None where it has not."""
         record = index.catalogue.get(key)
         return record.updated_at if record is not None and record.status is Status.DELETED else None
-
-    def _check_generations(self, passages: Sequence[Passage]) -> None:
-        generations = {(one.document, one.generation) for one in passages}
-        for document, count in Counter(document for document, _ in generations).items():
-            if count > 1:
-                self.wrong.append(f"one answer has {count} generations of {document!r}")
 
     def _check_text(self, passage: Passage) -> None:
         name = (passage.document, passage.version)

@@ -29,9 +29,6 @@ _TIMEOUT_S = 90.0
 _SLOT = "DOCWELL_FAULTS_SLOT"
 
 
-OnDone = Callable[[Receipt, float], None]
-
-
 class _Slot:
     """One worker: its environment, and since when it is at work."""
 
@@ -46,6 +43,11 @@ class _Slot:
             with contextlib.suppress(OSError, ValueError):
                 self.environment.kill()
 
+    def kill_if_at_work(self, since: float) -> None:
+        """Kill it unless it has ended the message of that time."""
+        if self.busy_since == since:
+            self.kill()
+
 
 class Workers:
     """Workers that read the world's queue; a context manager that waits for all to be warm, and ends them."""
@@ -54,8 +56,8 @@ class Workers:
         self,
         world: World,
         count: int,
-        environment: dict[str, str] | None = None,
-        on_done: OnDone = lambda *_: None,
+        environment: dict[str, str],
+        on_done: Callable[[Receipt, float], None] = lambda *_: None,
     ) -> None:
         """Start `count` of them. `on_done` receives each message that was done, and its seconds."""
         self.outcomes: Counter[str] = Counter()
@@ -65,11 +67,10 @@ class Workers:
         self.doom: Callable[[Receipt], float | None] = lambda _: None
         self._world = world
         self._on_done = on_done
-        variables = environment or world.environment()
-        self._lease_s = float(variables["DOCWELL_LEASE_S"])
+        self._lease_s = float(environment["DOCWELL_LEASE_S"])
         self._leases_end = 0.0  # of the workers that died
         self._spec = FunctionSpec(
-            _HANDLER, variables, timeout_s=_TIMEOUT_S, init_timeout_s=_WARM_S, on_line=self._on_line
+            _HANDLER, environment, timeout_s=_TIMEOUT_S, init_timeout_s=_WARM_S, on_line=self.lines.append
         )
         self._stopping = threading.Event()
         self._slots = [_Slot(str(number)) for number in range(count)]
@@ -79,8 +80,8 @@ class Workers:
 
     def __enter__(self) -> Self:
         deadline = time.monotonic() + _WARM_S
-        while not all(slot.warm.is_set() for slot in self._slots) and time.monotonic() < deadline:
-            time.sleep(0.05)
+        for slot in self._slots:
+            slot.warm.wait(max(0.0, deadline - time.monotonic()))
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -99,8 +100,8 @@ class Workers:
         return workers_of(psutil.Process(), _HANDLER)
 
     def kill_at_work(self, after_s: float) -> bool:
-        """Kill one that has been at work for `after_s` seconds. Return whether there was one."""
-        for slot in sorted(self._slots, key=lambda one: one.busy_since or 0.0):
+        """Kill a worker that has been at work for `after_s` seconds. Return whether there was one."""
+        for slot in sorted(self._slots, key=lambda slot: slot.busy_since or 0.0):
             since = slot.busy_since
             if since is None:
                 continue
@@ -112,7 +113,7 @@ class Workers:
         return False
 
     def pause_at_work(self, seconds: float) -> bool:
-        """Stop one that is at work for a while, as a host that hangs would. Return whether there was one."""
+        """Stop a worker at work for a while, as a host that hangs would. Return whether there was one."""
         busy = {slot.name for slot in self._slots if slot.busy_since is not None}
         for process in self.processes():
             with contextlib.suppress(psutil.Error):
@@ -141,11 +142,6 @@ class Workers:
             time.sleep(0.1)
         return queue.size() + queue.parked()
 
-    def _on_line(self, line: str) -> None:
-        self.lines.append(line)
-        if '"outcome":"INDEXED"' in line:
-            self.outcomes["indexed"] += 1
-
     def _work(self, slot: _Slot) -> None:
         while not self._stopping.is_set():
             if slot.environment is None or not slot.environment.running:
@@ -157,7 +153,7 @@ class Workers:
                 continue
             slot.busy_since = started = time.monotonic()
             if (after_s := self.doom(receipt)) is not None:
-                threading.Timer(after_s, _kill_if_at_work, [slot, started]).start()
+                threading.Timer(after_s, slot.kill_if_at_work, [started]).start()
             try:
                 self._invoke(slot.environment, receipt, started)
             finally:
@@ -181,7 +177,6 @@ class Workers:
         try:
             answer = json.loads(environment.invoke(json.dumps(receipt.event).encode()))
         except FunctionRaised as error:
-            self.outcomes["raised"] += 1
             self.lines.append(f"the handler raised: {error}")
             queue.change_visibility(receipt.receipt, 20)
             return
@@ -196,18 +191,12 @@ class Workers:
         if failed_ids(answer, {receipt.event["Records"][0]["messageId"]}):
             self.outcomes["failed"] += 1
             return
-        self.outcomes["done"] += 1
         for message in parse(receipt.body):
             if isinstance(message, Hint):
                 with self._world.lock:
                     self._world.served.setdefault(message.key, []).append((started, time.monotonic()))
         queue.acknowledge(receipt.receipt)
         self._on_done(receipt, time.monotonic() - started)
-
-
-def _kill_if_at_work(slot: _Slot, since: float) -> None:
-    if slot.busy_since == since:
-        slot.kill()
 
 
 def _resume(process: psutil.Process) -> None:

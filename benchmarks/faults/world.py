@@ -1,4 +1,8 @@
-"""The world of one row: a new bucket, ledger, Chroma and queue, and a record of every upload."""
+"""A world: a new bucket, ledger, Chroma and queue, PDFs of known words, and a record of every upload.
+
+The model that embeds them is a BERT of one layer and 16 dimensions, so the real embedder runs it in microseconds.
+Every page names its document and revision, so a passage shows where it comes from.
+"""
 
 import json
 import math
@@ -12,8 +16,12 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from hashlib import sha256
+from io import StringIO
 from pathlib import Path
+from string import ascii_lowercase
 from typing import Any, Self
+from unittest.mock import patch
 
 import httpx
 
@@ -21,7 +29,6 @@ from benchmarks.faults.aws import WORKER_KEY, Rule
 from benchmarks.faults.chroma import ChromaServer
 from benchmarks.faults.compare import Comparator, PipelinePlace
 from benchmarks.faults.delivery import EXTENSION_S, DeliveryFaults, SqsDoor, UnkindQueue
-from benchmarks.faults.documents import CHUNK_TOKENS, build_model_folder, text_of
 from benchmarks.functions import CREATED, MARKED, REMOVED, notification
 from benchmarks.pdfs import pdf
 from infra.local.names import (
@@ -36,9 +43,18 @@ from infra.local.names import (
 )
 from infra.local.ports import answers, free_port
 from infra.local.stack import Stack, base_environment, function_variables
+from layers.embedder import build_model
 from runtime.process import Child
+from tests.unit.adapters.embedding import tiny_model
 
 MODEL_DIR = ROOT / "build" / "faults" / "tiny-model"
+CHUNK_TOKENS = 24
+# The pipeline of a re-index: the same model with longer chunks.
+NEXT_CHUNK_TOKENS = 40
+
+_MOST_TOKENS = 64
+_SYLLABLES = ["ba", "den", "fir", "gol", "hap", "kes", "lom", "nuv", "pir", "rax", "sot", "tim", "vul", "zed"]
+WORDS = [first + second for first in _SYLLABLES for second in _SYLLABLES]
 TABLE = LEDGER_TABLE
 # Longer than the slowest step of a document of some pages on a loaded machine.
 _LEASE_S = 8.0
@@ -142,7 +158,7 @@ class World:
     def comparator(self) -> Comparator:
         return Comparator(self.stack, self.pipelines, self.range_pages)
 
-    def environment(self, **more: str) -> dict[str, str]:
+    def environment(self, **variables: str) -> dict[str, str]:
         """Return the variables that template.yaml sets for ingest, with short times."""
         first, following = self.pipelines[0], self.pipelines[1:]
         re_index = {"DOCWELL_NEXT_CHUNK_TOKENS": str(following[0].chunk_tokens)} if following else {}
@@ -166,7 +182,7 @@ class World:
             "NO_PROXY": HOST,
             "OMP_NUM_THREADS": "1",
             **re_index,
-            **more,
+            **variables,
         }
 
     def put(self, key: str, pages: int | None = None) -> Upload:
@@ -235,3 +251,32 @@ class World:
         body = json.dumps([asdict(rule) for rule in rules])
         answer = httpx.post(f"{self.stack.aws_endpoint}/faults", content=body, timeout=10, trust_env=False)
         return int(answer.raise_for_status().json()["faults"])
+
+
+def build_model_folder(folder: Path) -> Path:
+    if (folder / "manifest.json").exists():
+        return folder
+    source = folder.with_name(f"{folder.name}-source")
+    words = [*ascii_lowercase, *WORDS]
+    tiny_model.write(source, layers=1, words=words, most_tokens=_MOST_TOKENS)
+    arguments = ["build_model.py", "--model", str(source), "--out", str(folder)]
+    with patch("sys.argv", arguments), patch("sys.stdout", StringIO()):
+        if build_model.main() != 0:
+            raise RuntimeError("the tiny model cannot be built")
+    shutil.rmtree(source)
+    return folder
+
+
+def text_of(key: str, revision: int, pages: int) -> list[str]:
+    """Return the text of each page: words that follow from the key and the revision alone."""
+    chooser = random.Random(f"{key} {revision}")
+    mark = f"doc{sha256(key.encode()).hexdigest()[:8]}"
+    texts = []
+    for page in range(1, pages + 1):
+        count = chooser.randint(4, 5 * CHUNK_TOKENS)
+        texts.append(" ".join([f"{mark} rev{revision} page{page}.", *chooser.choices(WORDS, k=count)]))
+    return texts
+
+
+def question(chooser: random.Random) -> str:
+    return " ".join(chooser.choices(WORDS, k=5))

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 from venv import EnvBuilder
 
-from benchmarks.chaos.rig import PAGES, QUESTION
+from benchmarks.chaos import PAGES, QUESTION
 from benchmarks.functions import CREATED, notification, question_event, run_fresh, sqs_event
 from benchmarks.model_host import MODEL, model_server
 from benchmarks.pdfs import pdf
@@ -120,10 +120,10 @@ def _functions(stack: Stack, deployed: Path | None) -> dict[str, _Function]:
     }
 
 
-def _spec(stack: Stack, name: str, deployed: Path | None, **more: Any) -> FunctionSpec:
+def _spec(stack: Stack, name: str, deployed: Path | None, **settings_of: Any) -> FunctionSpec:
     # Lambda always sets it; without it the X-Ray SDK spends 0.1 s on a client for servers.
     variables = function_variables(stack, name) | {"LAMBDA_TASK_ROOT": str(deployed)}
-    settings = {"init_timeout_s": 120.0, "on_line": lambda _: None, **more}
+    settings = {"init_timeout_s": 120.0, "on_line": lambda _: None, **settings_of}
     if deployed is None:
         return FunctionSpec(f"functions.{name}.handler.handler", variables, **settings)
     layers = [deployed / "QueryFunction", deployed / "DocwellLayer/python", deployed / "EmbedderLayer/python"]

@@ -47,16 +47,22 @@ class Texts:
     questions: Sequence[str]
 
     @classmethod
-    def read(cls, folders: Sequence[Path], most: int) -> Self:
+    def read(cls, folders: Sequence[Path], limit: int) -> Self:
         """Read up to `most` chunks of the PDFs in the folders. Raises `BenchError` where there are none."""
         embedder = OnnxEmbedder(MODEL_DIR)
-        cut = list(islice(_chunks(folders, embedder), most))
+        cut = list(islice(_chunks(folders, embedder), limit))
         if not cut:
             raise BenchError(f"no text in any PDF of {', '.join(map(str, folders))}")
         chunks, spans = zip(*cut, strict=True)
         questions = [question for chunk in chunks if (question := _question(chunk.text))]
-        parts = [[chunk.text[start:end] for start, end in own] for chunk, own in zip(chunks, spans, strict=True)]
-        units = [pack_units(own, embedder.embed_passages(part)) for own, part in zip(spans, parts, strict=True)]
+        parts = [
+            [chunk.text[start:end] for start, end in spans_of]
+            for chunk, spans_of in zip(chunks, spans, strict=True)
+        ]
+        units = [
+            pack_units(spans_of, embedder.embed_passages(part))
+            for spans_of, part in zip(spans, parts, strict=True)
+        ]
         return cls(chunks, embedder.embed_passages([chunk.text for chunk in chunks]), units, questions)
 
 
@@ -78,13 +84,13 @@ class FilledCollection:
             step()
 
     def _record(self, number: int) -> IndexRecord:
-        which = number % len(self._texts.chunks)
-        vector = self._texts.vectors[which]
+        place = number % len(self._texts.chunks)
+        vector = self._texts.vectors[place]
         if number >= len(self._texts.chunks):
             away = self._random.standard_normal(len(vector), dtype=np.float32)
             vector = vector + away * (_NOISE / np.linalg.norm(away))
             vector /= np.linalg.norm(vector)
-        chunk, units = self._texts.chunks[which], self._texts.units[which]
+        chunk, units = self._texts.chunks[place], self._texts.units[place]
         return IndexRecord(f"{number:032x}", self._key(number), "live", "v1", chunk, vector.tolist(), units)
 
     def _key(self, number: int) -> str:

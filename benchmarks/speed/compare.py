@@ -174,8 +174,8 @@ def main() -> int:
             for name, take in samplers.items():
                 # The first pair is a warm-up.
                 with bar(f"{bench}: {name}", 2 * (pairs + 1)) as step:
-                    ways = {side: partial(take, tree) for side, tree in trees.items()}
-                    samples = {side: times[1:] for side, times in in_turns(ways, pairs + 1, step).items()}
+                    turns = {side: partial(take, tree) for side, tree in trees.items()}
+                    samples = {side: times[1:] for side, times in in_turns(turns, pairs + 1, step).items()}
                 add_comparison(report, f"{bench}, {name}", samples, SHORT_LIMIT if options.short else LIMIT)
     return report.finish()
 

@@ -46,15 +46,15 @@ def measure(report: Report, options: Options) -> None:
     batches = [texts[first : first + BATCH] for first in range(0, len(texts), BATCH)]
     feeds = [feed for batch in batches for _, feed in embedders[BEST].feeds(batch)]
     tokens = sum(int(feed["attention_mask"].sum()) for feed in feeds)
-    ways = {}
+    samplers = {}
     for runtime, embedder in embedders.items():
-        ways[f"docwell, {runtime}"] = partial(_seconds, partial(_embed, embedder, batches))
-        ways[f"limit: raw {runtime}"] = partial(_seconds, _raw(runtime, feeds, threads))
-    for way in ways.values():
-        way()
+        samplers[f"docwell, {runtime}"] = partial(_seconds, partial(_embed, embedder, batches))
+        samplers[f"limit: raw {runtime}"] = partial(_seconds, _raw(runtime, feeds, threads))
+    for sampler in samplers.values():
+        sampler()
     rounds = SHORT_ROUNDS if options.short else ROUNDS
-    with bar("rounds of all ways", len(ways) * rounds) as step:
-        seconds = in_turns(ways, rounds, step)
+    with bar("rounds of all ways", len(samplers) * rounds) as step:
+        seconds = in_turns(samplers, rounds, step)
     report.add("chunks", len(texts), "chunks")
     report.add("tokens of a chunk, mean", tokens / len(texts), "tokens")
     report.add("threads", threads, "threads")

@@ -46,39 +46,39 @@ def measure(report: Report, options: Options) -> None:
     size = round_size(len(questions), rounds, SHORT_QUESTIONS if options.short else QUESTIONS)
     warm_up, questions = questions[:WARM_UP], questions[WARM_UP:]
     chunks = 1_000 if options.short else 10_000
-    with asked_stack() as asked:
+    with asked_stack() as bench:
         with bar("filling", -(-chunks // BATCH)) as step:
-            collection = FilledCollection(asked.stack, texts, chunks, step)
-        ways = _ways(asked.stack, collection)
-        for way in ways.values():
-            way(warm_up)
-        turns = {name: iter(range(rounds)) for name in ways}
+            collection = FilledCollection(bench.stack, texts, chunks, step)
+        samplers = _samplers(bench.stack, collection)
+        for sampler in samplers.values():
+            sampler(warm_up)
+        turns = {name: iter(range(rounds)) for name in samplers}
 
         def median_of_round(name: str) -> float:
             turn = next(turns[name])
-            return statistics.median(ways[name](questions[turn * size : (turn + 1) * size])) * 1000
+            return statistics.median(samplers[name](questions[turn * size : (turn + 1) * size])) * 1000
 
-        with bar("rounds", rounds * len(ways)) as step:
-            medians = in_turns({name: partial(median_of_round, name) for name in ways}, rounds, step)
+        with bar("rounds", rounds * len(samplers)) as step:
+            medians = in_turns({name: partial(median_of_round, name) for name in samplers}, rounds, step)
     report.add("questions of a round", size, "questions")
     for name, samples in medians.items():
         report.add_spread(f"{name}, {chunks:,} chunks: p50", Spread.of(samples), "ms")
 
 
-def round_size(questions: int, rounds: int, most: int) -> int:
+def round_size(questions: int, rounds: int, limit: int) -> int:
     """Return how many questions a round has, so that none comes twice. Raises `BenchError` where they are too few.
 
     >>> round_size(300, 4, 60), round_size(55, 4, 60)
     (60, 11)
     """
-    size = min(most, (questions - WARM_UP) // rounds)
+    size = min(limit, (questions - WARM_UP) // rounds)
     if size < SHORT_QUESTIONS:
         least = rounds * SHORT_QUESTIONS + WARM_UP
         raise BenchError(f"the PDFs give {questions} questions, and {least} are needed")
     return size
 
 
-def _ways(stack: Stack, collection: FilledCollection) -> dict[str, Ask]:
+def _samplers(stack: Stack, collection: FilledCollection) -> dict[str, Ask]:
     """Return docwell's ways and the limits by name; each takes questions and returns the seconds of each."""
     embedder = OnnxEmbedder(MODEL_DIR, THREADS, session_opener("onnxruntime"), for_questions=True)
     layout = Layout(PipelinePlace(MODEL_DIR, CHUNK_TOKENS).fingerprint, SHARDS)

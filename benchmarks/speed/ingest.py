@@ -41,14 +41,14 @@ def measure(report: Report, options: Options) -> None:
     report.add("PDFs", sum(len(slice_.pdfs) for slice_ in slices), "PDFs")
     report.add("pages of them", sum(slice_.pages for slice_ in slices), "pages")
     done = []
-    with asked_stack(environment={"DOCWELL_EMBED_THREADS": "1"}, ingest_workers=WORKERS) as asked:
-        index(asked.stack, {f"warm-up/{number}.pdf": pdfs[0] for number in range(WORKERS)}, _TIMEOUT_S)
+    with asked_stack(environment={"DOCWELL_EMBED_THREADS": "1"}, ingest_workers=WORKERS) as bench:
+        index(bench.stack, {f"warm-up/{number}.pdf": pdfs[0] for number in range(WORKERS)}, _TIMEOUT_S)
         with bar("slices", len(slices)) as step:
             for turn, slice_ in enumerate(slices):
                 bodies: dict[str, bytes | Path] = {
                     f"slice-{turn}/{number:03}-{pdf.name}": pdf for number, pdf in enumerate(slice_.pdfs)
                 }
-                done.append(index(asked.stack, bodies, _TIMEOUT_S))
+                done.append(index(bench.stack, bodies, _TIMEOUT_S))
                 step()
     for field in ("pages", "chunks", "characters"):
         speeds = Spread.of([slice_.total(field) / slice_.seconds for slice_ in done])

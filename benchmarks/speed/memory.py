@@ -21,7 +21,7 @@ from infra.report import Report
 PAGES, SHORT_PAGES = (10, 100, 1_000, 5_000), (100,)
 WORDS = 150
 # The two sizes whose ratio shows whether memory is flat.
-FEW, MANY = 100, 5_000
+SMALL, LARGE = 100, 5_000
 _QUESTIONS = 100  # between two looks at the query function
 _TIMEOUT_S = 1800.0
 
@@ -38,19 +38,23 @@ def measure(report: Report, options: Options) -> None:
         report.add(f"{name}, worker and child", peak.together / 1e6, "MB", options.goal("<= 500"))
         report.add(f"{name}, worker alone", peak.worker / 1e6, "MB")
         report.add(f"{name}, child alone", peak.children / 1e6, "MB")
-    if MANY in peaks:
-        growth = peaks[MANY].together / peaks[FEW].together
-        report.add(f"ingest, {MANY:,} pages over {FEW} pages", growth, "x", options.goal("<= 1.2"))
-    few, many = _query(options)
-    report.add("query, after 100 requests", few, "MiB")
-    report.add("query, after the last request" if options.short else "query, after 1,000 requests", many, "MiB")
-    report.add("query, growth since the first 100 requests", many / few, "x", options.goal("<= 1.05"))
+    if LARGE in peaks:
+        growth = peaks[LARGE].together / peaks[SMALL].together
+        report.add(f"ingest, {LARGE:,} pages over {SMALL} pages", growth, "x", options.goal("<= 1.2"))
+    after_first, after_last = _query(options)
+    report.add("query, after 100 requests", after_first, "MiB")
+    report.add(
+        "query, after the last request" if options.short else "query, after 1,000 requests", after_last, "MiB"
+    )
+    report.add(
+        "query, growth since the first 100 requests", after_last / after_first, "x", options.goal("<= 1.05")
+    )
 
 
 def _ingest(pages: int) -> Peak:
     """Return the peak while one document goes through a new stack. Raises `RuntimeError` where it is refused."""
-    with asked_stack() as asked, WorkerMemory() as memory:
-        done = index(asked.stack, {f"memory/{pages}.pdf": pages_of_words(pages, WORDS)}, _TIMEOUT_S)
+    with asked_stack() as bench, WorkerMemory() as memory:
+        done = index(bench.stack, {f"memory/{pages}.pdf": pages_of_words(pages, WORDS)}, _TIMEOUT_S)
     if done.not_indexed or not memory.peak.worker:
         raise RuntimeError(f"{pages} pages were not indexed: {done.rows}, {memory.peak}")
     return memory.peak
@@ -63,11 +67,11 @@ def _query(options: Options) -> tuple[float, float]:
     """
     texts = Texts.read(options.folders("xquad"), 100)
     looks = 2 if options.short else 10
-    with asked_stack() as asked, bar("query", looks) as step:
-        name = FilledCollection(asked.stack, texts, 1_000).name
-        questions, sizes = cycle(asked.answerable(texts.questions, name)), list[float]()
+    with asked_stack() as bench, bar("query", looks) as step:
+        name = FilledCollection(bench.stack, texts, 1_000).name
+        questions, sizes = cycle(bench.answerable(texts.questions, name)), list[float]()
         for _ in range(looks):
-            answers = asked.ask(list(islice(questions, _QUESTIONS)), name)
+            answers = bench.ask(list(islice(questions, _QUESTIONS)), name)
             if failed := [answer for answer in answers if answer.status != 200]:
                 raise RuntimeError(f"{len(failed)} of {_QUESTIONS} questions failed: {failed[0].body}")
             # All questions of one client go to one environment, the largest.

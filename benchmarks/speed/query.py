@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from functools import partial
 from itertools import cycle, islice
 
-from benchmarks.doors import Seen
+from benchmarks.doors import Reply
 from benchmarks.speed.collection import BATCH, FilledCollection, Texts
 from benchmarks.speed.options import Options
 from benchmarks.speed.stack import AskedStack, asked_stack, is_answered
@@ -52,7 +52,7 @@ class _Asking:
     def following(self, count: int) -> list[str]:
         return list(islice(self._turns, count))
 
-    def check(self, answers: Sequence[Seen]) -> None:
+    def check(self, answers: Sequence[Reply]) -> None:
         self.count += len(answers)
         for answer in answers:
             if not is_answered(answer):
@@ -70,12 +70,12 @@ class _Asking:
 def _by_size(report: Report, options: Options, asking: _Asking, collections: dict[int, str]) -> None:
     rounds, size_of_round = (2, 15) if options.short else (7, 60)
     samples: dict[int, list[float]] = {size: [] for size in collections}
-    ways = {
+    samplers = {
         f"{size}": partial(asking.median_ms, name, size_of_round, samples[size])
         for size, name in collections.items()
     }
-    with bar("one client", rounds * len(ways)) as step:
-        medians = in_turns(ways, rounds, step)
+    with bar("one client", rounds * len(samplers)) as step:
+        medians = in_turns(samplers, rounds, step)
     for size, milliseconds in samples.items():
         name = f"warm, {size:,} chunks, 1 client"
         p50, p95 = ("<= 20", "<= 40") if size == JUDGED else (None, None)

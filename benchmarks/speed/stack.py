@@ -12,7 +12,7 @@ from typing import Any
 import httpx
 import psutil
 
-from benchmarks.doors import Doors, Seen, local_stack
+from benchmarks.doors import Doors, Reply, local_stack
 from benchmarks.faults.compare import PipelinePlace
 from benchmarks.model_host import MODEL, model_server
 from benchmarks.speed.options import BenchError
@@ -30,7 +30,7 @@ _PAUSE_S, _PAUSE_OF_ONE_S, _LONGEST_PAUSE_S = 0.05, 0.02, 2.0
 _KEYS_OF_ONE_READ = 100  # of BatchGetItem
 
 
-def is_answered(answer: Seen) -> bool:
+def is_answered(answer: Reply) -> bool:
     """Return whether a question took the whole path, through the model."""
     return answer.status == 200 and (answer.body["status"], answer.body["mode"]) == ("answered", "passages")
 
@@ -43,26 +43,30 @@ class AskedStack:
     doors: Doors
     model: str
 
-    def held(self) -> list[float]:
+    def model_seconds(self) -> list[float]:
         """Return the seconds that the model server held each chat since the last call."""
         seconds: list[float] = httpx.get(f"{self.model}/-/held", trust_env=False).json()
         return seconds
 
-    def ask(self, questions: Sequence[str], collection: str) -> list[Seen]:
+    def ask(self, questions: Sequence[str], collection: str) -> list[Reply]:
         return [self.doors.ask({"question": question, "collection": collection}) for question in questions]
 
-    def without_model(self, questions: Sequence[str], collection: str) -> tuple[list[Seen], list[float]]:
+    def without_model(self, questions: Sequence[str], collection: str) -> tuple[list[Reply], list[float]]:
         """Ask in a row; also return the milliseconds of each question without the model server's time."""
-        self.held()
+        self.model_seconds()
         answers = self.ask(questions, collection)
-        held = self.held()
-        if len(held) != len(answers):  # some questions never reached the model, so no time can be assigned
+        model_seconds = self.model_seconds()
+        if len(model_seconds) != len(
+            answers
+        ):  # some questions never reached the model, so no time can be assigned
             return answers, [answer.seconds * 1000 for answer in answers]
-        return answers, [(answer.seconds - model) * 1000 for answer, model in zip(answers, held, strict=True)]
+        return answers, [
+            (answer.seconds - model) * 1000 for answer, model in zip(answers, model_seconds, strict=True)
+        ]
 
-    def at_once(self, questions: Sequence[str], collection: str, clients: int) -> tuple[list[Seen], float, float]:
+    def at_once(self, questions: Sequence[str], collection: str, clients: int) -> tuple[list[Reply], float, float]:
         """Let clients share the questions; return the answers, the seconds, and the processor's busy share."""
-        answers: list[Seen] = []
+        answers: list[Reply] = []
         turn = count()
         start = threading.Barrier(clients + 1)
 

@@ -24,7 +24,7 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
-from benchmarks.chaos.rig import KEY, QUESTION, Rig, rig
+from benchmarks.chaos import KEY, QUESTION, Rig, rig
 
 pytestmark = pytest.mark.e2e
 

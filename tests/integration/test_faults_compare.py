@@ -12,7 +12,7 @@ import pytest
 
 from benchmarks.faults.compare import KINDS, Differences
 from benchmarks.faults.delivery import PERFECT, UnkindQueue
-from benchmarks.faults.rows_model import Clock, handler_of, settle
+from benchmarks.faults.rows import Clock, handler_of, settle
 from benchmarks.faults.world import TABLE, World
 
 pytestmark = pytest.mark.integration
@@ -62,7 +62,7 @@ class Chroma:
 
 
 def kinds_of(found: Differences) -> set[str]:
-    return {kind for kind in KINDS if found.found[kind]}
+    return {kind for kind in KINDS if found.lines_of[kind]}
 
 
 def test_an_index_that_equals_the_bucket_has_no_difference(world: World) -> None:

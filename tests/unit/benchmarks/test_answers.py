@@ -19,7 +19,7 @@ from benchmarks.answers import people, sets
 from benchmarks.answers.pages import Indexed, add_share, page_texts, says, stands_verbatim
 from benchmarks.answers.people import Fact, Judgement, decision, is_cited_right, sample, truth
 from benchmarks.answers.replies import Replies
-from benchmarks.doors import Seen
+from benchmarks.doors import Reply
 from benchmarks.pdfs import pdf
 from benchmarks.proxy import answer, listen
 from docwell.cli.evaluation.verdicts import Answer, Page, Sentence, Verdict
@@ -54,7 +54,7 @@ def judged(index: dict[str, Indexed], kind: sets.Kind = sets.Kind.ARTICLE, **mor
         **more,
     }
     question = sets.Question("q", kind, "When is the gate locked?", TRUTH, KEY, (2,))
-    return sets.judge(question, Seen(200, "application/json", body, 1.0), index)
+    return sets.judge(question, Reply(200, "application/json", body, 1.0), index)
 
 
 @pytest.mark.parametrize("kind", [sets.Kind.ARTICLE, sets.Kind.REPORT])
@@ -190,7 +190,7 @@ def test_a_sentence_is_cited_right(text: str, pages: tuple[Page, ...], *, right:
 @pytest.mark.parametrize(("show", "halves"), [(False, ["seen"]), (True, ["seen", "untouched"])])
 def test_the_untouched_half_is_written_down_only_on_demand(*, show: bool, halves: list[str]) -> None:
     part = people.Part(argparse.Namespace(n=8, seed=7, show_untouched=show))
-    failed = Seen(503, "application/problem+json", {"type": "busy"}, 1.0)
+    failed = Reply(503, "application/problem+json", {"type": "busy"}, 1.0)
     rows = [part.judge(question, failed, {}) for question in part.questions]
     assert sorted({row["half"] for row in rows if row}) == halves
 

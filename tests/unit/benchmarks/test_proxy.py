@@ -45,7 +45,7 @@ def test_a_request_comes_through(proxy: Proxy, fault: Fault) -> None:
 def test_a_fault_answers_with_its_status(proxy: Proxy, fault: Fault, status: int) -> None:
     proxy.behave(fault)
     assert get(proxy).status_code == status
-    assert proxy.seen[fault] == 1
+    assert proxy.drawn[fault] == 1
 
 
 @pytest.mark.parametrize("fault", [Fault.DOWN, Fault.HANG, Fault.RESET_REQUEST, Fault.RESET_ANSWER])

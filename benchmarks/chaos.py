@@ -8,18 +8,32 @@ question must be answered. The rows of the model host run over both protocols.
 import argparse
 import signal
 import sys
-from collections.abc import Callable, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
 
-from benchmarks.chaos.rig import Rig, rig
-from benchmarks.doors import SSE, Seen
-from benchmarks.model_host import Misdeed
-from benchmarks.proxy import Fault
+from benchmarks.doors import SSE, Doors, Reply, local_stack
+from benchmarks.model_host import MODEL, Misdeed, ModelHost
+from benchmarks.pdfs import pdf
+from benchmarks.proxy import Fault, Proxy
 from infra.progress import CONSOLE, bar
 from infra.report import Report
 
+KEY = "chaos/boiler.pdf"
+PAGES = [
+    "The boiler in the cellar is inspected every March by two engineers of the city. A sticker shows the date.",
+    "Bicycles are kept in the yard behind the kitchen. The gate is locked at ten in the evening.",
+]
+QUESTION = "When is the boiler in the cellar inspected?"
+SAYS = "The boiler in the cellar is inspected every March [1]."
+_INDEXED_S = 120.0
+_RETRY_S = 0.2
+# So long that one environment of the function never answers two questions at once.
+_ANSWER_S = 0.3
 _GRACE_S = 1.0  # what an answer may take beyond the deadline
 _RECOVERY_S = 5.0  # what a recovery may take beyond the breaker's rest
 _WARM_S = 30.0
@@ -34,6 +48,74 @@ MODES: Mapping[str, dict[str, Any]] = {
     "extractive": {"fallback": "extractive"},
     "stream": {"stream": True},
 }
+
+
+@dataclass
+class Rig:
+    """The stack and its dependencies. `deadline_s` and `rest_s` are the function's settings."""
+
+    host: ModelHost
+    chroma: Proxy
+    ledger: Proxy
+    doors: Doors
+    gateway: str
+    headers: Mapping[str, str]  # the API key
+    deadline_s: float
+    rest_s: float
+
+    def ask(self, **fields: Any) -> Reply:
+        return self.doors.ask({"question": QUESTION, **fields})
+
+    def together(self, *bodies: dict[str, Any]) -> list[Reply]:
+        """Ask the question several times at once, each with its additions."""
+        with ThreadPoolExecutor(len(bodies)) as pool:
+            return list(pool.map(lambda fields: self.ask(**fields), bodies))
+
+    def heal(self) -> None:
+        self.host.behave(Misdeed.NONE)
+        self.chroma.behave()
+        self.ledger.behave()
+
+    def recovery(self, patience_s: float) -> float:
+        """Return the seconds until both environments answer again; `patience_s` where they do not."""
+        started = time.monotonic()
+        while time.monotonic() - started < patience_s:
+            # Two at once: each environment answers one question at a time.
+            if all(_is_answer(reply) for reply in self.together({}, {})):
+                return time.monotonic() - started
+            time.sleep(_RETRY_S)
+        return patience_s
+
+
+def _is_answer(reply: Reply) -> bool:
+    return reply.status == 200 and isinstance(reply.body, dict) and reply.body.get("status") == "answered"
+
+
+@contextmanager
+def rig(deadline_s: float, rest_s: float, *, openai: bool = False) -> Iterator[Rig]:
+    """Run a stack with one indexed document, and control its model host, Chroma and ledger.
+
+    The model host speaks Ollama's protocol, or OpenAI's.
+    """
+    with ExitStack() as stack:
+        host, chroma, ledger = ModelHost(SAYS, first_s=_ANSWER_S), Proxy(), Proxy()
+        for server in (host, chroma, ledger):
+            stack.callback(server.close)
+        environment = {
+            "DOCWELL_DEADLINE_S": str(deadline_s),
+            "DOCWELL_BREAKER_REST_S": str(rest_s),
+            "DOCWELL_CHROMA_URL": chroma.url,
+            "AWS_ENDPOINT_URL_DYNAMODB": ledger.url,
+            "DOCWELL_OLLAMA_URL": f"{host.url}/v1" if openai else host.url,
+        }
+        options = {"environment": environment, "ingest_workers": 1, "reconcile_every_s": 0}
+        parts = stack.enter_context(local_stack(MODEL, host.url, **options))
+        chroma.backend_port = int(parts.chroma.rsplit(":", 1)[1])
+        ledger.backend_port = int(parts.aws_endpoint.rsplit(":", 1)[1])
+        doors = stack.enter_context(Doors(parts, timeout_s=4 * deadline_s + 10))
+        doors.indexed(KEY, doors.put(KEY, pdf(PAGES)), _INDEXED_S)
+        headers = {"x-api-key": parts.api_key}
+        yield Rig(host, chroma, ledger, doors, parts.gateway, headers, deadline_s, rest_s)
 
 
 class Promise(StrEnum):
@@ -87,23 +169,23 @@ OPENAI_ROWS = tuple(replace(row, name=f"OpenAI {row.name}") for row in ROWS if r
 class Verdict:
     """The client's view in words, and whether it keeps the promise."""
 
-    what: str
+    view: str
     ok: bool
 
 
-def judge(seen: Seen, mode: str, promise: Promise) -> Verdict:
-    if seen.broken is not None:
-        return Verdict(f"{seen.status or 'no status'}, {seen.broken}", ok=False)
-    stream = seen.content_type == SSE
-    answer, problem = _outcome(seen)
+def judge(reply: Reply, mode: str, promise: Promise) -> Verdict:
+    if reply.broken is not None:
+        return Verdict(f"{reply.status or 'no status'}, {reply.broken}", ok=False)
+    stream = reply.content_type == SSE
+    answer, problem = _outcome(reply)
     if problem is not None:
-        fault = problem_fault(problem, None if stream else seen.status)
-        place = "error event" if stream else str(seen.status)
+        fault = problem_fault(problem, None if stream else reply.status)
+        place = "error event" if stream else str(reply.status)
         kind = str(problem.get("type", "no type")).removeprefix(_PROBLEM_PREFIX)
         allowed = promise is not Promise.ANSWER and not (promise is Promise.FALLBACK and mode == "extractive")
         return Verdict(f"{place} {kind}{f' ({fault})' if fault else ''}", allowed and fault is None)
     if answer is None:
-        return Verdict(f"{seen.status} {seen.content_type or 'without a type'}, no problem document", ok=False)
+        return Verdict(f"{reply.status} {reply.content_type or 'without a type'}, no problem document", ok=False)
     status = str(answer.get("status"))
     if status == "extractive":
         ok = mode == "extractive" and promise is Promise.FALLBACK and bool(answer.get("citations"))
@@ -111,20 +193,20 @@ def judge(seen: Seen, mode: str, promise: Promise) -> Verdict:
     return Verdict(status, status == "answered" and promise in {Promise.ANSWER, Promise.IN_TIME})
 
 
-def _outcome(seen: Seen) -> tuple[dict[str, Any] | None, dict[str, Any] | None]:
+def _outcome(reply: Reply) -> tuple[dict[str, Any] | None, dict[str, Any] | None]:
     """Return (answer, problem) of a response, or of the end of a stream; one or both are None."""
-    if seen.content_type == SSE:
+    if reply.content_type == SSE:
         # A stream ends with one answer or one error, and has no other.
-        ends = [event for event in seen.events if event[0] in {"answer", "error"}]
-        if len(ends) != 1 or ends[0] is not seen.events[-1] or not isinstance(ends[0][1], dict):
+        ends = [event for event in reply.events if event[0] in {"answer", "error"}]
+        if len(ends) != 1 or ends[0] is not reply.events[-1] or not isinstance(ends[0][1], dict):
             return None, None
         name, data = ends[0]
         return (data, None) if name == "answer" else (None, data)
-    if not isinstance(seen.body, dict):
+    if not isinstance(reply.body, dict):
         return None, None
-    if seen.content_type == _PROBLEM_JSON:
-        return None, seen.body
-    return (seen.body if seen.status == 200 else None), None
+    if reply.content_type == _PROBLEM_JSON:
+        return None, reply.body
+    return (reply.body if reply.status == 200 else None), None
 
 
 def problem_fault(problem: Mapping[str, Any], status: int | None) -> str | None:
@@ -182,12 +264,14 @@ def _run(world: Rig, rows: Sequence[Row], report: Report, *, short: bool) -> Non
                 row.begin(world)
                 answers = world.together(*(MODES[mode] for mode in wave))
                 world.heal()
-                for mode, seen in zip(wave, answers, strict=True):
-                    verdict = judge(seen, mode, row.promise)
-                    seconds.append(seen.seconds)
+                for mode, reply in zip(wave, answers, strict=True):
+                    verdict = judge(reply, mode, row.promise)
+                    seconds.append(reply.seconds)
                     wrong += not verdict.ok
                     mark = "ok   " if verdict.ok else "WRONG"
-                    CONSOLE.print(f"{mark} {row.name}, {mode}: {verdict.what}, {seen.seconds:.1f} s", markup=False)
+                    CONSOLE.print(
+                        f"{mark} {row.name}, {mode}: {verdict.view}, {reply.seconds:.1f} s", markup=False
+                    )
                 slowest_recovery = max(slowest_recovery, world.recovery(patience_s + 1))
             report.add(f"{row.name}: slowest answer", max(seconds), "s", f"<= {limit:g}")
             report.add(f"{row.name}: outcomes that were not promised", wrong, f"of {len(seconds)}", "== 0")
@@ -206,14 +290,14 @@ def _waves(number: int, *, short: bool) -> list[tuple[str, ...]]:
 
 def _storm(world: Rig, report: Report) -> None:
     """Ask many questions while the host fails: once it is spared, none may send it more than one request."""
-    counts, told = [], 0
+    counts, spared = [], 0
     with bar("retry storm", _STORM) as step:
         world.host.behave(Misdeed.BUSY)
         for _ in range(_STORM):
             before = world.host.chats
-            seen = world.ask()
+            reply = world.ask()
             counts.append(world.host.chats - before)
-            told += isinstance(seen.body, dict) and str(seen.body.get("type", "")).endswith(":overloaded")
+            spared += isinstance(reply.body, dict) and str(reply.body.get("type", "")).endswith(":overloaded")
             step()
         world.heal()
         patience_s = world.rest_s + _RECOVERY_S
@@ -224,7 +308,7 @@ def _storm(world: Rig, report: Report) -> None:
     report.add(f"retry storm: requests of the first {half} questions", first, "requests")
     # The breaker has opened: a question may probe once, and does not try again. On a slow machine each one may.
     report.add(f"retry storm: requests of the last {half} questions", last, "requests", f"<= {half}")
-    report.add("retry storm: questions told that the host is spared", told, f"of {_STORM}", ">= 1")
+    report.add("retry storm: questions told that the host is spared", spared, f"of {_STORM}", ">= 1")
     report.add("retry storm: well again to the next answer", recovery, "s", f"<= {patience_s:g}")
 
 

@@ -1,0 +1,553 @@
+"""The rows of the suite. `FAULTS` share one world; `WORLDS` need a world of their own.
+
+Each function in `FAULTS` causes its fault once. Where the row names `users`, they change documents meanwhile.
+"""
+
+import os
+import random
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext, suppress
+from dataclasses import dataclass, replace
+from functools import partial
+from urllib.parse import unquote_plus
+
+import psutil
+
+from benchmarks.faults.aws import Rule
+from benchmarks.faults.delivery import DeliveryFaults, Receipt, UnkindQueue
+from benchmarks.faults.reader import HIDDEN_WITHIN_S
+from benchmarks.faults.scene import MOST_WAITING, Outcome, Run, Scene, key_of, scene
+from benchmarks.faults.world import CHUNK_TOKENS, NEXT_CHUNK_TOKENS, TABLE, World
+from benchmarks.functions import CREATED, REMOVED, ingest_handler, notification
+from benchmarks.poison.kinds import poison_kinds
+from benchmarks.proxy import Fault
+from docwell.adapters.documents.launching import FORK_SERVER
+from docwell.ingest.events import parse
+from infra.local.names import DEAD_LETTER_QUEUE
+
+# Two workers for two cores, and a third that takes over from one that hangs.
+WORKERS = 3
+# Small, so that documents of some pages have several ranges.
+RANGE_PAGES = 6
+# Longer than the slowest step of a document of some pages on a loaded machine; a worker that is stopped for longer
+# has lost its lease when it continues.
+LEASE_S = 4.0
+_CHROMA_FAULTS = (
+    Fault.RESET_REQUEST,
+    Fault.RESET_ANSWER,
+    Fault.UNAVAILABLE,
+    Fault.ERROR_AFTER,
+    Fault.HANG,
+    Fault.LATE,
+    Fault.TRICKLE,
+)
+_AWS_FAULTS: dict[str, tuple[Rule, ...]] = {
+    "DynamoDB throttles": (Rule("dynamodb", 0.5, 400, "ProvisionedThroughputExceededException"),),
+    "DynamoDB fails after the write": (Rule("dynamodb", 0.2, 500, "InternalServerError", after=True),),
+    "S3 GET 404": (Rule("GET", 0.4, 404, "NoSuchVersion"),),
+    "S3 403": (Rule("GET", 0.3, 403, "AccessDenied"), Rule("HEAD", 0.2, 403, "AccessDenied")),
+    "S3 slow-down": (Rule("GET", 0.6, 503, "SlowDown"), Rule("HEAD", 0.6, 503, "SlowDown")),
+    "changed while it is read": (Rule("GET", 0.8, 0, "", delay_s=0.4), Rule("HEAD", 0.3, 0, "", delay_s=0.2)),
+}
+# The keys of the rows that choose their documents themselves.
+_KEYS = 12
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One fault: what it does, how often (in the long form for each kind of bucket, and in the short form).
+
+    `evidence` counts what shows that the fault happened, in `unit`. `users` change so many keys meanwhile.
+    """
+
+    title: str
+    cause: Callable[[Scene, int], None]
+    long: int
+    short: int
+    unit: str
+    evidence: Callable[[Scene], float]
+    users: int = 0
+    end: Callable[[Scene], None] = lambda _: None
+
+
+def shared_world(outcomes: Mapping[str, Outcome], run: Run, *, versioned: bool) -> Iterator[str]:
+    """Cause the faults of some rows one after another in one world; add to their outcomes, and yield each name.
+
+    The reader's outdated answers are of the last row, as they are judged at the end.
+    """
+    world = World(f"{run.seed} {versioned}", versioned=versioned, range_pages=RANGE_PAGES)
+    # The stalls of the proxy are longer than the timeout for Chroma.
+    environment = {"DOCWELL_CHROMA_TIMEOUT_S": "1", "DOCWELL_LEASE_S": str(LEASE_S)}
+    with scene(run, world, WORKERS, environment) as stage:
+        stage.fill(_KEYS)
+        for name, stage.outcome in outcomes.items():
+            row = FAULTS[name]
+            before, questions, repeats = row.evidence(stage), stage.reader.asked, run.times(row.long, row.short)
+            with stage.users(row.users) if row.users else nullcontext():
+                for number in range(4 * repeats):
+                    if number >= repeats and row.evidence(stage) > before:
+                        break
+                    run.say(f"{number + 1} of {repeats} ({'versions' if versioned else 'no versions'})")
+                    row.cause(stage, number)
+            stage.proxy.wait_idle()
+            row.end(stage)
+            stage.workers.doom = lambda _: None
+            stage.rest()
+            stage.outcome.must_happen(row.unit, row.evidence(stage) - before, "")
+            stage.outcome.questions += stage.reader.asked - questions
+            yield name
+    stage.outcome.wrong += stage.reader.wrong
+
+
+def kill_ingest(stage: Scene, _: int) -> None:
+    """SIGKILL for a worker at a random instant of its work."""
+    after_s = stage.random.uniform(0, 0.5)
+    stage.wait(lambda: stage.workers.kill_at_work(after_s), 60)
+
+
+def kill_chroma(stage: Scene, _: int) -> None:
+    """SIGKILL for Chroma under load; it restarts on the same data."""
+    stage.pause(0.5, 2.5)
+    stage.world.chroma.kill()
+    stage.pause(0.1, 0.6)
+    stage.world.chroma.start()
+
+
+def chroma_network(stage: Scene, number: int) -> None:
+    """Chroma's network fails in one way, at last in all ways; then it is down for a moment."""
+    ways = [*((fault,) for fault in _CHROMA_FAULTS), _CHROMA_FAULTS]
+    stage.proxy.probability = 0.3
+    stage.proxy.behave(*ways[number % len(ways)])
+    time.sleep(stage.run.times(7, 1))
+    stage.proxy.behave(Fault.DOWN)
+    time.sleep(stage.run.times(2, 1) / 2)
+    stage.proxy.behave()
+
+
+def aws(stage: Scene, number: int) -> None:
+    """DynamoDB throttles or loses answers; S3 fails, or objects change while they are read."""
+    stage.world.fail(*list(_AWS_FAULTS.values())[number % len(_AWS_FAULTS)])
+    time.sleep(stage.run.times(15, 2))
+    stage.world.fail()
+
+
+def kill_parser(stage: Scene, _: int) -> None:
+    """SIGKILL for a process that reads a PDF, after a moment."""
+
+    def kill() -> bool:
+        process = next(_readers_of_pdfs(stage), None)
+        if process is None:
+            return False
+        stage.pause(0, 0.05)
+        with suppress(psutil.Error):
+            process.kill()
+            stage.workers.outcomes["readers killed"] += 1
+            return True
+        return False
+
+    stage.wait(kill, 10, pause_s=0.005)
+
+
+def _readers_of_pdfs(stage: Scene) -> Iterator[psutil.Process]:
+    for worker in stage.workers.processes():
+        with suppress(psutil.Error):
+            for process in worker.children(recursive=True):
+                # A fork of the worker that has not started the reader yet has the worker's command. The fork
+                # server does not read; only its forks are in its session and have its command.
+                command = process.cmdline()
+                is_server = str(FORK_SERVER) in command and os.getsid(process.pid) == process.pid
+                if command != worker.cmdline() and not is_server:
+                    yield process
+
+
+def rebuild_all(stage: Scene) -> None:
+    """Rebuild every document: those refused for a killed reader must be indexed."""
+    stage.settle()
+    refused = stage.world.comparator().compare(believe_refusals=True)
+    stage.outcome.add(refused)
+    stage.outcome.facts["refused for it"] = refused.statuses["REJECTED"]
+    for key in list(stage.world.current):
+        stage.world.hint(key, rebuild=True)
+
+
+def disk_full(stage: Scene, _: int) -> None:
+    """The workers cannot write a file of more than 100 bytes for a while."""
+    limits = []
+    for process in stage.workers.processes():
+        with suppress(psutil.Error):
+            limit = process.rlimit(psutil.RLIMIT_FSIZE)
+            process.rlimit(psutil.RLIMIT_FSIZE, (100, limit[1]))
+            limits.append((process, limit))
+    time.sleep(3)
+    for process, limit in limits:
+        with suppress(psutil.Error):
+            process.rlimit(psutil.RLIMIT_FSIZE, limit)
+
+
+def same_key(stage: Scene, _: int) -> None:
+    """All workers get messages of one key; one may hang for longer than its lease, and then continues."""
+    for _ in range(stage.random.randint(1, 4)):
+        stage.change(1)
+    for _ in range(WORKERS):
+        stage.world.hint(key_of(0), sweep=stage.random.random() < 0.2)
+    stage.pause(0, 1.0)
+    if stage.random.random() < 0.5 and stage.workers.pause_at_work(LEASE_S * 1.3):
+        for _ in range(WORKERS):  # the others come while it hangs, and after its lease
+            time.sleep(LEASE_S / WORKERS * 1.3)
+            stage.change(1)
+            stage.world.hint(key_of(0))
+    stage.wait(lambda: stage.world.queue.size() <= MOST_WAITING, 10)
+
+
+def dead_letters(stage: Scene, _: int) -> None:
+    """Deletes and replacements whose workers die at every receive, some of them as they give up."""
+    stage.fill(_KEYS)
+    world = stage.world
+    keys = set(stage.random.sample(sorted(map(key_of, range(_KEYS))), 2))
+
+    def doom(receipt: Receipt) -> float | None:
+        dead = receipt.event["Records"][0]["eventSourceARN"].endswith(DEAD_LETTER_QUEUE)
+        doomed = not dead or stage.random.random() < 0.5
+        hit = doomed and any(message.key in keys for message in parse(receipt.body))
+        return stage.random.uniform(0, 0.5) if hit else None
+
+    stage.workers.doom = doom
+    for key in keys:
+        _delete_or_replace(stage, key)
+    changed_at = max(world.changed_at[key] for key in keys)
+    stage.wait(lambda: not world.queue.size(), HIDDEN_WITHIN_S - (time.monotonic() - changed_at))
+    seconds = time.monotonic() - changed_at
+    stage.outcome.stuck(world.queue.size())
+    # Nothing is redriven yet: only the dead-letter queue's consumer can have hidden a version.
+    for key in keys:
+        for version in stage.reader.shown(key):
+            if world.uploads[key, version] != world.current.get(key):
+                stage.outcome.wrong.append(f"{key!r} is shown from an old version, and its message is parked")
+    slowest = max(seconds, stage.outcome.facts.get("s, the slowest", 0))
+    stage.outcome.facts["s, the slowest"] = slowest
+    goal = (slowest, "s", f"<= {HIDDEN_WITHIN_S:g}")
+    stage.outcome.goals["slowest change: from its event until its message was parked"] = goal
+    stage.workers.doom = lambda _: None
+    stage.settle()
+
+
+def holder_dies(stage: Scene, _: int) -> None:
+    """A document is deleted or replaced while the holder of its lease dies, again at each receive."""
+    key = key_of(stage.random.randrange(_KEYS))
+    stage.world.put(key, pages=RANGE_PAGES)
+    stage.settle()
+    stage.workers.doom = lambda receipt: (
+        stage.random.uniform(0.1, 0.8) if '"rebuild": true' in receipt.body else None
+    )
+    stage.world.hint(key, rebuild=True)
+    stage.wait(stage.workers.busy, 10, pause_s=0.01)
+    stage.pause(0, 0.5)
+    _delete_or_replace(stage, key)
+    stage.pause(1, 4)
+    stage.workers.doom = lambda _: None
+    stage.settle()
+
+
+def _delete_or_replace(stage: Scene, key: str) -> None:
+    if key in stage.world.current and stage.random.random() < 0.6:
+        stage.world.delete(key)
+    else:
+        stage.world.put(key)
+
+
+def long_document(stage: Scene, _: int) -> None:
+    """A document of several ranges is replaced, deleted or rebuilt half-way; perhaps a worker is killed."""
+    world, key = stage.world, key_of(stage.random.randrange(3))
+    upload = world.put(key, pages=stage.random.randint(2 * RANGE_PAGES - 1, 4 * RANGE_PAGES))
+    stage.wait(partial(_ranges_done, world, key, stage.random.randint(0, 3)), 8)
+    stage.pause(0, 0.3)
+    for _ in range(stage.random.randint(1, 2)):
+        match stage.random.randrange(4):
+            case 0:
+                world.put(key, pages=stage.random.randint(1, 2 * RANGE_PAGES))
+            case 1:
+                world.delete(key)
+            case 2:
+                world.delete(key)
+                stage.pause(0, 0.4)
+                world.put_again(upload)
+            case _:
+                world.hint(key, rebuild=True)
+        stage.pause(0, 0.6)
+    if stage.random.random() < 0.5:
+        stage.workers.kill_at_work(stage.random.uniform(0, 0.4))
+    stage.wait(lambda: world.queue.size() <= MOST_WAITING, 20, pause_s=0.1)
+
+
+def _ranges_done(world: World, key: str, count: int) -> bool:
+    """Whether the plan of the document is made, and so many of its ranges are done."""
+    place = {"document": {"S": key}, "pipeline": {"S": world.pipelines[0].fingerprint}}
+    item = world.dynamodb.get_item(TableName=TABLE, Key=place, ConsistentRead=True).get("Item", {})
+    return "ranges" in item and len(item.get("ranges_done", {}).get("NS", ())) >= count
+
+
+def volume_lost(stage: Scene, _: int) -> None:
+    """Chroma loses its volume while documents come in; then two passes of reconcile."""
+    stage.fill(stage.run.times(60, 15))
+    for number in range(5):
+        stage.world.put(key_of(number))
+    stage.world.delete(key_of(5))
+    time.sleep(0.3)
+    stage.world.chroma.lose_volume()
+    time.sleep(1)
+    stage.world.chroma.start()
+    stage.settle()
+    for number in (1, 2):
+        stage.run.say(f"reconcile, pass {number}")
+        time.sleep(1)
+        passes = stage.reconcile(300, "complete", action="reconcile", force=True)
+        hints = sum(int(pipeline["sent"]) for answer in passes for pipeline in answer["pipelines"])
+        stage.outcome.facts[f"hints of pass {number}"] = hints
+        stage.workers.outcomes["hints"] += hints
+        stage.settle()
+
+
+def _count(name: str) -> Callable[[Scene], float]:
+    return lambda stage: stage.workers.outcomes[name]
+
+
+def _met(stage: Scene) -> float:
+    return sum(stage.proxy.drawn[fault] for fault in _CHROMA_FAULTS)
+
+
+# Title, cause, repeats in the long form (for each kind of bucket) and in the short form, and the evidence.
+FAULTS = {
+    "kill-ingest": Row("kill -9 of ingest", kill_ingest, 100, 10, "kills", _count("crashed"), users=40),
+    "kill-chroma": Row(
+        "kill -9 of Chroma", kill_chroma, 25, 3, "typed errors", lambda stage: stage.reader.unavailable, 40
+    ),
+    "chroma-network": Row(
+        "Chroma behind a broken network", chroma_network, 16, 8, "requests with a fault", _met, 30
+    ),
+    "aws": Row(
+        "DynamoDB and S3 fail", aws, 6, 6, "requests with a fault", lambda stage: stage.world.fail(), users=12
+    ),
+    "parser-killed": Row(
+        "PDF readers are killed", kill_parser, 50, 4, "kills", _count("readers killed"), 30, rebuild_all
+    ),
+    "disk-full": Row("disk full", disk_full, 5, 2, "messages that failed", _count("failed"), users=20),
+    "same-key": Row("all workers on one key", same_key, 40, 4, "pauses", lambda stage: stage.workers.paused),
+    "dead-letters": Row(
+        "killed until the dead letter",
+        dead_letters,
+        12,
+        1,
+        "dead letters",
+        lambda stage: stage.world.queue.dead_ever,
+    ),
+    "holder-dies": Row("changes while the lease's holder dies", holder_dies, 30, 2, "kills", _count("crashed")),
+    "long-document": Row("long documents", long_document, 40, 3, "kills", _count("crashed")),
+    "volume-lost": Row("loss of Chroma's volume, then reconcile", volume_lost, 1, 1, "hints", _count("hints")),
+}
+
+
+def reindex(run: Run) -> Outcome:
+    """A new pipeline under a stream of uploads, deletes and queries, with kills in the middle; then the switch."""
+    keys = run.times(60, 12)
+    world = World(run.seed, chunk_tokens=(CHUNK_TOKENS, NEXT_CHUNK_TOKENS), range_pages=3)
+    switch = {"action": "reindex", "step": "switch"}
+    with scene(run, world, 2) as stage:
+        stage.fill(keys)
+        with stage.users(keys, pause_s=1.0):
+            run.say("the new index is started")
+            stage.reconcile(120, "all_hinted", action="reindex", step="start")
+            for number in range(run.times(10, 3)):
+                kill_ingest(stage, number)
+                stage.pause(0, 0.8)
+            answers = stage.reconcile(run.times(180, 25), "switched", **switch)
+        stage.outcome.facts["switched under the stream"] = bool(answers and answers[-1]["switched"])
+        if not stage.outcome.facts["switched under the stream"]:
+            answers = stage.reconcile(300, "switched", **switch)
+        if not (answers and answers[-1]["switched"]):
+            stage.outcome.differences["stuck"] += 1
+            stage.outcome.examples.append("stuck: the re-index did not complete in time")
+        for _ in range(5):
+            stage.change(keys)
+        stage.settle()
+        run.say("the old index is removed")
+        stage.reconcile(30, "switched", **switch)
+        stage.rest(pipelines=world.pipelines[1:])
+        stage.outcome.must_happen("kills", stage.workers.outcomes["crashed"], "workers")
+    return ended(stage)
+
+
+def ended(stage: Scene) -> Outcome:
+    """Return the outcome of a world of its own, with the reader's answers."""
+    stage.outcome.questions += stage.reader.asked
+    stage.outcome.wrong += stage.reader.wrong
+    return stage.outcome
+
+
+# The most that a refused document may cost, and that a healthy one may wait for it.
+BUDGET_S = 30.0
+# Lambda would start more; these are enough to see whether one delays another.
+_POISON_WORKERS = 4
+_LONGEST_S = 900.0
+
+
+def poison(run: Run) -> Outcome:
+    """Every kind of poison PDF among 100 healthy ones, after the same healthy ones alone."""
+    kinds = poison_kinds()
+    world = World(run.seed, faults=replace(DeliveryFaults(), late=0))
+    names = world.random.sample(sorted(kinds), 5) if run.short else sorted(kinds)
+    healthy = [key_of(number) for number in range(run.times(100, 10))]
+    bad = {f"bad/{name}.pdf": kinds[name] for name in names}
+    first, slowest = dict[str, float](), dict[str, float]()
+
+    def done(receipt: Receipt, seconds: float) -> None:
+        key = unquote_plus(receipt.body.partition('"key": "')[2].partition('"')[0])
+        first.setdefault(key, time.monotonic())
+        slowest[key] = max(slowest.get(key, 0.0), seconds)
+
+    def upload(contents: Mapping[str, Callable[[], bytes] | None]) -> dict[str, float]:
+        """Upload all, poison where there is a maker. Return the seconds until each was done."""
+        bodies = {key: make() for key, make in contents.items() if make is not None}
+        for key in contents:
+            if key in bodies:
+                world.put_bytes(key, bodies[key])
+            else:
+                world.put(key, pages=1)
+        started = time.monotonic()
+        stage.wait(lambda: contents.keys() <= first.keys(), _LONGEST_S, pause_s=0.2)
+        return {key: first[key] - started for key in contents if key in first}
+
+    with scene(run, world, _POISON_WORKERS, on_done=done) as stage:
+        world.put("warm.pdf", pages=1)
+        stage.settle()
+        alone = upload({f"alone/{key}": None for key in healthy})
+        mixed = [*healthy, *bad]
+        world.random.shuffle(mixed)
+        among = upload({key: bad.get(key) for key in mixed})
+        statuses = stage.rest(believe_refusals=True).statuses
+    outcome = ended(stage)
+    outcome.facts |= {"poison kinds": len(bad)} | {f"are {name}": count for name, count in statuses.items()}
+    costliest, seconds = max(((key, slowest[key]) for key in bad), key=lambda pair: pair[1])
+    outcome.goals[f"costliest ({costliest.removeprefix('bad/')})"] = (seconds, "s", f"<= {BUDGET_S:g}")
+    # By rank: the n-th healthy document to be done among poison against the n-th alone.
+    ranked = sorted(after for key, after in among.items() if key not in bad)
+    delays = [late - early for early, late in zip(sorted(alone.values()), ranked, strict=False)]
+    outcome.goals["longest delay of a healthy one"] = (max(delays, default=0.0), "s", f"<= {BUDGET_S:g}")
+    unfinished = sum(key not in among for key in healthy)
+    outcome.goals["healthy ones not done"] = (unfinished, "documents", "== 0")
+    return outcome
+
+
+class Clock:
+    """Seconds that pass only when `now` is set, so that a seed repeats the same order."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@contextmanager
+def handler_of(world: World) -> Iterator[Callable[[Receipt], bool]]:
+    """Yield a function that handles one message and says whether it is done."""
+    with ingest_handler(world.environment()) as handle:
+        yield lambda receipt: handle(receipt.event)
+
+
+def deliver(world: World, handle: Callable[[Receipt], bool], clock: Clock, most: int) -> int:
+    """Handle up to `most` messages, moving the clock to each. Return how many were handled."""
+    handled = 0
+    while handled < most:
+        receipt = world.queue.receive()
+        if receipt is None:
+            following = world.queue.next_at()
+            if following is None:
+                return handled
+            clock.now = max(clock.now, following)
+            continue
+        handled += 1
+        if handle(receipt):
+            world.queue.acknowledge(receipt.receipt)
+    return handled
+
+
+def settle(world: World, handle: Callable[[Receipt], bool], clock: Clock, timeout_s: float = 120.0) -> int:
+    """Deliver until nothing is left, and redrive dead letters. Return what is left when the time is over."""
+    deadline = time.monotonic() + timeout_s
+    while time.monotonic() < deadline:
+        if deliver(world, handle, clock, 100) == 0 and world.queue.redrive() == 0:
+            return 0
+    return world.queue.size() + world.queue.parked()
+
+
+_MODEL_KEYS = ("c0/a+b %&.pdf", "c0/é 日本.pdf", "c1/x.pdf", "top.pdf")
+_STEPS_OF_ONE = 25
+_UNKIND = DeliveryFaults(duplicate=0.15, late=0.4, longest_delay_s=50, twice=0.1, forgotten_acknowledgement=0.15)
+
+
+def model(run: Run) -> Outcome:
+    """Uploads, overwrites, deletes, undeletes, old events and partial deliveries, drawn by the seed.
+
+    The handler runs in this process and time is simulated, so a seed repeats the same order. After each 25 steps,
+    and when all is deleted, the index must equal the bucket.
+    """
+    outcome = Outcome()
+    for versioned in run.buckets():
+        clock, seed = Clock(), f"{run.seed} {versioned}"
+        queue = UnkindQueue(random.Random(seed), _UNKIND, time_scale=1, clock=clock)
+        with World(seed, versioned=versioned, range_pages=2, queue=queue) as world, handler_of(world) as handle:
+            comparator = world.comparator()
+
+            def rest() -> None:
+                outcome.stuck(settle(world, handle, clock))  # noqa: B023 - called in this round only
+                outcome.add(comparator.compare())  # noqa: B023 - called in this round only
+
+            steps = run.times(1200, 100)
+            for number in range(steps):
+                run.say(f"step {number + 1} of {steps} ({'versions' if versioned else 'no versions'})")
+                _step(world, handle, clock)
+                if (number + 1) % _STEPS_OF_ONE == 0:
+                    rest()
+                    for key in list(world.current):
+                        world.delete(key)
+                    rest()
+                if any(outcome.differences.values()):
+                    break
+            outcome.facts["steps"] = outcome.facts.get("steps", 0) + steps
+    return outcome
+
+
+def _step(world: World, handle: Callable[[Receipt], bool], clock: Clock) -> None:
+    """Make one change to the bucket, send an event, or deliver some messages."""
+    key, pages = world.random.choice(_MODEL_KEYS), world.random.randint(1, 5)
+    upload = world.current.get(key)
+    match world.random.randrange(10):
+        case 0 | 1:
+            world.put(key, pages)
+        case 2:
+            for document in _MODEL_KEYS:
+                world.put(document, pages)
+        case 3 if upload:
+            world.put_again(upload)
+        case 4:
+            world.delete(key)
+        case 5 if upload:
+            world.delete(key)
+            world.put_again(upload)
+        case 5 if world.versioned:
+            world.undelete(key)
+        case 6:
+            world.queue.send(notification(world.random.choice((CREATED, REMOVED)), world.bucket, key))
+        case 7:
+            rebuild = world.random.random() < 0.5
+            world.hint(key, rebuild=rebuild, sweep=not rebuild)
+        case _:
+            deliver(world, handle, clock, world.random.randint(1, 6))
+
+
+WORLDS: dict[str, tuple[str, Callable[[Run], Outcome]]] = {
+    "model": ("changes and deliveries in any order", model),
+    "poison": ("poison among healthy PDFs", poison),
+    "reindex": ("re-index with a kill in the middle", reindex),
+}

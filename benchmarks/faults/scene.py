@@ -1,0 +1,202 @@
+"""A world at work: its workers, the reader that asks meanwhile, what users change, and what must hold at rest."""
+
+import json
+import random
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+from benchmarks.faults.compare import KINDS, Differences
+from benchmarks.faults.delivery import Receipt
+from benchmarks.faults.reader import Reader
+from benchmarks.faults.workers import Workers
+from benchmarks.faults.world import World
+from benchmarks.proxy import Proxy
+from infra.local.stack import StackOptions
+from infra.report import meets
+from runtime.functions import Environment, FunctionError, FunctionSpec
+
+# The time limit of the final comparison: the leases of killed workers expire before it.
+_PATIENCE_S = 15.0
+# Users pause while more messages wait: the queue must be busy, not endless.
+MOST_WAITING = 12
+_SETTLED_S = 300.0
+
+
+@dataclass
+class Run:
+    """How to run a row: its seed, its length, and where it shows its progress."""
+
+    seed: str
+    short: bool
+    say: Callable[[str], None] = lambda _: None
+
+    def times(self, long: int, short: int) -> int:
+        return short if self.short else long
+
+    def buckets(self) -> tuple[bool, ...]:
+        """Return whether buckets have versions: both kinds, in the short form the kind that the seed chooses.
+
+        Without versions the ETag is the version, and the same bytes are the same version again.
+        """
+        return (random.Random(self.seed).choice((True, False)),) if self.short else (True, False)
+
+
+@dataclass
+class Outcome:
+    """The result of a row. `differences` and `wrong` must be empty; `facts` say how hard the row was."""
+
+    differences: dict[str, int] = field(default_factory=lambda: dict.fromkeys(KINDS, 0))
+    examples: list[str] = field(default_factory=list)
+    facts: dict[str, float] = field(default_factory=dict)
+    # Figures with a goal: name -> (value, unit, goal).
+    goals: dict[str, tuple[float, str, str]] = field(default_factory=dict)
+    compared: int = 0  # chunks
+    questions: int = 0
+    wrong: list[str] = field(default_factory=list)
+    logs: list[str] = field(default_factory=list)
+
+    @property
+    def ok(self) -> bool:
+        met = all(meets(value, goal) for value, _, goal in self.goals.values())
+        return met and self.compared > 0 and not any(self.differences.values()) and not self.wrong
+
+    def add(self, differences: Differences) -> None:
+        for kind, count in differences.count.items():
+            self.differences[kind] += count
+        self.examples += differences.lines()
+        self.compared += differences.chunks
+
+    def stuck(self, messages: int) -> None:
+        if messages:
+            self.differences["stuck"] += messages
+            self.examples.append(f"stuck: {messages} messages were not done in time")
+
+    def must_happen(self, fact: str, count: float, unit: str) -> None:
+        """Add to a fact without which the row proves nothing; its goal is at least one."""
+        total = self.facts.get(fact, 0) + count
+        self.facts[fact] = total
+        self.goals[fact] = (total, unit, ">= 1")
+
+
+class Scene:
+    """A world with its workers, its reader, and a proxy in front of Chroma; each row adds to `outcome`."""
+
+    def __init__(self, run: Run, world: World, workers: Workers, reader: Reader, proxy: Proxy) -> None:
+        self.run, self.world, self.workers, self.reader, self.proxy = run, world, workers, reader, proxy
+        self.random = world.random
+        self.outcome = Outcome()
+
+    def settle(self) -> None:
+        """Wait until every message is done."""
+        left = self.workers.settle(_SETTLED_S, lambda left: self.run.say(f"{left} messages left"))
+        self.outcome.stuck(left)
+
+    def rest(self, **compared: Any) -> Differences:
+        """Wait for the last message, then compare. Where all is deleted, put one back and compare again."""
+        self.settle()
+        self.run.say("comparing")
+        differences = self.world.comparator().compare_patiently(_PATIENCE_S, **compared)
+        self.outcome.add(differences)
+        if self.world.uploads and not self.world.current:
+            self.world.put_again(next(reversed(self.world.uploads.values())))
+            return self.rest(**compared)
+        if not self.outcome.ok:
+            self.outcome.logs += self.workers.lines
+        return differences
+
+    def fill(self, count: int) -> None:
+        """Upload the first `count` keys that the bucket lacks, and wait until they are done."""
+        for number in range(count):
+            if key_of(number) not in self.world.current:
+                self.world.put(key_of(number))
+        self.settle()
+
+    def wait(self, holds: Callable[[], object], timeout_s: float, pause_s: float = 0.02) -> None:
+        """Wait until it holds, or the time is over."""
+        deadline = time.monotonic() + timeout_s
+        while not holds() and time.monotonic() < deadline:
+            time.sleep(pause_s)
+
+    def pause(self, least_s: float, most_s: float) -> None:
+        time.sleep(self.random.uniform(least_s, most_s))
+
+    def change(self, keys: int) -> None:
+        """Make one random change to one of the first `keys` keys, as a user would."""
+        world, key, draw = self.world, key_of(self.random.randrange(keys)), self.random.random()
+        if key in world.current and draw < 0.25:
+            world.delete(key)
+        elif key in world.current and draw < 0.32:
+            world.put_again(world.current[key])
+        elif world.versioned and key not in world.current and key in world.changes and draw < 0.3:
+            world.undelete(key)
+        else:
+            world.put(key)
+
+    @contextmanager
+    def users(self, keys: int, pause_s: float = 0.05) -> Iterator[None]:
+        """Change documents during the block, while not too many messages wait."""
+        done = threading.Event()
+
+        def go() -> None:
+            while not done.wait(pause_s):
+                if self.world.queue.size() < MOST_WAITING:
+                    self.change(keys)
+
+        thread = threading.Thread(target=go, daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            done.set()
+            thread.join(60)
+
+    def reconcile(self, timeout_s: float, until: str, **event: Any) -> list[dict[str, Any]]:
+        """Call the reconcile function until the answer's field `until` is true, or the time is over.
+
+        Each call starts a new environment. Return the answers.
+        """
+        short = {"DOCWELL_STUCK_AFTER_S": "0.5", "DOCWELL_STOP_BEFORE_S": "1"}
+        spec = FunctionSpec(
+            StackOptions.reconcile_handler,
+            self.world.environment(**short),
+            timeout_s=120,
+            init_timeout_s=120,
+            on_line=self.workers.lines.append,
+        )
+        deadline, answers = time.monotonic() + timeout_s, list[dict[str, Any]]()
+        while time.monotonic() < deadline and not (answers and answers[-1][until]):
+            environment = Environment(spec)
+            with suppress(FunctionError):
+                answers.append(json.loads(environment.invoke(json.dumps(event).encode())))
+                if "settled" in answers[-1]:
+                    self.run.say("{settled} of {keys} documents are in the new index".format(**answers[-1]))
+                    time.sleep(0.5)
+            environment.kill()
+        return answers
+
+
+@contextmanager
+def scene(
+    run: Run,
+    world: World,
+    workers: int,
+    environment: Mapping[str, str] | None = None,
+    on_done: Callable[[Receipt, float], None] = lambda *_: None,
+) -> Iterator[Scene]:
+    """Run workers and a reader in a world during the block, which reaches Chroma through a proxy."""
+    proxy = Proxy(world.chroma.port, seed=run.seed, stall_s=1.6)  # longer than the workers' timeout for Chroma
+    variables = world.environment(**{"DOCWELL_CHROMA_URL": proxy.url, **(environment or {})})
+    try:
+        with world, Workers(world, workers, variables, on_done) as started, Reader(world, run.seed) as reader:
+            yield Scene(run, world, started, reader, proxy)
+    finally:
+        proxy.close()
+
+
+def key_of(number: int) -> str:
+    names = ("plain-{}.pdf", "a+b %&{}.pdf", "é 日本 {}.pdf", "deep/er/{}.pdf")
+    return f"c{number % 3}/" + names[number % len(names)].format(number)
