@@ -3,7 +3,6 @@
 A new local stack indexes documents of the evaluation sets, and gets questions over HTTP: those of the sets
 (`sets.py`), or with `--part people` questions as people ask them (`people.py`). Each answer is judged against the
 pages, which another reader than docwell's reads. Answers and judgements go to `build/reports/answers/PART.jsonl`.
-The next run replays the model's replies from `build/model-replies`.
 """
 
 import argparse
@@ -14,8 +13,7 @@ from typing import Any
 
 from benchmarks.answers import people, sets
 from benchmarks.answers.pages import Indexed
-from benchmarks.answers.replies import stack_with_replies
-from benchmarks.doors import Doors
+from benchmarks.doors import Doors, local_stack
 from infra.local.stack import DEADLINE_S
 from infra.progress import CONSOLE, bar
 from infra.report import EVALUATION, REPORTS, Report
@@ -39,7 +37,7 @@ def main() -> int:
     part: Any = _PARTS[options.part](options)
     answers.parent.mkdir(parents=True, exist_ok=True)
     with (
-        stack_with_replies(options.model) as (stack, replies),
+        local_stack(options.model) as stack,
         Doors(stack, timeout_s=DEADLINE_S + 20) as doors,
         answers.open("w", encoding="utf-8") as lines,
     ):
@@ -50,9 +48,7 @@ def main() -> int:
                 step()
         with bar("asking", len(part.questions)) as step:
             for question in part.questions:
-                before = replies.replayed
-                answer = doors.ask(question.body)
-                row = part.judge(question, answer, index, replayed=replies.replayed > before)
+                row = part.judge(question, doors.ask(question.body), index)
                 if row:
                     lines.write(json.dumps(row, ensure_ascii=False, default=str) + "\n")
                     lines.flush()

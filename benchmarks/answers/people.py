@@ -31,28 +31,24 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from benchmarks.answers.pages import Indexed, add_share, page_texts
+from benchmarks.answers.pages import Indexed, add_share
 from benchmarks.doors import Reply
 from docwell.cli.evaluation.verdicts import (
     GOOD,
     Answer,
     Page,
-    Sentence,
     Verdict,
     judge_facts,
     read_answer,
     wrong,
 )
-from docwell.cli.evaluation.wording import says_any, tokens, without_markers
+from docwell.cli.evaluation.wording import says_any, tokens
 from infra.report import EVALUATION, ROOT, Report
 
 _TRUTH = Path(__file__).parent / "truth"
 _HALVES_SEED = 7
 # An overview may leave out one of five: which statements are the main ones is a matter of taste.
 _OVERVIEW_SHARE = 0.8
-# A sentence in the words of its page shares more than this; one about another page of the document seldom does.
-_SHARED_WORDS = 0.6
-_LONG_WORD = 5
 # "No dividends were paid" is a statement.
 _LEAD = re.compile(r"\W*(?:(?:yes|ja|doch|oui|si)\b|(?P<no>no|nein|non)\b(?!\s+\w))", re.IGNORECASE)
 _NEGATIONS = (
@@ -232,8 +228,7 @@ class Judgement:
     """The verdict, and the counts behind it.
 
     `facts_said` of `facts`, and of a list the `hits` and the documents `listed` of those in the truth.
-    `cites_page` is whether a citation leads to a page of the truth. `cited_right` of `sentences` are of an
-    overview.
+    `cites_page` is whether a citation leads to a page of the truth.
     """
 
     verdict: Verdict
@@ -244,11 +239,6 @@ class Judgement:
     hits: int = 0
     listed: int = 0
     in_truth: int = 0
-    sentences: int = 0
-    cited_right: int = 0
-
-
-PageText = Callable[[Page], str]
 
 
 def answer_of(reply: Reply) -> Answer | None:
@@ -256,8 +246,8 @@ def answer_of(reply: Reply) -> Answer | None:
     return read_answer(reply.body) if reply.status == 200 and isinstance(reply.body, dict) else None
 
 
-def judge(question: Question, answer: Answer | None, text_of: PageText) -> Judgement:
-    """Judge one answer; `text_of` gives the text of a page."""
+def judge(question: Question, answer: Answer | None) -> Judgement:
+    """Judge one answer."""
     musts, in_truth = len(question.musts), len(question.documents)
     if answer is None:
         return Judgement(Verdict.FAILED, facts=musts, in_truth=in_truth)
@@ -268,7 +258,6 @@ def judge(question: Question, answer: Answer | None, text_of: PageText) -> Judge
         fact.say[0] for fact in question.musts if not says_any(answer.text, fact.say, question.language)
     )
     documents = {page.key for page in answer.citations} if in_truth else set()
-    checked = answer.sentences if question.kind is Kind.OVERVIEW and question.language == "en" else ()
     return Judgement(
         verdict=_verdict(question, answer, missing, documents),
         missing=missing,
@@ -278,8 +267,6 @@ def judge(question: Question, answer: Answer | None, text_of: PageText) -> Judge
         hits=len(documents & question.documents),
         listed=len(documents),
         in_truth=in_truth,
-        sentences=len(checked),
-        cited_right=sum(is_cited_right(sentence, text_of) for sentence in checked),
     )
 
 
@@ -327,19 +314,6 @@ def decision(text: str, *, negated: bool = False, denies: Collection[str] = ()) 
     return not (denied or says_any(statement, denies))
 
 
-def is_cited_right(sentence: Sentence, text_of: PageText) -> bool:
-    """Whether one cited page has all figures of a sentence and most of its long words, by their first letters."""
-    words = [word for token in tokens(without_markers(sentence.text)) for word in token]
-    figures = {word for word in words if word[0].isdigit()}
-    starts = {word[:_LONG_WORD] for word in words if len(word) >= _LONG_WORD and word not in figures}
-    for page in sentence.pages:
-        on_page = {word for token in tokens(text_of(page)) for word in token}
-        shared = starts & {word[:_LONG_WORD] for word in on_page}
-        if figures <= on_page and len(shared) >= _SHARED_WORDS * len(starts):
-            return True
-    return False
-
-
 class Part:
     """A sample of the questions, the files that they need, and the judgements of their answers."""
 
@@ -352,15 +326,10 @@ class Part:
         self._show_untouched = bool(options.show_untouched)
         self._judged: list[tuple[Question, Judgement]] = []
 
-    def judge(self, question: Question, reply: Reply, index: Mapping[str, Indexed], **_: bool) -> dict[str, Any]:
+    def judge(self, question: Question, reply: Reply, _: Mapping[str, Indexed]) -> dict[str, Any]:
         """Judge an answer and return its row; none where the question has to stay untouched."""
-
-        def text_of(page: Page) -> str:
-            pages = page_texts(index[page.key].path)
-            return pages[page.number - 1] if page.number <= len(pages) else ""
-
         answer = answer_of(reply)
-        judgement = judge(question, answer, text_of)
+        judgement = judge(question, answer)
         self._judged.append((question, judgement))
         if question.untouched and not self._show_untouched:
             return {}
@@ -407,7 +376,6 @@ def add_figures(report: Report, judged: Sequence[tuple[Question, Judgement]]) ->
     share("wrongly refused, of the answerable", refused, lambda question: question.answerable, "<= 12")
     share("incomplete", {Verdict.INCOMPLETE}, lambda _: True)
     counts("overviews: statements that must be there", "facts_said", "facts", Kind.OVERVIEW, ">= 80")
-    counts("overviews: sentences cited right", "cited_right", "sentences", Kind.OVERVIEW, ">= 95")
     counts("lists: recall of documents", "hits", "in_truth", Kind.LIST, ">= 90")
     counts("lists: precision of documents", "hits", "listed", Kind.LIST, ">= 90")
     right = [

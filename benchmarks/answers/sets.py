@@ -82,8 +82,7 @@ class Judged:
 
     `markers` counts the numbers in the answer or among the citations; `resolved` counts those in both that lead
     to a page of an indexed document in that version. `cites_answer` and `has_truth` are None where they do not
-    apply. `estimated_tokens` is docwell's own count of the prompt. `passages` are the texts that the model read,
-    and `model_text` is the stream before the checks: `replayed` where the model wrote it in an earlier run.
+    apply. `estimated_tokens` is docwell's own count of the prompt.
     """
 
     question: Question
@@ -101,9 +100,6 @@ class Judged:
     prompt_tokens: int = 0
     estimated_tokens: int | None = None
     faults: tuple[str, ...] = ()
-    model_text: str = ""
-    passages: tuple[str, ...] = ()
-    replayed: bool = False
 
     @property
     def truncated(self) -> bool:
@@ -122,11 +118,9 @@ class Part:
         self.files, self.questions = plan(EVALUATION, answerable, absent, options.seed, options.filings)
         self._judged: list[Judged] = []
 
-    def judge(
-        self, question: Question, reply: Reply, index: Mapping[str, Indexed], *, replayed: bool
-    ) -> dict[str, Any]:
+    def judge(self, question: Question, reply: Reply, index: Mapping[str, Indexed]) -> dict[str, Any]:
         """Judge an answer and return its row."""
-        judged = judge(question, reply, index, replayed=replayed)
+        judged = judge(question, reply, index)
         self._judged.append(judged)
         fields = asdict(judged)
         return {**fields.pop("question"), **fields}
@@ -242,7 +236,7 @@ def _load(path: Path) -> list[dict[str, Any]]:
     return entries
 
 
-def judge(question: Question, reply: Reply, index: Mapping[str, Indexed], *, replayed: bool = False) -> Judged:
+def judge(question: Question, reply: Reply, index: Mapping[str, Indexed]) -> Judged:
     """Judge one answer against the pages and the truth."""
     body = reply.events[-1][1] if reply.events else reply.body
     if reply.status != 200 or not isinstance(body, dict):
@@ -279,11 +273,6 @@ def judge(question: Question, reply: Reply, index: Mapping[str, Indexed], *, rep
         prompt_tokens=usage["prompt_tokens"],
         estimated_tokens=usage.get("estimated_prompt_tokens"),
         faults=tuple(fault for fault, holds in checks.items() if holds),
-        model_text="".join(data["text"] for name, data in reply.events if name == "token"),
-        passages=tuple(
-            passage["text"] for name, data in reply.events if name == "passages" for passage in data["passages"]
-        ),
-        replayed=replayed,
     )
 
 
@@ -354,26 +343,7 @@ def add_figures(report: Report, judged: Sequence[Judged]) -> None:
     unsupported = sum(case.unsupported for case in judged)
     add_share(report, "sentences marked as not supported", unsupported, sum(case.sentences for case in judged))
     report.add("answers with a fault", sum(bool(case.faults) for case in judged), f"of {len(judged)}")
-    _add_tokens(report, judged)
-
-
-def _add_tokens(report: Report, judged: Sequence[Judged]) -> None:
-    """Add how much of each prompt the model read, the error of docwell's count, and the time of an answer."""
     read = [case for case in judged if case.prompt_tokens]
-    silent = sum(case.estimated_tokens is None for case in read)
-    report.add("prompts without docwell's own count", silent, "prompts", "== 0")
     report.add("prompts that were truncated", sum(case.truncated for case in read), f"of {len(read)}", "== 0")
-    errors = [
-        100 * abs(case.estimated_tokens - case.prompt_tokens) / case.prompt_tokens
-        for case in read
-        if case.estimated_tokens is not None
-    ]
-    seconds = [case.seconds for case in judged if not case.replayed]
-    report.add("replies of the model from earlier runs", len(judged) - len(seconds), "replies")
-    for metric, values, unit in (
-        ("own token count, error", errors, "%"),
-        ("seconds for one answer", seconds, "s"),
-    ):
-        if values:
-            report.add(f"{metric}, median", statistics.median(values), unit)
-            report.add(f"{metric}, worst", max(values), unit)
+    if judged:
+        report.add("seconds for an answer, median", statistics.median(case.seconds for case in judged), "s")

@@ -5,6 +5,7 @@ about 0.78 to theirs, so that a search has near neighbours to choose from.
 """
 
 import re
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -48,21 +49,17 @@ class Texts:
 
     @classmethod
     def read(cls, folders: Sequence[Path], limit: int) -> Self:
-        """Read up to `most` chunks of the PDFs in the folders. Raises `BenchError` where there are none."""
+        """Read up to `limit` chunks of the PDFs in the folders. Raises `BenchError` where there are none."""
         embedder = OnnxEmbedder(MODEL_DIR)
-        cut = list(islice(_chunks(folders, embedder), limit))
+        cut = list(islice(cut_folders(folders, embedder), limit))
         if not cut:
             raise BenchError(f"no text in any PDF of {', '.join(map(str, folders))}")
-        chunks, spans = zip(*cut, strict=True)
-        questions = [question for chunk in chunks if (question := _question(chunk.text))]
-        parts = [
-            [chunk.text[start:end] for start, end in spans_of]
-            for chunk, spans_of in zip(chunks, spans, strict=True)
-        ]
-        units = [
-            pack_units(spans_of, embedder.embed_passages(part))
-            for spans_of, part in zip(spans, parts, strict=True)
-        ]
+        units, questions = [], []
+        for chunk, spans in cut:
+            parts = [chunk.text[start:end] for start, end in spans]
+            units.append(pack_units(spans, embedder.embed_passages(parts)))
+            questions += [question] if (question := _question(chunk.text)) else []
+        chunks = [chunk for chunk, _ in cut]
         return cls(chunks, embedder.embed_passages([chunk.text for chunk in chunks]), units, questions)
 
 
@@ -108,14 +105,15 @@ class FilledCollection:
         return {name: {"S": value} for name, value in texts.items()}
 
 
-def _chunks(folders: Sequence[Path], embedder: OnnxEmbedder) -> Iterator[CutChunk]:
+def cut_folders(folders: Sequence[Path], embedder: OnnxEmbedder, each: int | None = None) -> Iterator[CutChunk]:
+    """Yield the chunks of the PDFs in the folders, at most `each` of one PDF."""
     reader = default_reader()
     for folder in folders:
         # English first: the set's other languages are in files such as xq00_de.pdf.
         for path in sorted(folder.rglob("*.pdf"), key=lambda path: ("_" in path.stem, path)):
-            pages = reader.pages(path, 1, reader.inspect(path).page_count)
-            for _, chunks in cut_pages(pages, embedder, CHUNK_TOKENS):
-                yield from chunks
+            pages = reader.pages(path, 1, min(reader.inspect(path).page_count, each or sys.maxsize))
+            cut = (chunk for _, chunks in cut_pages(pages, embedder, CHUNK_TOKENS) for chunk in chunks)
+            yield from islice(cut, each)
 
 
 def _question(text: str) -> str | None:

@@ -5,21 +5,19 @@ padding.
 """
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from importlib.util import find_spec
 from itertools import islice
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from benchmarks.reading import default_reader
+from benchmarks.speed.collection import cut_folders
 from benchmarks.speed.options import BenchError, Options
 from docwell.adapters.embedding.model_manifest import MODEL_FILE
 from docwell.adapters.embedding.onnx_embedder import OnnxEmbedder, session_opener, threads_for
-from docwell.config import EmbedderSettings, EmbedRuntime, IngestSettings
-from docwell.ingest.chunking import chunk_pages
+from docwell.config import EmbedRuntime, IngestSettings
 from infra.local.stack import MODEL_DIR
 from infra.measuring import Spread, in_turns, ratios
 from infra.progress import bar
@@ -27,7 +25,6 @@ from infra.report import Report
 
 # The batch of ingest.
 BATCH = int(IngestSettings.model_fields["upsert_batch"].default)
-CHUNK_TOKENS = int(EmbedderSettings.model_fields["chunk_tokens"].default)
 # Sized for two cores: onnxruntime encodes 256 chunks in 5 s.
 CHUNKS, ROUNDS = 2 * BATCH, 4
 SHORT_CHUNKS, SHORT_ROUNDS = 32, 2
@@ -77,17 +74,10 @@ def _texts(embedder: OnnxEmbedder, options: Options) -> list[str]:
     """Return some chunks of each PDF. Raises `BenchError` where there are none."""
     folders = options.folders("financebench", "xquad")
     size = SHORT_CHUNKS if options.short else CHUNKS
-    paths = sorted(path for folder in folders for path in folder.rglob("*.pdf"))
-    texts = list(islice((text for path in paths for text in _chunks(embedder, path)), size))
+    texts = [chunk.text for chunk, _ in islice(cut_folders(folders, embedder, MOST_CHUNKS_OF_ONE), size)]
     if not texts:
         raise BenchError(f"no text in any PDF of {', '.join(map(str, folders))}")
     return (texts * -(-size // len(texts)))[:size]  # repeat the texts of few PDFs
-
-
-def _chunks(embedder: OnnxEmbedder, path: Path) -> Iterator[str]:
-    reader = default_reader()
-    pages = reader.pages(path, 1, min(reader.inspect(path).page_count, MOST_CHUNKS_OF_ONE))
-    return (chunk.text for chunk in islice(chunk_pages(pages, embedder, CHUNK_TOKENS), MOST_CHUNKS_OF_ONE))
 
 
 def _seconds(work: Callable[[], object]) -> float:

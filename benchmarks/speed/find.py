@@ -1,9 +1,8 @@
-"""A question embedded and its nearest five chunks found, beside the same in a bare retriever.
+"""A question embedded and its nearest five chunks found.
 
 docwell is measured over HTTP with the stand-ins of AWS, by the function's clock, which checks grants and live
-generations and ranks, and as its embedder and index alone. The limits of the machine are the embedder alone, and
-Chroma's own client on a collection as its documentation makes one. Each way gets the same questions in a round,
-and no question comes twice.
+generations and ranks, as its embedder and index alone, and as its embedder alone. All get the same questions in
+a round, and no question comes twice.
 """
 
 import statistics
@@ -11,8 +10,6 @@ import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
-
-import chromadb
 
 from benchmarks.faults.compare import SHARDS, PipelinePlace
 from benchmarks.speed.collection import BATCH, FilledCollection, Texts
@@ -39,7 +36,7 @@ Ask = Callable[[Sequence[str]], list[float]]
 
 
 def measure(report: Report, options: Options) -> None:
-    """Fill a collection for docwell and a plain one, then ask in turns. Raises `BenchError`."""
+    """Fill a collection, then ask in turns. Raises `BenchError`."""
     rounds = SHORT_ROUNDS if options.short else ROUNDS
     texts = Texts.read(options.folders("xquad"), 100 if options.short else 1_000)
     questions = list(dict.fromkeys(texts.questions))
@@ -85,7 +82,6 @@ def _samplers(stack: Stack, collection: FilledCollection) -> dict[str, Ask]:
     server = ChromaServer(stack.chroma, auth=server_auth("chroma", stack.chroma_token))
     # The function's cache of passages; no question comes twice.
     index = ChromaIndex(server, layout, int(QuerySettings.model_fields["kept_passages"].default))
-    plain = _copied(stack, layout.name(collection.name), collection.size)
     client = stack.http(_TIMEOUT_S)
 
     def search(question: str) -> Any:
@@ -98,16 +94,11 @@ def _samplers(stack: Stack, collection: FilledCollection) -> dict[str, Ask]:
     def alone(question: str) -> object:
         return index.search({collection.name: None}, embedder.embed_queries([question])[0].tolist(), TOP_K)
 
-    def plain_searches(questions: Sequence[str]) -> list[float]:
-        vectors = embedder.embed_queries(list(questions))
-        return _timed(lambda vector: plain.query(query_embeddings=vector[None], n_results=TOP_K), list(vectors))
-
     return {
         "docwell with grants, live generations and ranking, over HTTP": partial(_timed, search),
         "docwell with grants, live generations and ranking": by_its_clock,
         "docwell, embedder and index alone": partial(_timed, alone),
         "limit: the embedder alone": partial(_timed, lambda question: embedder.embed_queries([question])),
-        "limit: a search by Chroma's client": plain_searches,
     }
 
 
@@ -118,16 +109,3 @@ def _timed(work: Callable[[Any], object], items: Sequence[Any]) -> list[float]:
         work(item)
         seconds.append(time.perf_counter() - started)
     return seconds
-
-
-def _copied(stack: Stack, name: str, size: int) -> chromadb.Collection:
-    """Copy docwell's chunks into a plain collection: ids, vectors, texts, and a short metadata."""
-    host, port = stack.chroma.removeprefix("http://").split(":")
-    headers = {"Authorization": f"Bearer {stack.chroma_token}"}
-    client = chromadb.HttpClient(host=host, port=int(port), headers=headers)
-    source, target = client.get_collection(name), client.create_collection("bench-plain")
-    for start in range(0, size, BATCH):
-        page = source.get(limit=BATCH, offset=start, include=["embeddings", "documents", "metadatas"])
-        metadatas: Any = [{"source": row["document"]} for row in page["metadatas"] or ()]
-        target.add(page["ids"], page["embeddings"], metadatas, page["documents"])
-    return target
