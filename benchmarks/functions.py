@@ -1,68 +1,19 @@
-"""docwell's functions: their events, ingest in this process, and any function in a fresh process."""
+"""docwell's functions: their events, and a function in a fresh process."""
 
 import json
-import logging
-import os
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext, redirect_stdout
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from hashlib import md5
-from pathlib import Path
 from typing import Any, NamedTuple
-from unittest.mock import patch
 from urllib.parse import quote_plus
 
-from benchmarks.fresh_wiring import clear_caches
 from benchmarks.processes import WorkerMemory
 from infra.local.names import ACCOUNT, INGEST_QUEUE, LOCAL_PRINCIPAL, REGION
 from infra.report import ROOT
 from runtime.functions import Environment, FunctionSpec, Stream
-from runtime.poller import failed_ids, lambda_event
-
-_QUIET = {
-    "POWERTOOLS_METRICS_DISABLED": "true",
-    "POWERTOOLS_TRACE_DISABLED": "true",
-    "POWERTOOLS_SERVICE_NAME": "docwell-ingest",
-}
-
-
-class _Context:
-    """The parts of Lambda's context that the handler reads."""
-
-    function_name = "docwell-ingest"
-    memory_limit_in_mb = 1024
-    invoked_function_arn = "arn:aws:lambda:us-east-1:123456789012:function:docwell-ingest"
-    aws_request_id = "0"
-
-    @staticmethod
-    def get_remaining_time_in_millis() -> int:
-        return 60_000
-
-
-@contextmanager
-def ingest_handler(environment: Mapping[str, str]) -> Iterator[Callable[[Any], bool]]:
-    """Set the environment during the block; yields a function that handles an event and returns its success."""
-    with patch.dict(os.environ, {**environment, **_QUIET}):
-        # Its Powertools objects read the environment when they are made.
-        from functions.ingest.handler import handler
-
-        clear_caches()
-
-        def handle(event: dict[str, Any]) -> bool:
-            # Powertools prints every hundred metrics even where metrics are off.
-            with Path(os.devnull).open("w") as nothing, redirect_stdout(nothing):
-                answer: Any = handler(event, _Context())
-            return not failed_ids(dict(answer), {record["messageId"] for record in event["Records"]})
-
-        # The logger may be older than the environment.
-        logging.disable(logging.CRITICAL)
-        try:
-            yield handle
-        finally:
-            logging.disable(logging.NOTSET)
-            clear_caches()
-
+from runtime.poller import lambda_event
 
 _QUESTION = ROOT / "tests" / "events" / "query.json"
 CREATED, REMOVED = "ObjectCreated:Put", "ObjectRemoved:Delete"

@@ -40,9 +40,7 @@ def main() -> int:
     report.add(
         "reader: answers that mix generations, show a deleted document or a false text", len(wrong), "", "== 0"
     )
-    # The row `model` has no reader.
-    goal = ">= 1" if set(chosen) - {"model"} else None
-    report.add("reader: questions asked while faults ran", questions, "questions", goal)
+    report.add("reader: questions asked while faults ran", questions, "questions", ">= 1")
     status = report.finish()
     if failed:
         rows = " ".join(f"--row {name}" for name in failed)

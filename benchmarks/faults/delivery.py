@@ -148,11 +148,6 @@ class UnkindQueue:
                 self._add(body)
             return len(bodies)
 
-    def next_at(self) -> float | None:
-        """Return when the next message becomes visible; None when there is none."""
-        with self._lock:
-            return min((message.visible_at for message in self._messages.values()), default=None)
-
     def _add(self, body: str) -> str:
         id_ = str(uuid.UUID(int=self._random.getrandbits(128), version=4))
         late = self._random.random() < self.faults.late

@@ -4,10 +4,9 @@ Each function in `FAULTS` causes its fault once. Where the row names `users`, th
 """
 
 import os
-import random
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from urllib.parse import unquote_plus
@@ -15,11 +14,10 @@ from urllib.parse import unquote_plus
 import psutil
 
 from benchmarks.faults.aws import Rule
-from benchmarks.faults.delivery import DeliveryFaults, Receipt, UnkindQueue
+from benchmarks.faults.delivery import DeliveryFaults, Receipt
 from benchmarks.faults.reader import HIDDEN_WITHIN_S
 from benchmarks.faults.scene import MOST_WAITING, Outcome, Run, Scene, key_of, scene
 from benchmarks.faults.world import CHUNK_TOKENS, NEXT_CHUNK_TOKENS, TABLE, World
-from benchmarks.functions import CREATED, REMOVED, ingest_handler, notification
 from benchmarks.poison.kinds import poison_kinds
 from benchmarks.proxy import Fault
 from docwell.adapters.documents.launching import FORK_SERVER
@@ -438,116 +436,7 @@ def poison(run: Run) -> Outcome:
     return outcome
 
 
-class Clock:
-    """Seconds that pass only when `now` is set, so that a seed repeats the same order."""
-
-    def __init__(self) -> None:
-        self.now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
-@contextmanager
-def handler_of(world: World) -> Iterator[Callable[[Receipt], bool]]:
-    """Yield a function that handles one message and says whether it is done."""
-    with ingest_handler(world.environment()) as handle:
-        yield lambda receipt: handle(receipt.event)
-
-
-def deliver(world: World, handle: Callable[[Receipt], bool], clock: Clock, most: int) -> int:
-    """Handle up to `most` messages, moving the clock to each. Return how many were handled."""
-    handled = 0
-    while handled < most:
-        receipt = world.queue.receive()
-        if receipt is None:
-            following = world.queue.next_at()
-            if following is None:
-                return handled
-            clock.now = max(clock.now, following)
-            continue
-        handled += 1
-        if handle(receipt):
-            world.queue.acknowledge(receipt.receipt)
-    return handled
-
-
-def settle(world: World, handle: Callable[[Receipt], bool], clock: Clock, timeout_s: float = 120.0) -> int:
-    """Deliver until nothing is left, and redrive dead letters. Return what is left when the time is over."""
-    deadline = time.monotonic() + timeout_s
-    while time.monotonic() < deadline:
-        if deliver(world, handle, clock, 100) == 0 and world.queue.redrive() == 0:
-            return 0
-    return world.queue.size() + world.queue.parked()
-
-
-_MODEL_KEYS = ("c0/a+b %&.pdf", "c0/é 日本.pdf", "c1/x.pdf", "top.pdf")
-_STEPS_OF_ONE = 25
-_UNKIND = DeliveryFaults(duplicate=0.15, late=0.4, longest_delay_s=50, twice=0.1, forgotten_acknowledgement=0.15)
-
-
-def model(run: Run) -> Outcome:
-    """Uploads, overwrites, deletes, undeletes, old events and partial deliveries, drawn by the seed.
-
-    The handler runs in this process and time is simulated, so a seed repeats the same order. After each 25 steps,
-    and when all is deleted, the index must equal the bucket.
-    """
-    outcome = Outcome()
-    for versioned in run.buckets():
-        clock, seed = Clock(), f"{run.seed} {versioned}"
-        queue = UnkindQueue(random.Random(seed), _UNKIND, time_scale=1, clock=clock)
-        with World(seed, versioned=versioned, range_pages=2, queue=queue) as world, handler_of(world) as handle:
-            comparator = world.comparator()
-
-            def rest() -> None:
-                outcome.stuck(settle(world, handle, clock))  # noqa: B023 - called in this round only
-                outcome.add(comparator.compare())  # noqa: B023 - called in this round only
-
-            steps = run.times(1200, 100)
-            for number in range(steps):
-                run.say(f"step {number + 1} of {steps} ({'versions' if versioned else 'no versions'})")
-                _step(world, handle, clock)
-                if (number + 1) % _STEPS_OF_ONE == 0:
-                    rest()
-                    for key in list(world.current):
-                        world.delete(key)
-                    rest()
-                if any(outcome.differences.values()):
-                    break
-            outcome.facts["steps"] = outcome.facts.get("steps", 0) + steps
-    return outcome
-
-
-def _step(world: World, handle: Callable[[Receipt], bool], clock: Clock) -> None:
-    """Make one change to the bucket, send an event, or deliver some messages."""
-    key, pages = world.random.choice(_MODEL_KEYS), world.random.randint(1, 5)
-    upload = world.current.get(key)
-    match world.random.randrange(10):
-        case 0 | 1:
-            world.put(key, pages)
-        case 2:
-            for document in _MODEL_KEYS:
-                world.put(document, pages)
-        case 3 if upload:
-            world.put_again(upload)
-        case 4:
-            world.delete(key)
-        case 5 if upload:
-            world.delete(key)
-            world.put_again(upload)
-        case 5 if world.versioned:
-            world.undelete(key)
-        case 6:
-            world.queue.send(notification(world.random.choice((CREATED, REMOVED)), world.bucket, key))
-        case 7:
-            rebuild = world.random.random() < 0.5
-            world.hint(key, rebuild=rebuild, sweep=not rebuild)
-        case _:
-            deliver(world, handle, clock, world.random.randint(1, 6))
-
-
 WORLDS: dict[str, tuple[str, Callable[[Run], Outcome]]] = {
-    "model": ("changes and deliveries in any order", model),
     "poison": ("poison among healthy PDFs", poison),
     "reindex": ("re-index with a kill in the middle", reindex),
 }

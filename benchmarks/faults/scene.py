@@ -14,6 +14,7 @@ from benchmarks.faults.delivery import Receipt
 from benchmarks.faults.reader import Reader
 from benchmarks.faults.workers import Workers
 from benchmarks.faults.world import World
+from benchmarks.functions import CREATED, REMOVED, notification
 from benchmarks.proxy import Proxy
 from infra.local.stack import StackOptions
 from infra.report import meets
@@ -133,6 +134,8 @@ class Scene:
             world.put_again(world.current[key])
         elif world.versioned and key not in world.current and key in world.changes and draw < 0.3:
             world.undelete(key)
+        elif draw > 0.95:  # an old event comes again
+            world.queue.send(notification(self.random.choice((CREATED, REMOVED)), world.bucket, key))
         else:
             world.put(key)
 

@@ -82,7 +82,6 @@ class World:
         versioned: bool = True,
         range_pages: int = 50,
         chunk_tokens: tuple[int, ...] = (CHUNK_TOKENS,),
-        queue: UnkindQueue | None = None,
     ) -> None:
         """Start moto and Chroma. `chunk_tokens` has one entry for each pipeline."""
         self.random = random.Random(seed)
@@ -92,7 +91,7 @@ class World:
         self.bucket = "docwell-faults"
         self.range_pages = range_pages
         self.pipelines = tuple(PipelinePlace(build_model_folder(MODEL_DIR), tokens) for tokens in chunk_tokens)
-        self.queue = queue or UnkindQueue(random.Random(f"{seed} queue"), faults)
+        self.queue = UnkindQueue(random.Random(f"{seed} queue"), faults)
         self.door = SqsDoor(self.queue)
         self.chroma = ChromaServer(self.root / "chroma")
         self.uploads: dict[tuple[str, str], Upload] = {}  # by key and version

@@ -24,7 +24,6 @@ import boto3
 import pytest
 from moto import mock_aws
 
-from benchmarks.fresh_wiring import clear_caches
 from docwell import observability
 from docwell.adapters import chroma, ollama
 from docwell.adapters.aws import client
@@ -39,6 +38,7 @@ from docwell.wiring import query as wiring
 from docwell.wiring.pipelines import pipelines
 from functions.query.handler import handler
 from infra.local.names import AUDIT_TABLE, TABLES
+from tests.fresh_wiring import clear_caches
 from tests.unit.fakes import FakeEmbedder, FakeIndex
 
 DOCUMENTS_EACH = 6

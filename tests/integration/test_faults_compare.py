@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import random
 from collections.abc import Iterator
 from typing import Any
 
@@ -11,8 +10,8 @@ import httpx
 import pytest
 
 from benchmarks.faults.compare import KINDS, Differences
-from benchmarks.faults.delivery import PERFECT, UnkindQueue
-from benchmarks.faults.rows import Clock, handler_of, settle
+from benchmarks.faults.delivery import PERFECT
+from benchmarks.faults.workers import Workers
 from benchmarks.faults.world import TABLE, World
 
 pytestmark = pytest.mark.integration
@@ -22,13 +21,14 @@ KEYS = ("c0/one.pdf", "c0/two +%é.pdf", "c1/three.pdf")
 
 @pytest.fixture(scope="module")
 def world() -> Iterator[World]:
-    """Three documents, indexed by the real handler; each has one or two ranges."""
-    clock = Clock()
-    queue = UnkindQueue(random.Random(1), PERFECT, clock=clock)
-    with World("compare", queue=queue, range_pages=2) as world, handler_of(world) as handle:
+    """Three documents, indexed by a worker; each has one or two ranges."""
+    with (
+        World("compare", faults=PERFECT, range_pages=2) as world,
+        Workers(world, 1, world.environment()) as workers,
+    ):
         for pages, key in enumerate(KEYS, 2):
             world.put(key, pages)
-        assert settle(world, handle, clock) == 0
+        assert workers.settle(120) == 0
         yield world
 
 

@@ -12,7 +12,6 @@ import boto3
 import pytest
 from moto import mock_aws
 
-from benchmarks.fresh_wiring import clear_caches
 from docwell.adapters import aws as adapters
 from docwell.answers import Completion, Message
 from docwell.upkeep.canary import FACT, KEY, QUESTION
@@ -21,6 +20,7 @@ from docwell.wiring import query as query_wiring
 from functions.canary.handler import handler as canary
 from functions.query.handler import handler as query
 from infra.container.sam import ROOT
+from tests.fresh_wiring import clear_caches
 from tests.integration.test_infra_roles import Aws, Host
 from tests.integration.test_infra_transform import of_type, transformed  # noqa: F401 - a fixture
 from tests.unit.infra.emissions import CONTEXT

@@ -18,7 +18,6 @@ import pytest
 from fpdf import FPDF
 from moto import mock_aws
 
-from benchmarks.fresh_wiring import clear_caches
 from docwell.adapters.chroma import ChromaIndex
 from docwell.adapters.documents import ocr
 from docwell.adapters.dynamodb.ledger import DynamoLedger
@@ -33,6 +32,7 @@ from functions.ingest.handler import handler as ingest
 from functions.query.handler import handler as query
 from functions.reconcile.handler import handler as reconcile
 from layers.embedder import build_model
+from tests.fresh_wiring import clear_caches
 from tests.integration.recorded_calls import Call, record
 from tests.unit.adapters.embedding import tiny_model
 from tests.unit.infra.emissions import CONTEXT, Model

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from benchmarks.fresh_wiring import clear_caches
 from docwell.wiring import pipelines
 from docwell.wiring import query as wiring
 from docwell.wiring.pipelines import Pipeline
+from tests.fresh_wiring import clear_caches
 from tests.unit.conftest import HttpWorld
 from tests.unit.http.http_calls import call
 from tests.unit.query.query_fakes import FakeLinks

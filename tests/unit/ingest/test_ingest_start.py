@@ -14,10 +14,10 @@ from types import SimpleNamespace
 import aws_lambda_powertools.utilities.batch  # noqa: F401 - its own imports must not meet the tests' import_module
 import pytest
 
-from benchmarks.fresh_wiring import clear_caches
 from docwell.adapters.documents import launching
 from docwell.config import SettingsError
 from docwell.wiring import ingest as wiring
+from tests.fresh_wiring import clear_caches
 
 START = Path(__file__).parents[3] / "functions" / "ingest" / "start.py"
 

@@ -12,7 +12,6 @@ from unittest.mock import Mock
 
 import pytest
 
-from benchmarks.fresh_wiring import clear_caches
 from docwell.adapters.embedding import onnx_embedder
 from docwell.adapters.embedding.model_manifest import ModelManifest
 from docwell.config import IngestSettings, QuerySettings, ReconcileSettings
@@ -21,6 +20,7 @@ from docwell.pipeline import CHUNKER_VERSION, EMBEDDED_VERSION, TEXT_VERSION
 from docwell.wiring import pipelines as wiring
 from docwell.wiring import reconcile as reconcile_wiring
 from docwell.wiring.pipelines import pipelines
+from tests.fresh_wiring import clear_caches
 
 
 @pytest.fixture(autouse=True)

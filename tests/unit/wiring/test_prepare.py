@@ -11,7 +11,6 @@ from typing import Any
 
 import pytest
 
-from benchmarks.fresh_wiring import clear_caches
 from docwell.adapters.embedding.onnx_embedder import OnnxEmbedder
 from docwell.answers import Mode
 from docwell.config import QueryLimits, SettingsError
@@ -28,6 +27,7 @@ from docwell.wiring import pipelines
 from docwell.wiring import query as wiring
 from docwell.wiring.pipelines import Pipeline
 from layers.embedder import build_model
+from tests.fresh_wiring import clear_caches
 from tests.unit.adapters.embedding import tiny_model
 
 MADE_AT_START = (wiring.query_settings, wiring.principals, wiring.receipt_book, wiring.model, wiring.prompts)
