@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import mimetypes
+from functools import cache
 from pathlib import Path
 
 FOLDER = Path(__file__).resolve().parents[1] / "console"
@@ -29,11 +30,12 @@ def media_type(path: Path) -> str:
     >>> media_type(Path("vendor/pdf.min.mjs"))
     'text/javascript; charset=utf-8'
     """
-    scripts = path.suffix in {".js", ".mjs"}  # not in the tables of every system
-    found = "text/javascript" if scripts else mimetypes.guess_type(path.name)[0] or "text/plain"
-    return f"{found}; charset=utf-8" if found.startswith("text/") else found
+    is_script = path.suffix in {".js", ".mjs"}  # not in the tables of every system
+    kind = "text/javascript" if is_script else mimetypes.guess_type(path.name)[0] or "text/plain"
+    return f"{kind}; charset=utf-8" if kind.startswith("text/") else kind
 
 
+@cache
 def files() -> dict[str, Path]:
     """Return the console's files by their path below the page, without a slash at its start."""
     return {path.relative_to(FOLDER).as_posix(): path for path in sorted(FOLDER.rglob("*")) if path.is_file()}

@@ -17,7 +17,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
 from functools import cache
 from http import HTTPStatus
@@ -30,30 +30,25 @@ import boto3
 from moto import backends
 from moto.apigateway.models import apigateway_backends
 from moto.dynamodb.models import dynamodb_backends
-from moto.moto_server.werkzeug_app import (
-    DomainDispatcherApplication,
-    MotoRequestHandler,
-    create_backend_app,
-)
+from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 from moto.s3.models import FakeDeleteMarker, s3_backends
-from moto.sqs.models import sqs_backends
-from werkzeug.serving import make_server
+from moto.sqs.models import Message, Queue, sqs_backends
 
 from infra.local import names
-from infra.local.aws_access import CheckedAccess, StackKeys
+from infra.local.aws_access import AccessKey, CheckedAccess
 from infra.local.aws_mirror import ObjectMirror
-from infra.local.aws_queues import patch_queues
 from infra.local.aws_tables import ApiKeyMirror, LedgerMirror, PrincipalsMirror, TableMirror
 from infra.local.emf import every_minute, print_metrics
 from runtime.emf import print_line
+from runtime.guard import Guarded
+from runtime.http_server import HttpServer
 from runtime.threads import end_with_any_thread
 
 if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIEnvironment
 
-    from werkzeug.serving import BaseWSGIServer
-
 _services = backends.list_of_moto_modules
+_delete_from_queue = Queue.delete_message
 Application = Callable[["WSGIEnvironment", "StartResponse"], Iterable[bytes]]
 
 CREATED = "ObjectCreated:Put"
@@ -89,61 +84,47 @@ def announce(name: str, keys: Iterable[str], principal: str = names.ACCOUNT) -> 
         )
 
 
+def patch_queues() -> None:
+    """Change moto's queues in this process.
+
+    A receive then reads only the messages that it takes. A delete loses no message that arrives beside it.
+    """
+    patched: Any = Queue
+    patched.messages, patched.delete_message = property(_Visible), _delete_locked
+
+
+class _Visible(Iterable[Message]):
+    """The messages that a receive may return."""
+
+    def __init__(self, queue: Any) -> None:
+        self._queue = queue
+
+    def __iter__(self) -> Iterator[Message]:
+        # A message that moves to the dead letters meanwhile may hide one, which the next receive gets.
+        return (one for one in self._queue._messages if one.visible and not one.delayed)
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+
+def _delete_locked(queue: Queue, receipt_handle: str) -> None:
+    with queue._messages_lock:
+        _delete_from_queue(queue, receipt_handle)
+
+
 def publish_queues() -> None:
     """Print what SQS publishes about the queues of ingest."""
     for name in (names.INGEST_QUEUE, names.OCR_QUEUE, names.DEAD_LETTER_QUEUE):
         queue = sqs_backends[names.ACCOUNT][names.REGION].queues[name]
         # One list for all three values: requests change the queue meanwhile.
         visible, hidden = list(queue.messages), list(queue.pending_messages)
-        sent = [int(one.sent_timestamp or 0) / 1000 for one in (*visible, *hidden)]
+        sent = [int(message.sent_timestamp or 0) / 1000 for message in (*visible, *hidden)]
         values = {
             "ApproximateNumberOfMessagesVisible": len(visible),
-            "ApproximateNumberOfMessagesNotVisible": sum(not one.visible for one in hidden),
-            "ApproximateAgeOfOldestMessage": max((time.time() - one for one in sent), default=0.0),
+            "ApproximateNumberOfMessagesNotVisible": sum(not message.visible for message in hidden),
+            "ApproximateAgeOfOldestMessage": max((time.time() - moment for moment in sent), default=0.0),
         }
         print_metrics("AWS/SQS", {"QueueName": name}, values)
-
-
-class _Handler(MotoRequestHandler):
-    protocol_version = "HTTP/1.1"
-    # Otherwise headers and body wait 40 ms for each other's acknowledgement.
-    disable_nagle_algorithm = True
-
-    def run_wsgi(self) -> None:
-        """Keep the connections of AWS's clients open, as AWS does. werkzeug closes each after its answer."""
-        length = self.headers.get("Content-Length", None if self.command in {"PUT", "POST"} else "0")
-        is_signed = self.headers.get("Authorization", "").startswith("AWS4-")
-        if length is None or not is_signed or "Transfer-Encoding" in self.headers:
-            super().run_wsgi()
-            return
-        environ = self.make_environ()
-        environ["wsgi.input"] = BytesIO(self.rfile.read(int(length)))
-        begun: list[tuple[str, list[tuple[str, str]]]] = []
-
-        def start_response(status: str, headers: list[tuple[str, str]], _: object = None) -> Callable[..., object]:
-            begun.append((status, headers))
-            return print_line  # WSGI's obsolete `write`
-
-        content = b"".join(self.server.app(environ, start_response))
-        status, headers = begun[-1]
-        code, _, reason = status.partition(" ")
-        self.send_response(int(code), reason)
-        for name, value in headers:
-            if name.lower() != "content-length" or self.command == "HEAD":
-                self.send_header(name, value)
-        if self.command != "HEAD" and int(code) != HTTPStatus.NO_CONTENT:
-            self.send_header("Content-Length", str(len(content)))
-        self.end_headers()
-        self.wfile.write(content)
-
-    def log_request(self, code: Any = "-", *_: Any) -> None:
-        """Log server errors only."""
-        if str(code).startswith("5"):
-            self.log("error", '"%s" %s', self.requestline, code)
-
-
-def _serve(port: int, application: Application) -> BaseWSGIServer:
-    return make_server(names.HOST, port, application, threaded=True, request_handler=_Handler)
 
 
 class Mirrored:
@@ -211,7 +192,7 @@ def _disk_error(error: OSError, start_response: StartResponse) -> Iterable[bytes
     body = f"<Error><Code>InsufficientStorage</Code><Message>{text}</Message></Error>".encode()
     status = HTTPStatus.INSUFFICIENT_STORAGE
     headers = [("Content-Type", "application/xml"), ("Content-Length", str(len(body)))]
-    start_response(f"{status} {status.phrase}", headers, sys.exc_info())
+    start_response(f"{status} {status.phrase}", headers)
     return [body]
 
 
@@ -262,38 +243,37 @@ def _notify_queue(session: boto3.Session, endpoint: str) -> None:
     )
 
 
-def _restored(data: Path, keys: StackKeys) -> tuple[Application, tuple[TableMirror, ...]]:
+def _restored(data: Path, key: AccessKey, api_key: str) -> tuple[CheckedAccess, tuple[TableMirror, ...]]:
     """Return the application with the state of the data folder, and its tables. Raises `OSError`."""
     moto: Application = DomainDispatcherApplication(create_backend_app)
     # Set up through a temporary port, so that the real one opens with everything in place.
-    temporary = _serve(0, CheckedAccess(moto, keys))
-    threading.Thread(target=temporary.serve_forever, daemon=True).start()
-    endpoint = f"http://{names.HOST}:{temporary.server_port}"
-    session = boto3.Session(keys.access_key, keys.secret_key, region_name=names.REGION)
+    temporary = HttpServer(CheckedAccess(moto, key), names.HOST, 0)
+    temporary.start()
+    endpoint = f"http://{names.HOST}:{temporary.port}"
+    session = boto3.Session(key.id, key.secret, region_name=names.REGION)
     _set_up(session, endpoint)
     objects = ObjectMirror(data / "objects", s3_backends[names.ACCOUNT]["aws"].get_bucket(names.BUCKET))
     table = dynamodb_backends[names.ACCOUNT][names.REGION].get_table
     ledger = LedgerMirror(data / "ledger.json", table(names.LEDGER_TABLE))
-    principals = PrincipalsMirror(data / "principals.json", table(names.PRINCIPALS_TABLE), keys.api_key)
+    principals = PrincipalsMirror(data / "principals.json", table(names.PRINCIPALS_TABLE), api_key)
     usage = TableMirror(data / "usage.json", table(names.USAGE_TABLE))
     audit = TableMirror(data / "audit.json", table(names.AUDIT_TABLE))
     receipts = TableMirror(data / "receipts.json", table(names.RECEIPTS_TABLE))
-    kept = apigateway_backends[names.ACCOUNT][names.REGION].keys
-    api_keys = ApiKeyMirror(data / "api_keys.json", kept, keys.api_key)
-    stored = [one.key for one in objects.restore()]
+    api_keys = ApiKeyMirror(data / "api_keys.json", apigateway_backends[names.ACCOUNT][names.REGION].keys, api_key)
+    stored = [item.key for item in objects.restore()]
     # Rows without a collection describe the whole index.
-    known = {item["document"]["S"] for item in ledger.restore() if "collection" in item}
-    for other in (principals, usage, receipts, audit, api_keys):
-        other.restore()
+    documents = {row["document"]["S"] for row in ledger.restore() if "collection" in row}
+    for mirror in (principals, usage, receipts, audit, api_keys):
+        mirror.restore()
     _notify_queue(session, endpoint)
-    temporary.shutdown()
+    temporary.stop()
     announce(CREATED, stored, names.RESTORE_PRINCIPAL)
-    announce(DELETE_MARKER, sorted(known - set(stored)), names.RESTORE_PRINCIPAL)
+    announce(DELETE_MARKER, sorted(documents - set(stored)), names.RESTORE_PRINCIPAL)
     tables = (ledger, principals, usage, receipts, audit)
-    for mirror in tables:
-        mirror.start()
+    for mirrored in tables:
+        mirrored.start()
     print_line(f"{len(stored)} documents restored")
-    return CheckedAccess(Mirrored(moto, objects, tables, api_keys), keys), tables
+    return CheckedAccess(Mirrored(moto, objects, tables, api_keys), key), tables
 
 
 def main() -> int:
@@ -304,21 +284,21 @@ def main() -> int:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--stack", default="")
     options = parser.parse_args()
-    variables = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "DOCWELL_API_KEY")
-    access_key, secret_key, api_key = (os.environ[name] for name in variables)
-    keys = StackKeys(access_key, secret_key, api_key, options.stack)
+    key = AccessKey(os.environ["AWS_ACCESS_KEY_ID"], os.environ["AWS_SECRET_ACCESS_KEY"])
+    stopped = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stopped.set())
     try:
-        application, tables = _restored(options.data, keys)
-        server = _serve(options.port, application)
+        application, tables = _restored(options.data, key, os.environ["DOCWELL_API_KEY"])
+        server = HttpServer(Guarded(application, options.stack), names.HOST, options.port)
     except OSError as error:
         print_line(f"{names.ERROR}the local AWS server cannot start: {error}")
         return 1
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: threading.Thread(target=server.shutdown).start())
-    print_line(f"S3, SQS and DynamoDB on http://{names.HOST}:{server.server_port}")
+    server.start()
     every_minute(publish_queues)
-    server.serve_forever(poll_interval=0.1)
-    saved = [mirror.saved() for mirror in tables]
+    stopped.wait()
+    server.stop()
+    saved = [table.saved() for table in tables]
     return 0 if all(saved) else 1
 
 

@@ -1,109 +1,210 @@
-"""The local AWS server's checks: signed with the stack's keys, for a service in use, not from a web page."""
+"""The local AWS server's door: it answers what is signed with the stack's keys, for a service in use.
+
+https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-signed-request.html
+https://docs.aws.amazon.com/AmazonS3/latest/API/sigv4-HTTPPOSTConstructPolicy.html
+"""
 
 from __future__ import annotations
 
+import base64
+import hmac
 import json
-from collections.abc import Callable, Iterable
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 from xml.sax.saxutils import escape
 
-from werkzeug.exceptions import HTTPException
-
-from infra.local.signatures import BadSignature, SignedRequest, signed_service
-from infra.local.upload_forms import as_put, is_form
-from runtime.guard import READY_PATH, STATUS, refusal
+from anyio import CapacityLimiter, to_thread
+from botocore.auth import S3SigV4Auth, S3SigV4QueryAuth, SigV4Auth
+from botocore.awsrequest import AWSRequest
+from botocore.credentials import Credentials
+from starlette.datastructures import UploadFile
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from werkzeug.test import EnvironBuilder, run_wsgi_app
 
 if TYPE_CHECKING:
-    from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
+    from wsgiref.types import WSGIApplication
 
-# The services in use, with the beginning of their targets. S3 and API Gateway name what to do by method and path.
+    from starlette.types import Receive, Scope, Send
+
+# The services in use, with the beginning of their targets. S3 and API Gateway have methods and paths instead.
 _SERVICES = {"s3": "", "apigateway": "", "sqs": "AmazonSQS.", "dynamodb": "DynamoDB_20120810."}
+# moto serves its own pages under these paths for any service.
+_MOTO_PAGES = ("/moto-api", "/latest/", "/favicon.ico", "/v20180820/")
+# The fields of a form that need no condition:
+# https://docs.aws.amazon.com/AmazonS3/latest/API/sigv4-post-example.html
+_UNCONDITIONAL = {"policy", "x-amz-signature"}
+# Each poller of a queue keeps a thread while it waits for messages.
+_THREADS = 64
+
+
+class BadSignature(Exception):
+    """The request is unsigned, expired, or signed with other keys."""
 
 
 @dataclass(frozen=True)
-class StackKeys:
-    """The keys of a stack, and its id."""
+class AccessKey:
+    """The access key of a stack."""
 
-    access_key: str
-    secret_key: str
-    api_key: str
-    stack: str
+    id: str
+    secret: str
+
+    def signer(self, kind: type[SigV4Auth], credential: str) -> tuple[SigV4Auth, str]:
+        """Return botocore's signer for a credential scope, and its service. Raises `BadSignature`."""
+        try:
+            key_id, _date, region, service, _end = credential.split("/")
+        except ValueError:
+            raise BadSignature("the request has no credential scope") from None
+        if key_id != self.id:
+            raise BadSignature("the request is not signed with the keys of this stack")
+        if service != "s3":
+            kind = SigV4Auth
+        return kind(Credentials(self.id, self.secret), service, region), service
+
+
+def _compare(expected: str, signature: str) -> None:
+    if not hmac.compare_digest(expected.encode(), signature.encode()):
+        raise BadSignature("the request is not signed with the keys of this stack")
+
+
+def signed_service(request: Request, body: bytes, key: AccessKey) -> str:
+    """Return the AWS service that a request is signed for. Raises `BadSignature`."""
+    authorization = request.headers.get("authorization")
+    query: str = request.scope["query_string"].decode("latin-1")
+    try:
+        if authorization is None:
+            fields = {name.removeprefix("X-Amz-"): value for name, value in request.query_params.items()}
+            moment = fields["Date"]
+            _expire(datetime.strptime(moment, "%Y%m%dT%H%M%S%z") + timedelta(seconds=int(fields["Expires"])))
+            signer, service = key.signer(S3SigV4QueryAuth, fields["Credential"])
+            query = "&".join(pair for pair in query.split("&") if not pair.startswith("X-Amz-Signature="))
+        else:
+            fields = dict(re.findall(r"(\w+)=([^,\s]+)", authorization))
+            moment = request.headers["x-amz-date"]
+            signer, service = key.signer(S3SigV4Auth, fields["Credential"])
+        names, signature = fields["SignedHeaders"].split(";"), fields["Signature"]
+    except (KeyError, ValueError):
+        raise BadSignature("the request is not signed") from None
+    path: str = request.scope["raw_path"].decode("latin-1")
+    headers = {name: request.headers.get(name, "") for name in names}
+    signed: Any = AWSRequest(request.method, f"http://stack{path}?{query}", headers, body)
+    signed.context["timestamp"] = moment
+    text = signer.string_to_sign(signed, signer.canonical_request(signed))
+    _compare(signer.signature(text, signed), signature)
+    return service
+
+
+def _expire(moment: datetime) -> None:
+    if datetime.now(UTC) > moment:
+        raise BadSignature("the link or form has expired")
 
 
 class CheckedAccess:
-    """A WSGI application that passes on requests of the stack's user."""
+    """An ASGI application over moto's WSGI application, for requests of the stack's user."""
 
-    def __init__(self, application: WSGIApplication, keys: StackKeys) -> None:
+    def __init__(self, application: WSGIApplication, key: AccessKey) -> None:
         self._application = application
-        self._keys = keys
+        self._key = key
+        self._threads = CapacityLimiter(_THREADS)
 
-    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
-        hosts = [one for one in environ.get("HTTP_HOST", "").split(",") if one]
-        origins = [one for one in environ.get("HTTP_ORIGIN", "").split(",") if one]
-        reason = refusal(hosts, origins)
-        if reason is None and environ["PATH_INFO"] == READY_PATH:
-            start_response("200 OK", [("Content-Length", str(len(self._keys.stack)))])
-            return [self._keys.stack.encode()]
-        if reason is None and is_form(environ):
-            try:
-                environ = as_put(environ, self._keys.access_key, self._keys.secret_key)
-            except (BadSignature, HTTPException) as error:
-                reason = str(error)
-        elif reason is None:
-            reason = self._denied(environ)
-        if reason is None:
-            return self._application(environ, _without_cors(start_response))
-        content_type, body = _error(environ, reason)
-        headers = [("Content-Type", content_type), ("Content-Length", str(len(body))), ("Connection", "close")]
-        start_response(f"{STATUS} Forbidden", headers)
-        return [body]
-
-    def _denied(self, environ: WSGIEnvironment) -> str | None:
-        path, _, query = environ["RAW_URI"].partition("?")
-        headers = {
-            name.removeprefix("HTTP_").replace("_", "-").lower(): value
-            for name, value in environ.items()
-            if name.startswith("HTTP_") or name in {"CONTENT_TYPE", "CONTENT_LENGTH"}
-        }
-
-        def body() -> bytes:
-            content = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
-            environ["wsgi.input"] = BytesIO(content)
-            return bytes(content)
-
-        request = SignedRequest(environ["REQUEST_METHOD"], path, query, headers, body)
+        if scope["type"] != "http":
+            return
+        request = Request(scope, receive)
         try:
-            service = signed_service(request, self._keys.access_key, self._keys.secret_key)
-        except BadSignature as error:
-            return str(error)
-        target = environ.get("HTTP_X_AMZ_TARGET", "")
+            environ = await (self._uploaded(request) if _is_form(request) else self._checked(request))
+            response = await to_thread.run_sync(self._answer, environ, limiter=self._threads)
+        except (BadSignature, HTTPException) as error:
+            response = _denied(request, str(error))
+        await response(scope, receive, send)
+
+    async def _checked(self, request: Request) -> EnvironBuilder:
+        """Return the environment of a signed request for a service in use. Raises `BadSignature`."""
+        body = await request.body()
+        service = signed_service(request, body, self._key)
+        target = request.headers.get("x-amz-target", "")
         prefix = _SERVICES.get(service)
-        # moto serves its own pages under these paths for any service.
-        internal = environ["PATH_INFO"].startswith(("/moto-api", "/latest/", "/favicon.ico", "/v20180820/"))
-        if prefix is None or internal or not (target.startswith(prefix) if prefix else not target):
-            return f"this stack does not use {service} {target}"
-        return None
+        is_page = request.url.path.startswith(_MOTO_PAGES)
+        if prefix is None or is_page or not (target.startswith(prefix) if prefix else not target):
+            raise BadSignature(f"this stack does not use {service} {target}")
+        headers = [(name, value) for name, value in request.headers.items() if name != "transfer-encoding"]
+        query = request.scope["query_string"].decode("latin-1")
+        path = request.scope["raw_path"].decode("latin-1") + (f"?{query}" if query else "")
+        return _environ(request, path, dict(headers) | {"content-length": str(len(body))}, BytesIO(body))
+
+    async def _uploaded(self, request: Request) -> EnvironBuilder:
+        """Return the request that stores a form's file. moto would take the form without a check."""
+        async with request.form(max_files=1) as form:
+            fields = {name.lower(): value for name, value in form.items() if isinstance(value, str)}
+            file = form.get("file")
+            if not isinstance(file, UploadFile) or "key" not in fields:
+                raise BadSignature("the form has no key or no file")
+            content = await file.read()
+        bucket = request.url.path.strip("/")
+        self._check_form(fields | {"bucket": bucket}, len(content))
+        headers = {
+            "host": request.headers["host"],
+            # Without it, moto takes the request for an anonymous one, which may not replace an object.
+            "authorization": f"AWS4-HMAC-SHA256 Credential={fields['x-amz-credential']}",
+            "content-type": fields.get("content-type", "application/octet-stream"),
+            "content-length": str(len(content)),
+        }
+        return _environ(request, quote(f"/{bucket}/{fields['key']}"), headers, BytesIO(content), "PUT")
+
+    def _check_form(self, form: Mapping[str, str], size: int) -> None:
+        """Raise `BadSignature` unless the policy is signed, has not expired, and allows fields and size."""
+        try:
+            signer, _ = self._key.signer(SigV4Auth, form["x-amz-credential"])
+            signed: Any = AWSRequest()
+            signed.context["timestamp"] = form["x-amz-date"]
+            _compare(signer.signature(form["policy"], signed), form["x-amz-signature"])
+            policy = json.loads(base64.b64decode(form["policy"]))
+            _expire(datetime.fromisoformat(policy["expiration"]))
+            fixed = [condition for condition in policy["conditions"] if isinstance(condition, dict)]
+            ((_, least, most),) = (condition for condition in policy["conditions"] if condition not in fixed)
+        except (KeyError, ValueError):
+            raise BadSignature("the form is incomplete") from None
+        expected = {name.lower(): value for condition in fixed for name, value in condition.items()}
+        if not least <= size <= most:
+            raise BadSignature("the file has another size than the form allows")
+        if {name: value for name, value in form.items() if name not in _UNCONDITIONAL} != expected:
+            raise BadSignature("the form does not allow these fields")
+
+    def _answer(self, builder: EnvironBuilder) -> Response:
+        content, status, headers = run_wsgi_app(self._application, builder.get_environ(), buffered=True)
+        response = Response(b"".join(content), int(status.split(" ")[0]))
+        # moto lets a page of any origin read the answer.
+        response.raw_headers = [
+            (name.lower().encode("latin-1"), value.encode("latin-1"))
+            for name, value in headers.items()
+            if not name.lower().startswith("access-control-")
+        ]
+        return response
 
 
-def _without_cors(start_response: StartResponse) -> StartResponse:
-    """Drop moto's headers that let a page of any origin read the answer."""
-
-    def start(status: str, headers: list[tuple[str, str]], *more: Any) -> Callable[[bytes], object]:
-        kept = [(name, value) for name, value in headers if not name.lower().startswith("access-control-")]
-        return start_response(status, kept, *more)
-
-    return start
+def _is_form(request: Request) -> bool:
+    """Return whether the request is a form for a bucket."""
+    is_multipart = request.headers.get("content-type", "").lower().startswith("multipart/form-data")
+    return is_multipart and request.method == "POST" and request.url.path.count("/") == 1
 
 
-def _error(environ: WSGIEnvironment, reason: str) -> tuple[str, bytes]:
-    if "HTTP_X_AMZ_TARGET" in environ:
-        return "application/x-amz-json-1.0", json.dumps(
-            {"__type": "AccessDeniedException", "message": reason}
-        ).encode()
-    return (
-        "application/xml",
-        f"<Error><Code>AccessDenied</Code><Message>{escape(reason)}</Message></Error>".encode(),
-    )
+def _environ(
+    request: Request, path: str, headers: Mapping[str, str], body: BytesIO, method: str | None = None
+) -> EnvironBuilder:
+    base = f"http://{request.headers['host']}/"
+    return EnvironBuilder(path, base, method=method or request.method, headers=dict(headers), input_stream=body)
+
+
+def _denied(request: Request, reason: str) -> Response:
+    if "x-amz-target" in request.headers:
+        error = json.dumps({"__type": "AccessDeniedException", "message": reason})
+        return Response(error, 403, media_type="application/x-amz-json-1.0")
+    error = f"<Error><Code>AccessDenied</Code><Message>{escape(reason)}</Message></Error>"
+    return Response(error, 403, media_type="application/xml")

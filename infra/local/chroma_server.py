@@ -17,6 +17,7 @@ import shutil
 import signal
 import sys
 import threading
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
@@ -27,7 +28,6 @@ from docwell.errors import Unauthenticated
 from infra.local.emf import every_minute, print_metrics
 from infra.local.names import ERROR, HOST
 from infra.local.ports import answers, free_port
-from infra.local.splicing import splice
 from runtime.emf import print_line
 from runtime.guard import READY_PATH, STATUS, problem_body, refusal
 from runtime.process import Child
@@ -58,8 +58,13 @@ class Proxy:
             writer.write(answer or b"")
             writer.close()
         else:
-            there[1].write(head)
-            await splice((reader, writer), there)
+            chroma_reader, chroma_writer = there
+            chroma_writer.write(head)
+            try:
+                await asyncio.gather(_copy(reader, chroma_writer), _copy(chroma_reader, writer))
+            finally:
+                writer.close()
+                chroma_writer.close()
 
     async def _answer(self, head: bytes) -> bytes | None:
         """Return the proxy's answer, or None for a request of Chroma."""
@@ -81,6 +86,15 @@ class Proxy:
             missing = problem_body("Send the token of this stack as a Bearer token", Unauthenticated)
             return _http("401 Unauthorized", missing)
         return None
+
+
+async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Pass on bytes until the reader ends, then end the writer."""
+    with suppress(OSError):
+        while data := await reader.read(_HEAD_BYTES):
+            writer.write(data)
+            await writer.drain()
+        writer.write_eof()  # keep the other direction open for the answer
 
 
 def _http(status: str, body: bytes) -> bytes:

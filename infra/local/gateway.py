@@ -10,30 +10,43 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import json
 import os
 import sys
 import threading
+import time
+import uuid
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import uvicorn
+from anyio import to_thread
+from starlette.responses import Response
+from starlette.routing import Route
 
 from docwell.access.authorizer import Authorizer
 from docwell.http.console_links import ORIGIN_HEADER
 from docwell.wiring import access
-from infra.local.console_files import console_file
-from infra.local.functions_api import functions_route, scheduled
-from infra.local.names import HOST, RECONCILE_FUNCTION
+from infra import console_page
+from infra.local.aws_access import AccessKey, BadSignature, signed_service
+from infra.local.names import ERROR, HOST, RECONCILE_FUNCTION
 from infra.local.storage import Storage, is_storage
 from runtime import gateway
-from runtime.functions import FunctionPool, FunctionSpec, function_environment
+from runtime.emf import print_line
+from runtime.functions import (
+    FunctionBusy,
+    FunctionError,
+    FunctionPool,
+    FunctionRaised,
+    FunctionSpec,
+    function_environment,
+)
 from runtime.guard import Guarded
 from runtime.service import HANDLER_RUNTIME
 from runtime.threads import end_with_any_thread
 
 if TYPE_CHECKING:
     from starlette.requests import Request
-    from starlette.responses import Response
 
 # As in infra/query.yaml. The cost of an answer grows with the memory.
 QUERY_MEMORY_MB = 1769
@@ -48,11 +61,11 @@ class Gateway(gateway.Gateway):
         pool: FunctionPool,
         functions: Mapping[str, FunctionPool] | None = None,
         authorizer: Authorizer | None = None,
-        keys: tuple[str, str] | None = None,
+        key: AccessKey | None = None,
         storage: Storage | None = None,
     ) -> None:
-        """Calls of Lambda's API need a signature with `keys`: access key, secret key. None accepts every call."""
-        super().__init__(pool, authorizer, [functions_route(functions or {}, keys)])
+        """Calls of Lambda's API need a signature with `key`. None accepts every call."""
+        super().__init__(pool, authorizer, [functions_route(functions or {}, key)])
         self._storage = storage
 
     async def outside_api(self, request: Request, request_id: str) -> Response | None:
@@ -65,6 +78,77 @@ class Gateway(gateway.Gateway):
     def added_headers(self, request: Request) -> dict[str, str]:
         """Return the console's address, to which answers in other programs link."""
         return {ORIGIN_HEADER: f"{request.url.scheme}://{request.url.netloc}"}
+
+
+def console_file(request: Request) -> Response | None:
+    """Return the console's file that the request names, with the headers of `console_page`, or None."""
+    name = "index.html" if request.url.path == "/" else request.url.path.removeprefix("/")
+    path = console_page.files().get(name)
+    if request.method not in {"GET", "HEAD"} or path is None:
+        return None
+    headers = {"cache-control": console_page.ASK_AGAIN, "content-type": console_page.media_type(path)}
+    return Response(path.read_bytes(), headers={**console_page.HEADERS, **headers})
+
+
+def functions_route(functions: Mapping[str, FunctionPool], key: AccessKey | None) -> Route:
+    """Return the route of Lambda's API that calls a function by its name."""
+
+    async def invoke(request: Request) -> Response:
+        name = request.path_params["name"]
+        body = await request.body()
+        if key and not _is_signed(request, body, key):
+            return _refused(403, "AccessDeniedException", "The request is not signed with the stack's keys")
+        if name not in functions:
+            return _refused(404, "ResourceNotFoundException", f"Function not found: {name}")
+        try:
+            event = json.loads(body or b"{}")
+        except ValueError:
+            return _refused(400, "InvalidRequestContentException", "The event is not JSON")
+        try:
+            answer = await to_thread.run_sync(functions[name].invoke, event, abandon_on_cancel=True)
+        except FunctionBusy as busy:
+            return _refused(429, "TooManyRequestsException", str(busy))
+        except FunctionError as error:
+            return _failed(error)
+        return _of_lambda(200, answer)
+
+    return Route("/2015-03-31/functions/{name}/invocations", invoke, methods=["POST"])
+
+
+def _is_signed(request: Request, body: bytes, key: AccessKey) -> bool:
+    try:
+        return signed_service(request, body, key) == "lambda"
+    except BadSignature:
+        return False
+
+
+def _of_lambda(status: int, body: object, **headers: str) -> Response:
+    marks = {name.replace("_", "-"): value for name, value in headers.items()}
+    request_id = {"x-amzn-requestid": str(uuid.uuid4())}
+    return Response(json.dumps(body), status, {**request_id, **marks}, "application/json")
+
+
+def _refused(status: int, kind: str, message: str) -> Response:
+    return _of_lambda(status, {"Type": "User", "Message": message}, x_amzn_errortype=kind)
+
+
+def _failed(error: FunctionError) -> Response:
+    """Return the error as Lambda does: status 200 with a header that marks it."""
+    kind = error.type if isinstance(error, FunctionRaised) else type(error).__name__
+    message = str(error).removeprefix(f"{kind}: ")
+    return _of_lambda(200, {"errorType": kind, "errorMessage": message}, x_amz_function_error="Unhandled")
+
+
+def scheduled(pool: FunctionPool, every_s: float) -> None:
+    """Call the reconcile function every `every_s` seconds, as EventBridge would. Run it in a daemon thread."""
+    while True:
+        time.sleep(every_s)
+        try:
+            pool.invoke({"action": "reconcile"})
+        except FunctionBusy:
+            continue  # a user's call is running
+        except FunctionError as error:
+            print_line(f"{ERROR}reconcile: {error}")
 
 
 def main() -> int:
@@ -98,9 +182,9 @@ def main() -> int:
     )
     if options.reconcile_every > 0:
         threading.Thread(target=scheduled, args=(reconcile, options.reconcile_every), daemon=True).start()
-    keys = (os.environ["AWS_ACCESS_KEY_ID"], os.environ["AWS_SECRET_ACCESS_KEY"])
+    key = AccessKey(os.environ["AWS_ACCESS_KEY_ID"], os.environ["AWS_SECRET_ACCESS_KEY"])
     storage = Storage(os.environ["AWS_ENDPOINT_URL"])
-    app = Gateway(pool, {RECONCILE_FUNCTION: reconcile}, access.authorizer(), keys, storage).app
+    app = Gateway(pool, {RECONCILE_FUNCTION: reconcile}, access.authorizer(), key, storage).app
     config = uvicorn.Config(
         Guarded(app, options.stack), HOST, options.port, log_level="warning", timeout_graceful_shutdown=1
     )

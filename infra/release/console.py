@@ -80,16 +80,15 @@ def release_files(parameters: Mapping[str, str]) -> Iterator[File]:
 
     So a page that is open during a deployment keeps the files of its release.
     """
-    found = files()
-    page = found.pop(PAGE).read_text("utf-8")
-    del found[CONFIGURATION]
-    digests = (f"{name}\0{sha256(path.read_bytes()).hexdigest()}\n" for name, path in found.items())
+    page = files()[PAGE].read_text("utf-8")
+    assets = {name: path for name, path in files().items() if name not in (PAGE, CONFIGURATION)}
+    digests = (f"{name}\0{sha256(path.read_bytes()).hexdigest()}\n" for name, path in assets.items())
     folder = sha256("".join(digests).encode()).hexdigest()[:16]
-    for name, path in found.items():
+    for name, path in assets.items():
         yield File(f"{folder}/{name}", path.read_bytes(), media_type(path), IMMUTABLE)
     configuration = json.dumps(configuration_of(parameters)).encode()
     yield File(CONFIGURATION, configuration, media_type(Path(CONFIGURATION)), ASK_AGAIN)
-    page = _REFERENCE.sub(lambda one: f"{folder}/{one[0]}", page)
+    page = _REFERENCE.sub(lambda match: f"{folder}/{match[0]}", page)
     yield File(PAGE, page.encode(), media_type(Path(PAGE)), ASK_AGAIN)
 
 

@@ -6,7 +6,7 @@ import pytest
 from starlette.requests import Request
 
 from infra.console_page import POLICY
-from infra.local.console_files import console_file
+from infra.local.gateway import console_file
 
 
 def request(path: str, method: str = "GET") -> Request:
