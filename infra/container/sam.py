@@ -6,7 +6,6 @@ import os
 import shutil
 import subprocess
 import sys
-from hashlib import sha256
 from pathlib import Path
 
 from layers.embedder.download.environment import is_current, mark_current
@@ -25,7 +24,6 @@ SAM_TEMPLATES = (
     ROOT / "template.yaml",
     *(ROOT / "infra" / f"{name}.yaml" for name in ("authorizer", "deployment", "events", "ingest", "query")),
 )
-_BUILT_FROM = ROOT / ".aws-sam" / "built-from.sha256"
 _MODEL = ROOT / "layers" / "embedder" / "model" / "manifest.json"
 
 
@@ -86,35 +84,8 @@ def validate() -> None:
 
 def build() -> None:
     """Build the image, the zip and the layers. Raises `StepError`."""
-    sources = _sources_digest()
-    _BUILT_FROM.unlink(missing_ok=True)
     # The substitute of `scripts/base-image` has no digest, by which the template may name the base image.
     _run([str(SAM), "build", "--parameter-overrides", f"BaseImage={BASE_IMAGE}"])
-    _BUILT_FROM.write_text(sources)
-
-
-def build_if_changed() -> None:
-    """Build unless the last build used the same files. Raises `StepError`."""
-    built = _BUILT_FROM.exists() and _BUILT_FROM.read_text() == _sources_digest()
-    if not built or not BUILT_TEMPLATE.exists() or not has_image(INGEST_IMAGE):
-        build()
-
-
-def has_image(name: str) -> bool:
-    """Return whether Docker has an image of that name."""
-    return not subprocess.run(["docker", "image", "inspect", name], capture_output=True, check=False).returncode
-
-
-def _sources_digest() -> str:
-    """Return the digest of a build's sources: code, locks, scripts, templates and the model's manifest."""
-    folders = (ROOT / name for name in ("functions", "layers", "scripts"))
-    paths = {path for folder in folders for path in folder.rglob("*") if "__pycache__" not in path.parts}
-    paths -= {path for path in paths if path.is_relative_to(_MODEL.parent)}
-    paths |= {_MODEL, ROOT / "template.yaml", *(ROOT / "infra").glob("*.yaml")}
-    total = sha256()
-    for path in sorted(path for path in paths if path.is_file()):
-        total.update(f"{path.relative_to(ROOT)}\0{sha256(path.read_bytes()).hexdigest()}\n".encode())
-    return total.hexdigest()
 
 
 def _run(command: list[str]) -> None:
