@@ -136,8 +136,8 @@ container: dev embedder ## Check template, images and functions under SAM; needs
 	$(PY) -m infra.container
 
 .PHONY: rehearse
-rehearse: dev embedder ## Rehearse sleep and restore on this machine; ARGS=NAME runs one
-	$(PY) -m infra.rehearse $(ARGS)
+rehearse: dev embedder ## Ask while the model host sleeps, on this machine
+	$(PY) -m infra.rehearse
 
 .PHONY: infra
 infra: dev embedder programs ## Check the templates without an AWS account

@@ -11,7 +11,7 @@ import boto3
 from botocore.exceptions import BotoCoreError, ClientError
 
 from infra.container.sam import ROOT, StepError
-from infra.release import contents, deployment, pins, restore, upgrade
+from infra.release import contents, deployment, pins, restore
 from infra.release.console import ConsoleError
 from infra.release.credentials import SecretsError, ServerSecrets
 from infra.release.registry import PinError, digest_of
@@ -19,11 +19,11 @@ from infra.release.registry import PinError, digest_of
 
 def check() -> int:
     """Print what is not pinned. Return 1 if anything is."""
-    found = pins.unpinned(pins.Tree(ROOT))
-    for line in found:
+    lines = pins.unpinned(pins.Tree(ROOT))
+    for line in lines:
         print(line)
-    print("run `make pin` and commit the result" if found else "everything is pinned")
-    return int(bool(found))
+    print("run `make pin` and commit the result" if lines else "everything is pinned")
+    return int(bool(lines))
 
 
 def pin(region: str | None, stages: tuple[str, ...]) -> int:
@@ -48,34 +48,26 @@ def public_parameter(region: str, name: str) -> str:
         raise PinError(f"{name} in {region}: {error}") from None
 
 
-def change(given: argparse.Namespace) -> None:
-    """Rotate the profile's secrets, or deploy it, after what is to be restored or upgraded is there.
-
-    A table of principals that is restored as it was before an upgrade has keys of an earlier release again.
+def change(options: argparse.Namespace) -> None:
+    """Rotate the profile's secrets, or deploy it, after a lost part is restored.
 
     Raises `ConsoleError`, `SecretsError` and `StepError`.
     """
-    if given.command == "rotate":
-        ServerSecrets(deployment.stack_name(given.profile)).rotate()
+    if options.command == "rotate":
+        ServerSecrets(deployment.stack_name(options.profile)).rotate()
         return
-    stack = deployment.stack_name(given.profile)
-    if given.command == "restore":
-        restored = restore.restore(given.what, given.profile, given.at)
-        principals = restore.table_of("principals", restored) if given.what == "principals" else ""
-    else:
-        principals = deployment.deployed(stack)[1].get(restore.TABLES["principals"], "")
-    if principals:
-        upgrade.adopt(stack, principals)
-    deployment.deploy(given.profile, shlex.split(given.options))
+    if options.command == "restore":
+        restore.restore(options.what, options.profile, options.at)
+    deployment.deploy(options.profile, shlex.split(options.options))
 
 
-def run(given: argparse.Namespace) -> int:
+def run(options: argparse.Namespace) -> int:
     """Run one command. Raises `PinError` and `StepError`."""
-    match given.command:
+    match options.command:
         case "check":
             return check()
         case "pin":
-            return pin(given.region, tuple(given.stage or pins.STAGES))
+            return pin(options.region, tuple(options.stage or pins.STAGES))
         case "sbom":
             for name in contents.LOCKS:
                 print(contents.write_sbom(name).relative_to(ROOT))
@@ -88,7 +80,7 @@ def run(given: argparse.Namespace) -> int:
             for stage in pins.STAGES:
                 print(stage, deployment.write(stage)[deployment.RELEASE])
         case "deploy" | "restore" | "rotate":
-            change(given)
+            change(options)
     return 0
 
 

@@ -8,18 +8,19 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import boto3
 import yaml  # type: ignore[import-untyped] # ships no types
 from botocore.exceptions import BotoCoreError, ClientError
 
 from infra.container.sam import BUILD, LOCK, ROOT, SAM, StepError, environment
-from infra.release import upgrade
 from infra.release.console import publish
 from infra.release.credentials import prepare
 
@@ -31,19 +32,28 @@ RELEASE = "Release"
 def parameters(profile: str, build: Path = BUILD) -> dict[str, str]:
     """Return all parameters of the built template: the profile's, else the defaults. Raises `StepError`."""
     template = yaml.safe_load((build / "template.yaml").read_text(encoding="utf-8"))
-    declared = {name: one for name, one in template["Parameters"].items() if name != RELEASE}
-    given = profile_parameters(profile)
-    if wrong := list(upgrade.problems(given, declared)):
-        raise StepError("\n".join(f"infra/parameters/{profile}.toml: {one}" for one in wrong))
-    return {name: str(one.get("Default", "")) for name, one in template["Parameters"].items()} | given
+    declared = template["Parameters"]
+    chosen = profile_parameters(profile)
+    if problems := list(problems_of(chosen, {name: declared[name] for name in declared if name != RELEASE})):
+        raise StepError("\n".join(f"infra/parameters/{profile}.toml: {problem}" for problem in problems))
+    return {name: str(parameter.get("Default", "")) for name, parameter in declared.items()} | chosen
+
+
+def problems_of(chosen: Mapping[str, str], declared: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
+    """Yield a line for each parameter that the template does not take, or not with this value."""
+    for name, value in sorted(chosen.items()):
+        if name not in declared:
+            yield f"template.yaml takes no {name}"
+        elif not re.fullmatch(str(declared[name].get("AllowedPattern", ".*")), value, re.DOTALL):
+            yield f"{name} cannot be {value!r}: {declared[name].get('Description', '')}"
 
 
 def profile_parameters(profile: str) -> dict[str, str]:
     """Return the parameters of `infra/parameters/PROFILE.toml`. Raises `StepError`."""
     path = PROFILES / f"{profile}.toml"
     if not path.is_file():
-        known = ", ".join(sorted(one.stem for one in PROFILES.glob("*.toml")))
-        raise StepError(f"there is no profile {profile!r}: choose one of {known}")
+        profiles = ", ".join(sorted(path.stem for path in PROFILES.glob("*.toml")))
+        raise StepError(f"there is no profile {profile!r}: choose one of {profiles}")
     try:
         given = tomllib.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
@@ -102,6 +112,30 @@ def changes(before: Mapping[str, str] | None, given: Mapping[str, str]) -> list[
     return lines or ["no parameter, zip or layer; see SAM's change set for the image of ingest"]
 
 
+def refusal(profile: str, before: Mapping[str, str], after: Mapping[str, str]) -> str:
+    """Return why a stack cannot change from its parameters to others, empty where it can."""
+    if before.get("KmsKeyArn", "") not in ("", after.get("KmsKeyArn")):
+        return "KmsKeyArn: documents keep the key that encrypted them, and the functions may use only the new one"
+    if not (changed := volume_changes(before, after)):
+        return ""
+    change = f"make restore WHAT=zone PROFILE={profile}"
+    return f"{' and '.join(changed)}: Chroma's volume cannot change so. `{change}` makes another"
+
+
+def volume_changes(before: Mapping[str, str], after: Mapping[str, str]) -> list[str]:
+    """Return the parameters by which Chroma's volume would change although EC2 cannot change it.
+
+    A volume keeps its key, zone and snapshot. Another subnet in `ChromaPlace` makes another volume.
+    """
+    subnets = [parameters.get("ChromaPlace", "").partition(",")[0] for parameters in (before, after)]
+    if before.get("ChromaUrl") or after.get("ChromaUrl") or subnets[0] != subnets[1]:
+        return []
+    names = ["KmsKeyArn", "ChromaPlace"]
+    if after.get("Network", "").startswith("vpc-"):
+        names.append("ServerZone")
+    return [name for name in names if name in before and before[name] != after.get(name)]
+
+
 def deployed(stack: str) -> tuple[dict[str, str] | None, dict[str, str]]:
     """Return the parameters of a stack, or None where it does not exist, and its outputs. Raises `StepError`."""
     try:
@@ -136,7 +170,7 @@ def deploy(profile: str, options: Sequence[str] = ()) -> None:
         given = write(profile, BUILD, RELEASES)
         before, outputs = deployed(stack_name(profile))
         # A stack whose creation has failed has parameters, but no output and no data.
-        if before and outputs and (problem := upgrade.refusal(profile, before, given)):
+        if before and outputs and (problem := refusal(profile, before, given)):
             raise StepError(problem)
         for line in changes(before, given):
             print(line)

@@ -6,7 +6,6 @@ The new parameters are written into the profile, so that the next deployment kee
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -41,11 +40,6 @@ def restore(what: str, profile: str, at: str | None) -> dict[str, str]:
         raise StepError(f"cannot restore {what} of {stack}: {error}") from None
     write_parameters(profile, given)
     return given
-
-
-def table_of(what: str, parameters: Mapping[str, str]) -> str:
-    """Return the name of a restored table among the parameters that `restore` returned."""
-    return parameters[_RESTORED].split(",")[list(TABLES).index(what)].partition("/")[0]
 
 
 def restore_table(client: DynamoDBClient, source: str, target: str, at: datetime | None) -> None:

@@ -1,7 +1,12 @@
-"""The model host asleep: seconds to the first cited sentence, and to the model's answer after the host woke."""
+"""``python -m infra.rehearse``: ask while the model host sleeps, and write build/reports/rehearse.json.
+
+The figures are the seconds to the first cited sentence, and to the model's answer after the host woke.
+"""
 
 from __future__ import annotations
 
+import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -13,7 +18,7 @@ from docwell.errors import ModelWaking
 from docwell.http import sse
 from infra.local.demo import EXAMPLES, DemoFailed, ask, example_questions, upload, wait_indexed
 from infra.local.stack import DEADLINE_S, WAKE_S
-from infra.local.supervisor import running_stack
+from infra.local.supervisor import StackFailed, running_stack
 from infra.report import Report
 
 # The status requests of the rehearsal come meanwhile, and must not count as use.
@@ -42,8 +47,8 @@ def _state(client: httpx.Client) -> str:
     return str(client.get("/v1/status").raise_for_status().json()["model_host"])
 
 
-def _is(report: Report, client: httpx.Client, wanted: HostState, when: str) -> None:
-    report.add(f"sleep: the status {when} is {wanted.value}", int(_state(client) == wanted), "", "== 1")
+def _is(report: Report, client: httpx.Client, state: HostState, when: str) -> None:
+    report.add(f"sleep: the status {when} is {state.value}", int(_state(client) == state), "", "== 1")
 
 
 def _at_once(report: Report, client: httpx.Client, question: str) -> None:
@@ -85,3 +90,19 @@ def _until_asleep(report: Report, client: httpx.Client) -> None:
         time.sleep(1.0)
     report.add("sleep: until the unused host slept again, while its status was read", waited, "s", "<= 60")
     _is(report, client, HostState.ASLEEP, "after idle minutes")
+
+
+def main() -> int:
+    """Run the rehearsal on a new local stack. Return 0 when every goal holds."""
+    report = Report("rehearse")
+    with tempfile.TemporaryDirectory(prefix="docwell-rehearse-") as folder:
+        try:
+            rehearse(report, Path(folder))
+        except (DemoFailed, StackFailed, httpx.HTTPError) as failure:
+            report.notes.append(str(failure))
+            report.add("sleep: the rehearsal finished", 0, "", "== 1")
+    return report.finish()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
