@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
-import httpx
 import pytest
 from moto.server import ThreadedMotoServer
 
-from infra.container import machine_template, sam
+from infra.local import names
 from tests.container import parts, stand_ins
 
 
@@ -35,7 +31,7 @@ def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[parts.Cloud]:
     try:
         with stand_ins.chroma_server(address, folder) as chroma, stand_ins.ollama_server(address) as ollama:
             aws = "http://{}:{}".format(*moto.get_host_and_port())
-            queue = parts.aws_client(aws, "sqs").create_queue(QueueName=parts.QUEUE)["QueueUrl"]
+            queue = parts.aws_client(aws, "sqs").create_queue(QueueName=names.INGEST_QUEUE)["QueueUrl"]
             found = parts.Cloud(aws, chroma, ollama, queue)
             parts.make_resources(found)
             yield found
@@ -53,34 +49,3 @@ def ingest(cloud: parts.Cloud) -> Iterator[parts.Emulated]:
 def query(cloud: parts.Cloud) -> Iterator[parts.Emulated]:
     with parts.query_container(cloud) as running:
         yield running
-
-
-@pytest.fixture(scope="session")
-def api(cloud: parts.Cloud, tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
-    """The API and the query function as `sam local start-api` runs them, with its layers."""
-    port = stand_ins.free_port("127.0.0.1")
-    log = tmp_path_factory.mktemp("sam") / "start-api.log"
-    options = ["--port", str(port), "--skip-pull-image", "--warm-containers", "LAZY"]
-    overrides = machine_template.overrides(cloud.chroma, cloud.ollama)
-    command = [
-        str(sam.SAM),
-        "local",
-        "start-api",
-        "--template",
-        str(parts.local_template(cloud)),
-        *options,
-        *overrides,
-    ]
-    with log.open("w") as file:
-        server = subprocess.Popen(command, cwd=sam.ROOT, env=sam.variables(), stdout=file, stderr=file)
-    try:
-        stand_ins.wait_until_answers(f"http://127.0.0.1:{port}/")
-        time.sleep(0.2)
-        assert server.poll() is None, log.read_text()
-        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=90) as client:
-            yield client
-    finally:
-        # SIGTERM lets sam remove its containers, which takes some seconds.
-        server.terminate()
-        server.wait(30)
-        sys.stdout.write(log.read_text()[-6000:])  # pytest shows it when a test fails

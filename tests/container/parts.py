@@ -18,19 +18,13 @@ import boto3
 import httpx
 
 from docwell.adapters.dynamodb.principals import Grant, PrincipalAdmin
-from docwell.identity import KEY, SAM_LOCAL
-from infra.container import machine_template, sam
-from infra.local.names import LOCAL_API_KEY_ID
+from infra.container import sam
+from infra.local import names
+from infra.local.ports import free_port
 from tests.container import stand_ins
 
-BUCKET = "docwell-documents"
-TABLE = "docwell-ledger"
-PRINCIPALS = "docwell-principals"
-USAGE = "docwell-usage"
-RECEIPTS = "docwell-receipts"
-QUEUE = "docwell-ingest"
-REGION = "us-east-1"
-QUEUE_ARN = f"arn:aws:sqs:{REGION}:123456789012:{QUEUE}"
+REGION = names.REGION
+QUEUE_ARN = f"arn:aws:sqs:{REGION}:{names.ACCOUNT}:{names.INGEST_QUEUE}"
 # Lambda sets both names of the region; boto3 reads the second.
 REGIONS = {"AWS_REGION": REGION, "AWS_DEFAULT_REGION": REGION}
 ACCESS = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", **REGIONS}
@@ -57,11 +51,11 @@ class Cloud:
         """The template's environment with this machine's addresses."""
         return {
             "AWS_ENDPOINT_URL": self.aws,
-            "DOCWELL_BUCKET": BUCKET,
-            "DOCWELL_LEDGER_TABLE": TABLE,
-            "DOCWELL_PRINCIPALS_TABLE": PRINCIPALS,
-            "DOCWELL_USAGE_TABLE": USAGE,
-            "DOCWELL_RECEIPTS_TABLE": RECEIPTS,
+            "DOCWELL_BUCKET": names.BUCKET,
+            "DOCWELL_LEDGER_TABLE": names.LEDGER_TABLE,
+            "DOCWELL_PRINCIPALS_TABLE": names.PRINCIPALS_TABLE,
+            "DOCWELL_USAGE_TABLE": names.USAGE_TABLE,
+            "DOCWELL_RECEIPTS_TABLE": names.RECEIPTS_TABLE,
             "DOCWELL_CHROMA_URL": self.chroma,
             "DOCWELL_QUEUE_URL": self.queue,
             "DOCWELL_DEAD_LETTER_QUEUE_URL": f"{self.queue}-dlq",
@@ -88,34 +82,27 @@ class Cloud:
 
 def status_of(cloud: Cloud, key: str) -> str:
     """The status of a document in the ledger."""
-    rows = cloud.client("dynamodb").scan(TableName=TABLE)["Items"]
+    rows = cloud.client("dynamodb").scan(TableName=names.LEDGER_TABLE)["Items"]
     return next(str(row["status"]["S"]) for row in rows if row["document"]["S"] == key)
 
 
 def uploaded(cloud: Cloud, key: str, body: bytes) -> dict[str, Any]:
     """Upload a document, and return its event."""
-    cloud.client("s3").put_object(Bucket=BUCKET, Key=key, Body=body)
+    cloud.client("s3").put_object(Bucket=names.BUCKET, Key=key, Body=body)
     return cloud.notification()
 
 
 def make_resources(cloud: Cloud) -> None:
-    """Create the template's bucket, with notifications, and ledger."""
-    resources = machine_template.built()["Resources"]
-    wanted = ("AttributeDefinitions", "KeySchema", "GlobalSecondaryIndexes", "BillingMode")
-    tables = {"LedgerTable": TABLE, "PrincipalsTable": PRINCIPALS, "UsageTable": USAGE, "ReceiptsTable": RECEIPTS}
-    for resource, name in tables.items():
-        table = resources[resource]["Properties"]
-        described = {key: table[key] for key in wanted if key in table}
-        cloud.client("dynamodb").create_table(TableName=name, **described)
-    # `sam local` has no authorizer and no API keys, so its requests come from the first principal.
-    for principal in (SAM_LOCAL.id, f"{KEY}{LOCAL_API_KEY_ID}"):
-        PrincipalAdmin(cloud.client("dynamodb"), PRINCIPALS).add(Grant(principal, None))
+    """Create the bucket, with notifications, the tables, and the grant of the caller."""
+    for name, schema in names.TABLES.items():
+        cloud.client("dynamodb").create_table(TableName=name, **schema)
+    PrincipalAdmin(cloud.client("dynamodb"), names.PRINCIPALS_TABLE).add(Grant(names.LOCAL_PRINCIPAL, None))
     s3 = cloud.client("s3")
-    s3.create_bucket(Bucket=BUCKET)
-    s3.put_bucket_versioning(Bucket=BUCKET, VersioningConfiguration={"Status": "Enabled"})
+    s3.create_bucket(Bucket=names.BUCKET)
+    s3.put_bucket_versioning(Bucket=names.BUCKET, VersioningConfiguration={"Status": "Enabled"})
     events = ["s3:ObjectCreated:*", "s3:ObjectRemoved:*"]
     configuration = {"QueueConfigurations": [{"QueueArn": QUEUE_ARN, "Events": events}]}
-    s3.put_bucket_notification_configuration(Bucket=BUCKET, NotificationConfiguration=configuration)
+    s3.put_bucket_notification_configuration(Bucket=names.BUCKET, NotificationConfiguration=configuration)
     cloud.client("sqs").purge_queue(QueueUrl=cloud.queue)  # remove the s3:TestEvent
 
 
@@ -174,7 +161,7 @@ def container(image: str, variables: dict[str, str], memory_mb: int, *options: s
 
     The last of `options` stands after the image.
     """
-    port = stand_ins.free_port("127.0.0.1")
+    port = free_port()
     limits = ["--read-only", "--tmpfs", "/tmp:mode=1777,size=512m", "--ipc", "none"]
     limits += ["--cap-drop", "ALL", "--security-opt", "no-new-privileges", "--memory", f"{memory_mb}m"]
     # A whole processor comes with 1,769 MB: https://docs.aws.amazon.com/lambda/latest/dg/configuration-memory.html
@@ -237,9 +224,3 @@ def question_event(name: str, body: dict[str, Any]) -> dict[str, Any]:
     """An event of tests/events with another question."""
     event: dict[str, Any] = json.loads((sam.ROOT / "tests" / "events" / f"{name}.json").read_text())
     return event | {"body": json.dumps(body)}
-
-
-def local_template(cloud: Cloud) -> Path:
-    """The built template with this machine's addresses."""
-    host = {"DOCWELL_OLLAMA_URL": cloud.ollama, "DOCWELL_MODEL": stand_ins.MODEL}
-    return machine_template.write(cloud.settings() | host)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import socket
 import subprocess
 import sys
 import time
@@ -15,6 +14,8 @@ from threading import Thread
 
 import httpx
 
+from infra.local.ports import free_port
+
 MODEL = "scripted:1b"
 ANSWER = "Every 14 weeks [1]."
 
@@ -23,13 +24,6 @@ def bridge_address() -> str:
     """Return the address of this machine on Docker's bridge, which only its containers reach."""
     command = ["docker", "network", "inspect", "bridge", "--format", "{{(index .IPAM.Config 0).Gateway}}"]
     return subprocess.check_output(command, text=True).strip()
-
-
-def free_port(address: str) -> int:
-    with socket.socket() as listener:
-        listener.bind((address, 0))
-        port: int = listener.getsockname()[1]
-        return port
 
 
 def wait_until_answers(url: str, seconds: float = 60) -> None:
@@ -46,7 +40,7 @@ def wait_until_answers(url: str, seconds: float = 60) -> None:
 
 @contextmanager
 def chroma_server(address: str, folder: Path) -> Iterator[str]:
-    port = free_port(address)
+    port = free_port(host=address)
     program = Path(sys.executable).with_name("chroma")
     arguments = ["run", "--host", address, "--port", str(port), "--path", str(folder / "chroma")]
     with (folder / "chroma.log").open("w") as log:

@@ -8,7 +8,6 @@ from collections.abc import Callable
 from statistics import median
 from typing import Any
 
-import httpx
 import pytest
 from fpdf import FPDF
 
@@ -72,13 +71,6 @@ def is_the_answer(body: dict[str, Any]) -> bool:
 
 
 @pytest.mark.usefixtures("manual")
-def test_under_sam_local_the_query_function_answers_and_cites_the_page(api: httpx.Client) -> None:
-    answer = api.post("/v1/query", json=REQUEST)
-    assert answer.status_code == 200, answer.text
-    assert is_the_answer(answer.json())
-
-
-@pytest.mark.usefixtures("manual")
 def test_as_lambda_runs_it_the_query_function_answers_and_cites_the_page(query: Emulated) -> None:
     # API Gateway streams the responses of this route, buffered answers included.
     prelude, _, body = query.post(question_event("query", REQUEST)).partition(bytes(8))
@@ -130,9 +122,10 @@ def record_times(name: str, starts: list[Times], work: str, record_property: Rec
 
 
 @pytest.mark.usefixtures("manual")
-def test_the_query_function_reports_its_dependencies_well(api: httpx.Client) -> None:
-    answer = api.get("/v1/ready")
-    assert (answer.status_code, answer.json()["status"]) == (200, "ready"), answer.text
+def test_the_query_function_reports_its_dependencies_well(query: Emulated) -> None:
+    event = question_event("query", {}) | {"path": "/v1/ready", "httpMethod": "GET", "body": None}
+    answer = query.invoke(event)
+    assert (answer["statusCode"], json.loads(answer["body"])["status"]) == (200, "ready"), query.logs()
 
 
 @pytest.mark.usefixtures("manual")

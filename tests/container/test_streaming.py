@@ -17,6 +17,7 @@ import pytest
 
 from docwell.http import sse
 from infra.container import sam
+from infra.local.ports import free_port
 from tests.container import stand_ins
 
 pytestmark = pytest.mark.container
@@ -28,7 +29,7 @@ WRAPPER = "AWS_LAMBDA_EXEC_WRAPPER=/opt/docwell-stream"
 @contextmanager
 def function(*environment: str) -> Iterator[httpx.Client]:
     """A streaming toy function in the layout of a zip function with the layer."""
-    port = stand_ins.free_port("127.0.0.1")
+    port = free_port()
     folders = [f"{sam.artefact('DocwellLayer')}:/opt:ro", f"{TOYS}:/var/task/toy_functions.py:ro"]
     options = [part for folder in folders for part in ("--volume", folder)]
     options += [part for variable in environment for part in ("--env", variable)]

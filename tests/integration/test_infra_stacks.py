@@ -15,8 +15,7 @@ from moto.cloudformation import parsing
 
 from infra.container.sam import ROOT
 from infra.release.credentials import ServerSecrets
-from infra.whole_template import STACK
-from tests.unit.infra.templates import content, whole
+from tests.unit.infra.templates import STACK, content, whole
 
 pytestmark = [
     pytest.mark.integration,
