@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -46,8 +45,3 @@ def test_an_unknown_function_and_an_event_that_is_not_json_are_refused(api: Test
     unknown = api.post(PATH.format("other"), json={})
     assert (unknown.status_code, unknown.headers["x-amzn-errortype"]) == (404, "ResourceNotFoundException")
     assert api.post(PATH.format("echo"), content=b"{").status_code == 400
-
-
-def test_questions_still_go_to_the_query_function(api: TestClient) -> None:
-    event = json.loads(api.get("/v1/health").text)
-    assert event["path"] == "/v1/health"

@@ -149,11 +149,6 @@ def test_the_canary_finds_its_page_once_its_document_is_indexed(
     assert account.reported == ["Succeeded", "Succeeded", "Failed"]
 
 
-def test_a_version_that_cannot_run_gets_no_traffic_before_the_document_is_indexed(account: Account) -> None:
-    account.broken = {NEXT}
-    assert canary(HOOK, CONTEXT) == {"passed": False}
-
-
 def test_the_document_is_stored_once_and_replaced_by_the_one_of_another_release(account: Account) -> None:
     s3, bucket = account.aws.s3, account.aws.bucket
     for _ in range(2):
@@ -177,15 +172,6 @@ def test_no_other_principal_sees_the_document(account: Account) -> None:
     assert answer["citations"] == []
     assert asked("/v1/documents") == (200, {"documents": [], "cursor": None})
     assert asked(f"/v1/documents/{KEY}")[0] == 404
-
-
-def test_a_right_to_all_documents_with_a_tag_does_not_include_it(account: Account) -> None:
-    from docwell.identity import Principal, Rule
-    from docwell.query import rights
-
-    tagged = Principal("key:t", rules=frozenset({Rule(None, tags=frozenset({("public", "yes")}))}))
-    assert not rights.may_see(tagged, KEY, {"public": "yes"})
-    assert rights.may_see(tagged, "a.pdf", {"public": "yes"})
 
 
 def test_the_canarys_questions_are_charged_to_nobody_and_leave_no_trace(
@@ -240,19 +226,3 @@ def test_the_hook_stands_before_the_traffic_of_a_new_version(
     (policy,) = inner["Resources"]["DeploymentRole"]["Properties"]["Policies"]
     calls = [one for one in policy["PolicyDocument"]["Statement"] if one["Action"] == "lambda:InvokeFunction"]
     assert [one["Resource"] for one in calls] == [{"Fn::GetAtt": ["CanaryFunction", "Arn"]}]
-
-
-def test_the_query_functions_version_does_not_wait_for_the_canary_that_asks_it(
-    transformed: dict[str, dict[str, Any]],  # noqa: F811 - the fixture
-) -> None:
-    one = transformed["first"]["Resources"]
-    versions = of_type(transformed["first"], "AWS::Lambda::Version")
-    for name in ("QueryFunction", *versions):
-        assert "DeploymentStack" not in json.dumps(one[name])
-
-
-def test_the_package_holds_what_the_canary_calls() -> None:
-    text = (ROOT / "scripts" / "trim-packages").read_text()
-    line = next(line for line in text.splitlines() if line.startswith("SERVICES = "))
-    kept = set(json.loads("[" + line.partition("{")[2].partition("}")[0] + "]"))
-    assert {"lambda", "codedeploy", "s3", "dynamodb"} <= kept

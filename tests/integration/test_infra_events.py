@@ -9,8 +9,6 @@ import pytest
 from moto.events.models import EventPattern
 
 from docwell.adapters.event_bridge import SOURCE
-from docwell.adapters.webhook import TIMEOUT_S
-from docwell.config import EventsSettings
 from docwell.events import DocumentEvent, Outcome, event_of
 from docwell.models import FINAL, DocumentRecord, Status
 from infra.container.sam import ROOT
@@ -50,18 +48,6 @@ def test_the_function_reads_the_stream_of_the_ledger_in_use(template: dict[str, 
     assert Values({"RestoredTables": "ledger-1/stream/2026-11-25T10:00:00.123,,,"}).of(name) == "ledger-1"
 
 
-def test_no_change_is_given_up_before_the_stream_forgets_it(template: dict[str, Any]) -> None:
-    mapping = properties(template, "LedgerChanges")
-    assert not {"MaximumRetryAttempts", "MaximumRecordAgeInSeconds", "DestinationConfig"} & set(mapping)
-    assert mapping["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
-    assert mapping["BisectBatchOnFunctionError"] is True
-    # From the stream's beginning: nothing is lost between the table and the mapping.
-    assert mapping["StartingPosition"] == "TRIM_HORIZON"
-    alarm = properties(template, "LateEventsAlarm")
-    assert alarm["Dimensions"][0]["Value"] == {"Ref": "EventsFunction"}
-    assert alarm["Threshold"] < ledger_events.MAX_AGE_S * 1000
-
-
 @pytest.mark.parametrize("status", sorted(Status))
 def test_the_filter_leaves_out_what_has_no_outcome(template: dict[str, Any], status: Status) -> None:
     (one,) = properties(template, "LedgerChanges")["FilterCriteria"]["Filters"]
@@ -84,24 +70,6 @@ def test_the_function_may_put_its_own_events_and_read_the_stream_and_nothing_els
     assert read["Resource"] == {"Ref": "LedgerStreamArn"}
     assert logs["Action"] == ["logs:CreateLogStream", "logs:PutLogEvents"]
     assert "VpcConfig" not in properties(template, "EventsFunction")
-
-
-def test_in_aws_the_function_has_no_webhook(template: dict[str, Any]) -> None:
-    variables = properties(template, "EventsFunction")["Environment"]["Variables"]
-    given = {name for name in variables if name.startswith("DOCWELL_")}
-    names = {f"DOCWELL_{name.upper()}" for name in EventsSettings.model_fields}
-    assert given == names - {"DOCWELL_WEBHOOK_URL", "DOCWELL_WEBHOOK_SECRET"}
-
-
-def test_the_function_has_as_much_time_on_one_machine_as_in_aws() -> None:
-    timeout = properties(content(EVENTS), "EventsFunction")["Timeout"]
-    assert timeout == ledger_events.TIMEOUT_S > 2 * TIMEOUT_S
-
-
-def test_the_package_holds_what_the_function_calls() -> None:
-    text = (ROOT / "scripts" / "trim-packages").read_text()
-    line = next(line for line in text.splitlines() if line.startswith("SERVICES = "))
-    assert '"events"' in line
 
 
 def event() -> DocumentEvent:
@@ -127,18 +95,3 @@ def test_a_webhook_gets_the_events_of_its_stack_with_the_body_of_one_machine() -
     assert json.loads(body) == json.loads(one.body)
     assert target["HttpParameters"]["HeaderParameters"] == {"webhook-id": "$.detail.id"}
     assert target["RetryPolicy"]["MaximumEventAgeInSeconds"] == ledger_events.MAX_AGE_S
-
-
-def test_the_webhooks_rule_may_call_its_destination_and_fill_its_queue() -> None:
-    template = content(WEBHOOK)
-    (policy,) = properties(template, "Role")["Policies"]
-    (call,) = policy["PolicyDocument"]["Statement"]
-    assert (call["Action"], call["Resource"]) == (
-        "events:InvokeApiDestination",
-        {"Fn::GetAtt": ["Destination", "Arn"]},
-    )
-    (target,) = properties(template, "Rule")["Targets"]
-    assert target["DeadLetterConfig"]["Arn"] == {"Fn::GetAtt": ["Undelivered", "Arn"]}
-    fill = properties(template, "UndeliveredPolicy")["PolicyDocument"]["Statement"][0]
-    assert fill["Condition"] == {"ArnEquals": {"aws:SourceArn": {"Fn::GetAtt": ["Rule", "Arn"]}}}
-    assert template["Parameters"]["Secret"]["NoEcho"] is True

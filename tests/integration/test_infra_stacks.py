@@ -168,27 +168,6 @@ def test_the_servers_are_created_and_the_next_release_keeps_chromas_address(acco
     assert next_hosts["Hosts"] == hosts["Hosts"]
 
 
-@pytest.mark.parametrize(("given", "on_demand"), [("", None), ("0", 0), ("1", 1)])
-def test_hosts_beyond_those_on_demand_are_spot_instances(
-    account: Account, given: str, on_demand: int | None
-) -> None:
-    account.deploy("network", ServerInternet="public", **NETWORK)
-    _, hosts = account.servers(OnDemandHosts=given)
-    (group,) = account.clients["autoscaling"].describe_auto_scaling_groups(AutoScalingGroupNames=[hosts["Hosts"]])[
-        "AutoScalingGroups"
-    ]
-    template = hosts["LaunchTemplate"]
-    if on_demand is None:
-        assert group["LaunchTemplate"]["LaunchTemplateId"] == template
-        assert not group.get("MixedInstancesPolicy")
-        return
-    policy = group["MixedInstancesPolicy"]
-    assert policy["LaunchTemplate"]["LaunchTemplateSpecification"]["LaunchTemplateId"] == template
-    shares = policy["InstancesDistribution"]
-    assert shares["OnDemandBaseCapacity"] == on_demand
-    assert shares["OnDemandPercentageAboveBaseCapacity"] == 0
-
-
 def test_what_moto_cannot_create_is_named_in_the_documentation() -> None:
     page = (ROOT / "docs" / "deploy.md").read_text()
     named = set(re.findall(r"`(AWS::\w+::\w+)`", page.partition("## What is tested")[2]))

@@ -114,13 +114,6 @@ def test_the_same_release_publishes_nothing(transformed: Transformed) -> None:
     assert first == second
 
 
-def test_the_alias_takes_the_new_version_step_by_step(transformed: Transformed) -> None:
-    one = transformed["first"]
-    (alias,) = of_type(one, "AWS::Lambda::Alias").values()
-    assert alias["Properties"]["FunctionVersion"] == {"Fn::GetAtt": [only(one, "AWS::Lambda::Version"), "Version"]}
-    assert alias["UpdatePolicy"]["CodeDeployLambdaAliasUpdate"]["ApplicationName"]
-
-
 @pytest.mark.parametrize("change", ["authorizer", "OpenAPI"])
 def test_a_change_of_the_api_deploys_it(transformed: Transformed, change: str) -> None:
     pair = transformed["first"], transformed[change]
@@ -129,18 +122,6 @@ def test_a_change_of_the_api_deploys_it(transformed: Transformed, change: str) -
     for one, deployment in zip(pair, deployments, strict=True):
         (stage,) = of_type(one, "AWS::ApiGateway::Stage").values()
         assert stage["Properties"]["DeploymentId"] == {"Ref": deployment}
-
-
-@pytest.mark.parametrize("variant", [name for name in VARIANTS if "network" in name])
-def test_the_api_has_one_stage_with_limit_log_and_tracing(transformed: Transformed, variant: str) -> None:
-    (stage,) = of_type(transformed[variant], "AWS::ApiGateway::Stage").values()
-    # A deployment with a stage's name creates that stage, too.
-    for deployment in of_type(transformed[variant], "AWS::ApiGateway::Deployment").values():
-        assert "StageName" not in deployment["Properties"]
-    properties = stage["Properties"]
-    assert properties["TracingEnabled"] is True
-    assert properties["AccessLogSetting"]["DestinationArn"]
-    assert properties["MethodSettings"][0]["ThrottlingRateLimit"] == 20
 
 
 def test_a_parameter_that_the_transform_reads_has_an_effect(transformed: Transformed) -> None:

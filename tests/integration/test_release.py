@@ -10,11 +10,9 @@ from threading import Thread
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from moto import mock_aws
 
 from infra.container.sam import ROOT
 from infra.release import contents
-from infra.release.__main__ import public_parameter
 from infra.release.registry import PinError, digest_of
 
 pytestmark = pytest.mark.integration
@@ -73,11 +71,6 @@ def test_what_cannot_be_read_is_an_error_and_never_a_digest(registry: str, image
         digest_of(f"{registry}/{image}")
 
 
-def test_a_registry_that_is_away_is_an_error() -> None:
-    with pytest.raises(PinError):
-        digest_of("127.0.0.1:1/team/image:1")
-
-
 @pytest.mark.parametrize("name", contents.LOCKS)
 def test_each_lock_has_a_valid_bill_of_materials_with_every_package_and_hash(name: str) -> None:
     # The tool validates the file against CycloneDX's schema.
@@ -87,16 +80,3 @@ def test_each_lock_has_a_valid_bill_of_materials_with_every_package_and_hash(nam
     assert set(contents.packages(ROOT / contents.LOCKS[name])) <= named
     for one in bill["components"]:
         assert any(reference.get("hashes") for reference in one["externalReferences"]), one["name"]
-
-
-def test_a_machine_image_that_cannot_be_read_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, value in {"AWS_ACCESS_KEY_ID": "x", "AWS_SECRET_ACCESS_KEY": "x"}.items():
-        monkeypatch.setenv(name, value)
-    with mock_aws(), pytest.raises(PinError, match=r"/aws/service/none in eu-central-1"):
-        public_parameter("eu-central-1", "/aws/service/none")
-
-
-def test_a_machine_image_is_that_of_the_public_parameter() -> None:
-    name = "/aws/service/ami-amazon-linux-latest/al2023-ami-kernel-default-arm64"
-    with mock_aws():
-        assert public_parameter("eu-central-1", name).startswith("ami-")

@@ -42,13 +42,6 @@ def test_the_next_server_keeps_the_index(chroma: Machine) -> None:
     assert chroma.called("cfn-signal --exit-code 0")
 
 
-def test_chroma_waits_for_a_volume_that_the_last_server_still_holds(chroma: Machine) -> None:
-    chroma.volume()
-    chroma.late(3)
-    assert chroma.boot() == 0
-    assert index(chroma) == "the index"
-
-
 @pytest.mark.parametrize(
     "volume", [{"formatted": False, "index": False}, {"index": False}], ids=["blank", "empty"]
 )
@@ -246,14 +239,6 @@ def test_a_host_that_cannot_answer_is_abandoned_and_fails_the_deployment(host: M
     assert [one.split()[-1] for one in ends] == ["FAILURE", "ABANDON"]
 
 
-def test_a_host_serves_without_the_cloudwatch_agent(host: Machine) -> None:
-    host.fail("rpm", "dnf install -y amazon-cloudwatch-agent")
-    host.boot()
-    assert host.called("--lifecycle-action-result CONTINUE")
-    assert not host.called("ABANDON")
-    assert not host.called("FAILURE")
-
-
 def test_a_host_whose_machine_image_was_made_of_another_starts(host: Machine) -> None:
     assert host.boot() == 0
     assert host.called("docker exec ollama ollama show small")
@@ -262,11 +247,6 @@ def test_a_host_whose_machine_image_was_made_of_another_starts(host: Machine) ->
     assert host.called("--lifecycle-action-result CONTINUE")
     assert not host.called("ABANDON")
     assert not host.called("ollama pull")
-
-
-@pytest.mark.parametrize("name", ["chroma.yaml", "ollama.yaml"])
-def test_user_data_fits_ec2s_limit(tmp_path: Path, name: str) -> None:
-    assert len(Machine(tmp_path, name, {}).script.encode()) < 16_384  # before base64
 
 
 @pytest.mark.parametrize(("name", "role"), [("chroma.yaml", "ServerRole"), ("ollama.yaml", "HostRole")])

@@ -36,29 +36,6 @@ def test_cloudfront_sends_the_headers_of_the_local_gateway_and_names_two_hosts(s
     assert all(one["Override"] for one in parts)
 
 
-def test_the_api_is_forwarded_without_a_cache_and_with_what_a_caller_sends() -> None:
-    found = distribution()
-    (api,) = found["CacheBehaviors"]
-    assert api["PathPattern"] == "/v1/*"
-    assert set(api["AllowedMethods"]) == {"GET", "HEAD", "OPTIONS", "PUT", "PATCH", "POST", "DELETE"}
-    assert api["ViewerProtocolPolicy"] == "https-only"
-    # AWS's ids of CachingDisabled and AllViewerExceptHostHeader.
-    assert api["CachePolicyId"] == "4135ea2d-6df8-44a3-9df3-4b5a84be39ad"
-    assert api["OriginRequestPolicyId"] == "b689b0a8-53d0-40ab-baf2-68738e2966ac"
-    assert {api["ResponseHeadersPolicyId"], found["DefaultCacheBehavior"]["ResponseHeadersPolicyId"]} == {
-        "headers-1"
-    }
-    _, origin = found["Origins"]
-    assert (origin["Id"], origin["DomainName"], origin["OriginPath"]) == (
-        api["TargetOriginId"],
-        "a1b2.execute-api.eu-central-1.amazonaws.com",
-        "/live",
-    )
-    assert origin["CustomOriginConfig"]["OriginProtocolPolicy"] == "https-only"
-    # Each route that does not stream ends after 29 s; CloudFront waits 60 s at most without a larger quota.
-    assert 29 < origin["CustomOriginConfig"]["OriginReadTimeout"] <= 60
-
-
 def test_only_the_distribution_reads_the_bucket() -> None:
     bucket = properties("ConsoleBucket")
     assert set(bucket["PublicAccessBlockConfiguration"].values()) == {True}

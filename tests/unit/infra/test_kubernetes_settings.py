@@ -19,7 +19,6 @@ from docwell.config import AuthorizerSettings, IngestSettings, QuerySettings, Re
 from infra.container.sam import ROOT
 from infra.kubernetes import snapshots
 from infra.kubernetes.helm import CHART
-from runtime.settings import ServerSettings, WorkerSettings
 from tests.unit.infra.templates import content
 
 # runtime/ reads these.
@@ -77,15 +76,6 @@ def test_the_charts_defaults_are_the_codes(component: str) -> None:
         assert TypeAdapter(type(field.default)).validate_python(value) == field.default, name
         compared += 1
     assert compared > 10
-
-
-@pytest.mark.parametrize(("component", "kind"), [("ingest", WorkerSettings), ("query", ServerSettings)])
-def test_the_runtime_reads_what_this_test_expects(component: str, kind: type[BaseSettings]) -> None:
-    assert set(kind.model_fields) == OF_RUNTIME[component]
-    for name, field in kind.model_fields.items():
-        if name not in {"grace_s", "ingest_queue_url"}:  # the pod's own
-            value = environment(component)[f"DOCWELL_{name.upper()}"]
-            assert TypeAdapter(type(field.default)).validate_python(value) == field.default, name
 
 
 PAGE = (ROOT / "docs" / "kubernetes.md").read_text()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shlex
-import signal
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -21,7 +20,6 @@ from docwell.cli.failure import Failure
 from docwell.cli.settings import find_settings
 from docwell.query.costs import cost, load_prices
 from infra.local import __main__ as command
-from infra.local import prometheus
 from infra.local.names import HOST, ROOT
 from infra.local.stack import Stack, StackOptions, outside_ollama, plan, wrong_settings
 from infra.local.supervisor import held
@@ -46,15 +44,6 @@ def test_a_wrong_setting_is_named_before_anything_is_started(
     assert command.main() == 2
     assert "DOCWELL_MAX_TOP_K: Input should be a valid integer" in capsys.readouterr().err
     assert not (tmp_path / "data").exists()
-
-
-def test_settings_of_every_function_are_looked_at_and_each_is_told_once(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    names = ("DOCWELL_CHUNK_TOKENS", "DOCWELL_MAX_RECEIVES", "DOCWELL_MIN_SUPPORT", "DOCWELL_BEGIN_BELOW")
-    for name in names:
-        monkeypatch.setenv(name, "-7")
-    assert sorted(problem.partition(":")[0] for problem in wrong_settings(StackOptions(tmp_path))) == sorted(names)
 
 
 def test_what_the_stack_sets_itself_may_be_anything(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -93,19 +82,6 @@ def test_the_commands_that_are_printed_for_another_data_folder_find_its_stack(
     monkeypatch.setenv(name, str(tmp_path))
     with pytest.raises(Failure, match="no local stack"):
         find_settings()
-
-
-@pytest.mark.parametrize("arguments", [["up"], ["up", "--no-follow"], ["down"]])
-def test_a_data_folder_that_cannot_be_used_is_named(
-    tmp_path: Path, arguments: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    (tmp_path / "file").touch()
-    data = tmp_path / "file" / "data"
-    monkeypatch.setattr(sys, "argv", ["local", *arguments, "--data", str(data)])
-    monkeypatch.setattr(signal, "signal", lambda *_: None)
-    assert command.main() == (0 if arguments == ["down"] else 1)
-    said = capsys.readouterr()
-    assert str(data) in said.out + said.err
 
 
 def test_down_leaves_alone_a_process_that_has_the_number_of_a_dead_supervisor(
@@ -192,16 +168,6 @@ def test_the_users_proxy_is_not_asked_for_what_is_on_this_machine(
         assert here.client("s3").get_object(Bucket="b", Key="k")["Body"].read().startswith(b'{"models"')
         assert here.http(5).get("/").status_code == 200
         server.shutdown()
-
-
-def test_observe_needs_prometheus_before_anything_is_started(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setattr(prometheus, "installed", lambda: False)
-    monkeypatch.setattr(sys, "argv", ["local", "up", "--observe", "--data", str(tmp_path / "data")])
-    assert command.main() == 2
-    assert "apt-get install prometheus" in capsys.readouterr().err
-    assert not (tmp_path / "data").exists()
 
 
 def test_documents_are_deleted_after_a_yes_alone(tmp_path: Path) -> None:

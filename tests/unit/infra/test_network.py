@@ -176,14 +176,6 @@ def test_a_server_without_internet_reaches_only_the_vpc_and_s3(name: str, group:
     assert ways == {("pl-1", 443), ("10.72.0.0/16", 443)}
 
 
-def test_functions_are_never_in_a_subnet_with_an_internet_route() -> None:
-    routes = [
-        one for one in template("infra/network.yaml")["Resources"].values() if one["Type"] == "AWS::EC2::Route"
-    ]
-    assert len(routes) == 2
-    assert {one["Properties"]["RouteTableId"]["Ref"] for one in routes} == {"ServerRoutes", "PublicRoutes"}
-
-
 @pytest.mark.parametrize("name", ["chroma", "ollama"])
 def test_a_server_accepts_https_from_security_groups_alone(name: str) -> None:
     for one in template(f"infra/{name}.yaml")["Resources"].values():

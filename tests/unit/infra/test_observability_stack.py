@@ -203,12 +203,6 @@ def test_a_host_that_takes_all_its_time_to_become_warm_raises_no_alarm(template:
     assert alarm["DatapointsToAlarm"] * alarm["Metrics"][1]["MetricStat"]["Period"] > hook["HeartbeatTimeout"]
 
 
-def test_a_metric_has_no_other_dimensions_than_service_and_model(emitted: dict[str, Recording]) -> None:
-    for service, recording in emitted.items():
-        for name, dimensions in recording.metrics:
-            assert dict(dimensions) in ({"service": service}, {"service": service, "model": MODEL}), name
-
-
 # --- log fields ---
 
 # The keywords of the query language.
@@ -276,20 +270,6 @@ def test_each_alarm_tells_somebody_by_itself_or_through_the_composite_one(templa
         (action,) = one.get("AlarmActions", [None])
         assert (action in ({"Ref": "AlarmTopic"}, {"Ref": "AlarmTopicArn"})) is (name not in members), name
     assert members < set(alarms(template))
-
-
-def test_idle_hosts_cost_what_the_alarm_counts(template: dict[str, Any]) -> None:
-    value, *parts = template["Resources"]["CostAlarm"]["Properties"]["Metrics"]
-    answers, hosts = (one["MetricStat"] for one in parts)
-    assert (answers["Metric"]["MetricName"], answers["Stat"]) == ("Cost", "Sum")
-    # Hosts that start or stop are billed too. A group reports its size whether or not a host answers.
-    assert (hosts["Metric"]["MetricName"], hosts["Stat"]) == ("GroupTotalInstances", "Average")
-    assert hosts["Metric"]["Dimensions"] == [
-        {"Name": "AutoScalingGroupName", "Value": {"Ref": "ModelHostGroupName"}}
-    ]
-    assert value["Expression"]["Fn::Sub"].startswith("MAX([FILL(answers, 0), 24 * FILL(hosts, 0) *")
-    ollama = content(ROOT / "infra" / "ollama.yaml")
-    assert ollama["Resources"]["Hosts"]["Properties"]["MetricsCollection"] == [{"Granularity": "1Minute"}]
 
 
 def test_a_budget_tells_the_topic_that_lets_it(template: dict[str, Any]) -> None:

@@ -83,10 +83,3 @@ def test_both_read_the_metric_of_the_query_function(
         assert alarm["MetricName"] == said["Metrics"][0]["Name"]
         assert [[one["Name"] for one in alarm["Dimensions"]]] == said["Dimensions"]
         assert alarm["Period"] == 60
-
-
-def test_an_idle_gpu_alone_never_stops_the_last_host(resources: dict[str, Any]) -> None:
-    alarm = resources["GpusAreIdle"]["Properties"]
-    (math,) = (one for one in alarm["Metrics"] if "Expression" in one)
-    assert math["Expression"] == "IF(hosts > 1, gpus, 100)"
-    assert alarm["Threshold"] < 100

@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 from pydantic import TypeAdapter
 
-from docwell.adapters.documents.ocr import START_S
 from docwell.config import AuthorizerSettings, IngestSettings, QuerySettings, ReconcileSettings
 from docwell.http.bodies import QueryRequest
 from docwell.upkeep.reindex import FORGET_AFTER_S
@@ -137,16 +136,6 @@ def test_a_dead_letter_is_given_up_by_ingest_and_then_parked(template: dict[str,
     assert known["DOCWELL_PARKED_QUEUE_URL"] == {"Ref": "ParkedQueue"}
 
 
-def test_a_range_whose_pages_all_take_their_time_is_done_in_time(
-    template: dict[str, Any],
-) -> None:
-    limits, timeout = IngestSettings.model_fields, properties(template, "IngestFunction")["Timeout"]
-    pages = limits["ocr_range_pages"].default * limits["ocr_page_timeout_s"].default
-    # OCR of the last page starts with the page's time left, after the text.
-    last = limits["ocr_page_timeout_s"].default + limits["parse_timeout_s"].default + START_S
-    assert pages + last + limits["stop_before_s"].default < timeout
-
-
 def test_all_functions_take_the_same_pipelines(template: dict[str, Any]) -> None:
     pipeline = ("CHUNK_TOKENS", "OCR", "SHARDS")
     names = [f"DOCWELL_{which}{name}" for name in pipeline for which in ("", "NEXT_")]
@@ -191,11 +180,6 @@ def test_the_query_function_answers_before_the_gateway_gives_up(template: dict[s
     # The wait counts as use: the host must not stop before it answers.
     (scaling,) = (content(path) for path in NESTED if path.stem == "scaling")
     assert properties(scaling, "HostsAreUnused")["EvaluationPeriods"] * 60 > asleep_s
-
-
-def test_the_scratch_disk_holds_the_largest_document_twice(template: dict[str, Any]) -> None:
-    megabytes = properties(template, "IngestFunction")["EphemeralStorage"]["Size"]
-    assert megabytes * 1024**2 >= 2 * IngestSettings.model_fields["max_document_bytes"].default
 
 
 OPEN = {"/v1/health", "/v1/openapi.json"}
@@ -273,15 +257,6 @@ def test_what_all_regions_of_an_account_share_is_named_by_its_region() -> None:
                 found |= set(global_names(one["Properties"]))
     assert len(found) > 2
     assert {one for one in found if "AWS::Region" not in one} == set()
-
-
-def test_the_schedule_calls_every_partition_of_a_shared_pass(template: dict[str, Any]) -> None:
-    (ingest,) = (content(path) for path in NESTED if path.stem == "ingest")
-    most = max(ingest["Parameters"]["ReconcilePartitions"]["AllowedValues"])
-    rule = properties(template, "ReconcilePartitionsRule")
-    assert [json.loads(one["Input"])["partition"] for one in rule["Targets"]] == list(range(1, most))
-    lead = properties(template, "ReconcileFunction")["Events"]["Schedule"]["Properties"]
-    assert lead["Schedule"] == rule["ScheduleExpression"]
 
 
 def test_an_alarm_on_a_percentile_counts_the_few_answers_that_slow_hosts_give() -> None:
