@@ -1,4 +1,4 @@
-"""``python -m infra.local demo``: upload example PDFs to S3, ask over HTTP, and check answers and cited pages."""
+"""``python -m infra.local demo``: upload the examples to S3, ask over HTTP, and check answers and cited pages."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from infra.local.supervisor import StackFailed, running_stack
 from infra.report import Report
 
 EXAMPLES = ROOT / "examples"
-# What a new user asks first.
+# The usual first question of a new user.
 OVERVIEW: dict[str, Any] = {
     "question": "What is this document about?",
     "document": "handbooks/mlops-llmops-handbook.pdf",
@@ -35,14 +35,10 @@ OVERVIEW: dict[str, Any] = {
     "phrase": "Working rules for teams that put models and language models into production",
     "facts": ["language models into production", "January 2026"],
 }
-# The kinds of documents that are no PDF, one example of each; a list needs no model.
+# Documents that are no PDF, one of each kind. A list needs no model.
 FORMATS = "pump-station"
-MENTIONED: dict[str, Any] = {
-    "question": 'Which documents mention "pump P-204"?',
-    "collection": FORMATS,
-    "mode": Mode.LIST,
-}
-# The rest of the file is for tests.
+MENTIONED = {"question": 'Which documents mention "pump P-204"?', "collection": FORMATS, "mode": Mode.LIST}
+# The demo asks about so many documents of examples/questions.json. Tests use the whole file.
 SHOWN = 3
 INGEST_TIMEOUT_S = 300.0
 QUOTED_CHARACTERS = 240
@@ -56,29 +52,29 @@ class DemoFailed(Exception):
 
 
 def example_questions() -> list[dict[str, Any]]:
-    """Return a question about one document, then one for each of examples/questions.json, up to `SHOWN`.
+    """Return a question about one document, then one about each of the first documents of examples/questions.json.
 
     Each has `question`, the `document` and 1-based `page` of its answer, and the `facts` that the answer states.
     """
     entries = json.loads((EXAMPLES / "questions.json").read_text(encoding="utf-8"))
-    first: dict[str, dict[str, Any]] = {}
-    for one in entries:
-        first.setdefault(one["document"], one)
-    return [OVERVIEW, *list(first.values())[:SHOWN]]
+    by_document = {entry["document"]: entry for entry in reversed(entries)}
+    documents = list(dict.fromkeys(entry["document"] for entry in entries))
+    return [OVERVIEW, *(by_document[document] for document in documents[:SHOWN])]
 
 
 def upload(stack: Stack, folder: Path, console: Console) -> list[str]:
     """Upload every PDF and other example under `folder` with its path as the key. Return the keys."""
     s3 = stack.client("s3")
-    keys = []
-    for path in sorted([*folder.rglob("*.pdf"), *(folder / FORMATS).glob("*")]):
-        key = path.relative_to(folder).as_posix()
+    paths = {
+        path.relative_to(folder).as_posix(): path
+        for path in sorted([*folder.rglob("*.pdf"), *(folder / FORMATS).glob("*")])
+    }
+    for key, path in paths.items():
         s3.upload_file(str(path), stack.bucket, key)
         console.print(f"  uploaded s3://{stack.bucket}/{key}  ({path.stat().st_size / 1000:,.0f} kB)")
-        keys.append(key)
-    if not keys:
+    if not paths:
         raise DemoFailed(f"no example in {folder}: run `make examples`")
-    return keys
+    return list(paths)
 
 
 def wait_indexed(client: httpx.Client, keys: Sequence[str], since: float, console: Console) -> None:
@@ -86,34 +82,34 @@ def wait_indexed(client: httpx.Client, keys: Sequence[str], since: float, consol
     for key in keys:
         with console.status(f"indexing {key}"):
             document = _final(client, key, since)
-        status, pages = document["status"], document.get("pages")
-        console.print(f"  {status:<8} {key}  {pages} pages, {document.get('chunks')} chunks")
+        status = document["status"]
+        console.print(f"  {status:<8} {key}  {document.get('pages')} pages, {document.get('chunks')} chunks")
         if status != Status.INDEXED:
             raise DemoFailed(f"{key} is {status}: {document.get('reason')} {document.get('detail') or ''}")
 
 
 def _final(client: httpx.Client, key: str, since: float) -> dict[str, Any]:
+    path = f"/v1/documents/{quote(key, safe='')}"
     deadline = time.monotonic() + INGEST_TIMEOUT_S
     while time.monotonic() < deadline:
-        response = client.get(f"/v1/documents/{quote(key, safe='')}")
-        if response.status_code == httpx.codes.OK:
-            document: dict[str, Any] = response.json()
+        response = client.get(path)
+        if response.status_code != httpx.codes.NOT_FOUND:
+            document = _body(response, f"GET {path}")
             if document["status"] in FINAL and document["updated_at"] >= since:
                 return document
-        elif response.status_code != httpx.codes.NOT_FOUND:
-            raise DemoFailed(f"GET /v1/documents/{key}: {response.status_code} {response.text[:300]}")
         time.sleep(0.2)
     raise DemoFailed(f"{key} has no final status after {INGEST_TIMEOUT_S:.0f} s")
 
 
-def ask(client: httpx.Client, question: str, document: str | None = None) -> dict[str, Any]:
-    """Ask one question, of one document or of all. Raises `DemoFailed`."""
-    body = {"question": question} if document is None else {"question": question, "document": document}
-    response = client.post("/v1/query", json=body)
+def _body(response: httpx.Response, request: str) -> dict[str, Any]:
     if response.status_code != httpx.codes.OK:
-        raise DemoFailed(f"POST /v1/query: {response.status_code} {response.text[:500]}")
-    answer: dict[str, Any] = response.json()
-    return answer
+        raise DemoFailed(f"{request}: {response.status_code} {response.text[:500]}")
+    return dict(response.json())
+
+
+def ask(client: httpx.Client, question: str, **more: str) -> dict[str, Any]:
+    """Ask one question; `more` may name its document, collection or mode. Raises `DemoFailed`."""
+    return _body(client.post("/v1/query", json={"question": question, **more}), "POST /v1/query")
 
 
 def show(answer: dict[str, Any], question: str, console: Console) -> None:
@@ -147,26 +143,23 @@ def own_milliseconds(client: httpx.Client) -> Iterator[float]:
 
 def lacking(answer: dict[str, Any], facts: Sequence[str]) -> list[str]:
     """Return the facts that an answer does not state: words and figures, in any case and spacing."""
-    said = " ".join(answer["answer"].casefold().split())
     # An overview in the document's own sentences has no cause to excuse.
-    own = answer["status"] == AnswerStatus.EXTRACTIVE and answer.get("fallback_reason") is None
-    right = answer["status"] == AnswerStatus.ANSWERED or own
-    return [fact for fact in facts if not (right and _stands(fact.casefold(), said))]
-
-
-def _stands(fact: str, said: str) -> bool:
+    is_overview = answer["status"] == AnswerStatus.EXTRACTIVE and answer.get("fallback_reason") is None
+    if answer["status"] != AnswerStatus.ANSWERED and not is_overview:
+        return list(facts)
+    text = " ".join(answer["answer"].casefold().split())
     # "2 hours" does not stand in "52 hours".
-    return re.search(rf"(?<!\w){re.escape(fact)}(?!\w)", said) is not None
+    return [fact for fact in facts if not re.search(rf"(?<!\w){re.escape(fact.casefold())}(?!\w)", text)]
 
 
 def _questions(client: httpx.Client, report: Report, started: float, console: Console) -> None:
     for number, example in enumerate(example_questions(), start=1):
-        with console.status(f"asking: {example['question']}"):
-            answer = ask(client, example["question"], example["document"] if example is OVERVIEW else None)
+        question, document, page = (example[name] for name in ("question", "document", "page"))
+        with console.status(f"asking: {question}"):
+            answer = ask(client, question, **({"document": document} if example is OVERVIEW else {}))
         if number == 1:
             report.add("start to the first answer", time.monotonic() - started, "s")
-        show(answer, example["question"], console)
-        document, page = example["document"], example["page"]
+        show(answer, question, console)
         cited = {(citation["document"], citation["page"]) for citation in answer["citations"]}
         report.add(f"question {number}: cites {document} p. {page}", int((document, page) in cited), "", "== 1")
         missing = lacking(answer, example["facts"])
@@ -175,15 +168,14 @@ def _questions(client: httpx.Client, report: Report, started: float, console: Co
 
 
 def _formats(client: httpx.Client, keys: Sequence[str], report: Report, console: Console) -> None:
-    response = client.post("/v1/query", json=MENTIONED)
-    if response.status_code != httpx.codes.OK:
-        raise DemoFailed(f"POST /v1/query: {response.status_code} {response.text[:500]}")
-    answer = response.json()
+    answer = ask(client, **MENTIONED)
     show(answer, MENTIONED["question"], console)
     cited = {citation["document"] for citation in answer["citations"]}
-    wanted = [key for key in keys if key.startswith(f"{FORMATS}/")]
-    missing = ", ".join(sorted(set(wanted) - cited)) or "none missing"
-    report.add(f"kinds of documents cited, of {len(wanted)} ({missing})", len(cited), "", f"== {len(wanted)}")
+    examples = {key for key in keys if key.startswith(f"{FORMATS}/")}
+    missing = ", ".join(sorted(examples - cited)) or "none missing"
+    report.add(
+        f"kinds of documents cited, of {len(examples)} ({missing})", len(cited), "", f"== {len(examples)}"
+    )
 
 
 def demo(data: Path, model: str) -> int:
@@ -193,10 +185,7 @@ def demo(data: Path, model: str) -> int:
     started = time.monotonic()
     console.print(f"starting docwell with {model}…")
     try:
-        with (
-            running_stack(data, model) as stack,
-            stack.http(DEADLINE_S + 20) as client,
-        ):
+        with running_stack(data, model) as stack, stack.http(DEADLINE_S + 20) as client:
             report.add("the stack is up", time.monotonic() - started, "s")
             uploading, since = time.monotonic(), time.time()
             keys = upload(stack, EXAMPLES, console)
