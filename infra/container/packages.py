@@ -26,11 +26,6 @@ ZIPS = {
 }
 # The query function with its layers: Lambda counts them together.
 QUERY = ("QueryFunction", "DocwellLayer", "EmbedderLayer")
-# The packages of the group `formats` in pyproject.toml, and those that only they need.
-FORMATS = (
-    *("charset_normalizer", "markdown_it_py", "openpyxl", "pillow", "python_docx", "python_oxmsg", "python_pptx"),
-    *("selectolax", "et_xmlfile", "lxml", "mdurl", "olefile", "xlsxwriter"),
-)
 
 
 def build_zip(name: str, folder: Path) -> None:
@@ -81,18 +76,6 @@ def packages_megabytes(folders: Iterable[Path]) -> dict[str, float]:
         size = folder_megabytes(entry) if entry.is_dir() else entry.stat().st_size / MEGABYTE
         found[entry.name.split("-")[0].split(".")[0]] += size
     return dict(sorted(found.items(), key=lambda item: -item[1]))
-
-
-def record_megabytes(folder: Path, names: Iterable[str]) -> float:
-    """Return the size of installed packages by their metadata, whose file RECORD names their folders.
-
-    Raises `KeyError` for a package that is not installed.
-    """
-    records = {path.parent.name.split("-")[0].lower(): path for path in folder.glob("*.dist-info/RECORD")}
-    lines = [line for name in names for line in records[name].read_text(encoding="utf-8").splitlines()]
-    places = {line.split("/", 1)[0].split(",", 1)[0] for line in lines if not line.startswith("..")}
-    entries = [folder / place for place in places if (folder / place).exists()]
-    return sum(folder_megabytes(entry) if entry.is_dir() else entry.stat().st_size / MEGABYTE for entry in entries)
 
 
 def _run(command: list[str], variables: dict[str, str] | None = None) -> None:

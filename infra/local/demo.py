@@ -173,9 +173,7 @@ def _formats(client: httpx.Client, keys: Sequence[str], report: Report, console:
     cited = {citation["document"] for citation in answer["citations"]}
     examples = {key for key in keys if key.startswith(f"{FORMATS}/")}
     missing = ", ".join(sorted(examples - cited)) or "none missing"
-    report.add(
-        f"kinds of documents cited, of {len(examples)} ({missing})", len(cited), "", f"== {len(examples)}"
-    )
+    report.add(f"kinds of documents cited, of {len(examples)} ({missing})", len(cited), "", f"== {len(examples)}")
 
 
 def demo(data: Path, model: str) -> int:

@@ -12,8 +12,8 @@ from docwell.adapters.event_bridge import SOURCE
 from docwell.events import DocumentEvent, Outcome, event_of
 from docwell.models import FINAL, DocumentRecord, Status
 from infra.container.sam import ROOT
-from infra.intrinsics import Values
 from infra.local import ledger_events
+from tests.unit.infra.intrinsics import Values
 from tests.unit.infra.templates import content, whole
 
 pytestmark = pytest.mark.integration

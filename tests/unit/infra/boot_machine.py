@@ -13,7 +13,7 @@ from typing import Any
 from cfnlint.decode import decode  # type: ignore[import-untyped] # ships no types
 
 from infra.container.sam import ROOT
-from infra.intrinsics import Values
+from tests.unit.infra.intrinsics import Values
 
 # Paths that the scripts write or read, moved below the machine's root.
 MOVED = re.compile(r"(?<![\w./])/(?=(?:var/lib|etc/systemd|usr/local/sbin|dev/disk|opt)/)")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from infra.container.sam import ROOT
-from infra.intrinsics import NO_VALUE, Values
+from tests.unit.infra.intrinsics import NO_VALUE, Values
 from tests.unit.infra.templates import content
 
 POOL = "arn:aws:cognito-idp:eu-central-1:111122223333:userpool/eu-central-1_Ab1;client1,client2"

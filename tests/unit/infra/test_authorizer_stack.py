@@ -13,8 +13,8 @@ from docwell.config import AuthorizerSettings, SettingsError
 from docwell.errors import Unauthenticated
 from docwell.http.edges import problem_of
 from docwell.identity import NO_CREDENTIAL
-from infra.intrinsics import Values
 from runtime import gateway
+from tests.unit.infra.intrinsics import Values
 from tests.unit.infra.templates import MAIN, content, whole
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from infra.intrinsics import PSEUDO, Values
+from tests.unit.infra.intrinsics import PSEUDO, Values
 from tests.unit.infra.templates import content, whole
 
 ROOT = Path(__file__).parents[3]

@@ -17,9 +17,9 @@ import pytest
 from infra.dashboards import __main__ as dashboards
 from infra.dashboards import queries
 from infra.dashboards.parts import SavedQuery
-from infra.intrinsics import Values
 from infra.local.prometheus import stack_exporter
 from runtime.exported import DOCWELL, EXPORTED
+from tests.unit.infra.intrinsics import Values
 from tests.unit.infra.templates import TEMPLATES, content, whole
 
 ROOT = Path(__file__).parents[3]

@@ -12,7 +12,7 @@ import pytest
 
 from docwell.query.waking import Night
 from infra.container.sam import ROOT
-from infra.intrinsics import Values
+from tests.unit.infra.intrinsics import Values
 from tests.unit.infra.templates import MAIN, content, whole
 
 PROFILES = sorted((ROOT / "infra" / "parameters").glob("*.toml"))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from infra.intrinsics import Values
+from tests.unit.infra.intrinsics import Values
 from tests.unit.infra.templates import MAIN, content
 
 ARN = "arn:aws:secretsmanager:eu-central-1:111122223333:secret:own-abcdef"

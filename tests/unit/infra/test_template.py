@@ -14,8 +14,8 @@ from pydantic import TypeAdapter
 from docwell.config import AuthorizerSettings, IngestSettings, QuerySettings, ReconcileSettings
 from docwell.http.bodies import QueryRequest
 from docwell.upkeep.reindex import FORGET_AFTER_S
-from infra.intrinsics import NO_VALUE, Values
 from infra.local import names
+from tests.unit.infra.intrinsics import NO_VALUE, Values
 from tests.unit.infra.templates import MAIN, NESTED, TEMPLATES, content, stacks, whole
 
 ROOT = Path(__file__).parents[3]

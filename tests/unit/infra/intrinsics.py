@@ -1,4 +1,4 @@
-"""Resolve CloudFormation's intrinsic functions, as far as conditions, IAM policies and prices use them."""
+"""Resolve CloudFormation's intrinsic functions, as far as conditions and IAM policies use them."""
 
 from __future__ import annotations
 
@@ -49,11 +49,11 @@ class Values:
             case "Fn::GetAtt":
                 result = self._named(argument if isinstance(argument, str) else ".".join(argument))
             case "Fn::Sub":
-                text, own = (argument, {}) if isinstance(argument, str) else argument
-                given = {key: self.of(value) for key, value in own.items()}
+                text, variables = (argument, {}) if isinstance(argument, str) else argument
+                values = {key: self.of(value) for key, value in variables.items()}
                 result = re.sub(
                     r"\$\{([\w:.]+)\}",
-                    lambda one: str(given[one[1]] if one[1] in given else self._named(one[1])),
+                    lambda match: str(values[match[1]] if match[1] in values else self._named(match[1])),
                     text,
                 )
             case "Fn::Join":
@@ -65,7 +65,7 @@ class Values:
             case "Fn::If":
                 result = self.of(argument[1] if argument[0] in self.conditions else argument[2])
             case _:
-                result = self._holds(name, [self.of(one) for one in argument])
+                result = self._holds(name, [self.of(item) for item in argument])
         return result
 
     def _holds(self, name: str, arguments: list[Any]) -> bool:
@@ -89,7 +89,7 @@ def _plain(conditions: Mapping[str, Any], name: str) -> Any:
 
     def plain(node: Any) -> Any:
         if isinstance(node, list):
-            return [plain(one) for one in node]
+            return [plain(item) for item in node]
         if isinstance(node, dict):
             if set(node) == {"Condition"}:
                 return plain(conditions[node["Condition"]])
