@@ -25,7 +25,7 @@ def add_findings(report: Report, checks: Mapping[str, Checker], console: Console
     """Run the checkers, print their findings, and add the number of each to the report."""
     with ThreadPoolExecutor(2) as pool:
         results = dict(zip(checks, pool.map(check, checks.values()), strict=True))
-    for name, found in results.items():
-        report.add(name, len(found), "findings", "== 0")
-        for line in found:
+    for name, lines in results.items():
+        report.add(name, len(lines), "findings", "== 0")
+        for line in lines:
             console.print(f"[red]{name}[/] {line}", highlight=False, soft_wrap=True)

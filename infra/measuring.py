@@ -75,7 +75,7 @@ def ratios(over: Sequence[float], under: Sequence[float]) -> Spread:
     >>> ratios([2.0, 4.0], [1.0, 2.0]).median
     2.0
     """
-    return Spread.of([one / other for one, other in zip(over, under, strict=True)])
+    return Spread.of([numerator / denominator for numerator, denominator in zip(over, under, strict=True)])
 
 
 def wilson(hits: int, cases: int) -> tuple[float, float]:

@@ -85,7 +85,7 @@ class Report:
 
     def add_spread(self, metric: str, spread: Spread, unit: str, goal: str | None = None) -> Row:
         """Add the median of repeats with the quartiles. Raises as `add` does."""
-        value, low, high = (round(one, 3) for one in (spread.median, spread.low, spread.high))
+        value, low, high = (round(figure, 3) for figure in (spread.median, spread.low, spread.high))
         row = Row(metric, value, unit, goal, meets(spread.median, goal), low, high, spread.repeats)
         self.rows.append(row)
         return row

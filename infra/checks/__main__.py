@@ -40,10 +40,10 @@ console = Console()
 
 def test_files() -> list[str]:
     """Return the files of `TESTS`. Raises `StepError` for a pattern without a file."""
-    found = {pattern: sorted((ROOT / "tests").glob(pattern)) for pattern in TESTS}
-    if missing := [pattern for pattern, files in found.items() if not files]:
+    files_by_pattern = {pattern: sorted((ROOT / "tests").glob(pattern)) for pattern in TESTS}
+    if missing := [pattern for pattern, files in files_by_pattern.items() if not files]:
         raise StepError(f"no file of tests/ matches {', '.join(missing)}")
-    return [str(file) for files in found.values() for file in files]
+    return [str(file) for files in files_by_pattern.values() for file in files]
 
 
 def tests() -> list[str]:

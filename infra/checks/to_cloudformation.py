@@ -45,17 +45,17 @@ def plain(template: dict[str, Any], parameters: dict[str, str] | None = None) ->
     return translated
 
 
-def variants(template: dict[str, Any], wanted: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def variants(template: dict[str, Any], changes: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Return the transformed template of each variant; `paths` are paths of the API to add."""
-    found = []
+    templates = []
     # SAM names a deployment by the second of its transform.
     with patch("samtranslator.model.apigateway.time.time", count().__next__):
-        for one in wanted:
-            given = copy.deepcopy(template)
-            if "paths" in one:
-                given["Resources"]["Api"]["Properties"]["DefinitionBody"]["paths"] |= one["paths"]
-            found.append(plain(given, one["parameters"]))
-    return found
+        for change in changes:
+            copied = copy.deepcopy(template)
+            if "paths" in change:
+                copied["Resources"]["Api"]["Properties"]["DefinitionBody"]["paths"] |= change["paths"]
+            templates.append(plain(copied, change["parameters"]))
+    return templates
 
 
 def main(folder: Path, templates: list[Path]) -> None:
@@ -69,7 +69,7 @@ def main(folder: Path, templates: list[Path]) -> None:
 
 if __name__ == "__main__":
     if sys.argv[1] == "variants":
-        made = variants(yaml_parse(Path(sys.argv[2]).read_text()), json.load(sys.stdin))
-        json.dump(made, sys.stdout, default=str)
+        templates = variants(yaml_parse(Path(sys.argv[2]).read_text()), json.load(sys.stdin))
+        json.dump(templates, sys.stdout, default=str)
     else:
         main(Path(sys.argv[1]), [Path(argument) for argument in sys.argv[2:]])

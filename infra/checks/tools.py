@@ -18,7 +18,7 @@ TEMPLATES = (ROOT / "template.yaml", *sorted((ROOT / "infra").glob("*.yaml")))
 SUPPRESSIONS = Path(__file__).with_name("suppressions.toml")
 CHECKOV = ROOT / ".venv-infra" / "bin" / "checkov"
 
-_HERE = Path(__file__).parent
+_FOLDER = Path(__file__).parent
 _BUILD = ROOT / "build" / "infra"
 _NODE = _BUILD / "node"
 _BIN = Path(sys.executable).parent
@@ -37,16 +37,16 @@ def prepare() -> None:
     environment(CHECKOV.parents[1], ROOT / "requirements" / "infra.txt")
     if not has_node():
         return
-    wanted = _HERE / "package-lock.json"
-    if is_current(_NODE, wanted):
+    lock = _FOLDER / "package-lock.json"
+    if is_current(_NODE, lock):
         return
     _NODE.mkdir(parents=True, exist_ok=True)
     for name in ("package.json", "package-lock.json"):
-        shutil.copy(_HERE / name, _NODE / name)
+        shutil.copy(_FOLDER / name, _NODE / name)
     done = _run(["npm", "ci", "--silent", "--no-audit", "--no-fund", "--ignore-scripts"], _NODE)
     if done.returncode:
         raise StepError(f"npm could not install cdk-nag:\n{_end(done)}")
-    mark_current(_NODE, wanted)
+    mark_current(_NODE, lock)
 
 
 def has_node() -> bool:
@@ -64,10 +64,10 @@ def cfn_lint() -> list[str]:
     """Return cfn-lint's findings in all templates, information included."""
     command = [str(_BIN / "cfn-lint"), "--include-checks", "I", "--format", "parseable", "--"]
     done = _run([*command, *map(str, TEMPLATES)])
-    found = [line.removeprefix(f"{ROOT}/") for line in done.stdout.splitlines() if line.count(":") > 1]
-    if done.returncode and not found:
+    findings = [line.removeprefix(f"{ROOT}/") for line in done.stdout.splitlines() if line.count(":") > 1]
+    if done.returncode and not findings:
         raise StepError(f"cfn-lint failed:\n{_end(done)}")
-    return found
+    return findings
 
 
 def checkov() -> list[str]:
@@ -84,12 +84,12 @@ def checkov() -> list[str]:
     unread = [f"{path}: cannot be read" for path in answer["results"].get("parsing_errors", [])]
     return unread + unaccepted(
         (
-            Path(one["file_path"]).stem,
-            one["resource"].partition(".")[2],
-            one["check_id"],
-            f"{one['file_path'].lstrip('/')}:{one['file_line_range'][0]}: {one['check_name']}",
+            Path(finding["file_path"]).stem,
+            finding["resource"].partition(".")[2],
+            finding["check_id"],
+            f"{finding['file_path'].lstrip('/')}:{finding['file_line_range'][0]}: {finding['check_name']}",
         )
-        for one in problems
+        for finding in problems
     )
 
 
@@ -115,12 +115,17 @@ def secrets() -> list[str]:
         problems = json.loads(done.stdout)["results"]["failed_checks"]
     except (ValueError, KeyError):
         raise StepError(f"checkov failed to look for secrets:\n{_end(done)}") from None
-    found = {(one["file_path"].lstrip("/"), one["check_id"], one["file_line_range"][0]) for one in problems}
-    planted = {one for one in found if one[0].endswith(_PLANTED.name)}
+    places = {
+        (problem["file_path"].lstrip("/"), problem["check_id"], problem["file_line_range"][0])
+        for problem in problems
+    }
+    planted = {place for place in places if place[0].endswith(_PLANTED.name)}
     if not planted:
         raise StepError("checkov did not find the secret in the file that has one")
     return [
-        f"{path}:{line}: {check}" for path, check, line in sorted(found - planted) if (path, check) not in _MADE_UP
+        f"{path}:{line}: {check}"
+        for path, check, line in sorted(places - planted)
+        if (path, check) not in _MADE_UP
     ]
 
 
@@ -131,20 +136,27 @@ def cdk_nag(unreadable: list[str]) -> list[str]:
     """
     folder = _BUILD / "cloudformation"
     shutil.rmtree(folder, ignore_errors=True)
-    translate = [str(SAM.parent / "python"), str(_HERE / "to_cloudformation.py"), str(folder)]
+    translate = [str(SAM.parent / "python"), str(_FOLDER / "to_cloudformation.py"), str(folder)]
     done = _run([*translate, *map(str, TEMPLATES)])
     if done.returncode:
         raise StepError(f"SAM's transform failed:\n{_end(done)}")
     paths = [str(path) for path in sorted(folder.glob("*.template.json"))]
-    done = _run(["node", str(_HERE / "nag.cjs"), *paths], NODE_PATH=str(_NODE / "node_modules"))
+    done = _run(["node", str(_FOLDER / "nag.cjs"), *paths], NODE_PATH=str(_NODE / "node_modules"))
     if done.returncode:
         raise StepError(f"cdk-nag failed:\n{_end(done)}")
     findings = [json.loads(line) for line in done.stdout.splitlines() if line.startswith('{"template"')]
-    unreadable += [f"{one['template']}: {one['rule']}" for one in findings if one["kind"] == "unreadable"]
+    unreadable += [
+        f"{finding['template']}: {finding['rule']}" for finding in findings if finding["kind"] == "unreadable"
+    ]
     return unaccepted(
-        (one["template"].partition(".")[0], one["resource"], one["rule"].partition("[")[0], one["text"])
-        for one in findings
-        if one["kind"] == "finding"
+        (
+            finding["template"].partition(".")[0],
+            finding["resource"],
+            finding["rule"].partition("[")[0],
+            finding["text"],
+        )
+        for finding in findings
+        if finding["kind"] == "finding"
     )
 
 

@@ -42,11 +42,11 @@ def add_tests(report: Report) -> None:
     environment = {"DOCWELL_CONTAINER": "1"}
     suite = pytest_results.run("the container tests", arguments, TEST_RESULTS, environment=environment)
     counts = {name: int(suite.get(name, 0)) for name in ("tests", "errors", "failures", "skipped")}
-    wanted = counts.pop("tests")
-    report.add("container tests passed", wanted - sum(counts.values()), "tests", f"== {wanted}")
-    for found in suite.iter("property"):
-        metric, _, unit = found.get("name", "").rpartition(" (")
-        report.add(metric, float(found.get("value", "nan")), unit.rstrip(")"))
+    total = counts.pop("tests")
+    report.add("container tests passed", total - sum(counts.values()), "tests", f"== {total}")
+    for property_ in suite.iter("property"):
+        metric, _, unit = property_.get("name", "").rpartition(" (")
+        report.add(metric, float(property_.get("value", "nan")), unit.rstrip(")"))
 
 
 def main() -> int:

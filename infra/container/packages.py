@@ -71,11 +71,11 @@ def image_megabytes(image: str) -> float:
 
 def packages_megabytes(folders: Iterable[Path]) -> dict[str, float]:
     """Return each package's size, the largest first, with its metadata and libraries (`numpy.libs`)."""
-    found: dict[str, float] = defaultdict(float)
+    sizes: dict[str, float] = defaultdict(float)
     for entry in (entry for folder in folders for entry in folder.iterdir()):
         size = folder_megabytes(entry) if entry.is_dir() else entry.stat().st_size / MEGABYTE
-        found[entry.name.split("-")[0].split(".")[0]] += size
-    return dict(sorted(found.items(), key=lambda item: -item[1]))
+        sizes[entry.name.split("-")[0].split(".")[0]] += size
+    return dict(sorted(sizes.items(), key=lambda item: -item[1]))
 
 
 def _run(command: list[str], variables: dict[str, str] | None = None) -> None:

@@ -36,10 +36,10 @@ def variables() -> dict[str, str]:
 
     sam would check credentials over the network, for up to 10 s at each call.
     """
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
+    environ = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
     if "AWS_CA_BUNDLE" in os.environ:
-        kept["AWS_CA_BUNDLE"] = os.environ["AWS_CA_BUNDLE"]
-    return kept | {
+        environ["AWS_CA_BUNDLE"] = os.environ["AWS_CA_BUNDLE"]
+    return environ | {
         "SAM_CLI_TELEMETRY": "0",
         "AWS_DEFAULT_REGION": "us-east-1",
         "AWS_CONFIG_FILE": os.devnull,

@@ -24,19 +24,19 @@ ALERTS = ROOT / "infra" / "prometheus" / "alerts.yaml"
 _ALARMS = ("AWS::CloudWatch::CompositeAlarm", "AWS::CloudWatch::Alarm")
 
 
-def made() -> dict[Path, str]:
+def generated() -> dict[Path, str]:
     """Return each file with its new content. Raises `ValueError` if the template lacks the marks."""
     template = TEMPLATE.read_text()
-    before, begin, rest = template.partition(cloudwatch.BEGIN)
-    _, end, after = rest.partition(cloudwatch.END)
+    before, begin, tail = template.partition(cloudwatch.BEGIN)
+    _, end, after = tail.partition(cloudwatch.END)
     if not (begin and end):
         raise ValueError(f"{TEMPLATE} must hold the two marks of infra/dashboards/cloudwatch.py")
-    resources = {name: one for path in ALARMS for name, one in _decoded(path)["Resources"].items()}
+    resources = {name: alarm for path in ALARMS for name, alarm in _decoded(path)["Resources"].items()}
     alarms = [
-        one["Properties"]["AlarmName"]["Fn::Sub"]
+        alarm["Properties"]["AlarmName"]["Fn::Sub"]
         for kind in _ALARMS
-        for one in resources.values()
-        if one["Type"] == kind
+        for alarm in resources.values()
+        if alarm["Type"] == kind
     ]
     written = cloudwatch.resources(SECTIONS, queries.ALL, alarms)
     page = grafana.dashboard(SECTIONS, {})
@@ -64,7 +64,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m infra.dashboards", description=__doc__)
     parser.add_argument("--check", action="store_true", help="write nothing")
     check = parser.parse_args().check
-    old = {path: text for path, text in made().items() if not path.exists() or path.read_text() != text}
+    old = {path: text for path, text in generated().items() if not path.exists() or path.read_text() != text}
     for path, text in old.items():
         print(f"{'not current' if check else 'written'}: {path.relative_to(ROOT)}")
         if not check:

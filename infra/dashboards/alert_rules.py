@@ -31,12 +31,12 @@ def rules(resources: Mapping[str, Any], parameters: Mapping[str, object]) -> str
 
 
 def _written(resources: Mapping[str, Any], parameters: Mapping[str, object]) -> Iterator[str]:
-    for name, one in resources.items():
-        if one["Type"] not in {"AWS::CloudWatch::Alarm", "AWS::CloudWatch::CompositeAlarm"}:
+    for name, resource in resources.items():
+        if resource["Type"] not in {"AWS::CloudWatch::Alarm", "AWS::CloudWatch::CompositeAlarm"}:
             continue
-        alarm = one["Properties"]
+        alarm = resource["Properties"]
         summary, _, section = alarm["AlarmDescription"].partition(f" {RUNBOOK}#")
-        if one["Type"] == "AWS::CloudWatch::Alarm":
+        if resource["Type"] == "AWS::CloudWatch::Alarm":
             expression = _expression(_Alarm(alarm, parameters))
         else:
             expression = _any_of(alarm["AlarmRule"]["Fn::Sub"])
@@ -54,7 +54,7 @@ def _written(resources: Mapping[str, Any], parameters: Mapping[str, object]) -> 
 
 def _any_of(rule: str) -> str:
     members = re.findall(r'ALARM\("\$\{(\w+)Alarm\}"\)', rule)
-    if rule.split() != " OR ".join(f'ALARM("${{{one}Alarm}}")' for one in members).split():
+    if rule.split() != " OR ".join(f'ALARM("${{{member}Alarm}}")' for member in members).split():
         raise ValueError(f"no PromQL for this composite alarm: {rule}")
     return f'max(ALERTS{{alertstate="firing",alertname=~"{"|".join(members)}"}}) > 0'
 
@@ -73,20 +73,20 @@ class _Alarm:
         missing = alarm["TreatMissingData"]
         # The branch for a stack with a Chroma server, which one machine is.
         self.missing = missing["Fn::If"][1] if isinstance(missing, dict) else missing
-        value, *rest = alarm.get("Metrics", [alarm])
+        value, *metrics = alarm.get("Metrics", [alarm])
         self._math = value.get("Expression")
-        self._parts = {one["Id"]: one["MetricStat"] for one in rest}
-        self.period = int(alarm.get("Period") or rest[0]["MetricStat"]["Period"])
+        self._parts = {metric["Id"]: metric["MetricStat"] for metric in metrics}
+        self.period = int(alarm.get("Period") or metrics[0]["MetricStat"]["Period"])
 
     def value(self) -> str:
         """The query of the value that is compared."""
         if self._math is None:
             return promql.query(_metric(self._alarm), self._statistic(), self.period)
         text = self._math["Fn::Sub"] if isinstance(self._math, dict) else self._math
-        text = re.sub(r"\$\{(\w+)\}", lambda found: str(self._parameters[found[1]]), text)
+        text = re.sub(r"\$\{(\w+)\}", lambda match: str(self._parameters[match[1]]), text)
         parts = {
-            id_: promql.query(_metric(one["Metric"]), one["Stat"], int(one["Period"]))
-            for id_, one in self._parts.items()
+            id_: promql.query(_metric(metric["Metric"]), metric["Stat"], int(metric["Period"]))
+            for id_, metric in self._parts.items()
         }
         return promql.formula(text, parts)
 
@@ -116,7 +116,7 @@ def _metric(described: Mapping[str, Any]) -> Metric:
         return f"${{{value['Ref']}}}" if isinstance(value, dict) else str(value)
 
     namespace = described["Namespace"]
-    pairs = tuple((one["Name"], text(one["Value"])) for one in described["Dimensions"])
+    pairs = tuple((dimension["Name"], text(dimension["Value"])) for dimension in described["Dimensions"])
     return Metric(
         namespace["Fn::Sub"] if isinstance(namespace, dict) else namespace, described["MetricName"], pairs
     )

@@ -24,7 +24,7 @@ _AXIS = {
 
 def resources(sections: Iterable[Section], queries: Iterable[SavedQuery], alarms: Iterable[str]) -> str:
     """Return YAML of the resources, indented for `Resources:`. `alarms` are names, with `${SystemName}`."""
-    widgets = ",\n".join(json.dumps(one, separators=(", ", ": ")) for one in _widgets(sections, alarms))
+    widgets = ",\n".join(json.dumps(widget, separators=(", ", ": ")) for widget in _widgets(sections, alarms))
     body = f'{{"periodOverride": "inherit", "start": "-PT12H", "widgets": [\n{widgets}\n]}}'
     dashboard = f"""  Dashboard:
     Type: AWS::CloudWatch::Dashboard

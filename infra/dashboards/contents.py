@@ -65,11 +65,11 @@ UP = Section(
                 Line(of_service("query", "Unauthenticated"), "rejected by the function"),
             ),
         ),
-        Graph("Function errors", tuple(Line(of_function(one, "Errors"), one.lower()) for one in _FUNCTIONS)),
-        Graph("Throttled", tuple(Line(of_function(one, "Throttles"), one.lower()) for one in _FUNCTIONS)),
+        Graph("Function errors", tuple(Line(of_function(name, "Errors"), name.lower()) for name in _FUNCTIONS)),
+        Graph("Throttled", tuple(Line(of_function(name, "Throttles"), name.lower()) for name in _FUNCTIONS)),
         Graph(
             "Concurrent executions",
-            tuple(Line(of_function(one, "ConcurrentExecutions"), one.lower(), "Maximum") for one in _FUNCTIONS),
+            tuple(Line(of_function(name, "ConcurrentExecutions"), name.lower(), "Maximum") for name in _FUNCTIONS),
         ),
         Graph(
             "Model hosts: asleep at 0, waking while one starts",
@@ -164,11 +164,13 @@ FAST = Section(
         _percentiles("Embed the question", of_answers("EmbedLatency")),
         _percentiles("Retrieve", of_answers("RetrieveLatency")),
         _percentiles("API Gateway latency", of_api("Latency")),
-        Graph("Cold starts", tuple(Line(of_service(one.lower(), "ColdStart"), one.lower()) for one in _FUNCTIONS)),
+        Graph(
+            "Cold starts", tuple(Line(of_service(name.lower(), "ColdStart"), name.lower()) for name in _FUNCTIONS)
+        ),
         _percentiles("Ingest: one document or range", of_service("ingest", "IngestLatency")),
         Graph(
             "Longest run (the limit is 900 s for ingest and reconcile)",
-            tuple(Line(of_function(one, "Duration"), one.lower(), "Maximum") for one in _FUNCTIONS),
+            tuple(Line(of_function(name, "Duration"), name.lower(), "Maximum") for name in _FUNCTIONS),
             "milliseconds",
         ),
         Table("Slowest questions", queries.SLOWEST_QUESTIONS),
@@ -250,9 +252,9 @@ READING = Section(
         Graph(
             "Throttled table requests",
             tuple(
-                Line(of_table(table, f"{way}ThrottleEvents"), f"{table.lower()}, {way.lower()}")
+                Line(of_table(table, f"{access}ThrottleEvents"), f"{table.lower()}, {access.lower()}")
                 for table in ("Ledger", "Principals", "Receipts")
-                for way in ("Read", "Write")
+                for access in ("Read", "Write")
             ),
         ),
         Table("Documents with errors", queries.TROUBLED_DOCUMENTS),

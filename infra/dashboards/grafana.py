@@ -38,7 +38,8 @@ def dashboard(sections: Iterable[Section], parameters: Mapping[str, str]) -> str
 def prometheus_dashboard(sections: Iterable[Section]) -> str:
     """Return JSON to import, with the graphs only: Prometheus has no log lines for the tables."""
     graphs = [
-        replace(one, panels=tuple(panel for panel in one.panels if isinstance(panel, Graph))) for one in sections
+        replace(section, panels=tuple(panel for panel in section.panels if isinstance(panel, Graph)))
+        for section in sections
     ]
 
     def body(panel: Graph | Table) -> Body:

@@ -12,7 +12,10 @@ from runtime.exported import EXPORTED, Exported, Kind
 # The values of dimensions on one machine, by the parameter that holds them in AWS. A query without a value is over
 # all values: one machine has one API, and answers of several models are added up.
 _VALUES = {
-    **{f"${{{one}FunctionName}}": f"docwell-{one.lower()}" for one in ("Query", "Ingest", "Reconcile", "Events")},
+    **{
+        f"${{{function}FunctionName}}": f"docwell-{function.lower()}"
+        for function in ("Query", "Ingest", "Reconcile", "Events")
+    },
     "${QueryFunction}": "docwell-query",
     "${IngestQueueName}": names.INGEST_QUEUE,
     "${OcrQueueName}": names.OCR_QUEUE,
@@ -35,7 +38,7 @@ _OPERATORS: dict[type[ast.AST], str] = {
 
 def duration(seconds: int) -> str:
     """Return a time in the largest unit that divides it: `5m`."""
-    unit = next(one for one in _UNITS if seconds % one == 0)
+    unit = next(size for size in _UNITS if seconds % size == 0)
     return f"{seconds // unit}{_UNITS[unit]}"
 
 
@@ -94,7 +97,7 @@ def formula(expression: str, parts: Mapping[str, str]) -> str:
 
 def _translated(node: ast.AST, parts: Mapping[str, str]) -> str:
     def inner(*nodes: ast.AST) -> list[str]:
-        return [_translated(one, parts) for one in nodes]
+        return [_translated(argument, parts) for argument in nodes]
 
     match node:
         case ast.Constant(value=int() | float() as number):
@@ -120,13 +123,13 @@ def _translated(node: ast.AST, parts: Mapping[str, str]) -> str:
 
 def queries_of(graph: Graph) -> dict[str, str]:
     """Return the queries of a graph's visible lines, by their labels."""
-    found: dict[str, str] = {}
+    queries: dict[str, str] = {}
     parts: dict[str, str] = {}
     for number, line in enumerate(graph.lines, 1):
         if isinstance(line, Line):
             parts[f"m{number}"] = query(line.metric, line.statistic, graph.period)
             if not line.hidden:
-                found[line.label] = parts[f"m{number}"]
+                queries[line.label] = parts[f"m{number}"]
         else:
-            found[line.label] = formula(line.expression, parts)
-    return found
+            queries[line.label] = formula(line.expression, parts)
+    return queries

@@ -42,19 +42,21 @@ def lint() -> list[str]:
 
 def schemas() -> list[str]:
     """Return what the strict schemas of Kubernetes, KEDA and the Prometheus operator find in all variants."""
-    distinct = {json.dumps(one, sort_keys=True) for name in VARIANTS for one in rendered(name)}
+    distinct = {json.dumps(manifest, sort_keys=True) for name in VARIANTS for manifest in rendered(name)}
     # A field that no schema has: each must be found.
-    wrong = [json.loads(one) | {"planted": True} for one in distinct]
+    wrong = [json.loads(text) | {"planted": True} for text in distinct]
     command = [f"{ENVIRONMENT}/bin/python", str(Path(__file__).with_name("schemas.py")), *helm.KUBERNETES]
-    given = f"[{','.join((*distinct, *map(json.dumps, wrong)))}]"
-    done = subprocess.run(command, input=given, capture_output=True, text=True, check=False, env=variables())
+    manifests = f"[{','.join((*distinct, *map(json.dumps, wrong)))}]"
+    done = subprocess.run(command, input=manifests, capture_output=True, text=True, check=False, env=variables())
     if done.returncode:
         raise StepError(f"the schemas failed:\n{done.stderr[-3000:]}")
-    found = [str(json.loads(line)) for line in done.stdout.splitlines()]
-    if others := sorted({line for line in found if "planted" not in line}):
-        return others
-    unseen = {f"{one['kind']} {one['metadata']['name']}" for one in wrong} - {line.split(":")[0] for line in found}
-    return [f"{one}: its schema accepts an unknown field" for one in sorted(unseen)]
+    lines = [str(json.loads(line)) for line in done.stdout.splitlines()]
+    if unplanted := sorted({line for line in lines if "planted" not in line}):
+        return unplanted
+    unseen = {f"{manifest['kind']} {manifest['metadata']['name']}" for manifest in wrong} - {
+        line.split(":")[0] for line in lines
+    }
+    return [f"{name}: its schema accepts an unknown field" for name in sorted(unseen)]
 
 
 def checkov() -> list[str]:
@@ -75,11 +77,14 @@ def checkov() -> list[str]:
     except (ValueError, KeyError):
         raise StepError(f"checkov failed:\n{(done.stdout + done.stderr)[-3000:]}") from None
     unread = [f"{path}: cannot be read" for path in answer["results"].get("parsing_errors", [])]
-    found = {(one["check_id"], f"{one['resource']}: {one['check_id']} {one['check_name']}") for one in problems}
-    gone = ACCEPTED.keys() - {identity for identity, _ in found}
+    findings = {
+        (finding["check_id"], f"{finding['resource']}: {finding['check_id']} {finding['check_name']}")
+        for finding in problems
+    }
+    gone = ACCEPTED.keys() - {identity for identity, _ in findings}
     return (
         unread
-        + sorted(line for identity, line in found if identity not in ACCEPTED)
+        + sorted(line for identity, line in findings if identity not in ACCEPTED)
         + [f"{identity} is accepted, but not found" for identity in sorted(gone)]
     )
 

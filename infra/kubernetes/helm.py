@@ -48,10 +48,18 @@ def render(
 
     Raises `StepError` with Helm's message for values that the chart refuses.
     """
-    more = ["--values=-"] if values else []
-    command = [helm(), "template", release, str(CHART), f"--kube-version={kubernetes}", *_values(profile), *more]
+    options = ["--values=-"] if values else []
+    command = [
+        helm(),
+        "template",
+        release,
+        str(CHART),
+        f"--kube-version={kubernetes}",
+        *_values(profile),
+        *options,
+    ]
     text = _run(command, json.dumps(values) if values else "")
-    return [one for one in yaml.safe_load_all(text) if one]
+    return [manifest for manifest in yaml.safe_load_all(text) if manifest]
 
 
 def _values(profile: str) -> list[str]:
@@ -70,5 +78,5 @@ def _run(command: list[str], stdin: str = "") -> str:
 
 def _environment() -> dict[str, str]:
     """Return the environment without a cluster, for the same result everywhere."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("HELM_", "KUBE"))}
-    return kept | {"KUBECONFIG": os.devnull}
+    environ = {name: value for name, value in os.environ.items() if not name.startswith(("HELM_", "KUBE"))}
+    return environ | {"KUBECONFIG": os.devnull}

@@ -41,7 +41,7 @@ def findings(manifest: dict[str, Any], versions: list[str]) -> Iterator[str]:
         try:
             model.model_validate(manifest)
         except ValidationError as error:
-            yield from (f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors())
+            yield from (f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}" for problem in error.errors())
         return
     for version in versions:
         try:

@@ -15,14 +15,14 @@ from infra.container.sam import ROOT
 from infra.kubernetes import helm, variants
 
 FOLDER = ROOT / "tests" / "kubernetes" / "snapshots"
-FIRST, *OTHERS = helm.PROFILES
+FIRST, *FOLLOWING = helm.PROFILES
 
 
 def text(manifests: list[helm.Manifest]) -> str:
     """Return manifests as compact YAML, by kind and name."""
-    ordered = sorted(manifests, key=lambda one: (one["kind"], one["metadata"]["name"]))
+    ordered = sorted(manifests, key=lambda manifest: (manifest["kind"], manifest["metadata"]["name"]))
     return "---\n".join(
-        yaml.safe_dump(one, sort_keys=False, default_flow_style=None, width=110) for one in ordered
+        yaml.safe_dump(manifest, sort_keys=False, default_flow_style=None, width=110) for manifest in ordered
     )
 
 
@@ -30,9 +30,9 @@ def current() -> dict[Path, str]:
     """Return the content of each snapshot, rendered now. Raises `StepError`."""
     texts = {profile: text(variants.rendered(profile)) for profile in helm.PROFILES}
     files = {FOLDER / f"{FIRST}.yaml": texts[FIRST]}
-    for profile in OTHERS:
-        first, other = (texts[name].splitlines(keepends=True) for name in (FIRST, profile))
-        files[FOLDER / f"{profile}.diff"] = "".join(difflib.unified_diff(first, other, FIRST, profile, n=1))
+    for profile in FOLLOWING:
+        first, second = (texts[name].splitlines(keepends=True) for name in (FIRST, profile))
+        files[FOLDER / f"{profile}.diff"] = "".join(difflib.unified_diff(first, second, FIRST, profile, n=1))
     return files
 
 

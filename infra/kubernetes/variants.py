@@ -85,5 +85,5 @@ VARIANTS = {
 @cache
 def rendered(name: str) -> list[helm.Manifest]:
     """Return the manifests of a variant. Raises `StepError`."""
-    one = VARIANTS[name]
-    return helm.render(one.profile, one.values, one.release)
+    variant = VARIANTS[name]
+    return helm.render(variant.profile, variant.values, variant.release)

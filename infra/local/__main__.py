@@ -20,7 +20,7 @@ from infra.local.console import StackConsole, terminal
 from infra.local.keys import append_private, private_folder
 from infra.local.names import ROOT
 from infra.local.stack import Stack, StackOptions, wrong_settings
-from infra.local.supervisor import AlreadyRunning, StackFailed, held, supervised
+from infra.local.supervisor import AlreadyRunning, StackFailed, locked, supervised
 from runtime.threads import end_with_any_thread
 
 DEFAULT_DATA = ROOT / ".docwell"
@@ -92,10 +92,10 @@ def _up(options: argparse.Namespace) -> int:
     console = StackConsole(data / "logs", verbose=options.verbose)
     started, since = time.monotonic(), time.time()
     try:
-        wanted = StackOptions(
+        stack_options = StackOptions(
             data, options.model, options.port, sleep_minutes=options.sleep, observe=options.observe
         )
-        with supervised(wanted, console) as (stack, supervisor):
+        with supervised(stack_options, console) as (stack, supervisor):
             console.say(f"docwell is up ({time.monotonic() - started:.0f} s). Ctrl-C stops it.\n", "bold green")
             _addresses(stack)
             if options.observe:
@@ -151,7 +151,7 @@ def _down(options: argparse.Namespace) -> int:
         print(f"no stack is running on {options.data}")
         return 0
     try:
-        with held(options.data):
+        with locked(options.data):
             # Another process may have its number by now.
             print("its supervisor has ended already")
             return 0

@@ -101,7 +101,7 @@ class _Visible(Iterable[Message]):
 
     def __iter__(self) -> Iterator[Message]:
         # A message that moves to the dead letters meanwhile may hide one, which the next receive gets.
-        return (one for one in self._queue._messages if one.visible and not one.delayed)
+        return (message for message in self._queue._messages if message.visible and not message.delayed)
 
     def __len__(self) -> int:
         return sum(1 for _ in self)

@@ -168,11 +168,11 @@ class CheckedAccess:
             policy = json.loads(base64.b64decode(form["policy"]))
             _expire(datetime.fromisoformat(policy["expiration"]))
             fixed = [condition for condition in policy["conditions"] if isinstance(condition, dict)]
-            ((_, least, most),) = (condition for condition in policy["conditions"] if condition not in fixed)
+            ((_, smallest, largest),) = (condition for condition in policy["conditions"] if condition not in fixed)
         except (KeyError, ValueError):
             raise BadSignature("the form is incomplete") from None
         expected = {name.lower(): value for condition in fixed for name, value in condition.items()}
-        if not least <= size <= most:
+        if not smallest <= size <= largest:
             raise BadSignature("the file has another size than the form allows")
         if {name: value for name, value in form.items() if name not in _UNCONDITIONAL} != expected:
             raise BadSignature("the form does not allow these fields")

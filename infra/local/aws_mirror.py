@@ -77,27 +77,27 @@ class ObjectMirror:
     def restore(self) -> list[StoredObject]:
         """Put the objects on disk into moto's bucket with their version ids. Return them sorted by key."""
         stored = []
-        wanted: set[Path] = set()
+        paths: set[Path] = set()
         for path in sorted(self._folder.glob("*.json")):
             try:
-                one = StoredObject(**json.loads(path.read_text(encoding="utf-8")))
+                entry = StoredObject(**json.loads(path.read_text(encoding="utf-8")))
             except ValueError:
                 print_line(f"{WARNING}{path} is damaged: upload the document again, which is beside it")
-                wanted.update(self._folder.glob(f"{path.stem}.*"))
+                paths.update(self._folder.glob(f"{path.stem}.*"))
                 continue
-            data = self._data_path(one.key, one.version)
+            data = self._data_path(entry.key, entry.version)
             if not data.exists():  # the user removed it
                 path.unlink()
                 continue
-            wanted.update((path, data))
-            self._bucket.keys.setlist(one.key, [_moto_key(one, data)])
-            self._known[one.key] = one.version
-            if one.tags:
-                self._tag(one)
-            stored.append(one)
-        for path in set(self._folder.iterdir()) - wanted:
+            paths.update((path, data))
+            self._bucket.keys.setlist(entry.key, [_moto_key(entry, data)])
+            self._known[entry.key] = entry.version
+            if entry.tags:
+                self._tag(entry)
+            stored.append(entry)
+        for path in set(self._folder.iterdir()) - paths:
             path.unlink()
-        return sorted(stored, key=lambda one: one.key)
+        return sorted(stored, key=lambda entry: entry.key)
 
     def update(self, only: str | None = None) -> tuple[list[str], list[str]]:
         """Write moto's changes to disk. Return the written and the removed keys. Safe for threads.
@@ -107,16 +107,16 @@ class ObjectMirror:
         """
         written, removed = [], []
         with self._lock:
-            one = self._bucket.keys.get(only)
-            if isinstance(one, FakeKey):
-                current, gone = {one.name: one}, set[str]()
+            changed = self._bucket.keys.get(only)
+            if isinstance(changed, FakeKey):
+                current, gone = {changed.name: changed}, set[str]()
             else:
-                current = {key: found for key, found in self._bucket.keys.items() if isinstance(found, FakeKey)}
+                current = {key: item for key, item in self._bucket.keys.items() if isinstance(item, FakeKey)}
                 gone = self._known.keys() - current.keys()
-            for key, found in current.items():
-                if self._known.get(key) != found.version_id:
-                    self._write_or_withdraw(found)
-                    self._known[key] = found.version_id
+            for key, item in current.items():
+                if self._known.get(key) != item.version_id:
+                    self._write_or_withdraw(item)
+                    self._known[key] = item.version_id
                     written.append(key)
             for key in gone:
                 self._index_path(key).unlink(missing_ok=True)
@@ -128,36 +128,36 @@ class ObjectMirror:
         """Write tags that changed without a new version to disk. Return their keys. Safe for threads."""
         changed = []
         with self._lock:
-            for key, found in list(self._bucket.keys.items()):
-                same = isinstance(found, FakeKey) and self._known.get(key) == found.version_id
-                if same and _tags_of(found) != self._tags.get(key, {}):
-                    self._write_index(found)
+            for key, item in list(self._bucket.keys.items()):
+                same = isinstance(item, FakeKey) and self._known.get(key) == item.version_id
+                if same and _tags_of(item) != self._tags.get(key, {}):
+                    self._write_index(item)
                     changed.append(key)
         return changed
 
-    def _tag(self, one: StoredObject) -> None:
-        key = self._bucket.keys[one.key]
+    def _tag(self, entry: StoredObject) -> None:
+        key = self._bucket.keys[entry.key]
         tagger = _tagger()
-        tagger.tag_resource(key.arn, tagger.convert_dict_to_tags_input(one.tags))
-        self._tags[one.key] = one.tags
+        tagger.tag_resource(key.arn, tagger.convert_dict_to_tags_input(entry.tags))
+        self._tags[entry.key] = entry.tags
 
-    def _write_or_withdraw(self, found: Any) -> None:
+    def _write_or_withdraw(self, item: Any) -> None:
         try:
-            self._write(found)
+            self._write(item)
         except OSError:
-            self._data_path(found.name, found.version_id).with_suffix(".tmp").unlink(missing_ok=True)
-            before = [one for one in self._bucket.keys.getlist(found.name) if one is not found]
+            self._data_path(item.name, item.version_id).with_suffix(".tmp").unlink(missing_ok=True)
+            before = [version for version in self._bucket.keys.getlist(item.name) if version is not item]
             if before:
-                self._bucket.keys.setlist(found.name, before)
+                self._bucket.keys.setlist(item.name, before)
             else:
-                self._bucket.keys.pop(found.name)
+                self._bucket.keys.pop(item.name)
             raise
 
-    def _write(self, found: Any) -> None:
-        data = self._data_path(found.name, found.version_id)
+    def _write(self, item: Any) -> None:
+        data = self._data_path(item.name, item.version_id)
         temporary = data.with_suffix(".tmp")
-        with found.lock:
-            source = found._value_buffer
+        with item.lock:
+            source = item._value_buffer
             if not isinstance(source, MirroredFile):
                 source.seek(0)
                 with temporary.open("wb") as file:
@@ -165,26 +165,26 @@ class ObjectMirror:
                     file.flush()
                     os.fsync(file.fileno())
                 temporary.replace(data)
-                found._value_buffer = MirroredFile(data)
+                item._value_buffer = MirroredFile(data)
                 source.close()
-        if found.multipart:  # free the parts, a second copy of the document in memory
-            found.multipart.dispose()
-            found.multipart = None
-        self._write_index(found)
+        if item.multipart:  # free the parts, a second copy of the document in memory
+            item.multipart.dispose()
+            item.multipart = None
+        self._write_index(item)
 
-    def _write_index(self, found: Any) -> None:
-        tags = _tags_of(found)
-        self._tags[found.name] = tags
-        one = StoredObject(
-            found.name,
-            found.version_id,
-            found.etag.strip('"'),
-            self._data_path(found.name, found.version_id).stat().st_size,
-            found.last_modified.isoformat(),
-            dict(found.metadata),
+    def _write_index(self, item: Any) -> None:
+        tags = _tags_of(item)
+        self._tags[item.name] = tags
+        entry = StoredObject(
+            item.name,
+            item.version_id,
+            item.etag.strip('"'),
+            self._data_path(item.name, item.version_id).stat().st_size,
+            item.last_modified.isoformat(),
+            dict(item.metadata),
             tags,
         )
-        write_private(self._index_path(found.name), json.dumps(asdict(one)))
+        write_private(self._index_path(item.name), json.dumps(asdict(entry)))
 
     def _index_path(self, key: str) -> Path:
         return self._folder / f"{_hashed(key)}.json"
@@ -197,8 +197,8 @@ def _tagger() -> Any:
     return s3_backends[ACCOUNT]["aws"].tagger
 
 
-def _tags_of(found: Any) -> dict[str, str]:
-    return dict(_tagger().get_tag_dict_for_resource(found.arn))
+def _tags_of(item: Any) -> dict[str, str]:
+    return dict(_tagger().get_tag_dict_for_resource(item.arn))
 
 
 def _hashed(key: str) -> str:
@@ -206,20 +206,20 @@ def _hashed(key: str) -> str:
     return sha256(key.encode("utf-8", "surrogatepass")).hexdigest()[:40]
 
 
-def _moto_key(one: StoredObject, data: Path) -> Any:
+def _moto_key(entry: StoredObject, data: Path) -> Any:
     key: Any = FakeKey(
-        name=one.key,
+        name=entry.key,
         value=b"",
         account_id=ACCOUNT,
         region_name=REGION,
-        etag=one.etag,
+        etag=entry.etag,
         is_versioned=True,
-        version_id=one.version,
+        version_id=entry.version,
         bucket_name=BUCKET,
     )
-    key.contentsize = one.size
-    key.last_modified = datetime.fromisoformat(one.modified)
-    key.set_metadata(dict(one.metadata))
+    key.contentsize = entry.size
+    key.last_modified = datetime.fromisoformat(entry.modified)
+    key.set_metadata(dict(entry.metadata))
     key._value_buffer.close()
     key._value_buffer = MirroredFile(data)
     return key

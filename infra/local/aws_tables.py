@@ -44,8 +44,8 @@ def _as_text(value: object) -> dict[str, str]:
     return {_BYTES: base64.b64encode(value).decode()}
 
 
-def _with_bytes(found: dict[str, Any]) -> Any:
-    return base64.b64decode(found[_BYTES]) if found.keys() == {_BYTES} else found
+def _with_bytes(value: dict[str, Any]) -> Any:
+    return base64.b64decode(value[_BYTES]) if value.keys() == {_BYTES} else value
 
 
 def _content(path: Path) -> Any:
@@ -159,8 +159,8 @@ class PrincipalsMirror(TableMirror):
         key = {"of": {"S": LOCAL_PRINCIPAL}, "key_id": {"S": LOCAL_API_KEY_ID}}
         name = {"principal": {"S": f"hash:{digest_of(self._local_key)}"}, "item": {"S": "key"}}
         self._table.put_item({**name, **key})
-        own = {name: _LOCAL_GRANT[name] for name in self._keys}
-        if not any(own.items() <= item.items() for item in items):
+        grant = {name: _LOCAL_GRANT[name] for name in self._keys}
+        if not any(grant.items() <= item.items() for item in items):
             self._table.put_item({**_LOCAL_GRANT, "created_at": {"N": str(int(time.time()))}})
         return items
 
@@ -181,8 +181,8 @@ class ApiKeyMirror:
         """Put the keys on disk into moto. Raises `OSError` for a damaged file."""
         local = {"id": LOCAL_API_KEY_ID, "name": "local", "value": self._local_key, "enabled": True}
         stored = _content(self._path) if self._path.exists() else []
-        for one in [local, *stored]:
-            fields = dict(one)
+        for row in [local, *stored]:
+            fields = dict(row)
             id_ = fields.pop("id")
             if id_ == LOCAL_API_KEY_ID:
                 fields["value"] = self._local_key

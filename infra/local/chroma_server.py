@@ -51,14 +51,14 @@ class Proxy:
         try:
             head = await reader.readuntil(b"\r\n\r\n")
             answer = await self._answer(head)
-            there = None if answer else await asyncio.open_connection(*self._backend)
+            chroma = None if answer else await asyncio.open_connection(*self._backend)
         except (OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
-            answer, there = b"", None
-        if there is None:
+            answer, chroma = b"", None
+        if chroma is None:
             writer.write(answer or b"")
             writer.close()
         else:
-            chroma_reader, chroma_writer = there
+            chroma_reader, chroma_writer = chroma
             chroma_writer.write(head)
             try:
                 await asyncio.gather(_copy(reader, chroma_writer), _copy(chroma_reader, writer))
@@ -81,8 +81,8 @@ class Proxy:
                 answers, f"http://{self._backend[0]}:{self._backend[1]}/api/v2/heartbeat"
             )
             return _http("200 OK" if ready else "503 Starting", self._stack.encode())
-        given = headers.get("authorization", "").encode()
-        if not hmac.compare_digest(given, f"Bearer {self._token}".encode()):
+        token = headers.get("authorization", "").encode()
+        if not hmac.compare_digest(token, f"Bearer {self._token}".encode()):
             missing = problem_body("Send the token of this stack as a Bearer token", Unauthenticated)
             return _http("401 Unauthorized", missing)
         return None

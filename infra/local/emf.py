@@ -17,13 +17,13 @@ def print_metrics(namespace: str, dimensions: Mapping[str, str], values: Mapping
     print_line(metric_line(namespace, dimensions, values))
 
 
-def print_model_hosts(*, wanted: int, serving: int) -> None:
+def print_model_hosts(*, desired: int, serving: int) -> None:
     """Print what the auto scaling group of the model hosts publishes."""
     values = {
-        "GroupDesiredCapacity": wanted,
+        "GroupDesiredCapacity": desired,
         "GroupInServiceInstances": serving,
-        "GroupPendingInstances": wanted - serving,
-        "GroupTotalInstances": wanted,
+        "GroupPendingInstances": desired - serving,
+        "GroupTotalInstances": desired,
     }
     print_metrics("AWS/AutoScaling", {"AutoScalingGroupName": "docwell-model-hosts"}, values)
 

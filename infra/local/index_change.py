@@ -30,12 +30,12 @@ REBUILT = (
 def with_old_index(options: StackOptions, say: Callable[[str], None]) -> StackOptions:
     """Return the options with which the old index answers while the new one is built. Tells what happens to it."""
     settings = IngestSettings.read(**own_settings(options))
-    wanted = pipelines(settings)
-    stored = _pipeline_of(options.data / "aws" / "ledger.json", next(iter(wanted)))
-    if stored is None or stored in wanted:
+    fingerprints = pipelines(settings)
+    stored = _pipeline_of(options.data / "aws" / "ledger.json", next(iter(fingerprints)))
+    if stored is None or stored in fingerprints:
         return options
     for ocr in get_args(Ocr):
-        if len(wanted) == 1 and stored in pipelines(settings.model_copy(update={"ocr": ocr})):
+        if len(fingerprints) == 1 and stored in pipelines(settings.model_copy(update={"ocr": ocr})):
             say(SWITCH.format(before=ocr))
             change = {"DOCWELL_OCR": ocr, "DOCWELL_NEXT_OCR": settings.ocr}
             return replace(options, environment={**options.environment, **change})
@@ -43,7 +43,7 @@ def with_old_index(options: StackOptions, say: Callable[[str], None]) -> StackOp
     return options
 
 
-def _pipeline_of(ledger: Path, wanted: str) -> str | None:
+def _pipeline_of(ledger: Path, current: str) -> str | None:
     """Return the fingerprint of the index that answers, or None without documents.
 
     Where the facts name none, that is the wanted one if it has documents: an older one is left of another release.
@@ -59,4 +59,4 @@ def _pipeline_of(ledger: Path, wanted: str) -> str | None:
     active: str | None = values.get("fingerprint", {}).get("S")
     if active in used or not used:
         return active
-    return wanted if wanted in used else used.most_common(1)[0][0]
+    return current if current in used else used.most_common(1)[0][0]

@@ -69,7 +69,7 @@ class Outbox:
         self._waiting: list[Waiting] = []
         if path.exists():
             stored = json.loads(path.read_text(encoding="utf-8"))
-            self._known, self._waiting = stored["known"], [Waiting(**one) for one in stored["waiting"]]
+            self._known, self._waiting = stored["known"], [Waiting(**waiting) for waiting in stored["waiting"]]
         else:
             self._known = {_id(row): row["outcome_at"]["N"] for row in self._rows()}
             self._save()
@@ -81,32 +81,32 @@ class Outbox:
             return
         rows, self._read_at = self._rows(), modified
         new = [row for row in rows if row["outcome_at"]["N"] != self._known.get(_id(row))]
-        known, now = {_id(row): row["outcome_at"]["N"] for row in rows}, self._clock()
+        outcomes, now = {_id(row): row["outcome_at"]["N"] for row in rows}, self._clock()
         self._waiting += [Waiting(_change(row), now, now) for row in new]
-        if known != self._known:
-            self._known = known
+        if outcomes != self._known:
+            self._known = outcomes
             self._save()
 
     def send(self, invoke: Callable[[dict[str, Any]], Any]) -> None:
         """Call the function for each outcome that is due. A failed one is due again after 1, 2, 4… seconds."""
-        due = [one for one in self._waiting if one.due <= self._clock()]
-        for one in due:
-            if _is_sent(invoke, one):
-                self._waiting.remove(one)
-            elif self._clock() - one.since > MAX_AGE_S:
-                document = one.change["dynamodb"]["NewImage"]["document"]["S"]
+        due = [waiting for waiting in self._waiting if waiting.due <= self._clock()]
+        for waiting in due:
+            if _is_sent(invoke, waiting):
+                self._waiting.remove(waiting)
+            elif self._clock() - waiting.since > MAX_AGE_S:
+                document = waiting.change["dynamodb"]["NewImage"]["document"]["S"]
                 print_line(f"{names.ERROR}an event about {document} was not sent for a day, and is dropped")
-                self._waiting.remove(one)
+                self._waiting.remove(waiting)
             else:
-                one.due = self._clock() + min(2**one.tries, MAX_BACK_OFF_S)
-                one.tries += 1
+                waiting.due = self._clock() + min(2**waiting.tries, MAX_BACK_OFF_S)
+                waiting.tries += 1
         if due:
             self._save()
 
     @property
     def age_s(self) -> float:
         """The age of the oldest outcome that waits, in seconds; 0 for none. Safe for threads."""
-        return max((self._clock() - one.since for one in tuple(self._waiting)), default=0.0)
+        return max((self._clock() - waiting.since for waiting in tuple(self._waiting)), default=0.0)
 
     def _rows(self) -> list[Item]:
         if not self._ledger.exists():
@@ -115,7 +115,7 @@ class Outbox:
         return [row for row in rows if "outcome_at" in row]
 
     def _save(self) -> None:
-        waiting = [asdict(one) for one in self._waiting]
+        waiting = [asdict(waiting) for waiting in self._waiting]
         write_private(self._path, json.dumps({"known": self._known, "waiting": waiting}))
 
 
@@ -128,9 +128,9 @@ def step(outbox: Outbox, invoke: Callable[[dict[str, Any]], Any]) -> None:
             print_line(f"{names.ERROR}the disk does not take the events: {error}")
 
 
-def _is_sent(invoke: Callable[[dict[str, Any]], Any], one: Waiting) -> bool:
+def _is_sent(invoke: Callable[[dict[str, Any]], Any], waiting: Waiting) -> bool:
     try:
-        return not failed_ids(invoke({"Records": [one.change]}), {one.number})
+        return not failed_ids(invoke({"Records": [waiting.change]}), {waiting.number})
     except FunctionError as error:
         print_line(f"{names.ERROR}events: {error}")
         return False

@@ -20,8 +20,8 @@ def _keys(partition: str, sort: str) -> list[dict[str, str]]:
     return [{"AttributeName": partition, "KeyType": "HASH"}, {"AttributeName": sort, "KeyType": "RANGE"}]
 
 
-def _table(partition: str, sort: str, *others: str) -> dict[str, Any]:
-    attributes = [{"AttributeName": name, "AttributeType": "S"} for name in (partition, sort, *others)]
+def _table(partition: str, sort: str, *index_keys: str) -> dict[str, Any]:
+    attributes = [{"AttributeName": name, "AttributeType": "S"} for name in (partition, sort, *index_keys)]
     keys = _keys(partition, sort)
     return {"BillingMode": "PAY_PER_REQUEST", "KeySchema": keys, "AttributeDefinitions": attributes}
 

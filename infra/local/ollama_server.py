@@ -151,9 +151,9 @@ def application(name: str, path: Path, model: LanguageModel, num_ctx: int) -> St
     """Return the ASGI application over one model. `num_ctx` is for requests that send none."""
     file = path.stat()
 
-    def check(asked: str) -> None:
-        if asked not in {name, f"{name}:latest"}:
-            raise ModelError(404, f"model '{asked}' not found")
+    def check(model_name: str) -> None:
+        if model_name not in {name, f"{name}:latest"}:
+            raise ModelError(404, f"model '{model_name}' not found")
 
     async def tags(_: Request) -> Response:
         entry = {"name": name, "model": name, "size": file.st_size, "modified_at": _timestamp(file.st_mtime)}
@@ -185,7 +185,7 @@ async def _refuse(_: Request, error: Exception) -> Response:
     if isinstance(error, ModelError):
         return JSONResponse({"error": str(error)}, error.status)
     errors = error.errors(include_input=False) if isinstance(error, ValidationError) else []  # quote no question
-    text = "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in errors)
+    text = "; ".join(f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}" for problem in errors)
     return JSONResponse({"error": text}, 400)
 
 
@@ -209,7 +209,7 @@ def main() -> None:
     except (ModelError, OSError) as error:
         sys.exit(f"ollama_server: {error}")
     print_line(f"listening on http://{HOST}:{listener.getsockname()[1]}")
-    every_minute(partial(print_model_hosts, wanted=1, serving=1))
+    every_minute(partial(print_model_hosts, desired=1, serving=1))
     app = Guarded(application(name, Path(path), model, arguments.num_ctx), arguments.stack)
     config = uvicorn.Config(
         app, log_config=None, access_log=False, log_level="warning", timeout_graceful_shutdown=2

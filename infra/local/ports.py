@@ -9,11 +9,11 @@ import httpx
 from infra.local import names
 
 
-def free_port(wanted: int = 0, taken: set[int] | None = None, host: str = names.HOST) -> int:
-    """Return the wanted port if it is free, else any free port; 0 means any. Adds the port to `taken`."""
-    taken = set() if taken is None else taken
-    for port in (wanted, 0):
-        if port and port in taken:
+def free_port(preferred: int = 0, used: set[int] | None = None, host: str = names.HOST) -> int:
+    """Return the preferred port if it is free, else any free port; 0 means any. Adds the port to `used`."""
+    used = set() if used is None else used
+    for port in (preferred, 0):
+        if port and port in used:
             continue
         with socket.socket() as probe:
             # As servers do: a port whose last connections are closing counts as free.
@@ -22,9 +22,9 @@ def free_port(wanted: int = 0, taken: set[int] | None = None, host: str = names.
                 probe.bind((host, port))
             except OSError:
                 continue
-            found = int(probe.getsockname()[1])
-            taken.add(found)
-            return found
+            free = int(probe.getsockname()[1])
+            used.add(free)
+            return free
     raise OSError(f"no free port on {host}")
 
 

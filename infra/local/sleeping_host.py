@@ -75,7 +75,7 @@ class SleepingHost:
             port = free_port()
             self._child, self._url = self._start(port), f"http://{HOST}:{port}"
             print_line(f"{NOTICE}a question wakes the model server")
-            print_model_hosts(wanted=1, serving=0)
+            print_model_hosts(desired=1, serving=0)
 
     def tick(self) -> None:
         """Look whether the server answers, has ended, or is idle."""
@@ -95,7 +95,7 @@ class SleepingHost:
 
     def _sleep(self) -> None:
         self._child, self._ready = None, False
-        print_model_hosts(wanted=0, serving=0)
+        print_model_hosts(desired=0, serving=0)
 
 
 class _Forwarded(Response):
@@ -170,7 +170,7 @@ def main() -> None:
         command += ["--port", str(port), "--stack", options.stack]
         return Child(command, os.environ, print_line, lambda _: None)
 
-    print_model_hosts(wanted=0, serving=0)
+    print_model_hosts(desired=0, serving=0)
     app = Guarded(application(SleepingHost(start, options.idle_s)), options.stack)
     uvicorn.run(app, host=HOST, port=options.port, log_config=None, access_log=False, timeout_graceful_shutdown=2)
 

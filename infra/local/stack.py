@@ -165,9 +165,9 @@ def outside_ollama(model: str) -> str | None:
 
 def base_environment(extra: Mapping[str, str]) -> dict[str, str]:
     """Return the environment of every part: the user's, without any AWS account."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
+    environ = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
     return {
-        **kept,
+        **environ,
         "PYTHONPATH": os.pathsep.join(filter(None, [str(names.ROOT), os.environ.get("PYTHONPATH")])),
         "PYTHONUNBUFFERED": "1",
         "NO_PROXY": f"{names.HOST},localhost",
@@ -245,21 +245,21 @@ def wrong_settings(options: StackOptions) -> list[str]:
 
 
 def _place(options: StackOptions, ollama: str | None, keys: Keys, metrics: str = "") -> Stack:
-    taken: set[int] = set()
-    port = free_port(options.port, taken)
+    ports: set[int] = set()
+    port = free_port(options.port, ports)
     return Stack(
         pid=os.getpid(),
         gateway=f"http://{names.HOST}:{port}",
-        aws_endpoint=f"http://{names.HOST}:{free_port(4566, taken)}",
+        aws_endpoint=f"http://{names.HOST}:{free_port(4566, ports)}",
         bucket=names.BUCKET,
         region=names.REGION,
         access_key=keys.access_key,
         secret_key=keys.secret_key,
-        chroma=f"http://{names.HOST}:{free_port(8000, taken)}",
-        ollama=ollama or f"http://{names.HOST}:{free_port(11435, taken)}",
+        chroma=f"http://{names.HOST}:{free_port(8000, ports)}",
+        ollama=ollama or f"http://{names.HOST}:{free_port(11435, ports)}",
         model=options.model,
         metrics=metrics,
-        prometheus=f"http://{names.HOST}:{free_port(9090, taken)}" if options.observe else "",
+        prometheus=f"http://{names.HOST}:{free_port(9090, ports)}" if options.observe else "",
         data=str(options.data.resolve()),
         id=token_hex(8),
         api_key=keys.api_key,

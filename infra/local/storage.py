@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 # Without Origin, which names the gateway; the gateway's guard has checked it.
 _SENT = ("range", "content-type", "content-length", "if-range")
-_KEPT = ("content-type", "content-length", "content-range", "accept-ranges", "etag", "content-disposition")
+_RETURNED = ("content-type", "content-length", "content-range", "accept-ranges", "etag", "content-disposition")
 # Seconds without progress, so that an upload of any size may take its time.
 _TIMEOUT = httpx.Timeout(30.0, connect=2.0)
 # An upload comes from anywhere: it must not run as a page of the gateway's origin.
@@ -55,7 +55,10 @@ class Storage:
         except httpx.HTTPError:
             detail = "try again, or restart the stack with `make up`"
             return problem(503, "dependency-unavailable", "The storage does not answer", detail, request_id)
-        kept = {name: value for name in _KEPT if (value := answer.headers.get(name))}
+        returned = {name: value for name in _RETURNED if (value := answer.headers.get(name))}
         return StreamingResponse(
-            answer.aiter_raw(), answer.status_code, {**kept, **_HEADERS}, background=BackgroundTask(answer.aclose)
+            answer.aiter_raw(),
+            answer.status_code,
+            {**returned, **_HEADERS},
+            background=BackgroundTask(answer.aclose),
         )

@@ -84,7 +84,7 @@ class Supervisor:
             waiting = dict(self._running)
             ready: set[str] = set()
             while waiting:
-                able = [name for name, one in waiting.items() if one.part.after <= ready]
+                able = [name for name, running in waiting.items() if running.part.after <= ready]
                 for name in able:
                     self._console.begin(name)
                     self._launch(waiting[name])
@@ -121,7 +121,7 @@ class Supervisor:
 
     def pids(self) -> dict[str, int]:
         """Return the process id of each part's launcher."""
-        return {name: one.child.pid for name, one in self._running.items() if one.child is not None}
+        return {name: running.child.pid for name, running in self._running.items() if running.child is not None}
 
     def _launch(self, running: _Running) -> None:
         if self._stopping.is_set():
@@ -153,14 +153,14 @@ class Supervisor:
                 raise self._failure(running, f"was not ready after {running.part.ready_timeout_s:.0f} s")
             time.sleep(0.05)
 
-    def _failure(self, running: _Running, what: str) -> StackFailed:
+    def _failure(self, running: _Running, problem: str) -> StackFailed:
         part = running.part
         last = list(running.child.last_lines)[-SHOWN_LINES:] if running.child else []
         lines = "\n".join(f"    {line}" for line in last) or "    (no output)"
         advice = f"\n  {part.advice}" if part.advice else ""
         kind = PortTaken if _IN_USE in lines.lower() else StackFailed
         return kind(
-            f"the part {part.name!r} {what}. Its last lines:\n{lines}\n"
+            f"the part {part.name!r} {problem}. Its last lines:\n{lines}\n"
             f"  the whole log: {self._console.log_path(part.name)}{advice}"
         )
 
@@ -184,22 +184,22 @@ def language_model_file(model: str) -> Path:
         files = fetch(model)
     except DocwellError as error:
         raise StackFailed(f"cannot download the language model {model}: {error}") from error
-    found = [path for path in files.values() if path.suffix == ".gguf"]
-    if not found:
+    ggufs = [path for path in files.values() if path.suffix == ".gguf"]
+    if not ggufs:
         raise StackFailed(f"{model} is not a language model that runs on this machine")
-    return found[0]
+    return ggufs[0]
 
 
 @contextmanager
-def held(data: Path) -> Iterator[None]:
+def locked(data: Path) -> Iterator[None]:
     """Lock the data folder. Raises `AlreadyRunning`."""
     private_folder(data)
     with append_private(data / LOCK) as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
-            other = Stack.read(data)
-            where = f" (process {other.pid}, {other.gateway})" if other else ""
+            running = Stack.read(data)
+            where = f" (process {running.pid}, {running.gateway})" if running else ""
             raise AlreadyRunning(f"a stack is running on {data}{where}: use it, or stop it first") from None
         yield  # closing the file releases the lock, even when the supervisor is killed
 
@@ -224,7 +224,7 @@ def _started(
 @contextmanager
 def supervised(options: StackOptions, console: StackConsole) -> Iterator[tuple[Stack, Supervisor]]:
     """Start a stack, and stop it when the block ends. Raises `StackFailed`."""
-    with held(options.data):
+    with locked(options.data):
         if options.ingest_handler == StackOptions.ingest_handler:
             ensure_embedder(console)
             options = with_old_index(options, lambda line: console.say(line, "yellow"))

@@ -96,7 +96,7 @@ def main(arguments: list[str]) -> int:
     )
     parser.add_argument("--profile", default="team", help="deploy, restore, rotate: a file of infra/parameters")
     parser.add_argument("--options", default="", help="deploy, restore: more options of `sam deploy`")
-    parser.add_argument("--what", choices=restore.WHAT, default="zone", help="restore: the part that is lost")
+    parser.add_argument("--what", choices=restore.PARTS, default="zone", help="restore: the part that is lost")
     parser.add_argument("--at", help="restore: the table as it was then, 2026-11-25T10:00 (UTC)")
     try:
         return run(parser.parse_args(arguments))

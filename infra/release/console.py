@@ -56,11 +56,11 @@ def publish(stack: str, parameters: Mapping[str, str]) -> str | None:
     Raises `ConsoleError`.
     """
     try:
-        (found,) = boto3.client("cloudformation").describe_stacks(StackName=stack)["Stacks"]
-        release = {one["ParameterKey"]: one["ParameterValue"] for one in found.get("Parameters", [])}.get(
-            "Release"
-        )
-        outputs = {one["OutputKey"]: one["OutputValue"] for one in found.get("Outputs", [])}
+        (described,) = boto3.client("cloudformation").describe_stacks(StackName=stack)["Stacks"]
+        release = {
+            parameter["ParameterKey"]: parameter["ParameterValue"] for parameter in described.get("Parameters", [])
+        }.get("Release")
+        outputs = {output["OutputKey"]: output["OutputValue"] for output in described.get("Outputs", [])}
         # A change set that was not executed, or a stack that has only that.
         if release != parameters["Release"] or "Bucket" not in outputs:
             return None
@@ -107,16 +107,16 @@ def allow(s3: S3Client, bucket: str, origin: str | None) -> None:
     rule goes.
     """
     try:
-        found = s3.get_bucket_cors(Bucket=bucket)["CORSRules"]
+        current = s3.get_bucket_cors(Bucket=bucket)["CORSRules"]
     except ClientError as error:
         if error.response["Error"]["Code"] != "NoSuchCORSConfiguration":
             raise
-        found = []
-    own = [cors_rule(origin)] if origin else []
-    rules: list[Any] = [*own, *(one for one in found if one.get("ID") != RULE)]
+        current = []
+    console = [cors_rule(origin)] if origin else []
+    rules: list[Any] = [*console, *(rule for rule in current if rule.get("ID") != RULE)]
     if rules:
         s3.put_bucket_cors(Bucket=bucket, CORSConfiguration={"CORSRules": rules})
-    elif found:
+    elif current:
         s3.delete_bucket_cors(Bucket=bucket)
 
 
@@ -140,16 +140,18 @@ def upload(s3: S3Client, bucket: str, new: list[File]) -> None:
 
     The same release again deletes nothing: pages of the previous one may still be open.
     """
-    folders, live = {_folder(one.key) for one in new}, _live_folders(s3, bucket)
-    for one in new:
+    folders, live = {_folder(file.key) for file in new}, _live_folders(s3, bucket)
+    for file in new:
         s3.put_object(
-            Bucket=bucket, Key=one.key, Body=one.body, ContentType=one.media_type, CacheControl=one.cache
+            Bucket=bucket, Key=file.key, Body=file.body, ContentType=file.media_type, CacheControl=file.cache
         )
     if live <= folders:
         return
-    kept = folders | live
+    recent = folders | live
     pages = s3.get_paginator("list_objects_v2").paginate(Bucket=bucket)
-    old = [one["Key"] for page in pages for one in page.get("Contents", []) if _folder(one["Key"]) not in kept]
+    old = [
+        file["Key"] for page in pages for file in page.get("Contents", []) if _folder(file["Key"]) not in recent
+    ]
     for key in old:
         s3.delete_object(Bucket=bucket, Key=key)
 

@@ -102,8 +102,8 @@ def write_notice() -> None:
     NOTICE.write_text(notice(licences), encoding="utf-8")
 
 
-def _licences(found: Iterable[importlib.metadata.Distribution]) -> dict[tuple[str, str], str]:
-    return {(_plain(one.metadata["Name"]), one.version): _licence(one) for one in found}
+def _licences(distributions: Iterable[importlib.metadata.Distribution]) -> dict[tuple[str, str], str]:
+    return {(_plain(package.metadata["Name"]), package.version): _licence(package) for package in distributions}
 
 
 def _licence(package: importlib.metadata.Distribution) -> str:
@@ -113,7 +113,11 @@ def _licence(package: importlib.metadata.Distribution) -> str:
         stated = (fields[name] or "").strip() if name in fields else ""
         if stated and "\n" not in stated:
             return stated
-    ends = [one.rsplit(" :: ", 1)[1] for one in fields.get_all("Classifier") or () if one.startswith("License ::")]
+    ends = [
+        classifier.rsplit(" :: ", 1)[1]
+        for classifier in fields.get_all("Classifier") or ()
+        if classifier.startswith("License ::")
+    ]
     if not ends:
         raise StepError(f"{package.name} states no licence")
     return ", ".join(sorted(ends))

@@ -51,7 +51,7 @@ def new_pair(stack: str, now: datetime) -> tuple[str, str]:
     """Return a self-signed certificate for the stack's servers, and its key, both in PEM."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "docwell servers")])
-    names = x509.SubjectAlternativeName([x509.DNSName(one) for one in servers_of(stack)])
+    names = x509.SubjectAlternativeName([x509.DNSName(server) for server in servers_of(stack)])
     identifier = x509.SubjectKeyIdentifier.from_public_key(key.public_key())
     usage = x509.KeyUsage(
         digital_signature=True,
@@ -131,20 +131,20 @@ class ServerSecrets:
 
     def _imported(self, certificate: str, key: str, balancer: str | None = None) -> dict[str, str]:
         """Import a pair into ACM, in place of the certificate `balancer`; return the pair's secret."""
-        given = {"CertificateArn": balancer} if balancer else {}
-        made = self._acm.import_certificate(Certificate=certificate, PrivateKey=key, **given)
-        return {"certificate": certificate, "key": key, "balancer": made["CertificateArn"]}
+        certificate_arn = {"CertificateArn": balancer} if balancer else {}
+        imported = self._acm.import_certificate(Certificate=certificate, PrivateKey=key, **certificate_arn)
+        return {"certificate": certificate, "key": key, "balancer": imported["CertificateArn"]}
 
     def _read(self, name: str) -> dict[str, str] | None:
         try:
-            found = self._secrets.get_secret_value(SecretId=name)
+            secret = self._secrets.get_secret_value(SecretId=name)
         except self._secrets.exceptions.ResourceNotFoundException:
             return None
-        return dict(json.loads(found["SecretString"]))
+        return dict(json.loads(secret["SecretString"]))
 
     def _create(self, name: str, secret: Mapping[str, str], kms_key: str) -> None:
-        given = {"KmsKeyId": kms_key} if kms_key else {}
-        self._secrets.create_secret(Name=name, SecretString=json.dumps(secret), **given)
+        options = {"KmsKeyId": kms_key} if kms_key else {}
+        self._secrets.create_secret(Name=name, SecretString=json.dumps(secret), **options)
 
     def _put(self, name: str, secret: Mapping[str, str], stage: str) -> str:
         """Store a new version of a secret; return its id."""

@@ -55,10 +55,10 @@ def profile_parameters(profile: str) -> dict[str, str]:
         profiles = ", ".join(sorted(path.stem for path in PROFILES.glob("*.toml")))
         raise StepError(f"there is no profile {profile!r}: choose one of {profiles}")
     try:
-        given = tomllib.loads(path.read_text(encoding="utf-8"))
+        values = tomllib.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise StepError(f"infra/parameters/{path.name}: {error}") from None
-    return {name: _text(value, f"infra/parameters/{path.name}: {name}") for name, value in given.items()}
+    return {name: _text(value, f"infra/parameters/{path.name}: {name}") for name, value in values.items()}
 
 
 def _text(value: object, name: str) -> str:
@@ -69,11 +69,11 @@ def _text(value: object, name: str) -> str:
         case str() | int() | float():
             return str(value)
         case list():
-            return ",".join(_text(one, name) for one in value)
+            return ",".join(_text(item, name) for item in value)
     raise StepError(f"{name} is no text, number, boolean or list")
 
 
-def digest(build: Path, given: Mapping[str, str]) -> str:
+def digest(build: Path, values: Mapping[str, str]) -> str:
     """Return 64 hexadecimal digits that change with any file of the build and any parameter.
 
     The image of ingest is in Docker and not in the build: it is not part of the query function.
@@ -81,7 +81,7 @@ def digest(build: Path, given: Mapping[str, str]) -> str:
     total = sha256()
     for path in sorted(path for path in build.rglob("*") if path.is_file()):
         total.update(f"{path.relative_to(build)}\0{sha256(path.read_bytes()).hexdigest()}\n".encode())
-    for name, value in sorted(given.items()):
+    for name, value in sorted(values.items()):
         if name != RELEASE:
             total.update(f"{name}\0{value}\n".encode())
     return total.hexdigest()
@@ -89,25 +89,25 @@ def digest(build: Path, given: Mapping[str, str]) -> str:
 
 def write(profile: str, build: Path = BUILD, folder: Path = RELEASES) -> dict[str, str]:
     """Write the parameters of a deployment of the build where samconfig.toml expects them; return them."""
-    given = parameters(profile, build)
-    given[RELEASE] = digest(build, given)
+    values = parameters(profile, build)
+    values[RELEASE] = digest(build, values)
     folder.mkdir(parents=True, exist_ok=True)
-    lines = [f"{name} = {json.dumps(value, ensure_ascii=False)}\n" for name, value in given.items()]
+    lines = [f"{name} = {json.dumps(value, ensure_ascii=False)}\n" for name, value in values.items()]
     (folder / f"{profile}.toml").write_text("".join(lines), encoding="utf-8")
-    return given
+    return values
 
 
-def changes(before: Mapping[str, str] | None, given: Mapping[str, str]) -> list[str]:
+def changes(before: Mapping[str, str] | None, values: Mapping[str, str]) -> list[str]:
     """Return a line for each parameter that a deployment changes; `before` is None without a stack."""
     if before is None:
         return ["a new stack"]
-    shown = {name: value for name, value in given.items() if name != RELEASE}
+    shown = {name: value for name, value in values.items() if name != RELEASE}
     lines = [
         f"{name}: {before.get(name, '(none)')!r} -> {value!r}"
         for name, value in shown.items()
         if before.get(name) != value
     ]
-    if before.get(RELEASE) != given[RELEASE]:
+    if before.get(RELEASE) != values[RELEASE]:
         lines.append("a new version of the query function, and every function whose build changed")
     return lines or ["no parameter, zip or layer; see SAM's change set for the image of ingest"]
 
@@ -139,15 +139,18 @@ def volume_changes(before: Mapping[str, str], after: Mapping[str, str]) -> list[
 def deployed(stack: str) -> tuple[dict[str, str] | None, dict[str, str]]:
     """Return the parameters of a stack, or None where it does not exist, and its outputs. Raises `StepError`."""
     try:
-        (found,) = boto3.client("cloudformation").describe_stacks(StackName=stack)["Stacks"]
+        (described,) = boto3.client("cloudformation").describe_stacks(StackName=stack)["Stacks"]
     except ClientError as error:
         if "does not exist" in str(error):
             return None, {}
         raise StepError(f"{stack}: {error}") from None
     except BotoCoreError as error:
         raise StepError(f"{stack}: {error}") from None
-    parameters = {one["ParameterKey"]: str(one["ParameterValue"]) for one in found.get("Parameters", [])}
-    return parameters, {one["OutputKey"]: str(one["OutputValue"]) for one in found.get("Outputs", [])}
+    parameters = {
+        parameter["ParameterKey"]: str(parameter["ParameterValue"])
+        for parameter in described.get("Parameters", [])
+    }
+    return parameters, {output["OutputKey"]: str(output["OutputValue"]) for output in described.get("Outputs", [])}
 
 
 def stack_name(profile: str) -> str:
@@ -163,22 +166,22 @@ def deploy(profile: str, options: Sequence[str] = ()) -> None:
 
     Raises `StepError`, `SecretsError`, `ConsoleError`.
     """
-    if any(one.startswith("--parameter-overrides") for one in options):
+    if any(option.startswith("--parameter-overrides") for option in options):
         raise StepError(f"change infra/parameters/{profile}.toml: --parameter-overrides would replace all of them")
     package(profile)
     try:
-        given = write(profile, BUILD, RELEASES)
+        values = write(profile, BUILD, RELEASES)
         before, outputs = deployed(stack_name(profile))
         # A stack whose creation has failed has parameters, but no output and no data.
-        if before and outputs and (problem := refusal(profile, before, given)):
+        if before and outputs and (problem := refusal(profile, before, values)):
             raise StepError(problem)
-        for line in changes(before, given):
+        for line in changes(before, values):
             print(line)
-        prepare(stack_name(profile), given)
+        prepare(stack_name(profile), values)
         _sam("deploy", "--config-env", profile, *options)
         # Release is no digest of the console, so it cannot tell that only the console would change.
         executed = "--no-execute-changeset" not in options
-        if executed and (address := publish(stack_name(profile), given)):
+        if executed and (address := publish(stack_name(profile), values)):
             print(f"console: {address}")
     finally:
         # `sam deploy` after another build would give it this Release, and publish no version.

@@ -52,46 +52,46 @@ class Tree:
     def images(self) -> dict[str, str]:
         """Return the container images by template and parameter."""
         return {
-            f"{path.name}: {one['name']}": one["value"]
+            f"{path.name}: {image['name']}": image["value"]
             for path in self.templates
-            for one in _IMAGE.finditer(path.read_text(encoding="utf-8"))
+            for image in _IMAGE.finditer(path.read_text(encoding="utf-8"))
         }
 
     def machine_images(self) -> list[str]:
         """Return the public SSM parameters with the newest machine images, in the order of `MachineImages`."""
         texts = (path.read_text(encoding="utf-8") for path in self.templates)
-        return [one["parameter"] for text in texts for one in _NEWEST.finditer(text)]
+        return [image["parameter"] for text in texts for image in _NEWEST.finditer(text)]
 
     def actions(self) -> Iterator[tuple[str, str]]:
         """Yield (workflow, action) of every action that a workflow uses."""
         for path in sorted((self.root / ".github" / "workflows").glob("*.yml")):
-            for one in _USES.finditer(path.read_text(encoding="utf-8")):
-                yield path.name, one["action"]
+            for use in _USES.finditer(path.read_text(encoding="utf-8")):
+                yield path.name, use["action"]
 
 
 def unpinned(tree: Tree) -> list[str]:
     """Return a line for each thing that a release must not take by name."""
-    found = [
+    lines = [
         f"{name}: {value} has no digest" for name, value in tree.images().items() if not _DIGEST.search(value)
     ]
     profiles = {stage: tree.profile(stage) for stage in STAGES}
-    found += [
+    lines += [
         f"{' and '.join(f'{stage}.toml' for stage in STAGES)}: {name} differs, but one build serves both"
         for name in BUILT_BY
-        if len({given.get(name) for given in profiles.values()}) > 1
+        if len({parameters.get(name) for parameters in profiles.values()}) > 1
     ]
-    for stage, given in profiles.items():
-        named = given.get(MACHINE_IMAGES, "").split(",")
+    for stage, parameters in profiles.items():
+        named = parameters.get(MACHINE_IMAGES, "").split(",")
         if len(named) != len(tree.machine_images()) or not all(map(_AMI.fullmatch, named)):
-            found.append(f"{stage}.toml: {MACHINE_IMAGES} must name a machine image for each server")
-        if "BaseImage" in given and not _DIGEST.search(given["BaseImage"]):
-            found.append(f"{stage}.toml: BaseImage: {given['BaseImage']} has no digest")
-    found += [
+            lines.append(f"{stage}.toml: {MACHINE_IMAGES} must name a machine image for each server")
+        if "BaseImage" in parameters and not _DIGEST.search(parameters["BaseImage"]):
+            lines.append(f"{stage}.toml: BaseImage: {parameters['BaseImage']} has no digest")
+    lines += [
         f"{workflow}: {action} is not a commit"
         for workflow, action in tree.actions()
         if not action.startswith("./") and not _COMMIT.search(action)
     ]
-    return found
+    return lines
 
 
 def pin_images(tree: Tree, digest_of: Callable[[str], str]) -> list[str]:
@@ -113,6 +113,8 @@ def pin_machine_images(tree: Tree, stages: tuple[str, ...], read: Callable[[str]
     lines = [f'{MACHINE_IMAGES} = "{",".join(map(read, tree.machine_images()))}"']
     for stage in stages:
         path = tree.profiles / f"{stage}.toml"
-        kept = [one for one in path.read_text(encoding="utf-8").splitlines() if not one.startswith(MACHINE_IMAGES)]
-        path.write_text("".join(f"{one}\n" for one in (*kept, *lines)), encoding="utf-8")
+        unchanged = [
+            line for line in path.read_text(encoding="utf-8").splitlines() if not line.startswith(MACHINE_IMAGES)
+        ]
+        path.write_text("".join(f"{line}\n" for line in (*unchanged, *lines)), encoding="utf-8")
     return lines

@@ -56,10 +56,10 @@ def digest_of(reference: str) -> str:
 
 def _token(client: httpx.Client, challenge: str) -> str:
     """Return an anonymous token for a `Bearer` challenge. Raises `ValueError`, `KeyError`, `httpx.HTTPError`."""
-    scheme, _, rest = challenge.partition(" ")
+    scheme, _, parameters = challenge.partition(" ")
     if scheme.lower() != "bearer":
         raise ValueError(f"the registry asks for {scheme or 'nothing'}, not for a bearer token")
-    fields = dict(re.findall(r'(\w+)="([^"]*)"', rest))
+    fields = dict(re.findall(r'(\w+)="([^"]*)"', parameters))
     response = client.get(fields.pop("realm"), params=fields)
     response.raise_for_status()
     answer = response.json()

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
 TABLES = {"ledger": "LedgerTable", "principals": "PrincipalsTable", "usage": "UsageTable", "audit": "AuditTable"}
-WHAT = ("zone", *TABLES)
+PARTS = ("zone", *TABLES)
 # A parameter with the names of `TABLES` in their order, empty for the stack's own; the ledger's with its stream.
 _RESTORED = "RestoredTables"
 _SNAPSHOT_TAG = "docwell-snapshots"
@@ -28,18 +28,18 @@ _EXPIRES = "expires_at"
 _POLL_S, _POLLS = 20, 1080
 
 
-def restore(what: str, profile: str, at: str | None) -> dict[str, str]:
-    """Restore one of `WHAT` as it was `at` a time (ISO 8601), else as late as possible. Return the parameters.
+def restore(part: str, profile: str, at: str | None) -> dict[str, str]:
+    """Restore one of `PARTS` as it was `at` a time (ISO 8601), else as late as possible. Return the parameters.
 
     Writes them into the profile; the caller deploys. Raises `StepError`.
     """
     stack = deployment.stack_name(profile)
     try:
-        given = _volume(stack, profile) if what == "zone" else _table(stack, profile, what, at)
+        parameters = _volume(stack, profile) if part == "zone" else _table(stack, profile, part, at)
     except (BotoCoreError, ClientError) as error:
-        raise StepError(f"cannot restore {what} of {stack}: {error}") from None
-    write_parameters(profile, given)
-    return given
+        raise StepError(f"cannot restore {part} of {stack}: {error}") from None
+    write_parameters(profile, parameters)
+    return parameters
 
 
 def restore_table(client: DynamoDBClient, source: str, target: str, at: datetime | None) -> None:
@@ -74,11 +74,11 @@ def start_stream(client: DynamoDBClient, table: str) -> str:
     return described["LatestStreamLabel"]
 
 
-def write_parameters(profile: str, given: dict[str, str]) -> None:
+def write_parameters(profile: str, parameters: dict[str, str]) -> None:
     """Replace or add parameters in the profile's file, and keep its other lines."""
     path = deployment.PROFILES / f"{profile}.toml"
     text = path.read_text(encoding="utf-8").rstrip("\n")
-    for name, value in given.items():
+    for name, value in parameters.items():
         line = f'{name} = "{value}"'
         text, replaced = re.subn(rf"^{name}\s*=.*$", line, text, flags=re.MULTILINE)
         text += "" if replaced else f"\n{line}"
@@ -88,39 +88,39 @@ def write_parameters(profile: str, given: dict[str, str]) -> None:
 def _volume(stack: str, profile: str) -> dict[str, str]:
     """Return the parameters of a volume from the newest snapshot, in the other zone."""
     before = deployment.profile_parameters(profile)
-    here = before.get("ChromaPlace", "first,").partition(",")[0]
-    wanted = [{"Name": f"tag:{_SNAPSHOT_TAG}", "Values": [f"{stack}-ServersStack-*-ChromaStack-*"]}]
-    pages = boto3.client("ec2").get_paginator("describe_snapshots").paginate(OwnerIds=["self"], Filters=wanted)
-    found = [one for page in pages for one in page["Snapshots"] if one["State"] == "completed"]
+    zone = before.get("ChromaPlace", "first,").partition(",")[0]
+    filters = [{"Name": f"tag:{_SNAPSHOT_TAG}", "Values": [f"{stack}-ServersStack-*-ChromaStack-*"]}]
+    pages = boto3.client("ec2").get_paginator("describe_snapshots").paginate(OwnerIds=["self"], Filters=filters)
+    snapshots = [snapshot for page in pages for snapshot in page["Snapshots"] if snapshot["State"] == "completed"]
     # Without a snapshot the volume begins empty, and reconcile indexes the bucket again.
-    newest = max(found, key=lambda one: one["StartTime"])["SnapshotId"] if found else ""
-    given = {"ChromaPlace": f"{'second' if here == 'first' else 'first'},{newest}"}
+    newest = max(snapshots, key=lambda snapshot: snapshot["StartTime"])["SnapshotId"] if snapshots else ""
+    parameters = {"ChromaPlace": f"{'second' if zone == 'first' else 'first'},{newest}"}
     # Functions in one zone would stay in the lost one.
-    return given | ({"Network": "two-zones"} if before.get("Network") == "one-zone" else {})
+    return parameters | ({"Network": "two-zones"} if before.get("Network") == "one-zone" else {})
 
 
-def _table(stack: str, profile: str, what: str, at: str | None) -> dict[str, str]:
+def _table(stack: str, profile: str, part: str, at: str | None) -> dict[str, str]:
     """Restore a table of the stack, and return the parameter that puts it in place."""
     (described,) = boto3.client("cloudformation").describe_stacks(StackName=stack)["Stacks"]
-    outputs = {one["OutputKey"]: one["OutputValue"] for one in described["Outputs"]}
+    outputs = {output["OutputKey"]: output["OutputValue"] for output in described["Outputs"]}
     moment = _time(at) if at else None
     suffix = f"{moment or datetime.now(UTC):%Y%m%d-%H%M}"
-    target = f"{stack}-{what}-{suffix}"
+    target = f"{stack}-{part}-{suffix}"
     client = boto3.client("dynamodb")
-    restore_table(client, outputs[TABLES[what]], target, moment)
-    if what == "ledger":
+    restore_table(client, outputs[TABLES[part]], target, moment)
+    if part == "ledger":
         target = f"{target}/stream/{start_stream(client, target)}"
     restored = deployment.profile_parameters(profile).get(_RESTORED, "," * (len(TABLES) - 1)).split(",")
-    restored[list(TABLES).index(what)] = target
+    restored[list(TABLES).index(part)] = target
     return {_RESTORED: ",".join(restored)}
 
 
 def _time(text: str) -> datetime:
     try:
-        given = datetime.fromisoformat(text)
+        moment = datetime.fromisoformat(text)
     except ValueError:
         raise StepError(f"{text!r} is no time like 2026-11-25T10:00") from None
-    return given if given.tzinfo else given.replace(tzinfo=UTC)
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def _exists(client: DynamoDBClient, table: str) -> bool:
@@ -133,7 +133,7 @@ def _exists(client: DynamoDBClient, table: str) -> bool:
 
 def _last_backup(client: DynamoDBClient, table: str) -> str:
     """Return the newest backup. DynamoDB makes one when a table with point-in-time recovery is deleted."""
-    found = client.list_backups(TableName=table, BackupType="ALL")["BackupSummaries"]
-    if not found:
+    backups = client.list_backups(TableName=table, BackupType="ALL")["BackupSummaries"]
+    if not backups:
         raise StepError(f"there is neither a table {table} nor a backup of it")
-    return max(found, key=lambda one: one["BackupCreationDateTime"])["BackupArn"]
+    return max(backups, key=lambda backup: backup["BackupCreationDateTime"])["BackupArn"]

@@ -158,7 +158,7 @@ def test_a_second_stack_on_the_same_data_says_that_one_is_running(tmp_path: Path
     options = StackOptions(tmp_path, ingest_handler="toy_functions.ingest")
     console = StackConsole(tmp_path / "logs", silent=True)
     with (
-        supervisor_module.held(tmp_path),
+        supervisor_module.locked(tmp_path),
         pytest.raises(AlreadyRunning, match="a stack is running on"),
         supervised(options, console),
     ):

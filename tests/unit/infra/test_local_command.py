@@ -22,7 +22,7 @@ from docwell.query.costs import cost, load_prices
 from infra.local import __main__ as command
 from infra.local.names import HOST, ROOT
 from infra.local.stack import Stack, StackOptions, outside_ollama, plan, wrong_settings
-from infra.local.supervisor import held
+from infra.local.supervisor import locked
 
 
 @pytest.fixture(autouse=True)
@@ -93,7 +93,7 @@ def test_down_leaves_alone_a_process_that_has_the_number_of_a_dead_supervisor(
         assert command.main() == 0
         assert "ended already" in capsys.readouterr().out
         assert stranger.poll() is None
-        with held(tmp_path):
+        with locked(tmp_path):
             assert command.main() == 0
         assert not psutil.pid_exists(stranger.pid)
 

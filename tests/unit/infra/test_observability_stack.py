@@ -139,7 +139,7 @@ def watched(template: dict[str, Any]) -> set[Emitted]:
 
 
 def test_the_committed_files_are_what_the_description_makes() -> None:
-    for path, text in dashboards.made().items():
+    for path, text in dashboards.generated().items():
         assert path.read_text() == text, f"{path.name} is not current: run make dashboards"
 
 
