@@ -12,9 +12,8 @@ from functools import partial
 from rich.console import Console
 
 from infra.checks import tools
-from infra.container import pytest_results
 from infra.container.sam import ROOT, StepError
-from infra.findings import Checker, add_findings
+from infra.findings import Checker, add_findings, failed_tests
 from infra.report import REPORTS, Report
 
 TEST_RESULTS = REPORTS / "infra-tests.xml"
@@ -49,7 +48,7 @@ def test_files() -> list[str]:
 def tests() -> list[str]:
     """Return the failed tests of the templates."""
     arguments = ["-p", "no:cacheprovider", *test_files()]
-    return pytest_results.failed("the tests of the templates", arguments, TEST_RESULTS)
+    return failed_tests(arguments, TEST_RESULTS)
 
 
 def main() -> int:

@@ -10,6 +10,7 @@ import tomllib
 from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from infra.container.sam import LOCK, ROOT, SAM, SAM_TEMPLATES, StepError, environment, variables
 from layers.embedder.download.environment import is_current, mark_current
@@ -70,53 +71,45 @@ def cfn_lint() -> list[str]:
     return findings
 
 
+def problems_of(framework: str, files: Iterable[Path], *options: str) -> tuple[list[dict[str, Any]], list[str]]:
+    """Run checkov on the files; return the checks that failed, and a line for each file that it cannot read."""
+    command = [str(CHECKOV), "--framework", framework, "--quiet", "--compact", "--output", "json", *options]
+    done = _run([*command, *(part for path in files for part in ("--file", str(path)))])
+    try:
+        results = json.loads(done.stdout)["results"]
+        return results["failed_checks"], [f"{path}: cannot be read" for path in results.get("parsing_errors", [])]
+    except (ValueError, KeyError):
+        raise StepError(f"checkov failed:\n{_end(done)}") from None
+
+
 def checkov() -> list[str]:
     """Return checkov's findings in all templates, without suppressed ones."""
-    command = [str(CHECKOV), "--framework", "cloudformation", "--quiet", "--compact", "--output", "json"]
-    done = _run([*command, *(part for path in TEMPLATES for part in ("--file", str(path)))])
-    try:
-        answer = json.loads(done.stdout)
-    except ValueError:
-        raise StepError(f"checkov failed:\n{_end(done)}") from None
-    if answer["summary"]["passed"] == 0:
-        raise StepError("checkov checked nothing")
-    problems = answer["results"].get("failed_checks", [])
-    unread = [f"{path}: cannot be read" for path in answer["results"].get("parsing_errors", [])]
+    problems, unread = problems_of("cloudformation", TEMPLATES)
     return unread + unaccepted(
         (
-            Path(finding["file_path"]).stem,
-            finding["resource"].partition(".")[2],
-            finding["check_id"],
-            f"{finding['file_path'].lstrip('/')}:{finding['file_line_range'][0]}: {finding['check_name']}",
+            Path(problem["file_path"]).stem,
+            problem["resource"].partition(".")[2],
+            problem["check_id"],
+            f"{problem['file_path'].lstrip('/')}:{problem['file_line_range'][0]}: {problem['check_name']}",
         )
-        for finding in problems
+        for problem in problems
     )
 
 
 def secrets() -> list[str]:
     """Return the places in the repository's files that look like secrets."""
     listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True)
-    files = [name for name in listed.stdout.split("\0") if name and not name.endswith(_BINARY)]
+    files = [ROOT / name for name in listed.stdout.split("\0") if name and not name.endswith(_BINARY)]
     # checkov counts no passed file, so a file with a secret shows that it works.
     _PLANTED.parent.mkdir(parents=True, exist_ok=True)
     _PLANTED.write_text(f"key = AKIA{'IOSFODNN7'}{'BRANCH7'}\n", encoding="utf-8")
-    command = [
-        str(CHECKOV),
-        "--framework",
-        "secrets",
-        "--quiet",
-        "--compact",
-        "--output",
-        "json",
-        "--skip-download",
-    ]
-    done = _run([*command, *(part for name in (*files, str(_PLANTED)) for part in ("--file", name))])
-    try:
-        problems = json.loads(done.stdout)["results"]["failed_checks"]
-    except (ValueError, KeyError):
-        raise StepError(f"checkov failed to look for secrets:\n{_end(done)}") from None
+    problems, _ = problems_of("secrets", (*files, _PLANTED), "--skip-download")
     places = {
-        (problem["file_path"].lstrip("/"), problem["check_id"], problem["file_line_range"][0])
+        (
+            problem["file_path"].removeprefix(f"{ROOT}").lstrip("/"),
+            problem["check_id"],
+            problem["file_line_range"][0],
+        )
         for problem in problems
     }
     planted = {place for place in places if place[0].endswith(_PLANTED.name)}

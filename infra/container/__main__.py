@@ -10,7 +10,8 @@ import time
 
 from rich.console import Console
 
-from infra.container import packages, pytest_results, sam
+from infra.container import packages, sam
+from infra.findings import run_tests
 from infra.report import REPORTS, Report
 
 TEST_RESULTS = REPORTS / "container-tests.xml"
@@ -39,8 +40,7 @@ def add_tests(report: Report) -> None:
     """Run `tests/container`. A test's properties named `metric (unit)` become rows. Raises `StepError`."""
     # The newer schema has no properties of a test.
     arguments = ["-o", "junit_family=xunit1", "tests/container"]
-    environment = {"DOCWELL_CONTAINER": "1"}
-    suite = pytest_results.run("the container tests", arguments, TEST_RESULTS, environment=environment)
+    suite = run_tests(arguments, TEST_RESULTS, DOCWELL_CONTAINER="1")
     counts = {name: int(suite.get(name, 0)) for name in ("tests", "errors", "failures", "skipped")}
     total = counts.pop("tests")
     report.add("container tests passed", total - sum(counts.values()), "tests", f"== {total}")

@@ -13,12 +13,11 @@ from pathlib import Path
 
 from rich.console import Console
 
-from infra.checks.tools import CHECKOV
-from infra.container import pytest_results
+from infra.checks.tools import CHECKOV, problems_of
 from infra.container.sam import ROOT, StepError, environment, variables
-from infra.findings import Checker, add_findings
-from infra.kubernetes import helm, snapshots
-from infra.kubernetes.variants import VARIANTS, rendered
+from infra.findings import Checker, add_findings, failed_tests
+from infra.kubernetes import helm
+from infra.kubernetes.variants import VARIANTS, rendered, text_of, write_snapshots
 from infra.report import REPORTS, Report
 
 ENVIRONMENT = ROOT / ".venv-kubernetes"
@@ -65,21 +64,11 @@ def checkov() -> list[str]:
     folder.mkdir(parents=True, exist_ok=True)
     paths = [folder / f"{profile}.yaml" for profile in helm.PROFILES]
     for path in paths:
-        path.write_text(snapshots.text(rendered(path.stem)), encoding="utf-8")
-    files = [part for path in paths for part in ("--file", str(path))]
-    command = [str(CHECKOV), "--framework", "kubernetes", "--quiet", "--compact", "--output", "json", *files]
-    done = subprocess.run(
-        command, capture_output=True, text=True, check=False, env=variables() | {"LOG_LEVEL": "CRITICAL"}
-    )
-    try:
-        answer = json.loads(done.stdout)
-        problems = answer["results"]["failed_checks"]
-    except (ValueError, KeyError):
-        raise StepError(f"checkov failed:\n{(done.stdout + done.stderr)[-3000:]}") from None
-    unread = [f"{path}: cannot be read" for path in answer["results"].get("parsing_errors", [])]
+        path.write_text(text_of(rendered(path.stem)), encoding="utf-8")
+    problems, unread = problems_of("kubernetes", paths)
     findings = {
-        (finding["check_id"], f"{finding['resource']}: {finding['check_id']} {finding['check_name']}")
-        for finding in problems
+        (problem["check_id"], f"{problem['resource']}: {problem['check_id']} {problem['check_name']}")
+        for problem in problems
     }
     gone = ACCEPTED.keys() - {identity for identity, _ in findings}
     return (
@@ -92,7 +81,7 @@ def checkov() -> list[str]:
 def tests() -> list[str]:
     """Return the failed tests of the chart."""
     arguments = ["-p", "no:cacheprovider", str(ROOT / "tests" / "kubernetes")]
-    return pytest_results.failed("the tests of the chart", arguments, TEST_RESULTS)
+    return failed_tests(arguments, TEST_RESULTS)
 
 
 def main() -> int:
@@ -107,7 +96,7 @@ def main() -> int:
             environment(ENVIRONMENT, ROOT / "requirements" / "kubernetes.txt")
             environment(CHECKOV.parents[1], ROOT / "requirements" / "infra.txt")
         if options.write:
-            snapshots.write()
+            write_snapshots()
     except StepError as error:
         console.print(f"[red]failed[/] {error}", highlight=False)
         return 1

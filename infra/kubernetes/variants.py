@@ -1,13 +1,25 @@
-"""The values with which the chart is checked: the three profiles as they are, and what users change in them."""
+"""The values with which the chart is checked, and the manifests that it renders with them.
+
+The manifests of `small` are committed in full, of the other profiles what differs from it. A review then shows what
+a change of the chart changes in a cluster.
+"""
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
+from pathlib import Path
 from typing import Any
 
+import yaml  # type: ignore[import-untyped] # ships no types
+
+from infra.container.sam import ROOT
 from infra.kubernetes import helm
+
+FOLDER = ROOT / "tests" / "kubernetes" / "snapshots"
+FIRST, *FOLLOWING = helm.PROFILES
 
 
 @dataclass(frozen=True)
@@ -87,3 +99,33 @@ def rendered(name: str) -> list[helm.Manifest]:
     """Return the manifests of a variant. Raises `StepError`."""
     variant = VARIANTS[name]
     return helm.render(variant.profile, variant.values, variant.release)
+
+
+def text_of(manifests: list[helm.Manifest]) -> str:
+    """Return manifests as compact YAML, by kind and name."""
+    ordered = sorted(manifests, key=lambda manifest: (manifest["kind"], manifest["metadata"]["name"]))
+    return "---\n".join(
+        yaml.safe_dump(manifest, sort_keys=False, default_flow_style=None, width=110) for manifest in ordered
+    )
+
+
+def snapshots() -> dict[Path, str]:
+    """Return the content of each snapshot, rendered now. Raises `StepError`."""
+    texts = {profile: text_of(rendered(profile)) for profile in helm.PROFILES}
+    files = {FOLDER / f"{FIRST}.yaml": texts[FIRST]}
+    for profile in FOLLOWING:
+        first, second = (texts[name].splitlines(keepends=True) for name in (FIRST, profile))
+        files[FOLDER / f"{profile}.diff"] = "".join(difflib.unified_diff(first, second, FIRST, profile, n=1))
+    return files
+
+
+def write_snapshots() -> None:
+    """Write the snapshots. Raises `StepError`."""
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    for path, content in snapshots().items():
+        path.write_text(content, encoding="utf-8")
+
+
+def committed_manifests() -> list[dict[str, Any]]:
+    """Return the manifests of the full snapshot."""
+    return list(yaml.safe_load_all((FOLDER / f"{FIRST}.yaml").read_text(encoding="utf-8")))

@@ -99,13 +99,6 @@ def test_the_image_adds_to_its_base_what_the_function_runs_and_nothing_else(
     assert not {name for name in names if name.endswith((".whl", ".a", ".h", ".c", ".pyx", ".lock", ".pyi"))}
 
 
-def test_neither_the_image_nor_its_base_has_a_compiler_or_pips_cache(image: dict[str, tuple[object, ...]]) -> None:
-    programs = {path.rsplit("/", 1)[-1] for path in image if "/bin/" in f"/{path}" or "/sbin/" in f"/{path}"}
-    assert "aws-lambda-rie" in programs
-    assert not programs & COMPILERS
-    assert not {path for path in image if "/.cache/" in f"/{path}"}
-
-
 def test_the_image_names_a_user_without_rights() -> None:
     command = ["docker", "image", "inspect", "--format", "{{.Config.User}}", sam.INGEST_IMAGE]
     user = subprocess.check_output(command, text=True).strip()

@@ -93,11 +93,6 @@ def test_without_settings_it_names_the_missing_ones(image: str) -> None:
     assert {"DOCWELL_BUCKET", "DOCWELL_CHROMA_URL", "AWS_REGION"} <= named
 
 
-def test_its_user_is_a_number_without_rights(image: str) -> None:
-    command = ["docker", "image", "inspect", "--format", "{{.Config.User}}", image]
-    assert subprocess.check_output(command, text=True).strip() == "65532:65532"
-
-
 def test_the_worker_indexes_an_upload_and_reconcile_finds_nothing_to_do(image: str, site: Site) -> None:
     with running(image, settings(site, DOCWELL_HEALTH_PORT=str(free_port())), "ingest") as id_:
         indexed = index(site.stack, {"house/boiler.pdf": pdf(*PAGES)}, 120)

@@ -66,8 +66,3 @@ def test_what_the_handler_raises_is_told_and_the_function_goes_on(streaming: htt
     pid = invoke(streaming, plain=True).json()["pid"]
     assert invoke(streaming, raises="x").json()["errorType"] == "ValueError"
     assert invoke(streaming, plain=True).json() == {"pid": pid, "can_stream": "1"}
-
-
-def test_under_sam_local_the_managed_runtime_is_left_in_place() -> None:
-    with function(WRAPPER, "AWS_SAM_LOCAL=true") as client:
-        assert invoke(client, plain=True).json()["can_stream"] is None

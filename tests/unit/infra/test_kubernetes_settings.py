@@ -17,8 +17,8 @@ from pydantic_settings import BaseSettings
 from docwell.adapters.dynamodb.principals import DynamoApiKeys
 from docwell.config import AuthorizerSettings, IngestSettings, QuerySettings, ReconcileSettings
 from infra.container.sam import ROOT
-from infra.kubernetes import snapshots
 from infra.kubernetes.helm import CHART
+from infra.kubernetes.variants import committed_manifests
 from tests.unit.infra.templates import content
 
 # runtime/ reads these.
@@ -45,7 +45,7 @@ def environment(component: str) -> dict[str, Any]:
     """The variables of a worker in the committed manifests."""
     (found,) = (
         one
-        for one in snapshots.manifests()
+        for one in committed_manifests()
         if "spec" in one
         and one["metadata"]["name"] == f"docwell-{component}"
         and one["kind"] in ("Deployment", "CronJob")
