@@ -99,17 +99,13 @@ def checkov() -> list[str]:
 def secrets() -> list[str]:
     """Return the places in the repository's files that look like secrets."""
     listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True)
-    files = [ROOT / name for name in listed.stdout.split("\0") if name and not name.endswith(_BINARY)]
+    files = [Path(name) for name in listed.stdout.split("\0") if name and not name.endswith(_BINARY)]
     # checkov counts no passed file, so a file with a secret shows that it works.
     _PLANTED.parent.mkdir(parents=True, exist_ok=True)
     _PLANTED.write_text(f"key = AKIA{'IOSFODNN7'}{'BRANCH7'}\n", encoding="utf-8")
     problems, _ = problems_of("secrets", (*files, _PLANTED), "--skip-download")
     places = {
-        (
-            problem["file_path"].removeprefix(f"{ROOT}").lstrip("/"),
-            problem["check_id"],
-            problem["file_line_range"][0],
-        )
+        (problem["file_path"].lstrip("/"), problem["check_id"], problem["file_line_range"][0])
         for problem in problems
     }
     planted = {place for place in places if place[0].endswith(_PLANTED.name)}
