@@ -4,7 +4,7 @@
 AWS_SECRET_ACCESS_KEY and DOCWELL_API_KEY.
 
 It keeps a copy of objects, tables and API keys in DIR. At the start it restores them and announces each document,
-so that unfinished work continues. It also sends the S3 notifications that moto leaves out.
+so that unfinished work continues. It also sends the S3 notifications.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from moto import backends
 from moto.apigateway.models import apigateway_backends
 from moto.dynamodb.models import dynamodb_backends
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
-from moto.s3.models import FakeDeleteMarker, s3_backends
+from moto.s3.models import s3_backends
 from moto.sqs.models import Message, Queue, sqs_backends
 
 from infra.local import names
@@ -171,18 +171,18 @@ class Mirrored:
         return answer
 
     def _update(self, environ: WSGIEnvironment) -> None:
+        """Write what a request has changed, and announce it. moto would announce some changes, and earlier."""
+        method, query = environ["REQUEST_METHOD"], environ.get("QUERY_STRING", "").split("&")
         path = environ["PATH_INFO"].encode("latin-1").decode("utf-8", "replace")
-        only = path.removeprefix(f"/{names.BUCKET}/") if environ["REQUEST_METHOD"] == "PUT" else None
-        written, removed = self._objects.update(only)
+        written, removed = self._objects.update(
+            path.removeprefix(f"/{names.BUCKET}/") if method == "PUT" else None
+        )
         announce(DELETE_MARKER, removed)
-        query = environ.get("QUERY_STRING", "").split("&")
         if "tagging" in query or "tagging=" in query:
-            # moto would announce tags at every upload.
-            name = "ObjectTagging:Delete" if environ["REQUEST_METHOD"] == "DELETE" else "ObjectTagging:Put"
-            announce(name, self._objects.update_tags())
-        if environ["REQUEST_METHOD"] == "DELETE" or "delete" in query or "delete=" in query:
-            # The newest version was deleted by its id, and an older one is current again.
-            announce("ObjectRemoved:Delete", written)
+            announce(f"ObjectTagging:{method.title()}", self._objects.update_tags())
+        # After the newest version was deleted by its id, an older one is current again.
+        is_delete = method == "DELETE" or "delete" in query or "delete=" in query
+        announce("ObjectRemoved:Delete" if is_delete else CREATED, written)
 
 
 def _disk_error(error: OSError, start_response: StartResponse) -> Iterable[bytes]:
@@ -198,8 +198,6 @@ def _disk_error(error: OSError, start_response: StartResponse) -> Iterable[bytes
 
 def _set_up(session: boto3.Session, endpoint: str) -> None:
     """Create bucket, queues and tables, as infra/data.yaml and infra/tables.yaml do."""
-    # moto's event about the last version of a key reads these of a delete marker, which has neither.
-    FakeDeleteMarker.etag, FakeDeleteMarker.size = "", 0  # type: ignore[attr-defined]
     patch_queues()
     # moto lists the folders of its services at each request.
     backends.list_of_moto_modules = cache(lambda: [*_services()])
@@ -228,21 +226,6 @@ def _set_up(session: boto3.Session, endpoint: str) -> None:
         )
 
 
-def _notify_queue(session: boto3.Session, endpoint: str) -> None:
-    session.client("s3", endpoint_url=endpoint).put_bucket_notification_configuration(
-        Bucket=names.BUCKET,
-        NotificationConfiguration={
-            "QueueConfigurations": [
-                {
-                    "Id": "documents",
-                    "QueueArn": f"arn:aws:sqs:{names.REGION}:{names.ACCOUNT}:{names.INGEST_QUEUE}",
-                    "Events": ["s3:ObjectCreated:*", "s3:ObjectRemoved:*"],
-                }
-            ]
-        },
-    )
-
-
 def _restored(data: Path, key: AccessKey, api_key: str) -> tuple[CheckedAccess, tuple[TableMirror, ...]]:
     """Return the application with the state of the data folder, and its tables. Raises `OSError`."""
     moto: Application = DomainDispatcherApplication(create_backend_app)
@@ -265,7 +248,6 @@ def _restored(data: Path, key: AccessKey, api_key: str) -> tuple[CheckedAccess, 
     documents = {row["document"]["S"] for row in ledger.restore() if "collection" in row}
     for mirror in (principals, usage, receipts, audit, api_keys):
         mirror.restore()
-    _notify_queue(session, endpoint)
     temporary.stop()
     announce(CREATED, stored, names.RESTORE_PRINCIPAL)
     announce(DELETE_MARKER, sorted(documents - set(stored)), names.RESTORE_PRINCIPAL)

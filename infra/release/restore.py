@@ -101,8 +101,7 @@ def _volume(stack: str, profile: str) -> dict[str, str]:
 
 def _table(stack: str, profile: str, part: str, at: str | None) -> dict[str, str]:
     """Restore a table of the stack, and return the parameter that puts it in place."""
-    (described,) = boto3.client("cloudformation").describe_stacks(StackName=stack)["Stacks"]
-    outputs = {output["OutputKey"]: output["OutputValue"] for output in described["Outputs"]}
+    outputs = deployment.deployed(stack)[1]
     moment = _time(at) if at else None
     suffix = f"{moment or datetime.now(UTC):%Y%m%d-%H%M}"
     target = f"{stack}-{part}-{suffix}"
