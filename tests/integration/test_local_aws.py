@@ -148,7 +148,11 @@ def test_tags_send_a_notification_and_survive_a_kill(tmp_path: Path) -> None:
 
 
 def test_principals_receipts_and_api_keys_survive_a_kill_and_the_local_key_is_always_there(tmp_path: Path) -> None:
-    receipt = {"principal": {"S": "key:k"}, "request_id": {"S": "r"}, "body": {"B": bytes(range(256))}}
+    receipt: dict[str, Any] = {
+        "principal": {"S": "key:k"},
+        "request_id": {"S": "r"},
+        "body": {"B": bytes(range(256))},
+    }
     local: dict[str, Any] = {"principal": {"S": "key:local"}, "item": {"S": "grant"}}
     limited = {**local, "collections": {"SS": ["b"]}}
     with aws_stand_in(tmp_path) as first:
