@@ -205,15 +205,6 @@ def test_secrets_that_cannot_be_read_or_used_change_nothing(proxy: Machine, step
     assert RELOAD not in proxy.calls
 
 
-def test_a_group_that_is_created_waits_for_its_hosts(host: Machine) -> None:
-    group = host.content["Resources"]["Hosts"]
-    signal = group["CreationPolicy"]["ResourceSignal"]
-    # A host that is not warm within the hook's time is abandoned.
-    hook = group["Properties"]["LifecycleHookSpecificationList"][0]
-    assert signal == {"Count": {"Ref": "MinHosts"}, "Timeout": f"PT{hook['HeartbeatTimeout'] // 60}M"}
-    assert group["UpdatePolicy"]["AutoScalingRollingUpdate"]["PauseTime"] == signal["Timeout"]
-
-
 def test_a_warm_host_enters_service_and_signals_once(host: Machine) -> None:
     assert host.boot() == 0
     ends = [one for one in host.calls if "complete-lifecycle-action" in one or "signal-resource" in one]
@@ -237,16 +228,6 @@ def test_a_host_that_cannot_answer_is_abandoned_and_fails_the_deployment(host: M
     assert host.boot() != 0
     ends = [one for one in host.calls if "complete-lifecycle-action" in one or "signal-resource" in one]
     assert [one.split()[-1] for one in ends] == ["FAILURE", "ABANDON"]
-
-
-def test_a_host_whose_machine_image_was_made_of_another_starts(host: Machine) -> None:
-    assert host.boot() == 0
-    assert host.called("docker exec ollama ollama show small")
-    (host.state / "calls").write_text("")  # the disk stays: proxy, models and container
-    assert host.boot() == 0
-    assert host.called("--lifecycle-action-result CONTINUE")
-    assert not host.called("ABANDON")
-    assert not host.called("ollama pull")
 
 
 @pytest.mark.parametrize(("name", "role"), [("chroma.yaml", "ServerRole"), ("ollama.yaml", "HostRole")])

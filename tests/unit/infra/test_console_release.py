@@ -91,19 +91,6 @@ def test_every_file_is_there_with_its_type_and_only_those_of_a_digest_are_immuta
     assert json.loads(found["config.json"]["Body"].read()) == {}
 
 
-def test_the_page_names_files_of_the_release_alone(aws: None) -> None:
-    found = {one.key: one.body.decode() for one in release_files(GIVEN) if one.key.endswith((".html", ".js"))}
-    page = found.pop("index.html")
-    named = re.findall(r'(?:href|src)="([^"]+)"', page)
-    assert len(named) == 4
-    assert set(named) <= {one.key for one in release_files(GIVEN)}
-    # A path in a script is relative to the page, unless it is imported or begins at the script itself.
-    own = ("config.json", "${pool.url}/oauth2/token", "${pool.url}/oauth2/revoke")
-    for key, script in found.items():
-        assert not [one for one in re.findall(r'fetch\(["`]([^"`]+)', script) if one not in own], key
-        assert not re.search(r'workerSrc = ["`]', script), key
-
-
 def test_a_changed_file_is_another_release_and_the_previous_one_is_kept(
     aws: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -122,16 +109,6 @@ def test_a_changed_file_is_another_release_and_the_previous_one_is_kept(
     assert set(published()) == kept
     publish(STACK, GIVEN)  # the same again, as after a failure
     assert set(published()) == kept
-
-
-def test_the_documents_bucket_answers_pages_of_the_console_alone(aws: None) -> None:
-    deploy_console()
-    publish(STACK, GIVEN)
-    (rule,) = boto3.client("s3").get_bucket_cors(Bucket=DOCUMENTS)["CORSRules"]
-    assert rule["AllowedOrigins"] == [URL]
-    assert set(rule["AllowedMethods"]) == {"GET", "HEAD", "POST"}
-    assert rule["AllowedHeaders"] == ["range"]
-    assert set(rule["ExposeHeaders"]) == {"Content-Range", "Accept-Ranges", "Content-Length", "ETag"}
 
 
 def test_rules_of_others_stay_after_the_consoles_and_that_of_an_older_address_goes(aws: None) -> None:
@@ -159,15 +136,6 @@ def test_rules_of_others_stay_after_the_consoles_and_that_of_an_older_address_go
 def test_the_page_learns_of_the_sign_in_from_its_configuration(pool: str, expected: dict[str, Any]) -> None:
     found = {one.key: one for one in release_files(GIVEN | {"UserPool": pool})}
     assert json.loads(found["config.json"].body) == expected
-
-
-def test_a_stack_that_has_no_console_any_more_loses_its_cors(aws: None) -> None:
-    deploy_console()
-    publish(STACK, GIVEN)
-    deploy()
-    assert publish(STACK, GIVEN) is None
-    with pytest.raises(boto3.client("s3").exceptions.ClientError, match="NoSuchCORSConfiguration"):
-        boto3.client("s3").get_bucket_cors(Bucket=DOCUMENTS)
 
 
 def test_a_change_set_that_was_not_executed_publishes_nothing(aws: None) -> None:

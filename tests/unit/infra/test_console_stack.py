@@ -16,7 +16,6 @@ from tests.unit.infra.templates import content
 SIGN_IN = "https://docwell.auth.eu-central-1.amazoncognito.com"
 BUCKET_HOST = f"https://{NAMES['DocumentsBucket']}.s3.eu-central-1.amazonaws.com"
 CERTIFICATE = "arn:aws:acm:us-east-1:111122223333:certificate/0a"
-WEB_ACL = "arn:aws:wafv2:us-east-1:111122223333:global/webacl/a/b"
 
 
 def distribution(**given: str) -> dict[str, Any]:

@@ -59,13 +59,6 @@ def test_a_wrong_answer_on_the_right_page_fails_the_demo_and_is_named(question: 
     assert f"question {number}: states {facts}" in line
 
 
-@pytest.mark.parametrize("question", ANSWERS)
-def test_a_refusal_or_an_extractive_answer_fails_the_demo(question: str) -> None:
-    right = right_answer(ANSWERS[question])
-    for status in ("refused", "extractive"):
-        assert len(missed(question, right, status)) == 1
-
-
 @pytest.mark.parametrize(
     ("said", "lacks"),
     [

@@ -57,15 +57,6 @@ def test_a_deployment_names_every_parameter_of_the_template(build: Path, profile
 
 
 @pytest.mark.parametrize(
-    "text", [b'Index = "a"\nIndex = "b"\n', b"QueryConcurrency = 5Index = 1\n", b"ModelName = \xe9\n"]
-)
-def test_a_profile_that_is_not_toml_is_named(build: Path, profile: Path, text: bytes) -> None:
-    profile.write_bytes(text)
-    with pytest.raises(StepError, match=r"infra/parameters/mine\.toml"):
-        deployment.parameters("mine", build)
-
-
-@pytest.mark.parametrize(
     ("fails", "options", "count"),
     [("build", [], 1), ("deploy", [], 3), (None, [], 4), (None, ["--no-execute-changeset"], 3)],
 )

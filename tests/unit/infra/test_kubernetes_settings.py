@@ -7,10 +7,8 @@ import json
 import re
 from typing import Any
 
-import boto3
 import pytest
 import yaml  # type: ignore[import-untyped] # ships no types
-from moto import mock_aws
 from pydantic import TypeAdapter
 from pydantic_settings import BaseSettings
 
@@ -38,7 +36,6 @@ READ: dict[str, list[type[BaseSettings]]] = {
 OTHER = {"embed_runtime", "embed_threads"}
 COMPONENTS = pytest.mark.parametrize("component", READ)
 VALUES = yaml.safe_load((CHART / "values.yaml").read_text())
-SCHEMA = json.loads((CHART / "values.schema.json").read_text())
 
 
 def environment(component: str) -> dict[str, Any]:
@@ -109,14 +106,3 @@ def test_the_documented_statements_of_the_query_pod_let_it_check_an_api_key() ->
         for pattern in one["Condition"]["ForAllValues:StringLike"]["dynamodb:LeadingKeys"]
     ]
     assert any(fnmatch.fnmatchcase(key, pattern) for pattern in patterns)
-
-
-@pytest.mark.filterwarnings("ignore:Tried to parse:UserWarning")  # moto lacks policies of buckets and queues
-@pytest.mark.parametrize("name", ["data", "tables"])
-def test_a_documented_deployment_of_a_template_needs_no_parameter(name: str) -> None:
-    assert f"aws cloudformation deploy --template-file infra/{name}.yaml --stack-name docwell-{name}\n" in PAGE
-    with mock_aws():
-        client = boto3.client("cloudformation", region_name="us-east-1")
-        client.create_stack(StackName=name, TemplateBody=json.dumps(content(ROOT / "infra" / f"{name}.yaml")))
-        (stack,) = client.describe_stacks(StackName=name)["Stacks"]
-    assert stack["StackStatus"] == "CREATE_COMPLETE"

@@ -8,9 +8,7 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from dataclasses import replace
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Thread
 
 import httpx
 import psutil
@@ -137,37 +135,6 @@ def test_a_host_of_ollama_is_asked_at_its_address_and_never_ends_the_start(
     monkeypatch.setattr(httpx, "get", get)
     monkeypatch.setenv("OLLAMA_HOST", host)
     assert outside_ollama("m") == expected
-
-
-class Listing(BaseHTTPRequestHandler):
-    """A host of Ollama and an S3 that know one name each."""
-
-    def do_GET(self) -> None:
-        body = b'{"models": [{"name": "m"}]}'
-        self.send_response(200)
-        self.send_header("content-length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *_: object) -> None: ...
-
-
-@pytest.mark.parametrize("name", ["HTTP_PROXY", "http_proxy", "ALL_PROXY"])
-def test_the_users_proxy_is_not_asked_for_what_is_on_this_machine(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
-) -> None:
-    for one in ("NO_PROXY", "no_proxy"):
-        monkeypatch.delenv(one, raising=False)
-    monkeypatch.setenv(name, f"http://{HOST}:9")  # nothing listens there
-    with ThreadingHTTPServer((HOST, 0), Listing) as server:
-        Thread(target=server.serve_forever, daemon=True).start()
-        url = f"http://{HOST}:{server.server_address[1]}"
-        monkeypatch.setenv("OLLAMA_HOST", url)
-        assert outside_ollama("m") == url
-        here = replace(stack(tmp_path), aws_endpoint=url, gateway=url)
-        assert here.client("s3").get_object(Bucket="b", Key="k")["Body"].read().startswith(b'{"models"')
-        assert here.http(5).get("/").status_code == 200
-        server.shutdown()
 
 
 def test_documents_are_deleted_after_a_yes_alone(tmp_path: Path) -> None:

@@ -100,14 +100,6 @@ def test_nothing_but_the_known_labels_of_a_line_is_shown(exporter: Exporter) -> 
     assert "secret" not in output
 
 
-def test_counters_of_the_dashboard_start_at_zero(exporter: Exporter) -> None:
-    assert value(exporter, "docwell_problems_total", service="query") == 0
-    assert value(exporter, "docwell_refusals_total", **OF_ANSWER) == 0
-    assert value(exporter, "docwell_function_errors_total", function="docwell-ingest") == 0
-    assert value(exporter, "docwell_table_read_throttles_total", table="docwell-ledger") == 0
-    assert value(exporter, "docwell_drift", service="reconcile") is None  # unknown before the first pass
-
-
 def test_metrics_are_served_to_this_machine_and_to_no_page(
     exporter: Exporter, monkeypatch: pytest.MonkeyPatch
 ) -> None:

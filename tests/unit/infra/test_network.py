@@ -174,13 +174,3 @@ def test_a_server_without_internet_reaches_only_the_vpc_and_s3(name: str, group:
         for one in properties["SecurityGroupEgress"]
     }
     assert ways == {("pl-1", 443), ("10.72.0.0/16", 443)}
-
-
-@pytest.mark.parametrize("name", ["chroma", "ollama"])
-def test_a_server_accepts_https_from_security_groups_alone(name: str) -> None:
-    for one in template(f"infra/{name}.yaml")["Resources"].values():
-        if one["Type"] == "AWS::EC2::SecurityGroup":
-            for rule in one["Properties"]["SecurityGroupIngress"]:
-                assert rule["FromPort"] == rule["ToPort"] == 443
-                assert "SourceSecurityGroupId" in rule
-                assert "CidrIp" not in rule

@@ -19,8 +19,7 @@ from infra.dashboards import queries
 from infra.dashboards.parts import SavedQuery
 from infra.local.prometheus import stack_exporter
 from runtime.exported import DOCWELL, EXPORTED
-from tests.unit.infra.intrinsics import Values
-from tests.unit.infra.templates import TEMPLATES, content, whole
+from tests.unit.infra.templates import content
 
 ROOT = Path(__file__).parents[3]
 RUNBOOK = ROOT / "docs" / "runbook.md"
@@ -172,37 +171,6 @@ def test_the_exporter_reads_every_metric_that_is_emitted_in_its_unit(emitted: di
         assert exporter.registry.get_sample_value(f"docwell_metric_{trouble}_total") == 0
 
 
-def test_each_stack_has_a_namespace_of_its_own() -> None:
-    own = {"Fn::Sub": NAMESPACE.replace("SystemName", "AWS::StackName")}
-    main = whole()["Resources"]
-    for service in SERVICES:
-        variables = main[f"{service.capitalize()}Function"]["Properties"]["Environment"]["Variables"]
-        assert variables["POWERTOOLS_METRICS_NAMESPACE"] == own
-    for name in ("ChromaStack", "OllamaStack"):
-        assert main[name]["Properties"]["Parameters"]["MetricsNamespace"] == own
-    for path in TEMPLATES:
-        assert not re.search(r"namespace: Docwell$", path.read_text(), re.MULTILINE | re.IGNORECASE), path.name
-
-
-def test_a_hidden_message_of_a_dead_worker_is_no_backlog(template: dict[str, Any]) -> None:
-    for name, queue in {"BacklogAlarm": "IngestQueueName", "OcrBacklogAlarm": "OcrQueueName"}.items():
-        value, *parts = template["Resources"][name]["Properties"]["Metrics"]
-        assert value["Expression"] == "IF(waiting > 0, age, 0)"
-        found = {one["Id"]: (one["MetricStat"]["Metric"], one["MetricStat"]["Stat"]) for one in parts}
-        # Not hidden, and at no time of a period: a message that is retried is visible for seconds.
-        assert found["waiting"][0]["MetricName"] == "ApproximateNumberOfMessagesVisible"
-        assert found["waiting"][1] == "Minimum"
-        for metric, _ in found.values():
-            assert metric["Dimensions"] == [{"Name": "QueueName", "Value": {"Ref": queue}}]
-
-
-def test_a_host_that_takes_all_its_time_to_become_warm_raises_no_alarm(template: dict[str, Any]) -> None:
-    alarm = template["Resources"]["ModelHostsAlarm"]["Properties"]
-    hosts = content(ROOT / "infra" / "ollama.yaml")["Resources"]["Hosts"]["Properties"]
-    (hook,) = hosts["LifecycleHookSpecificationList"]
-    assert alarm["DatapointsToAlarm"] * alarm["Metrics"][1]["MetricStat"]["Period"] > hook["HeartbeatTimeout"]
-
-
 # --- log fields ---
 
 # The keywords of the query language.
@@ -270,17 +238,3 @@ def test_each_alarm_tells_somebody_by_itself_or_through_the_composite_one(templa
         (action,) = one.get("AlarmActions", [None])
         assert (action in ({"Ref": "AlarmTopic"}, {"Ref": "AlarmTopicArn"})) is (name not in members), name
     assert members < set(alarms(template))
-
-
-def test_a_budget_tells_the_topic_that_lets_it(template: dict[str, Any]) -> None:
-    (budget,) = of_type(template, "AWS::Budgets::Budget").values()
-    limit = Values({"BudgetPerMonth": "250.5"}).of(budget["Budget"]["BudgetLimit"])
-    assert limit == {"Amount": "250.5", "Unit": "USD"}
-    assert "CostFilters" not in budget["Budget"]  # a tag that is not active would hide every cost
-    told = [one["Subscribers"] for one in budget["NotificationsWithSubscribers"]]
-    assert told == [[{"SubscriptionType": "SNS", "Address": {"Ref": "AlarmTopic"}}]] * 2
-    resources = template["Resources"]
-    topic = resources["AlarmTopicPolicy"]["Properties"]["PolicyDocument"]["Statement"]
-    key = resources["AlarmKey"]["Properties"]["KeyPolicy"]["Statement"]
-    for statement in (topic[0], key[1]):
-        assert "budgets.amazonaws.com" in statement["Principal"]["Service"]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -201,13 +200,6 @@ def test_every_route_but_health_and_the_description_needs_a_key_or_a_token(templ
         assert found[path]["security"] == [{"authorizer": [], "api_key": []}]
 
 
-@pytest.mark.parametrize("path", ["/v1/query", "/v1/chat/completions"])
-def test_the_streaming_routes_wait_as_long_as_the_function_may_take(template: dict[str, Any], path: str) -> None:
-    integration = methods(template)[path]["x-amazon-apigateway-integration"]
-    condition, *seconds = properties(template, "QueryFunction")["Timeout"]["Fn::If"]
-    assert integration["timeoutInMillis"]["Fn::If"] == [condition, *(one * 1000 for one in seconds)]
-
-
 def test_the_gateways_limits_never_refuse_what_the_function_would_take(template: dict[str, Any]) -> None:
     schema = properties(template, "Api")["DefinitionBody"]["components"]["schemas"]["Question"]["properties"]
     longest = int(variables(template, "QueryFunction")["DOCWELL_MAX_QUESTION_CHARACTERS"])
@@ -235,34 +227,3 @@ def test_what_holds_documents_outlives_the_stack_and_is_encrypted(template: dict
         if resource["Type"] == "AWS::DynamoDB::Table":
             assert resource["Properties"]["SSESpecification"]["SSEEnabled"] is True, name
             assert resource["Properties"]["PointInTimeRecoverySpecification"]["PointInTimeRecoveryEnabled"] is True
-
-
-def global_names(node: Any) -> Iterator[str]:
-    """Yield the values of the properties that name a resource."""
-    if isinstance(node, list):
-        for one in node:
-            yield from global_names(one)
-    elif isinstance(node, dict):
-        for key, one in node.items():
-            if key in {"Name", "BudgetName", "RoleName", "ManagedPolicyName", "InstanceProfileName"}:
-                yield json.dumps(one)
-            yield from global_names(one)
-
-
-def test_what_all_regions_of_an_account_share_is_named_by_its_region() -> None:
-    found = set()
-    for path in TEMPLATES:
-        for one in content(path)["Resources"].values():
-            if one["Type"].startswith(("AWS::CloudFront::", "AWS::IAM::", "AWS::Budgets::")):
-                found |= set(global_names(one["Properties"]))
-    assert len(found) > 2
-    assert {one for one in found if "AWS::Region" not in one} == set()
-
-
-def test_an_alarm_on_a_percentile_counts_the_few_answers_that_slow_hosts_give() -> None:
-    resources = [one.get("Properties", {}) for path in TEMPLATES for one in content(path)["Resources"].values()]
-    alarms = [one for one in resources if "ExtendedStatistic" in one]
-    assert alarms
-    # `ignore` waits for 200 values in the periods of a p95. A host with four answers at once gives at most 180 in
-    # 15 minutes if each takes the 20 s of SlowAnswersAlarm.
-    assert {one.get("EvaluateLowSampleCountPercentile", "evaluate") for one in alarms} == {"evaluate"}
