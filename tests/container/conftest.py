@@ -16,9 +16,9 @@ from tests.container import parts, stand_ins
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     if "DOCWELL_CONTAINER" in os.environ:
         return
-    here = Path(__file__).parent
+    folder = Path(__file__).parent
     for item in items:
-        if here in item.path.parents:
+        if folder in item.path.parents:
             item.add_marker(pytest.mark.skip(reason="needs built containers: `make container` builds and runs"))
 
 
@@ -32,9 +32,9 @@ def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[parts.Cloud]:
         with stand_ins.chroma_server(address, folder) as chroma, stand_ins.ollama_server(address) as ollama:
             aws = "http://{}:{}".format(*moto.get_host_and_port())
             queue = parts.aws_client(aws, "sqs").create_queue(QueueName=names.INGEST_QUEUE)["QueueUrl"]
-            found = parts.Cloud(aws, chroma, ollama, queue)
-            parts.make_resources(found)
-            yield found
+            result = parts.Cloud(aws, chroma, ollama, queue)
+            parts.make_resources(result)
+            yield result
     finally:
         moto.stop()
 

@@ -146,12 +146,12 @@ class Emulated:
         deadline = time.monotonic() + 10
         while True:
             logs = self.logs()
-            found = re.findall(r"INVOKE RTDONE\([^)]*duration: ([0-9.]+)ms\)", logs)
-            if len(found) == invocations:
+            result = re.findall(r"INVOKE RTDONE\([^)]*duration: ([0-9.]+)ms\)", logs)
+            if len(result) == invocations:
                 (init,) = re.findall(r"INIT REPORT\(durationMs: ([0-9.]+)\)", logs)
-                return Times(float(init), [float(one) for one in found])
+                return Times(float(init), [float(entry) for entry in result])
             if time.monotonic() > deadline:
-                raise TimeoutError(f"{len(found)} of {invocations} invocations in the emulator's log:\n{logs}")
+                raise TimeoutError(f"{len(result)} of {invocations} invocations in the emulator's log:\n{logs}")
             time.sleep(0.1)
 
 
@@ -166,9 +166,9 @@ def container(image: str, variables: dict[str, str], memory_mb: int, *options: s
     limits += ["--cap-drop", "ALL", "--security-opt", "no-new-privileges", "--memory", f"{memory_mb}m"]
     # A whole processor comes with 1,769 MB: https://docs.aws.amazon.com/lambda/latest/dg/configuration-memory.html
     limits += ["--memory-swap", f"{memory_mb}m", "--cpus", f"{memory_mb / 1769:.2f}"]
-    told = {"HOME": "/tmp", "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": str(memory_mb)}
+    subscribers = {"HOME": "/tmp", "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": str(memory_mb)}
     setting = [
-        part for name, value in (ACCESS | variables | told).items() for part in ("--env", f"{name}={value}")
+        part for name, value in (ACCESS | variables | subscribers).items() for part in ("--env", f"{name}={value}")
     ]
     *before, last = options or ("",)
     command = [

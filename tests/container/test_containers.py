@@ -114,9 +114,9 @@ def test_cold_and_warm_times_of_the_ingest_function(cloud: Cloud, record_propert
 
 
 def record_times(name: str, starts: list[Times], work: str, record_property: Record) -> None:
-    warm = [one for times in starts for one in times.invocations[1:]]
-    record_property(f"{name}: start, median of {COLD_STARTS} (ms)", median(one.init for one in starts))
-    first = median(one.invocations[0] for one in starts)
+    warm = [item for times in starts for item in times.invocations[1:]]
+    record_property(f"{name}: start, median of {COLD_STARTS} (ms)", median(entry.init for entry in starts))
+    first = median(time_.invocations[0] for time_ in starts)
     record_property(f"{name}: {work}, the first after a start (ms)", first)
     record_property(f"{name}: {work}, warm, median of {len(warm)} (ms)", median(warm))
 
@@ -143,7 +143,7 @@ def test_neither_function_has_torch_or_what_was_trimmed() -> None:
     assert {"docwell", "handler.py", "model", "numpy", "pypdf"} <= image
     assert len(image & {"openvino", "onnxruntime"}) == 1  # OpenVINO but on ARM
     assert {"onnxruntime", "numpy", "tokenizers"} <= layers
-    for found in (image, layers, query):
-        assert not found & {"torch", "sentence_transformers", "transformers", "hf_xet", "chromadb_rust_bindings"}
+    for result in (image, layers, query):
+        assert not result & {"torch", "sentence_transformers", "transformers", "hf_xet", "chromadb_rust_bindings"}
     assert "openvino_telemetry" not in image
     assert not query & {"numpy", "onnxruntime", "pypdf"}

@@ -55,13 +55,13 @@ def exported(image: str) -> Iterator[tarfile.TarFile]:
 
 def files(image: str) -> dict[str, tuple[object, ...]]:
     """Mode, owner, link and content of each path of an image."""
-    found: dict[str, tuple[object, ...]] = {}
+    result: dict[str, tuple[object, ...]] = {}
     with exported(image) as tar:
         for member in tar:
             content = tar.extractfile(member) if member.isreg() else None
             digest = sha256(content.read()).hexdigest() if content else None
-            found[member.name] = (member.mode, member.uid, member.gid, member.linkname, digest)
-    return found
+            result[member.name] = (member.mode, member.uid, member.gid, member.linkname, digest)
+    return result
 
 
 @pytest.fixture(scope="module")

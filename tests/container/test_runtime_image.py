@@ -46,15 +46,15 @@ def site() -> Iterator[Site]:
 
 def options(variables: dict[str, str]) -> list[str]:
     """Return the options of `docker run`. The servers listen on loopback addresses only, as on one machine."""
-    given = [part for name, value in variables.items() for part in ("--env", f"{name}={value}")]
-    return [*LIMITS, "--network", "host", *given]
+    values = [part for name, value in variables.items() for part in ("--env", f"{name}={value}")]
+    return [*LIMITS, "--network", "host", *values]
 
 
 def settings(site: Site, **more: str) -> dict[str, str]:
     """Return the variables of the local stack's worker, without this machine's paths."""
-    own = {name: value for name, value in site.part.environment.items() if name.startswith(("DOCWELL_", "AWS_"))}
-    del own["DOCWELL_MODEL_DIR"]
-    return own | more
+    local = {name: value for name, value in site.part.environment.items() if name.startswith(("DOCWELL_", "AWS_"))}
+    del local["DOCWELL_MODEL_DIR"]
+    return local | more
 
 
 def run(image: str, variables: dict[str, str], command: str) -> subprocess.CompletedProcess[str]:

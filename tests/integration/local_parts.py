@@ -66,8 +66,8 @@ class Aws:
     def receive_all(self) -> list[str]:
         """Delete all visible messages and return their bodies."""
         bodies = []
-        while found := self.sqs.receive_message(QueueUrl=self.queue_url, MaxNumberOfMessages=10).get("Messages"):
-            for message in found:
+        while result := self.sqs.receive_message(QueueUrl=self.queue_url, MaxNumberOfMessages=10).get("Messages"):
+            for message in result:
                 bodies.append(message["Body"])
                 self.sqs.delete_message(QueueUrl=self.queue_url, ReceiptHandle=message["ReceiptHandle"])
         return bodies

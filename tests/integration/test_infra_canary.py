@@ -57,10 +57,10 @@ class Account:
     def client(self, service: Any, **options: Any) -> Any:
         if service in ("lambda", "codedeploy"):
             return self
-        made = boto3.client(service)
-        made.meta.events.register("before-parameter-build.s3", self._note)
-        made.meta.events.register("before-parameter-build.dynamodb", self._note_fact)
-        return made
+        created = boto3.client(service)
+        created.meta.events.register("before-parameter-build.s3", self._note)
+        created.meta.events.register("before-parameter-build.dynamodb", self._note_fact)
+        return created
 
     def _note_fact(self, model: Any, params: Any, **_: Any) -> None:
         assert (params["TableName"], params["Item"]["document"]) == ("ledger", {"S": FACT})
@@ -101,15 +101,15 @@ def account(chroma_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Accoun
         }.items():
             monkeypatch.setenv(f"DOCWELL_{name}", value)
         clear_caches()
-        found = Account(aws)
+        result = Account(aws)
         with monkeypatch.context() as patch:
-            patch.setattr(adapters, "client", found.client)
+            patch.setattr(adapters, "client", result.client)
             from docwell.wiring import canary as wiring
 
             wiring.canary()
             wiring.hooks()
         monkeypatch.setattr(query_wiring, "model", AsleepHost)
-        yield found
+        yield result
     clear_caches()
 
 
@@ -162,12 +162,12 @@ def test_the_document_is_stored_once_and_replaced_by_the_one_of_another_release(
 def test_no_other_principal_sees_the_document(account: Account) -> None:
     indexed(account)
     question: dict[str, Any] = {"question": QUESTION, "fallback": "none"}
-    more: dict[str, Any]
-    for more in ({}, {"mode": "list", "question": 'which documents mention "lighthouse"'}):
-        status, answer = asked("/v1/query", "POST", question | more)
+    extra: dict[str, Any]
+    for extra in ({}, {"mode": "list", "question": 'which documents mention "lighthouse"'}):
+        status, answer = asked("/v1/query", "POST", question | extra)
         assert (status, answer["status"], answer["citations"]) == (200, "refused", [])
-    for more in ({"collection": ".docwell"}, {"document": KEY}, {"filter": {"documents": [KEY]}}):
-        assert asked("/v1/query", "POST", question | more)[0] == 404
+    for extra in ({"collection": ".docwell"}, {"document": KEY}, {"filter": {"documents": [KEY]}}):
+        assert asked("/v1/query", "POST", question | extra)[0] == 404
     status, answer = asked("/v1/query", "POST", question | {"filter": {"prefix": ".docwell/"}})
     assert answer["citations"] == []
     assert asked("/v1/documents") == (200, {"documents": [], "cursor": None})
@@ -194,11 +194,13 @@ def test_the_canary_may_do_what_it_does(account: Account) -> None:
     template = content(ROOT / "infra" / "deployment.yaml")
     (policy,) = template["Resources"]["CanaryRole"]["Properties"]["Policies"]
     granted: dict[str, Any] = {}
-    (facts,) = [one["Condition"] for one in policy["PolicyDocument"]["Statement"] if "Condition" in one]
+    (facts,) = [
+        statement["Condition"] for statement in policy["PolicyDocument"]["Statement"] if "Condition" in statement
+    ]
     assert facts == {"ForAllValues:StringEquals": {"dynamodb:LeadingKeys": [FACT]}}
-    for one in policy["PolicyDocument"]["Statement"]:
-        actions = one["Action"] if isinstance(one["Action"], list) else [one["Action"]]
-        granted |= dict.fromkeys(actions, one["Resource"])
+    for entry in policy["PolicyDocument"]["Statement"]:
+        actions = entry["Action"] if isinstance(entry["Action"], list) else [entry["Action"]]
+        granted |= dict.fromkeys(actions, entry["Resource"])
     logs = {"logs:CreateLogStream", "logs:PutLogEvents"}
     assert set(granted) - logs == account.actions
     assert granted["s3:PutObject"]["Fn::Sub"].endswith(f":::${{DocumentsBucket}}/{KEY}")
@@ -209,20 +211,24 @@ def test_the_canary_may_do_what_it_does(account: Account) -> None:
 def test_the_hook_stands_before_the_traffic_of_a_new_version(
     transformed: dict[str, dict[str, Any]],  # noqa: F811 - the fixture
 ) -> None:
-    one = transformed["first"]
-    (alias,) = of_type(one, "AWS::Lambda::Alias").values()
+    entry = transformed["first"]
+    (alias,) = of_type(entry, "AWS::Lambda::Alias").values()
     hook = alias["UpdatePolicy"]["CodeDeployLambdaAliasUpdate"]["BeforeAllowTrafficHook"]
     assert hook == {"Fn::GetAtt": ["DeploymentStack", "Outputs.CanaryFunction"]}
-    given = one["Resources"]["DeploymentStack"]["Properties"]["Parameters"]
-    (version,) = of_type(one, "AWS::Lambda::Version")
-    assert given["NextVersion"] == {"Ref": version}
-    assert given["DeploymentApplication"] == {"Ref": next(iter(of_type(one, "AWS::CodeDeploy::Application")))}
+    values = entry["Resources"]["DeploymentStack"]["Properties"]["Parameters"]
+    (version,) = of_type(entry, "AWS::Lambda::Version")
+    assert values["NextVersion"] == {"Ref": version}
+    assert values["DeploymentApplication"] == {"Ref": next(iter(of_type(entry, "AWS::CodeDeploy::Application")))}
     inner = content(ROOT / "infra" / "deployment.yaml")
     assert inner["Outputs"]["CanaryFunction"]["Value"] == {"Ref": "CanaryFunction"}
     # CodeDeploy calls the hook with its own role.
-    (group,) = of_type(one, "AWS::CodeDeploy::DeploymentGroup").values()
+    (group,) = of_type(entry, "AWS::CodeDeploy::DeploymentGroup").values()
     assert group["Properties"]["ServiceRoleArn"] == {"Fn::GetAtt": ["DeploymentStack", "Outputs.RoleArn"]}
     assert inner["Outputs"]["RoleArn"]["Value"] == {"Fn::GetAtt": ["DeploymentRole", "Arn"]}
     (policy,) = inner["Resources"]["DeploymentRole"]["Properties"]["Policies"]
-    calls = [one for one in policy["PolicyDocument"]["Statement"] if one["Action"] == "lambda:InvokeFunction"]
-    assert [one["Resource"] for one in calls] == [{"Fn::GetAtt": ["CanaryFunction", "Arn"]}]
+    calls = [
+        statement
+        for statement in policy["PolicyDocument"]["Statement"]
+        if statement["Action"] == "lambda:InvokeFunction"
+    ]
+    assert [line["Resource"] for line in calls] == [{"Fn::GetAtt": ["CanaryFunction", "Arn"]}]

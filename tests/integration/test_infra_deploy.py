@@ -60,7 +60,7 @@ class Account:
     def deployed(self) -> dict[str, str]:
         """The parameters of the stack."""
         (stack,) = self.client().describe_stacks(StackName="docwell-team")["Stacks"]
-        return {one["ParameterKey"]: one["ParameterValue"] for one in stack["Parameters"]}
+        return {parameter["ParameterKey"]: parameter["ParameterValue"] for parameter in stack["Parameters"]}
 
     def client(self) -> Any:
         """A client of moto's CloudFormation."""

@@ -26,8 +26,8 @@ def template() -> dict[str, Any]:
 
 
 def properties(template: dict[str, Any], name: str) -> dict[str, Any]:
-    found: dict[str, Any] = template["Resources"][name]["Properties"]
-    return found
+    result: dict[str, Any] = template["Resources"][name]["Properties"]
+    return result
 
 
 def change(status: str, outcome: str | None) -> Any:
@@ -38,8 +38,8 @@ def change(status: str, outcome: str | None) -> Any:
 
 def test_the_function_reads_the_stream_of_the_ledger_in_use(template: dict[str, Any]) -> None:
     assert properties(template, "LedgerTable")["StreamSpecification"] == {"StreamViewType": "NEW_AND_OLD_IMAGES"}
-    (condition, own, restored) = properties(template, "LedgerChanges")["EventSourceArn"]["Fn::If"]
-    assert (condition, own) == ("OwnsLedger", {"Fn::GetAtt": ["LedgerTable", "StreamArn"]})
+    (condition, local, restored) = properties(template, "LedgerChanges")["EventSourceArn"]["Fn::If"]
+    assert (condition, local) == ("OwnsLedger", {"Fn::GetAtt": ["LedgerTable", "StreamArn"]})
     arn = Values({"RestoredTables": "ledger-1/stream/2026-11-25T10:00:00.123,,,"}).of(restored)
     assert arn.endswith(":table/ledger-1/stream/2026-11-25T10:00:00.123")
     (_, _, name) = properties(template, "IngestFunction")["Environment"]["Variables"]["DOCWELL_LEDGER_TABLE"][
@@ -50,8 +50,8 @@ def test_the_function_reads_the_stream_of_the_ledger_in_use(template: dict[str, 
 
 @pytest.mark.parametrize("status", sorted(Status))
 def test_the_filter_leaves_out_what_has_no_outcome(template: dict[str, Any], status: Status) -> None:
-    (one,) = properties(template, "LedgerChanges")["FilterCriteria"]["Filters"]
-    pattern = EventPattern.load(one["Pattern"])
+    (entry,) = properties(template, "LedgerChanges")["FilterCriteria"]["Filters"]
+    pattern = EventPattern.load(entry["Pattern"])
     assert pattern.matches_event(change(status, f"{status} v1")) is (status in FINAL)
     assert pattern.matches_event(change(status, None)) is False
 
@@ -64,7 +64,7 @@ def test_the_function_may_put_its_own_events_and_read_the_stream_and_nothing_els
     assert put["Resource"]["Fn::Sub"].endswith(":event-bus/default")
     assert put["Condition"] == {"StringEquals": {"events:source": SOURCE}}
     # As in AWSLambdaDynamoDBExecutionRole: Lambda refuses an event source whose role lacks one of them.
-    assert {one.partition(":")[2] for one in read["Action"]} == {
+    assert {entry.partition(":")[2] for entry in read["Action"]} == {
         *("DescribeStream", "GetRecords", "GetShardIterator", "ListStreams"),
     }
     assert read["Resource"] == {"Ref": "LedgerStreamArn"}
@@ -73,18 +73,20 @@ def test_the_function_may_put_its_own_events_and_read_the_stream_and_nothing_els
 
 
 def event() -> DocumentEvent:
-    made = event_of(Outcome(DocumentRecord("a.pdf", Status.INDEXED, version="v1"), 1_795_000_000.0), "documents")
-    assert made is not None
-    return made
+    created = event_of(
+        Outcome(DocumentRecord("a.pdf", Status.INDEXED, version="v1"), 1_795_000_000.0), "documents"
+    )
+    assert created is not None
+    return created
 
 
 def test_a_webhook_gets_the_events_of_its_stack_with_the_body_of_one_machine() -> None:
-    rule, one = properties(content(WEBHOOK), "Rule"), event()
-    envelope: Any = {"source": SOURCE, "detail-type": one.type, "detail": one.data}
+    rule, entry = properties(content(WEBHOOK), "Rule"), event()
+    envelope: Any = {"source": SOURCE, "detail-type": entry.type, "detail": entry.data}
     pattern = json.dumps(Values({"DocumentsBucket": "documents"}).of(rule["EventPattern"]))
     assert EventPattern.load(pattern).matches_event(envelope)
-    other = json.dumps(Values({"DocumentsBucket": "another"}).of(rule["EventPattern"]))
-    assert not EventPattern.load(other).matches_event(envelope)
+    another = json.dumps(Values({"DocumentsBucket": "another"}).of(rule["EventPattern"]))
+    assert not EventPattern.load(another).matches_event(envelope)
     (target,) = rule["Targets"]
     body = target["InputTransformer"]["InputTemplate"]
     for name, path in target["InputTransformer"]["InputPathsMap"].items():
@@ -92,6 +94,6 @@ def test_a_webhook_gets_the_events_of_its_stack_with_the_body_of_one_machine() -
         for part in path.removeprefix("$.").split("."):
             value = value[part]
         body = body.replace(f"<{name}>", json.dumps(value))
-    assert json.loads(body) == json.loads(one.body)
+    assert json.loads(body) == json.loads(entry.body)
     assert target["HttpParameters"]["HeaderParameters"] == {"webhook-id": "$.detail.id"}
     assert target["RetryPolicy"]["MaximumEventAgeInSeconds"] == ledger_events.MAX_AGE_S

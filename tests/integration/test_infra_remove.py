@@ -52,14 +52,14 @@ def leftovers(stack: str) -> None:
 
 def left(stack: str) -> dict[str, int]:
     """Count what is there of a stack of this name."""
-    wanted: Any = [{"Name": "tag:docwell-snapshots", "Values": [f"{stack}-ServersStack-*"]}]
+    expected: Any = [{"Name": "tag:docwell-snapshots", "Values": [f"{stack}-ServersStack-*"]}]
     secrets = boto3.client("secretsmanager").list_secrets()["SecretList"]
     return {
         "tables": sum(
-            f"{stack}-TablesStack" in one for one in boto3.client("dynamodb").list_tables()["TableNames"]
+            f"{stack}-TablesStack" in entry for entry in boto3.client("dynamodb").list_tables()["TableNames"]
         ),
-        "snapshots": len(boto3.client("ec2").describe_snapshots(OwnerIds=["self"], Filters=wanted)["Snapshots"]),
-        "secrets": sum(one["Name"].startswith(f"{stack}/") for one in secrets),
+        "snapshots": len(boto3.client("ec2").describe_snapshots(OwnerIds=["self"], Filters=expected)["Snapshots"]),
+        "secrets": sum(secret["Name"].startswith(f"{stack}/") for secret in secrets),
     }
 
 
@@ -84,7 +84,7 @@ def test_what_a_stack_leaves_is_deleted_and_a_stack_of_its_name_can_follow() -> 
     assert left(OTHER) == {"tables": 1, "snapshots": 1, "secrets": 2}
     for kind in KINDS:
         rules = boto3.client("s3").get_bucket_lifecycle_configuration(Bucket=f"{STACK}-{kind}-1")["Rules"]
-        assert [one["Expiration"]["Days"] for one in rules] == [1]
+        assert [rule["Expiration"]["Days"] for rule in rules] == [1]
     certificates = boto3.client("acm").list_certificates()["CertificateSummaryList"]
     assert len(certificates) == 1
     # A deleted secret keeps its name for 30 days if it can be recovered.

@@ -69,8 +69,8 @@ def template() -> dict[str, Any]:
 
 def statements(template: dict[str, Any], role: str) -> Iterator[dict[str, Any]]:
     for policy in template["Resources"][role]["Properties"]["Policies"]:
-        for one in policy["PolicyDocument"]["Statement"]:
-            yield one["Fn::If"][1] if "Fn::If" in one else one
+        for statement in policy["PolicyDocument"]["Statement"]:
+            yield statement["Fn::If"][1] if "Fn::If" in statement else statement
 
 
 def logical_id(resource: dict[str, Any]) -> str:
@@ -85,12 +85,12 @@ def logical_id(resource: dict[str, Any]) -> str:
 
 
 def granted(template: dict[str, Any], role: str) -> set[Call]:
-    found = set()
-    for one in statements(template, role):
-        assert one["Effect"] == "Allow"
-        actions = one["Action"] if isinstance(one["Action"], list) else [one["Action"]]
-        found |= {(action, logical_id(one["Resource"])) for action in actions}
-    return {(action, resource) for action, resource in found if action not in PLATFORM_LOGS}
+    result = set()
+    for statement in statements(template, role):
+        assert statement["Effect"] == "Allow"
+        actions = statement["Action"] if isinstance(statement["Action"], list) else [statement["Action"]]
+        result |= {(action, logical_id(statement["Resource"])) for action in actions}
+    return {(action, resource) for action, resource in result if action not in PLATFORM_LOGS}
 
 
 @pytest.fixture(scope="module")
@@ -110,7 +110,7 @@ class Host(Model):
 
     async def chat(self, messages: Sequence[Message], timeout_s: float) -> AsyncGenerator[str | Completion]:
         # About the prompt's number of tokens: docwell ignores implausible counts.
-        tokens = sum(len(one.content) for one in messages) // 4
+        tokens = sum(len(message.content) for message in messages) // 4
         async for piece in super().chat(messages, timeout_s):
             yield replace(piece, prompt_tokens=tokens) if isinstance(piece, Completion) else piece
 
@@ -130,9 +130,9 @@ class Aws:
         self.parked = self.sqs.create_queue(QueueName="parked")["QueueUrl"]
         for name, logical in TABLES.items():
             properties = template["Resources"][logical]["Properties"]
-            kept = ("AttributeDefinitions", "KeySchema", "GlobalSecondaryIndexes", "BillingMode")
-            wanted = {key: properties[key] for key in kept if key in properties}
-            boto3.client("dynamodb").create_table(TableName=name, **wanted)
+            retained = ("AttributeDefinitions", "KeySchema", "GlobalSecondaryIndexes", "BillingMode")
+            expected = {key: properties[key] for key in retained if key in properties}
+            boto3.client("dynamodb").create_table(TableName=name, **expected)
         settings = {
             "BUCKET": self.bucket,
             "QUEUE_URL": self.queue,
@@ -184,15 +184,15 @@ class Aws:
 
     def ingest(self, body: str, receipt: str, queue: str = "ingest") -> None:
         attributes = {"ApproximateReceiveCount": "1"}
-        one = {"messageId": receipt[-40:], "receiptHandle": receipt, "body": body, "attributes": attributes}
+        entry = {"messageId": receipt[-40:], "receiptHandle": receipt, "body": body, "attributes": attributes}
         source = {"eventSource": "aws:sqs", "eventSourceARN": f"arn:aws:sqs:us-east-1:123456789012:{queue}"}
-        ingest({"Records": [one | source]}, CONTEXT)
+        ingest({"Records": [entry | source]}, CONTEXT)
 
     def work(self) -> None:
         while messages := self.sqs.receive_message(QueueUrl=self.queue, MaxNumberOfMessages=10).get("Messages"):
-            for one in messages:
-                self.ingest(one["Body"], one["ReceiptHandle"])
-                self.sqs.delete_message(QueueUrl=self.queue, ReceiptHandle=one["ReceiptHandle"])
+            for message in messages:
+                self.ingest(message["Body"], message["ReceiptHandle"])
+                self.sqs.delete_message(QueueUrl=self.queue, ReceiptHandle=message["ReceiptHandle"])
 
 
 @pytest.fixture
@@ -214,9 +214,11 @@ def test_ingest_may_do_what_it_does(template: dict[str, Any], aws: Aws) -> None:
     failing = Mock(side_effect=Unavailable("chroma", "chroma is away"))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(ChromaIndex, "upsert", failing)
-        (one,) = aws.sqs.receive_message(QueueUrl=aws.queue, MaxNumberOfMessages=1)["Messages"]
-        aws.ingest(one["Body"], one["ReceiptHandle"])
-    aws.sqs.change_message_visibility(QueueUrl=aws.queue, ReceiptHandle=one["ReceiptHandle"], VisibilityTimeout=0)
+        (message,) = aws.sqs.receive_message(QueueUrl=aws.queue, MaxNumberOfMessages=1)["Messages"]
+        aws.ingest(message["Body"], message["ReceiptHandle"])
+    aws.sqs.change_message_visibility(
+        QueueUrl=aws.queue, ReceiptHandle=message["ReceiptHandle"], VisibilityTimeout=0
+    )
     aws.work()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(ChromaIndex, "upsert", failing)
@@ -308,10 +310,12 @@ def test_no_function_may_write_a_grant(template: dict[str, Any], role: str) -> N
 def test_no_role_allows_every_action_of_a_service(template: dict[str, Any]) -> None:
     for name, resource in template["Resources"].items():
         properties = resource.get("Properties", {})
-        documents = [one["PolicyDocument"] for one in properties.get("Policies", []) if "PolicyDocument" in one]
+        documents = [
+            policy["PolicyDocument"] for policy in properties.get("Policies", []) if "PolicyDocument" in policy
+        ]
         if resource["Type"] == "AWS::IAM::ManagedPolicy":
             documents.append(properties["PolicyDocument"])
         for document in documents:
-            for one in document["Statement"]:
-                allowed = (one["Fn::If"][1] if "Fn::If" in one else one)["Action"]
+            for statement in document["Statement"]:
+                allowed = (statement["Fn::If"][1] if "Fn::If" in statement else statement)["Action"]
                 assert "*" not in str(allowed), name

@@ -34,11 +34,11 @@ AMI = "ami-12c6146b"  # one that moto has
 
 def template(name: str) -> dict[str, Any]:
     """A template whose nested ones are in the bucket."""
-    found = content(ROOT / "infra" / f"{name}.yaml")
-    for one in found["Resources"].values():
-        if one["Type"] == STACK:
-            one["Properties"]["TemplateURL"] = address(one["Properties"]["TemplateURL"])
-    return found
+    result = content(ROOT / "infra" / f"{name}.yaml")
+    for resource in result["Resources"].values():
+        if resource["Type"] == STACK:
+            resource["Properties"]["TemplateURL"] = address(resource["Properties"]["TemplateURL"])
+    return result
 
 
 def with_secrets(template: dict[str, Any], parameters: dict[str, str]) -> dict[str, Any]:
@@ -59,18 +59,18 @@ def address(name: str) -> str:
 def with_ranges(node: Any) -> Any:
     """The template with its subnets' ranges, which moto does not compute."""
     if isinstance(node, list):
-        return [with_ranges(one) for one in node]
+        return [with_ranges(entry) for entry in node]
     if not isinstance(node, dict):
         return node
     if "Fn::Cidr" in node:
         _, count, bits = node["Fn::Cidr"]
-        return [str(one) for one in ipaddress.ip_network(CIDR).subnets(new_prefix=32 - bits)][:count]
+        return [str(subnet) for subnet in ipaddress.ip_network(CIDR).subnets(new_prefix=32 - bits)][:count]
     return {key: with_ranges(value) for key, value in node.items()}
 
 
 def unsupported(name: str) -> set[str]:
     resources = whole(ROOT / "infra" / f"{name}.yaml")["Resources"]
-    return {one["Type"] for one in resources.values()} - set(parsing.get_model_map())
+    return {resource["Type"] for resource in resources.values()} - set(parsing.get_model_map())
 
 
 class Account:
@@ -88,20 +88,22 @@ class Account:
         client = self.clients["cloudformation"]
         body = json.dumps(with_secrets(with_ranges(template(name)), parameters))
         self.clients["s3"].put_object(Bucket=BUCKET, Key=name, Body=body)
-        known = {one["StackName"] for one in client.describe_stacks()["Stacks"]}
-        call = client.update_stack if name in known else client.create_stack
-        given = [{"ParameterKey": key, "ParameterValue": value} for key, value in parameters.items()]
-        call(StackName=name, TemplateURL=address(name), Parameters=given)
+        names = {item["StackName"] for item in client.describe_stacks()["Stacks"]}
+        call = client.update_stack if name in names else client.create_stack
+        values = [{"ParameterKey": key, "ParameterValue": value} for key, value in parameters.items()]
+        call(StackName=name, TemplateURL=address(name), Parameters=values)
         (stack,) = client.describe_stacks(StackName=name)["Stacks"]
-        assert stack["StackStatus"] == ("UPDATE_COMPLETE" if name in known else "CREATE_COMPLETE")
+        assert stack["StackStatus"] == ("UPDATE_COMPLETE" if name in names else "CREATE_COMPLETE")
         listed = client.describe_stack_resources(StackName=name)["StackResources"]
         return {
-            one["LogicalResourceId"]: one["PhysicalResourceId"] for one in listed if "PhysicalResourceId" in one
+            entry["LogicalResourceId"]: entry["PhysicalResourceId"]
+            for entry in listed
+            if "PhysicalResourceId" in entry
         }
 
     def outputs(self, name: str) -> dict[str, str]:
         (stack,) = self.clients["cloudformation"].describe_stacks(StackName=name)["Stacks"]
-        return {one["OutputKey"]: one["OutputValue"] for one in stack["Outputs"]}
+        return {output["OutputKey"]: output["OutputValue"] for output in stack["Outputs"]}
 
     def servers(self, **parameters: str) -> tuple[dict[str, str], dict[str, str]]:
         """Deploy Chroma and the model hosts into the network; return the resources of both."""
@@ -117,8 +119,8 @@ class Account:
             "ProxyPolicyArn": "arn:aws:iam::aws:policy/ReadOnlyAccess",
         }
         subnet = network["ServerSubnetId"]
-        (found,) = self.clients["ec2"].describe_subnets(SubnetIds=[subnet])["Subnets"]
-        place = {"SubnetId": subnet, "AvailabilityZone": found["AvailabilityZone"], "PublicAddress": "true"}
+        (result,) = self.clients["ec2"].describe_subnets(SubnetIds=[subnet])["Subnets"]
+        place = {"SubnetId": subnet, "AvailabilityZone": result["AvailabilityZone"], "PublicAddress": "true"}
         release = parameters.get("Release", "1")
         chroma = self.deploy("chroma", Image=f"chroma:{release}", **place, **shared)
         hosts = {
@@ -146,8 +148,8 @@ def test_a_network_is_created(account: Account, internet: str, zones: str) -> No
     subnets = ec2.describe_subnets(Filters=of_vpc)["Subnets"]
     assert len(subnets) == 2 + int(zones) + (internet == "nat")
     routes = {
-        one["RouteTableId"]: {route.get("DestinationCidrBlock") for route in one["Routes"]}
-        for one in ec2.describe_route_tables(Filters=of_vpc)["RouteTables"]
+        entry["RouteTableId"]: {route.get("DestinationCidrBlock") for route in entry["Routes"]}
+        for entry in ec2.describe_route_tables(Filters=of_vpc)["RouteTables"]
     }
     assert "0.0.0.0/0" not in routes[resources["FunctionRoutes"]]
     assert ("0.0.0.0/0" in routes[resources["ServerRoutes"]]) == (internet != "none")
@@ -171,4 +173,4 @@ def test_the_servers_are_created_and_the_next_release_keeps_chromas_address(acco
 def test_what_moto_cannot_create_is_named_in_the_documentation() -> None:
     page = (ROOT / "docs" / "deploy.md").read_text()
     named = set(re.findall(r"`(AWS::\w+::\w+)`", page.partition("## What is tested")[2]))
-    assert named == {one for name in ("chroma", "network", "ollama") for one in unsupported(name)}
+    assert named == {entry for name in ("chroma", "network", "ollama") for entry in unsupported(name)}

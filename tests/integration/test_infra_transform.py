@@ -30,8 +30,8 @@ BY_VALUE = {"query.yaml": {"Release": "next", "QueryDeployment": "deployment"}}
 
 
 def released(release: str = RELEASES[0], **parameters: str) -> dict[str, Any]:
-    given = {"Release": release, "QueryDeployment": "Canary10Percent5Minutes", **parameters}
-    return {"parameters": given}
+    values = {"Release": release, "QueryDeployment": "Canary10Percent5Minutes", **parameters}
+    return {"parameters": values}
 
 
 VARIANTS = {
@@ -41,8 +41,8 @@ VARIANTS = {
     "authorizer": released(UserPool=POOL),
     "OpenAPI": {**released(), "paths": {"/v1/new": {"get": {"responses": {}}}}},
     "deployment": released(QueryDeployment="AllAtOnce"),
-    **{f"{name} network": released(**given) for name, given in NETWORKS.items()},
-    **{f"{name} network, tokens": released(UserPool=POOL, **given) for name, given in NETWORKS.items()},
+    **{f"{name} network": released(**item) for name, item in NETWORKS.items()},
+    **{f"{name} network, tokens": released(UserPool=POOL, **item) for name, item in NETWORKS.items()},
 }
 
 
@@ -64,7 +64,7 @@ def transformed() -> Transformed:
 
 
 def of_type(template: dict[str, Any], kind: str) -> dict[str, dict[str, Any]]:
-    return {name: one for name, one in template["Resources"].items() if one["Type"] == kind}
+    return {name: resource for name, resource in template["Resources"].items() if resource["Type"] == kind}
 
 
 def only(template: dict[str, Any], kind: str) -> str:
@@ -75,8 +75,8 @@ def only(template: dict[str, Any], kind: str) -> str:
 def names_in(node: Any) -> Iterator[str]:
     """Yield the names that a part of a template refers to, conditions included."""
     if isinstance(node, list):
-        for one in node:
-            yield from names_in(one)
+        for entry in node:
+            yield from names_in(entry)
     elif isinstance(node, dict):
         for key, value in node.items():
             if key in ("Ref", "Condition") and isinstance(value, str):
@@ -92,35 +92,35 @@ def names_in(node: Any) -> Iterator[str]:
 def unused(template: dict[str, Any]) -> set[str]:
     """The parameters and conditions that neither a resource nor an output reads."""
     conditions = template.get("Conditions", {})
-    resources = [{**one, "Metadata": {}} for one in template["Resources"].values()]
+    resources = [{**resource, "Metadata": {}} for resource in template["Resources"].values()]
     used = set(names_in([resources, template.get("Globals", {}), template.get("Outputs", {})]))
-    while more := {name for one in used & set(conditions) for name in names_in(conditions[one])} - used:
-        used |= more
+    while extra := {name for entry in used & set(conditions) for name in names_in(conditions[entry])} - used:
+        used |= extra
     return (set(template.get("Parameters", {})) | set(conditions)) - used
 
 
 def test_another_release_publishes_a_version_of_a_changed_function(transformed: Transformed) -> None:
     pair = transformed["first"], transformed["next"]
-    assert len({only(one, "AWS::Lambda::Version") for one in pair}) == 2
+    assert len({only(item, "AWS::Lambda::Version") for item in pair}) == 2
     # Lambda publishes no version of a function that is as it was.
-    first, second = (one["Resources"]["QueryFunction"]["Properties"] for one in pair)
+    first, second = (entry["Resources"]["QueryFunction"]["Properties"] for entry in pair)
     assert first != second
 
 
 def test_the_same_release_publishes_nothing(transformed: Transformed) -> None:
     pair = transformed["first"], transformed["same"]
-    assert len({only(one, "AWS::Lambda::Version") for one in pair}) == 1
-    first, second = (one["Resources"]["QueryFunction"] for one in pair)
+    assert len({only(item, "AWS::Lambda::Version") for item in pair}) == 1
+    first, second = (entry["Resources"]["QueryFunction"] for entry in pair)
     assert first == second
 
 
 @pytest.mark.parametrize("change", ["authorizer", "OpenAPI"])
 def test_a_change_of_the_api_deploys_it(transformed: Transformed, change: str) -> None:
     pair = transformed["first"], transformed[change]
-    deployments = [only(one, "AWS::ApiGateway::Deployment") for one in pair]
+    deployments = [only(entry, "AWS::ApiGateway::Deployment") for entry in pair]
     assert len(set(deployments)) == 2
-    for one, deployment in zip(pair, deployments, strict=True):
-        (stage,) = of_type(one, "AWS::ApiGateway::Stage").values()
+    for item, deployment in zip(pair, deployments, strict=True):
+        (stage,) = of_type(item, "AWS::ApiGateway::Stage").values()
         assert stage["Properties"]["DeploymentId"] == {"Ref": deployment}
 
 

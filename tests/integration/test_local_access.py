@@ -39,20 +39,20 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
 
 def listening(stack: Stack) -> set[tuple[str, int]]:
     """Return the address of every socket on which the stack listens."""
-    found: set[tuple[str, int]] = set()
+    result: set[tuple[str, int]] = set()
     for process in psutil.Process(stack.pid).children(recursive=True):
         try:
-            sockets: list[Any] = [one.laddr for one in process.net_connections() if one.status == "LISTEN"]
-            found |= {(one.ip, one.port) for one in sockets}
+            sockets: list[Any] = [entry.laddr for entry in process.net_connections() if entry.status == "LISTEN"]
+            result |= {(connection.ip, connection.port) for connection in sockets}
         except psutil.NoSuchProcess:
             continue
-    return found
+    return result
 
 
 def test_the_stack_listens_on_loopback_addresses_alone(stack: Stack) -> None:
-    found = listening(stack)
-    assert len(found) >= 5  # gateway, AWS server, Chroma and its proxy, a function's runtime API
-    assert all(address.startswith("127.") for address, _ in found)
+    result = listening(stack)
+    assert len(result) >= 5  # gateway, AWS server, Chroma and its proxy, a function's runtime API
+    assert all(address.startswith("127.") for address, _ in result)
 
 
 @pytest.mark.parametrize("headers", _PAGES)
@@ -86,10 +86,10 @@ def test_chroma_does_not_listen_on_an_address_that_a_page_can_guess(stack: Stack
 def test_a_function_is_called_with_the_keys_of_the_stack_alone(stack: Stack) -> None:
     path = f"/2015-03-31/functions/{stack.reconcile_function}/invocations"
     assert httpx.post(f"{stack.gateway}{path}", json={}, trust_env=False).status_code == 403
-    other: Any = boto3.Session("other", "other", region_name="us-east-1")
+    another: Any = boto3.Session("other", "other", region_name="us-east-1")
     once = Config(retries={"total_max_attempts": 1})
     with pytest.raises(ClientError, match="AccessDenied"):
-        other.client("lambda", endpoint_url=stack.gateway, config=once).invoke(
+        another.client("lambda", endpoint_url=stack.gateway, config=once).invoke(
             FunctionName=stack.reconcile_function
         )
     with pytest.raises(ClientError, match="ResourceNotFound"):
@@ -97,10 +97,10 @@ def test_a_function_is_called_with_the_keys_of_the_stack_alone(stack: Stack) -> 
 
 
 def test_each_data_folder_has_its_own_keys_and_keeps_them(tmp_path: Path) -> None:
-    one, again, other = Keys.of(tmp_path / "a"), Keys.of(tmp_path / "a"), Keys.of(tmp_path / "b")
-    assert one == again
-    assert not set(one.__dict__.values()) & set(other.__dict__.values())
-    assert all(len(value) >= 20 for value in one.__dict__.values())
+    entry, again, another = Keys.of(tmp_path / "a"), Keys.of(tmp_path / "a"), Keys.of(tmp_path / "b")
+    assert entry == again
+    assert not set(entry.__dict__.values()) & set(another.__dict__.values())
+    assert all(len(value) >= 20 for value in entry.__dict__.values())
 
 
 def test_a_folder_that_others_use_keeps_its_mode(tmp_path: Path) -> None:

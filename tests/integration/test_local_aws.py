@@ -157,7 +157,7 @@ def test_principals_receipts_and_api_keys_survive_a_kill_and_the_local_key_is_al
     limited = {**local, "collections": {"SS": ["b"]}}
     with aws_stand_in(tmp_path) as first:
         gateway = first.client("apigateway")
-        made = gateway.create_api_key(name="k", enabled=True, generateDistinctId=True)
+        created = gateway.create_api_key(name="k", enabled=True, generateDistinctId=True)
         off = gateway.create_api_key(name="off", enabled=False)
         gateway.delete_api_key(apiKey="local")
         assert first.dynamodb.get_item(TableName="docwell-principals", Key=local)["Item"]["all"] == {"BOOL": True}
@@ -171,13 +171,13 @@ def test_principals_receipts_and_api_keys_survive_a_kill_and_the_local_key_is_al
         assert stored["body"]["B"] == receipt["body"]["B"]
         assert second.dynamodb.get_item(TableName="docwell-principals", Key=local)["Item"] == limited
         keys = {key["id"]: key for key in second.client("apigateway").get_api_keys(includeValues=True)["items"]}
-        assert keys[made["id"]]["value"] == made["value"]
+        assert keys[created["id"]]["value"] == created["value"]
         enabled = {id_: key["enabled"] for id_, key in keys.items()}
-        assert enabled == {"local": True, made["id"]: True, off["id"]: False}
+        assert enabled == {"local": True, created["id"]: True, off["id"]: False}
         assert keys["local"]["value"] == KEYS["DOCWELL_API_KEY"]
-        found = DynamoApiKeys(second.dynamodb, "docwell-principals").find(digest_of(KEYS["DOCWELL_API_KEY"]))
-        assert found is not None
-        assert (found.principal, found.ends_at) == ("key:local", None)
+        result = DynamoApiKeys(second.dynamodb, "docwell-principals").find(digest_of(KEYS["DOCWELL_API_KEY"]))
+        assert result is not None
+        assert (result.principal, result.ends_at) == ("key:local", None)
 
 
 @pytest.mark.parametrize(("key", "secret"), [("mine", "guessed"), ("guessed", "secret")])

@@ -61,7 +61,7 @@ def test_a_function_publishes_calls_errors_and_throttles(
         pool.invoke({})
     assert busy.wait(30)
     began, rejected, ended = printed(capsys)
-    assert {one["FunctionName"] for one in (began, rejected, ended)} == {"toy_functions"}
+    assert {entry["FunctionName"] for entry in (began, rejected, ended)} == {"toy_functions"}
     assert (began["ConcurrentExecutions"], rejected["Throttles"]) == (1, 1)
     assert (ended["Invocations"], ended["Errors"], ended["ConcurrentExecutions"]) == (1, 1, 0)
     assert ended["Duration"] > 0
@@ -81,7 +81,7 @@ def test_sqs_publishes_waiting_and_hidden_messages_and_the_age_of_the_oldest(
         monkeypatch.setattr(time, "time", lambda: now + 60)
         publish_queues()
     ingest, ocr, dead = printed(capsys)
-    assert [one["QueueName"] for one in (ingest, ocr, dead)] == [
+    assert [entry["QueueName"] for entry in (ingest, ocr, dead)] == [
         names.INGEST_QUEUE, names.OCR_QUEUE, names.DEAD_LETTER_QUEUE,
     ]  # fmt: skip
     visible, hidden = "ApproximateNumberOfMessagesVisible", "ApproximateNumberOfMessagesNotVisible"
@@ -93,9 +93,13 @@ def test_sqs_publishes_waiting_and_hidden_messages_and_the_age_of_the_oldest(
 def lines() -> Iterator[str]:
     """A line for each line of the dashboard, as if all had happened."""
     shown = (
-        one for section in SECTIONS for panel in section.panels if isinstance(panel, Graph) for one in panel.lines
+        line
+        for section in SECTIONS
+        for panel in section.panels
+        if isinstance(panel, Graph)
+        for line in panel.lines
     )
-    for metric in (one.metric for one in shown if isinstance(one, Line)):
+    for metric in (entry.metric for entry in shown if isinstance(entry, Line)):
         labels = labels_of(metric)
         names_of = dict(EXPORTED[metric.namespace, metric.name].labels)
         dimensions = {name: labels.get(label, "m") for name, label in names_of.items()}
@@ -103,7 +107,7 @@ def lines() -> Iterator[str]:
 
 
 def missing(client: httpx.Client, since: float) -> set[str]:
-    return {one.title for one in panels.panel_states(client, since) if one.missing}
+    return {graph.title for graph in panels.panel_states(client, since) if graph.missing}
 
 
 @pytest.mark.skipif(
@@ -111,13 +115,13 @@ def missing(client: httpx.Client, since: float) -> set[str]:
 )
 def test_every_query_of_the_dashboard_returns_data_in_prometheus(tmp_path: Path) -> None:
     exporter, since = stack_exporter("m"), time.time()
-    own = f"http://127.0.0.1:{free_port()}"
+    local = f"http://127.0.0.1:{free_port()}"
     output: list[str] = []
-    with served(exporter) as metrics, httpx.Client(base_url=own) as client:
-        command = prometheus.prometheus_command(metrics, own, tmp_path / "prometheus", scrape_s=1)
+    with served(exporter) as metrics, httpx.Client(base_url=local) as client:
+        command = prometheus.prometheus_command(metrics, local, tmp_path / "prometheus", scrape_s=1)
         child = Child(command, base_environment({}), output.append, lambda _: None)
         try:
-            until(lambda: answers(f"{own}/-/ready"))
+            until(lambda: answers(f"{local}/-/ready"))
             # A scrape before the first event, as in a stack: an increase needs two.
             until(lambda: "Requests" not in missing(client, since))
             assert "Whole question" in missing(client, since)
@@ -125,7 +129,7 @@ def test_every_query_of_the_dashboard_returns_data_in_prometheus(tmp_path: Path)
                 exporter.read(line)
             until(lambda: not missing(client, since))
             (group,) = client.get("/api/v1/rules").json()["data"]["groups"]
-            assert {one["name"] for one in group["rules"]} >= {"AnswersFail", "Drift"}
+            assert {rule["name"] for rule in group["rules"]} >= {"AnswersFail", "Drift"}
             assert not output
         finally:
             child.stop(5)

@@ -26,8 +26,8 @@ class Registry(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         parts = urlsplit(self.path)
         if parts.path == "/token":
-            asked = {name: values[0] for name, values in parse_qs(parts.query).items()}
-            self.answer(200, json.dumps({"token": f"{asked['service']} {asked['scope']}"}).encode())
+            requests = {name: values[0] for name, values in parse_qs(parts.query).items()}
+            self.answer(200, json.dumps({"token": f"{requests['service']} {requests['scope']}"}).encode())
         elif self.headers.get("authorization") != "Bearer registry repository:team/image:pull":
             where = f"http://{self.headers['host']}/token"
             challenge = f'Bearer realm="{where}",service="registry",scope="repository:team/image:pull"'
@@ -76,7 +76,9 @@ def test_each_lock_has_a_valid_bill_of_materials_with_every_package_and_hash(nam
     # The tool validates the file against CycloneDX's schema.
     bill = json.loads(contents.write_sbom(name).read_text())
     assert (bill["bomFormat"], bill["specVersion"]) == ("CycloneDX", "1.6")
-    named = {(one["name"].lower().replace("_", "-"), one["version"]) for one in bill["components"]}
+    named = {
+        (component["name"].lower().replace("_", "-"), component["version"]) for component in bill["components"]
+    }
     assert set(contents.packages(ROOT / contents.LOCKS[name])) <= named
-    for one in bill["components"]:
-        assert any(reference.get("hashes") for reference in one["externalReferences"]), one["name"]
+    for entry in bill["components"]:
+        assert any(reference.get("hashes") for reference in entry["externalReferences"]), entry["name"]

@@ -16,26 +16,28 @@ COMPONENT = "app.kubernetes.io/component"
 
 
 def of_kind(variant: str, *kinds: str) -> list[Manifest]:
-    return [one for one in rendered(variant) if one["kind"] in kinds]
+    return [manifest for manifest in rendered(variant) if manifest["kind"] in kinds]
 
 
 def named(variant: str, kind: str, component: str) -> Manifest:
-    (found,) = (one for one in of_kind(variant, kind) if one["metadata"]["labels"][COMPONENT] == component)
-    return found
+    (result,) = (
+        manifest for manifest in of_kind(variant, kind) if manifest["metadata"]["labels"][COMPONENT] == component
+    )
+    return result
 
 
 def template_of(workload: Manifest) -> dict[str, Any]:
     """The pod template of a Deployment, StatefulSet or CronJob."""
     spec = workload["spec"]
-    found: dict[str, Any] = (spec["jobTemplate"]["spec"] if "jobTemplate" in spec else spec)["template"]
-    return found
+    result: dict[str, Any] = (spec["jobTemplate"]["spec"] if "jobTemplate" in spec else spec)["template"]
+    return result
 
 
 def workloads(variant: str) -> Iterator[tuple[str, Manifest, dict[str, Any]]]:
     """Yield (component, workload, pod template)."""
-    for one in rendered(variant):
-        if {"template", "jobTemplate"} & set(one.get("spec", {})):
-            yield one["metadata"]["labels"][COMPONENT], one, template_of(one)
+    for manifest in rendered(variant):
+        if {"template", "jobTemplate"} & set(manifest.get("spec", {})):
+            yield manifest["metadata"]["labels"][COMPONENT], manifest, template_of(manifest)
 
 
 def containers(variant: str) -> Iterator[tuple[str, dict[str, Any], dict[str, Any]]]:
@@ -53,5 +55,5 @@ def selects(selector: dict[str, Any], labels: dict[str, str]) -> bool:
 
 def environment(variant: str, component: str) -> dict[str, Any]:
     """The variables of a component's only container: a value, or the reference to one."""
-    (container,) = (one for name, one, _ in containers(variant) if name == component)
-    return {one["name"]: one.get("value", one.get("valueFrom")) for one in container["env"]}
+    (container,) = (entry for name, entry, _ in containers(variant) if name == component)
+    return {variable["name"]: variable.get("value", variable.get("valueFrom")) for variable in container["env"]}

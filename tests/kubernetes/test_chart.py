@@ -45,10 +45,10 @@ def test_a_wrong_value_is_refused_by_its_name(values: str, field: str) -> None:
 def test_a_number_is_written_out_and_a_zero_is_kept() -> None:
     small = {"settings": {"query": {"kept_passages": 0}, "shared": {"ocr_min_confidence": 0.5}}}
     variables = {
-        one["name"]: one.get("value")
+        variable["name"]: variable.get("value")
         for document in helm.render("small", small)
         if document["kind"] == "Deployment" and document["metadata"]["name"] == "docwell-query"
-        for one in template_of(document)["spec"]["containers"][0]["env"]
+        for variable in template_of(document)["spec"]["containers"][0]["env"]
     }
     assert variables["DOCWELL_KEPT_PASSAGES"] == "0"
     assert variables["DOCWELL_OCR_MIN_CONFIDENCE"] == "0.5"
@@ -60,8 +60,8 @@ def test_workers_follow_the_messages_that_wait_and_those_in_work() -> None:
     assert (spec["minReplicaCount"], spec["maxReplicaCount"]) == (0, 4)
     variables = environment("scans and the next index", "ingest")
     queues = [variables[f"DOCWELL_{name}_QUEUE_URL"] for name in ("INGEST", "DEAD_LETTER", "OCR")]
-    assert [one["metadata"]["queueURL"] for one in spec["triggers"]] == queues
-    assert {one["metadata"]["scaleOnInFlight"] for one in spec["triggers"]} == {"true"}
+    assert [entry["metadata"]["queueURL"] for entry in spec["triggers"]] == queues
+    assert {trigger["metadata"]["scaleOnInFlight"] for trigger in spec["triggers"]} == {"true"}
     # Only the autoscaler sets replicas: an upgrade would undo what it chose.
     assert "replicas" not in named("small", "Deployment", "ingest")["spec"]
     assert "replicas" not in named("small", "Deployment", "query")["spec"]
@@ -70,8 +70,8 @@ def test_workers_follow_the_messages_that_wait_and_those_in_work() -> None:
 
 def test_scans_that_no_worker_reads_keep_no_worker() -> None:
     scans = {"data": {"ocrQueueUrl": environment("scans and the next index", "ingest")["DOCWELL_OCR_QUEUE_URL"]}}
-    (scaled,) = (one for one in helm.render("small", scans) if one["kind"] == "ScaledObject")
-    assert [one["name"] for one in scaled["spec"]["triggers"]] == ["ingest-queue", "dead-letter-queue"]
+    (scaled,) = (entry for entry in helm.render("small", scans) if entry["kind"] == "ScaledObject")
+    assert [trigger["name"] for trigger in scaled["spec"]["triggers"]] == ["ingest-queue", "dead-letter-queue"]
 
 
 def test_keda_has_the_role_of_the_workers_or_the_keys_of_the_services() -> None:
@@ -80,12 +80,12 @@ def test_keda_has_the_role_of_the_workers_or_the_keys_of_the_services() -> None:
     }
     # An association of EKS Pod Identity is no annotation, without which KEDA takes no role of a workload.
     role = {"eks.amazonaws.com/role-arn": "arn:aws:iam::123456789012:role/all"}
-    for given, owner in (({}, "keda"), (role, "workload")):
-        values = {"ingest": {"roleArn": ""}, "serviceAccountAnnotations": given}
-        (trigger,) = (one for one in helm.render("small", values) if one["kind"] == "TriggerAuthentication")
+    for parameters, owner in (({}, "keda"), (role, "workload")):
+        values = {"ingest": {"roleArn": ""}, "serviceAccountAnnotations": parameters}
+        (trigger,) = (value for value in helm.render("small", values) if value["kind"] == "TriggerAuthentication")
         assert trigger["spec"]["podIdentity"]["identityOwner"] == owner
     compatible = named("compatible services", "TriggerAuthentication", "ingest")["spec"]
-    assert {one["name"] for one in compatible["secretTargetRef"]} == {"services"}
+    assert {entry["name"] for entry in compatible["secretTargetRef"]} == {"services"}
     (first, *_) = named("compatible services", "ScaledObject", "ingest")["spec"]["triggers"]
     assert first["metadata"]["awsEndpoint"] == "http://queues.example:9324"
 
@@ -108,9 +108,9 @@ def test_tokens_are_references() -> None:
     assert external["DOCWELL_CHROMA_HEADER"] == "X-Chroma-Token"
     assert external["DOCWELL_OLLAMA_TOKEN"] == SECRET
     # vLLM asks for the token that query sends.
-    (model,) = (one for name, one, _ in containers("large") if name == "model")
-    wanted = next(one["valueFrom"] for one in model["env"] if one["name"] == "VLLM_API_KEY")
-    assert environment("large", "query")["DOCWELL_OLLAMA_TOKEN"] == wanted
+    (model,) = (container for name, container, _ in containers("large") if name == "model")
+    expected = next(variable["valueFrom"] for variable in model["env"] if variable["name"] == "VLLM_API_KEY")
+    assert environment("large", "query")["DOCWELL_OLLAMA_TOKEN"] == expected
 
 
 def test_reconcile_runs_alone_and_the_index_outlives_its_server() -> None:
@@ -138,5 +138,8 @@ def test_a_browser_reaches_answers_with_tls_alone() -> None:
 def test_answers_survive_the_loss_of_a_node() -> None:
     for profile in ("team", "large"):
         spread = template_of(named(profile, "Deployment", "query"))["spec"]["topologySpreadConstraints"]
-        assert {one["topologyKey"] for one in spread} == {"topology.kubernetes.io/zone", "kubernetes.io/hostname"}
+        assert {entry["topologyKey"] for entry in spread} == {
+            "topology.kubernetes.io/zone",
+            "kubernetes.io/hostname",
+        }
         assert named(profile, "HorizontalPodAutoscaler", "query")["spec"]["minReplicas"] >= 2

@@ -18,7 +18,7 @@ PROBES = ("startupProbe", "readinessProbe", "livenessProbe")
 
 @pytest.mark.parametrize("component", WORKERS)
 def test_the_command_of_a_worker_exists(component: str) -> None:
-    (container,) = (one for name, one, _ in containers("small") if name == component)
+    (container,) = (entry for name, entry, _ in containers("small") if name == component)
     program, *arguments = container["command"]
     assert program == "python"
     done = subprocess.run(
@@ -30,7 +30,7 @@ def test_the_command_of_a_worker_exists(component: str) -> None:
 
 @pytest.mark.parametrize("component", ["ingest", "query"])
 def test_the_runtime_answers_the_paths_that_are_probed(component: str) -> None:
-    (container,) = (one for name, one, _ in containers("small") if name == component)
+    (container,) = (entry for name, entry, _ in containers("small") if name == component)
     health = health_app(Exporter(), lambda: True)
     paths = {route.path for route in health.routes if isinstance(route, Route)}
     assert {container[probe]["httpGet"]["path"] for probe in PROBES} | {"/metrics"} <= paths

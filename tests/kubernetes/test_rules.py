@@ -25,12 +25,12 @@ def pods(variant: str) -> dict[str, dict[str, str]]:
 
 
 def port_numbers(variant: str, component: str) -> dict[str, int]:
-    found = (one for name, one, _ in containers(variant) if name == component)
-    return {port["name"]: port["containerPort"] for one in found for port in one.get("ports", [])}
+    result = (container for name, container, _ in containers(variant) if name == component)
+    return {port["name"]: port["containerPort"] for entry in result for port in entry.get("ports", [])}
 
 
 def policies_of(variant: str, labels: dict[str, str]) -> list[dict[str, Any]]:
-    specs = (one["spec"] for one in of_kind(variant, "NetworkPolicy"))
+    specs = (manifest["spec"] for manifest in of_kind(variant, "NetworkPolicy"))
     return [spec for spec in specs if selects(spec["podSelector"], labels)]
 
 
@@ -54,16 +54,18 @@ def test_every_pod_keeps_to_the_restricted_level_of_pod_security(variant: str) -
 def test_only_volumes_are_written_and_each_has_a_limit(variant: str) -> None:
     for component, container, pod in containers(variant):
         claims = ["data"] if component == "chroma" else []
-        volumes = {*(one["name"] for one in pod["volumes"]), *claims}
+        volumes = {*(row["name"] for row in pod["volumes"]), *claims}
         mounts = container["volumeMounts"]
-        assert {one["name"] for one in mounts} <= volumes, component
-        assert "/tmp" in {one["mountPath"] for one in mounts}, component
-        assert all("sizeLimit" in one["emptyDir"] for one in pod["volumes"] if "emptyDir" in one), component
+        assert {item["name"] for item in mounts} <= volumes, component
+        assert "/tmp" in {entry["mountPath"] for entry in mounts}, component
+        assert all("sizeLimit" in volume["emptyDir"] for volume in pod["volumes"] if "emptyDir" in volume), (
+            component
+        )
 
 
 @EACH_VARIANT
 def test_no_pod_can_call_the_api_of_kubernetes_or_takes_variables_from_services(variant: str) -> None:
-    accounts = {one["metadata"]["name"]: one for one in of_kind(variant, "ServiceAccount")}
+    accounts = {manifest["metadata"]["name"]: manifest for manifest in of_kind(variant, "ServiceAccount")}
     used = set()
     for component, _, template in workloads(variant):
         pod = template["spec"]
@@ -94,9 +96,11 @@ def test_every_server_has_probes_on_a_port_that_it_names(variant: str) -> None:
     for component, workload, template in workloads(variant):
         for container in template["spec"]["containers"]:
             probes = {name for name in container if name.endswith("Probe")}
-            wanted = {"startupProbe", "readinessProbe", "livenessProbe"} if workload["kind"] in SERVERS else set()
-            assert probes == wanted, component
-            ports = {one["name"] for one in container.get("ports", [])}
+            expected = (
+                {"startupProbe", "readinessProbe", "livenessProbe"} if workload["kind"] in SERVERS else set()
+            )
+            assert probes == expected, component
+            ports = {port["name"] for port in container.get("ports", [])}
             assert {container[name]["httpGet"]["port"] for name in probes} <= ports, component
 
 
@@ -116,17 +120,17 @@ def test_a_service_selects_pods_that_have_its_port(variant: str) -> None:
         spec = service["spec"]
         selected = [name for name, labels in pods(variant).items() if spec["selector"].items() <= labels.items()]
         assert selected == [service["metadata"]["labels"][COMPONENT]]
-        assert {one["targetPort"] for one in spec["ports"]} <= set(port_numbers(variant, selected[0]))
+        assert {port["targetPort"] for port in spec["ports"]} <= set(port_numbers(variant, selected[0]))
 
 
 @EACH_VARIANT
 def test_whatever_refers_to_an_object_names_one_that_exists(variant: str) -> None:
-    names = {(one["kind"], one["metadata"]["name"]) for one in rendered(variant)}
-    for one in rendered(variant):
-        spec = one.get("spec", {})
-        if one["kind"] == "StatefulSet":
+    names = {(manifest["kind"], manifest["metadata"]["name"]) for manifest in rendered(variant)}
+    for entry in rendered(variant):
+        spec = entry.get("spec", {})
+        if entry["kind"] == "StatefulSet":
             assert ("Service", spec["serviceName"]) in names
-        if one["kind"] in ("HorizontalPodAutoscaler", "ScaledObject"):
+        if entry["kind"] in ("HorizontalPodAutoscaler", "ScaledObject"):
             assert ("Deployment", spec["scaleTargetRef"]["name"]) in names
         for trigger in spec.get("triggers", []):
             assert ("TriggerAuthentication", trigger["authenticationRef"]["name"]) in names
@@ -153,7 +157,7 @@ def test_a_disruption_budget_selects_one_workload_and_lets_a_node_drain(variant:
 def test_a_pod_has_time_to_stop(variant: str) -> None:
     for component, container, pod in containers(variant):
         sleep = container.get("lifecycle", {}).get("preStop", {}).get("sleep", {}).get("seconds", 0)
-        settings = {one["name"]: one.get("value") for one in container.get("env", [])}
+        settings = {variable["name"]: variable.get("value") for variable in container.get("env", [])}
         grace = int(settings.get("DOCWELL_GRACE_S") or 0)
         if sleep or grace:
             assert pod["terminationGracePeriodSeconds"] >= sleep + grace + 10, component
@@ -167,10 +171,10 @@ def test_every_pod_starts_from_no_flow_at_all(variant: str) -> None:
         assert not of_kind(variant, "NetworkPolicy")
         return
     for component, labels in pods(variant).items():
-        found = policies_of(variant, labels)
-        denials = [spec for spec in found if not spec.get("ingress") and not spec.get("egress")]
+        result = policies_of(variant, labels)
+        denials = [spec for spec in result if not spec.get("ingress") and not spec.get("egress")]
         assert any(spec["policyTypes"] == ["Ingress", "Egress"] for spec in denials), component
-        assert len(found) == 2, component
+        assert len(result) == 2, component
 
 
 def flows(variant: str) -> set[tuple[str, str, int]]:
@@ -180,20 +184,20 @@ def flows(variant: str) -> set[tuple[str, str, int]]:
     def peers(component: str, direction: str, side: str) -> set[tuple[str, int]]:
         rules = [rule for spec in policies_of(variant, labels[component]) for rule in spec.get(direction, [])]
         return {
-            (other, port["port"])
+            (second, port["port"])
             for rule in rules
             for peer in rule[side]
             if set(peer) == {"podSelector"}
-            for other in labels
-            if selects(peer["podSelector"], labels[other])
+            for second in labels
+            if selects(peer["podSelector"], labels[second])
             for port in rule["ports"]
         }
 
     return {
-        (component, other, port)
+        (component, another, port)
         for component in labels
-        for other, port in peers(component, "egress", "to")
-        if (component, port) in peers(other, "ingress", "from")
+        for another, port in peers(component, "egress", "to")
+        if (component, port) in peers(another, "ingress", "from")
     }
 
 
@@ -223,10 +227,10 @@ def blocks(variant: str, component: str) -> list[tuple[dict[str, Any], int]]:
 
 def outside(variant: str, component: str) -> set[int]:
     """The ports on which a component may call addresses outside the chart, EKS Pod Identity's agent apart."""
-    found = [(block, port) for block, port in blocks(variant, component) if block["cidr"] not in AGENT]
-    for block, _ in found:
+    result = [(block, port) for block, port in blocks(variant, component) if block["cidr"] not in AGENT]
+    for block, _ in result:
         assert block["except"] == WITHOUT[block["cidr"]], "instance metadata must stay out of reach"
-    return {port for _, port in found}
+    return {port for _, port in result}
 
 
 @EACH_VARIANT
@@ -257,18 +261,18 @@ def test_names_are_resolved_wherever_something_is_called(variant: str) -> None:
         rules = [
             rule for spec in policies_of(variant, pods(variant)[component]) for rule in spec.get("egress", [])
         ]
-        asked = [rule["ports"] for rule in rules if {53} == {port["port"] for port in rule["ports"]}]
-        assert asked == [[{"port": 53, "protocol": "UDP"}, {"port": 53, "protocol": "TCP"}]], component
+        requests = [rule["ports"] for rule in rules if {53} == {port["port"] for port in rule["ports"]}]
+        assert requests == [[{"port": 53, "protocol": "UDP"}, {"port": 53, "protocol": "TCP"}]], component
 
 
 def secrets_in(manifests: list[Manifest]) -> list[str]:
     """Variables and fields that look like a secret and hold a value."""
-    found = []
+    result = []
     for name, value in re.findall(r'"name": "(\w+)", "value": "([^"]*)"', json.dumps(manifests)):
         looks = re.search(r"(TOKEN|SECRET|KEY|PASSWORD)(_ID)?$", name)
         if looks and value and not value.startswith("arn:aws:secretsmanager:"):
-            found.append(name)
-    return found
+            result.append(name)
+    return result
 
 
 @EACH_VARIANT

@@ -74,10 +74,12 @@ class Machine:
         self.content, problems = decode(str(ROOT / "infra" / template))
         assert not problems
         data = self.content["Resources"]["LaunchTemplate"]["Properties"]["LaunchTemplateData"]["UserData"]
-        known = {name: str(one.get("Default", name)) for name, one in self.content["Parameters"].items()}
-        known |= dict.fromkeys(self.content["Resources"], "x") | {"ProxyScript": proxy_script()} | names
+        defaults = {
+            name: str(parameter.get("Default", name)) for name, parameter in self.content["Parameters"].items()
+        }
+        defaults |= dict.fromkeys(self.content["Resources"], "x") | {"ProxyScript": proxy_script()} | names
         self.root, self.state = folder / "root", folder / "state"
-        script = str(Values(known, frozenset({zone})).of(data["Fn::Base64"])).replace("${!", "${")
+        script = str(Values(defaults, frozenset({zone})).of(data["Fn::Base64"])).replace("${!", "${")
         self.script = MOVED.sub(f"{self.root}/", script)
         self.device = self.root / "dev/disk/by-id/nvme-Amazon_Elastic_Block_Store_vol1"
         for path in ("var/lib", "etc/systemd/system", "usr/local/sbin", "opt"):
@@ -117,7 +119,7 @@ class Machine:
 
     def fail(self, *commands: str) -> None:
         """Let the commands that contain one of these texts fail."""
-        (self.state / "fail").write_text("".join(f"{one}\n" for one in commands))
+        (self.state / "fail").write_text("".join(f"{step}\n" for step in commands))
 
     def late(self, waits: int) -> None:
         """Attach the device after so many waits."""
@@ -138,7 +140,7 @@ class Machine:
         (self.state / "waits").write_text(str(waits))
         self._bash(str(self.root / "usr/local/sbin/chroma-watch"))
         (self.state / "waits").unlink()
-        return [one for one in self.calls if one.startswith("aws")]
+        return [line for line in self.calls if line.startswith("aws")]
 
     def apply_secrets(self, *arguments: str) -> int:
         """Run the proxy's command, as its timer does; return its exit status."""
@@ -149,7 +151,7 @@ class Machine:
         """Run the timer's command once; return what it sends."""
         (self.state / "calls").write_text("")
         self._bash(str(self.root / "usr/local/sbin/chroma-gauge"))
-        return [one for one in self.calls if one.startswith("aws")]
+        return [line for line in self.calls if line.startswith("aws")]
 
     def reboot(self) -> None:
         """Unmount the volume and stop Chroma; the root disk stays."""
@@ -160,8 +162,8 @@ class Machine:
 
     def _bash(self, *arguments: str) -> int:
         path = f"{self.state / 'bin'}:{os.environ['PATH']}"
-        known = {"PATH": path, "STATE": str(self.state), "MACHINE": str(self.root), "DEVICE": str(self.device)}
-        done = subprocess.run(["bash", *arguments], env=known, capture_output=True, text=True, check=False)
+        names = {"PATH": path, "STATE": str(self.state), "MACHINE": str(self.root), "DEVICE": str(self.device)}
+        done = subprocess.run(["bash", *arguments], env=names, capture_output=True, text=True, check=False)
         with (self.state / "log").open("a") as log:
             log.write(done.stdout + done.stderr)
         return done.returncode
@@ -178,4 +180,4 @@ class Machine:
 
     def called(self, text: str) -> bool:
         """Return whether a command contains the text."""
-        return any(text in one for one in self.calls)
+        return any(text in line for line in self.calls)

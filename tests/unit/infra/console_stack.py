@@ -37,8 +37,8 @@ def values(**given: str) -> Values:
 
 def properties(name: str, **given: str) -> dict[str, Any]:
     """The properties of a resource as CloudFormation gets them."""
-    found = values(**given).of(content(ROOT / "infra" / "console.yaml")["Resources"][name]["Properties"])
-    return dict(without_nothing(found))
+    result = values(**given).of(content(ROOT / "infra" / "console.yaml")["Resources"][name]["Properties"])
+    return dict(without_nothing(result))
 
 
 def without_nothing(node: Any) -> Any:
@@ -61,5 +61,5 @@ def headers_of(sign_in: str = "") -> dict[str, str]:
         "x-content-type-options": "nosniff",
         "referrer-policy": security["ReferrerPolicy"]["ReferrerPolicy"],
         "strict-transport-security": f"max-age={seconds}",
-        **{one["Header"]: one["Value"] for one in policy["CustomHeadersConfig"]["Items"]},
+        **{item["Header"]: item["Value"] for item in policy["CustomHeadersConfig"]["Items"]},
     }

@@ -227,8 +227,8 @@ def canary(patch: pytest.MonkeyPatch) -> None:
     """Ask the live version on a schedule."""
     from functions.canary.handler import handler
 
-    one = SimpleNamespace(watch=lambda _live: Finding.FOUND, remember=lambda _found: None)
-    patch.setattr(canary_wiring, "canary", lambda: one)
+    entry = SimpleNamespace(watch=lambda _live: Finding.FOUND, remember=lambda _found: None)
+    patch.setattr(canary_wiring, "canary", lambda: entry)
     patch.setattr(canary_wiring, "canary_settings", lambda: SimpleNamespace(live_version="live"))
     handler({}, CONTEXT)
 

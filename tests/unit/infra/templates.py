@@ -67,7 +67,9 @@ class _Stack:
     """A stack with the values of its parameters, in terms of the joined template."""
 
     def __init__(self, path: Path, template: Template, values: Mapping[str, Any], apart: Collection[str]) -> None:
-        defaults = {name: each.get("Default", "") for name, each in template.get("Parameters", {}).items()}
+        defaults = {
+            name: parameter.get("Default", "") for name, parameter in template.get("Parameters", {}).items()
+        }
         self._path, self._template, self._values = path, template, defaults | dict(values)
         self._apart = apart
         self._nested: dict[str, _Stack] = {}
@@ -145,7 +147,7 @@ class _Stack:
 
 def _with_globals(properties: Template, shared: Template) -> Template:
     """Return a function's properties as SAM completes them."""
-    variables = [each.get("Environment", {}).get("Variables", {}) for each in (shared, properties)]
+    variables = [entry.get("Environment", {}).get("Variables", {}) for entry in (shared, properties)]
     return copy.deepcopy(shared) | properties | {"Environment": {"Variables": variables[0] | variables[1]}}
 
 

@@ -19,8 +19,8 @@ from tests.unit.infra.templates import MAIN, content, whole
 
 
 def properties(name: str) -> dict[str, Any]:
-    found: dict[str, Any] = whole()["Resources"][name]["Properties"]
-    return found
+    result: dict[str, Any] = whole()["Resources"][name]["Properties"]
+    return result
 
 
 def variables(function: str) -> dict[str, Any]:
@@ -41,7 +41,7 @@ def test_the_gateway_asks_the_authorizer_for_every_request_and_counts_the_key_th
 
 def test_the_local_gateway_opens_the_same_routes() -> None:
     paths = properties("Api")["DefinitionBody"]["paths"]
-    open_paths = {path for path, item in paths.items() if not all("security" in one for one in item.values())}
+    open_paths = {path for path, item in paths.items() if not all("security" in value for value in item.values())}
     assert open_paths == set(gateway.OPEN_PATHS)
 
 

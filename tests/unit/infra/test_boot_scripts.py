@@ -85,7 +85,7 @@ def test_each_start_mounts_the_volume_and_uses_all_of_it(chroma: Machine) -> Non
     chroma.reboot()
     assert chroma.start_chroma() == 0
     assert (chroma.root / "var/lib/chroma/chroma.sqlite3").read_text() == "the index"
-    grown = [one for one in chroma.calls if one.startswith("xfs_growfs")]
+    grown = [line for line in chroma.calls if line.startswith("xfs_growfs")]
     assert grown == [f"xfs_growfs {chroma.root}/var/lib/chroma"]
     # The service starts again by itself, and alone mounts the volume.
     unit = (chroma.root / "etc/systemd/system/chroma.service").read_text()
@@ -154,19 +154,19 @@ def configuration(machine: Machine) -> str:
 
 
 def test_only_the_proxy_accepts_connections_and_only_with_tls(server: Machine) -> None:
-    units = "".join(one.read_text() for one in (server.root / "etc/systemd/system").glob("*.service"))
+    units = "".join(path.read_text() for path in (server.root / "etc/systemd/system").glob("*.service"))
     published = re.findall(r"--publish (\S+)", "\n".join(server.calls) + units)
     assert published
-    assert all(one.startswith("127.0.0.1:") for one in published)
+    assert all(item.startswith("127.0.0.1:") for item in published)
     assert re.findall(r"listen (.+);", configuration(server)) == ["443 ssl"]
-    (upstream,) = {one.split("/")[2] for one in re.findall(r"proxy_pass (\S+?);", configuration(server))}
+    (upstream,) = {entry.split("/")[2] for entry in re.findall(r"proxy_pass (\S+?);", configuration(server))}
     assert upstream == published[0].rpartition(":")[0]
 
 
 def test_the_proxys_files_are_for_root_alone(proxy: Machine) -> None:
     files = list((proxy.root / "var/lib/docwell-proxy/conf").iterdir())
-    assert {one.name for one in files} == {"certificate.pem", "key.pem", "nginx.conf"}
-    assert all(one.stat().st_mode & 0o077 == 0 for one in files)
+    assert {entry.name for entry in files} == {"certificate.pem", "key.pem", "nginx.conf"}
+    assert all(path.stat().st_mode & 0o077 == 0 for path in files)
 
 
 def test_a_rotated_token_is_taken_without_a_deployment(proxy: Machine) -> None:
@@ -207,16 +207,16 @@ def test_secrets_that_cannot_be_read_or_used_change_nothing(proxy: Machine, step
 
 def test_a_warm_host_enters_service_and_signals_once(host: Machine) -> None:
     assert host.boot() == 0
-    ends = [one for one in host.calls if "complete-lifecycle-action" in one or "signal-resource" in one]
+    ends = [row for row in host.calls if "complete-lifecycle-action" in row or "signal-resource" in row]
     # The signal lets CloudFormation stop an old host, so the load balancer uses the new one by then.
-    assert [one.split()[-1] for one in ends] == ["CONTINUE", "SUCCESS"]
+    assert [item.split()[-1] for item in ends] == ["CONTINUE", "SUCCESS"]
     assert "--logical-resource-id Hosts --unique-id i-1" in ends[1]
     warm, served, signalled = (
-        next(i for i, one in enumerate(host.calls) if text in one) for text in ("api/generate", *ends)
+        next(i for i, entry in enumerate(host.calls) if text in entry) for text in ("api/generate", *ends)
     )
     assert warm < served < signalled
     check = host.content["Resources"]["TargetGroup"]["Properties"]
-    waited = sum(int(one.split()[1]) for one in host.calls[served:signalled] if one.startswith("sleep"))
+    waited = sum(int(line.split()[1]) for line in host.calls[served:signalled] if line.startswith("sleep"))
     assert waited >= check["HealthCheckIntervalSeconds"] * check["HealthyThresholdCount"]
 
 
@@ -226,8 +226,8 @@ def test_a_warm_host_enters_service_and_signals_once(host: Machine) -> None:
 def test_a_host_that_cannot_answer_is_abandoned_and_fails_the_deployment(host: Machine, step: str) -> None:
     host.fail(step)
     assert host.boot() != 0
-    ends = [one for one in host.calls if "complete-lifecycle-action" in one or "signal-resource" in one]
-    assert [one.split()[-1] for one in ends] == ["FAILURE", "ABANDON"]
+    ends = [line for line in host.calls if "complete-lifecycle-action" in line or "signal-resource" in line]
+    assert [entry.split()[-1] for entry in ends] == ["FAILURE", "ABANDON"]
 
 
 @pytest.mark.parametrize(("name", "role"), [("chroma.yaml", "ServerRole"), ("ollama.yaml", "HostRole")])

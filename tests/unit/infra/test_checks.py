@@ -30,9 +30,9 @@ def _accepted(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("_accepted")
 def test_an_accepted_finding_is_no_finding_in_its_resource_alone() -> None:
-    found = [("data", "Bucket", "CKV_1", "no log"), ("data", "BucketOfSam", "CKV_1", "no log")]
-    assert tools.unaccepted(found) == []
-    (line,) = tools.unaccepted([*found, ("query", "Bucket", "CKV_1", "no log")])
+    result = [("data", "Bucket", "CKV_1", "no log"), ("data", "BucketOfSam", "CKV_1", "no log")]
+    assert tools.unaccepted(result) == []
+    (line,) = tools.unaccepted([*result, ("query", "Bucket", "CKV_1", "no log")])
     assert line == "query: Bucket: CKV_1 no log"
 
 

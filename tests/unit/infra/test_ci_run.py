@@ -58,6 +58,6 @@ def test_a_signal_ends_the_step_with_its_processes(sent: signal.Signals) -> None
         while "runs" not in ci.stdout.readline():
             pass
         ci.send_signal(sent)
-        said, _ = ci.communicate(timeout=60)  # it returns when no process of the step is left
+        lines, _ = ci.communicate(timeout=60)  # it returns when no process of the step is left
     assert ci.returncode == 130
-    assert "never" not in said
+    assert "never" not in lines

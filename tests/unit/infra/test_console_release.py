@@ -53,9 +53,9 @@ def deploy(**outputs: str) -> None:
     parameters = {"Release": {"Type": "String", "Default": GIVEN["Release"]}}
     template = {"Parameters": parameters, "Resources": {"Q": {"Type": "AWS::SQS::Queue"}}, "Outputs": named}
     client = boto3.client("cloudformation")
-    known = [one["StackName"] for one in client.describe_stacks()["Stacks"]]
+    names = [stack["StackName"] for stack in client.describe_stacks()["Stacks"]]
     body = json.dumps(template)
-    if STACK in known:
+    if STACK in names:
         client.update_stack(StackName=STACK, TemplateBody=body)
     else:
         client.create_stack(StackName=STACK, TemplateBody=body)
@@ -70,32 +70,32 @@ def deploy_console() -> str:
 def published() -> dict[str, Any]:
     """The objects of the console's bucket by key."""
     client = boto3.client("s3")
-    keys = [one["Key"] for one in client.list_objects_v2(Bucket=BUCKET).get("Contents", [])]
+    keys = [item["Key"] for item in client.list_objects_v2(Bucket=BUCKET).get("Contents", [])]
     return {key: client.get_object(Bucket=BUCKET, Key=key) for key in keys}
 
 
 def test_every_file_is_there_with_its_type_and_only_those_of_a_digest_are_immutable(aws: None) -> None:
     deploy_console()
     assert publish(STACK, GIVEN) == URL
-    found = published()
-    (folder,) = {key.partition("/")[0] for key in found} - {"index.html", "config.json"}
+    result = published()
+    (folder,) = {key.partition("/")[0] for key in result} - {"index.html", "config.json"}
     assert re.fullmatch(r"[0-9a-f]{16}", folder)
     local = console_page.files()
-    assert {key.removeprefix(f"{folder}/") for key in found} == set(local)
-    for key, one in found.items():
+    assert {key.removeprefix(f"{folder}/") for key in result} == set(local)
+    for key, item in result.items():
         name = key.removeprefix(f"{folder}/")
-        assert one["ContentType"] == console_page.media_type(Path(name))
-        assert one["CacheControl"] == ("no-cache" if name == key else IMMUTABLE)
+        assert item["ContentType"] == console_page.media_type(Path(name))
+        assert item["CacheControl"] == ("no-cache" if name == key else IMMUTABLE)
         if name != key:
-            assert one["Body"].read() == local[name].read_bytes()
-    assert json.loads(found["config.json"]["Body"].read()) == {}
+            assert item["Body"].read() == local[name].read_bytes()
+    assert json.loads(result["config.json"]["Body"].read()) == {}
 
 
 def test_a_changed_file_is_another_release_and_the_previous_one_is_kept(
     aws: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     deploy_console()
-    monkeypatch.setattr(console, "files", lambda: {one.name: one for one in sorted(tmp_path.iterdir())})
+    monkeypatch.setattr(console, "files", lambda: {path.name: path for path in sorted(tmp_path.iterdir())})
     (tmp_path / "index.html").write_text('<script src="app.js"></script>')
     (tmp_path / "config.json").write_text("{}")
     folders = []
@@ -105,24 +105,24 @@ def test_a_changed_file_is_another_release_and_the_previous_one_is_kept(
         page = published()["index.html"]["Body"].read().decode()
         folders.append(re.findall(r'src="(\w+)/app.js"', page)[0])
     assert len(set(folders)) == 3
-    kept = {"index.html", "config.json", *(f"{folder}/app.js" for folder in folders[1:])}
-    assert set(published()) == kept
+    retained = {"index.html", "config.json", *(f"{folder}/app.js" for folder in folders[1:])}
+    assert set(published()) == retained
     publish(STACK, GIVEN)  # the same again, as after a failure
-    assert set(published()) == kept
+    assert set(published()) == retained
 
 
 def test_rules_of_others_stay_after_the_consoles_and_that_of_an_older_address_goes(aws: None) -> None:
     client = boto3.client("s3")
-    other: Any = {"ID": "viewer", "AllowedOrigins": ["*"], "AllowedMethods": ["GET"]}
+    another: Any = {"ID": "viewer", "AllowedOrigins": ["*"], "AllowedMethods": ["GET"]}
     old: Any = {"ID": "console", "AllowedOrigins": ["https://old.example"], "AllowedMethods": ["POST"]}
-    client.put_bucket_cors(Bucket=DOCUMENTS, CORSConfiguration={"CORSRules": [old, other]})
+    client.put_bucket_cors(Bucket=DOCUMENTS, CORSConfiguration={"CORSRules": [old, another]})
     deploy_console()
     publish(STACK, GIVEN)
     rules = client.get_bucket_cors(Bucket=DOCUMENTS)["CORSRules"]
-    assert [one["AllowedOrigins"] for one in rules] == [[URL], ["*"]]
+    assert [entry["AllowedOrigins"] for entry in rules] == [[URL], ["*"]]
     deploy()
     publish(STACK, GIVEN)
-    assert [one["ID"] for one in client.get_bucket_cors(Bucket=DOCUMENTS)["CORSRules"]] == ["viewer"]
+    assert [rule["ID"] for rule in client.get_bucket_cors(Bucket=DOCUMENTS)["CORSRules"]] == ["viewer"]
 
 
 @pytest.mark.parametrize(
@@ -134,8 +134,8 @@ def test_rules_of_others_stay_after_the_consoles_and_that_of_an_older_address_go
     ],
 )
 def test_the_page_learns_of_the_sign_in_from_its_configuration(pool: str, expected: dict[str, Any]) -> None:
-    found = {one.key: one for one in release_files(GIVEN | {"UserPool": pool})}
-    assert json.loads(found["config.json"].body) == expected
+    result = {path.key: path for path in release_files(GIVEN | {"UserPool": pool})}
+    assert json.loads(result["config.json"].body) == expected
 
 
 def test_a_change_set_that_was_not_executed_publishes_nothing(aws: None) -> None:

@@ -26,13 +26,13 @@ def distribution(**given: str) -> dict[str, Any]:
     ("sign_in", "hosts"), [("", f" {BUCKET_HOST}"), (SIGN_IN, f" {BUCKET_HOST} {SIGN_IN}")], ids=["keys", "pool"]
 )
 def test_cloudfront_sends_the_headers_of_the_local_gateway_and_names_two_hosts(sign_in: str, hosts: str) -> None:
-    found = headers_of(sign_in)
-    assert found.pop("strict-transport-security") == "max-age=31536000"
+    result = headers_of(sign_in)
+    assert result.pop("strict-transport-security") == "max-age=31536000"
     policy = POLICY.replace("connect-src 'self'", f"connect-src 'self'{hosts}")
-    assert found == HEADERS | {"content-security-policy": policy}
+    assert result == HEADERS | {"content-security-policy": policy}
     config = properties("Headers")["ResponseHeadersPolicyConfig"]
     parts = [*config["SecurityHeadersConfig"].values(), *config["CustomHeadersConfig"]["Items"]]
-    assert all(one["Override"] for one in parts)
+    assert all(metric["Override"] for metric in parts)
 
 
 def test_only_the_distribution_reads_the_bucket() -> None:
@@ -49,7 +49,7 @@ def test_only_the_distribution_reads_the_bucket() -> None:
 
 
 def test_the_firewall_counts_the_consoles_requests_by_their_viewers_addresses() -> None:
-    rules = {one["Name"]: one["Statement"] for one in properties_of_firewall()["Rules"]}
+    rules = {rule["Name"]: rule["Statement"] for rule in properties_of_firewall()["Rules"]}
     direct, viewers = (rules[name]["RateBasedStatement"] for name in ("flood", "console-flood"))
     assert direct["Limit"] == viewers["Limit"]
     marked = viewers["ScopeDownStatement"]
@@ -70,7 +70,7 @@ def test_a_viewer_cannot_write_the_address_by_which_the_firewall_counts() -> Non
     assert api["FunctionAssociations"] == [{"EventType": "viewer-request", "FunctionARN": "function-1"}]
     function = properties("ViewerAddress")
     assert function["AutoPublish"] is True
-    rules = {one["Name"]: one["Statement"] for one in properties_of_firewall()["Rules"]}
+    rules = {rule["Name"]: rule["Statement"] for rule in properties_of_firewall()["Rules"]}
     header = rules["console-flood"]["RateBasedStatement"]["ForwardedIPConfig"]["HeaderName"]
     forged = '{ value: "1.1.1.1", multiValue: [{ value: "1.1.1.1" }] }'
     headers = (

@@ -12,7 +12,7 @@ from rich.console import Console
 from infra.local import demo
 from infra.report import Report
 
-ANSWERS = {one["question"]: one for one in demo.example_questions()}
+ANSWERS = {entry["question"]: entry for entry in demo.example_questions()}
 
 
 def answer_of(asked: dict[str, Any], text: str, status: str = "answered") -> dict[str, Any]:
@@ -40,10 +40,10 @@ def missed(wrong: str, text: str, status: str = "answered") -> list[str]:
     """Return the missed goals of a demo in which one question gets this answer."""
 
     def api(request: httpx.Request) -> httpx.Response:
-        asked = ANSWERS[json.loads(request.content)["question"]]
-        if asked["question"] == wrong:
-            return httpx.Response(200, json=answer_of(asked, text, status))
-        return httpx.Response(200, json=answer_of(asked, right_answer(asked)))
+        requests = ANSWERS[json.loads(request.content)["question"]]
+        if requests["question"] == wrong:
+            return httpx.Response(200, json=answer_of(requests, text, status))
+        return httpx.Response(200, json=answer_of(requests, right_answer(requests)))
 
     report = Report("demo")
     with httpx.Client(transport=httpx.MockTransport(api), base_url="http://docwell") as client:

@@ -49,11 +49,11 @@ def profile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_a_deployment_names_every_parameter_of_the_template(build: Path, profile: Path, tmp_path: Path) -> None:
     deployment.write("mine", build, tmp_path / "release")
-    given = tomllib.loads((tmp_path / "release" / "mine.toml").read_text())
-    assert set(given) == set(PARAMETERS)
-    assert given["OllamaHosts"] == "2,4"
-    assert (given["ModelName"], given["ContextTokens"]) == ("small", "4096")
-    assert len(bytes.fromhex(given["Release"])) == 32
+    values = tomllib.loads((tmp_path / "release" / "mine.toml").read_text())
+    assert set(values) == set(PARAMETERS)
+    assert values["OllamaHosts"] == "2,4"
+    assert (values["ModelName"], values["ContextTokens"]) == ("small", "4096")
+    assert len(bytes.fromhex(values["Release"])) == 32
 
 
 @pytest.mark.parametrize(
@@ -71,10 +71,10 @@ def test_a_deployment_publishes_what_it_executes_and_leaves_no_parameters_to_a_l
 ) -> None:
     written = tmp_path / "release" / "team.toml"
     (tmp_path / "team.toml").write_text("")
-    seen = []
+    recorded = []
 
     def sam(command: str, *_: str, **__: str) -> None:
-        seen.append((command, written.exists()))
+        recorded.append((command, written.exists()))
         if command == fails:
             raise StepError(command)
 
@@ -83,13 +83,13 @@ def test_a_deployment_publishes_what_it_executes_and_leaves_no_parameters_to_a_l
     monkeypatch.setattr(deployment, "environment", lambda *_: None)
     monkeypatch.setattr(deployment, "deployed", lambda _: (None, {}))
     monkeypatch.setattr(deployment, "_sam", sam)
-    monkeypatch.setattr(deployment, "publish", lambda *_: seen.append(("console", written.exists())))
-    monkeypatch.setattr(deployment, "prepare", lambda *_: seen.append(("secrets", written.exists())))
+    monkeypatch.setattr(deployment, "publish", lambda *_: recorded.append(("console", written.exists())))
+    monkeypatch.setattr(deployment, "prepare", lambda *_: recorded.append(("secrets", written.exists())))
     with contextlib.suppress(StepError):
         deployment.deploy("team", options)
     # The stack names its secrets, so they come first, and the console needs the names of what it creates.
     steps = [("build", False), ("secrets", True), ("deploy", True), ("console", True)]
-    assert seen == steps[:count]
+    assert recorded == steps[:count]
     assert not written.exists()
 
 
@@ -129,10 +129,10 @@ def test_any_file_of_the_build_makes_another_release(build: Path, profile: Path,
 
 @pytest.mark.parametrize("name", [name for name in PARAMETERS if name != "Release"])
 def test_any_parameter_makes_another_release(build: Path, profile: Path, name: str) -> None:
-    given = deployment.parameters("mine", build)
-    first = deployment.digest(build, given)
-    assert deployment.digest(build, given | {name: "7"}) != first
-    assert deployment.digest(build, given | {"Release": first}) == first
+    values = deployment.parameters("mine", build)
+    first = deployment.digest(build, values)
+    assert deployment.digest(build, values | {name: "7"}) != first
+    assert deployment.digest(build, values | {"Release": first}) == first
 
 
 @pytest.mark.parametrize("line", ['ModelNam = "x"', 'Release = "x"'])
@@ -143,18 +143,18 @@ def test_a_parameter_that_the_template_does_not_take_is_refused(build: Path, pro
 
 
 def test_what_changes_is_told_by_the_stack(build: Path, profile: Path) -> None:
-    given = deployment.parameters("mine", build)
-    given["Release"] = deployment.digest(build, given)
+    values = deployment.parameters("mine", build)
+    values["Release"] = deployment.digest(build, values)
     with mock_aws():
-        assert deployment.changes(deployment.deployed("docwell-mine")[0], given) == ["a new stack"]
-        parameters = [{"ParameterKey": name, "ParameterValue": value} for name, value in given.items()]
+        assert deployment.changes(deployment.deployed("docwell-mine")[0], values) == ["a new stack"]
+        parameters = [{"ParameterKey": name, "ParameterValue": value} for name, value in values.items()]
         client = boto3.client("cloudformation")
         client.create_stack(StackName="docwell-mine", TemplateBody=json.dumps(BUILT), Parameters=parameters)
         deployed, _ = deployment.deployed("docwell-mine")
     # The digest of a build has no images, which are not in its folder.
-    (same,) = deployment.changes(deployed, given)
+    (same,) = deployment.changes(deployed, values)
     assert "image" in same
-    changed = given | {"ModelName": "large", "Release": "b" * 64}
+    changed = values | {"ModelName": "large", "Release": "b" * 64}
     first, version = deployment.changes(deployed, changed)
     assert first == "ModelName: 'small' -> 'large'"
     assert "query function" in version

@@ -35,8 +35,8 @@ def started(data: Path, *rows: dict[str, Any]) -> tuple[dict[str, str], list[str
     """Return the variables that the stack sets because of the ledger, and the lines that it says."""
     (data / "aws").mkdir(parents=True)
     (data / "aws" / "ledger.json").write_text(json.dumps(rows))
-    said: list[str] = []
-    return dict(with_old_index(StackOptions(data), said.append).environment), said
+    lines: list[str] = []
+    return dict(with_old_index(StackOptions(data), lines.append).environment), lines
 
 
 @pytest.mark.parametrize(("before", "after"), [("off", "rapidocr"), ("rapidocr", "off")])
@@ -45,9 +45,9 @@ def test_another_ocr_setting_builds_a_second_index_and_says_so(
 ) -> None:
     old = fingerprint(tmp_path, ocr=before)
     monkeypatch.setenv("DOCWELL_OCR", after)
-    variables, said = started(tmp_path, row("a.pdf", old))
+    variables, lines = started(tmp_path, row("a.pdf", old))
     assert variables == {"DOCWELL_OCR": before, "DOCWELL_NEXT_OCR": after}
-    assert "docwell reindex --start" in said[0]
+    assert "docwell reindex --start" in lines[0]
 
 
 def test_after_the_switch_the_new_setting_is_the_only_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -59,14 +59,14 @@ def test_after_the_switch_the_new_setting_is_the_only_one(tmp_path: Path, monkey
 
 def test_the_same_settings_and_an_empty_folder_say_nothing(tmp_path: Path) -> None:
     assert started(tmp_path, row("a.pdf", fingerprint(tmp_path))) == ({}, [])
-    said: list[str] = []
-    assert with_old_index(StackOptions(tmp_path / "none"), said.append).environment == {}
-    assert said == []
+    lines: list[str] = []
+    assert with_old_index(StackOptions(tmp_path / "none"), lines.append).environment == {}
+    assert lines == []
 
 
 def test_other_changes_of_the_index_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     old = fingerprint(tmp_path)
     monkeypatch.setenv("DOCWELL_CHUNK_TOKENS", "128")
-    variables, said = started(tmp_path, row("a.pdf", old))
+    variables, lines = started(tmp_path, row("a.pdf", old))
     assert variables == {}
-    assert "every document is indexed again" in said[0]
+    assert "every document is indexed again" in lines[0]

@@ -40,16 +40,16 @@ VALUES = yaml.safe_load((CHART / "values.yaml").read_text())
 
 def environment(component: str) -> dict[str, Any]:
     """The variables of a worker in the committed manifests."""
-    (found,) = (
-        one
-        for one in committed_manifests()
-        if "spec" in one
-        and one["metadata"]["name"] == f"docwell-{component}"
-        and one["kind"] in ("Deployment", "CronJob")
+    (result,) = (
+        manifest
+        for manifest in committed_manifests()
+        if "spec" in manifest
+        and manifest["metadata"]["name"] == f"docwell-{component}"
+        and manifest["kind"] in ("Deployment", "CronJob")
     )
-    spec = found["spec"]
-    (container,) = spec.get("jobTemplate", found)["spec"]["template"]["spec"]["containers"]
-    return {one["name"]: one.get("value") for one in container["env"]}
+    spec = result["spec"]
+    (container,) = spec.get("jobTemplate", result)["spec"]["template"]["spec"]["containers"]
+    return {variable["name"]: variable.get("value") for variable in container["env"]}
 
 
 def fields(component: str) -> dict[str, Any]:
@@ -58,9 +58,9 @@ def fields(component: str) -> dict[str, Any]:
 
 @COMPONENTS
 def test_a_worker_gets_each_setting_that_it_reads_and_no_other(component: str) -> None:
-    given = {name for name in environment(component) if name.startswith("DOCWELL_")}
+    values = {name for name in environment(component) if name.startswith("DOCWELL_")}
     read = {f"DOCWELL_{name.upper()}" for name in {*fields(component), *OF_RUNTIME[component]}}
-    assert sorted(given) == sorted(read)
+    assert sorted(values) == sorted(read)
 
 
 @COMPONENTS
@@ -79,15 +79,15 @@ PAGE = (ROOT / "docs" / "kubernetes.md").read_text()
 
 
 def test_the_documented_statements_of_the_query_pod_let_it_check_an_api_key() -> None:
-    found = [content(ROOT / path)["Resources"] for path in set(re.findall(r"infra/\w+\.yaml", PAGE))]
+    result = [content(ROOT / path)["Resources"] for path in set(re.findall(r"infra/\w+\.yaml", PAGE))]
     roles = {"QueryRole", *re.findall(r"`(\w+Role)`", PAGE)}
     statements = [
-        one
-        for resources in found
+        entry
+        for resources in result
         for role in roles & set(resources)
         for policy in resources[role]["Properties"]["Policies"]
-        for one in policy["PolicyDocument"]["Statement"]
-        if "Effect" in one and "${PrincipalsTable}" in json.dumps(one["Resource"])
+        for entry in policy["PolicyDocument"]["Statement"]
+        if "Effect" in entry and "${PrincipalsTable}" in json.dumps(entry["Resource"])
     ]
     read = list[str]()
 
@@ -101,8 +101,8 @@ def test_the_documented_statements_of_the_query_pod_let_it_check_an_api_key() ->
     (key,) = read
     patterns = [
         pattern
-        for one in statements
-        if "dynamodb:GetItem" in one["Action"]
-        for pattern in one["Condition"]["ForAllValues:StringLike"]["dynamodb:LeadingKeys"]
+        for statement in statements
+        if "dynamodb:GetItem" in statement["Action"]
+        for pattern in statement["Condition"]["ForAllValues:StringLike"]["dynamodb:LeadingKeys"]
     ]
     assert any(fnmatch.fnmatchcase(key, pattern) for pattern in patterns)

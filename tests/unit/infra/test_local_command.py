@@ -66,17 +66,17 @@ def test_the_commands_that_are_printed_for_another_data_folder_find_its_stack(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     data = tmp_path / "with a space"
-    one = stack(data)
-    one.write()
-    command._addresses(one)
+    entry = stack(data)
+    entry.write()
+    command._addresses(entry)
     (line,) = [line for line in capsys.readouterr().out.splitlines() if "DOCWELL_DATA" in line]
     name, _, value = shlex.split(line)[1].partition("=")
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.chdir(tmp_path)
     assert find_settings().endpoint is None
     monkeypatch.setenv(name, value)
-    found = find_settings()
-    assert (found.endpoint, found.api_key, found.local) == (one.gateway, one.api_key, True)
+    result = find_settings()
+    assert (result.endpoint, result.api_key, result.local) == (entry.gateway, entry.api_key, True)
     monkeypatch.setenv(name, str(tmp_path))
     with pytest.raises(Failure, match="no local stack"):
         find_settings()

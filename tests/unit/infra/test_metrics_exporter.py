@@ -50,9 +50,9 @@ def test_counters_add_up_and_latencies_become_seconds(exporter: Exporter) -> Non
 
 
 def test_a_gauge_has_the_last_value_and_a_summary_the_sum(exporter: Exporter) -> None:
-    for found in (7, 3):
-        exporter.read(metric_line("Docwell", {"service": "reconcile"}, {"Drift": found}))
-        exporter.read(metric_line("Docwell", {"service": "query"}, {"Feedback": found % 2}))
+    for result in (7, 3):
+        exporter.read(metric_line("Docwell", {"service": "reconcile"}, {"Drift": result}))
+        exporter.read(metric_line("Docwell", {"service": "query"}, {"Feedback": result % 2}))
     exporter.read(metric_line("Docwell", {"service": "chroma"}, {"DiskUsed": 85}))
     assert value(exporter, "docwell_drift", service="reconcile") == 3
     assert value(exporter, "docwell_feedback_sum", service="query") == 2

@@ -50,7 +50,7 @@ def template(name: str) -> dict[str, Any]:
 
 def main_values(main: dict[str, Any]) -> Values:
     """The template's names with the ARNs that CloudFormation would give them."""
-    names: dict[str, Any] = {name: one.get("Default") for name, one in main["Parameters"].items()}
+    names: dict[str, Any] = {name: parameter.get("Default") for name, parameter in main["Parameters"].items()}
     names["OllamaModelsUri"] = MODELS
     for logical, resource in main["Resources"].items():
         pattern = PATTERNS.get(resource["Type"], f"arn:aws:any:{REGION}:{ACCOUNT}:{{name}}")
@@ -62,17 +62,19 @@ def main_values(main: dict[str, Any]) -> Values:
 def endpoint_policies() -> dict[str, list[dict[str, Any]]]:
     """The statements of each endpoint by its service."""
     main, network = whole(), whole(ROOT / "infra" / "network.yaml")
-    given = main_values(main).of(main["Resources"]["NetworkStack"]["Properties"]["Parameters"])
+    parameters = main_values(main).of(main["Resources"]["NetworkStack"]["Properties"]["Parameters"])
     for name, parameter in network["Parameters"].items():
         if parameter["Type"] == "CommaDelimitedList":
-            given[name] = given[name].split(",")
-    values = Values({name: name for name in network["Resources"]} | given, CONDITIONS)
-    endpoints = [one for one in network["Resources"].values() if one["Type"] == "AWS::EC2::VPCEndpoint"]
+            parameters[name] = parameters[name].split(",")
+    values = Values({name: name for name in network["Resources"]} | parameters, CONDITIONS)
+    endpoints = [
+        resource for resource in network["Resources"].values() if resource["Type"] == "AWS::EC2::VPCEndpoint"
+    ]
     return {
-        str(values.of(one["Properties"]["ServiceName"])).split(".", 3)[3]: values.of(
-            one["Properties"].get("PolicyDocument", {"Statement": []})
+        str(values.of(entry["Properties"]["ServiceName"])).split(".", 3)[3]: values.of(
+            entry["Properties"].get("PolicyDocument", {"Statement": []})
         )["Statement"]
-        for one in endpoints
+        for entry in endpoints
     }
 
 
@@ -82,9 +84,9 @@ def listed(value: Any) -> list[str]:
 
 def allows(statements: list[dict[str, Any]], action: str, resource: str) -> bool:
     return any(
-        any(fnmatchcase(action, pattern) for pattern in listed(one["Action"]))
-        and any(fnmatchcase(resource, pattern) for pattern in listed(one["Resource"]))
-        for one in statements
+        any(fnmatchcase(action, pattern) for pattern in listed(statement["Action"]))
+        and any(fnmatchcase(resource, pattern) for pattern in listed(statement["Resource"]))
+        for statement in statements
     )
 
 
@@ -96,21 +98,21 @@ def role_calls() -> Iterator[tuple[str, str, str]]:
     ollama = template("infra/ollama.yaml")
     names = {name: name for name in ollama["Resources"]} | {f"{name}.Arn": name for name in ollama["Resources"]}
     roles.append((Values(names | {"ModelsUri": MODELS}, CONDITIONS), "s3:", ollama, "HostRole"))
-    for known, prefix, stack, role in roles:
+    for defaults, prefix, stack, role in roles:
         for policy in stack["Resources"][role]["Properties"]["Policies"]:
-            for one in known.of(policy["PolicyDocument"]["Statement"]):
-                for action in listed(one["Action"]):
+            for statement in defaults.of(policy["PolicyDocument"]["Statement"]):
+                for action in listed(statement["Action"]):
                     if action.startswith(prefix) and action not in POLLERS:
-                        yield from ((role, action, resource) for resource in listed(one["Resource"]))
+                        yield from ((role, action, resource) for resource in listed(statement["Resource"]))
 
 
 def secret_calls(policy: str, path: str, **given: object) -> set[str]:
     """The secrets that a policy reads."""
-    (one,) = Values(given).of(
+    (statement,) = Values(given).of(
         content(ROOT / path)["Resources"][policy]["Properties"]["PolicyDocument"]["Statement"]
     )[:1]
-    assert one["Action"] == "secretsmanager:GetSecretValue"
-    return set(one["Resource"])
+    assert statement["Action"] == "secretsmanager:GetSecretValue"
+    return set(statement["Resource"])
 
 
 def test_servers_and_functions_read_their_own_secrets_through_the_endpoint() -> None:
@@ -122,11 +124,11 @@ def test_servers_and_functions_read_their_own_secrets_through_the_endpoint() -> 
     }
     assert functions["Chroma"] == functions["Ollama"] == {token, f"{token}-??????"}
     servers = secret_calls("SecretsPolicy", "infra/proxy.yaml", SystemName=STACK, KmsKeyArn="key")
-    made = {f"{SECRETS}:{STACK}/{name}-??????" for name in ("token", "pair")}
-    assert servers == made
-    assert not any(fnmatchcase(f"{SECRETS}:{STACK}/pair-abcdef", one) for one in functions["Chroma"])
+    created = {f"{SECRETS}:{STACK}/{name}-??????" for name in ("token", "pair")}
+    assert servers == created
+    assert not any(fnmatchcase(f"{SECRETS}:{STACK}/pair-abcdef", item) for item in functions["Chroma"])
     policy = endpoint_policies()["secretsmanager"]
-    assert all(allows(policy, "secretsmanager:GetSecretValue", one.replace("?", "a")) for one in made)
+    assert all(allows(policy, "secretsmanager:GetSecretValue", entry.replace("?", "a")) for entry in created)
 
 
 def test_the_endpoints_let_every_call_of_a_role_through() -> None:
@@ -152,14 +154,14 @@ def test_an_endpoint_reaches_no_other_bucket_table_or_queue(service: str, action
 def test_an_endpoint_takes_only_this_accounts_credentials() -> None:
     for service, statements in endpoint_policies().items():
         assert statements, service
-        for one in statements:
+        for statement in statements:
             if (
                 service == "s3"
-                and {arn.split(":::")[1].split("/")[0] for arn in listed(one["Resource"])} == PUBLIC
+                and {arn.split(":::")[1].split("/")[0] for arn in listed(statement["Resource"])} == PUBLIC
             ):
-                assert listed(one["Action"]) == ["s3:GetObject"]
+                assert listed(statement["Action"]) == ["s3:GetObject"]
                 continue
-            assert one["Condition"] == {"StringEquals": {"aws:PrincipalAccount": ACCOUNT}}, service
+            assert statement["Condition"] == {"StringEquals": {"aws:PrincipalAccount": ACCOUNT}}, service
 
 
 @pytest.mark.parametrize(("name", "group"), [("chroma", "ServerSecurityGroup"), ("ollama", "HostSecurityGroup")])
@@ -169,8 +171,8 @@ def test_a_server_without_internet_reaches_only_the_vpc_and_s3(name: str, group:
     resources = template(f"infra/{name}.yaml")["Resources"]
     names |= dict.fromkeys(resources, "")
     properties = Values(names, frozenset({"IsClosed"})).of(resources[group]["Properties"])
-    ways = {
-        (one.get("CidrIp") or one["DestinationPrefixListId"], one["FromPort"])
-        for one in properties["SecurityGroupEgress"]
+    destinations = {
+        (entry.get("CidrIp") or entry["DestinationPrefixListId"], entry["FromPort"])
+        for entry in properties["SecurityGroupEgress"]
     }
-    assert ways == {("pl-1", 443), ("10.72.0.0/16", 443)}
+    assert destinations == {("pl-1", 443), ("10.72.0.0/16", 443)}

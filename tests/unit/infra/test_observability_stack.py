@@ -44,11 +44,11 @@ class Recording:
         if "_aws" not in line:
             self.lines.setdefault(line["message"], set()).update(fields_of(line))
             return
-        for one in line["_aws"]["CloudWatchMetrics"]:
-            assert one["Namespace"] == "Docwell/one"
-            for names in one["Dimensions"]:
+        for directive in line["_aws"]["CloudWatchMetrics"]:
+            assert directive["Namespace"] == "Docwell/one"
+            for names in directive["Dimensions"]:
                 dimensions = tuple(sorted((name, line[name]) for name in names))
-                self.metrics |= {(metric["Name"], dimensions) for metric in one["Metrics"]}
+                self.metrics |= {(metric["Name"], dimensions) for metric in directive["Metrics"]}
 
 
 def fields_of(value: Any, path: str = "") -> Iterator[str]:
@@ -87,14 +87,18 @@ def emitted() -> dict[str, Recording]:
 @pytest.fixture(scope="module")
 def template() -> dict[str, Any]:
     """The alarms, the dashboard and the saved queries of all templates."""
-    found: dict[str, Any] = {}
+    result: dict[str, Any] = {}
     for path in (*dashboards.ALARMS, dashboards.TEMPLATE):
-        found |= content(path)["Resources"]
-    return {"Resources": found}
+        result |= content(path)["Resources"]
+    return {"Resources": result}
 
 
 def of_type(template: dict[str, Any], *types: str) -> dict[str, dict[str, Any]]:
-    return {name: one["Properties"] for name, one in template["Resources"].items() if f"{one['Type']}" in types}
+    return {
+        name: resource["Properties"]
+        for name, resource in template["Resources"].items()
+        if f"{resource['Type']}" in types
+    }
 
 
 def alarms(template: dict[str, Any]) -> dict[str, dict[str, Any]]:
@@ -108,32 +112,35 @@ def value(text: Any) -> str:
 
 def widgets(template: dict[str, Any]) -> list[dict[str, Any]]:
     (dashboard,) = of_type(template, "AWS::CloudWatch::Dashboard").values()
-    found: list[dict[str, Any]] = json.loads(dashboard["DashboardBody"]["Fn::Sub"])["widgets"]
-    return found
+    result: list[dict[str, Any]] = json.loads(dashboard["DashboardBody"]["Fn::Sub"])["widgets"]
+    return result
 
 
 def shown(template: dict[str, Any]) -> set[Emitted]:
     """docwell's own metrics on the dashboard."""
-    found = set()
+    result = set()
     for widget in widgets(template):
         for line in widget["properties"].get("metrics", []):
             parts = [part for part in line if isinstance(part, str)]
             if parts[:1] == [NAMESPACE]:
                 pairs = zip(parts[2::2], map(value, parts[3::2]), strict=True)
-                found.add((parts[1], tuple(sorted(pairs))))
-    return found
+                result.add((parts[1], tuple(sorted(pairs))))
+    return result
 
 
 def watched(template: dict[str, Any]) -> set[Emitted]:
     """docwell's own metrics in alarms."""
     single = list(of_type(template, "AWS::CloudWatch::Alarm").values())
     inner = [
-        one["MetricStat"]["Metric"] for alarm in single for one in alarm.get("Metrics", []) if "MetricStat" in one
+        metric["MetricStat"]["Metric"]
+        for alarm in single
+        for metric in alarm.get("Metrics", [])
+        if "MetricStat" in metric
     ]
     return {
-        (one["MetricName"], tuple(sorted((pair["Name"], value(pair["Value"])) for pair in one["Dimensions"])))
-        for one in (*single, *inner)
-        if one.get("Namespace") == {"Fn::Sub": NAMESPACE}
+        (entry["MetricName"], tuple(sorted((pair["Name"], value(pair["Value"])) for pair in entry["Dimensions"])))
+        for entry in (*single, *inner)
+        if entry.get("Namespace") == {"Fn::Sub": NAMESPACE}
     }
 
 
@@ -162,8 +169,8 @@ def test_the_exporter_reads_every_metric_that_is_emitted_in_its_unit(emitted: di
     for recording in emitted.values():
         for line in recording.output.splitlines():
             exporter.read(line)
-            for one in json.loads(line).get("_aws", {}).get("CloudWatchMetrics", []):
-                for metric in one["Metrics"]:
+            for directive in json.loads(line).get("_aws", {}).get("CloudWatchMetrics", []):
+                for metric in directive["Metrics"]:
                     exported = EXPORTED[DOCWELL, metric["Name"]].name
                     assert exported.endswith(ending.get(metric["Unit"], "")), exported
                     assert exported.endswith(("_seconds", "_ratio")) is (metric["Unit"] in ending), exported
@@ -209,21 +216,22 @@ def anchors(runbook: str) -> dict[str, str]:
     """The sections by their headings' anchors."""
     sections = re.split(r"^## ", runbook, flags=re.MULTILINE)[1:]
     assert sections.pop().startswith("Restore what is lost\n")
-    return {one.partition("\n")[0].lower().replace(" ", "-"): one for one in sections}
+    return {entry.partition("\n")[0].lower().replace(" ", "-"): entry for entry in sections}
 
 
 def test_each_alarm_has_its_section_in_the_runbook_and_each_section_its_alarm(template: dict[str, Any]) -> None:
     links = {
-        name: one["AlarmDescription"].partition("docs/runbook.md#")[2] for name, one in alarms(template).items()
+        name: alarm["AlarmDescription"].partition("docs/runbook.md#")[2]
+        for name, alarm in alarms(template).items()
     }
     assert sorted(links.values()) == sorted(anchors(RUNBOOK.read_text()))
-    for name, one in alarms(template).items():
-        assert one["AlarmName"] == {"Fn::Sub": f"${{SystemName}}-{links[name]}"}
+    for name, item in alarms(template).items():
+        assert item["AlarmName"] == {"Fn::Sub": f"${{SystemName}}-{links[name]}"}
 
 
 def test_the_runbook_names_saved_queries_graphs_and_headings_that_exist(template: dict[str, Any]) -> None:
     text = RUNBOOK.read_text()
-    graphs = {one["properties"].get("title") for one in widgets(template)}
+    graphs = {widget["properties"].get("title") for widget in widgets(template)}
     assert set(re.findall(r"(?<!\*)\*([^*\n]+)\*(?!\*)", text)) <= graphs
     named = set(re.findall(r"[Ss]aved quer(?:y|ies) `([a-z-]+)`", text))
     assert named
@@ -234,7 +242,7 @@ def test_the_runbook_names_saved_queries_graphs_and_headings_that_exist(template
 def test_each_alarm_tells_somebody_by_itself_or_through_the_composite_one(template: dict[str, Any]) -> None:
     composite = template["Resources"]["CallersNoticeAlarm"]["Properties"]
     members = set(re.findall(r'ALARM\("\$\{(\w+)\}"\)', composite["AlarmRule"]["Fn::Sub"]))
-    for name, one in alarms(template).items():
-        (action,) = one.get("AlarmActions", [None])
+    for name, alarm in alarms(template).items():
+        (action,) = alarm.get("AlarmActions", [None])
         assert (action in ({"Ref": "AlarmTopic"}, {"Ref": "AlarmTopicArn"})) is (name not in members), name
     assert members < set(alarms(template))

@@ -30,13 +30,15 @@ NEEDS_PROMTOOL = pytest.mark.skipif(
 
 
 def alarms() -> dict[str, Any]:
-    found = {name: one for path in dashboards.ALARMS for name, one in content(path)["Resources"].items()}
-    return {name: one for name, one in found.items() if one["Type"].endswith("Alarm")}
+    result = {
+        name: resource for path in dashboards.ALARMS for name, resource in content(path)["Resources"].items()
+    }
+    return {name: item for name, item in result.items() if item["Type"].endswith("Alarm")}
 
 
 def alerts() -> dict[str, dict[str, Any]]:
     (group,) = yaml.safe_load(dashboards.ALERTS.read_text())["groups"]
-    return {one["alert"]: one for one in group["rules"]}
+    return {rule["alert"]: rule for rule in group["rules"]}
 
 
 def families() -> set[str]:
@@ -54,25 +56,25 @@ def metrics_of(expression: str) -> set[str]:
 
 def test_every_graph_has_a_query_for_each_visible_line_over_metrics_that_exist() -> None:
     page = json.loads(dashboards.GRAFANA_PROMETHEUS.read_text())
-    shown = {one["title"]: one["targets"] for one in page["panels"] if one["type"] != "row"}
-    assert list(shown) == [one.title for one in GRAPHS]
-    known = families()
+    shown = {row["title"]: row["targets"] for row in page["panels"] if row["type"] != "row"}
+    assert list(shown) == [item.title for item in GRAPHS]
+    names = families()
     for graph in GRAPHS:
-        visible = [one.label for one in graph.lines if not (isinstance(one, Line) and one.hidden)]
-        assert [one["legendFormat"] for one in shown[graph.title]] == visible
+        visible = [line.label for line in graph.lines if not (isinstance(line, Line) and line.hidden)]
+        assert [entry["legendFormat"] for entry in shown[graph.title]] == visible
         for target in shown[graph.title]:
             assert metrics_of(target["expr"])
-            assert metrics_of(target["expr"]) <= known
+            assert metrics_of(target["expr"]) <= names
             assert target["datasource"]["type"] == "prometheus"
 
 
 def test_every_alarm_has_a_rule_over_metrics_that_exist() -> None:
-    written, known = alerts(), families()
+    written, names = alerts(), families()
     assert list(written) == [name.removesuffix("Alarm") for name in alarms()]
     for name, alarm in alarms().items():
         rule = written[name.removesuffix("Alarm")]
         properties = alarm["Properties"]
-        assert metrics_of(rule["expr"]) <= known
+        assert metrics_of(rule["expr"]) <= names
         assert metrics_of(rule["expr"]) or alarm["Type"] == "AWS::CloudWatch::CompositeAlarm"
         assert rule["labels"]["severity"] == ("page" if "AlarmActions" in properties else "info")
         assert (
@@ -82,15 +84,20 @@ def test_every_alarm_has_a_rule_over_metrics_that_exist() -> None:
 
 def test_no_metric_is_exported_that_neither_graph_nor_alarm_uses() -> None:
     used = {
-        (one.metric.namespace, one.metric.name) for graph in GRAPHS for one in graph.lines if isinstance(one, Line)
+        (line.metric.namespace, line.metric.name)
+        for graph in GRAPHS
+        for line in graph.lines
+        if isinstance(line, Line)
     }
     for alarm in alarms().values():
         stats = [
-            one["MetricStat"]["Metric"] for one in alarm["Properties"].get("Metrics", []) if "MetricStat" in one
+            metric["MetricStat"]["Metric"]
+            for metric in alarm["Properties"].get("Metrics", [])
+            if "MetricStat" in metric
         ]
-        for one in [*stats, *([alarm["Properties"]] if "MetricName" in alarm["Properties"] else [])]:
-            namespace = one["Namespace"]
-            used.add((namespace["Fn::Sub"] if isinstance(namespace, dict) else namespace, one["MetricName"]))
+        for entry in [*stats, *([alarm["Properties"]] if "MetricName" in alarm["Properties"] else [])]:
+            namespace = entry["Namespace"]
+            used.add((namespace["Fn::Sub"] if isinstance(namespace, dict) else namespace, entry["MetricName"]))
     assert used == set(EXPORTED)
 
 
@@ -133,7 +140,7 @@ def test_alerts_fire_as_the_alarms_do(tmp_path: Path) -> None:
 
 
 def range_of(*values: str) -> dict[str, Any]:
-    return {"data": {"result": [{"metric": {}, "values": [[1, one] for one in values]}] if values else []}}
+    return {"data": {"result": [{"metric": {}, "values": [[1, value] for value in values]}] if values else []}}
 
 
 def states(answer: dict[str, Any]) -> list[panels.PanelState]:
@@ -143,15 +150,15 @@ def states(answer: dict[str, Any]) -> list[panels.PanelState]:
 
 
 def test_a_panel_has_data_if_each_line_had_a_number() -> None:
-    found = states(range_of("NaN", "0"))
-    assert [one.title for one in found] == [one.title for one in GRAPHS]
-    assert not any(one.missing for one in found)
+    result = states(range_of("NaN", "0"))
+    assert [item.title for item in result] == [graph.title for graph in GRAPHS]
+    assert not any(entry.missing for entry in result)
 
 
 @pytest.mark.parametrize("values", [(), ("NaN", "+Inf")])
 def test_no_series_and_no_number_are_no_data_and_a_known_reason_is_named(values: tuple[str, ...]) -> None:
-    found = {one.title: one for one in states(range_of(*values))}
-    assert found["Requests"].missing == ("all", "client errors (4xx)", "server errors (5xx)")
-    assert found["Requests"].reason == ""
-    assert found["Canary: 1 where its page is found"].reason
-    assert found["Feedback"].reason
+    result = {graph.title: graph for graph in states(range_of(*values))}
+    assert result["Requests"].missing == ("all", "client errors (4xx)", "server errors (5xx)")
+    assert result["Requests"].reason == ""
+    assert result["Canary: 1 where its page is found"].reason
+    assert result["Feedback"].reason

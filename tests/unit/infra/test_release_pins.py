@@ -29,14 +29,14 @@ def tree(tmp_path: Path) -> pins.Tree:
         *(ROOT / ".github" / "workflows").glob("*.yml"),
     ):
         shutil.copy(path, tmp_path / path.relative_to(ROOT))
-    found = pins.Tree(tmp_path)
-    pins.pin_images(found, lambda _: DIGEST)
-    for path in found.templates:
+    result = pins.Tree(tmp_path)
+    pins.pin_images(result, lambda _: DIGEST)
+    for path in result.templates:
         path.write_text(path.read_text().replace(f"@{DIGEST}", ""))
-    for path in found.profiles.iterdir():
+    for path in result.profiles.iterdir():
         lines = path.read_text().splitlines(keepends=True)
         path.write_text("".join(line for line in lines if pins.MACHINE_IMAGES not in line))
-    return found
+    return result
 
 
 def pin_all(tree: pins.Tree) -> None:
@@ -45,21 +45,21 @@ def pin_all(tree: pins.Tree) -> None:
 
 
 def test_a_release_refuses_tags_and_newest_machine_images(tree: pins.Tree) -> None:
-    found = pins.unpinned(tree)
-    assert len(found) == len(tree.images()) + len(pins.STAGES)
+    result = pins.unpinned(tree)
+    assert len(result) == len(tree.images()) + len(pins.STAGES)
 
 
 def test_a_release_takes_what_pin_wrote(tree: pins.Tree) -> None:
-    asked: list[str] = []
+    requests: list[str] = []
 
     def digest_of(reference: str) -> str:
-        asked.append(reference)
+        requests.append(reference)
         return DIGEST
 
     before = list(tree.images().values())
     pins.pin_images(tree, digest_of)
     pins.pin_machine_images(tree, pins.STAGES, lambda _: AMI)
-    assert asked == before
+    assert requests == before
     assert list(tree.images().values()) == [f"{reference}@{DIGEST}" for reference in before]
     assert not pins.unpinned(tree)
 
@@ -79,9 +79,9 @@ def test_every_parameter_of_the_build_is_known() -> None:
         [
             template["Resources"]["QueryFunction"]["Properties"]["Architectures"],
             *(
-                one["Metadata"].get("DockerBuildArgs")
-                for one in template["Resources"].values()
-                if "Metadata" in one
+                resource["Metadata"].get("DockerBuildArgs")
+                for resource in template["Resources"].values()
+                if "Metadata" in resource
             ),
         ]
     )

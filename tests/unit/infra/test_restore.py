@@ -56,21 +56,21 @@ def snapshot(name: str, days: int) -> str:
     ec2 = boto3.client("ec2")
     volume = ec2.create_volume(AvailabilityZone="eu-central-1a", Size=1)["VolumeId"]
     tags: Any = [{"ResourceType": "snapshot", "Tags": [{"Key": "docwell-snapshots", "Value": name}]}]
-    made: str = ec2.create_snapshot(VolumeId=volume, TagSpecifications=tags)["SnapshotId"]
+    created: str = ec2.create_snapshot(VolumeId=volume, TagSpecifications=tags)["SnapshotId"]
     backend = ec2_backends["123456789012"]["eu-central-1"]
-    backend.snapshots[made].start_time = datetime(2026, 11, 26 - days, tzinfo=UTC)
-    return made
+    backend.snapshots[created].start_time = datetime(2026, 11, 26 - days, tzinfo=UTC)
+    return created
 
 
 def test_the_other_zone_gets_the_newest_snapshot_of_the_profiles_chroma(profile: Path) -> None:
     snapshot(f"{STACK}-ServersStack-W-ChromaStack-X", 2)
     newest = snapshot(f"{STACK}-ServersStack-W-ChromaStack-X", 1)
-    for other in ("docwell-prod", f"{STACK}-2"):
-        snapshot(f"{other}-ServersStack-W-ChromaStack-Y", 0)
+    for another in ("docwell-prod", f"{STACK}-2"):
+        snapshot(f"{another}-ServersStack-W-ChromaStack-Y", 0)
     assert restore("zone", "dev", None) == {"ChromaPlace": f"second,{newest}"}
     text = profile.read_text()
-    given = tomllib.loads(text)
-    assert given == {"ChromaPlace": f"second,{newest}", "ModelName": "m"}
+    values = tomllib.loads(text)
+    assert values == {"ChromaPlace": f"second,{newest}", "ModelName": "m"}
     assert text.startswith("# Why")
     assert restore("zone", "dev", None) == {"ChromaPlace": f"first,{newest}"}
 
@@ -102,13 +102,13 @@ def test_the_profile_gets_the_name_of_the_restored_table(profile: Path, table: s
     body = {"Resources": {"Queue": {"Type": "AWS::SQS::Queue"}}, "Outputs": output}
     boto3.client("cloudformation").create_stack(StackName=STACK, TemplateBody=str(body).replace("'", '"'))
     name = f"{STACK}-ledger-20261125-1000"
-    given = restore("ledger", "dev", "2026-11-25T10:00")
+    values = restore("ledger", "dev", "2026-11-25T10:00")
     described = boto3.client("dynamodb").describe_table(TableName=name)["Table"]
     assert described["StreamSpecification"]["StreamViewType"] == "NEW_AND_OLD_IMAGES"
     expected = f"{name}/stream/{described['LatestStreamLabel']},,usage-1,"
-    assert given == {"RestoredTables": expected}
+    assert values == {"RestoredTables": expected}
     assert tomllib.loads(profile.read_text())["RestoredTables"] == expected
-    assert restore("ledger", "dev", "2026-11-25T10:00") == given  # an interrupted run goes on
+    assert restore("ledger", "dev", "2026-11-25T10:00") == values  # an interrupted run goes on
     assert boto3.client("dynamodb").scan(TableName=name)["Count"] == 1
 
 
@@ -125,8 +125,8 @@ def own_names(value: Any) -> str:
 def bare_uses(node: Any, table: str, condition: str) -> Iterator[Any]:
     """Yield each reference to the stack's own table for which a restored one would not step in."""
     if isinstance(node, list):
-        for one in node:
-            yield from bare_uses(one, table, condition)
+        for entry in node:
+            yield from bare_uses(entry, table, condition)
     elif isinstance(node, dict):
         for name, value in node.items():
             if name == "Fn::If" and value[0] == condition:

@@ -67,9 +67,9 @@ def test_every_rule_refuses_something() -> None:
 
 @EACH_PROFILE
 def test_every_profile_is_allowed(path: Path) -> None:
-    given = {name: str(text) for name, text in tomllib.loads(path.read_text()).items()}
-    assert broken(given) == set()
-    for name, text in given.items():
+    values = {name: str(text) for name, text in tomllib.loads(path.read_text()).items()}
+    assert broken(values) == set()
+    for name, text in values.items():
         parameter = content(MAIN)["Parameters"][name]
         assert text in map(str, parameter.get("AllowedValues", [text]))
         assert re.fullmatch(parameter.get("AllowedPattern", ".*"), text)

@@ -33,17 +33,17 @@ def _account(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 def read(name: str, stage: str = "AWSCURRENT") -> dict[str, Any]:
     client = boto3.client("secretsmanager")
-    found = client.get_secret_value(SecretId=f"{STACK}/{name}", VersionStage=stage)
-    return dict(json.loads(found["SecretString"]))
+    result = client.get_secret_value(SecretId=f"{STACK}/{name}", VersionStage=stage)
+    return dict(json.loads(result["SecretString"]))
 
 
 def names() -> set[str]:
-    return {one["Name"] for one in boto3.client("secretsmanager").list_secrets()["SecretList"]}
+    return {secret["Name"] for secret in boto3.client("secretsmanager").list_secrets()["SecretList"]}
 
 
 def in_balancer() -> str:
-    found: str = boto3.client("acm").get_certificate(CertificateArn=read("pair")["balancer"])["Certificate"]
-    return found
+    result: str = boto3.client("acm").get_certificate(CertificateArn=read("pair")["balancer"])["Certificate"]
+    return result
 
 
 def test_a_deployment_makes_the_secrets_once() -> None:
@@ -60,8 +60,8 @@ def test_the_functions_trust_the_pair_and_cannot_read_its_key() -> None:
     token, pair = read("token"), read("pair")
     assert token["certificates"].strip() == pair["certificate"].strip() == in_balancer().strip()
     assert set(token) == {"token", "certificates"}
-    found = x509.load_pem_x509_certificate(pair["certificate"].encode())
-    names = found.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    result = x509.load_pem_x509_certificate(pair["certificate"].encode())
+    names = result.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     assert tuple(names.get_values_for_type(x509.DNSName)) == servers_of(STACK)
     assert len(bytes.fromhex(token["token"])) == 32
 
@@ -105,7 +105,7 @@ def test_a_rotation_gives_each_part_time_to_read_before_the_next_needs_it() -> N
 
 
 def pems(text: str) -> set[str]:
-    return {f"{one}-----END CERTIFICATE-----\n" for one in text.split("-----END CERTIFICATE-----\n") if one}
+    return {f"{entry}-----END CERTIFICATE-----\n" for entry in text.split("-----END CERTIFICATE-----\n") if entry}
 
 
 def test_the_times_are_those_of_the_servers_and_the_functions() -> None:
@@ -118,11 +118,11 @@ def test_a_stage_of_ci_makes_them_with_the_parts_that_its_build_has() -> None:
     path = Path("infra/release/credentials.py")
     assert str(path) in (ROOT / "scripts/release").read_text()
     workflow = yaml.safe_load((ROOT / ".github/workflows/deploy-stage.yml").read_text())
-    commands = [one.get("run", "") for one in workflow["jobs"]["deploy"]["steps"]]
-    made, deployed = (
-        next(i for i, one in enumerate(commands) if text in one) for text in (str(path), "sam deploy")
+    commands = [entry.get("run", "") for entry in workflow["jobs"]["deploy"]["steps"]]
+    created, deployed = (
+        next(i for i, step in enumerate(commands) if text in step) for text in (str(path), "sam deploy")
     )
-    assert made < deployed
+    assert created < deployed
     imported = set(re.findall(r"^(?:from|import) (\w+)", (ROOT / path).read_text(), re.MULTILINE))
     assert not {"infra", "docwell"} & imported
     lock = (ROOT / "requirements/sam.txt").read_text()

@@ -25,15 +25,15 @@ def test_the_functions_read_the_secret_of_each_server(
     given: dict[str, str], chroma: str, ollama: str, url: str
 ) -> None:
     servers = content(MAIN.parent / "infra" / "servers.yaml")
-    defaults = {name: one["Default"] for name, one in content(MAIN)["Parameters"].items()}
+    defaults = {name: parameter["Default"] for name, parameter in content(MAIN)["Parameters"].items()}
     names = {name: defaults.get(name, "") for name in servers["Parameters"]} | given
     names |= {"ProxyStack.Outputs.TokenArn": "the stack's", "OllamaStack.Outputs.Url": "of the hosts"}
     values = Values(names, Values(names).holding(servers["Conditions"]))
-    found = [
+    result = [
         values.of(servers["Outputs"][f"{name}"]["Value"])
         for name in ("ChromaSecretArn", "OllamaSecretArn", "OllamaUrl")
     ]
-    assert found == [chroma, ollama, url]
+    assert result == [chroma, ollama, url]
 
 
 @pytest.mark.parametrize(
@@ -50,9 +50,9 @@ def test_hosts_that_stop_by_the_clock_are_to_a_question_as_hosts_that_sleep(
     given: dict[str, str], stops: bool
 ) -> None:
     main = content(MAIN)
-    names = {name: one["Default"] for name, one in main["Parameters"].items()} | given
-    held = Values(names).holding(main["Conditions"])
-    parameters = Values(names | dict.fromkeys(main["Resources"], ""), held)
+    names = {name: parameter["Default"] for name, parameter in main["Parameters"].items()} | given
+    conditions = Values(names).holding(main["Conditions"])
+    parameters = Values(names | dict.fromkeys(main["Resources"], ""), conditions)
     sleeps = parameters.of(main["Resources"]["QueryStack"]["Properties"]["Parameters"]["Sleeps"])
     query = content(MAIN.parent / "infra" / "query.yaml")
     waits = Values(dict.fromkeys(query["Parameters"], "") | {"Sleeps": sleeps})

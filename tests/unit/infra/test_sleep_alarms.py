@@ -23,15 +23,15 @@ def resources() -> dict[str, Any]:
     content, problems = decode(str(TEMPLATE))
     assert not problems
     assert isinstance(content, dict)
-    found: dict[str, Any] = content["Resources"]
-    return found
+    result: dict[str, Any] = content["Resources"]
+    return result
 
 
 def rings(alarm: dict[str, Any], minutes: Sequence[Minute]) -> bool:
     """Whether CloudWatch sets the alarm after these minutes: missing ones count as TreatMissingData says."""
     periods = alarm["EvaluationPeriods"]
     missing = alarm["TreatMissingData"] == "breaching"
-    breaches = sum(missing if one is None else _breaches(alarm, one) for one in list(minutes)[-periods:])
+    breaches = sum(missing if entry is None else _breaches(alarm, entry) for entry in list(minutes)[-periods:])
     return bool(breaches >= alarm.get("DatapointsToAlarm", periods))
 
 
@@ -76,10 +76,10 @@ def test_both_read_the_metric_of_the_query_function(
 ) -> None:
     record_sleep(asleep=True)
     emitted = json.loads(capsys.readouterr().out)
-    (said,) = emitted["_aws"]["CloudWatchMetrics"]
+    (lines,) = emitted["_aws"]["CloudWatchMetrics"]
     for name in ("QuestionFoundNoHost", "HostsAreUnused"):
         alarm = resources[name]["Properties"]
         assert alarm["Namespace"] == {"Ref": "MetricsNamespace"}  # test_observability_stack.py compares it
-        assert alarm["MetricName"] == said["Metrics"][0]["Name"]
-        assert [[one["Name"] for one in alarm["Dimensions"]]] == said["Dimensions"]
+        assert alarm["MetricName"] == lines["Metrics"][0]["Name"]
+        assert [[dimension["Name"] for dimension in alarm["Dimensions"]]] == lines["Dimensions"]
         assert alarm["Period"] == 60

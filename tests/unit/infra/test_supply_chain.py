@@ -28,12 +28,12 @@ ITSELF = "--no-deps --no-build-isolation --editable ."
 
 def jobs() -> dict[str, dict[str, Any]]:
     """Every job by its workflow and name, with the permissions that it has."""
-    found = {}
+    result = {}
     for path in WORKFLOWS:
         workflow = yaml.safe_load(path.read_text())
         for name, job in workflow["jobs"].items():
-            found[f"{path.name}: {name}"] = {"permissions": workflow["permissions"]} | job
-    return found
+            result[f"{path.name}: {name}"] = {"permissions": workflow["permissions"]} | job
+    return result
 
 
 def commands() -> list[tuple[str, str]]:
@@ -45,22 +45,26 @@ def commands() -> list[tuple[str, str]]:
         if name.startswith((".ci/", ".github/", "scripts/", "functions/", "layers/", "infra/"))
         or name.rsplit("/", 1)[-1] == "Makefile"
     ]
-    found = []
+    result = []
     for name in scripts:
         if name.endswith((".pdf", ".npz", ".json")) or not (ROOT / name).is_file():
             continue
         text = re.sub(r"\\\n\s*", " ", (ROOT / name).read_text())
         # A list of Python: the rest of the command follows in the next lines.
-        found += [(name, text[one.start() : one.start() + 250].split("\n\n")[0]) for one in INSTALL.finditer(text)]
-    return found
+        result += [
+            (name, text[entry.start() : entry.start() + 250].split("\n\n")[0]) for entry in INSTALL.finditer(text)
+        ]
+    return result
 
 
 @EACH_WORKFLOW
 def test_every_action_is_a_commit_with_its_version_beside(path: Path) -> None:
     uses = re.findall(r"uses:\s*(\S.*)", path.read_text())
     assert uses
-    for one in uses:
-        assert one.startswith("./.github/") or re.fullmatch(r"[\w/-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+", one), one
+    for entry in uses:
+        assert entry.startswith("./.github/") or re.fullmatch(r"[\w/-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+", entry), (
+            entry
+        )
 
 
 @EACH_WORKFLOW
@@ -97,11 +101,11 @@ def test_what_is_deployed_is_what_was_attested() -> None:
 
 
 def test_every_install_checks_hashes_and_builds_nothing() -> None:
-    found = commands()
+    result = commands()
     files = {"scripts/setup", "scripts/install-for-lambda", "scripts/stand-in.Dockerfile", "Makefile"}
     files |= {"functions/ingest/Dockerfile", "infra/container/sam.py", ".github/workflows/deploy-stage.yml"}
-    assert files <= {name for name, _ in found}
-    for name, command in found:
+    assert files <= {name for name, _ in result}
+    for name, command in result:
         if name in WITHOUT_HASHES or ITSELF in command:
             continue
         assert HASHED.search(command), f"{name}: {command}"
@@ -117,9 +121,9 @@ def test_every_lock_has_hashes() -> None:
 
 
 def test_every_image_is_a_parameter_that_a_release_checks() -> None:
-    found = (path for folder in ("functions", "runtime") for path in (ROOT / folder).rglob("Dockerfile"))
-    dockerfiles = [path.read_text() for path in found]
-    assert {one for text in dockerfiles for one in re.findall(r"(?m)^FROM (\S+)", text)} == {"${BASE_IMAGE}"}
+    result = (path for folder in ("functions", "runtime") for path in (ROOT / folder).rglob("Dockerfile"))
+    dockerfiles = [path.read_text() for path in result]
+    assert {entry for text in dockerfiles for entry in re.findall(r"(?m)^FROM (\S+)", text)} == {"${BASE_IMAGE}"}
     assert all(re.findall(r"(?m)^ARG BASE_IMAGE.*", text) == ["ARG BASE_IMAGE"] for text in dockerfiles)
     for path in TEMPLATES:
         named = set(re.findall(r"\b[\w.-]+\.(?:io|aws|com)/[\w./-]+:[\w.-]*\d[\w.@:-]*", path.read_text()))

@@ -26,8 +26,8 @@ def template() -> dict[str, Any]:
 
 
 def properties(template: dict[str, Any], name: str) -> dict[str, Any]:
-    found: dict[str, Any] = template["Resources"][name]["Properties"]
-    return found
+    result: dict[str, Any] = template["Resources"][name]["Properties"]
+    return result
 
 
 def variables(template: dict[str, Any], function: str) -> dict[str, Any]:
@@ -49,20 +49,20 @@ def default_of(template: dict[str, Any], value: Any) -> Any:
     """The value of a variable with default parameters; None if only AWS knows it."""
     if isinstance(value, dict) and "Fn::If" in value:
         return None
-    defaults = {name: one["Default"] for name, one in template["Parameters"].items()}
+    defaults = {name: parameter["Default"] for name, parameter in template["Parameters"].items()}
     try:
-        found = Values(defaults).of(value)
+        result = Values(defaults).of(value)
     except KeyError:
         return None
-    return None if found is NO_VALUE else found
+    return None if result is NO_VALUE else result
 
 
 @pytest.mark.parametrize(("function", "settings"), FUNCTIONS)
 def test_a_function_is_told_each_setting_that_it_reads_and_no_other(
     template: dict[str, Any], function: str, settings: Settings
 ) -> None:
-    given = {name for name in variables(template, function) if name.startswith("DOCWELL_")}
-    assert given == {f"DOCWELL_{name.upper()}" for name in settings.model_fields}
+    values = {name for name in variables(template, function) if name.startswith("DOCWELL_")}
+    assert values == {f"DOCWELL_{name.upper()}" for name in settings.model_fields}
 
 
 @pytest.mark.parametrize(("function", "settings"), FUNCTIONS[:-1])  # the authorizer has no defaults
@@ -82,8 +82,8 @@ def test_the_templates_defaults_are_the_codes(template: dict[str, Any], function
 def test_everything_that_a_user_chooses_or_gets_is_explained() -> None:
     for path in TEMPLATES:
         for part in ("Parameters", "Outputs"):
-            for name, one in content(path).get(part, {}).items():
-                assert len(one.get("Description", "")) > 5, f"{path.name}: {part}.{name}"
+            for name, resource in content(path).get(part, {}).items():
+                assert len(resource.get("Description", "")) > 5, f"{path.name}: {part}.{name}"
     main = content(MAIN)
     groups = main["Metadata"]["AWS::CloudFormation::Interface"]["ParameterGroups"]
     grouped = [name for group in groups for name in group["Parameters"]]
@@ -95,13 +95,13 @@ def test_each_nested_stack_gets_the_parameters_that_it_has_and_needs() -> None:
     for path, name, stack in stacks():
         nested.add(path.parent / stack["TemplateURL"])
         inner = content(path.parent / stack["TemplateURL"])
-        given, has = set(stack["Parameters"]), inner["Parameters"]
-        assert given <= set(has), name
+        values, has = set(stack["Parameters"]), inner["Parameters"]
+        assert values <= set(has), name
         # A parameter that no stack gives is a rare setting: its default says what it is.
-        assert {one for one in has if "Default" not in has[one]} <= given, name
-        assert set(has) - given <= RARE, name
-        wanted = re.findall(rf"{name}\.Outputs\.(\w+)", path.read_text())
-        assert set(wanted) <= set(inner.get("Outputs", {})), name
+        assert {entry for entry in has if "Default" not in has[entry]} <= values, name
+        assert set(has) - values <= RARE, name
+        expected = re.findall(rf"{name}\.Outputs\.(\w+)", path.read_text())
+        assert set(expected) <= set(inner.get("Outputs", {})), name
     assert nested == {path.resolve() for path in NESTED if path.stem not in ("key", "webhook")}
 
 
@@ -130,17 +130,17 @@ def test_a_dead_letter_is_given_up_by_ingest_and_then_parked(template: dict[str,
         assert parked[name] == dead[name]
     alarm = properties(template, "DeadLettersAlarm")
     assert alarm["Dimensions"][0]["Value"] == {"Fn::GetAtt": ["ParkedQueue", "QueueName"]}
-    known = variables(template, "IngestFunction")
-    assert known["DOCWELL_DEAD_LETTER_QUEUE_URL"] == {"Ref": "IngestDeadLetterQueue"}
-    assert known["DOCWELL_PARKED_QUEUE_URL"] == {"Ref": "ParkedQueue"}
+    defaults = variables(template, "IngestFunction")
+    assert defaults["DOCWELL_DEAD_LETTER_QUEUE_URL"] == {"Ref": "IngestDeadLetterQueue"}
+    assert defaults["DOCWELL_PARKED_QUEUE_URL"] == {"Ref": "ParkedQueue"}
 
 
 def test_all_functions_take_the_same_pipelines(template: dict[str, Any]) -> None:
     pipeline = ("CHUNK_TOKENS", "OCR", "SHARDS")
-    names = [f"DOCWELL_{which}{name}" for name in pipeline for which in ("", "NEXT_")]
+    names = [f"DOCWELL_{part}{name}" for name in pipeline for part in ("", "NEXT_")]
     assert set(names) <= set(variables(template, "QueryFunction"))
     functions = ("IngestFunction", "QueryFunction", "ReconcileFunction")
-    assert len({str([variables(template, one).get(name) for name in names]) for one in functions}) == 1
+    assert len({str([variables(template, entry).get(name) for name in names]) for entry in functions}) == 1
     fields = IngestSettings.model_fields
     index = [str(fields[name].default) for name in ("chunk_tokens", "ocr", "shards")]
     assert template["Parameters"]["Index"]["Default"] == ",".join(index)
@@ -187,17 +187,17 @@ OPEN = {"/v1/health", "/v1/openapi.json"}
 def methods(template: dict[str, Any]) -> dict[str, dict[str, Any]]:
     """The operation of each path with one method."""
     paths = properties(template, "Api")["DefinitionBody"]["paths"]
-    found = {}
+    result = {}
     for path, item in paths.items():
-        (found[path],) = item.values()
-    return found
+        (result[path],) = item.values()
+    return result
 
 
 def test_every_route_but_health_and_the_description_needs_a_key_or_a_token(template: dict[str, Any]) -> None:
-    found = methods(template)
-    assert {path for path, method in found.items() if "security" not in method} == OPEN
-    for path in set(found) - OPEN:
-        assert found[path]["security"] == [{"authorizer": [], "api_key": []}]
+    result = methods(template)
+    assert {path for path, method in result.items() if "security" not in method} == OPEN
+    for path in set(result) - OPEN:
+        assert result[path]["security"] == [{"authorizer": [], "api_key": []}]
 
 
 def test_the_gateways_limits_never_refuse_what_the_function_would_take(template: dict[str, Any]) -> None:

@@ -47,13 +47,13 @@ def test_no_module_that_stays_imports_a_removed_one(package: str) -> None:
     removed = {path for pattern in patterns for path in folder.glob(pattern)}
     names = {".".join([package, *path.relative_to(folder).parts]).split(".cpython")[0] for path in removed}
     names = {name.removesuffix(".py") for name in names}
-    found = set()
+    result = set()
     for path in folder.rglob("*.py"):
         if not removed & {path, *path.parents}:
             name = ".".join([package, *path.relative_to(folder).with_suffix("").parts])
-            if any(one in names or one.rpartition(".")[0] in names for one in imports(path, name)):
-                found.add(name)
-    assert found <= UNREACHED
+            if any(port in names or port.rpartition(".")[0] in names for port in imports(path, name)):
+                result.add(name)
+    assert result <= UNREACHED
 
 
 @pytest.fixture(scope="module")
@@ -63,10 +63,10 @@ def trimmed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for package in (chromadb, httpx):
         source = Path(str(package.__file__)).parent
         shutil.copytree(source, folder / source.name, ignore=shutil.ignore_patterns("test*"))
-    kept = folder / "botocore" / "data"
+    retained = folder / "botocore" / "data"
     for name in ("s3", "sqs", "iam"):
-        shutil.copytree(DATA / name, kept / name)
-    shutil.copy(DATA / "endpoints.json", kept)
+        shutil.copytree(DATA / name, retained / name)
+    shutil.copy(DATA / "endpoints.json", retained)
     subprocess.run([sys.executable, SCRIPT, folder], check=True)
     return folder
 
