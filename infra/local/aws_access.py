@@ -199,7 +199,9 @@ def _environ(
     request: Request, path: str, headers: Mapping[str, str], body: BytesIO, method: str | None = None
 ) -> EnvironBuilder:
     base = f"http://{request.headers['host']}/"
-    return EnvironBuilder(path, base, method=method or request.method, headers=[*headers.items()], input_stream=body)
+    return EnvironBuilder(
+        path, base, method=method or request.method, headers=[*headers.items()], input_stream=body
+    )
 
 
 def _denied(request: Request, reason: str) -> Response:
