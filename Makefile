@@ -135,10 +135,6 @@ redrive: local ## List dead letters and send them to ingest again; ARGS=--dry-ru
 container: dev embedder ## Check template, images and functions under SAM; needs Docker
 	$(PY) -m infra.container
 
-.PHONY: rehearse
-rehearse: dev embedder ## Ask while the model host sleeps, on this machine
-	$(PY) -m infra.rehearse
-
 .PHONY: infra
 infra: dev embedder programs ## Check the templates without an AWS account
 	$(PY) -m infra.checks

@@ -124,12 +124,11 @@ class TableMirror:
             time.sleep(pause)
             self._dirty.clear()
             started = time.thread_time()
-            pause = self.PAUSE_S if self.saved() else self._again_later()
+            pause = self.PAUSE_S
+            if not self.saved():
+                self._dirty.set()
+                pause = self.PAUSE_OF_AN_ERROR_S
             pause = max(pause, self.PAUSE_OF_A_WRITE * (time.thread_time() - started))
-
-    def _again_later(self) -> float:
-        self._dirty.set()
-        return self.PAUSE_OF_AN_ERROR_S
 
 
 class LedgerMirror(TableMirror):

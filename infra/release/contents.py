@@ -37,9 +37,6 @@ _LAMBDA = {
     "sys_platform": "linux",
     "platform_system": "Linux",
     "platform_machine": "x86_64",
-    "os_name": "posix",
-    "implementation_name": "cpython",
-    "platform_python_implementation": "CPython",
 }
 _HEAD = """\
 docwell
