@@ -1,8 +1,9 @@
 """``make eval-guard``: how many wrong answers pass the checks, and how many planted orders docwell marks.
 
-It checks answers written by hand, right and wrong, and figures of articles; `ARGS=--list` prints the errors, but
-not those of the untouched half. It marks the attacks and the harmless look-alikes of the evaluation set, alone and
-in real paragraphs, orders in other words and spellings, and real pages. No model answers.
+It checks the right and wrong answers of six sets; `ARGS=--list` prints the errors of the set that the rules were
+written on. `ARGS=--without` switches off each rule in turn, or the rules that it names, and writes
+docs/generated/rules.md. It marks the attacks and the harmless look-alikes of the evaluation set, alone and in real
+paragraphs, orders in other words and spellings, and real pages. No model answers.
 """
 
 import json
@@ -13,7 +14,7 @@ from typing import Any
 
 import pypdfium2
 
-from benchmarks.claims.measure import add_claims
+from benchmarks.claims.measure import add_claims, write_rules
 from benchmarks.rewordings import developed, measured
 from docwell.query.checking.cleaning import clean_answer
 from docwell.query.checking.suspicion import suspicion
@@ -29,6 +30,9 @@ def main() -> int:
     if not (EVALUATION / "guard").is_dir():
         print(f"no evaluation material in {EVALUATION}: DOCWELL_EVAL names its folder", file=sys.stderr)
         return 2
+    if "--without" in sys.argv:
+        write_rules(sys.argv[sys.argv.index("--without") + 1 :])
+        return 0
     report = Report("eval-guard")
     add_claims(report, listed="--list" in sys.argv)
     _rewordings(report)

@@ -1,16 +1,22 @@
-"""Answers written by hand over made-up passages, right and wrong, as the files beside this module state them.
+"""Answers that are right or wrong by some passages: the cases that the checks of answers are measured on.
 
-A group begins with `== its name`. Then come its passages, each from `[1]` on, and its questions (`?`). Below each
-question are right answers (`+ kind | answer`) and wrong ones (`- kind | answer`). Other lines go on with the text
-before them.
+Two files beside this module state made-up passages. A group begins with `== its name`. Then come its passages,
+each from `[1]` on, and its questions (`?`). Below each question are right answers (`+ kind | answer`) and wrong
+ones (`- kind | answer`). Other lines go on with the text before them. The other sets are evaluation material.
 """
 
+import json
+import random
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
+from typing import Any
 
 from docwell.models import Chunk, Passage
+from docwell.query.checking.figures import stated
+from docwell.query.checking.tables import mentions
+from infra.report import EVALUATION
 
 _BEGINNING = re.compile(
     r"^(?:== (?P<group>.+)|\[\d+\] (?P<passage>.+)|\? (?P<question>.+)"
@@ -18,6 +24,9 @@ _BEGINNING = re.compile(
 )
 # Wrong passages must not be chosen by their rank, so that all have the same score.
 _SCORE = 0.5
+# An article's question comes with this many paragraphs of other articles.
+_OTHER_PARAGRAPHS = 3
+_SEED = 7
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,26 +43,106 @@ class Case:
 
 def cases(name: str) -> list[Case]:
     """Return the cases of a file of this folder, in its order."""
-    return list(_read((files("benchmarks.claims") / f"{name}.txt").read_text(encoding="utf-8")))
+    return read((files("benchmarks.claims") / f"{name}.txt").read_text(encoding="utf-8"))
+
+
+def passage(text: str, number: int, document: str = "", page: int = 0, heading: str = "") -> Passage:
+    """Return a passage, by default made up and alone on its page."""
+    chunk = Chunk(text, page or number + 1, 0, len(text), len(text.split()), heading=heading)
+    return Passage(f"{number}", document or f"made/{number}.pdf", "generation", "version", chunk, _SCORE)
+
+
+def _numbered(texts: Sequence[str]) -> tuple[Passage, ...]:
+    return tuple(passage(text, number) for number, text in enumerate(texts))
+
+
+def _claims(name: str) -> list[Case]:
+    """Return the cases of a file of claims about real documents."""
+    lines = (EVALUATION / "claims" / name).read_text(encoding="utf-8").splitlines()
+    return [_claim(json.loads(line)) for line in lines]
+
+
+def _claim(row: Mapping[str, Any]) -> Case:
+    places = zip(row["passages"], row["places"], strict=True)
+    passages = tuple(
+        passage(text, number, document, page or 0, heading or "")
+        for number, (text, (document, heading, page)) in enumerate(places)
+    )
+    return Case(row["group"], passages, row["question"], row["answer"], row["kind"], row["right"])
+
+
+def _of_careful_reader() -> list[Case]:
+    """Return the answers of a careful reader to docwell's prompts: all are right."""
+    rows = json.loads((EVALUATION / "claims" / "reader_dev.json").read_text(encoding="utf-8"))
+    return [
+        Case("", _numbered(row["passages"]), row["question"], row["answer"], "reader", right=True)
+        for row in rows
+        if row["answers"]
+    ]
+
+
+def _figures_of_articles() -> list[Case]:
+    """Return each answer of an article that has a figure, and the same with another figure of its paragraph."""
+    draw = random.Random(_SEED)
+    rows = json.loads((EVALUATION / "xquad" / "questions_en_dev.json").read_text(encoding="utf-8"))
+    paragraphs = list(dict.fromkeys(row["context"] for row in rows))
+    found: list[Case] = []
+    for row in rows:
+        right, context = row["answer"], row["context"]
+        figures = [mention for mention in stated(right) if not mention.is_grammar]
+        if not figures:
+            continue
+        others = draw.sample([text for text in paragraphs if text != context], _OTHER_PARAGRAPHS)
+        given = _numbered([context, *others])
+        found.append(Case("articles", given, row["question"], f"{right} [1].", "figure", right=True))
+        known = {form for mention in figures for form in mention.figure.forms}
+        alike = [
+            mention.figure.written
+            for mention in mentions(context)
+            if mention.is_date == figures[0].is_date
+            and not mention.is_grammar
+            and known.isdisjoint(mention.figure.forms)
+        ]
+        if alike:
+            wrong = right.replace(figures[0].figure.written, draw.choice(alike), 1)
+            found.append(Case("articles", given, row["question"], f"{wrong} [1].", "figure", right=False))
+    return found
+
+
+# The sets by name. The rules were written with the made-up claims "developed" in view, and with none of the rest.
+WRITTEN_ON = "made-up claims, developed"
+SETS: Mapping[str, Callable[[], Sequence[Case]]] = {
+    "claims about documents": lambda: _claims("claims_own_dev.jsonl"),
+    "cells of tables": lambda: _claims("tables_auto_dev.jsonl"),
+    "answers of a careful reader": _of_careful_reader,
+    "figures of articles": _figures_of_articles,
+    "made-up claims, untouched": lambda: cases("untouched"),
+    WRITTEN_ON: lambda: cases("developed"),
+}
+
+
+def read(text: str) -> list[Case]:
+    """Return the cases of a text in the format above, in its order."""
+    return list(_read(text))
 
 
 def _read(text: str) -> Iterator[Case]:
     group, question, passages = "", "", list[Passage]()
     for block in _blocks(text):
         first, line_end, rest = block.partition("\n")
-        found = _BEGINNING.match(first)
-        if found is None:
+        beginning = _BEGINNING.match(first)
+        if beginning is None:
             raise ValueError(f"a file of claims does not begin with a group, but with {first!r}")
         rest = line_end + rest
-        if found["group"]:
-            group, passages = found["group"], []
-        elif found["passage"]:
-            passages.append(passage(found["passage"] + rest, len(passages)))
-        elif found["question"]:
-            question = found["question"]
+        if beginning["group"]:
+            group, passages = beginning["group"], []
+        elif beginning["passage"]:
+            passages.append(passage(beginning["passage"] + rest, len(passages)))
+        elif beginning["question"]:
+            question = beginning["question"]
         else:
-            answer = found["answer"] + rest
-            yield Case(group, tuple(passages), question, answer, found["kind"], found["sign"] == "+")
+            right, answer = beginning["sign"] == "+", beginning["answer"] + rest
+            yield Case(group, tuple(passages), question, answer, beginning["kind"], right)
 
 
 def _blocks(text: str) -> list[str]:
@@ -64,9 +153,3 @@ def _blocks(text: str) -> list[str]:
         else:
             blocks[-1] += "\n" + line
     return [block.rstrip() for block in blocks]
-
-
-def passage(text: str, number: int) -> Passage:
-    """Return a made-up passage, alone on its page."""
-    chunk = Chunk(text, number + 1, 0, len(text), len(text.split()))
-    return Passage(f"{number}", f"made/{number}.pdf", "generation", "version", chunk, _SCORE)

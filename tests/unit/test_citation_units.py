@@ -11,7 +11,8 @@ from docwell.citation_units import CitationUnit, UnitKind
 from docwell.cli.display import place_of
 from docwell.ingest.chunking import chunk_pages
 from docwell.models import Chunk, IndexRecord, Page, Passage
-from docwell.query.checking.grounding import ground, unit_of
+from docwell.query.checking.check import Checker
+from docwell.query.checking.grounding import unit_of
 from docwell.query.lists import _where
 from docwell.query.retrieval.ranking import merge
 from docwell.query.subject import Subject
@@ -73,7 +74,10 @@ def test_a_joined_passage_has_the_units_of_both(chunks: list[Chunk]) -> None:
 
 
 def test_a_citation_has_the_unit_in_which_its_quote_begins(chunks: list[Chunk]) -> None:
-    (citation,) = ground("The mass of rotor 2 is 2 kg [1].", [passage(chunks[0])]).citations
+    checker = Checker([passage(chunks[0])], "What is the mass of rotor 2?")
+    answer, _ = checker.check("The mass of rotor 2 is 2 kg [1].")
+    assert answer is not None
+    (citation,) = answer.citations
     assert citation.unit == UNITS[[row in citation.quote for row in ROWS].index(True)]
 
 

@@ -9,9 +9,7 @@ import httpx
 
 from benchmarks.model_host import ModelHost, answer_to
 from docwell.models import Chunk, Passage
-from docwell.query.checking.cleaning import clean_answer
-from docwell.query.checking.grounding import ground
-from docwell.query.checking.support import is_answered, support
+from docwell.query.checking.check import Checker
 from docwell.query.prompting import build_prompt, load_prompt
 
 TEXTS = (
@@ -33,11 +31,11 @@ def prompt() -> str:
 
 
 def test_the_model_server_says_what_docwell_takes_for_an_answer() -> None:
-    text, _ = clean_answer("".join(answer_to(json.dumps({"messages": [{"content": prompt()}]}).encode())), TEXTS)
-    assert text.strip() == "The boiler in the cellar is inspected every March by two engineers [1]."
-    grounded = ground(text, passages(), QUESTION)
-    assert [citation.marker for citation in grounded.citations] == [1]
-    assert is_answered(QUESTION, support(grounded, passages(), QUESTION), passages())
+    said = answer_to(json.dumps({"messages": [{"content": prompt()}]}).encode())
+    answer, _ = Checker(passages(), QUESTION).check("".join(said))
+    assert answer is not None
+    assert answer.text == "The boiler in the cellar is inspected every March by two engineers [1]."
+    assert [citation.marker for citation in answer.citations] == [1]
 
 
 def test_the_time_of_a_chat_is_known_when_its_client_has_all_of_it() -> None:

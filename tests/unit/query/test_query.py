@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import Counter
 from collections.abc import Sequence
 from contextlib import aclosing
 from dataclasses import replace
@@ -229,26 +228,6 @@ def test_an_answer_that_reached_its_limit_says_so() -> None:
     world.add("house/rules.pdf", BOILER)
     world.model.says, world.model.done_reason = "Every March [1].", "length"
     assert world.ask().answer.cut_short
-
-
-def test_question_and_sentences_are_embedded_once_however_often_they_are_checked(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    world = World()
-    world.query = replace(world.query, gate=OPEN)
-    world.add("house/rules.pdf", "The heater is serviced every March.")
-    world.model.says = "It is serviced every March [1]. Someone yearly checks the heater in March [1]."
-    embed, embedded = world.embedder.embed_queries, list[str]()
-
-    def kept(texts: Sequence[str]) -> NDArray[np.float32]:
-        embedded.extend(texts)
-        return embed(texts)
-
-    monkeypatch.setattr(world.embedder, "embed_queries", kept)
-    world.ask(Question(QUESTION, by_sentence=True))
-    counts = Counter(embedded)
-    sentence, passage = "Someone yearly checks the heater in March .", "The heater is serviced every March."
-    assert [counts[text] for text in (QUESTION, sentence, passage)] == [1, 1, 1]
 
 
 def test_a_sentence_longer_than_the_embedder_reads_is_judged_all_the_same() -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from docwell.ingest.indexing import pack_units
 from docwell.models import Chunk, Passage
-from docwell.query.checking.grounding import ground
+from docwell.query.checking.check import Checker
 from docwell.query.prompting import build_prompt, load_prompt
 from docwell.query.shortening import shorten
 from docwell.text.tokens import TokenRatio, bound_of
@@ -137,7 +137,9 @@ def test_the_prompt_a_citation_and_its_quote_show_the_same_part() -> None:
     text = filler * 10 + answer + " " + filler * 10 + "Ostra has the second boiler."
     built = build_prompt(load_prompt("answer"), [passage(text)], question, 4_000, passage_tokens=60)
     assert "Ostra" not in built.messages[-1].content
-    (citation,) = ground("Ostra has it. It is inspected every March [1].", built.passages, question).citations
+    checked, _ = Checker(built.passages, question).check("Ostra has it. It is inspected every March [1].")
+    assert checked is not None
+    (citation,) = checked.citations
     assert citation.quote in built.messages[-1].content
     assert (" " * PAGE_START + text)[citation.start : citation.end] == citation.quote
 

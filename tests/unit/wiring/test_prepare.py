@@ -19,7 +19,6 @@ from docwell.errors import Corrupt
 from docwell.identity import Principal
 from docwell.models import Chunk, Passage
 from docwell.query.ask import Searched
-from docwell.query.checking.support import MeaningScale
 from docwell.query.modes import example_texts
 from docwell.query.retrieval.gates import Gate
 from docwell.query.retrieval.scope import Scope
@@ -150,7 +149,7 @@ def test_the_thresholds_and_the_language_are_the_models(monkeypatch: pytest.Monk
     monkeypatch.setattr(wiring, "pipelines", lambda _settings: {"p": Pipeline(tmp_path, 200, "off", 8)})
     monkeypatch.setattr(pipelines, "pipelines", lambda _settings: {"p": Pipeline(tmp_path, 200, "off", 8)})
     query = run(wiring.query())
-    assert (query.scale, query.gate) == (MeaningScale(0.75, 0.95, (0.72, 0.86)), Gate(0.3))
+    assert (query.foreign, query.gate) == ((0.72, 0.86), Gate(0.3))
     assert query.language == "en"
 
 

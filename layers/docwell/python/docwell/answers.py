@@ -67,7 +67,7 @@ class Turn:
 class Sentence:
     """One sentence of the answer and how well its cited passages support it.
 
-    `support` is 0 to 1. `missing` lists its figures and names that are in no passage of the prompt.
+    `support` is 0 to 1. `missing` lists its figures that are in no passage of the prompt.
     """
 
     text: str

@@ -188,7 +188,7 @@ class QueryLimits(BaseModel, frozen=True):
     # Cuts the passages to their best parts, of about so many tokens in all. None: as many as num_ctx holds. The
     # local stack sets 350.
     passage_tokens: Annotated[int, Field(ge=100)] | None = None
-    # A sentence with less support (`docwell.query.checking.support`) is marked as not supported.
+    # A sentence with less support (`docwell.query.checking.check`) is marked as not supported.
     min_support: Annotated[float, Field(ge=0, le=1)] = 0.5
     # API Gateway's REST API ends a buffered answer at 29 s unless its quota is raised.
     deadline_s: Annotated[float, Field(gt=0, le=900)] = 28.0

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import re
 import sys
+import tomllib
 import unicodedata
 from collections.abc import Sequence
 from html.entities import html5
+from pathlib import Path
+from typing import Any
 from unittest.mock import patch
 
 import pytest
@@ -19,6 +22,7 @@ from docwell.query.checking.cleaning import HELD_CHARACTERS, StreamCleaner, clea
 from docwell.query.checking.grounding import cite
 from docwell.text.visible import escape_json, strip_invisible
 
+CASES: dict[str, Any] = tomllib.loads(Path(__file__).with_name("cleaning.toml").read_text(encoding="utf-8"))
 ENTITIES = "|".join(sorted(name[:-1] for name in html5 if name.endswith(";")))
 ALIVE = re.compile(
     r"\]\(|\]:|!\[|<[a-z/!?]|javascript\s*:\S|vbscript\s*:\S|(?<![a-z0-9])data:(?:\w+/|[;,])|[a-z]://"
@@ -77,22 +81,7 @@ def test_a_stream_is_clean_however_it_is_cut(text: str, data: st.DataObject) -> 
     assert streamed([text[a:b] for a, b in zip([0, *cuts], [*cuts, len(text)], strict=True)]) == whole
 
 
-@pytest.mark.parametrize(
-    ("text", "clean"),
-    [
-        ("See ![logo](https://e.com/p.png?q=secret) here [1].", "See logo here [1]."),
-        ("Press [this](javascript:alert(1)) now [1].", "Press this now [1]."),
-        ("[1](http://e.com) is said.", "[1] is said."),
-        ("One [[two](b) three](c).", "One two three."),
-        ("<script>alert(1)</script>It is <b>so</b> [2].", "It is so [2]."),
-        ("Left open <img src=x onerror=y", "Left open < img src=x onerror=y"),
-        ("If x<y then [1].", "If x< y then [1]."),
-        ("Mail <a@b.org> or ask.", "Mail a@b[.]org or ask."),
-        ("Both say so [1][2].", "Both say so [1][2]."),
-        ("ig\u200bnore\u202e it", "ignore it"),
-        ("See data:0/,alert(1) now [1].", "See now [1]."),
-    ],
-)
+@pytest.mark.parametrize(("text", "clean"), CASES["uncited"])
 def test_markup_becomes_its_text_and_markers_stay(text: str, clean: str) -> None:
     assert clean_answer(text, ())[0] == clean
 
@@ -128,21 +117,10 @@ def test_an_address_stays_readable_only_where_a_cited_text_has_it_whole() -> Non
     assert clean_answer("See https://docs.org now.", CITED)[0] == "See now."
 
 
-# Each is an address to some client, whatever stands before it and whatever its end.
-ADDRESSES = """
-    www.evil.tk www.evil.tk/x?d=secret evil.page/x?d=secret evil.tk/x evil.page?d=secret evil.page#secret
-    evil.page:8080/x me@evil.page/x a.b.evil.xn--p1ai/x https://evil.page/x mailto:me@evil.page evil[.]page/x
-    data:text/html,evil javascript:evil() evil-1.museum/x \u4f8b.jp/evil evil.\u0440\u0444/x
-"""
-
-
 @pytest.mark.parametrize(
     "before", ["", "_", "__", "**", "(", '"', "\u8bf7\u8bbf\u95ee", "\uc811\uc18d", "\u043a "]
 )
-@pytest.mark.parametrize(
-    "address",
-    ADDRESSES.split(),
-)
+@pytest.mark.parametrize("address", CASES["addresses"])
 def test_no_address_stays_whatever_stands_before_it_or_ends_it(before: str, address: str) -> None:
     text = f"see {before}{address} now"
     for cited in ([], [text]):
@@ -152,32 +130,13 @@ def test_no_address_stays_whatever_stands_before_it_or_ends_it(before: str, addr
         assert streamed([text], cited).split() == cleaned.split()
 
 
-# Text that no client takes for a link or a tag.
-PLAIN = """
-    System.IO.File | Node.js and README.md | costs 5.de or 3.50 | 10.0.0.0/8 | 1.5/2.0 km/h | e.g./i.e. | p.m./a.m.
-    | ../src/main.py | .github/workflows | main() and "" and new ArrayList<>() | a < b and c > d | <- see ->
-    | @home | Is this it?Yes | C# and F# | metadata: a | 5 <6 | \u8bf7 a.b
-"""
-
-
-@pytest.mark.parametrize("text", [text.strip() for text in PLAIN.split("|")])
+@pytest.mark.parametrize("text", CASES["plain"])
 def test_ordinary_text_stays_as_it_is(text: str) -> None:
     assert clean_answer(text, ()) == (text, 0)
     assert streamed([text]) == text
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        "ASP.NET",
-        "Booking.com",
-        "System.IO",
-        "bob@acme.com",
-        "b.c+d@x-y.museum",
-        "\u8bf7 Booking.com",
-        "_Booking.com",
-    ],
-)
+@pytest.mark.parametrize("name", CASES["names"])
 def test_a_name_without_a_path_stays_if_cited_and_else_gets_brackets(name: str) -> None:
     text = f"In May {name} grew."
     spelled = text.replace(name, name.replace(".", "[.]"))
@@ -190,18 +149,7 @@ def test_a_name_without_a_path_stays_if_cited_and_else_gets_brackets(name: str) 
         assert streamed([text], cited) == expected
 
 
-@pytest.mark.parametrize(
-    ("text", "escaped"),
-    [
-        ("List<String>", "List< String>"),
-        ("Use <name> as", "Use < name> as"),
-        ("If x<y then z>w", "If x< y then z>w"),
-        ("if a<b and c>d", "if a< b and c>d"),
-        ("Map<Object, List<Text>> m", "Map< Object, List< Text>> m"),
-        ("a List<Object> of </name>", "a List< Object> of < /name>"),
-        ("<my-tag onclick=a()> x", "< my-tag onclick=a()> x"),
-    ],
-)
+@pytest.mark.parametrize(("text", "escaped"), CASES["resembling"])
 def test_what_only_resembles_a_tag_keeps_its_words(text: str, escaped: str) -> None:
     for cited in ([], [text]):
         assert clean_answer(text, cited)[0] == escaped
@@ -229,22 +177,7 @@ def test_an_address_of_a_passage_that_gives_orders_does_not_stay(address: str) -
     assert "evil." not in shown + streamed([f"Go to {address} for help."], [orders])
 
 
-@pytest.mark.parametrize(
-    "tag",
-    [
-        "<img src=x onerror=a()>",
-        "<em>",
-        "<b>",
-        "<svg/onload=a()>",
-        "<!-- x -->",
-        "</p>",
-        "<br />",
-        "<!DOCTYPE html>",
-        "<?xml version='1'?>",
-        "<animateTransform onbegin=a()>",
-        "<mtext>",
-    ],
-)
+@pytest.mark.parametrize("tag", CASES["tags"])
 def test_no_tag_stays_even_where_a_cited_text_has_it(tag: str) -> None:
     assert clean_answer(f"Use {tag} here.", [f"Use {tag} here."])[0] == "Use here."
 

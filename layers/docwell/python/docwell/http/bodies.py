@@ -152,7 +152,7 @@ class SentenceBody(BaseModel):
     markers: list[int]
     support: float = Field(description="0 to 1.")
     supported: bool
-    missing: list[str] = Field(description="Its figures and names that are in no passage.")
+    missing: list[str] = Field(description="Its figures that are in no passage.")
 
 
 class UsageBody(BaseModel):

@@ -28,7 +28,6 @@ from docwell.query.ask import (
     Searched,
     Stopwatch,
 )
-from docwell.query.checking.support import MeaningScale
 from docwell.query.compare import answered_in_rows
 from docwell.query.conversation import Conversation
 from docwell.query.modes import Modes
@@ -72,7 +71,7 @@ class Query:
     modes: Modes
     links: DocumentLinks
     limits: QueryLimits = field(default_factory=QueryLimits)
-    scale: MeaningScale = field(default_factory=MeaningScale)
+    foreign: tuple[float, float] | None = None
     gate: Gate = OPEN
     language: str | None = None
     reranker: Reranker | None = None
@@ -87,7 +86,7 @@ class Query:
     def writer(self) -> Writer:
         """The writer of answers of this model."""
         return Writer(
-            self.model, self.embedder, self.calibration, self.reports, self.limits, self.scale, self.sleeper
+            self.model, self.embedder, self.calibration, self.reports, self.limits, self.foreign, self.sleeper
         )
 
     async def ask(self, ask: Ask) -> AsyncGenerator[Event]:

@@ -13,9 +13,8 @@ from functools import cache
 from typing import NamedTuple
 
 from docwell.media_types import MEDIA_TYPES
-from docwell.query.checking.facts import located
-from docwell.query.checking.periods import doubtful_years, month_of, named_periods, numeric_dates
-from docwell.query.checking.sentence_mentions import PERCENT
+from docwell.query.checking.dates import doubtful_years, month_of, named_periods, numeric_dates
+from docwell.query.checking.figures import PERCENT, located
 from docwell.query.document_names import wholly_named
 from docwell.query.question_words import read
 from docwell.query.subject import quotation

@@ -9,9 +9,6 @@ from dataclasses import dataclass, replace
 from time import perf_counter
 from typing import TypeVar
 
-import numpy as np
-from numpy.typing import NDArray
-
 from docwell.answers import Completion, Mode, Sentence, Usage
 from docwell.config import QueryLimits
 from docwell.deadline import Deadline, finish
@@ -30,10 +27,9 @@ from docwell.query.ask import (
     Token,
     milliseconds,
 )
-from docwell.query.checking.check import check
+from docwell.query.checking.check import Checker, Nearness
 from docwell.query.checking.grounding import GroundedAnswer, marked
-from docwell.query.checking.support import MeaningScale, Similarity
-from docwell.query.checking.wording import finished_part
+from docwell.query.checking.sentences import finished_part
 from docwell.query.model_host import has_read
 from docwell.query.prompting import BuiltPrompt, build_prompt, is_refusal, may_be_refusal
 from docwell.query.reports import Reports
@@ -86,7 +82,7 @@ class Writer:
     calibration: Calibration
     reports: Reports
     limits: QueryLimits
-    scale: MeaningScale
+    foreign: tuple[float, float] | None
     sleeper: Sleeper | None = None
 
     async def prompt(self, inquiry: Inquiry) -> BuiltPrompt:
@@ -124,7 +120,7 @@ class Writer:
         if inquiry.prompt is None or not inquiry.prompted:
             yield report
             return
-        admitted, draft = await inquiry.ask.admission.admitted(), _Draft()
+        admitted, draft = await inquiry.ask.admission.admitted(), _Draft(self._checker(inquiry))
         try:
             for is_last in (False, True):
                 try:
@@ -184,7 +180,7 @@ class Writer:
         # A text without any marker gets some, and a later one with a marker does not.
         if inquiry.mode is not Mode.OVERVIEW and not marked(draft.part, len(inquiry.prompted)):
             return [token]
-        grounded, sentences = await asyncio.to_thread(self._grounded, inquiry, draft, draft.part)
+        grounded, sentences = await asyncio.to_thread(draft.checked, draft.part)
         return [token, Checked(grounded.text, sentences)] if grounded and grounded.citations else [token]
 
     async def _checked(self, inquiry: Inquiry, draft: _Draft, completion: Completion) -> QueryReport:
@@ -192,7 +188,7 @@ class Writer:
         if inquiry.prompt is None:
             raise ValueError("there is no answer without a prompt")
         estimate = self.calibration.ratio.observe(inquiry.prompt.bound, completion.prompt_tokens)
-        grounded, sentences = await asyncio.to_thread(self._grounded, inquiry, draft, completion.text)
+        grounded, sentences = await asyncio.to_thread(draft.checked, completion.text)
         call = ModelCall(
             estimated_tokens=estimate.tokens,
             first_token_ms=inquiry.watch.first_token_ms,
@@ -204,15 +200,19 @@ class Writer:
         report = self.reports.report(replace(inquiry, call=call), used, grounded, sentences)
         return replace(report, answer=replace(report.answer, cut_short=completion.done_reason == "length"))
 
-    def _grounded(
-        self, inquiry: Inquiry, draft: _Draft, text: str
-    ) -> tuple[GroundedAnswer | None, tuple[Sentence, ...]]:
-        """Return the grounded text and its sentences; None for a refusal, and where no passage supports it."""
-        if is_refusal(text):
-            return None, ()
-        similarity = draft.similarity(inquiry, self.embedder)
-        is_overview, least = inquiry.mode is Mode.OVERVIEW, self.limits.min_support
-        return check(text, inquiry.prompted, inquiry.text, similarity, least, self.scale, each=is_overview)
+    def _checker(self, inquiry: Inquiry) -> Checker:
+        """Return the checker of one answer."""
+        near = Nearness(self._cosines, *self.foreign) if self.foreign else None
+        each, least = inquiry.mode is Mode.OVERVIEW, self.limits.min_support
+        return Checker(inquiry.prompted, inquiry.text, least, each=each, nearness=near)
+
+    def _cosines(self, sentence: str, texts: Sequence[str]) -> Sequence[float]:
+        """Return the cosines of a sentence with some texts.
+
+        All are embedded as questions are: the model may write a sentence longer than the embedder reads.
+        """
+        first, *others = self.embedder.embed_queries([sentence, *texts])
+        return [float(vector @ first) for vector in others]
 
 
 class _Draft:
@@ -221,14 +221,14 @@ class _Draft:
     Text is held back while it may still become a refusal.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, checker: Checker) -> None:
         self.usage = Usage()
         self.completion: Completion | None = None
         self.part = ""
         self._text = self._held = ""
         self._pieces_held = 0
         self._started = 0.0
-        self._vectors: dict[str, NDArray[np.float32]] = {}
+        self._checker = checker
 
     def used(self, error: Unavailable) -> Usage:
         """Return the tokens of a call that this error has ended."""
@@ -260,18 +260,6 @@ class _Draft:
         before, self.part = self.part, finished_part(self._text)
         return len(self.part) > len(before)
 
-    def similarity(self, inquiry: Inquiry, embedder: Embedder) -> Similarity:
-        """Return the cosines of texts. Each is embedded once, as questions are: a sentence may be long."""
-        vectors = self._vectors
-        if inquiry.searched:
-            vectors[inquiry.searched.text] = np.asarray(inquiry.searched.vector, dtype=np.float32)
-
-        def cosines(texts: Sequence[str], others: Sequence[str]) -> Sequence[Sequence[float]]:
-            new = [text for text in dict.fromkeys([*texts, *others]) if text not in vectors]
-            if new:
-                vectors.update(zip(new, embedder.embed_queries(new), strict=True))
-            rows, columns = (np.stack([vectors[text] for text in side]) for side in (texts, others))
-            products: list[list[float]] = (rows @ columns.T).tolist()
-            return products
-
-        return cosines
+    def checked(self, text: str) -> tuple[GroundedAnswer | None, tuple[Sentence, ...]]:
+        """Return a checked text and its sentences; None for a refusal, and where no passage supports it."""
+        return (None, ()) if is_refusal(text) else self._checker.check(text)

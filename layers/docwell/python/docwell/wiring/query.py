@@ -89,7 +89,6 @@ async def query() -> Query:
 def _query(fingerprint: str) -> Query:
     # Imported beside the loading of the model.
     from docwell.adapters.embedding.calibration import ModelCalibration
-    from docwell.query.checking.support import MeaningScale
     from docwell.query.compare import ROW_TOKENS
     from docwell.query.conversation import Conversation
     from docwell.query.query import Query
@@ -112,7 +111,7 @@ def _query(fingerprint: str) -> Query:
         modes=_modes(fingerprint, retrieval, rows, measured.language),
         links=document_links(),
         limits=settings,
-        scale=MeaningScale(**measured.meaning.model_dump()) if measured.meaning else MeaningScale(),
+        foreign=measured.meaning.foreign if measured.meaning else None,
         gate=Gate(measured.gate.min_fit),
         language=measured.language,
         reranker=cross_encoder_of(settings) if settings.reranker == "cross-encoder" else None,

@@ -1,66 +1,268 @@
-"""Check the text of a model against the passages that it was given. Pure, but for the similarity."""
+"""Check an answer of the model against the passages of its prompt, sentence by sentence."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
 
 from docwell.answers import Sentence
 from docwell.models import Passage
+from docwell.query.checking.claims import Claim
 from docwell.query.checking.cleaning import clean_answer
-from docwell.query.checking.grounding import GroundedAnswer, ground, numbered
-from docwell.query.checking.support import MeaningScale, Similarity, is_answered, support
-from docwell.query.checking.wording import completed, unrepeated
-from docwell.text.lexicon import MARKER
+from docwell.query.checking.figures import Figure, Mention, figures, known_forms
+from docwell.query.checking.grounding import Evidence, GroundedAnswer, cite, marked, numbered, with_marker
+from docwell.query.checking.polarity import (
+    asks_yes_or_no,
+    contradicts,
+    is_yes_or_no,
+    verdict,
+    without_yes_or_no,
+)
+from docwell.query.checking.sentences import answer_sentences, claimed, completed, rejoined, unrepeated
+from docwell.text.lexicon import MARKER, content_words, script, segments, windows, words
 
-_MARKER = re.compile(rf"[ \t]*{MARKER.pattern}")
+# A sentence without a marker gets that of the best passage if this holds the share of its words, by weight.
+_LEAST_OF_SOURCE = 0.5
+# Move a marker to the best passage if that holds this much more of the sentence.
+_BETTER_BY = 0.2
+# The question's words show less where a sentence comes from than the words that it adds.
+_ASKED_WEIGHT = 0.3
+# A sentence's right passage holds a third or more of its plain words; a translation of it holds hardly any.
+_FOREIGN_SHARE = 0.1
+# A question for one of these can be answered in its words, and so can one for yes or no, but not one for a number.
+_CHOOSING = frozenset({"what", "which"})
+_QUESTION_ENDS = ("?", "\uff1f", "\u061f")
+_SPACED_MARKER = re.compile(rf"[ \t]*{MARKER.pattern}")
+
+# An answer whose markers resolve, and its sentences; None where no passage supports it.
+Checked = tuple[GroundedAnswer | None, tuple[Sentence, ...]]
 
 
-def check(
-    text: str,
-    passages: Sequence[Passage],
-    question: str,
-    similarity: Similarity | None,
-    min_support: float,
-    scale: MeaningScale,
-    *,
-    each: bool = False,
-) -> tuple[GroundedAnswer | None, tuple[Sentence, ...]]:
-    """Return the grounded text and its sentences; None where no passage supports it.
+@dataclass(frozen=True)
+class Nearness:
+    """How near texts in two languages are, by an embedding model that compares them.
 
-    With `each`, the question is of a whole document: what answers it need not have its words. A sentence without
-    a marker gets one, as small models mark the first of several sentences only. One that is not supported is
-    removed, as they write sentences of the prompt's examples.
+    `cosines` returns those of a sentence with some texts. Support rises from 0 at `unrelated` to 1 at `same`.
     """
-    # Clean before grounding: removing a link can expose an unresolved marker.
-    text, _ = clean_answer(text, [passage.chunk.text for passage in passages])
-    text = completed(unrepeated(text), [passage.chunk.text for passage in passages])
-    grounded = ground(text, passages, question, each=each)
-    cited = [passages[citation.marker - 1].chunk.text for citation in grounded.citations]
-    cleaned, _ = clean_answer(grounded.text, cited)
-    grounded = replace(grounded, text=_with_markers_of(grounded, cleaned))
-    sentences = support(grounded, passages, question, similarity, min_support, scale, about=not each)
-    if not is_answered(question, sentences, passages):
-        return None, ()
-    if each:
-        grounded, sentences = _supported(grounded, sentences)
-    return numbered(grounded, sentences)
+
+    cosines: Callable[[str, Sequence[str]], Sequence[float]]
+    unrelated: float
+    same: float
+
+    def support(self, sentence: str, texts: Sequence[str]) -> float:
+        """Return the support of a sentence by the nearest of some texts: that shows its topic, not its truth."""
+        nearest = max(self.cosines(sentence, texts), default=-1.0)
+        return min(1.0, max(0.0, (nearest - self.unrelated) / (self.same - self.unrelated)))
 
 
-def _supported(
-    grounded: GroundedAnswer, sentences: Sequence[Sentence]
-) -> tuple[GroundedAnswer, tuple[Sentence, ...]]:
-    """Return the answer without sentences that are not supported."""
-    kept = tuple(one for one in sentences if one.supported)
-    if len(kept) < len(sentences):
-        grounded = replace(grounded, text=" ".join(one.text.strip() for one in kept))
-    return grounded, kept
+@dataclass(frozen=True)
+class Checker:
+    """Checks one answer, whole or as far as it has come: each of its sentences once.
+
+    With `each`, the question is about a whole document. Then every sentence gets a marker, as small models mark
+    only the first, and one without support is removed, as they copy sentences of the prompt's examples.
+    `nearness` compares a sentence with a passage in another language, if the embedding model can.
+    """
+
+    passages: Sequence[Passage]
+    question: str
+    min_support: float = 0.5
+    each: bool = False
+    nearness: Nearness | None = None
+    _checked: dict[tuple[str, bool], Sentence] = field(default_factory=dict)
+
+    def check(self, text: str) -> Checked:
+        """Return the answer with markers and quotes, and its sentences; None for one that no passage supports.
+
+        Links and markup are removed first. `[1]` is the first passage; markers without a passage are removed, and
+        one whose passage holds much less of its sentence than another is moved there. If the model wrote no valid
+        marker, each sentence gets the passage that holds most of it. A scale that only a table's caption states
+        ("in thousands") is added to the figure. Quotes are verbatim.
+
+        `support` (0 to 1) is the share of a sentence's words, by rarity, that its cited passages hold. A sentence
+        is not supported if it has less than `min_support`, if a cited passage denies it, or if no cited passage
+        says one of its figures of the same thing (`docwell.query.checking.claims`). `missing` has the figures that
+        no passage holds.
+        """
+        # Removing a link can expose a marker without a passage.
+        text, _ = clean_answer(text, self._texts)
+        text = _with_single_markers(completed(unrepeated(text), self._texts), len(self.passages))
+        pieces = answer_sentences(text)
+        attribute = bool(self.passages) and (self.each or not MARKER.search(text))
+        sentences = tuple(self._sentence(piece, attribute=attribute) for piece in pieces)
+        if not self._is_answered(sentences):
+            return None, ()
+        answer = rejoined(text, pieces, [sentence.text for sentence in sentences])
+        if self.each and not all(sentence.supported for sentence in sentences):
+            sentences = tuple(sentence for sentence in sentences if sentence.supported)
+            answer = " ".join(sentence.text.strip() for sentence in sentences)
+        content: dict[int, frozenset[str]] = {}
+        for sentence in sentences:
+            for marker in sentence.markers:
+                content[marker] = content.get(marker, frozenset()) | words(MARKER.sub("", sentence.text))
+        citations = (
+            cite(marker, self.passages[marker - 1], *self._evidence.window(named, marker - 1))
+            for marker, named in content.items()
+        )
+        return numbered(GroundedAnswer(answer, tuple(citations)), sentences)
+
+    @cached_property
+    def _texts(self) -> list[str]:
+        return [passage.chunk.text for passage in self.passages]
+
+    @cached_property
+    def _evidence(self) -> Evidence:
+        return Evidence(self.passages, self.question)
+
+    @cached_property
+    def _content(self) -> Evidence:
+        return Evidence(self.passages, self.question, content_words)
+
+    def _sentence(self, sentence: str, *, attribute: bool) -> Sentence:
+        key = sentence, attribute
+        if key not in self._checked:
+            named = marked(sentence, len(self.passages))
+            sentence = self._cleaned(sentence, named) if named else sentence
+            claim = Claim.of(claimed(sentence), self.question, self._texts)
+            markers = self._sources(sentence, claim, named) if named or attribute else []
+            if set(markers) != set(named):
+                sentence = MARKER.sub("", sentence)
+                for marker in markers:
+                    sentence = with_marker(sentence, marker)
+                sentence = self._cleaned(sentence, markers)
+            self._checked[key] = self._judged(sentence, claim)
+        return self._checked[key]
+
+    def _sources(self, sentence: str, claim: Claim, named: list[int]) -> list[int]:
+        """Return the numbers of the passages that a sentence comes from; `named` are those of its markers."""
+        decided = verdict(sentence, self.question, self._texts)
+        if decided and decided.bare and decided.agrees:
+            return [decided.passage + 1]
+        content = words(claim.text)
+        best = self._evidence.best(content)
+        share = self._evidence.support(content, best)
+        if named:
+            shares = [self._evidence.support(content, marker - 1) for marker in named]
+            return [best + 1] if _is_elsewhere(share, shares) else named
+        held = [sum(bool(claim.mentions_of(figure, text)) for figure in claim.figures) for text in self._texts]
+        if any(held):
+            with_most = [index for index, count in enumerate(held) if count == max(held)]
+            return [self._evidence.best(content, with_most) + 1]
+        return [best + 1] if share >= _LEAST_OF_SOURCE else []
+
+    def _cleaned(self, sentence: str, markers: Sequence[int]) -> str:
+        """Return a sentence without addresses that its cited passages lack, and markers that this uncovers."""
+        cleaned, _ = clean_answer(sentence, [self._texts[marker - 1] for marker in markers])
+        valid = {str(marker) for marker in markers}
+        while (
+            bare := _SPACED_MARKER.sub(lambda match: match[0] if match[1] in valid else "", cleaned)
+        ) != cleaned:
+            cleaned = bare
+        return cleaned
+
+    def _judged(self, sentence: str, claim: Claim) -> Sentence:
+        """Return a sentence with its support by the passages that it cites."""
+        markers = tuple(marked(sentence, len(self.passages)))
+        texts = [self._texts[marker - 1] for marker in markers]
+        foreign = [text for text in texts if self.nearness and _is_foreign(claim.text, text)]
+
+        def holds(figure: Mention) -> bool:
+            return any(claim.mentions_of(figure, text, foreign=text in foreign) for text in texts)
+
+        held = [mention.figure for mention in claim.figures if holds(mention)]
+        support = self._lexical(claim.text, markers, held)
+        if self.nearness and foreign and support < self.min_support:
+            pieces = [" ".join(text[start:end].split()) for text in foreign for start, end in windows(text)]
+            support = max(support, self.nearness.support(claim.text.strip(), pieces))
+        decided = verdict(claim.text, self.question, texts)
+        if decided and (decided.bare or not decided.agrees):
+            support, agrees = (decided.share if decided.bare else support), decided.agrees
+        else:
+            agrees = len(held) == len(claim.figures) and (bool(decided) or not contradicts(claim.text, texts))
+        missing = self._missing(claim, held)
+        supported = support >= self.min_support and agrees and not missing
+        return Sentence(_scaled(sentence, claim, texts), markers, round(support, 3), supported, missing)
+
+    def _missing(self, claim: Claim, held: Sequence[Figure]) -> tuple[str, ...]:
+        """Return the figures of a sentence, other than those `held`, that no passage has in any form."""
+        known = frozenset[str]().union(*map(known_forms, self._texts))
+        return tuple(
+            dict.fromkeys(
+                figure.written
+                for figure in figures(claim.text)
+                if known.isdisjoint(figure.forms)
+                and not (figure.parts and known.issuperset(figure.parts))
+                and figure not in held
+            )
+        )
+
+    def _lexical(self, bare: str, markers: Sequence[int], held: Sequence[Figure]) -> float:
+        """Return the share of a sentence's words, by rarity, that its cited passages hold."""
+        evidence, asked = self._content, content_words(self.question)
+        known = frozenset[str]().union(*(evidence.known[marker - 1] for marker in markers))
+        # A figure that a passage has in another form is held.
+        known = known.union(*(content_words(figure.written) for figure in held))
+        content = content_words(without_yes_or_no(bare))
+        total = evidence.weight(content - asked) + _ASKED_WEIGHT * evidence.weight(content & asked)
+        shared = evidence.weight(content & known - asked) + _ASKED_WEIGHT * evidence.weight(
+            content & known & asked
+        )
+        return shared / total if total else 0.0
+
+    def _is_answered(self, sentences: Sequence[Sentence]) -> bool:
+        """Return whether a supported sentence adds something to the question; if none does, refuse.
+
+        "Yes" and "no" add something. A question for what or which ("The Amazon rainforest covers the Amazon
+        basin"), or for yes or no ("Dogs are not allowed"), may be answered in its words if a sentence of a cited
+        passage has them all.
+        """
+        asked = content_words(self.question)
+        chooses = not _CHOOSING.isdisjoint(words(self.question)) or asks_yes_or_no(self.question)
+        for sentence in sentences:
+            bare = MARKER.sub("", sentence.text)
+            adds = is_yes_or_no(bare) or bool(content_words(bare) - asked)
+            if sentence.supported and (adds or (chooses and self._is_stated(bare, sentence.markers))):
+                return True
+        return False
+
+    def _is_stated(self, bare: str, markers: Sequence[int]) -> bool:
+        """Return whether a sentence of a cited passage has all words of a sentence that asks nothing."""
+        content, texts = content_words(bare), [self._texts[marker - 1] for marker in markers]
+        return not bare.rstrip().endswith(_QUESTION_ENDS) and any(
+            content <= content_words(text[start:end]) for text in texts for start, end in segments(text)
+        )
 
 
-def _with_markers_of(grounded: GroundedAnswer, text: str) -> str:
-    """Return the cleaned text without markers that have no citation: removing what is in one uncovers another."""
-    known = {str(citation.marker) for citation in grounded.citations}
-    while (kept := _MARKER.sub(lambda found: found[0] if found[1] in known else "", text)) != text:
-        text = kept
-    return text
+def _is_elsewhere(best: float, shares: Sequence[float]) -> bool:
+    """Return whether the best passage holds much more of a sentence than those of its markers."""
+    return all(best - share > _BETTER_BY for share in shares)
+
+
+def _scaled(sentence: str, claim: Claim, texts: Sequence[str]) -> str:
+    """Return a sentence with the scale of the table's caption behind the last figure that lacks it."""
+    for figure in reversed(claim.figures):
+        written = re.compile(rf"(?<![\w.,\[]){re.escape(figure.figure.written)}(?![\w]|[.,]\d)")
+        ends = [match.end() for match in written.finditer(sentence)]
+        if ends and (caption := claim.caption_of(figure, texts)):
+            return f"{sentence[: ends[-1]]} ({caption}){sentence[ends[-1] :]}"
+    return sentence
+
+
+def _with_single_markers(text: str, count: int) -> str:
+    """Turn `[1, 2]` into `[1][2]`, and remove numbers without a passage."""
+    cleaned = MARKER.sub(lambda match: "".join(f"[{number}]" for number in marked(match[0], count)), text)
+    return re.sub(r"[ \t]+([.,;])", r"\1", re.sub(r"[ \t]{2,}", " ", cleaned)).strip()
+
+
+def _is_foreign(sentence: str, passage: str) -> bool:
+    """Return whether a sentence shares next to no word with a passage, names and figures aside.
+
+    Within a script other than Latin, it can be an unrelated sentence of one language with many endings.
+    """
+    plain = (word for word in sentence.split() if word == word.lower() and not any(map(str.isdigit, word)))
+    content = words(" ".join(plain))
+    if not content or len(content & words(passage)) >= _FOREIGN_SHARE * len(content):
+        return False
+    return script(passage) not in {"", script(sentence)} or script(sentence) == "LATIN"

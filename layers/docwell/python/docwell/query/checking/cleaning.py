@@ -12,10 +12,10 @@ from collections.abc import Callable, Sequence
 from functools import lru_cache
 from html import unescape
 
-from docwell.query.checking.elements import ELEMENTS
 from docwell.query.checking.suspicion import suspicion
 from docwell.text.lexicon import TEXTS_KEPT, UNSPACED
 from docwell.text.visible import strip_invisible
+from docwell.text.words import words
 
 # The most that a stream holds back while a link, a tag or a word is open.
 HELD_CHARACTERS = 300
@@ -33,7 +33,7 @@ _AUTOLINK = re.compile(r"<\s*((?:[a-z][a-z0-9+.-]{1,31}:|[^\s<>@]+@)[^\s<>]*)>",
 # `List<Object>` and `a <b and c> d` are no tags: a name with a capital after a word, or words without a value.
 _TAG = re.compile(
     r"<!doctype\b[^<>]*>|<\?[^<>]*>|(?-i:(?<![A-Za-z0-9_])|(?=</?[a-z]))"
-    rf"</?(?:{'|'.join(sorted(ELEMENTS))})(?:\s*/?|[\s/]+[\w:@.-]+\s*=[^<>]*)>",
+    rf"</?(?:{'|'.join(sorted(words('element')))})(?:\s*/?|[\s/]+[\w:@.-]+\s*=[^<>]*)>",
     re.IGNORECASE,
 )
 # A `<` before one of these can begin a tag; before a blank it cannot.

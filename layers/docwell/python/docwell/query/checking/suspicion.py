@@ -14,10 +14,9 @@ from functools import cache, lru_cache
 from typing import NamedTuple
 
 from docwell.models import Passage
-from docwell.query.checking.overrides import DIRECTIONS, OVERRIDES, pattern
-from docwell.query.checking.spellings import undisguised
 from docwell.text.lexicon import TEXTS_KEPT
 from docwell.text.visible import strip_invisible
+from docwell.text.words import by_language
 
 # The sum of weights that marks a text.
 THRESHOLD = 1.0
@@ -25,9 +24,11 @@ THRESHOLD = 1.0
 # Tag characters spell hidden text, and bidirectional overrides show text in another order.
 _HIDING = re.compile("[\U000e0001-\U000e007f\u202d\u202e\U000e0100-\U000e01ef]|[\u200b-\u200d\u2060-\u2064]{4,}")
 
+# Of a way to a place, these are no instructions.
+_DIRECTIONS = r"directions(?!\s(?:to|from|for)\s)"
 _OUTPUT = r"(?:response|repl(?:y|ies)|answer|output|message|completion|explanation|elucidation|summary)s?"
 _YOUR_OUTPUT = rf"\byour\s+(?:\w+\s+){{0,2}}?{_OUTPUT}\b"
-_TOLD = rf"(?:instructions?|prompts?|{DIRECTIONS}|directives?|guidelines?|rules?|context|messages?|conversation)"
+_TOLD = rf"(?:instructions?|prompts?|{_DIRECTIONS}|directives?|guidelines?|rules?|context|messages?|conversation)"
 _CODE_PIECE = r"(?:code|script|command)s?(?:\s+(?:snippet|block|excerpt|section|fragment|segment|piece))?"
 _PROGRAM = r"(?:code|codebase|implementation|solution|algorithm|program|script|software|project|application)"
 _PLACE = (
@@ -87,6 +88,13 @@ def _signal(name: str, weight: float, words: str, *pattern: str) -> _Signal:
     return _Signal(name, weight, words.split("|"), "".join(pattern))
 
 
+def _in_any_order(verbs: str, earlier: str, instructions: str) -> str:
+    """Return an expression that finds the three within a sentence."""
+    verb, time, noun = f"(?:{verbs})", f"(?:{earlier})", f"(?:{instructions})"
+    orders = (verb, time, noun), (verb, noun, time), (time, noun, verb), (noun, time, verb), (time, verb, noun)
+    return "|".join(r"[^.!?\n\u3002]{0,40}?".join(order) for order in orders)
+
+
 _SIGNALS = (
     # Set earlier instructions aside.
     _signal("override", 1.0, "ignor|disregard|forget|overrid|bypass|discard|stop following",
@@ -94,7 +102,7 @@ _SIGNALS = (
         rf"(?:previous|prior|above|earlier|preceding|your|system|these|those|all|any)\s+(?:\w+\s+){{0,3}}?{_TOLD}\b"),
     _signal("override", 1.0, "ignore|disregard|forget",
         r"\b(?:ignore|disregard|forget)\s+(?:everything|anything|all|what)\s+(?:\w+\s+){0,4}?(?:above|before|told|earlier)\b"),
-    *(_signal("override", 1.0, words[0], pattern(*words)) for words in OVERRIDES),
+    *(_signal("override", 1.0, stems[0], _in_any_order(*stems)) for stems in by_language("override").values()),
     # Imitate the marks between the turns of a chat, or the end of the passages.
     _signal("role mark", 1.0, "<|[inst]|[/inst]",
         r"<\|\w+\|>|\[/?INST\]|<</?SYS>>|</?(?:system|assistant|user|passages?)(?:_prompt)?>"),
@@ -157,6 +165,22 @@ _SIGNALS = (
         r"!\[[^\]]*\]\(\s*https?:|<img\b[^>]{0,200}\bsrc\b"),
 )  # fmt: skip
 
+# Letters that look like Latin ones, from Unicode's confusables (UTS 39).
+_LOOK_ALIKES = str.maketrans(
+    "\u0430\u0435\u043e\u0440\u0441\u0443\u0445\u0456\u0455\u0458\u04bb\u0501\u051b\u051d\u0410\u0412\u0415\u0405\u0406\u0408\u041a\u041c\u041d\u041e\u0420\u0421\u0422\u0423\u0425"
+    "\u03b1\u03b5\u03b9\u03ba\u03bd\u03bf\u03c1\u03c4\u03c5\u03c7\u03b3\u0391\u0392\u0395\u0396\u0397\u0399\u039a\u039c\u039d\u039f\u03a1\u03a4\u03a5\u03a7"
+    "\u0578\u057d\u0585\u0570\u0561\u0566\u0581\u0131\u0261\u1d00\u0299\u1d04\u1d05\u1d07\u029c\u026a\u1d0a\u1d0b\u029f\u1d0d\u0274\u1d0f\u1d18\u0280\ua731\u1d1b\u1d1c\u1d20\u1d21\u028f\u1d22",
+    "aeopcyxisjhdqwABESIJKMHOPCTYXaeikvoptuxyABEZHIKMNOPTYXnuohwqgigabcdehijklmnoprstuvwyz",
+)
+_OTHER_LETTERS = "\u0370-\u03ff\u0400-\u058f"
+# Russian and Greek words stay: only a word of Latin and other letters is disguised.
+_MIXED = re.compile(rf"\b(?=\w*[a-zA-Z])(?=\w*[{_OTHER_LETTERS}])\w+")
+_LETTERS_OF_DIGITS = str.maketrans("013457@$!+", "oieastasit")
+_DISGUISING_DIGIT = re.compile(r"(?<!\S)\S*?(?:[a-z][013457@$!+]|[013457@$!+][a-z])\S*", re.IGNORECASE)
+_PUNCTUATED = re.compile(r"(?<!\w)\w(?:([.\-_*|/\u00b7])\w)(?:\1\w)*(?!\w)")
+_SPACED = re.compile(r"(?<!\S)[^\W_](?: [^\W_]){3,}(?!\S)")
+_SPACED_SHORT = re.compile(r"(?<!\S)[^\W_](?: [^\W_])+(?!\S)")
+
 _ENCODED = re.compile(r"(?<![\w+/=])(?:[A-Za-z0-9+/]{40,}={0,2}|(?:[0-9a-fA-F]{2}){24,})(?![\w+/=])")
 # A third of random bytes are printable, so the bytes of a picture or a key rarely decode to text.
 _PRINTABLE_SHARE = 0.9
@@ -178,17 +202,17 @@ def suspicion(text: str) -> tuple[str, ...]:
 
 def suspicious_ids(passages: Iterable[Passage]) -> frozenset[str]:
     """Return the ids of the passages that give orders."""
-    return frozenset(one.id for one in passages if suspicion(one.chunk.text))
+    return frozenset(passage.id for passage in passages if suspicion(passage.chunk.text))
 
 
 def _weights(text: str) -> dict[str, float]:
     """Return the weight of each signal in a text, in the heavier of its readings: as spelled, or undisguised."""
-    return max(map(_read, _readings(text)), key=lambda found: sum(found.values()))
+    return max(map(_read, _readings(text)), key=lambda weights: sum(weights.values()))
 
 
 def _readings(text: str) -> tuple[str, ...]:
     plain = unicodedata.normalize("NFKC", text)
-    clear = undisguised(plain)
+    clear = _undisguised(plain)
     return (plain,) if clear == plain else (plain, clear)
 
 
@@ -197,11 +221,11 @@ def _read(plain: str) -> dict[str, float]:
     joined = " ".join(plain.split())
     # An expression that ignores case takes these letters for an i.
     lower = joined.lower().replace("\u0131", "i").replace("\u0307", "")
-    found: dict[str, float] = {}
+    weights: dict[str, float] = {}
     for signal in _SIGNALS:
         if any(word in lower for word in signal.words) and any(map(signal.pattern.search, (joined, plain))):
-            found[signal.name] = found.get(signal.name, 0.0) + signal.weight
-    return found
+            weights[signal.name] = weights.get(signal.name, 0.0) + signal.weight
+    return weights
 
 
 def _decoded(text: str) -> Iterator[str]:
@@ -219,3 +243,28 @@ def _decoded(text: str) -> Iterator[str]:
 
 def _from_base64(run: str) -> bytes:
     return base64.b64decode(run + "=" * (-len(run) % 4))
+
+
+def _undisguised(text: str) -> str:
+    """Return a text in plain Latin letters, as far as its letters are disguised.
+
+    >>> _undisguised("1gn\u043er\u0435 a.l.l  r u l e s")
+    'ignore all  rules'
+    """
+    if not text.isascii():
+        text = unicodedata.normalize("NFKD", text)
+        marks = {ord(letter): None for letter in set(text) if unicodedata.category(letter) == "Mn"}
+        text = _MIXED.sub(lambda word: word[0].translate(_LOOK_ALIKES), text.translate(marks))
+    if _SPACED.search(text):
+        text = _SPACED_SHORT.sub(lambda run: run[0].replace(" ", ""), text)
+    text = _PUNCTUATED.sub(lambda run: run[0].replace(run[1], ""), text)
+    return _DISGUISING_DIGIT.sub(_without_digits, text)
+
+
+def _without_digits(token: re.Match[str]) -> str:
+    """Return a token with letters for its digits, if at least half of it is letters already."""
+    word = token[0]
+    # A mark at the end of a sentence is no letter.
+    end = len(word.rstrip("!.,;:?)"))
+    letters = sum(map(str.isalpha, word))
+    return word[:end].translate(_LETTERS_OF_DIGITS) + word[end:] if 2 * letters >= end else word

@@ -1,4 +1,4 @@
-"""Find the mentions of figures in tables: cells under their heads, or with their heads beside them. Pure."""
+"""Find the mentions of figures in a text: the cells of its tables, and the figures of its sentences. Pure."""
 
 from __future__ import annotations
 
@@ -6,15 +6,24 @@ import re
 import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from itertools import compress
 
-from docwell.query.checking.facts import AFTER_NO_WORD, SCALES, Figure, located
-from docwell.query.checking.labels import labels
-from docwell.query.checking.numberings import is_numbering
-from docwell.query.checking.periods import agree, certain, located_periods, periods
-from docwell.query.checking.rates import rate
-from docwell.query.checking.sentence_mentions import LABEL, Mention, in_sentence
+from docwell.query.checking.dates import agree, certain, located_periods, periods
+from docwell.query.checking.figures import (
+    AFTER_NO_WORD,
+    LABEL,
+    SCALES,
+    Figure,
+    Mention,
+    in_prose,
+    in_sentence,
+    labels,
+    located,
+    rate,
+)
 from docwell.text.lexicon import UNSPACED, is_sheet_row
+from docwell.text.words import words
 
 _YEAR = re.compile(rf"{AFTER_NO_WORD}(?:FY)?((?:1[5-9]|20)\d\d)(?![^\W{UNSPACED.pattern[1:-1]}])(?!\s?%|[.,]\d)")
 _CELL = re.compile(r"[(\u2212+-]{0,2}(?:\d{1,3}(?:[.,'\u2019]\d{3})+|\d+)(?:[.,]\d+)?\)?%?\)?")
@@ -29,15 +38,12 @@ _THOUSANDS_DIGITS = 3
 _CAPTION_WORDS = 8
 # "In thousands of euros".
 _UNIT_WORDS = 2
-_PERIOD_HEADS = labels(
-    "year month quarter period date Jahr Monat Quartal Zeitraum Datum ann\u00e9e mois trimestre p\u00e9riode"
-    " a\u00f1o mes periodo fecha \u5e74 \u5e74\u5ea6 \u6708\u4efd \u5b63\u5ea6 \u65e5\u671f"
-)
+_PERIOD_HEADS = labels(" ".join(words("period_head")))
 
-
-def years(text: str) -> list[str]:
-    """Return the years of a text, in order."""
-    return [found[1] for found in _YEAR.finditer(text)]
+# A line of one cell is a row of a table only beside another row.
+_LEAST_OF_TABLE = 2
+# More than the passages of one question: the mentions of a table take up to 400 KB.
+_PASSAGES_KEPT = 64
 
 
 def numbers(figure: Figure) -> frozenset[str]:
@@ -46,7 +52,7 @@ def numbers(figure: Figure) -> frozenset[str]:
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class _Row:
     """A line of a table: the words before its cells, and the cells."""
 
     label: str
@@ -54,7 +60,7 @@ class Row:
     line: str
 
 
-def row_of(line: str) -> Row | None:
+def _row_of(line: str) -> _Row | None:
     """Return the label and the cells of a line that ends with figures; None for other lines."""
     if is_sheet_row(line):  # its cells have their names beside them
         return None
@@ -74,29 +80,66 @@ def row_of(line: str) -> Row | None:
     only_years = all(_YEAR.fullmatch(cell) for cell in cells)
     if not cells or only_years or not any(map(str.isalpha, label)) or label.endswith((",", ";")):
         return None
-    return Row(label, tuple(cells), line)
+    return _Row(label, tuple(cells), line)
 
 
 def is_table_row(line: str) -> bool:
     """Return whether a line is a row of a table by itself: with heads beside its cells, or with two figures."""
-    return is_sheet_row(line) or ((row := row_of(line)) is not None and len(row.cells) > 1)
+    return is_sheet_row(line) or ((row := _row_of(line)) is not None and len(row.cells) > 1)
 
 
-def in_table(above: str, block: Sequence[Row]) -> Iterator[Mention]:
+@lru_cache(_PASSAGES_KEPT)
+def mentions(text: str) -> tuple[Mention, ...]:
+    """Return the mentions of figures in a text: the cells of tables, and the figures of sentences."""
+    mentioned: list[Mention] = []
+    above, prose = "", ""
+    block: list[_Row] = []
+    lines = text.split("\n")
+    rows = [_row_of(line) for line in lines]
+
+    def end_block() -> None:
+        if block:  # reading what stands above a table takes longer than the table
+            mentioned.extend(_in_table(above, block))
+            block.clear()
+
+    def end_prose() -> None:
+        nonlocal prose
+        mentioned.extend(in_prose(prose, len(mentioned)))
+        prose = ""
+
+    for number, (line, row) in enumerate(zip(lines, rows, strict=True)):
+        beside = list(filter(None, rows[max(0, number - 1) : number + 2]))
+        if row and max(len(row.cells), len(beside)) >= _LEAST_OF_TABLE:
+            end_prose()
+            block.append(row)
+            continue
+        end_block()
+        if is_sheet_row(line):
+            end_prose()
+            mentioned += _in_named_row(above, line, len(mentioned))
+        else:
+            prose += line + "\n"
+            above += line + "\n"
+    end_block()
+    end_prose()
+    return tuple(mentioned)
+
+
+def _in_table(above: str, block: Sequence[_Row]) -> Iterator[Mention]:
     """Yield the mentions of the rows of a table below a text."""
     lines = [line for line in above.split("\n") if line.strip()]
     heads = _heads(lines, max((len(row.cells) for row in block), default=0))
     caption, scale = _caption(above)
     over, head_labels, period = labels(above), tuple(map(labels, heads)), certain(above)
     for number, row in enumerate(block):
-        own, own_scale = _caption(row.label)
+        row_caption, row_scale = _caption(row.label)
         label, named = labels(row.label), periods(row.label)
         text = f"{' '.join(above.split())} {row.line.strip()}"
-        for one in in_sentence(row.label):
-            if not one.is_date:
+        for mention in in_sentence(row.label):
+            if not mention.is_date:
                 here = label | over
                 yield replace(
-                    one, near=label, here=here, around=here, text=text, sentence=number, column=LABEL, heads=()
+                    mention, near=label, here=here, around=here, text=text, sentence=number, column=LABEL, heads=()
                 )
         for column, cell in enumerate(_cells(row, len(heads))):
             figures = located(cell.strip("$\u20ac\u00a3\u00a5()+-\u2212%"))
@@ -116,48 +159,47 @@ def in_table(above: str, block: Sequence[Row]) -> Iterator[Mention]:
                 _of_cell(periods(head), named, period),
                 head_labels,
                 column,
-                (own_scale or scale) if not unscaled else 0,
-                _short(own or caption) if not unscaled else "",
+                (row_scale or scale) if not unscaled else 0,
+                _short(row_caption or caption) if not unscaled else "",
                 _sign(row.line, cell),
-                part_of=row.line if is_numbering(row.line) else "",
             )
 
 
-def in_named_row(above: str, line: str, number: int) -> Iterator[Mention]:
+def _in_named_row(above: str, line: str, number: int) -> Iterator[Mention]:
     """Yield the mentions of a row whose cells have their heads beside them: "batch: C-02 | litres: 318".
 
     It is the row `number` of its text. The numbers in its cells name it as its words do.
     """
     named = [_named(cell) for cell in line.split(" | ")]
     cells = [list(in_sentence(text)) for _, text in named]
-    own = frozenset[str]().union(*(labels(text) for _, text in named))
-    own = own.union(*(numbers(one.figure) for cell in cells for one in cell))
+    near = frozenset[str]().union(*(labels(text) for _, text in named))
+    near = near.union(*(numbers(mention.figure) for cell in cells for mention in cell))
     # The head of a name is no rival of the head of a figure.
-    are_names = [all(one.is_grammar for one in cell) for cell in cells]
-    every = [labels(head) for head, _ in named]
-    heads = tuple(frozenset() if is_name else head for head, is_name in zip(every, are_names, strict=True))
-    over, caption = labels(above).union(*compress(every, are_names)), _caption(above)
+    are_names = [all(mention.is_grammar for mention in cell) for cell in cells]
+    all_heads = [labels(head) for head, _ in named]
+    heads = tuple(frozenset() if is_name else head for head, is_name in zip(all_heads, are_names, strict=True))
+    over, caption = labels(above).union(*compress(all_heads, are_names)), _caption(above)
     period = frozenset[str]().union(*(periods(text) for head, text in named if _tells_period(head, text)))
     period = period or certain(above)
     text = f"{' '.join(above.split())} {line.strip()}"
     for column, ((head, _), cell) in enumerate(zip(named, cells, strict=True)):
         written, scale = _caption(f"({head})") if scale_of(head) else caption
-        here = own | heads[column] | over
-        for one in cell:
-            unscaled = one.sign == "%" or bool(one.scale)
+        here = near | heads[column] | over
+        for mention in cell:
+            unscaled = mention.sign == "%" or bool(mention.scale)
             yield replace(
-                one,
-                near=own,
+                mention,
+                near=near,
                 here=here,
                 around=here,
                 text=text,
                 sentence=number,
-                periods=one.periods if one.is_date else periods(head) or one.periods or period,
+                periods=mention.periods if mention.is_date else periods(head) or mention.periods or period,
                 heads=heads,
                 column=column,
-                scale=one.scale if unscaled else scale,
+                scale=mention.scale if unscaled else scale,
                 caption="" if unscaled else _short(written),
-                rate=one.rate or rate(f" {head}", 0, 0),
+                rate=mention.rate or rate(f" {head}", 0, 0),
             )
 
 
@@ -181,7 +223,7 @@ def _of_cell(head: frozenset[str], row: frozenset[str], caption: frozenset[str])
     return parts if head else parts.union(part for part in caption if agree(parts, {part}))
 
 
-def _cells(row: Row, columns: int) -> tuple[str, ...]:
+def _cells(row: _Row, columns: int) -> tuple[str, ...]:
     """Return the cells of a row; where blanks group thousands, the reading that fits the columns."""
     cells = row.cells
     if columns and len(cells) == 2 * columns and all(len(cell) == _THOUSANDS_DIGITS for cell in cells[1::2]):
@@ -192,10 +234,10 @@ def _cells(row: Row, columns: int) -> tuple[str, ...]:
 def _heads(lines: Sequence[str], columns: int) -> list[str]:
     """Return the heads of a table's columns from the nearest line that has them: years, or a word for each."""
     for line in reversed(lines):
-        found = years(line)
-        named = [line[one.start : one.end] for one in located_periods(line)]
-        if len(found) > 1:
-            return named if len(named) == len(found) and all(map(_QUARTER_HEAD.match, named)) else found
+        years = [match[1] for match in _YEAR.finditer(line)]
+        named = [line[period.start : period.end] for period in located_periods(line)]
+        if len(years) > 1:
+            return named if len(named) == len(years) and all(map(_QUARTER_HEAD.match, named)) else years
         tokens = _IN_BRACKETS.sub("", line).split()
         if columns > 1 and len(tokens) in {columns, columns + 1} and not line.rstrip().endswith((".", ":", ",")):
             return tokens[-columns:]
@@ -207,7 +249,7 @@ def _caption(text: str) -> tuple[str, int]:
     pieces = [
         line.strip(" ):") for line in text.split("\n") if len(line.split()) <= _CAPTION_WORDS and "(" not in line
     ]
-    pieces += [" ".join(found[1].split()) for found in _IN_BRACKETS.finditer(text)]
+    pieces += [" ".join(match[1].split()) for match in _IN_BRACKETS.finditer(text)]
     for piece in reversed(pieces):
         if not re.search(r"\d", piece) and (scale := scale_of(piece)):
             return piece, scale
@@ -233,9 +275,9 @@ def scale_of(text: str) -> int:
 
 def _has_exceptions(caption: str) -> bool:
     """Return whether more than a unit follows the scale: "in millions, except per share", not "in Mio. Euro"."""
-    words = caption.split()
-    scaled = next((number for number, word in enumerate(words, 1) if scale_of(word)), len(words))
-    return len(words) - scaled > _UNIT_WORDS
+    tokens = caption.split()
+    scaled = next((number for number, token in enumerate(tokens, 1) if scale_of(token)), len(tokens))
+    return len(tokens) - scaled > _UNIT_WORDS
 
 
 def _short(caption: str) -> str:
@@ -247,4 +289,5 @@ def _sign(line: str, cell: str) -> str:
     if "%" in cell:
         return "%"
     before = line[: line.find(cell)].rstrip("( ")
-    return next((one for one in (cell[:1], before[-1:]) if one and unicodedata.category(one) == "Sc"), "")
+    signs = (sign for sign in (cell[:1], before[-1:]) if sign and unicodedata.category(sign) == "Sc")
+    return next(signs, "")

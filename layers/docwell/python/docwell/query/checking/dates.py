@@ -8,10 +8,12 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from docwell.text.lexicon import TEXTS_KEPT, UNSPACED, fold
+from docwell.text.words import numbers, pattern, words
 
 _FIRST_YEAR, _LAST_YEAR = 1500, 2099
 # FY70 is of 1970, FY69 of 2069.
 _LAST_CENTURY = 70
+_MOST_DAYS, _MOST_MONTHS = 31, 12
 # Case-sensitive: ignoring the case of these signs adds 2 ms to the compilation of each pattern.
 _LETTER = rf"(?-i:[^\W{UNSPACED.pattern[1:-1]}])"
 _YEAR = rf"(?:1[5-9]|20)\d\d(?!{_LETTER})(?!\s?%|[.,]\d)"
@@ -28,56 +30,23 @@ _YEARS = re.compile(
 )
 # "2024-03-31", "31.03.2024", "3/31/2024"; with two digits for the year, all parts have two: 3.1.12 is a section.
 _NUMERIC_DATE = re.compile(
-    r"(?<![\w./-])(?:(?P<year>(?:1[5-9]|20)\d\d)(?P<first>[-/.])(?P<month>\d{1,2})(?P=first)(?P<day>\d{1,2})"
-    r"|(?P<one>\d{1,2})(?P<second>[-/.])(?P<other>\d{1,2})(?P=second)(?P<last>(?:1[5-9]|20)\d\d)"
-    r"|(?P<short_one>\d\d)(?P<third>[/.])(?P<short_other>\d\d)(?P=third)(?P<short>\d\d))(?![\w/]|[.,-]\d)"
+    r"(?<![\w./-])(?:(?P<year>(?:1[5-9]|20)\d\d)(?P<dash>[-/.])(?P<month>\d{1,2})(?P=dash)(?P<day>\d{1,2})"
+    r"|(?P<left>\d{1,2})(?P<slash>[-/.])(?P<right>\d{1,2})(?P=slash)(?P<last>(?:1[5-9]|20)\d\d)"
+    r"|(?P<short_left>\d\d)(?P<dot>[/.])(?P<short_right>\d\d)(?P=dot)(?P<short>\d\d))(?![\w/]|[.,-]\d)"
 )
-_MOST_DAYS, _MOST_MONTHS = 31, 12
 _FISCAL = re.compile(rf"(?<!{_LETTER})FY\s?['\u2019]?(\d\d)(?!{_LETTER})", re.IGNORECASE)
 # "Q3", "3Q19", "Q3'19", "H1".
 _QUARTER = re.compile(rf"(?<!{_LETTER})(?:([QH])([1-4])|([1-4])([QH]))(?:['\u2019]?(\d\d))?(?!{_LETTER})")
-_QUARTERS = ("quarter", "quartal", "trimestre")
 _ORDINAL_QUARTER = re.compile(
-    rf"(?<!\w)(\w{{1,12}})[\s.-]{{1,2}}(?:{'|'.join(_QUARTERS)})|\u7b2c?([\u4e00\u4e8c\u4e09\u56db1-4])\u5b63\u5ea6",
+    rf"(?<!\w)(\w{{1,12}})[\s.-]{{1,2}}(?:{'|'.join(words('quarter'))})|\u7b2c?([\u4e00\u4e8c\u4e09\u56db1-4])\u5b63\u5ea6",
     re.IGNORECASE,
 )
 _MONTH_SIGN = re.compile(r"(1[0-2]|0?[1-9])\u6708")
 _WORD = re.compile(r"[^\W\d_]{3,}")
+_ORDINALS, _PLAIN_MONTHS = numbers("ordinal"), numbers("month")
+_MONTHS = _PLAIN_MONTHS | numbers("month_in_date")
+_DATING = frozenset([*words("before_year"), *_MONTHS, *words("quarter")])
 
-# English, German, French, Spanish and, of ordinals, Chinese: the languages of `modes.json`, folded.
-_ORDINALS = """
-    1 1st first erste ersten erstes premier 1er primer \u4e00
-    |2 2nd second zweite zweiten zweites deuxieme 2e segundo \u4e8c
-    |3 3rd third dritte dritten drittes troisieme 3e tercer \u4e09
-    |4 4th fourth vierte vierten viertes quatrieme 4e cuarto \u56db
-"""
-_MONTHS = """
-    january januar janner janvier enero|february februar fevrier febrero|marz marzo
-    |april avril abril|mai mayo|june juni juin junio|july juli juillet julio|august aout agosto
-    |september septembre septiembre|october oktober octobre octubre|november novembre noviembre
-    |december dezember decembre diciembre
-"""
-# Short forms, and words of other meanings: they are months beside a day or a year.
-_MONTHS_IN_DATES = """
-    jan|feb|mar march mars|apr|may|jun|jul|aug|sep sept|oct okt|nov|dec dez
-"""
-# Words before a year. "It had 1500 employees" has an amount between two words instead.
-_BEFORE_YEARS = """
-    about after and around before between by during early fiscal for from in late mid of on or since than the this
-    through till to until year years
-    ab als bis dem der fur im jahr jahre jahren nach seit und vom von vor zum zwischen
-    a annee annees apres au avant d de depuis des dans du en et l la le ou pour vers
-    ano anos con del desde despues el hasta hacia o para por y
-"""
-
-
-def _numbers(names: str) -> dict[str, int]:
-    return {name: number for number, some in enumerate(names.split("|"), 1) for name in some.split()}
-
-
-_ORDINAL_OF, _PLAIN_MONTHS = _numbers(_ORDINALS), _numbers(_MONTHS)
-_MONTH_OF = _PLAIN_MONTHS | _numbers(_MONTHS_IN_DATES)
-_DATING = frozenset([*_BEFORE_YEARS.split(), *_MONTH_OF, *_QUARTERS])
 _DAY = r"(?:[12]\d|3[01]|0?[1-9])"
 _DAY_BEFORE = re.compile(rf"(?<![\d.,]){_DAY}(?:\.|st|nd|rd|th|er)?\s(?:de\s|of\s)?$")
 _DAY_AFTER = re.compile(rf"\.?\s{_DAY}(?:st|nd|rd|th)?(?![\d%]|[.,]\d)")
@@ -85,22 +54,13 @@ _YEAR_AFTER = re.compile(r"[.,]?\s(?:de\s|of\s|del\s)?(?:1[5-9]|20)\d\d")
 # Between the parts of "the third quarter of 2019" and "31 March, 2019".
 _BETWEEN = re.compile(r"[.,]?\s?(?:of\s|de\s|del\s|des\s|du\s|in\s)?(?:the\s)?|\u5e74\u7b2c?")
 _ARTICLE = r"(?:\s(?:the|dem|der|el|en))?\s$"
-_SINCE = re.compile(
-    r"\b(?:since|from|after|seit|ab|nach|depuis|d\u00e8s|partir\sde|apr\u00e8s|desde|despu\u00e9s\sde)" + _ARTICLE,
-    re.IGNORECASE,
-)
-_UNTIL = re.compile(
-    r"\b(?:until|till|before|bis|vor|avant|jusqu['\u2019](?:en|\u00e0|au)|hasta|antes\sde)" + _ARTICLE,
-    re.IGNORECASE,
-)
-_SINCE_AFTER, _UNTIL_AFTER = (
-    re.compile(r"\u5e74?(?:\u4ee5\u6765|\u8d77|\u4ee5?\u540e|\u4e4b\u540e)"),
-    re.compile(r"\u5e74?(?:\u4ee5\u524d|\u4e4b\u524d)"),
-)
+_SINCE, _UNTIL = (re.compile(f"(?:{pattern(name)}){_ARTICLE}", re.IGNORECASE) for name in ("since", "until"))
+_SINCE_AFTER = re.compile(r"\u5e74?(?:\u4ee5\u6765|\u8d77|\u4ee5?\u540e|\u4e4b\u540e)")
+_UNTIL_AFTER = re.compile(r"\u5e74?(?:\u4ee5\u524d|\u4e4b\u524d)")
 _WORD_BEFORE, _WORD_AFTER = re.compile(r"([^\W\d_]+)\s*$"), re.compile(rf"\s{_LETTER}{{2,}}")
 # After a year in Chinese: the sign of the year, "to" and "the nth".
 _COUNTED = re.compile(rf"(?![\u5e74\u81f3\u5230\u7b2c]){UNSPACED.pattern}")
-# No more than "despu\u00e9s de el " before a year.
+# No more than "después de el " before a year.
 _BEFORE = 20
 
 
@@ -124,18 +84,13 @@ class NumericDate(NamedTuple):
 
 def periods(text: str) -> frozenset[str]:
     """Return the parts of all periods that a text names; every year of a range, and of "since 2010"."""
-    return frozenset[str]().union(*(one.parts for one in located_periods(text)))
+    return frozenset[str]().union(*(period.parts for period in located_periods(text)))
 
 
-def agree(one: Iterable[str], other: Iterable[str]) -> bool:
+def agree(parts: Iterable[str], others: Iterable[str]) -> bool:
     """Return whether two sets of parts can be of one period: of each kind that both have, they share a part."""
-    ours, theirs = _by_kind(one), _by_kind(other)
+    ours, theirs = _by_kind(parts), _by_kind(others)
     return all(not ours[kind].isdisjoint(theirs[kind]) for kind in ours.keys() & theirs.keys())
-
-
-def share(one: Iterable[str], other: Iterable[str]) -> bool:
-    """Return whether two sets of parts can be of one period, and do share a part."""
-    return agree(one, other) and not frozenset(one).isdisjoint(other)
 
 
 def doubtful_years(text: str) -> frozenset[str]:
@@ -145,48 +100,47 @@ def doubtful_years(text: str) -> frozenset[str]:
 
 def certain(text: str) -> frozenset[str]:
     """Return the period of a text that names one: the parts of each kind of which it has a single one."""
-    return frozenset(part for some in _by_kind(periods(text)).values() if len(some) == 1 for part in some)
+    return frozenset(part for kind in _by_kind(periods(text)).values() if len(kind) == 1 for part in kind)
 
 
 @lru_cache(TEXTS_KEPT)
 def located_periods(text: str) -> tuple[Period, ...]:
     """Return the periods that a text means, in order: "since 2010" has every year from 2010 on."""
-    return tuple(_opened(text, one) for one in named_periods(text))
+    return tuple(_opened(text, period) for period in named_periods(text))
 
 
 def named_periods(text: str) -> list[Period]:
     """Return the periods that a text names, in order. "March 31, 2019" is one, and so is "2015 to 2017"."""
-    found: list[Period] = []
-    for one in sorted(_named(text), key=lambda one: (one.start, -one.end)):
-        last = found[-1] if found else None
-        if last and one.start < last.end:
+    merged: list[Period] = []
+    for period in sorted(_named(text), key=lambda period: (period.start, -period.end)):
+        last = merged[-1] if merged else None
+        if last and period.start < last.end:
             continue
         if (
             last
-            and _by_kind(last.parts).keys().isdisjoint(_by_kind(one.parts))
-            and _BETWEEN.fullmatch(text, last.end, one.start)
+            and _by_kind(last.parts).keys().isdisjoint(_by_kind(period.parts))
+            and _BETWEEN.fullmatch(text, last.end, period.start)
         ):
-            found[-1] = Period(last.start, one.end, last.parts | one.parts)
+            merged[-1] = Period(last.start, period.end, last.parts | period.parts)
         else:
-            found.append(one)
-    return found
+            merged.append(period)
+    return merged
 
 
 def numeric_dates(text: str) -> Iterator[NumericDate]:
     """Yield the dates in digits: "31.03.2024" begins with its day, and "3/4/2024" with either."""
     for match in _NUMERIC_DATE.finditer(text):
-        first, other = (
-            int(part) for part in match.group("month", "day", "one", "other", "short_one", "short_other") if part
-        )
-        if not (1 <= min(first, other) <= _MOST_MONTHS and max(first, other) <= _MOST_DAYS):
+        groups = match.group("month", "day", "left", "right", "short_left", "short_right")
+        left, right = (int(part) for part in groups if part)
+        if not (1 <= min(left, right) <= _MOST_MONTHS and max(left, right) <= _MOST_DAYS):
             continue
         year = match["year"] or match["last"] or whole_year(match["short"])
         if match["year"]:
-            month, day = first, other
-        elif first > _MOST_MONTHS or ("." in match[0] and other <= _MOST_MONTHS):
-            month, day = other, first
-        elif other > _MOST_MONTHS:
-            month, day = first, other
+            month, day = left, right
+        elif left > _MOST_MONTHS or ("." in match[0] and right <= _MOST_MONTHS):
+            month, day = right, left
+        elif right > _MOST_MONTHS:
+            month, day = left, right
         else:
             month = day = 0
         yield NumericDate(*match.span(), year, month, day)
@@ -194,7 +148,7 @@ def numeric_dates(text: str) -> Iterator[NumericDate]:
 
 def month_of(word: str) -> int | None:
     """Return the number of the month that a folded word names."""
-    return _MONTH_OF.get(word)
+    return _MONTHS.get(word)
 
 
 def whole_year(digits: str) -> str:
@@ -215,13 +169,13 @@ def _named(text: str) -> Iterator[Period]:
         quarter = {f"{match[1] or match[4]}{match[2] or match[3]}", *([whole_year(match[5])] if match[5] else [])}
         yield Period(*match.span(), frozenset(quarter))
     for match in _ORDINAL_QUARTER.finditer(text):
-        if number := _ORDINAL_OF.get(fold(match[1] or match[2])):
+        if number := _ORDINALS.get(fold(match[1] or match[2])):
             yield Period(*match.span(), frozenset({f"Q{number}"}))
     for match in _MONTH_SIGN.finditer(text):
         yield Period(*match.span(), frozenset({f"M{int(match[1])}"}))
     for match in _WORD.finditer(text):
-        if named := _month(text, match):
-            yield named
+        if month := _month(text, match):
+            yield month
 
 
 def _is_amount(text: str, match: re.Match[str]) -> bool:
@@ -242,7 +196,7 @@ def _of_years(match: re.Match[str]) -> tuple[int, frozenset[str]]:
     last = int(match["last"] or first - first % 100 + short)
     if last > first:
         return match.end(), frozenset(map(str, range(first, last + 1)))
-    if 1 <= short <= 12:  # noqa: PLR2004 - the months of "2019-03"
+    if 1 <= short <= _MOST_MONTHS:  # "2019-03"
         return match.end(), frozenset({match["first"], f"M{short}"})
     return match.end("first"), frozenset({match["first"]})
 
@@ -250,31 +204,31 @@ def _of_years(match: re.Match[str]) -> tuple[int, frozenset[str]]:
 def _month(text: str, match: re.Match[str]) -> Period | None:
     """Return the month that a word names, with its day."""
     word = fold(match[0])
-    if word not in _MONTH_OF:
+    if word not in _MONTHS:
         return None
     before = _DAY_BEFORE.search(text, max(0, match.start() - _BEFORE), match.start())
     after = _DAY_AFTER.match(text, match.end())
     if not (word in _PLAIN_MONTHS or before or after or _YEAR_AFTER.match(text, match.end())):
         return None
     start = before.start() if before else match.start()
-    return Period(start, after.end() if after else match.end(), frozenset({f"M{_MONTH_OF[word]}"}))
+    return Period(start, after.end() if after else match.end(), frozenset({f"M{_MONTHS[word]}"}))
 
 
-def _opened(text: str, one: Period) -> Period:
-    """Return a period with all years since or until its own, if the words beside it say so."""
-    own = sorted(filter(str.isdecimal, one.parts))
-    if len(own) != 1:
-        return one
-    year, begins = int(own[0]), max(0, one.start - _BEFORE)
-    if _SINCE.search(text, begins, one.start) or _SINCE_AFTER.match(text, one.end):
-        return one._replace(parts=frozenset(map(str, range(year, _LAST_YEAR + 1))))
-    if _UNTIL.search(text, begins, one.start) or _UNTIL_AFTER.match(text, one.end):
-        return one._replace(parts=frozenset(map(str, range(_FIRST_YEAR, year + 1))))
-    return one
+def _opened(text: str, period: Period) -> Period:
+    """Return a period with all years since or until its year, if the words beside it say so."""
+    years = sorted(filter(str.isdecimal, period.parts))
+    if len(years) != 1:
+        return period
+    year, begins = int(years[0]), max(0, period.start - _BEFORE)
+    if _SINCE.search(text, begins, period.start) or _SINCE_AFTER.match(text, period.end):
+        return period._replace(parts=frozenset(map(str, range(year, _LAST_YEAR + 1))))
+    if _UNTIL.search(text, begins, period.start) or _UNTIL_AFTER.match(text, period.end):
+        return period._replace(parts=frozenset(map(str, range(_FIRST_YEAR, year + 1))))
+    return period
 
 
 def _by_kind(parts: Iterable[str]) -> dict[str, set[str]]:
-    found: dict[str, set[str]] = {}
+    kinds: dict[str, set[str]] = {}
     for part in parts:
-        found.setdefault("" if part.isdecimal() else part[0], set()).add(part)
-    return found
+        kinds.setdefault("" if part.isdecimal() else part[0], set()).add(part)
+    return kinds

@@ -1,0 +1,482 @@
+"""Read the figures of sentences: each with its unit, period and bound, and the words that it is said of. Pure."""
+
+from __future__ import annotations
+
+import math
+import re
+import unicodedata
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import NamedTuple
+
+from docwell.query.checking.dates import Period, located_periods, numeric_dates, periods, whole_year
+from docwell.text.lexicon import (
+    SPELLED,
+    SPELLED_ABROAD,
+    TEXTS_KEPT,
+    UNSPACED,
+    beginnings,
+    content_words,
+    rarity,
+    segments,
+    stem,
+)
+from docwell.text.words import by_language, names, pattern, words
+
+# Words that are as often grammar as figures: "one of them", "the two", "a second look".
+_GRAMMAR = frozenset(words("grammar"))
+# Powers of ten, as filings write them.
+SCALES = {word: int(power) for power in names("scale") for word in words(f"scale.{power}")}
+# No letter or digit stands before a figure, but in scripts without blanks anything does.
+AFTER_NO_WORD = rf"(?<![^\W{UNSPACED.pattern[1:-1]}])(?<![.,])"
+# A comma, full stop, apostrophe or blank groups thousands; a comma or full stop precedes decimals.
+_FIGURE = re.compile(
+    rf"{AFTER_NO_WORD}(?:fy|q)?"
+    r"(?P<number>\d{1,3}(?P<gap>[,.'\u2019\u00a0\u202f ])\d{3}(?:(?P=gap)\d{3})*(?!\d)(?:[.,]\d+)?"
+    r"|\d+(?:[.,]\d+)*)(?P<part>[\u00bd\u00bc\u00be])?(?P<rest>\s?(?:[a-z]+(?![^\W\d_])|[\u5343\u767e\u4e07\u842c\u4ebf\u5104]+))?",
+    re.IGNORECASE,
+)
+_FRACTIONS = {"\u00bd": ".5", "\u00bc": ".25", "\u00be": ".75"}
+_TENS = "twenty|thirty|forty|fifty|sixty|seventy|eighty|ninety"
+_VALUES = SPELLED | SPELLED_ABROAD
+# "five", "twenty-five", "two hundred", "three million"; "drei", but not "vingt-cinq" nor "cinco mil".
+_SPELLED_NUMBER = re.compile(
+    rf"\b(?:(?P<tens>{_TENS})[\s-](?P<unit>one|two|three|four|five|six|seven|eight|nine)|(?P<word>{'|'.join(SPELLED)}))"
+    r"(?:[\s-](?P<scale>hundred|thousand|million|billion)\b)?\b"
+    rf"|(?<!-)\b(?P<foreign>{'|'.join(SPELLED_ABROAD)})\b"
+    r"(?!-|\s(?:y|et|mil|mille|cents?|tausend|hundert|mill?i\w+|mio|mrd)\b)",
+    re.IGNORECASE,
+)
+_OTHER_DIGIT = re.compile(r"(?![0-9])\d|[\u066b\u066c]")
+_SEPARATORS = {"\u066b": ".", "\u066c": ","}
+
+# Cut stems to their first letters, so that "employs" and "employees" are equal, and German endings too.
+_BEGINNING = 6
+_SCALE_STEMS = frozenset(map(stem, SCALES)) | {stem(word + "s") for word in SCALES}
+_ASKING_SIGNS = re.compile("|".join(sorted(words("asking.sign"), key=len, reverse=True)))
+# Short words are mostly grammar, in every language.
+_LONG_WORD = 6
+
+PERCENT = re.compile(r"\s*(?:[%\uff05]|percent\b|per cent\b|prozent\b|pour cent\b|por ciento\b)", re.IGNORECASE)
+# In a script without blanks, the unit is a sign, two with a prefix as in "个月", or a word in katakana.
+_SIGN = UNSPACED.pattern
+_NEXT_WORD = re.compile(
+    rf"[\s-]?([\u30a1-\u30f4\u30fc]+|[\u4e2a\u500b\u7b87\u304b\u30f5\u30f6\u5c0f\u516c\u5e73\u5de5\u6beb\u5398\u5343\u7acb]{_SIGN}|{_SIGN}"
+    rf"|(?:(?!{_SIGN})[^\W\d_])+)"
+)
+_WORD_BEFORE = re.compile(r"([^\W\d_]+)[\s.]{1,2}$")
+# Between the two figures of "340 miles (550 km)".
+_IN_TWO_UNITS = re.compile(r"\s?[^\W\d_]+\s[(]\W*")
+# Characters beside a figure that can hold its sign, or the word before it.
+_BESIDE = 100
+# A sentence that the chunk has whole; longer ones are tables without lines.
+_LONGEST = 1200
+
+
+def _either(name: str) -> str:
+    """Return an expression for an entry of a list of words, wherever it stands."""
+    return "|".join(words(name))
+
+
+_SPANS = "|".join(f"(?P<{span}>{_either(f'span.{span}')})" for span in names("span"))
+_ADVERBS = "|".join(f"(?P<{span}ly>{_either(f'every.{span}')})" for span in names("every"))
+_CURRENCY_SIGN = r"[%\uff05$\u00a2-\u00a5\u20a0-\u20cf]"
+# Up to three words of its unit stand between a figure and its rate: "5 working hours a day".
+_RATE_AFTER = re.compile(
+    rf"(?:\s?[^\W\d_]+|\s?{_CURRENCY_SIGN}){{0,3}}?"
+    rf"(?:(?:\s(?:{_either('each')})\s|\s?/\s?|\u6bcf)(?:{_SPANS})|\s(?:{_ADVERBS}))(?![^\W\d_])",
+    re.IGNORECASE,
+)
+_RATE_BEFORE = re.compile(
+    rf"(?:\u6bcf(?:{_SPANS})|\b(?:{_ADVERBS})\s)\s?(?:[A-Z]{{3}}\s|{_CURRENCY_SIGN}\s?)?$", re.IGNORECASE
+)
+_NO_UNIT = re.compile(rf"{_either('each')}|{_ADVERBS}", re.IGNORECASE)
+
+# "At least EUR 5", "no later than the 5th".
+_TO_FIGURE = r"\s*(?:\b(?:the|dem|am|le|el|[A-Z]{3})\s+)?[^\w\s]?$"
+_BOUND_BEFORE, _DATE_BOUND_BEFORE = (
+    re.compile(rf"(?<![a-z])(?:(?P<upper>{upper})|(?P<lower>{lower})){_TO_FIGURE}", re.IGNORECASE)
+    for upper, lower in (
+        (_either("bound.upper"), _either("bound.lower")),
+        (
+            f"{_either('bound.upper')}|{_either('bound.upper_date')}",
+            f"{_either('bound.lower')}|{_either('bound.lower_date')}",
+        ),
+    )
+)
+# "5 members or more".
+_BOUND_AFTER = re.compile(
+    r"(?:\s?[^\W\d_]+|\s?[%€$£¥])?\s?"
+    rf"(?:(?P<upper>(?:{pattern('bound.upper_after')}))|(?P<lower>(?:{pattern('bound.lower_after')})))",
+    re.IGNORECASE,
+)
+_BEYOND = by_language("bound.beyond")
+# "Not exceed", "no later than", "not be kept for more than", "ne doit pas dépasser".
+_NEGATED_BOUND = re.compile(
+    r"(?:\b(?:not|cannot|never|no|nicht|keine?[mnrs]?|ne|pas)\b|n['\u2019]t\b|\bn['\u2019])(?:\s*[^\W\d_]+){0,3}?\s*\b"
+    rf"(?P<word>{'|'.join(word for language in ('en', 'de', 'fr', 'es') for word in _BEYOND[language])})"
+    r"(?:\s+pas\b)?"
+    rf"|\u4e0d[\u5f97\u80fd\u53ef\u5e94\u4f1a]{{0,2}}(?P<sign>{'|'.join(_BEYOND['zh'])})",
+    re.IGNORECASE,
+)
+# The order of figures and as many periods: in turn, or "in 2021 and 2020, 5 and 4".
+_PAIRED = re.compile("(?:PF)+|(?:FP)+|P+F+|F+P+")
+# The longest words of a bound with its negation, of a rate, and of a currency.
+_BOUND_REACH, _RATE_REACH, _CURRENCY_REACH = 60, 30, 20
+
+CURRENCIES = [*names("currency")]
+_CURRENCY = "|".join(f"({_either(f'currency.{sign}')})" for sign in CURRENCIES)
+_CURRENCY_AFTER = re.compile(rf"\s?(?:d['\u2019]|de\s)?(?:{_CURRENCY})(?![a-z])", re.IGNORECASE)
+_CURRENCY_BEFORE = re.compile(rf"(?<![^\W_a-z])(?<![a-z])(?:{_CURRENCY})\s?$", re.IGNORECASE)
+_CURRENCY_UNIT = re.compile(rf"(?:{_CURRENCY})(?![a-z])", re.IGNORECASE)
+
+# The column of a figure in the label of a row: "Copper pipe 15 mm 9.80".
+LABEL = 1_000
+
+
+class Figure(NamedTuple):
+    """A figure as written, the plain decimals that it can mean, and its `parts` if blanks divide it.
+
+    A scale word after it gives further forms, as 5 and 5000000 for "5 million"; `plain` lacks these.
+    """
+
+    written: str
+    forms: frozenset[str]
+    parts: tuple[str, ...] = ()
+    plain: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Mention:
+    """A figure where a text has it, and what the text says of it there.
+
+    `near` has the words of its row, or of its part of the sentence; `here` those of the whole sentence or of row,
+    column head and caption, and `around` also those of the sentence before. `heads` are those of the columns of a
+    table. `caption` has the words that give the `scale` of a table ("in thousands"), a power of ten. `unit` and
+    `before` are the words after and before the figure, and `sign` is a currency's or "%". A figure that `is_date`
+    is a part of a period, as both are in "Q3 2019". It can be a `bound` ("at least 5"), and have a `rate`: a
+    span of time ("5 a month").
+    """
+
+    figure: Figure
+    near: frozenset[str]
+    here: frozenset[str]
+    around: frozenset[str]
+    text: str
+    sentence: int
+    periods: frozenset[str] = frozenset()
+    heads: tuple[frozenset[str], ...] = ()
+    column: int = -1
+    scale: int = 0
+    caption: str = ""
+    sign: str = ""
+    unit: str = ""
+    before: str = ""
+    is_date: bool = False
+    bound: str = ""
+    rate: str = ""
+
+    @property
+    def in_table(self) -> bool:
+        """Whether the figure is a cell."""
+        return self.column >= 0
+
+    @property
+    def head(self) -> frozenset[str]:
+        """The words of its column's head, none outside tables."""
+        return self.heads[self.column] if 0 <= self.column < len(self.heads) else frozenset()
+
+    @property
+    def is_grammar(self) -> bool:
+        """Whether the figure can be a mere word, as in "one of them"."""
+        return self.figure.written.lower() in _GRAMMAR
+
+
+def figures(text: str) -> list[Figure]:
+    """Return the figures of a text in order: digits with separators, and number words from three on.
+
+    A figure has both forms if its separator can mean thousands or decimals, or if a scale word follows.
+    """
+    return [figure for _, _, figure, _ in located(text) if figure.written.lower() not in _GRAMMAR]
+
+
+def located(text: str) -> list[tuple[int, int, Figure, int]]:
+    """Return (start, end, figure, power of ten of its scale word) of the figures of a text, in order."""
+    return sorted([*_numbers(text), *map(_spelled, _SPELLED_NUMBER.finditer(text))], key=lambda place: place[0])
+
+
+@lru_cache(TEXTS_KEPT)
+def known_forms(text: str) -> frozenset[str]:
+    """Return the forms of all figures of a text, of their parts, and of each run of digits."""
+    places = located(text)
+    runs = (_trimmed(digits) for digits in re.findall(r"\d+", _plain_digits(text)))
+    return frozenset(runs).union(*(figure.forms.union(figure.parts) for _, _, figure, _ in places))
+
+
+@lru_cache(TEXTS_KEPT)
+def labels(text: str) -> frozenset[str]:
+    """Return the words that can name a figure: beginnings of stems, without figures."""
+    return frozenset(
+        word[:_BEGINNING]
+        for word in content_words(text)
+        if not (word.isdecimal() or word in _SCALE_STEMS or (UNSPACED.search(word) and re.search(r"\d", word)))
+    )
+
+
+def asked_labels(question: str) -> frozenset[str]:
+    """Return the words of a question, without those that ask if it has others."""
+    return labels(_ASKING_SIGNS.sub(" ", question)) or labels(question)
+
+
+def weights_of(named: Iterable[str], passages: Sequence[str]) -> dict[str, float]:
+    """Return the weights of words: by rarity among the passages, and less for short words."""
+    texts = [labels(passage) for passage in passages]
+    return {
+        word: rarity(sum(word in text for text in texts), len(texts))
+        * (min(len(word), _LONG_WORD) if word.isascii() else _LONG_WORD)
+        for word in named
+    }
+
+
+def weight_of(weights: dict[str, float], named: frozenset[str]) -> float:
+    """Return the share (0 to 1) of weights that some words have; 1.0 without weights."""
+    # Rounded, so that a share that equals a limit reaches it.
+    total = math.fsum(weights.values())
+    return round(math.fsum(weights[word] for word in named & weights.keys()) / total, 9) if total else 1.0
+
+
+def has_percent(text: str) -> bool:
+    """Return whether a text speaks of percents."""
+    return PERCENT.search(text) is not None
+
+
+def currency(text: str, start: int, end: int) -> str:
+    """Return the sign of the currency whose word or code is beside a figure from `start` to `end`, or ""."""
+    match = _CURRENCY_AFTER.match(text, end) or _CURRENCY_BEFORE.search(
+        text, max(0, start - _CURRENCY_REACH), start
+    )
+    return CURRENCIES[match.lastindex - 1] if match and match.lastindex else ""
+
+
+def is_currency(unit: str) -> bool:
+    """Return whether the unit of a figure is a currency."""
+    return _CURRENCY_UNIT.match(unit) is not None
+
+
+def rate(text: str, start: int, end: int) -> str:
+    """Return the span of time that a figure from `start` to `end` is for, as "month", or "" if none."""
+    match = _RATE_AFTER.match(text, end) or _RATE_BEFORE.search(text, max(0, start - _RATE_REACH), start)
+    return (match.lastgroup or "").removesuffix("ly") if match else ""
+
+
+def without_negated_bounds(text: str, other: str) -> str:
+    """Return a text without the negations that only bound something, unless the other text has their word.
+
+    "Not later than Friday" denies "later than Friday", and agrees with "by Friday".
+    """
+    stems = frozenset(beginnings(other))
+    return _NEGATED_BOUND.sub(
+        lambda match: " " if stems.isdisjoint(beginnings(match["word"] or match["sign"])) else match[0], text
+    )
+
+
+def stated(sentence: str) -> list[Mention]:
+    """Return the mentions of figures in one sentence of an answer."""
+    return list(in_sentence(sentence))
+
+
+def in_prose(prose: str, first: int) -> Iterator[Mention]:
+    """Yield the mentions of the sentences of a text, which are numbered from `first`."""
+    before = frozenset[str]()
+    for number, (start, end) in enumerate(segments(prose, _LONGEST)):
+        sentence = prose[start:end]
+        yield from in_sentence(sentence, before, first + number)
+        before = labels(sentence)
+
+
+def in_sentence(sentence: str, before: frozenset[str] = frozenset(), number: int = 0) -> Iterator[Mention]:
+    """Yield the mentions of a sentence, of this `number` in its text, behind one with the words `before`."""
+    sentence = sentence.replace("\n", " ")
+    spots = located(sentence)
+    here = labels(sentence)
+    dates = located_periods(sentence)
+    mentions: list[Mention] = []
+    for start, end, figure, scale in spots:
+        sign = _sign(sentence, start, end)
+        following = _NEXT_WORD.match(sentence, end)
+        preceding = _WORD_BEFORE.search(sentence, max(0, start - _BESIDE), start)
+        within = next((date for date in dates if date.start <= start < date.end), None)
+        mentions.append(
+            Mention(
+                figure,
+                here,
+                here,
+                here | before,
+                sentence,
+                number,
+                scale=scale,
+                sign=sign,
+                unit=following[1] if following and sign != "%" and not _NO_UNIT.fullmatch(following[1]) else "",
+                before=preceding[1] if preceding and preceding.start() else "",
+                is_date=within is not None and not sign,
+                bound=_bound(sentence, within.start if within else start, end, of_date=within is not None),
+                rate="" if within else rate(sentence, start, end),
+            )
+        )
+    plain = [index for index, mention in enumerate(mentions) if not mention.is_grammar]
+    periods_of = dict(zip(plain, _periods(sentence, [spots[index] for index in plain]), strict=True))
+    for is_date in (True, False):
+        same = [index for index in plain if mentions[index].is_date == is_date]
+        parts = _parts(sentence, [spots[index][:2] for index in same], dates)
+        for index, near in zip(same, parts, strict=True):
+            period = frozenset[str]() if is_date else periods_of[index]
+            mentions[index] = replace(mentions[index], near=near, periods=period)
+    yield from mentions
+
+
+def shifted(value: str, places: int) -> str:
+    """Return a plain decimal times a power of ten."""
+    whole, _, decimals = value.partition(".")
+    return _trimmed(f"{whole}{decimals[:places].ljust(places, '0')}.{decimals[places:]}")
+
+
+def _spelled(match: re.Match[str]) -> tuple[int, int, Figure, int]:
+    """Return (start, end, figure, power of ten) of a number in words."""
+    parts = ("tens", "unit", "word", "foreign")
+    value = str(sum(int(_VALUES[match[part].lower()]) for part in parts if match[part]))
+    scale = SCALES[match["scale"].lower()] if match["scale"] else 0
+    forms = frozenset({value, shifted(value, scale)})
+    return *match.span(), Figure(match[0], forms, plain=frozenset({value})), scale
+
+
+def _numbers(text: str) -> Iterator[tuple[int, int, Figure, int]]:
+    text = _plain_digits(text)
+    dates = [date for date in numeric_dates(text) if date.day]
+    for date in dates:
+        # The month may stand in letters elsewhere.
+        written, of_date = text[date.start : date.end], (str(date.day), date.year)
+        yield date.start, date.end, Figure(written, frozenset({written}), of_date, frozenset(of_date)), 0
+    for match in _FIGURE.finditer(text):
+        if any(date.start < match.end() and match.start() < date.end for date in dates):
+            continue
+        rest = (match["rest"] or "").strip().lower()
+        number = match["number"]
+        # 777X and 3G are names; 1990s, 12th and 5km are figures.
+        if rest and match["rest"][0].isalpha() and len(rest) == 1 and rest not in {"s", "x", *SCALES}:
+            continue
+        values = _values(number, match["gap"])
+        if len(number) == len("22") and match[0].lower().startswith("fy"):
+            values.add(whole_year(number))
+        if match["part"]:
+            values = {value + _FRACTIONS[match["part"]] for value in values}
+        scale = SCALES.get(rest) or SCALES.get(rest.removesuffix("s")) or 0
+        forms = values | ({shifted(value, scale) for value in values} if scale else set())
+        parts = tuple(_trimmed(part) for part in number.split(" ")) if match["gap"] == " " else ()
+        end = match.end() if scale else match.end("part" if match["part"] else "number")
+        written = match.string[match.start() : end]
+        yield match.start(), end, Figure(written, frozenset(forms), parts, frozenset(values)), scale
+
+
+def _values(number: str, gap: str | None) -> set[str]:
+    """Return the plain decimals that digits with separators can mean."""
+    if gap is None:
+        if number.count(".") + number.count(",") > 1:  # 2.3.1 is a section, and 1,2,3 a list
+            return {number}
+        return {_trimmed(number.replace(",", "."))}
+    values = {_trimmed(number.replace(gap, "").replace(",", "."))}
+    if gap in ",." and number.count(gap) == 1 and number.replace(gap, "").isdecimal():  # 1.234 can be 1,234
+        values.add(_trimmed(number.replace(gap, ".")))
+    return values
+
+
+def _trimmed(value: str) -> str:
+    whole, _, decimals = value.partition(".")
+    decimals = decimals.rstrip("0")
+    return (whole.lstrip("0") or "0") + (f".{decimals}" if decimals else "")
+
+
+def _plain_digits(text: str) -> str:
+    """Return the text, of the same length, with 0 to 9 for other scripts' digits, and "." or "," between them."""
+    return _OTHER_DIGIT.sub(lambda match: _SEPARATORS.get(match[0]) or str(unicodedata.decimal(match[0])), text)
+
+
+def _sign(sentence: str, start: int, end: int) -> str:
+    """Return "%" or the sign of the currency beside a figure, or "" if none."""
+    if PERCENT.match(sentence, end):
+        return "%"
+    beside = sentence[max(0, start - _BESIDE) : start].rstrip()[-1:], sentence[end : end + _BESIDE].strip()[:1]
+    signs = (character for character in beside if character and unicodedata.category(character) == "Sc")
+    return next(signs, "") or currency(sentence, start, end)
+
+
+def _bound(text: str, start: int, end: int, *, of_date: bool) -> str:
+    """Return which bound of something a figure from `start` to `end` is: "upper", "lower", or "" if none."""
+    begins = max(0, start - _BOUND_REACH)
+    match = (_DATE_BOUND_BEFORE if of_date else _BOUND_BEFORE).search(text, begins, start)
+    if match is None:
+        after = _BOUND_AFTER.match(text, end)
+        return (after.lastgroup or "") if after else ""
+    name = match.lastgroup or ""
+    is_negated = any(negated.end() > match.start() for negated in _NEGATED_BOUND.finditer(text, begins, start))
+    return {"upper": "lower", "lower": "upper"}[name] if is_negated else name
+
+
+def _periods(sentence: str, spots: Sequence[tuple[int, int, Figure, int]]) -> list[frozenset[str]]:
+    """Return the period of each figure: the k-th of as many ("5 in 2021 and 4 in 2020"), or a single figure's.
+
+    A period before all figures holds for each. Otherwise it is open which figure a period belongs to.
+    """
+    named = located_periods(sentence)
+    within = [any(period.start <= start < period.end for period in named) for start, *_ in spots]
+    amounts = [index for index, inside in enumerate(within) if not inside]
+    starts = sorted([*((period.start, "P") for period in named), *((spots[index][0], "F") for index in amounts)])
+    order = "".join(kind for _, kind in starts)
+    assigned = [frozenset[str]()] * len(spots)
+    if _PAIRED.fullmatch(order) and len(named) == len(amounts):
+        for index, period in zip(amounts, named, strict=True):
+            assigned[index] = period.parts
+    elif len(amounts) == 1 or re.fullmatch("P+F+", order):
+        return [periods(sentence)] * len(spots)
+    return assigned
+
+
+def _parts(sentence: str, spans: Sequence[tuple[int, int]], dates: Sequence[Period]) -> list[frozenset[str]]:
+    """Return the words of each figure's part of a sentence.
+
+    If nothing follows the last figure, each owns the words before it; if nothing precedes the first, those after
+    it; otherwise both, and all own the beginning. Figures without words between them ("7 to 10", "4:51"), and
+    those of one date, share their words, and so does one without words (an ellipsis).
+    """
+    groups: list[tuple[int, int]] = []
+    for start, end in spans:
+        between = sentence[groups[-1][1] : start] if groups else ""
+        same_date = any(date.start <= groups[-1][0] and end <= date.end for date in dates) if groups else False
+        if groups and (same_date or not labels(between) or _IN_TWO_UNITS.fullmatch(between)):
+            groups[-1] = (groups[-1][0], end)
+        else:
+            groups.append((start, end))
+    if not groups[1:]:
+        return [labels(sentence)] * len(spans)
+    # What a semicolon parts from the last figure is of another thing.
+    sentence = sentence[: groups[-1][1]] + re.split("[;\uff1b]", sentence[groups[-1][1] :])[0]
+    ends = [end + (word.end() if (word := _NEXT_WORD.match(sentence[end:])) else 0) for _, end in groups]
+    before = [sentence[left:start] for left, (start, _) in zip([0, *ends[:-1]], groups, strict=True)]
+    starts = [*(start for start, _ in groups[1:]), len(sentence)]
+    after = [sentence[end:stop] for (_, end), stop in zip(groups, starts, strict=True)]
+    if not labels(sentence[ends[-1] :]):
+        parts = [labels(text) for text in before]
+    elif not labels(before[0]):
+        parts = [labels(text) for text in after]
+    else:
+        beginning = labels(before[0])
+        parts = [beginning | labels(f"{left} {right}") for left, right in zip(before, after, strict=True)]
+    for index in range(1, len(parts)):
+        parts[index] = parts[index] or parts[index - 1]
+    units = [labels(sentence[end:stop]) for (_, end), stop in zip(groups, ends, strict=True)]
+    for index, (stop, (start, _)) in enumerate(zip(ends, groups[1:], strict=False), 1):
+        if not labels(sentence[stop:start]):  # "5 crews in 2021 and 4 in 2020"
+            units[index] = units[index] or units[index - 1]
+    owners = (bisect_right(groups, start, key=lambda group: group[1]) for start, _ in spans)
+    return [parts[index] | units[index] for index in owners]

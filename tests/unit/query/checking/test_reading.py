@@ -1,0 +1,135 @@
+"""The questions, periods, figures and sentences that a text has, in many spellings and languages."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from docwell.query.checking.dates import agree, doubtful_years, periods
+from docwell.query.checking.figures import figures, known_forms, located
+from docwell.query.checking.polarity import asks_yes_or_no, without_yes_or_no
+from docwell.query.checking.sentences import (
+    answer_sentences,
+    claimed,
+    completed,
+    finished_part,
+    rejoined,
+    unrepeated,
+)
+from docwell.query.checking.tables import mentions
+
+FOLDER = Path(__file__).parent
+CASES: dict[str, Any] = tomllib.loads((FOLDER / "reading.toml").read_text(encoding="utf-8"))
+SENTENCES: dict[str, Any] = tomllib.loads((FOLDER / "sentences.toml").read_text(encoding="utf-8"))
+PIECES = "in 2019 Q3 31. March , since FY22 12 1,234.5 million % € - / . ( ) 年 月 sales five \n"
+TEXTS = st.lists(st.sampled_from(PIECES.split(" ")), max_size=20).map(" ".join)
+
+
+@pytest.mark.parametrize("question", CASES["questions"]["yes_or_no"])
+def test_a_question_for_yes_or_no_is_known_by_its_verb(question: str) -> None:
+    assert asks_yes_or_no(question)
+
+
+@pytest.mark.parametrize("question", CASES["questions"]["others"])
+def test_a_question_for_something_else_asks_no_yes_or_no(question: str) -> None:
+    assert not asks_yes_or_no(question)
+
+
+def test_the_yes_or_no_before_the_rest_is_no_word_to_support() -> None:
+    assert without_yes_or_no("Sim, funciona aos domingos.") == "funciona aos domingos."
+    assert without_yes_or_no("No.") == "No."
+    assert without_yes_or_no("Nova opens at nine.") == "Nova opens at nine."
+
+
+@pytest.mark.parametrize(("text", "parts"), CASES["periods"].items())
+def test_a_text_has_the_periods_that_it_names(text: str, parts: str) -> None:
+    assert periods(text) == set(parts.split())
+
+
+@pytest.mark.parametrize(("text", "years"), CASES["amounts"].items())
+def test_a_year_between_two_words_may_be_an_amount(text: str, years: str) -> None:
+    assert doubtful_years(text) == set(years.split())
+
+
+@pytest.mark.parametrize("text", ["since 2010", "seit 2010", "depuis 2010", "desde 2010", "2010年以来"])
+def test_a_period_that_goes_on_has_the_years_to_come(text: str) -> None:
+    assert agree(periods(text), {"2015"})
+    assert not agree(periods(text), {"2009"})
+
+
+@given(TEXTS)
+def test_a_period_agrees_with_itself_and_figures_keep_their_places(text: str) -> None:
+    assert agree(periods(text), periods(text))
+    for start, end, figure, _ in located(text):
+        assert text[start:end] == figure.written
+    assert known_forms(text) >= {form for mention in mentions(text) for form in mention.figure.plain}
+
+
+@pytest.mark.parametrize(("figure", "text"), CASES["figures"]["stated"])
+def test_a_figure_is_known_in_any_form(figure: str, text: str) -> None:
+    known = known_forms(text)
+    assert all(not known.isdisjoint(one.forms) or known.issuperset(one.parts or "?") for one in figures(figure))
+
+
+@pytest.mark.parametrize(("figure", "text"), CASES["figures"]["missing"])
+def test_another_figure_is_not_known(figure: str, text: str) -> None:
+    known = known_forms(text)
+    assert any(known.isdisjoint(one.forms) and not known.issuperset(one.parts or "?") for one in figures(figure))
+
+
+@pytest.mark.parametrize(
+    ("caption", "scale", "of_decimals"),
+    [
+        ("(in thousands)", 3, 3),
+        ("(in millions except per share amounts)", 6, 0),
+        ("(in Mio. Euro)", 6, 6),
+        ("In thousands of euros", 3, 3),
+        ("(千元)", 3, 3),
+        ("Offices in MN and WI", 0, 0),
+        ("Thousands of people came to see the works of the painters in the old hall.", 0, 0),
+    ],
+)
+def test_a_caption_gives_its_scale(caption: str, scale: int, of_decimals: int) -> None:
+    cells = {
+        mention.figure.written: mention.scale
+        for mention in mentions(f"{caption}\n2021 2020\nSales 310 300\nPer share 1.96 1.82")
+        if mention.in_table
+    }
+    assert (cells["310"], cells["1.96"]) == (scale, of_decimals)
+
+
+@pytest.mark.parametrize("case", SENTENCES["split"])
+def test_a_list_belongs_to_its_colon(case: dict[str, Any]) -> None:
+    assert answer_sentences(case["text"]) == case["sentences"]
+    assert rejoined(case["text"], case["sentences"], case["sentences"]) == case["text"]
+
+
+@pytest.mark.parametrize("case", SENTENCES["repeat"])
+def test_a_sentence_that_repeats_goes(case: dict[str, str]) -> None:
+    assert unrepeated(case["text"]) == case["once"]
+
+
+@pytest.mark.parametrize("case", SENTENCES["begun"])
+def test_a_sentence_is_finished_once_the_next_one_begins(case: dict[str, str]) -> None:
+    assert finished_part(case["text"]) == case["finished"]
+
+
+def test_an_answer_that_stops_at_the_colon_of_a_list_gets_its_items() -> None:
+    steps = (
+        "Es eilt. Vor der Abreise muss jeder Mieter:\n1. das Ventil neben\n dem Zähler schließen.\n2. abschalten."
+    )
+    begun = "Es eilt [1]. Vor der Abreise muss jeder Mieter [1]:"
+    items = "1. das Ventil neben dem Zähler schließen.\n2. abschalten."
+    assert completed(begun, ["Another text: of one line.", steps]) == f"{begun}\n{items}"
+    for whole in ("Jeder Gast muss [1]:", "Vor der Abreise muss jeder Mieter zahlen [1].", ":", ""):
+        assert completed(whole, [steps]) == whole
+
+
+def test_the_numbers_of_a_lists_items_claim_nothing() -> None:
+    assert claimed("The kit has [1]:\n1. 2 pumps\n2) a filter [2]") == "The kit has :\n 2 pumps\n a filter "
+    assert claimed("In May\n12. The kit came.") == "In May\n12. The kit came."
