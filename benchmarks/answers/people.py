@@ -40,9 +40,10 @@ from docwell.cli.evaluation.verdicts import (
     Verdict,
     judge_facts,
     read_answer,
+    says_any,
+    tokens,
     wrong,
 )
-from docwell.cli.evaluation.wording import says_any, tokens
 from infra.report import EVALUATION, ROOT, Report
 
 _TRUTH = Path(__file__).parent / "truth"

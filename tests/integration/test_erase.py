@@ -23,7 +23,7 @@ from docwell.adapters.s3 import S3Versions
 from docwell.audit import Action, AuditEvent, pseudonym
 from docwell.cli import erase as command
 from docwell.cli.app import app
-from docwell.cli.failure import Failure
+from docwell.cli.settings import Failure
 from docwell.errors import Unavailable
 from docwell.models import Hint, Status
 from docwell.upkeep.erase import Erase, ErasePipeline

@@ -15,8 +15,7 @@ from benchmarks.answers.pages import Indexed, add_share, page_texts, says, stand
 from benchmarks.answers.people import Fact, Judgement, decision, sample, truth
 from benchmarks.doors import Reply
 from benchmarks.pdfs import pdf
-from docwell.cli.evaluation.verdicts import Answer, Page, Sentence, Verdict
-from docwell.cli.evaluation.wording import says_any
+from docwell.cli.evaluation.verdicts import Answer, Page, Sentence, Verdict, says_any
 from infra.report import EVALUATION, Report
 
 CASES = tomllib.loads(Path(__file__).with_name("answers.toml").read_text(encoding="utf-8"))

@@ -12,7 +12,7 @@ import pytest
 from moto import mock_aws
 from typer.testing import CliRunner, Result
 
-from docwell.cli import uploads
+from docwell.cli import documents
 from docwell.cli.app import app
 from tests.unit.cli.fake_api import BUCKET, FakeApi, serving
 
@@ -31,8 +31,8 @@ def _nothing_from_outside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     (tmp_path / "work").mkdir()
     monkeypatch.chdir(tmp_path / "work")
     monkeypatch.setenv("HOME", str(tmp_path))
-    monkeypatch.setattr(uploads, "_PAUSE_S", 0.01)
-    monkeypatch.setattr(uploads, "_LIST_PAUSE_S", 0.01)
+    monkeypatch.setattr(documents, "_PAUSE_S", 0.01)
+    monkeypatch.setattr(documents, "_LIST_PAUSE_S", 0.01)
 
 
 @pytest.fixture

@@ -28,7 +28,7 @@ WHERE = ("--bucket", BUCKET, "--queue", "ingest")
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(gate, "LOOK_S", 0.001)
+    monkeypatch.setattr(gate, "COUNT_EVERY_S", 0.001)
     monkeypatch.setattr(load, "QueueGate", partial(gate.QueueGate, pace=1e6))
     monkeypatch.setattr(run_module, "_RETRY_AFTER_S", (0.0,))
     monkeypatch.setattr(load, "_WORKERS", 4)

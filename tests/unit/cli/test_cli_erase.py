@@ -43,7 +43,7 @@ class FakeErasure:
     def __init__(self, *_: object) -> None:
         type(self).erased = False
 
-    def look(self) -> Erased:
+    def survey(self) -> Erased:
         return Erased("2026-11-26T12:00:00+00:00", ["a.pdf"], dry_run=True)
 
     def run(self, found: Erased) -> None:

@@ -11,8 +11,7 @@ from typing import Any
 
 import pytest
 
-from docwell.cli.evaluation.figures import Paired
-from docwell.cli.evaluation.report import csv_of, html_of
+from docwell.cli.evaluation.results import Paired, csv_of, html_of
 from docwell.cli.evaluation.run import read_run
 from tests.unit.cli.conftest import Run
 from tests.unit.cli.fake_api import ANSWER, FakeApi, serving

@@ -27,7 +27,6 @@ from tests.unit.cli.load_archive import (
     WHERE,
     answering,
     archive,
-    hinted,
     omissions,
     put,
     queue,
@@ -215,23 +214,11 @@ def test_a_load_that_goes_on_after_denials_does_not_stop_at_each_further_group(
     assert omissions(tmp_path) == dict.fromkeys(KEYS, "forbidden")
 
 
-def test_documents_of_the_own_bucket_are_sent_to_ingest_and_stay(
-    run: Run, bucket: S3Client, queue: SQSClient
-) -> None:
-    for key in ("old/a.pdf", "old/b é.mp4", "other.pdf"):
-        bucket.put_object(Bucket=BUCKET, Key=key, Body=b"x")
-    result = run("load", f"s3://{BUCKET}/old/", "--yes", *WHERE)
-    assert result.exit_code == 0, result.output
-    # Ingest gives also the one that it cannot read a status.
-    assert sorted(hinted(queue)) == ["old/a.pdf", "old/b é.mp4"]
-    assert len(versions(bucket)) == 3
-
-
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
         (("load", "archive/2026"), "s3://BUCKET/PREFIX"),
-        (("load", f"s3://{BUCKET}/", "--collection", "x"), "stay where they are"),
+        (("load", f"s3://{BUCKET}/"), "docwell reconcile"),
     ],
 )
 def test_wrong_usage_says_what_is_wrong(run: Run, queue: SQSClient, arguments: tuple[str, ...], said: str) -> None:

@@ -14,7 +14,7 @@ import boto3
 import pytest
 
 from docwell.cli import operations
-from docwell.cli.dead_letters import DeadLetters, subject
+from docwell.cli.operations import DeadLetters, _subject
 from tests.unit.cli.conftest import Run
 from tests.unit.cli.fake_api import FakeApi, serving
 
@@ -110,7 +110,7 @@ def test_without_a_queue_the_error_says_how_to_name_it(run: Run, api: FakeApi) -
     ],
 )
 def test_the_document_of_a_message_is_read_from_its_body(body: str, expected: tuple[str | None, str]) -> None:
-    assert subject(body) == expected
+    assert _subject(body) == expected
 
 
 # --- the reconcile function ---

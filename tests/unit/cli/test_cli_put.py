@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from docwell.cli import documents, uploads
-from docwell.cli.failure import Failure
+from docwell.cli import documents
+from docwell.cli.documents import _looks_readable
 from docwell.cli.remote import Bucket
-from docwell.cli.uploads import looks_readable
+from docwell.cli.settings import Failure
 from tests.unit.cli.conftest import Run
 from tests.unit.cli.fake_api import BUCKET, FakeApi
 
@@ -188,9 +188,9 @@ def test_put_goes_on_after_a_file_that_fails_lists_it_and_exits_1(
     def looks(path: Path) -> bool:
         if path.name == "c.pdf":
             raise Failure(f"cannot read {path}: Permission denied")
-        return looks_readable(path)
+        return _looks_readable(path)
 
-    monkeypatch.setattr(documents, "looks_readable", looks)
+    monkeypatch.setattr(documents, "_looks_readable", looks)
     result = run("put", folder, "--json", api=api)
     assert result.exit_code == 1
     shown = {one["document"]: one["status"] for one in json.loads(result.stdout)["documents"]}
@@ -218,9 +218,9 @@ def test_put_stops_when_every_upload_fails(
 def test_put_asks_less_often_while_nothing_moves(
     run: Run, api: FakeApi, bucket: S3Client, pdf: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(uploads, "_PAUSE_S", 0.5)
+    monkeypatch.setattr(documents, "_PAUSE_S", 0.5)
     clock = Clock()
-    monkeypatch.setattr(uploads, "time", clock)
+    monkeypatch.setattr(documents, "time", clock)
     assert run("put", pdf, "--stall", "300", api=api).exit_code == 1
     asked = [path for _, path, _, _ in api.requests if path.startswith("/v1/documents/")]
     assert len(asked) <= 300 / 5 + 10
@@ -264,8 +264,8 @@ def test_many_documents_are_followed_by_one_list_a_round(
     run: Run, api: FakeApi, bucket: S3Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, count: int
 ) -> None:
     clock = Clock()
-    monkeypatch.setattr(uploads, "time", clock)
-    monkeypatch.setattr(uploads, "_LIST_PAUSE_S", 5.0)
+    monkeypatch.setattr(documents, "time", clock)
+    monkeypatch.setattr(documents, "_LIST_PAUSE_S", 5.0)
     lists_what_is_in_the_bucket(api, bucket, lambda calls: count if calls > 60 else 0)
     result = run("put", folder_of(tmp_path, count), "--collection", "reports", "--stall", "900", api=api)
     assert result.exit_code == 0, result.stderr
@@ -283,7 +283,7 @@ def test_documents_that_a_list_does_not_serve_are_asked_for_one_by_one_at_most_o
     run: Run, api: FakeApi, bucket: S3Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock = Clock()
-    monkeypatch.setattr(uploads, "time", clock)
+    monkeypatch.setattr(documents, "time", clock)
     # The collection has more documents than a few pages hold.
     api.pages = [{"documents": [], "cursor": "0"}]
     indexes_what_is_in_the_bucket(api, bucket)
@@ -300,7 +300,7 @@ def test_a_busy_server_is_asked_again_after_the_time_that_it_names(
     run: Run, api: FakeApi, bucket: S3Client, pdf: Path, monkeypatch: pytest.MonkeyPatch, status: int
 ) -> None:
     clock = Clock()
-    monkeypatch.setattr(uploads, "time", clock)
+    monkeypatch.setattr(documents, "time", clock)
     indexes_what_is_in_the_bucket(api, bucket)
     api.refusals = [(status, {"retry-after": "7"})] * 20
     assert run("put", pdf, api=api).exit_code == 0
@@ -311,7 +311,7 @@ def test_the_pause_for_a_busy_server_grows_until_the_stall_limit(
     run: Run, api: FakeApi, bucket: S3Client, pdf: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock = Clock()
-    monkeypatch.setattr(uploads, "time", clock)
+    monkeypatch.setattr(documents, "time", clock)
     api.refusals = [(429, {})] * 20
     result = run("put", pdf, "--stall", "300", api=api)
     assert result.exit_code == 1
@@ -323,7 +323,7 @@ def test_the_pause_for_a_busy_server_grows_until_the_stall_limit(
 def test_without_quota_for_lists_documents_are_asked_for_one_by_one(
     run: Run, api: FakeApi, bucket: S3Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(uploads, "time", Clock())
+    monkeypatch.setattr(documents, "time", Clock())
     indexes_what_is_in_the_bucket(api, bucket)
     api.refusals = [(429, {"retry-after": "40000"})]
     result = run("put", folder_of(tmp_path, 12), api=api)

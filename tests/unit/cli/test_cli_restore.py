@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import pytest
 
-from docwell.cli import restore
+from docwell.cli import operations
 from tests.unit.cli.conftest import Run
 from tests.unit.cli.fake_api import BUCKET
 
@@ -33,7 +33,7 @@ class Reconcile:
 
 @pytest.fixture
 def reconciled(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
-    monkeypatch.setattr(restore, "ReconcileFunction", Reconcile)
+    monkeypatch.setattr(operations, "ReconcileFunction", Reconcile)
     monkeypatch.setattr(Reconcile, "events", [])
     return Reconcile.events
 
@@ -62,7 +62,7 @@ def test_everything_comes_back_and_a_newer_upload_stays(
     keys = ("a.pdf", "b.pdf", "other/c.pdf")
     assert content(deleted) == {**{key: key.encode() for key in keys}, "again.pdf": b"new"}
     assert "3 documents undeleted" in result.output
-    assert reconciled == [{"action": "reconcile", "force": True}]
+    assert reconciled == [{"action": "reconcile", "dry_run": False, "force": True}]
 
 
 def test_a_prefix_limits_it_and_a_dry_run_changes_nothing(

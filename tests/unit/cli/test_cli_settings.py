@@ -9,8 +9,7 @@ from typing import Any
 
 import pytest
 
-from docwell.cli.failure import Failure
-from docwell.cli.settings import find_settings
+from docwell.cli.settings import Failure, find_settings
 from tests.unit.cli.conftest import Run
 from tests.unit.cli.fake_api import FakeApi
 

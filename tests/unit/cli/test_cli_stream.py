@@ -9,10 +9,9 @@ from collections.abc import Iterator
 import pytest
 
 from docwell.cli import display
-from docwell.cli.asking import answered
-from docwell.cli.failure import Failure
+from docwell.cli.ask import _answer
 from docwell.cli.remote import Api, Json
-from docwell.cli.settings import Settings
+from docwell.cli.settings import Failure, Settings
 from docwell.http import sse
 from tests.unit.cli.conftest import Run
 from tests.unit.cli.fake_api import ANSWER, FakeApi
@@ -85,15 +84,15 @@ def test_passages_are_shown_before_the_model_has_said_anything(
             time.sleep(0.01)
         yield sse.event("answer", ANSWER)
 
-    show = display.GrowingAnswer.found
+    show = display.GrowingAnswer.show_passages
 
     def found(growing: display.GrowingAnswer, passages: list[Json]) -> None:
         show(growing, passages)
         shown.append(capsys.readouterr().out)
 
-    monkeypatch.setattr(display.GrowingAnswer, "found", found)
+    monkeypatch.setattr(display.GrowingAnswer, "show_passages", found)
     api.stream = events()
-    assert answered(Api(Settings(endpoint=api.endpoint), 30), {"question": "When?"}) == ANSWER
+    assert _answer(Api(Settings(endpoint=api.endpoint), 30), {"question": "When?"}) == ANSWER
     assert "“Roll back after five minutes.”" in shown[0]
 
 

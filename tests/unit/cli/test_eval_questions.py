@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from docwell.cli.evaluation.questions import EvalQuestion, read_questions
-from docwell.cli.failure import ExitCode, Failure
+from docwell.cli.settings import ExitCode, Failure
 
 
 def read(content: str | bytes) -> list[EvalQuestion]:

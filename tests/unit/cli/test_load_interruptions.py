@@ -20,13 +20,11 @@ from docwell.cli.loading import run as run_module
 from docwell.cli.loading.state import LoadState
 from docwell.errors import Unavailable
 from tests.unit.cli.conftest import Run
-from tests.unit.cli.fake_api import BUCKET
 from tests.unit.cli.load_archive import (
     KEYS,
     SOURCE,
     WHERE,
     archive,
-    hinted,
     omissions,
     put,
     queue,
@@ -37,7 +35,6 @@ from tests.unit.cli.load_archive import (
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
-    from mypy_boto3_sqs import SQSClient
 
 __all__ = ["archive", "queue", "quick"]
 
@@ -94,22 +91,6 @@ def test_a_killed_load_goes_on_and_copies_each_document_once(
     assert sorted(versions(archive)) == KEYS
     assert omissions(tmp_path) == {"2026/film.mp4": "unknown_kind"}
     assert len(next(tmp_path.glob("work/*.jsonl")).read_text().splitlines()) == 1
-
-
-def test_a_killed_load_of_the_own_bucket_loses_no_hint_and_repeats_few(
-    run: Run, bucket: S3Client, queue: SQSClient, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for key in KEYS:
-        bucket.put_object(Bucket=BUCKET, Key=key, Body=b"x")
-    with monkeypatch.context() as patched:
-        patched.setattr(LoadState, "record", dying(LoadState.record, 2, after=False))
-        with suppress(Killed):
-            run("load", f"s3://{BUCKET}/2026/", "--yes", *WHERE)
-    assert run("load", f"s3://{BUCKET}/2026/", "--yes", *WHERE).exit_code == 0
-    sent = hinted(queue)
-    assert sorted(set(sent)) == KEYS
-    # Of each thread, the hints that were sent and not stored.
-    assert len(sent) - len(KEYS) <= 10 * 4
 
 
 def test_ctrl_c_stores_the_place_and_says_how_to_go_on(

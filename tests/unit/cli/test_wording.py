@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from docwell.cli.evaluation.wording import says
+from docwell.cli.evaluation.verdicts import says
 
 CASES = tomllib.loads(Path(__file__).with_name("wordings.toml").read_text(encoding="utf-8"))["cases"]
 

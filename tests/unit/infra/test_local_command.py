@@ -14,8 +14,7 @@ import httpx
 import psutil
 import pytest
 
-from docwell.cli.failure import Failure
-from docwell.cli.settings import find_settings
+from docwell.cli.settings import Failure, find_settings
 from docwell.query.costs import cost, load_prices
 from infra.local import __main__ as command
 from infra.local.names import HOST, ROOT

@@ -1,4 +1,4 @@
-"""`docwell audit`, and the records that other commands add to the audit trail.
+"""`docwell audit`, and the events that other commands add to the audit trail.
 
 An operator runs these with AWS credentials; they do not use the docwell API.
 """
@@ -34,23 +34,19 @@ def audit(
 ) -> None:
     """List who asked, which documents were cited, who changed a grant and who erased. Oldest first."""
     with plain_failures("cannot read the audit trail"):
-        events = audit_reader(ctx.obj).events(actor, document)
+        events = [_as_json(event) for event in audit_reader(ctx.obj).events(actor, document)]
     if as_json:
-        display.show_json({"events": list(map(_as_json, events))})
+        display.show_json({"events": events})
     elif events:
-        names = ("time", "actor", "action", "subject", "documents", "request")
+        fields = ("actor", "action", "subject", "documents", "request_id")
         rows = (
             (
-                display.local_time(event.at),
-                event.actor,
-                event.action.value,
-                event.subject or "",
-                ", ".join(sorted(event.documents)),
-                event.request_id or "",
+                display.local_time(event["at"]),
+                *(", ".join(event[name]) if name == "documents" else event[name] or "" for name in fields),
             )
             for event in events
         )
-        display.console().print(display.table(names, rows))
+        display.show_table(("time", "actor", "action", "subject", "documents", "request"), rows)
     else:
         display.echo("no events match", err=True)
 
@@ -65,7 +61,11 @@ def record(
         display.echo("not recorded: the settings name no audit_table", err=True)
         return
     with plain_failures(f"{action.value}, but not recorded in the audit trail"):
-        event = AuditEvent(_operator(settings), action, documents, subject)
+        # The local stack has one key for all users of the machine.
+        operator = f"os:{getpass.getuser()}"
+        if not settings.local:
+            operator = f"aws:{aws_client(settings, 'sts').get_caller_identity()['Arn']}"
+        event = AuditEvent(operator, action, documents, subject)
         DynamoAudit(aws_client(settings, "dynamodb"), settings.audit_table).append(event)
 
 
@@ -74,13 +74,6 @@ def audit_reader(settings: Settings) -> AuditReader:
     from docwell.adapters.dynamodb.audit import AuditReader
 
     return AuditReader(aws_client(settings, "dynamodb"), settings.need("audit_table"))
-
-
-def _operator(settings: Settings) -> str:
-    """Return the caller as AWS knows it, or the machine's user where the local stack has one key for all."""
-    if settings.local:
-        return f"os:{getpass.getuser()}"
-    return f"aws:{aws_client(settings, 'sts').get_caller_identity()['Arn']}"
 
 
 def _as_json(event: AuditEvent) -> Json:

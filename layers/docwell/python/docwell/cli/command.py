@@ -10,14 +10,21 @@ from typer._click import Context, Parameter
 from typer.core import TyperCommand, TyperGroup
 
 from docwell.cli import display
-from docwell.cli.failure import ExitCode, Failure
-from docwell.cli.settings import find_settings
+from docwell.cli.settings import ExitCode, Failure, find_settings
 from docwell.errors import DocwellError
 
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print one JSON document on standard output.")]
 DryRunFlag = Annotated[bool, typer.Option("--dry-run", help="Show what would happen; change nothing.")]
+YesFlag = Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")]
 TimeoutOption = Annotated[
     float, typer.Option(min=0.1, metavar="SECONDS", help="Longest wait for an answer of the API, in seconds.")
+]
+QueueOption = Annotated[
+    str | None, typer.Option(envvar="DOCWELL_QUEUE", metavar="NAME|URL", help="The ingest queue.")
+]
+FunctionOption = Annotated[
+    str | None,
+    typer.Option(envvar="DOCWELL_RECONCILE_FUNCTION", metavar="NAME", help="Name of the reconcile function."),
 ]
 
 
@@ -29,14 +36,14 @@ class FailingGroup(TyperGroup):
         try:
             return super().invoke(ctx)
         except DocwellError as error:
-            display.echo(f"docwell: {display.one_line(error.detail)}", err=True)
+            display.show_failure(error)
             raise typer.Exit(error.code if isinstance(error, Failure) else ExitCode.ERROR) from None
 
 
 class ConnectedCommand(TyperCommand):
     """A command that also takes the connection flags; it finds its `Settings` in `ctx.obj`."""
 
-    def __init__(self, *arguments: Any, **options: Any) -> None:  # noqa: ANN401 - Typer's own, passed on
+    def __init__(self, *arguments: Any, **options: Any) -> None:  # noqa: ANN401 - passed on to Typer
         super().__init__(*arguments, **options)
         self.params = [*self.params, *_connection_flags()]
 
@@ -44,13 +51,10 @@ class ConnectedCommand(TyperCommand):
         """Resolve the settings, then run the command without the connection flags."""
         _refuse_other_encodings(ctx.params)
         flags = {str(flag.name): ctx.params.pop(str(flag.name)) for flag in _connection_flags()}
-        if self.connects(ctx):
+        # `docwell eval --compare` needs no connection.
+        if not ctx.params.get("compare"):
             ctx.obj = find_settings(**flags)
         return super().invoke(ctx)
-
-    def connects(self, ctx: Context) -> bool:  # noqa: ARG002 - of the commands that override it
-        """Return whether this run needs the settings."""
-        return True
 
 
 def _refuse_other_encodings(parameters: dict[str, Any]) -> None:

@@ -9,7 +9,7 @@ import codecs
 import json
 import math
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -26,7 +26,7 @@ from rich.text import Text
 from docwell.answers import AnswerStatus, Mode
 from docwell.citation_units import UnitKind
 from docwell.cli.remote import Json
-from docwell.errors import ModelAsleep, ModelWaking
+from docwell.errors import DocwellError, ModelAsleep, ModelWaking
 from docwell.models import Status
 from docwell.text.visible import escape_json, strip_invisible
 
@@ -63,7 +63,7 @@ def console(*, stderr: bool = False) -> Console:
 
 
 def is_watched(out: Console) -> bool:
-    """Return whether a terminal shows the output. With FORCE_COLOR, Rich takes a pipe for one."""
+    """Return whether a terminal shows the output. With FORCE_COLOR, Rich takes a pipe for a terminal."""
     return out.is_terminal and out.file.isatty()
 
 
@@ -87,11 +87,40 @@ def say(text: object, style: str = "", *, err: bool = False) -> None:
     console(stderr=err).print(Text(clean(text), style=style), soft_wrap=True)
 
 
+def show_failure(error: DocwellError) -> None:
+    """Print the error as one line on standard error."""
+    echo(f"docwell: {one_line(error.detail)}", err=True)
+
+
 def show_json(value: object) -> None:
     """Print the one JSON document of a `--json` run."""
     # In another encoding than that of JSON, escapes alone keep it JSON.
     is_utf8 = codecs.lookup(sys.stdout.encoding or "utf-8").name == "utf-8"
     sys.stdout.write(escape_json(json.dumps(value, ensure_ascii=not is_utf8, indent=2)) + "\n")
+
+
+def show_table(names: Sequence[str], rows: Iterable[Sequence[object]], right: Sequence[str] = ()) -> None:
+    """Print a table with these columns and rows. The columns in `right` hold numbers."""
+    console().print(_table(names, rows, right))
+
+
+def show_documents(records: Iterable[Json]) -> None:
+    """Print a table with one row for each document."""
+    console().print(_document_table(records))
+
+
+def show_fields(fields: Mapping[str, object]) -> None:
+    """Print one row for each field that has a value."""
+    rows = Table(box=None, show_header=False, pad_edge=False)
+    rows.add_column(style="dim", no_wrap=True)
+    rows.add_column(overflow="fold")
+    for name, value in fields.items():
+        if value not in (None, "", [], {}):
+            shown = ", ".join(map(str, value)) if isinstance(value, list) else value
+            if isinstance(value, dict):
+                shown = "; ".join(f"{key}: {item}" for key, item in value.items())
+            rows.add_row(_cell(name.replace("_", " ")), _cell(shown))
+    console().print(rows)
 
 
 def status_of(record: Json) -> Text:
@@ -110,60 +139,18 @@ def local_time(seconds: float) -> str:
     return datetime.fromtimestamp(seconds).astimezone().strftime("%Y-%m-%d %H:%M:%S")
 
 
-def table(names: Sequence[str], rows: Iterable[Sequence[object]], right: Sequence[str] = ()) -> Table:
-    """Return a table with these columns and rows. The columns in `right` hold numbers."""
-    filled = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for name in names:
-        filled.add_column(name, overflow="fold", justify="right" if name in right else "left")
-    for row in rows:
-        filled.add_row(*map(_cell, row))
-    return filled
-
-
-def field_table(fields: Json) -> Table:
-    """Return a table with one row for each field that has a value."""
-    rows = Table(box=None, show_header=False, pad_edge=False)
-    rows.add_column(style="dim", no_wrap=True)
-    rows.add_column(overflow="fold")
-    for name, value in fields.items():
-        if value not in (None, "", [], {}):
-            shown = ", ".join(map(str, value)) if isinstance(value, list) else value
-            if isinstance(value, dict):
-                shown = "; ".join(f"{key}: {one}" for key, one in value.items())
-            rows.add_row(_cell(name.replace("_", " ")), _cell(shown))
-    return rows
-
-
-def document_table(records: Iterable[Json]) -> Table:
-    """Return a table with one row for each document."""
-    names = ("document", "status", "pages", "reason")
-    rows = ((one.get("document"), status_of(one), _pages(one), reason_of(one)) for one in records)
-    return table(names, rows, right=("pages",))
-
-
 @contextmanager
-def upload_progress(total: int) -> Iterator[Callable[[str, int], None]]:
-    """Show a bar over `total` bytes on a terminal; yields a function that takes a key and its new bytes."""
-    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
+def progress(label: str, total: int | None, *, size: bool = False) -> Iterator[Callable[[int], None]]:
+    """Show a bar over `total` steps, or bytes with `size`, on a terminal; yields a function that adds to it."""
+    from rich import progress as bars
 
     errors = console(stderr=True)
-    description = TextColumn("{task.description}", markup=False)
-    columns = (description, BarColumn(), DownloadColumn(), TransferSpeedColumn())
-    with Progress(*columns, console=errors, disable=not is_watched(errors), transient=True) as bar:
-        task = bar.add_task("uploading", total=total)
-        yield lambda key, count: bar.update(task, description=clean(key), advance=count)
-
-
-@contextmanager
-def counting(what: str, total: int | None) -> Iterator[Callable[[int], None]]:
-    """Show a bar over `total` steps, and the time left, on a terminal; yields a function that ends some steps."""
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    errors = console(stderr=True)
-    columns = (TextColumn(what, markup=False), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=errors, disable=not is_watched(errors), transient=True) as bar:
-        task = bar.add_task(what, total=total)
-        yield lambda steps: bar.advance(task, steps)
+    steps = (bars.MofNCompleteColumn(), bars.TimeRemainingColumn())
+    counts = (bars.DownloadColumn(), bars.TransferSpeedColumn()) if size else steps
+    columns = (bars.TextColumn(label, markup=False), bars.BarColumn(), *counts)
+    with bars.Progress(*columns, console=errors, disable=not is_watched(errors), transient=True) as bar:
+        task = bar.add_task(label, total=total)
+        yield lambda count: bar.advance(task, count)
 
 
 @contextmanager
@@ -180,7 +167,7 @@ def live_documents() -> Iterator[Callable[[Sequence[Json]], None]]:
 
 
 class GrowingAnswer:
-    """An answer in a terminal until it is checked: a spinner, the passages found, then the text as it is made."""
+    """An answer in a terminal until it is checked: a spinner, the passages, then the text as it is written."""
 
     def __init__(self, out: Console, live: Live) -> None:
         self._out = out
@@ -188,48 +175,46 @@ class GrowingAnswer:
         self._text = ""
         self._wait("searching")
 
-    def found(self, passages: Sequence[Json]) -> None:
+    def show_passages(self, passages: Sequence[Json]) -> None:
         """Show the passages, which stay, and the sentence among them that most likely answers.
 
         A mode that refuses is followed by the passages: its text goes.
         """
         self._text = ""
-        pages: dict[str, list[str]] = {}
+        places: dict[str, list[str]] = {}
         likely: dict[str, str] = {}
-        for one in passages:
-            document = one_line(one.get("document"))
-            pages.setdefault(document, []).append(place_of(one).removeprefix("page "))
-            if sentence := one_line(one.get("likely") or ""):
+        for passage in passages:
+            document, place = one_line(passage.get("document")), place_of(passage).removeprefix("page ")
+            if place not in places.setdefault(document, []):
+                places[document].append(place)
+            if sentence := one_line(passage.get("likely") or ""):
                 likely[document] = sentence
-        for document, each in pages.items():
-            places = list(dict.fromkeys(each))
-            where = ", ".join(places)
-            if all(map(str.isdecimal, places)):
-                where = f"{'pages' if places[1:] else 'page'} {where}"
-            self._out.print(Text(f"found {document}, {where}", "dim"), soft_wrap=True)
+        for document, labels in places.items():
+            pages = ("pages " if labels[1:] else "page ") if all(map(str.isdecimal, labels)) else ""
+            self._out.print(Text(f"found {document}, {pages}{', '.join(labels)}", "dim"), soft_wrap=True)
             if document in likely:
                 self._out.print(Padding(Text(f"“{likely[document]}”", "bold"), (0, 0, 0, 6), expand=False))
         if passages:
             self._out.print()
             count = f"{len(passages)} passages" if passages[1:] else "1 passage"
-            self._wait(f"reading {count} of {', '.join(pages)}")
+            self._wait(f"reading {count} of {', '.join(places)}")
 
-    def waking(self, seconds: object) -> None:
-        """Show how long the question has waited for a model host that slept."""
+    def show_waking(self, seconds: object) -> None:
+        """Show how long the question has waited for a sleeping model host."""
         self._wait(f"the model host is waking up, which takes minutes: {clean(seconds)} s")
 
-    def grow(self, piece: str) -> None:
+    def grow(self, token: str) -> None:
         """Show the next piece of the answer."""
-        self._text += clean(piece)
+        self._text += clean(token)
         lines = Text(self._text).wrap(self._out, self._out.width)
         # Rich cannot erase more lines than the terminal has.
         self._live.update(Text("\n").join(lines[-max(self._out.height - 2, 1) :]))
 
-    def _wait(self, doing: str) -> None:
+    def _wait(self, activity: str) -> None:
         from rich.spinner import Spinner
 
         # One line: the spinner's two characters, then the text.
-        text = Text(doing, "dim", no_wrap=True)
+        text = Text(activity, "dim", no_wrap=True)
         text.truncate(max(self._out.width - 2, 1), overflow="ellipsis")
         self._live.update(Spinner("dots", text), refresh=True)
 
@@ -255,12 +240,15 @@ def show_answer(answer: Json, *, quotes: bool = True) -> None:
     refused = answer.get("status") == AnswerStatus.REFUSED
     style = "yellow" if refused else ""
     out.print(Text(clean(answer.get("answer", "")).strip(), style=style), soft_wrap=not is_watched(out))
-    # Of an answer, whose citations stand, `--json` has the number.
+    # For an answer with citations, only `--json` has the number.
     if refused and (dropped := answer.get("dropped_passages")):
         say(f"The prompt had no room for {dropped} of the passages found: they may answer it.", "yellow")
     for sentence in answer.get("sentences") or []:
         if not sentence.get("supported", True):
-            say(_unsupported(sentence), "yellow")
+            missing = ", ".join(map(clean, sentence.get("missing") or []))
+            nowhere = f" (not in them: {missing})" if missing else ""
+            text = one_line(sentence.get("text", ""))
+            say(f"Not supported by the passages{nowhere}: “{text}”", "yellow")
     if answer.get("citations"):
         out.print()
     show_sources(answer, quotes=quotes)
@@ -270,16 +258,14 @@ def show_answer(answer: Json, *, quotes: bool = True) -> None:
 
 def show_sources(answer: Json, *, quotes: bool = True) -> None:
     """Print the citations of an answer. In a terminal that can, each opens its page."""
-    out = console()
     for position, citation in enumerate(answer.get("citations") or [], start=1):
-        _show_citation(out, citation, position, quotes=quotes)
+        _show_citation(citation, position, quotes=quotes)
 
 
 def show_hits(passages: Sequence[Json]) -> None:
     """Print the passages of a search as citations are printed, each with its score."""
-    out = console()
-    for number, passage in enumerate(passages, start=1):
-        _show_citation(out, passage, number, quotes=True)
+    for position, passage in enumerate(passages, start=1):
+        _show_citation(passage, position, quotes=True)
         warning = "; it gives its reader orders" if passage.get("suspicious") else ""
         say(f"    score {passage.get('score', 0):.2f}{warning}", "dim")
 
@@ -292,14 +278,67 @@ def link_of(citation: Json) -> str | None:
     return link if link.isascii() and link.isprintable() and " " not in link else None
 
 
-def place_of(cited: Json) -> str:
+def place_of(citation: Json) -> str:
     """Return the place of a citation or passage in its document: "page 3", or the label of its unit."""
-    unit = cited.get("unit") or {"kind": UnitKind.PAGE}
-    return f"page {cited.get('page')}" if unit.get("kind") == UnitKind.PAGE else one_line(unit.get("label"))
+    unit = citation.get("unit") or {"kind": UnitKind.PAGE}
+    return f"page {citation.get('page')}" if unit.get("kind") == UnitKind.PAGE else one_line(unit.get("label"))
+
+
+def _show_citation(citation: Json, position: int, *, quotes: bool) -> None:
+    out = console()
+    label, page = citation.get("page_label"), citation.get("page")
+    printed = f" (printed {clean(label)})" if label not in (None, str(page)) else ""
+    line = Text(f"[{citation.get('marker', position)}] ", style="bold")
+    line.append(
+        f"{clean(citation.get('document'))}, {place_of(citation)}{printed}",
+        Style(bold=True, link=link_of(citation)),
+    )
+    if isinstance(confidence := citation.get("ocr_confidence"), int | float):
+        # Round down, so that only certainty reads 100%. round() first: 0.29 * 100 is a little under 29.
+        percent = math.floor(round(confidence * 100, 6))
+        line.append(f" (scanned, recognised with {percent}% confidence)", style="dim")
+    out.print(line, soft_wrap=True)
+    quote = one_line(citation.get("display_quote") or citation.get("quote") or "")
+    if quote and quotes:
+        out.print(Padding(Text(f"“{quote}”"), (0, 0, 0, 4), expand=False))
+
+
+def _footer(answer: Json) -> str:
+    usage, timings = answer.get("usage") or {}, answer.get("timings_ms") or {}
+    prompt, completion = usage.get("prompt_tokens", 0), usage.get("completion_tokens", 0)
+    # A list, and a local overview, use no model.
+    model = [answer.get("model") or "no model", f"{prompt:,} + {completion:,} tokens"]
+    parts = [*(model if prompt or completion else ["no model"]), f"{timings.get('total', 0):,.0f} ms"]
+    if (mode := answer.get("mode", Mode.PASSAGES)) != Mode.PASSAGES:
+        parts.insert(0, clean(mode))
+    # A model host on this machine costs nothing.
+    if (cost := answer.get("cost")) and cost.get("amount"):
+        parts.append(f"{cost['amount']:.6f} {cost.get('currency', '')}")
+    if answer.get("cut_short"):
+        parts.append("cut short")
+    if answer.get("partial"):
+        parts.append("partial: a Chroma server did not answer")
+    if request_id := answer.get("request_id"):
+        parts.append(f"request {request_id}")
+    return " · ".join(parts)
+
+
+def _table(names: Sequence[str], rows: Iterable[Sequence[object]], right: Sequence[str] = ()) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for name in names:
+        table.add_column(name, overflow="fold", justify="right" if name in right else "left")
+    for row in rows:
+        table.add_row(*map(_cell, row))
+    return table
 
 
 def _cell(value: object) -> Text:
     return value if isinstance(value, Text) else Text(clean(value))
+
+
+def _document_table(records: Iterable[Json]) -> Table:
+    rows = ((row.get("document"), status_of(row), _pages(row), reason_of(row)) for row in records)
+    return _table(("document", "status", "pages", "reason"), rows, right=("pages",))
 
 
 def _pages(record: Json) -> str:
@@ -314,50 +353,4 @@ def _live_table(records: Sequence[Json]) -> Group:
     waiting = [record for record in records if record.get("status") == Status.PENDING]
     done = [record for record in records if record.get("status") != Status.PENDING]
     shown = (sorted(waiting, key=lambda record: record.get("pages") is None) + done[::-1])[:_LIVE_ROWS]
-    return Group(document_table(shown), Text(f"{len(done)} of {len(records)} done", style="dim"))
-
-
-def _unsupported(sentence: Json) -> str:
-    missing = ", ".join(clean(part) for part in sentence.get("missing") or [])
-    nowhere = f" (not in them: {missing})" if missing else ""
-    return f"Not supported by the passages{nowhere}: “{one_line(sentence.get('text', ''))}”"
-
-
-def _show_citation(out: Console, citation: Json, position: int, *, quotes: bool) -> None:
-    label, page = citation.get("page_label"), citation.get("page")
-    printed = f" (printed {clean(label)})" if label not in (None, str(page)) else ""
-    line = Text(f"[{citation.get('marker', position)}] ", style="bold")
-    line.append(
-        f"{clean(citation.get('document'))}, {place_of(citation)}{printed}",
-        Style(bold=True, link=link_of(citation)),
-    )
-    if isinstance(sure := citation.get("ocr_confidence"), int | float):
-        # Round down, so that only certainty reads 100%. round() first: 0.29 * 100 is a little under 29.
-        percent = math.floor(round(sure * 100, 6))
-        line.append(f" (scanned, recognised with {percent}% confidence)", style="dim")
-    out.print(line, soft_wrap=True)
-    quote = one_line(citation.get("display_quote") or citation.get("quote") or "")
-    if quote and quotes:
-        out.print(Padding(Text(f"“{quote}”"), (0, 0, 0, 4), expand=False))
-
-
-def _footer(answer: Json) -> str:
-    usage, timings = answer.get("usage") or {}, answer.get("timings_ms") or {}
-    read, written = usage.get("prompt_tokens", 0), usage.get("completion_tokens", 0)
-    # A list, and a local overview, ask no model.
-    asked = (
-        [answer.get("model") or "no model", f"{read:,} + {written:,} tokens"] if read or written else ["no model"]
-    )
-    parts = [*asked, f"{timings.get('total', 0):,.0f} ms"]
-    if (mode := answer.get("mode", Mode.PASSAGES)) != Mode.PASSAGES:
-        parts.insert(0, clean(mode))
-    # A model host on this machine costs nothing.
-    if (cost := answer.get("cost")) and cost.get("amount"):
-        parts.append(f"{cost['amount']:.6f} {cost.get('currency', '')}")
-    if answer.get("cut_short"):
-        parts.append("cut short")
-    if answer.get("partial"):
-        parts.append("partial: a Chroma server did not answer")
-    if request_id := answer.get("request_id"):
-        parts.append(f"request {request_id}")
-    return " · ".join(parts)
+    return Group(_document_table(shown), Text(f"{len(done)} of {len(records)} done", style="dim"))

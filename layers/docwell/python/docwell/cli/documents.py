@@ -3,25 +3,42 @@
 from __future__ import annotations
 
 import time
-from functools import partial
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from os.path import commonprefix
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.table import Table
 
 from docwell.cli import display
 from docwell.cli.command import ConnectedCommand, JsonFlag, TimeoutOption, group
-from docwell.cli.failure import ExitCode, Failure
 from docwell.cli.remote import Api, Bucket, Json
-from docwell.cli.uploads import Upload, left_out, looks_readable, plan, wait
-from docwell.models import Status
+from docwell.cli.settings import Busy, ExitCode, Failure
+from docwell.media_types import MEDIA_TYPES, PDF
+from docwell.models import FINAL, Status, collection_of
 
-# The list of documents is charged against the daily quota, unlike a single one.
+# The list of documents is charged against the daily quota, unlike a single document.
 _WATCH_S = 5.0
 # A bucket that cannot be reached fails each upload after 30 s.
 _FAILURES_IN_A_ROW = 5
-_NOT_INDEXED = (Status.REJECTED, Status.FAILED, Status.EMPTY)
+# PDF readers and ingest search the first 1,024 bytes for the header (ISO 32000, implementation notes).
+_HEADER_BYTES = 1024
+# Shown in place of a document's status.
+_NOT_UPLOADED = "NOT UPLOADED"
+# Pending documents of a collection from which one list replaces single requests. A list is charged, unlike these.
+_MANY = 10
+# A list of more pages, of 1,000 documents, costs more than single requests.
+_LIST_PAGES, _LIST_LIMIT = 5, 1000
+_PAUSE_S, _LIST_PAUSE_S = 0.5, 5.0
+# The pause grows by this factor while nothing moves, so that a long document does not cost a thousand requests.
+_PAUSE_GROWTH, _LONGEST_PAUSE_S = 1.5, 5.0
+# The firewall allows 600 requests in 300 s to an address (infra/firewall.yaml): after the first 60, one a second.
+_FREE_REQUESTS, _SPACING_S = 60, 1.0
+# Failed rounds in a row: a gateway that restarts must not end a long wait.
+_FAILURES_ALLOWED = 5
+# Pauses for a server that is busy and does not say for how long: 2 s, 4 s, up to the longest.
+_FIRST_BUSY_S, _LONGEST_BUSY_S = 2.0, 60.0
 
 app = group()
 
@@ -60,7 +77,7 @@ def put(
     of a key is the document's collection. Exit status 3 when a document ended REJECTED, FAILED or EMPTY, and 1
     when a file could not be uploaded; the other files are.
     """
-    uploads = _planned(paths, prefix, key)
+    uploads = _plan(paths, prefix, key)
     bucket = Bucket(ctx.obj)
     api = Api(ctx.obj, 30.0) if waiting else None
     if api:
@@ -69,50 +86,17 @@ def put(
     try:
         if api:
             with display.live_documents() as show:
-                wait(uploads, api, bucket, stall, lambda: show([upload.as_json() for upload in uploads]))
+                _Wait(uploads, api, bucket, stall).run(lambda: show([upload.as_json() for upload in uploads]))
     finally:
         records = [upload.as_json() for upload in uploads]
         if as_json:
             display.show_json({"documents": records})
         else:
-            display.console().print(display.document_table(records))
-    _fail_unless_indexed(uploads)
-
-
-def _planned(paths: list[Path], prefix: str | None, key: str | None) -> list[Upload]:
-    """Return the files to upload, and say which files of the folders are left out."""
-    uploads = plan(paths, prefix, key)
-    for line in left_out(paths):
-        display.echo(f"docwell: {line}", err=True)
-    return uploads
-
-
-def _fail_unless_indexed(uploads: list[Upload]) -> None:
+            display.show_documents(records)
     if failed := [upload for upload in uploads if upload.failure is not None]:
         raise Failure(f"{len(failed)} of {len(uploads)} files were not uploaded; the first: {failed[0].failure}")
-    if any(upload.as_json()["status"] in _NOT_INDEXED for upload in uploads):
+    if any(record["status"] in (Status.REJECTED, Status.FAILED, Status.EMPTY) for record in records):
         raise typer.Exit(ExitCode.NOT_INDEXED)
-
-
-def _upload(uploads: list[Upload], bucket: Bucket) -> None:
-    for upload in uploads:
-        try:
-            if not looks_readable(upload.path):
-                display.echo(f"docwell: {upload.path} does not look like a document that docwell reads", err=True)
-        except Failure as failure:
-            upload.failure = failure.detail
-    with display.upload_progress(sum(upload.size for upload in uploads)) as advance:
-        in_a_row = 0
-        for upload in [one for one in uploads if one.failure is None]:
-            if in_a_row == _FAILURES_IN_A_ROW:
-                upload.failure = f"not tried after {in_a_row} failures in a row"
-                continue
-            try:
-                upload.version = bucket.upload(upload.path, upload.key, partial(advance, upload.key))
-                in_a_row = 0
-            except Failure as failure:
-                upload.failure = failure.detail
-                in_a_row += 1
 
 
 @app.command(cls=ConnectedCommand)
@@ -121,7 +105,7 @@ def status(
     key: Annotated[str | None, typer.Argument(metavar="KEY", help="Show this document in full.")] = None,
     *,
     collection: Annotated[str | None, typer.Option(metavar="NAME", help="Only this collection.")] = None,
-    wanted: Annotated[
+    status_: Annotated[
         Status | None, typer.Option("--status", case_sensitive=False, help="Only documents with this status.")
     ] = None,
     watch: Annotated[bool, typer.Option("--watch", help="Repeat until no document is PENDING.")] = False,
@@ -131,39 +115,33 @@ def status(
     """Show the status of documents, and why one was not indexed; without KEY also that of the model host."""
     api = Api(ctx.obj, timeout)
     model_host = api.model_host() if key is None and not as_json else None
-    records = _records(api, key, collection, wanted)
+
+    def read() -> list[Json]:
+        if key is None:
+            return api.documents(collection=collection, status=status_) or []
+        if (record := api.document(key)) is None:
+            raise Failure(f"there is no document {key!r}; `docwell status` lists the documents")
+        return [record]
+
+    records = read()
     if watch:
         with display.live_documents() as show:
             while any(record.get("status") == Status.PENDING for record in records):
                 show(records)
                 time.sleep(_WATCH_S)
-                records = _records(api, key, collection, wanted)
+                records = read()
     if as_json:
         display.show_json(records[0] if key is not None else {"documents": records})
     elif key is not None:
-        display.console().print(_details(records[0]))
+        updated = records[0].pop("updated_at", None)
+        times = {"updated": display.local_time(updated)} if updated else {}
+        display.show_fields(records[0] | {"status": display.status_of(records[0])} | times)
     elif records:
-        display.console().print(display.document_table(records))
+        display.show_documents(records)
     else:
         display.echo("no documents match; `docwell put FILE.pdf` uploads one", err=True)
     if model_host:
         display.echo(f"model host: {model_host}")
-
-
-def _details(record: Json) -> Table:
-    details = record | {"status": display.status_of(record)}
-    if updated := details.pop("updated_at", None):
-        details["updated"] = display.local_time(updated)
-    return display.field_table(details)
-
-
-def _records(api: Api, key: str | None, collection: str | None, wanted: Status | None) -> list[Json]:
-    if key is None:
-        return api.documents(collection, wanted)
-    record = api.document(key)
-    if record is None:
-        raise Failure(f"there is no document {key!r}; `docwell status` lists the documents")
-    return [record]
 
 
 @app.command(cls=ConnectedCommand)
@@ -181,3 +159,201 @@ def rm(
     for key in keys:
         bucket.delete(key)
         display.echo(f"removed {key}")
+
+
+@dataclass(slots=True)
+class Upload:
+    """One file and its key. `record` is the API's record of the uploaded version; `failure` is why it has none."""
+
+    path: Path
+    key: str
+    size: int
+    version: str | None = None
+    record: Json = field(default_factory=dict)
+    failure: str | None = None
+
+    @property
+    def done(self) -> bool:
+        """Return whether the document has its final status, or was not uploaded."""
+        return self.failure is not None or self.record.get("status") in FINAL
+
+    def as_json(self) -> Json:
+        """Return the API's record, with the file's path."""
+        record = self.record or {
+            "document": self.key,
+            "collection": collection_of(self.key),
+            "status": Status.PENDING.value if self.failure is None else _NOT_UPLOADED,
+            "version": self.version,
+            "size": self.size,
+        }
+        reason = {} if self.record or self.failure is None else {"reason": self.failure}
+        return {"file": str(self.path), **record, **reason}
+
+
+def _plan(paths: Sequence[Path], prefix: str | None, key: str | None) -> list[Upload]:
+    """Return the files to upload with their keys. Raises `Failure` (usage) where two files get one key.
+
+    Of a folder, takes the files with a readable suffix that are not hidden, and prints what it leaves out.
+    """
+    if key is not None and (len(paths) != 1 or paths[0].is_dir() or prefix):
+        raise Failure("--key takes exactly one file and no --collection", ExitCode.USAGE)
+    folder = (prefix or "").strip("/")
+    uploads: dict[str, Upload] = {}
+    for file, name in [pair for path in paths for pair in _files(path)]:
+        target = key if key is not None else f"{folder}/{name}" if folder else name
+        try:
+            target.encode()
+        except UnicodeEncodeError:
+            raise Failure(f"the name {name!r} is not UTF-8: give --key", ExitCode.USAGE) from None
+        if target in uploads:
+            raise Failure(
+                f"{uploads[target].path} and {file} both get the key {target}: rename one, or put them one by one"
+                " with --key",
+                ExitCode.USAGE,
+            )
+        uploads[target] = Upload(file, target, file.stat().st_size)
+    return list(uploads.values())
+
+
+def _files(path: Path) -> Iterator[tuple[Path, str]]:
+    """Yield a file, or the documents of a folder, each with its path below the folder."""
+    if not path.is_dir():
+        yield path, path.name
+        return
+    omitted: dict[str, list[Path]] = {}
+    documents: list[Path] = []
+    for file in sorted(file for file in path.rglob("*") if file.is_file()):
+        suffix = file.suffix.lower()
+        # Also the files of hidden folders, such as .git and .venv.
+        if any(part.startswith(".") for part in file.relative_to(path).parts):
+            omitted.setdefault("hidden files", []).append(file)
+        elif suffix in MEDIA_TYPES:
+            documents.append(file)
+        else:
+            kind = f"files with the suffix {suffix}" if suffix else "files without a suffix"
+            omitted.setdefault(kind, []).append(file)
+    if not documents:
+        raise Failure(f"no documents in {path}: name a file or another folder", ExitCode.USAGE)
+    for kind, files in omitted.items():
+        count = f"{len(files)} files, such as {files[0]}" if len(files) > 1 else f"{files[0]}"
+        hint = f"docwell takes no {kind} from a folder; name a file to upload it"
+        display.echo(f"docwell: left out {count}: {hint}", err=True)
+    yield from ((file, file.relative_to(path).as_posix()) for file in documents)
+
+
+def _upload(uploads: list[Upload], bucket: Bucket) -> None:
+    for upload in uploads:
+        try:
+            if not _looks_readable(upload.path):
+                display.echo(f"docwell: {upload.path} does not look like a document that docwell reads", err=True)
+        except Failure as failure:
+            upload.failure = failure.detail
+    with display.progress("uploading", sum(upload.size for upload in uploads), size=True) as advance:
+        in_a_row = 0
+        for upload in [upload for upload in uploads if upload.failure is None]:
+            if in_a_row == _FAILURES_IN_A_ROW:
+                upload.failure = f"not tried after {in_a_row} failures in a row"
+                continue
+            try:
+                upload.version = bucket.upload(upload.path, upload.key, advance)
+                in_a_row = 0
+            except Failure as failure:
+                upload.failure = failure.detail
+                in_a_row += 1
+
+
+def _looks_readable(path: Path) -> bool:
+    """Return whether ingest may read the file: by its PDF header, or the suffix of another kind of document.
+
+    Raises `Failure` when it cannot be read here.
+    """
+    try:
+        with path.open("rb") as file:
+            return b"%PDF-" in file.read(_HEADER_BYTES) or MEDIA_TYPES.get(path.suffix.lower(), PDF) != PDF
+    except OSError as error:
+        raise Failure(f"cannot read {path}: {error.strerror}", ExitCode.USAGE) from None
+
+
+class _Wait:
+    """Waits for the final status of uploads: requests each record, or one list for many of a collection."""
+
+    def __init__(self, uploads: Sequence[Upload], api: Api, bucket: Bucket, stall_s: float) -> None:
+        self._uploads, self._api, self._bucket, self._stall_s = uploads, api, bucket, stall_s
+        self._turn = 0
+        self._unlisted: set[str] = set()  # collections that a list does not serve
+        self._least_pause_s = 0.0
+
+    def run(self, on_change: Callable[[], None]) -> None:
+        """Return when each upload has its final status. Raises `Failure` after `stall_s` without progress."""
+        begun = moved = time.monotonic()
+        failures, pause, busy_s = 0, _PAUSE_S, _FIRST_BUSY_S
+        while pending := [upload for upload in self._uploads if not upload.done]:
+            before, busy = [upload.record for upload in self._uploads], None
+            try:
+                self._round(pending)
+                failures, busy_s = 0, _FIRST_BUSY_S
+            except Busy as error:
+                busy = error
+            except Failure:
+                failures += 1
+                if failures > _FAILURES_ALLOWED:
+                    raise
+            on_change()
+            now = time.monotonic()
+            if before != [upload.record for upload in self._uploads]:
+                moved, pause = now, _PAUSE_S
+            elif max(now - moved, (busy and busy.retry_after) or 0) > self._stall_s:
+                raise busy or Failure(
+                    f"no progress for {self._stall_s:g} s; {len(pending)} of {len(self._uploads)} documents are"
+                    f" not finished (the first: {pending[0].key}); `docwell status --watch` follows them"
+                )
+            if busy:
+                time.sleep(busy.retry_after or busy_s)
+                busy_s = min(2 * busy_s, _LONGEST_BUSY_S)
+            elif not all(upload.done for upload in self._uploads):
+                behind = (self._api.requests - _FREE_REQUESTS) * _SPACING_S - (now - begun)
+                time.sleep(max(pause, self._least_pause_s, behind))
+                pause = min(pause * _PAUSE_GROWTH, _LONGEST_PAUSE_S)
+
+    def _round(self, pending: Sequence[Upload]) -> None:
+        """Read the records of some uploads; the next round begins at the following ones."""
+        start = self._turn % len(pending)
+        turned = [*pending[start:], *pending[:start]]
+        home = collection_of(turned[0].key)
+        group = [upload for upload in turned if collection_of(upload.key) == home]
+        records = self._list(home, group)
+        self._least_pause_s = 0.0 if records is None else _LIST_PAUSE_S
+        for number, upload in enumerate(turned[:_MANY] if records is None else group):
+            record = self._api.document(upload.key) if records is None else records.get(upload.key)
+            if number < _MANY or (record or {}).get("version") == upload.version:
+                self._settle(upload, record or {})
+            self._turn += number < _MANY
+
+    def _list(self, home: str, group: Sequence[Upload]) -> dict[str, Json] | None:
+        """Return the records of a collection by key; None for few documents, and where a list does not serve."""
+        if len(group) <= _MANY or home in self._unlisted:
+            return None
+        prefix = commonprefix([upload.key for upload in group])  # noqa: RUF071 - keys are no paths
+        try:
+            records = self._api.documents(_LIST_PAGES, collection=home, limit=_LIST_LIMIT, prefix=prefix)
+        except Busy as busy:
+            if (busy.retry_after or 0) <= _LONGEST_BUSY_S:
+                raise
+            records = None  # today's quota is used up; single requests are free
+        if records is None:
+            self._unlisted.add(home)
+            return None
+        return {record["document"]: record for record in records}
+
+    def _settle(self, upload: Upload, record: Json) -> None:
+        if record.get("version") == upload.version:
+            upload.record = record
+        elif not record or record.get("status") in FINAL:
+            # The record is of an older version, which ingest will replace, or of a newer one: another client
+            # uploaded or deleted the key meanwhile. Wait for the current version. A key that was deleted before
+            # ingest read it has no record.
+            current = self._bucket.version(upload.key)
+            if current is not None:
+                upload.version = current
+            elif not record or record.get("status") == Status.DELETED:
+                upload.record = record or {"document": upload.key, "status": Status.DELETED.value}

@@ -1,7 +1,7 @@
-"""`docwell erase`: remove a document from every place that docwell keeps it, and report what remains until when.
+"""`docwell erase`: remove a document from every store of docwell, and report which copies remain until when.
 
 An operator runs this with AWS credentials. It is safe to run again, also after an interruption: the row of the
-ledger goes last, so that each step finds what the last run left.
+ledger goes last, so that each step finds the leftovers of the last run.
 """
 
 from __future__ import annotations
@@ -19,18 +19,17 @@ import typer
 from docwell.audit import Action, pseudonym
 from docwell.cli import display
 from docwell.cli.audit import audit_reader, record
-from docwell.cli.command import ConnectedCommand, DryRunFlag, JsonFlag, group
-from docwell.cli.failure import ExitCode, Failure
-from docwell.cli.operations import FunctionOption, ReconcileFunction
+from docwell.cli.command import ConnectedCommand, DryRunFlag, FunctionOption, JsonFlag, YesFlag, group
+from docwell.cli.operations import ReconcileFunction
 from docwell.cli.remote import Json, aws_client, plain_failures, s3_client
-from docwell.cli.settings import Settings
+from docwell.cli.settings import ExitCode, Failure, Settings
 
 if TYPE_CHECKING:
     from docwell.adapters.s3 import StoredVersion
 
 _KEYS_AT_ONCE = 200  # a call of the function takes 6 MB, and a key has at most 1 KB
 _PAUSE_S = 1.0
-# A hint that was sent is in the queue or at work: send it again only after a while.
+# A sent hint is in the queue or at work: send it again only after this time.
 _HINT_EVERY_S = 30.0
 # Days until the last copy expires. infra/snapshots.yaml keeps seven daily snapshots: one expires when the seventh
 # after it is made, maybe an hour late. DynamoDB recovers tables up to 35 days back, and infra/data.yaml keeps
@@ -69,7 +68,7 @@ def erase(
         str | None, typer.Option(metavar="PREFIX", help="Erase all documents whose key begins with this.")
     ] = None,
     dry_run: DryRunFlag = False,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")] = False,
+    yes: YesFlag = False,
     wait: Annotated[
         float, typer.Option(min=1, metavar="SECONDS", help="Longest wait for ingest to remove the chunks.")
     ] = 300.0,
@@ -85,25 +84,25 @@ def erase(
     """Erase documents for good: versions, chunks, receipts and names in the audit trail. Cannot be undone."""
     if bool(key) == bool(prefix):
         raise Failure("give one KEY or --prefix PREFIX", ExitCode.USAGE)
-    settings: Settings = ctx.obj.given(
+    settings: Settings = ctx.obj.override(
         reconcile_function=function, chroma_folder=str(chroma_folder) if chroma_folder else None
     )
     erasure = Erasure(settings, key, prefix, wait)
-    found = erasure.look()
-    path = report or Path(f"docwell-erase-{found.at.replace(':', '')}.json")
+    erased = erasure.survey()
+    path = report or Path(f"docwell-erase-{erased.at.replace(':', '')}.json")
     if not dry_run:
         if not yes:
-            _confirm(found, str(key or prefix))
-        found.dry_run = False
-        _write(found, path, "nothing is erased: give another --report FILE")
-        erasure.run(found)
+            _confirm(erased, str(key or prefix))
+        erased.dry_run = False
+        _write(erased, path, "nothing is erased: give another --report FILE")
+        erasure.run(erased)
     if as_json:
-        display.show_json(asdict(found))
+        display.show_json(asdict(erased))
     else:
-        _show(found, path)
+        _show(erased, path)
     if not dry_run:
-        _write(found, path, "the documents are erased: store the output of this command")
-    if found.left or found.returned:
+        _write(erased, path, "the documents are erased: store the output of this command")
+    if erased.left or erased.returned:
         raise typer.Exit(ExitCode.ERROR)
 
 
@@ -118,11 +117,11 @@ class Erasure:
         self._function = ReconcileFunction(settings)
         self._key, self._prefix, self._wait_s = key, prefix, wait_s
 
-    def look(self) -> Erased:
-        """Return what there is to erase. Changes nothing."""
+    def survey(self) -> Erased:
+        """Return the documents and counts to erase. Changes nothing."""
         stored = self._stored()
-        keys = list(dict.fromkeys([*([self._key] if self._key else []), *(one.key for one in stored)]))
-        answers = list(self._checks(keys, hint=False))
+        keys = list(dict.fromkeys([*([self._key] if self._key else []), *(version.key for version in stored)]))
+        answers = list(self._calls("check", keys, self._prefix))
         documents = sorted({key for answer in answers for key in answer["keys"]})
         return Erased(
             at=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -133,41 +132,38 @@ class Erasure:
             receipts=self._receipts(documents, dry_run=True),
         )
 
-    def run(self, found: Erased) -> None:
+    def run(self, erased: Erased) -> None:
         """Erase, and complete the report."""
-        record(self._settings, Action.ERASED, documents=frozenset(map(pseudonym, found.documents)))
+        record(self._settings, Action.ERASED, documents=frozenset(map(pseudonym, erased.documents)))
         with plain_failures("cannot delete the versions"):
             self._versions.erase(self._stored())
-        self._wait_for_ingest(found)
-        found.receipts = self._receipts(found.documents, dry_run=False)
+        self._wait_for_ingest(erased)
+        erased.receipts = self._receipts(erased.documents, dry_run=False)
         if self._settings.audit_table:
             with plain_failures("cannot change the audit trail"):
-                found.audit_events = audit_reader(self._settings).erase(found.documents)
-        if not found.left:
-            self._empty_chroma(found)
-            found.ledger_rows = sum(answer["rows"] for answer in self._calls("forget", found.documents))
-        found.remains = remaining_copies(self._settings, found)
+                erased.audit_events = audit_reader(self._settings).erase(erased.documents)
+        if not erased.left:
+            self._empty_chroma(erased)
+            erased.ledger_rows = sum(answer["rows"] for answer in self._calls("forget", erased.documents))
+        erased.remains = remaining_copies(self._settings, erased)
 
     def _stored(self) -> list[StoredVersion]:
         with plain_failures("cannot list the versions"):
             return self._versions.under(self._prefix) if self._prefix else self._versions.of(str(self._key))
 
-    def _wait_for_ingest(self, found: Erased) -> None:
-        """Ask ingest to remove the chunks until none is left, or the time is up."""
-        deadline, hinted = time.monotonic() + self._wait_s, 0.0
+    def _wait_for_ingest(self, erased: Erased) -> None:
+        """Tell ingest to remove the chunks until none is left, or the time is up."""
+        deadline, next_hint = time.monotonic() + self._wait_s, 0.0
         while True:
-            hint = not hinted or time.monotonic() - hinted > _HINT_EVERY_S
-            answers = list(self._checks(found.documents, hint=hint))
+            hint = time.monotonic() >= next_hint
+            answers = list(self._calls("check", erased.documents, self._prefix, hint=hint))
             if hint:
-                hinted = time.monotonic()
-            found.returned = [key for answer in answers for key in answer["returned"]]
-            found.left = [key for answer in answers for key in answer["left"]]
-            if not found.left or time.monotonic() > deadline:
+                next_hint = time.monotonic() + _HINT_EVERY_S
+            erased.returned = [key for answer in answers for key in answer["returned"]]
+            erased.left = [key for answer in answers for key in answer["left"]]
+            if not erased.left or time.monotonic() > deadline:
                 return
             time.sleep(_PAUSE_S)
-
-    def _checks(self, keys: Sequence[str], *, hint: bool) -> Iterator[Json]:
-        return self._calls("check", keys, self._prefix, hint=hint)
 
     def _calls(
         self, step: str, keys: Sequence[str], prefix: str | None = None, *, hint: bool = False
@@ -187,90 +183,85 @@ class Erasure:
             eraser = ReceiptEraser(aws_client(self._settings, "dynamodb"), self._settings.receipts_table)
             return eraser.erase(documents, dry_run=dry_run)
 
-    def _empty_chroma(self, found: Erased) -> None:
+    def _empty_chroma(self, erased: Erased) -> None:
         from docwell.adapters.chroma_file import vacuum
 
-        for _ in self._calls("flush", found.documents):
+        for _ in self._calls("flush", erased.documents):
             pass
-        found.chroma_file = _LOG_EMPTIED
+        erased.chroma_file = _LOG_EMPTIED
         if folder := self._settings.chroma_folder:
             with plain_failures("everything else is erased"):
                 vacuum(Path(folder))
-            found.chroma_file = _REWRITTEN
+            erased.chroma_file = _REWRITTEN
 
 
-def _write(found: Erased, path: Path, next_step: str) -> None:
+def _write(erased: Erased, path: Path, next_step: str) -> None:
     """Write the report: before the erasure too, so that a report that cannot be written stops it."""
     try:
-        path.write_text(json.dumps(asdict(found), indent=2) + "\n", encoding="utf-8")
+        path.write_text(json.dumps(asdict(erased), indent=2) + "\n", encoding="utf-8")
     except OSError as error:
         raise Failure(f"cannot write the report {path}: {error.strerror}; {next_step}") from None
 
 
-def _confirm(found: Erased, name: str) -> None:
-    _show_found(found, err=True)
-    typed = typer.prompt(f"This cannot be undone. Type {display.one_line(name)} to erase", err=True)
-    if typed != name:
+def _confirm(erased: Erased, name: str) -> None:
+    _show_survey(erased, err=True)
+    answer = typer.prompt(f"This cannot be undone. Type {display.one_line(name)} to erase", err=True)
+    if answer != name:
         raise Failure("nothing was erased: the name is another")
 
 
-def remaining_copies(settings: Settings, found: Erased) -> list[tuple[str, str]]:
+def remaining_copies(settings: Settings, erased: Erased) -> list[tuple[str, str]]:
     """Return the copies that only time removes. docs/retention.md explains each."""
     now = datetime.now(UTC)
 
-    def on(days: int) -> str:
+    def after(days: int) -> str:
         return f"{now + timedelta(days=days):%Y-%m-%d}"
 
     copies = [
         ("passages in the memory of running query functions, no longer quoted", "10 minutes"),
         ("the model host's cache of prompts", "its next questions, or its restart"),
-        (
-            "vectors of the removed chunks in Chroma's vector files, and scraps of its memory",
-            "`docwell reindex`",
-        ),
+        ("vectors of the removed chunks in Chroma's vector files, and scraps of its memory", "`docwell reindex`"),
     ]
     if settings.local:
         return [*copies, ("old files in the stack's folder `objects`", "its next start")]
-    if found.chroma_file != _REWRITTEN:
+    if erased.chroma_file != _REWRITTEN:
         copies.append(("text in free pages of Chroma's file", "the steps of docs/retention.md on its host"))
     return [
         *copies,
-        ("daily snapshots of the Chroma volume", on(_SNAPSHOT_DAYS)),
-        ("point-in-time copies of the tables: titles, receipts, names", on(_TABLE_COPY_DAYS)),
-        ("the key, without text, in queues", on(_MESSAGE_DAYS)),
+        ("daily snapshots of the Chroma volume", after(_SNAPSHOT_DAYS)),
+        ("point-in-time copies of the tables: titles, receipts, names", after(_TABLE_COPY_DAYS)),
+        ("the key, without text, in queues", after(_MESSAGE_DAYS)),
         ("the key, without text, in logs", "RetentionDays of the stack"),
     ]
 
 
-def _show_found(found: Erased, *, err: bool = False) -> None:
-    for document in found.documents:
+def _show_survey(erased: Erased, *, err: bool = False) -> None:
+    for document in erased.documents:
         display.say(display.one_line(document), err=err)
-    receipts = "receipts unknown: no receipts_table" if found.receipts is None else f"{found.receipts:,} receipts"
-    display.say(
-        f"{len(found.documents):,} documents, {found.versions:,} versions, {found.chunks:,} chunks, {receipts}",
-        "bold",
-        err=err,
+    unknown = "receipts unknown: no receipts_table"
+    receipts = unknown if erased.receipts is None else f"{erased.receipts:,} receipts"
+    counts = (
+        f"{len(erased.documents):,} documents, {erased.versions:,} versions, {erased.chunks:,} chunks, {receipts}"
     )
+    display.say(counts, "bold", err=err)
 
 
-def _show(found: Erased, path: Path) -> None:
-    _show_found(found)
-    if found.dry_run:
+def _show(erased: Erased, path: Path) -> None:
+    _show_survey(erased)
+    if erased.dry_run:
         return
+    no_receipts, events = "no receipts_table in the settings", erased.audit_events
     gone = (
-        ("bucket", f"{found.versions:,} versions and delete markers"),
-        ("index", f"{found.chunks:,} chunks; {found.chroma_file}"),
-        ("ledger", f"{found.ledger_rows:,} rows"),
-        ("receipts", "no receipts_table in the settings" if found.receipts is None else f"{found.receipts:,}"),
-        (
-            "audit trail",
-            "no audit_table" if found.audit_events is None else f"{found.audit_events:,} names replaced",
-        ),
+        ("bucket", f"{erased.versions:,} versions and delete markers"),
+        ("index", f"{erased.chunks:,} chunks; {erased.chroma_file}"),
+        ("ledger", f"{erased.ledger_rows:,} rows"),
+        ("receipts", no_receipts if erased.receipts is None else f"{erased.receipts:,}"),
+        ("audit trail", "no audit_table" if events is None else f"{events:,} names replaced"),
     )
-    display.console().print(display.table(("gone from", "what"), gone))
-    display.console().print(display.table(("remains", "until"), found.remains))
-    for document in found.left:
+    display.show_table(("gone from", "what"), gone)
+    display.show_table(("remains", "until"), erased.remains)
+    for document in erased.left:
         display.say(f"not yet gone: {display.one_line(document)}; run this again", "red")
-    for document in found.returned:
+    for document in erased.returned:
         display.say(f"uploaded again meanwhile: {display.one_line(document)}; run this again", "red")
     display.echo(f"report: {path}", err=True)

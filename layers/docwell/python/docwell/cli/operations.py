@@ -1,25 +1,38 @@
-"""`docwell reconcile | reindex`: calls of the reconcile function."""
+"""`docwell reconcile | reindex | restore | redrive`: an operator's repairs, with AWS credentials.
+
+Each is safe to run again, also after an interruption.
+"""
 
 from __future__ import annotations
 
 import json
-from typing import Annotated
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated
+from urllib.parse import unquote_plus
 
 import typer
 
 from docwell.cli import display
-from docwell.cli.command import ConnectedCommand, DryRunFlag, JsonFlag, group
-from docwell.cli.failure import ExitCode, Failure
-from docwell.cli.remote import Json, aws_client, plain_failures
-from docwell.cli.settings import Settings
+from docwell.cli.command import ConnectedCommand, DryRunFlag, FunctionOption, JsonFlag, QueueOption, group
+from docwell.cli.remote import Api, Json, aws_client, plain_failures, queue_url, s3_client
+from docwell.cli.settings import ExitCode, Failure, Settings
+
+if TYPE_CHECKING:
+    from mypy_boto3_sqs import SQSClient
+    from mypy_boto3_sqs.type_defs import MessageTypeDef
+
+    from docwell.adapters.sqs import SqsDeadLetters
 
 # The longest timeout of a Lambda function.
 _FUNCTION_TIMEOUT_S = 900
-
-FunctionOption = Annotated[
-    str | None,
-    typer.Option(envvar="DOCWELL_RECONCILE_FUNCTION", metavar="NAME", help="Name of the reconcile function."),
-]
+_RESTORED_KEYS_SHOWN = 20
+# Long enough to receive the whole queue. Messages that stay are made visible again at once.
+_VISIBILITY_S = 300
+# Messages that fail again during the redrive come back; stop after this many more than there were at the start.
+_SLACK = 10
 
 app = group()
 
@@ -39,14 +52,8 @@ def reconcile(
 
     Lists each difference and sends the document to ingest.
     """
-    event: Json = {"action": "reconcile", "dry_run": dry_run, "force": force}
-    answer = ReconcileFunction(ctx.obj.given(reconcile_function=function)).repeat(event, until="complete")
-    if as_json:
-        display.show_json(answer)
-    else:
-        show_reconcile(answer)
-    if not answer.get("complete"):
-        raise typer.Exit(ExitCode.ERROR)
+    settings: Settings = ctx.obj.override(reconcile_function=function)
+    _reconcile(ReconcileFunction(settings), dry_run=dry_run, force=force, as_json=as_json)
 
 
 @app.command(cls=ConnectedCommand)
@@ -66,18 +73,105 @@ def reindex(
     --start builds a new index while the old one answers; --switch then uses the new one.
     """
     flags = {"start": start, "status": status, "switch": switch, "abort": abort}
-    steps = [name for name, given in flags.items() if given] or ["status"]
+    steps = [name for name, flag in flags.items() if flag] or ["status"]
     if len(steps) > 1:
         raise Failure("give only one of --start, --status, --switch and --abort", ExitCode.USAGE)
     event: Json = {"action": "reindex", "step": steps[0], "force": force}
-    call = ReconcileFunction(ctx.obj.given(reconcile_function=function))
+    call = ReconcileFunction(ctx.obj.override(reconcile_function=function))
     answer = call.repeat(event, until="all_hinted") if start else call(event)
     if as_json:
         display.show_json(answer)
     else:
-        _show_reindex(answer)
+        hidden = ("found", "sent", "make_first_in_settings")
+        display.show_fields({name: answer[name] for name in answer if name not in hidden})
+        if answer.get("make_first_in_settings"):
+            display.say(
+                "next: make this pipeline the first in the settings (docs/operations.md, Re-index)", "yellow"
+            )
+        elif answer.get("switched") is False:
+            display.say("not switched: the new index is incomplete; see `docwell reindex --status`", "yellow")
     if answer.get("switched") is False:
         raise typer.Exit(ExitCode.ERROR)
+
+
+@app.command(cls=ConnectedCommand)
+def restore(
+    ctx: typer.Context,
+    since: Annotated[
+        str,
+        typer.Option(metavar="TIME", help="When the deletion began, as 2026-11-25T10:00; UTC without an offset."),
+    ],
+    *,
+    prefix: Annotated[str, typer.Option(metavar="PREFIX", help="Only keys that begin with this.")] = "",
+    dry_run: DryRunFlag = False,
+    function: FunctionOption = None,
+) -> None:
+    """Undelete the documents that were deleted since a time, then reconcile.
+
+    Needs versions in the bucket, and s3:ListBucketVersions and s3:DeleteObjectVersion. Replaced documents keep
+    their newest version.
+    """
+    from docwell.adapters.s3 import S3Versions
+
+    try:
+        begun = datetime.fromisoformat(since)
+    except ValueError:
+        raise Failure(f"--since {since!r} is no time like 2026-11-25T10:00", ExitCode.USAGE) from None
+    begun = begun if begun.tzinfo else begun.replace(tzinfo=UTC)
+    settings: Settings = ctx.obj.override(reconcile_function=function)
+    versions = S3Versions(s3_client(settings), settings.need("bucket"))
+    call = None if dry_run else ReconcileFunction(settings)
+    keys: dict[str, None] = {}
+    with plain_failures("cannot undelete"):
+        if dry_run:
+            for page in versions.deleted_since(begun, prefix):
+                keys |= dict.fromkeys(marker.key for marker in page)
+        else:
+            for batch in versions.undelete(begun, prefix):
+                keys |= dict.fromkeys(batch)
+    for key in list(keys)[:_RESTORED_KEYS_SHOWN]:
+        display.say(display.one_line(key))
+    display.say(f"{len(keys):,} documents {'would be ' if dry_run else ''}undeleted", "bold")
+    if call:
+        # The deletions may still be in the queue. Ingest reads the bucket's current state, so start anyway.
+        _reconcile(call, force=True)
+
+
+@app.command(cls=ConnectedCommand)
+def redrive(
+    ctx: typer.Context,
+    *,
+    key: Annotated[str | None, typer.Option(metavar="KEY", help="Only the messages of this document.")] = None,
+    dry_run: DryRunFlag = False,
+    queue: QueueOption = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """List the messages that ingest gave up, and send them to ingest again."""
+    settings: Settings = ctx.obj.override(queue=queue)
+    letters = DeadLetters(settings).redrive(key, dry_run=dry_run)
+    records: dict[str | None, Json] = {}
+    with suppress(Failure):  # the table needs no API
+        api = Api(settings, 30.0)
+        for document in {letter.key for letter in letters if letter.key is not None}:
+            records[document] = api.document(document) or {}
+    rows = [letter.as_json(records.get(letter.key, {})) for letter in letters]
+    if as_json:
+        display.show_json({"messages": rows, "redriven": sum(letter.redriven for letter in letters)})
+    elif rows:
+        cells = (
+            (
+                row["document"] or "(unknown)",
+                row["kind"],
+                display.local_time(row["parked_at"]),
+                display.status_of(row) if row["status"] else "-",
+                display.reason_of(row),
+                "redriven" if row["redriven"] else "waits",
+            )
+            for row in rows
+        )
+        display.show_table(("document", "message", "parked", "status", "reason", "now"), cells)
+    else:
+        display.echo("the parked queue is empty", err=True)
 
 
 class ReconcileFunction:
@@ -111,43 +205,126 @@ class ReconcileFunction:
 
         Returns the last answer, with the findings and the sent messages of all calls.
         """
-        found: list[list[str]] = []
+        findings: list[list[str]] = []
         sent, before = 0, None
         while True:
             answer = self(event)
             pipelines = answer.get("pipelines", [])
-            found += [finding for one in pipelines for finding in one["found"]]
-            sent += sum(one["sent"] for one in pipelines)
+            findings += [finding for pipeline in pipelines for finding in pipeline["found"]]
+            sent += sum(pipeline["sent"] for pipeline in pipelines)
             fields = ("phase", "keys", "rows", "chunks")
-            now = [answer.get("hinted"), *(tuple(one[name] for name in fields) for one in pipelines)]
-            if answer.get(until) or now == before or any(one["waiting"] is not None for one in pipelines):
-                return {**answer, "found": found, "sent": sent}
-            before = now
+            state = [answer.get("hinted"), *(tuple(pipeline[name] for name in fields) for pipeline in pipelines)]
+            full = any(pipeline["waiting"] is not None for pipeline in pipelines)
+            if answer.get(until) or state == before or full:
+                return {**answer, "found": findings, "sent": sent}
+            before = state
 
 
-def show_reconcile(answer: Json) -> None:
-    """Print the findings and the counts of a reconcile."""
+def _reconcile(call: ReconcileFunction, *, force: bool, dry_run: bool = False, as_json: bool = False) -> None:
+    """Reconcile and print the findings. Ends with status 1 where it is not complete."""
+    event: Json = {"action": "reconcile", "dry_run": dry_run, "force": force}
+    answer = call.repeat(event, until="complete")
+    if as_json:
+        display.show_json(answer)
+    else:
+        _show_reconcile(answer)
+    if not answer.get("complete"):
+        raise typer.Exit(ExitCode.ERROR)
+
+
+def _show_reconcile(answer: Json) -> None:
     for kind, key in answer["found"]:
         display.say(f"{kind}  {key}")
-    for one in answer["pipelines"]:
-        counts = {**one["drift"], "pending": one["documents"]["PENDING"]}
+    for pipeline in answer["pipelines"]:
+        counts = {**pipeline["drift"], "pending": pipeline["documents"]["PENDING"]}
         drift = ", ".join(f"{count} {kind}" for kind, count in counts.items() if count) or "no drift"
-        seen = f"{one['keys']:,} objects, {one['rows']:,} rows, {one['chunks']:,} chunks"
-        display.say(f"{one['pipeline'][:12]}: {drift} ({seen})", "bold")
-        if one["waiting"] is not None:
-            display.say(
-                f"{one['waiting']:,} messages wait for ingest: run this again later, or use --force", "yellow"
-            )
+        total = f"{pipeline['keys']:,} objects, {pipeline['rows']:,} rows, {pipeline['chunks']:,} chunks"
+        display.say(f"{pipeline['pipeline'][:12]}: {drift} ({total})", "bold")
+        if (waiting := pipeline["waiting"]) is not None:
+            display.say(f"{waiting:,} messages wait for ingest: run this again later, or use --force", "yellow")
         elif not answer["complete"]:
             display.say("not complete: run this again to continue", "yellow")
     if answer["sent"]:
         display.say(f"{answer['sent']:,} documents sent to ingest; `docwell status --watch` follows them")
 
 
-def _show_reindex(answer: Json) -> None:
-    shown = {name: answer[name] for name in answer if name not in ("found", "sent", "make_first_in_settings")}
-    display.console().print(display.field_table(shown))
-    if answer.get("make_first_in_settings"):
-        display.say("next: make this pipeline the first in the settings (docs/operations.md, Re-index)", "yellow")
-    elif answer.get("switched") is False:
-        display.say("not switched: the new index is incomplete; see `docwell reindex --status`", "yellow")
+@dataclass(slots=True)
+class _DeadLetter:
+    """One message that ingest gave up."""
+
+    message: MessageTypeDef
+    key: str | None
+    kind: str
+    redriven: bool = False
+
+    def as_json(self, record: Json) -> Json:
+        """Return the message with the status from the API's `record` of its document."""
+        return {
+            "document": self.key,
+            "kind": self.kind,
+            "parked_at": int(self.message["Attributes"]["SentTimestamp"]) / 1000,
+            **{name: record.get(name) for name in ("status", "reason", "detail")},
+            "redriven": self.redriven,
+        }
+
+
+class DeadLetters:
+    """The parked queue, at the end of the ingest queue's dead letters. Raises `Failure` where there is none."""
+
+    def __init__(self, settings: Settings) -> None:
+        name = settings.need("queue")
+        self._sqs: SQSClient = aws_client(settings, "sqs")
+        with plain_failures(f"cannot use queue {name}"):
+            self._queue = queue_url(self._sqs, name)
+            self._parked = self._queue
+            while target := self._dead_letters_of(self._parked):  # the dead-letter queue, then the parked one
+                self._parked = target
+            if self._parked == self._queue:
+                raise Failure(f"queue {name} has no dead-letter queue: check --queue")
+
+    def redrive(self, key: str | None, *, dry_run: bool) -> list[_DeadLetter]:
+        """Move the messages (with `key` only those of one document) to the ingest queue; return all of them."""
+        from docwell.adapters.sqs import SqsDeadLetters
+
+        parked = SqsDeadLetters(self._sqs, self._parked, self._queue)
+        letters: list[_DeadLetter] = []
+        with plain_failures("cannot redrive"):
+            try:
+                for batch in _receive(parked):
+                    letters += batch
+                    for letter in batch:
+                        if not dry_run and key in (None, letter.key):
+                            parked.move(letter.message)
+                            letter.redriven = True
+            finally:
+                for letter in letters:
+                    if not letter.redriven:
+                        parked.show(letter.message)
+        return letters
+
+    def _dead_letters_of(self, url: str) -> str | None:
+        answer = self._sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["RedrivePolicy"])
+        policy = json.loads(answer.get("Attributes", {}).get("RedrivePolicy", "{}"))
+        target = policy.get("deadLetterTargetArn")
+        return queue_url(self._sqs, target.rsplit(":", 1)[1]) if target else None
+
+
+def _receive(parked: SqsDeadLetters) -> Iterator[list[_DeadLetter]]:
+    left = parked.waiting() + _SLACK
+    while left > 0 and (messages := parked.receive(left, _VISIBILITY_S)):
+        left -= len(messages)
+        yield [_DeadLetter(message, *_subject(message["Body"])) for message in messages]
+
+
+def _subject(body: str) -> tuple[str | None, str]:
+    """Return the key of a message's document (None where it cannot be read) and the kind of the message."""
+    try:
+        event = json.loads(body)
+        if "docwell" in event:
+            hint = event["docwell"]
+            kinds = [name for name in ("rebuild", "sweep") if hint.get(name)]
+            return str(hint["key"]), f"range {hint['range']}" if "range" in hint else " ".join(kinds) or "hint"
+        record = event["Records"][0]
+        return unquote_plus(record["s3"]["object"]["key"]), str(record.get("eventName", "notification"))
+    except (ValueError, KeyError, TypeError, AttributeError, IndexError):
+        return None, "unknown"

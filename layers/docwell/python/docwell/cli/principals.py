@@ -1,28 +1,38 @@
 """`docwell principals add | list | rotate | adopt | revoke`: grants, quotas and keys, in table and API Gateway.
 
-An operator runs these with AWS credentials; they do not use the docwell API.
+An operator runs these with AWS credentials; they do not use the docwell API. API Gateway makes the keys, for its
+usage plans; the table of principals has each key's hash and end.
 """
 
 from __future__ import annotations
 
+import re
+import time
+from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from docwell.access.credentials import digest_of
 from docwell.audit import Action
-from docwell.cli import api_keys, display
-from docwell.cli.asking import pairs
+from docwell.cli import display
+from docwell.cli.ask import pairs
 from docwell.cli.audit import record
 from docwell.cli.command import ConnectedCommand, JsonFlag, group
-from docwell.cli.failure import ExitCode, Failure
-from docwell.cli.remote import Json, aws_client
-from docwell.cli.settings import Settings
+from docwell.cli.remote import Json, aws_client, plain_failures
+from docwell.cli.settings import ExitCode, Failure, Settings
 from docwell.identity import GROUP, KEY, SUBJECT, ApiKey, Rule, Use, is_group, is_id
 from docwell.models import KEY_BYTES, collection_of
 
 if TYPE_CHECKING:
-    from docwell.adapters.dynamodb.principals import Grant, PrincipalAdmin
+    from docwell.adapters.dynamodb.principals import DynamoApiKeys, Grant, PrincipalAdmin
+
+_UNITS_S = {"m": 60, "h": 3_600, "d": 86_400}
+# A key that must live longer needs no end. Keeps a mistyped number out of dates that Python cannot show.
+_LONGEST_S = 3_650 * 86_400
 
 app = group()
 
@@ -30,36 +40,20 @@ TableOption = Annotated[
     str | None,
     typer.Option(envvar="DOCWELL_PRINCIPALS_TABLE", metavar="NAME", help="Name of the table of principals."),
 ]
-Quota = Annotated[
+QuotaOption = Annotated[
     int | None, typer.Option(min=0, metavar="COUNT", help="Limit for one UTC day; no limit if left out.")
 ]
-
-Prefixes = Annotated[
-    list[str] | None,
-    typer.Option(metavar="PREFIX", help="It may read documents whose keys begin with this. May be repeated."),
-]
-Tags = Annotated[
-    list[str] | None,
-    typer.Option(metavar="NAME=VALUE", help="Of all these, only documents with this S3 tag. May be repeated."),
-]
-
-Writes = Annotated[
-    list[str] | None,
-    typer.Option(metavar="A,B", help="Collections it may upload to and delete from. May be repeated."),
-]
-WriteAll = Annotated[bool, typer.Option("--write-all", help="It may change every collection.")]
-Operate = Annotated[
-    bool, typer.Option("--operate", help="It may see drift, use and cost of the whole system, and redrive.")
-]
-
-
-Expires = Annotated[
+ExpiresOption = Annotated[
     str | None, typer.Option(metavar="TIME", help="When the key ends: 90d, 12h or 30m from now. Default: never.")
 ]
-Plan = Annotated[
+PlanOption = Annotated[
     str | None,
     typer.Option(envvar="DOCWELL_USAGE_PLAN", metavar="ID", help="Usage plan of the API's stage, by its id."),
 ]
+
+
+class MissingKey(Failure):
+    """API Gateway has no key with the id of a principal."""
 
 
 @app.callback()
@@ -75,14 +69,27 @@ def add(
     collections: Annotated[
         list[str] | None, typer.Option(metavar="A,B", help="Collections it may read. May be repeated.")
     ] = None,
-    every: Annotated[bool, typer.Option("--all", help="It may read every collection, also future ones.")] = False,
-    prefix: Prefixes = None,
-    tag: Tags = None,
-    write: Writes = None,
-    write_all: WriteAll = False,
-    operate: Operate = False,
-    requests_per_day: Quota = None,
-    tokens_per_day: Quota = None,
+    read_all: Annotated[
+        bool, typer.Option("--all", help="It may read every collection, also future ones.")
+    ] = False,
+    prefix: Annotated[
+        list[str] | None,
+        typer.Option(metavar="PREFIX", help="It may read documents whose keys begin with this. May be repeated."),
+    ] = None,
+    tag: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME=VALUE", help="It may read only documents with this S3 tag. May be repeated."),
+    ] = None,
+    write: Annotated[
+        list[str] | None,
+        typer.Option(metavar="A,B", help="Collections it may upload to and delete from. May be repeated."),
+    ] = None,
+    write_all: Annotated[bool, typer.Option("--write-all", help="It may change every collection.")] = False,
+    operate: Annotated[
+        bool, typer.Option("--operate", help="It may see drift, use and cost of the whole system, and redrive.")
+    ] = False,
+    requests_per_day: QuotaOption = None,
+    tokens_per_day: QuotaOption = None,
     jwt_subject: Annotated[
         str | None, typer.Option(metavar="SUB", help="Grant to the `sub` claim of a token, not to a new key.")
     ] = None,
@@ -93,30 +100,34 @@ def add(
         str | None, typer.Option(metavar="ID", help="Grant to an existing API Gateway key, by its id.")
     ] = None,
     replace_: Annotated[bool, typer.Option("--replace", help="Replace the grant of NAME; its key stays.")] = False,
-    expires: Expires = None,
-    usage_plan: Plan = None,
+    expires: ExpiresOption = None,
+    usage_plan: PlanOption = None,
     table: TableOption = None,
     as_json: JsonFlag = False,
 ) -> None:
     """Grant access to a new API key, which is printed once, or to an existing key, subject or group."""
     from docwell.adapters.dynamodb.principals import Grant
 
-    readable, rules = _rights(_collections(collections), prefix or [], pairs("--tag", tag), every=every)
-    writable = _writable_of(write, every=write_all)
-    known = _known_id(jwt_subject, jwt_group, api_key_id)
-    settings: Settings = ctx.obj.given(principals_table=table, usage_plan=usage_plan)
-    ends_at = api_keys.after("--expires", expires)
-    if known and not known.startswith(KEY) and ends_at:
+    readable, rules = _rights(_collections(collections), prefix or [], pairs("--tag", tag), read_all=read_all)
+    if write_all and write:
+        raise Failure("give --write A,B or --write-all, not both", ExitCode.USAGE)
+    writable = None if write_all else _collections(write)
+    id_ = _existing_id(jwt_subject, jwt_group, api_key_id)
+    settings: Settings = ctx.obj.override(principals_table=table, usage_plan=usage_plan)
+    ends_at = _end_after("--expires", expires)
+    if id_ and not id_.startswith(KEY) and ends_at:
         raise Failure("--expires is for API keys: a token has its own end", ExitCode.USAGE)
     quotas = (requests_per_day, tokens_per_day)
-    grant = Grant(known or "", readable, *quotas, name, rules=rules, writable=writable, operates=operate)
+    grant = Grant(id_, readable, *quotas, name, rules=rules, writable=writable, operates=operate)
     grant, key, value = _store(settings, grant, ends_at, replacing=replace_)
     record(settings, Action.GRANTED, subject=grant.id)
     if as_json:
         display.show_json({**_as_json(grant, [key] if key else []), "api_key": value})
         return
-    _say_granted(grant)
-    _say_key(key, value, settings)
+    may_write = f", and may write {_writable(grant)}" if grant.writable != frozenset() else ""
+    may_operate = ", and may operate the system" if grant.operates else ""
+    display.echo(f"{grant.id} may read {_readable(grant)}{may_write}{may_operate}")
+    _show_key(key, value, settings)
 
 
 @app.command(name="list", cls=ConnectedCommand)
@@ -131,14 +142,16 @@ def list_(
     as_json: JsonFlag = False,
 ) -> None:
     """List the principals, their rights and today's use."""
-    settings: Settings = ctx.obj.given(principals_table=table, usage_table=usage_table)
-    use = settings.need("usage_table")
-    rows, keys = _admin(settings).list(use), api_keys.stored(settings).list()
-    principals = [(grant, use, [key for key in keys if key.principal == grant.id]) for grant, use in rows]
+    settings: Settings = ctx.obj.override(principals_table=table, usage_table=usage_table)
+    usage = settings.need("usage_table")
+    grants, keys = _admin(settings).list(usage), _keys(settings).list()
+    rows = [(grant, use, [key for key in keys if key.principal == grant.id]) for grant, use in grants]
     if as_json:
-        display.show_json({"principals": [_as_json(grant, keys, use) for grant, use, keys in principals]})
+        display.show_json({"principals": [_as_json(grant, keys, use) for grant, use, keys in rows]})
     elif rows:
-        _show(principals)
+        figures = ("requests today", "tokens today")
+        columns = ("id", "name", "may read", "may write", "operates", "keys end", *figures)
+        display.show_table(columns, [_row(grant, use, keys) for grant, use, keys in rows], right=figures)
     else:
         display.echo("there are no principals; `docwell principals add NAME --all` makes one", err=True)
 
@@ -153,38 +166,36 @@ def rotate(
     overlap: Annotated[
         str, typer.Option(metavar="TIME", help="How long its other keys stay valid: 7d, 12h, 30m or 0m.")
     ] = "7d",
-    expires: Expires = None,
-    usage_plan: Plan = None,
+    expires: ExpiresOption = None,
+    usage_plan: PlanOption = None,
     table: TableOption = None,
     as_json: JsonFlag = False,
 ) -> None:
     """Make a new API key of a principal, which is printed once. Its other keys end after the overlap."""
-    settings: Settings = ctx.obj.given(principals_table=table, usage_plan=usage_plan)
-    overlap_ends, ends_at = api_keys.after("--overlap", overlap), api_keys.after("--expires", expires)
-    found = _admin(settings).named(name)
-    if not found:
-        raise Failure(f"there is no principal {name!r}: `docwell principals list` lists them")
-    if len(found) > 1 or not found[0].id.startswith(KEY):
-        ids = ", ".join(grant.id for grant in found)
-        raise Failure(f"{name!r} is {ids}: give the id of one principal with an API key")
-    (grant,) = found
-    key, value = api_keys.make(settings, grant.label, grant.id, ends_at)
-    others = api_keys.end_others(settings, key, overlap_ends or 0, owns_first=grant.owns_key)
+    settings: Settings = ctx.obj.override(principals_table=table, usage_plan=usage_plan)
+    overlap_ends, ends_at = _end_after("--overlap", overlap), _end_after("--expires", expires)
+    grant = _named(
+        settings, name, "`docwell principals list` lists them", "the id of one principal with an API key"
+    )
+    if not grant.id.startswith(KEY):
+        raise Failure(f"{name!r} is {grant.id}: give the id of one principal with an API key")
+    key, value = _make_key(settings, grant.label, grant.id, ends_at)
+    older = _end_older_keys(settings, key, overlap_ends or 0, owns_first=grant.owns_key)
     record(settings, Action.ROTATED, subject=grant.id)
     if as_json:
-        display.show_json({**_as_json(grant, [key, *others]), "api_key": value})
+        display.show_json({**_as_json(grant, [key, *older]), "api_key": value})
         return
     display.echo(f"{grant.id} has a new key")
-    for other in others:
-        display.echo(f"key {other.key_id} ends {api_keys.end_of(other)}")
-    _say_key(key, value, settings)
+    for ending in older:
+        display.echo(f"key {ending.key_id} ends {_end_of(ending)}")
+    _show_key(key, value, settings)
 
 
 @app.command(cls=ConnectedCommand)
 def adopt(ctx: typer.Context, *, table: TableOption = None) -> None:
     """Store the API keys of principals that a release before `rotate` made, as `make deploy` does."""
     count = 0
-    for principal, missing in api_keys.adopt_all(ctx.obj.given(principals_table=table)):
+    for principal, missing in adopt_all(ctx.obj.override(principals_table=table)):
         count += missing is not None
         display.echo(missing.detail if missing else f"{principal} is stored", err=missing is not None)
     if count:
@@ -199,29 +210,29 @@ def revoke(
     table: TableOption = None,
 ) -> None:
     """Remove a grant and its keys at once. Also deletes the API keys that docwell made for it."""
-    settings: Settings = ctx.obj.given(principals_table=table)
+    settings: Settings = ctx.obj.override(principals_table=table)
     grant = _admin(settings).revoke(id_)
     if grant is None:
         raise Failure(f"there is no principal {id_!r}: `docwell principals list` lists them")
     record(ctx.obj, Action.REVOKED, subject=id_)
     display.echo(f"{id_} has no access any more")
-    api_keys.remove_all(settings, id_, owns_first=grant.owns_key)
+    _remove_keys(settings, id_, owns_first=grant.owns_key)
 
 
-def _say_granted(grant: Grant) -> None:
-    may_write = f", and may write {_writable(grant)}" if grant.writable != frozenset() else ""
-    may_operate = ", and may operate the system" if grant.operates else ""
-    display.echo(f"{grant.id} may read {_readable(grant)}{may_write}{may_operate}")
+def adopt_all(settings: Settings) -> Iterator[tuple[str, MissingKey | None]]:
+    """Store the API Gateway key of each principal without a stored key; yield the principal, and any `MissingKey`.
 
-
-def _say_key(key: ApiKey | None, value: str | None, settings: Settings) -> None:
-    if key is not None and key.ends_at is not None:
-        display.echo(f"its key ends {api_keys.end_of(key)}")
-    if value:
-        display.echo(f"API key: {value}")
-        display.echo("store it now: it is not shown again", err=True)
-        if not (settings.local or settings.usage_plan):
-            display.echo("the key works only in a usage plan of the API's stage: give --usage-plan ID", err=True)
+    Raises `Failure` at the first key that exists and cannot be read or stored, and `Unavailable`.
+    """
+    stored = {key.principal for key in _keys(settings).list()}
+    for grant in _admin(settings).grants():
+        if grant.id.startswith(KEY) and grant.id not in stored:
+            try:
+                _adopt_key(settings, grant.id, None)
+            except MissingKey as missing:
+                yield grant.id, missing
+            else:
+                yield grant.id, None
 
 
 def _admin(settings: Settings) -> PrincipalAdmin:
@@ -231,54 +242,60 @@ def _admin(settings: Settings) -> PrincipalAdmin:
     return PrincipalAdmin(aws_client(settings, "dynamodb"), table)
 
 
+def _keys(settings: Settings) -> DynamoApiKeys:
+    from docwell.adapters.dynamodb.principals import DynamoApiKeys
+
+    return DynamoApiKeys(aws_client(settings, "dynamodb"), settings.need("principals_table"))
+
+
 def _store(
     settings: Settings, grant: Grant, ends_at: int | None, *, replacing: bool
 ) -> tuple[Grant, ApiKey | None, str | None]:
     """Store the grant, for a new key if it has no id; return both and the key's value.
 
-    `replacing` finds the id of a grant without one by its name. A failure leaves no key behind.
+    `replacing` finds the id of a grant without an id by its name. A failure leaves no key behind.
     """
     admin = _admin(settings)
     if not grant.id and replacing:
-        named = _only(admin, grant.label)
-        grant = replace(grant, id=named.id, label=named.label)
+        choice = "--api-key-id, --jwt-subject or --jwt-group, or the id as NAME"
+        stored = _named(settings, grant.label, "leave out --replace to add it", choice)
+        grant = replace(grant, id=stored.id, label=stored.label)
     if not grant.id:
-        made, value = api_keys.make(settings, grant.label, None, ends_at)
-        grant = replace(grant, id=made.principal, owns_key=True)
+        key, value = _make_key(settings, grant.label, None, ends_at)
+        grant = replace(grant, id=key.principal, owns_key=True)
         try:
             admin.add(grant)
         except BaseException:
-            api_keys.remove_all(settings, grant.id, owns_first=True)
+            _remove_keys(settings, grant.id, owns_first=True)
             raise
-        return grant, made, value
-    before = admin.get(grant.id)
+        return grant, key, value
+    before, exists = admin.get(grant.id), f"{grant.id} is already a principal: --replace changes its grant"
     if before and not replacing:
-        raise Failure(f"{grant.id} is already a principal: --replace changes its grant")
+        raise Failure(exists)
     if before and ends_at:
         raise Failure(
             "--expires is for a new key, and --replace keeps the key: `docwell principals rotate` makes a new one",
             ExitCode.USAGE,
         )
     grant = replace(grant, owns_key=before is not None and before.owns_key)
-    key = api_keys.adopt(settings, grant.id, ends_at) if grant.id.startswith(KEY) and not before else None
+    adopted = _adopt_key(settings, grant.id, ends_at) if grant.id.startswith(KEY) and not before else None
     if not admin.add(grant, replace=replacing):
-        raise Failure(f"{grant.id} is already a principal: --replace changes its grant")
-    return grant, key, None
+        raise Failure(exists)
+    return grant, adopted, None
 
 
-def _only(admin: PrincipalAdmin, name: str) -> Grant:
-    """Return the one grant with this name or id. Raises `Failure` for none and for several."""
-    found = admin.named(name)
-    if not found:
-        raise Failure(f"there is no principal {name!r}: leave out --replace to add it")
-    if len(found) > 1:
-        ids = ", ".join(grant.id for grant in found)
-        raise Failure(f"{name!r} is {ids}: give --api-key-id, --jwt-subject or --jwt-group, or the id as NAME")
-    return found[0]
+def _named(settings: Settings, name: str, if_missing: str, if_several: str) -> Grant:
+    """Return the grant with this name or id. Raises `Failure` for none and for several."""
+    grants = _admin(settings).named(name)
+    if not grants:
+        raise Failure(f"there is no principal {name!r}: {if_missing}")
+    if len(grants) > 1:
+        raise Failure(f"{name!r} is {', '.join(grant.id for grant in grants)}: give {if_several}")
+    return grants[0]
 
 
-def _collections(given: list[str] | None) -> frozenset[str]:
-    names = frozenset(name.strip() for name in ",".join(given or ()).split(",")) - {""}
+def _collections(texts: list[str] | None) -> frozenset[str]:
+    names = frozenset(name.strip() for name in ",".join(texts or ()).split(",")) - {""}
     for name in sorted(names):
         if "/" in name:
             raise Failure(f"{name!r} is not a collection: use --prefix for a folder in it", ExitCode.USAGE)
@@ -286,37 +303,32 @@ def _collections(given: list[str] | None) -> frozenset[str]:
 
 
 def _rights(
-    collections: frozenset[str], prefixes: list[str], tags: dict[str, str], *, every: bool
+    collections: frozenset[str], prefixes: list[str], tags: dict[str, str], *, read_all: bool
 ) -> tuple[frozenset[str] | None, frozenset[Rule]]:
     """Return the whole collections and the rules of a grant."""
-    if every == bool(collections or prefixes):
+    if read_all == bool(collections or prefixes):
         raise Failure("say what it may read: --collections A,B and --prefix, or --all", ExitCode.USAGE)
     if not all(0 < len(prefix.encode("utf-8", "surrogatepass")) <= KEY_BYTES for prefix in prefixes):
         raise Failure(f"a prefix has 1 to {KEY_BYTES:,} bytes", ExitCode.USAGE)
-    narrowed = frozenset(tags.items())
+    required = frozenset(tags.items())
     homes = {prefix: collection_of(prefix) if "/" in prefix else None for prefix in prefixes}
-    rules = {Rule(homes[prefix], prefix, narrowed) for prefix in prefixes}
+    rules = {Rule(homes[prefix], prefix, required) for prefix in prefixes}
     if not tags:
-        return None if every else collections, frozenset(rules)
-    rules |= {Rule(name, "", narrowed) for name in ([None] if every else collections)}
+        return None if read_all else collections, frozenset(rules)
+    rules |= {Rule(name, "", required) for name in ([None] if read_all else collections)}
     return frozenset(), frozenset(rules)
 
 
-def _writable_of(given: list[str] | None, *, every: bool) -> frozenset[str] | None:
-    if every and given:
-        raise Failure("give --write A,B or --write-all, not both", ExitCode.USAGE)
-    return None if every else _collections(given)
-
-
-def _known_id(subject: str | None, group_: str | None, api_key_id: str | None) -> str | None:
-    given = [(kind, name) for kind, name in ((SUBJECT, subject), (GROUP, group_), (KEY, api_key_id)) if name]
-    if len(given) > 1:
+def _existing_id(subject: str | None, group_: str | None, api_key_id: str | None) -> str:
+    """Return the id of the subject, group or key that the options name, "" for none. Raises `Failure` (usage)."""
+    names = [(kind, name) for kind, name in ((SUBJECT, subject), (GROUP, group_), (KEY, api_key_id)) if name]
+    if len(names) > 1:
         raise Failure("give only one of --jwt-subject, --jwt-group and --api-key-id", ExitCode.USAGE)
-    for kind, name in given:
+    for kind, name in names:
         if not (is_group(name) if kind == GROUP else is_id(name)):
             raise Failure(f"no token or key can have the name {name!r}: check its characters", ExitCode.USAGE)
         return f"{kind}{name}"
-    return None
+    return ""
 
 
 def _readable(grant: Grant) -> str:
@@ -352,24 +364,117 @@ def _as_json(grant: Grant, keys: list[ApiKey], use: Use | None = None) -> Json:
     }
 
 
-def _show(principals: list[tuple[Grant, Use, list[ApiKey]]]) -> None:
-    figures = ("requests today", "tokens today")
-    rows = (
-        (
-            grant.id,
-            grant.label,
-            _readable(grant),
-            _writable(grant),
-            "yes" if grant.operates else "",
-            ", ".join(map(api_keys.end_of, keys)),
-            _of(use.requests, grant.requests_per_day),
-            _of(use.tokens, grant.tokens_per_day),
+def _row(grant: Grant, use: Use, keys: list[ApiKey]) -> list[str]:
+    amounts = ((use.requests, grant.requests_per_day), (use.tokens, grant.tokens_per_day))
+    return [
+        grant.id,
+        grant.label,
+        _readable(grant),
+        _writable(grant),
+        "yes" if grant.operates else "",
+        ", ".join(map(_end_of, keys)),
+        *(f"{used:,}" if quota is None else f"{used:,} of {quota:,}" for used, quota in amounts),
+    ]
+
+
+def _show_key(key: ApiKey | None, value: str | None, settings: Settings) -> None:
+    if key is not None and key.ends_at is not None:
+        display.echo(f"its key ends {_end_of(key)}")
+    if value:
+        display.echo(f"API key: {value}")
+        display.echo("store it now: it is not shown again", err=True)
+        if not (settings.local or settings.usage_plan):
+            display.echo("the key works only in a usage plan of the API's stage: give --usage-plan ID", err=True)
+
+
+def _end_after(option: str, duration: str | None) -> int | None:
+    """Return the time (seconds) that is `90d`, `12h` or `30m` from now, None without one. Raises `Failure`."""
+    if duration is None:
+        return None
+    match = re.fullmatch(r"([0-9]{1,9})([mhd])", duration)
+    seconds = int(match[1]) * _UNITS_S[match[2]] if match else _LONGEST_S + 1
+    if seconds > _LONGEST_S:
+        raise Failure(f"{option} is a time such as 90d, 12h or 30m, and at most 3650d", ExitCode.USAGE)
+    return int(time.time()) + seconds
+
+
+def _end_of(key: ApiKey) -> str:
+    if key.ends_at is None:
+        return "never"
+    return f"{datetime.fromtimestamp(key.ends_at, UTC):%Y-%m-%d %H:%M} UTC"
+
+
+def _make_key(settings: Settings, name: str, principal: str | None, ends_at: int | None) -> tuple[ApiKey, str]:
+    """Make and store a key of the principal, or of a new one with the key's id; return it with its value.
+
+    A failure leaves no key behind.
+    """
+    gateway = aws_client(settings, "apigateway")
+    with plain_failures("cannot make an API key"):
+        made = gateway.create_api_key(
+            name=name, description="docwell principal", enabled=True, generateDistinctId=True
         )
-        for grant, use, keys in principals
-    )
-    columns = ("id", "name", "may read", "may write", "operates", "keys end", *figures)
-    display.console().print(display.table(columns, rows, right=figures))
+    key = ApiKey(digest_of(made["value"]), principal or f"{KEY}{made['id']}", made["id"], ends_at)
+    try:
+        if plan := settings.usage_plan:
+            with plain_failures("cannot add the API key to the usage plan"):
+                gateway.create_usage_plan_key(usagePlanId=plan, keyId=key.key_id, keyType="API_KEY")
+        with plain_failures("cannot store the API key"):
+            _keys(settings).put(key)
+    except BaseException:
+        _delete_from_gateway(settings, key.key_id)
+        raise
+    return key, made["value"]
 
 
-def _of(used: int, quota: int | None) -> str:
-    return f"{used:,}" if quota is None else f"{used:,} of {quota:,}"
+def _adopt_key(settings: Settings, principal: str, ends_at: int | None) -> ApiKey:
+    """Store the key of API Gateway that the principal is named for. Raises `Failure`, `MissingKey` without one."""
+    id_, gateway = principal.removeprefix(KEY), aws_client(settings, "apigateway")
+    with plain_failures(f"cannot read API key {id_}"):
+        try:
+            value = gateway.get_api_key(apiKey=id_, includeValue=True)["value"]
+        except gateway.exceptions.NotFoundException as error:
+            raise MissingKey(f"cannot read API key {id_}: {error}") from None
+        key = ApiKey(digest_of(value), principal, id_, ends_at)
+        _keys(settings).put(key)
+    return key
+
+
+def _end_older_keys(settings: Settings, newest: ApiKey, ends_at: int, *, owns_first: bool) -> list[ApiKey]:
+    """End the principal's older keys, at `ends_at` at the latest; return those that had not ended yet.
+
+    Keys that had ended are removed, and from API Gateway those that docwell made.
+    """
+    keys, ending = _keys(settings), []
+    for key in keys.list():
+        if key.principal != newest.principal or key.digest == newest.digest:
+            continue
+        if key.ends_at is not None and key.ends_at <= time.time():
+            _remove_key(settings, key, owns_first=owns_first)
+            continue
+        ending.append(replace(key, ends_at=min(key.ends_at or ends_at, ends_at)))
+        keys.put(ending[-1])
+    return ending
+
+
+def _remove_keys(settings: Settings, principal: str, *, owns_first: bool) -> None:
+    """Remove the keys of a principal, and from API Gateway those that docwell made."""
+    for key in _keys(settings).list():
+        if key.principal == principal:
+            _remove_key(settings, key, owns_first=owns_first)
+
+
+def _remove_key(settings: Settings, key: ApiKey, *, owns_first: bool) -> None:
+    _keys(settings).remove(key)
+    # The key that the principal is named for may be another application's.
+    if owns_first or key.key_id != key.principal.removeprefix(KEY):
+        _delete_from_gateway(settings, key.key_id)
+
+
+def _delete_from_gateway(settings: Settings, id_: str) -> None:
+    gateway = aws_client(settings, "apigateway")
+    with (
+        plain_failures(f"API key {id_} is not valid any more, but could not be deleted"),
+        suppress(gateway.exceptions.NotFoundException),
+    ):
+        gateway.delete_api_key(apiKey=id_)

@@ -14,8 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from docwell.cli.failure import Busy, ExitCode, Failure
-from docwell.cli.settings import Settings
+from docwell.cli.settings import Busy, ExitCode, Failure, Settings
 from docwell.errors import Unavailable
 from docwell.http import sse
 from docwell.media_types import MEDIA_TYPES, OTHER
@@ -28,21 +27,16 @@ if TYPE_CHECKING:
 Json = dict[str, Any]
 
 QUERY_PATH = "/v1/query"
-# Documents of a page of `Api.listed`: the API's limit.
-LISTED = 1000
 _CONNECT_TIMEOUT_S = 10.0
-# docwell answers 401, and API Gateway 403 to a key that it does not know.
-_NO_ACCESS = {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}
 _GIVE_KEY = (
     "give an API key: --api-key, DOCWELL_API_KEY or api_key in docwell.toml (`docwell principals add` makes one)"
 )
-
-# httpx reads them: a proxy whose address is none or of SOCKS, certificates that are not there.
+# httpx reads these; a value can be no address, name a SOCKS proxy or a missing file.
 _ENVIRONMENT = "check HTTP_PROXY, HTTPS_PROXY, ALL_PROXY, SSL_CERT_FILE and SSL_CERT_DIR"
 
 
 class Api:
-    """The HTTP API. `timeout_s` limits the wait for each answer. `requests` counts what was sent."""
+    """The HTTP API. `timeout_s` limits the wait for each answer. `requests` counts the requests."""
 
     def __init__(self, settings: Settings, timeout_s: float) -> None:
         import httpx
@@ -66,43 +60,24 @@ class Api:
         except (httpx.InvalidURL, ImportError, OSError, ValueError) as error:
             raise Failure(f"{_ENVIRONMENT}: {str(error).split('. ')[0]}", ExitCode.USAGE) from None
 
-    def check(self) -> None:
-        """Return when docwell answers at the endpoint, whatever the state of its dependencies."""
-        self._content(self._request("GET", "/v1/health"))
-
-    def has_console(self) -> bool:
-        """Return whether there is a console at its address."""
-        with self._plain_failures():
-            response = self._client.get(f"{self.console}/")
-        return response.is_success and response.headers.get("content-type", "").startswith("text/html")
-
-    def has_receipt(self, request_id: str) -> bool:
-        """Return whether the caller has the receipt of an answer."""
-        response = self._request("GET", f"/v1/receipts/{request_id}")
-        return response.status_code != HTTPStatus.NOT_FOUND and bool(self._content(response))
+    def get(self, path: str, **params: object) -> Json | None:
+        """Return the answer to a request, None for HTTP 404."""
+        response = self._request("GET", path, params=params)
+        return None if response.status_code == HTTPStatus.NOT_FOUND else _content(response)
 
     def post(self, path: str, body: Json | None = None) -> Json:
         """Return the answer to a request."""
-        return self._content(self._request("POST", path, json=body))
+        return _content(self._request("POST", path, json=body))
 
-    def stream_query(self, body: Json) -> Iterator[tuple[str, Json]]:
-        """Yield the events of an answer: `passages`, each `token`, then `answer`; `waking` while no host runs.
+    def check(self) -> None:
+        """Raise a `Failure` unless docwell answers at the endpoint, whatever the state of its dependencies."""
+        _content(self._request("GET", "/v1/health"))
 
-        An API that does not stream gives the `answer` alone.
-        """
-        request = self._client.stream("POST", self._endpoint + QUERY_PATH, json=body | {"stream": True})
-        with self._plain_failures(), request as response:
-            if not response.headers.get("content-type", "").startswith(sse.CONTENT_TYPE):
-                response.read()
-                yield "answer", self._content(response)
-                return
-            for name, data in sse.read(self._in_time(response.iter_lines())):
-                if name == "error":
-                    raise Failure(_problem(response, data))
-                yield name, data
-                if name == "answer":
-                    return
-        raise Failure(f"the answer of {self._endpoint} broke off; try again")
+    def has_console(self) -> bool:
+        """Return whether the console's address serves a page."""
+        with self._plain_failures():
+            response = self._client.get(f"{self.console}/")
+        return response.is_success and response.headers.get("content-type", "").startswith("text/html")
 
     def model_host(self) -> str | None:
         """Return the state of the model host, or None where the API does not tell it."""
@@ -114,63 +89,59 @@ class Api:
 
     def document(self, key: str) -> Json | None:
         """Return the record of a document, or None where the API has none."""
-        response = self._request("GET", f"/v1/documents/{quote(key, safe='')}")
-        return None if response.status_code == HTTPStatus.NOT_FOUND else self._content(response)
+        return self.get(f"/v1/documents/{quote(key, safe='')}")
 
-    def documents(self, collection: str | None, status: str | None) -> list[Json]:
-        """Return the records of all documents that match, from all pages."""
-        found: list[Json] = []
-        wanted = {name: value for name, value in (("collection", collection), ("status", status)) if value}
-        while True:
-            page = self._content(self._request("GET", "/v1/documents", params=wanted))
-            found += page.get("documents", [])
-            if not page.get("cursor"):
-                return found
-            wanted["cursor"] = page["cursor"]
+    def documents(self, max_pages: int | None = None, **filters: object) -> list[Json] | None:
+        """Return the records of the documents that match, from all pages; each page is charged as a request.
 
-    def listed(self, collection: str, prefix: str, most_pages: int) -> list[Json] | None:
-        """Return the records below a prefix of one collection; None where `most_pages` do not hold them.
-
-        Each page is charged as a request. The API does not list documents that are deleted.
+        None where `max_pages` do not hold them. The API does not list deleted documents.
         """
-        found: list[Json] = []
-        wanted: Json = {"collection": collection, "limit": LISTED} | ({"prefix": prefix} if prefix else {})
-        for _ in range(most_pages):
-            response = self._request("GET", "/v1/documents", params=wanted)
-            if response.status_code == HTTPStatus.NOT_FOUND:  # the collection has no document yet
-                return found
-            if response.status_code == HTTPStatus.BAD_REQUEST:  # too many documents that the caller may not see
+        records: list[Json] = []
+        params = {name: value for name, value in filters.items() if value}
+        pages = 0
+        while pages != max_pages:
+            response = self._request("GET", "/v1/documents", params=params)
+            if max_pages and response.status_code == HTTPStatus.NOT_FOUND:  # the collection has no document yet
+                return records
+            # Too many documents that the caller may not see.
+            if max_pages and response.status_code == HTTPStatus.BAD_REQUEST:
                 return None
-            page = self._content(response)
-            found += page.get("documents", [])
+            page = _content(response)
+            records += page.get("documents", [])
             if not page.get("cursor"):
-                return found
-            wanted["cursor"] = page["cursor"]
+                return records
+            params["cursor"] = page["cursor"]
+            pages += 1
         return None
 
-    def _request(
-        self, method: str, path: str, json: Json | None = None, params: Json | None = None
-    ) -> httpx.Response:
+    def stream_query(self, body: Json) -> Iterator[tuple[str, Json]]:
+        """Yield the events of an answer: `passages`, each `token`, then `answer`; `waking` while no host runs.
+
+        An API that does not stream gives the `answer` alone.
+        """
+        request = self._client.stream("POST", self._endpoint + QUERY_PATH, json=body | {"stream": True})
+        with self._plain_failures(), request as response:
+            if not response.headers.get("content-type", "").startswith(sse.CONTENT_TYPE):
+                response.read()
+                yield "answer", _content(response)
+                return
+            for name, data in sse.read(self._in_time(response.iter_lines())):
+                if name == "error":
+                    raise _failure(response, data)
+                yield name, data
+                if name == "answer":
+                    return
+        raise Failure(f"the answer of {self._endpoint} broke off; try again")
+
+    def _request(self, method: str, path: str, **options: Any) -> httpx.Response:  # noqa: ANN401 - httpx's options
         self.requests += 1
         with self._plain_failures():
-            return self._client.request(method, self._endpoint + path, json=json, params=params)
-
-    def _content(self, response: httpx.Response) -> Json:
-        try:
-            body = response.json()
-        except ValueError:
-            body = None
-        body = body if isinstance(body, dict) else {}
-        if not response.is_success:
-            raise _failure(response, body)
-        if not body:
-            raise Failure(f"{response.url} does not answer like docwell: check --endpoint")
-        return body
+            return self._client.request(method, self._endpoint + path, **options)
 
     def _in_time(self, lines: Iterator[str]) -> Iterator[str]:
-        """Pass on lines for `timeout_s` at most, begun again while a model host wakes.
+        """Pass on lines for `timeout_s` at most; the time begins again while a model host wakes.
 
-        httpx's own timeout never fires, because comments keep coming.
+        httpx's timeout never fires, because comments keep coming.
         """
         deadline = time.monotonic() + self._timeout_s
         for line in lines:
@@ -182,6 +153,7 @@ class Api:
 
     @contextmanager
     def _plain_failures(self) -> Iterator[None]:
+        """Turn the exceptions of httpx into `Failure`."""
         import httpx
 
         try:
@@ -211,48 +183,58 @@ def _address(endpoint: str) -> str:
     return endpoint.rstrip("/")
 
 
+def _content(response: httpx.Response) -> Json:
+    """Return the JSON object of a response. Raises `Failure`."""
+    try:
+        body = response.json()
+    except ValueError:
+        body = None
+    body = body if isinstance(body, dict) else {}
+    if not response.is_success:
+        raise _failure(response, body)
+    if not body:
+        raise Failure(f"{response.url} does not answer like docwell: check --endpoint")
+    return body
+
+
 def _failure(response: httpx.Response, body: Json) -> Failure:
-    """Return the failure that an error response means: `Busy` where a retry later may help."""
-    after = response.headers.get("retry-after", "")
-    busy = response.status_code == HTTPStatus.TOO_MANY_REQUESTS or (
-        response.status_code == HTTPStatus.SERVICE_UNAVAILABLE and after
-    )
-    message = _problem(response, body)
-    return Busy(message, float(after) if after.isdigit() else None) if busy else Failure(message)
-
-
-def _problem(response: httpx.Response, body: Json) -> str:
-    """Return one line from a problem document (RFC 9457), or from the error format of a gateway."""
+    """Return the failure of a problem document (RFC 9457), or of a gateway's error: `Busy` if a retry may help."""
     headers = response.headers
-    # An error inside a stream comes under HTTP 200 and has its own status.
+    # An error inside a stream comes under HTTP 200 and brings its status.
     status = body.get("status") if response.is_success else response.status_code
     parts = [str(body[name]) for name in ("title", "detail") if body.get(name)]
     message = ": ".join(parts) or str(body.get("message") or response.reason_phrase or "error")
     request_id = body.get("request_id") or headers.get("x-request-id") or headers.get("x-amzn-requestid")
-    hint = f"; {_GIVE_KEY}" if status in _NO_ACCESS else ""
-    return f"{message} (HTTP {status}" + (f", request {request_id})" if request_id else ")") + hint
+    message += f" (HTTP {status}" + (f", request {request_id})" if request_id else ")")
+    # docwell answers 401, and API Gateway 403 to an unknown key.
+    if status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
+        message += f"; {_GIVE_KEY}"
+    after = headers.get("retry-after", "")
+    if status == HTTPStatus.TOO_MANY_REQUESTS or (status == HTTPStatus.SERVICE_UNAVAILABLE and after):
+        return Busy(message, float(after) if after.isdigit() else None)
+    return Failure(message)
 
 
 @contextmanager
-def plain_failures(what: str) -> Iterator[None]:
-    """Turn the exceptions of boto3 and of docwell's adapters into a `Failure` that begins with `what`."""
+def plain_failures(prefix: str) -> Iterator[None]:
+    """Turn the exceptions of boto3 and of docwell's adapters into a `Failure` whose text begins with `prefix`."""
     from boto3.exceptions import Boto3Error
     from botocore.exceptions import BotoCoreError, ClientError, NoRegionError, ProfileNotFound
 
     try:
         yield
     except NoRegionError:
-        message = f"{what}: no region: give --region, AWS_REGION or region in docwell.toml"
+        message = f"{prefix}: no region: give --region, AWS_REGION or region in docwell.toml"
         raise Failure(message, ExitCode.USAGE) from None
     except ProfileNotFound as error:
         raise Failure(
-            f"{what}: {error}: check AWS_PROFILE, or aws_profile in docwell.toml", ExitCode.USAGE
+            f"{prefix}: {error}: check AWS_PROFILE, or aws_profile in docwell.toml", ExitCode.USAGE
         ) from None
     except ClientError as error:
         request_id = error.response.get("ResponseMetadata", {}).get("RequestId")
-        raise Failure(f"{what}: {error}" + (f" (request {request_id})" if request_id else "")) from None
+        raise Failure(f"{prefix}: {error}" + (f" (request {request_id})" if request_id else "")) from None
     except (BotoCoreError, Boto3Error, Unavailable, OSError, ValueError) as error:
-        raise Failure(f"{what}: {error}") from None
+        raise Failure(f"{prefix}: {error}") from None
 
 
 @plain_failures("cannot connect to AWS")

@@ -1,6 +1,7 @@
-"""The settings of the commands, from flags, the environment, a settings file, else a running local stack.
+"""The settings of the commands, and the failure that ends a command with one line.
 
-A settings file is `docwell.toml` in the current folder, else `~/.config/docwell/config.toml`::
+Settings come from flags, the environment, a settings file, else a running local stack. The file is `docwell.toml`
+in the current folder, else `~/.config/docwell/config.toml`::
 
     endpoint = "https://abc123.execute-api.eu-central-1.amazonaws.com/live"
     bucket = "my-documents"
@@ -16,29 +17,54 @@ import json
 import os
 import tomllib
 from dataclasses import dataclass, field, fields, replace
+from enum import IntEnum
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from docwell.cli.failure import ExitCode, Failure
+from docwell.errors import DocwellError
 
 _CONNECT = (
     "run `make up`, and this command in the same folder, or give --endpoint and --bucket"
     " (or DOCWELL_ENDPOINT and DOCWELL_BUCKET, or a docwell.toml)"
 )
+# The flag, if any, and the stack's output that names each setting of an operator.
 _OPERATOR = {
-    "queue": "give --queue, DOCWELL_QUEUE or queue in docwell.toml: the stack's output IngestQueueUrl",
-    "reconcile_function": "give --function, DOCWELL_RECONCILE_FUNCTION or reconcile_function in docwell.toml:"
-    " the stack's output ReconcileFunction",
-    "principals_table": "give --table, DOCWELL_PRINCIPALS_TABLE or principals_table in docwell.toml:"
-    " the stack's output PrincipalsTable",
-    "usage_table": "give --usage-table, DOCWELL_USAGE_TABLE or usage_table in docwell.toml:"
-    " the stack's output UsageTable",
-    "receipts_table": "give DOCWELL_RECEIPTS_TABLE or receipts_table in docwell.toml:"
-    " the stack's output ReceiptsTable",
-    "audit_table": "give DOCWELL_AUDIT_TABLE or audit_table in docwell.toml: the stack's output AuditTable",
+    "queue": ("--queue, ", "IngestQueueUrl"),
+    "reconcile_function": ("--function, ", "ReconcileFunction"),
+    "principals_table": ("--table, ", "PrincipalsTable"),
+    "usage_table": ("--usage-table, ", "UsageTable"),
+    "receipts_table": ("", "ReceiptsTable"),
+    "audit_table": ("", "AuditTable"),
 }
+
+
+class ExitCode(IntEnum):
+    """The exit status of a command. `docwell --help` lists them."""
+
+    OK = 0
+    ERROR = 1
+    USAGE = 2
+    NOT_INDEXED = 3
+    REFUSED = 4
+    WORSE = 5
+
+
+class Failure(DocwellError):  # noqa: N818 - a refused command is not always an error
+    """Ends the command: `docwell.cli.command` prints `detail` as one line and exits with `code`."""
+
+    def __init__(self, detail: str, code: ExitCode = ExitCode.ERROR) -> None:
+        super().__init__(detail)
+        self.code = code
+
+
+class Busy(Failure):
+    """The server takes no request now, so a later one may succeed. `retry_after`: seconds, None if unknown."""
+
+    def __init__(self, detail: str, retry_after: float | None = None) -> None:
+        super().__init__(detail)
+        self.retry_after = retry_after
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,17 +91,21 @@ class Settings:
     functions_endpoint: str | None = None
     local: bool = False
 
-    def given(self, **values: str | None) -> Settings:
+    def override(self, **values: str | None) -> Settings:
         """Return the settings with the values that are not empty replaced."""
         changes: dict[str, Any] = {name: value for name, value in values.items() if value}
         return replace(self, **changes)
 
     def need(self, name: str) -> str:
-        """Return the setting's value. Raises a `Failure` that says how to give it."""
+        """Return the setting's value. Raises a `Failure` (usage) that says how to give it."""
         value: str | None = getattr(self, name)
-        if not value:
-            raise Failure(f"no {name}: {_OPERATOR.get(name, _CONNECT)}", ExitCode.USAGE)
-        return value
+        if value:
+            return value
+        hint = _CONNECT
+        if name in _OPERATOR:
+            flag, output = _OPERATOR[name]
+            hint = f"give {flag}DOCWELL_{name.upper()} or {name} in docwell.toml: the stack's output {output}"
+        raise Failure(f"no {name}: {hint}", ExitCode.USAGE)
 
 
 # AWS credentials stay in AWS's own files.
@@ -112,11 +142,11 @@ def find_settings(
 
     Raises `Failure` for a settings file that cannot be used, or a local stack that has stopped.
     """
-    found = _from_file(profile)
-    if not endpoint and "endpoint" not in found:
+    values = _from_file(profile)
+    if not endpoint and "endpoint" not in values:
         # All or nothing: a named API must not get the bucket or the credentials of the local stack.
-        found = _from_stack() | found
-    return Settings(**found).given(
+        values = _from_stack() | values
+    return Settings(**values).override(
         endpoint=endpoint,
         bucket=bucket,
         aws_endpoint=aws_endpoint,
@@ -144,13 +174,13 @@ def _from_file(profile: str | None) -> dict[str, Any]:
     if profile:
         profiles = profiles if isinstance(profiles, dict) else {}
         if not isinstance(profiles.get(profile), dict):
-            known = ", ".join(profiles) or "none"
-            raise Failure(f"{path} has no profile {profile!r}; its profiles: {known}", ExitCode.USAGE)
+            names = ", ".join(profiles) or "none"
+            raise Failure(f"{path} has no profile {profile!r}; its profiles: {names}", ExitCode.USAGE)
         content |= profiles[profile]
     for name, value in content.items():
         if name not in _FILE_KEYS:
-            known = ", ".join(sorted(_FILE_KEYS))
-            raise Failure(f"{path}: unknown setting {name!r}; the settings: {known}", ExitCode.USAGE)
+            names = ", ".join(sorted(_FILE_KEYS))
+            raise Failure(f"{path}: unknown setting {name!r}; the settings: {names}", ExitCode.USAGE)
         if not isinstance(value, str):
             raise Failure(f'{path}: {name} must be a string: write {name} = "{value}"', ExitCode.USAGE)
     return content
@@ -159,35 +189,33 @@ def _from_file(profile: str | None) -> dict[str, Any]:
 def _from_stack() -> dict[str, Any]:
     here = Path.cwd()
     # `make up ARGS="--data FOLDER"` prints this variable.
-    named = os.environ.get("DOCWELL_DATA")
-    folders = [Path(named)] if named else [folder / ".docwell" for folder in (here, *here.parents)]
-    path = next((folder / "stack.json" for folder in folders if _is_own(folder / "stack.json")), None)
+    data = os.environ.get("DOCWELL_DATA")
+    folders = [Path(data)] if data else [folder / ".docwell" for folder in (here, *here.parents)]
+    path = next((folder / "stack.json" for folder in folders if _belongs_to_user(folder / "stack.json")), None)
     if path is None:
-        if named:
+        if data:
             raise Failure(
-                f"no local stack runs on {named} (DOCWELL_DATA): start it with `make up`, or unset it",
+                f"no local stack runs on {data} (DOCWELL_DATA): start it with `make up`, or unset it",
                 ExitCode.USAGE,
             )
         return {}
     try:
         stack = json.loads(path.read_text("utf-8"))
         running = _is_running(int(stack["pid"]))
-        found = {name: stack[name] for name in ("bucket", "aws_endpoint", "region", "access_key", "secret_key")}
-        operator = ("queue", "reconcile_function", "api_key")
-        tables = ("principals_table", "usage_table", "receipts_table", "audit_table")
-        found |= {name: stack.get(name) for name in (*operator, *tables)}
-        found["chroma_folder"] = str(Path(stack["data"]) / "chroma") if "data" in stack else None
+        values = {name: stack[name] for name in ("bucket", "aws_endpoint", "region", "access_key", "secret_key")}
+        values |= {name: stack.get(name) for name in ("api_key", *_OPERATOR)}
+        values["chroma_folder"] = str(Path(stack["data"]) / "chroma") if "data" in stack else None
         # The local gateway also serves Lambda's API.
-        found |= {"endpoint": stack["gateway"], "functions_endpoint": stack["gateway"], "local": True}
+        values |= {"endpoint": stack["gateway"], "functions_endpoint": stack["gateway"], "local": True}
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise Failure(f"cannot use {path} ({error!r}): restart the stack with `make up`") from None
     if not running:
         raise Failure(f"the local stack of {path} no longer runs: start it with `make up`")
-    return found
+    return values
 
 
-def _is_own(path: Path) -> bool:
-    """Return whether the file is there and this user's: another user could send the uploads elsewhere."""
+def _belongs_to_user(path: Path) -> bool:
+    """Return whether the file exists and is this user's: another user could send the uploads elsewhere."""
     return path.is_file() and (os.name != "posix" or path.stat().st_uid == os.getuid())
 
 

@@ -1,4 +1,4 @@
-"""The questions of `docwell eval`: reads the CSV file and checks every cell before anything is asked."""
+"""The questions of `docwell eval`: reads the CSV file and checks every cell before the first question."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from docwell.cli.evaluation.wording import tokens
-from docwell.cli.failure import ExitCode, Failure
+from docwell.cli.evaluation.verdicts import tokens
 from docwell.cli.remote import Json
+from docwell.cli.settings import ExitCode, Failure
 
 COLUMNS = ("question", "document", "page", "expected", "unanswerable", "collection", "language")
 # The notations in which the figures of an answer are read.
@@ -46,7 +46,7 @@ class EvalQuestion:
 
     @property
     def judged(self) -> bool:
-        """Whether the question is asked, and not only searched for."""
+        """Whether the answer is judged, and not only the search."""
         return self.unanswerable or bool(self.expected)
 
     def holds(self, document: object, page: object) -> bool:
@@ -69,7 +69,7 @@ class EvalQuestion:
         }
 
 
-class _BadCell(Exception):  # noqa: N818 - collected, then told as one failure
+class _BadCell(Exception):  # noqa: N818 - collected into one failure
     def __init__(self, column: str, message: str) -> None:
         super().__init__(f"column {column}: {message}")
 
@@ -81,22 +81,21 @@ def read_questions(path: Path) -> list[EvalQuestion]:
     try:
         for line, cells in _rows(_text(path)):
             try:
-                one = _question(line, cells)
+                question = _question(line, cells)
             except _BadCell as error:
                 errors.append(f"line {line}, {error}")
                 continue
-            if one in questions:
-                errors.append(f"line {line}: the same as line {questions[one]}")
-            questions.setdefault(one, line)
+            if question in questions:
+                errors.append(f"line {line}: the same as line {questions[question]}")
+            questions.setdefault(question, line)
     except (csv.Error, ValueError) as error:
         errors.append(str(error))
     if errors:
         more = f"; and {len(errors) - _SHOWN_ERRORS} more" if errors[_SHOWN_ERRORS:] else ""
         raise Failure(f"{path}: {'; '.join(errors[:_SHOWN_ERRORS])}{more}. Nothing was asked", ExitCode.USAGE)
     if not questions:
-        raise Failure(
-            f"{path} has no questions: its first line names the columns, then one a line", ExitCode.USAGE
-        )
+        hint = "its first line names the columns, and each further line is a question"
+        raise Failure(f"{path} has no questions: {hint}", ExitCode.USAGE)
     return list(questions)
 
 
@@ -115,44 +114,46 @@ def _text(path: Path) -> str:
 
 
 def _rows(text: str) -> Iterator[tuple[int, Mapping[str, str]]]:
-    """Yield each row that is not blank with its line. Raises `ValueError`, `csv.Error`."""
-    head, separator = min(((_head(text, one), one) for one in _SEPARATORS), key=lambda found: found[0] is None)
-    if head is None:
+    """Yield each row that is not blank with its line. Raises `ValueError`."""
+    heads = {separator: _head(text, separator) for separator in _SEPARATORS}
+    separator = next((separator for separator, head in heads.items() if "question" in head), "")
+    if not separator:
         names = ", ".join(COLUMNS)
         raise ValueError(f"line 1: no column “question”: the first line names the columns, of {names}")
-    wrong = next((name for name in head if name not in COLUMNS), None)
-    if wrong is not None:
-        raise ValueError(f"line 1, column {wrong or '(blank)'}: unknown; the columns: {', '.join(COLUMNS)}")
-    if twice := next((name for name in head if head.count(name) > 1), None):
-        raise ValueError(f"line 1, column {twice}: it is there twice")
+    head = heads[separator]
+    for name in head:
+        if name not in COLUMNS:
+            raise ValueError(f"line 1, column {name or '(blank)'}: unknown; the columns: {', '.join(COLUMNS)}")
+        if head.count(name) > 1:
+            raise ValueError(f"line 1, column {name}: it is there twice")
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
     line = 1
     try:
-        for cells in reader:
-            stripped = [cell.strip() for cell in cells]
-            if line > 1 and any(stripped):
-                if any(stripped[len(head) :]):
-                    message = f"{len(stripped)} cells for {len(head)} columns: put quotation marks around a cell"
+        for row in reader:
+            cells = [cell.strip() for cell in row]
+            if line > 1 and any(cells):
+                if any(cells[len(head) :]):
+                    message = f"{len(cells)} cells for {len(head)} columns: put quotation marks around a cell"
                     raise ValueError(f"line {line}: {message} with “{separator}” in it")
-                yield line, dict(zip(head, stripped, strict=False))
+                yield line, dict(zip(head, cells, strict=False))
             line = reader.line_num + 1
     except csv.Error as error:
         raise ValueError(f"line {line}: {error}: check its quotation marks") from None
 
 
-def _head(text: str, separator: str) -> Sequence[str] | None:
-    """Return the names of the columns, or None where this is not the separator."""
+def _head(text: str, separator: str) -> Sequence[str]:
+    """Return the names of the columns, without the empty columns that a spreadsheet writes on the right."""
     first = next(csv.reader(io.StringIO(text, newline=""), delimiter=separator), [])
     names = [name.strip().casefold() for name in first]
     while names and not names[-1]:
-        names.pop()  # a spreadsheet writes the empty columns on the right
-    return names if "question" in names else None
+        names.pop()
+    return names
 
 
 def _question(line: int, cells: Mapping[str, str]) -> EvalQuestion:
     """Check one row. Raises `_BadCell`."""
     question, document, page = (cells.get(name, "") for name in ("question", "document", "page"))
-    wordings = tuple(one.strip() for one in cells.get("expected", "").split("|") if one.strip())
+    wordings = tuple(text.strip() for text in cells.get("expected", "").split("|") if text.strip())
     language = cells.get("language", "").casefold() or "en"
     truth = cells.get("unanswerable", "").casefold()
     if not question:
@@ -163,22 +164,16 @@ def _question(line: int, cells: Mapping[str, str]) -> EvalQuestion:
         raise _BadCell("language", f"one of {', '.join(LANGUAGES)}, not {language!r}")
     if page and not document:
         raise _BadCell("page", "a page needs a document")
-    if wordless := next((one for one in wordings if not tokens(one)), None):
+    if wordless := next((text for text in wordings if not tokens(text)), None):
         raise _BadCell("expected", f"{wordless!r} has no word and no figure")
     unanswerable = truth in _TRUE
     if unanswerable and (wordings or document):
         raise _BadCell("unanswerable", "such a question has no expected fact and no document")
     if not (unanswerable or wordings or document):
         raise _BadCell("expected", "nothing to measure: give expected, document or unanswerable")
+    collection = cells.get("collection") or None
     return EvalQuestion(
-        line,
-        question,
-        document or None,
-        _pages(page),
-        wordings,
-        unanswerable,
-        cells.get("collection") or None,
-        language,
+        line, question, document or None, _pages(page), wordings, unanswerable, collection, language
     )
 
 

@@ -17,8 +17,8 @@ from pathlib import Path
 
 from docwell.cli.evaluation.questions import EvalQuestion
 from docwell.cli.evaluation.verdicts import Verdict, judge_facts, read_answer
-from docwell.cli.failure import ExitCode, Failure
 from docwell.cli.remote import QUERY_PATH, Api, Json
+from docwell.cli.settings import ExitCode, Failure
 from docwell.models import Status
 
 ROWS = "rows.jsonl"
@@ -29,7 +29,7 @@ _FAILURES_IN_A_ROW = 3
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """A stored run: `head` says of what and when, `rows` has the last row of each question, in their order."""
+    """A stored run: `head` names questions and start, `rows` has the last row of each question, in order."""
 
     head: Json
     rows: tuple[Json, ...]
@@ -38,8 +38,8 @@ class Run:
 class Rows:
     """The rows of a run of `count` questions in its folder, which is created.
 
-    `done` has those that need not be asked again. Raises `Failure` where the folder has the run of another file,
-    or cannot be written.
+    `done` has the rows without an error. Raises `Failure` where the folder has the run of another file, or cannot
+    be written.
     """
 
     def __init__(self, folder: Path, source: Path, count: int) -> None:
@@ -49,11 +49,10 @@ class Rows:
             folder.mkdir(parents=True, exist_ok=True)
             if not self._path.exists():
                 now = datetime.now(UTC).isoformat(timespec="seconds")
-                self._append(
-                    json.dumps({"questions": source.name, "sha256": checksum, "count": count, "started": now})
-                )
+                self._append({"questions": source.name, "sha256": checksum, "count": count, "started": now})
             elif not self._path.read_bytes().endswith(b"\n"):  # the run died while it wrote its last row
-                self._append("")
+                with self._path.open("a") as file:
+                    file.write("\n")
         except OSError as error:
             raise Failure(f"cannot write to {folder}: {error.strerror}", ExitCode.USAGE) from None
         run = read_run(folder)
@@ -64,13 +63,13 @@ class Rows:
     def add(self, row: Json) -> None:
         """Append a row. Raises `Failure` where the disk is full."""
         try:
-            self._append(json.dumps(row))
+            self._append(row)
         except OSError as error:
             raise Failure(f"cannot write {self._path}: {error.strerror}") from None
 
-    def _append(self, line: str) -> None:
+    def _append(self, row: Json) -> None:
         with self._path.open("a", encoding="ascii") as file:
-            file.writelines((line, "\n"))
+            file.writelines((json.dumps(row), "\n"))
 
 
 def read_run(folder: Path) -> Run:
@@ -91,46 +90,42 @@ def read_run(folder: Path) -> Run:
 
 def check_documents(api: Api, questions: Sequence[EvalQuestion]) -> None:
     """Raise a `Failure` (usage) for a document that is not indexed: each of its questions would be a miss."""
-    first_lines: dict[str, int] = {}
-    for one in questions:
-        if one.document:
-            first_lines.setdefault(one.document, one.line)
-    for key, line in first_lines.items():
-        status = (api.document(key) or {}).get(
-            "status", "unknown: give its whole key, as `docwell status` shows it"
-        )
+    lines = {question.document: question.line for question in reversed(questions) if question.document}
+    for key, line in reversed(lines.items()):
+        unknown = "unknown: give its whole key, as `docwell status` shows it"
+        status = (api.document(key) or {}).get("status", unknown)
         if status != Status.INDEXED:
             raise Failure(f"line {line}, column document: {key} is {status}. Nothing was asked", ExitCode.USAGE)
 
 
-def ask_all(api: Api, questions: Sequence[EvalQuestion], rows: Rows, on_done: Callable[[], None]) -> None:
+def ask_all(api: Api, questions: Sequence[EvalQuestion], rows: Rows, step: Callable[[int], None]) -> None:
     """Ask the questions that have no row yet. Raises `Failure` after some failures in a row."""
     failed = 0
     for question in questions:
         if question.line not in rows.done:
-            row = measure(api, question)
+            row = _measure(api, question)
             rows.add(row)
             failed = failed + 1 if row["error"] else 0
             if failed == _FAILURES_IN_A_ROW:
                 raise Failure(
                     f"stopped after {failed} failures in a row: {row['error']}. Run it again to continue"
                 )
-        on_done()
+        step(1)
 
 
-def measure(api: Api, question: EvalQuestion) -> Json:
+def _measure(api: Api, question: EvalQuestion) -> Json:
     """Search and ask, and return the row. `error` is null, or why the question failed."""
     row: Json = {**question.as_json(), "error": None}
-    where = {"question": question.question}
+    scope = {"question": question.question}
     if question.collection:
-        where["collection"] = question.collection
+        scope["collection"] = question.collection
     try:
         if question.document:
-            row |= _found(question, _whole(api.post("/v1/search", {**where, "top_k": SEARCHED}))["passages"])
+            row |= _ranks(question, _whole(api.post("/v1/search", {**scope, "top_k": SEARCHED}))["passages"])
         if question.judged:
             began = time.monotonic()
-            # The best sentences of the passages, in place of an answer, say nothing of the model.
-            answer = _whole(api.post(QUERY_PATH, {**where, "fallback": "none"}))
+            # The best sentences of the passages, in place of an answer, say nothing about the model.
+            answer = _whole(api.post(QUERY_PATH, {**scope, "fallback": "none"}))
             row |= {"seconds": round(time.monotonic() - began, 3)} | _judged(question, answer)
     except Failure as error:
         row |= {"verdict": Verdict.FAILED, "error": error.detail}
@@ -140,15 +135,15 @@ def measure(api: Api, question: EvalQuestion) -> Json:
 
 
 def _whole(body: Json) -> Json:
-    """Return an answer from the whole index. Raises `Failure` for one from a part, which judges nothing."""
+    """Return an answer from the whole index. Raises `Failure` for a partial answer, which judges nothing."""
     if body.get("partial"):
         raise Failure("a Chroma server did not answer: some documents were not searched")
     return body
 
 
-def _found(question: EvalQuestion, passages: Sequence[Json]) -> Json:
+def _ranks(question: EvalQuestion, passages: Sequence[Json]) -> Json:
     """Return the ranks (1-based, null for none) of the first passages on the right page and document."""
-    places = [(one["document"], one["page"]) for one in passages]
+    places = [(passage["document"], passage["page"]) for passage in passages]
     in_document = [rank for rank, (key, _) in enumerate(places, 1) if key == question.document]
     on_page = [rank for rank, place in enumerate(places, 1) if question.holds(*place)]
     return {"document_rank": next(iter(in_document), None), "page_rank": next(iter(on_page), None)}
@@ -162,13 +157,11 @@ def _judged(question: EvalQuestion, body: Json) -> Json:
         "verdict": judge_facts(answer, facts, answerable=not question.unanswerable, language=question.language),
         "status": answer.status,
         "answer": body["answer"],
-        "citations": [[one.key, one.number] for one in sorted(answer.citations)],
-        "cites_page": any(question.holds(one.key, one.number) for one in answer.citations),
+        "citations": [[page.key, page.number] for page in sorted(answer.citations)],
+        "cites_page": any(question.holds(page.key, page.number) for page in answer.citations),
         "prompt_tokens": usage["prompt_tokens"],
         "completion_tokens": usage["completion_tokens"],
         "cost": cost.get("amount"),
         "currency": cost.get("currency"),
-        "model": body["model"],
-        "prompt_version": body["prompt_version"],
-        "request_id": body["request_id"],
+        **{name: body[name] for name in ("model", "prompt_version", "request_id")},
     }

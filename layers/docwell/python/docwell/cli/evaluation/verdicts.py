@@ -1,14 +1,51 @@
-"""The verdict on one answer, by the facts that it must say. `make eval-answers` judges by the same rules."""
+"""The verdict on one answer, by the facts that it must say. `make eval-answers` judges by the same rules.
+
+Words and figures are compared in one notation, so that "$1.2 million" says "1,200,000".
+"""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from enum import StrEnum
+from functools import cache
 from typing import Any
 
 from docwell.answers import AnswerStatus
-from docwell.cli.evaluation.wording import says_any, without_markers
+from docwell.text.lexicon import UNSPACED
+
+# PDFium gives U+FFFE, and older ones U+0002, for a hyphen at the end of a line.
+_SPLIT_WORD = re.compile("(?<=\\w)[\u2010\u00ad\ufffe\x02]\\s*\\n?\\s*")
+_MARKERS = re.compile(r"\s*\[\d{1,3}(?:,\s*\d{1,3})*\]")
+_SCALES = {
+    **dict.fromkeys(("thousand", "thousands", "tausend", "mille", "milliers"), 1_000),
+    **dict.fromkeys(("million", "millions", "millionen", "mio"), 1_000_000),
+    **dict.fromkeys(("billion", "billions", "bn"), 1_000_000_000),
+    **dict.fromkeys(("milliarde", "milliarden", "mrd", "milliard", "milliards"), 1_000_000_000),
+}
+_PERCENT = r"%|per\s?cent\b|prozent\b|pour\s?cent\b"
+_GROUPS = "\u00a0\u202f'\u2019"
+# French also writes a plain space between groups; in an English table it stands between two columns.
+_NUMBER = {
+    spaced: rf"\d{{1,3}}(?:[{groups}]\d{{3}})+(?:[.,]\d+)?(?!\d)|\d+(?:[.,]\d+)*"
+    for spaced, groups in ((False, _GROUPS), (True, f"{_GROUPS} "))
+}
+# In a script without blanks, each character is a word.
+_LETTERS = rf"(?:(?!{UNSPACED.pattern})[^\W\d_])+"
+_TOKEN = {
+    spaced: re.compile(
+        rf"(?P<number>{number})(?:\s*\(?(?:in\s+)?(?P<scale>{'|'.join(_SCALES)})\b\.?)?"
+        rf"|(?P<percent>{_PERCENT})|(?P<word>{UNSPACED.pattern}|{_LETTERS}(?:['\u2019]{_LETTERS})?)",
+        re.IGNORECASE,
+    )
+    for spaced, number in _NUMBER.items()
+}
+_THOUSANDS = re.compile(r"\d{1,3}(?:[.,]\d{3})+")
+
+# The readings of one word or figure. "1,234" in a German text has two.
+Token = frozenset[str]
 
 
 class Verdict(StrEnum):
@@ -56,8 +93,15 @@ class Answer:
 
 def read_answer(body: Mapping[str, Any]) -> Answer:
     """Read the JSON of an answer. Raises `KeyError` where a field is missing."""
-    pages = {one["marker"]: Page(one["document"], one["page"]) for one in body["citations"]}
-    sentences = tuple(_sentence(one, pages) for one in body.get("sentences") or ())
+    pages = {citation["marker"]: Page(citation["document"], citation["page"]) for citation in body["citations"]}
+    sentences = tuple(
+        Sentence(
+            sentence["text"],
+            tuple(pages[marker] for marker in sentence["markers"] if marker in pages),
+            sentence["supported"],
+        )
+        for sentence in body.get("sentences") or ()
+    )
     text = without_markers(str(body["answer"]))
     return Answer(str(body["status"]), text, frozenset(pages.values()), sentences, body.get("mode"))
 
@@ -80,21 +124,78 @@ def judge_facts(
         return Verdict.WRONGLY_REFUSED if answerable else Verdict.RIGHTLY_REFUSED
     if not answerable or says_any(answer.text, never, language):
         return wrong(answer, never, language)
-    said = sum(says_any(answer.text, wordings, language) for wordings in facts)
-    if said >= enough * len(facts):
+    count = sum(says_any(answer.text, wordings, language) for wordings in facts)
+    if count >= enough * len(facts):
         return Verdict.RIGHT
-    return Verdict.INCOMPLETE if said else wrong(answer, never, language)
+    return Verdict.INCOMPLETE if count else wrong(answer, never, language)
 
 
 def wrong(answer: Answer, never: Iterable[str] = (), language: str = "en") -> Verdict:
     """Return the verdict on a wrong answer: marked when docwell marks its sentences with a `never`, else all."""
     never = tuple(never)
-    guilty = [one for one in answer.sentences if says_any(one.text, never, language)]
+    guilty = [sentence for sentence in answer.sentences if says_any(sentence.text, never, language)]
     sentences = guilty or answer.sentences
-    marked = bool(sentences) and not any(one.supported for one in sentences)
+    marked = bool(sentences) and not any(sentence.supported for sentence in sentences)
     return Verdict.WRONG_MARKED if marked else Verdict.WRONG
 
 
-def _sentence(body: Mapping[str, Any], pages: Mapping[int, Page]) -> Sentence:
-    cited = tuple(pages[marker] for marker in body["markers"] if marker in pages)
-    return Sentence(body["text"], cited, body["supported"])
+def without_markers(text: str) -> str:
+    """Return an answer without its `[1]` and `[1, 2]`."""
+    return _MARKERS.sub("", text)
+
+
+def says(text: str, wording: str, language: str = "en") -> bool:
+    """Whether a text says a wording, word for word and figure for figure; a wording is in English notation.
+
+    >>> says("It sold $1.2 million.", "1,200,000"), says("1.234,5 Tonnen", "1,234.5", "de"), says("In 2015", "20")
+    (True, True, False)
+    """
+    words, fact = tokens(text, language), tokens(wording)
+    starts = range(len(words) - len(fact) + 1)
+    return bool(fact) and any(all(token & words[start + at] for at, token in enumerate(fact)) for start in starts)
+
+
+def says_any(text: str, wordings: Iterable[str], language: str = "en") -> bool:
+    """Whether a text says one of the wordings."""
+    return any(says(text, wording, language) for wording in wordings)
+
+
+@cache
+def tokens(text: str, language: str = "en") -> tuple[Token, ...]:
+    """Return words in lower case, figures with their scale, and `%`; currency signs and punctuation go."""
+    sequence = []
+    for match in _TOKEN[language == "fr"].finditer(_SPLIT_WORD.sub("", text)):
+        if match["number"]:
+            scale = _SCALES.get((match["scale"] or "").lower(), 1)
+            readings = _readings(match["number"], language)
+            sequence.append(frozenset(f"{(value * scale).normalize():f}" for value in readings))
+        else:
+            sequence.append(
+                frozenset({"%" if match["percent"] else match["word"].casefold().replace("\u2019", "'")})
+            )
+    return tuple(sequence)
+
+
+def _readings(number: str, language: str) -> set[Decimal]:
+    r"""Return the values that a written number can have.
+
+    >>> _readings("1,234", "en"), _readings("28,5", "en"), _readings("500.000", "en")
+    ({Decimal('1234')}, {Decimal('28.5')}, {Decimal('500.000')})
+    """
+    bare = re.sub(f"[{_GROUPS} ]", "", number)
+    marks = [mark for mark in bare if mark in ".,"]
+    whole = Decimal(bare.replace(".", "").replace(",", ""))
+    if not marks:
+        return {whole}
+    if len(set(marks)) > 1:  # the last mark is the decimal one, in each language
+        head, tail = bare[: bare.rindex(marks[-1])], bare[bare.rindex(marks[-1]) + 1 :]
+        return {Decimal(f"{head.replace('.', '').replace(',', '')}.{tail}")}
+    if len(marks) > 1:
+        return {whole}
+    decimal = Decimal(bare.replace(",", "."))
+    if not _THOUSANDS.fullmatch(bare):
+        return {decimal}
+    if language == "en":
+        return {whole if marks[0] == "," else decimal}
+    # A German or French answer may copy the notation of an English page.
+    return {whole, decimal}

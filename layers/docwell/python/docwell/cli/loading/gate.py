@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from threading import Event, Lock
 from typing import NamedTuple
 
-# The time between two looks at the queue.
-LOOK_S = 5.0
+# Seconds between two counts of the queue.
+COUNT_EVERY_S = 5.0
 # SQS says that a count of messages may be a minute late: so the gate judges by what it let through before.
 _LATE_S = 60.0
 # The first pace in documents a second, and the factor by which it grows about each minute.
@@ -21,7 +21,7 @@ class Paused(Exception):  # noqa: N818 - no error: the user asked for it
     """The load is to stop; what is done is stored."""
 
 
-class _Look(NamedTuple):
+class _Count(NamedTuple):
     """The messages in the queue, and the documents that were let through before."""
 
     at: float
@@ -47,42 +47,36 @@ class QueueGate:
     queued: int = 0
     _credit: float = 0.0
     _sent: int = 0
-    _looks: deque[_Look] = field(default_factory=deque)
+    _counts: deque[_Count] = field(default_factory=deque)
     _lock: Lock = field(default_factory=Lock)
 
     def enter(self, count: int) -> None:
         """Wait until the next `count` documents may be sent. Raises `Paused`, and `Unavailable`: no queue."""
         with self._lock:
-            while self._credit <= 0:
-                self._rest()
-                self._look()
+            while self._credit <= 0 and not self.stop.is_set():
+                if self._counts and (rest := self._counts[-1].at + COUNT_EVERY_S - self.clock()) > 0:
+                    (self.pause or self.stop.wait)(rest)
+                if not self.stop.is_set():
+                    self._count()
             self._credit -= count
             self._sent += count
         if self.stop.is_set():
             raise Paused
 
-    def _rest(self) -> None:
-        if self._looks:
-            rest = self._looks[-1].at + LOOK_S - self.clock()
-            if rest > 0:
-                (self.pause or self.stop.wait)(rest)
-        if self.stop.is_set():
-            raise Paused
-
-    def _look(self) -> None:
+    def _count(self) -> None:
         self.queued, now = self.waiting(), self.clock()
-        last = self._looks[-1].at if self._looks else now - LOOK_S
-        self._looks.append(_Look(now, self.queued, self._sent))
-        while len(self._looks) > 1 and self._looks[1].at <= now - 2 * _LATE_S:
-            self._looks.popleft()
+        last = self._counts[-1].at if self._counts else now - COUNT_EVERY_S
+        self._counts.append(_Count(now, self.queued, self._sent))
+        while len(self._counts) > 1 and self._counts[1].at <= now - 2 * _LATE_S:
+            self._counts.popleft()
         self.pace = self._next_pace(now)
         # No credit is saved up while the process is paused.
-        self._credit = min(self._credit, 0.0) + self.pace * min(now - last, 2 * LOOK_S)
+        self._credit = min(self._credit, 0.0) + self.pace * min(now - last, 2 * COUNT_EVERY_S)
 
     def _next_pace(self, now: float) -> float:
-        """Return the documents a second to let through until the next look."""
-        first, last = self._looks[0], self._looks[-1]
-        late = next((look for look in reversed(self._looks) if look.at <= now - _LATE_S), None)
+        """Return the documents a second to let through until the next count."""
+        first, last = self._counts[0], self._counts[-1]
+        late = next((count for count in reversed(self._counts) if count.at <= now - _LATE_S), None)
         if late is None or late is first:
             return self.pace
         before = (late.sent - first.sent) / (late.at - first.at)

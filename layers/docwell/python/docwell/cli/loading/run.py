@@ -1,4 +1,4 @@
-"""Survey a load, then run it: threads take partitions of the listing and send what is missing."""
+"""Survey a load, then run it: threads take partitions of the listing and let S3 copy the missing documents."""
 
 from __future__ import annotations
 
@@ -6,115 +6,48 @@ from bisect import bisect_right
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
-from contextlib import contextmanager
 from dataclasses import dataclass, field
+from enum import StrEnum
 from functools import partial
+from pathlib import PurePosixPath
 from threading import Event, Lock
-from typing import Protocol, TypeVar
+from typing import NamedTuple, TypeVar
 
 from docwell.bucket_ports import Copier, Listing, StoredObject
 from docwell.cli.loading.gate import Paused, QueueGate
-from docwell.cli.loading.plan import (
-    Judged,
-    LeftOut,
-    Partition,
-    Route,
-    groups,
-    is_unchanged,
-    partitions,
-    reason_against,
-)
-from docwell.cli.loading.state import LoadState, Omission
+from docwell.cli.loading.state import LoadState, Omission, Partition, partitions
 from docwell.errors import Forbidden, NotFound, Refused, Unavailable
-from docwell.models import Hint
-from docwell.ports import TaskQueue
+from docwell.media_types import MEDIA_TYPES
+from docwell.models import KEY_BYTES
 
 _Result = TypeVar("_Result")
 
-# The documents between two stored places: also the most hints that SQS takes at once.
+# The documents between two stored places.
 _GROUP = 10
 # A store that is down for a few minutes does not end a load of days.
 _RETRY_AFTER_S = (1.0, 5.0, 15.0, 60.0, 120.0)
 _REPORT_EVERY_S = 1.0
 
 
-class Way(Protocol):
-    """How documents reach ingest."""
+class LeftOut(StrEnum):
+    """Why an object is not loaded."""
 
-    def judged(self, rows: Sequence[StoredObject], after: str) -> Sequence[Judged]:
-        """Return a page of the listing after a key, with what becomes of each object."""
-
-    def send(self, documents: Sequence[StoredObject]) -> Sequence[Omission]:
-        """Send documents to ingest; return those that could not be sent."""
-
-
-@dataclass
-class Copies:
-    """Copies objects of another bucket; the bucket's notifications then send them to ingest."""
-
-    route: Route
-    target: Listing
-    copier: Copier
-    max_bytes: int
-    stop: Event
-    state: LoadState
-    _denied: int = 0
-
-    def judged(self, rows: Sequence[StoredObject], after: str) -> list[Judged]:
-        """Compare a page of the source with the same keys of the documents bucket."""
-        named = [(one, self.route.key(one.key)) for one in rows]
-        there = self._there([key for _, key in named], self.route.key(after) if after else "")
-        return [
-            Judged(one, reason_against(one, key, self.max_bytes), is_unchanged(one, there.get(key)))
-            for one, key in named
-            if not key.endswith("/")  # the marker of a folder
-        ]
-
-    def send(self, documents: Sequence[StoredObject]) -> list[Omission]:
-        """Copy documents one by one. Raises `Forbidden` at `LoadState.most_denials` in a row."""
-        omitted: list[Omission] = []
-        for one in documents:
-            try:
-                patient(partial(self.copier.copy, one, self.route.key(one.key)), self.stop)
-                self._denied = 0
-            except NotFound as error:
-                omitted.append(Omission(one.key, LeftOut.CHANGED, error.detail))
-            except Refused as error:
-                omitted.append(Omission(one.key, LeftOut(error.reason), error.detail))
-            except Forbidden as error:
-                self._denied += 1
-                if self._denied >= self.state.most_denials:
-                    raise
-                omitted.append(Omission(one.key, LeftOut.FORBIDDEN, error.detail))
-        return omitted
-
-    def _there(self, keys: Sequence[str], after: str) -> dict[str, StoredObject]:
-        """Return those of the sorted keys that the documents bucket has, among any number of others."""
-        found, wanted = dict[str, StoredObject](), frozenset(keys)
-        place: str | None = after
-        while place is not None and (left := keys[bisect_right(keys, place) :]):
-            # Skip other keys: a listing after a part of a key includes the key.
-            place = max(place, left[0][:-1])
-            rows, place = patient(partial(self.target.page, place, keys[-1]), self.stop)
-            found |= {one.key: one for one in rows if one.key in wanted}
-        return found
+    UNKNOWN_KIND = "unknown_kind"  # by the suffix of its key
+    EMPTY_FILE = "empty_file"
+    TOO_LARGE = "too_large"
+    KEY_TOO_LONG = "key_too_long"  # in the documents bucket
+    ARCHIVED = "archived"  # S3 must restore it first
+    REFUSED = "refused"  # S3 does not copy it, such as an object under a customer's key
+    CHANGED = "changed"  # replaced or deleted since it was listed: load again
+    FORBIDDEN = "forbidden"  # no permission for this object
 
 
-@dataclass
-class Hints:
-    """Sends hints for objects of the documents bucket. Ingest leaves alone what is indexed already."""
+class Candidate(NamedTuple):
+    """An object of the source, why it is left out if it is, and whether it is loaded already."""
 
-    queue: TaskQueue
-    stop: Event
-
-    def judged(self, rows: Sequence[StoredObject], after: str) -> list[Judged]:  # noqa: ARG002 - the port's
-        """Return every object: ingest gives each a status, also one that it rejects."""
-        return [Judged(one) for one in rows]
-
-    def send(self, documents: Sequence[StoredObject]) -> list[Omission]:
-        """Send a hint for each document."""
-        patient(partial(self.queue.send, [Hint(one.key) for one in documents]), self.stop)
-        return []
+    stored: StoredObject
+    reason: LeftOut | None
+    unchanged: bool
 
 
 @dataclass
@@ -130,99 +63,135 @@ class Survey:
 
 @dataclass
 class Load:
-    """One load. `stop` ends it after the documents in progress."""
+    """One load. The bucket's notifications send the copies to ingest. Set `gate.stop` to pause the load."""
 
     source: Listing
-    way: Way
+    target: Listing
+    copier: Copier
+    state: LoadState
     gate: QueueGate
+    max_bytes: int
     workers: int
-
-    @property
-    def stop(self) -> Event:
-        """Set it to pause the load."""
-        return self.gate.stop
+    _denied: int = 0
 
     def survey(self, progress: Callable[[int], object] = lambda _: None) -> Survey:
-        """Count what there is to load, by listings only. Calls `progress` with each number of objects listed."""
-        found, lock = Survey(), Lock()
+        """Count the objects, by listings only. Calls `progress` with each number of objects listed."""
+        survey, lock = Survey(), Lock()
 
-        def count(part: Partition) -> None:
-            for judged, last in self._pages(part):
+        def count(partition: Partition) -> None:
+            for candidates, last in self._pages(partition):
                 with lock:
-                    for one, reason, unchanged in judged:
+                    for stored, reason, unchanged in candidates:
                         if reason:
-                            found.left_out[reason] += 1
+                            survey.left_out[reason] += 1
                         elif unchanged:
-                            found.unchanged += 1
+                            survey.unchanged += 1
                         else:
-                            found.documents += 1
-                            found.bytes += one.size
-                    found.pages += [last] if last else []
-                    progress(len(judged))
+                            survey.documents += 1
+                            survey.bytes += stored.size
+                    survey.pages += [last] if last else []
+                    progress(len(candidates))
 
-        folders = patient(self.source.folders, self.stop)
+        folders = patient(self.source.folders, self.gate.stop)
         self._fan_out(count, partitions(folders, self.workers), lambda: None)
-        return found
+        return survey
 
-    def run(self, state: LoadState, report: Callable[[], object] = lambda: None) -> None:
+    def run(self, report: Callable[[], object] = lambda: None) -> None:
         """Load what is left. Calls `report` each second. Raises `Paused`, or the first error."""
         # Half of the pace before an interruption: ingest may have lost workers since.
-        self.gate.pace = max(self.gate.pace, state.pace / 2)
-        left = [part for part in state.partitions if not part.done]
-        with state.begun():
+        self.gate.pace = max(self.gate.pace, self.state.pace / 2)
+        unfinished = [partition for partition in self.state.partitions if not partition.done]
+        with self.state.begun():
             try:
-                self._fan_out(lambda part: self._load(part, state), left, report)
+                self._fan_out(self._load, unfinished, report)
             except Forbidden:
-                state.allow_more_denials()
+                self.state.allow_more_denials()
                 raise
-
-    def _load(self, part: Partition, state: LoadState) -> None:
-        for judged, last in self._pages(part):
-            for rows in groups(judged, _GROUP):
-                wanted = [row.one for row in rows if row.wanted]
-                failed: Sequence[Omission] = ()
-                if wanted:
-                    patient(partial(self.gate.enter, len(wanted)), self.stop)
-                    state.pace = self.gate.pace
-                    failed = self.way.send(wanted)
-                state.record(
-                    part,
-                    rows[-1].one.key,
-                    loaded=len(wanted) - len(failed),
-                    unchanged=sum(row.unchanged and not row.reason for row in rows),
-                    omitted=[*(Omission(row.one.key, row.reason) for row in rows if row.reason), *failed],
-                )
-            state.record(part, last)
-
-    def _pages(self, part: Partition) -> Iterator[tuple[Sequence[Judged], str | None]]:
-        """Yield the pages of what is left of a partition, each with its last key, None at the end."""
-        place: str | None = part.place or part.after
-        while place is not None:
-            if self.stop.is_set():
-                raise Paused
-            rows, last = patient(partial(self.source.page, place, part.until), self.stop)
-            yield self.way.judged(rows, place), last
-            place = last
 
     def _fan_out(
         self, work: Callable[[Partition], None], parts: Sequence[Partition], report: Callable[[], object]
     ) -> None:
         """Run the work of each partition, `workers` at once. Raises the first error once all have stopped."""
-        with ThreadPoolExecutor(self.workers) as pool, self._stopping():
-            waiting: set[Future[None]] = {pool.submit(work, part) for part in parts}
-            while waiting:
-                done, waiting = wait(waiting, _REPORT_EVERY_S, FIRST_EXCEPTION)
-                report()
-                for one in done:
-                    one.result()
+        with ThreadPoolExecutor(self.workers) as pool:
+            try:
+                running: set[Future[None]] = {pool.submit(work, partition) for partition in parts}
+                while running:
+                    done, running = wait(running, _REPORT_EVERY_S, FIRST_EXCEPTION)
+                    report()
+                    for future in done:
+                        future.result()
+            except BaseException:
+                self.gate.stop.set()
+                raise
 
-    @contextmanager
-    def _stopping(self) -> Iterator[None]:
-        try:
-            yield
-        except BaseException:
-            self.stop.set()
-            raise
+    def _load(self, partition: Partition) -> None:
+        for candidates, last in self._pages(partition):
+            for group in _groups(candidates):
+                documents = [row.stored for row in group if not (row.reason or row.unchanged)]
+                omitted = [Omission(row.stored.key, row.reason) for row in group if row.reason]
+                failed: list[Omission] = []
+                if documents:
+                    patient(partial(self.gate.enter, len(documents)), self.gate.stop)
+                    self.state.pace = self.gate.pace
+                    failed = self._copy(documents)
+                self.state.record(
+                    partition,
+                    group[-1].stored.key,
+                    loaded=len(documents) - len(failed),
+                    unchanged=sum(row.unchanged and not row.reason for row in group),
+                    omitted=[*omitted, *failed],
+                )
+            self.state.record(partition, last)
+
+    def _copy(self, documents: Sequence[StoredObject]) -> list[Omission]:
+        """Copy documents one by one; return the failed ones. Raises `Forbidden` at too many denials in a row."""
+        failed: list[Omission] = []
+        for stored in documents:
+            try:
+                patient(partial(self.copier.copy, stored, self.state.route.key(stored.key)), self.gate.stop)
+                self._denied = 0
+            except NotFound as error:
+                failed.append(Omission(stored.key, LeftOut.CHANGED, error.detail))
+            except Refused as error:
+                failed.append(Omission(stored.key, LeftOut(error.reason), error.detail))
+            except Forbidden as error:
+                self._denied += 1
+                if self._denied >= self.state.most_denials:
+                    raise
+                failed.append(Omission(stored.key, LeftOut.FORBIDDEN, error.detail))
+        return failed
+
+    def _pages(self, partition: Partition) -> Iterator[tuple[list[Candidate], str | None]]:
+        """Yield the pages of the rest of a partition, each with its last key, None at the end."""
+        place: str | None = partition.place or partition.after
+        while place is not None:
+            if self.gate.stop.is_set():
+                raise Paused
+            rows, last = patient(partial(self.source.page, place, partition.until), self.gate.stop)
+            yield self._candidates(rows, place), last
+            place = last
+
+    def _candidates(self, rows: Sequence[StoredObject], after: str) -> list[Candidate]:
+        """Compare a page of the source with the same keys of the documents bucket."""
+        route = self.state.route
+        keys = [route.key(row.key) for row in rows]
+        copies = self._copies(keys, route.key(after) if after else "")
+        return [
+            Candidate(row, _reason_against(row, key, self.max_bytes), _is_unchanged(row, copies.get(key)))
+            for row, key in zip(rows, keys, strict=True)
+            if not key.endswith("/")  # the marker of a folder
+        ]
+
+    def _copies(self, keys: Sequence[str], after: str) -> dict[str, StoredObject]:
+        """Return those of the sorted keys that the documents bucket has, among any number of others."""
+        copies, names = dict[str, StoredObject](), frozenset(keys)
+        place: str | None = after
+        while place is not None and (left := keys[bisect_right(keys, place) :]):
+            # Skip other keys: a listing after a part of a key includes the key.
+            place = max(place, left[0][:-1])
+            rows, place = patient(partial(self.target.page, place, keys[-1]), self.gate.stop)
+            copies |= {row.key: row for row in rows if row.key in names}
+        return copies
 
 
 def patient(call: Callable[[], _Result], stop: Event) -> _Result:
@@ -236,3 +205,39 @@ def patient(call: Callable[[], _Result], stop: Event) -> _Result:
             if stop.wait(pause):
                 raise Paused from None
     return call()
+
+
+def _reason_against(stored: StoredObject, key: str, max_bytes: int) -> LeftOut | None:
+    """Return why an object is not to be copied to `key`, if there is a reason."""
+    if PurePosixPath(key).suffix.lower() not in MEDIA_TYPES:
+        return LeftOut.UNKNOWN_KIND
+    if not stored.size:
+        return LeftOut.EMPTY_FILE
+    if stored.size > max_bytes:
+        return LeftOut.TOO_LARGE
+    if len(key.encode()) > KEY_BYTES:
+        return LeftOut.KEY_TOO_LONG
+    return LeftOut.ARCHIVED if stored.archived else None
+
+
+def _is_unchanged(stored: StoredObject, copy: StoredObject | None) -> bool:
+    """Return whether the documents bucket has the object's content.
+
+    A copy has another ETag where the encryption differs, or a large object was copied. So a copy of the same size
+    that is newer than the object counts too, as in `aws s3 sync`.
+    """
+    if copy is None or copy.size != stored.size:
+        return False
+    return copy.etag == stored.etag or copy.modified > stored.modified
+
+
+def _groups(candidates: Sequence[Candidate]) -> Iterator[Sequence[Candidate]]:
+    """Yield consecutive candidates, with at most `_GROUP` documents to load in a group."""
+    start = count = 0
+    for end, row in enumerate(candidates, 1):
+        count += not (row.reason or row.unchanged)
+        if count == _GROUP:
+            yield candidates[start:end]
+            start, count = end, 0
+    if start < len(candidates):
+        yield candidates[start:]

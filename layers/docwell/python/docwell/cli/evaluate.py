@@ -4,18 +4,14 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
-from typer._click import Context
 
 from docwell.cli import display
 from docwell.cli.command import ConnectedCommand, JsonFlag, TimeoutOption, group
-from docwell.cli.failure import ExitCode, Failure
 from docwell.cli.remote import Api
-
-if TYPE_CHECKING:
-    from docwell.cli.evaluation.run import Run
+from docwell.cli.settings import ExitCode, Failure
 
 app = group()
 
@@ -44,15 +40,7 @@ The same --out continues a run that broke off, and asks failed questions again.
 """
 
 
-class _EvalCommand(ConnectedCommand):
-    """A command that needs no connection with `--compare`."""
-
-    def connects(self, ctx: Context) -> bool:
-        """Return whether this run asks a server."""
-        return not ctx.params.get("compare")
-
-
-@app.command("eval", cls=_EvalCommand, help=_HELP)
+@app.command("eval", cls=ConnectedCommand, help=_HELP)
 def evaluate(
     ctx: typer.Context,
     questions: Annotated[
@@ -78,52 +66,38 @@ def evaluate(
     """Measure or compare."""
     if (questions is None) == (compare is None):
         raise Failure("give QUESTIONS.csv, or --compare and two folders: docwell eval --help", ExitCode.USAGE)
-    if compare is not None:
+    if questions is not None:
+        folder = out or questions.parent / f"{questions.stem}-eval"
+        _measure(Api(ctx.obj, timeout), questions, folder, at_least, as_json=as_json)
+    elif compare is not None:
         if out is not None or at_least is not None:
             raise Failure("--compare takes no --out and no --at-least: give them to a run", ExitCode.USAGE)
         _compare(*compare, as_json=as_json)
-    elif questions is not None:
-        folder = out or questions.parent / f"{questions.stem}-eval"
-        run = _measured(Api(ctx.obj, timeout), questions, folder)
-        _show(run, folder, as_json=as_json)
-        _judge(run, at_least)
 
 
-def _measured(api: Api, source: Path, folder: Path) -> Run:
+def _measure(api: Api, source: Path, folder: Path, at_least: float | None, *, as_json: bool) -> None:
+    """Ask the questions and show the figures. Raises `Failure` for failed questions and too few right answers."""
     from docwell.cli.evaluation.questions import read_questions
-    from docwell.cli.evaluation.report import write_report
+    from docwell.cli.evaluation.results import REPORT, figures_of, good_share, write_report
     from docwell.cli.evaluation.run import Rows, ask_all, check_documents, read_run
 
     questions = read_questions(source)
     check_documents(api, questions)
     rows = Rows(folder, source, len(questions))
     if rows.done:
-        there = f"{len(rows.done)} of {len(questions)} are in {folder} already"
-        display.echo(f"{there}; another --out asks them again", err=True)
+        counts = f"{len(rows.done)} of {len(questions)} are in {folder} already"
+        display.echo(f"{counts}; another --out asks them again", err=True)
     try:
-        with display.counting("asking", len(questions)) as step:
-            ask_all(api, questions, rows, lambda: step(1))
+        with display.progress("asking", len(questions)) as step:
+            ask_all(api, questions, rows, step)
     finally:  # a run that breaks off has a report too
         write_report(folder, run := read_run(folder))
-    return run
-
-
-def _show(run: Run, folder: Path, *, as_json: bool) -> None:
-    from docwell.cli.evaluation.figures import figures_of
-    from docwell.cli.evaluation.report import REPORT
-
     figures = figures_of(run.rows)
     if as_json:
-        display.show_json({**run.head, "figures": [asdict(one) for one in figures], "rows": list(run.rows)})
-        return
-    display.console().print(display.table(("figure", "value"), ((one.name, str(one)) for one in figures)))
-    display.say(folder / REPORT, "dim")
-
-
-def _judge(run: Run, at_least: float | None) -> None:
-    """Raise a `Failure` for questions that failed, or for too few right answers."""
-    from docwell.cli.evaluation.figures import good_share
-
+        display.show_json({**run.head, "figures": list(map(asdict, figures)), "rows": list(run.rows)})
+    else:
+        display.show_table(("figure", "value"), ((figure.name, str(figure)) for figure in figures))
+        display.say(folder / REPORT, "dim")
     if failed := sum(bool(row["error"]) for row in run.rows):
         raise Failure(f"{failed} questions failed; the report says why. The same command asks them again")
     if at_least is not None and (share := good_share(run.rows)) < at_least:
@@ -131,28 +105,29 @@ def _judge(run: Run, at_least: float | None) -> None:
 
 
 def _compare(first: Path, second: Path, *, as_json: bool) -> None:
-    from docwell.cli.evaluation.figures import compare
-    from docwell.cli.evaluation.report import made_from, outcome_of
+    from docwell.cli.evaluation.results import compare, made_from, outcome_of
     from docwell.cli.evaluation.run import read_run
 
     runs = [read_run(folder) for folder in (first, second)]
-    compared = compare(*runs)
+    comparison = compare(*runs)
     if as_json:
-        display.show_json(asdict(compared))
+        display.show_json(asdict(comparison))
     else:
         for folder, run in zip((first, second), runs, strict=True):
-            made = (f"{label} {', '.join(values)}" for label, values in made_from(run.rows))
-            display.say(" · ".join([str(folder), run.head["started"], *made]), "dim")
-        counts = (
-            (one.name, one.better, one.worse, one.same, f"{100 * one.chance:.0f} %") for one in compared.counts
-        )
+            versions = (f"{label} {', '.join(values)}" for label, values in made_from(run.rows))
+            display.say(" · ".join([str(folder), run.head["started"], *versions]), "dim")
         names = ("pairs", "better", "worse", "same", "by chance")
-        changed = [(one["question"], outcome_of(one), outcome_of(other)) for one, other in compared.changed]
-        display.console().print(display.table(names, counts, right=names[1:]))
-        for name, rows in (("figure", compared.expense), ("changed", changed)):
+        counts = (
+            (row.name, row.better, row.worse, row.same, f"{100 * row.chance:.0f} %") for row in comparison.counts
+        )
+        display.show_table(names, counts, right=names[1:])
+        changed = [
+            (before["question"], outcome_of(before), outcome_of(after)) for before, after in comparison.changed
+        ]
+        for name, rows in (("figure", comparison.expense), ("changed", changed)):
             if rows:
-                display.console().print(display.table((name, str(first), str(second)), rows))
-        if compared.unpaired:
-            display.say(f"{compared.unpaired} questions are in one run only, or failed", "yellow")
-    if compared.is_worse:
+                display.show_table((name, str(first), str(second)), rows)
+        if comparison.unpaired:
+            display.say(f"{comparison.unpaired} questions are in one run only, or failed", "yellow")
+    if comparison.is_worse:
         raise Failure("more questions are worse than better", ExitCode.WORSE)

@@ -1,0 +1,450 @@
+"""`docwell ask | search | chat | replay | feedback | open`: questions, answers and their receipts."""
+
+from __future__ import annotations
+
+import sys
+import webbrowser
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Annotated, Literal
+from urllib.parse import quote, urlencode
+from uuid import UUID
+
+import typer
+from rich.text import Text
+
+from docwell.answers import AnswerStatus, Mode
+from docwell.cli import display
+from docwell.cli.command import ConnectedCommand, JsonFlag, TimeoutOption, group
+from docwell.cli.remote import QUERY_PATH, Api, Json
+from docwell.cli.settings import ExitCode, Failure, Settings
+from docwell.errors import DocwellError
+
+app = group()
+
+# Changes of the answer itself; all other changes are of its inputs (`docwell.query.receipts`).
+_OUTCOMES = frozenset({"status", "fallback_reason", "rewritten_question", "answer", "citations"})
+_CHAT_HELP = """/sources   show the pages and quotes of the last answer
+/open N    open the page of its citation [N]
+/new       forget the conversation
+/help      show this list
+Ctrl-C stops an answer, Ctrl-D ends."""
+_DAY = ["%Y-%m-%d"]
+PrefixOption = Annotated[
+    str | None,
+    typer.Option(metavar="PREFIX", help="Only documents whose key begins with this, such as handbooks/2026/."),
+]
+DocumentOption = Annotated[
+    list[str] | None, typer.Option(metavar="KEY", help="Only this document. May be repeated.")
+]
+TitleOption = Annotated[str | None, typer.Option(metavar="WORDS", help="Only documents with this in the title.")]
+AuthorOption = Annotated[str | None, typer.Option(metavar="WORDS", help="Only documents with this in the author.")]
+FromOption = Annotated[
+    datetime | None,
+    typer.Option("--from", formats=_DAY, metavar="YYYY-MM-DD", help="Only PDFs created on this day or later."),
+]
+ToOption = Annotated[
+    datetime | None,
+    typer.Option("--to", formats=_DAY, metavar="YYYY-MM-DD", help="Only PDFs created on this day or earlier."),
+]
+TagOption = Annotated[
+    list[str] | None,
+    typer.Option(metavar="NAME=VALUE", help="Only documents with this S3 object tag. May be repeated."),
+]
+MetadataOption = Annotated[
+    list[str] | None,
+    typer.Option(metavar="NAME=VALUE", help="Only documents with this S3 user metadata. May be repeated."),
+]
+CollectionOption = Annotated[
+    list[str] | None, typer.Option(metavar="NAME", help="Search only this collection. May be repeated.")
+]
+QuestionArgument = Annotated[str, typer.Argument(metavar="QUESTION", help="The question, in quotation marks.")]
+TopKOption = Annotated[
+    int | None, typer.Option(min=1, metavar="COUNT", help="Number of passages; the API has a default.")
+]
+FallbackOption = Annotated[
+    bool, typer.Option("--fallback", help="Show the best sentences of the passages if the model host fails.")
+]
+RequestId = Annotated[
+    str, typer.Argument(metavar="REQUEST_ID", help="The id at the end of the output of `docwell ask`.")
+]
+
+
+@app.command(cls=ConnectedCommand)
+def ask(
+    ctx: typer.Context,
+    question: QuestionArgument,
+    *,
+    collection: CollectionOption = None,
+    document: DocumentOption = None,
+    prefix: PrefixOption = None,
+    title: TitleOption = None,
+    author: AuthorOption = None,
+    day_from: FromOption = None,
+    day_to: ToOption = None,
+    tag: TagOption = None,
+    metadata: MetadataOption = None,
+    top_k: TopKOption = None,
+    streaming: Annotated[
+        bool, typer.Option("--stream/--no-stream", help="In a terminal, show the answer while it is written.")
+    ] = True,
+    mode: Annotated[
+        Literal["auto", "passages", "overview", "compare", "list"] | None,
+        typer.Option(help="How to answer (docs/modes.md)."),
+    ] = None,
+    fallback: FallbackOption = False,
+    timeout: TimeoutOption = 180.0,
+    as_json: JsonFlag = False,
+) -> None:
+    """Ask a question; the answer cites its pages. Exit status 4 when the documents do not answer it."""
+    filters = _filters(prefix, title, author, (day_from, day_to), tag, metadata)
+    more = _without_empty(top_k=top_k, mode=mode, fallback=fallback and "extractive")
+    body = {"question": question} | _scope(collection, document, filters) | more
+    answer = _answer(Api(ctx.obj, timeout), body, live=streaming and not as_json)
+    if as_json:
+        display.show_json(answer)
+    else:
+        display.show_answer(answer)
+        if mode not in {None, Mode.AUTO, answer.get("mode")}:
+            display.say(f"The mode {mode} has no answer: this one is from passages.", "yellow")
+    if answer.get("status") == AnswerStatus.REFUSED:
+        raise typer.Exit(ExitCode.REFUSED)
+
+
+@app.command(cls=ConnectedCommand)
+def search(
+    ctx: typer.Context,
+    question: QuestionArgument,
+    *,
+    collection: CollectionOption = None,
+    document: DocumentOption = None,
+    prefix: PrefixOption = None,
+    title: TitleOption = None,
+    author: AuthorOption = None,
+    day_from: FromOption = None,
+    day_to: ToOption = None,
+    tag: TagOption = None,
+    metadata: MetadataOption = None,
+    top_k: TopKOption = None,
+    by_document: Annotated[bool, typer.Option("--by-document", help="Show the passages by document.")] = False,
+    timeout: TimeoutOption = 30.0,
+    as_json: JsonFlag = False,
+) -> None:
+    """Show the passages for a question, best first, without the language model."""
+    filters = _filters(prefix, title, author, (day_from, day_to), tag, metadata)
+    more = _without_empty(top_k=top_k, group_by=by_document and "document")
+    body = {"question": question} | _scope(collection, document, filters) | more
+    result = Api(ctx.obj, timeout).post("/v1/search", body)
+    if result.get("partial"):
+        display.echo("a Chroma server did not answer: some documents were not searched", err=True)
+    passages: list[Json] = list(result.get("passages") or ())
+    for document_hits in result.get("documents") or ():
+        passages += document_hits["passages"]
+    if as_json:
+        display.show_json(result)
+    elif passages:
+        display.show_hits(passages)
+    else:
+        display.echo("no passages match", err=True)
+
+
+@app.command(cls=ConnectedCommand)
+def chat(
+    ctx: typer.Context,
+    *,
+    collection: CollectionOption = None,
+    document: DocumentOption = None,
+    fallback: FallbackOption = False,
+    timeout: TimeoutOption = 180.0,
+) -> None:
+    """Ask one question after the other. Each may refer to the ones before; /help lists the commands."""
+    with suppress(ImportError):
+        import readline  # noqa: F401 - gives `input` its line editing
+
+    scope = _scope(collection, document) | _without_empty(fallback=fallback and "extractive")
+    conversation = _Chat(Api(ctx.obj, timeout), scope)
+    if sys.stdin.isatty():
+        display.say("Ask a question. /help lists the commands, Ctrl-D ends.", "dim")
+    while (line := _line()) is not None:
+        conversation.take(line)
+
+
+@app.command(cls=ConnectedCommand)
+def replay(
+    ctx: typer.Context, request_id: RequestId, *, timeout: TimeoutOption = 180.0, as_json: JsonFlag = False
+) -> None:
+    """Ask a stored question again and show what changed.
+
+    Compares model, prompt, documents and answer.
+    """
+    replayed = Api(ctx.obj, timeout).post(f"/v1/receipts/{quote(request_id, safe='')}/replay")
+    if as_json:
+        display.show_json(replayed)
+    else:
+        _show_replay(replayed)
+
+
+@app.command(cls=ConnectedCommand)
+def feedback(
+    ctx: typer.Context,
+    request_id: RequestId,
+    verdict: Annotated[Literal["good", "bad"], typer.Argument(help="Whether the answer was good.")],
+    *,
+    comment: Annotated[str | None, typer.Option(help="What was good or bad. The receipt stores it.")] = None,
+    timeout: TimeoutOption = 30.0,
+    as_json: JsonFlag = False,
+) -> None:
+    """Rate an answer. Its receipt stores the verdict, and the metric Feedback counts it."""
+    body = {"request_id": request_id, "verdict": verdict} | _without_empty(comment=comment)
+    answer = Api(ctx.obj, timeout).post("/v1/feedback", body)
+    if as_json:
+        display.show_json(answer)
+    else:
+        display.echo(f"{verdict}: stored in the receipt")
+
+
+@app.command(name="open", cls=ConnectedCommand)
+def open_(
+    ctx: typer.Context,
+    target: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="KEY|REQUEST_ID", help="A document, or the id at the end of the output of `docwell ask`."
+        ),
+    ] = None,
+    *,
+    page: Annotated[int, typer.Option(min=1, metavar="NUMBER", help="Page of the document, from 1.")] = 1,
+    printing: Annotated[
+        bool, typer.Option("--print", help="Print the address, which holds the API key, and open nothing.")
+    ] = False,
+    timeout: TimeoutOption = 30.0,
+) -> None:
+    """Open the console in the browser, at a document or at the receipt of an answer.
+
+    Without a browser, it prints the address. The address holds the API key: do not pass it on.
+    """
+    settings: Settings = ctx.obj
+    api = Api(settings, timeout)
+    if not api.has_console():
+        raise Failure(
+            f"there is no console at {api.console}: set DOCWELL_CONSOLE, or console in docwell.toml,"
+            " to the stack's output ConsoleUrl; `make up` starts one here"
+        )
+    view = _view(api, target, page)
+    key = f"key={quote(settings.api_key, safe='')}&view={quote(view, safe='')}" if settings.api_key else view
+    address = f"{api.console}/#{key}"  # a browser sends no fragment to a server
+    if not printing and _open_in_browser(address):
+        display.echo(f"opened {target or 'the console'} in the browser", err=True)
+    else:
+        display.echo(address)
+
+
+def _filters(
+    prefix: str | None,
+    title: str | None,
+    author: str | None,
+    days: tuple[datetime | None, datetime | None],
+    tags: list[str] | None,
+    metadata: list[str] | None,
+) -> Json:
+    """Return the filter of the options; `days` are the first and the last. Raises `Failure` (usage)."""
+    first, last = days
+    return _without_empty(
+        prefix=prefix,
+        title=title,
+        author=author,
+        created_from=first and f"{first:%Y-%m-%d}",
+        created_to=last and f"{last:%Y-%m-%d}",
+        tags=pairs("--tag", tags),
+        metadata=pairs("--metadata", metadata),
+    )
+
+
+def _scope(collections: list[str] | None, documents: list[str] | None, filters: Json | None = None) -> Json:
+    """Return the fields that limit a search: the API has one field for a single value, another for several."""
+    single = {"collection": collections, "document": documents}
+    scope: Json = {name: values[0] for name, values in single.items() if values and len(values) == 1}
+    if collections and "collection" not in scope:
+        scope["collections"] = collections
+    filters = dict(filters or {})
+    if documents and "document" not in scope:
+        filters["documents"] = documents
+    return scope | _without_empty(filter=filters)
+
+
+def _without_empty(**values: object) -> Json:
+    return {name: value for name, value in values.items() if value}
+
+
+def pairs(flag: str, texts: list[str] | None) -> dict[str, str]:
+    """Return the names and values of a repeated NAME=VALUE option. Raises `Failure` (usage)."""
+    values: dict[str, str] = {}
+    for text in texts or ():
+        name, sign, value = text.partition("=")
+        if not name or not sign:
+            raise Failure(f"{flag} takes NAME=VALUE, not {text!r}: for example {flag} stage=final", ExitCode.USAGE)
+        values[name] = value
+    return values
+
+
+def _answer(api: Api, body: Json, *, live: bool = True) -> Json:
+    """Return the answer. With `live`, a terminal shows the passages and the text as they come."""
+    if not (live and display.is_watched(display.console())):
+        return api.post(QUERY_PATH, body)
+    with display.growing_answer() as growing:
+        for name, data in api.stream_query(body):
+            if name == "passages":
+                growing.show_passages(data.get("passages", []))
+            elif name == "waking":
+                growing.show_waking(data.get("seconds", 0))
+            elif name == "token":
+                growing.grow(str(data.get("text", "")))
+            elif name == "answer":
+                return data
+    raise Failure("the API sent no answer; try again")
+
+
+def _line() -> str | None:
+    """Return the next line of the input, "" after Ctrl-C, None at its end."""
+    try:
+        return input("> " if sys.stdin.isatty() else "").strip()
+    except KeyboardInterrupt:
+        display.say("")
+        return ""
+    except EOFError:
+        display.say("")
+        return None
+
+
+@dataclass
+class _Chat:
+    """A conversation: the `scope` of its searches, the `history` as the API takes it, and the last answer."""
+
+    api: Api
+    scope: Json
+    history: list[Json] = field(default_factory=list)
+    answer: Json = field(default_factory=dict)
+
+    def take(self, line: str) -> None:
+        """Ask a question or run a command. A failure is printed, and the conversation goes on."""
+        try:
+            if line.startswith("/"):
+                self._command(*line.split(maxsplit=1))
+            elif line:
+                self._ask(line)
+        except KeyboardInterrupt:
+            display.say("stopped", "dim")
+        except DocwellError as error:
+            display.show_failure(error)
+
+    def _ask(self, question: str) -> None:
+        self.answer = _answer(self.api, {"question": question} | self.scope | _without_empty(history=self.history))
+        rewritten = display.one_line(self.answer.get("rewritten_question") or question)
+        if rewritten != question:
+            display.say(f"searched for: {rewritten}", "dim")
+        display.show_answer(self.answer, quotes=False)
+        # The next follow-up refers to the whole question, and not to "And in 2017?".
+        text = str(self.answer.get("answer", ""))
+        if rewritten and text.strip():
+            self.history = _bounded([*self.history, {"question": rewritten, "answer": text}])
+
+    def _command(self, name: str, value: str = "") -> None:
+        if name == "/sources":
+            if not self.answer.get("citations"):
+                raise Failure("the last answer cites no page; ask a question first")
+            display.show_sources(self.answer)
+        elif name == "/open":
+            self._open(value)
+        elif name == "/new":
+            self.history, self.answer = [], {}
+            display.say("The conversation is forgotten.", "dim")
+        else:
+            display.say(_CHAT_HELP if name == "/help" else f"{name} is no command.\n{_CHAT_HELP}")
+
+    def _open(self, number: str) -> None:
+        citations = {str(row.get("marker")): row for row in self.answer.get("citations") or []}
+        citation = citations.get(number.strip("[] "))
+        if citation is None:
+            choices = f"one of {', '.join(citations)}" if citations else "the number of a citation of an answer"
+            raise Failure(f"/open takes {choices}: for example /open 1", ExitCode.USAGE)
+        link = display.link_of(citation)
+        if link is None:
+            raise Failure(f"citation [{number}] has no link")
+        if not _open_in_browser(link):
+            display.say(link)
+
+
+def _bounded(turns: list[Json]) -> list[Json]:
+    """Return the last turns, as many as the API takes by default."""
+    from docwell.config import QuerySettings
+
+    limits = QuerySettings.model_fields
+    turns = turns[-limits["max_history_turns"].default :]
+    most = limits["max_history_characters"].default
+    while sum(len(turn["question"]) + len(turn["answer"]) for turn in turns) > most:
+        turns = turns[1:]
+    return turns
+
+
+def _show_replay(replayed: Json) -> None:
+    changes: list[Json] = replayed["changes"]
+    display.show_answer(replayed["now"])
+    fit, least = replayed.get("fit"), replayed.get("min_fit")
+    if fit is not None and least is not None and fit < least:
+        display.say(f"Refused before the model: the fit {fit:.3f} is under {least:g}.", "yellow")
+    display.say("")
+    if not changes:
+        display.say("Nothing has changed.", "green")
+        return
+    rows = [
+        (
+            change["what"].replace("_", " "),
+            Text(_value(change["what"], change["then"]), style="red"),
+            Text(_value(change["what"], change["now"]), style="green"),
+        )
+        for change in changes
+    ]
+    display.show_table(("changed", "then", "now"), rows)
+    if all(change["what"] in _OUTCOMES for change in changes):
+        display.say("Model, prompt and passages are the same; the model gave another answer.", "yellow")
+
+
+def _value(name: str, value: object) -> str:
+    if value in (None, [], ""):
+        return "(removed)" if name.startswith("document ") else "-"
+    if not isinstance(value, list):
+        return display.clean(value).strip()
+    if name.startswith("passages "):
+        return f"{len(value)} in this run only"
+    if name == "citations":
+        return "\n".join(map(_citation, value))
+    return ", ".join(map(display.clean, value))
+
+
+def _citation(citation: Json) -> str:
+    text = f"[{citation.get('marker')}] {citation.get('document')}, page {citation.get('page')}"
+    quoted = display.one_line(citation.get("quote") or "")
+    return display.clean(text) + (f": “{quoted}”" if quoted else "")
+
+
+def _view(api: Api, target: str | None, page: int) -> str:
+    """Return the console's path of a document or receipt. Raises `Failure` where the API has none."""
+    if target is None:
+        return "/ask"
+    if api.document(target) is not None:
+        return f"/source?{urlencode({'document': target, 'page': page})}"
+    kind = "document"
+    with suppress(ValueError):
+        if str(UUID(target)) == target:
+            if api.get(f"/v1/receipts/{target}"):
+                return f"/receipt/{target}"
+            kind = "receipt (it may have expired)"
+    raise Failure(f"there is no {kind} {target!r}; `docwell status` lists the documents")
+
+
+def _open_in_browser(address: str) -> bool:
+    try:
+        return webbrowser.open(address)
+    except webbrowser.Error:
+        return False
