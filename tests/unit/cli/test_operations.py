@@ -1,12 +1,13 @@
-"""`docwell redrive`, `reconcile` and `reindex`, on moto's queues and a fake function."""
+"""`docwell redrive | reconcile | reindex | restore`, on moto's queues and buckets and a fake function."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from unittest.mock import Mock
 from urllib.parse import urlsplit
 
@@ -16,12 +17,16 @@ import pytest
 from docwell.cli import operations
 from docwell.cli.operations import DeadLetters, _subject
 from tests.unit.cli.conftest import Run
-from tests.unit.cli.fake_api import FakeApi, serving
+from tests.unit.cli.fake_api import BUCKET, FakeApi, serving
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
 
 NOTIFICATION = json.dumps(
     {"Records": [{"eventName": "ObjectCreated:Put", "s3": {"object": {"key": "handbooks/a+%C3%A9.pdf"}}}]}
 )
 HINT = json.dumps({"docwell": {"key": "b.pdf", "rebuild": True, "sweep": False}})
+RECONCILE = {"action": "reconcile", "dry_run": False, "force": False}
 
 
 class Queues:
@@ -30,6 +35,8 @@ class Queues:
         self.parked = self.sqs.create_queue(QueueName="parked")["QueueUrl"]
         self.dead = self._before("parked", "work-dlq")
         self.work = self._before("work-dlq", "work")
+        for body in (NOTIFICATION, HINT):
+            self.sqs.send_message(QueueUrl=self.parked, MessageBody=body)
 
     def _before(self, following: str, name: str) -> str:
         policy = {"deadLetterTargetArn": f"arn:aws:sqs:us-east-1:123456789012:{following}", "maxReceiveCount": 5}
@@ -44,10 +51,7 @@ class Queues:
 
 @pytest.fixture
 def queues(aws: None) -> Queues:
-    found = Queues()
-    for body in (NOTIFICATION, HINT):
-        found.sqs.send_message(QueueUrl=found.parked, MessageBody=body)
-    return found
+    return Queues()
 
 
 def test_parked_messages_are_shown_with_the_documents_reason_and_stay_in_a_dry_run(
@@ -56,7 +60,7 @@ def test_parked_messages_are_shown_with_the_documents_reason_and_stay_in_a_dry_r
     api.documents["b.pdf"] = [{"document": "b.pdf", "status": "FAILED", "reason": "internal_error"}]
     result = run("redrive", "--dry-run", "--queue", "work", "--json", api=api)
     assert result.exit_code == 0, result.stderr
-    shown = {one["document"]: one for one in json.loads(result.stdout)["messages"]}
+    shown = {row["document"]: row for row in json.loads(result.stdout)["messages"]}
     assert set(shown) == {"handbooks/a é.pdf", "b.pdf"}
     assert (shown["b.pdf"]["kind"], shown["b.pdf"]["reason"]) == ("rebuild", "internal_error")
     assert (queues.bodies(queues.work), queues.bodies(queues.parked)) == ([], sorted([NOTIFICATION, HINT]))
@@ -71,15 +75,13 @@ def test_redriven_messages_go_back_to_the_queue_and_a_second_time_changes_nothin
         assert (queues.bodies(queues.work), queues.bodies(queues.parked)) == (sorted([NOTIFICATION, HINT]), [])
 
 
-def test_only_one_documents_messages_are_redriven_when_it_is_named(run: Run, api: FakeApi, queues: Queues) -> None:
+def test_with_a_key_only_its_messages_are_redriven_and_dead_letters_stay_with_ingest(
+    run: Run, api: FakeApi, queues: Queues
+) -> None:
+    queues.sqs.send_message(QueueUrl=queues.dead, MessageBody="not given up")
     result = run("redrive", "--queue", "work", "--key", "b.pdf", api=api)
     assert "redriven" in result.stdout
     assert (queues.bodies(queues.work), queues.bodies(queues.parked)) == ([HINT], [NOTIFICATION])
-
-
-def test_a_dead_letter_that_is_not_given_up_yet_is_left_to_ingest(run: Run, api: FakeApi, queues: Queues) -> None:
-    queues.sqs.send_message(QueueUrl=queues.dead, MessageBody="not given up")
-    run("redrive", "--queue", "work", api=api)
     assert queues.bodies(queues.dead) == ["not given up"]
 
 
@@ -92,14 +94,8 @@ def test_a_message_that_cannot_be_sent_stays_parked(
     assert queues.bodies(queues.parked) == sorted([NOTIFICATION, HINT])
 
 
-def test_without_a_queue_the_error_says_how_to_name_it(run: Run, api: FakeApi) -> None:
-    result = run("redrive", api=api)
-    assert result.exit_code == 2
-    assert "IngestQueueUrl" in result.stderr
-
-
 @pytest.mark.parametrize(
-    ("body", "expected"),
+    ("body", "subject"),
     [
         ('{"docwell": {"key": "a.pdf"}}', ("a.pdf", "hint")),
         ('{"docwell": {"key": "a.pdf", "range": 3}}', ("a.pdf", "range 3")),
@@ -109,8 +105,8 @@ def test_without_a_queue_the_error_says_how_to_name_it(run: Run, api: FakeApi) -
         ("3", (None, "unknown")),
     ],
 )
-def test_the_document_of_a_message_is_read_from_its_body(body: str, expected: tuple[str | None, str]) -> None:
-    assert _subject(body) == expected
+def test_the_document_of_a_message_is_read_from_its_body(body: str, subject: tuple[str | None, str]) -> None:
+    assert _subject(body) == subject
 
 
 # --- the reconcile function ---
@@ -144,9 +140,9 @@ def function(credentials: None, tmp_path: Path) -> Iterator[FakeFunction]:
 
 
 def report(**changes: Any) -> dict[str, Any]:
-    one = {"pipeline": "f1", "phase": "done", "keys": 2, "rows": 2, "chunks": 9, "drift": {"lost": 0}}
-    one |= {"sent": 0, "waiting": None, "found": [], "documents": {"PENDING": 0}} | changes
-    return {"complete": one["phase"] == "done", "pipelines": [one]}
+    pipeline = {"pipeline": "f1", "phase": "done", "keys": 2, "rows": 2, "chunks": 9, "drift": {"lost": 0}}
+    pipeline |= {"sent": 0, "waiting": None, "found": [], "documents": {"PENDING": 0}} | changes
+    return {"complete": pipeline["phase"] == "done", "pipelines": [pipeline]}
 
 
 def test_reconcile_goes_on_until_the_pass_is_complete(run: Run, function: FakeFunction) -> None:
@@ -156,35 +152,30 @@ def test_reconcile_goes_on_until_the_pass_is_complete(run: Run, function: FakeFu
     ]
     result = run("reconcile")
     assert result.exit_code == 0, result.stderr
-    assert "missing  a.pdf" in result.stdout
-    assert "2 lost, 1 missing" in result.stdout
-    assert "3 documents sent to ingest" in result.stdout
-    assert function.events == [{"action": "reconcile", "dry_run": False, "force": False}] * 2
+    for text in ("missing  a.pdf", "2 lost, 1 missing", "3 documents sent to ingest"):
+        assert text in result.stdout
+    assert function.events == [RECONCILE] * 2
 
 
-@pytest.mark.parametrize(("pending", "said"), [(0, "f1: no drift (2"), (3, "f1: 3 pending (2")])
-def test_reconcile_says_no_drift_only_where_no_document_is_pending(
-    run: Run, function: FakeFunction, pending: int, said: str
+@pytest.mark.parametrize(
+    ("changes", "exit_code", "text", "calls"),
+    [
+        ({}, 0, "f1: no drift (2", 1),
+        ({"documents": {"PENDING": 3}}, 0, "f1: 3 pending (2", 1),
+        ({"phase": "bucket", "waiting": 500}, 1, "500 messages wait", 1),
+        ({"phase": "bucket"}, 1, "not complete: run this again", 2),
+    ],
+)
+def test_reconcile_says_how_far_it_came(
+    run: Run, function: FakeFunction, changes: dict[str, Any], exit_code: int, text: str, calls: int
 ) -> None:
-    function.answers = [report(documents={"PENDING": pending})]
-    assert said in run("reconcile").stdout
-
-
-def test_reconcile_says_when_the_queue_is_too_full(run: Run, function: FakeFunction) -> None:
-    function.answers = [report(phase="bucket", waiting=500)]
+    function.answers = [report(**changes)]
     result = run("reconcile", "--dry-run")
-    assert result.exit_code == 1
-    assert "500 messages wait" in result.stdout
-    assert function.events[0]["dry_run"] is True
+    assert (result.exit_code, text in result.stdout) == (exit_code, True)
+    assert function.events == [RECONCILE | {"dry_run": True}] * calls
 
 
-def test_reconcile_ends_when_nothing_moves(run: Run, function: FakeFunction) -> None:
-    function.answers = [report(phase="bucket")]
-    assert run("reconcile").exit_code == 1
-    assert len(function.events) == 2
-
-
-def test_reindex_asks_for_the_status_by_default(run: Run, function: FakeFunction) -> None:
+def test_reindex_shows_the_status_by_default(run: Run, function: FakeFunction) -> None:
     function.answers = [{"active": "f1", "building": "f2", "keys": 10, "settled": 4, "complete": False}]
     result = run("reindex")
     assert function.events == [{"action": "reindex", "step": "status", "force": False}]
@@ -195,8 +186,7 @@ def test_reindex_asks_for_the_status_by_default(run: Run, function: FakeFunction
 def test_a_switch_that_was_not_made_is_an_error(run: Run, function: FakeFunction) -> None:
     function.answers = [{"active": "f1", "building": "f2", "complete": False, "switched": False}]
     result = run("reindex", "--switch")
-    assert result.exit_code == 1
-    assert "not switched" in result.stdout
+    assert (result.exit_code, "not switched" in result.stdout) == (1, True)
 
 
 def test_an_error_of_the_function_is_shown_as_a_line(
@@ -206,5 +196,63 @@ def test_an_error_of_the_function_is_shown_as_a_line(
     client = Mock(invoke=Mock(return_value={"FunctionError": "Unhandled", "Payload": payload}))
     monkeypatch.setattr(operations, "aws_client", Mock(return_value=client))
     result = run("reindex", "--switch")
-    assert result.exit_code == 1
-    assert "no index is being built" in result.stderr
+    assert (result.exit_code, result.stderr) == (1, "docwell: no index is being built\n")
+
+
+# --- restore ---
+
+
+@pytest.fixture
+def deleted(bucket: S3Client) -> S3Client:
+    """A bucket whose documents were deleted, one of them twice, but for one that was uploaded again."""
+    for key in ("a.pdf", "b.pdf", "other/c.pdf", "again.pdf"):
+        bucket.put_object(Bucket=BUCKET, Key=key, Body=key.encode())
+        bucket.delete_object(Bucket=BUCKET, Key=key)
+    bucket.delete_object(Bucket=BUCKET, Key="b.pdf")
+    bucket.put_object(Bucket=BUCKET, Key="again.pdf", Body=b"new")
+    return bucket
+
+
+@pytest.fixture
+def events(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
+    """The events that the reconcile function gets."""
+    sent: list[dict[str, Any]] = []
+
+    def repeat(_: object, event: dict[str, Any], *, until: str) -> dict[str, Any]:
+        sent.append(event)
+        return {until: True, "pipelines": [], "found": [], "sent": 0}
+
+    monkeypatch.setattr(operations.ReconcileFunction, "repeat", repeat)
+    return sent
+
+
+def content(bucket: S3Client) -> dict[str, bytes]:
+    rows = bucket.list_objects_v2(Bucket=BUCKET).get("Contents", [])
+    return {row["Key"]: bucket.get_object(Bucket=BUCKET, Key=row["Key"])["Body"].read() for row in rows}
+
+
+def restore(run: Run, *arguments: str, minutes: int = -1) -> Any:
+    since = (datetime.now(UTC) + timedelta(minutes=minutes)).isoformat()
+    return run("restore", "--since", since, *arguments, "--bucket", BUCKET, "--function", "reconcile")
+
+
+def test_everything_comes_back_and_a_newer_upload_stays(run: Run, deleted: S3Client, events: list[Any]) -> None:
+    result = restore(run)
+    assert result.exit_code == 0, result.output
+    keys = ("a.pdf", "b.pdf", "other/c.pdf")
+    assert content(deleted) == {**{key: key.encode() for key in keys}, "again.pdf": b"new"}
+    assert "3 documents undeleted" in result.output
+    assert events == [RECONCILE | {"force": True}]
+
+
+def test_a_prefix_limits_it_and_a_dry_run_changes_nothing(run: Run, deleted: S3Client, events: list[Any]) -> None:
+    assert "1 documents would be undeleted" in restore(run, "--prefix", "other/", "--dry-run").output
+    assert (list(content(deleted)), events) == (["again.pdf"], [])
+    restore(run, "--prefix", "other/")
+    assert list(content(deleted)) == ["again.pdf", "other/c.pdf"]
+
+
+def test_deletions_before_the_time_stay(run: Run, deleted: S3Client, events: list[Any]) -> None:
+    assert "0 documents undeleted" in restore(run, minutes=60).output
+    assert list(content(deleted)) == ["again.pdf"]
+    assert run("restore", "--since", "yesterday", "--bucket", BUCKET).exit_code == 2

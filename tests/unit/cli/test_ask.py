@@ -1,0 +1,378 @@
+"""`docwell ask | search | replay | feedback`: requests, answers, streams in a terminal, and failures."""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+import re
+import socket
+import sys
+import time
+import tomllib
+import unicodedata
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.table import Table
+from rich.text import Text
+
+from docwell.cli import display
+from docwell.cli.ask import _answer
+from docwell.cli.remote import Api, Json
+from docwell.cli.settings import Failure, Settings
+from docwell.http import sse
+from docwell.observability import logger
+from docwell.text.visible import escape_json
+from tests.unit.cli.conftest import Run
+from tests.unit.cli.fake_api import ANSWER, FakeApi
+
+ANSWERS: list[dict[str, Any]] = tomllib.loads(Path(__file__).with_name("answers.toml").read_text())["case"]
+REQUESTS: list[dict[str, Any]] = tomllib.loads(Path(__file__).with_name("requests.toml").read_text())["case"]
+HIT: Json = {
+    "document": "handbooks/é.pdf",
+    "page": 9,
+    "page_label": "6",
+    "quote": "more than\n2 %",
+    "score": 0.812,
+}
+SUSPICIOUS = {"document": "handbooks/b.pdf", "page": 1, "score": 0.812, "suspicious": True}
+TOKENS = [sse.event("token", {"text": text}) for text in ("Roll back ", "\x1b[2Jat once [9].")]
+STREAM = [sse.event("passages", {"passages": []}), *TOKENS, sse.WAITING, sse.event("answer", ANSWER)]
+PASSAGES = [
+    {"number": 1, "document": "handbooks/é.pdf", "page": 9, "likely": "Roll back\nafter five minutes."},
+    {"number": 2, "document": "reports/b\x1b[2J.pdf", "page": 2, "likely": None},
+    {"number": 3, "document": "handbooks/é.pdf", "page": 4, "likely": None},
+]
+PROBLEM = {"title": "No answer within the time allowed", "status": 504, "detail": "too slow", "request_id": "r-9"}
+PROBLEM_LINE = "docwell: No answer within the time allowed: too slow (HTTP 504, request r-9)\n"
+# Formats that readers see, as signs around a number.
+SHAPED = "\u0600\u0601\u0602\u0603\u0604\u0605\u06dd\u070f\u0890\u0891\u08e2\U000110bd\U000110cd"
+HIDDEN = {
+    chr(code)
+    for code in range(sys.maxunicode + 1)
+    if unicodedata.category(chr(code)) in {"Cc", "Cf", "Zl", "Zp", "Co"} and chr(code) not in "\n" + SHAPED
+}
+# A C1 introducer, colours, a title, a bidirectional override, tags and a line separator, as in a key.
+HOSTILE = "a\x9b31m\x1b[2J\x1b]0;owned\x07\u202etxt.fdp\U000e0041\u2028b\ue000"
+
+
+@pytest.fixture
+def terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    # rich reads these to detect a terminal.
+    monkeypatch.setenv("TTY_COMPATIBLE", "1")
+    monkeypatch.setenv("TTY_INTERACTIVE", "1")
+    monkeypatch.setattr(display, "is_watched", lambda _: True)
+
+
+def plain(text: str) -> str:
+    """Return what a terminal shows, without colours and cursor moves."""
+    return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", text)
+
+
+@pytest.mark.parametrize("case", REQUESTS, ids=lambda case: str(case["line"])[:60])
+def test_a_command_line_sends_its_body_or_is_wrong_usage(run: Run, api: FakeApi, case: dict[str, Any]) -> None:
+    api.receipts = (200, {"request_id": "request-7"})
+    result = run(*case["line"].split(), api=api)
+    assert result.exit_code == (0 if "body" in case else 2), result.output
+    assert [body for _, _, body, _ in api.requests] == ([case["body"]] if "body" in case else [])
+
+
+@pytest.mark.parametrize("case", ANSWERS, ids=lambda case: str(case["name"]))
+def test_an_answer_is_printed(run: Run, api: FakeApi, case: dict[str, Any]) -> None:
+    api.answer = (200, ANSWER | case.get("answer", {}))
+    result = run("ask", "When?", *case.get("flags", []), api=api)
+    assert result.exit_code == case.get("exit", 0)
+    assert [text for text in case.get("shown", []) if text not in result.stdout] == []
+    assert [text for text in case.get("absent", []) if text in result.stdout] == []
+
+
+def test_json_is_the_answer_itself_and_nothing_else(run: Run, api: FakeApi) -> None:
+    result = run("ask", "When?", "--json", api=api)
+    assert (json.loads(result.stdout), result.stderr) == (ANSWER, "")
+
+
+def test_a_problem_document_becomes_one_line_with_its_request_id(run: Run, api: FakeApi) -> None:
+    api.answer = (504, PROBLEM)
+    result = run("ask", "When?", api=api)
+    assert (result.exit_code, result.stdout, result.stderr) == (1, "", PROBLEM_LINE)
+
+
+def test_a_gateway_that_forbids_is_quoted(run: Run, api: FakeApi) -> None:
+    api.answer = (403, {"message": "Forbidden"})
+    assert "Forbidden (HTTP 403)" in run("ask", "When?", api=api).stderr
+
+
+def test_a_slow_answer_ends_at_the_timeout(run: Run) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        endpoint = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        result = run("ask", "When?", "--timeout", "0.2", "--endpoint", endpoint)
+    assert result.exit_code == 1
+    assert "within 0.2 s" in result.stderr
+
+
+# --- search ---
+
+
+def test_passages_are_shown_with_page_quote_and_score(run: Run, api: FakeApi) -> None:
+    api.answer = (200, {"passages": [HIT, SUSPICIOUS], "documents": None, "partial": True})
+    result = run("search", "When?", api=api)
+    assert "[1] handbooks/é.pdf, page 9 (printed 6)\n    “more than 2 %”\n    score 0.81\n" in result.stdout
+    assert "[2] handbooks/b.pdf, page 1\n    score 0.81; it gives its reader orders" in result.stdout
+    assert "some documents were not searched" in result.stderr
+
+
+def test_passages_are_grouped_by_document(run: Run, api: FakeApi) -> None:
+    groups = [{"document": hit["document"], "passages": [hit]} for hit in (SUSPICIOUS, HIT)]
+    api.answer = (200, {"passages": None, "documents": groups})
+    result = run("search", "When?", "--by-document", api=api)
+    assert result.stdout.index("b.pdf") < result.stdout.index("é.pdf")
+    assert json.loads(run("search", "When?", "--json", api=api).stdout) == api.answer[1]
+
+
+def test_a_search_without_passages_and_of_an_unknown_collection_say_so(run: Run, api: FakeApi) -> None:
+    api.answer = (200, {"passages": [], "documents": None})
+    result = run("search", "When?", api=api)
+    assert (result.exit_code, result.stdout, result.stderr) == (0, "", "no passages match\n")
+    api.answer = (404, {"title": "Not found", "detail": "no such collection"})
+    result = run("search", "When?", "--collection", "x", api=api)
+    assert result.exit_code == 1
+    assert "no such collection" in result.stderr
+
+
+# --- answers in a terminal, while they are written ---
+
+
+@pytest.mark.usefixtures("terminal")
+def test_in_a_terminal_the_tokens_are_shown_and_then_the_checked_answer(run: Run, api: FakeApi) -> None:
+    waking = [sse.event("waking", {"seconds": seconds}) for seconds in (0, 42)]
+    passages = sse.event("passages", {"passages": PASSAGES})
+    api.stream = [passages, *waking, *TOKENS, sse.WAITING, sse.event("answer", ANSWER)]
+    result = run("ask", "When?", api=api)
+    assert result.exit_code == 0
+    assert api.requests[-1][2] == {"question": "When?", "stream": True}
+    assert "\x1b[2J" not in result.stdout
+    found, _, later = plain(result.stdout).partition("reading 3 passages of handbooks/é.pdf, reports/b[2J.pdf")
+    assert "found handbooks/é.pdf, pages 9, 4" in found
+    assert "“Roll back after five minutes.”" in found
+    assert "found reports/b[2J.pdf, page 2" in found
+    assert "the model host is waking up, which takes minutes: 42 s" in later
+    written, _, checked = later.partition("Roll back after five minutes [1].")
+    assert ("at once [9]." in written, "at once" in checked) == (True, False)
+    assert "handbooks/é.pdf, page 9 (printed 6)" in checked
+
+
+@pytest.mark.usefixtures("terminal")
+def test_passages_are_shown_before_the_first_token(
+    api: FakeApi, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shown: list[str] = []
+
+    def events() -> Iterator[bytes]:
+        yield sse.event("passages", {"passages": PASSAGES})
+        deadline = time.monotonic() + 20
+        # The model is silent until the terminal shows the passages.
+        while "found handbooks/é.pdf" not in "".join(shown) and time.monotonic() < deadline:
+            time.sleep(0.01)
+        yield sse.event("answer", ANSWER)
+
+    show = display.GrowingAnswer.show_passages
+
+    def spy(growing: display.GrowingAnswer, passages: list[Json]) -> None:
+        show(growing, passages)
+        shown.append(capsys.readouterr().out)
+
+    monkeypatch.setattr(display.GrowingAnswer, "show_passages", spy)
+    api.stream = events()
+    assert _answer(Api(Settings(endpoint=api.endpoint), 30), {"question": "When?"}) == ANSWER
+    assert "“Roll back after five minutes.”" in shown[0]
+
+
+@pytest.mark.usefixtures("terminal")
+@pytest.mark.parametrize(
+    ("link", "opens"),
+    [
+        ("https://bucket/a.pdf?v=1#page=9", True),
+        (None, False),
+        ("file:///etc/passwd", False),
+        ("https://bucket/\x1b]0;owned\x07", False),
+        ("https://bucket/a b", False),
+    ],
+)
+def test_a_citation_opens_its_page_where_the_link_is_safe(
+    run: Run, api: FakeApi, link: str | None, *, opens: bool
+) -> None:
+    api.answer = (200, ANSWER | {"citations": [ANSWER["citations"][0] | {"link": link}]})
+    shown = run("ask", "When?", api=api).stdout
+    assert "page 9" in plain(shown)
+    assert (f";{link}\x1b\\" in shown) is opens
+    assert ("\x1b]8;" in shown) is opens
+    assert "\x1b]0;" not in shown
+
+
+@pytest.mark.usefixtures("terminal")
+@pytest.mark.parametrize("flag", ["--no-stream", "--json"])
+def test_json_and_no_stream_request_no_stream(run: Run, api: FakeApi, flag: str) -> None:
+    api.stream = STREAM
+    assert run("ask", "When?", flag, api=api).exit_code == 0
+    assert api.requests[-1][2] == {"question": "When?"}
+
+
+def test_a_pipe_gets_no_stream_even_with_colours(run: Run, api: FakeApi, monkeypatch: pytest.MonkeyPatch) -> None:
+    api.stream = STREAM
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    shown = run("ask", "When?", api=api).stdout
+    assert api.requests[-1][2] == {"question": "When?"}
+    assert shown.startswith("Roll back after five minutes [1].\n")
+    assert "\x1b[1m[1] " in shown
+    assert "\x1b[?25l" not in shown + run("status", "--watch", api=api).stderr
+
+
+@pytest.mark.usefixtures("terminal")
+def test_a_problem_in_mid_stream_or_before_it_is_one_line_with_its_status(run: Run, api: FakeApi) -> None:
+    api.stream = [*TOKENS, sse.event("error", PROBLEM)]
+    result = run("ask", "When?", api=api)
+    assert (result.exit_code, result.stderr) == (1, PROBLEM_LINE)
+    api.stream, api.answer = None, (504, PROBLEM)
+    assert run("ask", "When?", api=api).stderr == PROBLEM_LINE
+
+
+@pytest.mark.usefixtures("terminal")
+def test_an_answer_without_a_stream_is_shown(run: Run, api: FakeApi) -> None:
+    assert "Roll back after five minutes [1]." in run("ask", "When?", api=api).stdout
+
+
+def comments() -> Iterator[bytes]:
+    for _ in range(20):
+        time.sleep(0.1)
+        yield sse.WAITING
+
+
+@pytest.mark.parametrize(
+    ("stream", "message"),
+    [(TOKENS, "broke off"), ([b"data: x\n\n"], "cannot ask"), (comments(), "no answer from")],
+)
+def test_a_stream_that_is_cut_garbled_or_endless_is_a_failure(api: FakeApi, stream: Any, message: str) -> None:
+    api.stream = stream
+    with pytest.raises(Failure, match=message):
+        list(Api(Settings(endpoint=api.endpoint), 0.5).stream_query({"question": "When?"}))
+
+
+def test_the_timeout_begins_again_while_a_model_host_wakes(api: FakeApi) -> None:
+    def slow() -> Iterator[bytes]:
+        for seconds in range(4):
+            time.sleep(0.4)
+            yield sse.event("waking", {"seconds": seconds})
+        yield STREAM[-1]
+
+    api.stream = slow()
+    events = Api(Settings(endpoint=api.endpoint), 1.2).stream_query({"question": "q"})
+    assert [name for name, _ in events] == ["waking"] * 4 + ["answer"]
+
+
+# --- nothing that a document names drives a terminal or a log viewer ---
+
+
+def hidden(text: str) -> set[str]:
+    return set(text) & HIDDEN
+
+
+def test_every_way_to_print_is_clean(capsys: pytest.CaptureFixture[str]) -> None:
+    table = Table()
+    table.add_column("key")
+    table.add_row(Text(HOSTILE))
+    display.echo(HOSTILE)
+    display.echo(HOSTILE, err=True)
+    display.say(HOSTILE)
+    display.show_json({HOSTILE: HOSTILE})
+    display.show_fields({HOSTILE: HOSTILE})
+    display.console().print(table)
+    display.console().print(Text(HOSTILE))
+    display.show_answer({**ANSWER, "answer": HOSTILE, "model": HOSTILE, "request_id": HOSTILE})
+    display.show_documents([{"document": HOSTILE, "status": "REJECTED", "detail": HOSTILE}])
+    shown = capsys.readouterr()
+    assert hidden(shown.out + shown.err) == set()
+
+
+def test_json_keeps_its_value_and_has_no_character_that_drives_a_terminal() -> None:
+    everything = "".join(map(chr, [*range(0xD800), *range(0xE000, sys.maxunicode + 1)]))
+    shown = escape_json(json.dumps(everything, ensure_ascii=False))
+    assert json.loads(shown) == everything
+    assert hidden(shown) == set()
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "cp1252", "latin-1", "utf-8", "UTF8", "utf-16"])
+def test_json_is_json_in_every_encoding_of_the_output(encoding: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    written = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(written, encoding, errors="backslashreplace"))
+    value = {"document": "é\u2013日本😀.pdf"}
+    display.show_json(value)
+    sys.stdout.flush()
+    text = written.getvalue()
+    assert json.loads(text.decode(encoding) if encoding == "utf-16" else text) == value
+
+
+def test_a_log_line_is_one_line_of_ascii() -> None:
+    record = logging.LogRecord("docwell", logging.INFO, __file__, 1, HOSTILE, (), None)
+    record.detail = HOSTILE
+    line = logger.registered_formatter.format(record)
+    assert line.isascii()
+    assert not any(unicodedata.category(character) == "Cc" for character in line)
+    assert json.loads(line)["detail"] == HOSTILE
+
+
+# --- replay ---
+
+
+def replayed(*changes: tuple[str, object, object], fit: float | None = 0.5) -> tuple[int, dict[str, Any]]:
+    rows = [dict(zip(("what", "then", "now"), change, strict=True)) for change in changes]
+    runs = {"request_id": "request-7", "then": ANSWER, "now": ANSWER, "fit": fit, "min_fit": 0.22}
+    return 200, {**runs, "changes": rows}
+
+
+def test_a_replay_shows_todays_answer_and_the_changes_side_by_side(run: Run, api: FakeApi) -> None:
+    citation = {"marker": 1, "document": "a.pdf", "page": 3, "quote": "five\nminutes"}
+    api.receipts = replayed(
+        ("model_digest", "sha256:1", "sha256:2"),
+        ("document handbooks/é.pdf", "v1", None),
+        ("passages a.pdf", ["p1", "p2"], None),
+        ("citations", [citation], []),
+        ("answer", "\x1b[2Jgone", "[bold]not markup[/bold]"),
+    )
+    result = run("replay", "request/7", api=api)
+    assert result.exit_code == 0, result.stderr
+    assert api.requests[-1][:2] == ("POST", "/v1/receipts/request%2F7/replay")
+    assert "Roll back after five minutes [1]." in result.stdout
+    rows = [line.split("  ") for line in result.stdout.splitlines()]
+    cells = [[cell.strip() for cell in row if cell.strip()] for row in rows]
+    assert ["model digest", "sha256:1", "sha256:2"] in cells
+    assert ["document handbooks/é.pdf", "v1", "(removed)"] in cells
+    assert ["passages a.pdf", "2 in this run only", "-"] in cells
+    assert ["citations", "[1] a.pdf, page 3: “five minutes”", "-"] in cells
+    assert ["answer", "[2Jgone", "[bold]not markup[/bold]"] in cells
+    assert ("another answer" in result.stdout, "\x1b" in result.stdout) == (False, False)
+    assert json.loads(run("replay", "request-7", "--json", api=api).stdout) == api.receipts[1]
+
+
+def test_a_replay_without_other_changes_says_so(run: Run, api: FakeApi) -> None:
+    api.receipts = replayed()
+    assert "Nothing has changed." in run("replay", "request-7", api=api).stdout
+    api.receipts = replayed(("answer", "Five.", "Ten."))
+    assert "the model gave another answer" in run("replay", "request-7", api=api).stdout
+
+
+@pytest.mark.parametrize(("fit", "refused"), [(0.1834, True), (0.22, False), (None, False)])
+def test_a_replay_says_where_it_was_refused_before_the_model(
+    run: Run, api: FakeApi, fit: float | None, *, refused: bool
+) -> None:
+    api.receipts = replayed(fit=fit)
+    shown = run("replay", "request-7", api=api).stdout
+    assert ("Refused before the model: the fit 0.183 is under 0.22." in shown) is refused
+
+
+def test_a_receipt_that_has_expired_is_an_error(run: Run, api: FakeApi) -> None:
+    api.receipts = (404, {"title": "Not found", "detail": "no receipt", "status": 404})
+    result = run("replay", "request-7", api=api)
+    assert (result.exit_code, result.stderr) == (1, "docwell: Not found: no receipt (HTTP 404)\n")

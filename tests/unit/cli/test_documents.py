@@ -1,0 +1,405 @@
+"""`docwell put | status | rm`: the upload, and the wait for the uploaded version."""
+
+from __future__ import annotations
+
+import json
+import socket
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from docwell.cli import documents
+from docwell.cli.documents import _looks_readable
+from docwell.cli.remote import Bucket
+from docwell.cli.settings import Failure
+from tests.unit.cli.conftest import Run
+from tests.unit.cli.fake_api import BUCKET, FakeApi
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+ODD_KEY = "a+b %&/é 日本 ?#.pdf"
+
+
+class Clock:
+    """A clock whose sleep takes no time."""
+
+    now = 0.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """The clock of the wait, with the pauses of the command."""
+    clock = Clock()
+    monkeypatch.setattr(documents, "time", clock)
+    monkeypatch.setattr(documents, "_PAUSE_S", 0.5)
+    monkeypatch.setattr(documents, "_LIST_PAUSE_S", 5.0)
+    return clock
+
+
+def newest(client: S3Client, key: str) -> str:
+    return client.head_object(Bucket=BUCKET, Key=key)["VersionId"]
+
+
+def indexes_the_bucket(api: FakeApi, client: S3Client, status: str = "INDEXED") -> None:
+    """Let the API report each key's newest version, as after ingest."""
+
+    def report(key: str) -> None:
+        version = newest(client, key)
+        api.documents[key] = [{"document": key, "status": status, "version": version, "pages": 3}]
+
+    api.on_document = report
+
+
+def folder_of(tmp_path: Path, *names: str) -> Path:
+    folder = tmp_path / "folder"
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(b"%PDF-1.7")
+    return folder
+
+
+def numbered(count: int) -> list[str]:
+    return [f"{number:03}.pdf" for number in range(count)]
+
+
+def stored(client: S3Client) -> list[str]:
+    return [item["Key"] for item in client.list_objects_v2(Bucket=BUCKET).get("Contents", [])]
+
+
+def statuses(output: str) -> dict[str, str]:
+    return {record["document"]: record["status"] for record in json.loads(output)["documents"]}
+
+
+# --- the upload ---
+
+
+def test_a_folder_keeps_its_paths_and_other_files_stay_out(run: Run, bucket: S3Client, tmp_path: Path) -> None:
+    keys = ["a.pdf", "deep/notes.txt", "deep/é 日本.PDF"]
+    others = ("Makefile", "b.EXE", "c.exe", "deep/tool.exe", "._a.pdf", ".git/info.txt", "b/.venv/lib/c.pdf")
+    folder = folder_of(tmp_path, *keys, *others)
+    result = run("put", folder, "--no-wait", "--bucket", BUCKET, "--json")
+    assert list(statuses(result.stdout)) == keys == stored(bucket)
+    types = [bucket.head_object(Bucket=BUCKET, Key=key)["ContentType"] for key in keys]
+    assert types == ["application/pdf", "text/plain", "application/pdf"]
+    assert f"left out {folder / 'Makefile'}: docwell takes no files without a suffix" in result.stderr
+    assert (
+        f"left out 3 files, such as {folder / 'b.EXE'}: docwell takes no files with the suffix .exe"
+        in result.stderr
+    )
+    assert "left out 3 files, such as" in result.stderr
+    assert "docwell takes no hidden files from a folder" in result.stderr
+    assert run("put", folder / ".git", "--no-wait", "--bucket", BUCKET).exit_code == 0
+
+
+def test_put_without_waiting_needs_no_api(run: Run, bucket: S3Client, pdf: Path) -> None:
+    result = run("put", pdf, "--no-wait", "--bucket", BUCKET, "--collection", "reports/2026")
+    assert result.exit_code == 0, result.stderr
+    assert stored(bucket) == ["reports/2026/report.pdf"]
+
+
+def test_an_odd_key_is_one_path_segment(run: Run, api: FakeApi, bucket: S3Client, pdf: Path) -> None:
+    indexes_the_bucket(api, bucket)
+    result = run("put", pdf, "--key", ODD_KEY, "--json", api=api)
+    assert result.exit_code == 0, result.output
+    assert statuses(result.stdout) == {ODD_KEY: "INDEXED"}
+    assert json.loads(run("status", ODD_KEY, "--json", api=api).stdout)["document"] == ODD_KEY
+
+
+def test_a_file_of_an_unknown_kind_is_uploaded_with_a_warning(run: Run, bucket: S3Client, tmp_path: Path) -> None:
+    notes = tmp_path / "notes.bin"
+    notes.write_text("plain text")
+    result = run("put", notes, "--no-wait", "--bucket", BUCKET)
+    assert "does not look like a document that docwell reads" in result.stderr
+    assert stored(bucket) == ["notes.bin"]
+
+
+def test_wrong_uses_of_put_exit_2(run: Run, tmp_path: Path, pdf: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    twin = tmp_path / "work" / "report.pdf"
+    twin.write_bytes(b"%PDF-")
+    for arguments in (
+        [tmp_path / "empty"],
+        [tmp_path / "missing.pdf"],
+        [pdf, twin],
+        [pdf, twin, "--key", "k"],
+        [pdf, "--key", "k", "--collection", "c"],
+    ):
+        result = run("put", *arguments, "--bucket", BUCKET, "--endpoint", "http://127.0.0.1:1")
+        assert result.exit_code == 2, arguments
+
+
+@pytest.mark.parametrize(
+    ("where", "message"),
+    [
+        (("--bucket", "no-such-bucket"), "NoSuchBucket"),
+        (("--bucket", BUCKET, "--aws-endpoint", "http://127.0.0.1:1"), ""),
+    ],
+    ids=["bucket", "endpoint"],
+)
+def test_a_bucket_that_cannot_be_used_is_one_line(
+    run: Run, bucket: S3Client, pdf: Path, where: tuple[str, ...], message: str
+) -> None:
+    result = run("put", pdf, "--no-wait", *where)
+    assert (result.exit_code, message in result.stderr) == (1, True)
+    assert len(result.stderr.strip().splitlines()) == 1
+
+
+def test_put_uploads_nothing_when_the_api_cannot_be_reached(run: Run, bucket: S3Client, pdf: Path) -> None:
+    api = FakeApi()
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        api.endpoint = f"http://127.0.0.1:{unused.getsockname()[1]}"
+        result = run("put", pdf, api=api)
+    assert result.exit_code == 1
+    assert f"cannot reach {api.endpoint}" in result.stderr
+    assert stored(bucket) == []
+
+
+def test_put_goes_on_after_a_file_that_fails_lists_it_and_exits_1(
+    run: Run, api: FakeApi, bucket: S3Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    indexes_the_bucket(api, bucket)
+    upload = Bucket.upload
+
+    def failing(self: Bucket, path: Path, key: str, on_bytes: Callable[[int], None]) -> str:
+        if key == "b.pdf":
+            raise Failure(f"cannot upload {path}: AccessDenied")
+        return upload(self, path, key, on_bytes)
+
+    def unreadable(path: Path) -> bool:
+        if path.name == "c.pdf":
+            raise Failure(f"cannot read {path}: Permission denied")
+        return _looks_readable(path)
+
+    monkeypatch.setattr(Bucket, "upload", failing)
+    monkeypatch.setattr(documents, "_looks_readable", unreadable)
+    result = run("put", folder_of(tmp_path, "a.pdf", "b.pdf", "c.pdf", "d.pdf"), "--json", api=api)
+    assert result.exit_code == 1
+    assert list(statuses(result.stdout).values()) == ["INDEXED", "NOT UPLOADED", "NOT UPLOADED", "INDEXED"]
+    assert "2 of 4 files were not uploaded" in result.stderr
+    assert "AccessDenied" in result.stderr
+
+
+def test_put_stops_when_every_upload_fails(
+    run: Run, bucket: S3Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried = []
+
+    def failing(self: Bucket, path: Path, key: str, on_bytes: Callable[[int], None]) -> str:
+        tried.append(key)
+        raise Failure("cannot reach the bucket")
+
+    monkeypatch.setattr(Bucket, "upload", failing)
+    assert run("put", folder_of(tmp_path, *numbered(20)), "--no-wait", "--bucket", BUCKET).exit_code == 1
+    assert len(tried) == 5
+
+
+# --- the wait ---
+
+
+def test_put_waits_for_the_version_it_uploaded_and_not_for_an_older_one(
+    run: Run, api: FakeApi, bucket: S3Client, pdf: Path
+) -> None:
+    def report(key: str) -> None:
+        old = {"document": key, "status": "INDEXED", "version": "an older one", "pages": 1}
+        pending = old | {"status": "PENDING", "version": newest(bucket, key), "pages": 9, "pages_done": 4}
+        done = pending | {"status": "INDEXED", "pages_done": 9}
+        api.documents.setdefault(key, [old, old, old, pending, pending, done])
+
+    api.on_document = report
+    result = run("put", pdf, api=api)
+    assert result.exit_code == 0, result.stderr
+    assert [path for _, path, _, _ in api.requests] == ["/v1/health", *["/v1/documents/report.pdf"] * 6]
+    assert "INDEXED" in result.stdout
+
+
+def test_put_waits_by_etag_where_the_bucket_has_no_versions(
+    run: Run, api: FakeApi, bucket: S3Client, pdf: Path
+) -> None:
+    bucket.create_bucket(Bucket="plain")
+
+    def report(key: str) -> None:
+        etag = bucket.head_object(Bucket="plain", Key=key)["ETag"]
+        api.documents[key] = [{"document": key, "status": "INDEXED", "version": etag, "pages": 1}]
+
+    api.on_document = report
+    result = run("put", pdf, "--endpoint", api.endpoint, "--bucket", "plain", "--json")
+    assert result.exit_code == 0, result.stderr
+    assert json.loads(result.stdout)["documents"][0]["version"] == api.documents["report.pdf"][0]["version"]
+
+
+@pytest.mark.parametrize("count", [1, 12])
+def test_put_follows_keys_that_another_client_replaces_or_deletes(
+    run: Run, api: FakeApi, bucket: S3Client, tmp_path: Path, count: int
+) -> None:
+    """One document is requested by its key, many are listed."""
+    changed = False
+
+    def change(*_: object) -> None:
+        nonlocal changed
+        if not changed:
+            bucket.put_object(Bucket=BUCKET, Key="000.pdf", Body=b"%PDF-1.4 newer")
+            bucket.delete_object(Bucket=BUCKET, Key="011.pdf")
+            changed = True
+        for key in stored(bucket):
+            api.documents[key] = [{"document": key, "status": "INDEXED", "version": newest(bucket, key)}]
+
+    api.on_list = api.on_document = change
+    result = run("put", folder_of(tmp_path, *numbered(count)), "--json", api=api)
+    assert result.exit_code == 0, result.stderr
+    expected = dict.fromkeys(numbered(count), "INDEXED")
+    assert statuses(result.stdout) == expected | ({"011.pdf": "DELETED"} if count > 1 else {})
+
+
+def test_put_ends_when_its_document_was_deleted_before_ingest_read_it(
+    run: Run, api: FakeApi, bucket: S3Client, pdf: Path
+) -> None:
+    api.on_document = lambda key: bucket.delete_object(Bucket=BUCKET, Key=key) and None
+    result = run("put", pdf, "--json", api=api)
+    assert (result.exit_code, statuses(result.stdout)) == (0, {"report.pdf": "DELETED"})
+
+
+@pytest.mark.parametrize("status", ["REJECTED", "FAILED", "EMPTY"])
+def test_put_exits_3_when_a_document_is_not_indexed(
+    run: Run, status: str, api: FakeApi, bucket: S3Client, pdf: Path
+) -> None:
+    indexes_the_bucket(api, bucket, status)
+    result = run("put", pdf, api=api)
+    assert (result.exit_code, status in result.stdout) == (3, True)
+
+
+def test_put_asks_less_often_while_nothing_moves_and_then_gives_up(
+    run: Run, api: FakeApi, bucket: S3Client, pdf: Path, clock: Clock
+) -> None:
+    result = run("put", pdf, "--stall", "300", api=api)
+    assert result.exit_code == 1
+    assert "no progress for 300 s" in result.stderr
+    assert "report.pdf" in result.stderr
+    assert sum(path.startswith("/v1/documents/") for _, path, _, _ in api.requests) <= 300 / 5 + 10
+    assert clock.now >= 300
+
+
+@pytest.mark.parametrize(("count", "prefix"), [(11, "0"), (101, "")])
+def test_many_documents_are_followed_by_one_list_a_round(
+    run: Run, api: FakeApi, bucket: S3Client, tmp_path: Path, clock: Clock, count: int, prefix: str
+) -> None:
+    calls = 0
+
+    def report(_: dict[str, str]) -> None:
+        nonlocal calls
+        calls += 1
+        for item in bucket.list_object_versions(Bucket=BUCKET).get("Versions", []):
+            status = "INDEXED" if calls > 60 else "PENDING"
+            record = {"document": item["Key"], "status": status, "version": item["VersionId"]}
+            api.documents[item["Key"]] = [record]
+
+    api.on_list = report
+    arguments = ("--collection", "reports", "--stall", "900")
+    result = run("put", folder_of(tmp_path, *numbered(count)), *arguments, api=api)
+    assert result.exit_code == 0, result.stderr
+    paths = [path for _, path, _, _ in api.requests if path.startswith("/v1/documents")]
+    assert len(paths) == 61
+    assert set(paths) == {f"/v1/documents?collection=reports&limit=1000&prefix=reports%2F{prefix}"}
+    assert len(paths) / clock.now < 0.25
+
+
+def test_documents_that_a_list_does_not_serve_are_requested_at_most_once_a_second(
+    run: Run, api: FakeApi, bucket: S3Client, tmp_path: Path, clock: Clock
+) -> None:
+    # The collection has more documents than a few pages hold.
+    api.pages = [{"documents": [], "cursor": "0"}]
+    indexes_the_bucket(api, bucket)
+    result = run("put", folder_of(tmp_path, *numbered(120)), "--stall", "900", api=api)
+    assert result.exit_code == 0, result.stderr
+    paths = [path for _, path, _, _ in api.requests]
+    assert sum(path.startswith("/v1/documents?") for path in paths) == 5
+    assert sum(path.startswith("/v1/documents/") for path in paths) == 120
+    assert clock.now >= (120 - 10) - 60  # the last round needs no pause
+
+
+def test_without_quota_for_lists_documents_are_requested_by_their_keys(
+    run: Run, api: FakeApi, bucket: S3Client, tmp_path: Path, clock: Clock
+) -> None:
+    indexes_the_bucket(api, bucket)
+    api.refusals = [(429, {"retry-after": "40000"})]
+    result = run("put", folder_of(tmp_path, *numbered(12)), api=api)
+    assert result.exit_code == 0, result.stderr
+    assert sum(path.startswith("/v1/documents/") for _, path, _, _ in api.requests) == 12
+
+
+@pytest.mark.parametrize("status", [429, 503])
+def test_a_busy_server_is_asked_again_after_the_time_that_it_names(
+    run: Run, api: FakeApi, bucket: S3Client, pdf: Path, clock: Clock, status: int
+) -> None:
+    indexes_the_bucket(api, bucket)
+    api.refusals = [(status, {"retry-after": "7"})] * 20
+    assert run("put", pdf, api=api).exit_code == 0
+    assert clock.now == pytest.approx(20 * 7)
+
+
+def test_the_pause_for_a_busy_server_grows_until_the_stall_limit(
+    run: Run, api: FakeApi, bucket: S3Client, pdf: Path, clock: Clock
+) -> None:
+    api.refusals = [(429, {})] * 20
+    result = run("put", pdf, "--stall", "300", api=api)
+    assert result.exit_code == 1
+    assert "Too Many Requests (HTTP 429" in result.stderr
+    assert clock.now >= 300
+    assert len(api.refusals) >= 10
+
+
+# --- status and rm ---
+
+
+def test_status_follows_the_cursor_to_the_last_page(run: Run, api: FakeApi) -> None:
+    first = {"document": "a.pdf", "status": "INDEXED", "pages": 3}
+    second = {"document": "b.pdf", "status": "REJECTED", "reason": "encrypted", "detail": "needs a password"}
+    api.pages = [{"documents": [first], "cursor": "1"}, {"documents": [second], "cursor": None}]
+    result = run("status", api=api)
+    assert "a.pdf" in result.stdout
+    assert "encrypted: needs a password" in result.stdout
+    assert json.loads(run("status", "--json", api=api).stdout) == {"documents": [first, second]}
+
+
+def test_status_filters_and_names_the_state_of_the_model_host(run: Run, api: FakeApi) -> None:
+    api.pages = [{"documents": [], "cursor": None}]
+    assert run("status", "--collection", "c", "--status", "rejected", api=api).stdout == ""
+    assert api.requests[-1][1] == "/v1/documents?collection=c&status=REJECTED"
+    api.model_host = "asleep"
+    assert run("status", api=api).stdout == "model host: asleep\n"
+    assert "model_host" not in run("status", "--json", api=api).stdout
+    api.asleep_until = "2026-11-28T07:00:00Z"
+    assert run("status", api=api).stdout == "model host: asleep until 2026-11-28T07:00:00Z\n"
+
+
+def test_status_of_a_key_names_the_unreadable_pages_by_reason(run: Run, api: FakeApi) -> None:
+    lost = {"too_slow": "3,7-9", "reader_crashed": "12"}
+    api.documents["a.pdf"] = [{"document": "a.pdf", "status": "INDEXED", "unreadable_pages": lost}]
+    assert "unreadable pages  too_slow: 3,7-9; reader_crashed: 12" in run("status", "a.pdf", api=api).stdout
+    result = run("status", "nothing.pdf", api=api)
+    assert (result.exit_code, "there is no document 'nothing.pdf'" in result.stderr) == (1, True)
+
+
+def test_a_watch_ends_when_nothing_is_pending(run: Run, api: FakeApi, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(documents, "_WATCH_S", 0.01)
+    pending = {"document": "a.pdf", "status": "PENDING", "pages": 9, "pages_done": 1}
+    api.documents["a.pdf"] = [pending, pending, pending | {"status": "INDEXED"}]
+    result = run("status", "a.pdf", "--watch", "--json", api=api)
+    assert json.loads(result.stdout)["status"] == "INDEXED"
+
+
+def test_rm_removes_all_keys_or_none(run: Run, bucket: S3Client) -> None:
+    bucket.put_object(Bucket=BUCKET, Key="é.pdf", Body=b"x")
+    result = run("rm", "é.pdf", "missing.pdf", "--bucket", BUCKET)
+    assert (result.exit_code, "missing.pdf" in result.stderr, stored(bucket)) == (1, True, ["é.pdf"])
+    assert run("rm", "é.pdf", "--bucket", BUCKET).exit_code == 0
+    assert stored(bucket) == []

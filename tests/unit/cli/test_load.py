@@ -1,0 +1,466 @@
+"""`docwell load` copies documents of other buckets once, through any interruption (moto)."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from concurrent.futures import wait
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+from threading import Event
+from typing import TYPE_CHECKING, Any
+
+import boto3
+import pytest
+from botocore.awsrequest import AWSResponse
+from botocore.compat import HTTPHeaders
+
+from docwell.adapters import s3
+from docwell.adapters.s3 import S3Copier, S3Listing
+from docwell.adapters.sqs import SqsTaskQueue
+from docwell.bucket_ports import StoredObject
+from docwell.cli import load
+from docwell.cli.loading import gate
+from docwell.cli.loading import run as run_module
+from docwell.cli.loading.state import LoadState
+from docwell.cli.remote import s3_client
+from docwell.cli.settings import Settings
+from docwell.errors import Forbidden, NotFound, Unavailable
+from tests.unit.cli.conftest import Run
+from tests.unit.cli.fake_api import BUCKET
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+SOURCE = "archive"
+KEYS = [f"2026/{folder}/{number:02}.pdf" for folder in ("a", "b", "c") for number in range(7)]
+
+
+@pytest.fixture(autouse=True)
+def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gate, "COUNT_EVERY_S", 0.001)
+    monkeypatch.setattr(load, "QueueGate", partial(gate.QueueGate, pace=1e6))
+    monkeypatch.setattr(run_module, "_RETRY_AFTER_S", (0.0,))
+    monkeypatch.setattr(load, "_WORKERS", 4)
+
+
+@pytest.fixture
+def archive(bucket: S3Client) -> S3Client:
+    """A bucket with 21 documents in three folders, beside the documents bucket and its queue."""
+    boto3.client("sqs").create_queue(QueueName="ingest")
+    bucket.create_bucket(Bucket=SOURCE)
+    for key in KEYS:
+        put(bucket, key)
+    return bucket
+
+
+@pytest.fixture
+def run_load(run: Run) -> Run:
+    """Return a function that runs `docwell load` on a prefix of the archive."""
+
+    def loading(prefix: str = "2026/", *options: object, confirm: bool = True) -> Any:
+        source = prefix if "://" in prefix else f"s3://{SOURCE}/{prefix}"
+        yes = ["--yes"] if confirm else []
+        return run("load", source, *yes, *options, "--bucket", BUCKET, "--queue", "ingest")
+
+    return loading
+
+
+def put(client: S3Client, key: str, body: bytes | None = None, **more: Any) -> None:
+    client.put_object(Bucket=SOURCE, Key=key, Body=key.encode() if body is None else body, **more)
+
+
+def copies(client: S3Client) -> list[str]:
+    """Return the keys of the documents bucket, one for each version."""
+    pages = client.get_paginator("list_object_versions").paginate(Bucket=BUCKET)
+    return sorted(row["Key"] for page in pages for row in page.get("Versions", []))
+
+
+def omissions(folder: Path) -> dict[str, str]:
+    (path,) = folder.glob("work/*.left-out.jsonl")
+    return {row["key"]: row["reason"] for row in map(json.loads, path.read_text().splitlines())}
+
+
+def refusing(operation: str, status: int, code: str, client: Any = None) -> Any:
+    """Return a client of S3 that gets an error for one operation."""
+    client = client or boto3.client("s3")
+
+    def answer(request: Any, **_: object) -> AWSResponse:
+        return response(request, status, f"<Error><Code>{code}</Code></Error>")
+
+    client.meta.events.register_first(f"before-send.s3.{operation}", answer)
+    return client
+
+
+def response(request: Any, status: int, body: str) -> AWSResponse:
+    raw = type("Raw", (), {"stream": lambda _: [body.encode()]})()
+    return AWSResponse(request.url, status, HTTPHeaders(), raw)
+
+
+# --- copies ---
+
+
+def test_every_document_is_copied_under_the_collection_with_metadata_and_tags(
+    run_load: Run, archive: S3Client
+) -> None:
+    put(archive, "2026/a/é +%.pdf", Metadata={"team": "ops"}, Tagging="state=final", ContentType="application/pdf")
+    result = run_load("2026/", "--collection", "reports", "--json")
+    assert result.exit_code == 0, result.output
+    assert json.loads(result.stdout)["loaded"] == 22
+    assert copies(archive) == sorted(f"reports/{key[5:]}" for key in [*KEYS, "2026/a/é +%.pdf"])
+    copy: Any = {"Bucket": BUCKET, "Key": "reports/a/é +%.pdf"}
+    head: Any = archive.head_object(**copy)
+    assert (head["Metadata"], head["ContentType"]) == ({"team": "ops"}, "application/pdf")
+    assert archive.get_object_tagging(**copy)["TagSet"] == [{"Key": "state", "Value": "final"}]
+
+
+def test_the_second_load_of_a_prefix_copies_only_changed_documents(run_load: Run, archive: S3Client) -> None:
+    expected = [key for key in KEYS if key.startswith("2026/b/0")]
+    assert run_load("2026/b/0").exit_code == 0
+    assert copies(archive) == expected
+    put(archive, expected[3], b"longer than it was")
+    counts = json.loads(run_load("2026/b/0", "--json").stdout)
+    assert (counts["loaded"], counts["unchanged"]) == (1, len(expected) - 1)
+    assert copies(archive) == sorted([*expected, expected[3]])
+
+
+def test_a_load_of_few_documents_does_not_list_the_whole_documents_bucket(
+    run_load: Run, archive: S3Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(archive, "0.pdf")
+    run_load("")
+    put(archive, "3.pdf")
+    for number in range(40):
+        archive.put_object(Bucket=BUCKET, Key=f"2027/{number:02}.pdf", Body=b"x")
+    monkeypatch.setattr(s3, "_LIST_PAGE", 2)
+    listed: list[str] = []
+    real = S3Listing.page
+
+    def page(self: S3Listing, after: str, until: str = "") -> Any:
+        rows, last = real(self, after, until)
+        listed.extend(row.key for row in rows if self._bucket == BUCKET)
+        return rows, last
+
+    monkeypatch.setattr(S3Listing, "page", page)
+    counts = json.loads(run_load("", "--json").stdout)
+    assert (counts["loaded"], counts["unchanged"]) == (1, 22)
+    assert sum(key.startswith("2027/") for key in listed) < 10
+
+
+def test_a_dry_run_estimates_pages_hours_and_price_and_changes_nothing(
+    run_load: Run, archive: S3Client, tmp_path: Path
+) -> None:
+    put(archive, "2026/film.mp4")
+    survey = json.loads(run_load("2026/", "--dry-run", "--pages", "20", "--json").stdout)
+    estimate = survey["estimate"]
+    assert (survey["documents"], survey["left_out"], estimate["pages"]) == (21, {"unknown_kind": 1}, 420)
+    assert estimate["price"] > 0
+    assert estimate["hours"]["2"] == pytest.approx(420 * 0.09 / 2 / 3600, abs=0.01)
+    shown = run_load("2026/", "--dry-run")
+    assert all(text in shown.stdout for text in ("21 documents", "at 100 workers"))
+    assert run_load(confirm=False).exit_code == 1  # without an answer
+    assert (copies(archive), list((tmp_path / "work").iterdir())) == ([], [])
+
+
+def test_a_wrong_price_file_is_refused_before_the_listing(
+    run_load: Run, archive: S3Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DOCWELL_PRICES", str(tmp_path / "none.json"))
+    monkeypatch.setattr(S3Listing, "page", lambda *_: pytest.fail("listed"))
+    for options in (("--dry-run",), ()):
+        result = run_load("2026/", *options)
+        assert (result.exit_code, "none.json" in result.stderr) == (2, True)
+
+
+def test_left_out_objects_are_counted_and_listed_with_their_reason(
+    run_load: Run, archive: S3Client, tmp_path: Path
+) -> None:
+    put(archive, "2026/")
+    put(archive, "2026/film.mp4")
+    put(archive, "2026/empty.pdf", b"")
+    put(archive, "2026/large.pdf", b"x" * 100)
+    put(archive, "2026/old.pdf", StorageClass="DEEP_ARCHIVE")
+    put(archive, f"2026/{'x' * 1013}.pdf", b"x")
+    result = run_load("2026/", "--max-bytes", 99, "--json", "--collection", "a-collection")
+    assert result.exit_code == 3
+    reasons = {
+        "2026/film.mp4": "unknown_kind",
+        "2026/empty.pdf": "empty_file",
+        "2026/large.pdf": "too_large",
+        "2026/old.pdf": "archived",
+        f"2026/{'x' * 1013}.pdf": "key_too_long",
+    }
+    assert omissions(tmp_path) == reasons
+    assert json.loads(result.stdout)["left_out"] == dict.fromkeys(reasons.values(), 1)
+    assert len(copies(archive)) == 21
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "reason"),
+    [
+        (412, "PreconditionFailed", "changed"),
+        (404, "NoSuchKey", "changed"),
+        (403, "AccessDenied", "forbidden"),
+        (403, "InvalidObjectState", "archived"),
+        (400, "InvalidRequest", "refused"),
+    ],
+)
+def test_a_document_that_s3_does_not_copy_is_listed_and_the_next_load_takes_it(
+    run_load: Run,
+    archive: S3Client,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    status: int,
+    code: str,
+    reason: str,
+) -> None:
+    real = S3Copier.copy
+
+    def copy(self: S3Copier, stored: StoredObject, key: str) -> None:
+        if stored.key == KEYS[4]:
+            self = S3Copier(refusing("CopyObject", status, code), SOURCE, BUCKET)
+        real(self, stored, key)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(S3Copier, "copy", copy)
+        assert run_load().exit_code == 3
+    assert omissions(tmp_path) == {KEYS[4]: reason}
+    assert run_load().exit_code == 0
+    assert copies(archive) == KEYS
+
+
+def test_wrong_permissions_stop_the_load_and_only_a_second_load_lists_all(
+    run_load: Run, archive: S3Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried: list[str] = []
+
+    def copy(_: S3Copier, stored: StoredObject, key: str) -> None:
+        tried.append(key)
+        raise Forbidden("AccessDenied")
+
+    monkeypatch.setattr(S3Copier, "copy", copy)
+    result = run_load()
+    assert (result.exit_code, "AccessDenied" in result.stderr) == (1, True)
+    assert len(tried) < len(KEYS)
+    # The user has read why it stopped. The same command lists the rest too, and ends.
+    assert run_load().exit_code == 3
+    assert omissions(tmp_path) == dict.fromkeys(KEYS, "forbidden")
+
+
+@pytest.mark.parametrize(
+    ("source", "hint"), [("archive/2026", "s3://BUCKET/PREFIX"), (f"s3://{BUCKET}/", "docwell reconcile")]
+)
+def test_wrong_usage_says_what_is_wrong(run: Run, aws: None, source: str, hint: str) -> None:
+    result = run("load", source, "--bucket", BUCKET, "--queue", "ingest")
+    assert (result.exit_code, hint in result.stderr) == (2, True)
+
+
+@pytest.mark.parametrize(
+    ("source", "code"), [("no-such-archive", "NoSuchBucket"), (SOURCE, "AccessDenied")], ids=["name", "permission"]
+)
+def test_a_bucket_that_cannot_be_listed_ends_the_load_at_once(
+    run_load: Run, archive: S3Client, monkeypatch: pytest.MonkeyPatch, source: str, code: str
+) -> None:
+    monkeypatch.setattr(run_module, "_RETRY_AFTER_S", (20.0,))
+
+    def denying(settings: Settings, **config: Any) -> S3Client:
+        client = s3_client(settings, **config)
+        return refusing("ListObjectsV2", 403, code, client) if source == SOURCE else client
+
+    monkeypatch.setattr(load, "s3_client", denying)
+    result = run_load(f"s3://{source}/2026/")
+    assert (result.exit_code, f"{source!r} answered {code}" in result.stderr) == (1, True)
+
+
+def test_a_large_object_is_copied_in_parts_and_a_failed_copy_leaves_none(
+    archive: S3Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    part = 5 * 1024 * 1024  # the least that S3 takes
+    monkeypatch.setattr(s3, "_IN_PARTS_FROM", part)
+    monkeypatch.setattr(s3, "_PART", part)
+    body = os.urandom(part + 3)
+    put(archive, "large.pdf", body, Metadata={"team": "ops"}, Tagging="a=b%2Bc", ContentType="application/pdf")
+    stored = StoredObject("large.pdf", archive.head_object(Bucket=SOURCE, Key="large.pdf")["ETag"], len(body))
+    S3Copier(archive, SOURCE, BUCKET).copy(stored, "large.pdf")
+    copy = archive.get_object(Bucket=BUCKET, Key="large.pdf")
+    assert copy["Body"].read() == body
+    assert copy["ETag"].endswith('-2"')
+    assert (copy["Metadata"], copy["ContentType"]) == ({"team": "ops"}, "application/pdf")
+    assert archive.get_object_tagging(Bucket=BUCKET, Key="large.pdf")["TagSet"] == [{"Key": "a", "Value": "b+c"}]
+    with pytest.raises(Unavailable):
+        S3Copier(refusing("UploadPartCopy", 500, "InternalError"), SOURCE, BUCKET).copy(stored, "again.pdf")
+    assert "Uploads" not in archive.list_multipart_uploads(Bucket=BUCKET)
+    changed = refusing("UploadPartCopy", 412, "PreconditionFailed")
+    with pytest.raises(NotFound):
+        S3Copier(refusing("AbortMultipartUpload", 403, "AccessDenied", changed), SOURCE, BUCKET).copy(
+            stored, "b.pdf"
+        )
+
+
+@pytest.mark.parametrize(
+    ("status", "archived"),
+    [
+        ("", True),
+        ("<IsRestoreInProgress>true</IsRestoreInProgress>", True),
+        ("<RestoreExpiryDate>2026-12-21T00:00:00Z</RestoreExpiryDate>", False),
+    ],
+    ids=["archived", "in progress", "restored"],
+)
+def test_only_an_archived_object_that_is_restored_can_be_copied(
+    bucket: S3Client, status: str, archived: bool
+) -> None:
+    restored = f"<RestoreStatus>{status}</RestoreStatus>" if status else ""
+    row = f"<Key>a.pdf</Key><ETag>e</ETag><Size>1</Size><StorageClass>GLACIER</StorageClass>{restored}"
+    listed = f"<LastModified>2026-01-01T00:00:00Z</LastModified>{row}"
+    headers: list[str | bytes] = []
+
+    def list_objects(request: Any, **_: object) -> AWSResponse:
+        headers.append(request.headers["x-amz-optional-object-attributes"])
+        return response(
+            request, 200, f"<Result><IsTruncated>false</IsTruncated><Contents>{listed}</Contents></Result>"
+        )
+
+    client: Any = bucket
+    client.meta.events.register_first("before-send.s3.ListObjectsV2", list_objects)
+    rows, _ = S3Listing(bucket, SOURCE).page("")
+    assert [stored.archived for stored in rows] == [archived]
+    assert headers in (["RestoreStatus"], [b"RestoreStatus"])
+
+
+# --- interruptions ---
+
+
+class Killed(BaseException):
+    """The end of the process, at one call: no `except Exception` sees it."""
+
+
+def dying(real: Callable[..., Any], at: int, *, after: bool) -> Callable[..., Any]:
+    """Return the call, which raises `Killed` at its `at`-th time, before or after it works, and ever after."""
+    calls = 0
+
+    def call(*arguments: Any, **options: Any) -> Any:
+        nonlocal calls
+        calls += 1
+        if calls > at or (calls == at and not after):
+            raise Killed
+        result = real(*arguments, **options)
+        if calls == at:
+            raise Killed
+        return result
+
+    return call
+
+
+STEPS = [
+    (S3Copier, "copy"),
+    (LoadState, "record"),
+    (LoadState, "_store"),
+    (Path, "replace"),
+    (SqsTaskQueue, "waiting"),
+    (S3Listing, "page"),
+]
+
+
+@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+@pytest.mark.parametrize(("owner", "name"), STEPS, ids=[f"{owner.__name__}.{name}" for owner, name in STEPS])
+def test_a_killed_load_goes_on_and_copies_each_document_once(
+    run_load: Run,
+    archive: S3Client,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    owner: type,
+    name: str,
+    after: bool,
+) -> None:
+    put(archive, "2026/film.mp4")
+    with monkeypatch.context() as patched:
+        patched.setattr(owner, name, dying(getattr(owner, name), 4, after=after))
+        with suppress(Killed):
+            run_load()
+    result = run_load()
+    assert result.exit_code == 3, result.output
+    assert copies(archive) == KEYS
+    assert omissions(tmp_path) == {"2026/film.mp4": "unknown_kind"}
+    assert len(next(tmp_path.glob("work/*.jsonl")).read_text().splitlines()) == 1
+
+
+def test_ctrl_c_stores_the_place_and_says_how_to_go_on(
+    run_load: Run, archive: S3Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = S3Copier.copy
+    copied: list[str] = []
+    pressed, interrupted = Event(), Event()
+
+    def copy(self: S3Copier, stored: StoredObject, key: str) -> None:
+        real(self, stored, key)
+        copied.append(key)
+        if len(copied) == 12:
+            pressed.set()
+            interrupted.wait(10)
+
+    def wait_until_pressed(*arguments: Any) -> Any:
+        """Wait as the main thread does. A real signal would also reach pytest's own process between two waits."""
+        while not pressed.is_set():
+            done, left = wait(*arguments)
+            if not left:
+                return done, left
+        interrupted.set()
+        raise KeyboardInterrupt
+
+    def loaded() -> int:
+        (path,) = tmp_path.glob("work/docwell-load-????????.json")
+        return int(json.loads(path.read_text())["loaded"])
+
+    with monkeypatch.context() as patched:
+        patched.setattr(S3Copier, "copy", copy)
+        patched.setattr(run_module, "wait", wait_until_pressed)
+        patched.setattr(load, "_WORKERS", 1)
+        patched.setattr(load, "_PARTITIONS", 4)
+        result = run_load()
+    assert (result.exit_code, "the same command, in this folder, goes on" in result.stderr) == (1, True)
+    assert loaded() == len(copies(archive)) < 21
+    assert "going on" in run_load(confirm=False).stderr
+    assert (loaded(), copies(archive)) == (21, KEYS)
+
+
+def test_a_queue_that_does_not_answer_once_does_not_end_the_load(
+    run_load: Run, archive: S3Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, failures = SqsTaskQueue.waiting, [Unavailable("sqs", "sqs does not answer")]
+
+    def waiting(self: SqsTaskQueue) -> int:
+        if failures:
+            raise failures.pop()
+        return real(self)
+
+    monkeypatch.setattr(SqsTaskQueue, "waiting", waiting)
+    assert run_load().exit_code == 0
+    assert copies(archive) == KEYS
+
+
+def test_two_processes_do_not_run_the_same_load_at_once(
+    run_load: Run, archive: S3Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    second: list[Any] = []
+    real = S3Copier.copy
+
+    def copy(self: S3Copier, stored: StoredObject, key: str) -> None:
+        if stored.key == KEYS[0]:
+            second.append(run_load())
+        real(self, stored, key)
+
+    monkeypatch.setattr(S3Copier, "copy", copy)
+    monkeypatch.setattr(load, "_WORKERS", 1)
+    assert run_load().exit_code == 0
+    assert [(result.exit_code, "another process" in result.stderr) for result in second] == [(1, True)]
+    assert copies(archive) == KEYS
+
+
+def test_a_stored_state_that_cannot_be_read_is_named(run_load: Run, archive: S3Client, tmp_path: Path) -> None:
+    run_load()
+    (path,) = tmp_path.glob("work/docwell-load-????????.json")
+    path.write_text("{")
+    result = run_load()
+    assert (result.exit_code, path.name in result.stderr) == (2, True)

@@ -1,0 +1,324 @@
+"""`docwell principals`, against DynamoDB and API Gateway in process."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import Any
+
+import boto3
+import pytest
+
+from docwell.access.authorizer import Authorizer
+from docwell.adapters.dynamodb.principals import DynamoApiKeys, Grant, PrincipalAdmin
+from docwell.errors import Unauthenticated, Unavailable
+from docwell.identity import Rule
+from infra.local.names import PRINCIPALS_SCHEMA, USAGE_SCHEMA
+from tests.unit.cli.conftest import Run
+
+DAY_S = 86_400
+TABLE, USAGE = "the-principals", "their-use"
+
+
+class Cloud:
+    def __init__(self, run: Run) -> None:
+        dynamodb = boto3.client("dynamodb")
+        dynamodb.create_table(TableName=TABLE, **PRINCIPALS_SCHEMA)
+        dynamodb.create_table(TableName=USAGE, **USAGE_SCHEMA)
+        self.gateway: Any = boto3.client("apigateway")
+        self.admin = PrincipalAdmin(dynamodb, TABLE)
+        self.stored = DynamoApiKeys(dynamodb, TABLE)
+        self.now = time.time()
+        self._run = run
+
+    def add(self, name: str, *options: str) -> dict[str, Any]:
+        """Return the JSON of a new principal, which may read everything."""
+        made: dict[str, Any] = json.loads(self._run("principals", "add", name, "--all", *options, "--json").stdout)
+        return made
+
+    def grant(self, id_: str) -> Grant:
+        grant = self.admin.get(id_)
+        assert grant is not None
+        return grant
+
+    def caller(self, value: str) -> str | None:
+        """Return the principal that the authorizer finds for a key, None for a key that it denies."""
+        try:
+            return Authorizer(self.stored, clock=lambda: self.now).identify([("x-api-key", value)]).identity.id
+        except Unauthenticated:
+            return None
+
+    def keys(self) -> dict[str, str]:
+        """Return the values of the API keys by id."""
+        return {key["id"]: key["value"] for key in self.gateway.get_api_keys(includeValues=True)["items"]}
+
+
+@pytest.fixture
+def cloud(aws: None, run: Run, monkeypatch: pytest.MonkeyPatch) -> Cloud:
+    monkeypatch.setenv("DOCWELL_PRINCIPALS_TABLE", TABLE)
+    monkeypatch.setenv("DOCWELL_USAGE_TABLE", USAGE)
+    return Cloud(run)
+
+
+def rule(collection: str | None, prefix: str, **tags: str) -> Rule:
+    return Rule(collection, prefix, frozenset(tags.items()))
+
+
+# --- grants ---
+
+
+def test_add_makes_a_key_and_shows_it_once(run: Run, cloud: Cloud) -> None:
+    result = run("principals", "add", "Finance", "--collections", "money, law", "--requests-per-day", "9")
+    assert result.exit_code == 0, result.output
+    ((id_, value),) = cloud.keys().items()
+    assert value in result.stdout
+    grant = cloud.grant(f"key:{id_}")
+    assert (grant.collections, grant.requests_per_day, grant.label) == (frozenset({"money", "law"}), 9, "Finance")
+    listed = run("principals", "list")
+    assert f"key:{id_}" in listed.stdout
+    assert "0 of 9" in listed.stdout
+    assert value not in listed.output
+
+
+@pytest.mark.parametrize(
+    ("options", "collections", "rules", "shown"),
+    [
+        (["--prefix", "a/2026/"], [], [rule("a", "a/2026/")], "a/2026/…"),
+        (["--prefix", "a", "--collections", "b"], ["b"], [rule(None, "a")], "b, a…"),
+        (["--prefix", "/a/"], [], [rule("default", "/a/")], "/a/…"),
+        (["--all", "--tag", "t=x=y"], [], [rule(None, "", t="x=y")], "all collections with t=x=y"),
+        (
+            ["--collections", "b,c", "--prefix", "a/", "--tag", "t=x", "--tag", "u=y"],
+            [],
+            [rule("a", "a/", t="x", u="y"), rule("b", "", t="x", u="y"), rule("c", "", t="x", u="y")],
+            "a/… with t=x with u=y, b with t=x with u=y, c with t=x with u=y",
+        ),
+    ],
+)
+def test_a_grant_can_be_narrower_than_a_collection(
+    run: Run, cloud: Cloud, options: list[str], collections: list[str], rules: list[Rule], shown: str
+) -> None:
+    result = run("principals", "add", "A", "--jwt-subject", "s", *options)
+    assert result.exit_code == 0, result.output
+    assert result.stdout == f"sub:s may read {shown}\n"
+    grant = cloud.grant("sub:s")
+    assert (grant.collections, grant.rules) == (frozenset(collections), frozenset(rules))
+    (listed,) = json.loads(run("principals", "list", "--json").stdout)["principals"]
+    assert listed["collections"] == collections
+    stored = {Rule(row["collection"], row["prefix"], frozenset(row["tags"].items())) for row in listed["rules"]}
+    assert stored == set(rules)
+
+
+@pytest.mark.parametrize(
+    ("options", "writable", "shown"),
+    [
+        (["--write", "b,c", "--write", "a"], ["a", "b", "c"], ", and may write a, b, c"),
+        (["--write-all"], None, ", and may write all collections"),
+        ([], [], ""),
+    ],
+)
+def test_a_grant_to_write_is_apart_from_that_to_read(
+    run: Run, cloud: Cloud, options: list[str], writable: list[str] | None, shown: str
+) -> None:
+    result = run("principals", "add", "A", "--jwt-subject", "s", "--collections", "a", *options)
+    assert result.stdout == f"sub:s may read a{shown}\n"
+    (listed,) = json.loads(run("principals", "list", "--json").stdout)["principals"]
+    assert listed["writable"] == writable
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        [],
+        ["--all", "--collections", "a"],
+        ["--all", "--write", "a", "--write-all"],
+        ["--collections", " , "],
+        ["--collections", "a/b"],
+        ["--tag", "team=legal"],
+        ["--all", "--prefix", "a/"],
+        ["--all", "--tag", "team"],
+        ["--prefix", ""],
+        ["--prefix", "é" * 513],
+        ["--all", "--jwt-subject", "s", "--jwt-group", "g"],
+        ["--all", "--jwt-group", "a,b"],
+        ["--all", "--jwt-subject", "a b"],
+        ["--all", "--requests-per-day", "-1"],
+        *(["--all", "--expires", time] for time in ("soon", "-1d", "9", "1w", "4000d", "9999999999d")),
+        ["--all", "--jwt-subject", "s", "--expires", "1d"],
+    ],
+)
+def test_a_contradictory_grant_is_refused_and_makes_nothing(run: Run, cloud: Cloud, options: list[str]) -> None:
+    assert run("principals", "add", "A", *options).exit_code == 2
+    assert (cloud.keys(), cloud.admin.list(USAGE)) == ({}, [])
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "id_"),
+    [("--jwt-subject", "auth0|7", "sub:auth0|7"), ("--jwt-group", "staff", "group:staff")],
+)
+def test_a_subject_or_group_needs_no_key(run: Run, cloud: Cloud, option: str, value: str, id_: str) -> None:
+    assert run("principals", "add", "A", "--collections", "a", option, value).exit_code == 0
+    again = run("principals", "add", "A", "--collections", "b", option, value)
+    assert (again.exit_code, "--replace" in again.stderr) == (1, True)
+    assert run("principals", "add", "A", "--collections", "b", option, value, "--replace").exit_code == 0
+    assert (cloud.grant(id_).collections, cloud.keys()) == (frozenset({"b"}), {})
+
+
+@pytest.mark.parametrize("options", [[], ["--jwt-group", "staff"]])
+def test_replace_finds_the_grant_by_its_name_and_makes_no_key(run: Run, cloud: Cloud, options: list[str]) -> None:
+    first = cloud.add("app", *options)
+    cloud.add("other")
+    keys = cloud.keys()
+    for name in ("app", first["id"]):
+        result = run("principals", "add", name, "--collections", "a", "--requests-per-day", "5", "--replace")
+        assert result.exit_code == 0, result.output
+        assert "API key: " not in result.output
+    assert (cloud.keys(), len(cloud.admin.grants())) == (keys, 2)
+    grant = cloud.grant(first["id"])
+    assert (grant.label, grant.requests_per_day, grant.collections) == ("app", 5, frozenset({"a"}))
+    assert grant.owns_key == (not options)
+
+
+def test_replace_needs_one_grant_of_the_name(run: Run, cloud: Cloud) -> None:
+    missing = run("principals", "add", "app", "--all", "--replace")
+    assert (missing.exit_code, cloud.keys()) == (1, {})
+    assert "leave out --replace" in missing.stderr
+    ids = [cloud.add("app")["id"] for _ in range(2)]
+    several = run("principals", "add", "app", "--collections", "a", "--replace")
+    assert (several.exit_code, len(cloud.keys())) == (1, 2)
+    assert all(id_ in several.stderr for id_ in ids)
+    assert [grant.collections for grant in cloud.admin.grants()] == [None, None]
+
+
+@pytest.mark.parametrize("named", [True, False])
+def test_a_replaced_grant_refuses_an_end_for_the_key_that_it_keeps(run: Run, cloud: Cloud, named: bool) -> None:
+    id_ = cloud.add("app")["id"]
+    options = [] if named else ["--api-key-id", id_.removeprefix("key:")]
+    result = run("principals", "add", "app", "--collections", "a", *options, "--replace", "--expires", "1d")
+    assert (result.exit_code, "rotate" in result.stderr) == (2, True)
+    assert [grant.collections for grant in cloud.admin.grants()] == [None]
+
+
+# --- keys ---
+
+
+def test_add_puts_the_key_into_the_usage_plan(cloud: Cloud) -> None:
+    plan = cloud.gateway.create_usage_plan(name="p")["id"]
+    made = cloud.add("A", "--usage-plan", plan)
+    (key,) = cloud.gateway.get_usage_plan_keys(usagePlanId=plan)["items"]
+    assert made["id"] == f"key:{key['id']}"
+    assert (made["collections"], made["api_key"]) == (None, cloud.keys()[key["id"]])
+
+
+def test_a_key_whose_grant_or_hash_cannot_be_stored_does_not_stay(
+    run: Run, cloud: Cloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    result = run("principals", "add", "A", "--all", "--table", "none")
+    assert (result.exit_code, len(result.stderr.splitlines()), cloud.keys()) == (1, 1, {})
+    first = cloud.add("app")
+
+    def put(*_: object) -> None:
+        raise Unavailable("principals", "down")
+
+    with monkeypatch.context() as down:
+        down.setattr(DynamoApiKeys, "put", put)
+        for command in (("rotate", "app"), ("add", "other", "--all")):
+            result = run("principals", *command)
+            assert (result.exit_code, len(result.stderr.splitlines())) == (1, 1)
+    assert list(cloud.keys().values()) == [first["api_key"]]
+    assert cloud.caller(first["api_key"]) == first["id"]
+
+
+def test_revoke_deletes_the_key_that_add_made_also_after_a_change(run: Run, cloud: Cloud) -> None:
+    id_ = cloud.add("A")["id"]
+    change = ["--collections", "a", "--api-key-id", id_.removeprefix("key:"), "--replace"]
+    assert run("principals", "add", "A", *change).exit_code == 0
+    assert run("principals", "revoke", id_).exit_code == 0
+    assert (cloud.keys(), cloud.admin.list(USAGE)) == ({}, [])
+    assert run("principals", "revoke", id_).exit_code == 1
+
+
+def test_an_existing_key_is_adopted_with_its_end_and_stays_after_revoke(run: Run, cloud: Cloud) -> None:
+    made = cloud.gateway.create_api_key(name="of another application", enabled=True)
+    id_ = f"key:{made['id']}"
+    assert run("principals", "revoke", id_).exit_code == 1  # not a principal of docwell
+    options = ["--api-key-id", made["id"], "--expires", "30d"]
+    assert run("principals", "add", "A", "--all", *options).exit_code == 0
+    assert cloud.caller(made["value"]) == id_
+    cloud.now += 31 * DAY_S
+    assert cloud.caller(made["value"]) is None
+    assert run("principals", "add", "A", "--all", "--api-key-id", "absent").exit_code == 1
+    assert cloud.admin.get("key:absent") is None
+    assert run("principals", "rotate", "A").exit_code == 0
+    assert run("principals", "revoke", id_).exit_code == 0
+    assert (list(cloud.keys()), cloud.stored.list()) == ([made["id"]], [])
+
+
+def test_a_key_with_an_end_stops_then(cloud: Cloud) -> None:
+    made = cloud.add("A", "--expires", "12h")
+    assert cloud.caller(made["api_key"]) == made["id"]
+    assert abs(made["keys"][0]["ends_at"] - cloud.now - DAY_S / 2) < 60
+    cloud.now += DAY_S / 2 + 60
+    assert cloud.caller(made["api_key"]) is None
+
+
+def test_rotation_overlaps_and_keeps_the_principal(run: Run, cloud: Cloud) -> None:
+    plan = cloud.gateway.create_usage_plan(name="p")["id"]
+    first = cloud.add("app", "--usage-plan", plan)
+    result = run("principals", "rotate", "app", "--overlap", "7d", "--usage-plan", plan, "--json")
+    second = json.loads(result.stdout)
+    assert second["id"] == first["id"]
+    assert [key["ends_at"] is None for key in second["keys"]] == [True, False]
+    assert len(cloud.gateway.get_usage_plan_keys(usagePlanId=plan)["items"]) == 2
+    listed = run("principals", "list")
+    assert all(text in listed.stdout for text in ("never", "UTC"))
+    assert second["api_key"] not in listed.output
+    values = first["api_key"], second["api_key"]
+    assert [cloud.caller(value) for value in values] == [first["id"]] * 2
+    cloud.now += 7 * DAY_S + 60
+    assert [cloud.caller(value) for value in values] == [None, first["id"]]
+
+
+def test_a_leaked_key_ends_at_once_and_a_later_rotation_prolongs_no_key(run: Run, cloud: Cloud) -> None:
+    first = cloud.add("app")
+    result = run("principals", "rotate", first["id"], "--overlap", "0m")
+    assert result.stdout.count("API key: ") == 1
+    cloud.now = time.time() + 1
+    assert cloud.caller(first["api_key"]) is None
+    for overlap in ("1h", "9d"):
+        assert run("principals", "rotate", "app", "--overlap", overlap).exit_code == 0
+    ends = sorted((key.ends_at or 0) - cloud.now for key in cloud.stored.list())
+    assert len(ends) == 3  # the first key ended and is gone
+    assert abs(ends[1] - 3_600) < 60
+    assert abs(ends[2] - 9 * DAY_S) < 60
+    assert first["api_key"] not in cloud.keys().values()
+    run("principals", "revoke", first["id"])
+    assert (cloud.keys(), cloud.stored.list()) == ({}, [])
+
+
+def test_rotate_needs_one_principal_with_a_key(run: Run, cloud: Cloud) -> None:
+    for options in (["--jwt-subject", "s"], [], []):
+        cloud.add("same", *options)
+    cloud.add("person", "--jwt-subject", "p")
+    keys = cloud.keys()
+    for name in ("same", "person", "sub:p"):
+        assert run("principals", "rotate", name).exit_code == 1
+    assert run("principals", "rotate", "same", "--overlap", "soon").exit_code == 2
+    assert cloud.keys() == keys
+    missing = run("principals", "rotate", "bob")
+    assert "there is no principal 'bob': `docwell principals list` lists them" in missing.stderr
+
+
+def test_adopt_stores_the_keys_of_an_earlier_release_and_names_the_missing_keys(run: Run, cloud: Cloud) -> None:
+    gone, made = cloud.add("a"), cloud.add("b")
+    cloud.add("people", "--jwt-group", "staff")
+    for key in cloud.stored.list():
+        cloud.stored.remove(key)
+    assert cloud.caller(made["api_key"]) is None
+    cloud.gateway.delete_api_key(apiKey=gone["id"].removeprefix("key:"))
+    result = run("principals", "adopt")
+    assert (result.exit_code, result.stdout) == (1, f"{made['id']} is stored\n")
+    assert "1 of the keys are not stored" in result.stderr
+    assert cloud.caller(made["api_key"]) == made["id"]
+    assert run("principals", "revoke", gone["id"]).exit_code == 0
+    assert run("principals", "adopt").stdout == ""

@@ -1,0 +1,263 @@
+"""The sources of the settings and their order; wrong input; the prompts, the help and its dependencies."""
+
+from __future__ import annotations
+
+import ast
+import json
+import os
+import re
+import subprocess
+import sys
+import tomllib
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import pytest
+from packaging.requirements import Requirement
+
+from docwell.cli.settings import Failure, find_settings
+from docwell.query.prompting import load_prompt, prompt_names, read_prompt
+from tests.unit.cli.conftest import Run
+from tests.unit.cli.fake_api import FakeApi
+
+ROOT = Path(__file__).parents[3]
+
+
+def stack_file(folder: Path, pid: int, **more: str) -> None:
+    stack: dict[str, Any] = {
+        "pid": pid,
+        "gateway": "http://127.0.0.1:1",
+        "aws_endpoint": "http://127.0.0.1:2",
+        "bucket": "local-bucket",
+        "region": "eu-west-1",
+        "access_key": "local",
+        "secret_key": "local-secret",
+    }
+    (folder / ".docwell").mkdir(exist_ok=True)
+    (folder / ".docwell" / "stack.json").write_text(json.dumps(stack | more))
+
+
+def test_a_flag_wins_over_the_environment_and_that_over_the_file(
+    run: Run, api: FakeApi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def key_sent(*arguments: str) -> str | None:
+        assert run("ask", "why?", "--endpoint", api.endpoint, *arguments).exit_code == 0
+        return api.requests[-1][3]
+
+    # With the byte order mark of some editors.
+    Path("docwell.toml").write_text('api_key = "file"\n[profiles.other]\napi_key = "profile"', "utf-8-sig")
+    assert key_sent() == "file"
+    assert key_sent("--profile", "other") == "profile"
+    monkeypatch.setenv("DOCWELL_API_KEY", "environment")
+    assert key_sent() == "environment"
+    assert key_sent("--api-key", "flag") == "flag"
+
+
+def test_the_file_of_the_folder_hides_the_one_of_the_home(tmp_path: Path) -> None:
+    home = tmp_path / ".config" / "docwell"
+    home.mkdir(parents=True)
+    (home / "config.toml").write_text('bucket = "of-home"\nendpoint = "http://home"')
+    assert find_settings().bucket == "of-home"
+    Path("docwell.toml").write_text('bucket = "of-folder"\nendpoint = "http://folder"')
+    assert find_settings().bucket == "of-folder"
+
+
+def test_a_running_local_stack_is_found_from_a_folder_below_it(tmp_path: Path) -> None:
+    stack_file(tmp_path, os.getpid())
+    settings = find_settings()
+    assert (settings.endpoint, settings.bucket) == ("http://127.0.0.1:1", "local-bucket")
+    assert (settings.access_key, settings.api_key, settings.local) == ("local", None, True)
+    stack_file(tmp_path, os.getpid(), api_key="local-key", principals_table="t")
+    assert (find_settings().api_key, find_settings().principals_table) == ("local-key", "t")
+    assert find_settings(api_key="mine").api_key == "mine"
+
+
+def test_the_local_stack_lends_nothing_to_a_named_endpoint(tmp_path: Path) -> None:
+    stack_file(tmp_path, os.getpid())
+    settings = find_settings(endpoint="https://deployed")
+    assert (settings.bucket, settings.aws_endpoint, settings.access_key, settings.local) == (
+        None,
+        None,
+        None,
+        False,
+    )
+
+
+def test_the_stack_file_of_another_user_is_ignored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    stack_file(tmp_path, os.getpid())
+    monkeypatch.setattr(os, "getuid", lambda: os.geteuid() + 1)
+    assert find_settings().bucket is None
+
+
+def test_a_stack_that_has_stopped_is_an_error(run: Run, tmp_path: Path) -> None:
+    stack_file(tmp_path, 2**31 - 2)  # no system has process ids as high as this
+    result = run("ask", "why?")
+    assert result.exit_code == 1
+    assert all(text in result.stderr for text in ("no longer runs", "make up"))
+
+
+@pytest.mark.parametrize("content", ["endpoint = 3", "endpont = 'x'", "not toml", "profiles = 3"])
+def test_a_wrong_settings_file_is_named(content: str) -> None:
+    Path("docwell.toml").write_text(content)
+    with pytest.raises(Failure, match=r"docwell\.toml"):
+        find_settings(profile="p" if "profiles" in content else None)
+
+
+@pytest.mark.parametrize(
+    ("line", "environment", "hint"),
+    [
+        ("ask why?", {}, "--endpoint"),
+        ("ask why?", {}, "make up"),
+        ("ask why? --endpoint docwell.example", {}, "--endpoint"),
+        ("ask why? --endpoint ftp://docwell.example", {}, "--endpoint"),
+        ("ask why? --endpoint http://[::1", {}, "--endpoint"),
+        ("ask why? --endpoint http://\x00", {}, "--endpoint"),
+        ("status --endpoint localhost:8000", {}, "--endpoint"),
+        ("ask why?", {"DOCWELL_DATA": "no-stack-runs-here"}, "DOCWELL_DATA"),
+        ("ask why? --endpoint https://api.example", {"ALL_PROXY": "socks5://127.0.0.1:1"}, "ALL_PROXY"),
+        ("ask why? --endpoint https://api.example", {"HTTPS_PROXY": "a:b"}, "HTTPS_PROXY"),
+        ("ask why? --endpoint https://api.example", {"SSL_CERT_FILE": "/missing.pem"}, "SSL_CERT_FILE"),
+        ("audit", {"DOCWELL_AUDIT_TABLE": "t"}, "--region"),
+        ("redrive --endpoint https://api.example", {}, "IngestQueueUrl"),
+        ("principals list --usage-table u --endpoint https://api.example", {}, "DOCWELL_PRINCIPALS_TABLE"),
+        ("principals list --table p --endpoint https://api.example", {}, "DOCWELL_USAGE_TABLE"),
+        ("put a.pdf --no-wait --bucket b", {"AWS_PROFILE": "none"}, "AWS_PROFILE"),
+        ("prompts show ./nope", {}, "./nope"),
+        ("prompts show nothing", {}, "there is no prompt 'nothing'; there are: answer, "),
+    ],
+)
+def test_wrong_settings_end_with_2_and_name_the_missing_value(
+    run: Run, monkeypatch: pytest.MonkeyPatch, line: str, environment: dict[str, str], hint: str
+) -> None:
+    Path("a.pdf").write_bytes(b"%PDF-1.7")
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    result = run(*line.split(" "))
+    assert (result.exit_code, result.stdout, hint in result.stderr) == (2, "", True), result.output
+    assert len(result.stderr.strip().splitlines()) == 1
+
+
+@pytest.mark.parametrize("key", ["secret\r", "secret\n", "sec ret", "secr\u00e9t"])
+@pytest.mark.parametrize("arguments", [("ask", "why?"), ("status",), ("put", "a.pdf")], ids=" ".join)
+def test_a_key_that_no_header_can_have_is_refused_and_not_shown(
+    run: Run, api: FakeApi, credentials: None, arguments: tuple[str, ...], key: str
+) -> None:
+    Path("a.pdf").write_bytes(b"%PDF-1.7")
+    Path("docwell.toml").write_text(f"api_key = {json.dumps(key)}" if key.isascii() else "")
+    flags = () if key.isascii() else ("--api-key", key)
+    result = run(*arguments, *flags, api=api)
+    assert (result.exit_code, api.requests) == (2, []), result.output
+    assert "DOCWELL_API_KEY" in result.stderr
+    assert "sec" not in result.stderr
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_a_refused_caller_learns_how_to_give_a_key(run: Run, api: FakeApi, status: int) -> None:
+    api.answer = (status, {"title": "Unauthorized"})
+    result = run("ask", "why?", api=api)
+    assert (result.exit_code, "DOCWELL_API_KEY" in result.stderr) == (1, True)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "name"),
+    [
+        (["ask", "caf\udce9?"], "question"),
+        (["search", "why?", "--document", "ok", "--document", "\udce9"], "document"),
+        (["status", "\udce9"], "key"),
+        (["replay", "\udce9"], "request-id"),
+        (["rm", "a", "\udce9"], "keys"),
+        (["put", "a.pdf", "--key", "\udce9"], "key"),
+        (["principals", "revoke", "\udce9"], "id"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else value[0],
+)
+def test_an_argument_in_another_encoding_is_named_before_any_request(
+    run: Run, api: FakeApi, arguments: list[str], name: str
+) -> None:
+    Path("a.pdf").write_bytes(b"%PDF-1.7")
+    result = run(*arguments, api=api)
+    assert (result.exit_code, api.requests) == (2, []), result.output
+    assert result.stderr.startswith(f"docwell: {name} is not UTF-8")
+
+
+# --- prompts ---
+
+
+def test_the_list_of_prompts_has_name_version_purpose_and_tokens(run: Run) -> None:
+    shown = run("prompts", "list")
+    listed = json.loads(run("prompts", "list", "--json").stdout)["prompts"]
+    assert [prompt["name"] for prompt in listed] == prompt_names()
+    for row, prompt in zip(listed, map(load_prompt, prompt_names()), strict=True):
+        assert (row["version"], row["purpose"], row["tokens"]) == (prompt.version, prompt.purpose, prompt.tokens)
+        assert all(str(row[name]) in shown.stdout for name in ("name", "version", "purpose", "tokens"))
+    assert run("prompts", "show", "answer").stdout == read_prompt("answer").decode()
+
+
+def test_prompts_and_files_are_compared_by_line(run: Run, tmp_path: Path) -> None:
+    lines = run("prompts", "diff", "answer", "answer-short").stdout.splitlines()
+    names = ("--- answer", "+++ answer-short")
+    assert lines[:2] == [f"{name} {load_prompt(name.split()[1]).version}" for name in names]
+    assert {"-name: answer", "+name: answer-short"} <= set(lines)
+    draft = tmp_path / "draft.md"
+    draft.write_bytes(read_prompt("answer"))
+    assert run("prompts", "diff", "answer", draft).stdout == ""
+    draft.write_bytes(read_prompt("answer") + b"\nBe kind \xff")
+    assert run("prompts", "diff", "answer", draft).stdout.endswith(
+        "+Be kind \\xff\n\\ No newline at end of file\n"
+    )
+
+
+# --- the program ---
+
+# Imports each module as if only these packages were installed, and prints those that need another one.
+PROGRAM = """
+import importlib, json, sys
+absent, modules = map(json.loads, sys.argv[1:])
+sys.modules |= dict.fromkeys(absent)
+for name in modules:
+    try:
+        importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        print(name, error)
+"""
+
+
+def canonical(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def installed_by(requirements: list[str]) -> set[str]:
+    """Return the names of the packages, and of all that they need."""
+    names: set[str] = set()
+    left = [Requirement(text) for text in requirements]
+    while left:
+        requirement = left.pop()
+        name = canonical(requirement.name)
+        if name not in names and (requirement.marker is None or requirement.marker.evaluate({"extra": ""})):
+            names.add(name)
+            left += map(Requirement, metadata.requires(requirement.name) or ())
+    return names
+
+
+def test_no_command_imports_a_package_that_the_project_does_not_name() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    installed = installed_by(project["dependencies"])
+    owners = metadata.packages_distributions()
+    absent = [name for name, of in owners.items() if name != "docwell" and not installed & set(map(canonical, of))]
+    modules = {
+        node.module
+        for path in (ROOT / "layers/docwell/python/docwell/cli").rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("docwell.")
+    }
+    assert "chromadb" in absent
+    command = [sys.executable, "-c", PROGRAM, json.dumps(absent), json.dumps(sorted(modules))]
+    assert subprocess.run(command, capture_output=True, text=True, check=True).stdout == ""
+
+
+def test_the_help_imports_no_boto3_and_lists_the_exit_codes(run: Run) -> None:
+    code = "import sys; from docwell.cli import app; assert not {'boto3', 'httpx', 'pydantic'} & set(sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+    assert "3  put: a document ended REJECTED, FAILED or EMPTY" in run("--help").stdout
+    assert run("version").stdout.startswith("docwell ")
