@@ -17,7 +17,7 @@ from docwell.models import Reason, Status
 CONSOLE = Path(__file__).parents[2] / "console"
 SCRIPTS = sorted(CONSOLE.glob("*.js"))
 LANGUAGES = sorted(path.stem for path in (CONSOLE / "strings").glob("*.json"))
-LINES, CHARACTERS, SIZE_BYTES = 400, 115, 600_000
+SIZE_BYTES = 600_000
 # What turns text into elements or code. The page's policy forbids the last three too.
 FORBIDDEN = re.compile(
     r"innerHTML|outerHTML|insertAdjacentHTML|dangerouslySetInnerHTML|createContextualFragment|DOMParser|setHTML"
@@ -29,13 +29,6 @@ def test_no_script_turns_text_into_elements_or_code() -> None:
     assert SCRIPTS
     assert {path.name: found for path in SCRIPTS if (found := FORBIDDEN.findall(path.read_text()))} == {}
     assert FORBIDDEN.findall("a.innerHTML = b; html`<p dangerouslySetInnerHTML=${b} />`; eval(b)")
-
-
-@pytest.mark.parametrize("path", SCRIPTS, ids=lambda path: path.name)
-def test_a_script_is_short(path: Path) -> None:
-    lines = path.read_text().splitlines()
-    assert len(lines) <= LINES
-    assert [line for line in lines if len(line) > CHARACTERS] == []
 
 
 def test_the_page_has_no_inline_code_and_no_other_address() -> None:

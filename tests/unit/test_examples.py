@@ -86,64 +86,12 @@ def test_the_answer_to_a_question_stands_on_its_page_and_on_no_other(
     assert all(fact in asked["phrase"] for fact in asked["facts"])
 
 
-def test_page_labels_of_the_handbook_differ_from_positions() -> None:
-    labels = ["i", "ii", "iii", *map(str, range(1, 12))]
-    assert pypdf.PdfReader(EXAMPLES / HANDBOOK).page_labels == labels
-    with pypdfium2.PdfDocument(EXAMPLES / HANDBOOK) as document:
-        assert [document.get_page_label(index) for index in range(len(document))] == labels
-
-
-def test_the_label_that_the_handbook_prints_is_the_one_in_the_file() -> None:
-    for text, label in zip(by_pdfium(HANDBOOK), ["i", "ii", "iii", *map(str, range(1, 12))], strict=True):
-        assert text.endswith(f"MLOps and LLMOps handbook {label}")
-
-
 @BOTH_READERS
 def test_text_that_is_not_latin_can_be_read(read: Callable[[str], list[str]]) -> None:
     _, greek, ukrainian, chinese = read(GUIDE)
     assert "Ρυθμίστε το κλιματιστικό στους 26 βαθμούς" in greek
     assert "Закритий холодильник зберігає холод близько чотирьох годин" in ukrainian
     assert "每人每天至少准备三升水\uff0c用来喝和做饭。" in chinese
-
-
-@BOTH_READERS
-def test_rows_of_the_tables_can_be_read_in_order(read: Callable[[str], list[str]]) -> None:
-    _, energy, capacity, _ = read(REPORT)
-    assert "Month Total (MWh) Computing (MWh) PUE Water (m3) Wind and solar (%)" in energy
-    assert "August 2,534 1,905 1.33 1,388 54" in energy
-    assert "B 120 97 1,400 1,064 24.0" in capacity
-
-
-@BOTH_READERS
-def test_the_tables_of_the_report_add_up(read: Callable[[str], list[str]]) -> None:
-    def row(text: str, name: str, columns: int) -> list[float]:
-        after = text.split(f" {name} ", 1)[1].split()[:columns]
-        return [float(number.replace(",", "")) for number in after]
-
-    _, energy, capacity, _ = read(REPORT)
-    months = [row(energy[energy.index("solar (%)") :], month, 5) for month in ("July", "August", "September")]
-    quarter = row(energy[energy.index("solar (%)") :], "Quarter", 5)
-    assert [sum(month[column] for month in months) for column in (0, 1, 3)] == [
-        quarter[0],
-        quarter[1],
-        quarter[3],
-    ]
-    assert round(quarter[0] / quarter[1], 2) == quarter[2]
-    halls = [row(capacity[capacity.index("Headroom (%)") :], hall, 5) for hall in "ABCD"]
-    site = row(capacity[capacity.index("Headroom (%)") :], "Site", 5)
-    assert [sum(hall[column] for hall in halls) for column in range(4)] == site[:4]
-
-
-def test_the_fonts_of_the_guide_are_embedded_as_subsets() -> None:
-    fonts = [
-        font.get_object()
-        for page in pypdf.PdfReader(EXAMPLES / GUIDE).pages
-        for font in page["/Resources"]["/Font"].values()  # type: ignore[index] # pypdf's untyped objects
-    ]
-    names = {str(font["/BaseFont"]) for font in fonts}
-    assert len(names) == 3
-    # A subset's name starts with six capitals and a plus sign (ISO 32000, 9.6.4).
-    assert all(name[1:7].isupper() and name[7] == "+" for name in names), names
 
 
 def content_of(data: bytes) -> dict[str, bytes] | bytes:

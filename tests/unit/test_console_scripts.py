@@ -1,13 +1,98 @@
-"""The start of the console and its requests: keys of links, an unreadable language, conditions, history, turns."""
+"""The console's scripts without a browser: quotes on a page, sign-in, keys, history, languages."""
 
 from __future__ import annotations
 
 import json
+import tomllib
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.unit.console_scripts import run_script
+
+QUOTES = tomllib.loads(Path(__file__).with_name("console_quotes.toml").read_text("utf-8"))["case"]
+
+
+def test_a_quote_is_marked_by_its_letters_and_digits_and_no_other_sentence_is() -> None:
+    calls = [[case["strings"], case["quote"]] for case in QUOTES]
+    whole = [[case["strings"], "".join(case["strings"])] for case in QUOTES]
+    ranges: Any = run_script(f"""
+      const {{ find }} = await script("quote.js");
+      return {json.dumps(calls + whole)}.map((call) => find(...call));
+    """)
+    for case, spans in zip(QUOTES, ranges, strict=False):
+        marked = [case["strings"][span["index"]][span["start"] : span["end"]] for span in spans]
+        assert marked == case["marked"], case["quote"]
+    assert all(ranges[len(QUOTES) :])  # the words of each page are found
+
+
+# --- sign-in ---
+
+# A sign-in whose token has to be renewed.
+_OLD = """
+const kept = { access: "old", refresh: "r1", ends: Date.now() };
+sessionStorage.setItem("docwell.tokens", JSON.stringify(kept));
+const { accessToken, forgetTokens, isSignedIn, signOut } = await script("sign-in.js");
+"""
+_NEW = """Response.json({ access_token: "new", expires_in: 3600 })"""
+
+
+def test_calls_at_once_renew_a_token_once() -> None:
+    result = run_script(f"""{_OLD}
+      let renewals = 0;
+      answer = async () => {{ renewals += 1; return {_NEW}; }};
+      return [await Promise.all([accessToken(), accessToken()]), await accessToken(), renewals];
+    """)
+    assert result == [["new", "new"], "new", 1]
+
+
+def test_a_renewal_that_ends_after_a_sign_out_stores_no_token() -> None:
+    result = run_script(f"""{_OLD}
+      answer = async () => {{ forgetTokens(); return {_NEW}; }};
+      return [await accessToken(), isSignedIn()];
+    """)
+    assert result == [None, False]
+
+
+@pytest.mark.parametrize(
+    ("status", "failed", "words"),
+    [
+        (400, 401, "Your sign-in has ended. Sign in again."),
+        (429, 0, "unreachable"),
+        (503, 0, "unreachable"),
+    ],
+)
+def test_only_a_refusal_ends_a_sign_in(status: int, failed: int, words: str) -> None:
+    result = run_script(f"""{_OLD}
+      answer = async () => Response.json({{ error: "invalid_grant" }}, {{ status: {status} }});
+      return accessToken().catch((error) => [error.status, error.message]);
+    """)
+    assert result == [failed, words]
+
+
+def test_a_sign_out_revokes_the_refresh_token_and_ends_the_session_of_the_pool() -> None:
+    result = run_script(f"""{_OLD}
+      const sent = [];
+      answer = async (address, options) => {{ sent.push(address, String(options.body), options.keepalive); }};
+      signOut();
+      return [sent, went, isSignedIn()];
+    """)
+    leaves = "https://pool/logout?client_id=client1&logout_uri=https%3A%2F%2Fconsole%2F"
+    assert result == [["https://pool/oauth2/revoke", "client_id=client1&token=r1", True], [leaves], False]
+
+
+def test_without_its_settings_a_sign_in_is_kept_and_is_not_renewed() -> None:
+    result = run_script(f"""
+      files["config.json"] = "<Error/>";
+      {_OLD}
+      const failed = await accessToken().catch((error) => [error.status, error.message]);
+      return [failed, isSignedIn()];
+    """)
+    assert result == [[0, "unread_settings"], True]
+
+
+# --- the start and its requests ---
 
 _LINK = """
 const seen = [];
@@ -27,23 +112,23 @@ location.pathname = "/";
     ids=["no caller", "the same key", "another key", "a sign-in"],
 )
 def test_a_link_with_a_key_replaces_no_caller(before: str, offered: str | None, after: str | None) -> None:
-    found = run_script(f"""{_LINK}{before}
+    result = run_script(f"""{_LINK}{before}
       location.hash = "#key=new&view=/documents";
       const {{ takeKey }} = await script("api.js");
       return [takeKey(), sessionStorage.getItem("docwell.key"), seen];
     """)
-    assert found == [offered, after, ["/#/documents"]]
+    assert result == [offered, after, ["/#/documents"]]
 
 
 @pytest.mark.parametrize("copied", [" key-1 ", "\u200bkey-1\ufeff", "“key-1”", "key-1\n"])
 def test_a_key_has_no_sign_that_a_copy_brought_along(copied: str) -> None:
-    found = run_script(f"""
+    result = run_script(f"""
       const {{ setKey, call }} = await script("api.js");
       setKey({json.dumps(copied)});
       answer = async (_, {{ headers }}) => Response.json(new Headers(headers).get("x-api-key"));
       return await call("GET", "/v1/usage");
     """)
-    assert found == "key-1"
+    assert result == "key-1"
 
 
 @pytest.mark.parametrize(
@@ -70,7 +155,7 @@ def test_a_copy_names_the_place_as_the_page_does(cited: dict[str, Any], named: s
 
 @pytest.mark.parametrize(("pause_ms", "ended"), [(15_000, "answered"), (120_000, "cut_off")])
 def test_a_stream_that_is_silent_for_a_minute_is_cut_off(pause_ms: int, ended: str) -> None:
-    found = run_script(f"""
+    result = run_script(f"""
       const real = setTimeout;
       globalThis.setTimeout = (call, ms) => real(call, ms / 100);
       const bytes = (text) => new TextEncoder().encode(text);
@@ -95,11 +180,11 @@ def test_a_stream_that_is_silent_for_a_minute_is_cut_off(pause_ms: int, ended: s
         return error.message;
       }}
     """)
-    assert found == ended
+    assert result == ended
 
 
 def test_hidden_files_and_folders_of_a_drop_are_left_out() -> None:
-    found = run_script("""
+    result = run_script("""
       const { dropped } = await script("files.js");
       const file = (name) => ({ name, isFile: true, file: (resolve) => resolve({ name }) });
       const folder = (name, ...entries) => ({
@@ -110,12 +195,12 @@ def test_hidden_files_and_folders_of_a_drop_are_left_out() -> None:
       const transfer = { items: items.map((one) => ({ webkitGetAsEntry: () => one })) };
       return (await dropped(transfer)).map((one) => one.path);
     """)
-    assert found == ["papers/a.pdf", "b.pdf"]
+    assert result == ["papers/a.pdf", "b.pdf"]
 
 
 @pytest.mark.parametrize("answer", ["<Error/>", '{"title": "Forbidden"}'])
 def test_a_language_that_cannot_be_read_gives_way_to_english(answer: str) -> None:
-    found = run_script(f"""
+    result = run_script(f"""
       navigator.languages.unshift("de-DE");
       const read = fetch;
       Object.defineProperty(globalThis, "fetch", {{ value: async (name) =>
@@ -123,7 +208,7 @@ def test_a_language_that_cannot_be_read_gives_way_to_english(answer: str) -> Non
       const {{ language, t }} = await script("strings.js");
       return [language(), t("nav.ask")];
     """)
-    assert found == ["en", "Ask"]
+    assert result == ["en", "Ask"]
 
 
 @pytest.mark.parametrize(
@@ -138,11 +223,11 @@ def test_a_language_that_cannot_be_read_gives_way_to_english(answer: str) -> Non
     ],
 )
 def test_only_conditions_with_a_value_are_sent(fields: dict[str, str], expected: Any) -> None:
-    found = run_script(f"""
+    result = run_script(f"""
       const {{ filterOf }} = await script("filters.js");
       return filterOf({fields}) ?? null;
     """)
-    assert found == expected
+    assert result == expected
 
 
 @pytest.mark.parametrize(
@@ -157,14 +242,14 @@ def test_only_conditions_with_a_value_are_sent(fields: dict[str, str], expected:
     ids=["without an answer", "without words", "follow-up", "too long", "too many"],
 )
 def test_the_history_has_the_last_answers_to_questions_that_stand_alone(turns: str, expected: str) -> None:
-    found = run_script(f"""
+    result = run_script(f"""
       const {{ history }} = await script("answer.js");
       const answered = (question, answer = "A", rewritten_question = undefined) =>
         ({{ question, answer: {{ answer, rewritten_question }} }});
       return history([{turns}]);
     """)
-    assert "".join(turn["question"] for turn in found) == expected
-    assert all(turn["answer"].strip() for turn in found)
+    assert "".join(turn["question"] for turn in result) == expected
+    assert all(turn["answer"].strip() for turn in result)
 
 
 def test_each_working_document_has_its_turn_and_few_are_asked_for_at_once() -> None:
