@@ -35,8 +35,8 @@ def tab_to(page: Page, selector: str) -> None:
 
 
 def violations(page: Page) -> list[str]:
-    found = Axe().run(page).response["violations"]
-    return [f"{one['id']}: {node['html'][:200]}" for one in found for node in one["nodes"]]
+    barriers = Axe().run(page).response["violations"]
+    return [f"{barrier['id']}: {node['html'][:200]}" for barrier in barriers for node in barrier["nodes"]]
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
@@ -50,15 +50,6 @@ def test_no_view_has_a_barrier_that_axe_finds(console: Console, theme: str) -> N
     page.locator("tbody tr").first.wait_for()
     page.get_by_role("button", name="Delete").first.click()
     assert violations(page) == []
-
-
-def test_axe_finds_a_barrier(console: Console) -> None:
-    page = console.open()
-    page.locator("#question").wait_for()
-    page.wait_for_load_state("networkidle")  # the list of documents draws the view again
-    page.evaluate("document.querySelector('label[for=question]').remove()")
-    page.evaluate("document.querySelector('#question').removeAttribute('placeholder')")
-    assert any(one.startswith("label") for one in violations(page))
 
 
 def test_everything_can_be_done_with_the_keyboard(console: Console) -> None:
@@ -147,19 +138,6 @@ def test_a_view_or_field_gets_the_focus_of_a_button_that_goes(console: Console) 
     page.get_by_role("link", name="Ask", exact=True).press("Enter")
     page.get_by_role("button", name="New conversation").press("Enter")
     expect(page.locator("#question")).to_be_focused()
-
-
-@pytest.mark.parametrize("view", ["ask", "documents"])
-def test_nothing_is_wider_than_a_narrow_screen(console: Console, view: str) -> None:
-    page = with_every_part(console, viewport={"width": 320, "height": 640})
-    page.get_by_role("button", name="Close the source").click()
-    page.evaluate("view => { location.hash = `#/${view}`; }", view)
-    page.locator("tbody tr" if view == "documents" else ".answer").first.wait_for()
-    for choice in page.locator("main .choice summary").all():
-        choice.click()
-    assert page.evaluate("document.documentElement.scrollWidth") <= 320
-    wide = "[...document.querySelectorAll('main *')].filter((one) => one.getBoundingClientRect().right > 321)"
-    assert page.evaluate(f"{wide}.map((one) => one.className)") == []
 
 
 def test_at_400_percent_zoom_the_conversation_has_room(console: Console) -> None:

@@ -10,12 +10,12 @@ from urllib.parse import quote
 import httpx
 import pypdf
 import pytest
-from playwright.sync_api import Page, Request, Response, Route, expect
+from playwright.sync_api import Page, Request, Route, expect
 from pypdf.generic import DecodedStreamObject, NameObject
 
 from benchmarks.model_host import Misdeed
 from benchmarks.pdfs import pdf
-from tests.console.conftest import BOILER, PACE_S, PAGES, QUESTION, SAYS, Console, ask
+from tests.console.conftest import BOILER, QUESTION, Console, ask
 
 pytestmark = pytest.mark.e2e
 
@@ -118,7 +118,7 @@ def test_a_sentence_without_support_is_marked_and_the_others_are_not(console: Co
     expect(page.locator(".doubt li")).to_contain_text("The sources do not contain: ")
 
 
-def test_a_refusal_names_what_was_looked_through(console: Console) -> None:
+def test_a_refusal_names_the_searched_collections(console: Console) -> None:
     page = console.open()
     ask(page, "Which opera did Rossini write in 1816?")
     assert page.locator(".answer").get_attribute("data-status") == "refused"
@@ -156,18 +156,6 @@ def test_a_stopped_question_ends_at_once_and_the_next_one_is_answered(console: C
     page.locator(".turn .answer").wait_for()
 
 
-def test_a_stopped_answer_does_not_look_as_if_it_were_still_written(console: Console) -> None:
-    console.host.say(SAYS, pace_s=0.3)
-    page = console.open()
-    page.fill("#question", QUESTION)
-    page.get_by_role("button", name="Ask", exact=True).dblclick()
-    expect(page.locator(".turn .streaming")).to_contain_text("boiler")
-    page.get_by_role("button", name="Stop").click()
-    expect(page.locator(".turn .text")).to_contain_text("boiler")
-    expect(page.locator(".turn .streaming")).to_have_count(0)
-    console.host.say(SAYS, pace_s=PACE_S)
-
-
 def test_a_question_over_the_limit_is_refused_whole_and_can_be_shortened(console: Console) -> None:
     page = console.open(permissions=["clipboard-read", "clipboard-write"])
     page.locator("#question").wait_for()
@@ -194,7 +182,7 @@ def test_a_server_that_is_gone_is_named_and_the_question_can_be_asked_again(cons
     expect(page.locator("main > .failure")).to_have_count(0)
 
 
-def test_what_looks_like_html_is_text_in_every_view(console: Console) -> None:
+def test_markup_in_a_document_is_text_in_every_view(console: Console) -> None:
     hostile = "<img src=x onerror=document.title='hit'>"
     key = f"house/{hostile}.pdf"
     console.doors.indexed(key, console.doors.put(key, pdf([f"The pump {hostile} is red."])), 60)
@@ -221,16 +209,6 @@ def test_a_copy_is_markdown_with_the_page_and_the_quote(console: Console) -> Non
     assert f"{BOILER}, page 2: “The boiler in the cellar" in copied
 
 
-def test_a_key_with_line_ends_adds_no_source_to_a_copy(console: Console) -> None:
-    page = console.open()
-    cited = {"marker": 1, "document": "a.pdf\n\n2. b.pdf", "page": 1, "display_quote": "It is."}
-    copied = page.evaluate(
-        "async (answer) => (await import('/answer.js')).markdown('Is it?\\n# Yes', answer)",
-        {"answer": "It is [1].", "citations": [cited]},
-    )
-    assert copied == "**Is it? \\# Yes**\n\nIt is [1].\n\n1. a.pdf 2. b.pdf, page 1: “It is.”"
-
-
 def test_a_question_searches_the_documents_of_its_conditions(console: Console) -> None:
     page = console.open()
     page.locator(".choice summary", has_text="Conditions").click()
@@ -255,32 +233,27 @@ def test_a_page_that_is_not_drawn_shows_its_text_with_the_quote(console: Console
     page.route("**/pdf.min.mjs", lambda route: route.abort())
     page.locator(".answer .marker").first.click()
     page.locator(".source[data-state=failed]").wait_for()
+    expect(page.locator(".source")).to_contain_text("The page cannot be drawn")
     text = page.get_by_role("group", name="Text of the page")
     expect(text.locator("mark")).to_contain_text("The boiler in the cellar is inspected every March")
     expect(text).to_contain_text("A sticker shows the date.")
 
 
 @pytest.mark.parametrize(
-    ("document", "page_number", "said"),
+    ("document", "page_number", "message"),
     [
         ("house/never.pdf", 1, "This document is not there any more."),
         (BOILER, 9, "The place of this quote on the page was not found."),
     ],
 )
-def test_a_link_to_what_is_gone_says_so(console: Console, document: str, page_number: int, said: str) -> None:
+def test_a_link_to_a_missing_document_or_quote_says_so(
+    console: Console, document: str, page_number: int, message: str
+) -> None:
     page = console.open()
     page.locator("#question").wait_for()
     link = f"#/source?document={quote(document, safe='')}&page={page_number}&quote=It+is+not+there+now"
     page.evaluate("link => { location.hash = link; }", link)
-    expect(page.locator(".source")).to_contain_text(said)
-
-
-def test_a_source_without_a_connection_says_so(console: Console) -> None:
-    page = console.open()
-    ask(page)
-    page.context.set_offline(offline=True)
-    page.locator(".answer .marker").first.click()
-    expect(page.locator(".source")).to_contain_text("The page cannot be drawn: The server does not answer.")
+    expect(page.locator(".source")).to_contain_text(message)
 
 
 def test_a_receipt_shows_the_answer_and_takes_a_verdict(console: Console) -> None:
@@ -298,30 +271,6 @@ def test_a_receipt_shows_the_answer_and_takes_a_verdict(console: Console) -> Non
     assert page.inner_text(".question") == QUESTION
     page.get_by_role("button", name="Ask again and compare").click()
     expect(page.locator("main")).to_contain_text("The new answer is the same.")
-
-
-def test_a_page_of_a_large_file_is_read_by_ranges(console: Console) -> None:
-    large = 8 * 1024 * 1024
-    writer = pypdf.PdfWriter(clone_from=io.BytesIO(pdf([*PAGES[::2], "The mill has nine wheels of oak."])))
-    writer.add_attachment("noise", os.urandom(large))
-    body = io.BytesIO()
-    writer.write(body)
-    console.doors.indexed("mill/large.pdf", console.doors.put("mill/large.pdf", body.getvalue()), 60)
-    console.host.say("The mill has nine wheels of oak [1].")
-    page = console.open()
-    ask(page, "How many wheels has the mill?")
-    read: list[tuple[int, int]] = []
-
-    def keep(response: Response) -> None:
-        if "/-/s3/" in response.url:
-            read.append((response.status, int(response.headers.get("content-length", 0))))
-
-    page.on("response", keep)
-    page.locator(".answer .marker").first.click()
-    page.locator(".source[data-state=marked]").wait_for()
-    assert marked_words(page) == ("The mill has nine wheels of oak", {3})
-    assert 206 in {status for status, _ in read}
-    assert sum(length for status, length in read if status == 206) < large / 4
 
 
 def test_a_pdf_whose_link_has_expired_is_read_on_with_a_new_link(console: Console) -> None:

@@ -153,6 +153,15 @@ def test_a_copy_names_the_place_as_the_page_does(cited: dict[str, Any], named: s
     assert copied.endswith(f"1. a.pdf, {named}: “It is.”")
 
 
+def test_a_key_with_line_ends_adds_no_source_to_a_copy() -> None:
+    cited = {"marker": 1, "document": "a.pdf\n\n2. b.pdf", "page": 1, "display_quote": "It is."}
+    copied = run_script(f"""
+      const {{ markdown }} = await script("answer.js");
+      return markdown("Is it?\\n# Yes", {{ answer: "It is [1].", citations: [{json.dumps(cited)}] }});
+    """)
+    assert copied == "**Is it? \\# Yes**\n\nIt is [1].\n\n1. a.pdf 2. b.pdf, page 1: “It is.”"
+
+
 @pytest.mark.parametrize(("pause_ms", "ended"), [(15_000, "answered"), (120_000, "cut_off")])
 def test_a_stream_that_is_silent_for_a_minute_is_cut_off(pause_ms: int, ended: str) -> None:
     result = run_script(f"""
