@@ -12,9 +12,8 @@ from typing import Any
 import pytest
 
 from docwell.cli.evaluation.questions import EvalQuestion, read_questions
-from docwell.cli.evaluation.results import Paired, csv_of, html_of
+from docwell.cli.evaluation.run import Paired, csv_of, html_of, read_run
 from docwell.cli.evaluation.run import Run as Stored
-from docwell.cli.evaluation.run import read_run
 from docwell.cli.settings import ExitCode, Failure
 from tests.unit.cli.conftest import Run
 from tests.unit.cli.fake_api import ANSWER, FakeApi, serving

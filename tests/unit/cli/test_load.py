@@ -21,10 +21,8 @@ from docwell.adapters import s3
 from docwell.adapters.s3 import S3Copier, S3Listing
 from docwell.adapters.sqs import SqsTaskQueue
 from docwell.bucket_ports import StoredObject
-from docwell.cli import load
-from docwell.cli.loading import gate
-from docwell.cli.loading import run as run_module
-from docwell.cli.loading.state import LoadState
+from docwell.cli import load, loading
+from docwell.cli.loading import LoadState
 from docwell.cli.remote import s3_client
 from docwell.cli.settings import Settings
 from docwell.errors import Forbidden, NotFound, Unavailable
@@ -40,9 +38,9 @@ KEYS = [f"2026/{folder}/{number:02}.pdf" for folder in ("a", "b", "c") for numbe
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(gate, "COUNT_EVERY_S", 0.001)
-    monkeypatch.setattr(load, "QueueGate", partial(gate.QueueGate, pace=1e6))
-    monkeypatch.setattr(run_module, "_RETRY_AFTER_S", (0.0,))
+    monkeypatch.setattr(loading, "COUNT_EVERY_S", 0.001)
+    monkeypatch.setattr(load, "QueueGate", partial(loading.QueueGate, pace=1e6))
+    monkeypatch.setattr(loading, "_RETRY_AFTER_S", (0.0,))
     monkeypatch.setattr(load, "_WORKERS", 4)
 
 
@@ -60,12 +58,12 @@ def archive(bucket: S3Client) -> S3Client:
 def run_load(run: Run) -> Run:
     """Return a function that runs `docwell load` on a prefix of the archive."""
 
-    def loading(prefix: str = "2026/", *options: object, confirm: bool = True) -> Any:
+    def docwell_load(prefix: str = "2026/", *options: object, confirm: bool = True) -> Any:
         source = prefix if "://" in prefix else f"s3://{SOURCE}/{prefix}"
         yes = ["--yes"] if confirm else []
         return run("load", source, *yes, *options, "--bucket", BUCKET, "--queue", "ingest")
 
-    return loading
+    return docwell_load
 
 
 def put(client: S3Client, key: str, body: bytes | None = None, **more: Any) -> None:
@@ -231,22 +229,28 @@ def test_a_document_that_s3_does_not_copy_is_listed_and_the_next_load_takes_it(
     assert copies(archive) == KEYS
 
 
-def test_wrong_permissions_stop_the_load_and_only_a_second_load_lists_all(
+def test_a_load_without_any_permission_stops_and_one_with_some_lists_the_denied_objects(
     run_load: Run, archive: S3Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    real = S3Copier.copy
     tried: list[str] = []
+    closed = True
 
-    def copy(_: S3Copier, stored: StoredObject, key: str) -> None:
+    def copy(self: S3Copier, stored: StoredObject, key: str) -> None:
         tried.append(key)
-        raise Forbidden("AccessDenied")
+        if closed or "/b/" in key:
+            raise Forbidden("AccessDenied")
+        real(self, stored, key)
 
     monkeypatch.setattr(S3Copier, "copy", copy)
+    monkeypatch.setattr(loading, "_DENIALS_IN_A_ROW", 5)
     result = run_load()
     assert (result.exit_code, "AccessDenied" in result.stderr) == (1, True)
     assert len(tried) < len(KEYS)
-    # The user has read why it stopped. The same command lists the rest too, and ends.
+    closed = False
+    monkeypatch.setattr(load, "_WORKERS", 1)
     assert run_load().exit_code == 3
-    assert omissions(tmp_path) == dict.fromkeys(KEYS, "forbidden")
+    assert omissions(tmp_path) == {key: "forbidden" for key in KEYS if "/b/" in key}
 
 
 @pytest.mark.parametrize(
@@ -263,7 +267,7 @@ def test_wrong_usage_says_what_is_wrong(run: Run, aws: None, source: str, hint: 
 def test_a_bucket_that_cannot_be_listed_ends_the_load_at_once(
     run_load: Run, archive: S3Client, monkeypatch: pytest.MonkeyPatch, source: str, code: str
 ) -> None:
-    monkeypatch.setattr(run_module, "_RETRY_AFTER_S", (20.0,))
+    monkeypatch.setattr(loading, "_RETRY_AFTER_S", (20.0,))
 
     def denying(settings: Settings, **config: Any) -> S3Client:
         client = s3_client(settings, **config)
@@ -415,7 +419,7 @@ def test_ctrl_c_stores_the_place_and_says_how_to_go_on(
 
     with monkeypatch.context() as patched:
         patched.setattr(S3Copier, "copy", copy)
-        patched.setattr(run_module, "wait", wait_until_pressed)
+        patched.setattr(loading, "wait", wait_until_pressed)
         patched.setattr(load, "_WORKERS", 1)
         patched.setattr(load, "_PARTITIONS", 4)
         result = run_load()

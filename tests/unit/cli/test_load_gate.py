@@ -9,7 +9,7 @@ from threading import Event
 
 import pytest
 
-from docwell.cli.loading.gate import Paused, QueueGate
+from docwell.cli.loading import Paused, QueueGate
 
 WAIT_S = 30.0
 

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from docwell.cli import ask, audit, display, documents, erase, evaluate, load, operations, principals
+from docwell.cli import ask, display, documents, erase, evaluate, load, operations, principals
 from docwell.cli.command import FailingGroup, JsonFlag, group
 from docwell.cli.settings import ExitCode, Failure
 from docwell.errors import NotFound
@@ -57,7 +57,7 @@ def main() -> None:
             stream.reconfigure(errors=errors)
 
 
-for part in (documents, load, ask, evaluate, operations, erase, audit):
+for part in (documents, load, ask, evaluate, operations, erase):
     app.add_typer(part.app)
 app.add_typer(principals.app, name="principals")
 app.add_typer(prompts, name="prompts", help="Show and compare the prompts of the installed docwell.")

@@ -78,8 +78,16 @@ def evaluate(
 def _measure(api: Api, source: Path, folder: Path, at_least: float | None, *, as_json: bool) -> None:
     """Ask the questions and show the figures. Raises `Failure` for failed questions and too few right answers."""
     from docwell.cli.evaluation.questions import read_questions
-    from docwell.cli.evaluation.results import REPORT, figures_of, good_share, write_report
-    from docwell.cli.evaluation.run import Rows, ask_all, check_documents, read_run
+    from docwell.cli.evaluation.run import (
+        REPORT,
+        Rows,
+        ask_all,
+        check_documents,
+        figures_of,
+        good_share,
+        read_run,
+        write_report,
+    )
 
     questions = read_questions(source)
     check_documents(api, questions)
@@ -105,8 +113,7 @@ def _measure(api: Api, source: Path, folder: Path, at_least: float | None, *, as
 
 
 def _compare(first: Path, second: Path, *, as_json: bool) -> None:
-    from docwell.cli.evaluation.results import compare, made_from, outcome_of
-    from docwell.cli.evaluation.run import read_run
+    from docwell.cli.evaluation.run import compare, made_from, outcome_of, read_run
 
     runs = [read_run(folder) for folder in (first, second)]
     comparison = compare(*runs)

@@ -14,14 +14,12 @@ import typer
 
 from docwell.cli import display
 from docwell.cli.command import ConnectedCommand, DryRunFlag, JsonFlag, QueueOption, YesFlag, group
-from docwell.cli.loading.gate import Paused, QueueGate
-from docwell.cli.loading.state import LoadState, Route, partitions
+from docwell.cli.loading import Load, LoadState, Paused, QueueGate, Route, Survey, partitions
 from docwell.cli.remote import Json, aws_client, plain_failures, queue_url, s3_client
 from docwell.cli.settings import ExitCode, Failure, Settings
 from docwell.errors import DocwellError
 
 if TYPE_CHECKING:
-    from docwell.cli.loading.run import Load, Survey
     from docwell.query.costs import Prices
 
 # A thread copies about 10 documents a second: together, as many as 570 ingest functions index at 20 pages each.
@@ -122,7 +120,6 @@ def _route(source: str, bucket: str, collection: str | None) -> Route:
 def _work(settings: Settings, state: LoadState, longest_wait_s: float, max_bytes: int) -> Load:
     from docwell.adapters.s3 import S3Copier, S3Listing
     from docwell.adapters.sqs import SqsTaskQueue
-    from docwell.cli.loading.run import Load
 
     s3 = s3_client(settings, max_pool_connections=_WORKERS)
     sqs = aws_client(settings, "sqs")

@@ -20,8 +20,8 @@ from docwell.access.credentials import digest_of
 from docwell.audit import Action
 from docwell.cli import display
 from docwell.cli.ask import pairs
-from docwell.cli.audit import record
 from docwell.cli.command import ConnectedCommand, JsonFlag, group
+from docwell.cli.erase import record
 from docwell.cli.remote import Json, aws_client, plain_failures
 from docwell.cli.settings import ExitCode, Failure, Settings
 from docwell.identity import GROUP, KEY, SUBJECT, ApiKey, Rule, Use, is_group, is_id
