@@ -93,9 +93,13 @@ def put(
             display.show_json({"documents": records})
         else:
             display.show_documents(records)
+    _fail_unless_indexed(uploads)
+
+
+def _fail_unless_indexed(uploads: Sequence[Upload]) -> None:
     if failed := [upload for upload in uploads if upload.failure is not None]:
         raise Failure(f"{len(failed)} of {len(uploads)} files were not uploaded; the first: {failed[0].failure}")
-    if any(record["status"] in (Status.REJECTED, Status.FAILED, Status.EMPTY) for record in records):
+    if any(upload.record.get("status") in (Status.REJECTED, Status.FAILED, Status.EMPTY) for upload in uploads):
         raise typer.Exit(ExitCode.NOT_INDEXED)
 
 

@@ -35,6 +35,22 @@ _INGEST_MB, _PAGE_S = 3008, 0.09
 # The requests of ingest for a document of one range, by service. A read is 4 KB, a write 1 KB.
 _REQUESTS = {"object_put": 1, "object_get": 4, "queue_request": 5, "table_read": 8, "table_write": 8}
 
+LongestWaitOption = Annotated[
+    float, typer.Option(min=1, metavar="SECONDS", help="How long other uploads may wait behind the load.")
+]
+PagesOption = Annotated[
+    float | None, typer.Option(min=1, metavar="NUMBER", help="Pages of a document on average, if you know.")
+]
+MaxBytesOption = Annotated[
+    int,
+    typer.Option(
+        envvar="DOCWELL_MAX_DOCUMENT_BYTES",
+        min=1,
+        metavar="BYTES",
+        help="Leave out larger objects, as ingest does.",
+    ),
+]
+
 app = group()
 
 
@@ -51,21 +67,9 @@ def load(
     ] = None,
     dry_run: DryRunFlag = False,
     yes: YesFlag = False,
-    longest_wait: Annotated[
-        float, typer.Option(min=1, metavar="SECONDS", help="How long other uploads may wait behind the load.")
-    ] = 30.0,
-    pages: Annotated[
-        float | None, typer.Option(min=1, metavar="NUMBER", help="Pages of a document on average, if you know.")
-    ] = None,
-    max_bytes: Annotated[
-        int,
-        typer.Option(
-            envvar="DOCWELL_MAX_DOCUMENT_BYTES",
-            min=1,
-            metavar="BYTES",
-            help="Leave out larger objects, as ingest does.",
-        ),
-    ] = 512 * 1024 * 1024,  # ingest's default
+    longest_wait: LongestWaitOption = 30.0,
+    pages: PagesOption = None,
+    max_bytes: MaxBytesOption = 512 * 1024 * 1024,  # ingest's default
     queue: QueueOption = None,
     as_json: JsonFlag = False,
 ) -> None:
@@ -94,13 +98,7 @@ def load(
     else:
         display.echo(f"docwell: going on with {state.path}: {_counts(state)}", err=True)
     _run(work)
-    if as_json:
-        display.show_json(state.summary())
-    else:
-        display.say(f"{state.loaded:,} documents loaded, {state.unchanged:,} were loaded already", "bold")
-        if state.left_out:
-            display.say(f"left out: {_reasons(state.left_out)}; listed in {state.omissions}", "yellow")
-        display.echo("`docwell status --watch` follows them", err=True)
+    _show(state, as_json=as_json)
     if state.left_out:
         raise typer.Exit(ExitCode.NOT_INDEXED)
 
@@ -214,6 +212,16 @@ def _show_survey(survey: Survey, pages_each: float | None, prices: Prices, *, as
     for name, value in rows.items():
         if value:
             display.echo(f"{name:15} {value}", err=err)
+
+
+def _show(state: LoadState, *, as_json: bool) -> None:
+    if as_json:
+        display.show_json(state.summary())
+        return
+    display.say(f"{state.loaded:,} documents loaded, {state.unchanged:,} were loaded already", "bold")
+    if state.left_out:
+        display.say(f"left out: {_reasons(state.left_out)}; listed in {state.omissions}", "yellow")
+    display.echo("`docwell status --watch` follows them", err=True)
 
 
 def _reasons(counts: Mapping[str, int]) -> str:

@@ -40,6 +40,30 @@ TableOption = Annotated[
     str | None,
     typer.Option(envvar="DOCWELL_PRINCIPALS_TABLE", metavar="NAME", help="Name of the table of principals."),
 ]
+PrefixOption = Annotated[
+    list[str] | None,
+    typer.Option(metavar="PREFIX", help="It may read documents whose keys begin with this. May be repeated."),
+]
+TagOption = Annotated[
+    list[str] | None,
+    typer.Option(metavar="NAME=VALUE", help="It may read only documents with this S3 tag. May be repeated."),
+]
+WriteOption = Annotated[
+    list[str] | None,
+    typer.Option(metavar="A,B", help="Collections it may upload to and delete from. May be repeated."),
+]
+OperateFlag = Annotated[
+    bool, typer.Option("--operate", help="It may see drift, use and cost of the whole system, and redrive.")
+]
+SubjectOption = Annotated[
+    str | None, typer.Option(metavar="SUB", help="Grant to the `sub` claim of a token, not to a new key.")
+]
+GroupOption = Annotated[
+    str | None, typer.Option(metavar="GROUP", help="Grant to everyone with this group in a token.")
+]
+KeyOption = Annotated[
+    str | None, typer.Option(metavar="ID", help="Grant to an existing API Gateway key, by its id.")
+]
 QuotaOption = Annotated[
     int | None, typer.Option(min=0, metavar="COUNT", help="Limit for one UTC day; no limit if left out.")
 ]
@@ -72,33 +96,16 @@ def add(
     read_all: Annotated[
         bool, typer.Option("--all", help="It may read every collection, also future ones.")
     ] = False,
-    prefix: Annotated[
-        list[str] | None,
-        typer.Option(metavar="PREFIX", help="It may read documents whose keys begin with this. May be repeated."),
-    ] = None,
-    tag: Annotated[
-        list[str] | None,
-        typer.Option(metavar="NAME=VALUE", help="It may read only documents with this S3 tag. May be repeated."),
-    ] = None,
-    write: Annotated[
-        list[str] | None,
-        typer.Option(metavar="A,B", help="Collections it may upload to and delete from. May be repeated."),
-    ] = None,
+    prefix: PrefixOption = None,
+    tag: TagOption = None,
+    write: WriteOption = None,
     write_all: Annotated[bool, typer.Option("--write-all", help="It may change every collection.")] = False,
-    operate: Annotated[
-        bool, typer.Option("--operate", help="It may see drift, use and cost of the whole system, and redrive.")
-    ] = False,
+    operate: OperateFlag = False,
     requests_per_day: QuotaOption = None,
     tokens_per_day: QuotaOption = None,
-    jwt_subject: Annotated[
-        str | None, typer.Option(metavar="SUB", help="Grant to the `sub` claim of a token, not to a new key.")
-    ] = None,
-    jwt_group: Annotated[
-        str | None, typer.Option(metavar="GROUP", help="Grant to everyone with this group in a token.")
-    ] = None,
-    api_key_id: Annotated[
-        str | None, typer.Option(metavar="ID", help="Grant to an existing API Gateway key, by its id.")
-    ] = None,
+    jwt_subject: SubjectOption = None,
+    jwt_group: GroupOption = None,
+    api_key_id: KeyOption = None,
     replace_: Annotated[bool, typer.Option("--replace", help="Replace the grant of NAME; its key stays.")] = False,
     expires: ExpiresOption = None,
     usage_plan: PlanOption = None,
