@@ -71,11 +71,11 @@ class Console:
     def key_of(self, name: str, grant: Callable[[str], Grant]) -> str:
         """Return the value of a new API key with a grant."""
         keys: Any = self.stack.client("apigateway")
-        made = keys.create_api_key(name=name, enabled=True, generateDistinctId=True)
-        principal, value = f"key:{made['id']}", str(made["value"])
+        key = keys.create_api_key(name=name, enabled=True, generateDistinctId=True)
+        principal, value = f"key:{key['id']}", str(key["value"])
         database, table = self.stack.client("dynamodb"), self.stack.principals_table
         PrincipalAdmin(database, table).add(grant(principal))
-        DynamoApiKeys(database, table).put(ApiKey(digest_of(value), principal, made["id"]))
+        DynamoApiKeys(database, table).put(ApiKey(digest_of(value), principal, key["id"]))
         return value
 
     def close_pages(self) -> None:
@@ -86,8 +86,8 @@ class Console:
 
 @pytest.fixture(scope="session")
 def pool() -> Iterator[UserPool]:
-    with user_pool() as found:
-        yield found
+    with user_pool() as pool:
+        yield pool
 
 
 @pytest.fixture(scope="session")
@@ -112,10 +112,10 @@ def console(running: Console) -> Iterator[Console]:
     running.problems.clear()
     yield running
     blocked = [
-        one
+        address
         for context in running.contexts
         for page in context.pages
-        for one in page.evaluate("window.expected ? [] : window.blocked")
+        for address in page.evaluate("window.expected ? [] : window.blocked")
     ]
     running.close_pages()
     assert running.problems == []

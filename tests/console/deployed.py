@@ -57,15 +57,15 @@ class _Forwarder:
         headers = {name: value for name, value in request.headers.items() if name not in _NOT_FORWARDED}
         sent = self._client.build_request(request.method, url, headers=headers, content=await request.body())
         answer = await self._client.send(sent, stream=True)
-        kept = {name: value for name, value in answer.headers.items() if name not in _OF_CONNECTION}
+        fields = {name: value for name, value in answer.headers.items() if name not in _OF_CONNECTION}
         if answer.headers.get("content-type", "").startswith("application/json"):
             # The gateway's address of the storage, which is the bucket's on AWS.
             body = await answer.aread()
             await answer.aclose()
             address = f"{self._stack.gateway}{STORAGE_PATH}"
-            return Response(body.replace(address.encode(), self._bucket.encode()), answer.status_code, kept)
+            return Response(body.replace(address.encode(), self._bucket.encode()), answer.status_code, fields)
         return StreamingResponse(
-            _pieces(answer), answer.status_code, kept, background=BackgroundTask(answer.aclose)
+            _pieces(answer), answer.status_code, fields, background=BackgroundTask(answer.aclose)
         )
 
 
@@ -76,7 +76,7 @@ async def _pieces(answer: httpx.Response) -> AsyncIterator[bytes]:
 
 def _console(parameters: dict[str, str], forwarder: _Forwarder, headers: dict[str, str]) -> Starlette:
     """Serve the files, and the API below /v1."""
-    found = {f"/{one.key}": one for one in release_files(parameters)}
+    files = {f"/{file.key}": file for file in release_files(parameters)}
 
     async def answer(request: Request) -> Response:
         path = request.url.path
@@ -84,11 +84,11 @@ def _console(parameters: dict[str, str], forwarder: _Forwarder, headers: dict[st
             response = await forwarder.forward(request)
             response.headers.update(headers)
             return response
-        one = found.get("/index.html" if path == "/" else path)
-        if one is None:
+        file = files.get("/index.html" if path == "/" else path)
+        if file is None:
             return Response("<Error><Code>AccessDenied</Code></Error>", 403, headers, "application/xml")
-        kept = {**headers, "content-type": one.media_type, "cache-control": one.cache}
-        return Response(one.body, headers=kept)
+        fields = {**headers, "content-type": file.media_type, "cache-control": file.cache}
+        return Response(file.body, headers=fields)
 
     return Starlette(routes=[Route("/{path:path}", answer, methods=METHODS)])
 
@@ -100,15 +100,15 @@ def _bucket(origin: str, forwarder: _Forwarder) -> Starlette:
     async def answer(request: Request) -> Response:
         preflight = request.method == "OPTIONS"
         method = request.headers.get("access-control-request-method", "") if preflight else request.method
-        wanted = request.headers.get("access-control-request-headers", "").replace(" ", "").split(",")
-        known = request.headers.get("origin") in rule["AllowedOrigins"] and method in rule["AllowedMethods"]
+        names = request.headers.get("access-control-request-headers", "").replace(" ", "").split(",")
+        allowed = request.headers.get("origin") in rule["AllowedOrigins"] and method in rule["AllowedMethods"]
         if preflight:
-            if not known or not set(filter(None, wanted)) <= set(rule["AllowedHeaders"]):
+            if not allowed or not set(filter(None, names)) <= set(rule["AllowedHeaders"]):
                 return Response("<Error><Code>AccessForbidden</Code></Error>", 403)
-            given = {"access-control-allow-methods": method, "access-control-allow-headers": ", ".join(wanted)}
-            return Response(headers={**given, "access-control-allow-origin": origin})
+            granted = {"access-control-allow-methods": method, "access-control-allow-headers": ", ".join(names)}
+            return Response(headers={**granted, "access-control-allow-origin": origin})
         response = await forwarder.forward(request, STORAGE_PATH)
-        if known:
+        if allowed:
             response.headers["access-control-allow-origin"] = origin
             response.headers["access-control-expose-headers"] = ", ".join(rule["ExposeHeaders"])
         return response
@@ -131,8 +131,8 @@ def _serving(app: Any, port: int) -> Iterator[None]:
 @contextmanager
 def deployed_console(stack: Stack, pool: UserPool) -> Iterator[Deployed]:
     """Serve a console in front of the stack during the block. People sign in at the pool."""
-    taken: set[int] = set()
-    console, bucket = (f"http://127.0.0.1:{free_port(0, taken)}" for _ in range(2))
+    ports: set[int] = set()
+    console, bucket = (f"http://127.0.0.1:{free_port(0, ports)}" for _ in range(2))
     headers = headers_of(pool.url)
     host = "https://docwell-documents-111122223333-eu-central-1.s3.eu-central-1.amazonaws.com"
     assert host in headers["content-security-policy"]

@@ -28,8 +28,8 @@ if (started) sessionStorage.setItem(kept, JSON.stringify({ ...started, verifier:
 def deployed(running: Console, pool: UserPool) -> Iterator[Deployed]:
     grant = Grant(f"{SUBJECT}{PERSON}", None)
     PrincipalAdmin(running.stack.client("dynamodb"), running.stack.principals_table).add(grant)
-    with deployed_console(running.stack, pool) as found:
-        yield found
+    with deployed_console(running.stack, pool) as deployed:
+        yield deployed
 
 
 @pytest.fixture(autouse=True)
@@ -39,9 +39,9 @@ def _as_new(pool: UserPool) -> None:
 
 def calls(page: Page) -> list[Request]:
     """Return the list of the page's calls of the API, which grows."""
-    found = list[Request]()
-    page.on("request", lambda one: found.append(one) if "/v1/" in one.url else None)
-    return found
+    sent = list[Request]()
+    page.on("request", lambda request: sent.append(request) if "/v1/" in request.url else None)
+    return sent
 
 
 def sign_in(console: Console, deployed: Deployed, view: str = "ask") -> Page:
@@ -53,8 +53,8 @@ def sign_in(console: Console, deployed: Deployed, view: str = "ask") -> Page:
 
 
 def stored(page: Page) -> dict[str, str]:
-    found: dict[str, str] = page.evaluate("({ ...sessionStorage })")
-    return found
+    values: dict[str, str] = page.evaluate("({ ...sessionStorage })")
+    return values
 
 
 def test_a_person_signs_in_asks_and_signs_out(console: Console, deployed: Deployed, pool: UserPool) -> None:
@@ -66,8 +66,8 @@ def test_a_person_signs_in_asks_and_signs_out(console: Console, deployed: Deploy
     ask(page, QUESTION)
     expect(page.locator(".citations")).to_contain_text("boiler")
     (token,) = pool.tokens
-    assert {one.headers.get("authorization") for one in sent} == {f"Bearer {token}"}
-    assert not [one for one in sent if "x-api-key" in one.headers]
+    assert {request.headers.get("authorization") for request in sent} == {f"Bearer {token}"}
+    assert not [request for request in sent if "x-api-key" in request.headers]
     assert list(stored(page)) == ["docwell.tokens"]
     assert page.evaluate("Object.keys(localStorage)") == []
     assert page.context.cookies() == []
@@ -87,7 +87,7 @@ def test_a_link_with_a_key_replaces_no_sign_in_unasked(
     page.get_by_role("button", name="Stay as I am").click()
     page.locator("#documents-title").wait_for()
     assert list(stored(page)) == ["docwell.tokens"]
-    assert {one.headers.get("x-api-key") for one in sent} <= {None}
+    assert {request.headers.get("x-api-key") for request in sent} <= {None}
 
 
 def test_a_person_without_a_grant_may_sign_in_as_another(
@@ -161,7 +161,7 @@ def test_a_token_is_renewed_once_before_it_ends(console: Console, deployed: Depl
     page.reload()  # several calls at once
     ask(page)
     assert pool.grants == ["authorization_code", "refresh_token"]
-    assert {one.headers.get("authorization") for one in sent} == {f"Bearer {pool.tokens[-1]}"}
+    assert {request.headers.get("authorization") for request in sent} == {f"Bearer {pool.tokens[-1]}"}
     page.reload()
     page.locator("#question").wait_for()
     assert len(pool.grants) == 2  # the first refresh token still counts
@@ -188,9 +188,12 @@ def test_with_a_key_a_file_is_uploaded_to_the_bucket_and_read_from_it_by_ranges(
 ) -> None:
     page = console.open(f"key={console.stack.api_key}&view=/documents", address=deployed.url)
     ranges = list[str]()
-    page.on(
-        "request", lambda one: ranges.append(one.headers.get("range", "")) if deployed.bucket in one.url else None
-    )
+
+    def note(request: Request) -> None:
+        if deployed.bucket in request.url:
+            ranges.append(request.headers.get("range", ""))
+
+    page.on("request", note)
     page.fill(".drop input[list]", "garden")
     page.set_input_files("input[type=file]", [write_pdf(tmp_path, "tulips.pdf", "Tulips are planted in October.")])
     row = page.locator('tr[data-document="garden/tulips.pdf"]')
@@ -206,12 +209,12 @@ def test_with_a_key_a_file_is_uploaded_to_the_bucket_and_read_from_it_by_ranges(
 def test_only_a_page_of_the_console_reads_the_buckets_answers(console: Console, deployed: Deployed) -> None:
     read = "address => fetch(address).then((one) => one.status, () => 'refused')"
     context = console.browser.new_context(bypass_csp=True)
-    found = []
+    refused = []
     for origin in (deployed.url, console.stack.gateway):
         page = context.new_page()
         page.goto(origin)
-        found.append(page.evaluate(read, f"{deployed.bucket}/house/boiler.pdf") == "refused")
-    assert found == [False, True]
+        refused.append(page.evaluate(read, f"{deployed.bucket}/house/boiler.pdf") == "refused")
+    assert refused == [False, True]
     context.close()
 
 

@@ -58,8 +58,8 @@ class UserPool:
     def reset(self) -> None:
         """Forget what tests have set and done."""
         self.lifetime_s, self.refuses, self.ends_sessions, self.left = 3600, False, False, 0
-        for one in (self.tokens, self.grants, self.revoked):
-            one.clear()
+        for items in (self.tokens, self.grants, self.revoked):
+            items.clear()
 
     def get(self, path: str, query: Fields) -> Answer:
         if path == "/keys":
@@ -74,13 +74,13 @@ class UserPool:
 
     def _page(self, query: Fields) -> Answer:
         """The page with a link that a person follows after the sign-in."""
-        wanted = {"response_type": "code", "redirect_uri": self.callback, "code_challenge_method": "S256"}
-        if any(query.get(name) != value for name, value in wanted.items()) or not query.get("code_challenge"):
+        expected = {"response_type": "code", "redirect_uri": self.callback, "code_challenge_method": "S256"}
+        if any(query.get(name) != value for name, value in expected.items()) or not query.get("code_challenge"):
             return _json(400, {"error": "invalid_request"})
         code = secrets.token_urlsafe(16)
         self.codes[code] = query["code_challenge"]
-        given = {"error": "access_denied", "error_description": "Ask the owner of the pool"}
-        answer = urlencode({**(given if self.refuses else {"code": code}), "state": query["state"]})
+        refusal = {"error": "access_denied", "error_description": "Ask the owner of the pool"}
+        answer = urlencode({**(refusal if self.refuses else {"code": code}), "state": query["state"]})
         page = f'<title>pool</title><a href="{self.callback}?{answer.replace("&", "&amp;")}">Continue</a>'
         return 200, {"content-type": "text/html"}, page.encode()
 

@@ -72,23 +72,23 @@ def test_the_function_gets_the_caller_and_a_client_cannot_forge_an_identity() ->
 
         def context(**headers: str) -> dict[str, Any]:
             answer = httpx.post(f"{url}/v1/query?requestContext=x", json=body, headers={**forged, **headers})
-            found: dict[str, Any] = answer.json()["requestContext"]
-            return found
+            received: dict[str, Any] = answer.json()["requestContext"]
+            return received
 
-        known, bearer = context(**{"X-Api-Key": VALUE}), context(authorization=f"Bearer {VALUE}")
+        by_key, bearer = context(**{"X-Api-Key": VALUE}), context(authorization=f"Bearer {VALUE}")
         strangers = [
             context(),
             context(**{"x-api-key": "guess"}),
             context(authorization=unsigned),
             context(**{"x-api-key": VALUE}, authorization=unsigned),  # the credentials disagree
         ]
-    for found in (known, bearer):
-        assert (found["authorizer"], found["identity"]["apiKey"]) == (
+    for received in (by_key, bearer):
+        assert (received["authorizer"], received["identity"]["apiKey"]) == (
             {"principalId": "key:k1", "groups": "[]"},
             VALUE,
         )
-    for found in strangers:
-        assert (found["authorizer"], found["identity"]["apiKey"]) == (None, None)
+    for received in strangers:
+        assert (received["authorizer"], received["identity"]["apiKey"]) == (None, None)
 
 
 def test_a_key_that_cannot_be_checked_gets_503_and_not_401() -> None:

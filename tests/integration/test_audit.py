@@ -98,4 +98,4 @@ def test_a_grant_and_its_end_are_recorded_under_the_operators_arn(
     ]
     assert all(event.actor.startswith("aws:arn:aws:") for event in events)
     listed = CliRunner().invoke(app, ["audit", "--json"], env=where)
-    assert [one["action"] for one in json.loads(listed.stdout)["events"]] == ["granted", "revoked"]
+    assert [event["action"] for event in json.loads(listed.stdout)["events"]] == ["granted", "revoked"]

@@ -70,7 +70,7 @@ class Erasing:
         """Answer as the reconcile function does, and let ingest work."""
         self.calls += 1
         self.before_call(self.calls)
-        parts = (ErasePipeline(self.world.ledger(one), self.world.index(one)) for one in self.world.known)
+        parts = (ErasePipeline(self.world.ledger(pipeline), self.world.index(pipeline)) for pipeline in self.world.known)
         answer = Erase(self.world.store, self.world.queue, tuple(parts), self.world.clock).run(event)
         self.world.work(self.world.known)
         return answer
@@ -96,10 +96,10 @@ class Erasing:
         self.world.queue.send([Hint(KEY), Hint(KEY, sweep=True)])  # late messages
         self.world.work(self.world.known)
         versions = S3Versions(client("s3"), self.world.bucket)
-        assert {one.key for one in versions.under("")} == {OTHER, SIBLING}
-        for one in self.world.known:
-            assert set(self.world.ledger(one).rows_of([KEY, OTHER, SIBLING])) == {OTHER, SIBLING}
-            index = self.world.index(one)
+        assert {version.key for version in versions.under("")} == {OTHER, SIBLING}
+        for pipeline in self.world.known:
+            assert set(self.world.ledger(pipeline).rows_of([KEY, OTHER, SIBLING])) == {OTHER, SIBLING}
+            index = self.world.index(pipeline)
             assert not index.ids("people", KEY)
             assert len(index.ids("people", OTHER)) == len(index.ids("people", SIBLING)) == 1
         assert not self.chroma_has(self.secret)
@@ -127,9 +127,9 @@ def erasing(
         for name, schema in schemas.items():
             boto3.client("dynamodb").create_table(TableName=name, **schema)
         world = World(chroma_url, bucket, queue, Clock(), (uuid.uuid4().hex, uuid.uuid4().hex))
-        one = Erasing(world, chroma_folder)
-        monkeypatch.setattr(command, "ReconcileFunction", lambda _: one)
-        yield one
+        erasing = Erasing(world, chroma_folder)
+        monkeypatch.setattr(command, "ReconcileFunction", lambda _: erasing)
+        yield erasing
 
 
 def test_nothing_of_an_erased_document_is_left(erasing: Erasing) -> None:
@@ -157,7 +157,7 @@ def test_a_prefix_erases_all_documents_under_it(erasing: Erasing) -> None:
     result = erasing.erase("--prefix", "people/é", "--yes")
     assert result.exit_code == 0, result.output
     assert json.loads(Path("report.json").read_text())["documents"] == [KEY, SIBLING]
-    assert {one.key for one in S3Versions(client("s3"), erasing.world.bucket).under("")} == {OTHER}
+    assert {version.key for version in S3Versions(client("s3"), erasing.world.bucket).under("")} == {OTHER}
 
 
 def test_a_dry_run_and_a_wrong_name_change_nothing(erasing: Erasing) -> None:
@@ -165,8 +165,8 @@ def test_a_dry_run_and_a_wrong_name_change_nothing(erasing: Erasing) -> None:
         assert "2 versions" in result.output
     assert not Path("report.json").exists()
     assert len(S3Versions(client("s3"), erasing.world.bucket).of(KEY)) == 2
-    for one in erasing.world.known:
-        record = erasing.world.ledger(one).get(KEY)
+    for pipeline in erasing.world.known:
+        record = erasing.world.ledger(pipeline).get(KEY)
         assert record is not None
         assert record.status is Status.INDEXED
     assert erasing.receipts.get("key:a", "one") is not None
@@ -199,8 +199,8 @@ def test_an_upload_during_the_erasure_stays_and_is_reported(erasing: Erasing) ->
     result = erasing.erase(KEY, "--yes")
     assert "uploaded again meanwhile" in result.output or erasing.world.store.head(KEY) is not None
     assert not erasing.chroma_has(erasing.secret)
-    for one in erasing.world.known:
-        assert erasing.world.ledger(one).get(KEY) is not None
+    for pipeline in erasing.world.known:
+        assert erasing.world.ledger(pipeline).get(KEY) is not None
 
 
 def test_a_document_with_a_worker_is_not_forgotten(erasing: Erasing) -> None:

@@ -106,8 +106,8 @@ class FakeLedger:
     after_finish: Callable[[], None] = lambda: None
 
     def acquire(self, key: str, owner: str) -> Lease | None:
-        held = self.holders.get(key)
-        if held and held[0] != owner:
+        holder = self.holders.get(key)
+        if holder and holder[0] != owner:
             self.again.add(key)
             return None
         self.fence += 1
@@ -124,8 +124,8 @@ class FakeLedger:
         self.before_write(record)
         self._check(lease)
         self.writes += 1
-        now, kept = self.records[lease.key], OBSERVED if fresh else OBSERVED | PROGRESS
-        record = replace(record, **{name: getattr(now, name) for name in kept})
+        now, names = self.records[lease.key], OBSERVED if fresh else OBSERVED | PROGRESS
+        record = replace(record, **{name: getattr(now, name) for name in names})
         self.records[lease.key] = record
         return replace(lease, record=record)
 
@@ -139,8 +139,8 @@ class FakeLedger:
 
     def finish_range(self, task: RangeTask, tally: RangeTally) -> DocumentRecord | None:
         record = self.records.get(task.key)
-        wanted = (Status.PENDING, task.version, task.attempt)
-        if record is None or (record.status, record.version, record.attempt) != wanted:
+        expected = (Status.PENDING, task.version, task.attempt)
+        if record is None or (record.status, record.version, record.attempt) != expected:
             return None
         if task.range not in record.ranges_done:
             record = replace(
@@ -173,21 +173,21 @@ class FakeLedger:
         return self.records.get(key)
 
     def live(self, keys: Sequence[str]) -> Mapping[str, str]:
-        return {key: one.generation for key, one in self.described(keys).items()}
+        return {key: record.generation for key, record in self.described(keys).items()}
 
     def described(self, keys: Sequence[str]) -> Mapping[str, LiveDocument]:
         records = (self.records[key] for key in keys if key in self.records)
         return {
-            one.key: LiveDocument(one.live_generation, one.live_attributes or Attributes())
-            for one in records
-            if one.answers and one.live_generation
+            record.key: LiveDocument(record.live_generation, record.live_attributes or Attributes())
+            for record in records
+            if record.answers and record.live_generation
         }
 
     def under(
         self, collection: str | None, prefix: str, limit: int
     ) -> tuple[Mapping[str, LiveDocument], int | None]:
-        own = [key for key in sorted(self.records) if collection in (None, collection_of(key))]
-        keys = [key for key in own if key.startswith(prefix)]
+        candidates = [key for key in sorted(self.records) if collection in (None, collection_of(key))]
+        keys = [key for key in candidates if key.startswith(prefix)]
         return self.described(keys[:limit]), len(keys) if len(keys) <= limit else None
 
     def page(
@@ -199,9 +199,9 @@ class FakeLedger:
         prefix: str = "",
         visible: Callable[[DocumentRecord], bool] | None = None,
     ) -> tuple[list[DocumentRecord], str | None]:
-        seen = [r for r in self.records.values() if collections is None or collection_of(r.key) in collections]
-        seen = [r for r in seen if r.key.startswith(prefix) and status in (None, r.status)]
-        return [r for r in seen if visible is None or visible(r)][:limit], None
+        rows = [r for r in self.records.values() if collections is None or collection_of(r.key) in collections]
+        rows = [r for r in rows if r.key.startswith(prefix) and status in (None, r.status)]
+        return [r for r in rows if visible is None or visible(r)][:limit], None
 
 
 @dataclass
@@ -266,13 +266,13 @@ class FakeIndex:
             for collection, documents in places.items()
             for r in self.chunks.get(collection, {}).values()
             if r.document in (documents or ())
-            and all(re.search(one, r.chunk.text, re.IGNORECASE) for one in patterns)
+            and all(re.search(pattern, r.chunk.text, re.IGNORECASE) for pattern in patterns)
         ]
         return found[:limit]
 
     def mark(self, collection: str, marks: Mapping[str, Sequence[Mark]]) -> None:
-        there = self.chunks.get(collection, {})
-        self.marks |= {id_: some for id_, some in marks.items() if id_ in there}
+        stored = self.chunks.get(collection, {})
+        self.marks |= {id_: marked for id_, marked in marks.items() if id_ in stored}
 
     def marked(self, document: str, generation: str) -> list[tuple[Passage, Sequence[Mark]]]:
         return [

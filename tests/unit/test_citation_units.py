@@ -32,9 +32,9 @@ ROTOR, ROTOR_2 = Subject("rotor", ("rotor",)), Subject("rotor 2", ("rotor 2",))
 
 @pytest.fixture
 def chunks() -> list[Chunk]:
-    found = list(chunk_pages([PAGE], WordPieces(), 30))
-    assert len(found) > 2
-    return found
+    chunks = list(chunk_pages([PAGE], WordPieces(), 30))
+    assert len(chunks) > 2
+    return chunks
 
 
 def passage(chunk: Chunk) -> Passage:
@@ -52,8 +52,8 @@ def test_each_row_of_a_chunk_has_its_unit(chunks: list[Chunk]) -> None:
 def test_a_chunk_that_begins_within_a_unit_has_that_unit() -> None:
     unit = CitationUnit(UnitKind.SLIDE, "slide 4", "slide=4")
     page = Page(4, TEXT, citation_units=((0, unit),))
-    found = list(chunk_pages([page], WordPieces(), 40))
-    assert [chunk.citation_units for chunk in found] == [((0, unit),)] * len(found)
+    chunks = list(chunk_pages([page], WordPieces(), 40))
+    assert [chunk.citation_units for chunk in chunks] == [((0, unit),)] * len(chunks)
 
 
 def test_the_unit_of_a_pdf_is_its_page_with_the_printed_number() -> None:
@@ -91,10 +91,10 @@ def test_a_list_names_pages_of_a_pdf_and_places_of_another_document(chunks: list
     pdf = [replace(chunks[0], page=number, citation_units=()) for number in (3, 4)]
     assert _where(ROTOR, [passage(chunk) for chunk in pdf]) == "pages 3-4"
     assert _where(ROTOR_2, [passage(chunks[0])]) == "Parts!A3:B3"
-    many = [
+    passages = [
         passage(replace(chunks[0], page=number, citation_units=((0, unit),))) for number, unit in enumerate(UNITS)
     ]
-    assert _where(ROTOR, many).endswith("Parts!A6:B6 and 3 more")
+    assert _where(ROTOR, passages).endswith("Parts!A6:B6 and 3 more")
 
 
 def test_the_terminal_names_the_unit_and_of_a_pdf_the_page() -> None:

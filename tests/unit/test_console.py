@@ -27,7 +27,7 @@ FORBIDDEN = re.compile(
 
 def test_no_script_turns_text_into_elements_or_code() -> None:
     assert SCRIPTS
-    assert {path.name: found for path in SCRIPTS if (found := FORBIDDEN.findall(path.read_text()))} == {}
+    assert {path.name: match for path in SCRIPTS if (match := FORBIDDEN.findall(path.read_text()))} == {}
     assert FORBIDDEN.findall("a.innerHTML = b; html`<p dangerouslySetInnerHTML=${b} />`; eval(b)")
 
 
@@ -76,20 +76,20 @@ def markup(script: str) -> Iterator[str]:
             at += 1
         return text, at
 
-    for found in re.finditer("html`", script):
-        yield template(found.end())[0]
+    for match in re.finditer("html`", script):
+        yield template(match.end())[0]
 
 
 def shown_words(script: str) -> list[str]:
     """Return the words that a script's markup shows or lets a screen reader say."""
-    seen = r">([^<>]*)|(?:aria-label|title|placeholder|alt)=\"([^\"]*)"
-    texts = ["".join(pair) for one in markup(script) for pair in re.findall(seen, one)]
+    visible = r">([^<>]*)|(?:aria-label|title|placeholder|alt)=\"([^\"]*)"
+    texts = ["".join(pair) for template in markup(script) for pair in re.findall(visible, template)]
     return [word for text in texts for word in re.findall(r"[^\W\d_]+", text)]
 
 
 def test_no_script_shows_words_that_are_not_in_the_languages_files() -> None:
-    found = {word for path in SCRIPTS for word in shown_words(path.read_text())}
-    assert found == {"docwell"}
+    words = {word for path in SCRIPTS for word in shown_words(path.read_text())}
+    assert words == {"docwell"}
     script = 'html`<p>${x ? html`<b title="Press">Go ${t("a")}</b>` : ""} now</p>`'
     assert sorted(shown_words(script)) == ["Go", "Press", "now"]
 

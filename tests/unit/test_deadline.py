@@ -72,10 +72,10 @@ def test_a_blocking_call_that_hangs_does_not_hold_up_the_answer() -> None:
 
 
 def test_blocking_calls_go_on_side_by_side() -> None:
-    both = threading.Barrier(2)
+    barrier = threading.Barrier(2)
 
     async def work() -> tuple[int, int]:
-        return await asyncio.gather(asyncio.to_thread(both.wait, 5), asyncio.to_thread(both.wait, 5))
+        return await asyncio.gather(asyncio.to_thread(barrier.wait, 5), asyncio.to_thread(barrier.wait, 5))
 
     assert sorted(run(work())) == [0, 1]
 
@@ -108,15 +108,15 @@ class Items:
 
 
 def test_items_pass_until_the_time_is_up_and_then_their_source_is_closed() -> None:
-    items, seen = Items(), list[int]()
+    items, items_seen = Items(), list[int]()
 
     async def work() -> None:
         async for item in Deadline(0.2).each("model", items.count(0.02)):
-            seen.append(item)
+            items_seen.append(item)
 
     with pytest.raises(DeadlineExceeded):
         run(work())
-    assert 0 < len(seen) < 20
+    assert 0 < len(items_seen) < 20
     assert items.closed
 
 
@@ -139,14 +139,14 @@ def test_a_reader_that_stops_closes_the_source_of_the_items() -> None:
 
 
 def test_requests_of_a_thread_share_its_loop_and_threads_do_not() -> None:
-    others: list[asyncio.AbstractEventLoop] = []
+    loops: list[asyncio.AbstractEventLoop] = []
 
-    def other() -> None:
-        others.append(event_loop())
+    def new_loop() -> None:
+        loops.append(event_loop())
         event_loop().close()
 
-    thread = threading.Thread(target=other)
+    thread = threading.Thread(target=new_loop)
     thread.start()
     thread.join()
     assert event_loop() is event_loop()
-    assert event_loop() not in others
+    assert event_loop() not in loops

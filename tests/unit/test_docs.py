@@ -93,7 +93,7 @@ def test_every_command_and_its_options_exist(page: Path) -> None:
     for line in re.findall(r"^(?:\$ )?(docwell [a-z].*)$", code_of(page), re.MULTILINE):
         words = line.split()
         group = f"{words[0]} {words[1]} "
-        name = " ".join(words[: 3 if any(one.startswith(group) for one in known) else 2])
+        name = " ".join(words[: 3 if any(command.startswith(group) for command in known) else 2])
         assert name in known, line
         options = {flag for option in known[name] for flag in (*option.opts, *option.secondary_opts)}
         assert {word for word in words if re.fullmatch(r"--[a-z-]+", word)} <= options | {"--help"}, line

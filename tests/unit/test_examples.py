@@ -65,25 +65,25 @@ def test_the_committed_pdf_is_what_the_script_makes(name: str, script: ModuleTyp
         except script.FontsMissingError as missing:
             pytest.skip(str(missing))
     source = next(source for source, target in script.EXAMPLES if target == name)
-    made = script.make(source, fonts)
-    assert made == (EXAMPLES / name).read_bytes()
-    assert len(made) < 300_000
+    output = script.make(source, fonts)
+    assert output == (EXAMPLES / name).read_bytes()
+    assert len(output) < 300_000
 
 
 @BOTH_READERS
-@pytest.mark.parametrize("asked", QUESTIONS, ids=lambda asked: asked["phrase"][:30])
+@pytest.mark.parametrize("question", QUESTIONS, ids=lambda question: question["phrase"][:30])
 def test_the_answer_to_a_question_stands_on_its_page_and_on_no_other(
-    asked: dict[str, Any], read: Callable[[str], list[str]]
+    question: dict[str, Any], read: Callable[[str], list[str]]
 ) -> None:
-    found = [
+    places = [
         (name, number)
         for name in (HANDBOOK, REPORT, GUIDE)
         for number, text in enumerate(read(name), start=1)
-        if asked["phrase"] in text
+        if question["phrase"] in text
     ]
-    assert found == [(asked["document"], asked["page"])]
-    assert asked["facts"]
-    assert all(fact in asked["phrase"] for fact in asked["facts"])
+    assert places == [(question["document"], question["page"])]
+    assert question["facts"]
+    assert all(fact in question["phrase"] for fact in question["facts"])
 
 
 @BOTH_READERS
@@ -103,10 +103,10 @@ def content_of(data: bytes) -> dict[str, bytes] | bytes:
 
 
 def test_the_other_committed_examples_are_what_their_script_makes() -> None:
-    made = runpy.run_path(str(EXAMPLES / "make_formats.py"))
-    committed = {path.name: path.read_bytes() for path in (EXAMPLES / made["FOLDER"]).iterdir()}
-    found = {name: content_of(data) for name, data in committed.items()}
-    assert found == {name: content_of(data) for name, data in made["files"]().items()}
+    output = runpy.run_path(str(EXAMPLES / "make_formats.py"))
+    committed = {path.name: path.read_bytes() for path in (EXAMPLES / output["FOLDER"]).iterdir()}
+    contents = {name: content_of(data) for name, data in committed.items()}
+    assert contents == {name: content_of(data) for name, data in output["files"]().items()}
 
 
 def test_each_other_example_mentions_the_pump_in_its_text() -> None:
@@ -117,5 +117,5 @@ def test_each_other_example_mentions_the_pump_in_its_text() -> None:
 
 def test_the_canarys_pdf_is_what_the_script_makes_and_one_page_answers(script: ModuleType) -> None:
     assert script.CANARY_PDF.read_bytes() == script.make(script.CANARY, {})
-    found = ["winds the clock" in page for page in by_pdfium(script.CANARY_PDF)]
-    assert found == [number == PAGE for number in (1, 2, 3)]
+    answers = ["winds the clock" in page for page in by_pdfium(script.CANARY_PDF)]
+    assert answers == [number == PAGE for number in (1, 2, 3)]

@@ -42,5 +42,5 @@ def test_it_stays_off_where_the_process_has_switched_it_off() -> None:
 def test_the_objects_of_a_start_are_never_searched_again() -> None:
     before = gc.get_freeze_count()
     with uncollected():
-        made: list[list[int]] = [[] for _ in range(1000)]
-    assert gc.get_freeze_count() >= before + len(made)
+        lists: list[list[int]] = [[] for _ in range(1000)]
+    assert gc.get_freeze_count() >= before + len(lists)

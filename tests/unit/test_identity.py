@@ -21,10 +21,10 @@ def test_the_authorizers_principal_is_the_caller(principal: str) -> None:
     )
 
 
-@pytest.mark.parametrize("said", ["x,admins", "x, admins", "x admins", "[x admins]", "[x,admins]", '"x","admins"'])
-def test_the_name_of_one_group_never_gives_two(said: str) -> None:
+@pytest.mark.parametrize("text", ["x,admins", "x, admins", "x admins", "[x admins]", "[x,admins]", '"x","admins"'])
+def test_the_name_of_one_group_never_gives_two(text: str) -> None:
     for claim in ("cognito:groups", "groups"):
-        assert groups_of({claim: said}) == ()
+        assert groups_of({claim: text}) == ()
 
 
 @pytest.mark.parametrize(
@@ -61,14 +61,14 @@ def test_an_event_without_a_context_is_unauthenticated(strange: dict[str, Any]) 
 
 
 def test_only_the_request_context_names_the_caller() -> None:
-    said = {
+    headers = {
         "x-api-key": "k",
         "authorizer": "a",
         "authorization": "Bearer x",
         "requestContext.principalId": "key:k",
     }
     with pytest.raises(Unauthenticated):
-        identity_of({"headers": said, "body": '{"requestContext": {}}', "principalId": "key:k", **event({})})
+        identity_of({"headers": headers, "body": '{"requestContext": {}}', "principalId": "key:k", **event({})})
 
 
 def test_the_error_does_not_repeat_what_was_sent() -> None:

@@ -66,18 +66,18 @@ class FakeApi:
         if parts.path.startswith("/v1/documents/") and "/" not in parts.path.removeprefix("/v1/documents/"):
             key = unquote(parts.path.removeprefix("/v1/documents/"))
             self.on_document(key)
-            seen = self.documents.get(key)
-            if seen:
-                return 200, seen.pop(0) if len(seen) > 1 else seen[0]
+            records = self.documents.get(key)
+            if records:
+                return 200, records.pop(0) if len(records) > 1 else records[0]
         problem = {"type": "not-found", "title": "Not found", "status": 404, "detail": "unknown"}
         return 404, problem
 
-    def _page(self, wanted: dict[str, str]) -> dict[str, Any]:
+    def _page(self, params: dict[str, str]) -> dict[str, Any]:
         if self.pages:
-            return self.pages[int(wanted.get("cursor", "0"))]
-        self.on_list(wanted)
-        prefix = wanted.get("prefix", "")
-        return {"documents": [seen[-1] for key, seen in self.documents.items() if key.startswith(prefix)]}
+            return self.pages[int(params.get("cursor", "0"))]
+        self.on_list(params)
+        prefix = params.get("prefix", "")
+        return {"documents": [records[-1] for key, records in self.documents.items() if key.startswith(prefix)]}
 
 
 @contextmanager
@@ -90,8 +90,8 @@ def serving(api: FakeApi) -> Iterator[None]:
             if api.stream is not None and body and body.get("stream"):
                 self._stream(api.stream)
                 return
-            other = api.others.get(self.path)
-            status, content = (200, other) if other else api.respond(self.command, self.path)
+            fixed = api.others.get(self.path)
+            status, content = (200, fixed) if fixed else api.respond(self.command, self.path)
             headers: dict[str, str] = {}
             if api.refusals and self.path.startswith("/v1/documents"):
                 (status, headers), content = api.refusals.pop(0), {"message": "Too Many Requests"}

@@ -21,32 +21,32 @@ class Queue:
     pace: float
     late_s: float = 0.0
     now: float = 0.0
-    there: float = 0.0
+    queued: float = 0.0
     done: float = 0.0
     longest: float = 0.0
     counts: deque[tuple[float, float]] = field(default_factory=lambda: deque([(0.0, 0.0)]))
 
-    def rest(self, seconds: float) -> None:
-        worked = min(self.there, self.pace * seconds)
-        self.there, self.done, self.now = self.there - worked, self.done + worked, self.now + seconds
-        self.counts.append((self.now, self.there))
+    def pass_time(self, seconds: float) -> None:
+        worked = min(self.queued, self.pace * seconds)
+        self.queued, self.done, self.now = self.queued - worked, self.done + worked, self.now + seconds
+        self.counts.append((self.now, self.queued))
 
     def waiting(self) -> int:
         while len(self.counts) > 1 and self.counts[1][0] <= self.now - self.late_s:
             self.counts.popleft()
-        return round(self.counts[0][1] if self.late_s else self.there)
+        return round(self.counts[0][1] if self.late_s else self.queued)
 
     def load(self, seconds: float, gate: QueueGate, at_once: int = 1) -> None:
         """Let documents through for some seconds."""
         until = self.now + seconds
         while self.now < until:
             gate.enter(at_once)
-            self.there += at_once
-            self.longest = max(self.longest, self.there / self.pace)
+            self.queued += at_once
+            self.longest = max(self.longest, self.queued / self.pace)
 
 
 def gate_of(queue: Queue) -> QueueGate:
-    return QueueGate(queue.waiting, WAIT_S, clock=lambda: queue.now, pause=queue.rest)
+    return QueueGate(queue.waiting, WAIT_S, clock=lambda: queue.now, pause=queue.pass_time)
 
 
 @pytest.mark.parametrize("late_s", [0.0, 10.0, 60.0])
@@ -71,12 +71,12 @@ def test_a_queue_that_slow_workers_have_emptied_is_filled_again(pace: float) -> 
     queue = Queue(pace)
     gate = gate_of(queue)
 
-    def rest(seconds: float) -> None:
-        queue.rest(seconds)
+    def pass_time(seconds: float) -> None:
+        queue.pass_time(seconds)
         if queue.now > 48 * 3600:
             gate.stop.set()
 
-    gate.pause = rest
+    gate.pause = pass_time
     with suppress(Paused):
         queue.load(24 * 3600, gate, at_once=10)
     assert queue.done / (pace * queue.now) >= 0.9
@@ -87,17 +87,17 @@ def test_nothing_passes_while_ingest_works_off_nothing() -> None:
     gate = gate_of(queue)
     queue.load(1800, gate)
 
-    def rest(seconds: float) -> None:
-        queue.rest(seconds)
+    def pass_time(seconds: float) -> None:
+        queue.pass_time(seconds)
         if queue.now > 2 * 3600:
             gate.stop.set()
 
-    gate.pause, queue.pace = rest, 1e-9
-    before = queue.there
+    gate.pause, queue.pace = pass_time, 1e-9
+    before = queue.queued
     with pytest.raises(Paused):
         queue.load(2 * 3600, gate)
     # The documents of the two minutes in which the gate learns it.
-    assert queue.there - before <= 5.0 * 120
+    assert queue.queued - before <= 5.0 * 120
 
 
 def test_a_stopped_gate_lets_nothing_through() -> None:

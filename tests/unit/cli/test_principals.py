@@ -33,8 +33,10 @@ class Cloud:
 
     def add(self, name: str, *options: str) -> dict[str, Any]:
         """Return the JSON of a new principal, which may read everything."""
-        made: dict[str, Any] = json.loads(self._run("principals", "add", name, "--all", *options, "--json").stdout)
-        return made
+        created: dict[str, Any] = json.loads(
+            self._run("principals", "add", name, "--all", *options, "--json").stdout
+        )
+        return created
 
     def grant(self, id_: str) -> Grant:
         grant = self.admin.get(id_)
@@ -204,10 +206,10 @@ def test_a_replaced_grant_refuses_an_end_for_the_key_that_it_keeps(run: Run, clo
 
 def test_add_puts_the_key_into_the_usage_plan(cloud: Cloud) -> None:
     plan = cloud.gateway.create_usage_plan(name="p")["id"]
-    made = cloud.add("A", "--usage-plan", plan)
+    created = cloud.add("A", "--usage-plan", plan)
     (key,) = cloud.gateway.get_usage_plan_keys(usagePlanId=plan)["items"]
-    assert made["id"] == f"key:{key['id']}"
-    assert (made["collections"], made["api_key"]) == (None, cloud.keys()[key["id"]])
+    assert created["id"] == f"key:{key['id']}"
+    assert (created["collections"], created["api_key"]) == (None, cloud.keys()[key["id"]])
 
 
 def test_a_key_whose_grant_or_hash_cannot_be_stored_does_not_stay(
@@ -239,27 +241,27 @@ def test_revoke_deletes_the_key_that_add_made_also_after_a_change(run: Run, clou
 
 
 def test_an_existing_key_is_adopted_with_its_end_and_stays_after_revoke(run: Run, cloud: Cloud) -> None:
-    made = cloud.gateway.create_api_key(name="of another application", enabled=True)
-    id_ = f"key:{made['id']}"
+    created = cloud.gateway.create_api_key(name="of another application", enabled=True)
+    id_ = f"key:{created['id']}"
     assert run("principals", "revoke", id_).exit_code == 1  # not a principal of docwell
-    options = ["--api-key-id", made["id"], "--expires", "30d"]
+    options = ["--api-key-id", created["id"], "--expires", "30d"]
     assert run("principals", "add", "A", "--all", *options).exit_code == 0
-    assert cloud.caller(made["value"]) == id_
+    assert cloud.caller(created["value"]) == id_
     cloud.now += 31 * DAY_S
-    assert cloud.caller(made["value"]) is None
+    assert cloud.caller(created["value"]) is None
     assert run("principals", "add", "A", "--all", "--api-key-id", "absent").exit_code == 1
     assert cloud.admin.get("key:absent") is None
     assert run("principals", "rotate", "A").exit_code == 0
     assert run("principals", "revoke", id_).exit_code == 0
-    assert (list(cloud.keys()), cloud.stored.list()) == ([made["id"]], [])
+    assert (list(cloud.keys()), cloud.stored.list()) == ([created["id"]], [])
 
 
 def test_a_key_with_an_end_stops_then(cloud: Cloud) -> None:
-    made = cloud.add("A", "--expires", "12h")
-    assert cloud.caller(made["api_key"]) == made["id"]
-    assert abs(made["keys"][0]["ends_at"] - cloud.now - DAY_S / 2) < 60
+    created = cloud.add("A", "--expires", "12h")
+    assert cloud.caller(created["api_key"]) == created["id"]
+    assert abs(created["keys"][0]["ends_at"] - cloud.now - DAY_S / 2) < 60
     cloud.now += DAY_S / 2 + 60
-    assert cloud.caller(made["api_key"]) is None
+    assert cloud.caller(created["api_key"]) is None
 
 
 def test_rotation_overlaps_and_keeps_the_principal(run: Run, cloud: Cloud) -> None:
@@ -310,15 +312,15 @@ def test_rotate_needs_one_principal_with_a_key(run: Run, cloud: Cloud) -> None:
 
 
 def test_adopt_stores_the_keys_of_an_earlier_release_and_names_the_missing_keys(run: Run, cloud: Cloud) -> None:
-    gone, made = cloud.add("a"), cloud.add("b")
+    gone, created = cloud.add("a"), cloud.add("b")
     cloud.add("people", "--jwt-group", "staff")
     for key in cloud.stored.list():
         cloud.stored.remove(key)
-    assert cloud.caller(made["api_key"]) is None
+    assert cloud.caller(created["api_key"]) is None
     cloud.gateway.delete_api_key(apiKey=gone["id"].removeprefix("key:"))
     result = run("principals", "adopt")
-    assert (result.exit_code, result.stdout) == (1, f"{made['id']} is stored\n")
+    assert (result.exit_code, result.stdout) == (1, f"{created['id']} is stored\n")
     assert "1 of the keys are not stored" in result.stderr
-    assert cloud.caller(made["api_key"]) == made["id"]
+    assert cloud.caller(created["api_key"]) == created["id"]
     assert run("principals", "revoke", gone["id"]).exit_code == 0
     assert run("principals", "adopt").stdout == ""
