@@ -70,7 +70,9 @@ class Erasing:
         """Answer as the reconcile function does, and let ingest work."""
         self.calls += 1
         self.before_call(self.calls)
-        parts = (ErasePipeline(self.world.ledger(pipeline), self.world.index(pipeline)) for pipeline in self.world.known)
+        parts = (
+            ErasePipeline(self.world.ledger(pipeline), self.world.index(pipeline)) for pipeline in self.world.known
+        )
         answer = Erase(self.world.store, self.world.queue, tuple(parts), self.world.clock).run(event)
         self.world.work(self.world.known)
         return answer

@@ -6,7 +6,6 @@ import gzip
 import hashlib
 import json
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -50,48 +49,6 @@ def test_each_vendor_module_has_the_hash_of_its_pin() -> None:
 def test_the_console_is_small_over_the_wire() -> None:
     served = [path for path in CONSOLE.rglob("*") if path.is_file()]
     assert sum(len(gzip.compress(path.read_bytes(), 9)) for path in served) < SIZE_BYTES
-
-
-def markup(script: str) -> Iterator[str]:
-    """Yield the markup of each template of a script, without the values in it."""
-
-    def value_end(at: int) -> int:
-        while script[at] != "}":
-            if script[at] == "{":
-                at = value_end(at + 1)
-            elif script[at] == "`":
-                at = template(at + 1)[1]
-            elif script[at] == '"':
-                at = script.index('"', at + 1)
-            at += 1
-        return at
-
-    def template(at: int) -> tuple[str, int]:
-        text = ""
-        while script[at] != "`":
-            if script.startswith("${", at):
-                at = value_end(at + 2)
-            else:
-                text += script[at]
-            at += 1
-        return text, at
-
-    for match in re.finditer("html`", script):
-        yield template(match.end())[0]
-
-
-def shown_words(script: str) -> list[str]:
-    """Return the words that a script's markup shows or lets a screen reader say."""
-    visible = r">([^<>]*)|(?:aria-label|title|placeholder|alt)=\"([^\"]*)"
-    texts = ["".join(pair) for template in markup(script) for pair in re.findall(visible, template)]
-    return [word for text in texts for word in re.findall(r"[^\W\d_]+", text)]
-
-
-def test_no_script_shows_words_that_are_not_in_the_languages_files() -> None:
-    words = {word for path in SCRIPTS for word in shown_words(path.read_text())}
-    assert words == {"docwell"}
-    script = 'html`<p>${x ? html`<b title="Press">Go ${t("a")}</b>` : ""} now</p>`'
-    assert sorted(shown_words(script)) == ["Go", "Press", "now"]
 
 
 def words_of(language: str) -> dict[str, Any]:

@@ -7,14 +7,12 @@ import threading
 import time
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from contextvars import ContextVar
 
 import pytest
 
 from docwell.deadline import Deadline, event_loop, run
-from docwell.errors import DeadlineExceeded, NotFound
+from docwell.errors import DeadlineExceeded
 
-WHO: ContextVar[str] = ContextVar("who")
 PATIENT_S = 30.0
 
 
@@ -69,28 +67,6 @@ def test_a_blocking_call_that_hangs_does_not_hold_up_the_answer() -> None:
         assert time.monotonic() - began < 30
     finally:
         never.set()
-
-
-def test_blocking_calls_go_on_side_by_side() -> None:
-    barrier = threading.Barrier(2)
-
-    async def work() -> tuple[int, int]:
-        return await asyncio.gather(asyncio.to_thread(barrier.wait, 5), asyncio.to_thread(barrier.wait, 5))
-
-    assert sorted(run(work())) == [0, 1]
-
-
-def test_a_blocking_calls_error_is_raised_where_it_is_waited_for() -> None:
-    def gone() -> None:
-        raise NotFound("gone")
-
-    with pytest.raises(NotFound):
-        run(asyncio.to_thread(gone))
-
-
-def test_a_blocking_call_sees_the_context_of_its_caller() -> None:
-    WHO.set("asker")
-    assert run(asyncio.to_thread(WHO.get)) == "asker"
 
 
 class Items:

@@ -20,7 +20,6 @@ from rich.table import Table
 from rich.text import Text
 
 from docwell.cli import display
-from docwell.cli.ask import _answer
 from docwell.cli.remote import Api, Json
 from docwell.cli.settings import Failure, Settings
 from docwell.http import sse
@@ -162,32 +161,6 @@ def test_in_a_terminal_the_tokens_are_shown_and_then_the_checked_answer(run: Run
     written, _, checked = later.partition("Roll back after five minutes [1].")
     assert ("at once [9]." in written, "at once" in checked) == (True, False)
     assert "handbooks/é.pdf, page 9 (printed 6)" in checked
-
-
-@pytest.mark.usefixtures("terminal")
-def test_passages_are_shown_before_the_first_token(
-    api: FakeApi, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    shown: list[str] = []
-
-    def events() -> Iterator[bytes]:
-        yield sse.event("passages", {"passages": PASSAGES})
-        deadline = time.monotonic() + 20
-        # The model is silent until the terminal shows the passages.
-        while "found handbooks/é.pdf" not in "".join(shown) and time.monotonic() < deadline:
-            time.sleep(0.01)
-        yield sse.event("answer", ANSWER)
-
-    show = display.GrowingAnswer.show_passages
-
-    def spy(growing: display.GrowingAnswer, passages: list[Json]) -> None:
-        show(growing, passages)
-        shown.append(capsys.readouterr().out)
-
-    monkeypatch.setattr(display.GrowingAnswer, "show_passages", spy)
-    api.stream = events()
-    assert _answer(Api(Settings(endpoint=api.endpoint), 30), {"question": "When?"}) == ANSWER
-    assert "“Roll back after five minutes.”" in shown[0]
 
 
 @pytest.mark.usefixtures("terminal")
