@@ -309,18 +309,3 @@ def test_rotate_needs_one_principal_with_a_key(run: Run, cloud: Cloud) -> None:
     assert cloud.keys() == keys
     missing = run("principals", "rotate", "bob")
     assert "there is no principal 'bob': `docwell principals list` lists them" in missing.stderr
-
-
-def test_adopt_stores_the_keys_of_an_earlier_release_and_names_the_missing_keys(run: Run, cloud: Cloud) -> None:
-    gone, created = cloud.add("a"), cloud.add("b")
-    cloud.add("people", "--jwt-group", "staff")
-    for key in cloud.stored.list():
-        cloud.stored.remove(key)
-    assert cloud.caller(created["api_key"]) is None
-    cloud.gateway.delete_api_key(apiKey=gone["id"].removeprefix("key:"))
-    result = run("principals", "adopt")
-    assert (result.exit_code, result.stdout) == (1, f"{created['id']} is stored\n")
-    assert "1 of the keys are not stored" in result.stderr
-    assert cloud.caller(created["api_key"]) == created["id"]
-    assert run("principals", "revoke", gone["id"]).exit_code == 0
-    assert run("principals", "adopt").stdout == ""

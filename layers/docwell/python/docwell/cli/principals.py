@@ -1,4 +1,4 @@
-"""`docwell principals add | list | rotate | adopt | revoke`: grants, quotas and keys, in table and API Gateway.
+"""`docwell principals add | list | rotate | revoke`: grants, quotas and keys, in table and API Gateway.
 
 An operator runs these with AWS credentials; they do not use the docwell API. API Gateway makes the keys, for its
 usage plans; the table of principals has each key's hash and end.
@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -74,10 +73,6 @@ PlanOption = Annotated[
     str | None,
     typer.Option(envvar="DOCWELL_USAGE_PLAN", metavar="ID", help="Usage plan of the API's stage, by its id."),
 ]
-
-
-class MissingKey(Failure):
-    """API Gateway has no key with the id of a principal."""
 
 
 @app.callback()
@@ -199,17 +194,6 @@ def rotate(
 
 
 @app.command(cls=ConnectedCommand)
-def adopt(ctx: typer.Context, *, table: TableOption = None) -> None:
-    """Store the API keys of principals that a release before `rotate` made, as `make deploy` does."""
-    count = 0
-    for principal, missing in adopt_all(ctx.obj.override(principals_table=table)):
-        count += missing is not None
-        display.echo(missing.detail if missing else f"{principal} is stored", err=missing is not None)
-    if count:
-        raise Failure(f"{count} of the keys are not stored: `docwell principals revoke` removes a principal")
-
-
-@app.command(cls=ConnectedCommand)
 def revoke(
     ctx: typer.Context,
     id_: Annotated[str, typer.Argument(metavar="ID", help="The id from `docwell principals list`.")],
@@ -224,22 +208,6 @@ def revoke(
     record(ctx.obj, Action.REVOKED, subject=id_)
     display.echo(f"{id_} has no access any more")
     _remove_keys(settings, id_, owns_first=grant.owns_key)
-
-
-def adopt_all(settings: Settings) -> Iterator[tuple[str, MissingKey | None]]:
-    """Store the API Gateway key of each principal without a stored key; yield the principal, and any `MissingKey`.
-
-    Raises `Failure` at the first key that exists and cannot be read or stored, and `Unavailable`.
-    """
-    stored = {key.principal for key in _keys(settings).list()}
-    for grant in _admin(settings).grants():
-        if grant.id.startswith(KEY) and grant.id not in stored:
-            try:
-                _adopt_key(settings, grant.id, None)
-            except MissingKey as missing:
-                yield grant.id, missing
-            else:
-                yield grant.id, None
 
 
 def _admin(settings: Settings) -> PrincipalAdmin:
@@ -435,13 +403,10 @@ def _make_key(settings: Settings, name: str, principal: str | None, ends_at: int
 
 
 def _adopt_key(settings: Settings, principal: str, ends_at: int | None) -> ApiKey:
-    """Store the key of API Gateway that the principal is named for. Raises `Failure`, `MissingKey` without one."""
+    """Store the key of API Gateway that the principal is named for. Raises `Failure`, also without one."""
     id_, gateway = principal.removeprefix(KEY), aws_client(settings, "apigateway")
     with plain_failures(f"cannot read API key {id_}"):
-        try:
-            value = gateway.get_api_key(apiKey=id_, includeValue=True)["value"]
-        except gateway.exceptions.NotFoundException as error:
-            raise MissingKey(f"cannot read API key {id_}: {error}") from None
+        value = gateway.get_api_key(apiKey=id_, includeValue=True)["value"]
         key = ApiKey(digest_of(value), principal, id_, ends_at)
         _keys(settings).put(key)
     return key
