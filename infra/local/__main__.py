@@ -32,23 +32,25 @@ def _activation() -> str | None:
     folder = Path(sys.executable).parent
     if shutil.which("docwell") == str(folder / "docwell"):
         return None
-    script = folder / "activate"
-    return shlex.join(
-        ["source", str(script.relative_to(Path.cwd()) if script.is_relative_to(Path.cwd()) else script)]
-    )
+    script, current = folder / "activate", Path.cwd()
+    return shlex.join(["source", str(script.relative_to(current) if script.is_relative_to(current) else script)])
 
 
 def _addresses(stack: Stack) -> None:
     console = terminal()
     table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
-    table.add_row("questions", f"{stack.gateway}/v1/query")
-    table.add_row("S3, SQS, DynamoDB", stack.aws_endpoint)
-    table.add_row("Chroma", stack.chroma)
-    table.add_row(stack.model, stack.ollama)
-    table.add_row("metrics", f"{stack.metrics}/metrics")
-    if stack.prometheus:
-        table.add_row("Prometheus", stack.prometheus)
-    table.add_row("data and logs", stack.data)
+    addresses = {
+        "questions": f"{stack.gateway}/v1/query",
+        "S3, SQS, DynamoDB": stack.aws_endpoint,
+        "Chroma": stack.chroma,
+        stack.model: stack.ollama,
+        "metrics": f"{stack.metrics}/metrics",
+        "Prometheus": stack.prometheus,
+        "data and logs": stack.data,
+    }
+    for name, address in addresses.items():
+        if address:
+            table.add_row(name, address)
     console.print(table)
     console.print("\nopen in a browser:", style="bold")
     # Outside the table, which a narrow terminal cuts. A browser sends the fragment to no server.

@@ -36,8 +36,7 @@ from moto.sqs.models import Message, Queue, sqs_backends
 
 from infra.local import names
 from infra.local.aws_access import AccessKey, CheckedAccess
-from infra.local.aws_mirror import ObjectMirror
-from infra.local.aws_tables import ApiKeyMirror, LedgerMirror, PrincipalsMirror, TableMirror
+from infra.local.aws_mirror import ApiKeyMirror, LedgerMirror, ObjectMirror, PrincipalsMirror, TableMirror
 from infra.local.emf import every_minute, print_metrics
 from runtime.emf import print_line
 from runtime.guard import Guarded

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from infra.local import names
-from infra.local.aws_tables import Item
+from infra.local.aws_mirror import Item
 from infra.local.emf import every_minute, print_metrics
 from infra.local.keys import write_private
 from runtime.emf import print_line
@@ -33,7 +33,7 @@ from runtime.threads import end_with_any_thread
 HANDLER = "functions.events.handler.handler"
 # As DynamoDB streams and EventBridge do.
 MAX_AGE_S = 24 * 3600
-# The copy of the ledger is as old at most: `infra.local.aws_tables.TableMirror`.
+# The copy of the ledger is as old at most: `infra.local.aws_mirror.TableMirror`.
 POLL_S = 0.5
 # As in infra/events.yaml.
 TIMEOUT_S = 60.0

@@ -14,7 +14,7 @@ from infra.container.sam import ROOT, StepError
 from infra.release import contents, deployment, pins, restore
 from infra.release.console import ConsoleError
 from infra.release.credentials import SecretsError, ServerSecrets
-from infra.release.registry import PinError, digest_of
+from infra.release.pins import PinError, digest_of
 
 
 def check() -> int:

@@ -24,10 +24,9 @@ from docwell.access.credentials import digest_of
 from docwell.adapters.dynamodb.principals import DynamoApiKeys
 from docwell.adapters.s3 import S3DocumentLinks, S3DocumentWriter
 from docwell.citation_units import CitationUnit, UnitKind
-from infra.local.aws_tables import ApiKeyMirror, TableMirror
-from infra.local.gateway import Gateway
+from infra.local.aws_mirror import ApiKeyMirror, TableMirror
+from infra.local.gateway import Gateway, Storage
 from infra.local.names import BUCKET, RESTORE_PRINCIPAL, STORAGE_PATH
-from infra.local.storage import Storage
 
 from .local_parts import KEYS, Aws, aws_stand_in
 from .waiting import until

@@ -13,7 +13,7 @@ import pytest
 
 from infra.container.sam import ROOT
 from infra.release import contents
-from infra.release.registry import PinError, digest_of
+from infra.release.pins import PinError, digest_of
 
 pytestmark = pytest.mark.integration
 INDEX = json.dumps({"schemaVersion": 2, "mediaType": "application/vnd.oci.image.index.v1+json"}).encode()

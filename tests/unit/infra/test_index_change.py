@@ -12,8 +12,8 @@ import pytest
 from docwell.config import IngestSettings
 from docwell.pipeline import ACTIVE_PIPELINE
 from docwell.wiring.pipelines import pipelines
-from infra.local.index_change import with_old_index
 from infra.local.stack import StackOptions, own_settings
+from infra.local.supervisor import with_old_index
 
 
 @pytest.fixture(autouse=True)
