@@ -1,8 +1,8 @@
 """Copies on disk of the local AWS server's documents, tables and API keys, because moto keeps all in memory.
 
 Each current object has `objects/HASH.VERSION.bin` with its bytes and `objects/HASH.json` with key, version id and
-metadata. The second is written last, by a rename, so a crash leaves the old version or the new one. Each table is a
-file with all items in DynamoDB's JSON. The API keys are another file.
+metadata. The second is written last, by a rename, so a crash leaves the old version or the new one. Each table is
+a file with all items in DynamoDB's JSON. The API keys are another file.
 """
 
 from __future__ import annotations
