@@ -36,7 +36,7 @@ def build_zip(name: str, folder: Path) -> None:
 
 
 def build_image_folder(folder: Path) -> None:
-    """Build what the ingest image adds to its base in a new folder, with the scripts of its Dockerfile.
+    """Build the ingest image's own files in a new folder, with the scripts of its Dockerfile.
 
     The bytecode is this Python's, which may be some MB more or less than 3.13's. Raises `StepError`.
     """

@@ -35,7 +35,7 @@ CUSTOM = {
 
 
 def findings(manifest: dict[str, Any], versions: list[str]) -> Iterator[str]:
-    """Yield what the schemas find in a manifest."""
+    """Yield the findings of the schemas in a manifest."""
     model = CUSTOM.get((manifest["apiVersion"], manifest["kind"]))
     if model is not None:
         try:

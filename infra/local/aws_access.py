@@ -1,4 +1,4 @@
-"""The local AWS server's door: it answers what is signed with the stack's keys, for a service in use.
+"""Access to the local AWS server: requests signed with the stack's keys, for the services in use.
 
 https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-signed-request.html
 https://docs.aws.amazon.com/AmazonS3/latest/API/sigv4-HTTPPOSTConstructPolicy.html

@@ -231,7 +231,7 @@ def _moto_key(entry: StoredObject, data: Path) -> Any:
 
 
 Item = dict[str, Any]
-# The only name of an object that stands for bytes in the file. No attribute has it.
+# In the file, an object with this name alone holds bytes in base64. No attribute has the name.
 _BYTES = "docwell:bytes"
 
 # The grant of the local API key. `docwell.adapters.dynamodb.principals` describes the attributes.

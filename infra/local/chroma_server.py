@@ -109,7 +109,7 @@ def _hidden_address() -> str:
 
 
 def _publish(data: Path) -> None:
-    """Print what the Chroma server's host publishes in the cloud: percent of memory and disk in use."""
+    """Print the metrics of the Chroma server's host: percent of memory and disk in use."""
     disk = shutil.disk_usage(data.parent)
     values = {
         "MemoryUsed": psutil.virtual_memory().percent,

@@ -80,7 +80,7 @@ def _one_line(text: str) -> str:
 
 
 def terminal() -> Console:
-    """Return a console on standard output, which replaces what the terminal lacks: Latin-1 has no ellipsis."""
+    """Return a console on standard output that replaces missing characters: Latin-1 has no ellipsis."""
     if isinstance(sys.stdout, TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")
     return Console(highlight=False, soft_wrap=True)
@@ -111,7 +111,7 @@ class StackConsole:
             path.replace(path.with_suffix(".log.1"))
 
     def line(self, part: str, line: str) -> None:
-        """Log one line of a part's output, and show it where it matters, as far as disk and terminal take it."""
+        """Log one line of a part's output, and show it if it matters. Ignore a full disk and a closed terminal."""
         line = _one_line(line)
         # A part whose lines are not read any more stops. rich exits when the reader of a pipe has gone.
         with suppress(OSError), self._lock, append_private(self.log_path(part)) as file:

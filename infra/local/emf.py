@@ -18,7 +18,7 @@ def print_metrics(namespace: str, dimensions: Mapping[str, str], values: Mapping
 
 
 def print_model_hosts(*, desired: int, serving: int) -> None:
-    """Print what the auto scaling group of the model hosts publishes."""
+    """Print the metrics of the model hosts' auto scaling group."""
     values = {
         "GroupDesiredCapacity": desired,
         "GroupInServiceInstances": serving,

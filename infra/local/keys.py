@@ -41,7 +41,7 @@ def write_private(path: Path, text: str) -> None:
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)
-    except OSError:  # what was written would fill the disk
+    except OSError:  # a partial file would keep the disk full
         temporary.unlink(missing_ok=True)
         raise
 

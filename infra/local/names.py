@@ -47,7 +47,7 @@ TABLES = {
 # The time-to-live attribute of usage and receipts.
 EXPIRES = "expires_at"
 
-# The gateway forwards what is below this path to the local AWS server: links to documents, and upload forms.
+# The gateway forwards this path to the local AWS server: links to documents, and upload forms.
 STORAGE_PATH = "/-/s3"
 
 # The id of each local stack's API key, which reads every collection.

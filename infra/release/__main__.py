@@ -18,7 +18,7 @@ from infra.release.pins import PinError, digest_of
 
 
 def check() -> int:
-    """Print what is not pinned. Return 1 if anything is."""
+    """Print each missing pin. Return 1 if there is any."""
     lines = pins.unpinned(pins.Tree(ROOT))
     for line in lines:
         print(line)

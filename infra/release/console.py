@@ -101,7 +101,7 @@ def configuration_of(parameters: Mapping[str, str]) -> dict[str, Any]:
 
 
 def allow(s3: S3Client, bucket: str, origin: str | None) -> None:
-    """Let pages of the console, and no longer those of another address, use the documents bucket.
+    """Let pages of the console use the documents bucket, and stop those of an earlier address.
 
     Rules of other names stay, after the console's: S3 takes the first that fits a request. Without a console, its
     rule goes.
@@ -136,7 +136,7 @@ def cors_rule(origin: str) -> dict[str, Any]:
 
 
 def upload(s3: S3Client, bucket: str, new: list[File]) -> None:
-    """Write the files in their order, and delete those of releases before the previous one.
+    """Write the files in order, and delete the files of all releases but this one and the previous.
 
     The same release again deletes nothing: pages of the previous one may still be open.
     """

@@ -33,7 +33,7 @@ _VALID = timedelta(days=3650)
 _BEFORE = timedelta(days=1)
 # How often a server reads the secrets: the timer of infra/proxy.yaml.
 SERVERS_READ_S = 300.0
-# How long a function keeps what it read: docwell/adapters/server_auth.py.
+# How long a function keeps a secret that it read: docwell/adapters/server_auth.py.
 FUNCTIONS_READ_S = 300.0
 _SLACK_S = 60.0
 

@@ -1,4 +1,4 @@
-"""Deploy one profile: its parameters, the digest that names the release, and what the deployment changes.
+"""Deploy one profile: its parameters, the digest that names the release, and the list of changes.
 
 A deployment names every parameter. SAM would keep the previous value of any other, so neither a new default of
 template.yaml nor a line removed from a profile would arrive.
