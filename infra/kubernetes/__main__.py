@@ -40,7 +40,7 @@ def lint() -> list[str]:
 
 
 def schemas() -> list[str]:
-    """Return the findings of the strict schemas of Kubernetes, KEDA and the Prometheus operator in all variants."""
+    """Return the findings of the strict schemas of Kubernetes, KEDA and Prometheus's operator in all variants."""
     distinct = {json.dumps(manifest, sort_keys=True) for name in VARIANTS for manifest in rendered(name)}
     # A field that no schema has: each must be found.
     wrong = [json.loads(text) | {"planted": True} for text in distinct]
