@@ -24,7 +24,7 @@ from benchmarks.retrieval.index import CachedEmbedder, catalogue, indexed, new_i
 from docwell.config import IngestLimits
 from docwell.errors import ModelDamaged
 from docwell.identity import Principal
-from docwell.query.retrieval.gates import JUDGED
+from docwell.query.retrieval.ranking import JUDGED
 from docwell.query.retrieval.retrieval import Retrieval
 from docwell.query.retrieval.scope import Scope
 from infra.local.stack import MODEL_DIR

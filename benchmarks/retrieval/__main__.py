@@ -5,7 +5,9 @@ sets share one new Chroma server, so that each document is indexed once. Records
 `build/retrieval-cache` for the next run. With three sets or more the report has the worth of each part of the
 ranking, and what a configuration chosen without a set finds on it. `--ingest-parts` also judges the parts of
 ingest that move a vector, each on another index. `--against WAY` compares two ways to retrieve. With `--model`
-the report has the figures of the default model for each language too.
+the report has the figures of the default model for each language too. `--without` leaves out each part of the
+ranking in turn on two small sets, asks the router questions whose mode is known, and writes
+docs/generated/ranking.md.
 """
 
 import argparse
@@ -19,9 +21,11 @@ from typing import Any
 from benchmarks.retrieval.asking import Asker, Scores
 from benchmarks.retrieval.index import CachedEmbedder, indexed, new_index
 from benchmarks.retrieval.ingest_parts import INGEST_PARTS, VECTORS_WITHOUT, Vectors
+from benchmarks.retrieval.routes import add_routes
 from benchmarks.retrieval.rows import GOALS, MULTILINGUAL_GOALS, Goals, of_languages, of_left_out, of_parts, of_set
-from benchmarks.retrieval.sets import MIXED, POOLED, SETS, EvaluationSet
+from benchmarks.retrieval.sets import MIXED, POOLED, SETS, EvaluationSet, northwind
 from benchmarks.retrieval.ways import DEFAULT, PARTS, WAYS
+from benchmarks.retrieval.without import TABLE, add_parts, write_table
 from benchmarks.retrieval.worth import SETS_HELPED
 from docwell.config import IngestLimits
 from docwell.models import collection_of
@@ -34,8 +38,14 @@ MISSES = REPORTS / "retrieval" / "misses.jsonl"
 ADDED_GOAL = "<= 5"
 
 
+# Small sets that no weight was chosen on: minutes in place of an hour.
+QUICK = {"northwind": northwind, "xquad": SETS["xquad"]}
+
+
 def main() -> int:
     options = _arguments()
+    if options.without:
+        return _without(options)
     try:
         sets = {name: SETS[name](EVALUATION).sample(options.n) for name in options.sets}
     except FileNotFoundError as error:
@@ -60,6 +70,24 @@ def main() -> int:
     return status
 
 
+def _without(options: argparse.Namespace) -> int:
+    """Measure what each part of the ranking, and the router, is worth on the quick sets; write the table."""
+    report, embedder = Report("retrieval-without"), CachedEmbedder(options.model)
+    try:
+        sets = {name: load(EVALUATION) for name, load in QUICK.items()}
+        with _asker(sets, embedder, options.chunk_tokens) as asker:
+            for material in sets.values():
+                ways = (DEFAULT, "nearest", *PARTS.values())
+                add_parts(report, material, asker.ask(material, (), ways)[0])
+        add_routes(report, EVALUATION)
+    except FileNotFoundError as error:
+        CONSOLE.print(f"no {error.filename}: DOCWELL_EVAL names the folder of the evaluation sets", style="red")
+        return 2
+    write_table(report)
+    CONSOLE.print(f"written: {TABLE}")
+    return report.finish()
+
+
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.retrieval", description=__doc__)
     parser.add_argument("--n", type=int, help="a sample of each set's questions (default: all)")
@@ -68,6 +96,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--against", choices=tuple(WAYS), help="a second way, compared question by question")
     parser.add_argument("--chunk-tokens", type=int, default=IngestLimits().chunk_tokens)
     parser.add_argument("--ingest-parts", action="store_true", help="judge what ingest adds to the vectors too")
+    parser.add_argument("--without", action="store_true", help="what hit@5 loses without each part, on quick sets")
     parser.add_argument("--model", type=Path, default=MODEL_DIR, help="a folder that `make model` wrote")
     return parser.parse_args()
 

@@ -118,6 +118,19 @@ def xquad(folder: Path) -> EvaluationSet:
     return EvaluationSet("xquad", "XQuAD", _pdfs(folder, "xquad"), tuple(map(asked, rows)), judged=(POOLED, MIXED))
 
 
+def northwind(folder: Path) -> EvaluationSet:
+    """Load questions on the handbooks of a made-up company, with the pages that answer."""
+
+    def asked(row: dict[str, Any]) -> Asked:
+        key = f"northwind/{row['doc']}"
+        return Asked(row["question"], key, frozenset((key, page) for page in row["pages"]))
+
+    rows = _questions(folder, "northwind/questions.json")
+    return EvaluationSet(
+        "northwind", "Northwind", _pdfs(folder, "northwind"), tuple(map(asked, rows)), judged=(POOLED,)
+    )
+
+
 def translated(folder: Path) -> EvaluationSet:
     """Load questions on translated articles, in the document's language."""
     return _translations(folder, "translated", "translated XQuAD", "question")

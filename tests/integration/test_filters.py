@@ -27,8 +27,8 @@ from docwell.ingest.indexing import RangeIndexer
 from docwell.ingest.ingest import Ingest
 from docwell.models import Hint
 from docwell.query.retrieval import scope as selection
-from docwell.query.retrieval.filters import Filter
 from docwell.query.retrieval.retrieval import Retrieval
+from docwell.query.retrieval.scope import Filter
 from docwell.upkeep.reconcile import Drift, Reconcile
 from infra.local.names import LEDGER_SCHEMA
 from tests.unit.fakes import FakeEmbedder, FakeReader

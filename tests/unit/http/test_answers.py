@@ -18,7 +18,7 @@ from docwell.http import answering, sse
 from docwell.http.streaming import StreamedResponse, stream_events
 from docwell.identity import NO_CREDENTIAL, Principal
 from docwell.models import Mark, Part
-from docwell.query.retrieval.gates import OPEN, Gate
+from docwell.query.retrieval.ranking import OPEN, Gate
 from functions.query.handler import handler
 from tests.unit.conftest import HttpWorld
 from tests.unit.http.http_calls import (

@@ -19,7 +19,7 @@ from docwell.query.modes import Modes, Router
 from docwell.query.overview import Overview
 from docwell.query.prompting import load_prompt
 from docwell.query.query import Query
-from docwell.query.retrieval.gates import Gate
+from docwell.query.retrieval.ranking import Gate
 from docwell.query.retrieval.retrieval import Retrieval
 from docwell.query.writing import Calibration
 from tests.unit.fakes import FakeEmbedder, FakeIndex, FakeLedger

@@ -13,10 +13,10 @@ from docwell.deadline import Deadline, run
 from docwell.errors import BadInput, DeadlineExceeded, ModelMissing, NotFound, Unavailable
 from docwell.identity import Principal
 from docwell.query.ask import Ask, Passages, Progress, QueryReport, Question, Token
-from docwell.query.compare import MOST_DOCUMENTS, ROW_TOKENS, ROWS_CALLS
+from docwell.query.compare import ROW_TOKENS, ROWS_CALLS
 from docwell.query.document_names import named, names_of
 from docwell.query.prompting import load_prompt
-from docwell.query.retrieval.filters import Filter
+from docwell.query.retrieval.scope import Filter
 from tests.unit.query.query_fakes import FakeAdmission, FakeModel
 from tests.unit.query.query_world import ANSWER, EVERYTHING, World
 
@@ -103,14 +103,6 @@ def test_a_document_that_does_not_answer_says_so_and_the_others_count() -> None:
     answer = with_firms().ask(question("people at Acme, Bolt and Cora")).answer
     assert answer.answer.splitlines()[-1] == "- CORA 2022: not found"
     assert (answer.status, len(answer.citations)) == (AnswerStatus.ANSWERED, 2)
-
-
-def test_what_no_passage_supports_is_no_row() -> None:
-    world = with_firms()
-    assert isinstance(world.row_model, RowModel)
-    world.row_model.says_of = {**world.row_model.says_of, "BOLT 2022": "Elephants sleep."}
-    text = world.ask(question()).answer.answer
-    assert "- BOLT 2022: not found" in text
 
 
 def test_where_no_document_answers_the_passages_are_tried_and_all_calls_are_counted() -> None:
@@ -221,15 +213,6 @@ def test_a_filter_then_names_then_a_small_scope_decide_which_documents_are_compa
     assert list(dict.fromkeys(one.document for one in passages.passages)) == rows
 
 
-def test_in_a_large_scope_the_documents_of_the_passages_are_compared() -> None:
-    world = with_firms()
-    for number in range(MOST_DOCUMENTS):
-        world.add(f"firms/other-{number}.pdf", f"Ship {number} lies in the harbour.")
-    world.ask(question("Who employs people in plants or in one workshop?", top_k=2))
-    (passages,) = (event for event in world.events if isinstance(event, Passages))
-    assert {one.document for one in passages.passages} == {ACME, BOLT}
-
-
 @pytest.mark.parametrize("most", [1, 10])
 def test_one_document_and_more_than_eight_are_refused_and_auto_takes_passages(most: int) -> None:
     world = with_firms()
@@ -240,13 +223,6 @@ def test_one_document_and_more_than_eight_are_refused_and_auto_takes_passages(mo
         world.ask(question("Ships?", filter=Filter(documents=keys)))
     with pytest.raises(BadInput, match="2 to 8"):
         world.ask(question("Ships?", document=keys[0]))
-
-
-def test_docwell_compares_no_more_than_eight_documents_that_a_question_names() -> None:
-    world = World()
-    for number in range(12):
-        world.add(f"ships/{'bolt' if number % 2 else 'acme'}-s{number}.pdf", f"Ship {number} lies in the harbour.")
-    assert world.ask("Where lies the ship of Acme, and where that of Bolt?").answer.mode is Mode.PASSAGES
 
 
 def test_only_live_generations_of_readable_documents_are_compared() -> None:

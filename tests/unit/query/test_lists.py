@@ -21,7 +21,7 @@ from docwell.ports import Places
 from docwell.query import lists
 from docwell.query.ask import Passages, Question, Token
 from docwell.query.lists import NO_NAMES, Library, Lists
-from docwell.query.retrieval.filters import Filter
+from docwell.query.retrieval.scope import Filter
 from docwell.query.subject import asks_for_list, find_subject
 from tests.unit.fakes import FakeIndex
 from tests.unit.query.query_world import World

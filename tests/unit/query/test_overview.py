@@ -14,26 +14,20 @@ from docwell.deadline import Deadline, run
 from docwell.errors import BadInput, ModelMissing, NotFound
 from docwell.identity import Principal
 from docwell.models import Chunk, Mark, Part, Passage
-from docwell.query import overview
 from docwell.query.ask import (
-    REFUSAL,
     Ask,
-    Basis,
-    Inquiry,
     Passages,
     QueryReport,
     Question,
-    Stopwatch,
     Token,
 )
 from docwell.query.modes import Modes
-from docwell.query.overview import Overview, digest, pieces, spread
+from docwell.query.overview import Overview, digest, pieces
 from docwell.query.prompting import load_prompt
-from docwell.query.retrieval.filters import Filter
-from docwell.query.retrieval.gates import Gate
-from docwell.text.lexicon import MAX_QUOTE_CHARACTERS
+from docwell.query.retrieval.ranking import Gate
+from docwell.query.retrieval.scope import Filter
 from tests.unit.query.query_fakes import FakeAdmission
-from tests.unit.query.query_world import ANSWER, BOILER, EVERYTHING, QUESTION, World
+from tests.unit.query.query_world import ANSWER, BOILER, EVERYTHING, World
 
 KEY = "house/rules.pdf"
 ABOUT = "What is this document about?"
@@ -94,14 +88,6 @@ def test_a_piece_is_cited_at_its_place_on_its_page() -> None:
     assert piece.chunk.text == STATEMENT
 
 
-def test_an_ordinary_question_is_answered_from_passages() -> None:
-    world = with_overview()
-    world.model.says = "Every March [1]."
-    answer = world.ask(Question(QUESTION, document=KEY)).answer
-    assert (answer.status, answer.mode) == (AnswerStatus.ANSWERED, Mode.PASSAGES)
-    assert answer.prompt_version == ANSWER.version
-
-
 def test_the_caller_may_choose_the_mode() -> None:
     world = with_overview()
     assert world.ask(Question("boiler", document=KEY, mode=Mode.OVERVIEW)).answer.mode is Mode.OVERVIEW
@@ -138,14 +124,6 @@ def test_the_passages_are_tried_only_if_there_is_time_for_another_answer_as_long
     assert len(world.model.asked) == asked
 
 
-@pytest.mark.parametrize(("of_search", "of_mode"), [(False, False), (True, False), (False, True)])
-def test_an_answer_is_partial_if_its_search_or_its_mode_is(*, of_search: bool, of_mode: bool) -> None:
-    deadline = Deadline(10.0)
-    ask = Ask(Question(ABOUT), ANSWER, FakeAdmission(EVERYTHING), deadline)
-    found = Inquiry(ask, Stopwatch(deadline), ABOUT, partial=of_search)
-    assert found.of(Basis(Mode.LIST, (), partial=of_mode)).partial is (of_search or of_mode)
-
-
 def test_a_client_that_leaves_while_a_refusal_is_checked_causes_no_second_call_of_the_model(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -175,15 +153,6 @@ def test_the_gate_has_refused_no_question_that_an_overview_answers() -> None:
     assert (report.inquiry.fit is None, report.inquiry.min_fit) == (False, None)
     world.model.says = "NOT FOUND"
     assert world.ask(ABOUT).inquiry.min_fit == 2.0
-
-
-def test_a_document_without_an_overview_is_answered_from_passages() -> None:
-    world = with_overview()
-    world.index.marks.clear()
-    world.model.says = "House rules for the tenants of Mill Lane [1]."
-    for mode in (Mode.AUTO, Mode.OVERVIEW):
-        answer = world.ask(Question(ABOUT, document=KEY, mode=mode)).answer
-        assert (answer.status, answer.mode) == (AnswerStatus.ANSWERED, Mode.PASSAGES)
 
 
 def test_without_a_model_the_overview_itself_is_the_answer() -> None:
@@ -240,15 +209,6 @@ def test_a_file_name_of_two_documents_or_of_one_that_the_asker_may_not_read_has_
     }
 
 
-def test_no_gate_stands_before_a_document_that_the_caller_names() -> None:
-    world = World()
-    world.add(KEY, "Bicycles stand outside.")
-    assert world.ask(Question("quarterly revenue")).answer.answer == REFUSAL
-    assert world.model.asked == []
-    world.ask(Question("quarterly revenue", document=KEY, mode=Mode.PASSAGES))
-    assert len(world.model.asked) == 1
-
-
 def test_only_the_live_generation_of_a_readable_document_has_an_overview() -> None:
     world = with_overview()
     stranger = Principal("key:stranger", collections=frozenset({"garden"}))
@@ -291,15 +251,6 @@ def test_a_text_that_repeats_and_a_chunk_that_gives_orders_have_no_place_in_an_o
     assert [piece.chunk.text for piece in pieces(found, 5)] == ["The same footer on each page."]
 
 
-def test_only_the_chosen_chunks_of_a_long_document_are_searched_for_orders(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    searched: list[str] = []
-    monkeypatch.setattr(overview, "suspicion", searched.append)
-    chosen = pieces([*marked(300), *marked(300, "Chapter {}", 10.0)], 5)
-    assert len(searched) == len(chosen) < 30
-
-
 def test_a_digest_has_few_sentences_of_all_parts_each_supported_by_its_page() -> None:
     chosen = [passage for passage, _ in marked(100, "Harbour{0} has lamps{0}, towers{0} and cranes{0}.")]
     answer, sentences = digest("", chosen)
@@ -310,38 +261,6 @@ def test_a_digest_has_few_sentences_of_all_parts_each_supported_by_its_page() ->
     assert all(sentence.supported for sentence in sentences)
     assert answer.text == " ".join(sentence.text for sentence in sentences)
     assert digest("", [])[0].citations == ()
-
-
-def test_a_digest_begins_with_the_lines_of_the_title_page_and_has_no_scraps() -> None:
-    lines = "Pump Safety\nAda Holt\nMill Lane, May 2019\nThe pumps of the mill start early every day."
-    scraps = [
-        "and so the pumps of the mill are oiled twice.",
-        "Pumps 12 14 15 mills 16 17 18 19 lanes 20 21 oil 3.",
-        "Pumps, mills",
-    ]
-    texts = [f"{lines}\n1 INTRODUCTION", "4 Nights\nAll pumps of the mill are switched off at night.", *scraps]
-    given = [
-        Passage(str(page), KEY, "g", "v", Chunk(text, page, 0, len(text), 9), 0.0)
-        for page, text in enumerate(texts, 1)
-    ]
-    answer, sentences = digest("Who wrote it?", given)
-    assert sentences[0].text == f"{lines[:-1]} [1]."
-    assert sentences[1].text == "All pumps of the mill are switched off at night [2]."
-    assert [citation.page for citation in answer.citations] == [1, 2]
-    assert all(len(citation.quote) <= MAX_QUOTE_CHARACTERS for citation in answer.citations)
-
-
-def test_a_digest_quotes_no_list_of_references() -> None:
-    said = "The pumps of the mill are oiled by the crew at night."
-    references = (
-        "Holt, A. (2011). Pumps of the mill. Ott, B. (2012). The crew oils all pumps at night. Roth, I. (2013)."
-    )
-    texts = ["Pump Safety", references, said]
-    given = [
-        Passage(str(page), KEY, "g", "v", Chunk(text, page, 0, len(text), 9), 0.5)
-        for page, text in enumerate(texts, 1)
-    ]
-    assert [citation.page for citation in digest("What is it about?", given)[0].citations] == [1, 3]
 
 
 def test_a_digest_says_what_the_question_asks_for_and_says_nothing_twice() -> None:
@@ -375,17 +294,3 @@ def test_a_host_that_reads_slowly_is_not_asked_for_an_overview() -> None:
     assert answer.dropped_passages == 0
     assert world.model.asked == []
     assert prompted(world) == [one.chunk.text for one in report.inquiry.prompted]
-
-
-def test_a_sentence_that_no_piece_supports_is_not_in_an_overview() -> None:
-    world = with_overview()
-    kept = world.model.says
-    world.model.says = f"{kept} Pump A used half as much power as the others [3]."
-    answer = world.ask(Question(ABOUT, document=KEY)).answer
-    assert answer.answer == kept
-    assert len(answer.sentences) == len(answer.citations) == 1
-
-
-@pytest.mark.parametrize(("count", "most", "kept"), [(0, 3, []), (3, 3, [0, 1, 2]), (9, 3, [0, 3, 6])])
-def test_items_are_spread_evenly(count: int, most: int, kept: list[int]) -> None:
-    assert spread(range(count), most) == kept

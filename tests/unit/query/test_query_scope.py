@@ -12,8 +12,7 @@ from docwell.identity import Principal, Rule
 from docwell.models import DocumentRecord, Status
 from docwell.query.ask import REFUSAL, Question
 from docwell.query.query import NOTHING_FITS
-from docwell.query.retrieval.filters import Filter
-from docwell.query.retrieval.scope import NOTHING_INDEXED
+from docwell.query.retrieval.scope import NOTHING_INDEXED, Filter
 from tests.unit.query.query_world import BOILER, EVERYTHING, QUESTION, World
 
 

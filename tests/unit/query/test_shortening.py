@@ -80,16 +80,6 @@ def test_a_better_rank_has_more_room() -> None:
     assert lengths[0] > lengths[-1] > len(answer)
 
 
-def test_a_short_passage_leaves_its_room_to_the_others_whatever_its_rank() -> None:
-    question, answer, filler = LANGUAGES["English"]
-    long, short = passage(answer + " " + filler * 30), passage(answer, 2)
-    for order in ([long, short], [short, long]):
-        alone, beside = (shorten(found, question, 250, RATIO) for found in ([long, long], order))
-        assert answer in {one.chunk.text for one in beside}
-        longest = max(len(one.chunk.text) for one in beside)
-        assert longest > max(len(one.chunk.text) for one in alone)
-
-
 def test_the_sentence_of_the_nearest_unit_stays_though_it_has_no_word_of_the_question() -> None:
     text = FILLER * 10 + "Its seat is the old mill. " + FILLER * 10
     start = text.index("Its seat")
@@ -100,23 +90,6 @@ def test_the_sentence_of_the_nearest_unit_stays_though_it_has_no_word_of_the_que
     assert "old mill" not in shorten([known], question, 60, RATIO)[0].chunk.text
     (kept,) = shorten([known], question, 60, RATIO, near)
     assert "old mill" in kept.chunk.text
-
-
-def test_a_joined_neighbour_without_units_is_no_nearer_than_they_are() -> None:
-    text = FILLER * 5 + "Its seat is the old mill. " + FILLER * 5
-    start = text.index("Its seat")
-    units = pack_units([(0, start), (start, len(text))], np.array([[1, 0], [0, 1]], dtype=np.float32))
-    joined = replace(passage(text + "Offices in other towns are closed today. " * 9), units=units, score=1.0)
-    (kept,) = shorten([joined], "What are the head offices?", 60, RATIO, (0.0, 1.0))
-    assert "old mill" in kept.chunk.text
-
-
-def test_a_short_prompt_has_longer_parts_of_fewer_passages() -> None:
-    question, answer, filler = LANGUAGES["English"]
-    long = [passage(filler * 30 + answer, number) for number in range(1, 6)]
-    short = [passage(answer, number) for number in range(2, 6)]
-    assert len(shorten(long, question, 350, RATIO)) == 3
-    assert len(shorten([long[0], *short], question, 350, RATIO)) == 5
 
 
 def test_passages_that_fit_together_stay_whole() -> None:
@@ -142,8 +115,3 @@ def test_the_prompt_a_citation_and_its_quote_show_the_same_part() -> None:
     (citation,) = checked.citations
     assert citation.quote in built.messages[-1].content
     assert (" " * PAGE_START + text)[citation.start : citation.end] == citation.quote
-
-
-def test_without_a_limit_passages_stay_whole() -> None:
-    whole = passage(FILLER * 40)
-    assert build_prompt(load_prompt("answer"), [whole], "weather?", 4_000).passages == (whole,)

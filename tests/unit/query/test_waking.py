@@ -92,15 +92,6 @@ def test_another_process_tells_waking_from_sleep_by_the_last_question_that_found
     assert run(sleeper.state(Deadline(2.0))) is HostState.AWAKE
 
 
-def test_a_host_that_woke_and_stopped_soon_is_asleep_again() -> None:
-    world = Asleep(wakes_at=3)
-    world.ask(Question(QUESTION, waits=True))
-    world.hosts.fails, world.hosts.wakes_at = ASLEEP, None
-    sleeper = world.query.sleeper
-    assert sleeper
-    assert run(sleeper.state(Deadline(2.0))) is HostState.ASLEEP
-
-
 def test_after_a_wait_in_vain_questions_do_not_wait_for_half_an_hour() -> None:
     world = Asleep()
     question = Question(QUESTION, waits=True, fallback=True)
@@ -112,22 +103,6 @@ def test_after_a_wait_in_vain_questions_do_not_wait_for_half_an_hour() -> None:
         assert (world.of(Waking), world.hosts.checks) == ([Waking(0.0)], 0)
     world.hosts.now += 1800.0
     world.hosts.wakes_at = 3
-    assert world.ask(question).answer.status is AnswerStatus.ANSWERED
-
-
-def test_a_host_that_wakes_ends_the_time_without_waits() -> None:
-    class Beside(Hosts):
-        async def check(self) -> None:
-            self.states.write(FACT, {"vain_at": str(self.now)})  # another question waits in vain meanwhile
-            await super().check()
-
-    world = Asleep()
-    hosts = Beside(fails=ASLEEP, says="Every March [1].", wakes_at=3)
-    sleeper = Sleeper(hosts, hosts.states, WAKE_S, poll_s=0.0, clock=lambda: hosts.now)
-    world.query = replace(world.query, model=hosts, sleeper=sleeper)
-    question = Question(QUESTION, waits=True, fallback=True)
-    assert world.ask(question).answer.status is AnswerStatus.ANSWERED
-    hosts.fails, hosts.wakes_at = ASLEEP, hosts.checks + 3
     assert world.ask(question).answer.status is AnswerStatus.ANSWERED
 
 
@@ -244,12 +219,6 @@ def test_a_host_that_does_not_wake_in_time_ends_the_wait(*, fallback: bool) -> N
     assert len(world.hosts.asked) == 2
 
 
-def test_a_host_that_starts_is_waited_for_also_while_it_fails() -> None:
-    world = Asleep(wakes_at=5)
-    world.hosts.fails_meanwhile = DOWN
-    assert world.ask(Question(QUESTION, waits=True)).answer.status is AnswerStatus.ANSWERED
-
-
 def test_a_host_without_the_model_is_not_waited_for() -> None:
     world = Asleep()
     world.hosts.fails_meanwhile = ModelMissing("ollama", "pull it")
@@ -267,15 +236,6 @@ def test_a_follow_up_waits_before_it_is_rewritten() -> None:
     assert kinds.index(Waking) < kinds.index(Passages)
     assert report.answer.rewritten_question == f"{QUESTION} in 2017"
     assert len(world.hosts.asked) == 1
-
-
-def test_a_follow_up_waits_for_the_whole_time_once() -> None:
-    world = Asleep()
-    history = (Turn("how often is the boiler inspected?", "Every March [1]."),)
-    world.rewriter.fails = ASLEEP
-    answer = world.ask(Question(f"{QUESTION} in 2017?", history=history, waits=True, fallback=True)).answer
-    assert answer.fallback_reason == "model_waking"
-    assert answer.timings_ms.waking == pytest.approx(WAKE_S * 1000, rel=0.05)
 
 
 def test_the_wait_for_a_host_is_no_time_of_the_model(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -327,19 +287,3 @@ def test_the_first_row_of_a_comparison_waits_for_all() -> None:
     assert (answer.status, len(answer.citations)) == (AnswerStatus.ANSWERED, 2)
     assert world.of(Waking) == [Waking(0.0), Waking(0.0), Waking(10.0), Waking(20.0)]
     assert len(world.hosts.asked) == 3
-
-
-@pytest.mark.parametrize("waits", [True, False])
-def test_without_a_host_the_rows_of_a_comparison_are_extractive(*, waits: bool) -> None:
-    world = AsleepFirms()
-    answer = world.ask(Question(COMPARED, mode=Mode.COMPARE, fallback=True, waits=waits)).answer
-    assert (answer.status, answer.fallback_reason) == (AnswerStatus.EXTRACTIVE, "model_waking")
-    assert (len(answer.citations), answer.usage.tokens) == (2, 0)
-    assert world.hosts.checks == (60 if waits else 0)
-
-
-def test_a_list_wakes_no_host() -> None:
-    world = Asleep()
-    answer = world.ask(Question('Which documents mention "boiler"?', mode=Mode.LIST, waits=True)).answer
-    assert (answer.status, answer.fallback_reason) == (AnswerStatus.ANSWERED, None)
-    assert FACT not in world.hosts.states.kept

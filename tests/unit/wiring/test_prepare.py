@@ -20,7 +20,7 @@ from docwell.identity import Principal
 from docwell.models import Chunk, Passage
 from docwell.query.ask import Searched
 from docwell.query.modes import example_texts
-from docwell.query.retrieval.gates import Gate
+from docwell.query.retrieval.ranking import Gate
 from docwell.query.retrieval.scope import Scope
 from docwell.wiring import pipelines
 from docwell.wiring import query as wiring

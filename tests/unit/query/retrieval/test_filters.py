@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from docwell.attributes import MAX_TAGS, Attributes, bounded, day_of
-from docwell.query.retrieval.filters import ANY, Filter
+from docwell.query.retrieval.scope import ANY, Filter
 
 KEY = "reports/2026/flood.pdf"
 SAID = Attributes(

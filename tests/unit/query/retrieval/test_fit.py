@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from docwell.identity import Principal, Rule
-from docwell.query.retrieval.gates import JUDGED
+from docwell.query.retrieval.ranking import JUDGED
 from docwell.query.retrieval.retrieval import RankedHits, Retrieval
 from docwell.query.retrieval.scope import Scope
 from tests.unit.query.query_world import EVERYTHING, World
@@ -96,14 +96,6 @@ def test_the_fit_is_the_same_however_many_passages_are_shown(world: World) -> No
     assert set(fits.values()) == {fits[JUDGED, 0]} != {None}
 
 
-def test_the_reranker_gets_its_spare_passages() -> None:
-    assert [len(search(many(400), top_k, spare=20 - top_k).passages) for top_k in (1, 5, 20)] == [20, 20, 20]
-
-
-def test_as_many_passages_are_found_as_are_asked_for_where_there_are_enough() -> None:
-    assert len(search(many(400), 200).passages) == 200
-
-
 ALLOWED: dict[str, Callable[[str], World]] = {
     "one": partial(many, 1),
     "few": partial(many, 4),
@@ -158,15 +150,6 @@ def test_thousands_of_copies_of_the_answer_do_not_close_the_gate() -> None:
     alone.add("house/copy.pdf", "anna inspects the boiler in the cellar")
     assert found.fit == pytest.approx(search(alone).fit)
     assert len(found.passages) == 1
-
-
-@pytest.mark.parametrize("question", ["?!…", "who is it", "boiler " * 570, "🙂" * 4000])
-def test_any_question_has_a_fit_in_a_scope_of_one_chunk(question: str) -> None:
-    world = World()
-    world.add("house/a.pdf", "the boiler is warm")
-    fit = search(world, question=question).fit
-    assert fit is not None
-    assert -2.0 <= fit <= 2.0
 
 
 def test_nothing_found_has_no_fit() -> None:

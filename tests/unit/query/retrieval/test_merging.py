@@ -3,7 +3,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from docwell.models import Chunk, Passage, Units
-from docwell.query.retrieval.ranking import MERGED_TOKENS, merge
+from docwell.query.retrieval.ranking import merge
 
 PAGE = "The boiler is warm.\nThe cellar is cold.\n\nThe attic is dry."
 
@@ -42,11 +42,6 @@ def test_three_that_follow_each_other_are_one_in_whatever_order_they_come() -> N
 def test_passages_of_other_pages_and_documents_and_with_something_between_stay_apart() -> None:
     apart = [passage(*BOILER), passage(*CELLAR, page=2), passage(*CELLAR, key="b"), passage(*ATTIC)]
     assert merge(apart, 5) == apart
-
-
-def test_no_passage_grows_beyond_the_limit() -> None:
-    long = [passage(*BOILER, tokens=MERGED_TOKENS), passage(*CELLAR)]
-    assert merge(long, 5) == long
 
 
 def test_nothing_comes_from_behind_the_first_passage_that_is_one_too_many() -> None:

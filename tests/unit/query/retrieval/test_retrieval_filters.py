@@ -11,8 +11,8 @@ from docwell.errors import BadInput, NotFound
 from docwell.identity import Principal
 from docwell.models import Passage
 from docwell.query.retrieval import scope as selection
-from docwell.query.retrieval.filters import Filter
 from docwell.query.retrieval.retrieval import DEEPEST, Retrieval
+from docwell.query.retrieval.scope import Filter
 from tests.unit.query.query_world import EVERYTHING, World
 
 KINDS: dict[str, dict[str, Any]] = {
@@ -72,10 +72,6 @@ def test_a_filter_holds_where_the_ledger_is_too_large_to_be_read_for_a_question(
     assert texts(search(world, Filter(**KINDS[kind]))) == {"the boiler is warm"}
 
 
-def test_without_a_filter_all_is_found(world: World) -> None:
-    assert len(search(world, Filter())) == 3
-
-
 def test_where_nothing_fits_nothing_is_searched(world: World) -> None:
     world.index.before_search = lambda: pytest.fail("it was searched")
     assert search(world, Filter(tags={"stage": "lost"})) == []
@@ -99,11 +95,6 @@ def test_a_document_that_fits_no_more_when_its_passages_come_is_not_shown(world:
     assert search(world, Filter(tags={"stage": "final"})) == []
 
 
-def test_passages_of_an_old_generation_are_not_shown_for_a_filter_either(world: World) -> None:
-    world.add("house/2026/a.pdf", "the boiler was hot", page=2, live=False, title="Warm")
-    assert texts(search(world, Filter(title="warm"))) == {"the boiler is warm"}
-
-
 def test_a_filter_that_leaves_too_few_of_too_many_is_refused_and_not_half_answered(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -123,11 +114,3 @@ def test_documents_of_a_filter_that_are_not_there_or_not_ones_own_are_told_alike
             search(world, Filter(documents=("house/2026/a.pdf", key)), principal)
         told.append(found.value.detail)
     assert len(set(told)) == 1
-
-
-def test_a_filter_finds_nothing_of_a_collection_that_is_not_ones_own(world: World) -> None:
-    principal = Principal("key:a", frozenset({"garden"}))
-    assert texts(search(world, Filter(prefix=""), principal)) == {"the boiler is away"}
-    for kind, wanted in KINDS.items():
-        if kind != "documents":
-            assert search(world, Filter(**wanted), principal) == []

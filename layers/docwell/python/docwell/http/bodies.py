@@ -20,7 +20,7 @@ from docwell.query.checking.cleaning import clean_answer
 from docwell.query.checking.extractive import extract
 from docwell.query.checking.grounding import unit_of
 from docwell.query.compare import ROWS_CALLS
-from docwell.query.retrieval.filters import ANY, Filter
+from docwell.query.retrieval.scope import ANY, Filter
 from docwell.text.page_lists import by_reason, listed
 from docwell.text.visible import strip_invisible
 

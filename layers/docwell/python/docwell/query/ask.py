@@ -16,9 +16,8 @@ from docwell.ports import LanguageModel
 from docwell.query.checking.grounding import GroundedAnswer
 from docwell.query.checking.suspicion import suspicious_ids
 from docwell.query.prompting import BuiltPrompt, Prompt
-from docwell.query.retrieval.filters import ANY, Filter
-from docwell.query.retrieval.gates import Gate
-from docwell.query.retrieval.scope import Scope
+from docwell.query.retrieval.ranking import Gate
+from docwell.query.retrieval.scope import ANY, Filter, Scope
 
 REFUSAL = "The documents do not answer this question."
 

@@ -63,36 +63,36 @@ class Conversation:
         for first in range(len(history) + 1):
             # One shortened line each: an answer can neither forge a turn nor fill the context.
             turns = "\n".join(
-                f"Q: {_one_line(one.question)}\nA: {_one_line(one.answer)}" for one in history[first:]
+                f"Q: {_one_line(turn.question)}\nA: {_one_line(turn.answer)}" for turn in history[first:]
             )
             messages = fill(self.prompt, history=turns, question=question)
             if bound_of_messages(messages).most <= self.budget_tokens:
                 return FollowUp(history, question, messages)
         raise BadInput(QUESTION_TOO_LONG)
 
-    async def standalone(self, asked: FollowUp, timeout_s: float) -> Rewritten:
+    async def standalone(self, follow_up: FollowUp, timeout_s: float) -> Rewritten:
         """Return the question with the words it refers to. A failure of the model raises nothing."""
         try:
-            completion = await whole(self.model.chat(asked.messages, timeout_s))
+            completion = await whole(self.model.chat(follow_up.messages, timeout_s))
         except Unavailable as error:
-            return Rewritten(_joined(asked), asked.reading if has_read(error) else Usage())
+            return Rewritten(_joined(follow_up), follow_up.reading if has_read(error) else Usage())
         usage = Usage(completion.prompt_tokens, completion.completion_tokens)
         text = completion.text.strip().strip('"').strip()
-        is_question = text and "\n" not in text and len(text) <= _MAX_CHARACTERS + len(asked.question)
-        return Rewritten(text if is_question and _brings_words(asked, text) else _joined(asked), usage)
+        is_question = text and "\n" not in text and len(text) <= _MAX_CHARACTERS + len(follow_up.question)
+        return Rewritten(text if is_question and _brings_words(follow_up, text) else _joined(follow_up), usage)
 
 
-def _joined(asked: FollowUp) -> str:
+def _joined(follow_up: FollowUp) -> str:
     """Return the question before, whose words name what "it" is, and the follow-up; a long follow-up alone."""
-    before = asked.history[-1].question
-    is_short = len(content_words(asked.question)) <= (len(content_words(before)) + 1) // 2
-    return f"{before} {asked.question}" if is_short else asked.question
+    before = follow_up.history[-1].question
+    is_short = len(content_words(follow_up.question)) <= (len(content_words(before)) + 1) // 2
+    return f"{before} {follow_up.question}" if is_short else follow_up.question
 
 
-def _brings_words(asked: FollowUp, rewritten: str) -> bool:
+def _brings_words(follow_up: FollowUp, rewritten: str) -> bool:
     """Return whether the rewritten question has a word of the conversation that the follow-up lacks."""
-    said = content_words(" ".join(f"{turn.question} {turn.answer}" for turn in asked.history))
-    brought = (content_words(rewritten) - content_words(asked.question)) & said
+    words = content_words(" ".join(f"{turn.question} {turn.answer}" for turn in follow_up.history))
+    brought = (content_words(rewritten) - content_words(follow_up.question)) & words
     return any(len(word) > _SAYS_LITTLE or word.isdecimal() or UNSPACED.search(word) for word in brought)
 
 

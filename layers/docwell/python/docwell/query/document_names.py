@@ -8,7 +8,7 @@ from functools import cache, lru_cache
 from typing import NamedTuple
 
 from docwell.query.checking.cleaning import clean_answer
-from docwell.query.question_words import read
+from docwell.query.subject import read
 from docwell.text.lexicon import FUNCTION_WORDS, MARKER, UNSPACED, beginnings, fold, fold_each
 from docwell.text.naming import NAMES_KEPT, file_beginnings, file_suffix, file_words
 from docwell.text.words import by_language, words

@@ -26,10 +26,9 @@ from docwell.errors import BadInput
 from docwell.ports import Embedder
 from docwell.query.ask import Basis, Searched
 from docwell.query.document_names import WrittenName, compares, written
-from docwell.query.question_words import is_in_other_language
 from docwell.query.retrieval.retrieval import Retrieval
 from docwell.query.retrieval.scope import MOST_ROWS
-from docwell.query.subject import asks_for_list, find_subject
+from docwell.query.subject import asks_for_list, find_subject, is_in_other_language
 from docwell.query.values import wanted_values_alone
 from docwell.text.lexicon import TEXTS_KEPT, beginnings, rarity
 from docwell.text.naming import has_suffix

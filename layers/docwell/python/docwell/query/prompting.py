@@ -139,9 +139,9 @@ def load_prompt(name: str) -> Prompt:
 
 def read_prompt(name: str) -> bytes:
     """Return the file of the prompt of that name. Raises `NotFound`."""
-    known = prompt_names()
-    if name not in known:  # a name is never a path
-        raise NotFound(f"there is no prompt {name!r}; there are: {', '.join(known)}")
+    names = prompt_names()
+    if name not in names:  # a name is never a path
+        raise NotFound(f"there is no prompt {name!r}; there are: {', '.join(names)}")
     return (files("docwell.query") / "prompts" / f"{name}.md").read_bytes()
 
 
@@ -165,21 +165,21 @@ def parse_prompt(name: str, data: bytes) -> Prompt:
     keys = _front_matter(name, text)
     purpose = keys["purpose"]
     _, *parts = _TURN.split(text)
-    turns = tuple(Message(role, told.strip()) for role, told in zip(parts[0::2], parts[1::2], strict=True))
-    wanted = _PLACEHOLDERS[purpose]
+    turns = tuple(Message(role, content.strip()) for role, content in zip(parts[0::2], parts[1::2], strict=True))
+    placeholders = _PLACEHOLDERS[purpose]
     last = Template(turns[-1].content if turns and turns[-1].role == "user" else "")
-    if not last.is_valid() or set(last.get_identifiers()) != wanted:
-        names = " and ".join(f"${name}" for name in sorted(wanted))
+    if not last.is_valid() or set(last.get_identifiers()) != placeholders:
+        names = " and ".join(f"${name}" for name in sorted(placeholders))
         raise Corrupt(f"the prompt {name!r} does not end with a user turn that has {names}, and no other")
     return Prompt(name, version_of(data), turns, purpose, keys["since"], keys.get("languages", ""))
 
 
 def _front_matter(name: str, text: str) -> Mapping[str, str]:
-    found = _FRONT_MATTER.match(text)
-    if found is None:
+    match = _FRONT_MATTER.match(text)
+    if match is None:
         raise Corrupt(f"the prompt {name!r} does not begin with front matter between two lines ---")
     keys: dict[str, str] = {}
-    for line in found["keys"].splitlines():
+    for line in match["keys"].splitlines():
         key, colon, value = line.partition(":")
         if not colon or key in keys or key not in _KEYS:
             raise Corrupt(f"the front matter of {name!r} may have each of {sorted(_KEYS)} once, and nothing else")
@@ -222,31 +222,31 @@ def build_prompt(
     question and its unit `vector` (`docwell.query.shortening`). Without a `ratio` of the model's tokenizer the
     upper bound has to fit. Raises `BadInput` when the question leaves no room for them.
     """
-    known = ratio or TokenRatio()
-    asked = bound_of_messages(_filled(prompt, passages="", question=""))
-    asked = total([asked, bound_of(_line(question))])
-    parts = passages if passage_tokens is None else shorten(passages, question, passage_tokens, known, vector)
-    kept = [(passage, bound_of(_lines(passage.chunk.text))) for passage in parts]
+    ratio = ratio or TokenRatio()
+    template = bound_of_messages(_filled(prompt, passages="", question=""))
+    template = total([template, bound_of(_line(question))])
+    parts = passages if passage_tokens is None else shorten(passages, question, passage_tokens, ratio, vector)
+    fitting = [(passage, bound_of(_lines(passage.chunk.text))) for passage in parts]
     while True:
         # Bounds of the parts, which are cached, and not of the whole.
         bound = total(
             [
-                asked,
-                *(cost for _, cost in kept),
-                TokenBound(NUMBER_TOKENS * len(kept), 0, NUMBER_TOKENS * len(kept)),
+                template,
+                *(cost for _, cost in fitting),
+                TokenBound(NUMBER_TOKENS * len(fitting), 0, NUMBER_TOKENS * len(fitting)),
             ]
         )
-        estimate = known.estimate(bound)
-        if estimate.high <= budget_tokens * (1 if kept else _MOST_OF_BUDGET):
+        estimate = ratio.estimate(bound)
+        if estimate.high <= budget_tokens * (1 if fitting else _MOST_OF_BUDGET):
             break
-        if not kept:
+        if not fitting:
             raise BadInput(QUESTION_TOO_LONG)
-        largest = max(kept, key=lambda one: one[1].most)
-        kept.remove(largest if largest[1].most > budget_tokens * _MOST_OF_BUDGET else kept[-1])
-    fitting = tuple(passage for passage, _ in kept)
-    numbered = (f"[{number}] {_lines(passage.chunk.text)}" for number, passage in enumerate(fitting, 1))
+        largest = max(fitting, key=lambda entry: entry[1].most)
+        fitting.remove(largest if largest[1].most > budget_tokens * _MOST_OF_BUDGET else fitting[-1])
+    chosen = tuple(passage for passage, _ in fitting)
+    numbered = (f"[{number}] {_lines(passage.chunk.text)}" for number, passage in enumerate(chosen, 1))
     messages = _filled(prompt, passages="\n".join(numbered), question=_line(question))
-    return BuiltPrompt(messages, fitting, len(passages) - len(fitting), bound, estimate)
+    return BuiltPrompt(messages, chosen, len(passages) - len(chosen), bound, estimate)
 
 
 def fill(prompt: Prompt, **values: str) -> tuple[Message, ...]:

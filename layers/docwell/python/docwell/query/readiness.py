@@ -25,16 +25,18 @@ class Readiness:
         self._checks = checks
         self._kept_s = kept_s
         self._clock = clock
-        self._found: Mapping[str, str] = MappingProxyType({})
+        self._results: Mapping[str, str] = MappingProxyType({})
         self._expires = -1.0
 
     async def dependencies(self, deadline: Deadline) -> Mapping[str, str]:
         """Return `ok` or the failure of each dependency. The checks run in parallel until the deadline."""
         if self._clock() >= self._expires:
-            found = await asyncio.gather(*(_result(name, check, deadline) for name, check in self._checks.items()))
-            self._found = MappingProxyType(dict(zip(self._checks, found, strict=True)))
+            results = await asyncio.gather(
+                *(_result(name, check, deadline) for name, check in self._checks.items())
+            )
+            self._results = MappingProxyType(dict(zip(self._checks, results, strict=True)))
             self._expires = self._clock() + self._kept_s
-        return self._found
+        return self._results
 
 
 async def _result(name: str, check: Callable[[], Awaitable[object]], deadline: Deadline) -> str:

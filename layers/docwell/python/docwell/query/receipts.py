@@ -17,7 +17,7 @@ from docwell.identity import Principal
 from docwell.ports import Catalogue, Receipts
 from docwell.query import rights
 
-_Found = TypeVar("_Found")
+_Read = TypeVar("_Read")
 
 # `make calibrate` chooses hundredths; a processor may change the seventh digit.
 _FIT_DIGITS = 3
@@ -61,11 +61,11 @@ class ReceiptBook:
     def get(self, principal: Principal, request_id: str, catalogue: Catalogue) -> Receipt:
         """Return the receipt. Raises the same `NotFound` for none, another's, and documents now out of reach."""
         store = self.store
-        found = self._wait_for(lambda: store.get(principal.id, request_id)) if store else None
-        documents = {document for _, document, _ in found.passages} if found else set[str]()
-        if found is None or not rights.visible(catalogue, principal, documents) >= documents:
+        receipt = self._wait_for(lambda: store.get(principal.id, request_id)) if store else None
+        documents = {document for _, document, _ in receipt.passages} if receipt else set[str]()
+        if receipt is None or not rights.visible(catalogue, principal, documents) >= documents:
             raise _no_receipt(request_id)
-        return found
+        return receipt
 
     def judge(self, principal: Principal, request_id: str, verdict: str, comment: str | None) -> bool:
         """Attach a verdict, good or bad; return whether it is another than before.
@@ -73,15 +73,15 @@ class ReceiptBook:
         Raises the same `NotFound` for no receipt and another's.
         """
         store = self.store
-        found = self._wait_for(lambda: store.judge(principal.id, request_id, verdict, comment)) if store else None
-        if found is None:
+        before = self._wait_for(lambda: store.judge(principal.id, request_id, verdict, comment)) if store else None
+        if before is None:
             raise _no_receipt(request_id)
-        return found != verdict
+        return before != verdict
 
-    def _wait_for(self, look: Callable[[], _Found]) -> _Found:
-        found = look()
-        if found is not None or not self.late_s:
-            return found
+    def _wait_for(self, look: Callable[[], _Read]) -> _Read:
+        value = look()
+        if value is not None or not self.late_s:
+            return value
         self.sleep(self.late_s)
         return look()
 
@@ -150,5 +150,5 @@ def _outcomes(then: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[tuple
 
 
 def _citations(answer: Mapping[str, Any]) -> list[dict[str, Any]]:
-    wanted = ("marker", "document", "page", "quote")
-    return [{name: citation.get(name) for name in wanted} for citation in answer.get("citations") or ()]
+    fields = ("marker", "document", "page", "quote")
+    return [{name: citation.get(name) for name in fields} for citation in answer.get("citations") or ()]

@@ -20,16 +20,16 @@ def may_see(principal: Principal, key: str, tags: Mapping[str, str]) -> bool:
 
 def may_see_record(principal: Principal, record: DocumentRecord) -> bool:
     """Return whether the principal may see a document in any status. Only one that answers has known tags."""
-    known = record.live_attributes.tags if record.answers and record.live_attributes else {}
-    return may_see(principal, record.key, known)
+    tags = record.live_attributes.tags if record.answers and record.live_attributes else {}
+    return may_see(principal, record.key, tags)
 
 
 def visible(catalogue: Catalogue, principal: Principal, keys: Iterable[str]) -> frozenset[str]:
     """Return the documents that the principal may see now. Only live documents have known tags."""
-    wanted = list(dict.fromkeys(keys))
-    live = catalogue.described(wanted) if principal.rules else {}
-    tags = {key: one.attributes.tags for key, one in live.items()}
-    return frozenset(key for key in wanted if may_see(principal, key, tags.get(key, {})))
+    keys = list(dict.fromkeys(keys))
+    live = catalogue.described(keys) if principal.rules else {}
+    tags = {key: document.attributes.tags for key, document in live.items()}
+    return frozenset(key for key in keys if may_see(principal, key, tags.get(key, {})))
 
 
 def reach(principal: Principal) -> frozenset[str] | None:
@@ -55,11 +55,11 @@ def shared_prefix(principal: Principal, collection: str | None) -> str:
     return commonprefix(prefixes)  # noqa: RUF071 - keys are no paths
 
 
-def longer_prefix(one: str, other: str) -> str | None:
+def longer_prefix(prefix: str, limit: str) -> str | None:
     """Return the longer of two prefixes of a key; None where no key has both."""
-    if one.startswith(other):
-        return one
-    return other if other.startswith(one) else None
+    if prefix.startswith(limit):
+        return prefix
+    return limit if limit.startswith(prefix) else None
 
 
 def _allows(rule: Rule, key: str, tags: Mapping[str, str]) -> bool:

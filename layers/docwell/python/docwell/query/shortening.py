@@ -58,14 +58,14 @@ def shorten(
 def _merits(passage: Passage, question: str, vector: Sequence[float]) -> list[float]:
     """Return how near each statement of a passage is to the question: in words, up to 1, and in meaning."""
     text, spans = passage.chunk.text, statements(passage.chunk.text)
-    said = [content_words(text[start:end]) for start, end in spans]
-    counts = Counter(word for own in said for word in own)
-    weights = {word: rarity(counts[word], len(said)) for word in content_words(question)}
+    words = [content_words(text[start:end]) for start, end in spans]
+    counts = Counter(word for statement in words for word in statement)
+    weights = {word: rarity(counts[word], len(words)) for word in content_words(question)}
     total = math.fsum(weights.values()) or 1.0
-    meant = _nearness(passage, spans, vector)
+    nearness = _nearness(passage, spans, vector)
     return [
-        math.fsum(weights[word] for word in own & weights.keys()) / total + near
-        for own, near in zip(said, meant, strict=True)
+        math.fsum(weights[word] for word in statement & weights.keys()) / total + near
+        for statement, near in zip(words, nearness, strict=True)
     ]
 
 

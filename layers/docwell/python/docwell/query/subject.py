@@ -1,20 +1,171 @@
-"""Read the subject of a question for a list: "the Nile" in "Which reports mention the Nile?". Pure.
+"""Read the words of a question: their language and kinds, and the subject of a list. Pure.
 
-A part between quotation marks is the subject in any case. Otherwise it is what is left without the words of
-asking, which `docwell.text.words` has by language.
+The subject of "Which reports mention the Nile?" is "the Nile": a part between quotation marks in any case,
+otherwise what is left without the words of asking, which `docwell.text.words` has by language.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+import unicodedata
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from enum import StrEnum
+from functools import cache, lru_cache
 from heapq import nlargest
 from itertools import pairwise
 
-from docwell.query.question_words import NOUNS, VERBS, Kind, Word, read
-from docwell.text.lexicon import UNSPACED, fold, ordered_words, stem
+from docwell.text.lexicon import UNSPACED, fold, fold_each, ordered_words, script, stem
+from docwell.text.words import by_language
+
+LANGUAGES = ("en", "de", "fr", "es", "zh")
+# German writes "Jahresberichte" as one word. Shorter nouns are the ends of other words.
+_LEAST_OF_COMPOUND = 5
+# A question in another language has at least so many of its words that are none of the first language: names of
+# people and works can have one.
+_LEAST_FOREIGN = 2
+# The router, the list and the refusal read the same question.
+_QUESTIONS_KEPT = 64
+# A word in small letters with a letter like ệ or ớ: Vietnamese has many, and names have capitals.
+_VIETNAMESE = re.compile(r"(?<!\w)(?=[^\W\d_]*[\u1ea4-\u1ef1])[a-z\u0111\u00e0-\u00fe][^\W\d_]*")
+_LEAST_VIETNAMESE = 2
+# Searchers write these in capitals; another word in capitals is a name, as "IT" and "US".
+_OPERATORS = frozenset(["AND", "OR", "NOT"])
+_APOSTROPHES = str.maketrans("\u2019", "'")
+
+
+class Kind(StrEnum):
+    """The role of a word in a question for a list; the values are the names of lists of words.
+
+    `ANY` asks and is asked for, as "anything". `TEXT` shows that texts are asked for: "the word", "anywhere". A
+    `HOLD` is a verb that also has other meanings, as "contains".
+    """
+
+    ASK = "ask"
+    DOCUMENTS = "documents"
+    DOCUMENT = "document"
+    ANY = "any"
+    PLACE = "place"
+    TEXT = "text"
+    MENTION = "mention"
+    HOLD = "hold"
+    ABOUT = "about"
+    PLAIN = "plain"
+
+
+NOUNS = frozenset({Kind.DOCUMENTS, Kind.DOCUMENT, Kind.ANY})
+VERBS = frozenset({Kind.MENTION, Kind.HOLD})
+
+
+@dataclass(frozen=True, slots=True)
+class Word:
+    """A word or a set phrase of a question, folded, and its place there. A word of a subject has no kinds."""
+
+    start: int
+    end: int
+    text: str
+    kinds: frozenset[Kind]
+
+    def is_of(self, kinds: Iterable[Kind]) -> bool:
+        """Return whether it is of one of these kinds."""
+        return not self.kinds.isdisjoint(kinds)
+
+    @property
+    def asks(self) -> bool:
+        """Whether it is a word of asking, and so not of a subject."""
+        return bool(self.kinds)
+
+
+@dataclass(frozen=True, slots=True)
+class Language:
+    """The kinds of the words of a language, and the `endings` of its nouns.
+
+    `joins` has the folded words for "or", "and", "but" and "not".
+    """
+
+    name: str
+    endings: frozenset[str]
+    joins: Mapping[str, frozenset[str]]
+    kinds: Mapping[str, frozenset[Kind]]
+    pattern: re.Pattern[str]
+
+    def words(self, question: str, folded: str) -> list[Word]:
+        """Return the words of a question in order; signs of a script without spaces are words each."""
+        words = []
+        for match in self.pattern.finditer(folded):
+            written = question[slice(*match.span())]
+            is_name = (
+                len(written) > 1 and written.isupper() and written not in _OPERATORS and not question.isupper()
+            )
+            words.append(Word(*match.span(), match[0], frozenset() if is_name else self._kinds_of(match[0])))
+        return [self._resolved(words, place) for place in range(len(words))]
+
+    def _kinds_of(self, word: str) -> frozenset[Kind]:
+        if word in self.kinds:
+            return self.kinds[word]
+        ends = (word[-size:] for size in range(len(word) - 1, _LEAST_OF_COMPOUND - 1, -1))
+        return next((kinds for end in ends if (kinds := self.kinds.get(end, frozenset()) & NOUNS)), frozenset())
+
+    def _resolved(self, words: Sequence[Word], place: int) -> Word:
+        """Return a word that both asks and mentions, as "name", with one meaning: at the beginning it asks."""
+        word = words[place]
+        if not (word.is_of({Kind.ASK}) and word.is_of(VERBS)):
+            return word
+        is_first = all(before.kinds == {Kind.PLAIN} for before in words[:place])
+        return Word(word.start, word.end, word.text, word.kinds - (VERBS if is_first else {Kind.ASK}))
+
+
+def read(question: str) -> tuple[Language, list[Word]]:
+    """Return the language that has the most words of a question, and the question's words."""
+    return min(_readings(question), key=lambda reading: _words_of_subject(reading[1]))
+
+
+def is_in_other_language(question: str, name: str) -> bool:
+    """Return whether a question is clearly not in this language, one of `LANGUAGES` in Latin letters.
+
+    Another script shows it, letters of Vietnamese, or words of another one of these languages.
+    """
+    if script(question) not in {"", "LATIN"}:
+        return True
+    if len(_VIETNAMESE.findall(unicodedata.normalize("NFC", question))) >= _LEAST_VIETNAMESE:
+        return True
+    counts = {language.name: _words_of_subject(words) for language, words in _readings(question)}
+    return counts[name] >= min(counts.values()) + _LEAST_FOREIGN
+
+
+@lru_cache(_QUESTIONS_KEPT)
+def _readings(question: str) -> Sequence[tuple[Language, list[Word]]]:
+    folded = fold_each(question.translate(_APOSTROPHES))
+    return [(language, language.words(question, folded)) for language in map(_language, LANGUAGES)]
+
+
+def _words_of_subject(words: Iterable[Word]) -> int:
+    return sum(not word.asks for word in words)
+
+
+@cache
+def _language(name: str) -> Language:
+    kinds: dict[str, set[Kind]] = {}
+    for kind in Kind:
+        for phrase in by_language(f"question.{kind}").get(name, ()):
+            kinds.setdefault(fold(phrase), set()).add(kind)
+    longest = sorted(kinds, key=len, reverse=True)
+    spaced = "|".join(re.escape(phrase) for phrase in longest if not UNSPACED.search(phrase))
+    unspaced = "|".join(re.escape(phrase) for phrase in longest if UNSPACED.search(phrase))
+    patterns = [
+        rf"(?<![^\W_])(?<![^\W_]-)(?:{spaced})(?![^\W_]|-[^\W_])" if spaced else "",
+        unspaced,
+        UNSPACED.pattern,
+        rf"(?:(?!{UNSPACED.pattern})[^\W_])+(?:[-'&](?:(?!{UNSPACED.pattern})[^\W_])+)*",
+    ]
+    return Language(
+        name,
+        frozenset(by_language("question.ending").get(name, ())),
+        {join: frozenset(map(fold, by_language(f"join.{join}")[name])) for join in ("or", "and", "but", "not")},
+        {phrase: frozenset(roles) for phrase, roles in kinds.items()},
+        re.compile("|".join(filter(None, patterns))),
+    )
+
 
 Span = tuple[int, int]
 
@@ -102,11 +253,11 @@ class Subject:
 
     def count_in(self, text: str) -> int:
         """Return how many words of the phrases a text has."""
-        text_words = [word for reading in _readings(text) for word in reading]
+        text_words = [word for reading in _spellings(text) for word in reading]
         return sum(self._has(text_words, [word]) for phrase in self.phrases for word in _words(phrase))
 
     def _has_phrase(self, text: str, phrase: str) -> bool:
-        return any(self._has(words, part) for words in _readings(text) for part in _readings(phrase))
+        return any(self._has(words, part) for words in _spellings(text) for part in _spellings(phrase))
 
     def _has(self, words: Sequence[str], phrase: Sequence[str]) -> bool:
         return bool(phrase) and any(
@@ -166,27 +317,27 @@ def _asked_places(question: str, words: Sequence[Word]) -> list[int]:
     Questions ask for documents that mention the subject ("which reports mention X"), for documents about it
     ("papers on X"), or for the places where it is mentioned ("where does X appear").
     """
-    noun, verb, own = _asked_noun(words), _first(words, VERBS), _own_places(words)
+    noun, verb, places = _asked_noun(words), _first(words, VERBS), _own_places(words)
     link: int | None
     asking = 0 if noun is None else max((n for n in range(noun + 1) if words[n].is_of(_ASKING)), default=0)
     if noun:  # up to two words describe the noun: "which annual reports"
         first = max(asking, noun - _LONGEST_DESCRIPTION - 1)
-        own = [place for place in own if not first < place < noun or UNSPACED.match(words[place].text)]
+        places = [place for place in places if not first < place < noun or UNSPACED.match(words[place].text)]
     if noun is not None and verb is not None:
         link = verb
-        after = words[verb + 1 : own[0]] if own else ()
+        after = words[verb + 1 : places[0]] if places else ()
         is_other = (
-            any(asking < place < min(noun, verb) for place in own)  # "the steps that the report mentions"
+            any(asking < place < min(noun, verb) for place in places)  # "the steps that the report mentions"
             or (noun == 0 and any(word.is_of({Kind.ASK}) for word in after))  # "reports mention which countries"
             or (after and after[0].is_of({Kind.ABOUT}))  # "what does the report mention about X"
         )
         if is_other:
             return []
-        if not own and noun < verb and words[verb].is_of({Kind.MENTION}):  # "which reports mention contracts"
-            own = [place for place in range(verb + 1, len(words)) if words[place].is_of(NOUNS)]
+        if not places and noun < verb and words[verb].is_of({Kind.MENTION}):  # "which reports mention contracts"
+            places = [place for place in range(verb + 1, len(words)) if words[place].is_of(NOUNS)]
     elif noun is not None:
         link = _first(words, {Kind.ABOUT}, asking + 1)
-        if not own or link is None or own[0] < link:
+        if not places or link is None or places[0] < link:
             return []
     else:
         is_of_text = _first(words, {Kind.TEXT}) is not None
@@ -195,7 +346,7 @@ def _asked_places(question: str, words: Sequence[Word]) -> list[int]:
         )  # "where does it occur" can be about the world
         if not (is_of_text or _first(words, {Kind.PLACE}) is not None):
             return []
-    return own if link is not None and _is_subject(question, words, own, link) else []
+    return places if link is not None and _is_subject(question, words, places, link) else []
 
 
 def _is_subject(question: str, words: Sequence[Word], places: Sequence[int], link: int) -> bool:
@@ -250,8 +401,9 @@ def _subject(question: str, spans: Sequence[Span]) -> Subject:
     phrases = tuple(question[slice(*span)] for span in spans)
     denied = not outside.isdisjoint(language.joins["not"])
     whole = Subject(_QUOTE.sub("", question[start:end]), phrases, language.endings, denied)
-    groups, joins, wanted = _groups(question, spans)
-    if len(joins) > 1 or len(groups) == 1 or not (joins or wanted):  # of "and" and "or" it is open which is first
+    groups, joins, before_not = _groups(question, spans)
+    # Of "and" and "or" it is open which is first.
+    if len(joins) > 1 or len(groups) == 1 or not (joins or before_not):
         return whole
     terms, without = (
         tuple(
@@ -259,7 +411,7 @@ def _subject(question: str, spans: Sequence[Span]) -> Subject:
             for phrase in _parted(part)
             if (term := Subject(" ".join(phrase), phrase, language.endings)).patterns
         )
-        for part in (groups[: wanted or None], groups[wanted:] if wanted else [])
+        for part in (groups[: before_not or None], groups[before_not:] if before_not else [])
     )
     if not terms:
         return whole
@@ -277,11 +429,11 @@ def _subject(question: str, spans: Sequence[Span]) -> Subject:
 def _groups(question: str, spans: Sequence[Span]) -> tuple[list[list[str]], set[str], int]:
     """Return the phrases by term, "or" and "and" if they join terms, and the number of terms before "but not"."""
     language, words = read(question)
-    groups, joins, wanted = [[question[slice(*spans[0])]]], set[str](), 0
+    groups, joins, before_not = [[question[slice(*spans[0])]]], set[str](), 0
     for (_, end), (start, stop) in pairwise(spans):
         between = _texts(word for word in words if end <= word.start and word.end <= start)
-        if between & language.joins["not"] and between & language.joins["but"] and not wanted:
-            wanted = len(groups)
+        if between & language.joins["not"] and between & language.joins["but"] and not before_not:
+            before_not = len(groups)
         elif between & language.joins["or"]:
             joins.add("or")
         elif between & language.joins["and"]:
@@ -290,7 +442,7 @@ def _groups(question: str, spans: Sequence[Span]) -> tuple[list[list[str]], set[
             groups[-1].append(question[start:stop])
             continue
         groups.append([question[start:stop]])
-    return groups, joins, wanted
+    return groups, joins, before_not
 
 
 def _texts(words: Iterable[Word]) -> frozenset[str]:
@@ -302,9 +454,9 @@ def _parted(groups: Iterable[Sequence[str]]) -> Iterator[tuple[str, ...]]:
     for phrases in groups:
         terms: list[tuple[str, ...]] = [()]
         for phrase in phrases:
-            first, *rest = filter(None, _COMMA.split(phrase))
+            first, *later = filter(None, _COMMA.split(phrase))
             terms[-1] += (first,)
-            terms += [(part,) for part in rest]
+            terms += [(part,) for part in later]
         yield from terms
 
 
@@ -339,7 +491,7 @@ def _words(text: str) -> list[str]:
 
 
 @lru_cache(_TEXTS_KEPT)
-def _readings(text: str) -> tuple[list[str], ...]:
+def _spellings(text: str) -> tuple[list[str], ...]:
     """Return the words of a text with hyphens as blanks, and without hyphens: "e-mail" is "e mail" and "email"."""
     joined = _HYPHEN.sub("", text)
     return (_words(text),) if joined == text else (_words(text), _words(joined))

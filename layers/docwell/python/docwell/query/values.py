@@ -16,8 +16,7 @@ from docwell.media_types import MEDIA_TYPES
 from docwell.query.checking.dates import doubtful_years, month_of, named_periods, numeric_dates
 from docwell.query.checking.figures import PERCENT, located
 from docwell.query.document_names import wholly_named
-from docwell.query.question_words import read
-from docwell.query.subject import quotation
+from docwell.query.subject import quotation, read
 from docwell.text.lexicon import SPELLED, SPELLED_ABROAD, UNSPACED, fold, fold_each, stem
 from docwell.text.naming import file_words
 from docwell.text.words import by_language
@@ -242,20 +241,21 @@ class _Grammar(NamedTuple):
 @cache
 def _grammar() -> _Grammar:
     kinds = ("dates", "years", "deadlines", "amounts", "percentages", "emails")
-    many = {kind: _spaced(f"value.many.{kind}") for kind in kinds}
-    single = {kind: _spaced(f"value.single.{kind}") for kind in kinds}
+    plurals = {kind: _spaced(f"value.many.{kind}") for kind in kinds}
+    singulars = {kind: _spaced(f"value.single.{kind}") for kind in kinds}
     signs = {kind: _signs(f"value.many.{kind}") for kind in kinds}
     names, counted, between = _spaced("value.names"), _spaced("value.counted"), _spaced("value.between")
     whole = f"{_spaced('value.all')}|{counted}"
     beginning = (
         # Years that are counted are a length.
-        rf"\b(?!(?:{counted})\s(?:{many['years']})\b)(?:{whole})\s(?:(?:{between})\s){{0,3}}"
-        rf"(?=(?:{'|'.join(many.values())}|{names})\b)"
-        rf"|\b(?:{_spaced('value.each')})\s(?=(?:{'|'.join(single.values())})\b)"
+        rf"\b(?!(?:{counted})\s(?:{plurals['years']})\b)(?:{whole})\s(?:(?:{between})\s){{0,3}}"
+        rf"(?=(?:{'|'.join(plurals.values())}|{names})\b)"
+        rf"|\b(?:{_spaced('value.each')})\s(?=(?:{'|'.join(singulars.values())})\b)"
         rf"|(?:{_signs('value.all')})\u7684?(?={'|'.join(signs.values())}|{_signs('value.names')})"
     )
     nouns = (
-        rf"(?P<kind{number}>(?:{many[kind]}|{single[kind]})\b|{signs[kind]})" for number, kind in enumerate(kinds)
+        rf"(?P<kind{number}>(?:{plurals[kind]}|{singulars[kind]})\b|{signs[kind]})"
+        for number, kind in enumerate(kinds)
     )
     noun = rf"{'|'.join(nouns)}|(?P<names>(?:{names})\b|{_signs('value.names')})"
     conjunction = (

@@ -122,8 +122,8 @@ class Sleeper:
             failure = None
         if isinstance(failure, ModelWaking) and self.stopped():
             return HostState.ASLEEP
-        asked = await asyncio.to_thread(self.states.read, FACT) if isinstance(failure, ModelWaking) else {}
-        return host_state(failure, self.clock() - float(asked.get(_ASKED_AT, "-inf")), self.wake_s)
+        times = await asyncio.to_thread(self.states.read, FACT) if isinstance(failure, ModelWaking) else {}
+        return host_state(failure, self.clock() - float(times.get(_ASKED_AT, "-inf")), self.wake_s)
 
     def stopped(self) -> ModelAsleep | None:
         """Return the failure of a question that finds no host at night, None by day."""

@@ -92,7 +92,7 @@ def _query(fingerprint: str) -> Query:
     from docwell.query.compare import ROW_TOKENS
     from docwell.query.conversation import Conversation
     from docwell.query.query import Query
-    from docwell.query.retrieval.gates import Gate
+    from docwell.query.retrieval.ranking import Gate
     from docwell.query.retrieval.retrieval import DEEPEST, Retrieval
 
     settings, host, breaker = query_settings(), model(), _breaker()

@@ -16,7 +16,7 @@ from docwell.errors import ModelDamaged
 CALIBRATION_FILE = "calibration.json"
 
 Cosine = Annotated[float, Field(ge=-1, le=1)]
-# A cosine of -1 or 1, less or plus the weights of `docwell.query.retrieval.gates`, rounded up.
+# A cosine of -1 or 1, less or plus the weights of `docwell.query.retrieval.ranking`, rounded up.
 Fit = Annotated[float, Field(ge=-2, le=2, strict=True)]
 
 

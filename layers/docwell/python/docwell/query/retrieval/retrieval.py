@@ -11,10 +11,8 @@ from docwell.errors import BadInput
 from docwell.identity import Principal
 from docwell.models import Passage
 from docwell.ports import Catalogue, VectorIndex
-from docwell.query.retrieval import gates
-from docwell.query.retrieval.filters import ANY, Filter
-from docwell.query.retrieval.ranking import Weights, merge, rank
-from docwell.query.retrieval.scope import Scope, find_scope
+from docwell.query.retrieval.ranking import JUDGED, Weights, background, fit_of, merge, rank
+from docwell.query.retrieval.scope import ANY, Filter, Scope, find_scope
 
 # More candidates find little more and cost time.
 CANDIDATES = 100
@@ -97,12 +95,12 @@ class Retrieval:
             passages = merge(live, most) if question else list(islice(live, most))
             crowded = live.dropped + live.copies
             # The first depth that is deep enough decides, however many passages are to be shown.
-            if question and len(judged) < gates.JUDGED:
-                of_gate = self._live(scope, ranked, gates.JUDGED, generations)
-                judged = merge(of_gate, gates.JUDGED)
-                fit = gates.fit(question, judged, gates.background(ranked)) if judged else None
+            if question and len(judged) < JUDGED:
+                of_gate = self._live(scope, ranked, JUDGED, generations)
+                judged = merge(of_gate, JUDGED)
+                fit = fit_of(question, judged, background(ranked)) if judged else None
                 crowded += of_gate.dropped + of_gate.copies
-            enough = len(passages) >= most and (len(judged) >= gates.JUDGED or not question)
+            enough = len(passages) >= most and (len(judged) >= JUDGED or not question)
             # Copies, and hits that are not live, can crowd out others, so search deeper.
             if enough or nearest.end or not (crowded or depth < most):
                 break
