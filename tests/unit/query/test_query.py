@@ -218,8 +218,6 @@ def test_an_answer_that_reached_its_limit_says_so() -> None:
     assert world.ask().answer.cut_short
 
 
-
-
 @pytest.mark.parametrize("history", [(), (Turn("Is the boiler inspected?", "Yes [1]."),)])
 def test_a_caller_over_the_quota_gets_no_event_and_causes_no_search(history: tuple[Turn, ...]) -> None:
     world = World()
