@@ -56,12 +56,6 @@ def test_a_year_between_two_words_may_be_an_amount(text: str, years: str) -> Non
     assert doubtful_years(text) == set(years.split())
 
 
-@pytest.mark.parametrize("text", ["since 2010", "seit 2010", "depuis 2010", "desde 2010", "2010年以来"])
-def test_a_period_that_goes_on_has_the_years_to_come(text: str) -> None:
-    assert agree(periods(text), {"2015"})
-    assert not agree(periods(text), {"2009"})
-
-
 @given(TEXTS)
 def test_a_period_agrees_with_itself_and_figures_keep_their_places(text: str) -> None:
     assert agree(periods(text), periods(text))
@@ -73,13 +67,17 @@ def test_a_period_agrees_with_itself_and_figures_keep_their_places(text: str) ->
 @pytest.mark.parametrize(("figure", "text"), CASES["figures"]["stated"])
 def test_a_figure_is_known_in_any_form(figure: str, text: str) -> None:
     known = known_forms(text)
-    assert all(not known.isdisjoint(one.forms) or known.issuperset(one.parts or "?") for one in figures(figure))
+    assert all(
+        not known.isdisjoint(stated.forms) or known.issuperset(stated.parts or "?") for stated in figures(figure)
+    )
 
 
 @pytest.mark.parametrize(("figure", "text"), CASES["figures"]["missing"])
 def test_another_figure_is_not_known(figure: str, text: str) -> None:
     known = known_forms(text)
-    assert any(known.isdisjoint(one.forms) and not known.issuperset(one.parts or "?") for one in figures(figure))
+    assert any(
+        known.isdisjoint(stated.forms) and not known.issuperset(stated.parts or "?") for stated in figures(figure)
+    )
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from functools import cache
 from typing import NamedTuple
 
 from docwell.media_types import MEDIA_TYPES
-from docwell.query.checking.dates import doubtful_years, month_of, named_periods, numeric_dates
+from docwell.query.checking.dates import doubtful_years, located_periods, month_of, numeric_dates
 from docwell.query.checking.figures import PERCENT, located
 from docwell.query.document_names import wholly_named
 from docwell.query.subject import quotation, read
@@ -100,7 +100,7 @@ def _dates(text: str) -> Spans:
     """Yield days, and months with their year. A year or a quarter alone is no date."""
     numeric = [(date.start, date.end) for date in numeric_dates(text)]
     yield from numeric
-    for period in named_periods(text):
+    for period in located_periods(text):
         day = _DAY_SIGN.match(text, period.end)
         end, written = day.end() if day else period.end, text[period.start : period.end]
         has_day = day or (_MONTH_SIGN not in written and any(map(str.isdecimal, written)))
@@ -116,7 +116,7 @@ def _dates(text: str) -> Spans:
 def _years(text: str) -> Spans:
     """Yield years and ranges of years, alone and in dates, but not what may count something."""
     doubtful = doubtful_years(text)
-    for period in named_periods(text):
+    for period in located_periods(text):
         years = frozenset(filter(str.isdecimal, period.parts))
         if years == period.parts and years.isdisjoint(doubtful):
             yield period.start, period.end
@@ -144,7 +144,7 @@ def _percentages(text: str) -> Spans:
 
 def _durations(text: str) -> Spans:
     """Yield figures and number words before a unit of time; "the third year" is none."""
-    years = doubtful_years(text) | {part for period in named_periods(text) for part in period.parts}
+    years = doubtful_years(text) | {part for period in located_periods(text) for part in period.parts}
     for start, end, figure, _ in located(text):
         unit = _DURATION_AFTER.match(text, end)
         if unit and not _ORDINAL.fullmatch(figure.written) and figure.written not in years:

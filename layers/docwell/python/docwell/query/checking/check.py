@@ -194,7 +194,7 @@ class Checker:
                 for figure in figures(claim.text)
                 if known.isdisjoint(figure.forms)
                 and not (figure.parts and known.issuperset(figure.parts))
-                and figure not in held
+                and (figure.parts or figure not in held)
             )
         )
 

@@ -30,10 +30,7 @@ from docwell.text.words import words
 LEAST_ASKED = 0.2
 # Long questions name companies and ask for units: then so many words around the figure are enough.
 _ENOUGH_WORDS = 3
-# Units that no amount of money has. "Pounds" alone weigh as often as they cost.
-_MEASURES = labels(" ".join(words("measure")))
 _METRES = labels(" ".join(words("metre")))
-_POUND, _POUNDS = "\u00a3", labels("pounds Pfund livres libras")
 # As labels have them: two amounts can have one each.
 _MONEY = labels(" ".join(re.sub(r"\W", " ", word) for sign in CURRENCIES for word in words(f"currency.{sign}")))
 # 2.3.1 and 1,2,3 are figures and no numbers. Longer ones are no amounts.
@@ -170,8 +167,6 @@ class Claim:
         unit, of_mention = _unit(figure), _unit(mention)
         if mention.is_date and not figure.is_date and unit and unit.isdisjoint(of_mention):
             return False
-        if mention.sign not in {"", "%"} and not figure.sign and not unit.isdisjoint(_MEASURES):
-            return mention.sign == _POUND and not unit.isdisjoint(_POUNDS)
         if unit and of_mention and unit.isdisjoint(of_mention | self.asked) and of_mention.isdisjoint(self.named):
             return False
         # A table of amounts "in thousands" has no number of employees.

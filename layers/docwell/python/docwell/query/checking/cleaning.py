@@ -59,7 +59,7 @@ _SCHEME = re.compile(
 )
 _DOT = r"(?:\.|\[\.\])"
 # A marker directly after an address is no part of it.
-_REST = rf"(?:(?!\[\d)[^\s<>\"'`{_GONE}{_STOPS}])*"
+_ADDRESS_TAIL = rf"(?:(?!\[\d)[^\s<>\"'`{_GONE}{_STOPS}])*"
 _USER = rf"[a-z0-9](?:[a-z0-9_+-]|{_DOT}){{0,63}}@"
 # Names have at most 63 characters between dots. A name in another script is found by its dots.
 _HOST = (
@@ -68,8 +68,8 @@ _HOST = (
 )
 # Clients link the first form. They may link the second, whatever the end of the host is.
 _ADDRESS = re.compile(
-    rf"(?:{_SCHEME.pattern}|{_START}www{_DOT}){_REST}"
-    rf"|(?:{_USER})?{_HOST}(?::\d{{1,5}})?(?:/|[?#][\w%]){_REST}",
+    rf"(?:{_SCHEME.pattern}|{_START}www{_DOT}){_ADDRESS_TAIL}"
+    rf"|(?:{_USER})?{_HOST}(?::\d{{1,5}})?(?:/|[?#][\w%]){_ADDRESS_TAIL}",
     re.IGNORECASE,
 )
 # The most common ends of host names. Few clients link a name without a scheme.
@@ -218,10 +218,10 @@ def _round(text: str, cited_texts: Sequence[str]) -> tuple[str, int]:
         return replace
 
     def address(match: re.Match[str]) -> str:
-        found = match[0].rstrip(_ADDRESS_END)
-        if _is_cited(found, cited_texts):
-            return _spelled(found) + match[0][len(found) :]
-        return counted(lambda match: _GONE + match[0][len(found) :])(match)
+        written = match[0].rstrip(_ADDRESS_END)
+        if _is_cited(written, cited_texts):
+            return _spelled(written) + match[0][len(written) :]
+        return counted(lambda match: _GONE + match[0][len(written) :])(match)
 
     def name(match: re.Match[str]) -> str:
         return match[0] if _is_cited(match[0], cited_texts) else _spelled(match[0])

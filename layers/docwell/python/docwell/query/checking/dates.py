@@ -8,9 +8,8 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from docwell.text.lexicon import TEXTS_KEPT, UNSPACED, fold
-from docwell.text.words import numbers, pattern, words
+from docwell.text.words import numbers, words
 
-_FIRST_YEAR, _LAST_YEAR = 1500, 2099
 # FY70 is of 1970, FY69 of 2069.
 _LAST_CENTURY = 70
 _MOST_DAYS, _MOST_MONTHS = 31, 12
@@ -53,10 +52,6 @@ _DAY_AFTER = re.compile(rf"\.?\s{_DAY}(?:st|nd|rd|th)?(?![\d%]|[.,]\d)")
 _YEAR_AFTER = re.compile(r"[.,]?\s(?:de\s|of\s|del\s)?(?:1[5-9]|20)\d\d")
 # Between the parts of "the third quarter of 2019" and "31 March, 2019".
 _BETWEEN = re.compile(r"[.,]?\s?(?:of\s|de\s|del\s|des\s|du\s|in\s)?(?:the\s)?|\u5e74\u7b2c?")
-_ARTICLE = r"(?:\s(?:the|dem|der|el|en))?\s$"
-_SINCE, _UNTIL = (re.compile(f"(?:{pattern(name)}){_ARTICLE}", re.IGNORECASE) for name in ("since", "until"))
-_SINCE_AFTER = re.compile(r"\u5e74?(?:\u4ee5\u6765|\u8d77|\u4ee5?\u540e|\u4e4b\u540e)")
-_UNTIL_AFTER = re.compile(r"\u5e74?(?:\u4ee5\u524d|\u4e4b\u524d)")
 _WORD_BEFORE, _WORD_AFTER = re.compile(r"([^\W\d_]+)\s*$"), re.compile(rf"\s{_LETTER}{{2,}}")
 # After a year in Chinese: the sign of the year, "to" and "the nth".
 _COUNTED = re.compile(rf"(?![\u5e74\u81f3\u5230\u7b2c]){UNSPACED.pattern}")
@@ -83,7 +78,7 @@ class NumericDate(NamedTuple):
 
 
 def periods(text: str) -> frozenset[str]:
-    """Return the parts of all periods that a text names; every year of a range, and of "since 2010"."""
+    """Return the parts of all periods that a text names; every year of a range."""
     return frozenset[str]().union(*(period.parts for period in located_periods(text)))
 
 
@@ -105,11 +100,6 @@ def certain(text: str) -> frozenset[str]:
 
 @lru_cache(TEXTS_KEPT)
 def located_periods(text: str) -> tuple[Period, ...]:
-    """Return the periods that a text means, in order: "since 2010" has every year from 2010 on."""
-    return tuple(_opened(text, period) for period in named_periods(text))
-
-
-def named_periods(text: str) -> list[Period]:
     """Return the periods that a text names, in order. "March 31, 2019" is one, and so is "2015 to 2017"."""
     merged: list[Period] = []
     for period in sorted(_named(text), key=lambda period: (period.start, -period.end)):
@@ -124,7 +114,7 @@ def named_periods(text: str) -> list[Period]:
             merged[-1] = Period(last.start, period.end, last.parts | period.parts)
         else:
             merged.append(period)
-    return merged
+    return tuple(merged)
 
 
 def numeric_dates(text: str) -> Iterator[NumericDate]:
@@ -212,19 +202,6 @@ def _month(text: str, match: re.Match[str]) -> Period | None:
         return None
     start = before.start() if before else match.start()
     return Period(start, after.end() if after else match.end(), frozenset({f"M{_MONTHS[word]}"}))
-
-
-def _opened(text: str, period: Period) -> Period:
-    """Return a period with all years since or until its year, if the words beside it say so."""
-    years = sorted(filter(str.isdecimal, period.parts))
-    if len(years) != 1:
-        return period
-    year, begins = int(years[0]), max(0, period.start - _BEFORE)
-    if _SINCE.search(text, begins, period.start) or _SINCE_AFTER.match(text, period.end):
-        return period._replace(parts=frozenset(map(str, range(year, _LAST_YEAR + 1))))
-    if _UNTIL.search(text, begins, period.start) or _UNTIL_AFTER.match(text, period.end):
-        return period._replace(parts=frozenset(map(str, range(_FIRST_YEAR, year + 1))))
-    return period
 
 
 def _by_kind(parts: Iterable[str]) -> dict[str, set[str]]:

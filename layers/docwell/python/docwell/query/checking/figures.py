@@ -35,10 +35,9 @@ AFTER_NO_WORD = rf"(?<![^\W{UNSPACED.pattern[1:-1]}])(?<![.,])"
 _FIGURE = re.compile(
     rf"{AFTER_NO_WORD}(?:fy|q)?"
     r"(?P<number>\d{1,3}(?P<gap>[,.'\u2019\u00a0\u202f ])\d{3}(?:(?P=gap)\d{3})*(?!\d)(?:[.,]\d+)?"
-    r"|\d+(?:[.,]\d+)*)(?P<part>[\u00bd\u00bc\u00be])?(?P<rest>\s?(?:[a-z]+(?![^\W\d_])|[\u5343\u767e\u4e07\u842c\u4ebf\u5104]+))?",
+    r"|\d+(?:[.,]\d+)*)(?P<rest>\s?(?:[a-z]+(?![^\W\d_])|[\u5343\u767e\u4e07\u842c\u4ebf\u5104]+))?",
     re.IGNORECASE,
 )
-_FRACTIONS = {"\u00bd": ".5", "\u00bc": ".25", "\u00be": ".75"}
 _TENS = "twenty|thirty|forty|fifty|sixty|seventy|eighty|ninety"
 _VALUES = SPELLED | SPELLED_ABROAD
 # "five", "twenty-five", "two hundred", "three million"; "drei", but not "vingt-cinq" nor "cinco mil".
@@ -369,12 +368,10 @@ def _numbers(text: str) -> Iterator[tuple[int, int, Figure, int]]:
         values = _values(number, match["gap"])
         if len(number) == len("22") and match[0].lower().startswith("fy"):
             values.add(whole_year(number))
-        if match["part"]:
-            values = {value + _FRACTIONS[match["part"]] for value in values}
         scale = SCALES.get(rest) or SCALES.get(rest.removesuffix("s")) or 0
         forms = values | ({shifted(value, scale) for value in values} if scale else set())
         parts = tuple(_trimmed(part) for part in number.split(" ")) if match["gap"] == " " else ()
-        end = match.end() if scale else match.end("part" if match["part"] else "number")
+        end = match.end() if scale else match.end("number")
         written = match.string[match.start() : end]
         yield match.start(), end, Figure(written, frozenset(forms), parts, frozenset(values)), scale
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from docwell.answers import Answer, Citation, Sentence
@@ -112,42 +112,31 @@ def numbered(grounded: GroundedAnswer, checked: Sequence[Sentence]) -> tuple[Gro
     """Return an answer and its sentences with their markers numbered from 1, in order of first use."""
     order = dict.fromkeys(int(number) for number in MARKER.findall(grounded.text) if number.isdecimal())
     numbers = {marker: number for number, marker in enumerate(order, 1)}
-
-    def renumbered(text: str) -> str:
-        return MARKER.sub(lambda match: f"[{numbers[int(match[1])]}]" if match[1].isdecimal() else match[0], text)
-
-    citations = [
-        replace(citation, marker=numbers[citation.marker])
-        for citation in grounded.citations
-        if citation.marker in numbers
-    ]
-    sentences = tuple(
-        replace(
-            sentence, text=renumbered(sentence.text), markers=tuple(numbers[marker] for marker in sentence.markers)
-        )
-        for sentence in checked
-    )
-    ordered = tuple(sorted(citations, key=lambda citation: citation.marker))
-    return GroundedAnswer(renumbered(grounded.text), ordered), sentences
+    text, citations, sentences = _renumbered(grounded.text, grounded.citations, checked, numbers)
+    return GroundedAnswer(text, tuple(sorted(citations, key=lambda citation: citation.marker))), sentences
 
 
 def shifted(answer: Answer, by: int) -> Answer:
     """Return an answer whose citations are numbered from `by` + 1."""
+    numbers = {citation.marker: citation.marker + by for citation in answer.citations}
+    text, citations, sentences = _renumbered(answer.answer, answer.citations, answer.sentences, numbers)
+    return replace(answer, answer=text, citations=citations, sentences=sentences)
 
-    def renumbered(text: str) -> str:
-        return MARKER.sub(lambda match: f"[{int(match[1]) + by}]" if match[1].isdecimal() else match[0], text)
 
-    return replace(
-        answer,
-        answer=renumbered(answer.answer),
-        citations=tuple(replace(citation, marker=citation.marker + by) for citation in answer.citations),
-        sentences=tuple(
-            replace(
-                sentence,
-                text=renumbered(sentence.text),
-                markers=tuple(marker + by for marker in sentence.markers),
-            )
-            for sentence in answer.sentences
+def _renumbered(
+    text: str, citations: Sequence[Citation], sentences: Sequence[Sentence], numbers: Mapping[int, int]
+) -> tuple[str, tuple[Citation, ...], tuple[Sentence, ...]]:
+    """Return the parts of an answer with other numbers in their markers, without citations that have none."""
+
+    def marked_anew(part: str) -> str:
+        return MARKER.sub(lambda match: f"[{numbers[int(match[1])]}]" if match[1].isdecimal() else match[0], part)
+
+    return (
+        marked_anew(text),
+        tuple(replace(cited, marker=numbers[cited.marker]) for cited in citations if cited.marker in numbers),
+        tuple(
+            replace(part, text=marked_anew(part.text), markers=tuple(numbers[marker] for marker in part.markers))
+            for part in sentences
         ),
     )
 

@@ -39,7 +39,7 @@ _ASKS = re.compile(
     re.IGNORECASE,
 )
 # The questions that begin a piece of a text.
-_ASKED = re.compile(r".*[?\uff1f\u061f](?=\s|$)|.*[\uff1f\u061f]", re.DOTALL)
+_QUESTIONS = re.compile(r".*[?\uff1f\u061f](?=\s|$)|.*[\uff1f\u061f]", re.DOTALL)
 _CLAUSE_END = re.compile(r"[,;:.!?\u060c\u061b\u3002\uff0c\uff1b](?:\s|$)")
 # A negation denies one of the next words: "is not for outdoor use", "darf nicht im Bad stehen".
 _REACH_WORDS, _REACH_CHARACTERS = 5, 6
@@ -185,7 +185,7 @@ def _pieces(text: str, spans: Sequence[tuple[int, int]]) -> Iterator[_Piece]:
     """Yield the pieces of a text that state something: a question alone does not."""
     for start, end in spans:
         piece = text[start:end]
-        asked = _ASKED.match(piece)
+        asked = _QUESTIONS.match(piece)
         statement = piece[asked.end() :].strip() if asked else piece
         if statement:
             yield _Piece(piece, statement)

@@ -28,7 +28,9 @@ _HIDING = re.compile("[\U000e0001-\U000e007f\u202d\u202e\U000e0100-\U000e01ef]|[
 _DIRECTIONS = r"directions(?!\s(?:to|from|for)\s)"
 _OUTPUT = r"(?:response|repl(?:y|ies)|answer|output|message|completion|explanation|elucidation|summary)s?"
 _YOUR_OUTPUT = rf"\byour\s+(?:\w+\s+){{0,2}}?{_OUTPUT}\b"
-_TOLD = rf"(?:instructions?|prompts?|{_DIRECTIONS}|directives?|guidelines?|rules?|context|messages?|conversation)"
+_INSTRUCTIONS = (
+    rf"(?:instructions?|prompts?|{_DIRECTIONS}|directives?|guidelines?|rules?|context|messages?|conversation)"
+)
 _CODE_PIECE = r"(?:code|script|command)s?(?:\s+(?:snippet|block|excerpt|section|fragment|segment|piece))?"
 _PROGRAM = r"(?:code|codebase|implementation|solution|algorithm|program|script|software|project|application)"
 _PLACE = (
@@ -99,7 +101,7 @@ _SIGNALS = (
     # Set earlier instructions aside.
     _signal("override", 1.0, "ignor|disregard|forget|overrid|bypass|discard|stop following",
         r"\b(?:ignor(?:e|ing)|disregard(?:ing)?|forget|overrid(?:e|ing)|bypass|discard|stop\s+following)\s+(?:\w+\s+){0,4}?",
-        rf"(?:previous|prior|above|earlier|preceding|your|system|these|those|all|any)\s+(?:\w+\s+){{0,3}}?{_TOLD}\b"),
+        rf"(?:previous|prior|above|earlier|preceding|your|system|these|those|all|any)\s+(?:\w+\s+){{0,3}}?{_INSTRUCTIONS}\b"),
     _signal("override", 1.0, "ignore|disregard|forget",
         r"\b(?:ignore|disregard|forget)\s+(?:everything|anything|all|what)\s+(?:\w+\s+){0,4}?(?:above|before|told|earlier)\b"),
     *(_signal("override", 1.0, stems[0], _in_any_order(*stems)) for stems in by_language("override").values()),
