@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from datetime import UTC, datetime
 from threading import Lock
 from typing import Any
@@ -93,10 +92,7 @@ def test_a_quota_of_requests_ends_at_midnight_utc(
     assert used() == Use(1)
 
 
-def test_a_caller_sees_its_own_use_of_today_over_all_shards(table: Any, clock: Clock) -> None:
-    principals = DynamoPrincipals(
-        table, GRANTS, USAGE, max_in_flight=MOST, longest_s=LONGEST_S, shards=3, clock=clock
-    )
+def test_a_caller_sees_its_own_use_of_today(principals: DynamoPrincipals, clock: Clock) -> None:
     assert principals.use(ANY) == Use()
     for _ in range(9):
         principals.charge(ANY)
@@ -253,66 +249,3 @@ def test_no_use_is_written_to_the_table_of_grants(principals: DynamoPrincipals, 
     principals.charge(ANY)
     principals.settle(principals.reserve(ANY, 10), 5)
     assert table.scan(TableName=GRANTS)["Items"] == []
-
-
-# --- counters in several rows ---
-
-SHARDS = 3
-
-
-@pytest.fixture
-def sharded(table: Any, clock: Clock) -> DynamoPrincipals:
-    return DynamoPrincipals(
-        table, GRANTS, USAGE, max_in_flight=MOST * SHARDS, longest_s=LONGEST_S, shards=SHARDS, clock=clock
-    )
-
-
-def passing(call: Callable[[], object], times: int) -> int:
-    """Call so often. Return how many calls the quota let through."""
-    passed = 0
-    for _ in range(times):
-        with suppress(QuotaExceeded):
-            call()
-            passed += 1
-    return passed
-
-
-@pytest.mark.parametrize("quota", [1, 2, 10])
-def test_shards_allow_exactly_the_quota_of_requests(
-    sharded: DynamoPrincipals, used: Callable[[], Use], quota: int
-) -> None:
-    limited = Principal(ANY.id, requests_per_day=quota)
-    assert passing(lambda: sharded.charge(limited), quota + 2 * SHARDS) == quota
-    assert used() == Use(quota)
-    with pytest.raises(QuotaExceeded) as caught:
-        sharded.charge(limited)
-    assert type(caught.value) is QuotaExceeded
-
-
-def test_each_shard_lets_at_most_one_request_over_the_quota_of_tokens(
-    sharded: DynamoPrincipals, used: Callable[[], Use]
-) -> None:
-    limited = Principal(ANY.id, tokens_per_day=100)
-    passed = passing(lambda: sharded.settle(sharded.reserve(limited, 60), 60), 20)
-    assert 2 <= passed <= 2 + SHARDS - 1
-    assert used() == Use(passed, 60 * passed)
-
-
-def test_shards_hold_as_many_questions_in_flight_as_one_row(sharded: DynamoPrincipals, clock: Clock) -> None:
-    held = [sharded.reserve(ANY, 10) for _ in range(MOST * SHARDS)]
-    with pytest.raises(TooManyInFlight):
-        sharded.reserve(ANY, 10)
-    sharded.settle(held[4], 3)
-    sharded.reserve(ANY, 10)
-    clock.now += LONGEST_S + 1  # the processes of all died
-    assert passing(lambda: sharded.reserve(ANY, 10), MOST * SHARDS) == MOST * SHARDS
-
-
-def test_the_use_of_a_day_is_the_sum_of_its_shards_and_of_the_row_before_them(
-    principals: DynamoPrincipals, sharded: DynamoPrincipals, used: Callable[[], Use]
-) -> None:
-    principals.settle(principals.reserve(ANY, 100), 7)
-    for _ in range(4 * SHARDS):
-        sharded.settle(sharded.reserve(ANY, 100), 10)
-    assert used() == Use(1 + 4 * SHARDS, 7 + 40 * SHARDS)
-    assert boto3.client("dynamodb").scan(TableName=USAGE)["Count"] > 1

@@ -14,6 +14,7 @@ from moto import mock_aws
 
 from docwell.adapters.dynamodb import principals as principals_module
 from docwell.adapters.dynamodb.principals import DynamoPrincipals, DynamoUseHistory, Grant, PrincipalAdmin
+from docwell.adapters.dynamodb.table import Table
 from docwell.adapters.sqs import SqsDeadLetters
 from docwell.answers import Cost
 from docwell.identity import Principal, Use
@@ -38,10 +39,8 @@ def table(monkeypatch: pytest.MonkeyPatch) -> Iterator[DynamoDBClient]:
         yield client
 
 
-def principals(table: DynamoDBClient, now: float = NOON, shards: int = 1) -> DynamoPrincipals:
-    return DynamoPrincipals(
-        table, "grants", "usage", max_in_flight=9, longest_s=30.0, shards=shards, clock=lambda: now
-    )
+def principals(table: DynamoDBClient, now: float = NOON) -> DynamoPrincipals:
+    return DynamoPrincipals(table, "grants", "usage", max_in_flight=9, longest_s=30.0, clock=lambda: now)
 
 
 def history(table: DynamoDBClient) -> DynamoUseHistory:
@@ -64,10 +63,10 @@ def test_use_and_costs_of_all_principals_are_summed_by_day(table: DynamoDBClient
     assert found.complete
 
 
-def test_a_principal_over_shards_is_one_principal(table: DynamoDBClient) -> None:
-    callers = principals(table, shards=3)
-    for _ in range(8):
-        ask(callers, ANN)
+def test_rows_of_an_earlier_release_count_for_their_principal(table: DynamoDBClient) -> None:
+    for principal in ("key:ann", "shard:2:key:ann"):
+        row = {"principal": principal, "day": "2026-11-25", "requests": 4, "tokens": 40, "of": "key:ann"}
+        Table(table, "usage", "principals").put(row)
     found = history(table).read(1, "USD")
     assert [(one.id, use) for one, use in found.today] == [("key:ann", Use(8, 80))]
 

@@ -233,9 +233,6 @@ class QuerySettings(StorageSettings, EmbedderSettings, QueryLimits):
     usage_table: str = "docwell-usage"
     # The model host answers few questions at a time. More of one principal would only wait, and delay the others.
     max_in_flight: Annotated[int, Field(ge=1, le=1000)] = 16
-    # DynamoDB writes one row about 1,000 times a second, and a question takes two writes. With more rows, each may
-    # let one request more over the quota of tokens.
-    usage_shards: Annotated[int, Field(ge=1, le=16)] = 1
     # Dead letters wait in the second queue, and a redrive sends them to the first. None: not known to operators.
     queue_url: str | None = None
     parked_queue_url: str | None = None

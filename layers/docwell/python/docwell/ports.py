@@ -317,16 +317,12 @@ class Reranker(Protocol):
 
 
 class Reservation(NamedTuple):
-    """The tokens charged for a question in flight. `id` is unique within the principal's `day` (UTC).
-
-    `shard` numbers the row that counts it.
-    """
+    """The tokens charged for a question in flight. `id` is unique within the principal's `day` (UTC)."""
 
     principal: str
     day: str
     id: str
     tokens: int
-    shard: int = 0
 
 
 class Principals(Protocol):

@@ -239,7 +239,6 @@ def principals() -> DynamoPrincipals:
         settings.usage_table,
         max_in_flight=settings.max_in_flight,
         longest_s=settings.deadline_s + settings.wake_s + _FOLLOW_UP_MARGIN_S,
-        shards=settings.usage_shards,
     )
 
 

@@ -10,18 +10,16 @@ itself is not stored.
 A day's use: (`principal`, `day`) = (`key:ID` or `sub:ID`; `2026-11-25`, in UTC) with `requests`, `tokens`,
 `expires_at` (seconds, the table's TTL), `cost` of the answers in `currency`, and `in_flight`, a string set of
 `END#TOKENS#ID`: a question that has reserved the tokens, and no longer runs after END (seconds). A set takes and
-loses members in the same update that counts, and has a size for its condition. With shards, each further row has
-`shard:N:ID` for a principal, and ID in `of`; each enforces its share of every quota, so that all together never
-allow more requests.
+loses members in the same update that counts, and has a size for its condition. An earlier release could spread the
+counters over rows of `shard:N:ID` with ID in `of`: the history still counts these.
 """
 
 from __future__ import annotations
 
-import random
 import time
 import uuid
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -75,18 +73,13 @@ class DynamoPrincipals:
         *,
         max_in_flight: int,
         longest_s: float,
-        shards: int = 1,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        """Let a principal have `max_in_flight` questions at once, each of which runs up to `longest_s` seconds.
-
-        Spread its counters over `shards` rows, up to `max_in_flight` of them.
-        """
+        """Let a principal have `max_in_flight` questions at once, each of which runs up to `longest_s` seconds."""
         self._grants = Table(client, table, "principals", batch_attempts=_BATCH_ATTEMPTS)
         self._usage = Table(client, usage_table, "principals")
         self._max_in_flight = max_in_flight
         self._longest_s = longest_s
-        self._shards = min(shards, max_in_flight)
         self._clock = clock
 
     def find(self, id_: str, groups: Sequence[str] = ()) -> Principal | None:
@@ -95,36 +88,31 @@ class DynamoPrincipals:
         A quota comes from the principal's grant; without one there, it is the largest of its groups'.
         """
         ids = [id_, *(f"{GROUP}{name}" for name in list(dict.fromkeys(groups))[:MAX_GROUPS])]
-        rows = self._grants.get_many(grant_key(one) for one in ids)
-        grants = {grant.id: grant for grant in map(grant_of, rows)}
+        grants = {grant.id: grant for grant in map(_grant, self._grants.get_many(map(_grant_key, ids)))}
         if not grants:
             return None
-        given = list(grants.values())
-        own = grants.pop(id_, None)
+        personal = grants.get(id_)
+        of_groups = [grant for grant in grants.values() if grant.id != id_]
         return Principal(
             id=id_,
-            collections=_union(grant.collections for grant in given),
-            rules=frozenset().union(*(grant.rules for grant in given)),
-            requests_per_day=_quota(own, grants, "requests_per_day"),
-            tokens_per_day=_quota(own, grants, "tokens_per_day"),
-            label=own.label if own else "",
-            writable=_union(grant.writable for grant in given),
-            operates=any(grant.operates for grant in given),
+            collections=_union(grant.collections for grant in grants.values()),
+            rules=frozenset().union(*(grant.rules for grant in grants.values())),
+            requests_per_day=_quota(personal, of_groups, "requests_per_day"),
+            tokens_per_day=_quota(personal, of_groups, "tokens_per_day"),
+            label=personal.label if personal else "",
+            writable=_union(grant.writable for grant in grants.values()),
+            operates=any(grant.operates for grant in grants.values()),
         )
 
     def use(self, principal: Principal) -> Use:
         """Return today's use. Tokens reserved by questions in flight count as used."""
-        return sum(map(use_of, self._todays(principal, day_of(self._clock()))), Use())
+        return _use(self._usage.get(_usage_key(principal.id, self._day())) or {})
 
     def charge(self, principal: Principal) -> None:
         """Count one request. Raises `QuotaExceeded`, `TooManyInFlight`."""
-        day = day_of(self._clock())
-        for shard in self._order():
-            conditions, values = self._quotas(principal, shard)
-            key = _usage_key(principal.id, day, shard)
-            if conditions is not None and self._count(key, "ADD #requests :one", values, conditions):
-                return
-        raise self._refusal(principal, day)
+        key = _usage_key(principal.id, self._day())
+        if not self._count(principal, key, "ADD #requests :one", {}):
+            raise self._refusal(principal, key)
 
     def reserve(self, principal: Principal, tokens: int) -> Reservation:
         """Count one question, charge `tokens` and take a slot, in one conditional write.
@@ -132,107 +120,76 @@ class DynamoPrincipals:
         Raises `QuotaExceeded`, `TooManyInFlight`.
         """
         id_ = f"{int(self._clock() + self._longest_s)}#{tokens}#{uuid.uuid4().hex}"
-        day = day_of(self._clock())
-        for shard in self._order():
-            reservation = Reservation(principal.id, day, id_, tokens, shard)
-            if self._reserve(principal, reservation):
-                return reservation
-        raise self._refusal(principal, day)
-
-    def _reserve(self, principal: Principal, reservation: Reservation) -> bool:
-        """Reserve in one row. Return false when its share of a quota is used up."""
-        shard, id_ = reservation.shard, reservation.id
-        conditions, values = self._quotas(principal, shard)
-        if conditions is None:
-            return False
-        key = _usage_key(principal.id, reservation.day, shard)
-        conditions += [
+        reservation = Reservation(principal.id, self._day(), id_, tokens)
+        key = _usage_key(principal.id, reservation.day)
+        change = "ADD #requests :one, #tokens :tokens, in_flight :slot"
+        values = {"most": self._max_in_flight, "id": id_, "slot": frozenset({id_}), "tokens": tokens}
+        conditions = [
             "(attribute_not_exists(in_flight) OR size(in_flight) < :most)",
             "NOT contains(in_flight, :id)",  # boto3 repeats a write whose answer was lost
         ]
-        most = self._share(self._max_in_flight, shard)
-        values |= {"most": most, "id": id_, "slot": frozenset({id_}), "tokens": reservation.tokens}
-        change = "ADD #requests :one, #tokens :tokens, in_flight :slot"
         for _ in range(2):
-            if self._count(key, change, values, conditions):
-                return True
+            if self._count(principal, key, change, values, conditions):
+                return reservation
             row = self._usage.get(key) or {}
             if id_ in row.get("in_flight", ()):
-                return True
+                return reservation
             if not (dead := frozenset(self._dead(row))):
                 break
             # Their processes died: the slots are free, the tokens stay charged.
             self._usage.update(key, "DELETE in_flight :dead", {"dead": dead}, returns="NONE")
-        return False
+        raise self._refusal(principal, key)
 
     def settle(self, reservation: Reservation, tokens: int, cost: Cost | None = None) -> None:
         """Correct the charge and free the slot. Do nothing when the slot was freed before."""
         paid = {"cost": cost.amount, "currency": cost.currency} if cost else {}
         change = "SET #currency = :currency ADD #cost :cost, " if cost else "ADD "
+        slot = {"slot": frozenset({reservation.id}), "id": reservation.id}
         self._usage.update(
-            _usage_key(reservation.principal, reservation.day, reservation.shard),
+            _usage_key(reservation.principal, reservation.day),
             f"{change}#tokens :more DELETE in_flight :slot",
-            {
-                **paid,
-                "more": tokens - reservation.tokens,
-                "slot": frozenset({reservation.id}),
-                "id": reservation.id,
-            },
+            {**paid, **slot, "more": tokens - reservation.tokens},
             condition="contains(in_flight, :id)",
             returns="NONE",
         )
 
-    def _order(self) -> list[int]:
-        """Return the shards in the order to try them: a random one first, then those after it."""
-        first = random.randrange(self._shards) if self._shards > 1 else 0  # noqa: S311 - spreads load
-        return [(first + number) % self._shards for number in range(self._shards)]
+    def _day(self) -> str:
+        return _day_of(self._clock())
 
-    def _share(self, quota: int, shard: int) -> int:
-        """Return a shard's share of a quota; the shares sum up to it."""
-        return quota // self._shards + (shard < quota % self._shards)
+    def _count(
+        self, principal: Principal, key: Row, change: str, values: Row, conditions: Sequence[str] = ()
+    ) -> bool:
+        """Change the counters unless a quota is used up, or a condition does not hold. Return whether it did.
 
-    def _quotas(self, principal: Principal, shard: int) -> tuple[list[str] | None, dict[str, object]]:
-        """Return the conditions of a charge, None where the shard's share of a quota is nothing.
-
-        The request that crosses a share of the quota of tokens is the last one of its shard.
+        The request that crosses the quota of tokens is the last one.
         """
-        conditions: list[str] = []
-        values: dict[str, object] = {"one": 1, "expires": int(self._clock()) + _USAGE_KEPT_S}
-        if shard:
-            values["of"] = principal.id
+        values = {"one": 1, "expires": int(self._clock()) + _USAGE_KEPT_S, **values}
+        conditions = [*conditions]
         for name, quota in (("requests", principal.requests_per_day), ("tokens", principal.tokens_per_day)):
-            if quota is not None:
-                share = self._share(max(quota, 0), shard)
-                if share < 1:  # the condition below holds when the row does not exist yet
-                    return None, values
-                conditions.append(f"(attribute_not_exists(#{name}) OR #{name} < :{name}_quota)")
-                values[f"{name}_quota"] = share
-        return conditions, values
-
-    def _count(self, key: Row, change: str, values: Mapping[str, object], conditions: Sequence[str]) -> bool:
-        of = ", #of = :of" if "of" in values else ""
-        expression, condition = f"SET expires_at = :expires{of} {change}", " AND ".join(conditions)
+            if quota is None:
+                continue
+            if quota < 1:  # the condition below holds when the row does not exist yet
+                return False
+            conditions.append(f"(attribute_not_exists(#{name}) OR #{name} < :{name}_quota)")
+            values[f"{name}_quota"] = quota
+        expression, condition = f"SET expires_at = :expires {change}", " AND ".join(conditions)
         return self._usage.update(key, expression, values, condition=condition, returns="NONE") is not None
 
     def _dead(self, row: Row) -> Iterator[str]:
-        return (one for one in row.get("in_flight", ()) if int(one.split("#")[0]) <= self._clock())
+        return (slot for slot in row.get("in_flight", ()) if int(slot.split("#")[0]) <= self._clock())
 
-    def _todays(self, principal: Principal, day: str) -> list[Row]:
-        """Return the rows that count the principal's use of the day."""
-        keys = (_usage_key(principal.id, day, shard) for shard in range(self._shards))
-        return [self._usage.get(key) or {} for key in keys]
-
-    def _refusal(self, principal: Principal, day: str) -> QuotaExceeded:
-        """Return the error for rows of which none meets the conditions."""
-        rows = self._todays(principal, day)
-        running = [one for row in rows for one in row.get("in_flight", frozenset()) - frozenset(self._dead(row))]
-        reserved = sum(int(one.split("#")[1]) for one in running)
+    def _refusal(self, principal: Principal, key: Row) -> QuotaExceeded:
+        """Return the error for a row that does not meet the conditions."""
+        row = self._usage.get(key) or {}
+        running = row.get("in_flight", frozenset()) - frozenset(self._dead(row))
+        reserved = sum(int(slot.split("#")[1]) for slot in running)
         for name, quota, in_reserve in (
             ("requests", principal.requests_per_day, 0),
             ("tokens", principal.tokens_per_day, reserved),
         ):
-            if quota is not None and sum(row.get(name, 0) for row in rows) - in_reserve >= quota:
-                return _used_up(self._clock())
+            if quota is not None and row.get(name, 0) - in_reserve >= quota:
+                detail = "today's requests or tokens are used up; the day ends at midnight UTC"
+                return QuotaExceeded(detail, retry_after=_DAY_S - self._clock() % _DAY_S)
         if len(running) >= self._max_in_flight:
             detail = f"{self._max_in_flight} of your questions are in flight: wait for an answer"
         else:
@@ -254,70 +211,63 @@ class PrincipalAdmin:
         changed = {"created_at": int(self._clock()), "owns_key": grant.owns_key or None}
         changed["operates"] = grant.operates or None
         everything = {"all": grant.collections is None, "write_all": grant.writable is None or None}
-        row = {**grant_key(values.pop("id")), **values, **changed, **everything}
+        row = {**_grant_key(values.pop("id")), **values, **changed, **everything}
         row["rules"] = [_stored_rule(rule) for rule in sorted(grant.rules, key=repr)] or None
         return self._table.put(row, only_if_new=not replace)
 
     def list(self, usage_table: str) -> list[tuple[Grant, Use]]:
         """Return every grant with today's use, by id. Reads both tables whole: for an operator."""
         usage = Table(self._client, usage_table, "principals")
-        today = Selection(filter="#day = :day", values={"day": day_of(self._clock())})
+        today = Selection(filter="#day = :day", values={"day": _day_of(self._clock())})
         used = dict[str, Use]()
         for row in usage.rows(today):
             id_ = str(row.get("of", row["principal"]))
-            used[id_] = used.get(id_, Use()) + use_of(row)
+            used[id_] = used.get(id_, Use()) + _use(row)
         return [(grant, used.get(grant.id, Use())) for grant in self.grants()]
 
     def grants(self) -> Sequence[Grant]:
         """Return every grant, by id. Reads the table whole: for an operator."""
         stored = self._table.rows(Selection(filter="#item = :grant", values={"grant": _GRANT}))
-        return sorted(map(grant_of, stored), key=lambda grant: grant.id)
+        return sorted(map(_grant, stored), key=lambda grant: grant.id)
 
     def named(self, name: str) -> Sequence[Grant]:
         """Return the grants with this id or label. Reads the table whole unless it is an id."""
-        found = self.get(name)
-        return [found] if found else [grant for grant in self.grants() if grant.label == name]
+        grant = self.get(name)
+        return [grant] if grant else [grant for grant in self.grants() if grant.label == name]
 
     def get(self, id_: str) -> Grant | None:
         """Return the grant, read consistently."""
-        row = self._table.get(grant_key(id_))
-        return grant_of(row) if row else None
+        row = self._table.get(_grant_key(id_))
+        return _grant(row) if row else None
 
     def revoke(self, id_: str) -> Grant | None:
         """Remove the grant and return it, None where there was none. The next request has no rights."""
-        row = self._table.delete(grant_key(id_))
-        return grant_of(row) if row else None
+        row = self._table.delete(_grant_key(id_))
+        return _grant(row) if row else None
 
 
-def _quota(own: Grant | None, groups: Mapping[str, Grant], name: str) -> int | None:
-    mine: int | None = getattr(own, name, None)
-    if mine is not None or not groups:
-        return mine
-    theirs: list[int | None] = [getattr(grant, name) for grant in groups.values()]
-    return None if None in theirs else max(quota for quota in theirs if quota is not None)
+def _quota(personal: Grant | None, of_groups: Sequence[Grant], name: str) -> int | None:
+    quota: int | None = getattr(personal, name, None)
+    if quota is not None or not of_groups:
+        return quota
+    quotas: list[int | None] = [getattr(grant, name) for grant in of_groups]
+    return None if None in quotas else max(number for number in quotas if number is not None)
 
 
-def _used_up(now: float) -> QuotaExceeded:
-    detail = "today's requests or tokens are used up; the day ends at midnight UTC"
-    return QuotaExceeded(detail, retry_after=_DAY_S - now % _DAY_S)
-
-
-def day_of(now: float) -> str:
+def _day_of(now: float) -> str:
     """Return the UTC day of a time in seconds, such as `2026-11-25`."""
     return datetime.fromtimestamp(now, UTC).date().isoformat()
 
 
-def grant_key(id_: str) -> Row:
-    """Return the key of the row of a grant."""
+def _grant_key(id_: str) -> Row:
     return {"principal": id_, "item": _GRANT}
 
 
-def _usage_key(id_: str, day: str, shard: int) -> Row:
-    # In the partition key, which spreads the writes. The first row is that of a table without shards.
-    return {"principal": f"shard:{shard}:{id_}" if shard else id_, "day": day}
+def _usage_key(id_: str, day: str) -> Row:
+    return {"principal": id_, "day": day}
 
 
-def grant_of(row: Row) -> Grant:
+def _grant(row: Row) -> Grant:
     """Return the grant of a row."""
     return Grant(
         id=row["principal"],
@@ -334,7 +284,7 @@ def grant_of(row: Row) -> Grant:
     )
 
 
-def use_of(row: Row) -> Use:
+def _use(row: Row) -> Use:
     """Return what a row of use counts."""
     return Use(row.get("requests", 0), row.get("tokens", 0))
 
@@ -342,10 +292,10 @@ def use_of(row: Row) -> Use:
 def _union(sets: Iterable[frozenset[str] | None]) -> frozenset[str] | None:
     """Return all names of the sets. None stands for all names."""
     names = frozenset[str]()
-    for one in sets:
-        if one is None:
+    for granted in sets:
+        if granted is None:
             return None
-        names |= one
+        names |= granted
     return names
 
 
@@ -361,8 +311,8 @@ def _stored_rule(rule: Rule) -> Row:
 
 def _rules(stored: object) -> frozenset[Rule]:
     """Return the rules. One that this release cannot read, or that limits nothing, grants nothing."""
-    found = (_rule(one) for one in (stored if isinstance(stored, list) else ()))
-    return frozenset(rule for rule in found if rule is not None and rule != Rule(None))
+    rules = map(_rule, stored if isinstance(stored, list) else ())
+    return frozenset(rule for rule in rules if rule is not None and rule != Rule(None))
 
 
 def _rule(stored: object) -> Rule | None:
@@ -433,19 +383,19 @@ class DynamoUseHistory:
     def read(self, days: int, currency: str) -> UseHistory:
         """Return the use of the last `days` UTC days, today included, and the costs in a currency."""
         now = self._clock()
-        wanted = Selection("#day >= :since", {"since": day_of(now - (days - 1) * _DAY_S)})
+        days_read = Selection("#day >= :since", {"since": _day_of(now - (days - 1) * _DAY_S)})
         uses: defaultdict[str, Use] = defaultdict(Use)
         costs: defaultdict[str, float] = defaultdict(float)
         callers: defaultdict[str, Use] = defaultdict(Use)
         place: Place | None = None
         for _ in range(_PAGES):
-            page = self._usage.page(wanted, after=place)
+            page = self._usage.page(days_read, after=place)
             for row in page.rows:
                 day, id_ = str(row["day"]), str(row.get("of", row["principal"]))
-                uses[day] += use_of(row)
+                uses[day] += _use(row)
                 costs[day] += row.get("cost", 0) if row.get("currency") == currency else 0
-                if day == day_of(now):
-                    callers[id_] += use_of(row)
+                if day == _day_of(now):
+                    callers[id_] += _use(row)
             place = page.next
             if place is None:
                 break
@@ -454,10 +404,10 @@ class DynamoUseHistory:
     def _busiest(self, callers: dict[str, Use]) -> list[tuple[Principal, Use]]:
         """Return the principals with the most requests. One without an own grant has no label and no quota."""
         ids = sorted(callers, key=lambda id_: (-callers[id_].requests, id_))[:_BUSIEST]
-        grants = {grant.id: grant for grant in map(grant_of, self._grants.get_many(map(grant_key, ids)))}
-        found = []
+        grants = {grant.id: grant for grant in map(_grant, self._grants.get_many(map(_grant_key, ids)))}
+        busiest = []
         for id_ in ids:
-            own = grants.get(id_, Grant(id_, frozenset()))
-            quotas = (own.requests_per_day, own.tokens_per_day)
-            found.append((Principal(id_, frozenset(), frozenset(), *quotas, own.label), callers[id_]))
-        return found
+            grant = grants.get(id_, Grant(id_, frozenset()))
+            quotas = (grant.requests_per_day, grant.tokens_per_day)
+            busiest.append((Principal(id_, frozenset(), frozenset(), *quotas, grant.label), callers[id_]))
+        return busiest
