@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -114,24 +113,6 @@ def test_a_link_is_signed_the_new_way_for_as_long_as_it_was_told() -> None:
     assert query["X-Amz-Algorithm"] == ["AWS4-HMAC-SHA256"]
     assert query["X-Amz-Expires"] == ["120"]
     assert query["X-Amz-Signature"][0]
-
-
-@pytest.mark.parametrize(("token", "endpoint"), [("", ""), ("token/+=", ""), ("", "http://127.0.0.1:9")])
-def test_a_link_has_the_signature_that_botocore_makes(
-    token: str, endpoint: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for name, value in {"AWS_SESSION_TOKEN": token, "AWS_ENDPOINT_URL": endpoint}.items():
-        monkeypatch.setenv(name, value) if value else monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)
-    s3, key = client("s3"), "a é/+%?#=&~'(1)//b.pdf"
-    link = urlsplit(S3DocumentLinks(s3, "documents", 120).link(key, "v+/=", page(1)))
-    query = query_of(link.geturl())
-    moment = datetime.strptime(query["X-Amz-Date"][0], "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
-    monkeypatch.setattr("botocore.auth.get_current_datetime", lambda: moment)
-    wanted = {"Bucket": "documents", "Key": key, "VersionId": "v+/=", "ResponseContentType": "application/pdf"}
-    wanted["ResponseContentDisposition"] = "inline"
-    expected = urlsplit(s3.generate_presigned_url("get_object", Params=wanted, ExpiresIn=120))
-    assert (link.netloc, link.path, query) == (expected.netloc, expected.path, query_of(expected.geturl()))
 
 
 def test_a_link_names_the_region_of_the_bucket(monkeypatch: pytest.MonkeyPatch) -> None:

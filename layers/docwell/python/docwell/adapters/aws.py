@@ -4,18 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Literal, overload
+from typing import Any, Literal
 
 import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from docwell.errors import Unavailable
-
-if TYPE_CHECKING:
-    from mypy_boto3_dynamodb import DynamoDBClient
-    from mypy_boto3_s3 import S3Client
-    from mypy_boto3_sqs import SQSClient
 
 # One attempt takes at most 3 + 10 s; "standard" retries throttling and resets with jitter, three attempts in all.
 _BOUNDS = Config(connect_timeout=3, read_timeout=10, retries={"mode": "standard", "max_attempts": 3})
@@ -27,21 +22,11 @@ _CALL = Config(connect_timeout=3, read_timeout=40, retries={"total_max_attempts"
 _S3_BOUNDS = _BOUNDS.merge(Config(signature_version="s3v4"))
 
 
-@overload
-def client(service: Literal["s3"], *, quick: bool = False) -> S3Client: ...
-@overload
-def client(service: Literal["dynamodb"], *, quick: bool = False) -> DynamoDBClient: ...
-@overload
-def client(service: Literal["sqs"], *, quick: bool = False) -> SQSClient: ...
-@overload
-def client(
-    service: Literal["secretsmanager", "lambda", "codedeploy", "events"], *, quick: bool = False
-) -> Any: ...
 def client(
     service: Literal["s3", "dynamodb", "sqs", "secretsmanager", "lambda", "codedeploy", "events"],
     *,
     quick: bool = False,
-) -> object:
+) -> Any:
     """Return a boto3 client with timeouts, short ones with `quick` (not for S3 and Lambda).
 
     Region, credentials and endpoint come from AWS's own environment variables.
@@ -50,9 +35,9 @@ def client(
         return boto3.client(service, config=_CALL)
     if service != "s3":
         return boto3.client(service, config=_QUICK if quick else _BOUNDS)
-    made = boto3.client(service, config=_S3_BOUNDS)
-    made.meta.events.register_first("before-endpoint-resolution.s3", _use_regional_endpoint)
-    return made
+    s3 = boto3.client(service, config=_S3_BOUNDS)
+    s3.meta.events.register_first("before-endpoint-resolution.s3", _use_regional_endpoint)
+    return s3
 
 
 def _use_regional_endpoint(context: dict[str, Any], **_: object) -> None:

@@ -6,20 +6,18 @@ import logging
 import re
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from email.errors import MessageError
 from email.header import decode_header, make_header
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import quote, urlencode
+from urllib.parse import urlencode
 
-import boto3
-from botocore.auth import S3SigV4QueryAuth
-from botocore.awsrequest import AWSRequest
-from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
+from boto3.s3.transfer import TransferConfig
+from botocore.exceptions import ClientError
+from s3transfer.exceptions import S3CopyFailedError
 
 from docwell import media_types
 from docwell.adapters.aws import error_code, vendor_errors
@@ -32,7 +30,6 @@ from docwell.models import ObjectSummary, ObjectVersion
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
     from mypy_boto3_s3.type_defs import (
-        CompletedPartTypeDef,
         CopySourceTypeDef,
         GetObjectRequestTypeDef,
         GetObjectTaggingRequestTypeDef,
@@ -133,20 +130,19 @@ class S3ObjectStore:
             request["KeyMarker"] = after
         with vendor_errors("s3"):
             answer = self._client.list_object_versions(**request)
-        found = [
+        changed = [
             ObjectSummary(row["Key"], row["ETag"], row["Size"], _version_of(row["VersionId"], row["ETag"]))
             for row in answer.get("Versions", ())
             if row["IsLatest"] and row["LastModified"].timestamp() >= since
         ]
-        found += [
+        changed += [
             ObjectSummary(row["Key"], "", 0, "")
             for row in answer.get("DeleteMarkers", ())
             if row["IsLatest"] and row["LastModified"].timestamp() >= since
         ]
         # The current version of a key comes first: without a version's marker, S3 goes on after the key.
-        return sorted(found, key=lambda one: one.key), answer.get("NextKeyMarker") if answer[
-            "IsTruncated"
-        ] else None
+        following = answer.get("NextKeyMarker") if answer["IsTruncated"] else None
+        return sorted(changed, key=lambda change: change.key), following
 
 
 def _version_of(version: str | None, etag: str) -> str:
@@ -156,23 +152,22 @@ def _version_of(version: str | None, etag: str) -> str:
 
 def _metadata(sent: Mapping[str, str]) -> dict[str, str]:
     """Return user metadata with lower-case names; S3 sends non-ASCII values as RFC 2047, "=?UTF-8?B?...?="."""
-    found: dict[str, str] = {}
+    metadata: dict[str, str] = {}
     for name, value in sent.items():
         try:
             text = str(make_header(decode_header(value)))
             text.encode()  # DynamoDB stores no lone surrogate
         except (ValueError, LookupError, MessageError):  # not in that form
             text = value
-        found[name.lower()] = text
-    return bounded(found, MAX_METADATA, MAX_METADATA_BYTES)
+        metadata[name.lower()] = text
+    return bounded(metadata, MAX_METADATA, MAX_METADATA_BYTES)
 
 
 class S3DocumentLinks:
     """`docwell.bucket_ports.DocumentLinks` by presigned URLs that are valid for `seconds`.
 
     The signer needs `s3:GetObject` and `s3:GetObjectVersion`. A link expires early when the signer's credentials
-    do: those of a role last hours. They are those of boto3's default session. In a bucket without versions, a link
-    opens the current object.
+    do: those of a role last hours. In a bucket without versions, a link opens the current object.
     """
 
     def __init__(self, client: S3Client, bucket: str, seconds: int, reached_at: str | None = None) -> None:
@@ -192,31 +187,18 @@ class S3DocumentLinks:
             # A file that is attached to a PDF has the anchor of a page too.
             is_pdf = unit.anchor.startswith(f"{UnitKind.PAGE}=")
             media_type = media_types.PDF if is_pdf else media_types.OTHER
-        wanted = {
-            "response-content-type": media_type,
-            "response-content-disposition": "inline" if media_type in media_types.SHOWN else "attachment",
+        request = {
+            "Bucket": self._bucket,
+            "Key": document,
+            "ResponseContentType": media_type,
+            "ResponseContentDisposition": "inline" if media_type in media_types.SHOWN else "attachment",
         }
         if not _NO_VERSION_ID.fullmatch(version):
-            wanted["versionId"] = version
-        url = _reachable(self._signed(document, wanted), self._client, self._reached_at)
-        return f"{url}#{unit.anchor}" if media_type == media_types.PDF else url
-
-    def _signed(self, document: str, wanted: Mapping[str, str]) -> str:
-        """Return the URL of an object with a signature. `generate_presigned_url` takes four times as long."""
+            request["VersionId"] = version
         with vendor_errors("s3"):
-            request = AWSRequest("GET", self._folder + quote(document, safe="/"), params=wanted)
-            keys = boto3.DEFAULT_SESSION.get_credentials() if boto3.DEFAULT_SESSION else None
-            if keys is None:
-                raise NoCredentialsError
-            region = self._client.meta.region_name
-            S3SigV4QueryAuth(keys.get_frozen_credentials(), "s3", region, expires=self._seconds).add_auth(request)
-        return str(request.url)
-
-    @cached_property
-    def _folder(self) -> str:
-        """The URL of the bucket's keys."""
-        url = self._client.generate_presigned_url("get_object", Params={"Bucket": self._bucket, "Key": "-"})
-        return url.partition("?")[0].removesuffix("-")
+            signed = self._client.generate_presigned_url("get_object", Params=request, ExpiresIn=self._seconds)
+        url = _reachable(signed, self._client, self._reached_at)
+        return f"{url}#{unit.anchor}" if media_type == media_types.PDF else url
 
 
 class S3DocumentWriter:
@@ -312,7 +294,7 @@ class S3Listing:
         for _ in range(_DEPTH):
             with self._plain_errors():
                 answer = self._client.list_objects_v2(Bucket=self._bucket, Prefix=prefix, Delimiter="/")
-            folders = sorted(one["Prefix"] for one in answer.get("CommonPrefixes", []))
+            folders = sorted(row["Prefix"] for row in answer.get("CommonPrefixes", []))
             if len(folders) != 1:
                 break
             prefix = folders[0]
@@ -340,52 +322,28 @@ class S3Copier:
         self._source = source
         self._target = target
 
-    def copy(self, one: StoredObject, key: str) -> None:
+    def copy(self, source: StoredObject, key: str) -> None:
         """Copy exactly the listed content to `key`, a large object in parts."""
-        with _copy_errors(one.key):
-            if one.size >= _IN_PARTS_FROM:
-                self._copy_in_parts(one, key)
-                return
-            self._client.copy_object(
-                Bucket=self._target, Key=key, CopySource=self._place(one), CopySourceIfMatch=one.etag
-            )
-
-    def _copy_in_parts(self, one: StoredObject, key: str) -> None:
-        """Copy a large object part by part; a copy in parts takes over neither metadata nor tags by itself."""
-        head = self._client.head_object(Bucket=self._source, Key=one.key, IfMatch=one.etag)
-        tags = self._client.get_object_tagging(Bucket=self._source, Key=one.key)["TagSet"]
-        begun = self._client.create_multipart_upload(
-            Bucket=self._target,
-            Key=key,
-            ContentType=head.get("ContentType", ""),
-            Metadata=head.get("Metadata", {}),
-            Tagging=urlencode({tag["Key"]: tag["Value"] for tag in tags}),
-        )
-        upload = begun["UploadId"]
-        try:
-            parts: list[CompletedPartTypeDef] = []
-            for number, first in enumerate(range(0, one.size, _PART), 1):
-                answer = self._client.upload_part_copy(
-                    Bucket=self._target,
-                    Key=key,
-                    UploadId=upload,
-                    PartNumber=number,
-                    CopySource=self._place(one),
-                    CopySourceIfMatch=one.etag,
-                    CopySourceRange=f"bytes={first}-{min(first + _PART, one.size) - 1}",
+        place: CopySourceTypeDef = {"Bucket": self._source, "Key": source.key}
+        with _copy_errors(source.key):
+            if source.size < _IN_PARTS_FROM:
+                self._client.copy_object(
+                    Bucket=self._target, Key=key, CopySource=place, CopySourceIfMatch=source.etag
                 )
-                parts.append({"PartNumber": number, "ETag": answer["CopyPartResult"].get("ETag", "")})
-            self._client.complete_multipart_upload(
-                Bucket=self._target, Key=key, UploadId=upload, MultipartUpload={"Parts": parts}
-            )
-        except Exception:
-            # The bucket's lifecycle rule removes the parts of a process that was killed, or may not abort.
-            with suppress(ClientError, BotoCoreError):
-                self._client.abort_multipart_upload(Bucket=self._target, Key=key, UploadId=upload)
-            raise
-
-    def _place(self, one: StoredObject) -> CopySourceTypeDef:
-        return {"Bucket": self._source, "Key": one.key}
+                return
+            # A copy in parts takes over neither metadata nor tags by itself.
+            head = self._client.head_object(**place, IfMatch=source.etag)
+            tags = self._client.get_object_tagging(**place)["TagSet"]
+            properties = {
+                "CopySourceIfMatch": source.etag,
+                "ContentType": head.get("ContentType", ""),
+                "MetadataDirective": "REPLACE",
+                "Metadata": head.get("Metadata", {}),
+                "TaggingDirective": "REPLACE",
+                "Tagging": urlencode({tag["Key"]: tag["Value"] for tag in tags}),
+            }
+            parts = TransferConfig(_IN_PARTS_FROM, multipart_chunksize=_PART, use_threads=False)
+            self._client.copy(place, self._target, key, ExtraArgs=properties, Config=parts)
 
 
 @contextmanager
@@ -393,6 +351,8 @@ def _copy_errors(key: str) -> Iterator[None]:
     try:
         with vendor_errors("s3", *_COPY_CHANGED, *_COPY_DENIED, *_IN_ARCHIVE, *_REFUSED):
             yield
+    except S3CopyFailedError as error:
+        raise NotFound(f"{key!r} changed while it was being copied") from error
     except ClientError as error:
         code = error_code(error)
         detail = f"{error.operation_name} of {key!r} answered {code}"
@@ -424,67 +384,66 @@ class S3Versions:
 
     def under(self, prefix: str) -> list[StoredVersion]:
         """Return the versions of all keys that begin with `prefix`."""
-        found: list[StoredVersion] = []
+        versions: list[StoredVersion] = []
         with vendor_errors("s3"):
             for page in self._client.get_paginator("list_object_versions").paginate(
                 Bucket=self._bucket, Prefix=prefix
             ):
                 for name, marker in (("Versions", False), ("DeleteMarkers", True)):
                     rows: Sequence[Mapping[str, str]] = page.get(name, ())  # type: ignore[assignment] # one TypedDict each
-                    found += [StoredVersion(row["Key"], row["VersionId"], marker) for row in rows]
-        return found
+                    versions += [StoredVersion(row["Key"], row["VersionId"], marker) for row in rows]
+        return versions
 
     def of(self, key: str) -> list[StoredVersion]:
         """Return the versions of one key."""
-        return [one for one in self.under(key) if one.key == key]
+        return [version for version in self.under(key) if version.key == key]
 
     def erase(self, versions: Sequence[StoredVersion]) -> None:
         """Delete these versions for good. Raises `Unavailable` with the number that S3 keeps.
 
         A new delete marker hides each key first, and the markers go last: no older version is current in between.
         """
-        for key in dict.fromkeys(one.key for one in versions if not one.marker):
+        contents = [version for version in versions if not version.marker]
+        for key in dict.fromkeys(version.key for version in contents):
             with vendor_errors("s3"):
                 self._client.delete_object(Bucket=self._bucket, Key=key)
-        for batch in _batches([one for one in versions if not one.marker]):
-            self._delete(batch)
-        keys = dict.fromkeys(one.key for one in versions)
-        for batch in _batches([one for key in keys for one in self.of(key) if one.marker]):
-            self._delete(batch)
+        self._delete(contents)
+        keys = dict.fromkeys(version.key for version in versions)
+        self._delete([version for key in keys for version in self.of(key) if version.marker])
 
     def deleted_since(self, since: datetime, prefix: str = "") -> Iterator[list[StoredVersion]]:
         """Yield, by pages, the delete markers that have hidden a key of the prefix since that time."""
         pages = self._client.get_paginator("list_object_versions").paginate(Bucket=self._bucket, Prefix=prefix)
         with vendor_errors("s3"):
             for page in pages:
-                markers = page.get("DeleteMarkers", ())
-                found = [one for one in markers if one["IsLatest"] and one["LastModified"] >= since]
-                yield [StoredVersion(one["Key"], one["VersionId"], marker=True) for one in found]
+                yield [
+                    StoredVersion(marker["Key"], marker["VersionId"], marker=True)
+                    for marker in page.get("DeleteMarkers", ())
+                    if marker["IsLatest"] and marker["LastModified"] >= since
+                ]
 
     def undelete(self, since: datetime, prefix: str = "") -> Iterator[list[str]]:
         """Remove those markers, so that the version before is current again. Yield the keys of each batch.
 
         A key that was deleted twice has two markers: list again until none is left.
         """
-        found = True
-        while found:
-            found = False
+        is_done = False
+        while not is_done:
+            is_done = True
             for markers in filter(None, self.deleted_since(since, prefix)):
-                found = True
+                is_done = False
                 self._delete(markers)
-                yield [one.key for one in markers]
+                yield [marker.key for marker in markers]
 
-    def _delete(self, batch: Sequence[StoredVersion]) -> None:
-        objects = [{"Key": one.key, "VersionId": one.id} for one in batch]
-        with vendor_errors("s3"):
-            answer = self._client.delete_objects(
-                Bucket=self._bucket,
-                Delete={"Objects": objects, "Quiet": True},  # type: ignore[typeddict-item] # its list is invariant
-            )
-        if errors := answer.get("Errors"):
-            codes = ", ".join(sorted({error.get("Code", "unknown") for error in errors}))
-            raise Unavailable("s3", f"s3 keeps {len(errors)} versions: {codes}")
-
-
-def _batches(versions: Sequence[StoredVersion]) -> Iterator[Sequence[StoredVersion]]:
-    return (versions[start : start + _DELETE_AT_ONCE] for start in range(0, len(versions), _DELETE_AT_ONCE))
+    def _delete(self, versions: Sequence[StoredVersion]) -> None:
+        for start in range(0, len(versions), _DELETE_AT_ONCE):
+            batch = versions[start : start + _DELETE_AT_ONCE]
+            objects = [{"Key": version.key, "VersionId": version.id} for version in batch]
+            with vendor_errors("s3"):
+                answer = self._client.delete_objects(
+                    Bucket=self._bucket,
+                    Delete={"Objects": objects, "Quiet": True},  # type: ignore[typeddict-item] # invariant list
+                )
+            if errors := answer.get("Errors"):
+                codes = ", ".join(sorted({error.get("Code", "unknown") for error in errors}))
+                raise Unavailable("s3", f"s3 keeps {len(errors)} versions: {codes}")

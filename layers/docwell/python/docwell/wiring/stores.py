@@ -32,7 +32,8 @@ def dynamodb(settings: StorageSettings) -> DynamoDBClient:
     """Return the client of every table. That of the query function gives up early: a user waits."""
     from docwell.adapters.aws import client
 
-    return client("dynamodb", quick=isinstance(settings, QuerySettings))
+    tables: DynamoDBClient = client("dynamodb", quick=isinstance(settings, QuerySettings))
+    return tables
 
 
 def state_store(settings: StorageSettings) -> DynamoState:
