@@ -87,12 +87,12 @@ class LambdaQueryVersions:
             if status == _OK and body["answer"] == self._nothing_indexed:
                 return None
             citations = body["citations"] if status == _OK else ()
-            found = {(str(one["document"]), int(one["page"])) for one in citations}
+            cited = {(str(citation["document"]), int(citation["page"])) for citation in citations}
         except (ValueError, LookupError, TypeError) as error:
             raise Corrupt("the function's answer is not one of docwell") from error
         if status >= _SERVER_ERROR:
             raise Unavailable("lambda", f"the function answered with status {status}")
-        return found
+        return cited
 
 
 class CodeDeployHooks:
@@ -113,6 +113,6 @@ class CodeDeployHooks:
 
 def _response(payload: bytes) -> tuple[int, Any]:
     """Return status and body of a proxy integration's answer, whole or streamed."""
-    head, streamed, rest = payload.partition(_DELIMITER)
+    head, streamed, body = payload.partition(_DELIMITER)
     answer = json.loads(head)
-    return int(answer["statusCode"]), json.loads(rest if streamed else answer["body"])
+    return int(answer["statusCode"]), json.loads(body if streamed else answer["body"])

@@ -48,9 +48,9 @@ def stored_fields(collection: str, record: IndexRecord, stamp: str, most_bytes: 
     if over <= 0:
         return fields, ""
     fields[CONTINUED] = True
-    kept = max(len(fields["chunk"]) - over - _size({CONTINUED: True}), 0)
-    whole, fields["chunk"] = fields["chunk"], fields["chunk"][:kept]
-    return fields, whole[kept:]
+    room = max(len(fields["chunk"]) - over - _size({CONTINUED: True}), 0)
+    text, fields["chunk"] = fields["chunk"], fields["chunk"][:room]
+    return fields, text[room:]
 
 
 def _size(fields: Mapping[str, Any]) -> int:
@@ -60,7 +60,7 @@ def _size(fields: Mapping[str, Any]) -> int:
 def record_fields(record: IndexRecord) -> dict[str, str]:
     """Return the fields to filter by, and the rest as one JSON value: Chroma stores each value as a row."""
     chunk, units = record.chunk, record.units
-    rest = {
+    details = {
         "version": record.version,
         "page_start": chunk.page,
         "start": chunk.start,
@@ -69,11 +69,11 @@ def record_fields(record: IndexRecord) -> dict[str, str]:
         "label": chunk.label,
         "heading": chunk.heading,
         "confidence": None if chunk.confidence is None else round(chunk.confidence, 3),
-        "citation_units": [(start, one.kind, one.label, one.anchor) for start, one in chunk.citation_units],
+        "citation_units": [(start, unit.kind, unit.label, unit.anchor) for start, unit in chunk.citation_units],
         "unit_spans": units.spans,
         "unit_vectors": b64encode(units.vectors).decode(),
     }
-    return {"document": record.document, "generation": record.generation, "chunk": json.dumps(rest)}
+    return {"document": record.document, "generation": record.generation, "chunk": json.dumps(details)}
 
 
 def passage_of(id_: str, text: str, metadata: Mapping[str, Any], continued: str = "") -> Passage:
@@ -82,30 +82,30 @@ def passage_of(id_: str, text: str, metadata: Mapping[str, Any], continued: str 
     `continued` is the rest of the JSON value, as `stored_fields` returned it.
     """
     try:
-        rest = json.loads(metadata["chunk"] + continued)
-        spans = tuple((start, end) for start, end in rest["unit_spans"])
+        details = json.loads(metadata["chunk"] + continued)
+        spans = tuple((start, end) for start, end in details["unit_spans"])
         chunk = Chunk(
             text=text,
-            page=rest["page_start"],
-            start=rest["start"],
-            end=rest["end"],
-            tokens=rest["tokens"],
-            label=rest["label"],
-            heading=rest["heading"],
-            confidence=rest["confidence"],
+            page=details["page_start"],
+            start=details["start"],
+            end=details["end"],
+            tokens=details["tokens"],
+            label=details["label"],
+            heading=details["heading"],
+            confidence=details["confidence"],
             citation_units=tuple(
                 (start, CitationUnit(UnitKind(kind), label, anchor))
-                for start, kind, label, anchor in rest["citation_units"]
+                for start, kind, label, anchor in details["citation_units"]
             ),
         )
         return Passage(
             id=id_,
             document=metadata["document"],
             generation=metadata["generation"],
-            version=rest["version"],
+            version=details["version"],
             chunk=chunk,
             score=0.0,
-            units=Units(spans, b64decode(rest["unit_vectors"], validate=True)),
+            units=Units(spans, b64decode(details["unit_vectors"], validate=True)),
         )
     except (KeyError, TypeError, ValueError) as error:
         raise Corrupt(f"chunk {id_} was not written by docwell") from error
@@ -113,7 +113,7 @@ def passage_of(id_: str, text: str, metadata: Mapping[str, Any], continued: str 
 
 def mark_fields(marks: Sequence[Mark]) -> dict[str, Any]:
     """Return the fields that a chunk with marks has beside those of `record_fields`."""
-    return {MARKED: True, "marks": json.dumps([(one.part, one.start, one.end, one.size) for one in marks])}
+    return {MARKED: True, "marks": json.dumps([(mark.part, mark.start, mark.end, mark.size) for mark in marks])}
 
 
 def marks_of(metadata: Mapping[str, Any]) -> tuple[Mark, ...]:
@@ -148,10 +148,10 @@ class Layout:
 
     def by_name(self, places: Places) -> dict[str, Places]:
         """Return the places by the name of their Chroma collection."""
-        found: dict[str, dict[str, Sequence[str] | None]] = {}
+        parts: dict[str, dict[str, Sequence[str] | None]] = {}
         for collection, documents in places.items():
-            found.setdefault(self.name(collection), {})[collection] = documents
-        return {**found}
+            parts.setdefault(self.name(collection), {})[collection] = documents
+        return {**parts}
 
     def metadata(self, collection: str) -> dict[str, str]:
         """Return the metadata of that Chroma collection."""

@@ -58,9 +58,9 @@ class OllamaModel:
 
     def writing_at_most(self, num_predict: int) -> OllamaModel:
         """Return the same model with another limit to its answers, in tokens; that does not reload it."""
-        other = copy(self)
-        other.options = self.options | {"num_predict": num_predict}
-        return other
+        limited = copy(self)
+        limited.options = self.options | {"num_predict": num_predict}
+        return limited
 
     async def chat(self, messages: Sequence[Message], timeout_s: float) -> AsyncGenerator[str | Completion]:
         """Yield pieces of the answer and last its completion, within `timeout_s` seconds.
@@ -106,8 +106,8 @@ class OllamaModel:
         if "digest" not in self._facts:
             async with Deadline(CHECK_TIMEOUT_S).stage(_NAME), self._client() as client:
                 listed = (await client.list()).models
-            wanted = {self.name, f"{self.name}:latest"}
-            self._facts["digest"] = next((one.digest for one in listed if one.model in wanted), None) or None
+            names = {self.name, f"{self.name}:latest"}
+            self._facts["digest"] = next((entry.digest for entry in listed if entry.model in names), None) or None
         digest: str | None = self._facts["digest"]
         return digest
 

@@ -78,9 +78,9 @@ class OpenAiModel:
 
     def writing_at_most(self, num_predict: int) -> OpenAiModel:
         """Return the same model with another limit to its answers, in tokens."""
-        other = copy(self)
-        other.options = self.options | {"max_tokens": num_predict}
-        return other
+        limited = copy(self)
+        limited.options = self.options | {"max_tokens": num_predict}
+        return limited
 
     async def chat(self, messages: Sequence[Message], timeout_s: float) -> AsyncGenerator[str | Completion]:
         """Yield pieces of the answer and last its completion, within `timeout_s` seconds.

@@ -82,21 +82,21 @@ class SqsDeadLetters:
         """Return about how many messages are parked."""
         return SqsTaskQueue(self._client, self._parked).waiting()
 
-    def redrive(self, most: int) -> int:
+    def redrive(self, limit: int) -> int:
         """Send up to `most` messages to ingest again; return how many."""
         moved = 0
-        while moved < most and (messages := self.receive(min(_BATCH, most - moved), _REDRIVE_S)):
+        while moved < limit and (messages := self.receive(min(_BATCH, limit - moved), _REDRIVE_S)):
             for message in messages:
                 self.move(message)
             moved += len(messages)
         return moved
 
-    def receive(self, most: int, hidden_s: int) -> list[MessageTypeDef]:
+    def receive(self, limit: int, hidden_s: int) -> list[MessageTypeDef]:
         """Return up to 10 parked messages with their attributes, and hide them for a while."""
         with vendor_errors("sqs"):
             answer = self._client.receive_message(
                 QueueUrl=self._parked,
-                MaxNumberOfMessages=min(most, _BATCH),
+                MaxNumberOfMessages=min(limit, _BATCH),
                 VisibilityTimeout=hidden_s,
                 WaitTimeSeconds=_WAIT_S,
                 AttributeNames=["All"],

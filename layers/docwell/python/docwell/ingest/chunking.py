@@ -121,11 +121,11 @@ def _chunked(
         marks = _marks(page.text, sections)
         opening, opening_end = _opening(page.text)
         chunks = []
-        for start, end, own in _fit(page.text, 0, tokens, tokenizer, max_tokens, marks):
+        for start, end, chunk_tokens in _fit(page.text, 0, tokens, tokenizer, max_tokens, marks):
             heading = shown(_path(above, sections, start), opening if start > opening_end else ())
             text, number, units = page.text[start:end], page.number, _units(page, start, end)
-            chunk = Chunk(text, number, start, end, len(own), page.label, heading, page.confidence, units)
-            chunks.append((chunk, own))
+            chunk = Chunk(text, number, start, end, len(chunk_tokens), page.label, heading, page.confidence, units)
+            chunks.append((chunk, chunk_tokens))
         yield page, chunks
 
 
@@ -156,16 +156,16 @@ def _opening(text: str) -> tuple[list[str], int]:
     """Return the short lines that open a page, without those that have no letter, and the end of the last one."""
     lines = text.split("\n")
     longest = max(map(len, lines))
-    found: list[str] = []
+    opening: list[str] = []
     last = end = -1
     for line in lines:
         end += 1 + len(line)
         if any(map(str.isalpha, line)):
-            if len(found) == OPENING_LINES or not _is_short(line.strip(), longest):
+            if len(opening) == OPENING_LINES or not _is_short(line.strip(), longest):
                 break
-            found.append(line.strip())
+            opening.append(line.strip())
             last = end
-    return found, last
+    return opening, last
 
 
 def _is_short(line: str, longest: int) -> bool:
@@ -183,15 +183,19 @@ def _fit(
     """
     atoms = _atoms(text, base, tokens, marks)
     spans = [span for span in _pack(text, atoms, max_tokens) if span[0] < span[1]]
-    known = [_within(text, tokens, *span) if tokenizer.cuts_at_blanks else None for span in spans]
-    rest = [text[start:end] for (start, end), own in zip(spans, known, strict=True) if own is None]
-    again = iter(tokenizer.offsets(rest))
-    for (start, end), found in zip(spans, known, strict=True):
-        own = next(again) if found is None else found
-        if len(own) <= max_tokens or (start, end) == (0, len(text)):
-            yield base + start, base + end, own
+    tokens_known = [_within(text, tokens, *span) if tokenizer.cuts_at_blanks else None for span in spans]
+    unknown = [
+        text[start:end]
+        for (start, end), piece_tokens in zip(spans, tokens_known, strict=True)
+        if piece_tokens is None
+    ]
+    again = iter(tokenizer.offsets(unknown))
+    for (start, end), found in zip(spans, tokens_known, strict=True):
+        piece_tokens = next(again) if found is None else found
+        if len(piece_tokens) <= max_tokens or (start, end) == (0, len(text)):
+            yield base + start, base + end, piece_tokens
         else:
-            yield from _fit(text[start:end], base + start, own, tokenizer, max_tokens, marks)
+            yield from _fit(text[start:end], base + start, piece_tokens, tokenizer, max_tokens, marks)
 
 
 def _within(text: str, tokens: _Tokens, start: int, end: int) -> _Tokens | None:
@@ -220,13 +224,13 @@ def _pack(text: str, atoms: _Atoms, max_tokens: int) -> Iterator[tuple[int, int]
 def _choose(atoms: _Atoms, first: int, limit: int) -> int:
     """Return the atom before which a chunk ends that begins with the atom `first`."""
     before = atoms.before
-    rest = before[-1] - before[first]
-    if rest <= limit:
+    left = before[-1] - before[first]
+    if left <= limit:
         return len(atoms.starts)
     low, high, best = limit // 2, limit, limit
-    if rest < limit + limit // 2:  # the last two chunks: share the rest
-        low, high = max(rest // 3, rest - limit), min(limit, rest - rest // 3)
-        best = rest // 2
+    if left < limit + limit // 2:  # the last two chunks: share the rest
+        low, high = max(left // 3, left - limit), min(limit, left - left // 3)
+        best = left // 2
     low_atom = max(first + 1, bisect_left(before, before[first] + low, first))
     high_atom = min(len(atoms.starts) - 1, bisect_right(before, before[first] + high, first) - 1)
     if high_atom <= low_atom:  # one atom of many tokens fills the window

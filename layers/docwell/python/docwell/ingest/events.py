@@ -70,8 +70,8 @@ def parse(body: str) -> tuple[Hint | RangeTask, ...]:
         if event.get("Event") == "s3:TestEvent":
             return ()
         if "docwell" in event:
-            own = event["docwell"]
-            return (RangeTask(**own) if "range" in own else Hint(**own),)
+            message = event["docwell"]
+            return (RangeTask(**message) if "range" in message else Hint(**message),)
         keys = [unquote_plus(record["s3"]["object"]["key"]) for record in event["Records"]]
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise BadInput(f"the message is of an unknown kind ({type(error).__name__})") from None

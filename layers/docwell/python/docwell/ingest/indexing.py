@@ -90,8 +90,8 @@ class RangeIndexer:
                     writing.result()
                 check()  # not before the wait, during which another worker could take the lease
                 if is_last:
-                    found = sketch.marks().items()
-                    marks = {ref.chunk_id(generation.id, range_, at): tuple(some) for at, some in found}
+                    marked = sketch.marks().items()
+                    marks = {ref.chunk_id(generation.id, range_, at): tuple(pieces) for at, pieces in marked}
                     records = [replace(record, marks=marks.pop(record.id, ())) for record in records]
                 writing = pool.submit(self.index.upsert, ref.collection, records)
                 count.add_chunks(records)
@@ -118,10 +118,10 @@ class RangeIndexer:
             # One call: the embedder sorts its texts by length.
             vectors = self.embedder.embed_passages([*texts, *parts])
             sketch.add_chunks(batch, vectors)
-            rest = vectors[len(batch) :]
+            unit_vectors = vectors[len(batch) :]
             for chunk, spans in batch:
-                waiting.append((chunk, pack_units(spans, rest[: len(spans)])))
-                rest = rest[len(spans) :]
+                waiting.append((chunk, pack_units(spans, unit_vectors[: len(spans)])))
+                unit_vectors = unit_vectors[len(spans) :]
             context = context or InContext(vectors.shape[1])
             ready = [*context.add(vectors[: len(batch)])]
             batch = next(batches, None)
@@ -241,11 +241,11 @@ def pack_units(spans: Sequence[tuple[int, int]], vectors: NDArray[np.float32]) -
     return Units(tuple(spans), np.rint(vectors / largest * _LARGEST).astype(np.int8).tobytes())
 
 
-def _ahead(items: Generator[_Item], most: int) -> Generator[_Item]:
+def _ahead(items: Generator[_Item], count: int) -> Generator[_Item]:
     """Produce the items in another thread, up to `most` in advance. Closing this closes `items`."""
     pool = ThreadPoolExecutor(1, "read")
     try:
-        waiting = deque(pool.submit(next, items, None) for _ in range(most))
+        waiting = deque(pool.submit(next, items, None) for _ in range(count))
         while (item := waiting.popleft().result()) is not None:
             waiting.append(pool.submit(next, items, None))
             yield item

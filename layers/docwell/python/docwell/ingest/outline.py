@@ -69,14 +69,14 @@ class Outline:
 
     def read(self, page: Page) -> list[Section]:
         """Return the sections that begin on a page, in the order of its text."""
-        found: list[Section] = []
+        sections: list[Section] = []
         self._open = [heading for heading in self._open if page.number - heading.page < SECTION_PAGES]
         for start, end, size, text in titles(page):
             while self._open and self._open[-1].size <= size:
                 self._open.pop()
             self._open.append(_Open(size, text[:LEVEL_CHARACTERS], page.number))
-            found.append(Section(start, end, self.path))
-        return found
+            sections.append(Section(start, end, self.path))
+        return sections
 
 
 def shown(path: Sequence[str], opening: Sequence[str] = ()) -> str:
@@ -95,13 +95,13 @@ def titles(page: Page) -> list[tuple[int, int, float, str]]:
         text = line.strip()
         lines.append((sizes.get(text) if text else None, position, text))
         position += len(line) + 1
-    found: list[tuple[int, int, float, str]] = []
+    headings: list[tuple[int, int, float, str]] = []
     for size, group in groupby(lines, key=lambda entry: entry[0]):
         entries = list(group)
         text = " ".join(entry[2] for entry in entries)
         if size is not None and len(entries) <= LINES_RUNNING and _is_title(text):
-            found.append((entries[0][1], entries[-1][1] + len(entries[-1][2]), size, text))
-    return found
+            headings.append((entries[0][1], entries[-1][1] + len(entries[-1][2]), size, text))
+    return headings
 
 
 def _is_title(text: str) -> bool:
@@ -162,9 +162,9 @@ class Sketch:
 
     def add_chunks(self, batch: Sequence[CutChunk], vectors: NDArray[np.float32]) -> None:
         """Add the next chunks with the unit vectors, (n, dimension), of the chunks and then of their units."""
-        rest = len(batch)
+        first = len(batch)
         for row, (chunk, spans) in enumerate(batch):
-            rows = range(rest, rest := rest + len(spans)) if spans else [row]
+            rows = range(first, first := first + len(spans)) if spans else [row]
             ordinal = len(self._chunks)
             self._chunks.append(chunk)
             if self.opens and self._opening_tokens < OPENING_TOKENS:
@@ -178,17 +178,17 @@ class Sketch:
 
     def marks(self) -> dict[int, list[Mark]]:
         """Return the marks of chunks by ordinal."""
-        found: dict[int, list[Mark]] = {}
+        marks: dict[int, list[Mark]] = {}
         for ordinal, chunk in enumerate(self._chunks[: self._opening]):
-            found.setdefault(ordinal, []).append(Mark(Part.OPENING, 0, len(chunk.text)))
-        others = (one for one in self._headings.values() if one.place.ordinal not in found)
-        for one in nlargest(HEADINGS, others, key=lambda heading: heading.size):
-            mark = Mark(Part.HEADING, one.place.start, one.place.end, one.size)
-            found.setdefault(one.place.ordinal, []).append(mark)
+            marks.setdefault(ordinal, []).append(Mark(Part.OPENING, 0, len(chunk.text)))
+        candidates = (heading for heading in self._headings.values() if heading.place.ordinal not in marks)
+        for heading in nlargest(HEADINGS, candidates, key=lambda candidate: candidate.size):
+            mark = Mark(Part.HEADING, heading.place.start, heading.place.end, heading.size)
+            marks.setdefault(heading.place.ordinal, []).append(mark)
         for unit in self._central():
             start, end = _whole_sentences(self._chunks[unit.ordinal].text, unit.start, unit.end)
-            found.setdefault(unit.ordinal, []).append(Mark(Part.STATEMENT, start, end))
-        return found
+            marks.setdefault(unit.ordinal, []).append(Mark(Part.STATEMENT, start, end))
+        return marks
 
     def _central(self) -> list[_Piece]:
         """Return the unit nearest to the range's centroid from each of up to `STATEMENTS` equal parts.
@@ -198,7 +198,7 @@ class Sketch:
         if not self._units:
             return []
         vectors = np.stack(self._vectors)
-        near = vectors @ vectors.mean(axis=0) - _ROW_PENALTY * np.array([one.is_row for one in self._units])
+        near = vectors @ vectors.mean(axis=0) - _ROW_PENALTY * np.array([unit.is_row for unit in self._units])
         parts = np.array_split(np.arange(len(near)), min(STATEMENTS, len(near)))
         return [self._units[part[int(np.argmax(near[part]))]] for part in parts]
 

@@ -128,5 +128,5 @@ def rejected(record: DocumentRecord, reason: str, detail: str) -> DocumentRecord
 
 def _listed_pages(numbers: Collection[int]) -> str:
     runs = listed(numbers).split(",")
-    more = " and more" if len(runs) > _RUNS_NAMED else ""
-    return ("page " if len(numbers) == 1 else "pages ") + ", ".join(runs[:_RUNS_NAMED]) + more
+    ending = " and more" if len(runs) > _RUNS_NAMED else ""
+    return ("page " if len(numbers) == 1 else "pages ") + ", ".join(runs[:_RUNS_NAMED]) + ending

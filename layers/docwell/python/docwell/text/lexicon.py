@@ -105,7 +105,7 @@ _NUMBERS_ABROAD = """
     |50 fünfzig cinquante cincuenta|60 sechzig soixante sesenta|70 siebzig setenta|80 achtzig ochenta
     |90 neunzig noventa|100 hundert
 """
-SPELLED_ABROAD = {word: digits for digits, *some in map(str.split, _NUMBERS_ABROAD.split("|")) for word in some}
+SPELLED_ABROAD = {word: digits for digits, *names in map(str.split, _NUMBERS_ABROAD.split("|")) for word in names}
 _VALUES = SPELLED | SPELLED_ABROAD
 
 
@@ -161,11 +161,11 @@ def _split(text: str, pattern: str = _WORD) -> list[str]:
         return _IN_ASCII[pattern].findall(folded)
     if _ALEF in folded:
         folded = _ARABIC_PARTICLES.sub("", folded)
-    found = re.findall(pattern, folded)
+    matches = re.findall(pattern, folded)
     if not UNSPACED.search(folded):
-        return found
+        return matches
     pieces: list[str] = []
-    for word in found:
+    for word in matches:
         pieces += map("".join, pairwise(word)) if len(word) > 1 and UNSPACED.search(word) else [word]
     return pieces
 
@@ -232,7 +232,7 @@ def fold(text: str) -> str:
 
 def fold_each(text: str) -> str:
     """Return a text with each character folded, of the same length, so that places stay."""
-    return text.lower() if text.isascii() else "".join(fold(one)[:1] or one for one in text)
+    return text.lower() if text.isascii() else "".join(fold(character)[:1] or character for character in text)
 
 
 @lru_cache(TEXTS_KEPT)
@@ -240,7 +240,9 @@ def script(text: str) -> str:
     """Return the script of most letters as Unicode names it ("LATIN", "CYRILLIC"), or "" without letters."""
     # Looking up names is slow, and a few hundred letters show the script.
     letters = islice(filter(str.isalpha, text), 400)
-    counts = Counter("LATIN" if one.isascii() else unicodedata.name(one, "").partition(" ")[0] for one in letters)
+    counts = Counter(
+        "LATIN" if letter.isascii() else unicodedata.name(letter, "").partition(" ")[0] for letter in letters
+    )
     return max(counts, key=counts.__getitem__, default="")
 
 

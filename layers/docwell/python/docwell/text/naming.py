@@ -42,8 +42,8 @@ def file_beginnings(key: str) -> frozenset[str]:
 
 def file_suffix(text: str, at: int = 0) -> str:
     """Return the suffix of a document's file that begins at this place: ".docx" for "minutes.docx" at 7, or ""."""
-    found = _SUFFIX_HERE.match(text, at)
-    return found[0].lower() if found else ""
+    match = _SUFFIX_HERE.match(text, at)
+    return match[0].lower() if match else ""
 
 
 def has_suffix(text: str) -> bool:
@@ -77,9 +77,9 @@ class InContext:
 
     def add(self, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return the unit vectors, (n, dimension) float32, of all chunks so far whose right neighbour is known."""
-        known = np.concatenate([self._held, vectors])
+        vectors_so_far = np.concatenate([self._held, vectors])
         # The first chunk has no left neighbour: use itself instead.
-        before = known if len(self._held) > 1 else np.concatenate([known[:1], known])
+        before = vectors_so_far if len(self._held) > 1 else np.concatenate([vectors_so_far[:1], vectors_so_far])
         self._held = before[-2:]
         return _moved(before)
 

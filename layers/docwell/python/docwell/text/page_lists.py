@@ -30,10 +30,12 @@ def page_failures(pages: Mapping[int, Reason]) -> frozenset[str]:
 
 def by_reason(entries: Iterable[str]) -> dict[Reason, list[int]]:
     """Return the pages of each reason, in order; the reason of the first page comes first."""
-    found: dict[Reason, list[int]] = {}
+    pages_by_reason: dict[Reason, list[int]] = {}
     for entry in entries:
         reason, _, runs = entry.partition(" ")
         for run in runs.split(","):
             first, _, last = run.partition("-")
-            found.setdefault(Reason(reason), []).extend(range(int(first), int(last or first) + 1))
-    return {reason: sorted(pages) for reason, pages in sorted(found.items(), key=lambda item: min(item[1]))}
+            pages_by_reason.setdefault(Reason(reason), []).extend(range(int(first), int(last or first) + 1))
+    return {
+        reason: sorted(pages) for reason, pages in sorted(pages_by_reason.items(), key=lambda item: min(item[1]))
+    }

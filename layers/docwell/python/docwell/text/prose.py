@@ -47,7 +47,11 @@ def is_sentence(text: str) -> bool:
     ended = text.rstrip("\"'\u201d\u2019\u00bb)").endswith(tuple(SENTENCE_ENDS))
     if not (first.isalpha() and not first.islower() and ended) or is_reference(text):
         return False
-    shown = [one for one in text if not one.isspace() and not unicodedata.category(one).startswith("P")]
+    shown = [
+        character
+        for character in text
+        if not character.isspace() and not unicodedata.category(character).startswith("P")
+    ]
     if sum(map(str.isalpha, shown)) < _LETTERS_SHARE * len(shown):
         return False
     return bool(UNSPACED.search(text)) or _has_words(text)
@@ -65,11 +69,11 @@ def is_reference(text: str) -> bool:
 
 def is_bibliography(text: str) -> bool:
     """Return whether a text is a list of references, or a part of one."""
-    said = [text[start:end] for start, end in segments(text)]
-    references = sum(map(is_reference, said))
+    spans_read = [text[start:end] for start, end in segments(text)]
+    references = sum(map(is_reference, spans_read))
     names = len(_INITIAL.findall(text))
     crowded = names >= _FEWEST_NAMES and names * _WORDS_OF_NAME >= len(text.split()) and bool(_YEAR.search(text))
-    return crowded or (references > 1 and references >= _REFERENCES_SHARE * len(said))
+    return crowded or (references > 1 and references >= _REFERENCES_SHARE * len(spans_read))
 
 
 def after_headings(text: str, start: int, end: int) -> int:
@@ -95,16 +99,16 @@ def paragraphs(text: str) -> list[str]:
     """
     lines = [line.strip() for line in text.split("\n")]
     longest = max(map(len, lines))
-    found: list[list[str]] = [[]]
+    blocks: list[list[str]] = [[]]
     for line in lines:
         short = len(line) <= _HEADING_SHARE * longest
-        if short and found[-1] and found[-1][-1].endswith(tuple(SENTENCE_ENDS)):
-            found.append([])
+        if short and blocks[-1] and blocks[-1][-1].endswith(tuple(SENTENCE_ENDS)):
+            blocks.append([])
         if line:
-            found[-1].append(line)
+            blocks[-1].append(line)
         if short:
-            found.append([])
-    return [" ".join(lines) for lines in found if lines]
+            blocks.append([])
+    return [" ".join(lines) for lines in blocks if lines]
 
 
 def _is_heading(line: str, longest: int) -> bool:
@@ -123,5 +127,5 @@ def _has_words(text: str) -> bool:
     length = sum(map(len, letters)) / len(letters)
     single = sum(len(word) == 1 for word in words)
     mixed = sum(_MIXED.fullmatch(word) is not None for word in words)
-    least, most = _WORD_LENGTH
-    return least <= length <= most and single <= _MOST_SINGLE * len(words) and mixed <= _MOST_MIXED * len(words)
+    least, longest = _WORD_LENGTH
+    return least <= length <= longest and single <= _MOST_SINGLE * len(words) and mixed <= _MOST_MIXED * len(words)

@@ -36,6 +36,6 @@ def escape_json(document: str) -> str:
     return _ESCAPED.sub(_json_escape, document)
 
 
-def _json_escape(found: re.Match[str]) -> str:
-    units = found[0].encode("utf-16-be", "surrogatepass").hex()
+def _json_escape(escaped: re.Match[str]) -> str:
+    units = escaped[0].encode("utf-16-be", "surrogatepass").hex()
     return "".join(f"\\u{units[place : place + 4]}" for place in range(0, len(units), 4))

@@ -72,10 +72,10 @@ class Canary:
         self.bucket.keep(KEY, self.document)
         return self._ask(live)
 
-    def remember(self, found: Finding) -> None:
+    def remember(self, finding: Finding) -> None:
         """Store the result for operators. A store that fails changes nothing: the metric has the result too."""
         try:
-            self.state.write(FACT, {"outcome": found.name.lower(), "at": str(time.time())})
+            self.state.write(FACT, {"outcome": finding.name.lower(), "at": str(time.time())})
         except DocwellError as error:
             logger.warning("canary not stored", extra={"detail": error.detail})
 
@@ -86,21 +86,21 @@ class Canary:
         whose index is filled only once it is deployed. While a server is down, all versions fail: a deployment may
         be what repairs it.
         """
-        found = self._best(version)
-        if found >= Finding.UNINDEXED:
+        finding = self._best(version)
+        if finding >= Finding.UNINDEXED:
             return True
-        known = self._best(live)
-        logger.warning("canary not found", extra={"outcome": found.name, "live": known.name})
-        return found >= known
+        live_finding = self._best(live)
+        logger.warning("canary not found", extra={"outcome": finding.name, "live": live_finding.name})
+        return finding >= live_finding
 
     def _best(self, version: str) -> Finding:
         """Ask until the version passes, up to `_ATTEMPTS` times, and return the best result."""
-        found = Finding.FAILED
+        best = Finding.FAILED
         for _ in range(_ATTEMPTS):
-            found = max(found, self._ask(version))
-            if found >= Finding.UNINDEXED:
+            best = max(best, self._ask(version))
+            if best >= Finding.UNINDEXED:
                 break
-        return found
+        return best
 
     def _ask(self, version: str) -> Finding:
         try:

@@ -64,16 +64,19 @@ class Erase:
 
         With `hint`, send each document that is left to ingest. None of them is in the bucket.
         """
-        wanted = sorted({*keys, *(self._known_under(prefix) if prefix else ())})
-        returned = [key for key in wanted if self.store.head(key) is not None]
+        documents = sorted({*keys, *(self._known_under(prefix) if prefix else ())})
+        returned = [key for key in documents if self.store.head(key) is not None]
         chunks: Counter[str] = Counter()
         left = set[str]()
-        for one in self.pipelines:
-            counts = {key: sum(each.values()) for key, each in count_chunks(one.index, wanted).items()}
+        for pipeline in self.pipelines:
+            counts = {
+                key: sum(generations.values())
+                for key, generations in count_chunks(pipeline.index, documents).items()
+            }
             chunks.update(counts)
             left.update(counts)
-            left.update(key for key, row in one.ledger.rows_of(wanted).items() if not self._is_done(row))
-        report = ErasureReport(wanted, returned, dict(chunks), sorted(left.difference(returned)))
+            left.update(key for key, row in pipeline.ledger.rows_of(documents).items() if not self._is_done(row))
+        report = ErasureReport(documents, returned, dict(chunks), sorted(left.difference(returned)))
         if hint and report.left:
             self.queue.send([Hint(key, sweep=True) for key in report.left])
         return report
@@ -81,15 +84,15 @@ class Erase:
     def flush(self, keys: Sequence[str]) -> None:
         """Remove the text of the documents from the index's write-ahead log."""
         for collection in dict.fromkeys(map(collection_of, keys)):
-            for one in self.pipelines:
-                one.index.flush(collection)
+            for pipeline in self.pipelines:
+                pipeline.index.flush(collection)
 
     def forget(self, keys: Sequence[str]) -> int:
         """Remove the rows of the documents that are gone; return their number."""
         count = 0
-        for one in self.pipelines:
-            done = [key for key, row in one.ledger.rows_of(keys).items() if self._is_done(row)]
-            one.ledger.forget(done)
+        for pipeline in self.pipelines:
+            done = [key for key, row in pipeline.ledger.rows_of(keys).items() if self._is_done(row)]
+            pipeline.ledger.forget(done)
             count += len(done)
         return count
 
@@ -98,12 +101,12 @@ class Erase:
         return row.record.status is Status.DELETED and row.record.swept and row.leased_until <= self.clock()
 
     def _known_under(self, prefix: str) -> set[str]:
-        found: set[str] = set()
-        for one in self.pipelines:
+        keys: set[str] = set()
+        for pipeline in self.pipelines:
             cursor: str | None = None
             while True:
-                rows, cursor = one.ledger.scan(cursor, _SCAN_PAGE)
-                found.update(row.record.key for row in rows if row.record.key.startswith(prefix))
+                rows, cursor = pipeline.ledger.scan(cursor, _SCAN_PAGE)
+                keys.update(row.record.key for row in rows if row.record.key.startswith(prefix))
                 if cursor is None:
                     break
-        return found
+        return keys

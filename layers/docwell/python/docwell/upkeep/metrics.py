@@ -26,6 +26,6 @@ def record_documents(counts: Mapping[str, int]) -> None:
         metrics.add_metric(name, MetricUnit.Count, count)
 
 
-def record_canary(found: Finding) -> None:
+def record_canary(finding: Finding) -> None:
     """Record whether the live version found the canary's page: 1 or 0."""
-    metrics.add_metric("CanaryFound", MetricUnit.Count, int(found is Finding.FOUND))
+    metrics.add_metric("CanaryFound", MetricUnit.Count, int(finding is Finding.FOUND))

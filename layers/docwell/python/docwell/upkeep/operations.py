@@ -21,7 +21,7 @@ class DeadLetters(Protocol):
     def waiting(self) -> int:
         """Return about how many there are."""
 
-    def redrive(self, most: int) -> int:
+    def redrive(self, limit: int) -> int:
         """Send up to `most` of them to ingest again; return how many. Repeating it does no harm."""
 
 

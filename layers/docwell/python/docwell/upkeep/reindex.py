@@ -69,15 +69,15 @@ class Reindex:
             done = done and removed
             if removed and self.clock() > since + FORGET_AFTER_S:
                 now = self._roles()  # another step may have changed the roles
-                left = {one: at for one, at in now.retired.items() if (one, at) != (fingerprint, since)}
+                left = {name: at for name, at in now.retired.items() if (name, at) != (fingerprint, since)}
                 replace(now, retired=left).write(self.state)
         return done
 
     def _with_abandoned(self, roles: Roles) -> Roles:
         """Return the roles in which abandoned pipelines are retired a day from now, and none in use is."""
-        retired = {one: at for one, at in roles.retired.items() if one not in roles.in_use(self.known)}
+        retired = {name: at for name, at in roles.retired.items() if name not in roles.in_use(self.known)}
         due = self.clock() + ABANDONED_S
-        retired |= {one: due for one in self.others() if one not in (*self.known, *retired)}
+        retired |= {name: due for name in self.others() if name not in (*self.known, *retired)}
         if retired != roles.retired:
             roles = replace(roles, retired=retired)
             roles.write_retired(self.state)
@@ -96,7 +96,7 @@ class Reindex:
         if roles.building != following:
             # Before the roles: a crash in between must not leave an old pass for the new index.
             reconcile.forget_passes()
-            retired = {one: at for one, at in roles.retired.items() if one != following}
+            retired = {name: at for name, at in roles.retired.items() if name != following}
             if roles.building:
                 retired[roles.building] = self.clock()
             roles = Roles(roles.active, following, retired)

@@ -58,12 +58,12 @@ class AuditReader:
         """Replace the keys of documents by their pseudonyms; return the number of events changed."""
         changed = 0
         for row in self._rows():
-            known: frozenset[str] = row.get("documents", frozenset())
-            if erased := known.intersection(documents):
+            documents_named: frozenset[str] = row.get("documents", frozenset())
+            if erased := documents_named.intersection(documents):
                 self._table.update(
                     {"actor": row["actor"], "event": row["event"]},
                     "SET documents = :documents",
-                    {"documents": set(known - erased | set(map(pseudonym, erased)))},
+                    {"documents": set(documents_named - erased | set(map(pseudonym, erased)))},
                     returns="NONE",
                 )
                 changed += 1

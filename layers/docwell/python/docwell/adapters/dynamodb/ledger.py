@@ -108,7 +108,7 @@ class DynamoLedger:
         """Take the lease. When another worker holds it, mark the row to look again and return None."""
         for _ in range(_ACQUIRE_ATTEMPTS):
             now = self._clock()
-            taken = self._table.update(
+            row = self._table.update(
                 _key(key, self._pipeline),
                 "SET lease_owner = :owner, lease_expires = :expires, look_again = :no, #collection = :collection, "
                 "#status = if_not_exists(#status, :pending) ADD fence :one",
@@ -123,8 +123,8 @@ class DynamoLedger:
                 },
                 condition="attribute_not_exists(lease_owner) OR lease_expires < :now OR lease_owner = :owner",
             )
-            if taken is not None:
-                return _lease(taken)
+            if row is not None:
+                return _lease(row)
             marked = self._table.update(
                 _key(key, self._pipeline),
                 "SET look_again = :yes",
@@ -251,17 +251,17 @@ class DynamoLedger:
         if collection is not None and not can_be_key(collection, KEY_BYTES):
             return {}, 0
         selection = narrowed(selection, collection, prefix)
-        found: dict[str, LiveDocument] = {}
+        documents: dict[str, LiveDocument] = {}
         read = 0
         place: Place | None = None
         while read < limit:
             page = self._table.page(selection, limit - read, place)
-            found |= _live(page.rows)
+            documents |= _live(page.rows)
             read += page.read
             place = page.next
             if place is None:
-                return found, read
-        return found, None
+                return documents, read
+        return documents, None
 
     def page(
         self,
@@ -294,9 +294,9 @@ class DynamoLedger:
             self.others.clear()
         selection = Selection(filter="pipeline <> :state", values={"state": _STATE}, segment=segment)
         page = self._table.page(selection, limit, decode_cursor(cursor))
-        own = [row for row in page.rows if row["pipeline"] == self._pipeline]
+        rows = [row for row in page.rows if row["pipeline"] == self._pipeline]
         self.others |= {row["pipeline"] for row in page.rows} - {self._pipeline}
-        return [_ledger_row(row) for row in own], encode_cursor(page.next)
+        return [_ledger_row(row) for row in rows], encode_cursor(page.next)
 
     def rows_of(self, keys: Sequence[str]) -> Mapping[str, LedgerRow]:
         """Return the rows of the keys that have one."""
@@ -311,9 +311,9 @@ class DynamoLedger:
 
     def _update_held(self, lease: Lease, expression: str, values: Mapping[str, object]) -> Lease:
         """Update the row if this worker still holds it, and renew the lease. Raises `LeaseLost`."""
-        held = {"fence": lease.fence, "owner": lease.owner, "expires": self._clock() + self._lease_s}
+        fenced = {"fence": lease.fence, "owner": lease.owner, "expires": self._clock() + self._lease_s}
         row = self._table.update(
-            _key(lease.key, self._pipeline), expression, {**values, **held}, condition=_HELD_BY_ME
+            _key(lease.key, self._pipeline), expression, {**values, **fenced}, condition=_HELD_BY_ME
         )
         if row is None:
             raise LeaseLost(lease.key)
@@ -396,29 +396,29 @@ def read_page(
         left = sorted({name for name in collections if can_be_key(name, KEY_BYTES)})
     if place is not None:
         left = left[_index(left, place, prefix) :]
-    found: list[Row] = []
+    rows: list[Row] = []
     for _ in range(_READS):
-        if not left or len(found) >= limit:
+        if not left or len(rows) >= limit:
             break
         after = None if place is None or set(place) == _COLLECTION else place
-        most = limit - len(found) if keep is None else _ROWS_AT_ONCE
-        page = table.page(narrowed(selection, left[0], prefix), most, after)
-        found += filter(keep, page.rows) if keep else page.rows
+        at_once = limit - len(rows) if keep is None else _ROWS_AT_ONCE
+        page = table.page(narrowed(selection, left[0], prefix), at_once, after)
+        rows += filter(keep, page.rows) if keep else page.rows
         place = page.next
         if place is None:
             left = left[1:]
     if place is None and left:
         place = {"collection": {"S": left[0]}}
-    if keep is not None and (place is not None or len(found) > limit):
-        place = _place_of(found[:limit], place, collections)
-    return found[:limit], encode_cursor(place)
+    if keep is not None and (place is not None or len(rows) > limit):
+        place = _place_of(rows[:limit], place, collections)
+    return rows[:limit], encode_cursor(place)
 
 
-def _place_of(kept: Sequence[Row], place: Place | None, collections: Sequence[str] | None) -> Place | None:
+def _place_of(returned: Sequence[Row], place: Place | None, collections: Sequence[str] | None) -> Place | None:
     """Return the place of the last row, or one that names no row."""
-    if kept:
+    if returned:
         names = _ROW if collections is None else _ROW | _COLLECTION
-        return {name: {"S": kept[-1][name]} for name in sorted(names)}
+        return {name: {"S": returned[-1][name]} for name in sorted(names)}
     if place is not None and set(place) != _COLLECTION:
         raise BadInput("too many documents that you may not read come first: give a longer prefix")
     return place

@@ -79,11 +79,11 @@ class DynamoReceipts:
         """
         if not _possible(principal, request_id):
             return None
-        said = comment and zlib.compress(comment.encode())
+        compressed = comment and zlib.compress(comment.encode())
         before = self._table.update(
             _key(principal, request_id),
             "SET verdict = :verdict, #comment = :comment",
-            {"verdict": verdict, "comment": said, "now": self._clock()},
+            {"verdict": verdict, "comment": compressed, "now": self._clock()},
             condition="expires_at > :now",
             returns="ALL_OLD",  # UPDATED_OLD of moto lacks values that stay the same
         )
@@ -101,17 +101,17 @@ class ReceiptEraser:
 
         Return their number.
         """
-        wanted, told = set(documents), set[int]()
+        erased, answers_quoting = set(documents), set[int]()
         quoting, asked_later = list[Row](), list[tuple[Row, set[int]]]()
         for receipt in map(_receipt, self._table.rows(Selection(filter="", values={}))):
             key = _key(receipt.principal, receipt.request_id)
-            if wanted & _documents(receipt):
+            if erased & _documents(receipt):
                 quoting.append(key)
                 if receipt.answer.get("status") != AnswerStatus.REFUSED:  # each refusal has the same text
-                    told.add(_hash(receipt.answer))
+                    answers_quoting.add(_hash(receipt.answer))
             elif history := receipt.request.get("history"):
                 asked_later.append((key, set(map(_hash, history))))
-        quoting += [key for key, answers in asked_later if answers & told]
+        quoting += [key for key, answers in asked_later if answers & answers_quoting]
         if not dry_run:
             self._table.delete_many(quoting)
         return len(quoting)
@@ -139,10 +139,10 @@ def _receipt(row: Row) -> Receipt:
     try:
         unpacked = json.loads(zlib.decompress(row["body"]))
         # An older receipt has no fit.
-        found = {"model_digest": None, "verdict": None, "comment": None, "fit": None, **row, **unpacked}
-        found["comment"] = found["comment"] and zlib.decompress(found["comment"]).decode()
-        found["created_at"] = float(found["created_at"])
-        found["passages"] = tuple((id_, document, version) for id_, document, version in found["passages"])
-        return Receipt(**{field.name: found[field.name] for field in fields(Receipt)})
+        fields_ = {"model_digest": None, "verdict": None, "comment": None, "fit": None, **row, **unpacked}
+        fields_["comment"] = fields_["comment"] and zlib.decompress(fields_["comment"]).decode()
+        fields_["created_at"] = float(fields_["created_at"])
+        fields_["passages"] = tuple((id_, document, version) for id_, document, version in fields_["passages"])
+        return Receipt(**{field.name: fields_[field.name] for field in fields(Receipt)})
     except (KeyError, TypeError, ValueError, zlib.error) as error:
         raise Corrupt("a receipt cannot be read") from error

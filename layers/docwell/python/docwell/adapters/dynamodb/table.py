@@ -213,9 +213,9 @@ def plain_row(item: Mapping[str, Any]) -> Row:
 
 def _plain(value: Mapping[str, Any]) -> Any:
     """Return a value in DynamoDB's notation, such as `{"N": "1"}`, in a fifth of boto3's time."""
-    ((kind, given),) = value.items()
+    ((kind, content),) = value.items()
     convert = _CONVERTED.get(kind)
-    return convert(given) if convert else given
+    return convert(content) if convert else content
 
 
 def _number(text: str) -> int | float:

@@ -66,5 +66,7 @@ class ModelCalibration(BaseModel, frozen=True, extra="forbid"):
         except OSError as error:
             raise ModelDamaged(path, str(error.strerror)) from error
         except ValidationError as error:
-            problems = "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors())
+            problems = "; ".join(
+                f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}" for problem in error.errors()
+            )
             raise ModelDamaged(path, problems) from error

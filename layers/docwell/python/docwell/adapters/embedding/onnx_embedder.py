@@ -91,8 +91,8 @@ class OnnxEmbedder:
         open_session = open_session or session_opener("auto")
         self.manifest = ModelManifest.read(folder)
         files = (MODEL_FILE, QUESTIONS_FILE)
-        model, other = reversed(files) if for_questions and QUESTIONS_FILE in self.manifest.stored else files
-        self.manifest.verify(folder, without=other)
+        model, unused = reversed(files) if for_questions and QUESTIONS_FILE in self.manifest.stored else files
+        self.manifest.verify(folder, without=unused)
         try:
             self._tokenizer = Tokenizer.from_file(str(folder / TOKENIZER_FILE))
             self.session = open_session(folder / model, threads or threads_for(None))
@@ -113,7 +113,9 @@ class OnnxEmbedder:
 
     def offsets(self, texts: Sequence[str]) -> list[list[tuple[int, int]]]:
         """Return (start, end) in characters of each token of each text, untruncated, without special tokens."""
-        return [each.offsets for each in self._tokenizer.encode_batch(list(texts), add_special_tokens=False)]
+        return [
+            encoding.offsets for encoding in self._tokenizer.encode_batch(list(texts), add_special_tokens=False)
+        ]
 
     def embed_passages(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Return unit vectors, (n, dimension) float32, in the order given; (0, dimension) for no text.
@@ -150,7 +152,9 @@ class OnnxEmbedder:
         return vectors
 
     def _feeds(self, encodings: Sequence[Encoding]) -> Iterator[tuple[list[int], dict[str, NDArray[np.int64]]]]:
-        return feeds_of([self._tokenizer.post_process(one) for one in encodings], self.session, self.manifest)
+        return feeds_of(
+            [self._tokenizer.post_process(encoding) for encoding in encodings], self.session, self.manifest
+        )
 
 
 def cuts_at_blanks(tokenizer: Tokenizer) -> bool:

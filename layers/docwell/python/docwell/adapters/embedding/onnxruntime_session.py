@@ -29,7 +29,7 @@ class OnnxruntimeSession:
         # Threads that spin while they wait slow down shared cores: 147 ms for a batch instead of 60 ms.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         self._session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-        self.inputs = frozenset(each.name for each in self._session.get_inputs())
+        self.inputs = frozenset(tensor.name for tensor in self._session.get_inputs())
 
     def run(self, feed: Mapping[str, NDArray[np.int64]]) -> NDArray[np.float32]:
         """Return (rows, dimension) float32."""

@@ -45,7 +45,7 @@ class OpenvinoSession:
             "CPU_RUNTIME_CACHE_CAPACITY": _CACHED_PARTS,
         }
         model = openvino.Core().compile_model(str(path), "CPU", settings)
-        self.inputs = frozenset(each.get_any_name() for each in model.inputs)
+        self.inputs = frozenset(tensor.get_any_name() for tensor in model.inputs)
         self._request = model.create_infer_request()
         self._one_at_a_time = Lock()
 

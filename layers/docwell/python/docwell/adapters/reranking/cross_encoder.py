@@ -68,10 +68,10 @@ class CrossEncoder:
             # Cancelling does not end this thread.
             if deadline is not None and not deadline.left():
                 raise DeadlineExceeded(_NAME, "reading the passages took more than its share of the time allowed")
-            found = self._session.run(feed)
-            if found.shape != (len(batch), 1):
-                raise ValueError(f"scores of the shape {found.shape} for {len(batch)} pairs")
-            scores[batch] = found[:, 0]
+            pair_scores = self._session.run(feed)
+            if pair_scores.shape != (len(batch), 1):
+                raise ValueError(f"scores of the shape {pair_scores.shape} for {len(batch)} pairs")
+            scores[batch] = pair_scores[:, 0]
         if not np.isfinite(scores).all():
             return ()
         return tuple(scores.tolist())
