@@ -91,14 +91,14 @@ def test_a_chunk_that_is_removed_while_chroma_answers_is_no_hit(
     chroma = index(chroma_url)
     written = records(2)
     chroma.upsert(collection, written)
-    real: Any = chroma._server.known[chroma._layout.name(collection)].query
+    real: Any = chroma._server.opened[chroma._layout.name(collection)].query
 
     def then_removed(**arguments: Any) -> Any:
         answer = real(**arguments)
         chroma.delete(collection, {written[0].id: ()})
         return answer
 
-    monkeypatch.setattr(chroma._server.known[chroma._layout.name(collection)], "query", then_removed)
+    monkeypatch.setattr(chroma._server.opened[chroma._layout.name(collection)], "query", then_removed)
     assert [hit.id for hit in chroma.search({collection: None}, written[0].vector, 5)] == [written[1].id]
 
 
@@ -110,13 +110,13 @@ def test_what_was_read_once_is_not_read_again(
     chroma.upsert(collection, written)
     first = chroma.search({collection: None}, written[3].vector, 10)
     read: list[list[str]] = []
-    real: Any = chroma._server.known[chroma._layout.name(collection)].get
+    real: Any = chroma._server.opened[chroma._layout.name(collection)].get
 
     def watched(**wanted: Any) -> Any:
         read.append(wanted["ids"])
         return real(**wanted)
 
-    monkeypatch.setattr(chroma._server.known[chroma._layout.name(collection)], "get", watched)
+    monkeypatch.setattr(chroma._server.opened[chroma._layout.name(collection)], "get", watched)
     assert chroma.search({collection: None}, written[3].vector, 10) == first
     assert read == []
     assert len(chroma.search({collection: None}, written[3].vector, 20)) == 20
@@ -190,7 +190,7 @@ def test_collections_of_another_fingerprint_are_not_seen(chroma_url: str, collec
 def test_a_collection_that_was_made_again_meanwhile_is_found_again(chroma_url: str, collection: str) -> None:
     chroma = index(chroma_url)
     chroma.upsert(collection, records(1))
-    name = chroma._server.known[chroma._layout.name(collection)].name
+    name = chroma._server.opened[chroma._layout.name(collection)].name
     chroma._server.client.delete_collection(name, **chroma._server.where)
     assert chroma.search({collection: None}, records(1)[0].vector, 5) == []
     chroma.upsert(collection, records(2))
@@ -339,7 +339,7 @@ def test_a_small_collection_costs_one_search_after_the_first(
     chroma = index(chroma_url, "e" * 32, shards=1)
     chroma.upsert("large", records(300, document="large/a.pdf"))
     chroma.upsert("small", records(2, document="small/a.pdf"))
-    known = chroma._server.known[chroma._layout.name("small")]
+    known = chroma._server.opened[chroma._layout.name("small")]
     asked: list[Any] = []
     real: Any = known.query
 
@@ -359,7 +359,7 @@ def test_a_collection_alone_among_the_nearest_is_searched_for_no_more_hits_than_
 ) -> None:
     chroma = index(chroma_url, "9" * 32, shards=1)
     chroma.upsert("one", records(300, document="one/a.pdf"))
-    known = chroma._server.known[chroma._layout.name("one")]
+    known = chroma._server.opened[chroma._layout.name("one")]
     asked: list[int] = []
     real: Any = known.query
 

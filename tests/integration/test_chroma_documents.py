@@ -22,7 +22,7 @@ def test_a_search_in_one_document_finds_nothing_of_another(
     monkeypatch.setattr(chroma_adapter, "_MOST_COMPARED", compared)
     chroma.upsert(collection, records(5) + records(5, document="another.pdf"))
     if compared == 5 and not is_hosted(chroma_url):
-        known = chroma._server.known[chroma._layout.name(collection)]
+        known = chroma._server.opened[chroma._layout.name(collection)]
         monkeypatch.setattr(known, "query", lambda **_: pytest.fail("Chroma searched"))
     cosines = {f"another.pdf-g1-{i}": float(np.dot(one.vector, asked)) for i, one in enumerate(records(5))}
     found = chroma.search({collection: ["another.pdf"]}, asked, 4)

@@ -35,11 +35,11 @@ class World:
     def __init__(self, kept_passages: int) -> None:
         self.index = ChromaIndex(ChromaServer("http://127.0.0.1:9"), LAYOUT, kept_passages)
         collections: Any = {LAYOUT.name(one): FakeCollection() for one in "cd"}
-        self.index._server.known = collections
+        self.index._server.opened = collections
 
     def read_by_search(self, ids: Sequence[str], collection: str = "c") -> list[str]:
         """Search for these chunks and return the ids of those that the server had to send."""
-        fake: Any = self.index._server.known[LAYOUT.name(collection)]
+        fake: Any = self.index._server.opened[LAYOUT.name(collection)]
         fake.wanted, fake.read = list(ids), []
         assert [hit.id for hit in self.index.search({collection: None}, [1.0], 9)] == list(ids)
         read: list[str] = fake.read

@@ -50,7 +50,7 @@ if TYPE_CHECKING:
 
     from docwell.adapters.server_auth import ServerAuth
 
-_One = TypeVar("_One")
+_Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
 # The name of a Chroma collection, and the id that a chunk has in it.
 _ChunkPlace = tuple[str, str]
@@ -94,7 +94,7 @@ class ChromaIndex:
             return
         name, mark = self._layout.name(collection), self._layout.mark(collection)
         stamp, most_bytes = new_stamp(), self._server.quotas.metadata_bytes
-        stored = [stored_fields(collection, one, stamp, most_bytes) for one in records]
+        stored = [stored_fields(collection, record, stamp, most_bytes) for record in records]
         columns = {
             "ids": [mark + record.id for record in records],
             "embeddings": np.asarray([record.vector for record in records], dtype=np.float32),
@@ -103,7 +103,8 @@ class ChromaIndex:
         }
         self._server.upsert(name, self._layout.metadata(collection), columns)
         # Write continuations after their records, and remove them before: a crash leaves none without its record.
-        continued = {mark + one.id: rest for one, (_, rest) in zip(records, stored, strict=True) if rest}
+        tails = zip(records, (tail for _, tail in stored), strict=True)
+        continued = {mark + record.id: tail for record, tail in tails if tail}
         if continued:
             columns = {
                 "ids": list(continued),
@@ -115,7 +116,7 @@ class ChromaIndex:
 
     def mark(self, collection: str, marks: Mapping[str, Sequence[Mark]]) -> None:
         """Add marks to the metadata of chunks by id; Chroma ignores ids of no chunk."""
-        fields = {self._layout.mark(collection) + id_: mark_fields(each) for id_, each in marks.items()}
+        fields = {self._layout.mark(collection) + id_: mark_fields(added) for id_, added in marks.items()}
         self._server.update(self._layout.name(collection), fields)
 
     def marked(self, document: str, generation: str) -> list[tuple[Passage, tuple[Mark, ...]]]:
@@ -133,34 +134,34 @@ class ChromaIndex:
         rows = list(self._server.rows(name, where=condition, limit=_MOST_READ + 1))
         if len(rows) > _MOST_READ:
             raise BadInput("this document is too long to read by page: search in it")
-        return [one for _, one in self._passages(name, rows) if one.chunk.page == page]
+        return [passage for _, passage in self._passages(name, rows) if passage.chunk.page == page]
 
     def containing(self, places: Places, patterns: Sequence[str], limit: int) -> list[Passage]:
         """Return up to `limit` chunks of these documents whose text matches all expressions, in any case."""
         # Chroma's own condition, `$contains`, tells capitals from small letters.
-        wanted = [f"(?i){one}" for one in patterns]
-        asked = [one for one in wanted if len(one.encode()) <= self._server.quotas.pattern_bytes]
-        own = [re.compile(one) for one in wanted if one not in asked]
-        conditions = [{"$regex": one} for one in asked]
+        expressions = [f"(?i){pattern}" for pattern in patterns]
+        quota = self._server.quotas.pattern_bytes
+        conditions = [{"$regex": text} for text in expressions if len(text.encode()) <= quota]
+        local = [re.compile(text) for text in expressions if len(text.encode()) > quota]
         matching = {"$and": conditions} if conditions[1:] else next(iter(conditions), None)
 
         def read(name: str, part: Places) -> list[Passage]:
             condition = _any_of(document=[key for keys in part.values() for key in keys or ()])
-            most = None if own else limit
-            rows = self._server.rows(name, where=condition, where_document=matching, limit=most)
-            kept = (row for row in rows if all(one.search(row[1]) for one in own))
-            return [passage for _, passage in self._passages(name, list(islice(kept, limit)))]
+            read_limit = None if local else limit
+            rows = self._server.rows(name, where=condition, where_document=matching, limit=read_limit)
+            matches = (row for row in rows if all(pattern.search(row[1]) for pattern in local))
+            return [passage for _, passage in self._passages(name, list(islice(matches, limit)))]
 
         return [*chain(*at_once(lambda part: read(*part), self._layout.by_name(places).items()))][:limit]
 
     def _passages(self, name: str, rows: Sequence[tuple[str, str, Any]]) -> list[tuple[str, Passage]]:
         """Return (stored id, passage) of rows, without those whose continuation is being removed."""
         continued = [id_ for id_, _, row in rows if row.get(CONTINUED)]
-        rest = {id_: text for id_, text, _ in self._server.get(self._layout.continuation(name), continued)}
+        tails = {id_: text for id_, text, _ in self._server.get(self._layout.continuation(name), continued)}
         return [
-            (id_, passage_of(self._layout.id_of(id_), text, row, rest.get(id_, "")))
+            (id_, passage_of(self._layout.id_of(id_), text, row, tails.get(id_, "")))
             for id_, text, row in rows
-            if id_ in rest or not row.get(CONTINUED)
+            if id_ in tails or not row.get(CONTINUED)
         ]
 
     def search(self, places: Places | None, vector: Sequence[float], k: int) -> list[Passage]:
@@ -168,20 +169,19 @@ class ChromaIndex:
         parts: Mapping[str, Places | None]
         parts = dict.fromkeys(self.collections()) if places is None else self._layout.by_name(places)
         nearest = nsmallest(k, chain(*at_once(lambda part: self._nearest(*part, vector, k), parts.items())))
-        found = self._read([hit.place for hit in nearest])
+        passages = self._read([hit.place for hit in nearest])
         # A chunk that was removed after the search has an id and a distance, but no text to read.
-        there = ((found.get(hit.place), hit.distance) for hit in nearest)
-        return [passage.scored(1.0 - distance) for passage, distance in there if passage is not None]
+        return [passages[hit.place].scored(1.0 - hit.distance) for hit in nearest if hit.place in passages]
 
     def _nearest(self, name: str, places: Places | None, vector: Sequence[float], k: int) -> list[_Hit]:
         """Return the `k` nearest chunks of one Chroma collection, nearest first."""
 
-        def query(most: int, condition: Any = None) -> list[_Hit]:
+        def query(count: int, condition: Any = None) -> list[_Hit]:
             answer = self._server.call(
                 name,
                 lambda chroma: chroma.query(
                     query_embeddings=np.asarray([vector], dtype=np.float32),
-                    n_results=most,
+                    n_results=count,
                     where=condition,
                     include=["distances"],
                 ),
@@ -189,35 +189,34 @@ class ChromaIndex:
             rows = zip(answer["distances"][0], answer["ids"][0], strict=True) if answer else ()
             return [_Hit(distance, (name, id_)) for distance, id_ in rows]
 
-        most_hits = self._server.quotas.records
-        k = min(k, most_hits)
+        k = min(k, self._server.quotas.records)
         if places is None:
             return query(k)
         documents = [key for keys in places.values() for key in keys or ()]
-        whole = [collection for collection, keys in places.items() if keys is None]
-        condition = _any_of(collection=whole, document=documents)
+        collections = [collection for collection, keys in places.items() if keys is None]
+        condition = _any_of(collection=collections, document=documents)
         with self._lock:
-            share = _Share.FEW if documents else self._shares.get((name, *whole))
-        if share is _Share.FEW:
+            share = _Share.SMALL if documents else self._shares.get((name, *collections))
+        if share is _Share.SMALL:
             is_small = 0 < len(documents) <= _DOCUMENTS_COMPARED and self._server.quotas is UNLIMITED
             compared = self._compared(name, condition, vector) if is_small else None
             return query(k, condition) if compared is None else nsmallest(k, compared)
-        marks = tuple(map(self._layout.mark, whole))
+        marks = tuple(map(self._layout.mark, collections))
         if share is _Share.ALL:
             hits = query(k)
             if all(hit.place[1].startswith(marks) for hit in hits):
                 return hits
-        wider = max(k, min(_WIDER * k, _MOST_HITS, most_hits))
+        wider = max(k, min(_WIDER * k, _MOST_HITS, self._server.quotas.records))
         everything = query(wider)
         hits = [hit for hit in everything if hit.place[1].startswith(marks)]
         met = query(k, condition) if len(hits) < k and len(everything) == wider else None
         if met is not None and len(met) < k:  # the condition alone is the faster search
-            learnt = _Share.FEW
+            learnt = _Share.SMALL
         else:
-            learnt = _Share.ALL if share is None and len(hits) == len(everything) else _Share.SOME
+            learnt = _Share.ALL if share is None and len(hits) == len(everything) else _Share.PART
         if learnt is not share:
             with self._lock:
-                self._shares[name, *whole] = learnt
+                self._shares[name, *collections] = learnt
         # The condition misses near chunks that the search without it has.
         return hits[:k] if met is None else nsmallest(k, {hit.place: hit for hit in (*hits, *met)}.values())
 
@@ -228,25 +227,25 @@ class ChromaIndex:
         if len(ids) > _MOST_COMPARED:
             return None
         hits = list[_Hit]()
-        for found, vectors in self._server.vectors(name, ids):
+        for stored, vectors in self._server.vectors(name, ids):
             lengths = np.maximum(np.linalg.norm(vectors, axis=1), _NO_LENGTH)
-            cosines = vectors @ np.asarray(vector, dtype=np.float32) / lengths
-            hits += [_Hit(1.0 - cosine, (name, id_)) for cosine, id_ in zip(cosines.tolist(), found, strict=True)]
+            distances = 1.0 - vectors @ np.asarray(vector, dtype=np.float32) / lengths
+            hits += [_Hit(distance, (name, id_)) for distance, id_ in zip(distances.tolist(), stored, strict=True)]
         return hits
 
     def _read(self, places: Sequence[_ChunkPlace]) -> dict[_ChunkPlace, Passage]:
         """Return chunks from memory or from the server; removed ones are missing."""
-        found: dict[_ChunkPlace, Passage] = {}
+        passages: dict[_ChunkPlace, Passage] = {}
         missing: dict[str, list[str]] = {}
         with self._lock:
             for place in places:
                 try:  # three times as fast as `get`, which looks twice
-                    found[place] = self._kept[place]
+                    passages[place] = self._kept[place]
                 except KeyError:
                     missing.setdefault(place[0], []).append(place[1])
-        for read in at_once(lambda one: self._fetch(*one), missing.items()):
-            found |= read
-        return found
+        for read in at_once(lambda part: self._fetch(*part), missing.items()):
+            passages |= read
+        return passages
 
     def _fetch(self, name: str, ids: Sequence[str]) -> dict[_ChunkPlace, Passage]:
         """Return chunks of one Chroma collection from the server, and keep them; removed ones are missing."""
@@ -278,12 +277,7 @@ class ChromaIndex:
         continued = [id_ for id_, row in rows.items() if row.get(CONTINUED)]
         for id_, _, row in self._server.get(self._layout.continuation(name), continued):
             stamps[id_].add(str(row.get(STAMP, "")))
-        return {self._layout.id_of(id_): () if "" in each else each for id_, each in stamps.items()}
-
-    def holds(self, collection: str) -> bool:
-        """Return whether a collection has chunks."""
-        name = self._layout.name(collection)
-        return any(page["ids"] for page in self._server.pages(name, [], where={"collection": collection}, limit=1))
+        return {self._layout.id_of(id_): () if "" in writes else writes for id_, writes in stamps.items()}
 
     def delete(self, collection: str, ids: Stamped) -> None:
         """Remove chunks by id, which is much faster in Chroma than by a condition alone.
@@ -291,14 +285,15 @@ class ChromaIndex:
         A request that timed out may run after the chunks were written again, so Chroma compares the stamps.
         """
         name, mark = self._layout.name(collection), self._layout.mark(collection)
-        stamps = sorted({stamp for each in ids.values() for stamp in each})
-        parts: list[tuple[list[str], Any]] = [([mark + id_ for id_, each in ids.items() if not each], None)]
+        stamps = sorted({stamp for writes in ids.values() for stamp in writes})
+        parts: list[tuple[list[str], Any]] = [([mark + id_ for id_, writes in ids.items() if not writes], None)]
         for start in range(0, len(stamps), _STAMPS_AT_ONCE):
-            some = stamps[start : start + _STAMPS_AT_ONCE]
-            own = [mark + id_ for id_, each in ids.items() if not set(some).isdisjoint(each)]
-            parts.append((own, {"$or": [{STAMP: one} for one in some]} if some[1:] else {STAMP: some[0]}))
-        is_own = self._server.quotas is UNLIMITED
-        for place in [name] if is_own else [self._layout.continuation(name), name]:
+            batch = stamps[start : start + _STAMPS_AT_ONCE]
+            stamped = [mark + id_ for id_, writes in ids.items() if not set(batch).isdisjoint(writes)]
+            conditions = [{STAMP: stamp} for stamp in batch]
+            parts.append((stamped, {"$or": conditions} if batch[1:] else conditions[0]))
+        is_limited = self._server.quotas is not UNLIMITED
+        for place in [self._layout.continuation(name), name] if is_limited else [name]:
             for stored, condition in parts:
                 self._server.delete(place, stored, condition)
 
@@ -345,8 +340,8 @@ class _Hit(NamedTuple):
 class _Share(Enum):
     """How much of a Chroma collection belongs to the docwell collections that are searched."""
 
-    FEW = auto()  # so few chunks that a condition is the fastest search
-    SOME = auto()
+    SMALL = auto()  # so few chunks that a condition is the fastest search
+    PART = auto()
     ALL = auto()  # all hits of a wide search did
 
 
@@ -356,23 +351,22 @@ def _any_vectors(ids: Iterable[str]) -> NDArray[np.float32]:
     return np.stack([np.cos(turns), np.sin(turns)], axis=1).astype(np.float32)
 
 
-def at_once(call: Callable[[_One], _Result], items: Iterable[_One]) -> list[_Result]:
+def at_once(call: Callable[[_Item], _Result], items: Iterable[_Item]) -> list[_Result]:
     """Return the results of calls that run in parallel."""
     items = list(items)
     if len(items) <= 1:
-        return [call(one) for one in items]
+        return [call(item) for item in items]
     with ThreadPoolExecutor(_CALLS_AT_ONCE) as pool:
         return list(pool.map(call, items))
 
 
 def _any_of(**values: Sequence[str]) -> Any:
     """Return Chroma's condition that a field has one of its values, for any field with values."""
-    given = {name: list(ones) for name, ones in values.items() if ones}
-    conditions = [{name: ones[0] if len(ones) == 1 else {"$in": ones}} for name, ones in given.items()]
+    conditions = [
+        {name: texts[0] if len(texts) == 1 else {"$in": list(texts)}} for name, texts in values.items() if texts
+    ]
     return conditions[0] if len(conditions) == 1 else {"$or": conditions}
 
-
-_Item = TypeVar("_Item")
 
 _CONNECT_TIMEOUT_S = 3.0
 # With Chroma's 16 links and 100 considered neighbours, a search loses the nearest chunks of a small subject beside
@@ -415,7 +409,7 @@ class ChromaServer:
         self.client._session.auth = auth or httpx.Auth()  # noqa: SLF001 - the same
         self.where = {"tenant": tenant, "database": database}
         self.quotas = quotas
-        self.known: dict[str, Collection] = {}
+        self.opened: dict[str, Collection] = {}
 
     def upsert(self, name: str, metadata: Mapping[str, str], rows: Mapping[str, Any]) -> None:
         """Write records, given as columns, to a collection, which is created with this metadata."""
@@ -431,53 +425,55 @@ class ChromaServer:
 
     def delete(self, name: str, ids: Sequence[str], where: Any = None) -> None:
         """Remove records by id that meet a condition, if given; ids of no record change nothing."""
-        for some in self._parts(ids):
-            self.call(name, lambda chroma, some=some: chroma.delete(ids=list(some), where=where))
+        for batch in self._parts(ids):
+            self.call(name, lambda chroma, batch=batch: chroma.delete(ids=list(batch), where=where))
 
     def get(self, name: str, ids: Sequence[str]) -> Iterator[tuple[str, str, Any]]:
-        """Yield (id, text, metadata) of records by id, without missing ones and those being removed."""
-        for some in self._parts(ids):
+        """Yield (id, text, metadata) of records by id, without missing records and those being removed."""
+        for batch in self._parts(ids):
             answer = self.call(
-                name, lambda chroma, some=some: chroma.get(ids=list(some), include=["documents", "metadatas"])
+                name, lambda chroma, batch=batch: chroma.get(ids=list(batch), include=["documents", "metadatas"])
             )
-            yield from _whole(answer)
+            yield from _complete_rows(answer)
 
     def vectors(self, name: str, ids: Sequence[str]) -> Iterator[tuple[list[str], NDArray[np.float32]]]:
         """Yield ids of records that exist, with their vectors as rows."""
-        for some in self._parts(ids):
-            answer = self.call(name, lambda chroma, some=some: chroma.get(ids=list(some), include=["embeddings"]))
+        for batch in self._parts(ids):
+            answer = self.call(
+                name, lambda chroma, batch=batch: chroma.get(ids=list(batch), include=["embeddings"])
+            )
             if answer and answer["ids"]:
                 yield answer["ids"], np.asarray(answer["embeddings"], dtype=np.float32)
 
     def pages(
-        self, name: str, include: Sequence[str], *, offset: int = 0, limit: int | None = None, **wanted: Any
+        self, name: str, include: Sequence[str], *, offset: int = 0, limit: int | None = None, **selected: Any
     ) -> Iterator[Any]:
-        """Yield Chroma's answers, with up to `limit` records in all, from `offset` on."""
+        """Yield Chroma's answers for `selected` records, up to `limit` in all, from `offset` on."""
         end = None if limit is None else offset + limit
         while end is None or offset < end:
-            most = self.quotas.records if end is None else min(self.quotas.records, end - offset)
+            count = self.quotas.records if end is None else min(self.quotas.records, end - offset)
             answer = self.call(
                 name,
-                lambda chroma, most=most, offset=offset: chroma.get(
-                    include=include, limit=most, offset=offset, **wanted
+                lambda chroma, count=count, offset=offset: chroma.get(
+                    include=include, limit=count, offset=offset, **selected
                 ),
             )
             if answer is None:
                 return
             yield answer
-            if len(answer["ids"]) < most:
+            if len(answer["ids"]) < count:
                 return
-            offset += most
+            offset += count
 
-    def rows(self, name: str, *, limit: int | None = None, **wanted: Any) -> Iterator[tuple[str, str, Any]]:
+    def rows(self, name: str, *, limit: int | None = None, **selected: Any) -> Iterator[tuple[str, str, Any]]:
         """Yield (id, text, metadata) of records that meet conditions, without those being removed."""
-        for answer in self.pages(name, ["documents", "metadatas"], limit=limit, **wanted):
-            yield from _whole(answer)
+        for answer in self.pages(name, ["documents", "metadatas"], limit=limit, **selected):
+            yield from _complete_rows(answer)
 
     def drop(self, name: str) -> None:
         """Remove a collection, if it exists."""
         with _vendor_errors():
-            self.known.pop(name, None)
+            self.opened.pop(name, None)
             with suppress(NotFoundError):
                 self.client.delete_collection(name, **self.where)
 
@@ -487,15 +483,15 @@ class ChromaServer:
         with _vendor_errors():
             for offset in range(0, 1_000_000, _COLLECTIONS_PAGE):
                 page = self.client.list_collections(limit=_COLLECTIONS_PAGE, offset=offset, **self.where)
-                names += [one.name for one in page if owns(one.metadata or {})]
+                names += [collection.name for collection in page if owns(collection.metadata or {})]
                 if len(page) < _COLLECTIONS_PAGE:
                     break
         return sorted(names)
 
     def _parts(self, items: Sequence[_Item]) -> Iterator[Sequence[_Item]]:
         """Yield the items in parts of one request."""
-        most = self.quotas.records
-        yield from (items[start : start + most] for start in range(0, len(items), most))
+        size = self.quotas.records
+        yield from (items[start : start + size] for start in range(0, len(items), size))
 
     def call(self, name: str, call: Any, *, create: Mapping[str, str] | None = None) -> Any:
         """Return `call(collection)`; None where it does not exist and is not to be created with this metadata.
@@ -506,14 +502,13 @@ class ChromaServer:
             chroma = self._open(name, create)
             with suppress(NotFoundError):
                 return None if chroma is None else call(chroma)
-            self.known.pop(name, None)
+            self.opened.pop(name, None)
             chroma = self._open(name, create)
             return None if chroma is None else call(chroma)
 
     def _open(self, name: str, create: Mapping[str, str] | None) -> Collection | None:
-        known = self.known.get(name)
-        if known is not None:
-            return known
+        if name in self.opened:
+            return self.opened[name]
         if create is not None:
             model = self.client.get_or_create_collection(
                 name, configuration={"hnsw": {"space": "cosine", **_GRAPH}}, metadata=create, **self.where
@@ -526,11 +521,11 @@ class ChromaServer:
         space = (model.configuration_json.get("hnsw") or model.configuration_json.get("spann") or {}).get("space")
         if space != "cosine":
             raise Corrupt(f"the Chroma collection {name} has the space {space!r}, not 'cosine'")
-        self.known[name] = Collection(client=self.client, model=model, embedding_function=None)
-        return self.known[name]
+        self.opened[name] = Collection(client=self.client, model=model, embedding_function=None)
+        return self.opened[name]
 
 
-def _whole(answer: Any) -> Iterator[tuple[str, str, Any]]:
+def _complete_rows(answer: Any) -> Iterator[tuple[str, str, Any]]:
     """Yield (id, text, metadata) of an answer's records that have both."""
     rows = zip(answer["ids"], answer["documents"], answer["metadatas"], strict=True) if answer else ()
     yield from ((id_, text, row) for id_, text, row in rows if row and text is not None)

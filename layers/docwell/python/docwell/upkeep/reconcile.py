@@ -104,7 +104,7 @@ class Reconcile:
         `force` starts a whole one anyway. `dry_run` sends nothing, and has its own pass, of one partition.
         """
         now, fresh = self._lead(dry_run=dry_run, force=force) if partition == 0 else self._follow(partition)
-        found, sent = list[Finding](), 0
+        findings, sent = list[Finding](), 0
         fact = self._fact(now.part, dry_run=dry_run)
         steps = {Phase.BUCKET: self._objects, Phase.LEDGER: self._rows, Phase.INDEX: self._chunks}
         waiting = None if dry_run or (fresh and force) else self._too_many(fresh=fresh)
@@ -119,19 +119,19 @@ class Reconcile:
                 sent += len(page)
             # Store after sending: a run that is killed in between repeats its hints and loses none.
             self.state.write(fact, now.fact())
-            found += page[: _EXAMPLES - len(found)]
+            findings += page[: _EXAMPLES - len(findings)]
             if sent >= self.limits.pause_above:
                 waiting = sent
         if partition == 0 and now.parts > 1:
-            everything = total([now, *self._others(now)])
-            if everything.phase is Phase.DONE:
+            pass_ = total([now, *self._followers(now)])
+            if pass_.phase is Phase.DONE:
                 now.reported = True
                 self.state.write(fact, now.fact())
-            now = everything
-        return self._report(now, found, dry_run=dry_run, sent=sent, waiting=waiting)
+            now = pass_
+        return self._report(now, findings, dry_run=dry_run, sent=sent, waiting=waiting)
 
     def _report(
-        self, now: Pass, found: Sequence[Finding], *, dry_run: bool, sent: int, waiting: int | None
+        self, now: Pass, findings: Sequence[Finding], *, dry_run: bool, sent: int, waiting: int | None
     ) -> ReconcileReport:
         return ReconcileReport(
             pipeline=self.fingerprint,
@@ -145,7 +145,7 @@ class Reconcile:
             documents={status.value: now.documents[status.value] for status in Status},
             sent=sent,
             waiting=waiting,
-            found=[(finding.kind.value, finding.hint.key) for finding in found],
+            found=[(finding.kind.value, finding.hint.key) for finding in findings],
         )
 
     def forget_passes(self) -> None:
@@ -164,11 +164,11 @@ class Reconcile:
         counted_all = False
         while not counted_all and remaining_s() > self.limits.stop_before_s:
             page = self.store.list(after, _LIST_PAGE)
-            rows = self.ledger.rows_of([one.key for one in page])
+            rows = self.ledger.rows_of([summary.key for summary in page])
             keys += len(page)
-            waiting = [one for one in page if not is_settled(rows.get(one.key), one)]
-            beside = active.rows_of([one.key for one in waiting])
-            settled += len(page) - sum(is_settled(beside.get(one.key), one) for one in waiting)
+            waiting = [summary for summary in page if not is_settled(rows.get(summary.key), summary)]
+            active_rows = active.rows_of([summary.key for summary in waiting])
+            settled += len(page) - sum(is_settled(active_rows.get(summary.key), summary) for summary in waiting)
             failed += sum(row.record.status is Status.FAILED for row in rows.values())
             counted_all = len(page) < _LIST_PAGE
             after = None if counted_all else page[-1].key
@@ -205,20 +205,19 @@ class Reconcile:
         if last is not None:
             now.note(last)
         if now.until:
-            page = [one for one in page if one.key <= now.until]
+            page = [summary for summary in page if summary.key <= now.until]
             last = None if last is not None and last >= now.until else last
-        rows = self.ledger.rows_of([one.key for one in page])
-        found = [
-            Finding(kind, Hint(one.key, sweep=kind is Drift.ORPHAN))
-            for one in page
-            if (kind := self._judge_object(one, rows.get(one.key), started)) is not None
-        ]
+        rows = self.ledger.rows_of([summary.key for summary in page])
         now.keys += len(page)
         now.advance(last)
-        return found
+        return [
+            Finding(kind, Hint(summary.key, sweep=kind is Drift.ORPHAN))
+            for summary in page
+            if (kind := self._judge_object(summary, rows.get(summary.key), started)) is not None
+        ]
 
-    def _judge_object(self, one: ObjectSummary, row: LedgerRow | None, listed_at: float) -> Drift | None:
-        gone = one.version == ""
+    def _judge_object(self, summary: ObjectSummary, row: LedgerRow | None, listed_at: float) -> Drift | None:
+        gone = summary.version == ""
         if row is None:
             return None if gone else Drift.MISSING
         record = row.record
@@ -229,13 +228,13 @@ class Reconcile:
             return None if record.status is Status.DELETED else Drift.ORPHAN
         if record.status is Status.FAILED:
             pause = _TRY_AGAIN_AFTER_S if record.reason == Reason.INTERNAL else self.limits.stuck_after_s
-            again = record.etag not in (None, one.etag) or record.updated_at < listed_at - pause
-            return Drift.MISSING if again else None
+            is_due = record.etag not in (None, summary.etag) or record.updated_at < listed_at - pause
+            return Drift.MISSING if is_due else None
         if record.status is Status.DELETED:
             return Drift.MISSING
         # The same content can be another version.
-        other = one.version is not None and record.live_version not in (None, one.version)
-        return None if is_settled(row, one) and not other else Drift.STALE
+        is_other = summary.version is not None and record.live_version not in (None, summary.version)
+        return None if is_settled(row, summary) and not is_other else Drift.STALE
 
     def _rows(self, now: Pass) -> list[Finding]:
         """Find rows that disagree with their object or their chunks."""
@@ -246,15 +245,14 @@ class Reconcile:
         if now.since:
             rows = [row for row in rows if self._may_have_changed(row, now.since)]
         changes = now.since > 0
-        found = self._judge_rows(rows, changes=changes)
-        if not found:
+        suspects = self._judge_rows(rows, changes=changes)
+        if not suspects:
             return []
         # Judge twice: ingest may have changed a document while its row, object and chunks were read.
         before = {row.record.key: row for row in rows}
-        again = [row for key, row in self.ledger.rows_of(list(found)).items() if row == before[key]]
-        return [
-            finding for key, finding in self._judge_rows(again, changes=changes).items() if found[key] == finding
-        ]
+        unchanged = [row for key, row in self.ledger.rows_of(list(suspects)).items() if row == before[key]]
+        findings = self._judge_rows(unchanged, changes=changes)
+        return [finding for key, finding in findings.items() if suspects[key] == finding]
 
     def _may_have_changed(self, row: LedgerRow, since: float) -> bool:
         """Whether a row needs a look since the last pass: it changed, or is not settled, or has a worker."""
@@ -267,19 +265,18 @@ class Reconcile:
         idle = {row.record.key: row for row in rows if row.leased_until <= now}
         objects = readable(lambda key: self._compare(idle[key].record), idle)
         chunks = count_chunks(self.index, [key for key in objects if not self._is_queued(idle[key], now)])
-        found: dict[str, Finding] = {}
+        findings: dict[str, Finding] = {}
         for key, (head, retagged) in objects.items():
             row = idle[key]
-            finding = self._judge(row, head, chunks.get(row.record.key, {}), now)
+            finding = self._judge(row, head, chunks.get(key, {}), now)
             if finding is None and retagged and not self._is_queued(row, now):
-                finding = Finding(Drift.STALE, Hint(row.record.key))
+                finding = Finding(Drift.STALE, Hint(key))
             if finding is None and changes and head is not None and row.record.status is Status.FAILED:
-                one = ObjectSummary(row.record.key, head.etag, head.size)
-                kind = self._judge_object(one, row, now)
-                finding = None if kind is None else Finding(kind, Hint(one.key))
+                kind = self._judge_object(ObjectSummary(key, head.etag, head.size), row, now)
+                finding = None if kind is None else Finding(kind, Hint(key))
             if finding is not None:
-                found[row.record.key] = finding
-        return found
+                findings[key] = finding
+        return findings
 
     def _judge(
         self, row: LedgerRow, head: ObjectVersion | None, chunks: Mapping[str, int], now: float
@@ -309,13 +306,13 @@ class Reconcile:
         head = None if record.status is Status.DELETED else self.store.head(record.key)
         if head is None or record.live_generation is None:
             return head, False
-        known = record.live_attributes or Attributes()
-        if head.metadata != known.metadata:
+        attributes = record.live_attributes or Attributes()
+        if head.metadata != attributes.metadata:
             return head, True
-        if head.tag_count == 0 and not known.tags:  # no tags on either side: save the request
+        if head.tag_count == 0 and not attributes.tags:  # no tags on either side: save the request
             return head, False
         try:
-            return head, self.store.tags(record.key, head) != known.tags
+            return head, self.store.tags(record.key, head) != attributes.tags
         except NotFound:  # replaced meanwhile
             return head, False
 
@@ -333,8 +330,8 @@ class Reconcile:
     def _chunks(self, now: Pass) -> list[Finding]:
         """Find chunks of documents without a row; the ledger phase judged the others."""
         last, offset = json.loads(now.cursor) if now.cursor else ("", 0)
-        own = self.index.collections()[now.part :: now.parts]
-        names = [name for name in own if name >= last]
+        partition = self.index.collections()[now.part :: now.parts]
+        names = [name for name in partition if name >= last]
         if not names:
             now.advance(None)
             return []
@@ -361,7 +358,7 @@ class Reconcile:
         ended = lead.phase is Phase.DONE and (lead.parts == 1 or lead.reported)
         if not ended and lead.parts == parts and not (force and lead.since):
             return lead, False
-        done = [lead, *self._others(lead)] if ended else [lead]
+        done = [lead, *self._followers(lead)] if ended else [lead]
         return next_pass(done, parts, self.clock(), whole=force or not ended), True
 
     def _follow(self, partition: int) -> tuple[Pass, bool]:
@@ -369,16 +366,16 @@ class Reconcile:
         waited = 0.0
         while True:
             lead = Pass.of(self.state.read(self._fact(0, dry_run=False)))
-            mine = self._other(lead, partition) if partition < lead.parts else Pass(Phase.DONE, part=partition)
+            mine = self._follower(lead, partition) if partition < lead.parts else Pass(Phase.DONE, part=partition)
             if mine.phase is not Phase.DONE or waited >= _LEAD_WAIT_S:
                 return mine, False
             self.pause(_LEAD_PAUSE_S)
             waited += _LEAD_PAUSE_S
 
-    def _others(self, lead: Pass) -> list[Pass]:
-        return [self._other(lead, part) for part in range(1, lead.parts)]
+    def _followers(self, lead: Pass) -> list[Pass]:
+        return [self._follower(lead, part) for part in range(1, lead.parts)]
 
-    def _other(self, lead: Pass, part: int) -> Pass:
+    def _follower(self, lead: Pass, part: int) -> Pass:
         return partition_of(lead, part, self.state, self.fingerprint)
 
     def _fact(self, part: int, *, dry_run: bool) -> str:
@@ -417,9 +414,9 @@ class Finding:
     hint: Hint
 
 
-def is_settled(row: LedgerRow | None, one: ObjectSummary) -> bool:
+def is_settled(row: LedgerRow | None, summary: ObjectSummary) -> bool:
     """Whether the row is settled for the object's content."""
-    return row is not None and row.record.status in SETTLED and row.record.etag in (None, one.etag)
+    return row is not None and row.record.status in SETTLED and row.record.etag in (None, summary.etag)
 
 
 def judge_answers(record: DocumentRecord, head: ObjectVersion | None) -> Finding | None:
@@ -430,8 +427,8 @@ def judge_answers(record: DocumentRecord, head: ObjectVersion | None) -> Finding
     if head is None:
         return Finding(Drift.ORPHAN, Hint(record.key, sweep=True))
     # The bucket phase counts settled rows of other content.
-    other = record.status in SETTLED and record.etag not in (None, head.etag)
-    return None if other else Finding(Drift.STALE, Hint(record.key))
+    is_other = record.status in SETTLED and record.etag not in (None, head.etag)
+    return None if is_other else Finding(Drift.STALE, Hint(record.key))
 
 
 def judge_row(record: DocumentRecord, chunks: Mapping[str, int], *, in_bucket: bool) -> Finding | None:
@@ -442,29 +439,29 @@ def judge_row(record: DocumentRecord, chunks: Mapping[str, int], *, in_bucket: b
         return None if deleted and not chunks else Finding(Drift.ORPHAN, Hint(key, sweep=True))
     if record.status is Status.PENDING:
         return Finding(Drift.STUCK, Hint(key, sweep=True))  # sends its missing ranges again
-    there = chunks.get(live, 0) if live else 0
+    count = chunks.get(live, 0) if live else 0
     expected = record.chunks if live else 0
-    if there != expected:
-        return Finding(Drift.LOST if there < expected else Drift.DUPLICATE, Hint(key, rebuild=True))
+    if count != expected:
+        return Finding(Drift.LOST if count < expected else Drift.DUPLICATE, Hint(key, rebuild=True))
     if set(chunks) - {live}:
         return Finding(Drift.STALE, Hint(key, sweep=True))
     return None
 
 
-_Found = TypeVar("_Found")
+_Result = TypeVar("_Result")
 
 _AT_ONCE = 8
 
 logger = logging.getLogger(__name__)
 
 
-def readable(read: Callable[[str], _Found], keys: Collection[str]) -> dict[str, _Found]:
+def readable(read: Callable[[str], _Result], keys: Collection[str]) -> dict[str, _Result]:
     """Return the result of `read` for each key, without objects that the bucket refuses to show. Log these.
 
     One of them must not end each run at the same place.
     """
 
-    def attempt(key: str) -> list[tuple[str, _Found]]:
+    def attempt(key: str) -> list[tuple[str, _Result]]:
         try:
             return [(key, read(key))]
         except ObjectDenied as error:
@@ -537,7 +534,7 @@ class Pass:
 
     def fact(self) -> dict[str, str]:
         """Return the progress as it is stored."""
-        return {name: str(one) if name in _TEXTS else json.dumps(one) for name, one in vars(self).items()}
+        return {name: str(value) if name in _TEXTS else json.dumps(value) for name, value in vars(self).items()}
 
     def advance(self, cursor: str | None) -> None:
         """Move to the next page, or to the next phase when the cursor is None."""
@@ -605,20 +602,20 @@ def last_pass(state: StateStore, fingerprint: str) -> Pass | None:
 def total(parts: Sequence[Pass]) -> Pass:
     """Return the sum of the partitions of a pass, at the earliest of their places."""
     phases = list(Phase)
-    sums = {name: sum(getattr(one, name) for one in parts) for name in ("keys", "rows", "chunks")}
-    drift = sum((one.drift for one in parts), Counter[str]())
-    documents = sum((one.documents for one in parts), Counter[str]())
-    first = min((one.phase for one in parts), key=phases.index)
+    sums = {name: sum(getattr(part, name) for part in parts) for name in ("keys", "rows", "chunks")}
+    drift = sum((part.drift for part in parts), Counter[str]())
+    documents = sum((part.documents for part in parts), Counter[str]())
+    first = min((part.phase for part in parts), key=phases.index)
     return replace(parts[0], phase=first, drift=drift, documents=documents, **sums)
 
 
 def _cuts(done: Sequence[Pass], parts: int) -> list[str]:
     """Return up to `parts` - 1 keys that divide the noted pages evenly."""
-    noted = sorted((key, one.stride) for one in done for key in one.notes)
-    pages, seen = sum(stride for _, stride in noted), 0
+    noted = sorted((key, part.stride) for part in done for key in part.notes)
+    pages, passed = sum(stride for _, stride in noted), 0
     cuts: list[str] = []
     for key, stride in noted[:-1]:
-        seen += stride
-        if len(cuts) < parts - 1 and seen * parts >= pages * (len(cuts) + 1):
+        passed += stride
+        if len(cuts) < parts - 1 and passed * parts >= pages * (len(cuts) + 1):
             cuts.append(key)
     return cuts
