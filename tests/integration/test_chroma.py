@@ -66,15 +66,6 @@ def test_the_nearest_chunk_comes_first_with_all_that_was_written(chroma_url: str
     assert [hit.score for hit in found] == sorted((hit.score for hit in found), reverse=True)
 
 
-def test_the_confidence_of_a_recognised_chunk_comes_back(chroma_url: str, collection: str) -> None:
-    chroma = index(chroma_url)
-    plain, recognised = records(2)
-    recognised = replace(recognised, chunk=replace(recognised.chunk, confidence=0.934))
-    chroma.upsert(collection, [plain, recognised])
-    found = {hit.id: hit.chunk.confidence for hit in chroma.search({collection: None}, plain.vector, 2)}
-    assert found == {plain.id: None, recognised.id: 0.934}
-
-
 def test_the_section_and_the_units_of_a_chunk_come_back_as_they_were(chroma_url: str, collection: str) -> None:
     chroma = index(chroma_url)
     (plain,) = records(1)
@@ -352,28 +343,3 @@ def test_a_small_collection_costs_one_search_after_the_first(
     assert chroma.search({"small": None}, records(1)[0].vector, 10) == first
     assert [hit.document for hit in first] == ["small/a.pdf"] * 2
     assert asked == [None, {"collection": "small"}, {"collection": "small"}]
-
-
-def test_a_collection_alone_among_the_nearest_is_searched_for_no_more_hits_than_wanted(
-    chroma_url: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    chroma = index(chroma_url, "9" * 32, shards=1)
-    chroma.upsert("one", records(300, document="one/a.pdf"))
-    known = chroma._server.opened[chroma._layout.name("one")]
-    asked: list[int] = []
-    real: Any = known.query
-
-    def watched(**wanted: Any) -> Any:
-        asked.append(wanted["n_results"])
-        return real(**wanted)
-
-    monkeypatch.setattr(known, "query", watched)
-    vector = records(1)[0].vector
-    first = chroma.search({"one": None}, vector, 10)
-    assert chroma.search({"one": None}, vector, 10) == first
-    assert asked == [40, 10]
-    chroma.upsert("other", records(300, document="other/a.pdf"))
-    asked.clear()
-    for _ in range(2):
-        assert chroma.search({"one": None}, vector, 10) == first
-    assert asked == [10, 40, 40]

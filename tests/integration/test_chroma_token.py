@@ -165,22 +165,6 @@ def test_the_last_token_is_sent_while_the_secret_cannot_be_read(hosted: str) -> 
     assert chroma.collections() == []
 
 
-def test_a_secret_that_cannot_be_read_is_not_read_for_every_request(hosted: str, secret: Secret) -> None:
-    clock = Clock()
-    chroma = index(
-        hosted,
-        ServerAuth(secret_reader(secret.client, f"{secret.arn}-other", "chroma"), "Authorization", clock=clock),
-    )
-    for _ in range(4):
-        with pytest.raises(Unavailable, match="ResourceNotFoundException"):
-            chroma.collections()
-    assert len(secret.actions) == 1
-    clock.now = 6
-    with pytest.raises(Unavailable, match="ResourceNotFoundException"):
-        chroma.collections()
-    assert len(secret.actions) == 2
-
-
 @pytest.mark.parametrize(
     "text",
     [
@@ -196,13 +180,6 @@ def test_a_secret_without_a_token_is_a_typed_error_without_its_text(
     with pytest.raises(Unavailable, match="key `token`") as caught:
         chroma.collections()
     assert "first" not in str(caught.value)
-
-
-def test_a_binary_secret_is_a_typed_error(hosted: str, secret: Secret) -> None:
-    boto3.client("secretsmanager", "us-east-1").put_secret_value(SecretId=secret.arn, SecretBinary=b"first")
-    chroma = index(hosted, ServerAuth(secret_reader(secret.client, secret.arn, "chroma"), "Authorization"))
-    with pytest.raises(Unavailable, match="key `token`"):
-        chroma.collections()
 
 
 def test_a_secret_that_cannot_be_read_is_a_typed_error(hosted: str, secret: Secret) -> None:

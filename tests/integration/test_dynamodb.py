@@ -15,7 +15,7 @@ from moto import mock_aws
 from docwell.adapters.aws import client
 from docwell.adapters.dynamodb.ledger import DynamoLedger, DynamoState, encode_cursor
 from docwell.attributes import Attributes
-from docwell.errors import BadInput, LeaseLost, Unavailable
+from docwell.errors import BadInput, LeaseLost
 from docwell.models import DocumentRecord, Lease, RangeTally, RangeTask, Status
 from docwell.ports import LiveDocument
 from infra.local.names import LEDGER_SCHEMA
@@ -164,14 +164,6 @@ def test_only_the_first_of_two_observers_that_read_the_same_row_stores_its_versi
 def test_a_document_without_a_row_gets_none_by_an_observation(ledger: DynamoLedger) -> None:
     assert not ledger.observe(DocumentRecord(KEY), "v1")
     assert ledger.get(KEY) is None
-
-
-def test_a_renewed_lease_lasts_longer(ledger: DynamoLedger, clock: Clock) -> None:
-    lease = taken(ledger)
-    clock.now += 50
-    ledger.renew(lease)
-    clock.now += 50
-    assert ledger.acquire(KEY, "two") is None
 
 
 def task(number: int, version: str = "v1", attempt: int = 7) -> RangeTask:
@@ -326,11 +318,6 @@ def test_a_forged_cursor_is_bad_input(ledger: DynamoLedger, cursor: str, collect
 def test_a_cursor_with_a_name_that_no_row_can_have_is_bad_input(ledger: DynamoLedger, name: str) -> None:
     with pytest.raises(BadInput):
         ledger.page(None, None, encode_cursor({"document": {"S": name}, "pipeline": {"S": PIPELINE}}), 10)
-
-
-def test_a_missing_table_is_unavailable_and_named(ledger: DynamoLedger) -> None:
-    with pytest.raises(Unavailable, match="ResourceNotFoundException"):
-        DynamoLedger(client("dynamodb"), "none", PIPELINE).get(KEY)
 
 
 def described(ledger: DynamoLedger, key: str, said: Attributes | None = None, live: str | None = "g") -> None:

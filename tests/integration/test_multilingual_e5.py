@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 from tokenizers import Tokenizer
 
-from docwell.adapters.embedding.calibration import ModelCalibration
 from docwell.adapters.embedding.onnx_embedder import OnnxEmbedder, SessionOpener
 from docwell.adapters.embedding.onnxruntime_session import OnnxruntimeSession
 from docwell.errors import DocwellError
@@ -110,12 +109,6 @@ def test_a_question_and_a_passage_have_their_own_prefixes(folder: Path) -> None:
     (asked,), (told,) = embedder.embed_queries(["lease"]), embedder.embed_passages(["lease"])
     assert float(asked @ told) < 0.999
     assert embedder.max_tokens == 512 - 2 - 3  # specials, then "passage: "
-
-
-def test_its_thresholds_lie_beside_it(folder: Path) -> None:
-    meaning = ModelCalibration.read(folder).meaning
-    assert meaning is not None
-    assert meaning.foreign is not None
 
 
 def test_the_router_knows_questions_about_a_document_in_nine_languages(folder: Path) -> None:

@@ -14,7 +14,6 @@ from moto import mock_aws
 
 from docwell.adapters.aws import client
 from docwell.adapters.s3 import S3ObjectStore
-from docwell.attributes import MAX_TAGS
 from docwell.errors import NotFound, ObjectDenied, Unavailable
 
 pytestmark = pytest.mark.integration
@@ -207,14 +206,3 @@ def test_only_an_object_that_is_refused_is_denied(bucket: Any, code: str, *, den
     with pytest.raises(Unavailable, match=code) as raised:
         S3ObjectStore(s3, "documents").head("a")
     assert isinstance(raised.value, ObjectDenied) is denied
-
-
-def test_more_tags_than_s3_allows_are_not_kept(bucket: Any) -> None:
-    s3 = client("s3")
-    store = S3ObjectStore(s3, "documents")
-    bucket.put_object(Key="a", Body=b"1")
-    head = store.head("a")
-    assert head is not None
-    tags = [{"Key": f"{number:02}", "Value": ""} for number in range(50)]
-    s3.meta.events.register("after-call.s3.GetObjectTagging", lambda parsed, **_: parsed.update(TagSet=tags))
-    assert list(store.tags("a", head)) == [f"{number:02}" for number in range(MAX_TAGS)]

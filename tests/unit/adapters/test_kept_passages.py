@@ -61,12 +61,6 @@ def test_a_collection_has_its_own() -> None:
     assert world.read_by_search(["a"], "d") == ["a"]
 
 
-def test_none_is_kept_by_default() -> None:
-    world = World(0)
-    world.read_by_search(["a"])
-    assert world.read_by_search(["a"]) == ["a"]
-
-
 def test_none_is_older_than_ten_minutes(monkeypatch: pytest.MonkeyPatch) -> None:
     now = [0.0]
     monkeypatch.setattr(chroma, "monotonic", lambda: now[0])

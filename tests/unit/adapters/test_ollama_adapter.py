@@ -24,13 +24,6 @@ def test_every_request_has_the_options_that_keep_the_model_loaded() -> None:
     assert short["options"] == long["options"] | {"num_predict": 12}
 
 
-def test_a_missing_model_is_told_how_to_get_it() -> None:
-    with OLLAMA.playing(whole("404 Not Found", {"error": "no"})) as (_, model), pytest.raises(
-        Unavailable, match="ollama pull m"
-    ):  # fmt: skip
-        answer(model)
-
-
 def test_check_and_context_length_read_the_models_card() -> None:
     card = {"model_info": {"general.architecture": "qwen2", "qwen2.context_length": 32768}}
     with OLLAMA.playing(whole("200 OK", card)) as (host, model):
@@ -51,11 +44,6 @@ def test_the_digest_is_what_the_host_lists_and_asked_once(listed: str) -> None:
     with OLLAMA.playing(whole("200 OK", tags)) as (host, model):
         assert [run(model.digest()), run(model.digest())] == ["ab12", "ab12"]
         assert len(host.requests) == 1
-
-
-def test_a_host_that_lists_no_digest_has_none() -> None:
-    with OLLAMA.playing(whole("200 OK", {"models": [{"model": "other", "digest": "00"}]})) as (_, model):
-        assert run(model.digest()) is None
 
 
 def test_facts_of_a_host_that_failed_are_asked_for_again() -> None:

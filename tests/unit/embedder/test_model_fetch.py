@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import http.server
-import importlib.metadata
 import io
 import threading
 import time
@@ -13,9 +12,8 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from docwell.errors import NotFound, Unavailable
-from layers.embedder.download import fetch as fetching
-from layers.embedder.download.catalogue import Model, ModelFile, Wheel, catalogue, find
+from docwell.errors import Unavailable
+from layers.embedder.download.catalogue import Model, ModelFile, Wheel, catalogue
 from layers.embedder.download.fetch import HashMismatch, fetch_from
 from layers.embedder.download.progress import Reporter
 from layers.embedder.download.sources import HubSource, PackageSource, Source
@@ -76,30 +74,11 @@ def test_a_file_comes_from_the_first_source_that_has_it(tmp_path: Path, reporter
     assert (first.asked, second.asked, third.asked) == ([FILE.name], [FILE.name], [])
 
 
-def test_what_one_source_lacks_comes_from_the_next_and_no_file_comes_twice(
-    tmp_path: Path, reporter: Reporter
-) -> None:
-    other = ModelFile("1_Pooling/config.json", 2, sha256(b"{}").hexdigest())
-    first = Served("first", {FILE.name: CONTENT})
-    second = Served("second", {FILE.name: CONTENT, other.name: b"{}"})
-    paths = get(tmp_path, reporter, first, second, wanted=model(FILE, other))
-    assert paths[other.name].read_bytes() == b"{}"
-    assert second.asked == [other.name]
-
-
 def test_a_file_in_the_cache_is_asked_of_no_source(tmp_path: Path, reporter: Reporter) -> None:
     get(tmp_path, reporter, Served("first", {FILE.name: CONTENT}))
     again = Served("again", {FILE.name: CONTENT})
     assert get(tmp_path, reporter, again)[FILE.name].read_bytes() == CONTENT
     assert again.asked == []
-
-
-def test_a_file_that_somebody_put_into_the_cache_is_taken_when_it_is_the_right_one(
-    tmp_path: Path, reporter: Reporter
-) -> None:
-    (tmp_path / "tiny-1b").mkdir()
-    (tmp_path / "tiny-1b" / FILE.name).write_bytes(CONTENT)
-    assert get(tmp_path, reporter)[FILE.name].is_file()
 
 
 def test_wrong_bytes_are_refused_with_both_hashes_and_not_kept(tmp_path: Path, reporter: Reporter) -> None:
@@ -173,36 +152,6 @@ def test_the_hub_is_asked_for_the_pinned_revision(
     assert hub[1] == [f"/someone/tiny/resolve/{'0' * 40}/{FILE.name}"]
 
 
-def test_a_file_that_the_hub_lacks_leaves_the_next_source(
-    tmp_path: Path, reporter: Reporter, hub: tuple[str, list[str]]
-) -> None:
-    other = ModelFile("absent.json", 2, sha256(b"{}").hexdigest())
-    spare = Served("spare", {other.name: b"{}"})
-    get(tmp_path, reporter, HubSource(hub[0]), spare, wanted=model(FILE, other))
-    assert spare.asked == [other.name]
-
-
-def test_a_hub_that_could_not_be_reached_is_not_tried_again(
-    tmp_path: Path, reporter: Reporter, hub: tuple[str, list[str]]
-) -> None:
-    source = HubSource("http://127.0.0.1:9")
-    for name in ("first", "second"):
-        with pytest.raises(Unavailable, match=r"127.0.0.1:9 cannot be reached"):
-            get(tmp_path / name, reporter, source)
-        source._endpoint = hub[0]  # from now on it would answer
-    assert hub[1] == []
-
-
-def test_an_offline_hub_is_left_out(
-    tmp_path: Path, reporter: Reporter, hub: tuple[str, list[str]], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    monkeypatch.setenv("HF_ENDPOINT", hub[0])
-    with pytest.raises(Unavailable, match="HF_HUB_OFFLINE is set"):
-        get(tmp_path, reporter, HubSource())
-    assert hub[1] == []
-
-
 def write_wheel(folder: Path, name: str, member: str, content: bytes) -> Wheel:
     """A wheel whose code would fail the test if it were ever run."""
     folder.mkdir(exist_ok=True)
@@ -247,30 +196,6 @@ def test_a_package_with_another_hash_is_not_even_unzipped(
     pinned = Wheel("tiny==1.0", 1, "0" * 64, {FILE.name: "tiny/data.bin"})
     with pytest.raises(Unavailable, match="pip download failed"):
         get(tmp_path / "cache", reporter, PackageSource([pinned]))
-
-
-def test_a_python_without_pip_says_what_to_do(
-    tmp_path: Path, reporter: Reporter, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def absent(name: str) -> str:
-        raise importlib.metadata.PackageNotFoundError(name)
-
-    monkeypatch.setattr(importlib.metadata, "version", absent)
-    with pytest.raises(Unavailable, match="ensurepip"):
-        get(tmp_path, reporter, PackageSource([Wheel("tiny==1.0", 1, "0" * 64, {FILE.name: "x"})]))
-
-
-def test_the_cache_is_where_the_environment_says(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("DOCWELL_CACHE", raising=False)
-    monkeypatch.setenv("XDG_CACHE_HOME", "/xdg")
-    assert fetching.cache_folder() == Path("/xdg/docwell/models")
-    monkeypatch.setenv("DOCWELL_CACHE", "/own")
-    assert fetching.cache_folder() == Path("/own")
-
-
-def test_an_unknown_model_is_answered_with_those_there_are() -> None:
-    with pytest.raises(NotFound, match=r"all-minilm-l6-v2, multilingual-e5-small, qwen2.5-coder:1.5b"):
-        find("gpt")
 
 
 @pytest.mark.parametrize("name", catalogue())

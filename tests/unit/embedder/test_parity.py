@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import json
 from functools import partial
 from pathlib import Path
 
@@ -47,12 +46,3 @@ def assert_parity(open_session: SessionOpener, goal: float, *, for_questions: bo
     parity = compare(loaded(open_session, for_questions=for_questions))
     assert len(parity.cosines) == 200
     assert {name: cosine for name, cosine in parity.cosines.items() if cosine < goal} == {}
-
-
-def test_the_texts_range_from_one_word_piece_to_more_than_the_model_reads() -> None:
-    embedder = loaded(OnnxruntimeSession)
-    entries = json.loads((EMBEDDER / "parity" / "texts.json").read_text(encoding="utf-8"))
-    lengths = [len(spans) for spans in embedder.offsets([entry["text"] for entry in entries])]
-    assert sum(length == 1 for length in lengths) >= 3
-    assert sum(length > embedder.max_tokens for length in lengths) >= 20
-    assert len({entry["text"] for entry in entries}) == 200

@@ -61,29 +61,6 @@ def test_a_matrix_is_stored_in_8_bits_and_gives_nearly_the_same(tmp_path: Path) 
     assert not after[:, 0].any()
 
 
-@pytest.mark.parametrize(("name", "width"), [("layer.3.value.product", WIDTH), ("product", WIDTH + 8)])
-def test_values_and_matrices_of_unusual_shape_stay(tmp_path: Path, name: str, width: int) -> None:
-    write(tmp_path / MODEL_FILE, name, width)
-    assert not quantize(tmp_path / MODEL_FILE, tmp_path / QUESTIONS_FILE)
-    assert not (tmp_path / QUESTIONS_FILE).exists()
-
-
-def test_two_products_with_one_matrix_share_its_quantized_form(tmp_path: Path) -> None:
-    write(tmp_path / MODEL_FILE)
-    model = onnx.load(tmp_path / MODEL_FILE)
-    model.graph.node[-1].output[0] = "first"
-    model.graph.node.append(helper.make_node("MatMul", ["first", "matrix"], ["out"], name="again"))
-    onnx.save(model, str(tmp_path / MODEL_FILE))
-    before = run(tmp_path / MODEL_FILE)
-    assert quantize(tmp_path / MODEL_FILE, tmp_path / QUESTIONS_FILE)
-    after = run(tmp_path / QUESTIONS_FILE)
-    assert len(onnx.load(tmp_path / QUESTIONS_FILE).graph.initializer) == 2
-    assert (
-        np.min(np.sum(before * after, axis=1) / np.linalg.norm(before, axis=1) / np.linalg.norm(after, axis=1))
-        > 0.999
-    )
-
-
 def test_equal_models_give_equal_bytes(tmp_path: Path) -> None:
     write(tmp_path / MODEL_FILE)
     made = [tmp_path / "first.onnx", tmp_path / "second.onnx"]

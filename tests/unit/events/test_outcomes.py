@@ -103,10 +103,6 @@ def test_each_final_status_has_an_event(world: World, status: Status) -> None:
     assert json.loads(event.body) == {"type": event.type, "timestamp": event.time, "data": event.data}
 
 
-def test_every_final_status_has_a_type() -> None:
-    assert set(TYPES) == FINAL
-
-
 def test_progress_and_leases_are_no_news(world: World) -> None:
     world.write(status=Status.PENDING, version="v1", ranges=2, attempt=1)
     assert world.ledger.finish_range(RangeTask(KEY, "v1", "f1", 1, 0), RangeTally(pages=50, chunks=9))
@@ -157,15 +153,6 @@ def test_a_version_that_comes_back_and_a_second_deletion_are_told_under_new_ids(
 def test_a_change_that_is_delivered_again_has_the_same_id(world: World) -> None:
     world.write(status=Status.INDEXED, version="v1")
     assert world.events() == world.events()
-
-
-def test_two_buckets_with_the_same_document_have_two_ids(world: World) -> None:
-    world.write(status=Status.INDEXED, version="v1")
-    sent = Sent()
-    for bucket in ("one", "two"):
-        for change in world.changes():
-            Publisher(bucket, outcome_in, sent).publish(change)
-    assert len({one.id for one in sent.events}) == 2
 
 
 def test_a_row_that_goes_away_is_no_deletion(world: World) -> None:

@@ -137,15 +137,6 @@ def test_no_chunk_of_a_long_page_is_small(parts: list[str]) -> None:
     assert len(sizes) == 1 or min(sizes) >= limit // 3
 
 
-def test_a_short_page_is_one_chunk() -> None:
-    assert chunks("\n One. \n\n Two. \n") == [Chunk("One. \n\n Two.", 7, 2, 14, 4, "vii")]
-
-
-def test_white_space_gives_no_chunk() -> None:
-    assert chunks(" \n\t\n ") == []
-    assert chunks("") == []
-
-
 def test_a_chunk_never_crosses_a_page() -> None:
     found = list(chunk_pages([Page(1, "one"), Page(2, "two")], WordPieces(), 100))
     assert [(chunk.page, chunk.text) for chunk in found] == [(1, "one"), (2, "two")]
@@ -181,12 +172,6 @@ def test_text_without_spaces_is_cut() -> None:
     chinese = "这是一个没有空格的句子" * 30
     assert len(chunks(chinese, 20)) >= 330 / 80
     assert "".join(chunk.text for chunk in chunks(chinese, 20)) == chinese
-
-
-def test_a_word_of_ten_thousand_letters_is_cut() -> None:
-    found = chunks("x" * 10_000, 50)
-    assert "".join(chunk.text for chunk in found) == "x" * 10_000
-    assert max(len(chunk.text) for chunk in found) <= 200
 
 
 def test_time_grows_with_the_text_and_not_its_square() -> None:

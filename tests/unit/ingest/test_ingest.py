@@ -6,9 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from docwell.errors import DeadlineExceeded, LeaseLost, Unavailable
-from docwell.models import DocumentRecord, Hint, IndexRecord, Reason, Status
-from tests.unit.fakes import UNREADABLE
+from docwell.errors import DeadlineExceeded, LeaseLost
+from docwell.models import Hint, Reason, Status
 from tests.unit.ingest.ingest_world import KEY, World
 
 
@@ -71,14 +70,6 @@ def test_pages_without_text_make_the_document_empty() -> None:
     world.store.put(KEY, "  \f \n ")
     report = world.update()
     assert (report.status, report.reason) == (Status.EMPTY, Reason.NO_TEXT)
-
-
-def test_an_unreadable_page_is_counted_and_the_others_are_indexed() -> None:
-    world = World()
-    world.store.put(KEY, f"good text\f{UNREADABLE}")
-    assert world.update().status is Status.INDEXED
-    assert world.ledger.records[KEY].page_failures == {"unreadable 2"}
-    assert world.texts() == "good text"
 
 
 def test_a_document_over_the_size_limit_is_refused_before_it_is_read() -> None:
@@ -187,17 +178,6 @@ def test_a_worker_short_of_time_stops_and_leaves_the_rest() -> None:
     assert world.ledger.holders == {}
 
 
-def test_what_an_interrupted_sweep_left_goes_with_the_next_event() -> None:
-    world = World()
-    world.store.put(KEY, "some text")
-    world.update()
-    stale = replace(world.index.of(KEY)[0], id="stale", generation="older")
-    world.index.chunks["handbooks"]["stale"] = stale
-    world.ledger.records[KEY] = replace(world.ledger.records[KEY], swept=False)
-    world.update(owner="message-2")
-    assert "stale" not in {record.id for record in world.index.of(KEY)}
-
-
 def test_giving_up_leaves_a_named_status_and_shows_nothing() -> None:
     world = World()
     world.store.put(KEY, "some text")
@@ -207,17 +187,6 @@ def test_giving_up_leaves_a_named_status_and_shows_nothing() -> None:
     record = world.ledger.records[KEY]
     assert (record.status, record.reason, record.live_generation) == (Status.FAILED, Reason.UNAVAILABLE, None)
     assert world.update(owner="message-3").status is Status.INDEXED
-
-
-def test_every_chunk_is_what_stands_on_its_page() -> None:
-    world = World()
-    pages = ["A first page. It has two sentences.", "A second page."]
-    world.store.put(KEY, "\f".join(pages))
-    world.update()
-    records: list[IndexRecord] = world.index.of(KEY)
-    for record in records:
-        chunk = record.chunk
-        assert pages[chunk.page - 1][chunk.start : chunk.end] == chunk.text
 
 
 def test_a_second_try_that_reads_less_leaves_nothing_of_the_first() -> None:
@@ -244,23 +213,6 @@ def test_a_first_upload_costs_two_writes_of_its_record_and_no_search_for_older_c
     record = world.ledger.records[KEY]
     assert (record.status, record.pages, record.chunks, record.swept) == (Status.INDEXED, 1, 1, True)
     assert world.ledger.writes == 2
-
-
-def test_a_worker_that_dies_before_a_short_document_is_live_leaves_nothing_undone() -> None:
-    world = World()
-    world.store.put(KEY, "some text")
-
-    def die(record: DocumentRecord) -> None:
-        if record.status is Status.INDEXED:
-            raise Unavailable("ledger", "down")
-
-    world.ledger.before_write = die
-    with pytest.raises(Unavailable):
-        world.update()
-    assert world.ledger.records[KEY].live_generation is None
-    world.ledger.before_write = lambda _record: None
-    assert world.update().status is Status.INDEXED
-    assert world.texts() == "some text"
 
 
 def test_a_document_that_is_refused_while_it_is_read_keeps_its_title_and_pages() -> None:

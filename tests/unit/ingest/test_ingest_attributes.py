@@ -24,10 +24,6 @@ def world() -> World:
     return world
 
 
-def test_what_pdf_and_bucket_say_is_kept_with_the_live_version(world: World) -> None:
-    assert said(world) == Attributes("One", "Ada", "2026-01-01", {"team": "heat"}, {"stage": "draft"})
-
-
 def test_the_kind_of_file_is_that_of_the_live_version(world: World) -> None:
     world.reader.media_type = "text/html"
     world.store.put(KEY, "a\fb\fc")

@@ -9,18 +9,7 @@ import pytest
 from docwell.errors import Unavailable
 from docwell.ingest.ranges import outcome
 from docwell.models import DocumentRecord, Hint, ObjectVersion, RangeTask, Reason, Status
-from tests.unit.fakes import UNREADABLE
 from tests.unit.ingest.ingest_world import KEY, World
-
-
-def test_a_document_of_unreadable_text_alone_is_refused_by_name() -> None:
-    world = World(range_pages=1)
-    world.store.put(KEY, f"{UNREADABLE}\f{UNREADABLE}")
-    world.update()
-    world.work_off()
-    record = world.ledger.records[KEY]
-    assert (record.status, record.reason) == (Status.REJECTED, Reason.UNREADABLE)
-
 
 LONG = "page one\fpage two\fpage three"
 
@@ -67,40 +56,6 @@ def test_a_long_document_whose_messages_were_lost_goes_on_when_a_hint_asks_for_a
     assert len(world.queue.sent) == 2
     world.work_off()
     assert world.ledger.records[KEY].status is Status.INDEXED
-
-
-def test_a_worker_that_dies_while_it_sends_ranges_sends_them_when_it_comes_again() -> None:
-    world = World(range_pages=1)
-    world.store.put(KEY, LONG)
-
-    def down() -> None:
-        raise Unavailable("sqs", "down")
-
-    world.queue.before_send = down
-    with pytest.raises(Unavailable):
-        world.update()
-    world.queue.before_send = lambda: None
-    world.update()
-    world.work_off()
-    assert world.ledger.records[KEY].status is Status.INDEXED
-
-
-def test_a_range_that_failed_is_done_again_by_its_redelivery() -> None:
-    world = World(range_pages=1)
-    world.store.put(KEY, LONG)
-    world.update()
-    first = world.queue.sent[0]
-    assert isinstance(first, RangeTask)
-
-    def down() -> None:
-        raise Unavailable("chroma", "down")
-
-    world.index.before_upsert = down
-    with pytest.raises(Unavailable):
-        world.index_range(first, "range", lambda: 900.0)
-    world.index.before_upsert = lambda: None
-    world.work_off()
-    assert world.ledger.records[KEY].chunks == len(world.index.of(KEY)) == 3
 
 
 def test_ranges_of_a_replaced_document_leave_nothing_behind() -> None:

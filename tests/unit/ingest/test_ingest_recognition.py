@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from docwell.attributes import Attributes
-from docwell.errors import DeadlineExceeded, Unavailable
+from docwell.errors import DeadlineExceeded
 from docwell.models import Hint, Page, RangeTask, Reason, Status
 from tests.unit.fakes import FakeReader, FakeRecogniser
 from tests.unit.ingest.ingest_world import KEY, World
@@ -196,23 +196,6 @@ def test_a_late_copy_of_a_range_of_text_counts_for_nothing_while_pictures_are_re
     assert len(live(world)) == len(in_the_index(world)) == 3
 
 
-def test_a_worker_that_dies_before_it_sends_what_is_to_be_recognised_sends_it_when_it_comes_again() -> None:
-    world = scanning(range_pages=50)
-    world.store.put(KEY, MIXED)
-
-    def down() -> None:
-        raise Unavailable("sqs", "down")
-
-    world.ocr_queue.before_send = down
-    with pytest.raises(Unavailable):
-        world.update()
-    assert live(world) == ["text of page one", "text of page three"]
-    world.ocr_queue.before_send = lambda: None
-    world.update()
-    world.work_off()
-    assert len(live(world)) == len(in_the_index(world)) == 3
-
-
 def test_lost_messages_are_sent_once_more_and_what_is_done_stays_done() -> None:
     world = scanning(range_pages=50)
     world.store.put(KEY, MIXED)
@@ -247,19 +230,6 @@ def test_a_replacement_that_is_a_scan_takes_over_only_when_it_is_recognised() ->
     assert live(world) == ["old text"]
     world.work_off()
     assert live(world) == in_the_index(world) == ["new picture"]
-
-
-def test_a_document_deleted_while_it_is_recognised_leaves_nothing() -> None:
-    world = scanning(range_pages=50)
-    world.store.put(KEY, MIXED)
-    world.update()
-    waiting = tasks(world)
-    world.store.delete(KEY)
-    world.update(owner="message-2")
-    for number, task in enumerate(waiting):
-        world.index_range(task, f"range-{number}", lambda: 900.0)
-    assert world.index.of(KEY) == []
-    assert world.ledger.records[KEY].status is Status.DELETED
 
 
 def test_a_rebuild_recognises_again() -> None:

@@ -30,10 +30,6 @@ def test_a_heading_closes_those_of_its_size_and_smaller() -> None:
     assert paths(first) == [("Report",), ("Report", "Aims"), ("Report", "Aims", "Part"), ("Report", "Ends")]
 
 
-def test_a_section_goes_on_over_the_page() -> None:
-    assert paths(page(1, "Aims\na", Aims=SECTION), page(2, "b\nPart\nc", Part=PART))[-1] == ("Aims", "Part")
-
-
 def test_a_section_is_forgotten_after_ten_pages() -> None:
     pages = [page(1, "Report\na", Report=TITLE), *(Page(number, "b") for number in range(2, 11))]
     assert paths(*pages, page(10, "Part\nc", Part=PART))[-1] == ("Report", "Part")
@@ -85,10 +81,6 @@ def test_what_a_page_opens_with_stands_behind_its_sections_without_saying_anythi
     assert headings(lines, Acme_Corporation=TITLE, Assets=SECTION)[-1] == (
         "Acme Corporation > Assets > Balance Sheet (in millions)"
     )
-
-
-def test_a_page_that_opens_with_prose_has_no_opening() -> None:
-    assert set(headings(["and so the sentence of the page before ends.", *ROWS])) == {""}
 
 
 def test_an_opening_has_four_lines_at_most_and_lines_without_a_letter_are_none() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from docwell.models import Part, Reason, Status
+from docwell.models import Part, Reason
 from tests.unit.ingest.ingest_world import KEY, World
 
 OLD = "\f".join(f"The old pump {number} hums in the cellar of house {chr(97 + number)}." for number in range(7))
@@ -39,18 +39,6 @@ def test_a_document_has_an_overview_of_all_its_ranges(range_pages: int, opening:
     assert [mark.part for mark in marks].count(Part.OPENING) == opening
 
 
-@pytest.mark.parametrize("shuffle", range(3))
-def test_ranges_done_twice_in_any_order_have_the_overview_of_ranges_done_once(shuffle: int) -> None:
-    once, twice = World(range_pages=2), World(range_pages=2)
-    for world in (once, twice):
-        world.store.put(KEY, OLD)
-        world.update()
-    once.work_off()
-    twice.work_off(shuffle=shuffle, twice=True)
-    assert twice.index.marks == once.index.marks
-    assert is_clean(twice)
-
-
 @pytest.mark.parametrize("range_pages", [2, 50])
 def test_a_replaced_document_has_the_overview_of_its_new_version_alone(range_pages: int) -> None:
     world = World(range_pages=range_pages)
@@ -63,17 +51,6 @@ def test_a_replaced_document_has_the_overview_of_its_new_version_alone(range_pag
     assert "new lamp" in pieces
     assert "old pump" not in pieces
     assert is_clean(world)
-
-
-def test_a_deleted_document_has_none() -> None:
-    world = World(range_pages=2)
-    world.store.put(KEY, OLD)
-    world.update()
-    world.work_off()
-    del world.store.objects[KEY]
-    world.update()
-    assert world.ledger.records[KEY].status is Status.DELETED
-    assert (world.index.marks, world.index.of(KEY)) == ({}, [])
 
 
 def test_a_late_range_of_a_replaced_version_leaves_no_overview_behind() -> None:

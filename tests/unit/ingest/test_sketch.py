@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
-
-import numpy as np
 import pytest
-from numpy.typing import NDArray
 
 from docwell.ingest.chunking import cut_pages
 from docwell.ingest.outline import HEADINGS, STATEMENTS, Sketch
@@ -124,18 +120,6 @@ def test_a_row_of_a_table_is_a_statement_only_where_no_sentence_is() -> None:
     central = texts(sketch, chunks, Part.STATEMENT)
     assert central[: STATEMENTS // 2] == ["cheese is yellow"] * (STATEMENTS // 2)
     assert central[STATEMENTS // 2 :] == [row] * (STATEMENTS // 2)
-
-
-@pytest.mark.parametrize("units", [1, STATEMENTS, STATEMENTS + 1, 500])
-def test_the_statements_of_a_range_are_few_and_from_its_beginning_to_its_end(units: int) -> None:
-    chunks = [Chunk(f"statement {chr(97 + n % 26)}", 1 + n, 0, 11, 2) for n in range(units)]
-    vectors: NDArray[np.float32] = np.random.default_rng(5).normal(size=(units, 8)).astype(np.float32)
-    sketch = Sketch(opens=False)
-    sketch.add_chunks([(chunk, ()) for chunk in chunks], vectors)
-    ordinals = sorted(sketch.marks())
-    assert len(ordinals) == min(units, STATEMENTS)
-    widest = -(-units // STATEMENTS)
-    assert all(later - earlier < 2 * widest for earlier, later in pairwise(ordinals))
 
 
 def test_the_largest_headings_are_marked_once_with_their_pages() -> None:

@@ -6,7 +6,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from docwell.text import lexicon
 from docwell.text.lexicon import (
     beginnings,
     content_words,
@@ -77,21 +76,6 @@ def test_a_vowel_sign_or_an_accent_cuts_no_word(text: str, one: str, other: str)
     assert len(beginnings(one)) == 1
 
 
-@pytest.mark.parametrize(
-    ("one", "other"),
-    [
-        ("เครื่องทำน้ำร้อน", "ข้าวผัดกุ้ง"),
-        ("ຂ້ອຍຮັກລາວ", "ນ້ຳເຢັນ"),
-        ("តើឡចំហាយ", "កាហ្វេ"),
-        ("锅炉检查", "汽车价格"),
-        ("ボイラー", "リンゴ"),
-    ],
-)
-def test_texts_without_spaces_share_no_word_by_a_single_sign(one: str, other: str) -> None:
-    assert words(one).isdisjoint(words(other))
-    assert min(map(len, words(one))) == len("日本")
-
-
 @given(st.text(st.characters(codec="ascii")))
 def test_ascii_text_has_the_same_words_beside_other_letters(text: str) -> None:
     assert ordered_words(f"{text} é") == [*ordered_words(text), "é"]
@@ -160,11 +144,3 @@ ITEMS = "• Close the valve.\n• Switch off the boiler."
 )
 def test_a_list_belongs_to_the_statement_that_introduces_it(text: str, pieces: list[str]) -> None:
     assert [text[start:end] for start, end in statements(text)] == pieces
-
-
-def test_the_sentences_of_a_growing_answer_are_not_kept() -> None:
-    answer = "It rains. The gate is shut. It is the third of May."
-    kept = lexicon._cuts_of_passage.cache_info().currsize
-    for end in range(len(answer)):
-        sentences(answer[:end])
-    assert lexicon._cuts_of_passage.cache_info().currsize == kept

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from docwell.models import Chunk
-from docwell.text.naming import HEADING_TOKENS, InContext, embedded_texts, file_words
+from docwell.text.naming import InContext, embedded_texts, file_words
 from tests.unit.fakes import FakeEmbedder
 
 
@@ -35,11 +35,6 @@ def test_a_chunk_that_fills_the_model_is_embedded_without_its_section() -> None:
     assert embedded_texts(chunks, FakeEmbedder(), 100) == ["full", "One two\nnearly"]
 
 
-def test_a_long_path_is_cut() -> None:
-    (text,) = embedded_texts([chunk("x", " ".join(["word"] * 99))], FakeEmbedder(), 200)
-    assert text == " ".join(["word"] * HEADING_TOKENS) + "\nx"
-
-
 def moved(*batches: np.ndarray) -> np.ndarray:
     """Return the vectors of all batches, moved towards each other."""
     context = InContext(4)
@@ -50,10 +45,6 @@ def moved(*batches: np.ndarray) -> np.ndarray:
 def test_the_size_of_batches_does_not_change_vectors(cuts: list[int]) -> None:
     vectors = np.random.default_rng(5).normal(size=(5, 4)).astype(np.float32)
     assert moved(*np.split(vectors, cuts)) == pytest.approx(moved(vectors))
-
-
-def test_no_chunks_give_no_vectors() -> None:
-    assert moved().shape == (0, 4)
 
 
 def test_vectors_lean_to_their_neighbours() -> None:

@@ -82,12 +82,6 @@ def test_one_failure_of_a_new_version_is_forgiven() -> None:
     assert not canary(new=[ERROR, MISS, MISS, HIT], live=[HIT]).allows("new", "live")
 
 
-def test_another_page_or_document_is_not_the_one() -> None:
-    for cited in (MISS, {("other.pdf", PAGE)}):
-        assert canary(live=[cited]).watch("live") is Finding.MISSING
-    assert canary(live=[{("other.pdf", 1), (KEY, PAGE)}]).watch("live") is Finding.FOUND
-
-
 def test_the_watch_puts_its_document_into_the_bucket() -> None:
     bucket = Bucket()
     one = Canary(bucket, Versions(live=[ERROR]), FakeStates(), b"pdf")

@@ -6,7 +6,7 @@ from unittest.mock import patch
 
 import pytest
 
-from docwell.adapters.embedding.calibration import CALIBRATION_FILE, Meaning, ModelCalibration, Threshold
+from docwell.adapters.embedding.calibration import CALIBRATION_FILE, ModelCalibration, Threshold
 from docwell.errors import ModelDamaged
 from layers.embedder import build_model
 from tests.unit.adapters.embedding import tiny_model
@@ -21,12 +21,6 @@ def read(folder: Path, content: object) -> ModelCalibration:
 
 def test_a_folder_without_the_file_keeps_the_defaults(tmp_path: Path) -> None:
     assert ModelCalibration.read(tmp_path) == ModelCalibration(meaning=None, gate=Threshold(min_fit=None))
-
-
-def test_every_part_is_optional(tmp_path: Path) -> None:
-    assert read(tmp_path, {"gate": {"min_fit": 0.7}}).gate == Threshold(min_fit=0.7)
-    found = read(tmp_path, {"meaning": {"unrelated": 0.7, "same": 0.9}})
-    assert found.meaning == Meaning(unrelated=0.7, same=0.9, foreign=None)
 
 
 @pytest.mark.parametrize(
@@ -59,12 +53,6 @@ def test_a_wrong_file_is_refused_with_the_name_of_the_field(tmp_path: Path, cont
 @pytest.mark.parametrize("content", [b"", b"{", b"\xff\xfe", b"[" * 100_000, b'{"gate": {"min_fit": NaN'])
 def test_a_file_that_is_no_json_is_refused_with_its_name(tmp_path: Path, content: bytes) -> None:
     (tmp_path / CALIBRATION_FILE).write_bytes(content)
-    with pytest.raises(ModelDamaged, match=CALIBRATION_FILE):
-        ModelCalibration.read(tmp_path)
-
-
-def test_a_folder_in_place_of_the_file_is_refused_with_its_name(tmp_path: Path) -> None:
-    (tmp_path / CALIBRATION_FILE).mkdir()
     with pytest.raises(ModelDamaged, match=CALIBRATION_FILE):
         ModelCalibration.read(tmp_path)
 

@@ -85,12 +85,6 @@ def test_vectors_have_unit_length(embedder: OnnxEmbedder) -> None:
     np.testing.assert_allclose(np.linalg.norm(embedder.embed_queries(TEXTS), axis=1), 1, atol=1e-6)
 
 
-def test_no_texts_give_no_vectors_of_the_right_dimension(embedder: OnnxEmbedder) -> None:
-    assert embedder.embed_passages([]).shape == (0, tiny_model.HIDDEN)
-    assert embedder.embed_queries([]).shape == (0, tiny_model.HIDDEN)
-    assert embedder.offsets([]) == []
-
-
 def test_texts_that_are_embedded_at_the_same_time_in_threads_do_not_meet(embedder: OnnxEmbedder) -> None:
     alone = [embedder.embed_passages([text]) for text in TEXTS]
     with ThreadPoolExecutor(4) as pool:
@@ -197,13 +191,6 @@ def test_a_file_that_is_cut_short_or_absent_is_refused_by_name(folder: Path, tmp
         OnnxEmbedder(copy)
 
 
-@pytest.mark.parametrize("content", ["", "{}", "[]", '{"format": 99}', '{"format": 1, "files": {}}'])
-def test_a_manifest_that_is_none_is_refused(tmp_path: Path, content: str) -> None:
-    (tmp_path / "manifest.json").write_text(content)
-    with pytest.raises(Corrupt, match="manifest"):
-        OnnxEmbedder(tmp_path)
-
-
 def test_a_folder_without_a_manifest_says_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(Corrupt, match="make model"):
         OnnxEmbedder(tmp_path)
@@ -236,14 +223,6 @@ def test_pooling_is_what_the_model_says(
     np.testing.assert_allclose(vector, expected / np.linalg.norm(expected), atol=1e-6)
 
 
-def test_a_model_that_lowers_its_text_does_so_with_offsets_in_the_original(tmp_path: Path) -> None:
-    source = tiny_model.write(tmp_path / "source")
-    tiny_model.write_json(source / "sentence_bert_config.json", {"max_seq_length": 12, "do_lower_case": True})
-    embedder = OnnxEmbedder(build(source, tmp_path / "built"))
-    np.testing.assert_allclose(embedder.embed_passages(["PUMP Valve"]), embedder.embed_passages(["pump valve"]))
-    assert embedder.offsets(["PUMP Valve"]) == [[(0, 4), (5, 10)]]
-
-
 def test_making_it_again_does_nothing_until_source_or_result_changes(tmp_path: Path) -> None:
     source = tiny_model.write(tmp_path / "source")
     out = build(source, tmp_path / "built")
@@ -266,61 +245,12 @@ def test_equal_weights_give_equal_bytes(tmp_path: Path, folder: Path) -> None:
     assert (again / "model.onnx").read_bytes() == (folder / "model.onnx").read_bytes()
 
 
-@pytest.mark.parametrize(
-    ("config", "message"),
-    [
-        ({"pooling_mode": "max"}, "pooling max"),
-        ({"pooling_mode_mean_tokens": True, "pooling_mode_cls_token": True}, "pooling cls+mean"),
-        ({}, "pooling unknown"),
-        ({"pooling_mode": "mean", "include_prompt": False}, "leaves its prompt out"),
-    ],
-)
-def test_a_pooling_that_is_not_supported_is_refused_and_nothing_is_kept(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], config: dict[str, object], message: str
-) -> None:
-    source = tiny_model.write(tmp_path / "source")
-    tiny_model.write_json(source / "1_Pooling" / "config.json", config)
-    arguments = ["build_model.py", "--model", str(source), "--out", str(tmp_path / "out"), "--export", "native"]
-    with patch("sys.argv", arguments):
-        assert build_model.main() == 1
-    assert message in capsys.readouterr().out
-    assert not (tmp_path / "out" / "manifest.json").exists()
-
-
 def test_prompts_are_chosen_as_sentence_transformers_chooses_them(tmp_path: Path) -> None:
     source = tiny_model.write(tmp_path / "source")
     prompts = {"prompts": {"query": "query: ", "other": "the "}, "default_prompt_name": "other"}
     (source / "config_sentence_transformers.json").write_text(json.dumps(prompts))
     manifest = ModelManifest.read(build(source, tmp_path / "built"))
     assert manifest.prompts == {"query": "query: ", "passage": "the "}
-
-
-def test_without_a_name_a_model_from_elsewhere_is_kept(
-    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    own = copy_of(folder, tmp_path / "own")
-    before = (own / "manifest.json").read_bytes()
-    with patch("sys.argv", ["build_model.py", "--out", str(own)]):
-        assert build_model.main() == 0
-    assert "the model is your own" in capsys.readouterr().out
-    assert (own / "manifest.json").read_bytes() == before
-
-
-def test_without_a_name_the_chosen_model_of_the_catalogue_is_built_again(
-    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    chosen = copy_of(folder, tmp_path / "chosen")
-    replace(ModelManifest.read(chosen), name="intfloat/multilingual-e5-small").write(chosen)
-    wanted: list[str] = []
-
-    def fetch(name: str) -> dict[str, Path]:
-        wanted.append(name)
-        raise Corrupt("stop here")
-
-    monkeypatch.setattr("layers.embedder.download.fetch.fetch", fetch)
-    with patch("sys.argv", ["build_model.py", "--out", str(chosen)]):
-        assert build_model.main() == 1
-    assert wanted == ["multilingual-e5-small"]
 
 
 def test_white_space_ends_a_token_of_bert(embedder: OnnxEmbedder) -> None:

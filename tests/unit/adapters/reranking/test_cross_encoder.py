@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import math
 import shutil
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,13 +17,12 @@ from onnxruntime.capi import onnxruntime_pybind11_state as onnxruntime_state
 from safetensors.numpy import load_file, save_file
 from tokenizers import Tokenizer, processors
 
-from docwell.adapters.embedding.model_manifest import ModelManifest
 from docwell.adapters.embedding.onnx_embedder import SessionOpener
 from docwell.adapters.embedding.onnxruntime_session import OnnxruntimeSession
 from docwell.adapters.reranking.cross_encoder import CrossEncoder
 from docwell.deadline import Deadline, run
 from docwell.errors import DeadlineExceeded, ModelDamaged
-from layers.embedder import build_model, build_reranker
+from layers.embedder import build_reranker
 from tests.unit.adapters.embedding import tiny_model
 
 QUESTION = "pump valve"
@@ -131,11 +128,6 @@ def test_a_long_passage_is_cut_and_a_long_question_is_no_error(folder: Path, run
     assert len(encoder.scores("pump " * 90, ["the tank " * 50])) == 1
 
 
-def test_no_passage_has_no_score(folder: Path) -> None:
-    encoder = CrossEncoder(folder, 1, OnnxruntimeSession)
-    assert run(encoder.rerank(QUESTION, [], 5.0)) == ()
-
-
 def test_it_stops_between_batches_when_the_time_is_up(folder: Path) -> None:
     encoder = CrossEncoder(folder, 1, OnnxruntimeSession)
     with pytest.raises(DeadlineExceeded):
@@ -203,23 +195,6 @@ def test_a_model_that_can_score_no_pair_is_damaged_at_the_start(folder: Path, na
         CrossEncoder(folder, 1, lambda _path, _threads: session)
 
 
-def test_weights_that_are_no_numbers_are_damaged(tmp_path: Path) -> None:
-    source = write(tmp_path / "source")
-    weights = load_file(source / "model.safetensors")
-    save_file(weights | {"classifier.bias": np.array([np.nan], dtype=np.float32)}, source / "model.safetensors")
-    assert build(source, tmp_path / "built") == 0
-    with pytest.raises(ModelDamaged, match="no finite number"):
-        CrossEncoder(tmp_path / "built", 1, OnnxruntimeSession)
-
-
-def test_an_embedding_model_is_no_cross_encoder(tmp_path: Path) -> None:
-    source = tiny_model.write(tmp_path / "source")
-    with patch("sys.argv", ["build_model.py", "--model", str(source), "--out", str(tmp_path / "out")]):
-        assert build_model.main() == 0
-    with pytest.raises(ModelDamaged, match="not a cross-encoder"):
-        CrossEncoder(tmp_path / "out", 1, OnnxruntimeSession)
-
-
 def unlink(path: Path) -> None:
     path.unlink()
 
@@ -251,43 +226,3 @@ def test_a_damaged_file_is_told_by_its_name_and_the_command_that_makes_it(
     with pytest.raises(ModelDamaged, match=name) as damaged:
         CrossEncoder(copy, 1, OnnxruntimeSession)
     assert "make model" in damaged.value.detail
-
-
-def test_a_folder_that_does_not_exist_is_told_by_its_name(tmp_path: Path) -> None:
-    with pytest.raises(ModelDamaged, match=str(tmp_path / "none")):
-        CrossEncoder(tmp_path / "none", 1, OnnxruntimeSession)
-
-
-@pytest.mark.parametrize("value", [None, "x", [], {}, -1, 0])
-@pytest.mark.parametrize("field", ["max_sequence_length", "pad_token_id", "files", "pooling", "made_up"])
-def test_a_manifest_with_another_value_is_damaged_or_of_no_consequence(
-    tmp_path: Path, folder: Path, field: str, value: object
-) -> None:
-    copy = Path(shutil.copytree(folder, tmp_path / "copy"))
-    manifest = json.loads((copy / "manifest.json").read_text())
-    (copy / "manifest.json").write_text(json.dumps(manifest | {field: value}))
-    with suppress(ModelDamaged):
-        encoder = CrossEncoder(copy, 1, OnnxruntimeSession)
-        assert len(encoder.scores(QUESTION, TEXTS)) == len(TEXTS)
-
-
-def test_a_model_with_several_scores_for_a_pair_is_refused_and_nothing_is_kept(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert build(write(tmp_path / "source", labels=3), tmp_path / "out") == 1
-    assert "3 scores for a pair" in capsys.readouterr().out
-    assert list((tmp_path / "out").iterdir()) == []
-
-
-def test_a_model_without_a_classifier_is_an_embedding_model_and_is_refused(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert build(tiny_model.write(tmp_path / "source"), tmp_path / "out") == 1
-    assert "no weight pooler.dense.weight" in capsys.readouterr().out
-
-
-def test_equal_weights_give_equal_bytes(tmp_path: Path, folder: Path, source: Path) -> None:
-    assert build(source, tmp_path / "again") == 0
-    assert (tmp_path / "again" / "model.onnx").read_bytes() == (folder / "model.onnx").read_bytes()
-    manifest = ModelManifest.read(folder)
-    assert (manifest.max_sequence_length, manifest.dimension, manifest.name) == (MOST_TOKENS, 1, "source")
