@@ -5,9 +5,9 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from docwell.ingest.indexing import InContext, embedded_texts
 from docwell.models import Chunk
 from docwell.ports import Embedder
-from docwell.text.naming import InContext, embedded_texts
 
 # Returns (n, dimension) float32 for the n chunks of one range, in order.
 Vectors = Callable[[Sequence[Chunk], Embedder], NDArray[np.float32]]

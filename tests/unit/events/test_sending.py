@@ -174,8 +174,6 @@ def test_a_webhook_needs_a_good_secret(secret: str | None, problem: str) -> None
     assert secret is None or secret not in str(raised.value)
 
 
-
-
 # --- The stream on one machine ---
 
 

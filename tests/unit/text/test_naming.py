@@ -3,8 +3,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from docwell.ingest.indexing import InContext, embedded_texts
 from docwell.models import Chunk
-from docwell.text.naming import InContext, embedded_texts, file_words
+from docwell.text.naming import file_words
 from tests.unit.fakes import FakeEmbedder
 
 

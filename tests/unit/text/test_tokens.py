@@ -189,10 +189,6 @@ def test_a_state_that_is_damaged_or_of_an_older_format_starts_anew(damage: dict[
     assert TokenRatio.from_state(OLD_STATE).to_state() == TokenRatio().to_state()
 
 
-
-
 def test_pieces_are_counted_by_their_kind() -> None:
     # Plain: Annu, al, two spaces, 4, 2, a comma, a space and the newline. Others: 3 Cyrillic, é and 年.
     assert bound_of("Annual  отчёт 42é, 年\n") == TokenBound(plain=9, foreign=3 * 2 + 2 + 2, pieces=14)
-
-

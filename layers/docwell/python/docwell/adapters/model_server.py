@@ -1,14 +1,19 @@
-"""The common part of all adapters of model hosts: time-outs, and errors that quote neither question nor answer."""
+"""The common part of the adapters of model hosts: connections, and errors that quote no question or answer."""
 
 from __future__ import annotations
 
 import sys
+from copy import copy
 from importlib import import_module
 from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any, Self
 
 import httpx
 
 from docwell.errors import DocwellError, ModelWaking, Unavailable
+
+if TYPE_CHECKING:
+    from docwell.adapters.server_auth import ServerAuth
 
 # httpcore loads these at the first request, which takes 30 ms; here they load before it.
 for _module in ("anyio._backends._asyncio", "httpcore._backends.anyio"):
@@ -18,8 +23,36 @@ if find_spec("sniffio") is None:
     sys.modules["sniffio"] = None  # type: ignore[assignment] # Python's mark of a module that is not there
 
 # The deadline of the call is the only limit on reading: a long prompt is silent.
-TIMEOUT = httpx.Timeout(None, connect=3.0)
+_TIMEOUT = httpx.Timeout(None, connect=3.0)
 CHECK_TIMEOUT_S = 5.0
+
+
+class ModelServer:
+    """One model of one host. Each call is one attempt.
+
+    Every request sends `options` under the host's names. Answers are greedy with a fixed seed, so that they can be
+    compared. With `sleeps`, a load balancer without hosts raises `ModelWaking`.
+    """
+
+    # The option that limits an answer, in tokens.
+    limit_name: str
+
+    def __init__(self, model: str, options: dict[str, Any], *, sleeps: bool, auth: ServerAuth | None) -> None:
+        self.name = model
+        self.options = options | {"temperature": 0.0, "seed": 7}
+        self.connection: dict[str, Any] = {
+            "verify": auth.tls if auth else httpx.create_ssl_context(),  # takes 10 ms, so each request shares it
+            "auth": auth,
+            "timeout": _TIMEOUT,
+            "follow_redirects": False,  # a question goes to the configured host only
+            "event_hooks": {"response": [raise_without_host] if sleeps else []},
+        }
+
+    def writing_at_most(self, num_predict: int) -> Self:
+        """Return the same model with another limit to its answers, in tokens; that does not reload it."""
+        limited = copy(self)
+        limited.options = self.options | {self.limit_name: num_predict}
+        return limited
 
 
 def failed(host: str, error: Exception, protocol: str) -> DocwellError:

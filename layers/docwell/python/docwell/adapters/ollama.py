@@ -11,13 +11,12 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing, asynccontextmanager
-from copy import copy
 from typing import TYPE_CHECKING, Any, cast
 
 import httpx
 from ollama import AsyncClient, ChatResponse, ResponseError, ShowResponse
 
-from docwell.adapters.model_server import CHECK_TIMEOUT_S, TIMEOUT, failed, raise_without_host, refused
+from docwell.adapters.model_server import CHECK_TIMEOUT_S, ModelServer, failed, refused
 from docwell.answers import Completion, Message
 from docwell.deadline import Deadline
 from docwell.errors import Corrupt, DocwellError, ModelMissing, Unavailable
@@ -28,13 +27,13 @@ if TYPE_CHECKING:
 _NAME = "ollama"
 
 
-class OllamaModel:
-    """`docwell.ports.LanguageModel` for one model of one host. Each call is one attempt.
+class OllamaModel(ModelServer):
+    """`docwell.ports.LanguageModel` on Ollama.
 
-    Every request sends `options` under Ollama's names, and `keep_alive`: another `num_ctx` would reload the
-    model. Answers are greedy with a fixed seed, so that they can be compared. With `sleeps`, a load balancer
-    without hosts raises `ModelWaking`.
+    Requests also send `keep_alive`: another `num_ctx` would reload the model.
     """
+
+    limit_name = "num_predict"
 
     def __init__(
         self,
@@ -47,20 +46,9 @@ class OllamaModel:
         sleeps: bool = False,
         auth: ServerAuth | None = None,
     ) -> None:
-        self._host = host
-        self._hooks = [raise_without_host] if sleeps else []
-        self.name = model
-        self._keep_alive = keep_alive
-        self.options = {"num_ctx": num_ctx, "num_predict": num_predict, "temperature": 0.0, "seed": 7}
-        self._auth = auth
-        self._tls = auth.tls if auth else httpx.create_ssl_context()  # takes 10 ms, so each request shares it
+        super().__init__(model, {"num_ctx": num_ctx, "num_predict": num_predict}, sleeps=sleeps, auth=auth)
+        self._host, self._keep_alive = host, keep_alive
         self._facts: dict[str, Any] = {}
-
-    def writing_at_most(self, num_predict: int) -> OllamaModel:
-        """Return the same model with another limit to its answers, in tokens; that does not reload it."""
-        limited = copy(self)
-        limited.options = self.options | {"num_predict": num_predict}
-        return limited
 
     async def chat(self, messages: Sequence[Message], timeout_s: float) -> AsyncGenerator[str | Completion]:
         """Yield pieces of the answer and last its completion, within `timeout_s` seconds.
@@ -129,14 +117,7 @@ class OllamaModel:
     @asynccontextmanager
     async def _client(self) -> AsyncGenerator[AsyncClient]:
         """Yield a client for one exchange. Drop the text of the client's errors: it may quote an answer."""
-        client = AsyncClient(
-            self._host,
-            verify=self._tls,
-            auth=self._auth,
-            timeout=TIMEOUT,
-            follow_redirects=False,  # a question goes to the configured host only
-            event_hooks={"response": self._hooks},
-        )
+        client = AsyncClient(self._host, **self.connection)
         try:
             async with client:
                 yield client

@@ -9,13 +9,12 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing, asynccontextmanager
-from copy import copy
 from typing import TYPE_CHECKING, Any
 
 import httpx
 from pydantic import BaseModel
 
-from docwell.adapters.model_server import CHECK_TIMEOUT_S, TIMEOUT, failed, raise_without_host, refused
+from docwell.adapters.model_server import CHECK_TIMEOUT_S, ModelServer, failed, refused
 from docwell.answers import Completion, Message
 from docwell.deadline import Deadline
 from docwell.errors import Corrupt, DocwellError, ModelMissing, Unavailable
@@ -57,30 +56,17 @@ class _Cards(BaseModel):
     data: list[_Card]
 
 
-class OpenAiModel:
-    """`docwell.ports.LanguageModel` for one model of one server. Each call is one attempt.
+class OpenAiModel(ModelServer):
+    """`docwell.ports.LanguageModel` on a server of OpenAI's protocol, at an address that ends with `/v1`."""
 
-    `url` is the address that ends with `/v1`. Every request sends `options` under OpenAI's names. Answers are
-    greedy with a fixed seed, so that they can be compared. With `sleeps`, a load balancer without hosts raises
-    `ModelWaking`.
-    """
+    limit_name = "max_tokens"
 
     def __init__(
         self, url: str, model: str, *, num_predict: int, sleeps: bool = False, auth: ServerAuth | None = None
     ) -> None:
+        super().__init__(model, {"max_tokens": num_predict}, sleeps=sleeps, auth=auth)
         self._url = url
-        self._hooks = [raise_without_host] if sleeps else []
-        self.name = model
-        self.options = {"max_tokens": num_predict, "temperature": 0.0, "seed": 7}
-        self._auth = auth
-        self._tls = auth.tls if auth else httpx.create_ssl_context()  # takes 10 ms, so each request shares it
         self._context_length: int | None = None
-
-    def writing_at_most(self, num_predict: int) -> OpenAiModel:
-        """Return the same model with another limit to its answers, in tokens."""
-        limited = copy(self)
-        limited.options = self.options | {"max_tokens": num_predict}
-        return limited
 
     async def chat(self, messages: Sequence[Message], timeout_s: float) -> AsyncGenerator[str | Completion]:
         """Yield pieces of the answer and last its completion, within `timeout_s` seconds.
@@ -165,14 +151,7 @@ class OpenAiModel:
     async def _client(self) -> AsyncGenerator[httpx.AsyncClient]:
         """Yield a client for one exchange. Drop the text of errors: it may quote an answer."""
         try:
-            async with httpx.AsyncClient(
-                base_url=self._url,
-                verify=self._tls,
-                auth=self._auth,
-                timeout=TIMEOUT,
-                follow_redirects=False,  # a question goes to the configured server only
-                event_hooks={"response": self._hooks},
-            ) as client:
+            async with httpx.AsyncClient(base_url=self._url, **self.connection) as client:
                 yield client
         except Exception as error:  # noqa: BLE001 - a broken answer breaks anywhere
             raise failed(_NAME, error, "OpenAI") from None

@@ -12,6 +12,7 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
+from itertools import groupby
 from pathlib import Path
 from typing import TypeVar
 
@@ -23,8 +24,7 @@ from docwell.ingest.chunking import cut_pages
 from docwell.ingest.outline import CutChunk, Sketch
 from docwell.ingest.ranges import Span, check_length
 from docwell.models import Chunk, DocumentRef, IndexRecord, Mark, ObjectVersion, Page, RangeTally, Reason, Units
-from docwell.ports import DocumentReader, Embedder, MarkedIndex, ObjectStore
-from docwell.text.naming import InContext, embedded_texts
+from docwell.ports import DocumentReader, Embedder, MarkedIndex, ObjectStore, Tokenizer
 from docwell.text.page_lists import page_failures
 
 # More than a range of the default size (50 pages), so that the reader's process can end early. Full pages with
@@ -33,6 +33,9 @@ _PAGES_AHEAD = 64
 # Small, so that embedding starts after two or three pages.
 _FIRST_BATCH = 16
 _LARGEST = 127  # of an int8
+# A longer path would outweigh the chunk itself.
+HEADING_TOKENS = 40
+_TINY = 1e-12
 
 _Item = TypeVar("_Item")
 # A page and its chunks; a chunk with its units and its vector.
@@ -252,3 +255,47 @@ def _ahead(items: Generator[_Item], count: int) -> Generator[_Item]:
     finally:
         pool.shutdown(cancel_futures=True)
         items.close()
+
+
+def embedded_texts(chunks: Sequence[Chunk], tokenizer: Tokenizer, max_tokens: int) -> list[str]:
+    """Return the text to embed for each chunk: its section's path, a line break and its text.
+
+    The path is cut to fit `max_tokens` with the text, and left out where there is no room.
+    """
+    texts: list[str] = []
+    for heading, group in groupby(chunks, key=lambda chunk: chunk.heading):
+        ends = [end for _, end in tokenizer.offsets([heading])[0]]
+        for chunk in group:
+            room = min(len(ends), HEADING_TOKENS, max_tokens - chunk.tokens)
+            texts.append(f"{heading[: ends[room - 1]]}\n{chunk.text}" if room > 0 else chunk.text)
+    return texts
+
+
+class InContext:
+    """Moves the vectors of a document's chunks, in order, towards their neighbours.
+
+    A chunk next to one that is near the question is often relevant. The batch size does not change the vectors.
+    """
+
+    def __init__(self, dimension: int) -> None:
+        # The last two chunks so far: the last one waits for its right neighbour's vector.
+        self._held = np.empty((0, dimension), dtype=np.float32)
+
+    def add(self, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return the unit vectors, (n, dimension) float32, of all chunks so far whose right neighbour is known."""
+        vectors_so_far = np.concatenate([self._held, vectors])
+        # The first chunk has no left neighbour: use itself instead.
+        before = vectors_so_far if len(self._held) > 1 else np.concatenate([vectors_so_far[:1], vectors_so_far])
+        self._held = before[-2:]
+        return _moved(before)
+
+    def last(self) -> NDArray[np.float32]:
+        """Return (1, dimension): the vector of the last chunk; (0, dimension) if there was no chunk."""
+        return _moved(np.concatenate([self._held, self._held[-1:]]))
+
+
+def _moved(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the moved unit vectors of all chunks but the first and the last, which are only neighbours."""
+    moved = vectors[1:-1] + (vectors[:-2] + vectors[1:-1] + vectors[2:]) / 3
+    unit = moved / np.maximum(np.linalg.norm(moved, axis=1, keepdims=True), _TINY)
+    return unit.astype(np.float32)
