@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
+import re
 import socket
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import replace
 from typing import Any
 
+import httpx
 import numpy as np
 import pytest
 
+from benchmarks.proxy import Fault, Proxy
+from docwell.adapters import chroma as chroma_adapter
 from docwell.adapters.chroma import ChromaIndex, ChromaServer
-from docwell.adapters.chroma_records import HOSTED, Layout
+from docwell.adapters.chroma_records import HOSTED, STAMP, Layout
 from docwell.adapters.server_auth import Credential, ServerAuth
-from docwell.errors import Unavailable
+from docwell.errors import BadInput, Unavailable
 from docwell.models import Chunk, IndexRecord, Units
 from docwell.ports import Places
+from docwell.query.retrieval.scope import MOST_ROWS
+from docwell.query.values import AMOUNTS, DATES, DEADLINES, EMAILS, KINDS, PERCENTAGES, YEARS
 from tests.integration.quota_proxy import DATABASE, TENANT, TOKEN, is_hosted
 
 pytestmark = pytest.mark.integration
@@ -343,3 +350,196 @@ def test_a_small_collection_costs_one_search_after_the_first(
     assert chroma.search({"small": None}, records(1)[0].vector, 10) == first
     assert [hit.document for hit in first] == ["small/a.pdf"] * 2
     assert asked == [None, {"collection": "small"}, {"collection": "small"}]
+
+
+@pytest.mark.parametrize("compared", [5, 4])
+def test_a_search_in_one_document_finds_nothing_of_another(
+    chroma_url: str, collection: str, compared: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chroma, asked = index(chroma_url), records(2)[1].vector
+    monkeypatch.setattr(chroma_adapter, "_MOST_COMPARED", compared)
+    chroma.upsert(collection, records(5) + records(5, document="another.pdf"))
+    if compared == 5 and not is_hosted(chroma_url):
+        known = chroma._server.opened[chroma._layout.name(collection)]
+        monkeypatch.setattr(known, "query", lambda **_: pytest.fail("Chroma searched"))
+    cosines = {f"another.pdf-g1-{i}": float(np.dot(one.vector, asked)) for i, one in enumerate(records(5))}
+    found = chroma.search({collection: ["another.pdf"]}, asked, 4)
+    assert [hit.id for hit in found] == sorted(cosines, key=lambda id_: -cosines[id_])[:4]
+    assert [hit.score for hit in found] == pytest.approx([cosines[hit.id] for hit in found], abs=1e-5)
+
+
+def test_a_search_in_thousands_of_documents_finds_nothing_of_others(chroma_url: str, collection: str) -> None:
+    chroma = index(chroma_url)
+    chroma.upsert(collection, records(5) + records(5, document="another.pdf"))
+    absent = [f"handbooks/2026/absent-{number}.pdf" for number in range(MOST_ROWS - 1)]
+    found = chroma.search({collection: [*absent, "another.pdf"]}, records(1)[0].vector, 100)
+    assert len(found) == 5
+    assert {hit.document for hit in found} == {"another.pdf"}
+    assert chroma.search({collection: absent}, records(1)[0].vector, 100) == []
+
+
+def test_all_chunks_of_some_documents_with_a_text_are_found_in_any_case_and_language(
+    chroma_url: str, collection: str
+) -> None:
+    chroma = index(chroma_url)
+    texts = [
+        "The Huguenots came.",
+        "HUGUENOT churches",
+        "\u00c9COLE \u65e5\u672c\u8a9e",
+        "nothing of it",
+        "a+b (c)",
+    ]
+    for document in ("a.pdf", "b.pdf"):
+        written = [
+            replace(one, chunk=replace(one.chunk, text=text))
+            for one, text in zip(records(len(texts), document=document), texts, strict=True)
+        ]
+        chroma.upsert(collection, written)
+
+    def found(*beginnings: str, documents: tuple[str, ...] = ("a.pdf",), limit: int = 100) -> list[str]:
+        hits = chroma.containing({collection: documents}, [re.escape(one) for one in beginnings], limit)
+        assert {hit.document for hit in hits} <= set(documents)
+        return sorted(hit.chunk.text for hit in hits)
+
+    assert found("hugue") == sorted(texts[:2])
+    assert found("hugue", "CHURCH") == [texts[1]]
+    assert found("\u00e9co") == found("\u65e5\u672c") == [texts[2]]
+    assert found("a+b (") == [texts[4]]
+    assert found("zanz") == []
+    assert len(found("hugue", documents=("a.pdf", "b.pdf"))) == 4
+    assert len(found("hugue", documents=("a.pdf", "b.pdf"), limit=3)) == 3
+    assert chroma.containing({f"{collection}/none": ["a.pdf"]}, ["hugue"], 10) == []
+
+
+def test_the_chunks_that_can_have_a_kind_of_values_are_found(chroma_url: str, collection: str) -> None:
+    chroma = index(chroma_url)
+    texts = [
+        "On 5 May 2024.",
+        "Within thirty DAYS.",
+        "\u20ac 5",
+        "five Euros",
+        "five PERCENT",
+        "a@b.example",
+        "nothing",
+    ]
+    written = [
+        replace(one, chunk=replace(one.chunk, text=text))
+        for one, text in zip(records(len(texts), document="a.pdf"), texts, strict=True)
+    ]
+    chroma.upsert(collection, written)
+    found = {
+        kind: {hit.chunk.text for hit in chroma.containing({collection: ["a.pdf"]}, [kind.pattern], 100)}
+        for kind in KINDS
+    }
+    assert found == {
+        DATES: {texts[0], texts[2]},
+        YEARS: {texts[0]},
+        DEADLINES: {texts[0], texts[1], texts[2]},
+        AMOUNTS: {texts[2], texts[3]},
+        PERCENTAGES: {texts[4]},
+        EMAILS: {texts[5]},
+    }
+
+
+def test_the_chunks_of_a_page_are_those_of_one_generation(chroma_url: str, collection: str) -> None:
+    chroma = index(chroma_url)
+    home = collection.replace("/", "-")
+    written = records(6, document=f"{home}/a.pdf")
+    places = [(1, "g1"), (2, "g1"), (2, "g1"), (2, "g2"), (3, "g1"), (2, "g1")]
+    chroma.upsert(
+        home,
+        [
+            replace(one, chunk=replace(one.chunk, page=page), generation=generation)
+            for one, (page, generation) in zip(written, places, strict=True)
+        ],
+    )
+    found = {one.id for one in chroma.on_page(f"{home}/a.pdf", "g1", 2)}
+    assert found == {written[number].id for number in (1, 2, 5)}
+    assert chroma.on_page(f"{home}/a.pdf", "g3", 2) == []
+
+
+def test_a_document_with_too_many_chunks_is_not_read_by_page(
+    chroma_url: str, collection: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chroma = index(chroma_url)
+    home = collection.replace("/", "-")
+    written = records(3, document=f"{home}/a.pdf")
+    chroma.upsert(home, written)
+    monkeypatch.setattr("docwell.adapters.chroma._MOST_READ", 2)
+    with pytest.raises(BadInput, match="too long"):
+        chroma.on_page(f"{home}/a.pdf", written[0].generation, 1)
+
+
+def large(count: int) -> list[IndexRecord]:
+    """Return records with more metadata than a record of the hosted Chroma may have."""
+    units = Units(tuple((5 * number, 5 * number + 4) for number in range(10)), bytes(3840))
+    return [replace(one, units=units) for one in records(count)]
+
+
+@pytest.mark.parametrize("shards", [0, 8])
+@pytest.mark.parametrize("again", [0, 130, 310])
+def test_a_delete_removes_the_chunks_that_were_not_written_again(
+    chroma_url: str, collection: str, shards: int, again: int
+) -> None:
+    chroma = index(chroma_url, "b3" * 16, timeout_s=60, shards=shards)
+    written = large(310)
+    for start in range(0, len(written), 31):
+        chroma.upsert(collection, written[start : start + 31])
+    listed = chroma.ids(collection, KEY)
+    chroma.upsert(collection, written[:again])
+    chroma.delete(collection, listed)
+    assert set(chroma.ids(collection, KEY)) == {one.id for one in written[:again]}
+    found = chroma.search({collection: None}, written[0].vector, 300)
+    assert {hit.id: hit.units for hit in found}.items() <= {one.id: one.units for one in written[:again]}.items()
+    assert len(found) == min(again, 300)
+
+
+def test_a_delete_that_a_proxy_holds_removes_nothing_that_was_written_meanwhile(
+    chroma_url: str, collection: str
+) -> None:
+    if is_hosted(chroma_url):
+        pytest.skip("its proxy is another")
+    chroma = index(chroma_url, "b2" * 16)
+    written = records(40)
+    chroma.upsert(collection, written)
+    with closing(Proxy(httpx.URL(chroma_url).port or 0)) as proxy:
+        behind = index(proxy.url, "b2" * 16, timeout_s=1)
+        listed = behind.ids(collection, KEY)
+        proxy.behave(Fault.LATE)
+        with pytest.raises(Unavailable):
+            behind.delete(collection, listed)
+        chroma.upsert(collection, written[:30])
+        proxy.behave()
+        proxy.wait_idle()
+    assert set(chroma.ids(collection, KEY)) == {one.id for one in written[:30]}
+
+
+def test_chunks_of_an_earlier_release_are_removed(chroma_url: str, collection: str) -> None:
+    chroma = index(chroma_url, "b1" * 16)
+    old, new = large(60)[:30], large(60)[30:]
+    name, mark = chroma._layout.name(collection), chroma._layout.mark(collection)
+    columns = {
+        "ids": [mark + one.id for one in old],
+        "embeddings": np.asarray([one.vector for one in old], dtype=np.float32),
+        "documents": [one.chunk.text for one in old],
+        "metadatas": [{"collection": collection, "document": KEY, "generation": "g1"}] * len(old),
+    }
+    chroma._server.upsert(name, chroma._layout.metadata(collection), columns)
+    chroma.upsert(collection, new)
+    listed = chroma.ids(collection, KEY)
+    assert (len(listed), [id_ for id_, stamps in listed.items() if not stamps]) == (60, [one.id for one in old])
+    chroma.delete(collection, listed)
+    assert chroma.ids(collection, KEY) == {}
+
+
+def test_a_continuation_leaves_with_a_record_that_was_written_again_without_it(
+    chroma_url: str, collection: str
+) -> None:
+    chroma = index(chroma_url, "b4" * 16)
+    written = large(3)
+    chroma.upsert(collection, written)
+    name, stored = chroma._layout.name(collection), chroma._layout.mark(collection) + written[0].id
+    chroma._server.update(name, {stored: {STAMP: "of a worker that died"}})
+    chroma.delete(collection, chroma.ids(collection, KEY))
+    for one in (name, chroma._layout.continuation(name)):
+        assert [id_ for page in chroma._server.pages(one, []) for id_ in page["ids"]] == []

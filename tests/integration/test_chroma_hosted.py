@@ -19,16 +19,15 @@ from docwell.config import StorageSettings
 from docwell.errors import Corrupt, Unavailable
 from docwell.models import IndexRecord, Mark, Part, Units
 from docwell.wiring import stores
-from tests.integration import quota_proxy, test_chroma, test_chroma_late_deletes, test_chroma_text
+from tests.integration import quota_proxy, test_chroma
 from tests.integration.reconcile_world import KEYS, drift, fill, new_world
 from tests.integration.test_chroma import KEY, collection, folders, index, records, silent_url
 
 pytestmark = pytest.mark.integration
 __all__ = ["collection", "folders", "silent_url"]
-for _module in (test_chroma, test_chroma_late_deletes, test_chroma_text):
-    globals().update(
-        {name: one for name, one in vars(_module).items() if name.startswith("test_") and isfunction(one)}
-    )
+globals().update(
+    {name: test for name, test in vars(test_chroma).items() if name.startswith("test_") and isfunction(test)}
+)
 
 
 @pytest.fixture(scope="module")

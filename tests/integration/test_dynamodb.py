@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from typing import Any
 from unittest.mock import Mock
 
 import boto3
@@ -14,6 +15,7 @@ from moto import mock_aws
 
 from docwell.adapters.aws import client
 from docwell.adapters.dynamodb.ledger import DynamoLedger, DynamoState, encode_cursor
+from docwell.adapters.dynamodb.table import Table
 from docwell.attributes import Attributes
 from docwell.errors import BadInput, LeaseLost
 from docwell.models import DocumentRecord, Lease, RangeTally, RangeTask, Status
@@ -383,3 +385,61 @@ def test_a_cursor_that_leads_out_of_the_prefix_is_refused(ledger: DynamoLedger) 
     assert cursor is not None
     with pytest.raises(BadInput, match="cursor"):
         ledger.page(["c"], None, cursor, 1, "c/2026/")
+
+
+def test_segments_of_a_scan_have_each_row_once() -> None:
+    keys = {f"{number}.pdf" for number in range(30)}
+    found: list[str] = []
+    with mock_aws():
+        boto3.client("dynamodb").create_table(TableName="ledger", **LEDGER_SCHEMA)
+        ledger = DynamoLedger(client("dynamodb"), "ledger", "f1")
+        for key in keys:
+            ledger.acquire(key, "one")
+        for part in range(3):
+            cursor: str | None = None
+            while True:
+                rows, cursor = ledger.scan(cursor, 4, (part, 3))
+                found += [row.record.key for row in rows]
+                if cursor is None:
+                    break
+    assert sorted(found) == sorted(keys)
+
+
+def test_a_scan_has_the_rows_of_its_pipeline_and_sees_which_others_have_rows() -> None:
+    with mock_aws():
+        boto3.client("dynamodb").create_table(TableName="ledger", **LEDGER_SCHEMA)
+        ledgers = {name: DynamoLedger(client("dynamodb"), "ledger", name) for name in ("f1", "f2")}
+        DynamoState(client("dynamodb"), "ledger").write("a fact", {"of": "the index"})
+        for name, ledger in ledgers.items():
+            ledger.acquire(f"{name}.pdf", "one")
+        for name, other in (("f1", {"f2"}), ("f2", {"f1"})):
+            rows, _ = ledgers[name].scan(None, 100)
+            assert [row.record.key for row in rows] == [f"{name}.pdf"]
+            assert ledgers[name].others == other
+        ledgers["f2"].forget(["f2.pdf"])
+        ledgers["f1"].scan(None, 100)
+        assert ledgers["f1"].others == set()
+
+
+WRITTEN_KEY = "a.pdf"
+
+
+@mock_aws()
+def test_a_write_names_only_the_fields_that_change(monkeypatch: pytest.MonkeyPatch) -> None:
+    boto3.client("dynamodb").create_table(TableName="ledger", **LEDGER_SCHEMA)
+    ledger = DynamoLedger(client("dynamodb"), "ledger", "f1", clock=lambda: 5.0)
+    lease = ledger.acquire(WRITTEN_KEY, "one")
+    assert lease is not None
+    lease = ledger.write(lease, DocumentRecord(WRITTEN_KEY, etag='"e"', title="T", author="A"), fresh=True)
+    expressions: list[str] = []
+    update = Table.update
+
+    def watched(table: Table, key: Any, expression: str, *rest: Any, **more: Any) -> Any:
+        expressions.append(expression)
+        return update(table, key, expression, *rest, **more)
+
+    monkeypatch.setattr(Table, "update", watched)
+    lease = ledger.write(lease, replace(lease.record, title="U", author=None))
+    assert expressions == ["SET #title = :title, lease_expires = :expires REMOVE #author"]
+    assert (lease.record.etag, lease.record.title, lease.record.author) == ('"e"', "U", None)
+    assert ledger.get(WRITTEN_KEY) == lease.record

@@ -8,12 +8,15 @@ import time
 import traceback
 from collections.abc import Callable
 from contextlib import aclosing
+from typing import Any
 
 import pytest
 
+from docwell.adapters.ollama import OllamaModel
+from docwell.adapters.openai_model import OpenAiModel
 from docwell.answers import Completion
 from docwell.deadline import run
-from docwell.errors import DeadlineExceeded, DocwellError, ModelMissing, ModelWaking, Unavailable
+from docwell.errors import Corrupt, DeadlineExceeded, DocwellError, ModelMissing, ModelWaking, Unavailable
 
 from .model_hosts import (
     ASK,
@@ -214,4 +217,114 @@ def test_check_finds_a_missing_model_and_a_dead_host(protocol: Protocol, monkeyp
             run(model.check())
     monkeypatch.setattr(f"{type(model).__module__}.CHECK_TIMEOUT_S", 0.3)
     with protocol.playing(stall) as (_, model), pytest.raises(DeadlineExceeded):
+        run(model.check())
+
+
+_ANSWER = stream(OLLAMA.piece("Nine"), OLLAMA.last("stop", 40, 2))
+
+
+def test_every_request_has_the_options_that_keep_the_model_loaded() -> None:
+    with OLLAMA.playing(_ANSWER) as (host, model):
+        assert isinstance(model, OllamaModel)
+        answer(model.writing_at_most(12))
+        answer(model)
+    short, long = host.requests
+    assert long["keep_alive"] == "9m"
+    assert long["options"] == {"num_ctx": 2048, "num_predict": 99, "temperature": 0.0, "seed": 7} == model.options
+    assert short["options"] == long["options"] | {"num_predict": 12}
+
+
+def test_check_and_context_length_read_the_models_card() -> None:
+    card = {"model_info": {"general.architecture": "qwen2", "qwen2.context_length": 32768}}
+    with OLLAMA.playing(whole("200 OK", card)) as (host, model):
+        run(model.check())
+        assert run(model.context_length()) == 32768
+        assert run(model.context_length()) == 32768  # asked once
+    assert [request["path"] for request in host.requests] == ["/api/show", "/api/show"]
+
+
+def test_a_card_without_a_context_length_is_corrupt() -> None:
+    with OLLAMA.playing(whole("200 OK", {"model_info": {}})) as (_, model), pytest.raises(Corrupt):
+        run(model.context_length())
+
+
+@pytest.mark.parametrize("listed", ["m", "m:latest"])
+def test_the_digest_is_what_the_host_lists_and_asked_once(listed: str) -> None:
+    tags = {"models": [{"model": "other", "digest": "00"}, {"model": listed, "digest": "ab12"}]}
+    with OLLAMA.playing(whole("200 OK", tags)) as (host, model):
+        assert [run(model.digest()), run(model.digest())] == ["ab12", "ab12"]
+        assert len(host.requests) == 1
+
+
+def test_facts_of_a_host_that_failed_are_asked_for_again() -> None:
+    tags = {"models": [{"model": "m", "digest": "ab12"}]}
+    with OLLAMA.playing(whole("503 Service Unavailable", {"error": "busy"}), whole("200 OK", tags)) as (_, model):
+        with pytest.raises(Unavailable):
+            run(model.digest())
+        assert run(model.digest()) == "ab12"
+
+
+_LAST = OPENAI.last("stop", 40, 2)
+_OPENAI_ANSWER = stream(OPENAI.piece("Nine"), _LAST)
+
+
+def test_every_request_asks_for_usage_and_one_reproducible_answer() -> None:
+    with OPENAI.playing(_OPENAI_ANSWER) as (host, model):
+        assert isinstance(model, OpenAiModel)
+        answer(model.writing_at_most(12))
+        answer(model)
+    short, long = host.requests
+    assert long["path"] == "/v1/chat/completions"
+    assert (long["model"], long["stream"], long["stream_options"]) == ("m", True, {"include_usage": True})
+    assert {name: long[name] for name in model.options} == {"max_tokens": 99, "temperature": 0.0, "seed": 7}
+    assert short == long | {"max_tokens": 12}
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        (b": keep the connection\n\n", OPENAI.piece("Nine"), _LAST),
+        (OPENAI.piece("Nine").replace(b"\n\n", b"\r\n\r\n"), _LAST),
+        (OPENAI.piece("Nine").replace(b"data: ", b"data:"), _LAST),
+        (
+            b'data: {"choices": [{"delta": {"role": "assistant", "content": null}}]}\n\n',
+            OPENAI.piece("Nine"),
+            _LAST,
+        ),
+        (OPENAI.piece("Nine"), _LAST.removesuffix(b"data: [DONE]\n\n")),
+        (OPENAI.piece("Nine"), _LAST, OPENAI.piece("after the end")),
+        (OPENAI.piece("Nine")[:9], OPENAI.piece("Nine")[9:], _LAST),
+    ],
+    ids=["comment", "CRLF", "no blank", "role first", "no DONE", "text after DONE", "line in two chunks"],
+)
+def test_a_stream_may_take_the_forms_that_servers_send(lines: tuple[bytes, ...]) -> None:
+    with OPENAI.playing(stream(*lines)) as (_, model):
+        seen, completion = answer(model)
+    assert seen == ["Nine"]
+    assert (completion.prompt_tokens, completion.completion_tokens) == (40, 2)
+
+
+def test_an_answer_without_usage_has_no_cost_and_is_refused() -> None:
+    end = b'data: {"choices": [{"delta": {}, "finish_reason": "stop"}]}\n\ndata: [DONE]\n\n'
+    refused = pytest.raises(Unavailable, match="include_usage")
+    with OPENAI.playing(stream(OPENAI.piece("Nine"), end)) as (_, model), refused as caught:
+        answer(model)
+    assert caught.value.retry_after is None
+
+
+@pytest.mark.parametrize(
+    "card", [{"max_model_len": 32768}, {"meta": {"n_ctx_train": 32768}}], ids=["vLLM", "llama.cpp"]
+)
+def test_check_and_context_length_read_the_list_of_models(card: dict[str, Any]) -> None:
+    cards = {"object": "list", "data": [{"id": "other", "max_model_len": 9}, {"id": "m", **card}]}
+    with OPENAI.playing(whole("200 OK", cards)) as (host, model):
+        run(model.check())
+        assert run(model.context_length()) == 32768
+        assert run(model.context_length()) == 32768  # asked once
+        assert run(model.digest()) is None
+    assert [request["path"] for request in host.requests] == ["/v1/models", "/v1/models"]
+
+
+def test_a_model_that_is_not_listed_is_missing() -> None:
+    with OPENAI.playing(whole("200 OK", {"data": [{"id": "other"}]})) as (_, model), pytest.raises(ModelMissing):
         run(model.check())

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import json
 import re
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, cast
 
 import pytest
 
-from docwell.ingest.ingest import Ingest, RangeWorker
-from docwell.models import DocumentRecord, Hint, RangeTask, Status
+from docwell.errors import DeadlineExceeded, LeaseLost, Unavailable
+from docwell.ingest.events import handle_delivery
+from docwell.ingest.ingest import DocumentLease, Ingest, RangeWorker
+from docwell.models import DocumentRecord, Hint, IndexRecord, Lease, RangeTask, Reason, Status
+from docwell.ports import Stamped
 from tests.unit.fakes import FakeRecogniser
 from tests.unit.ingest.ingest_world import KEY, World
+from tests.unit.ingest.test_events import delivery
+from tests.unit.ingest.test_parking import raising
 
 # More calls than a worker makes for one message here.
 MOST_CALLS = 60
@@ -133,3 +140,249 @@ def mends(world: World, before: str | None, text: str | None, words: str, calls:
     assert (record.status is Status.INDEXED, record.chunks) == (words != "", len(live)), calls
     assert world.ledger.holders == {}, calls
     return killed
+
+
+@pytest.mark.parametrize("owner", ["message-1", "message-2"])
+def test_what_is_written_after_the_lease_was_lost_does_not_stay(owner: str) -> None:
+    world = World()
+    world.store.put(KEY, "first words")
+
+    def overtake() -> None:  # by another message after the lease expired, or by the same one, delivered twice
+        world.index.before_upsert = lambda: None
+        world.ledger.holders.clear()
+        world.store.put(KEY, "second words")
+        assert world.update(owner=owner).status is Status.INDEXED
+
+    world.index.before_upsert = overtake
+    with pytest.raises(LeaseLost):
+        world.update()
+    for message in world.queue.sent:
+        assert isinstance(message, Hint)
+        world.ingest.update(message, "message-3", lambda: 900.0)
+    assert world.texts() == "second words"
+    assert world.ledger.holders == {}
+
+
+def test_of_the_same_version_nothing_needs_to_be_removed_and_nobody_is_asked() -> None:
+    # A sweep hint here would loop for a document that takes longer than the visibility timeout.
+    world = World()
+    world.store.put(KEY, "some words")
+
+    def overtake() -> None:
+        world.index.before_upsert = lambda: None
+        world.update()
+
+    world.index.before_upsert = overtake
+    with pytest.raises(LeaseLost):
+        world.update()
+    assert world.queue.sent == []
+    assert world.texts() == "some words"
+
+
+def test_whoever_is_asked_to_look_again_takes_nothing_for_removed() -> None:
+    world = World()
+    world.store.put(KEY, "first words")
+    world.update()
+    late = world.index.of(KEY)[0]
+    world.store.put(KEY, "second words")
+
+    def when_swept(written: DocumentRecord) -> None:
+        if written.swept and written.live_version == "v2":
+            world.ledger.before_write = lambda _record: None
+            world.index.upsert("handbooks", [late])
+            assert world.ingest.update(Hint(KEY, sweep=True), "message-3", lambda: 900.0).status is None
+
+    world.ledger.before_write = when_swept
+    world.update(owner="message-2")
+    assert world.texts() == "second words"
+
+
+def test_a_write_that_is_done_late_goes_when_its_message_comes_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World()
+    world.store.put(KEY, "first words")
+    late: list[IndexRecord] = []
+
+    def time_out(_collection: str, records: Sequence[IndexRecord]) -> None:
+        late.extend(records)
+        raise Unavailable("chroma", "chroma did not answer in time")
+
+    def deliver(receives: int) -> None:
+        message = delivery(json.dumps({"docwell": asdict(Hint(KEY))}), receives)
+        handle_delivery([world.ingest], message)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(world.index, "upsert", time_out)
+        with pytest.raises(Unavailable):
+            deliver(receives=1)
+    world.store.put(KEY, "second words")
+    world.update(owner="message-2")
+    world.index.upsert("handbooks", late)
+    deliver(receives=2)
+    assert world.texts() == "second words"
+
+
+def test_a_message_that_comes_again_sends_no_range_again() -> None:
+    world = World(range_pages=1)
+    world.store.put(KEY, "one\ftwo")
+    world.update()
+    sent = list(world.queue.sent)
+    message = delivery(json.dumps({"docwell": asdict(Hint(KEY))}), receives=2)
+    handle_delivery([world.ingest], message)
+    assert world.queue.sent == sent
+
+
+TEXTS = {"one range": "some words", "several ranges": "page one\fpage two\fpage three"}
+
+
+@dataclass
+class HeldBack:
+    """Deletes of a world's index that the client gave up, and that the server has yet to run."""
+
+    world: World
+    deletes: list[tuple[str, Stamped]] = field(default_factory=list)
+
+    def time_out(self, collection: str, ids: Stamped) -> None:
+        self.deletes.append((collection, ids))
+        raise Unavailable("chroma", "chroma did not answer in time")
+
+    def during(self, act: Callable[[], object]) -> None:
+        """Do something while the server runs no delete."""
+        with pytest.MonkeyPatch.context() as patched:
+            patched.setattr(self.world.index, "delete", self.time_out)
+            act()
+
+    def run(self) -> None:
+        for collection, ids in self.deletes:
+            self.world.index.delete(collection, ids)
+
+
+def rebuilt(world: World, held: HeldBack) -> None:
+    """Remove leftovers of the same version, and index it at the second receive."""
+    hint = Hint(KEY, rebuild=True)
+    with pytest.raises(Unavailable):
+        held.during(lambda: world.ingest.update(hint, "message-2", lambda: 900.0))
+    world.ingest.update(hint, "message-2", lambda: 900.0, again=True)
+
+
+def redriven(world: World, held: HeldBack) -> None:
+    """Fail at the last receive, when the bucket cannot be read either, and come from the dead-letter queue."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(world.store, "head", raising(Unavailable("s3", "down")))
+        held.during(lambda: world.ingest.fail(Hint(KEY), "message-2", Reason.UNAVAILABLE, "down"))
+    assert world.ledger.records[KEY].status is Status.FAILED
+    world.ingest.update(Hint(KEY), "message-2", lambda: 900.0, again=True)
+
+
+def deleted_and_restored(world: World, held: HeldBack) -> None:
+    """Delete the object, sweep, and upload the same content, whose version is its ETag."""
+    before = world.store.objects.pop(KEY)
+    with pytest.raises(Unavailable):
+        held.during(lambda: world.update(owner="message-2"))
+    world.store.objects[KEY] = before
+    world.update(owner="message-2")
+
+
+def replaced_and_restored(world: World, held: HeldBack) -> None:
+    """Replace the content, sweep the first one, and upload the first one again."""
+    before = world.store.objects[KEY]
+    world.store.put(KEY, "other words")
+    with pytest.raises(Unavailable):
+        held.during(lambda: world.update(owner="message-2"))
+    world.store.objects[KEY] = before
+    world.update(owner="message-2")
+
+
+@pytest.mark.parametrize("text", TEXTS)
+@pytest.mark.parametrize("happens", [rebuilt, redriven, deleted_and_restored, replaced_and_restored])
+def test_a_late_delete_removes_nothing_that_was_written_since(
+    happens: Callable[[World, HeldBack], None], text: str
+) -> None:
+    world = World(range_pages=1)
+    world.store.put(KEY, TEXTS[text])
+    world.update()
+    world.work_off()
+    before = set(world.index.ids("handbooks", KEY))
+    held = HeldBack(world)
+    happens(world, held)
+    world.work_off()
+    assert world.ledger.records[KEY].status is Status.INDEXED
+    assert held.deletes
+    held.run()
+    assert set(world.index.ids("handbooks", KEY)) == before
+
+
+@pytest.fixture
+def world() -> World:
+    return World()
+
+
+def lease_of(world: World, remaining_s: float = 900.0) -> DocumentLease:
+    lease = world.ingest.acquire(KEY, "message-1", lambda: remaining_s)
+    assert lease is not None
+    return lease
+
+
+def test_a_block_that_raises_releases_the_lease(world: World) -> None:
+    with pytest.raises(Unavailable), lease_of(world):
+        raise Unavailable("chroma", "down")
+    assert world.ledger.holders == {}
+
+
+def test_a_ledger_that_fails_at_the_release_does_not_hide_the_first_error(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def down(_lease: object) -> None:
+        raise Unavailable("ledger", "down")
+
+    monkeypatch.setattr(world.ledger, "release", down)
+    with pytest.raises(Unavailable, match="chroma"), lease_of(world):
+        raise Unavailable("chroma", "chroma is down")
+
+
+@pytest.mark.parametrize(("version", "sent"), [("v1", []), ("v2", [Hint(KEY, sweep=True)])])
+def test_a_worker_that_lost_its_lease_asks_for_a_sweep_at_another_version(
+    world: World, version: str, sent: list[Hint]
+) -> None:
+    lease = lease_of(world)
+    lease.write(DocumentRecord(KEY, version="v1"))
+    world.ledger.holders[KEY] = ("message-2", 99)
+    world.ledger.records[KEY] = DocumentRecord(KEY, version=version)
+    with pytest.raises(LeaseLost), lease:
+        lease.write(lease.record)
+    assert world.queue.sent == sent
+
+
+def test_a_lease_that_no_event_met_is_free_after_its_release(world: World) -> None:
+    with lease_of(world) as lease:
+        assert lease.try_release() is None
+    assert world.ledger.holders == {}
+
+
+def test_a_lease_that_an_event_met_is_kept_and_read_again_and_sweeps_again(world: World) -> None:
+    with lease_of(world) as lease:
+        world.ledger.acquire(KEY, "message-2")
+        world.ledger.records[KEY] = replace(world.ledger.records[KEY], version="v2", swept=True)
+        assert lease.try_release() == Hint(KEY)
+        assert (lease.record.version, lease.record.swept) == ("v2", False)
+        assert lease.try_release() is None
+
+
+def test_a_lease_is_renewed_once_a_third_of_it_has_passed(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    renewed: list[Lease] = []
+
+    def renew(held: Lease) -> Lease:
+        renewed.append(held)
+        return held
+
+    monkeypatch.setattr(world.ledger, "renew", renew)
+    with lease_of(world) as lease:
+        for passed in (29.0, 31.0):
+            monkeypatch.setattr("docwell.ingest.ingest.time", lambda passed=passed: 1e12 - 90.0 + passed)
+            lease.heartbeat()
+        assert len(renewed) == 1
+        lease.try_release()
+
+
+def test_a_worker_short_of_time_does_not_keep_its_lease(world: World) -> None:
+    with pytest.raises(DeadlineExceeded), lease_of(world, remaining_s=9.0) as lease:
+        lease.heartbeat()

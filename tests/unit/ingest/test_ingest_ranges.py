@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from itertools import count
+from pathlib import Path
+from typing import Any, cast
 
 import pytest
 
-from docwell.errors import Unavailable
+from docwell.errors import DocwellError, Refused, Unavailable
+from docwell.ingest.events import handle_dead_letter, handle_delivery
 from docwell.ingest.ranges import outcome
-from docwell.models import DocumentRecord, Hint, ObjectVersion, RangeTask, Reason, Status
+from docwell.models import DocumentRecord, Hint, IndexRecord, ObjectVersion, RangeTask, Reason, Status
 from tests.unit.ingest.ingest_world import KEY, World
+from tests.unit.ingest.test_events import body, delivery
+from tests.unit.ingest.test_ingest_crashes import MOST_CALLS, Killed, Life, mortal
+from tests.unit.ingest.test_parking import RECEIVES, message_of
 
 LONG = "page one\fpage two\fpage three"
 
@@ -251,3 +260,239 @@ def test_a_range_of_an_earlier_start_under_the_same_lease_does_not_count(meanwhi
     record = world.ledger.records[KEY]
     assert (record.status, record.version, record.chunks) == (Status.INDEXED, "v1", 2)
     assert world.texts() == "first page second page"
+
+
+# Two ranges of four pages: 20 characters in the first one, 120 on each page of the second one.
+OLD = "\f".join(["short"] * 4 + ["long " * 24] * 4)
+CHANGES: dict[str, Callable[[World], object]] = {
+    "replaced": lambda world: world.store.put(KEY, "new words\f[a picture]"),
+    "replaced by a long document": lambda world: world.store.put(KEY, "\f".join(["new", "[a picture]"] * 3)),
+    "deleted": lambda world: world.store.delete(KEY),
+}
+
+
+@dataclass
+class Race:
+    """The worker of a document's last range, while the document changes and another worker sweeps it.
+
+    Each method that overtakes sets up one moment of the change. `fault` runs at the first removal after it.
+    """
+
+    world: World
+    task: RangeTask
+    change: Callable[[World], object]
+    fault: Callable[[World], None]
+    remaining_s: float = 900.0
+    overtaken: bool = field(default=False, init=False)
+
+    def stale(self) -> list[IndexRecord]:
+        return [record for record in self.world.index.of(KEY) if record.version == self.task.version]
+
+    def overtake(self) -> None:
+        self.overtaken = True
+        self.change(self.world)
+        handle_delivery([self.world.ingest], replace(delivery(body(KEY)), message_id="message-2"))
+        self.world.work_off()
+        assert self.stale() == []
+        self.world.index.before_delete = self.fail_once
+
+    def fail_once(self) -> None:
+        self.world.index.before_delete = lambda: None
+        self.fault(self.world)
+
+    def overtake_at_upsert(self, then: Callable[[], None] = lambda: None) -> None:
+        """Overtake the worker right before its first upsert, and call `then` right after that."""
+        index = self.world.index
+
+        def written() -> None:
+            index.after_upsert = lambda: None
+            assert self.stale() != []
+            then()
+
+        def overtake() -> None:
+            index.before_upsert = lambda: None
+            self.overtake()
+            index.after_upsert = written
+
+        index.before_upsert = overtake
+
+    def drain(self, receives: int) -> None:
+        """Deliver the range's message until it is done or parked, then handle each message that it left."""
+        for number in count(receives):
+            received = delivery(message_of(self.task), number)
+            received = replace(received, message_id="range", remaining_s=lambda: self.remaining_s)
+            try:
+                if number <= RECEIVES:
+                    handle_delivery([self.world.ingest], received)
+                else:
+                    handle_dead_letter([self.world.ingest], received, lambda _body: None)
+                break
+            except (Killed, DocwellError):
+                self.remaining_s = 900.0
+        self.world.work_off()
+
+
+def goes_on(race: Race) -> None:
+    race.overtake_at_upsert()
+
+
+def is_refused_by_the_reader(race: Race) -> None:
+    race.world.reader.refuses_at = 8
+    race.overtake_at_upsert()
+
+
+def is_refused_after_it_finished(race: Race) -> None:
+    def overtake() -> None:
+        race.world.ledger.after_finish = lambda: None
+        race.overtake()
+
+    race.world.ledger.after_finish = overtake
+
+
+def times_out_at_an_upsert(race: Race) -> None:
+    def time_out() -> None:
+        raise Unavailable("chroma", "chroma did not answer in time")
+
+    race.overtake_at_upsert(time_out)
+
+
+def is_killed_at_an_upsert(race: Race) -> None:
+    def kill() -> None:
+        raise Killed
+
+    race.overtake_at_upsert(kill)
+
+
+def runs_out_of_time(race: Race) -> None:
+    def end_time() -> None:
+        race.remaining_s = 0.0
+
+    race.overtake_at_upsert(end_time)
+
+
+def finds_no_version_to_read(race: Race) -> None:
+    """Overtake the worker right before it reads the version; then a late write of that version takes effect."""
+    late = race.stale()
+
+    def overtake() -> None:
+        race.world.store.before_download = lambda: None
+        race.overtake()
+        race.world.index.upsert("handbooks", late)
+
+    race.world.store.before_download = overtake
+
+
+ENDS: dict[str, tuple[Callable[[Race], None], dict[str, Any]]] = {
+    "is indexed": (goes_on, {}),
+    "is over max_document_characters": (
+        goes_on,
+        {"max_document_characters": 400, "max_characters_per_byte": 1e9},
+    ),
+    "is over max_characters_per_byte": (goes_on, {"max_characters_per_byte": 0.8}),
+    "is over a limit with the other range": (
+        is_refused_after_it_finished,
+        {"max_document_characters": 490, "max_characters_per_byte": 1e9},
+    ),
+    "is refused by the reader": (is_refused_by_the_reader, {}),
+    "times out at an upsert": (times_out_at_an_upsert, {}),
+    "is killed at an upsert": (is_killed_at_an_upsert, {}),
+    "runs out of time": (runs_out_of_time, {}),
+    "finds no version to read": (finds_no_version_to_read, {}),
+}
+
+
+def raise_killed(_world: World) -> None:
+    raise Killed
+
+
+def raise_unavailable(_world: World) -> None:
+    raise Unavailable("chroma", "chroma cannot be reached")
+
+
+FAULTS: dict[str, Callable[[World], None]] = {
+    "no fault": lambda _world: None,
+    "lease lost": lambda world: world.ledger.holders.clear(),
+    "transient error": raise_unavailable,
+    "killed": raise_killed,
+}
+
+
+def race_to(end: str, change: str, fault: str = "no fault") -> Race:
+    """Return the race of an end and a change; all ranges but the last are done."""
+    set_up, limits = ENDS[end]
+    world = World(range_pages=4, upsert_batch=1, **limits)
+    world.store.put(KEY, OLD)
+    world.update()
+    (first, last), world.queue.sent = world.queue.sent, []
+    assert isinstance(first, RangeTask)
+    assert isinstance(last, RangeTask)
+    world.index_range(first, "first-range", lambda: 900.0)
+    race = Race(world, last, CHANGES[change], FAULTS[fault])
+    set_up(race)
+    return race
+
+
+def check(race: Race) -> None:
+    record = race.world.ledger.records[KEY]
+    assert race.overtaken
+    assert race.stale() == []
+    assert len(race.world.index.of(KEY)) == record.chunks
+    assert record.swept
+    assert race.world.ledger.holders == {}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.parametrize("change", CHANGES)
+@pytest.mark.parametrize("end", ENDS)
+def test_a_range_that_ends_after_its_document_changed_leaves_no_chunk(end: str, change: str, fault: str) -> None:
+    race = race_to(end, change, fault)
+    race.drain(receives=1)
+    check(race)
+
+
+@pytest.mark.parametrize("change", CHANGES)
+@pytest.mark.parametrize("end", ENDS)
+def test_a_range_that_ends_like_this_at_its_last_receive_leaves_no_chunk(end: str, change: str) -> None:
+    race = race_to(end, change)
+    race.drain(receives=RECEIVES)
+    check(race)
+
+
+@pytest.mark.parametrize("refused", [False, True])
+@pytest.mark.parametrize("calls", range(MOST_CALLS))
+def test_an_event_whose_mark_died_with_the_worker_of_a_range_is_not_lost(calls: int, *, refused: bool) -> None:
+    world = World(range_pages=4)
+    first = world.store.put(KEY, OLD)
+    world.update()
+    tasks, world.queue.sent = world.queue.sent, []
+    download = world.store.download
+
+    def versioned(key: str, version: ObjectVersion, path: Path) -> None:
+        if version.version == first:
+            path.write_text(OLD)
+        else:
+            download(key, version, path)
+
+    world.store.download = versioned  # type: ignore[method-assign]
+    world.index_range(cast("RangeTask", tasks[0]), "first-range", lambda: 900.0)
+    world.reader.refuses_at = 8 if refused else None
+    received = replace(delivery(message_of(tasks[1])), message_id="range")
+    with suppress(Killed):
+        handle_delivery([mortal(world.ingest, Life(calls))], received)
+    world.store.put(KEY, "new words")
+    handle_delivery([world.ingest], replace(delivery(body(KEY)), message_id="message-2"))
+    handle_delivery([world.ingest], received)
+    assert (world.ledger.records[KEY].live_version, world.texts()) == ("v2", "new words")
+
+
+def test_a_range_that_is_refused_after_its_document_was_erased_makes_no_row() -> None:
+    race = race_to("is indexed", "deleted")
+
+    def erase() -> None:
+        race.overtake()
+        race.world.ledger.records.clear()
+        raise Refused(Reason.TOO_SLOW, "refused by the test")
+
+    race.world.index.before_upsert = erase
+    race.drain(receives=1)
+    assert race.world.ledger.records == {}

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import asdict, replace
 from typing import Any
 from unittest.mock import Mock
 
 import pytest
 
-from docwell.errors import Unavailable
+from docwell.errors import DocwellError, Unavailable
 from docwell.ingest.events import DEAD_LETTER_DELAY_S, give_up, handle_dead_letter, handle_delivery
 from docwell.ingest.ingest import RangeWorker
 from docwell.models import DocumentRecord, Hint, RangeTask, Reason, Status
@@ -187,3 +188,183 @@ def test_a_message_without_a_document_of_its_own_is_parked(text: str) -> None:
     parked: list[str] = []
     handle_dead_letter([World().ingest], delivery(text, 6), parked.append)
     assert parked == [text]
+
+
+RECEIVES = 5
+ERRORS = [Unavailable("chroma", "chroma cannot be reached"), RuntimeError("a bug")]
+
+
+def fail_every_receive(world: World, text: str) -> None:
+    for receives in range(1, RECEIVES + 1):
+        with pytest.raises((DocwellError, RuntimeError)):
+            handle_delivery([world.ingest], delivery(text, receives))
+
+
+def raising(error: Exception) -> Callable[..., None]:
+    def fail(*_arguments: object, **_options: object) -> None:
+        raise error
+
+    return fail
+
+
+@pytest.mark.parametrize("error", ERRORS)
+@pytest.mark.parametrize(
+    ("change", "status", "version"),
+    [
+        (lambda world: world.store.put(KEY, "new words"), Status.INDEXED, "v2"),
+        (lambda world: world.store.put(KEY, "!encrypted"), Status.REJECTED, None),
+        (lambda world: world.store.put(KEY, "\f"), Status.EMPTY, None),
+        (lambda world: world.store.delete(KEY), Status.DELETED, None),
+    ],
+    ids=["replaced", "refused", "empty", "deleted"],
+)
+def test_a_change_keeps_its_end_while_the_old_chunks_cannot_be_removed(
+    change: Callable[[World], object], status: Status, version: str | None, error: Exception
+) -> None:
+    world = indexed()
+    change(world)
+    world.index.before_delete = raising(error)
+    fail_every_receive(world, body(KEY))
+    assert (world.ledger.records[KEY].status, answering(world)) == (status, version)
+    world.index.before_delete = lambda: None
+    handle_dead_letter([world.ingest], delivery(body(KEY), RECEIVES), lambda _: None)
+    assert (world.ledger.records[KEY].status, answering(world)) == (status, version)
+    assert world.texts() == ("new words" if version else "")
+
+
+@pytest.mark.parametrize("hint", [Hint(KEY), Hint(KEY, sweep=True)])
+def test_a_document_without_a_change_answers_while_the_index_cannot_be_searched(
+    hint: Hint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = indexed()
+    monkeypatch.setattr(world.store, "tags", raising(ERRORS[0]))
+    with pytest.raises(Unavailable):  # its next receives sweep
+        handle_delivery([world.ingest], delivery(json.dumps({"docwell": asdict(hint)})))
+    monkeypatch.undo()
+    monkeypatch.setattr(world.index, "ids", raising(ERRORS[0]))
+    for receives in range(2, RECEIVES + 1):
+        with pytest.raises(Unavailable):
+            handle_delivery([world.ingest], delivery(json.dumps({"docwell": asdict(hint)}), receives))
+    assert (world.ledger.records[KEY].status, answering(world)) == (Status.INDEXED, "v1")
+
+
+def test_a_long_document_goes_on_while_a_hint_about_it_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World(range_pages=1)
+    world.store.put(KEY, "one\ftwo")
+    world.update()
+    monkeypatch.setattr(world.ledger, "release", raising(Unavailable("ledger", "down")))
+    with pytest.raises(Unavailable):
+        handle_delivery([world.ingest], delivery(body(KEY), RECEIVES))
+    assert world.ledger.records[KEY].status is Status.PENDING
+    monkeypatch.undo()
+    world.ledger.holders.clear()  # the lease expires
+    world.work_off()
+    assert (world.ledger.records[KEY].status, answering(world)) == (Status.INDEXED, "v1")
+
+
+@pytest.mark.parametrize("error", ERRORS)
+@pytest.mark.parametrize("call", ["head", "tags"])
+def test_a_document_whose_version_or_tags_cannot_be_read_is_hidden(
+    call: str, error: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = indexed()
+    monkeypatch.setattr(world.store, call, raising(error))
+    fail_every_receive(world, body(KEY))
+    assert (world.ledger.records[KEY].status, answering(world)) == (Status.FAILED, None)
+
+
+EVENTS: dict[str, tuple[Callable[[World], object], str]] = {
+    "replaced": (lambda world: world.store.put(KEY, "new words"), "v2"),
+    "tagged": (lambda world: world.store.tagged.update({KEY: {"team": "red"}}), "v1"),
+}
+
+
+def relying(world: World, event: str) -> None:
+    """Let another message meet the lease, and forget the hooks."""
+    world.index.before_upsert = world.index.before_delete = lambda: None
+    world.ledger.before_write = lambda _record: None
+    EVENTS[event][0](world)
+    world.ingest.observe(KEY)
+    assert world.update(owner="message-2").status is None
+
+
+def while_it_writes(world: World, event: str) -> None:
+    def fail() -> None:
+        relying(world, event)
+        raise Unavailable("chroma", "chroma cannot be reached")
+
+    world.index.before_upsert = fail
+
+
+def while_it_is_marked(world: World, event: str) -> None:
+    def fail() -> None:
+        raise Unavailable("chroma", "chroma cannot be reached")
+
+    def mark(record: DocumentRecord) -> None:
+        if record.status is Status.FAILED:
+            relying(world, event)
+
+    world.index.before_upsert, world.ledger.before_write = fail, mark
+
+
+@pytest.mark.parametrize("event", EVENTS)
+@pytest.mark.parametrize(
+    ("kind", "when"),
+    # A range is written without the lease.
+    [("hint", while_it_writes), ("hint", while_it_is_marked), ("range", while_it_is_marked)],
+)
+def test_the_event_is_handled_after_all(kind: str, when: Callable[[World, str], None], event: str) -> None:
+    world = World(range_pages=1)
+    world.store.put(KEY, "some words" if kind == "hint" else "some\fwords")
+    text = body(KEY)
+    if kind == "range":
+        world.update(owner="message-0")
+        tasks = [one for one in world.queue.sent if isinstance(one, RangeTask)]
+        world.queue.sent.clear()
+        text = message_of(tasks[0])
+    when(world, event)
+    with pytest.raises(DocwellError):
+        handle_delivery([world.ingest], delivery(text, 5))
+    handle_dead_letter([world.ingest], delivery(text, 6), lambda _: None)
+    world.work_off()
+    assert (world.ledger.records[KEY].status, answering(world)) == (Status.INDEXED, EVENTS[event][1])
+    assert world.ledger.holders == {}
+
+
+OWN: dict[str, Hint | RangeTask] = {
+    "sweep": Hint(KEY, sweep=True),
+    "rebuild": Hint(KEY, rebuild=True),
+    "range": RangeTask(KEY, "v1", "pipeline", 1, 0),
+}
+MESSAGES = {"event": body(KEY)} | {name: json.dumps({"docwell": asdict(one)}) for name, one in OWN.items()}
+DOORS: dict[str, Callable[[World, str, int], None]] = {
+    "queue": lambda world, text, receives: handle_delivery([world.ingest], delivery(text, receives)),
+    "dead letters": lambda world, text, receives: handle_dead_letter(
+        [world.ingest], delivery(text, receives), lambda _: None
+    ),
+}
+each_door = pytest.mark.parametrize("door", DOORS)
+each_message = pytest.mark.parametrize("message", MESSAGES)
+
+
+@each_door
+@each_message
+@pytest.mark.parametrize("receives", [1, 4])
+def test_a_message_about_nothing_leaves_nothing(door: str, message: str, receives: int) -> None:
+    world = World()
+    DOORS[door](world, MESSAGES[message], receives)
+    assert world.ledger.records == {}
+    assert world.ledger.holders == {}
+
+
+@each_door
+@each_message
+def test_it_still_removes_chunks_whose_row_is_lost(door: str, message: str) -> None:
+    world = World()
+    world.store.put(KEY, "some words")
+    world.update()
+    world.store.delete(KEY)
+    world.ledger.records.clear()
+    DOORS[door](world, MESSAGES[message], 1)
+    assert world.texts() == ""
+    assert world.ledger.records == {KEY: DocumentRecord(KEY, Status.DELETED)}

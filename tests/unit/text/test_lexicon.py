@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from docwell.ingest.indexing import InContext, embedded_texts
+from docwell.models import Chunk, Reason
 from docwell.text.lexicon import (
     beginnings,
     content_words,
@@ -17,6 +20,10 @@ from docwell.text.lexicon import (
     stem,
     words,
 )
+from docwell.text.naming import file_words
+from docwell.text.page_lists import by_reason, listed, page_failures
+from docwell.text.prose import after_headings, is_bibliography, is_reference, is_sentence, paragraphs
+from tests.unit.fakes import FakeEmbedder
 
 
 def test_words_are_compared_by_their_beginning_and_scripts_without_spaces_by_pairs() -> None:
@@ -144,3 +151,174 @@ ITEMS = "• Close the valve.\n• Switch off the boiler."
 )
 def test_a_list_belongs_to_the_statement_that_introduces_it(text: str, pieces: list[str]) -> None:
     assert [text[start:end] for start, end in statements(text)] == pieces
+
+
+REFERENCES = [
+    'C. Fowlkes, and J. Malik, "Contours to regions," in Computer Vision, 2009.',
+    "Holt, A. and Ott, B. (2011). Harbours of the north.",
+    "Fowlkes, J., Malik, R.: Regions and edges. Int. J. of Vision 12(3), 45-67.",
+    "王芳, 李明. 港口的历史. 海洋学报, 2019, 12(3): 45-67.",
+    "Available: harbour[.]org/pub/4 [PS07] A. Protiere and G. Sapiro, Segmentation.",
+    "Ott, Berta: Der Hafen von Kiel. Ostra 1999, doi 10.1000/182.",
+]
+SENTENCES = [
+    "The harbour was built by Ada Holt in 1911 and has 40 berths.",
+    "Under U.S. law, the lease of 2019 may end early (Holt, 2018).",
+    "Der Hafen von Kiel hat seit 1911 vierzig Liegeplätze für große Schiffe.",
+    "¿Puede el inquilino devolver el piso antes del plazo?",
+    "“We oil the pumps every night,” the crew of the mill said.",
+    "港口建于1911年并有四十个泊位。",
+]
+
+
+@pytest.mark.parametrize("text", REFERENCES)
+def test_a_reference_is_no_sentence(text: str) -> None:
+    assert is_reference(text)
+    assert not is_sentence(text)
+
+
+@pytest.mark.parametrize("text", SENTENCES)
+def test_a_sentence_is_no_reference(text: str) -> None:
+    assert is_sentence(text)
+    assert not is_reference(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "and so the pumps of the mill are oiled twice.",  # begins before
+        "The pumps of the mill are oiled and",  # goes on
+        "Pumps 12 14 15 mills 16 17 18 19 lanes 20 21 oil 3.",
+        "H a r b o u r s o f t h e n o r t h.",
+        "Vq3x tR7k pL0m zz9q wK4n bD2v hJ8s.",
+        "Qxvbnmwrtzpksdfghjklcvbn wrtzplkjhgfdsxcvbnm pqrstvwxzklmnbvc rtzpqwsxdcfvgb nmklprtzwqsx.",
+        "Pumps, mills.",
+    ],
+)
+def test_a_scrap_is_no_sentence(text: str) -> None:
+    assert not is_sentence(text)
+
+
+def test_a_list_of_references_is_known_by_the_share_of_them() -> None:
+    prose = " ".join(SENTENCES[:2])
+    assert is_bibliography("\n".join(REFERENCES[:3]))
+    assert is_bibliography("Holt, A. 2011. Harbours. Ott, B. 2012. Lamps. Roth, I. 2013. Oil.")
+    assert not is_bibliography(f"{prose} {REFERENCES[0]} {prose} {prose}")
+    assert not is_bibliography(prose)
+
+
+@pytest.mark.parametrize(
+    ("text", "rest"),
+    [
+        ("2 Methods\nWe oil the pumps of the mill every night.", "We oil the pumps of the mill every night."),
+        (
+            "Part II\nThe Mill\n\nWe oil the pumps of the mill every night.",
+            "We oil the pumps of the mill every night.",
+        ),
+        ("He trained it on\nShakespeare and on all the letters of the mill.", None),
+        ("We oil the pumps of the mill every\nFriday night.", None),
+        ("We oil the pumps:\nEach Friday, Ada Holt goes to the mill at night.", None),
+    ],
+)
+def test_headings_before_a_sentence_are_not_in_it(text: str, rest: str | None) -> None:
+    assert text[after_headings(text, 0, len(text)) :] == (rest or text)
+    inside = f"So it is. {text}"
+    assert after_headings(inside, len("So it is. "), len(inside)) == len("So it is. ")  # no line begins there
+
+
+def test_short_lines_end_paragraphs_and_long_ones_are_joined() -> None:
+    text = (
+        "Pump Safety\nAda Holt\n\n"
+        "The pumps of the mill are oiled by the\nnight crew, which begins at ten o'clock\nsharp."
+    )
+    assert paragraphs(text) == [
+        "Pump Safety",
+        "Ada Holt",
+        "The pumps of the mill are oiled by the night crew, which begins at ten o'clock sharp.",
+    ]
+
+
+DYNAMODB_ROW = 400 * 1024
+
+
+@pytest.mark.parametrize(
+    ("numbers", "text"), [([4], "4"), ([2, 1], "1-2"), ([9, 3, 8, 7, 12], "3,7-9,12"), ([], "")]
+)
+def test_runs_of_pages_are_shortened(numbers: list[int], text: str) -> None:
+    assert listed(numbers) == text
+
+
+def test_the_failures_of_several_ranges_come_together_and_the_first_page_s_reason_first() -> None:
+    first = page_failures({7: Reason.TOO_SLOW, 8: Reason.TOO_SLOW, 5: Reason.READER_CRASHED})
+    second = page_failures({51: Reason.TOO_SLOW})
+    assert first == {"too_slow 7-8", "reader_crashed 5"}
+    assert list(by_reason(first | second).items()) == [
+        (Reason.READER_CRASHED, [5]),
+        (Reason.TOO_SLOW, [7, 8, 51]),
+    ]
+    assert page_failures({}) == frozenset()
+
+
+@pytest.mark.parametrize("range_pages", [5, 50])
+def test_twenty_thousand_bad_pages_of_all_reasons_fit_into_one_row(range_pages: int) -> None:
+    reasons = [
+        Reason.TOO_MUCH_MEMORY,
+        Reason.READER_CRASHED,
+        Reason.TOO_MUCH_TEXT,
+        Reason.UNREADABLE,
+        Reason.TOO_SLOW,
+    ]
+    entries = [
+        entry
+        for first in range(1, 20_001, range_pages)
+        for entry in page_failures({first + n: reasons[n % len(reasons)] for n in range(range_pages)})
+    ]
+    # DynamoDB charges a byte for each element of a set.
+    assert sum(len(entry) + 1 for entry in entries) < DYNAMODB_ROW
+
+
+def chunk(text: str, heading: str = "", tokens: int = 3) -> Chunk:
+    return Chunk(text, 1, 0, len(text), tokens, heading=heading)
+
+
+@pytest.mark.parametrize(
+    ("key", "words"),
+    [
+        ("a/b/ACME_2022-10K.pdf", "ACME 2022 10K"),
+        ("notes.v2.PDF", "notes v2"),
+        ("a/.pdf", ""),
+        ("日本/図面.pdf", "図面"),
+    ],
+)
+def test_a_file_is_called_by_the_words_of_its_name(key: str, words: str) -> None:
+    assert file_words(key) == words
+
+
+def test_a_section_is_embedded_over_its_chunks_and_a_quote_stays_as_it_was() -> None:
+    chunks = [chunk("It is warm.", "Results"), chunk("It is cold.")]
+    assert embedded_texts(chunks, FakeEmbedder(), 100) == ["Results\nIt is warm.", "It is cold."]
+
+
+def test_a_chunk_that_fills_the_model_is_embedded_without_its_section() -> None:
+    chunks = [chunk("full", "One two three", tokens=100), chunk("nearly", "One two three", tokens=98)]
+    assert embedded_texts(chunks, FakeEmbedder(), 100) == ["full", "One two\nnearly"]
+
+
+def moved(*batches: np.ndarray) -> np.ndarray:
+    """Return the vectors of all batches, moved towards each other."""
+    context = InContext(4)
+    return np.concatenate([*(context.add(batch) for batch in batches), context.last()])
+
+
+@pytest.mark.parametrize("cuts", [[1], [2], [1, 2], [1, 2, 3, 4], [4]])
+def test_the_size_of_batches_does_not_change_vectors(cuts: list[int]) -> None:
+    vectors = np.random.default_rng(5).normal(size=(5, 4)).astype(np.float32)
+    assert moved(*np.split(vectors, cuts)) == pytest.approx(moved(vectors))
+
+
+def test_vectors_lean_to_their_neighbours() -> None:
+    vectors = np.eye(4, dtype=np.float32)[:3]
+    leaning = moved(vectors)
+    assert np.linalg.norm(leaning, axis=1) == pytest.approx([1, 1, 1])
+    assert leaning.argmax(axis=1).tolist() == [0, 1, 2]  # each is still nearest to itself
+    assert leaning[0, 1] > leaning[0, 2] == 0  # the second is a neighbour, the third is not

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from docwell.adapters.embedding.example_vectors import EXAMPLES_FILE, kept_vectors
-from docwell.adapters.embedding.model_manifest import ModelManifest
+from docwell.adapters.embedding.model_manifest import MODEL_FILE, FileEntry, ModelManifest
 from docwell.adapters.embedding.onnx_embedder import OnnxEmbedder
 from docwell.adapters.embedding.onnxruntime_session import OnnxruntimeSession
 from docwell.errors import ModelDamaged
@@ -91,3 +91,17 @@ def test_vectors_of_another_model_that_came_later_are_not_taken(folder: Path) ->
     shapes.append(kept_vectors(folder, embedder, TEXTS).shape)
     assert shapes == [(len(TEXTS), embedder.manifest.dimension)] * 4
     assert embedder.embedded == 4 * len(TEXTS)
+
+
+def test_a_smaller_form_has_the_same_fingerprint_and_is_verified_as_itself(tmp_path: Path) -> None:
+    path = tmp_path / MODEL_FILE
+    path.write_bytes(b"full precision")
+    full = ModelManifest("m", None, 4, "mean", True, 8, 0, {}, {MODEL_FILE: FileEntry.of(path)}, {})
+    path.write_bytes(b"half")
+    replace(full, stored={MODEL_FILE: FileEntry.of(path)}).write(tmp_path)
+    read = ModelManifest.read(tmp_path)
+    read.verify(tmp_path)
+    assert read.fingerprint == full.fingerprint
+    path.write_bytes(b"full precision")
+    with pytest.raises(ModelDamaged):
+        read.verify(tmp_path)
