@@ -55,3 +55,10 @@ class World:
 
     def texts(self, key: str = KEY) -> str:
         return " ".join(record.chunk.text for record in self.index.of(key))
+
+
+def raising(error: Exception) -> Callable[..., None]:
+    def fail(*_arguments: object, **_options: object) -> None:
+        raise error
+
+    return fail

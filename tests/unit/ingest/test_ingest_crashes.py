@@ -16,9 +16,8 @@ from docwell.ingest.ingest import DocumentLease, Ingest, RangeWorker
 from docwell.models import DocumentRecord, Hint, IndexRecord, Lease, RangeTask, Reason, Status
 from docwell.ports import Stamped
 from tests.unit.fakes import FakeRecogniser
-from tests.unit.ingest.ingest_world import KEY, World
+from tests.unit.ingest.ingest_world import KEY, World, raising
 from tests.unit.ingest.test_events import delivery
-from tests.unit.ingest.test_parking import raising
 
 # More calls than a worker makes for one message here.
 MOST_CALLS = 60

@@ -130,7 +130,7 @@ CHINESE = """安全年报
 OPENING_TOKENS = 30
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture
 def _short_opening(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("docwell.ingest.outline.OPENING_TOKENS", OPENING_TOKENS)
 
@@ -164,6 +164,7 @@ def texts(sketch: Sketch, chunks: list[Chunk], part: Part) -> list[str]:
     return [chunks[number].text[m.start : m.end] for number, some in marks for m in some if m.part is part]
 
 
+@pytest.mark.usefixtures("_short_opening")
 @pytest.mark.parametrize(
     ("said", "embedder"),
     [(ENGLISH, FakeEmbedder()), (GERMAN, FakeEmbedder()), (CHINESE, Characters())],
@@ -184,6 +185,7 @@ def test_the_overview_of_a_document_in_any_language_begins_as_it_does_and_says_w
         assert statement in said
 
 
+@pytest.mark.usefixtures("_short_opening")
 def test_a_table_of_figures_is_no_statement() -> None:
     sketch, chunks = sketched(pages_of(ENGLISH), FakeEmbedder())
     assert any(chunk.page == 3 for chunk in chunks)
@@ -227,6 +229,7 @@ def test_the_largest_headings_are_marked_once_with_their_pages() -> None:
     assert texts(sketch, chunks, Part.HEADING) == ["Ostra Harbour Rules", *largest]
 
 
+@pytest.mark.usefixtures("_short_opening")
 def test_a_range_that_is_not_the_first_has_no_opening_and_a_range_without_text_no_marks() -> None:
     pages = pages_of(ENGLISH, 51)
     sketch, chunks = sketched(pages, FakeEmbedder(), opens=False)
@@ -235,6 +238,7 @@ def test_a_range_that_is_not_the_first_has_no_opening_and_a_range_without_text_n
     assert sketched([Page(1, "")], FakeEmbedder())[0].marks() == {}
 
 
+@pytest.mark.usefixtures("_short_opening")
 def test_the_marks_do_not_depend_on_the_batches() -> None:
     pages = pages_of(ENGLISH)
     embedder, whole = FakeEmbedder(), Sketch(opens=True)

@@ -15,7 +15,7 @@ from docwell.ingest.events import DEAD_LETTER_DELAY_S, give_up, handle_dead_lett
 from docwell.ingest.ingest import RangeWorker
 from docwell.models import DocumentRecord, Hint, RangeTask, Reason, Status
 from tests.unit.fakes import FakeRecogniser
-from tests.unit.ingest.ingest_world import KEY, World
+from tests.unit.ingest.ingest_world import KEY, World, raising
 from tests.unit.ingest.test_events import body, delivery
 from tests.unit.ingest.test_hiding import CHANGES, answering, indexed
 from tests.unit.ingest.test_ingest_crashes import MOST_CALLS, Killed, Life, mortal
@@ -190,7 +190,6 @@ def test_a_message_without_a_document_of_its_own_is_parked(text: str) -> None:
     assert parked == [text]
 
 
-RECEIVES = 5
 ERRORS = [Unavailable("chroma", "chroma cannot be reached"), RuntimeError("a bug")]
 
 
@@ -198,13 +197,6 @@ def fail_every_receive(world: World, text: str) -> None:
     for receives in range(1, RECEIVES + 1):
         with pytest.raises((DocwellError, RuntimeError)):
             handle_delivery([world.ingest], delivery(text, receives))
-
-
-def raising(error: Exception) -> Callable[..., None]:
-    def fail(*_arguments: object, **_options: object) -> None:
-        raise error
-
-    return fail
 
 
 @pytest.mark.parametrize("error", ERRORS)

@@ -327,7 +327,7 @@ PARTS = 3
 HOUR = 3600.0
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture
 def _small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, size in (("_LIST_PAGE", 10), ("_LEDGER_PAGE", 50), ("_INDEX_PAGE", 500)):
         monkeypatch.setattr(pages, name, size)
@@ -352,6 +352,7 @@ def fill(world: World, count: int = 600) -> None:
 
 
 @pytest.mark.parametrize("passes", [1, 2])  # the second knows ranges of keys
+@pytest.mark.usefixtures("_small_pages")
 def test_partitions_judge_each_document_once(world: World, passes: int) -> None:
     fill(world)
     for number in range(0, 600, 100):
@@ -370,6 +371,7 @@ def test_partitions_judge_each_document_once(world: World, passes: int) -> None:
         world.now += HOUR
 
 
+@pytest.mark.usefixtures("_small_pages")
 def test_after_one_pass_the_ranges_of_keys_are_about_equal(world: World) -> None:
     fill(world)
     one_pass(world)
@@ -380,6 +382,7 @@ def test_after_one_pass_the_ranges_of_keys_are_about_equal(world: World) -> None
     assert max(keys) < 1.5 * min(keys)
 
 
+@pytest.mark.usefixtures("_small_pages")
 def test_a_pass_ends_only_when_each_partition_has_and_is_reported_once(world: World) -> None:
     fill(world, 10)
     reconcile = shared(world)
@@ -393,6 +396,7 @@ def test_a_pass_ends_only_when_each_partition_has_and_is_reported_once(world: Wo
     assert not reconcile.run(lambda: 100.0).complete  # the next pass
 
 
+@pytest.mark.usefixtures("_small_pages")
 def test_a_partition_waits_for_the_lead_and_then_has_nothing_to_do(world: World) -> None:
     waited: list[float] = []
     reconcile = replace(shared(world), pause=waited.append)
@@ -401,6 +405,7 @@ def test_a_partition_waits_for_the_lead_and_then_has_nothing_to_do(world: World)
     assert sum(waited) == 60.0
 
 
+@pytest.mark.usefixtures("_small_pages")
 def test_between_whole_passes_only_changes_are_read(world: World) -> None:
     fill(world, 100)
     one_pass(world)
@@ -427,6 +432,7 @@ def test_between_whole_passes_only_changes_are_read(world: World) -> None:
     assert drift(one_pass(world))[Drift.LOST] == 1
 
 
+@pytest.mark.usefixtures("_small_pages")
 def test_force_starts_a_whole_pass_in_place_of_one_of_changes(world: World) -> None:
     fill(world, 5)
     one_pass(world)
@@ -436,6 +442,7 @@ def test_force_starts_a_whole_pass_in_place_of_one_of_changes(world: World) -> N
     assert drift(one_pass(world, force=True)) == {Drift.LOST: 1}
 
 
+@pytest.mark.usefixtures("_small_pages")
 def test_another_number_of_partitions_starts_the_pass_again(world: World) -> None:
     fill(world, 5)
     shared(world).run(lambda: 100.0)
