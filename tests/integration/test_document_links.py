@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -10,19 +9,13 @@ from urllib.parse import parse_qs, urlsplit
 import boto3
 import httpx
 import pytest
-from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 from moto.server import ThreadedMotoServer
-from werkzeug.serving import make_server
 
 from docwell.adapters.aws import client
 from docwell.adapters.s3 import S3DocumentLinks, S3DocumentWriter, S3ObjectStore
 from docwell.citation_units import FIRST_PAGE, CitationUnit, UnitKind
 from docwell.errors import Unavailable
 from docwell.media_types import MEDIA_TYPES, OTHER
-from infra.local.aws_access import CheckedAccess, StackKeys
-from infra.local.gateway import Gateway
-from infra.local.names import BUCKET, STORAGE_PATH
-from infra.local.storage import Storage
 
 pytestmark = pytest.mark.integration
 KEYS = ["a.pdf", "a+b%&c d/é日本 #1?.pdf", "x" * 1024]
@@ -148,91 +141,8 @@ def test_a_link_to_a_file_that_is_attached_to_a_pdf_opens_the_pdf() -> None:
     assert query_of(link)["response-content-type"] == ["application/octet-stream"]
 
 
-STACK_KEYS = StackKeys("DOCWELLTEST", "secret", "api", "stack")
-BODY = b"%PDF-1.7 a small file"
-KEY = "house/a b+é.pdf"
-
-
-class Bucket:
-    def __init__(self, endpoint: str) -> None:
-        self.endpoint = endpoint
-        self.s3: Any = client("s3")
-        self.s3.create_bucket(Bucket=BUCKET)
-        self.s3.put_bucket_versioning(Bucket=BUCKET, VersioningConfiguration={"Status": "Enabled"})
-
-    def form(self, size: int = len(BODY), seconds: int = 60) -> dict[str, str]:
-        return dict(S3DocumentWriter(self.s3, BUCKET, seconds).form(KEY, size, "application/pdf").fields)
-
-    def send(self, fields: dict[str, str], body: bytes = BODY, to: str | None = None) -> int:
-        url = to or f"{self.endpoint}/{BUCKET}"
-        return httpx.post(url, data=fields, files={"file": ("other.pdf", body)}, trust_env=False).status_code
-
-    def keys(self) -> list[str]:
-        return [one["Key"] for one in self.s3.list_objects_v2(Bucket=BUCKET).get("Contents", ())]
-
-
-@pytest.fixture
-def store(monkeypatch: pytest.MonkeyPatch) -> Iterator[Bucket]:
-    moto = DomainDispatcherApplication(create_backend_app)
-    server = make_server("127.0.0.1", 0, CheckedAccess(moto, STACK_KEYS), threaded=True)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    endpoint = f"http://127.0.0.1:{server.server_port}"
-    monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)  # it would keep the credentials of an earlier test
-    monkeypatch.setenv("AWS_ENDPOINT_URL", endpoint)
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", STACK_KEYS.access_key)
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", STACK_KEYS.secret_key)
-    store = Bucket(endpoint)
-    yield store
-    for one in store.s3.list_object_versions(Bucket=BUCKET).get("Versions", ()):
-        store.s3.delete_object(Bucket=BUCKET, Key=one["Key"], VersionId=one["VersionId"])
-    store.s3.delete_bucket(Bucket=BUCKET)
-    server.shutdown()
-
-
-def test_a_form_stores_its_file_under_its_key(store: Bucket) -> None:
-    assert store.send(store.form()) == 200
-    stored = store.s3.get_object(Bucket=BUCKET, Key=KEY)
-    assert (stored["Body"].read(), stored["ContentType"]) == (BODY, "application/pdf")
-    assert store.send(store.form(), BODY[::-1]) == 200
-    assert store.s3.get_object(Bucket=BUCKET, Key=KEY)["Body"].read() == BODY[::-1]
-
-
-def through_gateway(endpoint: str) -> Any:
-    """Return a client of a gateway that forwards to the AWS server; it has no function."""
-    from starlette.testclient import TestClient
-
-    app = Gateway(None, storage=Storage(endpoint)).app  # type: ignore[arg-type] # no request needs the function
-    return TestClient(app, base_url="http://127.0.0.1")
-
-
-def test_the_gateway_forwards_a_form_and_a_link_with_ranges(store: Bucket) -> None:
-    base = f"http://127.0.0.1{STORAGE_PATH}"
-    form = S3DocumentWriter(store.s3, BUCKET, 60, base).form(KEY, len(BODY), "application/pdf")
-    assert form.url == f"{base}/{BUCKET}"
-    with through_gateway(store.endpoint) as http:
-        assert http.post(form.url, data=form.fields, files={"file": ("a.pdf", BODY)}).status_code == 200
-        version = store.s3.head_object(Bucket=BUCKET, Key=KEY)["VersionId"]
-        link = S3DocumentLinks(store.s3, BUCKET, 60, base).link(
-            KEY, version, CitationUnit(UnitKind.PAGE, "3", "page=3")
-        )
-        assert link.startswith(f"{base}/{BUCKET}/house/")
-        assert link.endswith("#page=3")
-        whole, part = http.get(link), http.get(link, headers={"range": "bytes=1-3"})
-    assert whole.content == BODY
-    assert whole.headers["content-security-policy"].startswith("sandbox")
-    assert (part.status_code, part.content) == (206, BODY[1:4])
-    assert part.headers["content-range"] == f"bytes 1-3/{len(BODY)}"
-
-
-def test_the_gateway_forwards_nothing_unsigned(store: Bucket) -> None:
-    store.s3.put_object(Bucket=BUCKET, Key="a.pdf", Body=BODY)
-    with through_gateway(store.endpoint) as http:
-        assert http.get(f"{STORAGE_PATH}/{BUCKET}/a.pdf").status_code == 403
-        assert http.get(f"{STORAGE_PATH}/{BUCKET}/?list-type=2").status_code == 403
-
-
 def test_a_form_for_aws_is_for_the_buckets_region(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-central-1")
-    form = S3DocumentWriter(client("s3"), "documents", 60).form(KEY, 1, "application/pdf")
+    form = S3DocumentWriter(client("s3"), "documents", 60).form("a.pdf", 1, "application/pdf")
     assert form.url == "https://documents.s3.eu-central-1.amazonaws.com/"
     assert "/eu-central-1/s3/aws4_request" in form.fields["x-amz-credential"]
