@@ -104,7 +104,7 @@ hard-pdfs: dev ## Read broken and hostile PDFs; N=100 some, ARGS="--folder DIR" 
 	$(PY) -m benchmarks.hard_pdfs $(if $(N),--n $(N)) $(ARGS)
 
 .PHONY: eval-guard
-eval-guard: dev embedder ## Count wrong answers passed and attacks marked: a minute, without a model
+eval-guard: dev ## Count wrong answers passed and attacks marked: a minute, without a model; ARGS=--without for each rule
 	$(PY) -m benchmarks.guard $(ARGS)
 
 .PHONY: eval-retrieval
