@@ -13,9 +13,8 @@ import re
 import sys
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
 
@@ -28,7 +27,7 @@ from docwell.query.retrieval.ranking import JUDGED
 from docwell.query.retrieval.retrieval import Retrieval
 from docwell.query.retrieval.scope import Scope
 from infra.local.stack import MODEL_DIR
-from infra.progress import CONSOLE, bar
+from infra.progress import bar
 from infra.report import EVALUATION, ROOT, Report
 
 CALIBRATIONS = ROOT / "layers" / "embedder" / "calibration"
@@ -50,8 +49,7 @@ _LANGUAGE = re.compile(r"_[a-z]{2}\.pdf$")
 Places = dict[str, list[str] | None]
 
 
-@dataclass(frozen=True, slots=True)
-class Question:
+class Question(NamedTuple):
     """A question of a set, and the document that it is about."""
 
     text: str
@@ -59,16 +57,7 @@ class Question:
     answerable: bool = True
 
 
-@dataclass(frozen=True, slots=True)
-class Material:
-    """A set's files by key, and its questions."""
-
-    files: Mapping[str, Path]
-    questions: tuple[Question, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Measured:
+class Fit(NamedTuple):
     """The fit of one question in one scope."""
 
     set: str
@@ -78,8 +67,11 @@ class Measured:
 
 
 def main() -> int:
-    options = _arguments()
-    if missing := [name for name in options.sets if not (EVALUATION / name).is_dir()]:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.calibration", description=__doc__)
+    parser.add_argument("--n", type=int, help="about as many questions of each set (default: all); writes nothing")
+    parser.add_argument("--model", type=Path, default=MODEL_DIR, help="a folder that `make model` wrote")
+    options = parser.parse_args()
+    if missing := [name for name in SETS if not (EVALUATION / name).is_dir()]:
         print(f"no {', '.join(missing)} in {EVALUATION}: DOCWELL_EVAL names its folder", file=sys.stderr)
         return 2
     try:
@@ -87,122 +79,102 @@ def main() -> int:
     except ModelDamaged as error:
         print(error.detail, file=sys.stderr)
         return 2
-    materials = {name: load(name, options.n) for name in options.sets}
-    measured = list(_measured(materials, embedder))
-    report, chosen = Report("calibrate"), threshold(measured)
+    fits = list(_fits(embedder, options.n))
+    report, chosen = Report("calibrate"), threshold(fits)
     report.add("least fit of a question that reaches the model", chosen, "")
-    _add_shares(report, measured, chosen, "")
-    for name in materials if len(materials) > 1 else ():
-        rest_of_set = threshold([question for question in measured if question.set != name])
-        report.add(f"{name} left out: least fit", rest_of_set, "")
-        _add_shares(
-            report, [question for question in measured if question.set == name], rest_of_set, " (left out)"
-        )
-    if options.n is None and set(options.sets) == set(SETS):
+    _add_shares(report, fits, chosen, "")
+    for name in SETS:
+        without = threshold([fit for fit in fits if fit.set != name])
+        report.add(f"{name} left out: least fit", without, "")
+        _add_shares(report, [fit for fit in fits if fit.set == name], without, " (left out)")
+    if options.n is None:
         write(embedder.name, chosen)
-    else:
-        CONSOLE.print("a part of the material: the calibration is not written")
     return report.finish()
 
 
-def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.calibration", description=__doc__)
-    parser.add_argument("--n", type=int, help="about as many questions of each set (default: all)")
-    parser.add_argument("--sets", nargs="+", choices=SETS, default=SETS)
-    parser.add_argument("--model", type=Path, default=MODEL_DIR, help="a folder that `make model` wrote")
-    return parser.parse_args()
-
-
-def load(name: str, count: int | None) -> Material:
-    """Return a set with about `count` of its questions, spread evenly. Drop questions without their file."""
+def _load(name: str, count: int | None) -> tuple[dict[str, Path], list[Question]]:
+    """Return a set's files by key, and about `count` of its questions, spread evenly."""
     if name == "chunking":
         chunking = sets.chunking(EVALUATION)
-        files, named = dict(chunking.files), [Question(question.text, question.key) for question in chunking.asked]
+        files, questions = dict(chunking.files), [Question(asked.text, asked.key) for asked in chunking.asked]
     else:
         folder = EVALUATION / name
         files = {f"{name}/{path.name}": path for path in sorted((folder / "pdf").glob("*.pdf"))}
-        rows: list[dict[str, Any]] = json.loads((folder / _FILES[name]).read_text(encoding="utf-8"))
-        named = [
+        questions = [
             Question(row["question"], f"{name}/{row['doc'].removesuffix('.pdf')}.pdf", not row.get("unanswerable"))
-            for row in rows
+            for row in json.loads((folder / _FILES[name]).read_text(encoding="utf-8"))
         ]
-    named = [question for question in named if question.key in files]
-    step = max(1.0, len(named) / (count or len(named)))
-    return Material(files, tuple(named[int(i * step)] for i in range(int(len(named) / step))))
+    questions = [question for question in questions if question.key in files]
+    return files, questions[:: max(1, round(len(questions) / (count or len(questions))))]
 
 
 def scopes(
-    question: Question, set_name: str, files: Mapping[str, Sequence[str]]
+    question: Question, home: str, files: Mapping[str, Sequence[str]]
 ) -> Iterator[tuple[str, bool, Places]]:
-    """Yield each scope to search for a question of the set `own`: its name, whether it answers, and its places."""
+    """Yield each scope of a question of the set `home`: its name, whether it answers, and its places."""
     article = _LANGUAGE.sub(".pdf", question.key)
-    rest_of_set: list[str] = [key for key in files[set_name] if _LANGUAGE.sub(".pdf", key) != article]
+    elsewhere: list[str] = [key for key in files[home] if _LANGUAGE.sub(".pdf", key) != article]
     everywhere: Places = dict.fromkeys(files)
-    yield "in the document", question.answerable, {set_name: [question.key]}
-    yield "alone", question.answerable, {set_name: None}
+    yield "in the document", question.answerable, {home: [question.key]}
+    yield "alone", question.answerable, {home: None}
     yield "mixed", question.answerable, everywhere
     if question.answerable:
-        yield "alone, without its document", False, {set_name: rest_of_set}
-        yield "mixed, without its document", False, everywhere | {set_name: rest_of_set}
-        for name in files:
-            if name != set_name:
-                yield "in another set", False, {name: None}
+        yield "alone, without its document", False, {home: elsewhere}
+        yield "mixed, without its document", False, everywhere | {home: elsewhere}
+        for name in files.keys() - {home}:
+            yield "in another set", False, {name: None}
 
 
-def _measured(materials: Mapping[str, Material], embedder: CachedEmbedder) -> Iterator[Measured]:
-    files = {name: list(material.files) for name, material in materials.items()}
+def _fits(embedder: CachedEmbedder, count: int | None) -> Iterator[Fit]:
+    material = {name: _load(name, count) for name in SETS}
+    keys = {name: list(files) for name, (files, _) in material.items()}
     generations, chunks = dict[str, str](), dict[str, int]()
     with new_index(embedder.fingerprint) as index:
-        for name, material in materials.items():
-            CONSOLE.print(f"{name}: {len(material.files)} documents, {len(material.questions)} questions…")
-            added = indexed(material.files, index, embedder, IngestLimits().chunk_tokens)
+        for files, _ in material.values():
+            added = indexed(files, index, embedder, IngestLimits().chunk_tokens)
             generations, chunks = generations | added[0], chunks | added[1]
         retrieval = Retrieval(catalogue(generations), index)
-        for name, material in materials.items():
+        for name, (_, questions) in material.items():
             # A document without text answers nothing, whatever the threshold is.
-            named = [question for question in material.questions if chunks[question.key]]
-            vectors = embedder.embed_queries([question.text for question in named]).tolist()
-            with bar(f"{name}: asking", len(named)) as step:
-                for question, vector in zip(named, vectors, strict=True):
-                    for scope, answerable, places in scopes(question, name, files):
+            asked = [question for question in questions if chunks[question.key]]
+            vectors = embedder.embed_queries([question.text for question in asked]).tolist()
+            with bar(f"{name}: asking", len(asked)) as step:
+                for question, vector in zip(asked, vectors, strict=True):
+                    for scope, answerable, places in scopes(question, name, keys):
                         fit = retrieval.search(Scope(_EVERYBODY, places), vector, JUDGED, question.text).fit
-                        yield Measured(name, scope, answerable, -1.0 if fit is None else fit)
+                        yield Fit(name, scope, answerable, -1.0 if fit is None else fit)
                     step()
 
 
-def threshold(measured: Sequence[Measured]) -> float:
+def threshold(fits: Sequence[Fit]) -> float:
     """Return the highest fit, in hundredths, below which are at most 3% of each set's answers in each scope."""
-    answers = [question for question in measured if question.answerable]
-    return min(
-        math.floor(100 * float(np.quantile(fits, _ALLOWED, method="lower"))) / 100
-        for fits in _by_scope(answers).values()
-    )
+    groups = _by_scope(fits, answerable=True).values()
+    return min(math.floor(100 * float(np.quantile(group, _ALLOWED, method="lower"))) / 100 for group in groups)
 
 
-def _by_scope(measured: Sequence[Measured]) -> dict[tuple[str, str], list[float]]:
+def _by_scope(fits: Sequence[Fit], *, answerable: bool) -> dict[tuple[str, str], list[float]]:
     groups: dict[tuple[str, str], list[float]] = defaultdict(list)
-    for question in measured:
-        groups[question.set, question.scope].append(question.fit)
+    for fit in fits:
+        if fit.answerable is answerable:
+            groups[fit.set, fit.scope].append(fit.fit)
     return groups
 
 
-def _add_shares(report: Report, measured: Sequence[Measured], least: float, note: str) -> None:
+def _add_shares(report: Report, fits: Sequence[Fit], least: float, note: str) -> None:
     for answerable, kind, goal in ((True, "answerable", _ANSWERABLE_GOAL), (False, "unanswerable", None)):
-        for (name, scope), fits in _by_scope(
-            [question for question in measured if question.answerable is answerable]
-        ).items():
-            share = 100 * float(np.mean(np.array(fits) < least))
+        for (name, scope), group in _by_scope(fits, answerable=answerable).items():
+            share = 100 * float(np.mean(np.array(group) < least))
             report.add(f"{name}, {scope}: {kind} questions refused{note}", share, "%", goal)
 
 
 def write(model: str, min_fit: float) -> None:
-    """Set the gate in the model's calibration file; keep its other numbers."""
+    """Set the gate in the model's calibration file, which may have other numbers."""
     path = CALIBRATIONS / f"{model.rpartition('/')[2].lower()}.json"
     numbers = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
     numbers["gate"] = {"min_fit": min_fit}
     path.parent.mkdir(exist_ok=True)
     path.write_text(json.dumps(numbers, indent=2) + "\n", encoding="utf-8")
-    CONSOLE.print(f"{path.relative_to(ROOT)}: `make model` copies it to the model")
+    print(f"{path}: `make model` copies it to the model")
 
 
 if __name__ == "__main__":

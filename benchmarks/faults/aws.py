@@ -1,12 +1,12 @@
 """S3 and DynamoDB for the suite: moto in a new process, one DynamoDB request at a time, with faults on demand.
 
-``python -m benchmarks.faults.aws --port N``. A POST of `Rule`s, a JSON list, to `/faults` replaces the rules, and
+``python -m benchmarks.faults.aws PORT SEED``. A POST of `Rule`s, a JSON list, to `/faults` replaces the rules, and
 returns how many requests met one so far.
 """
 
-import argparse
 import json
 import random
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterable
@@ -18,7 +18,6 @@ from werkzeug.serving import make_server
 
 from infra.local.names import HOST
 
-Application = Callable[[WSGIEnvironment, StartResponse], Iterable[bytes]]
 # The workers' access key; only its requests meet faults.
 WORKER_KEY = "worker"
 
@@ -37,6 +36,13 @@ class Rule:
     delay_s: float = 0.0
     after: bool = False
 
+    def body(self) -> bytes:
+        """Return the error as the service writes it."""
+        if self.target == "dynamodb":
+            error = {"__type": f"com.amazonaws.dynamodb.v20120810#{self.code}", "message": "made to fail"}
+            return json.dumps(error).encode()
+        return b"" if self.target == "HEAD" else f"<Error><Code>{self.code}</Code></Error>".encode()
+
 
 class _Handler(MotoRequestHandler):
     protocol_version = "HTTP/1.1"
@@ -50,12 +56,11 @@ class _Handler(MotoRequestHandler):
 class FaultyAws:
     """moto's application behind faults."""
 
-    def __init__(self, moto: Application, seed: int) -> None:
+    def __init__(self, moto: Callable[[WSGIEnvironment, StartResponse], Iterable[bytes]], seed: int) -> None:
         self._moto = moto
         self._random = random.Random(seed)
         self._rules: tuple[Rule, ...] = ()
         self._faults = 0
-        self._counting = threading.Lock()
         # moto checks a condition and then writes without a lock in between; DynamoDB does both at once.
         self._one_at_a_time = threading.Lock()
 
@@ -67,8 +72,12 @@ class FaultyAws:
         dynamodb = environ.get("HTTP_X_AMZ_TARGET", "").startswith("DynamoDB")
         target = "dynamodb" if dynamodb else environ["REQUEST_METHOD"]
         by_worker = f"Credential={WORKER_KEY}/" in environ.get("HTTP_AUTHORIZATION", "")
-        rule = self._drawn(target) if by_worker else None
+        rules = (
+            rule for rule in self._rules if rule.target == target and self._random.random() < rule.probability
+        )
+        rule = next(rules, None) if by_worker else None
         if rule is not None:
+            self._faults += 1
             time.sleep(rule.delay_s)
         if rule is None or rule.status == 0:
             return self._through(environ, start_response, dynamodb=dynamodb)
@@ -76,7 +85,7 @@ class FaultyAws:
             b"".join(self._through(environ, lambda *_: lambda _: None, dynamodb=dynamodb))
         else:  # read the body: the next request on this connection begins after it
             environ["wsgi.input"].read(length)
-        return _answer(start_response, rule.status, b"" if target == "HEAD" else _failure(rule, dynamodb=dynamodb))
+        return _answer(start_response, rule.status, rule.body())
 
     def _through(
         self, environ: WSGIEnvironment, start_response: StartResponse, *, dynamodb: bool
@@ -86,36 +95,13 @@ class FaultyAws:
         with self._one_at_a_time:
             return [*self._moto(environ, start_response)]
 
-    def _drawn(self, target: str) -> Rule | None:
-        for rule in self._rules:
-            if rule.target == target and self._random.random() < rule.probability:
-                with self._counting:
-                    self._faults += 1
-                return rule
-        return None
-
-
-def _failure(rule: Rule, *, dynamodb: bool) -> bytes:
-    if dynamodb:
-        return json.dumps(
-            {"__type": f"com.amazonaws.dynamodb.v20120810#{rule.code}", "message": "made to fail"}
-        ).encode()
-    return f"<Error><Code>{rule.code}</Code><Message>made to fail</Message></Error>".encode()
-
 
 def _answer(start_response: StartResponse, status: int, body: bytes) -> Iterable[bytes]:
     start_response(f"{status} -", [("Content-Length", str(len(body))), ("Content-Type", "application/xml")])
     return [body]
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--port", type=int, required=True)
-    parser.add_argument("--seed", type=int, default=0)
-    options = parser.parse_args()
-    application = FaultyAws(DomainDispatcherApplication(create_backend_app), options.seed)
-    make_server(HOST, options.port, application, threaded=True, request_handler=_Handler).serve_forever()
-
-
 if __name__ == "__main__":
-    main()
+    port, seed = map(int, sys.argv[1:])
+    application = FaultyAws(DomainDispatcherApplication(create_backend_app), seed)
+    make_server(HOST, port, application, threaded=True, request_handler=_Handler).serve_forever()

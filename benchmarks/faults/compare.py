@@ -1,14 +1,9 @@
 """Compare the ledger and Chroma with the bucket: the index must equal it.
 
-``python -m benchmarks.faults.compare --stack .docwell/stack.json``
-
 It shares with docwell the PDF reader and the chunker, which give a document's text, and nothing else. It computes
-versions, generations and chunk ids itself, scans the ledger with boto3, and reads Chroma with its client. The exit
-status is 0 when there is no difference.
+versions, generations and chunk ids itself, scans the ledger with boto3, and reads Chroma with its client.
 """
 
-import argparse
-import sys
 import tempfile
 import time
 from collections import Counter
@@ -27,8 +22,8 @@ from docwell.adapters.embedding.onnx_embedder import OnnxEmbedder
 from docwell.errors import Refused
 from docwell.ingest.chunking import chunk_pages
 from docwell.pipeline import CHUNKER_VERSION, EMBEDDED_VERSION, TEXT_VERSION
-from infra.local.names import LEDGER_TABLE, ROOT
-from infra.local.stack import MODEL_DIR, STACK_FILE, Stack
+from infra.local.names import LEDGER_TABLE
+from infra.local.stack import Stack
 
 KINDS = ("lost", "duplicate", "stale", "orphan", "stuck")
 _PAGE = 1000
@@ -301,27 +296,3 @@ def _digest(*parts: str) -> str:
 def _home(key: str) -> str:
     first, slash, _ = key.partition("/")
     return first if slash and first else "default"
-
-
-def main() -> int:
-    """Compare a stack on this machine. Return 0 when there is no difference."""
-    parser = argparse.ArgumentParser(description="Compare bucket, ledger and Chroma.")
-    parser.add_argument("--stack", type=Path, default=ROOT / ".docwell" / STACK_FILE)
-    parser.add_argument("--chunk-tokens", type=int, default=200)
-    parser.add_argument("--range-pages", type=int, default=50)
-    parser.add_argument("--believe-refusals", action="store_true", help="do not read what the ledger refuses")
-    options = parser.parse_args()
-    stack = Stack.read(options.stack.parent)
-    if stack is None:
-        parser.error(f"{options.stack} is not the file of a stack")
-    pipelines = [PipelinePlace(MODEL_DIR, options.chunk_tokens)]
-    result = Comparator(stack, pipelines, options.range_pages).compare(believe_refusals=options.believe_refusals)
-    statuses = ", ".join(f"{count} {status}" for status, count in result.statuses.most_common())
-    print(f"{result.documents} documents, {result.chunks} chunks; ledger: {statuses or 'empty'}")
-    print("  ".join(f"{kind} {count}" for kind, count in result.count.items()))
-    print("\n".join(result.lines(limit=20)))
-    return 0 if result.none else 1
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,8 +1,8 @@
 """A queue that does all that SQS may do, and its endpoint.
 
 It duplicates, delays, reorders and loses acknowledgements. It counts receives, and after too many it hands a
-message out from the dead-letter queue, until ingest parks it. Times are in seconds of `clock`. `time_scale`
-shortens the times that a worker asks for, so that a back-off of minutes takes seconds. Thread-safe.
+message out from the dead-letter queue, until ingest parks it. `time_scale` shortens the times that a worker asks
+for, so that a back-off of minutes takes seconds. Thread-safe.
 """
 
 import json
@@ -78,23 +78,22 @@ class UnkindQueue:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.faults = faults or DeliveryFaults()
-        self.delivered = 0
         self.dead_ever = 0
-        self._random = chooser
-        self._max_receives = max_receives
-        self._time_scale = time_scale
-        self._clock = clock
-        self._lock = threading.Lock()
+        self._random, self._clock = chooser, clock
+        self._max_receives, self._time_scale = max_receives, time_scale
+        self._lock = threading.RLock()
         self._messages: dict[str, _Message] = {}
-        self._by_receipt: dict[str, str] = {}
         self._parked: list[str] = []
 
     def send(self, body: str) -> str:
         """Queue a message, perhaps twice, perhaps late. Return its id."""
         with self._lock:
-            if self._random.random() < self.faults.duplicate:
-                self._add(body)
-            return self._add(body)
+            for _ in range(1 + (self._random.random() < self.faults.duplicate)):
+                id_ = str(uuid.UUID(int=self._random.getrandbits(128), version=4))
+                late = self._random.random() < self.faults.late
+                delay = self._random.uniform(0, self.faults.longest_delay_s) if late else 0.0
+                self._messages[id_] = _Message(id_, body, self._clock() + delay)
+            return id_
 
     def receive(self) -> Receipt | None:
         """Return one visible message, or None. A message received too often comes from the dead-letter queue."""
@@ -107,7 +106,12 @@ class UnkindQueue:
             if message.receives == self._max_receives:
                 message.dead = True
                 self.dead_ever += 1
-            return self._hand_out(message, now)
+            message.receives += 1
+            message.twice = self._random.random() < self.faults.twice
+            message.visible_at = now + (self._random.uniform(0, 0.3) if message.twice else _VISIBILITY_S)
+            receipt, count = f"{message.id}/{message.receives}", {"ApproximateReceiveCount": str(message.receives)}
+            queue = DEAD_LETTER_QUEUE if message.dead else INGEST_QUEUE
+            return Receipt(receipt, sqs_event(message.body, message.id, receipt, count, queue), message.body)
 
     def acknowledge(self, receipt: str) -> None:
         with self._lock:
@@ -141,33 +145,14 @@ class UnkindQueue:
         with self._lock:
             return len(self._parked)
 
-    def redrive(self) -> int:
+    def redrive(self) -> None:
         with self._lock:
             bodies, self._parked = self._parked, []
             for body in bodies:
-                self._add(body)
-            return len(bodies)
-
-    def _add(self, body: str) -> str:
-        id_ = str(uuid.UUID(int=self._random.getrandbits(128), version=4))
-        late = self._random.random() < self.faults.late
-        delay = self._random.uniform(0, self.faults.longest_delay_s) if late else 0.0
-        self._messages[id_] = _Message(id_, body, self._clock() + delay)
-        return id_
+                self.send(body)
 
     def _of(self, receipt: str) -> _Message | None:
-        return self._messages.get(self._by_receipt.get(receipt, ""))
-
-    def _hand_out(self, message: _Message, now: float) -> Receipt:
-        message.receives += 1
-        message.twice = self._random.random() < self.faults.twice
-        message.visible_at = now + (self._random.uniform(0, 0.3) if message.twice else _VISIBILITY_S)
-        receipt = f"{message.id}-{message.receives}"
-        self._by_receipt[receipt] = message.id
-        self.delivered += 1
-        count = {"ApproximateReceiveCount": str(message.receives)}
-        queue = DEAD_LETTER_QUEUE if message.dead else INGEST_QUEUE
-        return Receipt(receipt, sqs_event(message.body, message.id, receipt, count, queue), message.body)
+        return self._messages.get(receipt.partition("/")[0])
 
 
 class SqsDoor(HttpDoor):
@@ -181,10 +166,9 @@ class SqsDoor(HttpDoor):
     def _handle(self, request: BaseHTTPRequestHandler) -> None:
         sent = json.loads(request.rfile.read(int(request.headers["Content-Length"])))
         reply = self._act(request.headers["X-Amz-Target"].removeprefix("AmazonSQS."), sent)
-        status = 200 if reply is not None else 400
         gone = {"__type": "com.amazonaws.sqs#ReceiptHandleIsInvalid", "message": "gone"}
         body = json.dumps(gone if reply is None else reply).encode()
-        answer(request, status, body, {"Content-Type": "application/x-amz-json-1.0"})
+        answer(request, 400 if reply is None else 200, body, {"Content-Type": "application/x-amz-json-1.0"})
 
     def _act(self, action: str, sent: dict[str, Any]) -> dict[str, Any] | None:
         match action:
@@ -197,8 +181,8 @@ class SqsDoor(HttpDoor):
             case "SendMessage":
                 return self._send("", sent["MessageBody"])
             case "ChangeMessageVisibility":
-                is_there = self._queue.change_visibility(sent["ReceiptHandle"], sent["VisibilityTimeout"])
-                return {} if is_there else None
+                changed = self._queue.change_visibility(sent["ReceiptHandle"], sent["VisibilityTimeout"])
+                return {} if changed else None
             case "GetQueueAttributes":
                 return {"Attributes": {"ApproximateNumberOfMessages": str(self._queue.size())}}
         return None

@@ -102,8 +102,7 @@ class World:
         self._revision = 0
         port = free_port()
         self.stack = self._stack(port)
-        command = [sys.executable, "-m", "benchmarks.faults.aws", "--port", str(port)]
-        command += ["--seed", str(self.random.getrandbits(32))]
+        command = [sys.executable, "-m", "benchmarks.faults.aws", str(port), str(self.random.getrandbits(32))]
         self._aws = Child(command, base_environment({}), lambda _: None, lambda _: None)
         try:
             self._start()
