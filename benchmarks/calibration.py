@@ -96,7 +96,10 @@ def _load(name: str, count: int | None) -> tuple[dict[str, Path], list[Question]
     """Return a set's files by key, and about `count` of its questions, spread evenly."""
     if name == "chunking":
         chunking = sets.chunking(EVALUATION)
-        files, questions = dict(chunking.files), [Question(asked.text, asked.key) for asked in chunking.asked]
+        files, questions = (
+            dict(chunking.files),
+            [Question(question.text, question.key) for question in chunking.asked],
+        )
     else:
         folder = EVALUATION / name
         files = {f"{name}/{path.name}": path for path in sorted((folder / "pdf").glob("*.pdf"))}
@@ -136,10 +139,10 @@ def _fits(embedder: CachedEmbedder, count: int | None) -> Iterator[Fit]:
         retrieval = Retrieval(catalogue(generations), index)
         for name, (_, questions) in material.items():
             # A document without text answers nothing, whatever the threshold is.
-            asked = [question for question in questions if chunks[question.key]]
-            vectors = embedder.embed_queries([question.text for question in asked]).tolist()
-            with bar(f"{name}: asking", len(asked)) as step:
-                for question, vector in zip(asked, vectors, strict=True):
+            questions_with_text = [question for question in questions if chunks[question.key]]
+            vectors = embedder.embed_queries([question.text for question in questions_with_text]).tolist()
+            with bar(f"{name}: asking", len(questions_with_text)) as step:
+                for question, vector in zip(questions_with_text, vectors, strict=True):
                     for scope, answerable, places in scopes(question, name, keys):
                         fit = retrieval.search(Scope(_EVERYBODY, places), vector, JUDGED, question.text).fit
                         yield Fit(name, scope, answerable, -1.0 if fit is None else fit)

@@ -19,8 +19,6 @@ from infra.local.stack import Stack
 from infra.local.supervisor import running_stack
 
 SSE = sse.CONTENT_TYPE
-
-
 Event = tuple[str, Any]  # the name of a server-sent event, and its JSON or None
 
 
@@ -66,8 +64,8 @@ class Doors:
         response = self._client.get(f"/v1/documents/{quote(key, safe='')}")
         if response.status_code == httpx.codes.NOT_FOUND:
             return None
-        found: dict[str, Any] = response.raise_for_status().json()
-        return found
+        record: dict[str, Any] = response.raise_for_status().json()
+        return record
 
     def settled(self, key: str, version: str, timeout_s: float, *, pause_s: float = 0.2) -> dict[str, Any]:
         """Wait for a final status of that version and return the record. Raises `TimeoutError`."""
@@ -83,10 +81,10 @@ class Doors:
 
     def indexed(self, key: str, version: str, timeout_s: float, *, pause_s: float = 0.2) -> dict[str, Any]:
         """Wait for the document to be live. Raises `TimeoutError`; `RuntimeError` for another status."""
-        found = self.settled(key, version, timeout_s, pause_s=pause_s)
-        if found["status"] != "INDEXED":
-            raise RuntimeError(f"{key} is {found['status']}: {found['reason']}")
-        return found
+        record = self.settled(key, version, timeout_s, pause_s=pause_s)
+        if record["status"] != "INDEXED":
+            raise RuntimeError(f"{key} is {record['status']}: {record['reason']}")
+        return record
 
     def ask(self, body: Mapping[str, Any]) -> Reply:
         """Ask one question. Raises nothing: the result says what went wrong."""
@@ -107,8 +105,8 @@ class Doors:
         kind = headers.get("content-type", "").partition(";")[0].strip()
         text = content.decode("utf-8", "replace")
         events = tuple(events_of(text)) if kind == SSE else ()
-        whole = None if kind == SSE else _json(text)
-        return Reply(status, kind, whole, seconds, events, broken, dict(headers))
+        document = None if kind == SSE else _json(text)
+        return Reply(status, kind, document, seconds, events, broken, dict(headers))
 
 
 @contextmanager
@@ -128,10 +126,10 @@ def events_of(text: str) -> list[Event]:
     >>> events_of(": waiting\n\nevent: token\ndata: {\"text\": \"a\"}\n\n")
     [('token', {'text': 'a'})]
     """
-    found: list[Event] = []
+    events: list[Event] = []
     with suppress(ValueError):
-        found.extend(sse.read(text.splitlines()))
-    return found
+        events.extend(sse.read(text.splitlines()))
+    return events
 
 
 def _json(text: str) -> Any:

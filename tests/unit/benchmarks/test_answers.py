@@ -36,14 +36,14 @@ def index(tmp_path: Path) -> dict[str, Indexed]:
     return {KEY: Indexed(path, "v1")}
 
 
-def judged(index: dict[str, Indexed], kind: sets.Kind = sets.Kind.ARTICLE, **more: Any) -> sets.Judged:
+def judged(index: dict[str, Indexed], kind: sets.Kind = sets.Kind.ARTICLE, **fields: Any) -> sets.Judged:
     citation = {"marker": 1, "document": KEY, "version": "v1", "page": 2, "quote": f"locked at {TRUTH}"}
     body = {
         "answer": f"At {TRUTH} [1].",
         "status": "answered",
-        "citations": [citation | more.pop("citation", {})],
+        "citations": [citation | fields.pop("citation", {})],
         "usage": {"prompt_tokens": 900, "completion_tokens": 9, "estimated_prompt_tokens": 950},
-        **more,
+        **fields,
     }
     question = sets.Question("q", kind, "When is the gate locked?", TRUTH, KEY, (2,))
     return sets.judge(question, Reply(200, "application/json", body, 1.0), index)
@@ -62,8 +62,8 @@ def test_a_right_answer_has_no_fault(index: dict[str, Indexed], kind: sets.Kind)
     [{"citation": fields} for fields in ({"marker": 2}, {"page": 3}, {"page": 0}, {"version": "v0"})]
     + [{"citation": {"document": "articles/none.pdf"}}, {"answer": f"At {TRUTH} [3]."}],
 )
-def test_a_citation_that_leads_nowhere_is_not_resolved(index: dict[str, Indexed], more: dict[str, Any]) -> None:
-    judgement = judged(index, **more)
+def test_a_citation_that_leads_nowhere_is_not_resolved(index: dict[str, Indexed], fields: dict[str, Any]) -> None:
+    judgement = judged(index, **fields)
     assert judgement.resolved == 0
     assert judgement.faults
 
@@ -160,8 +160,8 @@ def test_verdicts(case: dict[str, Any]) -> None:
     cites = tuple(map(page, case.get("cites", ())))
     text, supported = case.get("text", ""), not case.get("marked", False)
     status = "refused" if case.get("refused") else "answered"
-    given = Answer(status, text, frozenset(cites), (Sentence(text, cites, supported),))
-    assert people.judge(question, given).verdict is Verdict[case["verdict"]]
+    reply = Answer(status, text, frozenset(cites), (Sentence(text, cites, supported),))
+    assert people.judge(question, reply).verdict is Verdict[case["verdict"]]
     assert people.judge(question, None).verdict is Verdict.FAILED
 
 

@@ -40,9 +40,9 @@ def test_the_model_server_says_what_docwell_takes_for_an_answer() -> None:
 
 def test_the_time_of_a_chat_is_known_when_its_client_has_all_of_it() -> None:
     host = ModelHost("Nine [1].")
-    held = []
+    seconds = []
     with closing(host):
         for _ in range(50):
             httpx.post(f"{host.url}/api/chat", json={"messages": []}, trust_env=False)
-            held.append(httpx.get(f"{host.url}/-/held", trust_env=False).json())
-    assert all(len(one) == 1 and one[0] > 0 for one in held)
+            seconds.append(httpx.get(f"{host.url}/-/held", trust_env=False).json())
+    assert all(len(sample) == 1 and sample[0] > 0 for sample in seconds)
