@@ -1,0 +1,260 @@
+"""`make eval-retrieval`: sets, measures, records, and the rule by which a part of the ranking stays."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from benchmarks.retrieval.asking import Asker
+from benchmarks.retrieval.ingest_parts import without_headings
+from benchmarks.retrieval.measures import evidence_held, of_characters, of_ranks, rank_of_answer
+from benchmarks.retrieval.records import Part, Records
+from benchmarks.retrieval.sets import DOCUMENT, MIXED, POOLED, SETS, Asked, EvaluationSet, filings2, mmlongbench
+from benchmarks.retrieval.sets import xquad as load_xquad
+from benchmarks.retrieval.ways import DEFAULT, WAYS
+from benchmarks.retrieval.worth import Worth, chosen_without, worth
+from docwell.models import Chunk, Passage, collection_of
+from docwell.ports import Places
+from docwell.text.lexicon import content_words
+from infra.measuring import interval_of_difference
+from infra.report import EVALUATION
+from tests.unit.fakes import FakeEmbedder
+
+KEY = "set/a.pdf"
+
+
+def passage(text: str, start: int = 0, *, page: int = 1, key: str = KEY) -> Passage:
+    return Passage(f"{key}{page}{start}", key, "g", "v", Chunk(text, page, start, start + len(text), 1), 0.5)
+
+
+def test_what_is_retrieved_twice_counts_once_as_found_and_twice_as_retrieved() -> None:
+    asked = Asked("q", KEY, spans=((0, 10), (90, 100)))
+    values = of_characters(asked, [passage("x" * 20), passage("x" * 20), passage("x" * 20, key="set/b.pdf")])
+    assert values == {
+        "recall": 50.0,
+        "precision": pytest.approx(100 * 10 / 60),
+        "IoU": pytest.approx(100 * 10 / 70),
+    }
+
+
+def test_a_hit_is_a_passage_on_a_page_that_answers_among_the_first() -> None:
+    asked = Asked("q", KEY, frozenset({(KEY, 7)}))
+    misses = [passage("x", page=1), passage("the same page elsewhere", page=7, key="set/b.pdf")]
+    values = of_ranks(asked, [*misses, passage("it is forty two.", page=7)])
+    assert values == {
+        "hit@1": 0.0,
+        "hit@3": 100.0,
+        "hit@5": 100.0,
+        "hit@10": 100.0,
+        "reciprocal rank": pytest.approx(100 / 3),
+    }
+    assert set(of_ranks(asked, misses).values()) == {0.0}
+
+
+def test_a_passage_that_touches_a_reference_answers() -> None:
+    asked = Asked("q", KEY, spans=((15, 25),))
+    elsewhere = [passage("x" * 15), passage("x" * 50, key="set/b.pdf"), passage("x", 25)]
+    assert rank_of_answer(asked, elsewhere) is None
+    assert rank_of_answer(asked, [*elsewhere, passage("x" * 5, 11)]) == 4
+
+
+def test_evidence_is_held_by_passages_on_a_page_that_answers() -> None:
+    asked = Asked("q", KEY, frozenset({(KEY, 7)}), evidence="The boilers burn 40 litres of diesel")
+    right = [passage("A boiler burns diesel.", page=7), passage("40 of it", page=7)]
+    wrong = [passage("litres", page=8), passage("litres", page=7, key="set/b.pdf")]
+    assert evidence_held(asked, [*right, *wrong]) == pytest.approx(100 * 4 / 5)
+    assert evidence_held(asked, wrong) == 0.0
+
+
+def written(folder: Path, name: str, rows: list[dict[str, Any]]) -> Path:
+    """Write a set's questions; return the folder of the sets."""
+    path = folder / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(rows))
+    return folder
+
+
+def test_evidence_of_several_places_is_joined_with_the_pages_of_each(tmp_path: Path) -> None:
+    places = [
+        {"doc": "A", "page1": 3, "best_page1": 4, "evidence_text": "net sales"},
+        {"doc": "A", "page1": 9, "best_page1": 9, "evidence_text": "total assets"},
+    ]
+    rows = [{"question": "q", "doc": "A", "evidence": places}]
+    (asked,) = filings2(written(tmp_path, "filings2/questions_dev2.json", rows)).asked
+    assert asked.pages == {("filings2/A.pdf", page) for page in (3, 4, 9)}
+    assert asked.evidence == "net sales\ntotal assets"
+
+
+def test_only_questions_that_text_or_a_table_answers_are_asked_of_mixed_pdfs(tmp_path: Path) -> None:
+    rows = [
+        {"question": str(text) + str(absent), "doc": "a.pdf", "evidence_pages": [2, 5], "text_or_table_only": text,
+         "unanswerable": absent}
+        for text in (True, False)
+        for absent in (True, False)
+    ]  # fmt: skip
+    (asked,) = mmlongbench(written(tmp_path, "mmlongbench/questions_dev.json", rows)).asked
+    assert asked == Asked(
+        "TrueFalse", "mmlongbench/a.pdf", frozenset({("mmlongbench/a.pdf", 2), ("mmlongbench/a.pdf", 5)})
+    )
+
+
+def test_the_evidence_on_an_article_is_the_sentence_with_the_answer(tmp_path: Path) -> None:
+    context = "The gate opens at six. It shuts at ten in the evening, except on Sundays."
+    row = {"question": "q", "doc": "a.pdf", "page": 2, "answer": "ten in the evening", "context": context}
+    rows = [row | {"answer_start": context.index("ten in")}]
+    (asked,) = load_xquad(written(tmp_path, "xquad/questions_en_dev.json", rows)).asked
+    assert asked.evidence == "It shuts at ten in the evening, except on Sundays."
+
+
+@pytest.mark.parametrize("name", SETS)
+def test_every_question_has_its_document_and_evidence_has_words(name: str) -> None:
+    try:
+        material = SETS[name](EVALUATION)
+    except FileNotFoundError:
+        pytest.skip("no evaluation material: DOCWELL_EVAL")
+    assert material.asked
+    assert {one.key for one in material.asked} <= set(material.files)
+    assert {key for one in material.asked for key in one.among} <= set(material.files)
+    assert all(content_words(one.evidence) for one in material.asked if one.evidence)
+
+
+KEYS = ("xquad/a.pdf", "xquad/b.pdf", "other/a.pdf")
+
+
+RIGHT = "The gate is locked at ten in the evening."
+
+
+TEXTS = {1: "Hills.", 2: RIGHT}
+
+
+class Index:
+    """Two pages of each document, nearest first: those of other documents before those of the first."""
+
+    def __init__(self) -> None:
+        self.searches: list[tuple[Any, int]] = []
+
+    def search(self, places: Places, vector: Sequence[float], k: int) -> list[Passage]:
+        self.searches.append((places, k))
+        result = [
+            Passage(f"{key}{page}", key, "g", "v", Chunk(f"{TEXTS[page]} {key}", page, 0, 41, 9), score)
+            for key, score in zip(KEYS[::-1], (0.5, 0.4, 0.3), strict=True)
+            for page in (1, 2)
+            if collection_of(key) in places and key in (places[collection_of(key)] or KEYS)
+        ]
+        return result[:k]
+
+
+def asker(index: Index) -> Asker:
+    embedder: Any = SimpleNamespace(embed_queries=lambda texts: np.ones((len(texts), 4), dtype=np.float32) / 2)
+    complete: Any = index
+    return Asker(complete, embedder, dict.fromkeys(KEYS, "g"), dict.fromkeys(KEYS, 2), ("other", "xquad"))
+
+
+def material(**fields: Any) -> EvaluationSet:
+    asked = Asked("Hills?", KEYS[0], frozenset({(KEYS[0], 2)}), evidence=RIGHT, **fields)
+    return EvaluationSet("xquad", "XQuAD", {}, (asked,), judged=(POOLED,))
+
+
+def test_each_scope_is_searched_once_for_ranks_whatever_the_number_of_ways() -> None:
+    index = Index()
+    scores, _ = asker(index).ask(material(), [DEFAULT], [way for way in WAYS if way != "nearest"])
+    places = ({"xquad": None}, {"xquad": (KEYS[0],)}, {"other": None, "xquad": None})
+    assert [one for one, _ in index.searches] == list(places)
+    assert {scope for way, scope in scores if way != DEFAULT} == {POOLED}
+    ranks = {scope: scores[DEFAULT, scope]["reciprocal rank"] for scope in (POOLED, DOCUMENT, MIXED)}
+    assert ranks == {POOLED: [25.0], DOCUMENT: [50.0], MIXED: [100 / 6]}
+
+
+TEXT = "\n".join(f"The boiler of house {number} is warm in winter and cold in summer." for number in range(30))
+
+
+HEADED = "Boilers\n\n" + TEXT
+
+
+class Counting(FakeEmbedder):
+    def __init__(self) -> None:
+        self.calls = 0
+
+    def embed_passages(self, texts: Sequence[str]) -> Any:
+        self.calls += 1
+        return super().embed_passages(texts)
+
+
+def parts(folder: Path, text: str, embedder: FakeEmbedder | None = None, chunk_tokens: int = 50) -> list[Part]:
+    """Return the parts of one document."""
+    path = folder / "a.md"
+    path.write_text(text, encoding="utf-8")
+    ((key, result),) = Records(embedder or FakeEmbedder(), "model", chunk_tokens, folder).of({"set/a.md": path})
+    assert key == "set/a.md"
+    return result
+
+
+def chunks(part: Part) -> list[Chunk]:
+    return [one.chunk for one in part.records]
+
+
+def test_records_are_made_once(tmp_path: Path) -> None:
+    first, again = Counting(), Counting()
+    (fresh,), (cached,) = parts(tmp_path, TEXT, first), parts(tmp_path, TEXT, again)
+    assert (first.calls > 0, again.calls) == (True, 0)
+    assert cached.records == fresh.records
+    assert np.array_equal(cached.vectors, fresh.vectors)
+    assert len(fresh.records) > 5
+
+
+@pytest.mark.parametrize(("text", "chunk_tokens"), [(TEXT + "!", 50), (TEXT, 60)])
+def test_another_text_or_chunk_size_has_other_records(tmp_path: Path, text: str, chunk_tokens: int) -> None:
+    before, again = parts(tmp_path, TEXT), Counting()
+    after = parts(tmp_path, text, again, chunk_tokens)
+    assert again.calls > 0
+    assert after[0].records != before[0].records
+
+
+def test_without_headings_only_headings_are_missing(tmp_path: Path) -> None:
+    (plain,), (headed,) = parts(tmp_path, TEXT), parts(tmp_path, HEADED)
+    assert without_headings(chunks(plain), FakeEmbedder()) == pytest.approx(plain.vectors)
+    assert without_headings(chunks(headed), FakeEmbedder()) != pytest.approx(headed.vectors)
+
+
+GOOD, EVEN, DOUBTFUL, BAD = (4.0, 1.0, 7.0), (0.0, -2.0, 2.0), (-3.0, -8.0, 0.0), (-3.0, -6.0, -1.0)
+
+
+@pytest.mark.parametrize(
+    ("together", "by_set", "stays"),
+    [
+        ((2.0, 0.5, 3.5), (GOOD, GOOD, EVEN), True),
+        ((2.0, 0.5, 3.5), (GOOD, GOOD, EVEN, DOUBTFUL, DOUBTFUL), True),
+        ((2.0, 0.0, 4.0), (GOOD, GOOD, GOOD), False),
+        ((2.0, 0.5, 3.5), (GOOD, GOOD, DOUBTFUL), False),
+        ((2.0, 0.5, 3.5), (GOOD, GOOD, GOOD, BAD), False),
+    ],
+)
+def test_a_part_stays_only_if_it_helps_together_and_on_three_sets_and_harms_none(
+    together: tuple[float, float, float], by_set: tuple[tuple[float, float, float], ...], stays: bool
+) -> None:
+    assert Worth(dict(enumerate(by_set)), together).carries_over is stays  # type: ignore[arg-type]
+
+
+def test_worth_is_the_paired_difference_in_which_each_set_counts_the_same() -> None:
+    complete = {"large": [100.0] * 90 + [0.0] * 10, "small": [100.0, 0.0]}
+    without = {"small": [0.0, 100.0], "large": [100.0] * 80 + [0.0] * 20}
+    result = worth(complete, without)
+    assert result.by_set["large"] == interval_of_difference(complete["large"], without["large"])
+    assert result.by_set["small"][0] == 0.0
+    assert result.together[0] == pytest.approx((10 + 0) / 2)
+    assert result.together[1] < -20 < 20 < result.together[2]
+
+
+def test_the_choice_without_a_set_ignores_its_figures_and_weighs_the_other_sets_alike() -> None:
+    ways = {
+        DEFAULT: {"a": [50.0], "b": [50.0], "c": [50.0] * 9},
+        "fits a": {"a": [100.0], "b": [40.0], "c": [40.0] * 9},
+        "fits b": {"a": [50.0], "b": [90.0], "c": [30.0] * 9},
+    }
+    assert chosen_without(ways) == {"a": "fits b", "b": "fits a", "c": "fits a"}
