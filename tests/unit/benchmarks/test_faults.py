@@ -13,7 +13,6 @@ import pytest
 from benchmarks.faults import workers as module
 from benchmarks.faults.compare import Differences
 from benchmarks.faults.delivery import PERFECT, UnkindQueue
-from benchmarks.faults.rows import FAULTS, WORLDS
 from benchmarks.faults.scene import Outcome, Run, Scene
 from benchmarks.faults.workers import Workers
 from benchmarks.faults.world import Upload
@@ -91,10 +90,6 @@ def test_a_row_passes_only_with_its_fault_and_without_any_difference(
     outcome = Outcome(compared=3)
     spoil(outcome)
     assert outcome.ok is ok
-
-
-def test_a_rows_name_is_used_once() -> None:
-    assert not FAULTS.keys() & WORLDS.keys()
 
 
 class Dying:

@@ -10,7 +10,6 @@ from http.server import BaseHTTPRequestHandler
 import httpx
 import pytest
 
-from benchmarks.pdfs import pdf
 from benchmarks.proxy import Fault, Proxy, answer, listen
 
 
@@ -55,10 +54,3 @@ def test_a_connection_breaks_and_works_again_after_the_fault(proxy: Proxy, fault
         get(proxy)
     proxy.behave()
     assert get(proxy).json() == "/path"
-
-
-def test_a_pdf_keeps_its_lines_and_its_parentheses() -> None:
-    import pypdfium2
-
-    (page,) = pypdfium2.PdfDocument(pdf(["f(x) \\ y\nsecond line"]))
-    assert page.get_textpage().get_text_range().splitlines() == ["f(x) \\ y", "second line"]

@@ -7,18 +7,14 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from benchmarks.pdfs import pages_of_words
-from benchmarks.processes import Peak
 from benchmarks.speed import __main__ as command
-from benchmarks.speed import compare, encode, ingest
-from benchmarks.speed.options import BenchError, Options, write_page
-from benchmarks.speed.stack import AskedStack, Indexed
+from benchmarks.speed import compare, ingest
+from benchmarks.speed.options import BenchError, write_page
 from infra.report import Report
-from tests.unit.fakes import FakeEmbedder
 
 Bench = Callable[..., int]
 
@@ -35,13 +31,6 @@ def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
     return run
 
 
-def test_a_missing_folder_is_wrong_usage(bench: Bench, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as ended:
-        bench("encode", "--pdfs", str(tmp_path / "nowhere"))
-    assert ended.value.code == 2
-    assert "nowhere" in capsys.readouterr().err
-
-
 def test_a_folder_without_pdfs_gives_one_line(
     bench: Bench, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -49,20 +38,6 @@ def test_a_folder_without_pdfs_gives_one_line(
     printed = capsys.readouterr().err
     assert f"no PDF in {tmp_path}" in printed
     assert "Traceback" not in printed
-
-
-def test_pdfs_without_text_are_named(tmp_path: Path) -> None:
-    with pytest.raises(BenchError, match=str(tmp_path)):
-        encode._texts(FakeEmbedder(), Options(pdfs=(tmp_path,)))  # type: ignore[arg-type] # it has no text to embed
-
-
-def test_too_few_answered_questions_are_not_measured() -> None:
-    bodies = [{"status": status, "mode": "passages"} for status in ["answered"] * 3 + ["refused"] * 17]
-    answers = iter(type("Seen", (), {"status": 200, "body": body})() for body in bodies)
-    doors: Any = type("Doors", (), {"ask": lambda *_: next(answers)})()
-    stack: Any = None
-    with pytest.raises(BenchError, match="only 3 of 20"):
-        AskedStack(stack, doors, "").answerable(["why?"] * 20, "bench", fewest=10)
 
 
 @pytest.fixture
@@ -103,21 +78,6 @@ def test_slices_have_each_pdf_once_and_about_as_many_pages(tmp_path: Path) -> No
     slices = ingest.slices_of(pdfs, 3)
     assert sorted(pdf for slice_ in slices for pdf in slice_.pdfs) == pdfs
     assert sorted(slice_.pages for slice_ in slices) == [8, 9, 10]
-
-
-def test_only_indexed_documents_count() -> None:
-    rows = {
-        "a": {"status": "INDEXED", "pages": "2", "chunks": "3", "characters": "40"},
-        "b": {"status": "REJECTED", "pages": "7", "characters": "9"},
-    }
-    indexed = Indexed(1.0, rows)
-    assert [indexed.total(field) for field in ("pages", "chunks", "characters")] == [2, 3, 40]
-    assert indexed.not_indexed == ["b"]
-
-
-def test_the_peak_together_is_of_one_moment() -> None:
-    peak = Peak().or_more(worker=300, children=0).or_more(worker=250, children=80)
-    assert peak == Peak(worker=300, children=80, together=330)
 
 
 @pytest.mark.parametrize(
