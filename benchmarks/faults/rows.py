@@ -79,8 +79,8 @@ def shared_world(outcomes: Mapping[str, Outcome], run: Run, *, versioned: bool) 
     environment = {"DOCWELL_CHROMA_TIMEOUT_S": "1", "DOCWELL_LEASE_S": str(LEASE_S)}
     with scene(run, world, WORKERS, environment) as stage:
         stage.fill(_KEYS)
-        for name, stage.outcome in outcomes.items():
-            row = FAULTS[name]
+        for name, outcome in outcomes.items():
+            row, stage.outcome = FAULTS[name], outcome
             before, questions, repeats = row.evidence(stage), stage.reader.asked, run.times(row.long, row.short)
             with stage.users(row.users) if row.users else nullcontext():
                 for number in range(4 * repeats):
