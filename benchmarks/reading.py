@@ -9,8 +9,7 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from docwell.adapters.documents.document_reader import ChildDocumentReader
-from docwell.adapters.documents.reader import ChildPdfReader
+from docwell.adapters.documents.document_reader import ChildDocumentReader, ChildPdfReader
 from docwell.config import IngestLimits, IngestSettings
 from docwell.errors import Refused
 from docwell.ingest.indexing import within_budget

@@ -20,7 +20,7 @@ from benchmarks.faults.scene import MOST_WAITING, Outcome, Run, Scene, key_of, s
 from benchmarks.faults.world import CHUNK_TOKENS, NEXT_CHUNK_TOKENS, TABLE, World
 from benchmarks.poison.kinds import poison_kinds
 from benchmarks.proxy import Fault
-from docwell.adapters.documents.launching import FORK_SERVER
+from docwell.adapters.documents.process import FORK_SERVER
 from docwell.ingest.events import parse
 from infra.local.names import DEAD_LETTER_QUEUE
 

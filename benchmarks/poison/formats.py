@@ -2,6 +2,7 @@
 
 import io
 import random
+import struct
 import zipfile
 import zlib
 from collections.abc import Callable
@@ -12,14 +13,17 @@ import docx
 import openpyxl
 import pptx
 from PIL import Image
+from pptx.util import Inches
 
 from benchmarks.poison.build import MIB, Make
-from benchmarks.poison.odd_formats import odd_formats
 
 _ENTITIES = "<!DOCTYPE x [<!ENTITY a0 'aaaaaaaaaa'>{}]>".format(
     "".join(f"<!ENTITY a{n} '{f'&a{n - 1};' * 10}'>" for n in range(1, 10))
 )
 _OUTSIDE = "<!DOCTYPE x [<!ENTITY a9 SYSTEM 'file:///etc/passwd'>]>"
+_OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
+_ALL_MERGED = b'</sheetData><mergeCells count="1"><mergeCell ref="A1:XFD1048576"/></mergeCells>'
+_FORMULA = b'<row r="9"><c r="A9"><f>WEBSERVICE("http://127.0.0.1:9/")</f></c></row></sheetData>'
 _MAIN = {"docx": "word/document.xml", "xlsx": "xl/worksheets/sheet1.xml", "pptx": "ppt/slides/slide1.xml"}
 # Copies of each kind, with one byte in so many replaced.
 FUZZED, EVERY = 6, 200
@@ -27,7 +31,7 @@ FUZZED, EVERY = 6, 200
 
 def format_poison() -> dict[str, Make]:
     """Return the makers by name. Some files unpack to gigabytes; none is over 5 MB."""
-    return _OFFICE | _TEXTS | _IMAGES | odd_formats(good_files()) | _fuzzed()
+    return _OFFICE | _TEXTS | _IMAGES | _fuzzed()
 
 
 def good_files() -> dict[str, Make]:
@@ -81,13 +85,18 @@ def _mail(*attachments: bytes) -> bytes:
 
 
 def _rewritten(good: bytes, name: str, change: Callable[[bytes], bytes]) -> bytes:
-    """Return an archive with one of its files changed."""
+    """Return an archive with a file changed, or added where it has none of the name."""
     out = io.BytesIO()
     with zipfile.ZipFile(io.BytesIO(good)) as old, zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as new:
-        for entry in old.namelist():
-            data = old.read(entry)
+        for entry in {**dict.fromkeys(old.namelist()), name: None}:
+            data = old.read(entry) if entry in old.namelist() else b""
             new.writestr(entry, change(data) if entry == name else data)
     return out.getvalue()
+
+
+def _replaced(kind: str, name: str, old: bytes, new: bytes) -> bytes:
+    """Return a good file with some bytes of a file in it replaced."""
+    return _rewritten(good_files()[kind](), name, lambda data: data.replace(old, new, 1))
 
 
 def _with_entity(kind: str, doctype: str) -> bytes:
@@ -154,6 +163,60 @@ def _wide_sheet() -> bytes:
     return _rewritten(_workbook(), _MAIN["xlsx"], change)
 
 
+def _tables_in_tables() -> bytes:
+    table, end = b"<w:tbl><w:tr><w:tc>", b"<w:p/></w:tc></w:tr></w:tbl>"
+    return _replaced("docx", _MAIN["docx"], b"<w:sectPr", table * 1500 + end * 1500 + b"<w:sectPr")
+
+
+def _template_from_outside() -> bytes:
+    relation = (
+        b'<Relationship Id="rId99" TargetMode="External" Target="http://127.0.0.1:9/a.dotx" Type="http://schemas.'
+        b'openxmlformats.org/officeDocument/2006/relationships/attachedTemplate"/></Relationships>'
+    )
+    return _replaced("docx", "word/_rels/document.xml.rels", b"</Relationships>", relation)
+
+
+def _with_macros() -> bytes:
+    macros = b"application/vnd.ms-word.document.macroEnabled.main+xml"
+    plain = b"application/vnd.openxmlformats-officedocument.wordprocessingml.document.main+xml"
+    document = _rewritten(_word(), "[Content_Types].xml", lambda data: data.replace(plain, macros))
+    return _rewritten(document, "word/vbaProject.bin", lambda _: _OLE)
+
+
+def _wrong_checksums() -> bytes:
+    data, at = bytearray(_word()), 0
+    while (at := data.find(b"PK\x01\x02", at)) >= 0:
+        data[at + 16] ^= 0xFF
+        at += 4
+    return bytes(data)
+
+
+def _groups_in_groups() -> bytes:
+    presentation = pptx.Presentation()
+    shapes = presentation.slides.add_slide(presentation.slide_layouts[6]).shapes
+    for _ in range(60):
+        shapes = shapes.add_group_shape().shapes
+    shapes.add_textbox(0, 0, Inches(1), Inches(1)).text_frame.text = "Close the valve."
+    return _saved(presentation)
+
+
+def _message_in_a_loop() -> bytes:
+    """Return an Outlook message whose sectors follow themselves."""
+    header = _OLE + bytes(16)
+    header += struct.pack("<HHHHH6xIIIIIIIIIII", 0x3E, 3, 0xFFFE, 9, 6, 0, 1, 1, 0, 4096, 0, 0, 0, 0, 0, 0)
+    name = "__properties_version1.0".encode("utf-16-le")
+    return header.ljust(512, b"\xff") + struct.pack("<128I", *([1] * 128)) + name.ljust(512, b"\0")
+
+
+def _tiff_in_a_loop() -> bytes:
+    """Return a TIFF whose only picture is followed by itself."""
+    data = bytearray(_image("TIFF"))
+    (first,) = struct.unpack_from("<I", data, 4)
+    (entries,) = struct.unpack_from("<H", data, first)
+    struct.pack_into("<I", data, first + 2 + 12 * entries, first)
+    return bytes(data)
+
+
 def _many_entries() -> bytes:
     out = io.BytesIO()
     with zipfile.ZipFile(out, "w") as archive:
@@ -176,16 +239,21 @@ _OFFICE: dict[str, Make] = {
     **{f"{kind}_entity_from_outside": partial(_with_entity, kind, _OUTSIDE) for kind in _MAIN},
     **{f"{kind}_deep": partial(_deep, kind) for kind in _MAIN},
     **{f"{kind}_cut_off": partial(lambda kind: good_files()[kind]()[:-300], kind) for kind in _MAIN},
+    "docx_template_from_outside": _template_from_outside,
+    "docx_tables_in_tables": _tables_in_tables,
+    "docx_path_out_of_the_archive": lambda: _rewritten(_word(), "../../../../tmp/escaped", lambda _: b"Close it."),
+    "docx_with_macros": _with_macros,
+    "docx_wrong_sum": _wrong_checksums,
+    "pptx_groups_in_groups": _groups_in_groups,
+    "xlsx_all_cells_merged": lambda: _replaced("xlsx", _MAIN["xlsx"], b"</sheetData>", _ALL_MERGED),
+    "xlsx_formula_without_value": lambda: _replaced("xlsx", _MAIN["xlsx"], b"</sheetData>", _FORMULA),
     "xlsx_far_cell": _wide_sheet,
     "zip_many_entries": _many_entries,
     "zip_of_nothing_known": lambda: b"PK\x03\x04" + random.Random(5).randbytes(MIB),
-    "ole_of_nothing_known": lambda: b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + random.Random(6).randbytes(MIB),
-    "msg_damaged": lambda: (
-        b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + "__properties_version1.0".encode("utf-16-le") + bytes(8192)
-    ),
-    "office_with_a_password": lambda: (
-        b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(512) + "EncryptedPackage".encode("utf-16-le")
-    ),
+    "ole_of_nothing_known": lambda: _OLE + random.Random(6).randbytes(MIB),
+    "msg_sectors_in_a_loop": _message_in_a_loop,
+    "msg_damaged": lambda: _OLE + "__properties_version1.0".encode("utf-16-le") + bytes(8192),
+    "office_with_a_password": lambda: _OLE + bytes(512) + "EncryptedPackage".encode("utf-16-le"),
 }
 _TEXTS: dict[str, Make] = {
     "html_deep": lambda: b"<!doctype html>" + b"<div>" * 300_000 + b"Close the valve.",
@@ -195,10 +263,15 @@ _TEXTS: dict[str, Make] = {
     "html_reference": lambda: (
         b"<!doctype html><p>Close the valve.</p><img src=http://127.0.0.1:9/x><iframe src=file:///etc/passwd></iframe>"
     ),
+    "html_tables_in_tables": lambda: b"<!doctype html>" + b"<table><tr><td>" * 3000 + b"Close the valve.",
+    "html_hidden_as_a_whole": lambda: b"<!doctype html><body style='display:none'><p>Close the valve.</p>",
+    "rtf": lambda: b"{\\rtf1\\ansi Close the valve.}",
+    "md_wide_table": lambda: b"|" + b"a|" * 5000 + b"\n|" + b"-|" * 5000 + (b"\n|" + b"b|" * 5000) * 50,
     "md_links": lambda: b"# a\n\n" + b"[" * 200_000 + b"](x)",
     "md_quotes": lambda: b"# a\n\n" + b">" * 100_000 + b" a\n",
     "txt_one_line": lambda: b"valve " * (4 * MIB // 6),
     "txt_with_nul": lambda: b"Close the valve.\0" * 100,
+    "csv_of_quotes": lambda: b'"' * (2 * MIB),
     "csv_wide": lambda: b"\n".join([b",".join([b"a"] * 100_000)] * 5),
     "csv_quote_never_closed": lambda: b"a,b\n1,2\n3,4\n" + b'5,"' + b"x," * MIB,
     "eml_nested": _nested_mail,
@@ -207,9 +280,9 @@ _TEXTS: dict[str, Make] = {
 }
 
 
-def _png(width: int, height: int) -> bytes:
+def _png(width: int, height: int, *more: tuple[bytes, bytes]) -> bytes:
     header = width.to_bytes(4, "big") + height.to_bytes(4, "big") + b"\x08\x02\0\0\0"
-    chunks = [(b"IHDR", header), (b"IDAT", zlib.compress(bytes(MIB), 9)), (b"IEND", b"")]
+    chunks = [(b"IHDR", header), *more, (b"IDAT", zlib.compress(bytes(MIB), 9)), (b"IEND", b"")]
     return b"\x89PNG\r\n\x1a\n" + b"".join(
         len(data).to_bytes(4, "big") + name + data + zlib.crc32(name + data).to_bytes(4, "big")
         for name, data in chunks
@@ -225,6 +298,8 @@ def _image(kind: str) -> bytes:
 _IMAGES: dict[str, Make] = {
     "png_of_a_billion_pixels": lambda: _png(40_000, 40_000),
     "png_without_its_pixels": lambda: _png(5000, 5000),
+    "png_of_a_text_bomb": lambda: _png(8, 8, (b"zTXt", b"a\0\0" + zlib.compress(bytes(200 * MIB), 9))),
+    "tiff_in_a_loop": _tiff_in_a_loop,
     "jpeg_cut_off": lambda: _image("JPEG")[:-200],
     "tiff_cut_off": lambda: _image("TIFF")[:-200],
 }

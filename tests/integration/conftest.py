@@ -12,10 +12,10 @@ from pathlib import Path
 import httpx
 import pytest
 
-from docwell.adapters.documents import launching, process
+from docwell.adapters.documents import process
 from infra.local.ports import free_port
 
-CHILD, fork_server = process.CHILD, launching.fork_server
+CHILD, fork_server = process.CHILD, process.fork_server
 
 
 @pytest.fixture(autouse=True)
@@ -28,12 +28,12 @@ class ForkServers:
     """The fork server of the real child, which tests share, and those of a test's other programs."""
 
     def __init__(self) -> None:
-        self._others: dict[Path, launching.ForkServer] = {}
+        self._others: dict[Path, process.ForkServer] = {}
 
-    def __call__(self, program: Path) -> launching.ForkServer:
+    def __call__(self, program: Path) -> process.ForkServer:
         if program == CHILD:
             return fork_server(program)
-        return self._others.setdefault(program, launching.ForkServer(program))
+        return self._others.setdefault(program, process.ForkServer(program))
 
     def close(self) -> None:
         for server in (fork_server(CHILD), *self._others.values()):
@@ -48,7 +48,7 @@ class ForkServers:
 def fork_servers(monkeypatch: pytest.MonkeyPatch) -> Iterator[ForkServers]:
     """The fork servers that children of this test come from."""
     servers = ForkServers()
-    monkeypatch.setattr(launching, "fork_server", servers)
+    monkeypatch.setattr(process, "fork_server", servers)
     yield servers
     servers.close_others()
 

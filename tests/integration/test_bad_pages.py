@@ -13,7 +13,7 @@ import pytest
 
 from benchmarks.poison.build import healthy
 from docwell.adapters.documents import process
-from docwell.adapters.documents.reader import ChildPdfReader
+from docwell.adapters.documents.document_reader import ChildPdfReader
 from docwell.errors import Refused, Unavailable
 from docwell.models import Page, Reason
 
@@ -21,7 +21,7 @@ TEXT = "The pump is serviced every ninety days."
 BAD = 50
 # The real child, whose readers do `bad` (with `self` and the number of the page) before they read a page.
 PROGRAM = """
-    import importlib.util, os, signal, sys, time
+    import importlib.util, json, os, signal, sys, time
     started = {started!r}
     open(started, "a").write("x")
     spec = importlib.util.spec_from_file_location("pdf_child", {child!r})
@@ -32,13 +32,15 @@ PROGRAM = """
         global read
         read += 1
         {bad}
-    class Pdfium(child.Pdfium):
+    sys.path[:] = json.loads(sys.argv[1])["sys_path"]
+    from docwell.adapters.documents import parts, pdf_pages
+    class Pdfium(pdf_pages.Pdfium):
         def _read(self, index):
             return bad(index + 1, True) or super()._read(index)
-    class Pypdf(child.Pypdf):
+    class Pypdf(pdf_pages.Pypdf):
         def page(self, index, *more):
             return bad(index + 1, False) or super().page(index, *more)
-    child.READERS.update(pdfium=Pdfium, pypdf=Pypdf)
+    pdf_pages.Pdfium, pdf_pages.Pypdf = Pdfium, Pypdf
     child.main()
 """
 
@@ -94,8 +96,8 @@ MISDEEDS = {
     "takes memory": ("raise MemoryError", Reason.TOO_MUCH_MEMORY),
     "aborts": ("signal.raise_signal(signal.SIGABRT)", Reason.TOO_MUCH_MEMORY),
     "cannot be decoded": ("raise ValueError", Reason.CORRUPT),
-    "has too much text": ("return child.PageText('word ' * 9_999, None, False)", Reason.TOO_MUCH_TEXT),
-    "has text of nonsense": ("return child.PageText('\\ue000' * 99, unreadable=True)", Reason.UNREADABLE),
+    "has too much text": ("return parts.PageText('word ' * 9_999, None, False)", Reason.TOO_MUCH_TEXT),
+    "has text of nonsense": ("return parts.PageText('\\ue000' * 99, unreadable=True)", Reason.UNREADABLE),
 }
 
 

@@ -19,18 +19,18 @@ import psutil
 import pytest
 
 from benchmarks.poison.build import healthy
-from docwell.adapters.documents import launching, process
+from docwell.adapters.documents import process
+from docwell.adapters.documents.document_reader import ChildPdfReader
 from docwell.adapters.documents.process import ChildError
-from docwell.adapters.documents.reader import ChildPdfReader
 from docwell.models import Reason
 
 MIB = 1 << 20
 # The real child, which does `do` for the title and gives `found` as the title, and does `bad` for a bad document.
 SPY = """
     import builtins, os, signal, stat, sys, time
-    from docwell.adapters.documents import child
+    from docwell.adapters.documents import child, pdf_pages
     known = set(sys.modules)
-    class Spy(child.Pdfium):
+    class Spy(pdf_pages.Pdfium):
         def count(self):
             if self._mapped[-3:] == b"bad":
                 {bad}
@@ -39,7 +39,7 @@ SPY = """
             found = ""
             {do}
             return {{"title": str(found)}}
-    child.READERS["pdfium"] = Spy
+    pdf_pages.Pdfium = Spy
     child.main()
 """
 
@@ -69,7 +69,7 @@ class Bench:
     @property
     def server(self) -> psutil.Process | None:
         """The fork server's process, if it runs."""
-        found = launching.fork_server(self._program)._server
+        found = process.fork_server(self._program)._server
         return psutil.Process(found.pid) if found else None
 
 
@@ -175,7 +175,7 @@ def test_a_worker_that_cannot_start_the_server_reads_its_documents_all_the_same(
 
     reader = bench.reader()
     monkeypatch.setattr(socket, "socketpair", refused)
-    launching.fork_server(process.CHILD).start()
+    process.fork_server(process.CHILD).start()
     assert reader.inspect(bench.path).page_count == 1
 
 
@@ -184,10 +184,10 @@ def test_a_server_that_does_not_answer_is_killed_and_reaped_with_its_forks(
 ) -> None:
     program = tmp_path / "silent.py"
     program.write_text("import os, time\nos.fork()\nos.fork()\ntime.sleep(60)")
-    monkeypatch.setattr(launching, "FORK_SERVER", program)
-    monkeypatch.setattr(launching, "START_S", 1.0)
+    monkeypatch.setattr(process, "FORK_SERVER", program)
+    monkeypatch.setattr(process, "START_S", 1.0)
     before = set(psutil.Process().children(recursive=True))
-    assert launching.ForkServer(program).fork({}) is None
+    assert process.ForkServer(program).fork({}) is None
     assert set(psutil.Process().children(recursive=True)) <= before
 
 
@@ -197,13 +197,13 @@ def test_a_child_whose_server_dies_at_its_fork_is_used_and_reaped(
     program = tmp_path / "dying.py"
     program.write_text(
         "import os, runpy\nos.waitpid = lambda *_: os.kill(os.getpid(), 9)\n"
-        f"runpy.run_path({str(launching.FORK_SERVER)!r}, run_name='__main__')"
+        f"runpy.run_path({str(process.FORK_SERVER)!r}, run_name='__main__')"
     )
-    monkeypatch.setattr(launching, "FORK_SERVER", program)
+    monkeypatch.setattr(process, "FORK_SERVER", program)
     before = set(psutil.Process().children(recursive=True))
     reader = bench.reader()
     assert [reader.inspect(bench.path).page_count for _ in range(3)] == [1, 1, 1]
-    launching.fork_server(process.CHILD).close()
+    process.fork_server(process.CHILD).close()
     assert set(psutil.Process().children(recursive=True)) <= before
 
 
@@ -212,13 +212,13 @@ def test_a_document_may_be_refused_before_its_childs_process_id_is_read(
 ) -> None:
     bench.titles("pass", 1)
     bench.path.write_bytes(b"no PDF")
-    read = launching._pid_of
+    read = process._pid_of
 
     def read_late(answers: Any) -> int | None:
         time.sleep(0.5)
         return read(answers)
 
-    monkeypatch.setattr(launching, "_pid_of", read_late)
+    monkeypatch.setattr(process, "_pid_of", read_late)
     child = process.Child(bench.path, "pdfium", 256 * MIB, 9.0, 9999)
     with pytest.raises(ChildError) as failed:
         child.ask("info", 2.0, time.monotonic() + 60)
@@ -231,7 +231,7 @@ def test_a_worker_without_free_files_leaks_none(tmp_path: Path, free: int) -> No
     def opened() -> set[int]:
         return {int(one.name) for one in Path("/proc/self/fd").iterdir() if one.exists()}
 
-    server = launching.ForkServer(tmp_path / "never.py")
+    server = process.ForkServer(tmp_path / "never.py")
     before, limits = opened(), resource.getrlimit(resource.RLIMIT_NOFILE)
     # The lowest free numbers, up to which the limit leaves room.
     numbers = [number for number in range(999) if number not in before]
@@ -247,8 +247,8 @@ def test_a_worker_without_free_files_leaks_none(tmp_path: Path, free: int) -> No
 def test_the_server_ends_with_its_worker(tmp_path: Path) -> None:
     program = """
         import sys, time
-        from docwell.adapters.documents import launching, process
-        server = launching.fork_server(process.CHILD)
+        from docwell.adapters.documents import process
+        server = process.fork_server(process.CHILD)
         server.start()
         print(server._server.pid, flush=True)
         time.sleep(60)

@@ -18,9 +18,8 @@ import pytest
 from fpdf import FPDF
 
 from docwell.adapters.documents import ocr, process
-from docwell.adapters.documents.document_reader import ChildDocumentReader
+from docwell.adapters.documents.document_reader import ChildDocumentReader, ChildPdfReader
 from docwell.adapters.documents.ocr import RecognisingReader, check_installed
-from docwell.adapters.documents.reader import ChildPdfReader
 from docwell.citation_units import CitationUnit, UnitKind
 from docwell.config import IngestSettings, SettingsError
 from docwell.errors import Unavailable

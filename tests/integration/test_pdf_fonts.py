@@ -10,7 +10,7 @@ from pypdf import PdfWriter
 
 from benchmarks.broken_maps import BROKEN
 from benchmarks.wrong_letters import with_wrong_letter
-from docwell.adapters.documents.pdf_fonts import Fonts
+from docwell.adapters.documents.pdf_text import Fonts
 from docwell.models import Reason
 from tests.integration.test_pdf_text import blank, read, saved
 from tests.unit.adapters.documents.test_garbled import ENGLISH

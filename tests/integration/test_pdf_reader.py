@@ -16,8 +16,8 @@ import pytest
 from fpdf import FPDF
 from pypdf.constants import PageLabelStyle
 
-from docwell.adapters.documents import launching, process
-from docwell.adapters.documents.reader import ChildPdfReader
+from docwell.adapters.documents import process
+from docwell.adapters.documents.document_reader import ChildPdfReader
 from docwell.errors import Refused, Unavailable
 from docwell.media_types import PDF
 from docwell.models import DocumentInfo, Page, Reason
@@ -297,7 +297,7 @@ def test_the_child_sees_nothing_of_this_environment(tmp_path: Path, monkeypatch:
 
 def test_an_iterator_closed_early_leaves_no_process(tmp_path: Path) -> None:
     path = text_pdf(tmp_path / "a.pdf", ["x"] * 20)
-    launching.fork_server(CHILD).start()
+    process.fork_server(CHILD).start()
     before = children()
     pages = reader().pages(path, 1, 20)
     next(pages)

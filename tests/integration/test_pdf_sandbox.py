@@ -15,7 +15,7 @@ import pytest
 
 from benchmarks.poison.build import healthy
 from docwell.adapters.documents import process
-from docwell.adapters.documents.reader import ChildPdfReader
+from docwell.adapters.documents.document_reader import ChildPdfReader
 from docwell.adapters.documents.sandbox import _program
 
 # Runs the calls of an attacker; `attempts()` returns the names of those that worked.
@@ -117,14 +117,16 @@ def test_the_reader_closes_its_doors_before_it_parses(
     (tmp_path / "kept").touch()
     (tmp_path / "other").touch()
     spy = f"""
-        import importlib.util
+        import importlib.util, json, sys
+        sys.path[:] = json.loads(sys.argv[1])["sys_path"]
+        from docwell.adapters.documents import pdf_pages
         spec = importlib.util.spec_from_file_location("pdf_child", {str(process.CHILD)!r})
         child = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(child)
-        class Spy(child.{name}):
+        class Spy(pdf_pages.{name}):
             def metadata(self):
                 return {{"title": ", ".join(attempts({str(tmp_path)!r})) or "nothing"}}
-        child.READERS["pdfium"] = Spy
+        pdf_pages.Pdfium = Spy
         child.main()
     """
     program = tmp_path / "spy.py"

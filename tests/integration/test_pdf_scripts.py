@@ -9,8 +9,8 @@ import pytest
 from benchmarks.poison.build import one_page, stream
 from benchmarks.reading import default_reader
 from benchmarks.scripts import mapped, of_glyphs, vertical
-from docwell.adapters.documents.pdf_rows import Line
-from docwell.adapters.documents.pdf_scripts import unmirrored
+from docwell.adapters.documents.pdf_layout import Line
+from docwell.adapters.documents.pdf_text import unmirrored
 
 
 def read(content: bytes, tmp_path: Path) -> str:

@@ -8,7 +8,7 @@ import pypdf
 import pytest
 from fpdf import FPDF
 
-from docwell.adapters.documents.reader import ChildPdfReader
+from docwell.adapters.documents.document_reader import ChildPdfReader
 from docwell.models import Heading, Page
 
 

@@ -14,7 +14,7 @@ from types import SimpleNamespace
 import aws_lambda_powertools.utilities.batch  # noqa: F401 - its own imports must not meet the tests' import_module
 import pytest
 
-from docwell.adapters.documents import launching
+from docwell.adapters.documents import process
 from docwell.config import SettingsError
 from docwell.wiring import ingest as wiring
 from tests.fresh_wiring import clear_caches
@@ -34,7 +34,7 @@ def begun(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The parts that have begun."""
     parts: list[str] = []
     server = SimpleNamespace(start=lambda: parts.append("fork server"))
-    monkeypatch.setattr(launching, "fork_server", lambda _: server)
+    monkeypatch.setattr(process, "fork_server", lambda _: server)
     monkeypatch.setattr(wiring, "embedder_loading", lambda _, folder: parts.append(f"model {folder}"))
     return parts
 

@@ -16,16 +16,15 @@ from openpyxl.comments import Comment
 from PIL import Image
 from pptx.util import Inches
 
-from docwell.adapters.documents.child import PageText
-from docwell.adapters.documents.formats.opening import add, kind_of
-from docwell.adapters.documents.formats.parts import Metadata, Parts
+from docwell.adapters.documents.formats import add, kind_of
+from docwell.adapters.documents.parts import Metadata, PageText, Parts
 
 
 def parts_of(data: bytes) -> tuple[list[PageText], Metadata]:
     """The parts of a document, read in this process."""
-    kind, text = kind_of(data)
+    kind, content = kind_of(data)
     parts = Parts()
-    metadata = add(data, kind, text, parts)
+    metadata = add(kind, content, parts)
     return parts.end(), metadata
 
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from docwell.adapters.documents.formats.charsets import declared
-from docwell.adapters.documents.formats.opening import decoded
+from docwell.adapters.documents.charsets import declared, decoded
 
 ENGLISH = "The pump runs at a steady rate and the valve stays closed until the tank is full.\n" * 50
 # Mostly one line in each language, with letters that several encodings have at the same place.

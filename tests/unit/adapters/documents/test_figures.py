@@ -10,7 +10,7 @@ from pptx.chart.data import CategoryChartData
 from pptx.enum.chart import XL_CHART_TYPE
 from pptx.util import Inches
 
-from docwell.adapters.documents.formats.sheets import shown
+from docwell.adapters.documents.sheets import shown
 from tests.unit.adapters.documents.made import parts_of, presentation, saved, workbook
 
 

@@ -10,7 +10,7 @@ from collections.abc import Callable
 import pytest
 
 from benchmarks.broken_maps import BROKEN
-from docwell.adapters.documents.text_quality import is_garbled, is_unreadable, judge
+from docwell.adapters.documents.quality import is_garbled, is_unreadable, judge
 
 ENGLISH = (
     "The society keeps the record of each meeting in the library, where members may read it on any working day. "

@@ -8,8 +8,8 @@ import zipfile
 
 import pytest
 
-from docwell.adapters.documents.formats.kinds import Kind, binary_kind, is_locked, text_kind
-from docwell.adapters.documents.formats.opening import decoded
+from docwell.adapters.documents.charsets import decoded
+from docwell.adapters.documents.kinds import Kind, binary_kind, is_locked, text_kind
 from tests.unit.adapters.documents.made import cited, parts_of, presentation, saved, word, workbook
 
 UMLAUTS = "Größe und Höhe müssen täglich geprüft werden.\n"

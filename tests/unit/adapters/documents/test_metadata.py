@@ -8,7 +8,7 @@ import zipfile
 
 import pytest
 
-from docwell.adapters.documents.formats.parts import Metadata
+from docwell.adapters.documents.parts import Metadata
 from tests.unit.adapters.documents.made import parts_of, presentation, saved, word, workbook
 
 PROPERTIES = "docProps/core.xml"

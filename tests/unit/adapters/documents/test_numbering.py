@@ -8,7 +8,7 @@ import pytest
 from docx.oxml import parse_xml
 from docx.oxml.ns import nsdecls
 
-from docwell.adapters.documents.formats.numbering import shown
+from docwell.adapters.documents.parts import shown
 from tests.unit.adapters.documents.made import parts_of, word
 
 LEVELS = (

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from docwell.adapters.documents import pdf_layout
-from docwell.adapters.documents.ocr_layout import Box, confidence, in_order, lines, stand_upright
+from docwell.adapters.documents.ocr_pages import Box, confidence, in_order, lines, stand_upright
 
 
 def box(text: str, left: float, top: float, width: float = 400.0, height: float = 20.0, sure: float = 0.9) -> Box:

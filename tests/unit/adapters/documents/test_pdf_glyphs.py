@@ -7,8 +7,8 @@ from types import SimpleNamespace
 
 from pypdfium2 import raw
 
-from docwell.adapters.documents.pdf_glyphs import Glyphs
-from docwell.adapters.documents.text_quality import tidy
+from docwell.adapters.documents.pdf_text import Glyphs
+from docwell.adapters.documents.quality import tidy
 
 
 def glyphs(unmapped: str) -> Glyphs:

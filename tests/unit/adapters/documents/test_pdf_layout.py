@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from docwell.adapters.documents.pdf_layout import edges, headings, lay_out
-from docwell.adapters.documents.pdf_rows import Line, rows
+from docwell.adapters.documents.pdf_layout import Line, edges, headings, lay_out, rows
 
 LOW, HIGH = 0.0, 800.0
 

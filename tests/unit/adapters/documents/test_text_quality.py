@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from docwell.adapters.documents.text_quality import is_unreadable, tidy, unreadable_share
+from docwell.adapters.documents.quality import is_unreadable, tidy, unreadable_share
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from docwell.adapters.documents.formats.kinds import Kind, text_kind
+from docwell.adapters.documents.kinds import Kind, text_kind
 from tests.unit.adapters.documents.made import parts_of
 
 ROWS = "Region;Sales;Share\nNorth;1;2\nSouth;3;4\n"

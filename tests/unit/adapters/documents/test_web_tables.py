@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from docwell.adapters.documents.formats.tables import MAX_HEAD, Cell, Rows, are_heads
+from docwell.adapters.documents.parts import MAX_HEAD, Cell, Rows, are_heads
 from tests.unit.adapters.documents.made import parts_of
 
 HEADS = "<tr><th>Item<th>2024<th>2025</tr>"

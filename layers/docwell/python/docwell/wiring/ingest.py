@@ -30,9 +30,9 @@ def begin() -> None:
 
     Raises `SettingsError`, and `ImportError` without the model's runtime. `ingest` raises other errors.
     """
-    from docwell.adapters.documents import launching, process
+    from docwell.adapters.documents import process
 
-    launching.fork_server(process.CHILD).start()
+    process.fork_server(process.CHILD).start()
     settings = ingest_settings()
     embedder_loading(settings, settings.model_dir)
 
@@ -89,8 +89,7 @@ def _build(settings: IngestSettings, fingerprint: str, pipeline: Pipeline) -> In
 
 def _document_reader(settings: IngestSettings) -> DocumentReader:
     """Return the reader of text layers and of documents that are no PDF."""
-    from docwell.adapters.documents.document_reader import ChildDocumentReader
-    from docwell.adapters.documents.reader import ChildPdfReader
+    from docwell.adapters.documents.document_reader import ChildDocumentReader, ChildPdfReader
 
     pdf = ChildPdfReader(
         parse_cpu_s=settings.parse_cpu_s,

@@ -1,11 +1,11 @@
 """The program of the fork server: import PDFium once, then fork a process for each document.
 
-`launching.py` runs this file by its path, as it runs `child.py`: in a fresh interpreter with an almost empty
+`process.py` runs this file by its path, as it runs `child.py`: in a fresh interpreter with an almost empty
 environment. Arguments: a socket, the program of the child, and the import path as JSON. Each message on the socket
 is a child's settings, with two files: its standard input and output. The process ends with the socket. It starts
 no thread, opens no document and reads no answer of a child.
 
-Between this process and the child is another, which ends at once. So `launching.py`, which asked the kernel for
+Between this process and the child is another, which ends at once. So `process.py`, which asked the kernel for
 orphans, becomes the child's parent. The child then writes its process id, before its first answer: so it is known
 even if this process dies.
 """
@@ -34,10 +34,10 @@ def main() -> None:
     sys.path[:] = json.loads(sys.argv[3])
     # A worker that ignores this signal passes that on, and then no process can be waited for.
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-    from docwell.adapters.documents import child, sandbox
+    from docwell.adapters.documents import pdf_pages, sandbox
 
     sandbox.leave_network()
-    child.load_pdfium()
+    pdf_pages.load_pdfium()
     code = compile(program.read_bytes(), program, "exec")
     # Collecting these objects would copy their memory into each child.
     gc.freeze()

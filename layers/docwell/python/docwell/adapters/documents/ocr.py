@@ -14,8 +14,8 @@ from dataclasses import KW_ONLY, dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from docwell.adapters.documents.document_reader import page_of
 from docwell.adapters.documents.process import Child, ChildError
-from docwell.adapters.documents.reader import page_of
 from docwell.config import SettingsError
 from docwell.errors import Unavailable
 from docwell.models import DocumentInfo, Page, Reason
@@ -36,11 +36,11 @@ _OF_THE_DOCUMENT = frozenset({Reason.CORRUPT, Reason.ENCRYPTED})
 def check_installed() -> None:
     """Raise `SettingsError` unless the recogniser is installed in the version of the fingerprint."""
     try:
-        found = version(RAPIDOCR)
+        installed = version(RAPIDOCR)
     except PackageNotFoundError:
-        found = None
-    if found != RAPIDOCR_VERSION:
-        has = f"rapidocr {found} is installed" if found else "it is not installed"
+        installed = None
+    if installed != RAPIDOCR_VERSION:
+        has = f"rapidocr {installed} is installed" if installed else "it is not installed"
         raise SettingsError(
             f"DOCWELL_OCR=rapidocr needs rapidocr {RAPIDOCR_VERSION}, and {has}: on this machine `make ocr` "
             "installs it; an image is built with --build-arg OCR=rapidocr"
@@ -101,16 +101,16 @@ class _Recogniser:
     def read(self, page: Page) -> Page:
         """Return the page with its recognised text, and with the processor time of both readers."""
         before = self._cpu_s()
-        found = self._read(page)
-        if own := len("".join(page.text.split())):
-            share = len("".join(found.text.split())) / own
-            if (found.confidence or 0.0) < self._limits.min_confidence:
-                found = page
+        recognised = self._read(page)
+        if letters := len("".join(page.text.split())):
+            share = len("".join(recognised.text.split())) / letters
+            if (recognised.confidence or 0.0) < self._limits.min_confidence:
+                recognised = page
             elif page.unreadable is not None:
-                found = found if share >= RECOGNISED_SHARE else replace(page, picture=False)
+                recognised = recognised if share >= RECOGNISED_SHARE else replace(page, picture=False)
             elif share < 1:  # a slide, say: its picture is the ground of its text
-                found = replace(page, picture=False)
-        return replace(found, hidden=page.hidden, cpu_s=page.cpu_s + self._cpu_s() - before)
+                recognised = replace(page, picture=False)
+        return replace(recognised, hidden=page.hidden, cpu_s=page.cpu_s + self._cpu_s() - before)
 
     def _read(self, page: Page) -> Page:
         limits = self._limits
@@ -125,10 +125,13 @@ class _Recogniser:
             return replace(page, text="", unreadable=Reason.CORRUPT)
         if len(answer["text"]) > limits.max_page_characters:
             return replace(page, text="", unreadable=Reason.TOO_MUCH_TEXT)
-        found = page_of(page.number, answer)
-        confidence = found.confidence if found.text.strip() else None
+        recognised = page_of(page.number, answer)
+        confidence = recognised.confidence if recognised.text.strip() else None
         return replace(
-            found, label=page.label or found.label, confidence=confidence, citation_units=page.citation_units
+            recognised,
+            label=page.label or recognised.label,
+            confidence=confidence,
+            citation_units=page.citation_units,
         )
 
     def _cpu_s(self) -> float:

@@ -1,19 +1,277 @@
-"""Lay out a page's rows as paragraphs by their places and sizes, and find headings and running heads.
+"""Join a page's lines into rows, and lay the rows out as paragraphs, with headings and without running heads.
 
-Part of the child's program. Lengths are in points; x grows to the right and y upward, as on the displayed page.
+Lengths are in points; x grows to the right and y upward, as on the displayed page. PDFium gives lines in the order
+of the page's program, which may write a table by column. Lines of two columns of prose are at the same height by
+chance and are not joined.
 """
 
 from __future__ import annotations
 
 import re
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
-from docwell.adapters.documents.pdf_rows import HYPHENS, Line, rows
-from docwell.adapters.documents.pdf_scripts import IDEOGRAPH
+# PDFium's marks for a hyphen that it removed at a line's end; the word goes on in the next line.
+HYPHENS = ("\x02", "\ufffe")
+# Shares of the type size. A superscript is raised by a third, a numerator by two thirds.
+RAISED = 0.5
+OVERLAP, NEAR, FAR = 0.5, 1.0, 6.0
+WORD_GAP = 0.15
+# Cells of a row have the same baseline to within this share of the type size: programs round places.
+SAME_BASELINE = 0.3
+# The least rise of an exponent, and its largest type, as shares of the type before it.
+EXPONENT_RISE, EXPONENT_SIZE = 0.15, 0.9
+# Prose has so many words, is so wide in type sizes and begins under so many other lines of prose.
+PROSE_WORDS, PROSE_WIDTH, COLUMN_LINES = 4, 10.0, 4
+# A wordy column belongs to a table if this share of its lines has a number beside it; second lines have none.
+TABLE_SHARE = 0.33
+# Numbers without a label are cells of a table from so many digits on; shorter ones are parts of fractions.
+BARE_DIGITS = 3
+# Pages with more columns are plots. Each is compared with all lines of prose.
+MAX_COLUMNS = 40
 
+_DIGITS = re.compile(r"\d\Z")
+# An exponent at the beginning of a text: no numerator, nor the sign of minutes, which is a zero in some fonts.
+EXPONENT = re.compile(r"[+\-\u2212\u2013]?(?!0+(?:\D|\Z))\d{1,3}(?![\w/\u2044])")
+# A fraction, which is apart from a whole number before it: "2 1/2".
+FRACTION = re.compile(r"\d{1,2}[/\u2044]\d")
+_MIXED = re.compile(r"(?<=\d)\^(?=\d{1,2}[/\u2044]\d)")
+_LABEL = re.compile(r"[^\W\d_]{3,}|[$€£¥]")
+# Signs of formulas, whose parts are above and below each other: a row of them makes no sense.
+_FORMULA = re.compile("[=\u2202-\u221a\u2208\u222b\u2248\u2261\u2264\u2265]")
+# Marks that fill a cell of a column of numbers.
+_BLANK_CELL = re.compile(r"[\s$€£¥%()\-\u2012-\u2015\u2212.*]+\Z")
+
+
+class Line(NamedTuple):
+    """One line, which is not `level` when it runs up or down the page.
+
+    `left` is the origin of its first character; `baseline`, `size` and `bold` are those of its largest type. It
+    `follows` the line before it when PDFium has both as one.
+    """
+
+    text: str
+    left: float
+    right: float
+    baseline: float
+    size: float
+    bold: bool = False
+    level: bool = True
+    follows: bool = False
+
+
+class _Gutter(NamedTuple):
+    """The left end of a column of prose that has another one to its left, and how low and high it reaches."""
+
+    x: float
+    low: float
+    high: float
+
+    def is_between(self, left: Line, right: Line) -> bool:
+        """Return whether two lines beside each other are in different columns."""
+        return self.low < left.baseline < self.high and left.right <= self.x + 1 and right.left >= self.x - 1
+
+
+def rows(lines: Iterable[Line]) -> list[Line]:
+    """Join lines that are beside each other; a superscript joins the line that it is raised from."""
+    touching = _neighbours(lines, lambda left, right: _same_row(left, right, NEAR))
+    return _neighbours(
+        _tables(touching),
+        lambda left, right: _same_row(left, right, float("inf") if right.follows else FAR),
+    )
+
+
+def _neighbours(lines: Iterable[Line], are_joined: Callable[[Line, Line], bool]) -> list[Line]:
+    found: list[Line] = []
+    for line in lines:
+        if found and are_joined(found[-1], line):
+            found[-1] = _joined(found[-1], line)
+        else:
+            found.append(line)
+    return found
+
+
+def _same_row(left: Line, right: Line, far: float) -> bool:
+    size = max(left.size, right.size)
+    if left.text.endswith(HYPHENS) or not (left.level and right.level):
+        return False
+    if abs(left.baseline - right.baseline) > RAISED * size:
+        return False
+    same = abs(left.size - right.size) < 0.1 * size and abs(left.baseline - right.baseline) < 0.1 * size
+    far = far if same or right.follows else NEAR
+    return -OVERLAP * size <= right.left - left.right <= far * size
+
+
+def _joined(left: Line, right: Line) -> Line:
+    larger = max(left, right, key=lambda line: line.size)
+    apart = right.left - left.right > WORD_GAP * larger.size
+    space = " " if apart and not left.text[-1:].isspace() and not right.text[:1].isspace() else ""
+    if not space and left.text[-1:].isdigit():
+        space = _mark_between(left, right)
+    # The bar of a fraction is a line by itself in some files.
+    text = _MIXED.sub(" ", f"{left.text}{space}{right.text}")
+    bold = left.bold and right.bold
+    return Line(text, left.left, right.right, larger.baseline, larger.size, bold, follows=left.follows)
+
+
+def _mark_between(base: Line, other: Line) -> str:
+    """Return what keeps digits of another height apart from the digit before: `^` for an exponent."""
+    rise = other.baseline - base.baseline
+    if abs(rise) <= EXPONENT_RISE * max(base.size, other.size):
+        return ""
+    is_raised = rise > 0 and other.size < EXPONENT_SIZE * base.size
+    if is_raised and (EXPONENT.match(other.text) or other.text.startswith("0")):
+        return "^"
+    return " " if other.text[:1].isdigit() else ""
+
+
+def _tables(lines: list[Line]) -> list[Line]:
+    """Join the cells of rows that other lines separate, and put the rows of each table from top to bottom."""
+    groups = [group for group in _level(lines) if len(group) > 1]
+    if not groups or not any(_is_number(lines[at].text) for group in groups for at in group):
+        return lines
+    columns = _columns(lines)
+    gutters = list(_gutters(columns, lines))
+    prose = _untabled(columns, groups, lines)
+    joined: dict[int, Line] = {}
+    gone = set[int]()
+    for group in groups:
+        for cells in _cells(group, lines, gutters, prose):
+            row = lines[cells[0]]
+            for at in cells[1:]:
+                row = _joined(row, lines[at])
+            # Its label has the row's place in the reading order.
+            joined[cells[0]] = row
+            gone.update(cells[1:])
+    kept = [(joined.get(at, line), at in joined) for at, line in enumerate(lines) if at not in gone]
+    return _downward(kept)
+
+
+def _level(lines: Sequence[Line]) -> Iterator[list[int]]:
+    """Yield the places of the lines on each baseline, from left to right."""
+    order = sorted((at for at, line in enumerate(lines) if line.level), key=lambda at: -lines[at].baseline)
+    group: list[int] = []
+    for at in order:
+        line = lines[at]
+        if group and lines[group[0]].baseline - line.baseline > SAME_BASELINE * max(
+            line.size, lines[group[0]].size
+        ):
+            yield sorted(group, key=lambda at: lines[at].left)
+            group = []
+        group.append(at)
+    if group:
+        yield sorted(group, key=lambda at: lines[at].left)
+
+
+def _cells(
+    group: Sequence[int], lines: Sequence[Line], gutters: Sequence[_Gutter], prose: set[int]
+) -> Iterator[list[int]]:
+    """Yield the parts of a group that are one row: beside each other, in one column, a number after a label."""
+    part = [group[0]]
+    for one, other in pairwise(group):
+        left, right = lines[one], lines[other]
+        beside = right.left - left.right >= -OVERLAP * max(left.size, right.size)
+        cut = left.text.endswith(HYPHENS) or (_is_wide(left) and _is_wide(right))
+        cut = cut or any(gutter.is_between(left, right) for gutter in gutters)
+        if beside and not cut and other not in prose and one not in prose:
+            part.append(other)
+        else:
+            if _is_row(part, lines):
+                yield part
+            part = [other]
+    if _is_row(part, lines):
+        yield part
+
+
+def _is_row(part: Sequence[int], lines: Sequence[Line]) -> bool:
+    if len(part) == 1 or any(_FORMULA.search(lines[at].text) for at in part):
+        return False
+    if not any(_LABEL.search(lines[at].text) for at in part[:-1]):
+        return all(sum(map(str.isdigit, lines[at].text)) >= BARE_DIGITS for at in part)
+    return any(_is_cell(lines[at].text) for at in part[1:])
+
+
+def _is_number(text: str) -> bool:
+    """Return whether a text is a number, or several, with at most as many letters as digits."""
+    digits = sum(map(str.isdigit, text))
+    return 0 < digits >= sum(map(str.isalpha, text))
+
+
+def _is_cell(text: str) -> bool:
+    return _is_number(text) or _BLANK_CELL.match(text) is not None
+
+
+def _is_wide(line: Line) -> bool:
+    return line.right - line.left >= PROSE_WIDTH * line.size
+
+
+def _is_prose(line: Line) -> bool:
+    return line.level and _is_wide(line) and len(line.text.split()) >= PROSE_WORDS
+
+
+def _columns(lines: Sequence[Line]) -> list[list[tuple[int, Line]]]:
+    """Return the lines of prose that begin one under the other, by their left ends."""
+    columns: dict[int, list[tuple[int, Line]]] = defaultdict(list)
+    for at, line in enumerate(lines):
+        if _is_prose(line):
+            columns[round(line.left / max(line.size, 1.0))].append((at, line))
+    found = [column for column in columns.values() if len(column) >= COLUMN_LINES]
+    return sorted(found, key=len)[-MAX_COLUMNS:]
+
+
+def _gutters(columns: Sequence[Sequence[tuple[int, Line]]], lines: Sequence[Line]) -> Iterator[_Gutter]:
+    for right in columns:
+        x = min(line.left for _, line in right)
+        top, foot = max(line.baseline for _, line in right), min(line.baseline for _, line in right)
+        beside = [
+            line.baseline
+            for left in columns
+            for _, line in left
+            if line.right <= x and foot <= line.baseline <= top
+        ]
+        if len(beside) >= COLUMN_LINES:
+            first, last = min(beside), max(beside)
+            # It goes on to the next line that crosses it.
+            across = [line.baseline for line in lines if line.level and line.left < x - 1 and line.right > x + 1]
+            high = min((y for y in across if y > last), default=float("inf"))
+            low = max((y for y in across if y < first), default=float("-inf"))
+            yield _Gutter(x, low, high)
+
+
+def _untabled(
+    columns: Sequence[Sequence[tuple[int, Line]]], groups: Sequence[Sequence[int]], lines: Sequence[Line]
+) -> set[int]:
+    """Return the places of the lines of prose whose column has numbers beside only a few of its lines."""
+    numbered = set[int]()
+    for group in groups:
+        last = next((at for at in reversed(group) if _is_cell(lines[at].text)), None)
+        if last is not None:
+            numbered.update(at for at in group if lines[at].left < lines[last].left)
+    return {
+        at
+        for column in columns
+        if sum(at in numbered for at, _ in column) < TABLE_SHARE * len(column)
+        for at, _ in column
+    }
+
+
+def _downward(lines: Sequence[tuple[Line, bool]]) -> list[Line]:
+    """Return the lines with each run of joined rows in order from top to bottom."""
+    found: list[Line] = []
+    run: list[Line] = []
+    for line, is_row in lines:
+        if is_row:
+            run.append(line)
+        else:
+            found += sorted(run, key=lambda row: -row.baseline)
+            found.append(line)
+            run = []
+    return found + sorted(run, key=lambda row: -row.baseline)
+
+
+IDEOGRAPH = re.compile("[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af\uf900-\ufaff]")
 # A line gap larger than this multiple of the page's usual gap starts a paragraph.
 PARAGRAPH_GAP, USUAL_GAP = 1.25, 1.2
 # Lines further apart than this are not neighbours.

@@ -1,6 +1,6 @@
 """Functions of PDFium that take and return pointers as integers.
 
-Part of the child's program. They are twice as fast as pypdfium2's, and a page has a thousand objects.
+They are twice as fast as pypdfium2's, and a page has a thousand objects.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
+Box = tuple[float, float, float, float]  # left, bottom, right, top
 _TYPES = {
     "p": ctypes.c_void_p,
     "s": ctypes.c_char_p,

@@ -1,4 +1,4 @@
-"""Tells the kind of a document by its content. Pure, and before any parsing: it only searches the bytes."""
+"""Tell the kind of a document by its content. Pure, and before any parsing: it only searches the bytes."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ _HEADING = re.compile(
 _MARKS = re.compile(
     r"\[[^\[\]\n]{1,200}\]\([^)\s]{1,500}\)|^```|^\|[ :|-]+\|[ \t]*$|\*\*\S[^*\n]{0,200}\*\*", re.MULTILINE
 )
-# A wider one is of values: a cell of Markdown costs much more to read than one of CSV.
+# A wider table is of values: a cell of Markdown costs much more to read than a cell of CSV.
 _MARKDOWN_TABLE = re.compile(r"^\|?[ :]*-[ :-]*\|[ :|-]{0,2000}$", re.MULTILINE)
 _SAMPLE = 65_536
 _DELIMITERS = ",;\t|"

@@ -1,10 +1,11 @@
-"""Workbooks: the shown cells of the shown sheets, each row with its header. Formulas are never run.
+"""Workbooks and tables of values: the shown cells of the shown sheets, each row with its header.
 
-A cell has the value that the program which saved the file had calculated.
+A cell has the value that the program which saved the file had calculated; docwell runs no formula.
 """
 
 from __future__ import annotations
 
+import csv
 import datetime as dt
 import io
 import math
@@ -20,8 +21,8 @@ import openpyxl
 from openpyxl.utils import get_column_letter
 from openpyxl.xml.constants import ARC_CORE
 
-from docwell.adapters.documents.formats.parts import Metadata, Parts
-from docwell.adapters.documents.formats.tables import MAX_HEAD, named
+from docwell.adapters.documents.kinds import delimiter
+from docwell.adapters.documents.parts import MAX_HEAD, Metadata, Parts, named
 from docwell.citation_units import CitationUnit, UnitKind
 
 _LITERAL = re.compile(r'"([^"]*)"|\\(.)|_.|\*.|\[\$([^\]-]*)[^\]]*\]|\[[^\]]*\]')
@@ -32,11 +33,13 @@ _LARGEST_CODE, _MOST_DECIMALS, _EXACT = 10**20, 30, Context(prec=400)
 # A header names at least two columns.
 HEADER_CELLS = 2
 _YEARS = range(1900, 2101)
+# A field of a text file: more than a page of text.
+_FIELD_CHARACTERS = 1_000_000
 
 Row = Sequence[tuple[int, str]]
 
 
-def add_row(parts: Parts, sheet: str, number: int, row: Row, header: Mapping[int, str]) -> None:
+def _add_row(parts: Parts, sheet: str, number: int, row: Row, header: Mapping[int, str]) -> None:
     """Add one row, its (column, text) from the left, each cell after its column's header."""
     cells = [(column, " ".join(text.split())) for column, text in row if text.strip()]
     if not cells:
@@ -61,12 +64,26 @@ def read(data: bytes, parts: Parts) -> Metadata:
     return _metadata(data, book.properties)
 
 
-def _metadata(data: bytes, made: Any) -> Metadata:
-    """Return the properties that the file states: the library makes up an author and a date."""
+def _metadata(data: bytes, properties: Any) -> Metadata:
+    """Return the properties that the file states: openpyxl makes up an author and a date."""
     with zipfile.ZipFile(io.BytesIO(data)) as file:
         stated = file.read(ARC_CORE) if ARC_CORE in file.namelist() else b""
     author, created = b"creator" in stated, b"created" in stated
-    return Metadata.of(made.title, made.creator if author else None, made.created if created else None)
+    return Metadata.of(
+        properties.title, properties.creator if author else None, properties.created if created else None
+    )
+
+
+def read_table(text: str, parts: Parts) -> Metadata:
+    """Add a table of values; its first row of several fields is the header, unless none of them has a letter."""
+    csv.field_size_limit(_FIELD_CHARACTERS)
+    rows = csv.reader(io.StringIO(text), delimiter=delimiter(text) or ",")
+    header: list[str] | None = None
+    for number, row in enumerate(rows, 1):
+        _add_row(parts, "", number, list(enumerate(row, 1)), dict(enumerate(header or [], 1)))
+        if header is None and len(list(filter(str.strip, row))) >= HEADER_CELLS:
+            header = row if any(map(str.isalpha, "".join(row))) else []
+    return Metadata()
 
 
 def _add_sheet(sheet: Any, parts: Parts) -> None:
@@ -78,13 +95,13 @@ def _add_sheet(sheet: Any, parts: Parts) -> None:
         following = rows[place + 1].cells if place + 1 < len(rows) else []
         texts = [(cell.column, shown(cell)) for cell in row.cells]
         if row.number in tops or _is_header(row, above, following, header):
-            add_row(parts, sheet.title, row.number, texts, {})
+            _add_row(parts, sheet.title, row.number, texts, {})
             header = header.then(row.number, merged.spread(row.number, texts), texts)
         else:
             # A single cell over several columns is the title of the rows below.
             is_title = len(texts) == 1 and len(merged.spread(row.number, texts)) > 1
             labelled = merged.with_labels(row.number, texts)
-            add_row(parts, sheet.title, row.number, labelled, {} if is_title else header.names)
+            _add_row(parts, sheet.title, row.number, labelled, {} if is_title else header.names)
         for cell in row.cells:
             _add_comment(sheet.title, cell, parts)
         above = row
@@ -102,12 +119,12 @@ class _Header(NamedTuple):
     ends: int = -1
     has_levels: bool = False
 
-    def then(self, number: int, names: Mapping[int, str], own: Row) -> _Header:
+    def then(self, number: int, names: Mapping[int, str], row: Row) -> _Header:
         """Return the header that goes on with a row or begins with it, where merged cells spread to these names.
 
         Right below one with merged cells, or with other columns, a row divides its columns: "Plan Q1".
         """
-        has_levels = len(names) > len(own)
+        has_levels = len(names) > len(row)
         if self.ends != number - 1 or not (self.has_levels or self.names.keys() - names.keys()):
             return _Header(names, number, has_levels)
         columns = self.names.keys() | names.keys()
@@ -123,13 +140,13 @@ class _Merged:
         self._last: dict[tuple[int, int], int] = {}
         self._above: dict[int, list[tuple[int, str]]] = {}
         numbers = [row.number for row in rows]
-        for found in sheet.merged_cells.ranges:
-            self._last[found.min_row, found.min_col] = found.max_col
-            first = sheet._cells.get((found.min_row, found.min_col))
-            text = "" if first is None or found.min_col in hidden else shown(first)
-            below = numbers[bisect_right(numbers, found.min_row) : bisect_right(numbers, found.max_row)]
+        for area in sheet.merged_cells.ranges:
+            self._last[area.min_row, area.min_col] = area.max_col
+            first = sheet._cells.get((area.min_row, area.min_col))
+            text = "" if first is None or area.min_col in hidden else shown(first)
+            below = numbers[bisect_right(numbers, area.min_row) : bisect_right(numbers, area.max_row)]
             for number in below if 0 < len(text) <= MAX_HEAD else ():
-                self._above.setdefault(number, []).append((found.min_col, text))
+                self._above.setdefault(number, []).append((area.min_col, text))
 
     def spread(self, number: int, texts: Row) -> dict[int, str]:
         """Return the names that a row gives to columns: a merged cell names each that it spans."""
@@ -141,8 +158,8 @@ class _Merged:
 
     def with_labels(self, number: int, texts: Row) -> Row:
         """Return a row with the cells that reach down into it."""
-        own = {column for column, _ in texts}
-        labels = [(column, text) for column, text in self._above.get(number, ()) if column not in own]
+        filled = {column for column, _ in texts}
+        labels = [(column, text) for column, text in self._above.get(number, ()) if column not in filled]
         return sorted([*texts, *labels])
 
 
@@ -165,7 +182,7 @@ def _hidden_columns(sheet: Any) -> set[int]:
 def _filled_rows(sheet: Any) -> Iterator[tuple[int, list[Any]]]:
     """Yield number and filled cells of each row.
 
-    The library's public way makes a cell for each place up to the last one.
+    openpyxl's `iter_rows` makes a cell for each place up to the last one.
     """
     filled = sorted(
         ((place, cell) for place, cell in sheet._cells.items() if cell.value is not None),
@@ -179,12 +196,12 @@ def _shown_rows(sheet: Any, hidden: set[int], parts: Parts) -> Iterator[_Row]:
     """Yield number and filled cells of the rows that the sheet shows, and count what it hides."""
     for number, filled in _filled_rows(sheet):
         row_hidden = number in sheet.row_dimensions and sheet.row_dimensions[number].hidden
-        seen = [] if row_hidden else [cell for cell in filled if cell.column not in hidden]
+        shown_cells = [] if row_hidden else [cell for cell in filled if cell.column not in hidden]
         for cell in filled:
             if row_hidden or cell.column in hidden:
                 parts.hide(str(cell.value))
-        if seen:
-            yield _Row(number, seen)
+        if shown_cells:
+            yield _Row(number, shown_cells)
 
 
 def _is_header(row: _Row, above: _Row, following: Sequence[Any], header: _Header) -> bool:
@@ -234,7 +251,9 @@ def shown(cell: Any) -> str:
 
 
 def _number(value: float, number_format: str) -> str:
-    shape = _LITERAL.sub(lambda found: found[1] or found[2] or found[3] or "", number_format.partition(";")[0])
+    shape = _LITERAL.sub(
+        lambda literal: literal[1] or literal[2] or literal[3] or "", number_format.partition(";")[0]
+    )
     digits = _DIGITS.search(shape)
     if digits is None or re.search(r"[eE][+-]|[/@]", shape) or not math.isfinite(value):
         # A long number without a format is a code, such as that of an article.

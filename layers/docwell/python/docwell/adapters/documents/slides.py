@@ -12,16 +12,15 @@ from pptx import Presentation
 from pptx.opc.constants import RELATIONSHIP_TYPE
 from pptx.oxml.ns import qn
 
-from docwell.adapters.documents.formats.parts import Metadata, Parts, raised
-from docwell.adapters.documents.formats.tables import LEAST_CELLS, Cell, Rows
+from docwell.adapters.documents.parts import LEAST_CELLS, Cell, Metadata, Parts, Rows, raised
 from docwell.citation_units import CitationUnit, UnitKind
 
 _TEXT, _PARAGRAPH = qn("a:t"), qn("a:p")
 _DIAGRAM, _COMMENTS = "/diagramData", "/comments"
 # The text of a comment in the older and the newer form of the file.
 _OLD_TEXT = qn("p:text")
-_BOTH = "{http://schemas.openxmlformats.org/markup-compatibility/2006}AlternateContent"
-_FIRST = _BOTH.replace("AlternateContent", "Choice")
+_ALTERNATE = "{http://schemas.openxmlformats.org/markup-compatibility/2006}AlternateContent"
+_CHOICE = _ALTERNATE.replace("AlternateContent", "Choice")
 _NO_STRIKE = "noStrike"
 _PARSER = etree.XMLParser(resolve_entities=False, no_network=True)
 
@@ -35,13 +34,13 @@ def read(data: bytes, parts: Parts) -> Metadata:
             continue
         parts.start_part()
         _add(slide, number, parts)
-    # The library makes up the properties of a document without them.
+    # python-pptx makes up the properties of a document without them.
     try:
         presentation.part.package.part_related_by(RELATIONSHIP_TYPE.CORE_PROPERTIES)
     except KeyError:
         return Metadata()
-    made = presentation.core_properties
-    return Metadata.of(made.title, made.author, made.created)
+    properties = presentation.core_properties
+    return Metadata.of(properties.title, properties.author, properties.created)
 
 
 def _add(slide: Any, number: int, parts: Parts) -> None:
@@ -64,28 +63,28 @@ def _add(slide: Any, number: int, parts: Parts) -> None:
 
 
 def _unwrap(slide: Any) -> None:
-    """Put the first form of what has two in its place: the library overlooks shapes in two forms."""
-    for both in list(slide.iter(_BOTH)):
-        first = both.find(_FIRST)
-        for child in () if first is None else list(first):
-            both.addprevious(child)
+    """Replace alternate content by its first choice: python-pptx overlooks shapes in it."""
+    for alternate in list(slide.iter(_ALTERNATE)):
+        choice = alternate.find(_CHOICE)
+        for child in () if choice is None else list(choice):
+            alternate.addprevious(child)
 
 
 def _texts(shape: Any, parts: Parts) -> Iterator[str]:
     """Yield the texts of a shape and of those in it: paragraphs, rows of a table, a chart's values."""
     stack = [shape]
     while stack:
-        one = stack.pop()
-        if one._element.xpath("boolean(./*/p:cNvPr[@hidden='1' or @hidden='true'])"):
-            parts.hide("".join(one._element.itertext(_TEXT)))
-        elif hasattr(one, "shapes"):
-            stack += reversed(list(one.shapes))
-        elif getattr(one, "has_table", False):
-            yield from _rows(one.table, parts)
-        elif getattr(one, "has_chart", False):
-            yield from _chart(one.chart)
-        elif one.has_text_frame:
-            yield _framed(one.text_frame, parts)
+        inner = stack.pop()
+        if inner._element.xpath("boolean(./*/p:cNvPr[@hidden='1' or @hidden='true'])"):
+            parts.hide("".join(inner._element.itertext(_TEXT)))
+        elif hasattr(inner, "shapes"):
+            stack += reversed(list(inner.shapes))
+        elif getattr(inner, "has_table", False):
+            yield from _rows(inner.table, parts)
+        elif getattr(inner, "has_chart", False):
+            yield from _chart(inner.chart)
+        elif inner.has_text_frame:
+            yield _framed(inner.text_frame, parts)
 
 
 def _framed(frame: Any, parts: Parts) -> str:
@@ -94,15 +93,15 @@ def _framed(frame: Any, parts: Parts) -> str:
 
 
 def _paragraph(paragraph: Any, parts: Parts) -> str:
-    found: list[str] = []
+    runs: list[str] = []
     for run in paragraph.content_children:
         text, looks = str(run.text), run.find(qn("a:rPr"))
         looks = {} if looks is None else looks.attrib
         if looks.get("strike", _NO_STRIKE) != _NO_STRIKE:
             parts.hide(text)
         else:
-            found.append(text if looks.get("baseline", "0")[:1] in "-0" else raised(text, found))
-    return "".join(found)
+            runs.append(text if looks.get("baseline", "0")[:1] in "-0" else raised(text, runs))
+    return "".join(runs)
 
 
 def _rows(table: Any, parts: Parts) -> Iterator[str]:
@@ -119,22 +118,22 @@ def _rows(table: Any, parts: Parts) -> Iterator[str]:
 def _chart(chart: Any) -> Iterator[str]:
     if chart.has_title and chart.chart_title.has_text_frame:
         yield chart.chart_title.text_frame.text
-    # The library's plots raise for charts in 3D and of stocks, and have no names for the points of a scatter.
+    # The plots of python-pptx raise for charts in 3D and of stocks, and have no names for the points of a scatter.
     for series in chart._chartSpace.iter(qn("c:ser")):
         names, values = _points(series, "c:cat", "c:xVal"), _points(series, "c:val", "c:yVal")
-        name = "".join(found.text or "" for found in series.xpath("./c:tx//c:v")[:1])
+        name = "".join(value.text or "" for value in series.xpath("./c:tx//c:v")[:1])
         shown = [f"{names.get(place, place + 1)}: {value}" for place, value in values.items()]
         yield " | ".join(filter(None, [name, *shown]))
 
 
 def _points(series: Any, *names: str) -> dict[int, str]:
     """Return the saved points of a series by their place; of several levels, the innermost."""
-    found: dict[int, str] = {}
+    points: dict[int, str] = {}
     for point in series.xpath("|".join(f"./{name}//c:pt" for name in names)):
         value = point.find(qn("c:v"))
         if value is not None and value.text:
-            found.setdefault(int(point.get("idx")), _plain(value.text))
-    return found
+            points.setdefault(int(point.get("idx")), _plain(value.text))
+    return points
 
 
 def _plain(value: str) -> str:
@@ -153,6 +152,7 @@ def _related(slide: Any, kind: str) -> Iterator[str]:
             continue
         root = etree.fromstring(relation.target_part.blob, _PARSER)
         for element in root.iter(_PARAGRAPH, _OLD_TEXT):
-            own = element.tag == _OLD_TEXT
-            if text := (element.text or "" if own else "".join(element.itertext(_TEXT))).strip():
+            is_old = element.tag == _OLD_TEXT
+            text = (element.text or "" if is_old else "".join(element.itertext(_TEXT))).strip()
+            if text:
                 yield text

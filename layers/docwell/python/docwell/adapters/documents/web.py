@@ -1,4 +1,4 @@
-"""Web pages: the text that a browser would show. Scripts never run and references are never fetched."""
+"""Web pages and Markdown: the text that a browser would show. No script runs and no reference is fetched."""
 
 from __future__ import annotations
 
@@ -7,11 +7,20 @@ from collections.abc import Iterator, Sequence
 from itertools import islice
 from typing import Any, NamedTuple
 
+from markdown_it import MarkdownIt
 from selectolax.lexbor import LexborHTMLParser, SelectolaxError
 
-from docwell.adapters.documents.formats.numbering import DECIMAL, HTML_FORMS, Counter, Level
-from docwell.adapters.documents.formats.parts import Metadata, Parts, raised
-from docwell.adapters.documents.formats.tables import Cell, Rows, are_heads
+from docwell.adapters.documents.parts import (
+    DECIMAL,
+    Cell,
+    Level,
+    Metadata,
+    Numbering,
+    Parts,
+    Rows,
+    are_heads,
+    raised,
+)
 
 _UNSEEN_TAGS = "script style template noscript head title iframe object svg math datalist audio video canvas"
 # Any other element begins a block.
@@ -23,7 +32,7 @@ _UNSEEN, _INLINE = frozenset(_UNSEEN_TAGS.split()), frozenset(_INLINE_TAGS.split
 # The text at the end and at the beginning of elements that a browser draws apart.
 _APART = {"br": ("", "\n"), **dict.fromkeys(("button", "option", "optgroup", "select"), (" ", " "))}
 _BOLD = frozenset({"b", "strong"})
-# Text that is no longer valid: beside the new one, a reader of the text alone could not tell them apart.
+# Text that is no longer valid: its plain text would read like the new text beside it.
 _STRUCK = frozenset({"del", "s", "strike"})
 _TABLE_TAGS = frozenset({"table", "tr", "td", "th"})
 LONGEST_NUMBER = 6  # in digits
@@ -40,6 +49,10 @@ _RULE = re.compile(r"([^{}]+)\{([^{}]*)\}")
 # Each selector is compared with all elements.
 MAX_SELECTORS = 200
 _TEXT = "-text"
+# The names of forms of numbers in Word, by the types of lists.
+_FORMS = {"a": "lowerLetter", "A": "upperLetter", "i": "lowerRoman", "I": "upperRoman"}
+_FRONT_MATTER = re.compile(r"\A---[ \t]*\n(.*?)\n---[ \t]*(?:\n|\Z)", re.DOTALL)
+_TITLE = re.compile(r"^title:\s*[\"']?(.*?)[\"']?\s*$", re.MULTILINE)
 
 
 def read(text: str, parts: Parts) -> Metadata:
@@ -48,6 +61,15 @@ def read(text: str, parts: Parts) -> Metadata:
     title, author = tree.css_first("head title"), tree.css_first('meta[name="author" i]')
     _Page(parts, _hidden(tree)).add(tree.root)
     return Metadata(title.text(deep=True) if title else None, author.attributes.get("content") if author else None)
+
+
+def read_markdown(text: str, parts: Parts) -> Metadata:
+    """Add a Markdown text as it is shown, without its front matter, of which the title counts."""
+    front = _FRONT_MATTER.match(text)
+    title = _TITLE.search(front[1]) if front else None
+    markdown = MarkdownIt("commonmark").enable(["table", "strikethrough"])
+    metadata = read(markdown.render(text[front.end() :] if front else text), parts)
+    return metadata._replace(title=title[1]) if title else metadata
 
 
 class _Rule(NamedTuple):
@@ -73,16 +95,18 @@ def _rules(style: str) -> Iterator[_Rule]:
     """Yield the declarations that hide or show, each with its specificity (CSS Selectors, 17)."""
     for place, (selectors, body) in enumerate(_RULE.findall(style)):
         for selector in [selectors] if "(" in selectors else selectors.split(","):
-            own = selector.strip()
-            weight = (own.count("#"), len(_CLASSES.findall(own)), len(_TYPES.findall(own)), place)
+            plain = selector.strip()
+            weight = (plain.count("#"), len(_CLASSES.findall(plain)), len(_TYPES.findall(plain)), place)
             for name, (hides, important) in _declared(body).items():
-                yield _Rule((important, *weight), own, name, hides)
+                yield _Rule((important, *weight), plain, name, hides)
 
 
 def _declared(style: str) -> dict[str, tuple[bool, bool]]:
     """Return, of each property that can hide, whether it does and whether it is marked as important."""
-    found = ((name.lower(), value.lower(), bool(mark)) for name, value, mark in _DECLARATION.findall(style))
-    return {name: ((name, value) in _HIDING, important) for name, value, important in found}
+    return {
+        name.lower(): ((name.lower(), value.lower()) in _HIDING, bool(important))
+        for name, value, important in _DECLARATION.findall(style)
+    }
 
 
 def _matches(tree: LexborHTMLParser, selector: str) -> list[Any]:
@@ -112,11 +136,11 @@ class _Table:
     def __init__(self) -> None:
         self.rows = Rows()
         self.cells: list[_Cell] = []
-        # Those of the open cell; None between two cells.
+        # The blocks of the open cell; None between two cells.
         self.blocks: list[str] | None = None
         self.has_plain_text = False
 
-    def begun(self) -> list[str]:
+    def pop_texts(self) -> list[str]:
         """Return the texts of the open row so far, and drop them: a heading or a table in it interrupts it."""
         texts = [text for cell in self.cells if (text := cell.text)]
         texts += self.blocks or []
@@ -126,7 +150,7 @@ class _Table:
 
     def end_cell(self, node: Any) -> None:
         """End the open cell, which an element describes."""
-        across, down = (_whole(node.attributes.get(name), 1) for name in ("colspan", "rowspan"))
+        across, down = (_number(node.attributes.get(name), 1) for name in ("colspan", "rowspan"))
         self.cells.append(_Cell(self.blocks or (), not self.has_plain_text, across, down))
         self.blocks = None
 
@@ -148,7 +172,7 @@ class _Page:
         self._texts: list[str] = []
         self._tables: list[_Table] = []
         # The open lists, and the number of an item that has no text yet.
-        self._lists: list[Counter] = []
+        self._lists: list[Numbering] = []
         self._mark = ""
         self._preformatted = self._set_off = self._raised = 0
 
@@ -192,15 +216,15 @@ class _Page:
         """Begin or end a list or an item."""
         if node.tag in {"ol", "ul"}:
             if enters:
-                form = HTML_FORMS.get(node.attributes.get("type") or "", DECIMAL if node.tag == "ol" else "bullet")
-                start = _whole(node.attributes.get("start"), 1)
-                self._lists.append(Counter({0: Level(start, form, "%1.")}))
+                form = _FORMS.get(node.attributes.get("type") or "", DECIMAL if node.tag == "ol" else "bullet")
+                start = _number(node.attributes.get("start"), 1)
+                self._lists.append(Numbering({0: Level(start, form, "%1.")}))
             else:
                 self._lists.pop()
         elif node.tag == "li":
             value = node.attributes.get("value")
             self._mark = (
-                self._lists[-1].next(0, _whole(value, 1) if value else None) if enters and self._lists else ""
+                self._lists[-1].next(0, _number(value, 1) if value else None) if enters and self._lists else ""
             )
 
     def _is_shown(self, node: Any) -> bool:
@@ -209,12 +233,14 @@ class _Page:
         if node.tag in _UNSEEN or node.tag.startswith(("-", "!", "_")):
             return bool(node.tag == "-document")
         attributes = node.attributes
-        own = _declared(attributes.get("style") or "")
+        declared = _declared(attributes.get("style") or "")
         hidden = (
             node.tag in _STRUCK
             or "hidden" in attributes
             or (node.tag == "dialog" and "open" not in attributes)
-            or any(own[name][0] if name in own else node.mem_id in ids for name, ids in self._hidden.items())
+            or any(
+                declared[name][0] if name in declared else node.mem_id in ids for name, ids in self._hidden.items()
+            )
         )
         if hidden:
             self._parts.hide(node.text(deep=True))
@@ -242,7 +268,7 @@ class _Page:
         """Add what the open cell and the cells beside it have so far."""
         self._flush()
         if self._tables and self._tables[-1].blocks is not None:
-            self._parts.paragraph(" | ".join(self._tables[-1].begun()))
+            self._parts.paragraph(" | ".join(self._tables[-1].pop_texts()))
 
     def _flush(self, level: int | None = None) -> None:
         """End the block. Inside a row, a block is a part of its cell."""
@@ -262,7 +288,7 @@ class _Page:
             self._parts.paragraph(text)
 
 
-def _whole(value: str | None, default: int) -> int:
+def _number(value: str | None, default: int) -> int:
     return int(value) if value and value.isdecimal() and len(value) < LONGEST_NUMBER else default
 
 

@@ -11,9 +11,9 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
-from docwell.adapters.documents.pdf_doubts import LEAST_TYPE, LIGHT, Box
-from docwell.adapters.documents.pdf_rows import RAISED, Line
-from docwell.adapters.documents.pdfium_calls import address
+from docwell.adapters.documents.pdf_hidden import LEAST_TYPE, LIGHT
+from docwell.adapters.documents.pdf_layout import RAISED, Line
+from docwell.adapters.documents.pdfium import Box, address
 
 # Of each page. A tax form has 250 fields, a reviewed page 30 comments.
 MAX_NOTES = 2000
@@ -86,13 +86,12 @@ class Annotations:
         """Return the place of a note that the page shows, or None."""
         if self._calls.FPDFAnnot_GetFlags(note) & self._unseen:
             return None
-        found = self._raw.FS_RECTF()
-        self._calls.FPDFAnnot_GetRect(note, ctypes.addressof(found))
-        left, right = sorted((found.left, found.right))
-        bottom, top = sorted((found.bottom, found.top))
+        box, page = self._raw.FS_RECTF(), self._box
+        self._calls.FPDFAnnot_GetRect(note, ctypes.addressof(box))
+        left, right = sorted((box.left, box.right))
+        bottom, top = sorted((box.bottom, box.top))
         least = 0.0 if kind in self._icons else LEAST_TYPE
-        own = self._box
-        is_on_page = left < own[2] and right > own[0] and bottom < own[3] and top > own[1]
+        is_on_page = left < page[2] and right > page[0] and bottom < page[3] and top > page[1]
         return (left, bottom, right, top) if is_on_page and min(right - left, top - bottom) >= least else None
 
     def _is_legible(self, field: int) -> bool:
@@ -117,8 +116,8 @@ class Annotations:
         by = f" by {author}" if author and label == "Comment" else ""
         return f"[{label}{by}: {text}]" if text else ""
 
-    def _entry(self, note: int, key: bytes, most: int) -> str:
-        return _text(self._calls.FPDFAnnot_GetStringValue, most, note, key)
+    def _entry(self, note: int, key: bytes, limit: int) -> str:
+        return _text(self._calls.FPDFAnnot_GetStringValue, limit, note, key)
 
     def _field(self, field: int) -> str:
         """Return a field with its name and value, or nothing for an empty one and a button."""
@@ -207,8 +206,8 @@ class Cover:
         """Yield the name and the content of each attached file, or the `docwell.models.Reason` why it has none."""
         for name, file in self._files():
             yield name, self._content(file)
-        if (more := self.count_files() - MAX_FILES) > 0:
-            yield f"{more} more files", "too_many_pages"
+        if (left_out := self.count_files() - MAX_FILES) > 0:
+            yield f"{left_out} more files", "too_many_pages"
 
     def _files(self) -> Iterator[tuple[str, int]]:
         for number in range(min(self.count_files(), MAX_FILES)):
@@ -227,12 +226,12 @@ class Cover:
         return buffer.raw
 
 
-def _text(read: Any, most: int, *where: Any) -> str:
-    """Return a string of at most `most` units on one line, which `read` writes behind the arguments `where`."""
+def _text(read: Any, limit: int, *where: Any) -> str:
+    """Return a string of at most `limit` units on one line, which `read` writes behind the arguments `where`."""
     length = read(*where, None, 0)
     buffer = ctypes.create_string_buffer(min(length, 1 << 22))
     read(*where, ctypes.addressof(buffer), len(buffer))
-    text = buffer.raw[: 2 * most].decode("utf-16-le", "replace").partition("\0")[0]
+    text = buffer.raw[: 2 * limit].decode("utf-16-le", "replace").partition("\0")[0]
     return _BREAKS.sub(" ", text).strip()
 
 
@@ -244,33 +243,33 @@ def _line(text: str, box: Box) -> Line:
     return Line(text, left, right, middle - BELOW_MIDDLE * size, size)
 
 
-def placed(lines: Sequence[Line], fields: Sequence[Line]) -> list[Line]:
+def place_fields(lines: Sequence[Line], fields: Sequence[Line]) -> list[Line]:
     """Return the lines with each field after the line to its left, or else before the one to its right.
 
     A field without either comes after the nearest line above it. It takes the type size of its neighbour.
     """
     if len(lines) * len(fields) > MAX_PAIRS:
         return [*lines, *fields]
-    found = list(lines)
+    placed = list(lines)
     for field in sorted(fields, key=lambda line: (-line.baseline, line.left)):
-        beside = [at for at, line in enumerate(found) if _is_beside(line, field)]
-        before = [at for at in beside if found[at].left <= field.left]
-        above = [at for at, line in enumerate(found) if line.baseline > field.baseline and _overlap(line, field)]
+        beside = [at for at, line in enumerate(placed) if _is_beside(line, field)]
+        before = [at for at in beside if placed[at].left <= field.left]
+        above = [at for at, line in enumerate(placed) if line.baseline > field.baseline and _overlap(line, field)]
         if before:
-            at = max(before, key=lambda at: found[at].left)
-            neighbour, place = found[at], at + 1
+            at = max(before, key=lambda at: placed[at].left)
+            neighbour, place = placed[at], at + 1
         elif beside:
-            place = min(beside, key=lambda at: found[at].left)
-            neighbour = found[place]
+            place = min(beside, key=lambda at: placed[at].left)
+            neighbour = placed[place]
         elif above:
-            at = min(above, key=lambda at: found[at].baseline)
-            neighbour, place = field._replace(size=found[at].size), at + 1
+            at = min(above, key=lambda at: placed[at].baseline)
+            neighbour, place = field._replace(size=placed[at].size), at + 1
         else:
-            below = [at for at, line in enumerate(found) if line.baseline < field.baseline]
-            place = below[0] if below else len(found)
+            below = [at for at, line in enumerate(placed) if line.baseline < field.baseline]
+            place = below[0] if below else len(placed)
             neighbour = field
-        found.insert(place, field._replace(baseline=neighbour.baseline, size=neighbour.size or field.size))
-    return found
+        placed.insert(place, field._replace(baseline=neighbour.baseline, size=neighbour.size or field.size))
+    return placed
 
 
 def _is_beside(line: Line, field: Line) -> bool:

@@ -1,7 +1,8 @@
-"""Read the lines of a PDFium text page with their places, and put accents onto their letters.
+"""Read the lines of a PDFium text page with their places and fonts.
 
-Part of the child's program. A call of PDFium costs half a microsecond, so only the first character of each word is
-located, and the last where a wide gap or an exponent may follow.
+It puts accents onto their letters, and text that runs to the left or downward in order, where PDFium does not. A
+call of PDFium costs half a microsecond, so only the first character of each word is located, and the last where a
+wide gap or an exponent may follow.
 """
 
 from __future__ import annotations
@@ -9,31 +10,22 @@ from __future__ import annotations
 import ctypes
 import math
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import pairwise
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from itertools import islice, pairwise
 from typing import Any, NamedTuple
 
-from docwell.adapters.documents.pdf_doubts import Box
-from docwell.adapters.documents.pdf_outlines import LEVEL, Outline
-from docwell.adapters.documents.pdf_rows import (
+from docwell.adapters.documents.pdf_layout import (
     EXPONENT,
     EXPONENT_RISE,
     EXPONENT_SIZE,
     FRACTION,
     HYPHENS,
+    IDEOGRAPH,
     RAISED,
     Line,
 )
-from docwell.adapters.documents.pdf_scripts import (
-    IDEOGRAPH,
-    LEFTWARD_WORD,
-    REVERSED,
-    RIGHT_TO_LEFT,
-    letters_beside,
-    place_of_column,
-    unmirrored,
-)
-from docwell.adapters.documents.pdfium_calls import Units
+from docwell.adapters.documents.pdfium import Box, Units
 
 # A page with more lines is not for reading, and would take seconds.
 MAX_LINES = 10_000
@@ -397,3 +389,220 @@ class _Piece(NamedTuple):
 
     def part(self, begins: int, ends: int) -> _Piece:
         return self._replace(text=self.text[begins:ends], start=self.start + begins)
+
+
+# Columns of vertical text begin at the same height, but for paragraphs, which are indented by a letter.
+COLUMN_INDENT = 2.5
+RIGHT_TO_LEFT = re.compile("[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufefc]")
+# A word that runs to the left: no digits, which run to the right.
+LEFTWARD_WORD = re.compile("[\u0590-\u065f\u066e-\u06ef\u06fa-\u08ff\ufb1d-\ufdff\ufe70-\ufefc]{2,}")
+# No glyph stands for alef and lam in this order, or for a mark before its letter: PDFium reverses what runs to the
+# left by characters, also those that one glyph stands for. The parts of a presentation form are in order.
+REVERSED = re.compile(
+    "[\u0622\u0623\u0625\u0627\u0671]\u0644|[\u0591-\u05c7\u064b-\u065f\u0670]+[\u05d0-\u05ea\u0621-\u064a]"
+)
+# A mark to the left of a number comes after it, and a bracket opens beside what it encloses.
+_LED = re.compile(r"(?<!\S)([.,:;%\u066a])(\d[\d.,]*)(?=\s|\Z)")
+_OPENED = re.compile(r"(?<=\S)([(\[{]) (?=\S)")
+_MIRROR = str.maketrans("()[]{}", ")(][}{")
+_PAIRS = {")": "(", "]": "[", "}": "{"}
+
+
+def place_of_column(lines: Sequence[Line], column: Line) -> int:
+    """Return the place of a column of vertical text among the lines: columns are read from right to left.
+
+    PDFium may give those of a font for vertical text from left to right.
+    """
+    place = len(lines)
+    while place and _follows(lines[place - 1], column):
+        place -= 1
+    return place
+
+
+def _follows(line: Line, column: Line) -> bool:
+    """Return whether a line is a column of the same rows to the left of another."""
+    return (
+        not line.level
+        and line.left < column.left
+        and abs(line.baseline - column.baseline) < COLUMN_INDENT * column.size
+    )
+
+
+def unmirrored(lines: Sequence[Line]) -> list[Line]:
+    """Return a page's lines with the brackets of those that run to the left in order, and the marks at numbers.
+
+    PDFium takes each bracket for the mirror image of what is drawn, but many programs write the bracket that is
+    meant. The brackets of a line are mirrored where more of them match then, or else as most of the page's are.
+    """
+    leftward = [line.text for line in lines if RIGHT_TO_LEFT.search(line.text)]
+    page = _gain("\n".join(leftward))
+    return [
+        line._replace(text=_unmirrored(line.text, page)) if RIGHT_TO_LEFT.search(line.text) else line
+        for line in lines
+    ]
+
+
+def _unmirrored(text: str, page: int) -> str:
+    if (_gain(text) or page) > 0:
+        text = text.translate(_MIRROR)
+    return _OPENED.sub(r" \1", _LED.sub(r"\2\1", text))
+
+
+def _gain(text: str) -> int:
+    """Return how many more pairs of brackets match after mirroring."""
+    return _matched(text.translate(_MIRROR)) - _matched(text)
+
+
+def _matched(text: Iterable[str]) -> int:
+    opened: list[str] = []
+    matched = 0
+    for letter in text:
+        if letter in _PAIRS.values():
+            opened.append(letter)
+        elif letter in _PAIRS and opened and opened[-1] == _PAIRS[letter]:
+            opened.pop()
+            matched += 1
+    return matched
+
+
+def letters_beside(piece: str, at: int) -> Iterator[int]:
+    """Yield the places of the letters that an accent may belong to: the next one, then the one before."""
+    for step in (1, -1):
+        place = at + step
+        if 0 <= place < len(piece) and piece[place] == " ":
+            place += step
+        if 0 <= place < len(piece) and piece[place].isalpha():
+            yield place
+
+
+# Characters of one line and size differ by less in both, in type sizes.
+LEVEL = 0.01
+
+
+class Outline(NamedTuple):
+    """A character's font (an address, 0 where it is not upright), size, baseline, and extent in type sizes."""
+
+    font: int
+    size: float
+    baseline: float
+    bottom: float
+    top: float
+    width: float
+
+    def is_beside(self, other: Outline) -> bool:
+        """Return whether both characters are of one font and size, and on one line."""
+        return self._is_as_large(other) and abs(self.baseline - other.baseline) <= LEVEL * self.size
+
+    def is_unlike(self, other: Outline, apart: float) -> bool:
+        """Return whether two outlines of one font and size differ by more than `apart`."""
+        pairs = zip(self[3:], other[3:], strict=True)
+        return self._is_as_large(other) and any(abs(one - two) > apart for one, two in pairs)
+
+    def _is_as_large(self, other: Outline) -> bool:
+        return self.font == other.font != 0 and abs(self.size - other.size) <= LEVEL * self.size
+
+
+# A capital between small letters; not the last one of "PhD". A pattern that begins with the capital is found five
+# times as fast. A page of code may have thousands, and each costs 10 microseconds.
+_INNER, MAX_INNER = re.compile("[A-Z](?<=[a-z].)(?=[a-z])"), 200
+# Small letters without ascender and descender, and letters that rise above them.
+_LOW, _TALL = re.compile("[acemnorsuvwx]"), re.compile("[A-Zbdhkl]")
+# Capitals with a descender in many fonts.
+_DESCENDING = frozenset("JQ")
+# Heights in type sizes: an ascender or descender has at least `LEAST_RISE`, and a capital rises over low letters
+# by more than `CAPITAL_RISE`. Outlines of one character in one font differ by less than `SAME`, and those of the
+# characters that one glyph draws by less than `EXACT`.
+LEAST_RISE, CAPITAL_RISE, SAME, EXACT = 0.1, 0.05, 0.03, 0.001
+# The characters before and after a capital that are searched for letters of its font; and how many capitals of its
+# kind are compared, of how many that begin words in any font.
+AROUND, COMPARED, TRIED = 60, 3, 12
+
+_FONT_LINE, _FONT_WORD = re.compile(r"[^\r\n\x02\ufffe]+"), re.compile(r"[^\s\x02\ufffe]+")
+
+
+class Fonts:
+    """The fonts of a page's whole text, by address; 0 for characters that PDFium adds."""
+
+    def __init__(self, glyphs: Glyphs, text: str) -> None:
+        self._glyphs, self._text, self._units = glyphs, text, Units(text)
+        self._low: dict[int, Outline] = {}
+        self._capitals: dict[tuple[int, str], list[Outline]] = {}
+
+    def words(self) -> dict[int, str]:
+        """Return the words of each font. A line that begins and ends in one font is all in that font."""
+        words = defaultdict[int, list[str]](list)
+        for line in _FONT_LINE.finditer(self._text):
+            if body := line[0].strip():
+                start = line.start() + line[0].index(body)
+                font = self._font(start)
+                if font == self._font(start + len(body) - 1):
+                    words[font].append(body)
+                else:
+                    for word in _FONT_WORD.finditer(self._text, *line.span()):
+                        words[self._font(word.start())].append(word[0])
+        return {font: " ".join(one) for font, one in words.items()}
+
+    def without(self, wrong: Collection[int]) -> str:
+        """Return the text with blanks for the words of some fonts."""
+
+        def kept(word: re.Match[str]) -> str:
+            # Positions are counted in UTF-16 units.
+            units = len(word[0].encode("utf-16-le", "surrogatepass")) // 2
+            return " " * units if self._font(word.start()) in wrong else word[0]
+
+        return _FONT_WORD.sub(kept, self._text)
+
+    def draw_other_letters(self) -> bool:
+        """Return whether a capital within a word is drawn as a small letter, or unlike others of its font."""
+        inner = (match.start() for match in _INNER.finditer(self._text))
+        return any(self._draws_another(at) for at, _ in zip(inner, range(MAX_INNER), strict=False))
+
+    def _draws_another(self, at: int) -> bool:
+        letter, own = self._text[at], self._outline(at)
+        # An index, or the start of another word, is not beside the letter before it.
+        if not own.is_beside(self._outline(at - 1)) or self._is_piece(at, own):
+            return False
+        if low := self._low_letter(at, own.font):
+            descends = own.bottom < low.bottom - LEAST_RISE and letter not in _DESCENDING
+            if descends or own.top < low.top + CAPITAL_RISE:
+                return True
+        return any(own.is_unlike(other, SAME) for other in self._others(letter, own.font))
+
+    def _low_letter(self, at: int, font: int) -> Outline | None:
+        """Return a low letter of a font near a capital, if another letter there is higher.
+
+        All glyphs of the invisible text of a scan may have one height.
+        """
+        if font not in self._low:
+            low = next(self._in_font(_LOW, font, at), None)
+            if low is None or all(one.top < low.top + LEAST_RISE for one in self._in_font(_TALL, font, at)):
+                return None
+            self._low[font] = low
+        return self._low[font]
+
+    def _in_font(self, kind: re.Pattern[str], font: int, at: int) -> Iterator[Outline]:
+        found = kind.finditer(self._text, max(at - AROUND, 0), at + AROUND)
+        return (one for match in found if (one := self._outline(match.start())).font == font)
+
+    def _others(self, letter: str, font: int) -> list[Outline]:
+        """Return a few outlines of a capital that begins words in a font."""
+        if (font, letter) not in self._capitals:
+            begins = re.finditer(f"{letter}(?<![A-Za-z].)(?=[a-z])", self._text)
+            found = ((match.start(), self._outline(match.start())) for match in islice(begins, TRIED))
+            own = (one for at, one in found if one.font == font and not self._is_piece(at, one))
+            self._capitals[font, letter] = list(islice(own, COMPARED))
+        return self._capitals[font, letter]
+
+    def _is_piece(self, at: int, own: Outline) -> bool:
+        """Return whether one glyph draws a letter and the next one, as of "Th" in some fonts."""
+        other = self._outline(at + 1)
+        return own.is_beside(other) and not own.is_unlike(other, EXACT)
+
+    def _font(self, at: int) -> int:
+        return self._glyphs.font(self._index(at))
+
+    def _outline(self, at: int) -> Outline:
+        return self._glyphs.outline(self._index(at))
+
+    def _index(self, at: int) -> int:
+        return self._glyphs.index(self._units.before(at))

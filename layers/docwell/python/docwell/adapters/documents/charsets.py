@@ -1,0 +1,173 @@
+"""Decode text: in the encoding that it declares, or that fits the letters of its language. Pure."""
+
+from __future__ import annotations
+
+import codecs
+import contextlib
+import re
+from collections import Counter
+from encodings.aliases import aliases
+
+from charset_normalizer import from_bytes
+
+# The least that a guess of the encoding needs; more only takes longer.
+_GUESSED = 65_536
+# Unicode's byte order marks, with what they announce.
+_BYTE_ORDER_MARKS = (
+    (codecs.BOM_UTF8, "utf-8-sig"),
+    (codecs.BOM_UTF32_LE, "utf-32"),
+    (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)
+# The bytes that no text has, as in file(1). Programs of DOS end a text with 0x1a.
+_CONTROLS = frozenset(range(32)) - frozenset(b"\a\b\t\n\v\f\r\x1b")
+_DOS_END = b"\x1a"
+_REPLACED = "\ufffd"
+# How far the declaration of a page may be from its beginning (HTML, 4.2.5.4).
+DECLARED_WITHIN = 1024
+_DECLARATION = re.compile(rb"(?:charset|encoding)\s*=\s*[\"']?([\w.:-]+)", re.IGNORECASE)
+# The letters that languages have beyond A to Z, by the encoding of their older texts, the most usual first.
+# charset-normalizer takes Spanish or French for Polish: these encodings have letters at the same places.
+_ALPHABETS = {
+    "cp1252": (
+        "\u00e4\u00f6\u00fc\u00df",  # German
+        "\u00e0\u00e2\u00e6\u00e7\u00e8\u00e9\u00ea\u00eb\u00ee\u00ef\u00f4\u00f9\u00fb\u00fc\u0153",  # French
+        "\u00e1\u00e9\u00ed\u00f1\u00f3\u00fa\u00fc",  # Spanish
+        "\u00e0\u00e1\u00e2\u00e3\u00e7\u00e9\u00ea\u00ed\u00f3\u00f4\u00f5\u00fa\u00fc",  # Portuguese
+        "\u00e0\u00e8\u00e9\u00ec\u00f2\u00f9",  # Italian
+        "\u00e4\u00e5\u00e6\u00e9\u00f6\u00f8",  # Nordic languages
+        "\u00e1\u00e6\u00e9\u00ed\u00f0\u00f3\u00f6\u00fa\u00fd\u00fe",  # Icelandic
+    ),
+    "cp1250": (
+        "\u00f3\u0105\u0107\u0119\u0142\u0144\u015b\u017a\u017c",  # Polish
+        "\u00e1\u00e9\u00ed\u00f3\u00fa\u00fd\u010d\u010f\u011b\u0148\u0159\u0161\u0165\u016f\u017e",  # Czech
+        "\u00e1\u00e4\u00e9\u00ed\u00f3\u00f4\u00fa\u00fd\u010d\u010f\u013e\u0148\u0161\u0165\u017e",  # Slovak
+        "\u00e1\u00e9\u00ed\u00f3\u00f6\u00fa\u00fc\u0151\u0171",  # Hungarian
+        "\u0107\u010d\u0111\u0161\u017e",  # Croatian and Slovene
+        "\u00e2\u00ee\u0103\u015f\u0163",  # Romanian
+    ),
+    "cp1254": ("\u00e2\u00e7\u00ee\u00f6\u00fb\u00fc\u011f\u0131\u015f",),  # Turkish
+}
+_ALPHABETS["iso8859_2"] = _ALPHABETS["cp1250"]
+# Texts name people and places of other countries.
+LEAST_SHARE = 0.9
+# Signs between or behind letters, other signs than opening quotation marks before such a letter, controls, and
+# four such letters in a row show that the text is in another encoding.
+_ODD = re.compile(
+    r"(?<=[^\W\d_])[\u0080-\u00a9\u00ab-\u00b1\u00b3\u00b4\u00b6\u00b8\u00b9\u00bb-\u00be\u00d7\u00f7](?=[^\W\d_])"
+    r"|[\u00a2-\u00a9\u00ac\u00ae-\u00b4\u00b6-\u00b9\u00bc-\u00be\u00d7\u00f7](?=[^\W\d_A-Za-z])"
+    r"|(?<=[^\W\d_])[\u00a6\u00b1\u00b6]|[\u0080-\u009f]|[^\W\d_A-Za-z]{4,}"
+)
+MOST_ODD = 0.1
+_SIGNS = frozenset("\u00aa\u00b5\u00ba")
+# Codecs that Python loads when they are first used: the sandbox forbids it then.
+_CODECS = (
+    "utf-8-sig",
+    "utf-16",
+    "utf-16-le",
+    "utf-16-be",
+    "cp1250",
+    "cp1252",
+    "cp1254",
+    "cp437",
+    "iso8859_2",
+    "latin-1",
+    "ascii",
+)
+_WARM_UP = "Größe und Höhe müssen täglich geprüft werden.".encode("cp1252")
+
+
+def load_codecs(*, guesses: bool) -> None:
+    """Load the codecs that texts need; with `guesses` all, for a text that may be in any encoding."""
+    for name in (*_CODECS, *sorted(set(aliases.values()))) if guesses else _CODECS:
+        # Not every machine has every codec: mbcs is that of Windows.
+        with contextlib.suppress(LookupError):
+            codecs.lookup(name)
+    if guesses:
+        # charset-normalizer imports more with its first guess.
+        from_bytes(_WARM_UP).best()
+
+
+def decoded(data: bytes) -> str | None:
+    """Return the text of a file, with line feeds alone; None where it is no text."""
+    for mark, encoding in _BYTE_ORDER_MARKS:
+        if data.startswith(mark):
+            text: str | None = data.decode(encoding, "replace")
+            break
+    else:
+        data = data.removesuffix(_DOS_END)
+        if not _CONTROLS.isdisjoint(data[:_GUESSED]) or not _CONTROLS.isdisjoint(data):
+            return None
+        text = _without_mark(data)
+    if text is None or not _CONTROLS.isdisjoint(map(ord, text)):
+        return None
+    return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def _without_mark(data: bytes) -> str | None:
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        text, place = data.decode("utf-8", "replace"), error.start
+    damaged = text.count(_REPLACED)
+    # Text in another encoding has hardly a character that UTF-8 has too; a damaged text has many.
+    if sum(not character.isascii() for character in text) > 2 * damaged:
+        return text
+    sample = _sample(data, place)
+    encoding = declared(data) or encoding_of(sample)
+    if encoding is None:
+        guess = from_bytes(sample).best()
+        encoding = None if guess is None else guess.encoding
+    return None if encoding is None else data.decode(encoding, "replace")
+
+
+def _sample(data: bytes, place: int) -> bytes:
+    """Return whole lines, so that the sample cuts no character: from the beginning, or from a distant place."""
+    start = 0 if place < _GUESSED else max(data.rfind(b"\n", place - _GUESSED, place) + 1, place - _GUESSED)
+    end = start + _GUESSED
+    ends = data.rfind(b"\n", max(start, place), end) + 1 if end < len(data) else len(data)
+    return data[start : ends or end]
+
+
+def declared(data: bytes) -> str | None:
+    """Return the encoding that a page declares, where its bytes are valid in it."""
+    match = _DECLARATION.search(data, 0, DECLARED_WITHIN) if data.lstrip()[:1] == b"<" else None
+    if match is None:
+        return None
+    try:
+        name = codecs.lookup(match[1].decode("ascii")).name
+        data.decode(name)
+    except (LookupError, UnicodeError, OSError):  # the sandbox forbids to load a rare one
+        return None
+    # By the standard of HTML these names mean the larger encoding.
+    return "cp1252" if name in {"ascii", "iso8859-1"} else name
+
+
+def encoding_of(sample: bytes) -> str | None:
+    """Return the encoding of a text in a language of Latin letters; None for another text."""
+    shares: list[tuple[float, str]] = []
+    for encoding, alphabets in _ALPHABETS.items():
+        letters = _letters(sample, encoding)
+        if letters is not None:
+            best = max(sum(letters[letter] for letter in alphabet) for alphabet in alphabets)
+            shares.append((best / letters.total() if letters else 1.0, encoding))
+            if encoding == "cp1252" and letters.keys() <= frozenset("".join(alphabets)):
+                # The text may name people of several countries.
+                shares.append((LEAST_SHARE, encoding))
+    share, encoding = max(shares, key=lambda pair: pair[0], default=(0.0, ""))
+    return encoding if share >= LEAST_SHARE else None
+
+
+def _letters(sample: bytes, encoding: str) -> Counter[str] | None:
+    """Return the letters beyond A to Z; None where an encoding makes no text of a sample."""
+    try:
+        text = sample.decode(encoding)
+    except UnicodeDecodeError:
+        return None
+    beyond = sum(not letter.isascii() for letter in text)
+    if sum(map(len, _ODD.findall(text))) > MOST_ODD * beyond:
+        return None
+    return Counter(
+        letter for letter in text.lower() if letter.isalpha() and not letter.isascii() and letter not in _SIGNS
+    )

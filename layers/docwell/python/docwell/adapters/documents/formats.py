@@ -1,0 +1,299 @@
+"""Read any document but a PDF, inside the child process: tell its kind, give up rights, then parse it whole.
+
+The files inside a document, such as the attachments of a message or of a PDF, are read here too, each as its kind.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import io
+import mmap
+import re
+from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING, Any
+
+from docwell.adapters.documents import charsets
+from docwell.adapters.documents.kinds import IMAGES, Kind, binary_kind, is_locked, media_type, text_kind
+from docwell.adapters.documents.parts import Attachment, Metadata, PageText, Parts
+from docwell.adapters.documents.pdf_pages import Pdfium, load_pdfium
+from docwell.adapters.documents.quality import is_unreadable
+from docwell.citation_units import CitationUnit, UnitKind
+from docwell.errors import Refused
+from docwell.models import Reason
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+# A field of every message's header, and the bytes of a text that are searched for it.
+_FROM, _HEADER_WITHIN = re.compile(rb"^from:", re.IGNORECASE | re.MULTILINE), 65_536
+# Modules that Python and Pillow import when they are first used: the sandbox forbids it then.
+IMAGE_MODULES = ("PIL.BmpImagePlugin", "PIL.GifImagePlugin", "PIL.PpmImagePlugin")
+_LATE_MODULES = ("_strptime", *IMAGE_MODULES)
+# A page of A3 at 600 dots an inch has 70 million. A decoded pixel takes 3 bytes.
+MAX_PIXELS = 80_000_000
+IMAGE_FORMATS = ("PNG", "JPEG", "TIFF")
+# The processor time for drawing a page of an attached PDF, which finds hidden text.
+DRAWING_S = 1.5
+# A message in a message in a message.
+MAX_DEPTH = 3
+_MESSAGES = frozenset({Kind.MAIL, Kind.OUTLOOK})
+
+
+class Formats:
+    """The child's reader of every kind of document but PDF: the constructor reads the whole document.
+
+    Raises `Refused`: unknown_kind (docwell reads no such kind), or encrypted.
+    """
+
+    files = 0
+
+    def __init__(self, path: str, close_doors: Callable[[], object]) -> None:
+        with open(path, "rb") as file:
+            data = file.read()
+        _load(data)
+        close_doors()
+        kind, content = kind_of(data)
+        parts = Parts()
+        metadata = add(kind, content, parts)
+        self._metadata = {
+            "title": metadata.title,
+            "author": metadata.author,
+            "created": metadata.created,
+            "media_type": media_type(kind, data),
+        }
+        self._parts = parts.end()
+
+    def count(self) -> int:
+        """Return the number of parts."""
+        return len(self._parts)
+
+    def metadata(self) -> dict[str, str | None]:
+        """Return title, author, date of creation and media type."""
+        return self._metadata
+
+    def page(self, index: int, _first: int, _drawing_s: float) -> PageText:
+        """Return a part of the document."""
+        return self._parts[index]
+
+
+class AttachedFiles:
+    """The child's reader of the files that are attached to a PDF: its parts are the pages behind the PDF's own.
+
+    Raises `Refused`: portfolio where the pages are only a cover and none of the files can be read.
+    """
+
+    files = 0
+
+    def __init__(self, path: str, close_doors: Callable[[], object]) -> None:
+        _load_all()
+        document, parts = Pdfium(path, close_doors), Parts()
+        if not _add_attachments(_attached(document, "page=1&", parts), parts) and document.is_portfolio():
+            raise Refused(Reason.PORTFOLIO, "none of the attached files can be read")
+        self._pages, self._parts = document.count(), parts.end()
+
+    def count(self) -> int:
+        """Return the number of pages and parts."""
+        return self._pages + len(self._parts)
+
+    def metadata(self) -> dict[str, str | None]:
+        """Return nothing: the PDF's metadata describe the document."""
+        return {}
+
+    def page(self, index: int, _first: int, _drawing_s: float) -> PageText:
+        """Return a part. Raises `IndexError` for one of the PDF's own pages."""
+        if index < self._pages:
+            raise IndexError(index)
+        return self._parts[index - self._pages]
+
+
+def is_picture(path: str) -> bool:
+    """Return whether the file begins like an image that docwell reads."""
+    with open(path, "rb") as file:
+        return file.read(8).startswith(IMAGES)
+
+
+def open_image(data: bytes) -> Image.Image:
+    """Return the image, not yet decoded. Raises `Refused` when it is damaged or too large."""
+    # Pillow finds its formats by importing them.
+    from PIL import Image, JpegImagePlugin, PngImagePlugin, TiffImagePlugin  # noqa: F401
+
+    try:
+        image = Image.open(io.BytesIO(data), formats=IMAGE_FORMATS)
+    except Image.DecompressionBombError:
+        raise Refused(Reason.TOO_MUCH_MEMORY, "the image has too many pixels") from None
+    if image.width * image.height > MAX_PIXELS:
+        raise Refused(Reason.TOO_MUCH_MEMORY, "the image has too many pixels")
+    return image
+
+
+def _load(data: bytes) -> None:
+    """Import what reading the document needs, without parsing it."""
+    kind = binary_kind(data)
+    if kind is Kind.OUTLOOK or (kind is None and _FROM.search(data[:_HEADER_WITHIN]) is not None):
+        _load_all()
+        return
+    for needed in (kind,) if kind else (Kind.WEB, Kind.MARKDOWN, Kind.TABLE):
+        _reader_of(needed)
+    _import(_LATE_MODULES if kind else ())
+    charsets.load_codecs(guesses=not (kind or data.isascii()))
+
+
+def _load_all() -> None:
+    """Import what a file of any kind needs: attachments are found after the sandbox forbids imports."""
+    for kind in Kind:
+        _reader_of(kind)
+    _import(_LATE_MODULES)
+    load_pdfium()
+    charsets.load_codecs(guesses=True)
+
+
+def _import(modules: Iterable[str]) -> None:
+    for name in modules:
+        importlib.import_module(name)
+
+
+def _reader_of(kind: Kind) -> Callable[[Any, Parts], Metadata]:
+    """Return the function that adds a document of a kind, from the content of `kind_of`. Imports its library."""
+    read: Callable[[Any, Parts], Metadata] = _read_text
+    match kind:
+        case Kind.WORD:
+            from docwell.adapters.documents import word
+
+            read = word.read
+        case Kind.SHEETS | Kind.TABLE:
+            from docwell.adapters.documents import sheets
+
+            read = sheets.read if kind is Kind.SHEETS else sheets.read_table
+        case Kind.SLIDES:
+            from docwell.adapters.documents import slides
+
+            read = slides.read
+        case Kind.WEB | Kind.MARKDOWN:
+            from docwell.adapters.documents import web
+
+            read = web.read if kind is Kind.WEB else web.read_markdown
+        case Kind.MAIL | Kind.OUTLOOK:
+            from docwell.adapters.documents import mail
+
+            read = mail.read if kind is Kind.MAIL else mail.read_outlook
+        case Kind.IMAGE:
+            from PIL import JpegImagePlugin, PngImagePlugin, TiffImagePlugin  # noqa: F401 - for `open_image`
+
+            read = _read_image
+        case Kind.PDF:
+            read = _read_pdf
+    return read
+
+
+def kind_of(data: bytes) -> tuple[Kind, bytes | str]:
+    """Return the kind, and the bytes or, of a kind of text, the decoded text. Raises `Refused`."""
+    if is_locked(data):
+        raise Refused(Reason.ENCRYPTED, "an Office document with a password")
+    if kind := binary_kind(data):
+        return kind, data
+    text = charsets.decoded(data)
+    kind = None if text is None else text_kind(text)
+    if text is None or kind is None:
+        raise Refused(Reason.UNKNOWN_KIND, "no kind of document that docwell reads")
+    return kind, data if kind is Kind.MAIL else text
+
+
+def add(kind: Kind, content: bytes | str, parts: Parts) -> Metadata:
+    """Add a document of this kind and the files in it to the parts."""
+    metadata = _reader_of(kind)(content, parts)
+    _add_attachments(metadata.attachments, parts)
+    return metadata
+
+
+def _add_attachments(attachments: Iterable[Attachment], parts: Parts) -> int:
+    """Add files, or why they are not read. Return the number of those that are."""
+    read = 0
+    for attachment in attachments:
+        with parts.inside(f"attachment {attachment.name}", attachment.anchor):
+            parts.depth += 1
+            reason = _add_file(attachment.data, parts)
+            parts.depth -= 1
+            if reason:
+                parts.add(f"[This attachment is not read: {reason}]", CitationUnit(UnitKind.PART, "", ""))
+            read += reason is None
+    return read
+
+
+def _add_file(data: bytes | Reason, parts: Parts) -> Reason | None:
+    """Add a file. Return why it is not read, or None."""
+    if isinstance(data, Reason):
+        return data
+    try:
+        kind, content = kind_of(data)
+        if kind is Kind.IMAGE:
+            return Reason.NO_TEXT
+        if kind in _MESSAGES and parts.depth == MAX_DEPTH:
+            return Reason.TOO_MANY_PAGES
+        before = len(parts.done)
+        add(kind, content, parts)
+        parts.start_part()
+    except (MemoryError, RecursionError):
+        raise
+    except Refused as refused:
+        return Reason(refused.reason)
+    except Exception:  # noqa: BLE001 - the libraries raise anything on a damaged attachment
+        return Reason.CORRUPT
+    return None if len(parts.done) > before else Reason.NO_TEXT
+
+
+def _read_text(text: str, parts: Parts) -> Metadata:
+    """Add a text, a unit for each of its lines. Editors do not count a form feed as the end of a line."""
+    is_below = False
+    for number, line in enumerate(text.split("\n"), 1):
+        if line.strip():
+            parts.add(line, CitationUnit(UnitKind.LINE, f"line {number}", f"line={number}"), line=is_below)
+        is_below = bool(line.strip())
+    return Metadata()
+
+
+def _read_image(data: bytes, parts: Parts) -> Metadata:
+    """Add an empty part for each picture, for a recogniser. Raises `Refused` when the first cannot be decoded."""
+    image = open_image(data)
+    count = getattr(image, "n_frames", 1)
+    image.load()
+    for number in range(1, count + 1):
+        parts.done.append(PageText("", units=[(0, UnitKind.IMAGE, f"image {number}", f"image={number}")]))
+    return Metadata()
+
+
+class _PdfInMemory(Pdfium):
+    """PDFium on bytes."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+        super().__init__("", lambda: None)
+        # The system would clear the pages of a mapping without a file.
+        self._advice = mmap.MADV_NORMAL
+
+    def _map(self, path: str) -> mmap.mmap:  # noqa: ARG002 - there is no file
+        mapped = mmap.mmap(-1, len(self._data))
+        mapped.write(self._data)
+        return mapped
+
+
+def _read_pdf(data: bytes, parts: Parts) -> Metadata:
+    """Add the pages with readable text, but those that PDFium cannot read. Raises `Refused`."""
+    document = _PdfInMemory(data)
+    for index in range(document.count()):
+        with contextlib.suppress(document.error):
+            page = document.page(index, 0, DRAWING_S)
+            parts.hidden += page.hidden
+            if not is_unreadable(page.text):
+                label = page.label or str(index + 1)
+                parts.add(page.text, CitationUnit(UnitKind.PAGE, f"page {label}", f"page={index + 1}"))
+    return Metadata(attachments=_attached(document, "", parts))
+
+
+def _attached(document: Pdfium, before: str, parts: Parts) -> Iterator[Attachment]:
+    """Yield the files attached to a PDF; at the largest depth only their number."""
+    if parts.depth < MAX_DEPTH:
+        for number, (name, data) in enumerate(document.attached(), 1):
+            yield Attachment(name, data if isinstance(data, bytes) else Reason(data), f"{before}part={number}")
+    elif document.files:
+        yield Attachment(f"{document.files} files", Reason.TOO_MANY_PAGES, f"{before}part=1")

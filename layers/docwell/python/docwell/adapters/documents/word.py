@@ -1,0 +1,430 @@
+"""Word documents: paragraphs and tables in order, with notes and comments, without deleted and hidden text."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from docx.document import Document
+from docx.opc.constants import RELATIONSHIP_TYPE
+from docx.opc.part import PartFactory
+from docx.oxml import parse_xml
+from docx.oxml.ns import qn
+from docx.package import Package
+from docx.parts.document import DocumentPart
+
+from docwell.adapters.documents.parts import (
+    DECIMAL,
+    MAX_HEAD,
+    MAX_SPAN,
+    Cell,
+    Level,
+    Metadata,
+    Numbering,
+    Parts,
+    Rows,
+    are_heads,
+    raised,
+)
+
+_MAIN = "application/vnd.openxmlformats-officedocument.wordprocessingml."
+_MACRO = "application/vnd.ms-word."
+# Macros and templates: the same document under another type. docwell never runs a macro.
+for _type in (
+    f"{_MACRO}document.macroEnabled.main+xml",
+    f"{_MACRO}template.macroEnabledTemplate.main+xml",
+    f"{_MAIN}template.main+xml",
+):
+    PartFactory.part_type_for[_type] = DocumentPart
+_HEADING = re.compile(r"heading (\d)", re.IGNORECASE)
+# Text that was deleted or moved away, the fallback of alternate content, and instructions.
+_LEFT_OUT = frozenset(
+    {qn("w:del"), qn("w:moveFrom"), qn("w:instrText"), qn("w:delText"), qn("w:rPr"), qn("w:pPr")}
+    | {"{http://schemas.openxmlformats.org/markup-compatibility/2006}Fallback"}
+)
+_LETTERS = frozenset({qn("w:t"), qn("m:t")})
+_SPACES = {qn("w:tab"): "\t", qn("w:br"): "\n", qn("w:cr"): "\n", qn("w:noBreakHyphen"): "-"}
+_TEXT_BOX = qn("w:txbxContent")
+_NOTES = {qn("w:footnoteReference"): "Footnote", qn("w:endnoteReference"): "Endnote"}
+_COMMENT = qn("w:commentReference")
+_ASIDES = frozenset({_COMMENT, _TEXT_BOX, *_NOTES})
+_NOTE_PARTS = (("Footnote", RELATIONSHIP_TYPE.FOOTNOTES), ("Endnote", RELATIONSHIP_TYPE.ENDNOTES))
+# The tenth, 9, is that of body text.
+_OUTLINE_LEVELS = frozenset("012345678")
+# The types of paragraph and character styles.
+_OF_TEXT = frozenset({1, 2})
+# The bit of a table's look that sets the first row off (ECMA-376, 17.4.55).
+FIRST_ROW = 0x20
+_BITS = re.compile(r"[0-9A-Fa-f]{1,4}")
+# Styles may be based on each other in a circle.
+MAX_BASE_STYLES = 10
+_NUMBERED = "w:pPr/w:numPr"
+# The values of a property that is present and switched off.
+OFF = frozenset({"0", "false", "off"})
+# The signs of symbol fonts that text has: the last byte of each code, by font, and the signs.
+_GREEK = "\u0394\u03a9\u03b1\u03b2\u03b3\u03b4\u03b5\u03bb\u03bc\u03c0\u03c3"
+_SYMBOLS = {
+    "symbol": (
+        b"\x44\x57\x61\x62\x67\x64\x65\x6c\x6d\x70\x73\xa3\xa5\xae\xb0\xb1\xb3\xb4\xb7\xb9\xbb",
+        _GREEK + "\u2264\u221e\u2192\u00b0\u00b1\u2265\u00d7\u2022\u2260\u2248",
+    ),
+    "wingdings": (b"\x6f\xa8\xfe\xfd\xfc\xfb\xe0", "\u2610\u2610\u2611\u2612\u2713\u2717\u2192"),
+    "wingdings 2": (b"\xa3\x2a\x52\x53\x50\x4f", "\u2610\u2610\u2611\u2612\u2713\u2717"),
+}
+_SYMBOL, _CHECK_BOX, _LIST = qn("w:sym"), qn("w:checkBox"), qn("w:ddList")
+_DRAWN = frozenset({_SYMBOL, _CHECK_BOX, _LIST})
+_CODE = re.compile("[0-9A-Fa-f]{2,4}")
+
+
+def read(data: bytes, parts: Parts) -> Metadata:
+    """Add the text of a document."""
+    package = Package.open(io.BytesIO(data))
+    document: Document = package.main_document_part.document
+    reader = _Reader(document, parts)
+    reader.running_heads()
+    reader.blocks(document.element.body)
+    # python-docx makes up the properties of a document without them.
+    if all(relation.reltype != RELATIONSHIP_TYPE.CORE_PROPERTIES for relation in package.rels.values()):
+        return Metadata()
+    properties = document.core_properties
+    return Metadata.of(properties.title, properties.author, properties.created)
+
+
+class _Reader:
+    def __init__(self, document: Document, parts: Parts) -> None:
+        self._parts = parts
+        self._document = document
+        relations = {relation.reltype: relation for relation in document.part.rels.values()}
+        # For a missing part python-docx reads a template file, which the sandbox forbids.
+        styles: Iterable[Any] = document.styles if RELATIONSHIP_TYPE.STYLES in relations else []
+        comments: Iterable[Any] = document.comments if RELATIONSHIP_TYPE.COMMENTS in relations else []
+        self._levels = {style.style_id: _heading_level(style) for style in styles if style.type == 1}
+        self._comments = {str(comment.comment_id): (comment.author, comment.text) for comment in comments}
+        self._heading_styles = {style.style_id for style in styles if _sets_off_first_row(style.element)}
+        self._hiding = {style.style_id for style in styles if style.type in _OF_TEXT and _hides(style)}
+        numbering = relations.get(RELATIONSHIP_TYPE.NUMBERING)
+        self._numbers = _Numbers(numbering.target_part.blob if numbering else None, styles)
+        # Notes, comments and boxes of the current paragraph.
+        self._beside: list[str] = []
+        self._notes: dict[tuple[str, str], str] = {}
+        self._notes = dict(self._read_notes())
+
+    def running_heads(self) -> None:
+        """Add the text of page heads and feet, each once."""
+        texts = set()
+        for section in self._document.sections:
+            places = [section.header, section.footer]
+            # Looking at an inherited head would read the section before again.
+            if section.different_first_page_header_footer:
+                places += [section.first_page_header, section.first_page_footer]
+            for place in places:
+                if place.is_linked_to_previous:
+                    continue
+                text = self._joined(place._element)
+                for shown in (text, *self._pop_beside()):
+                    if shown.strip() and shown not in texts:
+                        texts.add(shown)
+                        self._parts.paragraph(shown)
+
+    def blocks(self, root: Any) -> None:
+        """Add the paragraphs and tables below an element, in order."""
+        for element in _blocks(root):
+            if element.tag == qn("w:tbl"):
+                self._table(element)
+            else:
+                self._paragraph(element)
+
+    def _paragraph(self, element: Any) -> None:
+        text = self._numbered(element)
+        level = self._heading_level(element)
+        if level is None or not text.strip():
+            self._parts.paragraph(text)
+        else:
+            self._parts.heading(text, level)
+        self._add_beside()
+
+    def _numbered(self, paragraph: Any) -> str:
+        text, number = self._text(paragraph), self._numbers.of(paragraph, _value(paragraph, "w:pPr/w:pStyle"))
+        return f"{number} {text}" if number and text.strip() else text
+
+    def _table(self, table: Any) -> None:
+        rows, has_heads = Rows(), self._has_heads(table)
+        # The texts of the cells that may reach down into others, by column.
+        above: dict[int, str] = {}
+        for number, row in enumerate(_within(table, "w:tr")):
+            if _child(row, "w:trPr/w:del") is not None:
+                self._parts.hide(self._joined(row))
+                continue
+            cells = list(_within(row, "w:tc"))
+            if len(cells) == 1:
+                self.blocks(cells[0])
+                continue
+            texts = [self._cell(cell) for cell in cells]
+            heads = (
+                (has_heads and number == 0)
+                or _is_on(_child(row, "w:trPr/w:tblHeader"))
+                or are_heads(list(zip(texts, map(_is_bold, cells), strict=True)))
+            )
+            placed = [Cell("")] * min(_number(row, "w:trPr/w:gridBefore", 0), MAX_SPAN)
+            column = len(placed)
+            for cell, text in zip(cells, texts, strict=True):
+                label = text
+                if not _is_below(cell):
+                    above[column] = text if len(text) <= MAX_HEAD else ""
+                elif not heads:
+                    label = text or above.get(column, "")
+                placed.append(Cell(label, _number(cell, "w:tcPr/w:gridSpan", 1)))
+                column += placed[-1].across
+            self._parts.paragraph(rows.line(placed, heads=heads))
+            self._add_beside()
+            for cell in cells:
+                for inner in filter(_is_table, _blocks(cell)):
+                    self._table(inner)
+
+    def _cell(self, cell: Any) -> str:
+        """Return the text of a cell without those of the tables in it."""
+        paragraphs = (self._numbered(block) for block in _blocks(cell) if not _is_table(block))
+        return " ".join(" ".join(paragraphs).split())
+
+    def _has_heads(self, table: Any) -> bool:
+        """Return whether the table's style sets its first row off, and the table uses that."""
+        look = _child(table, "w:tblPr/w:tblLook")
+        if look is None or _value(table, "w:tblPr/w:tblStyle") not in self._heading_styles:
+            return False
+        first, bits = look.get(qn("w:firstRow")), look.get(qn("w:val"), "")
+        return first not in OFF if first else bool(_BITS.fullmatch(bits) and int(bits, 16) & FIRST_ROW)
+
+    def _joined(self, element: Any) -> str:
+        """Return the text of all paragraphs below an element, but those in text boxes."""
+        paragraphs = (
+            paragraph for paragraph in element.iter(qn("w:p")) if not any(paragraph.iterancestors(_TEXT_BOX))
+        )
+        return "\n".join(map(self._text, paragraphs))
+
+    def _pop_beside(self) -> list[str]:
+        texts, self._beside = self._beside, []
+        return texts
+
+    def _add_beside(self) -> None:
+        for text in self._pop_beside():
+            self._parts.paragraph(text, line=True)
+
+    def _text(self, paragraph: Any) -> str:
+        """Return the shown text of a paragraph; keep its notes, comments and text boxes for `_add_beside`."""
+        runs: list[str] = []
+        of_style = _value(paragraph, "w:pPr/w:pStyle") in self._hiding
+        stack = list(reversed(paragraph))
+        while stack:
+            element = stack.pop()
+            tag = element.tag
+            if tag in _LETTERS:
+                text = element.text or ""
+                is_raised = _value(element.getparent(), "w:rPr/w:vertAlign") == "superscript"
+                runs.append(raised(text, runs) if is_raised else text)
+            elif tag in _SPACES:
+                runs.append(_SPACES[tag])
+            elif tag in _DRAWN:
+                runs.append(_drawn(element))
+            elif tag in _ASIDES:
+                runs.append(self._aside(element))
+            elif tag == qn("w:del") or (tag == qn("w:r") and self._is_hidden(element, of_style=of_style)):
+                self._parts.hide("".join(element.itertext(qn("w:t"), qn("w:delText"))))
+            elif tag not in _LEFT_OUT:
+                stack += reversed(element)
+        return "".join(runs)
+
+    def _aside(self, element: Any) -> str:
+        """Keep the text of a note, comment or text box for below the paragraph. Return its mark in the text."""
+        number = element.get(qn("w:id"))
+        if element.tag == _TEXT_BOX:
+            self._beside.append("\n".join(self._text(paragraph) for paragraph in element.iterchildren(qn("w:p"))))
+            return ""
+        if element.tag == _COMMENT:
+            author, text = self._comments.get(number, ("", ""))
+            if text.strip():
+                self._beside.append(f"[Comment{f' by {author}' if author else ''}: {text.strip()}]")
+            return ""
+        name = _NOTES[element.tag]
+        if note := self._notes.get((name, number)):
+            self._beside.append(f"[{name} {number}: {note}]")
+        return f"[{number}]"
+
+    def _heading_level(self, paragraph: Any) -> int | None:
+        if (outline := _value(paragraph, "w:pPr/w:outlineLvl")) in _OUTLINE_LEVELS:
+            return int(outline) + 1
+        return self._levels.get(_value(paragraph, "w:pPr/w:pStyle"))
+
+    def _is_hidden(self, run: Any, *, of_style: bool) -> bool:
+        if _is_on(_child(run, "w:rPr/w:strike")) or _is_on(_child(run, "w:rPr/w:dstrike")):
+            return True
+        if (mark := _child(run, "w:rPr/w:vanish")) is not None:
+            return _is_on(mark)
+        return of_style or _value(run, "w:rPr/w:rStyle") in self._hiding
+
+    def _read_notes(self) -> Iterator[tuple[tuple[str, str], str]]:
+        for name, kind in _NOTE_PARTS:
+            for relation in self._document.part.rels.values():
+                if relation.reltype != kind or relation.is_external:
+                    continue
+                for note in parse_xml(relation.target_part.blob):
+                    # The marks that separate notes from the text are notes themselves, of a type.
+                    if note.get(qn("w:type")) in {None, "normal"}:
+                        text = " ".join(self._joined(note).split())
+                        yield (name, note.get(qn("w:id"))), text
+
+
+class _Numbers:
+    """Counts the paragraphs of each list. `definitions` is the numbering part, None where there is none."""
+
+    def __init__(self, definitions: bytes | None, styles: Iterable[Any]) -> None:
+        root: Iterable[Any] = [] if definitions is None else parse_xml(definitions)
+        self._lists: dict[str, Numbering] = {}
+        # The list of each number, and the first numbers that it sets for its levels.
+        self._numbers: dict[str, tuple[str, dict[int, int]]] = {}
+        self._levels_of_styles: dict[str, int] = {}
+        self._styles = {style.style_id: style for style in styles}
+        for element in root:
+            if element.tag == qn("w:abstractNum"):
+                levels = {_attribute(level, "w:ilvl"): level for level in element.iterchildren(qn("w:lvl"))}
+                self._lists[element.get(qn("w:abstractNumId"), "")] = Numbering(
+                    {at: _list_level(level) for at, level in levels.items()}
+                )
+                for at, level in levels.items():
+                    self._levels_of_styles[_value(level, "w:pStyle")] = at
+            elif element.tag == qn("w:num"):
+                starts = {
+                    _attribute(override, "w:ilvl"): int(start)
+                    for override in element.iterchildren(qn("w:lvlOverride"))
+                    if (start := _value(override, "w:startOverride")).isdecimal()
+                }
+                self._numbers[element.get(qn("w:numId"), "")] = _value(element, "w:abstractNumId"), starts
+
+    def of(self, paragraph: Any, style: str) -> str:
+        """Return the number of the next paragraph, "" for one without."""
+        number, level = _value(paragraph, f"{_NUMBERED}/w:numId"), _value(paragraph, f"{_NUMBERED}/w:ilvl")
+        if not number:
+            number, level = self._of_style(style, level)
+        name, starts = self._numbers.get(number, ("", {}))
+        if name not in self._lists:
+            return ""
+        depth = int(level) if level.isdecimal() else 0
+        # A number begins its levels once.
+        return self._lists[name].next(depth, starts.pop(depth, None))
+
+    def _of_style(self, name: str, level: str) -> tuple[str, str]:
+        for style in _based(self._styles.get(name)):
+            if number := _value(style.element, f"{_NUMBERED}/w:numId"):
+                default = str(self._levels_of_styles.get(style.style_id, 0))
+                return number, level or _value(style.element, f"{_NUMBERED}/w:ilvl") or default
+        return "", ""
+
+
+def _list_level(element: Any) -> Level:
+    form, is_legal = _value(element, "w:numFmt") or DECIMAL, _is_on(_child(element, "w:isLgl"))
+    return Level(_number(element, "w:start", 1), form, _value(element, "w:lvlText"), is_legal)
+
+
+def _based(style: Any) -> Iterator[Any]:
+    """Yield a style and those that it is based on."""
+    for _ in range(MAX_BASE_STYLES):
+        if style is None:
+            return
+        yield style
+        style = style.base_style
+
+
+def _heading_level(style: Any) -> int | None:
+    """Return the level of a heading style, also of one that is based on it; 0 for a title."""
+    for base in _based(style):
+        name = base.name or ""
+        if name.lower() == "title":
+            return 0
+        if match := _HEADING.fullmatch(name):
+            return int(match[1])
+    return None
+
+
+def _hides(style: Any) -> bool:
+    """Return whether a style, or one that it is based on, hides its text."""
+    marks = (_child(base.element, "w:rPr/w:vanish") for base in _based(style))
+    return _is_on(next((mark for mark in marks if mark is not None), None))
+
+
+def _drawn(element: Any) -> str:
+    """Return a symbol, a form's check box, or the chosen entry of a form's list."""
+    if element.tag == _SYMBOL:
+        codes, symbols = _SYMBOLS.get(element.get(qn("w:font"), "").lower(), (b"", ""))
+        code = element.get(qn("w:char"), "")
+        at = codes.find(int(code[-2:], 16)) if _CODE.fullmatch(code) else -1
+        return symbols[at] if at >= 0 else ""
+    if element.tag == _CHECK_BOX:
+        state = _child(element, "w:checked")
+        state = _child(element, "w:default") if state is None else state
+        return "\u2612" if _is_on(state) else "\u2610"
+    entries = [entry.get(qn("w:val"), "") for entry in element.iterchildren(qn("w:listEntry"))]
+    chosen = _number(element, "w:result", _number(element, "w:default", 0))
+    return entries[chosen] if chosen < len(entries) else ""
+
+
+def _within(root: Any, *names: str) -> Iterator[Any]:
+    """Yield the elements of these names below a root, in order and not nested.
+
+    Those in content controls and insertions count.
+    """
+    tags = {qn(name) for name in names}
+    stack = list(reversed(root))
+    while stack:
+        element = stack.pop()
+        if element.tag in tags:
+            yield element
+        elif element.tag not in _LEFT_OUT and element.tag != qn("w:sectPr"):
+            stack += reversed(element)
+
+
+def _blocks(root: Any) -> Iterator[Any]:
+    return _within(root, "w:p", "w:tbl")
+
+
+def _is_table(element: Any) -> bool:
+    return bool(element.tag == qn("w:tbl"))
+
+
+def _is_below(cell: Any) -> bool:
+    """Return whether a cell continues the cell above it."""
+    return _child(cell, "w:tcPr/w:vMerge") is not None and _value(cell, "w:tcPr/w:vMerge") != "restart"
+
+
+def _is_bold(cell: Any) -> bool:
+    runs = [run for run in cell.iter(qn("w:r")) if any(text.text for text in run.iter(qn("w:t")))]
+    return bool(runs) and all(_is_on(_child(run, "w:rPr/w:b")) for run in runs)
+
+
+def _sets_off_first_row(style: Any) -> bool:
+    return any(part.get(qn("w:type")) == "firstRow" for part in style.iterchildren(qn("w:tblStylePr")))
+
+
+def _child(element: Any, path: str) -> Any:
+    """Return the element at a path of names, such as "w:pPr/w:pStyle", or None."""
+    return element.find("/".join(map(qn, path.split("/"))))
+
+
+def _value(element: Any, path: str) -> str:
+    """Return the value of the element at a path, "" for none."""
+    child = _child(element, path)
+    return "" if child is None else str(child.get(qn("w:val"), ""))
+
+
+def _number(element: Any, path: str, default: int) -> int:
+    value = _value(element, path)
+    return int(value) if value.isdecimal() else default
+
+
+def _attribute(element: Any, name: str) -> int:
+    value = element.get(qn(name), "")
+    return int(value) if value.isdecimal() else 0
+
+
+def _is_on(mark: Any) -> bool:
+    return mark is not None and mark.get(qn("w:val")) not in OFF
