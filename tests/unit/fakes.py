@@ -354,9 +354,6 @@ class FakeReader:
                 shown = "" if text.startswith("[") else text  # a picture: see FakeRecogniser
                 broken = Reason(text[1:]) if text.startswith("!") else None
                 reason = Reason.UNREADABLE if text == UNREADABLE else broken
-                if text.startswith("~"):
-                    yield Page(number, text[1:], unreadable=Reason.PARTLY_UNREADABLE)
-                    continue
                 yield Page(number, "" if reason else shown, unreadable=reason, cpu_s=self.page_cpu_s)
 
 
@@ -364,8 +361,7 @@ class FakeReader:
 class FakeRecogniser(FakeReader):
     """Also reads pages in square brackets: `[0.9 the text of a picture]`, confidence first.
 
-    `[!]` is a picture that cannot be recognised. `~` begins a partly unreadable page, whose letters are all small
-    ones. `busy` runs before each page.
+    `[!]` is a picture that cannot be recognised. `busy` runs before each page.
     """
 
     busy: Callable[[], None] = lambda: None
@@ -378,8 +374,6 @@ class FakeRecogniser(FakeReader):
 
     def _read(self, number: int, text: str) -> Page:
         picture = re.fullmatch(r"\[(\S+) ?(.*)\]", text)
-        if text.startswith("~"):
-            return Page(number, text[1:].lower(), confidence=0.9)
         if picture is None:
             return Page(number, text)
         if picture[1] == "!":

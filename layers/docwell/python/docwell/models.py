@@ -46,7 +46,7 @@ class Reason(StrEnum):
     PORTFOLIO = "portfolio"  # attached files behind a cover page
     CORRUPT = "corrupt"
     UNREADABLE = "unreadable"
-    PARTLY_UNREADABLE = "partly_unreadable"  # of a page alone: a font maps some letters wrongly
+    PARTLY_UNREADABLE = "partly_unreadable"  # of a page alone, in records that earlier releases wrote
     TOO_LARGE = "too_large"
     TOO_MANY_PAGES = "too_many_pages"
     TOO_MUCH_TEXT = "too_much_text"
@@ -58,7 +58,7 @@ class Reason(StrEnum):
 
 
 # A page without text for one of these reasons may be a picture of text. The others are limits that it broke.
-RECOGNISABLE = frozenset({None, Reason.UNREADABLE, Reason.PARTLY_UNREADABLE, Reason.CORRUPT})
+RECOGNISABLE = frozenset({None, Reason.UNREADABLE, Reason.CORRUPT})
 
 
 def collection_of(key: str) -> str:
@@ -169,9 +169,9 @@ class Page:
 
     @property
     def may_be_picture(self) -> bool:
-        """Whether a recogniser may find more text: the page is mostly a picture, empty or partly unreadable."""
+        """Whether a recogniser may find more text: the page is mostly a picture, or empty."""
         can_be_drawn = all(unit.kind is UnitKind.IMAGE for _, unit in self.citation_units)
-        lacks_text = self.picture or not self.text.strip() or self.unreadable is Reason.PARTLY_UNREADABLE
+        lacks_text = self.picture or not self.text.strip()
         return can_be_drawn and lacks_text and self.unreadable in RECOGNISABLE
 
 

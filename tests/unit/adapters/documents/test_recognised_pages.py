@@ -10,10 +10,9 @@ from typing import Any
 import pytest
 
 from docwell.adapters.documents import ocr
-from docwell.models import DocumentInfo, Page, Reason
+from docwell.models import DocumentInfo, Page
 
 OWN = Page(1, "stamp of May", label="iv", picture=True)
-PARTLY = Page(1, "you reTuire a stamp", unreadable=Reason.PARTLY_UNREADABLE)
 
 
 @dataclass
@@ -79,19 +78,3 @@ def test_a_picture_keeps_its_own_text_unless_as_much_is_recognised_well(
 ) -> None:
     page = read(monkeypatch, found)
     assert (page.text, page.picture, page.label) == (text, picture, "iv")
-
-
-@pytest.mark.parametrize(
-    ("found", "text"),
-    [
-        (Finding("you require a stmp", 0.9), "you require a stmp"),
-        (Finding("you requ1re a st4mp", 0.5), PARTLY.text),
-        (Finding("you", 0.9), PARTLY.text),
-    ],
-    ids=["nearly all of it", "doubtful", "little of it"],
-)
-def test_a_partly_unreadable_page_keeps_its_text_unless_nearly_all_of_it_is_recognised_well(
-    monkeypatch: pytest.MonkeyPatch, found: Finding, text: str
-) -> None:
-    page = read(monkeypatch, found, PARTLY)
-    assert (page.text, page.unreadable is None) == (text, text != PARTLY.text)

@@ -97,13 +97,9 @@ def outcome(record: DocumentRecord) -> DocumentRecord:
     """Return the record of a document whose ranges are all done: INDEXED, EMPTY or REJECTED."""
     recognised = record.recognised_from is not None
     failures = by_reason(record.page_failures)
-    partly = failures.pop(Reason.PARTLY_UNREADABLE, [])
     notes = [f"{_listed_pages(pages)}: {reason}, not indexed" for reason, pages in failures.items()]
     if record.chunks == 0 and failures:
         return rejected(record, next(iter(failures)), "; ".join(notes))
-    if partly:
-        part = "indexed, but fonts map some letters wrongly: these words are missing or misspelt"
-        notes.append(f"{_listed_pages(partly)}: {Reason.PARTLY_UNREADABLE}, {part}")
     if record.doubtful_pages and recognised:
         notes.append(
             f"{_listed_pages(record.doubtful_pages)}: picture recognised with too little confidence, not indexed"

@@ -13,14 +13,13 @@ page before 5, and with 1.5 s of processor time for drawing a page. Answers (std
      "media_type": null}
     {"kind": "count", "pages": 12}
     {"kind": "page", "pages": 12, "text": "…", "label": "iv", "suspect": false, "headings": [["…", 14.3]],
-     "confidence": null, "hidden": 0, "units": [[0, "slide", "slide 3", "slide=3"]], "partial": false,
-     "picture": false, "unreadable": false}
+     "confidence": null, "hidden": 0, "units": [[0, "slide", "slide 3", "slide=3"]], "picture": false,
+     "unreadable": false}
     {"kind": "failed", "pages": 12}             this page cannot be read; others may
     {"kind": "refused", "reason": "corrupt"}    the document cannot be read; the process ends
 
 `suspect` means that the reader found no text where there may be some. `hidden` counts the characters that the page
-does not show and the text leaves out; pypdf cannot tell them. `unreadable` means that most of the text is garbled,
-and `partial` that a font has a wrong map to Unicode: the text lacks its words, or has some of its letters wrong.
+does not show and the text leaves out; pypdf cannot tell them. `unreadable` means that most of the text is garbled.
 `picture` means that images have most of the page and its text is short. `headings` are lines of the text that
 their type sets off, with its size in points. `confidence` (0 to 1) is that of recognised text. The text leaves out
 running heads and feet: lines that one of the last two pages has at the same place. The citation `units` of a

@@ -260,8 +260,7 @@ class ChildPdfReader:
     def pages(self, path: Path, first: int, last: int) -> Generator[Page]:
         """Yield pages `first` to `last` (both included, 1-based) in order, with tidied text, to the file's end.
 
-        A page that no reader can read within the limits, or whose text is unreadable, has no text and says why. A
-        page of which a font has a wrong map to Unicode keeps the rest of its text, and says so.
+        A page that no reader can read within the limits, or whose text is unreadable, has no text and says why.
         Closing the iterator ends the children.
 
         Raises:
@@ -334,7 +333,7 @@ class _Readers:
         page = page_of(number, best)
         if best["unreadable"]:
             return replace(page, text="", headings=(), unreadable=Reason.UNREADABLE)
-        return replace(page, unreadable=Reason.PARTLY_UNREADABLE) if best["partial"] else page
+        return page
 
     def _second(self) -> _Reader:
         if self._pdfium.given_up is Reason.DYNAMIC_FORM:  # the file opens, but its page is not the document

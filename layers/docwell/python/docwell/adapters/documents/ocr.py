@@ -27,8 +27,6 @@ RAPIDOCR = "rapidocr"
 START_S = 60.0
 # The processor time for the same: two threads.
 START_CPU_S = 2 * START_S
-# Recognised text replaces that of a partly unreadable page from this share of it on. Recognition drops leaders.
-RECOGNISED_SHARE = 0.8
 # Reasons that come from the document, not from this machine.
 _OF_THE_DOCUMENT = frozenset({Reason.CORRUPT, Reason.ENCRYPTED})
 
@@ -52,7 +50,7 @@ class RecognisingReader:
     """`docwell.ports.DocumentReader`: the pages of another reader, with recognised text where they have none.
 
     A recognised page has a `confidence`. A page that takes more than `page_cpu_s` of processor time or
-    `memory_bytes` is unreadable. A page that is mostly a picture, or partly unreadable, keeps its own text unless
+    `memory_bytes` is unreadable. A page that is mostly a picture keeps its own text unless
     about as much is recognised, with `min_confidence`.
     """
 
@@ -106,8 +104,6 @@ class _Recogniser:
             share = len("".join(recognised.text.split())) / letters
             if (recognised.confidence or 0.0) < self._limits.min_confidence:
                 recognised = page
-            elif page.unreadable is not None:
-                recognised = recognised if share >= RECOGNISED_SHARE else replace(page, picture=False)
             elif share < 1:  # a slide, say: its picture is the ground of its text
                 recognised = replace(page, picture=False)
         return replace(recognised, hidden=page.hidden, cpu_s=page.cpu_s + self._cpu_s() - before)

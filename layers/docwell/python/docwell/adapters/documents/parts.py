@@ -55,7 +55,6 @@ class PageText(NamedTuple):
     confidence: float | None = None
     hidden: int = 0
     units: Sequence[tuple[int, str, str, str]] = ()
-    partial: bool = False
     picture: bool = False
     unreadable: bool = False
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from itertools import pairwise
+from itertools import groupby, pairwise
 from typing import NamedTuple
 
 # PDFium's marks for a hyphen that it removed at a line's end; the word goes on in the next line.
@@ -27,7 +27,7 @@ EXPONENT_RISE, EXPONENT_SIZE = 0.15, 0.9
 PROSE_WORDS, PROSE_WIDTH, COLUMN_LINES = 4, 10.0, 4
 # A wordy column belongs to a table if this share of its lines has a number beside it; second lines have none.
 TABLE_SHARE = 0.33
-# Numbers without a label are cells of a table from so many digits on; shorter ones are parts of fractions.
+# Numbers without a label are cells of a table from so many digits on; shorter numbers are parts of fractions.
 BARE_DIGITS = 3
 # Pages with more columns are plots. Each is compared with all lines of prose.
 MAX_COLUMNS = 40
@@ -84,13 +84,13 @@ def rows(lines: Iterable[Line]) -> list[Line]:
 
 
 def _neighbours(lines: Iterable[Line], are_joined: Callable[[Line, Line], bool]) -> list[Line]:
-    found: list[Line] = []
+    merged: list[Line] = []
     for line in lines:
-        if found and are_joined(found[-1], line):
-            found[-1] = _joined(found[-1], line)
+        if merged and are_joined(merged[-1], line):
+            merged[-1] = _joined(merged[-1], line)
         else:
-            found.append(line)
-    return found
+            merged.append(line)
+    return merged
 
 
 def _same_row(left: Line, right: Line, far: float) -> bool:
@@ -116,15 +116,15 @@ def _joined(left: Line, right: Line) -> Line:
     return Line(text, left.left, right.right, larger.baseline, larger.size, bold, follows=left.follows)
 
 
-def _mark_between(base: Line, other: Line) -> str:
+def _mark_between(base: Line, following: Line) -> str:
     """Return what keeps digits of another height apart from the digit before: `^` for an exponent."""
-    rise = other.baseline - base.baseline
-    if abs(rise) <= EXPONENT_RISE * max(base.size, other.size):
+    rise = following.baseline - base.baseline
+    if abs(rise) <= EXPONENT_RISE * max(base.size, following.size):
         return ""
-    is_raised = rise > 0 and other.size < EXPONENT_SIZE * base.size
-    if is_raised and (EXPONENT.match(other.text) or other.text.startswith("0")):
+    is_raised = rise > 0 and following.size < EXPONENT_SIZE * base.size
+    if is_raised and (EXPONENT.match(following.text) or following.text.startswith("0")):
         return "^"
-    return " " if other.text[:1].isdigit() else ""
+    return " " if following.text[:1].isdigit() else ""
 
 
 def _tables(lines: list[Line]) -> list[Line]:
@@ -145,8 +145,7 @@ def _tables(lines: list[Line]) -> list[Line]:
             # Its label has the row's place in the reading order.
             joined[cells[0]] = row
             gone.update(cells[1:])
-    kept = [(joined.get(at, line), at in joined) for at, line in enumerate(lines) if at not in gone]
-    return _downward(kept)
+    return _downward([(joined.get(at, line), at in joined) for at, line in enumerate(lines) if at not in gone])
 
 
 def _level(lines: Sequence[Line]) -> Iterator[list[int]]:
@@ -170,17 +169,17 @@ def _cells(
 ) -> Iterator[list[int]]:
     """Yield the parts of a group that are one row: beside each other, in one column, a number after a label."""
     part = [group[0]]
-    for one, other in pairwise(group):
-        left, right = lines[one], lines[other]
+    for place, following in pairwise(group):
+        left, right = lines[place], lines[following]
         beside = right.left - left.right >= -OVERLAP * max(left.size, right.size)
         cut = left.text.endswith(HYPHENS) or (_is_wide(left) and _is_wide(right))
         cut = cut or any(gutter.is_between(left, right) for gutter in gutters)
-        if beside and not cut and other not in prose and one not in prose:
-            part.append(other)
+        if beside and not cut and following not in prose and place not in prose:
+            part.append(following)
         else:
             if _is_row(part, lines):
                 yield part
-            part = [other]
+            part = [following]
     if _is_row(part, lines):
         yield part
 
@@ -217,8 +216,7 @@ def _columns(lines: Sequence[Line]) -> list[list[tuple[int, Line]]]:
     for at, line in enumerate(lines):
         if _is_prose(line):
             columns[round(line.left / max(line.size, 1.0))].append((at, line))
-    found = [column for column in columns.values() if len(column) >= COLUMN_LINES]
-    return sorted(found, key=len)[-MAX_COLUMNS:]
+    return sorted((column for column in columns.values() if len(column) >= COLUMN_LINES), key=len)[-MAX_COLUMNS:]
 
 
 def _gutters(columns: Sequence[Sequence[tuple[int, Line]]], lines: Sequence[Line]) -> Iterator[_Gutter]:
@@ -259,16 +257,11 @@ def _untabled(
 
 def _downward(lines: Sequence[tuple[Line, bool]]) -> list[Line]:
     """Return the lines with each run of joined rows in order from top to bottom."""
-    found: list[Line] = []
-    run: list[Line] = []
-    for line, is_row in lines:
-        if is_row:
-            run.append(line)
-        else:
-            found += sorted(run, key=lambda row: -row.baseline)
-            found.append(line)
-            run = []
-    return found + sorted(run, key=lambda row: -row.baseline)
+    ordered: list[Line] = []
+    for is_row, run in groupby(lines, key=lambda pair: pair[1]):
+        group = [line for line, _ in run]
+        ordered += sorted(group, key=lambda row: -row.baseline) if is_row else group
+    return ordered
 
 
 IDEOGRAPH = re.compile("[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af\uf900-\ufaff]")
@@ -294,7 +287,7 @@ BOLD_RANKS = 0.2
 _ROW = re.compile(r"(?:\d\)?%?|[\u2014\u2013])\s*\Z")
 ROW_GAP = 2.0
 # The mark of a list's item or a clause, whose second line is indented too: a bullet, "2.", "(a)", "[12]", "4.1".
-# An item's first line ends at most a word (in type sizes) before its second one; a heading ends earlier.
+# An item's first line ends at most a word (in type sizes) before its second line; a heading ends earlier.
 _ITEM = re.compile(r"(?:[^\w\s]|[(\[]?(?:\d{1,3}|[^\W\d_]|[ivx]{2,5})[.)\]]|\d{1,2}(?:\.\d{1,2})+\.?)\s")
 WORD = 5.0
 _NUMBER = re.compile(r"\d+")
@@ -313,12 +306,11 @@ def lay_out(lines: Sequence[Line], low: float, high: float, earlier: Mapping[int
 
     `earlier` has the edges of earlier pages by how many pages back they are.
     """
-    found = rows(lines)
-    size = text_size(found)
-    own = edges(found, low, high)
-    repeated = running(own, earlier, size)
-    kept = [line for line in found if line not in repeated] or found
-    return LaidOut(paragraphs(kept), headings(kept, size), own)
+    page_rows = rows(lines)
+    size, page_edges = text_size(page_rows), edges(page_rows, low, high)
+    repeated = running(page_edges, earlier, size)
+    text_rows = [line for line in page_rows if line not in repeated] or page_rows
+    return LaidOut(paragraphs(text_rows), headings(text_rows, size), page_edges)
 
 
 def edges(lines: Iterable[Line], low: float, high: float) -> list[Line]:
@@ -339,27 +331,27 @@ def _set_apart(lines: Sequence[Line]) -> list[Line]:
     return list(lines[:last])
 
 
-def running(own: Sequence[Line], earlier: Mapping[int, Sequence[Line]], size: float) -> set[Line]:
+def running(page_edges: Sequence[Line], earlier: Mapping[int, Sequence[Line]], size: float) -> set[Line]:
     """Return the lines of a page's edges that repeat a line of an earlier page at the same height.
 
     The words are equal, and the numbers are equal or grow with the page. A line in heading type is kept.
     """
     return {
         line
-        for line in own
+        for line in page_edges
         if not _is_set_off(line, size)
         and any(
-            abs(line.baseline - other.baseline) < SAME_HEIGHT and _repeats(line.text, other.text, back)
-            for back, others in earlier.items()
-            for other in others
+            abs(line.baseline - before.baseline) < SAME_HEIGHT and _repeats(line.text, before.text, back)
+            for back, lines in earlier.items()
+            for before in lines
         )
     }
 
 
-def _repeats(text: str, other: str, pages: int) -> bool:
-    if _NUMBER.sub("#", text) != _NUMBER.sub("#", other):
+def _repeats(text: str, before: str, pages: int) -> bool:
+    if _NUMBER.sub("#", text) != _NUMBER.sub("#", before):
         return False
-    numbers = zip(_NUMBER.findall(text), _NUMBER.findall(other), strict=True)
+    numbers = zip(_NUMBER.findall(text), _NUMBER.findall(before), strict=True)
     return all(int(now[-9:]) - int(then[-9:]) in {0, pages} for now, then in numbers)
 
 
@@ -382,7 +374,7 @@ def headings(lines: Iterable[Line], size: float) -> list[tuple[str, float]]:
     A watermark across the page, or the large letter that begins a text, is no heading.
     """
     # At equal size, bold type ranks higher.
-    found = [
+    set_off = [
         (line.text.strip(), round(line.size + (BOLD_RANKS if line.bold else 0.0), 1))
         for line in lines
         if _is_set_off(line, size)
@@ -390,7 +382,7 @@ def headings(lines: Iterable[Line], size: float) -> list[tuple[str, float]]:
         and any(map(str.isalpha, line.text))
         and ((line.level and len(line.text.strip()) > 1) or IDEOGRAPH.search(line.text))
     ]
-    return found[:HEADINGS]
+    return set_off[:HEADINGS]
 
 
 def paragraphs(lines: Sequence[Line]) -> str:
@@ -434,4 +426,4 @@ def _is_indented(lines: Sequence[Line], number: int) -> bool:
     if number + 1 == len(lines) or goes_on or line.text[:1].islower():
         return False
     neighbours = above, lines[number + 1]
-    return all(low * line.size < line.left - other.left < high * line.size for other in neighbours)
+    return all(low * line.size < line.left - beside.left < high * line.size for beside in neighbours)

@@ -101,11 +101,6 @@ class Pdfium:
             drawn = pdf_hidden.Objects(self._raw, self._calls, pdfium.address(page.raw), box).read()
             full_text, text, hidden = self._shown(page, text_page, glyphs, drawn)
             text = glyphs.mapped(text)
-            fonts = pdf_text.Fonts(glyphs, text)
-            unreadable, wrong = quality.judge(text, fonts.words())
-            draws_others = fonts.draw_other_letters()
-            if wrong and not unreadable:
-                text = fonts.without(wrong)
             lines = glyphs.lines(text)
             text_page.close()
             notes = self._cover.notes(pdfium.address(page.raw), box, glyphs)
@@ -118,9 +113,8 @@ class Pdfium:
             suspect=not full_text.strip() and drawn.may_have_text(),
             hidden=hidden + notes.hidden,
             # Recognised text has no values of fields.
-            partial=bool(wrong) or (draws_others and not notes.fields),
             picture=not notes.fields and drawn.is_picture(text),
-            unreadable=unreadable,
+            unreadable=quality.is_unreadable(text),
         )
         if not lines and (text.strip() or not notes.fields):
             return answer._replace(text="\n\n".join([text, *comments]))

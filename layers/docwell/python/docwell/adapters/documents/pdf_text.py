@@ -10,9 +10,7 @@ from __future__ import annotations
 import ctypes
 import math
 import re
-from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from itertools import islice, pairwise
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from docwell.adapters.documents.pdf_layout import (
@@ -22,7 +20,6 @@ from docwell.adapters.documents.pdf_layout import (
     FRACTION,
     HYPHENS,
     IDEOGRAPH,
-    RAISED,
     Line,
 )
 from docwell.adapters.documents.pdfium import Box, Units
@@ -32,8 +29,8 @@ MAX_LINES = 10_000
 NAME_BYTES = 128  # of a font's name
 # An accent belongs to a letter that covers this share of its width.
 SHARED = 0.5
-# A blank before an accent is false when the letter begins within this distance of the one before it, as a share of
-# the type size.
+# A blank before an accent is false when the letter begins within this distance of the letter before it, as a share
+# of the type size.
 TOUCHES = 0.15
 # A line with so many characters, of at most this mean width in type sizes, has no wide gap: words are not located.
 PROSE_CHARACTERS, PROSE_WIDTH = 30, 0.5
@@ -60,7 +57,13 @@ _ACCENTS = dict(
 _ACCENT = re.compile(f"[{re.escape(''.join(_ACCENTS))}]")
 
 
-_Word = tuple[float, float, int, int]  # the origin of its first character, and its part of a piece
+class _Word(NamedTuple):
+    """The origin of a word's first character, and its part of a piece."""
+
+    x: float
+    y: float
+    begins: int
+    ends: int
 
 
 class Glyphs:
@@ -79,11 +82,11 @@ class Glyphs:
         self._flags = ctypes.c_int()
 
     def within(self, text: str, box: Box) -> tuple[str, int]:
-        """Return the page's whole text with blanks for characters outside its `box`, and their number."""
-        return self.without(text, lambda found: {index for index in found if not self._is_within(index, box)})
+        """Return the page's full text with blanks for characters outside its `box`, and their number."""
+        return self.without(text, lambda places: {index for index in places if not self._is_within(index, box)})
 
     def without(self, text: str, hidden: Callable[[Iterable[int]], set[int]]) -> tuple[str, int]:
-        """Return the page's whole text with blanks for the characters that `hidden` names, and their number.
+        """Return the page's full text with blanks for the characters that `hidden` names, and their number.
 
         `hidden` takes and returns indices of the text page.
         """
@@ -96,36 +99,35 @@ class Glyphs:
         return "".join(letters), len(unseen)
 
     def lines(self, text: str) -> list[Line]:
-        """Return the lines of the page's whole text, in PDFium's order; none if there are over `MAX_LINES`."""
-        found: list[Line] = []
-        units, leftward = Units(text), False
+        """Return the lines of the page's full text, in PDFium's order; none if there are over `MAX_LINES`."""
+        lines: list[Line] = []
+        units, is_leftward = Units(text), False
         for match in _LINE.finditer(text):
             body = match[0].rstrip(_CUTS).rstrip()
             start = match.start() + len(body) - len(body.lstrip())
             if not body.strip():
                 continue
-            if len(found) == MAX_LINES:
+            if len(lines) == MAX_LINES:
                 return []
             end = match.start() + len(body) - 1
             first, last = self.index(units.before(start)), self.index(units.before(end))
-            whole = self._line("", first, last)
+            line = self._line("", first, last)
             # PDFium counts fewer characters than it has where it leaves some out, such as hyphens.
             is_plain = last - first == units.before(end) - units.before(start)
             piece = _Piece(match[0], match.start(), units, first - start if is_plain and units.is_narrow else None)
             if RIGHT_TO_LEFT.search(body):
-                leftward = True
-                found.append(whole._replace(text=self._leftward(piece, whole.size)))
-            elif not whole.level and IDEOGRAPH.search(body):
-                column = whole._replace(text=self._accented(piece))
-                found.insert(place_of_column(found, column), column)
-            elif whole.level:
-                found += self._cells(piece, whole)
+                is_leftward = True
+                lines.append(line._replace(text=self._leftward(piece, line.size)))
+            elif line.level:
+                lines += self._cells(piece, line)
             else:
-                found += self._stacked(piece, whole)
-        return unmirrored(found) if leftward else found
+                line = line._replace(text=self._accented(piece))
+                is_column = IDEOGRAPH.search(body)
+                lines.insert(place_of_column(lines, line) if is_column else len(lines), line)
+        return unmirrored(lines) if is_leftward else lines
 
     def mapped(self, text: str) -> str:
-        """Return the page's whole text without the glyphs of Indic words that their font does not map.
+        """Return the page's full text without the glyphs of Indic words that their font does not map.
 
         PDFium gives a code for a vowel sign's variant, and `tidy` removes the word joiner in its place.
         """
@@ -134,51 +136,25 @@ class Glyphs:
         letters, units = list(text), Units(text)
         # One pattern for a word with an Indic letter would be quadratic in long words.
         for word in (match for match in _WORD.finditer(text) if _INDIC.search(match[0])):
-            for other in _NOT_INDIC.finditer(text, *word.span()):
-                at = other.start()
+            for glyph in _NOT_INDIC.finditer(text, *word.span()):
+                at = glyph.start()
                 if self._calls.FPDFText_HasUnicodeMapError(self._page, self.index(units.before(at))) > 0:
                     letters[at] = WORD_JOINER
         return "".join(letters)
 
-    def _stacked(self, piece: _Piece, whole: Line) -> list[Line]:
-        """Return the digits and signs of a narrow column, which PDFium takes for one line; else the whole line."""
-        text = piece.text.strip()
-        places = [self._at(piece, at) for at in range(len(text))]
-        is_column = (
-            len(text) > 1
-            and not any(map(str.isalpha, text))
-            and all(
-                abs(one[0] - two[0]) < whole.size and abs(one[1] - two[1]) > RAISED * whole.size
-                for one, two in pairwise(places)
-            )
-        )
-        if not is_column:
-            return [whole._replace(text=self._accented(piece))]
-        return [
-            self._line(letter, self._place(piece, at), self._place(piece, at)) for at, letter in enumerate(text)
-        ]
-
-    def _cells(self, piece: _Piece, whole: Line) -> Iterator[Line]:
-        """Yield the parts of a level line between wide gaps, each with its words from left to right."""
+    def _cells(self, piece: _Piece, line: Line) -> Iterator[Line]:
+        """Yield the parts of a level line between wide gaps."""
         length = len(piece.text)
-        if length >= PROSE_CHARACTERS and whole.right - whole.left <= PROSE_WIDTH * whole.size * length:
-            yield self._cell(piece, [(whole.left, whole.baseline, 0, length)], whole)
+        if length >= PROSE_CHARACTERS and line.right - line.left <= PROSE_WIDTH * line.size * length:
+            yield self._cell(piece, 0, length, line)
             return
         words = self._words(piece)
-        backward = [two for one, two in pairwise(words) if two[0] < one[0] - whole.size]
-        # A line that runs backward as a whole is upside down.
-        if (
-            backward
-            and not _ACCENT.search(piece.text)
-            and 2 * len(backward) < len(words)
-            and _are_level(words, RAISED * whole.size)
-        ):
-            words.sort()
-        begins = 0
+        first = 0
         for number, word in enumerate(words, 1):
-            if number == len(words) or self._ends_cell(piece, word, words[number], whole.size):
-                yield self._cell(piece, words[begins:number], whole)._replace(follows=begins > 0)
-                begins = number
+            if number == len(words) or self._ends_cell(piece, word, words[number], line.size):
+                cell = self._cell(piece, words[first].begins, word.ends, line)
+                yield cell._replace(follows=first > 0)
+                first = number
 
     def _words(self, piece: _Piece) -> list[_Word]:
         words: list[_Word] = []
@@ -189,30 +165,27 @@ class Glyphs:
             x, y = across.value, up.value
             if self._rotation:
                 x, y = self._turned(x, y)
-            words.append((x, y, begins, ends))
+            words.append(_Word(x, y, begins, ends))
         return words
 
     def _ends_cell(self, piece: _Piece, word: _Word, following: _Word, size: float) -> bool:
         """Return whether a wide gap follows a word, or the word is the exponent of the line before."""
-        left, y, begins, ends = word
-        if begins == 0 and y - following[1] > EXPONENT_RISE * size and EXPONENT.fullmatch(piece.text, 0, ends):
+        is_raised = word.begins == 0 and word.y - following.y > EXPONENT_RISE * size
+        if is_raised and EXPONENT.fullmatch(piece.text, 0, word.ends):
             return True
-        if following[0] - left < (CELL_GAP + USUAL_WIDTH * (ends - begins)) * size:
+        if following.x - word.x < (CELL_GAP + USUAL_WIDTH * (word.ends - word.begins)) * size:
             return False
-        return following[0] - self._extent(self._place(piece, ends - 1))[1] > CELL_GAP * size
+        return following.x - self._extent(self._place(piece, word.ends - 1))[1] > CELL_GAP * size
 
-    def _cell(self, piece: _Piece, words: Sequence[_Word], whole: Line) -> Line:
-        begins, ends = words[0][2], words[-1][3]
-        in_order = all(piece.text[one[3] : two[2]].isspace() for one, two in pairwise(words))
-        parts = [(begins, ends)] if in_order else [word[2:] for word in words]
-        text = " ".join(self._accented(piece.part(one, end)) for one, end in parts)
-        letters = piece.text[begins:ends].rstrip(_CUTS)
-        last = begins + len(letters) - 1 if in_order else ends - 1
-        own = self._line(text, self._place(piece, begins), self._place(piece, last))
-        if in_order and len(text) == ends - begins:
-            text = self._figures_apart(text, piece.part(begins, ends), own.size)
-        is_level = abs(own.baseline - whole.baseline) < EXPONENT_RISE * whole.size
-        return own._replace(text=text, baseline=whole.baseline if is_level else own.baseline, level=True)
+    def _cell(self, piece: _Piece, begins: int, ends: int, line: Line) -> Line:
+        part = piece.part(begins, ends)
+        text = self._accented(part)
+        last = begins + len(part.text.rstrip(_CUTS)) - 1
+        cell = self._line(text, self._place(piece, begins), self._place(piece, last))
+        if len(text) == ends - begins:
+            text = self._figures_apart(text, part, cell.size)
+        is_level = abs(cell.baseline - line.baseline) < EXPONENT_RISE * line.size
+        return cell._replace(text=text, baseline=line.baseline if is_level else cell.baseline, level=True)
 
     def _figures_apart(self, text: str, piece: _Piece, size: float) -> str:
         """Return a piece's text with a mark between digits at different heights, else they make another figure."""
@@ -233,8 +206,8 @@ class Glyphs:
         rise = self._at(piece, at)[1] - self._at(piece, at - 1)[1]
         if abs(rise) < EXPONENT_RISE * size:
             return ""
-        own, before = (self._size(self._place(piece, place)) for place in (at, at - 1))
-        is_raised = rise > 0 and own * EXPONENT_SIZE < before
+        size_here, size_before = (self._size(self._place(piece, place)) for place in (at, at - 1))
+        is_raised = rise > 0 and size_here < EXPONENT_SIZE * size_before
         if is_raised and not FRACTION.match(piece.text, at):
             return "^"
         return " " if piece.text[at].isdigit() and piece.text[at - 1].isdigit() else ""
@@ -252,28 +225,8 @@ class Glyphs:
         )
 
     def index(self, position: int) -> int:
-        """Return the index of the character at a position of the whole text, in UTF-16 code units."""
+        """Return the index of the character at a position of the full text, in UTF-16 code units."""
         return int(self._calls.FPDFText_GetCharIndexFromTextIndex(self._page, position))
-
-    def font(self, index: int) -> int:
-        """Return the address of a character's font, 0 for one that PDFium adds."""
-        item = self._calls.FPDFText_GetTextObject(self._page, index)
-        return self._calls.FPDFTextObj_GetFont(item) or 0 if item else 0
-
-    def outline(self, index: int) -> Outline:
-        """Return where a character stands and what its font draws."""
-        size, matrix = self._size(index) or 1.0, self._matrix
-        unstretched = (math.hypot(matrix.c, matrix.d) or 1.0) / (math.hypot(matrix.a, matrix.b) or 1.0)
-        baseline = self._turned(*self._origin(index))[1]
-        self._calls.FPDFText_GetCharBox(self._page, index, *self._references)
-        left, right, bottom, top = (number.value for number in self._numbers)
-        left, bottom, right, top = self.turned_box((left, bottom, right, top))
-        width = (right - left) * unstretched / size
-        # Text in another direction, such as a figure's vertical label, is compared with none.
-        along, up = self._turned(matrix.a, matrix.b), self._turned(matrix.c, matrix.d)
-        is_upright = abs(along[1]) <= LEVEL * along[0] and abs(up[0]) <= LEVEL * up[1]
-        font = self.font(index) if is_upright else 0
-        return Outline(font, size, baseline, (bottom - baseline) / size, (top - baseline) / size, width)
 
     def height(self, box: Box) -> tuple[float, float]:
         """Return the lower and the upper end of a page with this `box`."""
@@ -359,8 +312,8 @@ class Glyphs:
         """Move the accent at `at` onto its letter in `letters`, and remove false blanks around it."""
         text, accent = piece.text, self._extent(self._place(piece, at))
         for place in letters_beside(text, at):
-            own = self._extent(self._place(piece, place))
-            shared = min(accent[1], own[1]) - max(accent[0], own[0])
+            letter = self._extent(self._place(piece, place))
+            shared = min(accent[1], letter[1]) - max(accent[0], letter[0])
             if shared < SHARED * (accent[1] - accent[0]):
                 continue
             letters[at] = ""
@@ -369,14 +322,10 @@ class Glyphs:
                 letters[blank] = ""
             before = at - 1
             if place > at and before > 0 and text[before] == " " and text[before - 1].isalpha():
-                gap = own[0] - self._extent(self._place(piece, before - 1))[1]
+                gap = letter[0] - self._extent(self._place(piece, before - 1))[1]
                 if gap < TOUCHES * self._size(self._place(piece, place)):
                     letters[before] = ""
             return
-
-
-def _are_level(words: Sequence[_Word], apart: float) -> bool:
-    return max(word[1] for word in words) - min(word[1] for word in words) < apart
 
 
 class _Piece(NamedTuple):
@@ -466,143 +415,10 @@ def _matched(text: Iterable[str]) -> int:
 
 
 def letters_beside(piece: str, at: int) -> Iterator[int]:
-    """Yield the places of the letters that an accent may belong to: the next one, then the one before."""
+    """Yield the places of the letters that an accent may belong to: the next letter, then the letter before."""
     for step in (1, -1):
         place = at + step
         if 0 <= place < len(piece) and piece[place] == " ":
             place += step
         if 0 <= place < len(piece) and piece[place].isalpha():
             yield place
-
-
-# Characters of one line and size differ by less in both, in type sizes.
-LEVEL = 0.01
-
-
-class Outline(NamedTuple):
-    """A character's font (an address, 0 where it is not upright), size, baseline, and extent in type sizes."""
-
-    font: int
-    size: float
-    baseline: float
-    bottom: float
-    top: float
-    width: float
-
-    def is_beside(self, other: Outline) -> bool:
-        """Return whether both characters are of one font and size, and on one line."""
-        return self._is_as_large(other) and abs(self.baseline - other.baseline) <= LEVEL * self.size
-
-    def is_unlike(self, other: Outline, apart: float) -> bool:
-        """Return whether two outlines of one font and size differ by more than `apart`."""
-        pairs = zip(self[3:], other[3:], strict=True)
-        return self._is_as_large(other) and any(abs(one - two) > apart for one, two in pairs)
-
-    def _is_as_large(self, other: Outline) -> bool:
-        return self.font == other.font != 0 and abs(self.size - other.size) <= LEVEL * self.size
-
-
-# A capital between small letters; not the last one of "PhD". A pattern that begins with the capital is found five
-# times as fast. A page of code may have thousands, and each costs 10 microseconds.
-_INNER, MAX_INNER = re.compile("[A-Z](?<=[a-z].)(?=[a-z])"), 200
-# Small letters without ascender and descender, and letters that rise above them.
-_LOW, _TALL = re.compile("[acemnorsuvwx]"), re.compile("[A-Zbdhkl]")
-# Capitals with a descender in many fonts.
-_DESCENDING = frozenset("JQ")
-# Heights in type sizes: an ascender or descender has at least `LEAST_RISE`, and a capital rises over low letters
-# by more than `CAPITAL_RISE`. Outlines of one character in one font differ by less than `SAME`, and those of the
-# characters that one glyph draws by less than `EXACT`.
-LEAST_RISE, CAPITAL_RISE, SAME, EXACT = 0.1, 0.05, 0.03, 0.001
-# The characters before and after a capital that are searched for letters of its font; and how many capitals of its
-# kind are compared, of how many that begin words in any font.
-AROUND, COMPARED, TRIED = 60, 3, 12
-
-_FONT_LINE, _FONT_WORD = re.compile(r"[^\r\n\x02\ufffe]+"), re.compile(r"[^\s\x02\ufffe]+")
-
-
-class Fonts:
-    """The fonts of a page's whole text, by address; 0 for characters that PDFium adds."""
-
-    def __init__(self, glyphs: Glyphs, text: str) -> None:
-        self._glyphs, self._text, self._units = glyphs, text, Units(text)
-        self._low: dict[int, Outline] = {}
-        self._capitals: dict[tuple[int, str], list[Outline]] = {}
-
-    def words(self) -> dict[int, str]:
-        """Return the words of each font. A line that begins and ends in one font is all in that font."""
-        words = defaultdict[int, list[str]](list)
-        for line in _FONT_LINE.finditer(self._text):
-            if body := line[0].strip():
-                start = line.start() + line[0].index(body)
-                font = self._font(start)
-                if font == self._font(start + len(body) - 1):
-                    words[font].append(body)
-                else:
-                    for word in _FONT_WORD.finditer(self._text, *line.span()):
-                        words[self._font(word.start())].append(word[0])
-        return {font: " ".join(one) for font, one in words.items()}
-
-    def without(self, wrong: Collection[int]) -> str:
-        """Return the text with blanks for the words of some fonts."""
-
-        def kept(word: re.Match[str]) -> str:
-            # Positions are counted in UTF-16 units.
-            units = len(word[0].encode("utf-16-le", "surrogatepass")) // 2
-            return " " * units if self._font(word.start()) in wrong else word[0]
-
-        return _FONT_WORD.sub(kept, self._text)
-
-    def draw_other_letters(self) -> bool:
-        """Return whether a capital within a word is drawn as a small letter, or unlike others of its font."""
-        inner = (match.start() for match in _INNER.finditer(self._text))
-        return any(self._draws_another(at) for at, _ in zip(inner, range(MAX_INNER), strict=False))
-
-    def _draws_another(self, at: int) -> bool:
-        letter, own = self._text[at], self._outline(at)
-        # An index, or the start of another word, is not beside the letter before it.
-        if not own.is_beside(self._outline(at - 1)) or self._is_piece(at, own):
-            return False
-        if low := self._low_letter(at, own.font):
-            descends = own.bottom < low.bottom - LEAST_RISE and letter not in _DESCENDING
-            if descends or own.top < low.top + CAPITAL_RISE:
-                return True
-        return any(own.is_unlike(other, SAME) for other in self._others(letter, own.font))
-
-    def _low_letter(self, at: int, font: int) -> Outline | None:
-        """Return a low letter of a font near a capital, if another letter there is higher.
-
-        All glyphs of the invisible text of a scan may have one height.
-        """
-        if font not in self._low:
-            low = next(self._in_font(_LOW, font, at), None)
-            if low is None or all(one.top < low.top + LEAST_RISE for one in self._in_font(_TALL, font, at)):
-                return None
-            self._low[font] = low
-        return self._low[font]
-
-    def _in_font(self, kind: re.Pattern[str], font: int, at: int) -> Iterator[Outline]:
-        found = kind.finditer(self._text, max(at - AROUND, 0), at + AROUND)
-        return (one for match in found if (one := self._outline(match.start())).font == font)
-
-    def _others(self, letter: str, font: int) -> list[Outline]:
-        """Return a few outlines of a capital that begins words in a font."""
-        if (font, letter) not in self._capitals:
-            begins = re.finditer(f"{letter}(?<![A-Za-z].)(?=[a-z])", self._text)
-            found = ((match.start(), self._outline(match.start())) for match in islice(begins, TRIED))
-            own = (one for at, one in found if one.font == font and not self._is_piece(at, one))
-            self._capitals[font, letter] = list(islice(own, COMPARED))
-        return self._capitals[font, letter]
-
-    def _is_piece(self, at: int, own: Outline) -> bool:
-        """Return whether one glyph draws a letter and the next one, as of "Th" in some fonts."""
-        other = self._outline(at + 1)
-        return own.is_beside(other) and not own.is_unlike(other, EXACT)
-
-    def _font(self, at: int) -> int:
-        return self._glyphs.font(self._index(at))
-
-    def _outline(self, at: int) -> Outline:
-        return self._glyphs.outline(self._index(at))
-
-    def _index(self, at: int) -> int:
-        return self._glyphs.index(self._units.before(at))

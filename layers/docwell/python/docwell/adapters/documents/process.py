@@ -205,7 +205,6 @@ def _is_well_formed(answer: object, request: str) -> bool:
             "confidence": None | int() | float() as confidence,
             "hidden": int(hidden),
             "units": [*units],
-            "partial": bool(),
             "picture": bool(),
             "unreadable": bool(),
         }:

@@ -8,14 +8,14 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from itertools import pairwise
 
 # Over this share of unreadable characters, a page is not text. Pages of the evaluation set stay under 0.1 (bullets
 # from symbol fonts); pages whose font has no mapping to Unicode are near 1.
 UNREADABLE_SHARE = 0.5
 # A page with fewer characters is not judged.
-FEW = 20
+LEAST_CHARACTERS = 20
 
 # A page with fewer pairs of letters, or symbols, is not judged by them.
 FEW_PAIRS, FEW_SYMBOLS = 100, 100
@@ -24,23 +24,15 @@ FEW_PAIRS, FEW_SYMBOLS = 100, 100
 LEAST_GRADE = 5.0
 # The largest share of glyph names, and of one letter among letters and digits ("e" has 17 % in French).
 NAMES_SHARE, LETTER_SHARE = 0.5, 0.6
-# Letters that a text of so many small Latin letters has in almost every language, and the least share of each. Of
-# 16,932 texts of the evaluation set none has less. Languages with three vowels, such as Quechua, lack two letters.
-ALWAYS, FEW_LETTERS, LEAST_SHARE, NO_VOWELS = "aeimno", 600, 0.001, frozenset("eo")
 # Prose repeats words, under any map. A list of codes or a sequence of genes does not.
 REPEATED_SHARE = 0.05
-# A font is judged by so many characters without blanks (of these, 95 % with a wrong map are seen) and this share
-# of the page. A font of single signs, such as the ticks of a table, draws no words.
-FEW_OF_FONT, FONT_SHARE, WORD_LENGTH = 400, 0.2, 2
-# Fonts with this share of a page's text tell whether the page is readable: the rest is too short to outweigh them.
-JUDGED_SHARE = 0.8
 # The least share of letters and digits; a page of formulas has 0.6.
 LEAST_ALPHANUMERIC = 0.3
 # The largest share of pairs of letters from two scripts; a page of formulas with Greek letters has 0.1.
 MIXED_SHARE = 0.4
 
 # How often a letter (row, a to z) is followed by another (column) in 27 languages in Latin letters: 9 for 2 % of
-# pairs, and one less for each factor of 2.1. Counted in langdetect's profiles of Wikipedia (Apache-2.0).
+# pairs, a grade less for each factor of 2.1. Counted in langdetect's profiles of Wikipedia (Apache-2.0).
 PAIR_GRADES = (
     "66775566767879562888664266",
     "73217000620502600630601040",
@@ -72,7 +64,7 @@ PAIR_GRADES = (
 _PLAIN = str.maketrans(
     {"ø": "o", "ł": "l", "ß": "s", "æ": "a", "œ": "o", "\u0131": "i", "đ": "d", "ð": "d", "þ": "t"}
 )
-_SMALL, _LETTERS = re.compile("[a-z]"), re.compile("[a-z]{2,}")
+_LETTERS = re.compile("[a-z]{2,}")
 # Names of glyphs without a Unicode value: /g18, /i255, /0, /uni0041.
 _NAMES = re.compile(r"/(?:[A-Za-z]{0,3}\d{1,5}|uni[0-9A-F]{4})(?=[/\s]|\Z)")
 _LEADERS = re.compile(r"([\W_])(?:\s?\1){2,}")
@@ -120,14 +112,14 @@ def unreadable_share(text: str) -> float:
 
 def is_unreadable(text: str) -> bool:
     """Return whether most characters of a page are unreadable or make no words; False for a page with few."""
-    return len(text) >= FEW and (unreadable_share(text) > UNREADABLE_SHARE or is_garbled(text))
+    return len(text) >= LEAST_CHARACTERS and (unreadable_share(text) > UNREADABLE_SHARE or is_garbled(text))
 
 
 def is_garbled(text: str) -> bool:
     """Return whether a page's characters are valid but not its own, as from a font with a wrong map to Unicode.
 
-    Such a page has glyph names, mostly symbols, mostly one letter, words of several scripts, pairs of letters that
-    no language in Latin letters has, or lacks a letter that almost all have (`ALWAYS`).
+    Such a page has glyph names, mostly symbols, mostly one letter, words of several scripts, or pairs of letters
+    that no language in Latin letters has.
     """
     solid = len("".join(text.split()))
     if sum(len(match[0]) for match in _NAMES.finditer(text)) > NAMES_SHARE * solid:
@@ -139,28 +131,11 @@ def is_garbled(text: str) -> bool:
         return True
     letters = Counter(letter for letter in text.lower() if letter.isalnum())
     # A table may be full of zeros.
-    most = max((count for letter, count in letters.items() if letter.isalpha()), default=0)
-    if sum(letters.values()) >= FEW_PAIRS and most > LETTER_SHARE * sum(letters.values()):
+    commonest = max((count for letter, count in letters.items() if letter.isalpha()), default=0)
+    if sum(letters.values()) >= FEW_PAIRS and commonest > LETTER_SHARE * sum(letters.values()):
         return True
-    plain = _without_accents(text)
-    words = _LETTERS.findall(plain.lower())
-    is_wrong = _repeats(words) and (_lacks_a_letter(plain) or _pair_grade(words) < LEAST_GRADE)
-    return is_wrong or _mixes_scripts(text)
-
-
-def judge(text: str, fonts: Mapping[int, str]) -> tuple[bool, frozenset[int]]:
-    """Return whether a page's text is unreadable, and the fonts that have a wrong map and much of the text.
-
-    Fonts with nearly all of the text stand for it, so that no text is judged twice.
-    """
-    words = {font: own.split() for font, own in fonts.items()}
-    lengths = {font: sum(map(len, own)) for font, own in words.items()}
-    few, total = max(FEW_OF_FONT, FONT_SHARE * sum(lengths.values())), len("".join(text.split()))
-    judged = [font for font, own in words.items() if lengths[font] >= max(few, WORD_LENGTH * len(own))]
-    wrong = frozenset(font for font in judged if is_unreadable(fonts[font]))
-    if sum(lengths[font] for font in judged) >= JUDGED_SHARE * total > 0:
-        return sum(lengths[font] for font in wrong) > UNREADABLE_SHARE * total, wrong
-    return is_unreadable(text), wrong
+    words = _LETTERS.findall(_without_accents(text).lower())
+    return (_repeats(words) and _pair_grade(words) < LEAST_GRADE) or _mixes_scripts(text)
 
 
 def _without_accents(text: str) -> str:
@@ -168,13 +143,6 @@ def _without_accents(text: str) -> str:
         return text
     plain = unicodedata.normalize("NFD", text.translate(_PLAIN))
     return "".join(letter for letter in plain if not unicodedata.combining(letter))
-
-
-def _lacks_a_letter(plain: str) -> bool:
-    """Return whether a text lacks a letter that almost every language in Latin letters has."""
-    letters = len(_SMALL.findall(plain))
-    lacked = {letter for letter in ALWAYS if plain.count(letter) < LEAST_SHARE * letters}
-    return letters >= FEW_LETTERS and bool(lacked) and not lacked >= NO_VOWELS
 
 
 def _repeats(words: Sequence[str]) -> bool:
@@ -185,7 +153,7 @@ def _repeats(words: Sequence[str]) -> bool:
 def _pair_grade(words: Sequence[str]) -> float:
     """Return the mean grade of the pairs of Latin letters in words, 9 for a page with few."""
     # A letter and its successor may come from an alphabet: a font's specimen, or a list of sections.
-    pairs = Counter((one, other) for word in words for one, other in pairwise(word) if ord(other) - ord(one) != 1)
+    pairs = Counter(pair for word in words for pair in pairwise(word) if ord(pair[1]) - ord(pair[0]) != 1)
     total = sum(pairs.values())
     if total < FEW_PAIRS:
         return 9.0
@@ -200,9 +168,9 @@ def _mixes_scripts(text: str) -> bool:
     return total >= FEW_PAIRS and mixed > MIXED_SHARE * total
 
 
-def _differ(one: str, other: str) -> bool:
+def _differ(first: str, second: str) -> bool:
     """Return whether two letters are of scripts that no word has both of."""
-    scripts = {unicodedata.name(letter, "?").partition(" ")[0] for letter in (one, other)}
+    scripts = {unicodedata.name(letter, "?").partition(" ")[0] for letter in (first, second)}
     return len(scripts) > 1 and not scripts & _EAST_ASIAN
 
 
@@ -255,9 +223,9 @@ def _join_words(text: str) -> str:
 
 
 def _has_hyphen(left: str, right: str, words: Counter[str]) -> bool:
-    whole, hyphened = f"{left}{right}".lower(), f"{left}-{right}".lower()
-    if whole in words or hyphened in words:
-        return words[hyphened] > words[whole]
+    plain, hyphened = f"{left}{right}".lower(), f"{left}-{right}".lower()
+    if plain in words or hyphened in words:
+        return words[hyphened] > words[plain]
     two_words = words[left.lower()] > 1 and words[right.lower()] > 1
     return two_words or len(left) == 1 or not right[0].islower()
 
@@ -273,10 +241,10 @@ def _first_token(text: str) -> str:
 
 
 def _last_word(text: str) -> str:
-    found = _WORD.findall(text[-_LONGEST_WORD:])
-    return found[-1].rpartition("-")[2] if found and text.endswith(found[-1]) else ""
+    words = _WORD.findall(text[-_LONGEST_WORD:])
+    return words[-1].rpartition("-")[2] if words and text.endswith(words[-1]) else ""
 
 
 def _first_word(text: str) -> str:
-    found = _WORD.match(text[:_LONGEST_WORD])
-    return found[0].partition("-")[0] if found else ""
+    word = _WORD.match(text[:_LONGEST_WORD])
+    return word[0].partition("-")[0] if word else ""
