@@ -9,8 +9,7 @@ from typing import Any
 import pytest
 from fpdf import FPDF
 
-from docwell.adapters.documents import mail
-from docwell.adapters.documents.formats import kind_of
+from docwell.adapters.documents.formats import add, kind_of
 from docwell.adapters.documents.kinds import Kind
 from docwell.adapters.documents.parts import PART_CHARACTERS, Parts
 from docwell.adapters.documents.quality import tidy
@@ -305,7 +304,7 @@ def test_a_message_of_outlook_has_its_header_text_and_attachments(
     )
     monkeypatch.setattr("docwell.adapters.documents.mail.Message.load", lambda _: made)
     parts = Parts()
-    mail.read_outlook(b"", parts)
+    add(Kind.OUTLOOK, b"", parts)
     header = "From: Ann <ann@example.org>\nTo: Bob <bob@example.org>\n" + line
     assert cited(parts.end()) == {
         "message header": f"{header}Subject: Pump order\nAttachments: note.txt",

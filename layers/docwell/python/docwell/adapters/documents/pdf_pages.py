@@ -96,9 +96,11 @@ class Pdfium:
     def _read(self, index: int) -> PageText:
         self._edges[index] = []  # not read again, even when reading fails
         with self._opened(index) as page:
-            box, text_page = page.get_bbox(), page.get_textpage()
-            glyphs = self._glyphs_of(page, text_page)
+            box = page.get_bbox()
+            # Before the text page, which has the replacement texts that this removes.
             drawn = pdf_hidden.Objects(self._raw, self._calls, pdfium.address(page.raw), box).read()
+            text_page = page.get_textpage()
+            glyphs = self._glyphs_of(page, text_page)
             full_text, text, hidden = self._shown(page, text_page, glyphs, drawn)
             text = glyphs.mapped(text)
             lines = glyphs.lines(text)

@@ -199,7 +199,9 @@ class _Reader:
     def _joined(self, element: Any) -> str:
         """Return the text of all paragraphs below an element, but those in text boxes."""
         paragraphs = (
-            paragraph for paragraph in element.iter(qn("w:p")) if not any(paragraph.iterancestors(_TEXT_BOX))
+            paragraph
+            for paragraph in element.iter(qn("w:p"))
+            if next(paragraph.iterancestors(_TEXT_BOX), None) is None
         )
         return "\n".join(map(self._text, paragraphs))
 
