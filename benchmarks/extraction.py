@@ -20,7 +20,7 @@ import sys
 import tempfile
 import time
 import unicodedata
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -33,7 +33,7 @@ import pypdfium2
 
 from benchmarks import filing_rows, forms, hidden_text, scripts
 from benchmarks.broken_maps import BROKEN
-from docwell.adapters.documents import pdf_pages, pdf_text, quality
+from docwell.adapters.documents import pdf_hidden, pdf_layout, pdf_notes, pdf_pages, pdf_text, quality
 from docwell.adapters.documents.document_reader import page_of
 from docwell.models import Page
 from infra.progress import bar
@@ -62,16 +62,40 @@ class Pass(NamedTuple):
     without: Any
 
 
-def _unchanged(_self: object, piece: Any, *_more: object) -> str:
-    return str(piece.text)
-
-
-def _whole_line(glyphs: Any, piece: Any, line: Any) -> Iterator[Any]:
-    yield line._replace(text=glyphs._accented(piece))  # noqa: SLF001 - the pass is private
-
-
-_GLYPHS = pdf_text.Glyphs
-PASSES: dict[str, Pass] = {}
+_GLYPHS, _NOTES = pdf_text.Glyphs, pdf_notes.Annotations
+PASSES: dict[str, Pass] = {
+    "cells apart in a line": Pass(_GLYPHS, "_ends_cell", lambda *_: False),
+    "exponents in a line": Pass(_GLYPHS, "_figures_apart", lambda _glyphs, text, *_: text),
+    "exponents between lines": Pass(pdf_layout, "_mark_between", lambda *_: ""),
+    "words that run to the left": Pass(_GLYPHS, "_leftward", lambda _glyphs, piece, _size: piece.text),
+    "brackets that run to the left": Pass(pdf_text, "unmirrored", list),
+    "columns that run downward": Pass(pdf_text, "place_of_column", lambda lines, _column: len(lines)),
+    "unmapped glyphs of Indic words": Pass(_GLYPHS, "mapped", lambda _glyphs, text: text),
+    "all rows": Pass(pdf_layout, "rows", list),
+    "rows of tables": Pass(pdf_layout, "_tables", lambda lines: lines),
+    "gutters between columns": Pass(pdf_layout, "_gutters", lambda *_: iter(())),
+    "prose beside numbers": Pass(pdf_layout, "_untabled", lambda *_: set()),
+    "rows in order": Pass(pdf_layout, "_downward", lambda lines: [line for line, _ in lines]),
+    "running heads": Pass(pdf_layout, "running", lambda *_: set()),
+    "paragraphs": Pass(pdf_layout, "_begins", lambda *_: False),
+    "indents": Pass(pdf_layout, "_is_indented", lambda *_: False),
+    "headings in bold": Pass(pdf_layout, "_is_set_off", lambda line, size: line.size > pdf_layout.LARGER * size),
+    "values of forms": Pass(_NOTES, "_field", lambda *_: ""),
+    "comments": Pass(_NOTES, "_comment", lambda *_: ""),
+    "drawing of doubtful text": Pass(pdf_hidden.Pictures, "hidden", lambda *_: set()),
+    "text off the page": Pass(_GLYPHS, "within", lambda _glyphs, text, _box: (text, 0)),
+    "replacement text": Pass(pdf_hidden.Objects, "_says_something", lambda *_: False),
+    "names of glyphs": Pass(quality, "_NAMES", _NEVER),
+    "symbols": Pass(quality, "LEAST_ALPHANUMERIC", 0.0),
+    "one letter": Pass(quality, "LETTER_SHARE", 2.0),
+    "pairs of letters": Pass(quality, "_pair_grade", lambda _words: 9.0),
+    "mixed scripts": Pass(quality, "_mixes_scripts", lambda _text: False),
+    "codes": Pass(quality, "_CODE", _NEVER),
+    "repeated words": Pass(quality, "_repeats", lambda _words: True),
+    "hyphens at line ends": Pass(quality, "_has_hyphen", lambda *_: False),
+    "hyphens of addresses": Pass(quality, "_ADDRESS", _NEVER),
+    "words whole at line ends": Pass(quality, "_REST_OF_WORD", _NEVER),
+}
 
 
 class Sets(NamedTuple):
@@ -88,7 +112,7 @@ class Sets(NamedTuple):
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure, print a table, write the report. Return the exit status."""
     parser = argparse.ArgumentParser(prog="make eval-extraction", description=(__doc__ or "").split("\n", 1)[0])
-    parser.add_argument("--n", type=int, default=None, help="only the first N documents of each set")
+    parser.add_argument("--n", type=int, default=None, help="only the first N documents of each set and language")
     parser.add_argument("--without", nargs="?", const="", help="without each pass, or those whose name has TEXT")
     options = parser.parse_args(arguments)
     if not (EVALUATION / "extraction").is_dir():
@@ -119,7 +143,7 @@ def read_sets(folder: Path, count: int | None) -> Sets:
     return Sets(
         {path: (path.parents[1] / "truth" / f"{path.stem}.txt").read_text(encoding="utf-8") for path in papers},
         [_middle_rows(path) for path in filings],
-        list(_articles(folder))[:count],
+        list(_articles(folder, count)),
         [(path, bookmarks) for path in bookmarked if (bookmarks := _bookmarks(path))],
         [
             (_written(folder / f"form-{number}.pdf", content), expected)
@@ -247,12 +271,16 @@ def _bookmarks(path: Path) -> Mapping[int, Sequence[str]]:
     return dict(sorted(titles.items())[:BOOKMARKED_PAGES])
 
 
-def _articles(folder: Path) -> Iterator[tuple[str, Path, Sequence[str]]]:
+def _articles(folder: Path, count: int | None) -> Iterator[tuple[str, Path, Sequence[str]]]:
     """Yield the language, the PDF and the paragraphs of each article, and of a made-up page that runs downward."""
     columns = ["".join(_JAPANESE[(20 * number + at) % len(_JAPANESE)] for at in range(40)) for number in range(12)]
     yield "ja", _written(folder / "downward.pdf", scripts.vertical(columns)), ["".join(columns)]
     truth = EVALUATION / "xquad" / "ground_truth_text_dev.json"
+    languages: Counter[str] = Counter()
     for article in json.loads(truth.read_text(encoding="utf-8")) if truth.exists() else ():
+        languages[article["lang"]] += 1
+        if count and languages[article["lang"]] > count:
+            continue
         yield article["lang"], truth.parent / "pdf" / Path(article["file"]).name, article["paragraphs"]
 
 

@@ -119,19 +119,6 @@ def test_a_fraction_stays_apart_from_the_whole_number(tmp_path: Path, bar: float
     assert drawn(pieces, tmp_path) == "Use 2 1/2 cups, 12 of 21/2."
 
 
-@pytest.mark.parametrize(("letter", "shift", "expected"), [("e", 1, "Caf\u00e9"), ("s", 8, "Cafs\u00b4")])
-def test_an_accent_goes_onto_the_letter_it_stands_over(
-    tmp_path: Path, letter: str, shift: int, expected: str
-) -> None:
-    pdf = blank()
-    pdf.add_page()
-    pdf.text(50, 100, "Caf")
-    x = 50 + pdf.get_string_width("Caf")
-    pdf.text(x + shift, 100, "\u00b4")
-    pdf.text(x, 100, letter)
-    assert read(saved(pdf, tmp_path))[0].text.replace(" ", "") == expected
-
-
 def test_text_off_the_page_is_left_out(tmp_path: Path) -> None:
     pdf = blank()
     pdf.add_page()

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import groupby, pairwise
 from typing import NamedTuple
 
@@ -43,6 +43,33 @@ _LABEL = re.compile(r"[^\W\d_]{3,}|[$€£¥]")
 _FORMULA = re.compile("[=\u2202-\u221a\u2208\u222b\u2248\u2261\u2264\u2265]")
 # Marks that fill a cell of a column of numbers.
 _BLANK_CELL = re.compile(r"[\s$€£¥%()\-\u2012-\u2015\u2212.*]+\Z")
+IDEOGRAPH = re.compile("[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af\uf900-\ufaff]")
+# A line gap larger than this multiple of the page's usual gap starts a paragraph.
+PARAGRAPH_GAP, USUAL_GAP = 1.25, 1.2
+# Lines further apart than this are not neighbours.
+NEIGHBOURS = 3.0
+# The least and the most indentation of a paragraph's first line.
+INDENT = (0.8, 4.0)
+# Running heads are in the margin (this share of the page's height at either edge), at the same height (in points)
+# on each page, and have at most this many lines.
+EDGE_SHARE, SAME_HEIGHT, EDGE_LINES = 0.08, 3.0, 4
+# The gap between a running head and the text, in type sizes; lines of text are 1.2 apart.
+APART = 1.6
+LARGER = 1.08
+# Left and right pages have different running heads.
+PAGES_BACK = 2
+HEADING_CHARACTERS = 150
+HEADINGS = 40
+BOLD_RANKS = 0.2
+
+# The end of a row of a table: beside one, only a gap twice as wide begins a paragraph.
+_ROW = re.compile(r"(?:\d\)?%?|[\u2014\u2013])\s*\Z")
+ROW_GAP = 2.0
+# The mark of a list's item or a clause, whose second line is indented too: a bullet, "2.", "(a)", "[12]", "4.1".
+# An item's first line ends at most a word (in type sizes) before its second line; a heading ends earlier.
+_ITEM = re.compile(r"(?:[^\w\s]|[(\[]?(?:\d{1,3}|[^\W\d_]|[ivx]{2,5})[.)\]]|\d{1,2}(?:\.\d{1,2})+\.?)\s")
+WORD = 5.0
+_NUMBER = re.compile(r"\d+")
 
 
 class Line(NamedTuple):
@@ -76,31 +103,23 @@ class _Gutter(NamedTuple):
 
 def rows(lines: Iterable[Line]) -> list[Line]:
     """Join lines that are beside each other; a superscript joins the line that it is raised from."""
-    touching = _neighbours(lines, lambda left, right: _same_row(left, right, NEAR))
-    return _neighbours(
-        _tables(touching),
-        lambda left, right: _same_row(left, right, float("inf") if right.follows else FAR),
-    )
-
-
-def _neighbours(lines: Iterable[Line], are_joined: Callable[[Line, Line], bool]) -> list[Line]:
     merged: list[Line] = []
-    for line in lines:
-        if merged and are_joined(merged[-1], line):
+    for line in _tables(list(lines)):
+        if merged and _same_row(merged[-1], line):
             merged[-1] = _joined(merged[-1], line)
         else:
             merged.append(line)
     return merged
 
 
-def _same_row(left: Line, right: Line, far: float) -> bool:
+def _same_row(left: Line, right: Line) -> bool:
     size = max(left.size, right.size)
     if left.text.endswith(HYPHENS) or not (left.level and right.level):
         return False
     if abs(left.baseline - right.baseline) > RAISED * size:
         return False
     same = abs(left.size - right.size) < 0.1 * size and abs(left.baseline - right.baseline) < 0.1 * size
-    far = far if same or right.follows else NEAR
+    far = float("inf") if right.follows else (FAR if same else NEAR)
     return -OVERLAP * size <= right.left - left.right <= far * size
 
 
@@ -262,35 +281,6 @@ def _downward(lines: Sequence[tuple[Line, bool]]) -> list[Line]:
         group = [line for line, _ in run]
         ordered += sorted(group, key=lambda row: -row.baseline) if is_row else group
     return ordered
-
-
-IDEOGRAPH = re.compile("[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af\uf900-\ufaff]")
-# A line gap larger than this multiple of the page's usual gap starts a paragraph.
-PARAGRAPH_GAP, USUAL_GAP = 1.25, 1.2
-# Lines further apart than this are not neighbours.
-NEIGHBOURS = 3.0
-# The least and the most indentation of a paragraph's first line.
-INDENT = (0.8, 4.0)
-# Running heads are in the margin (this share of the page's height at either edge), at the same height (in points)
-# on each page, and have at most this many lines.
-EDGE_SHARE, SAME_HEIGHT, EDGE_LINES = 0.08, 3.0, 4
-# The gap between a running head and the text, in type sizes; lines of text are 1.2 apart.
-APART = 1.6
-LARGER = 1.08
-# Left and right pages have different running heads.
-PAGES_BACK = 2
-HEADING_CHARACTERS = 150
-HEADINGS = 40
-BOLD_RANKS = 0.2
-
-# The end of a row of a table: beside one, only a gap twice as wide begins a paragraph.
-_ROW = re.compile(r"(?:\d\)?%?|[\u2014\u2013])\s*\Z")
-ROW_GAP = 2.0
-# The mark of a list's item or a clause, whose second line is indented too: a bullet, "2.", "(a)", "[12]", "4.1".
-# An item's first line ends at most a word (in type sizes) before its second line; a heading ends earlier.
-_ITEM = re.compile(r"(?:[^\w\s]|[(\[]?(?:\d{1,3}|[^\W\d_]|[ivx]{2,5})[.)\]]|\d{1,2}(?:\.\d{1,2})+\.?)\s")
-WORD = 5.0
-_NUMBER = re.compile(r"\d+")
 
 
 class LaidOut(NamedTuple):

@@ -1,8 +1,8 @@
 """Read the lines of a PDFium text page with their places and fonts.
 
-It puts accents onto their letters, and text that runs to the left or downward in order, where PDFium does not. A
-call of PDFium costs half a microsecond, so only the first character of each word is located, and the last where a
-wide gap or an exponent may follow.
+It puts text that runs to the left or downward in order, where PDFium does not. A call of PDFium costs half a
+microsecond, so only the first character of each word is located, and the last where a wide gap or an exponent may
+follow.
 """
 
 from __future__ import annotations
@@ -27,11 +27,6 @@ from docwell.adapters.documents.pdfium import Box, Units
 # A page with more lines is not for reading, and would take seconds.
 MAX_LINES = 10_000
 NAME_BYTES = 128  # of a font's name
-# An accent belongs to a letter that covers this share of its width.
-SHARED = 0.5
-# A blank before an accent is false when the letter begins within this distance of the letter before it, as a share
-# of the type size.
-TOUCHES = 0.15
 # A line with so many characters, of at most this mean width in type sizes, has no wide gap: words are not located.
 PROSE_CHARACTERS, PROSE_WIDTH = 30, 0.5
 # A gap between cells, and the usual width of a letter, in type sizes.
@@ -46,15 +41,21 @@ _PART = re.compile(r"(?<=[\d.,])[+\-\u2212\u2013]?\d")
 _INDIC, _NOT_INDIC = re.compile("[\u0900-\u0dff]"), re.compile("[^\u0900-\u0dff]")
 WORD_JOINER = "\u2060"
 _BOLD = re.compile(rb"bold|black|heavy|demi|medi\b", re.IGNORECASE)
-# Accents that TeX's fonts draw as separate characters, and the marks that combine with a letter.
-_ACCENTS = dict(
-    zip(
-        "\u00b4\u00a8\u02c6\u02dc\u00af\u02d8\u02d9\u02da\u00b8\u02c7\u02dd\u02cb`^~",
-        "\u0301\u0308\u0302\u0303\u0304\u0306\u0307\u030a\u0327\u030c\u030b\u0300\u0300\u0302\u0303",
-        strict=True,
-    )
+# Columns of vertical text begin at the same height, but for paragraphs, which are indented by a letter.
+COLUMN_INDENT = 2.5
+RIGHT_TO_LEFT = re.compile("[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufefc]")
+# A word that runs to the left: no digits, which run to the right.
+LEFTWARD_WORD = re.compile("[\u0590-\u065f\u066e-\u06ef\u06fa-\u08ff\ufb1d-\ufdff\ufe70-\ufefc]{2,}")
+# No glyph stands for alef and lam in this order, or for a mark before its letter: PDFium reverses what runs to the
+# left by characters, also those that one glyph stands for. The parts of a presentation form are in order.
+REVERSED = re.compile(
+    "[\u0622\u0623\u0625\u0627\u0671]\u0644|[\u0591-\u05c7\u064b-\u065f\u0670]+[\u05d0-\u05ea\u0621-\u064a]"
 )
-_ACCENT = re.compile(f"[{re.escape(''.join(_ACCENTS))}]")
+# A mark to the left of a number comes after it, and a bracket opens beside what it encloses.
+_LED = re.compile(r"(?<!\S)([.,:;%\u066a])(\d[\d.,]*)(?=\s|\Z)")
+_OPENED = re.compile(r"(?<=\S)([(\[{]) (?=\S)")
+_MIRROR = str.maketrans("()[]{}", ")(][}{")
+_PAIRS = {")": "(", "]": "[", "}": "{"}
 
 
 class _Word(NamedTuple):
@@ -121,7 +122,7 @@ class Glyphs:
             elif line.level:
                 lines += self._cells(piece, line)
             else:
-                line = line._replace(text=self._accented(piece))
+                line = line._replace(text=piece.text)
                 is_column = IDEOGRAPH.search(body)
                 lines.insert(place_of_column(lines, line) if is_column else len(lines), line)
         return unmirrored(lines) if is_leftward else lines
@@ -179,11 +180,9 @@ class Glyphs:
 
     def _cell(self, piece: _Piece, begins: int, ends: int, line: Line) -> Line:
         part = piece.part(begins, ends)
-        text = self._accented(part)
         last = begins + len(part.text.rstrip(_CUTS)) - 1
-        cell = self._line(text, self._place(piece, begins), self._place(piece, last))
-        if len(text) == ends - begins:
-            text = self._figures_apart(text, part, cell.size)
+        cell = self._line("", self._place(piece, begins), self._place(piece, last))
+        text = self._figures_apart(part.text, part, cell.size)
         is_level = abs(cell.baseline - line.baseline) < EXPONENT_RISE * line.size
         return cell._replace(text=text, baseline=line.baseline if is_level else cell.baseline, level=True)
 
@@ -281,16 +280,6 @@ class Glyphs:
         )
         return _BOLD.search(self._name.value) is not None
 
-    def _accented(self, piece: _Piece) -> str:
-        """Return a line's text with each separate accent moved behind its letter, as a combining mark."""
-        if not _ACCENT.search(piece.text):
-            return piece.text
-        letters = list(piece.text)
-        for at, letter in enumerate(piece.text):
-            if letter in _ACCENTS:
-                self._combine(letters, piece, at)
-        return "".join(letters)
-
     def _leftward(self, piece: _Piece, size: float) -> str:
         """Return the text of a line that runs to the left, with the letters of each word and glyph in order."""
         order = list(range(len(piece.text)))
@@ -305,27 +294,7 @@ class Glyphs:
             first, last = (self._place(piece, order[at]) for at in (begins, ends - 1))
             if self._origin(first) == self._origin(last):
                 letters[begins:ends] = reversed(match[0])
-        text = self._accented(piece._replace(text="".join(letters)))
-        return self._figures_apart(text, piece, size) if len(text) == len(piece.text) else text
-
-    def _combine(self, letters: list[str], piece: _Piece, at: int) -> None:
-        """Move the accent at `at` onto its letter in `letters`, and remove false blanks around it."""
-        text, accent = piece.text, self._extent(self._place(piece, at))
-        for place in letters_beside(text, at):
-            letter = self._extent(self._place(piece, place))
-            shared = min(accent[1], letter[1]) - max(accent[0], letter[0])
-            if shared < SHARED * (accent[1] - accent[0]):
-                continue
-            letters[at] = ""
-            letters[place] = text[place] + _ACCENTS[text[at]]
-            for blank in range(min(at, place) + 1, max(at, place)):
-                letters[blank] = ""
-            before = at - 1
-            if place > at and before > 0 and text[before] == " " and text[before - 1].isalpha():
-                gap = letter[0] - self._extent(self._place(piece, before - 1))[1]
-                if gap < TOUCHES * self._size(self._place(piece, place)):
-                    letters[before] = ""
-            return
+        return self._figures_apart("".join(letters), piece, size)
 
 
 class _Piece(NamedTuple):
@@ -338,23 +307,6 @@ class _Piece(NamedTuple):
 
     def part(self, begins: int, ends: int) -> _Piece:
         return self._replace(text=self.text[begins:ends], start=self.start + begins)
-
-
-# Columns of vertical text begin at the same height, but for paragraphs, which are indented by a letter.
-COLUMN_INDENT = 2.5
-RIGHT_TO_LEFT = re.compile("[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufefc]")
-# A word that runs to the left: no digits, which run to the right.
-LEFTWARD_WORD = re.compile("[\u0590-\u065f\u066e-\u06ef\u06fa-\u08ff\ufb1d-\ufdff\ufe70-\ufefc]{2,}")
-# No glyph stands for alef and lam in this order, or for a mark before its letter: PDFium reverses what runs to the
-# left by characters, also those that one glyph stands for. The parts of a presentation form are in order.
-REVERSED = re.compile(
-    "[\u0622\u0623\u0625\u0627\u0671]\u0644|[\u0591-\u05c7\u064b-\u065f\u0670]+[\u05d0-\u05ea\u0621-\u064a]"
-)
-# A mark to the left of a number comes after it, and a bracket opens beside what it encloses.
-_LED = re.compile(r"(?<!\S)([.,:;%\u066a])(\d[\d.,]*)(?=\s|\Z)")
-_OPENED = re.compile(r"(?<=\S)([(\[{]) (?=\S)")
-_MIRROR = str.maketrans("()[]{}", ")(][}{")
-_PAIRS = {")": "(", "]": "[", "}": "{"}
 
 
 def place_of_column(lines: Sequence[Line], column: Line) -> int:
@@ -412,13 +364,3 @@ def _matched(text: Iterable[str]) -> int:
             opened.pop()
             matched += 1
     return matched
-
-
-def letters_beside(piece: str, at: int) -> Iterator[int]:
-    """Yield the places of the letters that an accent may belong to: the next letter, then the letter before."""
-    for step in (1, -1):
-        place = at + step
-        if 0 <= place < len(piece) and piece[place] == " ":
-            place += step
-        if 0 <= place < len(piece) and piece[place].isalpha():
-            yield place
