@@ -112,7 +112,7 @@ eval-retrieval: dev embedder ## Measure which passages questions find: 90 minute
 	$(PY) -m benchmarks.retrieval $(if $(N),--n $(N)) $(ARGS)
 
 .PHONY: eval-extraction
-eval-extraction: dev ## Compare extracted text with human transcripts, forms, filings and other scripts: 6 minutes; N=3
+eval-extraction: dev ## Compare extracted text with the truth of seven sets; N=3, ARGS=--without leaves out each pass
 	$(PY) -m benchmarks.extraction $(if $(N),--n $(N)) $(ARGS)
 
 .PHONY: check-ocr

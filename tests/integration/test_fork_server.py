@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import resource
 import signal
-import socket
 import stat
 import subprocess
 import sys
@@ -93,12 +92,6 @@ def test_each_document_has_a_process_of_its_own(bench: Bench) -> None:
     assert len(set(bench.titles("found = os.getpid()", 3))) == 3
 
 
-def test_processor_time_and_memory_of_earlier_documents_do_not_count(bench: Bench) -> None:
-    # Each is over half of a limit; the processor time is also that of the whole life of a child.
-    work = "held = bytearray(150 << 20); any(time.process_time() > 1.2 for _ in iter(int, 1))"
-    assert bench.titles(work, 3) == [None] * 3
-
-
 def test_a_child_has_only_its_streams_and_its_document(bench: Bench) -> None:
     kinds = "sorted(stat.S_IFMT(os.fstat(n).st_mode) for n in range(64) if os.path.exists(n))"
     (found,) = bench.titles(f"found = {kinds}", 1)
@@ -110,15 +103,6 @@ def test_a_child_has_only_its_streams_and_its_document(bench: Bench) -> None:
 def test_the_server_has_loaded_all_that_a_child_needs(bench: Bench) -> None:
     (found,) = bench.titles("self.page(0, 0, 1.5); found = sorted(set(sys.modules) - known)", 1)
     assert found == "[]"
-
-
-def test_the_server_runs_one_thread_and_has_no_file_open(bench: Bench) -> None:
-    bench.titles("pass", 2)
-    server = bench.server
-    assert server is not None
-    assert server.num_threads() == 1
-    assert server.open_files() == []
-    assert server.children() == []
 
 
 FAILURES = {
@@ -146,16 +130,6 @@ def test_a_document_that_fails_leaves_the_next_one_another_server(bench: Bench, 
     assert bench.server not in {None, first}
 
 
-def test_a_worker_that_ignores_the_end_of_children_has_them_forked_too(bench: Bench) -> None:
-    before = signal.signal(signal.SIGCHLD, signal.SIG_IGN)
-    try:
-        reader = bench.reader()
-        assert [reader.inspect(bench.path).page_count for _ in range(2)] == [1, 1]
-        assert bench.server is not None
-    finally:
-        signal.signal(signal.SIGCHLD, before)
-
-
 def test_a_server_that_was_killed_is_replaced(bench: Bench) -> None:
     reader = bench.reader()
     reader.inspect(bench.path)
@@ -165,18 +139,6 @@ def test_a_server_that_was_killed_is_replaced(bench: Bench) -> None:
     assert reader.inspect(bench.path).page_count == 1
     assert reader.inspect(bench.path).page_count == 1
     assert bench.server not in {None, server}
-
-
-def test_a_worker_that_cannot_start_the_server_reads_its_documents_all_the_same(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def refused(*_: object) -> Any:
-        raise PermissionError
-
-    reader = bench.reader()
-    monkeypatch.setattr(socket, "socketpair", refused)
-    process.fork_server(process.CHILD).start()
-    assert reader.inspect(bench.path).page_count == 1
 
 
 def test_a_server_that_does_not_answer_is_killed_and_reaped_with_its_forks(
@@ -189,41 +151,6 @@ def test_a_server_that_does_not_answer_is_killed_and_reaped_with_its_forks(
     before = set(psutil.Process().children(recursive=True))
     assert process.ForkServer(program).fork({}) is None
     assert set(psutil.Process().children(recursive=True)) <= before
-
-
-def test_a_child_whose_server_dies_at_its_fork_is_used_and_reaped(
-    bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    program = tmp_path / "dying.py"
-    program.write_text(
-        "import os, runpy\nos.waitpid = lambda *_: os.kill(os.getpid(), 9)\n"
-        f"runpy.run_path({str(process.FORK_SERVER)!r}, run_name='__main__')"
-    )
-    monkeypatch.setattr(process, "FORK_SERVER", program)
-    before = set(psutil.Process().children(recursive=True))
-    reader = bench.reader()
-    assert [reader.inspect(bench.path).page_count for _ in range(3)] == [1, 1, 1]
-    process.fork_server(process.CHILD).close()
-    assert set(psutil.Process().children(recursive=True)) <= before
-
-
-def test_a_document_may_be_refused_before_its_childs_process_id_is_read(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    bench.titles("pass", 1)
-    bench.path.write_bytes(b"no PDF")
-    read = process._pid_of
-
-    def read_late(answers: Any) -> int | None:
-        time.sleep(0.5)
-        return read(answers)
-
-    monkeypatch.setattr(process, "_pid_of", read_late)
-    child = process.Child(bench.path, "pdfium", 256 * MIB, 9.0, 9999)
-    with pytest.raises(ChildError) as failed:
-        child.ask("info", 2.0, time.monotonic() + 60)
-    child.close()
-    assert failed.value.reason == Reason.CORRUPT
 
 
 @pytest.mark.parametrize("free", range(1, 5))

@@ -370,33 +370,6 @@ def test_one_bad_page_among_a_hundred_costs_one_page(reason: Reason, range_pages
     assert {chunk.chunk.page for chunk in world.index.of(KEY)} == set(range(1, 101)) - {50}
 
 
-def test_a_partly_unreadable_page_is_indexed_and_listed() -> None:
-    world = World()
-    world.store.put(KEY, hundred_pages((50, "~some reTuire words")))
-    world.update()
-    world.work_off()
-    record = world.ledger.records[KEY]
-    assert record.status is Status.INDEXED
-    assert record.page_failures == {"partly_unreadable 50"}
-    assert (
-        record.detail
-        == "page 50: partly_unreadable, indexed, but fonts map some letters wrongly: these words are missing or "
-        "misspelt"
-    )
-    assert {chunk.chunk.page for chunk in world.index.of(KEY)} == set(range(1, 101))
-
-
-def test_a_partly_unreadable_page_is_recognised() -> None:
-    world = World(FakeRecogniser())
-    world.store.put(KEY, "text of page 1\f~some reTuire words")
-    world.update()
-    assert world.ledger.records[KEY].detail == "recognising 1 page without all text"
-    world.work_off()
-    record = world.ledger.records[KEY]
-    assert (record.status, record.detail, record.page_failures) == (Status.INDEXED, None, frozenset())
-    assert {chunk.chunk.text for chunk in world.index.of(KEY)} == {"text of page 1", "some retuire words"}
-
-
 @pytest.mark.parametrize("range_pages", [1, 50])
 def test_a_document_of_bad_pages_is_refused_for_the_reason_of_the_first(range_pages: int) -> None:
     world = World(range_pages=range_pages)

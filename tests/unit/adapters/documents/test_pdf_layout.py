@@ -162,8 +162,3 @@ def test_lines_of_two_columns_of_prose_stay_apart() -> None:
 def test_raised_digits_after_a_number_are_an_exponent() -> None:
     lines = [line("about 10", 500), line("12", 504, x=90.5, size=7), line("cells", 500, x=105)]
     assert lay_out(lines, LOW, HIGH, {}).text == "about 10^12 cells"
-
-
-def test_the_parts_of_a_formula_are_no_row() -> None:
-    lines = [line("sum = x", 500), line("and so on", 480), line("(12)", 500, x=400)]
-    assert lay_out(lines, LOW, HIGH, {}).text.split("\n")[0] == "sum = x"

@@ -39,8 +39,6 @@ EXPONENT = re.compile(r"[+\-\u2212\u2013]?(?!0+(?:\D|\Z))\d{1,3}(?![\w/\u2044])"
 FRACTION = re.compile(r"\d{1,2}[/\u2044]\d")
 _MIXED = re.compile(r"(?<=\d)\^(?=\d{1,2}[/\u2044]\d)")
 _LABEL = re.compile(r"[^\W\d_]{3,}|[$€£¥]")
-# Signs of formulas, whose parts are above and below each other: a row of them makes no sense.
-_FORMULA = re.compile("[=\u2202-\u221a\u2208\u222b\u2248\u2261\u2264\u2265]")
 # Marks that fill a cell of a column of numbers.
 _BLANK_CELL = re.compile(r"[\s$€£¥%()\-\u2012-\u2015\u2212.*]+\Z")
 IDEOGRAPH = re.compile("[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af\uf900-\ufaff]")
@@ -204,7 +202,7 @@ def _cells(
 
 
 def _is_row(part: Sequence[int], lines: Sequence[Line]) -> bool:
-    if len(part) == 1 or any(_FORMULA.search(lines[at].text) for at in part):
+    if len(part) == 1:
         return False
     if not any(_LABEL.search(lines[at].text) for at in part[:-1]):
         return all(sum(map(str.isdigit, lines[at].text)) >= BARE_DIGITS for at in part)
