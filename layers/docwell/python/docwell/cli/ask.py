@@ -144,7 +144,7 @@ def search(
     if as_json:
         display.show_json(result)
     elif passages:
-        display.show_hits(passages)
+        display.show_citations(passages, scores=True)
     else:
         display.echo("no passages match", err=True)
 
@@ -353,7 +353,7 @@ class _Chat:
         if name == "/sources":
             if not self.answer.get("citations"):
                 raise Failure("the last answer cites no page; ask a question first")
-            display.show_sources(self.answer)
+            display.show_citations(self.answer["citations"])
         elif name == "/open":
             self._open(value)
         elif name == "/new":

@@ -249,25 +249,20 @@ def show_answer(answer: Json, *, quotes: bool = True) -> None:
             nowhere = f" (not in them: {missing})" if missing else ""
             text = one_line(sentence.get("text", ""))
             say(f"Not supported by the passages{nowhere}: “{text}”", "yellow")
-    if answer.get("citations"):
+    if citations := answer.get("citations") or []:
         out.print()
-    show_sources(answer, quotes=quotes)
+    show_citations(citations, quotes=quotes)
     out.print()
     say(_footer(answer), "dim")
 
 
-def show_sources(answer: Json, *, quotes: bool = True) -> None:
-    """Print the citations of an answer. In a terminal that can, each opens its page."""
-    for position, citation in enumerate(answer.get("citations") or [], start=1):
+def show_citations(citations: Sequence[Json], *, quotes: bool = True, scores: bool = False) -> None:
+    """Print citations, or passages with their scores. In a terminal that can, each opens its page."""
+    for position, citation in enumerate(citations, start=1):
         _show_citation(citation, position, quotes=quotes)
-
-
-def show_hits(passages: Sequence[Json]) -> None:
-    """Print the passages of a search as citations are printed, each with its score."""
-    for position, passage in enumerate(passages, start=1):
-        _show_citation(passage, position, quotes=True)
-        warning = "; it gives its reader orders" if passage.get("suspicious") else ""
-        say(f"    score {passage.get('score', 0):.2f}{warning}", "dim")
+        if scores:
+            warning = "; it gives its reader orders" if citation.get("suspicious") else ""
+            say(f"    score {citation.get('score', 0):.2f}{warning}", "dim")
 
 
 def link_of(citation: Json) -> str | None:

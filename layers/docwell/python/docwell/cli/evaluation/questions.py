@@ -69,11 +69,6 @@ class EvalQuestion:
         }
 
 
-class _BadCell(Exception):  # noqa: N818 - collected into one failure
-    def __init__(self, column: str, message: str) -> None:
-        super().__init__(f"column {column}: {message}")
-
-
 def read_questions(path: Path) -> list[EvalQuestion]:
     """Read the file. Raises a `Failure` (usage) that names line and column of the first wrong cells."""
     questions: dict[EvalQuestion, int] = {}
@@ -82,7 +77,7 @@ def read_questions(path: Path) -> list[EvalQuestion]:
         for line, cells in _rows(_text(path)):
             try:
                 question = _question(line, cells)
-            except _BadCell as error:
+            except ValueError as error:
                 errors.append(f"line {line}, {error}")
                 continue
             if question in questions:
@@ -151,26 +146,26 @@ def _head(text: str, separator: str) -> Sequence[str]:
 
 
 def _question(line: int, cells: Mapping[str, str]) -> EvalQuestion:
-    """Check one row. Raises `_BadCell`."""
+    """Check one row. Raises `ValueError`."""
     question, document, page = (cells.get(name, "") for name in ("question", "document", "page"))
     wordings = tuple(text.strip() for text in cells.get("expected", "").split("|") if text.strip())
     language = cells.get("language", "").casefold() or "en"
     truth = cells.get("unanswerable", "").casefold()
     if not question:
-        raise _BadCell("question", "it is blank")
+        raise ValueError("column question: it is blank")
     if truth not in _TRUE | _FALSE:
-        raise _BadCell("unanswerable", f"true or false, not {truth!r}")
+        raise ValueError(f"column unanswerable: true or false, not {truth!r}")
     if language not in LANGUAGES:
-        raise _BadCell("language", f"one of {', '.join(LANGUAGES)}, not {language!r}")
+        raise ValueError(f"column language: one of {', '.join(LANGUAGES)}, not {language!r}")
     if page and not document:
-        raise _BadCell("page", "a page needs a document")
+        raise ValueError("column page: a page needs a document")
     if wordless := next((text for text in wordings if not tokens(text)), None):
-        raise _BadCell("expected", f"{wordless!r} has no word and no figure")
+        raise ValueError(f"column expected: {wordless!r} has no word and no figure")
     unanswerable = truth in _TRUE
     if unanswerable and (wordings or document):
-        raise _BadCell("unanswerable", "such a question has no expected fact and no document")
+        raise ValueError("column unanswerable: such a question has no expected fact and no document")
     if not (unanswerable or wordings or document):
-        raise _BadCell("expected", "nothing to measure: give expected, document or unanswerable")
+        raise ValueError("column expected: nothing to measure: give expected, document or unanswerable")
     collection = cells.get("collection") or None
     return EvalQuestion(
         line, question, document or None, _pages(page), wordings, unanswerable, collection, language
@@ -178,11 +173,11 @@ def _question(line: int, cells: Mapping[str, str]) -> EvalQuestion:
 
 
 def _pages(text: str) -> tuple[tuple[int, int], ...]:
-    """Read runs of pages, such as `3` and `3,7-9`. Raises `_BadCell`."""
+    """Read runs of pages, such as `3` and `3,7-9`. Raises `ValueError`."""
     runs = []
     for run in filter(None, text.replace(" ", "").split(",")):
         first, _, last = run.partition("-")
         if not _PAGES.fullmatch(run) or int(last or first) < int(first):
-            raise _BadCell("page", f"pages such as 3 or 3,7-9, counted from 1, not {text!r}")
+            raise ValueError(f"column page: pages such as 3 or 3,7-9, counted from 1, not {text!r}")
         runs.append((int(first), int(last or first)))
     return tuple(runs)
