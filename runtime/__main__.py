@@ -18,8 +18,8 @@ from docwell.config import (
     Settings,
     SettingsError,
 )
+from runtime.process import end_with_any_thread
 from runtime.settings import ServerSettings, WorkerSettings, problems_of
-from runtime.threads import end_with_any_thread
 
 # A command's line of help, the settings of the runtime, and those of its functions.
 _COMMANDS: Mapping[str, tuple[str, type[Settings] | None, tuple[type[Settings], ...]]] = {
@@ -37,13 +37,18 @@ def _variable(name: str) -> str:
     return f"DOCWELL_{name.upper()}"
 
 
-def _help(own: type[Settings] | None, functions: tuple[type[Settings], ...]) -> str:
+def _help(runtime_settings: type[Settings] | None, functions: tuple[type[Settings], ...]) -> str:
     """Return the part of a command's help about environment variables."""
-    fields = {name: field for one in functions for name, field in one.model_fields.items() if field.is_required()}
+    fields = {
+        name: field
+        for settings in functions
+        for name, field in settings.model_fields.items()
+        if field.is_required()
+    }
     lines = ["required variables:", *(f"  {_variable(name)}" for name in fields), "  AWS_REGION"]
-    if own:
+    if runtime_settings:
         lines += ["", "variables of this command, and their defaults:"]
-        for name, field in own.model_fields.items():
+        for name, field in runtime_settings.model_fields.items():
             default = "-" if field.default in (None, "") else field.default
             lines.append(f"  {_variable(name):<28} {default:<6} {field.description}")
     lines += ["", "docwell/config.py lists the other variables. Credentials come from AWS's own variables."]
@@ -67,21 +72,21 @@ def main() -> int:
     threading.excepthook = end_with_any_thread
     parser = argparse.ArgumentParser(prog="python -m runtime", description="docwell's functions without Lambda")
     commands = parser.add_subparsers(dest="command", required=True)
-    for name, (line, own, functions) in _COMMANDS.items():
+    for name, (line, runtime_settings, functions) in _COMMANDS.items():
         command = commands.add_parser(
             name,
             help=line,
             description=line,
-            epilog=_help(own, functions),
+            epilog=_help(runtime_settings, functions),
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
         command.add_argument(
             "--handler", default=f"functions.{name}.handler.handler", help="the function, %(default)s by default"
         )
     options = parser.parse_args()
-    _, own, functions = _COMMANDS[options.command]
-    if wrong := [*_set_region(), *problems_of(filter(None, (own, *functions)))]:
-        for problem in wrong:
+    _, runtime_settings, functions = _COMMANDS[options.command]
+    if problems := [*_set_region(), *problems_of(filter(None, (runtime_settings, *functions)))]:
+        for problem in problems:
             print(f"wrong setting: {problem}", file=sys.stderr)
         return 2
     # As process 1 of a container, this process would ignore a signal that it does not handle.

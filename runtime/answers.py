@@ -5,20 +5,19 @@ from __future__ import annotations
 import base64
 import json
 import math
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
-from anyio import CapacityLimiter, to_thread
+from anyio import CancelScope, CapacityLimiter, create_task_group, to_thread
 from starlette.responses import Response, StreamingResponse
 
-from runtime.disconnect import run_until_gone
-from runtime.function_errors import FunctionError
+from runtime.functions import FunctionError
 from runtime.log import log
 
 if TYPE_CHECKING:
     from starlette.types import Receive, Scope, Send
 
-    from runtime.streams import Stream
+    from runtime.functions import Stream
 
 
 class MalformedAnswer(Exception):
@@ -128,3 +127,22 @@ class StreamedAnswer(StreamingResponse):
             await send({"type": "http.response.body", "body": piece, "more_body": True})
         self._complete = True
         await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
+async def until_gone(receive: Receive) -> None:
+    """Return when the client has closed the connection. Read the request's body first."""
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+async def run_until_gone(receive: Receive, work: Awaitable[None]) -> None:
+    """Do the work; cancel it when the client closes the connection."""
+    async with create_task_group() as tasks:
+        tasks.start_soon(_cancel_when_gone, receive, tasks.cancel_scope)
+        await work
+        tasks.cancel_scope.cancel()
+
+
+async def _cancel_when_gone(receive: Receive, scope: CancelScope) -> None:
+    await until_gone(receive)
+    scope.cancel()

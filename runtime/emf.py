@@ -13,13 +13,13 @@ from collections.abc import Mapping
 
 def metric_line(namespace: str, dimensions: Mapping[str, str], values: Mapping[str, float]) -> str:
     """Return one line of output with these metrics."""
-    said = {
+    directive = {
         "Namespace": namespace,
         "Dimensions": [list(dimensions)],
         "Metrics": [{"Name": name} for name in values],
     }
     timestamp = int(time.time() * 1000)
-    return json.dumps({"_aws": {"Timestamp": timestamp, "CloudWatchMetrics": [said]}, **dimensions, **values})
+    return json.dumps({"_aws": {"Timestamp": timestamp, "CloudWatchMetrics": [directive]}, **dimensions, **values})
 
 
 def print_line(line: str) -> None:

@@ -57,7 +57,7 @@ _UNITS = {"Milliseconds": ("_seconds", 0.001), "Seconds": ("_seconds", 1.0), "Pe
 _Entry = tuple[tuple[str, str], Exported]
 
 
-def _own(kind: Kind, labels: tuple[tuple[str, str], ...], names: str, unit: str = "") -> Iterator[_Entry]:
+def _docwell(kind: Kind, labels: tuple[tuple[str, str], ...], names: str, unit: str = "") -> Iterator[_Entry]:
     suffix, scale = _UNITS.get(unit, ("", 1.0))
     for name in names.split():
         snake = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower()
@@ -75,22 +75,24 @@ def _aws(
 # By CloudWatch's namespace and name. docwell's metrics keep their names; AWS's get names that need no AWS.
 EXPORTED: dict[tuple[str, str], Exported] = dict(
     chain(
-        _own(Kind.COUNTER, _SERVICE, "Problems Overloads QuotaRejections Unauthenticated ModelAsleep ColdStart"),
-        _own(Kind.COUNTER, _SERVICE, "PagesIngested ChunksIngested EmbeddedTokens HiddenCharacters"),
-        _own(Kind.COUNTER, _SERVICE, "DocumentsRejected UnknownEvents"),
-        _own(Kind.COUNTER, _ANSWERS, "PromptTokens CompletionTokens DroppedPassages SuspiciousPassages"),
-        _own(Kind.COUNTER, _ANSWERS, "Refusals Fallbacks TruncatedPrompts SkippedStages"),
-        _own(Kind.COUNTER, _ANSWERS, "ModelHostSeconds FunctionSeconds", "Seconds"),
-        _own(Kind.SUMMARY, _SERVICE, "Feedback"),
-        _own(Kind.SUMMARY, _ANSWERS, "Cost UnsupportedSentences"),
-        _own(Kind.HISTOGRAM, _SERVICE, "IngestLatency", "Milliseconds"),
-        _own(Kind.HISTOGRAM, _ANSWERS, "QueryLatency TimeToFirstToken GenerateLatency", "Milliseconds"),
-        _own(Kind.HISTOGRAM, _ANSWERS, "EmbedLatency RetrieveLatency", "Milliseconds"),
-        _own(Kind.HISTOGRAM, _ANSWERS, "TokenCountError", "Percent"),
-        _own(Kind.GAUGE, _SERVICE, "MemoryUsed DiskUsed", "Percent"),
-        _own(Kind.GAUGE, _SERVICE, "CanaryFound Drift DriftMissing DriftStale DriftOrphan DriftDuplicate"),
-        _own(Kind.GAUGE, _SERVICE, "DriftLost DriftStuck DocumentsIndexed DocumentsPending DocumentsEmpty"),
-        _own(Kind.GAUGE, _SERVICE, "DocumentsRejectedNow DocumentsFailed DocumentsDeleted"),
+        _docwell(
+            Kind.COUNTER, _SERVICE, "Problems Overloads QuotaRejections Unauthenticated ModelAsleep ColdStart"
+        ),
+        _docwell(Kind.COUNTER, _SERVICE, "PagesIngested ChunksIngested EmbeddedTokens HiddenCharacters"),
+        _docwell(Kind.COUNTER, _SERVICE, "DocumentsRejected UnknownEvents"),
+        _docwell(Kind.COUNTER, _ANSWERS, "PromptTokens CompletionTokens DroppedPassages SuspiciousPassages"),
+        _docwell(Kind.COUNTER, _ANSWERS, "Refusals Fallbacks TruncatedPrompts SkippedStages"),
+        _docwell(Kind.COUNTER, _ANSWERS, "ModelHostSeconds FunctionSeconds", "Seconds"),
+        _docwell(Kind.SUMMARY, _SERVICE, "Feedback"),
+        _docwell(Kind.SUMMARY, _ANSWERS, "Cost UnsupportedSentences"),
+        _docwell(Kind.HISTOGRAM, _SERVICE, "IngestLatency", "Milliseconds"),
+        _docwell(Kind.HISTOGRAM, _ANSWERS, "QueryLatency TimeToFirstToken GenerateLatency", "Milliseconds"),
+        _docwell(Kind.HISTOGRAM, _ANSWERS, "EmbedLatency RetrieveLatency", "Milliseconds"),
+        _docwell(Kind.HISTOGRAM, _ANSWERS, "TokenCountError", "Percent"),
+        _docwell(Kind.GAUGE, _SERVICE, "MemoryUsed DiskUsed", "Percent"),
+        _docwell(Kind.GAUGE, _SERVICE, "CanaryFound Drift DriftMissing DriftStale DriftOrphan DriftDuplicate"),
+        _docwell(Kind.GAUGE, _SERVICE, "DriftLost DriftStuck DocumentsIndexed DocumentsPending DocumentsEmpty"),
+        _docwell(Kind.GAUGE, _SERVICE, "DocumentsRejectedNow DocumentsFailed DocumentsDeleted"),
         _aws(
             "AWS/ApiGateway",
             (),

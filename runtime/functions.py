@@ -1,7 +1,15 @@
 """Functions without Lambda: execution environments that run one request at a time, and pools of them.
 
 Each environment is a child process with a client of `runtime.runtime_api`, as in Lambda: docwell's streaming
-runtime, or `awslambdaric`, which Lambda itself runs. Errors are in `runtime.function_errors`.
+runtime, or `awslambdaric`, which Lambda itself runs. The errors of a call::
+
+    FunctionError
+    ├── FunctionRaised      the handler raised, or its answer is malformed or over Lambda's limit
+    ├── FunctionTimedOut    no complete answer in time; the environment was killed
+    ├── FunctionCrashed     the process ended before the answer was complete
+    │   ├── FunctionInitFailed   … while it imported the module
+    │   └── FunctionStopped      … because its pool was closed
+    └── FunctionBusy        every environment is busy and the queue is full
 """
 
 from __future__ import annotations
@@ -17,19 +25,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from runtime.emf import metric_line, print_line
-from runtime.function_errors import (
-    FunctionBusy,
-    FunctionCrashed,
-    FunctionError,
-    FunctionInitFailed,
-    FunctionRaised,
-    FunctionStopped,
-    FunctionTimedOut,
-)
 from runtime.log import log
 from runtime.names import ACCOUNT, REGION, ROOT
 from runtime.process import Child
 from runtime.runtime_api import (
+    ClientGone,
     Exited,
     Failure,
     Happening,
@@ -38,31 +38,59 @@ from runtime.runtime_api import (
     Result,
     RuntimeApi,
     StreamBegan,
+    StreamEnded,
+    StreamPiece,
 )
-from runtime.streams import Stream
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-
-__all__ = [
-    "Environment",
-    "FunctionBusy",
-    "FunctionCrashed",
-    "FunctionError",
-    "FunctionInitFailed",
-    "FunctionPool",
-    "FunctionRaised",
-    "FunctionSpec",
-    "FunctionStopped",
-    "FunctionTimedOut",
-    "Stream",
-]
-
+    from collections.abc import Callable, Iterator, Mapping
 
 # A caller waits this long for an environment that has just answered. It finishes within milliseconds, and starting
 # another takes a second.
 _ENDING_S = 0.05
 PREFIXES = ("DOCWELL_", "AWS_", "POWERTOOLS_")
+# Separates the prelude from the body: API Gateway's protocol.
+DELIMITER = bytes(8)
+# API Gateway's limit.
+MAX_PRELUDE_BYTES = 16 * 1024
+# https://docs.aws.amazon.com/lambda/latest/dg/configuration-response-streaming.html
+MAX_STREAM_BYTES = 200 * 1024 * 1024
+# How long a function may take to stop after its client has left.
+STOP_S = 10.0
+
+
+class FunctionError(Exception):
+    """Root of the tree."""
+
+
+class FunctionRaised(FunctionError):
+    """The handler raised `type`."""
+
+    def __init__(self, type_: str, message: str) -> None:
+        super().__init__(f"{type_}: {message}")
+        self.type = type_
+
+
+class FunctionTimedOut(FunctionError):
+    """The function gave no complete answer in time."""
+
+
+class FunctionCrashed(FunctionError):
+    """The process ended before the answer was complete. The message has its last line of output."""
+
+
+class FunctionInitFailed(FunctionCrashed):
+    """The import of the handler's module failed."""
+
+
+class FunctionStopped(FunctionCrashed):
+    """The pool of the function was closed. The call says nothing about its event."""
+
+
+class FunctionBusy(FunctionError):
+    """Every environment is busy and the queue is full. Try again in `retry_after` seconds."""
+
+    retry_after = 5
 
 
 def function_environment() -> dict[str, str]:
@@ -100,9 +128,9 @@ class FunctionSpec:
 
     def variables(self, address: str) -> dict[str, str]:
         """Return the environment of one process: Lambda's variables and the function's, none of the user's."""
-        kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "TMPDIR") if name in os.environ}
+        shell = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "TMPDIR") if name in os.environ}
         return {
-            **kept,
+            **shell,
             "PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")])),
             "PYTHONUNBUFFERED": "1",
             "TZ": "UTC",
@@ -216,6 +244,117 @@ class Environment:
             return self._api.happenings.get(timeout=max(deadline - time.monotonic(), 0))
         except queue.Empty:
             raise FunctionTimedOut(f"{self._spec.name} {reason} and was killed") from None
+
+
+class Stream:
+    """A streamed answer. Read `metadata`, then the pieces; close it when the client leaves.
+
+    A thread reads the answer until the environment asks for its next invocation, so a slow client holds no
+    environment. The thread calls `ending` before the client sees the end of the answer, and `released` at last,
+    with whether the environment can be used again.
+    """
+
+    def __init__(self, api: RuntimeApi, id_: str, deadline: float, name: str) -> None:
+        """`deadline` is on the monotonic clock; `name` is the function's name."""
+        self._api = api
+        self._id = id_
+        self._deadline = deadline
+        self._name = name
+        self._pieces: queue.SimpleQueue[bytes | FunctionError | None] = queue.SimpleQueue()
+        self._rest = b""
+        self._closed = False
+        self._bytes = 0
+
+    def start(self, released: Callable[[bool], None], ending: Callable[[], None] = lambda: None) -> None:
+        """Start to read pieces."""
+        threading.Thread(target=self._take, args=(released, ending), daemon=True).start()
+
+    def metadata(self) -> dict[str, Any]:
+        """Return status and headers, as in a REST proxy answer. Call it once, first. Raises `FunctionError`."""
+        head = bytearray()
+        while DELIMITER not in head and len(head) <= MAX_PRELUDE_BYTES:
+            piece = self.next()
+            if piece is None:
+                break
+            head += piece
+        text, delimiter, self._rest = bytes(head).partition(DELIMITER)
+        try:
+            metadata = json.loads(text) if delimiter else None
+        except ValueError:
+            metadata = None
+        if not isinstance(metadata, dict):
+            self.close()
+            raise FunctionRaised(
+                "Runtime.MalformedPrelude", "the stream has no status and headers before its body"
+            )
+        return metadata
+
+    def next(self) -> bytes | None:
+        """Return the next piece of the body, or None at its end. Blocks. Raises `FunctionError`."""
+        if self._rest:
+            piece, self._rest = self._rest, b""
+            return piece
+        piece_or_error = self._pieces.get()
+        if isinstance(piece_or_error, FunctionError):
+            raise piece_or_error
+        return piece_or_error
+
+    def __iter__(self) -> Iterator[bytes]:
+        while (piece := self.next()) is not None:
+            yield piece
+
+    def close(self) -> None:
+        """Break the function's connection. The function has `STOP_S` seconds to stop."""
+        self._api.hang_up(self._id)
+
+    def _take(self, released: Callable[[bool], None], ending: Callable[[], None]) -> None:
+        last: FunctionError | None = None
+        ended = False
+        while True:
+            happening = self._happening()
+            if getattr(happening, "id", self._id) != self._id:
+                continue  # a late event of the previous invocation
+            match happening:
+                case StreamPiece() if not self._closed:
+                    self._pass_on(happening.content)
+                case StreamEnded():
+                    ended = True
+                    ending()
+                    self._pieces.put(last)
+                case Failure() if not (self._closed or ended):
+                    last = FunctionRaised(happening.type, happening.message)
+                case ClientGone() if not self._closed:
+                    self._closed = True
+                    self._deadline = min(self._deadline, time.monotonic() + STOP_S)
+                case Ready() | Exited() | None:
+                    break
+        usable = isinstance(happening, Ready)
+        released(usable)
+        if not usable:
+            last = self._lost(happening)
+        if not ended:
+            self._pieces.put(last)
+
+    def _pass_on(self, content: bytes) -> None:
+        self._bytes += len(content)
+        if self._bytes <= MAX_STREAM_BYTES:
+            self._pieces.put(content)
+        else:
+            self._pieces.put(FunctionRaised("Function.ResponseSizeTooLarge", "the stream is over 200 MB"))
+            self.close()
+
+    def _happening(self) -> Happening | None:
+        try:
+            return self._api.happenings.get(timeout=max(self._deadline - time.monotonic(), 0))
+        except queue.Empty:
+            return None
+
+    def _lost(self, happening: Happening | None) -> FunctionError:
+        if isinstance(happening, Exited):
+            return FunctionCrashed(
+                f"{self._name} ended with status {happening.status} in the middle of its answer"
+            )
+        return FunctionTimedOut(f"{self._name} ran for too long and was killed")
 
 
 class FunctionPool:
@@ -352,7 +491,7 @@ class FunctionPool:
             self._waiting -= 1
 
     def _drop_dead(self) -> None:
-        for environment in [one for one in self._idle if not one.running]:
+        for environment in [idle for idle in self._idle if not idle.running]:
             self._idle.remove(environment)
             environment.kill()
 

@@ -25,8 +25,7 @@ from starlette.routing import request_response
 from docwell.access.authorizer import Authorizer, Caller, context_of
 from docwell.errors import Unauthenticated, Unavailable
 from docwell.identity import NO_CREDENTIAL
-from runtime.answers import MalformedAnswer, StreamedAnswer, http_answer, problem
-from runtime.disconnect import until_gone
+from runtime.answers import MalformedAnswer, StreamedAnswer, http_answer, problem, until_gone
 from runtime.emf import metric_line, print_line
 from runtime.functions import FunctionBusy, FunctionError, FunctionPool, FunctionTimedOut, Stream
 from runtime.log import log
@@ -122,22 +121,22 @@ def proxy_event(
     }
 
 
-async def _read_body(request: Request, most: int) -> bytes:
+async def _read_body(request: Request, limit: int) -> bytes:
     body = bytearray()
     async for piece in request.stream():
         body += piece
-        if len(body) > most:
+        if len(body) > limit:
             raise BodyTooLarge
     return bytes(body)
 
 
-def _announced(request: Request, most: int) -> int:
-    """Return the size of the body by the headers; `most` for one in chunks, whose headers have none."""
+def _announced(request: Request, limit: int) -> int:
+    """Return the size of the body by the headers; `limit` for one in chunks, whose headers have none."""
     if "transfer-encoding" in request.headers:
-        return most
+        return limit
     # `int` refuses thousands of digits, and a size may begin with as many zeros.
     size = request.headers.get("content-length", "").lstrip("0") or "0"
-    return int(size) if size.isascii() and size.isdigit() else most
+    return int(size) if size.isascii() and size.isdigit() else limit
 
 
 class Gateway:
@@ -184,12 +183,12 @@ class Gateway:
 
     async def _answer(self, request: Request, request_id: str) -> Response:
         """Read the body and call the function. Read a conversation over the usual limit for known callers only."""
-        most = MAX_CHAT_BYTES if request.url.path == CHAT_PATH else MAX_BODY_BYTES
-        size = _announced(request, most)
-        if size > most:
-            return _too_large(most, request_id)
+        limit = MAX_CHAT_BYTES if request.url.path == CHAT_PATH else MAX_BODY_BYTES
+        size = _announced(request, limit)
+        if size > limit:
+            return _too_large(limit, request_id)
         if size <= MAX_BODY_BYTES:
-            return await self._read_and_call(request, most, request_id)
+            return await self._read_and_call(request, limit, request_id)
         try:
             caller = await to_thread.run_sync(self._caller, request)
         except Unavailable as error:
@@ -203,16 +202,16 @@ class Gateway:
         except WouldBlock:
             return _too_many("1", request_id, connection="close")
         try:
-            return await self._read_and_call(request, most, request_id)
+            return await self._read_and_call(request, limit, request_id)
         finally:
             self._large.release()
 
-    async def _read_and_call(self, request: Request, most: int, request_id: str) -> Response:
+    async def _read_and_call(self, request: Request, limit: int, request_id: str) -> Response:
         try:
             async with asyncio.timeout(BODY_S):
-                body = await _read_body(request, most)
+                body = await _read_body(request, limit)
         except BodyTooLarge:
-            return _too_large(most, request_id)
+            return _too_large(limit, request_id)
         except TimeoutError:
             detail = f"send the whole body within {BODY_S:g} s"
             return problem(
@@ -273,8 +272,8 @@ class Gateway:
             return None
 
 
-def _too_large(most: int, request_id: str) -> Response:
-    detail = f"send at most {most:,} bytes, such as fewer turns of a conversation"
+def _too_large(limit: int, request_id: str) -> Response:
+    detail = f"send at most {limit:,} bytes, such as fewer turns of a conversation"
     return problem(413, "too-large", "The request is too large", detail, request_id, connection="close")
 
 

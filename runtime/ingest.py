@@ -39,11 +39,11 @@ def queues(settings: WorkerSettings, limits: IngestSettings) -> Mapping[str, Pol
             lease_s=round(limits.lease_s),
         )
 
-    found = {limits.dead_letter_queue_url: polled(1, DEAD_BACK_OFF_S, MAX_DEAD_RECEIVES)}
+    pollers = {limits.dead_letter_queue_url: polled(1, DEAD_BACK_OFF_S, MAX_DEAD_RECEIVES)}
     if limits.ocr_queue_url and recognises(limits):
-        found[limits.ocr_queue_url] = polled(1, MAX_BACK_OFF_S, limits.max_receives)
+        pollers[limits.ocr_queue_url] = polled(1, MAX_BACK_OFF_S, limits.max_receives)
     main = settings.ingest_queue_url or limits.queue_url
-    return found | {main: polled(settings.processes, MAX_BACK_OFF_S, limits.max_receives)}
+    return pollers | {main: polled(settings.processes, MAX_BACK_OFF_S, limits.max_receives)}
 
 
 def recognises(limits: IngestSettings) -> bool:
@@ -59,14 +59,14 @@ def run(handler: str) -> int:
 
         check_installed()
     service = Service(settings, {"service": "ingest", "function": "docwell-ingest"})
-    wanted = queues(settings, limits)
-    workers = sum(one.workers for one in wanted.values())
+    by_url = queues(settings, limits)
+    workers = sum(poller.workers for poller in by_url.values())
     spec = function_spec("ingest", handler, settings.timeout_s, settings.processes, service.on_line)
     pool = FunctionPool(spec, concurrency=workers, publishes=True)
     # boto3 reads region, endpoint and credentials from AWS's own variables.
     config = Config(connect_timeout=5, read_timeout=WAIT_S + 20, retries={"total_max_attempts": 1})
     sqs = boto3.client("sqs", config=config)
-    pollers = [Poller(sqs, url, pool, one) for url, one in wanted.items()]
+    pollers = [Poller(sqs, url, pool, poller_settings) for url, poller_settings in by_url.items()]
 
     def begin() -> None:
         for poller in pollers:

@@ -36,7 +36,7 @@ class Exporter:
         # A series of each counter's start would double their number.
         disable_created_metrics()  # type: ignore[no-untyped-call] # the library has no type for it
         self.registry = CollectorRegistry()
-        self._metrics = {key: _collector(one, self.registry) for key, one in EXPORTED.items()}
+        self._metrics = {key: _collector(exported, self.registry) for key, exported in EXPORTED.items()}
         self._series: dict[tuple[str, str], set[tuple[str, ...]]] = {key: set() for key in EXPORTED}
         self._lock = threading.Lock()
         self._damaged = Counter(
@@ -95,30 +95,30 @@ def first_series(labels: Mapping[str, str]) -> Iterator[tuple[tuple[str, str], M
             yield key, labels
 
 
-def _collector(one: Exported, registry: CollectorRegistry) -> Collector:
-    labels = [label for _, label in one.labels]
-    if one.kind is Kind.HISTOGRAM:
-        return Histogram(one.name, one.source, labels, registry=registry, buckets=one.buckets)
+def _collector(exported: Exported, registry: CollectorRegistry) -> Collector:
+    labels = [label for _, label in exported.labels]
+    if exported.kind is Kind.HISTOGRAM:
+        return Histogram(exported.name, exported.source, labels, registry=registry, buckets=exported.buckets)
     kinds: dict[Kind, type[Counter | Gauge | Summary]] = {
         Kind.COUNTER: Counter,
         Kind.GAUGE: Gauge,
         Kind.SUMMARY: Summary,
     }
-    return kinds[one.kind](one.name, one.source, labels, registry=registry)
+    return kinds[exported.kind](exported.name, exported.source, labels, registry=registry)
 
 
 def _values(record: Any) -> Iterator[tuple[tuple[str, str], dict[str, str], float]]:
     """Yield (namespace, name), dimensions and value. Raises `ValueError` or the like for a damaged record."""
     for directive in record["_aws"]["CloudWatchMetrics"]:
         # Each stack has a namespace of docwell's: Docwell/NAME.
-        given = directive["Namespace"]
-        namespace = DOCWELL if given.partition("/")[0] == "Docwell" else given
+        namespace = directive["Namespace"]
+        namespace = DOCWELL if namespace.partition("/")[0] == "Docwell" else namespace
         # Several sets of dimensions are several views of the same value: the longest has all labels.
         names: list[str] = max(directive["Dimensions"], key=len, default=[])
         dimensions = {name: _text(record[name]) for name in names}
         for metric in directive["Metrics"]:
-            found = record[metric["Name"]]
-            for value in found if isinstance(found, list) else [found]:
+            values = record[metric["Name"]]
+            for value in values if isinstance(values, list) else [values]:
                 yield (namespace, metric["Name"]), dimensions, _number(value)
 
 

@@ -88,7 +88,7 @@ def failed_ids(answer: Any, sent: set[str]) -> set[str]:
     if not isinstance(failures, list):
         return sent
     ids = {item.get("itemIdentifier") if isinstance(item, dict) else None for item in failures}
-    return {str(one) for one in ids} if ids <= sent else sent
+    return {str(id_) for id_ in ids} if ids <= sent else sent
 
 
 class Poller:

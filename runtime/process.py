@@ -1,10 +1,12 @@
-"""A child process that ends with this one, and its output as lines."""
+"""A child process that ends with this one, its output as lines, and the end of this one when a thread fails."""
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import threading
+import traceback
 from collections import deque
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -96,3 +98,9 @@ class Child:
         if self._process.stdin is not None:
             self._process.stdin.close()
         self._on_exit(status)
+
+
+def end_with_any_thread(failed: threading.ExceptHookArgs) -> None:
+    """End the process when a thread fails: otherwise it would look healthy. For `threading.excepthook`."""
+    traceback.print_exception(failed.exc_type, failed.exc_value, failed.exc_traceback)
+    os._exit(1)

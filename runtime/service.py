@@ -10,10 +10,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from starlette.applications import Starlette
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import Route
+
 from runtime.emf import print_line
 from runtime.functions import FunctionPool, FunctionSpec
 from runtime.guard import Guarded
-from runtime.health import health_app
 from runtime.http_server import HttpServer
 from runtime.log import log
 from runtime.metrics import Exporter, first_series
@@ -21,6 +25,7 @@ from runtime.names import LOOPBACK
 from runtime.settings import ServiceSettings, processors
 
 if TYPE_CHECKING:
+    from starlette.requests import Request
     from starlette.types import ASGIApp
 
 # It runs any handler, and it can stream.
@@ -38,7 +43,7 @@ def function_spec(
 
     The processes share the processors: more threads than these only wait for each other.
     """
-    given = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}  # the spec adds to it
+    inherited = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}  # the spec adds to it
     defaults = {
         "POWERTOOLS_SERVICE_NAME": service,
         "POWERTOOLS_METRICS_NAMESPACE": "Docwell",
@@ -46,10 +51,29 @@ def function_spec(
         "DOCWELL_EMBED_THREADS": str(max(1, int(processors() / processes))),
     }
     # An empty variable counts as unset, as for `docwell.config`.
-    environment = given | {name: value for name, value in defaults.items() if not given.get(name)}
+    environment = inherited | {name: value for name, value in defaults.items() if not inherited.get(name)}
     return FunctionSpec(
         handler, environment, timeout_s=timeout_s, memory_mb=None, runtime=HANDLER_RUNTIME, on_line=on_line
     )
+
+
+def health_app(exporter: Exporter, ready: Callable[[], bool]) -> Starlette:
+    """Return the application of the health port.
+
+    `/healthz` answers while the process runs: a thread that fails ends it. `/readyz` answers 503 until the process
+    can work, and again from SIGTERM on.
+    """
+
+    async def healthz(_request: Request) -> Response:
+        return PlainTextResponse("ok\n")
+
+    async def readyz(_request: Request) -> Response:
+        return PlainTextResponse("ready\n") if ready() else PlainTextResponse("not ready\n", 503)
+
+    async def metrics(_request: Request) -> Response:
+        return Response(generate_latest(exporter.registry), media_type=CONTENT_TYPE_LATEST)
+
+    return Starlette(routes=[Route("/healthz", healthz), Route("/readyz", readyz), Route("/metrics", metrics)])
 
 
 def guarded(app: ASGIApp, host: str) -> ASGIApp:

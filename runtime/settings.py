@@ -48,15 +48,15 @@ class ServerSettings(ServiceSettings):
     waiting: Annotated[int, Field(ge=0, le=1000, description="requests that may wait; the next gets 429")] = 16
 
 
-def problems_of(models: Iterable[type[Settings]], **given: str) -> list[str]:
-    """Return the problems of the environment's variables, each once. `given` replaces variables, by field."""
-    found: dict[str, None] = {}
+def problems_of(models: Iterable[type[Settings]], **overrides: str) -> list[str]:
+    """Return the problems of the environment's variables, each once. `overrides` replaces variables, by field."""
+    problems: dict[str, None] = {}
     for model in models:
         try:
-            model.read(**given)
+            model.read(**overrides)
         except SettingsError as error:
-            found |= dict.fromkeys(error.args)
-    return list(found)
+            problems |= dict.fromkeys(error.args)
+    return list(problems)
 
 
 def processors() -> float:

@@ -21,7 +21,7 @@ from infra.local.keys import append_private, private_folder
 from infra.local.names import ROOT
 from infra.local.stack import Stack, StackOptions, wrong_settings
 from infra.local.supervisor import AlreadyRunning, StackFailed, locked, supervised
-from runtime.threads import end_with_any_thread
+from runtime.process import end_with_any_thread
 
 DEFAULT_DATA = ROOT / ".docwell"
 DEFAULT_MODEL = StackOptions.model

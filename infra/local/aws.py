@@ -41,7 +41,7 @@ from infra.local.emf import every_minute, print_metrics
 from runtime.emf import print_line
 from runtime.guard import Guarded
 from runtime.http_server import HttpServer
-from runtime.threads import end_with_any_thread
+from runtime.process import end_with_any_thread
 
 if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIEnvironment

@@ -30,8 +30,7 @@ from infra.local.names import ERROR, HOST
 from infra.local.ports import answers, free_port
 from runtime.emf import print_line
 from runtime.guard import READY_PATH, STATUS, problem_body, refusal
-from runtime.process import Child
-from runtime.threads import end_with_any_thread
+from runtime.process import Child, end_with_any_thread
 
 # The most bytes of a request's head.
 _HEAD_BYTES = 64 * 1024

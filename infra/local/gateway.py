@@ -44,8 +44,8 @@ from runtime.functions import (
     function_environment,
 )
 from runtime.guard import Guarded
+from runtime.process import end_with_any_thread
 from runtime.service import HANDLER_RUNTIME
-from runtime.threads import end_with_any_thread
 
 if TYPE_CHECKING:
     from starlette.requests import Request

@@ -28,7 +28,7 @@ from infra.local.keys import write_private
 from runtime.emf import print_line
 from runtime.functions import FunctionError, FunctionPool, FunctionSpec, function_environment
 from runtime.poller import MAX_BACK_OFF_S, failed_ids
-from runtime.threads import end_with_any_thread
+from runtime.process import end_with_any_thread
 
 HANDLER = "functions.events.handler.handler"
 # As DynamoDB streams and EventBridge do.

@@ -33,10 +33,10 @@ from starlette.routing import Route
 from infra.local.emf import every_minute, print_model_hosts
 from infra.local.language_model import LanguageModel, ModelError
 from infra.local.names import HOST
-from runtime.disconnect import run_until_gone
+from runtime.answers import run_until_gone
 from runtime.emf import print_line
 from runtime.guard import Guarded
-from runtime.threads import end_with_any_thread
+from runtime.process import end_with_any_thread
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator

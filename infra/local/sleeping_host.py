@@ -30,11 +30,10 @@ from starlette.routing import Route
 from infra.local.emf import print_model_hosts
 from infra.local.names import HOST, NOTICE
 from infra.local.ports import answers, free_port
-from runtime.disconnect import run_until_gone
+from runtime.answers import run_until_gone
 from runtime.emf import print_line
 from runtime.guard import READY_PATH, Guarded
-from runtime.process import Child
-from runtime.threads import end_with_any_thread
+from runtime.process import Child, end_with_any_thread
 
 if TYPE_CHECKING:
     from starlette.requests import Request

@@ -9,8 +9,8 @@ import pytest
 from starlette.routing import Route
 
 from infra.container.sam import ROOT
-from runtime.health import health_app
 from runtime.metrics import Exporter
+from runtime.service import health_app
 from tests.kubernetes.manifests import WORKERS, containers
 
 PROBES = ("startupProbe", "readinessProbe", "livenessProbe")

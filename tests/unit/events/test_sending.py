@@ -27,7 +27,7 @@ from docwell.wiring import events as wiring
 from functions.events.handler import handler
 from infra.local import ledger_events
 from infra.local.ledger_events import MAX_AGE_S, Outbox, step
-from runtime.function_errors import FunctionCrashed
+from runtime.functions import FunctionCrashed
 from runtime.poller import MAX_BACK_OFF_S
 from tests.unit.events.receiver import Receiver
 from tests.unit.infra.emissions import CONTEXT

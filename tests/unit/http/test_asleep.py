@@ -10,13 +10,11 @@ import pytest
 
 from docwell.config import RuntimeSettings
 from docwell.errors import ModelWaking, Unavailable
-from docwell.http import sse
-from docwell.http.streaming import StreamedResponse
 from docwell.query.waking import Night, Sleeper
 from docwell.wiring import query as wiring
 from functions.query.handler import handler
 from tests.unit.conftest import HttpWorld
-from tests.unit.http.http_calls import CONTEXT, call, event_of
+from tests.unit.http.http_calls import CONTEXT, STREAMING, Events, begin, call, event_of, events_of, read
 from tests.unit.query.query_fakes import FakeStates
 from tests.unit.query.query_world import QUESTION
 
@@ -43,24 +41,17 @@ def asleep(world: HttpWorld, monkeypatch: pytest.MonkeyPatch) -> HttpWorld:
     sleeper = Sleeper(Host(), FakeStates(), 60.0, poll_s=0.0)
     monkeypatch.setattr(wiring, "sleeper", lambda: sleeper)
     world.query = replace(world.query, sleeper=sleeper)
-    world.runtime = RuntimeSettings(can_stream=True)
+    world.runtime = STREAMING
     return world
 
 
-def events() -> list[tuple[str, Any]]:
-    answer = handler(event_of("POST", "/v1/query", BODY | {"stream": True}), CONTEXT)
-    assert isinstance(answer, StreamedResponse)
-    text = b"".join(answer.body).decode()
-    answer.close()
-    return list(sse.read(text.splitlines()))
+def events() -> Events:
+    return events_of(begin(BODY | {"stream": True}))
 
 
 def whole(body: dict[str, Any]) -> dict[str, Any]:
-    answer = handler(event_of("POST", "/v1/query", body), CONTEXT)
-    assert isinstance(answer, StreamedResponse)
-    found: dict[str, Any] = json.loads(b"".join(answer.body))
-    answer.close()
-    return found
+    answer: dict[str, Any] = json.loads(read(begin(body)))
+    return answer
 
 
 def sleep_metrics(text: str) -> list[float]:
@@ -88,13 +79,13 @@ def test_where_hosts_never_sleep_a_failure_stays_a_problem(world: HttpWorld) -> 
 def test_a_stream_shows_passages_and_progress_until_the_model_answers(
     asleep: HttpWorld, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    found = events()
-    names = [name for name, _ in found]
+    stream = events()
+    names = [name for name, _ in stream]
     assert names[:2] == ["passages", "waking"]
     assert names[-1] == "answer"
     assert set(names[2:-1]) == {"waking", "token"}
-    assert found[1][1] == {"seconds": 0}
-    answer = found[-1][1]
+    assert stream[1][1] == {"seconds": 0}
+    answer = stream[-1][1]
     assert (answer["status"], answer["fallback_reason"]) == ("answered", None)
     # The question counts once when it finds no host, and once when one has answered.
     assert sleep_metrics(capsys.readouterr().out) == [1.0, 0.0]
@@ -109,9 +100,9 @@ def test_the_first_stream_of_a_night_ends_with_sentences_and_the_next_does_not_w
 
     asleep.query = replace(asleep.query, sleeper=Sleeper(Stopped(), FakeStates(), 0.1, poll_s=0.01))
     first, second = events(), events()
-    for found in (first, second):
-        assert [name for name, _ in found[:2]] == ["passages", "waking"]
-        answer = found[-1][1]
+    for stream in (first, second):
+        assert [name for name, _ in stream[:2]] == ["passages", "waking"]
+        answer = stream[-1][1]
         assert (answer["status"], answer["fallback_reason"]) == ("extractive", "model_waking")
         assert answer["citations"]
     assert len(first) > len(second) == 3
@@ -119,10 +110,8 @@ def test_the_first_stream_of_a_night_ends_with_sentences_and_the_next_does_not_w
 
 def test_a_stream_that_the_runtime_buffers_does_not_wait(asleep: HttpWorld) -> None:
     asleep.runtime = RuntimeSettings()
-    answer = handler(event_of("POST", "/v1/query", BODY | {"stream": True}), CONTEXT)
-    assert not isinstance(answer, StreamedResponse)
-    found = list(sse.read(answer["body"].splitlines()))
-    assert found[-1][1]["fallback_reason"] == "model_waking"
+    answer: Any = handler(event_of("POST", "/v1/query", BODY | {"stream": True}), CONTEXT)
+    assert events_of(answer["body"])[-1][1]["fallback_reason"] == "model_waking"
 
 
 def test_no_metric_where_hosts_never_sleep(world: HttpWorld, capsys: pytest.CaptureFixture[str]) -> None:
@@ -153,9 +142,9 @@ def test_at_night_a_stream_ends_at_once_and_the_status_has_the_hour(
     sleeper = Sleeper(Stopped(), FakeStates(), 60.0, night, clock=lambda: 0.0)
     monkeypatch.setattr(wiring, "sleeper", lambda: sleeper)
     asleep.query = replace(asleep.query, sleeper=sleeper)
-    found = events()
-    assert [name for name, _ in found] == ["passages", "answer"]
-    assert found[-1][1]["fallback_reason"] == "model_asleep_until 1970-01-01T07:00Z"
+    stream = events()
+    assert [name for name, _ in stream] == ["passages", "answer"]
+    assert stream[-1][1]["fallback_reason"] == "model_asleep_until 1970-01-01T07:00Z"
     logged = capsys.readouterr().out
     assert sleep_metrics(logged) == []  # no host can start
     assert '"Fallbacks":[0.0]' in logged.replace(" ", "")
@@ -165,11 +154,10 @@ def test_at_night_a_stream_ends_at_once_and_the_status_has_the_hour(
     assert (body["model_host"], body["asleep_until"]) == ("asleep", "1970-01-01T07:00:00Z")
 
 
-def test_a_status_of_sleeping_hosts_wakes_none(asleep: HttpWorld, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_status_of_sleeping_hosts_wakes_none_and_strangers_see_no_status(
+    asleep: HttpWorld, capsys: pytest.CaptureFixture[str]
+) -> None:
     call("GET", "/v1/status")
     call("GET", "/v1/ready")
     assert sleep_metrics(capsys.readouterr().out) == []
-
-
-def test_strangers_see_no_status(asleep: HttpWorld) -> None:
     assert call("GET", "/v1/status", key="unknown")[0] == 401

@@ -13,13 +13,13 @@ from typing import Any
 import pytest
 
 from docwell.answers import Completion, Message
-from docwell.config import QueryLimits, RuntimeSettings
+from docwell.config import QueryLimits
 from docwell.errors import DeadlineExceeded, ModelMissing, Overloaded, TooManyInFlight, Unavailable
 from docwell.http import answering, sse
+from docwell.http.bodies import QueryRequest, most_model_calls
 from docwell.http.streaming import StreamedResponse, stream_events
-from functions.query.handler import handler
 from tests.unit.conftest import HttpWorld
-from tests.unit.http.http_calls import CONTEXT, call, event_of
+from tests.unit.http.http_calls import STREAMING, begin, call
 from tests.unit.query.query_world import QUESTION
 
 CONTEXT_TOKENS = QueryLimits().num_ctx
@@ -55,10 +55,8 @@ def ending(world: HttpWorld, caplog: pytest.LogCaptureFixture) -> partial[Ending
 
 
 def streamed(world: HttpWorld, body: dict[str, Any]) -> StreamedResponse:
-    world.runtime = RuntimeSettings(can_stream=True)
-    answer = handler(event_of("POST", "/v1/query", body | {"stream": True}), CONTEXT)
-    assert isinstance(answer, StreamedResponse)
-    return answer
+    world.runtime = STREAMING
+    return begin(body | {"stream": True})
 
 
 @pytest.mark.parametrize(
@@ -91,20 +89,20 @@ def test_the_most_that_a_question_can_use_is_charged_before_the_model_is_asked(
 
 
 # A stream has its passages, two words, the last one once the answer is checked, and the answer.
-@pytest.mark.parametrize("taken", range(6))
+@pytest.mark.parametrize("pieces_read", range(6))
 @pytest.mark.parametrize("body", [ASKED, FOLLOW_UP], ids=["question", "follow-up"])
 def test_a_client_that_leaves_a_stream_anywhere_is_charged_logged_and_has_its_receipt(
-    world: HttpWorld, ending: partial[Ending], body: dict[str, Any], taken: int
+    world: HttpWorld, ending: partial[Ending], body: dict[str, Any], pieces_read: int
 ) -> None:
     answer = streamed(world, body)
     with closing(answer):
-        pieces = list(islice(answer.body, taken))
-    ended = ending()
-    ended.is_("abandoned" if taken < 4 else "answered")
-    assert (ended.tokens > 0) == bool(world.model.asked or world.rewriter.asked)
-    assert ended.tokens < CONTEXT_TOKENS
-    told = "".join(data.get("text", "") for _, data in sse.read(b"".join(pieces).decode().split("\n")))
-    assert told in ended.receipts[0].answer["answer"]
+        pieces = list(islice(answer.body, pieces_read))
+    traces = ending()
+    traces.is_("abandoned" if pieces_read < 4 else "answered")
+    assert (traces.tokens > 0) == bool(world.model.asked or world.rewriter.asked)
+    assert traces.tokens < CONTEXT_TOKENS
+    text = "".join(data.get("text", "") for _, data in sse.read(b"".join(pieces).decode().split("\n")))
+    assert text in traces.receipts[0].answer["answer"]
 
 
 def test_each_word_that_was_sent_before_the_client_left_is_charged(
@@ -131,10 +129,10 @@ def test_a_client_that_leaves_before_the_first_word_is_charged_the_prompt(
     answer = streamed(world, ASKED)
     assert sse.WAITING in answer.body
     answer.close()
-    ended = ending()
-    ended.is_("abandoned")
-    assert ended.tokens > 100
-    assert ended.lines[0]["model_host_s"] > 0
+    traces = ending()
+    traces.is_("abandoned")
+    assert traces.tokens > 100
+    assert traces.lines[0]["model_host_s"] > 0
 
 
 @pytest.mark.parametrize("after", [0, 2])
@@ -156,10 +154,10 @@ def test_an_answer_that_fails_is_charged_logged_and_kept(
             assert b"event: error" in b"".join(answer.body)
     else:
         assert call("POST", "/v1/query", ASKED)[0] >= 500
-    ended = ending()
-    ended.is_("failed", reason)
-    assert ended.tokens > 100
-    assert ended.lines[0]["completion_tokens"] == after
+    traces = ending()
+    traces.is_("failed", reason)
+    assert traces.tokens > 100
+    assert traces.lines[0]["completion_tokens"] == after
 
 
 @pytest.mark.parametrize("after", [0, 2])
@@ -169,9 +167,9 @@ def test_an_extractive_answer_is_charged_what_the_model_has_read_and_written(
 ) -> None:
     world.model.fails, world.model.fails_after = error, after
     _, answer, _ = call("POST", "/v1/query", ASKED | {"fallback": "extractive"})
-    ended = ending()
-    ended.is_("extractive", error.problem)
-    assert ended.tokens > 100 + after
+    traces = ending()
+    traces.is_("extractive", error.problem)
+    assert traces.tokens > 100 + after
     assert answer["usage"]["completion_tokens"] == after
 
 
@@ -182,24 +180,20 @@ def test_a_host_that_read_nothing_is_not_paid(
 ) -> None:
     world.model.fails = error
     call("POST", "/v1/query", ASKED | {"fallback": fallback})
-    ended = ending()
-    ended.is_("failed" if fallback == "none" else "extractive", error.problem)
-    assert ended.tokens == 0
+    traces = ending()
+    traces.is_("failed" if fallback == "none" else "extractive", error.problem)
+    assert traces.tokens == 0
 
 
-def test_a_refusal_of_the_model_is_charged(world: HttpWorld, ending: partial[Ending]) -> None:
+@pytest.mark.parametrize(("question", "asked"), [(QUESTION, True), ("zebra?", False)])
+def test_a_refusal_is_charged_only_where_the_model_was_asked(
+    world: HttpWorld, ending: partial[Ending], question: str, asked: bool
+) -> None:
     world.model.says = "NOT FOUND"
-    assert call("POST", "/v1/query", ASKED)[1]["status"] == "refused"
-    ended = ending()
-    ended.is_("refused")
-    assert ended.tokens > 100
-
-
-def test_a_refusal_without_the_model_costs_no_token(world: HttpWorld, ending: partial[Ending]) -> None:
-    assert call("POST", "/v1/query", {"question": "zebra?"})[1]["status"] == "refused"
-    ended = ending()
-    ended.is_("refused")
-    assert ended.tokens == 0
+    assert call("POST", "/v1/query", {"question": question})[1]["status"] == "refused"
+    traces = ending()
+    traces.is_("refused")
+    assert (traces.tokens > 100) == (traces.tokens > 0) == asked
 
 
 def test_a_rewriting_that_fails_is_charged_too(world: HttpWorld, ending: partial[Ending]) -> None:
@@ -227,8 +221,8 @@ def test_a_question_that_begins_no_answer_gives_back_its_tokens_and_its_slot(
         streamed(world, body).close()
     else:
         call("POST", "/v1/query", body)
-    ended = ending()
-    assert (ended.lines, ended.receipts, ended.tokens) == ([], [], 0)
+    traces = ending()
+    assert (traces.lines, traces.receipts, traces.tokens) == ([], [], 0)
 
 
 @pytest.mark.parametrize("known", [True, False])
@@ -292,6 +286,12 @@ def test_a_question_that_ends_after_its_rewriting_pays_the_rewriting_alone(
     world.rewriter.prompt_tokens = 77
     world.index.before_search = down
     assert call("POST", "/v1/query", FOLLOW_UP)[0] == 503
-    ended = ending()
-    ended.is_("failed", "dependency-unavailable")
-    assert ended.tokens == 77 + len(QUESTION.split())
+    traces = ending()
+    traces.is_("failed", "dependency-unavailable")
+    assert traces.tokens == 77 + len(QUESTION.split())
+
+
+def test_a_list_reserves_no_more_than_the_passages_that_may_answer_in_its_place() -> None:
+    modes = ("passages", "list", "auto")
+    calls = [most_model_calls(QueryRequest.model_validate({"question": "q", "mode": mode})) for mode in modes]
+    assert calls[0] == calls[1] < calls[2]

@@ -1,4 +1,4 @@
-"""Streams of events, and the responses made of them."""
+"""Server-sent events, streams of them, and the responses made of them."""
 
 from __future__ import annotations
 
@@ -6,14 +6,20 @@ import asyncio
 import json
 import time
 from collections.abc import AsyncGenerator, Generator, Mapping
+from contextlib import closing
 from contextvars import ContextVar
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from docwell.errors import BadInput
 from docwell.http import sse
 from docwell.http.streaming import StreamedResponse, stream_events
+from tests.unit.conftest import HttpWorld
+from tests.unit.http.http_calls import STREAMING, begin
+from tests.unit.query.query_world import QUESTION
 
 SILENCE_S = 0.05
 TOKEN = sse.event("token", {"text": "a"})
@@ -151,3 +157,60 @@ def test_a_runtime_that_cannot_stream_gets_all_at_once() -> None:
         "body": b"".join(pieces).decode(),
         "isBase64Encoded": False,
     }
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(st.characters(exclude_categories=())),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+)
+
+
+def test_an_event_has_its_name_and_one_line_of_json() -> None:
+    assert sse.event("token", {"text": "é\n日本"}) == 'event: token\ndata: {"text":"é\\n日本"}\n\n'.encode()
+    assert b'"\\ud800"' in sse.event("token", {"text": "\ud800"})
+
+
+@given(st.dictionaries(st.text(), JSON))
+def test_whatever_is_sent_is_read_again_by_clients_that_part_lines_at_any_separator(data: dict[str, Any]) -> None:
+    lines = sse.event("answer", data).decode().splitlines()
+    assert list(sse.read(lines)) == [("answer", data)]
+
+
+def test_a_value_that_json_cannot_hold_is_an_error() -> None:
+    with pytest.raises(ValueError, match="JSON"):
+        sse.event("answer", {"score": float("nan")})
+
+
+def test_a_reader_joins_lines_of_data_and_drops_comments_and_an_unfinished_event() -> None:
+    lines = [
+        *sse.WAITING.decode().splitlines(),
+        "retry: 3",
+        "data:[1,",
+        "data: 2]",
+        "",
+        ": comment",
+        "event: answer",
+        "data: {}",
+    ]
+    assert list(sse.read(lines)) == [("message", [1, 2])]
+
+
+def test_a_reader_says_so_when_data_is_not_json() -> None:
+    with pytest.raises(json.JSONDecodeError):
+        list(sse.read(["data: x", ""]))
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/v1/query", {"question": QUESTION}),
+        ("/v1/chat/completions", {"model": "docwell", "messages": [{"role": "user", "content": QUESTION}]}),
+    ],
+)
+def test_only_events_tell_proxies_to_pass_on_each_piece(
+    world: HttpWorld, path: str, body: dict[str, Any], *, stream: bool
+) -> None:
+    world.runtime = STREAMING
+    with closing(begin({**body, "stream": stream}, path)) as answer:
+        assert answer.headers.get("X-Accel-Buffering") == ("no" if stream else None)

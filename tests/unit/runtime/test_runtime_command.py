@@ -20,8 +20,7 @@ from docwell.config import IngestSettings
 from runtime import __main__ as command
 from runtime import functions
 from runtime import settings as module
-from runtime.function_errors import FunctionInitFailed
-from runtime.functions import FunctionPool, FunctionSpec
+from runtime.functions import FunctionInitFailed, FunctionPool, FunctionSpec
 from runtime.http_server import HttpServer
 from runtime.ingest import queues
 from runtime.metrics import Exporter, first_series
