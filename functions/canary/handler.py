@@ -16,10 +16,10 @@ def handler(event: dict[str, Any], _context: Any) -> dict[str, Any]:
     """Tell CodeDeploy whether the new version may take traffic; for any other event, ask the live version."""
     canary, settings = wiring.canary(), wiring.canary_settings()
     if "DeploymentId" not in event:
-        found = canary.watch(settings.live_version)
-        record_canary(found)
-        canary.remember(found)
-        return {"outcome": found.name}
+        result = canary.watch(settings.live_version)
+        record_canary(result)
+        canary.remember(result)
+        return {"outcome": result.name}
     passed = False
     try:
         passed = canary.allows(settings.next_version, settings.live_version)

@@ -32,7 +32,9 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     if event.get("action") == "erase":
         return wiring.erase().run(event)
     part = int(event.get("partition", 0))
-    reports = [one.run(remaining_s, dry_run=dry_run, force=force, partition=part) for one in wiring.reconcile()]
+    reports = [
+        use_case.run(remaining_s, dry_run=dry_run, force=force, partition=part) for use_case in wiring.reconcile()
+    ]
     complete = all(report.complete for report in reports)
     if not dry_run and part == 0:
         wiring.reindex().tidy(remaining_s)

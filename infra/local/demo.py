@@ -18,8 +18,7 @@ from rich.panel import Panel
 from rich.text import Text
 
 from docwell.answers import AnswerStatus, Mode
-from docwell.citation_units import UnitKind
-from docwell.models import FINAL, Status
+from docwell.models import FINAL, Status, UnitKind
 from infra.local.console import terminal
 from infra.local.names import ROOT
 from infra.local.stack import DEADLINE_S, Stack

@@ -13,9 +13,9 @@ from moto.server import ThreadedMotoServer
 
 from docwell.adapters.aws import client
 from docwell.adapters.s3 import S3DocumentLinks, S3DocumentWriter, S3ObjectStore
-from docwell.citation_units import FIRST_PAGE, CitationUnit, UnitKind
 from docwell.errors import Unavailable
-from docwell.media_types import MEDIA_TYPES, OTHER
+from docwell.media_types import MEDIA_TYPES, UNKNOWN
+from docwell.models import FIRST_PAGE, CitationUnit, UnitKind
 
 pytestmark = pytest.mark.integration
 KEYS = ["a.pdf", "a+b%&c d/é日本 #1?.pdf", "x" * 1024]
@@ -54,7 +54,7 @@ def test_a_link_to_another_document_saves_it_and_never_shows_it(bucket: Any) -> 
     assert answer.headers["content-disposition"] == "attachment"
 
 
-@pytest.mark.parametrize("media_type", sorted({*MEDIA_TYPES.values(), "image/svg+xml", OTHER}))
+@pytest.mark.parametrize("media_type", sorted({*MEDIA_TYPES.values(), "image/svg+xml", UNKNOWN}))
 def test_a_link_names_the_kind_of_file_and_shows_only_what_cannot_run(bucket: Any, media_type: str) -> None:
     bucket.put_object(Key="a", Body=b"<script>alert(1)</script>", ContentType="text/html")
     link = S3DocumentLinks(client("s3"), bucket.name, 300).link("a", "null", FIRST_PAGE, media_type)

@@ -14,9 +14,9 @@ from fpdf import FPDF
 from benchmarks.poison.formats import format_poison, good_files
 from benchmarks.reading import Reading, default_reader, read_all
 from docwell.adapters.documents.document_reader import is_pdf
-from docwell.citation_units import UnitKind
 from docwell.errors import Refused
 from docwell.media_types import MEDIA_TYPES, PDF
+from docwell.models import UnitKind
 from tests.unit.adapters.documents.made import image, message
 
 # The first citation of each good file.

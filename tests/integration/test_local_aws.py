@@ -23,7 +23,7 @@ from starlette.testclient import TestClient
 from docwell.access.credentials import digest_of
 from docwell.adapters.dynamodb.principals import DynamoApiKeys
 from docwell.adapters.s3 import S3DocumentLinks, S3DocumentWriter
-from docwell.citation_units import CitationUnit, UnitKind
+from docwell.models import CitationUnit, UnitKind
 from infra.local.aws_mirror import ApiKeyMirror, TableMirror
 from infra.local.gateway import Gateway, Storage
 from infra.local.names import BUCKET, RESTORE_PRINCIPAL, STORAGE_PATH

@@ -20,10 +20,9 @@ from fpdf import FPDF
 from docwell.adapters.documents import ocr, process
 from docwell.adapters.documents.document_reader import ChildDocumentReader, ChildPdfReader
 from docwell.adapters.documents.ocr import RecognisingReader, check_installed
-from docwell.citation_units import CitationUnit, UnitKind
 from docwell.config import IngestSettings, SettingsError
 from docwell.errors import Unavailable
-from docwell.models import DocumentInfo, Page, Reason
+from docwell.models import CitationUnit, DocumentInfo, Page, Reason, UnitKind
 from docwell.pipeline import RAPIDOCR_VERSION
 
 MIB = 1024 * 1024

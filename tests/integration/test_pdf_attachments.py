@@ -14,9 +14,8 @@ from pypdf.generic import DictionaryObject, NameObject
 from benchmarks.poison.formats import format_poison, good_files
 from benchmarks.reading import default_reader, read
 from docwell.adapters.documents.pdf_notes import MAX_FILES
-from docwell.citation_units import UnitKind
 from docwell.errors import Refused
-from docwell.models import Page, Reason
+from docwell.models import Page, Reason, UnitKind
 from tests.unit.adapters.documents.made import image, message
 
 

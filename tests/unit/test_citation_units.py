@@ -7,7 +7,6 @@ from dataclasses import replace
 import pytest
 
 from docwell.adapters.chroma_records import passage_of, record_fields
-from docwell.citation_units import CitationUnit, UnitKind
 from docwell.cli.display import place_of
 from docwell.ingest.chunking import chunk_pages
 from docwell.models import Chunk, IndexRecord, Page, Passage

@@ -20,12 +20,12 @@ from botocore.compat import HTTPHeaders
 from docwell.adapters import s3
 from docwell.adapters.s3 import S3Copier, S3Listing
 from docwell.adapters.sqs import SqsTaskQueue
-from docwell.bucket_ports import StoredObject
 from docwell.cli import load, loading
 from docwell.cli.loading import LoadState
 from docwell.cli.remote import s3_client
 from docwell.cli.settings import Settings
 from docwell.errors import Forbidden, NotFound, Unavailable
+from docwell.ports import StoredObject
 from tests.unit.cli.conftest import Run
 from tests.unit.cli.fake_api import BUCKET
 

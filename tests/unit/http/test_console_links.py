@@ -7,8 +7,8 @@ from urllib.parse import parse_qsl
 
 import pytest
 
-from docwell.citation_units import CitationUnit, UnitKind
 from docwell.http.console_links import ORIGIN_HEADER, console_of
+from docwell.models import CitationUnit, UnitKind
 from tests.unit.conftest import HttpWorld
 from tests.unit.http.http_calls import call
 from tests.unit.query.query_world import BOILER, QUESTION

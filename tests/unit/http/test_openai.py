@@ -18,10 +18,10 @@ import pytest
 from openai.types.chat import ChatCompletionMessageParam
 
 from docwell.audit import Action
-from docwell.citation_units import CitationUnit, UnitKind
 from docwell.errors import Overloaded, QuotaExceeded
 from docwell.http import openai as chat
 from docwell.identity import Principal, Rule
+from docwell.models import CitationUnit, UnitKind
 from docwell.query.ask import REFUSAL
 from tests.unit.conftest import HttpWorld
 from tests.unit.http.http_calls import KEY_OF_ALL, STREAMING, HandlerTransport, call

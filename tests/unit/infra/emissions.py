@@ -16,11 +16,10 @@ from types import SimpleNamespace
 import pytest
 
 from docwell.answers import Completion, Cost, Message, Mode
-from docwell.citation_units import CitationUnit
 from docwell.config import QuerySettings
 from docwell.errors import Overloaded, QuotaExceeded, Unauthenticated, Unavailable
 from docwell.identity import Principal
-from docwell.models import Chunk, DocumentRecord, IndexRecord, Status
+from docwell.models import Chunk, CitationUnit, DocumentRecord, IndexRecord, Status
 from docwell.ports import Reservation
 from docwell.query.conversation import Conversation
 from docwell.query.modes import Modes, Router

@@ -8,10 +8,9 @@ from dataclasses import dataclass, field, replace
 
 from docwell.answers import Completion, Cost, Message, Receipt
 from docwell.audit import AuditEvent
-from docwell.bucket_ports import UploadForm
-from docwell.citation_units import CitationUnit
 from docwell.identity import Principal, Use, UseHistory
-from docwell.ports import Reservation
+from docwell.models import CitationUnit
+from docwell.ports import Reservation, UploadForm
 from docwell.query.ask import Admitted, Identified
 from docwell.text.tokens import bound_of
 

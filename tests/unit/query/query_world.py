@@ -6,11 +6,10 @@ from typing import Any
 
 from docwell.answers import Mode
 from docwell.attributes import Attributes
-from docwell.citation_units import CitationUnit
 from docwell.config import QueryLimits
 from docwell.deadline import Deadline, run
 from docwell.identity import Principal
-from docwell.models import Chunk, DocumentRecord, IndexRecord, Status, collection_of
+from docwell.models import Chunk, CitationUnit, DocumentRecord, IndexRecord, Status, collection_of
 from docwell.query.ask import Ask, Event, QueryReport, Question
 from docwell.query.compare import Comparison
 from docwell.query.conversation import Conversation

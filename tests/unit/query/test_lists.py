@@ -13,10 +13,9 @@ from typing import Any
 import pytest
 
 from docwell.answers import Answer, AnswerStatus, Mode
-from docwell.citation_units import CitationUnit, UnitKind
 from docwell.errors import BadInput, Unavailable
 from docwell.identity import Principal, Rule
-from docwell.models import IndexRecord, Passage
+from docwell.models import CitationUnit, IndexRecord, Passage, UnitKind
 from docwell.ports import Places
 from docwell.query import lists
 from docwell.query.ask import Passages, Question, Token

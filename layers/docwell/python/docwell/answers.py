@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from docwell.citation_units import CitationUnit
+from docwell.models import CitationUnit
 
 
 @dataclass(frozen=True, slots=True)

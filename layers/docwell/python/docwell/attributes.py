@@ -36,22 +36,22 @@ class Attributes:
 
 def day_of(pdf_date: str | None) -> str | None:
     """Return the day of a PDF's date in its own time zone, None for an invalid date."""
-    found = _PDF_DATE.match(pdf_date or "")
-    if found is None:
+    match = _PDF_DATE.match(pdf_date or "")
+    if match is None:
         return None
-    year, month, day = (int(part or 1) for part in found.groups())
+    year, month, day = (int(part or 1) for part in match.groups())
     try:
         return date(year, month, day).isoformat()
     except ValueError:
         return None
 
 
-def bounded(pairs: Mapping[str, str], most: int, most_bytes: int) -> dict[str, str]:
+def bounded(pairs: Mapping[str, str], max_pairs: int, max_bytes: int) -> dict[str, str]:
     """Return the pairs that fit the limits, in order of their names; a pair that does not fit is left out."""
-    kept: dict[str, str] = {}
+    fitting: dict[str, str] = {}
     for name, value in sorted(pairs.items()):
         size = len(f"{name}{value}".encode("utf-8", "replace"))
-        if len(kept) < most and size <= most_bytes:
-            kept[name] = value
-            most_bytes -= size
-    return kept
+        if len(fitting) < max_pairs and size <= max_bytes:
+            fitting[name] = value
+            max_bytes -= size
+    return fitting

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple, Protocol
 
-from docwell.citation_units import CitationUnit
+from docwell.models import CitationUnit
 
 
 class DocumentLinks(Protocol):

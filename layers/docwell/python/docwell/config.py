@@ -49,13 +49,13 @@ class Settings(BaseSettings):
     )
 
     @classmethod
-    def read(cls, **given: object) -> Self:
+    def read(cls, **overrides: object) -> Self:
         """Return this process's settings; arguments override variables.
 
         Raises `SettingsError` with the name of each wrong variable.
         """
         try:
-            return cls(**given)  # type: ignore[arg-type] # Pydantic checks each field's own type
+            return cls(**overrides)  # type: ignore[arg-type] # Pydantic checks each field's own type
         except ValidationError as error:
             problems = [
                 f"DOCWELL_{'_'.join(str(part) for part in item['loc']).upper()}: {item['msg']}"
@@ -312,9 +312,9 @@ class EventsSettings(Settings):
 
     @field_validator("webhook_secret")
     @classmethod
-    def _is_key(cls, secret: SecretStr | None, others: ValidationInfo) -> SecretStr | None:
+    def _is_key(cls, secret: SecretStr | None, fields: ValidationInfo) -> SecretStr | None:
         if secret is None:
-            if others.data.get("webhook_url") is not None:
+            if fields.data.get("webhook_url") is not None:
                 raise ValueError("DOCWELL_WEBHOOK_URL needs it, to sign events")
             return None
         if not _SHORTEST_KEY <= len(_webhook_key(secret)) <= _LONGEST_KEY:

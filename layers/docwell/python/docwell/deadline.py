@@ -82,7 +82,7 @@ class Deadline:
                 raise
             raise DeadlineExceeded(name, f"{name} took more than its share of the time allowed") from None
 
-    async def each(self, name: str, items: AsyncGenerator[_Result]) -> AsyncGenerator[_Result]:
+    async def limit_each(self, name: str, items: AsyncGenerator[_Result]) -> AsyncGenerator[_Result]:
         """Yield the items until the time is up, then raise `DeadlineExceeded`. Closing it closes `items`."""
         async with aclosing(items):
             while True:

@@ -141,20 +141,21 @@ def groups_of(claims: Mapping[str, Any]) -> tuple[str, ...]:
 
     Returns the first `MAX_GROUPS` in alphabetical order.
     """
-    said = claims.get(_COGNITO_GROUPS) or claims.get(_GROUPS)
-    if isinstance(said, str):
-        said = _listed(said)
-    if not isinstance(said, list | tuple):
+    groups = claims.get(_COGNITO_GROUPS) or claims.get(_GROUPS)
+    if isinstance(groups, str):
+        groups = _parse_groups(groups)
+    if not isinstance(groups, list | tuple):
         return ()
-    return tuple(sorted({name for name in said if is_group(name)}))[:MAX_GROUPS]
+    return tuple(sorted({name for name in groups if is_group(name)}))[:MAX_GROUPS]
 
 
-def _listed(said: str) -> object:
+def _parse_groups(text: str) -> list[object]:
+    """Return the names of a JSON list; any other text is one name."""
     try:
-        listed: object = json.loads(said) if said.startswith("[") else None
+        names: object = json.loads(text) if text.startswith("[") else None
     except (ValueError, RecursionError):
-        listed = None
-    return listed if isinstance(listed, list) else [said]
+        names = None
+    return names if isinstance(names, list) else [text]
 
 
 def is_group(name: object) -> bool:

@@ -20,7 +20,7 @@ _SUFFIXES = {
     "image/tiff": ".tif .tiff",
 }
 # By suffix. Ingest tells the kind by the content; a suffix only chooses files and names their type for S3.
-MEDIA_TYPES = {suffix: media_type for media_type, found in _SUFFIXES.items() for suffix in found.split()}
-OTHER = "application/octet-stream"
+MEDIA_TYPES = {suffix: media_type for media_type, suffixes in _SUFFIXES.items() for suffix in suffixes.split()}
+UNKNOWN = "application/octet-stream"
 # A browser may show only these: any other kind could run as a page of the bucket's origin, or says nothing there.
 SHOWN = frozenset({PDF, "image/png", "image/jpeg"})

@@ -11,7 +11,6 @@ from enum import StrEnum
 from hashlib import sha256
 
 from docwell.attributes import Attributes
-from docwell.citation_units import CitationUnit, UnitKind
 
 DEFAULT_COLLECTION = "default"
 # The limit of S3 for a key, and of DynamoDB for a sort key, which a document is in the ledger's index.
@@ -134,6 +133,33 @@ class DocumentInfo:
     created: str | None = None
     media_type: str | None = None
     files: int = 0
+
+
+class UnitKind(StrEnum):
+    """The kind of place that a citation names."""
+
+    PAGE = "page"
+    SLIDE = "slide"
+    PARAGRAPH = "paragraph"
+    LINE = "line"
+    RANGE = "range"
+    PART = "part"
+    IMAGE = "image"
+
+
+@dataclass(frozen=True, slots=True)
+class CitationUnit:
+    """The place that a citation names: `label` for people, `anchor` for programs.
+
+    The label of a paragraph has its heading path, that of a range is `sheet!range`.
+    """
+
+    kind: UnitKind
+    label: str
+    anchor: str
+
+
+FIRST_PAGE = CitationUnit(UnitKind.PAGE, "1", "page=1")
 
 
 @dataclass(frozen=True, slots=True)

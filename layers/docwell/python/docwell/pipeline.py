@@ -52,12 +52,12 @@ class Roles:
     retired: Mapping[str, float] = field(default_factory=dict)
 
     @classmethod
-    def read(cls, state: StateStore, known: Sequence[str]) -> Roles:
+    def read(cls, state: StateStore, fingerprints: Sequence[str]) -> Roles:
         """Read the roles. The first known fingerprint is active where the stored one is unknown or absent."""
         fact = state.read(ACTIVE_PIPELINE)
         active = fact.get("fingerprint", "")
         retired = json.loads(fact.get("retired", "{}"))
-        return cls(active if active in known else known[0], fact.get("building") or None, retired)
+        return cls(active if active in fingerprints else fingerprints[0], fact.get("building") or None, retired)
 
     def write(self, state: StateStore) -> None:
         """Store the roles in one write."""
@@ -68,6 +68,6 @@ class Roles:
         """Store the retired ones alone: the stored active one may be of another release, which still runs."""
         state.write(ACTIVE_PIPELINE, {**state.read(ACTIVE_PIPELINE), "retired": json.dumps(self.retired)})
 
-    def in_use(self, known: Sequence[str]) -> tuple[str, ...]:
+    def in_use(self, fingerprints: Sequence[str]) -> tuple[str, ...]:
         """Return the known fingerprints whose index must match the bucket."""
-        return tuple(one for one in known if one in (self.active, self.building))
+        return tuple(name for name in fingerprints if name in (self.active, self.building))

@@ -16,9 +16,8 @@ from hashlib import sha256
 from secrets import token_hex
 from typing import Any
 
-from docwell.citation_units import CitationUnit, UnitKind
 from docwell.errors import Corrupt
-from docwell.models import Chunk, IndexRecord, Mark, Part, Passage, Units
+from docwell.models import Chunk, CitationUnit, IndexRecord, Mark, Part, Passage, UnitKind, Units
 from docwell.ports import Places
 
 # The field that a condition selects the chunks of an overview by.

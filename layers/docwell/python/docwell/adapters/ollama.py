@@ -62,7 +62,7 @@ class OllamaModel(ModelServer):
             Unavailable: no connection, an error of the host, or a broken answer.
         """
         texts: list[str] = []
-        async with aclosing(Deadline(timeout_s).each(_NAME, self._parts(messages))) as parts:
+        async with aclosing(Deadline(timeout_s).limit_each(_NAME, self._parts(messages))) as parts:
             async for part in parts:
                 if text := part.message.content:
                     texts.append(text)

@@ -81,7 +81,7 @@ class OpenAiModel(ModelServer):
         """
         texts: list[str] = []
         reason = usage = None
-        async with aclosing(Deadline(timeout_s).each(_NAME, self._events(messages))) as events:
+        async with aclosing(Deadline(timeout_s).limit_each(_NAME, self._events(messages))) as events:
             async for event in events:
                 for choice in event.choices:
                     reason = choice.finish_reason or reason

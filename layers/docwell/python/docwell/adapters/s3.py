@@ -22,10 +22,9 @@ from s3transfer.exceptions import S3CopyFailedError
 from docwell import media_types
 from docwell.adapters.aws import error_code, vendor_errors
 from docwell.attributes import MAX_METADATA, MAX_METADATA_BYTES, MAX_TAGS, MAX_TAGS_BYTES, bounded
-from docwell.bucket_ports import StoredObject, UploadForm
-from docwell.citation_units import CitationUnit, UnitKind
 from docwell.errors import Forbidden, NotFound, ObjectDenied, Refused, Unavailable
-from docwell.models import ObjectSummary, ObjectVersion
+from docwell.models import CitationUnit, ObjectSummary, ObjectVersion, UnitKind
+from docwell.ports import StoredObject, UploadForm
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -164,7 +163,7 @@ def _metadata(sent: Mapping[str, str]) -> dict[str, str]:
 
 
 class S3DocumentLinks:
-    """`docwell.bucket_ports.DocumentLinks` by presigned URLs that are valid for `seconds`.
+    """`docwell.ports.DocumentLinks` by presigned URLs that are valid for `seconds`.
 
     The signer needs `s3:GetObject` and `s3:GetObjectVersion`. A link expires early when the signer's credentials
     do: those of a role last hours. In a bucket without versions, a link opens the current object.
@@ -202,7 +201,7 @@ class S3DocumentLinks:
 
 
 class S3DocumentWriter:
-    """`docwell.bucket_ports.DocumentWriter`.
+    """`docwell.ports.DocumentWriter`.
 
     The signer of a form needs `s3:PutObject`, and `delete` needs `s3:DeleteObject`.
     """
@@ -253,7 +252,7 @@ _DEPTH = 8
 
 
 class S3Listing:
-    """`docwell.bucket_ports.Listing` over one bucket. Raises `Unavailable`."""
+    """`docwell.ports.Listing` over one bucket. Raises `Unavailable`."""
 
     def __init__(self, client: S3Client, bucket: str, prefix: str = "") -> None:
         self._client = client
@@ -311,7 +310,7 @@ class S3Listing:
 
 
 class S3Copier:
-    """`docwell.bucket_ports.Copier`: S3 copies the objects of one bucket into another, with metadata and tags.
+    """`docwell.ports.Copier`: S3 copies the objects of one bucket into another, with metadata and tags.
 
     Needs `s3:GetObject` and `s3:GetObjectTagging` on the source, `s3:PutObject` and `s3:PutObjectTagging` on the
     target.

@@ -24,7 +24,6 @@ from rich.table import Table
 from rich.text import Text
 
 from docwell.answers import AnswerStatus, Mode
-from docwell.citation_units import UnitKind
 from docwell.cli.remote import Json
 from docwell.errors import DocwellError, ModelAsleep, ModelWaking
 from docwell.models import Status

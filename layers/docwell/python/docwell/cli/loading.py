@@ -22,11 +22,11 @@ from pathlib import Path, PurePosixPath
 from threading import Event, Lock
 from typing import Any, NamedTuple, TypeVar
 
-from docwell.bucket_ports import Copier, Listing, StoredObject
 from docwell.cli.settings import ExitCode, Failure
 from docwell.errors import Forbidden, NotFound, Refused, Unavailable
 from docwell.media_types import MEDIA_TYPES
 from docwell.models import KEY_BYTES
+from docwell.ports import Copier, Listing, StoredObject
 
 _Result = TypeVar("_Result")
 

@@ -17,7 +17,7 @@ from urllib.parse import quote
 from docwell.cli.settings import Busy, ExitCode, Failure, Settings
 from docwell.errors import Unavailable
 from docwell.http import sse
-from docwell.media_types import MEDIA_TYPES, OTHER
+from docwell.media_types import MEDIA_TYPES, UNKNOWN
 
 if TYPE_CHECKING:
     import httpx
@@ -294,7 +294,7 @@ class Bucket:
     def upload(self, path: Path, key: str, on_bytes: Callable[[int], None]) -> str:
         """Upload one file, a large one in parts; return its version as the ledger will name it."""
         with plain_failures(f"cannot upload {path}"):
-            kind = MEDIA_TYPES.get(path.suffix.lower(), OTHER)
+            kind = MEDIA_TYPES.get(path.suffix.lower(), UNKNOWN)
             self._client.upload_file(
                 str(path), self._name, key, ExtraArgs={"ContentType": kind}, Callback=on_bytes
             )

@@ -11,10 +11,9 @@ from pydantic import AfterValidator, BaseModel, Field, StringConstraints
 
 from docwell.answers import Answer, AnswerStatus, Cost, HostState, Mode
 from docwell.attributes import MAX_METADATA, MAX_TAGS, Attributes
-from docwell.citation_units import CitationUnit
 from docwell.errors import BadInput
 from docwell.identity import Principal, Use
-from docwell.models import KEY_BYTES, DocumentRecord, Reason, Status, collection_of
+from docwell.models import KEY_BYTES, CitationUnit, DocumentRecord, Reason, Status, collection_of
 from docwell.query.ask import Passages
 from docwell.query.checking.cleaning import clean_answer
 from docwell.query.checking.extractive import extract

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 from urllib.parse import quote, urlencode
 
-from docwell.citation_units import UnitKind
+from docwell.models import UnitKind
 
 if TYPE_CHECKING:
     # The local gateway, which reads the header's name alone, starts without the models of the bodies.

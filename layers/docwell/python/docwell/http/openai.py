@@ -20,7 +20,6 @@ from aws_lambda_powertools.event_handler.router import APIGatewayRouter
 from pydantic import BaseModel, Field, StringConstraints
 
 from docwell.answers import Sentence
-from docwell.citation_units import UnitKind
 from docwell.errors import (
     BadInput,
     DocwellError,
@@ -34,7 +33,7 @@ from docwell.http.answering import Finished, QuestionRequest
 from docwell.http.console_links import console_of, linked
 from docwell.http.edges import AnswerResponse, Problem, admission, answer_responses, charge, request_id
 from docwell.http.streaming import ResponseBody
-from docwell.models import KEY_BYTES
+from docwell.models import KEY_BYTES, UnitKind
 from docwell.query.ask import Checked, Passages, Waking
 from docwell.query.checking.cleaning import clean_answer
 from docwell.query.documents import list_collections

@@ -23,7 +23,6 @@ from aws_lambda_powertools.utilities.data_classes import APIGatewayProxyEvent
 from docwell.access.credentials import KEY_HEADER
 from docwell.answers import HostState
 from docwell.audit import Action
-from docwell.citation_units import FIRST_PAGE
 from docwell.deadline import Deadline, run
 from docwell.errors import BadInput, NotFound, Unavailable
 from docwell.http import answering, bodies, mcp, openai, operations, sse
@@ -43,7 +42,7 @@ from docwell.http.edges import (
 )
 from docwell.http.streaming import ResponseBody, StreamedResponse
 from docwell.identity import Principal
-from docwell.models import KEY_BYTES, DocumentRecord, Status
+from docwell.models import FIRST_PAGE, KEY_BYTES, DocumentRecord, Status
 from docwell.observability import logger, record_alone
 from docwell.query import rights
 from docwell.query.documents import Listing, delete_document, list_documents, upload_form

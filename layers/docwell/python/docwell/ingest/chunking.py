@@ -15,9 +15,8 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import TYPE_CHECKING
 
-from docwell.citation_units import CitationUnit
 from docwell.ingest.outline import CutChunk, Outline, Section, shown
-from docwell.models import Chunk, Page
+from docwell.models import Chunk, CitationUnit, Page
 
 if TYPE_CHECKING:
     from docwell.ports import Tokenizer

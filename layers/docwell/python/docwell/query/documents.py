@@ -8,11 +8,10 @@ from functools import partial
 from typing import Protocol
 
 from docwell.audit import Action, AuditEvent
-from docwell.bucket_ports import DocumentWriter, UploadForm
 from docwell.errors import BadInput, Forbidden, NotFound
 from docwell.identity import Principal
 from docwell.models import DocumentRecord, Passage, Status, collection_of
-from docwell.ports import AuditTrail, Catalogue
+from docwell.ports import AuditTrail, Catalogue, DocumentWriter, UploadForm
 from docwell.query import rights
 from docwell.query.retrieval.scope import MOST_ROWS, NO_COLLECTION, NO_DOCUMENT, exists
 from docwell.text.visible import strip_invisible

@@ -10,11 +10,10 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 
 from docwell.answers import AnswerStatus, Mode
-from docwell.bucket_ports import DocumentLinks
 from docwell.config import QueryLimits
 from docwell.deadline import is_cancelled
 from docwell.errors import BadInput
-from docwell.ports import Embedder, LanguageModel, Reranker
+from docwell.ports import DocumentLinks, Embedder, LanguageModel, Reranker
 from docwell.query.ask import (
     REFUSAL,
     Admitted,

@@ -6,9 +6,9 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from docwell.answers import Answer, AnswerStatus, Citation, Mode, Sentence, Timings, Usage
-from docwell.bucket_ports import DocumentLinks
 from docwell.errors import Unavailable
 from docwell.models import Passage
+from docwell.ports import DocumentLinks
 from docwell.query.ask import Basis, Inquiry, ModelCall, QueryReport
 from docwell.query.checking.extractive import extract
 from docwell.query.checking.grounding import Evidence, GroundedAnswer, cite

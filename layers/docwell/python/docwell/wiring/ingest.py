@@ -44,9 +44,9 @@ def ingest() -> tuple[Ingest, ...]:
     roles = roles_of(settings)
     used = roles.in_use(tuple(pipelines(settings)))
     return tuple(
-        replace(one, ledger=_ledger(settings, one.fingerprint, roles.active))
-        for one in built
-        if one.fingerprint in used
+        replace(use_case, ledger=_ledger(settings, use_case.fingerprint, roles.active))
+        for use_case in built
+        if use_case.fingerprint in used
     )
 
 
@@ -60,7 +60,7 @@ def _ingest() -> tuple[Ingest, ...]:
     begin()
     settings = ingest_settings()
     with uncollected():
-        return tuple(_build(settings, fingerprint, one) for fingerprint, one in pipelines(settings).items())
+        return tuple(_build(settings, name, pipeline) for name, pipeline in pipelines(settings).items())
 
 
 def _build(settings: IngestSettings, fingerprint: str, pipeline: Pipeline) -> Ingest:
@@ -120,8 +120,8 @@ def _recogniser(settings: IngestSettings, reader: DocumentReader) -> DocumentRea
 def source_queue(arn: str) -> SqsTaskQueue:
     """Return the queue with this ARN, of those that ingest reads from."""
     settings = ingest_settings()
-    others = filter(None, (settings.ocr_queue_url, settings.dead_letter_queue_url))
-    return task_queue(next((url for url in others if _is_queue(url, arn)), settings.queue_url))
+    urls = filter(None, (settings.ocr_queue_url, settings.dead_letter_queue_url))
+    return task_queue(next((url for url in urls if _is_queue(url, arn)), settings.queue_url))
 
 
 def is_dead_letter_queue(arn: str) -> bool:

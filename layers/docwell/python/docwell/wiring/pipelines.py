@@ -36,7 +36,7 @@ def pipelines(settings: PipelineSettings) -> dict[str, Pipeline]:
     """Return the pipelines by fingerprint. Reads the models' manifests, and loads no model."""
     from docwell.adapters.embedding.model_manifest import ModelManifest
 
-    found = [Pipeline(settings.model_dir, settings.chunk_tokens, settings.ocr, settings.shards)]
+    named = [Pipeline(settings.model_dir, settings.chunk_tokens, settings.ocr, settings.shards)]
     changes: dict[str, Any] = {
         "model_dir": settings.next_model_dir,
         "chunk_tokens": settings.next_chunk_tokens or None,
@@ -44,29 +44,29 @@ def pipelines(settings: PipelineSettings) -> dict[str, Pipeline]:
         "shards": settings.next_shards,
     }
     if changes := {name: value for name, value in changes.items() if value is not None}:
-        found.append(found[0]._replace(**changes))
+        named.append(named[0]._replace(**changes))
     return {
         fingerprint(
-            ModelManifest.read(one.model_dir).fingerprint,
-            one.chunk_tokens,
-            one.ocr,
+            ModelManifest.read(pipeline.model_dir).fingerprint,
+            pipeline.chunk_tokens,
+            pipeline.ocr,
             settings.ocr_min_confidence,
-            shards=one.shards,
-        ): one
-        for one in found
+            shards=pipeline.shards,
+        ): pipeline
+        for pipeline in named
     }
 
 
 def roles_of(settings: PipelineSettings) -> Roles:
     """Return the roles of the settings' pipelines. Asks the ledger only where there are several."""
-    known = tuple(pipelines(settings))
-    return Roles(known[0]) if len(known) == 1 else Roles.read(state_store(settings), known)
+    fingerprints = tuple(pipelines(settings))
+    return Roles(fingerprints[0]) if len(fingerprints) == 1 else Roles.read(state_store(settings), fingerprints)
 
 
 def vectors_of(settings: PipelineSettings, fingerprint: str) -> ChromaIndex:
     """Return the vector index of one pipeline. One that the settings no longer name can only be removed."""
-    known = pipelines(settings).get(fingerprint)
-    return index_of(settings, fingerprint, known.shards if known else settings.shards)
+    pipeline = pipelines(settings).get(fingerprint)
+    return index_of(settings, fingerprint, pipeline.shards if pipeline else settings.shards)
 
 
 @cache
@@ -83,9 +83,9 @@ def embedder_loading(settings: IngestSettings | QuerySettings, model_dir: Path) 
     # The rest of the loading runs in C++ and OpenSSL, beside other imports; this import would wait for them.
     from docwell.adapters.embedding.onnx_embedder import OnnxEmbedder, runs_openvino, session_opener
 
-    known = _embedders().get((settings, model_dir))
-    if known is not None and not (known.done() and known.exception()):
-        return known
+    cached = _embedders().get((settings, model_dir))
+    if cached is not None and not (cached.done() and cached.exception()):
+        return cached
     thread, open_session = ThreadPoolExecutor(1, "model"), session_opener(settings.embed_runtime)
     for_questions = isinstance(settings, QuerySettings) and not runs_openvino(settings.embed_runtime)
     threads = _threads(settings)

@@ -31,19 +31,20 @@ def reconcile() -> tuple[Reconcile, ...]:
 def reindex() -> Reindex:
     """Return the use case that changes from one pipeline to the next."""
     settings = reconcile_settings()
-    known = tuple(pipelines(settings))
+    fingerprints = tuple(pipelines(settings))
 
-    def others() -> set[str]:
-        return set[str]().union(*(_ledger(one).others for one in known)).difference(known)
+    def unnamed() -> set[str]:
+        """Return the fingerprints in the ledger that the settings do not name."""
+        return set[str]().union(*(_ledger(name).others for name in fingerprints)).difference(fingerprints)
 
-    return Reindex(known=known, state=state_store(settings), reconcile=_reconcile, others=others)
+    return Reindex(known=fingerprints, state=state_store(settings), reconcile=_reconcile, others=unnamed)
 
 
 def erase() -> Erase:
     """Return the use case that checks an erasure."""
     settings = reconcile_settings()
     in_use = roles_of(settings).in_use(tuple(pipelines(settings)))
-    parts = (ErasePipeline(ledger_of(settings, one), vectors_of(settings, one)) for one in in_use)
+    parts = (ErasePipeline(ledger_of(settings, name), vectors_of(settings, name)) for name in in_use)
     return Erase(documents_of(settings), task_queue(settings.queue_url), tuple(parts))
 
 

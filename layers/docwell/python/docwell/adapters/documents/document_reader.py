@@ -23,7 +23,6 @@ from docwell.adapters.documents import kinds
 from docwell.adapters.documents.process import PDFIUM, Child, ChildError
 from docwell.adapters.documents.quality import tidy, unreadable_share
 from docwell.attributes import day_of
-from docwell.citation_units import CitationUnit, UnitKind
 from docwell.errors import Refused
 from docwell.media_types import MEDIA_TYPES, OTHER, PDF
 from docwell.models import DocumentInfo, Heading, Page, Reason

@@ -18,9 +18,8 @@ from docwell.adapters.documents.kinds import IMAGES, Kind, binary_kind, is_locke
 from docwell.adapters.documents.parts import Attachment, Metadata, PageText, Parts
 from docwell.adapters.documents.pdf_pages import Pdfium, load_pdfium
 from docwell.adapters.documents.quality import is_unreadable
-from docwell.citation_units import CitationUnit, UnitKind
 from docwell.errors import Refused
-from docwell.models import Reason
+from docwell.models import CitationUnit, Reason, UnitKind
 
 if TYPE_CHECKING:
     from PIL import Image

@@ -14,8 +14,7 @@ from oxmsg import Message
 from docwell.adapters.documents import web
 from docwell.adapters.documents.charsets import decoded
 from docwell.adapters.documents.parts import Attachment, Metadata, Parts
-from docwell.citation_units import CitationUnit, UnitKind
-from docwell.models import Reason
+from docwell.models import CitationUnit, Reason, UnitKind
 
 MAX_ATTACHMENTS = 200
 UNSENT_YEAR = 1601

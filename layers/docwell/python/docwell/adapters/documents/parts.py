@@ -9,8 +9,7 @@ from datetime import date
 from typing import NamedTuple
 
 from docwell.adapters.documents.quality import tidy
-from docwell.citation_units import CitationUnit, UnitKind
-from docwell.models import Reason
+from docwell.models import CitationUnit, Reason, UnitKind
 
 # The densest real page of a PDF. A chunk never crosses the end of a part, and each range of parts reads the whole
 # document again.

@@ -27,9 +27,8 @@ from pathlib import Path
 from typing import IO, Any, cast
 
 from docwell.adapters.documents.fork_server import PID_BYTES
-from docwell.citation_units import UnitKind
 from docwell.errors import Unavailable
-from docwell.models import Reason
+from docwell.models import Reason, UnitKind
 
 FORK_SERVER = Path(__file__).with_name("fork_server.py")
 CHILD = Path(__file__).with_name("child.py")

@@ -23,7 +23,7 @@ from openpyxl.xml.constants import ARC_CORE
 
 from docwell.adapters.documents.kinds import delimiter
 from docwell.adapters.documents.parts import MAX_HEAD, Metadata, Parts, named
-from docwell.citation_units import CitationUnit, UnitKind
+from docwell.models import CitationUnit, UnitKind
 
 _LITERAL = re.compile(r'"([^"]*)"|\\(.)|_.|\*.|\[\$([^\]-]*)[^\]]*\]|\[[^\]]*\]')
 # Commas behind the last digit divide by a thousand each: `#,##0,` shows thousands.

@@ -13,7 +13,7 @@ from pptx.opc.constants import RELATIONSHIP_TYPE
 from pptx.oxml.ns import qn
 
 from docwell.adapters.documents.parts import LEAST_CELLS, Cell, Metadata, Parts, Rows, raised
-from docwell.citation_units import CitationUnit, UnitKind
+from docwell.models import CitationUnit, UnitKind
 
 _TEXT, _PARAGRAPH = qn("a:t"), qn("a:p")
 _DIAGRAM, _COMMENTS = "/diagramData", "/comments"

@@ -12,8 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from docwell.answers import Answer, Citation, Sentence
-from docwell.citation_units import CitationUnit
-from docwell.models import Chunk, Passage
+from docwell.models import Chunk, CitationUnit, Passage
 from docwell.query.checking.cleaning import clean_answer
 from docwell.query.checking.suspicion import suspicion
 from docwell.text.lexicon import (
