@@ -98,7 +98,7 @@ def test_items_pass_until_the_time_is_up_and_then_their_source_is_closed() -> No
 
 def test_items_that_end_in_time_all_pass() -> None:
     async def work() -> list[int]:
-        return [item async for item in Deadline(PATIENT_S).each("model", Items().count())]
+        return [item async for item in Deadline(PATIENT_S).limit_each("model", Items().count())]
 
     assert run(work()) == list(range(1000))
 
@@ -107,7 +107,7 @@ def test_a_reader_that_stops_closes_the_source_of_the_items() -> None:
     items = Items()
 
     async def work() -> int:
-        async with aclosing(Deadline(PATIENT_S).each("model", items.count())) as passed:
+        async with aclosing(Deadline(PATIENT_S).limit_each("model", items.count())) as passed:
             return await anext(passed)
 
     assert run(work()) == 0
