@@ -126,15 +126,6 @@ def test_a_filter_sees_what_pdf_and_bucket_say_and_new_tags_within_seconds(doors
     assert asks_the_model(tags={"stage": "final"})
 
 
-def test_a_question_to_a_collection_that_does_not_exist_is_not_found(doors: Doors) -> None:
-    assert doors.ask("Anything at all?", collection="nowhere").status_code == 404
-
-
-def test_nobody_is_answered(doors: Doors) -> None:
-    response = httpx.post(f"{doors.stack.gateway}/v1/query", json={"question": "Who?"}, trust_env=False)
-    assert (response.status_code, response.headers["content-type"]) == (401, "application/problem+json")
-
-
 def test_an_answer_is_streamed_while_it_is_made(doors: Doors, examples: list[dict[str, str]]) -> None:
     asked = {"question": examples[0]["question"], "document": examples[0]["document"], "stream": True}
     with doors.http.stream("POST", "/v1/query", json=asked) as response:

@@ -135,23 +135,12 @@ def words(count: int) -> str:
     return " ".join(f"apple{number}" for number in range(count))
 
 
-def test_the_root_says_that_it_runs(url: str) -> None:
-    assert httpx.get(url).text == "Ollama is running"
-
-
 def test_tags_names_the_model_its_size_and_its_checksum(client: ollama.Client, gguf: Path) -> None:
     (model,) = client.list().models
     assert model.model == MODEL
     assert model.size == gguf.stat().st_size
     with gguf.open("rb") as file:
         assert model.digest == file_digest(file, "sha256").hexdigest()
-
-
-def test_show_gives_what_the_model_was_trained_for(client: ollama.Client) -> None:
-    card = client.show(MODEL)
-    assert card.modelinfo is not None
-    assert card.modelinfo[f"{card.modelinfo['general.architecture']}.context_length"] == 8192
-    assert card.capabilities == ["completion"]
 
 
 def test_a_streamed_chat_comes_in_pieces_and_ends_with_figures(client: ollama.Client) -> None:
@@ -165,19 +154,6 @@ def test_a_streamed_chat_comes_in_pieces_and_ends_with_figures(client: ollama.Cl
     assert last.eval_count == SHORT["num_predict"]
     assert last.total_duration is not None
     assert last.total_duration > (last.eval_duration or 0) > 1_000_000
-
-
-def test_a_whole_chat_says_what_the_stream_says(client: ollama.Client) -> None:
-    streamed = client.chat(MODEL, ASK, stream=True, options=SHORT)
-    whole = client.chat(MODEL, ASK, options=SHORT)
-    assert whole.message.content == "".join(piece.message.content or "" for piece in streamed)
-    assert whole.done_reason == "length"
-
-
-def test_an_answer_that_is_complete_ends_with_stop(client: ollama.Client) -> None:
-    whole = client.chat(MODEL, ASK, options=SHORT | {"num_predict": 400, "stop": ["e"]})
-    assert whole.done_reason == "stop"
-    assert "e" not in (whole.message.content or "")
 
 
 def test_a_missing_model_is_404(client: ollama.Client) -> None:
@@ -208,15 +184,6 @@ def test_a_prompt_that_exceeds_the_context_is_400(client: ollama.Client) -> None
     with pytest.raises(ollama.ResponseError, match=r"exceeds the available context size \(512 tokens\)") as caught:
         client.chat(MODEL, [{"role": "user", "content": words(400)}], options=SHORT)
     assert caught.value.status_code == 400
-
-
-def test_another_context_length_loads_the_model_anew(client: ollama.Client) -> None:
-    client.chat(MODEL, ASK, options=SHORT)
-    assert (client.chat(MODEL, ASK, options=SHORT).load_duration or 0) < 50_000_000
-    long = [{"role": "user", "content": words(200)}]
-    read = client.chat(MODEL, long, options=SHORT | {"num_ctx": 2048})
-    assert (read.load_duration or 0) > 50_000_000
-    assert (read.prompt_eval_count or 0) > CONTEXT
 
 
 def test_a_closed_connection_stops_the_answer_and_frees_the_server(
@@ -275,19 +242,6 @@ def test_the_adapter_answers_and_lets_the_server_go_at_its_deadline(url: str, lo
     until(lambda: log.read_text().count("closed by the client") > closed, WAIT)
     with pytest.raises(ModelMissing):
         run(OllamaModel(url, "absent", num_ctx=CONTEXT, num_predict=8).check())
-
-
-def test_the_log_has_a_line_for_each_request_and_no_text(client: ollama.Client, log: Path) -> None:
-    client.chat(MODEL, [{"role": "user", "content": "Where is Xanadu?"}], options=SHORT | {"num_predict": 3})
-    until(lambda: f"{MODEL} " in log.read_text() and "length 3 tokens" in log.read_text(), WAIT)
-    assert "Xanadu" not in log.read_text()
-
-
-def test_a_prompt_that_was_read_before_is_not_read_again_and_still_counts(client: ollama.Client) -> None:
-    long = [{"role": "user", "content": words(60)}]
-    first, second = (client.chat(MODEL, long, options=SHORT) for _ in range(2))
-    assert first.prompt_eval_count == second.prompt_eval_count
-    assert (second.prompt_eval_duration or 0) < (first.prompt_eval_duration or 0) / 3
 
 
 def test_sigterm_ends_it_with_status_0_even_in_the_middle_of_an_answer(gguf: Path, tmp_path: Path) -> None:

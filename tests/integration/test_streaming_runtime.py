@@ -24,7 +24,6 @@ from runtime.functions import (
     FunctionPool,
     FunctionRaised,
     FunctionSpec,
-    FunctionTimedOut,
     Stream,
 )
 from runtime.runtime_api import (
@@ -83,19 +82,6 @@ def tokens(stream: Stream) -> list[dict[str, Any]]:
     return [data for _, data in sse.read(b"".join(stream).decode().splitlines())]
 
 
-def test_a_stream_arrives_piece_by_piece_while_it_is_made(toy: Toy, tmp_path: Path) -> None:
-    stream = toy.stream(pieces=3, gates=str(tmp_path))
-    for number in range(3):  # the toy makes each piece after the previous one has arrived
-        (tmp_path / str(number)).touch()
-        if not number:
-            assert stream.metadata() == {"statusCode": 200, "headers": {"Content-Type": "text/event-stream"}}
-        piece = stream.next()
-        assert piece is not None
-        ((_, data),) = sse.read(piece.decode().splitlines())
-        assert data["text"] == str(number)
-    assert stream.next() is None
-
-
 def test_pieces_of_many_megabytes_arrive_whole(toy: Toy) -> None:
     stream = toy.stream(megabytes=20)
     stream.metadata()
@@ -137,17 +123,6 @@ def test_a_stream_that_fails_half_way_ends_in_its_error_and_the_environment_stay
     with pytest.raises(FunctionRaised, match="ValueError: half-way"):
         stream.next()
     assert "pid" in toy.pool.invoke({"plain": True})
-
-
-def test_a_client_that_goes_away_ends_the_stream_before_its_last_piece(toy: Toy) -> None:
-    stream = toy.stream(pieces=100, pause=1)
-    stream.metadata()
-    first = stream.next()
-    assert first is not None
-    ((_, data),) = sse.read(first.decode().splitlines())
-    stream.close()
-    assert toy.noted("closed", within_s=10)
-    assert toy.pool.invoke({"plain": True})["pid"] == data["pid"]
 
 
 def test_a_client_that_left_before_the_first_piece_ends_the_stream_too(toy: Toy) -> None:
@@ -194,15 +169,6 @@ def test_a_process_that_dies_in_mid_stream_is_a_crash(toy: Toy) -> None:
     with pytest.raises(FunctionCrashed, match="status 4"):
         tokens(stream)
     assert "pid" in toy.pool.invoke({"plain": True})
-
-
-def test_a_stream_over_its_time_is_killed(tmp_path: Path) -> None:
-    toy = Toy(tmp_path, timeout_s=1)
-    stream = toy.stream(pieces=100, pause=0.1)
-    stream.metadata()
-    with pytest.raises(FunctionTimedOut):
-        tokens(stream)
-    toy.pool.close()
 
 
 def test_a_stream_without_a_prelude_is_refused(tmp_path: Path) -> None:

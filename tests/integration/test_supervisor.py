@@ -165,43 +165,6 @@ def test_a_second_stack_on_the_same_data_says_that_one_is_running(tmp_path: Path
         pytest.fail("it started")
 
 
-def test_a_port_that_is_taken_gives_way_to_a_free_one() -> None:
-    with socket.socket() as other:
-        other.bind(("127.0.0.1", 0))
-        other.listen()
-        wanted = other.getsockname()[1]
-        found = free_port(wanted, set())
-    assert found not in (0, wanted)
-
-
-@pytest.mark.parametrize(
-    ("line", "shown"),
-    [
-        ("NOTICE a.pdf INDEXED", "a.pdf INDEXED"),
-        ("WARNING slow", "slow"),
-        ('{"level": "ERROR", "message": "not done"}', "not done"),
-        ('{"level": "INFO", "message": "done", "document": "a", "outcome": "INDEXED", "pages": 0}', None),
-        ('{"level": "INFO", "message": "done", "document": "a", "outcome": "DELETED"}', "a  DELETED"),
-        (
-            '{"level": "INFO", "message": "done", "document": "a", "range": 2, "outcome": "PENDING", "pages": 9}',
-            "a  range 2  PENDING  9 pages",
-        ),
-        (
-            '{"level": "INFO", "message": "done", "document": "a", "outcome": "REJECTED", "reason": "encrypted"}',
-            "a  REJECTED  (encrypted)",
-        ),
-        ('{"_aws": {}, "level": "ERROR"}', None),
-        ('{"level": "INFO", "message": "POST /v1/query 200 in 9 ms"}', "POST /v1/query 200 in 9 ms"),
-        ('{"level": "INFO", "message": "GET /v1/health 200 in 9 ms"}', None),
-        ("GET /v1/health 200", None),
-        ("thread 'main' panicked at", "thread 'main' panicked at"),
-    ],
-)
-def test_in_quiet_mode_only_trouble_and_news_are_shown(line: str, shown: str | None) -> None:
-    found = worth_showing(line)
-    assert (found[0] if found else None) == shown
-
-
 @pytest.mark.parametrize("end", ["\u2028", "\u2029", "\x0b", "\x0c", "\x85", "\r", "\x1b[2J\r\n", "\x9b2J\u2028"])
 def test_what_a_part_says_stays_one_line_in_its_log_and_on_the_terminal(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], end: str
@@ -215,29 +178,6 @@ def test_what_a_part_says_stays_one_line_in_its_log_and_on_the_terminal(
         assert len(text.splitlines()) == 2
         assert "\x1b" not in text
         assert "\x9b" not in text
-
-
-@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "koi8-r"])
-def test_a_name_that_the_terminal_lacks_stops_nothing(tmp_path: Path, encoding: str) -> None:
-    program = (
-        "import os, sys, threading\n"
-        "from pathlib import Path\n"
-        "from infra.local.console import StackConsole\n"
-        "from runtime.process import Child\n"
-        "console = StackConsole(Path(sys.argv[1]))\n"
-        "said = [sys.executable, '-c', r'print(\"WARNING 日本 é \\udcff.pdf\")']\n"
-        "ended = threading.Event()\n"
-        "Child(said, os.environ, lambda line: console.line('toy', line), lambda _: ended.set())\n"
-        "ended.wait(30)\n"
-        "console.say('stopping…')\n"
-    )
-    environment = {**base_environment({}), "PYTHONIOENCODING": encoding}
-    command = [sys.executable, "-c", program, str(tmp_path / "logs")]
-    done = subprocess.run(command, capture_output=True, env=environment, cwd=ROOT, check=False)
-    assert done.stderr == b""
-    assert b".pdf" in done.stdout
-    assert b"stopping?" in done.stdout
-    assert (tmp_path / "logs" / "toy.log").read_text() == "WARNING 日本 é \\udcff.pdf\n"
 
 
 @pytest.mark.parametrize("log", ["/dev/full", "/dev/null"])

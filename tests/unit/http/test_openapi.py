@@ -25,22 +25,22 @@ BODIES: dict[str, dict[str, Any]] = {
 
 @pytest.fixture
 def page(world: HttpWorld) -> dict[str, Any]:
-    found: dict[str, Any] = call("GET", "/v1/openapi.json", key=None)[1]
-    return found
+    document: dict[str, Any] = call("GET", "/v1/openapi.json", key=None)[1]
+    return document
 
 
 def references(part: object) -> Iterator[str]:
     if isinstance(part, dict):
         yield from (value for name, value in part.items() if name == "$ref")
         part = list(part.values())
-    for one in part if isinstance(part, list) else ():
-        yield from references(one)
+    for item in part if isinstance(part, list) else ():
+        yield from references(item)
 
 
 def test_each_reference_leads_to_a_part_of_the_page(page: dict[str, Any]) -> None:
-    found = set(references(page))
-    assert "#/components/schemas/CitationUnit" in found
-    for reference in found:
+    all_references = set(references(page))
+    assert "#/components/schemas/CitationUnit" in all_references
+    for reference in all_references:
         part: Any = page
         for name in reference.removeprefix("#/").split("/"):
             part = part[name]
@@ -54,8 +54,8 @@ def test_an_operation_without_a_credential_is_refused_where_the_page_demands_one
         for method, path in operations
         if call(method.upper(), path.replace("{", "").replace("}", ""), BODIES.get(path), key=None)[0] != 401
     }
-    said = {(method, path) for method, path in operations if page["paths"][path][method].get("security") == []}
-    assert free == said == {("get", "/v1/health")}
+    marked = {(method, path) for method, path in operations if page["paths"][path][method].get("security") == []}
+    assert free == marked == {("get", "/v1/health")}
 
 
 def test_an_answer_of_mcp_is_an_object(page: dict[str, Any]) -> None:
@@ -70,3 +70,32 @@ def test_the_page_is_made_once_however_often_strangers_ask_for_it(world: HttpWor
     for _ in range(3):
         assert call("GET", "/v1/openapi.json", key=None)[0] == 200
     assert routes._openapi_text.cache_info().misses == 1
+
+
+def test_the_openapi_page_describes_every_route_and_the_problem_document(page: dict[str, Any]) -> None:
+    assert set(page["paths"]) == {
+        "/v1/query",
+        "/v1/search",
+        "/v1/models",
+        "/v1/chat/completions",
+        "/v1/mcp",
+        "/v1/feedback",
+        "/v1/receipts/{id_}",
+        "/v1/receipts/{id_}/replay",
+        "/v1/documents",
+        "/v1/documents/{key}",
+        "/v1/uploads",
+        "/v1/usage",
+        "/v1/operations",
+        "/v1/operations/redrive",
+        "/v1/health",
+        "/v1/ready",
+        "/v1/status",
+    }
+    document = page["paths"]["/v1/documents/{key}"]
+    named = {method: [one["name"] for one in operation["parameters"]] for method, operation in document.items()}
+    assert named == {"get": ["key", "link"], "delete": ["key"]}
+    assert "Problem" in page["components"]["schemas"]
+    stream = page["paths"]["/v1/query"]["post"]["responses"]["200"]["content"]["text/event-stream"]
+    passage = stream["schema"]["properties"]["data"]["contentSchema"]["properties"]["passages"]["items"]
+    assert {"document", "page", "likely"} <= set(passage["properties"])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections import Counter
 from datetime import UTC, datetime, timedelta
 
@@ -12,7 +11,6 @@ from docwell.audit import Action
 from docwell.errors import Unavailable
 from docwell.identity import Principal, Use, UseHistory
 from docwell.models import DocumentRecord, Reason, Status
-from docwell.upkeep import canary
 from docwell.upkeep.operations import MOST_REDRIVEN
 from docwell.upkeep.reconcile import Pass, Phase, fact_of
 from tests.unit.conftest import HttpWorld
@@ -46,7 +44,7 @@ def test_what_has_not_happened_is_null_and_nothing_is_unknown(world: HttpWorld) 
     assert (answer["reconcile"], answer["canary"], answer["unknown"]) == (None, None, {})
     assert answer["dead_letters"] == {"waiting": 0, "failed": [], "more": False}
     assert answer["model"] == {"name": "fake-model", "host": "awake"}
-    assert [(one["name"], one["share"]) for one in answer["prompts"]] == [("answer", 1.0)]
+    assert [(prompt["name"], prompt["share"]) for prompt in answer["prompts"]] == [("answer", 1.0)]
     assert {(one["requests"], one["tokens"], one["cost"]) for one in answer["usage"]["days"]} == {(0, 0, 0.0)}
     assert world.principals.requests == 1  # a look is charged
 
@@ -64,12 +62,6 @@ def test_the_last_pass_of_all_partitions_is_summed(world: HttpWorld) -> None:
     world.states.write(fact_of("f1", 1), other.fact())
     found = call("GET", "/v1/operations", key=OPERATOR)[1]["reconcile"]
     assert (found["complete"], found["phase"], found["objects"]) == (False, "bucket", 3)
-
-
-def test_the_last_canary_is_told_with_its_time(world: HttpWorld) -> None:
-    at = time.time()
-    world.states.write(canary.FACT, {"outcome": "missing", "at": str(at)})
-    assert call("GET", "/v1/operations", key=OPERATOR)[1]["canary"] == {"outcome": "missing", "at": at}
 
 
 def test_failed_documents_are_named_only_where_the_operator_may_read_them(world: HttpWorld) -> None:
