@@ -9,7 +9,7 @@ import pytest
 from docwell.adapters.chroma_records import passage_of, record_fields
 from docwell.cli.display import place_of
 from docwell.ingest.chunking import chunk_pages
-from docwell.models import Chunk, IndexRecord, Page, Passage
+from docwell.models import Chunk, CitationUnit, IndexRecord, Page, Passage, UnitKind
 from docwell.query.checking.check import Checker
 from docwell.query.checking.grounding import unit_of
 from docwell.query.lists import _where

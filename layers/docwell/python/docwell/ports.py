@@ -421,7 +421,7 @@ class Listing(Protocol):
 class Copier(Protocol):
     """Copies into the documents bucket."""
 
-    def copy(self, one: StoredObject, key: str) -> None:
+    def copy(self, source: StoredObject, key: str) -> None:
         """Copy exactly the listed content to `key`.
 
         Raises `NotFound` where the object has other content now, `Forbidden`, and `Refused`, whose reason is

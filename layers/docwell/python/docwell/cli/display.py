@@ -26,7 +26,7 @@ from rich.text import Text
 from docwell.answers import AnswerStatus, Mode
 from docwell.cli.remote import Json
 from docwell.errors import DocwellError, ModelAsleep, ModelWaking
-from docwell.models import Status
+from docwell.models import Status, UnitKind
 from docwell.text.visible import escape_json, strip_invisible
 
 if TYPE_CHECKING:
