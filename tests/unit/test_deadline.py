@@ -87,7 +87,7 @@ def test_items_pass_until_the_time_is_up_and_then_their_source_is_closed() -> No
     items, items_seen = Items(), list[int]()
 
     async def work() -> None:
-        async for item in Deadline(0.2).each("model", items.count(0.02)):
+        async for item in Deadline(0.2).limit_each("model", items.count(0.02)):
             items_seen.append(item)
 
     with pytest.raises(DeadlineExceeded):

@@ -185,7 +185,7 @@ class S3DocumentLinks:
         if media_type is None:
             # A file that is attached to a PDF has the anchor of a page too.
             is_pdf = unit.anchor.startswith(f"{UnitKind.PAGE}=")
-            media_type = media_types.PDF if is_pdf else media_types.OTHER
+            media_type = media_types.PDF if is_pdf else media_types.UNKNOWN
         request = {
             "Bucket": self._bucket,
             "Key": document,
