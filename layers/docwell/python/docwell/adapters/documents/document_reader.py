@@ -25,7 +25,7 @@ from docwell.adapters.documents.quality import tidy, unreadable_share
 from docwell.attributes import day_of
 from docwell.errors import Refused
 from docwell.media_types import MEDIA_TYPES, OTHER, PDF
-from docwell.models import DocumentInfo, Heading, Page, Reason
+from docwell.models import CitationUnit, DocumentInfo, Heading, Page, Reason, UnitKind
 
 PYPDF = "pypdf"
 # Where readers look for the header; Adobe's implementation notes to PDF 1.7, appendix H.
