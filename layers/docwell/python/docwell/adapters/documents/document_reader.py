@@ -148,7 +148,7 @@ class ChildDocumentReader:
         with closing(self._child(path, FORMATS)) as child:
             answer = self._ask(child, "info")
         self._check_count(answer["pages"])
-        media_type = answer["media_type"] if answer["media_type"] in MEDIA_TYPES.values() else OTHER
+        media_type = answer["media_type"] if answer["media_type"] in MEDIA_TYPES.values() else UNKNOWN
         return _document_info(answer, media_type)
 
     def pages(self, path: Path, first: int, last: int) -> Generator[Page]:
