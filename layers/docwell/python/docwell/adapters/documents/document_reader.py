@@ -24,7 +24,7 @@ from docwell.adapters.documents.process import PDFIUM, Child, ChildError
 from docwell.adapters.documents.quality import tidy, unreadable_share
 from docwell.attributes import day_of
 from docwell.errors import Refused
-from docwell.media_types import MEDIA_TYPES, PDF
+from docwell.media_types import MEDIA_TYPES, PDF, UNKNOWN
 from docwell.models import CitationUnit, DocumentInfo, Heading, Page, Reason, UnitKind
 
 PYPDF = "pypdf"
