@@ -26,7 +26,9 @@ def world(chroma_url: str) -> Iterator[World]:
         world = World(chroma_url)
         modes = world.query.modes
         comparison = Comparison(world.retrieval, load_prompt("compare"), world.model)
-        world.query = replace(world.query, modes=replace(modes, ways={**modes.ways, Mode.COMPARE: comparison}))
+        world.query = replace(
+            world.query, modes=replace(modes, sources={**modes.sources, Mode.COMPARE: comparison})
+        )
         world.model.says = "The pumps are oiled by crews at night [1]."
         yield world
 

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from docwell.adapters.embedding.model_manifest import ModelManifest
 from docwell.adapters.embedding.onnx_embedder import OnnxEmbedder
@@ -79,11 +82,16 @@ def errors(
     return figures
 
 
+@lru_cache
+def _vectors(embedder: OnnxEmbedder, texts: tuple[str, ...]) -> NDArray[np.float32]:
+    return embedder.embed_passages(texts)
+
+
 def searched(embedder: OnnxEmbedder, text: str, keys: Sequence[str], texts: Sequence[str]) -> Searched:
     (vector,) = embedder.embed_queries([text])
     passages = tuple(
         Passage(key, key, "g", "v", Chunk(content, 1, 0, len(content), 0), float(score))
-        for key, content, score in zip(keys, texts, embedder.embed_passages(texts) @ vector, strict=True)
+        for key, content, score in zip(keys, texts, _vectors(embedder, tuple(texts)) @ vector, strict=True)
     )
     scope = Scope(Principal("key:a", collections=None))
     return Searched(Mode.AUTO, text, scope, vector.tolist(), passages, tuple(dict.fromkeys(keys)), 5)

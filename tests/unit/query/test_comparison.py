@@ -53,8 +53,8 @@ def with_firms(**limits: int) -> World:
     says = {"ACME 2022": "It employs 310 people [1].", "BOLT 2022": "It employs 42 people [1]."}
     world.row_model = RowModel(says_of=says)
     modes = world.query.modes
-    comparison = replace(modes.ways[Mode.COMPARE], model=world.row_model)  # type: ignore[type-var]
-    world.query = replace(world.query, modes=replace(modes, ways={**modes.ways, Mode.COMPARE: comparison}))
+    comparison = replace(modes.sources[Mode.COMPARE], model=world.row_model)  # type: ignore[type-var]
+    world.query = replace(world.query, modes=replace(modes, sources={**modes.sources, Mode.COMPARE: comparison}))
     return world
 
 

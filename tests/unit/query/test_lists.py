@@ -71,8 +71,8 @@ def ask(world: World, text: str = QUESTION, **fields: Any) -> Answer:
 
 
 def with_library(world: World, library: Library) -> World:
-    ways = {Mode.LIST: Lists(library)}
-    world.query = replace(world.query, modes=replace(world.query.modes, ways=ways))
+    sources = {Mode.LIST: Lists(library)}
+    world.query = replace(world.query, modes=replace(world.query.modes, sources=sources))
     return world
 
 

@@ -274,8 +274,8 @@ class AsleepFirms(Asleep):
         self.add("firms/BOLT_2022.pdf", "Bolt employs 310 people in one workshop.")
         self.hosts.says = "It employs 310 people [1]."
         modes = self.query.modes
-        comparison = replace(modes.ways[Mode.COMPARE], model=self.hosts)  # type: ignore[type-var]
-        self.query = replace(self.query, modes=replace(modes, ways={**modes.ways, Mode.COMPARE: comparison}))
+        comparison = replace(modes.sources[Mode.COMPARE], model=self.hosts)  # type: ignore[type-var]
+        self.query = replace(self.query, modes=replace(modes, sources={**modes.sources, Mode.COMPARE: comparison}))
 
 
 COMPARED = "How many people does Acme employ, and how many does Bolt?"

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from docwell.attributes import MAX_TAGS, Attributes, bounded, day_of
-from docwell.query.retrieval.scope import ANY, Filter
+from docwell.query.retrieval.scope import NO_FILTER, Filter
 
 KEY = "reports/2026/flood.pdf"
 SAID = Attributes(
@@ -69,7 +69,7 @@ def test_a_document_without_an_attribute_matches_no_condition_on_it(wanted: dict
 
 
 def test_an_empty_filter_is_none() -> None:
-    assert not ANY
+    assert not NO_FILTER
     assert not Filter()
     assert Filter(tags={"a": ""})
 

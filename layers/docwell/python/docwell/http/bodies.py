@@ -19,7 +19,7 @@ from docwell.query.checking.cleaning import clean_answer
 from docwell.query.checking.extractive import extract
 from docwell.query.checking.grounding import unit_of
 from docwell.query.compare import ROWS_CALLS
-from docwell.query.retrieval.scope import ANY, Filter
+from docwell.query.retrieval.scope import NO_FILTER, Filter
 from docwell.text.page_lists import by_reason, listed
 from docwell.text.visible import strip_invisible
 
@@ -504,7 +504,7 @@ def chosen_documents(request: SearchFields) -> Filter:
     """Return the filter of a request. Raises `BadInput` when it contradicts itself."""
     body = request.filter
     if body is None:
-        return ANY
+        return NO_FILTER
     if body.documents is not None and request.document is not None:
         raise BadInput("give document or filter.documents, not both")
     if body.created_from is not None and body.created_to is not None and body.created_from > body.created_to:

@@ -17,7 +17,7 @@ from docwell.query.checking.grounding import GroundedAnswer
 from docwell.query.checking.suspicion import suspicious_ids
 from docwell.query.prompting import BuiltPrompt, Prompt
 from docwell.query.retrieval.ranking import Gate
-from docwell.query.retrieval.scope import ANY, Filter, Scope
+from docwell.query.retrieval.scope import NO_FILTER, Filter, Scope
 
 REFUSAL = "The documents do not answer this question."
 
@@ -35,7 +35,7 @@ class Question:
     text: str
     collections: tuple[str, ...] = ()
     document: str | None = None
-    filter: Filter = ANY
+    filter: Filter = NO_FILTER
     top_k: int = 5
     history: tuple[Turn, ...] = ()
     fallback: bool = False

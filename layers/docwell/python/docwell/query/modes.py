@@ -58,8 +58,8 @@ def _examples(subject: str = r"\1") -> dict[Mode, list[str]]:
     }
 
 
-class Way(Protocol):
-    """One mode."""
+class Source(Protocol):
+    """Finds the basis of an answer in one mode."""
 
     def basis(self, searched: Searched) -> Basis | None:
         """Return the basis of an answer, None where the documents have none.
@@ -73,7 +73,7 @@ class Modes:
     """Finds what a question is answered from in the mode that its caller or docwell chooses."""
 
     router: Router
-    ways: Mapping[Mode, Way]
+    sources: Mapping[Mode, Source]
     retrieval: Retrieval
 
     def basis(self, searched: Searched) -> Basis | None:
@@ -85,7 +85,7 @@ class Modes:
             return None
         name = self._name(searched)
         mode = self.router.mode(searched, name) if searched.mode is Mode.AUTO else searched.mode
-        if mode is None or mode not in self.ways:
+        if mode is None or mode not in self.sources:
             return None
         if name and mode is Mode.OVERVIEW:
             searched = self._narrowed(searched, name.key)
@@ -94,7 +94,7 @@ class Modes:
                 searched, text=name.removed_from(searched.text), scope=searched.scope.only(name.key)
             )
         try:
-            return self.ways[mode].basis(searched)
+            return self.sources[mode].basis(searched)
         except BadInput:
             if searched.mode is Mode.AUTO:
                 return None

@@ -108,7 +108,7 @@ class Query:
                         inquiry = step
                     else:
                         yield step
-        inquiry, basis = await self._found(inquiry)
+        inquiry, basis = await self._with_passages(inquiry)
         if ask.question.quotes:
             report = self.reports.report(inquiry) if inquiry.is_hopeless else self.reports.quotes(inquiry)
             yield Passages(report.inquiry.prompted, inquiry.suspicious, inquiry.text)
@@ -135,7 +135,7 @@ class Query:
 
         Raises as `ask`.
         """
-        inquiry, _ = await self._found(Inquiry(ask, Stopwatch(ask.deadline), ask.question.text))
+        inquiry, _ = await self._with_passages(Inquiry(ask, Stopwatch(ask.deadline), ask.question.text))
         return self.reports.hits(inquiry)
 
     async def _rewritten(self, inquiry: Inquiry) -> AsyncGenerator[Event | Inquiry]:
@@ -157,7 +157,7 @@ class Query:
         yield Progress(self.reports.report(inquiry))
         yield inquiry
 
-    async def _found(self, inquiry: Inquiry) -> tuple[Inquiry, Basis | None]:
+    async def _with_passages(self, inquiry: Inquiry) -> tuple[Inquiry, Basis | None]:
         """Return the question with its passages, and what to answer from before these are tried, if anything."""
         # Embedding needs no permission: it overlaps with identifying and charging the caller.
         scope, vector = await asyncio.gather(self._scope(inquiry), self._vector(inquiry))

@@ -12,7 +12,7 @@ from docwell.identity import Principal
 from docwell.models import Passage
 from docwell.ports import Catalogue, VectorIndex
 from docwell.query.retrieval.ranking import JUDGED, Weights, background, fit_of, merge, rank
-from docwell.query.retrieval.scope import ANY, Filter, Scope, find_scope
+from docwell.query.retrieval.scope import NO_FILTER, Filter, Scope, find_scope
 
 # More candidates find little more and cost time.
 CANDIDATES = 100
@@ -62,7 +62,7 @@ class Retrieval:
         principal: Principal,
         collections: Sequence[str],
         document: str | None,
-        condition: Filter = ANY,
+        condition: Filter = NO_FILTER,
         *,
         proves: bool = True,
     ) -> Scope:

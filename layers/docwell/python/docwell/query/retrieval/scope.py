@@ -41,7 +41,7 @@ class Filter:
     metadata: Mapping[str, str] = field(default_factory=dict)
 
     def __bool__(self) -> bool:
-        return self != ANY
+        return self != NO_FILTER
 
     def matches(self, key: str, attributes: Attributes) -> bool:
         """Return whether a document with this key and these attributes matches."""
@@ -70,7 +70,7 @@ class Filter:
         return created is not None and self.created_from <= created <= (self.created_to or created)
 
 
-ANY = Filter()
+NO_FILTER = Filter()
 
 
 def _has_words(words: str, text: str | None) -> bool:
@@ -104,7 +104,7 @@ class Scope:
 
     principal: Principal
     places: Places | None = None
-    filter: Filter = ANY
+    filter: Filter = NO_FILTER
     unproved: str | None = None
 
     @property
