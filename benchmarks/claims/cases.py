@@ -16,6 +16,7 @@ from typing import Any
 from docwell.models import Chunk, Passage
 from docwell.query.checking.figures import stated
 from docwell.query.checking.tables import mentions
+from docwell.text.lexicon import segments
 from infra.report import EVALUATION
 
 _BEGINNING = re.compile(
@@ -27,6 +28,7 @@ _SCORE = 0.5
 # An article's question comes with this many paragraphs of other articles.
 _OTHER_PARAGRAPHS = 3
 _SEED = 7
+_COPIED = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +88,7 @@ def _figures_of_articles() -> list[Case]:
     draw = random.Random(_SEED)
     rows = json.loads((EVALUATION / "xquad" / "questions_en_dev.json").read_text(encoding="utf-8"))
     paragraphs = list(dict.fromkeys(row["context"] for row in rows))
-    found: list[Case] = []
+    made: list[Case] = []
     for row in rows:
         right, context = row["answer"], row["context"]
         figures = [mention for mention in stated(right) if not mention.is_grammar]
@@ -94,7 +96,7 @@ def _figures_of_articles() -> list[Case]:
             continue
         others = draw.sample([text for text in paragraphs if text != context], _OTHER_PARAGRAPHS)
         given = _numbered([context, *others])
-        found.append(Case("articles", given, row["question"], f"{right} [1].", "figure", right=True))
+        made.append(Case("articles", given, row["question"], f"{right} [1].", "figure", right=True))
         known = {form for mention in figures for form in mention.figure.forms}
         alike = [
             mention.figure.written
@@ -105,8 +107,24 @@ def _figures_of_articles() -> list[Case]:
         ]
         if alike:
             wrong = right.replace(figures[0].figure.written, draw.choice(alike), 1)
-            found.append(Case("articles", given, row["question"], f"{wrong} [1].", "figure", right=False))
-    return found
+            made.append(Case("articles", given, row["question"], f"{wrong} [1].", "figure", right=False))
+    return made
+
+
+def _copied_from_articles() -> list[Case]:
+    """Return, for each of some questions, the sentence of its paragraph that has the answer: all are right."""
+    draw = random.Random(_SEED)
+    rows = json.loads((EVALUATION / "xquad" / "questions_en_dev.json").read_text(encoding="utf-8"))
+    paragraphs = list(dict.fromkeys(row["context"] for row in rows))
+    made: list[Case] = []
+    for row in draw.sample(rows, _COPIED):
+        context = row["context"]
+        pieces = [context[start:end] for start, end in segments(context, len(context))]
+        others = draw.sample([text for text in paragraphs if text != context], _OTHER_PARAGRAPHS)
+        for sentence in [piece for piece in pieces if row["answer"] in piece][:1]:
+            given = _numbered([context, *others])
+            made.append(Case("articles", given, row["question"], f"{sentence} [1]", "copy", right=True))
+    return made
 
 
 # The sets by name. The rules were written with the made-up claims "developed" in view, and with none of the rest.
@@ -116,6 +134,7 @@ SETS: Mapping[str, Callable[[], Sequence[Case]]] = {
     "cells of tables": lambda: _claims("tables_auto_dev.jsonl"),
     "answers of a careful reader": _of_careful_reader,
     "figures of articles": _figures_of_articles,
+    "sentences copied from articles": _copied_from_articles,
     "made-up claims, untouched": lambda: cases("untouched"),
     WRITTEN_ON: lambda: cases("developed"),
 }

@@ -48,9 +48,10 @@ def numbers(name: str) -> dict[str, int]:
 
 def pattern(*lists: str) -> str:
     """Return a regular expression for an entry of some lists: a whole word, or Chinese or Japanese signs."""
-    found = [(language, entry) for name in lists for language, some in by_language(name).items() for entry in some]
-    spaced = dict.fromkeys(entry for language, entry in found if language not in _UNSPACED)
-    signs = dict.fromkeys(entry for language, entry in found if language in _UNSPACED)
+    tables = [by_language(name).items() for name in lists]
+    rows = [(language, entry) for table in tables for language, entries in table for entry in entries]
+    spaced = dict.fromkeys(entry for language, entry in rows if language not in _UNSPACED)
+    signs = dict.fromkeys(entry for language, entry in rows if language in _UNSPACED)
     return "|".join([*([rf"\b(?:{'|'.join(spaced)})\b"] if spaced else []), *signs])
 
 

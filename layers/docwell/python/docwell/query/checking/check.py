@@ -20,7 +20,7 @@ from docwell.query.checking.polarity import (
     verdict,
     without_yes_or_no,
 )
-from docwell.query.checking.sentences import answer_sentences, claimed, completed, rejoined, unrepeated
+from docwell.query.checking.sentences import answer_sentences, claimed, completed, is_copied, rejoined, unrepeated
 from docwell.text.lexicon import MARKER, content_words, script, segments, windows, words
 
 # A sentence without a marker gets that of the best passage if this holds the share of its words, by weight.
@@ -177,7 +177,9 @@ class Checker:
             pieces = [" ".join(text[start:end].split()) for text in foreign for start, end in windows(text)]
             support = max(support, self.nearness.support(claim.text.strip(), pieces))
         decided = verdict(claim.text, self.question, texts)
-        if decided and (decided.bare or not decided.agrees):
+        if any(is_copied(claim.text, text) for text in texts):
+            support, agrees = 1.0, True
+        elif decided and (decided.bare or not decided.agrees):
             support, agrees = (decided.share if decided.bare else support), decided.agrees
         else:
             agrees = len(held) == len(claim.figures) and (bool(decided) or not contradicts(claim.text, texts))

@@ -6,7 +6,7 @@ import re
 import unicodedata
 from collections.abc import Sequence
 
-from docwell.text.lexicon import MARKER, sentences, statements
+from docwell.text.lexicon import MARKER, segments, sentences, statements
 
 _ITEM = r"(?:[-*\u2022\u2023\u25aa\u2013]|\d{1,2}[.)]|[a-z][.)])[ \t]+\S.*"
 # A colon, and the lines of the list after it.
@@ -21,6 +21,7 @@ _LETTERS = re.compile(
 # After a list, so many characters show whether another item follows ("12. A").
 _UNDECIDED = 8
 # Shorter pieces are headings and cells.
+_FEWEST_WORDS = 4
 _FEWEST_LETTERS = 8
 
 
@@ -97,6 +98,16 @@ def completed(text: str, passages: Sequence[str]) -> str:
                 lines = _UNWRAPPED.sub(" ", "\n".join(" ".join(line.split()) for line in listed if line.strip()))
                 return f"{text.rstrip()}\n{lines}"
     return text
+
+
+def is_copied(bare: str, text: str) -> bool:
+    """Return whether a text has a sentence with these words, figures and signs, and no other."""
+    letters = _letters(bare)
+    return (
+        bool(letters)
+        and len(bare.split()) >= _FEWEST_WORDS
+        and any(letters == _letters(text[start:end]) for start, end in segments(text, len(text)))
+    )
 
 
 def _letters(text: str) -> str:
