@@ -39,7 +39,8 @@ ADDED_GOAL = "<= 5"
 
 
 # Small sets that no weight was chosen on: minutes in place of an hour.
-QUICK = {"northwind": northwind, "xquad": SETS["xquad"]}
+QUICK = ("northwind", "xquad")
+LOADERS = {**SETS, "northwind": northwind}
 
 
 def main() -> int:
@@ -47,7 +48,7 @@ def main() -> int:
     if options.without:
         return _without(options)
     try:
-        sets = {name: SETS[name](EVALUATION).sample(options.n) for name in options.sets}
+        sets = {name: LOADERS[name](EVALUATION).sample(options.n) for name in options.sets}
     except FileNotFoundError as error:
         CONSOLE.print(f"no {error.filename}: DOCWELL_EVAL names the folder of the evaluation sets", style="red")
         return 2
@@ -74,7 +75,8 @@ def _without(options: argparse.Namespace) -> int:
     """Measure what each part of the ranking, and the router, is worth on the quick sets; write the table."""
     report, embedder = Report("retrieval-without"), CachedEmbedder(options.model)
     try:
-        sets = {name: load(EVALUATION) for name, load in QUICK.items()}
+        names = QUICK if options.sets == tuple(SETS) else options.sets
+        sets = {name: LOADERS[name](EVALUATION).sample(options.n) for name in names}
         with _asker(sets, embedder, options.chunk_tokens) as asker:
             for material in sets.values():
                 ways = (DEFAULT, "nearest", *PARTS.values())
@@ -91,7 +93,7 @@ def _without(options: argparse.Namespace) -> int:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.retrieval", description=__doc__)
     parser.add_argument("--n", type=int, help="a sample of each set's questions (default: all)")
-    parser.add_argument("--sets", nargs="+", choices=tuple(SETS), default=tuple(SETS))
+    parser.add_argument("--sets", nargs="+", choices=tuple(LOADERS), default=tuple(SETS))
     parser.add_argument("--way", choices=tuple(WAYS), default=DEFAULT)
     parser.add_argument("--against", choices=tuple(WAYS), help="a second way, compared question by question")
     parser.add_argument("--chunk-tokens", type=int, default=IngestLimits().chunk_tokens)

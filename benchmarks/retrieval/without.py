@@ -1,5 +1,6 @@
 """What hit@5 loses without each part of the ranking, on sets that none was chosen on, as a page of the docs."""
 
+import sys
 from statistics import fmean
 
 import numpy as np
@@ -16,11 +17,11 @@ _MEASURE = "hit@5"
 _TITLES = {"unit": "the nearest unit", "words": "the words", "document": "the words of the file name"}
 _HEAD = """# What each part of the ranking is worth
 
-`make eval-retrieval ARGS=--without`, on {machine}.
-Points that {measure} loses without a part, with the 95 % interval, on sets that none was chosen on: Northwind's
-handbooks (pooled) and XQuAD (pooled and mixed). "All of them" ranks by the vectors of chunks alone, and joins no
-neighbours. The last rows are the questions of each mode that the router gets right, beside one passage for each
-document that has its file name alone.
+`make eval-retrieval ARGS="{arguments}"`, on
+{machine}.
+Points that {measure} loses without a part, with the 95 % interval, on a sample of sets that no part was chosen on.
+"All of them" ranks by the vectors of chunks alone, and joins no neighbours. The last rows are the questions of each
+mode that the router gets right, beside one passage for each document that has its file name alone.
 
 | row | value | unit |
 | --- | ---: | --- |
@@ -45,4 +46,7 @@ def add_parts(report: Report, material: EvaluationSet, scores: Scores) -> None:
 def write_table(report: Report) -> None:
     """Write the rows as a page of the docs."""
     rows = "".join(f"| {row.metric} | {row.value:.2f} | {row.unit} |\n" for row in report.rows)
-    TABLE.write_text(_HEAD.format(machine=machine(), measure=_MEASURE) + rows, encoding="utf-8")
+    TABLE.write_text(
+        _HEAD.format(arguments=" ".join(sys.argv[1:]), machine=machine(), measure=_MEASURE) + rows,
+        encoding="utf-8",
+    )
