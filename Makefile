@@ -184,10 +184,6 @@ BENCHES := bench-encode bench-coldstart bench-query bench-find bench-memory benc
 $(BENCHES): bench-%: dev embedder
 	$(PY) -m benchmarks.speed $* $(ARGS)
 
-.PHONY: bench-compare
-bench-compare: dev embedder ## Compare this tree with another commit in turns: BASE=COMMIT, else the newest tag; ARGS=--short 3 minutes
-	$(PY) -m benchmarks.speed.compare $(BASE) $(if $(BENCH),--bench $(BENCH)) $(if $(N),--n $(N)) $(ARGS)
-
 .PHONY: scale-out
 scale-out: dev embedder ## Index with 1, 2 and 4 workers of runtime/, kill one and stop one: 8 minutes, ARGS=--short 1
 	$(PY) -m benchmarks.scale_out $(ARGS)

@@ -67,7 +67,7 @@ class Doors:
         record: dict[str, Any] = response.raise_for_status().json()
         return record
 
-    def settled(self, key: str, version: str, timeout_s: float, *, pause_s: float = 0.2) -> dict[str, Any]:
+    def settled(self, key: str, version: str, timeout_s: float) -> dict[str, Any]:
         """Wait for a final status of that version and return the record. Raises `TimeoutError`."""
         deadline = time.monotonic() + timeout_s
         document = None
@@ -76,12 +76,12 @@ class Doors:
                 document = self.document(key)
             if document and document["status"] != "PENDING" and document["version"] == version:
                 return document
-            time.sleep(pause_s)
+            time.sleep(0.2)
         raise TimeoutError(f"{key} has no final status after {timeout_s:.0f} s: {document}")
 
-    def indexed(self, key: str, version: str, timeout_s: float, *, pause_s: float = 0.2) -> dict[str, Any]:
+    def indexed(self, key: str, version: str, timeout_s: float) -> dict[str, Any]:
         """Wait for the document to be live. Raises `TimeoutError`; `RuntimeError` for another status."""
-        record = self.settled(key, version, timeout_s, pause_s=pause_s)
+        record = self.settled(key, version, timeout_s)
         if record["status"] != "INDEXED":
             raise RuntimeError(f"{key} is {record['status']}: {record['reason']}")
         return record

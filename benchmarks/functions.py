@@ -3,13 +3,11 @@
 import json
 import threading
 import time
-from collections.abc import Mapping, Sequence
-from contextlib import nullcontext
+from collections.abc import Mapping
 from hashlib import md5
 from typing import Any, NamedTuple
 from urllib.parse import quote_plus
 
-from benchmarks.processes import WorkerMemory
 from infra.local.names import ACCOUNT, INGEST_QUEUE, LOCAL_PRINCIPAL, REGION
 from infra.report import ROOT
 from runtime.functions import Environment, FunctionSpec, Stream
@@ -57,32 +55,24 @@ _STREAM_S = 300.0
 
 
 class Fresh(NamedTuple):
-    """Seconds from the start of the process to ready and to the first answer, peak bytes, and the answers."""
+    """Seconds from the start of the process to ready and to its answer, and the answer."""
 
     ready: float
     first: float
-    peak: int
-    answers: Sequence[dict[str, Any]]
+    answer: dict[str, Any]
 
 
-def run_fresh(spec: FunctionSpec, events: Sequence[Mapping[str, Any]], *, memory: bool = False) -> Fresh:
-    """Start a process, send it the events one after another, and end it. Raises `FunctionError`.
-
-    `memory` looks for the peak, which takes some processor time.
-    """
-    answers, first, watch = list[dict[str, Any]](), 0.0, WorkerMemory(spec.handler)
-    with watch if memory else nullcontext():
-        started = time.perf_counter()
-        environment = Environment(spec)
-        try:
-            environment.wait_ready()
-            ready = time.perf_counter() - started
-            for event in events:
-                answers.append(_complete(environment.begin(json.dumps(event).encode())))
-                first = first or time.perf_counter() - started
-        finally:
-            environment.kill()
-    return Fresh(ready, first, watch.peak.together, answers)
+def run_fresh(spec: FunctionSpec, event: Mapping[str, Any]) -> Fresh:
+    """Start a process, send it one event, and end it. Raises `FunctionError`."""
+    started = time.perf_counter()
+    environment = Environment(spec)
+    try:
+        environment.wait_ready()
+        ready = time.perf_counter() - started
+        answer = _complete(environment.begin(json.dumps(event).encode()))
+        return Fresh(ready, time.perf_counter() - started, answer)
+    finally:
+        environment.kill()
 
 
 def _complete(answer: bytes | Stream) -> dict[str, Any]:

@@ -121,16 +121,6 @@ def interval_of_balanced_difference(
     return float(np.mean([mean for mean, _ in resampled])), float(low), float(high)
 
 
-def interval_of_ratio(over: Sequence[float], under: Sequence[float]) -> tuple[float, float, float]:
-    """Return the median ratio of paired values, and its bootstrap interval.
-
-    >>> interval_of_ratio([2.0, 4.0, 6.0], [1.0, 2.0, 3.0])
-    (2.0, 2.0, 2.0)
-    """
-    ratio = np.asarray(over, dtype=np.float64) / np.asarray(under, dtype=np.float64)
-    return float(np.median(ratio)), *_bootstrap(ratio, np.median)
-
-
 def _bootstrap(values: NDArray[np.float64], statistic: Callable[..., Any]) -> tuple[float, float]:
     drawn = np.random.default_rng(_SEED).integers(0, len(values), (_RESAMPLED, len(values)))
     low, high = np.percentile(statistic(values[drawn], axis=1), [2.5, 97.5])

@@ -53,9 +53,9 @@ class _Function:
     def start(self) -> float:
         """Return the seconds from the start of a fresh process to its answer. Raises `FunctionError`."""
         name, event = self.begin()
-        fresh = run_fresh(self.spec, [event])
+        fresh = run_fresh(self.spec, event)
         self.ready.append(fresh.ready)
-        self.errors += not self.holds(name, fresh.answers[0])
+        self.errors += not self.holds(name, fresh.answer)
         return fresh.first
 
 

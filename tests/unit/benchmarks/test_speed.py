@@ -1,9 +1,8 @@
-"""The speed benchmarks: options, the page of their reports, figures, and the comparison of two trees."""
+"""The speed benchmarks: options, and the page of their reports."""
 
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -12,9 +11,8 @@ import pytest
 
 from benchmarks.pdfs import pages_of_words
 from benchmarks.speed import __main__ as command
-from benchmarks.speed import compare, ingest
+from benchmarks.speed import ingest
 from benchmarks.speed.options import BenchError, write_page
-from infra.report import Report
 
 Bench = Callable[..., int]
 
@@ -78,55 +76,3 @@ def test_slices_have_each_pdf_once_and_about_as_many_pages(tmp_path: Path) -> No
     slices = ingest.slices_of(pdfs, 3)
     assert sorted(pdf for slice_ in slices for pdf in slice_.pdfs) == pdfs
     assert sorted(slice_.pages for slice_ in slices) == [8, 9, 10]
-
-
-@pytest.mark.parametrize(
-    ("new", "verdict", "passes"),
-    [
-        ([2.0, 2.1, 2.0, 2.2], "slower", False),
-        ([1.05, 1.06, 1.05, 1.07], "slower", True),  # within the limit
-        ([0.9, 1.3, 1.0, 1.2], "no difference seen", True),
-        ([0.8, 0.7, 0.8, 0.75], "faster", True),
-    ],
-)
-def test_a_comparison_fails_only_where_the_whole_interval_is_above_the_limit(
-    new: list[float], verdict: str, passes: bool
-) -> None:
-    report = Report("bench-compare")
-    compare.add_comparison(report, "encode, 32 texts", {"base": [1.0] * 4, "new": new}, 1.1)
-    assert report.rows[0].metric.startswith(f"encode, 32 texts: {verdict} ")
-    assert report.ok is passes
-
-
-def _git(folder: Path, *arguments: str) -> None:
-    who = ["-c", "user.name=a", "-c", "user.email=a@b", "-c", "commit.gpgsign=false"]
-    subprocess.run(["git", *who, *arguments], cwd=folder, check=True, capture_output=True)
-
-
-def test_the_base_is_the_newest_tag_before_this_commit(tmp_path: Path) -> None:
-    _git(tmp_path, "init", "--quiet")
-    assert compare.newest_release(tmp_path) is None
-    for name in ("v1", "v2", ""):
-        _git(tmp_path, "commit", "--quiet", "--allow-empty", "--message", "a change")
-        if name:
-            _git(tmp_path, "tag", name)
-    assert compare.newest_release(tmp_path) == "v2"
-
-
-@pytest.mark.parametrize(("lock", "shared"), [("numpy==2", True), ("numpy==3", False)])
-def test_a_tree_shares_the_environment_only_where_its_locks_are_the_same(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lock: str, shared: bool
-) -> None:
-    root = tmp_path / "root"
-    for folder, content in ((root, "numpy==2"), (root / "build" / "compare" / "abc", lock)):
-        for name in ("local", "uv"):
-            (folder / "requirements").mkdir(parents=True, exist_ok=True)
-            (folder / "requirements" / f"{name}.txt").write_text(content)
-    (root / ".venv").mkdir()
-    commands: list[str] = []
-    monkeypatch.setattr(compare, "ROOT", root)
-    monkeypatch.setattr(subprocess, "check_output", lambda *_, **__: "abc\n")
-    monkeypatch.setattr(subprocess, "run", lambda command, **_: commands.append(command[0]))
-    folder = compare.check_out("v1")
-    assert (folder / ".venv").is_symlink() is shared
-    assert ("scripts/setup" in commands) is not shared
