@@ -51,7 +51,7 @@ PAGE_CHARACTERS = 3000
 _JAPANESE = "春の朝早く山の上の小さな駅に列車が着くと人々は荷物を持って静かに降り川沿いの道を町まで歩いて行った"
 LAST = 100_000
 PAGE = ROOT / "docs" / "generated" / "extraction.md"
-_NEVER = re.compile("(?!)")
+_NEVER = re.compile("(?!)()")  # with a group, which replacements name
 
 
 class Pass(NamedTuple):
@@ -73,12 +73,8 @@ PASSES: dict[str, Pass] = {
     "unmapped glyphs of Indic words": Pass(_GLYPHS, "mapped", lambda _glyphs, text: text),
     "all rows": Pass(pdf_layout, "rows", list),
     "rows of tables": Pass(pdf_layout, "_tables", lambda lines: lines),
-    "gutters between columns": Pass(pdf_layout, "_gutters", lambda *_: iter(())),
-    "prose beside numbers": Pass(pdf_layout, "_untabled", lambda *_: set()),
-    "rows in order": Pass(pdf_layout, "_downward", lambda lines: [line for line, _ in lines]),
     "running heads": Pass(pdf_layout, "running", lambda *_: set()),
     "paragraphs": Pass(pdf_layout, "_begins", lambda *_: False),
-    "indents": Pass(pdf_layout, "_is_indented", lambda *_: False),
     "headings in bold": Pass(pdf_layout, "_is_set_off", lambda line, size: line.size > pdf_layout.LARGER * size),
     "values of forms": Pass(_NOTES, "_field", lambda *_: ""),
     "comments": Pass(_NOTES, "_comment", lambda *_: ""),

@@ -1,16 +1,16 @@
 """Join a page's lines into rows, and lay the rows out as paragraphs, with headings and without running heads.
 
 Lengths are in points; x grows to the right and y upward, as on the displayed page. PDFium gives lines in the order
-of the page's program, which may write a table by column. Lines of two columns of prose are at the same height by
-chance and are not joined.
+of the page's program, which may write a table by column. Two wide lines at the same height are of two columns of
+prose and are not joined.
 """
 
 from __future__ import annotations
 
 import re
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import groupby, pairwise
+from itertools import pairwise
 from typing import NamedTuple
 
 # PDFium's marks for a hyphen that it removed at a line's end; the word goes on in the next line.
@@ -23,16 +23,10 @@ WORD_GAP = 0.15
 SAME_BASELINE = 0.3
 # The least rise of an exponent, and its largest type, as shares of the type before it.
 EXPONENT_RISE, EXPONENT_SIZE = 0.15, 0.9
-# Prose has so many words, is so wide in type sizes and begins under so many other lines of prose.
-PROSE_WORDS, PROSE_WIDTH, COLUMN_LINES = 4, 10.0, 4
-# A wordy column belongs to a table if this share of its lines has a number beside it; second lines have none.
-TABLE_SHARE = 0.33
+# Lines of prose are so wide in type sizes: two of them beside each other are of two columns.
+PROSE_WIDTH = 10.0
 # Numbers without a label are cells of a table from so many digits on; shorter numbers are parts of fractions.
 BARE_DIGITS = 3
-# Pages with more columns are plots. Each is compared with all lines of prose.
-MAX_COLUMNS = 40
-
-_DIGITS = re.compile(r"\d\Z")
 # An exponent at the beginning of a text: no numerator, nor the sign of minutes, which is a zero in some fonts.
 EXPONENT = re.compile(r"[+\-\u2212\u2013]?(?!0+(?:\D|\Z))\d{1,3}(?![\w/\u2044])")
 # A fraction, which is apart from a whole number before it: "2 1/2".
@@ -46,8 +40,6 @@ IDEOGRAPH = re.compile("[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af\uf900-\ufaff]")
 PARAGRAPH_GAP, USUAL_GAP = 1.25, 1.2
 # Lines further apart than this are not neighbours.
 NEIGHBOURS = 3.0
-# The least and the most indentation of a paragraph's first line.
-INDENT = (0.8, 4.0)
 # Running heads are in the margin (this share of the page's height at either edge), at the same height (in points)
 # on each page, and have at most this many lines.
 EDGE_SHARE, SAME_HEIGHT, EDGE_LINES = 0.08, 3.0, 4
@@ -63,10 +55,6 @@ BOLD_RANKS = 0.2
 # The end of a row of a table: beside one, only a gap twice as wide begins a paragraph.
 _ROW = re.compile(r"(?:\d\)?%?|[\u2014\u2013])\s*\Z")
 ROW_GAP = 2.0
-# The mark of a list's item or a clause, whose second line is indented too: a bullet, "2.", "(a)", "[12]", "4.1".
-# An item's first line ends at most a word (in type sizes) before its second line; a heading ends earlier.
-_ITEM = re.compile(r"(?:[^\w\s]|[(\[]?(?:\d{1,3}|[^\W\d_]|[ivx]{2,5})[.)\]]|\d{1,2}(?:\.\d{1,2})+\.?)\s")
-WORD = 5.0
 _NUMBER = re.compile(r"\d+")
 
 
@@ -85,18 +73,6 @@ class Line(NamedTuple):
     bold: bool = False
     level: bool = True
     follows: bool = False
-
-
-class _Gutter(NamedTuple):
-    """The left end of a column of prose that has another one to its left, and how low and high it reaches."""
-
-    x: float
-    low: float
-    high: float
-
-    def is_between(self, left: Line, right: Line) -> bool:
-        """Return whether two lines beside each other are in different columns."""
-        return self.low < left.baseline < self.high and left.right <= self.x + 1 and right.left >= self.x - 1
 
 
 def rows(lines: Iterable[Line]) -> list[Line]:
@@ -145,24 +121,21 @@ def _mark_between(base: Line, following: Line) -> str:
 
 
 def _tables(lines: list[Line]) -> list[Line]:
-    """Join the cells of rows that other lines separate, and put the rows of each table from top to bottom."""
+    """Join the cells of rows that other lines separate."""
     groups = [group for group in _level(lines) if len(group) > 1]
     if not groups or not any(_is_number(lines[at].text) for group in groups for at in group):
         return lines
-    columns = _columns(lines)
-    gutters = list(_gutters(columns, lines))
-    prose = _untabled(columns, groups, lines)
     joined: dict[int, Line] = {}
     gone = set[int]()
     for group in groups:
-        for cells in _cells(group, lines, gutters, prose):
+        for cells in _cells(group, lines):
             row = lines[cells[0]]
             for at in cells[1:]:
                 row = _joined(row, lines[at])
             # Its label has the row's place in the reading order.
             joined[cells[0]] = row
             gone.update(cells[1:])
-    return _downward([(joined.get(at, line), at in joined) for at, line in enumerate(lines) if at not in gone])
+    return [joined.get(at, line) for at, line in enumerate(lines) if at not in gone]
 
 
 def _level(lines: Sequence[Line]) -> Iterator[list[int]]:
@@ -181,17 +154,14 @@ def _level(lines: Sequence[Line]) -> Iterator[list[int]]:
         yield sorted(group, key=lambda at: lines[at].left)
 
 
-def _cells(
-    group: Sequence[int], lines: Sequence[Line], gutters: Sequence[_Gutter], prose: set[int]
-) -> Iterator[list[int]]:
+def _cells(group: Sequence[int], lines: Sequence[Line]) -> Iterator[list[int]]:
     """Yield the parts of a group that are one row: beside each other, in one column, a number after a label."""
     part = [group[0]]
     for place, following in pairwise(group):
         left, right = lines[place], lines[following]
         beside = right.left - left.right >= -OVERLAP * max(left.size, right.size)
         cut = left.text.endswith(HYPHENS) or (_is_wide(left) and _is_wide(right))
-        cut = cut or any(gutter.is_between(left, right) for gutter in gutters)
-        if beside and not cut and following not in prose and place not in prose:
+        if beside and not cut:
             part.append(following)
         else:
             if _is_row(part, lines):
@@ -221,64 +191,6 @@ def _is_cell(text: str) -> bool:
 
 def _is_wide(line: Line) -> bool:
     return line.right - line.left >= PROSE_WIDTH * line.size
-
-
-def _is_prose(line: Line) -> bool:
-    return line.level and _is_wide(line) and len(line.text.split()) >= PROSE_WORDS
-
-
-def _columns(lines: Sequence[Line]) -> list[list[tuple[int, Line]]]:
-    """Return the lines of prose that begin one under the other, by their left ends."""
-    columns: dict[int, list[tuple[int, Line]]] = defaultdict(list)
-    for at, line in enumerate(lines):
-        if _is_prose(line):
-            columns[round(line.left / max(line.size, 1.0))].append((at, line))
-    return sorted((column for column in columns.values() if len(column) >= COLUMN_LINES), key=len)[-MAX_COLUMNS:]
-
-
-def _gutters(columns: Sequence[Sequence[tuple[int, Line]]], lines: Sequence[Line]) -> Iterator[_Gutter]:
-    for right in columns:
-        x = min(line.left for _, line in right)
-        top, foot = max(line.baseline for _, line in right), min(line.baseline for _, line in right)
-        beside = [
-            line.baseline
-            for left in columns
-            for _, line in left
-            if line.right <= x and foot <= line.baseline <= top
-        ]
-        if len(beside) >= COLUMN_LINES:
-            first, last = min(beside), max(beside)
-            # It goes on to the next line that crosses it.
-            across = [line.baseline for line in lines if line.level and line.left < x - 1 and line.right > x + 1]
-            high = min((y for y in across if y > last), default=float("inf"))
-            low = max((y for y in across if y < first), default=float("-inf"))
-            yield _Gutter(x, low, high)
-
-
-def _untabled(
-    columns: Sequence[Sequence[tuple[int, Line]]], groups: Sequence[Sequence[int]], lines: Sequence[Line]
-) -> set[int]:
-    """Return the places of the lines of prose whose column has numbers beside only a few of its lines."""
-    numbered = set[int]()
-    for group in groups:
-        last = next((at for at in reversed(group) if _is_cell(lines[at].text)), None)
-        if last is not None:
-            numbered.update(at for at in group if lines[at].left < lines[last].left)
-    return {
-        at
-        for column in columns
-        if sum(at in numbered for at, _ in column) < TABLE_SHARE * len(column)
-        for at, _ in column
-    }
-
-
-def _downward(lines: Sequence[tuple[Line, bool]]) -> list[Line]:
-    """Return the lines with each run of joined rows in order from top to bottom."""
-    ordered: list[Line] = []
-    for is_row, run in groupby(lines, key=lambda pair: pair[1]):
-        group = [line for line, _ in run]
-        ordered += sorted(group, key=lambda row: -row.baseline) if is_row else group
-    return ordered
 
 
 class LaidOut(NamedTuple):
@@ -402,16 +314,5 @@ def _begins(lines: Sequence[Line], number: int, usual: float) -> bool:
     if drop <= 0 or not (above.level and line.level):
         return False
     in_table = _ROW.search(above.text) or _ROW.search(line.text)
-    if drop > (ROW_GAP if in_table else PARAGRAPH_GAP) * usual * min(above.size, line.size):
-        return True
-    return not in_table and _is_indented(lines, number)
-
-
-def _is_indented(lines: Sequence[Line], number: int) -> bool:
-    """Return whether a line begins a paragraph, and further to the right than both its neighbours."""
-    above, line, low, high = lines[number - 1], lines[number], INDENT[0], INDENT[1]
-    goes_on = _ITEM.match(above.text) and above.right > line.right - WORD * line.size
-    if number + 1 == len(lines) or goes_on or line.text[:1].islower():
-        return False
-    neighbours = above, lines[number + 1]
-    return all(low * line.size < line.left - beside.left < high * line.size for beside in neighbours)
+    gap = ROW_GAP if in_table else PARAGRAPH_GAP
+    return drop > gap * usual * min(above.size, line.size)
