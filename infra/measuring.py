@@ -45,16 +45,6 @@ class Spread:
         return cls(median, low, high, len(samples))
 
 
-def quantile(samples: Sequence[float], share: float) -> float:
-    """Return the quantile at `share` (0 to 1) of the samples.
-
-    >>> quantile([5.0, 1.0, 2.0, 3.0, 4.0], 0.5)
-    3.0
-    """
-    ordered = sorted(samples)
-    return ordered[min(int(share * len(ordered)), len(ordered) - 1)]
-
-
 def in_turns(
     ways: Mapping[str, Callable[[], float]], rounds: int, tick: Callable[[], None] = lambda: None
 ) -> dict[str, list[float]]:

@@ -11,11 +11,13 @@ from collections.abc import Sequence
 from functools import partial
 from itertools import cycle, islice
 
+import numpy as np
+
 from benchmarks.doors import Reply
 from benchmarks.speed.collection import BATCH, FilledCollection, Texts
 from benchmarks.speed.options import Options
 from benchmarks.speed.stack import AskedStack, asked_stack, is_answered
-from infra.measuring import Spread, in_turns, quantile, ratios
+from infra.measuring import Spread, in_turns, ratios
 from infra.progress import CONSOLE, bar
 from infra.report import Report
 
@@ -80,8 +82,8 @@ def _by_size(report: Report, options: Options, asking: _Asking, collections: dic
         name = f"warm, {size:,} chunks, 1 client"
         p50, p95 = ("<= 20", "<= 40") if size == JUDGED else (None, None)
         report.add_spread(f"{name}: p50", Spread.of(medians[f"{size}"]), "ms", p50)
-        report.add(f"{name}: p95", quantile(milliseconds, 0.95), "ms", p95)
-        report.add(f"{name}: p99", quantile(milliseconds, 0.99), "ms")
+        report.add(f"{name}: p95", float(np.quantile(milliseconds, 0.95)), "ms", p95)
+        report.add(f"{name}: p99", float(np.quantile(milliseconds, 0.99)), "ms")
     low, high = min(samples), max(samples)
     if low != high:
         growth = ratios(medians[f"{high}"], medians[f"{low}"])
@@ -99,7 +101,7 @@ def _crowds(report: Report, options: Options, asking: _Asking, collection: str, 
             milliseconds = [answer.seconds * 1000 for answer in answers]
             name = f"warm, {size:,} chunks, {number} clients at once"
             for share in (50, 95, 99):
-                report.add(f"{name}: p{share}", quantile(milliseconds, share / 100), "ms")
+                report.add(f"{name}: p{share}", float(np.quantile(milliseconds, share / 100)), "ms")
             report.add(f"{name}: questions", len(answers) / seconds, "1/s")
             goal = options.goal(">= 80") if number >= _CROWD else None
             report.add(f"{name}: processor in use", busy * 100, "%", goal)

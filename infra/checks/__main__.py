@@ -7,7 +7,6 @@ has the accepted findings with their reasons.
 from __future__ import annotations
 
 import sys
-from functools import partial
 
 from rich.console import Console
 
@@ -60,7 +59,6 @@ def main() -> int:
     except StepError as error:
         console.print(f"[red]failed[/] {error}", highlight=False)
         return 1
-    unreadable: list[str] = []
     checks: dict[str, Checker] = {
         "sam validate --lint": tools.sam_validate,
         "cfn-lint, information included": tools.cfn_lint,
@@ -68,14 +66,8 @@ def main() -> int:
         "secrets in the repository": tools.secrets,
         "tests of the templates": tests,
     }
-    if tools.has_node():
-        checks["cdk-nag: AWS Solutions, Serverless"] = partial(tools.cdk_nag, unreadable)
     with console.status(f"{len(tools.TEMPLATES)} templates"):
         add_findings(report, checks, console)
-    if tools.has_node():
-        report.add("cdk-nag: values known only at deployment", len(unreadable), "not judged")
-    else:
-        report.add("cdk-nag: not run, needs node and npm", 0, "findings")
     return report.finish()
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import subprocess
 import sys
 import tomllib
@@ -13,15 +12,12 @@ from pathlib import Path
 from typing import Any
 
 from infra.container.sam import LOCK, ROOT, SAM, SAM_TEMPLATES, StepError, environment, variables
-from layers.embedder.download.environment import is_current, mark_current
 
 TEMPLATES = (ROOT / "template.yaml", *sorted((ROOT / "infra").glob("*.yaml")))
 SUPPRESSIONS = Path(__file__).with_name("suppressions.toml")
 CHECKOV = ROOT / ".venv-infra" / "bin" / "checkov"
 
-_FOLDER = Path(__file__).parent
 _BUILD = ROOT / "build" / "infra"
-_NODE = _BUILD / "node"
 _BIN = Path(sys.executable).parent
 _BINARY = (".pdf", ".npz", ".png")
 _PLANTED = _BUILD / "planted-secret.txt"
@@ -33,26 +29,9 @@ _MADE_UP = {
 
 
 def prepare() -> None:
-    """Install the SAM CLI, checkov and, if npm exists, cdk-nag. Raises `StepError`."""
+    """Install the SAM CLI and checkov. Raises `StepError`."""
     environment(SAM.parents[1], LOCK)
     environment(CHECKOV.parents[1], ROOT / "requirements" / "infra.txt")
-    if not has_node():
-        return
-    lock = _FOLDER / "package-lock.json"
-    if is_current(_NODE, lock):
-        return
-    _NODE.mkdir(parents=True, exist_ok=True)
-    for name in ("package.json", "package-lock.json"):
-        shutil.copy(_FOLDER / name, _NODE / name)
-    done = _run(["npm", "ci", "--silent", "--no-audit", "--no-fund", "--ignore-scripts"], _NODE)
-    if done.returncode:
-        raise StepError(f"npm could not install cdk-nag:\n{_end(done)}")
-    mark_current(_NODE, lock)
-
-
-def has_node() -> bool:
-    """Return whether cdk-nag, a JavaScript package, can run here."""
-    return shutil.which("node") is not None and shutil.which("npm") is not None
 
 
 def sam_validate() -> list[str]:
@@ -118,37 +97,6 @@ def secrets() -> list[str]:
     ]
 
 
-def cdk_nag(unreadable: list[str]) -> list[str]:
-    """Return the findings of cdk-nag's AWS Solutions and Serverless rules, after SAM's transform.
-
-    Add to `unreadable` the rules that need a value known only at deployment.
-    """
-    folder = _BUILD / "cloudformation"
-    shutil.rmtree(folder, ignore_errors=True)
-    translate = [str(SAM.parent / "python"), str(_FOLDER / "to_cloudformation.py"), str(folder)]
-    done = _run([*translate, *map(str, TEMPLATES)])
-    if done.returncode:
-        raise StepError(f"SAM's transform failed:\n{_end(done)}")
-    paths = [str(path) for path in sorted(folder.glob("*.template.json"))]
-    done = _run(["node", str(_FOLDER / "nag.cjs"), *paths], NODE_PATH=str(_NODE / "node_modules"))
-    if done.returncode:
-        raise StepError(f"cdk-nag failed:\n{_end(done)}")
-    findings = [json.loads(line) for line in done.stdout.splitlines() if line.startswith('{"template"')]
-    unreadable += [
-        f"{finding['template']}: {finding['rule']}" for finding in findings if finding["kind"] == "unreadable"
-    ]
-    return unaccepted(
-        (
-            finding["template"].partition(".")[0],
-            finding["resource"],
-            finding["rule"].partition("[")[0],
-            finding["text"],
-        )
-        for finding in findings
-        if finding["kind"] == "finding"
-    )
-
-
 Finding = tuple[str, str, str, str]  # template, resource, rule, text
 
 
@@ -159,32 +107,29 @@ def accepted() -> dict[str, dict[str, dict[str, str]]]:
 
 
 def unaccepted(findings: Iterable[Finding]) -> list[str]:
-    """Return the findings that are not accepted, and the accepted ones that a checker no longer has.
+    """Return the findings that are not accepted, and the accepted ones that checkov no longer has.
 
-    A checker with no finding at all checked nothing: each has accepted ones.
+    Raises `StepError` without any finding: checkov then checked nothing, because some are accepted.
     """
-    lines, met, prefixes = [], set(), set()
+    lines, met = [], set()
     for template, resource, rule, text in findings:
-        prefixes.add(rule.startswith("CKV"))
-        reasons = accepted().get(template, {})
-        owner = next((name for name in reasons if resource.startswith(name) and rule in reasons[name]), None)
-        met.add((template, owner, rule))
-        if owner is None:
+        met.add((template, resource, rule))
+        if rule not in accepted().get(template, {}).get(resource, {}):
             lines.append(f"{template}: {resource}: {rule} {text}")
-    if not prefixes:
-        raise StepError("a checker found nothing, not even what suppressions.toml accepts")
+    if not met:
+        raise StepError("checkov found nothing, not even what suppressions.toml accepts")
     return lines + [
         f"{SUPPRESSIONS.name}: {template}.{resource}: {rule} matches no finding"
         for template, resources in accepted().items()
         for resource, rules in resources.items()
         for rule in rules
-        if rule.startswith("CKV") in prefixes and (template, resource, rule) not in met
+        if (template, resource, rule) not in met
     ]
 
 
-def _run(command: list[str], folder: Path = ROOT, **settings: str) -> subprocess.CompletedProcess[str]:
-    environ = variables() | {"NO_COLOR": "1", "BC_ROOT_DIR": str(ROOT), "LOG_LEVEL": "CRITICAL"} | settings
-    return subprocess.run(command, cwd=folder, env=environ, text=True, capture_output=True, check=False)
+def _run(command: list[str]) -> subprocess.CompletedProcess[str]:
+    environ = variables() | {"NO_COLOR": "1", "BC_ROOT_DIR": str(ROOT), "LOG_LEVEL": "CRITICAL"}
+    return subprocess.run(command, cwd=ROOT, env=environ, text=True, capture_output=True, check=False)
 
 
 def _end(done: subprocess.CompletedProcess[str]) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -17,8 +16,7 @@ ROOT = Path(__file__).resolve().parents[2]
 TEMPLATE = ROOT / "infra" / "dashboard.yaml"
 # The templates with alarms for people, in the order of the dashboard.
 ALARMS = [ROOT / "infra" / f"{name}.yaml" for name in ("alarms", "deployment", "observability")]
-GRAFANA = ROOT / "infra" / "grafana" / "docwell.json"
-GRAFANA_PROMETHEUS = ROOT / "infra" / "grafana" / "docwell-prometheus.json"
+GRAFANA = ROOT / "infra" / "grafana" / "docwell-prometheus.json"
 ALERTS = ROOT / "infra" / "prometheus" / "alerts.yaml"
 
 _ALARMS = ("AWS::CloudWatch::CompositeAlarm", "AWS::CloudWatch::Alarm")
@@ -39,14 +37,9 @@ def generated() -> dict[Path, str]:
         if alarm["Type"] == kind
     ]
     written = cloudwatch.resources(SECTIONS, queries.ALL, alarms)
-    page = grafana.dashboard(SECTIONS, {})
-    used = dict.fromkeys(re.findall(r"\$\{([A-Z]\w+)\}", page))
-    described = _decoded(TEMPLATE)["Parameters"]
-    parameters = {name: described[name]["Description"] for name in used}
     return {
         TEMPLATE: before + begin + written + end + after,
-        GRAFANA: grafana.dashboard(SECTIONS, parameters),
-        GRAFANA_PROMETHEUS: grafana.prometheus_dashboard(SECTIONS),
+        GRAFANA: grafana.dashboard(SECTIONS),
         ALERTS: alert_rules.rules(resources, _on_one_machine()),
     }
 

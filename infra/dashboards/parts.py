@@ -1,13 +1,14 @@
 """The parts of a dashboard, independent of CloudWatch and Grafana.
 
 `contents` has docwell's dashboard and `queries` the saved Logs Insights queries. `cloudwatch` and `grafana` write
-both out (`make dashboards`). A `${Name}` is a parameter of infra/dashboard.yaml and a variable in Grafana.
+both out (`make dashboards`). A `${Name}` is a parameter of infra/dashboard.yaml.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 from runtime.exported import DOCWELL
 
@@ -124,7 +125,10 @@ class Section:
 COLUMNS, PANEL_HEIGHT, PANELS_A_ROW = 24, 6, 3
 
 
-def places(panels: tuple[Graph | Table, ...], top: int) -> Iterator[tuple[Graph | Table, int, int, int]]:
+_Panel = TypeVar("_Panel", bound=Graph | Table)
+
+
+def places(panels: Sequence[_Panel], top: int) -> Iterator[tuple[_Panel, int, int, int]]:
     """Yield each panel with its x, y and width on a grid of 24 columns, in rows of three from `top` down.
 
     The last row's panels share its whole width.

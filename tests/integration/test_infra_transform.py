@@ -50,7 +50,7 @@ VARIANTS = {
 def transformed() -> Transformed:
     """The plain template of each variant."""
     environment(SAM.parents[1], LOCK)
-    command = [str(SAM.parent / "python"), str(ROOT / "infra" / "checks" / "to_cloudformation.py"), "variants"]
+    command = [str(SAM.parent / "python"), str(Path(__file__).with_name("sam_transform.py"))]
     done = subprocess.run(
         [*command, str(TEMPLATE)],
         input=json.dumps(list(VARIANTS.values())),

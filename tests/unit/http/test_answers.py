@@ -16,7 +16,7 @@ from docwell.config import RuntimeSettings
 from docwell.errors import Overloaded, QuotaExceeded, Unavailable
 from docwell.http import answering, sse
 from docwell.http.streaming import StreamedResponse, stream_events
-from docwell.identity import NO_CREDENTIAL, Principal
+from docwell.identity import NO_CREDENTIAL
 from docwell.models import Mark, Part
 from docwell.query.retrieval.ranking import OPEN, Gate
 from functions.query.handler import handler
@@ -122,13 +122,6 @@ def test_a_foreign_collection_looks_like_one_that_does_not_exist(
     foreign = masked(call(method, path, body, "house"))
     assert missing == foreign
     assert foreign[0] == 404
-
-
-def test_sam_local_is_a_principal_with_the_rights_that_it_was_granted(world: HttpWorld) -> None:
-    world.runtime = RuntimeSettings(AWS_SAM_LOCAL=True)
-    assert call("POST", "/v1/query", BODY, None)[0] == 401
-    world.principals.known["key:sam-local"] = Principal("key:sam-local", frozenset({"house"}))
-    assert call("POST", "/v1/query", BODY, None)[0] == 200
 
 
 @pytest.mark.parametrize("by_header", [True, False])

@@ -55,7 +55,7 @@ def metrics_of(expression: str) -> set[str]:
 
 
 def test_every_graph_has_a_query_for_each_visible_line_over_metrics_that_exist() -> None:
-    page = json.loads(dashboards.GRAFANA_PROMETHEUS.read_text())
+    page = json.loads(dashboards.GRAFANA.read_text())
     shown = {row["title"]: row["targets"] for row in page["panels"] if row["type"] != "row"}
     assert list(shown) == [item.title for item in GRAPHS]
     names = families()

@@ -266,8 +266,6 @@ class RuntimeSettings(Settings):
     # docwell.http.streaming_runtime sets it.
     can_stream: bool = False
     memory_mb: int | None = Field(default=None, validation_alias="AWS_LAMBDA_FUNCTION_MEMORY_SIZE")
-    # `sam local` sets it. It calls no authorizer and checks no API keys.
-    sam_local: bool = Field(default=False, validation_alias="AWS_SAM_LOCAL")
 
 
 class AuthorizerSettings(Settings):

@@ -114,8 +114,6 @@ class UseHistory:
 # The same for every credential that is missing or not valid, so that an attacker learns nothing.
 NO_CREDENTIAL = "send a key of docwell principals add, as x-api-key or Bearer token, or a token of the user pool"
 
-# `sam local` has no authorizer: use this principal, which has no grants by default.
-SAM_LOCAL = Identity(f"{KEY}sam-local")
 # The canary (docwell.upkeep.canary), which calls the function itself. API Gateway's key ids have no hyphen.
 CANARY = Principal(f"{KEY}docwell-canary", frozenset({RESERVED_COLLECTION}))
 

@@ -28,11 +28,10 @@ from docwell.errors import (
 )
 from docwell.http import sse
 from docwell.http.streaming import ResponseBody
-from docwell.identity import CANARY, SAM_LOCAL, Identity, Principal, identity_of
+from docwell.identity import CANARY, Identity, Principal, identity_of
 from docwell.observability import logger, record_alone
 from docwell.ports import Principals, Reservation
 from docwell.query.ask import Admitted, Identified
-from docwell.wiring import pipelines
 from docwell.wiring import query as wiring
 
 app = APIGatewayRestResolver(enable_validation=True)
@@ -155,7 +154,7 @@ def request_id() -> str:
 
 def _identity() -> Identity:
     """Return the caller that the gateway names. Raises `Unauthenticated`."""
-    return SAM_LOCAL if pipelines.runtime_settings().sam_local else identity_of(app.current_event.raw_event)
+    return identity_of(app.current_event.raw_event)
 
 
 class AnswerResponse(Response[Any]):
