@@ -76,7 +76,7 @@ def errors(
             wrong(Mode.OVERVIEW, overviews),
             wrong(Mode.LIST, [question for question, _ in lists]),
             wrong(None, [question for question, _ in ordinary]),
-            (sum(read is None or read.text != subject for read, subject in subjects), len(lists)),
+            (sum(read is None or read.terms[0].text != subject for read, subject in subjects), len(lists)),
         )
     print(figures)  # noqa: T201 - docs/modes.md has these figures
     return figures

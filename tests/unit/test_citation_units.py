@@ -14,7 +14,7 @@ from docwell.query.checking.check import Checker
 from docwell.query.checking.grounding import unit_of
 from docwell.query.lists import _where
 from docwell.query.retrieval.ranking import merge
-from docwell.query.subject import Subject
+from docwell.query.subject import Subject, Term
 from tests.unit.ingest.test_chunking import WordPieces
 
 ROWS = [f"Part: rotor {number} | Mass: {number} kg" for number in range(1, 9)]
@@ -26,7 +26,7 @@ TEXT = "\n\n".join(ROWS)
 STARTS = [TEXT.index(row) for row in ROWS]
 PAGE = Page(1, TEXT, citation_units=tuple(zip(STARTS, UNITS, strict=True)))
 
-ROTOR, ROTOR_2 = Subject("rotor", ("rotor",)), Subject("rotor 2", ("rotor 2",))
+ROTOR, ROTOR_2 = Subject((Term("rotor", ("rotor",)),)), Subject((Term("rotor 2", ("rotor", "2")),))
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from docwell.models import Chunk, CitationUnit, DocumentRecord, IndexRecord, Sta
 from docwell.query.ask import Ask, Event, QueryReport, Question
 from docwell.query.compare import Comparison
 from docwell.query.conversation import Conversation
-from docwell.query.lists import Library, Lists
+from docwell.query.lists import Lists
 from docwell.query.modes import Modes, Router
 from docwell.query.overview import Overview
 from docwell.query.prompting import load_prompt
@@ -50,7 +50,7 @@ class World:
                 self.router,
                 {
                     Mode.OVERVIEW: Overview(self.index, load_prompt("overview")),
-                    Mode.LIST: Lists(Library(self.index, self.ledger, 5.0)),
+                    Mode.LIST: Lists(self.index, self.ledger, 5.0),
                     Mode.COMPARE: Comparison(retrieval, load_prompt("compare"), self.row_model),
                 },
                 retrieval,

@@ -19,7 +19,7 @@ from docwell.models import CitationUnit, IndexRecord, Passage, UnitKind
 from docwell.ports import Places
 from docwell.query import lists
 from docwell.query.ask import Passages, Question, Token
-from docwell.query.lists import NO_NAMES, Library, Lists
+from docwell.query.lists import NO_NAMES, Lists
 from docwell.query.retrieval.scope import Filter
 from docwell.query.subject import asks_for_list, find_subject
 from tests.unit.fakes import FakeIndex
@@ -70,8 +70,8 @@ def ask(world: World, text: str = QUESTION, **fields: Any) -> Answer:
     return world.ask(Question(text, **{"mode": Mode.LIST, **fields})).answer
 
 
-def with_library(world: World, library: Library) -> World:
-    sources = {Mode.LIST: Lists(library)}
+def with_lists(world: World, source: Lists) -> World:
+    sources = {Mode.LIST: source}
     world.query = replace(world.query, modes=replace(world.query.modes, sources=sources))
     return world
 
@@ -83,7 +83,7 @@ def test_words_that_ask_for_documents_leave_the_subject(question: str, phrases: 
         return
     subject = find_subject(question)
     assert subject is not None
-    shown = " / ".join(" ".join(term.phrases) for term in subject.terms) or " | ".join(subject.phrases)
+    shown = " / ".join(" ".join(term.words) for term in subject.terms)
     without = "".join(f" - {term.text}" for term in subject.without)
     assert shown + without == phrases
 
@@ -361,7 +361,7 @@ def test_a_list_that_has_no_more_time_says_so(monkeypatch: pytest.MonkeyPatch) -
     world = with_letters()
     ticks = iter([0.0, 0.0, 9.0])
     monkeypatch.setattr(lists, "_AT_ONCE", 5)
-    with_library(world, Library(world.index, world.ledger, 5.0, lambda: next(ticks)))
+    with_lists(world, Lists(world.index, world.ledger, 5.0, lambda: next(ticks)))
     assert "Only 5 of the 12 documents were looked through in full" in ask(world).answer
 
 
@@ -382,7 +382,7 @@ def test_a_list_that_the_index_ends_early_says_so_and_fails_if_it_never_answers(
 ) -> None:
     monkeypatch.setattr(lists, "_AT_ONCE", 7)
     world = with_letters()
-    with_library(world, Library(Lost(world.index.chunks), world.ledger, 5.0))
+    with_lists(world, Lists(Lost(world.index.chunks), world.ledger, 5.0))
     answer = ask(world)
     assert (answer.status, answer.partial) == (AnswerStatus.ANSWERED, True)
     assert "Only 7 of the 12 documents were looked through in full" in answer.answer

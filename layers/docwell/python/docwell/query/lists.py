@@ -9,13 +9,12 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from itertools import groupby
 from typing import NamedTuple, Protocol
 
 import numpy as np
 
-from docwell.answers import Citation, Mode
+from docwell.answers import Mode
 from docwell.errors import BadInput, Unavailable
 from docwell.models import Passage, collection_of
 from docwell.ports import Catalogue, LiveDocument, Places
@@ -27,7 +26,7 @@ from docwell.query.checking.suspicion import suspicion
 from docwell.query.document_names import plain, wholly_named
 from docwell.query.retrieval.ranking import nearest
 from docwell.query.retrieval.scope import MOST_ROWS, Scope
-from docwell.query.subject import Subject, find_subject
+from docwell.query.subject import Subject, Term, find_subject
 from docwell.query.values import KINDS, ValueKind, WantedValues, wanted_values, wanted_values_alone
 from docwell.text.lexicon import MAX_QUOTE_CHARACTERS, segments
 from docwell.text.naming import file_words
@@ -50,6 +49,8 @@ NO_NAMES = (
     "A list cannot have names of people, organisations or places: without a model they cannot be told from other "
     f"words. It can have {', '.join(kind.plural for kind in KINDS[:-1])} and {KINDS[-1].plural}."
 )
+
+Choice = Callable[[list[Passage]], list[Passage]]
 
 
 class TextIndex(Protocol):
@@ -112,24 +113,76 @@ class Matches(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Library:
-    """The documents and their text. A look takes up to `seconds`."""
+class Lists:
+    """The mode `list`, of the documents and their text. A search of the texts takes up to `seconds`."""
 
     index: TextIndex
     catalogue: Catalogue
     seconds: float
     clock: Callable[[], float] = field(default=time.monotonic)
 
-    def live(self, scope: Scope) -> tuple[Mapping[str, LiveDocument], bool]:
-        """Return the live documents of a scope, and whether these are all."""
-        return scope.documents(self.catalogue, MOST_ROWS)
+    def basis(self, searched: Searched) -> Basis:
+        """Return the list as an answer; without passages if no document has the subject or a value.
 
-    def look(
+        Raises `BadInput` where the question has no subject.
+        """
+        text = searched.text
+        is_auto = searched.mode is Mode.AUTO
+        values = wanted_values_alone(text, searched.documents) if is_auto else wanted_values(text)
+        if values:
+            return self._values(values, searched)
+        subject = find_subject(text)
+        if subject is None:
+            raise BadInput(NO_SUBJECT)
+        live, complete = searched.scope.documents(self.catalogue, MOST_ROWS)
+        by_page = complete and len(live) == 1
+        matches = self._look(
+            searched.scope,
+            live,
+            subject.patterns,
+            lambda hits: _mentioning(subject, hits, by_page=by_page),
+            more=not complete,
+        )
+        return _mentions(subject, matches, searched.vector)
+
+    def _values(self, wanted: WantedValues, searched: Searched) -> Basis:
+        """Return the list of each kind as one answer; of the documents that the question names, if it names any.
+
+        Values are as written, and each page has a value once. An answer without passages is a refusal: no document
+        has a value, or the question asks for names alone.
+        """
+        live, complete = searched.scope.documents(self.catalogue, MOST_ROWS)
+        named = wholly_named(searched.text, live)
+        live = {key: document for key, document in live.items() if key in named} or live
+        more = not complete and not named
+        texts, cited, is_partial = list[str](), dict[str, _Cited](), False
+        for kind in wanted.kinds:
+
+            def having(hits: list[Passage], kind: ValueKind = kind) -> list[Passage]:
+                return [hit for hit in hits if kind.find(hit.chunk.text)]
+
+            matches = self._look(searched.scope, live, [kind.pattern], having, more=more)
+            is_partial = is_partial or matches.unreached > 0
+            texts.append(_value_lines(kind, matches, cited))
+        if wanted.names:
+            texts.append(NO_NAMES)
+        if wanted.kinds and (unmet := wanted.unmet(map(file_words, named))):
+            texts.append(f"These words do not limit the list: {', '.join(f'“{plain(word)}”' for word in unmet)}.")
+        citations = (
+            cite(entry.marker, entry.passage, *_quoted(entry.passage.chunk.text, entry.spans))
+            for entry in cited.values()
+        )
+        answer = GroundedAnswer("\n\n".join(texts), tuple(citations))
+        return Basis(
+            Mode.LIST, tuple(entry.passage for entry in cited.values()), answer=answer, partial=is_partial
+        )
+
+    def _look(
         self,
         scope: Scope,
         live: Mapping[str, LiveDocument],
         patterns: Sequence[str],
-        choose: Callable[[list[Passage]], list[Passage]],
+        choose: Choice,
         *,
         more: bool,
     ) -> Matches:
@@ -138,27 +191,27 @@ class Library:
         `choose` returns the hits among the chunks that match all patterns. Raises `Unavailable` where the
         index never answers.
         """
-        keys, hits, unreached, failure = sorted(live), list[Passage](), 0, None
+        keys, hits, unreached = sorted(live), list[Passage](), 0
         end, done, size = self.clock() + self.seconds, 0, _AT_ONCE
         while done < len(keys):
-            left = MOST_HITS - len(hits)
-            if left <= 0 or self.clock() > end:
+            room = MOST_HITS - len(hits)
+            if room <= 0 or self.clock() > end:
                 break
             batch = keys[done : done + size]
             try:
-                chunks = self.index.containing(_places(batch), patterns, left + 1)
-            except Unavailable as error:  # state what was looked through before
-                failure, unreached = error, len(keys) - done
+                chunks = self.index.containing(_places(batch), patterns, room + 1)
+            except Unavailable:  # state what was looked through before
+                if not done:
+                    raise
+                unreached = len(keys) - done
                 break
-            if len(chunks) > left and len(batch) > 1:
+            if len(chunks) > room and len(batch) > 1:
                 size = max(len(batch) // _PART, 1)
                 continue
-            hits += [chunk for chunk in chunks[:left] if live[chunk.document].generation == chunk.generation]
-            if len(chunks) > left:
+            hits += [chunk for chunk in chunks[:room] if live[chunk.document].generation == chunk.generation]
+            if len(chunks) > room:
                 break
             done += len(batch)
-        if failure and not done:
-            raise failure
         hits = choose(hits)
         # Read again, consistently: a document may have been deleted or replaced since.
         now = scope.live(self.catalogue, list(dict.fromkeys(hit.document for hit in hits)))
@@ -171,74 +224,26 @@ def _places(keys: Sequence[str]) -> Mapping[str, Sequence[str]]:
     return {collection: list(group) for collection, group in by_collection}
 
 
-@dataclass(frozen=True)
-class Lists:
-    """The mode `list`."""
-
-    library: Library
-
-    def basis(self, searched: Searched) -> Basis:
-        """Return the list as an answer; without passages if no document has the subject or a value.
-
-        Raises `BadInput` where the question has no subject.
-        """
-        is_auto = searched.mode is Mode.AUTO
-        text = searched.text
-        values = wanted_values_alone(text, searched.documents) if is_auto else wanted_values(text)
-        if values:
-            return list_values(self.library, values, searched)
-        subject = find_subject(text)
-        if subject is None or not subject.patterns:  # signs alone, as "++"
-            raise BadInput(NO_SUBJECT)
-        return list_mentions(subject, self._look(searched.scope, subject), searched.vector)
-
-    def _look(self, scope: Scope, subject: Subject) -> Matches:
-        live, complete = self.library.live(scope)
-        look = partial(self.library.look, scope, live, more=not complete)
-        if not subject.terms:
-            return look(subject.patterns, partial(_mentioning, subject))
-        if subject.may_be_phrase:
-            matches = look(subject.patterns, partial(_as_phrase, subject))
-            if matches.hits:
-                return matches
-        by_page = complete and len(live) == 1
-        return look([subject.pattern_of_terms], partial(_with_terms, subject, by_page=by_page))
-
-
-def _as_phrase(subject: Subject, hits: Sequence[Passage]) -> list[Passage]:
-    """Return the chunks that have the subject as one phrase: "Marks and Spencer"."""
-    return [hit for hit in hits if subject.is_verbatim_in(hit.chunk.text)]
-
-
-def _with_terms(subject: Subject, hits: Sequence[Passage], *, by_page: bool) -> list[Passage]:
+def _mentioning(subject: Subject, hits: Sequence[Passage], *, by_page: bool) -> list[Passage]:
     """Return the chunks with a term, of the documents, or the pages of one, that have the terms as joined."""
 
     def places(chunks: Iterable[Passage]) -> set[str | int]:
         return {chunk.chunk.page if by_page else chunk.document for chunk in chunks}
 
-    mentions = [_mentioning(term, hits) for term in subject.terms]
-    matching = set[str | int]().union(*map(places, mentions))
-    if not subject.any_term:
-        matching = matching.intersection(*map(places, mentions))
-    matching -= set[str | int]().union(*(places(_mentioning(term, hits)) for term in subject.without))
-    chosen = {hit.id for group in mentions for hit in group if places([hit]) <= matching}
-    return [hit for hit in hits if hit.id in chosen]
+    mentions = [_closest(term, hits) for term in subject.terms]
+    join = set[str | int].union if subject.any_term else set[str | int].intersection
+    matching = join(*map(places, mentions))
+    matching -= set[str | int]().union(*(places(_closest(term, hits)) for term in subject.without))
+    return [hit for hit in dict.fromkeys(hit for group in mentions for hit in group) if places([hit]) <= matching]
 
 
-def _mentioning(subject: Subject, hits: Sequence[Passage]) -> list[Passage]:
-    """Return the chunks that mention the subject as closely as the closest of them."""
-    closest, checks = list[Passage](), [subject.is_verbatim_in, subject.is_in, subject.is_loosely_in]
-    for hit in hits:
-        rank = next((rank for rank, is_in in enumerate(checks) if is_in(hit.chunk.text)), None)
-        if rank is None:
-            continue
-        if rank + 1 < len(checks):  # closer than all before
-            closest, checks = [], checks[: rank + 1]
-        closest.append(hit)
-    return closest
+def _closest(term: Term, hits: Sequence[Passage]) -> list[Passage]:
+    """Return the chunks that have a term as written; if none has, those with all its words."""
+    verbatim = [hit for hit in hits if term.is_verbatim_in(hit.chunk.text)]
+    return verbatim or [hit for hit in hits if term.count_in(hit.chunk.text) == len(term.words)]
 
 
-def list_mentions(subject: Subject, matches: Matches, vector: Sequence[float]) -> Basis:
+def _mentions(subject: Subject, matches: Matches, vector: Sequence[float]) -> Basis:
     """Return the answer: a line for each document, the nearest to the question first, or for each page of one."""
     groups: dict[str | int, list[Passage]] = {}
     for hit in _ranked(matches.hits, vector):
@@ -276,21 +281,15 @@ def _where(subject: Subject, group: Sequence[Passage]) -> str:
 
 def _mention_summary(subject: Subject, matches: Matches, count: int) -> str:
     """Return the count of documents, or of pages of one, and its bound; of a denied question, the others too."""
-    text = f"{matches.counted(count)} {'mention' if count > 1 else 'mentions'} {_mentioned(subject, matches)}"
-    if subject.denied and count and matches.is_complete and not matches.of_one and (left := matches.of - count):
-        text += f", the other {left} {'do' if left > 1 else 'does'} not"
-    return f"{text}. {matches.bound}".strip()
-
-
-def _mentioned(subject: Subject, matches: Matches) -> str:
-    """Return what the documents mention: the subject as written, or its terms where these were looked for."""
-    if not subject.terms or (subject.may_be_phrase and _as_phrase(subject, matches.hits)):
-        return f"“{plain(subject.text)}”"
     terms, without = (
         word.join(f"“{plain(term.text)}”" for term in group)
         for word, group in ((" or " if subject.any_term else " and ", subject.terms), (" or ", subject.without))
     )
-    return f"{terms} but not {without}" if without else terms
+    mentioned = f"{terms} but not {without}" if without else terms
+    text = f"{matches.counted(count)} {'mention' if count > 1 else 'mentions'} {mentioned}"
+    if subject.denied and count and matches.is_complete and not matches.of_one and (left := matches.of - count):
+        text += f", the other {left} {'do' if left > 1 else 'does'} not"
+    return f"{text}. {matches.bound}".strip()
 
 
 def _ranked(hits: Sequence[Passage], vector: Sequence[float]) -> list[Passage]:
@@ -304,12 +303,7 @@ def _ranked(hits: Sequence[Passage], vector: Sequence[float]) -> list[Passage]:
 
 def _sentence(subject: Subject, text: str) -> tuple[int, int]:
     """Return the place of the first sentence that mentions the subject, or that has most of its words."""
-
-    def closeness(place: tuple[int, int]) -> tuple[bool, bool, int]:
-        sentence = text[slice(*place)]
-        return subject.is_verbatim_in(sentence), subject.is_in(sentence), subject.count_in(sentence)
-
-    return max(segments(text), key=closeness)
+    return max(segments(text), key=lambda place: subject.closeness(text[slice(*place)]))
 
 
 def _quotation(passage: Passage, start: int, end: int) -> str:
@@ -318,8 +312,7 @@ def _quotation(passage: Passage, start: int, end: int) -> str:
     return "" if is_changed or suspicion(passage.chunk.text) else f": “{sentence}”"
 
 
-@dataclass(frozen=True, slots=True)
-class _Value:
+class _Value(NamedTuple):
     """A value as shown, its passage, its span there, and the page or unit of this place."""
 
     shown: str
@@ -328,50 +321,12 @@ class _Value:
     place: str
 
 
-def list_values(library: Library, wanted: WantedValues, searched: Searched) -> Basis:
-    """Return the list of each kind as one answer; of the documents that the question names, if it names any.
+class _Cited(NamedTuple):
+    """A passage that an answer cites, and the places of the values cited from it."""
 
-    Values are as written, and each page has a value once. An answer without passages is a refusal: no document has
-    a value, or the question asks for names alone.
-    """
-    live, complete = library.live(searched.scope)
-    named = wholly_named(searched.text, live)
-    live = {key: document for key, document in live.items() if key in named} or live
-    more = not complete and not named
-    texts, cited, is_partial = list[str](), _Cited(), False
-    for kind in wanted.kinds:
-        matches = library.look(searched.scope, live, [kind.pattern], partial(_having, kind), more=more)
-        is_partial = is_partial or matches.unreached > 0
-        texts.append(_value_lines(kind, matches, cited))
-    if wanted.names:
-        texts.append(NO_NAMES)
-    if wanted.kinds and (unmet := wanted.unmet(map(file_words, named))):
-        texts.append(f"These words do not limit the list: {', '.join(f'“{plain(word)}”' for word in unmet)}.")
-    answer = GroundedAnswer("\n\n".join(texts), cited.citations())
-    return Basis(Mode.LIST, tuple(cited.passages), answer=answer, partial=is_partial)
-
-
-class _Cited:
-    """The passages that an answer cites, each once, with the places of its values."""
-
-    def __init__(self) -> None:
-        self._spans: dict[str, list[tuple[int, int]]] = {}
-        self.passages: list[Passage] = []
-
-    def marker(self, value: _Value) -> int:
-        """Return the marker of the value's passage."""
-        if value.passage.id not in self._spans:
-            self.passages.append(value.passage)
-            self._spans[value.passage.id] = []
-        self._spans[value.passage.id].append(value.span)
-        return 1 + list(self._spans).index(value.passage.id)
-
-    def citations(self) -> tuple[Citation, ...]:
-        """Return the citations: each quotes the sentences of its values, as far as a quote goes."""
-        return tuple(
-            cite(number, passage, *_quoted(passage.chunk.text, self._spans[passage.id]))
-            for number, passage in enumerate(self.passages, 1)
-        )
+    marker: int
+    passage: Passage
+    spans: list[tuple[int, int]]
 
 
 def _quoted(text: str, spans: Sequence[tuple[int, int]]) -> tuple[int, int]:
@@ -382,11 +337,7 @@ def _quoted(text: str, spans: Sequence[tuple[int, int]]) -> tuple[int, int]:
     return start, max((stop for _, stop in sentences if stop - start <= MAX_QUOTE_CHARACTERS), default=end)
 
 
-def _having(kind: ValueKind, hits: Iterable[Passage]) -> list[Passage]:
-    return [hit for hit in hits if kind.find(hit.chunk.text)]
-
-
-def _values(kind: ValueKind, hits: Iterable[Passage]) -> list[_Value]:
+def _found_values(kind: ValueKind, hits: Iterable[Passage]) -> list[_Value]:
     """Return the values of the passages, in the order of the documents, each once on a page."""
     values: dict[tuple[str, str, str], _Value] = {}
     for passage in sorted(hits, key=lambda hit: (hit.document, hit.chunk.page, hit.chunk.start)):
@@ -401,14 +352,13 @@ def _values(kind: ValueKind, hits: Iterable[Passage]) -> list[_Value]:
     return [*values.values()]
 
 
-def _value_lines(kind: ValueKind, matches: Matches, cited: _Cited) -> str:
+def _value_lines(kind: ValueKind, matches: Matches, cited: dict[str, _Cited]) -> str:
     """Return a line for each document, or for each place of a single one, and the count with its bound."""
-    values = _values(kind, matches.hits)
-
-    def title(value: _Value) -> str:
-        return value.place if matches.of_one else value.passage.document
-
-    rows = [(name, [*row]) for name, row in groupby(values, key=title)]
+    values = _found_values(kind, matches.hits)
+    rows = [
+        (name, [*row])
+        for name, row in groupby(values, lambda value: value.place if matches.of_one else value.passage.document)
+    ]
     room = max(MOST_VALUES // max(min(len(rows), MOST_LINES), 1), 1)
     lines = []
     for name, row in rows[:MOST_LINES]:
@@ -423,13 +373,14 @@ def _value_lines(kind: ValueKind, matches: Matches, cited: _Cited) -> str:
     return "\n".join([*lines, "", _value_summary(kind, matches, values)]).strip()
 
 
-def _shown(values: Iterable[_Value], cited: _Cited) -> str:
-    """Return the values of one place, with a marker after the last value of each passage."""
+def _shown(values: Iterable[_Value], cited: dict[str, _Cited]) -> str:
+    """Return the values of one place, with a marker after the last value of each passage; add it to `cited`."""
     texts = []
-    for _, group in groupby(values, key=lambda value: value.passage.id):
+    for id_, group in groupby(values, key=lambda value: value.passage.id):
         row = [*group]
-        marker = [cited.marker(value) for value in row][-1]
-        texts.append(f"{', '.join(value.shown for value in row)} [{marker}]")
+        entry = cited.setdefault(id_, _Cited(len(cited) + 1, row[0].passage, []))
+        entry.spans.extend(value.span for value in row)
+        texts.append(f"{', '.join(value.shown for value in row)} [{entry.marker}]")
     return ", ".join(texts)
 
 

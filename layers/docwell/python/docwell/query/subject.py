@@ -1,19 +1,20 @@
 """Read the words of a question: their language and kinds, and the subject of a list. Pure.
 
-The subject of "Which reports mention the Nile?" is "the Nile": a part between quotation marks in any case,
-otherwise what is left without the words of asking, which `docwell.text.words` has by language.
+The subject of "Which reports mention the Nile?" is "the Nile": the parts between quotation marks, otherwise the
+words that are not words of asking, which `docwell.text.words` has by language.
 """
 
 from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from enum import StrEnum
 from functools import cache, lru_cache
 from heapq import nlargest
 from itertools import pairwise
+from typing import NamedTuple
 
 from docwell.text.lexicon import UNSPACED, fold, fold_each, ordered_words, script, stem
 from docwell.text.words import by_language
@@ -21,8 +22,7 @@ from docwell.text.words import by_language
 LANGUAGES = ("en", "de", "fr", "es", "zh")
 # German writes "Jahresberichte" as one word. Shorter nouns are the ends of other words.
 _LEAST_OF_COMPOUND = 5
-# A question in another language has at least so many of its words that are none of the first language: names of
-# people and works can have one.
+# Names of people and works can have one foreign word.
 _LEAST_FOREIGN = 2
 # The router, the list and the refusal read the same question.
 _QUESTIONS_KEPT = 64
@@ -37,8 +37,8 @@ _APOSTROPHES = str.maketrans("\u2019", "'")
 class Kind(StrEnum):
     """The role of a word in a question for a list; the values are the names of lists of words.
 
-    `ANY` asks and is asked for, as "anything". `TEXT` shows that texts are asked for: "the word", "anywhere". A
-    `HOLD` is a verb that also has other meanings, as "contains".
+    `ANY` is both asking word and noun, as "anything". `TEXT` shows that the question is about texts: "the word",
+    "anywhere". A `HOLD` is a verb that also has another sense, as "contains".
     """
 
     ASK = "ask"
@@ -53,12 +53,12 @@ class Kind(StrEnum):
     PLAIN = "plain"
 
 
-NOUNS = frozenset({Kind.DOCUMENTS, Kind.DOCUMENT, Kind.ANY})
-VERBS = frozenset({Kind.MENTION, Kind.HOLD})
+_NOUNS = frozenset({Kind.DOCUMENTS, Kind.DOCUMENT, Kind.ANY})
+_VERBS = frozenset({Kind.MENTION, Kind.HOLD})
+_ASKING = frozenset({Kind.ASK, Kind.ANY})
 
 
-@dataclass(frozen=True, slots=True)
-class Word:
+class Word(NamedTuple):
     """A word or a set phrase of a question, folded, and its place there. A word of a subject has no kinds."""
 
     start: int
@@ -66,22 +66,14 @@ class Word:
     text: str
     kinds: frozenset[Kind]
 
-    def is_of(self, kinds: Iterable[Kind]) -> bool:
-        """Return whether it is of one of these kinds."""
-        return not self.kinds.isdisjoint(kinds)
-
     @property
     def asks(self) -> bool:
         """Whether it is a word of asking, and so not of a subject."""
         return bool(self.kinds)
 
 
-@dataclass(frozen=True, slots=True)
-class Language:
-    """The kinds of the words of a language, and the `endings` of its nouns.
-
-    `joins` has the folded words for "or", "and", "but" and "not".
-    """
+class Language(NamedTuple):
+    """The kinds of the words of a language, the `endings` of its nouns, and its words for or, and, but, not."""
 
     name: str
     endings: frozenset[str]
@@ -89,35 +81,10 @@ class Language:
     kinds: Mapping[str, frozenset[Kind]]
     pattern: re.Pattern[str]
 
-    def words(self, question: str, folded: str) -> list[Word]:
-        """Return the words of a question in order; signs of a script without spaces are words each."""
-        words = []
-        for match in self.pattern.finditer(folded):
-            written = question[slice(*match.span())]
-            is_name = (
-                len(written) > 1 and written.isupper() and written not in _OPERATORS and not question.isupper()
-            )
-            words.append(Word(*match.span(), match[0], frozenset() if is_name else self._kinds_of(match[0])))
-        return [self._resolved(words, place) for place in range(len(words))]
-
-    def _kinds_of(self, word: str) -> frozenset[Kind]:
-        if word in self.kinds:
-            return self.kinds[word]
-        ends = (word[-size:] for size in range(len(word) - 1, _LEAST_OF_COMPOUND - 1, -1))
-        return next((kinds for end in ends if (kinds := self.kinds.get(end, frozenset()) & NOUNS)), frozenset())
-
-    def _resolved(self, words: Sequence[Word], place: int) -> Word:
-        """Return a word that both asks and mentions, as "name", with one meaning: at the beginning it asks."""
-        word = words[place]
-        if not (word.is_of({Kind.ASK}) and word.is_of(VERBS)):
-            return word
-        is_first = all(before.kinds == {Kind.PLAIN} for before in words[:place])
-        return Word(word.start, word.end, word.text, word.kinds - (VERBS if is_first else {Kind.ASK}))
-
 
 def read(question: str) -> tuple[Language, list[Word]]:
     """Return the language that has the most words of a question, and the question's words."""
-    return min(_readings(question), key=lambda reading: _words_of_subject(reading[1]))
+    return min(_readings(question), key=lambda reading: len(_subject_places(reading[1])))
 
 
 def is_in_other_language(question: str, name: str) -> bool:
@@ -129,18 +96,34 @@ def is_in_other_language(question: str, name: str) -> bool:
         return True
     if len(_VIETNAMESE.findall(unicodedata.normalize("NFC", question))) >= _LEAST_VIETNAMESE:
         return True
-    counts = {language.name: _words_of_subject(words) for language, words in _readings(question)}
+    counts = {language.name: len(_subject_places(words)) for language, words in _readings(question)}
     return counts[name] >= min(counts.values()) + _LEAST_FOREIGN
 
 
 @lru_cache(_QUESTIONS_KEPT)
 def _readings(question: str) -> Sequence[tuple[Language, list[Word]]]:
+    """Return the words of a question as each language reads them; signs of Chinese are words each."""
     folded = fold_each(question.translate(_APOSTROPHES))
-    return [(language, language.words(question, folded)) for language in map(_language, LANGUAGES)]
+    readings = []
+    for language in map(_language, LANGUAGES):
+        words = list[Word]()
+        for match in language.pattern.finditer(folded):
+            written = question[slice(*match.span())]
+            kinds = _kinds_of(match[0], language)
+            if len(written) > 1 and written.isupper() and written not in _OPERATORS and not question.isupper():
+                kinds = frozenset()
+            if Kind.ASK in kinds and kinds & _VERBS:  # "name" asks only at the beginning
+                kinds -= _VERBS if all(word.kinds == {Kind.PLAIN} for word in words) else {Kind.ASK}
+            words.append(Word(*match.span(), match[0], kinds))
+        readings.append((language, words))
+    return readings
 
 
-def _words_of_subject(words: Iterable[Word]) -> int:
-    return sum(not word.asks for word in words)
+def _kinds_of(word: str, language: Language) -> frozenset[Kind]:
+    if word in language.kinds:
+        return language.kinds[word]
+    ends = (word[-size:] for size in range(len(word) - 1, _LEAST_OF_COMPOUND - 1, -1))
+    return next((kinds for end in ends if (kinds := language.kinds.get(end, frozenset()) & _NOUNS)), frozenset())
 
 
 @cache
@@ -171,14 +154,11 @@ Span = tuple[int, int]
 
 # Blanks are trimmed by code: a pattern that does takes cubic time on a question of blanks.
 _QUOTED = re.compile('["“”„«「『]([^"“”„«»「」『』]+)["”“»」』]')
-_QUOTE = re.compile('["“”„«»「」『』]')
-_COMMA = re.compile('["”“»」』]?\\s*[,;\u3001\uff0c\uff1b]\\s*')
+_COMMA = re.compile("[,;\u3001\uff0c\uff1b]")
+_QUOTED_END = re.compile('\\s*["”“»」』]')
 # A word that stands for a quotation, of no kind.
 _ANYTHING = "X"
-# Words that show two terms: "both nitrate and lead", and "Marks and Spencer" is one.
-_STRESS = frozenset(["both", "sowohl"])
 _LONGEST_DESCRIPTION = 2
-_ASKING = frozenset({Kind.ASK, Kind.ANY})
 
 # Longer words with this share of equal letters from the first on are the same: "Mitarbeiter", "Mitarbeitern".
 _SAME_BEGINNING = 6
@@ -204,60 +184,29 @@ _TEXTS_KEPT, _WORDS_KEPT = 16, 8192
 
 
 @dataclass(frozen=True, slots=True)
-class Subject:
-    """The `text` of a subject, and its phrases: words in order, with nothing between them.
-
-    `endings` are those of nouns in the question's language. A question that is `denied` asks what does not have
-    the subject. A subject can have several `terms`, of which all or `any_term` must be there, and others that must
-    not be there, `without`. It `may_be_phrase` all the same: "Marks and Spencer".
-    """
+class Term:
+    """One subject: its `text`, and its `words` without those of asking. `endings` are the language's."""
 
     text: str
-    phrases: tuple[str, ...]
+    words: tuple[str, ...]
     endings: frozenset[str] = frozenset()
-    denied: bool = False
-    terms: tuple[Subject, ...] = ()
-    without: tuple[Subject, ...] = ()
-    any_term: bool = False
-    may_be_phrase: bool = False
 
     @property
     def patterns(self) -> list[str]:
-        """Regular expressions that match a text, in any case, if it mentions the subject, and some other texts.
-
-        These are of its longest words, which the fewest texts have.
-        """
-        words = [word for phrase in self.phrases for word in _HYPHEN.sub("", phrase).split()]
-        parts = dict.fromkeys(part for word in words for part in ordered_words(word))
+        """Regular expressions that match each text with the term, in any case, and some without it."""
+        parts = dict.fromkeys(part for word in self.words for part in ordered_words(_HYPHEN.sub("", word)))
         return list(dict.fromkeys(map(_pattern, nlargest(_MOST_PATTERNS, parts, key=len))))
 
-    @property
-    def pattern_of_terms(self) -> str:
-        """A regular expression that matches a text if it has one of the terms, or what must not be there."""
-        return f"(?:{'|'.join(term.patterns[0] for term in (*self.terms, *self.without))})"
-
     def is_verbatim_in(self, text: str) -> bool:
-        """Return whether a text has all words of the subject in order, those of asking too."""
-        return self._has_phrase(text, self.text)
-
-    def is_in(self, text: str) -> bool:
-        """Return whether a text has all phrases, or those of one of the terms."""
-        if self.terms:
-            return any(term.is_in(text) for term in self.terms)
-        return all(self._has_phrase(text, phrase) for phrase in self.phrases)
-
-    def is_loosely_in(self, text: str) -> bool:
-        """Return whether a text has all words of the phrases, in any place."""
-        words = [word for phrase in self.phrases for word in _words(phrase)]
-        return bool(words) and self.count_in(text) == len(words)
+        """Return whether a text has all words of the term in order, those of asking too."""
+        return any(self._has(words, phrase) for words in _spellings(text) for phrase in _spellings(self.text))
 
     def count_in(self, text: str) -> int:
-        """Return how many words of the phrases a text has."""
-        text_words = [word for reading in _spellings(text) for word in reading]
-        return sum(self._has(text_words, [word]) for phrase in self.phrases for word in _words(phrase))
-
-    def _has_phrase(self, text: str, phrase: str) -> bool:
-        return any(self._has(words, part) for words in _spellings(text) for part in _spellings(phrase))
+        """Return how many words of the term a text has, in any place."""
+        spellings = _spellings(text)
+        return sum(
+            any(self._has(words, part) for words in spellings for part in _spellings(word)) for word in self.words
+        )
 
     def _has(self, words: Sequence[str], phrase: Sequence[str]) -> bool:
         return bool(phrase) and any(
@@ -277,12 +226,42 @@ class Subject:
         return equal >= _SAME_BEGINNING and equal >= _SAME_SHARE * len(long)
 
 
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """The subject of a list: all or `any_term` of the `terms` must be there, and none of `without`.
+
+    A question that is `denied` asks which documents do not have the subject.
+    """
+
+    terms: tuple[Term, ...]
+    without: tuple[Term, ...] = ()
+    any_term: bool = False
+    denied: bool = False
+
+    @property
+    def patterns(self) -> list[str]:
+        """Regular expressions that all match a text with a term, or with one that must not be there."""
+        terms = (*self.terms, *self.without)
+        return terms[0].patterns if len(terms) == 1 else [f"(?:{'|'.join(term.patterns[0] for term in terms)})"]
+
+    def closeness(self, text: str) -> tuple[bool, int]:
+        """Return how much of the subject a text has, to compare: a term as written, and the number of words."""
+        return any(term.is_verbatim_in(text) for term in self.terms), sum(t.count_in(text) for t in self.terms)
+
+
 def find_subject(question: str) -> Subject | None:
-    """Return the subject of a question for a list; None where it has only words of asking."""
-    spans = _quotations(question)
-    if not spans:
-        words = read(question)[1]
-        spans = _phrases(words, _asked_places(question, words) or _own_places(words))
+    """Return the subject of a question for a list; None where it has only words of asking, or signs."""
+    if spans := _quotations(question):
+        return _subject(question, spans)
+    words = read(question)[1]
+    spans = []
+    for place in _asked_places(words) or _subject_places(words):
+        word, before = words[place], words[place - 1] if place else None
+        is_next = before and spans and spans[-1][1] == before.end
+        if is_next and before and not _COMMA.search(question, before.end, word.start):
+            spans[-1] = (spans[-1][0], word.end)
+        else:
+            spans.append((word.start, word.end))
     return _subject(question, spans) if spans else None
 
 
@@ -290,174 +269,123 @@ def asks_for_list(question: str) -> bool:
     """Return whether the words of a question ask for a list, whatever it quotes."""
     if quoted := _quotations(question):
         question = f"{question[: quoted[0][0]]}{_ANYTHING}{question[quoted[-1][1] :]}"
-    return bool(_asked_places(question, read(question)[1]))
-
-
-def quotation(question: str) -> Span | None:
-    """Return (start, end) of the first text between quotation marks, without the blanks around it."""
-    return next(_quoted(question), None)
-
-
-def _quoted(question: str) -> Iterator[Span]:
-    for match in _QUOTED.finditer(question):
-        if text := match[1].strip():
-            start = question.index(text, match.start(1))
-            yield start, start + len(text)
+    words = read(question)[1]
+    places = _asked_places(words)
+    return any(map(str.isalpha, "".join(words[place].text for place in places)))
 
 
 def _quotations(question: str) -> list[Span]:
-    """Return the places of the quoted texts that make the subject: the first one, or all that words join."""
-    quoted = list(_quoted(question))
-    return quoted if quoted and len(_groups(question, quoted)[0]) > 1 else quoted[:1]
+    """Return the places of the texts between quotation marks, without the blanks around them."""
+    matches = ((match.start(1), match[1]) for match in _QUOTED.finditer(question) if match[1].strip())
+    return [(start + len(text) - len(text.lstrip()), start + len(text.rstrip())) for start, text in matches]
 
 
-def _asked_places(question: str, words: Sequence[Word]) -> list[int]:
+def has_quotation(question: str) -> bool:
+    """Return whether a question has a text between quotation marks."""
+    return bool(_quotations(question))
+
+
+def _asked_places(words: Sequence[Word]) -> list[int]:
     """Return the places of the subject's words if the words of a question ask for a list, else none.
 
     Questions ask for documents that mention the subject ("which reports mention X"), for documents about it
     ("papers on X"), or for the places where it is mentioned ("where does X appear").
     """
-    noun, verb, places = _asked_noun(words), _first(words, VERBS), _own_places(words)
-    link: int | None
-    asking = 0 if noun is None else max((n for n in range(noun + 1) if words[n].is_of(_ASKING)), default=0)
+    noun, verb, places = _asked_noun(words), _first(words, _VERBS), _subject_places(words)
+    asks = max((n for n in range(noun + 1) if words[n].kinds & _ASKING), default=0) if noun is not None else 0
     if noun:  # up to two words describe the noun: "which annual reports"
-        first = max(asking, noun - _LONGEST_DESCRIPTION - 1)
+        first = max(asks, noun - _LONGEST_DESCRIPTION - 1)
         places = [place for place in places if not first < place < noun or UNSPACED.match(words[place].text)]
     if noun is not None and verb is not None:
-        link = verb
+        link: int | None = verb
         after = words[verb + 1 : places[0]] if places else ()
-        is_other = (
-            any(asking < place < min(noun, verb) for place in places)  # "the steps that the report mentions"
-            or (noun == 0 and any(word.is_of({Kind.ASK}) for word in after))  # "reports mention which countries"
-            or (after and after[0].is_of({Kind.ABOUT}))  # "what does the report mention about X"
-        )
-        if is_other:
+        if any(asks < place < min(noun, verb) for place in places):  # "the steps that the report mentions"
             return []
-        if not places and noun < verb and words[verb].is_of({Kind.MENTION}):  # "which reports mention contracts"
-            places = [place for place in range(verb + 1, len(words)) if words[place].is_of(NOUNS)]
+        if after and (
+            after[0].kinds & {Kind.ABOUT} or (noun == 0 and any(Kind.ASK in word.kinds for word in after))
+        ):
+            return []  # "what does the report mention about X", "reports mention which countries"
+        if not places and noun < verb and Kind.MENTION in words[verb].kinds:  # "which reports mention contracts"
+            places = [place for place in range(verb + 1, len(words)) if words[place].kinds & _NOUNS]
     elif noun is not None:
-        link = _first(words, {Kind.ABOUT}, asking + 1)
-        if not places or link is None or places[0] < link:
+        link = _first(words, {Kind.ABOUT}, asks + 1)
+        if link is None or not places or places[0] < link:
             return []
-    else:
-        is_of_text = _first(words, {Kind.TEXT}) is not None
-        link = (
-            verb if is_of_text else _first(words, {Kind.MENTION})
-        )  # "where does it occur" can be about the world
-        if not (is_of_text or _first(words, {Kind.PLACE}) is not None):
-            return []
-    return places if link is not None and _is_subject(question, words, places, link) else []
+    elif _first(words, {Kind.TEXT}) is not None:
+        link = verb
+    else:  # "where does it occur" can be about the world
+        link = _first(words, {Kind.MENTION}) if _first(words, {Kind.PLACE}) is not None else None
+    return places if link is not None and _is_subject(words, places, link) else []
 
 
-def _is_subject(question: str, words: Sequence[Word], places: Sequence[int], link: int) -> bool:
+def _is_subject(words: Sequence[Word], places: Sequence[int], link: int) -> bool:
     """Return whether words can be a subject: on one side of the link, without words that ask or mention."""
     if not places or places[0] < link < places[-1]:
         return False
     inside = words[places[0] : places[-1] + 1]
-    if any(word.is_of({Kind.ASK, Kind.MENTION}) and not word.is_of({Kind.PLAIN}) for word in inside):
+    if any(word.kinds & {Kind.ASK, Kind.MENTION} and Kind.PLAIN not in word.kinds for word in inside):
         return False
     # Only a script without spaces has the subject before the word that asks: others would be of other languages.
     asks = _first(words, _ASKING | {Kind.PLACE})
-    if asks is not None and places[0] < asks and not UNSPACED.match(inside[0].text):
-        return False
-    return any(map(str.isalpha, question[inside[0].start : inside[-1].end]))
+    return asks is None or asks < places[0] or UNSPACED.match(inside[0].text) is not None
 
 
 def _asked_noun(words: Sequence[Word]) -> int | None:
     """Return the place of the noun for what is asked for: behind a word that asks, or the first word of all."""
     asks = _first(words, _ASKING)
     for place, word in enumerate(words):
-        is_asked = place == 0 or word.is_of({Kind.ANY}) or (asks is not None and place > asks)
-        if is_asked and word.is_of(NOUNS):
+        is_asked = place == 0 or Kind.ANY in word.kinds or (asks is not None and place > asks)
+        if is_asked and word.kinds & _NOUNS:
             return place
     return None
 
 
-def _own_places(words: Sequence[Word]) -> list[int]:
+def _subject_places(words: Sequence[Word]) -> list[int]:
     return [place for place, word in enumerate(words) if not word.asks]
 
 
 def _first(words: Sequence[Word], kinds: Iterable[Kind], start: int = 0) -> int | None:
-    return next((place for place in range(start, len(words)) if words[place].is_of(kinds)), None)
+    return next((place for place in range(start, len(words)) if words[place].kinds & frozenset(kinds)), None)
 
 
-def _phrases(words: Sequence[Word], places: Sequence[int]) -> list[Span]:
-    """Return the runs of neighbouring words as phrases: words of asking part them."""
-    spans: list[Span] = []
-    for number, place in enumerate(places):
-        word = words[place]
-        if number and place == places[number - 1] + 1:
-            spans[-1] = (spans[-1][0], word.end)
-        else:
-            spans.append((word.start, word.end))
-    return spans
-
-
-def _subject(question: str, spans: Sequence[Span]) -> Subject:
-    """Return the subject of the phrases at these places, in terms where words join them."""
-    start, end = spans[0][0], spans[-1][1]
+def _subject(question: str, spans: Sequence[Span]) -> Subject | None:
+    """Return the subject of the words or quotations at these places, in terms where words join them."""
     language, words = read(question)
-    outside = _texts(word for word in words if word.end <= start or word.start >= end)
-    phrases = tuple(question[slice(*span)] for span in spans)
-    denied = not outside.isdisjoint(language.joins["not"])
-    whole = Subject(_QUOTE.sub("", question[start:end]), phrases, language.endings, denied)
-    groups, joins, before_not = _groups(question, spans)
-    # Of "and" and "or" it is open which is first.
-    if len(joins) > 1 or len(groups) == 1 or not (joins or before_not):
-        return whole
-    terms, without = (
-        tuple(
-            term
-            for phrase in _parted(part)
-            if (term := Subject(" ".join(phrase), phrase, language.endings)).patterns
-        )
-        for part in (groups[: before_not or None], groups[before_not:] if before_not else [])
-    )
-    if not terms:
-        return whole
-    is_apart = _QUOTE.match(question, spans[0][1]) or _STRESS & _texts(word for word in words if word.end <= end)
-    return replace(
-        whole,
-        phrases=tuple(phrase for term in terms for phrase in term.phrases),
-        terms=terms,
-        without=without,
-        any_term="or" in joins,
-        may_be_phrase="or" not in joins and not (without or is_apart),
-    )
-
-
-def _groups(question: str, spans: Sequence[Span]) -> tuple[list[list[str]], set[str], int]:
-    """Return the phrases by term, "or" and "and" if they join terms, and the number of terms before "but not"."""
-    language, words = read(question)
-    groups, joins, before_not = [[question[slice(*spans[0])]]], set[str](), 0
+    groups, joins, before_not = [[spans[0]]], set[str](), None
     for (_, end), (start, stop) in pairwise(spans):
         between = _texts(word for word in words if end <= word.start and word.end <= start)
-        if between & language.joins["not"] and between & language.joins["but"] and not before_not:
+        found = {join for join, forms in language.joins.items() if between & forms}
+        if before_not is None and {"not", "but"} <= found:
             before_not = len(groups)
-        elif between & language.joins["or"]:
-            joins.add("or")
-        elif between & language.joins["and"]:
-            joins.add("and")
-        elif not _COMMA.match(question, end):
-            groups[-1].append(question[start:stop])
+        elif (
+            not found & {"or", "and"}
+            and not _QUOTED_END.match(question, end)
+            and not _COMMA.search(question, end, start)
+        ):
+            groups[-1].append((start, stop))
             continue
-        groups.append([question[start:stop]])
-    return groups, joins, before_not
+        joins |= found
+        groups.append([(start, stop)])
+    if not joins and not _QUOTED_END.match(question, spans[0][1]):  # "Kiel, Germany"
+        groups = [[*spans]]
+    terms = [_term(question, group, language) for group in groups]
+    outside = _texts(word for word in words if word.end <= spans[0][0] or word.start >= spans[-1][1])
+    subject = Subject(
+        tuple(term for term in terms[:before_not] if term.patterns),
+        tuple(term for term in terms[len(terms) if before_not is None else before_not :] if term.patterns),
+        "or" in joins,
+        not outside.isdisjoint(language.joins["not"]),
+    )
+    return subject if subject.terms else None
+
+
+def _term(question: str, spans: Sequence[Span], language: Language) -> Term:
+    words = (word for span in spans for word in question[slice(*span)].split() if ordered_words(word))
+    return Term(question[spans[0][0] : spans[-1][1]], tuple(words), language.endings)
 
 
 def _texts(words: Iterable[Word]) -> frozenset[str]:
     return frozenset(part for word in words for part in (word.text, *word.text.split("'")))
-
-
-def _parted(groups: Iterable[Sequence[str]]) -> Iterator[tuple[str, ...]]:
-    """Yield a term for each part of a list with commas: "nitrate, lead" before "or iron"."""
-    for phrases in groups:
-        terms: list[tuple[str, ...]] = [()]
-        for phrase in phrases:
-            first, *later = filter(None, _COMMA.split(phrase))
-            terms[-1] += (first,)
-            terms += [(part,) for part in later]
-        yield from terms
 
 
 def _pattern(word: str) -> str:

@@ -16,7 +16,7 @@ from docwell.media_types import MEDIA_TYPES
 from docwell.query.checking.dates import doubtful_years, located_periods, month_of, numeric_dates
 from docwell.query.checking.figures import PERCENT, located
 from docwell.query.document_names import wholly_named
-from docwell.query.subject import quotation, read
+from docwell.query.subject import has_quotation, read
 from docwell.text.lexicon import SPELLED, SPELLED_ABROAD, UNSPACED, fold, fold_each, stem
 from docwell.text.naming import file_words
 from docwell.text.words import by_language
@@ -171,6 +171,8 @@ KINDS = (DATES, YEARS, DEADLINES, AMOUNTS, PERCENTAGES, EMAILS)
 _TOKENS = re.compile(rf"{UNSPACED.pattern}|[^\W\d_]+|\d+")
 _SAME_LETTERS = 6
 _UNSPACED = "zh"
+# By the names in words.toml, in the order of `KINDS`.
+_KIND_NAMES = ("dates", "years", "deadlines", "amounts", "percentages", "emails")
 
 
 class WantedValues(NamedTuple):
@@ -194,28 +196,29 @@ def wanted_values(question: str) -> WantedValues | None:
 
     A kind with a word before it, as in "all delivery dates", is another subject.
     """
-    text, grammar = fold_each(question), _grammar()
-    match = beginning = None if quotation(question) else grammar.beginning.search(text)
-    if beginning is None:
+    beginning, noun = _value_patterns()
+    match = None if has_quotation(question) else beginning.search(fold_each(question))
+    if match is None:
         return None
-    kinds, has_names, end = dict[ValueKind, None](), False, beginning.end()
-    while match and (noun := grammar.noun.match(text, match.end())):
-        kinds |= {kind: None for number, kind in enumerate(KINDS) if noun[f"kind{number}"]}
-        has_names, end = has_names or bool(noun["names"]), noun.end()
-        match = grammar.conjunction.match(text, end)
+    nouns = list(dict.fromkeys(found.lastgroup for found in noun.finditer(match[0])))
+    kinds = [KINDS[_KIND_NAMES.index(name)] for name in nouns if name in _KIND_NAMES]
+    if DEADLINES in kinds and DATES in kinds:
+        kinds.remove(DATES)  # these are among them
     asking = (word for word in read(question)[1] if word.asks)
     plain = [
-        (word.start, word.end) for word in asking if not (month_of(word.text) and question[word.start].isupper())
+        match.span(),
+        *(
+            (word.start, word.end)
+            for word in asking
+            if not (month_of(word.text) and question[word.start].isupper())
+        ),
     ]
-    plain.append((beginning.start(), end))
     limits = dict.fromkeys(
         token[0]
         for token in _TOKENS.finditer(question)
         if not any(start <= token.start() < stop for start, stop in plain)
     )
-    if DEADLINES in kinds:
-        kinds.pop(DATES, None)  # these are among them
-    return WantedValues(tuple(kinds), has_names, tuple(limits))
+    return WantedValues(tuple(kinds), "names" in nouns, tuple(limits))
 
 
 def wanted_values_alone(question: str, documents: Iterable[str]) -> WantedValues | None:
@@ -230,39 +233,29 @@ def _form(word: str) -> str:
     return stem(fold(word))[:_SAME_LETTERS]
 
 
-class _Grammar(NamedTuple):
-    """The words before the first kind ("list all the", "every"), a kind, and the words between two kinds."""
-
-    beginning: re.Pattern[str]
-    noun: re.Pattern[str]
-    conjunction: re.Pattern[str]
-
-
 @cache
-def _grammar() -> _Grammar:
-    kinds = ("dates", "years", "deadlines", "amounts", "percentages", "emails")
-    plurals = {kind: _spaced(f"value.many.{kind}") for kind in kinds}
-    singulars = {kind: _spaced(f"value.single.{kind}") for kind in kinds}
-    signs = {kind: _signs(f"value.many.{kind}") for kind in kinds}
-    names, counted, between = _spaced("value.names"), _spaced("value.counted"), _spaced("value.between")
-    whole = f"{_spaced('value.all')}|{counted}"
-    beginning = (
-        # Years that are counted are a length.
-        rf"\b(?!(?:{counted})\s(?:{plurals['years']})\b)(?:{whole})\s(?:(?:{between})\s){{0,3}}"
-        rf"(?=(?:{'|'.join(plurals.values())}|{names})\b)"
-        rf"|\b(?:{_spaced('value.each')})\s(?=(?:{'|'.join(singulars.values())})\b)"
-        rf"|(?:{_signs('value.all')})\u7684?(?={'|'.join(signs.values())}|{_signs('value.names')})"
-    )
-    nouns = (
-        rf"(?P<kind{number}>(?:{plurals[kind]}|{singulars[kind]})\b|{signs[kind]})"
-        for number, kind in enumerate(kinds)
-    )
-    noun = rf"{'|'.join(nouns)}|(?P<names>(?:{names})\b|{_signs('value.names')})"
+def _value_patterns() -> tuple[re.Pattern[str], re.Pattern[str]]:
+    """Return the patterns of "list all the dates and amounts", "every date", and of a kind in one of these."""
+    many = {kind: _spaced(f"value.many.{kind}") for kind in _KIND_NAMES} | {"names": _spaced("value.names")}
+    single = {kind: _spaced(f"value.single.{kind}") for kind in _KIND_NAMES}
+    signs = {kind: _signs(f"value.many.{kind}") for kind in _KIND_NAMES} | {"names": _signs("value.names")}
+    counted, between, each = _spaced("value.counted"), _spaced("value.between"), _spaced("value.each")
+    whole, plural, sign = f"{_spaced('value.all')}|{counted}", "|".join(many.values()), "|".join(signs.values())
     conjunction = (
         rf"(?:\s?,\s?|\s(?:{_spaced('value.and')})\s|\s?(?:{_signs('value.and')})\s?)"
-        rf"(?:(?:{whole}|{between}|{_spaced('value.each')})\s){{0,3}}"
+        rf"(?:(?:{whole}|{between}|{each})\s){{0,3}}"
     )
-    return _Grammar(re.compile(beginning), re.compile(noun), re.compile(conjunction))
+    # Years that are counted are a length.
+    beginning = (
+        rf"(?:\b(?!(?:{counted})\s(?:{many['years']})\b)(?:{whole})\s(?:(?:{between})\s){{0,3}}(?:{plural})\b"
+        rf"|\b(?:{each})\s(?:{'|'.join(single.values())})\b|(?:{_signs('value.all')})\u7684?(?:{sign}))"
+        rf"(?:{conjunction}(?:(?:{plural}|{'|'.join(single.values())})\b|{sign}))*"
+    )
+    nouns = (
+        rf"(?P<{name}>\b(?:{'|'.join(filter(None, [many[name], single.get(name, '')]))})\b|{signs[name]})"
+        for name in many
+    )
+    return re.compile(beginning), re.compile("|".join(nouns))
 
 
 def _spaced(name: str) -> str:

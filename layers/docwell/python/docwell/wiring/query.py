@@ -123,7 +123,7 @@ def _modes(fingerprint: str, retrieval: Retrieval, rows: LanguageModel, language
     """Return the modes of the query; `rows` writes those of comparisons, `language` is the embedding model's."""
     from docwell.adapters.embedding.example_vectors import kept_vectors
     from docwell.query.compare import Comparison
-    from docwell.query.lists import Library, Lists
+    from docwell.query.lists import Lists
     from docwell.query.modes import Modes, Router
     from docwell.query.overview import Overview
 
@@ -132,12 +132,12 @@ def _modes(fingerprint: str, retrieval: Retrieval, rows: LanguageModel, language
     embedder = embedder_of(settings, folder)
     router = Router(embedder, partial(kept_vectors, folder, embedder), language)
     vectors = vectors_of(settings, fingerprint)
-    library = Library(vectors, ledger_of(settings, fingerprint), settings.deadline_s * _LIST_SHARE)
+    seconds = settings.deadline_s * _LIST_SHARE
     return Modes(
         router,
         {
             Mode.OVERVIEW: Overview(vectors, load_prompt("overview"), settings.passage_tokens is not None),
-            Mode.LIST: Lists(library),
+            Mode.LIST: Lists(vectors, ledger_of(settings, fingerprint), seconds),
             Mode.COMPARE: Comparison(retrieval, load_prompt("compare"), rows),
         },
         retrieval,
