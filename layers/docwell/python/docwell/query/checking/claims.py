@@ -9,13 +9,11 @@ from decimal import Decimal
 
 from docwell.query.checking.dates import agree, periods
 from docwell.query.checking.figures import (
-    CURRENCIES,
     LABEL,
     Figure,
     Mention,
     asked_labels,
     has_percent,
-    is_currency,
     labels,
     shifted,
     stated,
@@ -24,15 +22,13 @@ from docwell.query.checking.figures import (
 )
 from docwell.query.checking.polarity import denies
 from docwell.query.checking.tables import mentions, numbers, scale_of
-from docwell.text.words import words
 
 # The words around a figure have this share of the question's words, by rarity. Chosen on XQuAD.
 LEAST_ASKED = 0.2
 # Long questions name companies and ask for units: then so many words around the figure are enough.
 _ENOUGH_WORDS = 3
-_METRES = labels(" ".join(words("metre")))
-# As labels have them: two amounts can have one each.
-_MONEY = labels(" ".join(re.sub(r"\W", " ", word) for sign in CURRENCIES for word in words(f"currency.{sign}")))
+# "The 1970's" is of no other figure's "s".
+_GENITIVE = frozenset({"s"})
 # 2.3.1 and 1,2,3 are figures and no numbers. Longer ones are no amounts.
 _DECIMAL = re.compile(r"[0-9]{1,30}(?:\.[0-9]{1,30})?")
 
@@ -138,9 +134,6 @@ class Claim:
             return False
         if figure.sign == "%" and not (mention.sign or has_percent(mention.text)):
             return False
-        if _is_metres(figure, mention) or _is_metres(mention, figure):
-            both_scaled = figure.scale and mention.scale  # "20 million metres"
-            return not (both_scaled or figure.figure.plain.isdisjoint(mention.figure.plain))
         scale = self.scale if mention.caption else figure.scale
         if _equal(figure.figure, scale, mention.figure, mention.scale):
             return True
@@ -164,7 +157,7 @@ class Claim:
 
     def _has_unit(self, figure: Mention, mention: Mention) -> bool:
         """Return whether the words beside the figure can be those of the mention: not 12 days for $12."""
-        unit, of_mention = _unit(figure), _unit(mention)
+        unit, of_mention = _word(figure.unit), _word(mention.unit)
         if mention.is_date and not figure.is_date and unit and unit.isdisjoint(of_mention):
             return False
         if unit and of_mention and unit.isdisjoint(of_mention | self.asked) and of_mention.isdisjoint(self.named):
@@ -176,10 +169,7 @@ class Claim:
 
     def _has_name(self, figure: Mention, mention: Mention) -> bool:
         """Return whether the name before the figure, if it has one, can be that of the mention."""
-        before, before_mention = (
-            frozenset[str]() if side.sign and is_currency(side.before) else _word(side.before)
-            for side in (figure, mention)
-        )
+        before, before_mention = _word(figure.before), _word(mention.before)
         if not before.isdisjoint(before_mention):
             return True
         if not (before and before_mention and figure.before[0].isupper() and mention.before[0].isupper()):
@@ -206,7 +196,7 @@ class Claim:
         """Return whether another figure of the passage fits the words of the sentence better than the mention."""
         has_several = sum(not (other.is_date or other.is_grammar) for other in self.figures) > 1
         # Beside another figure, only its part of the sentence is said of it, if that has words.
-        named = figure.near if has_several and figure.near - _word(figure.unit) - _MONEY else self.named
+        named = figure.near if has_several and figure.near - _word(figure.unit) - _GENITIVE else self.named
         return any(self._is_rival(rival, mention, _word(figure.unit), named) for rival in rivals)
 
     def _is_rival(self, rival: Mention, mention: Mention, unit: frozenset[str], named: frozenset[str]) -> bool:
@@ -220,7 +210,7 @@ class Claim:
             if ours == theirs:
                 return rival.near < mention.near and rival.near <= named
             return len(theirs) > len(ours)
-        named = named - (unit & _word(mention.unit)) - _MONEY
+        named = named - (unit & _word(mention.unit)) - _GENITIVE
         beside = rival.sentence == mention.sentence
         ours = named & (mention.near if beside else mention.here)
         theirs = named & (rival.near if beside else rival.here)
@@ -242,19 +232,8 @@ def _word(word: str) -> frozenset[str]:
     return labels(word) or (frozenset({word.casefold()}) if word[:1].isupper() else frozenset())
 
 
-def _is_metres(figure: Mention, mention: Mention) -> bool:
-    """Return whether the "m" of "20 m" is of metres, as the unit of the mention shows."""
-    return figure.figure.written.endswith("m") and not _METRES.isdisjoint(_word(mention.unit))
-
-
 def _beside(mention: Mention) -> tuple[str, str]:
     return mention.before.casefold(), mention.unit.casefold()
-
-
-def _unit(mention: Mention) -> frozenset[str]:
-    """Return the words of a figure's unit: that of a currency is its sign, and metres have several spellings."""
-    unit = frozenset[str]() if mention.sign and is_currency(mention.unit) else _word(mention.unit)
-    return unit if _METRES.isdisjoint(unit) else _METRES
 
 
 def _equal(figure: Figure, scale: int, other: Figure, other_scale: int) -> bool:

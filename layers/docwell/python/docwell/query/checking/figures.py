@@ -17,7 +17,6 @@ from docwell.text.lexicon import (
     SPELLED_ABROAD,
     TEXTS_KEPT,
     UNSPACED,
-    beginnings,
     content_words,
     rarity,
     segments,
@@ -122,14 +121,8 @@ _NEGATED_BOUND = re.compile(
 )
 # The order of figures and as many periods: in turn, or "in 2021 and 2020, 5 and 4".
 _PAIRED = re.compile("(?:PF)+|(?:FP)+|P+F+|F+P+")
-# The longest words of a bound with its negation, of a rate, and of a currency.
-_BOUND_REACH, _RATE_REACH, _CURRENCY_REACH = 60, 30, 20
-
-CURRENCIES = [*names("currency")]
-_CURRENCY = "|".join(f"({_either(f'currency.{sign}')})" for sign in CURRENCIES)
-_CURRENCY_AFTER = re.compile(rf"\s?(?:d['\u2019]|de\s)?(?:{_CURRENCY})(?![a-z])", re.IGNORECASE)
-_CURRENCY_BEFORE = re.compile(rf"(?<![^\W_a-z])(?<![a-z])(?:{_CURRENCY})\s?$", re.IGNORECASE)
-_CURRENCY_UNIT = re.compile(rf"(?:{_CURRENCY})(?![a-z])", re.IGNORECASE)
+# The longest words of a bound with its negation, and of a rate.
+_BOUND_REACH, _RATE_REACH = 60, 30
 
 # The column of a figure in the label of a row: "Copper pipe 15 mm 9.80".
 LABEL = 1_000
@@ -251,34 +244,10 @@ def has_percent(text: str) -> bool:
     return PERCENT.search(text) is not None
 
 
-def currency(text: str, start: int, end: int) -> str:
-    """Return the sign of the currency whose word or code is beside a figure from `start` to `end`, or ""."""
-    match = _CURRENCY_AFTER.match(text, end) or _CURRENCY_BEFORE.search(
-        text, max(0, start - _CURRENCY_REACH), start
-    )
-    return CURRENCIES[match.lastindex - 1] if match and match.lastindex else ""
-
-
-def is_currency(unit: str) -> bool:
-    """Return whether the unit of a figure is a currency."""
-    return _CURRENCY_UNIT.match(unit) is not None
-
-
 def rate(text: str, start: int, end: int) -> str:
     """Return the span of time that a figure from `start` to `end` is for, as "month", or "" if none."""
     match = _RATE_AFTER.match(text, end) or _RATE_BEFORE.search(text, max(0, start - _RATE_REACH), start)
     return (match.lastgroup or "").removesuffix("ly") if match else ""
-
-
-def without_negated_bounds(text: str, other: str) -> str:
-    """Return a text without the negations that only bound something, unless the other text has their word.
-
-    "Not later than Friday" denies "later than Friday", and agrees with "by Friday".
-    """
-    stems = frozenset(beginnings(other))
-    return _NEGATED_BOUND.sub(
-        lambda match: " " if stems.isdisjoint(beginnings(match["word"] or match["sign"])) else match[0], text
-    )
 
 
 def stated(sentence: str) -> list[Mention]:
@@ -405,7 +374,7 @@ def _sign(sentence: str, start: int, end: int) -> str:
         return "%"
     beside = sentence[max(0, start - _BESIDE) : start].rstrip()[-1:], sentence[end : end + _BESIDE].strip()[:1]
     signs = (character for character in beside if character and unicodedata.category(character) == "Sc")
-    return next(signs, "") or currency(sentence, start, end)
+    return next(signs, "")
 
 
 def _bound(text: str, start: int, end: int, *, of_date: bool) -> str:

@@ -1,4 +1,4 @@
-"""Judge yes, no, "not" and bans by the sentence of the passages that decides them. Pure."""
+"""Judge yes, no and "not" by the sentence of the passages that decides them. Pure."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from docwell.query.checking.figures import figures, labels, weights_of, without_negated_bounds
+from docwell.query.checking.figures import figures, labels, weights_of
 from docwell.text.lexicon import MARKER, UNSPACED, segments, windows
 from docwell.text.words import pattern, words
 
@@ -50,10 +50,6 @@ _LENGTH_PENALTY = 0.001
 # A sentence with so many words, of which one of a passage has this share, says what that one says, or denies it.
 _FEWEST_WORDS, _SAME_SHARE = 2, 0.8
 
-_LEAVE, _MAY, _BAN, _EXCEPTION = (
-    re.compile(pattern(f"leave.{name}"), re.IGNORECASE) for name in ("given", "may", "ban", "exception")
-)
-
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
@@ -84,10 +80,7 @@ class _Piece(NamedTuple):
         reply = _reply(self.statement) if self.answers else None
         if reply is not None:
             return not reply
-        statement = without_negated_bounds(self.statement, sentence)
-        return _is_denied(statement, labels(sentence), question, negations) or is_banned(
-            statement, question or sentence
-        )
+        return _is_denied(self.statement, labels(sentence), question, negations)
 
 
 def is_yes_or_no(sentence: str) -> bool:
@@ -135,11 +128,7 @@ def verdict(sentence: str, question: str, passages: Sequence[str]) -> Verdict | 
         decisive = _Piece(*(_PORTUGUESE_NO.sub("", text) for text in decisive))
     denied = decisive.denies(f"{question} {rest}", question, _NEGATED)
     if labels(rest):
-        is_negative = _NEGATED.search(without_negated_bounds(rest, decisive.statement)) is not None
-        is_negative = is_negative or is_banned(rest, question)
-        return Verdict(index, _share(decisive.text, weights), denied == is_negative, bare=False)
-    if is_banned(decisive.statement, question):  # the words that ask for leave are not those of a ban
-        asked = labels(_MAY.sub(" ", _LEAVE.sub(" ", question)))
+        return Verdict(index, _share(decisive.text, weights), denied == denies(rest), bare=False)
     share = _share(decisive.text, weights_of(asked, passages))
     holds = not denied and not _has_another_figure(decisive.statement, question)
     return Verdict(index, share, share >= _LEAST_SHARE and holds == reply, bare=True)
@@ -158,27 +147,12 @@ def contradicts(sentence: str, passages: Sequence[str]) -> bool:
     )
     if shared < _SAME_SHARE * len(named):
         return False
-    claim = without_negated_bounds(sentence, decisive.statement)
-    return decisive.denies(sentence, "", _VERB_NEGATED) != _is_denied(claim, named, "", _VERB_NEGATED)
-
-
-def is_banned(sentence: str, question: str) -> bool:
-    """Return whether a clause with a word of the question bans what that asks leave for: "Smoking is prohibited".
-
-    "Is smoking prohibited?" is no matter of leave, nor is a sentence that also gives leave.
-    """
-    asks_leave = _LEAVE.search(question) or _MAY.search(question)
-    if _BAN.search(question) or not asks_leave or _LEAVE.search(sentence):
-        return False
-    return any(
-        _BAN.search(clause) and not _EXCEPTION.search(clause) and not labels(question).isdisjoint(labels(clause))
-        for clause in _CLAUSE_END.split(sentence)
-    )
+    return decisive.denies(sentence, "", _VERB_NEGATED) != _is_denied(sentence, named, "", _VERB_NEGATED)
 
 
 def denies(text: str) -> bool:
-    """Return whether a text has a negation, other than one that only bounds something."""
-    return _NEGATED.search(without_negated_bounds(text, "")) is not None
+    """Return whether a text has a negation."""
+    return _NEGATED.search(text) is not None
 
 
 def _pieces(text: str, spans: Sequence[tuple[int, int]]) -> Iterator[_Piece]:
