@@ -142,12 +142,10 @@ class Claim:
         return open_scale and not figure.figure.plain.isdisjoint(mention.figure.plain)
 
     def _has_bound(self, figure: Mention, mention: Mention) -> bool:
-        """Return whether neither is for another span of time, nor one a least and the other a most.
+        """Return whether one is not a least and the other a most.
 
         With a negation, both can say the same: "up to 3 days need none", "more than 3 days need one".
         """
-        if figure.rate and mention.rate and figure.rate != mention.rate:
-            return False
         if not (figure.bound and mention.bound) or figure.bound == mention.bound:
             return True
         return denies(self.text) or denies(mention.text)

@@ -22,7 +22,7 @@ from docwell.text.lexicon import (
     segments,
     stem,
 )
-from docwell.text.words import by_language, names, pattern, words
+from docwell.text.words import names, words
 
 # Words that are as often grammar as figures: "one of them", "the two", "a second look".
 _GRAMMAR = frozenset(words("grammar"))
@@ -78,51 +78,16 @@ def _either(name: str) -> str:
     return "|".join(words(name))
 
 
-_SPANS = "|".join(f"(?P<{span}>{_either(f'span.{span}')})" for span in names("span"))
-_ADVERBS = "|".join(f"(?P<{span}ly>{_either(f'every.{span}')})" for span in names("every"))
-_CURRENCY_SIGN = r"[%\uff05$\u00a2-\u00a5\u20a0-\u20cf]"
-# Up to three words of its unit stand between a figure and its rate: "5 working hours a day".
-_RATE_AFTER = re.compile(
-    rf"(?:\s?[^\W\d_]+|\s?{_CURRENCY_SIGN}){{0,3}}?"
-    rf"(?:(?:\s(?:{_either('each')})\s|\s?/\s?|\u6bcf)(?:{_SPANS})|\s(?:{_ADVERBS}))(?![^\W\d_])",
-    re.IGNORECASE,
-)
-_RATE_BEFORE = re.compile(
-    rf"(?:\u6bcf(?:{_SPANS})|\b(?:{_ADVERBS})\s)\s?(?:[A-Z]{{3}}\s|{_CURRENCY_SIGN}\s?)?$", re.IGNORECASE
-)
-_NO_UNIT = re.compile(rf"{_either('each')}|{_ADVERBS}", re.IGNORECASE)
-
-# "At least EUR 5", "no later than the 5th".
+# "At least EUR 5".
 _TO_FIGURE = r"\s*(?:\b(?:the|dem|am|le|el|[A-Z]{3})\s+)?[^\w\s]?$"
-_BOUND_BEFORE, _DATE_BOUND_BEFORE = (
-    re.compile(rf"(?<![a-z])(?:(?P<upper>{upper})|(?P<lower>{lower})){_TO_FIGURE}", re.IGNORECASE)
-    for upper, lower in (
-        (_either("bound.upper"), _either("bound.lower")),
-        (
-            f"{_either('bound.upper')}|{_either('bound.upper_date')}",
-            f"{_either('bound.lower')}|{_either('bound.lower_date')}",
-        ),
-    )
-)
-# "5 members or more".
-_BOUND_AFTER = re.compile(
-    r"(?:\s?[^\W\d_]+|\s?[%€$£¥])?\s?"
-    rf"(?:(?P<upper>(?:{pattern('bound.upper_after')}))|(?P<lower>(?:{pattern('bound.lower_after')})))",
-    re.IGNORECASE,
-)
-_BEYOND = by_language("bound.beyond")
-# "Not exceed", "no later than", "not be kept for more than", "ne doit pas dépasser".
-_NEGATED_BOUND = re.compile(
-    r"(?:\b(?:not|cannot|never|no|nicht|keine?[mnrs]?|ne|pas)\b|n['\u2019]t\b|\bn['\u2019])(?:\s*[^\W\d_]+){0,3}?\s*\b"
-    rf"(?P<word>{'|'.join(word for language in ('en', 'de', 'fr', 'es') for word in _BEYOND[language])})"
-    r"(?:\s+pas\b)?"
-    rf"|\u4e0d[\u5f97\u80fd\u53ef\u5e94\u4f1a]{{0,2}}(?P<sign>{'|'.join(_BEYOND['zh'])})",
+_BOUND_BEFORE = re.compile(
+    rf"(?<![a-z])(?:(?P<upper>{_either('bound.upper')})|(?P<lower>{_either('bound.lower')})){_TO_FIGURE}",
     re.IGNORECASE,
 )
 # The order of figures and as many periods: in turn, or "in 2021 and 2020, 5 and 4".
 _PAIRED = re.compile("(?:PF)+|(?:FP)+|P+F+|F+P+")
-# The longest words of a bound with its negation, and of a rate.
-_BOUND_REACH, _RATE_REACH = 60, 30
+# The longest words of a bound.
+_BOUND_REACH = 60
 
 # The column of a figure in the label of a row: "Copper pipe 15 mm 9.80".
 LABEL = 1_000
@@ -148,8 +113,7 @@ class Mention:
     column head and caption, and `around` also those of the sentence before. `heads` are those of the columns of a
     table. `caption` has the words that give the `scale` of a table ("in thousands"), a power of ten. `unit` and
     `before` are the words after and before the figure, and `sign` is a currency's or "%". A figure that `is_date`
-    is a part of a period, as both are in "Q3 2019". It can be a `bound` ("at least 5"), and have a `rate`: a
-    span of time ("5 a month").
+    is a part of a period, as both are in "Q3 2019". It can be a `bound` ("at least 5").
     """
 
     figure: Figure
@@ -168,7 +132,6 @@ class Mention:
     before: str = ""
     is_date: bool = False
     bound: str = ""
-    rate: str = ""
 
     @property
     def in_table(self) -> bool:
@@ -244,12 +207,6 @@ def has_percent(text: str) -> bool:
     return PERCENT.search(text) is not None
 
 
-def rate(text: str, start: int, end: int) -> str:
-    """Return the span of time that a figure from `start` to `end` is for, as "month", or "" if none."""
-    match = _RATE_AFTER.match(text, end) or _RATE_BEFORE.search(text, max(0, start - _RATE_REACH), start)
-    return (match.lastgroup or "").removesuffix("ly") if match else ""
-
-
 def stated(sentence: str) -> list[Mention]:
     """Return the mentions of figures in one sentence of an answer."""
     return list(in_sentence(sentence))
@@ -286,11 +243,10 @@ def in_sentence(sentence: str, before: frozenset[str] = frozenset(), number: int
                 number,
                 scale=scale,
                 sign=sign,
-                unit=following[1] if following and sign != "%" and not _NO_UNIT.fullmatch(following[1]) else "",
+                unit=following[1] if following and sign != "%" else "",
                 before=preceding[1] if preceding and preceding.start() else "",
                 is_date=within is not None and not sign,
-                bound=_bound(sentence, within.start if within else start, end, of_date=within is not None),
-                rate="" if within else rate(sentence, start, end),
+                bound="" if within else _bound(sentence, start),
             )
         )
     plain = [index for index, mention in enumerate(mentions) if not mention.is_grammar]
@@ -377,16 +333,10 @@ def _sign(sentence: str, start: int, end: int) -> str:
     return next(signs, "")
 
 
-def _bound(text: str, start: int, end: int, *, of_date: bool) -> str:
-    """Return which bound of something a figure from `start` to `end` is: "upper", "lower", or "" if none."""
-    begins = max(0, start - _BOUND_REACH)
-    match = (_DATE_BOUND_BEFORE if of_date else _BOUND_BEFORE).search(text, begins, start)
-    if match is None:
-        after = _BOUND_AFTER.match(text, end)
-        return (after.lastgroup or "") if after else ""
-    name = match.lastgroup or ""
-    is_negated = any(negated.end() > match.start() for negated in _NEGATED_BOUND.finditer(text, begins, start))
-    return {"upper": "lower", "lower": "upper"}[name] if is_negated else name
+def _bound(text: str, start: int) -> str:
+    """Return which bound of something a figure at `start` is: "upper", "lower", or "" if none."""
+    match = _BOUND_BEFORE.search(text, max(0, start - _BOUND_REACH), start)
+    return (match.lastgroup or "") if match else ""
 
 
 def _periods(sentence: str, spots: Sequence[tuple[int, int, Figure, int]]) -> list[frozenset[str]]:

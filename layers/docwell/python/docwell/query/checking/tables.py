@@ -20,7 +20,6 @@ from docwell.query.checking.figures import (
     in_sentence,
     labels,
     located,
-    rate,
 )
 from docwell.text.lexicon import UNSPACED, is_sheet_row
 from docwell.text.words import words
@@ -199,7 +198,6 @@ def _in_named_row(above: str, line: str, number: int) -> Iterator[Mention]:
                 column=column,
                 scale=mention.scale if unscaled else scale,
                 caption="" if unscaled else _short(written),
-                rate=mention.rate or rate(f" {head}", 0, 0),
             )
 
 
