@@ -112,21 +112,9 @@ _SIGNALS = (
         r"^\W{0,3}#{1,4}\s*(?:system|instructions?|assistant|human|user)\s*:?\s*$"),
     _signal("role mark", 1.0, "end of",
         r"\bend\s+of\s+(?:the\s+)?(?:passages|context)\b"),
-    _signal("role mark", 0.5, "system|assistant",
-        r"^\W{0,4}(?:system|assistant)(?:\s+(?:prompt|message|note))?\s*:"),
-    # Address a model, or give it another role.
-    _signal("new role", 0.6, "from now on|you are now|you will now|you must now",
-        r"\b(?:from\s+now\s+on|you\s+(?:are|will|must)\s+now)\b"),
-    _signal("to a model", 0.6, "ai |language |llm|the assistant ",
-        r"\b(?:AI|language)\s+(?:model|assistant|system)s?\b|\bLLMs?\b|\bthe\s+assistant\s+(?:must|should)\b"),
+    # Address a model.
     _signal("to a model", 1.0, "note|instruction|message|attention|notice|hint",
         r"\b(?:note|instructions?|message|attention|notice|hint)\s+(?:to|for)\s+(?:\w+\s+)?(?:AI|LLM|model|assistant|chatbot)s?\b"),
-    _signal("to a model", 1.0, "you are ",
-        r"\b(?:if\s+)?you\s+are\s+(?:an?\s+|the\s+)?(?:AI|LLM|(?:large\s+)?language\s+model|ChatGPT|DAN|chatbot)\b"),
-    _signal("to a model", 1.0, "developer mode|dan mode",
-        r"\b(?:developer|DAN)\s+mode\b"),
-    _signal("new orders", 0.7, "instruction|order|directive|prompt",
-        r"\b(?:new|updated|important|special|hidden|secret|system|admin)\s+(?:instructions?|orders?|directives?|prompt)\s*[:!]"),
     # Ask for the prompt or for private data.
     _signal("reveal", 1.0, "prompt|instruction|message|your rules",
         r"\b(?:reveal|print|repeat|output|show|disclose|leak|display|tell|recite)\s+(?:\w+\s+){0,4}?(?:(?:system|hidden|initial",
@@ -136,18 +124,11 @@ _SIGNALS = (
     # Say what the answer must or must not contain: documents do not speak of their reader's answer.
     _signal("the answer", 1.0, "your ",
         rf"{_BEFORE_ORDER}{_NO_ORDER}{_NO_REFERENCE}[a-z]+\b(?:[^.!?]|[.!?](?!\s)){{0,160}}?{_YOUR_OUTPUT}"),
-    _signal("the answer", 1.0, "in your ",
-        rf"\b(?:in|within)\s+{_YOUR_OUTPUT}\s*,\s*{_NO_REFERENCE}[a-z]+"),
     _signal("the answer", 1.0, "reply |respond |answer ",
         rf"{_BEFORE_ORDER}(?:reply|respond|answer)\s+(?:(?:only|exactly|just|instead|always)\s+|\w+\s+questions?\s+)*",
         r"(?:in|with|using|by\s+saying|as)\b"),
-    _signal("the answer", 1.0, "do not ",
-        r"\bdo\s+not\s+(?:answer|mention|cite|use|tell|reveal)\s+(?:\w+\s+){0,5}?",
-        r"(?:passages?|the\s+question|the\s+user|the\s+context)\b"),
     _signal("the answer", 1.0, "asks|asked",
         r"\b(?:when|if|whenever)\s+(?:\w+\s+){0,3}?ask(?:s|ed)\b[^.]{0,80}\b(?:say|answer|reply|respond|state)\s+(?:only|that|with|exactly)\b"),
-    _signal("the answer", 0.5, " exactly| only| just| nothing but|only correct answer",
-        r"\b(?:say|write|output|print|repeat)\s+(?:exactly|only|just|nothing\s+but)\b|\bonly\s+correct\s+answer\b"),
     # Name a piece of code and the reader's program to put it in, followed by the code.
     _signal("code", 0.4, " code| script| command",
         rf"\b(?:following|below|subsequent|next)\s+{_CODE_PIECE}\b"),
@@ -158,13 +139,9 @@ _SIGNALS = (
     _signal("harmful code", 0.5, "requests.|httpx.|url|aiohttp.|socket.|subprocess.|smtplib.|os.|rm -rf|shutil.",
         r"\b(?:requests|httpx|urllib\d?|aiohttp|socket|subprocess|smtplib)\.\w+|\bos\.(?:system|remove|fork|environ|rename)\b",
         r"|\brm\s+-rf\b|\bcurl\b[^\n|]*\|\s*(?:ba)?sh\b|\bshutil\.(?:rmtree|move)\b|\burlretrieve\b"),
-    _signal("link", 0.5, "click|download|login|log in|sign up|subscribe|linking|install|promote",
-        rf"\b(?:click|download|log\s*in|sign\s+up|subscribe|linking|install|promote)\b[^\n]{{0,60}}{_PLACE}"),
     # Load or run something in a browser.
     _signal("markup", 1.0, "![|<|javascript:|data:text/html",
         r"!\[[^\]]*\]\([^)]*[?=&][^)]*\)|<script\b|<iframe\b|\bjavascript:\S|<[^>]{1,200}\bon\w+\s*=|\bdata:text/html"),
-    _signal("markup", 0.7, "![|<img",
-        r"!\[[^\]]*\]\(\s*https?:|<img\b[^>]{0,200}\bsrc\b"),
 )  # fmt: skip
 
 # Letters that look like Latin ones, from Unicode's confusables (UTS 39).
