@@ -26,8 +26,7 @@ COMMANDS = (
 
 def printed(command: tuple[str, ...]) -> str:
     """Return what one command prints in a terminal, without the line of model, tokens and time."""
-    stream = ["--no-stream"] if command[0] == "ask" else []
-    program = [str(Path(sys.executable).with_name("docwell")), *command, *stream]
+    program = [str(Path(sys.executable).with_name("docwell")), *command]
     main, terminal = pty.openpty()
     pieces = []
     with subprocess.Popen(program, stdout=terminal, env=os.environ | {"COLUMNS": str(WIDTH)}) as process:
@@ -39,7 +38,8 @@ def printed(command: tuple[str, ...]) -> str:
             pass
     if process.returncode:
         sys.exit(f"docwell {command[0]} failed: start the stack with `make up` and try again")
-    lines = b"".join(pieces).decode().splitlines()
+    # The growing answer ends where the cursor is shown again; the checked answer follows.
+    lines = b"".join(pieces).rpartition(b"\x1b[?25h")[2].decode().splitlines()
     return "\n".join(line for line in lines if " tokens · " not in line).strip("\n")
 
 

@@ -83,7 +83,6 @@ def controls(target: Target) -> Tries:
         ("status", "--collection", "controls"),
         ("status", key),
         ("ask", question),
-        ("ask", question, "--no-stream"),
         ("audit",),
         ("rm", key),
     ):

@@ -32,7 +32,6 @@ def _nothing_from_outside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.chdir(tmp_path / "work")
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setattr(documents, "_PAUSE_S", 0.01)
-    monkeypatch.setattr(documents, "_LIST_PAUSE_S", 0.01)
 
 
 @pytest.fixture

@@ -123,14 +123,6 @@ def test_passages_are_shown_with_page_quote_and_score(run: Run, api: FakeApi) ->
     assert "some documents were not searched" in result.stderr
 
 
-def test_passages_are_grouped_by_document(run: Run, api: FakeApi) -> None:
-    groups = [{"document": hit["document"], "passages": [hit]} for hit in (SUSPICIOUS, HIT)]
-    api.answer = (200, {"passages": None, "documents": groups})
-    result = run("search", "When?", "--by-document", api=api)
-    assert result.stdout.index("b.pdf") < result.stdout.index("é.pdf")
-    assert json.loads(run("search", "When?", "--json", api=api).stdout) == api.answer[1]
-
-
 def test_a_search_without_passages_and_of_an_unknown_collection_say_so(run: Run, api: FakeApi) -> None:
     api.answer = (200, {"passages": [], "documents": None})
     result = run("search", "When?", api=api)
@@ -186,10 +178,9 @@ def test_a_citation_opens_its_page_where_the_link_is_safe(
 
 
 @pytest.mark.usefixtures("terminal")
-@pytest.mark.parametrize("flag", ["--no-stream", "--json"])
-def test_json_and_no_stream_request_no_stream(run: Run, api: FakeApi, flag: str) -> None:
+def test_json_requests_no_stream(run: Run, api: FakeApi) -> None:
     api.stream = STREAM
-    assert run("ask", "When?", flag, api=api).exit_code == 0
+    assert run("ask", "When?", "--json", api=api).exit_code == 0
     assert api.requests[-1][2] == {"question": "When?"}
 
 

@@ -41,7 +41,6 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
     monkeypatch.setattr(documents, "time", clock)
     monkeypatch.setattr(documents, "_PAUSE_S", 0.5)
-    monkeypatch.setattr(documents, "_LIST_PAUSE_S", 5.0)
     return clock
 
 
@@ -241,7 +240,6 @@ def test_put_waits_by_etag_where_the_bucket_has_no_versions(
 def test_put_follows_keys_that_another_client_replaces_or_deletes(
     run: Run, api: FakeApi, bucket: S3Client, tmp_path: Path, count: int
 ) -> None:
-    """One document is requested by its key, many are listed."""
     changed = False
 
     def change(*_: object) -> None:
@@ -253,7 +251,7 @@ def test_put_follows_keys_that_another_client_replaces_or_deletes(
         for key in stored(bucket):
             api.documents[key] = [{"document": key, "status": "INDEXED", "version": newest(bucket, key)}]
 
-    api.on_list = api.on_document = change
+    api.on_document = change
     result = run("put", folder_of(tmp_path, *numbered(count)), "--json", api=api)
     assert result.exit_code == 0, result.stderr
     expected = dict.fromkeys(numbered(count), "INDEXED")
@@ -280,60 +278,33 @@ def test_put_exits_3_when_a_document_is_not_indexed(
 def test_put_asks_less_often_while_nothing_moves_and_then_gives_up(
     run: Run, api: FakeApi, bucket: S3Client, pdf: Path, clock: Clock
 ) -> None:
-    result = run("put", pdf, "--stall", "300", api=api)
+    result = run("put", pdf, api=api)
     assert result.exit_code == 1
-    assert "no progress for 300 s" in result.stderr
+    assert "no progress for 30" in result.stderr
     assert "report.pdf" in result.stderr
     assert sum(path.startswith("/v1/documents/") for _, path, _, _ in api.requests) <= 300 / 5 + 10
     assert clock.now >= 300
 
 
-@pytest.mark.parametrize(("count", "prefix"), [(11, "0"), (101, "")])
-def test_many_documents_are_followed_by_one_list_a_round(
-    run: Run, api: FakeApi, bucket: S3Client, tmp_path: Path, clock: Clock, count: int, prefix: str
-) -> None:
-    calls = 0
-
-    def report(_: dict[str, str]) -> None:
-        nonlocal calls
-        calls += 1
-        for item in bucket.list_object_versions(Bucket=BUCKET).get("Versions", []):
-            status = "INDEXED" if calls > 60 else "PENDING"
-            record = {"document": item["Key"], "status": status, "version": item["VersionId"]}
-            api.documents[item["Key"]] = [record]
-
-    api.on_list = report
-    arguments = ("--collection", "reports", "--stall", "900")
-    result = run("put", folder_of(tmp_path, *numbered(count)), *arguments, api=api)
-    assert result.exit_code == 0, result.stderr
-    paths = [path for _, path, _, _ in api.requests if path.startswith("/v1/documents")]
-    assert len(paths) == 61
-    assert set(paths) == {f"/v1/documents?collection=reports&limit=1000&prefix=reports%2F{prefix}"}
-    assert len(paths) / clock.now < 0.25
-
-
-def test_documents_that_a_list_does_not_serve_are_requested_at_most_once_a_second(
+def test_many_documents_are_requested_at_most_once_a_second(
     run: Run, api: FakeApi, bucket: S3Client, tmp_path: Path, clock: Clock
 ) -> None:
-    # The collection has more documents than a few pages hold.
-    api.pages = [{"documents": [], "cursor": "0"}]
     indexes_the_bucket(api, bucket)
-    result = run("put", folder_of(tmp_path, *numbered(120)), "--stall", "900", api=api)
+    result = run("put", folder_of(tmp_path, *numbered(120)), api=api)
     assert result.exit_code == 0, result.stderr
-    paths = [path for _, path, _, _ in api.requests]
-    assert sum(path.startswith("/v1/documents?") for path in paths) == 5
-    assert sum(path.startswith("/v1/documents/") for path in paths) == 120
+    assert sum(path.startswith("/v1/documents/") for _, path, _, _ in api.requests) == 120
     assert clock.now >= (120 - 10) - 60  # the last round needs no pause
 
 
-def test_without_quota_for_lists_documents_are_requested_by_their_keys(
+def test_the_document_that_moves_last_is_waited_for(
     run: Run, api: FakeApi, bucket: S3Client, tmp_path: Path, clock: Clock
 ) -> None:
-    indexes_the_bucket(api, bucket)
-    api.refusals = [(429, {"retry-after": "40000"})]
-    result = run("put", folder_of(tmp_path, *numbered(12)), api=api)
-    assert result.exit_code == 0, result.stderr
-    assert sum(path.startswith("/v1/documents/") for _, path, _, _ in api.requests) == 12
+    def report(key: str) -> None:
+        status = "INDEXED" if key == "359.pdf" or clock.now > 400 else "PENDING"
+        api.documents[key] = [{"document": key, "status": status, "version": newest(bucket, key)}]
+
+    api.on_document = report
+    assert run("put", folder_of(tmp_path, *numbered(360)), api=api).exit_code == 0
 
 
 @pytest.mark.parametrize("status", [429, 503])
@@ -350,7 +321,7 @@ def test_the_pause_for_a_busy_server_grows_until_the_stall_limit(
     run: Run, api: FakeApi, bucket: S3Client, pdf: Path, clock: Clock
 ) -> None:
     api.refusals = [(429, {})] * 20
-    result = run("put", pdf, "--stall", "300", api=api)
+    result = run("put", pdf, api=api)
     assert result.exit_code == 1
     assert "Too Many Requests (HTTP 429" in result.stderr
     assert clock.now >= 300

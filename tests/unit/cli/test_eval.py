@@ -1,19 +1,17 @@
-"""`docwell eval`: reads the questions, asks, judges, continues, reports and compares, against a fake API."""
+"""`docwell eval`: reads the questions, asks, judges, continues and compares, against a fake API."""
 
 from __future__ import annotations
 
-import csv
 import json
 from collections.abc import Iterator
-from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from docwell.cli.evaluation.questions import EvalQuestion, read_questions
-from docwell.cli.evaluation.run import Paired, csv_of, html_of, read_run
+from docwell.cli.evaluation.questions import COLUMNS, EvalQuestion, read_questions
 from docwell.cli.evaluation.run import Run as Stored
+from docwell.cli.evaluation.run import compare, read_run
 from docwell.cli.settings import ExitCode, Failure
 from tests.unit.cli.conftest import Run
 from tests.unit.cli.fake_api import ANSWER, FakeApi, serving
@@ -201,7 +199,7 @@ def test_a_run_stops_after_failures_in_a_row_and_loses_nothing(run: Run, api: Ev
     result = run("eval", "q.csv", "--out", "a", api=api)
     assert (result.exit_code, "stopped after 3 failures in a row" in result.stderr) == (1, True)
     assert api.questions == texts[:5]
-    assert "<td>5 of 8</td>" in Path("a/report.html").read_text("utf-8")
+    assert len(rows_of("a")) == 5
     api.down = set()
     assert run("eval", "q.csv", "--out", "a", api=api).exit_code == 0
     assert [row["verdict"] for row in rows_of("a").values()] == ["right"] * 8
@@ -238,47 +236,6 @@ def test_too_few_right_answers_end_with_5(run: Run, api: EvalApi, questions: Pat
     assert run("eval", questions, "--at-least", least, api=api).exit_code == code
 
 
-# --- its files ---
-
-
-def test_the_report_escapes_html_and_has_no_script(run: Run, api: EvalApi, questions: Path) -> None:
-    attack = '<script>alert(1)</script><img src="//evil.example/x">\u202e & five minutes'
-    api.answers[ROLL_BACK] = ANSWER | {"answer": attack}
-    run("eval", questions, "--out", "a", api=api)
-    page = Path("a/report.html").read_text("utf-8")
-    tags, texts = [], []
-
-    class Reader(HTMLParser):
-        def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-            tags.append(tag)
-
-        def handle_data(self, data: str) -> None:
-            texts.append(data)
-
-    Reader().feed(page)
-    assert not {"script", "img", "link", "iframe", "a"} & set(tags)
-    assert attack.replace("\u202e", "") in texts
-    assert "default-src 'none'" in page
-
-
-def test_a_cell_of_the_table_is_no_formula(run: Run, api: EvalApi, questions: Path) -> None:
-    api.answers[ROLL_BACK] = ANSWER | {"answer": '=HYPERLINK("//evil.example";"five minutes")'}
-    run("eval", questions, "--out", "a", api=api)
-    with Path("a/rows.csv").open(encoding="utf-8-sig", newline="") as file:
-        rows = list(csv.DictReader(file))
-    assert [row["question"] for row in rows] == list(rows_of("a"))
-    assert (rows[0]["answer"][:2], rows[0]["citations"]) == ("'=", f"{KEY}, page 9")
-    assert not any(cell.startswith(("=", "+", "-", "@")) for row in rows for cell in row.values())
-
-
-def test_a_report_of_no_rows_and_of_lone_surrogates_is_written(run: Run, api: EvalApi, questions: Path) -> None:
-    api.answers[ROLL_BACK] = ANSWER | {"answer": "five minutes \ud800"}
-    run("eval", questions, "--out", "a", api=api)
-    assert "five minutes" in Path("a/report.html").read_text("utf-8")
-    assert "questions.csv" in html_of(Stored(read_run(Path("a")).head, ()))
-    assert csv_of(()).startswith("line,question")
-
-
 # --- two runs ---
 
 
@@ -292,13 +249,9 @@ def test_two_runs_are_compared_in_pairs_and_a_worse_second_run_ends_with_5(
     result = run("eval", "--compare", "a", "b", "--json")
     assert result.exit_code == 0, result.stderr
     comparison = json.loads(result.stdout)
-    counts = {count["name"]: (count["better"], count["worse"], count["same"]) for count in comparison["counts"]}
-    assert counts["answers: right or rightly refused"] == (1, 0, 2)
-    assert counts["rank of the page"] == (0, 0, 2)
-    assert [row["question"] for row, _ in comparison["changed"]] == [PAGED]
-    text = run("eval", "--compare", "a", "b").stdout
-    assert "prompt version abc, def" in text
-    assert PAGED in text
+    assert [comparison[name] for name in ("better", "worse", "same", "by_chance")] == [1, 0, 3, 1]
+    assert comparison["changed"] == [[PAGED, "wrong, not marked", "right"]]
+    assert PAGED in run("eval", "--compare", "a", "b").stdout
     assert run("eval", "--compare", "b", "a").exit_code == 5
 
 
@@ -328,5 +281,15 @@ def test_wrong_usage_ends_with_2(run: Run, api: EvalApi, questions: Path, line: 
     assert (result.exit_code, type(result.exception)) == (2, SystemExit)
 
 
-def test_the_sign_test_says_what_chance_alone_gives() -> None:
-    assert [Paired("", *counts, 0).chance for counts in ((0, 0), (1, 0), (5, 0), (4, 4))] == [1, 1, 0.0625, 1]
+@pytest.mark.parametrize(
+    ("better", "worse", "chance"), [(0, 0, 1), (1, 0, 1), (5, 0, 0.0625), (4, 4, 1), (1, 6, 0.125)]
+)
+def test_the_sign_test_says_what_chance_alone_gives(better: int, worse: int, chance: float) -> None:
+    cells = dict.fromkeys(COLUMNS, "")
+    rows = [{**cells, "question": str(number), "error": None} for number in range(better + worse)]
+    verdicts = ["right"] * better + ["wrong, not marked"] * worse
+    before, after = (
+        Stored({}, tuple({**row, "verdict": verdict} for row, verdict in zip(rows, order, strict=True)))
+        for order in (["wrong, not marked"] * better + ["right"] * worse, verdicts)
+    )
+    assert compare(before, after)["by_chance"] == pytest.approx(chance)

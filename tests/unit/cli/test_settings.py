@@ -17,7 +17,6 @@ import pytest
 from packaging.requirements import Requirement
 
 from docwell.cli.settings import Failure, find_settings
-from docwell.query.prompting import load_prompt, prompt_names, read_prompt
 from tests.unit.cli.conftest import Run
 from tests.unit.cli.fake_api import FakeApi
 
@@ -123,8 +122,6 @@ def test_a_wrong_settings_file_is_named(content: str) -> None:
         ("principals list --usage-table u --endpoint https://api.example", {}, "DOCWELL_PRINCIPALS_TABLE"),
         ("principals list --table p --endpoint https://api.example", {}, "DOCWELL_USAGE_TABLE"),
         ("put a.pdf --no-wait --bucket b", {"AWS_PROFILE": "none"}, "AWS_PROFILE"),
-        ("prompts show ./nope", {}, "./nope"),
-        ("prompts show nothing", {}, "there is no prompt 'nothing'; there are: answer, "),
     ],
 )
 def test_wrong_settings_end_with_2_and_name_the_missing_value(
@@ -179,33 +176,6 @@ def test_an_argument_in_another_encoding_is_named_before_any_request(
     result = run(*arguments, api=api)
     assert (result.exit_code, api.requests) == (2, []), result.output
     assert result.stderr.startswith(f"docwell: {name} is not UTF-8")
-
-
-# --- prompts ---
-
-
-def test_the_list_of_prompts_has_name_version_purpose_and_tokens(run: Run) -> None:
-    shown = run("prompts", "list")
-    listed = json.loads(run("prompts", "list", "--json").stdout)["prompts"]
-    assert [prompt["name"] for prompt in listed] == prompt_names()
-    for row, prompt in zip(listed, map(load_prompt, prompt_names()), strict=True):
-        assert (row["version"], row["purpose"], row["tokens"]) == (prompt.version, prompt.purpose, prompt.tokens)
-        assert all(str(row[name]) in shown.stdout for name in ("name", "version", "purpose", "tokens"))
-    assert run("prompts", "show", "answer").stdout == read_prompt("answer").decode()
-
-
-def test_prompts_and_files_are_compared_by_line(run: Run, tmp_path: Path) -> None:
-    lines = run("prompts", "diff", "answer", "answer-short").stdout.splitlines()
-    names = ("--- answer", "+++ answer-short")
-    assert lines[:2] == [f"{name} {load_prompt(name.split()[1]).version}" for name in names]
-    assert {"-name: answer", "+name: answer-short"} <= set(lines)
-    draft = tmp_path / "draft.md"
-    draft.write_bytes(read_prompt("answer"))
-    assert run("prompts", "diff", "answer", draft).stdout == ""
-    draft.write_bytes(read_prompt("answer") + b"\nBe kind \xff")
-    assert run("prompts", "diff", "answer", draft).stdout.endswith(
-        "+Be kind \\xff\n\\ No newline at end of file\n"
-    )
 
 
 # --- the program ---

@@ -86,9 +86,6 @@ def ask(
     tag: TagOption = None,
     metadata: MetadataOption = None,
     top_k: TopKOption = None,
-    streaming: Annotated[
-        bool, typer.Option("--stream/--no-stream", help="In a terminal, show the answer while it is written.")
-    ] = True,
     mode: Annotated[
         Literal["auto", "passages", "overview", "compare", "list"] | None,
         typer.Option(help="How to answer (docs/modes.md)."),
@@ -101,7 +98,7 @@ def ask(
     filters = _filters(prefix, title, author, (day_from, day_to), tag, metadata)
     more = _without_empty(top_k=top_k, mode=mode, fallback=fallback and "extractive")
     body = {"question": question} | _scope(collection, document, filters) | more
-    answer = _answer(Api(ctx.obj, timeout), body, live=streaming and not as_json)
+    answer = _answer(Api(ctx.obj, timeout), body, live=not as_json)
     if as_json:
         display.show_json(answer)
     else:
@@ -127,23 +124,18 @@ def search(
     tag: TagOption = None,
     metadata: MetadataOption = None,
     top_k: TopKOption = None,
-    by_document: Annotated[bool, typer.Option("--by-document", help="Show the passages by document.")] = False,
     timeout: TimeoutOption = 30.0,
     as_json: JsonFlag = False,
 ) -> None:
     """Show the passages for a question, best first, without the language model."""
     filters = _filters(prefix, title, author, (day_from, day_to), tag, metadata)
-    more = _without_empty(top_k=top_k, group_by=by_document and "document")
-    body = {"question": question} | _scope(collection, document, filters) | more
+    body = {"question": question} | _scope(collection, document, filters) | _without_empty(top_k=top_k)
     result = Api(ctx.obj, timeout).post("/v1/search", body)
     if result.get("partial"):
         display.echo("a Chroma server did not answer: some documents were not searched", err=True)
-    passages: list[Json] = list(result.get("passages") or ())
-    for document_hits in result.get("documents") or ():
-        passages += document_hits["passages"]
     if as_json:
         display.show_json(result)
-    elif passages:
+    elif passages := result.get("passages"):
         display.show_citations(passages, scores=True)
     else:
         display.echo("no passages match", err=True)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from os.path import commonprefix
 from pathlib import Path
 from typing import Annotated
 
@@ -26,11 +26,11 @@ _FAILURES_IN_A_ROW = 5
 _HEADER_BYTES = 1024
 # Shown in place of a document's status.
 _NOT_UPLOADED = "NOT UPLOADED"
-# Pending documents of a collection from which one list replaces single requests. A list is charged, unlike these.
-_MANY = 10
-# A list of more pages, of 1,000 documents, costs more than single requests.
-_LIST_PAGES, _LIST_LIMIT = 5, 1000
-_PAUSE_S, _LIST_PAUSE_S = 0.5, 5.0
+# Records that one round of the wait requests. A record is not charged, unlike a list.
+_AT_ONCE = 10
+# Seconds without progress after which `put` gives up.
+_STALL_S = 300.0
+_PAUSE_S = 0.5
 # The pause grows by this factor while nothing moves, so that a long document does not cost a thousand requests.
 _PAUSE_GROWTH, _LONGEST_PAUSE_S = 1.5, 5.0
 # The firewall allows 600 requests in 300 s to an address (infra/firewall.yaml): after the first 60, one a second.
@@ -66,9 +66,6 @@ def put(
     waiting: Annotated[
         bool, typer.Option("--wait/--no-wait", help="Wait until each document has its final status.")
     ] = True,
-    stall: Annotated[
-        float, typer.Option(min=1, metavar="SECONDS", help="Give up after this many seconds without any progress.")
-    ] = 300.0,
     as_json: JsonFlag = False,
 ) -> None:
     """Upload documents and wait until they can be asked about.
@@ -86,7 +83,7 @@ def put(
     try:
         if api:
             with display.live_documents() as show:
-                _Wait(uploads, api, bucket, stall).run(lambda: show([upload.as_json() for upload in uploads]))
+                _wait(uploads, api, bucket, lambda: show([upload.as_json() for upload in uploads]))
     finally:
         records = [upload.as_json() for upload in uploads]
         if as_json:
@@ -122,7 +119,7 @@ def status(
 
     def read() -> list[Json]:
         if key is None:
-            return api.documents(collection=collection, status=status_) or []
+            return api.documents(collection=collection, status=status_)
         if (record := api.document(key)) is None:
             raise Failure(f"there is no document {key!r}; `docwell status` lists the documents")
         return [record]
@@ -278,86 +275,60 @@ def _looks_readable(path: Path) -> bool:
         raise Failure(f"cannot read {path}: {error.strerror}", ExitCode.USAGE) from None
 
 
-class _Wait:
-    """Waits for the final status of uploads: requests each record, or one list for many of a collection."""
+def _wait(uploads: Sequence[Upload], api: Api, bucket: Bucket, on_change: Callable[[], None]) -> None:
+    """Request the records of some unfinished uploads in turn, until each has its final status.
 
-    def __init__(self, uploads: Sequence[Upload], api: Api, bucket: Bucket, stall_s: float) -> None:
-        self._uploads, self._api, self._bucket, self._stall_s = uploads, api, bucket, stall_s
-        self._turn = 0
-        self._unlisted: set[str] = set()  # collections that a list does not serve
-        self._least_pause_s = 0.0
-
-    def run(self, on_change: Callable[[], None]) -> None:
-        """Return when each upload has its final status. Raises `Failure` after `stall_s` without progress."""
-        begun = moved = time.monotonic()
-        failures, pause, busy_s = 0, _PAUSE_S, _FIRST_BUSY_S
-        while pending := [upload for upload in self._uploads if not upload.done]:
-            before, busy = [upload.record for upload in self._uploads], None
-            try:
-                self._round(pending)
-                failures, busy_s = 0, _FIRST_BUSY_S
-            except Busy as error:
-                busy = error
-            except Failure:
-                failures += 1
-                if failures > _FAILURES_ALLOWED:
-                    raise
-            on_change()
-            now = time.monotonic()
-            if before != [upload.record for upload in self._uploads]:
-                moved, pause = now, _PAUSE_S
-            elif max(now - moved, (busy and busy.retry_after) or 0) > self._stall_s:
-                raise busy or Failure(
-                    f"no progress for {self._stall_s:g} s; {len(pending)} of {len(self._uploads)} documents are"
-                    f" not finished (the first: {pending[0].key}); `docwell status --watch` follows them"
-                )
-            if busy:
-                time.sleep(busy.retry_after or busy_s)
-                busy_s = min(2 * busy_s, _LONGEST_BUSY_S)
-            elif not all(upload.done for upload in self._uploads):
-                behind = (self._api.requests - _FREE_REQUESTS) * _SPACING_S - (now - begun)
-                time.sleep(max(pause, self._least_pause_s, behind))
-                pause = min(pause * _PAUSE_GROWTH, _LONGEST_PAUSE_S)
-
-    def _round(self, pending: Sequence[Upload]) -> None:
-        """Read the records of some uploads; the next round begins at the following ones."""
-        start = self._turn % len(pending)
-        turned = [*pending[start:], *pending[:start]]
-        home = collection_of(turned[0].key)
-        group = [upload for upload in turned if collection_of(upload.key) == home]
-        records = self._list(home, group)
-        self._least_pause_s = 0.0 if records is None else _LIST_PAUSE_S
-        for number, upload in enumerate(turned[:_MANY] if records is None else group):
-            record = self._api.document(upload.key) if records is None else records.get(upload.key)
-            if number < _MANY or (record or {}).get("version") == upload.version:
-                self._settle(upload, record or {})
-            self._turn += number < _MANY
-
-    def _list(self, home: str, group: Sequence[Upload]) -> dict[str, Json] | None:
-        """Return the records of a collection by key; None for few documents, and where a list does not serve."""
-        if len(group) <= _MANY or home in self._unlisted:
-            return None
-        prefix = commonprefix([upload.key for upload in group])  # noqa: RUF071 - keys are no paths
+    Raises `Failure` after a time without progress.
+    """
+    begun = moved = time.monotonic()
+    failures, pause, busy_s = 0, _PAUSE_S, _FIRST_BUSY_S
+    pending = deque(upload for upload in uploads if not upload.done)
+    while pending:
+        before, busy = [upload.record for upload in uploads], None
         try:
-            records = self._api.documents(_LIST_PAGES, collection=home, limit=_LIST_LIMIT, prefix=prefix)
-        except Busy as busy:
-            if (busy.retry_after or 0) <= _LONGEST_BUSY_S:
+            for upload in list(pending)[:_AT_ONCE]:
+                _settle(upload, api, bucket)
+                pending.rotate(-1)
+            failures, busy_s = 0, _FIRST_BUSY_S
+        except Busy as error:
+            busy = error
+        except Failure:
+            failures += 1
+            if failures > _FAILURES_ALLOWED:
                 raise
-            records = None  # today's quota is used up; single requests are free
-        if records is None:
-            self._unlisted.add(home)
-            return None
-        return {record["document"]: record for record in records}
+        on_change()
+        pending = deque(upload for upload in pending if not upload.done)
+        now = time.monotonic()
+        if before != [upload.record for upload in uploads]:
+            moved, pause = now, _PAUSE_S
+        # Among many documents, the one that moves may be requested last.
+        elif now - moved > max(_STALL_S, len(pending) * _SPACING_S) or (
+            busy and (busy.retry_after or 0) > _STALL_S
+        ):
+            raise busy or Failure(
+                f"no progress for {now - moved:.0f} s; {len(pending)} of {len(uploads)} documents are"
+                f" not finished (the first: {pending[0].key}); `docwell status --watch` follows them"
+            )
+        if busy:
+            time.sleep(busy.retry_after or busy_s)
+            busy_s = min(2 * busy_s, _LONGEST_BUSY_S)
+        elif pending:
+            behind = (api.requests - _FREE_REQUESTS) * _SPACING_S - (now - begun)
+            time.sleep(max(pause, behind))
+            pause = min(pause * _PAUSE_GROWTH, _LONGEST_PAUSE_S)
 
-    def _settle(self, upload: Upload, record: Json) -> None:
-        if record.get("version") == upload.version:
-            upload.record = record
-        elif not record or record.get("status") in FINAL:
-            # The record is of an older version, which ingest will replace, or of a newer one: another client
-            # uploaded or deleted the key meanwhile. Wait for the current version. A key that was deleted before
-            # ingest read it has no record.
-            current = self._bucket.version(upload.key)
-            if current is not None:
-                upload.version = current
-            elif not record or record.get("status") == Status.DELETED:
-                upload.record = record or {"document": upload.key, "status": Status.DELETED.value}
+
+def _settle(upload: Upload, api: Api, bucket: Bucket) -> None:
+    """Store the record of the uploaded version, or follow the version that replaced it meanwhile."""
+    record = api.document(upload.key) or {}
+    if record.get("version") == upload.version:
+        upload.record = record
+    elif not record or record.get("status") in FINAL:
+        # The record is of an older version, which ingest will replace, or of a newer one: another client
+        # uploaded or deleted the key meanwhile. Wait for the current version. A key that was deleted before
+        # ingest read it has no record.
+        current = bucket.version(upload.key)
+        if current is not None:
+            upload.version = current
+        elif not record or record.get("status") == Status.DELETED:
+            upload.record = record or {"document": upload.key, "status": Status.DELETED.value}

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 _KEYS_AT_ONCE = 200  # a call of the function takes 6 MB, and a key has at most 1 KB
 _PAUSE_S = 1.0
+LONGEST_WAIT_S = 300.0  # for ingest to remove the chunks
 # A sent hint is in the queue or at work: send it again only after this time.
 _HINT_EVERY_S = 30.0
 # Days until the last copy expires. infra/snapshots.yaml keeps seven daily snapshots: one expires when the seventh
@@ -70,9 +71,6 @@ def erase(
     ] = None,
     dry_run: DryRunFlag = False,
     yes: YesFlag = False,
-    wait: Annotated[
-        float, typer.Option(min=1, metavar="SECONDS", help="Longest wait for ingest to remove the chunks.")
-    ] = 300.0,
     report: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Where to write the report; docwell-erase-TIME.json here.")
     ] = None,
@@ -88,7 +86,7 @@ def erase(
     settings: Settings = ctx.obj.override(
         reconcile_function=function, chroma_folder=str(chroma_folder) if chroma_folder else None
     )
-    erasure = Erasure(settings, key, prefix, wait)
+    erasure = Erasure(settings, key, prefix)
     erased = erasure.survey()
     path = report or Path(f"docwell-erase-{erased.at.replace(':', '')}.json")
     if not dry_run:
@@ -110,13 +108,13 @@ def erase(
 class Erasure:
     """The steps of one erasure. Raises `Failure`; run it again then."""
 
-    def __init__(self, settings: Settings, key: str | None, prefix: str | None, wait_s: float) -> None:
+    def __init__(self, settings: Settings, key: str | None, prefix: str | None) -> None:
         from docwell.adapters.s3 import S3Versions
 
         self._settings = settings
         self._versions = S3Versions(s3_client(settings), settings.need("bucket"))
         self._function = ReconcileFunction(settings)
-        self._key, self._prefix, self._wait_s = key, prefix, wait_s
+        self._key, self._prefix = key, prefix
 
     def survey(self) -> Erased:
         """Return the documents and counts to erase. Changes nothing."""
@@ -154,7 +152,7 @@ class Erasure:
 
     def _wait_for_ingest(self, erased: Erased) -> None:
         """Tell ingest to remove the chunks until none is left, or the time is up."""
-        deadline, next_hint = time.monotonic() + self._wait_s, 0.0
+        deadline, next_hint = time.monotonic() + LONGEST_WAIT_S, 0.0
         while True:
             hint = time.monotonic() >= next_hint
             answers = list(self._calls("check", erased.documents, self._prefix, hint=hint))

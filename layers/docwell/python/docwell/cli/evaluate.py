@@ -32,7 +32,7 @@ QUESTIONS.csv names its columns on the first line. `question` is required:
   "How long does the diesel last?",reports/site.pdf,4,72 hours|three days
 
 \b
-  docwell eval questions.csv --out A     # rows.csv, report.html, rows.jsonl
+  docwell eval questions.csv --out A     # A/rows.jsonl has each answer
   docwell eval questions.csv --out B     # after a change of prompt or model
   docwell eval --compare A B
 
@@ -78,16 +78,7 @@ def evaluate(
 def _measure(api: Api, source: Path, folder: Path, at_least: float | None, *, as_json: bool) -> None:
     """Ask the questions and show the figures. Raises `Failure` for failed questions and too few right answers."""
     from docwell.cli.evaluation.questions import read_questions
-    from docwell.cli.evaluation.run import (
-        REPORT,
-        Rows,
-        ask_all,
-        check_documents,
-        figures_of,
-        good_share,
-        read_run,
-        write_report,
-    )
+    from docwell.cli.evaluation.run import Rows, ask_all, check_documents, figures_of, good_share, read_run
 
     questions = read_questions(source)
     check_documents(api, questions)
@@ -95,46 +86,33 @@ def _measure(api: Api, source: Path, folder: Path, at_least: float | None, *, as
     if rows.done:
         counts = f"{len(rows.done)} of {len(questions)} are in {folder} already"
         display.echo(f"{counts}; another --out asks them again", err=True)
-    try:
-        with display.progress("asking", len(questions)) as step:
-            ask_all(api, questions, rows, step)
-    finally:  # a run that breaks off has a report too
-        write_report(folder, run := read_run(folder))
+    with display.progress("asking", len(questions)) as step:
+        ask_all(api, questions, rows, step)
+    run = read_run(folder)
     figures = figures_of(run.rows)
     if as_json:
         display.show_json({**run.head, "figures": list(map(asdict, figures)), "rows": list(run.rows)})
     else:
         display.show_table(("figure", "value"), ((figure.name, str(figure)) for figure in figures))
-        display.say(folder / REPORT, "dim")
+        display.say(rows.path, "dim")
     if failed := sum(bool(row["error"]) for row in run.rows):
-        raise Failure(f"{failed} questions failed; the report says why. The same command asks them again")
+        raise Failure(f"{failed} questions failed; {rows.path} says why. The same command asks them again")
     if at_least is not None and (share := good_share(run.rows)) < at_least:
         raise Failure(f"{share:.1f} % are right or rightly refused, under {at_least:g} %", ExitCode.WORSE)
 
 
 def _compare(first: Path, second: Path, *, as_json: bool) -> None:
-    from docwell.cli.evaluation.run import compare, made_from, outcome_of, read_run
+    from docwell.cli.evaluation.run import compare, read_run
 
-    runs = [read_run(folder) for folder in (first, second)]
-    comparison = compare(*runs)
+    comparison = compare(read_run(first), read_run(second))
     if as_json:
-        display.show_json(asdict(comparison))
+        display.show_json(comparison)
     else:
-        for folder, run in zip((first, second), runs, strict=True):
-            versions = (f"{label} {', '.join(values)}" for label, values in made_from(run.rows))
-            display.say(" · ".join([str(folder), run.head["started"], *versions]), "dim")
-        names = ("pairs", "better", "worse", "same", "by chance")
-        counts = (
-            (row.name, row.better, row.worse, row.same, f"{100 * row.chance:.0f} %") for row in comparison.counts
-        )
-        display.show_table(names, counts, right=names[1:])
-        changed = [
-            (before["question"], outcome_of(before), outcome_of(after)) for before, after in comparison.changed
-        ]
-        for name, rows in (("figure", comparison.expense), ("changed", changed)):
-            if rows:
-                display.show_table((name, str(first), str(second)), rows)
-        if comparison.unpaired:
-            display.say(f"{comparison.unpaired} questions are in one run only, or failed", "yellow")
-    if comparison.is_worse:
+        names = ("better", "worse", "same", "unpaired")
+        counts = [comparison[name] for name in names]
+        by_chance = f"{100 * comparison['by_chance']:.0f} %"
+        display.show_table((*names, "by chance"), [(*counts, by_chance)])
+        if comparison["changed"]:
+            display.show_table(("changed", str(first), str(second)), comparison["changed"])
+    if comparison["worse"] > comparison["better"]:
         raise Failure("more questions are worse than better", ExitCode.WORSE)

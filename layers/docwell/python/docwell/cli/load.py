@@ -2,44 +2,29 @@
 
 from __future__ import annotations
 
-import math
-import os
 import re
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from docwell.cli import display
 from docwell.cli.command import ConnectedCommand, DryRunFlag, JsonFlag, QueueOption, YesFlag, group
-from docwell.cli.loading import Load, LoadState, Paused, QueueGate, Route, Survey, partitions
-from docwell.cli.remote import Json, aws_client, plain_failures, queue_url, s3_client
+from docwell.cli.loading import Load, LoadState, Paused, QueueGate, Route, partitions
+from docwell.cli.remote import aws_client, plain_failures, queue_url, s3_client
 from docwell.cli.settings import ExitCode, Failure, Settings
 from docwell.errors import DocwellError
-
-if TYPE_CHECKING:
-    from docwell.query.costs import Prices
 
 # A thread copies about 10 documents a second: together, as many as 570 ingest functions index at 20 pages each.
 _WORKERS = 32
 # More partitions than threads: one with slow documents does not hold up the end.
 _PARTITIONS = 4 * _WORKERS
-_HOURS_AT = (2, 8, 100, 1000)  # ingest functions
 _LINE_EVERY_S = 60.0
-# 9,501 pages of 93 real documents have 13,700 bytes on average; by collection, from 3,200 to 79,000.
-_PAGE_BYTES = 13_700
-# `make bench-ingest` indexes 13 pages a second on two cores; a function of this memory has 1.7 of them.
-_INGEST_MB, _PAGE_S = 3008, 0.09
-# The requests of ingest for a document of one range, by service. A read is 4 KB, a write 1 KB.
-_REQUESTS = {"object_put": 1, "object_get": 4, "queue_request": 5, "table_read": 8, "table_write": 8}
 
 LongestWaitOption = Annotated[
     float, typer.Option(min=1, metavar="SECONDS", help="How long other uploads may wait behind the load.")
-]
-PagesOption = Annotated[
-    float | None, typer.Option(min=1, metavar="NUMBER", help="Pages of a document on average, if you know.")
 ]
 MaxBytesOption = Annotated[
     int,
@@ -68,7 +53,6 @@ def load(
     dry_run: DryRunFlag = False,
     yes: YesFlag = False,
     longest_wait: LongestWaitOption = 30.0,
-    pages: PagesOption = None,
     max_bytes: MaxBytesOption = 512 * 1024 * 1024,  # ingest's default
     queue: QueueOption = None,
     as_json: JsonFlag = False,
@@ -76,7 +60,7 @@ def load(
     """Load the documents below a prefix of another bucket.
 
     S3 copies them into the documents bucket. `docwell reconcile` indexes documents that lie there already.
-    First shows documents, pages, hours and price, and asks. Documents that are loaded and unchanged are skipped.
+    First counts the documents, and asks. Documents that are loaded and unchanged are skipped.
     Ctrl-C pauses, and the same command goes on. Exit status 3 when objects were left out; a file lists them.
     Needs s3:ListBucket on both buckets, GetObject and GetObjectTagging on the source, PutObject and
     PutObjectTagging on the documents bucket, and sqs:GetQueueAttributes.
@@ -85,10 +69,15 @@ def load(
     state = LoadState.read(_route(source, settings.need("bucket"), collection), Path())
     work = _work(settings, state, longest_wait, max_bytes)
     if dry_run or not state.partitions:
-        prices = _prices()
         with plain_failures("cannot list the documents"), display.progress("listing", None) as step:
             survey = work.survey(step)
-        _show_survey(survey, pages, prices, as_json=as_json and dry_run, err=not dry_run)
+        counts = {name: getattr(survey, name) for name in ("documents", "bytes", "unchanged", "left_out")}
+        if dry_run and as_json:
+            display.show_json(counts)
+        else:
+            lines = counts | {"left_out": _reasons(survey.left_out)}
+            for name, value in lines.items():
+                display.echo(f"{name.replace('_', ' '):10} {value}", err=not dry_run)
         if dry_run:
             return
         if not yes:
@@ -164,54 +153,6 @@ def _reporter(work: Load, step: Callable[[int], None]) -> Callable[[], None]:
 
 def _counts(state: LoadState) -> str:
     return f"{state.loaded:,} of {state.documents:,} documents"
-
-
-def _prices() -> Prices:
-    """Return the prices, before a listing takes minutes. Raises `Failure` (usage)."""
-    from docwell.config import SettingsError
-    from docwell.query.costs import load_prices
-
-    path = os.environ.get("DOCWELL_PRICES")
-    try:
-        return load_prices(Path(path) if path else None)
-    except SettingsError as error:
-        raise Failure(str(error), ExitCode.USAGE) from None
-
-
-def estimate(survey: Survey, pages_each: float | None, prices: Prices) -> Json:
-    """Return the expected pages, price (None where the file lacks one) and hours by number of ingest functions."""
-    documents = survey.documents
-    pages = math.ceil(documents * pages_each if pages_each else max(documents, survey.bytes / _PAGE_BYTES))
-    function = prices.function
-    price: float | None = None
-    if prices.services.keys() >= _REQUESTS.keys():
-        requests = sum(count * prices.services[name].amount for name, count in _REQUESTS.items())
-        compute = pages * _PAGE_S * _INGEST_MB / 1024 * function.per_gb_second
-        price = compute + documents * (function.per_request + requests)
-    hours = {workers: round(pages * _PAGE_S / workers / 3600, 2) for workers in _HOURS_AT}
-    return {"pages": pages, "price": price, "currency": prices.currency, "prices": prices.name, "hours": hours}
-
-
-def _show_survey(survey: Survey, pages_each: float | None, prices: Prices, *, as_json: bool, err: bool) -> None:
-    expected = estimate(survey, pages_each, prices)
-    if as_json:
-        counts = {name: getattr(survey, name) for name in ("documents", "bytes", "unchanged", "left_out")}
-        display.show_json({**counts, "estimate": expected})
-        return
-    price = "unknown" if expected["price"] is None else f"{expected['price']:,.2f} {expected['currency']}"
-    rows = {
-        "to load": f"{survey.documents:,} documents, {survey.bytes:,} bytes",
-        "loaded already": f"{survey.unchanged:,}" if survey.unchanged else None,
-        "left out": _reasons(survey.left_out),
-        "pages, about": f"{expected['pages']:,}",
-        "hours, about": ", ".join(
-            f"{hours:,.1f} at {count:,} workers" for count, hours in expected["hours"].items()
-        ),
-        "price, about": f"{price} for functions and requests, by {expected['prices']}",
-    }
-    for name, value in rows.items():
-        if value:
-            display.echo(f"{name:15} {value}", err=err)
 
 
 def _show(state: LoadState, *, as_json: bool) -> None:

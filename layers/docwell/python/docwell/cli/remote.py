@@ -91,28 +91,19 @@ class Api:
         """Return the record of a document, or None where the API has none."""
         return self.get(f"/v1/documents/{quote(key, safe='')}")
 
-    def documents(self, max_pages: int | None = None, **filters: object) -> list[Json] | None:
+    def documents(self, **filters: object) -> list[Json]:
         """Return the records of the documents that match, from all pages; each page is charged as a request.
 
-        None where `max_pages` do not hold them. The API does not list deleted documents.
+        The API does not list deleted documents.
         """
         records: list[Json] = []
         params = {name: value for name, value in filters.items() if value}
-        pages = 0
-        while pages != max_pages:
-            response = self._request("GET", "/v1/documents", params=params)
-            if max_pages and response.status_code == HTTPStatus.NOT_FOUND:  # the collection has no document yet
-                return records
-            # Too many documents that the caller may not see.
-            if max_pages and response.status_code == HTTPStatus.BAD_REQUEST:
-                return None
-            page = _content(response)
+        while True:
+            page = _content(self._request("GET", "/v1/documents", params=params))
             records += page.get("documents", [])
             if not page.get("cursor"):
                 return records
             params["cursor"] = page["cursor"]
-            pages += 1
-        return None
 
     def stream_query(self, body: Json) -> Iterator[tuple[str, Json]]:
         """Yield the events of an answer: `passages`, each `token`, then `answer`; `waking` while no host runs.

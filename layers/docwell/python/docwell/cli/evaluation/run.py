@@ -1,4 +1,4 @@
-"""The runs of `docwell eval`: asks and judges each question, counts figures, compares two runs, writes reports.
+"""The runs of `docwell eval`: asks and judges each question, counts figures, compares two runs.
 
 The file `rows.jsonl` has the run on its first line, then one row for each attempt. The last row of a question
 counts, so a run that broke off continues, and a question that failed is asked again.
@@ -6,19 +6,16 @@ counts, so a run that broke off continues, and a question that failed is asked a
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import math
 import statistics
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from hashlib import sha256
-from html import escape
 from pathlib import Path
 
 from docwell.cli.evaluation.questions import COLUMNS, EvalQuestion
@@ -26,35 +23,12 @@ from docwell.cli.evaluation.verdicts import GOOD, Verdict, judge_facts, read_ans
 from docwell.cli.remote import QUERY_PATH, Api, Json
 from docwell.cli.settings import ExitCode, Failure
 from docwell.models import Status
-from docwell.text.visible import strip_invisible
 
 ROWS = "rows.jsonl"
 SEARCHED = 5
 # One question can meet a full queue; several in a row mean that the server is down, or a quota is used up.
 _FAILURES_IN_A_ROW = 3
-REPORT, TABLE = "report.html", "rows.csv"
 _RANKS = (1, 3, SEARCHED)
-_CSV_COLUMNS = (
-    "line", *COLUMNS, "document_rank", "page_rank", "verdict", "status", "answer", "citations", "cites_page",
-    "prompt_tokens", "completion_tokens", "cost", "currency", "seconds", "model", "prompt_version", "request_id",
-    "error",
-)  # fmt: skip
-_DETAILS = ("expected", "document", "page", "document_rank", "page_rank", "citations", "prompt_tokens",
-    "completion_tokens", "seconds", "request_id", "error", "line",
-)  # fmt: skip
-# A spreadsheet runs a cell that begins so as a formula, and a document can make a model write one (OWASP).
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
-# The page can load nothing, whatever an answer contains.
-_HEAD = """<!doctype html>
-<html lang="en"><head><meta charset="utf-8">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'">
-<title>docwell eval</title><style>
-body { font: 15px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem }
-table { border-collapse: collapse } td, th { padding: .2rem 1rem .2rem 0; text-align: left; vertical-align: top }
-details { border-top: 1px solid #ccc; padding: .4rem 0 } p, td { white-space: pre-wrap; overflow-wrap: anywhere }
-.good { color: #18794e } .bad { color: #b42318 }
-</style></head><body>
-"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,15 +47,15 @@ class Rows:
     """
 
     def __init__(self, folder: Path, source: Path, count: int) -> None:
-        self._path = folder / ROWS
+        self.path = folder / ROWS
         try:
             checksum = sha256(source.read_bytes()).hexdigest()
             folder.mkdir(parents=True, exist_ok=True)
-            if not self._path.exists():
+            if not self.path.exists():
                 now = datetime.now(UTC).isoformat(timespec="seconds")
                 self._append({"questions": source.name, "sha256": checksum, "count": count, "started": now})
-            elif not self._path.read_bytes().endswith(b"\n"):  # the run died while it wrote its last row
-                with self._path.open("a") as file:
+            elif not self.path.read_bytes().endswith(b"\n"):  # the run died while it wrote its last row
+                with self.path.open("a") as file:
                     file.write("\n")
         except OSError as error:
             raise Failure(f"cannot write to {folder}: {error.strerror}", ExitCode.USAGE) from None
@@ -95,10 +69,10 @@ class Rows:
         try:
             self._append(row)
         except OSError as error:
-            raise Failure(f"cannot write {self._path}: {error.strerror}") from None
+            raise Failure(f"cannot write {self.path}: {error.strerror}") from None
 
     def _append(self, row: Json) -> None:
-        with self._path.open("a", encoding="ascii") as file:
+        with self.path.open("a", encoding="ascii") as file:
             file.writelines((json.dumps(row), "\n"))
 
 
@@ -242,134 +216,35 @@ def good_share(rows: Sequence[Json]) -> float:
     return 100 * sum(row["verdict"] in GOOD for row in judged) / len(judged) if judged else 0.0
 
 
-@dataclass(frozen=True, slots=True)
-class Paired:
-    """The questions that got better, worse, or stayed the same, from the first run to the second."""
+def compare(first: Run, second: Run) -> Json:
+    """Count the questions that are better, worse or the same in the second run, and list the changes.
 
-    name: str
-    better: int
-    worse: int
-    same: int
-
-    @property
-    def chance(self) -> float:
-        """Return how often chance gives such a difference or a larger one: the two-sided sign test, 0 to 1."""
-        changed = self.better + self.worse
-        tail = sum(math.comb(changed, hits) for hits in range(min(self.better, self.worse) + 1))
-        return min(1.0, 2 * tail / (1 << changed))
-
-
-@dataclass(frozen=True, slots=True)
-class Comparison:
-    """Two runs in pairs: counts of each measure, the rows whose verdict differs, and the expense of both.
-
-    `unpaired` counts the questions of one run only, and those that failed.
+    `by_chance` is how often chance gives such a difference or a larger one: the two-sided sign test, 0 to 1.
+    `unpaired` counts the questions that only one run has, or that failed in one.
     """
-
-    counts: tuple[Paired, ...]
-    changed: tuple[tuple[Json, Json], ...]
-    unpaired: int
-    expense: tuple[tuple[str, str, str], ...]
-
-    @property
-    def is_worse(self) -> bool:
-        """Whether more answers are worse than better; of retrieval alone, more pages."""
-        return bool(self.counts) and self.counts[0].worse > self.counts[0].better
-
-
-def compare(first: Run, second: Run) -> Comparison:
-    """Pair the questions of two runs. A question that failed in one of them counts as unpaired."""
     before, after = ({_key(row): row for row in run.rows if not row["error"]} for run in (first, second))
     pairs = [(row, after[key]) for key, row in before.items() if key in after]
-    questions = {_key(row) for run in (first, second) for row in run.rows}
-    judged = [pair for pair in pairs if "verdict" in pair[0]]
-    searched = [pair for pair in pairs if "document_rank" in pair[0]]
-    counts = [_paired("answers: right or rightly refused", ((_good(a), _good(b)) for a, b in judged))]
-    for name in ("page", "document"):
-        ranks = ((_nearness(a[f"{name}_rank"]), _nearness(b[f"{name}_rank"])) for a, b in searched if a[name])
-        counts.append(_paired(f"rank of the {name}", ranks))
-    changed = tuple((a, b) for a, b in judged if a["verdict"] != b["verdict"])
-    then, now = ({item.name: str(item) for item in _expense([pair[side] for pair in judged])} for side in (0, 1))
-    expense = tuple((name, then.get(name, "-"), now.get(name, "-")) for name in {**then, **now})
-    counted = tuple(count for count in counts if count.better + count.worse + count.same)
-    return Comparison(counted, changed, len(questions) - len(pairs), expense)
-
-
-def made_from(rows: Sequence[Json]) -> list[tuple[str, list[str]]]:
-    """Return the models and the prompt versions of the answers; several mean that the server changed meanwhile."""
-    values = {
-        name: list(dict.fromkeys(row[name] for row in rows if name in row)) for name in ("model", "prompt_version")
+    steps = Counter(_good(now) - _good(then) for then, now in pairs)
+    better, worse = steps[1], steps[-1]
+    tail = sum(math.comb(better + worse, count) for count in range(min(better, worse) + 1))
+    outcomes = ((then["question"], _outcome(then), _outcome(now)) for then, now in pairs)
+    return {
+        "better": better,
+        "worse": worse,
+        "same": steps[0],
+        "by_chance": min(1.0, 2 * tail / (1 << (better + worse))),
+        "unpaired": len({_key(row) for run in (first, second) for row in run.rows}) - len(pairs),
+        "changed": [outcome for outcome in outcomes if outcome[1] != outcome[2]],
     }
-    return [(name.replace("_", " "), names) for name, names in values.items() if names]
 
 
-def outcome_of(row: Json) -> str:
+def _outcome(row: Json) -> str:
     """Return the verdict of a row, or the rank of its page or document."""
     if "verdict" in row:
         return str(row["verdict"])
     name = "page" if row["page"] else "document"
     rank = row[f"{name}_rank"]
     return f"{name} found at {rank}" if rank else f"{name} not found"
-
-
-def write_report(folder: Path, run: Run) -> None:
-    """Write both files. Raises `Failure` where they cannot be written."""
-    try:
-        # Lone surrogates, which JSON can hold, have no encoding.
-        (folder / REPORT).write_text(html_of(run), encoding="utf-8", errors="backslashreplace")
-        # Excel reads UTF-8 only behind a byte order mark.
-        (folder / TABLE).write_text(csv_of(run.rows), "utf-8-sig", errors="backslashreplace", newline="")
-    except OSError as error:
-        raise Failure(f"cannot write to {folder}: {error.strerror}") from None
-
-
-def csv_of(rows: Iterable[Json]) -> str:
-    """Return the rows as CSV, in which no text is a formula."""
-    out = io.StringIO(newline="")
-    table = csv.writer(out)
-    table.writerow(_CSV_COLUMNS)
-    for row in rows:
-        cells = (_text(row, name, "; ") for name in _CSV_COLUMNS)
-        table.writerow([f"'{cell}" if cell.startswith(_FORMULA) else cell for cell in cells])
-    return out.getvalue()
-
-
-def html_of(run: Run) -> str:
-    """Return the report as one page."""
-    about = [("started", run.head["started"]), ("questions", f"{len(run.rows)} of {run.head['count']}")]
-    about += [(label, ", ".join(values)) for label, values in made_from(run.rows)]
-    figures = [(figure.name, str(figure)) for figure in figures_of(run.rows)]
-    parts = [
-        _HEAD,
-        _html("h1", f"docwell eval: {run.head['questions']}"),
-        _html_table(about),
-        _html_table(figures),
-    ]
-    for row in sorted(run.rows, key=_good):
-        verdict = _html("b", outcome_of(row), "good" if _good(row) else "bad")
-        parts.append(f"<details><summary>{verdict} {_html('span', row['question'])}</summary>")
-        parts.append(_html("p", row.get("answer", "")))
-        cells = [(name.replace("_", " "), _text(row, name, "\n")) for name in _DETAILS if name in row]
-        parts.append(_html_table([(name, text) for name, text in cells if text]) + "</details>")
-    return "\n".join([*parts, "</body></html>\n"])
-
-
-def _html(tag: str, text: str, class_: str = "") -> str:
-    attribute = f' class="{class_}"' if class_ else ""
-    return f"<{tag}{attribute}>{escape(strip_invisible(text))}</{tag}>"
-
-
-def _html_table(rows: Iterable[tuple[str, str]]) -> str:
-    cells = (f"<tr>{_html('th', name)}{_html('td', text)}</tr>" for name, text in rows)
-    return f"<table>{''.join(cells)}</table>"
-
-
-def _text(row: Json, name: str, separator: str) -> str:
-    """Return the value of a column as text, the citations one after the other."""
-    value = row.get(name)
-    if name == "citations":
-        return separator.join(f"{key}, page {page}" for key, page in value or ())
-    return "" if value is None else str(value)
 
 
 def _good(row: Json) -> bool:
@@ -405,12 +280,3 @@ def _expense(judged: Sequence[Json]) -> list[Figure]:
 
 def _key(row: Json) -> tuple[object, ...]:
     return tuple(row[name] for name in COLUMNS)
-
-
-def _nearness(rank: int | None) -> int:
-    return -(SEARCHED + 1 if rank is None else rank)
-
-
-def _paired(name: str, pairs: Iterable[tuple[int, int]]) -> Paired:
-    steps = Counter((after > before) - (after < before) for before, after in pairs)
-    return Paired(name, steps[1], steps[-1], steps[0])
