@@ -2,7 +2,6 @@
 
 import contextlib
 import http.client
-import json
 import random
 import socket
 import struct
@@ -19,6 +18,7 @@ _BACKEND_TIMEOUT_S = 60.0
 # Headers of one hop, or headers that the proxy writes itself.
 _NOT_FORWARDED = {"connection", "content-length", "transfer-encoding", "date", "server"}
 _JSON = {"Content-Type": "application/json"}
+_XML = {"Content-Type": "application/xml"}
 
 
 class Fault(StrEnum):
@@ -29,6 +29,8 @@ class Fault(StrEnum):
     HANG = "accepts, and never answers"
     SLOW = "each request takes 1 s more"
     THROTTLED = "throttled"
+    GONE = "404: no such version"
+    FORBIDDEN = "403: access denied"
     BROKEN = "500 to everything"
     UNAVAILABLE = "503 before the work was done"
     ERROR_AFTER = "500 after the work was done"
@@ -36,6 +38,20 @@ class Fault(StrEnum):
     RESET_ANSWER = "reset in the middle of the answer"
     LATE = "no answer, and the work is done long after the client left"
     TRICKLE = "an answer of some bytes at a time"
+
+
+# The faults that answer in place of the server: status, body and headers.
+_RESPONSES: Mapping[Fault, tuple[int, bytes, Mapping[str, str]]] = {
+    Fault.UNAVAILABLE: (503, b"{}", _JSON),
+    Fault.BROKEN: (500, b'{"error":"InternalError"}', _JSON),
+    Fault.THROTTLED: (
+        400,
+        b'{"__type": "com.amazonaws.dynamodb.v20120810#ThrottlingException", "message": "slow down"}',
+        {"Content-Type": "application/x-amz-json-1.0"},
+    ),
+    Fault.GONE: (404, b"<Error><Code>NoSuchVersion</Code></Error>", _XML),
+    Fault.FORBIDDEN: (403, b"<Error><Code>AccessDenied</Code></Error>", _XML),
+}
 
 
 class HttpDoor:
@@ -124,13 +140,8 @@ class Proxy(HttpDoor):
             case Fault.HANG:
                 released.wait(self._stall_s)
                 reset(request)
-            case Fault.UNAVAILABLE:
-                answer(request, 503, b"{}", _JSON)
-            case Fault.BROKEN:
-                answer(request, 500, b'{"error":"InternalError"}', _JSON)
-            case Fault.THROTTLED:
-                error = {"__type": "com.amazonaws.dynamodb.v20120810#ThrottlingException", "message": "slow down"}
-                answer(request, 400, json.dumps(error).encode(), {"Content-Type": "application/x-amz-json-1.0"})
+            case fault if fault in _RESPONSES:
+                answer(request, *_RESPONSES[fault])
             case _:
                 if fault in (Fault.LATE, Fault.SLOW):
                     released.wait(self._stall_s if fault is Fault.LATE else 1.0)
@@ -144,6 +155,9 @@ class Proxy(HttpDoor):
             connection.request(request.command, request.path, body or None, headers)
             response = connection.getresponse()
             status, headers, content = response.status, dict(response.getheaders()), response.read()
+        if request.command == "HEAD" and fault is not Fault.ERROR_AFTER:
+            _head(request, status, int(headers.get("content-length", 0)), headers)
+            return
         match fault:
             case Fault.ERROR_AFTER:
                 answer(request, 500, b'{"error":"InternalError","message":"made to fail"}', _JSON)
@@ -185,7 +199,7 @@ def listen(port: int, handle: Callable[[BaseHTTPRequestHandler], None]) -> Threa
         def log_message(self, *_: object) -> None:
             """Log nothing."""
 
-    for method in ("GET", "POST", "PUT", "DELETE"):
+    for method in ("GET", "HEAD", "POST", "PUT", "DELETE"):
         setattr(Handler, f"do_{method}", Handler.handle_any)
     server = _Server((HOST, port), Handler)
     threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
@@ -194,7 +208,8 @@ def listen(port: int, handle: Callable[[BaseHTTPRequestHandler], None]) -> Threa
 
 def answer(request: BaseHTTPRequestHandler, status: int, body: bytes, headers: Mapping[str, str]) -> None:
     _head(request, status, len(body), headers)
-    request.wfile.write(body)
+    if request.command != "HEAD":
+        request.wfile.write(body)
     request.wfile.flush()
 
 

@@ -48,7 +48,11 @@ def main() -> int:
                 step()
         with bar("asking", len(part.questions)) as step:
             for question in part.questions:
-                row = part.judge(question, doors.ask(question.body), index)
+                reply = doors.ask(question.body)
+                if reply.status != 200 or reply.broken:
+                    problem = reply.broken or (reply.body or {}).get("type")
+                    CONSOLE.print(f"{question.id} failed after {reply.seconds:.0f} s: {reply.status} {problem}")
+                row = part.judge(question, reply, index)
                 if row:
                     lines.write(json.dumps(row, ensure_ascii=False, default=str) + "\n")
                     lines.flush()
@@ -61,10 +65,10 @@ def main() -> int:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.answers", description=__doc__)
     parser.add_argument("--part", choices=_PARTS, default="sets", help="whose questions to ask")
-    parser.add_argument("--n", type=int, help="sets: answerable questions (100); people: questions (all)")
+    parser.add_argument(
+        "--n", type=int, help="sets: answerable questions, and half as many others (100); people: questions (all)"
+    )
     parser.add_argument("--show-untouched", action="store_true", help="people: write down the untouched half too")
-    parser.add_argument("--absent", type=int, help="sets: questions without an answer (default: half of N)")
-    parser.add_argument("--filings", type=int, help="sets: answerable questions on filings (default: by chance)")
     parser.add_argument("--model", default="qwen2.5-coder:1.5b")
     parser.add_argument("--seed", type=int, default=7, help="another sample, and other documents held out")
     return parser.parse_args()

@@ -114,8 +114,7 @@ class Part:
     def __init__(self, options: argparse.Namespace) -> None:
         """Choose the questions. Raises `OSError` where the evaluation material is absent."""
         answerable = _ANSWERABLE if options.n is None else options.n
-        absent = answerable // 2 if options.absent is None else options.absent
-        self.files, self.questions = plan(EVALUATION, answerable, absent, options.seed, options.filings)
+        self.files, self.questions = plan(EVALUATION, answerable, answerable // 2, options.seed)
         self._judged: list[Judged] = []
 
     def judge(self, question: Question, reply: Reply, index: Mapping[str, Indexed]) -> dict[str, Any]:
@@ -129,13 +128,10 @@ class Part:
         add_figures(report, self._judged)
 
 
-def plan(
-    folder: Path, answerable: int, unanswerable: int, seed: int, on_filings: int | None = None
-) -> tuple[dict[str, Path], list[Question]]:
+def plan(folder: Path, answerable: int, unanswerable: int, seed: int) -> tuple[dict[str, Path], list[Question]]:
     """Choose up to so many questions; return the files to index, by key, and the questions in their order.
 
-    Each question on an article or a filing is equally likely, unless `on_filings` sets the number of those on
-    filings.
+    Each question on an article or a filing is equally likely.
     """
     chooser = random.Random(seed)
     reports = [
@@ -154,9 +150,8 @@ def plan(
     held_filings, shown_filings = _divided(filings, lambda entry: entry["company"] in held_out)
     held_articles, shown_articles = _divided(articles, lambda entry: entry["doc"] in held_out)
     from_filings, from_articles = [*map(_filing, shown_filings)], [*map(_article, shown_articles)]
-    if on_filings is None:
-        on_filings = round(answerable * len(from_filings) / (len(from_filings) + len(from_articles)))
-    chosen = chooser.sample(from_filings, min(on_filings, answerable, len(from_filings)))
+    on_filings = round(answerable * len(from_filings) / (len(from_filings) + len(from_articles)))
+    chosen = chooser.sample(from_filings, on_filings)
     chosen += _spread(from_articles, answerable - len(chosen), chooser)
     keys = {question.key for question in [*from_articles, *from_filings, *on_reports, *absent]}
     files = {key: _path_of(folder, key) for key in sorted(keys)}

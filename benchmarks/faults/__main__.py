@@ -1,4 +1,4 @@
-"""``python -m benchmarks.faults`` (`make faults`): the real handlers, Chroma and moto under every fault.
+"""``python -m benchmarks.faults`` (`make faults`): the real handlers, Chroma and the AWS server under every fault.
 
 It runs the rows, prints one table and writes build/reports/faults.json; docs/faults.md describes them.
 """

@@ -1,8 +1,8 @@
 """A queue that does all that SQS may do, and its endpoint.
 
 It duplicates, delays, reorders and loses acknowledgements. It counts receives, and after too many it hands a
-message out from the dead-letter queue, until ingest parks it. `time_scale` shortens the times that a worker asks
-for, so that a back-off of minutes takes seconds. Thread-safe.
+message out from the dead-letter queue, until ingest parks it. It shortens the times that a worker asks for: a
+back-off of minutes takes seconds. Thread-safe.
 """
 
 import json
@@ -10,18 +10,18 @@ import random
 import threading
 import time
 import uuid
-from collections.abc import Callable
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler
 from typing import Any
 
 from benchmarks.functions import digest, sqs_event
 from benchmarks.proxy import HttpDoor, answer
-from infra.local.names import ACCOUNT, DEAD_LETTER_QUEUE, INGEST_QUEUE, PARKED_QUEUE
+from infra.local.names import ACCOUNT, DEAD_LETTER_QUEUE, INGEST_QUEUE, MAX_RECEIVES, PARKED_QUEUE
 
 # A worker at work hides its message for this time, again and again (DOCWELL_VISIBILITY_S), in real time,
 # so the queue does not scale it.
 EXTENSION_S = 7
+_TIME_SCALE = 0.05
 # How long a received message is hidden.
 _VISIBILITY_S = 6.0
 
@@ -68,19 +68,10 @@ class Receipt:
 class UnkindQueue:
     """The queue, its dead-letter queue and the parked queue."""
 
-    def __init__(
-        self,
-        chooser: random.Random,
-        faults: DeliveryFaults | None = None,
-        *,
-        max_receives: int = 5,
-        time_scale: float = 0.05,
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
+    def __init__(self, chooser: random.Random, faults: DeliveryFaults | None = None) -> None:
         self.faults = faults or DeliveryFaults()
         self.dead_ever = 0
-        self._random, self._clock = chooser, clock
-        self._max_receives, self._time_scale = max_receives, time_scale
+        self._random = chooser
         self._lock = threading.RLock()
         self._messages: dict[str, _Message] = {}
         self._parked: list[str] = []
@@ -92,18 +83,18 @@ class UnkindQueue:
                 id_ = str(uuid.UUID(int=self._random.getrandbits(128), version=4))
                 late = self._random.random() < self.faults.late
                 delay = self._random.uniform(0, self.faults.longest_delay_s) if late else 0.0
-                self._messages[id_] = _Message(id_, body, self._clock() + delay)
+                self._messages[id_] = _Message(id_, body, time.monotonic() + delay)
             return id_
 
     def receive(self) -> Receipt | None:
         """Return one visible message, or None. A message received too often comes from the dead-letter queue."""
         with self._lock:
-            now = self._clock()
+            now = time.monotonic()
             visible = [message for message in self._messages.values() if message.visible_at <= now]
             if not visible:
                 return None
             message = self._random.choice(visible) if self.faults.reorder else visible[0]
-            if message.receives == self._max_receives:
+            if message.receives == MAX_RECEIVES:
                 message.dead = True
                 self.dead_ever += 1
             message.receives += 1
@@ -119,7 +110,7 @@ class UnkindQueue:
             if message is None:
                 return
             if self._random.random() < self.faults.forgotten_acknowledgement:
-                message.visible_at = min(message.visible_at, self._clock() + self._random.uniform(0, 2))
+                message.visible_at = min(message.visible_at, time.monotonic() + self._random.uniform(0, 2))
             else:
                 del self._messages[message.id]
 
@@ -128,8 +119,8 @@ class UnkindQueue:
         with self._lock:
             message = self._of(receipt)
             if message is not None and not message.twice:
-                scale = 1.0 if seconds == EXTENSION_S else self._time_scale
-                message.visible_at = self._clock() + seconds * scale
+                scale = 1.0 if seconds == EXTENSION_S else _TIME_SCALE
+                message.visible_at = time.monotonic() + seconds * scale
             return message is not None
 
     def park(self, body: str) -> None:

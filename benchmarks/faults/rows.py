@@ -13,7 +13,6 @@ from urllib.parse import unquote_plus
 
 import psutil
 
-from benchmarks.faults.aws import Rule
 from benchmarks.faults.delivery import DeliveryFaults, Receipt
 from benchmarks.faults.reader import HIDDEN_WITHIN_S
 from benchmarks.faults.scene import MOST_WAITING, Outcome, Run, Scene, key_of, scene
@@ -40,14 +39,15 @@ _CHROMA_FAULTS = (
     Fault.LATE,
     Fault.TRICKLE,
 )
-_AWS_FAULTS: dict[str, tuple[Rule, ...]] = {
-    "DynamoDB throttles": (Rule("dynamodb", 0.5, 400, "ProvisionedThroughputExceededException"),),
-    "DynamoDB fails after the write": (Rule("dynamodb", 0.2, 500, "InternalServerError", after=True),),
-    "S3 GET 404": (Rule("GET", 0.4, 404, "NoSuchVersion"),),
-    "S3 403": (Rule("GET", 0.3, 403, "AccessDenied"), Rule("HEAD", 0.2, 403, "AccessDenied")),
-    "S3 slow-down": (Rule("GET", 0.6, 503, "SlowDown"), Rule("HEAD", 0.6, 503, "SlowDown")),
-    "changed while it is read": (Rule("GET", 0.8, 0, "", delay_s=0.4), Rule("HEAD", 0.3, 0, "", delay_s=0.2)),
-}
+# Server, fault, and share of its requests.
+_AWS_FAULTS = (
+    ("dynamodb", Fault.THROTTLED, 0.5),
+    ("dynamodb", Fault.ERROR_AFTER, 0.2),
+    ("s3", Fault.GONE, 0.4),
+    ("s3", Fault.FORBIDDEN, 0.3),
+    ("s3", Fault.UNAVAILABLE, 0.6),
+    ("s3", Fault.SLOW, 0.6),  # documents change while they are read
+)
 # The keys of the rows that choose their documents themselves.
 _KEYS = 12
 
@@ -125,9 +125,12 @@ def chroma_network(stage: Scene, number: int) -> None:
 
 def aws(stage: Scene, number: int) -> None:
     """DynamoDB throttles or loses answers; S3 fails, or objects change while they are read."""
-    stage.world.fail(*list(_AWS_FAULTS.values())[number % len(_AWS_FAULTS)])
+    server, fault, share = _AWS_FAULTS[number % len(_AWS_FAULTS)]
+    proxy = stage.aws[server]
+    proxy.probability = share
+    proxy.behave(fault)
     time.sleep(stage.run.times(15, 2))
-    stage.world.fail()
+    proxy.behave()
 
 
 def kill_parser(stage: Scene, _: int) -> None:
@@ -314,6 +317,10 @@ def _met(stage: Scene) -> float:
     return sum(stage.proxy.drawn[fault] for fault in _CHROMA_FAULTS)
 
 
+def _met_aws(stage: Scene) -> float:
+    return sum(stage.aws[server].drawn[fault] for server, fault, _ in _AWS_FAULTS)
+
+
 # Title, cause, repeats in the long form (for each kind of bucket) and in the short form, and the evidence.
 FAULTS = {
     "kill-ingest": Row("kill -9 of ingest", kill_ingest, 100, 10, "kills", _count("crashed"), users=40),
@@ -323,9 +330,7 @@ FAULTS = {
     "chroma-network": Row(
         "Chroma behind a broken network", chroma_network, 16, 8, "requests with a fault", _met, 30
     ),
-    "aws": Row(
-        "DynamoDB and S3 fail", aws, 6, 6, "requests with a fault", lambda stage: stage.world.fail(), users=12
-    ),
+    "aws": Row("DynamoDB and S3 fail", aws, 6, 6, "requests with a fault", _met_aws, users=12),
     "parser-killed": Row(
         "PDF readers are killed", kill_parser, 50, 4, "kills", _count("readers killed"), 30, rebuild_all
     ),

@@ -5,7 +5,7 @@ import random
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -84,10 +84,16 @@ class Outcome:
 
 
 class Scene:
-    """A world with its workers, its reader, and a proxy in front of Chroma; each row adds to `outcome`."""
+    """A world with its workers and its reader; each row adds to `outcome`.
 
-    def __init__(self, run: Run, world: World, workers: Workers, reader: Reader, proxy: Proxy) -> None:
-        self.run, self.world, self.workers, self.reader, self.proxy = run, world, workers, reader, proxy
+    The workers reach Chroma through `proxy`, and S3 and DynamoDB through those of `aws`.
+    """
+
+    def __init__(
+        self, run: Run, world: World, workers: Workers, reader: Reader, proxy: Proxy, aws: Mapping[str, Proxy]
+    ) -> None:
+        self.run, self.world, self.workers, self.reader = run, world, workers, reader
+        self.proxy, self.aws = proxy, aws
         self.random = world.random
         self.outcome = Outcome()
 
@@ -190,14 +196,23 @@ def scene(
     environment: Mapping[str, str] | None = None,
     on_done: Callable[[Receipt, float], None] = lambda *_: None,
 ) -> Iterator[Scene]:
-    """Run workers and a reader in a world during the block, which reaches Chroma through a proxy."""
-    proxy = Proxy(world.chroma.port, seed=run.seed, stall_s=1.6)  # longer than the workers' timeout for Chroma
-    variables = world.environment(**{"DOCWELL_CHROMA_URL": proxy.url, **(environment or {})})
-    try:
-        with world, Workers(world, workers, variables, on_done) as started, Reader(world, run.seed) as reader:
-            yield Scene(run, world, started, reader, proxy)
-    finally:
-        proxy.close()
+    """Run workers and a reader in a world during the block; the workers reach every server through a proxy."""
+    aws_port = int(world.stack.aws_endpoint.rsplit(":", 1)[1])
+    with (
+        world,
+        # Stalls are longer than the workers' timeout for Chroma.
+        closing(Proxy(world.chroma.port, seed=run.seed, stall_s=1.6)) as chroma,
+        closing(Proxy(aws_port, seed=f"{run.seed} s3")) as s3,
+        closing(Proxy(aws_port, seed=f"{run.seed} dynamodb")) as dynamodb,
+    ):
+        urls = {
+            "DOCWELL_CHROMA_URL": chroma.url,
+            "AWS_ENDPOINT_URL_S3": s3.url,
+            "AWS_ENDPOINT_URL_DYNAMODB": dynamodb.url,
+        }
+        variables = world.environment(**{**urls, **(environment or {})})
+        with Workers(world, workers, variables, on_done) as started, Reader(world, run.seed) as reader:
+            yield Scene(run, world, started, reader, chroma, {"s3": s3, "dynamodb": dynamodb})
 
 
 def key_of(number: int) -> str:

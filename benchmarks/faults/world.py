@@ -9,13 +9,12 @@ import math
 import os
 import random
 import shutil
-import sys
 import tempfile
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from io import StringIO
 from pathlib import Path
@@ -23,26 +22,14 @@ from string import ascii_lowercase
 from typing import Any, Self
 from unittest.mock import patch
 
-import httpx
-
-from benchmarks.faults.aws import WORKER_KEY, Rule
 from benchmarks.faults.chroma import ChromaServer
 from benchmarks.faults.compare import Comparator, PipelinePlace
 from benchmarks.faults.delivery import EXTENSION_S, DeliveryFaults, SqsDoor, UnkindQueue
 from benchmarks.functions import CREATED, MARKED, REMOVED, notification
 from benchmarks.pdfs import pdf
-from infra.local.names import (
-    DEAD_LETTER_QUEUE,
-    HOST,
-    INGEST_QUEUE,
-    LEDGER_SCHEMA,
-    LEDGER_TABLE,
-    PARKED_QUEUE,
-    REGION,
-    ROOT,
-)
-from infra.local.ports import answers, free_port
-from infra.local.stack import Stack, base_environment, function_variables
+from infra.local.names import DEAD_LETTER_QUEUE, HOST, INGEST_QUEUE, LEDGER_TABLE, PARKED_QUEUE, ROOT
+from infra.local.ports import answers
+from infra.local.stack import StackOptions, function_variables, plan
 from layers.embedder import build_model
 from runtime.process import Child
 from tests.unit.adapters.embedding import tiny_model
@@ -83,7 +70,7 @@ class World:
         range_pages: int = 50,
         chunk_tokens: tuple[int, ...] = (CHUNK_TOKENS,),
     ) -> None:
-        """Start moto and Chroma. `chunk_tokens` has one entry for each pipeline."""
+        """Start the local AWS server and Chroma. `chunk_tokens` has one entry for each pipeline."""
         self.random = random.Random(seed)
         memory = _SHARED_MEMORY if os.access(_SHARED_MEMORY, os.W_OK) else None
         self.root = Path(tempfile.mkdtemp(prefix="docwell-faults-", dir=memory))
@@ -100,46 +87,29 @@ class World:
         self.changed_at, self.served = dict[str, float](), dict[str, list[tuple[float, float]]]()
         self.lock = threading.RLock()
         self._revision = 0
-        port = free_port()
-        self.stack = self._stack(port)
-        command = [sys.executable, "-m", "benchmarks.faults.aws", str(port), str(self.random.getrandbits(32))]
-        self._aws = Child(command, base_environment({}), lambda _: None, lambda _: None)
+        nowhere = f"http://{HOST}:9"  # there are no questions
+        planned, parts = plan(StackOptions(self.root / "data", "none", port=0), nowhere, Path)
+        # A bucket beside the documents bucket: it may have no versions, and its notifications are the world's.
+        self.stack = replace(planned, bucket=self.bucket, chroma=self.chroma.url, chroma_token="")
+        self._aws_part = next(part for part in parts if part.name == "aws")
+        self._aws = Child(self._aws_part.command, self._aws_part.environment, lambda _: None, lambda _: None)
         try:
             self._start()
         except BaseException:
             self.close()
             raise
 
-    def _stack(self, port: int) -> Stack:
-        """Return the addresses: a stack of AWS and Chroma alone."""
-        nowhere = f"http://{HOST}:9"
-        return Stack(
-            pid=os.getpid(),
-            gateway=nowhere,
-            aws_endpoint=f"http://{HOST}:{port}",
-            bucket=self.bucket,
-            region=REGION,
-            access_key="test",
-            secret_key="test",  # noqa: S106 - moto accepts any value
-            chroma=self.chroma.url,
-            ollama=nowhere,
-            model="none",
-            data=str(self.root),
-        )
-
     def _start(self) -> None:
         self.chroma.start()
         deadline = time.monotonic() + 60
-        while not answers(f"{self.stack.aws_endpoint}/moto-api/data.json"):
+        while not answers(str(self._aws_part.url), body=self._aws_part.body):
             if time.monotonic() > deadline or not self._aws.running:
-                raise RuntimeError(f"moto did not start: {self._aws.last_line}")
+                raise RuntimeError(f"the local AWS server did not start: {self._aws.last_line}")
             time.sleep(0.05)
-        # Only requests with the workers' access key meet faults.
         self.s3, self.dynamodb = self.stack.client("s3"), self.stack.client("dynamodb")
         self.s3.create_bucket(Bucket=self.bucket)
         if self.versioned:
             self.s3.put_bucket_versioning(Bucket=self.bucket, VersioningConfiguration={"Status": "Enabled"})
-        self.dynamodb.create_table(TableName=TABLE, **LEDGER_SCHEMA)
 
     def __enter__(self) -> Self:
         return self
@@ -176,7 +146,6 @@ class World:
             # Small batches write a document in several requests, so that a kill falls between them.
             "DOCWELL_UPSERT_BATCH": "4",
             "AWS_ENDPOINT_URL_SQS": self.door.url,
-            "AWS_ACCESS_KEY_ID": WORKER_KEY,
             "NO_PROXY": HOST,
             "OMP_NUM_THREADS": "1",
             **re_index,
@@ -243,12 +212,6 @@ class World:
 
     def hint(self, key: str, *, rebuild: bool = False, sweep: bool = False) -> None:
         self.queue.send(json.dumps({"docwell": {"key": key, "rebuild": rebuild, "sweep": sweep}}))
-
-    def fail(self, *rules: Rule) -> int:
-        """Set the faults of S3 and DynamoDB; none without rules. Return how many requests met one so far."""
-        body = json.dumps([asdict(rule) for rule in rules])
-        answer = httpx.post(f"{self.stack.aws_endpoint}/faults", content=body, timeout=10, trust_env=False)
-        return int(answer.raise_for_status().json()["faults"])
 
 
 def build_model_folder(folder: Path) -> Path:

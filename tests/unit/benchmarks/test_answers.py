@@ -58,7 +58,7 @@ def test_a_right_answer_has_no_fault(index: dict[str, Indexed], kind: sets.Kind)
 
 
 @pytest.mark.parametrize(
-    "more",
+    "fields",
     [{"citation": fields} for fields in ({"marker": 2}, {"page": 3}, {"page": 0}, {"version": "v0"})]
     + [{"citation": {"document": "articles/none.pdf"}}, {"answer": f"At {TRUTH} [3]."}],
 )
@@ -172,6 +172,9 @@ def test_half_of_each_kind_is_untouched_or_all_that_were_not_looked_at() -> None
 
 @EACH_QUESTION
 def test_a_question_has_what_its_kind_needs(question: people.Question) -> None:
+    collections = {key.partition("/")[0] for key in FILES}
+    assert question.document in {None, *FILES}
+    assert question.collection in {None, *collections}
     assert question.pages
     assert (question.holds is not None) == (question.kind is people.Kind.YES_NO)
     assert bool(question.mention) == bool(question.on)
@@ -194,18 +197,3 @@ def test_the_truth_stands_on_its_pages(question: people.Question) -> None:
             pages = enumerate(page_texts(FILES[key]), 1)
             mentions = {number for number, text in pages if says_any(text, question.mention)}
             assert {place.number for place in question.on if place.key == key} == mentions, key
-
-
-@pytest.mark.parametrize(
-    ("fields", "message"),
-    [
-        ({"in": "nowhere"}, "neither a document nor a collection: nowhere"),
-        ({"facts": [{"say": ["x"], "on": ["ulta"]}]}, "not pages of a document: ulta"),
-        ({"facts": [{"say": ["x"], "on": ["other#1"]}]}, "not pages of a document: other#1"),
-        ({"answer": "x"}, "answer"),
-    ],
-)
-def test_a_mistake_in_a_table_is_an_error(fields: dict[str, object], message: str) -> None:
-    entry = {"id": "first", "ask": "What?", "untouched": False, **fields}
-    with pytest.raises(ValueError, match=message):
-        people.read(people.Kind.PLAIN, entry, {"ulta": "news/ulta.pdf"}, {"news"})

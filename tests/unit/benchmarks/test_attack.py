@@ -6,7 +6,6 @@ import httpx
 import pytest
 
 from benchmarks.attack import documents, requests
-from benchmarks.doors import Reply
 
 
 @pytest.mark.parametrize("sign", ["[x](http://a.b)", "<img src=x>", "see https://a.b", "javascript:alert(1)"])
@@ -19,12 +18,6 @@ def test_an_active_answer_is_a_breach(sign: str) -> None:
 def test_a_control_character_is_found(character: str) -> None:
     assert documents.control_characters(f"a{character}b") == {f"U+{ord(character):04X}"}
     assert documents.control_characters("a\n\tb") == set()
-
-
-def test_a_stream_is_judged_by_its_pieces_and_its_answer() -> None:
-    events = (("token", {"text": "a"}), ("token", {"text": "b"}), ("answer", {"answer": "c"}))
-    assert documents.shown(Reply(200, "text/event-stream", None, 0.1, events)) == "abc"
-    assert documents.shown(Reply(200, "application/json", {"answer": "d"}, 0.1)) == "d"
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks import calibration
-from benchmarks.calibration import Fit, Question, scopes, threshold
+from benchmarks.calibration import Fit, threshold
 
 
 def test_the_threshold_refuses_at_most_three_percent_of_the_worst_set_and_scope() -> None:
@@ -17,14 +17,6 @@ def test_the_threshold_refuses_at_most_three_percent_of_the_worst_set_and_scope(
     unanswerable = [Fit("articles", "mixed", False, 0.1)]
     assert threshold([*easy, *hard, *unanswerable]) == 0.20
     assert sum(fit.fit < 0.20 for fit in hard) <= 3
-
-
-def test_a_document_is_left_out_with_its_translations() -> None:
-    files = {"xquad": ["xquad/a.pdf", "xquad/a_de.pdf", "xquad/b.pdf"], "filings": ["filings/c.pdf"]}
-    places = {name: place for name, _, place in scopes(Question("?", "xquad/a.pdf"), "xquad", files)}
-    assert places["mixed"] == {"xquad": None, "filings": None}
-    assert places["mixed, without its document"] == {"xquad": ["xquad/b.pdf"], "filings": None}
-    assert places["in another set"] == {"filings": None}
 
 
 def test_the_other_numbers_of_a_calibration_stay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
