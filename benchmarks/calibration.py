@@ -69,13 +69,12 @@ class Fit(NamedTuple):
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.calibration", description=__doc__)
     parser.add_argument("--n", type=int, help="about as many questions of each set (default: all); writes nothing")
-    parser.add_argument("--model", type=Path, default=MODEL_DIR, help="a folder that `make model` wrote")
     options = parser.parse_args()
     if missing := [name for name in SETS if not (EVALUATION / name).is_dir()]:
         print(f"no {', '.join(missing)} in {EVALUATION}: DOCWELL_EVAL names its folder", file=sys.stderr)
         return 2
     try:
-        embedder = CachedEmbedder(options.model)
+        embedder = CachedEmbedder(MODEL_DIR)
     except ModelDamaged as error:
         print(error.detail, file=sys.stderr)
         return 2
@@ -96,10 +95,8 @@ def _load(name: str, count: int | None) -> tuple[dict[str, Path], list[Question]
     """Return a set's files by key, and about `count` of its questions, spread evenly."""
     if name == "chunking":
         chunking = sets.chunking(EVALUATION)
-        files, questions = (
-            dict(chunking.files),
-            [Question(question.text, question.key) for question in chunking.asked],
-        )
+        files = dict(chunking.files)
+        questions = [Question(question.text, question.key) for question in chunking.asked]
     else:
         folder = EVALUATION / name
         files = {f"{name}/{path.name}": path for path in sorted((folder / "pdf").glob("*.pdf"))}

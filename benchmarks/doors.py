@@ -15,8 +15,9 @@ from urllib.parse import quote
 import httpx
 
 from docwell.http import sse
-from infra.local.stack import Stack
-from infra.local.supervisor import running_stack
+from infra.local.console import StackConsole
+from infra.local.stack import Part, Stack, StackOptions, plan
+from infra.local.supervisor import Supervisor, running_stack
 
 SSE = sse.CONTENT_TYPE
 Event = tuple[str, Any]  # the name of a server-sent event, and its JSON or None
@@ -118,6 +119,19 @@ def local_stack(model: str, ollama: str | None = None, **options: Any) -> Iterat
             stack.enter_context(patch.dict(os.environ, {"OLLAMA_HOST": ollama}))
         # In a folder of the name that the CLI looks for.
         yield stack.enter_context(running_stack(folder / ".docwell", model, **options))
+
+
+@contextmanager
+def local_servers(options: StackOptions, ollama: str) -> Iterator[tuple[Stack, list[Part]]]:
+    """Run only the AWS server and Chroma of a stack during the block; yields the stack and all its parts."""
+    stack, parts = plan(options, ollama, Path)
+    servers = [part for part in parts if part.name in {"aws", "chroma"}]
+    supervisor = Supervisor(servers, StackConsole(options.data.parent / "logs", silent=True))
+    supervisor.start()
+    try:
+        yield stack, parts
+    finally:
+        supervisor.stop()
 
 
 def events_of(text: str) -> list[Event]:

@@ -1,12 +1,15 @@
-"""docwell's functions: their events, and a function in a fresh process."""
+"""docwell's functions: their events, their processes, and a function in a fresh process."""
 
 import json
 import threading
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from hashlib import md5
 from typing import Any, NamedTuple
 from urllib.parse import quote_plus
+
+import psutil
 
 from infra.local.names import ACCOUNT, INGEST_QUEUE, LOCAL_PRINCIPAL, REGION
 from infra.report import ROOT
@@ -85,3 +88,14 @@ def _complete(answer: bytes | Stream) -> dict[str, Any]:
     body = b"".join(answer).decode()
     free.wait(_STREAM_S)
     return {**metadata, "body": body}
+
+
+def workers_of(parent: psutil.Process, handler: str) -> list[psutil.Process]:
+    """Return the processes below `parent` that run `python -m RUNTIME HANDLER`; launchers have longer commands."""
+    workers = []
+    for process in parent.children(recursive=True):
+        with suppress(psutil.Error):
+            command = process.cmdline()
+            if len(command) == 4 and command[1] == "-m" and command[3] == handler:
+                workers.append(process)
+    return workers

@@ -22,14 +22,15 @@ from typing import Self
 import httpx
 import psutil
 
+from benchmarks.doors import local_servers
 from benchmarks.faults.compare import Comparator, PipelinePlace
 from benchmarks.pdfs import pages_of_words
 from benchmarks.speed.stack import CHUNK_TOKENS, Indexed, index
 from infra.local.console import StackConsole
 from infra.local.names import HOST, LEDGER_TABLE, ROOT
 from infra.local.ports import free_port
-from infra.local.stack import MODEL_DIR, Part, Stack, StackOptions, plan
-from infra.local.supervisor import Supervisor, ensure_embedder
+from infra.local.stack import MODEL_DIR, Part, Stack, StackOptions
+from infra.local.supervisor import ensure_embedder
 from infra.progress import bar
 from infra.report import Report
 
@@ -137,22 +138,19 @@ class Site:
             self._folder / "data",
             environment={"DOCWELL_RANGE_PAGES": str(range_pages), "DOCWELL_VISIBILITY_S": str(VISIBILITY_S)},
         )
-        self.stack, parts = plan(options, f"http://{HOST}:9", Path)  # no model host: there are no questions
+        nowhere = f"http://{HOST}:9"  # there are no questions
+        self.stack, parts = self._exits.enter_context(local_servers(options, nowhere))
         # Runs a worker.
         self.part = next(part for part in parts if part.name == "ingest")
         self._range_pages = range_pages
-        servers = [part for part in parts if part.name in {"aws", "chroma"}]
-        self._supervisor = Supervisor(servers, StackConsole(self._folder / "logs", silent=True))
         self._workers: list[Worker] = []
 
     def __enter__(self) -> Self:
-        self._supervisor.start()
         return self
 
     def __exit__(self, *_: object) -> None:
         for worker in self._workers:
             worker.kill()
-        self._supervisor.stop()
         self._exits.close()
 
     def start(self, count: int, **settings: object) -> Sequence[Worker]:

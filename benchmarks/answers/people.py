@@ -363,4 +363,6 @@ def add_figures(report: Report, judged: Sequence[tuple[Question, Judgement]]) ->
     citing = sum(judgement.cites_page is True for judgement in right)
     add_share(report, "right answers that cite a page of the truth", citing, len(right))
     for kind in Kind:
-        share(f"right or rightly refused: {kind}", GOOD, lambda question, kind=kind: question.kind is kind)
+        verdicts = [judgement.verdict for question, judgement in judged if question.kind is kind]
+        good = sum(verdict in GOOD for verdict in verdicts)
+        add_share(report, f"right or rightly refused: {kind}", good, len(verdicts))

@@ -13,7 +13,7 @@ import psutil
 
 from benchmarks.faults.delivery import Receipt
 from benchmarks.faults.world import World
-from benchmarks.processes import workers_of
+from benchmarks.functions import workers_of
 from docwell.ingest.events import parse
 from docwell.models import Hint
 from infra.local.stack import StackOptions

@@ -18,15 +18,14 @@ from typing import Any
 from venv import EnvBuilder
 
 from benchmarks.chaos import PAGES, QUESTION
+from benchmarks.doors import local_servers
 from benchmarks.functions import CREATED, notification, question_event, run_fresh, sqs_event
 from benchmarks.model_host import MODEL, model_server
 from benchmarks.pdfs import pdf
 from benchmarks.speed.options import BenchError, Options
 from infra.container import packages
-from infra.local.console import StackConsole
 from infra.local.names import LEDGER_TABLE
-from infra.local.stack import Stack, StackOptions, function_variables, plan
-from infra.local.supervisor import Supervisor
+from infra.local.stack import Stack, StackOptions, function_variables
 from infra.measuring import Spread, in_turns
 from infra.progress import bar
 from infra.report import Report
@@ -64,7 +63,9 @@ def measure(report: Report, options: Options) -> None:
     deployed = not options.short and sys.version_info[:2] == _LAMBDA_PYTHON
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="docwell-cold-")))
-        functions = _functions(_servers(stack, folder), _deploy(folder) if deployed else None)
+        model = stack.enter_context(model_server())
+        places, _ = stack.enter_context(local_servers(StackOptions(folder / "data", MODEL, port=0), model))
+        functions = _functions(places, _deploy(folder) if deployed else None)
         for name in _GOALS:  # once uncounted
             functions[name].start()
             if functions[name].errors:
@@ -80,17 +81,6 @@ def measure(report: Report, options: Options) -> None:
         report.add_spread(f"docwell: {name}, of which until ready", Spread.of(functions[name].ready), "s")
     errors = sum(function.errors for function in functions.values())
     report.add("fresh processes that did not do it", errors, "", "== 0")
-
-
-def _servers(stack: ExitStack, folder: Path) -> Stack:
-    """Start S3, SQS and DynamoDB by moto, Chroma, and a model host that answers at once."""
-    model = stack.enter_context(model_server())
-    places, parts = plan(StackOptions(folder / "data", MODEL, port=0), model, lambda: folder)
-    servers = [part for part in parts if part.name in {"aws", "chroma"}]
-    supervisor = Supervisor(servers, StackConsole(folder / "logs", silent=True))
-    supervisor.start()
-    stack.callback(supervisor.stop)
-    return places
 
 
 def _functions(stack: Stack, deployed: Path | None) -> dict[str, _Function]:

@@ -1,8 +1,7 @@
 """A question embedded and its nearest five chunks found.
 
-docwell is measured over HTTP with the stand-ins of AWS, by the function's clock, which checks grants and live
-generations and ranks, as its embedder and index alone, and as its embedder alone. All get the same questions in
-a round, and no question comes twice.
+docwell is measured by the function's clock, which checks grants and live generations and ranks, as its embedder
+and index alone, and as its embedder alone. All get the same questions in a round, and no question comes twice.
 """
 
 import statistics
@@ -40,7 +39,10 @@ def measure(report: Report, options: Options) -> None:
     rounds = SHORT_ROUNDS if options.short else ROUNDS
     texts = Texts.read(options.folders("xquad"), 100 if options.short else 1_000)
     questions = list(dict.fromkeys(texts.questions))
-    size = round_size(len(questions), rounds, SHORT_QUESTIONS if options.short else QUESTIONS)
+    most = SHORT_QUESTIONS if options.short else QUESTIONS
+    size = min(most, (len(questions) - WARM_UP) // rounds)  # so that none comes twice
+    if size < SHORT_QUESTIONS:
+        raise BenchError(f"the PDFs give {len(questions)} questions: take more PDFs")
     warm_up, questions = questions[:WARM_UP], questions[WARM_UP:]
     chunks = 1_000 if options.short else 10_000
     with asked_stack() as bench:
@@ -62,19 +64,6 @@ def measure(report: Report, options: Options) -> None:
         report.add_spread(f"{name}, {chunks:,} chunks: p50", Spread.of(samples), "ms")
 
 
-def round_size(questions: int, rounds: int, limit: int) -> int:
-    """Return how many questions a round has, so that none comes twice. Raises `BenchError` where they are too few.
-
-    >>> round_size(300, 4, 60), round_size(55, 4, 60)
-    (60, 11)
-    """
-    size = min(limit, (questions - WARM_UP) // rounds)
-    if size < SHORT_QUESTIONS:
-        least = rounds * SHORT_QUESTIONS + WARM_UP
-        raise BenchError(f"the PDFs give {questions} questions, and {least} are needed")
-    return size
-
-
 def _samplers(stack: Stack, collection: FilledCollection) -> dict[str, Ask]:
     """Return docwell's ways and the limits by name; each takes questions and returns the seconds of each."""
     embedder = OnnxEmbedder(MODEL_DIR, THREADS, session_opener("onnxruntime"), for_questions=True)
@@ -84,19 +73,16 @@ def _samplers(stack: Stack, collection: FilledCollection) -> dict[str, Ask]:
     index = ChromaIndex(server, layout, int(QuerySettings.model_fields["kept_passages"].default))
     client = stack.http(_TIMEOUT_S)
 
-    def search(question: str) -> Any:
+    def seconds_of(question: str) -> float:
         body = {"question": question, "collection": collection.name, "top_k": TOP_K}
-        return client.post("/v1/search", json=body).raise_for_status().json()
-
-    def by_its_clock(questions: Sequence[str]) -> list[float]:
-        return [search(question)["timings_ms"]["total"] / 1000 for question in questions]
+        answer = client.post("/v1/search", json=body).raise_for_status().json()
+        return float(answer["timings_ms"]["total"]) / 1000
 
     def alone(question: str) -> object:
         return index.search({collection.name: None}, embedder.embed_queries([question])[0].tolist(), TOP_K)
 
     return {
-        "docwell with grants, live generations and ranking, over HTTP": partial(_timed, search),
-        "docwell with grants, live generations and ranking": by_its_clock,
+        "docwell with grants, live generations and ranking": lambda items: [*map(seconds_of, items)],
         "docwell, embedder and index alone": partial(_timed, alone),
         "limit: the embedder alone": partial(_timed, lambda question: embedder.embed_queries([question])),
     }

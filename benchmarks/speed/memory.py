@@ -5,12 +5,16 @@ reads the worker's resident memory, and that of the processes that open the PDF.
 which is one chunk.
 """
 
+import threading
+from contextlib import suppress
+from dataclasses import dataclass, field
 from itertools import cycle, islice
+from typing import Self
 
 import psutil
 
+from benchmarks.functions import workers_of
 from benchmarks.pdfs import pages_of_words
-from benchmarks.processes import Peak, WorkerMemory, workers_of
 from benchmarks.speed.collection import FilledCollection, Texts
 from benchmarks.speed.options import Options
 from benchmarks.speed.stack import asked_stack, index
@@ -24,6 +28,52 @@ WORDS = 150
 SMALL, LARGE = 100, 5_000
 _QUESTIONS = 100  # between two looks at the query function
 _TIMEOUT_S = 1800.0
+_PAUSE_S = 0.05
+_LOOKS_FOR_EACH_LIST = 20
+
+
+@dataclass
+class Peak:
+    """Looks at the ingest workers twenty times a second during the block, and keeps the most bytes of memory.
+
+    A worker's are all that is resident. Its children share most with each other, so theirs are proportional.
+    """
+
+    worker: int = 0
+    children: int = 0
+    together: int = 0
+    _stop: threading.Event = field(default_factory=threading.Event)
+
+    def __enter__(self) -> Self:
+        self._thread = threading.Thread(target=self._look, daemon=True)
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join()
+
+    def _look(self) -> None:
+        looks, workers = 0, list[psutil.Process]()
+        while not self._stop.wait(_PAUSE_S):
+            if not workers or looks % _LOOKS_FOR_EACH_LIST == 0:
+                workers = workers_of(psutil.Process(), StackOptions.ingest_handler)
+            looks += 1
+            for process in workers:
+                with suppress(psutil.Error):
+                    children = sum(map(_opened_pdf, process.children(recursive=True)))
+                    worker = process.memory_info().rss
+                    self.worker = max(self.worker, worker)
+                    self.children = max(self.children, children)
+                    self.together = max(self.together, worker + children)
+
+
+def _opened_pdf(process: psutil.Process) -> int:
+    """Return its memory, or 0 just after the fork, when it is still a copy of the worker."""
+    try:
+        return 0 if StackOptions.ingest_handler in process.cmdline() else int(process.memory_full_info().pss)
+    except psutil.Error:
+        return 0
 
 
 def measure(report: Report, options: Options) -> None:
@@ -53,11 +103,11 @@ def measure(report: Report, options: Options) -> None:
 
 def _ingest(pages: int) -> Peak:
     """Return the peak while one document goes through a new stack. Raises `RuntimeError` where it is refused."""
-    with asked_stack() as bench, WorkerMemory() as memory:
+    with asked_stack() as bench, Peak() as peak:
         done = index(bench.stack, {f"memory/{pages}.pdf": pages_of_words(pages, WORDS)}, _TIMEOUT_S)
-    if done.not_indexed or not memory.peak.worker:
-        raise RuntimeError(f"{pages} pages were not indexed: {done.rows}, {memory.peak}")
-    return memory.peak
+    if done.not_indexed or not peak.worker:
+        raise RuntimeError(f"{pages} pages were not indexed: {done.rows}, {peak}")
+    return peak
 
 
 def _query(options: Options) -> tuple[float, float]:
