@@ -52,15 +52,13 @@ _ALPHABETS = {
 _ALPHABETS["iso8859_2"] = _ALPHABETS["cp1250"]
 # Texts name people and places of other countries.
 LEAST_SHARE = 0.9
-# Signs between or behind letters, other signs than opening quotation marks before such a letter, controls, and
-# four such letters in a row show that the text is in another encoding.
-_ODD = re.compile(
-    r"(?<=[^\W\d_])[\u0080-\u00a9\u00ab-\u00b1\u00b3\u00b4\u00b6\u00b8\u00b9\u00bb-\u00be\u00d7\u00f7](?=[^\W\d_])"
-    r"|[\u00a2-\u00a9\u00ac\u00ae-\u00b4\u00b6-\u00b9\u00bc-\u00be\u00d7\u00f7](?=[^\W\d_A-Za-z])"
-    r"|(?<=[^\W\d_])[\u00a6\u00b1\u00b6]|[\u0080-\u009f]|[^\W\d_A-Za-z]{4,}"
+# A text in Latin letters has at least half of its letters from A to Z.
+LEAST_PLAIN = 0.5
+# The other characters that such texts have. Any more show that the text is in another encoding.
+_SIGNS = frozenset(
+    "\u00a0\u00aa\u00b5\u00ba\u00ab\u00bb\u00bf\u00a1\u00a3\u00a7\u00a9\u00ae\u00b0\u00b1\u00b2\u00b3\u00b7\u00bc\u00bd\u00be\u00d7"
 )
-MOST_ODD = 0.1
-_SIGNS = frozenset("\u00aa\u00b5\u00ba")
+_SIGNS |= frozenset("\u2013\u2014\u2018\u2019\u201a\u201c\u201d\u201e\u2022\u2026\u20ac\u2122")
 # Codecs that Python loads when they are first used: the sandbox forbids it then.
 _CODECS = (
     "utf-8-sig",
@@ -148,26 +146,15 @@ def encoding_of(sample: bytes) -> str | None:
     """Return the encoding of a text in a language of Latin letters; None for another text."""
     shares: list[tuple[float, str]] = []
     for encoding, alphabets in _ALPHABETS.items():
-        letters = _letters(sample, encoding)
-        if letters is not None:
-            best = max(sum(letters[letter] for letter in alphabet) for alphabet in alphabets)
-            shares.append((best / letters.total() if letters else 1.0, encoding))
-            if encoding == "cp1252" and letters.keys() <= frozenset("".join(alphabets)):
-                # The text may name people of several countries.
-                shares.append((LEAST_SHARE, encoding))
+        text = sample.decode(encoding, "replace").lower()
+        plain = sum(letter.isascii() and letter.isalpha() for letter in text)
+        beyond = Counter(letter for letter in text if not letter.isascii() and letter not in _SIGNS)
+        if plain < LEAST_PLAIN * (plain + beyond.total()):
+            continue
+        best = max(sum(beyond[letter] for letter in alphabet) for alphabet in alphabets)
+        shares.append((best / beyond.total() if beyond else 1.0, encoding))
+        if encoding == "cp1252" and beyond.keys() <= frozenset("".join(alphabets)):
+            # The text may name people of several countries.
+            shares.append((LEAST_SHARE, encoding))
     share, encoding = max(shares, key=lambda pair: pair[0], default=(0.0, ""))
     return encoding if share >= LEAST_SHARE else None
-
-
-def _letters(sample: bytes, encoding: str) -> Counter[str] | None:
-    """Return the letters beyond A to Z; None where an encoding makes no text of a sample."""
-    try:
-        text = sample.decode(encoding)
-    except UnicodeDecodeError:
-        return None
-    beyond = sum(not letter.isascii() for letter in text)
-    if sum(map(len, _ODD.findall(text))) > MOST_ODD * beyond:
-        return None
-    return Counter(
-        letter for letter in text.lower() if letter.isalpha() and not letter.isascii() and letter not in _SIGNS
-    )

@@ -244,38 +244,25 @@ def _line(text: str, box: Box) -> Line:
 
 
 def place_fields(lines: Sequence[Line], fields: Sequence[Line]) -> list[Line]:
-    """Return the lines with each field after the line to its left, or else before the one to its right.
+    """Return the lines with each field after the last line to its left, or else before the first one below it.
 
-    A field without either comes after the nearest line above it. It takes the type size of its neighbour.
+    A field takes the baseline and the type size of the line to its left.
     """
     if len(lines) * len(fields) > MAX_PAIRS:
         return [*lines, *fields]
     placed = list(lines)
     for field in sorted(fields, key=lambda line: (-line.baseline, line.left)):
-        beside = [at for at, line in enumerate(placed) if _is_beside(line, field)]
-        before = [at for at in beside if placed[at].left <= field.left]
-        above = [at for at, line in enumerate(placed) if line.baseline > field.baseline and _overlap(line, field)]
+        before = [at for at, line in enumerate(placed) if line.left <= field.left and _is_beside(line, field)]
         if before:
             at = max(before, key=lambda at: placed[at].left)
-            neighbour, place = placed[at], at + 1
-        elif beside:
-            place = min(beside, key=lambda at: placed[at].left)
-            neighbour = placed[place]
-        elif above:
-            at = min(above, key=lambda at: placed[at].baseline)
-            neighbour, place = field._replace(size=placed[at].size), at + 1
+            size = placed[at].size or field.size
+            placed.insert(at + 1, field._replace(baseline=placed[at].baseline, size=size))
         else:
-            below = [at for at, line in enumerate(placed) if line.baseline < field.baseline]
-            place = below[0] if below else len(placed)
-            neighbour = field
-        placed.insert(place, field._replace(baseline=neighbour.baseline, size=neighbour.size or field.size))
+            below = (at for at, line in enumerate(placed) if line.level and line.baseline < field.baseline)
+            placed.insert(next(below, len(placed)), field)
     return placed
 
 
 def _is_beside(line: Line, field: Line) -> bool:
     size = max(min(line.size, MAX_TYPE), field.size)
     return line.level and abs(line.baseline - field.baseline) <= RAISED * size
-
-
-def _overlap(line: Line, field: Line) -> bool:
-    return line.level and line.left < field.right and line.right > field.left

@@ -61,9 +61,6 @@ PAIR_GRADES = (
     "63435032423444530454331012",
     "62136022612335510223432042",
 )
-_PLAIN = str.maketrans(
-    {"ø": "o", "ł": "l", "ß": "s", "æ": "a", "œ": "o", "\u0131": "i", "đ": "d", "ð": "d", "þ": "t"}
-)
 _LETTERS = re.compile("[a-z]{2,}")
 # Names of glyphs without a Unicode value: /g18, /i255, /0, /uni0041.
 _NAMES = re.compile(r"/(?:[A-Za-z]{0,3}\d{1,5}|uni[0-9A-F]{4})(?=[/\s]|\Z)")
@@ -134,15 +131,8 @@ def is_garbled(text: str) -> bool:
     commonest = max((count for letter, count in letters.items() if letter.isalpha()), default=0)
     if sum(letters.values()) >= FEW_PAIRS and commonest > LETTER_SHARE * sum(letters.values()):
         return True
-    words = _LETTERS.findall(_without_accents(text).lower())
+    words = _LETTERS.findall(text.lower())
     return (_repeats(words) and _pair_grade(words) < LEAST_GRADE) or _mixes_scripts(text)
-
-
-def _without_accents(text: str) -> str:
-    if text.isascii():
-        return text
-    plain = unicodedata.normalize("NFD", text.translate(_PLAIN))
-    return "".join(letter for letter in plain if not unicodedata.combining(letter))
 
 
 def _repeats(words: Sequence[str]) -> bool:
