@@ -17,7 +17,6 @@ from infra.report import REPORTS, Report
 TEST_RESULTS = REPORTS / "container-tests.xml"
 # Lambda allows 250. The rest is for a larger model.
 MOST_MEGABYTES = 150
-LARGEST = 8
 
 console = Console()
 
@@ -28,9 +27,6 @@ def add_sizes(report: Report) -> None:
     limit = f"<= {MOST_MEGABYTES}"
     report.add("query function with its layers, unzipped", sum(parts.values()), "MB", limit)
     for name, size in parts.items():
-        report.add(f"of which {name}", size, "MB")
-    weights = packages.packages_megabytes(packages.package_folders(sam.artefact))
-    for name, size in list(weights.items())[:LARGEST]:
         report.add(f"of which {name}", size, "MB")
     added = packages.image_megabytes(sam.INGEST_IMAGE) - packages.image_megabytes(sam.BASE_IMAGE)
     report.add("ingest image, added to its base", added, "MB", "<= 400")

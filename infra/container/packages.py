@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
 import sys
-from collections import defaultdict
-from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from docwell.adapters.embedding.model_manifest import QUESTIONS_FILE
@@ -32,7 +29,7 @@ def build_zip(name: str, folder: Path) -> None:
     """Build the content of a zip in a new folder, with the command that SAM runs. Raises `StepError`."""
     folder.mkdir(parents=True)
     target = f"build-{name.rpartition('/')[2]}"  # the stack's folder is sam's
-    _run(["make", "--silent", "--file", f"{ZIPS[name]}/Makefile", target], {"ARTIFACTS_DIR": str(folder)})
+    sam.run(["make", "--silent", "--file", f"{ZIPS[name]}/Makefile", target], ARTIFACTS_DIR=str(folder))
 
 
 def build_image_folder(folder: Path) -> None:
@@ -40,22 +37,16 @@ def build_image_folder(folder: Path) -> None:
 
     The bytecode is this Python's, which may be some MB more or less than 3.13's. Raises `StepError`.
     """
-    _run(["scripts/install-for-lambda", "functions/ingest/requirements.txt", str(folder)])
+    sam.run(["scripts/install-for-lambda", "functions/ingest/requirements.txt", str(folder)])
     shutil.copytree(sam.ROOT / "layers/embedder/model", folder / "model")
     (folder / "model" / QUESTIONS_FILE).unlink(missing_ok=True)
     ignored = shutil.ignore_patterns("__pycache__")
     shutil.copytree(sam.ROOT / "layers/docwell/python/docwell", folder / "docwell", ignore=ignored)
     compiling = [sys.executable, "-m", "compileall", "-q", "-j", "0", "--invalidation-mode", "unchecked-hash"]
-    _run([*compiling, str(folder)])
+    sam.run([*compiling, str(folder)])
     for name in ("handler.py", "start.py"):
         shutil.copy(sam.ROOT / "functions/ingest" / name, folder)
-    _run(["scripts/settle", str(folder)])
-
-
-def package_folders(built: Callable[[str], Path]) -> list[Path]:
-    """Return the folders of the query function's zips whose entries are packages; `built` finds a zip's folder."""
-    layer = built("EmbedderLayer")
-    return [built("QueryFunction"), built("DocwellLayer") / "python", layer / "python", layer / "embedder"]
+    sam.run(["scripts/settle", str(folder)])
 
 
 def folder_megabytes(folder: Path) -> float:
@@ -67,26 +58,3 @@ def image_megabytes(image: str) -> float:
     """Return the size of a local image, base included."""
     command = ["docker", "image", "inspect", "--format", "{{.Size}}", image]
     return int(subprocess.check_output(command, text=True)) / MEGABYTE
-
-
-def packages_megabytes(folders: Iterable[Path]) -> dict[str, float]:
-    """Return each package's size, the largest first, with its metadata and libraries (`numpy.libs`)."""
-    sizes: dict[str, float] = defaultdict(float)
-    for entry in (entry for folder in folders for entry in folder.iterdir()):
-        size = folder_megabytes(entry) if entry.is_dir() else entry.stat().st_size / MEGABYTE
-        sizes[entry.name.split("-")[0].split(".")[0]] += size
-    return dict(sorted(sizes.items(), key=lambda item: -item[1]))
-
-
-def _run(command: list[str], variables: dict[str, str] | None = None) -> None:
-    done = subprocess.run(
-        command,
-        cwd=sam.ROOT,
-        env=os.environ | (variables or {}),
-        text=True,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        check=False,
-    )
-    if done.returncode:
-        raise sam.StepError(f"{' '.join(command[:4])}: exit {done.returncode}\n{done.stdout[-2000:]}")

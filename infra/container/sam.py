@@ -52,7 +52,7 @@ def prepare() -> None:
     """Prepare Docker, the base image and the SAM CLI. Raises `StepError`, also without the embedding model."""
     if not _MODEL.exists():
         raise StepError("there is no embedding model to package: run `make model` first")
-    _run([str(ROOT / "scripts" / "base-image")])
+    run(["bash", "scripts/base-image"])
     environment(SAM.parents[1], LOCK)
 
 
@@ -63,9 +63,9 @@ def environment(folder: Path, lock: Path) -> None:
     uv = shutil.which("uv", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}")
     if uv is None:
         raise StepError("uv is missing: run `make test` once")
-    _run([uv, "venv", "--quiet", "--clear", "--python", sys.executable, str(folder)])
+    run([uv, "venv", "--quiet", "--clear", "--python", sys.executable, str(folder)])
     install = [uv, "pip", "install", "--quiet", "--python", f"{folder}/bin/python"]
-    _run([*install, "--require-hashes", "--no-build", "-r", str(lock)])
+    run([*install, "--require-hashes", "--no-build", "-r", str(lock)])
     mark_current(folder, lock)
 
 
@@ -79,28 +79,25 @@ def artefact(name: str) -> Path:
 def validate() -> None:
     """Check the templates with functions or layers with SAM. Raises `StepError`."""
     for path in SAM_TEMPLATES:
-        _run([str(SAM), "validate", "--lint", "--template", str(path)])
+        run([str(SAM), "validate", "--lint", "--template", str(path)])
 
 
 def build() -> None:
     """Build the image, the zip and the layers. Raises `StepError`."""
     # The substitute of `scripts/base-image` has no digest, by which the template may name the base image.
-    _run([str(SAM), "build", "--parameter-overrides", f"BaseImage={BASE_IMAGE}"])
+    run([str(SAM), "build", "--parameter-overrides", f"BaseImage={BASE_IMAGE}"])
 
 
-def _run(command: list[str]) -> None:
-    """Run quietly. Raise `StepError` with the end of the output when the command fails."""
+def run(command: list[str], **settings: str) -> None:
+    """Run quietly, with further variables. Raise `StepError` with the end of the output when the command fails."""
     done = subprocess.run(
         command,
         cwd=ROOT,
-        env=variables(),
+        env=variables() | settings,
         text=True,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         check=False,
     )
     if done.returncode:
-        name = Path(command[0]).name
-        raise StepError(
-            f"{name} {command[1] if command[1:] else ''}: exit {done.returncode}\n{done.stdout[-3000:]}"
-        )
+        raise StepError(f"{Path(command[0]).name} {command[1]}: exit {done.returncode}\n{done.stdout[-3000:]}")

@@ -15,7 +15,7 @@ from pathlib import Path
 import psutil
 from rich.table import Table
 
-from infra.local import panels, prometheus
+from infra.local import prometheus
 from infra.local.console import StackConsole, terminal
 from infra.local.keys import append_private, private_folder
 from infra.local.names import ROOT
@@ -92,7 +92,7 @@ def _up(options: argparse.Namespace) -> int:
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.default_int_handler)
     console = StackConsole(data / "logs", verbose=options.verbose)
-    started, since = time.monotonic(), time.time()
+    started = time.monotonic()
     try:
         stack_options = StackOptions(
             data, options.model, options.port, sleep_minutes=options.sleep, observe=options.observe
@@ -100,9 +100,6 @@ def _up(options: argparse.Namespace) -> int:
         with supervised(stack_options, console) as (stack, supervisor):
             console.say(f"docwell is up ({time.monotonic() - started:.0f} s). Ctrl-C stops it.\n", "bold green")
             _addresses(stack)
-            if options.observe:
-                console.say("upload a document and ask: the panels are checked after the first answer")
-                threading.Thread(target=panels.report_panels, args=(stack, console, since), daemon=True).start()
             try:
                 supervisor.watch()
             finally:
@@ -190,7 +187,7 @@ def main() -> int:
     up = commands.add_parser("up", parents=[shared, model], help="start everything and follow its logs")
     up.add_argument("--port", type=int, default=8080, help="the API's port; a free one if it is taken")
     up.add_argument("--sleep", type=float, default=0.0, metavar="MINUTES", help="stop an unused model; 0: never")
-    up.add_argument("--observe", action="store_true", help="run Prometheus, and check the dashboard's queries")
+    up.add_argument("--observe", action="store_true", help="run Prometheus over the metrics")
     up.add_argument("--no-follow", action="store_true", help="run in the background")
     up.add_argument("--verbose", action="store_true", help="show every log line")
     up.set_defaults(run=_up)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib.metadata
 import re
-import subprocess
 import sys
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
@@ -12,7 +11,7 @@ from pathlib import Path
 
 from packaging.requirements import Requirement
 
-from infra.container.sam import ROOT, StepError, environment
+from infra.container.sam import ROOT, StepError, environment, run
 
 LOCKS = {
     "ingest": "functions/ingest/requirements.txt",
@@ -56,7 +55,7 @@ def write_sbom(name: str) -> Path:
     SBOM.mkdir(parents=True, exist_ok=True)
     path = SBOM / f"{name}.json"
     tool = [str(TOOLS / "bin" / "cyclonedx-py"), "requirements", "--output-reproducible", "--validate"]
-    _run([*tool, "--pyproject", "pyproject.toml", "--sv", _SPEC, "--of", "JSON", "-o", str(path), LOCKS[name]])
+    run([*tool, "--pyproject", "pyproject.toml", "--sv", _SPEC, "--of", "JSON", "-o", str(path), LOCKS[name]])
     return path
 
 
@@ -68,7 +67,7 @@ def audit() -> None:
         *(f"requirements/{name}.txt" for name in ("dev", "infra", "mlflow", "release", "sam", "uv")),
     ]
     command = [str(TOOLS / "bin" / "pip-audit"), "--progress-spinner", "off", "--strict", "--disable-pip"]
-    _run([*command, "--require-hashes", *(part for lock in locks for part in ("-r", lock))])
+    run([*command, "--require-hashes", *(part for lock in locks for part in ("-r", lock))])
 
 
 def packages(lock: Path) -> Iterator[tuple[str, str]]:
@@ -94,7 +93,7 @@ def write_notice() -> None:
         with tempfile.TemporaryDirectory() as folder:
             target = ["--target", folder, "--python-version", "3.13", "--python-platform", "x86_64-manylinux_2_34"]
             install = [uv, "pip", "install", "--quiet", "--no-deps", "--require-hashes", "--no-build", "-r", lock]
-            _run([*install, *target])
+            run([*install, *target])
             licences |= _licences(importlib.metadata.distributions(path=[folder]))
     NOTICE.write_text(notice(licences), encoding="utf-8")
 
@@ -122,9 +121,3 @@ def _licence(package: importlib.metadata.Distribution) -> str:
 
 def _plain(name: str) -> str:
     return re.sub(r"[-_.]+", "-", name).lower()
-
-
-def _run(command: list[str]) -> None:
-    done = subprocess.run(command, cwd=ROOT, text=True, capture_output=True, check=False)
-    if done.returncode:
-        raise StepError(f"{Path(command[0]).name}: exit {done.returncode}\n{(done.stdout + done.stderr)[-3000:]}")

@@ -78,14 +78,6 @@ def test_no_pod_can_call_the_api_of_kubernetes_or_takes_variables_from_services(
 
 
 @EACH_VARIANT
-def test_every_container_asks_for_its_resources_and_has_a_limit_of_memory(variant: str) -> None:
-    for component, container, _ in containers(variant):
-        resources = container["resources"]
-        assert {"cpu", "memory"} <= set(resources["requests"]), component
-        assert "memory" in resources["limits"], component
-
-
-@EACH_VARIANT
 def test_every_image_has_a_version_or_a_digest(variant: str) -> None:
     for component, container, _ in containers(variant):
         assert re.fullmatch(r"[\w./-]+(:v?\d[\w.-]*|@sha256:[0-9a-f]{64})", container["image"]), component

@@ -6,7 +6,6 @@ import os
 import shlex
 import subprocess
 import sys
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,7 +14,6 @@ import psutil
 import pytest
 
 from docwell.cli.settings import Failure, find_settings
-from docwell.query.costs import cost, load_prices
 from infra.local import __main__ as command
 from infra.local.names import HOST, ROOT
 from infra.local.stack import Stack, StackOptions, outside_ollama, plan, wrong_settings
@@ -93,18 +91,6 @@ def test_down_leaves_alone_a_process_that_has_the_number_of_a_dead_supervisor(
         with locked(tmp_path):
             assert command.main() == 0
         assert not psutil.pid_exists(stranger.pid)
-
-
-def gateway_environment(tmp_path: Path, ollama: str | None) -> Mapping[str, str]:
-    _, parts = plan(StackOptions(tmp_path, port=0), ollama, lambda: tmp_path / "model.gguf")
-    return next(part.environment for part in parts if part.name == "gateway")
-
-
-def test_the_model_on_this_machine_gets_short_prompts_and_costs_nothing(tmp_path: Path) -> None:
-    environment = gateway_environment(tmp_path, None)
-    assert environment["DOCWELL_PASSAGE_TOKENS"] == "350"
-    prices = load_prices(Path(environment["DOCWELL_PRICES"]))
-    assert cost(prices, model_host_s=20.0, function_s=21.0).amount == 0
 
 
 @pytest.mark.parametrize(

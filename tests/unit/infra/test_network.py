@@ -176,3 +176,19 @@ def test_a_server_without_internet_reaches_only_the_vpc_and_s3(name: str, group:
         for entry in properties["SecurityGroupEgress"]
     }
     assert destinations == {("pl-1", 443), ("10.72.0.0/16", 443)}
+
+
+@pytest.mark.parametrize(("internet", "reaches"), [("nat", True), ("public", True), ("none", False)])
+def test_functions_have_no_route_to_the_internet_and_servers_only_a_chosen_one(
+    internet: str, reaches: bool
+) -> None:
+    network = template("infra/network.yaml")
+    names = {name: parameter.get("Default", "") for name, parameter in network["Parameters"].items()}
+    holding = Values(names | {"ServerInternet": internet}).holding(network["Conditions"])
+    open_tables = {
+        resource["Properties"]["RouteTableId"]["Ref"]
+        for resource in network["Resources"].values()
+        if resource["Type"] == "AWS::EC2::Route" and resource["Condition"] in holding
+    }
+    assert "FunctionRoutes" not in open_tables
+    assert ("ServerRoutes" in open_tables) is reaches

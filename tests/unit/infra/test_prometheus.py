@@ -1,4 +1,4 @@
-"""The dashboard and the alarms as Prometheus has them, and the check of the panels."""
+"""The dashboard and the alarms as Prometheus has them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 import yaml  # type: ignore[import-untyped] # ships no types
 from prometheus_client import generate_latest
@@ -18,7 +17,6 @@ from prometheus_client import generate_latest
 from infra.dashboards import __main__ as dashboards
 from infra.dashboards.contents import SECTIONS
 from infra.dashboards.parts import Graph, Line
-from infra.local import panels
 from infra.local.prometheus import stack_exporter
 from runtime.exported import EXPORTED
 from tests.unit.infra.templates import content
@@ -134,31 +132,3 @@ def test_alerts_fire_as_the_alarms_do(tmp_path: Path) -> None:
     )
     ran = subprocess.run(["promtool", "test", "rules", path], check=False, capture_output=True, text=True)
     assert ran.returncode == 0, ran.stdout + ran.stderr
-
-
-# --- the check of the panels ---
-
-
-def range_of(*values: str) -> dict[str, Any]:
-    return {"data": {"result": [{"metric": {}, "values": [[1, value] for value in values]}] if values else []}}
-
-
-def states(answer: dict[str, Any]) -> list[panels.PanelState]:
-    transport = httpx.MockTransport(lambda _: httpx.Response(200, json=answer))
-    with httpx.Client(transport=transport, base_url="http://prometheus") as client:
-        return list(panels.panel_states(client, since=0))
-
-
-def test_a_panel_has_data_if_each_line_had_a_number() -> None:
-    result = states(range_of("NaN", "0"))
-    assert [item.title for item in result] == [graph.title for graph in GRAPHS]
-    assert not any(entry.missing for entry in result)
-
-
-@pytest.mark.parametrize("values", [(), ("NaN", "+Inf")])
-def test_no_series_and_no_number_are_no_data_and_a_known_reason_is_named(values: tuple[str, ...]) -> None:
-    result = {graph.title: graph for graph in states(range_of(*values))}
-    assert result["Requests"].missing == ("all", "client errors (4xx)", "server errors (5xx)")
-    assert result["Requests"].reason == ""
-    assert result["Canary: 1 where its page is found"].reason
-    assert result["Feedback"].reason

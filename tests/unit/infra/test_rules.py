@@ -12,8 +12,7 @@ import pytest
 
 from docwell.query.waking import Night
 from infra.container.sam import ROOT
-from tests.unit.infra.intrinsics import Values
-from tests.unit.infra.templates import MAIN, content, whole
+from tests.unit.infra.templates import MAIN, content
 
 PROFILES = sorted((ROOT / "infra" / "parameters").glob("*.toml"))
 EACH_PROFILE = pytest.mark.parametrize("path", PROFILES, ids=lambda path: path.stem)
@@ -79,14 +78,6 @@ def test_every_profile_is_allowed(path: Path) -> None:
 def test_the_query_function_can_read_the_schedule_of_every_profile(path: Path) -> None:
     default = CASES["values"]["OllamaNight"]["right"][0]
     assert Night.parse(tomllib.loads(path.read_text()).get("OllamaNight", default))
-
-
-def test_the_parts_of_alarms_are_an_address_and_a_budget() -> None:
-    values = Values({"Alarms": "a@example.com,250.5"})
-    resources = whole()["Resources"]
-    assert values.of(resources["Budget"]["Properties"]["Budget"]["BudgetLimit"]["Amount"]) == "250.5"
-    subscriptions = [part["Properties"] for part in resources.values() if part["Type"] == "AWS::SNS::Subscription"]
-    assert [values.of(subscription["Endpoint"]) for subscription in subscriptions] == ["a@example.com"]
 
 
 @pytest.mark.parametrize("name", CASES["values"])

@@ -58,17 +58,15 @@ def test_hosts_that_nobody_asks_stop_although_there_is_no_value(resources: dict[
 def test_a_question_that_finds_no_host_starts_one(resources: dict[str, Any]) -> None:
     assert state(resources, *NOTHING, [1]) == "start"
     assert state(resources, *NOTHING, [1, 1, 0]) == "start"
+    # Answers keep the host and start no other.
+    assert state(resources, *NOTHING, [0]) == "keep"
+    assert state(resources, *[[0, 0], *[None] * 15] * 4) == "keep"
 
 
 def test_the_host_may_start_for_as_long_as_it_may_be_idle(resources: dict[str, Any]) -> None:
     for minutes in range(3, IDLE_MINUTES):
         assert state(resources, *NOTHING, [1], *[None] * minutes) == "keep", minutes
     assert state(resources, *NOTHING, [1], *[None] * IDLE_MINUTES) == "stop"
-
-
-def test_answers_keep_the_host_and_start_no_other(resources: dict[str, Any]) -> None:
-    assert state(resources, *NOTHING, [0]) == "keep"
-    assert state(resources, *[[0, 0], *[None] * 15] * 4) == "keep"
 
 
 def test_both_read_the_metric_of_the_query_function(
