@@ -20,7 +20,6 @@ import numpy as np
 
 from benchmarks.retrieval import sets
 from benchmarks.retrieval.index import CachedEmbedder, catalogue, indexed, new_index
-from docwell.config import IngestLimits
 from docwell.errors import ModelDamaged
 from docwell.identity import Principal
 from docwell.query.retrieval.ranking import JUDGED
@@ -131,7 +130,7 @@ def _fits(embedder: CachedEmbedder, count: int | None) -> Iterator[Fit]:
     generations, chunks = dict[str, str](), dict[str, int]()
     with new_index(embedder.fingerprint) as index:
         for files, _ in material.values():
-            added = indexed(files, index, embedder, IngestLimits().chunk_tokens)
+            added = indexed(files, index, embedder)
             generations, chunks = generations | added[0], chunks | added[1]
         retrieval = Retrieval(catalogue(generations), index)
         for name, (_, questions) in material.items():

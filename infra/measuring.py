@@ -94,23 +94,6 @@ def interval_of_difference(after: Sequence[float], before: Sequence[float]) -> t
     return float(difference.mean()), *_bootstrap(difference, np.mean)
 
 
-def interval_of_balanced_difference(
-    pairs: Sequence[tuple[Sequence[float], Sequence[float]]],
-) -> tuple[float, float, float]:
-    """Return the mean of the groups' mean differences, and its bootstrap interval, which resamples each group.
-
-    Each pair has the values of one group after and before; a large group counts no more than a small one.
-    """
-    generator = np.random.default_rng(_SEED)
-    resampled = []
-    for after, before in pairs:
-        difference = np.asarray(after, dtype=np.float64) - np.asarray(before, dtype=np.float64)
-        drawn = generator.integers(0, len(difference), (_RESAMPLED, len(difference)))
-        resampled.append((float(difference.mean()), difference[drawn].mean(axis=1)))
-    low, high = np.percentile(np.mean([means for _, means in resampled], axis=0), [2.5, 97.5])
-    return float(np.mean([mean for mean, _ in resampled])), float(low), float(high)
-
-
 def _bootstrap(values: NDArray[np.float64], statistic: Callable[..., Any]) -> tuple[float, float]:
     drawn = np.random.default_rng(_SEED).integers(0, len(values), (_RESAMPLED, len(values)))
     low, high = np.percentile(statistic(values[drawn], axis=1), [2.5, 97.5])

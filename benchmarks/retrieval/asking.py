@@ -2,6 +2,7 @@
 
 from array import array
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
 from itertools import cycle
 from statistics import median
 from time import perf_counter
@@ -11,19 +12,17 @@ from cachetools import LRUCache
 
 from benchmarks.retrieval.index import CachedEmbedder, catalogue
 from benchmarks.retrieval.measures import (
-    Span,
     evidence_held,
     of_characters,
     of_ranks,
-    precision_omega,
     rank_of_answer,
 )
 from benchmarks.retrieval.sets import DOCUMENT, MIXED, POOLED, Asked, EvaluationSet
-from benchmarks.retrieval.ways import DEFAULT, WAYS
 from docwell.adapters.chroma import ChromaIndex
 from docwell.identity import Principal
 from docwell.models import Passage, collection_of
 from docwell.ports import Places
+from docwell.query.retrieval.ranking import Weights
 from docwell.query.retrieval.retrieval import Retrieval
 from docwell.query.retrieval.scope import Scope
 from infra.progress import bar
@@ -35,6 +34,24 @@ _EVERYBODY = Principal("key:benchmark", collections=None)
 _TIMED = 200  # questions
 # The searches of one question: a few depths in each scope.
 _REMEMBERED = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """One configuration of retrieval. Without `question`, passages are ranked by their vectors alone."""
+
+    weights: Weights = field(default_factory=Weights)
+    question: bool = True
+
+
+DEFAULT = "ranked"
+# A part of the ranking, and the way without it: a weight of 0 switches a part off.
+PARTS = {part.name: f"without-{part.name}" for part in fields(Weights)}
+WAYS = {
+    DEFAULT: Way(),
+    "nearest": Way(question=False),
+    **{without: Way(replace(Weights(), **{part: 0.0})) for part, without in PARTS.items()},
+}
 
 # One value for each question, by way and scope, then by measure.
 Scores = dict[tuple[str, str], dict[str, list[float]]]
@@ -59,14 +76,11 @@ class Asker:
         self.chunks = chunks
         self._index, self._embedder = index, embedder
         self._catalogue = catalogue(generations)
-        self._spans: dict[str, list[Span]] = {}
 
-    def ask(
-        self, material: EvaluationSet, thorough: Sequence[str], others: Collection[str] = ()
-    ) -> tuple[Scores, list[dict[str, Any]]]:
-        """Return the scores of each way, and the questions that the first way misses in the set's collection.
+    def ask(self, material: EvaluationSet, others: Collection[str] = ()) -> tuple[Scores, list[dict[str, Any]]]:
+        """Return the scores of docwell's way and of `others`, and the questions missed in the set's collection.
 
-        The ways in `thorough` get all measures in all scopes; `others` get ranks only, in the scopes that judge.
+        The others get ranks only, in the scopes that judge.
         """
         retrieval = Retrieval(self._catalogue, _Remembering(self._index))
         scores: Scores = {}
@@ -74,13 +88,13 @@ class Asker:
         with bar(f"{material.title}: asking", len(material.asked)) as step:
             for asked, vector in self._with_vectors(material.asked):
                 for name in self.scopes(material):
-                    for way in dict.fromkeys([*thorough, *(others if name in material.judged else ())]):
+                    for way in (DEFAULT, *(others if name in material.judged else ())):
                         search = self._search(retrieval, way, asked, vector, name)
                         values = of_ranks(asked, search(TOP_K))
-                        if way in thorough:
+                        if way == DEFAULT:
                             first = search(FIRST)
-                            values |= self._of_content(asked, first, vector)
-                            if (way, name) == (thorough[0], POOLED) and rank_of_answer(asked, first) is None:
+                            values |= _of_content(asked, first)
+                            if name == POOLED and rank_of_answer(asked, first) is None:
                                 misses.append(_miss(asked, first))
                         for measure, value in values.items():
                             scores.setdefault((way, name), {}).setdefault(measure, []).append(value)
@@ -124,21 +138,14 @@ class Asker:
             MIXED: dict.fromkeys(self.mixed),
         }
         where = Scope(_EVERYBODY, places[scope])
-        return lambda top_k: WAYS[way].search(retrieval, where, vector, top_k, asked.text)
+        configured = replace(retrieval, weights=WAYS[way].weights)
+        question = asked.text if WAYS[way].question else ""
+        return lambda top_k: configured.search(where, vector, top_k, question).passages
 
-    def _of_content(self, asked: Asked, first: Sequence[Passage], vector: Sequence[float]) -> dict[str, float]:
-        values = {EVIDENCE: evidence_held(asked, first)} if asked.evidence else {}
-        if asked.spans:
-            values |= of_characters(asked, first)
-            values["precision-omega"] = precision_omega(asked, self._all_spans(asked.key, vector))
-        return values
 
-    def _all_spans(self, key: str, vector: Sequence[float]) -> list[Span]:
-        """Return the spans of all chunks of a document. A search finds them all, whatever its vector."""
-        if key not in self._spans:
-            found = self._index.search({collection_of(key): (key,)}, vector, self.chunks[key])
-            self._spans[key] = [(one.chunk.start, one.chunk.end) for one in found]
-        return self._spans[key]
+def _of_content(asked: Asked, first: Sequence[Passage]) -> dict[str, float]:
+    values = {EVIDENCE: evidence_held(asked, first)} if asked.evidence else {}
+    return values | of_characters(asked, first) if asked.spans else values
 
 
 def _miss(asked: Asked, found: Sequence[Passage]) -> dict[str, Any]:

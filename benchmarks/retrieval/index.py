@@ -3,7 +3,6 @@
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from hashlib import sha256
 from itertools import groupby, islice
 from pathlib import Path
@@ -15,7 +14,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.faults.chroma import chroma_server
-from benchmarks.retrieval.ingest_parts import Vectors
 from benchmarks.retrieval.records import CACHE, Records, generation_of
 from docwell.adapters.chroma import ChromaIndex, ChromaServer
 from docwell.adapters.chroma_records import Layout
@@ -96,28 +94,18 @@ def new_index(fingerprint: str) -> Iterator[ChromaIndex]:
 
 
 def indexed(
-    files: Mapping[str, Path],
-    index: ChromaIndex,
-    embedder: CachedEmbedder,
-    chunk_tokens: int,
-    vectors: Vectors | None = None,
+    files: Mapping[str, Path], index: ChromaIndex, embedder: CachedEmbedder
 ) -> tuple[dict[str, str], dict[str, int]]:
-    """Write the records of every file; return the generations and the number of chunks, by key.
-
-    `vectors` replaces the vectors of the chunks, as the parts of ingest are judged.
-    """
+    """Write the records of every file; return the generations and the number of chunks, by key."""
     generations, chunks = dict[str, str](), dict[str, int]()
 
     def records() -> Iterator[IndexRecord]:
         with bar("indexing", len(files)) as step:
-            for key, parts in Records(embedder, embedder.fingerprint, chunk_tokens).of(files):
+            for key, written in Records(embedder, embedder.fingerprint).of(files):
                 step.say(key)
-                for part in parts:
-                    own = vectors([one.chunk for one in part.records], embedder) if vectors else part.vectors
-                    for one, vector in zip(part.records, own.tolist(), strict=True):
-                        yield replace(one, vector=vector)
+                yield from written
                 generations[key] = generation_of(key, embedder.fingerprint).id
-                chunks[key] = sum(len(part.records) for part in parts)
+                chunks[key] = len(written)
                 step()
 
     for collection, group in groupby(records(), lambda one: collection_of(one.document)):

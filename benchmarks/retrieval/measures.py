@@ -1,6 +1,6 @@
 """The measures of what a question finds. Pure.
 
-Recall, precision, precision-omega and IoU are those of Chroma's report on chunking (2024): shares of characters.
+Recall, precision and IoU are those of Chroma's report on chunking (2024): shares of characters.
 """
 
 from collections.abc import Sequence
@@ -10,16 +10,14 @@ from docwell.models import Passage
 from docwell.text.lexicon import content_words
 
 HITS = (1, 3, 5, 10)
-RECIPROCAL_RANK = "reciprocal rank"
 
 Span = tuple[float, float]
 
 
 def of_ranks(asked: Asked, passages: Sequence[Passage]) -> dict[str, float]:
-    """Return whether one of the first 1, 3, 5, 10 passages answers, 0 or 100 each, and 100 over its rank."""
+    """Return whether one of the first 1, 3, 5, 10 passages answers, 0 or 100 each."""
     rank = rank_of_answer(asked, passages)
-    hits = {f"hit@{k}": 0.0 if rank is None or rank > k else 100.0 for k in HITS}
-    return hits | {RECIPROCAL_RANK: 0.0 if rank is None else 100 / rank}
+    return {f"hit@{k}": 0.0 if rank is None or rank > k else 100.0 for k in HITS}
 
 
 def rank_of_answer(asked: Asked, passages: Sequence[Passage]) -> int | None:
@@ -57,13 +55,6 @@ def of_characters(asked: Asked, passages: Sequence[Passage]) -> dict[str, float]
         "precision": 100 * found / retrieved if retrieved else 0.0,
         "IoU": 100 * found / (retrieved + wanted - found),
     }
-
-
-def precision_omega(asked: Asked, chunks: Sequence[Span]) -> float:
-    """Return the precision (0 to 100) of exactly the chunks that touch a reference: the chunker's limit."""
-    references = merged(asked.spans)
-    touched = [span for span in chunks if overlap([span], references)]
-    return 100 * overlap(touched, references) / length(touched) if touched else 0.0
 
 
 def merged(spans: Sequence[Span]) -> list[Span]:

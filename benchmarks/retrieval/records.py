@@ -8,15 +8,11 @@ import pickle
 import sqlite3
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
 from functools import cache
 from hashlib import sha256
 from pathlib import Path
 from threading import Lock
 from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
 
 import docwell.models
 from benchmarks.reading import default_reader
@@ -32,14 +28,6 @@ _VERSION = "v1"
 # These folders of the package, with the modules beside them, decide what a record holds, and so do the libraries.
 _CODE = ("", "adapters/documents", "adapters/embedding", "ingest", "text")
 _LIBRARIES = ROOT / "requirements" / "dev.txt"
-
-
-@dataclass(frozen=True, slots=True)
-class Part:
-    """The records of one range of pages, in order, with their vectors apart: (n, dimension) float32."""
-
-    records: tuple[IndexRecord, ...]
-    vectors: NDArray[np.float32]
 
 
 class TextOrPdfReader:
@@ -72,69 +60,65 @@ def generation_of(key: str, fingerprint: str) -> Generation:
 class Records:
     """Makes and caches the records of files for one embedding model. `embedder` must be thread-safe."""
 
-    def __init__(self, embedder: Embedder, fingerprint: str, chunk_tokens: int, folder: Path = CACHE) -> None:
+    def __init__(
+        self, embedder: Embedder, fingerprint: str, limits: IngestLimits | None = None, folder: Path = CACHE
+    ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self._embedder, self._fingerprint = embedder, fingerprint
-        self._limits = IngestLimits(chunk_tokens=chunk_tokens)
-        self._rows = sqlite3.connect(folder / "records.sqlite3", timeout=60, check_same_thread=False)
+        self._limits = limits or IngestLimits()
+        self._rows = sqlite3.connect(folder / "records2.sqlite3", timeout=60, check_same_thread=False)
         self._rows.execute(
             "CREATE TABLE IF NOT EXISTS records (document TEXT, model TEXT, chunk_tokens INTEGER, stamp BLOB,"
-            " parts BLOB, PRIMARY KEY (document, model, chunk_tokens))"
+            " written BLOB, PRIMARY KEY (document, model, chunk_tokens))"
         )
         self._lock = Lock()
 
-    def of(self, files: Mapping[str, Path]) -> Iterator[tuple[str, list[Part]]]:
-        """Yield the key of each file, in order, with its parts. Files are read in parallel."""
+    def of(self, files: Mapping[str, Path]) -> Iterator[tuple[str, list[IndexRecord]]]:
+        """Yield the key of each file, in order, with its records. Files are read in parallel."""
         with ThreadPoolExecutor(os.cpu_count()) as pool:
-            yield from zip(files, pool.map(self._parts, files, files.values()), strict=True)
+            yield from zip(files, pool.map(self._records, files, files.values()), strict=True)
 
-    def _parts(self, key: str, path: Path) -> list[Part]:
+    def _records(self, key: str, path: Path) -> list[IndexRecord]:
         row = (key, self._fingerprint, self._limits.chunk_tokens)
         stamp = sha256(_code() + path.read_bytes()).digest()
         with self._lock:
             found = self._rows.execute(
-                "SELECT parts FROM records WHERE document = ? AND model = ? AND chunk_tokens = ? AND stamp = ?",
+                "SELECT written FROM records WHERE document = ? AND model = ? AND chunk_tokens = ? AND stamp = ?",
                 (*row, stamp),
             ).fetchone()
         if found:
-            parts: list[Part] = pickle.loads(found[0])  # noqa: S301 - this class wrote it
-            return parts
-        parts = list(self._made(key, path))
+            records: list[IndexRecord] = pickle.loads(found[0])  # noqa: S301 - this class wrote it
+            return records
+        records = self._made(key, path)
         with self._lock, self._rows:
             self._rows.execute(
-                "INSERT OR REPLACE INTO records VALUES (?, ?, ?, ?, ?)", (*row, stamp, pickle.dumps(parts))
+                "INSERT OR REPLACE INTO records VALUES (?, ?, ?, ?, ?)", (*row, stamp, pickle.dumps(records))
             )
-        return parts
+        return records
 
-    def _made(self, key: str, path: Path) -> Iterator[Part]:
-        written: Any = _Written()
+    def _made(self, key: str, path: Path) -> list[IndexRecord]:
+        written = _Written()
+        index: Any = written
         no_store: Any = None  # the files are here: nothing is downloaded
-        indexer = RangeIndexer(no_store, written, self._embedder, TextOrPdfReader(), self._limits)
+        indexer = RangeIndexer(no_store, index, self._embedder, TextOrPdfReader(), self._limits)
         generation, size = generation_of(key, self._fingerprint), self._limits.range_pages
         pages = indexer.reader.inspect(path).page_count
         for number, first in enumerate(range(1, pages + 1, size)):
             indexer.run(generation, path, number, Span(first, min(first + size - 1, pages)), lambda: None)
-            yield written.part()
+        return written.records
 
 
 class _Written:
     """An index that only keeps what is written."""
 
     def __init__(self) -> None:
-        self._records: list[IndexRecord] = []
+        self.records: list[IndexRecord] = []
 
     def upsert(self, _collection: str, records: Sequence[IndexRecord]) -> None:
-        self._records += records
+        self.records += records
 
     def mark(self, _collection: str, _marks: object) -> None:
         """Keep no marks: an overview is not measured here."""
-
-    def part(self) -> Part:
-        """Return what was written since the last part."""
-        vectors = np.array([one.vector for one in self._records], dtype=np.float32)
-        part = Part(tuple(replace(one, vector=[]) for one in self._records), vectors)
-        self._records.clear()
-        return part
 
 
 @cache

@@ -5,9 +5,8 @@ from statistics import fmean
 
 import numpy as np
 
-from benchmarks.retrieval.asking import Scores
+from benchmarks.retrieval.asking import DEFAULT, PARTS, Scores
 from benchmarks.retrieval.sets import EvaluationSet
-from benchmarks.retrieval.ways import DEFAULT, PARTS
 from infra.measuring import interval_of_difference
 from infra.report import ROOT, Report, machine
 

@@ -1,4 +1,4 @@
-"""`make eval-retrieval`: sets, measures, records, and the rule by which a part of the ranking stays."""
+"""`make eval-retrieval`: sets, measures, and records."""
 
 from __future__ import annotations
 
@@ -11,18 +11,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from benchmarks.retrieval.asking import Asker
-from benchmarks.retrieval.ingest_parts import without_headings
+from benchmarks.retrieval.asking import DEFAULT, WAYS, Asker
 from benchmarks.retrieval.measures import evidence_held, of_characters, of_ranks, rank_of_answer
-from benchmarks.retrieval.records import Part, Records
+from benchmarks.retrieval.records import Records
 from benchmarks.retrieval.sets import DOCUMENT, MIXED, POOLED, SETS, Asked, EvaluationSet, filings2, mmlongbench
 from benchmarks.retrieval.sets import xquad as load_xquad
-from benchmarks.retrieval.ways import DEFAULT, WAYS
-from benchmarks.retrieval.worth import Worth, chosen_without, worth
-from docwell.models import Chunk, Passage, collection_of
+from docwell.config import IngestLimits
+from docwell.models import Chunk, IndexRecord, Passage, collection_of
 from docwell.ports import Places
 from docwell.text.lexicon import content_words
-from infra.measuring import interval_of_difference
 from infra.report import EVALUATION
 from tests.unit.fakes import FakeEmbedder
 
@@ -52,7 +49,6 @@ def test_a_hit_is_a_passage_on_a_page_that_answers_among_the_first() -> None:
         "hit@3": 100.0,
         "hit@5": 100.0,
         "hit@10": 100.0,
-        "reciprocal rank": pytest.approx(100 / 3),
     }
     assert set(of_ranks(asked, misses).values()) == {0.0}
 
@@ -163,18 +159,15 @@ def material(**fields: Any) -> EvaluationSet:
 
 def test_each_scope_is_searched_once_for_ranks_whatever_the_number_of_ways() -> None:
     index = Index()
-    scores, _ = asker(index).ask(material(), [DEFAULT], [way for way in WAYS if way != "nearest"])
+    scores, _ = asker(index).ask(material(), [way for way in WAYS if way not in (DEFAULT, "nearest")])
     places = ({"xquad": None}, {"xquad": (KEYS[0],)}, {"other": None, "xquad": None})
     assert [one for one, _ in index.searches] == list(places)
     assert {scope for way, scope in scores if way != DEFAULT} == {POOLED}
-    ranks = {scope: scores[DEFAULT, scope]["reciprocal rank"] for scope in (POOLED, DOCUMENT, MIXED)}
-    assert ranks == {POOLED: [25.0], DOCUMENT: [50.0], MIXED: [100 / 6]}
+    hits = {scope: scores[DEFAULT, scope]["hit@5"] for scope in (POOLED, DOCUMENT, MIXED)}
+    assert hits == {POOLED: [100.0], DOCUMENT: [100.0], MIXED: [0.0]}
 
 
 TEXT = "\n".join(f"The boiler of house {number} is warm in winter and cold in summer." for number in range(30))
-
-
-HEADED = "Boilers\n\n" + TEXT
 
 
 class Counting(FakeEmbedder):
@@ -186,75 +179,29 @@ class Counting(FakeEmbedder):
         return super().embed_passages(texts)
 
 
-def parts(folder: Path, text: str, embedder: FakeEmbedder | None = None, chunk_tokens: int = 50) -> list[Part]:
-    """Return the parts of one document."""
+def records(
+    folder: Path, text: str, embedder: FakeEmbedder | None = None, chunk_tokens: int = 50
+) -> list[IndexRecord]:
+    """Return the records of one document."""
     path = folder / "a.md"
     path.write_text(text, encoding="utf-8")
-    ((key, result),) = Records(embedder or FakeEmbedder(), "model", chunk_tokens, folder).of({"set/a.md": path})
+    limits = IngestLimits(chunk_tokens=chunk_tokens)
+    ((key, result),) = Records(embedder or FakeEmbedder(), "model", limits, folder).of({"set/a.md": path})
     assert key == "set/a.md"
     return result
 
 
-def chunks(part: Part) -> list[Chunk]:
-    return [one.chunk for one in part.records]
-
-
 def test_records_are_made_once(tmp_path: Path) -> None:
     first, again = Counting(), Counting()
-    (fresh,), (cached,) = parts(tmp_path, TEXT, first), parts(tmp_path, TEXT, again)
+    fresh, cached = records(tmp_path, TEXT, first), records(tmp_path, TEXT, again)
     assert (first.calls > 0, again.calls) == (True, 0)
-    assert cached.records == fresh.records
-    assert np.array_equal(cached.vectors, fresh.vectors)
-    assert len(fresh.records) > 5
+    assert cached == fresh
+    assert len(fresh) > 5
 
 
 @pytest.mark.parametrize(("text", "chunk_tokens"), [(TEXT + "!", 50), (TEXT, 60)])
 def test_another_text_or_chunk_size_has_other_records(tmp_path: Path, text: str, chunk_tokens: int) -> None:
-    before, again = parts(tmp_path, TEXT), Counting()
-    after = parts(tmp_path, text, again, chunk_tokens)
+    before, again = records(tmp_path, TEXT), Counting()
+    after = records(tmp_path, text, again, chunk_tokens)
     assert again.calls > 0
-    assert after[0].records != before[0].records
-
-
-def test_without_headings_only_headings_are_missing(tmp_path: Path) -> None:
-    (plain,), (headed,) = parts(tmp_path, TEXT), parts(tmp_path, HEADED)
-    assert without_headings(chunks(plain), FakeEmbedder()) == pytest.approx(plain.vectors)
-    assert without_headings(chunks(headed), FakeEmbedder()) != pytest.approx(headed.vectors)
-
-
-GOOD, EVEN, DOUBTFUL, BAD = (4.0, 1.0, 7.0), (0.0, -2.0, 2.0), (-3.0, -8.0, 0.0), (-3.0, -6.0, -1.0)
-
-
-@pytest.mark.parametrize(
-    ("together", "by_set", "stays"),
-    [
-        ((2.0, 0.5, 3.5), (GOOD, GOOD, EVEN), True),
-        ((2.0, 0.5, 3.5), (GOOD, GOOD, EVEN, DOUBTFUL, DOUBTFUL), True),
-        ((2.0, 0.0, 4.0), (GOOD, GOOD, GOOD), False),
-        ((2.0, 0.5, 3.5), (GOOD, GOOD, DOUBTFUL), False),
-        ((2.0, 0.5, 3.5), (GOOD, GOOD, GOOD, BAD), False),
-    ],
-)
-def test_a_part_stays_only_if_it_helps_together_and_on_three_sets_and_harms_none(
-    together: tuple[float, float, float], by_set: tuple[tuple[float, float, float], ...], stays: bool
-) -> None:
-    assert Worth(dict(enumerate(by_set)), together).carries_over is stays  # type: ignore[arg-type]
-
-
-def test_worth_is_the_paired_difference_in_which_each_set_counts_the_same() -> None:
-    complete = {"large": [100.0] * 90 + [0.0] * 10, "small": [100.0, 0.0]}
-    without = {"small": [0.0, 100.0], "large": [100.0] * 80 + [0.0] * 20}
-    result = worth(complete, without)
-    assert result.by_set["large"] == interval_of_difference(complete["large"], without["large"])
-    assert result.by_set["small"][0] == 0.0
-    assert result.together[0] == pytest.approx((10 + 0) / 2)
-    assert result.together[1] < -20 < 20 < result.together[2]
-
-
-def test_the_choice_without_a_set_ignores_its_figures_and_weighs_the_other_sets_alike() -> None:
-    ways = {
-        DEFAULT: {"a": [50.0], "b": [50.0], "c": [50.0] * 9},
-        "fits a": {"a": [100.0], "b": [40.0], "c": [40.0] * 9},
-        "fits b": {"a": [50.0], "b": [90.0], "c": [30.0] * 9},
-    }
-    assert chosen_without(ways) == {"a": "fits b", "b": "fits a", "c": "fits a"}
+    assert after != before
