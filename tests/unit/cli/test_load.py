@@ -21,7 +21,6 @@ from docwell.adapters import s3
 from docwell.adapters.s3 import S3Copier, S3Listing
 from docwell.adapters.sqs import SqsTaskQueue
 from docwell.cli import load, loading
-from docwell.cli.loading import LoadState
 from docwell.cli.remote import s3_client
 from docwell.cli.settings import Settings
 from docwell.errors import Forbidden, NotFound, Unavailable
@@ -162,15 +161,13 @@ def test_left_out_objects_are_counted_and_listed_with_their_reason(
     put(archive, "2026/")
     put(archive, "2026/film.mp4")
     put(archive, "2026/empty.pdf", b"")
-    put(archive, "2026/large.pdf", b"x" * 100)
     put(archive, "2026/old.pdf", StorageClass="DEEP_ARCHIVE")
     put(archive, f"2026/{'x' * 1013}.pdf", b"x")
-    result = run_load("2026/", "--max-bytes", 99, "--json", "--collection", "a-collection")
+    result = run_load("2026/", "--json", "--collection", "a-collection")
     assert result.exit_code == 3
     reasons = {
         "2026/film.mp4": "unknown_kind",
         "2026/empty.pdf": "empty_file",
-        "2026/large.pdf": "too_large",
         "2026/old.pdf": "archived",
         f"2026/{'x' * 1013}.pdf": "key_too_long",
     }
@@ -343,9 +340,6 @@ def dying(real: Callable[..., Any], at: int, *, after: bool) -> Callable[..., An
 
 STEPS = [
     (S3Copier, "copy"),
-    (LoadState, "record"),
-    (LoadState, "_store"),
-    (Path, "replace"),
     (SqsTaskQueue, "waiting"),
     (S3Listing, "page"),
 ]
@@ -374,9 +368,7 @@ def test_a_killed_load_goes_on_and_copies_each_document_once(
     assert len(next(tmp_path.glob("work/*.jsonl")).read_text().splitlines()) == 1
 
 
-def test_ctrl_c_stores_the_place_and_says_how_to_go_on(
-    run_load: Run, archive: S3Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_ctrl_c_says_how_to_go_on(run_load: Run, archive: S3Client, monkeypatch: pytest.MonkeyPatch) -> None:
     real = S3Copier.copy
     copied: list[str] = []
     pressed, interrupted = Event(), Event()
@@ -397,20 +389,16 @@ def test_ctrl_c_stores_the_place_and_says_how_to_go_on(
         interrupted.set()
         raise KeyboardInterrupt
 
-    def loaded() -> int:
-        (path,) = tmp_path.glob("work/docwell-load-????????.json")
-        return int(json.loads(path.read_text())["loaded"])
-
     with monkeypatch.context() as patched:
         patched.setattr(S3Copier, "copy", copy)
         patched.setattr(loading, "wait", wait_until_pressed)
         patched.setattr(load, "_WORKERS", 1)
         patched.setattr(load, "_PARTITIONS", 4)
         result = run_load()
-    assert (result.exit_code, "the same command, in this folder, goes on" in result.stderr) == (1, True)
-    assert loaded() == len(copies(archive)) < 21
-    assert "going on" in run_load(confirm=False).stderr
-    assert (loaded(), copies(archive)) == (21, KEYS)
+    assert (result.exit_code, "the same command goes on" in result.stderr) == (1, True)
+    assert 12 <= len(copies(archive)) < 21
+    assert run_load().exit_code == 0
+    assert copies(archive) == KEYS
 
 
 def test_a_queue_that_does_not_answer_once_does_not_end_the_load(
@@ -426,29 +414,3 @@ def test_a_queue_that_does_not_answer_once_does_not_end_the_load(
     monkeypatch.setattr(SqsTaskQueue, "waiting", waiting)
     assert run_load().exit_code == 0
     assert copies(archive) == KEYS
-
-
-def test_two_processes_do_not_run_the_same_load_at_once(
-    run_load: Run, archive: S3Client, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    second: list[Any] = []
-    real = S3Copier.copy
-
-    def copy(self: S3Copier, stored: StoredObject, key: str) -> None:
-        if stored.key == KEYS[0]:
-            second.append(run_load())
-        real(self, stored, key)
-
-    monkeypatch.setattr(S3Copier, "copy", copy)
-    monkeypatch.setattr(load, "_WORKERS", 1)
-    assert run_load().exit_code == 0
-    assert [(result.exit_code, "another process" in result.stderr) for result in second] == [(1, True)]
-    assert copies(archive) == KEYS
-
-
-def test_a_stored_state_that_cannot_be_read_is_named(run_load: Run, archive: S3Client, tmp_path: Path) -> None:
-    run_load()
-    (path,) = tmp_path.glob("work/docwell-load-????????.json")
-    path.write_text("{")
-    result = run_load()
-    assert (result.exit_code, path.name in result.stderr) == (2, True)

@@ -1,9 +1,10 @@
-"""`docwell load`: bring documents that lie in S3 into docwell, up to millions, with pause and resume."""
+"""`docwell load`: bring documents that lie in S3 into docwell, up to millions."""
 
 from __future__ import annotations
 
 import re
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated
@@ -12,7 +13,7 @@ import typer
 
 from docwell.cli import display
 from docwell.cli.command import ConnectedCommand, DryRunFlag, JsonFlag, QueueOption, YesFlag, group
-from docwell.cli.loading import Load, LoadState, Paused, QueueGate, Route, partitions
+from docwell.cli.loading import Load, Paused, QueueGate, Route
 from docwell.cli.remote import aws_client, plain_failures, queue_url, s3_client
 from docwell.cli.settings import ExitCode, Failure, Settings
 from docwell.errors import DocwellError
@@ -25,15 +26,6 @@ _LINE_EVERY_S = 60.0
 
 LongestWaitOption = Annotated[
     float, typer.Option(min=1, metavar="SECONDS", help="How long other uploads may wait behind the load.")
-]
-MaxBytesOption = Annotated[
-    int,
-    typer.Option(
-        envvar="DOCWELL_MAX_DOCUMENT_BYTES",
-        min=1,
-        metavar="BYTES",
-        help="Leave out larger objects, as ingest does.",
-    ),
 ]
 
 app = group()
@@ -53,7 +45,6 @@ def load(
     dry_run: DryRunFlag = False,
     yes: YesFlag = False,
     longest_wait: LongestWaitOption = 30.0,
-    max_bytes: MaxBytesOption = 512 * 1024 * 1024,  # ingest's default
     queue: QueueOption = None,
     as_json: JsonFlag = False,
 ) -> None:
@@ -61,34 +52,33 @@ def load(
 
     S3 copies them into the documents bucket. `docwell reconcile` indexes documents that lie there already.
     First counts the documents, and asks. Documents that are loaded and unchanged are skipped.
-    Ctrl-C pauses, and the same command goes on. Exit status 3 when objects were left out; a file lists them.
+    After Ctrl-C, the same command goes on. Exit status 3 when objects were left out; a file lists them.
     Needs s3:ListBucket on both buckets, GetObject and GetObjectTagging on the source, PutObject and
     PutObjectTagging on the documents bucket, and sqs:GetQueueAttributes.
     """
     settings: Settings = ctx.obj.override(queue=queue)
-    state = LoadState.read(_route(source, settings.need("bucket"), collection), Path())
-    work = _work(settings, state, longest_wait, max_bytes)
-    if dry_run or not state.partitions:
-        with plain_failures("cannot list the documents"), display.progress("listing", None) as step:
-            survey = work.survey(step)
-        counts = {name: getattr(survey, name) for name in ("documents", "bytes", "unchanged", "left_out")}
-        if dry_run and as_json:
-            display.show_json(counts)
-        else:
-            lines = counts | {"left_out": _reasons(survey.left_out)}
-            for name, value in lines.items():
-                display.echo(f"{name.replace('_', ' '):10} {value}", err=not dry_run)
-        if dry_run:
-            return
+    route = _route(source, settings.need("bucket"), collection)
+    work = _work(settings, route, longest_wait)
+    with plain_failures("cannot list the documents"), display.progress("listing", None) as step:
+        survey = work.survey(step)
+    if not (dry_run and as_json):
+        shown = {"documents": survey.documents, "bytes": survey.bytes, "unchanged": survey.unchanged}
+        for name, value in (shown | {"left out": _reasons(survey.left_out)}).items():
+            display.echo(f"{name:10} {value}", err=not dry_run)
+    if not dry_run:
         if not yes:
             typer.confirm("Load these documents?", abort=True, err=True)
-        state.documents, state.bytes = survey.documents, survey.bytes
-        state.partitions = partitions(survey.pages, _PARTITIONS)
-    else:
-        display.echo(f"docwell: going on with {state.path}: {_counts(state)}", err=True)
-    _run(work)
-    _show(state, as_json=as_json)
-    if state.left_out:
+        omissions = Path(f"docwell-load-{route.id}.left-out.jsonl")
+        _run(work, survey.documents, omissions)
+        survey.left_out = Counter(omission.reason for omission in work.omissions)
+    if as_json:
+        display.show_json(vars(survey) if dry_run else {**vars(survey), "loaded": work.loaded})
+    elif not dry_run:
+        display.say(f"{work.loaded:,} documents loaded, {survey.unchanged:,} were loaded already", "bold")
+        if survey.left_out:
+            display.say(f"left out: {_reasons(survey.left_out)}; listed in {omissions}", "yellow")
+        display.echo("`docwell status --watch` follows them", err=True)
+    if work.omissions:
         raise typer.Exit(ExitCode.NOT_INDEXED)
 
 
@@ -104,7 +94,7 @@ def _route(source: str, bucket: str, collection: str | None) -> Route:
     return Route(match[1], match[2], bucket, (collection or "").strip("/"))
 
 
-def _work(settings: Settings, state: LoadState, longest_wait_s: float, max_bytes: int) -> Load:
+def _work(settings: Settings, route: Route, longest_wait_s: float) -> Load:
     from docwell.adapters.s3 import S3Copier, S3Listing
     from docwell.adapters.sqs import SqsTaskQueue
 
@@ -113,57 +103,41 @@ def _work(settings: Settings, state: LoadState, longest_wait_s: float, max_bytes
     name = settings.need("queue")
     with plain_failures(f"cannot use queue {name}"):
         queue = SqsTaskQueue(sqs, queue_url(sqs, name))
-    route = state.route
     source, target = S3Listing(s3, route.source, route.prefix), S3Listing(s3, route.target, route.target_prefix)
     gate = QueueGate(queue.waiting, longest_wait_s)
-    return Load(source, target, S3Copier(s3, route.source, route.target), state, gate, max_bytes, _WORKERS)
+    return Load(route, source, target, S3Copier(s3, route.source, route.target), gate, _WORKERS)
 
 
-def _run(work: Load) -> None:
+def _run(work: Load, documents: int, omissions: Path) -> None:
     """Load, and say how to go on where that ends early. Raises `Failure`."""
-    go_on = "what is done is stored; the same command, in this folder, goes on"
+    go_on = "the same command goes on: it skips what is loaded"
     try:
-        with display.progress("loading", work.state.documents) as step, plain_failures("cannot load"):
-            work.run(_reporter(work, step))
+        with display.progress("loading", documents) as step, plain_failures("cannot load"):
+            work.run(omissions, _PARTITIONS, _reporter(work, documents, step))
     except (KeyboardInterrupt, Paused):
-        raise Failure(f"paused at {_counts(work.state)}: {go_on}") from None
+        raise Failure(f"paused at {work.loaded:,} of {documents:,} documents: {go_on}") from None
     except DocwellError as error:
-        raise Failure(f"stopped at {_counts(work.state)}: {error.detail}; {go_on}") from None
+        raise Failure(f"stopped at {work.loaded:,} of {documents:,} documents: {error.detail}; {go_on}") from None
 
 
-def _reporter(work: Load, step: Callable[[int], None]) -> Callable[[], None]:
+def _reporter(work: Load, documents: int, step: Callable[[int], None]) -> Callable[[], None]:
     """Return a function that advances the bar of a terminal; elsewhere, as in a log, prints a line a minute."""
-    state = work.state
     begun = printed = time.monotonic()
-    before, shown = state.loaded, 0
+    shown = 0
 
     def report() -> None:
         nonlocal printed, shown
-        loaded, now = state.loaded, time.monotonic()
+        loaded, now = work.loaded, time.monotonic()
         step(loaded - shown)
         shown = loaded
         if now - printed >= _LINE_EVERY_S and not display.is_watched(display.console(stderr=True)):
             printed = now
-            pace = (loaded - before) / (now - begun)
-            line = f"{_counts(state)}, {pace:.1f} a second; {work.gate.queued:,} messages wait"
+            pace, queued = loaded / (now - begun), work.gate.queued
+            line = f"{loaded:,} of {documents:,} documents, {pace:.1f} a second; {queued:,} messages wait"
             display.echo(line, err=True)
 
     return report
 
 
-def _counts(state: LoadState) -> str:
-    return f"{state.loaded:,} of {state.documents:,} documents"
-
-
-def _show(state: LoadState, *, as_json: bool) -> None:
-    if as_json:
-        display.show_json(state.summary())
-        return
-    display.say(f"{state.loaded:,} documents loaded, {state.unchanged:,} were loaded already", "bold")
-    if state.left_out:
-        display.say(f"left out: {_reasons(state.left_out)}; listed in {state.omissions}", "yellow")
-    display.echo("`docwell status --watch` follows them", err=True)
-
-
 def _reasons(counts: Mapping[str, int]) -> str:
-    return ", ".join(f"{count:,} {reason}" for reason, count in sorted(counts.items()))
+    return ", ".join(f"{count:,} {reason}" for reason, count in sorted(counts.items())) or "0"

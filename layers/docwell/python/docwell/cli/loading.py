@@ -1,7 +1,7 @@
-"""One load: its route and state in a file, the gate at the ingest queue, and the threads that copy.
+"""One load: its route, the gate at the ingest queue, and the threads that let S3 copy the missing documents.
 
-Threads take partitions of the listing and let S3 copy the missing documents. The load can go on after any
-interruption. The gate keeps the ingest queue short, so that other uploads do not wait behind the load.
+A load stores nothing but the list of objects left out: started again, it skips the documents that are copied. The
+gate keeps the ingest queue short, so that other uploads do not wait behind the load.
 """
 
 from __future__ import annotations
@@ -10,19 +10,17 @@ import json
 import time
 from bisect import bisect_right
 from collections import Counter, deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
-from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import partial
 from hashlib import sha256
 from itertools import pairwise
 from pathlib import Path, PurePosixPath
 from threading import Event, Lock
-from typing import Any, NamedTuple, TypeVar
+from typing import NamedTuple, TypeVar
 
-from docwell.cli.settings import ExitCode, Failure
 from docwell.errors import Forbidden, NotFound, Refused, Unavailable
 from docwell.media_types import MEDIA_TYPES
 from docwell.models import KEY_BYTES
@@ -36,15 +34,11 @@ COUNT_EVERY_S = 5.0
 _LATE_S = 60.0
 # The first pace in documents a second, and the factor by which it grows about each minute.
 _FIRST_PACE, _GROWTH = 0.5, 2.0
-# The documents between two stored places.
-_GROUP = 10
 # A store that is down for a few minutes does not end a load of days.
 _RETRY_AFTER_S = (1.0, 5.0, 15.0, 60.0, 120.0)
 _REPORT_EVERY_S = 1.0
 # So many denials in a row, without a copy before, mean that the load lacks permissions.
 _DENIALS_IN_A_ROW = 20
-# The fields of `LoadState` that are stored as they are.
-_NUMBERS = ("documents", "bytes", "loaded", "unchanged", "listed", "pace")
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,17 +72,11 @@ class Route:
         return f"{self.folder}/{key[len(above) + 1 if above else 0 :]}"
 
 
-@dataclass(slots=True)
-class Partition:
-    """A range of the source's keys: greater than `after`, up to `until`; an empty key is no bound.
+class Partition(NamedTuple):
+    """A range of the source's keys: greater than `after`, up to `until`; an empty key is no bound."""
 
-    `place` is the last key that is done, so that a resumed load continues after it.
-    """
-
-    after: str = ""
-    until: str = ""
-    place: str = ""
-    done: bool = False
+    after: str
+    until: str
 
 
 def partitions(keys: Sequence[str], parts: int) -> list[Partition]:
@@ -102,126 +90,8 @@ def partitions(keys: Sequence[str], parts: int) -> list[Partition]:
     return [Partition(after, until) for after, until in pairwise(["", *cuts, ""])]
 
 
-class Omission(NamedTuple):
-    """An object that was not loaded, and why."""
-
-    key: str
-    reason: str
-    detail: str = ""
-
-
-@dataclass
-class LoadState:
-    """The progress of a load. `documents` and `bytes` are the counts to load, from its beginning.
-
-    `pace` is the gate's last pace, in documents a second. `omissions` lists
-    the objects that are not loaded, one JSON line each. `listed` is the length of that file: lines after the
-    stored place are removed, because their objects come again.
-    """
-
-    path: Path
-    route: Route
-    documents: int = 0
-    bytes: int = 0
-    loaded: int = 0
-    unchanged: int = 0
-    listed: int = 0
-    pace: float = 0.0
-    left_out: Counter[str] = field(default_factory=Counter)
-    partitions: list[Partition] = field(default_factory=list)
-    _lock: Lock = field(default_factory=Lock)
-
-    @property
-    def complete(self) -> bool:
-        """Whether every partition is done."""
-        return all(partition.done for partition in self.partitions)
-
-    @property
-    def omissions(self) -> Path:
-        """The file that lists the objects that were not loaded."""
-        return self.path.with_suffix(".left-out.jsonl")
-
-    @classmethod
-    def read(cls, route: Route, folder: Path) -> LoadState:
-        """Return the stored state of a load that is not complete, else a new one. Raises `Failure`."""
-        new = cls(folder / f"docwell-load-{route.id}.json", route)
-        try:
-            stored: dict[str, Any] = json.loads(new.path.read_text("utf-8"))
-            ranges = [Partition(**partition) for partition in stored["partitions"]]
-            numbers = {name: stored[name] for name in _NUMBERS}
-            state = cls(new.path, route, left_out=Counter(stored["left_out"]), partitions=ranges, **numbers)
-        except FileNotFoundError:
-            return new
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise Failure(f"cannot read {new.path} ({error!r}): delete it to load anew", ExitCode.USAGE) from None
-        return new if state.complete else state
-
-    @contextmanager
-    def begun(self) -> Iterator[None]:
-        """Store the beginning, and keep other processes from the same load meanwhile. Raises `Failure`.
-
-        Drops the omissions that a killed run listed after its last stored place.
-        """
-        with self.omissions.open("ab") as file:
-            try:
-                with suppress(ImportError):  # Windows has no such lock
-                    import fcntl
-
-                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise Failure(f"another process runs this load, and writes {self.path}") from None
-            file.truncate(self.listed)
-            self._store()
-            yield
-
-    def record(
-        self,
-        partition: Partition,
-        place: str | None,
-        *,
-        loaded: int = 0,
-        unchanged: int = 0,
-        omitted: Sequence[Omission] = (),
-    ) -> None:
-        """Add the counts up to `place`, None for the end, and store it. Call it from any thread."""
-        with self._lock:
-            self.loaded += loaded
-            self.unchanged += unchanged
-            self.left_out.update(omission.reason for omission in omitted)
-            if omitted:
-                with self.omissions.open("a", encoding="utf-8") as file:
-                    file.writelines(json.dumps(omission._asdict()) + "\n" for omission in omitted)
-                    file.flush()
-                    self.listed = file.tell()
-            if place is None:
-                partition.done = True
-            else:
-                partition.place = place
-            self._store()
-
-    def summary(self) -> Mapping[str, object]:
-        """Return the counts for `--json`."""
-        return {
-            "source": f"s3://{self.route.source}/{self.route.prefix}",
-            "target": f"s3://{self.route.target}/{self.route.target_prefix}",
-            "complete": self.complete,
-            **{name: getattr(self, name) for name in ("documents", "bytes", "loaded", "unchanged")},
-            "left_out": dict(self.left_out),
-            "left_out_file": str(self.omissions) if self.left_out else None,
-        }
-
-    def _store(self) -> None:
-        """Replace the file in one step: a kill leaves the old state or the new one."""
-        values = {name: getattr(self, name) for name in _NUMBERS}
-        ranges = [asdict(partition) for partition in self.partitions]
-        stored = {"route": asdict(self.route), **values, "left_out": self.left_out, "partitions": ranges}
-        new = self.path.with_suffix(".new")
-        new.write_text(json.dumps(stored), encoding="utf-8")
-        new.replace(self.path)
-
-
 class Paused(Exception):  # noqa: N818 - no error: the user asked for it
-    """The load is to stop; what is done is stored."""
+    """The load is to stop."""
 
 
 class _Count(NamedTuple):
@@ -296,12 +166,19 @@ class LeftOut(StrEnum):
 
     UNKNOWN_KIND = "unknown_kind"  # by the suffix of its key
     EMPTY_FILE = "empty_file"
-    TOO_LARGE = "too_large"
     KEY_TOO_LONG = "key_too_long"  # in the documents bucket
     ARCHIVED = "archived"  # S3 must restore it first
     REFUSED = "refused"  # S3 does not copy it, such as an object under a customer's key
     CHANGED = "changed"  # replaced or deleted since it was listed: load again
     FORBIDDEN = "forbidden"  # no permission for this object
+
+
+class Omission(NamedTuple):
+    """An object that was not loaded, and why."""
+
+    key: str
+    reason: str
+    detail: str = ""
 
 
 class Candidate(NamedTuple):
@@ -313,58 +190,63 @@ class Candidate(NamedTuple):
 
 
 @dataclass
-class Survey:
-    """The counts of a load before it begins. `pages` are the last keys of full pages of the listing."""
+class Counts:
+    """The counts of a load: `documents` to load, of `bytes` in all."""
 
     documents: int = 0
     bytes: int = 0
     unchanged: int = 0
     left_out: Counter[str] = field(default_factory=Counter)
-    pages: list[str] = field(default_factory=list)
 
 
 @dataclass
 class Load:
-    """One load. The bucket's notifications send the copies to ingest. Set `gate.stop` to pause the load."""
+    """One load. The bucket's notifications send the copies to ingest. Set `gate.stop` to end the load."""
 
+    route: Route
     source: Listing
     target: Listing
     copier: Copier
-    state: LoadState
     gate: QueueGate
-    max_bytes: int
     workers: int
+    loaded: int = 0
+    omissions: list[Omission] = field(default_factory=list)
+    _page_ends: list[str] = field(default_factory=list)
     _denied: int = 0
+    _lock: Lock = field(default_factory=Lock)
 
-    def survey(self, progress: Callable[[int], object] = lambda _: None) -> Survey:
+    def survey(self, progress: Callable[[int], object]) -> Counts:
         """Count the objects, by listings only. Calls `progress` with each number of objects listed."""
-        survey, lock = Survey(), Lock()
+        counts = Counts()
 
         def count(partition: Partition) -> None:
             for candidates, last in self._pages(partition):
-                with lock:
+                with self._lock:
                     for stored, reason, unchanged in candidates:
                         if reason:
-                            survey.left_out[reason] += 1
+                            counts.left_out[reason] += 1
                         elif unchanged:
-                            survey.unchanged += 1
+                            counts.unchanged += 1
                         else:
-                            survey.documents += 1
-                            survey.bytes += stored.size
-                    survey.pages += [last] if last else []
+                            counts.documents += 1
+                            counts.bytes += stored.size
+                    self._page_ends += [last] if last else []
                     progress(len(candidates))
 
         folders = patient(self.source.folders, self.gate.stop)
         self._fan_out(count, partitions(folders, self.workers), lambda: None)
-        return survey
+        return counts
 
-    def run(self, report: Callable[[], object] = lambda: None) -> None:
-        """Load what is left. Calls `report` each second. Raises `Paused`, or the first error."""
-        # Half of the pace before an interruption: ingest may have lost workers since.
-        self.gate.pace = max(self.gate.pace, self.state.pace / 2)
-        unfinished = [partition for partition in self.state.partitions if not partition.done]
-        with self.state.begun():
-            self._fan_out(self._load, unfinished, report)
+    def run(self, list_of_omissions: Path, parts: int, report: Callable[[], object]) -> None:
+        """Load, in `parts` partitions of the survey, and write the objects left out as JSON lines.
+
+        Calls `report` each second. Raises `Paused`, or the first error.
+        """
+        try:
+            self._fan_out(self._load, partitions(self._page_ends, parts), report)
+        finally:
+            lines = [json.dumps(omission._asdict()) + "\n" for omission in self.omissions]
+            list_of_omissions.write_text("".join(lines), encoding="utf-8")
 
     def _fan_out(
         self, work: Callable[[Partition], None], parts: Sequence[Partition], report: Callable[[], object]
@@ -383,45 +265,35 @@ class Load:
                 raise
 
     def _load(self, partition: Partition) -> None:
-        for candidates, last in self._pages(partition):
-            for group in _groups(candidates):
-                documents = [row.stored for row in group if not (row.reason or row.unchanged)]
-                omitted = [Omission(row.stored.key, row.reason) for row in group if row.reason]
-                failed: list[Omission] = []
-                if documents:
-                    patient(partial(self.gate.enter, len(documents)), self.gate.stop)
-                    self.state.pace = self.gate.pace
-                    failed = self._copy(documents)
-                self.state.record(
-                    partition,
-                    group[-1].stored.key,
-                    loaded=len(documents) - len(failed),
-                    unchanged=sum(row.unchanged and not row.reason for row in group),
-                    omitted=[*omitted, *failed],
-                )
-            self.state.record(partition, last)
+        for candidates, _ in self._pages(partition):
+            for stored, reason, unchanged in candidates:
+                omission = Omission(stored.key, reason) if reason else None
+                if not (reason or unchanged):
+                    patient(partial(self.gate.enter, 1), self.gate.stop)
+                    omission = self._copy(stored)
+                with self._lock:
+                    self.loaded += not (omission or unchanged)
+                    self.omissions += [omission] if omission else []
 
-    def _copy(self, documents: Sequence[StoredObject]) -> list[Omission]:
-        """Copy documents one by one; return the failures. Raises `Forbidden` when S3 denies all of the first."""
-        failed: list[Omission] = []
-        for stored in documents:
-            try:
-                patient(partial(self.copier.copy, stored, self.state.route.key(stored.key)), self.gate.stop)
-                self._denied = 0
-            except NotFound as error:
-                failed.append(Omission(stored.key, LeftOut.CHANGED, error.detail))
-            except Refused as error:
-                failed.append(Omission(stored.key, LeftOut(error.reason), error.detail))
-            except Forbidden as error:
-                self._denied += 1
-                if self._denied >= _DENIALS_IN_A_ROW and not self.state.loaded:
-                    raise
-                failed.append(Omission(stored.key, LeftOut.FORBIDDEN, error.detail))
-        return failed
+    def _copy(self, stored: StoredObject) -> Omission | None:
+        """Copy a document; return why it was not copied. Raises `Forbidden` when S3 denies all of the first."""
+        try:
+            patient(partial(self.copier.copy, stored, self.route.key(stored.key)), self.gate.stop)
+        except NotFound as error:
+            return Omission(stored.key, LeftOut.CHANGED, error.detail)
+        except Refused as error:
+            return Omission(stored.key, LeftOut(error.reason), error.detail)
+        except Forbidden as error:
+            self._denied += 1
+            if self._denied >= _DENIALS_IN_A_ROW and not self.loaded:
+                raise
+            return Omission(stored.key, LeftOut.FORBIDDEN, error.detail)
+        self._denied = 0
+        return None
 
     def _pages(self, partition: Partition) -> Iterator[tuple[list[Candidate], str | None]]:
         """Yield the pages of the rest of a partition, each with its last key, None at the end."""
-        place: str | None = partition.place or partition.after
+        place: str | None = partition.after
         while place is not None:
             if self.gate.stop.is_set():
                 raise Paused
@@ -431,11 +303,11 @@ class Load:
 
     def _candidates(self, rows: Sequence[StoredObject], after: str) -> list[Candidate]:
         """Compare a page of the source with the same keys of the documents bucket."""
-        route = self.state.route
+        route = self.route
         keys = [route.key(row.key) for row in rows]
         copies = self._copies(keys, route.key(after) if after else "")
         return [
-            Candidate(row, _reason_against(row, key, self.max_bytes), _is_unchanged(row, copies.get(key)))
+            Candidate(row, _reason_against(row, key), _is_unchanged(row, copies.get(key)))
             for row, key in zip(rows, keys, strict=True)
             if not key.endswith("/")  # the marker of a folder
         ]
@@ -465,14 +337,12 @@ def patient(call: Callable[[], _Result], stop: Event) -> _Result:
     return call()
 
 
-def _reason_against(stored: StoredObject, key: str, max_bytes: int) -> LeftOut | None:
+def _reason_against(stored: StoredObject, key: str) -> LeftOut | None:
     """Return why an object is not to be copied to `key`, if there is a reason."""
     if PurePosixPath(key).suffix.lower() not in MEDIA_TYPES:
         return LeftOut.UNKNOWN_KIND
     if not stored.size:
         return LeftOut.EMPTY_FILE
-    if stored.size > max_bytes:
-        return LeftOut.TOO_LARGE
     if len(key.encode()) > KEY_BYTES:
         return LeftOut.KEY_TOO_LONG
     return LeftOut.ARCHIVED if stored.archived else None
@@ -487,15 +357,3 @@ def _is_unchanged(stored: StoredObject, copy: StoredObject | None) -> bool:
     if copy is None or copy.size != stored.size:
         return False
     return copy.etag == stored.etag or copy.modified > stored.modified
-
-
-def _groups(candidates: Sequence[Candidate]) -> Iterator[Sequence[Candidate]]:
-    """Yield consecutive candidates, with at most `_GROUP` documents to load in a group."""
-    start = count = 0
-    for end, row in enumerate(candidates, 1):
-        count += not (row.reason or row.unchanged)
-        if count == _GROUP:
-            yield candidates[start:end]
-            start, count = end, 0
-    if start < len(candidates):
-        yield candidates[start:]
