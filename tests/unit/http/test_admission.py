@@ -11,7 +11,7 @@ import pytest
 
 from docwell.answers import Cost
 from docwell.deadline import Deadline, run
-from docwell.errors import DeadlineExceeded, NotFound, QuotaExceeded, Unauthenticated
+from docwell.errors import DeadlineExceeded, QuotaExceeded, Unauthenticated
 from docwell.http.edges import RequestAdmission
 from docwell.identity import Identity, Principal, Use
 from docwell.ports import Reservation
@@ -95,31 +95,6 @@ def test_lookup_begins_at_once_and_other_work_goes_on_meanwhile() -> None:
     assert run(work()) == 1
 
 
-@pytest.mark.parametrize("id_", ["key:revoked", "key:none"])
-def test_an_unknown_caller_is_not_charged(id_: str) -> None:
-    principals = Principals()
-    with pytest.raises(Unauthenticated):
-        run(admission(principals, id_).admitted())
-    assert principals.charged == 0
-
-
-async def failing(asked: RequestAdmission) -> None:
-    async with asked:
-        raise NotFound("no such collection")
-
-
-def test_a_question_that_fails_is_charged_all_the_same() -> None:
-    principals = Principals()
-    with pytest.raises(NotFound):
-        run(failing(admission(principals)))
-    assert principals.charged == 1
-
-
-def test_a_used_up_quota_is_reported_before_any_other_error() -> None:
-    with pytest.raises(QuotaExceeded):
-        run(failing(admission(Principals(refuses=USED_UP))))
-
-
 def test_a_lookup_that_hangs_ends_within_its_share_of_the_deadline() -> None:
     principals = Principals()
     principals.go.clear()
@@ -144,14 +119,6 @@ def test_a_caller_that_waits_no_longer_does_not_stop_the_charge() -> None:
         return principals.charged
 
     assert run(work()) == 1
-
-
-def test_a_question_is_reserved_once_and_settled_to_what_it_used() -> None:
-    principals = Principals()
-    asked = RequestAdmission(Identity(ANN.id), principals, Deadline(PATIENT_S), tokens=4096)
-    run(asked.admitted())
-    asked.settle(900)
-    assert (principals.charged, principals.reserved, principals.settled) == (1, 4096, [900])
 
 
 @pytest.mark.parametrize("principals", [Principals(refuses=USED_UP), Principals()], ids=["refused", "unknown"])

@@ -42,6 +42,7 @@ STREAM = BODY | {"stream": True}
 USED_UP = QuotaExceeded("the requests of today are used up", 3599.2)
 ROUTES = [
     ("POST", "/v1/query", BODY),
+    ("POST", "/v1/search", BODY),
     ("POST", "/v1/feedback", {"request_id": "r", "verdict": "good"}),
     ("GET", "/v1/receipts/r", None),
     ("POST", "/v1/receipts/r/replay", None),
@@ -222,11 +223,6 @@ def test_a_client_that_leaves_while_its_answer_is_checked_is_charged(
         assert sse.WAITING in answer.body
     assert streaming.principals.tokens > 0
     assert streaming.receipts.kept
-
-
-def test_links_in_tokens_are_left_out(streaming: HttpWorld) -> None:
-    streaming.model.says = "Every March [1]. ![x](https://evil.example/?q=1) Indeed."
-    assert "evil" not in json.dumps([data for name, data in events_of(begin(STREAM)) if name == "token"])
 
 
 def test_an_answer_is_kept_and_can_be_judged_and_made_again(world: HttpWorld) -> None:

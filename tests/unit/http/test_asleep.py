@@ -71,11 +71,6 @@ def test_a_caller_may_ask_for_the_problem(asleep: HttpWorld) -> None:
     assert (problem["type"], problem["status"]) == ("urn:docwell:problem:model_waking", 503)
 
 
-def test_where_hosts_never_sleep_a_failure_stays_a_problem(world: HttpWorld) -> None:
-    world.model.fails = Unavailable("ollama", "down")
-    assert call("POST", "/v1/query", BODY)[0] == 503
-
-
 def test_a_stream_shows_passages_and_progress_until_the_model_answers(
     asleep: HttpWorld, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -112,11 +107,6 @@ def test_a_stream_that_the_runtime_buffers_does_not_wait(asleep: HttpWorld) -> N
     asleep.runtime = RuntimeSettings()
     answer: Any = handler(event_of("POST", "/v1/query", BODY | {"stream": True}), CONTEXT)
     assert events_of(answer["body"])[-1][1]["fallback_reason"] == "model_waking"
-
-
-def test_no_metric_where_hosts_never_sleep(world: HttpWorld, capsys: pytest.CaptureFixture[str]) -> None:
-    assert call("POST", "/v1/query", BODY)[0] == 200
-    assert sleep_metrics(capsys.readouterr().out) == []
 
 
 def test_the_status_names_the_state(asleep: HttpWorld) -> None:

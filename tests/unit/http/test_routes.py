@@ -184,15 +184,6 @@ def test_a_question_about_documents_like_these_is_answered_from_them_alone(world
         assert (answer["status"], answer["citations"]) == ("refused", [])
 
 
-def test_a_kept_question_is_asked_again_with_its_filter(world: HttpWorld) -> None:
-    world.add("house/rules.pdf", BOILER, page=7, created="2026-03-01")
-    body = {"question": QUESTION, "filter": {"created_from": "2026-03-01"}}
-    _, answer, _ = call("POST", "/v1/query", body)
-    world.add("house/rules.pdf", BOILER, page=7, created="2026-02-01")
-    status, again, _ = call("POST", f"/v1/receipts/{answer['request_id']}/replay")
-    assert (status, again["now"]["status"]) == (200, "refused")
-
-
 def test_tags_and_metadata_are_part_of_a_documents_state(world: HttpWorld) -> None:
     world.add("house/rules.pdf", BOILER, tags={"stage": "final"}, metadata={"team": "heat"})
     _, found, _ = call("GET", "/v1/documents/house%2Frules.pdf")

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from docwell.audit import Action
-from docwell.errors import QuotaExceeded, Unavailable
+from docwell.errors import Unavailable
 from tests.unit.conftest import HttpWorld
 from tests.unit.http.http_calls import call, masked
 from tests.unit.query.query_world import BOILER, QUESTION
@@ -72,22 +72,12 @@ def test_the_model_is_not_called_and_one_request_is_charged_and_audited(pages: H
     assert pages.receipts.kept == {}
 
 
-def test_a_filter_narrows_the_search(pages: HttpWorld) -> None:
-    found = search({"filter": {"prefix": "house/n"}})
-    assert [passage["document"] for passage in found["passages"]] == ["house/notes.pdf"]
-
-
 @pytest.mark.parametrize("more", [{"collection": "cellar"}, {"document": "cellar/a.pdf"}])
 def test_what_the_caller_may_not_read_looks_missing(pages: HttpWorld, more: dict[str, Any]) -> None:
     absent = {name: value.replace("cellar", "attic") for name, value in more.items()}
     answers = [call("POST", "/v1/search", {"question": QUESTION, **body}, "house") for body in (more, absent)]
     assert answers[0][0] == 404
     assert masked(answers[0]) == masked(answers[1])
-
-
-def test_a_used_up_quota_finds_nothing(pages: HttpWorld) -> None:
-    pages.principals.fails = QuotaExceeded("the requests of today are used up", 60)
-    assert call("POST", "/v1/search", {"question": QUESTION, "document": "house/none.pdf"})[0] == 429
 
 
 def test_an_audit_that_fails_hides_no_passages(pages: HttpWorld, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,10 +11,9 @@ import binascii
 import json
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from functools import cache
 from http import HTTPStatus
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 from urllib.parse import quote, unquote
 
 from aws_lambda_powertools.event_handler import Response, content_types
@@ -118,11 +117,12 @@ def message(body: Annotated[dict[str, Any], Body()]) -> Response[str]:
         method, params = _request(body)
         modern = _is_modern(method, params, headers)
         result = _result(method, params, console)
+    except Unauthenticated:
+        raise
+    except DocwellError as error:  # of a resource: tools return theirs
+        return _error_response(RpcError(_PARAMS, record_error(error).detail), id_, modern=modern)
     except RpcError as error:
-        fields = {"code": error.code, "message": error.message} | ({"data": error.data} if error.data else {})
-        early = error.code in {_INVALID, _MISMATCH, _VERSION}
-        status = _STATUS.get(error.code, HTTPStatus.BAD_REQUEST) if modern or early else HTTPStatus.OK
-        return _response(status, {"jsonrpc": "2.0", "id": id_ if _is_id(id_) else None, "error": fields})
+        return _error_response(error, id_, modern=modern)
     result = (_RESULT_FIELDS if modern else {}) | result
     return _response(HTTPStatus.OK, {"jsonrpc": "2.0", "id": id_, "result": result})
 
@@ -136,6 +136,13 @@ def no_session() -> Response[str]:
 
 def _response(status: int, body: dict[str, Any] | None) -> Response[str]:
     return Response(status, content_types.APPLICATION_JSON, "" if body is None else json.dumps(body))
+
+
+def _error_response(error: RpcError, id_: object, *, modern: bool) -> Response[str]:
+    fields = {"code": error.code, "message": error.message} | ({"data": error.data} if error.data else {})
+    early = error.code in {_INVALID, _MISMATCH, _VERSION}
+    status = _STATUS.get(error.code, HTTPStatus.BAD_REQUEST) if modern or early else HTTPStatus.OK
+    return _response(status, {"jsonrpc": "2.0", "id": id_ if _is_id(id_) else None, "error": fields})
 
 
 def _is_id(value: object) -> bool:
@@ -206,46 +213,13 @@ def _result(method: str, params: Mapping[str, Any], console: str | None) -> dict
     return methods[method]()
 
 
-@dataclass(frozen=True, slots=True)
-class Tool:
-    """A tool: `run` takes its arguments and the console's address, and returns its text and structured result."""
+class Tool(NamedTuple):
+    """A tool, as clients list it."""
 
     name: str
     title: str
     description: str
     arguments: type[BaseModel]
-    run: Callable[[Any, str | None], tuple[str, dict[str, Any]]]
-
-
-def _search(arguments: bodies.SearchRequest, _console: str | None) -> tuple[str, dict[str, Any]]:
-    return _as_json(answering.search(arguments, admission(), request_id()))
-
-
-def _ask(arguments: AskArguments, console: str | None) -> tuple[str, dict[str, Any]]:
-    return _answer(bodies.QueryRequest.model_validate(arguments.model_dump()), console)
-
-
-def _list(arguments: DocumentsArguments, _console: str | None) -> tuple[str, dict[str, Any]]:
-    return _as_json(_documents(arguments))
-
-
-def _overview(arguments: OverviewArguments, console: str | None) -> tuple[str, dict[str, Any]]:
-    request = bodies.QueryRequest(question=_OVERVIEW_QUESTION, document=arguments.document, mode=Mode.OVERVIEW)
-    return _answer(request, console)
-
-
-def _answer(request: bodies.QueryRequest, console: str | None) -> tuple[str, dict[str, Any]]:
-    question = answering.QuestionRequest(request, request_id(), admission(bodies.most_model_calls(request)))
-    try:
-        response = linked(run(question.result()).response, console)
-    finally:
-        question.follow_up()
-    return openai.content(response), response.model_dump(mode="json")
-
-
-def _as_json(response: BaseModel) -> tuple[str, dict[str, Any]]:
-    body = response.model_dump(mode="json", exclude_none=True)
-    return json.dumps(body, ensure_ascii=False), body
 
 
 TOOLS = (
@@ -254,24 +228,41 @@ TOOLS = (
         "Search passages",
         "Find the passages of the documents for a question, best first, with document, page and score.",
         bodies.SearchRequest,
-        _search,
     ),
     Tool(
         "ask",
         "Ask a question",
         "Answer a question from the documents; each statement cites its document and page.",
         AskArguments,
-        _ask,
     ),
-    Tool("documents", "List documents", "List the documents that you can search.", DocumentsArguments, _list),
+    Tool("documents", "List documents", "List the documents that you can search.", DocumentsArguments),
     Tool(
         "overview",
         "Overview of a document",
         "Say what one document is: its subject, authors, parts and main statements, with pages.",
         OverviewArguments,
-        _overview,
     ),
 )
+
+
+def _run_tool(arguments: BaseModel, console: str | None) -> tuple[str, dict[str, Any]]:
+    """Return the text and the structured result of the tool with these arguments."""
+    response: BaseModel
+    if isinstance(arguments, bodies.SearchRequest):
+        response = answering.search(arguments, admission(), request_id())
+    elif isinstance(arguments, DocumentsArguments):
+        response = _documents(arguments)
+    else:
+        fields = {"question": _OVERVIEW_QUESTION, "mode": Mode.OVERVIEW} | arguments.model_dump()
+        request = bodies.QueryRequest.model_validate(fields)
+        question = answering.QuestionRequest(request, request_id(), admission(bodies.most_model_calls(request)))
+        try:
+            answer = linked(run(question.result()).response, console)
+        finally:
+            question.follow_up()
+        return openai.content(answer), answer.model_dump(mode="json")
+    body = response.model_dump(mode="json", exclude_none=True)
+    return json.dumps(body, ensure_ascii=False), body
 
 
 @cache
@@ -299,7 +290,7 @@ def _call_tool(params: Mapping[str, Any], console: str | None) -> dict[str, Any]
         errors = error.errors()[:MOST_ERRORS]
         return _tool_error("; ".join(f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in errors))
     try:
-        text, structured = tool.run(arguments, console)
+        text, structured = _run_tool(arguments, console)
     except Unauthenticated:
         raise
     except DocwellError as error:
@@ -324,10 +315,6 @@ def _resources(params: Mapping[str, Any]) -> dict[str, Any]:
         page = _documents(DocumentsArguments.model_validate({"cursor": params.get("cursor")}))
     except ValidationError:
         raise RpcError(_PARAMS, "the cursor is not one of docwell") from None
-    except Unauthenticated:
-        raise
-    except DocwellError as error:
-        raise RpcError(_PARAMS, record_error(error).detail) from None
     resources = [
         {
             "uri": f"docwell://documents/{quote(document.document, safe='')}/pages/1",
@@ -344,15 +331,10 @@ def _read_resource(params: Mapping[str, Any]) -> dict[str, Any]:
     """Return the text of a page; charges the request."""
     uri = params.get("uri")
     match = _URI.fullmatch(uri) if isinstance(uri, str) else None
-    try:
-        if match is None:
-            raise NotFound("no such resource: resources/templates/list has their form")
-        document, page, request = unquote(match[1]), int(match[2]), admission()
-        principal = run(request.admitted()).principal
-        text = read_page(wiring.catalogue(), wiring.page_index(), principal, document, page)
-        answering.audit(request, Action.READ, frozenset({document}), request_id())
-    except Unauthenticated:
-        raise
-    except DocwellError as error:
-        raise RpcError(_PARAMS, record_error(error).detail) from None
+    if match is None:
+        raise NotFound("no such resource: resources/templates/list has their form")
+    document, page, request = unquote(match[1]), int(match[2]), admission()
+    principal = run(request.admitted()).principal
+    text = read_page(wiring.catalogue(), wiring.page_index(), principal, document, page)
+    answering.audit(request, Action.READ, frozenset({document}), request_id())
     return {"contents": [{"uri": uri, "mimeType": "text/plain", "text": text}]}

@@ -51,7 +51,7 @@ class DeadLettersBody(BaseModel):
     more: bool = Field(description="Whether more documents may have failed than are listed.")
 
 
-class CanaryBody(BaseModel):
+class CanaryBody(BaseModel, from_attributes=True):
     """The last result of the canary: `found`, `unindexed`, `missing` or `failed`."""
 
     outcome: str
@@ -126,7 +126,7 @@ class RedriveResponse(BaseModel):
 )
 def operations() -> OperationsResponse:
     """Return the state of each part that can be read."""
-    principal = _operator()
+    principal, choice = _operator(), wiring.prompts()
     unknown: dict[str, str] = {}
 
     def read_part(name: str, read: Callable[[], _Part]) -> _Part | None:
@@ -139,9 +139,12 @@ def operations() -> OperationsResponse:
     return OperationsResponse(
         reconcile=read_part("reconcile", _reconcile),
         dead_letters=read_part("dead_letters", lambda: _dead_letters(principal)),
-        canary=read_part("canary", _canary),
+        canary=read_part("canary", lambda: last_canary(wiring.state())),
         model=read_part("model", _model),
-        prompts=_prompts(),
+        prompts=[
+            PromptBody(name=prompt.name, version=prompt.version, share=weight / sum(choice.weights))
+            for prompt, weight in zip(choice.prompts, choice.weights, strict=True)
+        ],
         usage=read_part("usage", _use),
         unknown=unknown,
     )
@@ -191,24 +194,10 @@ def _dead_letters(principal: Principal) -> DeadLettersBody:
     return DeadLettersBody(waiting=waiting, failed=failed, more=cursor is not None)
 
 
-def _canary() -> CanaryBody | None:
-    result = last_canary(wiring.state())
-    return None if result is None else CanaryBody(outcome=result.outcome, at=result.at)
-
-
 def _model() -> ModelBody:
     settings = wiring.query_settings()
     state = run(wiring.sleeper().state(Deadline(settings.ready_timeout_s)))
     return ModelBody(name=settings.model, host=state)
-
-
-def _prompts() -> list[PromptBody]:
-    choice = wiring.prompts()
-    total = sum(choice.weights)
-    return [
-        PromptBody(name=prompt.name, version=prompt.version, share=weight / total)
-        for prompt, weight in zip(choice.prompts, choice.weights, strict=True)
-    ]
 
 
 def _use() -> UseBody:
