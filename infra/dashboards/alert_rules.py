@@ -11,8 +11,8 @@ from infra.dashboards import promql
 from infra.dashboards.parts import Metric
 
 RUNBOOK = "docs/runbook.md"
-# Metrics that one machine has no source of. Their silence is no alert, and their panels are empty.
-WITHOUT_SOURCE = {"CanaryFound": "the canary watches a deployed version"}
+# Metrics without a source on one machine. The canary watches a deployed version. Silence is no alert.
+_WITHOUT_SOURCE = {"CanaryFound"}
 
 _COMPARISONS = {
     "GreaterThanThreshold": ">",
@@ -96,7 +96,7 @@ class _Alarm:
     @property
     def silence_breaches(self) -> bool:
         """Whether a missing value counts as one over the threshold."""
-        return self.missing == "breaching" and self._alarm.get("MetricName") not in WITHOUT_SOURCE
+        return self.missing == "breaching" and self._alarm.get("MetricName") not in _WITHOUT_SOURCE
 
 
 def _expression(alarm: _Alarm) -> str:

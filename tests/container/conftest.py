@@ -10,7 +10,7 @@ import pytest
 from moto.server import ThreadedMotoServer
 
 from infra.local import names
-from tests.container import parts, stand_ins
+from tests.container import parts
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -24,12 +24,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[parts.Cloud]:
-    address = stand_ins.bridge_address()
+    address = parts.bridge_address()
     moto = ThreadedMotoServer(ip_address=address, port=0, verbose=False)
     moto.start()
     folder = tmp_path_factory.mktemp("chroma")
     try:
-        with stand_ins.chroma_server(address, folder) as chroma, stand_ins.ollama_server(address) as ollama:
+        with parts.chroma_server(address, folder) as chroma, parts.ollama_server(address) as ollama:
             aws = "http://{}:{}".format(*moto.get_host_and_port())
             queue = parts.aws_client(aws, "sqs").create_queue(QueueName=names.INGEST_QUEUE)["QueueUrl"]
             result = parts.Cloud(aws, chroma, ollama, queue)

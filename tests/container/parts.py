@@ -1,4 +1,4 @@
-"""The functions in their containers, and their servers."""
+"""The functions in their containers, and their servers: moto, a real Chroma, a scripted Ollama."""
 
 from __future__ import annotations
 
@@ -7,11 +7,14 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import boto3
@@ -21,13 +24,15 @@ from docwell.adapters.dynamodb.principals import Grant, PrincipalAdmin
 from infra.container import sam
 from infra.local import names
 from infra.local.ports import free_port
-from tests.container import stand_ins
 
 REGION = names.REGION
 QUEUE_ARN = f"arn:aws:sqs:{REGION}:{names.ACCOUNT}:{names.INGEST_QUEUE}"
 # Lambda sets both names of the region; boto3 reads the second.
 REGIONS = {"AWS_REGION": REGION, "AWS_DEFAULT_REGION": REGION}
 ACCESS = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", **REGIONS}
+
+MODEL = "scripted:1b"
+ANSWER = "Every 14 weeks [1]."
 
 
 def aws_client(endpoint: str, service: str) -> Any:
@@ -156,11 +161,10 @@ class Emulated:
 
 
 @contextmanager
-def container(image: str, variables: dict[str, str], memory_mb: int, *options: str) -> Iterator[Emulated]:
-    """Run as Lambda does: only /tmp to write on, 512 MB, no /dev/shm, the memory's share of a processor.
-
-    The last of `options` stands after the image.
-    """
+def container(
+    image: str, variables: dict[str, str], memory_mb: int, options: Sequence[str] = (), command: Sequence[str] = ()
+) -> Iterator[Emulated]:
+    """Run as Lambda does: only /tmp to write on, 512 MB, no /dev/shm, the memory's share of a processor."""
     port = free_port()
     limits = ["--read-only", "--tmpfs", "/tmp:mode=1777,size=512m", "--ipc", "none"]
     limits += ["--cap-drop", "ALL", "--security-opt", "no-new-privileges", "--memory", f"{memory_mb}m"]
@@ -170,21 +174,10 @@ def container(image: str, variables: dict[str, str], memory_mb: int, *options: s
     setting = [
         part for name, value in (ACCESS | variables | subscribers).items() for part in ("--env", f"{name}={value}")
     ]
-    *before, last = options or ("",)
-    command = [
-        "docker",
-        "run",
-        "--detach",
-        "--publish",
-        f"127.0.0.1:{port}:8080",
-        *limits,
-        *setting,
-        *before,
-        image,
-    ]
-    name = subprocess.check_output([*command, *([last] if last else [])], text=True).strip()
+    run = ["docker", "run", "--detach", "--publish", f"127.0.0.1:{port}:8080"]
+    name = subprocess.check_output([*run, *limits, *setting, *options, image, *command], text=True).strip()
     try:
-        stand_ins.wait_until_answers(f"http://127.0.0.1:{port}/")
+        wait_until_answers(f"http://127.0.0.1:{port}/")
         yield Emulated(name, f"http://127.0.0.1:{port}")
     finally:
         subprocess.run(["docker", "rm", "--force", name], check=False, capture_output=True)
@@ -204,11 +197,11 @@ def query_container(cloud: Cloud) -> AbstractContextManager[Emulated]:
         "AWS_LAMBDA_EXEC_WRAPPER": "/opt/docwell-stream",
         "DOCWELL_MODEL_DIR": "/opt/embedder/model",
         "DOCWELL_OLLAMA_URL": cloud.ollama,
-        "DOCWELL_MODEL": stand_ins.MODEL,
+        "DOCWELL_MODEL": MODEL,
     }
     folders = (f"{sam.artefact('QueryFunction')}:/var/task:ro", f"{unpacked_layers()}:/opt:ro")
-    options = [part for folder in folders for part in ("--volume", folder)]
-    return container(sam.BASE_IMAGE, variables, 1769, "--user", "993:990", *options, "handler.handler")
+    options = ["--user", "993:990", *(part for folder in folders for part in ("--volume", folder))]
+    return container(sam.BASE_IMAGE, variables, 1769, options, ["handler.handler"])
 
 
 def unpacked_layers() -> Path:
@@ -224,3 +217,78 @@ def question_event(name: str, body: dict[str, Any]) -> dict[str, Any]:
     """An event of tests/events with another question."""
     event: dict[str, Any] = json.loads((sam.ROOT / "tests" / "events" / f"{name}.json").read_text())
     return event | {"body": json.dumps(body)}
+
+
+def bridge_address() -> str:
+    """Return the address of this machine on Docker's bridge, which only its containers reach."""
+    command = ["docker", "network", "inspect", "bridge", "--format", "{{(index .IPAM.Config 0).Gateway}}"]
+    return subprocess.check_output(command, text=True).strip()
+
+
+def wait_until_answers(url: str, seconds: float = 60) -> None:
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        try:
+            httpx.get(url, timeout=5)
+        except httpx.HTTPError:
+            time.sleep(0.1)
+        else:
+            return
+    raise TimeoutError(f"{url} gave no answer in {seconds} s")
+
+
+@contextmanager
+def chroma_server(address: str, folder: Path) -> Iterator[str]:
+    port = free_port(host=address)
+    program = Path(sys.executable).with_name("chroma")
+    arguments = ["run", "--host", address, "--port", str(port), "--path", str(folder / "chroma")]
+    with (folder / "chroma.log").open("w") as log:
+        server = subprocess.Popen([program, *arguments], stdout=log, stderr=log)
+        try:
+            url = f"http://{address}:{port}"
+            wait_until_answers(f"{url}/api/v2/heartbeat")
+            yield url
+        finally:
+            server.terminate()
+            server.wait(20)
+
+
+class ScriptedOllama(BaseHTTPRequestHandler):
+    """The part of Ollama's protocol for one answer, with fixed text that a test can compare."""
+
+    def do_GET(self) -> None:
+        self._send({"version": "0.12.0", "models": [{"name": MODEL, "model": MODEL}]})
+
+    def do_POST(self) -> None:
+        request = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        if self.path != "/api/chat":
+            self._send({"capabilities": ["completion"], "model_info": {}, "details": {}})
+            return
+        prompt = sum(len(message["content"]) for message in request["messages"]) // 3
+        counts = {"done_reason": "stop", "prompt_eval_count": prompt, "eval_count": 6}
+        self._send(
+            {"model": MODEL, "message": {"role": "assistant", "content": ANSWER}, "done": False},
+            {"model": MODEL, "message": {"role": "assistant", "content": ""}, "done": True, **counts},
+        )
+
+    def _send(self, *lines: dict[str, object]) -> None:
+        body = "".join(json.dumps(line) + "\n" for line in lines).encode()
+        self.send_response(200)
+        self.send_header("Content-Type", "application/x-ndjson")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        """Log nothing."""
+
+
+@contextmanager
+def ollama_server(address: str) -> Iterator[str]:
+    server = ThreadingHTTPServer((address, 0), ScriptedOllama)
+    Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield f"http://{address}:{server.server_port}"
+    finally:
+        server.shutdown()
+        server.server_close()

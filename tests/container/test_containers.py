@@ -14,6 +14,7 @@ from fpdf import FPDF
 from docwell.http import sse
 from infra.container import sam
 from tests.container.parts import (
+    ANSWER,
     Cloud,
     Emulated,
     Times,
@@ -23,7 +24,6 @@ from tests.container.parts import (
     status_of,
     uploaded,
 )
-from tests.container.stand_ins import ANSWER
 
 pytestmark = pytest.mark.container
 

@@ -18,7 +18,7 @@ import pytest
 from docwell.http import sse
 from infra.container import sam
 from infra.local.ports import free_port
-from tests.container import stand_ins
+from tests.container import parts
 
 pytestmark = pytest.mark.container
 
@@ -37,7 +37,7 @@ def function(*environment: str) -> Iterator[httpx.Client]:
     command = ["docker", "run", "--detach", *options, sam.BASE_IMAGE, "toy_functions.streams"]
     name = subprocess.check_output(command, text=True).strip()
     try:
-        stand_ins.wait_until_answers(f"http://127.0.0.1:{port}/")
+        parts.wait_until_answers(f"http://127.0.0.1:{port}/")
         with httpx.Client(base_url=f"http://127.0.0.1:{port}/2015-03-31/functions/function", timeout=30) as client:
             yield client
     finally:
