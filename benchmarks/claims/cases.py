@@ -14,7 +14,7 @@ from importlib.resources import files
 from typing import Any
 
 from docwell.models import Chunk, Passage
-from docwell.query.checking.figures import stated
+from docwell.query.checking.figures import in_sentence
 from docwell.query.checking.tables import mentions
 from docwell.text.lexicon import segments
 from infra.report import EVALUATION
@@ -91,7 +91,7 @@ def _figures_of_articles() -> list[Case]:
     made: list[Case] = []
     for row in rows:
         right, context = row["answer"], row["context"]
-        figures = [mention for mention in stated(right) if not mention.is_grammar]
+        figures = [mention for mention in in_sentence(right) if not mention.is_grammar]
         if not figures:
             continue
         others = draw.sample([text for text in paragraphs if text != context], _OTHER_PARAGRAPHS)

@@ -14,9 +14,9 @@ from docwell.query.checking.figures import (
     Mention,
     asked_labels,
     has_percent,
+    in_sentence,
     labels,
     shifted,
-    stated,
     weight_of,
     weights_of,
 )
@@ -42,7 +42,6 @@ class Claim:
     """
 
     text: str
-    question: str
     figures: tuple[Mention, ...]
     named: frozenset[str]
     asked: frozenset[str]
@@ -54,17 +53,16 @@ class Claim:
     @classmethod
     def of(cls, sentence: str, question: str, passages: Sequence[str]) -> Claim:
         """Return the claim of a sentence without markers."""
-        asked, in_question = labels(question), stated(question)
+        asked, in_question = labels(question), in_sentence(question)
         # The same figure twice is judged once: a text of a thousand zeros takes no time.
         figures = {
             (mention.figure, mention.sign, mention.unit, mention.before, mention.periods): mention
-            for mention in stated(sentence)
+            for mention in in_sentence(sentence)
         }.values()
         # A year beside another figure is its period.
         only_dates = all(mention.is_date or mention.is_grammar for mention in figures)
         return cls(
             text=sentence,
-            question=question,
             figures=tuple(
                 mention
                 for mention in figures

@@ -207,11 +207,6 @@ def has_percent(text: str) -> bool:
     return PERCENT.search(text) is not None
 
 
-def stated(sentence: str) -> list[Mention]:
-    """Return the mentions of figures in one sentence of an answer."""
-    return list(in_sentence(sentence))
-
-
 def in_prose(prose: str, first: int) -> Iterator[Mention]:
     """Yield the mentions of the sentences of a text, which are numbered from `first`."""
     before = frozenset[str]()
@@ -221,8 +216,8 @@ def in_prose(prose: str, first: int) -> Iterator[Mention]:
         before = labels(sentence)
 
 
-def in_sentence(sentence: str, before: frozenset[str] = frozenset(), number: int = 0) -> Iterator[Mention]:
-    """Yield the mentions of a sentence, of this `number` in its text, behind one with the words `before`."""
+def in_sentence(sentence: str, before: frozenset[str] = frozenset(), number: int = 0) -> list[Mention]:
+    """Return the mentions of a sentence, of this `number` in its text, behind one with the words `before`."""
     sentence = sentence.replace("\n", " ")
     spots = located(sentence)
     here = labels(sentence)
@@ -257,7 +252,7 @@ def in_sentence(sentence: str, before: frozenset[str] = frozenset(), number: int
         for index, near in zip(same, parts, strict=True):
             period = frozenset[str]() if is_date else periods_of[index]
             mentions[index] = replace(mentions[index], near=near, periods=period)
-    yield from mentions
+    return mentions
 
 
 def shifted(value: str, places: int) -> str:

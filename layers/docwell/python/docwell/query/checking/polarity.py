@@ -22,11 +22,6 @@ _SHORT_DENIAL = r"n['\u2019]t\b|\bn['\u2019](?=\w)"
 _NO_DENIAL = r"(?!-|\.?\s*\d|\s+(?:only|just|merely|nur|seulement|s[o\u00f3]lo|else)\b)"
 _NEGATED = re.compile(rf"{_SHORT_DENIAL}|(?:{pattern(*_ALWAYS)}){_NO_DENIAL}", re.IGNORECASE)
 _VERB_NEGATED = re.compile(rf"{_SHORT_DENIAL}|(?:{pattern(*_ALWAYS[:2])}){_NO_DENIAL}", re.IGNORECASE)
-# In Portuguese, "no" is "in the".
-_PORTUGUESE, _PORTUGUESE_NO = (
-    re.compile(r"\W*(?:sim|n[\u00e3a]o)\b", re.IGNORECASE),
-    re.compile(r"\bno\b", re.IGNORECASE),
-)
 _APOSTROPHES = str.maketrans("\u2019", "'")
 _FIRST = re.compile(r"\W*([^\W\d_]+)\s*(?:[,.;:!\u2013\u2014\u060c\u061b\u3001\u3002\uff0c\uff01\uff1a]|$)")
 # "Y a-t-il", "La porte est-elle": a verb before its pronoun, without a word that asks.
@@ -112,8 +107,6 @@ def verdict(sentence: str, question: str, passages: Sequence[str]) -> Verdict | 
     if first is None or reply is None or not pieces:
         return None
     rest = sentence[first.end() :]
-    if _PORTUGUESE.match(sentence):
-        rest = _PORTUGUESE_NO.sub("", rest)
     asked = labels(question)
     weights = weights_of(asked | labels(rest), passages)
     index, decisive = max(
@@ -124,8 +117,6 @@ def verdict(sentence: str, question: str, passages: Sequence[str]) -> Verdict | 
             candidate[1].text,
         ),
     )
-    if _PORTUGUESE.match(sentence):
-        decisive = _Piece(*(_PORTUGUESE_NO.sub("", text) for text in decisive))
     denied = decisive.denies(f"{question} {rest}", question, _NEGATED)
     if labels(rest):
         return Verdict(index, _share(decisive.text, weights), denied == denies(rest), bare=False)

@@ -22,7 +22,6 @@ from docwell.query.checking.figures import (
     located,
 )
 from docwell.text.lexicon import UNSPACED, is_sheet_row
-from docwell.text.words import words
 
 _YEAR = re.compile(rf"{AFTER_NO_WORD}(?:FY)?((?:1[5-9]|20)\d\d)(?![^\W{UNSPACED.pattern[1:-1]}])(?!\s?%|[.,]\d)")
 _CELL = re.compile(r"[(\u2212+-]{0,2}(?:\d{1,3}(?:[.,'\u2019]\d{3})+|\d+)(?:[.,]\d+)?\)?%?\)?")
@@ -37,7 +36,6 @@ _THOUSANDS_DIGITS = 3
 _CAPTION_WORDS = 8
 # "In thousands of euros".
 _UNIT_WORDS = 2
-_PERIOD_HEADS = labels(" ".join(words("period_head")))
 
 # A line of one cell is a row of a table only beside another row.
 _LEAST_OF_TABLE = 2
@@ -170,7 +168,7 @@ def _in_named_row(above: str, line: str, number: int) -> Iterator[Mention]:
     It is the row `number` of its text. The numbers in its cells name it as its words do.
     """
     named = [_named(cell) for cell in line.split(" | ")]
-    cells = [list(in_sentence(text)) for _, text in named]
+    cells = [in_sentence(text) for _, text in named]
     near = frozenset[str]().union(*(labels(text) for _, text in named))
     near = near.union(*(numbers(mention.figure) for cell in cells for mention in cell))
     # The head of a name is no rival of the head of a figure.
@@ -178,8 +176,7 @@ def _in_named_row(above: str, line: str, number: int) -> Iterator[Mention]:
     all_heads = [labels(head) for head, _ in named]
     heads = tuple(frozenset() if is_name else head for head, is_name in zip(all_heads, are_names, strict=True))
     over, caption = labels(above).union(*compress(all_heads, are_names)), _caption(above)
-    period = frozenset[str]().union(*(periods(text) for head, text in named if _tells_period(head, text)))
-    period = period or certain(above)
+    period = certain(above)
     text = f"{' '.join(above.split())} {line.strip()}"
     for column, ((head, _), cell) in enumerate(zip(named, cells, strict=True)):
         written, scale = _caption(f"({head})") if scale_of(head) else caption
@@ -205,11 +202,6 @@ def _named(cell: str) -> tuple[str, str]:
     """Return the head and the text of a cell of a named row; the head is "" where it has none."""
     head, colon, text = cell.partition(": ")
     return (head, text) if colon else ("", cell)
-
-
-def _tells_period(head: str, text: str) -> bool:
-    """Return whether a cell says when its row was: "Year: 2024"."""
-    return bool(periods(text)) and not _PERIOD_HEADS.isdisjoint(labels(head))
 
 
 def _of_cell(head: frozenset[str], row: frozenset[str], caption: frozenset[str]) -> frozenset[str]:
