@@ -1,6 +1,7 @@
 """Orders to a model in other words and spellings: one set to develop the rules with, and one to measure them.
 
-No result of a single text of `measured` was looked at. The rules know its languages and its kinds of spelling.
+No result of a single text of `measured` was looked at. The rules know its languages and its kinds of spelling. A
+signal is deleted if neither set nor the attacks of the evaluation material lose a mark by it.
 """
 
 import base64

@@ -127,17 +127,20 @@ def _copied_from_articles() -> list[Case]:
     return made
 
 
-# The sets by name. The rules were written with the made-up claims "developed" in view, and with none of the rest.
-WRITTEN_ON = "made-up claims, developed"
-SETS: Mapping[str, Callable[[], Sequence[Case]]] = {
+# The development sets: the rules were chosen with their errors in sight.
+DEVELOPMENT: Mapping[str, Callable[[], Sequence[Case]]] = {
     "claims about documents": lambda: _claims("claims_own_dev.jsonl"),
-    "cells of tables": lambda: _claims("tables_auto_dev.jsonl"),
     "answers of a careful reader": _of_careful_reader,
+    "made-up claims, first file": lambda: cases("first"),
+    "made-up claims, second file": lambda: cases("second"),
+}
+# No rule was chosen on these.
+UNTOUCHED: Mapping[str, Callable[[], Sequence[Case]]] = {
+    "cells of tables": lambda: _claims("tables_auto_dev.jsonl"),
     "figures of articles": _figures_of_articles,
     "sentences copied from articles": _copied_from_articles,
-    "made-up claims, untouched": lambda: cases("untouched"),
-    WRITTEN_ON: lambda: cases("developed"),
 }
+SETS = {**DEVELOPMENT, **UNTOUCHED}
 
 
 def read(text: str) -> list[Case]:
