@@ -9,6 +9,8 @@ from collections import Counter
 from functools import lru_cache
 from itertools import islice, pairwise
 
+from docwell.text.words import numbers
+
 # A citation marker of an answer, `[3]` or `[1, 2]`.
 MARKER = re.compile(r"\[(\d{1,3}(?:\s*[,;]\s*\d{1,3})*)\]")
 
@@ -83,29 +85,12 @@ _FUNCTION_WORDS = """
 """
 FUNCTION_WORDS = frozenset(_FUNCTION_WORDS.split())
 
-_NUMBERS = """
-    one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen
-    eighteen nineteen twenty
-"""
-_ORDINALS = """
-    first second third fourth fifth sixth seventh eighth ninth tenth eleventh twelfth thirteenth fourteenth
-    fifteenth sixteenth seventeenth eighteenth nineteenth twentieth
-"""
-# Number words and their digits.
-SPELLED = {
-    word: str(number) for names in (_NUMBERS, _ORDINALS) for number, word in enumerate(names.split(), 1)
-} | {"thirty": "30", "forty": "40", "fifty": "50", "sixty": "60", "seventy": "70", "eighty": "80", "ninety": "90"}
-
-# Number words of German, French and Spanish that mean nothing else in English: no "once", "sept" or "seize".
-_NUMBERS_ABROAD = """
-    2 zwei deux dos|3 drei trois tres|4 vier quatre cuatro|5 fünf cinq cinco|6 sechs seis|7 sieben siete
-    |8 acht huit ocho|9 neun nueve|10 zehn dix diez|11 onze|12 zwölf douze doce|13 dreizehn treize trece
-    |14 vierzehn quatorze catorce|15 fünfzehn quinze quince|16 sechzehn|17 siebzehn|18 achtzehn|19 neunzehn
-    |20 zwanzig vingt veinte|30 dreißig dreissig trente treinta|40 vierzig quarante cuarenta
-    |50 fünfzig cinquante cincuenta|60 sechzig soixante sesenta|70 siebzig setenta|80 achtzig ochenta
-    |90 neunzig noventa|100 hundert
-"""
-SPELLED_ABROAD = {word: digits for digits, *names in map(str.split, _NUMBERS_ABROAD.split("|")) for word in names}
+# Number words and their digits; those of German, French and Spanish apart.
+SPELLED, SPELLED_ABROAD = (
+    {word: str(number) for word, number in numbers(of_ones).items()}
+    | {word: str(10 * number) for word, number in numbers(of_tens).items()}
+    for of_ones, of_tens in (("number", "tens"), ("number_abroad", "tens_abroad"))
+)
 _VALUES = SPELLED | SPELLED_ABROAD
 
 
