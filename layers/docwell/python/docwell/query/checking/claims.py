@@ -13,7 +13,6 @@ from docwell.query.checking.figures import (
     Figure,
     Mention,
     asked_labels,
-    has_percent,
     in_sentence,
     labels,
     shifted,
@@ -130,8 +129,6 @@ class Claim:
         # Few cells of a table have a currency's sign, but text about percents says so.
         if figure.sign and mention.sign not in {"", figure.sign}:
             return False
-        if figure.sign == "%" and not (mention.sign or has_percent(mention.text)):
-            return False
         scale = self.scale if mention.caption else figure.scale
         if _equal(figure.figure, scale, mention.figure, mention.scale):
             return True
@@ -173,17 +170,10 @@ class Claim:
         return not (before.isdisjoint(mention.here | self.asked) and before_mention.isdisjoint(self.named))
 
     def _has_column(self, figure: Mention, mention: Mention) -> bool:
-        """Return whether the sentence can be of the mention's column, or names the row: "pipe 15 mm".
-
-        Its unit is not that of another column.
-        """
+        """Return whether the sentence can be of the mention's column, or names the row: "pipe 15 mm"."""
         is_name = bool(figure.before) and _beside(figure) == _beside(mention)
         if is_name or mention.column == LABEL:
             return is_name
-        unit = _word(figure.unit)
-        in_heads = any(not unit.isdisjoint(head) for head in mention.heads)
-        if in_heads and unit.isdisjoint(mention.near | mention.head):
-            return False
         if not mention.head.isdisjoint(self.named):
             return True
         return all((head - mention.head).isdisjoint(self.named) for head in mention.heads)
@@ -213,12 +203,8 @@ class Claim:
         return ours < theirs
 
     def _is_asked(self, mention: Mention) -> bool:
-        """Return whether the mention has enough words of the question or the sentence, or a head asked for."""
-        in_column = mention.in_table and bool(self.asked_periods) and self.asked_periods <= mention.periods
-        in_column = in_column or not self.asked.isdisjoint(mention.head)
-        if not self.named.isdisjoint(mention.near) and (
-            in_column or len(self.named & mention.around) >= _ENOUGH_WORDS
-        ):
+        """Return whether the mention has enough words of the question or the sentence."""
+        if not self.named.isdisjoint(mention.near) and len(self.named & mention.around) >= _ENOUGH_WORDS:
             return True
         return weight_of(self.weights, mention.around) >= LEAST_ASKED
 

@@ -202,11 +202,6 @@ def weight_of(weights: dict[str, float], named: frozenset[str]) -> float:
     return round(math.fsum(weights[word] for word in named & weights.keys()) / total, 9) if total else 1.0
 
 
-def has_percent(text: str) -> bool:
-    """Return whether a text speaks of percents."""
-    return PERCENT.search(text) is not None
-
-
 def in_prose(prose: str, first: int) -> Iterator[Mention]:
     """Yield the mentions of the sentences of a text, which are numbered from `first`."""
     before = frozenset[str]()
