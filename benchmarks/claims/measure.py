@@ -47,7 +47,7 @@ RULES: Mapping[str, tuple[str, object, str, object]] = {
     "columns": ("a cell is in the column that the sentence names", Claim, "_has_column", True),
     "asked words": ("words of the question stand around a figure", Claim, "_is_asked", True),
     "units": ("a figure has the unit of the sentence", Claim, "_has_unit", True),
-    "bounds": ("'at least 5' is not 'at most 5', nor 5 a month 5 a year", Claim, "_has_bound", True),
+    "bounds": ("'at least 5' is not 'at most 5'", Claim, "_has_bound", True),
     "tables": ("rows of figures are cells under heads", tables, "_row_of", None),
     "rows of sheets": ("a line with a head beside each value is a row of a sheet", tables, "is_sheet_row", False),
     "yes and no": ("the nearest sentence decides a yes or no", check, "verdict", None),

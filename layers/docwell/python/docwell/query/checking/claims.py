@@ -188,8 +188,6 @@ class Claim:
     def _is_rival(self, rival: Mention, mention: Mention, unit: frozenset[str], named: frozenset[str]) -> bool:
         if rival.in_table != mention.in_table or rival.is_date != mention.is_date:
             return False
-        if rival.sign and mention.sign and rival.sign != mention.sign:
-            return False
         if mention.in_table:
             named = named | unit
             ours, theirs = named & mention.near, named & rival.near
