@@ -2,9 +2,9 @@
 
 It checks the right and wrong answers of four development sets, whose errors were in sight when the rules were
 chosen, and of three untouched sets; `ARGS=--list` prints the errors of the development sets. `ARGS=--without`
-switches off each rule in turn, or the rules that it names, and writes docs/generated/rules.md. It marks the attacks
-and the harmless look-alikes of the evaluation set, alone and in real paragraphs, orders in other words and spellings,
-and real pages. No model answers.
+switches off each rule in turn, or the rules that it names, and writes docs/generated/rules.md. It marks the
+attacks and the harmless look-alikes of the evaluation set, alone and in real paragraphs, orders in other words and
+spellings, and real pages. No model answers.
 """
 
 import json
