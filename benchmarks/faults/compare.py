@@ -20,7 +20,7 @@ from benchmarks.reading import default_reader
 from docwell.adapters.embedding.model_manifest import ModelManifest
 from docwell.adapters.embedding.onnx_embedder import OnnxEmbedder
 from docwell.errors import Refused
-from docwell.ingest.chunking import chunk_pages
+from docwell.ingest.chunking import cut_pages
 from docwell.pipeline import CHUNKER_VERSION, EMBEDDED_VERSION, TEXT_VERSION
 from infra.local.names import LEDGER_TABLE
 from infra.local.stack import Stack
@@ -201,7 +201,7 @@ class Comparator:
         pages = self._reader.inspect(path).page_count
         for first in range(1, pages + 1, size):
             read = self._reader.pages(path, first, min(first + size - 1, pages))
-            yield [chunk.text for chunk in chunk_pages(read, embedder, limit)]
+            yield [chunk.text for _, chunks in cut_pages(read, embedder, limit) for chunk, _ in chunks]
 
     def _ledger(self) -> dict[tuple[str, str], dict[str, Any]]:
         scan = self._dynamodb.get_paginator("scan").paginate(TableName=LEDGER_TABLE, ConsistentRead=True)

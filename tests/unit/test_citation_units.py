@@ -8,7 +8,7 @@ import pytest
 
 from docwell.adapters.chroma_records import passage_of, record_fields
 from docwell.cli.display import place_of
-from docwell.ingest.chunking import chunk_pages
+from docwell.ingest.chunking import cut_pages
 from docwell.models import Chunk, CitationUnit, IndexRecord, Page, Passage, UnitKind
 from docwell.query.checking.check import Checker
 from docwell.query.checking.grounding import unit_of
@@ -31,9 +31,9 @@ ROTOR, ROTOR_2 = Subject((Term("rotor", ("rotor",)),)), Subject((Term("rotor 2",
 
 @pytest.fixture
 def chunks() -> list[Chunk]:
-    chunks = list(chunk_pages([PAGE], WordPieces(), 30))
-    assert len(chunks) > 2
-    return chunks
+    ((_, cut),) = cut_pages([PAGE], WordPieces(), 30)
+    assert len(cut) > 2
+    return [chunk for chunk, _ in cut]
 
 
 def passage(chunk: Chunk) -> Passage:
@@ -51,8 +51,8 @@ def test_each_row_of_a_chunk_has_its_unit(chunks: list[Chunk]) -> None:
 def test_a_chunk_that_begins_within_a_unit_has_that_unit() -> None:
     unit = CitationUnit(UnitKind.SLIDE, "slide 4", "slide=4")
     page = Page(4, TEXT, citation_units=((0, unit),))
-    chunks = list(chunk_pages([page], WordPieces(), 40))
-    assert [chunk.citation_units for chunk in chunks] == [((0, unit),)] * len(chunks)
+    ((_, cut),) = cut_pages([page], WordPieces(), 40)
+    assert [chunk.citation_units for chunk, _ in cut] == [((0, unit),)] * len(cut)
 
 
 def test_the_unit_of_a_pdf_is_its_page_with_the_printed_number() -> None:

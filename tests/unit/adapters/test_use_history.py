@@ -14,7 +14,6 @@ from moto import mock_aws
 
 from docwell.adapters.dynamodb import principals as principals_module
 from docwell.adapters.dynamodb.principals import DynamoPrincipals, DynamoUseHistory, Grant, PrincipalAdmin
-from docwell.adapters.dynamodb.table import Table
 from docwell.adapters.sqs import SqsDeadLetters
 from docwell.answers import Cost
 from docwell.identity import Principal, Use
@@ -61,14 +60,6 @@ def test_use_and_costs_of_all_principals_are_summed_by_day(table: DynamoDBClient
     assert found.days == {"2026-11-25": Use(4, 30), "2026-11-24": Use(1, 10)}
     assert found.costs == {"2026-11-25": 0.75, "2026-11-24": 0.25}
     assert found.complete
-
-
-def test_rows_of_an_earlier_release_count_for_their_principal(table: DynamoDBClient) -> None:
-    for principal in ("key:ann", "shard:2:key:ann"):
-        row = {"principal": principal, "day": "2026-11-25", "requests": 4, "tokens": 40, "of": "key:ann"}
-        Table(table, "usage", "principals").put(row)
-    found = history(table).read(1, "USD")
-    assert [(one.id, use) for one, use in found.today] == [("key:ann", Use(8, 80))]
 
 
 def test_the_busiest_of_today_come_first_with_the_quotas_of_their_grants(

@@ -27,6 +27,7 @@ def test_every_text_has_the_vector_that_sentence_transformers_gives_it() -> None
     assert_parity(OnnxruntimeSession, GOAL_SINGLE)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("precision", "goal"), [("f32", GOAL_SINGLE), ("bf16", GOAL)])
 def test_so_it_has_by_openvino_in_each_precision(precision: str, goal: float) -> None:
     adapter = pytest.importorskip(
@@ -37,6 +38,7 @@ def test_so_it_has_by_openvino_in_each_precision(precision: str, goal: float) ->
     assert_parity(partial(adapter.OpenvinoSession, precision=precision), goal)
 
 
+@pytest.mark.slow
 def test_the_query_functions_form_is_a_thousandth_away_at_most() -> None:
     assert QUESTIONS_FILE in loaded(OnnxruntimeSession).manifest.stored
     assert_parity(OnnxruntimeSession, GOAL_QUESTIONS, for_questions=True)

@@ -1,4 +1,4 @@
-"""`chunk_pages` with a simple tokenizer: its properties first, then where chunks end."""
+"""`cut_pages` with a simple tokenizer: its properties first, then where chunks end."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tokenizers import Tokenizer as BertTokenizer
 from tokenizers import models, normalizers
 from tokenizers.pre_tokenizers import BertPreTokenizer
 
-from docwell.ingest.chunking import UNIT_TOKENS, chunk_pages, cut_pages
+from docwell.ingest.chunking import UNIT_TOKENS, cut_pages
 from docwell.ingest.indexing import pack_units
 from docwell.models import Chunk, Page, Units
 from docwell.query.retrieval.ranking import nearest
@@ -53,7 +53,8 @@ class Bytes:
 
 
 def chunks(text: str, limit: int = 16, tokenizer: WordPieces | Bytes | None = None) -> list[Chunk]:
-    return list(chunk_pages([Page(7, text, "vii")], tokenizer or WordPieces(), limit))
+    ((_, cut),) = cut_pages([Page(7, text, "vii")], tokenizer or WordPieces(), limit)
+    return [chunk for chunk, _ in cut]
 
 
 words = st.text(alphabet="abcdeé日本ไท.!?。- \n\t\x03", max_size=400)
@@ -143,8 +144,8 @@ def test_no_chunk_of_a_long_page_is_small(parts: list[str]) -> None:
 
 
 def test_a_chunk_never_crosses_a_page() -> None:
-    found = list(chunk_pages([Page(1, "one"), Page(2, "two")], WordPieces(), 100))
-    assert [(chunk.page, chunk.text) for chunk in found] == [(1, "one"), (2, "two")]
+    cut = cut_pages([Page(1, "one"), Page(2, "two")], WordPieces(), 100)
+    assert [(chunk.page, chunk.text) for _, chunks in cut for chunk, _ in chunks] == [(1, "one"), (2, "two")]
 
 
 @pytest.mark.parametrize(

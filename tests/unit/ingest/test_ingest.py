@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from docwell.attributes import Attributes
-from docwell.errors import DeadlineExceeded, LeaseLost
+from docwell.errors import DeadlineExceeded
 from docwell.models import Hint, Page, RangeTask, Reason, Status
 from tests.unit.fakes import FakeReader, FakeRecogniser
 from tests.unit.ingest.ingest_world import KEY, World
@@ -36,26 +36,6 @@ def test_a_duplicate_event_changes_nothing() -> None:
     report = world.update(owner="message-2")
     assert report.status is Status.INDEXED
     assert (dict(world.ledger.records), world.index.upserts, world.ledger.writes) == before
-
-
-def test_a_replaced_key_leaves_only_its_new_content() -> None:
-    world = World()
-    world.store.put(KEY, "old words here")
-    world.update()
-    world.store.put(KEY, "new text there")
-    world.update(owner="message-2")
-    assert world.texts() == "new text there"
-    assert world.ledger.records[KEY].live_generation == world.index.of(KEY)[0].generation
-
-
-def test_a_deleted_key_leaves_nothing() -> None:
-    world = World()
-    world.store.put(KEY, "some text")
-    world.update()
-    world.store.delete(KEY)
-    assert world.update(owner="message-2").status is Status.DELETED
-    assert world.index.of(KEY) == []
-    assert world.ledger.records[KEY].live_generation is None
 
 
 def test_a_replacement_that_is_refused_takes_the_old_content_away() -> None:
@@ -140,15 +120,6 @@ def test_an_event_that_comes_after_the_last_look_is_not_lost() -> None:
     world.ledger.before_write = when_swept
     assert world.update().status is Status.DELETED
     assert world.index.of(KEY) == []
-
-
-def test_a_worker_that_lost_its_lease_makes_nothing_live() -> None:
-    world = World()
-    world.store.put(KEY, "some text")
-    world.index.before_upsert = lambda: world.ledger.holders.update({KEY: ("another", 99)})
-    with pytest.raises(LeaseLost):
-        world.update()
-    assert world.ledger.records[KEY].live_generation is None
 
 
 def test_a_rebuild_indexes_again_what_seems_up_to_date() -> None:

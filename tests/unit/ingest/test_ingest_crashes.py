@@ -162,22 +162,6 @@ def test_what_is_written_after_the_lease_was_lost_does_not_stay(owner: str) -> N
     assert world.ledger.holders == {}
 
 
-def test_of_the_same_version_nothing_needs_to_be_removed_and_nobody_is_asked() -> None:
-    # A sweep hint here would loop for a document that takes longer than the visibility timeout.
-    world = World()
-    world.store.put(KEY, "some words")
-
-    def overtake() -> None:
-        world.index.before_upsert = lambda: None
-        world.update()
-
-    world.index.before_upsert = overtake
-    with pytest.raises(LeaseLost):
-        world.update()
-    assert world.queue.sent == []
-    assert world.texts() == "some words"
-
-
 def test_whoever_is_asked_to_look_again_takes_nothing_for_removed() -> None:
     world = World()
     world.store.put(KEY, "first words")
@@ -321,12 +305,6 @@ def lease_of(world: World, remaining_s: float = 900.0) -> DocumentLease:
     return lease
 
 
-def test_a_block_that_raises_releases_the_lease(world: World) -> None:
-    with pytest.raises(Unavailable), lease_of(world):
-        raise Unavailable("chroma", "down")
-    assert world.ledger.holders == {}
-
-
 def test_a_ledger_that_fails_at_the_release_does_not_hide_the_first_error(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -349,12 +327,6 @@ def test_a_worker_that_lost_its_lease_asks_for_a_sweep_at_another_version(
     with pytest.raises(LeaseLost), lease:
         lease.write(lease.record)
     assert world.queue.sent == sent
-
-
-def test_a_lease_that_no_event_met_is_free_after_its_release(world: World) -> None:
-    with lease_of(world) as lease:
-        assert lease.try_release() is None
-    assert world.ledger.holders == {}
 
 
 def test_a_lease_that_an_event_met_is_kept_and_read_again_and_sweeps_again(world: World) -> None:

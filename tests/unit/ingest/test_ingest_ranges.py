@@ -81,42 +81,16 @@ def test_ranges_of_a_replaced_document_leave_nothing_behind() -> None:
     assert sorted(record.chunk.text for record in world.index.of(KEY)) == ["new one", "new two"]
 
 
-def test_a_range_whose_document_moves_on_while_it_writes_removes_what_it_wrote() -> None:
-    world = World(range_pages=1)
-    world.store.put(KEY, LONG)
-    world.update()
-    task, world.queue.sent = world.queue.sent[0], []
-    assert isinstance(task, RangeTask)
-
-    def delete_it() -> None:
-        world.index.before_upsert = lambda: None
-        world.store.delete(KEY)
-        world.update(owner="message-2")
-
-    world.index.before_upsert = delete_it
-    world.index_range(task, "range", lambda: 900.0)
-    assert world.index.of(KEY) == []
-    assert world.ledger.records[KEY].status is Status.DELETED
-
-
-def test_a_range_that_is_refused_refuses_the_document_and_the_others_leave_nothing() -> None:
-    world = World(range_pages=1, max_document_characters=10)
-    world.store.put(KEY, "short\fa page that is much too long\fshort")
+@pytest.mark.parametrize(("limit", "text"), [(10, "short\fa page that is much too long\fshort"), (20, LONG)])
+def test_a_range_over_the_limit_of_characters_refuses_the_document_and_leaves_nothing(
+    limit: int, text: str
+) -> None:
+    world = World(range_pages=1, max_document_characters=limit)
+    world.store.put(KEY, text)
     world.update()
     world.work_off()
-    assert (world.ledger.records[KEY].status, world.ledger.records[KEY].reason) == (
-        Status.REJECTED,
-        Reason.TOO_MUCH_TEXT,
-    )
-    assert world.index.of(KEY) == []
-
-
-def test_a_long_document_over_the_limit_of_characters_is_refused_whoever_finds_out() -> None:
-    world = World(range_pages=1, max_document_characters=20)
-    world.store.put(KEY, LONG)
-    world.update()
-    world.work_off()
-    assert world.ledger.records[KEY].reason == Reason.TOO_MUCH_TEXT
+    record = world.ledger.records[KEY]
+    assert (record.status, record.reason) == (Status.REJECTED, Reason.TOO_MUCH_TEXT)
     assert world.index.of(KEY) == []
 
 

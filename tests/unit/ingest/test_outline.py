@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from docwell.ingest.chunking import chunk_pages, cut_pages
+from docwell.ingest.chunking import cut_pages
 from docwell.ingest.outline import HEADINGS, STATEMENTS, Outline, Sketch, shown
 from docwell.models import Chunk, Heading, Page, Part, Reason
 from tests.unit.fakes import FakeEmbedder
@@ -24,6 +24,10 @@ def page(number: int, text: str, **sizes: float) -> Page:
 def paths(*pages: Page) -> list[tuple[str, ...]]:
     outline = Outline()
     return [section.path for one in pages for section in outline.read(one)]
+
+
+def chunks_of(pages: list[Page], limit: int = 16) -> list[Chunk]:
+    return [chunk for _, chunks in cut_pages(pages, FakeEmbedder(), limit) for chunk, _ in chunks]
 
 
 def test_a_heading_closes_those_of_its_size_and_smaller() -> None:
@@ -53,9 +57,9 @@ def test_a_block_of_large_type_is_text() -> None:
 
 def test_a_chunk_has_the_path_over_it_without_its_own_first_line() -> None:
     text = "Report\n" + "word " * 12 + "\nEnds\n" + "other " * 12
-    found = list(chunk_pages([page(1, text, Report=TITLE, Ends=SECTION)], FakeEmbedder(), 16))
+    found = chunks_of([page(1, text, Report=TITLE, Ends=SECTION)])
     assert [(chunk.text.split()[0], chunk.heading) for chunk in found] == [("Report", ""), ("Ends", "Report")]
-    later = list(chunk_pages([page(1, text, Report=TITLE, Ends=SECTION), Page(2, "more")], FakeEmbedder(), 16))
+    later = chunks_of([page(1, text, Report=TITLE, Ends=SECTION), Page(2, "more")])
     assert later[-1].heading == "Report > Ends"
 
 
@@ -69,7 +73,7 @@ ROWS = ["Cash and what is held as cash 1 2", "Debts that others are to pay us 3 
 
 
 def headings(lines: Sequence[str], **sizes: float) -> list[str]:
-    return [chunk.heading for chunk in chunk_pages([page(1, "\n".join(lines), **sizes)], FakeEmbedder(), 16)]
+    return [chunk.heading for chunk in chunks_of([page(1, "\n".join(lines), **sizes)])]
 
 
 def test_the_short_lines_that_a_page_opens_with_are_the_heading_of_its_other_chunks() -> None:
@@ -91,12 +95,12 @@ def test_an_opening_has_four_lines_at_most_and_lines_without_a_letter_are_none()
 
 def test_nothing_of_one_page_is_the_opening_of_the_next() -> None:
     pages = [Page(1, "\n".join([*STATEMENT, *ROWS])), Page(2, "\n".join(ROWS))]
-    assert {chunk.heading for chunk in chunk_pages(pages, FakeEmbedder(), 16) if chunk.page == 2} == {""}
+    assert {chunk.heading for chunk in chunks_of(pages) if chunk.page == 2} == {""}
 
 
 def test_a_chunk_ends_before_a_heading_that_only_its_type_sets_off() -> None:
     text = "one two three four five six\nEnds as they were seen by all\nsix seven eight nine ten eleven twelve"
-    first = next(iter(chunk_pages([page(1, text, Ends_as_they_were_seen_by_all=SECTION)], FakeEmbedder(), 10)))
+    first = chunks_of([page(1, text, Ends_as_they_were_seen_by_all=SECTION)], 10)[0]
     assert first.text == "one two three four five six"
 
 

@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 
 from docwell.attributes import Attributes
-from docwell.errors import LeaseLost
 from docwell.ingest import ingest as ingest_module
 from docwell.ingest.events import give_up
 from docwell.ingest.steps import Recognise, Refresh, Resume, Settle, Start, Step, next_step
@@ -245,26 +244,6 @@ def indexed(text: str = "some text", **limits: Any) -> World:
     return world
 
 
-def test_a_first_event_a_new_version_and_a_rebuild_start_the_document(walk: Walk) -> None:
-    world = indexed()
-    assert walk.states[0] == "Behind"
-    world.store.put(KEY, "new text")
-    for hint in (Hint(KEY), Hint(KEY, rebuild=True)):
-        walk.states.clear()
-        world.ingest.update(hint, "message-2", lambda: 900.0)
-        assert walk.states[0] == "Behind"
-
-
-@pytest.mark.parametrize("status", Status)
-def test_a_document_in_any_status_can_be_deleted(walk: Walk, status: Status) -> None:
-    world = indexed()
-    world.ledger.records[KEY] = replace(world.ledger.records[KEY], status=status)
-    world.store.delete(KEY)
-    walk.states.clear()
-    world.update()
-    assert walk.states == ["Gone", "DELETED"]
-
-
 @pytest.mark.parametrize("status", Status)
 @pytest.mark.parametrize("replaced", [False, True])
 def test_a_document_with_work_left_fails_at_its_last_receive_and_starts_again_when_redriven(
@@ -320,35 +299,6 @@ def test_the_last_range_completes_the_document_unless_it_is_refused(walk: Walk, 
     world.index_range(last, "range-1", lambda: 900.0)
     assert walk.states[0] == state
     assert world.ledger.records[KEY].status is (Status.REJECTED if state == "REJECTED" else Status.INDEXED)
-
-
-def test_an_event_that_meets_a_lease_makes_its_holder_look_again(walk: Walk) -> None:
-    world = World()
-    world.store.put(KEY, "some text")
-
-    def another_event() -> None:
-        world.index.before_upsert = lambda: None
-        world.update(owner="message-2")
-
-    world.index.before_upsert = another_event
-    world.update()
-    assert walk.states == ["Behind", "Complete", "INDEXED", "INDEXED", "INDEXED"]
-
-
-def test_a_worker_that_lost_its_lease_asks_for_another_look(walk: Walk) -> None:
-    world = World()
-    world.store.put(KEY, "some text")
-
-    def overtake() -> None:
-        world.index.before_upsert = lambda: None
-        world.ledger.holders.clear()
-        world.store.put(KEY, "new text")
-        world.update(owner="message-2")
-
-    world.index.before_upsert = overtake
-    with pytest.raises(LeaseLost):
-        world.update()
-    assert world.queue.sent == [Hint(KEY, sweep=True)]
 
 
 # By state: the step once the hint is served, for a plain hint, and for a hint to sweep; None where nothing is left

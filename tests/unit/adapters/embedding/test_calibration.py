@@ -26,7 +26,6 @@ def test_a_folder_without_the_file_keeps_the_defaults(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ({"meaning": {"unrelated": 0.9, "same": 0.7}}, "meaning: .*must be under"),
         ({"meaning": {"unrelated": 0.7, "same": 0.9, "foreign": [0.8, 0.8]}}, "meaning: .*must be under"),
         ({"meaning": {"unrelated": 0.7, "same": 1.2}}, "meaning.same: .*less than or equal to 1"),
         ({"meaning": {"unrelated": 0.7}}, "meaning.same: Field required"),

@@ -99,19 +99,6 @@ def cut_pages(
     exactly one chunk; no chunk begins or ends with white space. The time is proportional to the text. Only a
     single character of more than `max_tokens` tokens exceeds the limit.
     """
-    for page, chunks in _chunked(pages, tokenizer, max_tokens):
-        yield page, [(chunk, _split(chunk.text, tokens, tokenizer)) for chunk, tokens in chunks]
-
-
-def chunk_pages(pages: Iterable[Page], tokenizer: Tokenizer, max_tokens: int) -> Iterator[Chunk]:
-    """Yield the chunks of `cut_pages` without their pages and units."""
-    for _, chunks in _chunked(pages, tokenizer, max_tokens):
-        yield from (chunk for chunk, _ in chunks)
-
-
-def _chunked(
-    pages: Iterable[Page], tokenizer: Tokenizer, max_tokens: int
-) -> Iterator[tuple[Page, list[tuple[Chunk, _Tokens]]]]:
     outline = Outline()
     for page in pages:
         above = outline.path
@@ -119,12 +106,12 @@ def _chunked(
         tokens = tokenizer.offsets([page.text])[0]
         marks = _marks(page.text, sections)
         opening, opening_end = _opening(page.text)
-        chunks = []
+        chunks: list[CutChunk] = []
         for start, end, chunk_tokens in _fit(page.text, 0, tokens, tokenizer, max_tokens, marks):
             heading = shown(_path(above, sections, start), opening if start > opening_end else ())
             text, number, units = page.text[start:end], page.number, _units(page, start, end)
             chunk = Chunk(text, number, start, end, len(chunk_tokens), page.label, heading, page.confidence, units)
-            chunks.append((chunk, chunk_tokens))
+            chunks.append((chunk, _split(text, chunk_tokens, tokenizer)))
         yield page, chunks
 
 

@@ -29,7 +29,6 @@ class Hits(NamedTuple):
     fit: float | None
     min_fit: float | None
     timings_ms: Timings
-    partial: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +97,7 @@ class Reports:
             for number, passage in enumerate(inquiry.passages, 1)
         )
         timings = inquiry.watch.timings()
-        return Hits(inquiry.passages, tuple(citations), inquiry.fit, inquiry.min_fit, timings, inquiry.partial)
+        return Hits(inquiry.passages, tuple(citations), inquiry.fit, inquiry.min_fit, timings)
 
     def _linked(self, citation: Citation) -> Citation:
         """Return the citation with its link."""

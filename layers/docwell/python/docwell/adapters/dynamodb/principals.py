@@ -10,8 +10,7 @@ itself is not stored.
 A day's use: (`principal`, `day`) = (`key:ID` or `sub:ID`; `2026-11-25`, in UTC) with `requests`, `tokens`,
 `expires_at` (seconds, the table's TTL), `cost` of the answers in `currency`, and `in_flight`, a string set of
 `END#TOKENS#ID`: a question that has reserved the tokens, and no longer runs after END (seconds). A set takes and
-loses members in the same update that counts, and has a size for its condition. An earlier release could spread the
-counters over rows of `shard:N:ID` with ID in `of`: the history still counts these.
+loses members in the same update that counts, and has a size for its condition.
 """
 
 from __future__ import annotations
@@ -219,10 +218,7 @@ class PrincipalAdmin:
         """Return every grant with today's use, by id. Reads both tables whole: for an operator."""
         usage = Table(self._client, usage_table, "principals")
         today = Selection(filter="#day = :day", values={"day": _day_of(self._clock())})
-        used = dict[str, Use]()
-        for row in usage.rows(today):
-            id_ = str(row.get("of", row["principal"]))
-            used[id_] = used.get(id_, Use()) + _use(row)
+        used = {row["principal"]: _use(row) for row in usage.rows(today)}
         return [(grant, used.get(grant.id, Use())) for grant in self.grants()]
 
     def grants(self) -> Sequence[Grant]:
@@ -363,7 +359,6 @@ def _api_key(row: Row) -> ApiKey:
     return ApiKey(row["principal"].removeprefix(_HASH), row["of"], row["key_id"], row.get("ends_at"))
 
 
-_DAY_S = 86_400
 # The most pages of 1 MB that a history reads, in about two seconds: 1,000 principals of two weeks take two.
 _PAGES = 8
 # The principals of today in a history.
@@ -386,16 +381,16 @@ class DynamoUseHistory:
         days_read = Selection("#day >= :since", {"since": _day_of(now - (days - 1) * _DAY_S)})
         uses: defaultdict[str, Use] = defaultdict(Use)
         costs: defaultdict[str, float] = defaultdict(float)
-        callers: defaultdict[str, Use] = defaultdict(Use)
+        callers: dict[str, Use] = {}
         place: Place | None = None
         for _ in range(_PAGES):
             page = self._usage.page(days_read, after=place)
             for row in page.rows:
-                day, id_ = str(row["day"]), str(row.get("of", row["principal"]))
+                day = str(row["day"])
                 uses[day] += _use(row)
                 costs[day] += row.get("cost", 0) if row.get("currency") == currency else 0
                 if day == _day_of(now):
-                    callers[id_] += _use(row)
+                    callers[row["principal"]] = _use(row)
             place = page.next
             if place is None:
                 break
