@@ -31,7 +31,8 @@ def add_parts(report: Report, material: EvaluationSet, scores: Scores) -> None:
     """Add the measure with all parts, and its loss without each of them: the mean over the judged scopes."""
 
     def values(way: str) -> list[float]:
-        mean = np.mean([scores[way, scope][_MEASURE] for scope in material.judged], axis=0)
+        asked = [scope for scope in material.judged if (way, scope) in scores]  # none is mixed where one set is
+        mean = np.mean([scores[way, scope][_MEASURE] for scope in asked], axis=0)
         return [float(value) for value in mean]
 
     whole = values(DEFAULT)

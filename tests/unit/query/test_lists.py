@@ -15,7 +15,7 @@ import pytest
 from docwell.answers import Answer, AnswerStatus, Mode
 from docwell.errors import BadInput, Unavailable
 from docwell.identity import Principal, Rule
-from docwell.models import CitationUnit, IndexRecord, Passage, UnitKind
+from docwell.models import IndexRecord, Passage
 from docwell.ports import Places
 from docwell.query import lists
 from docwell.query.ask import Passages, Question, Token
@@ -128,15 +128,6 @@ def test_a_list_has_all_documents_with_pages_and_quotes_and_asks_no_model() -> N
     assert {passage.document for passage in report.inquiry.prompted} == letters
     assert isinstance(world.events[-2], Passages)
     assert not any(isinstance(event, Token) for event in world.events)
-
-
-def test_a_question_for_a_list_is_a_list_without_the_caller_saying_so() -> None:
-    world = with_letters()
-    assert ask(world, "Which documents mention Ada Holt?", mode=Mode.AUTO).mode is Mode.LIST
-    assert ask(world, "Who built the bridge?", mode=Mode.AUTO).mode is Mode.PASSAGES
-    assert (
-        ask(world, "How many letters mention Ada Holt and Paul Keller?", mode=Mode.AUTO).mode is not Mode.COMPARE
-    )
 
 
 def test_a_list_without_a_document_is_refused_with_its_bound_and_after_the_passages_if_docwell_chooses() -> None:
@@ -462,13 +453,3 @@ def test_long_lists_of_values_are_cut_and_say_by_how_much(monkeypatch: pytest.Mo
     assert text.startswith("- homes/lease.pdf: page 1: 1 May 2024 [1]; and 3 more\n")
     monkeypatch.setattr(lists, "MOST_LINES", 1)
     assert re.search("- and 1 more\n\n.*4 in all", ask(with_leases(), "List all dates.").answer)
-
-
-def test_a_place_that_is_no_page_is_named_by_its_unit() -> None:
-    world = World()
-    unit = CitationUnit(UnitKind.PARAGRAPH, "Notes [2], paragraph 4", "p4")
-    world.add("a/a.docx", f"Due on 5 May 2024. {HOLT}", unit=unit)
-    world.add("a/b.docx", "Nothing.")
-    text = ask(world, "List all dates.").answer
-    assert text.startswith("- a/a.docx: Notes (2), paragraph 4: 5 May 2024 [1]\n")
-    assert "- a/a.docx, Notes [2], paragraph 4" in ask(world).answer or "paragraph 4" in ask(world).answer

@@ -202,8 +202,3 @@ def test_a_receipt_that_is_being_written_is_waited_for() -> None:
     store.receipts.clear()
     assert book.judge(READER, "request-7", "good", None)
     assert store.receipts["key:a", "request-7"].verdict == "good"
-
-
-def test_nobody_can_get_what_another_asked_to_replay_it() -> None:
-    with pytest.raises(NotFound):
-        ReceiptBook(FakeReceipts(THEN)).get(Principal("key:b", None), "request-7", FakeLedger())

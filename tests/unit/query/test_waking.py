@@ -92,6 +92,21 @@ def test_another_process_tells_waking_from_sleep_by_the_last_question_that_found
     assert run(sleeper.state(Deadline(2.0))) is HostState.AWAKE
 
 
+def test_a_host_that_woke_and_stopped_soon_is_asleep_again() -> None:
+    world = Asleep(wakes_at=3)
+    world.ask(Question(QUESTION, waits=True))
+    world.hosts.fails, world.hosts.wakes_at = ASLEEP, None
+    sleeper = world.query.sleeper
+    assert sleeper
+    assert run(sleeper.state(Deadline(2.0))) is HostState.ASLEEP
+
+
+def test_a_host_that_starts_is_waited_for_also_while_it_fails() -> None:
+    world = Asleep(wakes_at=5)
+    world.hosts.fails_meanwhile = DOWN
+    assert world.ask(Question(QUESTION, waits=True)).answer.status is AnswerStatus.ANSWERED
+
+
 def test_after_a_wait_in_vain_questions_do_not_wait_for_half_an_hour() -> None:
     world = Asleep()
     question = Question(QUESTION, waits=True, fallback=True)
@@ -162,13 +177,6 @@ def test_a_question_that_finds_no_host_gets_the_best_sentences_at_once() -> None
     assert answer.citations[0].page == 7
     assert answer.usage.tokens == 0
     assert world.hosts.checks == 0
-    assert world.of(Waking) == [Waking(0.0)]
-
-
-def test_without_a_fallback_it_is_an_error() -> None:
-    world = Asleep()
-    with pytest.raises(ModelWaking):
-        world.ask(Question(QUESTION))
     assert world.of(Waking) == [Waking(0.0)]
 
 

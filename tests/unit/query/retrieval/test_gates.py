@@ -52,6 +52,11 @@ def test_the_gate_of_a_model_without_calibration_is_open() -> None:
     assert not OPEN.refuses(-2.0)
 
 
+def test_the_gate_refuses_a_fit_under_its_threshold_alone() -> None:
+    assert GATE.refuses(0.2999)
+    assert not GATE.refuses(0.3)
+
+
 def test_a_question_without_passages_is_refused_by_any_gate() -> None:
     assert OPEN.refuses(None)
     assert GATE.refuses(None)
