@@ -125,7 +125,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if options.without is None:
             _compare(report, sets)
         else:
-            _without_passes(report, sets, shares, options.without)
+            _without_passes(report, sets, shares, options)
     return report.finish()
 
 
@@ -214,9 +214,9 @@ def _compare(report: Report, sets: Sets) -> None:
         report.add(f"{name}: processor time a page", 1000 * (time.process_time() - started) / count, "ms")
 
 
-def _without_passes(report: Report, sets: Sets, shares: Mapping[str, float], text: str) -> None:
+def _without_passes(report: Report, sets: Sets, shares: Mapping[str, float], options: argparse.Namespace) -> None:
     """Add what each set loses without each pass, in points, and write the page."""
-    names = [name for name in PASSES if text in name]
+    names = [name for name in PASSES if options.without in name]
     lines = list[str]()
     with bar("without a pass", len(names)) as step:
         for name in names:
@@ -229,15 +229,16 @@ def _without_passes(report: Report, sets: Sets, shares: Mapping[str, float], tex
                 report.add(f"without {name}: {of}", loss, "points")
             cells = ", ".join(f"{of} {loss:.2f}" for of, loss in sorted(losses.items(), key=lambda item: -item[1]))
             lines.append(f"| {name} | {cells or 'nothing'} |\n")
-    if not text:
+    if not options.without:
+        size = f"the first {options.n} documents" if options.n else "all documents"
         measured = "".join(f"| {name} | {share:.2f} |\n" for name, share in shares.items())
-        PAGE.write_text(_PAGE_TEXT.format(measured=measured, lines="".join(lines)), encoding="utf-8")
+        PAGE.write_text(_PAGE_TEXT.format(size=size, measured=measured, lines="".join(lines)), encoding="utf-8")
 
 
 _PAGE_TEXT = """# Extraction: the whole report
 
 `make eval-extraction ARGS=--without` writes this page. The docstring of `benchmarks/extraction.py` says what the
-sets are. Hidden text, forms and unreadable pages are made up; the others are real documents.
+sets are. Hidden text, forms and unreadable pages are made up; the others are {size} of each set and language.
 
 | set | % |
 | --- | ---: |

@@ -160,18 +160,21 @@ def test_an_image_is_a_page_that_a_recogniser_may_read(tmp_path: Path) -> None:
     assert [page.may_be_picture for page in pages] == [True, True]
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_every_hostile_or_damaged_file_ends_in_a_named_status(readings: dict[str, Reading]) -> None:
     assert len(readings) == len(format_poison()) >= 90
     assert {name: reading.outcome for name, reading in readings.items() if reading.status == "UNEXPECTED"} == {}
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_no_hostile_file_costs_more_than_the_budget(readings: dict[str, Reading]) -> None:
     dear = [reading for reading in readings.values() if reading.cpu_s > 30 or reading.peak_bytes > 1_000_000_000]
     assert dear == []
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_a_hostile_file_is_refused_for_its_reason(readings: dict[str, Reading]) -> None:
     assert {name: readings[name].outcome for name in OUTCOMES} == OUTCOMES

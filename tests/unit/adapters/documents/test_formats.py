@@ -34,16 +34,7 @@ PAGE = "<!doctype html><title>Guide</title><h1>Pumps</h1><p>Close the <b>valve</
 @pytest.mark.parametrize(
     ("data", "kind"),
     [
-        (PAGE.encode(), Kind.WEB),
-        (b"<?xml version='1.0'?>\n<html xmlns='http://www.w3.org/1999/xhtml'><p>a</p></html>", Kind.WEB),
-        (b"# Pumps\n\nClose the valve.\n", Kind.MARKDOWN),
-        (b"See the [manual](https://example.org) first.\n", Kind.MARKDOWN),
-        (b"Dear Ann,\nthe pumps are here, at last.\n", Kind.TEXT),
-        (b"echo start\n# no heading: a comment\nexit 1\n", Kind.TEXT),
         ("Ölstand prüfen".encode("utf-16"), Kind.TEXT),
-        (b"name;age\nAnn;3\nBob;4\n", Kind.TABLE),
-        (b"Subject: Hi\nFrom: a@example.org\nDate: today\n\nHello", Kind.MAIL),
-        (b"From: Ann\n\nThis memo has no other field.", Kind.TEXT),
         (image("PNG"), Kind.IMAGE),
         (image("JPEG"), Kind.IMAGE),
         (image("TIFF"), Kind.IMAGE),
@@ -240,11 +231,6 @@ def test_markdown_is_read_as_it_is_shown() -> None:
 
 def test_a_text_is_cited_by_line() -> None:
     assert cited(parts_of(b"One\ntwo\n\nfour\n")[0]) == {"line 1": "One", "line 2": "two", "line 4": "four"}
-
-
-def test_a_text_in_an_older_encoding_is_decoded() -> None:
-    text = "Der Ölstand muß täglich geprüft werden. Größere Mängel führen zur Stilllegung."
-    assert parts_of(text.encode("cp1252"))[0][0].text == text
 
 
 def test_a_row_of_values_has_its_header() -> None:

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import io
 import time
+import tomllib
 import zipfile
+from pathlib import Path
 
 import pytest
 
-from docwell.adapters.documents.charsets import decoded
+from docwell.adapters.documents.charsets import declared, decoded
 from docwell.adapters.documents.kinds import Kind, binary_kind, is_locked, text_kind
 from tests.unit.adapters.documents.made import cited, parts_of, presentation, saved, word, workbook
 
 UMLAUTS = "Größe und Höhe müssen täglich geprüft werden.\n"
+CASES = tomllib.loads(Path(__file__).with_name("texts.toml").read_text(encoding="utf-8"))
+ENGLISH = "The pump runs at a steady rate and the valve stays closed until the tank is full.\n" * 50
+LONG = "".join(f'{at},"Line of {at},\n{"word " * 300}\nend."\n' for at in range(90))
 OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 
 
@@ -48,31 +53,6 @@ def test_a_message_with_a_locked_attachment_is_not_locked() -> None:
     names = "__properties_version1.0".encode("utf-16-le"), "EncryptedPackage".encode("utf-16-le")
     assert is_locked(OLE + names[1])
     assert not is_locked(OLE + names[0] + names[1])
-
-
-@pytest.mark.parametrize(
-    ("text", "kind"),
-    [
-        ("<script>go()</script><p>Seen</p>", Kind.WEB),
-        ("<style>p {}</style>\n<p>Seen</p>", Kind.WEB),
-        ("<b>Seen</b> text", Kind.WEB),
-        ('<h1 align="center">Pumps</h1>\n\n## Install\n\nRun it.\n', Kind.MARKDOWN),
-        ("<a placeholder> is a name.\n", Kind.TEXT),
-        ("set -e\n\n# Install\napt-get install __x__ *.log\n", Kind.TEXT),
-        ("host: a\n\n# The port\nport: 5\n", Kind.TEXT),
-        ("# Settings\nHOST=a\n", Kind.TEXT),
-        ("# Load\nimport __init__\n", Kind.TEXT),
-        ("# Pumps\nClose the valve.\n", Kind.MARKDOWN),
-        ("# Pumps\n## Oil\n", Kind.MARKDOWN),
-        ("Intro.\n\n# Pumps\n- oil\n", Kind.MARKDOWN),
-        ("# Pumps\n1. Close it.\n", Kind.MARKDOWN),
-        ("# \u6cf5\n\u5173\u95ed\u9600\u95e8\u3002\n", Kind.MARKDOWN),
-        ("# Pumps", Kind.MARKDOWN),
-        ("We met on Monday, late.\nThe pump failed, again.\nIt was fixed, finally.\n", Kind.TEXT),
-    ],
-)
-def test_a_piece_of_a_page_is_told_from_markdown_and_prose(text: str, kind: Kind) -> None:
-    assert text_kind(text) == kind
 
 
 @pytest.mark.parametrize(
@@ -118,3 +98,46 @@ def test_the_kind_of_a_text_of_one_piece_again_and_again_takes_little_time(piece
 def test_a_very_wide_table_is_one_of_values() -> None:
     assert text_kind("|a" * 60 + "|\n" + "|-" * 60 + "|\n" + ("|b" * 60 + "|\n") * 9) == Kind.MARKDOWN
     assert text_kind("|a" * 5_000 + "|\n" + "|-" * 5_000 + "|\n" + ("|b" * 5_000 + "|\n") * 9) == Kind.TABLE
+
+
+@pytest.mark.parametrize("case", CASES["text"], ids=[case["text"][:40] for case in CASES["text"]])
+def test_the_content_of_a_text_tells_its_kind(case: dict[str, str]) -> None:
+    assert text_kind(case["text"]) == case["kind"]
+
+
+@pytest.mark.parametrize(
+    ("encoding", "text"),
+    [
+        *((case["encoding"], case["text"]) for case in CASES["encoded"]),
+        ("cp1252", ENGLISH + "It costs £5 at 40 °C.\n" + ENGLISH),
+        ("cp1252", ENGLISH + "Señor Núñez\u2019s café is “open”.\n"),
+    ],
+)
+def test_a_text_in_an_older_encoding_keeps_its_letters(encoding: str, text: str) -> None:
+    assert decoded(text.encode(encoding)) == text
+
+
+@pytest.mark.parametrize(
+    ("data", "encoding"),
+    [
+        ('<meta charset="windows-1250"><p>Łódź'.encode("cp1250"), "cp1250"),
+        ('<?xml version="1.0" encoding="shift_jis"?>毎日'.encode("shift_jis"), "shift_jis"),
+        ('<meta content="text/html; charset=ISO-8859-1">5 €'.encode("cp1252"), "cp1252"),
+        ('<meta charset="utf-8">Höhe'.encode("cp1252"), None),
+        (b'<meta charset="none such">', None),
+        ('charset = "cp1250": Łódź'.encode("cp1250"), None),
+    ],
+)
+def test_a_page_is_read_as_it_declares_where_it_can_be(data: bytes, encoding: str | None) -> None:
+    assert declared(data) == encoding
+
+
+@pytest.mark.parametrize(
+    ("text", "last"),
+    [
+        *((case["text"], case["last"]) for case in CASES["table"]),
+        ("id,text\n" + LONG, f"id: 89 | text: Line of 89, {'word ' * 300}end."),
+    ],
+)
+def test_a_row_has_its_header_whatever_stands_around_the_table(text: str, last: str) -> None:
+    assert parts_of(text.encode())[0][-1].text.split("\n\n")[-1] == last

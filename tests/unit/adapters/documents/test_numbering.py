@@ -90,22 +90,6 @@ def test_numbered_cells_are_counted() -> None:
     assert blocks(body) == ["1. oil | new", "2. seal | new"]
 
 
-@pytest.mark.parametrize(
-    ("page", "expected"),
-    [
-        ("<ol><li>one<li>two</ol><p>end", ["1. one", "2. two", "end"]),
-        ("<ol start=3 type=a><li>one<li value=9>two<li>three</ol>", ["c. one", "i. two", "j. three"]),
-        ("<ol><li><p>one</p><p>more</p><li>two<ol type=I><li>in</ol><li>three</ol>",
-         ["1. one", "more", "2. two", "I. in", "3. three"]),
-        ("<ul><li>one<ol><li>in</ol><li>two</ul>", ["one", "1. in", "two"]),
-        ("<ol><li></li><li>two</ol><p>end", ["2. two", "end"]),
-        ("<table><tr><td><ol><li>one<li>two</ol><td>b</table>", ["1. one 2. two | b"]),
-    ],
-)  # fmt: skip
-def test_an_item_of_a_page_has_the_number_that_a_browser_shows(page: str, expected: list[str]) -> None:
-    assert parts_of(f"<!doctype html>{page}".encode())[0][0].text.split("\n\n") == expected
-
-
 def test_a_numbered_list_in_markdown_keeps_its_numbers() -> None:
     text = b"# Steps\n\n3. Close the valve.\n4. Stop.\n\n- oil\n"
     assert parts_of(text)[0][0].text.split("\n\n") == ["Steps", "3. Close the valve.", "4. Stop.", "oil"]

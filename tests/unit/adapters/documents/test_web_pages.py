@@ -1,0 +1,71 @@
+"""Web pages: heads beside their cells, numbers of items, and what style rules hide."""
+
+from __future__ import annotations
+
+import time
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from docwell.adapters.documents.parts import MAX_HEAD, Cell, Rows, are_heads
+from tests.unit.adapters.documents.made import parts_of
+
+PAGES = tomllib.loads(Path(__file__).with_name("pages.toml").read_text(encoding="utf-8"))["page"]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=[page["body"][:60] for page in PAGES])
+def test_a_page_has_the_blocks_that_a_browser_shows(page: dict[str, Any]) -> None:
+    assert parts_of(f"<!doctype html>{page['body']}".encode())[0][0].text.split("\n\n") == page["blocks"]
+
+
+def test_a_heading_in_a_cell_is_a_heading_of_its_own() -> None:
+    page = b"<!doctype html><table><tr><td>Intro<h2>Pumps</h2>text</tr></table>"
+    assert parts_of(page)[0][0].headings == [("Pumps", 98.0)]
+
+
+def test_a_long_text_names_no_column_and_is_not_repeated() -> None:
+    rows, long = Rows(), "word " * MAX_HEAD
+    rows.line([Cell(long), Cell("Mass")], heads=True)
+    assert rows.line([Cell(long, down=2), Cell("3 kg")]) == f"{long} | Mass: 3 kg"
+    assert rows.line([Cell("4 kg")]) == "4 kg"
+
+
+def test_a_span_that_no_table_has_takes_no_time() -> None:
+    began = time.process_time()
+    assert Rows().line([Cell("a", 10**9, 10**9), Cell("b")]) == "a | b"
+    assert time.process_time() - began < 1
+
+
+@pytest.mark.parametrize(
+    ("cells", "expected"),
+    [
+        ([("Item", True), ("2024", True)], True),
+        ([("", False), ("Q1", True)], True),
+        ([("", True), ("2021\u20132023", True)], True),
+        ([("Item", True), ("2023/24", True), ("2024/25", True)], True),
+        ([("Item", True), ("31.12.2023", True), ("31/12/2024", True)], True),
+        ([("Total", True), ("1,200", True)], False),
+        ([("Total", True), ("12/24", True)], False),
+        ([("Total", True), ("2024.50", True)], False),
+        ([("Item", True), ("Mass", False)], False),
+        ([("Item", True)], False),
+        ([("", True), ("", True)], False),
+    ],
+)
+def test_heads_are_set_off_and_no_figures(cells: list[tuple[str, bool]], expected: bool) -> None:
+    assert are_heads(cells) is expected
+
+
+@pytest.mark.parametrize(("columns", "are_named"), [(600, True), (700, False), (5_000, False)])
+def test_a_very_wide_table_does_not_repeat_its_heads(columns: int, *, are_named: bool) -> None:
+    rows = Rows()
+    rows.line([Cell("a")] * columns, heads=True)
+    assert rows.line([Cell("b")] * columns).startswith("a: b" if are_named else "b | b")
+
+
+def test_the_title_of_a_drawing_is_not_that_of_the_page() -> None:
+    drawing = "<p>Seen<svg><title>Close</title></svg>"
+    assert parts_of(f"<html><body>{drawing}".encode())[1].title is None
+    assert parts_of(f"<html><title>Guide</title><body>{drawing}".encode())[1].title == "Guide"
