@@ -23,7 +23,7 @@ def _rotated(letter: str) -> str:
 def _permuted(text: str, seed: int) -> str:
     order = random.Random(seed).sample(_LETTERS, 26)
     table = str.maketrans(
-        dict(zip(_LETTERS + _LETTERS.upper(), order + [one.upper() for one in order], strict=True))
+        dict(zip(_LETTERS + _LETTERS.upper(), order + [letter.upper() for letter in order], strict=True))
     )
     return text.translate(table)
 
@@ -46,10 +46,4 @@ BROKEN: dict[str, Callable[[str, int], str]] = {
     "symbols": _each(lambda letter: chr(33 + ord(letter) % 15)),
     "permuted letters": _permuted,
     "any script": _any_script,
-}
-
-
-# Most of these pages is right.
-PARTLY: dict[str, Callable[[str, int], str]] = {
-    "a common letter wrong": _each(lambda letter: "c" if letter == "e" else letter),
 }

@@ -24,22 +24,25 @@ STAMPED = Page(1, "Received on 4 May", label="1", picture=True)
 
 
 @pytest.mark.parametrize(
-    ("answers", "text", "confidence"),
+    ("answers", "text", "confidence", "picture"),
     [
-        ("page('Received on 4 May. The order', 0.9)", "Received on 4 May. The order", 0.9),
-        ("page('Recieued an', 0.6)", STAMPED.text, None),
-        ("page('', None)", STAMPED.text, None),
-        *((lines, STAMPED.text, None) for lines, _ in MISBEHAVIOUR.values()),
+        ("page('Received on 4 May. The order', 0.9)", "Received on 4 May. The order", 0.9, False),
+        ("page('Recieued an', 0.6)", STAMPED.text, None, True),
+        ("page('', None)", STAMPED.text, None, True),
+        # The ground of a slide.
+        ("page('LOGO', 0.98)", STAMPED.text, None, False),
+        *((lines, STAMPED.text, None, True) for lines, _ in MISBEHAVIOUR.values()),
     ],
 )
-def test_a_picture_with_some_text_keeps_it_unless_it_is_recognised_well(
-    tmp_path: Path, answers: str, text: str, confidence: float | None
+def test_a_picture_with_some_text_keeps_it_unless_as_much_is_recognised_well(
+    tmp_path: Path, answers: str, text: str, confidence: float | None, *, picture: bool
 ) -> None:
     reader = replace(recogniser(tmp_path, answers, page_cpu_s=0.5), reader=OnePage(STAMPED))
     path = tmp_path / "document.pdf"
     path.write_bytes(b"%PDF-1.7")
     (found,) = reader.pages(path, 1, 1)
     assert (found.text, found.confidence, found.unreadable) == (text, confidence, None)
+    assert (found.picture, found.label) == (picture, "1")
 
 
 def stamped_scan(text: str, side: float) -> bytes:

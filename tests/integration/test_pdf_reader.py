@@ -306,6 +306,7 @@ def test_an_iterator_closed_early_leaves_no_process(tmp_path: Path) -> None:
     assert children() == before
 
 
+@pytest.mark.slow
 def test_every_hard_pdf_ends_as_the_manifest_expects() -> None:
     folder = EVALUATION / "hard_pdfs"
     if not folder.exists():

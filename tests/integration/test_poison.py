@@ -13,6 +13,9 @@ from benchmarks.poison.kinds import poison_kinds
 from benchmarks.poison.pages import AMPLIFIERS
 from benchmarks.reading import Reading, read_all
 
+# All files together take minutes.
+pytestmark = pytest.mark.slow
+
 BUDGET_S, TYPICAL_S, BUDGET_BYTES = 30, 5, 1_000_000_000
 # Files with only one right outcome, for any version of the readers.
 REFUSED = {
