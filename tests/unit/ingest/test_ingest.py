@@ -231,12 +231,6 @@ def test_new_tags_are_taken_over_without_reading_the_document_again(world: World
     assert said(world) == Attributes("One", "Ada", "2026-01-01", {"team": "heat"}, {"stage": "final"})
 
 
-def test_a_look_at_a_document_that_nothing_has_changed_of_writes_nothing(world: World) -> None:
-    before = world.ledger.writes
-    world.update(owner="message-2")
-    assert world.ledger.writes == before
-
-
 def test_until_a_replacement_is_live_the_ledger_speaks_of_what_answers_come_from(world: World) -> None:
     world.reader.title, world.reader.author = "Two", "Eve"
     world.store.put(KEY, "a\fb\fc", {"team": "cold"}, {"stage": "new"})

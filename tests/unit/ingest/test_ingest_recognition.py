@@ -90,13 +90,6 @@ def test_a_recognised_chunk_says_how_sure_it_is_and_others_do_not() -> None:
     assert confidences == {1: None, 2: 0.9, 3: None}
 
 
-def test_a_document_with_text_on_every_page_is_indexed_once() -> None:
-    world = scanning(range_pages=50)
-    world.store.put(KEY, "page one\fpage two")
-    assert world.update().status is Status.INDEXED
-    assert world.ocr_queue.sent == []
-
-
 def test_without_a_recogniser_a_picture_stays_a_page_without_text() -> None:
     world = World()
     world.store.put(KEY, MIXED)
@@ -135,47 +128,34 @@ def test_a_picture_with_some_text_is_recognised() -> None:
     assert (record.status, record.detail) == (Status.INDEXED, None)
 
 
-def test_a_scan_is_indexed_from_what_is_recognised() -> None:
-    world = scanning()
-    world.store.put(KEY, "[0.9 first picture]\f[0.95 second picture]")
-    world.update()
-    world.work_off()
-    assert world.ledger.records[KEY].status is Status.INDEXED
-    assert live(world) == ["first picture", "second picture"]
+DOUBTFUL = "picture recognised with too little confidence, not indexed"
 
 
-def test_a_doubtful_page_is_not_indexed_and_named() -> None:
+@pytest.mark.parametrize(
+    ("text", "live_texts", "end", "detail"),
+    [
+        ("page one\fpage two", ["page one", "page two"], (Status.INDEXED, None), None),
+        ("[0.9 first]\f[0.95 second]", ["first", "second"], (Status.INDEXED, None), None),
+        (
+            "text\f[0.6 h4lf r3ad]\f[!]\f[0.9 well read]",
+            ["text", "well read"],
+            (Status.INDEXED, None),
+            f"page 3: too_slow, not indexed; page 2: {DOUBTFUL}",
+        ),
+        ("[0.2 noise]", [], (Status.EMPTY, Reason.NO_TEXT), f"page 1: {DOUBTFUL}"),
+        ("[!]\f[!]", [], (Status.REJECTED, Reason.TOO_SLOW), "pages 1-2: too_slow, not indexed"),
+    ],
+)
+def test_pages_are_indexed_or_named_as_they_could_be_recognised(
+    text: str, live_texts: list[str], end: tuple[Status, Reason | None], detail: str | None
+) -> None:
     world = scanning(ocr_min_confidence=0.75)
-    world.store.put(KEY, "text\f[0.6 h4lf r3ad]\f[!]\f[0.9 well read]")
+    world.store.put(KEY, text)
     world.update()
     world.work_off()
     record = world.ledger.records[KEY]
-    assert live(world) == ["text", "well read"]
-    assert record.doubtful_pages == {2}
-    assert record.detail == (
-        "page 3: too_slow, not indexed; page 2: picture recognised with too little confidence, not indexed"
-    )
-
-
-def test_a_scan_without_any_sure_page_is_empty_and_says_which_pages_were_doubtful() -> None:
-    world = scanning()
-    world.store.put(KEY, "[0.2 noise]")
-    world.update()
-    world.work_off()
-    record = world.ledger.records[KEY]
-    assert (record.status, record.reason) == (Status.EMPTY, Reason.NO_TEXT)
-    assert record.detail == "page 1: picture recognised with too little confidence, not indexed"
-    assert world.index.of(KEY) == []
-
-
-def test_a_scan_that_cannot_be_recognised_is_refused_by_name() -> None:
-    world = scanning()
-    world.store.put(KEY, "[!]\f[!]")
-    world.update()
-    world.work_off()
-    record = world.ledger.records[KEY]
-    assert (record.status, record.reason) == (Status.REJECTED, Reason.TOO_SLOW)
-    assert record.detail == "pages 1-2: too_slow, not indexed"
+    assert live(world) == in_the_index(world) == live_texts
+    assert (record.status, record.reason, record.detail) == (*end, detail)
 
 
 def test_a_late_copy_of_a_range_of_text_counts_for_nothing_while_pictures_are_recognised() -> None:

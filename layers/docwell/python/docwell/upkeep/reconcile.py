@@ -366,17 +366,16 @@ class Reconcile:
         waited = 0.0
         while True:
             lead = Pass.of(self.state.read(self._fact(0, dry_run=False)))
-            mine = self._follower(lead, partition) if partition < lead.parts else Pass(Phase.DONE, part=partition)
+            mine = Pass(Phase.DONE, part=partition)
+            if partition < lead.parts:
+                mine = partition_of(lead, partition, self.state, self.fingerprint)
             if mine.phase is not Phase.DONE or waited >= _LEAD_WAIT_S:
                 return mine, False
             self.pause(_LEAD_PAUSE_S)
             waited += _LEAD_PAUSE_S
 
     def _followers(self, lead: Pass) -> list[Pass]:
-        return [self._follower(lead, part) for part in range(1, lead.parts)]
-
-    def _follower(self, lead: Pass, part: int) -> Pass:
-        return partition_of(lead, part, self.state, self.fingerprint)
+        return [partition_of(lead, part, self.state, self.fingerprint) for part in range(1, lead.parts)]
 
     def _fact(self, part: int, *, dry_run: bool) -> str:
         return fact_of(self.fingerprint, part, dry_run=dry_run)
