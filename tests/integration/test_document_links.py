@@ -12,7 +12,7 @@ import pytest
 from moto.server import ThreadedMotoServer
 
 from docwell.adapters.aws import client
-from docwell.adapters.s3 import S3DocumentLinks, S3DocumentWriter, S3ObjectStore
+from docwell.adapters.s3 import S3DocumentLinks, S3ObjectStore
 from docwell.errors import Unavailable
 from docwell.media_types import MEDIA_TYPES, UNKNOWN
 from docwell.models import FIRST_PAGE, CitationUnit, UnitKind
@@ -143,6 +143,6 @@ def test_a_link_to_a_file_that_is_attached_to_a_pdf_opens_the_pdf() -> None:
 
 def test_a_form_for_aws_is_for_the_buckets_region(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-central-1")
-    form = S3DocumentWriter(client("s3"), "documents", 60).form("a.pdf", 1, "application/pdf")
+    form = S3DocumentLinks(client("s3"), "documents", 60).form("a.pdf", 1, "application/pdf")
     assert form.url == "https://documents.s3.eu-central-1.amazonaws.com/"
     assert "/eu-central-1/s3/aws4_request" in form.fields["x-amz-credential"]

@@ -15,28 +15,21 @@ import uvicorn
 from docwell.http import sse
 from infra.local.gateway import Gateway
 from runtime.functions import FunctionPool, FunctionSpec
+from tests.integration.waiting import until
 
 pytestmark = pytest.mark.integration
 
 
 class Door:
-    """The gateway's address, and the toy's notes, each with its time."""
+    """The gateway's address, and the toy's notes."""
 
     def __init__(self, url: str, log: Path) -> None:
         self.url = f"{url}/v1/query"
         self._log = log
 
-    def notes(self) -> list[tuple[float, str]]:
+    def notes(self) -> list[str]:
         text = self._log.read_text() if self._log.exists() else ""
-        return [(float(line.split()[0]), line.partition(" ")[2]) for line in text.splitlines()]
-
-    def noted(self, what: str, within_s: float) -> bool:
-        deadline = time.monotonic() + within_s
-        while time.monotonic() < deadline:
-            if what in (text for _, text in self.notes()):
-                return True
-            time.sleep(0.02)
-        return False
+        return [line.partition(" ")[2] for line in text.splitlines()]
 
 
 def printed(capsys: pytest.CaptureFixture[str], what: str) -> str:
@@ -100,7 +93,7 @@ def test_status_and_headers_of_an_answer_that_is_no_stream_come_back(door: Door)
 def test_a_client_that_leaves_between_pieces_ends_the_function(door: Door) -> None:
     with httpx.stream("POST", door.url, json={"pieces": 100, "pause": 0.5}) as answer:
         next(answer.iter_raw())
-    assert door.noted("closed", within_s=10)
+    until(lambda: "closed" in door.notes())
     assert httpx.post(door.url, json={"proxy": True}).status_code == 201
 
 
@@ -118,8 +111,8 @@ def test_a_client_that_leaves_before_the_first_byte_ends_the_function_at_its_fir
 ) -> None:
     with pytest.raises(httpx.ReadTimeout):
         httpx.post(door.url, json={"thinks": 1, "pieces": 100, "pause": 0.3}, timeout=0.3)
-    assert door.noted("closed", within_s=20)
-    made = [text for _, text in door.notes() if text.startswith("made")]
+    until(lambda: "closed" in door.notes())
+    made = [text for text in door.notes() if text.startswith("made")]
     assert len(made) <= 3
     printed(capsys, "POST /v1/query 499 in ")
 

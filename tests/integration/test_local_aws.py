@@ -22,7 +22,7 @@ from starlette.testclient import TestClient
 
 from docwell.access.credentials import digest_of
 from docwell.adapters.dynamodb.principals import DynamoApiKeys
-from docwell.adapters.s3 import S3DocumentLinks, S3DocumentWriter
+from docwell.adapters.s3 import S3DocumentLinks
 from docwell.models import CitationUnit, UnitKind
 from infra.local.aws_mirror import ApiKeyMirror, TableMirror
 from infra.local.gateway import Gateway, Storage
@@ -219,7 +219,7 @@ class Bucket:
         self, body: bytes, changed: dict[str, str] | None = None, seconds: int = 60, size: int | None = None
     ) -> int:
         """Upload by a form for a file of `size`, with changed fields; return the status."""
-        form = S3DocumentWriter(self.s3, BUCKET, seconds, self.base).form(
+        form = S3DocumentLinks(self.s3, BUCKET, seconds, self.base).form(
             "forms/a b+é.pdf", size or len(body), "application/pdf"
         )
         fields = {**form.fields, **(changed or {})}

@@ -88,8 +88,8 @@ class FakeLinks:
 
 
 @dataclass
-class FakeWriter:
-    """Uploads and deletions of the bucket."""
+class FakeWriter(FakeLinks):
+    """Links, uploads and deletions of the bucket."""
 
     forms: list[tuple[str, int, str]] = field(default_factory=list)
     deleted: list[str] = field(default_factory=list)

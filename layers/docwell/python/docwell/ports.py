@@ -186,10 +186,6 @@ class VectorIndex(Protocol):
     def delete(self, collection: str, ids: Stamped) -> None:
         """Remove chunks, also when the request runs late, but none written again since `ids` listed it."""
 
-
-class MarkedIndex(VectorIndex, Protocol):
-    """The index as ingest writes it: some chunks have marks."""
-
     def mark(self, collection: str, marks: Mapping[str, Sequence[Mark]]) -> None:
         """Store the marks of chunks by their ids. Ids of no chunk change nothing."""
 
@@ -230,7 +226,7 @@ class LedgerRows(Protocol):
 
 
 class IndexRows(Protocol):
-    """The index of one pipeline for reconcile."""
+    """The index of one pipeline for reconcile and erasure."""
 
     def generations(self, collection: str, documents: Sequence[str]) -> Mapping[str, Mapping[str, int]]:
         """Return the number of chunks of each generation of each document that has chunks."""
@@ -243,10 +239,6 @@ class IndexRows(Protocol):
 
     def drop(self, name: str) -> None:
         """Remove one of `collections`, if it exists."""
-
-
-class FlushableRows(IndexRows, Protocol):
-    """The index of one pipeline for erasure."""
 
     def flush(self, collection: str) -> None:
         """Remove the text of deleted chunks from the server's write-ahead log."""

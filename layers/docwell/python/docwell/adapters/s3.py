@@ -163,10 +163,11 @@ def _metadata(sent: Mapping[str, str]) -> dict[str, str]:
 
 
 class S3DocumentLinks:
-    """`docwell.ports.DocumentLinks` by presigned URLs that are valid for `seconds`.
+    """`docwell.ports.DocumentLinks` and `DocumentWriter`; presigned URLs and forms are valid for `seconds`.
 
-    The signer needs `s3:GetObject` and `s3:GetObjectVersion`. A link expires early when the signer's credentials
-    do: those of a role last hours. In a bucket without versions, a link opens the current object.
+    A link needs `s3:GetObject` and `s3:GetObjectVersion`, a form `s3:PutObject`, `delete` `s3:DeleteObject`. A link
+    expires early when the signer's credentials do: those of a role last hours. In a bucket without versions, a link
+    opens the current object.
     """
 
     def __init__(self, client: S3Client, bucket: str, seconds: int, reached_at: str | None = None) -> None:
@@ -198,20 +199,6 @@ class S3DocumentLinks:
             signed = self._client.generate_presigned_url("get_object", Params=request, ExpiresIn=self._seconds)
         url = _reachable(signed, self._client, self._reached_at)
         return f"{url}#{unit.anchor}" if media_type == media_types.PDF else url
-
-
-class S3DocumentWriter:
-    """`docwell.ports.DocumentWriter`.
-
-    The signer of a form needs `s3:PutObject`, and `delete` needs `s3:DeleteObject`.
-    """
-
-    def __init__(self, client: S3Client, bucket: str, seconds: int, reached_at: str | None = None) -> None:
-        """Forms are valid for `seconds`. `reached_at` is as for `S3DocumentLinks`."""
-        self._client = client
-        self._bucket = bucket
-        self._seconds = seconds
-        self._reached_at = reached_at
 
     def form(self, document: str, size: int, content_type: str) -> UploadForm:
         """Sign a form. S3 refuses other keys, sizes, types and fields. Raises `Unavailable`: no credentials."""

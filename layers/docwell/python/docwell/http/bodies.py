@@ -535,13 +535,6 @@ def documents_body(records: Iterable[DocumentRecord], cursor: str | None) -> Doc
 
 def usage_body(principal: Principal, use: Use, max_upload_bytes: int) -> UsageResponse:
     """Return the response for a principal and its use."""
-    return UsageResponse(
-        label=principal.label,
-        requests=use.requests,
-        requests_per_day=principal.requests_per_day,
-        tokens=use.tokens,
-        tokens_per_day=principal.tokens_per_day,
-        writable=None if principal.writable is None else sorted(principal.writable),
-        operates=principal.operates,
-        max_upload_bytes=max_upload_bytes,
-    )
+    writable = None if principal.writable is None else sorted(principal.writable)
+    fields = asdict(principal) | asdict(use) | {"writable": writable, "max_upload_bytes": max_upload_bytes}
+    return UsageResponse.model_validate(fields)

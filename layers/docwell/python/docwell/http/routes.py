@@ -231,7 +231,7 @@ def delete() -> bodies.DeletionResponse:
     """Delete one document."""
     principal = charge()
     record = _first_visible(principal, (unquote(_path_key()),))  # no guess: the raw form may be another document
-    delete_document(wiring.document_writer(), wiring.audit_trail(), principal, record)
+    delete_document(wiring.document_links(), wiring.audit_trail(), principal, record)
     return bodies.DeletionResponse(document=record.key)
 
 
@@ -263,7 +263,7 @@ def upload(body: Annotated[bodies.UploadRequest, Body()]) -> bodies.UploadRespon
     if body.size > settings.max_upload_bytes:
         raise BadInput(f"size is over {settings.max_upload_bytes:,} bytes")
     form = upload_form(
-        wiring.document_writer(), wiring.audit_trail(), principal, body.document, body.size, body.content_type
+        wiring.document_links(), wiring.audit_trail(), principal, body.document, body.size, body.content_type
     )
     return bodies.UploadResponse(
         document=body.document, url=form.url, fields=dict(form.fields), expires_in=settings.link_s

@@ -24,7 +24,7 @@ from docwell.ingest.chunking import cut_pages
 from docwell.ingest.outline import CutChunk, Sketch
 from docwell.ingest.ranges import Span, check_length
 from docwell.models import Chunk, DocumentRef, IndexRecord, Mark, ObjectVersion, Page, RangeTally, Reason, Units
-from docwell.ports import DocumentReader, Embedder, MarkedIndex, ObjectStore, Tokenizer
+from docwell.ports import DocumentReader, Embedder, ObjectStore, Tokenizer, VectorIndex
 from docwell.text.page_lists import page_failures
 
 # More than a range of the default size (50 pages), so that the reader's process can end early. Full pages with
@@ -60,7 +60,7 @@ class RangeIndexer:
     """
 
     store: ObjectStore
-    index: MarkedIndex
+    index: VectorIndex
     embedder: Embedder
     reader: DocumentReader
     limits: IngestLimits

@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from docwell.models import Hint, Status, collection_of
-from docwell.ports import FlushableRows, HintQueue, LedgerRow, LedgerRows, ObjectStore
+from docwell.ports import HintQueue, IndexRows, LedgerRow, LedgerRows, ObjectStore
 from docwell.upkeep.reconcile import count_chunks
 
 _SCAN_PAGE = 500
@@ -24,7 +24,7 @@ class ErasePipeline:
     """The ledger and the index of one pipeline."""
 
     ledger: LedgerRows
-    index: FlushableRows
+    index: IndexRows
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from docwell.adapters.dynamodb.principals import DynamoPrincipals, DynamoUseHistory
     from docwell.adapters.ollama import OllamaModel
     from docwell.adapters.openai_model import OpenAiModel
-    from docwell.adapters.s3 import S3DocumentLinks, S3DocumentWriter
+    from docwell.adapters.s3 import S3DocumentLinks
     from docwell.ports import AuditTrail, LanguageModel, StateStore
     from docwell.query.documents import PageIndex
     from docwell.query.modes import Modes
@@ -146,24 +146,13 @@ def _modes(fingerprint: str, retrieval: Retrieval, rows: LanguageModel, language
 
 @cache
 def document_links() -> S3DocumentLinks:
-    """Return the links to documents."""
+    """Return the links to documents, and the changes to their bucket."""
     from docwell.adapters.aws import client
     from docwell.adapters.s3 import S3DocumentLinks
 
     settings = query_settings()
     reached_at = str(settings.storage_url) if settings.storage_url else None
     return S3DocumentLinks(client("s3"), settings.bucket, settings.link_s, reached_at)
-
-
-@cache
-def document_writer() -> S3DocumentWriter:
-    """Return the changes to the documents bucket."""
-    from docwell.adapters.aws import client
-    from docwell.adapters.s3 import S3DocumentWriter
-
-    settings = query_settings()
-    reached_at = str(settings.storage_url) if settings.storage_url else None
-    return S3DocumentWriter(client("s3"), settings.bucket, settings.link_s, reached_at)
 
 
 @cache
