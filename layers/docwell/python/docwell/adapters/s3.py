@@ -165,8 +165,8 @@ def _metadata(sent: Mapping[str, str]) -> dict[str, str]:
 class S3DocumentLinks:
     """`docwell.ports.DocumentLinks` and `DocumentWriter`; presigned URLs and forms are valid for `seconds`.
 
-    A link needs `s3:GetObject` and `s3:GetObjectVersion`, a form `s3:PutObject`, `delete` `s3:DeleteObject`. A link
-    expires early when the signer's credentials do: those of a role last hours. In a bucket without versions, a link
+    A link needs `s3:GetObject` and `s3:GetObjectVersion`, a form `s3:PutObject`, `delete` `s3:DeleteObject`.
+    A link ends early when its signer's credentials do: those of a role last hours. Without versions in the bucket, it
     opens the current object.
     """
 
