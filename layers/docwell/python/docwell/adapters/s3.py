@@ -166,8 +166,8 @@ class S3DocumentLinks:
     """`docwell.ports.DocumentLinks` and `DocumentWriter`; presigned URLs and forms are valid for `seconds`.
 
     A link needs `s3:GetObject` and `s3:GetObjectVersion`, a form `s3:PutObject`, `delete` `s3:DeleteObject`.
-    A link ends early when its signer's credentials do: those of a role last hours. Without versions in the bucket, it
-    opens the current object.
+    A link ends early when its signer's credentials do: those of a role last hours. In a bucket without versions,
+    it opens the current object.
     """
 
     def __init__(self, client: S3Client, bucket: str, seconds: int, reached_at: str | None = None) -> None:
