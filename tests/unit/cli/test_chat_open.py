@@ -17,7 +17,6 @@ from docwell.cli.settings import Settings
 from tests.unit.cli.conftest import Run
 from tests.unit.cli.fake_api import ANSWER, BUCKET, FakeApi, serving
 
-LINK = "https://bucket/handbook.pdf?v=1#page=9"
 RECEIPT = "0b62f3f2-6a0c-4f4e-9c65-6f2a4d3c8f10"
 KEY = "handbooks/a & b é.pdf"
 VIEW = "/source?document=handbooks%2Fa+%26+b+%C3%A9.pdf&page="
@@ -94,35 +93,6 @@ def test_sources_shows_the_quotes_of_the_last_answer(api: FakeApi) -> None:
     assert "“more than 2 % for five minutes”" in chat(api, "When?", "/sources").stdout
 
 
-@pytest.mark.parametrize("opens", [True, False])
-def test_the_page_of_a_citation_opens_in_a_browser_or_its_address_is_printed(
-    api: FakeApi, browser: Browser, *, opens: bool
-) -> None:
-    browser.opens = opens
-    api.answer = (200, ANSWER | {"citations": [ANSWER["citations"][0] | {"link": LINK}]})
-    result = chat(api, "When?", "/open 1", "/open [1]")
-    assert browser.opened == ([LINK, LINK] if opens else [])
-    assert result.stdout.count(LINK) == (0 if opens else 2)
-
-
-@pytest.mark.parametrize(
-    ("link", "command", "message"),
-    [
-        (LINK, "/open 2", "/open takes one of 1"),
-        (LINK, "/open", "/open takes one of 1"),
-        (None, "/open 1", "has no link"),
-        ("file:///etc/passwd", "/open 1", "has no link"),
-    ],
-)
-def test_a_missing_citation_and_an_unsafe_link_do_not_open(
-    api: FakeApi, browser: Browser, link: str | None, command: str, message: str
-) -> None:
-    api.answer = (200, ANSWER | {"citations": [ANSWER["citations"][0] | {"link": link}]})
-    result = chat(api, "When?", command, "Who?")
-    assert message in result.stderr
-    assert (browser.opened, len(bodies(api))) == ([], 2)
-
-
 @pytest.mark.parametrize(
     ("status", "problem"),
     [(429, {"title": "Too many requests", "detail": "a quota is used up"}), (503, {"title": "Not available"})],
@@ -145,7 +115,7 @@ def test_an_unreachable_api_does_not_end_the_conversation() -> None:
 @pytest.mark.parametrize("command", ["/help", "/what"])
 def test_help_and_an_unknown_command_list_the_commands(api: FakeApi, command: str) -> None:
     shown = chat(api, command).stdout
-    assert all(name in shown for name in ("/sources", "/open N", "/new", "Ctrl-D"))
+    assert all(name in shown for name in ("/sources", "/new", "Ctrl-D"))
     assert bodies(api) == []
 
 
@@ -208,11 +178,9 @@ def test_the_console_opens_at_its_view_with_the_key_in_the_fragment(
 
 
 @pytest.mark.parametrize("opens", [False, webbrowser.Error("no browser")])
-def test_without_a_browser_and_with_print_the_address_is_printed(
+def test_without_a_browser_the_address_is_printed(
     run: Run, api: FakeApi, browser: Browser, opens: bool | Exception
 ) -> None:
-    assert run("open", "--print", api=api).stdout == f"{api.endpoint}/#/ask\n"
-    assert browser.opened == []
     browser.opens = opens
     result = run("open", "--api-key", "k", api=api)
     assert (result.exit_code, result.stdout) == (0, f"{api.endpoint}/#key=k&view=%2Fask\n")

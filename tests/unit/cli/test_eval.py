@@ -79,7 +79,7 @@ def read(content: str | bytes) -> list[EvalQuestion]:
     return read_questions(path)
 
 
-@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig"])
 @pytest.mark.parametrize("separator", [",", ";", "\t"])
 @pytest.mark.parametrize("ending", ["\n", "\r\n"])
 def test_the_files_of_spreadsheets_are_read(encoding: str, separator: str, ending: str) -> None:
@@ -125,8 +125,7 @@ def test_a_row_may_lack_its_last_cells_and_truth_values_are_of_a_language() -> N
         ("question,unanswerable,expected\na,true,b\n", "line 2, column unanswerable: such a question"),
         ("question,expected,language\na,b,it\n", "line 2, column language: one of en, de, fr"),
         ("question,expected\na,b\nc,d\na,b\n", "line 4: the same as line 2"),
-        (b"question,expected\na,b\nc,d\xe9\n", "line 3: not utf-8: save the file as “CSV UTF-8”"),
-        (b"\xff\xfeq", "not utf-16"),
+        (b"question,expected\na,b\nc,d\xe9\n", "line 3: not UTF-8: save the file as “CSV UTF-8”"),
         ("question,page\n" + "".join(f"q{number},3\n" for number in range(7)), "; and 2 more. Nothing was asked"),
     ],
 )

@@ -37,6 +37,7 @@ KEYS = [f"2026/{folder}/{number:02}.pdf" for folder in ("a", "b", "c") for numbe
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DOCWELL_QUEUE", "ingest")
     monkeypatch.setattr(loading, "COUNT_EVERY_S", 0.001)
     monkeypatch.setattr(load, "QueueGate", partial(loading.QueueGate, pace=1e6))
     monkeypatch.setattr(loading, "_RETRY_AFTER_S", (0.0,))
@@ -60,7 +61,7 @@ def run_load(run: Run) -> Run:
     def docwell_load(prefix: str = "2026/", *options: object, confirm: bool = True) -> Any:
         source = prefix if "://" in prefix else f"s3://{SOURCE}/{prefix}"
         yes = ["--yes"] if confirm else []
-        return run("load", source, *yes, *options, "--bucket", BUCKET, "--queue", "ingest")
+        return run("load", source, *yes, *options, "--bucket", BUCKET)
 
     return docwell_load
 
@@ -238,7 +239,7 @@ def test_a_load_without_any_permission_stops_and_one_with_some_lists_the_denied_
     ("source", "hint"), [("archive/2026", "s3://BUCKET/PREFIX"), (f"s3://{BUCKET}/", "docwell reconcile")]
 )
 def test_wrong_usage_says_what_is_wrong(run: Run, aws: None, source: str, hint: str) -> None:
-    result = run("load", source, "--bucket", BUCKET, "--queue", "ingest")
+    result = run("load", source, "--bucket", BUCKET)
     assert (result.exit_code, hint in result.stderr) == (2, True)
 
 

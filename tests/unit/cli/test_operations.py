@@ -50,7 +50,8 @@ class Queues:
 
 
 @pytest.fixture
-def queues(aws: None) -> Queues:
+def queues(aws: None, monkeypatch: pytest.MonkeyPatch) -> Queues:
+    monkeypatch.setenv("DOCWELL_QUEUE", "work")
     return Queues()
 
 
@@ -58,7 +59,7 @@ def test_parked_messages_are_shown_with_the_documents_reason_and_stay_in_a_dry_r
     run: Run, api: FakeApi, queues: Queues
 ) -> None:
     api.documents["b.pdf"] = [{"document": "b.pdf", "status": "FAILED", "reason": "internal_error"}]
-    result = run("redrive", "--dry-run", "--queue", "work", "--json", api=api)
+    result = run("redrive", "--dry-run", "--json", api=api)
     assert result.exit_code == 0, result.stderr
     shown = {row["document"]: row for row in json.loads(result.stdout)["messages"]}
     assert set(shown) == {"handbooks/a é.pdf", "b.pdf"}
@@ -70,7 +71,7 @@ def test_redriven_messages_go_back_to_the_queue_and_a_second_time_changes_nothin
     run: Run, api: FakeApi, queues: Queues
 ) -> None:
     for moved in (2, 0):
-        result = run("redrive", "--queue", queues.work, "--json", api=api)
+        result = run("redrive", "--json", api=api)
         assert json.loads(result.stdout)["redriven"] == moved
         assert (queues.bodies(queues.work), queues.bodies(queues.parked)) == (sorted([NOTIFICATION, HINT]), [])
 
@@ -79,7 +80,7 @@ def test_with_a_key_only_its_messages_are_redriven_and_dead_letters_stay_with_in
     run: Run, api: FakeApi, queues: Queues
 ) -> None:
     queues.sqs.send_message(QueueUrl=queues.dead, MessageBody="not given up")
-    result = run("redrive", "--queue", "work", "--key", "b.pdf", api=api)
+    result = run("redrive", "--key", "b.pdf", api=api)
     assert "redriven" in result.stdout
     assert (queues.bodies(queues.work), queues.bodies(queues.parked)) == ([HINT], [NOTIFICATION])
     assert queues.bodies(queues.dead) == ["not given up"]
@@ -90,7 +91,7 @@ def test_a_message_that_cannot_be_sent_stays_parked(
 ) -> None:
     queues.sqs.delete_queue(QueueUrl=queues.work)
     monkeypatch.setattr(DeadLetters, "_dead_letters_of", {queues.work: queues.parked, queues.parked: None}.get)
-    assert run("redrive", "--queue", queues.work, api=api).exit_code == 1
+    assert run("redrive", api=api).exit_code == 1
     assert queues.bodies(queues.parked) == sorted([NOTIFICATION, HINT])
 
 
@@ -233,7 +234,7 @@ def content(bucket: S3Client) -> dict[str, bytes]:
 
 def restore(run: Run, *arguments: str, minutes: int = -1) -> Any:
     since = (datetime.now(UTC) + timedelta(minutes=minutes)).isoformat()
-    return run("restore", "--since", since, *arguments, "--bucket", BUCKET, "--function", "reconcile")
+    return run("restore", "--since", since, *arguments, "--bucket", BUCKET)
 
 
 def test_everything_comes_back_and_a_newer_upload_stays(run: Run, deleted: S3Client, events: list[Any]) -> None:

@@ -45,9 +45,8 @@ def test_a_flag_wins_over_the_environment_and_that_over_the_file(
         return api.requests[-1][3]
 
     # With the byte order mark of some editors.
-    Path("docwell.toml").write_text('api_key = "file"\n[profiles.other]\napi_key = "profile"', "utf-8-sig")
+    Path("docwell.toml").write_text('api_key = "file"', "utf-8-sig")
     assert key_sent() == "file"
-    assert key_sent("--profile", "other") == "profile"
     monkeypatch.setenv("DOCWELL_API_KEY", "environment")
     assert key_sent() == "environment"
     assert key_sent("--api-key", "flag") == "flag"
@@ -96,11 +95,11 @@ def test_a_stack_that_has_stopped_is_an_error(run: Run, tmp_path: Path) -> None:
     assert all(text in result.stderr for text in ("no longer runs", "make up"))
 
 
-@pytest.mark.parametrize("content", ["endpoint = 3", "endpont = 'x'", "not toml", "profiles = 3"])
+@pytest.mark.parametrize("content", ["endpoint = 3", "endpont = 'x'", "not toml"])
 def test_a_wrong_settings_file_is_named(content: str) -> None:
     Path("docwell.toml").write_text(content)
     with pytest.raises(Failure, match=r"docwell\.toml"):
-        find_settings(profile="p" if "profiles" in content else None)
+        find_settings()
 
 
 @pytest.mark.parametrize(

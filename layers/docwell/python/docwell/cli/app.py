@@ -17,7 +17,6 @@ Each connection setting comes from the first of these that has it:
   1. flags, such as --endpoint and --bucket, after the command
   2. the environment: DOCWELL_ENDPOINT, DOCWELL_BUCKET, DOCWELL_API_KEY, AWS_*
   3. docwell.toml in this folder, else ~/.config/docwell/config.toml
-     (--profile NAME selects one of the file's profiles)
   4. without any endpoint so far, the local stack (make up) whose data folder
      DOCWELL_DATA names, else the one of this folder or of one above it
 

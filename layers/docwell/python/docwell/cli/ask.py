@@ -26,7 +26,6 @@ app = group()
 # Changes of the answer itself; all other changes are of its inputs (`docwell.query.receipts`).
 _OUTCOMES = frozenset({"status", "fallback_reason", "rewritten_question", "answer", "citations"})
 _CHAT_HELP = """/sources   show the pages and quotes of the last answer
-/open N    open the page of its citation [N]
 /new       forget the conversation
 /help      show this list
 Ctrl-C stops an answer, Ctrl-D ends."""
@@ -207,9 +206,6 @@ def open_(
     ] = None,
     *,
     page: Annotated[int, typer.Option(min=1, metavar="NUMBER", help="Page of the document, from 1.")] = 1,
-    printing: Annotated[
-        bool, typer.Option("--print", help="Print the address, which holds the API key, and open nothing.")
-    ] = False,
     timeout: TimeoutOption = 30.0,
 ) -> None:
     """Open the console in the browser, at a document or at the receipt of an answer.
@@ -226,7 +222,7 @@ def open_(
     view = _view(api, target, page)
     key = f"key={quote(settings.api_key, safe='')}&view={quote(view, safe='')}" if settings.api_key else view
     address = f"{api.console}/#{key}"  # a browser sends no fragment to a server
-    if not printing and _open_in_browser(address):
+    if _open_in_browser(address):
         display.echo(f"opened {target or 'the console'} in the browser", err=True)
     else:
         display.echo(address)
@@ -322,7 +318,7 @@ class _Chat:
         """Ask a question or run a command. A failure is printed, and the conversation goes on."""
         try:
             if line.startswith("/"):
-                self._command(*line.split(maxsplit=1))
+                self._command(line)
             elif line:
                 self._ask(line)
         except KeyboardInterrupt:
@@ -341,30 +337,16 @@ class _Chat:
         if rewritten and text.strip():
             self.history = _bounded([*self.history, {"question": rewritten, "answer": text}])
 
-    def _command(self, name: str, value: str = "") -> None:
+    def _command(self, name: str) -> None:
         if name == "/sources":
             if not self.answer.get("citations"):
                 raise Failure("the last answer cites no page; ask a question first")
             display.show_citations(self.answer["citations"])
-        elif name == "/open":
-            self._open(value)
         elif name == "/new":
             self.history, self.answer = [], {}
             display.say("The conversation is forgotten.", "dim")
         else:
             display.say(_CHAT_HELP if name == "/help" else f"{name} is no command.\n{_CHAT_HELP}")
-
-    def _open(self, number: str) -> None:
-        citations = {str(row.get("marker")): row for row in self.answer.get("citations") or []}
-        citation = citations.get(number.strip("[] "))
-        if citation is None:
-            choices = f"one of {', '.join(citations)}" if citations else "the number of a citation of an answer"
-            raise Failure(f"/open takes {choices}: for example /open 1", ExitCode.USAGE)
-        link = display.link_of(citation)
-        if link is None:
-            raise Failure(f"citation [{number}] has no link")
-        if not _open_in_browser(link):
-            display.say(link)
 
 
 def _bounded(turns: list[Json]) -> list[Json]:
@@ -389,35 +371,26 @@ def _show_replay(replayed: Json) -> None:
     if not changes:
         display.say("Nothing has changed.", "green")
         return
-    rows = [
+    rows = (
         (
             change["what"].replace("_", " "),
-            Text(_value(change["what"], change["then"]), style="red"),
-            Text(_value(change["what"], change["now"]), style="green"),
+            Text(_value(change["then"]), style="red"),
+            Text(_value(change["now"]), style="green"),
         )
         for change in changes
-    ]
+    )
     display.show_table(("changed", "then", "now"), rows)
     if all(change["what"] in _OUTCOMES for change in changes):
         display.say("Model, prompt and passages are the same; the model gave another answer.", "yellow")
 
 
-def _value(name: str, value: object) -> str:
-    if value in (None, [], ""):
-        return "(removed)" if name.startswith("document ") else "-"
-    if not isinstance(value, list):
-        return display.clean(value).strip()
-    if name.startswith("passages "):
-        return f"{len(value)} in this run only"
-    if name == "citations":
-        return "\n".join(map(_citation, value))
-    return ", ".join(map(display.clean, value))
-
-
-def _citation(citation: Json) -> str:
-    text = f"[{citation.get('marker')}] {citation.get('document')}, page {citation.get('page')}"
-    quoted = display.one_line(citation.get("quote") or "")
-    return display.clean(text) + (f": “{quoted}”" if quoted else "")
+def _value(value: object) -> str:
+    """Return a value of a receipt as text; a citation is its place and quote."""
+    if isinstance(value, dict):
+        return f"{value.get('document')}, page {value.get('page')}: “{display.one_line(value.get('quote') or '')}”"
+    if isinstance(value, list):
+        return "\n".join(map(_value, value)) or "-"
+    return display.clean(value or "-").strip()
 
 
 def _view(api: Api, target: str | None, page: int) -> str:

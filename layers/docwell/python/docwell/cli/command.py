@@ -19,13 +19,6 @@ YesFlag = Annotated[bool, typer.Option("--yes", help="Do not ask for confirmatio
 TimeoutOption = Annotated[
     float, typer.Option(min=0.1, metavar="SECONDS", help="Longest wait for an answer of the API, in seconds.")
 ]
-QueueOption = Annotated[
-    str | None, typer.Option(envvar="DOCWELL_QUEUE", metavar="NAME|URL", help="The ingest queue.")
-]
-FunctionOption = Annotated[
-    str | None,
-    typer.Option(envvar="DOCWELL_RECONCILE_FUNCTION", metavar="NAME", help="Name of the reconcile function."),
-]
 
 
 class FailingGroup(TyperGroup):

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 import typer
 from rich import box
-from rich.console import Console, ConsoleOptions, Group, RenderableType
+from rich.console import Console, ConsoleOptions, RenderableType
 from rich.padding import Padding
 from rich.segment import Segment
 from rich.style import Style
@@ -34,7 +34,6 @@ if TYPE_CHECKING:
 
 # Wide enough for any row: a key has at most 1,024 bytes.
 _PIPE_WIDTH = 2000
-_LIVE_ROWS = 12
 _COLOURS: dict[str, str] = {
     Status.INDEXED: "green",
     Status.PENDING: "yellow",
@@ -128,6 +127,11 @@ def status_of(record: Json) -> Text:
     return Text(status, style=_COLOURS.get(status, ""))
 
 
+def is_pending(record: Json) -> bool:
+    """Return whether ingest still works on the document."""
+    return record.get("status") == Status.PENDING
+
+
 def reason_of(record: Json) -> str:
     """Return why a record has its status: `reason: detail`."""
     return ": ".join(record[name] for name in ("reason", "detail") if record.get(name))
@@ -154,7 +158,7 @@ def progress(label: str, total: int | None, *, size: bool = False) -> Iterator[C
 
 @contextmanager
 def live_documents() -> Iterator[Callable[[Sequence[Json]], None]]:
-    """Keep a table of documents on a terminal; yields a function that takes their current records."""
+    """Keep a table of pending documents on a terminal; yields a function that takes the current records."""
     errors = console(stderr=True)
     if not is_watched(errors):
         yield lambda _: None
@@ -162,7 +166,7 @@ def live_documents() -> Iterator[Callable[[Sequence[Json]], None]]:
     from rich.live import Live
 
     with Live(console=errors, transient=True) as live:
-        yield lambda records: live.update(_live_table(records))
+        yield lambda records: live.update(_document_table(filter(is_pending, records)))
 
 
 class GrowingAnswer:
@@ -180,23 +184,15 @@ class GrowingAnswer:
         A mode that refuses is followed by the passages: its text goes.
         """
         self._text = ""
-        places: dict[str, list[str]] = {}
-        likely: dict[str, str] = {}
         for passage in passages:
-            document, place = one_line(passage.get("document")), place_of(passage).removeprefix("page ")
-            if place not in places.setdefault(document, []):
-                places[document].append(place)
-            if sentence := one_line(passage.get("likely") or ""):
-                likely[document] = sentence
-        for document, labels in places.items():
-            pages = ("pages " if labels[1:] else "page ") if all(map(str.isdecimal, labels)) else ""
-            self._out.print(Text(f"found {document}, {pages}{', '.join(labels)}", "dim"), soft_wrap=True)
-            if document in likely:
-                self._out.print(Padding(Text(f"“{likely[document]}”", "bold"), (0, 0, 0, 6), expand=False))
+            place = f"found {one_line(passage.get('document'))}, {place_of(passage)}"
+            self._out.print(Text(place, "dim"), soft_wrap=True)
+            if likely := one_line(passage.get("likely") or ""):
+                self._out.print(Padding(Text(f"“{likely}”", "bold"), (0, 0, 0, 6), expand=False))
         if passages:
             self._out.print()
             count = f"{len(passages)} passages" if passages[1:] else "1 passage"
-            self._wait(f"reading {count} of {', '.join(places)}")
+            self._wait(f"reading {count}")
 
     def show_waking(self, seconds: object) -> None:
         """Show how long the question has waited for a sleeping model host."""
@@ -339,12 +335,4 @@ def _pages(record: Json) -> str:
     pages = record.get("pages")
     if pages is None:
         return "-"
-    return f"{record.get('pages_done', 0)}/{pages}" if record.get("status") == Status.PENDING else str(pages)
-
-
-def _live_table(records: Sequence[Json]) -> Group:
-    """Fit a small terminal: show pending documents first, and among them those with a known number of pages."""
-    waiting = [record for record in records if record.get("status") == Status.PENDING]
-    done = [record for record in records if record.get("status") != Status.PENDING]
-    shown = (sorted(waiting, key=lambda record: record.get("pages") is None) + done[::-1])[:_LIVE_ROWS]
-    return Group(_document_table(shown), Text(f"{len(done)} of {len(records)} done", style="dim"))
+    return f"{record.get('pages_done', 0)}/{pages}" if is_pending(record) else str(pages)

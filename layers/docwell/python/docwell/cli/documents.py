@@ -15,15 +15,13 @@ from docwell.cli import display
 from docwell.cli.command import ConnectedCommand, JsonFlag, TimeoutOption, group
 from docwell.cli.remote import Api, Bucket, Json
 from docwell.cli.settings import Busy, ExitCode, Failure
-from docwell.media_types import MEDIA_TYPES, PDF
+from docwell.media_types import MEDIA_TYPES
 from docwell.models import FINAL, Status, collection_of
 
 # The list of documents is charged against the daily quota, unlike a single document.
 _WATCH_S = 5.0
 # A bucket that cannot be reached fails each upload after 30 s.
 _FAILURES_IN_A_ROW = 5
-# PDF readers and ingest search the first 1,024 bytes for the header (ISO 32000, implementation notes).
-_HEADER_BYTES = 1024
 # Shown in place of a document's status.
 _NOT_UPLOADED = "NOT UPLOADED"
 # Records that one round of the wait requests. A record is not charged, unlike a list.
@@ -37,8 +35,8 @@ _PAUSE_GROWTH, _LONGEST_PAUSE_S = 1.5, 5.0
 _FREE_REQUESTS, _SPACING_S = 60, 1.0
 # Failed rounds in a row: a gateway that restarts must not end a long wait.
 _FAILURES_ALLOWED = 5
-# Pauses for a server that is busy and does not say for how long: 2 s, 4 s, up to the longest.
-_FIRST_BUSY_S, _LONGEST_BUSY_S = 2.0, 60.0
+# The pause for a server that is busy and does not say for how long.
+_BUSY_S = 20.0
 
 app = group()
 
@@ -127,7 +125,7 @@ def status(
     records = read()
     if watch:
         with display.live_documents() as show:
-            while any(record.get("status") == Status.PENDING for record in records):
+            while any(map(display.is_pending, records)):
                 show(records)
                 time.sleep(_WATCH_S)
                 records = read()
@@ -221,37 +219,24 @@ def _files(path: Path) -> Iterator[tuple[Path, str]]:
     if not path.is_dir():
         yield path, path.name
         return
-    omitted: dict[str, list[Path]] = {}
     documents: list[Path] = []
+    omitted: list[Path] = []
     for file in sorted(file for file in path.rglob("*") if file.is_file()):
-        suffix = file.suffix.lower()
         # Also the files of hidden folders, such as .git and .venv.
-        if any(part.startswith(".") for part in file.relative_to(path).parts):
-            omitted.setdefault("hidden files", []).append(file)
-        elif suffix in MEDIA_TYPES:
-            documents.append(file)
-        else:
-            kind = f"files with the suffix {suffix}" if suffix else "files without a suffix"
-            omitted.setdefault(kind, []).append(file)
+        hidden = any(part.startswith(".") for part in file.relative_to(path).parts)
+        (omitted if hidden or file.suffix.lower() not in MEDIA_TYPES else documents).append(file)
     if not documents:
         raise Failure(f"no documents in {path}: name a file or another folder", ExitCode.USAGE)
-    for kind, files in omitted.items():
-        count = f"{len(files)} files, such as {files[0]}" if len(files) > 1 else f"{files[0]}"
-        hint = f"docwell takes no {kind} from a folder; name a file to upload it"
-        display.echo(f"docwell: left out {count}: {hint}", err=True)
+    if omitted:
+        hint = "a folder's hidden files and other kinds; name a file to upload it"
+        display.echo(f"docwell: left out {len(omitted)} files, such as {omitted[0]}: {hint}", err=True)
     yield from ((file, file.relative_to(path).as_posix()) for file in documents)
 
 
 def _upload(uploads: list[Upload], bucket: Bucket) -> None:
-    for upload in uploads:
-        try:
-            if not _looks_readable(upload.path):
-                display.echo(f"docwell: {upload.path} does not look like a document that docwell reads", err=True)
-        except Failure as failure:
-            upload.failure = failure.detail
     with display.progress("uploading", sum(upload.size for upload in uploads), size=True) as advance:
         in_a_row = 0
-        for upload in [upload for upload in uploads if upload.failure is None]:
+        for upload in uploads:
             if in_a_row == _FAILURES_IN_A_ROW:
                 upload.failure = f"not tried after {in_a_row} failures in a row"
                 continue
@@ -263,25 +248,13 @@ def _upload(uploads: list[Upload], bucket: Bucket) -> None:
                 in_a_row += 1
 
 
-def _looks_readable(path: Path) -> bool:
-    """Return whether ingest may read the file: by its PDF header, or the suffix of another kind of document.
-
-    Raises `Failure` when it cannot be read here.
-    """
-    try:
-        with path.open("rb") as file:
-            return b"%PDF-" in file.read(_HEADER_BYTES) or MEDIA_TYPES.get(path.suffix.lower(), PDF) != PDF
-    except OSError as error:
-        raise Failure(f"cannot read {path}: {error.strerror}", ExitCode.USAGE) from None
-
-
 def _wait(uploads: Sequence[Upload], api: Api, bucket: Bucket, on_change: Callable[[], None]) -> None:
     """Request the records of some unfinished uploads in turn, until each has its final status.
 
     Raises `Failure` after a time without progress.
     """
     begun = moved = time.monotonic()
-    failures, pause, busy_s = 0, _PAUSE_S, _FIRST_BUSY_S
+    failures, pause = 0, _PAUSE_S
     pending = deque(upload for upload in uploads if not upload.done)
     while pending:
         before, busy = [upload.record for upload in uploads], None
@@ -289,7 +262,7 @@ def _wait(uploads: Sequence[Upload], api: Api, bucket: Bucket, on_change: Callab
             for upload in list(pending)[:_AT_ONCE]:
                 _settle(upload, api, bucket)
                 pending.rotate(-1)
-            failures, busy_s = 0, _FIRST_BUSY_S
+            failures = 0
         except Busy as error:
             busy = error
         except Failure:
@@ -310,8 +283,7 @@ def _wait(uploads: Sequence[Upload], api: Api, bucket: Bucket, on_change: Callab
                 f" not finished (the first: {pending[0].key}); `docwell status --watch` follows them"
             )
         if busy:
-            time.sleep(busy.retry_after or busy_s)
-            busy_s = min(2 * busy_s, _LONGEST_BUSY_S)
+            time.sleep(busy.retry_after or _BUSY_S)
         elif pending:
             behind = (api.requests - _FREE_REQUESTS) * _SPACING_S - (now - begun)
             time.sleep(max(pause, behind))

@@ -19,7 +19,7 @@ import typer
 
 from docwell.audit import Action, AuditEvent, pseudonym
 from docwell.cli import display
-from docwell.cli.command import ConnectedCommand, DryRunFlag, FunctionOption, JsonFlag, YesFlag, group
+from docwell.cli.command import ConnectedCommand, DryRunFlag, JsonFlag, YesFlag, group
 from docwell.cli.operations import ReconcileFunction
 from docwell.cli.remote import Json, aws_client, plain_failures, s3_client
 from docwell.cli.settings import ExitCode, Failure, Settings
@@ -77,15 +77,12 @@ def erase(
     chroma_folder: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Chroma's folder, if its server runs on this machine.")
     ] = None,
-    function: FunctionOption = None,
     as_json: JsonFlag = False,
 ) -> None:
     """Erase documents for good: versions, chunks, receipts and names in the audit trail. Cannot be undone."""
     if bool(key) == bool(prefix):
         raise Failure("give one KEY or --prefix PREFIX", ExitCode.USAGE)
-    settings: Settings = ctx.obj.override(
-        reconcile_function=function, chroma_folder=str(chroma_folder) if chroma_folder else None
-    )
+    settings: Settings = ctx.obj.override(chroma_folder=str(chroma_folder) if chroma_folder else None)
     erasure = Erasure(settings, key, prefix)
     erased = erasure.survey()
     path = report or Path(f"docwell-erase-{erased.at.replace(':', '')}.json")
@@ -278,7 +275,10 @@ def audit(
 ) -> None:
     """List who asked, which documents were cited, who changed a grant and who erased. Oldest first."""
     with plain_failures("cannot read the audit trail"):
-        events = [_as_json(event) for event in audit_reader(ctx.obj).events(actor, document)]
+        events = [
+            {**asdict(event), "documents": sorted(event.documents)}
+            for event in audit_reader(ctx.obj).events(actor, document)
+        ]
     if as_json:
         display.show_json({"events": events})
     elif events:
@@ -318,14 +318,3 @@ def audit_reader(settings: Settings) -> AuditReader:
     from docwell.adapters.dynamodb.audit import AuditReader
 
     return AuditReader(aws_client(settings, "dynamodb"), settings.need("audit_table"))
-
-
-def _as_json(event: AuditEvent) -> Json:
-    return {
-        "at": event.at,
-        "actor": event.actor,
-        "action": event.action.value,
-        "subject": event.subject,
-        "documents": sorted(event.documents),
-        "request_id": event.request_id,
-    }

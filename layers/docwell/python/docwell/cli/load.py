@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import re
-import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from docwell.cli import display
-from docwell.cli.command import ConnectedCommand, DryRunFlag, JsonFlag, QueueOption, YesFlag, group
+from docwell.cli.command import ConnectedCommand, DryRunFlag, JsonFlag, YesFlag, group
 from docwell.cli.loading import Load, Paused, QueueGate, Route
 from docwell.cli.remote import aws_client, plain_failures, queue_url, s3_client
 from docwell.cli.settings import ExitCode, Failure, Settings
@@ -22,7 +21,6 @@ from docwell.errors import DocwellError
 _WORKERS = 32
 # More partitions than threads: one with slow documents does not hold up the end.
 _PARTITIONS = 4 * _WORKERS
-_LINE_EVERY_S = 60.0
 
 LongestWaitOption = Annotated[
     float, typer.Option(min=1, metavar="SECONDS", help="How long other uploads may wait behind the load.")
@@ -45,7 +43,6 @@ def load(
     dry_run: DryRunFlag = False,
     yes: YesFlag = False,
     longest_wait: LongestWaitOption = 30.0,
-    queue: QueueOption = None,
     as_json: JsonFlag = False,
 ) -> None:
     """Load the documents below a prefix of another bucket.
@@ -56,7 +53,7 @@ def load(
     Needs s3:ListBucket on both buckets, GetObject and GetObjectTagging on the source, PutObject and
     PutObjectTagging on the documents bucket, and sqs:GetQueueAttributes.
     """
-    settings: Settings = ctx.obj.override(queue=queue)
+    settings: Settings = ctx.obj
     route = _route(source, settings.need("bucket"), collection)
     work = _work(settings, route, longest_wait)
     with plain_failures("cannot list the documents"), display.progress("listing", None) as step:
@@ -113,30 +110,11 @@ def _run(work: Load, documents: int, omissions: Path) -> None:
     go_on = "the same command goes on: it skips what is loaded"
     try:
         with display.progress("loading", documents) as step, plain_failures("cannot load"):
-            work.run(omissions, _PARTITIONS, _reporter(work, documents, step))
+            work.run(omissions, _PARTITIONS, step)
     except (KeyboardInterrupt, Paused):
         raise Failure(f"paused at {work.loaded:,} of {documents:,} documents: {go_on}") from None
     except DocwellError as error:
         raise Failure(f"stopped at {work.loaded:,} of {documents:,} documents: {error.detail}; {go_on}") from None
-
-
-def _reporter(work: Load, documents: int, step: Callable[[int], None]) -> Callable[[], None]:
-    """Return a function that advances the bar of a terminal; elsewhere, as in a log, prints a line a minute."""
-    begun = printed = time.monotonic()
-    shown = 0
-
-    def report() -> None:
-        nonlocal printed, shown
-        loaded, now = work.loaded, time.monotonic()
-        step(loaded - shown)
-        shown = loaded
-        if now - printed >= _LINE_EVERY_S and not display.is_watched(display.console(stderr=True)):
-            printed = now
-            pace, queued = loaded / (now - begun), work.gate.queued
-            line = f"{loaded:,} of {documents:,} documents, {pace:.1f} a second; {queued:,} messages wait"
-            display.echo(line, err=True)
-
-    return report
 
 
 def _reasons(counts: Mapping[str, int]) -> str:

@@ -36,7 +36,8 @@ _LATE_S = 60.0
 _FIRST_PACE, _GROWTH = 0.5, 2.0
 # A store that is down for a few minutes does not end a load of days.
 _RETRY_AFTER_S = (1.0, 5.0, 15.0, 60.0, 120.0)
-_REPORT_EVERY_S = 1.0
+# Short waits, so that Ctrl-C ends them on every system.
+_WAIT_S = 1.0
 # So many denials in a row, without a copy before, mean that the load lacks permissions.
 _DENIALS_IN_A_ROW = 20
 
@@ -234,37 +235,34 @@ class Load:
                     progress(len(candidates))
 
         folders = patient(self.source.folders, self.gate.stop)
-        self._fan_out(count, partitions(folders, self.workers), lambda: None)
+        self._fan_out(count, partitions(folders, self.workers))
         return counts
 
-    def run(self, list_of_omissions: Path, parts: int, report: Callable[[], object]) -> None:
+    def run(self, list_of_omissions: Path, parts: int, progress: Callable[[int], object]) -> None:
         """Load, in `parts` partitions of the survey, and write the objects left out as JSON lines.
 
-        Calls `report` each second. Raises `Paused`, or the first error.
+        Calls `progress` for each loaded document. Raises `Paused`, or the first error.
         """
         try:
-            self._fan_out(self._load, partitions(self._page_ends, parts), report)
+            self._fan_out(partial(self._load, progress), partitions(self._page_ends, parts))
         finally:
             lines = [json.dumps(omission._asdict()) + "\n" for omission in self.omissions]
             list_of_omissions.write_text("".join(lines), encoding="utf-8")
 
-    def _fan_out(
-        self, work: Callable[[Partition], None], parts: Sequence[Partition], report: Callable[[], object]
-    ) -> None:
+    def _fan_out(self, work: Callable[[Partition], None], parts: Sequence[Partition]) -> None:
         """Run the work of each partition, `workers` at once. Raises the first error once all have stopped."""
         with ThreadPoolExecutor(self.workers) as pool:
             try:
                 running: set[Future[None]] = {pool.submit(work, partition) for partition in parts}
                 while running:
-                    done, running = wait(running, _REPORT_EVERY_S, FIRST_EXCEPTION)
-                    report()
+                    done, running = wait(running, _WAIT_S, FIRST_EXCEPTION)
                     for future in done:
                         future.result()
             except BaseException:
                 self.gate.stop.set()
                 raise
 
-    def _load(self, partition: Partition) -> None:
+    def _load(self, progress: Callable[[int], object], partition: Partition) -> None:
         for candidates, _ in self._pages(partition):
             for stored, reason, unchanged in candidates:
                 omission = Omission(stored.key, reason) if reason else None
@@ -272,7 +270,9 @@ class Load:
                     patient(partial(self.gate.enter, 1), self.gate.stop)
                     omission = self._copy(stored)
                 with self._lock:
-                    self.loaded += not (omission or unchanged)
+                    loaded = not (omission or unchanged)
+                    self.loaded += loaded
+                    progress(loaded)
                     self.omissions += [omission] if omission else []
 
     def _copy(self, stored: StoredObject) -> Omission | None:

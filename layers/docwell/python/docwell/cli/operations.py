@@ -16,7 +16,7 @@ from urllib.parse import unquote_plus
 import typer
 
 from docwell.cli import display
-from docwell.cli.command import ConnectedCommand, DryRunFlag, FunctionOption, JsonFlag, QueueOption, group
+from docwell.cli.command import ConnectedCommand, DryRunFlag, JsonFlag, group
 from docwell.cli.remote import Api, Json, aws_client, plain_failures, queue_url, s3_client
 from docwell.cli.settings import ExitCode, Failure, Settings
 
@@ -45,14 +45,13 @@ def reconcile(
     force: Annotated[
         bool, typer.Option("--force", help="Start although many messages wait in the ingest queue.")
     ] = False,
-    function: FunctionOption = None,
     as_json: JsonFlag = False,
 ) -> None:
     """Compare bucket, ledger and index, and repair differences.
 
     Lists each difference and sends the document to ingest.
     """
-    settings: Settings = ctx.obj.override(reconcile_function=function)
+    settings: Settings = ctx.obj
     _reconcile(ReconcileFunction(settings), dry_run=dry_run, force=force, as_json=as_json)
 
 
@@ -65,7 +64,6 @@ def reindex(
     switch: Annotated[bool, typer.Option("--switch", help="Use the new index and delete the old one.")] = False,
     abort: Annotated[bool, typer.Option("--abort", help="Delete the new index.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Switch although the new index is incomplete.")] = False,
-    function: FunctionOption = None,
     as_json: JsonFlag = False,
 ) -> None:
     """Change the embedding model, the chunk size, OCR or the shards of the index.
@@ -77,7 +75,7 @@ def reindex(
     if len(steps) > 1:
         raise Failure("give only one of --start, --status, --switch and --abort", ExitCode.USAGE)
     event: Json = {"action": "reindex", "step": steps[0], "force": force}
-    call = ReconcileFunction(ctx.obj.override(reconcile_function=function))
+    call = ReconcileFunction(ctx.obj)
     answer = call.repeat(event, until="all_hinted") if start else call(event)
     if as_json:
         display.show_json(answer)
@@ -104,7 +102,6 @@ def restore(
     *,
     prefix: Annotated[str, typer.Option(metavar="PREFIX", help="Only keys that begin with this.")] = "",
     dry_run: DryRunFlag = False,
-    function: FunctionOption = None,
 ) -> None:
     """Undelete the documents that were deleted since a time, then reconcile.
 
@@ -118,7 +115,7 @@ def restore(
     except ValueError:
         raise Failure(f"--since {since!r} is no time like 2026-11-25T10:00", ExitCode.USAGE) from None
     begun = begun if begun.tzinfo else begun.replace(tzinfo=UTC)
-    settings: Settings = ctx.obj.override(reconcile_function=function)
+    settings: Settings = ctx.obj
     versions = S3Versions(s3_client(settings), settings.need("bucket"))
     call = None if dry_run else ReconcileFunction(settings)
     keys: dict[str, None] = {}
@@ -143,11 +140,10 @@ def redrive(
     *,
     key: Annotated[str | None, typer.Option(metavar="KEY", help="Only the messages of this document.")] = None,
     dry_run: DryRunFlag = False,
-    queue: QueueOption = None,
     as_json: JsonFlag = False,
 ) -> None:
     """List the messages that ingest gave up, and send them to ingest again."""
-    settings: Settings = ctx.obj.override(queue=queue)
+    settings: Settings = ctx.obj
     letters = DeadLetters(settings).redrive(key, dry_run=dry_run)
     records: dict[str | None, Json] = {}
     with suppress(Failure):  # the table needs no API
@@ -195,7 +191,7 @@ class ReconcileFunction:
             answer = self._client.invoke(FunctionName=self._name, Payload=json.dumps(event).encode())
             body = json.loads(answer["Payload"].read() or "null")
         if not isinstance(body, dict):
-            raise Failure(f"{self._name} does not answer like docwell: check --function")
+            raise Failure(f"{self._name} does not answer like docwell: check DOCWELL_RECONCILE_FUNCTION")
         if answer.get("FunctionError"):
             raise Failure(body.get("errorMessage") or f"{self._name} failed: read its log")
         return body
@@ -280,7 +276,7 @@ class DeadLetters:
             while target := self._dead_letters_of(self._parked):  # the dead-letter queue, then the parked one
                 self._parked = target
             if self._parked == self._queue:
-                raise Failure(f"queue {name} has no dead-letter queue: check --queue")
+                raise Failure(f"queue {name} has no dead-letter queue: check DOCWELL_QUEUE")
 
     def redrive(self, key: str | None, *, dry_run: bool) -> list[_DeadLetter]:
         """Move the messages (with `key` only those of one document) to the ingest queue; return all of them."""

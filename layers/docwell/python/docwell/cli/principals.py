@@ -60,9 +60,6 @@ SubjectOption = Annotated[
 GroupOption = Annotated[
     str | None, typer.Option(metavar="GROUP", help="Grant to everyone with this group in a token.")
 ]
-KeyOption = Annotated[
-    str | None, typer.Option(metavar="ID", help="Grant to an existing API Gateway key, by its id.")
-]
 QuotaOption = Annotated[
     int | None, typer.Option(min=0, metavar="COUNT", help="Limit for one UTC day; no limit if left out.")
 ]
@@ -100,24 +97,23 @@ def add(
     tokens_per_day: QuotaOption = None,
     jwt_subject: SubjectOption = None,
     jwt_group: GroupOption = None,
-    api_key_id: KeyOption = None,
     replace_: Annotated[bool, typer.Option("--replace", help="Replace the grant of NAME; its key stays.")] = False,
     expires: ExpiresOption = None,
     usage_plan: PlanOption = None,
     table: TableOption = None,
     as_json: JsonFlag = False,
 ) -> None:
-    """Grant access to a new API key, which is printed once, or to an existing key, subject or group."""
+    """Grant access to a new API key, which is printed once, or to an existing subject or group."""
     from docwell.adapters.dynamodb.principals import Grant
 
     readable, rules = _rights(_collections(collections), prefix or [], pairs("--tag", tag), read_all=read_all)
     if write_all and write:
         raise Failure("give --write A,B or --write-all, not both", ExitCode.USAGE)
     writable = None if write_all else _collections(write)
-    id_ = _existing_id(jwt_subject, jwt_group, api_key_id)
+    id_ = _existing_id(jwt_subject, jwt_group)
     settings: Settings = ctx.obj.override(principals_table=table, usage_plan=usage_plan)
     ends_at = _end_after("--expires", expires)
-    if id_ and not id_.startswith(KEY) and ends_at:
+    if id_ and ends_at:
         raise Failure("--expires is for API keys: a token has its own end", ExitCode.USAGE)
     quotas = (requests_per_day, tokens_per_day)
     grant = Grant(id_, readable, *quotas, name, rules=rules, writable=writable, operates=operate)
@@ -232,7 +228,7 @@ def _store(
     """
     admin = _admin(settings)
     if not grant.id and replacing:
-        choice = "--api-key-id, --jwt-subject or --jwt-group, or the id as NAME"
+        choice = "--jwt-subject or --jwt-group, or the id as NAME"
         stored = _named(settings, grant.label, "leave out --replace to add it", choice)
         grant = replace(grant, id=stored.id, label=stored.label)
     if not grant.id:
@@ -253,10 +249,9 @@ def _store(
             ExitCode.USAGE,
         )
     grant = replace(grant, owns_key=before is not None and before.owns_key)
-    adopted = _adopt_key(settings, grant.id, ends_at) if grant.id.startswith(KEY) and not before else None
     if not admin.add(grant, replace=replacing):
         raise Failure(exists)
-    return grant, adopted, None
+    return grant, None, None
 
 
 def _named(settings: Settings, name: str, if_missing: str, if_several: str) -> Grant:
@@ -294,16 +289,14 @@ def _rights(
     return frozenset(), frozenset(rules)
 
 
-def _existing_id(subject: str | None, group_: str | None, api_key_id: str | None) -> str:
-    """Return the id of the subject, group or key that the options name, "" for none. Raises `Failure` (usage)."""
-    names = [(kind, name) for kind, name in ((SUBJECT, subject), (GROUP, group_), (KEY, api_key_id)) if name]
-    if len(names) > 1:
-        raise Failure("give only one of --jwt-subject, --jwt-group and --api-key-id", ExitCode.USAGE)
-    for kind, name in names:
-        if not (is_group(name) if kind == GROUP else is_id(name)):
-            raise Failure(f"no token or key can have the name {name!r}: check its characters", ExitCode.USAGE)
-        return f"{kind}{name}"
-    return ""
+def _existing_id(subject: str | None, group_: str | None) -> str:
+    """Return the id of the subject or group that the options name, "" for none. Raises `Failure` (usage)."""
+    if subject and group_:
+        raise Failure("give only one of --jwt-subject and --jwt-group", ExitCode.USAGE)
+    name = subject or group_ or ""
+    if name and not (is_group(name) if group_ else is_id(name)):
+        raise Failure(f"no token can have the name {name!r}: check its characters", ExitCode.USAGE)
+    return f"{GROUP if group_ else SUBJECT}{name}" if name else ""
 
 
 def _readable(grant: Grant) -> str:
@@ -400,16 +393,6 @@ def _make_key(settings: Settings, name: str, principal: str | None, ends_at: int
         _delete_from_gateway(settings, key.key_id)
         raise
     return key, made["value"]
-
-
-def _adopt_key(settings: Settings, principal: str, ends_at: int | None) -> ApiKey:
-    """Store the key of API Gateway that the principal is named for. Raises `Failure`, also without one."""
-    id_, gateway = principal.removeprefix(KEY), aws_client(settings, "apigateway")
-    with plain_failures(f"cannot read API key {id_}"):
-        value = gateway.get_api_key(apiKey=id_, includeValue=True)["value"]
-        key = ApiKey(digest_of(value), principal, id_, ends_at)
-        _keys(settings).put(key)
-    return key
 
 
 def _end_older_keys(settings: Settings, newest: ApiKey, ends_at: int, *, owns_first: bool) -> list[ApiKey]:

@@ -5,9 +5,6 @@ in the current folder, else `~/.config/docwell/config.toml`::
 
     endpoint = "https://abc123.execute-api.eu-central-1.amazonaws.com/live"
     bucket = "my-documents"
-
-    [profiles.staging]          # docwell ask ... --profile staging: replaces the values above
-    bucket = "my-documents-staging"
     aws_profile = "staging"     # a profile of the AWS credentials file
 """
 
@@ -29,14 +26,14 @@ _CONNECT = (
     "run `make up`, and this command in the same folder, or give --endpoint and --bucket"
     " (or DOCWELL_ENDPOINT and DOCWELL_BUCKET, or a docwell.toml)"
 )
-# The flag, if any, and the stack's output that names each setting of an operator.
+# The stack's output that has each setting of an operator.
 _OPERATOR = {
-    "queue": ("--queue, ", "IngestQueueUrl"),
-    "reconcile_function": ("--function, ", "ReconcileFunction"),
-    "principals_table": ("--table, ", "PrincipalsTable"),
-    "usage_table": ("--usage-table, ", "UsageTable"),
-    "receipts_table": ("", "ReceiptsTable"),
-    "audit_table": ("", "AuditTable"),
+    "queue": "IngestQueueUrl",
+    "reconcile_function": "ReconcileFunction",
+    "principals_table": "PrincipalsTable",
+    "usage_table": "UsageTable",
+    "receipts_table": "ReceiptsTable",
+    "audit_table": "AuditTable",
 }
 
 
@@ -103,8 +100,7 @@ class Settings:
             return value
         hint = _CONNECT
         if name in _OPERATOR:
-            flag, output = _OPERATOR[name]
-            hint = f"give {flag}DOCWELL_{name.upper()} or {name} in docwell.toml: the stack's output {output}"
+            hint = f"give DOCWELL_{name.upper()} or {name} in docwell.toml: the stack's output {_OPERATOR[name]}"
         raise Failure(f"no {name}: {hint}", ExitCode.USAGE)
 
 
@@ -134,15 +130,12 @@ def find_settings(
     region: Annotated[
         str | None, typer.Option(envvar=["AWS_REGION", "AWS_DEFAULT_REGION"], metavar="NAME", help="AWS region.")
     ] = None,
-    profile: Annotated[
-        str | None, typer.Option(envvar="DOCWELL_PROFILE", metavar="NAME", help="Profile of the settings file.")
-    ] = None,
 ) -> Settings:
     """Return the settings of this run. The parameters are the connection flags of every command.
 
     Raises `Failure` for a settings file that cannot be used, or a local stack that has stopped.
     """
-    values = _from_file(profile)
+    values = _from_file()
     if not endpoint and "endpoint" not in values:
         # All or nothing: a named API must not get the bucket or the credentials of the local stack.
         values = _from_stack() | values
@@ -153,30 +146,19 @@ def find_settings(
         api_key=api_key,
         region=region,
         console=os.environ.get("DOCWELL_CONSOLE"),
-        # Several commands write to these tables, so they have no flags.
-        receipts_table=os.environ.get("DOCWELL_RECEIPTS_TABLE"),
-        audit_table=os.environ.get("DOCWELL_AUDIT_TABLE"),
+        **{name: os.environ.get(f"DOCWELL_{name.upper()}") for name in _OPERATOR},
     )
 
 
-def _from_file(profile: str | None) -> dict[str, Any]:
+def _from_file() -> dict[str, Any]:
     candidates = (Path("docwell.toml"), Path.home() / ".config" / "docwell" / "config.toml")
     path = next((candidate for candidate in candidates if candidate.is_file()), None)
     if path is None:
-        if profile:
-            raise Failure(f"no settings file for profile {profile!r}: write a docwell.toml", ExitCode.USAGE)
         return {}
     try:
         content = tomllib.loads(path.read_text("utf-8-sig"))  # some editors of Windows write the mark
     except (OSError, ValueError) as error:
         raise Failure(f"cannot read {path}: {error}; correct the file", ExitCode.USAGE) from None
-    profiles = content.pop("profiles", {})
-    if profile:
-        profiles = profiles if isinstance(profiles, dict) else {}
-        if not isinstance(profiles.get(profile), dict):
-            names = ", ".join(profiles) or "none"
-            raise Failure(f"{path} has no profile {profile!r}; its profiles: {names}", ExitCode.USAGE)
-        content |= profiles[profile]
     for name, value in content.items():
         if name not in _FILE_KEYS:
             names = ", ".join(sorted(_FILE_KEYS))

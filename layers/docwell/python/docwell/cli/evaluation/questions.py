@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import codecs
 import csv
 import io
 import re
@@ -22,7 +21,6 @@ _TRUE = frozenset({"true", "yes", "1", "x", "wahr", "ja", "vrai", "oui"})
 _FALSE = frozenset({"", "false", "no", "0", "falsch", "nein", "faux", "non"})
 # Spreadsheets separate cells by semicolons where the comma is the decimal mark.
 _SEPARATORS = ",;\t"
-_BYTE_ORDERS = {codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
 _PAGES = re.compile(r"[1-9]\d{0,6}(?:-[1-9]\d{0,6})?")
 _SHOWN_ERRORS = 5
 
@@ -100,12 +98,11 @@ def _text(path: Path) -> str:
         data = path.read_bytes()
     except OSError as error:
         raise Failure(f"cannot read {path}: {error.strerror}", ExitCode.USAGE) from None
-    encoding = next((name for mark, name in _BYTE_ORDERS.items() if data.startswith(mark)), "utf-8")
     try:
-        return data.decode(encoding)
+        return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
-        raise ValueError(f"line {line}: not {encoding}: save the file as “CSV UTF-8”") from None
+        raise ValueError(f"line {line}: not UTF-8: save the file as “CSV UTF-8”") from None
 
 
 def _rows(text: str) -> Iterator[tuple[int, Mapping[str, str]]]:
