@@ -223,6 +223,7 @@ def events(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
         sent.append(event)
         return {until: True, "pipelines": [], "found": [], "sent": 0}
 
+    monkeypatch.setenv("DOCWELL_RECONCILE_FUNCTION", "reconcile")
     monkeypatch.setattr(operations.ReconcileFunction, "repeat", repeat)
     return sent
 
