@@ -102,6 +102,10 @@ def model_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
+# The text of a page with this number.
+PAGE = "The pump of page {} starts and the valve closes."
+
+
 class Host(Model):
     """The model host, which is outside AWS."""
 
@@ -111,8 +115,9 @@ class Host(Model):
     async def chat(self, messages: Sequence[Message], timeout_s: float) -> AsyncGenerator[str | Completion]:
         # About the prompt's number of tokens: docwell ignores implausible counts.
         tokens = sum(len(message.content) for message in messages) // 4
+        answer = f"{PAGE.format(0)[:-1]} [1]."
         async for piece in super().chat(messages, timeout_s):
-            yield replace(piece, prompt_tokens=tokens) if isinstance(piece, Completion) else piece
+            yield replace(piece, text=answer, prompt_tokens=tokens) if isinstance(piece, Completion) else piece
 
 
 class Aws:
@@ -174,7 +179,7 @@ class Aws:
         document.set_font("helvetica", size=12)
         for number in range(pages):
             document.add_page()
-            document.multi_cell(0, text=f"The pump of page {number} starts and the valve closes.")
+            document.multi_cell(0, text=PAGE.format(number))
         for _ in range(without_text):
             document.add_page()
         self.s3.put_object(Bucket=self.bucket, Key=key, Body=bytes(document.output()))
