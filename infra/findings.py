@@ -1,4 +1,4 @@
-"""What checkers and tests find: run them, print the findings, and report how many there are."""
+"""Run checkers and tests, print their findings, and report how many there are."""
 
 from __future__ import annotations
 

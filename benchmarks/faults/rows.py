@@ -1,4 +1,4 @@
-"""The rows of the suite. `FAULTS` share one world; `WORLDS` need a world of their own.
+"""The rows of the suite. `FAULTS` share one world; each of `WORLDS` starts another.
 
 Each function in `FAULTS` causes its fault once. Where the row names `users`, they change documents meanwhile.
 """
@@ -381,7 +381,7 @@ def reindex(run: Run) -> Outcome:
 
 
 def ended(stage: Scene) -> Outcome:
-    """Return the outcome of a world of its own, with the reader's answers."""
+    """Return the outcome of a separate world, with the reader's answers."""
     stage.outcome.questions += stage.reader.asked
     stage.outcome.wrong += stage.reader.wrong
     return stage.outcome

@@ -1,4 +1,4 @@
-"""What hit@5 loses without each part of the ranking, on sets that none was chosen on, as a page of the docs."""
+"""Write a page of the docs: what hit@5 loses without each part of the ranking, on sets that none was chosen on."""
 
 import sys
 from statistics import fmean

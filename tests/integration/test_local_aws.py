@@ -1,4 +1,4 @@
-"""The local AWS server keeps what its user stores, announces each change, and serves nobody else."""
+"""The local AWS server keeps what its user stores, announces each change, and refuses all others."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ _CONNECT = (
     "run `make up`, and this command in the same folder, or give --endpoint and --bucket"
     " (or DOCWELL_ENDPOINT and DOCWELL_BUCKET, or a docwell.toml)"
 )
-# The stack's output that has each setting of an operator.
+# The stack's output that has each setting of an operator: DOCWELL_QUEUE, DOCWELL_RECONCILE_FUNCTION and so on.
 _OPERATOR = {
     "queue": "IngestQueueUrl",
     "reconcile_function": "ReconcileFunction",

@@ -36,7 +36,7 @@ def names(name: str) -> tuple[str, ...]:
 def numbers(name: str) -> dict[str, int]:
     """Return the number of each word of a list whose entries count from 1.
 
-    A slash divides words of one number, and a dash is a number without a word of its own.
+    A slash divides words of one number, and a dash is a number without a word.
 
     >>> numbers("month")["mai"], numbers("ordinal")["2nd"]
     (5, 2)

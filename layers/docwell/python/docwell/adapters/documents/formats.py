@@ -115,7 +115,7 @@ def is_picture(path: str) -> bool:
 def open_image(data: bytes) -> Image.Image:
     """Return the image, not yet decoded. Raises `Refused` when it is damaged or too large."""
     # Pillow finds its formats by importing them.
-    from PIL import Image, JpegImagePlugin, PngImagePlugin, TiffImagePlugin  # noqa: F401
+    from PIL import Image, JpegImagePlugin, PngImagePlugin, TiffImagePlugin  # noqa: F401 - for `open_image`
 
     try:
         image = Image.open(io.BytesIO(data), formats=IMAGE_FORMATS)

@@ -56,7 +56,7 @@ class Rows:
                 self._append({"questions": source.name, "sha256": checksum, "count": count, "started": now})
             elif not self.path.read_bytes().endswith(b"\n"):  # the run died while it wrote its last row
                 with self.path.open("a") as file:
-                    file.write("\n")
+                    file.writelines(["\n"])
         except OSError as error:
             raise Failure(f"cannot write to {folder}: {error.strerror}", ExitCode.USAGE) from None
         run = read_run(folder)

@@ -1,4 +1,4 @@
-"""Cut an answer into sentences and lists, and mend it where a small model repeats itself or stops. Pure."""
+"""Cut an answer into sentences and lists, and repair it where a small model repeats itself or stops. Pure."""
 
 from __future__ import annotations
 
