@@ -365,6 +365,8 @@ def _parts(sentence: str, spans: Sequence[tuple[int, int]], dates: Sequence[Peri
             groups.append((start, end))
     if not groups[1:]:
         return [labels(sentence)] * len(spans)
+    # What follows the last figure behind a semicolon is of another thing.
+    sentence = sentence[: groups[-1][1]] + re.split("[;\uff1b]", sentence[groups[-1][1] :])[0]
     ends = [end + (word.end() if (word := _NEXT_WORD.match(sentence[end:])) else 0) for _, end in groups]
     before = [sentence[left:start] for left, (start, _) in zip([0, *ends[:-1]], groups, strict=True)]
     starts = [*(start for start, _ in groups[1:]), len(sentence)]
