@@ -31,7 +31,7 @@ up: local $(if $(OCR_ON),ocr) ## Start the local stack until Ctrl-C; OCR=1 reads
 	$(if $(OCR_ON),DOCWELL_OCR=rapidocr )$(PY) -m infra.local up --model "$(LLM)" $(if $(SLEEP),--sleep $(SLEEP)) $(if $(OBSERVE),--observe) $(ARGS)
 
 .PHONY: test
-test: dev embedder programs ## Run the tests that are not slow: 8 minutes; ARGS="-k name" selects some
+test: dev embedder programs ## Run the tests that are not slow: 15 minutes; ARGS="-k name" selects some
 	$(PY) -m pytest $(SIDE_BY_SIDE) -m "not slow" $(ARGS)
 
 .PHONY: test-all
@@ -84,7 +84,7 @@ model: local ## Convert an embedding model to ONNX; MODEL=id-or-folder, or a cro
 	$(PY) layers/embedder/$(if $(RERANKER),build_reranker.py --model "$(RERANKER)",build_model.py --model "$(MODEL)")
 
 .PHONY: faults
-faults: dev ## Prove that no chunk is lost, duplicate or stale: 55 minutes, ARGS=--short 3
+faults: dev ## Prove that no chunk is lost, duplicate or stale; ARGS=--short 4 minutes
 	$(PY) -m benchmarks.faults $(ARGS)
 
 .PHONY: attack
@@ -172,11 +172,11 @@ release: dev embedder ## Build what CI deploys, after make container; refuses im
 	scripts/release
 
 .PHONY: nightly
-nightly: dev embedder ## Run every long form, go on after a failure, and print one table: 6 hours; ARGS="--short NAME" for less
+nightly: dev embedder ## Run every long form, go on after a failure, and print one table; ARGS="--short NAME" for less
 	$(PY) -m benchmarks.nightly $(ARGS)
 
 .PHONY: bench
-bench: dev embedder ## Measure speed and memory: 50 minutes, ARGS=--short 4; or bench-NAME for one
+bench: dev embedder ## Measure speed and memory; ARGS=--short for a try, or bench-NAME for one
 	$(PY) -m benchmarks.speed $(ARGS)
 
 BENCHES := bench-encode bench-coldstart bench-query bench-find bench-memory bench-ingest

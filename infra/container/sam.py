@@ -12,7 +12,6 @@ from layers.embedder.download.environment import is_current, mark_current
 
 ROOT = Path(__file__).resolve().parents[2]
 BUILD = ROOT / ".aws-sam" / "build"
-BUILT_TEMPLATE = BUILD / "template.yaml"
 BASE_IMAGE = "public.ecr.aws/lambda/python:3.13"
 # `sam build` names an image after its function, in lower case.
 INGEST_IMAGE = "ingestfunction:latest"

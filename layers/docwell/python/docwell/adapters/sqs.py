@@ -83,7 +83,7 @@ class SqsDeadLetters:
         return SqsTaskQueue(self._client, self._parked).waiting()
 
     def redrive(self, limit: int) -> int:
-        """Send up to `most` messages to ingest again; return how many."""
+        """Send up to `limit` messages to ingest again; return how many."""
         moved = 0
         while moved < limit and (messages := self.receive(min(_BATCH, limit - moved), _REDRIVE_S)):
             for message in messages:

@@ -245,7 +245,7 @@ def pack_units(spans: Sequence[tuple[int, int]], vectors: NDArray[np.float32]) -
 
 
 def _ahead(items: Generator[_Item], count: int) -> Generator[_Item]:
-    """Produce the items in another thread, up to `most` in advance. Closing this closes `items`."""
+    """Produce the items in another thread, up to `count` in advance. Closing this closes `items`."""
     pool = ThreadPoolExecutor(1, "read")
     try:
         waiting = deque(pool.submit(next, items, None) for _ in range(count))

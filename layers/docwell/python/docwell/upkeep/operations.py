@@ -22,7 +22,7 @@ class DeadLetters(Protocol):
         """Return about how many there are."""
 
     def redrive(self, limit: int) -> int:
-        """Send up to `most` of them to ingest again; return how many. Repeating it does no harm."""
+        """Send up to `limit` of them to ingest again; return how many. Repeating it does no harm."""
 
 
 class History(Protocol):

@@ -48,7 +48,7 @@ def extract(
     """
     chosen: list[Candidate] = []
     left = longest
-    for candidate in sorted(candidates(question, passages), key=lambda each: -each.merit):
+    for candidate in sorted(candidates(question, passages), key=lambda candidate: -candidate.merit):
         if len(chosen) < limit and not repeats(candidate, chosen) and len(candidate.text) <= left:
             chosen.append(candidate)
             left -= len(candidate.text)
@@ -56,7 +56,7 @@ def extract(
 
 
 def repeats(candidate: Candidate, chosen: Iterable[Candidate]) -> bool:
-    """Whether one of the chosen sentences says the same."""
+    """Return whether one of the chosen sentences says the same."""
     return any(_overlap(candidate, earlier) > _SAME for earlier in chosen)
 
 
@@ -67,12 +67,14 @@ def quoted(
     firsts: dict[int, Candidate] = {}
     for candidate in chosen:
         firsts.setdefault(candidate.marker, candidate)
-    said = [(_marked(one), one.marker) for one in chosen]
+    sentences = [(_marked(candidate), candidate.marker) for candidate in chosen]
     answer = GroundedAnswer(
-        " ".join(text for text, _ in said),
-        tuple(_cited(each, passages[marker - 1]) for marker, each in firsts.items()),
+        " ".join(text for text, _ in sentences),
+        tuple(_cited(candidate, passages[marker - 1]) for marker, candidate in firsts.items()),
     )
-    return numbered(answer, [Sentence(text, (marker,), _FULL_SUPPORT, supported=True) for text, marker in said])
+    return numbered(
+        answer, [Sentence(text, (marker,), _FULL_SUPPORT, supported=True) for text, marker in sentences]
+    )
 
 
 def candidates(question: str, passages: Sequence[Passage]) -> Iterator[Candidate]:
@@ -96,8 +98,8 @@ def candidates(question: str, passages: Sequence[Passage]) -> Iterator[Candidate
 
 def quotable(text: str) -> tuple[str, bool]:
     """Return a text on one line, harmless, and whether more than its spelling has to change to be so."""
-    said = " ".join(strip_invisible(text).split())
-    sentence, removed = clean_answer(said, [said])
+    line = " ".join(strip_invisible(text).split())
+    sentence, removed = clean_answer(line, [line])
     return sentence, bool(removed or MARKER.search(sentence))
 
 
@@ -108,8 +110,8 @@ def _cited(candidate: Candidate, passage: Passage) -> Citation:
     return cite(candidate.marker, passage, start, max(ends, default=candidate.end))
 
 
-def _overlap(one: Candidate, other: Candidate) -> float:
-    return len(one.words & other.words) / min(len(one.words), len(other.words))
+def _overlap(first: Candidate, second: Candidate) -> float:
+    return len(first.words & second.words) / min(len(first.words), len(second.words))
 
 
 def _marked(candidate: Candidate) -> str:
