@@ -1,6 +1,6 @@
 """The reconcile function: compares bucket, ledger and index on a schedule; re-indexes and erases on request.
 
-Events: `{"action": "reconcile", "dry_run": false, "force": false, "partition": 0}`, which is the default, or
+Events: `{"action": "reconcile", "dry_run": false, "force": false}`, which is the default, or
 `{"action": "reindex", "step": "start" | "status" | "switch" | "abort", "force": false}`, or
 `{"action": "erase", "step": "check" | "flush" | "forget", "keys": [...], "prefix": null, "hint": false}`.
 """
@@ -31,12 +31,9 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
         return wiring.reindex().run(str(event.get("step", "status")), remaining_s, force=force)
     if event.get("action") == "erase":
         return wiring.erase().run(event)
-    part = int(event.get("partition", 0))
-    reports = [
-        use_case.run(remaining_s, dry_run=dry_run, force=force, partition=part) for use_case in wiring.reconcile()
-    ]
+    reports = [use_case.run(remaining_s, dry_run=dry_run, force=force) for use_case in wiring.reconcile()]
     complete = all(report.complete for report in reports)
-    if not dry_run and part == 0:
+    if not dry_run:
         wiring.reindex().tidy(remaining_s)
         if complete:
             record_drift({kind: sum(report.drift[kind] for report in reports) for kind in Drift})

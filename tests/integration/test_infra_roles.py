@@ -287,8 +287,6 @@ def test_reconcile_may_do_what_it_does(template: dict[str, Any], aws: Aws) -> No
     calls = aws.record()
     aws.put("a.pdf", 1)
     reconcile({"action": "reconcile"}, CONTEXT)
-    # Passes between whole ones read only changes.
-    reconcile_wiring.reconcile()[0].store.changes(None, 1, 1.0)
     reconcile({"action": "reindex", "step": "start"}, CONTEXT)
     ingest_calls = set(calls)
     aws.work()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -107,25 +106,6 @@ def test_a_listing_ends_only_where_the_bucket_does(bucket: Any, limit: int, coun
     s3.meta.events.register("provide-client-params.s3.ListObjectsV2", lambda params, **_: params.update(MaxKeys=1))
     found = S3ObjectStore(s3, "documents").list(None, limit)
     assert [row.key for row in found] == ["a", "b/x y", "b/é"][:count]
-
-
-def test_changes_are_the_versions_and_deletions_since_a_time(bucket: Any) -> None:
-    store = S3ObjectStore(client("s3"), "documents")
-    for key in ("b", "a", "b", "é", "gone"):
-        bucket.put_object(Key=key, Body=b"1234")
-    bucket.Object("gone").delete()
-    found, last = list[Any](), None
-    for _ in range(10):
-        page, last = store.changes(last, 2, time.time() - 60)
-        found += page
-        if last is None:
-            break
-    expected = {key: head.version for key in ("a", "b", "é") if (head := store.head(key)) is not None}
-    if bucket.Versioning().status:
-        expected["gone"] = ""
-    assert {one.key: one.version for one in found} == expected
-    assert len(found) == len(expected)
-    assert store.changes(None, 1000, time.time() + 60) == ([], None)
 
 
 def test_metadata_and_tags_are_those_of_the_version(bucket: Any) -> None:

@@ -82,9 +82,6 @@ class FakeStore:
         bodies = {key: self.objects[key][1] for key in keys}
         return [ObjectSummary(key, f'"{crc32(body):x}"', len(body)) for key, body in bodies.items()]
 
-    def changes(self, after: str | None, limit: int, since: float) -> tuple[Sequence[ObjectSummary], str | None]:
-        raise AssertionError("ingest lists no bucket")
-
     def download(self, key: str, version: ObjectVersion, path: Path) -> None:
         self.before_download()
         found, body = self.objects.get(key, ("", b""))

@@ -35,7 +35,7 @@ def variables(template: dict[str, Any], function: str) -> dict[str, Any]:
 
 
 # Set where they stand, by the few who need another value.
-RARE = {"NetworkCidr", "Image", "ReconcilePartitions", "CodeSigningConfigArn"}
+RARE = {"NetworkCidr", "Image", "CodeSigningConfigArn"}
 FUNCTIONS = [
     ("IngestFunction", IngestSettings),
     ("QueryFunction", QuerySettings),

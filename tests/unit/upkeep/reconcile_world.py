@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from zlib import crc32
 
 from docwell.config import ReconcileLimits
 from docwell.models import DocumentRecord, Hint, ObjectSummary, ObjectVersion, RangeTask, Status
@@ -29,9 +28,6 @@ class World:
     facts: dict[str, Mapping[str, str]] = field(default_factory=dict)
     backlog: int = 0
     page_size: int = 1000
-    modified: dict[str, float] = field(default_factory=dict)  # key -> when, LONG_AGO by default
-    versions: dict[str, str] = field(default_factory=dict)  # key -> version, "v1" by default; empty: deleted
-    heads: int = 0
     now: float = NOW
     after_chunks: Callable[[], None] = lambda: None
 
@@ -51,9 +47,8 @@ class World:
     def head(self, key: str) -> ObjectVersion | None:
         if key not in self.objects:
             return None
-        self.heads += 1
         tags = len(self.tagged.get(key, {}))
-        return ObjectVersion(self.versions.get(key, "v1"), 1, self.objects[key], self.metadata.get(key, {}), tags)
+        return ObjectVersion("v1", 1, self.objects[key], self.metadata.get(key, {}), tags)
 
     def tags(self, key: str, version: ObjectVersion) -> Mapping[str, str]:
         return self.tagged.get(key, {})
@@ -65,22 +60,9 @@ class World:
         keys = sorted(key for key in self.objects if after is None or key > after)
         return [ObjectSummary(key, self.objects[key], 1) for key in keys[:limit]]
 
-    def changes(self, after: str | None, limit: int, since: float) -> tuple[Sequence[ObjectSummary], str | None]:
-        keys = sorted({*self.objects, *self.versions})
-        page = [key for key in keys if after is None or key > after][:limit]
-        found = [
-            ObjectSummary(key, self.objects.get(key, ""), 1, self.versions.get(key, "v1"))
-            for key in page
-            if self.modified.get(key, LONG_AGO) >= since
-        ]
-        return found, page[-1] if page and page[-1] != keys[-1] else None
-
     # LedgerRows
-    def scan(
-        self, cursor: str | None, limit: int, segment: tuple[int, int] = (0, 1)
-    ) -> tuple[Sequence[LedgerRow], str | None]:
-        own = (key for key in self.rows if crc32(key.encode()) % segment[1] == segment[0])
-        keys = sorted(key for key in own if cursor is None or key > cursor)
+    def scan(self, cursor: str | None, limit: int) -> tuple[Sequence[LedgerRow], str | None]:
+        keys = sorted(key for key in self.rows if cursor is None or key > cursor)
         page = keys[: min(limit, self.page_size)]
         return [self.rows[key] for key in page], page[-1] if len(page) < len(keys) else None
 

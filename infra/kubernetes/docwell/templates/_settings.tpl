@@ -51,7 +51,6 @@ DOCWELL_GRACE_S: {{ include "docwell.text" .Values.query.graceSeconds | quote }}
 
 {{- define "docwell.settings.reconcile" -}}
 # The CronJob runs one.
-DOCWELL_PARTITIONS: 1
 {{- end }}
 
 {{/* The variables of AWS's SDK and of Powertools. */}}

@@ -347,9 +347,6 @@ class ReconcileLimits(BaseModel, frozen=True):
     begin_below: Annotated[int, Field(ge=1)] = 100
     # A run that sends this many leaves the rest to the next run: SQS keeps a message for four days.
     pause_above: Annotated[int, Field(ge=1)] = 100_000
-    # The runs that share a pass. With more than one, all passes but one a day read only
-    # what changed.
-    partitions: Annotated[int, Field(ge=1, le=64)] = 1
 
 
 class ReconcileSettings(StorageSettings, EmbedderSettings, ReconcileLimits):

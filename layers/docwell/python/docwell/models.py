@@ -86,15 +86,11 @@ class ObjectVersion:
 
 @dataclass(frozen=True, slots=True)
 class ObjectSummary:
-    """One row of a listing of the bucket.
-
-    `version` is None in a listing of keys, which has no versions, and empty for a deleted key.
-    """
+    """One row of a listing of the bucket."""
 
     key: str
     etag: str
     size: int
-    version: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -53,12 +53,6 @@ class ObjectStore(Protocol):
     def list(self, after: str | None, limit: int) -> Sequence[ObjectSummary]:
         """Return up to `limit` objects with keys after `after`, in key order; fewer only at the end."""
 
-    def changes(self, after: str | None, limit: int, since: float) -> tuple[Sequence[ObjectSummary], str | None]:
-        """Return the objects and deleted keys after `after` that changed since then, of the next `limit` versions.
-
-        Also return the last key read, or None at the end. A bucket without versions tells no deleted keys.
-        """
-
 
 class Ledger(Protocol):
     """Leases and records of one pipeline's documents, for ingest.
@@ -207,13 +201,8 @@ class LedgerRow(NamedTuple):
 class LedgerRows(Protocol):
     """The ledger of one pipeline for reconcile and erasure: every row, leased or not."""
 
-    def scan(
-        self, cursor: str | None, limit: int, segment: tuple[int, int] = (0, 1)
-    ) -> tuple[list[LedgerRow], str | None]:
-        """Return up to `limit` rows in no order, and a cursor for the next ones, None at the end.
-
-        `segment` is one of a number of parts of about the same size: (2, 4) is the third of four.
-        """
+    def scan(self, cursor: str | None, limit: int) -> tuple[list[LedgerRow], str | None]:
+        """Return up to `limit` rows in no order, and a cursor for the next ones, None at the end."""
 
     def rows_of(self, keys: Sequence[str]) -> Mapping[str, LedgerRow]:
         """Return the rows of the keys that have one, read consistently."""

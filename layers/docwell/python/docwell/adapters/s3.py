@@ -34,7 +34,6 @@ if TYPE_CHECKING:
         GetObjectTaggingRequestTypeDef,
         ListObjectsV2RequestPaginateTypeDef,
         ListObjectsV2RequestTypeDef,
-        ListObjectVersionsRequestTypeDef,
     )
 
 logger = logging.getLogger(__name__)
@@ -121,27 +120,6 @@ class S3ObjectStore:
         with vendor_errors("s3"):
             rows = [row for page in pages for row in page.get("Contents", ())]
         return [ObjectSummary(row["Key"], row["ETag"], row["Size"]) for row in rows]
-
-    def changes(self, after: str | None, limit: int, since: float) -> tuple[Sequence[ObjectSummary], str | None]:
-        """Return what changed since then among the next `limit` versions, and the last key read."""
-        request: ListObjectVersionsRequestTypeDef = {"Bucket": self._bucket, "MaxKeys": limit}
-        if after is not None:
-            request["KeyMarker"] = after
-        with vendor_errors("s3"):
-            answer = self._client.list_object_versions(**request)
-        changed = [
-            ObjectSummary(row["Key"], row["ETag"], row["Size"], _version_of(row["VersionId"], row["ETag"]))
-            for row in answer.get("Versions", ())
-            if row["IsLatest"] and row["LastModified"].timestamp() >= since
-        ]
-        changed += [
-            ObjectSummary(row["Key"], "", 0, "")
-            for row in answer.get("DeleteMarkers", ())
-            if row["IsLatest"] and row["LastModified"].timestamp() >= since
-        ]
-        # The current version of a key comes first: without a version's marker, S3 goes on after the key.
-        following = answer.get("NextKeyMarker") if answer["IsTruncated"] else None
-        return sorted(changed, key=lambda change: change.key), following
 
 
 def _version_of(version: str | None, etag: str) -> str:

@@ -7,10 +7,6 @@ A pass has three phases. Each walks through one store and remembers its place: t
 each object?), the ledger (is each row true, and are its chunks in the index?) and the index (does each chunk have
 a row?). A run does as much of the pass as its time allows, and the next run continues. It skips leased documents.
 A document that became PENDING lately and has no lease waits for its message: only its live version is judged.
-
-With several partitions, runs share a pass. Partition 0 leads: it starts the pass and knows when all are done. Each
-has a range of the bucket's keys, a segment of the ledger, and some of the index's collections. The ranges come
-from keys that the last pass noted: a bad range costs only time. Most passes read only what changed.
 """
 
 from __future__ import annotations
@@ -20,11 +16,11 @@ import logging
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from enum import StrEnum
 from itertools import chain, groupby
-from time import sleep, time
-from typing import Any, TypeVar
+from time import time
+from typing import TypeVar
 
 from docwell.attributes import Attributes
 from docwell.config import ReconcileLimits
@@ -47,8 +43,11 @@ _INDEX_PAGE = 1000
 _EXAMPLES = 100  # findings that a report names
 # A retry seldom helps after an unforeseen error: once a day is enough.
 _TRY_AGAIN_AFTER_S = 24 * 3600.0
-# A schedule starts all partitions at once: the others wait for the lead to start the pass.
-_LEAD_WAIT_S, _LEAD_PAUSE_S = 60.0, 5.0
+_AT_ONCE = 8  # requests to the bucket
+
+_Result = TypeVar("_Result")
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,30 +85,23 @@ class Reconcile:
     state: StateStore
     limits: ReconcileLimits
     clock: Callable[[], float] = time
-    pause: Callable[[float], None] = sleep
 
     def run(
-        self,
-        remaining_s: Callable[[], float],
-        *,
-        dry_run: bool = False,
-        force: bool = False,
-        partition: int = 0,
+        self, remaining_s: Callable[[], float], *, dry_run: bool = False, force: bool = False
     ) -> ReconcileReport:
-        """Continue a partition of the pass for as long as time allows.
-
-        Partition 0 starts the pass, and reports all of it.
+        """Continue the pass, or start the next one, for as long as time allows.
 
         A pass starts only when the queue is nearly empty, because it would find the queued documents again;
-        `force` starts a whole one anyway. `dry_run` sends nothing, and has its own pass, of one partition.
+        `force` starts one anyway. `dry_run` sends nothing, and has its own pass.
         """
-        now, fresh = self._lead(dry_run=dry_run, force=force) if partition == 0 else self._follow(partition)
+        fact = fact_of(self.fingerprint, dry_run=dry_run)
+        now = Pass.of(self.state.read(fact))
+        fresh = now.phase is Phase.DONE
+        if fresh:
+            now = Pass(started=self.clock())
         findings, sent = list[Finding](), 0
-        fact = self._fact(now.part, dry_run=dry_run)
         steps = {Phase.BUCKET: self._objects, Phase.LEDGER: self._rows, Phase.INDEX: self._chunks}
         waiting = None if dry_run or (fresh and force) else self._too_many(fresh=fresh)
-        if fresh and waiting is None and now.parts > 1:
-            self.state.write(fact, now.fact())  # the other partitions wait for it
         while waiting is None and now.phase is not Phase.DONE and remaining_s() > self.limits.stop_before_s:
             page = steps[now.phase](now)
             now.drift.update(finding.kind.value for finding in page)
@@ -122,17 +114,6 @@ class Reconcile:
             findings += page[: _EXAMPLES - len(findings)]
             if sent >= self.limits.pause_above:
                 waiting = sent
-        if partition == 0 and now.parts > 1:
-            pass_ = total([now, *self._followers(now)])
-            if pass_.phase is Phase.DONE:
-                now.reported = True
-                self.state.write(fact, now.fact())
-            now = pass_
-        return self._report(now, findings, dry_run=dry_run, sent=sent, waiting=waiting)
-
-    def _report(
-        self, now: Pass, findings: Sequence[Finding], *, dry_run: bool, sent: int, waiting: int | None
-    ) -> ReconcileReport:
         return ReconcileReport(
             pipeline=self.fingerprint,
             complete=now.phase is Phase.DONE,
@@ -151,7 +132,7 @@ class Reconcile:
     def forget_passes(self) -> None:
         """Make the next run start a new pass."""
         for dry_run in (False, True):
-            self.state.write(self._fact(0, dry_run=dry_run), {})
+            self.state.write(fact_of(self.fingerprint, dry_run=dry_run), {})
 
     def progress(self, remaining_s: Callable[[], float], active: LedgerRows) -> dict[str, int]:
         """Count the bucket's keys, and how many of them this pipeline has settled, until time runs out.
@@ -192,75 +173,49 @@ class Reconcile:
 
     def _objects(self, now: Pass) -> list[Finding]:
         """Find objects whose row is absent or of other content."""
-        if now.after is None:
-            now.advance(None)
-            return []
-        started, place = self.clock(), now.cursor or now.after or None
-        last: str | None
-        if now.since:
-            page, last = self.store.changes(place, _LIST_PAGE, now.since)
-        else:
-            page = self.store.list(place, _LIST_PAGE)
-            last = page[-1].key if len(page) == _LIST_PAGE else None
-        if last is not None:
-            now.note(last)
-        if now.until:
-            page = [summary for summary in page if summary.key <= now.until]
-            last = None if last is not None and last >= now.until else last
+        listed_at = self.clock()
+        page = self.store.list(now.cursor or None, _LIST_PAGE)
         rows = self.ledger.rows_of([summary.key for summary in page])
         now.keys += len(page)
-        now.advance(last)
+        now.advance(page[-1].key if len(page) == _LIST_PAGE else None)
         return [
-            Finding(kind, Hint(summary.key, sweep=kind is Drift.ORPHAN))
+            Finding(kind, Hint(summary.key))
             for summary in page
-            if (kind := self._judge_object(summary, rows.get(summary.key), started)) is not None
+            if (kind := self._judge_object(summary, rows.get(summary.key), listed_at)) is not None
         ]
 
     def _judge_object(self, summary: ObjectSummary, row: LedgerRow | None, listed_at: float) -> Drift | None:
-        gone = summary.version == ""
         if row is None:
-            return None if gone else Drift.MISSING
+            return Drift.MISSING
         record = row.record
         # The ledger phase judges PENDING rows; a row that changed after the listing has a worker.
         if record.status is Status.PENDING or row.leased_until > listed_at or record.updated_at >= listed_at:
             return None
-        if gone:
-            return None if record.status is Status.DELETED else Drift.ORPHAN
         if record.status is Status.FAILED:
             pause = _TRY_AGAIN_AFTER_S if record.reason == Reason.INTERNAL else self.limits.stuck_after_s
             is_due = record.etag not in (None, summary.etag) or record.updated_at < listed_at - pause
             return Drift.MISSING if is_due else None
         if record.status is Status.DELETED:
             return Drift.MISSING
-        # The same content can be another version.
-        is_other = summary.version is not None and record.live_version not in (None, summary.version)
-        return None if is_settled(row, summary) and not is_other else Drift.STALE
+        return None if is_settled(row, summary) else Drift.STALE
 
     def _rows(self, now: Pass) -> list[Finding]:
         """Find rows that disagree with their object or their chunks."""
-        rows, cursor = self.ledger.scan(now.cursor or None, _LEDGER_PAGE, (now.part, now.parts))
+        rows, cursor = self.ledger.scan(now.cursor or None, _LEDGER_PAGE)
         now.rows += len(rows)
         now.documents.update(row.record.status.value for row in rows)
         now.advance(cursor)
-        if now.since:
-            rows = [row for row in rows if self._may_have_changed(row, now.since)]
-        changes = now.since > 0
-        suspects = self._judge_rows(rows, changes=changes)
+        suspects = self._judge_rows(rows)
         if not suspects:
             return []
         # Judge twice: ingest may have changed a document while its row, object and chunks were read.
         before = {row.record.key: row for row in rows}
         unchanged = [row for key, row in self.ledger.rows_of(list(suspects)).items() if row == before[key]]
-        findings = self._judge_rows(unchanged, changes=changes)
+        findings = self._judge_rows(unchanged)
         return [finding for key, finding in findings.items() if suspects[key] == finding]
 
-    def _may_have_changed(self, row: LedgerRow, since: float) -> bool:
-        """Whether a row needs a look since the last pass: it changed, or is not settled, or has a worker."""
-        settled = row.record.status in SETTLED or row.record.status is Status.DELETED
-        return not settled or row.leased_until > 0 or row.record.updated_at >= since
-
-    def _judge_rows(self, rows: Sequence[LedgerRow], *, changes: bool) -> dict[str, Finding]:
-        """Return the findings by key. A whole pass retries FAILED documents in its first phase."""
+    def _judge_rows(self, rows: Sequence[LedgerRow]) -> dict[str, Finding]:
+        """Return the findings by key. The first phase retries FAILED documents."""
         now = self.clock()
         idle = {row.record.key: row for row in rows if row.leased_until <= now}
         objects = readable(lambda key: self._compare(idle[key].record), idle)
@@ -271,9 +226,6 @@ class Reconcile:
             finding = self._judge(row, head, chunks.get(key, {}), now)
             if finding is None and retagged and not self._is_queued(row, now):
                 finding = Finding(Drift.STALE, Hint(key))
-            if finding is None and changes and head is not None and row.record.status is Status.FAILED:
-                kind = self._judge_object(ObjectSummary(key, head.etag, head.size), row, now)
-                finding = None if kind is None else Finding(kind, Hint(key))
             if finding is not None:
                 findings[key] = finding
         return findings
@@ -330,8 +282,7 @@ class Reconcile:
     def _chunks(self, now: Pass) -> list[Finding]:
         """Find chunks of documents without a row; the ledger phase judged the others."""
         last, offset = json.loads(now.cursor) if now.cursor else ("", 0)
-        partition = self.index.collections()[now.part :: now.parts]
-        names = [name for name in partition if name >= last]
+        names = [name for name in self.index.collections() if name >= last]
         if not names:
             now.advance(None)
             return []
@@ -348,37 +299,6 @@ class Reconcile:
         # A key that is in the bucket is missing from the ledger: the bucket phase finds it.
         gone = sorted(key for key, head in readable(self.store.head, without_row).items() if head is None)
         return [Finding(Drift.ORPHAN, Hint(key, sweep=True)) for key in gone]
-
-    # --- the state of a pass ---
-
-    def _lead(self, *, dry_run: bool, force: bool) -> tuple[Pass, bool]:
-        """Return the lead partition of the pass in progress, or of a new one, and whether it is new."""
-        lead = Pass.of(self.state.read(self._fact(0, dry_run=dry_run)))
-        parts = 1 if dry_run else self.limits.partitions
-        ended = lead.phase is Phase.DONE and (lead.parts == 1 or lead.reported)
-        if not ended and lead.parts == parts and not (force and lead.since):
-            return lead, False
-        done = [lead, *self._followers(lead)] if ended else [lead]
-        return next_pass(done, parts, self.clock(), whole=force or not ended), True
-
-    def _follow(self, partition: int) -> tuple[Pass, bool]:
-        """Return another partition of the pass in progress. Wait a moment for the lead to start the pass."""
-        waited = 0.0
-        while True:
-            lead = Pass.of(self.state.read(self._fact(0, dry_run=False)))
-            mine = Pass(Phase.DONE, part=partition)
-            if partition < lead.parts:
-                mine = partition_of(lead, partition, self.state, self.fingerprint)
-            if mine.phase is not Phase.DONE or waited >= _LEAD_WAIT_S:
-                return mine, False
-            self.pause(_LEAD_PAUSE_S)
-            waited += _LEAD_PAUSE_S
-
-    def _followers(self, lead: Pass) -> list[Pass]:
-        return [partition_of(lead, part, self.state, self.fingerprint) for part in range(1, lead.parts)]
-
-    def _fact(self, part: int, *, dry_run: bool) -> str:
-        return fact_of(self.fingerprint, part, dry_run=dry_run)
 
     def _too_many(self, *, fresh: bool) -> int | None:
         """Return the number of queued messages if it is too high to start or continue a pass, else None."""
@@ -447,13 +367,6 @@ def judge_row(record: DocumentRecord, chunks: Mapping[str, int], *, in_bucket: b
     return None
 
 
-_Result = TypeVar("_Result")
-
-_AT_ONCE = 8
-
-logger = logging.getLogger(__name__)
-
-
 def readable(read: Callable[[str], _Result], keys: Collection[str]) -> dict[str, _Result]:
     """Return the result of `read` for each key, without objects that the bucket refuses to show. Log these.
 
@@ -471,14 +384,6 @@ def readable(read: Callable[[str], _Result], keys: Collection[str]) -> dict[str,
         return dict(chain.from_iterable(pool.map(attempt, keys)))
 
 
-# The notes that a partition keeps; with more, it keeps every second one.
-_NOTES = 64
-# What passes of changes cannot see waits no longer: tags whose event was lost, vectors that Chroma lost.
-_WHOLE_EVERY_S = 24 * 3600.0
-# The clocks of S3 and of the function differ by seconds; a worker may run for 15 minutes.
-_OVERLAP_S = 1800.0
-
-
 class Phase(StrEnum):
     """The phases of a pass, in order."""
 
@@ -490,12 +395,7 @@ class Phase(StrEnum):
 
 @dataclass
 class Pass:
-    """The place and the findings of one partition of a pass, stored between runs.
-
-    `started` (seconds since the epoch) names the pass. `since` is 0 for a whole pass; otherwise the pass compares
-    only what changed since then. `whole` is the start of the last whole pass. `after` and `until` bound the
-    partition's keys: greater than the first, and not greater than the second; None for no key, empty for no bound.
-    """
+    """The place and the findings of a pass, stored between runs. `started` is in seconds since the epoch."""
 
     phase: Phase = Phase.BUCKET
     cursor: str = ""
@@ -505,116 +405,35 @@ class Pass:
     drift: Counter[str] = field(default_factory=Counter)
     documents: Counter[str] = field(default_factory=Counter)
     started: float = 0.0
-    since: float = 0.0
-    whole: float = 0.0
-    part: int = 0
-    parts: int = 1
-    after: str | None = ""
-    until: str = ""
-    cuts: list[str] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
-    stride: int = 1
-    pages: int = 0
-    # Of the lead: a run has reported the end of all partitions.
-    reported: bool = False
 
     @classmethod
     def of(cls, fact: Mapping[str, str]) -> Pass:
-        """Return the stored progress; fields that an earlier release did not store have their defaults."""
+        """Return the stored pass; a pass that has ended where none is stored."""
         if not fact:
             return cls(Phase.DONE)
-        values: dict[str, Any] = {
-            name: json.loads(text)
-            for name, text in fact.items()
-            if name in cls.__annotations__ and name not in _TEXTS
-        }
-        values |= {name: Counter(values.get(name, {})) for name in ("drift", "documents")}
-        return cls(phase=Phase(fact["phase"]), cursor=fact["cursor"], **values)
+        stored = {name: json.loads(fact[name]) for name in ("keys", "rows", "chunks", "started")}
+        counts = {name: Counter(json.loads(fact[name])) for name in ("drift", "documents")}
+        return cls(Phase(fact["phase"]), fact["cursor"], **stored, **counts)
 
     def fact(self) -> dict[str, str]:
-        """Return the progress as it is stored."""
-        return {name: str(value) if name in _TEXTS else json.dumps(value) for name, value in vars(self).items()}
+        """Return the pass as it is stored."""
+        values = {name: json.dumps(value) for name, value in vars(self).items()}
+        return {**values, "phase": self.phase.value, "cursor": self.cursor}
 
     def advance(self, cursor: str | None) -> None:
         """Move to the next page, or to the next phase when the cursor is None."""
         if cursor is None:
             phases = list(Phase)
             self.phase = phases[phases.index(self.phase) + 1]
-            # Only a crash or a restored store leaves chunks without a row: whole passes find them.
-            if self.phase is Phase.INDEX and self.since:
-                self.phase = Phase.DONE
         self.cursor = cursor or ""
 
-    def note(self, key: str) -> None:
-        """Note the last key of a page of the bucket, for the ranges of the next pass."""
-        self.pages += 1
-        if self.pages % self.stride == 0:
-            self.notes.append(key)
-        if len(self.notes) == _NOTES:
-            self.notes, self.stride = self.notes[1::2], 2 * self.stride
 
-    def partition(self, part: int) -> Pass:
-        """Return the beginning of one of the partitions of the pass that this one leads."""
-        edges: list[str | None] = ["", *self.cuts, *[None] * self.parts]
-        until = self.cuts[part] if part < len(self.cuts) else ""
-        begun = Pass(started=self.started, since=self.since, whole=self.whole, part=part, parts=self.parts)
-        return replace(begun, after=edges[part], until=until, cuts=self.cuts)
-
-
-# The fields that are stored as they are.
-_TEXTS = frozenset({"phase", "cursor"})
-
-
-def next_pass(done: Sequence[Pass], parts: int, now: float, *, whole: bool) -> Pass:
-    """Return the lead partition of the pass after the one whose partitions are `done`.
-
-    It is whole with one partition, when `whole`, and once a day. The others compare only what changed.
-    """
-    last = done[0]
-    if whole or parts == 1 or not last.whole or now >= last.whole + _WHOLE_EVERY_S:
-        since, begun = 0.0, now
-    else:
-        since, begun = last.started - _OVERLAP_S, last.whole
-    return Pass(started=now, since=since, whole=begun, parts=parts, cuts=_cuts(done, parts)).partition(0)
-
-
-def fact_of(fingerprint: str, part: int = 0, *, dry_run: bool = False) -> str:
-    """Return the name of the fact that holds a partition's progress."""
-    return f"reconcile/{fingerprint}{'/dry-run' if dry_run else ''}{f'/{part}' if part else ''}"
-
-
-def partition_of(lead: Pass, part: int, state: StateStore, fingerprint: str) -> Pass:
-    """Return a partition of the lead's pass, from its beginning where the stored one is of an earlier pass."""
-    stored = Pass.of(state.read(fact_of(fingerprint, part)))
-    return stored if stored.started == lead.started else lead.partition(part)
+def fact_of(fingerprint: str, *, dry_run: bool = False) -> str:
+    """Return the name of the fact that holds a pipeline's pass."""
+    return f"reconcile/{fingerprint}{'/dry-run' if dry_run else ''}"
 
 
 def last_pass(state: StateStore, fingerprint: str) -> Pass | None:
-    """Return the pass in progress, else the last one, with the sums of its partitions; None before the first."""
+    """Return the pass in progress, else the last one; None before the first."""
     stored = state.read(fact_of(fingerprint))
-    if not stored:
-        return None
-    lead = Pass.of(stored)
-    return total([lead, *(partition_of(lead, part, state, fingerprint) for part in range(1, lead.parts))])
-
-
-def total(parts: Sequence[Pass]) -> Pass:
-    """Return the sum of the partitions of a pass, at the earliest of their places."""
-    phases = list(Phase)
-    sums = {name: sum(getattr(part, name) for part in parts) for name in ("keys", "rows", "chunks")}
-    drift = sum((part.drift for part in parts), Counter[str]())
-    documents = sum((part.documents for part in parts), Counter[str]())
-    first = min((part.phase for part in parts), key=phases.index)
-    return replace(parts[0], phase=first, drift=drift, documents=documents, **sums)
-
-
-def _cuts(done: Sequence[Pass], parts: int) -> list[str]:
-    """Return up to `parts` - 1 keys that divide the noted pages evenly."""
-    noted = sorted((key, part.stride) for part in done for key in part.notes)
-    pages, passed = sum(stride for _, stride in noted), 0
-    cuts: list[str] = []
-    for key, stride in noted[:-1]:
-        passed += stride
-        if len(cuts) < parts - 1 and passed * parts >= pages * (len(cuts) + 1):
-            cuts.append(key)
-    return cuts
+    return Pass.of(stored) if stored else None

@@ -286,13 +286,11 @@ class DynamoLedger:
         rows, following = read_page(self._table, selection, collections, prefix, cursor, limit, keep)
         return [_record(row) for row in rows], following
 
-    def scan(
-        self, cursor: str | None, limit: int, segment: tuple[int, int] = (0, 1)
-    ) -> tuple[list[LedgerRow], str | None]:
+    def scan(self, cursor: str | None, limit: int) -> tuple[list[LedgerRow], str | None]:
         """Return rows of the pipeline, DELETED ones too; a page may be empty and not the last."""
         if cursor is None:
             self.others.clear()
-        selection = Selection(filter="pipeline <> :state", values={"state": _STATE}, segment=segment)
+        selection = Selection(filter="pipeline <> :state", values={"state": _STATE})
         page = self._table.page(selection, limit, decode_cursor(cursor))
         rows = [row for row in page.rows if row["pipeline"] == self._pipeline]
         self.others |= {row["pipeline"] for row in page.rows} - {self._pipeline}

@@ -39,8 +39,7 @@ _serialize = TypeSerializer().serialize
 class Selection:
     """The rows that a listing reads: those of an index under `key`, else of the whole table, that pass `filter`.
 
-    `key`, `filter` and `only` (the attributes to read, else all) are expressions over `values`. `segment` is one
-    of a number of parts of a whole table.
+    `key`, `filter` and `only` (the attributes to read, else all) are expressions over `values`.
     """
 
     filter: str
@@ -48,7 +47,6 @@ class Selection:
     index: str = ""
     key: str = ""
     only: str = ""
-    segment: tuple[int, int] = (0, 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,8 +140,6 @@ class Table:
             "ExclusiveStartKey": after,
         }
         request = {name: value for name, value in request.items() if value}
-        if selection.segment != (0, 1):
-            request["Segment"], request["TotalSegments"] = selection.segment
         with vendor_errors(self._dependency):
             answer = self._client.query(**request) if selection.key else self._client.scan(**request)
         rows = [plain_row(item) for item in answer["Items"]]
