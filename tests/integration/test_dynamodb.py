@@ -387,24 +387,6 @@ def test_a_cursor_that_leads_out_of_the_prefix_is_refused(ledger: DynamoLedger) 
         ledger.page(["c"], None, cursor, 1, "c/2026/")
 
 
-def test_segments_of_a_scan_have_each_row_once() -> None:
-    keys = {f"{number}.pdf" for number in range(30)}
-    found: list[str] = []
-    with mock_aws():
-        boto3.client("dynamodb").create_table(TableName="ledger", **LEDGER_SCHEMA)
-        ledger = DynamoLedger(client("dynamodb"), "ledger", "f1")
-        for key in keys:
-            ledger.acquire(key, "one")
-        for part in range(3):
-            cursor: str | None = None
-            while True:
-                rows, cursor = ledger.scan(cursor, 4, (part, 3))
-                found += [row.record.key for row in rows]
-                if cursor is None:
-                    break
-    assert sorted(found) == sorted(keys)
-
-
 def test_a_scan_has_the_rows_of_its_pipeline_and_sees_which_others_have_rows() -> None:
     with mock_aws():
         boto3.client("dynamodb").create_table(TableName="ledger", **LEDGER_SCHEMA)

@@ -411,9 +411,9 @@ class Pass:
         """Return the stored pass; a pass that has ended where none is stored."""
         if not fact:
             return cls(Phase.DONE)
-        stored = {name: json.loads(fact[name]) for name in ("keys", "rows", "chunks", "started")}
-        counts = {name: Counter(json.loads(fact[name])) for name in ("drift", "documents")}
-        return cls(Phase(fact["phase"]), fact["cursor"], **stored, **counts)
+        values: dict[str, Any] = {name: json.loads(fact[name]) for name in ("keys", "rows", "chunks", "started")}
+        values |= {name: Counter(json.loads(fact[name])) for name in ("drift", "documents")}
+        return cls(Phase(fact["phase"]), fact["cursor"], **values)
 
     def fact(self) -> dict[str, str]:
         """Return the pass as it is stored."""
