@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from itertools import chain, groupby
 from time import time
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from docwell.attributes import Attributes
 from docwell.config import ReconcileLimits
