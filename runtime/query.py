@@ -6,7 +6,7 @@ import threading
 import time
 
 from docwell.config import QuerySettings
-from docwell.wiring import access
+from docwell.wiring import small_functions
 from runtime.functions import FunctionPool
 from runtime.gateway import Gateway
 from runtime.http_server import HttpServer
@@ -30,7 +30,7 @@ def run(handler: str) -> int:
     pool = FunctionPool(
         spec, concurrency=settings.processes, max_waiting=settings.waiting, wait_s=timeout_s, publishes=True
     )
-    gateway = Gateway(pool, access.authorizer(), on_metrics=service.on_line)
+    gateway = Gateway(pool, small_functions.authorizer(), on_metrics=service.on_line)
     api = HttpServer(guarded(gateway.app, settings.host), settings.host, settings.port)
 
     def begin() -> None:

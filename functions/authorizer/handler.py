@@ -7,7 +7,7 @@ from typing import Any
 from docwell.access.authorizer import allowed, denied, headers_of
 from docwell.errors import Unauthenticated
 from docwell.observability import logger, metrics, record_alone, tracer
-from docwell.wiring import access as wiring
+from docwell.wiring import small_functions as wiring
 
 
 @logger.inject_lambda_context(clear_state=True)

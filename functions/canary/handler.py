@@ -6,7 +6,7 @@ from typing import Any
 
 from docwell.observability import logger, metrics, tracer
 from docwell.upkeep.metrics import record_canary
-from docwell.wiring import canary as wiring
+from docwell.wiring import small_functions as wiring
 
 
 @logger.inject_lambda_context(clear_state=True)

@@ -28,7 +28,7 @@ from starlette.routing import Route
 
 from docwell.access.authorizer import Authorizer
 from docwell.http.console_links import ORIGIN_HEADER
-from docwell.wiring import access
+from docwell.wiring import small_functions
 from infra import console_page
 from infra.local.aws_access import AccessKey, BadSignature, signed_service
 from infra.local.names import BUCKET, ERROR, HOST, RECONCILE_FUNCTION, STORAGE_PATH
@@ -232,7 +232,7 @@ def main() -> int:
         threading.Thread(target=scheduled, args=(reconcile, options.reconcile_every), daemon=True).start()
     key = AccessKey(os.environ["AWS_ACCESS_KEY_ID"], os.environ["AWS_SECRET_ACCESS_KEY"])
     storage = Storage(os.environ["AWS_ENDPOINT_URL"])
-    app = Gateway(pool, {RECONCILE_FUNCTION: reconcile}, access.authorizer(), key, storage).app
+    app = Gateway(pool, {RECONCILE_FUNCTION: reconcile}, small_functions.authorizer(), key, storage).app
     config = uvicorn.Config(
         Guarded(app, options.stack), HOST, options.port, log_level="warning", timeout_graceful_shutdown=1
     )

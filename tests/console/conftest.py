@@ -14,7 +14,7 @@ from benchmarks.chromium import chromium
 from benchmarks.doors import Doors, local_stack
 from benchmarks.model_host import MODEL, Misdeed, ModelHost
 from benchmarks.pdfs import pdf
-from docwell.access.credentials import digest_of
+from docwell.access.authorizer import digest_of
 from docwell.adapters.dynamodb.principals import DynamoApiKeys, Grant, PrincipalAdmin
 from docwell.identity import ApiKey
 from infra.local.stack import Stack

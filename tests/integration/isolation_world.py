@@ -31,9 +31,8 @@ from docwell.adapters.dynamodb.ledger import DynamoLedger
 from docwell.adapters.dynamodb.principals import Grant, PrincipalAdmin
 from docwell.adapters.embedding import model_manifest, onnx_embedder
 from docwell.answers import Completion, Message
-from docwell.attributes import Attributes
 from docwell.http import sse
-from docwell.models import Chunk, DocumentRecord, IndexRecord, Reason, Status, collection_of
+from docwell.models import Attributes, Chunk, DocumentRecord, IndexRecord, Reason, Status, collection_of
 from docwell.wiring import query as wiring
 from docwell.wiring.pipelines import pipelines
 from functions.query.handler import handler

@@ -14,8 +14,7 @@ import httpx
 import pytest
 import uvicorn
 
-from docwell.access.authorizer import Authorizer
-from docwell.access.credentials import digest_of
+from docwell.access.authorizer import Authorizer, digest_of
 from docwell.errors import Unavailable
 from docwell.identity import ApiKey
 from infra.local.gateway import Gateway

@@ -16,9 +16,8 @@ from moto import mock_aws
 from docwell.adapters.aws import client
 from docwell.adapters.dynamodb.ledger import DynamoLedger, DynamoState, encode_cursor
 from docwell.adapters.dynamodb.table import Table
-from docwell.attributes import Attributes
 from docwell.errors import BadInput, LeaseLost
-from docwell.models import DocumentRecord, Lease, RangeTally, RangeTask, Status
+from docwell.models import Attributes, DocumentRecord, Lease, RangeTally, RangeTask, Status
 from docwell.ports import LiveDocument
 from infra.local.names import LEDGER_SCHEMA
 

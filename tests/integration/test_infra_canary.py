@@ -104,7 +104,7 @@ def account(chroma_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Accoun
         result = Account(aws)
         with monkeypatch.context() as patch:
             patch.setattr(adapters, "client", result.client)
-            from docwell.wiring import canary as wiring
+            from docwell.wiring import small_functions as wiring
 
             wiring.canary()
             wiring.hooks()

@@ -20,7 +20,7 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 from starlette.testclient import TestClient
 
-from docwell.access.credentials import digest_of
+from docwell.access.authorizer import digest_of
 from docwell.adapters.dynamodb.principals import DynamoApiKeys
 from docwell.adapters.s3 import S3DocumentLinks
 from docwell.models import CitationUnit, UnitKind

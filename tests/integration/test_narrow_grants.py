@@ -16,8 +16,8 @@ import pytest
 
 from docwell.adapters.dynamodb import ledger
 from docwell.adapters.dynamodb.principals import Grant
-from docwell.attributes import Attributes
 from docwell.identity import Rule
+from docwell.models import Attributes
 from docwell.query.retrieval import scope
 
 from .isolation_world import QUESTION, Person, Reply, World, isolated_world

@@ -11,11 +11,11 @@ from zlib import crc32
 import numpy as np
 from numpy.typing import NDArray
 
-from docwell.attributes import Attributes
 from docwell.errors import BadInput, LeaseLost, NotFound, Refused
 from docwell.models import (
     OBSERVED,
     PROGRESS,
+    Attributes,
     DocumentInfo,
     DocumentRecord,
     Hint,

@@ -21,10 +21,10 @@ PACKAGE = "layers/docwell/python/docwell/"
 # The most lines of Python below each folder, and the budget that they go down to. A change may lower a ceiling and
 # never raises one: it removes as many lines as it adds.
 CEILINGS = {
-    PACKAGE: (32_050, 28_000),
+    PACKAGE: (31_950, 28_000),
     PACKAGE + "query/": (7_490, 6_500),
     PACKAGE + "adapters/documents/": (6_015, 4_900),
-    PACKAGE + "cli/": (4_060, 4_000),
+    PACKAGE + "cli/": (4_015, 4_000),
     "benchmarks/": (9_745, 6_500),
     "tests/": (45_260, 36_000),
     "infra/": (6_980, 7_000),

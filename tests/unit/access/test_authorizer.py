@@ -18,13 +18,21 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from moto import mock_aws
 
-from docwell.access.authorizer import KEPT_S, Authorizer, allowed, denied, headers_of
-from docwell.access.credentials import MAX_KEY_CHARACTERS, MAX_TOKEN_CHARACTERS, digest_of
+from docwell.access.authorizer import (
+    KEPT_S,
+    MAX_KEY_CHARACTERS,
+    MAX_TOKEN_CHARACTERS,
+    Authorizer,
+    allowed,
+    denied,
+    digest_of,
+    headers_of,
+)
 from docwell.adapters.dynamodb.principals import DynamoApiKeys
 from docwell.adapters.tokens import UserPoolTokens
 from docwell.errors import Unauthenticated, Unavailable
 from docwell.identity import NO_CREDENTIAL, ApiKey, Identity, identity_of
-from docwell.wiring import access
+from docwell.wiring import small_functions
 from functions.authorizer.handler import handler
 
 ISSUER, CLIENT = "https://cognito-idp.eu-central-1.amazonaws.com/eu-central-1_Pool", "client1"
@@ -278,8 +286,8 @@ def table() -> Iterator[Any]:
 
 
 def clear_caches() -> None:
-    access.authorizer.cache_clear()
-    access.authorizer_settings.cache_clear()
+    small_functions.authorizer.cache_clear()
+    small_functions.authorizer_settings.cache_clear()
 
 
 def test_the_function_allows_a_stored_key_and_denies_every_other(
@@ -326,7 +334,7 @@ def test_the_settings_of_a_pool_make_its_tokens_valid(table: Any, monkeypatch: p
     monkeypatch.setenv("DOCWELL_TOKEN_CLIENTS", f"other,{CLIENT}")
     clear_caches()
     try:
-        assert access.authorizer().identify(bearer(token())).identity.id == "sub:person"
+        assert small_functions.authorizer().identify(bearer(token())).identity.id == "sub:person"
         assert read == [f"{ISSUER}/.well-known/jwks.json"]
     finally:
         clear_caches()

@@ -14,9 +14,8 @@ from moto.dynamodb.models import dynamodb_backends
 
 from docwell.adapters.aws import client
 from docwell.adapters.dynamodb.ledger import DynamoLedger, outcome_in
-from docwell.attributes import Attributes
 from docwell.events import TYPES, DocumentEvent, Publisher
-from docwell.models import FINAL, DocumentRecord, RangeTally, RangeTask, Status
+from docwell.models import FINAL, Attributes, DocumentRecord, RangeTally, RangeTask, Status
 from infra.local.names import ACCOUNT, LEDGER_SCHEMA, REGION
 
 KEY = "handbooks/é 日本+%&.pdf"

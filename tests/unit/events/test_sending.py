@@ -23,7 +23,7 @@ from docwell.adapters.webhook import Webhook, signed_headers
 from docwell.config import EventsSettings, SettingsError
 from docwell.errors import Unavailable
 from docwell.events import DocumentEvent, Publisher
-from docwell.wiring import events as wiring
+from docwell.wiring import small_functions as wiring
 from functions.events.handler import handler
 from infra.local import ledger_events
 from infra.local.ledger_events import MAX_AGE_S, Outbox, step

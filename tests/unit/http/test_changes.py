@@ -7,10 +7,9 @@ from urllib.parse import quote
 
 import pytest
 
-from docwell.attributes import Attributes
 from docwell.audit import Action
 from docwell.identity import RESERVED_COLLECTION, Principal
-from docwell.models import DocumentRecord, Status
+from docwell.models import Attributes, DocumentRecord, Status
 from tests.unit.conftest import HttpWorld
 from tests.unit.http.http_calls import call, masked
 

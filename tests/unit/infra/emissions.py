@@ -30,11 +30,10 @@ from docwell.query.receipts import ReceiptBook
 from docwell.query.retrieval.retrieval import Retrieval
 from docwell.query.writing import Calibration
 from docwell.upkeep.canary import Finding
-from docwell.wiring import access as access_wiring
-from docwell.wiring import canary as canary_wiring
 from docwell.wiring import ingest as ingest_wiring
 from docwell.wiring import query as query_wiring
 from docwell.wiring import reconcile as reconcile_wiring
+from docwell.wiring import small_functions
 from tests.unit.fakes import FakeEmbedder, FakeIndex, FakeLedger
 from tests.unit.ingest import ingest_world
 from tests.unit.query.query_fakes import FakeReceipts, FakeStates
@@ -227,8 +226,8 @@ def canary(patch: pytest.MonkeyPatch) -> None:
     from functions.canary.handler import handler
 
     entry = SimpleNamespace(watch=lambda _live: Finding.FOUND, remember=lambda _found: None)
-    patch.setattr(canary_wiring, "canary", lambda: entry)
-    patch.setattr(canary_wiring, "canary_settings", lambda: SimpleNamespace(live_version="live"))
+    patch.setattr(small_functions, "canary", lambda: entry)
+    patch.setattr(small_functions, "canary_settings", lambda: SimpleNamespace(live_version="live"))
     handler({}, CONTEXT)
 
 
@@ -239,7 +238,7 @@ def authorizer(patch: pytest.MonkeyPatch) -> None:
     def identify(_headers: object) -> None:
         raise Unauthenticated("no credential")
 
-    patch.setattr(access_wiring, "authorizer", lambda: SimpleNamespace(identify=identify))
+    patch.setattr(small_functions, "authorizer", lambda: SimpleNamespace(identify=identify))
     denied = handler({"methodArn": "arn:aws:execute-api:us-east-1:1:a/live/POST/v1/query", "headers": {}}, CONTEXT)
     assert denied["policyDocument"]["Statement"][0]["Effect"] == "Deny"
 

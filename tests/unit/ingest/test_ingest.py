@@ -8,9 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from docwell.attributes import Attributes
 from docwell.errors import DeadlineExceeded
-from docwell.models import Hint, Page, RangeTask, Reason, Status
+from docwell.models import Attributes, Hint, Page, RangeTask, Reason, Status
 from tests.unit.fakes import FakeReader, FakeRecogniser
 from tests.unit.ingest.ingest_world import KEY, World
 

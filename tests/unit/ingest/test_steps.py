@@ -10,11 +10,10 @@ from typing import Any
 
 import pytest
 
-from docwell.attributes import Attributes
 from docwell.ingest import ingest as ingest_module
 from docwell.ingest.events import give_up
 from docwell.ingest.steps import Recognise, Refresh, Resume, Settle, Start, Step, next_step
-from docwell.models import SETTLED, DocumentRecord, Hint, ObjectVersion, RangeTask, Reason, Status
+from docwell.models import SETTLED, Attributes, DocumentRecord, Hint, ObjectVersion, RangeTask, Reason, Status
 from tests.unit.fakes import UNREADABLE, FakeRecogniser
 from tests.unit.ingest.ingest_world import KEY, World
 

@@ -5,11 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from docwell.answers import Mode
-from docwell.attributes import Attributes
 from docwell.config import QueryLimits
 from docwell.deadline import Deadline, run
 from docwell.identity import Principal
-from docwell.models import Chunk, CitationUnit, DocumentRecord, IndexRecord, Status, collection_of
+from docwell.models import Attributes, Chunk, CitationUnit, DocumentRecord, IndexRecord, Status, collection_of
 from docwell.query.ask import Ask, Event, QueryReport, Question
 from docwell.query.compare import Comparison
 from docwell.query.conversation import Conversation

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from docwell.attributes import Attributes
 from docwell.identity import Principal, Rule
-from docwell.models import DocumentRecord, Status
+from docwell.models import Attributes, DocumentRecord, Status
 from docwell.query import rights
 
 PUBLIC = Principal("key:public", rules=frozenset({Rule("hr", tags=frozenset({("public", "yes")}))}))

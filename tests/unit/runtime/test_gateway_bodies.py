@@ -9,8 +9,7 @@ from typing import Any
 
 import pytest
 
-from docwell.access.authorizer import Authorizer
-from docwell.access.credentials import digest_of
+from docwell.access.authorizer import Authorizer, digest_of
 from docwell.identity import ApiKey
 from runtime import gateway
 from runtime.functions import FunctionPool, FunctionSpec

@@ -12,7 +12,7 @@ import pytest
 from docwell.errors import Unavailable
 from docwell.upkeep.canary import KEY, PAGE, Canary, Finding
 from docwell.upkeep.operations import last_canary
-from docwell.wiring import canary as wiring
+from docwell.wiring import small_functions as wiring
 from functions.canary.handler import handler
 from tests.unit.infra.emissions import CONTEXT
 from tests.unit.query.query_fakes import FakeStates

@@ -7,9 +7,8 @@ from dataclasses import replace
 
 import pytest
 
-from docwell.attributes import Attributes
 from docwell.errors import ObjectDenied, Unavailable
-from docwell.models import DocumentRecord, Hint, ObjectVersion, Reason, Status
+from docwell.models import Attributes, DocumentRecord, Hint, ObjectVersion, Reason, Status
 from docwell.pipeline import ACTIVE_PIPELINE, Roles
 from docwell.upkeep.reconcile import Drift
 from docwell.upkeep.reindex import ABANDONED_S, Reindex

@@ -74,7 +74,7 @@ class Sentence:
     markers: tuple[int, ...]
     support: float
     supported: bool
-    missing: tuple[str, ...] = ()
+    missing: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +141,7 @@ class HostState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """The cost of one request by the price file. Seconds are wall time of the model host and of the function."""
+    """The cost of one request by the price file, whose name with its date is `prices`. Seconds are wall time."""
 
     amount: float
     currency: str

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from docwell.answers import Completion, Cost, Message, Receipt
-from docwell.attributes import Attributes
 from docwell.audit import AuditEvent
 from docwell.identity import Principal, Use
 from docwell.models import (
+    Attributes,
     CitationUnit,
     DocumentInfo,
     DocumentRecord,

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from docwell.attributes import MAX_TAGS, Attributes, bounded, day_of
+from docwell.models import MAX_TAGS, Attributes, bounded, day_of
 from docwell.query.retrieval.scope import NO_FILTER, Filter
 
 KEY = "reports/2026/flood.pdf"

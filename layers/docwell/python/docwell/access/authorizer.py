@@ -6,20 +6,35 @@ import json
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from hashlib import sha256
 from threading import Lock
 from typing import Any, Protocol
 
 from cachetools import TTLCache
 
-from docwell.access.credentials import Credential, credentials_of, digest_of
 from docwell.errors import Unauthenticated
 from docwell.identity import KEY, NO_CREDENTIAL, ApiKey, Identity, is_id
 
+KEY_HEADER, TOKEN_HEADER = "x-api-key", "authorization"
+# API Gateway's limit for the value of a key.
+MAX_KEY_CHARACTERS = 128
+# API Gateway takes 10,240 bytes of headers; a token of Cognito with 99 groups has about 4,000 characters.
+MAX_TOKEN_CHARACTERS = 8_192
+# A key in both headers. More only costs lookups.
+MAX_CREDENTIALS = 2
 # The change of a key's end counts after this time. A revoked grant counts at once, because the query function
 # reads it for each request.
 KEPT_S = 10.0
 # Callers of one process that are known at once, of some hundred bytes each.
 _KEPT_KEYS = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class Credential:
+    """The value of an API key, or a JSON Web Token."""
+
+    value: str
+    is_token: bool = False
 
 
 class ApiKeys(Protocol):
@@ -122,3 +137,38 @@ def _answer(principal: str, effect: str, method_arn: str) -> dict[str, Any]:
     api, stage, *_ = method_arn.split("/")
     statement = {"Effect": effect, "Action": "execute-api:Invoke", "Resource": f"{api}/{stage}/*"}
     return {"principalId": principal, "policyDocument": {"Version": "2012-10-17", "Statement": [statement]}}
+
+
+def credentials_of(headers: Iterable[tuple[str, str]]) -> frozenset[Credential]:
+    """Return the different credentials of a request, one at least. A Bearer value with dots is a token.
+
+    Raises `Unauthenticated` for none, for more than `MAX_CREDENTIALS`, and for one that cannot be valid.
+    """
+    credentials = frozenset(
+        _credential(name.lower(), value) for name, value in headers if name.lower() in (KEY_HEADER, TOKEN_HEADER)
+    )
+    if not 0 < len(credentials) <= MAX_CREDENTIALS:
+        raise Unauthenticated(NO_CREDENTIAL)
+    return credentials
+
+
+def digest_of(key: str) -> str:
+    """Return the name under which a key is stored. Keys are random, so a plain hash cannot be reversed.
+
+    >>> digest_of("a")
+    'ca978112ca1bbdcafac231b39a23dc4da786eff8147c4e72b9807785afee48bb'
+    """
+    return sha256(key.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _credential(name: str, value: str) -> Credential:
+    if name == TOKEN_HEADER:
+        scheme, _, value = value.partition(" ")
+        if scheme.lower() != "bearer":
+            raise Unauthenticated(NO_CREDENTIAL)
+        value = value.strip(" ")
+    # The values of keys have no dots: API Gateway makes them of letters and digits.
+    is_token = name == TOKEN_HEADER and "." in value
+    if not 0 < len(value) <= (MAX_TOKEN_CHARACTERS if is_token else MAX_KEY_CHARACTERS):
+        raise Unauthenticated(NO_CREDENTIAL)
+    return Credential(value, is_token)

@@ -21,9 +21,18 @@ from s3transfer.exceptions import S3CopyFailedError
 
 from docwell import media_types
 from docwell.adapters.aws import error_code, vendor_errors
-from docwell.attributes import MAX_METADATA, MAX_METADATA_BYTES, MAX_TAGS, MAX_TAGS_BYTES, bounded
 from docwell.errors import Forbidden, NotFound, ObjectDenied, Refused, Unavailable
-from docwell.models import CitationUnit, ObjectSummary, ObjectVersion, UnitKind
+from docwell.models import (
+    MAX_METADATA,
+    MAX_METADATA_BYTES,
+    MAX_TAGS,
+    MAX_TAGS_BYTES,
+    CitationUnit,
+    ObjectSummary,
+    ObjectVersion,
+    UnitKind,
+    bounded,
+)
 from docwell.ports import StoredObject, UploadForm
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from io import TextIOWrapper
 
-from docwell.cli import ask, display, documents, erase, evaluate, load, operations, principals
+from docwell.cli import ask, documents, erase, evaluate, load, operations, principals
 from docwell.cli.command import FailingGroup, group
 
 # \b keeps Typer from joining the lines that follow it.
@@ -48,11 +48,3 @@ def main() -> None:
 for part in (documents, load, ask, evaluate, operations, erase):
     app.add_typer(part.app)
 app.add_typer(principals.app, name="principals")
-
-
-@app.command()
-def version() -> None:
-    """Print the installed version of docwell."""
-    from importlib.metadata import version as installed_version
-
-    display.echo(f"docwell {installed_version('docwell')}")

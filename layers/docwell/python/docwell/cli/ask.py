@@ -7,16 +7,17 @@ import webbrowser
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 from urllib.parse import quote, urlencode
 from uuid import UUID
 
 import typer
 from rich.text import Text
+from typer._click import Context
 
 from docwell.answers import AnswerStatus, Mode
 from docwell.cli import display
-from docwell.cli.command import ConnectedCommand, JsonFlag, TimeoutOption, group
+from docwell.cli.command import ConnectedCommand, JsonFlag, TimeoutOption, group, options_of, take_options
 from docwell.cli.remote import QUERY_PATH, Api, Json
 from docwell.cli.settings import ExitCode, Failure, Settings
 from docwell.errors import DocwellError
@@ -29,74 +30,104 @@ _CHAT_HELP = """/sources   show the pages and quotes of the last answer
 /new       forget the conversation
 /help      show this list
 Ctrl-C stops an answer, Ctrl-D ends."""
-_DAY = ["%Y-%m-%d"]
-PrefixOption = Annotated[
-    str | None,
-    typer.Option(metavar="PREFIX", help="Only documents whose key begins with this, such as handbooks/2026/."),
-]
-DocumentOption = Annotated[
-    list[str] | None, typer.Option(metavar="KEY", help="Only this document. May be repeated.")
-]
-TitleOption = Annotated[str | None, typer.Option(metavar="WORDS", help="Only documents with this in the title.")]
-AuthorOption = Annotated[str | None, typer.Option(metavar="WORDS", help="Only documents with this in the author.")]
-FromOption = Annotated[
-    datetime | None,
-    typer.Option("--from", formats=_DAY, metavar="YYYY-MM-DD", help="Only PDFs created on this day or later."),
-]
-ToOption = Annotated[
-    datetime | None,
-    typer.Option("--to", formats=_DAY, metavar="YYYY-MM-DD", help="Only PDFs created on this day or earlier."),
-]
-TagOption = Annotated[
-    list[str] | None,
-    typer.Option(metavar="NAME=VALUE", help="Only documents with this S3 object tag. May be repeated."),
-]
-MetadataOption = Annotated[
-    list[str] | None,
-    typer.Option(metavar="NAME=VALUE", help="Only documents with this S3 user metadata. May be repeated."),
-]
-CollectionOption = Annotated[
-    list[str] | None, typer.Option(metavar="NAME", help="Search only this collection. May be repeated.")
-]
-QuestionArgument = Annotated[str, typer.Argument(metavar="QUESTION", help="The question, in quotation marks.")]
-TopKOption = Annotated[
-    int | None, typer.Option(min=1, metavar="COUNT", help="Number of passages; the API has a default.")
-]
-FallbackOption = Annotated[
-    bool, typer.Option("--fallback", help="Show the best sentences of the passages if the model host fails.")
-]
 RequestId = Annotated[
     str, typer.Argument(metavar="REQUEST_ID", help="The id at the end of the output of `docwell ask`.")
 ]
+TopKOption = Annotated[
+    int | None, typer.Option(min=1, metavar="COUNT", help="Number of passages; the API has a default.")
+]
+QuestionArgument = Annotated[str, typer.Argument(metavar="QUESTION", help="The question, in quotation marks.")]
+_DAY = ["%Y-%m-%d"]
+# Where a command finds the fields of its scope.
+_SCOPE = "docwell.scope"
 
 
-@app.command(cls=ConnectedCommand)
+def scope_of(
+    *,
+    collection: Annotated[
+        list[str] | None, typer.Option(metavar="NAME", help="Search only this collection. May be repeated.")
+    ] = None,
+    document: Annotated[
+        list[str] | None, typer.Option(metavar="KEY", help="Only this document. May be repeated.")
+    ] = None,
+    prefix: Annotated[
+        str | None,
+        typer.Option(metavar="PREFIX", help="Only documents whose key begins with this, such as handbooks/2026/."),
+    ] = None,
+    title: Annotated[
+        str | None, typer.Option(metavar="WORDS", help="Only documents with this in the title.")
+    ] = None,
+    author: Annotated[
+        str | None, typer.Option(metavar="WORDS", help="Only documents with this in the author.")
+    ] = None,
+    day_from: Annotated[
+        datetime | None,
+        typer.Option("--from", formats=_DAY, metavar="YYYY-MM-DD", help="Only PDFs created on this day or later."),
+    ] = None,
+    day_to: Annotated[
+        datetime | None,
+        typer.Option("--to", formats=_DAY, metavar="YYYY-MM-DD", help="Only PDFs created on this day or earlier."),
+    ] = None,
+    tag: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME=VALUE", help="Only documents with this S3 object tag. May be repeated."),
+    ] = None,
+    metadata: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME=VALUE", help="Only documents with this S3 user metadata. May be repeated."),
+    ] = None,
+) -> Json:
+    """Return the fields of a request that say where to search. Raises `Failure` (usage).
+
+    The API has one field for a single collection or document, and another for several.
+    """
+    several = bool(document and document[1:])
+    conditions = _without_empty(
+        prefix=prefix,
+        title=title,
+        author=author,
+        documents=document if several else None,
+        created_from=day_from and f"{day_from:%Y-%m-%d}",
+        created_to=day_to and f"{day_to:%Y-%m-%d}",
+        tags=pairs("--tag", tag),
+        metadata=pairs("--metadata", metadata),
+    )
+    return _without_empty(
+        collection=collection[0] if collection and not collection[1:] else None,
+        collections=collection if collection and collection[1:] else None,
+        document=document[0] if document and not several else None,
+        filter=conditions,
+    )
+
+
+class ScopedCommand(ConnectedCommand):
+    """A command that also takes the options of `scope_of`; it finds their fields in `ctx.meta`."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:  # noqa: ANN401 - passed on to Typer
+        super().__init__(*arguments, **options)
+        self.params = [*options_of(scope_of), *self.params]
+
+    def invoke(self, ctx: Context) -> object:
+        """Run the command without the options of the scope."""
+        ctx.meta[_SCOPE] = scope_of(**take_options(ctx, scope_of))
+        return super().invoke(ctx)
+
+
+@app.command(cls=ScopedCommand)
 def ask(
     ctx: typer.Context,
     question: QuestionArgument,
     *,
-    collection: CollectionOption = None,
-    document: DocumentOption = None,
-    prefix: PrefixOption = None,
-    title: TitleOption = None,
-    author: AuthorOption = None,
-    day_from: FromOption = None,
-    day_to: ToOption = None,
-    tag: TagOption = None,
-    metadata: MetadataOption = None,
     top_k: TopKOption = None,
     mode: Annotated[
         Literal["auto", "passages", "overview", "compare", "list"] | None,
         typer.Option(help="How to answer (docs/modes.md)."),
     ] = None,
-    fallback: FallbackOption = False,
     timeout: TimeoutOption = 180.0,
     as_json: JsonFlag = False,
 ) -> None:
     """Ask a question; the answer cites its pages. Exit status 4 when the documents do not answer it."""
-    filters = _filters(prefix, title, author, (day_from, day_to), tag, metadata)
-    more = _without_empty(top_k=top_k, mode=mode, fallback=fallback and "extractive")
-    body = {"question": question} | _scope(collection, document, filters) | more
+    body = {"question": question} | ctx.meta[_SCOPE] | _without_empty(top_k=top_k, mode=mode)
     answer = _answer(Api(ctx.obj, timeout), body, live=not as_json)
     if as_json:
         display.show_json(answer)
@@ -108,30 +139,18 @@ def ask(
         raise typer.Exit(ExitCode.REFUSED)
 
 
-@app.command(cls=ConnectedCommand)
+@app.command(cls=ScopedCommand)
 def search(
     ctx: typer.Context,
     question: QuestionArgument,
     *,
-    collection: CollectionOption = None,
-    document: DocumentOption = None,
-    prefix: PrefixOption = None,
-    title: TitleOption = None,
-    author: AuthorOption = None,
-    day_from: FromOption = None,
-    day_to: ToOption = None,
-    tag: TagOption = None,
-    metadata: MetadataOption = None,
     top_k: TopKOption = None,
     timeout: TimeoutOption = 30.0,
     as_json: JsonFlag = False,
 ) -> None:
     """Show the passages for a question, best first, without the language model."""
-    filters = _filters(prefix, title, author, (day_from, day_to), tag, metadata)
-    body = {"question": question} | _scope(collection, document, filters) | _without_empty(top_k=top_k)
+    body = {"question": question} | ctx.meta[_SCOPE] | _without_empty(top_k=top_k)
     result = Api(ctx.obj, timeout).post("/v1/search", body)
-    if result.get("partial"):
-        display.echo("a Chroma server did not answer: some documents were not searched", err=True)
     if as_json:
         display.show_json(result)
     elif passages := result.get("passages"):
@@ -140,21 +159,13 @@ def search(
         display.echo("no passages match", err=True)
 
 
-@app.command(cls=ConnectedCommand)
-def chat(
-    ctx: typer.Context,
-    *,
-    collection: CollectionOption = None,
-    document: DocumentOption = None,
-    fallback: FallbackOption = False,
-    timeout: TimeoutOption = 180.0,
-) -> None:
+@app.command(cls=ScopedCommand)
+def chat(ctx: typer.Context, *, timeout: TimeoutOption = 180.0) -> None:
     """Ask one question after the other. Each may refer to the ones before; /help lists the commands."""
     with suppress(ImportError):
         import readline  # noqa: F401 - gives `input` its line editing
 
-    scope = _scope(collection, document) | _without_empty(fallback=fallback and "extractive")
-    conversation = _Chat(Api(ctx.obj, timeout), scope)
+    conversation = _Chat(Api(ctx.obj, timeout), ctx.meta[_SCOPE])
     if sys.stdin.isatty():
         display.say("Ask a question. /help lists the commands, Ctrl-D ends.", "dim")
     while (line := _line()) is not None:
@@ -226,39 +237,6 @@ def open_(
         display.echo(f"opened {target or 'the console'} in the browser", err=True)
     else:
         display.echo(address)
-
-
-def _filters(
-    prefix: str | None,
-    title: str | None,
-    author: str | None,
-    days: tuple[datetime | None, datetime | None],
-    tags: list[str] | None,
-    metadata: list[str] | None,
-) -> Json:
-    """Return the filter of the options; `days` are the first and the last. Raises `Failure` (usage)."""
-    first, last = days
-    return _without_empty(
-        prefix=prefix,
-        title=title,
-        author=author,
-        created_from=first and f"{first:%Y-%m-%d}",
-        created_to=last and f"{last:%Y-%m-%d}",
-        tags=pairs("--tag", tags),
-        metadata=pairs("--metadata", metadata),
-    )
-
-
-def _scope(collections: list[str] | None, documents: list[str] | None, filters: Json | None = None) -> Json:
-    """Return the fields that limit a search: the API has one field for a single value, another for several."""
-    single = {"collection": collections, "document": documents}
-    scope: Json = {name: values[0] for name, values in single.items() if values and len(values) == 1}
-    if collections and "collection" not in scope:
-        scope["collections"] = collections
-    filters = dict(filters or {})
-    if documents and "document" not in scope:
-        filters["documents"] = documents
-    return scope | _without_empty(filter=filters)
 
 
 def _without_empty(**values: object) -> Json:

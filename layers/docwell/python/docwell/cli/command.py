@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cache
 from typing import Annotated, Any
 
@@ -38,12 +39,12 @@ class ConnectedCommand(TyperCommand):
 
     def __init__(self, *arguments: Any, **options: Any) -> None:  # noqa: ANN401 - passed on to Typer
         super().__init__(*arguments, **options)
-        self.params = [*self.params, *_connection_flags()]
+        self.params = [*self.params, *options_of(find_settings)]
 
     def invoke(self, ctx: Context) -> object:
         """Resolve the settings, then run the command without the connection flags."""
         _refuse_other_encodings(ctx.params)
-        flags = {str(flag.name): ctx.params.pop(str(flag.name)) for flag in _connection_flags()}
+        flags = take_options(ctx, find_settings)
         # `docwell eval --compare` needs no connection.
         if not ctx.params.get("compare"):
             ctx.obj = find_settings(**flags)
@@ -75,8 +76,13 @@ def group(cls: type[TyperGroup] | None = None) -> typer.Typer:
 
 
 @cache
-def _connection_flags() -> list[Parameter]:
-    """Let Typer read the flags from the signature of `find_settings`."""
+def options_of(function: Callable[..., object]) -> list[Parameter]:
+    """Return the options that Typer reads from the signature of a function, which several commands share."""
     reader = group()
-    reader.command()(find_settings)
+    reader.command()(function)
     return typer.main.get_command(reader).params
+
+
+def take_options(ctx: Context, function: Callable[..., object]) -> dict[str, Any]:
+    """Remove the options of a function from a command's parameters and return their values."""
+    return {str(option.name): ctx.params.pop(str(option.name)) for option in options_of(function)}

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from docwell.access.credentials import digest_of
+from docwell.access.authorizer import digest_of
 from docwell.audit import Action
 from docwell.cli import display
 from docwell.cli.ask import pairs

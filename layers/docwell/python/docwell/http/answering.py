@@ -103,8 +103,9 @@ class Finished:
                 "skipped_stages": self.report.inquiry.skipped,
                 "cost_amount": self.cost.amount,
                 "cost_currency": self.cost.currency,
+                "model_host_s": self.cost.model_host_s,
+                "function_s": self.cost.function_s,
                 "unsupported_sentences": sum(not sentence.supported for sentence in response.sentences),
-                **response.cost.model_dump(include={"model_host_s", "function_s"}),
                 **response.usage.model_dump(include={"prompt_tokens", "completion_tokens"}),
                 **response.model_dump(include=_LOGGED),
             },
@@ -381,7 +382,7 @@ def replay(admission: RequestAdmission, request_id: str, new_request_id: str) ->
         now=finished.response,
         fit=finished.report.inquiry.fit,
         min_fit=finished.report.inquiry.min_fit,
-        changes=[bodies.ChangeBody(**asdict(change)) for change in changes],
+        changes=list(changes),
     )
 
 

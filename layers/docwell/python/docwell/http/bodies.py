@@ -9,16 +9,26 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, Field, StringConstraints
 
-from docwell.answers import Answer, AnswerStatus, Cost, HostState, Mode
-from docwell.attributes import MAX_METADATA, MAX_TAGS, Attributes
+from docwell.answers import Answer, AnswerStatus, Cost, HostState, Mode, Sentence
 from docwell.errors import BadInput
 from docwell.identity import Principal, Use
-from docwell.models import KEY_BYTES, CitationUnit, DocumentRecord, Reason, Status, collection_of
+from docwell.models import (
+    KEY_BYTES,
+    MAX_METADATA,
+    MAX_TAGS,
+    Attributes,
+    CitationUnit,
+    DocumentRecord,
+    Reason,
+    Status,
+    collection_of,
+)
 from docwell.query.ask import Passages
 from docwell.query.checking.cleaning import clean_answer
 from docwell.query.checking.extractive import extract
 from docwell.query.checking.grounding import unit_of
 from docwell.query.compare import ROWS_CALLS
+from docwell.query.receipts import Change
 from docwell.query.retrieval.scope import NO_FILTER, Filter
 from docwell.text.page_lists import by_reason, listed
 from docwell.text.visible import strip_invisible
@@ -121,15 +131,19 @@ class QueryRequest(SearchFields):
     )
 
 
-class CitationBody(BaseModel):
-    """One `[marker]` of the answer: `quote` stands on `page` (1-based position) of `document`."""
+class PlaceBody(BaseModel):
+    """A place of a document: `page` is its 1-based position in the file."""
 
-    marker: int
     document: str
     version: str
     page: int
     page_label: str | None
     unit: CitationUnit
+
+
+class QuoteBody(PlaceBody):
+    """A quote, which stands on `page` of `document`."""
+
     quote: str = Field(description="Verbatim, but for white space and invisible characters. May contain markup.")
     display_quote: str = Field(description="The quote without markup; an address reads docs[.]org. Show this one.")
     start: int = Field(description="First character of the quote in the page's text.")
@@ -140,18 +154,14 @@ class CitationBody(BaseModel):
     suspicious: bool = Field(description="The passage gives its reader orders: it may be an attack.")
     link: str | None = Field(description="Opens the document for a short time, a PDF at that page.")
     ocr_confidence: float | None = Field(
-        default=None, description="The page is a picture: the confidence of its recognised text, 0 to 1."
+        description="The page is a picture: the confidence of its recognised text, 0 to 1."
     )
 
 
-class SentenceBody(BaseModel):
-    """One sentence of the answer and how well its cited passages support it."""
+class CitationBody(QuoteBody):
+    """One `[marker]` of the answer."""
 
-    text: str
-    markers: list[int]
-    support: float = Field(description="0 to 1.")
-    supported: bool
-    missing: list[str] = Field(description="Its figures that are in no passage.")
+    marker: int
 
 
 class UsageBody(BaseModel):
@@ -162,24 +172,19 @@ class UsageBody(BaseModel):
     estimated_prompt_tokens: int
 
 
-class CostBody(BaseModel):
-    """The cost of the answer by the price file. Seconds are wall time."""
-
-    amount: float
-    currency: str
-    model_host_s: float
-    function_s: float
-    prices: str = Field(description="The price file's name, with its date.")
-
-
-class TimingsBody(BaseModel):
+class SearchTimings(BaseModel):
     """Milliseconds."""
 
     embed: float
     retrieve: float
+    total: float
+
+
+class TimingsBody(SearchTimings):
+    """Milliseconds."""
+
     waking: float = Field(default=0.0, description="The wait for a model host that slept.")
     generate: float
-    total: float
 
 
 class QueryResponse(BaseModel):
@@ -191,10 +196,10 @@ class QueryResponse(BaseModel):
         description="How the question was answered."
     )
     citations: list[CitationBody]
-    sentences: list[SentenceBody]
+    sentences: list[Sentence]
     usage: UsageBody
     timings_ms: TimingsBody
-    cost: CostBody
+    cost: Cost
     model: str
     prompt_version: str
     dropped_passages: int = Field(description="Passages that did not fit into the prompt.")
@@ -209,15 +214,10 @@ class QueryResponse(BaseModel):
     request_id: str
 
 
-class PassageBody(BaseModel):
+class PassageBody(PlaceBody):
     """A passage of the prompt; `[number]` in the answer cites it."""
 
     number: int
-    document: str
-    version: str
-    page: int
-    page_label: str | None
-    unit: CitationUnit
     text: str
     score: float
     suspicious: bool
@@ -257,26 +257,11 @@ class SearchRequest(SearchFields):
     )
 
 
-class HitBody(BaseModel):
-    """A passage. `quote` is the part of it that is nearest to the question, and stands on `page` of `document`."""
+class HitBody(QuoteBody):
+    """A passage. Its quote is the part that is nearest to the question."""
 
-    document: str
-    version: str
-    page: int = Field(description="1-based position in the file.")
-    page_label: str | None
-    unit: CitationUnit
     heading: str = Field(description="The path of its section, or empty.")
     text: str
-    quote: str = Field(description="Verbatim, but for white space and invisible characters. May contain markup.")
-    display_quote: str = Field(description="The quote without markup. Show this one.")
-    start: int = Field(description="First character of the quote in the page's text.")
-    end: int = Field(description="One past its last character.")
-    score: float = Field(description="Cosine similarity of the question and the passage, or its nearest part.")
-    suspicious: bool = Field(description="The passage gives its reader orders: it may be an attack.")
-    link: str | None = Field(description="Opens the document for a short time, a PDF at that page.")
-    ocr_confidence: float | None = Field(
-        description="The page is a picture: the confidence of its recognised text, 0 to 1."
-    )
 
 
 class DocumentHits(BaseModel):
@@ -284,14 +269,6 @@ class DocumentHits(BaseModel):
 
     document: str
     passages: list[HitBody]
-
-
-class SearchTimings(BaseModel):
-    """Milliseconds."""
-
-    embed: float
-    retrieve: float
-    total: float
 
 
 class SearchResponse(BaseModel):
@@ -340,14 +317,6 @@ class ReceiptBody(BaseModel):
     comment: str | None = Field(description="The comment that came with the verdict.")
 
 
-class ChangeBody(BaseModel):
-    """One thing that differs between two answers to one question."""
-
-    what: str
-    then: Any
-    now: Any
-
-
 class ReplayResponse(BaseModel):
     """The same question asked again."""
 
@@ -357,7 +326,7 @@ class ReplayResponse(BaseModel):
     now: QueryResponse
     fit: float | None = Field(description="Of the new run. Under `min_fit` it was refused before the model.")
     min_fit: float | None
-    changes: list[ChangeBody]
+    changes: list[Change]
 
 
 class HealthResponse(BaseModel):

@@ -416,7 +416,7 @@ def _last_turns(turns: Sequence[bodies.TurnBody]) -> list[bodies.TurnBody]:
     return recent
 
 
-def _marked_pieces(text: str, sentences: Sequence[Sentence | bodies.SentenceBody]) -> Iterator[str]:
+def _marked_pieces(text: str, sentences: Sequence[Sentence]) -> Iterator[str]:
     """Yield the text in pieces that end with a sentence; an unsupported sentence says so."""
     end = 0
     for sentence in sentences:

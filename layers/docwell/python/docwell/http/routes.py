@@ -20,7 +20,7 @@ from aws_lambda_powertools.event_handler.openapi.exceptions import RequestValida
 from aws_lambda_powertools.event_handler.openapi.params import Body, Query
 from aws_lambda_powertools.utilities.data_classes import APIGatewayProxyEvent
 
-from docwell.access.credentials import KEY_HEADER
+from docwell.access.authorizer import KEY_HEADER
 from docwell.answers import HostState
 from docwell.audit import Action
 from docwell.deadline import Deadline, run

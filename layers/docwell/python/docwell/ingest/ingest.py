@@ -18,13 +18,13 @@ from secrets import randbits
 from time import time
 from typing import Self
 
-from docwell.attributes import Attributes
 from docwell.config import IngestLimits
 from docwell.errors import DeadlineExceeded, DocwellError, LeaseLost, NotFound, Refused, Unavailable
 from docwell.ingest import ranges
 from docwell.ingest.indexing import Generation, RangeIndexer
 from docwell.ingest.steps import Recognise, Refresh, Resume, Settle, Start, Step, next_step
 from docwell.models import (
+    Attributes,
     DocumentRecord,
     DocumentRef,
     Hint,

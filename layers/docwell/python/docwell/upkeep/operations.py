@@ -7,7 +7,7 @@ from typing import Protocol
 
 from docwell.audit import Action, AuditEvent
 from docwell.errors import Forbidden
-from docwell.identity import Principal, UseHistory
+from docwell.identity import Principal
 from docwell.ports import AuditTrail, StateStore
 from docwell.upkeep import canary
 
@@ -23,13 +23,6 @@ class DeadLetters(Protocol):
 
     def redrive(self, limit: int) -> int:
         """Send up to `limit` of them to ingest again; return how many. Repeating it does no harm."""
-
-
-class History(Protocol):
-    """The use of all principals by day."""
-
-    def read(self, days: int, currency: str) -> UseHistory:
-        """Return the use of the last `days` UTC days, with the costs in a currency. Raises `Unavailable`."""
 
 
 @dataclass(frozen=True, slots=True)

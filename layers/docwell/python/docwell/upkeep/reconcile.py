@@ -22,11 +22,11 @@ from itertools import chain, groupby
 from time import time
 from typing import Any, TypeVar
 
-from docwell.attributes import Attributes
 from docwell.config import ReconcileLimits
 from docwell.errors import NotFound, ObjectDenied
 from docwell.models import (
     SETTLED,
+    Attributes,
     DocumentRecord,
     Hint,
     ObjectSummary,

@@ -22,10 +22,9 @@ from typing import Any
 from docwell.adapters.documents import kinds
 from docwell.adapters.documents.process import PDFIUM, Child, ChildError
 from docwell.adapters.documents.quality import tidy, unreadable_share
-from docwell.attributes import day_of
 from docwell.errors import Refused
 from docwell.media_types import MEDIA_TYPES, PDF, UNKNOWN
-from docwell.models import CitationUnit, DocumentInfo, Heading, Page, Reason, UnitKind
+from docwell.models import CitationUnit, DocumentInfo, Heading, Page, Reason, UnitKind, day_of
 
 PYPDF = "pypdf"
 # Where readers look for the header; Adobe's implementation notes to PDF 1.7, appendix H.

@@ -24,7 +24,6 @@ from dataclasses import asdict, fields, replace
 from typing import TYPE_CHECKING, Any
 
 from docwell.adapters.dynamodb.table import Place, Row, Selection, Table, can_be_key, plain_row
-from docwell.attributes import Attributes
 from docwell.errors import BadInput, LeaseLost, Unavailable
 from docwell.events import Outcome
 from docwell.identity import RESERVED_COLLECTION
@@ -33,6 +32,7 @@ from docwell.models import (
     KEY_BYTES,
     OBSERVED,
     PROGRESS,
+    Attributes,
     DocumentRecord,
     Lease,
     RangeTally,

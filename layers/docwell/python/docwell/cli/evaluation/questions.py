@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -27,7 +27,7 @@ _SHOWN_ERRORS = 5
 
 @dataclass(frozen=True, slots=True)
 class EvalQuestion:
-    """One row of the file; `line` (1-based) is its first.
+    """One row of the file; `line` (1-based) is its last.
 
     `pages` are runs of pages (1-based, both ends count) of `document`. `expected` are the accepted wordings of the
     fact; without any, an answerable question measures retrieval alone.
@@ -106,40 +106,27 @@ def _text(path: Path) -> str:
 
 
 def _rows(text: str) -> Iterator[tuple[int, Mapping[str, str]]]:
-    """Yield each row that is not blank with its line. Raises `ValueError`."""
-    heads = {separator: _head(text, separator) for separator in _SEPARATORS}
-    separator = next((separator for separator, head in heads.items() if "question" in head), "")
-    if not separator:
-        names = ", ".join(COLUMNS)
-        raise ValueError(f"line 1: no column “question”: the first line names the columns, of {names}")
-    head = heads[separator]
-    for name in head:
-        if name not in COLUMNS:
-            raise ValueError(f"line 1, column {name or '(blank)'}: unknown; the columns: {', '.join(COLUMNS)}")
-        if head.count(name) > 1:
-            raise ValueError(f"line 1, column {name}: it is there twice")
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
-    line = 1
+    """Yield each row that is not blank with its last line. Raises `ValueError`."""
+    head = text.partition("\n")[0]
+    separator = max(_SEPARATORS, key=head.count)
+    reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=separator, restval="", strict=True)
+    # A spreadsheet writes empty columns on the right.
+    names = [name.strip().casefold() for name in reader.fieldnames or ()]
+    reader.fieldnames = names
+    wrong = [name for name in names if name and (name not in COLUMNS or names.count(name) > 1)]
+    if wrong or "question" not in names:
+        reason = f"unknown or repeated: {', '.join(wrong)}" if wrong else "no column “question”"
+        raise ValueError(f"line 1: {reason}; the columns: {', '.join(COLUMNS)}")
     try:
         for row in reader:
-            cells = [cell.strip() for cell in row]
-            if line > 1 and any(cells):
-                if any(cells[len(head) :]):
-                    message = f"{len(cells)} cells for {len(head)} columns: put quotation marks around a cell"
-                    raise ValueError(f"line {line}: {message} with “{separator}” in it")
-                yield line, dict(zip(head, cells, strict=False))
-            line = reader.line_num + 1
+            cells = {name: cell.strip() for name, cell in row.items() if name}
+            if any(map(str.strip, [row.get("", ""), *row.get(None, ())])):
+                message = f"over {len(cells)} cells: put quotation marks around a cell with “{separator}” in it"
+                raise ValueError(f"line {reader.line_num}: {message}")
+            if any(cells.values()):
+                yield reader.line_num, cells
     except csv.Error as error:
-        raise ValueError(f"line {line}: {error}: check its quotation marks") from None
-
-
-def _head(text: str, separator: str) -> Sequence[str]:
-    """Return the names of the columns, without the empty columns that a spreadsheet writes on the right."""
-    first = next(csv.reader(io.StringIO(text, newline=""), delimiter=separator), [])
-    names = [name.strip().casefold() for name in first]
-    while names and not names[-1]:
-        names.pop()
-    return names
+        raise ValueError(f"line {reader.reader.line_num}: {error}: check its quotation marks") from None
 
 
 def _question(line: int, cells: Mapping[str, str]) -> EvalQuestion:

@@ -73,7 +73,8 @@ def quoted(
         tuple(_cited(candidate, passages[marker - 1]) for marker, candidate in firsts.items()),
     )
     return numbered(
-        answer, [Sentence(text, (marker,), _FULL_SUPPORT, supported=True) for text, marker in sentences]
+        answer,
+        [Sentence(text, (marker,), _FULL_SUPPORT, supported=True, missing=()) for text, marker in sentences],
     )
 
 

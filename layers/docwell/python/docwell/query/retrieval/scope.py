@@ -8,10 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from docwell.attributes import Attributes
 from docwell.errors import NotFound, Unavailable
 from docwell.identity import RESERVED_COLLECTION, Principal
-from docwell.models import DEFAULT_COLLECTION, Passage, Status, collection_of
+from docwell.models import DEFAULT_COLLECTION, Attributes, Passage, Status, collection_of
 from docwell.ports import Catalogue, LiveDocument, Places
 from docwell.query import rights
 
