@@ -54,12 +54,8 @@ def scope_of(
         str | None,
         typer.Option(metavar="PREFIX", help="Only documents whose key begins with this, such as handbooks/2026/."),
     ] = None,
-    title: Annotated[
-        str | None, typer.Option(metavar="WORDS", help="Only documents with this in the title.")
-    ] = None,
-    author: Annotated[
-        str | None, typer.Option(metavar="WORDS", help="Only documents with this in the author.")
-    ] = None,
+    title: Annotated[str | None, typer.Option(metavar="WORDS", help="Only documents with this title.")] = None,
+    author: Annotated[str | None, typer.Option(metavar="WORDS", help="Only documents of this author.")] = None,
     day_from: Annotated[
         datetime | None,
         typer.Option("--from", formats=_DAY, metavar="YYYY-MM-DD", help="Only PDFs created on this day or later."),
@@ -82,13 +78,13 @@ def scope_of(
     The API has one field for a single collection or document, and another for several.
     """
     several = bool(document and document[1:])
+    days = {"created_from": day_from, "created_to": day_to}
     conditions = _without_empty(
         prefix=prefix,
         title=title,
         author=author,
         documents=document if several else None,
-        created_from=day_from and f"{day_from:%Y-%m-%d}",
-        created_to=day_to and f"{day_to:%Y-%m-%d}",
+        **{name: f"{day:%Y-%m-%d}" for name, day in days.items() if day},
         tags=pairs("--tag", tag),
         metadata=pairs("--metadata", metadata),
     )
