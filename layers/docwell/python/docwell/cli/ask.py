@@ -73,10 +73,8 @@ def scope_of(
         typer.Option(metavar="NAME=VALUE", help="Only documents with this S3 user metadata. May be repeated."),
     ] = None,
 ) -> Json:
-    """Return the fields of a request that say where to search. Raises `Failure` (usage).
-
-    The API has one field for a single collection or document, and another for several.
-    """
+    """Return the fields of a request that say where to search. Raises `Failure` (usage)."""
+    # The API has one field for a single collection or document, and another for several.
     several = bool(document and document[1:])
     days = {"created_from": day_from, "created_to": day_to}
     conditions = _without_empty(
