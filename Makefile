@@ -121,7 +121,7 @@ check-ocr: dev ocr ## Recognise one scanned page, and print its time and memory:
 
 .PHONY: calibrate
 calibrate: dev embedder ## Choose the gate's threshold for the model: an hour, then 10 minutes
-	$(PY) -m benchmarks.calibration $(if $(N),--n $(N)) $(ARGS)
+	$(PY) -m benchmarks.retrieval --gate $(if $(N),--n $(N)) $(ARGS)
 
 .PHONY: dashboards
 dashboards: dev ## Write the dashboards, saved queries and alert rules again

@@ -1,7 +1,10 @@
-"""Asks the questions of the sets in any number of ways, and times them."""
+"""Asks the questions of the sets in several ways, measures what they find, and times them.
+
+Recall, precision and IoU are those of Chroma's report on chunking (2024): shares of characters.
+"""
 
 from array import array
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field, fields, replace
 from itertools import cycle
 from statistics import median
@@ -10,26 +13,21 @@ from typing import Any
 
 from cachetools import LRUCache
 
-from benchmarks.retrieval.index import CachedEmbedder, catalogue
-from benchmarks.retrieval.measures import (
-    evidence_held,
-    of_characters,
-    of_ranks,
-    rank_of_answer,
-)
-from benchmarks.retrieval.sets import DOCUMENT, MIXED, POOLED, Asked, EvaluationSet
+from benchmarks.retrieval.index import Indexed
+from benchmarks.retrieval.sets import DOCUMENT, MIXED, POOLED, EvaluationSet, Question
 from docwell.adapters.chroma import ChromaIndex
 from docwell.identity import Principal
 from docwell.models import Passage, collection_of
 from docwell.ports import Places
 from docwell.query.retrieval.ranking import Weights
-from docwell.query.retrieval.retrieval import Retrieval
+from docwell.query.retrieval.retrieval import RankedHits, Retrieval
 from docwell.query.retrieval.scope import Scope
+from docwell.text.lexicon import content_words
 from infra.progress import bar
 
 TOP_K = 10
 FIRST = 5  # the passages of an answer, and of the chunking set's measures
-EVIDENCE = f"evidence in {FIRST}"
+HITS = (1, 3, 5, 10)
 _EVERYBODY = Principal("key:benchmark", collections=None)
 _TIMED = 200  # questions
 # The searches of one question: a few depths in each scope.
@@ -44,113 +42,159 @@ class Way:
     question: bool = True
 
 
-DEFAULT = "ranked"
+DEFAULT, NEAREST = "ranked", "nearest"
 # A part of the ranking, and the way without it: a weight of 0 switches a part off.
 PARTS = {part.name: f"without-{part.name}" for part in fields(Weights)}
 WAYS = {
     DEFAULT: Way(),
-    "nearest": Way(question=False),
+    NEAREST: Way(question=False),
     **{without: Way(replace(Weights(), **{part: 0.0})) for part, without in PARTS.items()},
 }
 
 # One value for each question, by way and scope, then by measure.
 Scores = dict[tuple[str, str], dict[str, list[float]]]
+Search = Callable[[int], RankedHits]
 
 
 class Asker:
-    """Asks the questions of sets in one index.
+    """Asks the questions of sets in one index. `mixed` names the collections that are searched together."""
 
-    `generations` and `chunks` (their number) are of the documents, by key. `mixed` names the collections that are
-    searched together.
-    """
-
-    def __init__(
-        self,
-        index: ChromaIndex,
-        embedder: CachedEmbedder,
-        generations: Mapping[str, str],
-        chunks: Mapping[str, int],
-        mixed: Collection[str],
-    ) -> None:
+    def __init__(self, indexed: Indexed, mixed: Collection[str]) -> None:
         self.mixed = tuple(mixed) if len(mixed) > 1 else ()
-        self.chunks = chunks
-        self._index, self._embedder = index, embedder
-        self._catalogue = catalogue(generations)
+        self.chunks = indexed.chunks
+        self._indexed = indexed
 
-    def ask(self, material: EvaluationSet, others: Collection[str] = ()) -> tuple[Scores, list[dict[str, Any]]]:
-        """Return the scores of docwell's way and of `others`, and the questions missed in the set's collection.
+    def ask(self, material: EvaluationSet, ways: Collection[str] = ()) -> tuple[Scores, list[dict[str, Any]]]:
+        """Return the scores of docwell's way and of `ways`, and the questions missed in the set's collection.
 
-        The others get ranks only, in the scopes that judge.
+        The `ways` are asked in the scopes that judge, and get ranks only.
         """
-        retrieval = Retrieval(self._catalogue, _Remembering(self._index))
+        retrieval = Retrieval(self._indexed.catalogue, _Remembering(self._indexed.index))
         scores: Scores = {}
         misses: list[dict[str, Any]] = []
-        with bar(f"{material.title}: asking", len(material.asked)) as step:
-            for asked, vector in self._with_vectors(material.asked):
-                for name in self.scopes(material):
-                    for way in (DEFAULT, *(others if name in material.judged else ())):
-                        search = self._search(retrieval, way, asked, vector, name)
-                        values = of_ranks(asked, search(TOP_K))
-                        if way == DEFAULT:
-                            first = search(FIRST)
-                            values |= _of_content(asked, first)
-                            if name == POOLED and rank_of_answer(asked, first) is None:
-                                misses.append(_miss(asked, first))
-                        for measure, value in values.items():
-                            scores.setdefault((way, name), {}).setdefault(measure, []).append(value)
-                step()
+        for question, vector in self.with_vectors(material):
+            for scope in self.scopes(material):
+                for way in (DEFAULT, *(ways if scope in material.judged else ())):
+                    search = self._search(retrieval, way, question, vector, scope)
+                    values = of_ranks(question, search(TOP_K).passages)
+                    if way == DEFAULT:
+                        first = search(FIRST).passages
+                        values |= of_content(question, first)
+                        if scope == POOLED and rank_of_answer(question, first) is None:
+                            misses.append(_miss(question, first))
+                    for measure, value in values.items():
+                        scores.setdefault((way, scope), {}).setdefault(measure, []).append(value)
         return scores, misses
 
     def scopes(self, material: EvaluationSet) -> list[str]:
-        """Return the scopes in which a set's questions are asked here; none is mixed where one set is."""
-        return [name for name in material.scopes if name != MIXED or self.mixed]
+        """Return the scopes in which a set's questions are asked; one set alone has no mixed collection."""
+        return [scope for scope in material.scopes if scope != MIXED or self.mixed]
 
-    def times(self, asked: Sequence[Asked], scope: str) -> tuple[float, float]:
+    def fit(self, question: Question, vector: Sequence[float], places: Places) -> float:
+        """Return the figure by which the gate decides, -1 without a passage."""
+        retrieval = Retrieval(self._indexed.catalogue, self._indexed.index)
+        fit = retrieval.search(Scope(_EVERYBODY, places), vector, FIRST, question.text).fit
+        return -1.0 if fit is None else fit
+
+    def times(self, sets: Sequence[EvaluationSet], scope: str) -> tuple[float, float]:
         """Return the p50 of retrieval of five passages, and its part beyond a search for the nearest five, in ms.
 
         The two take turns. The index keeps as many passages in memory as the query function does.
         """
-        retrieval = Retrieval(self._catalogue, self._index)
-        every = max(1, len(asked) // _TIMED)
-        samples = dict[str, list[float]]((way, []) for way in (DEFAULT, "nearest"))
+        retrieval = Retrieval(self._indexed.catalogue, self._indexed.index)
+        questions = [asked for material in sets for asked in self.with_vectors(material)]
+        samples = dict[str, list[float]]((way, []) for way in (DEFAULT, NEAREST))
         turns = cycle((tuple(samples), tuple(samples)[::-1]))
-        for (one, vector), turn in zip(self._with_vectors(asked[::every]), turns, strict=False):
+        step = max(1, len(questions) // _TIMED)
+        for (question, vector), turn in zip(questions[::step], turns, strict=False):
             for way in turn:
-                search = self._search(retrieval, way, one, vector, scope)
+                search = self._search(retrieval, way, question, vector, scope)
                 started = perf_counter()
                 search(FIRST)
                 samples[way].append(1000 * (perf_counter() - started))
-        whole, nearest = (median(times) for times in samples.values())
-        return whole, whole - nearest
+        ranked, nearest = (median(times) for times in samples.values())
+        return ranked, ranked - nearest
 
-    def _with_vectors(self, asked: Sequence[Asked]) -> Iterator[tuple[Asked, list[float]]]:
-        vectors = self._embedder.embed_queries([one.text for one in asked])
-        return zip(asked, vectors.tolist(), strict=True)
+    def with_vectors(self, material: EvaluationSet) -> Iterator[tuple[Question, list[float]]]:
+        """Yield the questions with their vectors, and show how many are done."""
+        texts = [question.text for question in material.questions]
+        vectors = self._indexed.embedder.embed_queries(texts).tolist()
+        with bar(f"{material.title}: asking", len(vectors)) as step:
+            for question, vector in zip(material.questions, vectors, strict=True):
+                yield question, vector
+                step()
 
-    def _search(
-        self, retrieval: Retrieval, way: str, asked: Asked, vector: Sequence[float], scope: str
-    ) -> Callable[[int], Sequence[Passage]]:
-        """Return a search for the first k passages."""
-        own = collection_of(asked.key)
+    def places(self, question: Question, scope: str) -> Places:
+        """Return the collections and documents of a scope."""
+        collection = collection_of(question.key)
         places: dict[str, Places] = {
-            POOLED: {own: asked.among or None},
-            DOCUMENT: {own: (asked.key,)},
+            POOLED: {collection: question.among or None},
+            DOCUMENT: {collection: (question.key,)},
             MIXED: dict.fromkeys(self.mixed),
         }
-        where = Scope(_EVERYBODY, places[scope])
+        return places[scope]
+
+    def _search(
+        self, retrieval: Retrieval, way: str, question: Question, vector: Sequence[float], scope: str
+    ) -> Search:
+        """Return a search for the first k passages."""
+        where = Scope(_EVERYBODY, self.places(question, scope))
         configured = replace(retrieval, weights=WAYS[way].weights)
-        question = asked.text if WAYS[way].question else ""
-        return lambda top_k: configured.search(where, vector, top_k, question).passages
+        text = question.text if WAYS[way].question else ""
+        return lambda top_k: configured.search(where, vector, top_k, text)
 
 
-def _of_content(asked: Asked, first: Sequence[Passage]) -> dict[str, float]:
-    values = {EVIDENCE: evidence_held(asked, first)} if asked.evidence else {}
-    return values | of_characters(asked, first) if asked.spans else values
+def of_ranks(question: Question, passages: Sequence[Passage]) -> dict[str, float]:
+    """Return whether one of the first 1, 3, 5, 10 passages answers, 0 or 100 each."""
+    rank = rank_of_answer(question, passages)
+    return {f"hit@{k}": 0.0 if rank is None or rank > k else 100.0 for k in HITS}
 
 
-def _miss(asked: Asked, found: Sequence[Passage]) -> dict[str, Any]:
-    passages = [f"{one.document}#{one.chunk.page} {one.chunk.text}" for one in found]
-    return {"question": asked.text, "document": asked.key, "found": passages}
+def rank_of_answer(question: Question, passages: Sequence[Passage]) -> int | None:
+    """Return the rank, from 1, of the first passage that answers; None where none does."""
+    return next((rank for rank, passage in enumerate(passages, 1) if _answers(question, passage)), None)
+
+
+def _answers(question: Question, passage: Passage) -> bool:
+    """Return whether a passage is on a page that answers, or touches a reference."""
+    if question.pages:
+        return (passage.document, passage.chunk.page) in question.pages
+    if passage.document != question.key:
+        return False
+    return not question.spans or bool(_characters(question.spans) & _places([passage]))
+
+
+def of_content(question: Question, passages: Sequence[Passage]) -> dict[str, float]:
+    """Return the shares (0 to 100) of evidence and references that the passages hold.
+
+    A word of the evidence counts once, by its stem, where a passage on a page that answers has it; function words
+    do not count. A character that is retrieved twice counts twice as retrieved.
+    """
+    values = {}
+    if words := content_words(question.evidence):
+        texts = [passage.chunk.text for passage in passages if _answers(question, passage)]
+        held = frozenset[str]().union(*map(content_words, texts))
+        values[f"evidence in {FIRST}"] = 100 * len(words & held) / len(words)
+    if references := _characters(question.spans):
+        hits = len(references & _places([passage for passage in passages if passage.document == question.key]))
+        retrieved = sum(passage.chunk.end - passage.chunk.start for passage in passages)
+        values["recall"] = 100 * hits / len(references)
+        values["precision"] = 100 * hits / retrieved if retrieved else 0.0
+        values["IoU"] = 100 * hits / (retrieved + len(references) - hits)
+    return values
+
+
+def _characters(spans: Sequence[tuple[int, int]]) -> set[int]:
+    return {at for start, end in spans for at in range(start, end)}
+
+
+def _places(passages: Sequence[Passage]) -> set[int]:
+    return _characters([(passage.chunk.start, passage.chunk.end) for passage in passages])
+
+
+def _miss(question: Question, passages: Sequence[Passage]) -> dict[str, Any]:
+    texts = [f"{passage.document}#{passage.chunk.page} {passage.chunk.text}" for passage in passages]
+    return {"question": question.text, "document": question.key, "passages": texts}
 
 
 class _Remembering:
@@ -158,13 +202,13 @@ class _Remembering:
 
     def __init__(self, index: ChromaIndex) -> None:
         self._index = index
-        self._found: LRUCache[tuple[str, bytes, int], list[Passage]] = LRUCache(_REMEMBERED)
+        self._hits: LRUCache[tuple[str, bytes, int], list[Passage]] = LRUCache(_REMEMBERED)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._index, name)
 
     def search(self, places: Places | None, vector: Sequence[float], k: int) -> list[Passage]:
         key = (repr(places), array("d", vector).tobytes(), k)
-        if key not in self._found:
-            self._found[key] = self._index.search(places, vector, k)
-        return self._found[key]
+        if key not in self._hits:
+            self._hits[key] = self._index.search(places, vector, k)
+        return self._hits[key]

@@ -2,8 +2,9 @@
 
 import csv
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
@@ -14,7 +15,7 @@ POOLED, DOCUMENT, MIXED = "pooled", "in the document", "mixed"
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class Question:
     """One question, and the document `key` that answers it.
 
     `pages` are (key, 1-based page), and `spans` are characters of the text; with neither, any page of the document
@@ -33,25 +34,29 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class EvaluationSet:
-    """Questions, and the files of their documents by key.
+    """Questions, and the files of their documents by key, all in one collection.
 
     `scopes` is where the questions are asked. `judged` is where they judge parts of the ranking: nowhere for
-    questions that are another set's in other words, which would count twice.
+    questions that another set has in other words, which would count twice.
     """
 
     name: str
     title: str
     files: Mapping[str, Path]
-    asked: tuple[Asked, ...]
+    questions: tuple[Question, ...]
     scopes: tuple[str, ...] = (POOLED, DOCUMENT, MIXED)
     judged: tuple[str, ...] = ()
 
+    @property
+    def collection(self) -> str:
+        return next(iter(self.files)).partition("/")[0]
+
     def sample(self, count: int | None) -> Self:
         """Return about `count` of the questions, spread evenly, over all documents."""
-        if count is None or count >= len(self.asked):
+        if count is None or count >= len(self.questions):
             return self
-        step = len(self.asked) / count
-        return replace(self, asked=tuple(self.asked[int(i * step)] for i in range(count)))
+        step = len(self.questions) / count
+        return replace(self, questions=tuple(self.questions[int(i * step)] for i in range(count)))
 
 
 def chunking(folder: Path) -> EvaluationSet:
@@ -61,31 +66,27 @@ def chunking(folder: Path) -> EvaluationSet:
         rows = list(csv.DictReader(file))
 
     def spans(row: dict[str, str]) -> tuple[tuple[int, int], ...]:
-        return tuple((one["start_index"], one["end_index"]) for one in json.loads(row["references"]))
+        return tuple((part["start_index"], part["end_index"]) for part in json.loads(row["references"]))
 
-    asked = tuple(Asked(row["question"], f"chunking/{row['corpus_id']}.md", spans=spans(row)) for row in rows)
-    return EvaluationSet("chunking", "chunking (Chroma)", files, asked, scopes=(POOLED,), judged=(POOLED,))
+    questions = tuple(
+        Question(row["question"], f"chunking/{row['corpus_id']}.md", spans=spans(row)) for row in rows
+    )
+    return EvaluationSet("chunking", "chunking (Chroma)", files, questions, scopes=(POOLED,), judged=(POOLED,))
 
 
-def financebench(folder: Path) -> EvaluationSet:
+def filings(folder: Path, *, name: str, title: str, file: str) -> EvaluationSet:
     """Load questions on company filings, with the pages and the text of the evidence."""
-    return _filings(folder, "financebench", "FinanceBench", "questions_dev.json")
 
-
-def filings2(folder: Path) -> EvaluationSet:
-    """Load questions on filings of other companies."""
-    return _filings(folder, "filings2", "other filings", "questions_dev2.json")
-
-
-def _filings(folder: Path, name: str, title: str, questions: str) -> EvaluationSet:
-    def asked(row: dict[str, Any]) -> Asked:
+    def question(row: dict[str, Any]) -> Question:
         evidence = row["evidence"]
-        pages = {(f"{name}/{one['doc']}.pdf", one[field]) for one in evidence for field in ("page1", "best_page1")}
-        text = "\n".join(one["evidence_text"] for one in evidence)
-        return Asked(row["question"], f"{name}/{row['doc']}.pdf", frozenset(pages), evidence=text)
+        pages = {
+            (f"{name}/{part['doc']}.pdf", part[field]) for part in evidence for field in ("page1", "best_page1")
+        }
+        text = "\n".join(part["evidence_text"] for part in evidence)
+        return Question(row["question"], f"{name}/{row['doc']}.pdf", frozenset(pages), evidence=text)
 
-    rows = _questions(folder, f"{name}/{questions}")
-    return EvaluationSet(name, title, _pdfs(folder, name), tuple(map(asked, rows)), judged=(POOLED, DOCUMENT))
+    questions = tuple(map(question, _rows(folder, f"{name}/{file}")))
+    return EvaluationSet(name, title, _pdfs(folder, name), questions, judged=(POOLED, DOCUMENT))
 
 
 def mmlongbench(folder: Path) -> EvaluationSet:
@@ -94,13 +95,13 @@ def mmlongbench(folder: Path) -> EvaluationSet:
     Many do not name their document, so they judge retrieval within it. The set has answers and no evidence text;
     half of the answers are counts and lists that no page has.
     """
-    asked = tuple(
-        Asked(row["question"], key, frozenset((key, page) for page in row["evidence_pages"]))
-        for row in _questions(folder, "mmlongbench/questions_dev.json")
+    questions = tuple(
+        Question(row["question"], key, frozenset((key, page) for page in row["evidence_pages"]))
+        for row in _rows(folder, "mmlongbench/questions_dev.json")
         if row["text_or_table_only"] and not row["unanswerable"]
         for key in (f"mmlongbench/{row['doc']}",)
     )
-    return EvaluationSet("mmlongbench", "MMLongBench", _pdfs(folder, "mmlongbench"), asked, judged=(DOCUMENT,))
+    return EvaluationSet("mmlongbench", "MMLongBench", _pdfs(folder, "mmlongbench"), questions, judged=(DOCUMENT,))
 
 
 def xquad(folder: Path) -> EvaluationSet:
@@ -109,65 +110,54 @@ def xquad(folder: Path) -> EvaluationSet:
     The evidence is the sentence that has the answer.
     """
 
-    def asked(row: dict[str, Any]) -> Asked:
+    def question(row: dict[str, Any]) -> Question:
         key = f"xquad/{row['doc']}"
         evidence = sentence_with(row["context"], row["answer_start"], len(row["answer"]))
-        return Asked(row["question"], key, frozenset({(key, row["page"])}), evidence=evidence)
+        return Question(row["question"], key, frozenset({(key, row["page"])}), evidence=evidence)
 
-    rows = _questions(folder, "xquad/questions_en_dev.json")
-    return EvaluationSet("xquad", "XQuAD", _pdfs(folder, "xquad"), tuple(map(asked, rows)), judged=(POOLED, MIXED))
+    questions = tuple(map(question, _rows(folder, "xquad/questions_en_dev.json")))
+    return EvaluationSet("xquad", "XQuAD", _pdfs(folder, "xquad"), questions, judged=(POOLED, MIXED))
 
 
 def northwind(folder: Path) -> EvaluationSet:
     """Load questions on the handbooks of a made-up company, with the pages that answer."""
-
-    def asked(row: dict[str, Any]) -> Asked:
-        key = f"northwind/{row['doc']}"
-        return Asked(row["question"], key, frozenset((key, page) for page in row["pages"]))
-
-    rows = _questions(folder, "northwind/questions.json")
-    return EvaluationSet(
-        "northwind", "Northwind", _pdfs(folder, "northwind"), tuple(map(asked, rows)), judged=(POOLED,)
+    questions = tuple(
+        Question(row["question"], key, frozenset((key, page) for page in row["pages"]))
+        for row in _rows(folder, "northwind/questions.json")
+        for key in (f"northwind/{row['doc']}",)
     )
+    return EvaluationSet("northwind", "Northwind", _pdfs(folder, "northwind"), questions, judged=(POOLED,))
 
 
-def translated(folder: Path) -> EvaluationSet:
-    """Load questions on translated articles, in the document's language."""
-    return _translations(folder, "translated", "translated XQuAD", "question")
-
-
-def translated_english(folder: Path) -> EvaluationSet:
-    """Load the same questions in English."""
-    return _translations(folder, "translated-english", "translated XQuAD, asked in English", "question_en")
-
-
-def _translations(folder: Path, name: str, title: str, field: str) -> EvaluationSet:
+def translations(folder: Path, *, name: str, title: str, field: str) -> EvaluationSet:
     """Load questions on translated articles. Each searches the articles in one language.
 
     The other languages have translations of the page that answers, which would be misses.
     """
-    rows = _questions(folder, "xquad/questions_translated_dev.json")
-    among = {
-        row["lang"]: tuple(sorted({f"xquad/{one['doc']}" for one in rows if one["lang"] == row["lang"]}))
-        for row in {row["lang"]: row for row in rows}.values()
-    }
+    rows = _rows(folder, "xquad/questions_translated_dev.json")
+    among: dict[str, dict[str, None]] = {}
+    for row in rows:
+        among.setdefault(row["lang"], {})[f"xquad/{row['doc']}"] = None
 
-    def asked(row: dict[str, Any]) -> Asked:
-        key, page, language = f"xquad/{row['doc']}", row["page"], row["lang"]
-        pages = frozenset[tuple[str, int]]() if page is None else frozenset({(key, page)})
-        return Asked(row[field], key, pages, among=among[language], language=language)
+    def question(row: dict[str, Any]) -> Question:
+        key, language = f"xquad/{row['doc']}", row["lang"]
+        pages = frozenset[tuple[str, int]]() if row["page"] is None else frozenset({(key, row["page"])})
+        return Question(row[field], key, pages, among=tuple(among[language]), language=language)
 
-    return EvaluationSet(name, title, _pdfs(folder, "xquad"), tuple(map(asked, rows)), scopes=(POOLED,))
+    return EvaluationSet(name, title, _pdfs(folder, "xquad"), tuple(map(question, rows)), scopes=(POOLED,))
 
 
-SETS = {
+SETS: Mapping[str, Callable[[Path], EvaluationSet]] = {
     "chunking": chunking,
-    "financebench": financebench,
-    "filings2": filings2,
+    "financebench": partial(filings, name="financebench", title="FinanceBench", file="questions_dev.json"),
+    "filings2": partial(filings, name="filings2", title="other filings", file="questions_dev2.json"),
     "mmlongbench": mmlongbench,
     "xquad": xquad,
-    "translated": translated,
-    "translated-english": translated_english,
+    "translated": partial(translations, name="translated", title="translated XQuAD", field="question"),
+    "translated-english": partial(
+        translations, name="translated-english", title="translated XQuAD, asked in English", field="question_en"
+    ),
+    "northwind": northwind,
 }
 
 
@@ -181,7 +171,7 @@ def sentence_with(text: str, start: int, length: int) -> str:
     return " ".join(text[first:last] for first, last in spans if first < start + length and start < last)
 
 
-def _questions(folder: Path, name: str) -> list[dict[str, Any]]:
+def _rows(folder: Path, name: str) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = json.loads((folder / name).read_text(encoding="utf-8"))
     return rows
 

@@ -1,4 +1,4 @@
-"""`make eval-retrieval`: sets, measures, and records."""
+"""`make eval-retrieval`: sets, measures, and the choice of the gate."""
 
 from __future__ import annotations
 
@@ -11,17 +11,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from benchmarks.retrieval.asking import DEFAULT, WAYS, Asker
-from benchmarks.retrieval.measures import evidence_held, of_characters, of_ranks, rank_of_answer
-from benchmarks.retrieval.records import Records
-from benchmarks.retrieval.sets import DOCUMENT, MIXED, POOLED, SETS, Asked, EvaluationSet, filings2, mmlongbench
-from benchmarks.retrieval.sets import xquad as load_xquad
-from docwell.config import IngestLimits
-from docwell.models import Chunk, IndexRecord, Passage, collection_of
+from benchmarks.retrieval.asking import DEFAULT, WAYS, Asker, of_content, of_ranks, rank_of_answer
+from benchmarks.retrieval.gate import threshold
+from benchmarks.retrieval.sets import DOCUMENT, MIXED, POOLED, SETS, EvaluationSet, Question
+from docwell.models import Chunk, Passage, collection_of
 from docwell.ports import Places
 from docwell.text.lexicon import content_words
 from infra.report import EVALUATION
-from tests.unit.fakes import FakeEmbedder
 
 KEY = "set/a.pdf"
 
@@ -31,8 +27,8 @@ def passage(text: str, start: int = 0, *, page: int = 1, key: str = KEY) -> Pass
 
 
 def test_what_is_retrieved_twice_counts_once_as_found_and_twice_as_retrieved() -> None:
-    asked = Asked("q", KEY, spans=((0, 10), (90, 100)))
-    values = of_characters(asked, [passage("x" * 20), passage("x" * 20), passage("x" * 20, key="set/b.pdf")])
+    asked = Question("q", KEY, spans=((0, 10), (90, 100)))
+    values = of_content(asked, [passage("x" * 20), passage("x" * 20), passage("x" * 20, key="set/b.pdf")])
     assert values == {
         "recall": 50.0,
         "precision": pytest.approx(100 * 10 / 60),
@@ -41,7 +37,7 @@ def test_what_is_retrieved_twice_counts_once_as_found_and_twice_as_retrieved() -
 
 
 def test_a_hit_is_a_passage_on_a_page_that_answers_among_the_first() -> None:
-    asked = Asked("q", KEY, frozenset({(KEY, 7)}))
+    asked = Question("q", KEY, frozenset({(KEY, 7)}))
     misses = [passage("x", page=1), passage("the same page elsewhere", page=7, key="set/b.pdf")]
     values = of_ranks(asked, [*misses, passage("it is forty two.", page=7)])
     assert values == {
@@ -54,18 +50,18 @@ def test_a_hit_is_a_passage_on_a_page_that_answers_among_the_first() -> None:
 
 
 def test_a_passage_that_touches_a_reference_answers() -> None:
-    asked = Asked("q", KEY, spans=((15, 25),))
+    asked = Question("q", KEY, spans=((15, 25),))
     elsewhere = [passage("x" * 15), passage("x" * 50, key="set/b.pdf"), passage("x", 25)]
     assert rank_of_answer(asked, elsewhere) is None
     assert rank_of_answer(asked, [*elsewhere, passage("x" * 5, 11)]) == 4
 
 
 def test_evidence_is_held_by_passages_on_a_page_that_answers() -> None:
-    asked = Asked("q", KEY, frozenset({(KEY, 7)}), evidence="The boilers burn 40 litres of diesel")
+    asked = Question("q", KEY, frozenset({(KEY, 7)}), evidence="The boilers burn 40 litres of diesel")
     right = [passage("A boiler burns diesel.", page=7), passage("40 of it", page=7)]
     wrong = [passage("litres", page=8), passage("litres", page=7, key="set/b.pdf")]
-    assert evidence_held(asked, [*right, *wrong]) == pytest.approx(100 * 4 / 5)
-    assert evidence_held(asked, wrong) == 0.0
+    assert of_content(asked, [*right, *wrong]) == {"evidence in 5": pytest.approx(100 * 4 / 5)}
+    assert of_content(asked, wrong) == {"evidence in 5": 0.0}
 
 
 def written(folder: Path, name: str, rows: list[dict[str, Any]]) -> Path:
@@ -82,7 +78,7 @@ def test_evidence_of_several_places_is_joined_with_the_pages_of_each(tmp_path: P
         {"doc": "A", "page1": 9, "best_page1": 9, "evidence_text": "total assets"},
     ]
     rows = [{"question": "q", "doc": "A", "evidence": places}]
-    (asked,) = filings2(written(tmp_path, "filings2/questions_dev2.json", rows)).asked
+    (asked,) = SETS["filings2"](written(tmp_path, "filings2/questions_dev2.json", rows)).questions
     assert asked.pages == {("filings2/A.pdf", page) for page in (3, 4, 9)}
     assert asked.evidence == "net sales\ntotal assets"
 
@@ -94,8 +90,8 @@ def test_only_questions_that_text_or_a_table_answers_are_asked_of_mixed_pdfs(tmp
         for text in (True, False)
         for absent in (True, False)
     ]  # fmt: skip
-    (asked,) = mmlongbench(written(tmp_path, "mmlongbench/questions_dev.json", rows)).asked
-    assert asked == Asked(
+    (asked,) = SETS["mmlongbench"](written(tmp_path, "mmlongbench/questions_dev.json", rows)).questions
+    assert asked == Question(
         "TrueFalse", "mmlongbench/a.pdf", frozenset({("mmlongbench/a.pdf", 2), ("mmlongbench/a.pdf", 5)})
     )
 
@@ -104,7 +100,7 @@ def test_the_evidence_on_an_article_is_the_sentence_with_the_answer(tmp_path: Pa
     context = "The gate opens at six. It shuts at ten in the evening, except on Sundays."
     row = {"question": "q", "doc": "a.pdf", "page": 2, "answer": "ten in the evening", "context": context}
     rows = [row | {"answer_start": context.index("ten in")}]
-    (asked,) = load_xquad(written(tmp_path, "xquad/questions_en_dev.json", rows)).asked
+    (asked,) = SETS["xquad"](written(tmp_path, "xquad/questions_en_dev.json", rows)).questions
     assert asked.evidence == "It shuts at ten in the evening, except on Sundays."
 
 
@@ -114,10 +110,10 @@ def test_every_question_has_its_document_and_evidence_has_words(name: str) -> No
         material = SETS[name](EVALUATION)
     except FileNotFoundError:
         pytest.skip("no evaluation material: DOCWELL_EVAL")
-    assert material.asked
-    assert {one.key for one in material.asked} <= set(material.files)
-    assert {key for one in material.asked for key in one.among} <= set(material.files)
-    assert all(content_words(one.evidence) for one in material.asked if one.evidence)
+    assert material.questions
+    assert {question.key for question in material.questions} <= set(material.files)
+    assert {key for question in material.questions for key in question.among} <= set(material.files)
+    assert all(content_words(question.evidence) for question in material.questions if question.evidence)
 
 
 KEYS = ("xquad/a.pdf", "xquad/b.pdf", "other/a.pdf")
@@ -148,12 +144,15 @@ class Index:
 
 def asker(index: Index) -> Asker:
     embedder: Any = SimpleNamespace(embed_queries=lambda texts: np.ones((len(texts), 4), dtype=np.float32) / 2)
-    complete: Any = index
-    return Asker(complete, embedder, dict.fromkeys(KEYS, "g"), dict.fromkeys(KEYS, 2), ("other", "xquad"))
+    catalogue = SimpleNamespace(live=lambda keys: dict.fromkeys(keys, "g"))
+    indexed: Any = SimpleNamespace(
+        index=index, embedder=embedder, catalogue=catalogue, chunks=dict.fromkeys(KEYS, 2)
+    )
+    return Asker(indexed, ("other", "xquad"))
 
 
 def material(**fields: Any) -> EvaluationSet:
-    asked = Asked("Hills?", KEYS[0], frozenset({(KEYS[0], 2)}), evidence=RIGHT, **fields)
+    asked = Question("Hills?", KEYS[0], frozenset({(KEYS[0], 2)}), evidence=RIGHT, **fields)
     return EvaluationSet("xquad", "XQuAD", {}, (asked,), judged=(POOLED,))
 
 
@@ -161,47 +160,18 @@ def test_each_scope_is_searched_once_for_ranks_whatever_the_number_of_ways() -> 
     index = Index()
     scores, _ = asker(index).ask(material(), [way for way in WAYS if way not in (DEFAULT, "nearest")])
     places = ({"xquad": None}, {"xquad": (KEYS[0],)}, {"other": None, "xquad": None})
-    assert [one for one, _ in index.searches] == list(places)
+    assert [searched for searched, _ in index.searches] == list(places)
     assert {scope for way, scope in scores if way != DEFAULT} == {POOLED}
     hits = {scope: scores[DEFAULT, scope]["hit@5"] for scope in (POOLED, DOCUMENT, MIXED)}
     assert hits == {POOLED: [100.0], DOCUMENT: [100.0], MIXED: [0.0]}
 
 
-TEXT = "\n".join(f"The boiler of house {number} is warm in winter and cold in summer." for number in range(30))
-
-
-class Counting(FakeEmbedder):
-    def __init__(self) -> None:
-        self.calls = 0
-
-    def embed_passages(self, texts: Sequence[str]) -> Any:
-        self.calls += 1
-        return super().embed_passages(texts)
-
-
-def records(
-    folder: Path, text: str, embedder: FakeEmbedder | None = None, chunk_tokens: int = 50
-) -> list[IndexRecord]:
-    """Return the records of one document."""
-    path = folder / "a.md"
-    path.write_text(text, encoding="utf-8")
-    limits = IngestLimits(chunk_tokens=chunk_tokens)
-    ((key, result),) = Records(embedder or FakeEmbedder(), "model", limits, folder).of({"set/a.md": path})
-    assert key == "set/a.md"
-    return result
-
-
-def test_records_are_made_once(tmp_path: Path) -> None:
-    first, again = Counting(), Counting()
-    fresh, cached = records(tmp_path, TEXT, first), records(tmp_path, TEXT, again)
-    assert (first.calls > 0, again.calls) == (True, 0)
-    assert cached == fresh
-    assert len(fresh) > 5
-
-
-@pytest.mark.parametrize(("text", "chunk_tokens"), [(TEXT + "!", 50), (TEXT, 60)])
-def test_another_text_or_chunk_size_has_other_records(tmp_path: Path, text: str, chunk_tokens: int) -> None:
-    before, again = records(tmp_path, TEXT), Counting()
-    after = records(tmp_path, text, again, chunk_tokens)
-    assert again.calls > 0
-    assert after != before
+def test_the_threshold_refuses_at_most_three_percent_of_the_worst_set_and_scope() -> None:
+    hard = [0.2 + i / 1000 for i in range(100)]
+    fits = {
+        ("articles", "alone", True): [0.5 + i / 1000 for i in range(100)],
+        ("manuals", "mixed", True): hard,
+        ("articles", "mixed", False): [0.1],
+    }
+    assert threshold(fits) == 0.20
+    assert sum(fit < 0.20 for fit in hard) <= 3
