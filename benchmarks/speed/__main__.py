@@ -6,13 +6,22 @@ met, 1 a goal is missed, 2 wrong usage or something that a benchmark needs is mi
 
 import argparse
 import sys
-from importlib import import_module
 from pathlib import Path
 
+from benchmarks.speed import coldstart, documents, encode, questions
 from benchmarks.speed.options import NAMES, SHORT, BenchError, Options, write_page
 from infra.container.sam import StepError
 from infra.progress import CONSOLE
 from infra.report import REPORTS, Report
+
+_MEASURES = {
+    "encode": encode.measure,
+    "coldstart": coldstart.measure,
+    "query": questions.query,
+    "find": questions.find,
+    "memory": documents.memory,
+    "ingest": documents.ingest,
+}
 
 
 def main() -> int:
@@ -37,7 +46,7 @@ def _run(name: str, options: Options) -> int:
     report = Report(f"bench-{name}")
     (REPORTS / f"{report.name}.json").unlink(missing_ok=True)  # a failed run must not leave an older report
     try:
-        import_module(f"benchmarks.speed.{name}").measure(report, options)
+        _MEASURES[name](report, options)
     except (BenchError, StepError) as error:
         CONSOLE.print(f"[red]bench-{name}:[/] {error}", soft_wrap=True)
         return 2

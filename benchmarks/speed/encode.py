@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.speed.collection import cut_folders
 from benchmarks.speed.options import BenchError, Options
+from benchmarks.speed.stack import cut_folders
 from docwell.adapters.embedding.model_manifest import MODEL_FILE
 from docwell.adapters.embedding.onnx_embedder import OnnxEmbedder, session_opener, threads_for
 from docwell.config import EmbedRuntime, IngestSettings
@@ -25,9 +25,8 @@ from infra.report import Report
 
 # The batch of ingest.
 BATCH = int(IngestSettings.model_fields["upsert_batch"].default)
-# Sized for two cores: onnxruntime encodes 256 chunks in 5 s.
-CHUNKS, ROUNDS = 2 * BATCH, 4
-SHORT_CHUNKS, SHORT_ROUNDS = 32, 2
+# In the long and in the short form. onnxruntime encodes 256 chunks in 5 s on two cores.
+CHUNKS, ROUNDS = (2 * BATCH, 32), (4, 2)
 # The most from one PDF, so that a long document is not the whole sample.
 MOST_CHUNKS_OF_ONE = 32
 # Ingest runs the last one. OpenVINO is not installed on ARM.
@@ -49,7 +48,7 @@ def measure(report: Report, options: Options) -> None:
         samplers[f"limit: raw {runtime}"] = partial(_seconds, _raw(runtime, feeds, threads))
     for sampler in samplers.values():
         sampler()
-    rounds = SHORT_ROUNDS if options.short else ROUNDS
+    rounds = options.less(*ROUNDS)
     with bar("rounds of all ways", len(samplers) * rounds) as step:
         seconds = in_turns(samplers, rounds, step)
     report.add("chunks", len(texts), "chunks")
@@ -73,7 +72,7 @@ def measure(report: Report, options: Options) -> None:
 def _texts(embedder: OnnxEmbedder, options: Options) -> list[str]:
     """Return some chunks of each PDF. Raises `BenchError` where there are none."""
     folders = options.folders("financebench", "xquad")
-    size = SHORT_CHUNKS if options.short else CHUNKS
+    size = options.less(*CHUNKS)
     texts = [chunk.text for chunk, _ in islice(cut_folders(folders, embedder, MOST_CHUNKS_OF_ONE), size)]
     if not texts:
         raise BenchError(f"no text in any PDF of {', '.join(map(str, folders))}")

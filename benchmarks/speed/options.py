@@ -3,12 +3,12 @@
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from infra.progress import CONSOLE
 from infra.report import EVALUATION, REPORTS, ROOT
 
-# Each is a module here with `measure(report, options)`, and `make bench-NAME`.
+# Each has `make bench-NAME`.
 NAMES = ("encode", "coldstart", "query", "find", "memory", "ingest")
 # The row that marks a report of the short form.
 SHORT = "short form"
@@ -21,6 +21,9 @@ _HEAD = """\
 Each table is the report of one `make bench-NAME`. [Benchmarks](../benchmarks.md) explains how they are measured.
 Repeated figures are medians with their quartiles.
 """
+
+
+T = TypeVar("T")
 
 
 class BenchError(Exception):
@@ -36,6 +39,10 @@ class Options:
 
     short: bool = False
     pdfs: tuple[Path, ...] = ()
+
+    def less(self, long: T, short: T) -> T:
+        """Return the value of the form that runs."""
+        return short if self.short else long
 
     def goal(self, text: str) -> str | None:
         """Return the goal of a timing; the short form measures too little to have one."""

@@ -1,38 +1,50 @@
-"""A local stack beside a model server that answers at once: questions to it, and uploads until they are live."""
+"""A local stack beside a model server that answers at once: its questions, uploads and large collections."""
 
-import threading
+import re
+import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import count
+from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import httpx
+import numpy as np
 import psutil
+from numpy.typing import NDArray
 
 from benchmarks.doors import Doors, Reply, local_stack
-from benchmarks.faults.compare import PipelinePlace
+from benchmarks.faults.compare import SHARDS, PipelinePlace
 from benchmarks.model_host import MODEL, model_server
+from benchmarks.reading import default_reader
 from benchmarks.speed.options import BenchError
+from docwell.adapters.chroma import ChromaIndex, ChromaServer
+from docwell.adapters.chroma_records import Layout
+from docwell.adapters.embedding.onnx_embedder import OnnxEmbedder
 from docwell.config import EmbedderSettings
+from docwell.ingest.chunking import cut_pages
+from docwell.ingest.indexing import pack_units
+from docwell.ingest.outline import CutChunk
+from docwell.models import Chunk, IndexRecord, Units
+from docwell.text.lexicon import sentences
+from docwell.wiring.stores import server_auth
 from infra.local.names import LEDGER_TABLE
 from infra.local.stack import MODEL_DIR, Stack
 
 CHUNK_TOKENS = int(EmbedderSettings.model_fields["chunk_tokens"].default)
 # More clients than the gateway of a small machine queues.
 MOST_CLIENTS = 64
+BATCH = 500
 _TIMEOUT_S = 60.0
-# The local ledger takes 1 ms to read a key, so look seldom while many documents wait. At most 50 a second become
-# live, so the last one is not seen late.
+# The local ledger takes 1 ms to read a key, so look seldom while many documents wait.
 _PAUSE_S, _PAUSE_OF_ONE_S, _LONGEST_PAUSE_S = 0.05, 0.02, 2.0
-_KEYS_OF_ONE_READ = 100  # of BatchGetItem
-
-
-def is_answered(answer: Reply) -> bool:
-    """Return whether a question took the whole path, through the model."""
-    return answer.status == 200 and (answer.body["status"], answer.body["mode"]) == ("answered", "passages")
+_KEYS_OF_ONE_READ, _ITEMS_OF_ONE_WRITE = 100, 25  # of BatchGetItem and BatchWriteItem
+_NOISE = 0.8  # length of the noise that is added to a vector of length 1
+_CHUNKS_PER_DOCUMENT = 50
+_LEAST_WORDS, _ASKED_WORDS = 12, 9
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,48 +55,31 @@ class AskedStack:
     doors: Doors
     model: str
 
-    def model_seconds(self) -> list[float]:
-        """Return the seconds that the model server held each chat since the last call."""
-        seconds: list[float] = httpx.get(f"{self.model}/-/held", trust_env=False).json()
-        return seconds
-
     def ask(self, questions: Sequence[str], collection: str) -> list[Reply]:
         return [self.doors.ask({"question": question, "collection": collection}) for question in questions]
 
     def without_model(self, questions: Sequence[str], collection: str) -> tuple[list[Reply], list[float]]:
         """Ask in a row; also return the milliseconds of each question without the model server's time."""
-        self.model_seconds()
+        self._model_seconds()
         answers = self.ask(questions, collection)
-        model_seconds = self.model_seconds()
-        if len(model_seconds) != len(
-            answers
-        ):  # some questions never reached the model, so no time can be assigned
-            return answers, [answer.seconds * 1000 for answer in answers]
-        return answers, [
-            (answer.seconds - model) * 1000 for answer, model in zip(answers, model_seconds, strict=True)
-        ]
+        seconds = self._model_seconds()
+        if len(seconds) != len(answers):  # a question that never reached the model cannot be told from the others
+            seconds = [0.0] * len(answers)
+        return answers, [(answer.seconds - model) * 1000 for answer, model in zip(answers, seconds, strict=True)]
+
+    def _model_seconds(self) -> list[float]:
+        """Return the seconds that the model server held each chat since the last call."""
+        seconds: list[float] = httpx.get(f"{self.model}/-/held", trust_env=False).json()
+        return seconds
 
     def at_once(self, questions: Sequence[str], collection: str, clients: int) -> tuple[list[Reply], float, float]:
         """Let clients share the questions; return the answers, the seconds, and the processor's busy share."""
-        answers: list[Reply] = []
-        turn = count()
-        start = threading.Barrier(clients + 1)
-
-        def work() -> None:
-            with Doors(self.stack, _TIMEOUT_S) as doors:
-                start.wait()
-                while (number := next(turn)) < len(questions):
-                    answers.append(doors.ask({"question": questions[number], "collection": collection}))
-
-        threads = [threading.Thread(target=work) for _ in range(clients)]
-        for thread in threads:
-            thread.start()
-        psutil.cpu_percent()
-        start.wait()
-        began = time.perf_counter()
-        for thread in threads:
-            thread.join()
-        return answers, time.perf_counter() - began, psutil.cpu_percent() / 100
+        with ThreadPoolExecutor(clients) as pool:
+            psutil.cpu_percent()
+            started = time.perf_counter()
+            bodies = [{"question": question, "collection": collection} for question in questions]
+            answers = list(pool.map(self.doors.ask, bodies))
+            return answers, time.perf_counter() - started, psutil.cpu_percent() / 100
 
     def answerable(self, questions: Sequence[str], collection: str, fewest: int = 1) -> list[str]:
         """Return the questions that reach the model. Raises `BenchError` for fewer than `fewest`."""
@@ -92,10 +87,15 @@ class AskedStack:
         good = [question for question, answer in zip(questions, answers, strict=True) if is_answered(answer)]
         if len(good) < fewest:
             raise BenchError(
-                f"only {len(good)} of {len(questions)} questions made from the PDFs are answered, and {fewest} are"
+                f"{len(good)} of {len(questions)} questions made from the PDFs are answered, and {fewest} are"
                 " needed: take more PDFs, or PDFs with more text"
             )
         return good
+
+
+def is_answered(answer: Reply) -> bool:
+    """Return whether a question took the whole path, through the model."""
+    return answer.status == 200 and (answer.body["status"], answer.body["mode"]) == ("answered", "passages")
 
 
 @contextmanager
@@ -157,3 +157,86 @@ def _settled(dynamodb: Any, pipeline: str, waiting: Mapping[str, str]) -> dict[s
         for row in rows
         if row.get("status", "PENDING") != "PENDING" and row.get("version") == waiting[row["document"]]
     }
+
+
+@dataclass(frozen=True)
+class Texts:
+    """Real chunks with their vectors, (n, 384) float32, and units, and questions that they answer."""
+
+    chunks: Sequence[Chunk]
+    vectors: NDArray[np.float32]
+    units: Sequence[Units]
+    questions: Sequence[str]
+
+    @classmethod
+    def read(cls, folders: Sequence[Path], limit: int) -> Self:
+        """Read up to `limit` chunks of the PDFs in the folders. Raises `BenchError` where there are none."""
+        embedder = OnnxEmbedder(MODEL_DIR)
+        cut = list(islice(cut_folders(folders, embedder), limit))
+        if not cut:
+            raise BenchError(f"no text in any PDF of {', '.join(map(str, folders))}")
+        chunks = [chunk for chunk, _ in cut]
+        units = [
+            pack_units(spans, embedder.embed_passages([chunk.text[start:end] for start, end in spans]))
+            for chunk, spans in cut
+        ]
+        questions = filter(None, (_question(chunk.text) for chunk in chunks))
+        return cls(chunks, embedder.embed_passages([chunk.text for chunk in chunks]), units, list(questions))
+
+
+def cut_folders(
+    folders: Sequence[Path], embedder: OnnxEmbedder, most_of_one: int | None = None
+) -> Iterator[CutChunk]:
+    """Yield the chunks of the PDFs in the folders, at most `most_of_one` of a PDF."""
+    reader = default_reader()
+    for folder in folders:
+        # English first: the set's other languages are in files such as xq00_de.pdf.
+        for path in sorted(folder.rglob("*.pdf"), key=lambda path: ("_" in path.stem, path)):
+            pages = reader.pages(path, 1, min(reader.inspect(path).page_count, most_of_one or sys.maxsize))
+            cut = (chunk for _, chunks in cut_pages(pages, embedder, CHUNK_TOKENS) for chunk in chunks)
+            yield from islice(cut, most_of_one)
+
+
+def _question(text: str) -> str | None:
+    """Return a question for a chunk's first long sentence, or None where it has none."""
+    for sentence in sentences(text):
+        words = re.findall(r"[^\W_][\w'-]*", sentence)
+        if len(words) >= _LEAST_WORDS:
+            return f"What is said of {' '.join(words[:_ASKED_WORDS])}?"
+    return None
+
+
+def fill(stack: Stack, texts: Texts, size: int, step: Callable[[], None] = lambda: None) -> str:
+    """Write a collection of `size` chunks straight into Chroma and the ledger; return its name.
+
+    The chunks after the first ones repeat their texts, with vectors at a cosine of about 0.78 to theirs, so that a
+    search has near neighbours to choose from.
+    """
+    name, chooser = f"bench-{size}", np.random.default_rng(7)
+    pipeline = PipelinePlace(MODEL_DIR, CHUNK_TOKENS).fingerprint
+    server = ChromaServer(stack.chroma, auth=server_auth("chroma", stack.chroma_token), timeout_s=120)
+    chroma = ChromaIndex(server, Layout(pipeline, SHARDS))
+
+    def record(number: int) -> IndexRecord:
+        place = number % len(texts.chunks)
+        vector = texts.vectors[place]
+        if number >= len(texts.chunks):
+            noise = chooser.standard_normal(len(vector), dtype=np.float32)
+            vector = vector + noise * (_NOISE / np.linalg.norm(noise))
+            vector /= np.linalg.norm(vector)
+        key = f"{name}/{number // _CHUNKS_PER_DOCUMENT:05}.pdf"
+        chunk, units = texts.chunks[place], texts.units[place]
+        return IndexRecord(f"{number:032x}", key, "live", "v1", chunk, vector.tolist(), units)
+
+    fields = {"pipeline": pipeline, "collection": name, "status": "INDEXED"}
+    fields |= {"version": "v1", "live_version": "v1", "live_generation": "live"}
+    keys = [f"{name}/{number:05}.pdf" for number in range(-(-size // _CHUNKS_PER_DOCUMENT))]
+    for start in range(0, len(keys), _ITEMS_OF_ONE_WRITE):
+        rows = [{"document": key, **fields} for key in keys[start : start + _ITEMS_OF_ONE_WRITE]]
+        items = [{field: {"S": value} for field, value in row.items()} for row in rows]
+        puts = [{"PutRequest": {"Item": item}} for item in items]
+        stack.client("dynamodb").batch_write_item(RequestItems={LEDGER_TABLE: puts})
+    for start in range(0, size, BATCH):
+        chroma.upsert(name, [record(number) for number in range(start, min(start + BATCH, size))])
+        step()
+    return name

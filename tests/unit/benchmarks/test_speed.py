@@ -9,9 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.pdfs import pages_of_words
 from benchmarks.speed import __main__ as command
-from benchmarks.speed import ingest
 from benchmarks.speed.options import BenchError, write_page
 
 Bench = Callable[..., int]
@@ -67,12 +65,3 @@ def test_the_page_refuses_reports_of_the_short_form(reports: Path) -> None:
     with pytest.raises(BenchError, match="short form: run `make bench-ingest`"):
         write_page(reports, reports / "page.md")
     assert not (reports / "page.md").exists()
-
-
-def test_slices_have_each_pdf_once_and_about_as_many_pages(tmp_path: Path) -> None:
-    for name, pages in {"a": 9, "b": 5, "c": 4, "d": 4, "e": 3, "f": 2}.items():
-        (tmp_path / f"{name}.pdf").write_bytes(pages_of_words(pages, 10))
-    pdfs = sorted(tmp_path.glob("*.pdf"))
-    slices = ingest.slices_of(pdfs, 3)
-    assert sorted(pdf for slice_ in slices for pdf in slice_.pdfs) == pdfs
-    assert sorted(slice_.pages for slice_ in slices) == [8, 9, 10]

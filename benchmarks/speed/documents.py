@@ -1,0 +1,179 @@
+"""PDFs from upload to live, and the memory of ingest and query."""
+
+import threading
+import time
+from collections.abc import Sequence
+from contextlib import closing, suppress
+from dataclasses import dataclass, field
+from itertools import cycle, islice
+from pathlib import Path
+from typing import Self
+
+import psutil
+import pypdfium2
+
+from benchmarks.functions import workers_of
+from benchmarks.pdfs import pages_of_words
+from benchmarks.speed.options import BenchError, Options
+from benchmarks.speed.stack import Texts, asked_stack, fill, index
+from infra.local.stack import StackOptions
+from infra.measuring import Spread
+from infra.progress import bar
+from infra.report import ROOT, Report
+
+SLICES, SHORT_PDFS = 3, 4
+WORKERS = 2
+# Pages of about 150 words are one chunk each; the ratio of the last two sizes shows whether memory is flat.
+PAGES, SMALL, LARGE = (10, 100, 1_000, 5_000), 100, 5_000
+WORDS = 150
+_QUESTIONS = 100  # between two looks at the query function
+_TIMEOUT_S = 3600.0
+_PAUSE_S = 0.05
+_LOOKS_FOR_EACH_LIST = 20
+
+
+def ingest(report: Report, options: Options) -> None:
+    """Measure PDFs from upload to live, in three slices. Raises `BenchError` where there are no PDFs.
+
+    A local stack has two workers of one thread each. The limits of the machine are PDFium alone, and the encoder's
+    runtime alone (`make bench-encode`).
+    """
+    pdfs = _pdfs(options)
+    count = min(options.less(SLICES, 1), len(pdfs))
+    slices = [sorted(pdfs, key=lambda pdf: pdf.stat().st_size)[turn::count] for turn in range(count)]
+    done = []
+    with asked_stack(environment={"DOCWELL_EMBED_THREADS": "1"}, ingest_workers=WORKERS) as bench:
+        index(bench.stack, {f"warm-up/{number}.pdf": pdfs[0] for number in range(WORKERS)}, _TIMEOUT_S)
+        with bar("slices", len(slices)) as step:
+            for turn, paths in enumerate(slices):
+                bodies: dict[str, bytes | Path] = {
+                    f"slice-{turn}/{number:03}-{pdf.name}": pdf for number, pdf in enumerate(paths)
+                }
+                done.append(index(bench.stack, bodies, _TIMEOUT_S))
+                step()
+    report.add("PDFs", len(pdfs), "PDFs")
+    report.add("pages of them", sum(result.total("pages") for result in done), "pages")
+    for figure in ("pages", "chunks", "characters"):
+        speeds = Spread.of([result.total(figure) / result.seconds for result in done])
+        report.add_spread(f"docwell: {figure} a second", speeds, f"{figure}/s")
+    characters = sum(result.total("characters") for result in done)
+    report.add("docwell: characters that are in a vector", characters, "characters")
+    report.add("docwell: PDFs that it did not index", sum(len(result.not_indexed) for result in done), "PDFs")
+    speeds = Spread.of([_extracted(paths) for paths in slices])
+    report.add_spread("limit: PDFium alone, characters a second", speeds, "characters/s")
+
+
+def _extracted(pdfs: Sequence[Path]) -> float:
+    """Return the characters a second of PDFium's text extraction in one process."""
+    characters, started = 0, time.perf_counter()
+    for pdf in pdfs:
+        with suppress(pypdfium2.PdfiumError), closing(pypdfium2.PdfDocument(pdf)) as document:
+            characters += sum(len(page.get_textpage().get_text_range()) for page in document)
+    return characters / (time.perf_counter() - started)
+
+
+def _pdfs(options: Options) -> list[Path]:
+    """Return the PDFs of the options, else the evaluation set's, else the examples; the short form takes few."""
+    if options.short and not options.pdfs:
+        return sorted((ROOT / "examples").rglob("*.pdf"))[:SHORT_PDFS]
+    folders = options.folders("financebench", "xquad")
+    pdfs = sorted(path for folder in folders for path in folder.rglob("*.pdf"))
+    if not pdfs:
+        raise BenchError(f"no PDF in {', '.join(map(str, folders))}")
+    return pdfs
+
+
+@dataclass
+class Peak:
+    """Looks at the ingest workers twenty times a second during the block, and keeps the most bytes of memory.
+
+    A worker's are all that is resident. Its children share most with each other, so theirs are proportional.
+    """
+
+    worker: int = 0
+    children: int = 0
+    together: int = 0
+    _stop: threading.Event = field(default_factory=threading.Event)
+
+    def __enter__(self) -> Self:
+        self._thread = threading.Thread(target=self._look, daemon=True)
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join()
+
+    def _look(self) -> None:
+        looks, workers = 0, list[psutil.Process]()
+        while not self._stop.wait(_PAUSE_S):
+            if not workers or looks % _LOOKS_FOR_EACH_LIST == 0:
+                workers = workers_of(psutil.Process(), StackOptions.ingest_handler)
+            looks += 1
+            for process in workers:
+                with suppress(psutil.Error):
+                    children = sum(map(_opened_pdf, process.children(recursive=True)))
+                    worker = process.memory_info().rss
+                    self.worker = max(self.worker, worker)
+                    self.children = max(self.children, children)
+                    self.together = max(self.together, worker + children)
+
+
+def _opened_pdf(process: psutil.Process) -> int:
+    """Return its memory, or 0 just after the fork, when it is still a copy of the worker."""
+    try:
+        return 0 if StackOptions.ingest_handler in process.cmdline() else int(process.memory_full_info().pss)
+    except psutil.Error:
+        return 0
+
+
+def memory(report: Report, options: Options) -> None:
+    """Measure the peak of the ingest worker for 10 to 5,000 pages, and the query function over 1,000 requests."""
+    sizes = options.less(PAGES, (SMALL,))
+    with bar("ingest", len(sizes)) as step:
+        peaks: dict[int, Peak] = {}
+        for pages in sizes:
+            peaks[pages] = _peak(pages)
+            step()
+    for pages, peak in peaks.items():
+        name = f"ingest, {pages:,} pages: peak"
+        report.add(f"{name}, worker and child", peak.together / 1e6, "MB", options.goal("<= 500"))
+        report.add(f"{name}, worker alone", peak.worker / 1e6, "MB")
+        report.add(f"{name}, child alone", peak.children / 1e6, "MB")
+    if LARGE in peaks:
+        growth = peaks[LARGE].together / peaks[SMALL].together
+        report.add(f"ingest, {LARGE:,} pages over {SMALL} pages", growth, "x", options.goal("<= 1.2"))
+    after_first, after_last = _query_memory(options)
+    report.add("query, after 100 requests", after_first, "MiB")
+    report.add(f"query, after {options.less('1,000', '200')} requests", after_last, "MiB")
+    growth = after_last / after_first
+    report.add("query, growth since the first 100 requests", growth, "x", options.goal("<= 1.05"))
+
+
+def _peak(pages: int) -> Peak:
+    """Return the peak while one document goes through a new stack. Raises `RuntimeError` where it is refused."""
+    with asked_stack() as bench, Peak() as peak:
+        done = index(bench.stack, {f"memory/{pages}.pdf": pages_of_words(pages, WORDS)}, _TIMEOUT_S)
+    if done.not_indexed or not peak.worker:
+        raise RuntimeError(f"{pages} pages were not indexed: {done.rows}, {peak}")
+    return peak
+
+
+def _query_memory(options: Options) -> tuple[float, float]:
+    """Return the function's resident memory in MiB after 100 and after 1,000 questions (short form: 200).
+
+    Raises `RuntimeError` where a question fails, `BenchError` where no question can be made.
+    """
+    texts, looks = Texts.read(options.folders("xquad"), 100), options.less(10, 2)
+    with asked_stack() as bench, bar("query", looks) as step:
+        name = fill(bench.stack, texts, 1_000)
+        questions, sizes = cycle(bench.answerable(texts.questions, name)), list[float]()
+        for _ in range(looks):
+            answers = bench.ask(list(islice(questions, _QUESTIONS)), name)
+            if failed := [answer for answer in answers if answer.status != 200]:
+                raise RuntimeError(f"{len(failed)} of {_QUESTIONS} questions failed: {failed[0].body}")
+            # All questions of one client go to one environment, the largest.
+            workers = workers_of(psutil.Process(), StackOptions.query_handler)
+            sizes.append(max(worker.memory_info().rss for worker in workers) / 2**20)
+            step()
+    return sizes[0], sizes[-1]
