@@ -57,20 +57,15 @@ def one_page(
     return pdf([pages, page, content, font, *more], catalog=b"/Pages 2 0 R" + catalog)
 
 
-def healthy(pages: int = 1) -> bytes:
-    kids = b" ".join(b"%d 0 R" % (number + 5) for number in range(pages))
-    page = b"<</Type/Page/Parent 2 0 R/MediaBox[0 0 600 800]/Contents 3 0 R/Resources<</Font<</F 4 0 R>>>>>>"
+def healthy(pages: int = 1, middle: bytes | None = None) -> bytes:
+    """Return a file of equal pages; `middle` is the content, a stream object, of the middle one."""
+    page = b"<</Type/Page/Parent 2 0 R/MediaBox[0 0 600 800]/Contents %d 0 R/Resources<</Font<</F 4 0 R>>>>>>"
+    numbers = [3] * pages
+    if middle is not None:
+        numbers[pages // 2 - 1] = 5
+    kids = b" ".join(b"%d 0 R" % (number + 6) for number in range(pages))
     tree = b"<</Type/Pages/Kids[%b]/Count %d>>" % (kids, pages)
-    return pdf([tree, stream(TEXT), FONT, *[page] * pages])
-
-
-def hundred_pages(content: bytes) -> bytes:
-    """Return a file of 100 pages, all healthy except the 50th with its `content`, a stream object."""
-    good = b"<</Type/Page/Parent 2 0 R/MediaBox[0 0 600 800]/Contents 3 0 R/Resources<</Font<</F 4 0 R>>>>>>"
-    pages = [good] * 100
-    pages[49] = good.replace(b"3 0 R", b"5 0 R")
-    kids = b" ".join(b"%d 0 R" % (number + 6) for number in range(100))
-    return pdf([b"<</Type/Pages/Kids[%b]/Count 100>>" % kids, stream(TEXT), FONT, content, *pages])
+    return pdf([tree, stream(TEXT), FONT, middle or b"null", *(page % number for number in numbers)])
 
 
 def lzw(content: bytes) -> bytes:

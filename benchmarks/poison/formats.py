@@ -23,6 +23,7 @@ _ENTITIES = "<!DOCTYPE x [<!ENTITY a0 'aaaaaaaaaa'>{}]>".format(
 _OUTSIDE = "<!DOCTYPE x [<!ENTITY a9 SYSTEM 'file:///etc/passwd'>]>"
 _OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 _ALL_MERGED = b'</sheetData><mergeCells count="1"><mergeCell ref="A1:XFD1048576"/></mergeCells>'
+_FAR_CELL = b'<row r="1048576"><c r="XFD1048576"><v>1</v></c></row></sheetData>'
 _FORMULA = b'<row r="9"><c r="A9"><f>WEBSERVICE("http://127.0.0.1:9/")</f></c></row></sheetData>'
 _MAIN = {"docx": "word/document.xml", "xlsx": "xl/worksheets/sheet1.xml", "pptx": "ppt/slides/slide1.xml"}
 # Copies of each kind, with one byte in so many replaced.
@@ -31,7 +32,12 @@ FUZZED, EVERY = 6, 200
 
 def format_poison() -> dict[str, Make]:
     """Return the makers by name. Some files unpack to gigabytes; none is over 5 MB."""
-    return _OFFICE | _TEXTS | _IMAGES | _fuzzed()
+    fuzzed = {
+        f"{suffix}_fuzzed_{seed}": partial(_damaged, make, seed)
+        for suffix, make in good_files().items()
+        for seed in range(FUZZED)
+    }
+    return _OFFICE | _TEXTS | _IMAGES | fuzzed
 
 
 def good_files() -> dict[str, Make]:
@@ -148,19 +154,8 @@ def _bomb(kind: str) -> bytes:
 
 
 def _deep(kind: str) -> bytes:
-    def change(data: bytes) -> bytes:
-        at = data.rindex(b"</")
-        return data[:at] + b"<a>" * 200_000 + b"</a>" * 200_000 + data[at:]
-
-    return _rewritten(good_files()[kind](), _MAIN[kind], change)
-
-
-def _wide_sheet() -> bytes:
-    def change(data: bytes) -> bytes:
-        cell = b'<row r="1048576"><c r="XFD1048576"><v>1</v></c></row></sheetData>'
-        return data.replace(b"</sheetData>", cell)
-
-    return _rewritten(_workbook(), _MAIN["xlsx"], change)
+    deep = b"<a>" * 200_000 + b"</a>" * 200_000 + b"</"
+    return _rewritten(good_files()[kind](), _MAIN[kind], lambda data: deep.join(data.rsplit(b"</", 1)))
 
 
 def _tables_in_tables() -> bytes:
@@ -181,14 +176,6 @@ def _with_macros() -> bytes:
     plain = b"application/vnd.openxmlformats-officedocument.wordprocessingml.document.main+xml"
     document = _rewritten(_word(), "[Content_Types].xml", lambda data: data.replace(plain, macros))
     return _rewritten(document, "word/vbaProject.bin", lambda _: _OLE)
-
-
-def _wrong_checksums() -> bytes:
-    data, at = bytearray(_word()), 0
-    while (at := data.find(b"PK\x01\x02", at)) >= 0:
-        data[at + 16] ^= 0xFF
-        at += 4
-    return bytes(data)
 
 
 def _groups_in_groups() -> bytes:
@@ -243,16 +230,14 @@ _OFFICE: dict[str, Make] = {
     "docx_tables_in_tables": _tables_in_tables,
     "docx_path_out_of_the_archive": lambda: _rewritten(_word(), "../../../../tmp/escaped", lambda _: b"Close it."),
     "docx_with_macros": _with_macros,
-    "docx_wrong_sum": _wrong_checksums,
     "pptx_groups_in_groups": _groups_in_groups,
     "xlsx_all_cells_merged": lambda: _replaced("xlsx", _MAIN["xlsx"], b"</sheetData>", _ALL_MERGED),
     "xlsx_formula_without_value": lambda: _replaced("xlsx", _MAIN["xlsx"], b"</sheetData>", _FORMULA),
-    "xlsx_far_cell": _wide_sheet,
+    "xlsx_far_cell": lambda: _replaced("xlsx", _MAIN["xlsx"], b"</sheetData>", _FAR_CELL),
     "zip_many_entries": _many_entries,
     "zip_of_nothing_known": lambda: b"PK\x03\x04" + random.Random(5).randbytes(MIB),
     "ole_of_nothing_known": lambda: _OLE + random.Random(6).randbytes(MIB),
     "msg_sectors_in_a_loop": _message_in_a_loop,
-    "msg_damaged": lambda: _OLE + "__properties_version1.0".encode("utf-16-le") + bytes(8192),
     "office_with_a_password": lambda: _OLE + bytes(512) + "EncryptedPackage".encode("utf-16-le"),
 }
 _TEXTS: dict[str, Make] = {
@@ -263,16 +248,10 @@ _TEXTS: dict[str, Make] = {
     "html_reference": lambda: (
         b"<!doctype html><p>Close the valve.</p><img src=http://127.0.0.1:9/x><iframe src=file:///etc/passwd></iframe>"
     ),
-    "html_tables_in_tables": lambda: b"<!doctype html>" + b"<table><tr><td>" * 3000 + b"Close the valve.",
     "html_hidden_as_a_whole": lambda: b"<!doctype html><body style='display:none'><p>Close the valve.</p>",
-    "rtf": lambda: b"{\\rtf1\\ansi Close the valve.}",
     "md_wide_table": lambda: b"|" + b"a|" * 5000 + b"\n|" + b"-|" * 5000 + (b"\n|" + b"b|" * 5000) * 50,
     "md_links": lambda: b"# a\n\n" + b"[" * 200_000 + b"](x)",
-    "md_quotes": lambda: b"# a\n\n" + b">" * 100_000 + b" a\n",
     "txt_one_line": lambda: b"valve " * (4 * MIB // 6),
-    "txt_with_nul": lambda: b"Close the valve.\0" * 100,
-    "csv_of_quotes": lambda: b'"' * (2 * MIB),
-    "csv_wide": lambda: b"\n".join([b",".join([b"a"] * 100_000)] * 5),
     "csv_quote_never_closed": lambda: b"a,b\n1,2\n3,4\n" + b'5,"' + b"x," * MIB,
     "eml_nested": _nested_mail,
     "eml_with_a_bomb": lambda: _mail(_bomb("xlsx")),
@@ -297,20 +276,10 @@ def _image(kind: str) -> bytes:
 
 _IMAGES: dict[str, Make] = {
     "png_of_a_billion_pixels": lambda: _png(40_000, 40_000),
-    "png_without_its_pixels": lambda: _png(5000, 5000),
     "png_of_a_text_bomb": lambda: _png(8, 8, (b"zTXt", b"a\0\0" + zlib.compress(bytes(200 * MIB), 9))),
     "tiff_in_a_loop": _tiff_in_a_loop,
     "jpeg_cut_off": lambda: _image("JPEG")[:-200],
-    "tiff_cut_off": lambda: _image("TIFF")[:-200],
 }
-
-
-def _fuzzed() -> dict[str, Make]:
-    return {
-        f"{suffix}_fuzzed_{seed}": partial(_damaged, make, seed)
-        for suffix, make in good_files().items()
-        for seed in range(FUZZED)
-    }
 
 
 def _damaged(make: Make, seed: int) -> bytes:
