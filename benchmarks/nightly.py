@@ -11,8 +11,7 @@ import signal
 import subprocess
 import sys
 import time
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from rich.console import Console
 from rich.table import Table
@@ -29,94 +28,69 @@ _ENVIRONMENT = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
-    """A make target. `short` are its arguments in the short form; `reports` are the files that it writes."""
+class Step(NamedTuple):
+    """The arguments of a make target in the short form, and the reports that it writes."""
 
-    target: str
     short: tuple[str, ...] = ()
     reports: tuple[str, ...] = ()
 
 
 STEPS = {
-    "test-all": Step("test-all"),
-    "faults": Step("faults", _SHORT, ("faults",)),
-    "attack": Step("attack", _SHORT, ("attack",)),
-    "chaos-query": Step("chaos-query", _SHORT, ("chaos-query",)),
-    "hard-pdfs": Step("hard-pdfs", ("N=100",), ("hard-pdfs",)),
-    "eval-guard": Step("eval-guard", (), ("eval-guard",)),
-    "eval-answers": Step("eval-answers", ("N=6",), ("eval-answers",)),
-    "eval-retrieval": Step("eval-retrieval", ("N=20", "ARGS=--sets xquad"), ("retrieval",)),
-    "eval-extraction": Step("eval-extraction", ("N=3",), ("extraction",)),
-    "scale-out": Step("scale-out", _SHORT, ("scale-out",)),
-    "bench": Step("bench", _SHORT, tuple(f"bench-{name}" for name in BENCHES)),
-    "console": Step("console-test"),
-    "container": Step("container", (), ("container",)),
-    "mlflow-test": Step("mlflow-test"),
+    "test-all": Step(),
+    "faults": Step(_SHORT, ("faults",)),
+    "attack": Step(_SHORT, ("attack",)),
+    "chaos-query": Step(_SHORT, ("chaos-query",)),
+    "hard-pdfs": Step(("N=100",), ("hard-pdfs",)),
+    "eval-guard": Step((), ("eval-guard",)),
+    "eval-answers": Step(("N=6",), ("eval-answers",)),
+    "eval-retrieval": Step(("N=20", "ARGS=--sets xquad"), ("retrieval",)),
+    "eval-extraction": Step(("N=3",), ("extraction",)),
+    "scale-out": Step(_SHORT, ("scale-out",)),
+    "bench": Step(_SHORT, tuple(f"bench-{name}" for name in BENCHES)),
+    "console-test": Step(),
+    "container": Step((), ("container",)),
+    "mlflow-test": Step(),
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Result:
-    """The outcome of a step. `rows` and `missed` are None for a step without a report."""
-
-    name: str
-    rows: int | None
-    missed: int | None
-    seconds: float
-    ok: bool
-
-
 def main() -> int:
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.nightly", description=(__doc__ or "").split("\n")[0]
-    )
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.nightly", description=__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"{', '.join(STEPS)} (default: all)")
     parser.add_argument("--short", action="store_true", help="the short form of each step that has one")
     options = parser.parse_args()
     if unknown := set(options.names) - STEPS.keys():
         parser.error(f"unknown steps: {', '.join(sorted(unknown))}; known: {', '.join(STEPS)}")
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    results = []
+    table, failed = (
+        Table("name", "rows", "goals missed", "seconds", "ok", title="nightly", title_justify="left"),
+        0,
+    )
     for name in options.names or STEPS:
         CONSOLE.print(f"{time.strftime('%H:%M')} {name}…")
-        results.append(run(name, STEPS[name], short=options.short))
-    Console().print(table(results))
-    return 0 if all(result.ok for result in results) else 1
+        started = time.monotonic()
+        rows, ok = run(name, STEPS[name], short=options.short)
+        failed += not ok
+        counts = [f"{len(rows)}", f"{sum(not row['ok'] for row in rows)}"] if STEPS[name].reports else ["", ""]
+        verdict = "[green]ok[/]" if ok else f"[red]no[/], build/nightly/{name}.log"
+        table.add_row(name, *counts, f"{time.monotonic() - started:.0f}", verdict)
+    Console().print(table)
+    return 1 if failed else 0
 
 
-def run(name: str, step: Step, *, short: bool) -> Result:
-    """Run one step; its report must be newer than its start."""
+def run(name: str, step: Step, *, short: bool) -> tuple[list[dict[str, Any]], bool]:
+    """Run one step; return the rows of its reports, and whether it succeeded. Reports of earlier runs go first."""
     _LOGS.mkdir(parents=True, exist_ok=True)
     paths = [REPORTS / f"{report}.json" for report in step.reports]
     for path in paths:
         path.unlink(missing_ok=True)
-    started = time.monotonic()
     with (_LOGS / f"{name}.log").open("w", encoding="utf-8") as log:
-        command = ["make", step.target, *(step.short if short else ())]
+        command = ["make", name, *(step.short if short else ())]
         done = subprocess.run(
             command, cwd=ROOT, env=_ENVIRONMENT, stdin=subprocess.DEVNULL, stdout=log, stderr=log, check=False
         )
-    seconds = time.monotonic() - started
-    if not paths:
-        return Result(name, None, None, seconds, done.returncode == 0)
-    rows: list[dict[str, Any]] = []
-    for path in paths:
-        if path.exists():
-            rows += json.loads(path.read_text(encoding="utf-8"))["rows"]
-    missed = sum(not row["ok"] for row in rows)
-    return Result(name, len(rows), missed, seconds, bool(rows) and done.returncode == 0)
-
-
-def table(results: list[Result]) -> Table:
-    shown = Table(title="nightly", title_justify="left")
-    for heading in ("name", "rows", "goals missed", "seconds", "ok"):
-        shown.add_column(heading, justify="left" if heading in ("name", "ok") else "right")
-    for result in results:
-        counts = ["" if count is None else str(count) for count in (result.rows, result.missed)]
-        verdict = "[green]ok[/]" if result.ok else f"[red]no[/], build/nightly/{result.name}.log"
-        shown.add_row(result.name, *counts, f"{result.seconds:.0f}", verdict)
-    return shown
+    texts = [path.read_text(encoding="utf-8") for path in paths if path.exists()]
+    rows = [row for text in texts for row in json.loads(text)["rows"]]
+    return rows, done.returncode == 0 and bool(rows or not paths)
 
 
 if __name__ == "__main__":
