@@ -59,7 +59,8 @@ def _page(row: Mapping[str, Any]) -> bytes:
     resources = f"/Resources<<{_FONT}/XObject<</X 6 0 R>>{row.get('resources', '')}>>{row.get('entries', '')}"
     page = f"<</Type/Page/Parent 2 0 R/MediaBox[0 0 600 800]/Contents 4 0 R{resources}>>".encode()
     objects = [_stream(part) for part in row.get("objects", ())]
-    tree = [b"<</Type/Pages/Kids[3 0 R]/Count 1>>", page, _stream(row | {"entries": ""}), FONT, xobject]
+    content = _stream({"content": row["content"], "entries": ""})
+    tree = [b"<</Type/Pages/Kids[3 0 R]/Count 1>>", page, content, FONT, xobject]
     return pdf([*tree, *objects], catalog=b"/Pages 2 0 R" + row.get("catalog", "").encode())
 
 
