@@ -12,7 +12,7 @@ import pytest
 from moto import mock_aws
 from typer.testing import CliRunner
 
-from docwell.adapters.dynamodb.audit import AuditReader, DynamoAudit
+from docwell.adapters.dynamodb.audit import DynamoAudit
 from docwell.audit import Action, AuditEvent, pseudonym
 from docwell.cli.app import app
 from infra.local.names import AUDIT_SCHEMA, PRINCIPALS_SCHEMA
@@ -37,28 +37,21 @@ def trail(table: Any) -> DynamoAudit:
     return DynamoAudit(boto3.client("dynamodb"), TABLE)
 
 
-@pytest.fixture
-def reader(table: Any) -> AuditReader:
-    return AuditReader(boto3.client("dynamodb"), TABLE)
-
-
-def test_events_come_back_by_actor_and_by_document_oldest_first(trail: DynamoAudit, reader: AuditReader) -> None:
+def test_events_come_back_by_actor_and_by_document_oldest_first(trail: DynamoAudit) -> None:
     for event in (ASKED, OTHER, REFUSED):
         trail.append(event)
-    assert reader.events() == [OTHER, ASKED, REFUSED]
-    assert reader.events(actor="key:a") == [ASKED, REFUSED]
-    assert reader.events(document="a/b.pdf") == [OTHER, ASKED]
-    assert reader.events(actor="sub:b", document="a/é.pdf") == []
+    assert trail.events() == [OTHER, ASKED, REFUSED]
+    assert trail.events(actor="key:a") == [ASKED, REFUSED]
+    assert trail.events(document="a/b.pdf") == [OTHER, ASKED]
+    assert trail.events(actor="sub:b", document="a/é.pdf") == []
 
 
 @pytest.mark.parametrize("name", ["{:05}" + "x" * 1019, pseudonym("a.pdf")[:-5] + "{:05}"])
 @pytest.mark.parametrize("count", [0, 300, 301, 18_000])
-def test_an_event_of_any_number_of_documents_is_kept_whole(
-    trail: DynamoAudit, reader: AuditReader, name: str, count: int
-) -> None:
+def test_an_event_of_any_number_of_documents_is_kept_whole(trail: DynamoAudit, name: str, count: int) -> None:
     documents = frozenset(map(name.format, range(count)))
     trail.append(replace(ASKED, action=Action.ERASED, documents=documents))
-    events = reader.events()
+    events = trail.events()
     assert frozenset().union(*(event.documents for event in events)) == documents
     assert {replace(event, documents=frozenset()) for event in events} == {
         replace(ASKED, action=Action.ERASED, documents=frozenset())
@@ -66,24 +59,24 @@ def test_an_event_of_any_number_of_documents_is_kept_whole(
     assert len(events) == max(1, -(-count // 300))
 
 
-def test_the_same_event_twice_is_two_rows(trail: DynamoAudit, reader: AuditReader) -> None:
+def test_the_same_event_twice_is_two_rows(trail: DynamoAudit) -> None:
     trail.append(ASKED)
     trail.append(ASKED)
-    assert reader.events() == [ASKED, ASKED]
+    assert trail.events() == [ASKED, ASKED]
 
 
-def test_erasing_replaces_only_the_name_of_the_document(trail: DynamoAudit, reader: AuditReader) -> None:
+def test_erasing_replaces_only_the_name_of_the_document(trail: DynamoAudit) -> None:
     for event in (ASKED, OTHER, REFUSED):
         trail.append(event)
-    assert reader.erase(["a/é.pdf", "never/cited.pdf"]) == 1
-    assert reader.erase(["a/é.pdf"]) == 0
+    assert trail.erase(["a/é.pdf", "never/cited.pdf"]) == 1
+    assert trail.erase(["a/é.pdf"]) == 0
     renamed = replace(ASKED, documents=frozenset({"a/b.pdf", pseudonym("a/é.pdf")}))
-    assert reader.events() == [OTHER, renamed, REFUSED]
-    assert reader.events(document="a/é.pdf") == [renamed]
+    assert trail.events() == [OTHER, renamed, REFUSED]
+    assert trail.events(document="a/é.pdf") == [renamed]
 
 
 def test_a_grant_and_its_end_are_recorded_under_the_operators_arn(
-    table: Any, reader: AuditReader, monkeypatch: pytest.MonkeyPatch
+    table: Any, trail: DynamoAudit, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     boto3.client("dynamodb").create_table(TableName="principals", **PRINCIPALS_SCHEMA)
     monkeypatch.setenv("DOCWELL_ENDPOINT", "http://unused.invalid")
@@ -91,7 +84,7 @@ def test_a_grant_and_its_end_are_recorded_under_the_operators_arn(
     for arguments in (["add", "A", "--all", "--jwt-subject", "s"], ["revoke", "sub:s"]):
         result = CliRunner().invoke(app, ["principals", *arguments], env=where)
         assert result.exit_code == 0, result.output
-    events = reader.events()
+    events = trail.events()
     assert [(event.action, event.subject) for event in events] == [
         (Action.GRANTED, "sub:s"),
         (Action.REVOKED, "sub:s"),

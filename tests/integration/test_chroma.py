@@ -65,22 +65,19 @@ def collection(request: pytest.FixtureRequest) -> str:
 def test_the_nearest_chunk_comes_first_with_all_that_was_written(chroma_url: str, collection: str) -> None:
     chroma = index(chroma_url)
     written = records(20)
-    chroma.upsert(collection, written)
-    found = chroma.search({collection: None}, written[3].vector, 5)
-    assert len(found) == 5
-    assert (found[0].document, found[0].chunk, found[0].generation) == (KEY, written[3].chunk, "g1")
-    assert found[0].score == pytest.approx(1.0, abs=1e-5)
-    assert [hit.score for hit in found] == sorted((hit.score for hit in found), reverse=True)
-
-
-def test_the_section_and_the_units_of_a_chunk_come_back_as_they_were(chroma_url: str, collection: str) -> None:
-    chroma = index(chroma_url)
-    (plain,) = records(1)
     units = Units(((0, 3), (4, 6)), bytes(range(256)) * 3)
-    written = replace(plain, chunk=replace(plain.chunk, heading="Results > 日本"), units=units)
-    chroma.upsert(collection, [written])
-    (found,) = chroma.search({collection: None}, plain.vector, 5)
-    assert (found.chunk, found.units) == (written.chunk, units)
+    written[3] = replace(written[3], chunk=replace(written[3].chunk, heading="Results > 日本"), units=units)
+    chroma.upsert(collection, written)
+    hits = chroma.search({collection: None}, written[3].vector, 5)
+    assert len(hits) == 5
+    assert (hits[0].document, hits[0].generation, hits[0].units) == (KEY, "g1", units)
+    assert hits[0].chunk == written[3].chunk
+    assert hits[0].score == pytest.approx(1.0, abs=1e-5)
+    assert [hit.score for hit in hits] == sorted((hit.score for hit in hits), reverse=True)
+
+
+def remove(chroma: ChromaIndex, collection: str, id_: str, document: str = KEY) -> None:
+    chroma.delete(collection, {id_: chroma.ids(collection, document)[id_]})
 
 
 def test_a_chunk_that_is_removed_while_chroma_answers_is_no_hit(
@@ -93,7 +90,7 @@ def test_a_chunk_that_is_removed_while_chroma_answers_is_no_hit(
 
     def then_removed(**arguments: Any) -> Any:
         answer = real(**arguments)
-        chroma.delete(collection, {written[0].id: ()})
+        remove(chroma, collection, written[0].id)
         return answer
 
     monkeypatch.setattr(chroma._server.opened[chroma._layout.name(collection)], "query", then_removed)
@@ -103,6 +100,8 @@ def test_a_chunk_that_is_removed_while_chroma_answers_is_no_hit(
 def test_what_was_read_once_is_not_read_again(
     chroma_url: str, collection: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    now = 0.0
+    monkeypatch.setattr(chroma_adapter, "monotonic", lambda: now)
     chroma = index(chroma_url, kept_passages=15)
     written = records(20)
     chroma.upsert(collection, written)
@@ -119,6 +118,9 @@ def test_what_was_read_once_is_not_read_again(
     assert read == []
     assert len(chroma.search({collection: None}, written[3].vector, 20)) == 20
     assert len(read[0]) == 10
+    now = 601.0  # no text is older than ten minutes
+    assert chroma.search({collection: None}, written[3].vector, 10) == first
+    assert len(read[-1]) == 10
     # Equal ids of two collections are different passages.
     chroma.upsert(f"{collection}/other", [replace(written[3], document="other.pdf")])
     assert [hit.document for hit in chroma.search({f"{collection}/other": None}, written[3].vector, 5)] == [
@@ -131,7 +133,7 @@ def test_a_kept_passage_that_was_removed_is_no_hit(chroma_url: str, collection: 
     written = records(3)
     chroma.upsert(collection, written)
     chroma.search({collection: None}, written[0].vector, 3)
-    index(chroma_url).delete(collection, {written[0].id: ()})
+    remove(index(chroma_url), collection, written[0].id)
     assert written[0].id not in [hit.id for hit in chroma.search({collection: None}, written[0].vector, 3)]
 
 
@@ -153,7 +155,7 @@ def test_ids_are_found_by_generation_and_removed(chroma_url: str, collection: st
     left = {hit.id for hit in chroma.search({collection: None}, records(1)[0].vector, 1000)}
     assert left == {r.id for r in records(3, "new") + records(2, "old", document="another.pdf")}
     assert len(chroma.ids(collection, KEY)) == 3
-    chroma.delete(collection, {"never there": ()})
+    chroma.delete(collection, {"never there": {"a stamp of no chunk"}})
 
 
 @pytest.mark.parametrize("shards", [0, 8])
@@ -441,7 +443,9 @@ def test_the_chunks_that_can_have_a_kind_of_values_are_found(chroma_url: str, co
     }
 
 
-def test_the_chunks_of_a_page_are_those_of_one_generation(chroma_url: str, collection: str) -> None:
+def test_the_chunks_of_a_page_are_those_of_one_generation_of_a_document_that_is_not_too_long(
+    chroma_url: str, collection: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     chroma = index(chroma_url)
     home = collection.replace("/", "-")
     written = records(6, document=f"{home}/a.pdf")
@@ -456,18 +460,9 @@ def test_the_chunks_of_a_page_are_those_of_one_generation(chroma_url: str, colle
     found = {one.id for one in chroma.on_page(f"{home}/a.pdf", "g1", 2)}
     assert found == {written[number].id for number in (1, 2, 5)}
     assert chroma.on_page(f"{home}/a.pdf", "g3", 2) == []
-
-
-def test_a_document_with_too_many_chunks_is_not_read_by_page(
-    chroma_url: str, collection: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    chroma = index(chroma_url)
-    home = collection.replace("/", "-")
-    written = records(3, document=f"{home}/a.pdf")
-    chroma.upsert(home, written)
-    monkeypatch.setattr("docwell.adapters.chroma._MOST_READ", 2)
+    monkeypatch.setattr(chroma_adapter, "_MOST_READ", 2)
     with pytest.raises(BadInput, match="too long"):
-        chroma.on_page(f"{home}/a.pdf", written[0].generation, 1)
+        chroma.on_page(f"{home}/a.pdf", "g1", 2)
 
 
 def large(count: int) -> list[IndexRecord]:
@@ -512,24 +507,6 @@ def test_a_delete_that_a_proxy_holds_removes_nothing_that_was_written_meanwhile(
         proxy.behave()
         proxy.wait_idle()
     assert set(chroma.ids(collection, KEY)) == {one.id for one in written[:30]}
-
-
-def test_chunks_of_an_earlier_release_are_removed(chroma_url: str, collection: str) -> None:
-    chroma = index(chroma_url, "b1" * 16)
-    old, new = large(60)[:30], large(60)[30:]
-    name, mark = chroma._layout.name(collection), chroma._layout.mark(collection)
-    columns = {
-        "ids": [mark + one.id for one in old],
-        "embeddings": np.asarray([one.vector for one in old], dtype=np.float32),
-        "documents": [one.chunk.text for one in old],
-        "metadatas": [{"collection": collection, "document": KEY, "generation": "g1"}] * len(old),
-    }
-    chroma._server.upsert(name, chroma._layout.metadata(collection), columns)
-    chroma.upsert(collection, new)
-    listed = chroma.ids(collection, KEY)
-    assert (len(listed), [id_ for id_, stamps in listed.items() if not stamps]) == (60, [one.id for one in old])
-    chroma.delete(collection, listed)
-    assert chroma.ids(collection, KEY) == {}
 
 
 def test_a_continuation_leaves_with_a_record_that_was_written_again_without_it(

@@ -61,6 +61,9 @@ def test_a_record_over_the_quota_of_metadata_comes_back_whole(chroma_url: str, c
     found = {hit.id: hit.units for hit in chroma.search({collection: None}, written[0].vector, 300)}
     assert len(found) == 300
     assert found == {one.id: one.units for one in written if one.id in found}
+    (name,) = chroma.collections()
+    chroma.drop(name)
+    assert continued(chroma, collection) == 0
 
 
 def test_marks_fit_into_a_record_over_the_quota(chroma_url: str, collection: str) -> None:
@@ -73,17 +76,6 @@ def test_marks_fit_into_a_record_over_the_quota(chroma_url: str, collection: str
     chroma.mark(home, {one.id: marks})
     ((passage, stored),) = chroma.marked(one.document, "g1")
     assert (passage.units, list(stored)) == (one.units, marks)
-
-
-def test_a_continuation_leaves_with_its_record(chroma_url: str, collection: str) -> None:
-    chroma = index(chroma_url, "6" * 32)
-    written = large(4)
-    chroma.upsert(collection, written)
-    chroma.delete(collection, {one.id: () for one in written[:3]})
-    assert continued(chroma, collection) == 1
-    (name,) = chroma.collections()
-    chroma.drop(name)
-    assert continued(chroma, collection) == 0
 
 
 def test_a_record_whose_continuation_is_being_removed_is_no_hit(chroma_url: str, collection: str) -> None:

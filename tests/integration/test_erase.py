@@ -17,7 +17,7 @@ from typer.testing import CliRunner, Result
 
 from docwell.adapters.aws import client
 from docwell.adapters.chroma_file import vacuum
-from docwell.adapters.dynamodb.audit import AuditReader, DynamoAudit
+from docwell.adapters.dynamodb.audit import DynamoAudit
 from docwell.adapters.dynamodb.receipts import DynamoReceipts
 from docwell.adapters.s3 import S3Versions
 from docwell.audit import Action, AuditEvent, pseudonym
@@ -58,10 +58,7 @@ class Erasing:
         self.world.queue.send([Hint(key) for key in (KEY, OTHER, SIBLING)])
         self.world.work(self.world.known)
         self.receipts = DynamoReceipts(client("dynamodb"), "receipts", days=2)
-        self.trail, self.reader = (
-            DynamoAudit(client("dynamodb"), "audit"),
-            AuditReader(client("dynamodb"), "audit"),
-        )
+        self.trail = DynamoAudit(client("dynamodb"), "audit")
         for name, document in (("one", KEY), ("two", OTHER)):
             self.receipts.keep(replace(RECEIPT, request_id=name, passages=(("id", document, "v1"),)))
             self.trail.append(AuditEvent("key:a", Action.ASKED, frozenset({document}), request_id=name))
@@ -108,9 +105,9 @@ class Erasing:
         assert not self.chroma_has("\u2604\u2605")  # of a trigram in the full-text index
         assert self.receipts.get("key:a", "one") is None
         assert self.receipts.get("key:a", "two") is not None
-        named = {document for event in self.reader.events() for document in event.documents}
+        named = {document for event in self.trail.events() for document in event.documents}
         assert named == {OTHER, pseudonym(KEY)}
-        assert Action.ERASED in {event.action for event in self.reader.events(document=KEY)}
+        assert Action.ERASED in {event.action for event in self.trail.events(document=KEY)}
 
 
 @pytest.fixture

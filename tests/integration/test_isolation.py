@@ -13,7 +13,7 @@ from urllib.parse import quote
 import pytest
 
 from docwell.adapters.aws import client
-from docwell.adapters.dynamodb.audit import AuditReader
+from docwell.adapters.dynamodb.audit import DynamoAudit
 from docwell.adapters.dynamodb.principals import Grant
 from docwell.audit import Action
 from infra.local.names import AUDIT_TABLE
@@ -79,7 +79,7 @@ def test_the_trail_has_each_link_that_was_given_and_no_other(world: World) -> No
         path = f"/v1/documents/{quote(key(collection, 0), safe='')}"
         for link in (None, "true"):
             attack.send(person, "link", "GET", path, link=link)
-    (event,) = AuditReader(client("dynamodb"), AUDIT_TABLE).events()
+    (event,) = DynamoAudit(client("dynamodb"), AUDIT_TABLE).events()
     assert (event.actor, event.action, event.documents) == ("key:one", Action.READ, frozenset({key("amber", 0)}))
 
 

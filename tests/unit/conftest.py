@@ -19,7 +19,6 @@ from tests.unit.http.http_calls import KEY_OF_ALL
 from tests.unit.query.query_fakes import (
     FakeAudit,
     FakeDeadLetters,
-    FakeHistory,
     FakePrincipals,
     FakeReceipts,
     FakeStates,
@@ -37,7 +36,6 @@ class HttpWorld(World):
         self.audit = FakeAudit()
         self.writer = FakeWriter()
         self.states = FakeStates()
-        self.history = FakeHistory()
         self.letters: FakeDeadLetters | None = FakeDeadLetters()
         self.principals = FakePrincipals(
             {
@@ -87,7 +85,6 @@ def world(monkeypatch: pytest.MonkeyPatch) -> HttpWorld:
         "document_links": lambda: world.writer,
         "state": lambda: world.states,
         "active_pipeline": lambda: "f1",
-        "use_history": lambda: world.history,
         "dead_letters": lambda: world.letters,
         "sleeper": lambda: Sleeper(world.model, world.states, 0.0),
         "calibration": lambda: world.query.calibration,

@@ -13,7 +13,7 @@ import pytest
 from moto import mock_aws
 
 from docwell.adapters.dynamodb import principals as principals_module
-from docwell.adapters.dynamodb.principals import DynamoPrincipals, DynamoUseHistory, Grant, PrincipalAdmin
+from docwell.adapters.dynamodb.principals import DynamoPrincipals, Grant, PrincipalAdmin
 from docwell.adapters.sqs import SqsDeadLetters
 from docwell.answers import Cost
 from docwell.identity import Principal, Use
@@ -42,10 +42,6 @@ def principals(table: DynamoDBClient, now: float = NOON) -> DynamoPrincipals:
     return DynamoPrincipals(table, "grants", "usage", max_in_flight=9, longest_s=30.0, clock=lambda: now)
 
 
-def history(table: DynamoDBClient) -> DynamoUseHistory:
-    return DynamoUseHistory(table, "grants", "usage", clock=lambda: NOON)
-
-
 def ask(callers: DynamoPrincipals, who: Principal, cost: Cost | None = COST) -> None:
     callers.settle(callers.reserve(who, 100), 10, cost)
 
@@ -56,7 +52,7 @@ def test_use_and_costs_of_all_principals_are_summed_by_day(table: DynamoDBClient
     ask(principals(table, NOON - DAY_S), BOB)
     ask(principals(table, NOON - 3 * DAY_S), ANN)
     principals(table).charge(ANN)  # a search costs no model
-    found = history(table).read(3, "USD")
+    found = principals(table).history(3, "USD")
     assert found.days == {"2026-11-25": Use(4, 30), "2026-11-24": Use(1, 10)}
     assert found.costs == {"2026-11-25": 0.75, "2026-11-24": 0.25}
     assert found.complete
@@ -69,24 +65,24 @@ def test_the_busiest_of_today_come_first_with_the_quotas_of_their_grants(
     for who in (ANN, BOB, BOB):
         ask(principals(table), who)
     ask(principals(table, NOON - DAY_S), ANN)
-    today = history(table).read(2, "USD").today
+    today = principals(table).history(2, "USD").today
     assert [(one.id, one.label, one.requests_per_day, use.requests) for one, use in today] == [
         ("sub:bob", "", None, 2),
         ("key:ann", "Ann's", 9, 1),
     ]
     monkeypatch.setattr(principals_module, "_BUSIEST", 1)
-    assert [one.id for one, _ in history(table).read(2, "USD").today] == ["sub:bob"]
+    assert [one.id for one, _ in principals(table).history(2, "USD").today] == ["sub:bob"]
 
 
 def test_costs_in_another_currency_are_left_out(table: DynamoDBClient) -> None:
     ask(principals(table), ANN)
     ask(principals(table), BOB, replace(COST, currency="EUR"))
-    assert history(table).read(1, "USD").costs == {"2026-11-25": 0.25}
+    assert principals(table).history(1, "USD").costs == {"2026-11-25": 0.25}
 
 
 def test_a_question_without_an_answer_costs_nothing_and_its_tokens_are_settled(table: DynamoDBClient) -> None:
     ask(principals(table), ANN, cost=None)
-    found = history(table).read(1, "USD")
+    found = principals(table).history(1, "USD")
     assert (found.days, found.costs) == ({"2026-11-25": Use(1, 10)}, {"2026-11-25": 0})
 
 
@@ -96,10 +92,10 @@ def test_a_history_that_is_too_long_is_not_complete(
     for number in range(3):  # a page ends after 1 MB
         row = {"principal": {"S": f"key:{number}"}, "day": {"S": "2026-11-25"}, "requests": {"N": "1"}}
         table.put_item(TableName="usage", Item={**row, "large": {"S": "x" * 390_000}})
-    whole = history(table).read(1, "USD")
+    whole = principals(table).history(1, "USD")
     assert (whole.days["2026-11-25"].requests, whole.complete) == (3, True)
     monkeypatch.setattr(principals_module, "_PAGES", 1)
-    part = history(table).read(1, "USD")
+    part = principals(table).history(1, "USD")
     assert part.days["2026-11-25"].requests < 3
     assert not part.complete
 

@@ -42,6 +42,18 @@ class Life:
             raise Killed
 
 
+@dataclass
+class Pause(Life):
+    """Before one of its calls, a worker stands still while something happens."""
+
+    happens: Callable[[], None] = lambda: None
+
+    def spend(self) -> None:
+        self.calls -= 1
+        if self.calls == -1:
+            self.happens()
+
+
 class Mortal:
     """A port that works as long as the worker lives."""
 
@@ -141,6 +153,47 @@ def mends(world: World, before: str | None, text: str | None, words: str, calls:
     return killed
 
 
+MEANWHILE: dict[str, Callable[[World], object]] = {
+    "replaced": lambda world: world.store.put(KEY, "new", tags={"stage": "new"}),
+    "replaced by scans": lambda world: world.store.put(KEY, "new\f[0.9 picture]\f[0.9 drawing]"),
+    "refused": lambda world: world.store.put(KEY, "!encrypted"),
+    "deleted": lambda world: world.store.delete(KEY),
+    "tagged": lambda world: world.store.tagged.update({KEY: {"stage": "new"}}),
+}
+
+
+@pytest.mark.parametrize("change", MEANWHILE)
+@pytest.mark.parametrize("text", ["first", "first\fsecond\fthird", "first\f[0.9 second]\fthird"])
+def test_an_event_at_any_call_of_the_workers_leaves_exactly_what_the_bucket_has(change: str, text: str) -> None:
+    calls = 0
+    for calls in range(3 * MOST_CALLS):
+        world, changes = World(FakeRecogniser(), range_pages=2, ocr_range_pages=1, upsert_batch=1), [calls]
+
+        def happens(world: World = world, changes: list[int] = changes) -> None:
+            MEANWHILE[change](world)
+            world.ingest.observe(KEY)
+            world.update(owner="message-2")
+            changes.clear()
+
+        world.store.put(KEY, text)
+        ingest = mortal(world.ingest, Pause(calls, happens=happens))
+        handle(ingest, Hint(KEY), "message-1")
+        while sent := world.queue.sent or world.ocr_queue.sent:
+            message = sent.pop(0)
+            handle(ingest, message, f"message {message}")
+        if changes:  # the workers made fewer calls
+            break
+        head, record = world.store.head(KEY), world.ledger.records.get(KEY, DocumentRecord(KEY))
+        body = world.store.objects[KEY][1].decode() if head else ""
+        words = [] if body.startswith("!") else re.findall("[a-z]{3,}", body)
+        assert sorted(chunk.chunk.text for chunk in world.index.of(KEY)) == sorted(words), calls
+        assert record.live_version == (head.version if head and words else None), calls
+        if record.live_attributes is not None:
+            assert record.live_attributes.tags == world.store.tagged[KEY], calls
+        assert world.ledger.holders == {}, calls
+    assert 10 < calls < 3 * MOST_CALLS - 1
+
+
 @pytest.mark.parametrize("owner", ["message-1", "message-2"])
 def test_what_is_written_after_the_lease_was_lost_does_not_stay(owner: str) -> None:
     world = World()
@@ -160,24 +213,6 @@ def test_what_is_written_after_the_lease_was_lost_does_not_stay(owner: str) -> N
         world.ingest.update(message, "message-3", lambda: 900.0)
     assert world.texts() == "second words"
     assert world.ledger.holders == {}
-
-
-def test_whoever_is_asked_to_look_again_takes_nothing_for_removed() -> None:
-    world = World()
-    world.store.put(KEY, "first words")
-    world.update()
-    late = world.index.of(KEY)[0]
-    world.store.put(KEY, "second words")
-
-    def when_swept(written: DocumentRecord) -> None:
-        if written.swept and written.live_version == "v2":
-            world.ledger.before_write = lambda _record: None
-            world.index.upsert("handbooks", [late])
-            assert world.ingest.update(Hint(KEY, sweep=True), "message-3", lambda: 900.0).status is None
-
-    world.ledger.before_write = when_swept
-    world.update(owner="message-2")
-    assert world.texts() == "second words"
 
 
 def test_a_write_that_is_done_late_goes_when_its_message_comes_again(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -327,15 +362,6 @@ def test_a_worker_that_lost_its_lease_asks_for_a_sweep_at_another_version(
     with pytest.raises(LeaseLost), lease:
         lease.write(lease.record)
     assert world.queue.sent == sent
-
-
-def test_a_lease_that_an_event_met_is_kept_and_read_again_and_sweeps_again(world: World) -> None:
-    with lease_of(world) as lease:
-        world.ledger.acquire(KEY, "message-2")
-        world.ledger.records[KEY] = replace(world.ledger.records[KEY], version="v2", swept=True)
-        assert lease.try_release() == Hint(KEY)
-        assert (lease.record.version, lease.record.swept) == ("v2", False)
-        assert lease.try_release() is None
 
 
 def test_a_lease_is_renewed_once_a_third_of_it_has_passed(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -67,20 +67,6 @@ def test_a_long_document_whose_messages_were_lost_goes_on_when_a_hint_asks_for_a
     assert world.ledger.records[KEY].status is Status.INDEXED
 
 
-def test_ranges_of_a_replaced_document_leave_nothing_behind() -> None:
-    world = World(range_pages=1)
-    world.store.put(KEY, LONG)
-    world.update()
-    old, world.queue.sent = world.queue.sent, []
-    world.store.put(KEY, "new one\fnew two")
-    world.update(owner="message-2")
-    for number, task in enumerate(old):
-        assert isinstance(task, RangeTask)
-        world.index_range(task, f"old-{number}", lambda: 900.0)
-    world.work_off()
-    assert sorted(record.chunk.text for record in world.index.of(KEY)) == ["new one", "new two"]
-
-
 @pytest.mark.parametrize(("limit", "text"), [(10, "short\fa page that is much too long\fshort"), (20, LONG)])
 def test_a_range_over_the_limit_of_characters_refuses_the_document_and_leaves_nothing(
     limit: int, text: str
@@ -109,39 +95,10 @@ def test_a_range_of_an_earlier_attempt_at_the_same_version_does_not_count() -> N
     assert len(world.index.of(KEY)) == 3
 
 
-def test_chunk_ids_are_the_same_when_the_same_version_is_indexed_twice() -> None:
-    def ids() -> set[str]:
-        world = World(range_pages=1)
-        world.store.put(KEY, "page one\fpage two")
-        world.update()
-        world.work_off()
-        return {record.id for record in world.index.of(KEY)}
-
-    first: set[str] = ids()
-    assert first == ids()
-    assert len(first) == 2
-
-
 def ranges_of(world: World) -> list[RangeTask]:
     """Take the range tasks off the queue."""
     sent, world.queue.sent = world.queue.sent, []
     return [message for message in sent if isinstance(message, RangeTask)]
-
-
-def test_a_worker_that_died_under_a_range_message_leaves_no_document_unseen() -> None:
-    world = World(range_pages=1)
-    world.store.put(KEY, "first page\fsecond page")
-    world.update()
-    stale = ranges_of(world)[0]
-    world.store.delete(KEY)
-    world.update(owner="message-2")
-    # The range's worker took the lease to match the key, and was killed.
-    assert world.ledger.acquire(KEY, "range-message") is not None
-    world.store.put(KEY, "new text")
-    assert world.update(owner="message-3").status is None  # it relies on the holder of the lease
-    world.index_range(stale, "range-message", lambda: 900.0)
-    assert world.ledger.records[KEY].status is Status.INDEXED
-    assert world.texts() == "new text"
 
 
 def test_a_stale_range_waits_for_whoever_has_the_document() -> None:

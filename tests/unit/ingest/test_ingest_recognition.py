@@ -42,18 +42,14 @@ def test_the_text_of_a_mixed_document_is_live_before_its_pictures_are_recognised
     assert world.update().status is Status.PENDING
     record = world.ledger.records[KEY]
     assert live(world) == ["text of page one", "text of page three"]
-    assert (record.live_version, record.detail) == (
-        version,
-        "recognising 1 page without all text",
-    )
-
-
-def test_what_is_recognised_waits_in_a_queue_of_its_own() -> None:
-    world = scanning(range_pages=50)
-    world.store.put(KEY, MIXED)
-    world.update()
+    assert (record.live_version, record.detail) == (version, "recognising 1 page without all text")
     assert world.queue.sent == []
-    assert len(world.ocr_queue.sent) == 3
+    for number, task in enumerate(tasks(world)):  # they wait in a queue of their own, and apply together
+        assert live(world) == ["text of page one", "text of page three"]
+        world.index_range(task, f"range-{number}", lambda: 900.0)
+    assert len(live(world)) == 3
+    confidences = {record.chunk.page: record.chunk.confidence for record in world.index.of(KEY)}
+    assert confidences == {1: None, 2: 0.9, 3: None}
 
 
 @pytest.mark.parametrize("shuffle", range(3))
@@ -68,25 +64,6 @@ def test_recognised_pages_join_the_others(*, shuffle: int, twice: bool, range_pa
     assert live(world) == in_the_index(world) == ["picture of page two", "text of page one", "text of page three"]
     assert (record.status, record.detail, record.chunks, record.pages_done) == (Status.INDEXED, None, 3, 3)
     assert world.ledger.holders == {}
-
-
-def test_no_look_at_the_index_finds_half_of_what_is_recognised() -> None:
-    world = scanning(range_pages=50)
-    world.store.put(KEY, MIXED)
-    world.update()
-    for number, task in enumerate(tasks(world)):
-        assert live(world) == ["text of page one", "text of page three"]
-        world.index_range(task, f"range-{number}", lambda: 900.0)
-    assert len(live(world)) == 3
-
-
-def test_a_recognised_chunk_says_how_sure_it_is_and_others_do_not() -> None:
-    world = scanning()
-    world.store.put(KEY, MIXED)
-    world.update()
-    world.work_off()
-    confidences = {record.chunk.page: record.chunk.confidence for record in world.index.of(KEY)}
-    assert confidences == {1: None, 2: 0.9, 3: None}
 
 
 def test_without_a_recogniser_a_picture_stays_a_page_without_text() -> None:
@@ -155,49 +132,6 @@ def test_pages_are_indexed_or_named_as_they_could_be_recognised(
     record = world.ledger.records[KEY]
     assert live(world) == in_the_index(world) == live_texts
     assert (record.status, record.reason, record.detail) == (*end, detail)
-
-
-def test_a_late_copy_of_a_range_of_text_counts_for_nothing_while_pictures_are_recognised() -> None:
-    world = scanning(range_pages=1)
-    world.store.put(KEY, MIXED)
-    world.update()
-    copies = list(world.queue.sent)
-    late, world.queue.sent = world.queue.sent, []
-    for number, task in enumerate(late):
-        assert isinstance(task, RangeTask)
-        world.index_range(task, f"range-{number}", lambda: 900.0)
-    before = world.ledger.records[KEY]
-    for number, task in enumerate(copies):
-        assert isinstance(task, RangeTask)
-        world.index_range(task, f"copy-{number}", lambda: 900.0)
-    assert world.ledger.records[KEY] == before
-    world.work_off()
-    assert len(live(world)) == len(in_the_index(world)) == 3
-
-
-def test_lost_messages_are_sent_once_more_and_what_is_done_stays_done() -> None:
-    world = scanning(range_pages=50)
-    world.store.put(KEY, MIXED)
-    world.update()
-    first = tasks(world)[0]
-    world.index_range(first, "range", lambda: 900.0)
-    world.ingest.update(Hint(KEY, sweep=True), "message-2", lambda: 900.0)
-    assert len(world.ocr_queue.sent) == 2
-    world.work_off()
-    assert len(live(world)) == len(in_the_index(world)) == 3
-
-
-def test_a_document_replaced_while_it_is_recognised_leaves_nothing_behind() -> None:
-    world = scanning(range_pages=50)
-    world.store.put(KEY, MIXED)
-    world.update()
-    old = tasks(world)
-    world.index_range(old[0], "old-0", lambda: 900.0)
-    world.store.put(KEY, "new text")
-    world.update(owner="message-2")
-    for number, task in enumerate(old):
-        world.index_range(task, f"old-{number}", lambda: 900.0)
-    assert live(world) == in_the_index(world) == ["new text"]
 
 
 def test_a_replacement_that_is_a_scan_takes_over_only_when_it_is_recognised() -> None:

@@ -333,6 +333,6 @@ def test_marks_of_chunks_that_are_gone_bring_nothing_back() -> None:
     world.store.put(KEY, OLD)
     world.update()
     marks = dict(world.index.marks)
-    world.index.delete("handbooks", {record.id: () for record in world.index.of(KEY)})
+    world.index.delete("handbooks", world.index.ids("handbooks", KEY))
     world.index.mark("handbooks", marks)
     assert (world.index.marks, world.index.of(KEY)) == ({}, [])

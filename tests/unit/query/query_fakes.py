@@ -112,6 +112,14 @@ class FakePrincipals:
     cost: float = 0.0
     in_flight: set[Reservation] = field(default_factory=set)
     fails: Exception | None = None
+    uses: UseHistory = field(default_factory=lambda: UseHistory({}, {}, [], complete=True))
+    history_fails: Exception | None = None
+
+    def history(self, days: int, currency: str) -> UseHistory:
+        assert (days, currency) == (14, "USD")
+        if self.history_fails:
+            raise self.history_fails
+        return self.uses
 
     def find(self, id_: str, groups: Sequence[str] = ()) -> Principal | None:
         return self.known.get(id_)
@@ -153,21 +161,6 @@ class FakeDeadLetters:
         moved = min(most, self.parked)
         self.parked -= moved
         return moved
-
-
-@dataclass
-class FakeHistory:
-    """The use of all principals; `fails` is raised instead."""
-
-    found: UseHistory = field(default_factory=lambda: UseHistory({}, {}, [], complete=True))
-    asked: list[tuple[int, str]] = field(default_factory=list)
-    fails: Exception | None = None
-
-    def read(self, days: int, currency: str) -> UseHistory:
-        self.asked.append((days, currency))
-        if self.fails:
-            raise self.fails
-        return self.found
 
 
 class FakeAudit:

@@ -10,7 +10,6 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from enum import Enum, auto
 from heapq import nsmallest
 from itertools import chain, islice
 from threading import Lock
@@ -65,7 +64,7 @@ _WIDER = 4
 _DOCUMENTS_COMPARED, _MOST_COMPARED = 30, 300
 _NO_LENGTH = 1e-12  # of a vector of zeros, which is far from all
 _CALLS_AT_ONCE = 8
-_SHARES_KNOWN = 1000
+_SMALL_KNOWN = 1000
 _MOST_HITS = 2000  # an answer of ids and distances takes about 100 KB
 _FLUSHED_AT_ONCE = 250
 # The hosted service takes so many comparisons. `$in` takes 0.5 s longer beside 500 ids of 100,000.
@@ -85,7 +84,8 @@ class ChromaIndex:
         self._server = server
         self._layout = layout
         self._kept: TTLCache[_ChunkPlace, Passage] = TTLCache(kept_passages, _KEPT_S, timer=monotonic)
-        self._shares: TTLCache[tuple[str, ...], _Share] = TTLCache(_SHARES_KNOWN, _KEPT_S, timer=monotonic)
+        # Collections with so few chunks that a condition is the fastest search.
+        self._small: TTLCache[tuple[str, ...], bool] = TTLCache(_SMALL_KNOWN, _KEPT_S, timer=monotonic)
         self._lock = Lock()
 
     def upsert(self, collection: str, records: Sequence[IndexRecord]) -> None:
@@ -196,29 +196,23 @@ class ChromaIndex:
         collections = [collection for collection, keys in places.items() if keys is None]
         condition = _any_of(collection=collections, document=documents)
         with self._lock:
-            share = _Share.SMALL if documents else self._shares.get((name, *collections))
-        if share is _Share.SMALL:
-            is_small = 0 < len(documents) <= _DOCUMENTS_COMPARED and self._server.quotas is UNLIMITED
-            compared = self._compared(name, condition, vector) if is_small else None
+            is_small = bool(documents) or (name, *collections) in self._small
+        if is_small:
+            compares = 0 < len(documents) <= _DOCUMENTS_COMPARED and self._server.quotas is UNLIMITED
+            compared = self._compared(name, condition, vector) if compares else None
             return query(k, condition) if compared is None else nsmallest(k, compared)
         marks = tuple(map(self._layout.mark, collections))
-        if share is _Share.ALL:
-            hits = query(k)
-            if all(hit.place[1].startswith(marks) for hit in hits):
-                return hits
         wider = max(k, min(_WIDER * k, _MOST_HITS, self._server.quotas.records))
         everything = query(wider)
         hits = [hit for hit in everything if hit.place[1].startswith(marks)]
-        met = query(k, condition) if len(hits) < k and len(everything) == wider else None
-        if met is not None and len(met) < k:  # the condition alone is the faster search
-            learnt = _Share.SMALL
-        else:
-            learnt = _Share.ALL if share is None and len(hits) == len(everything) else _Share.PART
-        if learnt is not share:
+        if len(hits) >= k or len(everything) < wider:
+            return hits[:k]
+        met = query(k, condition)
+        if len(met) < k:
             with self._lock:
-                self._shares[name, *collections] = learnt
+                self._small[name, *collections] = True
         # The condition misses near chunks that the search without it has.
-        return hits[:k] if met is None else nsmallest(k, {hit.place: hit for hit in (*hits, *met)}.values())
+        return nsmallest(k, {hit.place: hit for hit in (*hits, *met)}.values())
 
     def _compared(self, name: str, condition: Any, vector: Sequence[float]) -> list[_Hit] | None:
         """Return all chunks that meet a condition, compared one by one; None where there are too many."""
@@ -259,10 +253,7 @@ class ChromaIndex:
     def ids(
         self, collection: str, document: str, *, of: str | None = None, but: str | None = None, limit: int = 500
     ) -> Stamped:
-        """Return up to `limit` ids of a document's chunks: of the generation `of`, or of any except `but`.
-
-        A chunk that an earlier release wrote has no stamp.
-        """
+        """Return up to `limit` ids of a document's chunks: of the generation `of`, or of any except `but`."""
         condition: dict[str, Any] = {"document": document}
         generation = of if but is None else {"$ne": but}
         if generation is not None:
@@ -272,12 +263,12 @@ class ChromaIndex:
         rows = {
             id_: row or _GONE for page in pages for id_, row in zip(page["ids"], page["metadatas"], strict=True)
         }
-        stamps = {id_: {str(row.get(STAMP, ""))} for id_, row in rows.items()}
+        stamps = {id_: {str(row[STAMP])} for id_, row in rows.items()}
         # A crash between their writes leaves a record and its continuation with different stamps.
         continued = [id_ for id_, row in rows.items() if row.get(CONTINUED)]
         for id_, _, row in self._server.get(self._layout.continuation(name), continued):
-            stamps[id_].add(str(row.get(STAMP, "")))
-        return {self._layout.id_of(id_): () if "" in writes else writes for id_, writes in stamps.items()}
+            stamps[id_].add(str(row[STAMP]))
+        return {self._layout.id_of(id_): writes for id_, writes in stamps.items()}
 
     def delete(self, collection: str, ids: Stamped) -> None:
         """Remove chunks by id, which is much faster in Chroma than by a condition alone.
@@ -286,16 +277,13 @@ class ChromaIndex:
         """
         name, mark = self._layout.name(collection), self._layout.mark(collection)
         stamps = sorted({stamp for writes in ids.values() for stamp in writes})
-        parts: list[tuple[list[str], Any]] = [([mark + id_ for id_, writes in ids.items() if not writes], None)]
-        for start in range(0, len(stamps), _STAMPS_AT_ONCE):
-            batch = stamps[start : start + _STAMPS_AT_ONCE]
-            stamped = [mark + id_ for id_, writes in ids.items() if not set(batch).isdisjoint(writes)]
-            conditions = [{STAMP: stamp} for stamp in batch]
-            parts.append((stamped, {"$or": conditions} if batch[1:] else conditions[0]))
+        batches = [stamps[start : start + _STAMPS_AT_ONCE] for start in range(0, len(stamps), _STAMPS_AT_ONCE)]
         is_limited = self._server.quotas is not UNLIMITED
         for place in [self._layout.continuation(name), name] if is_limited else [name]:
-            for stored, condition in parts:
-                self._server.delete(place, stored, condition)
+            for batch in batches:
+                stored = [mark + id_ for id_, writes in ids.items() if not set(batch).isdisjoint(writes)]
+                conditions = [{STAMP: stamp} for stamp in batch]
+                self._server.delete(place, stored, {"$or": conditions} if batch[1:] else conditions[0])
 
     def flush(self, collection: str) -> None:
         """Make Chroma apply its write-ahead log, and so remove the text in it.
@@ -303,7 +291,7 @@ class ChromaIndex:
         Chroma does so after every 1,000 records of a collection. Deletes of unknown ids count, and change nothing.
         """
         for _ in range(0, SYNC_THRESHOLD, _FLUSHED_AT_ONCE):
-            self.delete(collection, {uuid4().hex: () for _ in range(_FLUSHED_AT_ONCE)})
+            self._server.delete(self._layout.name(collection), [uuid4().hex for _ in range(_FLUSHED_AT_ONCE)])
 
     def page(self, name: str, offset: int, limit: int) -> list[tuple[str, str, str]]:
         """Return (id, document, generation) of up to `limit` chunks of one Chroma collection, in its order."""
@@ -335,14 +323,6 @@ class _Hit(NamedTuple):
 
     distance: float
     place: _ChunkPlace
-
-
-class _Share(Enum):
-    """How much of a Chroma collection belongs to the docwell collections that are searched."""
-
-    SMALL = auto()  # so few chunks that a condition is the fastest search
-    PART = auto()
-    ALL = auto()  # all hits of a wide search did
 
 
 def _any_vectors(ids: Iterable[str]) -> NDArray[np.float32]:

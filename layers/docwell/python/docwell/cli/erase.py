@@ -25,7 +25,7 @@ from docwell.cli.remote import Json, aws_client, plain_failures, s3_client
 from docwell.cli.settings import ExitCode, Failure, Settings
 
 if TYPE_CHECKING:
-    from docwell.adapters.dynamodb.audit import AuditReader
+    from docwell.adapters.dynamodb.audit import DynamoAudit
     from docwell.adapters.s3 import StoredVersion
 
 _KEYS_AT_ONCE = 200  # a call of the function takes 6 MB, and a key has at most 1 KB
@@ -171,13 +171,13 @@ class Erasure:
             yield self._function({**event, "prefix": prefix if start == 0 else None})
 
     def _receipts(self, documents: Sequence[str], *, dry_run: bool) -> int | None:
-        from docwell.adapters.dynamodb.receipts import ReceiptEraser
+        from docwell.adapters.dynamodb.receipts import erase_receipts
 
         if not self._settings.receipts_table:
             return None
         with plain_failures("cannot delete the receipts"):
-            eraser = ReceiptEraser(aws_client(self._settings, "dynamodb"), self._settings.receipts_table)
-            return eraser.erase(documents, dry_run=dry_run)
+            dynamodb = aws_client(self._settings, "dynamodb")
+            return erase_receipts(dynamodb, self._settings.receipts_table, documents, dry_run=dry_run)
 
     def _empty_chroma(self, erased: Erased) -> None:
         from docwell.adapters.chroma_file import vacuum
@@ -313,8 +313,8 @@ def record(
         DynamoAudit(aws_client(settings, "dynamodb"), settings.audit_table).append(event)
 
 
-def audit_reader(settings: Settings) -> AuditReader:
+def audit_reader(settings: Settings) -> DynamoAudit:
     """Return the trail for reading. Raises `Failure` without a table in the settings."""
-    from docwell.adapters.dynamodb.audit import AuditReader
+    from docwell.adapters.dynamodb.audit import DynamoAudit
 
-    return AuditReader(aws_client(settings, "dynamodb"), settings.need("audit_table"))
+    return DynamoAudit(aws_client(settings, "dynamodb"), settings.need("audit_table"))

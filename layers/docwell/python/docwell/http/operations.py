@@ -202,7 +202,7 @@ def _model() -> ModelBody:
 
 def _use() -> UseBody:
     currency = wiring.prices().currency
-    history = wiring.use_history().read(_DAYS, currency)
+    history = wiring.principals().history(_DAYS, currency)
     today = datetime.now(UTC).date()
     days = []
     for ago in reversed(range(_DAYS)):

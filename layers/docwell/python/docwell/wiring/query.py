@@ -31,7 +31,7 @@ from docwell.wiring.stores import chroma_quotas, dynamodb, ledger_of, server_aut
 
 if TYPE_CHECKING:
     from docwell.adapters.dynamodb.ledger import DynamoLedger
-    from docwell.adapters.dynamodb.principals import DynamoPrincipals, DynamoUseHistory
+    from docwell.adapters.dynamodb.principals import DynamoPrincipals
     from docwell.adapters.ollama import OllamaModel
     from docwell.adapters.openai_model import OpenAiModel
     from docwell.adapters.s3 import S3DocumentLinks
@@ -250,15 +250,6 @@ def audit_trail() -> AuditTrail | None:
 
     settings = query_settings()
     return DynamoAudit(dynamodb(settings), settings.audit_table) if settings.audit_table else None
-
-
-@cache
-def use_history() -> DynamoUseHistory:
-    """Return the use of all principals by day."""
-    from docwell.adapters.dynamodb.principals import DynamoUseHistory
-
-    settings = query_settings()
-    return DynamoUseHistory(dynamodb(settings), settings.principals_table, settings.usage_table)
 
 
 @cache

@@ -22,7 +22,7 @@ _DOCUMENTS = 300
 
 
 class DynamoAudit:
-    """`docwell.ports.AuditTrail`. Its role has only `dynamodb:PutItem`: it knows no row that it could replace."""
+    """`docwell.ports.AuditTrail`. The functions may only append; operators read and erase."""
 
     def __init__(self, client: DynamoDBClient, table: str) -> None:
         self._table = Table(client, table, "audit")
@@ -42,13 +42,6 @@ class DynamoAudit:
                 "request_id": event.request_id,
             }
             self._table.put(row, only_if_new=True)
-
-
-class AuditReader:
-    """The audit trail for operators: `docwell audit` and `docwell erase`."""
-
-    def __init__(self, client: DynamoDBClient, table: str) -> None:
-        self._table = Table(client, table, "audit")
 
     def events(self, actor: str | None = None, document: str | None = None) -> list[AuditEvent]:
         """Return the events of an actor, or those that name a document, or all; oldest first."""

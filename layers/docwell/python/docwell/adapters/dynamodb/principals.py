@@ -34,6 +34,10 @@ if TYPE_CHECKING:
 
 _GRANT = "grant"
 _DAY_S = 86_400
+# The most pages of 1 MB that a history reads, in about two seconds: 1,000 principals of two weeks take two.
+_PAGES = 8
+# The principals of today in a history.
+_BUSIEST = 20
 _USAGE_KEPT_S = 40 * _DAY_S  # longer than a month, for billing
 # boto3 has already retried each call; fail fast.
 _BATCH_ATTEMPTS = 2
@@ -151,6 +155,38 @@ class DynamoPrincipals:
             condition="contains(in_flight, :id)",
             returns="NONE",
         )
+
+    def history(self, days: int, currency: str) -> UseHistory:
+        """Return the use of the last `days` UTC days, today included, and the costs in a currency."""
+        now = self._clock()
+        days_read = Selection("#day >= :since", {"since": _day_of(now - (days - 1) * _DAY_S)})
+        uses: defaultdict[str, Use] = defaultdict(Use)
+        costs: defaultdict[str, float] = defaultdict(float)
+        callers: dict[str, Use] = {}
+        place: Place | None = None
+        for _ in range(_PAGES):
+            page = self._usage.page(days_read, after=place)
+            for row in page.rows:
+                day = str(row["day"])
+                uses[day] += _use(row)
+                costs[day] += row.get("cost", 0) if row.get("currency") == currency else 0
+                if day == _day_of(now):
+                    callers[row["principal"]] = _use(row)
+            place = page.next
+            if place is None:
+                break
+        return UseHistory(uses, costs, self._busiest(callers), complete=place is None)
+
+    def _busiest(self, callers: dict[str, Use]) -> list[tuple[Principal, Use]]:
+        """Return the principals with the most requests. One without an own grant has no label and no quota."""
+        ids = sorted(callers, key=lambda id_: (-callers[id_].requests, id_))[:_BUSIEST]
+        grants = {grant.id: grant for grant in map(_grant, self._grants.get_many(map(_grant_key, ids)))}
+        busiest = []
+        for id_ in ids:
+            grant = grants.get(id_, Grant(id_, frozenset()))
+            quotas = (grant.requests_per_day, grant.tokens_per_day)
+            busiest.append((Principal(id_, frozenset(), frozenset(), *quotas, grant.label), callers[id_]))
+        return busiest
 
     def _day(self) -> str:
         return _day_of(self._clock())
@@ -357,52 +393,3 @@ def _row_key(digest: str) -> Row:
 
 def _api_key(row: Row) -> ApiKey:
     return ApiKey(row["principal"].removeprefix(_HASH), row["of"], row["key_id"], row.get("ends_at"))
-
-
-# The most pages of 1 MB that a history reads, in about two seconds: 1,000 principals of two weeks take two.
-_PAGES = 8
-# The principals of today in a history.
-_BUSIEST = 20
-
-
-class DynamoUseHistory:
-    """`docwell.upkeep.operations.History`."""
-
-    def __init__(
-        self, client: DynamoDBClient, table: str, usage_table: str, clock: Callable[[], float] = time.time
-    ) -> None:
-        self._grants = Table(client, table, "principals")
-        self._usage = Table(client, usage_table, "principals")
-        self._clock = clock
-
-    def read(self, days: int, currency: str) -> UseHistory:
-        """Return the use of the last `days` UTC days, today included, and the costs in a currency."""
-        now = self._clock()
-        days_read = Selection("#day >= :since", {"since": _day_of(now - (days - 1) * _DAY_S)})
-        uses: defaultdict[str, Use] = defaultdict(Use)
-        costs: defaultdict[str, float] = defaultdict(float)
-        callers: dict[str, Use] = {}
-        place: Place | None = None
-        for _ in range(_PAGES):
-            page = self._usage.page(days_read, after=place)
-            for row in page.rows:
-                day = str(row["day"])
-                uses[day] += _use(row)
-                costs[day] += row.get("cost", 0) if row.get("currency") == currency else 0
-                if day == _day_of(now):
-                    callers[row["principal"]] = _use(row)
-            place = page.next
-            if place is None:
-                break
-        return UseHistory(uses, costs, self._busiest(callers), complete=place is None)
-
-    def _busiest(self, callers: dict[str, Use]) -> list[tuple[Principal, Use]]:
-        """Return the principals with the most requests. One without an own grant has no label and no quota."""
-        ids = sorted(callers, key=lambda id_: (-callers[id_].requests, id_))[:_BUSIEST]
-        grants = {grant.id: grant for grant in map(_grant, self._grants.get_many(map(_grant_key, ids)))}
-        busiest = []
-        for id_ in ids:
-            grant = grants.get(id_, Grant(id_, frozenset()))
-            quotas = (grant.requests_per_day, grant.tokens_per_day)
-            busiest.append((Principal(id_, frozenset(), frozenset(), *quotas, grant.label), callers[id_]))
-        return busiest

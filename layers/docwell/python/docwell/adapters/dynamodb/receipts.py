@@ -90,31 +90,25 @@ class DynamoReceipts:
         return None if before is None else before.get("verdict") or ""
 
 
-class ReceiptEraser:
-    """Deletes the receipts that quote erased documents, for `docwell erase`."""
+def erase_receipts(client: DynamoDBClient, name: str, documents: Iterable[str], *, dry_run: bool = False) -> int:
+    """Delete the receipts that quote the documents: by a passage, or by such an answer in their history.
 
-    def __init__(self, client: DynamoDBClient, table: str) -> None:
-        self._table = Table(client, table, "receipts")
-
-    def erase(self, documents: Iterable[str], *, dry_run: bool = False) -> int:
-        """Delete the receipts that quote the documents: by a passage, or by such an answer in their history.
-
-        Return their number.
-        """
-        erased, answers_quoting = set(documents), set[int]()
-        quoting, asked_later = list[Row](), list[tuple[Row, set[int]]]()
-        for receipt in map(_receipt, self._table.rows(Selection(filter="", values={}))):
-            key = _key(receipt.principal, receipt.request_id)
-            if erased & _documents(receipt):
-                quoting.append(key)
-                if receipt.answer.get("status") != AnswerStatus.REFUSED:  # each refusal has the same text
-                    answers_quoting.add(_hash(receipt.answer))
-            elif history := receipt.request.get("history"):
-                asked_later.append((key, set(map(_hash, history))))
-        quoting += [key for key, answers in asked_later if answers & answers_quoting]
-        if not dry_run:
-            self._table.delete_many(quoting)
-        return len(quoting)
+    Return their number.
+    """
+    table, erased, answers_quoting = Table(client, name, "receipts"), set(documents), set[int]()
+    quoting, asked_later = list[Row](), list[tuple[Row, set[int]]]()
+    for receipt in map(_receipt, table.rows(Selection(filter="", values={}))):
+        key = _key(receipt.principal, receipt.request_id)
+        if erased & _documents(receipt):
+            quoting.append(key)
+            if receipt.answer.get("status") != AnswerStatus.REFUSED:  # each refusal has the same text
+                answers_quoting.add(_hash(receipt.answer))
+        elif history := receipt.request.get("history"):
+            asked_later.append((key, set(map(_hash, history))))
+    quoting += [key for key, answers in asked_later if answers & answers_quoting]
+    if not dry_run:
+        table.delete_many(quoting)
+    return len(quoting)
 
 
 def _hash(turn: Mapping[str, Any]) -> int:
@@ -138,8 +132,7 @@ def _possible(principal: str, request_id: str) -> bool:
 def _receipt(row: Row) -> Receipt:
     try:
         unpacked = json.loads(zlib.decompress(row["body"]))
-        # An older receipt has no fit.
-        fields_ = {"model_digest": None, "verdict": None, "comment": None, "fit": None, **row, **unpacked}
+        fields_ = {"model_digest": None, "verdict": None, "comment": None, **row, **unpacked}
         fields_["comment"] = fields_["comment"] and zlib.decompress(fields_["comment"]).decode()
         fields_["created_at"] = float(fields_["created_at"])
         fields_["passages"] = tuple((id_, document, version) for id_, document, version in fields_["passages"])
