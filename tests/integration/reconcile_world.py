@@ -49,7 +49,7 @@ class World:
     def __post_init__(self) -> None:
         self.s3, self.sqs = boto3.client("s3"), boto3.client("sqs")
         self.store = S3ObjectStore(client("s3"), self.bucket)
-        self.queue = SqsTaskQueue(client("sqs"), self.queue_url)
+        self.queue, self.reader = SqsTaskQueue(client("sqs"), self.queue_url), FakeReader()
 
     @property
     def state(self) -> DynamoState:
@@ -65,7 +65,7 @@ class World:
     def ingest(self, fingerprint: str) -> Ingest:
         index = self.index(fingerprint)
         limits = IngestLimits(range_pages=2, stop_before_s=1.0)
-        indexer = RangeIndexer(self.store, index, FakeEmbedder(), FakeReader(), limits)
+        indexer = RangeIndexer(self.store, index, FakeEmbedder(), self.reader, limits)
         ledger = self.ledger(fingerprint)
         return Ingest(self.bucket, self.store, ledger, index, self.queue, indexer, fingerprint)
 
@@ -145,7 +145,7 @@ class World:
 
 
 @contextmanager
-def new_world(chroma_url: str, shards: tuple[int, int] = (8, 8)) -> Iterator[World]:
+def new_world(chroma_url: str, shards: tuple[int, int] = (8, 8), kind: type[World] = World) -> Iterator[World]:
     """An empty world; `shards` are those of its two known pipelines."""
     with mock_aws():
         bucket = f"documents-{uuid.uuid4().hex[:8]}"
@@ -156,7 +156,7 @@ def new_world(chroma_url: str, shards: tuple[int, int] = (8, 8)) -> Iterator[Wor
         boto3.client("dynamodb").create_table(TableName="ledger", **LEDGER_SCHEMA)
         # New fingerprints, because all tests share one Chroma server.
         known = (uuid.uuid4().hex, uuid.uuid4().hex)
-        yield World(chroma_url, bucket, queue_url, Clock(), known, shards)
+        yield kind(chroma_url, bucket, queue_url, Clock(), known, shards)
 
 
 def fill(world: World) -> World:

@@ -89,6 +89,10 @@ def index(url: str, auth: ServerAuth) -> ChromaIndex:
     return ChromaIndex(ChromaServer(url, auth=auth), Layout("f" * 32, 8))
 
 
+def secured(url: str, secret: Secret, clock: Clock | None = None) -> ChromaIndex:
+    return index(url, ServerAuth(secret_reader(secret.client, secret.arn, "chroma"), clock=clock or Clock()))
+
+
 @pytest.mark.parametrize(
     ("header", "value"), [("Authorization", "Bearer first"), ("X-Chroma-Token", "first")], ids=["own", "hosted"]
 )
@@ -101,24 +105,16 @@ def test_every_request_has_the_token_in_the_header_that_the_server_takes(
     assert Hosted.seen == [True]
 
 
-def test_the_token_is_read_from_the_secret_once(hosted: str, secret: Secret) -> None:
-    chroma = index(hosted, ServerAuth(secret_reader(secret.client, secret.arn, "chroma"), "Authorization"))
-    for _ in range(3):
-        chroma.collections()
-    assert Hosted.seen == [True] * 3
-    assert secret.actions == ["GetSecretValue"]
-
-
-def test_a_setting_with_an_arn_is_a_secret(hosted: str, secret: Secret) -> None:
+def test_a_setting_with_an_arn_is_a_secret_that_is_read_once(hosted: str, secret: Secret) -> None:
     settings = StorageSettings.read(bucket="b", chroma_url=hosted, chroma_token=secret.arn)
-    assert stores.index_of(settings, "e" * 32, 8).collections() == []
+    chroma = stores.index_of(settings, "e" * 32, 8)
+    assert [chroma.collections() for _ in range(3)] == [[]] * 3
+    assert Hosted.seen == [True] * 3
 
 
 def test_a_rotated_token_is_read_at_the_first_refusal(hosted: str, secret: Secret) -> None:
     clock = Clock()
-    chroma = index(
-        hosted, ServerAuth(secret_reader(secret.client, secret.arn, "chroma"), "Authorization", clock=clock)
-    )
+    chroma = secured(hosted, secret, clock)
     chroma.collections()
     secret.put('{"token": "second"}')
     Hosted.right = ("Authorization", "Bearer second")
@@ -129,9 +125,7 @@ def test_a_rotated_token_is_read_at_the_first_refusal(hosted: str, secret: Secre
 
 def test_a_token_that_stays_wrong_is_not_read_for_every_request(hosted: str, secret: Secret) -> None:
     Hosted.right = ("Authorization", "Bearer other")
-    chroma = index(
-        hosted, ServerAuth(secret_reader(secret.client, secret.arn, "chroma"), "Authorization", clock=Clock())
-    )
+    chroma = secured(hosted, secret)
     for _ in range(4):
         with pytest.raises(Unavailable):
             chroma.collections()
@@ -141,9 +135,7 @@ def test_a_token_that_stays_wrong_is_not_read_for_every_request(hosted: str, sec
 
 def test_a_token_that_still_works_is_replaced_within_minutes(hosted: str, secret: Secret) -> None:
     clock = Clock()
-    chroma = index(
-        hosted, ServerAuth(secret_reader(secret.client, secret.arn, "chroma"), "Authorization", clock=clock)
-    )
+    chroma = secured(hosted, secret, clock)
     chroma.collections()
     secret.put('{"token": "second"}')
     Hosted.right = ("Authorization", "Bearer second")
@@ -177,7 +169,7 @@ def test_a_secret_without_a_token_is_a_typed_error_without_its_text(
     hosted: str, secret: Secret, text: str
 ) -> None:
     secret.put(text)
-    chroma = index(hosted, ServerAuth(secret_reader(secret.client, secret.arn, "chroma"), "Authorization"))
+    chroma = secured(hosted, secret)
     with pytest.raises(Unavailable, match="key `token`") as caught:
         chroma.collections()
     assert "first" not in str(caught.value)

@@ -6,13 +6,13 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
-from moto import mock_aws
 
 from docwell.answers import AnswerStatus, Mode
 from docwell.query.ask import Question
 from docwell.query.compare import Comparison
 from docwell.query.prompting import load_prompt
-from tests.integration.test_overviews import World
+from tests.integration.reconcile_world import new_world
+from tests.integration.test_overviews import Asked
 
 pytestmark = pytest.mark.integration
 NORTH, SOUTH = "plant/north.pdf", "plant/süd+1.pdf"
@@ -21,9 +21,9 @@ ASKED = Question("How many crews oil the pumps of plant north and of plant süd?
 
 
 @pytest.fixture
-def world(chroma_url: str) -> Iterator[World]:
-    with mock_aws():
-        world = World(chroma_url)
+def world(chroma_url: str) -> Iterator[Asked]:
+    with new_world(chroma_url, kind=Asked) as world:
+        assert isinstance(world, Asked)
         modes = world.query.modes
         comparison = Comparison(world.retrieval, load_prompt("compare"), world.model)
         world.query = replace(
@@ -33,18 +33,18 @@ def world(chroma_url: str) -> Iterator[World]:
         yield world
 
 
-def test_each_document_is_asked_by_itself_in_its_live_version_while_it_is_there(world: World) -> None:
-    world.put(NORTH, PUMPS.format("seven"))
-    world.put(SOUTH, PUMPS.format("nine"))
-    world.put("plant/office.pdf", "The office opens at eight.")
+def test_each_document_is_asked_by_itself_in_its_live_version_while_it_is_there(world: Asked) -> None:
+    world.upload(NORTH, PUMPS.format("seven"))
+    world.upload(SOUTH, PUMPS.format("nine"))
+    world.upload("plant/office.pdf", "The office opens at eight.")
     answer = world.ask(ASKED).answer
     assert (answer.status, answer.mode) == (AnswerStatus.ANSWERED, Mode.COMPARE)
     assert [one.document for one in answer.citations] == [NORTH, SOUTH]
     assert [line.partition(":")[0] for line in answer.answer.splitlines()] == ["- north", "- süd 1"]
 
-    world.put(SOUTH, PUMPS.format("eleven"))
+    world.upload(SOUTH, PUMPS.format("eleven"))
     quotes = [one.quote for one in world.ask(ASKED).answer.citations]
     assert quotes == [PUMPS.format("seven"), PUMPS.format("eleven")]
 
-    world.delete(SOUTH)
+    world.remove(SOUTH)
     assert world.ask(ASKED).answer.mode is Mode.PASSAGES

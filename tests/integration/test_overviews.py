@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import pytest
-from moto import mock_aws
 
 from docwell.answers import AnswerStatus, Mode
-from docwell.config import IngestLimits, QueryLimits
+from docwell.config import QueryLimits
 from docwell.deadline import Deadline, run
-from docwell.ingest.indexing import RangeIndexer
-from docwell.ingest.ingest import Ingest, RangeWorker
+from docwell.ingest.ingest import RangeWorker
 from docwell.models import Hint, Part, RangeTask, Status
 from docwell.query.ask import Ask, QueryReport, Question
 from docwell.query.conversation import Conversation
@@ -21,8 +20,8 @@ from docwell.query.prompting import load_prompt
 from docwell.query.query import Query
 from docwell.query.writing import Calibration
 from docwell.upkeep.erase import Erase, ErasePipeline
-from tests.integration.test_filters import EVERYBODY
-from tests.integration.test_filters import World as FilterWorld
+from tests.integration.reconcile_world import new_world
+from tests.integration.test_filters import EVERYBODY, Filtered
 from tests.unit.query.query_fakes import FakeAdmission, FakeLinks, FakeModel, FakeStates
 
 pytestmark = pytest.mark.integration
@@ -33,47 +32,41 @@ PAGES = [
 ]
 
 
-class World(FilterWorld):
-    """Documents of ranges of two pages, each done by its own worker."""
+@dataclass
+class Asked(Filtered):
+    """A world that answers questions; each range of two pages has its own worker."""
 
-    def __init__(self, chroma_url: str) -> None:
-        super().__init__(chroma_url)
-        limits = IngestLimits(range_pages=2)
-        indexer = RangeIndexer(self.store, self.index, self.embedder, self.reader, limits)
-        self.ingest = Ingest(
-            self.bucket, self.store, self.ledger, self.index, self.queue, indexer, self.ingest.fingerprint
-        )
+    def __post_init__(self) -> None:
+        super().__post_init__()
         self.model = FakeModel("It is about the pumps of the plant in Ostra [1].")
+        overview = Overview(self.index(), load_prompt("overview"))
         self.query = Query(
             retrieval=self.retrieval,
             embedder=self.embedder,
             model=self.model,
             conversation=Conversation(self.model, load_prompt("rewrite"), 4000),
             calibration=Calibration(self.model, FakeStates()),
-            modes=Modes(
-                Router(self.embedder),
-                {Mode.OVERVIEW: Overview(self.index, load_prompt("overview"))},
-                self.retrieval,
-            ),
+            modes=Modes(Router(self.embedder), {Mode.OVERVIEW: overview}, self.retrieval),
             links=FakeLinks(),
             limits=QueryLimits(),
         )
 
     def look_at(self, key: str) -> None:
-        self.ingest.observe(key)
+        ingest = self.ingest(self.known[0])
+        ingest.observe(key)
         super().look_at(key)
-        record = self.ledger.get(key)
+        record = self.ledger().get(key)
         if record is not None and record.status is Status.PENDING:
             for number in reversed(range(record.ranges or 0)):
-                task = RangeTask(key, str(record.version), self.ingest.fingerprint, record.attempt, number)
-                RangeWorker(self.ingest, task, f"range-{number}", lambda: 900.0).index_range()
+                task = RangeTask(key, str(record.version), ingest.fingerprint, record.attempt, number)
+                RangeWorker(ingest, task, f"range-{number}", lambda: 900.0).index_range()
 
     def overview(self) -> dict[Part, list[str]]:
         """Return the pieces of the live generation."""
-        record = self.ledger.get(KEY)
+        record = self.ledger().get(KEY)
         live = record.live_generation if record else None
         found: dict[Part, list[str]] = {}
-        for passage, marks in self.index.marked(KEY, live) if live else ():
+        for passage, marks in self.index().marked(KEY, live) if live else ():
             for mark in marks:
                 found.setdefault(mark.part, []).append(passage.chunk.text[mark.start : mark.end])
         return found
@@ -89,13 +82,14 @@ class World(FilterWorld):
 
 
 @pytest.fixture
-def world(chroma_url: str) -> Iterator[World]:
-    with mock_aws():
-        yield World(chroma_url)
+def world(chroma_url: str) -> Iterator[Asked]:
+    with new_world(chroma_url, kind=Asked) as made:
+        assert isinstance(made, Asked)
+        yield made
 
 
-def test_an_overview_answers_for_its_live_version_and_is_replaced_deleted_and_erased_with_it(world: World) -> None:
-    world.put(KEY, "\f".join(PAGES))
+def test_an_overview_answers_for_its_live_version_and_is_replaced_deleted_and_erased_with_it(world: Asked) -> None:
+    world.upload(KEY, "\f".join(PAGES))
     first = world.overview()
     assert first[Part.OPENING] == PAGES[:2]
     assert all(f"Pump {number}" in " ".join(first[Part.STATEMENT]) for number in range(2, 6))
@@ -103,41 +97,41 @@ def test_an_overview_answers_for_its_live_version_and_is_replaced_deleted_and_er
     assert (report.answer.status, report.answer.mode) == (AnswerStatus.ANSWERED, Mode.OVERVIEW)
     assert [citation.page for citation in report.answer.citations] == [1]
     assert sorted(passage.chunk.page for passage in report.inquiry.prompted) == [1, 2, 3, 4, 5, 6]
-    assert sum(world.reconcile.run(lambda: 100.0, force=True).drift.values()) == 0
+    assert sum(world.run(force=True).drift.values()) == 0
 
-    world.put(KEY, "\f".join(page.replace("Pump", "Lamp") for page in PAGES))
+    world.upload(KEY, "\f".join(page.replace("Pump", "Lamp") for page in PAGES))
     texts = [text for pieces in world.overview().values() for text in pieces]
     assert "Lamp" in " ".join(texts)
     assert "Pump" not in " ".join(texts)
     assert "Pump" not in " ".join(passage.chunk.text for passage in world.ask(ABOUT).inquiry.prompted)
-    assert sum(world.reconcile.run(lambda: 100.0, force=True).drift.values()) == 0
+    assert sum(world.run(force=True).drift.values()) == 0
 
-    live = world.ledger.get(KEY)
+    live = world.ledger().get(KEY)
     assert live is not None
-    world.delete(KEY)
-    erase = Erase(world.store, world.queue, (ErasePipeline(world.ledger, world.index),))
+    world.remove(KEY)
+    erase = Erase(world.store, world.queue, (ErasePipeline(world.ledger(), world.index()),))
     assert erase.check([KEY]).left == []
-    assert world.index.marked(KEY, str(live.live_generation)) == []
-    assert world.index.ids("plant", KEY) == {}
+    assert world.index().marked(KEY, str(live.live_generation)) == []
+    assert world.index().ids("plant", KEY) == {}
 
 
-def test_marks_keep_the_chunk_and_marks_of_no_chunk_make_none(world: World) -> None:
-    world.put(KEY, "\f".join(PAGES))
-    before = world.index.ids("plant", KEY)
+def test_marks_keep_the_chunk_and_marks_of_no_chunk_make_none(world: Asked) -> None:
+    world.upload(KEY, "\f".join(PAGES))
+    before = world.index().ids("plant", KEY)
     vector = world.embedder.embed_queries([PAGES[3]])[0].tolist()
-    (hit, *_) = world.index.search({"plant": None}, vector, 5)
+    (hit, *_) = world.index().search({"plant": None}, vector, 5)
     assert (hit.chunk.text, hit.chunk.page) == (PAGES[3], 4)
     assert hit.score == pytest.approx(1.0, abs=0.3)
-    ((_, marks), *_) = world.index.marked(KEY, hit.generation)
-    world.index.mark("plant", {"0" * 32: marks})
-    assert sorted(world.index.ids("plant", KEY)) == sorted(before)
+    ((_, marks), *_) = world.index().marked(KEY, hit.generation)
+    world.index().mark("plant", {"0" * 32: marks})
+    assert sorted(world.index().ids("plant", KEY)) == sorted(before)
 
 
-def test_a_rebuild_marks_the_same_pieces(world: World) -> None:
-    world.put(KEY, "\f".join(PAGES[:2]))
+def test_a_rebuild_marks_the_same_pieces(world: Asked) -> None:
+    world.upload(KEY, "\f".join(PAGES[:2]))
     first = world.overview()
-    ids = world.index.ids("plant", KEY)
-    world.index.delete("plant", ids)
+    ids = world.index().ids("plant", KEY)
+    world.index().delete("plant", ids)
     assert world.overview() == {}
-    world.ingest.update(Hint(KEY, rebuild=True), "worker", lambda: 900.0)
+    world.ingest(world.known[0]).update(Hint(KEY, rebuild=True), "worker", lambda: 900.0)
     assert world.overview() == first

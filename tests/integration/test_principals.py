@@ -87,7 +87,11 @@ def test_rights_to_write_are_put_together_and_a_row_without_them_has_none(
     assert writable == {(): alone, ("g",): alone | {"b"}, ("admins", "g"): None, ("readers",): alone}
     reader = principals.find("sub:new", ["readers"])
     assert reader is not None
-    assert not reader.may_write("a")
+    assert (reader.may_write("a"), reader.operates) == (False, False)
+    admin.add(grant("group:operators", operates=True))
+    operator = principals.find("sub:new", ["operators"])
+    assert operator is not None
+    assert operator.operates
 
 
 def test_a_row_that_says_neither_all_nor_collections_opens_nothing(

@@ -14,6 +14,7 @@ from moto import mock_aws
 from docwell.adapters.aws import client
 from docwell.adapters.s3 import S3ObjectStore
 from docwell.errors import NotFound, ObjectDenied, Unavailable
+from docwell.models import ObjectVersion
 
 pytestmark = pytest.mark.integration
 KEYS = ["a+b%&c d/é日本.pdf", "//a/..//b.pdf", "x" * 1024]
@@ -29,48 +30,59 @@ def bucket(request: pytest.FixtureRequest) -> Iterator[Any]:
         yield bucket
 
 
-@pytest.mark.parametrize("key", KEYS)
-def test_what_was_put_is_what_is_read(bucket: Any, key: str, tmp_path: Path) -> None:
-    bucket.put_object(Key=key, Body=b"content")
-    store = S3ObjectStore(client("s3"), "documents")
+@pytest.fixture
+def store(bucket: Any) -> S3ObjectStore:
+    return S3ObjectStore(client("s3"), "documents")
+
+
+def head_of(store: S3ObjectStore, key: str = "a") -> ObjectVersion:
     head = store.head(key)
     assert head is not None
+    return head
+
+
+def refuse(s3: Any, call: str, code: str) -> None:
+    def fail(**_: Any) -> None:
+        raise ClientError({"Error": {"Code": code}}, call)
+
+    s3.meta.events.register(f"before-call.s3.{call}", fail)
+
+
+@pytest.mark.parametrize("key", KEYS)
+def test_an_object_is_read_as_it_was_put(bucket: Any, store: S3ObjectStore, key: str, tmp_path: Path) -> None:
+    bucket.put_object(Key=key, Body=b"content")
+    head = head_of(store, key)
     assert head.size == 7
     store.download(key, head, tmp_path / "file")
     assert (tmp_path / "file").read_bytes() == b"content"
 
 
-def test_a_new_content_is_a_new_version_and_a_deleted_key_has_none(bucket: Any) -> None:
-    store = S3ObjectStore(client("s3"), "documents")
+def test_a_new_content_is_a_new_version_and_a_deleted_key_has_none(bucket: Any, store: S3ObjectStore) -> None:
     assert store.head("a") is None
-    bucket.put_object(Key="a", Body=b"1")
-    first = store.head("a")
-    bucket.put_object(Key="a", Body=b"2")
-    second = store.head("a")
-    assert first is not None
-    assert second is not None
-    assert first.version != second.version
+    versions = set()
+    for body in (b"1", b"2"):
+        bucket.put_object(Key="a", Body=body)
+        versions.add(head_of(store).version)
+    assert len(versions) == 2
     bucket.Object("a").delete()
     assert store.head("a") is None
 
 
-def test_a_version_that_is_gone_is_not_found(bucket: Any, tmp_path: Path) -> None:
-    store = S3ObjectStore(client("s3"), "documents")
-    bucket.put_object(Key="a", Body=b"1")
-    head = store.head("a")
-    assert head is not None
+def test_a_version_that_is_gone_is_not_found(bucket: Any, store: S3ObjectStore, tmp_path: Path) -> None:
+    bucket.put_object(Key="a", Body=b"1", Tagging="stage=draft")
+    head = head_of(store)
     bucket.object_versions.filter(Prefix="a").delete()
     with pytest.raises(NotFound):
         store.download("a", head, tmp_path / "file")
+    with pytest.raises(NotFound):
+        store.tags("a", head)
 
 
 def test_an_overwritten_object_never_gives_the_new_bytes_under_the_old_version(
-    bucket: Any, tmp_path: Path
+    bucket: Any, store: S3ObjectStore, tmp_path: Path
 ) -> None:
-    store = S3ObjectStore(client("s3"), "documents")
     bucket.put_object(Key="a", Body=b"old")
-    head = store.head("a")
-    assert head is not None
+    head = head_of(store)
     bucket.put_object(Key="a", Body=b"new")
     try:
         store.download("a", head, tmp_path / "file")
@@ -85,39 +97,30 @@ def test_a_store_that_cannot_be_reached_is_unavailable(monkeypatch: pytest.Monke
         S3ObjectStore(client("s3"), "documents").head("a")
 
 
-def test_a_listing_goes_on_after_a_key_and_ends(bucket: Any) -> None:
-    for key in ("b/é", "a", "b/x y"):
-        bucket.put_object(Key=key, Body=b"1234")
-    store = S3ObjectStore(client("s3"), "documents")
-    first = store.list(None, 2)
-    rest = store.list(first[-1].key, 2)
-    assert [row.key for row in [*first, *rest]] == ["a", "b/x y", "b/é"]
-    head = store.head("a")
-    assert head is not None
-    assert (first[0].etag, first[0].size) == (head.etag, 4)
-    assert store.list("b/é", 2) == []
-
-
+@pytest.mark.parametrize("pages_of", [1, 1000])  # S3 may end a page early
 @pytest.mark.parametrize(("limit", "count"), [(1, 1), (2, 2), (4, 3), (1000, 3)])
-def test_a_listing_ends_only_where_the_bucket_does(bucket: Any, limit: int, count: int) -> None:
+def test_a_listing_ends_only_where_the_bucket_does(bucket: Any, limit: int, count: int, pages_of: int) -> None:
     for key in ("b/é", "a", "b/x y"):
         bucket.put_object(Key=key, Body=b"1234")
     s3 = client("s3")
-    s3.meta.events.register("provide-client-params.s3.ListObjectsV2", lambda params, **_: params.update(MaxKeys=1))
-    found = S3ObjectStore(s3, "documents").list(None, limit)
-    assert [row.key for row in found] == ["a", "b/x y", "b/é"][:count]
+    s3.meta.events.register(
+        "provide-client-params.s3.ListObjectsV2", lambda params, **_: params.update(MaxKeys=pages_of)
+    )
+    store = S3ObjectStore(s3, "documents")
+    rows = store.list(None, limit)
+    assert [row.key for row in rows] == ["a", "b/x y", "b/é"][: min(count, limit)]
+    assert (rows[0].etag, rows[0].size) == (head_of(store).etag, 4)
+    assert [row.key for row in store.list("a", limit)] == ["b/x y", "b/é"][:limit]
+    assert store.list("b/é", limit) == []
 
 
-def test_metadata_and_tags_are_those_of_the_version(bucket: Any) -> None:
-    store = S3ObjectStore(client("s3"), "documents")
+def test_metadata_and_tags_are_those_of_the_version(bucket: Any, store: S3ObjectStore) -> None:
     bucket.put_object(Key=KEYS[0], Body=b"1", Metadata={"Team": "heat"}, Tagging="stage=draft&year=2026")
-    head = store.head(KEYS[0])
-    assert head is not None
+    head = head_of(store, KEYS[0])
     assert (head.metadata, head.tag_count) == ({"team": "heat"}, 2)
     assert store.tags(KEYS[0], head) == {"stage": "draft", "year": "2026"}
     bucket.put_object(Key=KEYS[0], Body=b"2")
-    newer = store.head(KEYS[0])
-    assert newer is not None
+    newer = head_of(store, KEYS[0])
     assert (newer.metadata, newer.tag_count, store.tags(KEYS[0], newer)) == ({}, 0, {})
     if not head.version.startswith('"'):  # without versioning the old one is gone
         assert store.tags(KEYS[0], head) == {"stage": "draft", "year": "2026"}
@@ -135,42 +138,20 @@ def test_metadata_and_tags_are_those_of_the_version(bucket: Any) -> None:
         ("=?utf-7?Q?+2AA-?=", "=?utf-7?Q?+2AA-?="),  # a lone surrogate
     ],
 )
-def test_non_ascii_metadata_is_decoded(bucket: Any, sent: str, read: str) -> None:
-    bucket.put_object(Key="a", Body=b"1", Metadata={"who": sent})
-    head = S3ObjectStore(client("s3"), "documents").head("a")
-    assert head is not None
-    assert head.metadata == {"who": read}
-
-
-def test_metadata_over_the_limit_is_left_out(bucket: Any) -> None:
-    bucket.put_object(Key="a", Body=b"1", Metadata={"b": "kept", "c": "x" * 1900, "d": "y" * 200})
-    head = S3ObjectStore(client("s3"), "documents").head("a")
-    assert head is not None
-    assert head.metadata == {"b": "kept", "c": "x" * 1900}
-
-
-def test_tags_of_an_object_that_is_gone_are_not_found(bucket: Any) -> None:
-    store = S3ObjectStore(client("s3"), "documents")
-    bucket.put_object(Key="a", Body=b"1", Tagging="stage=draft")
-    head = store.head("a")
-    assert head is not None
-    bucket.object_versions.filter(Prefix="a").delete()
-    with pytest.raises(NotFound):
-        store.tags("a", head)
+def test_non_ascii_metadata_is_decoded_and_metadata_over_the_limit_left_out(
+    bucket: Any, store: S3ObjectStore, sent: str, read: str
+) -> None:
+    bucket.put_object(Key="a", Body=b"1", Metadata={"b": sent, "c": "x" * 1900, "d": "y" * 200})
+    assert head_of(store).metadata == {"b": read, "c": "x" * 1900}
 
 
 @pytest.mark.parametrize("code", ["AccessDenied", "NotImplemented"])
 def test_forbidden_tags_are_none_and_warn_once(bucket: Any, code: str, caplog: pytest.LogCaptureFixture) -> None:
     bucket.put_object(Key="a", Body=b"1", Tagging="stage=draft")
     s3 = client("s3")
+    refuse(s3, "GetObjectTagging", code)
     store = S3ObjectStore(s3, "documents")
-    head = store.head("a")
-    assert head is not None
-
-    def refuse(**_: Any) -> None:
-        raise ClientError({"Error": {"Code": code}}, "GetObjectTagging")
-
-    s3.meta.events.register("before-call.s3.GetObjectTagging", refuse)
+    head = head_of(store)
     assert store.tags("a", head) == store.tags("a", head) == {}
     assert [record.message for record in caplog.records] == ["object tags cannot be read: no document has any"]
 
@@ -178,11 +159,7 @@ def test_forbidden_tags_are_none_and_warn_once(bucket: Any, code: str, caplog: p
 @pytest.mark.parametrize(("code", "denied"), [("400", True), ("403", True), ("503", False), ("301", False)])
 def test_only_an_object_that_is_refused_is_denied(bucket: Any, code: str, *, denied: bool) -> None:
     s3 = client("s3")
-
-    def refuse(**_: Any) -> None:
-        raise ClientError({"Error": {"Code": code}}, "HeadObject")
-
-    s3.meta.events.register("before-call.s3.HeadObject", refuse)
+    refuse(s3, "HeadObject", code)
     with pytest.raises(Unavailable, match=code) as raised:
         S3ObjectStore(s3, "documents").head("a")
     assert isinstance(raised.value, ObjectDenied) is denied

@@ -1,10 +1,12 @@
-"""Quotas, reservations and questions in flight on DynamoDB's own conditions (moto, in process)."""
+"""Quotas, reservations, the history of use, and dead letters, on moto in process."""
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import UTC, datetime
 from threading import Lock
 from typing import Any
@@ -14,7 +16,10 @@ import pytest
 from moto import mock_aws
 
 from docwell.adapters.aws import client
+from docwell.adapters.dynamodb import principals as principals_module
 from docwell.adapters.dynamodb.principals import DynamoPrincipals, Grant, PrincipalAdmin
+from docwell.adapters.sqs import SqsDeadLetters
+from docwell.answers import Cost
 from docwell.errors import QuotaExceeded, TooManyInFlight
 from docwell.identity import Principal, Use
 from infra.local.names import PRINCIPALS_SCHEMA, USAGE_SCHEMA
@@ -113,17 +118,11 @@ def test_a_quota_of_nothing_allows_nothing(principals: DynamoPrincipals, quota: 
         principals.reserve(spent, 10)
 
 
-def test_a_reservation_is_charged_at_once_and_settled_to_what_was_used(
+def test_a_reservation_is_charged_at_once_and_settled_once(
     principals: DynamoPrincipals, used: Callable[[], Use]
 ) -> None:
     reservation = principals.reserve(ANY, 4096)
     assert used() == Use(1, 4096)
-    principals.settle(reservation, 900)
-    assert used() == Use(1, 900)
-
-
-def test_a_reservation_is_settled_once(principals: DynamoPrincipals, used: Callable[[], Use]) -> None:
-    reservation = principals.reserve(ANY, 4096)
     for _ in range(3):
         principals.settle(reservation, 900)
     assert used() == Use(1, 900)
@@ -230,22 +229,76 @@ def test_tokens_of_a_dead_process_count_against_the_quota(principals: DynamoPrin
     assert type(caught.value) is QuotaExceeded
 
 
-def test_without_a_quota_use_is_counted_and_nothing_refused(
-    principals: DynamoPrincipals, used: Callable[[], Use]
+def test_the_row_of_a_days_use_expires_and_is_not_among_the_grants(
+    principals: DynamoPrincipals, table: Any
 ) -> None:
-    for _ in range(5):
-        principals.charge(ANY)
-    principals.settle(principals.reserve(ANY, 100), 70)
-    assert used() == Use(6, 70)
-
-
-def test_the_row_of_a_days_use_goes_away_by_itself(principals: DynamoPrincipals, table: Any) -> None:
     principals.charge(ANY)
     (row,) = table.scan(TableName=USAGE)["Items"]
     assert int(row["expires_at"]["N"]) == NOON + 40 * 86_400
-
-
-def test_no_use_is_written_to_the_table_of_grants(principals: DynamoPrincipals, table: Any) -> None:
-    principals.charge(ANY)
-    principals.settle(principals.reserve(ANY, 10), 5)
     assert table.scan(TableName=GRANTS)["Items"] == []
+
+
+COST = Cost(0.25, "USD", 1.0, 1.0, "prices")
+ANN, BOB = Principal("key:ann"), Principal("sub:bob")
+
+
+def ask(callers: DynamoPrincipals, caller: Principal, cost: Cost | None = COST) -> None:
+    callers.settle(callers.reserve(caller, 100), 10, cost)
+
+
+def test_use_and_costs_of_all_principals_are_summed_by_day(principals: DynamoPrincipals, clock: Clock) -> None:
+    for days_ago, caller in ((3, ANN), (1, BOB), (0, ANN), (0, ANN), (0, BOB)):
+        clock.now = NOON - days_ago * 2 * HALF_A_DAY_S
+        ask(principals, caller)
+    ask(principals, BOB, replace(COST, currency="EUR"))
+    ask(principals, BOB, cost=None)  # a question without an answer
+    principals.charge(ANN)  # a search costs no model
+    history = principals.history(3, "USD")
+    assert history.days == {"2026-11-25": Use(6, 50), "2026-11-24": Use(1, 10)}
+    assert history.costs == {"2026-11-25": 0.5, "2026-11-24": 0.25}
+    assert history.complete
+
+
+def test_the_busiest_of_today_come_first_with_the_quotas_of_their_grants(
+    principals: DynamoPrincipals, table: Any, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    PrincipalAdmin(table, GRANTS).add(Grant("key:ann", None, requests_per_day=9, label="Ann's"))
+    for caller in (ANN, BOB, BOB):
+        ask(principals, caller)
+    today = principals.history(2, "USD").today
+    assert [(caller.id, caller.label, caller.requests_per_day, use.requests) for caller, use in today] == [
+        ("sub:bob", "", None, 2),
+        ("key:ann", "Ann's", 9, 1),
+    ]
+    monkeypatch.setattr(principals_module, "_BUSIEST", 1)
+    assert [caller.id for caller, _ in principals.history(2, "USD").today] == ["sub:bob"]
+
+
+def test_a_history_that_is_too_long_is_not_complete(
+    principals: DynamoPrincipals, table: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(3):  # a page ends after 1 MB
+        row = {"principal": {"S": f"key:{number}"}, "day": {"S": "2026-11-25"}, "requests": {"N": "1"}}
+        table.put_item(TableName=USAGE, Item={**row, "large": {"S": "x" * 390_000}})
+    history = principals.history(1, "USD")
+    assert (history.days["2026-11-25"].requests, history.complete) == (3, True)
+    monkeypatch.setattr(principals_module, "_PAGES", 1)
+    assert not principals.history(1, "USD").complete
+
+
+def test_dead_letters_are_moved_up_to_a_number_and_none_is_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    with mock_aws():
+        sqs = boto3.client("sqs")
+        parked, ingest = (sqs.create_queue(QueueName=name)["QueueUrl"] for name in ("parked", "ingest"))
+        bodies = {json.dumps({"docwell": {"key": f"{number}.pdf"}}) for number in range(14)}
+        for body in bodies:
+            sqs.send_message(QueueUrl=parked, MessageBody=body)
+        letters = SqsDeadLetters(sqs, parked, ingest)
+        assert letters.waiting() == 14
+        assert (letters.redrive(12), letters.waiting()) == (12, 2)
+        assert (letters.redrive(12), letters.waiting()) == (2, 0)
+        moved: set[str] = set()
+        while messages := sqs.receive_message(QueueUrl=ingest, MaxNumberOfMessages=10).get("Messages"):
+            moved |= {message["Body"] for message in messages}
+        assert moved == bodies

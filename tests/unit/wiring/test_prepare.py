@@ -143,8 +143,7 @@ def test_the_settings_are_the_limits_of_the_use_case(monkeypatch: pytest.MonkeyP
 
 @pytest.mark.usefixtures("loaded")
 def test_the_thresholds_and_the_language_are_the_models(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    meaning = {"unrelated": 0.75, "same": 0.95, "foreign": [0.72, 0.86]}
-    measured = {"meaning": meaning, "gate": {"min_fit": 0.3}, "language": "en"}
+    measured = {"foreign": [0.72, 0.86], "gate": {"min_fit": 0.3}, "language": "en"}
     (tmp_path / "calibration.json").write_text(json.dumps(measured))
     monkeypatch.setattr(wiring, "pipelines", lambda _settings: {"p": Pipeline(tmp_path, 200, "off", 8)})
     monkeypatch.setattr(pipelines, "pipelines", lambda _settings: {"p": Pipeline(tmp_path, 200, "off", 8)})

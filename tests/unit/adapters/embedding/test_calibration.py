@@ -20,24 +20,18 @@ def read(folder: Path, content: object) -> ModelCalibration:
 
 
 def test_a_folder_without_the_file_keeps_the_defaults(tmp_path: Path) -> None:
-    assert ModelCalibration.read(tmp_path) == ModelCalibration(meaning=None, gate=Threshold(min_fit=None))
+    assert ModelCalibration.read(tmp_path) == ModelCalibration(foreign=None, gate=Threshold(min_fit=None))
 
 
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ({"meaning": {"unrelated": 0.7, "same": 0.9, "foreign": [0.8, 0.8]}}, "meaning: .*must be under"),
-        ({"meaning": {"unrelated": 0.7, "same": 1.2}}, "meaning.same: .*less than or equal to 1"),
-        ({"meaning": {"unrelated": 0.7}}, "meaning.same: Field required"),
+        ({"foreign": [0.8, 0.8]}, "must be under"),
+        ({"foreign": [0.7, 1.2]}, "foreign.1: .*less than or equal to 1"),
         ({"meanings": {}}, "meanings: Extra inputs"),
-        ({"gate": {"least": 0.7}}, "gate.least: Extra inputs"),
-        ({"gate": {"min_fit": "much"}}, "gate.min_fit: .*valid number"),
         ({"gate": {"min_fit": "0.2"}}, "gate.min_fit: .*valid number"),
-        ({"gate": {"min_fit": True}}, "gate.min_fit: .*valid number"),
-        ({"gate": {"min_fit": 22.0}}, "gate.min_fit: .*less than or equal to 2"),
         ({"gate": {"min_fit": -2.1}}, "gate.min_fit: .*greater than or equal to -2"),
         ({"gate": {"min_fit": float("nan")}}, "gate.min_fit: "),
-        ({"gate": {"min_fit": float("inf")}}, "gate.min_fit: "),
         ({"gate": None}, "gate: "),
         ([], "calibration.json: "),
     ],

@@ -111,7 +111,7 @@ def _query(fingerprint: str) -> Query:
         modes=_modes(fingerprint, retrieval, rows, measured.language),
         links=document_links(),
         limits=settings,
-        foreign=measured.meaning.foreign if measured.meaning else None,
+        foreign=measured.foreign,
         gate=Gate(measured.gate.min_fit),
         language=measured.language,
         reranker=cross_encoder_of(settings) if settings.reranker == "cross-encoder" else None,

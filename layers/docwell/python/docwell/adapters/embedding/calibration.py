@@ -20,24 +20,6 @@ Cosine = Annotated[float, Field(ge=-1, le=1)]
 Fit = Annotated[float, Field(ge=-2, le=2, strict=True)]
 
 
-class Meaning(BaseModel, frozen=True, extra="forbid"):
-    """The cosines between which meaning supports a sentence from not at all to fully.
-
-    `foreign` has the two for a sentence and a passage in different languages, if the model compares these. Nothing
-    uses the first two: the files of this release have them.
-    """
-
-    unrelated: Cosine
-    same: Cosine
-    foreign: tuple[Cosine, Cosine] | None = None
-
-    @model_validator(mode="after")
-    def _rises(self) -> Self:
-        if self.foreign and self.foreign[0] >= self.foreign[1]:
-            raise ValueError("the cosine of unrelated texts must be under that of the same")
-        return self
-
-
 class Threshold(BaseModel, frozen=True, extra="forbid"):
     """The gate's threshold; a model that `make calibrate` has not seen has none."""
 
@@ -47,12 +29,20 @@ class Threshold(BaseModel, frozen=True, extra="forbid"):
 class ModelCalibration(BaseModel, frozen=True, extra="forbid"):
     """The thresholds of one model; a part that it lacks keeps the defaults, those of all-MiniLM-L6-v2.
 
-    The `language` is the only one that the model has learnt; None for a model of many.
+    `foreign` has the cosines between which a passage in another language supports a sentence from not at all to
+    fully; None where the model compares no languages. The `language` is the only one that the model has learnt;
+    None for a model of many.
     """
 
-    meaning: Meaning | None = None
+    foreign: tuple[Cosine, Cosine] | None = None
     gate: Threshold = Threshold()
     language: Literal["en"] | None = None
+
+    @model_validator(mode="after")
+    def _rises(self) -> Self:
+        if self.foreign and self.foreign[0] >= self.foreign[1]:
+            raise ValueError("the first cosine of foreign must be under the second")
+        return self
 
     @classmethod
     def read(cls, folder: Path) -> ModelCalibration:
