@@ -5,15 +5,11 @@ Another port has the bucket's part: it answers pages of the origins that its COR
 
 from __future__ import annotations
 
-import threading
-import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
 
 import httpx
-import uvicorn
 from starlette.applications import Starlette
 from starlette.background import BackgroundTask
 from starlette.requests import Request
@@ -24,7 +20,7 @@ from infra.local.names import BUCKET, STORAGE_PATH
 from infra.local.ports import free_port
 from infra.local.stack import Stack
 from infra.release.console import cors_rule, release_files
-from tests.console.user_pool import CLIENT, UserPool
+from tests.console.user_pool import CLIENT, UserPool, serving
 from tests.unit.infra.console_stack import headers_of
 
 METHODS = ["GET", "HEAD", "OPTIONS", "PUT", "PATCH", "POST", "DELETE"]
@@ -117,18 +113,6 @@ def _bucket(origin: str, forwarder: _Forwarder) -> Starlette:
 
 
 @contextmanager
-def _serving(app: Any, port: int) -> Iterator[None]:
-    server = uvicorn.Server(uvicorn.Config(app, port=port, log_level="error", timeout_graceful_shutdown=1))
-    thread = threading.Thread(target=server.run, daemon=True)
-    thread.start()
-    while not server.started:
-        time.sleep(0.01)
-    yield
-    server.should_exit = True
-    thread.join()
-
-
-@contextmanager
 def deployed_console(stack: Stack, pool: UserPool) -> Iterator[Deployed]:
     """Serve a console in front of the stack during the block. People sign in at the pool."""
     ports: set[int] = set()
@@ -139,8 +123,8 @@ def deployed_console(stack: Stack, pool: UserPool) -> Iterator[Deployed]:
     headers["content-security-policy"] = headers["content-security-policy"].replace(host, bucket)
     parameters = {"UserPool": f"arn:pool;{CLIENT};{pool.url}"}
     with (
-        _serving(_console(parameters, _Forwarder(stack, bucket), headers), int(console.rpartition(":")[2])),
-        _serving(_bucket(console, _Forwarder(stack, bucket)), int(bucket.rpartition(":")[2])),
+        serving(_console(parameters, _Forwarder(stack, bucket), headers), int(console.rpartition(":")[2])),
+        serving(_bucket(console, _Forwarder(stack, bucket)), int(bucket.rpartition(":")[2])),
     ):
         pool.callback = f"{console}/"
         yield Deployed(console, f"{bucket}/{BUCKET}")

@@ -166,12 +166,6 @@ def test_a_conversation_is_printed_whole_in_dark_letters(console: Console) -> No
     assert page.evaluate("getComputedStyle(document.body).color") == "rgb(27, 31, 38)"
 
 
-def test_a_quote_is_marked_in_the_colours_of_a_contrast_theme(console: Console) -> None:
-    page = with_every_part(console, forced_colors="active")
-    colour = "getComputedStyle(document.querySelector('.quote-box')).backgroundColor"
-    assert page.evaluate(colour) == "rgb(255, 212, 0)"
-
-
 def test_the_policy_blocks_inline_code_and_other_addresses(console: Console) -> None:
     page = console.open()
     page.locator("#question").wait_for()
@@ -192,18 +186,6 @@ def test_the_policy_blocks_inline_code_and_other_addresses(console: Console) -> 
         "script-src eval",
         "connect-src http://127.0.0.1:9/",
     }
-
-
-def test_the_theme_is_switched_and_kept(console: Console) -> None:
-    page = console.open(color_scheme="light")
-    page.locator("#question").wait_for()
-    background = "getComputedStyle(document.body.parentElement).backgroundColor"
-    light = page.evaluate(background)
-    page.get_by_role("button", name="Dark or light").click()
-    dark = page.evaluate(background)
-    page.reload()
-    page.locator("#question").wait_for()
-    assert page.evaluate(background) == dark != light
 
 
 def test_a_link_with_another_key_opens_the_console_of_its_caller(console: Console) -> None:

@@ -70,18 +70,6 @@ def test_a_click_on_a_marker_marks_the_quote_on_its_page(console: Console) -> No
     assert frame["y"] <= box["y"] <= frame["y"] + frame["height"]
 
 
-def test_the_address_of_a_source_opens_it_again_with_its_quote(console: Console) -> None:
-    page = console.open()
-    ask(page)
-    page.locator(".answer .marker").first.click()
-    address = page.locator(".permanent").get_attribute("href")
-    assert address is not None
-    page.evaluate("address => { location.hash = address; }", address)
-    page.reload()
-    page.locator(".source[data-state=marked]").wait_for()
-    assert marked_words(page)[1] == {2}
-
-
 def test_a_source_in_an_answer_to_another_program_opens_its_quote(console: Console) -> None:
     body = {"model": "docwell/house", "messages": [{"role": "user", "content": QUESTION}]}
     headers = {"authorization": f"Bearer {console.stack.api_key}"}
@@ -197,16 +185,6 @@ def test_markup_in_a_document_is_text_in_every_view(console: Console) -> None:
     assert page.locator("img").count() == 0
     assert page.title() == "docwell"
     console.stack.client("s3").delete_object(Bucket=console.stack.bucket, Key=key)
-
-
-def test_a_copy_is_markdown_with_the_page_and_the_quote(console: Console) -> None:
-    page = console.open(permissions=["clipboard-read", "clipboard-write"])
-    ask(page)
-    page.get_by_role("button", name="Copy as Markdown").click()
-    expect(page.locator(".tools")).to_contain_text("Copied.")
-    copied = page.evaluate("navigator.clipboard.readText()")
-    assert copied.startswith(f"**{QUESTION}**\n\nThe boiler in the cellar is inspected every March [1].\n\n1. ")
-    assert f"{BOILER}, page 2: “The boiler in the cellar" in copied
 
 
 def test_a_question_searches_the_documents_of_its_conditions(console: Console) -> None:

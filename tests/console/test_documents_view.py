@@ -77,30 +77,6 @@ def test_the_source_of_a_document_without_pages_is_its_place_and_can_be_saved(
     assert Path(download.value.path()).read_text() == notes.read_text()
 
 
-def test_a_document_that_is_read_for_long_is_looked_at_less_often(console: Console) -> None:
-    looks = 0
-
-    def waits(route: Route) -> None:
-        nonlocal looks
-        looks += 1
-        row = {"document": BOILER, "collection": "house", "status": "PENDING", "version": "v2", "pages_done": 1}
-        route.fulfill(json={**row, "pages": 9} if "?" not in route.request.url else {"documents": [row]})
-
-    page = console.open()
-    page.locator("#question").wait_for()
-    page.clock.install()
-    page.route("**/v1/documents*", waits)
-    page.route("**/v1/documents/*", waits)
-    page.evaluate("location.hash = '#/documents'")
-    page.get_by_role("button", name="Reload").click()
-    page.locator("tr[data-status=PENDING]").wait_for()
-    looks = 0
-    for _ in range(60):
-        page.clock.run_for(1000)
-        page.wait_for_timeout(20)  # the answer
-    assert 6 <= looks <= 14
-
-
 def test_a_replaced_document_is_followed_to_its_new_version(console: Console, tmp_path: Path) -> None:
     page = documents(console)
     row = page.locator('tr[data-document="shed/tools.pdf"]')
@@ -175,19 +151,6 @@ def test_a_list_that_is_not_read_yet_is_not_called_empty(console: Console) -> No
     expect(page.locator("main")).to_contain_text("There are no documents yet.")
     page.get_by_role("link", name="Ask", exact=True).click()
     expect(page.locator(".turns")).to_contain_text("Upload some under Documents.")
-
-
-def test_documents_are_found_by_words_and_by_collection(console: Console) -> None:
-    page = documents(console)
-    page.locator(f'tr[data-document="{BOILER}"]').wait_for()
-    page.fill("input[type=search]", "no such document")
-    expect(page.locator("tbody tr")).to_have_count(0)
-    page.fill("input[type=search]", "BOIL")
-    expect(page.locator("tbody tr")).to_have_count(1)
-    page.select_option(".filters select", "house")
-    expect(page.locator("tbody tr")).to_have_count(1)
-    page.locator(".name").click()
-    expect(page.locator(".facts")).to_contain_text("Chunks")
 
 
 def test_documents_are_found_by_each_text_of_their_row_in_the_language_of_the_page(console: Console) -> None:

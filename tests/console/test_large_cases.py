@@ -1,4 +1,4 @@
-"""Many documents, a long PDF, many questions and broken connections."""
+"""Many documents, a long PDF and broken connections."""
 
 from __future__ import annotations
 
@@ -10,26 +10,21 @@ from typing import Any
 from urllib.parse import urlencode
 
 import pytest
-from playwright.sync_api import CDPSession, Page, Response, Route, expect
+from playwright.sync_api import Page, Response, Route, expect
 
 from benchmarks.pdfs import text_content
 from benchmarks.poison import build
 from infra.local.names import LEDGER_TABLE
 from infra.local.stack import Stack
-from tests.console.conftest import BOILER, QUESTION, SAYS, Console, ask
+from tests.console.conftest import BOILER, QUESTION, Console, ask
 from tests.console.test_access import violations
 
 pytestmark = pytest.mark.e2e
 
 DOCUMENTS = 500
 PAGES, PAGE = 200, 150
-QUESTIONS = 10
 LISTINGS = 5
 QUOTE = "The mill has nine wheels of oak and one of iron."
-# A leak of the passages and elements of a turn would hold more than this.
-GROWTH_BYTES = 20_000
-# The questions of one conversation, and before the first look: they fill caches.
-TURNS = 10
 # The collection of the documents that have a row and no object.
 MANY = "many"
 # As Word and LaTeX write them, in a tree: a flat list of pages has to be read to its end.
@@ -62,27 +57,6 @@ def many_documents(stack: Stack, like: str, count: int) -> Iterator[list[str]]:
     finally:
         place = ("document", "pipeline")
         write([{"DeleteRequest": {"Key": {part: row[part] for part in place}}} for row in rows])
-
-
-def search_ms(page: Page, words: str, key: str) -> float:
-    """Return the time from typing `words` into the list of documents to the row of `key` as the only one."""
-    milliseconds: float = page.evaluate(
-        """([words, key]) => new Promise((resolve) => {
-          const field = document.querySelector("input[type=search]");
-          const began = performance.now();
-          const look = () => {
-            const rows = document.querySelectorAll("tbody tr");
-            const only = rows.length === 1 && rows[0].dataset.document === key;
-            if (only) resolve(performance.now() - began);
-            else requestAnimationFrame(look);
-          };
-          field.value = words;
-          field.dispatchEvent(new Event("input", { bubbles: true }));
-          look();
-        })""",
-        [words, key],
-    )
-    return milliseconds
 
 
 def long_pdf(pages: int, page: int, quote: str) -> bytes:
@@ -121,29 +95,6 @@ def bytes_to_open(page: Page, document: str, number: int, quote: str) -> int:
     return sum(int(response.headers.get("content-length", 0)) for response in parts)
 
 
-def _heap_bytes(session: CDPSession) -> float:
-    """Return the bytes of the page's JavaScript objects after a garbage collection."""
-    session.send("HeapProfiler.collectGarbage")
-    return float(session.send("Runtime.getHeapUsage")["usedSize"])
-
-
-def growth_bytes(page: Page, question: str, questions: int) -> float:
-    """Return by how much the page's objects grew over questions in conversations, after the first few."""
-    session = page.context.new_cdp_session(page)
-    before = 0.0
-    for number in range(TURNS + questions):
-        if number == TURNS:
-            before = _heap_bytes(session)
-        page.fill("#question", question)
-        page.keyboard.press("Enter")
-        page.locator(".turn .answer").nth(number % TURNS).wait_for()
-        page.locator(".ask form button.main").wait_for()
-        if number % TURNS == TURNS - 1:
-            page.locator(".ask form button.quiet").last.click()  # a new conversation
-            page.locator(".turn").first.wait_for(state="detached")
-    return _heap_bytes(session) - before
-
-
 def cut_off(route: Route) -> None:
     """Answer a question's stream without its last event, as a connection that breaks."""
     response = route.fetch()
@@ -172,7 +123,9 @@ def test_a_list_of_500_documents_is_drawn_in_parts_and_searched_whole(console: C
         page.get_by_role("button", name="Show more").click()
         expect(rows).to_have_count(200)
         assert violations(page) == []
-        assert search_ms(page, "report 0499", keys[-1]) < 1000
+        page.fill("input[type=search]", "report 0499")
+        expect(rows).to_have_count(1)
+        expect(rows).to_have_attribute("data-document", keys[-1])
         page.fill("input[type=search]", "")
         page.select_option(".filters select", MANY)
         expect(page.get_by_role("status").last).to_contain_text(f"{DOCUMENTS} of ")
@@ -185,13 +138,6 @@ def test_a_late_page_of_a_long_pdf_opens_without_the_pages_before_it(console: Co
     page.locator("#question").wait_for()
     assert 0 < bytes_to_open(page, "log/long.pdf", PAGE, QUOTE) < len(body) / 2
     assert page.locator(".sheet canvas").count() < 10  # the other pages are not drawn
-
-
-def test_questions_leave_nothing_in_memory_when_a_new_conversation_begins(console: Console) -> None:
-    console.host.say(SAYS, pace_s=0)
-    page = console.open()
-    page.locator("#question").wait_for()
-    assert growth_bytes(page, QUESTION, QUESTIONS) < QUESTIONS * GROWTH_BYTES
 
 
 def test_a_stream_that_is_cut_off_is_named_and_the_question_can_be_asked_again(console: Console) -> None:

@@ -11,7 +11,7 @@ from playwright.sync_api import Page, Route, expect
 from docwell.adapters.dynamodb.principals import Grant
 from infra.local.names import PARKED_QUEUE
 from tests.console.conftest import BOILER, Console, ask
-from tests.console.test_access import tab_to, violations
+from tests.console.test_access import tab_to
 
 pytestmark = pytest.mark.e2e
 
@@ -64,27 +64,6 @@ def test_a_redrive_by_the_keyboard_sends_dead_letters_to_ingest_and_is_audited(c
     expect(page.locator("[data-part=dead_letters]")).to_contain_text("Messages waiting: 0")
     rows = console.stack.client("dynamodb").scan(TableName=console.stack.audit_table)["Items"]
     assert [row["actor"]["S"] for row in rows if row["action"]["S"] == "redriven"] == ["key:local"]
-
-
-def test_a_redrive_that_fails_says_why(console: Console) -> None:
-    def waiting(route: Route) -> None:
-        figures = route.fetch().json()
-        route.fulfill(json=figures | {"dead_letters": {"waiting": 2, "failed": [], "more": False}})
-
-    page = console.open()
-    page.route("**/v1/operations", waiting)
-    page.route("**/v1/operations/redrive", lambda route: route.fulfill(status=503, json={"detail": "SQS is down"}))
-    page.get_by_role("link", name="Operations").click()
-    page.get_by_role("button", name="Send them to ingest again").click()
-    expect(page.get_by_role("status")).to_contain_text("Messages sent to ingest again: 0. Still waiting: 2.")
-    expect(page.locator(".page > .failure")).to_contain_text("SQS is down")
-
-
-@pytest.mark.parametrize("theme", ["light", "dark"])
-def test_the_view_has_no_barrier_that_axe_finds(console: Console, theme: str) -> None:
-    page = operations(console, color_scheme=theme)
-    page.get_by_text("As a table").click()
-    assert violations(page) == []
 
 
 def test_a_part_that_cannot_be_read_says_why_and_the_others_are_shown(console: Console) -> None:

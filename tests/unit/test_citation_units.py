@@ -7,7 +7,6 @@ from dataclasses import replace
 import pytest
 
 from docwell.adapters.chroma_records import passage_of, record_fields
-from docwell.cli.display import place_of
 from docwell.ingest.chunking import cut_pages
 from docwell.models import Chunk, CitationUnit, IndexRecord, Page, Passage, UnitKind
 from docwell.query.checking.check import Checker
@@ -94,10 +93,3 @@ def test_a_list_names_pages_of_a_pdf_and_places_of_another_document(chunks: list
         passage(replace(chunks[0], page=number, citation_units=((0, unit),))) for number, unit in enumerate(UNITS)
     ]
     assert _where(ROTOR, passages).endswith("Parts!A6:B6 and 3 more")
-
-
-def test_the_terminal_names_the_unit_and_of_a_pdf_the_page() -> None:
-    unit = {"kind": "range", "label": "Parts!A2:B2", "anchor": "Parts!A2:B2"}
-    assert place_of({"page": 1, "unit": unit}) == "Parts!A2:B2"
-    assert place_of({"page": 4, "unit": {"kind": "page", "label": "vii", "anchor": "page=4"}}) == "page 4"
-    assert place_of({"page": 4}) == "page 4"

@@ -259,13 +259,3 @@ def test_the_history_has_the_last_answers_to_questions_that_stand_alone(turns: s
     """)
     assert "".join(turn["question"] for turn in result) == expected
     assert all(turn["answer"].strip() for turn in result)
-
-
-def test_each_working_document_has_its_turn_and_few_are_asked_for_at_once() -> None:
-    turns = run_script("""
-      const { nextOf } = await script("documents.js");
-      const working = Array.from({ length: 12 }, (_, number) => number);
-      return [[], [7], working].map((some) => [0, 5, 10, 15].map((turn) => nextOf(some, turn)));
-    """)
-    assert turns[:2] == [[[]] * 4, [[7]] * 4]
-    assert turns[2] == [[0, 1, 2, 3, 4], [5, 6, 7, 8, 9], [10, 11, 0, 1, 2], [3, 4, 5, 6, 7]]

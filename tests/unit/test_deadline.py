@@ -22,10 +22,6 @@ async def staged(seconds: float, share: float, pause_s: float) -> str:
     return "done"
 
 
-def test_a_stage_within_its_share_passes() -> None:
-    assert run(staged(PATIENT_S, 0.5, 0)) == "done"
-
-
 def test_a_wait_that_does_not_count_moves_the_end() -> None:
     now = [100.0]
     deadline = Deadline(28.0, clock=lambda: now[0])
@@ -94,13 +90,6 @@ def test_items_pass_until_the_time_is_up_and_then_their_source_is_closed() -> No
         run(work())
     assert 0 < len(items_seen) < 20
     assert items.closed
-
-
-def test_items_that_end_in_time_all_pass() -> None:
-    async def work() -> list[int]:
-        return [item async for item in Deadline(PATIENT_S).limit_each("model", Items().count())]
-
-    assert run(work()) == list(range(1000))
 
 
 def test_a_reader_that_stops_closes_the_source_of_the_items() -> None:

@@ -16,7 +16,6 @@ import pypdfium2
 import pytest
 
 from docwell.upkeep.canary import PAGE
-from tests.unit.adapters.documents.made import parts_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -86,14 +85,6 @@ def test_the_answer_to_a_question_stands_on_its_page_and_on_no_other(
     assert all(fact in question["phrase"] for fact in question["facts"])
 
 
-@BOTH_READERS
-def test_text_that_is_not_latin_can_be_read(read: Callable[[str], list[str]]) -> None:
-    _, greek, ukrainian, chinese = read(GUIDE)
-    assert "Ρυθμίστε το κλιματιστικό στους 26 βαθμούς" in greek
-    assert "Закритий холодильник зберігає холод близько чотирьох годин" in ukrainian
-    assert "每人每天至少准备三升水\uff0c用来喝和做饭。" in chinese
-
-
 def content_of(data: bytes) -> dict[str, bytes] | bytes:
     """The files of an archive: their compressed bytes depend on the version of zlib."""
     if not data.startswith(b"PK"):
@@ -107,12 +98,6 @@ def test_the_other_committed_examples_are_what_their_script_makes() -> None:
     committed = {path.name: path.read_bytes() for path in (EXAMPLES / output["FOLDER"]).iterdir()}
     contents = {name: content_of(data) for name, data in committed.items()}
     assert contents == {name: content_of(data) for name, data in output["files"]().items()}
-
-
-def test_each_other_example_mentions_the_pump_in_its_text() -> None:
-    for path in (EXAMPLES / "pump-station").iterdir():
-        parts, _ = parts_of(path.read_bytes())
-        assert sum("P-204" in part.text for part in parts) == 1, path.name
 
 
 def test_the_canarys_pdf_is_what_the_script_makes_and_one_page_answers(script: ModuleType) -> None:

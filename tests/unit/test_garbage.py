@@ -29,16 +29,6 @@ def test_it_is_off_during_the_block_and_on_after_an_error() -> None:
     assert gc.get_freeze_count() == before
 
 
-def test_it_stays_off_where_the_process_has_switched_it_off() -> None:
-    gc.disable()
-    try:
-        with uncollected():
-            pass
-        assert not gc.isenabled()
-    finally:
-        gc.enable()
-
-
 def test_the_objects_of_a_start_are_never_searched_again() -> None:
     before = gc.get_freeze_count()
     with uncollected():

@@ -21,12 +21,12 @@ PACKAGE = "layers/docwell/python/docwell/"
 # The most lines of Python below each folder, and the budget that they go down to. A change may lower a ceiling and
 # never raises one: it removes as many lines as it adds.
 CEILINGS = {
-    PACKAGE: (31_950, 28_000),
+    PACKAGE: (31_710, 28_000),
     PACKAGE + "query/": (7_490, 6_500),
     PACKAGE + "adapters/documents/": (6_015, 4_900),
-    PACKAGE + "cli/": (4_015, 4_000),
+    PACKAGE + "cli/": (4_010, 4_000),
     "benchmarks/": (8_943, 6_500),
-    "tests/": (45_260, 36_000),
+    "tests/": (44_050, 36_000),
     "infra/": (6_980, 7_000),
 }
 # Names that do not say what a value is: at most one in a hundred.
@@ -116,36 +116,10 @@ def test_a_command_writes_to_the_terminal_only_through_display() -> None:
     assert printing("typer.echo(key)\nprint(key)\nsys.stdout.write(key)\nConsole().print(key)") == [1, 2, 3, 4]
 
 
-def test_where_threads_print_side_by_side_nothing_is_given_print() -> None:
-    # It writes a line and its end apart. ruff finds its calls; pyproject.toml has the modules with one thread.
-    alone = {"runtime/__main__.py", "runtime/child.py", "runtime/emf.py", "infra/local/__main__.py"}
-    threads = [name for name in SOURCES if name.startswith(("runtime/", "infra/local/")) and name not in alone]
-    given = {name for name in threads for node in ast.walk(ast.parse(SOURCES[name])) if is_print(node)}
-    assert given == set()
-    assert is_print(ast.parse("partial(print, flush=True)", mode="eval").body.args[0])  # type: ignore[attr-defined]
-
-
-def is_print(node: ast.AST) -> bool:
-    return isinstance(node, ast.Name) and node.id == "print"
-
-
 def test_lint_exceptions_are_few_and_have_a_reason() -> None:
     found = [line for text in SOURCES.values() for line in exceptions(text)]
     assert len(found) <= EXCEPTIONS
     assert [line for line in found if not WITH_REASON.match(line)] == []
-
-
-@pytest.mark.parametrize("lines", [50, 51])
-def test_the_length_of_a_function_counts_from_its_def_to_its_end(lines: int) -> None:
-    source = "@cache\ndef f(\n    a: int,\n) -> None:\n" + "    a\n" * (lines - 3)
-    assert long_functions(source, FUNCTION_LINES) == (["f"] if lines > FUNCTION_LINES else [])
-
-
-def test_an_exception_without_a_reason_is_found() -> None:
-    (with_reason,) = exceptions("x  #" + " noqa: S101 - a reason")
-    (without,) = exceptions("x  #" + " noqa: S101")
-    assert WITH_REASON.match(with_reason)
-    assert not WITH_REASON.match(without)
 
 
 def test_no_process_of_pytest_sends_itself_a_signal() -> None:

@@ -21,12 +21,6 @@ def test_the_authorizers_principal_is_the_caller(principal: str) -> None:
     )
 
 
-@pytest.mark.parametrize("text", ["x,admins", "x, admins", "x admins", "[x admins]", "[x,admins]", '"x","admins"'])
-def test_the_name_of_one_group_never_gives_two(text: str) -> None:
-    for claim in ("cognito:groups", "groups"):
-        assert groups_of({claim: text}) == ()
-
-
 @pytest.mark.parametrize(
     "authorizer",
     [
@@ -52,14 +46,6 @@ def test_everything_else_is_unauthenticated(authorizer: Any) -> None:
         identity_of(event(authorizer, {"apiKeyId": "k", "apiKey": "secret"}))
 
 
-@pytest.mark.parametrize(
-    "strange", [{}, {"requestContext": None}, {"requestContext": []}, {"requestContext": {"identity": "k"}}]
-)
-def test_an_event_without_a_context_is_unauthenticated(strange: dict[str, Any]) -> None:
-    with pytest.raises(Unauthenticated):
-        identity_of(strange)
-
-
 def test_only_the_request_context_names_the_caller() -> None:
     headers = {
         "x-api-key": "k",
@@ -69,12 +55,6 @@ def test_only_the_request_context_names_the_caller() -> None:
     }
     with pytest.raises(Unauthenticated):
         identity_of({"headers": headers, "body": '{"requestContext": {}}', "principalId": "key:k", **event({})})
-
-
-def test_the_error_does_not_repeat_what_was_sent() -> None:
-    with pytest.raises(Unauthenticated) as caught:
-        identity_of(event({"principalId": "key:sec ret"}))
-    assert "sec ret" not in caught.value.detail
 
 
 @pytest.mark.parametrize(

@@ -99,11 +99,6 @@ def test_a_problem_document_becomes_one_line_with_its_request_id(run: Run, api: 
     assert (result.exit_code, result.stdout, result.stderr) == (1, "", PROBLEM_LINE)
 
 
-def test_a_gateway_that_forbids_is_quoted(run: Run, api: FakeApi) -> None:
-    api.answer = (403, {"message": "Forbidden"})
-    assert "Forbidden (HTTP 403)" in run("ask", "When?", api=api).stderr
-
-
 def test_a_slow_answer_ends_at_the_timeout(run: Run) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         endpoint = f"http://127.0.0.1:{silent.getsockname()[1]}"
@@ -176,13 +171,6 @@ def test_a_citation_opens_its_page_where_the_link_is_safe(
     assert "\x1b]0;" not in shown
 
 
-@pytest.mark.usefixtures("terminal")
-def test_json_requests_no_stream(run: Run, api: FakeApi) -> None:
-    api.stream = STREAM
-    assert run("ask", "When?", "--json", api=api).exit_code == 0
-    assert api.requests[-1][2] == {"question": "When?"}
-
-
 def test_a_pipe_gets_no_stream_even_with_colours(run: Run, api: FakeApi, monkeypatch: pytest.MonkeyPatch) -> None:
     api.stream = STREAM
     monkeypatch.setenv("FORCE_COLOR", "1")
@@ -200,11 +188,6 @@ def test_a_problem_in_mid_stream_or_before_it_is_one_line_with_its_status(run: R
     assert (result.exit_code, result.stderr) == (1, PROBLEM_LINE)
     api.stream, api.answer = None, (504, PROBLEM)
     assert run("ask", "When?", api=api).stderr == PROBLEM_LINE
-
-
-@pytest.mark.usefixtures("terminal")
-def test_an_answer_without_a_stream_is_shown(run: Run, api: FakeApi) -> None:
-    assert "Roll back after five minutes [1]." in run("ask", "When?", api=api).stdout
 
 
 def comments() -> Iterator[bytes]:
@@ -324,18 +307,3 @@ def test_a_replay_without_other_changes_says_so(run: Run, api: FakeApi) -> None:
     assert "Nothing has changed." in run("replay", "request-7", api=api).stdout
     api.receipts = replayed(("answer", "Five.", "Ten."))
     assert "the model gave another answer" in run("replay", "request-7", api=api).stdout
-
-
-@pytest.mark.parametrize(("fit", "refused"), [(0.1834, True), (0.22, False), (None, False)])
-def test_a_replay_says_where_it_was_refused_before_the_model(
-    run: Run, api: FakeApi, fit: float | None, *, refused: bool
-) -> None:
-    api.receipts = replayed(fit=fit)
-    shown = run("replay", "request-7", api=api).stdout
-    assert ("Refused before the model: the fit 0.183 is under 0.22." in shown) is refused
-
-
-def test_a_receipt_that_has_expired_is_an_error(run: Run, api: FakeApi) -> None:
-    api.receipts = (404, {"title": "Not found", "detail": "no receipt", "status": 404})
-    result = run("replay", "request-7", api=api)
-    assert (result.exit_code, result.stderr) == (1, "docwell: Not found: no receipt (HTTP 404)\n")

@@ -15,7 +15,7 @@ from docwell.cli.app import app
 from docwell.cli.remote import Api, Json
 from docwell.cli.settings import Settings
 from tests.unit.cli.conftest import Run
-from tests.unit.cli.fake_api import ANSWER, BUCKET, FakeApi, serving
+from tests.unit.cli.fake_api import ANSWER, BUCKET, FakeApi
 
 RECEIPT = "0b62f3f2-6a0c-4f4e-9c65-6f2a4d3c8f10"
 KEY = "handbooks/a & b é.pdf"
@@ -107,18 +107,6 @@ def test_an_error_is_printed_and_the_conversation_goes_on(
     assert [set(body) for body in bodies(api)] == [{"question"}, {"question"}]
 
 
-def test_an_unreachable_api_does_not_end_the_conversation() -> None:
-    result = CliRunner().invoke(app, ["chat", "--endpoint", "http://127.0.0.1:9"], input="When?\nWho?\n")
-    assert (result.exit_code, result.stderr.count("cannot reach")) == (0, 2)
-
-
-@pytest.mark.parametrize("command", ["/help", "/what"])
-def test_help_and_an_unknown_command_list_the_commands(api: FakeApi, command: str) -> None:
-    shown = chat(api, command).stdout
-    assert all(name in shown for name in ("/sources", "/new", "Ctrl-D"))
-    assert bodies(api) == []
-
-
 def test_a_line_in_another_encoding_does_not_end_the_conversation(api: FakeApi) -> None:
     lines = "caf\u00e9?\nnext?\n".encode("latin-1")
     result = CliRunner().invoke(app, ["chat", "--endpoint", api.endpoint], input=lines)
@@ -196,27 +184,7 @@ def test_a_missing_document_or_receipt_is_an_error_with_a_hint(
     assert browser.opened == []
 
 
-def test_on_aws_the_console_has_an_address_that_is_not_the_apis(
-    run: Run, api: FakeApi, browser: Browser, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    console = FakeApi()
-    console.others = {"/": api.others.pop("/")}
-    with serving(console):
-        monkeypatch.setenv("DOCWELL_CONSOLE", f"{console.endpoint}/")
-        result = run("open", KEY, "--api-key", "k", api=api)
-    assert result.exit_code == 0, result.stderr
-    assert browser.opened[0].startswith(f"{console.endpoint}/#key=k&view=%2Fsource")
-    assert [path for _, path, _, _ in console.requests] == ["/"]
-
-
 def test_the_key_of_a_local_stack_is_not_for_the_console_of_another_stack() -> None:
     settings = Settings(endpoint="http://127.0.0.1:1", console="https://console", local=True)
     assert Api(settings, 1).console == "http://127.0.0.1:1"
     assert Api(replace(settings, local=False), 1).console == "https://console"
-
-
-def test_an_api_without_a_console_is_an_error_with_a_hint(run: Run, api: FakeApi, browser: Browser) -> None:
-    del api.others["/"]
-    result = run("open", api=api)
-    assert result.exit_code == 1
-    assert all(hint in result.stderr for hint in ("ConsoleUrl", "make up"))

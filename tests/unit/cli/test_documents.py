@@ -92,12 +92,6 @@ def test_a_folder_keeps_its_paths_and_other_files_stay_out(run: Run, bucket: S3C
     assert run("put", folder / ".git", "--no-wait", "--bucket", BUCKET).exit_code == 0
 
 
-def test_put_without_waiting_needs_no_api(run: Run, bucket: S3Client, pdf: Path) -> None:
-    result = run("put", pdf, "--no-wait", "--bucket", BUCKET, "--collection", "reports/2026")
-    assert result.exit_code == 0, result.stderr
-    assert stored(bucket) == ["reports/2026/report.pdf"]
-
-
 def test_an_odd_key_is_one_path_segment(run: Run, api: FakeApi, bucket: S3Client, pdf: Path) -> None:
     indexes_the_bucket(api, bucket)
     result = run("put", pdf, "--key", ODD_KEY, "--json", api=api)
@@ -186,21 +180,6 @@ def test_put_waits_for_the_version_it_uploaded_and_not_for_an_older_one(
     assert "INDEXED" in result.stdout
 
 
-def test_put_waits_by_etag_where_the_bucket_has_no_versions(
-    run: Run, api: FakeApi, bucket: S3Client, pdf: Path
-) -> None:
-    bucket.create_bucket(Bucket="plain")
-
-    def report(key: str) -> None:
-        etag = bucket.head_object(Bucket="plain", Key=key)["ETag"]
-        api.documents[key] = [{"document": key, "status": "INDEXED", "version": etag, "pages": 1}]
-
-    api.on_document = report
-    result = run("put", pdf, "--endpoint", api.endpoint, "--bucket", "plain", "--json")
-    assert result.exit_code == 0, result.stderr
-    assert json.loads(result.stdout)["documents"][0]["version"] == api.documents["report.pdf"][0]["version"]
-
-
 @pytest.mark.parametrize("count", [1, 12])
 def test_put_follows_keys_that_another_client_replaces_or_deletes(
     run: Run, api: FakeApi, bucket: S3Client, tmp_path: Path, count: int
@@ -261,17 +240,6 @@ def test_many_documents_are_requested_at_most_once_a_second(
     assert clock.now >= (120 - 10) - 60  # the last round needs no pause
 
 
-def test_the_document_that_moves_last_is_waited_for(
-    run: Run, api: FakeApi, bucket: S3Client, tmp_path: Path, clock: Clock
-) -> None:
-    def report(key: str) -> None:
-        status = "INDEXED" if key == "359.pdf" or clock.now > 400 else "PENDING"
-        api.documents[key] = [{"document": key, "status": status, "version": newest(bucket, key)}]
-
-    api.on_document = report
-    assert run("put", folder_of(tmp_path, *numbered(360)), api=api).exit_code == 0
-
-
 @pytest.mark.parametrize("status", [429, 503])
 def test_a_busy_server_is_asked_again_after_the_time_that_it_names(
     run: Run, api: FakeApi, bucket: S3Client, pdf: Path, clock: Clock, status: int
@@ -280,17 +248,6 @@ def test_a_busy_server_is_asked_again_after_the_time_that_it_names(
     api.refusals = [(status, {"retry-after": "7"})] * 20
     assert run("put", pdf, api=api).exit_code == 0
     assert clock.now == pytest.approx(20 * 7)
-
-
-def test_a_busy_server_is_waited_for_until_the_stall_limit(
-    run: Run, api: FakeApi, bucket: S3Client, pdf: Path, clock: Clock
-) -> None:
-    api.refusals = [(429, {})] * 20
-    result = run("put", pdf, api=api)
-    assert result.exit_code == 1
-    assert "Too Many Requests (HTTP 429" in result.stderr
-    assert clock.now >= 300
-    assert len(api.refusals) >= 1
 
 
 # --- status and rm ---

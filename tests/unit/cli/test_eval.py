@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import pytest
 from docwell.cli.evaluation.questions import COLUMNS, EvalQuestion, read_questions
 from docwell.cli.evaluation.run import Run as Stored
 from docwell.cli.evaluation.run import compare, read_run
+from docwell.cli.evaluation.verdicts import says
 from docwell.cli.settings import ExitCode, Failure
 from tests.unit.cli.conftest import Run
 from tests.unit.cli.fake_api import ANSWER, FakeApi, serving
@@ -158,13 +160,6 @@ def test_the_truth_is_not_sent_and_retrieval_alone_uses_no_model(run: Run, api: 
     assert bodies["/v1/query"] == {"question": COST, "fallback": "none"}
 
 
-def test_a_collection_limits_search_and_answer(run: Run, api: EvalApi) -> None:
-    Path("q.csv").write_text(f"question,collection,document,expected\nHow?,handbooks,{KEY},minutes\n", "utf-8")
-    assert run("eval", "q.csv", api=api).exit_code == 0
-    assert {body["collection"] for _, path, body, _ in api.requests if body} == {"handbooks"}
-    assert Path("q-eval/rows.jsonl").exists()  # the default folder
-
-
 def test_a_failed_question_ends_with_1_and_is_asked_again(run: Run, api: EvalApi, questions: Path) -> None:
     api.down = {PAGED}
     api.answers[COST] = REFUSED | {"partial": True}
@@ -245,14 +240,6 @@ def test_two_runs_are_compared_in_pairs_and_a_worse_second_run_ends_with_5(
     assert run("eval", "--compare", "b", "a").exit_code == 5
 
 
-def test_questions_of_one_run_only_are_counted(run: Run, api: EvalApi, questions: Path) -> None:
-    run("eval", questions, "--out", "a", api=api)
-    questions.write_text(QUESTIONS + "More?,,,minutes,\n", "utf-8")
-    api.down = {"Where is it?"}
-    run("eval", questions, "--out", "b", api=api)
-    assert json.loads(run("eval", "--compare", "a", "b", "--json").stdout)["unpaired"] == 2
-
-
 @pytest.mark.parametrize(
     "line",
     [
@@ -283,3 +270,14 @@ def test_the_sign_test_says_what_chance_alone_gives(better: int, worse: int, cha
         for order in (["wrong, not marked"] * better + ["right"] * worse, verdicts)
     )
     assert compare(before, after)["by_chance"] == pytest.approx(chance)
+
+
+# --- wordings ---
+
+
+CASES = tomllib.loads(Path(__file__).with_name("wordings.toml").read_text(encoding="utf-8"))["cases"]
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case['text']!r} says {case['wording']!r}")
+def test_a_text_says_a_wording_in_any_notation(case: dict[str, Any]) -> None:
+    assert says(case["text"], case["wording"], case["language"]) is case["says"]

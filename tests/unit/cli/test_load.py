@@ -5,11 +5,9 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable
-from concurrent.futures import wait
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from threading import Event
 from typing import TYPE_CHECKING, Any
 
 import boto3
@@ -21,8 +19,6 @@ from docwell.adapters import s3
 from docwell.adapters.s3 import S3Copier, S3Listing
 from docwell.adapters.sqs import SqsTaskQueue
 from docwell.cli import load, loading
-from docwell.cli.remote import s3_client
-from docwell.cli.settings import Settings
 from docwell.errors import Forbidden, NotFound, Unavailable
 from docwell.ports import StoredObject
 from tests.unit.cli.conftest import Run
@@ -30,6 +26,7 @@ from tests.unit.cli.fake_api import BUCKET
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
+
 
 SOURCE = "archive"
 KEYS = [f"2026/{folder}/{number:02}.pdf" for folder in ("a", "b", "c") for number in range(7)]
@@ -243,23 +240,6 @@ def test_wrong_usage_says_what_is_wrong(run: Run, aws: None, source: str, hint: 
     assert (result.exit_code, hint in result.stderr) == (2, True)
 
 
-@pytest.mark.parametrize(
-    ("source", "code"), [("no-such-archive", "NoSuchBucket"), (SOURCE, "AccessDenied")], ids=["name", "permission"]
-)
-def test_a_bucket_that_cannot_be_listed_ends_the_load_at_once(
-    run_load: Run, archive: S3Client, monkeypatch: pytest.MonkeyPatch, source: str, code: str
-) -> None:
-    monkeypatch.setattr(loading, "_RETRY_AFTER_S", (20.0,))
-
-    def denying(settings: Settings, **config: Any) -> S3Client:
-        client = s3_client(settings, **config)
-        return refusing("ListObjectsV2", 403, code, client) if source == SOURCE else client
-
-    monkeypatch.setattr(load, "s3_client", denying)
-    result = run_load(f"s3://{source}/2026/")
-    assert (result.exit_code, f"{source!r} answered {code}" in result.stderr) == (1, True)
-
-
 def test_a_large_object_is_copied_in_parts_and_a_failed_copy_leaves_none(
     archive: S3Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -283,36 +263,6 @@ def test_a_large_object_is_copied_in_parts_and_a_failed_copy_leaves_none(
         S3Copier(refusing("AbortMultipartUpload", 403, "AccessDenied", changed), SOURCE, BUCKET).copy(
             stored, "b.pdf"
         )
-
-
-@pytest.mark.parametrize(
-    ("status", "archived"),
-    [
-        ("", True),
-        ("<IsRestoreInProgress>true</IsRestoreInProgress>", True),
-        ("<RestoreExpiryDate>2026-12-21T00:00:00Z</RestoreExpiryDate>", False),
-    ],
-    ids=["archived", "in progress", "restored"],
-)
-def test_only_an_archived_object_that_is_restored_can_be_copied(
-    bucket: S3Client, status: str, archived: bool
-) -> None:
-    restored = f"<RestoreStatus>{status}</RestoreStatus>" if status else ""
-    row = f"<Key>a.pdf</Key><ETag>e</ETag><Size>1</Size><StorageClass>GLACIER</StorageClass>{restored}"
-    listed = f"<LastModified>2026-01-01T00:00:00Z</LastModified>{row}"
-    headers: list[str | bytes] = []
-
-    def list_objects(request: Any, **_: object) -> AWSResponse:
-        headers.append(request.headers["x-amz-optional-object-attributes"])
-        return response(
-            request, 200, f"<Result><IsTruncated>false</IsTruncated><Contents>{listed}</Contents></Result>"
-        )
-
-    client: Any = bucket
-    client.meta.events.register_first("before-send.s3.ListObjectsV2", list_objects)
-    rows, _ = S3Listing(bucket, SOURCE).page("")
-    assert [stored.archived for stored in rows] == [archived]
-    assert headers in (["RestoreStatus"], [b"RestoreStatus"])
 
 
 # --- interruptions ---
@@ -367,51 +317,3 @@ def test_a_killed_load_goes_on_and_copies_each_document_once(
     assert copies(archive) == KEYS
     assert omissions(tmp_path) == {"2026/film.mp4": "unknown_kind"}
     assert len(next(tmp_path.glob("work/*.jsonl")).read_text().splitlines()) == 1
-
-
-def test_ctrl_c_says_how_to_go_on(run_load: Run, archive: S3Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    real = S3Copier.copy
-    copied: list[str] = []
-    pressed, interrupted = Event(), Event()
-
-    def copy(self: S3Copier, stored: StoredObject, key: str) -> None:
-        real(self, stored, key)
-        copied.append(key)
-        if len(copied) == 12:
-            pressed.set()
-            interrupted.wait(10)
-
-    def wait_until_pressed(*arguments: Any) -> Any:
-        """Wait as the main thread does. A real signal would also reach pytest's own process between two waits."""
-        while not pressed.is_set():
-            done, left = wait(*arguments)
-            if not left:
-                return done, left
-        interrupted.set()
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patched:
-        patched.setattr(S3Copier, "copy", copy)
-        patched.setattr(loading, "wait", wait_until_pressed)
-        patched.setattr(load, "_WORKERS", 1)
-        patched.setattr(load, "_PARTITIONS", 4)
-        result = run_load()
-    assert (result.exit_code, "the same command goes on" in result.stderr) == (1, True)
-    assert 12 <= len(copies(archive)) < 21
-    assert run_load().exit_code == 0
-    assert copies(archive) == KEYS
-
-
-def test_a_queue_that_does_not_answer_once_does_not_end_the_load(
-    run_load: Run, archive: S3Client, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    real, failures = SqsTaskQueue.waiting, [Unavailable("sqs", "sqs does not answer")]
-
-    def waiting(self: SqsTaskQueue) -> int:
-        if failures:
-            raise failures.pop()
-        return real(self)
-
-    monkeypatch.setattr(SqsTaskQueue, "waiting", waiting)
-    assert run_load().exit_code == 0
-    assert copies(archive) == KEYS

@@ -5,17 +5,15 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from unittest.mock import Mock
 from urllib.parse import urlsplit
 
 import boto3
 import pytest
 
 from docwell.cli import operations
-from docwell.cli.operations import DeadLetters, _subject
+from docwell.cli.operations import DeadLetters
 from tests.unit.cli.conftest import Run
 from tests.unit.cli.fake_api import BUCKET, FakeApi, serving
 
@@ -93,21 +91,6 @@ def test_a_message_that_cannot_be_sent_stays_parked(
     monkeypatch.setattr(DeadLetters, "_dead_letters_of", {queues.work: queues.parked, queues.parked: None}.get)
     assert run("redrive", api=api).exit_code == 1
     assert queues.bodies(queues.parked) == sorted([NOTIFICATION, HINT])
-
-
-@pytest.mark.parametrize(
-    ("body", "subject"),
-    [
-        ('{"docwell": {"key": "a.pdf"}}', ("a.pdf", "hint")),
-        ('{"docwell": {"key": "a.pdf", "range": 3}}', ("a.pdf", "range 3")),
-        (NOTIFICATION, ("handbooks/a é.pdf", "ObjectCreated:Put")),
-        ("not json", (None, "unknown")),
-        ('{"Records": []}', (None, "unknown")),
-        ("3", (None, "unknown")),
-    ],
-)
-def test_the_document_of_a_message_is_read_from_its_body(body: str, subject: tuple[str | None, str]) -> None:
-    assert _subject(body) == subject
 
 
 # --- the reconcile function ---
@@ -190,16 +173,6 @@ def test_a_switch_that_was_not_made_is_an_error(run: Run, function: FakeFunction
     assert (result.exit_code, "not switched" in result.stdout) == (1, True)
 
 
-def test_an_error_of_the_function_is_shown_as_a_line(
-    run: Run, function: FakeFunction, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    payload = BytesIO(b'{"errorMessage": "no index is being built"}')
-    client = Mock(invoke=Mock(return_value={"FunctionError": "Unhandled", "Payload": payload}))
-    monkeypatch.setattr(operations, "aws_client", Mock(return_value=client))
-    result = run("reindex", "--switch")
-    assert (result.exit_code, result.stderr) == (1, "docwell: no index is being built\n")
-
-
 # --- restore ---
 
 
@@ -252,9 +225,3 @@ def test_a_prefix_limits_it_and_a_dry_run_changes_nothing(run: Run, deleted: S3C
     assert (list(content(deleted)), events) == (["again.pdf"], [])
     restore(run, "--prefix", "other/")
     assert list(content(deleted)) == ["again.pdf", "other/c.pdf"]
-
-
-def test_deletions_before_the_time_stay(run: Run, deleted: S3Client, events: list[Any]) -> None:
-    assert "0 documents undeleted" in restore(run, minutes=60).output
-    assert list(content(deleted)) == ["again.pdf"]
-    assert run("restore", "--since", "yesterday", "--bucket", BUCKET).exit_code == 2

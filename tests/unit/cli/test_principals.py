@@ -192,22 +192,7 @@ def test_replace_needs_one_grant_of_the_name(run: Run, cloud: Cloud) -> None:
     assert [grant.collections for grant in cloud.admin.grants()] == [None, None]
 
 
-def test_a_replaced_grant_refuses_an_end_for_the_key_that_it_keeps(run: Run, cloud: Cloud) -> None:
-    cloud.add("app")
-    result = run("principals", "add", "app", "--collections", "a", "--replace", "--expires", "1d")
-    assert (result.exit_code, "rotate" in result.stderr) == (2, True)
-    assert [grant.collections for grant in cloud.admin.grants()] == [None]
-
-
 # --- keys ---
-
-
-def test_add_puts_the_key_into_the_usage_plan(cloud: Cloud) -> None:
-    plan = cloud.gateway.create_usage_plan(name="p")["id"]
-    created = cloud.add("A", "--usage-plan", plan)
-    (key,) = cloud.gateway.get_usage_plan_keys(usagePlanId=plan)["items"]
-    assert created["id"] == f"key:{key['id']}"
-    assert (created["collections"], created["api_key"]) == (None, cloud.keys()[key["id"]])
 
 
 def test_a_key_whose_grant_or_hash_cannot_be_stored_does_not_stay(

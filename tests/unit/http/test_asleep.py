@@ -8,13 +8,11 @@ from typing import Any
 
 import pytest
 
-from docwell.config import RuntimeSettings
 from docwell.errors import ModelWaking, Unavailable
 from docwell.query.waking import Night, Sleeper
 from docwell.wiring import query as wiring
-from functions.query.handler import handler
 from tests.unit.conftest import HttpWorld
-from tests.unit.http.http_calls import CONTEXT, STREAMING, Events, begin, call, event_of, events_of, read
+from tests.unit.http.http_calls import STREAMING, Events, begin, call, events_of, read
 from tests.unit.query.query_fakes import FakeStates
 from tests.unit.query.query_world import QUESTION
 
@@ -66,11 +64,6 @@ def test_the_sentences_come_at_once_and_by_default(asleep: HttpWorld, capsys: py
     assert sleep_metrics(capsys.readouterr().out) == [1.0]
 
 
-def test_a_caller_may_ask_for_the_problem(asleep: HttpWorld) -> None:
-    problem = whole(BODY | {"fallback": "none"})
-    assert (problem["type"], problem["status"]) == ("urn:docwell:problem:model_waking", 503)
-
-
 def test_a_stream_shows_passages_and_progress_until_the_model_answers(
     asleep: HttpWorld, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -84,29 +77,6 @@ def test_a_stream_shows_passages_and_progress_until_the_model_answers(
     assert (answer["status"], answer["fallback_reason"]) == ("answered", None)
     # The question counts once when it finds no host, and once when one has answered.
     assert sleep_metrics(capsys.readouterr().out) == [1.0, 0.0]
-
-
-def test_the_first_stream_of_a_night_ends_with_sentences_and_the_next_does_not_wait(
-    asleep: HttpWorld, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    class Stopped:
-        async def check(self) -> None:
-            raise ASLEEP
-
-    asleep.query = replace(asleep.query, sleeper=Sleeper(Stopped(), FakeStates(), 0.1, poll_s=0.01))
-    first, second = events(), events()
-    for stream in (first, second):
-        assert [name for name, _ in stream[:2]] == ["passages", "waking"]
-        answer = stream[-1][1]
-        assert (answer["status"], answer["fallback_reason"]) == ("extractive", "model_waking")
-        assert answer["citations"]
-    assert len(first) > len(second) == 3
-
-
-def test_a_stream_that_the_runtime_buffers_does_not_wait(asleep: HttpWorld) -> None:
-    asleep.runtime = RuntimeSettings()
-    answer: Any = handler(event_of("POST", "/v1/query", BODY | {"stream": True}), CONTEXT)
-    assert events_of(answer["body"])[-1][1]["fallback_reason"] == "model_waking"
 
 
 def test_the_status_names_the_state(asleep: HttpWorld) -> None:

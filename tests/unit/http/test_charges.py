@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import closing
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import islice
 from typing import Any
 
 import pytest
 
-from docwell.answers import Completion, Message
+from docwell.answers import Completion, Cost, Message
 from docwell.config import QueryLimits
+from docwell.deadline import Deadline, run
 from docwell.errors import DeadlineExceeded, ModelMissing, Overloaded, TooManyInFlight, Unavailable
 from docwell.http import answering, sse
 from docwell.http.bodies import QueryRequest, most_model_calls
+from docwell.http.edges import RequestAdmission
 from docwell.http.streaming import StreamedResponse, stream_events
+from docwell.identity import Identity, Principal, Use
+from docwell.ports import Reservation
 from tests.unit.conftest import HttpWorld
 from tests.unit.http.http_calls import STREAMING, begin, call
 from tests.unit.query.query_world import QUESTION
@@ -103,18 +108,6 @@ def test_a_client_that_leaves_a_stream_anywhere_is_charged_logged_and_has_its_re
     assert traces.tokens < CONTEXT_TOKENS
     text = "".join(data.get("text", "") for _, data in sse.read(b"".join(pieces).decode().split("\n")))
     assert text in traces.receipts[0].answer["answer"]
-
-
-def test_each_word_that_was_sent_before_the_client_left_is_charged(
-    world: HttpWorld, ending: partial[Ending]
-) -> None:
-    world.model.says = "Every March the boiler is inspected again [1]."
-    answer = streamed(world, ASKED)
-    with closing(answer):
-        sent = b"".join(islice(answer.body, 5)).count(b"event: token")
-    (line,) = ending().lines
-    assert line["completion_tokens"] >= sent == 4
-    assert line["prompt_tokens"] > 100
 
 
 def test_a_client_that_leaves_before_the_first_word_is_charged_the_prompt(
@@ -268,15 +261,6 @@ def test_too_many_questions_at_once_are_told_when_to_come_back(world: HttpWorld)
     assert world.model.asked == []
 
 
-@pytest.mark.parametrize(
-    ("path", "requests"),
-    [("/v1/documents", 1), ("/v1/documents/house%2Frules.pdf", 0), ("/v1/receipts/none", 1)],
-)
-def test_a_request_without_the_model_reserves_nothing(world: HttpWorld, path: str, requests: int) -> None:
-    call("GET", path)
-    assert (world.principals.requests, world.principals.tokens) == (requests, 0)
-
-
 def test_a_question_that_ends_after_its_rewriting_pays_the_rewriting_alone(
     world: HttpWorld, ending: partial[Ending]
 ) -> None:
@@ -295,3 +279,96 @@ def test_a_list_reserves_no_more_than_the_passages_that_may_answer_in_its_place(
     modes = ("passages", "list", "auto")
     calls = [most_model_calls(QueryRequest.model_validate({"question": "q", "mode": mode})) for mode in modes]
     assert calls[0] == calls[1] < calls[2]
+
+
+# --- the admission of one request ---
+
+
+ANN = Principal("key:ann", frozenset({"house"}))
+PATIENT_S = 30.0
+
+
+@dataclass
+class Principals:
+    """Knows one caller; `go` holds up the lookup, and `may_reserve` a reservation."""
+
+    refuses: Exception | None = None
+    go: threading.Event = field(default_factory=threading.Event)
+    may_reserve: threading.Event = field(default_factory=threading.Event)
+    has_settled: threading.Event = field(default_factory=threading.Event)
+    found: int = 0
+    charged: int = 0
+    reserved: int = 0
+    settled: list[int] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.go.set()
+        self.may_reserve.set()
+
+    def find(self, id_: str, groups: Sequence[str] = ()) -> Principal | None:
+        self.found += 1
+        self.go.wait(PATIENT_S)
+        return ANN if id_ == ANN.id else None
+
+    def use(self, principal: Principal) -> Use:
+        return Use(self.charged)
+
+    def charge(self, principal: Principal) -> None:
+        if self.refuses:
+            raise self.refuses
+        self.charged += 1
+
+    def reserve(self, principal: Principal, tokens: int) -> Reservation:
+        self.charge(principal)
+        self.may_reserve.wait(PATIENT_S)
+        self.reserved += tokens
+        return Reservation(principal.id, "today", "1", tokens)
+
+    def settle(self, reservation: Reservation, tokens: int, cost: Cost | None = None) -> None:
+        self.settled.append(tokens)
+        self.has_settled.set()
+
+
+def admission(principals: Principals, id_: str = ANN.id, seconds: float = PATIENT_S) -> RequestAdmission:
+    return RequestAdmission(Identity(id_), principals, Deadline(seconds))
+
+
+def test_a_lookup_that_hangs_ends_within_its_share_of_the_deadline() -> None:
+    principals = Principals()
+    principals.go.clear()
+    try:
+        with pytest.raises(DeadlineExceeded):
+            run(admission(principals, seconds=0.2).identified())
+    finally:
+        principals.go.set()
+
+
+def test_a_caller_that_waits_no_longer_does_not_stop_the_charge() -> None:
+    principals = Principals()
+    principals.go.clear()
+
+    async def work() -> int:
+        asked = admission(principals)
+        waiting = asyncio.create_task(asked.admitted())
+        await asyncio.sleep(0.01)
+        waiting.cancel()
+        principals.go.set()
+        await asked.admitted()
+        return principals.charged
+
+    assert run(work()) == 1
+
+
+def test_tokens_that_are_reserved_after_the_time_is_up_are_given_back_once() -> None:
+    principals = Principals()
+    principals.may_reserve.clear()
+    asked = RequestAdmission(Identity(ANN.id), principals, Deadline(0.5), tokens=4096)
+    try:
+        with pytest.raises(DeadlineExceeded):
+            run(asked.admitted())
+        asked.settle(0)  # the follow-up
+        assert principals.settled == []
+    finally:
+        principals.may_reserve.set()
+    assert principals.has_settled.wait(PATIENT_S)
+    assert (principals.reserved, principals.settled) == (4096, [0])

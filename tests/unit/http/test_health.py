@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from docwell.errors import Unavailable
 from docwell.query.readiness import Readiness
+from docwell.wiring import pipelines
 from docwell.wiring import query as wiring
+from docwell.wiring.pipelines import Pipeline
+from tests.fresh_wiring import clear_caches
 from tests.unit.conftest import HttpWorld
 from tests.unit.http.http_calls import call
-from tests.unit.query.query_fakes import FakePrincipals
+from tests.unit.query.query_fakes import FakeLinks, FakePrincipals
+from tests.unit.query.query_world import QUESTION
 
 ALL_OK = {"ledger": "ok", "chroma": "ok", "ollama": "ok"}
 
@@ -40,18 +46,6 @@ def test_readiness_names_what_is_down(world: HttpWorld) -> None:
     world.model.fails = Unavailable("ollama", "ollama cannot be reached")
     dependencies = ALL_OK | {"ollama": "ollama cannot be reached"}
     assert call("GET", "/v1/ready")[:2] == (200, {"status": "degraded", "dependencies": dependencies})
-
-
-@pytest.mark.parametrize("key", [None, "unknown"])
-def test_readiness_tells_nothing_to_strangers(world: HttpWorld, key: str | None) -> None:
-    status, body, _ = call("GET", "/v1/ready", key=key)
-    assert status == 401
-    assert not {"ledger", "chroma", "ollama"} & set(str(body).split())
-
-
-def test_readiness_charges_nothing(world: HttpWorld, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(FakePrincipals, "charge", away)
-    assert call("GET", "/v1/ready")[:2] == (200, {"status": "ready", "dependencies": ALL_OK})
 
 
 def test_readiness_is_no_server_error_when_callers_cannot_be_looked_up(
@@ -91,3 +85,81 @@ def test_readiness_is_kept_for_a_while(world: HttpWorld) -> None:
         now[0] = at
         assert call("GET", "/v1/ready")[0] == 200
     assert calls == [100.0, 105.1]
+
+
+# --- damaged model files ---
+
+
+# The `world` replaces these factories.
+REAL = {name: getattr(wiring, name) for name in ("query", "readiness")}
+ASKED = {"question": QUESTION}
+
+
+def damaged_reranker(folder: Path) -> str:
+    (folder / "reranker").mkdir()
+    (folder / "reranker" / "manifest.json").write_text("{}")
+    return str(folder / "reranker" / "manifest.json")
+
+
+def cut_calibration(folder: Path) -> str:
+    (folder / "calibration.json").write_text('{"gate":')
+    return str(folder / "calibration.json")
+
+
+@pytest.fixture(autouse=True)
+def _cold() -> Iterator[None]:
+    clear_caches()
+    yield
+    clear_caches()
+
+
+@pytest.fixture
+def folder(world: HttpWorld, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """The model folder of a function with real wiring around the ports of the world."""
+    settings = wiring.query_settings().model_copy(update={"model_dir": tmp_path, "reranker": "cross-encoder"})
+    monkeypatch.setattr(world.model, "writing_at_most", lambda _tokens: world.model, raising=False)
+    replaced: dict[str, Any] = {
+        "query_settings": lambda: settings,
+        "pipelines": lambda _settings: {"p": Pipeline(tmp_path, 200, "off", 8)},
+        "embedder_of": lambda _settings, _folder: world.embedder,
+        "ledger_of": lambda _settings, _fingerprint: world.ledger,
+        "vectors_of": lambda _settings, _fingerprint: world.index,
+        "document_links": FakeLinks,
+        **REAL,
+    }
+    for name, factory in replaced.items():
+        monkeypatch.setattr(wiring, name, factory)
+    monkeypatch.setattr(pipelines, "pipelines", replaced["pipelines"])
+    return tmp_path
+
+
+def make_right(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Write a right calibration, and load some reranker in place of the one that is not there."""
+    (folder / "calibration.json").write_text('{"gate": {"min_fit": 0.4}}')
+    monkeypatch.setattr(wiring, "cross_encoder_of", lambda _settings: None)
+
+
+@pytest.mark.parametrize("damage", [damaged_reranker, cut_calibration])
+def test_a_damaged_file_gives_problems_that_name_it_until_a_start_with_the_right_one(
+    folder: Path, damage: Callable[[Path], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = damage(folder)
+    if "calibration" in name:
+        monkeypatch.setattr(wiring, "cross_encoder_of", lambda _settings: None)
+    for stream in (False, True):
+        status, body, _ = call("POST", "/v1/query", {**ASKED, "stream": stream})
+        assert (status, body["type"]) == (503, "urn:docwell:problem:model-damaged")
+        assert name in body["detail"]
+        assert "`make model`" in body["detail"]
+    assert call("GET", "/v1/health")[0] == 200
+    status, body, _ = call("GET", "/v1/ready")
+    assert (status, body["status"]) == (200, "degraded")
+    assert name in body["dependencies"].pop("models")
+    assert set(body["dependencies"].values()) == {"ok"}
+    make_right(folder, monkeypatch)
+    clear_caches()
+    assert call("POST", "/v1/query", ASKED)[1]["status"] == "answered"
+    assert call("GET", "/v1/ready")[1] == {
+        "status": "ready",
+        "dependencies": dict.fromkeys(("models", "ledger", "chroma", "ollama"), "ok"),
+    }

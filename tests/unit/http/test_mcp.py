@@ -14,7 +14,6 @@ from mcp.client.streamable_http import streamable_http_client
 from mcp.shared.exceptions import MCPError
 
 from docwell.audit import Action
-from docwell.errors import QuotaExceeded
 from docwell.http import mcp
 from docwell.models import Chunk, IndexRecord
 from functions.query.handler import handler
@@ -63,14 +62,6 @@ def test_the_official_client_lists_the_tools_at_no_charge(world: HttpWorld, mode
     assert world.principals.requests == 0
 
 
-@pytest.mark.parametrize(("mode", "version"), [("auto", "2026-07-28"), ("legacy", "2025-11-25")])
-def test_todays_version_and_the_one_before_are_spoken(world: HttpWorld, mode: str, version: str) -> None:
-    async def work(client: Client) -> str:
-        return str(client.protocol_version)
-
-    assert using(work, mode=mode) == version
-
-
 @MODES
 def test_a_search_gives_passages_with_pages(world: HttpWorld, mode: str) -> None:
     world.add("cellar/a.pdf", "The boiler of the cellar is inspected every June.")
@@ -100,12 +91,6 @@ def test_an_overview_is_of_one_document(world: HttpWorld) -> None:
     assert (receipt.request["document"], receipt.request["mode"]) == ("house/rules.pdf", "overview")
 
 
-def test_documents_are_those_of_the_caller(world: HttpWorld) -> None:
-    world.add("cellar/a.pdf", "The cellar is dry.")
-    listed = tool("documents").structured_content["documents"]
-    assert [one["document"] for one in listed] == ["house/rules.pdf"]
-
-
 @pytest.mark.parametrize(
     ("name", "arguments", "told"),
     [
@@ -124,17 +109,6 @@ def test_what_goes_wrong_in_a_tool_is_told_to_the_model(
     found = tool(name, **arguments)
     assert found.is_error
     assert told in found.content[0].text
-
-
-def test_a_used_up_quota_is_told_to_the_model(world: HttpWorld) -> None:
-    world.principals.fails = QuotaExceeded("the requests of today are used up", 60)
-    for name, arguments in (
-        ("ask", {"question": QUESTION}),
-        ("search", {"question": QUESTION}),
-        ("documents", {}),
-    ):
-        found = tool(name, **arguments)
-        assert (found.is_error, "used up" in found.content[0].text) == (True, True)
 
 
 @MODES

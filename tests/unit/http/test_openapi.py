@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from docwell.errors import QuotaExceeded
 from docwell.http import routes
 from tests.unit.conftest import HttpWorld
 from tests.unit.http.http_calls import call
@@ -46,16 +47,45 @@ def test_each_reference_leads_to_a_part_of_the_page(page: dict[str, Any]) -> Non
             part = part[name]
 
 
-def test_an_operation_without_a_credential_is_refused_where_the_page_demands_one(page: dict[str, Any]) -> None:
+def called(path: str, method: str, key: str | None) -> tuple[int, Any, dict[str, Any]]:
+    """Return the answer of an operation of the page to a body that fits it."""
+    return call(method.upper(), path.translate(str.maketrans("", "", "{}")), BODIES.get(path), key)
+
+
+@pytest.mark.parametrize("key", [None, "revoked"])
+def test_no_operation_but_health_answers_without_a_valid_credential(
+    world: HttpWorld, page: dict[str, Any], key: str | None
+) -> None:
     assert page["security"] == [{name: []} for name in page["components"]["securitySchemes"]]
-    operations = [(method, path) for path, item in page["paths"].items() for method in item]
-    free = {
-        (method, path)
-        for method, path in operations
-        if call(method.upper(), path.replace("{", "").replace("}", ""), BODIES.get(path), key=None)[0] != 401
-    }
-    marked = {(method, path) for method, path in operations if page["paths"][path][method].get("security") == []}
-    assert free == marked == {("get", "/v1/health")}
+    for path, item in page["paths"].items():
+        for method, operation in item.items():
+            status, body, headers = called(path, method, key)
+            is_free = (path, method) == ("/v1/health", "get")
+            assert (operation.get("security") == []) == is_free == (status == 200), path
+            if not is_free:
+                kind = body["error"]["code"] if "error" in body else body["type"]
+                assert kind in {"invalid_api_key", "urn:docwell:problem:unauthenticated"}, path
+                assert (status, headers["WWW-Authenticate"]) == (401, ["Bearer"])
+    assert (world.principals.requests, world.model.asked, world.audit.events) == (0, [], [])
+
+
+def test_every_operation_that_is_charged_says_when_a_used_up_quota_is_renewed(
+    world: HttpWorld, page: dict[str, Any]
+) -> None:
+    world.principals.fails = QuotaExceeded("the requests of today are used up", 3599.2)
+    free = set()
+    for path, item in page["paths"].items():
+        for method in item:
+            status, body, headers = called(path, method, "operator")
+            if status == 429:
+                kind = body["error"]["code"] if "error" in body else body["type"]
+                assert kind in {"insufficient_quota", "urn:docwell:problem:quota-exceeded"}
+                assert headers["Retry-After"] == ["3600"]
+            else:
+                free.add(path)
+    assert free == {
+        "/v1/documents/{key}", "/v1/usage", "/v1/health", "/v1/ready", "/v1/status", "/v1/mcp",
+    }  # fmt: skip
 
 
 def test_an_answer_of_mcp_is_an_object(page: dict[str, Any]) -> None:

@@ -118,19 +118,3 @@ def test_a_redrive_that_cannot_be_audited_moves_nothing(world: HttpWorld, monkey
     monkeypatch.setattr(world.audit, "append", append)
     assert call("POST", "/v1/operations/redrive", key=OPERATOR)[0] == 503
     assert world.letters.parked == 1
-
-
-def test_without_queues_a_redrive_says_which_setting_is_missing(world: HttpWorld) -> None:
-    world.letters = None
-    status, answer, _ = call("POST", "/v1/operations/redrive", key=OPERATOR)
-    assert (status, "DOCWELL_PARKED_QUEUE_URL" in answer["detail"]) == (404, True)
-
-
-def test_a_caller_learns_whether_it_operates(world: HttpWorld) -> None:
-    assert call("GET", "/v1/usage", key=OPERATOR)[1]["operates"] is True
-    assert call("GET", "/v1/usage", key="all")[1]["operates"] is False
-
-
-def test_an_answers_cost_is_added_to_the_day(world: HttpWorld) -> None:
-    _, answer, _ = call("POST", "/v1/query", {"question": "How often is the boiler inspected?"})
-    assert world.principals.cost == answer["cost"]["amount"] > 0

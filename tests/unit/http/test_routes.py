@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import uuid
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -11,12 +12,14 @@ from urllib.parse import quote
 import pytest
 
 from docwell.answers import Mode
+from docwell.audit import Action
 from docwell.errors import DeadlineExceeded, ModelMissing, Unavailable
 from docwell.http import edges
-from docwell.models import DocumentRecord, Mark, Part, Status
+from docwell.identity import RESERVED_COLLECTION, Principal
+from docwell.models import Attributes, DocumentRecord, Mark, Part, Status
 from docwell.observability import logger
 from tests.unit.conftest import HttpWorld
-from tests.unit.http.http_calls import call
+from tests.unit.http.http_calls import call, masked
 from tests.unit.query.query_world import BOILER, QUESTION
 
 CHAT = "/v1/chat/completions"
@@ -133,11 +136,6 @@ def test_pages_that_cannot_be_read_are_listed_by_reason(world: HttpWorld) -> Non
     assert document["unreadable_pages"] == {"too_slow": "3,51-53", "reader_crashed": "7-9"}
 
 
-@pytest.mark.parametrize("query", ["status=NOPE", "limit=0", "limit=x"])
-def test_a_wrong_query_parameter_is_bad_input(world: HttpWorld, query: str) -> None:
-    assert call("GET", f"/v1/documents?{query}")[0] == 400
-
-
 def test_metrics_hold_tokens_and_latency_and_logs_hold_no_text(
     world: HttpWorld, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -182,12 +180,6 @@ def test_a_question_about_documents_like_these_is_answered_from_them_alone(world
     for name, value in {"title": "bridge", "created_to": "2026-02-28", "tags": {"stage": "draft"}}.items():
         _, answer, _ = call("POST", "/v1/query", {"question": QUESTION, "filter": FILTER | {name: value}})
         assert (answer["status"], answer["citations"]) == ("refused", [])
-
-
-def test_tags_and_metadata_are_part_of_a_documents_state(world: HttpWorld) -> None:
-    world.add("house/rules.pdf", BOILER, tags={"stage": "final"}, metadata={"team": "heat"})
-    _, found, _ = call("GET", "/v1/documents/house%2Frules.pdf")
-    assert (found["tags"], found["metadata"]) == ({"stage": "final"}, {"team": "heat"})
 
 
 def test_documents_are_listed_by_how_their_keys_begin(world: HttpWorld) -> None:
@@ -240,9 +232,207 @@ def test_of_thousands_of_unknown_fields_an_answer_names_some(world: HttpWorld, p
     assert (status, len(problem["errors"])) == (400, edges.MOST_ERRORS)
 
 
-def test_of_thousands_of_unknown_arguments_a_tool_names_some(world: HttpWorld) -> None:
-    params = {"name": "search", "arguments": dict.fromkeys(map(str, range(MANY)), 1)}
-    _, answer, _ = call("POST", "/v1/mcp", {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params})
-    (content,) = answer["result"]["content"]
-    assert answer["result"]["isError"]
-    assert len(content["text"].split("; ")) == edges.MOST_ERRORS
+# --- search ---
+
+
+@pytest.fixture
+def pages(world: HttpWorld) -> HttpWorld:
+    world.add("house/notes.pdf", "Another boiler is inspected in the cellar. It never snows.", page=3)
+    world.add("house/old.pdf", "The old boiler is inspected every May.", live=False)
+    world.add("cellar/a.pdf", "The boiler of the cellar is inspected every June.")
+    return world
+
+
+def search(body: dict[str, Any], key: str = "house") -> dict[str, Any]:
+    status, found, _ = call("POST", "/v1/search", {"question": QUESTION, **body}, key)
+    assert status == 200, found
+    assert isinstance(found, dict)
+    return found
+
+
+def test_the_passages_are_those_of_the_answer_in_their_order(pages: HttpWorld) -> None:
+    found = search({"top_k": 5})
+    assert call("POST", "/v1/query", {"question": QUESTION, "top_k": 5}, "house")[0] == 200
+    (receipt,) = pages.receipts.kept.values()
+    assert [passage["document"] for passage in found["passages"]] == [
+        document for _, document, _ in receipt.passages
+    ]
+    assert {passage["document"] for passage in found["passages"]} == {"house/rules.pdf", "house/notes.pdf"}
+
+
+def test_a_passage_has_its_page_quote_score_and_link(pages: HttpWorld) -> None:
+    (passage,) = search({"document": "house/rules.pdf"})["passages"]
+    assert (passage["page"], passage["page_label"], passage["text"], passage["quote"]) == (7, "iv", BOILER, BOILER)
+    assert (passage["start"], passage["end"]) == (0, len(BOILER))
+    assert passage["unit"] == {"kind": "page", "label": "iv", "anchor": "page=7"}
+    assert passage["link"] == "https://bucket/house/rules.pdf?versionId=v1#page=7"
+    assert 0 < passage["score"] <= 1
+
+
+def test_passages_come_by_document_on_request(pages: HttpWorld) -> None:
+    pages.add("house/notes.pdf", "A boiler is inspected by two people.", page=4)
+    found = search({"group_by": "document"})
+    assert found["passages"] is None
+    groups = {group["document"]: {hit["page"] for hit in group["passages"]} for group in found["documents"]}
+    assert groups == {"house/rules.pdf": {7}, "house/notes.pdf": {3, 4}}
+
+
+def test_the_model_is_not_called_and_one_request_is_charged_and_audited(pages: HttpWorld) -> None:
+    search({})
+    assert pages.model.asked == []
+    assert (pages.principals.requests, pages.principals.tokens) == (1, 0)
+    (event,) = pages.audit.events
+    assert (event.actor, event.action) == ("key:house", Action.SEARCHED)
+    assert event.documents == {"house/rules.pdf", "house/notes.pdf"}
+    assert pages.receipts.kept == {}
+
+
+@pytest.mark.parametrize("more", [{"collection": "cellar"}, {"document": "cellar/a.pdf"}])
+def test_what_the_caller_may_not_read_looks_missing(pages: HttpWorld, more: dict[str, Any]) -> None:
+    absent = {name: value.replace("cellar", "attic") for name, value in more.items()}
+    answers = [call("POST", "/v1/search", {"question": QUESTION, **body}, "house") for body in (more, absent)]
+    assert answers[0][0] == 404
+    assert masked(answers[0]) == masked(answers[1])
+
+
+# --- uploads, deletions, links and use ---
+
+
+WANTED = {"document": "house/new.pdf", "size": 9}
+
+
+def changes(world: HttpWorld) -> list[tuple[str, Action, frozenset[str]]]:
+    return [(event.actor, event.action, event.documents) for event in world.audit.events]
+
+
+def test_a_form_fixes_key_size_and_type_and_is_in_the_audit_trail(world: HttpWorld) -> None:
+    status, form, _ = call("POST", "/v1/uploads", WANTED | {"content_type": "text/plain"}, key="porter")
+    assert status == 200
+    assert form == {
+        "document": "house/new.pdf",
+        "url": "https://bucket/",
+        "fields": {"key": "house/new.pdf", "Content-Type": "text/plain"},
+        "expires_in": 300,
+    }
+    assert world.writer.forms == [("house/new.pdf", 9, "text/plain")]
+    assert changes(world) == [("key:porter", Action.UPLOADED, frozenset({"house/new.pdf"}))]
+    assert world.principals.requests == 1
+
+
+@pytest.mark.parametrize("key", ["attic/a.pdf", "a.pdf", "/house/a.pdf", "housed/a.pdf"])
+def test_a_form_for_another_collection_is_forbidden_whether_it_exists_or_not(world: HttpWorld, key: str) -> None:
+    world.ledger.records["attic/a.pdf"] = DocumentRecord("attic/a.pdf", Status.PENDING)
+    answer = call("POST", "/v1/uploads", WANTED | {"document": key}, key="porter")
+    absent = call("POST", "/v1/uploads", WANTED | {"document": "nowhere/a.pdf"}, key="porter")
+    assert answer[0] == 403
+    assert masked(answer) == masked(absent)
+    assert world.writer.forms == []
+    assert changes(world) == []
+
+
+def test_a_grant_to_read_is_none_to_write(world: HttpWorld) -> None:
+    assert call("POST", "/v1/uploads", WANTED, key="house")[0] == 403
+    assert call("POST", "/v1/uploads", WANTED, key="all")[0] == 403
+    assert call("POST", "/v1/uploads", WANTED, key="unknown")[0] == 401
+
+
+@pytest.mark.parametrize("writable", [None, frozenset({RESERVED_COLLECTION})])
+def test_no_grant_changes_documents_of_docwell_itself(world: HttpWorld, writable: frozenset[str] | None) -> None:
+    world.principals.known["key:wide"] = Principal("key:wide", collections=writable, writable=writable)
+    key = f"{RESERVED_COLLECTION}/canary.pdf"
+    world.ledger.records[key] = DocumentRecord(key, Status.PENDING)
+    assert call("POST", "/v1/uploads", WANTED | {"document": key}, key="wide")[0] == 403
+    assert call("DELETE", f"/v1/documents/{quote(key, safe='')}", key="wide")[0] in {403, 404}
+    assert (world.writer.forms, world.writer.deleted, changes(world)) == ([], [], [])
+
+
+def test_a_document_of_a_writable_collection_is_deleted(world: HttpWorld) -> None:
+    status, answer, _ = call("DELETE", "/v1/documents/house%2Frules.pdf", key="porter")
+    assert (status, answer) == (200, {"document": "house/rules.pdf"})
+    assert world.writer.deleted == ["house/rules.pdf"]
+    assert changes(world) == [("key:porter", Action.DELETED, frozenset({"house/rules.pdf"}))]
+
+
+@pytest.mark.parametrize(
+    ("caller", "document", "status"),
+    [
+        ("house", "house/rules.pdf", 403),  # may read it
+        ("porter", "house/none.pdf", 404),
+        ("porter", "attic/a.pdf", 404),
+        ("porter", "shed/a.pdf", 404),  # may write there, and not read
+        ("unknown", "house/rules.pdf", 401),
+    ],
+)
+def test_no_other_document_is_deleted(world: HttpWorld, caller: str, document: str, status: int) -> None:
+    for key in ("attic/a.pdf", "shed/a.pdf"):
+        world.ledger.records[key] = DocumentRecord(key, Status.PENDING)
+    assert call("DELETE", f"/v1/documents/{document}", key=caller)[0] == status
+    assert world.writer.deleted == []
+    assert changes(world) == []
+
+
+@pytest.mark.parametrize(
+    ("path", "named"),
+    [
+        ("house/a%20b.pdf", "house/a b.pdf"),
+        ("house/a%2520b.pdf", "house/a%20b.pdf"),
+        ("house%2Fa%252520b.pdf", "house/a%2520b.pdf"),
+    ],
+)
+def test_a_deletion_reads_the_path_in_one_way(world: HttpWorld, path: str, named: str) -> None:
+    for key in ("house/a b.pdf", "house/a%20b.pdf", "house/a%2520b.pdf"):
+        world.ledger.records[key] = DocumentRecord(key, Status.PENDING)
+    assert call("DELETE", f"/v1/documents/{path}", key="porter")[0] == 200
+    assert world.writer.deleted == [named]
+    del world.ledger.records[named]
+    assert call("DELETE", f"/v1/documents/{path}", key="porter")[0] == 404
+    assert world.writer.deleted == [named]
+
+
+def test_the_use_of_a_caller_has_its_quotas_and_its_rights_to_write(world: HttpWorld) -> None:
+    world.principals.requests = 4
+    assert call("GET", "/v1/usage", key="porter")[:2] == (
+        200,
+        {
+            "label": "Porter",
+            "requests": 4,
+            "requests_per_day": 9,
+            "tokens": 0,
+            "tokens_per_day": None,
+            "writable": ["house", "shed"],
+            "operates": False,
+            "max_upload_bytes": 512 * 1024 * 1024,
+        },
+    )
+    assert world.principals.requests == 4
+    assert call("GET", "/v1/usage", key="unknown")[0] == 401
+
+
+def test_a_link_to_the_version_that_answers_is_charged_and_audited(world: HttpWorld) -> None:
+    status, document, headers = call("GET", "/v1/documents/house/rules.pdf?link=true", key="house")
+    assert status == 200
+    assert document["link"].startswith("https://bucket/house/rules.pdf?versionId=")
+    assert document["media_type"] is None  # a row of an earlier release
+    assert world.principals.requests == 1
+    assert changes(world) == [("key:house", Action.READ, frozenset({"house/rules.pdf"}))]
+    assert [world.audit.events[0].request_id] == headers["x-request-id"]
+
+
+def test_a_link_that_is_not_given_is_not_audited(world: HttpWorld) -> None:
+    world.ledger.records["house/new.pdf"] = DocumentRecord("house/new.pdf", Status.PENDING)
+    assert call("GET", "/v1/documents/house/new.pdf?link=true")[1]["link"] is None
+    world.ledger.records["attic/a.pdf"] = DocumentRecord("attic/a.pdf", Status.PENDING)
+    theirs = call("GET", "/v1/documents/attic/a.pdf?link=true", key="house")
+    assert theirs[0] == 404
+    assert masked(theirs) == masked(call("GET", "/v1/documents/none/a.pdf?link=true", key="house"))
+    assert changes(world) == []
+
+
+def test_a_link_names_the_kind_of_the_version_that_answers(world: HttpWorld) -> None:
+    record = world.ledger.records["house/rules.pdf"]
+    said = replace(record.live_attributes or Attributes(), media_type="text/html")
+    # A newer version, of another kind, is being indexed.
+    world.ledger.records["house/rules.pdf"] = replace(record, live_attributes=said, media_type="image/png")
+    document = call("GET", "/v1/documents/house/rules.pdf?link=true")[1]
+    assert document["media_type"] == "text/html"
+    assert "&type=text/html#" in document["link"]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import time
 from collections.abc import AsyncGenerator, Generator, Mapping
 from contextlib import closing
@@ -15,7 +14,7 @@ from hypothesis import strategies as st
 
 from docwell.errors import BadInput
 from docwell.http import sse
-from docwell.http.streaming import StreamedResponse, stream_events
+from docwell.http.streaming import stream_events
 from tests.unit.conftest import HttpWorld
 from tests.unit.http.http_calls import STREAMING, begin
 from tests.unit.query.query_world import QUESTION
@@ -35,20 +34,6 @@ def streamed(events: AsyncGenerator[bytes]) -> Generator[bytes]:
 async def of(*pieces: bytes) -> AsyncGenerator[bytes]:
     for piece in pieces:
         yield piece
-
-
-def test_events_come_while_the_work_goes_on() -> None:
-    go_on = asyncio.Event()
-
-    async def work() -> AsyncGenerator[bytes]:
-        yield TOKEN
-        await go_on.wait()
-        yield sse.event("answer", {})
-
-    stream = streamed(work())
-    assert next(stream) == TOKEN
-    go_on.set()
-    assert list(stream) == [sse.event("answer", {})]
 
 
 def test_comments_are_sent_in_a_silence_and_the_work_goes_on() -> None:
@@ -108,34 +93,10 @@ def test_work_that_fails_while_it_is_closed_is_closed(expected: list[bytes]) -> 
     assert list(stream) == []
 
 
-def test_a_prelude_is_json_and_eight_zero_bytes() -> None:
-    response = StreamedResponse(200, {"Content-Type": "text/event-stream", "X": "\0"}, streamed(of()))
-    text, zeros = response.prelude()[:-8], response.prelude()[-8:]
-    assert json.loads(text) == {"statusCode": 200, "headers": {"Content-Type": "text/event-stream", "X": "\0"}}
-    assert zeros == bytes(8)
-    assert 0 not in text
-
-
-def test_a_runtime_that_cannot_stream_gets_all_at_once() -> None:
-    pieces = (sse.event("token", {"text": "é"}), sse.event("answer", {}))
-    answer = StreamedResponse(200, {"A": "b"}, streamed(of(*pieces))).buffered()
-    assert answer == {
-        "statusCode": 200,
-        "multiValueHeaders": {"A": ["b"]},
-        "body": b"".join(pieces).decode(),
-        "isBase64Encoded": False,
-    }
-
-
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(st.characters(exclude_categories=())),
     lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
 )
-
-
-def test_an_event_has_its_name_and_one_line_of_json() -> None:
-    assert sse.event("token", {"text": "é\n日本"}) == 'event: token\ndata: {"text":"é\\n日本"}\n\n'.encode()
-    assert b'"\\ud800"' in sse.event("token", {"text": "\ud800"})
 
 
 @given(st.dictionaries(st.text(), JSON))

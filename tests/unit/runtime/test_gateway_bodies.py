@@ -13,6 +13,7 @@ from docwell.access.authorizer import Authorizer, digest_of
 from docwell.identity import ApiKey
 from runtime import gateway
 from runtime.functions import FunctionPool, FunctionSpec
+from runtime.guard import refusal
 
 KNOWN = "a-value-of-twenty-characters"
 UNKNOWN = "another-value-of-twenty-characters"
@@ -118,10 +119,6 @@ def test_a_large_body_of_a_stranger_is_refused_before_it_is_read(
     assert json.loads(body["body"])["type"] == "urn:docwell:problem:unauthenticated"
 
 
-def test_a_size_with_thousands_of_zeros_is_a_size() -> None:
-    assert answered(never_asked, content_length="0" * 5_000 + "65001")[0]["status"] == 413
-
-
 def test_a_body_in_chunks_is_read_up_to_the_limit_of_its_route() -> None:
     read = 0
 
@@ -155,3 +152,20 @@ def test_only_as_many_large_bodies_are_read_at_once_as_the_function_takes(monkey
 
     assert sorted(start["status"] for start, _ in asyncio.run(five())) == [408] * 2 + [429] * 3
     assert most == 2
+
+
+# --- refusals of web pages ---
+
+
+@pytest.mark.parametrize(
+    ("hosts", "origins", "says"),
+    [
+        (["docwell.example"], [], "must be 127.0.0.1"),
+        ([], [], "must be 127.0.0.1"),
+        (["localhost:8080"], ["http://evil.example"], "open a page of this address"),
+        (["localhost:8080"], ["http://localhost:8080"], None),
+    ],
+)
+def test_a_refusal_says_what_to_do(hosts: list[str], origins: list[str], says: str | None) -> None:
+    reason = refusal(hosts, origins)
+    assert (reason is None) if says is None else (reason is not None and says in reason)

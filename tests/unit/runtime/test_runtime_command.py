@@ -11,7 +11,6 @@ import threading
 import time
 from pathlib import Path
 
-import httpx
 import pytest
 from starlette.applications import Starlette
 from starlette.testclient import TestClient
@@ -23,7 +22,6 @@ from runtime import settings as module
 from runtime.functions import FunctionInitFailed, FunctionPool, FunctionSpec
 from runtime.http_server import HttpServer
 from runtime.ingest import queues
-from runtime.metrics import Exporter, first_series
 from runtime.service import function_spec, guarded
 from runtime.settings import ServerSettings, WorkerSettings, processors
 
@@ -137,18 +135,6 @@ def test_a_containers_limit_bounds_the_processors(
     assert processors() == found
 
 
-def test_a_process_that_is_bound_to_one_processor_uses_one(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    monkeypatch.setattr(module, "_CPU_LIMIT", tmp_path / "none")
-    allowed = os.sched_getaffinity(0)
-    os.sched_setaffinity(0, {min(allowed)})
-    try:
-        assert processors() == 1
-    finally:
-        os.sched_setaffinity(0, allowed)
-
-
 def test_processes_share_the_processors_unless_the_user_sets_threads(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("runtime.service.processors", lambda: 4.0)
     assert function_spec("ingest", "a.b", 60, 3).environment["DOCWELL_EMBED_THREADS"] == "1"
@@ -157,14 +143,6 @@ def test_processes_share_the_processors_unless_the_user_sets_threads(monkeypatch
     assert function_spec("ingest", "a.b", 60).environment["DOCWELL_EMBED_THREADS"] == "4"
     monkeypatch.setenv("DOCWELL_EMBED_THREADS", "7")
     assert function_spec("ingest", "a.b", 60).environment["DOCWELL_EMBED_THREADS"] == "7"
-
-
-def test_counters_of_the_command_are_there_before_the_first_event() -> None:
-    exporter = Exporter(first_series({"service": "ingest", "function": "docwell-ingest"}))
-    value = exporter.registry.get_sample_value
-    assert value("docwell_pages_ingested_total", {"service": "ingest"}) == 0
-    assert value("docwell_function_errors_total", {"function": "docwell-ingest"}) == 0
-    assert value("docwell_prompt_tokens_total", {"service": "ingest", "gen_ai_request_model": "m"}) is None
 
 
 def test_a_stop_while_the_function_starts_is_no_error(capsys: pytest.CaptureFixture[str]) -> None:
@@ -191,17 +169,6 @@ def test_a_port_that_is_taken_is_named() -> None:
         port = taken.getsockname()[1]
         with pytest.raises(OSError, match=f"cannot listen on port {port} of 127.0.0.1"):
             HttpServer(Starlette(), "127.0.0.1", port)
-
-
-def test_an_idle_connection_outlives_that_of_a_proxy_and_holds_up_no_stop() -> None:
-    server = HttpServer(Starlette(), "127.0.0.1", 0)
-    assert server._server.config.timeout_keep_alive > 60
-    server.start()
-    with httpx.Client(trust_env=False) as client:
-        assert client.get(f"http://127.0.0.1:{server.port}/").status_code == 404
-        before = time.monotonic()
-        server.stop(20)
-        assert time.monotonic() - before < 5
 
 
 @pytest.mark.parametrize("part", ["Child", "RuntimeApi"])

@@ -49,10 +49,6 @@ def test_another_number_of_shards_is_another_pipeline_built_beside_the_first() -
     assert list(pipelines(settings())) == [following[0]]
 
 
-def test_zero_is_a_number_of_shards_of_the_next_index_too() -> None:
-    assert [one.shards for one in pipelines(settings(next_shards=0)).values()] == [4, 0]
-
-
 def test_reconcile_sees_the_pipelines_in_the_ledger_that_no_setting_names(monkeypatch: pytest.MonkeyPatch) -> None:
     found = settings(next_shards=0, ledger_table="ledger")
     monkeypatch.setattr(reconcile_wiring, "reconcile_settings", lambda: found)
@@ -120,9 +116,3 @@ def test_a_model_that_failed_is_loaded_again_and_no_other(loads: list[tuple[Path
     assert wiring.embedder_of(SETTINGS, NEXT) == NEXT  # type: ignore[comparison-overlap]
     wiring.embedder_of(SETTINGS, FOLDER)
     assert [folder for folder, _ in loads] == [FOLDER, NEXT, NEXT]
-
-
-def test_an_error_that_nobody_waited_for_is_not_raised_later(loads: list[tuple[Path, str]]) -> None:
-    assert wiring.embedder_loading(SETTINGS, NEXT).exception() is not None
-    assert wiring.embedder_of(SETTINGS, NEXT) == NEXT  # type: ignore[comparison-overlap]
-    assert len(loads) == 2

@@ -4,30 +4,19 @@ from __future__ import annotations
 
 import json
 import socket
-from collections.abc import Iterator, Sequence
-from itertools import chain
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from docwell.adapters.embedding.onnx_embedder import OnnxEmbedder
-from docwell.answers import Mode
-from docwell.config import QueryLimits, SettingsError
 from docwell.deadline import run
 from docwell.errors import Corrupt
-from docwell.identity import Principal
-from docwell.models import Chunk, Passage
-from docwell.query.ask import Searched
-from docwell.query.modes import example_texts
 from docwell.query.retrieval.ranking import Gate
-from docwell.query.retrieval.scope import Scope
 from docwell.wiring import pipelines
 from docwell.wiring import query as wiring
 from docwell.wiring.pipelines import Pipeline
-from layers.embedder import build_model
 from tests.fresh_wiring import clear_caches
-from tests.unit.adapters.embedding import tiny_model
 
 MADE_AT_START = (wiring.query_settings, wiring.principals, wiring.receipt_book, wiring.model, wiring.prompts)
 
@@ -83,62 +72,11 @@ def one_pipeline(loaded: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("one_pipeline")
-def test_the_reranker_is_off_by_default() -> None:
-    query = run(wiring.query())
-    assert query.reranker is None
-
-
-@pytest.mark.usefixtures("one_pipeline")
 def test_the_cross_encoder_is_beside_the_embedding_model(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("DOCWELL_RERANKER", "cross-encoder")
     monkeypatch.setenv("DOCWELL_MODEL_DIR", str(tmp_path))
     with pytest.raises(Corrupt, match=str(tmp_path / "reranker")):
         run(wiring.query())
-
-
-@pytest.mark.usefixtures("loaded")
-def test_the_first_choice_of_a_mode_takes_the_vectors_of_the_examples_from_the_models_folder(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    built = tmp_path / "built"
-    command = ["build_model.py", "--model", str(tiny_model.write(tmp_path / "source")), "--out", str(built)]
-    monkeypatch.setattr("sys.argv", command)
-    assert build_model.main() == 0
-    monkeypatch.setenv("DOCWELL_MODEL_DIR", str(built))
-    monkeypatch.setattr(wiring, "embedder_of", pipelines.embedder_of)
-    router = run(wiring.query()).modes.router
-    (vector,) = router.embedder.embed_queries(["the pump"]).tolist()
-    passage = Passage("a", "a/a.pdf", "g", "v", Chunk("The pump is on.", 1, 0, 15, 4), 0.9)
-    scope = Scope(Principal("key:a", collections=None))
-    searched = Searched(Mode.AUTO, "Is the pump on?", scope, vector, (passage,), ("a/a.pdf",), 5)
-    embedded: list[list[str]] = []
-    embed = OnnxEmbedder.embed_queries
-
-    def counted(self: OnnxEmbedder, texts: Sequence[str]) -> Any:
-        embedded.append([*texts])
-        return embed(self, texts)
-
-    monkeypatch.setattr(OnnxEmbedder, "embed_queries", counted)
-    router.mode(searched)
-    assert not {*example_texts()} & {*chain(*embedded)}
-
-
-@pytest.mark.usefixtures("loaded")
-@pytest.mark.parametrize(("name", "value"), [("DOCWELL_RERANKER", "on")])
-def test_a_stage_that_does_not_exist_is_told_by_its_variable(
-    monkeypatch: pytest.MonkeyPatch, name: str, value: str
-) -> None:
-    monkeypatch.setenv(name, value)
-    with pytest.raises(SettingsError, match=name):
-        wiring.query_settings()
-
-
-@pytest.mark.usefixtures("one_pipeline")
-def test_the_settings_are_the_limits_of_the_use_case(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("DOCWELL_MIN_SUPPORT", "0.45")
-    monkeypatch.setenv("DOCWELL_NUM_CTX", "8192")
-    limits = run(wiring.query()).limits
-    assert (limits.min_support, limits.num_ctx, limits.num_predict) == (0.45, 8192, QueryLimits().num_predict)
 
 
 @pytest.mark.usefixtures("loaded")
@@ -181,9 +119,3 @@ def test_a_damaged_model_file_is_named_once_in_the_log_of_the_start(
         monkeypatch.setattr(module, "pipelines", lambda _settings: {"p": Pipeline(tmp_path, 200, "off", 8)})
     wiring.prepare_query()
     assert str(tmp_path / damaged) in not_ready(caplog)
-
-
-@pytest.mark.usefixtures("one_pipeline")
-def test_a_start_that_succeeds_logs_no_error(caplog: pytest.LogCaptureFixture) -> None:
-    wiring.prepare_query()
-    assert [record for record in caplog.records if record.levelname == "ERROR"] == []

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import date
 from enum import StrEnum
 from hashlib import sha256
@@ -372,20 +372,6 @@ class DocumentRecord:
         return self.live_generation is not None and self.observed_version in (None, self.live_version)
 
 
-# The fields that parallel ranges add to; only a fresh start sets them (`docwell.ports.Ledger.write`).
-PROGRESS = frozenset(
-    {
-        "ranges_done",
-        "pages_done",
-        "chunks",
-        "characters",
-        "hidden_characters",
-        "cpu_s",
-        "page_failures",
-        "textless_pages",
-        "doubtful_pages",
-    }
-)
 # The fields that only `docwell.ports.Ledger.observe` sets, without a lease.
 OBSERVED = frozenset({"observed_version", "observations"})
 
@@ -403,6 +389,13 @@ class RangeTally:
     textless_pages: int = 0
     doubtful_pages: frozenset[int] = frozenset()
     tokens: int = 0
+
+
+# The fields that parallel ranges add to; only a fresh start sets them (`docwell.ports.Ledger.write`).
+PROGRESS = frozenset(item.name for item in fields(RangeTally)) - {"pages", "tokens"} | {
+    "ranges_done",
+    "pages_done",
+}
 
 
 @dataclass(frozen=True, slots=True)

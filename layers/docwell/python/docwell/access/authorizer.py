@@ -22,10 +22,10 @@ MAX_KEY_CHARACTERS = 128
 MAX_TOKEN_CHARACTERS = 8_192
 # A key in both headers. More only costs lookups.
 MAX_CREDENTIALS = 2
-# The change of a key's end counts after this time. A revoked grant counts at once, because the query function
-# reads it for each request.
+# Seconds for which a key is cached: a changed end takes effect after them. A revoked grant takes effect at once,
+# because the query function reads it for each request.
 KEPT_S = 10.0
-# Callers of one process that are known at once, of some hundred bytes each.
+# The most keys that a process caches, of some hundred bytes each.
 _KEPT_KEYS = 1_000
 
 
@@ -60,7 +60,7 @@ class Caller:
 
 
 class Authorizer:
-    """Finds the caller of a request. What it does not know, it denies."""
+    """Finds the caller of a request, and denies every unknown credential."""
 
     def __init__(
         self, keys: ApiKeys, tokens: Tokens | None = None, clock: Callable[[], float] = time.time
@@ -110,7 +110,7 @@ def headers_of(event: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
 
 
 def context_of(caller: Caller) -> dict[str, str]:
-    """Return what the function's event has of the caller in `requestContext.authorizer`."""
+    """Return the caller as an event has it in `requestContext.authorizer`."""
     return {"principalId": caller.identity.id, "groups": json.dumps(caller.identity.groups)}
 
 

@@ -327,8 +327,8 @@ def _bounded(turns: list[Json]) -> list[Json]:
 
     limits = QuerySettings.model_fields
     turns = turns[-limits["max_history_turns"].default :]
-    most = limits["max_history_characters"].default
-    while sum(len(turn["question"]) + len(turn["answer"]) for turn in turns) > most:
+    limit = limits["max_history_characters"].default
+    while sum(len(turn["question"]) + len(turn["answer"]) for turn in turns) > limit:
         turns = turns[1:]
     return turns
 

@@ -22,7 +22,7 @@ from docwell.models import FINAL, Status, collection_of
 _WATCH_S = 5.0
 # Shown in place of a document's status.
 _NOT_UPLOADED = "NOT UPLOADED"
-# Records that one round of the wait requests. A record is not charged, unlike a list.
+# Records requested in one round of the wait. A record is not charged, unlike a list.
 _AT_ONCE = 10
 # Seconds without progress after which `put` gives up.
 _STALL_S = 300.0

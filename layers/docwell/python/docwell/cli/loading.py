@@ -38,7 +38,7 @@ _FIRST_PACE, _GROWTH = 0.5, 2.0
 _RETRY_AFTER_S = (1.0, 5.0, 15.0, 60.0, 120.0)
 # Short waits, so that Ctrl-C ends them on every system.
 _WAIT_S = 1.0
-# So many denials in a row, without a copy before, mean that the load lacks permissions.
+# After this many denials in a row, without a copy before, the load lacks permissions.
 _DENIALS_IN_A_ROW = 20
 
 
@@ -128,8 +128,8 @@ class QueueGate:
         """Wait until the next `count` documents may be sent. Raises `Paused`, and `Unavailable`: no queue."""
         with self._lock:
             while self._credit <= 0 and not self.stop.is_set():
-                if self._counts and (rest := self._counts[-1].at + COUNT_EVERY_S - self.clock()) > 0:
-                    (self.pause or self.stop.wait)(rest)
+                if self._counts and (left_s := self._counts[-1].at + COUNT_EVERY_S - self.clock()) > 0:
+                    (self.pause or self.stop.wait)(left_s)
                 if not self.stop.is_set():
                     self._count()
             self._credit -= count

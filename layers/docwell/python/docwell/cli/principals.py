@@ -379,10 +379,10 @@ def _make_key(settings: Settings, name: str, principal: str | None, ends_at: int
     """
     gateway = aws_client(settings, "apigateway")
     with plain_failures("cannot make an API key"):
-        made = gateway.create_api_key(
+        created = gateway.create_api_key(
             name=name, description="docwell principal", enabled=True, generateDistinctId=True
         )
-    key = ApiKey(digest_of(made["value"]), principal or f"{KEY}{made['id']}", made["id"], ends_at)
+    key = ApiKey(digest_of(created["value"]), principal or f"{KEY}{created['id']}", created["id"], ends_at)
     try:
         if plan := settings.usage_plan:
             with plain_failures("cannot add the API key to the usage plan"):
@@ -392,7 +392,7 @@ def _make_key(settings: Settings, name: str, principal: str | None, ends_at: int
     except BaseException:
         _delete_from_gateway(settings, key.key_id)
         raise
-    return key, made["value"]
+    return key, created["value"]
 
 
 def _end_older_keys(settings: Settings, newest: ApiKey, ends_at: int, *, owns_first: bool) -> list[ApiKey]:

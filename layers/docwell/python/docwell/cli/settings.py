@@ -169,10 +169,10 @@ def _from_file() -> dict[str, Any]:
 
 
 def _from_stack() -> dict[str, Any]:
-    here = Path.cwd()
+    current = Path.cwd()
     # `make up ARGS="--data FOLDER"` prints this variable.
     data = os.environ.get("DOCWELL_DATA")
-    folders = [Path(data)] if data else [folder / ".docwell" for folder in (here, *here.parents)]
+    folders = [Path(data)] if data else [folder / ".docwell" for folder in (current, *current.parents)]
     path = next((folder / "stack.json" for folder in folders if _belongs_to_user(folder / "stack.json")), None)
     if path is None:
         if data:

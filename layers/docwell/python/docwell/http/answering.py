@@ -138,7 +138,7 @@ class QuestionRequest:
     _finished: Finished | None = None
 
     async def events(self) -> AsyncGenerator[Shown]:
-        """Yield the events of `Query.ask`, the last as `Finished`. Raises as that, and `BadInput`."""
+        """Yield the events of `Query.ask`, the last as `Finished`. Raises as it does, and `BadInput`."""
         try:
             async with self.admission:
                 deadline, prompt = self.admission.deadline, wiring.prompts().choose(self.request_id)
@@ -226,7 +226,7 @@ class QuestionRequest:
             raise
 
     async def _account(self, event: Event) -> Shown | None:
-        """Keep account of an event; return it as the client gets it, if at all."""
+        """Record an event; return it if the client gets it, else None."""
         if isinstance(event, Progress):
             self._progress, self._progress_at, self._pieces = event, time.perf_counter(), 0
             return None

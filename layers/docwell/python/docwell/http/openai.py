@@ -46,7 +46,7 @@ _MAX_MESSAGES = 1000
 
 CHAT = "/v1/chat/completions"
 _MODELS = "/v1/models"
-# Beginnings of paths of OpenAI's API, of which docwell has two. Some clients show no other form of an error.
+# Below these paths errors have OpenAI's shape: some clients show no other. docwell serves the first two.
 PATHS = (CHAT, _MODELS, "/v1/responses", "/v1/completions", "/v1/embeddings")
 
 router = APIGatewayRouter()  # type: ignore[no-untyped-call] # Powertools ships it so

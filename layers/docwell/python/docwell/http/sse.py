@@ -13,7 +13,7 @@ HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 # A comment, which clients skip: it keeps the connection alive, and shows whether the client is there.
 WAITING = b": waiting\n\n"
 
-# Lone surrogates have no UTF-8. Some clients end a line at the others, against the standard.
+# Lone surrogates have no UTF-8. At the other characters some clients end a line, against the standard.
 _ESCAPED = re.compile("[\x85\u2028\u2029\ud800-\udfff]")
 
 

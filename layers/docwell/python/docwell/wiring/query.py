@@ -72,8 +72,8 @@ def prepare_query() -> None:
             vectors_of(settings, fingerprint), ledger_of(settings, fingerprint)
         _query(next(iter(pipelines(settings))))
     except Exception as error:  # noqa: BLE001 - a start that fails gives API Gateway a bare 502
-        told = isinstance(error, DocwellError | SettingsError)
-        detail = str(error) if told else type(error).__name__
+        is_plain = isinstance(error, DocwellError | SettingsError)
+        detail = str(error) if is_plain else type(error).__name__
         logger.error("not ready", extra={"detail": detail})
 
 
@@ -97,7 +97,9 @@ def _query(fingerprint: str) -> Query:
 
     settings, host, breaker = query_settings(), model(), _breaker()
     model_dir = pipelines(settings)[fingerprint].model_dir
-    rewriter, rows = (GuardedModel(host.writing_at_most(most), breaker) for most in (REWRITE_TOKENS, ROW_TOKENS))
+    rewriter, rows = (
+        GuardedModel(host.writing_at_most(tokens), breaker) for tokens in (REWRITE_TOKENS, ROW_TOKENS)
+    )
     measured = ModelCalibration.read(model_dir)
     embedder, vectors = embedder_of(settings, model_dir), vectors_of(settings, fingerprint)
     deepest = min(DEEPEST, chroma_quotas(settings).records)

@@ -84,8 +84,8 @@ def read_questions(path: Path) -> list[EvalQuestion]:
     except (csv.Error, ValueError) as error:
         errors.append(str(error))
     if errors:
-        more = f"; and {len(errors) - _SHOWN_ERRORS} more" if errors[_SHOWN_ERRORS:] else ""
-        raise Failure(f"{path}: {'; '.join(errors[:_SHOWN_ERRORS])}{more}. Nothing was asked", ExitCode.USAGE)
+        ending = f"; and {len(errors) - _SHOWN_ERRORS} more" if errors[_SHOWN_ERRORS:] else ""
+        raise Failure(f"{path}: {'; '.join(errors[:_SHOWN_ERRORS])}{ending}. Nothing was asked", ExitCode.USAGE)
     if not questions:
         hint = "its first line names the columns, and each further line is a question"
         raise Failure(f"{path} has no questions: {hint}", ExitCode.USAGE)

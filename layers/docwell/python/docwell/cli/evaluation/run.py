@@ -125,11 +125,11 @@ def _measure(api: Api, question: EvalQuestion) -> Json:
         scope["collection"] = question.collection
     try:
         if question.document:
-            row |= _ranks(question, _whole(api.post("/v1/search", {**scope, "top_k": SEARCHED}))["passages"])
+            row |= _ranks(question, _complete(api.post("/v1/search", {**scope, "top_k": SEARCHED}))["passages"])
         if question.judged:
             began = time.monotonic()
             # The best sentences of the passages, in place of an answer, say nothing about the model.
-            answer = _whole(api.post(QUERY_PATH, {**scope, "fallback": "none"}))
+            answer = _complete(api.post(QUERY_PATH, {**scope, "fallback": "none"}))
             row |= {"seconds": round(time.monotonic() - began, 3)} | _judged(question, answer)
     except Failure as error:
         row |= {"verdict": Verdict.FAILED, "error": error.detail}
@@ -138,7 +138,7 @@ def _measure(api: Api, question: EvalQuestion) -> Json:
     return row
 
 
-def _whole(body: Json) -> Json:
+def _complete(body: Json) -> Json:
     """Return an answer from the whole index. Raises `Failure` for a partial answer, which judges nothing."""
     if body.get("partial"):
         raise Failure("a Chroma server did not answer: some documents were not searched")
@@ -256,9 +256,9 @@ def _good(row: Json) -> bool:
 def _retrieval(rows: Sequence[Json], name: str) -> Iterator[Figure]:
     ranks = [row[f"{name}_rank"] for row in rows if "document_rank" in row and row[name]]
     if ranks:
-        for most in _RANKS:
-            hits = sum(rank is not None and rank <= most for rank in ranks)
-            yield Figure(f"hit@{most}: {name}", hits, of=len(ranks))
+        for depth in _RANKS:
+            hits = sum(rank is not None and rank <= depth for rank in ranks)
+            yield Figure(f"hit@{depth}: {name}", hits, of=len(ranks))
 
 
 def _expense(judged: Sequence[Json]) -> list[Figure]:

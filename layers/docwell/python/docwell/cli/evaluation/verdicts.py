@@ -184,18 +184,18 @@ def _readings(number: str, language: str) -> set[Decimal]:
     """
     bare = re.sub(f"[{_GROUPS} ]", "", number)
     marks = [mark for mark in bare if mark in ".,"]
-    whole = Decimal(bare.replace(".", "").replace(",", ""))
+    integer = Decimal(bare.replace(".", "").replace(",", ""))
     if not marks:
-        return {whole}
+        return {integer}
     if len(set(marks)) > 1:  # the last mark is the decimal one, in each language
         head, tail = bare[: bare.rindex(marks[-1])], bare[bare.rindex(marks[-1]) + 1 :]
         return {Decimal(f"{head.replace('.', '').replace(',', '')}.{tail}")}
     if len(marks) > 1:
-        return {whole}
+        return {integer}
     decimal = Decimal(bare.replace(",", "."))
     if not _THOUSANDS.fullmatch(bare):
         return {decimal}
     if language == "en":
-        return {whole if marks[0] == "," else decimal}
+        return {integer if marks[0] == "," else decimal}
     # A German or French answer may copy the notation of an English page.
-    return {whole, decimal}
+    return {integer, decimal}
