@@ -131,25 +131,21 @@ def erasing(
         yield erasing
 
 
-def test_nothing_of_an_erased_document_is_left(erasing: Erasing) -> None:
+@pytest.mark.parametrize("deleted", [False, True])
+def test_nothing_of_an_erased_document_is_left(erasing: Erasing, *, deleted: bool) -> None:
+    if deleted:
+        erasing.world.delete(KEY)
+        erasing.world.queue.send([Hint(KEY)])
+        erasing.world.work(erasing.world.known)
     assert erasing.chroma_has(erasing.secret)
     result = erasing.erase(KEY, "--yes")
     assert result.exit_code == 0, result.output
     erasing.check_gone()
     report = json.loads(Path("report.json").read_text())
-    assert (report["documents"], report["versions"], report["receipts"]) == ([KEY], 2, 1)
+    assert (report["documents"], report["versions"], report["receipts"]) == ([KEY], 2 + deleted, 1)
     assert (report["left"], report["ledger_rows"], report["audit_events"]) == ([], 2, 1)
     assert "snapshots" in result.stdout
     assert erasing.secret not in result.output + json.dumps(report)
-
-
-def test_a_deleted_document_leaves_its_text_until_it_is_erased(erasing: Erasing) -> None:
-    erasing.world.delete(KEY)
-    erasing.world.queue.send([Hint(KEY)])
-    erasing.world.work(erasing.world.known)
-    assert erasing.chroma_has(erasing.secret)
-    assert erasing.erase(KEY, "--yes").exit_code == 0
-    erasing.check_gone()
 
 
 def test_a_prefix_erases_all_documents_under_it(erasing: Erasing) -> None:

@@ -186,18 +186,13 @@ def test_a_prompt_that_exceeds_the_context_is_400(client: ollama.Client) -> None
     assert caught.value.status_code == 400
 
 
-def test_a_closed_connection_stops_the_answer_and_frees_the_server(
-    url: str, client: ollama.Client, soon: Soon
+@pytest.mark.parametrize("waits", [False, True], ids=["answering", "behind one that leaves"])
+def test_a_closed_connection_stops_the_answer_and_frees_its_place(
+    url: str, client: ollama.Client, soon: Soon, *, waits: bool
 ) -> None:
-    started(url).close()
-    with soon():
-        assert client.chat(MODEL, ASK, options=SHORT).done
-
-
-def test_a_client_that_leaves_the_queue_frees_its_place(url: str, client: ollama.Client, soon: Soon) -> None:
-    busy = started(url)
-    opened(url, LONG_STORY, ENDLESS).close()
-    answers: list[bool | None] = []
+    busy, answers = started(url), list[bool | None]()
+    if waits:
+        opened(url, LONG_STORY, ENDLESS).close()
     waiting = threading.Thread(
         target=lambda: answers.append(client.chat(MODEL, ASK, options=SHORT).done), daemon=True
     )

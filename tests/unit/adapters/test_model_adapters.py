@@ -7,7 +7,6 @@ import socket
 import time
 import traceback
 from collections.abc import Callable
-from contextlib import aclosing
 from typing import Any
 
 import pytest
@@ -56,22 +55,18 @@ def failure(model: Model) -> DocwellError:
     return caught.value
 
 
-def test_an_answer_is_joined_and_its_figures_are_kept(protocol: Protocol) -> None:
-    pieces = (protocol.piece("Nine"), protocol.piece(" [1]"), protocol.last("stop", 40, 2))
+@pytest.mark.parametrize("reason", ["stop", "length"])
+def test_an_answer_is_joined_and_its_figures_are_kept(protocol: Protocol, reason: str) -> None:
+    pieces = (protocol.piece("Nine"), protocol.piece(" [1]"), protocol.last(reason, 40, 2))
     with protocol.playing(stream(*pieces)) as (host, model):
         seen, completion = answer(model)
-    assert completion == Completion("Nine [1]", 40, 2, "stop")
+    assert completion == Completion("Nine [1]", 40, 2, reason)
     assert seen == ["Nine", " [1]"]
     assert model.name == "m"
     (request,) = host.requests
     assert request["messages"] == [
         {"role": "system", "content": "Be brief."}, {"role": "user", "content": SECRET}
     ]  # fmt: skip
-
-
-def test_an_answer_that_was_cut_off_says_so(protocol: Protocol) -> None:
-    with protocol.playing(stream(protocol.piece("Nine"), protocol.last("length", 4, 1))) as (_, model):
-        assert answer(model)[1].done_reason == "length"
 
 
 def test_a_missing_model_is_not_asked_for_again(protocol: Protocol) -> None:
@@ -84,10 +79,17 @@ def test_a_missing_model_is_not_asked_for_again(protocol: Protocol) -> None:
 
 
 @pytest.mark.parametrize(
-    "status", ["500 Internal Server Error", "503 Service Unavailable", "429 Too Many Requests"]
+    ("script", "sleeps"),
+    [
+        *((whole(f"{status} Error", {"error": f"answer-text {SECRET}"}), False) for status in (429, 500, 503)),
+        (whole("503 Service Unavailable", {"error": "busy"}), True),
+        (balancer_without_hosts, False),
+        (lambda _: None, False),  # the connection closes
+    ],
+    ids=["429", "500", "503", "busy", "balancer", "closed"],
 )
-def test_a_host_with_an_error_may_be_asked_again(protocol: Protocol, status: str) -> None:
-    with protocol.playing(whole(status, {"error": f"answer-text {SECRET}"})) as (host, model):
+def test_a_host_with_an_error_may_be_asked_again(protocol: Protocol, script: Script, *, sleeps: bool) -> None:
+    with protocol.playing(script, sleeps=sleeps) as (host, model):
         error = failure(model)
     assert type(error) is Unavailable
     assert error.dependency == protocol.name
@@ -103,13 +105,6 @@ def test_a_load_balancer_without_hosts_means_that_they_sleep(protocol: Protocol)
                 run(call())
 
 
-def test_a_503_of_a_host_or_of_hosts_that_never_sleep_is_a_failure(protocol: Protocol) -> None:
-    busy = whole("503 Service Unavailable", {"error": "server busy"})
-    for script, sleeps in ((balancer_without_hosts, False), (busy, True)):
-        with protocol.playing(script, sleeps=sleeps) as (_, model):
-            assert type(failure(model)) is Unavailable
-
-
 @pytest.mark.parametrize("status", ["400 Bad Request", "401 Unauthorized", "307 Temporary Redirect"])
 def test_a_refused_request_is_not_sent_again(protocol: Protocol, status: str) -> None:
     with protocol.playing(whole(status, {"error": SECRET})) as (host, model):
@@ -117,14 +112,6 @@ def test_a_refused_request_is_not_sent_again(protocol: Protocol, status: str) ->
     assert type(error) is Unavailable
     assert error.retry_after is None
     assert len(host.requests) == 1
-
-
-def test_no_host_is_unavailable(protocol: Protocol) -> None:
-    with protocol.playing(stall) as (host, model):
-        host.close()
-        error = failure(model)
-    assert type(error) is Unavailable
-    assert error.retry_after
 
 
 def test_an_answer_that_breaks_off_is_unavailable(protocol: Protocol) -> None:
@@ -135,13 +122,6 @@ def test_an_answer_that_breaks_off_is_unavailable(protocol: Protocol) -> None:
             error = failure(model)
         assert type(error) is Unavailable
         assert len(host.requests) == 1
-
-
-def test_a_connection_that_closes_before_any_text_may_be_tried_again(protocol: Protocol) -> None:
-    with protocol.playing(lambda _: None) as (_, model):
-        error = failure(model)
-    assert type(error) is Unavailable
-    assert error.retry_after
 
 
 # Each takes a protocol: its piece of an answer, or its tokens without end.
@@ -176,17 +156,6 @@ async def _read(model: Model) -> None:
         pass
 
 
-def test_a_reader_that_stops_early_lets_the_host_go(protocol: Protocol) -> None:
-    async def first_piece(model: Model) -> str | Completion:
-        async with aclosing(model.chat(ASK, 20)) as pieces:
-            return await anext(pieces)
-
-    with protocol.playing(SLOW["endless text"](protocol)) as (host, model):
-        assert run(first_piece(model)) == "x"
-        assert host.closed_by_client.wait(SLACK)
-    assert len(host.requests) == 1
-
-
 @pytest.mark.parametrize("slow", SLOW)
 def test_a_slow_host_ends_at_the_deadline_and_is_let_go(protocol: Protocol, slow: str) -> None:
     with protocol.playing(SLOW[slow](protocol)) as (host, model):
@@ -215,6 +184,9 @@ def test_check_finds_a_missing_model_and_a_dead_host(protocol: Protocol, monkeyp
         host.close()
         with pytest.raises(Unavailable):
             run(model.check())
+        error = failure(model)
+    assert isinstance(error, Unavailable)
+    assert error.retry_after
     monkeypatch.setattr(f"{type(model).__module__}.CHECK_TIMEOUT_S", 0.3)
     with protocol.playing(stall) as (_, model), pytest.raises(DeadlineExceeded):
         run(model.check())
@@ -241,9 +213,6 @@ def test_check_and_context_length_read_the_models_card() -> None:
         assert run(model.context_length()) == 32768
         assert run(model.context_length()) == 32768  # asked once
     assert [request["path"] for request in host.requests] == ["/api/show", "/api/show"]
-
-
-def test_a_card_without_a_context_length_is_corrupt() -> None:
     with OLLAMA.playing(whole("200 OK", {"model_info": {}})) as (_, model), pytest.raises(Corrupt):
         run(model.context_length())
 

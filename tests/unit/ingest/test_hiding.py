@@ -106,16 +106,6 @@ def test_the_same_version_answers_while_it_is_indexed_again(hint: Hint) -> None:
     assert {*seen, answering(world)} == {"v1"}
 
 
-def test_a_version_that_is_current_again_answers_again() -> None:
-    world = indexed()
-    before = world.store.objects[KEY]
-    world.store.delete(KEY)
-    receive(world, OBSERVATION)
-    world.store.objects[KEY] = before
-    receive(world, OBSERVATION)
-    assert answering(world) == "v1"
-
-
 @pytest.mark.parametrize("stalled_at", ["v1", None])
 def test_an_observer_that_stalls_changes_nothing_that_others_saw_later(stalled_at: str | None) -> None:
     world = indexed()

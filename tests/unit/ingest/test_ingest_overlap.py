@@ -123,12 +123,6 @@ def test_the_last_batch_is_written_with_its_marks_and_the_others_get_theirs_late
     assert set(long.index.marks) > {record.id for record in long.written() if record.marks}
 
 
-def test_embedding_begins_with_the_first_pages_and_goes_on_in_whole_batches(tmp_path: Path) -> None:
-    line = Line(tmp_path, pages=300, upsert_batch=128)
-    line.run()
-    assert line.embedder.batches == [16, 128, 128, 28]
-
-
 def test_nothing_is_written_once_this_worker_must_stop(tmp_path: Path) -> None:
     line = Line(tmp_path, pages=40)
     upserts_at_stop: list[int] = []
@@ -164,8 +158,9 @@ def test_a_write_that_is_under_way_ends_before_the_worker_lets_go(tmp_path: Path
     assert ended == [True]
 
 
-def test_a_write_that_fails_ends_the_range_and_nothing_more_is_written(tmp_path: Path) -> None:
-    line = Line(tmp_path, pages=40)
+@pytest.mark.parametrize("pages", [2, 40])  # with 2 pages, the first write is the last
+def test_a_write_that_fails_ends_the_range_and_nothing_more_is_written(tmp_path: Path, pages: int) -> None:
+    line = Line(tmp_path, pages=pages)
     tries: list[bool] = []
 
     def fail() -> None:
@@ -178,31 +173,12 @@ def test_a_write_that_fails_ends_the_range_and_nothing_more_is_written(tmp_path:
     assert (len(tries), line.reader.closed) == (1, True)
 
 
-def test_the_last_write_that_fails_is_not_missed(tmp_path: Path) -> None:
-    line = Line(tmp_path, pages=2)
-
-    def fail() -> None:
-        raise Unavailable("chroma", "down")
-
-    line.index.before_upsert = fail
-    with pytest.raises(Unavailable):
-        line.run()
-
-
-def test_a_refusal_by_the_reader_comes_out_as_it_is(tmp_path: Path) -> None:
-    line = Line(tmp_path, pages=40)
-    line.reader.refuses_at = 30
-    with pytest.raises(Refused) as refused:
-        line.run()
-    assert refused.value.reason is Reason.TOO_SLOW
-    assert line.reader.closed
-
-
-def test_no_thread_is_left_behind(tmp_path: Path) -> None:
+def test_a_refusal_by_the_reader_leaves_no_thread_behind(tmp_path: Path) -> None:
     before = set(threading.enumerate())
     line = Line(tmp_path, pages=40)
     line.run()
-    line.reader.refuses_at = 1
-    with pytest.raises(Refused):
+    line.reader.refuses_at = 30
+    with pytest.raises(Refused) as refused:
         line.run()
+    assert (refused.value.reason, line.reader.closed) == (Reason.TOO_SLOW, True)
     assert set(threading.enumerate()) <= before

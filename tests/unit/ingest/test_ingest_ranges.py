@@ -13,7 +13,6 @@ import pytest
 
 from docwell.errors import DocwellError, Refused, Unavailable
 from docwell.ingest.events import handle_dead_letter, handle_delivery
-from docwell.ingest.ranges import outcome
 from docwell.models import DocumentRecord, Hint, IndexRecord, ObjectVersion, RangeTask, Reason, Status
 from tests.unit.ingest.ingest_world import KEY, World
 from tests.unit.ingest.test_events import body, delivery
@@ -122,11 +121,6 @@ def test_a_stale_range_that_is_given_up_fails_no_document() -> None:
     world.update(owner="message-2")
     world.ingest.fail(stale, "range-message", Reason.UNAVAILABLE, "chroma cannot be reached")
     assert world.ledger.records[KEY].status is Status.INDEXED
-
-
-def test_a_document_says_how_many_characters_were_left_out() -> None:
-    record = outcome(DocumentRecord(KEY, chunks=1, hidden_characters=1200))
-    assert record.detail == "left out characters that the pages do not show: 1,200"
 
 
 @pytest.mark.parametrize("holder", [None, "message-2"], ids=["free", "held"])

@@ -110,12 +110,6 @@ def test_a_range_that_died_after_its_document_moved_on_leaves_no_chunk() -> None
     assert world.ledger.records[KEY].status is Status.PENDING
 
 
-def test_a_hint_that_died_changes_no_document_that_matches_its_object() -> None:
-    world = indexed()
-    record = give_up(world.ingest, Hint(KEY, rebuild=True), "message-1")
-    assert (record.status, answering(world)) == (Status.INDEXED, "v1")
-
-
 @pytest.mark.parametrize("meets_lease", [False, True], ids=["its message died", "its mark died with the holder"])
 @pytest.mark.parametrize("before", ["some words", "one\f[0.9 two]"], ids=["indexed", "waiting with its text live"])
 def test_new_tags_count_after_the_workers_that_knew_of_them_died(before: str, *, meets_lease: bool) -> None:

@@ -13,7 +13,7 @@ import pytest
 from docwell.ingest import ingest as ingest_module
 from docwell.ingest.events import give_up
 from docwell.ingest.steps import Recognise, Refresh, Resume, Settle, Start, Step, next_step
-from docwell.models import SETTLED, Attributes, DocumentRecord, Hint, ObjectVersion, RangeTask, Reason, Status
+from docwell.models import SETTLED, Attributes, DocumentRecord, Hint, ObjectVersion, Reason, Status
 from tests.unit.fakes import UNREADABLE, FakeRecogniser
 from tests.unit.ingest.ingest_world import KEY, World
 
@@ -132,38 +132,28 @@ def test_a_resume_sends_the_ranges_that_are_not_done(plan: str, hint: str, missi
 
 
 @pytest.mark.parametrize(
-    ("plan", "status", "reason"),
+    ("plan", "status", "reason", "swept"),
     [
-        ("done", Status.INDEXED, None),
-        ("done without text", Status.EMPTY, Reason.NO_TEXT),
-        ("done unreadable", Status.REJECTED, Reason.UNREADABLE),
-        ("recognised", Status.INDEXED, None),
+        ("done", Status.INDEXED, None, True),
+        ("done without text", Status.EMPTY, Reason.NO_TEXT, True),
+        ("done unreadable", Status.REJECTED, Reason.UNREADABLE, True),
+        ("recognised", Status.INDEXED, None, False),  # its first generation is still in the index
     ],
 )
-def test_a_settle_carries_the_documents_final_status(plan: str, status: Status, reason: Reason | None) -> None:
+def test_a_settle_carries_the_documents_final_status(
+    plan: str, status: Status, reason: Reason | None, *, swept: bool
+) -> None:
     step = next_step(record(Status.PENDING, "v2", plan), HEAD, None, recognises=False)
     assert isinstance(step, Settle)
     assert (step.record.status, step.record.reason, step.head) == (status, reason, HEAD)
+    assert step.record.swept is swept
 
 
-def test_a_generation_that_replaces_its_text_layers_needs_a_sweep() -> None:
-    for plan, swept in (("done", True), ("recognised", False)):
-        step = next_step(record(Status.PENDING, "v2", plan), HEAD, None, recognises=True)
-        assert isinstance(step, Settle)
-        assert step.record.swept is swept
-
-
-def test_a_deleted_object_leaves_a_record_of_its_key_alone() -> None:
-    step = next_step(record(Status.INDEXED, "v2", "done"), None, HINTS["plain"], recognises=False)
-    assert step == Settle(DocumentRecord(KEY, Status.DELETED), None)
-
-
-def test_pages_without_text_are_recognised_once() -> None:
-    known = record(Status.PENDING, "v2", "done without text")
-    assert next_step(known, HEAD, None, recognises=True) == Recognise(HEAD)
-    assert isinstance(next_step(known, HEAD, None, recognises=False), Settle)
-    again = record(Status.PENDING, "v2", "recognised")
-    assert isinstance(next_step(again, HEAD, None, recognises=True), Settle)
+def test_a_document_names_how_many_characters_were_left_out() -> None:
+    record = replace(PLANS["done"], version=HEAD.version, hidden_characters=1200)
+    step = next_step(record, HEAD, None, recognises=False)
+    assert isinstance(step, Settle)
+    assert step.record.detail == "left out characters that the pages do not show: 1,200"
 
 
 @pytest.mark.parametrize(("hint", "sweep"), [("plain", False), ("sweep", True)])
@@ -273,31 +263,6 @@ def test_a_dead_letter_fails_a_document_with_work_left_and_deletes_one_that_is_g
     found = give_up(world.ingest, Hint(KEY), "message-2").status
     assert walk.states == []  # nothing is indexed
     assert found is (Status.DELETED if deleted else status if status in SETTLED else Status.FAILED)
-
-
-@pytest.mark.parametrize("status", Status)
-def test_an_observation_changes_no_state(walk: Walk, status: Status) -> None:
-    world = indexed()
-    world.ledger.records[KEY] = replace(world.ledger.records[KEY], status=status)
-    before = state_of(world.ledger.records[KEY], world.store.head(KEY), None)
-    walk.states.clear()
-    world.ingest.observe(KEY)
-    assert state_of(world.ledger.records[KEY], world.store.head(KEY), None) == before
-    assert walk.states == []
-
-
-@pytest.mark.parametrize(("limit", "state"), [(100, "Complete"), (10, "REJECTED")])
-def test_the_last_range_completes_the_document_unless_it_is_refused(walk: Walk, limit: int, state: str) -> None:
-    world = indexed("page one\fpage two", range_pages=1, max_document_characters=limit)
-    first, last = world.queue.sent
-    assert isinstance(first, RangeTask)
-    assert isinstance(last, RangeTask)
-    world.index_range(first, "range-0", lambda: 900.0)
-    assert walk.states[-1] == "Waiting"
-    walk.states.clear()
-    world.index_range(last, "range-1", lambda: 900.0)
-    assert walk.states[0] == state
-    assert world.ledger.records[KEY].status is (Status.REJECTED if state == "REJECTED" else Status.INDEXED)
 
 
 # By state: the step once the hint is served, for a plain hint, and for a hint to sweep; None where nothing is left

@@ -65,20 +65,6 @@ def test_damaged_vectors_are_a_damaged_model(folder: Path) -> None:
         OnnxEmbedder(folder, 1, OnnxruntimeSession)
 
 
-def test_other_examples_are_embedded_and_the_model_stays(folder: Path, tmp_path: Path) -> None:
-    before, built = (folder / EXAMPLES_FILE).read_bytes(), ModelManifest.read(folder).files
-    command = ["build_model.py", "--model", str(tmp_path / "source"), "--out", str(folder)]
-    with (
-        patch("sys.argv", command),
-        patch.object(build_model, "example_texts", lambda: TEXTS[::-1]),
-        patch.object(build_model, "_build"),
-    ):
-        assert build_model.main() == 0
-    assert (folder / EXAMPLES_FILE).read_bytes() != before
-    assert ModelManifest.read(folder).files == built
-    ModelManifest.read(folder).verify(folder)
-
-
 def test_vectors_of_another_model_that_came_later_are_not_taken(folder: Path) -> None:
     embedder = Counting(folder, 1, OnnxruntimeSession)
     right = (folder / EXAMPLES_FILE).read_bytes()
