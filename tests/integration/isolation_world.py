@@ -12,9 +12,9 @@ import os
 import re
 import zlib
 from base64 import urlsafe_b64decode
-from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
 from types import SimpleNamespace
@@ -40,7 +40,7 @@ from infra.local.names import AUDIT_TABLE, TABLES
 from tests.fresh_wiring import clear_caches
 from tests.unit.fakes import FakeEmbedder, FakeIndex
 
-DOCUMENTS_EACH = 6
+DOCUMENTS_EACH = 3
 # The collections. Each document has a unique word in its name and text.
 COLLECTIONS = ("amber", "birch", "cedar", "dahlia", "elder", "fjord")
 QUESTION = "what is the secret word of the vault"
@@ -61,28 +61,31 @@ class Person:
     name: str
     context: dict[str, Any]
     collections: frozenset[str]
-    receipts: list[str] = field(default_factory=list, compare=False, hash=False)
-    cursors: list[str] = field(default_factory=list, compare=False, hash=False)
+
+    @property
+    def hidden(self) -> list[str]:
+        """The collections that this person must never see."""
+        return [name for name in COLLECTIONS if name not in self.collections]
 
 
 def _named(principal: str, **identity: str) -> dict[str, Any]:
     return {"authorizer": {"principalId": principal}, "identity": identity}
 
 
-def _with_key(name: str, *collections: str) -> Person:
+def with_key(name: str, *collections: str) -> Person:
     return Person(name, _named(f"key:{name}", apiKey=f"value-of-{name}"), frozenset(collections))
 
 
 PEOPLE = (
-    _with_key("one", "amber", "birch"),
-    _with_key("two", "cedar", "dahlia"),
+    with_key("one", "amber", "birch"),
+    with_key("two", "cedar", "dahlia"),
     # A member of two groups, without own grants.
     Person(
         "three",
         {"authorizer": {"principalId": "sub:three", "groups": '["elders", "birches", "no-such-group"]'}},
         frozenset({"elder", "birch"}),
     ),
-    _with_key("nothing"),  # a principal without collections
+    with_key("nothing"),  # a principal without collections
 )
 # May operate the system, and read only its own collections.
 OPERATOR = "two"
@@ -101,11 +104,6 @@ def word(collection: str, number: int) -> str:
     return f"{collection}{number}kept"
 
 
-def listed(collection: str) -> list[str]:
-    """Return the keys of all documents of a collection, in the order of a listing."""
-    return sorted([failed(collection), *(key(collection, number) for number in range(DOCUMENTS_EACH))])
-
-
 def failed(collection: str) -> str:
     """Return the key of the document that ingest gave up."""
     return f"{collection}/given-up.pdf"
@@ -115,21 +113,16 @@ def key(collection: str, number: int) -> str:
     return f"{collection}/{word(collection, number)} of {collection}.pdf"
 
 
-def said_of(collection: str, number: int) -> Attributes:
+def attributes_of(collection: str, number: int) -> Attributes:
     """Return a document's attributes: some equal in all collections, some with its unique word."""
-    own = word(collection, number)
+    unique = word(collection, number)
     return Attributes(
-        title=f"title {own}",
+        title=f"title {unique}",
         author=f"author of {collection}",
         created=f"2026-01-{number + 1:02}",
         metadata={"owner": collection, "number": str(number)},
-        tags={"secret": own, "stage": "final"},
+        tags={"secret": unique, "stage": "final"},
     )
-
-
-def forbidden(collections: frozenset[str]) -> list[str]:
-    """Return the strings that readers of these collections must never see: the other collections' names."""
-    return [name for name in COLLECTIONS if name not in collections]
 
 
 class ManifestedEmbedder(FakeEmbedder):
@@ -149,11 +142,8 @@ class EchoModel:
     async def chat(self, messages: Sequence[Message], timeout_s: float) -> AsyncGenerator[str | Completion]:
         prompt = "\n".join(message.content for message in messages)
         self.prompts.append(prompt)
-        said = [
-            f"The secret word of the vault is {found} [{marker}]."
-            for marker, found in enumerate(_SECRET.findall(prompt), 1)
-        ]
-        text = " ".join(said) or QUESTION
+        secrets = enumerate(_SECRET.findall(prompt), 1)
+        text = " ".join(f"The secret word of the vault is {secret} [{n}]." for n, secret in secrets) or QUESTION
         yield text
         yield Completion(text, len(prompt) // 4, 20, "stop")
 
@@ -187,9 +177,10 @@ class Reply:
     everything: str
     prompts: tuple[str, ...]
 
-    def told(self) -> tuple[int, str, str]:
-        """Return all that a client can compare: everything but the request id."""
-        return self.status, json.dumps(self.body, sort_keys=True), json.dumps(dict(self.headers), sort_keys=True)
+    def comparable(self) -> tuple[int, str, str]:
+        """Return what a client can compare: all but the request id, times and costs."""
+        body = {name: value for name, value in self.body.items() if name not in ("timings_ms", "cost")}
+        return self.status, json.dumps(body, sort_keys=True), json.dumps(dict(self.headers), sort_keys=True)
 
 
 class World:
@@ -197,14 +188,12 @@ class World:
     ledger: DynamoLedger
     index: FakeIndex
 
-    def __init__(self, model: EchoModel, output: Callable[[], str]) -> None:
+    def __init__(self, model: EchoModel) -> None:
         self._model = model
-        self._output = output
         self._log = StringIO()
         self.last_id = ""  # of the newest request
-        logs = logging.StreamHandler(self._log)
-        logs.setFormatter(observability.logger.registered_formatter)
-        self.log_handler = logs
+        self.log_handler = logging.StreamHandler(self._log)
+        self.log_handler.setFormatter(observability.logger.registered_formatter)
 
     def ask(
         self, context: Mapping[str, Any], method: str, path: str, body: Any = None, **query: str | None
@@ -229,48 +218,42 @@ class World:
         self._model.prompts.clear()
         self._log.seek(0)
         self._log.truncate()
-        answer = handler(event, _CONTEXT)
-        raw = json.dumps(answer)
+        printed = StringIO()
+        with redirect_stdout(printed), redirect_stderr(printed):
+            answer = handler(event, _CONTEXT)
         assert isinstance(answer, dict)
         sent = answer.get("multiValueHeaders") or answer["headers"]
         self.last_id = (
             sent["x-request-id"][0] if "x-request-id" in sent else json.loads(answer["body"])["request_id"]
         )
         text = answer["body"].replace(self.last_id, "REQUEST")
-        out = {name: value for name, value in sent.items() if name != "x-request-id"}
-        streamed = sse.CONTENT_TYPE in str(out)
+        headers = {name: value for name, value in sent.items() if name != "x-request-id"}
         lines = [line for line in text.splitlines() if line != "data: [DONE]"]
-        found = dict(sse.read(lines)) if streamed else json.loads(text)
-        opened = _opened(found.get("cursor"))
-        return Reply(
-            answer["statusCode"],
-            found,
-            out,
-            f"{raw}\n{opened}\n{self._log.getvalue()}\n{self._output()}",
-            tuple(self._model.prompts),
-        )
+        parsed = dict(sse.read(lines)) if sse.CONTENT_TYPE in str(headers) else json.loads(text)
+        output = [json.dumps(answer), _opened(parsed.get("cursor")), self._log.getvalue(), printed.getvalue()]
+        return Reply(answer["statusCode"], parsed, headers, "\n".join(output), tuple(self._model.prompts))
 
-    def add(self, name: str, own: str, said: Attributes, size: int = 0) -> None:
-        """Index a document, whose text has its `own` word, or replace its attributes."""
-        text = f"The secret word of the vault is secret-{own}."
+    def add(self, name: str, unique: str, attributes: Attributes, size: int = 0) -> None:
+        """Index a document, whose text has its `unique` word, or replace its attributes."""
+        text = f"The secret word of the vault is secret-{unique}."
         lease = self.ledger.acquire(name, "test")
         assert lease is not None
         record = DocumentRecord(
             name,
             Status.INDEXED,
-            title=f"title {own}",
+            title=f"title {unique}",
             size=size,
             version="v1",
             live_version="v1",
             live_generation="g",
-            live_attributes=said,
+            live_attributes=attributes,
             chunks=1,
             pages=1,
         )
         self.ledger.release(self.ledger.write(lease, record, fresh=True))
-        chunk = Chunk(text, 1, 0, len(text), len(text.split()), label=own)
+        chunk = Chunk(text, 1, 0, len(text), len(text.split()), label=unique)
         vector = FakeEmbedder().embed_passages([text])[0].tolist()
-        self.index.upsert(collection_of(name), [IndexRecord(f"id-{own}", name, "g", "v1", chunk, vector)])
+        self.index.upsert(collection_of(name), [IndexRecord(f"id-{unique}", name, "g", "v1", chunk, vector)])
 
 
 def _opened(cursor: Any) -> str:
@@ -278,15 +261,11 @@ def _opened(cursor: Any) -> str:
 
 
 def _fill(world: World) -> None:
+    """Index documents in each collection, and let ingest give up one that answers no question."""
     for collection in COLLECTIONS:
         for number in range(DOCUMENTS_EACH):
-            own = word(collection, number)
-            world.add(key(collection, number), own, said_of(collection, number), number)
-
-
-def _fail(world: World) -> None:
-    """Let ingest give up a document of each collection, which answers no question."""
-    for collection in COLLECTIONS:
+            attributes = attributes_of(collection, number)
+            world.add(key(collection, number), word(collection, number), attributes, number)
         lease = world.ledger.acquire(failed(collection), "test")
         assert lease is not None
         record = DocumentRecord(failed(collection), Status.FAILED, reason=Reason.INTERNAL)
@@ -306,10 +285,8 @@ def _let_in(admin: PrincipalAdmin) -> None:
 
 
 @contextmanager
-def isolated_world(
-    monkeypatch: pytest.MonkeyPatch, folder: Path, output: Callable[[], str], *, filled: bool = True
-) -> Iterator[World]:
-    """Yield the function with all its tables; `output` returns the text printed since its last call."""
+def isolated_world(folder: Path, *, filled: bool = True) -> Iterator[World]:
+    """Yield the query function with all its tables."""
     environment = {
         "AWS_ACCESS_KEY_ID": "test",
         "AWS_SECRET_ACCESS_KEY": "test",
@@ -326,32 +303,31 @@ def isolated_world(
         "DOCWELL_RECEIPTS_TABLE": "docwell-receipts",
         "DOCWELL_AUDIT_TABLE": AUDIT_TABLE,
     }
-    for name in [name for name in os.environ if name.startswith(("DOCWELL_", "AWS_"))]:
-        monkeypatch.delenv(name)
-    for name, value in environment.items():
-        monkeypatch.setenv(name, value)
     index, model = FakeIndex(), EchoModel()
-    monkeypatch.setattr(chroma, "ChromaIndex", lambda *_, **__: index)
-    monkeypatch.setattr(ollama, "OllamaModel", lambda *_, **__: model)
-    monkeypatch.setattr(onnx_embedder, "OnnxEmbedder", lambda *_, **__: ManifestedEmbedder())
-    monkeypatch.setattr(model_manifest.ModelManifest, "read", lambda _: ManifestedEmbedder.manifest)
-    clear_caches()
-    world = World(model, output)
-    observability.logger.addHandler(world.log_handler)
-    try:
-        with mock_aws():
-            for name, schema in TABLES.items():
-                boto3.client("dynamodb").create_table(TableName=name, **schema)
-            for variable in ("DOCWELL_QUEUE_URL", "DOCWELL_PARKED_QUEUE_URL"):
-                monkeypatch.setenv(variable, boto3.client("sqs").create_queue(QueueName=variable)["QueueUrl"])
-            fingerprint = next(iter(pipelines(wiring.query_settings())))
-            world.ledger, world.index = DynamoLedger(client("dynamodb"), "docwell-ledger", fingerprint), index
-            if filled:
-                _fill(world)
-                _fail(world)
-            world.admin = PrincipalAdmin(client("dynamodb"), "docwell-principals")
-            _let_in(world.admin)
-            yield world
-    finally:
-        observability.logger.handlers.remove(world.log_handler)
+    world = World(model)
+    with pytest.MonkeyPatch.context() as patch, mock_aws():
+        for name in [name for name in os.environ if name.startswith(("DOCWELL_", "AWS_"))]:
+            patch.delenv(name)
+        for name, value in environment.items():
+            patch.setenv(name, value)
+        patch.setattr(chroma, "ChromaIndex", lambda *_, **__: index)
+        patch.setattr(ollama, "OllamaModel", lambda *_, **__: model)
+        patch.setattr(onnx_embedder, "OnnxEmbedder", lambda *_, **__: ManifestedEmbedder())
+        patch.setattr(model_manifest.ModelManifest, "read", lambda _: ManifestedEmbedder.manifest)
         clear_caches()
+        for name, schema in TABLES.items():
+            boto3.client("dynamodb").create_table(TableName=name, **schema)
+        for variable in ("DOCWELL_QUEUE_URL", "DOCWELL_PARKED_QUEUE_URL"):
+            patch.setenv(variable, boto3.client("sqs").create_queue(QueueName=variable)["QueueUrl"])
+        fingerprint = next(iter(pipelines(wiring.query_settings())))
+        world.ledger, world.index = DynamoLedger(client("dynamodb"), "docwell-ledger", fingerprint), index
+        if filled:
+            _fill(world)
+        world.admin = PrincipalAdmin(client("dynamodb"), "docwell-principals")
+        _let_in(world.admin)
+        observability.logger.addHandler(world.log_handler)
+        try:
+            yield world
+        finally:
+            observability.logger.handlers.remove(world.log_handler)
+            clear_caches()
