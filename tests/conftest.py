@@ -33,7 +33,7 @@ JSONFileLoader.load_file = _parse_once  # type: ignore[method-assign]
 
 
 # Servers that start once in a run: their tests stay with one process of `--dist loadgroup`.
-_SERVERS = {"doors": "the local stack", "chroma_url": "Chroma"}
+_SERVERS = {"doors": "the local stack", "chroma_url": "Chroma", "aws_server": "AWS"}
 
 
 @pytest.hookimpl(tryfirst=True)

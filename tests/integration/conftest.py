@@ -15,6 +15,8 @@ import pytest
 from docwell.adapters.documents import process
 from infra.local.ports import free_port
 
+from .local_parts import Aws, aws_stand_in
+
 CHILD, fork_server = process.CHILD, process.fork_server
 
 
@@ -85,3 +87,10 @@ def chroma_url(chroma_folder: Path) -> Iterator[str]:
     finally:
         server.terminate()
         server.wait(10)
+
+
+@pytest.fixture(scope="session")
+def aws_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Aws]:
+    """The local AWS server."""
+    with aws_stand_in(tmp_path_factory.mktemp("aws")) as server:
+        yield server

@@ -158,7 +158,7 @@ def test_concurrent_calls_have_separate_environments(toys: Toys) -> None:
 
 
 @pytest.mark.parametrize("limits", [{"max_waiting": 0, "wait_s": 600}, {"max_waiting": 5, "wait_s": 0.2}])
-def test_a_caller_that_cannot_wait_is_refused(toys: Toys, tmp_path: Path, limits: dict[str, float]) -> None:
+def test_a_caller_that_cannot_wait_is_refused(toys: Toys, tmp_path: Path, limits: dict[str, Any]) -> None:
     pool, pids = toys.pool("sleeps", **limits), tmp_path / "pids"
     busy = threading.Thread(target=pool.invoke, args=({"seconds": 1.5, "pids": str(pids)},))
     busy.start()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
@@ -42,7 +43,7 @@ class FixedKeys:
 
 
 def pool_of(
-    toy: str, timeout_s: float, runtime: str = "awslambdaric", log: str = "", **limits: int
+    toy: str, timeout_s: float, runtime: str = "awslambdaric", log: str = "", **limits: Any
 ) -> FunctionPool:
     environment = {"PYTHONPATH": str(Path(__file__).parent), "DOCWELL_TOY_LOG": log}
     spec = FunctionSpec(f"toy_functions.{toy}", environment, timeout_s, runtime=runtime, on_line=lambda _: None)
@@ -192,8 +193,11 @@ def door(tmp_path: Path) -> Iterator[Door]:
 
 def wait_for_output(capsys: pytest.CaptureFixture[str], expected: str) -> None:
     """Wait for a line of the gateway, which may come after the whole answer."""
-    texts: list[str] = []
-    until(lambda: texts.append(capsys.readouterr().out) or expected in "".join(texts), 5)
+    output, deadline = "", time.monotonic() + 5
+    while expected not in output:
+        assert time.monotonic() < deadline, output
+        time.sleep(0.02)
+        output += capsys.readouterr().out
 
 
 def test_a_stream_arrives_piece_by_piece(door: Door, tmp_path: Path) -> None:

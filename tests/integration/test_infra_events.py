@@ -36,40 +36,12 @@ def change(status: str, outcome: str | None) -> Any:
     return {"dynamodb": {"NewImage": row | ({"outcome": {"S": outcome}} if outcome else {})}}
 
 
-def test_the_function_reads_the_stream_of_the_ledger_in_use(template: dict[str, Any]) -> None:
-    assert properties(template, "LedgerTable")["StreamSpecification"] == {"StreamViewType": "NEW_AND_OLD_IMAGES"}
-    (condition, local, restored) = properties(template, "LedgerChanges")["EventSourceArn"]["Fn::If"]
-    assert (condition, local) == ("OwnsLedger", {"Fn::GetAtt": ["LedgerTable", "StreamArn"]})
-    arn = Values({"RestoredTables": "ledger-1/stream/2026-11-25T10:00:00.123,,,"}).of(restored)
-    assert arn.endswith(":table/ledger-1/stream/2026-11-25T10:00:00.123")
-    (_, _, name) = properties(template, "IngestFunction")["Environment"]["Variables"]["DOCWELL_LEDGER_TABLE"][
-        "Fn::If"
-    ]
-    assert Values({"RestoredTables": "ledger-1/stream/2026-11-25T10:00:00.123,,,"}).of(name) == "ledger-1"
-
-
 @pytest.mark.parametrize("status", sorted(Status))
 def test_the_filter_leaves_out_what_has_no_outcome(template: dict[str, Any], status: Status) -> None:
     (entry,) = properties(template, "LedgerChanges")["FilterCriteria"]["Filters"]
     pattern = EventPattern.load(entry["Pattern"])
     assert pattern.matches_event(change(status, f"{status} v1")) is (status in FINAL)
     assert pattern.matches_event(change(status, None)) is False
-
-
-def test_the_function_may_put_its_own_events_and_read_the_stream_and_nothing_else() -> None:
-    template = content(EVENTS)
-    (policy,) = properties(template, "EventsRole")["Policies"]
-    put, read, logs = policy["PolicyDocument"]["Statement"]
-    assert put["Action"] == "events:PutEvents"
-    assert put["Resource"]["Fn::Sub"].endswith(":event-bus/default")
-    assert put["Condition"] == {"StringEquals": {"events:source": SOURCE}}
-    # As in AWSLambdaDynamoDBExecutionRole: Lambda refuses an event source whose role lacks one of them.
-    assert {entry.partition(":")[2] for entry in read["Action"]} == {
-        *("DescribeStream", "GetRecords", "GetShardIterator", "ListStreams"),
-    }
-    assert read["Resource"] == {"Ref": "LedgerStreamArn"}
-    assert logs["Action"] == ["logs:CreateLogStream", "logs:PutLogEvents"]
-    assert "VpcConfig" not in properties(template, "EventsFunction")
 
 
 def event() -> DocumentEvent:

@@ -124,12 +124,6 @@ def test_a_change_of_the_api_deploys_it(transformed: Transformed, change: str) -
         assert stage["Properties"]["DeploymentId"] == {"Ref": deployment}
 
 
-def test_a_parameter_that_the_transform_reads_has_an_effect(transformed: Transformed) -> None:
-    assert unused(transformed["first"]) == set(BY_VALUE["query.yaml"])
-    for variant in BY_VALUE["query.yaml"].values():
-        assert transformed[variant]["Resources"] != transformed["first"]["Resources"]
-
-
 @pytest.mark.parametrize("path", TEMPLATES, ids=lambda path: path.name)
 def test_every_parameter_and_condition_of_a_template_has_an_effect(path: Path) -> None:
     assert unused(content(path)) == BUILD_ONLY.get(path.name, set())

@@ -100,7 +100,7 @@ def filled_in(row: Row, person: Person, name: str, number: int) -> tuple[str, st
     if path in ("/v1/query", "/v1/search") and isinstance(body, dict):
         body = {"question": QUESTION, **body}
     if path == "/v1/mcp":
-        body = {"jsonrpc": "2.0", "id": 1, "params": {}, **body}
+        body = {"jsonrpc": "2.0", "id": 1, "params": {}, **(body or {})}
     return method, path, body, filled.get("query", {})
 
 

@@ -10,16 +10,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import boto3
 import httpx
 import pytest
-from moto import mock_aws
 
 from infra.dashboards.contents import SECTIONS
 from infra.dashboards.parts import Graph, Line
 from infra.dashboards.promql import labels_of, queries_of
-from infra.local import names, prometheus
-from infra.local.aws import publish_queues
+from infra.local import prometheus
 from infra.local.ports import answers, free_port
 from infra.local.prometheus import served, stack_exporter
 from infra.local.stack import base_environment
@@ -68,29 +65,6 @@ def test_a_function_publishes_calls_errors_and_throttles(
     assert ended["Duration"] > 0
 
 
-def test_sqs_publishes_waiting_and_hidden_messages_and_the_age_of_the_oldest(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    with mock_aws():
-        sqs = boto3.client("sqs", names.REGION)
-        for name in (names.INGEST_QUEUE, names.OCR_QUEUE, names.DEAD_LETTER_QUEUE):
-            url = sqs.create_queue(QueueName=name)["QueueUrl"]
-            for _ in range(3 if name == names.INGEST_QUEUE else 0):
-                sqs.send_message(QueueUrl=url, MessageBody="x")
-            sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=1)
-        now = time.time()
-        monkeypatch.setattr(time, "time", lambda: now + 60)
-        publish_queues()
-    ingest, ocr, dead = printed(capsys)
-    assert [entry["QueueName"] for entry in (ingest, ocr, dead)] == [
-        names.INGEST_QUEUE, names.OCR_QUEUE, names.DEAD_LETTER_QUEUE,
-    ]  # fmt: skip
-    visible, hidden = "ApproximateNumberOfMessagesVisible", "ApproximateNumberOfMessagesNotVisible"
-    assert (ingest[visible], ingest[hidden], ocr[visible], dead[hidden]) == (2, 1, 0, 0)
-    assert 55 < ingest["ApproximateAgeOfOldestMessage"] < 65
-    assert ocr["ApproximateAgeOfOldestMessage"] == 0
-
-
 GRAPHS = [panel for section in SECTIONS for panel in section.panels if isinstance(panel, Graph)]
 
 
@@ -116,6 +90,7 @@ def missing(client: httpx.Client, since: float) -> set[str]:
     return {graph.title for graph in GRAPHS if not all(map(has_data, queries_of(graph).values()))}
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(
     not prometheus.installed(), reason="Prometheus is not installed: scripts/install-programs prometheus"
 )

@@ -23,18 +23,15 @@ from runtime.functions import FunctionPool, FunctionSpec
 from runtime.names import ROOT
 from runtime.poller import Poller, PollerSettings, queue_arn
 
-from .local_parts import KEYS, Aws, aws_stand_in
+from .local_parts import KEYS, Aws
 from .waiting import until
 
 pytestmark = pytest.mark.integration
 
-NOWHERE = "http://127.0.0.1:9"
 
-
-@pytest.fixture(scope="module")
-def aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Aws]:
-    with aws_stand_in(tmp_path_factory.mktemp("aws")) as stand_in:
-        yield stand_in
+@pytest.fixture
+def aws(aws_server: Aws) -> Aws:
+    return aws_server
 
 
 @pytest.fixture
@@ -69,11 +66,11 @@ class Command:
 
 
 def settings(aws: Aws, queue_url: str, tmp_path: Path, **more: str) -> dict[str, str]:
-    own = {
+    variables = {
         "PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), str(ROOT), os.environ.get("PYTHONPATH", "")]),
         "DOCWELL_BUCKET": "docwell-documents",
-        "DOCWELL_CHROMA_URL": NOWHERE,
-        "DOCWELL_OLLAMA_URL": NOWHERE,
+        "DOCWELL_CHROMA_URL": "http://127.0.0.1:9",
+        "DOCWELL_OLLAMA_URL": "http://127.0.0.1:9",
         "DOCWELL_MODEL_DIR": "/",
         "DOCWELL_QUEUE_URL": aws.queue_url,
         "DOCWELL_INGEST_QUEUE_URL": queue_url,
@@ -85,7 +82,7 @@ def settings(aws: Aws, queue_url: str, tmp_path: Path, **more: str) -> dict[str,
         "AWS_REGION": "us-east-1",
         "AWS_ENDPOINT_URL": aws.endpoint,
     }
-    return base_environment({**own, **KEYS, **more})
+    return base_environment({**variables, **KEYS, **more})
 
 
 @contextmanager
@@ -112,8 +109,8 @@ def bodies(tmp_path: Path) -> list[str]:
 def counts(aws: Aws, queue_url: str) -> tuple[int, ...]:
     """Return the numbers of visible, hidden and delayed messages."""
     names: Any = [f"ApproximateNumberOfMessages{kind}" for kind in ("", "NotVisible", "Delayed")]
-    found = aws.sqs.get_queue_attributes(QueueUrl=queue_url, AttributeNames=names)["Attributes"]
-    return tuple(int(found[name]) for name in names)
+    attributes = aws.sqs.get_queue_attributes(QueueUrl=queue_url, AttributeNames=names)["Attributes"]
+    return tuple(int(attributes[name]) for name in names)
 
 
 def test_a_worker_handles_messages_and_exports_what_it_did(aws: Aws, queue_url: str, tmp_path: Path) -> None:
@@ -143,6 +140,7 @@ def test_sigterm_lets_a_message_end_within_the_grace_period_and_takes_no_other(
     assert counts(aws, queue_url) == (1, 0, 0)
 
 
+@pytest.mark.slow
 def test_after_the_grace_period_the_message_in_work_is_visible_at_once(
     aws: Aws, queue_url: str, tmp_path: Path
 ) -> None:

@@ -78,6 +78,8 @@ class Values:
                 return all(arguments)
             case "Fn::Or":
                 return any(arguments)
+            case "Fn::Contains":
+                return arguments[1] in arguments[0]
         raise NotImplementedError(name)
 
     def _named(self, name: str) -> Any:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from docwell.adapters.dynamodb.principals import DynamoApiKeys
-from docwell.config import AuthorizerSettings, SettingsError
+from docwell.config import AuthorizerSettings
 from docwell.errors import Unauthenticated
 from docwell.http.edges import problem_of
 from docwell.identity import NO_CREDENTIAL
@@ -25,18 +25,6 @@ def properties(name: str) -> dict[str, Any]:
 
 def variables(function: str) -> dict[str, Any]:
     return dict(properties(function)["Environment"]["Variables"])
-
-
-def test_the_gateway_asks_the_authorizer_for_every_request_and_counts_the_key_that_it_names() -> None:
-    body = properties("Api")["DefinitionBody"]
-    assert body["x-amazon-apigateway-api-key-source"] == "AUTHORIZER"
-    authorizer = body["components"]["securitySchemes"]["authorizer"]["x-amazon-apigateway-authorizer"]
-    # With a cache, API Gateway demands every identity source: a key comes in either of two headers.
-    assert (authorizer["type"], authorizer["authorizerResultTtlInSeconds"]) == ("request", 0)
-    assert "identitySource" not in authorizer
-    tokens = variables("AuthorizerFunction")["DOCWELL_TOKEN_USAGE_KEY"]
-    assert properties("TokenUsageApiKey")["Value"] == tokens
-    assert properties("TokenUsagePlanKey")["UsagePlanId"] == {"Ref": "TokenUsagePlan"}
 
 
 def test_the_local_gateway_opens_the_same_routes() -> None:
@@ -99,9 +87,3 @@ def test_a_user_pool_comes_with_its_app_clients(value: str, is_valid: bool) -> N
         assert issuer == "https://cognito-idp.eu-central-1.amazonaws.com/eu-central-1_Ab1"
         settings = AuthorizerSettings.read(token_issuer=issuer, token_clients=clients)
         assert settings.token_clients == value.split(";")[1]
-
-
-@pytest.mark.parametrize("given", [{"token_issuer": "https://pool"}, {"token_clients": "client1"}])
-def test_an_issuer_without_clients_is_refused(given: dict[str, str]) -> None:
-    with pytest.raises(SettingsError):
-        AuthorizerSettings.read(**given)

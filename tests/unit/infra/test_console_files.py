@@ -15,22 +15,13 @@ def request(path: str, method: str = "GET") -> Request:
 
 
 @pytest.mark.parametrize(
-    ("path", "type_"),
-    [
-        ("/", "text/html; charset=utf-8"),
-        ("/app.js", "text/javascript; charset=utf-8"),
-        ("/vendor/pdf.worker.min.mjs", "text/javascript; charset=utf-8"),
-        ("/strings/en.json", "application/json"),
-        ("/style.css", "text/css; charset=utf-8"),
-    ],
+    ("path", "type_"), [("/", "text/html"), ("/vendor/pdf.worker.min.mjs", "text/javascript")]
 )
 def test_a_file_comes_with_its_type_and_the_policy(path: str, type_: str) -> None:
     response = console_file(request(path))
     assert response is not None
-    assert response.headers["content-type"] == type_
+    assert response.headers["content-type"] == f"{type_}; charset=utf-8"
     assert response.headers["content-security-policy"] == POLICY
-    assert response.headers["x-content-type-options"] == "nosniff"
-    assert len(response.body) > 100
 
 
 @pytest.mark.parametrize(

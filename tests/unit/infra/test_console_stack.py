@@ -15,7 +15,6 @@ from tests.unit.infra.templates import content
 
 SIGN_IN = "https://docwell.auth.eu-central-1.amazoncognito.com"
 BUCKET_HOST = f"https://{NAMES['DocumentsBucket']}.s3.eu-central-1.amazonaws.com"
-CERTIFICATE = "arn:aws:acm:us-east-1:111122223333:certificate/0a"
 
 
 def distribution(**given: str) -> dict[str, Any]:
@@ -33,36 +32,6 @@ def test_cloudfront_sends_the_headers_of_the_local_gateway_and_names_two_hosts(s
     config = properties("Headers")["ResponseHeadersPolicyConfig"]
     parts = [*config["SecurityHeadersConfig"].values(), *config["CustomHeadersConfig"]["Items"]]
     assert all(metric["Override"] for metric in parts)
-
-
-def test_only_the_distribution_reads_the_bucket() -> None:
-    bucket = properties("ConsoleBucket")
-    assert set(bucket["PublicAccessBlockConfiguration"].values()) == {True}
-    assert "WebsiteConfiguration" not in bucket
-    allow, deny = properties("ConsoleBucketPolicy")["PolicyDocument"]["Statement"]
-    assert (allow["Principal"], allow["Action"]) == ({"Service": "cloudfront.amazonaws.com"}, "s3:GetObject")
-    arn = "arn:aws:cloudfront::111122223333:distribution/E1"
-    assert allow["Condition"] == {"StringEquals": {"aws:SourceArn": arn}}
-    assert (deny["Effect"], deny["Condition"]) == ("Deny", {"Bool": {"aws:SecureTransport": "false"}})
-    access = properties("BucketAccess")["OriginAccessControlConfig"]
-    assert access["SigningBehavior"] == "always"
-
-
-def test_the_firewall_counts_the_consoles_requests_by_their_viewers_addresses() -> None:
-    rules = {rule["Name"]: rule["Statement"] for rule in properties_of_firewall()["Rules"]}
-    direct, viewers = (rules[name]["RateBasedStatement"] for name in ("flood", "console-flood"))
-    assert direct["Limit"] == viewers["Limit"]
-    marked = viewers["ScopeDownStatement"]
-    assert direct["ScopeDownStatement"] == {"NotStatement": {"Statement": marked}}
-    assert (direct["AggregateKeyType"], viewers["AggregateKeyType"]) == ("IP", "FORWARDED_IP")
-    (header,) = distribution()["Origins"][1]["OriginCustomHeaders"]
-    match = marked["ByteMatchStatement"]
-    assert match["FieldToMatch"] == {"SingleHeader": {"Name": header["HeaderName"]}}
-    assert header["HeaderValue"] == NAMES["ConsoleMark"]
-    firewall = content(ROOT / "infra" / "firewall.yaml")
-    assert firewall["Outputs"]["ConsoleMark"]["Value"] == match["SearchString"]
-    redacted = firewall["Resources"]["FirewallLogging"]["Properties"]["RedactedFields"]
-    assert match["FieldToMatch"] in redacted
 
 
 def test_a_viewer_cannot_write_the_address_by_which_the_firewall_counts() -> None:

@@ -14,7 +14,7 @@ from moto import mock_aws
 
 from infra.container.sam import StepError
 from infra.release import deployment
-from tests.unit.infra.templates import MAIN, content, whole
+from tests.unit.infra.templates import whole
 
 PARAMETERS = {
     "ModelName": {"Type": "String", "Default": "small"},
@@ -183,9 +183,3 @@ def test_documents_do_not_lose_the_key_that_encrypted_them(key: str, following: 
     # Roles allow the functions one key alone.
     (policy,) = whole()["Resources"]["KeyPolicy"]["Properties"]["PolicyDocument"]["Statement"]
     assert policy["Resource"] == {"Ref": "KmsKeyArn"}
-
-
-@pytest.mark.parametrize("path", sorted(deployment.PROFILES.glob("*.toml")), ids=lambda path: path.stem)
-def test_every_profile_is_taken(path: Path) -> None:
-    chosen = deployment.profile_parameters(path.stem)
-    assert list(deployment.problems_of(chosen, content(MAIN)["Parameters"])) == []

@@ -57,13 +57,6 @@ def test_after_the_switch_the_new_setting_is_the_only_one(tmp_path: Path, monkey
     assert started(tmp_path, row("a.pdf", old), row("b.pdf", old), row("a.pdf", new), fact) == ({}, [])
 
 
-def test_the_same_settings_and_an_empty_folder_say_nothing(tmp_path: Path) -> None:
-    assert started(tmp_path, row("a.pdf", fingerprint(tmp_path))) == ({}, [])
-    lines: list[str] = []
-    assert with_old_index(StackOptions(tmp_path / "none"), lines.append).environment == {}
-    assert lines == []
-
-
 def test_other_changes_of_the_index_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     old = fingerprint(tmp_path)
     monkeypatch.setenv("DOCWELL_CHUNK_TOKENS", "128")

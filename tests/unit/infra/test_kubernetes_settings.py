@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import fnmatch
-import json
-import re
 from typing import Any
 
 import pytest
@@ -12,12 +9,9 @@ import yaml  # type: ignore[import-untyped] # ships no types
 from pydantic import TypeAdapter
 from pydantic_settings import BaseSettings
 
-from docwell.adapters.dynamodb.principals import DynamoApiKeys
 from docwell.config import AuthorizerSettings, IngestSettings, QuerySettings, ReconcileSettings
-from infra.container.sam import ROOT
 from infra.kubernetes.helm import CHART
 from infra.kubernetes.variants import committed_manifests
-from tests.unit.infra.templates import content
 
 # runtime/ reads these.
 SERVICE = {"host", "health_port", "grace_s", "processes"}
@@ -65,44 +59,11 @@ def test_a_worker_gets_each_setting_that_it_reads_and_no_other(component: str) -
 
 @COMPONENTS
 def test_the_charts_defaults_are_the_codes(component: str) -> None:
-    compared = 0
+    compared, variables = 0, environment(component)
     for name, field in fields(component).items():
-        value = environment(component)[f"DOCWELL_{name.upper()}"]
+        value = variables[f"DOCWELL_{name.upper()}"]
         if not value or field.is_required() or field.default is None or "table" in name or name in OTHER:
             continue
         assert TypeAdapter(type(field.default)).validate_python(value) == field.default, name
         compared += 1
     assert compared > 10
-
-
-PAGE = (ROOT / "docs" / "kubernetes.md").read_text()
-
-
-def test_the_documented_statements_of_the_query_pod_let_it_check_an_api_key() -> None:
-    result = [content(ROOT / path)["Resources"] for path in set(re.findall(r"infra/\w+\.yaml", PAGE))]
-    roles = {"QueryRole", *re.findall(r"`(\w+Role)`", PAGE)}
-    statements = [
-        entry
-        for resources in result
-        for role in roles & set(resources)
-        for policy in resources[role]["Properties"]["Policies"]
-        for entry in policy["PolicyDocument"]["Statement"]
-        if "Effect" in entry and "${PrincipalsTable}" in json.dumps(entry["Resource"])
-    ]
-    read = list[str]()
-
-    class Client:
-        def get_item(self, **request: Any) -> dict[str, Any]:
-            read.append(request["Key"]["principal"]["S"])
-            return {}
-
-    client: Any = Client()
-    assert DynamoApiKeys(client, "principals").find("x") is None
-    (key,) = read
-    patterns = [
-        pattern
-        for statement in statements
-        if "dynamodb:GetItem" in statement["Action"]
-        for pattern in statement["Condition"]["ForAllValues:StringLike"]["dynamodb:LeadingKeys"]
-    ]
-    assert any(fnmatch.fnmatchcase(key, pattern) for pattern in patterns)

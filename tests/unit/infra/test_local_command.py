@@ -16,7 +16,7 @@ import pytest
 from docwell.cli.settings import Failure, find_settings
 from infra.local import __main__ as command
 from infra.local.names import HOST, ROOT
-from infra.local.stack import Stack, StackOptions, outside_ollama, plan, wrong_settings
+from infra.local.stack import Stack, StackOptions, outside_ollama, plan
 from infra.local.supervisor import locked
 
 
@@ -30,7 +30,7 @@ def stack(tmp_path: Path) -> Stack:
     return plan(StackOptions(tmp_path, port=0), "http://ollama", Path)[0]
 
 
-@pytest.mark.parametrize("arguments", [["up"], ["up", "--no-follow"], ["demo"]])
+@pytest.mark.parametrize("arguments", [["up"], ["demo"]])
 def test_a_wrong_setting_is_named_before_anything_is_started(
     tmp_path: Path, arguments: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -39,24 +39,6 @@ def test_a_wrong_setting_is_named_before_anything_is_started(
     assert command.main() == 2
     assert "DOCWELL_MAX_TOP_K: Input should be a valid integer" in capsys.readouterr().err
     assert not (tmp_path / "data").exists()
-
-
-def test_what_the_stack_sets_itself_may_be_anything(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("DOCWELL_CHROMA_URL", "DOCWELL_OLLAMA_URL", "DOCWELL_DEADLINE_S"):
-        monkeypatch.setenv(name, "nonsense")
-    monkeypatch.setenv("DOCWELL_TOP_K", "7")
-    assert wrong_settings(StackOptions(tmp_path)) == []
-
-
-def test_a_webhook_has_its_part_and_needs_a_secret(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def names() -> set[str]:
-        return {part.name for part in plan(StackOptions(tmp_path, port=0), "http://ollama", Path)[1]}
-
-    assert "events" not in names()
-    monkeypatch.setenv("DOCWELL_WEBHOOK_URL", "https://example.org/hook")
-    assert "events" in names()
-    (problem,) = wrong_settings(StackOptions(tmp_path))
-    assert problem.startswith("DOCWELL_WEBHOOK_SECRET: ")
 
 
 def test_the_commands_that_are_printed_for_another_data_folder_find_its_stack(

@@ -229,16 +229,6 @@ def test_each_alarm_has_its_section_in_the_runbook_and_each_section_its_alarm(te
         assert item["AlarmName"] == {"Fn::Sub": f"${{SystemName}}-{links[name]}"}
 
 
-def test_the_runbook_names_saved_queries_graphs_and_headings_that_exist(template: dict[str, Any]) -> None:
-    text = RUNBOOK.read_text()
-    graphs = {widget["properties"].get("title") for widget in widgets(template)}
-    assert set(re.findall(r"(?<!\*)\*([^*\n]+)\*(?!\*)", text)) <= graphs
-    named = set(re.findall(r"[Ss]aved quer(?:y|ies) `([a-z-]+)`", text))
-    assert named
-    assert named <= {query.name for query in queries.ALL}
-    assert set(re.findall(r"\]\(#([a-z-]+)\)", text)) <= set(anchors(text))
-
-
 def test_each_alarm_tells_somebody_by_itself_or_through_the_composite_one(template: dict[str, Any]) -> None:
     composite = template["Resources"]["CallersNoticeAlarm"]["Properties"]
     members = set(re.findall(r'ALARM\("\$\{(\w+)\}"\)', composite["AlarmRule"]["Fn::Sub"]))

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import json
-import re
 import shutil
 from pathlib import Path
 
 import pytest
 
 from infra.release import pins
-from tests.unit.infra.templates import whole
 
 ROOT = Path(__file__).parents[3]
 DIGEST = "sha256:" + "5e" * 32
@@ -68,22 +65,6 @@ def test_a_release_refuses_stages_that_need_different_builds(tree: pins.Tree, na
         profile.write(f'{name} = "one@{DIGEST}"\n')
     (line,) = pins.unpinned(tree)
     assert name in line
-
-
-def test_every_parameter_of_the_build_is_known() -> None:
-    template = whole()
-    text = json.dumps(
-        [
-            template["Resources"]["QueryFunction"]["Properties"]["Architectures"],
-            *(
-                resource["Metadata"].get("DockerBuildArgs")
-                for resource in template["Resources"].values()
-                if "Metadata" in resource
-            ),
-        ]
-    )
-    named = {name for name in template["Parameters"] if re.search(rf'"Ref": "{name}"|\${{{name}}}', text)}
-    assert named == set(pins.BUILT_BY)
 
 
 @pytest.mark.parametrize("action", ["actions/checkout@v5", "actions/checkout@main", "actions/checkout@fbc6f39"])

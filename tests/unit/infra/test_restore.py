@@ -75,17 +75,6 @@ def test_the_other_zone_gets_the_newest_snapshot_of_the_profiles_chroma(profile:
     assert restore("zone", "dev", None) == {"ChromaPlace": f"first,{newest}"}
 
 
-def test_a_table_is_restored_beside_its_source_with_recovery_and_expiry(table: str) -> None:
-    client = boto3.client("dynamodb")
-    for _ in range(2):  # an interrupted run goes on
-        restore_table(client, table, "restored", datetime(2026, 11, 25, tzinfo=UTC))
-    assert client.scan(TableName="restored")["Count"] == 1
-    backups = client.describe_continuous_backups(TableName="restored")["ContinuousBackupsDescription"]
-    assert backups["PointInTimeRecoveryDescription"]["PointInTimeRecoveryStatus"] == "ENABLED"
-    expiry = client.describe_time_to_live(TableName="restored")["TimeToLiveDescription"]
-    assert expiry == {"TimeToLiveStatus": "ENABLED", "AttributeName": "expires_at"}
-
-
 def test_a_deleted_table_comes_back_from_its_last_backup(table: str) -> None:
     client = boto3.client("dynamodb")
     client.create_backup(TableName=table, BackupName="made when the table was deleted")

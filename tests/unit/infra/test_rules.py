@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ import pytest
 
 from docwell.query.waking import Night
 from infra.container.sam import ROOT
+from tests.unit.infra.intrinsics import Values
 from tests.unit.infra.templates import MAIN, content
 
 PROFILES = sorted((ROOT / "infra" / "parameters").glob("*.toml"))
@@ -19,34 +20,16 @@ EACH_PROFILE = pytest.mark.parametrize("path", PROFILES, ids=lambda path: path.s
 CASES = tomllib.loads(Path(__file__).with_name("parameters.toml").read_text())
 
 
-def value(node: Any, given: Mapping[str, str]) -> Any:
-    """The value of a rule's function."""
-    if not isinstance(node, dict):
-        return node
-    ((name, arguments),) = node.items()
-    if name == "Ref":
-        return given[arguments]
-    values = [value(argument, given) for argument in arguments]
-    functions: dict[str, Callable[[], bool]] = {
-        "Fn::Equals": lambda: values[0] == values[1],
-        "Fn::Not": lambda: not values[0],
-        "Fn::And": lambda: all(values),
-        "Fn::Or": lambda: any(values),
-        "Fn::Contains": lambda: values[1] in values[0],
-    }
-    return functions[name]()
-
-
 def broken(given: Mapping[str, str]) -> set[str]:
     """The rules that refuse these parameters, beside the defaults and a release."""
     template = content(MAIN)
     defaults = {name: str(parameter["Default"]) for name, parameter in template["Parameters"].items()}
-    values = defaults | {"Release": "a" * 64} | dict(given)
+    values = Values(defaults | {"Release": "a" * 64} | dict(given))
     return {
         name
         for name, rule in template["Rules"].items()
-        if value(rule.get("RuleCondition", True), values)
-        and not all(value(assertion["Assert"], values) for assertion in rule["Assertions"])
+        if values.of(rule.get("RuleCondition", True))
+        and not all(values.of(assertion["Assert"]) for assertion in rule["Assertions"])
     }
 
 

@@ -34,26 +34,3 @@ def test_the_functions_read_the_secret_of_each_server(
         for name in ("ChromaSecretArn", "OllamaSecretArn", "OllamaUrl")
     ]
     assert result == [chroma, ollama, url]
-
-
-@pytest.mark.parametrize(
-    ("given", "stops"),
-    [
-        ({"OllamaHosts": "1,2"}, False),
-        ({"OllamaHosts": "0,1"}, True),
-        ({"OllamaNight": "0 19 * * *;0 7 * * 1-5;Etc/UTC"}, True),
-        ({"OllamaUrl": "https://ollama", "OllamaHosts": "0,1"}, False),
-    ],
-    ids=["always there", "sleep", "stopped by the clock", "not the stack's"],
-)
-def test_hosts_that_stop_by_the_clock_are_to_a_question_as_hosts_that_sleep(
-    given: dict[str, str], stops: bool
-) -> None:
-    main = content(MAIN)
-    names = {name: parameter["Default"] for name, parameter in main["Parameters"].items()} | given
-    conditions = Values(names).holding(main["Conditions"])
-    parameters = Values(names | dict.fromkeys(main["Resources"], ""), conditions)
-    sleeps = parameters.of(main["Resources"]["QueryStack"]["Properties"]["Parameters"]["Sleeps"])
-    query = content(MAIN.parent / "infra" / "query.yaml")
-    waits = Values(dict.fromkeys(query["Parameters"], "") | {"Sleeps": sleeps})
-    assert waits.of(query["Conditions"]["WaitsForHosts"]) is stops

@@ -97,17 +97,6 @@ def test_a_server_that_died_is_started_by_the_next_question(machine: Machine) ->
     assert machine.starts == 2
 
 
-@pytest.mark.parametrize(
-    ("method", "path", "starts"), [("POST", "/api/chat", 1), ("POST", "/api/show", 0), ("GET", "/api/tags", 0)]
-)
-def test_a_question_wakes_it_and_a_check_does_not(machine: Machine, method: str, path: str, starts: int) -> None:
-    with TestClient(application(machine.host)) as client:
-        answer = client.request(method, path)
-    assert answer.status_code == 503
-    assert answer.headers["content-type"].startswith("text/html")
-    assert machine.starts == starts
-
-
 def test_an_awake_server_answers_through_the_port(machine: Machine) -> None:
     server = ModelHost("Nine [1].")
     machine.answering = True
