@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from docwell.identity import Principal, Rule
 from docwell.models import Attributes, DocumentRecord, Status
-from docwell.query import rights
+from docwell.query.retrieval.scope import may_see_record
 
 PUBLIC = Principal("key:public", rules=frozenset({Rule("hr", tags=frozenset({("public", "yes")}))}))
 
@@ -24,5 +24,5 @@ def record(observed: str) -> DocumentRecord:
 
 
 def test_the_tags_of_a_replaced_version_give_no_right_to_its_successor() -> None:
-    assert rights.may_see_record(PUBLIC, record("v1"))
-    assert not rights.may_see_record(PUBLIC, record("v2"))
+    assert may_see_record(PUBLIC, record("v1"))
+    assert not may_see_record(PUBLIC, record("v2"))

@@ -27,7 +27,7 @@ from docwell.query.ask import Ask, Checked, Event, Passages, Progress, QueryRepo
 from docwell.query.checking.cleaning import StreamCleaner, clean_answer
 from docwell.query.metrics import record_query, record_sleep
 from docwell.query.receipts import compare, quoted
-from docwell.query.reports import Hits
+from docwell.query.writing import Hits
 from docwell.text.visible import strip_invisible
 from docwell.wiring import pipelines
 from docwell.wiring import query as wiring

@@ -44,11 +44,10 @@ from docwell.http.streaming import ResponseBody, StreamedResponse
 from docwell.identity import Principal
 from docwell.models import FIRST_PAGE, KEY_BYTES, DocumentRecord, Status
 from docwell.observability import logger, record_alone
-from docwell.query import rights
 from docwell.query.documents import Listing, delete_document, list_documents, upload_form
 from docwell.query.readiness import OK
 from docwell.query.receipts import quoted
-from docwell.query.retrieval.scope import NO_DOCUMENT
+from docwell.query.retrieval.scope import NO_DOCUMENT, may_see_record
 from docwell.wiring import pipelines
 from docwell.wiring import query as wiring
 
@@ -251,7 +250,7 @@ def _first_visible(principal: Principal, keys: Iterable[str]) -> DocumentRecord:
     catalogue = wiring.catalogue()
     for key in keys:
         record = catalogue.get(key)
-        if record is not None and rights.may_see_record(principal, record):
+        if record is not None and may_see_record(principal, record):
             return record
     raise NotFound(NO_DOCUMENT)
 

@@ -12,8 +12,18 @@ from docwell.errors import BadInput, Forbidden, NotFound
 from docwell.identity import Principal
 from docwell.models import DocumentRecord, Passage, Status, collection_of
 from docwell.ports import AuditTrail, Catalogue, DocumentWriter, UploadForm
-from docwell.query import rights
-from docwell.query.retrieval.scope import MOST_ROWS, NO_COLLECTION, NO_DOCUMENT, exists
+from docwell.query.retrieval.scope import (
+    MOST_ROWS,
+    NO_COLLECTION,
+    NO_DOCUMENT,
+    exists,
+    longer_prefix,
+    may_see,
+    may_see_record,
+    reachable,
+    reaches,
+    shared_prefix,
+)
 from docwell.text.visible import strip_invisible
 
 # S3 replaces this in the key of a form by the name of the file, so the key would not be fixed.
@@ -43,18 +53,18 @@ def list_documents(
         NotFound: the collection has no document, or none that the principal may see.
         BadInput: the cursor is of another request, or too many other documents come before the next one.
     """
-    visible = partial(rights.may_see_record, principal) if principal.rules else None
-    reach = rights.reach(principal)
+    visible = partial(may_see_record, principal) if principal.rules else None
+    reach = reachable(principal)
     readable = None if reach is None else sorted(reach)
     if listing.collection is not None:
         # A collection that the caller may not read looks like one without documents.
-        readable = [listing.collection] if rights.reaches(principal, listing.collection) else []
+        readable = [listing.collection] if reaches(principal, listing.collection) else []
     within = readable
     if "/" in listing.prefix:  # the prefix names their one collection
         home = collection_of(listing.prefix)
-        within = [home] if listing.collection in (None, home) and rights.reaches(principal, home) else []
-    shared = rights.shared_prefix(principal, within[0] if within and len(within) == 1 else None)
-    prefix = rights.longer_prefix(listing.prefix, shared)
+        within = [home] if listing.collection in (None, home) and reaches(principal, home) else []
+    shared = shared_prefix(principal, within[0] if within and len(within) == 1 else None)
+    prefix = longer_prefix(listing.prefix, shared)
     records, following = catalogue.page(
         within if prefix is not None else [], listing.status, listing.cursor, listing.limit, prefix or "", visible
     )
@@ -70,14 +80,12 @@ def list_collections(catalogue: Catalogue, principal: Principal) -> list[str]:
 
     A caller whose grant names no collections gets those of the first `MOST_ROWS` documents of the ledger.
     """
-    reach = rights.reach(principal)
+    reach = reachable(principal)
     if reach is not None:
         return sorted(name for name in reach if principal.may_read(name) or exists(catalogue, principal, name))
-    live, _ = catalogue.under(None, rights.shared_prefix(principal, None), MOST_ROWS)
+    live, _ = catalogue.under(None, shared_prefix(principal, None), MOST_ROWS)
     names = {
-        collection_of(key)
-        for key, document in live.items()
-        if rights.may_see(principal, key, document.attributes.tags)
+        collection_of(key) for key, document in live.items() if may_see(principal, key, document.attributes.tags)
     }
     return sorted(names | (principal.collections or frozenset()))
 
@@ -97,7 +105,7 @@ def read_page(catalogue: Catalogue, index: PageIndex, principal: Principal, docu
         BadInput: the document is too long to read by page.
     """
     record = catalogue.get(document)
-    if record is None or not record.answers or not rights.may_see_record(principal, record):
+    if record is None or not record.answers or not may_see_record(principal, record):
         raise NotFound(NO_DOCUMENT)
     text, end = "", 0
     passages = index.on_page(document, record.live_generation or "", page)
@@ -144,7 +152,7 @@ def delete_document(
         NotFound: the principal cannot see the document.
         Forbidden: it can see it, and may not write to its collection.
     """
-    if not rights.may_see_record(principal, record):
+    if not may_see_record(principal, record):
         raise NotFound(NO_DOCUMENT)
     _check_write(principal, record.key)
     if trail:  # first, so that no deletion is without an event

@@ -1,6 +1,6 @@
 """Prompts that fit the model's context, from passages and a question. Pure: data in, data out.
 
-A prompt is a file in `docwell/query/prompts/`: front matter of `key: value` lines between two lines `---`, then
+A prompt is a file in `docwell/query/prompts/`: its name and purpose as front matter between two lines `---`, then
 turns under the headings `# system`, `# user`, `# assistant`. The last turn is the user's, with the placeholders of
 the prompt's purpose. The version of a prompt is the hash of its bytes.
 
@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import re
 from bisect import bisect
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from hashlib import sha256
@@ -29,8 +29,7 @@ from docwell.text.lexicon import TEXTS_KEPT
 from docwell.text.tokens import TokenBound, TokenEstimate, TokenRatio, bound_of, bound_of_messages, total
 from docwell.text.visible import strip_invisible
 
-_FRONT_MATTER = re.compile(r"---\n(?P<keys>.*?)^---\n", re.DOTALL | re.MULTILINE)
-_KEYS = frozenset({"name", "purpose", "since", "languages"})
+_FRONT_MATTER = re.compile(r"---\nname: (?P<name>.+)\npurpose: (?P<purpose>.+)\n(?:\w+: .*\n)*---\n")
 _TURN = re.compile(r"^# (system|user|assistant)\n", re.MULTILINE)
 _MAX_WEIGHT = 1_000_000
 # The placeholders of the last turn for each purpose; all are required.
@@ -72,8 +71,6 @@ class Prompt:
     version: str
     turns: tuple[Message, ...]
     purpose: str = "answer"
-    since: str = ""
-    languages: str = ""
 
     @property
     def tokens(self) -> int:
@@ -134,26 +131,11 @@ class BuiltPrompt:
 
 def load_prompt(name: str) -> Prompt:
     """Return the prompt of that name. Raises `NotFound`, and `Corrupt` for a malformed file."""
-    return parse_prompt(name, read_prompt(name))
-
-
-def read_prompt(name: str) -> bytes:
-    """Return the file of the prompt of that name. Raises `NotFound`."""
-    names = prompt_names()
+    folder = files("docwell.query") / "prompts"
+    names = sorted(entry.name.removesuffix(".md") for entry in folder.iterdir() if entry.name.endswith(".md"))
     if name not in names:  # a name is never a path
         raise NotFound(f"there is no prompt {name!r}; there are: {', '.join(names)}")
-    return (files("docwell.query") / "prompts" / f"{name}.md").read_bytes()
-
-
-def version_of(data: bytes) -> str:
-    """Return the version of a prompt's file."""
-    return sha256(data).hexdigest()[:12]
-
-
-def prompt_names() -> list[str]:
-    """Return the names of all prompts, in order."""
-    entries = (files("docwell.query") / "prompts").iterdir()
-    return sorted(entry.name.removesuffix(".md") for entry in entries if entry.name.endswith(".md"))
+    return parse_prompt(name, (folder / f"{name}.md").read_bytes())
 
 
 def parse_prompt(name: str, data: bytes) -> Prompt:
@@ -162,31 +144,17 @@ def parse_prompt(name: str, data: bytes) -> Prompt:
         text = data.decode()
     except UnicodeDecodeError:
         raise Corrupt(f"the prompt {name!r} is not UTF-8") from None
-    keys = _front_matter(name, text)
-    purpose = keys["purpose"]
-    _, *parts = _TURN.split(text)
+    front, *parts = _TURN.split(text)
+    keys = _FRONT_MATTER.match(front)
+    if keys is None or keys["name"] != name or keys["purpose"] not in _PLACEHOLDERS:
+        raise Corrupt(f"the front matter of the prompt {name!r} lacks its name, or a purpose that is known")
     turns = tuple(Message(role, content.strip()) for role, content in zip(parts[0::2], parts[1::2], strict=True))
-    placeholders = _PLACEHOLDERS[purpose]
+    placeholders = _PLACEHOLDERS[keys["purpose"]]
     last = Template(turns[-1].content if turns and turns[-1].role == "user" else "")
     if not last.is_valid() or set(last.get_identifiers()) != placeholders:
-        names = " and ".join(f"${name}" for name in sorted(placeholders))
+        names = " and ".join(f"${placeholder}" for placeholder in sorted(placeholders))
         raise Corrupt(f"the prompt {name!r} does not end with a user turn that has {names}, and no other")
-    return Prompt(name, version_of(data), turns, purpose, keys["since"], keys.get("languages", ""))
-
-
-def _front_matter(name: str, text: str) -> Mapping[str, str]:
-    match = _FRONT_MATTER.match(text)
-    if match is None:
-        raise Corrupt(f"the prompt {name!r} does not begin with front matter between two lines ---")
-    keys: dict[str, str] = {}
-    for line in match["keys"].splitlines():
-        key, colon, value = line.partition(":")
-        if not colon or key in keys or key not in _KEYS:
-            raise Corrupt(f"the front matter of {name!r} may have each of {sorted(_KEYS)} once, and nothing else")
-        keys[key] = value.strip()
-    if keys.get("name") != name or not keys.get("since") or keys.get("purpose") not in _PLACEHOLDERS:
-        raise Corrupt(f"the front matter of the prompt {name!r} lacks its name, since, or a purpose that is known")
-    return keys
+    return Prompt(name, sha256(data).hexdigest()[:12], turns, keys["purpose"])
 
 
 def about(prompt: Prompt, document: str) -> Prompt:

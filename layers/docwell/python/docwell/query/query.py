@@ -30,13 +30,12 @@ from docwell.query.ask import (
 from docwell.query.compare import answered_in_rows
 from docwell.query.conversation import Conversation
 from docwell.query.modes import Modes
-from docwell.query.reports import Hits, Reports
 from docwell.query.retrieval.ranking import OPEN, RERANKED, Gate, reordered, reranked_text
 from docwell.query.retrieval.retrieval import Retrieval
 from docwell.query.retrieval.scope import Scope, refusal_of_nothing
 from docwell.query.subject import is_in_other_language
 from docwell.query.waking import Sleeper
-from docwell.query.writing import RESERVE_S, Calibration, Writer
+from docwell.query.writing import RESERVE_S, Calibration, Hits, Reports, Writer
 
 # No document matches the filter: tell the user to relax it.
 NOTHING_FITS = "No document that you may read fits this filter."

@@ -15,7 +15,7 @@ from docwell.answers import AnswerStatus, Mode, Receipt
 from docwell.errors import NotFound
 from docwell.identity import Principal
 from docwell.ports import Catalogue, Receipts
-from docwell.query import rights
+from docwell.query.retrieval.scope import visible
 
 _Read = TypeVar("_Read")
 
@@ -63,7 +63,7 @@ class ReceiptBook:
         store = self.store
         receipt = self._wait_for(lambda: store.get(principal.id, request_id)) if store else None
         documents = {document for _, document, _ in receipt.passages} if receipt else set[str]()
-        if receipt is None or not rights.visible(catalogue, principal, documents) >= documents:
+        if receipt is None or not visible(catalogue, principal, documents) >= documents:
             raise _no_receipt(request_id)
         return receipt
 

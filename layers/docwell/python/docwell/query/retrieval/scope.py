@@ -1,4 +1,4 @@
-"""Find the collections and documents that a question searches: readable, and matched by its filter.
+"""Find the collections and documents that a principal may see, and those that a question searches.
 
 The ledger decides at the time of the question: tags can change without a new version.
 """
@@ -7,12 +7,67 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from os.path import commonprefix
 
 from docwell.errors import NotFound, Unavailable
-from docwell.identity import RESERVED_COLLECTION, Principal
-from docwell.models import DEFAULT_COLLECTION, Attributes, Passage, Status, collection_of
+from docwell.identity import RESERVED_COLLECTION, Principal, Rule
+from docwell.models import DEFAULT_COLLECTION, Attributes, DocumentRecord, Passage, Status, collection_of
 from docwell.ports import Catalogue, LiveDocument, Places
-from docwell.query import rights
+
+
+def may_see(principal: Principal, key: str, tags: Mapping[str, str]) -> bool:
+    """Return whether the principal may see a document with these tags. Unknown tags are no tags."""
+    return principal.may_read(collection_of(key)) or any(_allows(rule, key, tags) for rule in principal.rules)
+
+
+def may_see_record(principal: Principal, record: DocumentRecord) -> bool:
+    """Return whether the principal may see a document in any status. Only one that answers has known tags."""
+    tags = record.live_attributes.tags if record.answers and record.live_attributes else {}
+    return may_see(principal, record.key, tags)
+
+
+def visible(catalogue: Catalogue, principal: Principal, keys: Iterable[str]) -> frozenset[str]:
+    """Return the documents that the principal may see now. Only live documents have known tags."""
+    keys = list(dict.fromkeys(keys))
+    live = catalogue.described(keys) if principal.rules else {}
+    tags = {key: document.attributes.tags for key, document in live.items()}
+    return frozenset(key for key in keys if may_see(principal, key, tags.get(key, {})))
+
+
+def reachable(principal: Principal) -> frozenset[str] | None:
+    """Return the collections that may hold a document for the principal; None: any."""
+    homes = {rule.collection for rule in principal.rules}
+    if principal.collections is None or None in homes:
+        return None
+    return principal.collections | {home for home in homes if home is not None}
+
+
+def reaches(principal: Principal, collection: str) -> bool:
+    """Return whether the collection may hold a document for the principal."""
+    among = reachable(principal)
+    return collection != RESERVED_COLLECTION if among is None else collection in among
+
+
+def shared_prefix(principal: Principal, collection: str | None) -> str:
+    """Return the longest prefix that all visible documents of a collection have (None: of all collections)."""
+    if principal.may_read(collection) or (collection is None and principal.collections):
+        return ""
+    homes = (None, collection)
+    prefixes = [rule.prefix for rule in principal.rules if collection is None or rule.collection in homes]
+    return commonprefix(prefixes)  # noqa: RUF071 - keys are no paths
+
+
+def longer_prefix(prefix: str, limit: str) -> str | None:
+    """Return the longer of two prefixes of a key; None where no key has both."""
+    if prefix.startswith(limit):
+        return prefix
+    return limit if limit.startswith(prefix) else None
+
+
+def _allows(rule: Rule, key: str, tags: Mapping[str, str]) -> bool:
+    home = collection_of(key)
+    in_collection = rule.collection == home or (rule.collection is None and home != RESERVED_COLLECTION)
+    return in_collection and key.startswith(rule.prefix) and rule.tags <= tags.items()
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,15 +190,15 @@ class Scope:
         documents: dict[str, LiveDocument] = {}
         complete = True
         for collection, keys in [(None, None)] if self.places is None else self.places.items():
-            shared = rights.shared_prefix(self.principal, collection)
-            prefix = rights.longer_prefix(self.filter.prefix, shared)
+            shared = shared_prefix(self.principal, collection)
+            prefix = longer_prefix(self.filter.prefix, shared)
             if keys is not None:
                 documents |= catalogue.described(keys)
             elif prefix is not None and complete:
                 live, rows = catalogue.under(collection, prefix, most)
                 documents |= live
                 complete, most = rows is not None, most - (rows or 0)
-        return {key: document for key, document in documents.items() if self._allows(key, document)}, complete
+        return {key: document for key, document in documents.items() if self.allows(key, document)}, complete
 
     def covers(self, hit: Passage) -> bool:
         """Return whether the hit is of a place to search. In rare cases the index returns another one."""
@@ -160,11 +215,13 @@ class Scope:
         return {
             key: document.generation
             for key, document in documents.items()
-            if (self.places is None or collection_of(key) in self.places) and self._allows(key, document)
+            if (self.places is None or collection_of(key) in self.places) and self.allows(key, document)
         }
 
-    def _allows(self, key: str, document: LiveDocument) -> bool:
-        return _is_allowed(self.principal, self.filter, key, document)
+    def allows(self, key: str, document: LiveDocument) -> bool:
+        """Return whether a document matches the filter and the principal may see it."""
+        attributes = document.attributes
+        return self.filter.matches(key, attributes) and may_see(self.principal, key, attributes.tags)
 
 
 def find_scope(
@@ -190,14 +247,15 @@ def find_scope(
         return Scope(principal, dict.fromkeys(collections), condition, unproved=collections[0])
     if not all(exists(ledger, principal, name) for name in collections):
         raise NotFound(NO_COLLECTION)
-    return Scope(principal, _places(ledger, principal, collections, condition), condition)
+    scope = Scope(principal, filter=condition)
+    return replace(scope, places=_places(ledger, scope, collections))
 
 
 def _of_documents(
     ledger: Catalogue, principal: Principal, collections: Sequence[str], keys: Sequence[str], condition: Filter
 ) -> Places:
     outside = collections and not {collection_of(key) for key in keys} <= set(collections)
-    if outside or not rights.visible(ledger, principal, keys) >= set(keys):
+    if outside or not visible(ledger, principal, keys) >= set(keys):
         raise NotFound(NO_DOCUMENT)
     live = ledger.described(keys) if condition else {}
     for record in (ledger.get(key) for key in keys if key not in live):
@@ -210,25 +268,29 @@ def _of_documents(
 
 def exists(ledger: Catalogue, principal: Principal, collection: str) -> bool:
     """Return whether the collection has a live document that the principal may see."""
-    if not rights.reaches(principal, collection):
+    if not reaches(principal, collection):
         return False
     for most in (_FIRST_ROWS, MOST_ROWS):
-        live, rows = ledger.under(collection, rights.shared_prefix(principal, collection), most)
-        if any(rights.may_see(principal, key, document.attributes.tags) for key, document in live.items()):
+        live, rows = ledger.under(collection, shared_prefix(principal, collection), most)
+        if any(may_see(principal, key, document.attributes.tags) for key, document in live.items()):
             return True
         if rows is not None:
             return False
     return principal.may_read(collection)
 
 
-def _places(
-    ledger: Catalogue, principal: Principal, collections: Sequence[str], condition: Filter
-) -> Places | None:
+def _places(ledger: Catalogue, scope: Scope, collections: Sequence[str]) -> Places | None:
     """Return the documents that match and are the principal's, or whole collections where these are too many."""
+    principal, condition = scope.principal, scope.filter
+    among: Iterable[str] | None = collections or reachable(principal)
+    # None in place of all collections.
+    candidates: Sequence[str | None] = [collection_of(condition.prefix) if "/" in condition.prefix else None]
+    if among is not None:
+        candidates = condition.collections(sorted(among))
     places: dict[str, Sequence[str] | None] = {}
     left = MOST_ROWS
-    for number, collection in enumerate(_candidates(principal, collections, condition)):
-        prefix = rights.longer_prefix(condition.prefix, rights.shared_prefix(principal, collection))
+    for number, collection in enumerate(candidates):
+        prefix = longer_prefix(condition.prefix, shared_prefix(principal, collection))
         if prefix is None:
             continue
         rows: int | None = None
@@ -236,27 +298,12 @@ def _places(
             live, rows = ledger.under(collection, prefix, left)
         if rows is not None:
             left -= rows
-            places |= _by_collection(
-                key for key, document in live.items() if _is_allowed(principal, condition, key, document)
-            )
+            places |= _by_collection(key for key, document in live.items() if scope.allows(key, document))
         elif collection is None:
             return None
         else:
             places[collection] = None
     return places
-
-
-def _candidates(principal: Principal, collections: Sequence[str], condition: Filter) -> Sequence[str | None]:
-    """Return the collections that can hold a document for the question; None in place of all of them."""
-    among = collections or rights.reach(principal)
-    if among is not None:
-        return condition.collections(sorted(among))
-    return [collection_of(condition.prefix) if "/" in condition.prefix else None]
-
-
-def _is_allowed(principal: Principal, condition: Filter, key: str, document: LiveDocument) -> bool:
-    attributes = document.attributes
-    return condition.matches(key, attributes) and rights.may_see(principal, key, attributes.tags)
 
 
 def _by_collection(keys: Iterable[str]) -> dict[str, Sequence[str]]:
@@ -271,29 +318,17 @@ def refusal_of_nothing(ledger: Catalogue, scope: Scope) -> str:
 
     Raises `Unavailable` when the ledger has indexed documents in the scope: then the index has lost them.
     """
-    if _has_indexed(ledger, scope):
-        raise Unavailable("chroma", INDEX_LOST)
-    return NOTHING_INDEXED
-
-
-def _has_indexed(ledger: Catalogue, scope: Scope) -> bool:
     named = [key for documents in (scope.places or {}).values() for key in documents or ()]
-    if named:
-        return bool(scope.live(ledger, named[:_ROWS]))
-    cursor = None
+    among = reachable(scope.principal) if scope.places is None else scope.places
+    collections, cursor = None if among is None else sorted(among), None
     for _ in range(_PAGES):
-        records, cursor = ledger.page(_collections(scope), Status.INDEXED, cursor, _ROWS)
+        keys = named[:_ROWS]
+        if not named:
+            records, cursor = ledger.page(collections, Status.INDEXED, cursor, _ROWS)
+            keys = [record.key for record in records]
         # Read again, consistently: a document may have been deleted since the search.
-        if records and scope.live(ledger, [record.key for record in records]):
-            return True
+        if keys and scope.live(ledger, keys):
+            raise Unavailable("chroma", INDEX_LOST)
         if cursor is None:
             break
-    return False
-
-
-def _collections(scope: Scope) -> list[str] | None:
-    """Return the collections to look in, None for all."""
-    if scope.places is not None:
-        return sorted(scope.places)
-    reach = rights.reach(scope.principal)
-    return None if reach is None else sorted(reach)
+    return NOTHING_INDEXED
