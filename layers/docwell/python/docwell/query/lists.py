@@ -44,10 +44,11 @@ MOST_LINES, MOST_VALUES = 50, 400
 # The most places named in a line about a document that is no PDF.
 MOST_PLACES = 5
 NO_SUBJECT = 'the subject of the list is not clear: put it between quotation marks, as in "wind farm"'
+_PLURALS = [kind.plural for kind in KINDS.values()]
 # Rules find no names: a capital begins a sentence, and every noun in German.
 NO_NAMES = (
     "A list cannot have names of people, organisations or places: without a model they cannot be told from other "
-    f"words. It can have {', '.join(kind.plural for kind in KINDS[:-1])} and {KINDS[-1].plural}."
+    f"words. It can have {', '.join(_PLURALS[:-1])} and {_PLURALS[-1]}."
 )
 
 Choice = Callable[[list[Passage]], list[Passage]]

@@ -19,7 +19,7 @@ from docwell.query.document_names import wholly_named
 from docwell.query.subject import has_quotation, read
 from docwell.text.lexicon import SPELLED, SPELLED_ABROAD, UNSPACED, fold, fold_each, stem
 from docwell.text.naming import file_words
-from docwell.text.words import by_language
+from docwell.text.words import pattern
 
 # "May 5" is a date, and "may 5" is none.
 _VERB = re.compile(r"(?:may|march)\b")
@@ -35,12 +35,7 @@ _CODES = (
     "USD|EUR|JPY|GBP|CNY|AUD|CAD|CHF|HKD|SGD|SEK|KRW|NOK|NZD|INR|MXN|TWD|ZAR|BRL|DKK|PLN|THB|ILS|IDR|CZK|AED|TRY"
     "|HUF|CLP|SAR|PHP|MYR|COP|RUB|RON|PEN|BHD|BGN|ARS"
 )
-# "Pounds" alone weigh as often as they cost.
-_WORDS = (
-    r"euros?\b|(?:us-?)?dollars?\b|dollar[ns]\b|d\u00f3lar(?:es)?\b|francs?\b|franken\b|yen\b|yuan\b|renminbi\b"
-    r"|rupees?\b|kron(?:a|e|er|or)\b|z\u0142oty\b|pesos?\b|pounds? sterling\b|pfund sterling\b|livres? sterling\b"
-    r"|libras? esterlinas?\b|\u5143|\u6b27\u5143|\u7f8e\u5143|\u65e5\u5143|\u82f1\u9551|\u4eba\u6c11\u5e01"
-)
+_WORDS = pattern("value.currency")
 _CURRENCY_BEFORE = re.compile(rf"(?:(?:US|CA|AU|NZ|HK|[SCAR])?[{_SIGNS}]|\b(?:{_CODES}))\s?\(?$")
 # In a row of a table, the sign after "2019 $ 512" is that of the next cell.
 _CURRENCY_AFTER = re.compile(
@@ -56,14 +51,10 @@ _RANGE_BEFORE = re.compile(
 )
 _LONGEST_RANGE = 40
 _DASH = re.compile(r"[-\u2010-\u2015]")
-_TIME = (
-    r"days?|weeks?|months?|years?|hours?|minutes?|tage?n?|werktage?n?|wochen?|monate?[ns]?|jahre?[ns]?|stunden?"
-    r"|minuten?|jours?|semaines?|mois|ans?|ann\u00e9es?|heures?|d\u00edas?|semanas?|meses|mes|a\u00f1os?|horas?|minutos?"
-)
-_TIME_SIGNS = "\u5929|\u4e2a\u6708|\u500b\u6708|\u5de5\u4f5c\u65e5|\u5468|\u5e74|\u5c0f\u65f6|\u5206\u949f"
+_TIME = pattern("value.time")
 # "30 days", "ten (10) business days", "12-month".
 _DURATION_AFTER = re.compile(
-    rf"(?:\s?\(\d+\))?[\s-]?(?:(?:calendar|business|working|full|consecutive)\s)?(?:(?:{_TIME})\b|{_TIME_SIGNS})",
+    rf"(?:\s?\(\d+\))?[\s-]?(?:(?:calendar|business|working|full|consecutive)\s)?(?:{_TIME})",
     re.IGNORECASE,
 )
 _ORDINAL = re.compile(r"first|second|third|[a-z]+th", re.IGNORECASE)
@@ -162,17 +153,22 @@ def _emails(text: str) -> Spans:
 
 DATES = ValueKind("dates", r"\d", _dates)
 YEARS = ValueKind("years", r"\d\d", _years, has_ranges=False)
-DEADLINES = ValueKind("dates and durations", rf"\d|\b(?:{_TIME})\b", _deadlines)
+DEADLINES = ValueKind("dates and durations", rf"\d|{_TIME}", _deadlines)
 AMOUNTS = ValueKind("amounts of money", rf"[{_SIGNS}]|\b(?:{_CODES})\b|{_WORDS}", _amounts)
-PERCENTAGES = ValueKind("percentages", "[%\uff05]|per ?cent|prozent|pour cent|por ciento", _percentages)
+PERCENTAGES = ValueKind("percentages", PERCENT.pattern, _percentages)
 EMAILS = ValueKind("e-mail addresses", "@", _emails, has_ranges=False)
-KINDS = (DATES, YEARS, DEADLINES, AMOUNTS, PERCENTAGES, EMAILS)
+# By the names of their lists of words.
+KINDS = {
+    "dates": DATES,
+    "years": YEARS,
+    "deadlines": DEADLINES,
+    "amounts": AMOUNTS,
+    "percentages": PERCENTAGES,
+    "emails": EMAILS,
+}
 
 _TOKENS = re.compile(rf"{UNSPACED.pattern}|[^\W\d_]+|\d+")
 _SAME_LETTERS = 6
-_UNSPACED = "zh"
-# By the names in words.toml, in the order of `KINDS`.
-_KIND_NAMES = ("dates", "years", "deadlines", "amounts", "percentages", "emails")
 
 
 class WantedValues(NamedTuple):
@@ -196,12 +192,12 @@ def wanted_values(question: str) -> WantedValues | None:
 
     A kind with a word before it, as in "all delivery dates", is another subject.
     """
-    beginning, noun = _value_patterns()
+    beginning, nouns_of = _value_patterns()
     match = None if has_quotation(question) else beginning.search(fold_each(question))
     if match is None:
         return None
-    nouns = list(dict.fromkeys(found.lastgroup for found in noun.finditer(match[0])))
-    kinds = [KINDS[_KIND_NAMES.index(name)] for name in nouns if name in _KIND_NAMES]
+    nouns = [noun for noun in dict.fromkeys(kind.lastgroup for kind in nouns_of.finditer(match[0])) if noun]
+    kinds = [KINDS[noun] for noun in nouns if noun in KINDS]
     if DEADLINES in kinds and DATES in kinds:
         kinds.remove(DATES)  # these are among them
     asking = (word for word in read(question)[1] if word.asks)
@@ -236,32 +232,18 @@ def _form(word: str) -> str:
 @cache
 def _value_patterns() -> tuple[re.Pattern[str], re.Pattern[str]]:
     """Return the patterns of "list all the dates and amounts", "every date", and of a kind in one of these."""
-    many = {kind: _spaced(f"value.many.{kind}") for kind in _KIND_NAMES} | {"names": _spaced("value.names")}
-    single = {kind: _spaced(f"value.single.{kind}") for kind in _KIND_NAMES}
-    signs = {kind: _signs(f"value.many.{kind}") for kind in _KIND_NAMES} | {"names": _signs("value.names")}
-    counted, between, each = _spaced("value.counted"), _spaced("value.between"), _spaced("value.each")
-    whole, plural, sign = f"{_spaced('value.all')}|{counted}", "|".join(many.values()), "|".join(signs.values())
-    conjunction = (
-        rf"(?:\s?,\s?|\s(?:{_spaced('value.and')})\s|\s?(?:{_signs('value.and')})\s?)"
-        rf"(?:(?:{whole}|{between}|{each})\s){{0,3}}"
+    whole, counted, between, each, conjunction = (
+        pattern(*(f"value.{name}" for name in names))
+        for names in (("all", "counted"), ("counted",), ("between",), ("each",), ("and",))
     )
+    many = pattern(*(f"value.many.{kind}" for kind in KINDS), "value.names")
+    single = pattern(*(f"value.single.{kind}" for kind in KINDS))
     # Years that are counted are a length.
     beginning = (
-        rf"(?:\b(?!(?:{counted})\s(?:{many['years']})\b)(?:{whole})\s(?:(?:{between})\s){{0,3}}(?:{plural})\b"
-        rf"|\b(?:{each})\s(?:{'|'.join(single.values())})\b|(?:{_signs('value.all')})\u7684?(?:{sign}))"
-        rf"(?:{conjunction}(?:(?:{plural}|{'|'.join(single.values())})\b|{sign}))*"
+        rf"(?!(?:{counted})\s(?:{pattern('value.many.years')}))"
+        rf"(?:(?:{whole})\s?(?:(?:{between})\s?){{0,3}}(?:{many})|(?:{each})\s(?:{single}))"
+        rf"(?:\s?(?:,|{conjunction})\s?(?:(?:{whole}|{between}|{each})\s?){{0,3}}(?:{many}|{single}))*"
     )
-    nouns = (
-        rf"(?P<{name}>\b(?:{'|'.join(filter(None, [many[name], single.get(name, '')]))})\b|{signs[name]})"
-        for name in many
-    )
-    return re.compile(beginning), re.compile("|".join(nouns))
-
-
-def _spaced(name: str) -> str:
-    lists = by_language(name).items()
-    return "|".join(entry for language, entries in lists if language != _UNSPACED for entry in entries)
-
-
-def _signs(name: str) -> str:
-    return "|".join(by_language(name)[_UNSPACED])
+    nouns = {kind: pattern(f"value.many.{kind}", f"value.single.{kind}") for kind in KINDS}
+    nouns["names"] = pattern("value.names")
+    return re.compile(beginning), re.compile("|".join(f"(?P<{kind}>{noun})" for kind, noun in nouns.items()))
