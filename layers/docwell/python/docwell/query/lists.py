@@ -16,7 +16,7 @@ import numpy as np
 
 from docwell.answers import Mode
 from docwell.errors import BadInput, Unavailable
-from docwell.models import Passage, collection_of
+from docwell.models import Passage
 from docwell.ports import Catalogue, LiveDocument, Places
 from docwell.query.ask import Basis, Searched
 from docwell.query.checking.cleaning import clean_answer
@@ -25,7 +25,7 @@ from docwell.query.checking.grounding import GroundedAnswer, cite, unit_of
 from docwell.query.checking.suspicion import suspicion
 from docwell.query.document_names import plain, wholly_named
 from docwell.query.retrieval.ranking import nearest
-from docwell.query.retrieval.scope import MOST_ROWS, Scope
+from docwell.query.retrieval.scope import MOST_ROWS, Scope, by_collection
 from docwell.query.subject import Subject, Term, find_subject
 from docwell.query.values import KINDS, ValueKind, WantedValues, wanted_values, wanted_values_alone
 from docwell.text.lexicon import MAX_QUOTE_CHARACTERS, segments
@@ -50,8 +50,6 @@ NO_NAMES = (
     "A list cannot have names of people, organisations or places: without a model they cannot be told from other "
     f"words. It can have {', '.join(_PLURALS[:-1])} and {_PLURALS[-1]}."
 )
-
-Choice = Callable[[list[Passage]], list[Passage]]
 
 
 class TextIndex(Protocol):
@@ -136,15 +134,9 @@ class Lists:
         if subject is None:
             raise BadInput(NO_SUBJECT)
         live, complete = searched.scope.documents(self.catalogue, MOST_ROWS)
-        by_page = complete and len(live) == 1
-        matches = self._look(
-            searched.scope,
-            live,
-            subject.patterns,
-            lambda hits: _mentioning(subject, hits, by_page=by_page),
-            more=not complete,
-        )
-        return _mentions(subject, matches, searched.vector)
+        matches = self._look(live, subject.patterns, more=not complete)
+        hits = self._current(searched.scope, _mentioning(subject, matches))
+        return _mentions(subject, matches, _ranked(hits, searched.vector))
 
     def _values(self, wanted: WantedValues, searched: Searched) -> Basis:
         """Return the list of each kind as one answer; of the documents that the question names, if it names any.
@@ -156,41 +148,27 @@ class Lists:
         named = wholly_named(searched.text, live)
         live = {key: document for key, document in live.items() if key in named} or live
         more = not complete and not named
-        texts, cited, is_partial = list[str](), dict[str, _Cited](), False
+        texts, cited, is_partial = list[str](), dict[str, list[_Value]](), False
         for kind in wanted.kinds:
-
-            def having(hits: list[Passage], kind: ValueKind = kind) -> list[Passage]:
-                return [hit for hit in hits if kind.find(hit.chunk.text)]
-
-            matches = self._look(searched.scope, live, [kind.pattern], having, more=more)
+            matches = self._look(live, [kind.pattern], more=more)
             is_partial = is_partial or matches.unreached > 0
-            texts.append(_value_lines(kind, matches, cited))
+            hits = self._current(searched.scope, [hit for hit in matches.hits if kind.find(hit.chunk.text)])
+            texts.append(_value_lines(kind, matches, _values_of(kind, hits), cited))
         if wanted.names:
             texts.append(NO_NAMES)
         if wanted.kinds and (unmet := wanted.unmet(map(file_words, named))):
             texts.append(f"These words do not limit the list: {', '.join(f'“{plain(word)}”' for word in unmet)}.")
         citations = (
-            cite(entry.marker, entry.passage, *_quoted(entry.passage.chunk.text, entry.spans))
-            for entry in cited.values()
+            cite(marker, values[0].passage, *_quoted(values)) for marker, values in enumerate(cited.values(), 1)
         )
         answer = GroundedAnswer("\n\n".join(texts), tuple(citations))
-        return Basis(
-            Mode.LIST, tuple(entry.passage for entry in cited.values()), answer=answer, partial=is_partial
-        )
+        passages = tuple(values[0].passage for values in cited.values())
+        return Basis(Mode.LIST, passages, answer=answer, partial=is_partial)
 
-    def _look(
-        self,
-        scope: Scope,
-        live: Mapping[str, LiveDocument],
-        patterns: Sequence[str],
-        choose: Choice,
-        *,
-        more: bool,
-    ) -> Matches:
+    def _look(self, live: Mapping[str, LiveDocument], patterns: Sequence[str], *, more: bool) -> Matches:
         """Look through these documents in the order of their keys, until all are done or a limit is reached.
 
-        `choose` returns the hits among the chunks that match all patterns. Raises `Unavailable` where the
-        index never answers.
+        Return the chunks that match all patterns. Raises `Unavailable` where the index never answers.
         """
         keys, hits, unreached = sorted(live), list[Passage](), 0
         end, done, size = self.clock() + self.seconds, 0, _AT_ONCE
@@ -200,7 +178,7 @@ class Lists:
                 break
             batch = keys[done : done + size]
             try:
-                chunks = self.index.containing(_places(batch), patterns, room + 1)
+                chunks = self.index.containing(by_collection(batch), patterns, room + 1)
             except Unavailable:  # state what was looked through before
                 if not done:
                     raise
@@ -213,28 +191,24 @@ class Lists:
             if len(chunks) > room:
                 break
             done += len(batch)
-        hits = choose(hits)
-        # Read again, consistently: a document may have been deleted or replaced since.
-        now = scope.live(self.catalogue, list(dict.fromkeys(hit.document for hit in hits)))
-        current = [hit for hit in hits if now.get(hit.document) == hit.generation]
-        return Matches(current, done, len(live), more, unreached)
+        return Matches(hits, done, len(live), more, unreached)
+
+    def _current(self, scope: Scope, hits: Sequence[Passage]) -> list[Passage]:
+        """Return the hits that are still live, read consistently: documents may have been deleted or replaced."""
+        generations = scope.live(self.catalogue, list(dict.fromkeys(hit.document for hit in hits)))
+        return [hit for hit in hits if generations.get(hit.document) == hit.generation]
 
 
-def _places(keys: Sequence[str]) -> Mapping[str, Sequence[str]]:
-    by_collection = groupby(sorted(keys, key=collection_of), collection_of)
-    return {collection: list(group) for collection, group in by_collection}
-
-
-def _mentioning(subject: Subject, hits: Sequence[Passage], *, by_page: bool) -> list[Passage]:
+def _mentioning(subject: Subject, matches: Matches) -> list[Passage]:
     """Return the chunks with a term, of the documents, or the pages of one, that have the terms as joined."""
 
     def places(chunks: Iterable[Passage]) -> set[str | int]:
-        return {chunk.chunk.page if by_page else chunk.document for chunk in chunks}
+        return {chunk.chunk.page if matches.of_one else chunk.document for chunk in chunks}
 
-    mentions = [_closest(term, hits) for term in subject.terms]
+    mentions = [_closest(term, matches.hits) for term in subject.terms]
     join = set[str | int].union if subject.any_term else set[str | int].intersection
     matching = join(*map(places, mentions))
-    matching -= set[str | int]().union(*(places(_closest(term, hits)) for term in subject.without))
+    matching -= set[str | int]().union(*(places(_closest(term, matches.hits)) for term in subject.without))
     return [hit for hit in dict.fromkeys(hit for group in mentions for hit in group) if places([hit]) <= matching]
 
 
@@ -244,10 +218,10 @@ def _closest(term: Term, hits: Sequence[Passage]) -> list[Passage]:
     return verbatim or [hit for hit in hits if term.count_in(hit.chunk.text) == len(term.words)]
 
 
-def _mentions(subject: Subject, matches: Matches, vector: Sequence[float]) -> Basis:
-    """Return the answer: a line for each document, the nearest to the question first, or for each page of one."""
+def _mentions(subject: Subject, matches: Matches, hits: Sequence[Passage]) -> Basis:
+    """Return the answer: a line for each document, in the order of the hits, or for each page of one."""
     groups: dict[str | int, list[Passage]] = {}
-    for hit in _ranked(matches.hits, vector):
+    for hit in hits:
         groups.setdefault(hit.chunk.page if matches.of_one else hit.document, []).append(hit)
     shown = list(groups.items())
     if matches.of_one:
@@ -260,7 +234,10 @@ def _mentions(subject: Subject, matches: Matches, vector: Sequence[float]) -> Ba
         citations.append(cite(len(cited), best, start, end))
         where = _where(subject, group)
         title = where if matches.of_one else f"{plain(str(name))}, {where}"
-        lines.append(f"- {title}{_quotation(best, start, end)} [{len(cited)}]")
+        sentence, is_changed = quotable(best.chunk.text[start:end])
+        # Do not quote a passage that gives orders, nor a sentence that cleaning changes.
+        quotation = "" if is_changed or suspicion(best.chunk.text) else f": “{sentence}”"
+        lines.append(f"- {title}{quotation} [{len(cited)}]")
     if shown[MOST_LINES:]:
         lines.append(f"- and {len(shown) - MOST_LINES} more")
     lines += ["", _mention_summary(subject, matches, len(shown))]
@@ -307,12 +284,6 @@ def _sentence(subject: Subject, text: str) -> tuple[int, int]:
     return max(segments(text), key=lambda place: subject.closeness(text[slice(*place)]))
 
 
-def _quotation(passage: Passage, start: int, end: int) -> str:
-    """Return the sentence to show; none of a passage that gives orders, or where cleaning changes it."""
-    sentence, is_changed = quotable(passage.chunk.text[start:end])
-    return "" if is_changed or suspicion(passage.chunk.text) else f": “{sentence}”"
-
-
 class _Value(NamedTuple):
     """A value as shown, its passage, its span there, and the page or unit of this place."""
 
@@ -322,23 +293,17 @@ class _Value(NamedTuple):
     place: str
 
 
-class _Cited(NamedTuple):
-    """A passage that an answer cites, and the places of the values cited from it."""
-
-    marker: int
-    passage: Passage
-    spans: list[tuple[int, int]]
-
-
-def _quoted(text: str, spans: Sequence[tuple[int, int]]) -> tuple[int, int]:
-    """Return the place of the sentence of the first value, and of the others that a quote has room for."""
-    first, last = spans[0][0], max(end for _, end in spans)
-    sentences = [(start, end) for start, end in segments(text) if end > first and start < last]
+def _quoted(values: Sequence[_Value]) -> tuple[int, int]:
+    """Return the place of the sentence of the first value of a passage, and of others that fit in a quote."""
+    first, last = values[0].span[0], max(value.span[1] for value in values)
+    sentences = [
+        (start, end) for start, end in segments(values[0].passage.chunk.text) if end > first and start < last
+    ]
     start, end = sentences[0]
     return start, max((stop for _, stop in sentences if stop - start <= MAX_QUOTE_CHARACTERS), default=end)
 
 
-def _found_values(kind: ValueKind, hits: Iterable[Passage]) -> list[_Value]:
+def _values_of(kind: ValueKind, hits: Iterable[Passage]) -> list[_Value]:
     """Return the values of the passages, in the order of the documents, each once on a page."""
     values: dict[tuple[str, str, str], _Value] = {}
     for passage in sorted(hits, key=lambda hit: (hit.document, hit.chunk.page, hit.chunk.start)):
@@ -353,9 +318,13 @@ def _found_values(kind: ValueKind, hits: Iterable[Passage]) -> list[_Value]:
     return [*values.values()]
 
 
-def _value_lines(kind: ValueKind, matches: Matches, cited: dict[str, _Cited]) -> str:
-    """Return a line for each document, or for each place of a single one, and the count with its bound."""
-    values = _found_values(kind, matches.hits)
+def _value_lines(
+    kind: ValueKind, matches: Matches, values: Sequence[_Value], cited: dict[str, list[_Value]]
+) -> str:
+    """Return a line for each document, or for each place of a single one, and the count with its bound.
+
+    Add the values that are shown to those `cited`, by the id of their passage.
+    """
     rows = [
         (name, [*row])
         for name, row in groupby(values, lambda value: value.place if matches.of_one else value.passage.document)
@@ -374,14 +343,13 @@ def _value_lines(kind: ValueKind, matches: Matches, cited: dict[str, _Cited]) ->
     return "\n".join([*lines, "", _value_summary(kind, matches, values)]).strip()
 
 
-def _shown(values: Iterable[_Value], cited: dict[str, _Cited]) -> str:
-    """Return the values of one place, with a marker after the last value of each passage; add it to `cited`."""
+def _shown(values: Iterable[_Value], cited: dict[str, list[_Value]]) -> str:
+    """Return the values of one place, with a marker after the last value of each passage."""
     texts = []
     for id_, group in groupby(values, key=lambda value: value.passage.id):
         row = [*group]
-        entry = cited.setdefault(id_, _Cited(len(cited) + 1, row[0].passage, []))
-        entry.spans.extend(value.span for value in row)
-        texts.append(f"{', '.join(value.shown for value in row)} [{entry.marker}]")
+        cited.setdefault(id_, []).extend(row)
+        texts.append(f"{', '.join(value.shown for value in row)} [{[*cited].index(id_) + 1}]")
     return ", ".join(texts)
 
 

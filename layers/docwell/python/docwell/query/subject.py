@@ -59,17 +59,15 @@ _ASKING = frozenset({Kind.ASK, Kind.ANY})
 
 
 class Word(NamedTuple):
-    """A word or a set phrase of a question, folded, and its place there. A word of a subject has no kinds."""
+    """A word or a set phrase of a question, folded, and its place there.
+
+    A word of asking has kinds, and a word of a subject has none.
+    """
 
     start: int
     end: int
     text: str
     kinds: frozenset[Kind]
-
-    @property
-    def asks(self) -> bool:
-        """Whether it is a word of asking, and so not of a subject."""
-        return bool(self.kinds)
 
 
 class Language(NamedTuple):
@@ -109,7 +107,9 @@ def _readings(question: str) -> Sequence[tuple[Language, list[Word]]]:
         words = list[Word]()
         for match in language.pattern.finditer(folded):
             written = question[slice(*match.span())]
-            kinds = _kinds_of(match[0], language)
+            ends = (match[0][-size:] for size in range(len(match[0]) - 1, _LEAST_OF_COMPOUND - 1, -1))
+            nouns = (language.kinds.get(end, frozenset()) & _NOUNS for end in ends)
+            kinds = language.kinds.get(match[0]) or next(filter(None, nouns), frozenset())
             if len(written) > 1 and written.isupper() and written not in _OPERATORS and not question.isupper():
                 kinds = frozenset()
             if Kind.ASK in kinds and kinds & _VERBS:  # "name" asks only at the beginning
@@ -117,13 +117,6 @@ def _readings(question: str) -> Sequence[tuple[Language, list[Word]]]:
             words.append(Word(*match.span(), match[0], kinds))
         readings.append((language, words))
     return readings
-
-
-def _kinds_of(word: str, language: Language) -> frozenset[Kind]:
-    if word in language.kinds:
-        return language.kinds[word]
-    ends = (word[-size:] for size in range(len(word) - 1, _LEAST_OF_COMPOUND - 1, -1))
-    return next((kinds for end in ends if (kinds := language.kinds.get(end, frozenset()) & _NOUNS)), frozenset())
 
 
 @cache
@@ -168,12 +161,7 @@ _ENDING = 3
 # From this length on, words have forms with the endings of the question's language: "Brief", "Briefen".
 _SHORTEST_INFLECTED = 4
 # People type names without accents, and texts have them: "Muller", "M\u00fcller".
-_ACCENTED = {
-    "a": "\u00e0\u00e1\u00e2\u00e3\u00e4\u00e5", "c": "\u00e7\u0107\u010d", "e": "\u00e8\u00e9\u00ea\u00eb",
-    "i": "\u00ec\u00ed\u00ee\u00ef", "n": "\u00f1\u0144", "o": "\u00f2\u00f3\u00f4\u00f5\u00f6\u00f8",
-    "u": "\u00f9\u00fa\u00fb\u00fc",
-}  # fmt: skip
-_SHARP_S = {"\u00df": "(?:ss|\u00df)", "s": "[s\u00df]"}
+_ACCENTED = "\u00c0-\u024f"
 _HYPHEN = re.compile(r"(?<=[^\W\d_])[-\u00ad\u2010\u2011](?=[^\W\d_])")
 _LAST_LATIN = "\u024f"
 # Hosted Chroma allows 8 predicates in a search, and the documents need some:
@@ -251,7 +239,7 @@ class Subject:
 
 def find_subject(question: str) -> Subject | None:
     """Return the subject of a question for a list; None where it has only words of asking, or signs."""
-    if spans := _quotations(question):
+    if spans := quotations(question):
         return _subject(question, spans)
     words = read(question)[1]
     spans = []
@@ -267,22 +255,17 @@ def find_subject(question: str) -> Subject | None:
 
 def asks_for_list(question: str) -> bool:
     """Return whether the words of a question ask for a list, whatever it quotes."""
-    if quoted := _quotations(question):
+    if quoted := quotations(question):
         question = f"{question[: quoted[0][0]]}{_ANYTHING}{question[quoted[-1][1] :]}"
     words = read(question)[1]
     places = _asked_places(words)
     return any(map(str.isalpha, "".join(words[place].text for place in places)))
 
 
-def _quotations(question: str) -> list[Span]:
+def quotations(question: str) -> list[Span]:
     """Return the places of the texts between quotation marks, without the blanks around them."""
     matches = ((match.start(1), match[1]) for match in _QUOTED.finditer(question) if match[1].strip())
     return [(start + len(text) - len(text.lstrip()), start + len(text.rstrip())) for start, text in matches]
-
-
-def has_quotation(question: str) -> bool:
-    """Return whether a question has a text between quotation marks."""
-    return bool(_quotations(question))
 
 
 def _asked_places(words: Sequence[Word]) -> list[int]:
@@ -341,7 +324,7 @@ def _asked_noun(words: Sequence[Word]) -> int | None:
 
 
 def _subject_places(words: Sequence[Word]) -> list[int]:
-    return [place for place, word in enumerate(words) if not word.asks]
+    return [place for place, word in enumerate(words) if not word.kinds]
 
 
 def _first(words: Sequence[Word], kinds: Iterable[Kind], start: int = 0) -> int | None:
@@ -398,13 +381,10 @@ def _pattern(word: str) -> str:
     beginning = word[: min(_SAME_BEGINNING, max(_ENDING, len(word) - _ENDING))]
     if word.isdecimal():
         return rf"(?:^|\D){beginning}"
-    letters = r"\W?".join(map(_letter, beginning.replace("ss", "\u00df")))
-    return rf"(?:^|[\W\d_]){letters}"
-
-
-def _letter(letter: str) -> str:
-    base = _fold(letter)
-    return f"[{base}{_ACCENTED[base]}]" if base in _ACCENTED else _SHARP_S.get(letter, letter)
+    # "ss" can be one letter, as in "Stra\u00dfe".
+    letters = re.sub("ss+", "s", _fold(beginning))
+    classes = r"\W?".join(f"[{letter}{_ACCENTED}]{'+' if letter == 's' else ''}" for letter in letters)
+    return rf"(?:^|[\W\d_]){classes}"
 
 
 @lru_cache(_WORDS_KEPT)

@@ -16,7 +16,7 @@ from docwell.media_types import MEDIA_TYPES
 from docwell.query.checking.dates import doubtful_years, located_periods, month_of, numeric_dates
 from docwell.query.checking.figures import PERCENT, located
 from docwell.query.document_names import wholly_named
-from docwell.query.subject import has_quotation, read
+from docwell.query.subject import quotations, read
 from docwell.text.lexicon import SPELLED, SPELLED_ABROAD, UNSPACED, fold, fold_each, stem
 from docwell.text.naming import file_words
 from docwell.text.words import pattern
@@ -193,14 +193,14 @@ def wanted_values(question: str) -> WantedValues | None:
     A kind with a word before it, as in "all delivery dates", is another subject.
     """
     beginning, nouns_of = _value_patterns()
-    match = None if has_quotation(question) else beginning.search(fold_each(question))
+    match = None if quotations(question) else beginning.search(fold_each(question))
     if match is None:
         return None
     nouns = [noun for noun in dict.fromkeys(kind.lastgroup for kind in nouns_of.finditer(match[0])) if noun]
     kinds = [KINDS[noun] for noun in nouns if noun in KINDS]
     if DEADLINES in kinds and DATES in kinds:
         kinds.remove(DATES)  # these are among them
-    asking = (word for word in read(question)[1] if word.asks)
+    asking = (word for word in read(question)[1] if word.kinds)
     plain = [
         match.span(),
         *(

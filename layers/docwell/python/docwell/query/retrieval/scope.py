@@ -261,7 +261,7 @@ def _of_documents(
     for record in (ledger.get(key) for key in keys if key not in live):
         if record is None or record.status is Status.DELETED:  # a deleted document keeps its row
             raise NotFound(NO_DOCUMENT)
-    return _by_collection(
+    return by_collection(
         key for key in keys if not condition or (key in live and condition.matches(key, live[key].attributes))
     )
 
@@ -298,7 +298,7 @@ def _places(ledger: Catalogue, scope: Scope, collections: Sequence[str]) -> Plac
             live, rows = ledger.under(collection, prefix, left)
         if rows is not None:
             left -= rows
-            places |= _by_collection(key for key, document in live.items() if scope.allows(key, document))
+            places |= by_collection(key for key, document in live.items() if scope.allows(key, document))
         elif collection is None:
             return None
         else:
@@ -306,7 +306,8 @@ def _places(ledger: Catalogue, scope: Scope, collections: Sequence[str]) -> Plac
     return places
 
 
-def _by_collection(keys: Iterable[str]) -> dict[str, Sequence[str]]:
+def by_collection(keys: Iterable[str]) -> dict[str, Sequence[str]]:
+    """Return the keys of each collection."""
     groups: dict[str, list[str]] = {}
     for key in keys:
         groups.setdefault(collection_of(key), []).append(key)
