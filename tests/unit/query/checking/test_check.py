@@ -156,14 +156,11 @@ def test_a_figure_that_is_the_number_of_a_marker_does_not_break_it() -> None:
 
 def test_a_list_is_answered_and_quoted_to_its_last_item() -> None:
     source = passage("Before leaving, each tenant must:\n• Close the valve.\n• Lock the gate.\nKeys stay here.")
-    for text in (
-        "Before leaving, each tenant must [1]:",
-        "Each tenant must [1]:\n1. Close the valve.\n2. Lock the gate.",
-    ):
-        answer = checked(text, "What must a tenant do?", [source])
-        assert "Close the valve.\n" in answer.text
-        (citation,) = answer.citations
-        assert citation.quote == "Before leaving, each tenant must: • Close the valve. • Lock the gate."
+    text = "Each tenant must [1]:\n1. Close the valve.\n2. Lock the gate."
+    answer = checked(text, "What must a tenant do?", [source])
+    assert "Close the valve.\n" in answer.text
+    (citation,) = answer.citations
+    assert citation.quote == "Before leaving, each tenant must: • Close the valve. • Lock the gate."
 
 
 def test_a_long_quote_begins_where_its_sentence_does() -> None:

@@ -16,7 +16,6 @@ from docwell.query.checking.polarity import asks_yes_or_no, without_yes_or_no
 from docwell.query.checking.sentences import (
     answer_sentences,
     claimed,
-    completed,
     finished_part,
     rejoined,
     unrepeated,
@@ -115,17 +114,6 @@ def test_a_sentence_that_repeats_goes(case: dict[str, str]) -> None:
 @pytest.mark.parametrize("case", SENTENCES["begun"])
 def test_a_sentence_is_finished_once_the_next_one_begins(case: dict[str, str]) -> None:
     assert finished_part(case["text"]) == case["finished"]
-
-
-def test_an_answer_that_stops_at_the_colon_of_a_list_gets_its_items() -> None:
-    steps = (
-        "Es eilt. Vor der Abreise muss jeder Mieter:\n1. das Ventil neben\n dem Zähler schließen.\n2. abschalten."
-    )
-    begun = "Es eilt [1]. Vor der Abreise muss jeder Mieter [1]:"
-    items = "1. das Ventil neben dem Zähler schließen.\n2. abschalten."
-    assert completed(begun, ["Another text: of one line.", steps]) == f"{begun}\n{items}"
-    for whole in ("Jeder Gast muss [1]:", "Vor der Abreise muss jeder Mieter zahlen [1].", ":", ""):
-        assert completed(whole, [steps]) == whole
 
 
 def test_the_numbers_of_a_lists_items_claim_nothing() -> None:

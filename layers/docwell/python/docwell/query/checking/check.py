@@ -14,13 +14,14 @@ from docwell.query.checking.cleaning import clean_answer
 from docwell.query.checking.figures import Figure, Mention, figures, known_forms
 from docwell.query.checking.grounding import Evidence, GroundedAnswer, cite, marked, numbered, with_marker
 from docwell.query.checking.polarity import (
+    QUESTION_ENDS,
     asks_yes_or_no,
     contradicts,
     is_yes_or_no,
     verdict,
     without_yes_or_no,
 )
-from docwell.query.checking.sentences import answer_sentences, claimed, completed, is_copied, rejoined, unrepeated
+from docwell.query.checking.sentences import answer_sentences, claimed, is_copied, rejoined, unrepeated
 from docwell.text.lexicon import MARKER, content_words, script, segments, windows, words
 
 # A sentence without a marker gets that of the best passage if this holds the share of its words, by weight.
@@ -33,7 +34,6 @@ _ASKED_WEIGHT = 0.3
 _FOREIGN_SHARE = 0.1
 # A question for one of these can be answered in its words, and so can one for yes or no, but not one for a number.
 _CHOOSING = frozenset({"what", "which"})
-_QUESTION_ENDS = ("?", "\uff1f", "\u061f")
 _SPACED_MARKER = re.compile(rf"[ \t]*{MARKER.pattern}")
 
 # An answer whose markers resolve, and its sentences; None where no passage supports it.
@@ -88,7 +88,7 @@ class Checker:
         """
         # Removing a link can expose a marker without a passage.
         text, _ = clean_answer(text, self._texts)
-        text = _with_single_markers(completed(unrepeated(text), self._texts), len(self.passages))
+        text = _with_single_markers(unrepeated(text), len(self.passages))
         pieces = answer_sentences(text)
         attribute = bool(self.passages) and (self.each or not MARKER.search(text))
         sentences = tuple(self._sentence(piece, attribute=attribute) for piece in pieces)
@@ -217,8 +217,8 @@ class Checker:
         """Return whether a supported sentence adds something to the question; if none does, refuse.
 
         "Yes" and "no" add something. A question for what or which ("The Amazon rainforest covers the Amazon
-        basin"), or for yes or no ("Dogs are not allowed"), may be answered in its words if a sentence of a cited
-        passage has them all.
+        basin"), or for yes or no ("Dogs are not allowed"), may be answered in its words if a sentence of a
+        cited passage has them all.
         """
         asked = content_words(self.question)
         chooses = not _CHOOSING.isdisjoint(words(self.question)) or asks_yes_or_no(self.question)
@@ -232,7 +232,7 @@ class Checker:
     def _is_stated(self, bare: str, markers: Sequence[int]) -> bool:
         """Return whether a sentence of a cited passage has all words of a sentence that asks nothing."""
         content, texts = content_words(bare), [self._texts[marker - 1] for marker in markers]
-        return not bare.rstrip().endswith(_QUESTION_ENDS) and any(
+        return not bare.rstrip().endswith(QUESTION_ENDS) and any(
             content <= content_words(text[start:end]) for text in texts for start, end in segments(text)
         )
 

@@ -9,7 +9,6 @@ from decimal import Decimal
 
 from docwell.query.checking.dates import agree, periods
 from docwell.query.checking.figures import (
-    LABEL,
     Figure,
     Mention,
     asked_labels,
@@ -19,7 +18,6 @@ from docwell.query.checking.figures import (
     weight_of,
     weights_of,
 )
-from docwell.query.checking.polarity import denies
 from docwell.query.checking.tables import mentions, numbers, scale_of
 
 # The words around a figure have this share of the question's words, by rarity. Chosen on XQuAD.
@@ -55,7 +53,7 @@ class Claim:
         asked, in_question = labels(question), in_sentence(question)
         # The same figure twice is judged once: a text of a thousand zeros takes no time.
         figures = {
-            (mention.figure, mention.sign, mention.unit, mention.before, mention.periods): mention
+            (mention.figure, mention.sign, mention.unit, mention.periods): mention
             for mention in in_sentence(sentence)
         }.values()
         # A year beside another figure is its period.
@@ -108,7 +106,7 @@ class Claim:
             mention
             for mention in same
             if self._has_unit(figure, mention)
-            and self._has_column(figure, mention)
+            and self._has_column(mention)
             and not self._has_rival(figure, mention, rivals)
             and self._is_asked(mention)
         ]
@@ -117,12 +115,12 @@ class Claim:
         """Return the words of a table's caption with a scale of the figure that the sentence leaves out, or ""."""
         matches = [mention for passage in passages for mention in self.mentions_of(figure, passage)]
         captions = {mention.caption for mention in matches}
-        lacking = (self._lacks_scale(figure, mention) for mention in matches)
-        return captions.pop() if len(captions) == 1 and any(lacking) else ""
-
-    def _lacks_scale(self, figure: Mention, mention: Mention) -> bool:
-        in_full = figure.figure.plain.isdisjoint(mention.figure.plain)
-        return bool(mention.caption and mention.scale) and not (self.scale or figure.sign == "%" or in_full)
+        has_scale = self.scale > 0 or figure.sign == "%"
+        lacking = (
+            mention.caption and mention.scale and not figure.figure.plain.isdisjoint(mention.figure.plain)
+            for mention in matches
+        )
+        return captions.pop() if len(captions) == 1 and not has_scale and any(lacking) else ""
 
     def _has_value(self, figure: Mention, mention: Mention) -> bool:
         """Return whether value, scale and sign agree; a table's scale may be absent."""
@@ -137,13 +135,8 @@ class Claim:
         return open_scale and not figure.figure.plain.isdisjoint(mention.figure.plain)
 
     def _has_bound(self, figure: Mention, mention: Mention) -> bool:
-        """Return whether one is not a least and the other a most.
-
-        With a negation, both can say the same: "up to 3 days need none", "more than 3 days need one".
-        """
-        if not (figure.bound and mention.bound) or figure.bound == mention.bound:
-            return True
-        return denies(self.text) or denies(mention.text)
+        """Return whether one is not a least and the other a most."""
+        return not (figure.bound and mention.bound) or figure.bound == mention.bound
 
     def _has_period(self, figure: Mention, mention: Mention) -> bool:
         return figure.is_date or agree(figure.periods or self.asked_periods, mention.periods)
@@ -156,24 +149,10 @@ class Claim:
         if unit and of_mention and unit.isdisjoint(of_mention | self.asked) and of_mention.isdisjoint(self.named):
             return False
         # A table of amounts "in thousands" has no number of employees.
-        if mention.caption and not unit.isdisjoint(self.asked) and unit.isdisjoint(mention.here):
-            return False
-        return self._has_name(figure, mention)
+        return not mention.caption or unit.isdisjoint(self.asked) or not unit.isdisjoint(mention.here)
 
-    def _has_name(self, figure: Mention, mention: Mention) -> bool:
-        """Return whether the name before the figure, if it has one, can be that of the mention."""
-        before, before_mention = _word(figure.before), _word(mention.before)
-        if not before.isdisjoint(before_mention):
-            return True
-        if not (before and before_mention and figure.before[0].isupper() and mention.before[0].isupper()):
-            return True
-        return not (before.isdisjoint(mention.here | self.asked) and before_mention.isdisjoint(self.named))
-
-    def _has_column(self, figure: Mention, mention: Mention) -> bool:
-        """Return whether the sentence can be of the mention's column, or names the row: "pipe 15 mm"."""
-        is_name = bool(figure.before) and _beside(figure) == _beside(mention)
-        if is_name or mention.column == LABEL:
-            return is_name
+    def _has_column(self, mention: Mention) -> bool:
+        """Return whether the sentence can be of the mention's column."""
         if not mention.head.isdisjoint(self.named):
             return True
         return all((head - mention.head).isdisjoint(self.named) for head in mention.heads)
@@ -210,10 +189,6 @@ class Claim:
 def _word(word: str) -> frozenset[str]:
     """Return a word as labels have it. The month of May is no verb."""
     return labels(word) or (frozenset({word.casefold()}) if word[:1].isupper() else frozenset())
-
-
-def _beside(mention: Mention) -> tuple[str, str]:
-    return mention.before.casefold(), mention.unit.casefold()
 
 
 def _equal(figure: Figure, scale: int, other: Figure, other_scale: int) -> bool:

@@ -64,10 +64,9 @@ _NEXT_WORD = re.compile(
     rf"[\s-]?([\u30a1-\u30f4\u30fc]+|[\u4e2a\u500b\u7b87\u304b\u30f5\u30f6\u5c0f\u516c\u5e73\u5de5\u6beb\u5398\u5343\u7acb]{_SIGN}|{_SIGN}"
     rf"|(?:(?!{_SIGN})[^\W\d_])+)"
 )
-_WORD_BEFORE = re.compile(r"([^\W\d_]+)[\s.]{1,2}$")
 # Between the two figures of "340 miles (550 km)".
 _IN_TWO_UNITS = re.compile(r"\s?[^\W\d_]+\s[(]\W*")
-# Characters beside a figure that can hold its sign, or the word before it.
+# Characters beside a figure that can hold its sign.
 _BESIDE = 100
 # A sentence that the chunk has whole; longer ones are tables without lines.
 _LONGEST = 1200
@@ -89,9 +88,6 @@ _PAIRED = re.compile("(?:PF)+|(?:FP)+|P+F+|F+P+")
 # The longest words of a bound.
 _BOUND_REACH = 60
 
-# The column of a figure in the label of a row: "Copper pipe 15 mm 9.80".
-LABEL = 1_000
-
 
 class Figure(NamedTuple):
     """A figure as written, the plain decimals that it can mean, and its `parts` if blanks divide it.
@@ -111,8 +107,8 @@ class Mention:
 
     `near` has the words of its row, or of its part of the sentence; `here` those of the whole sentence or of row,
     column head and caption, and `around` also those of the sentence before. `heads` are those of the columns of a
-    table. `caption` has the words that give the `scale` of a table ("in thousands"), a power of ten. `unit` and
-    `before` are the words after and before the figure, and `sign` is a currency's or "%". A figure that `is_date`
+    table. `caption` has the words that give the `scale` of a table ("in thousands"), a power of ten. `unit` is
+    the word after the figure, and `sign` is a currency's or "%". A figure that `is_date`
     is a part of a period, as both are in "Q3 2019". It can be a `bound` ("at least 5").
     """
 
@@ -129,7 +125,6 @@ class Mention:
     caption: str = ""
     sign: str = ""
     unit: str = ""
-    before: str = ""
     is_date: bool = False
     bound: str = ""
 
@@ -221,7 +216,6 @@ def in_sentence(sentence: str, before: frozenset[str] = frozenset(), number: int
     for start, end, figure, scale in spots:
         sign = _sign(sentence, start, end)
         following = _NEXT_WORD.match(sentence, end)
-        preceding = _WORD_BEFORE.search(sentence, max(0, start - _BESIDE), start)
         within = next((date for date in dates if date.start <= start < date.end), None)
         mentions.append(
             Mention(
@@ -234,7 +228,6 @@ def in_sentence(sentence: str, before: frozenset[str] = frozenset(), number: int
                 scale=scale,
                 sign=sign,
                 unit=following[1] if following and sign != "%" else "",
-                before=preceding[1] if preceding and preceding.start() else "",
                 is_date=within is not None and not sign,
                 bound="" if within else _bound(sentence, start),
             )

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
 
-from docwell.query.checking.figures import figures, labels, weights_of
+from docwell.query.checking.figures import labels, weights_of
 from docwell.text.lexicon import MARKER, UNSPACED, segments, windows
 from docwell.text.words import pattern, words
 
 _REPLIES = dict.fromkeys(words("yes"), True) | dict.fromkeys(words("no"), False)
-_DENIALS = frozenset(words("negation.verb"))
-_DENIAL = re.compile(rf"n['\u2019]t?|{'|'.join(_DENIALS)}", re.IGNORECASE)
 _ALWAYS = ("negation.verb", "negation.ever", "negation.rest")
 # "n't" and "n'est".
 _SHORT_DENIAL = r"n['\u2019]t\b|\bn['\u2019](?=\w)"
@@ -33,15 +30,12 @@ _ASKS = re.compile(
     r"|[\u5417\u5427]\s*[?\uff1f]?$|\u662f\u5426|\u662f\u4e0d\u662f",
     re.IGNORECASE,
 )
-# The questions that begin a piece of a text.
-_QUESTIONS = re.compile(r".*[?\uff1f\u061f](?=\s|$)|.*[\uff1f\u061f]", re.DOTALL)
+QUESTION_ENDS = ("?", "\uff1f", "\u061f")
 _CLAUSE_END = re.compile(r"[,;:.!?\u060c\u061b\u3002\uff0c\uff1b](?:\s|$)")
 # A negation denies one of the next words: "is not for outdoor use", "darf nicht im Bad stehen".
 _REACH_WORDS, _REACH_CHARACTERS = 5, 6
 # The deciding sentence has this share of the question's words; in unspaced scripts many are parts of two words.
 _LEAST_SHARE = 1 / 3
-# Of sentences with equal shares, the shortest decides.
-_LENGTH_PENALTY = 0.001
 # A sentence with so many words, of which one of a passage has this share, says what that one says, or denies it.
 _FEWEST_WORDS, _SAME_SHARE = 2, 0.8
 
@@ -57,25 +51,6 @@ class Verdict:
     share: float
     agrees: bool
     bare: bool
-
-
-class _Piece(NamedTuple):
-    """A piece of a passage, and its `statement`: the part behind the questions that it begins with."""
-
-    text: str
-    statement: str
-
-    @property
-    def answers(self) -> bool:
-        """Whether it has a question too."""
-        return self.statement != self.text
-
-    def denies(self, sentence: str, question: str, negations: re.Pattern[str]) -> bool:
-        """Return whether it denies a word of the sentence, or answers its own question with no."""
-        reply = _reply(self.statement) if self.answers else None
-        if reply is not None:
-            return not reply
-        return _is_denied(self.statement, labels(sentence), question, negations)
 
 
 def is_yes_or_no(sentence: str) -> bool:
@@ -98,62 +73,43 @@ def asks_yes_or_no(question: str) -> bool:
 def verdict(sentence: str, question: str, passages: Sequence[str]) -> Verdict | None:
     """Return what decides a sentence that begins with yes or no; None for other sentences.
 
-    A bare answer agrees if the deciding sentence is denied for "no" and not for "yes"; another figure than the
-    question's denies it too. In a longer answer, what follows must be denied as the deciding sentence is.
+    A bare answer agrees if the deciding sentence is denied for "no" and not for "yes". In a longer answer, what
+    follows must be denied as the deciding sentence is.
     """
     sentence = MARKER.sub("", sentence)
     first, reply = _FIRST.match(sentence), _reply(sentence)
-    pieces = [(index, piece) for index, text in enumerate(passages) for piece in _pieces(text, windows(text))]
+    pieces = [(index, piece) for index, text in enumerate(passages) for piece in _stated(text, windows(text))]
     if first is None or reply is None or not pieces:
         return None
     rest = sentence[first.end() :]
     asked = labels(question)
     weights = weights_of(asked | labels(rest), passages)
-    index, decisive = max(
-        pieces,
-        key=lambda candidate: (
-            _share(candidate[1].text, weights) - _LENGTH_PENALTY * len(labels(candidate[1].text)),
-            -candidate[0],
-            candidate[1].text,
-        ),
-    )
-    denied = decisive.denies(f"{question} {rest}", question, _NEGATED)
+    # Of equal ones, the shortest decides.
+    index, decisive = max(pieces, key=lambda piece: (_share(piece[1], weights), -len(piece[1])))
+    denied = _is_denied(decisive, labels(f"{question} {rest}"), _NEGATED)
     if labels(rest):
-        return Verdict(index, _share(decisive.text, weights), denied == denies(rest), bare=False)
-    share = _share(decisive.text, weights_of(asked, passages))
-    holds = not denied and not _has_another_figure(decisive.statement, question)
-    return Verdict(index, share, share >= _LEAST_SHARE and holds == reply, bare=True)
+        return Verdict(index, _share(decisive, weights), denied == (_NEGATED.search(rest) is not None), bare=False)
+    share = _share(decisive, weights_of(asked, passages))
+    return Verdict(index, share, share >= _LEAST_SHARE and denied != reply, bare=True)
 
 
 def contradicts(sentence: str, passages: Sequence[str]) -> bool:
     """Return whether the sentence of the passages that has nearly all words of this one denies it, or does not."""
     named = labels(sentence)
-    pieces = [piece for text in passages for piece in _pieces(text, segments(text))]
-    pieces += [piece for text in passages for piece in _pieces(text, windows(text)) if piece.answers]
+    pieces = [piece for text in passages for piece in _stated(text, segments(text))]
     if len(named) < _FEWEST_WORDS or not pieces:
         return False
     shared, decisive = max(
-        ((len(named & labels(piece.text)), piece) for piece in pieces),
-        key=lambda candidate: (candidate[0], -len(candidate[1].text)),
+        ((len(named & labels(piece)), piece) for piece in pieces), key=lambda piece: (piece[0], -len(piece[1]))
     )
     if shared < _SAME_SHARE * len(named):
         return False
-    return decisive.denies(sentence, "", _VERB_NEGATED) != _is_denied(sentence, named, "", _VERB_NEGATED)
+    return _is_denied(decisive, named, _VERB_NEGATED) != _is_denied(sentence, named, _VERB_NEGATED)
 
 
-def denies(text: str) -> bool:
-    """Return whether a text has a negation."""
-    return _NEGATED.search(text) is not None
-
-
-def _pieces(text: str, spans: Sequence[tuple[int, int]]) -> Iterator[_Piece]:
-    """Yield the pieces of a text that state something: a question alone does not."""
-    for start, end in spans:
-        piece = text[start:end]
-        asked = _QUESTIONS.match(piece)
-        statement = piece[asked.end() :].strip() if asked else piece
-        if statement:
-            yield _Piece(piece, statement)
+def _stated(text: str, spans: Sequence[tuple[int, int]]) -> list[str]:
+    """Return the pieces of a text that state something: a question does not."""
+    return [text[start:end] for start, end in spans if not text[start:end].endswith(QUESTION_ENDS)]
 
 
 def _reply(sentence: str) -> bool | None:
@@ -167,19 +123,11 @@ def _share(text: str, weights: dict[str, float]) -> float:
     return math.fsum(weight for word, weight in weights.items() if word in named) / total
 
 
-def _is_denied(sentence: str, named: frozenset[str], question: str, negations: re.Pattern[str]) -> bool:
-    """Return whether a negation of the sentence, which the question lacks, precedes one of the named words."""
-    asked = {match[0].casefold() for match in _NEGATED.finditer(question) if not _DENIAL.fullmatch(match[0])}
+def _is_denied(sentence: str, named: frozenset[str], negations: re.Pattern[str]) -> bool:
+    """Return whether a negation of the sentence precedes one of the named words."""
     for match in negations.finditer(sentence):
         after = _CLAUSE_END.split(sentence[match.end() :], maxsplit=1)[0]
         near = after[:_REACH_CHARACTERS] if UNSPACED.match(match[0]) else " ".join(after.split()[:_REACH_WORDS])
-        if match[0].casefold() not in asked and not named.isdisjoint(labels(near)):
+        if not named.isdisjoint(labels(near)):
             return True
     return False
-
-
-def _has_another_figure(sentence: str, question: str) -> bool:
-    stated = [figure.forms for figure in figures(sentence)]
-    return bool(stated) and any(
-        all(figure.forms.isdisjoint(forms) for forms in stated) for figure in figures(question)
-    )

@@ -1,4 +1,4 @@
-"""Cut an answer into sentences and lists, and repair it where a small model repeats itself or stops. Pure."""
+"""Cut an answer into sentences and lists, and repair it where a small model repeats itself. Pure."""
 
 from __future__ import annotations
 
@@ -6,12 +6,11 @@ import re
 import unicodedata
 from collections.abc import Sequence
 
-from docwell.text.lexicon import MARKER, segments, sentences, statements
+from docwell.text.lexicon import MARKER, segments, sentences
 
 _ITEM = r"(?:[-*\u2022\u2023\u25aa\u2013]|\d{1,2}[.)]|[a-z][.)])[ \t]+\S.*"
 # A colon, and the lines of the list after it.
 _LIST = re.compile(rf"[:\uff1a][ \t]*(?:\[[\d,; ]+\][ \t]*)*\n\s*{_ITEM}(?:\n\s*{_ITEM})*")
-_UNWRAPPED = re.compile(rf"\n(?!{_ITEM})")
 _ITEM_NUMBER = re.compile(r"(\n\s*)\d{1,2}[.)](?=[ \t])")
 _DAY = re.compile(r"\d\.\s*$")
 # "1.5", "-5", "500 %", "C#" and currencies.
@@ -22,7 +21,6 @@ _LETTERS = re.compile(
 _UNDECIDED = 8
 # Shorter pieces are headings and cells.
 _FEWEST_WORDS = 4
-_FEWEST_LETTERS = 8
 
 
 def answer_sentences(text: str) -> list[str]:
@@ -82,22 +80,6 @@ def unrepeated(text: str) -> str:
     if all(distinct):
         return text
     return re.sub(r"\n{3,}", "\n\n", re.sub(r"[ \t]{2,}", " ", rejoined(text, pieces, distinct))).strip()
-
-
-def completed(text: str, passages: Sequence[str]) -> str:
-    """Return an answer that stops at a list's colon with the items, if a passage has them after these words."""
-    bare = MARKER.sub("", text[text.rfind("\n") + 1 :]).rstrip()
-    letters = _letters((sentences(bare) or [""])[-1])
-    if not bare.endswith((":", "\uff1a")) or len(letters) < _FEWEST_LETTERS:
-        return text
-    for passage in passages:
-        for start, end in statements(passage):
-            items = _LIST.search(passage, start, end)
-            if items and _letters(passage[start : items.start()]).endswith(letters):
-                listed = passage[items.start() + 1 : end].split("\n")
-                lines = _UNWRAPPED.sub(" ", "\n".join(" ".join(line.split()) for line in listed if line.strip()))
-                return f"{text.rstrip()}\n{lines}"
-    return text
 
 
 def is_copied(bare: str, text: str) -> bool:

@@ -12,7 +12,6 @@ from itertools import compress
 from docwell.query.checking.dates import agree, certain, located_periods, periods
 from docwell.query.checking.figures import (
     AFTER_NO_WORD,
-    LABEL,
     SCALES,
     Figure,
     Mention,
@@ -70,12 +69,10 @@ def _row_of(line: str) -> _Row | None:
             cells.insert(0, token)
         elif not _FILLER.fullmatch(token):
             break
-        elif token.startswith(("%", ")")) and start > 1:
-            tokens[start - 2] += token
         start -= 1
     label = " ".join(tokens[:start])
     only_years = all(_YEAR.fullmatch(cell) for cell in cells)
-    if not cells or only_years or not any(map(str.isalpha, label)) or label.endswith((",", ";")):
+    if not cells or only_years or not any(map(str.isalpha, label)):
         return None
     return _Row(label, tuple(cells), line)
 
@@ -132,12 +129,10 @@ def _in_table(above: str, block: Sequence[_Row]) -> Iterator[Mention]:
         row_caption, row_scale = _caption(row.label)
         label, named = labels(row.label), periods(row.label)
         text = f"{' '.join(above.split())} {row.line.strip()}"
-        for mention in in_sentence(row.label):
-            if not mention.is_date:
-                here = label | over
-                yield replace(
-                    mention, near=label, here=here, around=here, text=text, sentence=number, column=LABEL, heads=()
-                )
+        # A figure in a label, as in "pipe 15 mm", is in no column.
+        figures_of_label = (mention for mention in in_sentence(row.label) if not mention.is_date)
+        for mention in figures_of_label:
+            yield replace(mention, near=label, here=label | over, around=label | over, text=text, sentence=number)
         for column, cell in enumerate(_cells(row, len(heads))):
             figures = located(cell.strip("$\u20ac\u00a3\u00a5()+-\u2212%"))
             if not figures:
@@ -172,7 +167,7 @@ def _in_named_row(above: str, line: str, number: int) -> Iterator[Mention]:
     near = frozenset[str]().union(*(labels(text) for _, text in named))
     near = near.union(*(numbers(mention.figure) for cell in cells for mention in cell))
     # The head of a name is no rival of the head of a figure.
-    are_names = [all(mention.is_grammar for mention in cell) for cell in cells]
+    are_names = [re.match(r"[^\W\d_]*[a-z]", text) is not None for _, text in named]
     all_heads = [labels(head) for head, _ in named]
     heads = tuple(frozenset() if is_name else head for head, is_name in zip(all_heads, are_names, strict=True))
     over, caption = labels(above).union(*compress(all_heads, are_names)), _caption(above)
@@ -191,7 +186,7 @@ def _in_named_row(above: str, line: str, number: int) -> Iterator[Mention]:
                 text=text,
                 sentence=number,
                 periods=mention.periods if mention.is_date else periods(head) or mention.periods or period,
-                heads=heads,
+                heads=() if are_names[column] else heads,
                 column=column,
                 scale=mention.scale if unscaled else scale,
                 caption="" if unscaled else _short(written),
