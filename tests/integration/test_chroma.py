@@ -431,7 +431,7 @@ def test_the_chunks_that_can_have_a_kind_of_values_are_found(chroma_url: str, co
     chroma.upsert(collection, written)
     found = {
         kind: {hit.chunk.text for hit in chroma.containing({collection: ["a.pdf"]}, [kind.pattern], 100)}
-        for kind in KINDS
+        for kind in KINDS.values()
     }
     assert found == {
         DATES: {texts[0], texts[2]},

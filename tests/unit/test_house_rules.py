@@ -22,7 +22,7 @@ PACKAGE = "layers/docwell/python/docwell/"
 # never raises one: it removes as many lines as it adds.
 CEILINGS = {
     PACKAGE: (31_710, 28_000),
-    PACKAGE + "query/": (7_490, 6_500),
+    PACKAGE + "query/": (7_244, 6_500),
     PACKAGE + "adapters/documents/": (6_015, 4_900),
     PACKAGE + "cli/": (4_010, 4_000),
     "benchmarks/": (8_943, 6_500),

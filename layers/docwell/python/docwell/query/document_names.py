@@ -139,7 +139,7 @@ def _joins(question: str, names: Iterable[frozenset[str]]) -> bool:
             stems & name and any(before & earlier and not stems & earlier for earlier in names) for name in names
         ):
             return True
-        is_joined = word.text in joining or (is_joined and (word.kinds or stems <= before))
+        is_joined = word.text in joining or (is_joined and (bool(word.kinds) or stems <= before))
         before |= stems
     return False
 
