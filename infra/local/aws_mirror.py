@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 from moto.apigateway.models import ApiKey
 from moto.s3.models import FakeKey, s3_backends
 
-from docwell.access.authorizer import digest_of
+from docwell.identity import digest_of
 from infra.local.keys import write_private
 from infra.local.names import ACCOUNT, BUCKET, ERROR, LOCAL_API_KEY_ID, LOCAL_PRINCIPAL, REGION, WARNING
 from runtime.emf import print_line

@@ -14,9 +14,8 @@ from benchmarks.chromium import chromium
 from benchmarks.doors import Doors, local_stack
 from benchmarks.model_host import MODEL, Misdeed, ModelHost
 from benchmarks.pdfs import pdf
-from docwell.access.authorizer import digest_of
 from docwell.adapters.dynamodb.principals import DynamoApiKeys, Grant, PrincipalAdmin
-from docwell.identity import ApiKey
+from docwell.identity import ApiKey, digest_of
 from infra.local.stack import Stack
 from tests.console.user_pool import UserPool, user_pool
 

@@ -19,9 +19,9 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 from starlette.testclient import TestClient
 
-from docwell.access.authorizer import digest_of
 from docwell.adapters.dynamodb.principals import DynamoApiKeys
 from docwell.adapters.s3 import S3DocumentLinks
+from docwell.identity import digest_of
 from docwell.models import CitationUnit, UnitKind
 from infra.local.aws_mirror import ApiKeyMirror, TableMirror
 from infra.local.gateway import Gateway, Storage

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from tests.unit.cases import rows
 from tests.unit.console_scripts import run_script
 
 QUOTES = tomllib.loads(Path(__file__).with_name("console_quotes.toml").read_text("utf-8"))["case"]
@@ -131,17 +132,7 @@ def test_a_key_has_no_sign_that_a_copy_brought_along(copied: str) -> None:
     assert result == "key-1"
 
 
-@pytest.mark.parametrize(
-    ("cited", "named"),
-    [
-        ({"page": 9, "page_label": None}, "page 9"),
-        ({"page": 9}, "page 9"),
-        ({"page": 9, "page_label": "9"}, "page 9"),
-        ({"page": 9, "page_label": "vi"}, "page 9 (printed vi)"),
-        ({"page": 1009, "page_label": ""}, "page 1009"),
-        ({"page": 1, "page_label": "2", "unit": {"kind": "slide", "label": "slide 1"}}, "slide 1"),
-    ],
-)
+@pytest.mark.parametrize(("cited", "named"), rows(__file__, "copied_places"))
 def test_a_copy_names_the_place_as_the_page_does(cited: dict[str, Any], named: str) -> None:
     cited |= {"marker": 1, "document": "a.pdf", "display_quote": "It is."}
     copied, shown = run_script(f"""

@@ -21,7 +21,7 @@ PACKAGE = "layers/docwell/python/docwell/"
 # The most lines of Python below each folder, and the budget that they go down to. A change may lower a ceiling and
 # never raises one: it removes as many lines as it adds.
 CEILINGS = {
-    PACKAGE: (31_710, 28_000),
+    PACKAGE: (31_645, 28_000),
     PACKAGE + "query/": (7_244, 6_500),
     PACKAGE + "adapters/documents/": (6_015, 4_900),
     PACKAGE + "cli/": (4_010, 4_000),

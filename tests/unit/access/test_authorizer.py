@@ -25,13 +25,12 @@ from docwell.access.authorizer import (
     Authorizer,
     allowed,
     denied,
-    digest_of,
     headers_of,
 )
 from docwell.adapters.dynamodb.principals import DynamoApiKeys
 from docwell.adapters.tokens import UserPoolTokens
 from docwell.errors import Unauthenticated, Unavailable
-from docwell.identity import NO_CREDENTIAL, ApiKey, Identity, identity_of
+from docwell.identity import NO_CREDENTIAL, ApiKey, Identity, digest_of, identity_of
 from docwell.wiring import small_functions
 from functions.authorizer.handler import handler
 

@@ -15,6 +15,7 @@ from docwell.cli.evaluation.run import Run as Stored
 from docwell.cli.evaluation.run import compare, read_run
 from docwell.cli.evaluation.verdicts import says
 from docwell.cli.settings import ExitCode, Failure
+from tests.unit.cases import rows
 from tests.unit.cli.conftest import Run
 from tests.unit.cli.fake_api import ANSWER, FakeApi, serving
 
@@ -98,34 +99,16 @@ def test_a_row_may_lack_its_last_cells_and_truth_values_are_of_a_language() -> N
     assert [(row.unanswerable, row.judged) for row in rows] == [(True, True), (False, True), (False, True)]
 
 
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("", "line 1: no column “question”"),
-        ("question,expected\n", "has no questions"),
-        ("question,expcted\na,b\n", "line 1: unknown or repeated: expcted"),
-        ("question,expected,expected\na,b,c\n", "line 1: unknown or repeated: expected"),
-        ("question,expected\n,b\n", "line 2, column question: it is blank"),
-        ("question,expected\na,...\n", "line 2, column expected: '...' has no word and no figure"),
-        ("question,expected\na,b,c\n", "line 2: over 2 cells"),
-        ('question,expected\na,"b\nc\n', "line 3: unexpected end of data: check its quotation marks"),
-        ('question,expected\na,"b"c\n', "line 2: .*: check its quotation marks"),
-        ("question,page\na,3\n", "line 2, column page: a page needs a document"),
-        ("question,document,page\na,b,0\n", "line 2, column page: pages such as 3 or 3,7-9"),
-        ("question,document,page\na,b,9-7\n", "line 2, column page: pages such as"),
-        ("question,document,page\na,b,3.0\n", "line 2, column page: pages such as"),
-        ("question,unanswerable\na,perhaps\n", "line 2, column unanswerable: true or false"),
-        ("question,unanswerable,expected\na,true,b\n", "line 2, column unanswerable: such a question"),
-        ("question,expected,language\na,b,it\n", "line 2, column language: one of en, de, fr"),
-        ("question,expected\na,b\nc,d\na,b\n", "line 4: the same as line 2"),
-        (b"question,expected\na,b\nc,d\xe9\n", "line 3: not UTF-8: save the file as “CSV UTF-8”"),
-        ("question,page\n" + "".join(f"q{number},3\n" for number in range(7)), "; and 2 more. Nothing was asked"),
-    ],
-)
-def test_a_wrong_file_is_refused_with_line_and_column(text: str | bytes, message: str) -> None:
+@pytest.mark.parametrize(("text", "message"), rows(__file__, "wrong_question_files"))
+def test_a_wrong_file_is_refused_with_line_and_column(text: str, message: str) -> None:
     with pytest.raises(Failure, match=message) as failed:
         read(text)
     assert failed.value.code == ExitCode.USAGE
+
+
+def test_a_file_in_another_encoding_is_refused_with_its_line() -> None:
+    with pytest.raises(Failure, match="line 3: not UTF-8: save the file as “CSV UTF-8”"):
+        read(b"question,expected\na,b\nc,d\xe9\n")
 
 
 # --- a run ---
@@ -240,18 +223,7 @@ def test_two_runs_are_compared_in_pairs_and_a_worse_second_run_ends_with_5(
     assert run("eval", "--compare", "b", "a").exit_code == 5
 
 
-@pytest.mark.parametrize(
-    "line",
-    [
-        "",
-        ".",
-        "missing/q.csv",
-        "q.csv --compare a b",
-        "--compare a missing",
-        "--compare a a --out c",
-        "--compare a a --at-least 0",
-    ],
-)
+@pytest.mark.parametrize("line", rows(__file__, "eval_usage"))
 def test_wrong_usage_ends_with_2(run: Run, api: EvalApi, questions: Path, line: str) -> None:
     run("eval", questions, "--out", "a", api=api)
     result = run("eval", *line.split(), api=api)

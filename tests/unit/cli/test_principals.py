@@ -14,6 +14,7 @@ from docwell.adapters.dynamodb.principals import DynamoApiKeys, Grant, Principal
 from docwell.errors import Unauthenticated, Unavailable
 from docwell.identity import Rule
 from infra.local.names import PRINCIPALS_SCHEMA, USAGE_SCHEMA
+from tests.unit.cases import rows
 from tests.unit.cli.conftest import Run
 
 DAY_S = 86_400
@@ -128,27 +129,7 @@ def test_a_grant_to_write_is_apart_from_that_to_read(
     assert listed["writable"] == writable
 
 
-@pytest.mark.parametrize(
-    "options",
-    [
-        [],
-        ["--all", "--collections", "a"],
-        ["--all", "--write", "a", "--write-all"],
-        ["--collections", " , "],
-        ["--collections", "a/b"],
-        ["--tag", "team=legal"],
-        ["--all", "--prefix", "a/"],
-        ["--all", "--tag", "team"],
-        ["--prefix", ""],
-        ["--prefix", "é" * 513],
-        ["--all", "--jwt-subject", "s", "--jwt-group", "g"],
-        ["--all", "--jwt-group", "a,b"],
-        ["--all", "--jwt-subject", "a b"],
-        ["--all", "--requests-per-day", "-1"],
-        *(["--all", "--expires", time] for time in ("soon", "-1d", "9", "1w", "4000d", "9999999999d")),
-        ["--all", "--jwt-subject", "s", "--expires", "1d"],
-    ],
-)
+@pytest.mark.parametrize("options", rows(__file__, "contradictory_grants"))
 def test_a_contradictory_grant_is_refused_and_makes_nothing(run: Run, cloud: Cloud, options: list[str]) -> None:
     assert run("principals", "add", "A", *options).exit_code == 2
     assert (cloud.keys(), cloud.admin.list(USAGE)) == ({}, [])

@@ -17,6 +17,7 @@ import pytest
 from packaging.requirements import Requirement
 
 from docwell.cli.settings import Failure, find_settings
+from tests.unit.cases import rows
 from tests.unit.cli.conftest import Run
 from tests.unit.cli.fake_api import FakeApi
 
@@ -102,27 +103,7 @@ def test_a_wrong_settings_file_is_named(content: str) -> None:
         find_settings()
 
 
-@pytest.mark.parametrize(
-    ("line", "environment", "hint"),
-    [
-        ("ask why?", {}, "--endpoint"),
-        ("ask why?", {}, "make up"),
-        ("ask why? --endpoint docwell.example", {}, "--endpoint"),
-        ("ask why? --endpoint ftp://docwell.example", {}, "--endpoint"),
-        ("ask why? --endpoint http://[::1", {}, "--endpoint"),
-        ("ask why? --endpoint http://\x00", {}, "--endpoint"),
-        ("status --endpoint localhost:8000", {}, "--endpoint"),
-        ("ask why?", {"DOCWELL_DATA": "no-stack-runs-here"}, "DOCWELL_DATA"),
-        ("ask why? --endpoint https://api.example", {"ALL_PROXY": "socks5://127.0.0.1:1"}, "ALL_PROXY"),
-        ("ask why? --endpoint https://api.example", {"HTTPS_PROXY": "a:b"}, "HTTPS_PROXY"),
-        ("ask why? --endpoint https://api.example", {"SSL_CERT_FILE": "/missing.pem"}, "SSL_CERT_FILE"),
-        ("audit", {"DOCWELL_AUDIT_TABLE": "t"}, "--region"),
-        ("redrive --endpoint https://api.example", {}, "IngestQueueUrl"),
-        ("principals list --usage-table u --endpoint https://api.example", {}, "DOCWELL_PRINCIPALS_TABLE"),
-        ("principals list --table p --endpoint https://api.example", {}, "DOCWELL_USAGE_TABLE"),
-        ("put a.pdf --no-wait --bucket b", {"AWS_PROFILE": "none"}, "AWS_PROFILE"),
-    ],
-)
+@pytest.mark.parametrize(("line", "environment", "hint"), rows(__file__, "wrong_settings"))
 def test_wrong_settings_end_with_2_and_name_the_missing_value(
     run: Run, monkeypatch: pytest.MonkeyPatch, line: str, environment: dict[str, str], hint: str
 ) -> None:
@@ -157,15 +138,7 @@ def test_a_refused_caller_learns_how_to_give_a_key(run: Run, api: FakeApi, statu
 
 @pytest.mark.parametrize(
     ("arguments", "name"),
-    [
-        (["ask", "caf\udce9?"], "question"),
-        (["search", "why?", "--document", "ok", "--document", "\udce9"], "document"),
-        (["status", "\udce9"], "key"),
-        (["replay", "\udce9"], "request-id"),
-        (["rm", "a", "\udce9"], "keys"),
-        (["put", "a.pdf", "--key", "\udce9"], "key"),
-        (["principals", "revoke", "\udce9"], "id"),
-    ],
+    rows(__file__, "other_encodings"),
     ids=lambda value: value if isinstance(value, str) else value[0],
 )
 def test_an_argument_in_another_encoding_is_named_before_any_request(

@@ -17,6 +17,7 @@ from docwell.audit import Action
 from docwell.http import mcp
 from docwell.models import Chunk, IndexRecord
 from functions.query.handler import handler
+from tests.unit.cases import rows
 from tests.unit.conftest import HttpWorld
 from tests.unit.http.http_calls import CONTEXT, HandlerTransport, call, event_of
 from tests.unit.query.query_world import BOILER, QUESTION
@@ -91,17 +92,7 @@ def test_an_overview_is_of_one_document(world: HttpWorld) -> None:
     assert (receipt.request["document"], receipt.request["mode"]) == ("house/rules.pdf", "overview")
 
 
-@pytest.mark.parametrize(
-    ("name", "arguments", "told"),
-    [
-        ("search", {"question": QUESTION, "collection": "cellar"}, "no such collection"),
-        ("ask", {"question": QUESTION, "document": "cellar/a.pdf"}, "GET /v1/documents list the keys"),
-        ("overview", {"document": "cellar/a.pdf"}, "no document has this key"),
-        ("documents", {"collection": "cellar"}, "no such collection"),
-        ("search", {}, "question: Field required"),
-        ("search", {"question": QUESTION, "top_k": 10_000}, "top_k is over"),
-    ],
-)
+@pytest.mark.parametrize(("name", "arguments", "told"), rows(__file__, "mcp_tool_errors"))
 def test_what_goes_wrong_in_a_tool_is_told_to_the_model(
     world: HttpWorld, name: str, arguments: dict[str, Any], told: str
 ) -> None:
@@ -162,17 +153,7 @@ def read(method: str, **params: Any) -> Any:
 
 
 @MODES
-@pytest.mark.parametrize(
-    "uri",
-    [
-        PAGE.replace("house", "cellar"),
-        PAGE.replace("house%2F", "cellar/"),
-        PAGE.replace("/7", "/9"),
-        PAGE.replace("/7", "/0"),
-        "docwell://documents/none.pdf/pages/1",
-        "file:///etc/passwd",
-    ],
-)
+@pytest.mark.parametrize("uri", rows(__file__, "mcp_missing_pages"))
 def test_a_page_that_the_caller_may_not_read_looks_missing(world: HttpWorld, uri: str, mode: str) -> None:
     world.add("cellar/rules.pdf", "The cellar is dry.", page=7)
 
@@ -209,27 +190,7 @@ META = {"io.modelcontextprotocol/protocolVersion": mcp.VERSION, "io.modelcontext
 LIST = {"jsonrpc": "2.0", "id": 1, "method": "tools/list"}
 
 
-@pytest.mark.parametrize(
-    ("message", "headers", "status", "code"),
-    [
-        ({"id": 1, "method": "ping"}, {}, 400, -32600),
-        ({"method": "notifications/initialized"}, {}, 400, -32600),
-        (LIST | {"id": None}, {}, 400, -32600),
-        (LIST | {"params": [1]}, {}, 400, -32600),
-        (LIST | {"method": "nothing"}, {}, 200, -32601),
-        (LIST | {"method": "tools/call", "params": {"name": "erase"}}, {}, 200, -32602),
-        (LIST, {"mcp-protocol-version": "2024-11-05"}, 400, -32022),
-        (LIST, {"mcp-protocol-version": mcp.VERSION}, 400, -32020),
-        (LIST | {"params": {"_meta": META}}, {"mcp-protocol-version": mcp.VERSION_BEFORE}, 400, -32020),
-        (LIST | {"params": {"_meta": META}}, {"mcp-protocol-version": mcp.VERSION}, 400, -32020),
-        (
-            LIST | {"method": "nothing", "params": {"_meta": META}},
-            {"mcp-protocol-version": mcp.VERSION, "mcp-method": "nothing"},
-            404,
-            -32601,
-        ),
-    ],
-)
+@pytest.mark.parametrize(("message", "headers", "status", "code"), rows(__file__, "mcp_bad_messages"))
 def test_a_message_that_breaks_the_protocol_is_an_error_of_json_rpc(
     world: HttpWorld, message: dict[str, Any], headers: dict[str, str], status: int, code: int
 ) -> None:
@@ -242,18 +203,7 @@ def test_a_version_that_docwell_does_not_speak_names_those_that_it_does(world: H
     assert answer["error"]["data"] == {"supported": ["2026-07-28", "2025-11-25"], "requested": "2099-01-01"}
 
 
-@pytest.mark.parametrize(
-    ("method", "params"),
-    [
-        ("initialize", {"protocolVersion": mcp.VERSION_BEFORE, "capabilities": {}, "clientInfo": {}}),
-        ("ping", {}),
-        ("tools/list", {}),
-        ("tools/call", {"name": "search", "arguments": ASKED}),
-        ("resources/list", {}),
-        ("resources/templates/list", {}),
-        ("resources/read", {"uri": PAGE}),
-    ],
-)
+@pytest.mark.parametrize(("method", "params"), rows(__file__, "mcp_methods"))
 def test_only_a_result_of_todays_version_has_its_fields(
     world: HttpWorld, method: str, params: dict[str, Any]
 ) -> None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import suppress
-from pathlib import Path
 from typing import Any
 
 import httpx2
@@ -23,6 +22,7 @@ from docwell.http import openai as chat
 from docwell.identity import Principal, Rule
 from docwell.models import CitationUnit, UnitKind
 from docwell.query.ask import REFUSAL
+from tests.unit.cases import rows
 from tests.unit.conftest import HttpWorld
 from tests.unit.http.http_calls import KEY_OF_ALL, STREAMING, HandlerTransport, call
 from tests.unit.query.query_world import BOILER, QUESTION
@@ -34,10 +34,6 @@ USER: ChatCompletionMessageParam = {"role": "user", "content": QUESTION}
 TWO = "The boiler is inspected every March [1]. Every March, the boiler is inspected [1]."
 UNSUPPORTED = "Ada paints 45 pumps [1]. The boiler is inspected every March [1]. Bob sells 12 horses [1]."
 BOTH = pytest.mark.parametrize("stream", [False, True])
-
-
-def cases(name: str) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in Path(__file__).with_name(name).read_text().splitlines()]
 
 
 def client_of(key: str) -> openai.OpenAI:
@@ -189,7 +185,7 @@ def test_a_long_conversation_keeps_its_last_turns(world: HttpWorld, client: open
     assert [turn["question"] for turn in receipt.request["history"]] == ["q195", "q196", "q197", "q198", "q199"]
 
 
-@pytest.mark.parametrize("case", cases("chat_requests.jsonl"), ids=lambda case: case["client"])
+@pytest.mark.parametrize("case", rows(__file__, "chat_requests"), ids=lambda case: case["client"])
 def test_the_request_of_a_chat_client_is_answered_with_its_source(
     world: HttpWorld, client: openai.OpenAI, case: dict[str, Any]
 ) -> None:
@@ -218,7 +214,7 @@ def test_the_request_of_a_chat_client_is_answered_with_its_source(
 
 
 @BOTH
-@pytest.mark.parametrize("case", cases("chat_tasks.jsonl"), ids=lambda case: case["task"])
+@pytest.mark.parametrize("case", rows(__file__, "chat_tasks"), ids=lambda case: case["task"])
 def test_a_title_or_tags_for_a_chat_are_rejected_before_a_search(
     world: HttpWorld, client: openai.OpenAI, case: dict[str, str], stream: bool
 ) -> None:
@@ -261,17 +257,7 @@ def test_an_unknown_model_is_404_in_openais_shape(
     assert (world.principals.requests, world.principals.tokens) == (1, 0)
 
 
-@pytest.mark.parametrize(
-    ("method", "path"),
-    [
-        ("POST", "/v1/models"),
-        ("GET", "/v1/chat/completions"),
-        ("GET", "/v1/models/docwell"),
-        ("POST", "/v1/responses"),
-        ("POST", "/v1/embeddings"),
-        ("POST", "/v1/completions"),
-    ],
-)
+@pytest.mark.parametrize(("method", "path"), rows(__file__, "openai_missing_endpoints"))
 def test_a_missing_endpoint_is_an_unknown_address_and_no_missing_model(
     world: HttpWorld, method: str, path: str
 ) -> None:
@@ -280,31 +266,7 @@ def test_a_missing_endpoint_is_an_unknown_address_and_no_missing_model(
     assert "/v1/openapi.json" in body["error"]["message"]
 
 
-IMAGE = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AA"}}
-CALLS = {"role": "assistant", "content": None, "tool_calls": [{"id": "1", "type": "function"}]}
-
-
-@pytest.mark.parametrize(
-    ("more", "param"),
-    [
-        ({"n": 2}, "n"),
-        ({"n": True}, "n"),
-        ({"tools": [{"type": "function"}], "tool_choice": "required"}, "tool_choice"),
-        ({"tool_choice": {"type": "function", "function": {"name": "title"}}}, "tool_choice"),
-        ({"function_call": {"name": "title"}}, "function_call"),
-        ({"response_format": {"type": "json_object"}}, "response_format"),
-        ({"logprobs": True}, "logprobs"),
-        ({"stop": "."}, "stop"),
-        ({"messages": [{"role": "user", "content": [IMAGE]}]}, "messages.0.content.0.type"),
-        ({"messages": [{"role": "tool", "content": "x"}, USER]}, "messages.0.role"),
-        ({"messages": [CALLS, USER]}, "messages.0.tool_calls"),
-        ({"messages": [{"role": "system", "content": "x"}]}, "messages"),
-        ({"messages": [USER, {"role": "assistant", "content": "x"}]}, "messages"),
-        ({"messages": []}, "messages"),
-        ({"messages": [{"role": "user", "content": 5}]}, "messages.0.content.constrained-str"),
-        ({"messages": [{"role": "user", "content": "x" * 2001}]}, None),
-    ],
-)
+@pytest.mark.parametrize(("more", "param"), rows(__file__, "openai_unsupported"))
 def test_an_unsupported_parameter_is_400_by_name(
     world: HttpWorld, client: openai.OpenAI, more: dict[str, Any], param: str | None
 ) -> None:

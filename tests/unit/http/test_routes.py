@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import uuid
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
@@ -18,12 +17,12 @@ from docwell.http import edges
 from docwell.identity import RESERVED_COLLECTION, Principal
 from docwell.models import Attributes, DocumentRecord, Mark, Part, Status
 from docwell.observability import logger
+from tests.unit.cases import rows
 from tests.unit.conftest import HttpWorld
 from tests.unit.http.http_calls import call, masked
 from tests.unit.query.query_world import BOILER, QUESTION
 
 CHAT = "/v1/chat/completions"
-CASES = [json.loads(line) for line in Path(__file__).with_name("bad_bodies.jsonl").read_text().splitlines()]
 
 
 def test_a_question_gets_an_answer_with_everything_the_interface_promises(world: HttpWorld) -> None:
@@ -71,7 +70,9 @@ def test_a_request_id_unfit_for_logs_is_replaced(world: HttpWorld, unfit: str) -
     assert "client_request_id" not in logger.get_current_keys()
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case['path']} {str(case['body'])[:60]}")
+@pytest.mark.parametrize(
+    "case", rows(__file__, "bad_bodies"), ids=lambda case: f"{case['path']} {str(case['body'])[:60]}"
+)
 def test_a_wrong_body_gets_a_problem_document_and_does_nothing(world: HttpWorld, case: dict[str, Any]) -> None:
     status, problem, headers = call("POST", case["path"], case["body"], case.get("key", "all"))
     assert (status, headers["Content-Type"]) == (400, ["application/problem+json"])

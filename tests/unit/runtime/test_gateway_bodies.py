@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from docwell.access.authorizer import Authorizer, digest_of
-from docwell.identity import ApiKey
+from docwell.access.authorizer import Authorizer
+from docwell.identity import ApiKey, digest_of
 from runtime import gateway
 from runtime.functions import FunctionPool, FunctionSpec
 from runtime.guard import refusal

@@ -9,11 +9,13 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 from typing import Any
 
 from docwell.errors import Unauthenticated
 
 KEY, SUBJECT, GROUP = "key:", "sub:", "group:"
+KEY_HEADER, TOKEN_HEADER = "x-api-key", "authorization"
 
 # The documents of docwell itself. A right to all collections does not include them.
 RESERVED_COLLECTION = ".docwell"
@@ -47,6 +49,15 @@ class ApiKey:
     principal: str
     key_id: str
     ends_at: int | None = None
+
+
+def digest_of(key: str) -> str:
+    """Return the name under which a key is stored. Keys are random, so a plain hash cannot be reversed.
+
+    >>> digest_of("a")
+    'ca978112ca1bbdcafac231b39a23dc4da786eff8147c4e72b9807785afee48bb'
+    """
+    return sha256(key.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,16 +6,14 @@ import json
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from hashlib import sha256
 from threading import Lock
 from typing import Any, Protocol
 
 from cachetools import TTLCache
 
 from docwell.errors import Unauthenticated
-from docwell.identity import KEY, NO_CREDENTIAL, ApiKey, Identity, is_id
+from docwell.identity import KEY, KEY_HEADER, NO_CREDENTIAL, TOKEN_HEADER, ApiKey, Identity, digest_of, is_id
 
-KEY_HEADER, TOKEN_HEADER = "x-api-key", "authorization"
 # API Gateway's limit for the value of a key.
 MAX_KEY_CHARACTERS = 128
 # API Gateway takes 10,240 bytes of headers; a token of Cognito with 99 groups has about 4,000 characters.
@@ -150,15 +148,6 @@ def credentials_of(headers: Iterable[tuple[str, str]]) -> frozenset[Credential]:
     if not 0 < len(credentials) <= MAX_CREDENTIALS:
         raise Unauthenticated(NO_CREDENTIAL)
     return credentials
-
-
-def digest_of(key: str) -> str:
-    """Return the name under which a key is stored. Keys are random, so a plain hash cannot be reversed.
-
-    >>> digest_of("a")
-    'ca978112ca1bbdcafac231b39a23dc4da786eff8147c4e72b9807785afee48bb'
-    """
-    return sha256(key.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def _credential(name: str, value: str) -> Credential:

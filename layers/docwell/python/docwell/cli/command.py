@@ -43,8 +43,8 @@ class ConnectedCommand(TyperCommand):
 
     def invoke(self, ctx: Context) -> object:
         """Resolve the settings, then run the command without the connection flags."""
-        _refuse_other_encodings(ctx.params)
         flags = take_options(ctx, find_settings)
+        _refuse_other_encodings(ctx.params)
         # `docwell eval --compare` needs no connection.
         if not ctx.params.get("compare"):
             ctx.obj = find_settings(**flags)
@@ -85,4 +85,6 @@ def options_of(function: Callable[..., object]) -> list[Parameter]:
 
 def take_options(ctx: Context, function: Callable[..., object]) -> dict[str, Any]:
     """Remove the options of a function from a command's parameters and return their values."""
-    return {str(option.name): ctx.params.pop(str(option.name)) for option in options_of(function)}
+    values = {str(option.name): ctx.params.pop(str(option.name)) for option in options_of(function)}
+    _refuse_other_encodings(values)
+    return values

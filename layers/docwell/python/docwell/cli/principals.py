@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from docwell.access.authorizer import digest_of
 from docwell.audit import Action
 from docwell.cli import display
 from docwell.cli.ask import pairs
@@ -23,7 +22,7 @@ from docwell.cli.command import ConnectedCommand, JsonFlag, group
 from docwell.cli.erase import record
 from docwell.cli.remote import Json, aws_client, plain_failures
 from docwell.cli.settings import ExitCode, Failure, Settings
-from docwell.identity import GROUP, KEY, SUBJECT, ApiKey, Rule, Use, is_group, is_id
+from docwell.identity import GROUP, KEY, SUBJECT, ApiKey, Rule, Use, digest_of, is_group, is_id
 from docwell.models import KEY_BYTES, collection_of
 
 if TYPE_CHECKING:

@@ -20,7 +20,6 @@ from aws_lambda_powertools.event_handler.openapi.exceptions import RequestValida
 from aws_lambda_powertools.event_handler.openapi.params import Body, Query
 from aws_lambda_powertools.utilities.data_classes import APIGatewayProxyEvent
 
-from docwell.access.authorizer import KEY_HEADER
 from docwell.answers import HostState
 from docwell.audit import Action
 from docwell.deadline import Deadline, run
@@ -41,7 +40,7 @@ from docwell.http.edges import (
     request_id,
 )
 from docwell.http.streaming import ResponseBody, StreamedResponse
-from docwell.identity import Principal
+from docwell.identity import KEY_HEADER, Principal
 from docwell.models import FIRST_PAGE, KEY_BYTES, DocumentRecord, Status
 from docwell.observability import logger, record_alone
 from docwell.query.documents import Listing, delete_document, list_documents, upload_form
