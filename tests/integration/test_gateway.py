@@ -17,11 +17,10 @@ import pytest
 import uvicorn
 from starlette.testclient import TestClient
 
-from docwell.access.authorizer import Authorizer, digest_of
 from docwell.errors import Unavailable
 from docwell.http import sse
 from docwell.http.console_links import ORIGIN_HEADER
-from docwell.identity import ApiKey
+from docwell.identity import ApiKey, digest_of
 from infra.local.gateway import Gateway
 from runtime.functions import FunctionPool, FunctionSpec
 from runtime.gateway import MAX_BODY_BYTES
