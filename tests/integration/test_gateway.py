@@ -17,6 +17,7 @@ import pytest
 import uvicorn
 from starlette.testclient import TestClient
 
+from docwell.access.authorizer import Authorizer
 from docwell.errors import Unavailable
 from docwell.http import sse
 from docwell.http.console_links import ORIGIN_HEADER
