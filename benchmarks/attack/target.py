@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import httpx
 
@@ -19,13 +19,11 @@ from benchmarks.pdfs import pdf
 from infra.local.stack import Stack
 
 INDEXED_S = 120.0
-# A principal's calls and the stack's answers take seconds on a busy machine.
+# A call of the API or of the CLI takes seconds on a busy machine.
 _TIMEOUT_S = 60.0
-_CLI_S = 60.0
 
 
-@dataclass(frozen=True, slots=True)
-class Try:
+class Try(NamedTuple):
     """One attempt of an attack. It is a breach when the stack let it through."""
 
     text: str
@@ -63,17 +61,17 @@ class Target:
     def principal(self, *flags: str) -> tuple[str, str]:
         """Make a principal with the CLI. Return its id and its API key."""
         self._principals += 1
-        added = json.loads(self.cli("principals", "add", f"attacker-{self._principals}", *flags, "--json"))
+        added = json.loads(self._cli("principals", "add", f"attacker-{self._principals}", *flags, "--json"))
         # The gateway may have read its keys a moment ago.
         time.sleep(1.2)
         return added["id"], added["api_key"]
 
     def tokens_today(self, principal: str) -> int:
         """Return the tokens charged to a principal today."""
-        listed = json.loads(self.cli("principals", "list", "--json"))["principals"]
-        return next(int(row["tokens_today"]) for row in listed if row["id"] == principal)
+        rows = json.loads(self._cli("principals", "list", "--json"))["principals"]
+        return next(int(row["tokens_today"]) for row in rows if row["id"] == principal)
 
-    def cli(self, *arguments: str) -> str:
+    def _cli(self, *arguments: str) -> str:
         """Run `docwell` on this stack and return its output. Raises `RuntimeError` when it fails."""
         done = self.cli_run(*arguments)
         if done.returncode:
@@ -82,18 +80,15 @@ class Target:
 
     def cli_run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run `docwell` on this stack, whatever its exit status."""
-        stack_file = Path(self.stack.data).parent
-        program = Path(sys.executable).with_name("docwell")
-        environment = {
-            name: value for name, value in os.environ.items() if not name.startswith(("DOCWELL_", "AWS_"))
-        }
+        settings = ("DOCWELL_", "AWS_")
+        environment = {name: value for name, value in os.environ.items() if not name.startswith(settings)}
         return subprocess.run(
-            [program, *arguments],
-            cwd=stack_file,
+            [Path(sys.executable).with_name("docwell"), *arguments],
+            cwd=Path(self.stack.data).parent,
             env=environment | {"COLUMNS": "200"},
             capture_output=True,
             text=True,
-            timeout=_CLI_S,
+            timeout=_TIMEOUT_S,
             check=False,
         )
 
