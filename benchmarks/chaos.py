@@ -6,8 +6,6 @@ question must be answered. The rows of the model host run over both protocols.
 """
 
 import argparse
-import signal
-import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -20,7 +18,7 @@ from benchmarks.doors import SSE, Doors, Reply, local_stack
 from benchmarks.model_host import MODEL, Misdeed, ModelHost
 from benchmarks.pdfs import pdf
 from benchmarks.proxy import Fault, Proxy
-from infra.progress import CONSOLE, bar
+from infra.progress import CONSOLE, bar, run_command
 from infra.report import Report
 
 KEY = "chaos/boiler.pdf"
@@ -237,8 +235,6 @@ def main() -> int:
     ]
     if unknown := [part for part in options.row if not any(part in row.name for rows in chosen for row in rows)]:
         parser.error(f"no row's name contains {' or '.join(unknown)}")
-    # SIGTERM cleans up as Ctrl-C does.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
     report = Report("chaos-query")
     deadline_s, rest_s = (2.5, 1.0) if options.short else (6.0, 3.0)
     for rows in filter(None, chosen):
@@ -313,7 +309,4 @@ def _storm(world: Rig, report: Report) -> None:
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except KeyboardInterrupt:
-        sys.exit(130)
+    run_command(main)

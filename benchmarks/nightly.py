@@ -7,9 +7,7 @@ their exit status. The output of each step is in `build/nightly/`.
 import argparse
 import json
 import os
-import signal
 import subprocess
-import sys
 import time
 from typing import Any, NamedTuple
 
@@ -17,7 +15,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.speed.options import NAMES as BENCHES
-from infra.progress import CONSOLE
+from infra.progress import CONSOLE, run_command
 from infra.report import REPORTS, ROOT
 
 _LOGS = ROOT / "build" / "nightly"
@@ -60,7 +58,6 @@ def main() -> int:
     options = parser.parse_args()
     if unknown := set(options.names) - STEPS.keys():
         parser.error(f"unknown steps: {', '.join(sorted(unknown))}; known: {', '.join(STEPS)}")
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
     table, failed = (
         Table("name", "rows", "goals missed", "seconds", "ok", title="nightly", title_justify="left"),
         0,
@@ -94,4 +91,4 @@ def run(name: str, step: Step, *, short: bool) -> tuple[list[dict[str, Any]], bo
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_command(main)

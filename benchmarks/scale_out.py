@@ -31,7 +31,7 @@ from infra.local.names import HOST, LEDGER_TABLE, ROOT
 from infra.local.ports import free_port
 from infra.local.stack import MODEL_DIR, Part, Stack, StackOptions
 from infra.local.supervisor import ensure_embedder
-from infra.progress import bar
+from infra.progress import bar, run_command
 from infra.report import Report
 
 WORKERS, SHORT_WORKERS = (1, 2, 4), (1, 2)
@@ -242,8 +242,6 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="Pages a second by the number of workers, and their deaths.")
     parser.add_argument("--short", action="store_true", help="1 and 2 workers, and fewer pages: for CI")
     options = parser.parse_args()
-    # SIGTERM cleans up as Ctrl-C does.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
     ensure_embedder(StackConsole(ROOT / "build" / "scale-out"))
     numbers = range(SHORT_DOCUMENTS if options.short else DOCUMENTS)
     bodies = {f"words/{number}.pdf": pages_of_words(RANGE_PAGES, WORDS, f"{number}") for number in numbers}
@@ -265,4 +263,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_command(main)

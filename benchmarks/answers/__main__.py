@@ -7,15 +7,13 @@ pages, which another reader than docwell's reads. Answers and judgements go to `
 
 import argparse
 import json
-import signal
-import sys
 from typing import Any
 
 from benchmarks.answers import people, sets
 from benchmarks.answers.pages import Indexed
 from benchmarks.doors import Doors, local_stack
 from infra.local.stack import DEADLINE_S
-from infra.progress import CONSOLE, bar
+from infra.progress import CONSOLE, bar, run_command
 from infra.report import EVALUATION, REPORTS, Report
 
 _PARTS = {"sets": sets.Part, "people": people.Part}
@@ -26,8 +24,6 @@ _INDEXED_S = 1800.0
 
 def main() -> int:
     options = _arguments()
-    # SIGTERM cleans up as Ctrl-C does.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
     if not (EVALUATION / "xquad").is_dir():
         CONSOLE.print(f"no evaluation material in {EVALUATION}: DOCWELL_EVAL names its folder", style="red")
         return 2
@@ -75,7 +71,4 @@ def _arguments() -> argparse.Namespace:
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except KeyboardInterrupt:
-        sys.exit(130)
+    run_command(main)

@@ -5,13 +5,11 @@ an attacker wants it to say. `requests.toml` has the forged requests.
 """
 
 import argparse
-import signal
-import sys
 import traceback
 
 from benchmarks.attack.attacks import ATTACKS
 from benchmarks.attack.target import Target, target
-from infra.progress import CONSOLE, bar
+from infra.progress import CONSOLE, bar, run_command
 from infra.report import Report
 
 _SHOWN = 5
@@ -22,8 +20,6 @@ def main() -> int:
     parser.add_argument("--short", action="store_true", help="fewer repeats")
     parser.add_argument("--row", action="append", choices=ATTACKS, help="only this row; may be repeated")
     options = parser.parse_args()
-    # SIGTERM cleans up as Ctrl-C does.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
     report = Report("attack")
     chosen = options.row or list(ATTACKS)
     CONSOLE.print("starting the stack…")
@@ -52,7 +48,4 @@ def _attack(attacked: Target, name: str, report: Report) -> None:
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except KeyboardInterrupt:
-        sys.exit(130)
+    run_command(main)
