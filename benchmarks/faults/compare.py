@@ -7,7 +7,7 @@ versions, generations and chunk ids itself, scans the ledger with boto3, and rea
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from hashlib import sha256
@@ -52,9 +52,9 @@ class PipelinePlace:
 class Differences:
     """The differences as lines of text by kind: chunks, and documents in the ledger."""
 
-    lines_of: dict[str, list[str]] = field(default_factory=lambda: {kind: [] for kind in KINDS})
     documents: int = 0
     chunks: int = 0
+    lines_of: dict[str, list[str]] = field(default_factory=lambda: {kind: [] for kind in KINDS})
     statuses: Counter[str] = field(default_factory=Counter)
 
     @property
@@ -67,19 +67,6 @@ class Differences:
 
     def lines(self, limit: int = 6) -> list[str]:
         return [f"{kind}: {line}" for kind, lines in self.lines_of.items() for line in lines[:limit]]
-
-
-@dataclass(frozen=True, slots=True)
-class _Row:
-    """One row of Chroma."""
-
-    fingerprint: str
-    id: str
-    collection: str
-    document: str
-    generation: str
-    text: str
-    has_vector: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,23 +100,21 @@ class Comparator:
             pipelines: the only pipelines whose indexes may be there; all by default.
             believe_refusals: do not read documents that the ledger calls EMPTY or REJECTED; they need no chunks.
         """
-        result = Differences()
-        chosen = self._pipelines if pipelines is None else tuple(pipelines)
-        by_fingerprint = {place.fingerprint: place for place in chosen}
-        ledger, current, rows = self._ledger(), self._current(), list(self._rows())
-        result.documents, result.chunks = len(current), len(rows)
+        by_fingerprint = {place.fingerprint: place for place in pipelines or self._pipelines}
+        ledger, current, rows = self._ledger(), dict(self._current()), list(self._rows())
+        result = Differences(len(current), len(rows))
         for fingerprint, pipeline in by_fingerprint.items():
             items = {document: item for (document, name), item in ledger.items() if name == fingerprint}
-            refused = {document for document, item in items.items() if item.get("status") in ("EMPTY", "REJECTED")}
-            expected = self._expected(pipeline, fingerprint, current, refused if believe_refusals else set())
+            refused = [document for document, item in items.items() if item.get("status") in ("EMPTY", "REJECTED")]
+            expected = self._expected(pipeline, current, refused if believe_refusals else ())
             # Chroma's metadata has the first half of the fingerprint.
-            _compare_rows(result, expected, [row for row in rows if row.fingerprint == fingerprint[:16]])
+            _compare_rows(result, expected, [row for row in rows if row["fingerprint"] == fingerprint[:16]])
             _compare_ledger(result, expected, items)
         prefixes = {fingerprint[:16] for fingerprint in by_fingerprint}
         result.lines_of["orphan"] += [
-            f"chunk {row.id} of {row.document!r} in an index of an unknown pipeline"
+            f"chunk {row['id']} of {row['document']!r} in an index of an unknown pipeline"
             for row in rows
-            if row.fingerprint not in prefixes
+            if row["fingerprint"] not in prefixes
         ]
         result.lines_of["orphan"] += [
             f"ledger: {document!r} under the unknown pipeline {name}"
@@ -145,42 +130,34 @@ class Comparator:
             time.sleep(0.5)
         return differences
 
-    def _current(self) -> dict[str, tuple[str, bytes]]:
-        keys = [
-            row["Key"]
-            for page in self._s3.get_paginator("list_objects_v2").paginate(Bucket=self._stack.bucket)
-            for row in page.get("Contents", ())
-        ]
-
-        def read(key: str) -> tuple[str, tuple[str, bytes]]:
-            answer = self._s3.get_object(Bucket=self._stack.bucket, Key=key)
-            version = answer.get("VersionId")
-            # Without versioning the version is absent or "null"; then the ETag, with its quotes, is the version.
-            return key, (answer["ETag"] if version in (None, "null") else version, answer["Body"].read())
-
-        with ThreadPoolExecutor(4) as pool:
-            return dict(pool.map(read, keys))
+    def _current(self) -> Iterator[tuple[str, tuple[str, bytes]]]:
+        """Yield the version and the content of each key in the bucket."""
+        for page in self._s3.get_paginator("list_objects_v2").paginate(Bucket=self._stack.bucket):
+            for row in page.get("Contents", ()):
+                answer = self._s3.get_object(Bucket=self._stack.bucket, Key=row["Key"])
+                version = answer.get("VersionId")
+                # Without versioning it is absent or "null"; then the ETag, with its quotes, is the version.
+                version = answer["ETag"] if version in (None, "null") else version
+                yield row["Key"], (version, answer["Body"].read())
 
     def _expected(
-        self,
-        pipeline: PipelinePlace,
-        fingerprint: str,
-        current: Mapping[str, tuple[str, bytes]],
-        believed: set[str],
+        self, pipeline: PipelinePlace, current: Mapping[str, tuple[str, bytes]], refused: Collection[str]
     ) -> dict[str, _Document]:
-        def expect(key: str) -> tuple[str, _Document]:
+        fingerprint = pipeline.fingerprint
+
+        def expect(key: str) -> _Document:
             version, content = current[key]
             generation = _digest(self._stack.bucket, key, version, fingerprint)
-            ranges = [] if key in believed else self._chunks(pipeline, content)
+            ranges = [] if key in refused else self._chunks(pipeline, content)
             texts = {
                 _digest(self._stack.bucket, key, generation, str(number), str(ordinal)): text
                 for number, texts in enumerate(ranges)
                 for ordinal, text in enumerate(texts)
             }
-            return key, _Document(version, generation, texts)
+            return _Document(version, generation, texts)
 
         with ThreadPoolExecutor(4) as pool:
-            return dict(pool.map(expect, current))
+            return dict(zip(current, pool.map(expect, current), strict=True))
 
     def _chunks(self, pipeline: PipelinePlace, content: bytes) -> list[list[str]]:
         """Return the texts of each range's chunks, or nothing where no reader can read the content."""
@@ -212,60 +189,53 @@ class Comparator:
         ]
         return {(item["document"], item["pipeline"]): item for item in items if item["pipeline"] != _STATE}
 
-    def _rows(self) -> Iterator[_Row]:
-        """Yield every row of Chroma, by the stock client."""
+    def _rows(self) -> Iterator[dict[str, Any]]:
+        """Yield the fields of every row of Chroma, by the stock client, with its id, text and vector."""
         host, port = self._stack.chroma.removeprefix("http://").split(":")
         token = self._stack.chroma_token
         headers = {"Authorization": f"Bearer {token}"} if token else None
         client = chromadb.HttpClient(host=host, port=int(port), headers=headers)
+        include: Any = ["metadatas", "documents", "embeddings"]
         for collection in client.list_collections():
             fingerprint = str((collection.metadata or {}).get("fingerprint", ""))
             for offset in range(0, collection.count(), _PAGE):
-                include: Any = ["metadatas", "documents", "embeddings"]
                 page: Any = collection.get(limit=_PAGE, offset=offset, include=include)
-                for id_, fields, text, vector in zip(
-                    page["ids"], page["metadatas"], page["documents"], page["embeddings"], strict=True
-                ):
-                    row = fields or {}
-                    yield _Row(
-                        fingerprint=fingerprint,
-                        id=id_[_MARK:],
-                        collection=row.get("collection", ""),
-                        document=row.get("document", ""),
-                        generation=row.get("generation", ""),
-                        text=text or "",
-                        has_vector=vector is not None and len(vector) > 0,
-                    )
+                columns = (page["ids"], page["metadatas"], page["documents"], page["embeddings"])
+                for id_, fields, text, vector in zip(*columns, strict=True):
+                    row = {"collection": "", "document": "", "generation": "", **(fields or {})}
+                    has_vector = vector is not None and len(vector) > 0
+                    row |= {"fingerprint": fingerprint, "id": id_[_MARK:], "text": text, "has_vector": has_vector}
+                    yield row
 
 
-def _compare_rows(result: Differences, expected: Mapping[str, _Document], rows: Sequence[_Row]) -> None:
+def _compare_rows(
+    result: Differences, expected: Mapping[str, _Document], rows: Sequence[Mapping[str, Any]]
+) -> None:
     counts: Counter[str] = Counter()
     for row in rows:
-        counts[row.id] += 1
-        if fault := _fault(row, expected.get(row.document), counts[row.id]):
+        counts[row["id"]] += 1
+        if fault := _fault(row, expected.get(row["document"]), counts[row["id"]]):
             kind, why = fault
-            result.lines_of[kind].append(f"chunk {row.id} of {row.document!r}, generation {row.generation}: {why}")
+            place = f"chunk {row['id']} of {row['document']!r}, generation {row['generation']}"
+            result.lines_of[kind].append(f"{place}: {why}")
     for key, document in expected.items():
-        result.lines_of["lost"] += [
-            f"chunk {id_} of {key!r}, generation {document.generation}"
-            for id_ in document.texts
-            if not counts[id_]
-        ]
+        lost = [id_ for id_ in document.texts if not counts[id_]]
+        result.lines_of["lost"] += [f"chunk {id_} of {key!r}, generation {document.generation}" for id_ in lost]
 
 
-def _fault(row: _Row, document: _Document | None, count: int) -> tuple[str, str] | None:
+def _fault(row: Mapping[str, Any], document: _Document | None, count: int) -> tuple[str, str] | None:
     """Return the kind of a row's difference, and why; None where it is right."""
-    if document is None or row.collection != _home(row.document):
-        return "orphan", f"it is in the collection {row.collection!r}"
-    if row.generation != document.generation:
+    if document is None or row["collection"] != _home(row["document"]):
+        return "orphan", f"it is in the collection {row['collection']!r}"
+    if row["generation"] != document.generation:
         return "stale", f"the current generation is {document.generation}"
-    if row.id not in document.texts:
+    if row["id"] not in document.texts:
         return ("duplicate" if document.texts else "orphan"), "no such chunk is expected"
     if count > 1:
         return "duplicate", "it is there twice"
-    if row.text != document.texts[row.id]:
+    if row["text"] != document.texts[row["id"]]:
         return "stale", "it has another text"
-    return None if row.has_vector else ("lost", "it has no vector")
+    return None if row["has_vector"] else ("lost", "it has no vector")
 
 
 def _compare_ledger(
