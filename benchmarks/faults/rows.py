@@ -295,7 +295,7 @@ def volume_lost(stage: Scene, _: int) -> None:
         stage.world.put(key_of(number))
     stage.world.delete(key_of(5))
     time.sleep(0.3)
-    stage.world.chroma.lose_volume()
+    stage.world.lose_volume()
     time.sleep(1)
     stage.world.chroma.start()
     stage.settle()

@@ -201,7 +201,7 @@ def scene(
     with (
         world,
         # Stalls are longer than the workers' timeout for Chroma.
-        closing(Proxy(world.chroma.port, seed=run.seed, stall_s=1.6)) as chroma,
+        closing(Proxy(world.chroma_port, seed=run.seed, stall_s=1.6)) as chroma,
         closing(Proxy(aws_port, seed=f"{run.seed} s3")) as s3,
         closing(Proxy(aws_port, seed=f"{run.seed} dynamodb")) as dynamodb,
     ):

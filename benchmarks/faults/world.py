@@ -22,16 +22,14 @@ from string import ascii_lowercase
 from typing import Any, Self
 from unittest.mock import patch
 
-from benchmarks.faults.chroma import ChromaServer
 from benchmarks.faults.compare import Comparator, PipelinePlace
 from benchmarks.faults.delivery import EXTENSION_S, DeliveryFaults, SqsDoor, UnkindQueue
+from benchmarks.faults.servers import Server, chroma_server
 from benchmarks.functions import CREATED, MARKED, REMOVED, notification
 from benchmarks.pdfs import pdf
 from infra.local.names import DEAD_LETTER_QUEUE, HOST, INGEST_QUEUE, LEDGER_TABLE, PARKED_QUEUE, ROOT
-from infra.local.ports import answers
 from infra.local.stack import StackOptions, function_variables, plan
 from layers.embedder import build_model
-from runtime.process import Child
 from tests.unit.adapters.embedding import tiny_model
 
 MODEL_DIR = ROOT / "build" / "faults" / "tiny-model"
@@ -80,7 +78,7 @@ class World:
         self.pipelines = tuple(PipelinePlace(build_model_folder(MODEL_DIR), tokens) for tokens in chunk_tokens)
         self.queue = UnkindQueue(random.Random(f"{seed} queue"), faults)
         self.door = SqsDoor(self.queue)
-        self.chroma = ChromaServer(self.root / "chroma")
+        self.chroma, self.chroma_port = chroma_server(self.root / "chroma")
         self.uploads: dict[tuple[str, str], Upload] = {}  # by key and version
         self.current: dict[str, Upload] = {}
         self.changes: dict[str, int] = {}  # changes of each key
@@ -90,9 +88,10 @@ class World:
         nowhere = f"http://{HOST}:9"  # there are no questions
         planned, parts = plan(StackOptions(self.root / "data", "none", port=0), nowhere, Path)
         # A bucket beside the documents bucket: it may have no versions, and its notifications are the world's.
-        self.stack = replace(planned, bucket=self.bucket, chroma=self.chroma.url, chroma_token="")
-        self._aws_part = next(part for part in parts if part.name == "aws")
-        self._aws = Child(self._aws_part.command, self._aws_part.environment, lambda _: None, lambda _: None)
+        chroma_url = f"http://{HOST}:{self.chroma_port}"
+        self.stack = replace(planned, bucket=self.bucket, chroma=chroma_url, chroma_token="")
+        aws = next(part for part in parts if part.name == "aws")
+        self._aws = Server(aws.command, aws.environment, str(aws.url), aws.body)
         try:
             self._start()
         except BaseException:
@@ -101,11 +100,7 @@ class World:
 
     def _start(self) -> None:
         self.chroma.start()
-        deadline = time.monotonic() + 60
-        while not answers(str(self._aws_part.url), body=self._aws_part.body):
-            if time.monotonic() > deadline or not self._aws.running:
-                raise RuntimeError(f"the local AWS server did not start: {self._aws.last_line}")
-            time.sleep(0.05)
+        self._aws.start()
         self.s3, self.dynamodb = self.stack.client("s3"), self.stack.client("dynamodb")
         self.s3.create_bucket(Bucket=self.bucket)
         if self.versioned:
@@ -122,6 +117,11 @@ class World:
         self.chroma.kill()
         self._aws.kill()
         shutil.rmtree(self.root, ignore_errors=True)
+
+    def lose_volume(self) -> None:
+        """Kill Chroma and delete its data."""
+        self.chroma.kill()
+        shutil.rmtree(self.root / "chroma", ignore_errors=True)
 
     def comparator(self) -> Comparator:
         return Comparator(self.stack, self.pipelines, self.range_pages)

@@ -10,7 +10,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import docwell.models
-from benchmarks.faults.chroma import ChromaServer as ChromaProcess
+from benchmarks.faults.servers import chroma_server
 from benchmarks.reading import default_reader
 from docwell.adapters.chroma import ChromaIndex, ChromaServer
 from docwell.adapters.chroma_records import Layout
@@ -19,6 +19,7 @@ from docwell.config import IngestLimits, QuerySettings
 from docwell.ingest.indexing import Generation, RangeIndexer
 from docwell.ingest.ranges import Span
 from docwell.models import DocumentInfo, DocumentRef, Page
+from infra.local.names import HOST
 from infra.progress import bar
 from infra.report import ROOT
 
@@ -73,12 +74,12 @@ def indexed(files: Mapping[str, Path], model: Path) -> Iterator[Indexed]:
     folder.mkdir(parents=True, exist_ok=True)
     ledger = folder / "chunks.json"
     chunks: dict[str, int] = json.loads(ledger.read_text(encoding="utf-8")) if ledger.exists() else {}
-    server = ChromaProcess(folder / "chroma")
+    server, port = chroma_server(folder / "chroma")
     try:
         server.start()
         layout = Layout(embedder.manifest.fingerprint, limits.shards)
         kept_passages = int(QuerySettings.model_fields["kept_passages"].default)
-        index = ChromaIndex(ChromaServer(server.url, timeout_s=60), layout, kept_passages)
+        index = ChromaIndex(ChromaServer(f"http://{HOST}:{port}", timeout_s=60), layout, kept_passages)
         no_store: Any = None  # the files are here: nothing is downloaded
         indexer = RangeIndexer(no_store, index, embedder, TextOrPdfReader(), limits)
         with bar("indexing", len(files)) as step:

@@ -36,7 +36,7 @@ class Chroma:
     """Chroma's rows of one collection, the first of some, by plain HTTP."""
 
     def __init__(self, world: World) -> None:
-        base = f"{world.chroma.url}/api/v2/tenants/default_tenant/databases/default_database"
+        base = f"{world.stack.chroma}/api/v2/tenants/default_tenant/databases/default_database"
         self._client = httpx.Client(base_url=base, trust_env=False)
         found = self._client.get("/collections").raise_for_status().json()
         self._id = next(one["id"] for one in found if one["name"].startswith("docwell-shard-"))
