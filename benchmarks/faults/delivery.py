@@ -1,4 +1,4 @@
-"""A queue that does all that SQS may do, and its endpoint.
+"""A queue with the endpoint of SQS that does all that SQS may do.
 
 It duplicates, delays, reorders and loses acknowledgements. It counts receives, and after too many it hands a
 message out from the dead-letter queue, until ingest parks it. It shortens the times that a worker asks for: a
@@ -16,7 +16,7 @@ from typing import Any
 
 from benchmarks.functions import digest, sqs_event
 from benchmarks.proxy import HttpDoor, answer
-from infra.local.names import ACCOUNT, DEAD_LETTER_QUEUE, INGEST_QUEUE, MAX_RECEIVES, PARKED_QUEUE
+from infra.local.names import DEAD_LETTER_QUEUE, INGEST_QUEUE, MAX_RECEIVES, PARKED_QUEUE
 
 # A worker at work hides its message for this time, again and again (DOCWELL_VISIBILITY_S), in real time,
 # so the queue does not scale it.
@@ -65,8 +65,8 @@ class Receipt:
     body: str
 
 
-class UnkindQueue:
-    """The queue, its dead-letter queue and the parked queue."""
+class UnkindQueue(HttpDoor):
+    """The queue, its dead-letter queue and the parked queue, behind one endpoint."""
 
     def __init__(self, chooser: random.Random, faults: DeliveryFaults | None = None) -> None:
         self.faults = faults or DeliveryFaults()
@@ -75,6 +75,7 @@ class UnkindQueue:
         self._lock = threading.RLock()
         self._messages: dict[str, _Message] = {}
         self._parked: list[str] = []
+        super().__init__()
 
     def send(self, body: str) -> str:
         """Queue a message, perhaps twice, perhaps late. Return its id."""
@@ -123,10 +124,6 @@ class UnkindQueue:
                 message.visible_at = time.monotonic() + seconds * scale
             return message is not None
 
-    def park(self, body: str) -> None:
-        with self._lock:
-            self._parked.append(body)
-
     def size(self) -> int:
         """Return the number of messages that are not done, without the parked ones."""
         with self._lock:
@@ -145,15 +142,6 @@ class UnkindQueue:
     def _of(self, receipt: str) -> _Message | None:
         return self._messages.get(receipt.partition("/")[0])
 
-
-class SqsDoor(HttpDoor):
-    """The queue's endpoint."""
-
-    def __init__(self, queue: UnkindQueue) -> None:
-        self._queue = queue
-        super().__init__()
-        self.queues = f"{self.url}/{ACCOUNT}"
-
     def _handle(self, request: BaseHTTPRequestHandler) -> None:
         sent = json.loads(request.rfile.read(int(request.headers["Content-Length"])))
         reply = self._act(request.headers["X-Amz-Target"].removeprefix("AmazonSQS."), sent)
@@ -167,16 +155,17 @@ class SqsDoor(HttpDoor):
                 entries = [self._send(entry["Id"], entry["MessageBody"]) for entry in sent["Entries"]]
                 return {"Successful": entries, "Failed": []}
             case "SendMessage" if sent["QueueUrl"].endswith(PARKED_QUEUE):
-                self._queue.park(sent["MessageBody"])
+                with self._lock:
+                    self._parked.append(sent["MessageBody"])
                 return {"MessageId": "parked", "MD5OfMessageBody": digest(sent["MessageBody"])}
             case "SendMessage":
                 return self._send("", sent["MessageBody"])
             case "ChangeMessageVisibility":
-                changed = self._queue.change_visibility(sent["ReceiptHandle"], sent["VisibilityTimeout"])
+                changed = self.change_visibility(sent["ReceiptHandle"], sent["VisibilityTimeout"])
                 return {} if changed else None
             case "GetQueueAttributes":
-                return {"Attributes": {"ApproximateNumberOfMessages": str(self._queue.size())}}
+                return {"Attributes": {"ApproximateNumberOfMessages": str(self.size())}}
         return None
 
     def _send(self, id_: str, body: str) -> dict[str, Any]:
-        return {"Id": id_, "MessageId": self._queue.send(body), "MD5OfMessageBody": digest(body)}
+        return {"Id": id_, "MessageId": self.send(body), "MD5OfMessageBody": digest(body)}

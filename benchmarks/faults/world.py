@@ -23,11 +23,11 @@ from typing import Any, Self
 from unittest.mock import patch
 
 from benchmarks.faults.compare import Comparator, PipelinePlace
-from benchmarks.faults.delivery import EXTENSION_S, DeliveryFaults, SqsDoor, UnkindQueue
+from benchmarks.faults.delivery import EXTENSION_S, DeliveryFaults, UnkindQueue
 from benchmarks.faults.servers import Server, chroma_server
 from benchmarks.functions import CREATED, MARKED, REMOVED, notification
 from benchmarks.pdfs import pdf
-from infra.local.names import DEAD_LETTER_QUEUE, HOST, INGEST_QUEUE, LEDGER_TABLE, PARKED_QUEUE, ROOT
+from infra.local.names import ACCOUNT, DEAD_LETTER_QUEUE, HOST, INGEST_QUEUE, LEDGER_TABLE, PARKED_QUEUE, ROOT
 from infra.local.stack import StackOptions, function_variables, plan
 from layers.embedder import build_model
 from tests.unit.adapters.embedding import tiny_model
@@ -77,7 +77,6 @@ class World:
         self.range_pages = range_pages
         self.pipelines = tuple(PipelinePlace(build_model_folder(MODEL_DIR), tokens) for tokens in chunk_tokens)
         self.queue = UnkindQueue(random.Random(f"{seed} queue"), faults)
-        self.door = SqsDoor(self.queue)
         self.chroma, self.chroma_port = chroma_server(self.root / "chroma")
         self.uploads: dict[tuple[str, str], Upload] = {}  # by key and version
         self.current: dict[str, Upload] = {}
@@ -113,7 +112,7 @@ class World:
         self.close()
 
     def close(self) -> None:
-        self.door.close()
+        self.queue.close()
         self.chroma.kill()
         self._aws.kill()
         shutil.rmtree(self.root, ignore_errors=True)
@@ -133,9 +132,9 @@ class World:
         return {
             **function_variables(self.stack, "docwell-ingest"),
             "DOCWELL_CHROMA_TIMEOUT_S": "5",
-            "DOCWELL_QUEUE_URL": f"{self.door.queues}/{INGEST_QUEUE}",
-            "DOCWELL_DEAD_LETTER_QUEUE_URL": f"{self.door.queues}/{DEAD_LETTER_QUEUE}",
-            "DOCWELL_PARKED_QUEUE_URL": f"{self.door.queues}/{PARKED_QUEUE}",
+            "DOCWELL_QUEUE_URL": f"{self.queue.url}/{ACCOUNT}/{INGEST_QUEUE}",
+            "DOCWELL_DEAD_LETTER_QUEUE_URL": f"{self.queue.url}/{ACCOUNT}/{DEAD_LETTER_QUEUE}",
+            "DOCWELL_PARKED_QUEUE_URL": f"{self.queue.url}/{ACCOUNT}/{PARKED_QUEUE}",
             "DOCWELL_OCR_QUEUE_URL": "",
             "DOCWELL_MODEL_DIR": str(first.model_dir),
             "DOCWELL_CHUNK_TOKENS": str(first.chunk_tokens),
@@ -145,7 +144,7 @@ class World:
             "DOCWELL_VISIBILITY_S": str(EXTENSION_S),
             # Small batches write a document in several requests, so that a kill falls between them.
             "DOCWELL_UPSERT_BATCH": "4",
-            "AWS_ENDPOINT_URL_SQS": self.door.url,
+            "AWS_ENDPOINT_URL_SQS": self.queue.url,
             "NO_PROXY": HOST,
             "OMP_NUM_THREADS": "1",
             **re_index,
