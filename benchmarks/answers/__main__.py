@@ -16,7 +16,7 @@ from infra.local.stack import DEADLINE_S
 from infra.progress import CONSOLE, bar, run_command
 from infra.report import EVALUATION, REPORTS, Report
 
-_PARTS = {"sets": sets.Part, "people": people.Part}
+_PARTS: dict[str, Any] = {"sets": sets, "people": people}
 _NAMES = {"sets": "eval-answers", "people": "eval-answers-people"}
 # 1,400 pages take some minutes on two cores; the last document waits for all before it.
 _INDEXED_S = 1800.0
@@ -30,30 +30,31 @@ def main() -> int:
     answers = REPORTS / "answers" / f"{options.part}.jsonl"
     report = Report(_NAMES[options.part])
     CONSOLE.print("choosing questions…")
-    part: Any = _PARTS[options.part](options)
+    part, judgements = _PARTS[options.part], []
+    files, questions = part.choose(options)
     answers.parent.mkdir(parents=True, exist_ok=True)
     with (
         local_stack(options.model) as stack,
         Doors(stack, timeout_s=DEADLINE_S + 20) as doors,
         answers.open("w", encoding="utf-8") as lines,
     ):
-        index = {key: Indexed(path, doors.put(key, path)) for key, path in part.files.items()}
+        index = {key: Indexed(path, doors.put(key, path)) for key, path in files.items()}
         with bar("indexing", len(index)) as step:
             for key, document in index.items():
                 doors.indexed(key, document.version, _INDEXED_S)
                 step()
-        with bar("asking", len(part.questions)) as step:
-            for question in part.questions:
+        with bar("asking", len(questions)) as step:
+            for question in questions:
                 reply = doors.ask(question.body)
                 if reply.status != 200 or reply.broken:
                     problem = reply.broken or (reply.body or {}).get("type")
                     CONSOLE.print(f"{question.id} failed after {reply.seconds:.0f} s: {reply.status} {problem}")
-                row = part.judge(question, reply, index)
-                if row:
+                judgements.append(part.judge(question, reply, index))
+                if row := part.row(judgements[-1]):
                     lines.write(json.dumps(row, ensure_ascii=False, default=str) + "\n")
                     lines.flush()
                 step()
-    part.add_figures(report)
+    part.add_figures(report, judgements)
     CONSOLE.print(f"answers with their judgement: {answers}")
     return report.finish()
 
@@ -64,7 +65,6 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument(
         "--n", type=int, help="sets: answerable questions, and half as many others (100); people: questions (all)"
     )
-    parser.add_argument("--show-untouched", action="store_true", help="people: write down the untouched half too")
     parser.add_argument("--model", default="qwen2.5-coder:1.5b")
     parser.add_argument("--seed", type=int, default=7, help="another sample, and other documents held out")
     return parser.parse_args()

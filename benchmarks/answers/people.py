@@ -23,7 +23,7 @@ import argparse
 import random
 import re
 import tomllib
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from functools import cache
@@ -210,6 +210,8 @@ class Judgement:
     `cites_page` is whether a citation leads to a page of the truth.
     """
 
+    question: Question
+    answer: Answer | None
     verdict: Verdict
     missing: tuple[str, ...] = ()
     facts_said: int = 0
@@ -220,25 +222,26 @@ class Judgement:
     in_truth: int = 0
 
 
-def answer_of(reply: Reply) -> Answer | None:
-    """Read an answer; None where the request failed."""
-    return read_answer(reply.body) if reply.status == 200 and isinstance(reply.body, dict) else None
+def judge(question: Question, reply: Reply, _: Mapping[str, Indexed]) -> Judgement:
+    """Judge one answer; it failed where the request did."""
+    is_answer = reply.status == 200 and isinstance(reply.body, dict)
+    return judge_answer(question, read_answer(reply.body) if is_answer else None)
 
 
-def judge(question: Question, answer: Answer | None) -> Judgement:
-    """Judge one answer."""
+def judge_answer(question: Question, answer: Answer | None) -> Judgement:
+    """Judge one answer, None for one that failed."""
     musts, in_truth = len(question.musts), len(question.documents)
-    if answer is None:
-        return Judgement(Verdict.FAILED, facts=musts, in_truth=in_truth)
-    if answer.status == "refused":
-        verdict = judge_facts(answer, (), answerable=question.answerable)
-        return Judgement(verdict, facts=musts, in_truth=in_truth)
+    if answer is None or answer.status == "refused":
+        refused = answer and judge_facts(answer, (), answerable=question.answerable)
+        return Judgement(question, answer, refused or Verdict.FAILED, facts=musts, in_truth=in_truth)
     missing = tuple(
         fact.say[0] for fact in question.musts if not says_any(answer.text, fact.say, question.language)
     )
     documents = {page.key for page in answer.citations} if in_truth else set()
     return Judgement(
-        verdict=_verdict(question, answer, missing, documents),
+        question,
+        answer,
+        _verdict(question, answer, missing, documents),
         missing=missing,
         facts_said=musts - len(missing),
         facts=musts,
@@ -293,76 +296,65 @@ def decision(text: str, *, negated: bool = False, denies: Collection[str] = ()) 
     return not (denied or says_any(statement, denies))
 
 
-class Part:
-    """A sample of the questions, the files that they need, and the judgements of their answers."""
+def choose(options: argparse.Namespace) -> tuple[dict[str, Path], list[Question]]:
+    """Return the files to index, by key, and the questions.
 
-    def __init__(self, options: argparse.Namespace) -> None:
-        """Choose the questions. A small sample indexes fewer documents, so it meets fewer passages of others."""
-        questions, files = truth()
-        self.questions = sample(questions, options.n, options.seed)
-        needed = set().union(*(question.needs(files) for question in self.questions))
-        self.files = {key: files[key] for key in sorted(needed)}
-        self._show_untouched = bool(options.show_untouched)
-        self._judged: list[tuple[Question, Judgement]] = []
+    A small sample indexes fewer documents, so it meets fewer passages of others.
+    """
+    questions, files = truth()
+    chosen = sample(questions, options.n, options.seed)
+    needed = set().union(*(question.needs(files) for question in chosen))
+    return {key: files[key] for key in sorted(needed)}, chosen
 
-    def judge(self, question: Question, reply: Reply, _: Mapping[str, Indexed]) -> dict[str, Any]:
-        """Judge an answer and return its row; none where the question has to stay untouched."""
-        answer = answer_of(reply)
-        judgement = judge(question, answer)
-        self._judged.append((question, judgement))
-        if question.untouched and not self._show_untouched:
-            return {}
-        return {
-            "id": question.id,
-            "kind": question.kind,
-            "half": "untouched" if question.untouched else "seen",
-            **question.body,
-            "answer": asdict(answer) | {"citations": _written(answer.citations)} if answer else None,
-            "pages": _written(question.pages),
-            **asdict(judgement),
-            "seconds": round(reply.seconds, 1),
-        }
 
-    def add_figures(self, report: Report) -> None:
-        add_figures(report, self._judged)
+def row(judgement: Judgement) -> dict[str, Any]:
+    """Return an answer and its judgement; nothing where the question has to stay untouched."""
+    question, answer = judgement.question, judgement.answer
+    if question.untouched:
+        return {}
+    fields = {name: value for name, value in asdict(judgement).items() if name not in {"question", "answer"}}
+    return {
+        "id": question.id,
+        "kind": question.kind,
+        **question.body,
+        "answer": asdict(answer) | {"citations": _written(answer.citations)} if answer else None,
+        "pages": _written(question.pages),
+        **fields,
+    }
 
 
 def _written(pages: Iterable[Page]) -> list[str]:
     return [f"{page.key}#{page.number}" for page in sorted(pages)]
 
 
-def add_figures(report: Report, judged: Sequence[tuple[Question, Judgement]]) -> None:
+def add_figures(report: Report, judged: Sequence[Judgement]) -> None:
     """Add the figures, the goals first."""
 
     def share(
-        metric: str, verdicts: Collection[Verdict], holds: Callable[[Question], bool], goal: str | None = None
+        metric: str, verdicts: Collection[Verdict], cases: Sequence[Judgement], goal: str | None = None
     ) -> None:
-        cases = [judgement.verdict for question, judgement in judged if holds(question)]
-        add_share(report, metric, sum(verdict in verdicts for verdict in cases), len(cases), goal)
+        add_share(report, metric, sum(case.verdict in verdicts for case in cases), len(cases), goal)
 
     def counts(metric: str, hits: str, of: str, kind: Kind, goal: str) -> None:
-        cases = [judgement for question, judgement in judged if question.kind is kind]
-        counted, total = (sum(getattr(judgement, name) for judgement in cases) for name in (hits, of))
+        counted, total = (sum(getattr(case, name) for case in of_kind[kind]) for name in (hits, of))
         add_share(report, metric, counted, total, goal)
 
-    failed = sum(judgement.verdict is Verdict.FAILED for _, judgement in judged)
+    of_kind = {kind: [case for case in judged if case.question.kind is kind] for kind in Kind}
+    untouched, seen = ([case for case in judged if case.question.untouched is half] for half in (True, False))
+    answerable = [case for case in judged if case.question.answerable]
+    failed = sum(case.verdict is Verdict.FAILED for case in judged)
     report.add("questions that failed", failed, "questions", "== 0")
-    share("right or rightly refused, the untouched half", GOOD, lambda question: question.untouched, ">= 75")
-    share("right or rightly refused, the seen half", GOOD, lambda question: not question.untouched)
-    share("wrong and not marked", {Verdict.WRONG}, lambda _: True, "<= 6")
-    share("wrong, but marked as not supported", {Verdict.WRONG_MARKED}, lambda _: True)
-    refused = {Verdict.WRONGLY_REFUSED}
-    share("wrongly refused, of the answerable", refused, lambda question: question.answerable, "<= 12")
-    share("incomplete", {Verdict.INCOMPLETE}, lambda _: True)
+    share("right or rightly refused, the untouched half", GOOD, untouched, ">= 75")
+    share("right or rightly refused, the seen half", GOOD, seen)
+    share("wrong and not marked", {Verdict.WRONG}, judged, "<= 6")
+    share("wrong, but marked as not supported", {Verdict.WRONG_MARKED}, judged)
+    share("wrongly refused, of the answerable", {Verdict.WRONGLY_REFUSED}, answerable, "<= 12")
+    share("incomplete", {Verdict.INCOMPLETE}, judged)
     counts("overviews: statements that must be there", "facts_said", "facts", Kind.OVERVIEW, ">= 80")
     counts("lists: recall of documents", "hits", "in_truth", Kind.LIST, ">= 90")
     counts("lists: precision of documents", "hits", "listed", Kind.LIST, ">= 90")
-    right = [
-        judgement for question, judgement in judged if judgement.verdict is Verdict.RIGHT and question.answerable
-    ]
-    citing = sum(judgement.cites_page is True for judgement in right)
+    right = [case for case in answerable if case.verdict is Verdict.RIGHT]
+    citing = sum(case.cites_page is True for case in right)
     add_share(report, "right answers that cite a page of the truth", citing, len(right))
-    for kind in Kind:
-        verdicts = [judgement.verdict for question, judgement in judged if question.kind is kind]
-        good = sum(verdict in GOOD for verdict in verdicts)
-        add_share(report, f"right or rightly refused: {kind}", good, len(verdicts))
+    for kind, cases in of_kind.items():
+        share(f"right or rightly refused: {kind}", GOOD, cases)

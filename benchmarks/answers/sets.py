@@ -108,24 +108,16 @@ class Judged:
         return estimated > QueryLimits().num_ctx / 2 and self.prompt_tokens < _READ_SHARE * estimated
 
 
-class Part:
-    """The questions of the sets, the files that they need, and the judgements of their answers."""
+def choose(options: argparse.Namespace) -> tuple[dict[str, Path], list[Question]]:
+    """Return the files to index, by key, and the questions. Raises `OSError` without the evaluation material."""
+    answerable = _ANSWERABLE if options.n is None else options.n
+    return plan(EVALUATION, answerable, answerable // 2, options.seed)
 
-    def __init__(self, options: argparse.Namespace) -> None:
-        """Choose the questions. Raises `OSError` where the evaluation material is absent."""
-        answerable = _ANSWERABLE if options.n is None else options.n
-        self.files, self.questions = plan(EVALUATION, answerable, answerable // 2, options.seed)
-        self._judged: list[Judged] = []
 
-    def judge(self, question: Question, reply: Reply, index: Mapping[str, Indexed]) -> dict[str, Any]:
-        """Judge an answer and return its row."""
-        judged = judge(question, reply, index)
-        self._judged.append(judged)
-        fields = asdict(judged)
-        return {**fields.pop("question"), **fields}
-
-    def add_figures(self, report: Report) -> None:
-        add_figures(report, self._judged)
+def row(judged: Judged) -> dict[str, Any]:
+    """Return a question, its answer and its judgement."""
+    fields = asdict(judged)
+    return {**fields.pop("question"), **fields}
 
 
 def plan(folder: Path, answerable: int, unanswerable: int, seed: int) -> tuple[dict[str, Path], list[Question]]:

@@ -103,14 +103,13 @@ def test_the_figures_of_people_have_their_cases() -> None:
         return people.Question("q", kind, "When?", untouched=untouched)
 
     plain, fresh = question(people.Kind.PLAIN), question(people.Kind.PLAIN, untouched=True)
-    overview = Judgement(Verdict.RIGHT, facts_said=32, facts=40)
     cases = [
-        *[(fresh, Judgement(Verdict.RIGHT))] * 30,
-        *[(fresh, Judgement(Verdict.WRONG))] * 10,
-        *[(plain, Judgement(Verdict.WRONGLY_REFUSED))] * 10,
-        *[(question(people.Kind.ABSENT), Judgement(Verdict.RIGHTLY_REFUSED))] * 10,
-        (question(people.Kind.LIST), Judgement(Verdict.INCOMPLETE, hits=27, listed=30, in_truth=36)),
-        (question(people.Kind.OVERVIEW), overview),
+        *[Judgement(fresh, None, Verdict.RIGHT)] * 30,
+        *[Judgement(fresh, None, Verdict.WRONG)] * 10,
+        *[Judgement(plain, None, Verdict.WRONGLY_REFUSED)] * 10,
+        *[Judgement(question(people.Kind.ABSENT), None, Verdict.RIGHTLY_REFUSED)] * 10,
+        Judgement(question(people.Kind.LIST), None, Verdict.INCOMPLETE, hits=27, listed=30, in_truth=36),
+        Judgement(question(people.Kind.OVERVIEW), None, Verdict.RIGHT, facts_said=32, facts=40),
     ]
     report = Report("unit")
     people.add_figures(report, cases)
@@ -150,16 +149,16 @@ def test_verdicts(case: dict[str, Any]) -> None:
     text, supported = case.get("text", ""), not case.get("marked", False)
     status = "refused" if case.get("refused") else "answered"
     reply = Answer(status, text, frozenset(cites), (Sentence(text, cites, supported),))
-    assert people.judge(question, reply).verdict is Verdict[case["verdict"]]
-    assert people.judge(question, None).verdict is Verdict.FAILED
+    assert people.judge_answer(question, reply).verdict is Verdict[case["verdict"]]
+    assert people.judge_answer(question, None).verdict is Verdict.FAILED
 
 
-@pytest.mark.parametrize(("show", "halves"), [(False, ["seen"]), (True, ["seen", "untouched"])])
-def test_the_untouched_half_is_written_down_only_on_demand(*, show: bool, halves: list[str]) -> None:
-    part = people.Part(argparse.Namespace(n=8, seed=7, show_untouched=show))
+def test_the_untouched_half_is_not_written_down() -> None:
     failed = Reply(503, "application/problem+json", {"type": "busy"}, 1.0)
-    rows = [part.judge(question, failed, {}) for question in part.questions]
-    assert sorted({row["half"] for row in rows if row}) == halves
+    _, questions = people.choose(argparse.Namespace(n=8, seed=7))
+    rows = {question: people.row(people.judge(question, failed, {})) for question in questions}
+    assert {question.untouched for question in questions} == {True, False}
+    assert all(bool(row) != question.untouched for question, row in rows.items())
 
 
 def test_half_of_each_kind_is_untouched_or_all_that_were_not_looked_at() -> None:
