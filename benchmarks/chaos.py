@@ -125,86 +125,74 @@ class Promise(StrEnum):
     IN_TIME = "an answer or a typed error"
 
 
+SLOWED = {Misdeed.SLOW: Promise.ANSWER, Fault.SLOW: Promise.IN_TIME}
+
+
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One fault; `begin` causes it."""
+    """One fault of a part; `begin` causes it."""
 
     name: str
     begin: Callable[[Rig], None]
     promise: Promise
 
 
-def _model(misdeed: Misdeed, promise: Promise = Promise.FALLBACK) -> Row:
-    return Row(f"model host: {misdeed}", lambda rig: rig.host.behave(misdeed), promise)
+def _row(part: str, proxy: Callable[[Rig], Proxy | ModelHost], fault: Any, promise: Promise) -> Row:
+    return Row(f"{part}: {fault}", lambda rig: proxy(rig).behave(fault), promise)
 
 
-def _chroma(fault: Fault, promise: Promise = Promise.ERROR) -> Row:
-    return Row(f"Chroma: {fault}", lambda rig: rig.chroma.behave(fault), promise)
-
-
-def _ledger(fault: Fault) -> Row:
-    return Row(f"ledger: {fault}", lambda rig: rig.ledger.behave(fault), Promise.ERROR)
-
-
-ROWS = (
-    _model(Misdeed.SLOW, Promise.ANSWER),
-    *(_model(misdeed) for misdeed in Misdeed if misdeed not in {Misdeed.NONE, Misdeed.SLOW}),
-    _chroma(Fault.DOWN),
-    _chroma(Fault.BROKEN),
-    _chroma(Fault.HANG),
-    _chroma(Fault.SLOW, Promise.IN_TIME),
-    _ledger(Fault.THROTTLED),
-    _ledger(Fault.DOWN),
-    _ledger(Fault.HANG),
-)
-
-
+MODEL_ROWS = [
+    _row("model host", lambda rig: rig.host, misdeed, SLOWED.get(misdeed, Promise.FALLBACK))
+    for misdeed in Misdeed
+    if misdeed is not Misdeed.NONE
+]
+ROWS = [
+    *MODEL_ROWS,
+    *(
+        _row("Chroma", lambda rig: rig.chroma, fault, SLOWED.get(fault, Promise.ERROR))
+        for fault in (Fault.DOWN, Fault.BROKEN, Fault.HANG, Fault.SLOW)
+    ),
+    *(
+        _row("ledger", lambda rig: rig.ledger, fault, Promise.ERROR)
+        for fault in (Fault.THROTTLED, Fault.DOWN, Fault.HANG)
+    ),
+]
 # The model host's failures again, over the other protocol.
-OPENAI_ROWS = tuple(replace(row, name=f"OpenAI {row.name}") for row in ROWS if row.name.startswith("model host"))
+OPENAI_ROWS = [replace(row, name=f"OpenAI {row.name}") for row in MODEL_ROWS]
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """The client's view in words, and whether it keeps the promise."""
-
-    view: str
-    ok: bool
-
-
-def judge(reply: Reply, mode: str, promise: Promise) -> Verdict:
+def judge(reply: Reply, mode: str, promise: Promise) -> tuple[str, bool]:
+    """Return the client's view in words, and whether it keeps the promise."""
     if reply.broken is not None:
-        return Verdict(f"{reply.status or 'no status'}, {reply.broken}", ok=False)
-    stream = reply.content_type == SSE
+        return f"{reply.status or 'no status'}, {reply.broken}", False
     answer, problem = _outcome(reply)
     if problem is not None:
-        fault = problem_fault(problem, None if stream else reply.status)
-        place = "error event" if stream else str(reply.status)
+        status = None if reply.content_type == SSE else reply.status
+        fault = problem_fault(problem, status)
         kind = str(problem.get("type", "no type")).removeprefix(_PROBLEM_PREFIX)
         allowed = promise is not Promise.ANSWER and not (promise is Promise.FALLBACK and mode == "extractive")
-        return Verdict(f"{place} {kind}{f' ({fault})' if fault else ''}", allowed and fault is None)
+        return f"{status or 'error event'} {kind}{f' ({fault})' if fault else ''}", allowed and fault is None
     if answer is None:
-        return Verdict(f"{reply.status} {reply.content_type or 'without a type'}, no problem document", ok=False)
-    status = str(answer.get("status"))
+        return f"{reply.status} {reply.content_type or 'without a type'}, no problem document", False
+    status, citations = answer.get("status"), answer.get("citations") or []
     if status == "extractive":
-        ok = mode == "extractive" and promise is Promise.FALLBACK and bool(answer.get("citations"))
-        return Verdict(f"extractive, {len(answer.get('citations') or [])} cited", ok)
-    return Verdict(status, status == "answered" and promise in {Promise.ANSWER, Promise.IN_TIME})
+        ok = mode == "extractive" and promise is Promise.FALLBACK and bool(citations)
+        return f"extractive, {len(citations)} cited", ok
+    return f"{status}", status == "answered" and promise in {Promise.ANSWER, Promise.IN_TIME}
 
 
 def _outcome(reply: Reply) -> tuple[dict[str, Any] | None, dict[str, Any] | None]:
     """Return (answer, problem) of a response, or of the end of a stream; one or both are None."""
+    name, body = "answer" if reply.status == 200 else "", reply.body
     if reply.content_type == SSE:
         # A stream ends with one answer or one error, and has no other.
         ends = [event for event in reply.events if event[0] in {"answer", "error"}]
-        if len(ends) != 1 or ends[0] is not reply.events[-1] or not isinstance(ends[0][1], dict):
-            return None, None
-        name, data = ends[0]
-        return (data, None) if name == "answer" else (None, data)
-    if not isinstance(reply.body, dict):
+        name, body = ends[0] if len(ends) == 1 and ends[0] is reply.events[-1] else ("", None)
+    elif reply.content_type == _PROBLEM_JSON:
+        name = "error"
+    if not isinstance(body, dict):
         return None, None
-    if reply.content_type == _PROBLEM_JSON:
-        return None, reply.body
-    return (reply.body if reply.status == 200 else None), None
+    return body if name == "answer" else None, body if name == "error" else None
 
 
 def problem_fault(problem: Mapping[str, Any], status: int | None) -> str | None:
@@ -241,7 +229,7 @@ def main() -> int:
         CONSOLE.print("starting the stack…")
         with rig(deadline_s, rest_s, openai=rows[0] in OPENAI_ROWS) as world:
             _run(world, rows, report, short=options.short)
-            if rows == list(ROWS):
+            if rows == ROWS:
                 _storm(world, report)
     return report.finish()
 
@@ -261,13 +249,11 @@ def _run(world: Rig, rows: Sequence[Row], report: Report, *, short: bool) -> Non
                 answers = world.together(*(MODES[mode] for mode in wave))
                 world.heal()
                 for mode, reply in zip(wave, answers, strict=True):
-                    verdict = judge(reply, mode, row.promise)
+                    view, ok = judge(reply, mode, row.promise)
                     seconds.append(reply.seconds)
-                    wrong += not verdict.ok
-                    mark = "ok   " if verdict.ok else "WRONG"
-                    CONSOLE.print(
-                        f"{mark} {row.name}, {mode}: {verdict.view}, {reply.seconds:.1f} s", markup=False
-                    )
+                    wrong += not ok
+                    line = f"{'ok   ' if ok else 'WRONG'} {row.name}, {mode}: {view}, {reply.seconds:.1f} s"
+                    CONSOLE.print(line, markup=False)
                 slowest_recovery = max(slowest_recovery, world.recovery(patience_s + 1))
             report.add(f"{row.name}: slowest answer", max(seconds), "s", f"<= {limit:g}")
             report.add(f"{row.name}: outcomes that were not promised", wrong, f"of {len(seconds)}", "== 0")
