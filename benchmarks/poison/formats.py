@@ -16,6 +16,7 @@ from PIL import Image
 from pptx.util import Inches
 
 from benchmarks.poison.build import MIB, Make
+from benchmarks.poison.kinds import texts
 
 _ENTITIES = "<!DOCTYPE x [<!ENTITY a0 'aaaaaaaaaa'>{}]>".format(
     "".join(f"<!ENTITY a{n} '{f'&a{n - 1};' * 10}'>" for n in range(1, 10))
@@ -240,19 +241,8 @@ _OFFICE: dict[str, Make] = {
     "msg_sectors_in_a_loop": _message_in_a_loop,
     "office_with_a_password": lambda: _OLE + bytes(512) + "EncryptedPackage".encode("utf-16-le"),
 }
-_TEXTS: dict[str, Make] = {
-    "html_deep": lambda: b"<!doctype html>" + b"<div>" * 300_000 + b"Close the valve.",
-    "html_selectors": lambda: (
-        b"<!doctype html><style>" + b"div > * ~ p:not(b){display:none}" * 2000 + b"</style>" + b"<p>a</p>" * 5000
-    ),
-    "html_reference": lambda: (
-        b"<!doctype html><p>Close the valve.</p><img src=http://127.0.0.1:9/x><iframe src=file:///etc/passwd></iframe>"
-    ),
-    "html_hidden_as_a_whole": lambda: b"<!doctype html><body style='display:none'><p>Close the valve.</p>",
+_TEXTS: dict[str, Make] = texts("format") | {
     "md_wide_table": lambda: b"|" + b"a|" * 5000 + b"\n|" + b"-|" * 5000 + (b"\n|" + b"b|" * 5000) * 50,
-    "md_links": lambda: b"# a\n\n" + b"[" * 200_000 + b"](x)",
-    "txt_one_line": lambda: b"valve " * (4 * MIB // 6),
-    "csv_quote_never_closed": lambda: b"a,b\n1,2\n3,4\n" + b'5,"' + b"x," * MIB,
     "eml_nested": _nested_mail,
     "eml_with_a_bomb": lambda: _mail(_bomb("xlsx")),
     "eml_of_many_attachments": lambda: _mail(*[b"Close the valve."] * 1000),
