@@ -14,11 +14,11 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
 
-from benchmarks.doors import SSE, Doors, Reply, local_stack
+from benchmarks.doors import SSE, Doors, Reply, local_stack, run_command
 from benchmarks.model_host import MODEL, Misdeed, ModelHost
 from benchmarks.pdfs import pdf
 from benchmarks.proxy import Fault, Proxy
-from infra.progress import CONSOLE, bar, run_command
+from infra.progress import CONSOLE, bar
 from infra.report import Report
 
 KEY = "chaos/boiler.pdf"

@@ -1,14 +1,16 @@
-"""The doors of a running stack: the bucket, and the API over HTTP."""
+"""The doors of a running stack, the bucket and the API over HTTP; and the way to run a benchmark."""
 
 import json
 import os
+import signal
+import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, NoReturn, Self
 from unittest.mock import patch
 from urllib.parse import quote
 
@@ -151,3 +153,12 @@ def _json(text: str) -> Any:
         return json.loads(text)
     except ValueError:
         return None
+
+
+def run_command(main: Callable[[], int]) -> NoReturn:
+    """Run a command and exit with its status; SIGTERM cleans up as Ctrl-C does, and both exit with 130."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        sys.exit(130)

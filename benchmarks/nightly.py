@@ -14,8 +14,9 @@ from typing import Any, NamedTuple
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.doors import run_command
 from benchmarks.speed.options import NAMES as BENCHES
-from infra.progress import CONSOLE, run_command
+from infra.progress import CONSOLE
 from infra.report import REPORTS, ROOT
 
 _LOGS = ROOT / "build" / "nightly"

@@ -22,7 +22,7 @@ from typing import Self
 import httpx
 import psutil
 
-from benchmarks.doors import local_servers
+from benchmarks.doors import local_servers, run_command
 from benchmarks.faults.compare import Comparator, PipelinePlace
 from benchmarks.pdfs import pages_of_words
 from benchmarks.speed.stack import CHUNK_TOKENS, Indexed, index
@@ -31,7 +31,7 @@ from infra.local.names import HOST, LEDGER_TABLE, ROOT
 from infra.local.ports import free_port
 from infra.local.stack import MODEL_DIR, Part, Stack, StackOptions
 from infra.local.supervisor import ensure_embedder
-from infra.progress import bar, run_command
+from infra.progress import bar
 from infra.report import Report
 
 WORKERS, SHORT_WORKERS = (1, 2, 4), (1, 2)

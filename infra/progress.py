@@ -1,13 +1,10 @@
-"""A progress bar on stderr, and a command that cleans up when it is stopped."""
+"""A progress bar on stderr."""
 
 from __future__ import annotations
 
-import signal
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import NoReturn
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
@@ -43,12 +40,3 @@ def bar(what: str, total: float) -> Iterator[Bar]:
     )
     with Progress(*columns, console=CONSOLE, transient=True) as progress:
         yield Bar(progress, progress.add_task(what, total=total, now=""))
-
-
-def run_command(main: Callable[[], int]) -> NoReturn:
-    """Run a command and exit with its status; SIGTERM cleans up as Ctrl-C does, and both exit with 130."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        sys.exit(main())
-    except KeyboardInterrupt:
-        sys.exit(130)

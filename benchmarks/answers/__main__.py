@@ -11,9 +11,9 @@ from typing import Any
 
 from benchmarks.answers import people, sets
 from benchmarks.answers.pages import Indexed
-from benchmarks.doors import Doors, local_stack
+from benchmarks.doors import Doors, local_stack, run_command
 from infra.local.stack import DEADLINE_S
-from infra.progress import CONSOLE, bar, run_command
+from infra.progress import CONSOLE, bar
 from infra.report import EVALUATION, REPORTS, Report
 
 _PARTS: dict[str, Any] = {"sets": sets, "people": people}

@@ -9,7 +9,8 @@ import traceback
 
 from benchmarks.attack.attacks import ATTACKS
 from benchmarks.attack.target import Target, target
-from infra.progress import CONSOLE, bar, run_command
+from benchmarks.doors import run_command
+from infra.progress import CONSOLE, bar
 from infra.report import Report
 
 _SHOWN = 5
