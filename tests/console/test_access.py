@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import io
 from typing import Any
 
-import pypdf
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect
@@ -126,19 +124,6 @@ def test_an_answer_takes_the_focus_from_no_source_that_is_read(console: Console)
     console.host.say(SAYS, pace_s=PACE_S)
 
 
-def test_a_view_or_field_gets_the_focus_of_a_button_that_goes(console: Console) -> None:
-    page = console.open()
-    page.fill("#question", QUESTION)
-    page.locator(".ask form button.main").press("Enter")
-    page.locator(".turn .answer").wait_for()
-    expect(page.locator("#question")).to_be_focused()
-    page.get_by_role("link", name="Receipt").press("Enter")
-    expect(page.locator("#receipt-title")).to_be_focused()
-    page.get_by_role("link", name="Ask", exact=True).press("Enter")
-    page.get_by_role("button", name="New conversation").press("Enter")
-    expect(page.locator("#question")).to_be_focused()
-
-
 def test_at_400_percent_zoom_the_conversation_has_room(console: Console) -> None:
     page = console.open(viewport={"width": 320, "height": 256})
     ask(page)
@@ -150,20 +135,6 @@ def test_at_400_percent_zoom_the_conversation_has_room(console: Console) -> None
     page.locator(".source[data-state=marked]").wait_for()
     assert page.locator(".sheet canvas").count() <= len(PAGES)
     assert page.evaluate("document.querySelector('.pages').clientHeight") > 150
-
-
-def test_a_conversation_is_printed_whole_in_dark_letters(console: Console) -> None:
-    page = with_every_part(console, color_scheme="dark")
-    page.get_by_role("button", name="Dark or light").click()
-    page.get_by_role("button", name="Dark or light").click()  # dark by choice
-    questions = [f"When is boiler {number} in the cellar inspected?" for number in range(4)]
-    for question in questions:
-        ask(page, question)
-    printed = pypdf.PdfReader(io.BytesIO(page.pdf()))
-    text = " ".join(" ".join(sheet.extract_text().split()) for sheet in printed.pages)
-    assert [question for question in questions if question not in text] == []
-    page.emulate_media(media="print", color_scheme="dark")
-    assert page.evaluate("getComputedStyle(document.body).color") == "rgb(27, 31, 38)"
 
 
 def test_the_policy_blocks_inline_code_and_other_addresses(console: Console) -> None:

@@ -144,16 +144,6 @@ def test_a_stopped_question_ends_at_once_and_the_next_one_is_answered(console: C
     page.locator(".turn .answer").wait_for()
 
 
-def test_a_question_over_the_limit_is_refused_whole_and_can_be_shortened(console: Console) -> None:
-    page = console.open(permissions=["clipboard-read", "clipboard-write"])
-    page.locator("#question").wait_for()
-    page.evaluate("navigator.clipboard.writeText('word '.repeat(600))")
-    page.locator("#question").press("Control+V")
-    page.keyboard.press("Enter")
-    expect(page.locator(".turn .failure")).to_contain_text("2,000")
-    assert len(page.input_value("#question")) == len("word " * 600) - 1
-
-
 def test_a_server_that_is_gone_is_named_and_the_question_can_be_asked_again(console: Console) -> None:
     page = console.open()
     page.locator("#question").wait_for()
@@ -185,24 +175,6 @@ def test_markup_in_a_document_is_text_in_every_view(console: Console) -> None:
     assert page.locator("img").count() == 0
     assert page.title() == "docwell"
     console.stack.client("s3").delete_object(Bucket=console.stack.bucket, Key=key)
-
-
-def test_a_question_searches_the_documents_of_its_conditions(console: Console) -> None:
-    page = console.open()
-    page.locator(".choice summary", has_text="Conditions").click()
-    page.get_by_label("whose key begins with").fill("house/b")
-    ask(page)
-    expect(page.locator(".citations")).to_contain_text(BOILER)
-    page.get_by_label("created from").fill("2031-05-01")
-    expect(page.locator(".choice summary").nth(1)).to_have_text("2 conditions")
-    page.fill("#question", QUESTION)
-    page.keyboard.press("Enter")
-    expect(page.locator(".turn").nth(1)).to_contain_text("fits this filter")
-    page.get_by_role("button", name="Remove the conditions").click()
-    expect(page.locator(".choice summary").nth(1)).to_have_text("Conditions")
-    page.get_by_label("with the title").press("Escape")
-    expect(page.get_by_label("with the title")).to_be_hidden()
-    expect(page.locator(".choice summary").nth(1)).to_be_focused()
 
 
 def test_a_page_that_is_not_drawn_shows_its_text_with_the_quote(console: Console) -> None:

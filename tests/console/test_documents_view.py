@@ -93,13 +93,6 @@ def test_a_dropped_file_is_uploaded(console: Console) -> None:
     expect(page.locator('tr[data-document="drops/binary.pdf"]')).to_have_attribute("data-status", "REJECTED")
 
 
-def test_files_beside_the_place_for_them_are_not_opened_in_place_of_the_page(console: Console) -> None:
-    page = documents(console)
-    drop = _DROP.replace(".drop", "h1").replace(".dispatchEvent(", ".dispatchEvent(window.dropped = ")
-    page.evaluate(drop, ["a.pdf", "%PDF-"])
-    assert page.evaluate("window.dropped.defaultPrevented")
-
-
 @pytest.mark.parametrize(
     ("collection", "paths", "keys"),
     [
@@ -130,27 +123,6 @@ def test_a_deletion_is_confirmed_and_the_row_goes(console: Console, tmp_path: Pa
     record = console.doors.document("cellar/wine.pdf")
     assert record is not None
     assert record["status"] == "DELETED"
-
-
-def test_a_list_that_is_not_read_yet_is_not_called_empty(console: Console) -> None:
-    page = console.open("ask")
-    held: list[Route] = []
-
-    def hold(route: Route) -> None:
-        held.append(route)
-
-    page.route("**/v1/documents?*", hold)
-    page.fill("#key", console.stack.api_key)
-    page.get_by_role("button", name="Open").click()
-    expect(page.locator(".turns")).to_contain_text("Ask a question.")
-    page.locator(".choice summary").first.click()
-    expect(page.locator(".choice").first).not_to_contain_text("no documents")
-    page.get_by_role("link", name="Documents").click()
-    expect(page.locator("main")).not_to_contain_text("no documents")
-    held[0].fulfill(json={"documents": []})
-    expect(page.locator("main")).to_contain_text("There are no documents yet.")
-    page.get_by_role("link", name="Ask", exact=True).click()
-    expect(page.locator(".turns")).to_contain_text("Upload some under Documents.")
 
 
 def test_documents_are_found_by_each_text_of_their_row_in_the_language_of_the_page(console: Console) -> None:

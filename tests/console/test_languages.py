@@ -86,19 +86,6 @@ def test_no_view_is_wider_than_a_narrow_screen(console: Console, locale: str) ->
         assert page.evaluate(_BROKEN) == [], name
 
 
-def test_a_quote_is_marked_where_it_stands_in_a_layout_from_the_right(console: Console) -> None:
-    page = with_every_part(console, locale="ar")
-    box, sheet = (page.locator(name).first.bounding_box() for name in (".quote-box", '.sheet[data-page="2"]'))
-    assert box is not None
-    assert sheet is not None
-    assert sheet["x"] <= box["x"]
-    assert box["x"] + box["width"] <= sheet["x"] + sheet["width"]
-    first, main = page.locator("aside").bounding_box(), page.locator("main").bounding_box()
-    assert first is not None
-    assert main is not None
-    assert first["x"] < main["x"]  # the source is at the left
-
-
 def test_a_chosen_language_is_spoken_at_once_and_kept(console: Console) -> None:
     page = console.open(locale="fr-CA")
     ask(page)

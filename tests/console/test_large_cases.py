@@ -16,7 +16,7 @@ from benchmarks.pdfs import text_content
 from benchmarks.poison import build
 from infra.local.names import LEDGER_TABLE
 from infra.local.stack import Stack
-from tests.console.conftest import BOILER, QUESTION, Console, ask
+from tests.console.conftest import BOILER, QUESTION, Console
 from tests.console.test_access import violations
 
 pytestmark = pytest.mark.e2e
@@ -151,17 +151,3 @@ def test_a_stream_that_is_cut_off_is_named_and_the_question_can_be_asked_again(c
     page.fill("#question", QUESTION)
     page.keyboard.press("Enter")
     page.locator(".turn .answer").wait_for()
-
-
-def test_documents_are_followed_on_when_the_server_is_back(console: Console) -> None:
-    page = console.open()
-    ask(page)
-    page.get_by_role("link", name="Documents").click()
-    page.locator(f'tr[data-document="{BOILER}"]').wait_for()
-    page.context.set_offline(offline=True)
-    page.get_by_role("button", name="Reload").click()
-    expect(page.locator("main .failure")).to_contain_text("The server does not answer.")
-    expect(page.locator(f'tr[data-document="{BOILER}"]')).to_be_visible()
-    page.context.set_offline(offline=False)
-    page.get_by_role("button", name="Reload").click()
-    expect(page.locator("main .failure")).to_have_count(0)

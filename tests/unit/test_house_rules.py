@@ -21,12 +21,12 @@ PACKAGE = "layers/docwell/python/docwell/"
 # The most lines of Python below each folder, and the budget that they go down to. A change may lower a ceiling and
 # never raises one: it removes as many lines as it adds.
 CEILINGS = {
-    PACKAGE: (31_645, 28_000),
+    PACKAGE: (31_367, 28_000),
     PACKAGE + "query/": (7_244, 6_500),
     PACKAGE + "adapters/documents/": (6_015, 4_900),
-    PACKAGE + "cli/": (4_010, 4_000),
+    PACKAGE + "cli/": (4_003, 4_000),
     "benchmarks/": (8_709, 6_500),
-    "tests/": (41_445, 36_000),
+    "tests/": (41_212, 36_000),
     "infra/": (6_980, 7_000),
 }
 # Names that do not say what a value is: at most one in a hundred.

@@ -115,22 +115,6 @@ def test_wrong_uses_of_put_exit_2(run: Run, tmp_path: Path, pdf: Path) -> None:
         assert result.exit_code == 2, arguments
 
 
-@pytest.mark.parametrize(
-    ("where", "message"),
-    [
-        (("--bucket", "no-such-bucket"), "NoSuchBucket"),
-        (("--bucket", BUCKET, "--aws-endpoint", "http://127.0.0.1:1"), ""),
-    ],
-    ids=["bucket", "endpoint"],
-)
-def test_a_bucket_that_cannot_be_used_is_one_line(
-    run: Run, bucket: S3Client, pdf: Path, where: tuple[str, ...], message: str
-) -> None:
-    result = run("put", pdf, "--no-wait", *where)
-    assert (result.exit_code, message in result.stderr) == (1, True)
-    assert len(result.stderr.strip().splitlines()) == 1
-
-
 def test_put_uploads_nothing_when_the_api_cannot_be_reached(run: Run, bucket: S3Client, pdf: Path) -> None:
     api = FakeApi()
     with socket.socket() as unused:

@@ -11,11 +11,8 @@ from typing import Any
 import pytest
 
 from docwell.audit import Action
-from docwell.config import RuntimeSettings
 from docwell.errors import Overloaded, QuotaExceeded, Unavailable
 from docwell.http.streaming import StreamedResponse
-from docwell.models import Mark, Part
-from docwell.query.retrieval.ranking import OPEN, Gate
 from functions.query.handler import handler
 from tests.unit.conftest import HttpWorld
 from tests.unit.http.http_calls import (
@@ -196,13 +193,6 @@ def test_a_refusal_before_the_model_is_explained_by_its_receipt_and_its_replay(w
     assert change["then"] == round(receipt["fit"], 3) < change["now"] == round(replay["fit"], 3)
 
 
-def test_a_model_without_calibration_has_a_fit_and_no_threshold(world: HttpWorld) -> None:
-    world.query = replace(world.query, gate=OPEN)
-    ask()
-    (receipt,) = world.receipts.kept.values()
-    assert (receipt.fit is None, "min_fit" in receipt.options, receipt.gate_refused) == (False, False, False)
-
-
 def test_a_receipt_is_for_its_caller_alone(world: HttpWorld, capsys: pytest.CaptureFixture[str]) -> None:
     id_ = ask()["request_id"]
     assert call("GET", f"/v1/receipts/{id_}", key="house")[0] == 404
@@ -312,34 +302,6 @@ def test_a_client_that_leaves_a_comparison_is_charged_for_the_rows_that_were_rea
     assert usage["completion_tokens"] == 5
     (event,) = comparing.audit.events
     assert event.documents == {NORTH, SOUTH}
-
-
-def test_a_replay_compares_again_and_names_a_change_of_mode(comparing: HttpWorld) -> None:
-    events = dict(events_of(begin(COMPARISON)))
-    comparing.runtime = RuntimeSettings()
-    path = f"/v1/receipts/{events['answer']['request_id']}/replay"
-    assert call("POST", path)[1]["changes"] == []
-    comparing.row_model.says = "NOT FOUND"
-    comparing.model.says = "The pump is inspected each spring [1]."
-    changes = {change["what"]: change for change in call("POST", path)[1]["changes"]}
-    assert (changes["mode"]["then"], changes["mode"]["now"]) == ("compare", "passages")
-
-
-def refused_overview(world: HttpWorld, **more: Any) -> StreamedResponse:
-    """Return the stream of an answer from an overview that supports nothing of what the model says."""
-    world.index.mark("house", {f"{RULES}-7-live": [Mark(Part.OPENING, 0, len(BOILER))]})
-    world.model.says = "Elephants sleep."
-    return begin({"question": "What is this document about?", "stream": True} | more)
-
-
-def test_the_audit_trail_names_the_document_of_an_overview_after_which_the_gate_refuses(
-    streaming: HttpWorld,
-) -> None:
-    streaming.query = replace(streaming.query, gate=Gate(2.0))
-    events = events_of(refused_overview(streaming))
-    assert [len(data["passages"]) for name, data in events if name == "passages"] == [1, 0]
-    (event,) = streaming.audit.events
-    assert event.documents == {RULES}
 
 
 # --- no link, markup or invisible character of a document reaches an answer ---

@@ -376,40 +376,6 @@ class DocumentWriter(Protocol):
         """Remove the current version. A missing document is no error."""
 
 
-class StoredObject(NamedTuple):
-    """One row of a listing. `modified` is in seconds since the epoch; `archived` ones must be restored first."""
-
-    key: str
-    etag: str
-    size: int
-    modified: float = 0.0
-    archived: bool = False
-
-
-class Listing(Protocol):
-    """The current objects of one bucket below a prefix."""
-
-    def page(self, after: str, until: str = "") -> tuple[Sequence[StoredObject], str | None]:
-        """Return objects after a key, up to and including another, in key order. An empty key is no bound.
-
-        Also return the last key read, or None at the end.
-        """
-
-    def folders(self) -> Sequence[str]:
-        """Return some folders below the prefix, in key order, without their sizes."""
-
-
-class Copier(Protocol):
-    """Copies into the documents bucket."""
-
-    def copy(self, source: StoredObject, key: str) -> None:
-        """Copy exactly the listed content to `key`.
-
-        Raises `NotFound` where the object has other content now, `Forbidden`, and `Refused`, whose reason is
-        `archived` or `refused`.
-        """
-
-
 class DocumentReader(Protocol):
     """A document to text. Raises `Refused` with a reason for a document that it cannot read."""
 

@@ -12,7 +12,7 @@ from datetime import datetime
 from email.errors import MessageError
 from email.header import decode_header, make_header
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urlencode
 
 from boto3.s3.transfer import TransferConfig
@@ -33,7 +33,7 @@ from docwell.models import (
     UnitKind,
     bounded,
 )
-from docwell.ports import StoredObject, UploadForm
+from docwell.ports import UploadForm
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -225,8 +225,18 @@ _PART = 128 * 1024 * 1024
 _DEPTH = 8
 
 
+class StoredObject(NamedTuple):
+    """One row of a listing. `modified` is in seconds since the epoch; `archived` ones must be restored first."""
+
+    key: str
+    etag: str
+    size: int
+    modified: float = 0.0
+    archived: bool = False
+
+
 class S3Listing:
-    """`docwell.ports.Listing` over one bucket. Raises `Unavailable`."""
+    """The current objects of one bucket below a prefix. Raises `Unavailable`."""
 
     def __init__(self, client: S3Client, bucket: str, prefix: str = "") -> None:
         self._client = client
@@ -234,7 +244,10 @@ class S3Listing:
         self._prefix = prefix
 
     def page(self, after: str, until: str = "") -> tuple[list[StoredObject], str | None]:
-        """Return up to 1,000 objects after a key, up to another, and the last key read, None at the end."""
+        """Return up to 1,000 objects after a key, up to and including another; an empty key is no bound.
+
+        Also return the last key read, or None at the end.
+        """
         request: ListObjectsV2RequestTypeDef = {
             "Bucket": self._bucket,
             "Prefix": self._prefix,
@@ -284,7 +297,7 @@ class S3Listing:
 
 
 class S3Copier:
-    """`docwell.ports.Copier`: S3 copies the objects of one bucket into another, with metadata and tags.
+    """S3 copies the objects of one bucket into another, with metadata and tags.
 
     Needs `s3:GetObject` and `s3:GetObjectTagging` on the source, `s3:PutObject` and `s3:PutObjectTagging` on the
     target.
@@ -296,7 +309,10 @@ class S3Copier:
         self._target = target
 
     def copy(self, source: StoredObject, key: str) -> None:
-        """Copy exactly the listed content to `key`, a large object in parts."""
+        """Copy exactly the listed content to `key`, a large object in parts.
+
+        Raises `NotFound` where the object has other content now, `Forbidden`, and `Refused`.
+        """
         place: CopySourceTypeDef = {"Bucket": self._source, "Key": source.key}
         with _copy_errors(source.key):
             if source.size < _IN_PARTS_FROM:

@@ -75,9 +75,9 @@ def one_line(text: object) -> str:
     return " ".join(clean(text).split())
 
 
-def echo(text: object, *, err: bool = False, nl: bool = True) -> None:
-    """Print the clean text, on standard error with `err`, and a line end with `nl`."""
-    typer.echo(clean(text), err=err, nl=nl)
+def echo(text: object, *, err: bool = False) -> None:
+    """Print the clean text as a line, on standard error with `err`."""
+    typer.echo(clean(text), err=err)
 
 
 def say(text: object, style: str = "", *, err: bool = False) -> None:

@@ -19,12 +19,14 @@ from hashlib import sha256
 from itertools import pairwise
 from pathlib import Path, PurePosixPath
 from threading import Event, Lock
-from typing import NamedTuple, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from docwell.errors import Forbidden, NotFound, Refused, Unavailable
 from docwell.media_types import MEDIA_TYPES
 from docwell.models import KEY_BYTES
-from docwell.ports import Copier, Listing, StoredObject
+
+if TYPE_CHECKING:
+    from docwell.adapters.s3 import S3Copier, S3Listing, StoredObject
 
 _Result = TypeVar("_Result")
 
@@ -205,9 +207,9 @@ class Load:
     """One load. The bucket's notifications send the copies to ingest. Set `gate.stop` to end the load."""
 
     route: Route
-    source: Listing
-    target: Listing
-    copier: Copier
+    source: S3Listing
+    target: S3Listing
+    copier: S3Copier
     gate: QueueGate
     workers: int
     loaded: int = 0
@@ -314,7 +316,8 @@ class Load:
 
     def _copies(self, keys: Sequence[str], after: str) -> dict[str, StoredObject]:
         """Return those of the sorted keys that the documents bucket has, among any number of others."""
-        copies, names = dict[str, StoredObject](), frozenset(keys)
+        copies: dict[str, StoredObject] = {}
+        names = frozenset(keys)
         place: str | None = after
         while place is not None and (left := keys[bisect_right(keys, place) :]):
             # Skip other keys: a listing after a part of a key includes the key.

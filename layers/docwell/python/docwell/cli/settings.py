@@ -116,14 +116,6 @@ def find_settings(
     bucket: Annotated[
         str | None, typer.Option(envvar="DOCWELL_BUCKET", metavar="NAME", help="Name of the documents bucket.")
     ] = None,
-    aws_endpoint: Annotated[
-        str | None,
-        typer.Option(
-            envvar=["AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"],
-            metavar="URL",
-            help="Address of S3, if it is not AWS's.",
-        ),
-    ] = None,
     api_key: Annotated[
         str | None, typer.Option(envvar="DOCWELL_API_KEY", metavar="KEY", help="API key, sent as x-api-key.")
     ] = None,
@@ -142,7 +134,7 @@ def find_settings(
     return Settings(**values).override(
         endpoint=endpoint,
         bucket=bucket,
-        aws_endpoint=aws_endpoint,
+        aws_endpoint=os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL"),
         api_key=api_key,
         region=region,
         console=os.environ.get("DOCWELL_CONSOLE"),

@@ -82,13 +82,13 @@ def stream_events(
     becomes an `error` event with the data that `failed` returns. After `silence_s` seconds without an event comes
     a comment. Closing the generator cancels the work.
     """
-    pieces = _pieces(events, failed, silence_s)
+    pieces = _drive(events, failed, silence_s)
     # Run up to the first event: a generator that was never entered would not notice that it is closed.
     next(pieces)
     return pieces
 
 
-def _pieces(
+def _drive(
     events: AsyncGenerator[bytes], failed: Callable[[Exception], Mapping[str, Any]], silence_s: float
 ) -> Generator[bytes]:
     loop = event_loop()
