@@ -66,10 +66,7 @@ _GLYPHS, _NOTES = pdf_text.Glyphs, pdf_notes.Annotations
 PASSES: dict[str, Pass] = {
     "cells apart in a line": Pass(_GLYPHS, "_ends_cell", lambda *_: False),
     "exponents in a line": Pass(_GLYPHS, "_figures_apart", lambda _glyphs, text, *_: text),
-    "exponents between lines": Pass(pdf_layout, "_mark_between", lambda *_: ""),
-    "words that run to the left": Pass(_GLYPHS, "_leftward", lambda _glyphs, piece, _size: piece.text),
     "brackets that run to the left": Pass(pdf_text, "unmirrored", list),
-    "columns that run downward": Pass(pdf_text, "place_of_column", lambda lines, _column: len(lines)),
     "unmapped glyphs of Indic words": Pass(_GLYPHS, "mapped", lambda _glyphs, text: text),
     "all rows": Pass(pdf_layout, "rows", list),
     "rows of tables": Pass(pdf_layout, "_tables", lambda lines: lines),
@@ -86,10 +83,7 @@ PASSES: dict[str, Pass] = {
     "one letter": Pass(quality, "LETTER_SHARE", 2.0),
     "pairs of letters": Pass(quality, "_pair_grade", lambda _words: 9.0),
     "mixed scripts": Pass(quality, "_mixes_scripts", lambda _text: False),
-    "codes": Pass(quality, "_CODE", _NEVER),
-    "repeated words": Pass(quality, "_repeats", lambda _words: True),
     "hyphens at line ends": Pass(quality, "_has_hyphen", lambda *_: False),
-    "hyphens of addresses": Pass(quality, "_ADDRESS", _NEVER),
     "words whole at line ends": Pass(quality, "_REST_OF_WORD", _NEVER),
 }
 

@@ -9,7 +9,7 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from docwell.adapters.documents.document_reader import ChildDocumentReader, ChildPdfReader
+from docwell.adapters.documents.document_reader import ChildDocumentReader
 from docwell.config import IngestLimits, IngestSettings
 from docwell.errors import Refused
 from docwell.ingest.indexing import within_budget
@@ -96,8 +96,9 @@ def _read(path: Path, pages: list[Page]) -> tuple[str, str | None]:
 
 def default_reader() -> ChildDocumentReader:
     """Return the reader with the default limits of `IngestSettings`."""
-    pdf = ChildPdfReader(
+    return ChildDocumentReader(
         parse_cpu_s=_default("parse_cpu_s"),
+        opening_cpu_s=_default("opening_cpu_s"),
         # Ingest tries again when a busy machine starves the reader; here the first try must count.
         parse_timeout_s=600.0,
         parse_memory_bytes=_default("parse_memory_bytes"),
@@ -105,7 +106,6 @@ def default_reader() -> ChildDocumentReader:
         max_page_characters=_default("max_page_characters"),
         max_reader_restarts=_default("max_reader_restarts"),
     )
-    return ChildDocumentReader(pdf=pdf, opening_cpu_s=_default("opening_cpu_s"))
 
 
 def _default(name: str) -> int:

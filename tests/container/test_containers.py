@@ -140,10 +140,10 @@ def test_neither_function_has_torch_or_what_was_trimmed() -> None:
     image = set(subprocess.check_output(command, text=True).split())
     layers = {path.name for path in (sam.artefact("EmbedderLayer") / "python").iterdir()}
     query = {path.name for path in sam.artefact("QueryFunction").iterdir()}
-    assert {"docwell", "handler.py", "model", "numpy", "pypdf"} <= image
+    assert {"docwell", "handler.py", "model", "numpy", "pypdfium2"} <= image
     assert len(image & {"openvino", "onnxruntime"}) == 1  # OpenVINO but on ARM
     assert {"onnxruntime", "numpy", "tokenizers"} <= layers
     for result in (image, layers, query):
         assert not result & {"torch", "sentence_transformers", "transformers", "hf_xet", "chromadb_rust_bindings"}
     assert "openvino_telemetry" not in image
-    assert not query & {"numpy", "onnxruntime", "pypdf"}
+    assert not query & {"numpy", "onnxruntime", "pypdfium2"}

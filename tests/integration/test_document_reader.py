@@ -116,7 +116,7 @@ def test_a_document_of_too_many_parts_is_refused(tmp_path: Path) -> None:
     path.write_bytes(b"Close the valve.\n" * 1000)
     reader = default_reader()
     with pytest.raises(Refused) as refused:
-        replace(reader, pdf=replace(reader.pdf, max_document_pages=3)).inspect(path)
+        replace(reader, max_document_pages=3).inspect(path)
     assert refused.value.reason == "too_many_pages"
 
 
@@ -137,7 +137,6 @@ def test_a_pdf_under_another_name_is_read_as_a_pdf(tmp_path: Path) -> None:
     [
         (b"%PDF-1.7\n", True),
         (b"junk\x00before\n%PDF-1.4\n1 0 obj", True),
-        (b"\x00lost beginning" + bytes(5000) + b"startxref\n5\n%%EOF", True),
         (b"A file that begins with %PDF is a PDF.", False),
         (b"Write %%EOF as the last line.", False),
         (b"PK\x03\x04 with %PDF- inside", False),

@@ -11,15 +11,16 @@ import sys
 import textwrap
 import time
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import psutil
 import pytest
 
 from benchmarks.poison.build import healthy
+from benchmarks.reading import default_reader
 from docwell.adapters.documents import process
-from docwell.adapters.documents.document_reader import ChildPdfReader
+from docwell.adapters.documents.document_reader import ChildDocumentReader
 from docwell.adapters.documents.process import ChildError
 from docwell.models import Reason
 
@@ -55,11 +56,10 @@ class Bench:
         self.bad.write_bytes(healthy() + b"\n%bad")
         self._monkeypatch = monkeypatch
 
-    def reader(self, do: str = "pass", bad: str = "pass") -> ChildPdfReader:
+    def reader(self, do: str = "pass", bad: str = "pass") -> ChildDocumentReader:
         self._program.write_text(textwrap.dedent(SPY).format(do=do, bad=bad))
         self._monkeypatch.setattr(process, "CHILD", self._program)
-        limits: dict[str, Any] = {"parse_cpu_s": 2.0, "parse_timeout_s": 60.0, "parse_memory_bytes": 256 * MIB}
-        return ChildPdfReader(**limits, max_document_pages=9, max_page_characters=9999, max_reader_restarts=0)
+        return replace(default_reader(), parse_cpu_s=2.0, parse_memory_bytes=256 * MIB)
 
     def titles(self, do: str, documents: int) -> list[str | None]:
         reader = self.reader(do)

@@ -17,8 +17,8 @@ import pypdfium2
 import pytest
 from fpdf import FPDF
 
+from benchmarks.reading import default_reader
 from docwell.adapters.documents import ocr, process
-from docwell.adapters.documents.document_reader import ChildDocumentReader, ChildPdfReader
 from docwell.adapters.documents.ocr import RecognisingReader, check_installed
 from docwell.config import IngestSettings, SettingsError
 from docwell.errors import Unavailable
@@ -76,14 +76,14 @@ def recogniser(tmp_path: Path, answers: str, **changes: Any) -> RecognisingReade
     program.write_text(
         "import json, os, sys, time\n"
         "def say(**answer): print(json.dumps({'pages': 3, **answer}), flush=True)\n"
-        "def page(text, confidence): say(kind='page', text=text, label=None, suspect=False, hidden=0, headings=[],"
-        " units=[], partial=False, picture=False, unreadable=False, confidence=confidence)\n"
+        "def page(text, confidence): say(kind='page', text=text, label=None, hidden=0, headings=[],"
+        " units=[], picture=False, unreadable=False, confidence=confidence)\n"
         f"started = {str(tmp_path / 'started')!r}\n"
         "open(started, 'a').write('x')\n"
         "for line in sys.stdin:\n"
         "    request = ' '.join(line.split()[:2])\n"
-        "    if line.strip() == 'count':\n"
-        "        say(kind='count')\n"
+        "    if line.strip() == 'info':\n"
+        "        say(kind='info', files=0)\n"
         "        continue\n" + "".join(f"    {line}\n" for line in answers.splitlines())
     )
     limits = {"page_cpu_s": 5.0, "page_timeout_s": 60.0, "memory_bytes": 100 * MIB}
@@ -227,14 +227,6 @@ def words(text: str) -> set[str]:
 
 
 def real(**changes: Any) -> RecognisingReader:
-    reader = ChildPdfReader(
-        parse_cpu_s=60,
-        parse_timeout_s=60,
-        parse_memory_bytes=800 * MIB,
-        max_document_pages=10,
-        max_page_characters=9_999,
-        max_reader_restarts=0,
-    )
     limits = {
         "page_cpu_s": 200.0,
         "page_timeout_s": 200.0,
@@ -242,7 +234,7 @@ def real(**changes: Any) -> RecognisingReader:
         "max_page_characters": 9_999,
         "min_confidence": 0.75,
     }
-    return RecognisingReader(reader, **(limits | changes))
+    return RecognisingReader(replace(default_reader(), parse_cpu_s=60), **(limits | changes))
 
 
 def commented_scan() -> bytes:
@@ -333,10 +325,7 @@ def test_the_text_of_an_image_is_recognised(tmp_path: Path) -> None:
     path = tmp_path / "letter"
     drawn = pypdfium2.PdfDocument(bytes(page_of_text().output()))[0].render(scale=150 / 72).to_pil()
     drawn.save(path, "PNG")
-    limits = real()
-    assert isinstance(limits.reader, ChildPdfReader)
-    reader = replace(limits, reader=ChildDocumentReader(pdf=limits.reader, opening_cpu_s=60))
-    (page,) = reader.pages(path, 1, 1)
+    (page,) = real().pages(path, 1, 1)
     assert page.confidence is not None
     assert page.citation_units[0][1].label == "image 1"
     assert all(words(sentence) <= words(page.text) for sentence in SENTENCES)

@@ -132,7 +132,7 @@ def test_too_many_parts_are_refused(path: Path) -> None:
     path.write_bytes(pdf("Cover.", {"a.txt": b"Close the valve.\n" * 5000}))
     reader = default_reader()
     with pytest.raises(Refused) as refused:
-        replace(reader, pdf=replace(reader.pdf, max_document_pages=3)).inspect(path)
+        replace(reader, max_document_pages=3).inspect(path)
     assert refused.value.reason == Reason.TOO_MANY_PAGES
 
 

@@ -39,7 +39,7 @@ def test_what_the_page_shows_stays(make: Make, tmp_path: Path) -> None:
 def test_a_page_that_takes_too_long_to_draw_loses_only_its_doubtful_text(make: Make, tmp_path: Path) -> None:
     path = tmp_path / "a.pdf"
     path.write_bytes(make())
-    page = next(replace(default_reader().pdf, parse_cpu_s=2.0).pages(path, 1, 1))
+    page = next(replace(default_reader(), parse_cpu_s=2.0).pages(path, 1, 1))
     assert page.unreadable is None
     assert page.text == SEEN
     assert page.hidden == len((SENTENCE + "Low.").replace(" ", ""))

@@ -1,11 +1,10 @@
-"""`ChildPdfReader` on real PDFs, on hostile ones, and on children that misbehave."""
+"""`ChildDocumentReader` on real PDFs, on hostile ones, and on children that misbehave."""
 
 from __future__ import annotations
 
-import csv
 import os
 import textwrap
-import zlib
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -16,14 +15,13 @@ import pytest
 from fpdf import FPDF
 from pypdf.constants import PageLabelStyle
 
+from benchmarks.reading import default_reader
 from docwell.adapters.documents import process
-from docwell.adapters.documents.document_reader import ChildPdfReader
+from docwell.adapters.documents.document_reader import ChildDocumentReader
 from docwell.errors import Refused, Unavailable
 from docwell.media_types import PDF
 from docwell.models import DocumentInfo, Page, Reason
-from infra.report import EVALUATION
 
-MIB = 1024 * 1024
 CHILD = process.CHILD
 
 
@@ -32,18 +30,10 @@ def _the_real_child_after_each_test(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(process, "CHILD", CHILD)
 
 
-def reader(child: Path = CHILD, **changes: Any) -> ChildPdfReader:
+def reader(child: Path = CHILD, **changes: Any) -> ChildDocumentReader:
     """A reader whose children run the program `child`."""
     process.CHILD = child
-    limits: dict[str, Any] = {
-        "parse_cpu_s": 6.0,
-        "parse_timeout_s": 60.0,
-        "parse_memory_bytes": 512 * MIB,
-        "max_document_pages": 1000,
-        "max_page_characters": 200_000,
-        "max_reader_restarts": 10,
-    }
-    return ChildPdfReader(**(limits | changes))
+    return replace(default_reader(), **changes)
 
 
 def text_pdf(path: Path, pages: list[str]) -> Path:
@@ -67,27 +57,6 @@ def rewritten(path: Path, change: Any) -> Path:
     return out
 
 
-def bomb(path: Path, content: bytes) -> Path:
-    """A page whose content stream is `content`, compressed twice: 300 MB in 1 KB."""
-    stream = zlib.compress(zlib.compress(content, 9), 9)
-    objects = [
-        b"<</Type/Catalog/Pages 2 0 R>>",
-        b"<</Type/Pages/Kids[3 0 R]/Count 1>>",
-        b"<</Type/Page/Parent 2 0 R/MediaBox[0 0 600 800]/Contents 4 0 R/Resources 5 0 R>>",
-        b"<</Length %d/Filter[/FlateDecode/FlateDecode]>>stream\n%b\nendstream" % (len(stream), stream),
-        b"<</Font<</F<</Type/Font/Subtype/Type1/BaseFont/Helvetica>>>>>>",
-    ]
-    body = b"%PDF-1.5\n"
-    offsets = []
-    for number, item in enumerate(objects, 1):
-        offsets.append(len(body))
-        body += b"%d 0 obj\n%b\nendobj\n" % (number, item)
-    table = b"".join(b"%010d 00000 n \n" % offset for offset in offsets)
-    trailer = b"trailer<</Size 6/Root 1 0 R>>\nstartxref\n%d\n%%%%EOF" % len(body)
-    path.write_bytes(body + b"xref\n0 6\n0000000000 65535 f \n" + table + trailer)
-    return path
-
-
 def child_program(tmp_path: Path, body: str) -> Path:
     """A replacement for child.py: `body` runs with `settings` and `say(text)`."""
     start = """
@@ -102,13 +71,13 @@ def child_program(tmp_path: Path, body: str) -> Path:
     return program
 
 
-def reason_of_inspect(made: ChildPdfReader, path: Path) -> str:
+def reason_of_inspect(made: ChildDocumentReader, path: Path) -> str:
     with pytest.raises(Refused) as caught:
         made.inspect(path)
     return caught.value.reason
 
 
-def reason_of_pages(made: ChildPdfReader, path: Path, last: int = 1) -> str:
+def reason_of_pages(made: ChildDocumentReader, path: Path, last: int = 1) -> str:
     with pytest.raises(Refused) as caught:
         list(made.pages(path, 1, last))
     return caught.value.reason
@@ -188,35 +157,11 @@ def test_content_decides_and_not_the_name(tmp_path: Path) -> None:
     assert reason_of_inspect(reader(), path) == Reason.EMPTY_FILE
     path.write_bytes(b"PK\x03\x04 a zip" * 1000)
     assert reason_of_inspect(reader(), path) == Reason.UNKNOWN_KIND
-    path.write_bytes(b"no header\nstartxref\n0\n%%EOF")
-    assert reason_of_inspect(reader(), path) == Reason.UNKNOWN_KIND
     path.write_bytes(b"%PDF-1.7\n" + os.urandom(5000))
     assert reason_of_inspect(reader(), path) == Reason.CORRUPT
     good = text_pdf(tmp_path / "b.txt", ["A PDF after all."]).read_bytes()
     path.with_suffix(".txt").write_bytes(b"junk before the header\n" + good)
     assert [page.text for page in reader().pages(path.with_suffix(".txt"), 1, 1)] == ["A PDF after all."]
-
-
-def test_what_pdfium_cannot_open_pypdf_reads(tmp_path: Path) -> None:
-    fallen = tmp_path / "no_pdfium.py"
-    fallen.write_text(
-        "import json, os, runpy, sys\n"
-        "if json.loads(sys.argv[1])['reader'] == 'pdfium': os.kill(os.getpid(), 11)\n"
-        f"runpy.run_path({str(CHILD)!r}, run_name='__main__')\n"
-    )
-    path = text_pdf(tmp_path / "a.pdf", ["First page.", "Second page."])
-    found = reader(child=fallen)
-    assert found.inspect(path) == DocumentInfo(2, "A title", "An author", "2026-03-01", PDF)
-    assert [page.text.strip() for page in found.pages(path, 1, 2)] == ["First page.", "Second page."]
-
-
-def test_a_decompression_bomb_costs_bounded_time_and_memory(tmp_path: Path) -> None:
-    path = bomb(tmp_path / "a.pdf", b"BT /F 10 Tf 10 10 Td " + b"(abcdefgh) Tj " * 20_000_000)
-    assert path.stat().st_size < 2000
-    (page,) = reader(parse_memory_bytes=256 * MIB).pages(path, 1, 1)
-    assert page.unreadable in {Reason.TOO_MUCH_MEMORY, Reason.TOO_SLOW}
-    # Each of the two readers opens the file and reads the page.
-    assert page.cpu_s < 4 * 6.0
 
 
 @pytest.mark.parametrize("body", ["while True: pass", "say(b'{')\nwhile True: pass"])
@@ -227,7 +172,7 @@ def test_a_child_that_never_ends_is_too_slow(tmp_path: Path, body: str) -> None:
     assert reason_of_pages(hanging, path) == Reason.TOO_SLOW
 
 
-@pytest.mark.parametrize("body", ["time.sleep(60)", "say(b'{'); time.sleep(60)"])
+@pytest.mark.parametrize("body", ["time.sleep(60)", "while True: say(b'{'); time.sleep(0.02)"])
 def test_a_child_that_waits_is_unavailable(tmp_path: Path, body: str) -> None:
     path = text_pdf(tmp_path / "a.pdf", ["x"])
     hanging = reader(child=child_program(tmp_path, body), parse_timeout_s=1.0)
@@ -235,14 +180,6 @@ def test_a_child_that_waits_is_unavailable(tmp_path: Path, body: str) -> None:
         hanging.inspect(path)
     with pytest.raises(Unavailable):
         list(hanging.pages(path, 1, 1))
-
-
-def test_a_child_that_drips_its_answer_is_unavailable(tmp_path: Path) -> None:
-    path = text_pdf(tmp_path / "a.pdf", ["x"])
-    program = child_program(tmp_path, "while True: say(b'{'); time.sleep(0.02)")
-    dripping = reader(child=program, parse_timeout_s=1.0)
-    with pytest.raises(Unavailable):
-        dripping.inspect(path)
 
 
 @pytest.mark.parametrize(
@@ -304,34 +241,3 @@ def test_an_iterator_closed_early_leaves_no_process(tmp_path: Path) -> None:
     assert children() - before
     pages.close()
     assert children() == before
-
-
-@pytest.mark.slow
-def test_every_hard_pdf_ends_as_the_manifest_expects() -> None:
-    folder = EVALUATION / "hard_pdfs"
-    if not folder.exists():
-        pytest.skip(f"the evaluation material is not at {EVALUATION}")
-    wrong = []
-    for row in list(csv.DictReader((folder / "manifest_dev.csv").open()))[::6]:
-        found = outcome(folder / "pdf" / row["file"])
-        expected = row["expect"]
-        if expected.startswith("text"):
-            right = found == "text"
-        elif expected.startswith("needs password"):
-            right = found == Reason.ENCRYPTED
-        elif expected == "reject":
-            right = found in {Reason.CORRUPT, Reason.UNKNOWN_KIND, Reason.ENCRYPTED, Reason.EMPTY_FILE}
-        else:
-            right = found != Reason.READER_CRASHED
-        if not right:
-            wrong.append((row["file"], expected, found))
-    assert wrong == []
-
-
-def outcome(path: Path) -> str:
-    try:
-        pages = reader().inspect(path).page_count
-        text = "".join(page.text for page in reader().pages(path, 1, pages))
-    except Refused as refused:
-        return refused.reason
-    return "text" if text.strip() else "no text"

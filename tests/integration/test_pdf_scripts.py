@@ -8,7 +8,7 @@ import pytest
 
 from benchmarks.poison.build import one_page, stream
 from benchmarks.reading import default_reader
-from benchmarks.scripts import mapped, of_glyphs, vertical
+from benchmarks.scripts import mapped, of_glyphs
 from docwell.adapters.documents.pdf_layout import Line
 from docwell.adapters.documents.pdf_text import unmirrored
 
@@ -22,24 +22,6 @@ def read(content: bytes, tmp_path: Path) -> str:
 def shown(codes: str) -> bytes:
     """A line as a program draws it: from left to right."""
     return b"BT /F 20 Tf 72 700 Td (%b) Tj ET" % codes.encode()
-
-
-@pytest.mark.parametrize(
-    ("codes", "characters", "expected"),
-    [
-        ("abc", {"a": "م", "b": "لا", "c": "س"}, "سلام"),
-        ("abc", {"a": "م", "b": "\ufefb", "c": "س"}, "سلام"),
-        ("abc", {"a": "ن", "b": "لآ", "c": "\u0627"}, "الآن"),
-        ("dcba", {"a": "שׁ", "b": "ל", "c": "וֹ", "d": "ם"}, "שׁלוֹם"),
-        # Two glyphs, and no ligature: alef before lam is a word's article.
-        ("abcd", {"d": "\u0627", "c": "ل", "b": "ب", "a": "ن"}, "البن"),
-    ],
-    ids=["lam-alef", "its presentation form", "with a madda", "Hebrew points", "the article"],
-)
-def test_a_glyph_of_several_letters_keeps_their_order(
-    tmp_path: Path, codes: str, characters: dict[str, str], expected: str
-) -> None:
-    assert read(mapped(shown(codes), characters), tmp_path) == expected
 
 
 LETTERS = {"a": "א", "b": "ב", "c": "ג"}
@@ -64,20 +46,6 @@ def test_a_bracket_in_text_that_runs_to_the_left_opens_beside_what_it_encloses()
 ARABIC = dict(zip("nopqrst", "دفعتيوم", strict=True))
 
 
-@pytest.mark.parametrize("replaced", ["", "nopqrst", "no", "rst"], ids=["none", "all", "two", "a word"])
-def test_words_that_run_to_the_left_are_in_order_however_their_glyphs_are_marked(
-    tmp_path: Path, replaced: str
-) -> None:
-    glyphs = (
-        f"/Span<</ActualText<FEFF{ord(ARABIC[code]):04X}>>>BDC ({code}) Tj EMC"
-        if code in replaced
-        else f"({code}) Tj"
-        for code in "qpon 12 tsr"
-    )
-    content = f"BT /F 20 Tf 72 700 Td {' '.join(glyphs)} ET".encode()
-    assert read(mapped(content, ARABIC | {code: code for code in " 12"}), tmp_path) == "يوم 12 دفعت"
-
-
 @pytest.mark.parametrize(
     ("drawn", "expected"),
     [
@@ -93,11 +61,6 @@ def test_a_mark_behind_a_number_in_text_that_runs_to_the_left_stays_behind_it(
 ) -> None:
     same = {letter: letter for letter in " .,:%0123456789"}
     assert read(mapped(shown(drawn), LETTERS | same), tmp_path) == expected
-
-
-def test_columns_that_run_downward_follow_each_other_to_the_left(tmp_path: Path) -> None:
-    columns = ["吾輩は猫である。名前は", "まだ無い。どこで生れた", "かとんと見当がつかぬ。", "何でも薄暗い。"]
-    assert read(vertical(columns), tmp_path).split() == columns
 
 
 REPLACED = b"BT /F 20 Tf 72 700 Td (The o) Tj /Span<</ActualText(%b)>> BDC (%b) Tj EMC (ce opens) Tj ET"

@@ -23,7 +23,7 @@ PACKAGE = "layers/docwell/python/docwell/"
 CEILINGS = {
     PACKAGE: (31_367, 28_000),
     PACKAGE + "query/": (7_244, 6_500),
-    PACKAGE + "adapters/documents/": (6_015, 4_900),
+    PACKAGE + "adapters/documents/": (5_650, 4_900),
     PACKAGE + "cli/": (4_003, 4_000),
     "benchmarks/": (8_709, 6_500),
     "tests/": (41_212, 36_000),

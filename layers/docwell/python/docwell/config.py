@@ -128,7 +128,7 @@ class IngestLimits(ChunkLimits):
     # Characters of a document for each byte of its file. The densest of 474 real files has 1.5, a generated log of
     # equal lines 32; a file that is made to fill the index has thousands.
     max_characters_per_byte: Annotated[float, Field(gt=0)] = 100.0
-    # The processor time for reading a whole document: pypdf, at 30 ms a page, needs 600 s for 20,000.
+    # The processor time for reading a whole document: 20,000 pages of 45 ms.
     document_cpu_s: Annotated[float, Field(gt=0)] = 900.0
     # Chroma is fastest with 50 to 250 records a call.
     upsert_batch: Annotated[int, Field(ge=1, le=1000)] = 128
@@ -168,7 +168,7 @@ class IngestSettings(StorageSettings, EmbedderSettings, IngestLimits):
     # Processor time for reading a document that is no PDF, whole. 200,000 cells of a
     # workbook take 2 s and 60 MB.
     opening_cpu_s: Annotated[float, Field(gt=0, le=600)] = 20.0
-    # Wall time for the same with both readers. It protects only against a reader that is stopped or starved, which
+    # Wall time for the same. It protects only against a reader that is stopped or starved, which
     # says nothing about the document: the message is delivered again.
     parse_timeout_s: Annotated[float, Field(gt=0, le=600)] = 60.0
     # A page that kills its reader costs two restarts, of 0.3 s each. Then the reader gives up the range.

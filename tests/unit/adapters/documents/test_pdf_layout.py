@@ -133,8 +133,3 @@ def test_lines_of_two_columns_of_prose_stay_apart() -> None:
     row = [line("Note here", 700 - 12 * 6, size=8), line("4,711", 700 - 12 * 6, x=320, size=8)]
     text = lay_out([*left, *right, *row], LOW, HIGH, {}).text
     assert text.split() == " ".join([*[words] * 6, *(line.text for line in right), "Note here 4,711"]).split()
-
-
-def test_raised_digits_after_a_number_are_an_exponent() -> None:
-    lines = [line("about 10", 500), line("12", 504, x=90.5, size=7), line("cells", 500, x=105)]
-    assert lay_out(lines, LOW, HIGH, {}).text == "about 10^12 cells"

@@ -89,17 +89,17 @@ def _build(settings: IngestSettings, fingerprint: str, pipeline: Pipeline) -> In
 
 def _document_reader(settings: IngestSettings) -> DocumentReader:
     """Return the reader of text layers and of documents that are no PDF."""
-    from docwell.adapters.documents.document_reader import ChildDocumentReader, ChildPdfReader
+    from docwell.adapters.documents.document_reader import ChildDocumentReader
 
-    pdf = ChildPdfReader(
+    return ChildDocumentReader(
         parse_cpu_s=settings.parse_cpu_s,
+        opening_cpu_s=settings.opening_cpu_s,
         parse_timeout_s=settings.parse_timeout_s,
         parse_memory_bytes=settings.parse_memory_bytes,
         max_document_pages=settings.max_document_pages,
         max_page_characters=settings.max_page_characters,
         max_reader_restarts=settings.max_reader_restarts,
     )
-    return ChildDocumentReader(pdf=pdf, opening_cpu_s=settings.opening_cpu_s)
 
 
 def _recogniser(settings: IngestSettings, reader: DocumentReader) -> DocumentReader:

@@ -1,29 +1,22 @@
 """The program of the child process: open one document with one library and print its pages as JSON.
 
 `process.py` runs this file by its path in a fresh interpreter with an almost empty environment: one process for
-one document and one reader (`pdfium`, `pypdf`, `formats` for all that is no PDF, `attached` for the files in a
-PDF, or `rapidocr` for pages that are pictures). The process may hang, grow or die without harm to its parent. It
-limits its memory and time, imports the library, opens the document, gives up other files, the network and new
-processes (`sandbox.py`), and only then parses.
+one document and one reader (`pdfium`, `formats` for all that is no PDF, `attached` for the files in a PDF, or
+`rapidocr` for pages that are pictures). The process may hang, grow or die without harm to its parent. It limits
+its memory and time, imports the library, opens the document, gives up other files, the network and new processes
+(`sandbox.py`), and only then parses.
 
-Requests (stdin), one on a line: `info`, `count`, or `page 7 5 1.5`, which is page 7 (1-based) without opening a
-page before 5, and with 1.5 s of processor time for drawing a page. Answers (stdout), one JSON object on a line:
+Requests (stdin), one on a line: `info`, or `page 7 5 1.5`, which is page 7 (1-based) without opening a page before
+5, and with 1.5 s of processor time for drawing a page. Answers (stdout), one JSON object on a line:
 
     {"kind": "info", "pages": 12, "files": 0, "title": "…", "author": null, "created": "D:20260301",
      "media_type": null}
-    {"kind": "count", "pages": 12}
-    {"kind": "page", "pages": 12, "text": "…", "label": "iv", "suspect": false, "headings": [["…", 14.3]],
-     "confidence": null, "hidden": 0, "units": [[0, "slide", "slide 3", "slide=3"]], "picture": false,
-     "unreadable": false}
+    {"kind": "page", "pages": 12, "text": "…", "label": "iv", "headings": [["…", 14.3]], "confidence": null,
+     "hidden": 0, "units": [[0, "slide", "slide 3", "slide=3"]], "picture": false, "unreadable": false}
     {"kind": "failed", "pages": 12}             this page cannot be read; others may
     {"kind": "refused", "reason": "corrupt"}    the document cannot be read; the process ends
 
-`suspect` means that the reader found no text where there may be some. `hidden` counts the characters that the page
-does not show and the text leaves out; pypdf cannot tell them. `unreadable` means that most of the text is garbled.
-`picture` means that images have most of the page and its text is short. `headings` are lines of the text that
-their type sets off, with its size in points. `confidence` (0 to 1) is that of recognised text. The text leaves out
-running heads and feet: lines that one of the last two pages has at the same place. The citation `units` of a
-document that is no PDF have their start in the text, kind, label and anchor. The process ends with stdin.
+`docwell.adapters.documents.parts.PageText` says what the fields of a page mean. The process ends with stdin.
 """
 
 from __future__ import annotations
@@ -46,10 +39,10 @@ def open_reader(name: str, path: str, close_doors: Callable[[], object]) -> Any:
         from docwell.adapters.documents import ocr_pages
 
         return ocr_pages.open_pictures(path, close_doors)
-    if name in {"pdfium", "pypdf"}:
+    if name == "pdfium":
         from docwell.adapters.documents import pdf_pages
 
-        return (pdf_pages.Pdfium if name == "pdfium" else pdf_pages.Pypdf)(path, close_doors)
+        return pdf_pages.Pdfium(path, close_doors)
     from docwell.adapters.documents import formats
 
     return (formats.Formats if name == "formats" else formats.AttachedFiles)(path, close_doors)
@@ -60,8 +53,6 @@ def answer(reader: Any, request: list[str], max_characters: int) -> dict[str, An
     pages = reader.count()
     if request == ["info"]:
         return {"kind": "info", "pages": pages, "files": reader.files, **_metadata(reader)}
-    if request == ["count"]:
-        return {"kind": "count", "pages": pages}
     try:
         number, first, drawing_s = int(request[1]), int(request[2]), float(request[3])
         if number > pages:

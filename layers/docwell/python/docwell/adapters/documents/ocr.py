@@ -143,7 +143,7 @@ class _Recogniser:
             limits.max_page_characters,
         )
         try:
-            self._child.ask("count", START_CPU_S, time.monotonic() + START_S)
+            self._child.ask("info", START_CPU_S, time.monotonic() + START_S)
         except ChildError as error:
             if error.reason in _OF_THE_DOCUMENT:
                 raise

@@ -45,11 +45,17 @@ _LEVEL_NUMBER = re.compile(r"%([1-9])")
 
 
 class PageText(NamedTuple):
-    """A page or part as a reader in the child gives it: the fields of a `page` answer (`child.py`)."""
+    """A page or part as a reader in the child gives it: the fields of a `page` answer (`child.py`).
+
+    The text leaves out running heads and feet: lines that one of the last two pages has at the same place.
+    `headings` are lines of the text that their type sets off, with its size in points. `confidence` (0 to 1) is
+    that of recognised text. `hidden` counts the characters that the page does not show and the text leaves out.
+    The citation `units` of a document that is no PDF have their start in the text, kind, label and anchor.
+    `picture`: images have most of the page and its text is short. `unreadable`: most of the text is garbled.
+    """
 
     text: str
     label: str | None = None
-    suspect: bool = False
     headings: Sequence[tuple[str, float]] = ()
     confidence: float | None = None
     hidden: int = 0

@@ -15,7 +15,7 @@ from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
-from docwell.adapters.documents.pdfium import Box
+from docwell.adapters.documents.pdfium import Box, Library
 
 # Text with a channel of at most the first, on a fill with all channels of at least the second, has contrast.
 DARK, LIGHT = 110, 180
@@ -72,21 +72,17 @@ class Drawn(NamedTuple):
         """Return whether images have most of the page, and its text is short."""
         return self.image_share >= PICTURE_SHARE and len("".join(text.split())) < PICTURE_CHARACTERS
 
-    def may_have_text(self) -> bool:
-        """Return whether a page without text may show some: it has a plain text object, or no objects at all."""
-        return len(self.doubtful) < len(self.texts) or not (self.texts or self.paths or self.images)
-
 
 class Objects:
     """The objects of one page. `page` is its address, and `box` its visible part."""
 
-    def __init__(self, raw: Any, calls: Any, page: int, box: Box) -> None:
-        self._raw, self._calls, self._page, self._box = raw, calls, page, box
+    def __init__(self, library: Library, page: int, box: Box) -> None:
+        self._library, self._page, self._box = library, page, box
         self._fill = [ctypes.c_uint() for _ in range(4)]
         self._fill_at = [ctypes.addressof(channel) for channel in self._fill]
         self._floats = [ctypes.c_float() for _ in range(4)]
         self._floats_at = [ctypes.addressof(number) for number in self._floats]
-        self._matrix = raw.FS_MATRIX()
+        self._matrix = library.FS_MATRIX()
         self._matrix_at = ctypes.addressof(self._matrix)
         self._fonts: dict[int, bool] = {}
         self._texts: list[tuple[int, int, Box, bool, tuple[int, ...]]] = []
@@ -99,11 +95,11 @@ class Objects:
     def read(self) -> Drawn:
         """Return the doubtful texts, after removing replacement texts (ActualText) that have letters or digits."""
         get, kind_of, text = (
-            self._calls.FPDFPage_GetObject,
-            self._calls.FPDFPageObj_GetType,
-            self._raw.FPDF_PAGEOBJ_TEXT,
+            self._library.FPDFPage_GetObject,
+            self._library.FPDFPageObj_GetType,
+            self._library.FPDF_PAGEOBJ_TEXT,
         )
-        count = self._calls.FPDFPage_CountObjects(self._page)
+        count = self._library.FPDFPage_CountObjects(self._page)
         for order in range(count):
             item = get(self._page, order)
             kind = kind_of(item)
@@ -124,21 +120,21 @@ class Objects:
         return Drawn(doubtful, texts, self._paths, self._images, share)
 
     def _add_text(self, item: int, order: int) -> None:
-        calls = self._calls
-        mode = calls.FPDFTextObj_GetTextRenderMode(item)
+        library = self._library
+        mode = library.FPDFTextObj_GetTextRenderMode(item)
         self._clips = self._clips or mode >= CLIPPING_MODE
-        layered = calls.FPDFPageObj_CountMarks(item) > 0 and self._marks(item)
+        layered = library.FPDFPageObj_CountMarks(item) > 0 and self._marks(item)
         look = (mode, *self._colour(item))
         dark = len(look) > 1 and min(look[1:4]) <= DARK
         box = self._bounds(item)
-        clip = calls.FPDFPageObj_GetClipPath(item)
-        clips = calls.FPDFClipPath_CountPaths(clip)
+        clip = library.FPDFPageObj_GetClipPath(item)
+        clips = library.FPDFClipPath_CountPaths(clip)
         plain = (
             dark
             and mode == 0
             and not (layered or self._clips)
-            and not calls.FPDFPageObj_HasTransparency(item)
-            and not self._is_type3(calls.FPDFTextObj_GetFont(item))
+            and not library.FPDFPageObj_HasTransparency(item)
+            and not self._is_type3(library.FPDFTextObj_GetFont(item))
             and not ((box[2] - box[0] < SMALL_BOX or box[3] - box[1] < SMALL_BOX) and self._is_tiny(item))
             and not (clips > 0 and self._is_clipped(clip, clips, box))
         )
@@ -147,10 +143,10 @@ class Objects:
             self._cover(Area(order, order, box, light=False))
 
     def _add_area(self, item: int, kind: int, order: int) -> None:
-        raw, light, box = self._raw, False, self._bounds(item)
-        if kind == raw.FPDF_PAGEOBJ_FORM:
+        library, light, box = self._library, False, self._bounds(item)
+        if kind == library.FPDF_PAGEOBJ_FORM:
             self._add_form(item, order, 1)
-        elif kind == raw.FPDF_PAGEOBJ_IMAGE:
+        elif kind == library.FPDF_PAGEOBJ_IMAGE:
             self._images = True
             self._image_area += _area(_within(box, self._box))
         else:
@@ -159,7 +155,7 @@ class Objects:
             area = Area(order, order, box, light=False)
             self._drawing = _merged(self._drawing, area) if self._drawing else area
             return
-        if kind == raw.FPDF_PAGEOBJ_PATH:
+        if kind == library.FPDF_PAGEOBJ_PATH:
             if self._is_frame(item, box):
                 return
             light = min(self._colour(item)[:3], default=0) >= LIGHT
@@ -167,81 +163,81 @@ class Objects:
 
     def _add_form(self, form: int, order: int, depth: int) -> None:
         """Add the objects of a form. All its texts are doubtful: PDFium does not say whether the form is shown."""
-        raw, calls = self._raw, self._calls
-        for number in range(calls.FPDFFormObj_CountObjects(form)):
-            item = calls.FPDFFormObj_GetObject(form, number)
-            kind = calls.FPDFPageObj_GetType(item)
-            if kind == raw.FPDF_PAGEOBJ_IMAGE:
+        library = self._library
+        for number in range(library.FPDFFormObj_CountObjects(form)):
+            item = library.FPDFFormObj_GetObject(form, number)
+            kind = library.FPDFPageObj_GetType(item)
+            if kind == library.FPDF_PAGEOBJ_IMAGE:
                 self._images = True
-            elif kind == raw.FPDF_PAGEOBJ_TEXT:
+            elif kind == library.FPDF_PAGEOBJ_TEXT:
                 self._marks(item)
-                look = (calls.FPDFTextObj_GetTextRenderMode(item), *self._colour(item), order, depth)
+                look = (library.FPDFTextObj_GetTextRenderMode(item), *self._colour(item), order, depth)
                 self._texts.append((item, order, self._box, False, look))
-            elif kind != raw.FPDF_PAGEOBJ_FORM:
+            elif kind != library.FPDF_PAGEOBJ_FORM:
                 self._paths.append(item)
             elif depth < MAX_DEPTH:
                 self._add_form(item, order, depth + 1)
 
     def _marks(self, item: int) -> bool:
         """Return whether a text belongs to a layer; remove its replacement text if that has letters or digits."""
-        calls, layered = self._calls, False
-        for number in range(calls.FPDFPageObj_CountMarks(item)):
-            mark = calls.FPDFPageObj_GetMark(item, number)
-            name = _string(lambda *out, mark=mark: calls.FPDFPageObjMark_GetName(mark, *out), NAME_BYTES)
+        library, layered = self._library, False
+        for number in range(library.FPDFPageObj_CountMarks(item)):
+            mark = library.FPDFPageObj_GetMark(item, number)
+            name = _string(lambda *out, mark=mark: library.FPDFPageObjMark_GetName(mark, *out), NAME_BYTES)
             layered = layered or name == "OC"
-            has_text = calls.FPDFPageObjMark_GetParamValueType(mark, b"ActualText")
+            has_text = library.FPDFPageObjMark_GetParamValueType(mark, b"ActualText")
             if has_text and self._says_something(item, mark):
-                calls.FPDFPageObjMark_RemoveParam(item, mark, b"ActualText")
+                library.FPDFPageObjMark_RemoveParam(item, mark, b"ActualText")
         return layered
 
     def _says_something(self, item: int, mark: int) -> bool:
         """Return whether a replacement text has letters or digits, and is no ligature that one glyph draws."""
-        read = self._calls.FPDFPageObjMark_GetParamStringValue
+        read = self._library.FPDFPageObjMark_GetParamStringValue
         text = _string(lambda *out: read(mark, b"ActualText", *out), ACTUAL_TEXT_BYTES)
         return any(map(str.isalnum, text)) and not (text in LIGATURES and self._is_one_glyph(item))
 
     def _is_one_glyph(self, text: int) -> bool:
-        self._calls.FPDFTextObj_GetFontSize(text, self._floats_at[0])
-        self._calls.FPDFPageObj_GetMatrix(text, self._matrix_at)
+        self._library.FPDFTextObj_GetFontSize(text, self._floats_at[0])
+        self._library.FPDFPageObj_GetMatrix(text, self._matrix_at)
         size = abs(self._floats[0].value) * _scales(self._matrix)[0]
         left, _, right, _ = self._bounds(text)
         return right - left <= LIGATURE_WIDTH * size
 
     def _colour(self, item: int) -> tuple[int, ...]:
         """Return red, green, blue and opacity (0 to 255); nothing for a pattern."""
-        if not self._calls.FPDFPageObj_GetFillColor(item, *self._fill_at):
+        if not self._library.FPDFPageObj_GetFillColor(item, *self._fill_at):
             return ()
         red, green, blue, opacity = self._fill
         return red.value, green.value, blue.value, opacity.value
 
     def _bounds(self, item: int) -> Box:
-        if not self._calls.FPDFPageObj_GetBounds(item, *self._floats_at):
+        if not self._library.FPDFPageObj_GetBounds(item, *self._floats_at):
             return self._box
         left, bottom, right, top = self._floats
         return left.value, bottom.value, right.value, top.value
 
     def _is_frame(self, path: int, box: Box) -> bool:
         """Return whether a path is a thin stroke around text, with a mostly empty box, or draws nothing."""
-        calls, mode, stroked, width = self._calls, ctypes.c_int(), ctypes.c_int(), ctypes.c_float()
-        calls.FPDFPath_GetDrawMode(path, ctypes.addressof(mode), ctypes.addressof(stroked))
+        library, mode, stroked, width = self._library, ctypes.c_int(), ctypes.c_int(), ctypes.c_float()
+        library.FPDFPath_GetDrawMode(path, ctypes.addressof(mode), ctypes.addressof(stroked))
         if mode.value or not stroked.value:
             return not mode.value
-        calls.FPDFPageObj_GetStrokeWidth(path, ctypes.addressof(width))
-        calls.FPDFPageObj_GetMatrix(path, self._matrix_at)
+        library.FPDFPageObj_GetStrokeWidth(path, ctypes.addressof(width))
+        library.FPDFPageObj_GetMatrix(path, self._matrix_at)
         is_thin = width.value * max(_scales(self._matrix)) <= THIN
         is_large = min(box[2] - box[0], box[3] - box[1]) > 2 * THIN
-        return is_thin and is_large and calls.FPDFPath_CountSegments(path) <= FRAME_CORNERS
+        return is_thin and is_large and library.FPDFPath_CountSegments(path) <= FRAME_CORNERS
 
     def _is_tiny(self, text: int) -> bool:
-        self._calls.FPDFTextObj_GetFontSize(text, self._floats_at[0])
-        self._calls.FPDFPageObj_GetMatrix(text, self._matrix_at)
+        self._library.FPDFTextObj_GetFontSize(text, self._floats_at[0])
+        self._library.FPDFPageObj_GetMatrix(text, self._matrix_at)
         return type_size(self._floats[0].value, self._matrix) < LEAST_TYPE
 
     def _is_type3(self, font: int | None) -> bool:
         """Return whether a font has no outlines: its glyphs are drawings in any colour."""
         if font not in self._fonts:
             size = ctypes.c_size_t()
-            has_data = font and self._calls.FPDFFont_GetFontData(font, None, 0, ctypes.addressof(size))
+            has_data = font and self._library.FPDFFont_GetFontData(font, None, 0, ctypes.addressof(size))
             self._fonts[font or 0] = not (has_data and size.value)
         return self._fonts[font or 0]
 
@@ -251,11 +247,11 @@ class Objects:
 
     def _rectangle(self, clip: int, path: int) -> Box | None:
         """Return the box of a clip path that is an upright rectangle."""
-        calls, points = self._calls, set[tuple[float, float]]()
-        count = calls.FPDFClipPath_CountPathSegments(clip, path)
+        library, points = self._library, set[tuple[float, float]]()
+        count = library.FPDFClipPath_CountPathSegments(clip, path)
         for number in range(count if count in {4, 5} else 0):
-            segment = calls.FPDFClipPath_GetPathSegment(clip, path, number)
-            calls.FPDFPathSegment_GetPoint(segment, *self._floats_at[:2])
+            segment = library.FPDFClipPath_GetPathSegment(clip, path, number)
+            library.FPDFPathSegment_GetPoint(segment, *self._floats_at[:2])
             points.add((self._floats[0].value, self._floats[1].value))
         across, up = {x for x, _ in points}, {y for _, y in points}
         is_rectangle = len(points) == 4 and len(across) == len(up) == 2  # noqa: PLR2004 - corners and sides
@@ -263,14 +259,14 @@ class Objects:
 
     def _annotations(self) -> Iterator[Box]:
         """Yield the boxes of annotations that may cover text."""
-        raw, calls, box = self._raw, self._calls, self._raw.FS_RECTF()
-        bare = {raw.FPDF_ANNOT_LINK, raw.FPDF_ANNOT_POPUP, raw.FPDF_ANNOT_WIDGET}
-        for number in range(calls.FPDFPage_GetAnnotCount(self._page)):
-            note = calls.FPDFPage_GetAnnot(self._page, number)
-            if note and calls.FPDFAnnot_GetSubtype(note) not in bare:
-                calls.FPDFAnnot_GetRect(note, ctypes.addressof(box))
+        library, box = self._library, self._library.FS_RECTF()
+        bare = {library.FPDF_ANNOT_LINK, library.FPDF_ANNOT_POPUP, library.FPDF_ANNOT_WIDGET}
+        for number in range(library.FPDFPage_GetAnnotCount(self._page)):
+            note = library.FPDFPage_GetAnnot(self._page, number)
+            if note and library.FPDFAnnot_GetSubtype(note) not in bare:
+                library.FPDFAnnot_GetRect(note, ctypes.addressof(box))
                 yield box.left, box.bottom, box.right, box.top
-            calls.FPDFPage_CloseAnnot(note)
+            library.FPDFPage_CloseAnnot(note)
 
     def _cover(self, area: Area) -> None:
         for row in self._rows_of(area.box):
@@ -371,11 +367,11 @@ class Budget:
     PDFium asks `pause` after each hundred objects whether to stop. A form counts as one object.
     """
 
-    def __init__(self, raw: Any) -> None:
+    def __init__(self, library: Library) -> None:
         self._ends = 0.0
         # Python maps executable memory for a callback, so create it before the sandbox.
-        kind = dict(raw.IFSDK_PAUSE._fields_)["NeedToPauseNow"]
-        self.pause = raw.IFSDK_PAUSE(version=1, NeedToPauseNow=kind(lambda _pause: self.is_spent()))
+        kind = dict(library.IFSDK_PAUSE._fields_)["NeedToPauseNow"]
+        self.pause = library.IFSDK_PAUSE(version=1, NeedToPauseNow=kind(lambda _pause: self.is_spent()))
 
     def start(self, seconds: float) -> None:
         """Allow so much processor time from now on."""
@@ -389,32 +385,32 @@ class Budget:
 class Pictures:
     """Judges the doubtful texts of one page. `text_page` is an address, and `box` the visible part of the page."""
 
-    def __init__(self, raw: Any, calls: Any, page: Any, text_page: int, box: Box, budget: Budget) -> None:
-        self._raw, self._calls, self._page, self._text_page, self._box = raw, calls, page, text_page, box
+    def __init__(self, library: Library, page: Any, text_page: int, box: Box, budget: Budget) -> None:
+        self._library, self._page, self._text_page, self._box = library, page, text_page, box
         self._budget = budget
         self._numbers = [ctypes.c_double() for _ in range(4)]
         self._numbers_at = [ctypes.addressof(number) for number in self._numbers]
-        self._matrix = raw.FS_MATRIX()
+        self._matrix = library.FS_MATRIX()
 
     def hidden(self, drawn: Drawn, characters: Iterable[int]) -> set[int]:
         """Return which of the `characters` (indices of the text page) are invisible."""
         looks: dict[tuple[int, ...], dict[int, Box]] = defaultdict(dict)
         hidden, clips = set[int](), set[int]()
         for index in characters:
-            item = self._calls.FPDFText_GetTextObject(self._text_page, index)
+            item = self._library.FPDFText_GetTextObject(self._text_page, index)
             if item in drawn.doubtful:
                 box = self._place(index)
                 if box is None or self._is_tiny(index):
                     hidden.add(index)
                 else:
                     looks[drawn.doubtful[item]][index] = box
-                    if drawn.doubtful[item][0] == self._raw.FPDF_TEXTRENDERMODE_CLIP:
+                    if drawn.doubtful[item][0] == self._library.FPDF_TEXTRENDERMODE_CLIP:
                         clips.add(index)
         if not looks:
             return hidden
-        canvas = _Canvas(self._raw, self._calls, self._page, self._box, looks.values(), self._budget)
+        canvas = _Canvas(self._library, self._page, self._box, looks.values(), self._budget)
         unseen = dict[int, Box]()
-        for look in [look for look in looks if look[0] == self._raw.FPDF_TEXTRENDERMODE_INVISIBLE]:
+        for look in [look for look in looks if look[0] == self._library.FPDF_TEXTRENDERMODE_INVISIBLE]:
             unseen.update(looks.pop(look))
         picture = canvas.draw() if looks else None
         for group, places in _apart(looks):
@@ -434,14 +430,14 @@ class Pictures:
 
     def _place(self, index: int) -> Box | None:
         """Return the part of a character's box that is on the page, or None."""
-        self._calls.FPDFText_GetCharBox(self._text_page, index, *self._numbers_at)
+        self._library.FPDFText_GetCharBox(self._text_page, index, *self._numbers_at)
         left, right, bottom, top = (number.value for number in self._numbers)
         left, bottom, right, top = _within((left, bottom, right, top), self._box)
         return (left, bottom, right, top) if left <= right and bottom <= top else None
 
     def _is_tiny(self, index: int) -> bool:
-        self._calls.FPDFText_GetMatrix(self._text_page, index, ctypes.addressof(self._matrix))
-        size = self._calls.FPDFText_GetFontSize(self._text_page, index)
+        self._library.FPDFText_GetMatrix(self._text_page, index, ctypes.addressof(self._matrix))
+        size = self._library.FPDFText_GetFontSize(self._text_page, index)
         return type_size(size, self._matrix) < LEAST_TYPE
 
 
@@ -486,9 +482,9 @@ class _Canvas:
     """Pictures of the part of a page around some places, row by row from the top."""
 
     def __init__(
-        self, raw: Any, calls: Any, page: Any, box: Box, places: Collection[Mapping[int, Box]], budget: Budget
+        self, library: Library, page: Any, box: Box, places: Collection[Mapping[int, Box]], budget: Budget
     ) -> None:
-        self._raw, self._calls, self._page, self._budget = raw, calls, page, budget
+        self._library, self._page, self._budget = library, page, budget
         # Turned back by the page's rotation, the picture has the axes of the page's coordinates.
         self._turn = -page.get_rotation() // 90 % 4
         lefts, bottoms, rights, tops = zip(*(box for boxes in places for box in boxes.values()), strict=True)
@@ -505,21 +501,23 @@ class _Canvas:
         """Return the pixels of the page without some of its objects; None when the budget is spent."""
         if self._budget.is_spent():
             return None
-        activate = self._calls.FPDFPageObj_SetIsActive
+        activate = self._library.FPDFPageObj_SetIsActive
         for item in left_out:
             activate(item, 0)
-        raw, wide, high = self._raw, self._width, self._height
+        library, wide, high = self._library, self._width, self._height
         pixels = bytearray(b"\xff") * (wide * high * _PIXEL)
         memory = (ctypes.c_ubyte * len(pixels)).from_buffer(pixels)
-        bitmap = raw.FPDFBitmap_CreateEx(wide, high, raw.FPDFBitmap_BGRx, memory, wide * _PIXEL)
+        bitmap = library.FPDFBitmap_CreateEx(wide, high, library.FPDFBitmap_BGRx, memory, wide * _PIXEL)
         place = -self._left, -self._top, *self._page_size
         pause = ctypes.byref(self._budget.pause)
-        status = raw.FPDF_RenderPageBitmap_Start(bitmap, self._page, *place, self._turn, raw.FPDF_ANNOT, pause)
-        raw.FPDF_RenderPage_Close(self._page)
-        raw.FPDFBitmap_Destroy(bitmap)
+        status = library.FPDF_RenderPageBitmap_Start(
+            bitmap, self._page, *place, self._turn, library.FPDF_ANNOT, pause
+        )
+        library.FPDF_RenderPage_Close(self._page)
+        library.FPDFBitmap_Destroy(bitmap)
         for item in left_out:
             activate(item, 1)
-        return pixels if status == raw.FPDF_RENDER_DONE else None
+        return pixels if status == library.FPDF_RENDER_DONE else None
 
     def differ(self, before: bytearray | None, after: bytearray | None, box: Box) -> bool:
         """Return whether two pictures differ visibly in a box."""

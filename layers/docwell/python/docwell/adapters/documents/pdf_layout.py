@@ -21,17 +21,10 @@ OVERLAP, NEAR, FAR = 0.5, 1.0, 6.0
 WORD_GAP = 0.15
 # Cells of a row have the same baseline to within this share of the type size: programs round places.
 SAME_BASELINE = 0.3
-# The least rise of an exponent, and its largest type, as shares of the type before it.
-EXPONENT_RISE, EXPONENT_SIZE = 0.15, 0.9
 # Lines of prose are so wide in type sizes: two of them beside each other are of two columns.
 PROSE_WIDTH = 10.0
 # Numbers without a label are cells of a table from so many digits on; shorter numbers are parts of fractions.
 BARE_DIGITS = 3
-# An exponent at the beginning of a text: no numerator, nor the sign of minutes, which is a zero in some fonts.
-EXPONENT = re.compile(r"[+\-\u2212\u2013]?(?!0+(?:\D|\Z))\d{1,3}(?![\w/\u2044])")
-# A fraction, which is apart from a whole number before it: "2 1/2".
-FRACTION = re.compile(r"\d{1,2}[/\u2044]\d")
-_MIXED = re.compile(r"(?<=\d)\^(?=\d{1,2}[/\u2044]\d)")
 _LABEL = re.compile(r"[^\W\d_]{3,}|[$€£¥]")
 # Marks that fill a cell of a column of numbers.
 _BLANK_CELL = re.compile(r"[\s$€£¥%()\-\u2012-\u2015\u2212.*]+\Z")
@@ -101,23 +94,16 @@ def _joined(left: Line, right: Line) -> Line:
     larger = max(left, right, key=lambda line: line.size)
     apart = right.left - left.right > WORD_GAP * larger.size
     space = " " if apart and not left.text[-1:].isspace() and not right.text[:1].isspace() else ""
-    if not space and left.text[-1:].isdigit():
-        space = _mark_between(left, right)
-    # The bar of a fraction is a line by itself in some files.
-    text = _MIXED.sub(" ", f"{left.text}{space}{right.text}")
     bold = left.bold and right.bold
-    return Line(text, left.left, right.right, larger.baseline, larger.size, bold, follows=left.follows)
-
-
-def _mark_between(base: Line, following: Line) -> str:
-    """Return what keeps digits of another height apart from the digit before: `^` for an exponent."""
-    rise = following.baseline - base.baseline
-    if abs(rise) <= EXPONENT_RISE * max(base.size, following.size):
-        return ""
-    is_raised = rise > 0 and following.size < EXPONENT_SIZE * base.size
-    if is_raised and (EXPONENT.match(following.text) or following.text.startswith("0")):
-        return "^"
-    return " " if following.text[:1].isdigit() else ""
+    return Line(
+        f"{left.text}{space}{right.text}",
+        left.left,
+        right.right,
+        larger.baseline,
+        larger.size,
+        bold,
+        follows=left.follows,
+    )
 
 
 def _tables(lines: list[Line]) -> list[Line]:

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from docwell.adapters.documents.pdf_hidden import LEAST_TYPE, LIGHT
 from docwell.adapters.documents.pdf_layout import RAISED, Line
-from docwell.adapters.documents.pdfium import Box, address
+from docwell.adapters.documents.pdfium import Box, Library, address
 
 # Of each page. A tax form has 250 fields, a reviewed page 30 comments.
 MAX_NOTES = 2000
@@ -49,27 +49,27 @@ class Notes(NamedTuple):
 class Annotations:
     """The fields and comments of one page. `form` is the document's form or 0, `box` the page's visible part."""
 
-    def __init__(self, raw: Any, calls: Any, form: int, page: int, box: Box) -> None:
-        self._raw, self._calls, self._form, self._page, self._box = raw, calls, form, page, box
+    def __init__(self, library: Library, form: int, page: int, box: Box) -> None:
+        self._library, self._form, self._page, self._box = library, form, page, box
         names = "TEXT HIGHLIGHT UNDERLINE SQUIGGLY STRIKEOUT CARET INK LINE SQUARE CIRCLE POLYGON POLYLINE"
-        self._kinds = {getattr(raw, f"FPDF_ANNOT_{name}"): "Comment" for name in names.split()} | {
-            raw.FPDF_ANNOT_FREETEXT: "Text box",
-            raw.FPDF_ANNOT_STAMP: "Stamp",
-            raw.FPDF_ANNOT_FILEATTACHMENT: "Attached file, not read",
+        self._kinds = {getattr(library, f"FPDF_ANNOT_{name}"): "Comment" for name in names.split()} | {
+            library.FPDF_ANNOT_FREETEXT: "Text box",
+            library.FPDF_ANNOT_STAMP: "Stamp",
+            library.FPDF_ANNOT_FILEATTACHMENT: "Attached file, not read",
         }
         # Types whose icon has a fixed size.
-        self._icons = {raw.FPDF_ANNOT_TEXT, raw.FPDF_ANNOT_FILEATTACHMENT}
-        self._unseen = raw.FPDF_ANNOT_FLAG_HIDDEN | raw.FPDF_ANNOT_FLAG_NOVIEW
+        self._icons = {library.FPDF_ANNOT_TEXT, library.FPDF_ANNOT_FILEATTACHMENT}
+        self._unseen = library.FPDF_ANNOT_FLAG_HIDDEN | library.FPDF_ANNOT_FLAG_NOVIEW
 
     def read(self, glyphs: Any) -> Notes:
         """Return the page's notes; `glyphs` turns places."""
-        calls, notes = self._calls, Notes([], [], 0)
-        for number in range(min(calls.FPDFPage_GetAnnotCount(self._page), MAX_NOTES)):
-            note = calls.FPDFPage_GetAnnot(self._page, number)
+        library, notes = self._library, Notes([], [], 0)
+        for number in range(min(library.FPDFPage_GetAnnotCount(self._page), MAX_NOTES)):
+            note = library.FPDFPage_GetAnnot(self._page, number)
             if not note:
                 continue
-            kind = calls.FPDFAnnot_GetSubtype(note)
-            is_field = kind == self._raw.FPDF_ANNOT_WIDGET
+            kind = library.FPDFAnnot_GetSubtype(note)
+            is_field = kind == self._library.FPDF_ANNOT_WIDGET
             text = self._field(note) if is_field else self._comment(note, kind)
             if text:
                 box = self._visible(note, kind)
@@ -79,15 +79,15 @@ class Annotations:
                     notes.fields.append(_line(text, glyphs.turned_box(box)))
                 else:
                     notes.comments.append(text)
-            calls.FPDFPage_CloseAnnot(note)
+            library.FPDFPage_CloseAnnot(note)
         return notes
 
     def _visible(self, note: int, kind: int) -> Box | None:
         """Return the place of a note that the page shows, or None."""
-        if self._calls.FPDFAnnot_GetFlags(note) & self._unseen:
+        if self._library.FPDFAnnot_GetFlags(note) & self._unseen:
             return None
-        box, page = self._raw.FS_RECTF(), self._box
-        self._calls.FPDFAnnot_GetRect(note, ctypes.addressof(box))
+        box, page = self._library.FS_RECTF(), self._box
+        self._library.FPDFAnnot_GetRect(note, ctypes.addressof(box))
         left, right = sorted((box.left, box.right))
         bottom, top = sorted((box.bottom, box.top))
         least = 0.0 if kind in self._icons else LEAST_TYPE
@@ -100,11 +100,11 @@ class Annotations:
             return True
         colour = [ctypes.c_uint() for _ in range(3)]
         at = [ctypes.addressof(channel) for channel in colour]
-        is_coloured = self._calls.FPDFAnnot_GetFontColor(self._form, field, *at)
+        is_coloured = self._library.FPDFAnnot_GetFontColor(self._form, field, *at)
         if is_coloured and min(channel.value for channel in colour) >= LIGHT:
             return False
         size = ctypes.c_float()
-        self._calls.FPDFAnnot_GetFontSize(self._form, field, ctypes.addressof(size))
+        self._library.FPDFAnnot_GetFontSize(self._form, field, ctypes.addressof(size))
         return not 0 < size.value < LEAST_TYPE
 
     def _comment(self, note: int, kind: int) -> str:
@@ -117,7 +117,7 @@ class Annotations:
         return f"[{label}{by}: {text}]" if text else ""
 
     def _entry(self, note: int, key: bytes, limit: int) -> str:
-        return _text(self._calls.FPDFAnnot_GetStringValue, limit, note, key)
+        return _text(self._library.FPDFAnnot_GetStringValue, limit, note, key)
 
     def _field(self, field: int) -> str:
         """Return a field with its name and value, or nothing for an empty one and a button."""
@@ -132,50 +132,50 @@ class Annotations:
         return name, ticked if state else self._entry(field, b"V", MAX_VALUE)
 
     def _value(self, field: int) -> str:
-        raw, calls, form = self._raw, self._calls, self._form
-        kind, value = calls.FPDFAnnot_GetFormFieldType(form, field), ""
-        if kind in {raw.FPDF_FORMFIELD_CHECKBOX, raw.FPDF_FORMFIELD_RADIOBUTTON}:
-            if calls.FPDFAnnot_IsChecked(form, field):
-                value = _text(calls.FPDFAnnot_GetFormFieldExportValue, MAX_VALUE, form, field)
+        library, form = self._library, self._form
+        kind, value = library.FPDFAnnot_GetFormFieldType(form, field), ""
+        if kind in {library.FPDF_FORMFIELD_CHECKBOX, library.FPDF_FORMFIELD_RADIOBUTTON}:
+            if library.FPDFAnnot_IsChecked(form, field):
+                value = _text(library.FPDFAnnot_GetFormFieldExportValue, MAX_VALUE, form, field)
                 value = "checked" if _TICKS.match(value) else value
-        elif kind in {raw.FPDF_FORMFIELD_COMBOBOX, raw.FPDF_FORMFIELD_LISTBOX}:
+        elif kind in {library.FPDF_FORMFIELD_COMBOBOX, library.FPDF_FORMFIELD_LISTBOX}:
             value = ", ".join(self._chosen(field)) or _text(
-                calls.FPDFAnnot_GetFormFieldValue, MAX_VALUE, form, field
+                library.FPDFAnnot_GetFormFieldValue, MAX_VALUE, form, field
             )
         elif (
-            kind == raw.FPDF_FORMFIELD_TEXTFIELD
-            and not calls.FPDFAnnot_GetFormFieldFlags(form, field) & PASSWORD_FIELD
+            kind == library.FPDF_FORMFIELD_TEXTFIELD
+            and not library.FPDFAnnot_GetFormFieldFlags(form, field) & PASSWORD_FIELD
         ):
-            value = _text(calls.FPDFAnnot_GetFormFieldValue, MAX_VALUE, form, field)
+            value = _text(library.FPDFAnnot_GetFormFieldValue, MAX_VALUE, form, field)
         return value
 
     def _chosen(self, field: int) -> Iterator[str]:
-        calls, form = self._calls, self._form
-        for number in range(min(calls.FPDFAnnot_GetOptionCount(form, field), MAX_OPTIONS)):
-            if calls.FPDFAnnot_IsOptionSelected(form, field, number):
-                yield _text(calls.FPDFAnnot_GetOptionLabel, MAX_VALUE, form, field, number)
+        library, form = self._library, self._form
+        for number in range(min(library.FPDFAnnot_GetOptionCount(form, field), MAX_OPTIONS)):
+            if library.FPDFAnnot_IsOptionSelected(form, field, number):
+                yield _text(library.FPDFAnnot_GetOptionLabel, MAX_VALUE, form, field, number)
 
     def _name(self, field: int) -> str:
         """Return the name that a viewer shows, or else the last part of the field's own."""
-        calls, form = self._calls, self._form
-        shown = _text(calls.FPDFAnnot_GetFormFieldAlternateName, MAX_NAME, form, field)
-        return shown or _text(calls.FPDFAnnot_GetFormFieldName, MAX_NAME, form, field).rpartition(".")[2]
+        library, form = self._library, self._form
+        shown = _text(library.FPDFAnnot_GetFormFieldAlternateName, MAX_NAME, form, field)
+        return shown or _text(library.FPDFAnnot_GetFormFieldName, MAX_NAME, form, field).rpartition(".")[2]
 
 
 class Cover:
     """The form and the attached files of a document, and whether its pages are only a cover."""
 
-    def __init__(self, raw: Any, calls: Any, document: Any) -> None:
-        self._raw, self._calls, self._document = raw, calls, document
+    def __init__(self, library: Library, document: Any) -> None:
+        self._library, self._document = library, document
         self._type = document.get_formtype()
         document.init_forms()
         self._form = address(document.formenv.raw) if document.formenv else 0
 
     def is_dynamic_form(self) -> bool:
         """Return whether the document is an XFA form, whose page only says that another viewer is needed."""
-        if self._type == self._raw.FORMTYPE_XFA_FULL:
+        if self._type == self._library.FORMTYPE_XFA_FULL:
             return True
-        is_xfa = self._type == self._raw.FORMTYPE_XFA_FOREGROUND
+        is_xfa = self._type == self._library.FORMTYPE_XFA_FOREGROUND
         return is_xfa and len(self._document) == 1 and not self._has_fields()
 
     def is_portfolio(self, content: Any) -> bool:
@@ -184,19 +184,19 @@ class Cover:
 
     def count_files(self) -> int:
         """Return the number of attached files."""
-        return max(0, int(self._raw.FPDFDoc_GetAttachmentCount(self._document)))
+        return max(0, int(self._library.FPDFDoc_GetAttachmentCount(self._document)))
 
     def _has_fields(self) -> bool:
         page = self._document[0]
-        count = self._raw.FPDFPage_GetAnnotCount(page)
+        count = self._library.FPDFPage_GetAnnotCount(page)
         page.close()
         return bool(count > 0)
 
     def notes(self, page: int, box: Box, glyphs: Any) -> Notes:
         """Return the fields and comments of the page at an address."""
-        if not self._calls.FPDFPage_GetAnnotCount(page):
+        if not self._library.FPDFPage_GetAnnotCount(page):
             return Notes([], [], 0)
-        return Annotations(self._raw, self._calls, self._form, page, box).read(glyphs)
+        return Annotations(self._library, self._form, page, box).read(glyphs)
 
     def named(self) -> list[str]:
         """Return a line for each attached file."""
@@ -211,12 +211,12 @@ class Cover:
 
     def _files(self) -> Iterator[tuple[str, int]]:
         for number in range(min(self.count_files(), MAX_FILES)):
-            file = address(self._raw.FPDFDoc_GetAttachment(self._document, number))
+            file = address(self._library.FPDFDoc_GetAttachment(self._document, number))
             if file:
-                yield _text(self._calls.FPDFAttachment_GetName, MAX_NAME, file) or str(number + 1), file
+                yield _text(self._library.FPDFAttachment_GetName, MAX_NAME, file) or str(number + 1), file
 
     def _content(self, file: int) -> bytes | str:
-        read, length = self._calls.FPDFAttachment_GetFile, ctypes.c_ulong()
+        read, length = self._library.FPDFAttachment_GetFile, ctypes.c_ulong()
         if not read(file, None, 0, ctypes.addressof(length)):
             return "corrupt"
         if length.value > MAX_FILE_BYTES:

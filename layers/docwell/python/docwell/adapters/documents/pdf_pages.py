@@ -1,4 +1,4 @@
-"""Read the pages of a PDF, inside the child process, with PDFium or with pypdf."""
+"""Read the pages of a PDF with PDFium, inside the child process."""
 
 from __future__ import annotations
 
@@ -7,51 +7,36 @@ import contextlib
 import ctypes
 import importlib
 import mmap
-import sys
 from collections.abc import Callable, Iterator
-from functools import cached_property
 from typing import Any
 
 from docwell.adapters.documents import pdf_hidden, pdf_layout, pdf_notes, pdf_text, pdfium, quality
 from docwell.adapters.documents.parts import PageText
 from docwell.errors import Refused
 
-# pypdf imports these only when a document needs them. Import them early: the sandbox forbids opening files.
-LATE_MODULES = (
-    "pypdf._codecs._codecs",
-    "pypdf._codecs.core_font_metrics",
-    "pypdf.filters",
-    "pypdf.generic._image_inline",
-    "pypdf.generic._image_xobject",
-    "pypdf.xmp",
-)
-# Modules that pypdf uses where they are installed. No function has them, and the text must not depend on them.
-NOT_FOR_PYPDF = ("PIL", "fontTools", "brotli")
 PDFIUM_CODEC = "utf-16-le"
-LATE_CODECS = ("ascii", "charmap", "cp932", "cp950", "gb18030", "gb2312", "gbk", "latin-1", "utf-16", "utf-16-be")
 
 
 class Pdfium:
-    """PDFium: 20 times as fast as pypdf, but some damaged files crash it."""
+    """PDFium on one document."""
 
     def __init__(self, path: str, close_doors: Callable[[], object]) -> None:
         import pypdfium2
 
         codecs.lookup(PDFIUM_CODEC)
-        self._raw = pypdfium2.raw
-        self._calls = pdfium.calls(self._raw)
+        self._library = pdfium.Library(pypdfium2.raw)
         self.error = pypdfium2.PdfiumError
         self._advice = mmap.MADV_DONTNEED
         self._mapped = self._map(path)
         self._edges: dict[int, list[pdf_layout.Line]] = {}
-        self._budget, self._drawing_s = pdf_hidden.Budget(self._raw), 0.0
+        self._budget, self._drawing_s = pdf_hidden.Budget(self._library), 0.0
         close_doors()
         try:
             self._document = pypdfium2.PdfDocument((ctypes.c_ubyte * len(self._mapped)).from_buffer(self._mapped))
         except pypdfium2.PdfiumError as error:
-            locked = getattr(error, "err_code", None) == self._raw.FPDF_ERR_PASSWORD
+            locked = getattr(error, "err_code", None) == self._library.FPDF_ERR_PASSWORD
             raise Refused("encrypted" if locked else "corrupt", "") from None
-        self._cover = pdf_notes.Cover(self._raw, self._calls, self._document)
+        self._cover = pdf_notes.Cover(self._library, self._document)
         if self._cover.is_dynamic_form():
             raise Refused("dynamic_form", "")
         self.files = self._cover.count_files()
@@ -88,8 +73,8 @@ class Pdfium:
         self._drawing_s = drawing_s
         for earlier in range(max(first, index - pdf_layout.PAGES_BACK), index):
             if earlier not in self._edges:
-                # An unreadable page has no lines that this page could repeat.
-                with contextlib.suppress(self.error):
+                # A page that cannot be read has no lines that this page could repeat.
+                with contextlib.suppress(self.error, ValueError):
                     self._read(earlier)
         return self._read(index)
 
@@ -98,10 +83,10 @@ class Pdfium:
         with self._opened(index) as page:
             box = page.get_bbox()
             # Before the text page, which has the replacement texts that this removes.
-            drawn = pdf_hidden.Objects(self._raw, self._calls, pdfium.address(page.raw), box).read()
+            drawn = pdf_hidden.Objects(self._library, pdfium.address(page.raw), box).read()
             text_page = page.get_textpage()
             glyphs = self._glyphs_of(page, text_page)
-            full_text, text, hidden = self._shown(page, text_page, glyphs, drawn)
+            text, hidden = self._shown(page, text_page, glyphs, drawn)
             text = glyphs.mapped(text)
             lines = glyphs.lines(text)
             text_page.close()
@@ -112,7 +97,6 @@ class Pdfium:
         answer = PageText(
             "",
             self._label(index),
-            suspect=not full_text.strip() and drawn.may_have_text(),
             hidden=hidden + notes.hidden,
             # Recognised text has no values of fields.
             picture=not notes.fields and drawn.is_picture(text),
@@ -130,8 +114,8 @@ class Pdfium:
 
     def _shown(
         self, page: Any, text_page: Any, glyphs: pdf_text.Glyphs, drawn: pdf_hidden.Drawn
-    ) -> tuple[str, str, int]:
-        """Return the full text, the text with blanks for what no reader sees, and the number of these blanks."""
+    ) -> tuple[str, int]:
+        """Return the text with blanks for what no reader sees, and the number of these blanks."""
         box = page.get_bbox()
         full_text = text_page.get_text_range()
         # The full text includes invisible text off the page. The bounded text leaves that out, but also the
@@ -142,13 +126,13 @@ class Pdfium:
         if drawn.doubtful:
             address = pdfium.address(text_page.raw)
             self._budget.start(self._drawing_s)
-            pictures = pdf_hidden.Pictures(self._raw, self._calls, page, address, box, self._budget)
+            pictures = pdf_hidden.Pictures(self._library, page, address, box, self._budget)
             text, unseen = glyphs.without(text, lambda places: pictures.hidden(drawn, places))
             hidden += unseen
-        return full_text, text, hidden
+        return text, hidden
 
     def _glyphs_of(self, page: Any, text_page: Any) -> pdf_text.Glyphs:
-        return pdf_text.Glyphs(self._raw, self._calls, pdfium.address(text_page.raw), page.get_rotation())
+        return pdf_text.Glyphs(self._library, pdfium.address(text_page.raw), page.get_rotation())
 
     @contextlib.contextmanager
     def _opened(self, index: int) -> Iterator[Any]:
@@ -162,58 +146,6 @@ class Pdfium:
 
     def _label(self, index: int) -> str | None:
         return self._document.get_page_label(index) or None
-
-
-class Pypdf:
-    """pypdf: slow and tolerant, with its own limits on the size of each stream."""
-
-    files = 0
-
-    def __init__(self, path: str, close_doors: Callable[[], object]) -> None:
-        import logging
-
-        logging.disable()
-        sys.modules.update(dict.fromkeys(NOT_FOR_PYPDF))  # type: ignore[arg-type] # None: importing it fails
-        import pypdf
-
-        for name in LATE_MODULES:
-            # Another release of pypdf may not have the module, and then does not need it.
-            with contextlib.suppress(ImportError):
-                importlib.import_module(name)
-        for name in (*LATE_CODECS, PDFIUM_CODEC):
-            codecs.lookup(name)
-        self._file = open(path, "rb")  # noqa: SIM115 - pypdf reads from it until the process ends
-        close_doors()
-        try:
-            self._reader = pypdf.PdfReader(self._file)
-            locked = self._reader.is_encrypted and not self._reader.decrypt("")
-        except NotImplementedError:  # a security handler that pypdf does not know
-            raise Refused("encrypted", "") from None
-        if locked:
-            raise Refused("encrypted", "")
-
-    def count(self) -> int:
-        """Return the number of pages."""
-        return len(self._reader.pages)
-
-    def metadata(self) -> dict[str, str | None]:
-        """Return title, author and date of creation."""
-        info = self._reader.metadata
-        return {"title": info.title, "author": info.author, "created": info.creation_date_raw} if info else {}
-
-    def page(self, index: int, _first: int, _drawing_s: float) -> PageText:
-        """Return a page's text as pypdf extracts it, without headings."""
-        text = self._reader.pages[index].extract_text()
-        label = self._labels[index] if index < len(self._labels) else None
-        return PageText(text, label or None, unreadable=quality.is_unreadable(text))
-
-    @cached_property
-    def _labels(self) -> list[str]:
-        # A damaged label tree must not cost the text.
-        with contextlib.suppress(Exception):
-            if "/PageLabels" in self._reader.root_object:
-                return list(self._reader.page_labels)
-        return []
 
 
 def load_pdfium() -> None:

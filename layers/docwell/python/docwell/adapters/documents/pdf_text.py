@@ -1,8 +1,7 @@
 """Read the lines of a PDFium text page with their places and fonts.
 
-It puts text that runs to the left or downward in order, where PDFium does not. A call of PDFium costs half a
-microsecond, so only the first character of each word is located, and the last where a wide gap or an exponent may
-follow.
+A call of PDFium costs half a microsecond, so only the first character of each word is located, and the last where
+a wide gap or an exponent may follow.
 """
 
 from __future__ import annotations
@@ -10,19 +9,15 @@ from __future__ import annotations
 import ctypes
 import math
 import re
+from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from docwell.adapters.documents.pdf_layout import (
-    EXPONENT,
-    EXPONENT_RISE,
-    EXPONENT_SIZE,
-    FRACTION,
     HYPHENS,
-    IDEOGRAPH,
     Line,
 )
-from docwell.adapters.documents.pdfium import Box, Units
+from docwell.adapters.documents.pdfium import Box, Library
 
 # A page with more lines is not for reading, and would take seconds.
 MAX_LINES = 10_000
@@ -35,22 +30,17 @@ CELL_GAP, USUAL_WIDTH = 1.5, 0.5
 _CUTS = "".join(HYPHENS)
 _LINE = re.compile(rf"[^\r\n{_CUTS}]+[{_CUTS}]?")
 _WORD = re.compile(r"\S+")
+# The least rise of an exponent, and its largest type, as shares of the type before it.
+EXPONENT_RISE, EXPONENT_SIZE = 0.15, 0.9
+# A fraction, which is apart from a whole number before it: "2 1/2".
+FRACTION = re.compile(r"\d{1,2}[/\u2044]\d")
 # Digits some of which may be raised, and the places where such a part may begin.
 _FIGURE = re.compile(r"\d[\d.,+\-\u2212\u2013]*\d")
 _PART = re.compile(r"(?<=[\d.,])[+\-\u2212\u2013]?\d")
 _INDIC, _NOT_INDIC = re.compile("[\u0900-\u0dff]"), re.compile("[^\u0900-\u0dff]")
 WORD_JOINER = "\u2060"
 _BOLD = re.compile(rb"bold|black|heavy|demi|medi\b", re.IGNORECASE)
-# Columns of vertical text begin at the same height, but for paragraphs, which are indented by a letter.
-COLUMN_INDENT = 2.5
 RIGHT_TO_LEFT = re.compile("[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufefc]")
-# A word that runs to the left: no digits, which run to the right.
-LEFTWARD_WORD = re.compile("[\u0590-\u065f\u066e-\u06ef\u06fa-\u08ff\ufb1d-\ufdff\ufe70-\ufefc]{2,}")
-# No glyph stands for alef and lam in this order, or for a mark before its letter: PDFium reverses what runs to the
-# left by characters, also those that one glyph stands for. The parts of a presentation form are in order.
-REVERSED = re.compile(
-    "[\u0622\u0623\u0625\u0627\u0671]\u0644|[\u0591-\u05c7\u064b-\u065f\u0670]+[\u05d0-\u05ea\u0621-\u064a]"
-)
 # A mark to the left of a number comes after it, and a bracket opens beside what it encloses.
 _LED = re.compile(r"(?<!\S)([.,:;%\u066a])(\d[\d.,]*)(?=\s|\Z)")
 _OPENED = re.compile(r"(?<=\S)([(\[{]) (?=\S)")
@@ -58,11 +48,26 @@ _MIRROR = str.maketrans("()[]{}", ")(][}{")
 _PAIRS = {")": "(", "]": "[", "}": "{"}
 
 
+class Units:
+    """Positions in a text as PDFium counts them: in UTF-16 code units."""
+
+    def __init__(self, text: str) -> None:
+        self._wide = [at for at, letter in enumerate(text) if letter > "\uffff"] if not text.isascii() else []
+
+    @property
+    def is_narrow(self) -> bool:
+        """Whether each character is one unit."""
+        return not self._wide
+
+    def before(self, position: int) -> int:
+        """Return the number of units before a character."""
+        return position + bisect_left(self._wide, position)
+
+
 class _Word(NamedTuple):
-    """The origin of a word's first character, and its part of a piece."""
+    """The left end of a word, and its part of a piece."""
 
     x: float
-    y: float
     begins: int
     ends: int
 
@@ -70,13 +75,13 @@ class _Word(NamedTuple):
 class Glyphs:
     """The characters of the text page at an address. `rotation` is the page's, in degrees: 0, 90, 180 or 270."""
 
-    def __init__(self, raw: Any, calls: Any, text_page: int, rotation: int) -> None:
-        self._calls = calls
+    def __init__(self, library: Library, text_page: int, rotation: int) -> None:
+        self._library = library
         self._page = text_page
         self._rotation = rotation
         self._numbers = [ctypes.c_double() for _ in range(4)]
         self._references = [ctypes.addressof(number) for number in self._numbers]
-        self._matrix = raw.FS_MATRIX()
+        self._matrix = library.FS_MATRIX()
         self._matrix_reference = ctypes.addressof(self._matrix)
         self._name = ctypes.create_string_buffer(NAME_BYTES)
         self._name_at = ctypes.addressof(self._name)
@@ -116,15 +121,12 @@ class Glyphs:
             # PDFium counts fewer characters than it has where it leaves some out, such as hyphens.
             is_plain = last - first == units.before(end) - units.before(start)
             piece = _Piece(match[0], match.start(), units, first - start if is_plain and units.is_narrow else None)
-            if RIGHT_TO_LEFT.search(body):
-                is_leftward = True
-                lines.append(line._replace(text=self._leftward(piece, line.size)))
-            elif line.level:
+            runs_left = RIGHT_TO_LEFT.search(body) is not None
+            is_leftward = is_leftward or runs_left
+            if line.level and not runs_left:
                 lines += self._cells(piece, line)
             else:
-                line = line._replace(text=piece.text)
-                is_column = IDEOGRAPH.search(body)
-                lines.insert(place_of_column(lines, line) if is_column else len(lines), line)
+                lines.append(line._replace(text=piece.text))
         return unmirrored(lines) if is_leftward else lines
 
     def mapped(self, text: str) -> str:
@@ -139,7 +141,7 @@ class Glyphs:
         for word in (match for match in _WORD.finditer(text) if _INDIC.search(match[0])):
             for glyph in _NOT_INDIC.finditer(text, *word.span()):
                 at = glyph.start()
-                if self._calls.FPDFText_HasUnicodeMapError(self._page, self.index(units.before(at))) > 0:
+                if self._library.FPDFText_HasUnicodeMapError(self._page, self.index(units.before(at))) > 0:
                     letters[at] = WORD_JOINER
         return "".join(letters)
 
@@ -158,22 +160,10 @@ class Glyphs:
                 first = number
 
     def _words(self, piece: _Piece) -> list[_Word]:
-        words: list[_Word] = []
-        origin, (across, up), at = self._calls.FPDFText_GetCharOrigin, self._numbers[:2], self._references[:2]
-        for match in _WORD.finditer(piece.text):
-            begins, ends = match.span()
-            origin(self._page, self._place(piece, begins), *at)
-            x, y = across.value, up.value
-            if self._rotation:
-                x, y = self._turned(x, y)
-            words.append(_Word(x, y, begins, ends))
-        return words
+        return [_Word(self._at(piece, word.start())[0], *word.span()) for word in _WORD.finditer(piece.text)]
 
     def _ends_cell(self, piece: _Piece, word: _Word, following: _Word, size: float) -> bool:
-        """Return whether a wide gap follows a word, or the word is the exponent of the line before."""
-        is_raised = word.begins == 0 and word.y - following.y > EXPONENT_RISE * size
-        if is_raised and EXPONENT.fullmatch(piece.text, 0, word.ends):
-            return True
+        """Return whether a wide gap follows a word."""
         if following.x - word.x < (CELL_GAP + USUAL_WIDTH * (word.ends - word.begins)) * size:
             return False
         return following.x - self._extent(self._place(piece, word.ends - 1))[1] > CELL_GAP * size
@@ -190,9 +180,7 @@ class Glyphs:
         """Return a piece's text with a mark between digits at different heights, else they make another figure."""
         for figure in reversed(list(_FIGURE.finditer(text))):
             begins, ends = figure.span()
-            runs = [begins, *(at - 1 for at in range(begins + 1, ends) if not text[at].isdigit()), ends - 1]
-            heights = [self._at(piece, at)[1] for at in runs]
-            if max(heights) - min(heights) < EXPONENT_RISE * size:
+            if abs(self._at(piece, begins)[1] - self._at(piece, ends - 1)[1]) < EXPONENT_RISE * size:
                 continue
             for part in reversed(list(_PART.finditer(text, begins, ends))):
                 at = part.start()
@@ -225,7 +213,7 @@ class Glyphs:
 
     def index(self, position: int) -> int:
         """Return the index of the character at a position of the full text, in UTF-16 code units."""
-        return int(self._calls.FPDFText_GetCharIndexFromTextIndex(self._page, position))
+        return int(self._library.FPDFText_GetCharIndexFromTextIndex(self._page, position))
 
     def height(self, box: Box) -> tuple[float, float]:
         """Return the lower and the upper end of a page with this `box`."""
@@ -245,7 +233,9 @@ class Glyphs:
 
     def _turned(self, x: float, y: float) -> tuple[float, float]:
         """Return a place in the rotated page's coordinates, up to a constant."""
-        return {90: (y, -x), 180: (-x, -y), 270: (-y, x)}.get(self._rotation, (x, y))
+        if not self._rotation:
+            return x, y
+        return {90: (y, -x), 180: (-x, -y), 270: (-y, x)}[self._rotation]
 
     def _line(self, text: str, first: int, last: int) -> Line:
         left, y = self._turned(*self._origin(first))
@@ -258,43 +248,27 @@ class Glyphs:
 
     def _origin(self, index: int) -> tuple[float, float]:
         x, y = self._references[:2]
-        self._calls.FPDFText_GetCharOrigin(self._page, index, x, y)
+        self._library.FPDFText_GetCharOrigin(self._page, index, x, y)
         return self._numbers[0].value, self._numbers[1].value
 
     def _extent(self, index: int) -> tuple[float, float]:
         """Return the left and the right end of a character."""
-        self._calls.FPDFText_GetCharBox(self._page, index, *self._references)
+        self._library.FPDFText_GetCharBox(self._page, index, *self._references)
         left, right, bottom, top = (number.value for number in self._numbers)
         ends = self._turned(left, bottom)[0], self._turned(right, top)[0]
         return min(ends), max(ends)
 
     def _size(self, index: int) -> float:
         """Return the type size in points: the font's, scaled by the text matrix."""
-        self._calls.FPDFText_GetMatrix(self._page, index, self._matrix_reference)
-        size = self._calls.FPDFText_GetFontSize(self._page, index)
+        self._library.FPDFText_GetMatrix(self._page, index, self._matrix_reference)
+        size = self._library.FPDFText_GetFontSize(self._page, index)
         return abs(float(size) * math.hypot(self._matrix.c, self._matrix.d))
 
     def _is_bold(self, index: int) -> bool:
-        self._calls.FPDFText_GetFontInfo(
+        self._library.FPDFText_GetFontInfo(
             self._page, index, self._name_at, NAME_BYTES, ctypes.addressof(self._flags)
         )
         return _BOLD.search(self._name.value) is not None
-
-    def _leftward(self, piece: _Piece, size: float) -> str:
-        """Return the text of a line that runs to the left, with the letters of each word and glyph in order."""
-        order = list(range(len(piece.text)))
-        for word in LEFTWARD_WORD.finditer(piece.text):
-            begins, ends = word.span()
-            if self._at(piece, begins) < self._at(piece, ends - 1):
-                order[begins:ends] = reversed(order[begins:ends])
-        text = "".join(piece.text[at] for at in order)
-        letters = list(text)
-        for match in REVERSED.finditer(text):
-            begins, ends = match.span()
-            first, last = (self._place(piece, order[at]) for at in (begins, ends - 1))
-            if self._origin(first) == self._origin(last):
-                letters[begins:ends] = reversed(match[0])
-        return self._figures_apart("".join(letters), piece, size)
 
 
 class _Piece(NamedTuple):
@@ -307,26 +281,6 @@ class _Piece(NamedTuple):
 
     def part(self, begins: int, ends: int) -> _Piece:
         return self._replace(text=self.text[begins:ends], start=self.start + begins)
-
-
-def place_of_column(lines: Sequence[Line], column: Line) -> int:
-    """Return the place of a column of vertical text among the lines: columns are read from right to left.
-
-    PDFium may give those of a font for vertical text from left to right.
-    """
-    place = len(lines)
-    while place and _follows(lines[place - 1], column):
-        place -= 1
-    return place
-
-
-def _follows(line: Line, column: Line) -> bool:
-    """Return whether a line is a column of the same rows to the left of another."""
-    return (
-        not line.level
-        and line.left < column.left
-        and abs(line.baseline - column.baseline) < COLUMN_INDENT * column.size
-    )
 
 
 def unmirrored(lines: Sequence[Line]) -> list[Line]:

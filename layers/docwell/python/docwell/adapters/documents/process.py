@@ -192,14 +192,11 @@ def _is_well_formed(answer: object, request: str) -> bool:
         case "info", {"kind": "info", "pages": int(pages), "files": int(files), **texts}:
             are_texts = all(isinstance(texts.get(name, 0), str | None) for name in INFO_TEXTS)
             return min(pages, files) >= 0 and are_texts
-        case "count", {"kind": "count", "pages": int(pages)}:
-            return pages >= 0
         case "page", {
             "kind": "page",
             "pages": int(pages),
             "text": str(),
             "label": str() | None,
-            "suspect": bool(),
             "headings": [*headings],
             "confidence": None | int() | float() as confidence,
             "hidden": int(hidden),

@@ -24,8 +24,6 @@ FEW_PAIRS, FEW_SYMBOLS = 100, 100
 LEAST_GRADE = 5.0
 # The largest share of glyph names, and of one letter among letters and digits ("e" has 17 % in French).
 NAMES_SHARE, LETTER_SHARE = 0.5, 0.6
-# Prose repeats words, under any map. A list of codes or a sequence of genes does not.
-REPEATED_SHARE = 0.05
 # The least share of letters and digits; a page of formulas has 0.6.
 LEAST_ALPHANUMERIC = 0.3
 # The largest share of pairs of letters from two scripts; a page of formulas with Greek letters has 0.1.
@@ -65,8 +63,6 @@ _LETTERS = re.compile("[a-z]{2,}")
 # Names of glyphs without a Unicode value: /g18, /i255, /0, /uni0041.
 _NAMES = re.compile(r"/(?:[A-Za-z]{0,3}\d{1,5}|uni[0-9A-F]{4})(?=[/\s]|\Z)")
 _LEADERS = re.compile(r"([\W_])(?:\s?\1){2,}")
-# A digest, a key or a certificate, if it has a digit.
-_CODE = re.compile(r"[A-Za-z0-9+/=_-]{24,}")
 # Scripts that one word may have beside each other.
 _EAST_ASIAN = frozenset({"CJK", "HIRAGANA", "KATAKANA", "KATAKANA-HIRAGANA", "HANGUL", "FULLWIDTH", "HALFWIDTH"})
 
@@ -77,8 +73,6 @@ _BREAKS = re.compile("\r\n|[\r\f\v\x85\u2028\u2029]")
 _REST_OF_WORD = re.compile(r"\A(\S+) (?=\S)")
 _WORD = re.compile(r"\w+(?:-\w+)*")
 _LONGEST_WORD = 64
-# Addresses and options of commands. Programs add no hyphen where they break one.
-_ADDRESS = re.compile(r"://|www\.|@|\A--")
 # The notation of some PDF programs for a glyph without a Unicode value.
 _CID = re.compile(r"\(cid:\d{1,5}\)")
 _BAD = frozenset({"Cc", "Cn", "Co", "Cs"})
@@ -121,7 +115,6 @@ def is_garbled(text: str) -> bool:
     solid = len("".join(text.split()))
     if sum(len(match[0]) for match in _NAMES.finditer(text)) > NAMES_SHARE * solid:
         return True
-    text = _CODE.sub(lambda code: "" if any(map(str.isdigit, code[0])) else code[0], text)
     kinds = Counter(unicodedata.category(letter)[0] for letter in _LEADERS.sub("", text) if not letter.isspace())
     total = sum(kinds.values())
     if total >= FEW_SYMBOLS and sum(kinds[kind] for kind in "LMN") < LEAST_ALPHANUMERIC * total:
@@ -132,12 +125,7 @@ def is_garbled(text: str) -> bool:
     if sum(letters.values()) >= FEW_PAIRS and commonest > LETTER_SHARE * sum(letters.values()):
         return True
     words = _LETTERS.findall(text.lower())
-    return (_repeats(words) and _pair_grade(words) < LEAST_GRADE) or _mixes_scripts(text)
-
-
-def _repeats(words: Sequence[str]) -> bool:
-    """Return whether words occur more than once, as in prose."""
-    return sum(count for count in Counter(words).values() if count > 1) > REPEATED_SHARE * len(words)
+    return _pair_grade(words) < LEAST_GRADE or _mixes_scripts(text)
 
 
 def _pair_grade(words: Sequence[str]) -> float:
@@ -167,8 +155,8 @@ def _differ(first: str, second: str) -> bool:
 def tidy(text: str) -> str:
     """Return a page's text in NFC, without control characters and with at most one blank line in a row.
 
-    Joins words that were cut at a line's end: with their hyphen where the page writes it elsewhere, where the cut
-    is not between syllables (`non-GAAP`), and in addresses.
+    Joins words that were cut at a line's end: with their hyphen where the page writes it elsewhere, or where the
+    cut is not between syllables (`non-GAAP`).
     """
     text = _BREAKS.sub("\n", text)
     if _CUT.search(text):
@@ -199,13 +187,9 @@ def _join_words(text: str) -> str:
     # Each cut counts once for each of its halves; a half that is also a word occurs more often.
     words = Counter(word.lower() for word in _WORD.findall(text))
     joined = [pieces[0]]
-    is_address = False
     for before, after in pairwise(pieces):
         left, right = _last_word(before), _first_word(after)
-        token = _last_token(before)
-        # An address may be cut more than once.
-        is_address = (is_address and token == before) or _ADDRESS.search(token + _first_token(after)) is not None
-        if right and (is_address or (left and _has_hyphen(left, right, words))):
+        if left and right and _has_hyphen(left, right, words):
             joined.append("-")
         # End the line after the whole word, so that lines keep their length.
         joined.append(_REST_OF_WORD.sub(r"\1\n", after, count=1))
@@ -218,16 +202,6 @@ def _has_hyphen(left: str, right: str, words: Counter[str]) -> bool:
         return words[hyphened] > words[plain]
     two_words = words[left.lower()] > 1 and words[right.lower()] > 1
     return two_words or len(left) == 1 or not right[0].islower()
-
-
-def _last_token(text: str) -> str:
-    token = text[-_LONGEST_WORD:]
-    return "" if not token or token[-1].isspace() else token.split()[-1]
-
-
-def _first_token(text: str) -> str:
-    token = text[:_LONGEST_WORD]
-    return "" if not token or token[0].isspace() else token.split()[0]
 
 
 def _last_word(text: str) -> str:

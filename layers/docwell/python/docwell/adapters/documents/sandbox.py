@@ -18,7 +18,7 @@ import resource
 import struct
 import sys
 
-# Python and a library map 34 MiB (PDFium) or 90 MiB (pypdf) before they read the document; `memory_bytes` is the
+# Python and PDFium map 34 MiB before they read the document; `memory_bytes` is the
 # document's allowance on top of this.
 BASE_BYTES = 128 * 1024 * 1024
 # Enough for the standard streams, the document and the imports.
