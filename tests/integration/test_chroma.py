@@ -158,7 +158,7 @@ def test_ids_are_found_by_generation_and_removed(chroma_url: str, collection: st
     chroma.delete(collection, {"never there": {"a stamp of no chunk"}})
 
 
-@pytest.mark.parametrize("shards", [0, 8])
+@pytest.mark.parametrize("shards", [1, 8])
 def test_chunks_are_paged_and_an_index_is_dropped(chroma_url: str, collection: str, shards: int) -> None:
     chroma = index(chroma_url, "c" * 32, shards=shards)
     chroma.upsert(collection, records(5))
@@ -241,7 +241,7 @@ def test_generations_are_counted_by_document_also_over_pages(chroma_url: str, co
 FOLDERS = ("large", "middle", *(f"small-{number}" for number in range(40)))
 
 
-@pytest.fixture(scope="module", params=[0, 1, 8])
+@pytest.fixture(scope="module", params=[1, 8])
 def folders(request: pytest.FixtureRequest, chroma_url: str) -> tuple[int, dict[str, list[IndexRecord]]]:
     """The shards of an index, and the records of its collections, which have very different sizes."""
     chroma = index(chroma_url, f"{request.param}f" * 16, shards=request.param)
@@ -471,7 +471,7 @@ def large(count: int) -> list[IndexRecord]:
     return [replace(one, units=units) for one in records(count)]
 
 
-@pytest.mark.parametrize("shards", [0, 8])
+@pytest.mark.parametrize("shards", [1, 8])
 @pytest.mark.parametrize("again", [0, 130, 310])
 def test_a_delete_removes_the_chunks_that_were_not_written_again(
     chroma_url: str, collection: str, shards: int, again: int

@@ -143,7 +143,7 @@ def step(world: World, name: str, **options: Any) -> dict[str, Any]:
     return world.reindex().run(name, lambda: 100.0, **options)
 
 
-@pytest.mark.parametrize("world", [(8, 8), (0, 8)], indirect=True)
+@pytest.mark.parametrize("world", [(8, 8), (4, 8)], indirect=True)
 def test_a_new_index_is_built_beside_the_old_one_while_documents_come_and_go(filled: World) -> None:
     old, new = filled.known
     filled.announces = True

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from hashlib import sha256
 from pathlib import Path
 from threading import current_thread
 from types import SimpleNamespace
@@ -16,7 +15,6 @@ from docwell.adapters.embedding import onnx_embedder
 from docwell.adapters.embedding.model_manifest import ModelManifest
 from docwell.config import IngestSettings, QuerySettings, ReconcileSettings
 from docwell.errors import ModelDamaged
-from docwell.pipeline import CHUNKER_VERSION, EMBEDDED_VERSION, TEXT_VERSION
 from docwell.wiring import pipelines as wiring
 from docwell.wiring import reconcile as reconcile_wiring
 from docwell.wiring.pipelines import pipelines
@@ -34,23 +32,16 @@ def settings(**more: Any) -> ReconcileSettings:
     return ReconcileSettings(bucket="b", chroma_url="http://chroma", model_dir=".", queue_url="q", **more)
 
 
-def test_an_index_without_shards_has_the_fingerprint_of_releases_before_shards() -> None:
-    parts = ("model", "200", str(CHUNKER_VERSION), str(TEXT_VERSION), str(EMBEDDED_VERSION))
-    before = sha256("\0".join(parts).encode()).hexdigest()[:32]
-    assert list(pipelines(settings(shards=0))) == [before]
-    assert before not in pipelines(settings())
-
-
 def test_another_number_of_shards_is_another_pipeline_built_beside_the_first() -> None:
-    first, following = pipelines(settings(shards=0, next_shards=4)).items()
-    assert (first[1].shards, following[1].shards) == (0, 4)
+    first, following = pipelines(settings(shards=2, next_shards=4)).items()
+    assert (first[1].shards, following[1].shards) == (2, 4)
     assert first[0] != following[0]
     assert following[1] == first[1]._replace(shards=4)
     assert list(pipelines(settings())) == [following[0]]
 
 
 def test_reconcile_sees_the_pipelines_in_the_ledger_that_no_setting_names(monkeypatch: pytest.MonkeyPatch) -> None:
-    found = settings(next_shards=0, ledger_table="ledger")
+    found = settings(next_shards=2, ledger_table="ledger")
     monkeypatch.setattr(reconcile_wiring, "reconcile_settings", lambda: found)
     one, other = pipelines(found)
     ledgers = {one: Mock(others={other, "older"}), other: Mock(others={one, "oldest"})}

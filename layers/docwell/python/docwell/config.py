@@ -95,9 +95,8 @@ class ChunkLimits(BaseModel, frozen=True):
     chunk_tokens: Annotated[int, Field(ge=16, le=8192)] = 200
     # The least confidence for recognised text: a good scan has 0.95 and more, upside-down text 0.60 to 0.74.
     ocr_min_confidence: Annotated[float, Field(ge=0, le=1)] = 0.75
-    # The Chroma collections of an index: a question to all of it is one search in each. 0: one for each docwell
-    # collection, as in releases without shards.
-    shards: Annotated[int, Field(ge=0, le=64)] = 4
+    # The Chroma collections of an index: a question to all of it is one search in each.
+    shards: Annotated[int, Field(ge=1, le=64)] = 4
 
 
 class EmbedderSettings(Settings, ChunkLimits):
@@ -114,7 +113,7 @@ class EmbedderSettings(Settings, ChunkLimits):
     next_model_dir: Path | None = None
     next_chunk_tokens: Annotated[int, Field(ge=0, le=8192)] = 0
     next_ocr: Ocr | None = None
-    next_shards: Annotated[int, Field(ge=0, le=64)] | None = None
+    next_shards: Annotated[int, Field(ge=1, le=64)] | None = None
 
 
 class IngestLimits(ChunkLimits):

@@ -29,13 +29,12 @@ def fingerprint(
 ) -> str:
     """Return 32 hex digits: a hash of the embedding model, the chunker's settings and the versions above.
 
-    With OCR, also of the recogniser and its least confidence; with shards, also of their number.
+    With OCR, also of the recogniser and its least confidence.
     """
     parts = [embedder, str(chunk_tokens), str(CHUNKER_VERSION), str(TEXT_VERSION), str(EMBEDDED_VERSION)]
     if ocr != "off":
         parts += [ocr, RAPIDOCR_VERSION, str(OCR_VERSION), str(min_confidence)]
-    if shards:  # an index without shards keeps the fingerprint that it had before there were shards
-        parts.append(f"shards={shards}")
+    parts.append(f"shards={shards}")
     return sha256("\0".join(parts).encode()).hexdigest()[:32]
 
 

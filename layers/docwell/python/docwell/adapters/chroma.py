@@ -101,7 +101,7 @@ class ChromaIndex:
             "documents": [record.chunk.text for record in records],
             "metadatas": [fields for fields, _ in stored],
         }
-        self._server.upsert(name, self._layout.metadata(collection), columns)
+        self._server.upsert(name, self._layout.metadata(), columns)
         # Write continuations after their records, and remove them before: a crash leaves none without its record.
         tails = zip(records, (tail for _, tail in stored), strict=True)
         continued = {mark + record.id: tail for record, tail in tails if tail}

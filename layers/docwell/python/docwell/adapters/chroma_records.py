@@ -1,8 +1,7 @@
 """How Chroma stores chunks: in which collection, under which fields, within which quotas. Pure.
 
-With shards, a Chroma collection holds many docwell collections, so that a question to all of them costs a fixed
-number of searches (docs/decisions/0013-four-shards.md). Without, it holds one. Chroma allows only some characters
-in names, so a name has a hash.
+A Chroma collection is a shard that holds many docwell collections, so that a question to all of them costs a fixed
+number of searches (docs/decisions/0013-four-shards.md).
 """
 
 from __future__ import annotations
@@ -130,9 +129,9 @@ SYNC_THRESHOLD = 1000
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """The layout of one fingerprint's index, in `shards` Chroma collections; 0: one for each docwell collection.
+    """The layout of one fingerprint's index, in `shards` Chroma collections.
 
-    In a shard, a stored id begins with the mark of its docwell collection, so that a search sees the collection of
+    A stored id begins with the mark of its docwell collection, so that a search sees the collection of
     each hit without reading it. Two collections can have the same mark: the ledger has the last word.
     """
 
@@ -141,9 +140,8 @@ class Layout:
 
     def name(self, collection: str) -> str:
         """Return the name of the Chroma collection that holds a docwell collection."""
-        digest = _digest(collection)
-        place = f"shard-{int(digest[_MARK:], 16) % self.shards:03}" if self.shards else digest[:24]
-        return f"docwell-{place}-{self._short}"
+        number = int(_digest(collection)[_MARK:], 16) % self.shards
+        return f"docwell-shard-{number:03}-{self._short}"
 
     def by_name(self, places: Places) -> dict[str, Places]:
         """Return the places by the name of their Chroma collection."""
@@ -152,9 +150,9 @@ class Layout:
             parts.setdefault(self.name(collection), {})[collection] = documents
         return {**parts}
 
-    def metadata(self, collection: str) -> dict[str, str]:
-        """Return the metadata of that Chroma collection."""
-        return {"fingerprint": self._short, **({} if self.shards else {"collection": collection})}
+    def metadata(self) -> dict[str, str]:
+        """Return the metadata of a shard."""
+        return {"fingerprint": self._short}
 
     def continuation(self, name: str) -> str:
         """Return the name of the Chroma collection with the rest of records that are over a quota."""
@@ -170,11 +168,11 @@ class Layout:
 
     def mark(self, collection: str) -> str:
         """Return the beginning of the stored ids of a docwell collection."""
-        return _digest(collection)[:_MARK] if self.shards else ""
+        return _digest(collection)[:_MARK]
 
     def id_of(self, stored: str) -> str:
         """Return a chunk's id from its stored id."""
-        return stored[_MARK:] if self.shards else stored
+        return stored[_MARK:]
 
     @property
     def _short(self) -> str:
