@@ -69,10 +69,10 @@ _MOST_HITS = 2000  # an answer of ids and distances takes about 100 KB
 _FLUSHED_AT_ONCE = 250
 # The hosted service takes so many comparisons. `$in` takes 0.5 s longer beside 500 ids of 100,000.
 _STAMPS_AT_ONCE = 8
-# The metadata of a chunk that is being removed, which Chroma lists without.
+# Chroma lists a chunk that is being removed without metadata: use this instead.
 _GONE: Mapping[str, Any] = {STAMP: "gone"}
-# An id names one version read by one pipeline. Its text changes only when a document that needed the fallback PDF
-# reader is rebuilt with the first one: this bounds how long the old text can be quoted.
+# Seconds. Under the same id, a text changes only when a rebuild uses another PDF reader: this bounds how long the
+# old text is quoted.
 _KEPT_S = 600.0
 
 

@@ -40,7 +40,7 @@ def stored_fields(collection: str, record: IndexRecord, stamp: str, most_bytes: 
     fields: dict[str, Any] = {"collection": collection, **record_fields(record)}
     marks = mark_fields(record.marks) if record.marks else {}
     added = {STAMP: stamp, **marks}
-    # A retry may write a record with its marks that was written without, and must cut it at the same place.
+    # A retry may add marks to a record that was written without: both writes must cut it at the same place.
     over = _size(fields) + max(_MARKS_BYTES, _size(added)) - most_bytes
     fields |= added
     if over <= 0:
@@ -132,7 +132,7 @@ class Layout:
     """The layout of one fingerprint's index, in `shards` Chroma collections.
 
     A stored id begins with the mark of its docwell collection, so that a search sees the collection of
-    each hit without reading it. Two collections can have the same mark: the ledger has the last word.
+    each hit without reading it. Two collections can have the same mark: the ledger decides.
     """
 
     fingerprint: str

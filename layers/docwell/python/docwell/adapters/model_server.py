@@ -66,7 +66,7 @@ def failed(host: str, error: Exception, protocol: str) -> DocwellError:
 
 
 def refused(host: str, status: int) -> Unavailable:
-    """Return the error of `host` for a status that is no success. Only a failure may be asked again."""
+    """Return the error of `host` for a status that is no success. Only an error of the server may be retried."""
     detail = f"the model host answered with status {status}"
     if status >= httpx.codes.INTERNAL_SERVER_ERROR or status == httpx.codes.TOO_MANY_REQUESTS:
         return Unavailable(host, detail)

@@ -1,8 +1,8 @@
 """The language model on a server of OpenAI's protocol: vLLM, llama.cpp, TGI, LiteLLM and others.
 
 Such a server refuses a prompt that is too long, instead of cutting it. Its usage is the only measure of cost and
-of a prompt that was cut after all, so an answer without usage is an error. OpenAI's own client is larger than the
-function's room, and waits and tries again by its own rules.
+of a prompt that was cut after all, so an answer without usage is an error. OpenAI's own client is too large
+for the function's package, and has its own timeouts and retries.
 """
 
 from __future__ import annotations

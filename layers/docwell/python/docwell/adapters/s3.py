@@ -388,7 +388,7 @@ class S3Versions:
         return [version for version in self.under(key) if version.key == key]
 
     def erase(self, versions: Sequence[StoredVersion]) -> None:
-        """Delete these versions for good. Raises `Unavailable` with the number that S3 keeps.
+        """Delete these versions for good. Raises `Unavailable` with the number that S3 did not delete.
 
         A new delete marker hides each key first, and the markers go last: no older version is current in between.
         """

@@ -21,8 +21,8 @@ AuthHeader = Literal["Authorization", "X-Chroma-Token"]
 
 _REFUSED = (401, 403)
 _HEADER_VALUE = re.compile(r"[!-~]+")  # httpx would refuse others with an error that says nothing of the secret
-# A rotated token is read at the first refusal. This bounds how long a revoked one that still works is sent, and
-# how long a rotation waits until every process trusts the next certificate (infra/release/credentials.py).
+# A refusal reads a rotated token at once. This bounds how long a revoked token is sent, and how long a rotation
+# waits until every process trusts the next certificate (infra/release/credentials.py).
 KEPT_S = 300.0
 # A token that stays wrong or cannot be read is read at most this often: Secrets Manager bills each read,
 # and a failed one takes seconds.
@@ -39,9 +39,8 @@ class Credential(NamedTuple):
 class ServerAuth(httpx.Auth):
     """Sends the token that `read` returns, for five minutes, and reads it again when a request is refused.
 
-    `tls` is the context for the server's connections. It trusts the certificates as soon as they are read, which
-    is before the first connection. While the credential cannot be read, requests have the last token, which the
-    server judges. Without one they raise `Unavailable` of `server`.
+    `tls` is the context for the server's connections; it trusts the certificates once they are read. While the
+    credential cannot be read, requests send the last token. Without a token they raise `Unavailable` of `server`.
     """
 
     def __init__(

@@ -86,7 +86,7 @@ class _Atoms:
     before: list[int]
 
     def cut(self, atom: int) -> Cut:
-        """Return how good a cut is before an atom that is not the first. Few atoms are asked for."""
+        """Return how good a cut is before an atom that is not the first; computed on demand."""
         return _cut(self.text, self.base, self.ends[atom - 1], self.starts[atom], self.marks)
 
 

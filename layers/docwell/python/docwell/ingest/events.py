@@ -80,9 +80,9 @@ def parse(body: str) -> tuple[Hint | RangeTask, ...]:
 
 @contextmanager
 def delayed_on_error(delivery: Delivery) -> Iterator[None]:
-    """Delay the message soon where the block raises: else the queue's own timeout hides it for an hour and a half.
+    """Set a short delay when the block raises: the queue's own timeout would hide the message for 90 minutes.
 
-    For errors before the work begins: they say nothing about a document.
+    Use it for errors that come before the work on a document.
     """
     try:
         yield
@@ -146,9 +146,9 @@ def _work(use_cases: Sequence[Ingest], delivery: Delivery) -> list[_Work]:
 
 @contextmanager
 def _extended(work: Sequence[_Work], delivery: Delivery) -> Iterator[None]:
-    """Extend the message's visibility timeout in short steps: it comes again soon after this worker's death.
+    """Extend the message's visibility timeout in short steps, so that SQS redelivers it soon after this worker dies.
 
-    The queue's own timeout must exceed the function's: it would hide the message for an hour and a half.
+    The queue's own timeout must exceed the function's, and would hide the message for 90 minutes.
     """
     if not work:
         yield
@@ -263,7 +263,7 @@ def give_up(ingest: Ingest, message: Hint | RangeTask, owner: str) -> DocumentRe
             if tried not in (None, head.version):  # they may have died of the older version: try the new one once
                 ingest.queue.send([Hint(message.key)])
         else:
-            ingest.refresh(lease, head)  # the message may have told of new tags, which rights depend on
+            ingest.refresh(lease, head)  # the event may be one of new tags, which rights depend on
         with suppress(DocwellError):  # queries see none of these chunks, and reconcile finds them
             _remove_leftovers(ingest, message, lease)
         record = lease.record

@@ -51,7 +51,7 @@ _SIGNS = (
 )
 _WORD = rf"[\w{_SIGNS}]+"
 _LETTERS_OR_DIGITS = rf"[^\W\d_]+(?:(?!\d)[{_SIGNS}][^\W\d_]*)*|\d+"
-# In lower-case ASCII text these find the same, in 60% of the time.
+# The same matches for lower-case ASCII text, in 60% of the time.
 _IN_ASCII = {_WORD: re.compile(r"\w+", re.ASCII), _LETTERS_OR_DIGITS: re.compile(r"[a-z]+|\d+", re.ASCII)}
 # Thai, Lao, Khmer, kana and Chinese characters: no spaces between words.
 UNSPACED = re.compile("[\u0e00-\u0eff\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]")

@@ -54,9 +54,8 @@ logger = logging.getLogger(__name__)
 class ReconcileReport:
     """The result of one run, and its pass's findings so far.
 
-    `complete` means that the pass has ended. `waiting` is the number of queued messages where they were too
-    many to start or to continue. `documents` counts the ledger's rows by status. `found` names the first
-    findings of this run as (kind, key).
+    `complete` means that the pass has ended. `waiting` is the number of queued messages that stopped the run, else
+    None. `documents` counts the ledger's rows by status. `found` has the first findings of this run as (kind, key).
     """
 
     pipeline: str
@@ -272,7 +271,7 @@ class Reconcile:
         """Hide versions that the bucket no longer has: the hints' workers may die, too."""
 
         def observe(record: DocumentRecord) -> None:
-            # Where this stores nothing, another worker has just done it.
+            # If this stores nothing, another worker has just done it.
             head = self.store.head(record.key)
             self.ledger.observe(record, head.version if head is not None else "")
 
@@ -368,9 +367,9 @@ def judge_row(record: DocumentRecord, chunks: Mapping[str, int], *, in_bucket: b
 
 
 def readable(read: Callable[[str], _Result], keys: Collection[str]) -> dict[str, _Result]:
-    """Return the result of `read` for each key, without objects that the bucket refuses to show. Log these.
+    """Return the result of `read` for each key. Log and skip objects that the bucket refuses to show.
 
-    One of them must not end each run at the same place.
+    Otherwise one of them would end each run at the same place.
     """
 
     def attempt(key: str) -> list[tuple[str, _Result]]:

@@ -142,6 +142,6 @@ class Reindex:
             "active": roles.active,
             "building": roles.building,
             "retired": sorted(roles.retired),
-            # Until then, the first pipeline of the settings is a retired one.
+            # The settings should name the active pipeline first.
             "make_first_in_settings": roles.active != self.known[0],
         }

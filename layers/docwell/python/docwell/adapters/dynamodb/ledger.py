@@ -101,7 +101,7 @@ class DynamoLedger:
         self._lease_s = lease_s
         self._clock = clock
         self._notes_outcomes = notes_outcomes
-        # The other pipelines with rows that the last scan has read so far.
+        # The other pipelines whose rows the scan in progress, or the last one, has met.
         self.others: set[str] = set()
 
     def acquire(self, key: str, owner: str) -> Lease | None:
@@ -150,7 +150,7 @@ class DynamoLedger:
             attributes = asdict(values["live_attributes"])
             values["live_attributes"] = {name: value for name, value in attributes.items() if value}
         outcome = outcome_name(record)
-        # A row from before outcomes were noted has its last one in its status.
+        # A row that was written while events were off has its last outcome in its status.
         if self._notes_outcomes and outcome not in (None, lease.outcome or outcome_name(lease.record)):
             values |= {"outcome": outcome, "outcome_at": stamped.updated_at}
         # DynamoDB stores neither None nor an empty set: such a field has no attribute.

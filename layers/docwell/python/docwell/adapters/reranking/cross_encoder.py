@@ -15,7 +15,7 @@ from docwell.adapters.embedding.onnx_embedder import SessionOpener, feeds_of
 from docwell.deadline import Deadline
 from docwell.errors import DeadlineExceeded, ModelDamaged
 
-# The pooling of a model that reads pairs of texts: it has none, and gives one score for each pair.
+# The value of `pooling` in the manifest of a cross-encoder, which scores pairs and pools nothing.
 PAIRS = "pairs"
 _NAME = "reranker"
 
