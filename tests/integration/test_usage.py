@@ -109,15 +109,6 @@ def test_a_caller_sees_its_own_use_of_today(principals: DynamoPrincipals, clock:
     assert principals.use(ANY) == Use()
 
 
-@pytest.mark.parametrize("quota", [{"requests_per_day": 0}, {"tokens_per_day": 0}])
-def test_a_quota_of_nothing_allows_nothing(principals: DynamoPrincipals, quota: dict[str, int]) -> None:
-    spent = Principal("key:k", **quota)  # type: ignore[arg-type] # mypy takes the values for any field
-    with pytest.raises(QuotaExceeded):
-        principals.charge(spent)
-    with pytest.raises(QuotaExceeded):
-        principals.reserve(spent, 10)
-
-
 def test_a_reservation_is_charged_at_once_and_settled_once(
     principals: DynamoPrincipals, used: Callable[[], Use]
 ) -> None:
@@ -190,6 +181,22 @@ def test_tokens_reserved_by_questions_in_flight_are_not_gone_for_the_day(princip
     assert spent.value.retry_after == HALF_A_DAY_S
 
 
+@pytest.mark.parametrize("quota", ["requests_per_day", "tokens_per_day"])
+def test_a_quota_of_nothing_allows_nothing_and_tokens_of_a_dead_process_count(
+    principals: DynamoPrincipals, clock: Clock, quota: str
+) -> None:
+    limits: dict[str, int] = {quota: 0}
+    for refused in (principals.charge, lambda principal: principals.reserve(principal, 10)):
+        with pytest.raises(QuotaExceeded):
+            refused(Principal("key:k", **limits))  # type: ignore[arg-type] # mypy takes the values for any field
+    limited = Principal("key:k", tokens_per_day=1000)
+    principals.reserve(limited, 4096)
+    clock.now += LONGEST_S
+    with pytest.raises(QuotaExceeded) as caught:
+        principals.reserve(limited, 10)
+    assert type(caught.value) is QuotaExceeded
+
+
 def test_a_principal_has_so_many_questions_in_flight_and_no_more(
     principals: DynamoPrincipals, used: Callable[[], Use]
 ) -> None:
@@ -218,15 +225,6 @@ def test_a_process_that_dies_keeps_its_charge_and_not_its_slot(
         principals.reserve(ANY, 10)
     principals.settle(dead[0], 0)  # too late: its slot is another's
     assert used() == Use(2 * MOST, 2 * MOST * 10)
-
-
-def test_tokens_of_a_dead_process_count_against_the_quota(principals: DynamoPrincipals, clock: Clock) -> None:
-    limited = Principal("key:k", tokens_per_day=1000)
-    principals.reserve(limited, 4096)
-    clock.now += LONGEST_S
-    with pytest.raises(QuotaExceeded) as caught:
-        principals.reserve(limited, 10)
-    assert type(caught.value) is QuotaExceeded
 
 
 def test_the_row_of_a_days_use_expires_and_is_not_among_the_grants(

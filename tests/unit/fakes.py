@@ -243,23 +243,17 @@ class FakeIndex:
             for record in self.chunks.get(collection, {}).values()
             if documents is None or record.document in documents
         ]
-        hits = [
-            Passage(r.id, r.document, r.generation, r.version, r.chunk, float(np.dot(vector, r.vector)), r.units)
-            for r in records
-        ]
+        hits = [_passage(record, float(np.dot(vector, record.vector))) for record in records]
         return sorted(hits, key=lambda hit: -hit.score)[:k]
 
     def on_page(self, document: str, generation: str, page: int) -> list[Passage]:
-        return [
-            Passage(r.id, r.document, r.generation, r.version, r.chunk, 0.0, r.units)
-            for r in self.of(document)
-            if (r.generation, r.chunk.page) == (generation, page)
-        ]
+        records = self.of(document)
+        return [_passage(r) for r in records if (r.generation, r.chunk.page) == (generation, page)]
 
     def containing(self, places: Places, patterns: Sequence[str], limit: int) -> list[Passage]:
         self.before_search()
         found = [
-            Passage(r.id, r.document, r.generation, r.version, r.chunk, 0.0, r.units)
+            _passage(r)
             for collection, documents in places.items()
             for r in self.chunks.get(collection, {}).values()
             if r.document in (documents or ())
@@ -272,11 +266,8 @@ class FakeIndex:
         self.marks |= {id_: marked for id_, marked in marks.items() if id_ in stored}
 
     def marked(self, document: str, generation: str) -> list[tuple[Passage, Sequence[Mark]]]:
-        return [
-            (Passage(r.id, r.document, r.generation, r.version, r.chunk, 0.0, r.units), self.marks[r.id])
-            for r in self.of(document)
-            if r.id in self.marks and r.generation == generation
-        ]
+        records = [r for r in self.of(document) if r.id in self.marks and r.generation == generation]
+        return [(_passage(record), self.marks[record.id]) for record in records]
 
     def ids(
         self, collection: str, document: str, *, of: str | None = None, but: str | None = None, limit: int = 500
@@ -301,6 +292,11 @@ class FakeIndex:
 
     def of(self, key: str) -> list[IndexRecord]:
         return [r for chunks in self.chunks.values() for r in chunks.values() if r.document == key]
+
+
+def _passage(record: IndexRecord, score: float = 0.0) -> Passage:
+    ids = (record.id, record.document, record.generation, record.version)
+    return Passage(*ids, record.chunk, score, record.units)
 
 
 class FakeEmbedder:

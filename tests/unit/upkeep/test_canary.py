@@ -21,34 +21,23 @@ HIT, MISS, ERROR = {(KEY, PAGE)}, {(KEY, PAGE + 1)}, Unavailable("lambda", "down
 Answer = Collection[tuple[str, int]] | Exception | None
 
 
-class Bucket:
-    def __init__(self) -> None:
-        self.kept: list[str] = []
-
-    def keep(self, key: str, content: bytes) -> None:
-        assert content == b"pdf"
-        self.kept.append(key)
-
-
-class Versions:
+def versions(**answers: list[Answer]) -> Mock:
     """Each version gives its answers in turn, the last one again and again."""
+    turns: dict[str, Iterator[Answer]] = {
+        version: chain(given, repeat(given[-1])) for version, given in answers.items()
+    }
 
-    def __init__(self, **answers: list[Answer]) -> None:
-        self.asked: list[str] = []
-        self._answers: dict[str, Iterator[Answer]] = {
-            version: chain(given, repeat(given[-1])) for version, given in answers.items()
-        }
-
-    def cited(self, version: str, question: str) -> Collection[tuple[str, int]] | None:
-        self.asked.append(version)
-        answer = next(self._answers[version])
+    def cited(version: str, _question: str) -> Answer:
+        answer = next(turns[version])
         if isinstance(answer, Exception):
             raise answer
         return answer
 
+    return Mock(cited=cited)
+
 
 def canary(**answers: list[Answer]) -> Canary:
-    return Canary(Bucket(), Versions(**answers), FakeStates(), b"pdf")
+    return Canary(Mock(), versions(**answers), FakeStates(), b"pdf")
 
 
 @pytest.mark.parametrize(
@@ -83,49 +72,40 @@ def test_one_failure_of_a_new_version_is_forgiven() -> None:
 
 
 def test_the_watch_puts_its_document_into_the_bucket() -> None:
-    bucket = Bucket()
-    one = Canary(bucket, Versions(live=[ERROR]), FakeStates(), b"pdf")
-    assert one.watch("live") is Finding.FAILED
-    assert bucket.kept == [KEY]
-
-
-class Reports:
-    def __init__(self) -> None:
-        self.said: list[tuple[str, str, bool]] = []
-
-    def report(self, deployment: str, execution: str, *, passed: bool) -> None:
-        self.said.append((deployment, execution, passed))
+    bucket = Mock()
+    assert Canary(bucket, versions(live=[ERROR]), FakeStates(), b"pdf").watch("live") is Finding.FAILED
+    bucket.keep.assert_called_once_with(KEY, b"pdf")
 
 
 HOOK = {"DeploymentId": "d-1", "LifecycleEventHookExecutionId": "e-1"}
 
 
 @pytest.fixture
-def hooks(monkeypatch: pytest.MonkeyPatch) -> Reports:
-    found = Reports()
+def hooks(monkeypatch: pytest.MonkeyPatch) -> Mock:
+    reports = Mock()
     settings = SimpleNamespace(live_version="live", next_version="new")
-    monkeypatch.setattr(wiring, "hooks", lambda: found)
+    monkeypatch.setattr(wiring, "hooks", lambda: reports)
     monkeypatch.setattr(wiring, "canary_settings", lambda: settings)
-    return found
+    return reports
 
 
 @pytest.mark.parametrize("passed", [True, False])
-def test_the_hook_tells_codedeploy(hooks: Reports, monkeypatch: pytest.MonkeyPatch, passed: bool) -> None:
+def test_the_hook_tells_codedeploy(hooks: Mock, monkeypatch: pytest.MonkeyPatch, passed: bool) -> None:
     monkeypatch.setattr(wiring, "canary", lambda: canary(new=[HIT if passed else MISS], live=[HIT]))
     assert handler(HOOK, CONTEXT) == {"passed": passed}
-    assert hooks.said == [("d-1", "e-1", passed)]
+    hooks.report.assert_called_once_with("d-1", "e-1", passed=passed)
 
 
-def test_a_hook_that_breaks_fails_the_deployment(hooks: Reports, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_hook_that_breaks_fails_the_deployment(hooks: Mock, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(wiring, "canary", lambda: canary(new=[RuntimeError()], live=[HIT]))
     with pytest.raises(RuntimeError):
         handler(HOOK, CONTEXT)
-    assert hooks.said == [("d-1", "e-1", False)]
+    hooks.report.assert_called_once_with("d-1", "e-1", passed=False)
 
 
 @pytest.mark.parametrize(("cited", "value"), [(HIT, "[1.0]"), (MISS, "[0.0]"), (ERROR, "[0.0]"), (None, "[0.0]")])
 def test_the_schedule_emits_the_metric(
-    hooks: Reports,
+    hooks: Mock,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
     cited: Answer,
@@ -135,14 +115,14 @@ def test_the_schedule_emits_the_metric(
     monkeypatch.setattr(wiring, "canary", lambda: watching)
     handler({"source": "aws.events"}, CONTEXT)
     assert f'"CanaryFound":{value}' in capsys.readouterr().out.replace(" ", "")
-    assert hooks.said == []
+    hooks.report.assert_not_called()
     last = last_canary(watching.state)
     assert last is not None
     assert (last.outcome == "found") == (value == "[1.0]")
 
 
 def test_a_result_that_cannot_be_stored_is_no_failure_of_the_canary(
-    hooks: Reports, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    hooks: Mock, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     watching = canary(live=[HIT])
     monkeypatch.setattr(watching.state, "write", Mock(side_effect=Unavailable("ledger", "down")))

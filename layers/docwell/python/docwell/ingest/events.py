@@ -146,7 +146,7 @@ def _work(use_cases: Sequence[Ingest], delivery: Delivery) -> list[_Work]:
 
 @contextmanager
 def _extended(work: Sequence[_Work], delivery: Delivery) -> Iterator[None]:
-    """Extend the message's visibility timeout in short steps, so that SQS redelivers it soon after this worker dies.
+    """Extend the message's visibility timeout in short steps: SQS redelivers it soon after this worker dies.
 
     The queue's own timeout must exceed the function's, and would hide the message for 90 minutes.
     """

@@ -54,8 +54,8 @@ logger = logging.getLogger(__name__)
 class ReconcileReport:
     """The result of one run, and its pass's findings so far.
 
-    `complete` means that the pass has ended. `waiting` is the number of queued messages that stopped the run, else
-    None. `documents` counts the ledger's rows by status. `found` has the first findings of this run as (kind, key).
+    `complete` means that the pass has ended. `waiting` is the number of queued messages that stopped the run, or
+    None. `documents` counts the ledger's rows by status. `found` has the first findings of the run as (kind, key).
     """
 
     pipeline: str
