@@ -24,7 +24,7 @@ from unittest.mock import patch
 import pypdfium2
 
 from benchmarks.claims.cases import DEVELOPMENT, SETS, UNTOUCHED
-from docwell.query.checking import check, tables
+from docwell.query.checking import check, figures
 from docwell.query.checking.claims import Claim
 from docwell.query.checking.cleaning import clean_answer
 from docwell.query.checking.suspicion import suspicion
@@ -50,8 +50,8 @@ RULES: Mapping[str, tuple[str, object, str, object]] = {
     "asked words": ("words of the question stand around a figure", Claim, "_is_asked", True),
     "units": ("a figure has the unit of the sentence", Claim, "_has_unit", True),
     "bounds": ("'at least 5' is not 'at most 5'", Claim, "_has_bound", True),
-    "tables": ("rows of figures are cells under heads", tables, "_row_of", None),
-    "rows of sheets": ("a line with a head beside each value is a row of a sheet", tables, "is_sheet_row", False),
+    "tables": ("rows of figures are cells under heads", figures, "_row_of", None),
+    "rows of sheets": ("a line with a head beside each value is a row of a sheet", figures, "is_sheet_row", False),
     "yes and no": ("the nearest sentence decides a yes or no", check, "verdict", None),
     "denials": ("no sentence with the same words denies it", check, "contradicts", False),
     "copies": ("a sentence that the passage has as it is holds", check, "is_copied", False),
@@ -182,9 +182,9 @@ def _without(name: str | None) -> tuple[Count, Count]:
     with ExitStack() as stack:
         if name is not None:
             _, owner, attribute, value = RULES[name]
-            tables.mentions.cache_clear()  # it holds what the rule has read
+            figures.mentions.cache_clear()  # it holds what the rule has read
             stack.enter_context(patch.object(owner, attribute, return_value=value))
-            stack.callback(tables.mentions.cache_clear)
+            stack.callback(figures.mentions.cache_clear)
         return counted(DEVELOPMENT), counted(UNTOUCHED)
 
 

@@ -14,8 +14,7 @@ from importlib.resources import files
 from typing import Any
 
 from docwell.models import Chunk, Passage
-from docwell.query.checking.figures import in_sentence
-from docwell.query.checking.tables import mentions
+from docwell.query.checking.figures import in_sentence, mentions
 from docwell.text.lexicon import segments
 from infra.report import EVALUATION
 

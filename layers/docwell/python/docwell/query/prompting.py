@@ -23,7 +23,7 @@ from string import Template
 from docwell.answers import Message
 from docwell.errors import BadInput, Corrupt, NotFound
 from docwell.models import Passage
-from docwell.query.checking.tables import is_table_row
+from docwell.query.checking.figures import is_table_row
 from docwell.query.shortening import NUMBER_TOKENS, shorten
 from docwell.text.lexicon import TEXTS_KEPT
 from docwell.text.tokens import TokenBound, TokenEstimate, TokenRatio, bound_of, bound_of_messages, total

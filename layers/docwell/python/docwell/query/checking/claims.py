@@ -14,11 +14,13 @@ from docwell.query.checking.figures import (
     asked_labels,
     in_sentence,
     labels,
+    mentions,
+    numbers,
+    scale_of,
     shifted,
     weight_of,
     weights_of,
 )
-from docwell.query.checking.tables import mentions, numbers, scale_of
 
 # The words around a figure have this share of the question's words, by rarity. Chosen on XQuAD.
 LEAST_ASKED = 0.2
