@@ -107,7 +107,7 @@ class Reader:
         if not changes:
             return
         index = self._active()
-        scope, top_k = self._about(index, list(changes))
+        scope, top_k = self._about(list(changes))
         watched = self._random.sample(absent, min(20, len(absent)))
         settled = {key: self._deleted_at(index, key) for key in watched}
         asked_at = time.monotonic()
@@ -129,7 +129,7 @@ class Reader:
             if unchanged and since is not None and self._deleted_at(index, key) == since:
                 self.wrong.append(f"{key!r} is deleted, and its chunk {passage.id} was shown")
 
-    def _about(self, index: _Index, keys: list[str]) -> tuple[Scope, int]:
+    def _about(self, keys: list[str]) -> tuple[Scope, int]:
         """Choose one document, deleted ones included, one collection or all; and the number of passages."""
         key = self._random.choice(keys)
         collection = key.partition("/")[0]
@@ -139,7 +139,7 @@ class Reader:
             case 1:
                 return Scope(_EVERYBODY, {collection: None}), 20
             case _:
-                return index.retrieval.scope(_EVERYBODY, (), None), 20
+                return Scope(_EVERYBODY), 20
 
     @staticmethod
     def _deleted_at(index: _Index, key: str) -> float | None:

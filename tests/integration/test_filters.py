@@ -17,7 +17,7 @@ from docwell.identity import Principal
 from docwell.models import Hint
 from docwell.query.retrieval import scope as selection
 from docwell.query.retrieval.retrieval import Retrieval
-from docwell.query.retrieval.scope import Filter
+from docwell.query.retrieval.scope import Filter, find_scope
 from docwell.upkeep.reconcile import Drift
 from tests.unit.fakes import FakeEmbedder
 
@@ -54,7 +54,7 @@ class Filtered(World):
 
     def found(self, principal: Principal = EVERYBODY, **conditions: Any) -> set[str]:
         """Return the texts that a question retrieves under a filter."""
-        scope = self.retrieval.scope(principal, (), None, Filter(**conditions))
+        scope = find_scope(self.retrieval.catalogue, principal, (), None, Filter(**conditions))
         vector = self.embedder.embed_queries([QUESTION])[0].tolist()
         return {passage.chunk.text for passage in self.retrieval.search(scope, vector, 20, QUESTION).passages}
 

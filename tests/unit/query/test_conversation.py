@@ -40,7 +40,7 @@ LANGUAGES = {
 def standalone(says: str, turns: list[Turn], question: str, fails: Exception | None = None) -> str:
     """Return the search text for a follow-up that the model rewrites as `says`."""
     conversation = Conversation(FakeModel(says, fails=fails), load_prompt("rewrite"), 4_000)
-    return run(conversation.standalone(conversation.follow_up(turns, question), 5.0)).text
+    return run(conversation.standalone(conversation.follow_up(turns, question), 5.0))[0]
 
 
 @pytest.mark.parametrize("language", LANGUAGES)

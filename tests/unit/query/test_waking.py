@@ -11,7 +11,6 @@ from docwell.answers import AnswerStatus, HostState, Mode, Turn
 from docwell.deadline import Deadline, run
 from docwell.errors import (
     DeadlineExceeded,
-    DocwellError,
     ModelAsleep,
     ModelMissing,
     ModelWaking,
@@ -20,7 +19,7 @@ from docwell.errors import (
 )
 from docwell.query import ask
 from docwell.query.ask import Passages, Progress, Question, Token, Waking
-from docwell.query.waking import FACT, Night, Sleeper, host_state
+from docwell.query.waking import FACT, Night, Sleeper
 from tests.unit.query.query_fakes import FakeModel, FakeStates
 from tests.unit.query.query_world import QUESTION, World
 
@@ -63,20 +62,15 @@ class Asleep(World):
 
 
 @pytest.mark.parametrize(
-    ("failure", "since_asked_s", "state"),
-    [
-        (None, 5.0, HostState.AWAKE),
-        (ASLEEP, float("inf"), HostState.ASLEEP),
-        (ASLEEP, 601.0, HostState.ASLEEP),
-        (ASLEEP, 600.0, HostState.WAKING),
-        (ASLEEP, 0.0, HostState.WAKING),
-        (DOWN, 5.0, HostState.DOWN),
-        (ModelMissing("ollama", "pull"), 5.0, HostState.DOWN),
-        (DeadlineExceeded("ollama", "late"), 5.0, HostState.DOWN),
-    ],
+    "failure",
+    [DOWN, ModelMissing("ollama", "pull"), DeadlineExceeded("ollama", "late")],
+    ids=lambda error: error.detail,
 )
-def test_the_state_of_the_hosts(failure: DocwellError | None, since_asked_s: float, state: HostState) -> None:
-    assert host_state(failure, since_asked_s, WAKE_S) is state
+def test_hosts_that_fail_otherwise_are_down(failure: Unavailable) -> None:
+    world = Asleep()
+    world.hosts.fails_meanwhile = failure
+    assert world.query.sleeper
+    assert run(world.query.sleeper.state(Deadline(2.0))) is HostState.DOWN
 
 
 def test_another_process_tells_waking_from_sleep_by_the_last_question_that_found_no_host() -> None:

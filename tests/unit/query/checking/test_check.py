@@ -14,10 +14,9 @@ from hypothesis import strategies as st
 
 from docwell.answers import Sentence
 from docwell.models import Chunk, Passage
-from docwell.query.checking.check import Checker, Nearness
+from docwell.query.checking.check import Checker, Nearness, finished_part
 from docwell.query.checking.figures import mentions
 from docwell.query.checking.grounding import GroundedAnswer, marked
-from docwell.query.checking.sentences import finished_part
 from docwell.text.lexicon import MAX_QUOTE_CHARACTERS
 from docwell.text.visible import strip_invisible
 

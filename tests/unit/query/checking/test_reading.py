@@ -10,16 +10,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from docwell.query.checking.dates import agree, doubtful_years, periods
-from docwell.query.checking.figures import figures, known_forms, located, mentions
-from docwell.query.checking.polarity import asks_yes_or_no, without_yes_or_no
-from docwell.query.checking.sentences import (
+from docwell.query.checking.check import (
     answer_sentences,
     claimed,
     finished_part,
     rejoined,
     unrepeated,
 )
+from docwell.query.checking.dates import agree, doubtful_years, periods
+from docwell.query.checking.figures import figures, known_forms, located, mentions
+from docwell.query.checking.polarity import asks_yes_or_no, without_yes_or_no
 
 FOLDER = Path(__file__).parent
 CASES: dict[str, Any] = tomllib.loads((FOLDER / "reading.toml").read_text(encoding="utf-8"))

@@ -12,7 +12,7 @@ from docwell.identity import Principal
 from docwell.models import Passage
 from docwell.query.retrieval import scope as selection
 from docwell.query.retrieval.retrieval import DEEPEST, Retrieval
-from docwell.query.retrieval.scope import Filter
+from docwell.query.retrieval.scope import Filter, find_scope
 from tests.unit.query.query_world import EVERYTHING, World
 
 KINDS: dict[str, dict[str, Any]] = {
@@ -50,7 +50,7 @@ def search(
     world: World, wanted: Filter, principal: Principal = EVERYTHING, deepest: int = DEEPEST, **where: Any
 ) -> list[Passage]:
     found = Retrieval(world.ledger, world.index, deepest=deepest)
-    scope = found.scope(principal, where.get("collections", ()), where.get("document"), wanted)
+    scope = find_scope(found.catalogue, principal, where.get("collections", ()), where.get("document"), wanted)
     vector = world.embedder.embed_queries(["boiler"])[0].tolist()
     return list(found.search(scope, vector, 5, "boiler").passages)
 

@@ -14,7 +14,7 @@ from docwell.identity import Principal
 from docwell.models import Passage
 from docwell.ports import LanguageModel
 from docwell.query.checking.grounding import GroundedAnswer
-from docwell.query.checking.suspicion import suspicious_ids
+from docwell.query.checking.suspicion import suspicion
 from docwell.query.prompting import BuiltPrompt, Prompt
 from docwell.query.retrieval.ranking import Gate
 from docwell.query.retrieval.scope import NO_FILTER, Filter, Scope
@@ -202,7 +202,7 @@ class Inquiry:
     @property
     def suspicious(self) -> frozenset[str]:
         """The ids of the passages that give orders."""
-        return suspicious_ids(self.passages)
+        return frozenset(passage.id for passage in self.passages if suspicion(passage.chunk.text))
 
     @property
     def is_hopeless(self) -> bool:

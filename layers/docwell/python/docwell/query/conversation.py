@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from textwrap import shorten
 
 from docwell.answers import Message, Turn, Usage
@@ -37,14 +37,6 @@ class FollowUp:
         return Usage(TokenRatio().estimate(bound_of_messages(self.messages)).tokens)
 
 
-@dataclass(frozen=True, slots=True)
-class Rewritten:
-    """`text` stands alone. `usage` counts the model's tokens."""
-
-    text: str
-    usage: Usage = field(default_factory=Usage)
-
-
 @dataclass(frozen=True)
 class Conversation:
     """Rewrites follow-up questions with the language model.
@@ -70,16 +62,19 @@ class Conversation:
                 return FollowUp(history, question, messages)
         raise BadInput(QUESTION_TOO_LONG)
 
-    async def standalone(self, follow_up: FollowUp, timeout_s: float) -> Rewritten:
-        """Return the question with the words it refers to. A failure of the model raises nothing."""
+    async def standalone(self, follow_up: FollowUp, timeout_s: float) -> tuple[str, Usage]:
+        """Return the question with the words it refers to, and the model's tokens.
+
+        A failure of the model raises nothing.
+        """
         try:
             completion = await whole(self.model.chat(follow_up.messages, timeout_s))
         except Unavailable as error:
-            return Rewritten(_joined(follow_up), follow_up.reading if has_read(error) else Usage())
-        usage = Usage(completion.prompt_tokens, completion.completion_tokens)
+            return _joined(follow_up), follow_up.reading if has_read(error) else Usage()
         text = completion.text.strip().strip('"').strip()
         is_question = text and "\n" not in text and len(text) <= _MAX_CHARACTERS + len(follow_up.question)
-        return Rewritten(text if is_question and _brings_words(follow_up, text) else _joined(follow_up), usage)
+        text = text if is_question and _brings_words(follow_up, text) else _joined(follow_up)
+        return text, Usage(completion.prompt_tokens, completion.completion_tokens)
 
 
 def _joined(follow_up: FollowUp) -> str:

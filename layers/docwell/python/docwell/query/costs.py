@@ -10,7 +10,7 @@ import math
 from datetime import date
 from importlib.resources import files
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any
 
 from pydantic import BaseModel, Field, ValidationError
 
@@ -42,25 +42,11 @@ class FunctionPrice(BaseModel, frozen=True, extra="forbid"):
     per_request: Price
 
 
-class ListPrice(BaseModel, frozen=True, extra="forbid"):
-    """One price, the title of its page, and its source.
-
-    `price page`: that page; `quoted`: a quotation of it; `memory`: neither, so check it first. `as_of` is the
-    day, if not the price file's.
-    """
-
-    amount: Price
-    per: Name
-    page: Name
-    known: Literal["price page", "quoted", "memory"]
-    as_of: date | None = None
-
-
 class Prices(BaseModel, frozen=True, extra="forbid"):
     """A price file: prices in `currency` on the day `as_of`, from the pages in `source`.
 
-    An answer costs its model host, its function and its call of the API. `services` are the prices of the rest of
-    the system, for estimates.
+    An answer costs its model host, its function and its call of the API. Nothing reads `services`: they are the
+    prices of the rest of the system, for estimates.
     """
 
     name: Name
@@ -70,7 +56,7 @@ class Prices(BaseModel, frozen=True, extra="forbid"):
     model_host: ModelHostPrice
     function: FunctionPrice
     api_request: Price
-    services: dict[Name, ListPrice] = Field(default_factory=dict)
+    services: dict[Name, Any] = Field(default_factory=dict)
 
 
 def load_prices(path: Path | None = None) -> Prices:

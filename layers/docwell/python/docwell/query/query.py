@@ -7,7 +7,7 @@ import math
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
-from functools import cached_property, partial
+from functools import cached_property
 
 from docwell.answers import AnswerStatus, Mode
 from docwell.config import QueryLimits
@@ -32,7 +32,7 @@ from docwell.query.conversation import Conversation
 from docwell.query.modes import Modes
 from docwell.query.retrieval.ranking import OPEN, RERANKED, Gate, reordered, reranked_text
 from docwell.query.retrieval.retrieval import Retrieval
-from docwell.query.retrieval.scope import Scope, refusal_of_nothing
+from docwell.query.retrieval.scope import Scope, find_scope, refusal_of_nothing
 from docwell.query.subject import is_in_other_language
 from docwell.query.waking import Sleeper
 from docwell.query.writing import RESERVE_S, Calibration, Hits, Reports, Writer
@@ -151,8 +151,8 @@ class Query:
         yield Progress(self.reports.report(inquiry, follow_up.reading), at_model=True)
         with inquiry.watch.timed("generate"):
             timeout_s = self.limits.deadline_s * _REWRITE_SHARE
-            rewritten = await self.conversation.standalone(follow_up, timeout_s)
-        inquiry = replace(inquiry, text=rewritten.text, usage=rewritten.usage)
+            text, usage = await self.conversation.standalone(follow_up, timeout_s)
+        inquiry = replace(inquiry, text=text, usage=usage)
         yield Progress(self.reports.report(inquiry))
         yield inquiry
 
@@ -174,7 +174,7 @@ class Query:
         async with inquiry.watch.stage("retrieve", _RETRIEVE_SHARE):
             principal = (await inquiry.ask.admission.identified()).principal
             where = (principal, question.collections, question.document, question.filter)
-            return await asyncio.to_thread(partial(self.retrieval.scope, *where, proves=proves))
+            return await asyncio.to_thread(find_scope, self.retrieval.catalogue, *where, proves=proves)
 
     async def _vector(self, inquiry: Inquiry) -> list[float]:
         async with inquiry.watch.stage("embed", _EMBED_SHARE):

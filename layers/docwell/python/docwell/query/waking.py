@@ -35,19 +35,6 @@ _SPARED_S = 1800.0
 _POLL_S = 2.0
 
 
-def host_state(failure: DocwellError | None, since_asked_s: float, wake_s: float) -> HostState:
-    """Return the state of hosts from the failure of a check, and the seconds since a question found none.
-
-    >>> host_state(ModelWaking("ollama", "none"), 30.0, 600.0)
-    <HostState.WAKING: 'waking'>
-    """
-    if failure is None:
-        return HostState.AWAKE
-    if not isinstance(failure, ModelWaking):
-        return HostState.DOWN
-    return HostState.WAKING if since_asked_s <= wake_s else HostState.ASLEEP
-
-
 @dataclass(frozen=True)
 class Night:
     """The hours in which a schedule keeps all model hosts stopped (OllamaNight).
@@ -116,14 +103,14 @@ class Sleeper:
         try:
             async with deadline.stage("ollama"):
                 await self.host.check()
-        except DocwellError as error:
-            failure: DocwellError | None = error
-        else:
-            failure = None
-        if isinstance(failure, ModelWaking) and self.stopped():
-            return HostState.ASLEEP
-        times = await asyncio.to_thread(self.states.read, FACT) if isinstance(failure, ModelWaking) else {}
-        return host_state(failure, self.clock() - float(times.get(_ASKED_AT, "-inf")), self.wake_s)
+        except ModelWaking:
+            asked_at = "-inf"
+            if not self.stopped():
+                asked_at = (await asyncio.to_thread(self.states.read, FACT)).get(_ASKED_AT, asked_at)
+            return HostState.WAKING if self.clock() - float(asked_at) <= self.wake_s else HostState.ASLEEP
+        except DocwellError:
+            return HostState.DOWN
+        return HostState.AWAKE
 
     def stopped(self) -> ModelAsleep | None:
         """Return the failure of a question that finds no host at night, None by day."""

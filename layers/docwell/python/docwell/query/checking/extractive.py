@@ -57,7 +57,10 @@ def extract(
 
 def repeats(candidate: Candidate, chosen: Iterable[Candidate]) -> bool:
     """Return whether one of the chosen sentences says the same."""
-    return any(_overlap(candidate, earlier) > _SAME for earlier in chosen)
+    return any(
+        len(candidate.words & earlier.words) > _SAME * min(len(candidate.words), len(earlier.words))
+        for earlier in chosen
+    )
 
 
 def quoted(
@@ -109,10 +112,6 @@ def _cited(candidate: Candidate, passage: Passage) -> Citation:
     start, last = candidate.start, min(candidate.end, candidate.start + MAX_QUOTE_CHARACTERS)
     ends = [end for _, end in segments(passage.chunk.text) if start < end <= last]
     return cite(candidate.marker, passage, start, max(ends, default=candidate.end))
-
-
-def _overlap(first: Candidate, second: Candidate) -> float:
-    return len(first.words & second.words) / min(len(first.words), len(second.words))
 
 
 def _marked(candidate: Candidate) -> str:

@@ -9,11 +9,10 @@ from __future__ import annotations
 import base64
 import re
 import unicodedata
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from functools import cache, lru_cache
 from typing import NamedTuple
 
-from docwell.models import Passage
 from docwell.text.lexicon import TEXTS_KEPT
 from docwell.text.visible import strip_invisible
 from docwell.text.words import by_language
@@ -177,11 +176,6 @@ def suspicion(text: str) -> tuple[str, ...]:
     if any(_weights(hidden) for hidden in _decoded(text)):
         weights["encoded text"] = THRESHOLD
     return tuple(weights) if round(sum(weights.values()), 2) >= THRESHOLD else ()
-
-
-def suspicious_ids(passages: Iterable[Passage]) -> frozenset[str]:
-    """Return the ids of the passages that give orders."""
-    return frozenset(passage.id for passage in passages if suspicion(passage.chunk.text))
 
 
 def _weights(text: str) -> dict[str, float]:

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import chain, islice
 from typing import NamedTuple
 
 from docwell.errors import BadInput
-from docwell.identity import Principal
 from docwell.models import Passage
 from docwell.ports import Catalogue, VectorIndex
 from docwell.query.retrieval.ranking import JUDGED, Weights, background, fit_of, merge, rank
-from docwell.query.retrieval.scope import NO_FILTER, Filter, Scope, find_scope
+from docwell.query.retrieval.scope import Scope
 
 # More candidates find little more and cost time.
 CANDIDATES = 100
@@ -57,18 +56,6 @@ class Retrieval:
     weights: Weights = field(default_factory=Weights)
     deepest: int = DEEPEST
 
-    def scope(
-        self,
-        principal: Principal,
-        collections: Sequence[str],
-        document: str | None,
-        condition: Filter = NO_FILTER,
-        *,
-        proves: bool = True,
-    ) -> Scope:
-        """Return where to search, as `find_scope` does."""
-        return find_scope(self.catalogue, principal, collections, document, condition, proves=proves)
-
     def search(
         self, scope: Scope, vector: Sequence[float], top_k: int, question: str = "", spare: int = 0
     ) -> RankedHits:
@@ -91,12 +78,12 @@ class Retrieval:
             ranked = nearest.hits
             if question:
                 ranked = [row.passage for row in rank(question, vector, nearest.hits, self.weights)]
-            live = self._live(scope, ranked, most, generations)
+            live = _Live(scope, self.catalogue, ranked, most, generations)
             passages = merge(live, most) if question else list(islice(live, most))
             crowded = live.dropped + live.copies
             # The first depth that is deep enough decides, however many passages are to be shown.
             if question and len(judged) < JUDGED:
-                of_gate = self._live(scope, ranked, JUDGED, generations)
+                of_gate = _Live(scope, self.catalogue, ranked, JUDGED, generations)
                 judged = merge(of_gate, JUDGED)
                 fit = fit_of(question, judged, background(ranked)) if judged else None
                 crowded += of_gate.dropped + of_gate.copies
@@ -122,18 +109,15 @@ class Retrieval:
         depth = count
         while True:
             hits = self.index.search(scope.places, vector, depth)
-            may_read = self._live(scope, hits, depth, generations).has if scope.is_narrowed else scope.covers
+            may_read = (
+                _Live(scope, self.catalogue, hits, depth, generations).has if scope.is_narrowed else scope.covers
+            )
             allowed = list(filter(may_read, hits))
             is_whole, is_deepest = len(hits) < depth, depth >= self.deepest
             if len(allowed) >= count or is_whole or is_deepest:
                 end = (is_whole or is_deepest) and len(allowed) <= count
                 return _Nearest(allowed[:count], end, end and not is_whole)
             depth = min(depth * _DEEPER, self.deepest)
-
-    def _live(
-        self, scope: Scope, ranked: Sequence[Passage], most: int, generations: dict[str, str | None]
-    ) -> _Live:
-        return _Live(ranked, lambda keys: scope.live(self.catalogue, keys), most, generations)
 
 
 class _Live(Iterator[Passage]):
@@ -146,8 +130,9 @@ class _Live(Iterator[Passage]):
 
     def __init__(
         self,
+        scope: Scope,
+        catalogue: Catalogue,
         ranked: Sequence[Passage],
-        read: Callable[[Sequence[str]], Mapping[str, str]],
         top_k: int,
         generations: dict[str, str | None],
     ) -> None:
@@ -157,7 +142,7 @@ class _Live(Iterator[Passage]):
         self._unread = iter(
             dict.fromkeys(chain(reversed(firsts.values()), (passage.document for passage in ranked)))
         )
-        self._read = read
+        self._scope, self._catalogue = scope, catalogue
         self._generations = generations
         self._documents = 2 * top_k
         self._texts: set[str] = set()
@@ -169,7 +154,7 @@ class _Live(Iterator[Passage]):
             unread = (key for key in self._unread if key not in self._generations and key != passage.document)
             keys = [passage.document, *islice(unread, self._documents - 1)]
             self._documents *= 2
-            self._generations |= {**dict.fromkeys(keys), **self._read(keys)}
+            self._generations |= {**dict.fromkeys(keys), **self._scope.live(self._catalogue, keys)}
         return self._generations[passage.document] == passage.generation
 
     def __next__(self) -> Passage:
