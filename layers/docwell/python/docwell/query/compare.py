@@ -134,7 +134,8 @@ async def answered_in_rows(writer: Writer, inquiry: Inquiry, rows: Rows) -> Asyn
                             inquiry = replace(inquiry, usage=event.answer.usage)
                         elif isinstance(event, Progress):
                             inquiry = replace(inquiry, usage=event.report.answer.usage)
-                            yield Progress(_of_all(event.report, inquiry), event.at_model)
+                            of_all = replace(event.report.inquiry, prompted=inquiry.prompted)
+                            yield Progress(replace(event.report, inquiry=of_all), event.at_model)
                         elif isinstance(event, Token | Waking):
                             # Tokens are unchecked: the row comes whole.
                             yield Token("", event.pieces) if isinstance(event, Token) else event
@@ -165,11 +166,6 @@ async def _row(writer: Writer, inquiry: Inquiry, document: str, name: str) -> _R
     ask = replace(inquiry.ask, prompt=about(inquiry.ask.prompt, name))
     inquiry = replace(inquiry, ask=ask, passages=passages)
     return _Row(name, inquiry.with_prompt(await writer.prompt(inquiry)))
-
-
-def _of_all(report: QueryReport, inquiry: Inquiry) -> QueryReport:
-    """Return the report of a row as one of the whole question."""
-    return replace(report, inquiry=replace(report.inquiry, prompted=inquiry.prompted))
 
 
 def _number(row: _Row, cited: int) -> int:

@@ -91,13 +91,15 @@ class GuardedModel:
                             self.breaker.record(failed=False)
                         yield piece
             except DocwellError as error:
-                failed = _is_failure(error, is_fair=attempt_s >= self.fair_s)
-                if failed is not None:
-                    self.breaker.record(failed=failed)
+                is_late, is_fair = isinstance(error, DeadlineExceeded), attempt_s >= self.fair_s
+                of_host = isinstance(error, Unavailable) and not isinstance(error, Overloaded | ModelWaking)
+                works = isinstance(error, Unavailable) and error.retry_after is None  # it refuses a request
+                if of_host and (is_fair or not is_late):
+                    self.breaker.record(failed=is_late or not works)
                 pause_s = random.uniform(0, self.backoff_s)  # noqa: S311 - jitter, not a secret
-                is_late = deadline.left(pause_s) < _LEAST_ATTEMPT_S
+                may_retry = of_host and not is_late and not works and deadline.left(pause_s) >= _LEAST_ATTEMPT_S
                 # A breaker that is not closed allows one attempt, the probe: it is not repeated.
-                if is_retry or has_begun or is_late or not _may_retry(error) or not self.breaker.closed:
+                if is_retry or has_begun or not may_retry or not self.breaker.closed:
                     raise
             else:
                 return
@@ -126,17 +128,3 @@ async def whole(pieces: AsyncGenerator[str | Completion]) -> Completion:
 def has_read(error: Unavailable) -> bool:
     """Return whether the host may have read the prompt before this error: its work is charged."""
     return not isinstance(error, Overloaded | ModelWaking) and error.retry_after is not None
-
-
-def _may_retry(error: DocwellError) -> bool:
-    is_final = isinstance(error, DeadlineExceeded | Overloaded | ModelWaking)
-    return isinstance(error, Unavailable) and error.retry_after is not None and not is_final
-
-
-def _is_failure(error: DocwellError, *, is_fair: bool) -> bool | None:
-    """Return whether an error is the host's failure; None if it tells nothing about the host."""
-    if isinstance(error, DeadlineExceeded):
-        return True if is_fair else None
-    if not isinstance(error, Unavailable) or isinstance(error, Overloaded | ModelWaking):
-        return None
-    return error.retry_after is not None  # a host that refuses a request works

@@ -136,19 +136,16 @@ def _sources(then: Receipt, now: Receipt, live: Mapping[str, str]) -> Iterator[t
     if not changed and was.keys() == is_now.keys():
         yield "order of passages", list(was), list(is_now)
     if then.gate_refused or now.gate_refused:  # any change of the index moves the fit a little
-        yield "fit", _rounded(then.fit), _rounded(now.fit)
-
-
-def _rounded(fit: float | None) -> float | None:
-    return None if fit is None else round(fit, _FIT_DIGITS)
+        fits = [None if fit is None else round(fit, _FIT_DIGITS) for fit in (then.fit, now.fit)]
+        yield "fit", fits[0], fits[1]
 
 
 def _outcomes(then: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[tuple[str, Any, Any]]:
     for name in _OUTCOMES:
         yield name, then.get(name), now.get(name)
-    yield "citations", _citations(then), _citations(now)
-
-
-def _citations(answer: Mapping[str, Any]) -> list[dict[str, Any]]:
     fields = ("marker", "document", "page", "quote")
-    return [{name: citation.get(name) for name in fields} for citation in answer.get("citations") or ()]
+    was, is_now = (
+        [{name: citation.get(name) for name in fields} for citation in answer.get("citations") or ()]
+        for answer in (then, now)
+    )
+    yield "citations", was, is_now

@@ -249,6 +249,7 @@ def in_sentence(sentence: str, before: frozenset[str] = frozenset(), number: int
     for start, end, figure, scale in spots:
         sign = _sign(sentence, start, end)
         following = _NEXT_WORD.match(sentence, end)
+        bound = _BOUND_BEFORE.search(sentence, max(0, start - _BOUND_REACH), start)
         within = next((date for date in dates if date.start <= start < date.end), None)
         mentions.append(
             Mention(
@@ -262,7 +263,7 @@ def in_sentence(sentence: str, before: frozenset[str] = frozenset(), number: int
                 sign=sign,
                 unit=following[1] if following and sign != "%" else "",
                 is_date=within is not None and not sign,
-                bound="" if within else _bound(sentence, start),
+                bound=(bound.lastgroup or "") if bound and not within else "",
             )
         )
     plain = [index for index, mention in enumerate(mentions) if not mention.is_grammar]
@@ -347,12 +348,6 @@ def _sign(sentence: str, start: int, end: int) -> str:
     beside = sentence[max(0, start - _BESIDE) : start].rstrip()[-1:], sentence[end : end + _BESIDE].strip()[:1]
     signs = (character for character in beside if character and unicodedata.category(character) == "Sc")
     return next(signs, "")
-
-
-def _bound(text: str, start: int) -> str:
-    """Return which bound of something a figure at `start` is: "upper", "lower", or "" if none."""
-    match = _BOUND_BEFORE.search(text, max(0, start - _BOUND_REACH), start)
-    return (match.lastgroup or "") if match else ""
 
 
 def _periods(sentence: str, spots: Sequence[tuple[int, int, Figure, int]]) -> list[frozenset[str]]:
@@ -525,7 +520,7 @@ def _in_table(above: str, block: Sequence[_Row]) -> Iterator[Mention]:
                 column,
                 (row_scale or scale) if not unscaled else 0,
                 _short(row_caption or caption) if not unscaled else "",
-                _sign_of_cell(row.line, cell),
+                "%" if percent else next((sign for sign in cell[:1] if unicodedata.category(sign) == "Sc"), ""),
             )
 
 
@@ -534,7 +529,8 @@ def _in_named_row(above: str, line: str, number: int) -> Iterator[Mention]:
 
     It is the row `number` of its text. The numbers in its cells name it as its words do.
     """
-    named = [_named(cell) for cell in line.split(" | ")]
+    # A cell without a head has no colon.
+    named = [(head, text) for head, _, text in (cell.rpartition(": ") for cell in line.split(" | "))]
     cells = [in_sentence(text) for _, text in named]
     near = frozenset[str]().union(*(labels(text) for _, text in named))
     near = near.union(*(numbers(mention.figure) for cell in cells for mention in cell))
@@ -563,12 +559,6 @@ def _in_named_row(above: str, line: str, number: int) -> Iterator[Mention]:
                 scale=mention.scale if unscaled else scale,
                 caption="" if unscaled else _short(written),
             )
-
-
-def _named(cell: str) -> tuple[str, str]:
-    """Return the head and the text of a cell of a named row; the head is "" where it has none."""
-    head, colon, text = cell.partition(": ")
-    return (head, text) if colon else ("", cell)
 
 
 def _of_cell(head: frozenset[str], row: frozenset[str], caption: frozenset[str]) -> frozenset[str]:
@@ -640,11 +630,3 @@ def _has_exceptions(caption: str) -> bool:
 def _short(caption: str) -> str:
     """Return a caption without its exceptions (", except per share")."""
     return next((part.strip() for part in re.split(r"[,;\uff0c\uff1b]", caption) if scale_of(part)), "")
-
-
-def _sign_of_cell(line: str, cell: str) -> str:
-    if "%" in cell:
-        return "%"
-    before = line[: line.find(cell)].rstrip("( ")
-    signs = (sign for sign in (cell[:1], before[-1:]) if sign and unicodedata.category(sign) == "Sc")
-    return next(signs, "")
