@@ -22,7 +22,7 @@ PACKAGE = "layers/docwell/python/docwell/"
 # never raises one: it removes as many lines as it adds.
 CEILINGS = {
     PACKAGE: (31_367, 28_000),
-    PACKAGE + "query/": (7_244, 6_500),
+    PACKAGE + "query/": (7_136, 6_500),
     PACKAGE + "adapters/documents/": (5_650, 4_900),
     PACKAGE + "cli/": (4_003, 4_000),
     "benchmarks/": (8_709, 6_500),
