@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import shutil
 import subprocess
 import sys
@@ -111,14 +110,6 @@ def make_resources(cloud: Cloud) -> None:
     cloud.client("sqs").purge_queue(QueueUrl=cloud.queue)  # remove the s3:TestEvent
 
 
-@dataclass(frozen=True)
-class Times:
-    """The emulator's times in milliseconds: the start before the first invocation, then each invocation."""
-
-    init: float
-    invocations: list[float]
-
-
 class Emulated:
     """A function in a container behind the runtime emulator."""
 
@@ -137,27 +128,6 @@ class Emulated:
     def logs(self) -> str:
         command = ["docker", "logs", self.name]
         return subprocess.run(command, check=True, text=True, stdout=-1, stderr=subprocess.STDOUT).stdout
-
-    def most_memory_mb(self) -> float:
-        """The most memory that the container has had since its start, with its cache of files, in MB."""
-        # The file's place in version 2 of control groups, then in version 1; the other one is missing.
-        files = ["/sys/fs/cgroup/memory.peak", "/sys/fs/cgroup/memory/memory.max_usage_in_bytes"]
-        command = ["docker", "exec", self.name, "cat", *files]
-        done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, check=False)
-        return int(done.stdout.split()[0]) / 1e6
-
-    def times(self, invocations: int) -> Times:
-        """The reports of a number of invocations. The emulator writes the last one after its answer."""
-        deadline = time.monotonic() + 10
-        while True:
-            logs = self.logs()
-            result = re.findall(r"INVOKE RTDONE\([^)]*duration: ([0-9.]+)ms\)", logs)
-            if len(result) == invocations:
-                (init,) = re.findall(r"INIT REPORT\(durationMs: ([0-9.]+)\)", logs)
-                return Times(float(init), [float(entry) for entry in result])
-            if time.monotonic() > deadline:
-                raise TimeoutError(f"{len(result)} of {invocations} invocations in the emulator's log:\n{logs}")
-            time.sleep(0.1)
 
 
 @contextmanager

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import subprocess
-from collections.abc import Callable
-from statistics import median
 from typing import Any
 
 import pytest
@@ -17,9 +15,6 @@ from tests.container.parts import (
     ANSWER,
     Cloud,
     Emulated,
-    Times,
-    ingest_container,
-    query_container,
     question_event,
     status_of,
     uploaded,
@@ -34,9 +29,6 @@ PAGES = (
     "The garden has apple trees and a pond. The pond freezes in cold winters.",
 )
 REQUEST = {"question": "How often does the boiler have to be drained?", "collection": "manuals"}
-COLD_STARTS, WARM_CALLS = 3, 5
-
-Record = Callable[[str, object], None]
 
 
 def pdf(*pages: str) -> bytes:
@@ -86,39 +78,6 @@ def test_as_lambda_runs_it_an_answer_is_streamed(query: Emulated) -> None:
     names = [name for name, _ in events]
     assert list(dict.fromkeys(names)) == ["passages", "token", "answer"]
     assert is_the_answer(events[-1][1])
-
-
-@pytest.mark.usefixtures("manual")
-def test_cold_and_warm_times_of_the_query_function(cloud: Cloud, record_property: Record) -> None:
-    """The time without the model, which is scripted here."""
-    colds = []
-    for _ in range(COLD_STARTS):
-        with query_container(cloud) as function:
-            for _ in range(WARM_CALLS + 1):
-                _, _, body = function.post(question_event("query", REQUEST)).partition(bytes(8))
-                assert is_the_answer(json.loads(body))
-            colds.append(function.times(WARM_CALLS + 1))
-    record_times("query function", colds, "a question", record_property)
-
-
-@pytest.mark.usefixtures("manual")
-def test_cold_and_warm_times_of_the_ingest_function(cloud: Cloud, record_property: Record) -> None:
-    colds = []
-    for start in range(COLD_STARTS):
-        with ingest_container(cloud) as function:
-            for call in range(WARM_CALLS + 1):
-                event = uploaded(cloud, "times/a.pdf", pdf(*PAGES, f"Version {start}.{call}"))
-                assert function.invoke(event) == {"batchItemFailures": []}
-            colds.append(function.times(WARM_CALLS + 1))
-    record_times("ingest image", colds, "4 pages", record_property)
-
-
-def record_times(name: str, starts: list[Times], work: str, record_property: Record) -> None:
-    warm = [item for times in starts for item in times.invocations[1:]]
-    record_property(f"{name}: start, median of {COLD_STARTS} (ms)", median(entry.init for entry in starts))
-    first = median(time_.invocations[0] for time_ in starts)
-    record_property(f"{name}: {work}, the first after a start (ms)", first)
-    record_property(f"{name}: {work}, warm, median of {len(warm)} (ms)", median(warm))
 
 
 @pytest.mark.usefixtures("manual")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from io import BytesIO
 
 import pypdfium2
@@ -18,8 +18,6 @@ pytestmark = pytest.mark.container
 IMAGE = "ingestfunction:ocr"
 KEY = "scans/boiler.pdf"
 TEXT = "The boiler in the cellar has to be drained every 14 weeks.\nClose the main valve before you start."
-# The text layer, then the range of pages to recognise.
-INVOCATIONS = 2
 
 
 @pytest.fixture(scope="module")
@@ -46,15 +44,9 @@ def scan() -> bytes:
     return bytes(document.output())
 
 
-def test_the_image_with_ocr_indexes_a_scanned_page(
-    cloud: Cloud, recognising: Emulated, record_property: Callable[[str, object], None]
-) -> None:
+def test_the_image_with_ocr_indexes_a_scanned_page(cloud: Cloud, recognising: Emulated) -> None:
     event = uploaded(cloud, KEY, scan())
     for status in ("PENDING", "INDEXED"):
         assert recognising.invoke(event) == {"batchItemFailures": []}, recognising.logs()
         assert status_of(cloud, KEY) == status, recognising.logs()
         event = cloud.notification() if status == "PENDING" else {}
-    times = recognising.times(INVOCATIONS)
-    record_property("ingest image with OCR: start (ms)", times.init)
-    record_property("ingest image with OCR: one scanned page (ms)", times.invocations[-1])
-    record_property("ingest image with OCR: memory, most (MB)", recognising.most_memory_mb())

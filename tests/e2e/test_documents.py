@@ -46,16 +46,16 @@ def encrypted_pdf() -> bytes:
     return out.getvalue()
 
 
-def texts_in_chroma(doors: Doors, key: str, wanted: list[str]) -> list[str]:
-    """Return the texts of a document's chunks once they are as wanted, or after 30 seconds.
+def texts_in_chroma(doors: Doors, key: str, expected: list[str]) -> list[str]:
+    """Return the texts of a document's chunks once they are the expected ones, or after 30 seconds.
 
     Ingest switches the generation in the ledger before it removes the old chunks.
     """
     deadline = time.monotonic() + 30
     while True:
-        found = [chunk["text"] for chunk in chunks_in_chroma(doors, key)]
-        if found == wanted or time.monotonic() > deadline:
-            return found
+        texts = [chunk["text"] for chunk in chunks_in_chroma(doors, key)]
+        if texts == expected or time.monotonic() > deadline:
+            return texts
         time.sleep(0.2)
 
 
@@ -63,7 +63,7 @@ def chunks_in_chroma(doors: Doors, key: str) -> list[dict[str, Any]]:
     """Return the chunks that the Chroma server has of a document, without docwell's code."""
     base = f"{doors.stack.chroma}/api/v2/tenants/default_tenant/databases/default_database/collections"
     token = {"Authorization": f"Bearer {doors.stack.chroma_token}"}
-    found: list[dict[str, Any]] = []
+    chunks: list[dict[str, Any]] = []
     for collection in httpx.get(base, params={"limit": 1000}, headers=token, trust_env=False).json():
         answer = httpx.post(
             f"{base}/{collection['id']}/get",
@@ -71,11 +71,11 @@ def chunks_in_chroma(doors: Doors, key: str) -> list[dict[str, Any]]:
             headers=token,
             trust_env=False,
         ).json()
-        found += [
+        chunks += [
             {"text": text, **metadata, **json.loads(metadata["chunk"])}
             for text, metadata in zip(answer["documents"], answer["metadatas"], strict=True)
         ]
-    return found
+    return chunks
 
 
 def test_a_pdf_is_indexed_with_its_pages(doors: Doors) -> None:
@@ -98,19 +98,12 @@ def test_a_key_of_any_spelling_is_indexed_and_deleted(doors: Doors, key: str) ->
     assert texts_in_chroma(doors, key, []) == []
 
 
-def test_a_replaced_key_leaves_only_its_new_content(doors: Doors) -> None:
+def test_a_key_that_is_replaced_several_times_leaves_only_its_last_content(doors: Doors) -> None:
     key = "e2e/replaced.pdf"
     doors.settled(key, doors.put(key, pdf("The old text says eleven.", "And a second page.")))
-    doors.settled(key, doors.put(key, pdf("The new text says twelve.")))
-    wanted = ["The new text says twelve."]
-    assert texts_in_chroma(doors, key, wanted) == wanted
-
-
-def test_many_quick_replacements_end_with_the_last(doors: Doors) -> None:
-    key = "e2e/busy.pdf"
-    versions = [doors.put(key, pdf(f"This is edition {number}.")) for number in range(8)]
+    versions = [doors.put(key, pdf(f"This is edition {number}.")) for number in range(5)]
     doors.settled(key, versions[-1])
-    assert texts_in_chroma(doors, key, ["This is edition 7."]) == ["This is edition 7."]
+    assert texts_in_chroma(doors, key, ["This is edition 4."]) == ["This is edition 4."]
 
 
 def test_a_duplicate_event_changes_nothing(doors: Doors) -> None:
@@ -152,6 +145,7 @@ def test_what_cannot_be_indexed_ends_in_a_named_status(
     assert chunks_in_chroma(doors, key) == []
 
 
+@pytest.mark.slow
 def test_300_pages_are_indexed_page_by_page(doors: Doors) -> None:
     key = "e2e/long.pdf"
     version = doors.put(
@@ -160,18 +154,6 @@ def test_300_pages_are_indexed_page_by_page(doors: Doors) -> None:
     document = doors.settled(key, version, timeout_s=180)
     assert (document["status"], document["pages"], document["chunks"]) == ("INDEXED", 300, 300)
     assert {chunk["page_start"] for chunk in chunks_in_chroma(doors, key)} == set(range(1, 301))
-
-
-def test_documents_are_listed_by_collection_and_status(doors: Doors) -> None:
-    doors.settled("listed/a.pdf", doors.put("listed/a.pdf", pdf("Text.")))
-    doors.settled("listed/b.pdf", doors.put("listed/b.pdf", b"\x00\x01\xfe\xff" * 99))
-    listed = doors.http.get("/v1/documents", params={"collection": "listed"}).json()
-    assert {d["document"]: d["status"] for d in listed["documents"]} == {
-        "listed/a.pdf": "INDEXED",
-        "listed/b.pdf": "REJECTED",
-    }
-    rejected = doors.http.get("/v1/documents", params={"collection": "listed", "status": "REJECTED"}).json()
-    assert [d["document"] for d in rejected["documents"]] == ["listed/b.pdf"]
 
 
 def test_the_aws_command_line_uploads_as_well(doors: Doors, tmp_path: Path) -> None:

@@ -20,28 +20,28 @@ pytestmark = pytest.mark.e2e
 
 def processes(doors: Doors, *words: str) -> list[psutil.Process]:
     """Return the stack's processes whose command line contains all the words."""
-    found = []
+    matches = []
     for process in psutil.Process(os.getpid()).children(recursive=True):
         try:
             line = " ".join(process.cmdline())
         except psutil.Error:
             continue
         if all(word in line for word in words):
-            found.append(process)
-    assert found, f"no process with {words}"
-    return found
+            matches.append(process)
+    assert matches, f"no process with {words}"
+    return matches
 
 
 @contextmanager
 def stopped(doors: Doors, *words: str) -> Iterator[None]:
     """Suspend the processes, as on a host that hangs."""
-    held = processes(doors, *words)
-    for process in held:
+    suspended = processes(doors, *words)
+    for process in suspended:
         process.send_signal(signal.SIGSTOP)
     try:
         yield
     finally:
-        for process in held:
+        for process in suspended:
             process.send_signal(signal.SIGCONT)
 
 
@@ -83,6 +83,7 @@ def test_an_upload_while_chroma_is_killed_is_indexed_once_it_is_back(doors: Door
     assert len(chunks_in_chroma(doors, key)) == 1
 
 
+@pytest.mark.slow
 def test_a_model_host_that_is_gone_gives_a_typed_error(doors: Doors) -> None:
     key = "fail/model.pdf"
     doors.settled(key, doors.put(key, pdf("The hinge must be oiled twice a year.")))
@@ -104,6 +105,7 @@ def test_a_model_host_that_is_gone_gives_a_typed_error(doors: Doors) -> None:
     until_well(doors)
 
 
+@pytest.mark.slow
 def test_an_ingest_worker_that_is_killed_at_work_loses_nothing(doors: Doors) -> None:
     key = "fail/worker.pdf"
     version = doors.put(key, pdf(*(f"Page {n} of a text that takes a while. " * 20 for n in range(120))))

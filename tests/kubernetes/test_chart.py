@@ -11,7 +11,7 @@ import yaml  # type: ignore[import-untyped] # ships no types
 
 from infra.container.sam import ROOT, StepError
 from infra.kubernetes import helm, variants
-from tests.kubernetes.manifests import WORKERS, containers, environment, named, of_kind, template_of
+from tests.kubernetes.manifests import WORKERS, containers, environment, named, template_of
 
 VALUES = yaml.safe_load((helm.CHART / "values.yaml").read_text())
 SECRET = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:models-AbCdEf"
@@ -42,19 +42,6 @@ def test_a_wrong_value_is_refused_by_its_name(values: str, field: str) -> None:
         helm.render("small", json.loads(values))
 
 
-def test_a_number_is_written_out_and_a_zero_is_kept() -> None:
-    small = {"settings": {"query": {"kept_passages": 0}, "shared": {"ocr_min_confidence": 0.5}}}
-    variables = {
-        variable["name"]: variable.get("value")
-        for document in helm.render("small", small)
-        if document["kind"] == "Deployment" and document["metadata"]["name"] == "docwell-query"
-        for variable in template_of(document)["spec"]["containers"][0]["env"]
-    }
-    assert variables["DOCWELL_KEPT_PASSAGES"] == "0"
-    assert variables["DOCWELL_OCR_MIN_CONFIDENCE"] == "0.5"
-    assert variables["DOCWELL_MAX_UPLOAD_BYTES"] == "536870912"
-
-
 def test_workers_follow_the_messages_that_wait_and_those_in_work() -> None:
     spec = named("scans and the next index", "ScaledObject", "ingest")["spec"]
     assert (spec["minReplicaCount"], spec["maxReplicaCount"]) == (0, 4)
@@ -66,12 +53,6 @@ def test_workers_follow_the_messages_that_wait_and_those_in_work() -> None:
     assert "replicas" not in named("small", "Deployment", "ingest")["spec"]
     assert "replicas" not in named("small", "Deployment", "query")["spec"]
     assert named("without KEDA, policies and ingress", "Deployment", "ingest")["spec"]["replicas"] == 2
-
-
-def test_scans_that_no_worker_reads_keep_no_worker() -> None:
-    scans = {"data": {"ocrQueueUrl": environment("scans and the next index", "ingest")["DOCWELL_OCR_QUEUE_URL"]}}
-    (scaled,) = (entry for entry in helm.render("small", scans) if entry["kind"] == "ScaledObject")
-    assert [trigger["name"] for trigger in scaled["spec"]["triggers"]] == ["ingest-queue", "dead-letter-queue"]
 
 
 def test_keda_has_the_role_of_the_workers_or_the_keys_of_the_services() -> None:
@@ -113,26 +94,11 @@ def test_tokens_are_references() -> None:
     assert environment("large", "query")["DOCWELL_OLLAMA_TOKEN"] == expected
 
 
-def test_reconcile_runs_alone_and_the_index_outlives_its_server() -> None:
-    spec = named("small", "CronJob", "reconcile")["spec"]
-    assert spec["concurrencyPolicy"] == "Forbid"
-    assert spec["jobTemplate"]["spec"]["backoffLimit"] == 0
-    chroma = named("small", "StatefulSet", "chroma")["spec"]
-    assert chroma["persistentVolumeClaimRetentionPolicy"] == {"whenDeleted": "Retain", "whenScaled": "Retain"}
-
-
 def test_chroma_is_called_by_the_name_of_its_pod() -> None:
     server, service = named("team", "StatefulSet", "chroma"), named("team", "Service", "chroma")
     url = f"http://{server['metadata']['name']}-0.{service['metadata']['name']}:8000"
     assert environment("team", "query")["DOCWELL_CHROMA_URL"] == url
     assert service["spec"]["clusterIP"] == "None"
-
-
-def test_a_browser_reaches_answers_with_tls_alone() -> None:
-    (ingress,) = of_kind("small", "Ingress")
-    (tls,) = ingress["spec"]["tls"]
-    assert tls == {"hosts": ["docwell.example"], "secretName": "certificate"}
-    assert [rule["host"] for rule in ingress["spec"]["rules"]] == tls["hosts"]
 
 
 def test_answers_survive_the_loss_of_a_node() -> None:

@@ -8,10 +8,8 @@ from typing import Any
 
 from infra.kubernetes.helm import Manifest
 from infra.kubernetes.variants import rendered
-from tests.kubernetes.manifests import COMPONENT, EACH_VARIANT, WORKERS, containers, of_kind, selects, workloads
+from tests.kubernetes.manifests import EACH_VARIANT, WORKERS, containers, of_kind, selects, workloads
 
-# Pods that answer requests or take messages until they are stopped.
-SERVERS = {"Deployment", "StatefulSet"}
 WITHOUT_POLICIES = "without KEDA, policies and ingress"
 # https://docs.aws.amazon.com/eks/latest/userguide/pod-id-agent-setup.html
 AGENT = {"169.254.170.23/32", "fd00:ec2::23/128"}
@@ -51,19 +49,6 @@ def test_every_pod_keeps_to_the_restricted_level_of_pod_security(variant: str) -
 
 
 @EACH_VARIANT
-def test_only_volumes_are_written_and_each_has_a_limit(variant: str) -> None:
-    for component, container, pod in containers(variant):
-        claims = ["data"] if component == "chroma" else []
-        volumes = {*(row["name"] for row in pod["volumes"]), *claims}
-        mounts = container["volumeMounts"]
-        assert {item["name"] for item in mounts} <= volumes, component
-        assert "/tmp" in {entry["mountPath"] for entry in mounts}, component
-        assert all("sizeLimit" in volume["emptyDir"] for volume in pod["volumes"] if "emptyDir" in volume), (
-            component
-        )
-
-
-@EACH_VARIANT
 def test_no_pod_can_call_the_api_of_kubernetes_or_takes_variables_from_services(variant: str) -> None:
     accounts = {manifest["metadata"]["name"]: manifest for manifest in of_kind(variant, "ServiceAccount")}
     used = set()
@@ -84,19 +69,6 @@ def test_every_image_has_a_version_or_a_digest(variant: str) -> None:
 
 
 @EACH_VARIANT
-def test_every_server_has_probes_on_a_port_that_it_names(variant: str) -> None:
-    for component, workload, template in workloads(variant):
-        for container in template["spec"]["containers"]:
-            probes = {name for name in container if name.endswith("Probe")}
-            expected = (
-                {"startupProbe", "readinessProbe", "livenessProbe"} if workload["kind"] in SERVERS else set()
-            )
-            assert probes == expected, component
-            ports = {port["name"] for port in container.get("ports", [])}
-            assert {container[name]["httpGet"]["port"] for name in probes} <= ports, component
-
-
-@EACH_VARIANT
 def test_a_selector_selects_its_own_pods_and_no_other(variant: str) -> None:
     for component, workload, template in workloads(variant):
         if "selector" not in workload["spec"]:
@@ -104,15 +76,6 @@ def test_a_selector_selects_its_own_pods_and_no_other(variant: str) -> None:
         selector = workload["spec"]["selector"]
         assert selects(selector, template["metadata"]["labels"])
         assert [name for name, labels in pods(variant).items() if selects(selector, labels)] == [component]
-
-
-@EACH_VARIANT
-def test_a_service_selects_pods_that_have_its_port(variant: str) -> None:
-    for service in of_kind(variant, "Service"):
-        spec = service["spec"]
-        selected = [name for name, labels in pods(variant).items() if spec["selector"].items() <= labels.items()]
-        assert selected == [service["metadata"]["labels"][COMPONENT]]
-        assert {port["targetPort"] for port in spec["ports"]} <= set(port_numbers(variant, selected[0]))
 
 
 @EACH_VARIANT
@@ -130,19 +93,6 @@ def test_whatever_refers_to_an_object_names_one_that_exists(variant: str) -> Non
             for path in rule["http"]["paths"]:
                 assert ("Service", path["backend"]["service"]["name"]) in names
     assert len(names) == len(rendered(variant))
-
-
-@EACH_VARIANT
-def test_a_disruption_budget_selects_one_workload_and_lets_a_node_drain(variant: str) -> None:
-    budgets = of_kind(variant, "PodDisruptionBudget")
-    assert len(budgets) >= 2
-    for budget in budgets:
-        spec = budget["spec"]
-        assert [name for name, labels in pods(variant).items() if selects(spec["selector"], labels)] == [
-            budget["metadata"]["labels"][COMPONENT]
-        ]
-        assert spec["maxUnavailable"] == 1
-        assert "minAvailable" not in spec
 
 
 @EACH_VARIANT
@@ -243,18 +193,6 @@ def test_outside_the_chart_only_the_ports_of_what_is_called_are_open() -> None:
     # Only query checks tokens.
     assert outside("scans and the next index", "query") == {443, 8444}
     assert outside("scans and the next index", "ingest") == {443}
-
-
-@EACH_VARIANT
-def test_names_are_resolved_wherever_something_is_called(variant: str) -> None:
-    for component in pods(variant):
-        if variant == WITHOUT_POLICIES or not outside(variant, component):
-            continue
-        rules = [
-            rule for spec in policies_of(variant, pods(variant)[component]) for rule in spec.get("egress", [])
-        ]
-        requests = [rule["ports"] for rule in rules if {53} == {port["port"] for port in rule["ports"]}]
-        assert requests == [[{"port": 53, "protocol": "UDP"}, {"port": 53, "protocol": "TCP"}]], component
 
 
 def secrets_in(manifests: list[Manifest]) -> list[str]:

@@ -65,8 +65,8 @@ class Receiver:
     @property
     def got(self) -> list[tuple[str, str]]:
         """The type and the document of each event that it took."""
-        bodies = [json.loads(one.body) for one in self.requests if one.status == OK]
-        return [(one["type"], one["data"]["document"]) for one in bodies]
+        bodies = [json.loads(request.body) for request in self.requests if request.status == OK]
+        return [(body["type"], body["data"]["document"]) for body in bodies]
 
     def close(self) -> None:
         """Stop listening."""
