@@ -22,7 +22,6 @@ from functions.query.handler import handler as query
 from infra.container.sam import ROOT
 from tests.fresh_wiring import clear_caches
 from tests.integration.test_infra_roles import Aws, Host
-from tests.integration.test_infra_transform import of_type, transformed  # noqa: F401 - a fixture
 from tests.unit.infra.emissions import CONTEXT
 from tests.unit.infra.templates import content, whole
 
@@ -132,7 +131,7 @@ def asked(path: str, method: str = "GET", body: object = None) -> tuple[int, dic
     return answer["statusCode"], json.loads(answer["body"])
 
 
-@pytest.mark.parametrize("streams", [False, True])
+@pytest.mark.parametrize("streams", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_the_canary_finds_its_page_once_its_document_is_indexed(
     account: Account, streams: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -147,16 +146,6 @@ def test_the_canary_finds_its_page_once_its_document_is_indexed(
     account.broken = {NEXT}
     assert canary(HOOK, CONTEXT) == {"passed": False}
     assert account.reported == ["Succeeded", "Succeeded", "Failed"]
-
-
-def test_the_document_is_stored_once_and_replaced_by_the_one_of_another_release(account: Account) -> None:
-    s3, bucket = account.aws.s3, account.aws.bucket
-    for _ in range(2):
-        canary({}, CONTEXT)
-    assert len(s3.list_object_versions(Bucket=bucket, Prefix=KEY)["Versions"]) == 1
-    s3.put_object(Bucket=bucket, Key=KEY, Body=b"another", Metadata={"docwell-sha256": "0"})
-    canary({}, CONTEXT)
-    assert s3.get_object(Bucket=bucket, Key=KEY)["Body"].read().startswith(b"%PDF")
 
 
 def test_no_other_principal_sees_the_document(account: Account) -> None:
@@ -206,29 +195,3 @@ def test_the_canary_may_do_what_it_does(account: Account) -> None:
     assert granted["s3:PutObject"]["Fn::Sub"].endswith(f":::${{DocumentsBucket}}/{KEY}")
     assert granted["lambda:InvokeFunction"] == {"Fn::Sub": "${QueryFunctionArn}:*"}
     assert granted[STATUS_ACTION]["Fn::Sub"].endswith(":deploymentgroup:${DeploymentApplication}/*")
-
-
-def test_the_hook_stands_before_the_traffic_of_a_new_version(
-    transformed: dict[str, dict[str, Any]],  # noqa: F811 - the fixture
-) -> None:
-    entry = transformed["first"]
-    (alias,) = of_type(entry, "AWS::Lambda::Alias").values()
-    hook = alias["UpdatePolicy"]["CodeDeployLambdaAliasUpdate"]["BeforeAllowTrafficHook"]
-    assert hook == {"Fn::GetAtt": ["DeploymentStack", "Outputs.CanaryFunction"]}
-    values = entry["Resources"]["DeploymentStack"]["Properties"]["Parameters"]
-    (version,) = of_type(entry, "AWS::Lambda::Version")
-    assert values["NextVersion"] == {"Ref": version}
-    assert values["DeploymentApplication"] == {"Ref": next(iter(of_type(entry, "AWS::CodeDeploy::Application")))}
-    inner = content(ROOT / "infra" / "deployment.yaml")
-    assert inner["Outputs"]["CanaryFunction"]["Value"] == {"Ref": "CanaryFunction"}
-    # CodeDeploy calls the hook with its own role.
-    (group,) = of_type(entry, "AWS::CodeDeploy::DeploymentGroup").values()
-    assert group["Properties"]["ServiceRoleArn"] == {"Fn::GetAtt": ["DeploymentStack", "Outputs.RoleArn"]}
-    assert inner["Outputs"]["RoleArn"]["Value"] == {"Fn::GetAtt": ["DeploymentRole", "Arn"]}
-    (policy,) = inner["Resources"]["DeploymentRole"]["Properties"]["Policies"]
-    calls = [
-        statement
-        for statement in policy["PolicyDocument"]["Statement"]
-        if statement["Action"] == "lambda:InvokeFunction"
-    ]
-    assert [line["Resource"] for line in calls] == [{"Fn::GetAtt": ["CanaryFunction", "Arn"]}]

@@ -19,7 +19,7 @@ from infra.container.sam import LOCK, ROOT, SAM, environment, variables
 from infra.local.ports import free_port
 from infra.release import deployment
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.slow]
 # moto makes no stack for SAM's own bucket; a template without artefacts needs none.
 SAM_DEPLOY = ("deploy", "--config-env", "team", "--no-resolve-s3")
 

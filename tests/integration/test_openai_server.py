@@ -49,10 +49,6 @@ def test_an_answer_has_its_text_and_the_servers_own_count(url: str) -> None:
     assert again.prompt_tokens == first.prompt_tokens > len(ASK[0].content.split())
 
 
-def test_the_server_says_what_the_model_can_read(url: str) -> None:
-    assert run(OpenAiModel(url, "small", num_predict=8).context_length()) > CONTEXT
-
-
 def test_a_prompt_that_is_too_long_is_refused_and_not_cut(url: str) -> None:
     prompt = [Message("user", " ".join(f"apple{number}" for number in range(CONTEXT)))]
     with pytest.raises(Unavailable) as caught:
@@ -60,6 +56,7 @@ def test_a_prompt_that_is_too_long_is_refused_and_not_cut(url: str) -> None:
     assert caught.value.retry_after is None
 
 
+@pytest.mark.slow
 def test_an_answer_that_is_given_up_frees_the_server(url: str) -> None:
     async def first_piece() -> str | Completion:
         async with aclosing(OpenAiModel(url, "small", num_predict=400).chat(LONG_STORY, 60)) as pieces:

@@ -1,9 +1,9 @@
-"""The overview of a document from ingest to answer, on moto and a real Chroma server."""
+"""Overviews and comparisons of documents from ingest to answer, on moto and a real Chroma server."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
 
@@ -13,6 +13,7 @@ from docwell.deadline import Deadline, run
 from docwell.ingest.ingest import RangeWorker
 from docwell.models import Hint, Part, RangeTask, Status
 from docwell.query.ask import Ask, QueryReport, Question
+from docwell.query.compare import Comparison
 from docwell.query.conversation import Conversation
 from docwell.query.modes import Modes, Router
 from docwell.query.overview import Overview
@@ -65,11 +66,11 @@ class Asked(Filtered):
         """Return the pieces of the live generation."""
         record = self.ledger().get(KEY)
         live = record.live_generation if record else None
-        found: dict[Part, list[str]] = {}
+        texts: dict[Part, list[str]] = {}
         for passage, marks in self.index().marked(KEY, live) if live else ():
             for mark in marks:
-                found.setdefault(mark.part, []).append(passage.chunk.text[mark.start : mark.end])
-        return found
+                texts.setdefault(mark.part, []).append(passage.chunk.text[mark.start : mark.end])
+        return texts
 
     def ask(self, question: Question) -> QueryReport:
         async def last() -> QueryReport:
@@ -115,18 +116,6 @@ def test_an_overview_answers_for_its_live_version_and_is_replaced_deleted_and_er
     assert world.index().ids("plant", KEY) == {}
 
 
-def test_marks_keep_the_chunk_and_marks_of_no_chunk_make_none(world: Asked) -> None:
-    world.upload(KEY, "\f".join(PAGES))
-    before = world.index().ids("plant", KEY)
-    vector = world.embedder.embed_queries([PAGES[3]])[0].tolist()
-    (hit, *_) = world.index().search({"plant": None}, vector, 5)
-    assert (hit.chunk.text, hit.chunk.page) == (PAGES[3], 4)
-    assert hit.score == pytest.approx(1.0, abs=0.3)
-    ((_, marks), *_) = world.index().marked(KEY, hit.generation)
-    world.index().mark("plant", {"0" * 32: marks})
-    assert sorted(world.index().ids("plant", KEY)) == sorted(before)
-
-
 def test_a_rebuild_marks_the_same_pieces(world: Asked) -> None:
     world.upload(KEY, "\f".join(PAGES[:2]))
     first = world.overview()
@@ -135,3 +124,28 @@ def test_a_rebuild_marks_the_same_pieces(world: Asked) -> None:
     assert world.overview() == {}
     world.ingest(world.known[0]).update(Hint(KEY, rebuild=True), "worker", lambda: 900.0)
     assert world.overview() == first
+
+
+NORTH, SOUTH = "plant/north.pdf", "plant/süd+1.pdf"
+PUMPS = "The pumps of the plant are oiled by {} crews at night."
+CREWS = Question("How many crews oil the pumps of plant north and of plant süd?")
+
+
+def test_a_comparison_asks_each_document_in_its_live_version_while_it_is_there(world: Asked) -> None:
+    modes = world.query.modes
+    comparison = Comparison(world.retrieval, load_prompt("compare"), world.model)
+    sources = {**modes.sources, Mode.COMPARE: comparison}
+    world.query = replace(world.query, modes=replace(modes, sources=sources))
+    world.model.says = "The pumps are oiled by crews at night [1]."
+    world.upload(NORTH, PUMPS.format("seven"))
+    world.upload(SOUTH, PUMPS.format("nine"))
+    world.upload("plant/office.pdf", "The office opens at eight.")
+    answer = world.ask(CREWS).answer
+    assert (answer.status, answer.mode) == (AnswerStatus.ANSWERED, Mode.COMPARE)
+    assert [citation.document for citation in answer.citations] == [NORTH, SOUTH]
+    assert [line.partition(":")[0] for line in answer.answer.splitlines()] == ["- north", "- süd 1"]
+    world.upload(SOUTH, PUMPS.format("eleven"))
+    quotes = [citation.quote for citation in world.ask(CREWS).answer.citations]
+    assert quotes == [PUMPS.format("seven"), PUMPS.format("eleven")]
+    world.remove(SOUTH)
+    assert world.ask(CREWS).answer.mode is Mode.PASSAGES

@@ -62,22 +62,22 @@ def loaded(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> M
     return import_module(request.param[1])
 
 
-def found_by_langchain(retriever: Any, *, waits: bool) -> list[tuple[str, dict[str, Any]]]:
-    found = asyncio.run(retriever.ainvoke(QUESTION)) if waits else retriever.invoke(QUESTION)
-    return [(one.page_content, one.metadata) for one in found]
+def langchain_passages(retriever: Any, *, waits: bool) -> list[tuple[str, dict[str, Any]]]:
+    documents = asyncio.run(retriever.ainvoke(QUESTION)) if waits else retriever.invoke(QUESTION)
+    return [(document.page_content, document.metadata) for document in documents]
 
 
-def found_by_llama_index(retriever: Any, *, waits: bool) -> list[tuple[str, dict[str, Any]]]:
-    found = asyncio.run(retriever.aretrieve(QUESTION)) if waits else retriever.retrieve(QUESTION)
-    assert all(one.score == one.node.metadata["score"] > 0 for one in found)
-    return [(one.node.text, one.node.metadata) for one in found]
+def llama_index_passages(retriever: Any, *, waits: bool) -> list[tuple[str, dict[str, Any]]]:
+    nodes = asyncio.run(retriever.aretrieve(QUESTION)) if waits else retriever.retrieve(QUESTION)
+    assert all(node.score == node.node.metadata["score"] > 0 for node in nodes)
+    return [(node.node.text, node.node.metadata) for node in nodes]
 
 
 EACH = pytest.mark.parametrize(
     ("loaded", "found"),
     [
-        (("langchain", "langchain_docwell"), found_by_langchain),
-        (("llama-index", "llama_index_docwell"), found_by_llama_index),
+        (("langchain", "langchain_docwell"), langchain_passages),
+        (("llama-index", "llama_index_docwell"), llama_index_passages),
     ],
     indirect=["loaded"],
 )

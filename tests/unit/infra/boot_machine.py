@@ -90,15 +90,8 @@ class Machine:
             (self.state / "bin" / name).write_text(STAND_IN)
             (self.state / "bin" / name).chmod(0o755)
         pair = json.dumps({"certificate": "the certificate", "key": "the key"})
-        texts = {
-            "fail": "",
-            "calls": "",
-            "late": "1000000",
-            "log": "",
-            "pair": pair,
-            "token": '{"token": "first"}',
-        }
-        for name, text in texts.items():
+        texts = {"late": "1000000", "pair": pair, "token": '{"token": "first"}'}
+        for name, text in (dict.fromkeys(("fail", "calls", "log"), "") | texts).items():
             (self.state / name).write_text(text)
         self.device.parent.mkdir(parents=True)
         self.device.write_bytes(bytes(4096))
@@ -146,12 +139,6 @@ class Machine:
         """Run the proxy's command, as its timer does; return its exit status."""
         (self.state / "calls").write_text("")
         return self._bash(str(self.root / "usr/local/sbin/docwell-proxy"), *arguments)
-
-    def gauge(self) -> list[str]:
-        """Run the timer's command once; return what it sends."""
-        (self.state / "calls").write_text("")
-        self._bash(str(self.root / "usr/local/sbin/chroma-gauge"))
-        return [line for line in self.calls if line.startswith("aws")]
 
     def reboot(self) -> None:
         """Unmount the volume and stop Chroma; the root disk stays."""
