@@ -12,7 +12,7 @@ import statistics
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from time import monotonic
 
@@ -28,7 +28,11 @@ PLACEHOLDERS = frozenset({"REJECTED(dynamic_form)", "REJECTED(portfolio)"})
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Read every file, print tables, write the report. Return the exit status."""
-    options = _options(arguments)
+    parser = argparse.ArgumentParser(prog="hard_pdfs", description=__doc__)
+    parser.add_argument("--folder", type=Path, help="another folder of documents")
+    parser.add_argument("--n", type=int, help="a sample of the files (default: all)")
+    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="files at once (default: cores)")
+    options = parser.parse_args(arguments)
     evaluation = EVALUATION / "hard_pdfs"
     folder: Path = options.folder or evaluation / "pdf"
     paths = sorted(path for path in folder.rglob("*") if path.is_file()) if folder.is_dir() else []
@@ -45,19 +49,42 @@ def main(arguments: Sequence[str] | None = None) -> int:
     seconds = monotonic() - started
     for outcome, count in Counter(reading.outcome for reading in readings).most_common():
         print(f"{outcome}: {count} files")
-    lost = [reason for reading in readings if reading.status == "INDEXED" for reason in reading.unreadable]
-    for reason, count in Counter(lost).most_common():
-        print(f"{count} pages of INDEXED files cannot be read: {reason}")
-    for one in sorted(readings, key=lambda reading: -reading.cpu_s)[:SLOWEST]:
-        print(f"{one.cpu_s:5.1f} s, {one.peak_bytes / 1e6:4.0f} MB: {one.path.name}, {one.outcome}")
-    _figures(report, readings, seconds)
+    _show(sorted(readings, key=lambda reading: -reading.cpu_s)[:SLOWEST])
+    _add_files(report, readings)
+    report.add("time for all files", seconds, "s", "<= 900")
+    median = statistics.median(reading.cpu_s for reading in readings)
+    report.add("a file's processor time, median", median, "s", "<= 5")
+    losing = [reading for reading in readings if reading.status == "INDEXED" and reading.unreadable]
+    report.add("files that are indexed without some of their pages", len(losing), "files")
+    report.add("any file's memory, worst", max(reading.peak_bytes for reading in readings) / 1e6, "MB")
     if folder == evaluation / "pdf":
-        _comparison(report, readings, evaluation / "manifest_dev.csv")
-        _other_kinds(report, options.workers)
+        _compare(report, readings, evaluation / "manifest_dev.csv")
+        _read_formats(report, options.workers)
     return report.finish()
 
 
-def _other_kinds(report: Report, workers: int) -> None:
+def _show(readings: Iterable[Reading]) -> None:
+    for reading in readings:
+        cost = f"{reading.cpu_s:5.1f} s, {reading.peak_bytes / 1e6:4.0f} MB"
+        print(f"{cost}: {reading.path.name}, {reading.outcome}")
+
+
+def _add_files(report: Report, readings: Sequence[Reading]) -> None:
+    """Add the share with a named status, and the cost of those that are refused."""
+    unnamed = [reading for reading in readings if reading.status == UNEXPECTED]
+    for reading in unnamed:
+        print(f"{reading.path.name}: {reading.outcome}", file=sys.stderr)
+    share = 1 - len(unnamed) / len(readings)
+    report.add(f"share of {len(readings)} files that end in a named status", share, "", "== 1")
+    if refused := [reading for reading in readings if reading.status == "REJECTED"]:
+        times = [reading.cpu_s for reading in refused]
+        report.add("a refused file's processor time, median", statistics.median(times), "s", "<= 5")
+        report.add("a refused file's processor time, worst", max(times), "s", "<= 30")
+        peak = max(reading.peak_bytes for reading in refused) / 1e6
+        report.add("a refused file's memory, worst", peak, "MB", "<= 1000")
+
+
+def _read_formats(report: Report, workers: int) -> None:
     """Read hostile and damaged files of each kind that is no PDF."""
     # The workers import this module: at its top, the Office libraries would count as memory of every file.
     from benchmarks.poison.formats import format_poison
@@ -69,46 +96,15 @@ def _other_kinds(report: Report, workers: int) -> None:
             path.write_bytes(make())
             paths.append(path)
         readings = list(read_all(paths, workers))
-    for one in sorted(readings, key=lambda reading: reading.path.name):
-        print(f"{one.path.name}: {one.outcome}, {one.cpu_s:.1f} s, {one.peak_bytes / 1e6:.0f} MB")
+    _show(sorted(readings, key=lambda reading: reading.path.name))
     named = sum(reading.status != UNEXPECTED for reading in readings) / len(readings)
-    report.add(
-        f"share of {len(readings)} hostile files of other kinds that end in a named status", named, "", "== 1"
-    )
+    metric = f"share of {len(readings)} hostile files of other kinds that end in a named status"
+    report.add(metric, named, "", "== 1")
     report.add("their processor time, worst", max(reading.cpu_s for reading in readings), "s", "<= 30")
     report.add("their memory, worst", max(reading.peak_bytes for reading in readings) / 1e6, "MB", "<= 1000")
 
 
-def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="hard_pdfs", description=__doc__)
-    parser.add_argument("--folder", type=Path, help="another folder of documents")
-    parser.add_argument("--n", type=int, help="a sample of the files (default: all)")
-    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="files at once (default: cores)")
-    return parser.parse_args(arguments)
-
-
-def _figures(report: Report, readings: Sequence[Reading], seconds: float) -> None:
-    refused = [reading for reading in readings if reading.status == "REJECTED"]
-    unnamed = [reading for reading in readings if reading.status == UNEXPECTED]
-    for reading in unnamed:
-        print(f"{reading.path.name}: {reading.outcome}", file=sys.stderr)
-    share = 1 - len(unnamed) / len(readings)
-    report.add(f"share of {len(readings)} files that end in a named status", share, "", "== 1")
-    report.add("time for all files", seconds, "s", "<= 900")
-    median = statistics.median(reading.cpu_s for reading in readings)
-    report.add("a file's processor time, median", median, "s", "<= 5")
-    if refused:
-        times = [reading.cpu_s for reading in refused]
-        report.add("a refused file's processor time, median", statistics.median(times), "s", "<= 5")
-        report.add("a refused file's processor time, worst", max(times), "s", "<= 30")
-        peak = max(reading.peak_bytes for reading in refused) / 1e6
-        report.add("a refused file's memory, worst", peak, "MB", "<= 1000")
-    losing = [reading for reading in readings if reading.status == "INDEXED" and reading.unreadable]
-    report.add("files that are indexed without some of their pages", len(losing), "files")
-    report.add("any file's memory, worst", max(reading.peak_bytes for reading in readings) / 1e6, "MB")
-
-
-def _comparison(report: Report, readings: Sequence[Reading], manifest: Path) -> None:
+def _compare(report: Report, readings: Sequence[Reading], manifest: Path) -> None:
     """Add what docwell lost of the files that both libraries read."""
     with manifest.open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))

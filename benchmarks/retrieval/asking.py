@@ -3,7 +3,6 @@
 Recall, precision and IoU are those of Chroma's report on chunking (2024): shares of characters.
 """
 
-from array import array
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field, fields, replace
 from itertools import cycle
@@ -11,11 +10,8 @@ from statistics import median
 from time import perf_counter
 from typing import Any
 
-from cachetools import LRUCache
-
 from benchmarks.retrieval.index import Indexed
 from benchmarks.retrieval.sets import DOCUMENT, MIXED, POOLED, EvaluationSet, Question
-from docwell.adapters.chroma import ChromaIndex
 from docwell.identity import Principal
 from docwell.models import Passage, collection_of
 from docwell.ports import Places
@@ -30,8 +26,6 @@ FIRST = 5  # the passages of an answer, and of the chunking set's measures
 HITS = (1, 3, 5, 10)
 _EVERYBODY = Principal("key:benchmark", collections=None)
 _TIMED = 200  # questions
-# The searches of one question: a few depths in each scope.
-_REMEMBERED = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,19 +57,19 @@ class Asker:
         self.mixed = tuple(mixed) if len(mixed) > 1 else ()
         self.chunks = indexed.chunks
         self._indexed = indexed
+        self._retrieval = Retrieval(indexed.catalogue, indexed.index)
 
     def ask(self, material: EvaluationSet, ways: Collection[str] = ()) -> tuple[Scores, list[dict[str, Any]]]:
         """Return the scores of docwell's way and of `ways`, and the questions missed in the set's collection.
 
         The `ways` are asked in the scopes that judge, and get ranks only.
         """
-        retrieval = Retrieval(self._indexed.catalogue, _Remembering(self._indexed.index))
         scores: Scores = {}
         misses: list[dict[str, Any]] = []
         for question, vector in self.with_vectors(material):
             for scope in self.scopes(material):
                 for way in (DEFAULT, *(ways if scope in material.judged else ())):
-                    search = self._search(retrieval, way, question, vector, scope)
+                    search = self._search(way, question, vector, scope)
                     values = of_ranks(question, search(TOP_K).passages)
                     if way == DEFAULT:
                         first = search(FIRST).passages
@@ -92,8 +86,7 @@ class Asker:
 
     def fit(self, question: Question, vector: Sequence[float], places: Places) -> float:
         """Return the figure by which the gate decides, -1 without a passage."""
-        retrieval = Retrieval(self._indexed.catalogue, self._indexed.index)
-        fit = retrieval.search(Scope(_EVERYBODY, places), vector, FIRST, question.text).fit
+        fit = self._retrieval.search(Scope(_EVERYBODY, places), vector, FIRST, question.text).fit
         return -1.0 if fit is None else fit
 
     def times(self, sets: Sequence[EvaluationSet], scope: str) -> tuple[float, float]:
@@ -101,14 +94,13 @@ class Asker:
 
         The two take turns. The index keeps as many passages in memory as the query function does.
         """
-        retrieval = Retrieval(self._indexed.catalogue, self._indexed.index)
         questions = [asked for material in sets for asked in self.with_vectors(material)]
         samples = dict[str, list[float]]((way, []) for way in (DEFAULT, NEAREST))
         turns = cycle((tuple(samples), tuple(samples)[::-1]))
         step = max(1, len(questions) // _TIMED)
         for (question, vector), turn in zip(questions[::step], turns, strict=False):
             for way in turn:
-                search = self._search(retrieval, way, question, vector, scope)
+                search = self._search(way, question, vector, scope)
                 started = perf_counter()
                 search(FIRST)
                 samples[way].append(1000 * (perf_counter() - started))
@@ -134,12 +126,10 @@ class Asker:
         }
         return places[scope]
 
-    def _search(
-        self, retrieval: Retrieval, way: str, question: Question, vector: Sequence[float], scope: str
-    ) -> Search:
+    def _search(self, way: str, question: Question, vector: Sequence[float], scope: str) -> Search:
         """Return a search for the first k passages."""
         where = Scope(_EVERYBODY, self.places(question, scope))
-        configured = replace(retrieval, weights=WAYS[way].weights)
+        configured = replace(self._retrieval, weights=WAYS[way].weights)
         text = question.text if WAYS[way].question else ""
         return lambda top_k: configured.search(where, vector, top_k, text)
 
@@ -195,20 +185,3 @@ def _places(passages: Sequence[Passage]) -> set[int]:
 def _miss(question: Question, passages: Sequence[Passage]) -> dict[str, Any]:
     texts = [f"{passage.document}#{passage.chunk.page} {passage.chunk.text}" for passage in passages]
     return {"question": question.text, "document": question.key, "passages": texts}
-
-
-class _Remembering:
-    """An index that repeats a search from memory, so that many ways rank the same candidates."""
-
-    def __init__(self, index: ChromaIndex) -> None:
-        self._index = index
-        self._hits: LRUCache[tuple[str, bytes, int], list[Passage]] = LRUCache(_REMEMBERED)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._index, name)
-
-    def search(self, places: Places | None, vector: Sequence[float], k: int) -> list[Passage]:
-        key = (repr(places), array("d", vector).tobytes(), k)
-        if key not in self._hits:
-            self._hits[key] = self._index.search(places, vector, k)
-        return self._hits[key]
