@@ -7,7 +7,7 @@ from collections.abc import Callable
 _LETTERS = string.ascii_lowercase
 
 
-def _each(change: Callable[[str], str]) -> Callable[[str, int], str]:
+def _per_letter(change: Callable[[str], str]) -> Callable[[str, int], str]:
     return lambda text, _seed: "".join(letter if letter.isspace() else change(letter) for letter in text)
 
 
@@ -36,14 +36,14 @@ def _any_script(text: str, seed: int) -> str:
 
 
 BROKEN: dict[str, Callable[[str, int], str]] = {
-    "glyph names": _each(lambda letter: f"/g{ord(letter) % 256}"),
-    "glyph numbers": _each(lambda letter: f"/{ord(letter) % 256}"),
-    "cid notation": _each(lambda letter: f"(cid:{ord(letter) % 256})"),
-    "private use": _each(lambda letter: chr(0xE000 + ord(letter) % 256)),
-    "one letter": _each(lambda _letter: "a"),
-    "the next letter": _each(_rotated),
-    "glyph index for code": _each(_shifted(-29)),
-    "symbols": _each(lambda letter: chr(33 + ord(letter) % 15)),
+    "glyph names": _per_letter(lambda letter: f"/g{ord(letter) % 256}"),
+    "glyph numbers": _per_letter(lambda letter: f"/{ord(letter) % 256}"),
+    "cid notation": _per_letter(lambda letter: f"(cid:{ord(letter) % 256})"),
+    "private use": _per_letter(lambda letter: chr(0xE000 + ord(letter) % 256)),
+    "one letter": _per_letter(lambda _letter: "a"),
+    "the next letter": _per_letter(_rotated),
+    "glyph index for code": _per_letter(_shifted(-29)),
+    "symbols": _per_letter(lambda letter: chr(33 + ord(letter) % 15)),
     "permuted letters": _permuted,
     "any script": _any_script,
 }

@@ -49,7 +49,7 @@ def _field(chooser: random.Random, row: int, name: str) -> tuple[bytes, str]:
     y = _TOP - _LEADING * row
     box = b"/Rect[%d %d %d %d]/F 4/TU%b" % (_LEFT, y, _LEFT + 220, y + 18, _hex(name))
     common = b"<</Type/Annot/Subtype/Widget/T(f%d)%b" % (row, box)
-    value, other = _phrase(chooser), _phrase(chooser)
+    value, second = _phrase(chooser), _phrase(chooser)
     kind = chooser.choice(("text", "text", "lines", "tick", "radio", "choice", "list", "empty"))
     if kind == "tick":
         return common + b"/FT/Btn/V/Yes/AS/Yes/AP<</N<</Yes 4 0 R/Off 4 0 R>>>>>>", f"[{name}: checked]"
@@ -60,14 +60,14 @@ def _field(chooser: random.Random, row: int, name: str) -> tuple[bytes, str]:
         flags = b"/FT/Ch/Ff 131072" if kind == "choice" else b"/FT/Ch"
         return common + b"%b/Opt[%b%b]/V%b>>" % (
             flags,
-            _hex(other),
+            _hex(second),
             _hex(value),
             _hex(value),
         ), f"[{name}: {value}]"
     if kind == "empty":
         return common + b"/FT/Tx>>", ""
     if kind == "lines":
-        return common + b"/FT/Tx/Ff 4096/V%b>>" % _hex(f"{value}\r{other}"), f"[{name}: {value} {other}]"
+        return common + b"/FT/Tx/Ff 4096/V%b>>" % _hex(f"{value}\r{second}"), f"[{name}: {value} {second}]"
     return common + b"/FT/Tx/V%b>>" % _hex(value), f"[{name}: {value}]"
 
 

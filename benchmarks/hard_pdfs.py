@@ -108,8 +108,8 @@ def _compare(report: Report, readings: Sequence[Reading], manifest: Path) -> Non
     """Add what docwell lost of the files that both libraries read."""
     with manifest.open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
-    both = {row["file"] for row in rows if all(_has_text(row, tool) for tool in ("pdfium", "pypdf"))}
-    readable = [reading for reading in readings if reading.path.name in both]
+    comparable = {row["file"] for row in rows if all(_has_text(row, tool) for tool in ("pdfium", "pypdf"))}
+    readable = [reading for reading in readings if reading.path.name in comparable]
     # A page that does not show its text has none, and a placeholder is not the document's text.
     lost = [
         reading

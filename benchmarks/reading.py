@@ -79,8 +79,8 @@ def _read(path: Path, pages: list[Page]) -> tuple[str, str | None]:
     text = False
     for number in range(count_ranges(record.pages or 0, limits.range_pages)):
         part = span(record, number, limits)
-        with closing(reader.pages(path, part.first, part.last)) as found:
-            for page in within_budget(found, part):
+        with closing(reader.pages(path, part.first, part.last)) as read_pages:
+            for page in within_budget(read_pages, part):
                 text = text or bool(page.text.strip())
                 pages.append(replace(page, text="", headings=()))
                 characters = record.characters + len(page.text) + page.hidden

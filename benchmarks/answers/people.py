@@ -340,12 +340,12 @@ def add_figures(report: Report, judged: Sequence[Judgement]) -> None:
         add_share(report, metric, counted, total, goal)
 
     of_kind = {kind: [case for case in judged if case.question.kind is kind] for kind in Kind}
-    untouched, seen = ([case for case in judged if case.question.untouched is half] for half in (True, False))
+    untouched, developed = ([case for case in judged if case.question.untouched is half] for half in (True, False))
     answerable = [case for case in judged if case.question.answerable]
     failed = sum(case.verdict is Verdict.FAILED for case in judged)
     report.add("questions that failed", failed, "questions", "== 0")
     share("right or rightly refused, the untouched half", GOOD, untouched, ">= 75")
-    share("right or rightly refused, the seen half", GOOD, seen)
+    share("right or rightly refused, the seen half", GOOD, developed)
     share("wrong and not marked", {Verdict.WRONG}, judged, "<= 6")
     share("wrong, but marked as not supported", {Verdict.WRONG_MARKED}, judged)
     share("wrongly refused, of the answerable", {Verdict.WRONGLY_REFUSED}, answerable, "<= 12")

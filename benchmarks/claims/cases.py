@@ -87,27 +87,27 @@ def _figures_of_articles() -> list[Case]:
     draw = random.Random(_SEED)
     rows = json.loads((EVALUATION / "xquad" / "questions_en_dev.json").read_text(encoding="utf-8"))
     paragraphs = list(dict.fromkeys(row["context"] for row in rows))
-    made: list[Case] = []
+    pairs: list[Case] = []
     for row in rows:
         right, context = row["answer"], row["context"]
         figures = [mention for mention in in_sentence(right) if not mention.is_grammar]
         if not figures:
             continue
-        others = draw.sample([text for text in paragraphs if text != context], _OTHER_PARAGRAPHS)
-        given = _numbered([context, *others])
-        made.append(Case("articles", given, row["question"], f"{right} [1].", "figure", right=True))
-        known = {form for mention in figures for form in mention.figure.forms}
+        distractors = draw.sample([text for text in paragraphs if text != context], _OTHER_PARAGRAPHS)
+        shown = _numbered([context, *distractors])
+        pairs.append(Case("articles", shown, row["question"], f"{right} [1].", "figure", right=True))
+        forms = {form for mention in figures for form in mention.figure.forms}
         alike = [
             mention.figure.written
             for mention in mentions(context)
             if mention.is_date == figures[0].is_date
             and not mention.is_grammar
-            and known.isdisjoint(mention.figure.forms)
+            and forms.isdisjoint(mention.figure.forms)
         ]
         if alike:
             wrong = right.replace(figures[0].figure.written, draw.choice(alike), 1)
-            made.append(Case("articles", given, row["question"], f"{wrong} [1].", "figure", right=False))
-    return made
+            pairs.append(Case("articles", shown, row["question"], f"{wrong} [1].", "figure", right=False))
+    return pairs
 
 
 def _copied_from_articles() -> list[Case]:
@@ -115,15 +115,15 @@ def _copied_from_articles() -> list[Case]:
     draw = random.Random(_SEED)
     rows = json.loads((EVALUATION / "xquad" / "questions_en_dev.json").read_text(encoding="utf-8"))
     paragraphs = list(dict.fromkeys(row["context"] for row in rows))
-    made: list[Case] = []
+    pairs: list[Case] = []
     for row in draw.sample(rows, _COPIED):
         context = row["context"]
         pieces = [context[start:end] for start, end in segments(context, len(context))]
-        others = draw.sample([text for text in paragraphs if text != context], _OTHER_PARAGRAPHS)
+        distractors = draw.sample([text for text in paragraphs if text != context], _OTHER_PARAGRAPHS)
         for sentence in [piece for piece in pieces if row["answer"] in piece][:1]:
-            given = _numbered([context, *others])
-            made.append(Case("articles", given, row["question"], f"{sentence} [1]", "copy", right=True))
-    return made
+            shown = _numbered([context, *distractors])
+            pairs.append(Case("articles", shown, row["question"], f"{sentence} [1]", "copy", right=True))
+    return pairs
 
 
 # The development sets: the rules were chosen with their errors in sight.
@@ -150,19 +150,19 @@ def read(text: str) -> list[Case]:
 def _read(text: str) -> Iterator[Case]:
     group, question, passages = "", "", list[Passage]()
     for block in _blocks(text):
-        first, line_end, rest = block.partition("\n")
+        first, line_end, tail = block.partition("\n")
         beginning = _BEGINNING.match(first)
         if beginning is None:
             raise ValueError(f"a file of claims does not begin with a group, but with {first!r}")
-        rest = line_end + rest
+        tail = line_end + tail
         if beginning["group"]:
             group, passages = beginning["group"], []
         elif beginning["passage"]:
-            passages.append(passage(beginning["passage"] + rest, len(passages)))
+            passages.append(passage(beginning["passage"] + tail, len(passages)))
         elif beginning["question"]:
             question = beginning["question"]
         else:
-            right, answer = beginning["sign"] == "+", beginning["answer"] + rest
+            right, answer = beginning["sign"] == "+", beginning["answer"] + tail
             yield Case(group, tuple(passages), question, answer, beginning["kind"], right)
 
 

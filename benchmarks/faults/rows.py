@@ -91,7 +91,7 @@ def shared_world(outcomes: Mapping[str, Outcome], run: Run, *, versioned: bool) 
             stage.proxy.wait_idle()
             row.end(stage)
             stage.workers.doom = lambda _: None
-            stage.rest()
+            stage.settle_and_compare()
             stage.outcome.must_happen(row.unit, row.evidence(stage) - before, "")
             stage.outcome.questions += stage.reader.asked - questions
             yield name
@@ -113,10 +113,10 @@ def kill_chroma(stage: Scene, _: int) -> None:
 
 
 def chroma_network(stage: Scene, number: int) -> None:
-    """Chroma's network fails in one way, at last in all ways; then it is down for a moment."""
-    ways = [*((fault,) for fault in _CHROMA_FAULTS), _CHROMA_FAULTS]
+    """Chroma's network fails in one way, at last in all fault_sets; then it is down for a moment."""
+    fault_sets = [*((fault,) for fault in _CHROMA_FAULTS), _CHROMA_FAULTS]
     stage.proxy.probability = 0.3
-    stage.proxy.behave(*ways[number % len(ways)])
+    stage.proxy.behave(*fault_sets[number % len(fault_sets)])
     time.sleep(stage.run.times(7, 1))
     stage.proxy.behave(Fault.DOWN)
     time.sleep(stage.run.times(2, 1) / 2)
@@ -375,7 +375,7 @@ def reindex(run: Run) -> Outcome:
         stage.settle()
         run.say("the old index is removed")
         stage.reconcile(30, "switched", **switch)
-        stage.rest(pipelines=world.pipelines[1:])
+        stage.settle_and_compare(pipelines=world.pipelines[1:])
         stage.outcome.must_happen("kills", stage.workers.outcomes["crashed"], "workers")
     return ended(stage)
 
@@ -427,7 +427,7 @@ def poison(run: Run) -> Outcome:
         mixed = [*healthy, *bad]
         world.random.shuffle(mixed)
         among = upload({key: bad.get(key) for key in mixed})
-        statuses = stage.rest(believe_refusals=True).statuses
+        statuses = stage.settle_and_compare(believe_refusals=True).statuses
     outcome = ended(stage)
     outcome.facts |= {"poison kinds": len(bad)} | {f"are {name}": count for name, count in statuses.items()}
     costliest, seconds = max(((key, slowest[key]) for key in bad), key=lambda pair: pair[1])

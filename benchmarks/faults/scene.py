@@ -102,7 +102,7 @@ class Scene:
         left = self.workers.settle(_SETTLED_S, lambda left: self.run.say(f"{left} messages left"))
         self.outcome.stuck(left)
 
-    def rest(self, **compared: Any) -> Differences:
+    def settle_and_compare(self, **compared: Any) -> Differences:
         """Wait for the last message, then compare. Where all is deleted, put one back and compare again."""
         self.settle()
         self.run.say("comparing")
@@ -110,7 +110,7 @@ class Scene:
         self.outcome.add(differences)
         if self.world.uploads and not self.world.current:
             self.world.put_again(next(reversed(self.world.uploads.values())))
-            return self.rest(**compared)
+            return self.settle_and_compare(**compared)
         if not self.outcome.ok:
             self.outcome.logs += self.workers.lines
         return differences

@@ -41,20 +41,20 @@ def pdf(objects: Iterable[bytes], trailer: bytes = b"", catalog: bytes = b"/Page
 
 def one_page(
     content: bytes,
-    *more: bytes,
+    *objects: bytes,
     font: bytes = FONT,
     xobject: bytes = b"",
     catalog: bytes = b"",
     times: int = 1,
 ) -> bytes:
-    """Return a file of one page: object 3 is the page, 4 its content, 5 the font `F`, `more` from 6 on.
+    """Return a file of one page: object 3 is the page, 4 its content, 5 the font `F`, `objects` from 6 on.
 
     The page comes `times` in a row.
     """
     resources = b"/Resources<</Font<</F 5 0 R>>/XObject<<%b>>>>" % xobject
     page = b"<</Type/Page/Parent 2 0 R/MediaBox[0 0 600 800]/Contents 4 0 R%b>>" % resources
     pages = b"<</Type/Pages/Kids[%b]/Count %d>>" % (b"3 0 R " * times, times)
-    return pdf([pages, page, content, font, *more], catalog=b"/Pages 2 0 R" + catalog)
+    return pdf([pages, page, content, font, *objects], catalog=b"/Pages 2 0 R" + catalog)
 
 
 def healthy(pages: int = 1, middle: bytes | None = None) -> bytes:

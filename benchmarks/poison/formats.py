@@ -28,7 +28,7 @@ _FAR_CELL = b'<row r="1048576"><c r="XFD1048576"><v>1</v></c></row></sheetData>'
 _FORMULA = b'<row r="9"><c r="A9"><f>WEBSERVICE("http://127.0.0.1:9/")</f></c></row></sheetData>'
 _MAIN = {"docx": "word/document.xml", "xlsx": "xl/worksheets/sheet1.xml", "pptx": "ppt/slides/slide1.xml"}
 # Copies of each kind, with one byte in so many replaced.
-FUZZED, EVERY = 6, 200
+FUZZED, BYTES_PER_CHANGE = 6, 200
 
 
 def format_poison() -> dict[str, Make]:
@@ -249,9 +249,9 @@ _TEXTS: dict[str, Make] = texts("format") | {
 }
 
 
-def _png(width: int, height: int, *more: tuple[bytes, bytes]) -> bytes:
+def _png(width: int, height: int, *before: tuple[bytes, bytes]) -> bytes:
     header = width.to_bytes(4, "big") + height.to_bytes(4, "big") + b"\x08\x02\0\0\0"
-    chunks = [(b"IHDR", header), *more, (b"IDAT", zlib.compress(bytes(MIB), 9)), (b"IEND", b"")]
+    chunks = [(b"IHDR", header), *before, (b"IDAT", zlib.compress(bytes(MIB), 9)), (b"IEND", b"")]
     return b"\x89PNG\r\n\x1a\n" + b"".join(
         len(data).to_bytes(4, "big") + name + data + zlib.crc32(name + data).to_bytes(4, "big")
         for name, data in chunks
@@ -275,6 +275,6 @@ _IMAGES: dict[str, Make] = {
 def _damaged(make: Make, seed: int) -> bytes:
     """Return a good file with some bytes replaced, not the four that tell an archive's kind."""
     data, chance = bytearray(make()), random.Random(seed)
-    for _ in range(max(1, len(data) // EVERY)):
+    for _ in range(max(1, len(data) // BYTES_PER_CHANGE)):
         data[chance.randrange(4, len(data))] = chance.randrange(256)
     return bytes(data)

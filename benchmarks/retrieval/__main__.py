@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from statistics import fmean
 
-from benchmarks.retrieval.asking import DEFAULT, WAYS, Asker, Scores
+from benchmarks.retrieval.asking import DEFAULT, VARIANTS, Asker, Scores
 from benchmarks.retrieval.gate import choose_gate
 from benchmarks.retrieval.index import indexed
 from benchmarks.retrieval.sets import DOCUMENT, MIXED, POOLED, SETS, EvaluationSet
@@ -100,7 +100,7 @@ def _without(asker: Asker, sets: Sequence[EvaluationSet], _: argparse.Namespace)
     """Measure what each part of the ranking, and the router, is worth; write the table."""
     report = Report("retrieval-without")
     for material in sets:
-        scores, _misses = asker.ask(material, [way for way in WAYS if way != DEFAULT])
+        scores, _misses = asker.ask(material, [variant for variant in VARIANTS if variant != DEFAULT])
         add_parts(report, material, scores)
     add_routes(report, EVALUATION)
     write_table(report)

@@ -1,4 +1,4 @@
-"""Asks the questions of the sets in several ways, measures what they find, and times them.
+"""Asks the questions of the sets in several variants of retrieval, measures what they find, and times them.
 
 Recall, precision and IoU are those of Chroma's report on chunking (2024): shares of characters.
 """
@@ -29,7 +29,7 @@ _TIMED = 200  # questions
 
 
 @dataclass(frozen=True, slots=True)
-class Way:
+class Variant:
     """One configuration of retrieval. Without `question`, passages are ranked by their vectors alone."""
 
     weights: Weights = field(default_factory=Weights)
@@ -37,15 +37,15 @@ class Way:
 
 
 DEFAULT, NEAREST = "ranked", "nearest"
-# A part of the ranking, and the way without it: a weight of 0 switches a part off.
+# A part of the ranking, and the variant without it: a weight of 0 switches a part off.
 PARTS = {part.name: f"without-{part.name}" for part in fields(Weights)}
-WAYS = {
-    DEFAULT: Way(),
-    NEAREST: Way(question=False),
-    **{without: Way(replace(Weights(), **{part: 0.0})) for part, without in PARTS.items()},
+VARIANTS = {
+    DEFAULT: Variant(),
+    NEAREST: Variant(question=False),
+    **{without: Variant(replace(Weights(), **{part: 0.0})) for part, without in PARTS.items()},
 }
 
-# One value for each question, by way and scope, then by measure.
+# One value for each question, by variant and scope, then by measure.
 Scores = dict[tuple[str, str], dict[str, list[float]]]
 Search = Callable[[int], RankedHits]
 
@@ -59,25 +59,25 @@ class Asker:
         self._indexed = indexed
         self._retrieval = Retrieval(indexed.catalogue, indexed.index)
 
-    def ask(self, material: EvaluationSet, ways: Collection[str] = ()) -> tuple[Scores, list[dict[str, Any]]]:
-        """Return the scores of docwell's way and of `ways`, and the questions missed in the set's collection.
+    def ask(self, material: EvaluationSet, variants: Collection[str] = ()) -> tuple[Scores, list[dict[str, Any]]]:
+        """Return the scores of docwell and of `variants`, and the questions missed in the set's collection.
 
-        The `ways` are asked in the scopes that judge, and get ranks only.
+        The `variants` are asked in the scopes that judge, and get ranks only.
         """
         scores: Scores = {}
         misses: list[dict[str, Any]] = []
         for question, vector in self.with_vectors(material):
             for scope in self.scopes(material):
-                for way in (DEFAULT, *(ways if scope in material.judged else ())):
-                    search = self._search(way, question, vector, scope)
+                for variant in (DEFAULT, *(variants if scope in material.judged else ())):
+                    search = self._search(variant, question, vector, scope)
                     values = of_ranks(question, search(TOP_K).passages)
-                    if way == DEFAULT:
+                    if variant == DEFAULT:
                         first = search(FIRST).passages
                         values |= of_content(question, first)
                         if scope == POOLED and rank_of_answer(question, first) is None:
                             misses.append(_miss(question, first))
                     for measure, value in values.items():
-                        scores.setdefault((way, scope), {}).setdefault(measure, []).append(value)
+                        scores.setdefault((variant, scope), {}).setdefault(measure, []).append(value)
         return scores, misses
 
     def scopes(self, material: EvaluationSet) -> list[str]:
@@ -94,16 +94,16 @@ class Asker:
 
         The two take turns. The index keeps as many passages in memory as the query function does.
         """
-        questions = [asked for material in sets for asked in self.with_vectors(material)]
-        samples = dict[str, list[float]]((way, []) for way in (DEFAULT, NEAREST))
+        questions = [pair for material in sets for pair in self.with_vectors(material)]
+        samples = dict[str, list[float]]((variant, []) for variant in (DEFAULT, NEAREST))
         turns = cycle((tuple(samples), tuple(samples)[::-1]))
         step = max(1, len(questions) // _TIMED)
         for (question, vector), turn in zip(questions[::step], turns, strict=False):
-            for way in turn:
-                search = self._search(way, question, vector, scope)
+            for variant in turn:
+                search = self._search(variant, question, vector, scope)
                 started = perf_counter()
                 search(FIRST)
-                samples[way].append(1000 * (perf_counter() - started))
+                samples[variant].append(1000 * (perf_counter() - started))
         ranked, nearest = (median(times) for times in samples.values())
         return ranked, ranked - nearest
 
@@ -126,11 +126,11 @@ class Asker:
         }
         return places[scope]
 
-    def _search(self, way: str, question: Question, vector: Sequence[float], scope: str) -> Search:
+    def _search(self, variant: str, question: Question, vector: Sequence[float], scope: str) -> Search:
         """Return a search for the first k passages."""
         where = Scope(_EVERYBODY, self.places(question, scope))
-        configured = replace(self._retrieval, weights=WAYS[way].weights)
-        text = question.text if WAYS[way].question else ""
+        configured = replace(self._retrieval, weights=VARIANTS[variant].weights)
+        text = question.text if VARIANTS[variant].question else ""
         return lambda top_k: configured.search(where, vector, top_k, text)
 
 
@@ -163,8 +163,8 @@ def of_content(question: Question, passages: Sequence[Passage]) -> dict[str, flo
     values = {}
     if words := content_words(question.evidence):
         texts = [passage.chunk.text for passage in passages if _answers(question, passage)]
-        held = frozenset[str]().union(*map(content_words, texts))
-        values[f"evidence in {FIRST}"] = 100 * len(words & held) / len(words)
+        stems = frozenset[str]().union(*map(content_words, texts))
+        values[f"evidence in {FIRST}"] = 100 * len(words & stems) / len(words)
     if references := _characters(question.spans):
         hits = len(references & _places([passage for passage in passages if passage.document == question.key]))
         retrieved = sum(passage.chunk.end - passage.chunk.start for passage in passages)

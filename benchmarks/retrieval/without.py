@@ -44,16 +44,18 @@ each mode that the router gets right, beside one passage for each document that 
 def add_parts(report: Report, material: EvaluationSet, scores: Scores) -> None:
     """Add the measure with all parts, and its loss without each of them: the mean over the judged scopes."""
 
-    def values(way: str) -> list[float]:
-        scopes = [scope for scope in material.judged if (way, scope) in scores]  # one set alone is not mixed
-        mean = np.mean([scores[way, scope][_MEASURE] for scope in scopes], axis=0)
+    def values(variant: str) -> list[float]:
+        scopes = [scope for scope in material.judged if (variant, scope) in scores]  # one set alone is not mixed
+        mean = np.mean([scores[variant, scope][_MEASURE] for scope in scopes], axis=0)
         return [float(value) for value in mean]
 
     ranked = values(DEFAULT)
     report.add(f"{material.title}, {len(material.questions)} questions: {_MEASURE}", fmean(ranked), "%")
-    ways = {f"without {_TITLES[part]}": way for part, way in PARTS.items()} | {"without all of them": NEAREST}
-    for title, way in ways.items():
-        loss, low, high = interval_of_difference(ranked, values(way))
+    variants = {f"without {_TITLES[part]}": variant for part, variant in PARTS.items()} | {
+        "without all of them": NEAREST
+    }
+    for title, variant in variants.items():
+        loss, low, high = interval_of_difference(ranked, values(variant))
         report.add(f"{material.title}, {title}: loss [{low:+.1f}, {high:+.1f}]", loss, "points")
 
 

@@ -39,7 +39,7 @@ def ingest(report: Report, options: Options) -> None:
     runtime alone (`make bench-encode`).
     """
     pdfs = _pdfs(options)
-    count = min(options.less(SLICES, 1), len(pdfs))
+    count = min(options.form(SLICES, 1), len(pdfs))
     slices = [sorted(pdfs, key=lambda pdf: pdf.stat().st_size)[turn::count] for turn in range(count)]
     done = []
     with asked_stack(environment={"DOCWELL_EMBED_THREADS": "1"}, ingest_workers=WORKERS) as bench:
@@ -129,7 +129,7 @@ def _opened_pdf(process: psutil.Process) -> int:
 
 def memory(report: Report, options: Options) -> None:
     """Measure the peak of the ingest worker for 10 to 5,000 pages, and the query function over 1,000 requests."""
-    sizes = options.less(PAGES, (SMALL,))
+    sizes = options.form(PAGES, (SMALL,))
     with bar("ingest", len(sizes)) as step:
         peaks: dict[int, Peak] = {}
         for pages in sizes:
@@ -145,7 +145,7 @@ def memory(report: Report, options: Options) -> None:
         report.add(f"ingest, {LARGE:,} pages over {SMALL} pages", growth, "x", options.goal("<= 1.2"))
     after_first, after_last = _query_memory(options)
     report.add("query, after 100 requests", after_first, "MiB")
-    report.add(f"query, after {options.less('1,000', '200')} requests", after_last, "MiB")
+    report.add(f"query, after {options.form('1,000', '200')} requests", after_last, "MiB")
     growth = after_last / after_first
     report.add("query, growth since the first 100 requests", growth, "x", options.goal("<= 1.05"))
 
@@ -164,7 +164,7 @@ def _query_memory(options: Options) -> tuple[float, float]:
 
     Raises `RuntimeError` where a question fails, `BenchError` where no question can be made.
     """
-    texts, looks = Texts.read(options.folders("xquad"), 100), options.less(10, 2)
+    texts, looks = Texts.read(options.folders("xquad"), 100), options.form(10, 2)
     with asked_stack() as bench, bar("query", looks) as step:
         name = fill(bench.stack, texts, 1_000)
         questions, sizes = cycle(bench.answerable(texts.questions, name)), list[float]()

@@ -48,7 +48,7 @@ def measure(report: Report, options: Options) -> None:
         samplers[f"limit: raw {runtime}"] = partial(_seconds, _raw(runtime, feeds, threads))
     for sampler in samplers.values():
         sampler()
-    rounds = options.less(*ROUNDS)
+    rounds = options.form(*ROUNDS)
     with bar("rounds of all ways", len(samplers) * rounds) as step:
         seconds = in_turns(samplers, rounds, step)
     report.add("chunks", len(texts), "chunks")
@@ -72,7 +72,7 @@ def measure(report: Report, options: Options) -> None:
 def _texts(embedder: OnnxEmbedder, options: Options) -> list[str]:
     """Return some chunks of each PDF. Raises `BenchError` where there are none."""
     folders = options.folders("financebench", "xquad")
-    size = options.less(*CHUNKS)
+    size = options.form(*CHUNKS)
     texts = [chunk.text for chunk, _ in islice(cut_folders(folders, embedder, MOST_CHUNKS_OF_ONE), size)]
     if not texts:
         raise BenchError(f"no text in any PDF of {', '.join(map(str, folders))}")

@@ -40,7 +40,7 @@ class Options:
     short: bool = False
     pdfs: tuple[Path, ...] = ()
 
-    def less(self, long: T, short: T) -> T:
+    def form(self, long: T, short: T) -> T:
         """Return the value of the form that runs."""
         return short if self.short else long
 

@@ -36,12 +36,12 @@ def query(report: Report, options: Options) -> None:
 
     Questions are repeated, and the function caches the candidates that it has read.
     """
-    texts = Texts.read(options.folders("xquad"), options.less(1_000, 100))
-    sizes = options.less((1_000, JUDGED, 100_000), (1_000,))
+    texts = Texts.read(options.folders("xquad"), options.form(1_000, 100))
+    sizes = options.form((1_000, JUDGED, 100_000), (1_000,))
     with asked_stack() as stack:
         with bar("filling", sum(-(-size // BATCH) for size in sizes)) as step:
             collections = {size: fill(stack.stack, texts, size, step) for size in sizes}
-        questions = list(texts.questions[: options.less(None, 30)])
+        questions = list(texts.questions[: options.form(None, 30)])
         for name in collections.values():
             questions = stack.answerable(questions, name, _LEAST_QUESTIONS)
         asking = _Asking(stack, questions)
@@ -78,7 +78,7 @@ class _Asking:
 
 
 def _add_sizes(report: Report, options: Options, asking: _Asking, collections: dict[int, str]) -> None:
-    rounds, size_of_round = options.less((7, 60), (2, 15))
+    rounds, size_of_round = options.form((7, 60), (2, 15))
     samples: dict[int, list[float]] = {size: [] for size in collections}
     samplers = {
         f"{size}": partial(asking.median_ms, name, size_of_round, samples[size])
@@ -99,11 +99,11 @@ def _add_sizes(report: Report, options: Options, asking: _Asking, collections: d
 
 
 def _add_crowds(report: Report, options: Options, asking: _Asking, collection: str, size: int) -> None:
-    clients = options.less((4, 16, 64), (16,))
+    clients = options.form((4, 16, 64), (16,))
     asking.stack.at_once(asking.following(max(clients)), collection, max(clients))  # warm every environment
     with bar("crowds", len(clients)) as step:
         for number in clients:
-            questions = asking.following(options.less(400, 40))
+            questions = asking.following(options.form(400, 40))
             answers, seconds, busy = asking.stack.at_once(questions, collection, number)
             asking.check(answers)
             milliseconds = [answer.seconds * 1000 for answer in answers]
@@ -122,10 +122,10 @@ def find(report: Report, options: Options) -> None:
     docwell is measured by the function's clock, as its embedder and index alone, and as its embedder alone. All
     get the same questions in a round, and no question comes twice.
     """
-    rounds, most, chunks = options.less((4, 60, 10_000), (2, 10, 1_000))
-    texts = Texts.read(options.folders("xquad"), options.less(1_000, 100))
+    rounds, largest, chunks = options.form((4, 60, 10_000), (2, 10, 1_000))
+    texts = Texts.read(options.folders("xquad"), options.form(1_000, 100))
     questions = list(dict.fromkeys(texts.questions))
-    size = min(most, (len(questions) - _WARM_UP) // rounds)
+    size = min(largest, (len(questions) - _WARM_UP) // rounds)
     if size < _LEAST_QUESTIONS:
         raise BenchError(f"the PDFs give {len(questions)} questions: take more PDFs")
     with asked_stack() as bench:
@@ -136,9 +136,9 @@ def find(report: Report, options: Options) -> None:
         with bar("rounds", rounds * len(samplers)) as step:
             for turn in range(-1, rounds):  # the first warms up
                 first = _WARM_UP + turn * size
-                asked = questions[first : first + size] if turn >= 0 else questions[:_WARM_UP]
+                turn_questions = questions[first : first + size] if turn >= 0 else questions[:_WARM_UP]
                 for name in sorted(samplers, reverse=turn % 2 == 1):
-                    milliseconds = median(samplers[name](question) for question in asked) * 1000
+                    milliseconds = median(samplers[name](question) for question in turn_questions) * 1000
                     if turn >= 0:
                         medians[name].append(milliseconds)
                         step()

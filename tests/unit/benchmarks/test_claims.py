@@ -17,6 +17,6 @@ def test_every_claim_cites_a_passage_that_it_has(half: str) -> None:
 
 
 def test_there_are_as_many_as_the_page_says() -> None:
-    every = [*chain.from_iterable(map(cases, ("first", "second")))]
-    assert sum(case.right for case in every) == 78
-    assert sum(not case.right for case in every) == 90
+    claims = [*chain.from_iterable(map(cases, ("first", "second")))]
+    assert sum(case.right for case in claims) == 78
+    assert sum(not case.right for case in claims) == 90

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from benchmarks.retrieval.asking import DEFAULT, WAYS, Asker, of_content, of_ranks, rank_of_answer
+from benchmarks.retrieval.asking import DEFAULT, VARIANTS, Asker, of_content, of_ranks, rank_of_answer
 from benchmarks.retrieval.gate import threshold
 from benchmarks.retrieval.sets import DOCUMENT, MIXED, POOLED, SETS, EvaluationSet, Question
 from docwell.models import Chunk, Passage, collection_of
@@ -27,8 +27,8 @@ def passage(text: str, start: int = 0, *, page: int = 1, key: str = KEY) -> Pass
 
 
 def test_what_is_retrieved_twice_counts_once_as_found_and_twice_as_retrieved() -> None:
-    asked = Question("q", KEY, spans=((0, 10), (90, 100)))
-    values = of_content(asked, [passage("x" * 20), passage("x" * 20), passage("x" * 20, key="set/b.pdf")])
+    question = Question("q", KEY, spans=((0, 10), (90, 100)))
+    values = of_content(question, [passage("x" * 20), passage("x" * 20), passage("x" * 20, key="set/b.pdf")])
     assert values == {
         "recall": 50.0,
         "precision": pytest.approx(100 * 10 / 60),
@@ -37,31 +37,31 @@ def test_what_is_retrieved_twice_counts_once_as_found_and_twice_as_retrieved() -
 
 
 def test_a_hit_is_a_passage_on_a_page_that_answers_among_the_first() -> None:
-    asked = Question("q", KEY, frozenset({(KEY, 7)}))
+    question = Question("q", KEY, frozenset({(KEY, 7)}))
     misses = [passage("x", page=1), passage("the same page elsewhere", page=7, key="set/b.pdf")]
-    values = of_ranks(asked, [*misses, passage("it is forty two.", page=7)])
+    values = of_ranks(question, [*misses, passage("it is forty two.", page=7)])
     assert values == {
         "hit@1": 0.0,
         "hit@3": 100.0,
         "hit@5": 100.0,
         "hit@10": 100.0,
     }
-    assert set(of_ranks(asked, misses).values()) == {0.0}
+    assert set(of_ranks(question, misses).values()) == {0.0}
 
 
 def test_a_passage_that_touches_a_reference_answers() -> None:
-    asked = Question("q", KEY, spans=((15, 25),))
+    question = Question("q", KEY, spans=((15, 25),))
     elsewhere = [passage("x" * 15), passage("x" * 50, key="set/b.pdf"), passage("x", 25)]
-    assert rank_of_answer(asked, elsewhere) is None
-    assert rank_of_answer(asked, [*elsewhere, passage("x" * 5, 11)]) == 4
+    assert rank_of_answer(question, elsewhere) is None
+    assert rank_of_answer(question, [*elsewhere, passage("x" * 5, 11)]) == 4
 
 
 def test_evidence_is_held_by_passages_on_a_page_that_answers() -> None:
-    asked = Question("q", KEY, frozenset({(KEY, 7)}), evidence="The boilers burn 40 litres of diesel")
+    question = Question("q", KEY, frozenset({(KEY, 7)}), evidence="The boilers burn 40 litres of diesel")
     right = [passage("A boiler burns diesel.", page=7), passage("40 of it", page=7)]
     wrong = [passage("litres", page=8), passage("litres", page=7, key="set/b.pdf")]
-    assert of_content(asked, [*right, *wrong]) == {"evidence in 5": pytest.approx(100 * 4 / 5)}
-    assert of_content(asked, wrong) == {"evidence in 5": 0.0}
+    assert of_content(question, [*right, *wrong]) == {"evidence in 5": pytest.approx(100 * 4 / 5)}
+    assert of_content(question, wrong) == {"evidence in 5": 0.0}
 
 
 def written(folder: Path, name: str, rows: list[dict[str, Any]]) -> Path:
@@ -78,9 +78,9 @@ def test_evidence_of_several_places_is_joined_with_the_pages_of_each(tmp_path: P
         {"doc": "A", "page1": 9, "best_page1": 9, "evidence_text": "total assets"},
     ]
     rows = [{"question": "q", "doc": "A", "evidence": places}]
-    (asked,) = SETS["filings2"](written(tmp_path, "filings2/questions_dev2.json", rows)).questions
-    assert asked.pages == {("filings2/A.pdf", page) for page in (3, 4, 9)}
-    assert asked.evidence == "net sales\ntotal assets"
+    (question,) = SETS["filings2"](written(tmp_path, "filings2/questions_dev2.json", rows)).questions
+    assert question.pages == {("filings2/A.pdf", page) for page in (3, 4, 9)}
+    assert question.evidence == "net sales\ntotal assets"
 
 
 def test_only_questions_that_text_or_a_table_answers_are_asked_of_mixed_pdfs(tmp_path: Path) -> None:
@@ -90,8 +90,8 @@ def test_only_questions_that_text_or_a_table_answers_are_asked_of_mixed_pdfs(tmp
         for text in (True, False)
         for absent in (True, False)
     ]  # fmt: skip
-    (asked,) = SETS["mmlongbench"](written(tmp_path, "mmlongbench/questions_dev.json", rows)).questions
-    assert asked == Question(
+    (question,) = SETS["mmlongbench"](written(tmp_path, "mmlongbench/questions_dev.json", rows)).questions
+    assert question == Question(
         "TrueFalse", "mmlongbench/a.pdf", frozenset({("mmlongbench/a.pdf", 2), ("mmlongbench/a.pdf", 5)})
     )
 
@@ -100,8 +100,8 @@ def test_the_evidence_on_an_article_is_the_sentence_with_the_answer(tmp_path: Pa
     context = "The gate opens at six. It shuts at ten in the evening, except on Sundays."
     row = {"question": "q", "doc": "a.pdf", "page": 2, "answer": "ten in the evening", "context": context}
     rows = [row | {"answer_start": context.index("ten in")}]
-    (asked,) = SETS["xquad"](written(tmp_path, "xquad/questions_en_dev.json", rows)).questions
-    assert asked.evidence == "It shuts at ten in the evening, except on Sundays."
+    (question,) = SETS["xquad"](written(tmp_path, "xquad/questions_en_dev.json", rows)).questions
+    assert question.evidence == "It shuts at ten in the evening, except on Sundays."
 
 
 @pytest.mark.parametrize("name", SETS)
@@ -148,13 +148,13 @@ def asker(index: Index) -> Asker:
 
 
 def material(**fields: Any) -> EvaluationSet:
-    asked = Question("Hills?", KEYS[0], frozenset({(KEYS[0], 2)}), evidence=RIGHT, **fields)
-    return EvaluationSet("xquad", "XQuAD", {}, (asked,), judged=(POOLED,))
+    question = Question("Hills?", KEYS[0], frozenset({(KEYS[0], 2)}), evidence=RIGHT, **fields)
+    return EvaluationSet("xquad", "XQuAD", {}, (question,), judged=(POOLED,))
 
 
 def test_a_question_is_asked_in_each_scope_and_in_more_ways_where_its_set_judges() -> None:
-    scores, _ = asker(Index()).ask(material(), [way for way in WAYS if way != DEFAULT])
-    assert {scope for way, scope in scores if way != DEFAULT} == {POOLED}
+    scores, _ = asker(Index()).ask(material(), [variant for variant in VARIANTS if variant != DEFAULT])
+    assert {scope for variant, scope in scores if variant != DEFAULT} == {POOLED}
     hits = {scope: scores[DEFAULT, scope]["hit@5"] for scope in (POOLED, DOCUMENT, MIXED)}
     assert hits == {POOLED: [100.0], DOCUMENT: [100.0], MIXED: [0.0]}
 
