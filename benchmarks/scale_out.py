@@ -28,7 +28,7 @@ from benchmarks.pdfs import pages_of_words
 from benchmarks.speed.stack import CHUNK_TOKENS, Indexed, index
 from infra.local.console import StackConsole
 from infra.local.names import HOST, LEDGER_TABLE, ROOT
-from infra.local.ports import free_port
+from infra.local.ports import answers, free_port
 from infra.local.stack import MODEL_DIR, Part, Stack, StackOptions
 from infra.local.supervisor import ensure_embedder
 from infra.progress import bar
@@ -60,22 +60,16 @@ class Worker:
 
     def __init__(self, part: Part, log: Path, **settings: object) -> None:
         """Start it."""
-        self._port = free_port()
+        self._port, self._log = free_port(), log
         variables = {
-            "DOCWELL_HEALTH_PORT": str(self._port),
-            "DOCWELL_PROCESSES": "1",
-            "DOCWELL_EMBED_THREADS": "1",
-            **{name: str(value) for name, value in settings.items()},
+            "DOCWELL_HEALTH_PORT": self._port,
+            "DOCWELL_PROCESSES": 1,
+            "DOCWELL_EMBED_THREADS": 1,
+            **settings,
         }
-        self._log = log
+        environment = {**part.environment, **{name: str(value) for name, value in variables.items()}}
         with log.open("w", encoding="utf-8") as out:
-            self._process = subprocess.Popen(
-                part.command, env={**part.environment, **variables}, stdout=out, stderr=out
-            )
-
-    @property
-    def running(self) -> bool:
-        return self._process.poll() is None
+            self.process = subprocess.Popen(part.command, env=environment, stdout=out, stderr=out)
 
     @property
     def given_back(self) -> int:
@@ -85,8 +79,8 @@ class Worker:
     def wait_ready(self) -> None:
         """Raises `RuntimeError`."""
         deadline = time.monotonic() + _READY_S
-        while self._get("readyz") is None:
-            if not self.running or time.monotonic() > deadline:
+        while not answers(f"http://{HOST}:{self._port}/readyz"):
+            if self.process.poll() is not None or time.monotonic() > deadline:
                 raise RuntimeError(f"a worker did not start: {self._log.read_text(encoding='utf-8')[-2000:]}")
             time.sleep(0.1)
 
@@ -101,31 +95,32 @@ class Worker:
             time.sleep(_INTO_S)
 
     def kill(self) -> None:
-        self._process.kill()
-        self._process.wait()
+        self.process.kill()
+        self.process.wait()
 
     def stop(self) -> float:
         """Send SIGTERM; return the seconds until its end. Raises `RuntimeError` for another status than 0."""
         started = time.monotonic()
-        self._process.send_signal(signal.SIGTERM)
-        if status := self._process.wait(60):
+        self.process.send_signal(signal.SIGTERM)
+        if status := self.process.wait(60):
             raise RuntimeError(f"a stopped worker ended with {status}")
         return time.monotonic() - started
 
     def _message(self) -> str | None:
         """Return the number of the message that it works on, None if there is none."""
-        metrics = self._get("metrics") or ""
+        metrics = self._get("metrics")
         if not re.search(r"(?m)^docwell_function_concurrent_executions\{.*\} 1\.0$", metrics):
             return None
         count = re.search(r"(?m)^docwell_function_invocations_total\{.*\} (\S+)$", metrics)
         return count[1] if count else ""
 
-    def _get(self, path: str) -> str | None:
+    def _get(self, path: str) -> str:
+        """Return the text at a path of its health port, empty where there is none."""
         try:
             answer = httpx.get(f"http://{HOST}:{self._port}/{path}", timeout=5, trust_env=False)
         except httpx.HTTPError:
-            return None
-        return answer.text if answer.is_success else None
+            return ""
+        return answer.text if answer.is_success else ""
 
 
 class Site:
@@ -172,19 +167,14 @@ class Site:
         return differences.count
 
 
-def processors_in_use() -> float:
-    """Return how many processors the machine has used since the last call."""
-    return psutil.cpu_percent() / 100 * (os.cpu_count() or 1)
-
-
 def measure(report: Report, count: int, bodies: Mapping[str, bytes]) -> float:
     """Index all documents with so many workers, add the rows, and return the pages a second."""
     by = f"{count} worker{'' if count == 1 else 's'}"
     with Site(RANGE_PAGES) as site:
         workers = site.start(count)
-        processors_in_use()
+        psutil.cpu_percent()
         done = _indexed(site.stack, bodies)
-        processors = processors_in_use()
+        processors = psutil.cpu_percent() / 100 * (os.cpu_count() or 1)
         stops = [worker.stop() for worker in workers]
         rate = done.total("pages") / done.seconds
         report.add(f"{by}: pages a second", rate, "pages/s")
