@@ -108,19 +108,14 @@ class Worker:
 
     def _message(self) -> str | None:
         """Return the number of the message that it works on, None if there is none."""
-        metrics = self._get("metrics")
+        try:
+            metrics = httpx.get(f"http://{HOST}:{self._port}/metrics", timeout=5, trust_env=False).text
+        except httpx.HTTPError:
+            return None
         if not re.search(r"(?m)^docwell_function_concurrent_executions\{.*\} 1\.0$", metrics):
             return None
         count = re.search(r"(?m)^docwell_function_invocations_total\{.*\} (\S+)$", metrics)
         return count[1] if count else ""
-
-    def _get(self, path: str) -> str:
-        """Return the text at a path of its health port, empty where there is none."""
-        try:
-            answer = httpx.get(f"http://{HOST}:{self._port}/{path}", timeout=5, trust_env=False)
-        except httpx.HTTPError:
-            return ""
-        return answer.text if answer.is_success else ""
 
 
 class Site:
