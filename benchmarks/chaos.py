@@ -30,7 +30,7 @@ QUESTION = "When is the boiler in the cellar inspected?"
 SAYS = "The boiler in the cellar is inspected every March [1]."
 _INDEXED_S = 120.0
 _RETRY_S = 0.2
-# So long that one environment of the function never answers two questions at once.
+# Long enough that two questions at once reach two environments.
 _ANSWER_S = 0.3
 _GRACE_S = 1.0  # what an answer may take beyond the deadline
 _RECOVERY_S = 5.0  # what a recovery may take beyond the breaker's rest

@@ -90,7 +90,7 @@ class Doors:
         return record
 
     def ask(self, body: Mapping[str, Any]) -> Reply:
-        """Ask one question. Raises nothing: the result says what went wrong."""
+        """Ask one question. The reply has the error, if any; nothing is raised."""
         started = time.monotonic()
         content = bytearray()
         status, headers, broken = 0, httpx.Headers(), None
@@ -114,12 +114,12 @@ class Doors:
 
 @contextmanager
 def local_stack(model: str, ollama: str | None = None, **options: Any) -> Iterator[Stack]:
-    """Run a stack in a new folder during the block; it takes the server at `ollama` for the user's own Ollama."""
+    """Run a stack in a new folder during the block, with the server at `ollama` as its Ollama."""
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="docwell-bench-")))
         if ollama is not None:
             stack.enter_context(patch.dict(os.environ, {"OLLAMA_HOST": ollama}))
-        # In a folder of the name that the CLI looks for.
+        # The CLI looks for a folder of this name.
         yield stack.enter_context(running_stack(folder / ".docwell", model, **options))
 
 

@@ -31,8 +31,8 @@ from docwell.query.checking.suspicion import suspicion
 from infra.report import EVALUATION, ROOT, Report
 
 PAGE = ROOT / "docs" / "generated" / "rules.md"
-# The most wrong answers that pass and right ones that are removed: the counts of December 2026, with more rules;
-# of copied sentences, 1 % may be removed.
+# The limits of wrong answers passed and of right ones removed: the counts of December 2026, with more rules, and 1 %
+# of copied sentences.
 _GOALS = {
     "claims about documents": (30, 9),
     "answers of a careful reader": (0, 7),
@@ -77,7 +77,7 @@ row has the counts without one rule, and the difference. A rule without which no
 | --- | --- | ---: | ---: | ---: | ---: |
 {rows}
 """
-# A page in so many is marked, in pieces of about a chunk's length.
+# Every tenth page is marked, in pieces of about a chunk's length.
 _EACH_PAGE, _PIECE = 10, 900
 # Markup that a client could load, run or follow.
 _ALIVE = re.compile(r"\]\(|!\[|<[a-z/!]|javascript:\S|\bdata:\w+/|[a-z]://|\bwww\.\w", re.IGNORECASE)

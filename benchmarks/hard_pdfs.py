@@ -22,7 +22,7 @@ from infra.report import EVALUATION, Report
 
 SLOWEST = 8
 SEED = 7
-# Both libraries read the page that asks for another viewer, and the cover of attached files.
+# These files have only a placeholder page: it asks for another viewer, or lists attached files.
 PLACEHOLDERS = frozenset({"REJECTED(dynamic_form)", "REJECTED(portfolio)"})
 
 
@@ -110,7 +110,7 @@ def _compare(report: Report, readings: Sequence[Reading], manifest: Path) -> Non
         rows = list(csv.DictReader(file))
     comparable = {row["file"] for row in rows if all(_has_text(row, tool) for tool in ("pdfium", "pypdf"))}
     readable = [reading for reading in readings if reading.path.name in comparable]
-    # A page that does not show its text has none, and a placeholder is not the document's text.
+    # Hidden text and placeholder pages do not count as lost.
     lost = [
         reading
         for reading in readable

@@ -51,7 +51,7 @@ class Misdeed(StrEnum):
     ENDLESS_LINE = "a line without end, fast"
 
 
-# These meet every request; the others only questions to the model.
+# These failures answer every request; all others answer chats only.
 _WHOLE_HOST = {Misdeed.NOT_FOUND, Misdeed.BUSY, Misdeed.HTML, Misdeed.HEADER_DRIP, Misdeed.HANG}
 _CARD = {
     "model_info": {"general.architecture": "llama", "llama.context_length": 8192},

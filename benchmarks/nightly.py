@@ -21,7 +21,7 @@ from infra.report import REPORTS, ROOT
 
 _LOGS = ROOT / "build" / "nightly"
 _SHORT = ("ARGS=--short",)
-# Without the arguments of `make nightly`, which make hands on to every make below it.
+# Drop the arguments of `make nightly`: make passes them to every make below it.
 _ENVIRONMENT = {
     name: value for name, value in os.environ.items() if name not in {"ARGS", "MAKEFLAGS", "MAKEOVERRIDES"}
 }

@@ -99,7 +99,7 @@ def default_reader() -> ChildDocumentReader:
     return ChildDocumentReader(
         parse_cpu_s=_default("parse_cpu_s"),
         opening_cpu_s=_default("opening_cpu_s"),
-        # Ingest tries again when a busy machine starves the reader; here the first try must count.
+        # Ingest retries when a busy machine starves the reader; the benchmark has one try.
         parse_timeout_s=600.0,
         parse_memory_bytes=_default("parse_memory_bytes"),
         max_document_pages=_default("max_document_pages"),

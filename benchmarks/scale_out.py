@@ -37,21 +37,21 @@ from infra.report import Report
 WORKERS, SHORT_WORKERS = (1, 2, 4), (1, 2)
 # Documents of one run: minutes on 2 cores, and seconds with --short.
 DOCUMENTS, SHORT_DOCUMENTS = 40, 5
-# Of each page.
+# Words of each page.
 WORDS = 350
 # Pages of a range. The default of 50 gives too few messages for so few pages.
 RANGE_PAGES = 10
-# The document of the deaths has a range for each worker, which takes 2 s or more: longer than GRACE_S.
+# The document has one range for each worker. A range takes 2 s or more: longer than GRACE_S.
 DEATH_RANGES, DEATH_PAGES = 3, 150
 # A killed worker's message comes again after this time.
 VISIBILITY_S = 6
-# The least that the runtime takes. The stopped worker cannot end its range in it, and gives its message back.
+# The runtime's smallest value: a stopped worker cannot finish its range, and returns its message to the queue.
 GRACE_S = 1
-# Longer than the event of the upload takes after it has sent the ranges, and less than a range takes.
+# Longer than the upload's own message takes once its ranges are queued, and shorter than a range.
 _INTO_S = 0.3
 _TIMEOUT_S = 900.0
 _READY_S = 120.0
-# Leases and late writes of dead workers.
+# The leases of dead workers expire within this time.
 _SETTLE_S = 60.0
 
 
@@ -73,11 +73,11 @@ class Worker:
 
     @property
     def given_back(self) -> int:
-        """The messages that it gave back."""
+        """The number of messages that it returned to the queue."""
         return self._log.read_text(encoding="utf-8").count("goes back to its queue")
 
     def wait_ready(self) -> None:
-        """Raises `RuntimeError`."""
+        """Wait until it can work. Raises `RuntimeError` where it ends first."""
         deadline = time.monotonic() + _READY_S
         while not answers(f"http://{HOST}:{self._port}/readyz"):
             if self.process.poll() is not None or time.monotonic() > deadline:
@@ -130,7 +130,7 @@ class Site:
         )
         nowhere = f"http://{HOST}:9"  # there are no questions
         self.stack, parts = self._exits.enter_context(local_servers(options, nowhere))
-        # Runs a worker.
+        # The part that runs a worker.
         self.part = next(part for part in parts if part.name == "ingest")
         self._range_pages = range_pages
         self._workers: list[Worker] = []

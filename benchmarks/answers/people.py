@@ -50,7 +50,7 @@ _TRUTH = Path(__file__).parent / "truth"
 _HALVES_SEED = 7
 # An overview may leave out one of five: which statements are the main ones is a matter of taste.
 _OVERVIEW_SHARE = 0.8
-# "No dividends were paid" is a statement.
+# A `no` before a noun belongs to the statement: "No dividends were paid".
 _LEAD = re.compile(r"\W*(?:(?:yes|ja|doch|oui|si)\b|(?P<no>no|nein|non)\b(?!\s+\w))", re.IGNORECASE)
 _NEGATIONS = (
     frozenset({"not", "no", "never", "none", "neither", "nor", "without", "cannot"})

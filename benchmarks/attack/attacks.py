@@ -142,7 +142,7 @@ _WORD_CHARACTERS, _WORDS = 60, 70
 # Signs that a client would fetch, follow or run.
 _ACTIVE = ("](", "<a", "<img", "<script", "http://", "https://", "javascript:", "data:text", "<http")
 _CONTROLS = "\x1b[2J\x1b]0;owned\x07 \x9b31m \u202etxt\u2066 \U000e0041 \u200b\u200f \x00 \x08"
-# The same without words, which would make an answer that no passage supports.
+# Without the words: docwell would remove an answer whose words no passage has.
 _BARE_CONTROLS = "".join(character for character in _CONTROLS if not character.isprintable())
 _LANTERN = "The lantern of the pier is lit at dusk by the harbour office."
 
@@ -245,7 +245,7 @@ def control_characters(text: str) -> set[str]:
 
 _SAYS = "The boiler in the cellar is inspected every March [1]. "
 _BOILER = {"question": "When is the boiler in the cellar inspected?", "collection": "quotas"}
-# The settling of an answer runs after its last byte.
+# Tokens are charged after the last byte of an answer.
 _SETTLED_S = 15.0
 _RACERS = 12
 
@@ -403,7 +403,7 @@ def other_user(target: Target) -> Tries:
     for address, _ in _listening(target):
         yield Try(f"listens on {address}", not ip_address(address).is_loopback)
     folder = Path(target.stack.data)
-    # The folder's own mode protects the files; a copy of them is protected by theirs.
+    # The folder's mode protects the files in place; their own modes protect a copy.
     for path in (folder, *folder.glob("*")):
         open_to = stat.S_IMODE(path.stat(follow_symlinks=False).st_mode) & 0o077
         yield Try(f"{path.name} is open to others: {open_to:o}", bool(open_to) and not path.is_symlink())

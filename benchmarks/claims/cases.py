@@ -22,7 +22,7 @@ _BEGINNING = re.compile(
     r"^(?:== (?P<group>.+)|\[\d+\] (?P<passage>.+)|\? (?P<question>.+)"
     r"|(?P<sign>[+-]) (?P<kind>\w+) \| (?P<answer>.+))$"
 )
-# Wrong passages must not be chosen by their rank, so that all have the same score.
+# All passages have the same score, so that no rule can use their rank.
 _SCORE = 0.5
 # An article's question comes with this many paragraphs of other articles.
 _OTHER_PARAGRAPHS = 3

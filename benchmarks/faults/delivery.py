@@ -18,8 +18,7 @@ from benchmarks.functions import digest, sqs_event
 from benchmarks.proxy import HttpDoor, answer
 from infra.local.names import DEAD_LETTER_QUEUE, INGEST_QUEUE, MAX_RECEIVES, PARKED_QUEUE
 
-# A worker at work hides its message for this time, again and again (DOCWELL_VISIBILITY_S), in real time,
-# so the queue does not scale it.
+# The workers' DOCWELL_VISIBILITY_S: they extend a message by this time while they work, so it is never scaled.
 EXTENSION_S = 7
 _TIME_SCALE = 0.05
 # How long a received message is hidden.
@@ -28,7 +27,7 @@ _VISIBILITY_S = 6.0
 
 @dataclass(frozen=True, slots=True)
 class DeliveryFaults:
-    """The shares of messages with each fault; late ones come up to `longest_delay_s` later.
+    """The share of messages with each fault. A late message comes up to `longest_delay_s` later.
 
     `twice`: a second worker receives the message while the first is at work on it.
     """

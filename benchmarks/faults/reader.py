@@ -38,9 +38,8 @@ class Reader:
     """Asks in a thread from `__enter__` to `__exit__`.
 
     `wrong` has a line for every answer that mixes generations, shows a document whose deletion is settled, or has
-    a text that is not on its page; `unavailable` counts the typed errors. An answer that shows a version which the
-    bucket no longer had is wrong if a delivery of the change had ended, or too long after the change: `__exit__`
-    adds these.
+    a text that is not on its page; `unavailable` counts the typed errors. A version that the bucket no longer has
+    is wrong once a worker has handled its change, and after 60 s at the latest: `__exit__` adds these.
     """
 
     def __init__(self, world: World, seed: str) -> None:

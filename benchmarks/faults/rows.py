@@ -27,8 +27,8 @@ from infra.local.names import DEAD_LETTER_QUEUE
 WORKERS = 3
 # Small, so that documents of some pages have several ranges.
 RANGE_PAGES = 6
-# Longer than the slowest step of a document of some pages on a loaded machine; a worker that is stopped for longer
-# has lost its lease when it continues.
+# Longer than the slowest step of a short document on a loaded machine. A worker that stops for longer loses its
+# lease.
 LEASE_S = 4.0
 _CHROMA_FAULTS = (
     Fault.RESET_REQUEST,
@@ -48,7 +48,7 @@ _AWS_FAULTS = (
     ("s3", Fault.UNAVAILABLE, 0.6),
     ("s3", Fault.SLOW, 0.6),  # documents change while they are read
 )
-# The keys of the rows that choose their documents themselves.
+# Keys of the rows that choose their own documents.
 _KEYS = 12
 
 
@@ -113,7 +113,7 @@ def kill_chroma(stage: Scene, _: int) -> None:
 
 
 def chroma_network(stage: Scene, number: int) -> None:
-    """Chroma's network fails in one way, at last in all fault_sets; then it is down for a moment."""
+    """Break Chroma's network in one way, in the last repeat in all ways; then stop Chroma for a moment."""
     fault_sets = [*((fault,) for fault in _CHROMA_FAULTS), _CHROMA_FAULTS]
     stage.proxy.probability = 0.3
     stage.proxy.behave(*fault_sets[number % len(fault_sets)])
@@ -154,8 +154,8 @@ def _readers_of_pdfs(stage: Scene) -> Iterator[psutil.Process]:
     for worker in stage.workers.processes():
         with suppress(psutil.Error):
             for process in worker.children(recursive=True):
-                # A fork of the worker that has not started the reader yet has the worker's command. The fork
-                # server does not read; only its forks are in its session and have its command.
+                # Skip forks that have not started the reader: they have the worker's command. Skip the fork
+                # server, which leads its session and does not read.
                 command = process.cmdline()
                 is_server = str(FORK_SERVER) in command and os.getsid(process.pid) == process.pid
                 if command != worker.cmdline() and not is_server:
@@ -387,7 +387,7 @@ def ended(stage: Scene) -> Outcome:
     return stage.outcome
 
 
-# The most that a refused document may cost, and that a healthy one may wait for it.
+# The most that a refused document may cost, and that it may delay a healthy one.
 BUDGET_S = 30.0
 # Lambda would start more; these are enough to see whether one delays another.
 _POISON_WORKERS = 4

@@ -22,7 +22,7 @@ from runtime.functions import Environment, FunctionError, FunctionSpec
 
 # The time limit of the final comparison: the leases of killed workers expire before it.
 _PATIENCE_S = 15.0
-# Users pause while more messages wait: the queue must be busy, not endless.
+# Users pause while more messages wait, so that the queue stays short.
 MOST_WAITING = 12
 _SETTLED_S = 300.0
 

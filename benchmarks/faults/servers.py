@@ -28,7 +28,7 @@ class Server:
         deadline = time.monotonic() + _READY_S
         while time.monotonic() < deadline:
             self._child = Child(self._command, self._environment, lambda _: None, lambda _: None)
-            # The port of a killed server may stay taken for a moment: then this one ends, and the next try works.
+            # The port of a killed server can stay in use for a moment: the command then exits, so start it again.
             while self._child.running and time.monotonic() < deadline:
                 if answers(self._ready_url, body=self._body):
                     return

@@ -23,7 +23,7 @@ from runtime.poller import failed_ids
 _HANDLER = StackOptions.ingest_handler
 _IDLE_S = 0.02
 _WARM_S = 120.0
-# Far over the time of a document of some pages.
+# Many times what a short document takes.
 _TIMEOUT_S = 90.0
 # The environment variable that tells the workers' processes apart.
 _SLOT = "DOCWELL_FAULTS_SLOT"
@@ -44,7 +44,7 @@ class _Slot:
                 self.environment.kill()
 
     def kill_if_at_work(self, since: float) -> None:
-        """Kill it unless it has ended the message of that time."""
+        """Kill the worker if it still works on the message that it received at `since`."""
         if self.busy_since == since:
             self.kill()
 
@@ -185,7 +185,7 @@ class Workers:
             self._leases_end = time.monotonic() + self._lease_s
             with contextlib.suppress(OSError, ValueError):
                 environment.kill()
-            # A short visibility timeout for the message of a dead worker.
+            # The message of a dead worker comes again after a short visibility timeout.
             queue.change_visibility(receipt.receipt, 10)
             return
         if failed_ids(answer, {receipt.event["Records"][0]["messageId"]}):

@@ -41,9 +41,9 @@ _MOST_TOKENS = 64
 _SYLLABLES = ["ba", "den", "fir", "gol", "hap", "kes", "lom", "nuv", "pir", "rax", "sot", "tim", "vul", "zed"]
 WORDS = [first + second for first in _SYLLABLES for second in _SYLLABLES]
 TABLE = LEDGER_TABLE
-# Longer than the slowest step of a document of some pages on a loaded machine.
+# Longer than the slowest step of a short document on a loaded machine.
 _LEASE_S = 8.0
-# Memory where there is some, so that the row does not measure a slow disk.
+# Use memory where it exists: a slow disk would limit the rows.
 _SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - the row makes its own folder there
 
 

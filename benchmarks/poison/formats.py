@@ -27,7 +27,7 @@ _ALL_MERGED = b'</sheetData><mergeCells count="1"><mergeCell ref="A1:XFD1048576"
 _FAR_CELL = b'<row r="1048576"><c r="XFD1048576"><v>1</v></c></row></sheetData>'
 _FORMULA = b'<row r="9"><c r="A9"><f>WEBSERVICE("http://127.0.0.1:9/")</f></c></row></sheetData>'
 _MAIN = {"docx": "word/document.xml", "xlsx": "xl/worksheets/sheet1.xml", "pptx": "ppt/slides/slide1.xml"}
-# Copies of each kind, with one byte in so many replaced.
+# Damaged copies of each kind, with one byte of 200 replaced.
 FUZZED, BYTES_PER_CHANGE = 6, 200
 
 
@@ -107,7 +107,7 @@ def _replaced(kind: str, name: str, old: bytes, new: bytes) -> bytes:
 
 
 def _with_entity(kind: str, doctype: str) -> bytes:
-    """Return a file whose main part refers to the entity a9 in an attribute's place of text."""
+    """Return a file whose main part refers to the entity `a9` in its first text."""
 
     def change(data: bytes) -> bytes:
         start = data.index(b"?>") + 2 if data.startswith(b"<?xml") else 0
@@ -132,7 +132,7 @@ class _BlockCompressor:
 
 
 def _bomb(kind: str) -> bytes:
-    """Return a file whose main part unpacks to two gigabytes, before which nothing is wrong."""
+    """Return a good file whose main part has two gigabytes of spaces before its end."""
     out = io.BytesIO()
     name = _MAIN[kind]
     with (

@@ -23,7 +23,7 @@ from infra.report import ROOT, Report
 
 SLICES, SHORT_PDFS = 3, 4
 WORKERS = 2
-# Pages of about 150 words are one chunk each; the ratio of the last two sizes shows whether memory is flat.
+# Pages of about 150 words are one chunk each; the ratio of LARGE to SMALL shows whether memory is flat.
 PAGES, SMALL, LARGE = (10, 100, 1_000, 5_000), 100, 5_000
 WORDS = 150
 _QUESTIONS = 100  # between two looks at the query function

@@ -41,7 +41,7 @@ class Options:
     pdfs: tuple[Path, ...] = ()
 
     def form(self, long: T, short: T) -> T:
-        """Return the value of the form that runs."""
+        """Return `short` in the short form, else `long`."""
         return short if self.short else long
 
     def goal(self, text: str) -> str | None:
