@@ -31,8 +31,8 @@ from docwell.query.checking.suspicion import suspicion
 from infra.report import EVALUATION, ROOT, Report
 
 PAGE = ROOT / "docs" / "generated" / "rules.md"
-# The limits of wrong answers passed and of right ones removed: the counts of December 2026, with more rules, and 1 %
-# of copied sentences.
+# The most wrong answers passed and right ones removed: the counts of December 2026, with more rules, and 1 % of
+# copied sentences.
 _GOALS = {
     "claims about documents": (30, 9),
     "answers of a careful reader": (0, 7),
