@@ -51,7 +51,6 @@ class FakeApi:
         self.asleep_until: str | None = None
         self.endpoint = ""
         self.on_document: Callable[[str], None] = lambda _: None
-        self.on_list: Callable[[dict[str, str]], None] = lambda _: None
 
     def respond(self, method: str, path: str) -> tuple[int, dict[str, Any]]:
         parts = urlsplit(path)
@@ -75,9 +74,7 @@ class FakeApi:
     def _page(self, params: dict[str, str]) -> dict[str, Any]:
         if self.pages:
             return self.pages[int(params.get("cursor", "0"))]
-        self.on_list(params)
-        prefix = params.get("prefix", "")
-        return {"documents": [records[-1] for key, records in self.documents.items() if key.startswith(prefix)]}
+        return {"documents": [records[-1] for records in self.documents.values()]}
 
 
 @contextmanager

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 import uuid
+from collections import Counter
+from collections.abc import Iterator
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import quote
 
@@ -12,11 +15,13 @@ import pytest
 
 from docwell.answers import Mode
 from docwell.audit import Action
-from docwell.errors import DeadlineExceeded, ModelMissing, Unavailable
-from docwell.http import edges
-from docwell.identity import RESERVED_COLLECTION, Principal
-from docwell.models import Attributes, DocumentRecord, Mark, Part, Status
+from docwell.errors import DeadlineExceeded, ModelMissing, QuotaExceeded, Unavailable
+from docwell.http import edges, routes
+from docwell.identity import RESERVED_COLLECTION, Principal, Use, UseHistory
+from docwell.models import Attributes, DocumentRecord, Mark, Part, Reason, Status
 from docwell.observability import logger
+from docwell.upkeep.operations import MOST_REDRIVEN
+from docwell.upkeep.reconcile import Pass, Phase, fact_of
 from tests.unit.cases import rows
 from tests.unit.conftest import HttpWorld
 from tests.unit.http.http_calls import call, masked
@@ -414,3 +419,214 @@ def test_a_link_names_the_kind_of_the_version_that_answers(world: HttpWorld) -> 
     document = call("GET", "/v1/documents/house/rules.pdf?link=true")[1]
     assert document["media_type"] == "text/html"
     assert "&type=text/html#" in document["link"]
+
+
+# --- the OpenAPI page ---
+
+
+PING = {"jsonrpc": "2.0", "id": 1, "method": "ping"}
+BODIES: dict[str, dict[str, Any]] = {
+    "/v1/query": {"question": QUESTION},
+    "/v1/search": {"question": QUESTION},
+    "/v1/chat/completions": {"model": "docwell", "messages": [{"role": "user", "content": QUESTION}]},
+    "/v1/mcp": PING,
+    "/v1/feedback": {"request_id": "1", "verdict": "good"},
+    "/v1/uploads": {"document": "house/a.pdf", "size": 1},
+}
+
+
+@pytest.fixture
+def page(world: HttpWorld) -> dict[str, Any]:
+    document: dict[str, Any] = call("GET", "/v1/openapi.json", key=None)[1]
+    return document
+
+
+def references(part: object) -> Iterator[str]:
+    if isinstance(part, dict):
+        yield from (value for name, value in part.items() if name == "$ref")
+        part = list(part.values())
+    for item in part if isinstance(part, list) else ():
+        yield from references(item)
+
+
+def test_each_reference_leads_to_a_part_of_the_page(page: dict[str, Any]) -> None:
+    all_references = set(references(page))
+    assert "#/components/schemas/CitationUnit" in all_references
+    for reference in all_references:
+        part: Any = page
+        for name in reference.removeprefix("#/").split("/"):
+            part = part[name]
+
+
+def called(path: str, method: str, key: str | None) -> tuple[int, Any, dict[str, Any]]:
+    """Return the answer of an operation of the page to a body that fits it."""
+    return call(method.upper(), path.translate(str.maketrans("", "", "{}")), BODIES.get(path), key)
+
+
+@pytest.mark.parametrize("key", [None, "revoked"])
+def test_no_operation_but_health_answers_without_a_valid_credential(
+    world: HttpWorld, page: dict[str, Any], key: str | None
+) -> None:
+    assert page["security"] == [{name: []} for name in page["components"]["securitySchemes"]]
+    for path, item in page["paths"].items():
+        for method, operation in item.items():
+            status, body, headers = called(path, method, key)
+            is_free = (path, method) == ("/v1/health", "get")
+            assert (operation.get("security") == []) == is_free == (status == 200), path
+            if not is_free:
+                kind = body["error"]["code"] if "error" in body else body["type"]
+                assert kind in {"invalid_api_key", "urn:docwell:problem:unauthenticated"}, path
+                assert (status, headers["WWW-Authenticate"]) == (401, ["Bearer"])
+    assert (world.principals.requests, world.model.asked, world.audit.events) == (0, [], [])
+
+
+def test_every_operation_that_is_charged_says_when_a_used_up_quota_is_renewed(
+    world: HttpWorld, page: dict[str, Any]
+) -> None:
+    world.principals.fails = QuotaExceeded("the requests of today are used up", 3599.2)
+    free = set()
+    for path, item in page["paths"].items():
+        for method in item:
+            status, body, headers = called(path, method, "operator")
+            if status == 429:
+                kind = body["error"]["code"] if "error" in body else body["type"]
+                assert kind in {"insufficient_quota", "urn:docwell:problem:quota-exceeded"}
+                assert headers["Retry-After"] == ["3600"]
+            else:
+                free.add(path)
+    assert free == {
+        "/v1/documents/{key}", "/v1/usage", "/v1/health", "/v1/ready", "/v1/status", "/v1/mcp",
+    }  # fmt: skip
+
+
+def test_an_answer_of_mcp_is_an_object(page: dict[str, Any]) -> None:
+    schema = page["paths"]["/v1/mcp"]["post"]["responses"]["200"]["content"]["application/json"]["schema"]
+    status, answer, _ = call("POST", "/v1/mcp", PING, "house")
+    assert (status, schema["type"]) == (200, "object")
+    assert set(schema["required"]) <= set(answer)
+
+
+def test_the_page_is_made_once_however_often_strangers_ask_for_it(world: HttpWorld) -> None:
+    routes._openapi_text.cache_clear()
+    for _ in range(3):
+        assert call("GET", "/v1/openapi.json", key=None)[0] == 200
+    assert routes._openapi_text.cache_info().misses == 1
+
+
+def test_the_openapi_page_describes_a_document_by_its_key_the_problem_document_and_a_streams_passages(
+    page: dict[str, Any],
+) -> None:
+    document = page["paths"]["/v1/documents/{key}"]
+    named = {method: [one["name"] for one in operation["parameters"]] for method, operation in document.items()}
+    assert named == {"get": ["key", "link"], "delete": ["key"]}
+    assert "Problem" in page["components"]["schemas"]
+    stream = page["paths"]["/v1/query"]["post"]["responses"]["200"]["content"]["text/event-stream"]
+    passage = stream["schema"]["properties"]["data"]["contentSchema"]["properties"]["passages"]["items"]
+    assert {"document", "page", "likely"} <= set(passage["properties"])
+
+
+# --- operators ---
+
+
+OPERATOR = "operator"
+ROUTES = [("GET", "/v1/operations"), ("POST", "/v1/operations/redrive")]
+
+
+def fail(world: HttpWorld, key: str) -> None:
+    world.ledger.records[key] = DocumentRecord(key, Status.FAILED, reason=Reason.INTERNAL)
+
+
+@pytest.mark.parametrize(("method", "path"), ROUTES)
+@pytest.mark.parametrize(("caller", "status"), [("all", 403), ("porter", 403), ("house", 403), ("unknown", 401)])
+def test_no_other_right_operates_the_system(
+    world: HttpWorld, method: str, path: str, caller: str, status: int
+) -> None:
+    assert world.letters is not None
+    world.letters.parked = 3
+    fail(world, "house/boiler.pdf")
+    answer = call(method, path, key=caller)
+    assert answer[0] == status
+    assert "boiler" not in str(answer)
+    assert (world.letters.parked, world.audit.events) == (3, [])
+
+
+def test_what_has_not_happened_is_null_and_nothing_is_unknown(world: HttpWorld) -> None:
+    status, answer, _ = call("GET", "/v1/operations", key=OPERATOR)
+    assert status == 200
+    assert (answer["reconcile"], answer["canary"], answer["unknown"]) == (None, None, {})
+    assert answer["dead_letters"] == {"waiting": 0, "failed": [], "more": False}
+    assert answer["model"] == {"name": "fake-model", "host": "awake"}
+    assert [(prompt["name"], prompt["share"]) for prompt in answer["prompts"]] == [("answer", 1.0)]
+    assert {(one["requests"], one["tokens"], one["cost"]) for one in answer["usage"]["days"]} == {(0, 0, 0.0)}
+    assert world.principals.requests == 1  # a look is charged
+
+
+def test_the_last_pass_of_reconcile_is_shown(world: HttpWorld) -> None:
+    last = Pass(Phase.DONE, keys=7, started=5.0, drift=Counter(lost=2), documents=Counter(INDEXED=2))
+    world.states.write(fact_of("f1"), last.fact())
+    answer = call("GET", "/v1/operations", key=OPERATOR)[1]["reconcile"]
+    assert (answer["started_at"], answer["complete"], answer["objects"]) == (5.0, True, 7)
+    assert (answer["drift"], answer["documents"]) == ({"lost": 2}, {"INDEXED": 2})
+
+
+def test_failed_documents_are_named_only_where_the_operator_may_read_them(world: HttpWorld) -> None:
+    assert world.letters is not None
+    world.letters.parked = 2
+    for key in ("house/boiler.pdf", "attic/chest.pdf"):
+        fail(world, key)
+    answer = call("GET", "/v1/operations", key=OPERATOR)[1]
+    letters = answer["dead_letters"]
+    assert (letters["waiting"], [one["document"] for one in letters["failed"]]) == (2, ["house/boiler.pdf"])
+    assert letters["failed"][0]["reason"] == Reason.INTERNAL
+    assert "chest" not in str(answer)
+
+
+def test_days_without_use_are_there_and_the_busiest_principals_have_their_quotas(world: HttpWorld) -> None:
+    today = datetime.now(UTC).date()
+    used = {today.isoformat(): Use(3, 40), (today - timedelta(days=13)).isoformat(): Use(1, 2)}
+    caller = Principal("key:a", label="App", requests_per_day=9)
+    world.principals.uses = UseHistory(used, {today.isoformat(): 0.25}, [(caller, Use(3, 40))], complete=False)
+    found = call("GET", "/v1/operations", key=OPERATOR)[1]["usage"]
+    days = [(one["requests"], one["tokens"], one["cost"]) for one in found["days"]]
+    assert days == [(1, 2, 0.0), *[(0, 0, 0.0)] * 12, (3, 40, 0.25)]
+    assert (found["currency"], found["complete"]) == ("USD", False)
+    assert found["principals"] == [
+        {
+            "id": "key:a",
+            "label": "App",
+            "requests": 3,
+            "requests_per_day": 9,
+            "tokens": 40,
+            "tokens_per_day": None,
+        }
+    ]
+
+
+def test_a_part_that_cannot_be_read_is_named_and_the_others_are_there(world: HttpWorld) -> None:
+    world.principals.history_fails = Unavailable("principals", "principals: Scan answered Throttled")
+    world.letters = None
+    answer = call("GET", "/v1/operations", key=OPERATOR)[1]
+    assert (answer["usage"], answer["dead_letters"]) == (None, None)
+    assert set(answer["unknown"]) == {"usage", "dead_letters"}
+    assert "Throttled" in answer["unknown"]["usage"]
+    assert answer["model"]["host"] == "awake"
+
+
+def test_a_redrive_is_audited_and_says_how_much_is_left(world: HttpWorld) -> None:
+    assert world.letters is not None
+    world.letters.parked = MOST_REDRIVEN + 5
+    for moved, left in ((MOST_REDRIVEN, 5), (5, 0), (0, 0)):
+        status, answer, _ = call("POST", "/v1/operations/redrive", key=OPERATOR)
+        assert (status, answer) == (200, {"redriven": moved, "waiting": left})
+    assert [(one.actor, one.action) for one in world.audit.events] == [("key:operator", Action.REDRIVEN)] * 3
+
+
+def test_a_redrive_that_cannot_be_audited_moves_nothing(world: HttpWorld, monkeypatch: pytest.MonkeyPatch) -> None:
+    def append(_event: object) -> None:
+        raise Unavailable("audit", "throttled")
+
+    assert world.letters is not None
+    world.letters.parked = 1
+    monkeypatch.setattr(world.audit, "append", append)
+    assert call("POST", "/v1/operations/redrive", key=OPERATOR)[0] == 503
+    assert world.letters.parked == 1

@@ -19,10 +19,8 @@ if TYPE_CHECKING:
     from docwell.wiring.pipelines import Pipeline
 
 
-@cache
-def ingest_settings() -> IngestSettings:
-    """Return the ingest function's settings. Raises `SettingsError`."""
-    return IngestSettings.read()
+# Raises `SettingsError`.
+ingest_settings = cache(IngestSettings.read)
 
 
 def begin() -> None:

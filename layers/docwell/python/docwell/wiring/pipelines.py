@@ -69,10 +69,7 @@ def vectors_of(settings: PipelineSettings, fingerprint: str) -> ChromaIndex:
     return index_of(settings, fingerprint, pipeline.shards if pipeline else settings.shards)
 
 
-@cache
-def runtime_settings() -> RuntimeSettings:
-    """Return the facts that Lambda and the runtime give."""
-    return RuntimeSettings.read()
+runtime_settings = cache(RuntimeSettings.read)
 
 
 def embedder_loading(settings: IngestSettings | QuerySettings, model_dir: Path) -> Future[OnnxEmbedder]:

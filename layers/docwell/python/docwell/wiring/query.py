@@ -52,10 +52,8 @@ REWRITE_TOKENS = 80
 _RECEIPT_LATE_S = 0.2
 
 
-@cache
-def query_settings() -> QuerySettings:
-    """Return the query function's settings. Raises `SettingsError`."""
-    return QuerySettings.read()
+# Raises `SettingsError`.
+query_settings = cache(QuerySettings.read)
 
 
 def prepare_query() -> None:

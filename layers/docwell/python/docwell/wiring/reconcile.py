@@ -16,10 +16,8 @@ if TYPE_CHECKING:
     from docwell.adapters.dynamodb.ledger import DynamoLedger
 
 
-@cache
-def reconcile_settings() -> ReconcileSettings:
-    """Return the reconcile function's settings. Raises `SettingsError`."""
-    return ReconcileSettings.read()
+# Raises `SettingsError`.
+reconcile_settings = cache(ReconcileSettings.read)
 
 
 def reconcile() -> tuple[Reconcile, ...]:

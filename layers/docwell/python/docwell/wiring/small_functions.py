@@ -18,10 +18,10 @@ if TYPE_CHECKING:
     from docwell.upkeep.canary import Canary
 
 
-@cache
-def authorizer_settings() -> AuthorizerSettings:
-    """Return the authorizer's settings. Raises `SettingsError`."""
-    return AuthorizerSettings.read()
+# Each raises `SettingsError`.
+authorizer_settings = cache(AuthorizerSettings.read)
+canary_settings = cache(CanarySettings.read)
+events_settings = cache(EventsSettings.read)
 
 
 @cache
@@ -44,12 +44,6 @@ def _tokens() -> Tokens | None:
     # The claim `iss` is compared as text, and Pydantic would end a bare host with a slash.
     url = settings.token_keys_url or f"{settings.token_issuer}/.well-known/jwks.json"
     return UserPoolTokens(settings.token_issuer, settings.token_clients.split(","), SigningKeys(url))
-
-
-@cache
-def canary_settings() -> CanarySettings:
-    """Return the canary function's settings. Raises `SettingsError`."""
-    return CanarySettings.read()
 
 
 @cache
@@ -76,12 +70,6 @@ def hooks() -> CodeDeployHooks:
     from docwell.adapters.canary import CodeDeployHooks
 
     return CodeDeployHooks(client("codedeploy"))
-
-
-@cache
-def events_settings() -> EventsSettings:
-    """Return the events function's settings. Raises `SettingsError`."""
-    return EventsSettings.read()
 
 
 @cache
