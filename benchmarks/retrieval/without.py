@@ -1,4 +1,4 @@
-"""What each part of the ranking, and the router, is worth on sets that none was chosen on: a page of the docs."""
+"""Write the page on the worth of each part of the ranking, and of the router, on sets that none was chosen on."""
 
 import json
 import sys

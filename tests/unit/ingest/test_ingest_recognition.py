@@ -44,7 +44,7 @@ def test_the_text_of_a_mixed_document_is_live_before_its_pictures_are_recognised
     assert live(world) == ["text of page one", "text of page three"]
     assert (record.live_version, record.detail) == (version, "recognising 1 page without all text")
     assert world.queue.sent == []
-    for number, task in enumerate(tasks(world)):  # they wait in a queue of their own, and apply together
+    for number, task in enumerate(tasks(world)):  # they wait in a separate queue, and apply together
         assert live(world) == ["text of page one", "text of page three"]
         world.index_range(task, f"range-{number}", lambda: 900.0)
     assert len(live(world)) == 3
