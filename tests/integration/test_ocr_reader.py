@@ -83,7 +83,7 @@ def recogniser(tmp_path: Path, answers: str, **changes: Any) -> RecognisingReade
         "for line in sys.stdin:\n"
         "    request = ' '.join(line.split()[:2])\n"
         "    if line.strip() == 'info':\n"
-        "        say(kind='info', files=0)\n"
+        "        say(kind='info', files=0, **dict.fromkeys(['title', 'author', 'created', 'media_type']))\n"
         "        continue\n" + "".join(f"    {line}\n" for line in answers.splitlines())
     )
     limits = {"page_cpu_s": 5.0, "page_timeout_s": 60.0, "memory_bytes": 100 * MIB}

@@ -3,77 +3,51 @@
 from __future__ import annotations
 
 import time
+import tomllib
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from benchmarks.broken_maps import BROKEN
 from docwell.adapters.documents.quality import is_unreadable, tidy, unreadable_share
 
+CASES = tomllib.loads(Path(__file__).with_name("quality.toml").read_text(encoding="utf-8"))
+ENGLISH = CASES["readable"]["English"] * 3
 
-@pytest.mark.parametrize(
-    "text",
-    [
-        "Plain English text of a page, with 12 figures.",
-        "日本語の文章はここにあります。読めますか、はい読めます。",
-        "هذا نص عربي يمكن قراءته بسهولة",
-        "ประเทศไทยเป็นประเทศที่สวยงาม",
-        "\uf0b7 A list in a symbol font\r\n\uf0b7 has bullets like this",
-        "\x03\x04\x05",
-        "",
-    ],
-)
-def test_text_is_readable(text: str) -> None:
+
+@pytest.mark.parametrize("name", CASES["readable"])
+def test_text_is_readable(name: str) -> None:
+    assert not is_unreadable(CASES["readable"][name] * 8)
+
+
+@pytest.mark.parametrize("text", ["\x03\x04\x05", "xqzj kwvq zzxj", ""])
+def test_a_page_of_few_letters_is_not_judged(text: str) -> None:
     assert not is_unreadable(text)
 
 
-@pytest.mark.parametrize(
-    "text", ["\ue001\ue002 \ue003" * 20, "\ufffd" * 50, "\x03\x04\x05\x06" * 20, "(cid:12)(cid:7) " * 20]
-)
-def test_glyph_codes_are_not_readable(text: str) -> None:
+@pytest.mark.parametrize("name", CASES["unreadable"])
+def test_glyph_codes_are_not_readable(name: str) -> None:
+    text = CASES["unreadable"][name] * 20
     assert is_unreadable(text)
     assert unreadable_share(text) == 1
 
 
-def test_the_share_counts_characters_that_are_not_space() -> None:
+@pytest.mark.parametrize("spoil", BROKEN.values(), ids=BROKEN.keys())
+def test_a_page_with_a_wrong_map_is_unreadable(spoil: Callable[[str, int], str]) -> None:
+    assert is_unreadable(spoil(ENGLISH, 1))
+
+
+def test_the_share_counts_characters_that_are_not_space_or_a_reader_s_hyphen() -> None:
     assert unreadable_share("abc \n\ufffd") == 0.25
-    assert unreadable_share(" \n") == 0
+    assert unreadable_share(" \n") == unreadable_share("exam\x02ple exam\ufffeple") == 0
 
 
-def test_a_reader_s_mark_of_a_hyphen_is_not_unreadable() -> None:
-    assert unreadable_share("exam\x02ple exam\ufffeple") == 0
-
-
-@pytest.mark.parametrize("mark", ["\x02", "\ufffe", "\ufffe\r\n", "\x02\n", "\u00ad\n"])
-def test_a_word_cut_at_a_line_s_end_is_joined(mark: str) -> None:
-    assert tidy(f"the infor{mark}mation") == "the information"
-
-
-@pytest.mark.parametrize(
-    ("text", "joined"),
-    [
-        ("non\ufffeGAAP", "non-GAAP"),
-        ("e\ufffecommerce", "e-commerce"),
-        ("a well-known fact is well\ufffeknown", "a well-known fact is well-known"),
-        ("cloud and native: cloud\ufffenative", "cloud and native: cloud-native"),
-        ("database and data base: data\ufffebase", "database and data base: database"),
-        ("ends in \ufffe", "ends in"),
-    ],
-)
-def test_a_hyphen_of_its_own_is_kept(text: str, joined: str) -> None:
-    assert tidy(text) == joined
-
-
-def test_line_ends_spaces_and_controls_are_plain() -> None:
-    assert tidy("a\r\nb\rc\fd") == "a\nb\nc\nd"
-    assert tidy("a \t\n\n\n\n\u00a0b\x00\u200b\ud800\ufeff") == "a\n\n b"
-    assert tidy("\n\n  indented\n\n") == "  indented"
-
-
-def test_letters_are_composed_and_quotes_kept() -> None:
-    assert tidy("e\u0301 \ufb01x o\ufb03ce") == "\u00e9 fix office"
-    assert tidy("\u201cx\u00b2\u201d \u00bd \u2026") == "\u201cx\u00b2\u201d \u00bd \u2026"
-    assert tidy("\ufee3\ufeae\ufea3\ufe92\ufe8e") == "\u0645\u0631\u062d\u0628\u0627"
+@pytest.mark.parametrize(("text", "expected"), CASES["joined"].items())
+def test_text_is_plain_and_its_words_are_whole(text: str, expected: str) -> None:
+    assert tidy(text) == expected
 
 
 @given(st.text(max_size=300))
