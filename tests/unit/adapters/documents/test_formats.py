@@ -13,7 +13,6 @@ from docwell.adapters.documents.formats import add, kind_of
 from docwell.adapters.documents.kinds import Kind
 from docwell.adapters.documents.parts import PART_CHARACTERS, Parts
 from docwell.adapters.documents.quality import tidy
-from docwell.adapters.documents.sheets import shown
 from docwell.errors import Refused
 from tests.unit.adapters.documents.made import (
     cited,
@@ -130,60 +129,6 @@ def test_word_text_in_a_content_control_is_read() -> None:
     assert parts_of(word(body))[0][0].text == "in a control"
 
 
-def test_a_row_of_a_sheet_has_its_header_and_its_range() -> None:
-    book = workbook()
-    book.create_sheet("Secret").append(["hidden sheet"])
-    book["Secret"].sheet_state = "hidden"
-    parts, _ = parts_of(saved(book))
-    assert cited(parts) == {
-        "Budget!A1:C1": "Region | Sales | Share",
-        "Budget!A2:C2": "Region: North | Sales: 1,234.50 EUR | Share: 25%",
-        "Budget!B2": "[Comment on B2 by Ann: Before tax]",
-        "Budget!A4:C4": "Region: West | Sales: 7 | Share: 0",
-    }
-    assert sum(part.hidden for part in parts) == len("South900.75") + len("hiddensheet")
-
-
-def test_hidden_columns_are_no_text() -> None:
-    book = workbook()
-    book.active["D1"], book.active["D4"] = "Rank", 1
-    book.active.column_dimensions.group("B", "C", hidden=True)
-    assert cited(parts_of(saved(book))[0])["Budget!A4:D4"] == "Region: West | Rank: 1"
-
-
-def test_a_formula_has_the_saved_value_and_never_runs() -> None:
-    book = workbook()
-    book.active["D1"], book.active["D2"] = "Sum", '=WEBSERVICE("http://example.org")'
-    assert "example.org" not in parts_of(saved(book))[0][0].text
-
-
-@pytest.mark.parametrize(
-    ("value", "number_format", "expected"),
-    [
-        (0.256, "0.0%", "25.6%"),
-        (-1234.5, '"$"#,##0.00_);("$"#,##0.00)', "-$1,234.50"),
-        (1234.5, "[$€-407] #,##0", "€1,235"),
-        (2.5, "0", "3"),
-        (1.005, "0.00", "1.01"),
-        (-0.285, "0%", "-29%"),
-        (1e300, "#,##0.0", f"{10**300:,}.0"),
-        (4006381333931, "General", "4006381333931"),
-        (4006381333931.0, "General", "4006381333931"),
-        (1e30, "General", "1e+30"),
-        (0.1 + 0.2, "General", "0.3"),
-        (1e20, "0.00E+00", "1e+20"),
-        (True, "General", "TRUE"),
-        (dt.datetime.fromisoformat("2026-03-01"), "yyyy-mm-dd", "2026-03-01"),
-        (dt.datetime.fromisoformat("2026-03-01T09:05"), "yyyy-mm-dd", "2026-03-01 09:05:00"),
-    ],
-)
-def test_a_cell_is_shown_in_its_format(value: object, number_format: str, expected: str) -> None:
-    cell = workbook().active["A9"]
-    cell.value = value
-    cell.number_format = number_format
-    assert shown(cell) == expected
-
-
 def test_a_slide_has_its_text_table_and_marked_notes() -> None:
     parts, _ = parts_of(saved(presentation()))
     table, notes = "Step | Days\n\nStep: Build | Days: 12", "[Speaker notes: Thank the team]"
@@ -208,12 +153,6 @@ def test_a_page_has_what_a_browser_shows() -> None:
     assert metadata.title == "Guide"
     assert parts[0].text == "Pumps\n\nClose the valve.\n\nSeen\n\nx\n  y\n\none\n\ntwo"
     assert parts[0].hidden == len("abcd")
-
-
-def test_the_cells_of_tables_stay_in_their_rows() -> None:
-    inner = "<table><tr><td>in 1<td>in 2</tr></table>"
-    page = f"<table><tr><th>A<th>B</tr><tr><td>1<td><p>2</p></tr><tr><td>out<td>{inner}</tr></table>"
-    assert parts_of(page.encode())[0][0].text == "A | B\n\nA: 1 | B: 2\n\nout\n\nin 1 | in 2"
 
 
 def test_markdown_is_read_as_it_is_shown() -> None:
