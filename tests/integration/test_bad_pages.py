@@ -16,7 +16,7 @@ from benchmarks.poison.build import healthy
 from benchmarks.reading import default_reader
 from docwell.adapters.documents import process
 from docwell.adapters.documents.document_reader import ChildDocumentReader
-from docwell.errors import Refused, Unavailable
+from docwell.errors import Unavailable
 from docwell.models import Page, Reason
 
 TEXT = "The pump is serviced every ninety days."
@@ -107,11 +107,6 @@ def test_a_range_behind_a_page_that_crashes_is_read_whole(bench: Bench, behind: 
     assert failures(pages) == {}
 
 
-def test_a_page_is_not_at_fault_for_the_memory_of_the_pages_before(bench: Bench) -> None:
-    pages = bench.pages("if read > 30: raise MemoryError")
-    assert failures(pages) == {}
-
-
 def test_pages_that_all_crash_cost_a_bounded_number_of_children(bench: Bench) -> None:
     pages = bench.pages("os._exit(3)", max_reader_restarts=4)
     assert failures(pages) == dict.fromkeys(range(1, 101), Reason.READER_CRASHED)
@@ -129,19 +124,6 @@ def test_a_page_knows_the_processor_time_that_all_its_children_took(bench: Bench
 def test_a_child_that_is_stopped_is_no_fault_of_the_document(bench: Bench, where: str) -> None:
     with pytest.raises(Unavailable):
         bench.pages(f"if {where}: signal.raise_signal(signal.SIGSTOP)", parse_timeout_s=2.0)
-
-
-def test_a_child_that_waits_for_something_is_no_fault_of_the_document(bench: Bench) -> None:
-    with pytest.raises(Unavailable):
-        bench.pages("time.sleep(60)", parse_timeout_s=2.0)
-
-
-def test_a_document_whose_child_is_stopped_at_its_start_is_not_refused(bench: Bench) -> None:
-    reader = bench.reader("pass", parse_timeout_s=2.0)
-    program = process.CHILD
-    program.write_text("import os, signal; os.kill(os.getpid(), signal.SIGSTOP)")
-    with pytest.raises(Unavailable):
-        reader.inspect(bench.path)
 
 
 def test_a_child_that_is_stopped_longer_than_its_processor_time_goes_on(bench: Bench) -> None:
@@ -164,11 +146,3 @@ def test_a_child_that_is_stopped_longer_than_its_processor_time_goes_on(bench: B
         over.set()
         thread.join()
     assert bench.children == 1
-
-
-def test_processor_time_for_opening_is_limited_too(bench: Bench) -> None:
-    reader = bench.reader("pass", parse_cpu_s=0.5)
-    process.CHILD.write_text("while True: pass")
-    with pytest.raises(Refused) as refused:
-        reader.inspect(bench.path)
-    assert refused.value.reason == Reason.TOO_SLOW

@@ -13,7 +13,7 @@ from benchmarks.poison.formats import format_poison, good_files
 from benchmarks.reading import default_reader
 from docwell.adapters.documents.document_reader import is_pdf
 from docwell.errors import Refused
-from docwell.media_types import MEDIA_TYPES, PDF
+from docwell.media_types import MEDIA_TYPES
 from docwell.models import UnitKind
 from tests.unit.adapters.documents.made import image, message
 
@@ -78,18 +78,6 @@ def test_a_document_of_too_many_parts_is_refused(tmp_path: Path) -> None:
     assert refused.value.reason == "too_many_pages"
 
 
-def test_a_pdf_under_another_name_is_read_as_a_pdf(tmp_path: Path) -> None:
-    path = tmp_path / "document.docx"
-    document = FPDF()
-    document.set_font("Helvetica")
-    document.add_page()
-    document.cell(text="Close the valve.")
-    document.output(str(path))
-    (page,) = default_reader().pages(path, 1, 1)
-    assert (page.text, page.citation_units) == ("Close the valve.", ())
-    assert default_reader().inspect(path).media_type == PDF
-
-
 @pytest.mark.parametrize(
     ("content", "expected"),
     [
@@ -105,13 +93,6 @@ def test_a_text_that_mentions_a_pdf_is_none(tmp_path: Path, content: bytes, expe
     path = tmp_path / "a"
     path.write_bytes(content)
     assert is_pdf(path) is expected
-
-
-def test_an_image_is_a_page_that_a_recogniser_may_read(tmp_path: Path) -> None:
-    path = tmp_path / "a"
-    path.write_bytes(image("TIFF", frames=2))
-    pages = list(default_reader().pages(path, 1, 2))
-    assert [page.may_be_picture for page in pages] == [True, True]
 
 
 @pytest.mark.parametrize("kind", ["docx", "xlsx", "pptx"])

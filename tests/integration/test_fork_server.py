@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import os
-import resource
 import signal
 import stat
 import subprocess
 import sys
 import textwrap
 import time
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -88,10 +86,6 @@ def test_what_a_reader_changes_does_not_reach_the_next_document(bench: Bench) ->
     assert bench.server == server
 
 
-def test_each_document_has_a_process_of_its_own(bench: Bench) -> None:
-    assert len(set(bench.titles("found = os.getpid()", 3))) == 3
-
-
 def test_a_child_has_only_its_streams_and_its_document(bench: Bench) -> None:
     kinds = "sorted(stat.S_IFMT(os.fstat(n).st_mode) for n in range(64) if os.path.exists(n))"
     (found,) = bench.titles(f"found = {kinds}", 1)
@@ -151,24 +145,6 @@ def test_a_server_that_does_not_answer_is_killed_and_reaped_with_its_forks(
     before = set(psutil.Process().children(recursive=True))
     assert process.ForkServer(program).fork({}) is None
     assert set(psutil.Process().children(recursive=True)) <= before
-
-
-@pytest.mark.parametrize("free", range(1, 5))
-def test_a_worker_without_free_files_leaks_none(tmp_path: Path, free: int) -> None:
-    def opened() -> set[int]:
-        return {int(one.name) for one in Path("/proc/self/fd").iterdir() if one.exists()}
-
-    server = process.ForkServer(tmp_path / "never.py")
-    before, limits = opened(), resource.getrlimit(resource.RLIMIT_NOFILE)
-    # The lowest free numbers, up to which the limit leaves room.
-    numbers = [number for number in range(999) if number not in before]
-    resource.setrlimit(resource.RLIMIT_NOFILE, (numbers[free], limits[1]))
-    try:
-        with suppress(OSError):
-            assert server.fork({}) is None
-    finally:
-        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
-    assert opened() == before
 
 
 def test_the_server_ends_with_its_worker(tmp_path: Path) -> None:

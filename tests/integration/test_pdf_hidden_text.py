@@ -50,13 +50,6 @@ def test_hidden_characters_are_counted(tmp_path: Path) -> None:
     assert page.hidden == len(SENTENCE.replace(" ", ""))
 
 
-def test_a_page_with_only_hidden_text_has_none(tmp_path: Path) -> None:
-    content = f"BT /F 12 Tf 3 Tr 72 600 Td ({SENTENCE}) Tj ET".encode()
-    page = read(lambda: one_page(stream(content)), tmp_path)
-    assert page.text == ""
-    assert page.hidden > 0
-
-
 def test_what_is_under_visible_words_is_found_among_many_colours(tmp_path: Path) -> None:
     lines = "".join(
         f"BT /F 9 Tf .9 .{number}5 .9 rg 72 {500 - 12 * number} Td (Row {number}.) Tj ET\n" for number in range(10)

@@ -142,15 +142,6 @@ def test_a_user_password_is_refused_and_an_owner_password_is_not(tmp_path: Path,
     assert [page.text for page in reader().pages(opened, 1, 1)] == ["Readable."]
 
 
-def test_a_drawing_without_text_has_empty_pages(tmp_path: Path) -> None:
-    pdf = FPDF()
-    pdf.add_page()
-    pdf.rect(10, 10, 50, 50)
-    pdf.output(str(tmp_path / "a.pdf"))
-    assert reader().inspect(tmp_path / "a.pdf").page_count == 1
-    assert list(reader().pages(tmp_path / "a.pdf", 1, 1)) == [Page(1, "")]
-
-
 def test_content_decides_and_not_the_name(tmp_path: Path) -> None:
     path = tmp_path / "a.pdf"
     path.write_bytes(b"")

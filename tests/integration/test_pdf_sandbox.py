@@ -167,7 +167,3 @@ def test_the_filter_is_the_same_on_both_machines(
     assert verdict(program, arch ^ 1, read) == kill
     allowed = {number for number in range(1000) if verdict(program, arch, number) == allow}
     assert len(allowed) == 34
-
-
-def test_an_unknown_machine_has_no_filter() -> None:
-    assert _program("riscv64", 77) is None

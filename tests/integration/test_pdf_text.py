@@ -146,16 +146,3 @@ def test_a_turned_page_reads_as_it_is_seen(tmp_path: Path, rotation: int) -> Non
         page.rotation = rotation
     writer.write(tmp_path / "turned.pdf")
     assert read(tmp_path / "turned.pdf", 2, 2)[0].text == "First line 2\nsecond line\n\nLast line"
-
-
-def test_letters_outside_the_basic_plane_do_not_move_what_follows(tmp_path: Path) -> None:
-    fonts = [path for path in Path("/usr/share/fonts").rglob("*.ttf") if "DejaVuSans.ttf" in path.name]
-    if not fonts:
-        pytest.skip("no font with mathematical letters is installed")
-    pdf = blank()
-    pdf.add_font("Wide", fname=fonts[0])
-    pdf.set_font("Wide", size=10)
-    pdf.add_page()
-    pdf.text(50, 100, "\U0001d538\U0001d539 are sets")
-    pdf.text(50, 112, "and so on.")
-    assert read(saved(pdf, tmp_path))[0].text == "\U0001d538\U0001d539 are sets\nand so on."

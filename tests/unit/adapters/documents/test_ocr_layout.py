@@ -20,11 +20,6 @@ def column(name: str, left: float, top: float, count: int = 6) -> list[Box]:
     return [box(f"{name}{number}", left, top + 30 * number) for number in range(count)]
 
 
-def test_lines_are_read_from_top_to_bottom_whatever_order_they_come_in() -> None:
-    found = column("line", 100, 100)
-    assert texts(in_order(found[::-1])) == texts(found)
-
-
 def test_two_columns_are_read_one_after_the_other() -> None:
     left, right = column("left", 100, 100), column("right", 560, 105)
     beside = [one for pair in zip(left, right, strict=True) for one in pair]
@@ -46,17 +41,9 @@ def test_a_table_is_read_row_by_row() -> None:
     assert texts(in_order(sorted(cells, key=lambda one: one.left))) == texts(cells)
 
 
-def test_a_page_of_very_many_pieces_is_read_by_rows() -> None:
-    found = column("line", 100, 0, count=600)
-    assert texts(in_order(found[::-1])) == texts(found)
-
-
 def test_the_confidence_of_a_page_is_its_characters() -> None:
-    assert confidence([box("a" * 30, 0, 0, sure=1.0), box("b" * 10, 0, 30, sure=0.6)]) == pytest.approx(0.9)
-
-
-def test_a_page_without_text_has_no_confidence() -> None:
     assert confidence([]) is None
+    assert confidence([box("a" * 30, 0, 0, sure=1.0), box("b" * 10, 0, 30, sure=0.6)]) == pytest.approx(0.9)
 
 
 def test_a_page_on_its_side_is_known_by_its_lines() -> None:
@@ -70,12 +57,6 @@ def test_boxes_of_about_one_height_make_no_headings_and_a_large_line_does() -> N
     found = lines([box("A heading", 100, 100, height=44), *body], height=1000, scale=2)
     ((text, size),) = pdf_layout.lay_out(found, 0, 500, {}).headings
     assert (text, size) == ("A heading", 17.6)
-
-
-def test_lines_are_placed_in_points_from_the_foot_of_the_page() -> None:
-    (line,) = lines([box("text", 100, 900, height=20)], height=1000, scale=2)
-    assert (line.left, line.right) == (50, 250)
-    assert line.baseline == pytest.approx((1000 - 920 + 4) / 2)
 
 
 def test_lines_far_apart_are_paragraphs() -> None:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import time
 import tomllib
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from docwell.adapters.documents.parts import MAX_HEAD, Cell, Rows, are_heads
+from docwell.adapters.documents.parts import MAX_HEAD, Cell, Rows
 from tests.unit.adapters.documents.made import parts_of
 
 PAGES = tomllib.loads(Path(__file__).with_name("pages.toml").read_text(encoding="utf-8"))["page"]
@@ -30,32 +29,6 @@ def test_a_long_text_names_no_column_and_is_not_repeated() -> None:
     rows.line([Cell(long), Cell("Mass")], heads=True)
     assert rows.line([Cell(long, down=2), Cell("3 kg")]) == f"{long} | Mass: 3 kg"
     assert rows.line([Cell("4 kg")]) == "4 kg"
-
-
-def test_a_span_that_no_table_has_takes_no_time() -> None:
-    began = time.process_time()
-    assert Rows().line([Cell("a", 10**9, 10**9), Cell("b")]) == "a | b"
-    assert time.process_time() - began < 1
-
-
-@pytest.mark.parametrize(
-    ("cells", "expected"),
-    [
-        ([("Item", True), ("2024", True)], True),
-        ([("", False), ("Q1", True)], True),
-        ([("", True), ("2021\u20132023", True)], True),
-        ([("Item", True), ("2023/24", True), ("2024/25", True)], True),
-        ([("Item", True), ("31.12.2023", True), ("31/12/2024", True)], True),
-        ([("Total", True), ("1,200", True)], False),
-        ([("Total", True), ("12/24", True)], False),
-        ([("Total", True), ("2024.50", True)], False),
-        ([("Item", True), ("Mass", False)], False),
-        ([("Item", True)], False),
-        ([("", True), ("", True)], False),
-    ],
-)
-def test_heads_are_set_off_and_no_figures(cells: list[tuple[str, bool]], expected: bool) -> None:
-    assert are_heads(cells) is expected
 
 
 @pytest.mark.parametrize(("columns", "are_named"), [(600, True), (700, False), (5_000, False)])
