@@ -5,12 +5,11 @@ It runs the rows, prints one table and writes build/reports/faults.json; docs/fa
 
 import argparse
 import random
-import signal
-import sys
 import time
 import traceback
 from collections.abc import Iterator, Sequence
 
+from benchmarks.doors import run_command
 from benchmarks.faults.rows import FAULTS, WORLDS, shared_world
 from benchmarks.faults.scene import Outcome, Run
 from infra.progress import CONSOLE, bar
@@ -25,21 +24,17 @@ def main() -> int:
     parser.add_argument("--seed", type=int, help="the seed that a failed run printed; random by default")
     parser.add_argument("--row", action="append", choices=TITLES, help="only this row; may be repeated")
     options = parser.parse_args()
-    # SIGTERM cleans up as Ctrl-C does.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
     seed = random.SystemRandom().randrange(10**6) if options.seed is None else options.seed
     CONSOLE.print(f"seed {seed}")
     report, chosen = Report("faults"), options.row or list(TITLES)
-    questions, wrong, failed = 0, list[str](), list[str]()
+    questions, wrong, failed = 0, 0, list[str]()
     for name, outcome in _outcomes(chosen, seed, short=options.short):
-        questions, wrong = questions + outcome.questions, wrong + outcome.wrong
+        questions, wrong = questions + outcome.questions, wrong + len(outcome.wrong)
         _add(report, TITLES[name], outcome)
         if not outcome.ok:
             failed.append(name)
             _explain(name, seed, outcome)
-    report.add(
-        "reader: answers that mix generations, show a deleted document or a false text", len(wrong), "", "== 0"
-    )
+    report.add("reader: answers that mix generations, show a deleted document or a false text", wrong, "", "== 0")
     report.add("reader: questions asked while faults ran", questions, "questions", ">= 1")
     status = report.finish()
     if failed:
@@ -60,23 +55,17 @@ def _outcomes(chosen: Sequence[str], seed: int, *, short: bool) -> Iterator[tupl
                     _tell(name, shared[name], started)
                     started = time.monotonic()
             except Exception:  # noqa: BLE001 - run the other rows all the same
-                _add_raised(shared[list(shared)[-1]])
+                shared[list(shared)[-1]].add_raised(traceback.format_exc())
         yield from shared.items()
         for name in (name for name in chosen if name in WORLDS):
             started = time.monotonic()
             try:
                 outcome = WORLDS[name][1](Run(f"{seed} {name}", short, shown.say))
             except Exception:  # noqa: BLE001 - run the other rows all the same
-                outcome = _add_raised(Outcome())
+                outcome = Outcome()
+                outcome.add_raised(traceback.format_exc())
             _tell(name, outcome, started)
             yield name, outcome
-
-
-def _add_raised(outcome: Outcome) -> Outcome:
-    """Add the exception that is being handled."""
-    outcome.examples += traceback.format_exc().splitlines()[-12:]
-    outcome.differences["stuck"] += 1
-    return outcome
 
 
 def _tell(name: str, outcome: Outcome, started: float) -> None:
@@ -105,7 +94,4 @@ def _explain(name: str, seed: int, outcome: Outcome) -> None:
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except KeyboardInterrupt:
-        sys.exit(130)
+    run_command(main)

@@ -76,6 +76,10 @@ class Outcome:
             self.differences["stuck"] += messages
             self.examples.append(f"stuck: {messages} messages were not done in time")
 
+    def add_raised(self, trace: str) -> None:
+        self.differences["stuck"] += 1
+        self.examples += trace.splitlines()[-12:]
+
     def must_happen(self, fact: str, count: float, unit: str) -> None:
         """Add to a fact without which the row proves nothing; its goal is at least one."""
         total = self.facts.get(fact, 0) + count
