@@ -176,8 +176,8 @@ def _fit(
         if piece_tokens is None
     ]
     again = iter(tokenizer.offsets(unknown))
-    for (start, end), found in zip(spans, tokens_known, strict=True):
-        piece_tokens = next(again) if found is None else found
+    for (start, end), piece_known in zip(spans, tokens_known, strict=True):
+        piece_tokens = next(again) if piece_known is None else piece_known
         if len(piece_tokens) <= max_tokens or (start, end) == (0, len(text)):
             yield base + start, base + end, piece_tokens
         else:

@@ -87,7 +87,7 @@ def delayed_on_error(delivery: Delivery) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        delivery.set_delay(delivery.receipt, round(min(DEAD_LETTER_DELAY_S, delivery.delay_s(_known(error)))))
+        delivery.set_delay(delivery.receipt, round(min(DEAD_LETTER_DELAY_S, delivery.delay_s(_typed(error)))))
         raise
 
 
@@ -191,7 +191,7 @@ def _failures(work: Sequence[_Work], delivery: Delivery) -> list[_Failure]:
 
 def _fail(failures: Sequence[_Failure], delivery: Delivery) -> None:
     """Delay the message, or mark the documents that failed FAILED at the last receive."""
-    errors = [_known(raised) for _, _, raised in failures]
+    errors = [_typed(raised) for _, _, raised in failures]
     for (ingest, message, _), error in zip(failures, errors, strict=True):
         about = {"document": message.key, "problem": error.problem, "detail": error.detail}
         logger.warning("not done", extra=about)
@@ -203,7 +203,7 @@ def _fail(failures: Sequence[_Failure], delivery: Delivery) -> None:
         delivery.set_delay(delivery.receipt, max(map(delivery.delay_s, errors)))
 
 
-def _known(error: Exception) -> DocwellError:
+def _typed(error: Exception) -> DocwellError:
     """Return the error; of an unforeseen one only the type, because its message may quote the document."""
     return error if isinstance(error, DocwellError) else DocwellError(type(error).__name__)
 

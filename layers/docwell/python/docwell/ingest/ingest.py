@@ -316,7 +316,7 @@ class DocumentLease:
     indexed but not live. `tally` counts what this worker indexed under the lease.
     """
 
-    held: Lease
+    lease: Lease
     ledger: Ledger
     index: VectorIndex
     queue: TaskQueue
@@ -326,7 +326,7 @@ class DocumentLease:
     tally: RangeTally = field(default_factory=RangeTally)
 
     def __post_init__(self) -> None:
-        self.record = self.held.record
+        self.record = self.lease.record
 
     def __enter__(self) -> Self:
         return self
@@ -341,15 +341,15 @@ class DocumentLease:
 
     def write(self, record: DocumentRecord, *, fresh: bool = False) -> None:
         """Store the record, see `docwell.ports.Ledger.write`. Raises `LeaseLost`."""
-        self.held = self.ledger.write(self.held, record, fresh=fresh)
-        self.record = self.held.record
+        self.lease = self.ledger.write(self.lease, record, fresh=fresh)
+        self.record = self.lease.record
 
     def try_release(self) -> Hint | None:
         """Release the lease and return None; if another event came meanwhile, keep it and return a hint."""
-        again = self.ledger.release(self.held)
+        again = self.ledger.release(self.lease)
         if again is None:
             return None
-        self.held, self.record = again, again.record
+        self.lease, self.record = again, again.record
         self.require_sweep()
         return Hint(again.key)
 
@@ -370,9 +370,9 @@ class DocumentLease:
 
     def remove(self, *, of: str | None = None, but: str | None = None) -> None:
         """Remove the chunks of one generation, or of all but one. Raises `LeaseLost`."""
-        collection = collection_of(self.held.key)
-        while ids := self.index.ids(collection, self.held.key, of=of, but=but, limit=_DELETE_AT_ONCE):
-            self.held = self.ledger.renew(self.held)
+        collection = collection_of(self.lease.key)
+        while ids := self.index.ids(collection, self.lease.key, of=of, but=but, limit=_DELETE_AT_ONCE):
+            self.lease = self.ledger.renew(self.lease)
             self.index.delete(collection, ids)
 
     def heartbeat(self) -> None:
@@ -381,8 +381,8 @@ class DocumentLease:
         Raises `LeaseLost`, or `DeadlineExceeded` when this worker's time is nearly over.
         """
         require_time(self.remaining_s, self.limits.stop_before_s)
-        if time() > self.held.expires_at - self.limits.lease_s * 2 / 3:
-            self.held = self.ledger.renew(self.held)
+        if time() > self.lease.expires_at - self.limits.lease_s * 2 / 3:
+            self.lease = self.ledger.renew(self.lease)
 
     def _request_sweep(self) -> None:
         """Send a hint that removes what this worker wrote after it lost the lease.
@@ -390,9 +390,9 @@ class DocumentLease:
         A worker at the same version writes the same ids, so no sweep is needed. If another worker holds the lease,
         the hint makes it look again and sweep, even if it has swept before.
         """
-        record = self.ledger.get(self.held.key)
+        record = self.ledger.get(self.lease.key)
         if record is None or record.version != self.record.version:
-            self.queue.send([Hint(self.held.key, sweep=True)])
+            self.queue.send([Hint(self.lease.key, sweep=True)])
 
 
 def require_time(remaining_s: Callable[[], float], least_s: float) -> None:
