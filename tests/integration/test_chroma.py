@@ -97,7 +97,7 @@ def test_a_chunk_that_is_removed_while_chroma_answers_is_no_hit(
     assert [hit.id for hit in chroma.search({collection: None}, written[0].vector, 5)] == [written[1].id]
 
 
-def test_what_was_read_once_is_not_read_again(
+def test_a_passage_is_cached_for_ten_minutes(
     chroma_url: str, collection: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = 0.0
@@ -128,7 +128,7 @@ def test_what_was_read_once_is_not_read_again(
     ]
 
 
-def test_a_kept_passage_that_was_removed_is_no_hit(chroma_url: str, collection: str) -> None:
+def test_a_cached_passage_that_was_removed_is_no_hit(chroma_url: str, collection: str) -> None:
     chroma = index(chroma_url, kept_passages=100)
     written = records(3)
     chroma.upsert(collection, written)
@@ -187,7 +187,7 @@ def test_collections_of_another_fingerprint_are_not_seen(chroma_url: str, collec
     assert index(chroma_url, "b" * 32).search(None, records(1)[0].vector, 5) == []
 
 
-def test_a_collection_that_was_made_again_meanwhile_is_found_again(chroma_url: str, collection: str) -> None:
+def test_a_collection_that_was_dropped_and_created_again_is_opened_again(chroma_url: str, collection: str) -> None:
     chroma = index(chroma_url)
     chroma.upsert(collection, records(1))
     name = chroma._server.opened[chroma._layout.name(collection)].name
@@ -489,7 +489,7 @@ def test_a_delete_removes_the_chunks_that_were_not_written_again(
     assert len(found) == min(again, 300)
 
 
-def test_a_delete_that_a_proxy_holds_removes_nothing_that_was_written_meanwhile(
+def test_a_late_delete_removes_no_chunk_that_was_written_after_it_was_sent(
     chroma_url: str, collection: str
 ) -> None:
     if is_hosted(chroma_url):

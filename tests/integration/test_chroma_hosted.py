@@ -86,9 +86,7 @@ def test_a_record_whose_continuation_is_being_removed_is_no_hit(chroma_url: str,
     assert chroma.search({collection: None}, one.vector, 5) == []
 
 
-def test_the_text_is_matched_here_where_an_expression_is_too_long_for_chroma(
-    chroma_url: str, collection: str
-) -> None:
+def test_an_expression_over_the_quota_is_matched_in_this_process(chroma_url: str, collection: str) -> None:
     chroma = index(chroma_url)
     written = records(400)
     chroma.upsert(collection, written)
@@ -98,7 +96,7 @@ def test_the_text_is_matched_here_where_an_expression_is_too_long_for_chroma(
     assert len(chroma.containing({collection: [KEY]}, [pattern], 3)) == 3
 
 
-def test_ingest_and_reconcile_work_on_it(chroma_url: str) -> None:
+def test_ingest_and_reconcile_work_on_a_hosted_server(chroma_url: str) -> None:
     with new_world(chroma_url) as world:
         fill(world)
         world.put(KEYS[1], "other text")

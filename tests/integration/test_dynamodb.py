@@ -48,7 +48,7 @@ def taken(ledger: DynamoLedger, owner: str = "one", key: str = KEY) -> Lease:
 
 
 @pytest.mark.parametrize("key", ["", "x" * 1025, "x" * 2049, "é" * 1025, "a\ud800.pdf"])
-def test_a_key_that_no_object_can_have_is_unknown_and_not_asked_for(key: str) -> None:
+def test_a_key_that_no_object_can_have_is_not_requested(key: str) -> None:
     # moto takes keys that DynamoDB refuses: the limit is 2,048 bytes.
     refuses = Mock(get_item=Mock(side_effect=ClientError({"Error": {"Code": "ValidationException"}}, "GetItem")))
     assert DynamoLedger(refuses, TABLE, PIPELINE).get(key) is None
@@ -82,7 +82,7 @@ def test_a_record_comes_back_as_it_was_written(ledger: DynamoLedger, clock: Cloc
     assert ledger.get(KEY) == emptied
 
 
-def test_a_held_document_is_not_given_to_another_and_its_holder_must_look_again(ledger: DynamoLedger) -> None:
+def test_a_second_worker_gets_no_lease_and_the_holder_must_look_again(ledger: DynamoLedger) -> None:
     lease = planned(ledger)
     assert ledger.acquire(KEY, "two") is None
     ledger.finish_range(task(1), RangeTally(pages=50, chunks=7))
@@ -219,7 +219,7 @@ def test_pipelines_do_not_see_each_other(ledger: DynamoLedger) -> None:
     assert other.acquire(KEY, "two") is not None
 
 
-def test_a_fact_of_the_whole_index_is_kept_beside_the_documents(ledger: DynamoLedger) -> None:
+def test_a_fact_is_stored_and_is_no_document(ledger: DynamoLedger) -> None:
     state = DynamoState(client("dynamodb"), TABLE)
     assert state.read("active") == {}
     state.write("active", {"fingerprint": "f2"})
@@ -328,7 +328,7 @@ def test_attributes_of_live_documents_are_found_by_key_and_by_prefix(ledger: Dyn
     assert ledger.described([*both, "c/2026/gone.pdf", "c/2026/other.pdf", "never.pdf"]) == both
 
 
-def test_attributes_of_another_release_are_read_as_far_as_they_are_known(ledger: DynamoLedger) -> None:
+def test_unknown_attributes_of_another_release_are_ignored(ledger: DynamoLedger) -> None:
     described(ledger, "c/a")
     row = {"later": {"S": "x"}, "title": {"S": "T"}}
     boto3.client("dynamodb").update_item(

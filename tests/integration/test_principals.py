@@ -118,9 +118,7 @@ def test_the_callers_quota_wins_and_else_the_groups_largest(
     assert principals.find("sub:s", ["1", "2"]) == principal("sub:s", "a", requests_per_day=expected)
 
 
-def test_as_many_groups_as_a_token_can_have_are_read_at_once(
-    principals: DynamoPrincipals, admin: PrincipalAdmin
-) -> None:
+def test_the_rights_of_all_groups_of_a_token_are_read(principals: DynamoPrincipals, admin: PrincipalAdmin) -> None:
     admin.add(grant(f"group:g{MAX_GROUPS - 1:03}", "a"))
     groups = [f"g{number:03}" for number in range(MAX_GROUPS + 20)]
     assert principals.find("sub:s", groups) == principal("sub:s", "a")

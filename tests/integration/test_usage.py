@@ -166,7 +166,7 @@ def test_questions_at_once_pass_the_quota_of_tokens_by_one_question_at_most(
     assert refused
 
 
-def test_tokens_reserved_by_questions_in_flight_are_not_gone_for_the_day(principals: DynamoPrincipals) -> None:
+def test_reserved_tokens_are_free_again_after_the_question(principals: DynamoPrincipals) -> None:
     limited = Principal("key:k", tokens_per_day=1000)
     reservation = principals.reserve(limited, 4096)
     for refused in (principals.charge, lambda principal: principals.reserve(principal, 10)):
@@ -197,7 +197,7 @@ def test_a_quota_of_nothing_allows_nothing_and_tokens_of_a_dead_process_count(
     assert type(caught.value) is QuotaExceeded
 
 
-def test_a_principal_has_so_many_questions_in_flight_and_no_more(
+def test_questions_in_flight_are_limited_per_principal(
     principals: DynamoPrincipals, used: Callable[[], Use]
 ) -> None:
     reservations = [principals.reserve(ANY, 10) for _ in range(MOST)]

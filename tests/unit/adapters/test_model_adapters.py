@@ -69,7 +69,7 @@ def test_an_answer_is_joined_and_its_figures_are_kept(protocol: Protocol, reason
     ]  # fmt: skip
 
 
-def test_a_missing_model_is_not_asked_for_again(protocol: Protocol) -> None:
+def test_a_missing_model_is_not_retried(protocol: Protocol) -> None:
     with protocol.playing(whole("404 Not Found", {"error": f"model 'm' not found {SECRET}"})) as (host, model):
         error = failure(model)
     assert isinstance(error, ModelMissing)
@@ -88,7 +88,7 @@ def test_a_missing_model_is_not_asked_for_again(protocol: Protocol) -> None:
     ],
     ids=["429", "500", "503", "busy", "balancer", "closed"],
 )
-def test_a_host_with_an_error_may_be_asked_again(protocol: Protocol, script: Script, *, sleeps: bool) -> None:
+def test_a_server_error_may_be_retried(protocol: Protocol, script: Script, *, sleeps: bool) -> None:
     with protocol.playing(script, sleeps=sleeps) as (host, model):
         error = failure(model)
     assert type(error) is Unavailable
@@ -136,7 +136,7 @@ SLOW: dict[str, Slow] = {
 
 
 @pytest.mark.parametrize("slow", ["no header", "half a text", "endless text"])
-def test_an_answer_that_is_given_up_ends_at_once_and_the_host_is_let_go(protocol: Protocol, slow: str) -> None:
+def test_a_cancelled_answer_closes_its_connection_at_once(protocol: Protocol, slow: str) -> None:
     async def leave(model: Model) -> None:
         chat = asyncio.create_task(_read(model))
         await asyncio.sleep(0.3)
@@ -157,7 +157,7 @@ async def _read(model: Model) -> None:
 
 
 @pytest.mark.parametrize("slow", SLOW)
-def test_a_slow_host_ends_at_the_deadline_and_is_let_go(protocol: Protocol, slow: str) -> None:
+def test_a_slow_answer_ends_at_the_deadline_and_closes_its_connection(protocol: Protocol, slow: str) -> None:
     with protocol.playing(SLOW[slow](protocol)) as (host, model):
         error = failure(model)
         assert isinstance(error, DeadlineExceeded)
@@ -218,14 +218,14 @@ def test_check_and_context_length_read_the_models_card() -> None:
 
 
 @pytest.mark.parametrize("listed", ["m", "m:latest"])
-def test_the_digest_is_what_the_host_lists_and_asked_once(listed: str) -> None:
+def test_the_digest_is_read_once_from_the_list_of_models(listed: str) -> None:
     tags = {"models": [{"model": "other", "digest": "00"}, {"model": listed, "digest": "ab12"}]}
     with OLLAMA.playing(whole("200 OK", tags)) as (host, model):
         assert [run(model.digest()), run(model.digest())] == ["ab12", "ab12"]
         assert len(host.requests) == 1
 
 
-def test_facts_of_a_host_that_failed_are_asked_for_again() -> None:
+def test_a_failed_read_of_the_digest_is_not_cached() -> None:
     tags = {"models": [{"model": "m", "digest": "ab12"}]}
     with OLLAMA.playing(whole("503 Service Unavailable", {"error": "busy"}), whole("200 OK", tags)) as (_, model):
         with pytest.raises(Unavailable):

@@ -40,7 +40,7 @@ def body(*keys: str) -> str:
 @pytest.mark.parametrize(
     "key", ["a+b.pdf", "100%.pdf", "a&b=c.pdf", "a b.pdf", "é/日本.pdf", "a%2Fb.pdf", "//a/../b.pdf"]
 )
-def test_a_key_comes_out_as_it_went_in_and_once(key: str) -> None:
+def test_each_key_of_a_notification_is_decoded_and_listed_once(key: str) -> None:
     assert parse(body(key, "b", key)) == (Hint(key), Hint("b"))
 
 
@@ -55,7 +55,7 @@ def test_a_body_that_is_no_notification_is_bad_input(text: str) -> None:
 @pytest.mark.parametrize(
     "message", [Hint("a b+.pdf", rebuild=True), Hint("x", sweep=True), RangeTask("a", "v", "p", 1, 3)]
 )
-def test_docwells_own_messages_come_out_as_they_went_in(message: Hint | RangeTask) -> None:
+def test_docwells_own_messages_survive_json(message: Hint | RangeTask) -> None:
     assert parse(json.dumps({"docwell": asdict(message)})) == (message,)
 
 
@@ -106,7 +106,7 @@ def test_a_delay_doubles_with_each_receive_up_to_its_limit(receives: int, longes
     assert min(delays) >= 1
 
 
-def test_a_worker_at_work_extends_its_message_in_short_steps_and_stops_before_it_delays_it() -> None:
+def test_a_busy_worker_extends_its_message_until_it_fails_and_then_delays_it() -> None:
     world, twice, delays = World(visibility_s=3.0), threading.Event(), list[int]()
     world.store.put(KEY, "some text")
 
@@ -223,7 +223,7 @@ def test_each_pipeline_that_failed_at_the_last_receive_has_its_own_reason(second
     assert reasons == [Reason.UNAVAILABLE, Reason.INTERNAL if second else None]
 
 
-def test_a_document_that_cannot_be_marked_leaves_the_next_one_its_mark() -> None:
+def test_a_document_that_cannot_be_marked_failed_does_not_stop_the_next() -> None:
     both = Pipelines()
     both.first.store.put(KEY, "some words")
     down, error = raising(Unavailable("ledger", "the ledger cannot be reached")), RuntimeError("no memory")
@@ -250,7 +250,7 @@ def changed(monkeypatch: pytest.MonkeyPatch) -> Pipelines:
     return both
 
 
-def test_a_failed_observation_comes_again_before_anything_is_indexed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failed_observation_is_retried_before_indexing(monkeypatch: pytest.MonkeyPatch) -> None:
     both = changed(monkeypatch)
     with pytest.raises(Unavailable):
         both.receive(body(KEY))

@@ -58,7 +58,7 @@ def test_a_worker_that_dies_after_its_observation_has_hidden_the_old_version(cha
 
 
 @changes
-def test_the_holder_of_the_lease_need_not_live_for_it(change: str) -> None:
+def test_an_old_version_is_hidden_while_a_dead_worker_holds_the_lease(change: str) -> None:
     world = indexed()
     assert world.ledger.acquire(KEY, "a worker that died") is not None
     CHANGES[change](world)
@@ -69,7 +69,7 @@ def test_the_holder_of_the_lease_need_not_live_for_it(change: str) -> None:
 
 @changes
 @pytest.mark.parametrize("calls", range(30))
-def test_a_holder_that_indexes_the_old_version_and_dies_never_makes_it_answer(change: str, calls: int) -> None:
+def test_an_old_version_never_answers_after_its_event_whenever_its_worker_dies(change: str, calls: int) -> None:
     world, seen = World(), list[str | None]()
     world.store.put(KEY, "old words")
 
@@ -107,7 +107,7 @@ def test_the_same_version_answers_while_it_is_indexed_again(hint: Hint) -> None:
 
 
 @pytest.mark.parametrize("stalled_at", ["v1", None])
-def test_an_observer_that_stalls_changes_nothing_that_others_saw_later(stalled_at: str | None) -> None:
+def test_a_stalled_observer_does_not_overwrite_a_later_observation(stalled_at: str | None) -> None:
     world = indexed()
     before, head = world.store.objects[KEY], world.store.head
 
@@ -134,7 +134,7 @@ def test_an_observer_that_stalls_changes_nothing_that_others_saw_later(stalled_a
     assert answering(world) == (None if stalled_at else "v1")
 
 
-def test_a_version_that_replaced_the_observed_one_before_it_was_read_answers_without_its_event() -> None:
+def test_a_version_uploaded_after_the_observation_answers_without_its_event() -> None:
     world = indexed()
     world.store.put(KEY, "new words")
 
@@ -147,7 +147,7 @@ def test_a_version_that_replaced_the_observed_one_before_it_was_read_answers_wit
     assert answering(world) == "v3"
 
 
-def test_a_document_that_is_observed_too_often_comes_again() -> None:
+def test_a_message_whose_observation_keeps_losing_is_retried() -> None:
     world = indexed()
     world.ledger.observe = lambda *_: False  # type: ignore[method-assign]
     delays: list[tuple[str, int]] = []

@@ -105,9 +105,7 @@ def deliver(world: World, message: Hint | RangeTask, owner: str, calls: int) -> 
 
 @pytest.mark.parametrize("before", [None, "old words on a page", "old words\fon two pages"])
 @pytest.mark.parametrize("text", ["new words", "first\fsecond\fthird\ffourth\ffifth", " \f ", "!encrypted", None])
-def test_a_worker_that_is_killed_at_any_call_leaves_what_its_redelivery_mends(
-    before: str | None, text: str | None
-) -> None:
+def test_a_redelivery_repairs_what_a_worker_killed_at_any_call_left(before: str | None, text: str | None) -> None:
     is_text = text is not None and text.strip() != "" and not text.startswith("!")
     words = " ".join(sorted((text or "").split("\f"))) if is_text else ""
     assert (
@@ -118,7 +116,7 @@ def test_a_worker_that_is_killed_at_any_call_leaves_what_its_redelivery_mends(
 
 @pytest.mark.parametrize("before", [None, "old words on a page", "old words\f[0.9 in a picture]"])
 @pytest.mark.parametrize("text", ["first\f[0.9 second]", "first\f[0.9 second]\fthird", "[0.9 first]\f[0.2 noise]"])
-def test_a_worker_that_is_killed_while_pictures_are_recognised_leaves_what_its_redelivery_mends(
+def test_a_redelivery_repairs_what_a_worker_killed_at_any_call_of_recognition_left(
     before: str | None, text: str
 ) -> None:
     words = " ".join(sorted(re.findall("first|second|third", text)))
@@ -195,7 +193,7 @@ def test_an_event_at_any_call_of_the_workers_leaves_exactly_what_the_bucket_has(
 
 
 @pytest.mark.parametrize("owner", ["message-1", "message-2"])
-def test_what_is_written_after_the_lease_was_lost_does_not_stay(owner: str) -> None:
+def test_chunks_written_after_a_lost_lease_are_removed(owner: str) -> None:
     world = World()
     world.store.put(KEY, "first words")
 
@@ -215,7 +213,7 @@ def test_what_is_written_after_the_lease_was_lost_does_not_stay(owner: str) -> N
     assert world.ledger.holders == {}
 
 
-def test_a_write_that_is_done_late_goes_when_its_message_comes_again(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_redelivery_removes_chunks_that_chroma_wrote_late(monkeypatch: pytest.MonkeyPatch) -> None:
     world = World()
     world.store.put(KEY, "first words")
     late: list[IndexRecord] = []
@@ -239,7 +237,7 @@ def test_a_write_that_is_done_late_goes_when_its_message_comes_again(monkeypatch
     assert world.texts() == "second words"
 
 
-def test_a_message_that_comes_again_sends_no_range_again() -> None:
+def test_a_redelivery_sends_no_range_twice() -> None:
     world = World(range_pages=1)
     world.store.put(KEY, "one\ftwo")
     world.update()

@@ -91,7 +91,7 @@ def test_a_batch_is_embedded_while_the_one_before_is_written(tmp_path: Path) -> 
     assert len(line.written()) == 8
 
 
-def test_no_more_pages_are_read_ahead_than_memory_is_meant_for(tmp_path: Path) -> None:
+def test_at_most_64_pages_are_read_ahead(tmp_path: Path) -> None:
     line = Line(tmp_path, pages=500)
     ahead: list[int] = []
     line.check = lambda: ahead.append(line.reader.given - sum(line.embedder.batches))
@@ -139,7 +139,7 @@ def test_nothing_is_written_once_this_worker_must_stop(tmp_path: Path) -> None:
     assert line.reader.closed
 
 
-def test_a_write_that_is_under_way_ends_before_the_worker_lets_go(tmp_path: Path) -> None:
+def test_a_write_in_progress_ends_before_the_worker_stops(tmp_path: Path) -> None:
     line, stopping = Line(tmp_path, pages=8), threading.Event()
     ended: list[bool] = []
 

@@ -100,7 +100,7 @@ def ranges_of(world: World) -> list[RangeTask]:
     return [message for message in sent if isinstance(message, RangeTask)]
 
 
-def test_a_stale_range_waits_for_whoever_has_the_document() -> None:
+def test_a_stale_range_waits_for_the_lease_of_its_document() -> None:
     world = World(range_pages=1)
     world.store.put(KEY, "first page\fsecond page")
     world.update()
@@ -377,7 +377,9 @@ def test_a_range_that_ends_after_its_document_changed_leaves_no_chunk(end: str, 
 
 @pytest.mark.parametrize("change", CHANGES)
 @pytest.mark.parametrize("end", ENDS)
-def test_a_range_that_ends_like_this_at_its_last_receive_leaves_no_chunk(end: str, change: str) -> None:
+def test_a_range_that_ends_after_its_document_changed_leaves_no_chunk_at_its_last_receive(
+    end: str, change: str
+) -> None:
     race = race_to(end, change)
     race.drain(receives=RECEIVES)
     check(race)
@@ -385,7 +387,7 @@ def test_a_range_that_ends_like_this_at_its_last_receive_leaves_no_chunk(end: st
 
 @pytest.mark.parametrize("refused", [False, True])
 @pytest.mark.parametrize("calls", range(MOST_CALLS))
-def test_an_event_whose_mark_died_with_the_worker_of_a_range_is_not_lost(calls: int, *, refused: bool) -> None:
+def test_an_event_that_relied_on_a_range_worker_that_died_is_not_lost(calls: int, *, refused: bool) -> None:
     world = World(range_pages=4)
     first = world.store.put(KEY, OLD)
     world.update()

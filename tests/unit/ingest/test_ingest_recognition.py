@@ -122,7 +122,7 @@ DOUBTFUL = "picture recognised with too little confidence, not indexed"
         ("[!]\f[!]", [], (Status.REJECTED, Reason.TOO_SLOW), "pages 1-2: too_slow, not indexed"),
     ],
 )
-def test_pages_are_indexed_or_named_as_they_could_be_recognised(
+def test_each_page_is_indexed_or_named_with_the_reason_it_is_not(
     text: str, live_texts: list[str], end: tuple[Status, Reason | None], detail: str | None
 ) -> None:
     world = scanning(ocr_min_confidence=0.75)
@@ -158,7 +158,7 @@ def test_a_rebuild_recognises_again() -> None:
     assert {record.id for record in world.index.of(KEY)} == before
 
 
-def test_a_picture_is_not_begun_without_the_time_that_it_may_take() -> None:
+def test_a_recognition_range_needs_the_time_of_one_page_to_start() -> None:
     world = scanning(range_pages=50, ocr_page_timeout_s=90.0, stop_before_s=10.0)
     world.store.put(KEY, MIXED)
     world.update()
@@ -166,7 +166,7 @@ def test_a_picture_is_not_begun_without_the_time_that_it_may_take() -> None:
         world.index_range(tasks(world)[0], "range", lambda: 99.0)
 
 
-def test_no_picture_is_begun_once_the_time_for_it_is_over() -> None:
+def test_recognition_stops_between_pages_when_time_is_short() -> None:
     left, begun = [900.0], list[float]()
 
     def busy() -> None:
@@ -181,7 +181,7 @@ def test_no_picture_is_begun_once_the_time_for_it_is_over() -> None:
     assert begun == [900.0]
 
 
-def test_what_is_said_of_a_document_comes_with_its_text_and_is_renewed_while_pictures_are_recognised() -> None:
+def test_attributes_are_live_with_the_text_layers_and_are_renewed_during_recognition() -> None:
     world = scanning(range_pages=50)
     world.reader.title = "One"
     version = world.store.put(KEY, MIXED, tags={"stage": "draft"})

@@ -112,7 +112,7 @@ def test_a_range_that_died_after_its_document_moved_on_leaves_no_chunk() -> None
 
 @pytest.mark.parametrize("meets_lease", [False, True], ids=["its message died", "its mark died with the holder"])
 @pytest.mark.parametrize("before", ["some words", "one\f[0.9 two]"], ids=["indexed", "waiting with its text live"])
-def test_new_tags_count_after_the_workers_that_knew_of_them_died(before: str, *, meets_lease: bool) -> None:
+def test_new_tags_apply_although_the_workers_of_their_event_died(before: str, *, meets_lease: bool) -> None:
     world = World(FakeRecogniser(), ocr_range_pages=1)
     world.store.put(KEY, before, tags={"team": "finance"})
     world.update()
@@ -204,7 +204,7 @@ def fail_every_receive(world: World, text: str) -> None:
     ],
     ids=["replaced", "refused", "empty", "deleted"],
 )
-def test_a_change_keeps_its_end_while_the_old_chunks_cannot_be_removed(
+def test_a_change_keeps_its_status_while_the_old_chunks_cannot_be_removed(
     change: Callable[[World], object], status: Status, version: str | None, error: Exception
 ) -> None:
     world = indexed()
@@ -299,7 +299,9 @@ def while_it_is_marked(world: World, event: str) -> None:
     # A range is written without the lease.
     [("hint", while_it_writes), ("hint", while_it_is_marked), ("range", while_it_is_marked)],
 )
-def test_the_event_is_handled_after_all(kind: str, when: Callable[[World, str], None], event: str) -> None:
+def test_an_event_that_relied_on_a_failing_worker_is_handled(
+    kind: str, when: Callable[[World, str], None], event: str
+) -> None:
     world = World(range_pages=1)
     world.store.put(KEY, "some words" if kind == "hint" else "some\fwords")
     text = body(KEY)
@@ -336,7 +338,7 @@ each_message = pytest.mark.parametrize("message", MESSAGES)
 @each_door
 @each_message
 @pytest.mark.parametrize("receives", [1, 4])
-def test_a_message_about_nothing_leaves_nothing(door: str, message: str, receives: int) -> None:
+def test_a_message_about_an_unknown_document_makes_no_row(door: str, message: str, receives: int) -> None:
     world = World()
     DOORS[door](world, MESSAGES[message], receives)
     assert world.ledger.records == {}
@@ -345,7 +347,7 @@ def test_a_message_about_nothing_leaves_nothing(door: str, message: str, receive
 
 @each_door
 @each_message
-def test_it_still_removes_chunks_whose_row_is_lost(door: str, message: str) -> None:
+def test_a_message_removes_chunks_whose_row_is_lost(door: str, message: str) -> None:
     world = World()
     world.store.put(KEY, "some words")
     world.update()

@@ -44,7 +44,7 @@ def record(status: Status, version: str | None, plan: str) -> DocumentRecord:
 
 @pytest.mark.parametrize("plan", PLANS)
 @pytest.mark.parametrize("status", Status)
-def test_the_next_step_is_the_tables(status: Status, plan: str) -> None:
+def test_the_next_step_of_every_record_is_that_of_the_table(status: Status, plan: str) -> None:
     for version, head, (name, hint), recognises in product(
         (None, "v1", "v2"), (None, HEAD), HINTS.items(), (False, True)
     ):

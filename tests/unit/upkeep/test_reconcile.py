@@ -29,7 +29,7 @@ def test_a_document_in_order_is_left_alone(world: World) -> None:
     assert (drift(report), world.sent, report.complete) == ({}, [], True)
 
 
-def test_tags_and_metadata_that_are_not_what_the_ledger_has_are_stale_and_asked_to_be_looked_at(
+def test_tags_and_metadata_that_differ_from_the_ledger_are_stale(
     world: World,
 ) -> None:
     said = Attributes(title="T", tags={"stage": "draft"}, metadata={"team": "heat"})
@@ -45,7 +45,9 @@ def test_tags_and_metadata_that_are_not_what_the_ledger_has_are_stale_and_asked_
     assert world.sent == [Hint(hint.key) for hint in world.sent]
 
 
-def test_tags_are_asked_for_only_where_there_are_some(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_tags_are_requested_where_bucket_and_ledger_have_none(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(World, "tags", lambda *_: pytest.fail("they were asked for"))
     world.indexed("a.pdf")
     world.indexed("b.pdf", live_attributes=Attributes(title="T"))
@@ -117,7 +119,7 @@ def test_a_dry_run_hides_nothing(world: World) -> None:
 
 
 @pytest.mark.parametrize("leased_until", [0.0, LONG_AGO])
-def test_pending_for_long_with_nobody_at_work_is_stuck(world: World, leased_until: float) -> None:
+def test_a_document_pending_for_long_without_a_worker_is_stuck(world: World, leased_until: float) -> None:
     world.objects["a.pdf"] = "e1"
     world.add("a.pdf", DocumentRecord("a.pdf", version="v1", etag="e1", updated_at=LONG_AGO), leased_until)
     assert drift(world.run()) == {Drift.STUCK: 1}
@@ -132,7 +134,7 @@ def test_scans_may_wait_a_day_for_their_turn(world: World, waits_s: float, found
     assert drift(world.run()) == found
 
 
-def test_a_lease_that_nobody_gave_back_is_stuck(world: World) -> None:
+def test_an_expired_lease_is_stuck(world: World) -> None:
     world.indexed("a.pdf")
     world.add("a.pdf", world.rows["a.pdf"].record, leased_until=LONG_AGO)
     assert drift(world.run()) == {Drift.STUCK: 1}
@@ -148,13 +150,15 @@ def test_a_lease_that_nobody_gave_back_is_stuck(world: World) -> None:
         (Reason.INTERNAL, 2 * 24 * 3600, 1),
     ],
 )
-def test_what_failed_is_tried_again_after_a_while(world: World, reason: Reason, age_s: float, found: int) -> None:
+def test_a_failed_document_is_retried_after_a_while(
+    world: World, reason: Reason, age_s: float, found: int
+) -> None:
     world.objects["a.pdf"] = "e1"
     world.add("a.pdf", DocumentRecord("a.pdf", Status.FAILED, reason, etag="e1", updated_at=NOW - age_s))
     assert world.run().drift[Drift.MISSING] == found
 
 
-def test_what_ingest_changes_between_two_looks_is_no_drift(world: World) -> None:
+def test_a_document_that_ingest_changes_during_the_pass_is_no_drift(world: World) -> None:
     world.indexed("a.pdf", chunks=5)
 
     def finished() -> None:
@@ -164,7 +168,7 @@ def test_what_ingest_changes_between_two_looks_is_no_drift(world: World) -> None
     assert drift(world.run()) == {}
 
 
-def test_a_run_that_is_killed_sends_again_what_it_was_about_to_note(world: World) -> None:
+def test_a_run_that_dies_before_it_stores_its_place_repeats_its_hints(world: World) -> None:
     world.objects["a.pdf"] = "e1"
     reconcile = world.reconcile()
 
@@ -178,7 +182,7 @@ def test_a_run_that_is_killed_sends_again_what_it_was_about_to_note(world: World
     assert drift(world.run()) == {Drift.MISSING: 1}
 
 
-def test_a_pass_over_many_pages_counts_and_repairs_each_key_once_in_however_many_runs(world: World) -> None:
+def test_a_pass_of_many_runs_counts_and_repairs_each_key_once(world: World) -> None:
     for number in range(2500):
         world.objects[f"{number:05}.pdf"] = "e1"
         if number % 2:
@@ -267,7 +271,7 @@ def reindex(world: World, *known: str) -> Reindex:
     return Reindex(known, world, world.reconcile, lambda: NOW, lambda _: None)
 
 
-def test_a_pipeline_that_answers_is_never_removed_whatever_the_facts_say(world: World) -> None:
+def test_the_active_pipeline_is_never_removed(world: World) -> None:
     world.indexed("a.pdf")
     Roles("f2", retired={"f1": LONG_AGO}).write(world)
     reindex(world, "f1").tidy(lambda: 100.0)  # the settings name only the old pipeline again

@@ -83,7 +83,7 @@ def test_vectors_come_in_the_order_of_the_texts_whatever_the_batch(embedder: Onn
     assert embedder.cuts_at_blanks
 
 
-def test_texts_that_are_embedded_at_the_same_time_in_threads_do_not_meet(embedder: OnnxEmbedder) -> None:
+def test_texts_can_be_embedded_in_several_threads(embedder: OnnxEmbedder) -> None:
     alone = [embedder.embed_passages([text]) for text in TEXTS]
     with ThreadPoolExecutor(4) as pool:
         together = list(pool.map(lambda text: embedder.embed_passages([text]), TEXTS))
@@ -119,7 +119,7 @@ def test_onnxruntime_runs_the_model_where_it_is_asked_for_or_alone() -> None:
 @pytest.mark.parametrize(
     ("memory_mb", "threads"), [(None, 4), (128, 1), (1769, 1), (2048, 1), (3008, 2), (10_240, 4)]
 )
-def test_threads_are_the_whole_processors_that_the_memory_buys(
+def test_a_function_has_a_thread_for_each_processor_that_its_memory_buys(
     monkeypatch: pytest.MonkeyPatch, memory_mb: int | None, threads: int
 ) -> None:
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1, 2, 3}, raising=False)
@@ -263,7 +263,7 @@ _SPLIT, _MARKED = pre_tokenizers.WhitespaceSplit(), pre_tokenizers.Metaspace()
         (None, False),
     ],
 )
-def test_other_tokenizers_are_asked_where_words_end(
+def test_a_tokenizer_cuts_at_blanks_only_where_words_do(
     splitter: pre_tokenizers.PreTokenizer | None, *, cuts: bool
 ) -> None:
     tokenizer = Tokenizer(models.WordLevel({"a": 0}, unk_token="a"))
