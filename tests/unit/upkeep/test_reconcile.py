@@ -45,15 +45,6 @@ def test_tags_and_metadata_that_differ_from_the_ledger_are_stale(
     assert world.sent == [Hint(hint.key) for hint in world.sent]
 
 
-def test_no_tags_are_requested_where_bucket_and_ledger_have_none(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(World, "tags", lambda *_: pytest.fail("they were asked for"))
-    world.indexed("a.pdf")
-    world.indexed("b.pdf", live_attributes=Attributes(title="T"))
-    assert drift(world.run()) == {}
-
-
 @pytest.mark.parametrize(
     ("status", "updated_at", "leased_until"),
     [
@@ -72,16 +63,6 @@ def test_work_in_progress_is_no_drift(
     assert drift(world.run()) == {}
 
 
-def test_a_document_whose_worker_died_is_stuck_at_once_and_its_message_is_sent_without_its_ranges(
-    world: World,
-) -> None:
-    world.objects["a.pdf"] = "e1"
-    record = DocumentRecord("a.pdf", version="v1", etag="e1", ranges=3, dispatched=True, updated_at=JUST_NOW)
-    world.add("a.pdf", record, leased_until=NOW - 1)
-    assert drift(world.run()) == {Drift.STUCK: 1}
-    assert world.sent == [Hint("a.pdf")]
-
-
 @pytest.mark.parametrize("leased_until", [0.0, NOW - 1])
 @pytest.mark.parametrize("status", Status)
 @pytest.mark.parametrize("in_bucket", [False, True])
@@ -97,18 +78,38 @@ def test_a_version_that_the_bucket_no_longer_has_is_hidden_before_its_hint_is_se
     assert {hint.key for hint in world.sent} == {"a.pdf"}
 
 
-def test_a_version_that_was_restored_answers_again(world: World) -> None:
-    world.indexed("a.pdf", observed_version="")
-    assert drift(world.run()) == {Drift.STALE: 1}
-    assert world.rows["a.pdf"].record.answers
+INDEXED = DocumentRecord(
+    "a.pdf", Status.INDEXED, version="v1", etag="e1", chunks=3, live_generation="g1", live_version="v1"
+)
+WAITING = DocumentRecord("a.pdf", version="v1", etag="e1")
+RANGES = replace(WAITING, ranges=3, dispatched=True)
+SCANS = replace(WAITING, recognised_from=1)
+REPLACED = replace(WAITING, live_generation="g0", live_version="v0", observed_version="v1")
+HOUR = 3600.0
 
 
-def test_a_version_that_is_hidden_while_the_next_one_is_queued_is_no_drift(world: World) -> None:
+@pytest.mark.parametrize(
+    ("record", "age_s", "leased_until", "kind", "hints"),
+    [
+        (RANGES, 60, NOW - 1, Drift.STUCK, [Hint("a.pdf")]),  # its worker died, and its message sends the ranges
+        (WAITING, 24 * HOUR, 0.0, Drift.STUCK, [Hint("a.pdf", sweep=True)]),
+        (WAITING, 24 * HOUR, LONG_AGO, Drift.STUCK, [Hint("a.pdf", sweep=True)]),
+        (SCANS, HOUR, 0.0, None, []),  # scans may wait for a day
+        (SCANS, 25 * HOUR, 0.0, Drift.STUCK, [Hint("a.pdf", sweep=True)]),
+        (INDEXED, 24 * HOUR, LONG_AGO, Drift.STUCK, [Hint("a.pdf")]),  # an expired lease
+        (replace(INDEXED, observed_version=""), 24 * HOUR, 0.0, Drift.STALE, [Hint("a.pdf")]),  # restored
+        (REPLACED, 60, 0.0, None, []),  # hidden while the next version is queued
+    ],
+)
+def test_a_row_without_a_worker_is_judged_by_its_age_and_its_lease(
+    world: World, record: DocumentRecord, age_s: float, leased_until: float, kind: Drift | None, hints: list[Hint]
+) -> None:
     world.objects["a.pdf"] = "e1"
-    world.metadata["a.pdf"] = {"team": "of the next version"}
-    record = DocumentRecord("a.pdf", live_generation="g0", live_version="v0", observed_version="v1")
-    world.add("a.pdf", replace(record, updated_at=JUST_NOW))
-    assert drift(world.run()) == {}
+    world.chunks["a.pdf"] = {"g1": 3} if record.status is Status.INDEXED else {}
+    world.add("a.pdf", replace(record, updated_at=NOW - age_s), leased_until)
+    assert drift(world.run()) == ({kind: 1} if kind else {})
+    assert world.sent == hints
+    assert world.rows["a.pdf"].record.answers == (record.status is Status.INDEXED)
 
 
 def test_a_dry_run_hides_nothing(world: World) -> None:
@@ -116,29 +117,6 @@ def test_a_dry_run_hides_nothing(world: World) -> None:
     report = world.reconcile().run(lambda: 100.0, dry_run=True)
     assert drift(report) == {Drift.ORPHAN: 1}
     assert world.rows["a.pdf"].record.answers
-
-
-@pytest.mark.parametrize("leased_until", [0.0, LONG_AGO])
-def test_a_document_pending_for_long_without_a_worker_is_stuck(world: World, leased_until: float) -> None:
-    world.objects["a.pdf"] = "e1"
-    world.add("a.pdf", DocumentRecord("a.pdf", version="v1", etag="e1", updated_at=LONG_AGO), leased_until)
-    assert drift(world.run()) == {Drift.STUCK: 1}
-    assert world.sent == [Hint("a.pdf", sweep=True)]
-
-
-@pytest.mark.parametrize(("waits_s", "found"), [(3600, {}), (25 * 3600, {Drift.STUCK: 1})])
-def test_scans_may_wait_a_day_for_their_turn(world: World, waits_s: float, found: dict[Drift, int]) -> None:
-    world.objects["a.pdf"] = "e1"
-    waiting = DocumentRecord("a.pdf", version="v1", etag="e1", updated_at=NOW - waits_s, recognised_from=1)
-    world.add("a.pdf", waiting)
-    assert drift(world.run()) == found
-
-
-def test_an_expired_lease_is_stuck(world: World) -> None:
-    world.indexed("a.pdf")
-    world.add("a.pdf", world.rows["a.pdf"].record, leased_until=LONG_AGO)
-    assert drift(world.run()) == {Drift.STUCK: 1}
-    assert world.sent == [Hint("a.pdf")]
 
 
 @pytest.mark.parametrize(
