@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import os
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,8 @@ from playwright.sync_api import Browser, BrowserContext, Page, expect
 from benchmarks.chromium import chromium
 from benchmarks.doors import Doors, local_stack
 from benchmarks.model_host import MODEL, Misdeed, ModelHost
-from benchmarks.pdfs import pdf
+from benchmarks.pdfs import pdf, text_content
+from benchmarks.poison import build
 from docwell.adapters.dynamodb.principals import DynamoApiKeys, Grant, PrincipalAdmin
 from docwell.identity import ApiKey, digest_of
 from infra.local.stack import Stack
@@ -31,6 +33,8 @@ WAIT_MS = 45_000
 # The answer takes this long for a first and each further word, so that its steps can be seen.
 FIRST_S, PACE_S = 0.2, 0.01
 _INDEXED_S = 120.0
+# The pages of a node of a page tree.
+_KIDS = 40
 # Kept by the page for the test: what its policy has blocked.
 _WATCH = """
 window.blocked = [];
@@ -134,3 +138,24 @@ def write_pdf(folder: Path, name: str, *pages: str) -> Path:
     path = folder / name
     path.write_bytes(pdf(list(pages)))
     return path
+
+
+def long_pdf(pages: int, picture: int, texts: Mapping[int, str]) -> bytes:
+    """Return a PDF of pages with `picture` bytes each that no text shows; `texts` has the text of some pages."""
+    # As Word and LaTeX write them, in a tree: a flat list of pages has to be read to its end.
+    nodes = -(-pages // _KIDS)
+    first, font = 3 + nodes, 3 + nodes + 2 * pages
+    tree = b"<</Type/Pages%b/Count %d/Kids[%b]>>"
+    objects = [tree % (b"", pages, b" ".join(b"%d 0 R" % node for node in range(3, first)))]
+    for start in range(0, pages, _KIDS):
+        sheets = range(first, font, 2)[start : start + _KIDS]
+        kids = b" ".join(b"%d 0 R" % sheet for sheet in sheets)
+        objects.append(tree % (b"/Parent 2 0 R", len(sheets), kids))
+    sheet = b"<</Type/Page/Parent %d 0 R/MediaBox[0 0 595 842]/Contents %d 0 R/Resources<</Font<</F1 %d 0 R>>>>>>"
+    for number in range(pages):
+        objects.append(sheet % (3 + number // _KIDS, first + 2 * number + 1, font))
+        text = texts.get(number + 1, f"This is page {number + 1} of the log.")
+        # Random bytes do not compress.
+        objects.append(build.stream(text_content(text) + b"\n%" + os.urandom(picture // 2).hex().encode()))
+    objects.append(b"<</Type/Font/Subtype/Type1/BaseFont/Helvetica/Encoding/WinAnsiEncoding>>")
+    return build.pdf(objects)

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import io
-import os
 from typing import Any
 from urllib.parse import quote
 
 import httpx
-import pypdf
 import pytest
 from playwright.sync_api import Page, Request, Route, expect
-from pypdf.generic import DecodedStreamObject, NameObject
 
 from benchmarks.model_host import Misdeed
 from benchmarks.pdfs import pdf
-from tests.console.conftest import BOILER, QUESTION, Console, ask
+from tests.console.conftest import BOILER, QUESTION, Console, ask, long_pdf
 
 pytestmark = pytest.mark.e2e
 
@@ -127,7 +123,7 @@ def test_a_follow_up_sends_the_conversation_and_a_new_one_forgets_it(console: Co
     ask(page, "And by whom is it inspected?")
     page.get_by_role("button", name="New conversation").click()
     ask(page)
-    assert [[turn["question"] for turn in one["history"]] for one in sent] == [[], [QUESTION], []]
+    assert [[turn["question"] for turn in body["history"]] for body in sent] == [[], [QUESTION], []]
 
 
 def test_a_stopped_question_ends_at_once_and_the_next_one_is_answered(console: Console) -> None:
@@ -224,17 +220,9 @@ def test_a_receipt_shows_the_answer_and_takes_a_verdict(console: Console) -> Non
 
 
 def test_a_pdf_whose_link_has_expired_is_read_on_with_a_new_link(console: Console) -> None:
-    writer = pypdf.PdfWriter(
-        clone_from=io.BytesIO(pdf([f"This is page {number} of the log." for number in range(6)]))
-    )
-    for sheet in writer.pages:  # longer than a range, so that no page comes with another
-        long, contents = DecodedStreamObject(), sheet.get_contents()
-        assert contents is not None
-        long.set_data(contents.get_data() + b"\n%" + os.urandom(150_000).hex().encode())
-        sheet[NameObject("/Contents")] = writer._add_object(long)
-    body = io.BytesIO()
-    writer.write(body)
-    console.doors.indexed("mill/log.pdf", console.doors.put("mill/log.pdf", body.getvalue()), 60)
+    # A page is longer than a range, so that none comes with another.
+    body = long_pdf(6, 300_000, {})
+    console.doors.indexed("mill/log.pdf", console.doors.put("mill/log.pdf", body), 60)
     page = console.open()
     page.locator("#question").wait_for()
     links: set[str] = set()
@@ -249,10 +237,10 @@ def test_a_pdf_whose_link_has_expired_is_read_on_with_a_new_link(console: Consol
 
     page.route("**/-/s3/**", answer)
     page.evaluate("location.hash = '#/source?document=mill%2Flog.pdf&page=1'")
-    expect(page.locator('.sheet[data-page="1"] .textLayer')).to_contain_text("page 0")
+    expect(page.locator('.sheet[data-page="1"] .textLayer')).to_contain_text("page 1")
     expired |= links
     page.wait_for_timeout(1_100)  # a link is signed to the second: one of the same second is the same link
     page.evaluate("{ const now = Date.now; Date.now = () => now() + 600_000; }")
     page.evaluate("document.querySelector('.pages').scrollTop = 1e6")
-    expect(page.locator('.sheet[data-page="6"] .textLayer')).to_contain_text("page 5")
+    expect(page.locator('.sheet[data-page="6"] .textLayer')).to_contain_text("page 6")
     assert links > expired

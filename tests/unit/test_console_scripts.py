@@ -62,11 +62,7 @@ def test_a_renewal_that_ends_after_a_sign_out_stores_no_token() -> None:
 
 @pytest.mark.parametrize(
     ("status", "failed", "words"),
-    [
-        (400, 401, "Your sign-in has ended. Sign in again."),
-        (429, 0, "unreachable"),
-        (503, 0, "unreachable"),
-    ],
+    [(400, 401, "Your sign-in has ended. Sign in again."), (429, 0, "unreachable"), (503, 0, "unreachable")],
 )
 def test_only_a_refusal_ends_a_sign_in(status: int, failed: int, words: str) -> None:
     result = run_script(f"""{_OLD}

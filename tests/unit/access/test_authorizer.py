@@ -311,8 +311,8 @@ def test_the_function_allows_a_stored_key_and_denies_every_other(
         assert effect(authorization=f"Bearer {FOREIGN}") == "Deny"
         assert effect() == "Deny"
         recorded = [json.loads(line) for line in capsys.readouterr().out.splitlines() if "_aws" in line]
-        assert [one["Unauthenticated"] for one in recorded] == [[1.0], [1.0]]
-        assert [one["_aws"]["CloudWatchMetrics"][0]["Dimensions"] for one in recorded] == [[["service"]]] * 2
+        assert [metric["Unauthenticated"] for metric in recorded] == [[1.0], [1.0]]
+        assert [metric["_aws"]["CloudWatchMetrics"][0]["Dimensions"] for metric in recorded] == [[["service"]]] * 2
         table.delete_table(TableName="principals")
         with pytest.raises(Unavailable):  # API Gateway denies the request
             effect(authorization=f"Bearer {FOREIGN}")

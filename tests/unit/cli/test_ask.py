@@ -445,12 +445,7 @@ def test_ctrl_c_stops_an_answer_and_clears_a_line_but_does_not_end(
 
 @pytest.mark.parametrize(
     ("arguments", "view"),
-    [
-        ([], "/ask"),
-        ([KEY], f"{VIEW}1"),
-        ([KEY, "--page", "7"], f"{VIEW}7"),
-        ([RECEIPT], f"/receipt/{RECEIPT}"),
-    ],
+    [([], "/ask"), ([KEY], f"{VIEW}1"), ([KEY, "--page", "7"], f"{VIEW}7"), ([RECEIPT], f"/receipt/{RECEIPT}")],
 )
 def test_the_console_opens_at_its_view_with_the_key_in_the_fragment(
     run: Run, api: FakeApi, browser: Browser, arguments: list[str], view: str

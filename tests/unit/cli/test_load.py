@@ -288,11 +288,7 @@ def dying(real: Callable[..., Any], at: int, *, after: bool) -> Callable[..., An
     return call
 
 
-STEPS = [
-    (S3Copier, "copy"),
-    (SqsTaskQueue, "waiting"),
-    (S3Listing, "page"),
-]
+STEPS = [(S3Copier, "copy"), (SqsTaskQueue, "waiting"), (S3Listing, "page")]
 
 
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])

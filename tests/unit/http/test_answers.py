@@ -336,11 +336,13 @@ def test_an_answer_has_no_link_markup_or_invisible_character(world: HttpWorld, t
     assert "://" not in text_shown
     assert "evil.com" not in text_shown
     assert "<" not in text_shown
-    assert {unicodedata.category(one) for one in text_shown}.isdisjoint({"Cc", "Cf", "Co"})
+    assert {unicodedata.category(character) for character in text_shown}.isdisjoint({"Cc", "Cf", "Co"})
     assert ("evil[.]com/x" in text_shown) == (text == PLAIN)
     (citation,) = answer["citations"]
     assert citation["suspicious"] == (text == ORDERS)
-    assert {unicodedata.category(one) for one in json.dumps(answer, ensure_ascii=False)}.isdisjoint({"Cf", "Co"})
+    assert {unicodedata.category(character) for character in json.dumps(answer, ensure_ascii=False)}.isdisjoint(
+        {"Cf", "Co"}
+    )
 
 
 def test_an_extractive_answer_has_no_link(world: HttpWorld) -> None:
@@ -360,7 +362,7 @@ def test_the_printed_page_number_is_as_clean_in_the_passages_of_a_stream_as_in_a
     world: HttpWorld, label: str | None
 ) -> None:
     chunks = world.index.chunks["house"]
-    chunks |= {id_: replace(one, chunk=replace(one.chunk, label=label)) for id_, one in chunks.items()}
+    chunks |= {id_: replace(record, chunk=replace(record.chunk, label=label)) for id_, record in chunks.items()}
     world.runtime = STREAMING
     events = dict(events_of(begin({"question": QUESTION, "stream": True})))
     (passage,), (citation,) = events["passages"]["passages"], events["answer"]["citations"]
@@ -369,4 +371,4 @@ def test_the_printed_page_number_is_as_clean_in_the_passages_of_a_stream_as_in_a
     text = passage["page_label"] or ""
     assert "evil.com" not in text
     assert "<" not in text
-    assert {unicodedata.category(one) for one in text}.isdisjoint({"Cc", "Cf", "Co"})
+    assert {unicodedata.category(character) for character in text}.isdisjoint({"Cc", "Cf", "Co"})

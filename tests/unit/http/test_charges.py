@@ -6,14 +6,15 @@ import asyncio
 import threading
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import partial
 from itertools import islice
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
-from docwell.answers import Completion, Cost, Message
+from docwell.answers import Completion, Message
 from docwell.config import QueryLimits
 from docwell.deadline import Deadline, run
 from docwell.errors import DeadlineExceeded, ModelMissing, Overloaded, TooManyInFlight, Unavailable
@@ -21,7 +22,7 @@ from docwell.http import answering, sse
 from docwell.http.bodies import QueryRequest, most_model_calls
 from docwell.http.edges import RequestAdmission
 from docwell.http.streaming import StreamedResponse, stream_events
-from docwell.identity import Identity, Principal, Use
+from docwell.identity import Identity, Principal
 from docwell.ports import Reservation
 from tests.unit.conftest import HttpWorld
 from tests.unit.http.http_calls import STREAMING, begin, call
@@ -246,7 +247,10 @@ def test_a_replay_that_fails_is_charged_and_logged(world: HttpWorld, caplog: pyt
     before, world.model.fails = world.principals.tokens, BROKEN
     assert call("POST", f"/v1/receipts/{id_}/replay")[0] == 503
     assert world.principals.tokens > before
-    assert [vars(one)["outcome"] for one in caplog.records if one.message == "answered"] == ["answered", "failed"]
+    assert [vars(record)["outcome"] for record in caplog.records if record.message == "answered"] == [
+        "answered",
+        "failed",
+    ]
     assert len(world.receipts.kept) == 1
 
 
@@ -288,87 +292,48 @@ ANN = Principal("key:ann", frozenset({"house"}))
 PATIENT_S = 30.0
 
 
-@dataclass
-class Principals:
-    """Knows one caller; `go` holds up the lookup, and `may_reserve` a reservation."""
-
-    refuses: Exception | None = None
-    go: threading.Event = field(default_factory=threading.Event)
-    may_reserve: threading.Event = field(default_factory=threading.Event)
-    has_settled: threading.Event = field(default_factory=threading.Event)
-    found: int = 0
-    charged: int = 0
-    reserved: int = 0
-    settled: list[int] = field(default_factory=list)
-
-    def __post_init__(self) -> None:
-        self.go.set()
-        self.may_reserve.set()
-
-    def find(self, id_: str, groups: Sequence[str] = ()) -> Principal | None:
-        self.found += 1
-        self.go.wait(PATIENT_S)
-        return ANN if id_ == ANN.id else None
-
-    def use(self, principal: Principal) -> Use:
-        return Use(self.charged)
-
-    def charge(self, principal: Principal) -> None:
-        if self.refuses:
-            raise self.refuses
-        self.charged += 1
-
-    def reserve(self, principal: Principal, tokens: int) -> Reservation:
-        self.charge(principal)
-        self.may_reserve.wait(PATIENT_S)
-        self.reserved += tokens
-        return Reservation(principal.id, "today", "1", tokens)
-
-    def settle(self, reservation: Reservation, tokens: int, cost: Cost | None = None) -> None:
-        self.settled.append(tokens)
-        self.has_settled.set()
-
-
-def admission(principals: Principals, id_: str = ANN.id, seconds: float = PATIENT_S) -> RequestAdmission:
-    return RequestAdmission(Identity(id_), principals, Deadline(seconds))
+def admission(principals: Mock, seconds: float, tokens: int = 0) -> RequestAdmission:
+    return RequestAdmission(Identity(ANN.id), principals, Deadline(seconds), tokens)
 
 
 def test_a_lookup_that_hangs_ends_within_its_share_of_the_deadline() -> None:
-    principals = Principals()
-    principals.go.clear()
+    answers = threading.Event()
+    principals = Mock(find=lambda *_: answers.wait(PATIENT_S) and ANN)
     try:
         with pytest.raises(DeadlineExceeded):
-            run(admission(principals, seconds=0.2).identified())
+            run(admission(principals, 0.2).identified())
     finally:
-        principals.go.set()
+        answers.set()
 
 
 def test_a_caller_that_waits_no_longer_does_not_stop_the_charge() -> None:
-    principals = Principals()
-    principals.go.clear()
+    answers = threading.Event()
+    principals = Mock(find=lambda *_: answers.wait(PATIENT_S) and ANN)
 
-    async def work() -> int:
-        asked = admission(principals)
-        waiting = asyncio.create_task(asked.admitted())
+    async def work() -> None:
+        request = admission(principals, PATIENT_S)
+        waiting = asyncio.create_task(request.admitted())
         await asyncio.sleep(0.01)
         waiting.cancel()
-        principals.go.set()
-        await asked.admitted()
-        return principals.charged
+        answers.set()
+        await request.admitted()
 
-    assert run(work()) == 1
+    run(work())
+    principals.charge.assert_called_once_with(ANN)
 
 
 def test_tokens_that_are_reserved_after_the_time_is_up_are_given_back_once() -> None:
-    principals = Principals()
-    principals.may_reserve.clear()
-    asked = RequestAdmission(Identity(ANN.id), principals, Deadline(0.5), tokens=4096)
+    reserves, settled = threading.Event(), threading.Event()
+    reservation = Reservation(ANN.id, "today", "1", 4096)
+    principals = Mock(find=lambda *_: ANN, reserve=lambda *_: reserves.wait(PATIENT_S) and reservation)
+    principals.settle.side_effect = lambda *_: settled.set()
+    request = admission(principals, 0.5, tokens=4096)
     try:
         with pytest.raises(DeadlineExceeded):
-            run(asked.admitted())
-        asked.settle(0)  # the follow-up
-        assert principals.settled == []
+            run(request.admitted())
+        request.settle(0)  # the follow-up
+        principals.settle.assert_not_called()
     finally:
-        principals.may_reserve.set()
-    assert principals.has_settled.wait(PATIENT_S)
-    assert (principals.reserved, principals.settled) == (4096, [0])
+        reserves.set()
+    assert settled.wait(PATIENT_S)
+    principals.settle.assert_called_once_with(reservation, 0)

@@ -47,12 +47,12 @@ def test_a_source_of_a_chat_opens_the_console_at_its_quote(world: HttpWorld) -> 
 
 def test_a_source_that_has_no_pages_names_its_place(world: HttpWorld) -> None:
     unit = CitationUnit(UnitKind.RANGE, "Budget!A5:D5", "Budget!A5:D5")
-    said = "The pump (of the [yard](x) & cellar) is inspected every April."
-    world.add("house/50% & more.xlsx", said, unit=unit)
+    text = "The pump (of the [yard](x) & cellar) is inspected every April."
+    world.add("house/50% & more.xlsx", text, unit=unit)
     world.model.says = "The pump is inspected every April [1]."
-    asked = {**CHAT, "messages": [{"role": "user", "content": "how often is the pump inspected"}]}
-    found = source(link(asked))
-    assert (found["document"], found["place"]) == ("house/50% & more.xlsx", "Budget!A5:D5")
+    body = {**CHAT, "messages": [{"role": "user", "content": "how often is the pump inspected"}]}
+    opened = source(link(body))
+    assert (opened["document"], opened["place"]) == ("house/50% & more.xlsx", "Budget!A5:D5")
 
 
 def test_an_answer_to_a_tool_links_to_the_console_too(world: HttpWorld) -> None:

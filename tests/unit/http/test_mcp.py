@@ -23,7 +23,7 @@ from tests.unit.http.http_calls import CONTEXT, HandlerTransport, call, event_of
 from tests.unit.query.query_world import BOILER, QUESTION
 
 MODES = pytest.mark.parametrize("mode", ["auto", "legacy"])
-ASKED = {"question": QUESTION}
+QUERY = {"question": QUESTION}
 PAGE = "docwell://documents/house%2Frules.pdf/pages/7"
 _Result = TypeVar("_Result")
 
@@ -58,7 +58,7 @@ def tool(name: str, key: str = "house", mode: Any = "auto", **arguments: Any) ->
 @MODES
 def test_the_official_client_lists_the_tools_at_no_charge(world: HttpWorld, mode: str) -> None:
     listed = using(lambda client: client.list_tools(), mode=mode)
-    assert [one.name for one in listed.tools] == ["search", "ask", "documents", "overview"]
+    assert [entry.name for entry in listed.tools] == ["search", "ask", "documents", "overview"]
     assert {"question", "filter", "group_by"} <= set(listed.tools[0].input_schema["properties"])
     assert world.principals.requests == 0
 
@@ -66,19 +66,19 @@ def test_the_official_client_lists_the_tools_at_no_charge(world: HttpWorld, mode
 @MODES
 def test_a_search_gives_passages_with_pages(world: HttpWorld, mode: str) -> None:
     world.add("cellar/a.pdf", "The boiler of the cellar is inspected every June.")
-    found = tool("search", mode=mode, question=QUESTION, top_k=3)
-    assert not found.is_error
-    (passage,) = found.structured_content["passages"]
+    result = tool("search", mode=mode, question=QUESTION, top_k=3)
+    assert not result.is_error
+    (passage,) = result.structured_content["passages"]
     assert (passage["document"], passage["page"], passage["quote"]) == ("house/rules.pdf", 7, BOILER)
-    assert BOILER in found.content[0].text
+    assert BOILER in result.content[0].text
     assert (world.principals.requests, world.model.asked) == (1, [])
 
 
 @MODES
 def test_an_answer_has_its_sources_a_receipt_and_its_charge(world: HttpWorld, mode: str) -> None:
-    found = tool("ask", mode=mode, question=QUESTION, collection="house")
-    assert found.content[0].text.startswith("Every March [1].\n\nSources:\n\n1. [house/rules.pdf, page 7")
-    answer = found.structured_content
+    result = tool("ask", mode=mode, question=QUESTION, collection="house")
+    assert result.content[0].text.startswith("Every March [1].\n\nSources:\n\n1. [house/rules.pdf, page 7")
+    answer = result.structured_content
     assert world.principals.tokens == answer["usage"]["prompt_tokens"] + answer["usage"]["completion_tokens"] > 0
     assert [id_ for _, id_ in world.receipts.kept] == [answer["request_id"]]
     (event,) = world.audit.events
@@ -92,14 +92,14 @@ def test_an_overview_is_of_one_document(world: HttpWorld) -> None:
     assert (receipt.request["document"], receipt.request["mode"]) == ("house/rules.pdf", "overview")
 
 
-@pytest.mark.parametrize(("name", "arguments", "told"), rows(__file__, "mcp_tool_errors"))
+@pytest.mark.parametrize(("name", "arguments", "text"), rows(__file__, "mcp_tool_errors"))
 def test_what_goes_wrong_in_a_tool_is_told_to_the_model(
-    world: HttpWorld, name: str, arguments: dict[str, Any], told: str
+    world: HttpWorld, name: str, arguments: dict[str, Any], text: str
 ) -> None:
     world.add("cellar/a.pdf", "The cellar is dry.")
-    found = tool(name, **arguments)
-    assert found.is_error
-    assert told in found.content[0].text
+    result = tool(name, **arguments)
+    assert result.is_error
+    assert text in result.content[0].text
 
 
 @MODES
@@ -109,7 +109,7 @@ def test_resources_are_pages_of_documents(world: HttpWorld, mode: str) -> None:
         return listed, templates, await client.read_resource(PAGE)
 
     listed, templates, page = using(work, mode=mode)
-    assert [one.uri for one in listed.resources] == ["docwell://documents/house%2Frules.pdf/pages/1"]
+    assert [resource.uri for resource in listed.resources] == ["docwell://documents/house%2Frules.pdf/pages/1"]
     assert templates.resource_templates[0].uri_template == "docwell://documents/{document}/pages/{page}"
     assert page.contents[0].text == BOILER
     assert world.principals.requests == 2
@@ -138,7 +138,9 @@ def test_a_page_is_read_by_the_listed_address_and_by_the_one_that_vs_code_makes_
 ) -> None:
     world.add(key, BOILER, page=7)
     listed = f"docwell://documents/{quote(key, safe='')}/pages/7"
-    assert listed.removesuffix("7") + "1" in {one["uri"] for one in read("resources/list")["result"]["resources"]}
+    assert listed.removesuffix("7") + "1" in {
+        resource["uri"] for resource in read("resources/list")["result"]["resources"]
+    }
     # It decodes the path, and encodes it again without its slashes and percent signs.
     for uri in (listed, f"docwell://documents/{quote(key, safe='/%')}/pages/7"):
         (content,) = read("resources/read", uri=uri)["result"]["contents"]
@@ -237,14 +239,14 @@ HOSTILE: tuple[object, ...] = (
     {},
     {"a": []},
 )
-CALL = {"name": "search", "arguments": ASKED}
+CALL = {"name": "search", "arguments": QUERY}
 NAMES = ("question", "collection", "document", "filter", "top_k", "prefix", "status", "cursor", "mode", "nothing")
 
 
 def messages(value: object) -> dict[str, dict[str, Any]]:
     """Return messages that each have the value in another place."""
     called = {
-        f"{tool}.{name}": {"name": tool, "arguments": ASKED | {name: value}}
+        f"{tool}.{name}": {"name": tool, "arguments": QUERY | {name: value}}
         for tool in ("search", "ask", "documents", "overview")
         for name in NAMES
     }
@@ -255,12 +257,12 @@ def messages(value: object) -> dict[str, dict[str, Any]]:
         "initialize": {"protocolVersion": {"protocolVersion": value, "capabilities": value, "clientInfo": value}},
         "tools/call": {"name": CALL | {"name": value}, "arguments": CALL | {"arguments": value}, **called},
     }
-    whole = {name: LIST | {name: value} for name in ("jsonrpc", "id", "method", "params", "other")}
-    whole["_meta"] = LIST | {"params": {"_meta": value}}
-    return whole | {
-        place: LIST | {"method": method, "params": one}
+    messages = {name: LIST | {name: value} for name in ("jsonrpc", "id", "method", "params", "other")}
+    messages["_meta"] = LIST | {"params": {"_meta": value}}
+    return messages | {
+        place: LIST | {"method": method, "params": parameters}
         for method, places in params.items()
-        for place, one in places.items()
+        for place, parameters in places.items()
     }
 
 
@@ -269,9 +271,9 @@ def messages(value: object) -> dict[str, dict[str, Any]]:
 def test_a_value_of_any_json_type_at_any_place_of_a_message_is_no_error_of_the_server(
     world: HttpWorld, value: object, version: str | None
 ) -> None:
-    found = {}
+    statuses = {}
     for place, message in messages(value).items():
         headers = {"mcp-protocol-version": version, "mcp-method": str(message["method"])} if version else {}
         answer: Any = handler(event_of("POST", "/v1/mcp", message, "house", **headers), CONTEXT)
-        found[place] = answer["statusCode"]
-    assert {place: status for place, status in found.items() if status >= 500} == {}
+        statuses[place] = answer["statusCode"]
+    assert {place: status for place, status in statuses.items() if status >= 500} == {}

@@ -170,9 +170,9 @@ def test_documents_are_listed_by_how_their_keys_begin(world: HttpWorld) -> None:
     world.add("garden/2026/b.pdf", BOILER)
 
     def listed(query: str, key: str = "all") -> list[str]:
-        status, found, _ = call("GET", f"/v1/documents?{query}", key=key)
+        status, page, _ = call("GET", f"/v1/documents?{query}", key=key)
         assert status == 200
-        return [one["document"] for one in found["documents"]]
+        return [record["document"] for record in page["documents"]]
 
     assert listed("prefix=house/2026/") == ["house/2026/a.pdf"]
     assert listed("prefix=house/2026/&collection=garden") == []
@@ -227,20 +227,20 @@ def pages(world: HttpWorld) -> HttpWorld:
 
 
 def search(body: dict[str, Any], key: str = "house") -> dict[str, Any]:
-    status, found, _ = call("POST", "/v1/search", {"question": QUESTION, **body}, key)
-    assert status == 200, found
-    assert isinstance(found, dict)
-    return found
+    status, answer, _ = call("POST", "/v1/search", {"question": QUESTION, **body}, key)
+    assert status == 200, answer
+    assert isinstance(answer, dict)
+    return answer
 
 
 def test_the_passages_are_those_of_the_answer_in_their_order(pages: HttpWorld) -> None:
-    found = search({"top_k": 5})
+    answer = search({"top_k": 5})
     assert call("POST", "/v1/query", {"question": QUESTION, "top_k": 5}, "house")[0] == 200
     (receipt,) = pages.receipts.kept.values()
-    assert [passage["document"] for passage in found["passages"]] == [
+    assert [passage["document"] for passage in answer["passages"]] == [
         document for _, document, _ in receipt.passages
     ]
-    assert {passage["document"] for passage in found["passages"]} == {"house/rules.pdf", "house/notes.pdf"}
+    assert {passage["document"] for passage in answer["passages"]} == {"house/rules.pdf", "house/notes.pdf"}
 
 
 def test_a_passage_has_its_page_quote_score_and_link(pages: HttpWorld) -> None:
@@ -254,9 +254,9 @@ def test_a_passage_has_its_page_quote_score_and_link(pages: HttpWorld) -> None:
 
 def test_passages_come_by_document_on_request(pages: HttpWorld) -> None:
     pages.add("house/notes.pdf", "A boiler is inspected by two people.", page=4)
-    found = search({"group_by": "document"})
-    assert found["passages"] is None
-    groups = {group["document"]: {hit["page"] for hit in group["passages"]} for group in found["documents"]}
+    answer = search({"group_by": "document"})
+    assert answer["passages"] is None
+    groups = {group["document"]: {hit["page"] for hit in group["passages"]} for group in answer["documents"]}
     assert groups == {"house/rules.pdf": {7}, "house/notes.pdf": {3, 4}}
 
 
@@ -281,7 +281,7 @@ def test_what_the_caller_may_not_read_looks_missing(pages: HttpWorld, more: dict
 # --- uploads, deletions, links and use ---
 
 
-WANTED = {"document": "house/new.pdf", "size": 9}
+UPLOAD = {"document": "house/new.pdf", "size": 9}
 
 
 def changes(world: HttpWorld) -> list[tuple[str, Action, frozenset[str]]]:
@@ -289,7 +289,7 @@ def changes(world: HttpWorld) -> list[tuple[str, Action, frozenset[str]]]:
 
 
 def test_a_form_fixes_key_size_and_type_and_is_in_the_audit_trail(world: HttpWorld) -> None:
-    status, form, _ = call("POST", "/v1/uploads", WANTED | {"content_type": "text/plain"}, key="porter")
+    status, form, _ = call("POST", "/v1/uploads", UPLOAD | {"content_type": "text/plain"}, key="porter")
     assert status == 200
     assert form == {
         "document": "house/new.pdf",
@@ -305,8 +305,8 @@ def test_a_form_fixes_key_size_and_type_and_is_in_the_audit_trail(world: HttpWor
 @pytest.mark.parametrize("key", ["attic/a.pdf", "a.pdf", "/house/a.pdf", "housed/a.pdf"])
 def test_a_form_for_another_collection_is_forbidden_whether_it_exists_or_not(world: HttpWorld, key: str) -> None:
     world.ledger.records["attic/a.pdf"] = DocumentRecord("attic/a.pdf", Status.PENDING)
-    answer = call("POST", "/v1/uploads", WANTED | {"document": key}, key="porter")
-    absent = call("POST", "/v1/uploads", WANTED | {"document": "nowhere/a.pdf"}, key="porter")
+    answer = call("POST", "/v1/uploads", UPLOAD | {"document": key}, key="porter")
+    absent = call("POST", "/v1/uploads", UPLOAD | {"document": "nowhere/a.pdf"}, key="porter")
     assert answer[0] == 403
     assert masked(answer) == masked(absent)
     assert world.writer.forms == []
@@ -314,9 +314,9 @@ def test_a_form_for_another_collection_is_forbidden_whether_it_exists_or_not(wor
 
 
 def test_a_grant_to_read_is_none_to_write(world: HttpWorld) -> None:
-    assert call("POST", "/v1/uploads", WANTED, key="house")[0] == 403
-    assert call("POST", "/v1/uploads", WANTED, key="all")[0] == 403
-    assert call("POST", "/v1/uploads", WANTED, key="unknown")[0] == 401
+    assert call("POST", "/v1/uploads", UPLOAD, key="house")[0] == 403
+    assert call("POST", "/v1/uploads", UPLOAD, key="all")[0] == 403
+    assert call("POST", "/v1/uploads", UPLOAD, key="unknown")[0] == 401
 
 
 @pytest.mark.parametrize("writable", [None, frozenset({RESERVED_COLLECTION})])
@@ -324,7 +324,7 @@ def test_no_grant_changes_documents_of_docwell_itself(world: HttpWorld, writable
     world.principals.known["key:wide"] = Principal("key:wide", collections=writable, writable=writable)
     key = f"{RESERVED_COLLECTION}/canary.pdf"
     world.ledger.records[key] = DocumentRecord(key, Status.PENDING)
-    assert call("POST", "/v1/uploads", WANTED | {"document": key}, key="wide")[0] == 403
+    assert call("POST", "/v1/uploads", UPLOAD | {"document": key}, key="wide")[0] == 403
     assert call("DELETE", f"/v1/documents/{quote(key, safe='')}", key="wide")[0] in {403, 404}
     assert (world.writer.forms, world.writer.deleted, changes(world)) == ([], [], [])
 
@@ -413,9 +413,9 @@ def test_a_link_that_is_not_given_is_not_audited(world: HttpWorld) -> None:
 
 def test_a_link_names_the_kind_of_the_version_that_answers(world: HttpWorld) -> None:
     record = world.ledger.records["house/rules.pdf"]
-    said = replace(record.live_attributes or Attributes(), media_type="text/html")
+    attributes = replace(record.live_attributes or Attributes(), media_type="text/html")
     # A newer version, of another kind, is being indexed.
-    world.ledger.records["house/rules.pdf"] = replace(record, live_attributes=said, media_type="image/png")
+    world.ledger.records["house/rules.pdf"] = replace(record, live_attributes=attributes, media_type="image/png")
     document = call("GET", "/v1/documents/house/rules.pdf?link=true")[1]
     assert document["media_type"] == "text/html"
     assert "&type=text/html#" in document["link"]
@@ -517,7 +517,10 @@ def test_the_openapi_page_describes_a_document_by_its_key_the_problem_document_a
     page: dict[str, Any],
 ) -> None:
     document = page["paths"]["/v1/documents/{key}"]
-    named = {method: [one["name"] for one in operation["parameters"]] for method, operation in document.items()}
+    named = {
+        method: [parameter["name"] for parameter in operation["parameters"]]
+        for method, operation in document.items()
+    }
     assert named == {"get": ["key", "link"], "delete": ["key"]}
     assert "Problem" in page["components"]["schemas"]
     stream = page["paths"]["/v1/query"]["post"]["responses"]["200"]["content"]["text/event-stream"]
@@ -557,7 +560,7 @@ def test_what_has_not_happened_is_null_and_nothing_is_unknown(world: HttpWorld) 
     assert answer["dead_letters"] == {"waiting": 0, "failed": [], "more": False}
     assert answer["model"] == {"name": "fake-model", "host": "awake"}
     assert [(prompt["name"], prompt["share"]) for prompt in answer["prompts"]] == [("answer", 1.0)]
-    assert {(one["requests"], one["tokens"], one["cost"]) for one in answer["usage"]["days"]} == {(0, 0, 0.0)}
+    assert {(day["requests"], day["tokens"], day["cost"]) for day in answer["usage"]["days"]} == {(0, 0, 0.0)}
     assert world.principals.requests == 1  # a look is charged
 
 
@@ -576,7 +579,7 @@ def test_failed_documents_are_named_only_where_the_operator_may_read_them(world:
         fail(world, key)
     answer = call("GET", "/v1/operations", key=OPERATOR)[1]
     letters = answer["dead_letters"]
-    assert (letters["waiting"], [one["document"] for one in letters["failed"]]) == (2, ["house/boiler.pdf"])
+    assert (letters["waiting"], [record["document"] for record in letters["failed"]]) == (2, ["house/boiler.pdf"])
     assert letters["failed"][0]["reason"] == Reason.INTERNAL
     assert "chest" not in str(answer)
 
@@ -586,19 +589,12 @@ def test_days_without_use_are_there_and_the_busiest_principals_have_their_quotas
     used = {today.isoformat(): Use(3, 40), (today - timedelta(days=13)).isoformat(): Use(1, 2)}
     caller = Principal("key:a", label="App", requests_per_day=9)
     world.principals.uses = UseHistory(used, {today.isoformat(): 0.25}, [(caller, Use(3, 40))], complete=False)
-    found = call("GET", "/v1/operations", key=OPERATOR)[1]["usage"]
-    days = [(one["requests"], one["tokens"], one["cost"]) for one in found["days"]]
+    usage = call("GET", "/v1/operations", key=OPERATOR)[1]["usage"]
+    days = [(day["requests"], day["tokens"], day["cost"]) for day in usage["days"]]
     assert days == [(1, 2, 0.0), *[(0, 0, 0.0)] * 12, (3, 40, 0.25)]
-    assert (found["currency"], found["complete"]) == ("USD", False)
-    assert found["principals"] == [
-        {
-            "id": "key:a",
-            "label": "App",
-            "requests": 3,
-            "requests_per_day": 9,
-            "tokens": 40,
-            "tokens_per_day": None,
-        }
+    assert (usage["currency"], usage["complete"]) == ("USD", False)
+    assert usage["principals"] == [
+        {"id": "key:a", "label": "App", "requests": 3, "requests_per_day": 9, "tokens": 40, "tokens_per_day": None}
     ]
 
 
@@ -618,7 +614,7 @@ def test_a_redrive_is_audited_and_says_how_much_is_left(world: HttpWorld) -> Non
     for moved, left in ((MOST_REDRIVEN, 5), (5, 0), (0, 0)):
         status, answer, _ = call("POST", "/v1/operations/redrive", key=OPERATOR)
         assert (status, answer) == (200, {"redriven": moved, "waiting": left})
-    assert [(one.actor, one.action) for one in world.audit.events] == [("key:operator", Action.REDRIVEN)] * 3
+    assert [(event.actor, event.action) for event in world.audit.events] == [("key:operator", Action.REDRIVEN)] * 3
 
 
 def test_a_redrive_that_cannot_be_audited_moves_nothing(world: HttpWorld, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -83,19 +83,19 @@ def test_sigterm_ends_a_command_that_is_still_importing(tmp_path: Path) -> None:
     assert done.returncode == 143
 
 
-@pytest.mark.parametrize(("name", "own"), [("ingest", WorkerSettings), ("query", ServerSettings)])
+@pytest.mark.parametrize(("name", "model"), [("ingest", WorkerSettings), ("query", ServerSettings)])
 def test_the_help_of_a_command_lists_its_settings_and_the_required_ones(
     name: str,
-    own: type[WorkerSettings | ServerSettings],
+    model: type[WorkerSettings | ServerSettings],
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     with pytest.raises(SystemExit, match="0"):
         run(monkeypatch, name, "--help")
     text = capsys.readouterr().out
-    assert {f"DOCWELL_{field.upper()}" for field in own.model_fields} <= set(text.split())
+    assert {f"DOCWELL_{field.upper()}" for field in model.model_fields} <= set(text.split())
     assert {"DOCWELL_BUCKET", "DOCWELL_CHROMA_URL", "AWS_REGION"} <= set(text.split())
-    assert all(field.description for field in own.model_fields.values())
+    assert all(field.description for field in model.model_fields.values())
 
 
 def limits(monkeypatch: pytest.MonkeyPatch, **more: str) -> IngestSettings:
@@ -105,10 +105,13 @@ def limits(monkeypatch: pytest.MonkeyPatch, **more: str) -> IngestSettings:
 
 
 def test_a_worker_reads_its_queue_and_the_dead_letters(monkeypatch: pytest.MonkeyPatch) -> None:
-    found = queues(WorkerSettings(processes=3), limits(monkeypatch))
-    assert {url: one.workers for url, one in found.items()} == {"https://sqs/1/ingest": 3, "https://sqs/1/dead": 1}
-    assert found["https://sqs/1/dead"].max_receives == 1000
-    assert (found["https://sqs/1/ingest"].max_receives, found["https://sqs/1/ingest"].visibility_s) == (5, 60)
+    polled = queues(WorkerSettings(processes=3), limits(monkeypatch))
+    assert {url: poller.workers for url, poller in polled.items()} == {
+        "https://sqs/1/ingest": 3,
+        "https://sqs/1/dead": 1,
+    }
+    assert polled["https://sqs/1/dead"].max_receives == 1000
+    assert (polled["https://sqs/1/ingest"].max_receives, polled["https://sqs/1/ingest"].visibility_s) == (5, 60)
 
 
 def test_scans_have_a_worker_of_their_own_only_where_they_are_recognised(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -116,23 +119,23 @@ def test_scans_have_a_worker_of_their_own_only_where_they_are_recognised(monkeyp
     assert scans not in queues(WorkerSettings(), limits(monkeypatch, DOCWELL_OCR_QUEUE_URL=scans))
     recognising = limits(monkeypatch, DOCWELL_OCR_QUEUE_URL=scans, DOCWELL_OCR="rapidocr")
     assert queues(WorkerSettings(), recognising)[scans].workers == 1
-    own = queues(WorkerSettings(ingest_queue_url=scans, processes=2), recognising)
-    assert own[scans].workers == 2
+    polled = queues(WorkerSettings(ingest_queue_url=scans, processes=2), recognising)
+    assert polled[scans].workers == 2
 
 
 @pytest.mark.parametrize(
-    ("limit", "cores", "found"),
+    ("limit", "cores", "expected"),
     [("150000 100000", 8, 1.5), ("800000 100000", 2, 2), ("max 100000", 4, 4), ("", 4, 4), (None, 4, 4)],
 )
 def test_a_containers_limit_bounds_the_processors(
-    limit: str | None, cores: int, found: float, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    limit: str | None, cores: int, expected: float, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     path = tmp_path / "cpu.max"
     if limit is not None:
         path.write_text(limit)
     monkeypatch.setattr(module, "_CPU_LIMIT", path)
     monkeypatch.setattr("os.sched_getaffinity", lambda _: set(range(cores)))
-    assert processors() == found
+    assert processors() == expected
 
 
 def test_processes_share_the_processors_unless_the_user_sets_threads(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from types import SimpleNamespace
+from typing import Any
 from unittest.mock import Mock
 
 import pytest
@@ -29,12 +30,13 @@ def test_only_the_active_pipeline_notes_outcomes_even_after_a_switch_under_a_war
         ledgers[fingerprint] = notes_outcomes
         return Mock(fingerprint=fingerprint)
 
-    built = tuple(Ingest("b", Mock(), Mock(), Mock(), Mock(), Mock(), one) for one in ("f1", "f2"))
+    built = tuple(Ingest("b", Mock(), Mock(), Mock(), Mock(), Mock(), name) for name in ("f1", "f2"))
     monkeypatch.setattr(wiring, "_ingest", lambda: built)
     monkeypatch.setattr(wiring, "ingest_settings", lambda: SimpleNamespace(lease_s=90.0))
     monkeypatch.setattr(wiring, "pipelines", lambda _: {"f1": None, "f2": None})
     monkeypatch.setattr(wiring, "roles_of", lambda _: roles)
     monkeypatch.setattr(wiring, "ledger_of", ledger_of)
-    found = wiring.ingest()
+    use_cases = wiring.ingest()
     assert ledgers == noted
-    assert {one.fingerprint: one.ledger.fingerprint for one in found} == {one: one for one in noted}  # type: ignore[attr-defined] # a mock
+    bound: dict[str, Any] = {use_case.fingerprint: use_case.ledger for use_case in use_cases}
+    assert {name: ledger.fingerprint for name, ledger in bound.items()} == {name: name for name in noted}

@@ -41,10 +41,10 @@ def test_another_number_of_shards_is_another_pipeline_built_beside_the_first() -
 
 
 def test_reconcile_sees_the_pipelines_in_the_ledger_that_no_setting_names(monkeypatch: pytest.MonkeyPatch) -> None:
-    found = settings(next_shards=2, ledger_table="ledger")
-    monkeypatch.setattr(reconcile_wiring, "reconcile_settings", lambda: found)
-    one, other = pipelines(found)
-    ledgers = {one: Mock(others={other, "older"}), other: Mock(others={one, "oldest"})}
+    two_pipelines = settings(next_shards=2, ledger_table="ledger")
+    monkeypatch.setattr(reconcile_wiring, "reconcile_settings", lambda: two_pipelines)
+    first, second = pipelines(two_pipelines)
+    ledgers = {first: Mock(others={second, "older"}), second: Mock(others={first, "oldest"})}
     monkeypatch.setattr(reconcile_wiring, "_ledger", ledgers.__getitem__)
     monkeypatch.setattr(reconcile_wiring, "state_store", Mock())
     assert reconcile_wiring.reindex().others() == {"older", "oldest"}
@@ -57,18 +57,18 @@ SETTINGS = Mock(embed_threads=1, embed_runtime="onnxruntime")
 @pytest.fixture
 def loads(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[tuple[Path, str]]]:
     """The folder and the thread of each load; the first load of `NEXT` fails."""
-    seen: list[tuple[Path, str]] = []
+    loads_seen: list[tuple[Path, str]] = []
 
     def load(folder: Path, _threads: int, _open: object, *, for_questions: bool) -> Path:
         assert not for_questions
-        seen.append((folder, current_thread().name))
-        if folder == NEXT and [one for one, _ in seen].count(NEXT) == 1:
+        loads_seen.append((folder, current_thread().name))
+        if folder == NEXT and [path for path, _ in loads_seen].count(NEXT) == 1:
             raise ModelDamaged(folder, "cut short")
         return folder
 
     monkeypatch.setattr(onnx_embedder, "OnnxEmbedder", load)
     clear_caches()
-    yield seen
+    yield loads_seen
     clear_caches()
 
 

@@ -240,10 +240,7 @@ EVENT_SCHEMA = {
             "description": "JSON: `passages` see below, `waking` {seconds} without a model host, `token` {text}, "
             "`answer` QueryResponse, `error` problem.",
             "contentMediaType": "application/json",
-            "contentSchema": {
-                "type": "object",
-                "properties": {"passages": {"type": "array", "items": _PASSAGE}},
-            },
+            "contentSchema": {"type": "object", "properties": {"passages": {"type": "array", "items": _PASSAGE}}},
         },
     },
 }

@@ -98,8 +98,7 @@ class RpcError(Exception):
 
 
 @router.post(
-    MCP,
-    description="The Model Context Protocol (2026-07-28 and 2025-11-25), stateless: one JSON-RPC message.",
+    MCP, description="The Model Context Protocol (2026-07-28 and 2025-11-25), stateless: one JSON-RPC message."
 )
 def message(body: Annotated[dict[str, Any], Body()]) -> Response[str]:
     """Answer one message."""

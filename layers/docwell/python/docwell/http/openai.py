@@ -20,14 +20,7 @@ from aws_lambda_powertools.event_handler.router import APIGatewayRouter
 from pydantic import BaseModel, Field, StringConstraints
 
 from docwell.answers import Sentence
-from docwell.errors import (
-    BadInput,
-    DocwellError,
-    NotFound,
-    QuotaExceeded,
-    TooManyInFlight,
-    Unauthenticated,
-)
+from docwell.errors import BadInput, DocwellError, NotFound, QuotaExceeded, TooManyInFlight, Unauthenticated
 from docwell.http import bodies, sse
 from docwell.http.answering import Finished, QuestionRequest
 from docwell.http.console_links import console_of, linked
@@ -220,10 +213,7 @@ CHUNK_SCHEMA: dict[str, Any] = {
     "type": "object",
     "required": ["data"],
     "properties": {
-        "data": {
-            "type": "string",
-            "description": "JSON: a `chat.completion.chunk` or an `error`; then `[DONE]`.",
-        }
+        "data": {"type": "string", "description": "JSON: a `chat.completion.chunk` or an `error`; then `[DONE]`."}
     },
 }
 

@@ -209,8 +209,7 @@ def documents(
     description="One document by its key, percent-encoded. Its status is free; a link is charged and audited.",
 )
 def document(
-    *,
-    link: Annotated[bool, Query(description="Return a link to the version that answers.")] = False,
+    *, link: Annotated[bool, Query(description="Return a link to the version that answers.")] = False
 ) -> bodies.DocumentBody:
     """Return one document."""
     if not link:

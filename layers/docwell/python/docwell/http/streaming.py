@@ -72,9 +72,7 @@ class StreamedResponse:
 
 
 def stream_events(
-    events: AsyncGenerator[bytes],
-    failed: Callable[[Exception], Mapping[str, Any]],
-    silence_s: float = SILENCE_S,
+    events: AsyncGenerator[bytes], failed: Callable[[Exception], Mapping[str, Any]], silence_s: float = SILENCE_S
 ) -> Generator[bytes]:
     """Drive `events` on this thread's event loop: wait for the first, then yield each as it comes.
 
