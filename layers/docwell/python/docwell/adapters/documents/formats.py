@@ -37,6 +37,20 @@ DRAWING_S = 1.5
 # A message in a message in a message.
 MAX_DEPTH = 3
 _MESSAGES = frozenset({Kind.MAIL, Kind.OUTLOOK})
+# The module and the function that read each kind. A module is imported only for its kind.
+_READERS = {
+    Kind.WORD: (".word", "read"),
+    Kind.SHEETS: (".sheets", "read"),
+    Kind.TABLE: (".sheets", "read_table"),
+    Kind.SLIDES: (".slides", "read"),
+    Kind.WEB: (".web", "read"),
+    Kind.MARKDOWN: (".web", "read_markdown"),
+    Kind.MAIL: (".mail", "read"),
+    Kind.OUTLOOK: (".mail", "read_outlook"),
+    Kind.TEXT: (".formats", "read_text"),
+    Kind.IMAGE: (".formats", "read_image"),
+    Kind.PDF: (".formats", "read_pdf"),
+}
 
 
 class Formats:
@@ -46,6 +60,8 @@ class Formats:
     """
 
     files = 0
+    # The number of pages before the parts.
+    _pages = 0
 
     def __init__(self, path: str, close_doors: Callable[[], object]) -> None:
         with open(path, "rb") as file:
@@ -54,18 +70,14 @@ class Formats:
         close_doors()
         kind, content = kind_of(data)
         parts = Parts()
-        metadata = add(kind, content, parts)
-        self._metadata = {
-            "title": metadata.title,
-            "author": metadata.author,
-            "created": metadata.created,
-            "media_type": media_type(kind, data),
-        }
+        title, author, created, _ = add(kind, content, parts)
+        self._metadata = {"title": title, "author": author, "created": created}
+        self._metadata["media_type"] = media_type(kind, data)
         self._parts = parts.end()
 
     def count(self) -> int:
-        """Return the number of parts."""
-        return len(self._parts)
+        """Return the number of pages and parts."""
+        return self._pages + len(self._parts)
 
     def metadata(self) -> dict[str, str | None]:
         """Return title, author, date of creation and media type."""
@@ -73,37 +85,21 @@ class Formats:
 
     def page(self, index: int, _first: int, _drawing_s: float) -> PageText:
         """Return a part of the document."""
-        return self._parts[index]
+        return self._parts[index - self._pages]
 
 
-class AttachedFiles:
-    """The child's reader of the files that are attached to a PDF: its parts are the pages behind the PDF's own.
+class AttachedFiles(Formats):
+    """The child's reader of the files that are attached to a PDF: its parts are the pages behind the PDF's.
 
     Raises `Refused`: portfolio where the pages are only a cover and none of the files can be read.
     """
-
-    files = 0
 
     def __init__(self, path: str, close_doors: Callable[[], object]) -> None:
         _load_all()
         document, parts = Pdfium(path, close_doors), Parts()
         if not _add_attachments(_attached(document, "page=1&", parts), parts) and document.is_portfolio():
             raise Refused(Reason.PORTFOLIO, "none of the attached files can be read")
-        self._pages, self._parts = document.count(), parts.end()
-
-    def count(self) -> int:
-        """Return the number of pages and parts."""
-        return self._pages + len(self._parts)
-
-    def metadata(self) -> dict[str, str | None]:
-        """Return nothing: the PDF's metadata describe the document."""
-        return {}
-
-    def page(self, index: int, _first: int, _drawing_s: float) -> PageText:
-        """Return a part. Raises `IndexError` for one of the PDF's own pages."""
-        if index < self._pages:
-            raise IndexError(index)
-        return self._parts[index - self._pages]
+        self._pages, self._parts, self._metadata = document.count(), parts.end(), {}
 
 
 def is_picture(path: str) -> bool:
@@ -154,35 +150,11 @@ def _import(modules: Iterable[str]) -> None:
 
 def _reader_of(kind: Kind) -> Callable[[Any, Parts], Metadata]:
     """Return the function that adds a document of a kind, from the content of `kind_of`. Imports its library."""
-    read: Callable[[Any, Parts], Metadata] = _read_text
-    match kind:
-        case Kind.WORD:
-            from docwell.adapters.documents import word
-
-            read = word.read
-        case Kind.SHEETS | Kind.TABLE:
-            from docwell.adapters.documents import sheets
-
-            read = sheets.read if kind is Kind.SHEETS else sheets.read_table
-        case Kind.SLIDES:
-            from docwell.adapters.documents import slides
-
-            read = slides.read
-        case Kind.WEB | Kind.MARKDOWN:
-            from docwell.adapters.documents import web
-
-            read = web.read if kind is Kind.WEB else web.read_markdown
-        case Kind.MAIL | Kind.OUTLOOK:
-            from docwell.adapters.documents import mail
-
-            read = mail.read if kind is Kind.MAIL else mail.read_outlook
-        case Kind.IMAGE:
-            from PIL import JpegImagePlugin, PngImagePlugin, TiffImagePlugin  # noqa: F401 - for `open_image`
-
-            read = _read_image
-        case Kind.PDF:
-            read = _read_pdf
-    return read
+    if kind is Kind.IMAGE:
+        from PIL import JpegImagePlugin, PngImagePlugin, TiffImagePlugin  # noqa: F401 - for `open_image`
+    module, function = _READERS[kind]
+    reader: Callable[[Any, Parts], Metadata] = getattr(importlib.import_module(module, __package__), function)
+    return reader
 
 
 def kind_of(data: bytes) -> tuple[Kind, bytes | str]:
@@ -241,7 +213,7 @@ def _add_file(data: bytes | Reason, parts: Parts) -> Reason | None:
     return None if len(parts.done) > before else Reason.NO_TEXT
 
 
-def _read_text(text: str, parts: Parts) -> Metadata:
+def read_text(text: str, parts: Parts) -> Metadata:
     """Add a text, a unit for each of its lines. Editors do not count a form feed as the end of a line."""
     is_below = False
     for number, line in enumerate(text.split("\n"), 1):
@@ -251,7 +223,7 @@ def _read_text(text: str, parts: Parts) -> Metadata:
     return Metadata()
 
 
-def _read_image(data: bytes, parts: Parts) -> Metadata:
+def read_image(data: bytes, parts: Parts) -> Metadata:
     """Add an empty part for each picture, for a recogniser. Raises `Refused` when the first cannot be decoded."""
     image = open_image(data)
     count = getattr(image, "n_frames", 1)
@@ -276,7 +248,7 @@ class _PdfInMemory(Pdfium):
         return mapped
 
 
-def _read_pdf(data: bytes, parts: Parts) -> Metadata:
+def read_pdf(data: bytes, parts: Parts) -> Metadata:
     """Add the pages with readable text, but those that PDFium cannot read. Raises `Refused`."""
     document = _PdfInMemory(data)
     for index in range(document.count()):

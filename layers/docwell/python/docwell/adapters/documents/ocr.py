@@ -125,7 +125,7 @@ class _Recogniser:
         confidence = recognised.confidence if recognised.text.strip() else None
         return replace(
             recognised,
-            label=page.label or recognised.label,
+            label=page.label,
             confidence=confidence,
             citation_units=page.citation_units,
         )

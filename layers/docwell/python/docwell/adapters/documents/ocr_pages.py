@@ -283,4 +283,4 @@ class Scan(Pdfium):
         # Keep running heads: the pages before may not be pictures.
         laid_out = lay_out(lines(boxes, height, scale), 0.0, height / scale, {})
         text = "\n\n".join(filter(None, [laid_out.text, *comments]))
-        return PageText(text, self._label(index), headings=laid_out.headings, confidence=confidence(boxes))
+        return PageText(text, headings=laid_out.headings, confidence=confidence(boxes))

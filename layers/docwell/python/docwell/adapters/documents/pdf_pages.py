@@ -145,7 +145,8 @@ class Pdfium:
             self._mapped.madvise(self._advice)
 
     def _label(self, index: int) -> str | None:
-        return self._document.get_page_label(index) or None
+        # PDFium dies of labels that refer to each other in a circle: the second try reads none, and draws nothing.
+        return (self._document.get_page_label(index) or None) if self._drawing_s else None
 
 
 def load_pdfium() -> None:
