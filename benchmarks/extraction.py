@@ -285,7 +285,7 @@ def pages(path: Path, first: int = 1, last: int = LAST) -> Iterator[Page]:
     document = pdf_pages.Pdfium(str(path), lambda: None)
     for number in range(first, min(last, document.count()) + 1):
         answer = document.page(number - 1, first - 1, DRAWING_S)
-        yield page_of(number, answer._replace(text="" if answer.unreadable else answer.text)._asdict())
+        yield page_of(number, answer._replace(text="" if answer.unreadable else answer.text))
 
 
 def _joined(path: Path) -> str:

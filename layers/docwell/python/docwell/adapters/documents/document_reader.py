@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from docwell.adapters.documents import kinds
+from docwell.adapters.documents.parts import PageText
 from docwell.adapters.documents.process import PDFIUM, Child, ChildError
 from docwell.adapters.documents.quality import tidy
 from docwell.errors import Refused
@@ -72,20 +73,19 @@ def is_pdf(path: Path) -> bool:
     return may_be_pdf and bool(_NOT_TEXT.search(head) or _OBJECT.search(head))
 
 
-def page_of(number: int, answer: dict[str, Any]) -> Page:
-    """Return the page that a child's answer describes, with tidied text and headings as they occur in it."""
-    headings = ((tidy(text).strip(), float(size)) for text, size in answer["headings"])
+def page_of(number: int, page: PageText) -> Page:
+    """Return a page of a child's answer, with tidied text and headings as they occur in it."""
+    headings = (Heading(tidy(text).strip(), size) for text, size in page.headings)
     return Page(
         number,
-        tidy(answer["text"]),
-        one_line(answer["label"]),
-        headings=tuple(Heading(text, size) for text, size in headings if text),
-        confidence=answer["confidence"],
-        hidden=answer["hidden"],
-        picture=answer["picture"],
+        tidy(page.text),
+        one_line(page.label),
+        headings=tuple(heading for heading in headings if heading.text),
+        confidence=page.confidence,
+        hidden=page.hidden,
+        picture=page.picture,
         citation_units=tuple(
-            (start, CitationUnit(UnitKind(kind), tidy(label), tidy(anchor)))
-            for start, kind, label, anchor in answer["units"]
+            (start, CitationUnit(kind, tidy(label), tidy(anchor))) for start, kind, label, anchor in page.units
         ),
     )
 
@@ -160,10 +160,10 @@ class ChildDocumentReader:
             for number in range(first, last + 1):
                 before = child.cpu_s
                 answer = self._ask(child, f"page {number} 1 0")
-                if answer["kind"] == "failed":
+                if answer["page"] is None:
                     yield Page(number, "", unreadable=Reason.CORRUPT)
                 else:
-                    yield replace(page_of(number, answer), cpu_s=child.cpu_s - before)
+                    yield replace(page_of(number, answer["page"]), cpu_s=child.cpu_s - before)
 
     def _with_files(self, path: Path, pages: int) -> int:
         """Return the number of a PDF's pages and of the parts of its attached files.
@@ -256,16 +256,16 @@ class _PdfChildren:
                 return
             yield replace(self._page(number, answer), cpu_s=self._cpu_s() - before)
 
-    def _page(self, number: int, answer: dict[str, Any] | Reason) -> Page:
+    def _page(self, number: int, answer: PageText | Reason) -> Page:
         if isinstance(answer, Reason):
             return Page(number, "", unreadable=answer if answer in POISON else Reason.CORRUPT)
-        if len(answer["text"]) > self._limits.max_page_characters:
+        if len(answer.text) > self._limits.max_page_characters:
             return Page(number, "", unreadable=Reason.TOO_MUCH_TEXT)
         page = page_of(number, answer)
-        return replace(page, text="", headings=(), unreadable=Reason.UNREADABLE) if answer["unreadable"] else page
+        return replace(page, text="", headings=(), unreadable=Reason.UNREADABLE) if answer.unreadable else page
 
-    def _answer(self, number: int, deadline: float) -> dict[str, Any] | Reason:
-        """Return the answer for a page, or why there is none.
+    def _answer(self, number: int, deadline: float) -> PageText | Reason:
+        """Return a page, or why there is none.
 
         A child may have died of an earlier page, or of drawing: a page is at fault only if its child has opened no
         other and has drawn nothing.
@@ -287,7 +287,7 @@ class _PdfChildren:
                 if is_last:
                     return error.reason
             else:
-                return answer if answer["kind"] == "page" else Reason.CORRUPT
+                return answer["page"] or Reason.CORRUPT
         return self._given_up
 
     def _cpu_s(self) -> float:

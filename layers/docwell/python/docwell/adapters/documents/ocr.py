@@ -117,18 +117,14 @@ class _Recogniser:
         except ChildError as error:
             self.close()
             return replace(page, text="", unreadable=error.reason)
-        if answer["kind"] == "failed":
+        if answer["page"] is None:
             return replace(page, text="", unreadable=Reason.CORRUPT)
-        if len(answer["text"]) > limits.max_page_characters:
+        if len(answer["page"].text) > limits.max_page_characters:
             return replace(page, text="", unreadable=Reason.TOO_MUCH_TEXT)
-        recognised = page_of(page.number, answer)
+        recognised = page_of(page.number, answer["page"])
         confidence = recognised.confidence if recognised.text.strip() else None
-        return replace(
-            recognised,
-            label=page.label,
-            confidence=confidence,
-            citation_units=page.citation_units,
-        )
+        units = page.citation_units
+        return replace(recognised, label=page.label, confidence=confidence, citation_units=units)
 
     def _cpu_s(self) -> float:
         return self._ended_s + (self._child.cpu_s if self._child is not None else 0.0)

@@ -59,7 +59,7 @@ class PageText(NamedTuple):
     headings: Sequence[tuple[str, float]] = ()
     confidence: float | None = None
     hidden: int = 0
-    units: Sequence[tuple[int, str, str, str]] = ()
+    units: Sequence[tuple[int, UnitKind, str, str]] = ()
     picture: bool = False
     unreadable: bool = False
 
@@ -99,7 +99,7 @@ class Parts:
         self.depth = 0
         self._text = ""
         self._headings: list[tuple[str, float]] = []
-        self._units: list[tuple[int, str, str, str]] = []
+        self._units: list[tuple[int, UnitKind, str, str]] = []
         self._path: list[tuple[int, str]] = []
         self._paragraphs = 0
         self._outer: tuple[str, str] | None = None

@@ -23,11 +23,7 @@ WORD_GAP = 0.15
 SAME_BASELINE = 0.3
 # Lines of prose are so wide in type sizes: two of them beside each other are of two columns.
 PROSE_WIDTH = 10.0
-# Numbers without a label are cells of a table from so many digits on; shorter numbers are parts of fractions.
-BARE_DIGITS = 3
 _LABEL = re.compile(r"[^\W\d_]{3,}|[$€£¥]")
-# Marks that fill a cell of a column of numbers.
-_BLANK_CELL = re.compile(r"[\s$€£¥%()\-\u2012-\u2015\u2212.*]+\Z")
 IDEOGRAPH = re.compile("[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af\uf900-\ufaff]")
 # A line gap larger than this multiple of the page's usual gap starts a paragraph.
 PARAGRAPH_GAP, USUAL_GAP = 1.25, 1.2
@@ -158,21 +154,15 @@ def _cells(group: Sequence[int], lines: Sequence[Line]) -> Iterator[list[int]]:
 
 
 def _is_row(part: Sequence[int], lines: Sequence[Line]) -> bool:
-    if len(part) == 1:
-        return False
-    if not any(_LABEL.search(lines[at].text) for at in part[:-1]):
-        return all(sum(map(str.isdigit, lines[at].text)) >= BARE_DIGITS for at in part)
-    return any(_is_cell(lines[at].text) for at in part[1:])
+    """Return whether a number follows a label."""
+    has_label = any(_LABEL.search(lines[at].text) for at in part[:-1])
+    return has_label and any(_is_number(lines[at].text) for at in part[1:])
 
 
 def _is_number(text: str) -> bool:
     """Return whether a text is a number, or several, with at most as many letters as digits."""
     digits = sum(map(str.isdigit, text))
     return 0 < digits >= sum(map(str.isalpha, text))
-
-
-def _is_cell(text: str) -> bool:
-    return _is_number(text) or _BLANK_CELL.match(text) is not None
 
 
 def _is_wide(line: Line) -> bool:

@@ -26,12 +26,16 @@ from functools import cache
 from pathlib import Path
 from typing import IO, Any, cast
 
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+
 from docwell.adapters.documents.fork_server import PID_BYTES
+from docwell.adapters.documents.parts import PageText
 from docwell.errors import Unavailable
-from docwell.models import Reason, UnitKind
+from docwell.models import Reason
 
 FORK_SERVER = Path(__file__).with_name("fork_server.py")
 CHILD = Path(__file__).with_name("child.py")
+_PAGE = TypeAdapter(PageText, config=ConfigDict(allow_inf_nan=False))
 # The texts of an `info` answer.
 INFO_TEXTS = ("title", "author", "created", "media_type")
 # JSON takes at most 12 bytes for a character (an escaped surrogate pair); headings and keys take the rest.
@@ -91,7 +95,7 @@ class Child:
         return self._cpu_s
 
     def ask(self, request: str, cpu_s: float, deadline: float) -> dict[str, Any]:
-        """Return the child's answer, of the kind asked for or `failed`.
+        """Return the child's answer: the fields of `info`, or a `PageText` as `page` and the number of `pages`.
 
         Raises:
             ChildError: the child died, gave an invalid answer or used over `cpu_s` of processor time for it.
@@ -124,9 +128,10 @@ class Child:
         match answer:
             case {"kind": "refused", "reason": str(reason)} if reason in tuple(Reason):
                 raise ChildError(Reason(reason))
-            case dict() if _is_well_formed(answer, request=request.partition(" ")[0]):
-                return answer
-        raise ChildError(Reason.READER_CRASHED)
+        checked = _checked(answer, request=request.partition(" ")[0])
+        if checked is None:
+            raise ChildError(Reason.READER_CRASHED)
+        return checked
 
     def _line(self, cpu_s: float, deadline: float) -> bytearray:
         descriptor = self._answers.fileno()
@@ -186,47 +191,24 @@ class Child:
         return Reason.READER_CRASHED
 
 
-def _is_well_formed(answer: object, request: str) -> bool:
-    """Return whether an answer to a request has the fields of its kind, in the right types."""
+def _checked(answer: Any, request: str) -> dict[str, Any] | None:
+    """Return an answer to a request, with a page as `PageText`; None where it has a wrong field.
+
+    The page is None where it cannot be read.
+    """
     match request, answer:
         case "info", {"kind": "info", "pages": int(pages), "files": int(files), **texts}:
             are_texts = all(isinstance(texts.get(name, 0), str | None) for name in INFO_TEXTS)
-            return min(pages, files) >= 0 and are_texts
-        case "page", {
-            "kind": "page",
-            "pages": int(pages),
-            "text": str(),
-            "label": str() | None,
-            "headings": [*headings],
-            "confidence": None | int() | float() as confidence,
-            "hidden": int(hidden),
-            "units": [*units],
-            "picture": bool(),
-            "unreadable": bool(),
-        }:
-            return (
-                min(pages, hidden) >= 0
-                and all(map(_is_heading, headings))
-                and all(map(_is_unit, units))
-                and (confidence is None or 0 <= confidence <= 1)
-            )
-        case "page", {"kind": "failed", "pages": int(pages)}:
-            return pages >= 0
-    return False
-
-
-def _is_unit(value: object) -> bool:
-    match value:
-        case [int(start), str(kind), str(), str()]:
-            return start >= 0 and kind in tuple(UnitKind)
-    return False
-
-
-def _is_heading(value: object) -> bool:
-    match value:
-        case [str(), int() | float() as size]:
-            return math.isfinite(size)
-    return False
+            if min(pages, files) >= 0 and are_texts:
+                return {"pages": pages, "files": files, **texts}
+        case "page", {"kind": "page", "pages": int(pages), **fields}:
+            with contextlib.suppress(ValidationError):
+                page = _PAGE.validate_python(fields)
+                if min(pages, page.hidden) >= 0 and 0 <= (page.confidence or 0) <= 1:
+                    return {"pages": pages, "page": page}
+        case "page", {"kind": "failed", "pages": int(pages)} if pages >= 0:
+            return {"pages": pages, "page": None}
+    return None
 
 
 @dataclass(frozen=True, slots=True)
