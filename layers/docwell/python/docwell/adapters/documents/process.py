@@ -191,7 +191,7 @@ class Child:
         return Reason.READER_CRASHED
 
 
-def _checked(answer: Any, request: str) -> dict[str, Any] | None:
+def _checked(answer: object, request: str) -> dict[str, Any] | None:
     """Return an answer to a request, with a page as `PageText`; None where it has a wrong field.
 
     The page is None where it cannot be read.
@@ -200,7 +200,7 @@ def _checked(answer: Any, request: str) -> dict[str, Any] | None:
         case "info", {"kind": "info", "pages": int(pages), "files": int(files), **texts}:
             are_texts = all(isinstance(texts.get(name, 0), str | None) for name in INFO_TEXTS)
             if min(pages, files) >= 0 and are_texts:
-                return {"pages": pages, "files": files, **texts}
+                return {"pages": pages, "files": files} | {name: texts[name] for name in INFO_TEXTS}
         case "page", {"kind": "page", "pages": int(pages), **fields}:
             with contextlib.suppress(ValidationError):
                 page = _PAGE.validate_python(fields)
