@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -25,6 +30,8 @@ from docwell.text.page_lists import by_reason, listed, page_failures
 from docwell.text.prose import after_headings, is_bibliography, is_reference, is_sentence, paragraphs
 from tests.unit.fakes import FakeEmbedder
 
+CASES: Mapping[str, Any] = tomllib.loads(Path(__file__).with_name("lexicon.toml").read_text("utf-8"))
+
 
 def test_words_are_compared_by_their_beginning_and_scripts_without_spaces_by_pairs() -> None:
     assert beginnings("Requirements REQUIRED") == ["requir", "requir"]
@@ -34,47 +41,17 @@ def test_words_are_compared_by_their_beginning_and_scripts_without_spaces_by_pai
     assert beginnings("FY2022_10K") == ["fy", "2022", "10", "k"]
 
 
-@pytest.mark.parametrize(
-    ("text", "found"),
-    [
-        ("庭は広い。犬も歓迎です。", ["庭は広い。", "犬も歓迎です。"]),
-        ("هل تمطر؟ نعم.", ["هل تمطر؟", "نعم."]),
-        ("वर्षा होती है। बादल हैं।", ["वर्षा होती है।", "बादल हैं।"]),
-        ('He said "Stop." Then he left.', ['He said "Stop."', "Then he left."]),
-        ("It holds 2.5 litres… It is full.", ["It holds 2.5 litres…", "It is full."]),
-        ("Dr. Smith met J. Doe again. It rained.", ["Dr. Smith met J. Doe again.", "It rained."]),
-        ("It rained. [1] It hails [2].", ["It rained. [1]", "It hails [2]."]),
-        ("Doe sued Acme INC. [1]. It rained.", ["Doe sued Acme INC. [1].", "It rained."]),
-        ("Er beginnt am 3. Mai 2024. Er endet morgen.", ["Er beginnt am 3. Mai 2024.", "Er endet morgen."]),
-        ("It has 12. May it grow. It rains.", ["It has 12.", "May it grow.", "It rains."]),
-        ("It ends on Sept. 3, 2024. It rains.", ["It ends on Sept. 3, 2024.", "It rains."]),
-        ("It is in art. 5. 3 of them rest.", ["It is in art. 5.", "3 of them rest."]),
-        ("This is art. It hangs.", ["This is art.", "It hangs."]),
-        ("Das sind 5 Mio. Euro. Es gilt Art. 6 Abs. 1.", ["Das sind 5 Mio. Euro.", "Es gilt Art. 6 Abs. 1."]),
-        ("Gen. Smith wrote Rev. 2 of Nr. 7.", ["Gen. Smith wrote Rev. 2 of Nr. 7."]),
-    ],
-)
-def test_a_sentence_ends_with_the_full_stop_of_its_script(text: str, found: list[str]) -> None:
-    assert sentences(text) == found
+@pytest.mark.parametrize(("text", "pieces"), CASES["sentences"])
+def test_a_sentence_ends_with_the_full_stop_of_its_script(text: str, pieces: list[str]) -> None:
+    assert sentences(text) == pieces
 
 
-@pytest.mark.parametrize("text", ["ประเทศไทย", "ປະເທດລາວ", "កខគ", "カタカナ", "ｶﾀｶﾅ", "豈更年", "𠀀𠀁𠀂"])
+@pytest.mark.parametrize("text", CASES["unspaced"])
 def test_scripts_without_spaces_give_pairs_of_characters(text: str) -> None:
     assert max(map(len, words(text))) == len("日本")
 
 
-@pytest.mark.parametrize(
-    ("text", "one", "other"),
-    [
-        ("हिन्दी में", "हिन्दी", "हिम"),
-        ("বছর২০২৪ গাড়ি", "গাড়ি", "গান"),
-        ("தமிழ் மொழி", "தமிழ்", "தண்ணீர்"),
-        ("مُحَمَّد", "مُحَمَّد", "مكتب"),
-        ("שָׁלוֹם", "שָׁלוֹם", "שנה"),
-        ("မြန်မာ", "မြန်မာ", "မောင်"),
-        ("x\u0301y", "x\u0301y", "xa"),
-    ],
-)
+@pytest.mark.parametrize(("text", "one", "other"), CASES["signs"])
 def test_a_vowel_sign_or_an_accent_cuts_no_word(text: str, one: str, other: str) -> None:
     assert words(one) <= words(text)
     assert len(words(one)) == 1
@@ -89,17 +66,7 @@ def test_ascii_text_has_the_same_words_beside_other_letters(text: str) -> None:
     assert words(f"{text} é") == words(text) | {"é"}
 
 
-@pytest.mark.parametrize(
-    ("written", "plain"),
-    [
-        ("\u0627\u0644\u0643\u062a\u0627\u0628", "\u0643\u062a\u0627\u0628"),
-        ("\u0648\u0627\u0644\u0643\u062a\u0627\u0628", "\u0643\u062a\u0627\u0628"),
-        ("\u0644\u0644\u0643\u062a\u0627\u0628", "\u0643\u062a\u0627\u0628"),
-        ("\u0648\u0643\u062a\u0627\u0628", "\u0643\u062a\u0627\u0628"),
-        ("\u0625\u0644\u0649 \u0627\u0644\u0649", "\u0625\u0644\u0649 \u0627\u0644\u0649"),
-        ("\u062d\u0627\u0644\u0629", "\u062d\u0627\u0644\u0629"),
-    ],
-)
+@pytest.mark.parametrize(("written", "plain"), CASES["arabic"])
 def test_an_arabic_word_is_compared_without_its_article_and_its_and(written: str, plain: str) -> None:
     assert words(written) == set(plain.split())
     assert beginnings(written) == [word[:6] for word in plain.split()]
@@ -113,12 +80,7 @@ def test_content_words_are_stems_without_function_words() -> None:
     assert content_words("The boilers were inspected") == {"boiler", "inspect"}
 
 
-@pytest.mark.parametrize(
-    ("word", "stemmed"),
-    [("pages", "pag"), ("paged", "pag"), ("paging", "pag"), ("cities", "citi"), ("1990s", "1990"), ("19th", "19"),
-     ("is", "is"), ("plays", "plai"), ("played", "plai"), ("play", "plai"),
-     ("studying", "studi"), ("study", "studi")],
-)  # fmt: skip
+@pytest.mark.parametrize(("word", "stemmed"), CASES["stems"])
 def test_inflected_forms_have_the_same_stem(word: str, stemmed: str) -> None:
     assert stem(word) == stemmed
 
@@ -135,40 +97,12 @@ def test_a_long_sentence_is_cut_at_blanks() -> None:
     assert " ".join(text[start:end] for start, end in spans).split() == text.split()
 
 
-ITEMS = "• Close the valve.\n• Switch off the boiler."
-
-
-@pytest.mark.parametrize(
-    ("text", "pieces"),
-    [
-        (f"Each tenant must:\n{ITEMS}\nThe keys stay.", [f"Each tenant must:\n{ITEMS}", "The keys stay."]),
-        (f"Each tenant must:\n\n{ITEMS}", [f"Each tenant must:\n\n{ITEMS}"]),
-        ("租客必须\uff1a\n1. 关闭阀门。\n2. 关闭锅炉。", ["租客必须\uff1a\n1. 关闭阀门。\n2. 关闭锅炉。"]),
-        ("Note: close it.\nThen go.", ["Note: close it.", "Then go."]),
-        ("It is old.\n• New ones come.", ["It is old.", "• New ones come."]),
-        ("Then:\n• " + "Wait. " * 60, ["Then:\n• Wait.", *["Wait."] * 59]),
-    ],
-)
+@pytest.mark.parametrize(("text", "pieces"), CASES["lists"])
 def test_a_list_belongs_to_the_statement_that_introduces_it(text: str, pieces: list[str]) -> None:
     assert [text[start:end] for start, end in statements(text)] == pieces
 
 
-REFERENCES = [
-    'C. Fowlkes, and J. Malik, "Contours to regions," in Computer Vision, 2009.',
-    "Holt, A. and Ott, B. (2011). Harbours of the north.",
-    "Fowlkes, J., Malik, R.: Regions and edges. Int. J. of Vision 12(3), 45-67.",
-    "王芳, 李明. 港口的历史. 海洋学报, 2019, 12(3): 45-67.",
-    "Available: harbour[.]org/pub/4 [PS07] A. Protiere and G. Sapiro, Segmentation.",
-    "Ott, Berta: Der Hafen von Kiel. Ostra 1999, doi 10.1000/182.",
-]
-SENTENCES = [
-    "The harbour was built by Ada Holt in 1911 and has 40 berths.",
-    "Under U.S. law, the lease of 2019 may end early (Holt, 2018).",
-    "Der Hafen von Kiel hat seit 1911 vierzig Liegeplätze für große Schiffe.",
-    "¿Puede el inquilino devolver el piso antes del plazo?",
-    "“We oil the pumps every night,” the crew of the mill said.",
-    "港口建于1911年并有四十个泊位。",
-]
+REFERENCES, SENTENCES = CASES["references"], CASES["prose"]
 
 
 @pytest.mark.parametrize("text", REFERENCES)
@@ -183,18 +117,7 @@ def test_a_sentence_is_no_reference(text: str) -> None:
     assert not is_reference(text)
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
-        "and so the pumps of the mill are oiled twice.",  # begins before
-        "The pumps of the mill are oiled and",  # goes on
-        "Pumps 12 14 15 mills 16 17 18 19 lanes 20 21 oil 3.",
-        "H a r b o u r s o f t h e n o r t h.",
-        "Vq3x tR7k pL0m zz9q wK4n bD2v hJ8s.",
-        "Qxvbnmwrtzpksdfghjklcvbn wrtzplkjhgfdsxcvbnm pqrstvwxzklmnbvc rtzpqwsxdcfvgb nmklprtzwqsx.",
-        "Pumps, mills.",
-    ],
-)
+@pytest.mark.parametrize("text", CASES["scraps"])
 def test_a_scrap_is_no_sentence(text: str) -> None:
     assert not is_sentence(text)
 
@@ -207,20 +130,8 @@ def test_a_list_of_references_is_known_by_the_share_of_them() -> None:
     assert not is_bibliography(prose)
 
 
-@pytest.mark.parametrize(
-    ("text", "rest"),
-    [
-        ("2 Methods\nWe oil the pumps of the mill every night.", "We oil the pumps of the mill every night."),
-        (
-            "Part II\nThe Mill\n\nWe oil the pumps of the mill every night.",
-            "We oil the pumps of the mill every night.",
-        ),
-        ("He trained it on\nShakespeare and on all the letters of the mill.", None),
-        ("We oil the pumps of the mill every\nFriday night.", None),
-        ("We oil the pumps:\nEach Friday, Ada Holt goes to the mill at night.", None),
-    ],
-)
-def test_headings_before_a_sentence_are_not_in_it(text: str, rest: str | None) -> None:
+@pytest.mark.parametrize(("text", "rest"), CASES["headings"])
+def test_headings_before_a_sentence_are_not_in_it(text: str, rest: str) -> None:
     assert text[after_headings(text, 0, len(text)) :] == (rest or text)
     inside = f"So it is. {text}"
     assert after_headings(inside, len("So it is. "), len(inside)) == len("So it is. ")  # no line begins there
