@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tomllib
+from pathlib import Path
 from typing import Any
 
 from docwell.answers import Mode
@@ -27,6 +29,12 @@ QUESTION = "how often is the boiler inspected"
 BOILER = "The boiler is inspected every March."
 EVERYTHING = Principal("key:all", collections=None)
 ANSWER = load_prompt("answer")
+ROWS: dict[str, list[Any]] = tomllib.loads(Path(__file__).with_name("rows.toml").read_text("utf-8"))
+
+
+def rows(name: str) -> list[Any]:
+    """Return the cases of this name in `rows.toml`."""
+    return ROWS[name]
 
 
 class World:

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from docwell.config import SettingsError
 from docwell.query.costs import Prices, cost, load_prices
+from tests.unit.query.query_world import rows
 
 SECONDS = st.floats(min_value=0, max_value=900)
 
@@ -76,16 +77,7 @@ def test_a_file_of_ones_own_is_read(tmp_path: Path) -> None:
     assert load_prices(path) == ROUND
 
 
-@pytest.mark.parametrize(
-    ("change", "field"),
-    [
-        ({"model_host": {"instance": "gpu", "per_hour": -1}}, "model_host.per_hour"),
-        ({"model_host": {"instance": "gpu", "per_hour": 1, "parallel": 0}}, "model_host.parallel"),
-        ({"api_request": "cheap"}, "api_request"),
-        ({"as_of": "last year"}, "as_of"),
-        ({"per_token": 1}, "per_token"),
-    ],
-)
+@pytest.mark.parametrize(("change", "field"), rows("wrong_prices"))
 def test_a_wrong_field_is_named_with_its_file(tmp_path: Path, change: dict[str, Any], field: str) -> None:
     path = tmp_path / "mine.json"
     path.write_text(json.dumps(price_file(**change)))

@@ -19,6 +19,7 @@ from docwell.query.checking.figures import mentions
 from docwell.query.checking.grounding import GroundedAnswer, marked
 from docwell.text.lexicon import MAX_QUOTE_CHARACTERS
 from docwell.text.visible import strip_invisible
+from tests.unit.query.query_world import rows
 
 
 def passage(text: str, page: int = 1, start: int = 0) -> Passage:
@@ -64,23 +65,7 @@ def test_a_quote_stands_verbatim_at_its_offsets(filler: str, start: int) -> None
         assert 0 < len(citation.quote) <= MAX_QUOTE_CHARACTERS
 
 
-@pytest.mark.parametrize(
-    ("text", "shown"),
-    [
-        ("Badges stay at the desk [7].", "Badges stay at the desk [1]."),
-        ("Badges stay at the desk [0] [99].", "Badges stay at the desk [1]."),
-        ("Visitors leave badges at the desk.", "Visitors leave badges at the desk [1]."),
-        ("Visitors leave their badges at the desk [1].", "Visitors leave their badges at the desk [1]."),
-        (
-            "At the desk visitors leave:\n- their badges\n- a key [2]",
-            "At the desk visitors leave:\n- their badges\n- a key [1]",
-        ),
-        (
-            "It is inspected in March and badges stay at the desk [1, 2].",
-            "It is inspected in March and badges stay at the desk [1][2].",
-        ),
-    ],
-)
+@pytest.mark.parametrize(("text", "shown"), rows("markers"))
 def test_each_marker_leads_to_the_passage_that_holds_its_sentence(text: str, shown: str) -> None:
     answer = checked(text, "What happens?")
     assert answer.text == shown
@@ -135,14 +120,7 @@ def test_no_passage_and_no_text_give_no_answer() -> None:
         assert Checker(passages, QUESTION).check(text) == (None, ())
 
 
-@pytest.mark.parametrize(
-    ("text", "shown"),
-    [
-        ("Net sales were $84,310 [1].", "Net sales were $84,310 (in thousands) [1]."),
-        ("Net sales were $84,310 thousand [1].", "Net sales were $84,310 thousand [1]."),
-        ("Net sales were $84,310,000 [1].", "Net sales were $84,310,000 [1]."),
-    ],
-)
+@pytest.mark.parametrize(("text", "shown"), rows("scales"))
 def test_the_scale_of_a_caption_is_carried_into_the_answer(text: str, shown: str) -> None:
     assert checked(text, "What were net sales in 2021?", [TABLE]).text == shown
 

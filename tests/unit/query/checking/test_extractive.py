@@ -6,6 +6,7 @@ import pytest
 
 from docwell.models import Chunk, Passage
 from docwell.query.checking.extractive import MAX_CHARACTERS, extract
+from tests.unit.query.query_world import rows
 
 
 def passage(text: str, page: int = 1, score: float = 0.6, start: int = 0) -> Passage:
@@ -70,15 +71,7 @@ def test_a_sentence_that_introduces_a_list_has_its_items() -> None:
     )
 
 
-@pytest.mark.parametrize(
-    ("question", "sentence"),
-    [
-        ("Is subletting allowed?", "Subletting is forbidden."),
-        ("What does E4 mean?", "E4: the grinder is blocked."),
-        ("Разрешена ли субаренда?", "Субаренда запрещена."),
-        ("¿Se admiten mascotas?", "Mascotas prohibidas."),
-    ],
-)
+@pytest.mark.parametrize(("question", "sentence"), rows("short_sentences"))
 def test_a_short_sentence_can_be_the_nearest_and_a_heading_cannot(question: str, sentence: str) -> None:
     heading = question.strip("¿?")
     text = f"{heading}\n\n{sentence} The rent is paid on the first day of each month."

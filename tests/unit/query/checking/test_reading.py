@@ -20,6 +20,7 @@ from docwell.query.checking.check import (
 from docwell.query.checking.dates import agree, doubtful_years, periods
 from docwell.query.checking.figures import figures, known_forms, located, mentions
 from docwell.query.checking.polarity import asks_yes_or_no, without_yes_or_no
+from tests.unit.query.query_world import rows
 
 FOLDER = Path(__file__).parent
 CASES: dict[str, Any] = tomllib.loads((FOLDER / "reading.toml").read_text(encoding="utf-8"))
@@ -78,18 +79,7 @@ def test_another_figure_is_not_known(figure: str, text: str) -> None:
     )
 
 
-@pytest.mark.parametrize(
-    ("caption", "scale", "of_decimals"),
-    [
-        ("(in thousands)", 3, 3),
-        ("(in millions except per share amounts)", 6, 0),
-        ("(in Mio. Euro)", 6, 6),
-        ("In thousands of euros", 3, 3),
-        ("(千元)", 3, 3),
-        ("Offices in MN and WI", 0, 0),
-        ("Thousands of people came to see the works of the painters in the old hall.", 0, 0),
-    ],
-)
+@pytest.mark.parametrize(("caption", "scale", "of_decimals"), rows("captions"))
 def test_a_caption_gives_its_scale(caption: str, scale: int, of_decimals: int) -> None:
     cells = {
         mention.figure.written: mention.scale

@@ -12,7 +12,7 @@ from docwell.identity import Principal, Rule
 from docwell.query.retrieval.ranking import JUDGED
 from docwell.query.retrieval.retrieval import RankedHits, Retrieval
 from docwell.query.retrieval.scope import Scope
-from tests.unit.query.query_world import EVERYTHING, World
+from tests.unit.query.query_world import EVERYTHING, World, rows
 
 EVERYWHERE = Scope(EVERYTHING, {"house": None})
 # A collection with too many documents to list: only the ledger knows which hits are allowed.
@@ -106,17 +106,7 @@ ALLOWED: dict[str, Callable[[str], World]] = {
 
 
 @pytest.mark.parametrize("allowed", ALLOWED.values(), ids=ALLOWED)
-@pytest.mark.parametrize(
-    "text",
-    [
-        "who inspects the boiler in the cellar",
-        "who inspects the boiler in the cellar {number}",
-        "the boiler number{number} is in room{number}",
-        "inspects cellar {number}",
-        "bicycles {number} stand outside",
-    ],
-    ids=["the answer, copied", "the answer, varied", "alike", "the rare words", "something else"],
-)
+@pytest.mark.parametrize("text", rows("forbidden"))
 def test_what_the_asker_may_not_read_changes_neither_fit_nor_passages(
     allowed: Callable[[str], World], text: str
 ) -> None:

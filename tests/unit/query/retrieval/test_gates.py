@@ -9,6 +9,7 @@ import pytest
 
 from docwell.models import Chunk, Passage
 from docwell.query.retrieval.ranking import OPEN, Gate, background, fit_of
+from tests.unit.query.query_world import rows
 
 
 def passage(text: str, score: float) -> Passage:
@@ -80,18 +81,7 @@ def test_the_words_of_any_question_count_up_to_a_half_and_never_less_than_nothin
         assert 0.0 <= gained <= 0.5
 
 
-@pytest.mark.parametrize(
-    ("question", "answers", "other"),
-    [
-        ("锅炉什么时候检查", "锅炉每年三月检查。", "自行车停在外面。"),
-        ("ボイラーはいつ検査しますか", "ボイラーは毎年三月に検査します。", "猫が庭で寝た。"),
-        ("หม้อไอน้ำตรวจเมื่อใด", "หม้อไอน้ำตรวจทุกเดือนมีนาคม", "จักรยานอยู่ข้างนอก"),
-        ("ໝໍ້ນ້ຳກວດເມື່ອໃດ", "ໝໍ້ນ້ຳກວດທຸກເດືອນມີນາ", "ລົດຈອດຢູ່ນອກ"),
-        ("बॉयलर का निरीक्षण कब होता है", "बॉयलर का निरीक्षण मार्च में होता है।", "साइकिलें बाहर खड़ी हैं।"),
-        ("متى يُفحص المِرجل", "المِرجل يُفحص كل مارس", "تقف الدراجات في الخارج"),
-    ],
-    ids=["zh", "ja", "th", "lo", "hi", "ar"],
-)
+@pytest.mark.parametrize(("question", "answers", "other"), rows("scripts"))
 def test_the_words_of_a_question_count_in_any_script(question: str, answers: str, other: str) -> None:
     gained = [fit_of(question, [passage(text, 0.5)], 0.0) - 0.5 for text in (answers, other)]
     assert gained[0] > gained[1] == 0
