@@ -6,8 +6,8 @@ import json
 import re
 import time
 import uuid
-from collections.abc import AsyncGenerator, Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 from unittest.mock import Mock
@@ -22,7 +22,6 @@ from docwell.adapters.chroma import ChromaIndex
 from docwell.adapters.documents import ocr
 from docwell.adapters.dynamodb.ledger import DynamoLedger
 from docwell.adapters.dynamodb.principals import Grant, PrincipalAdmin
-from docwell.answers import Completion, Message
 from docwell.errors import Unavailable
 from docwell.query import writing
 from docwell.upkeep.reindex import FORGET_AFTER_S
@@ -35,8 +34,9 @@ from layers.embedder import build_model
 from tests.fresh_wiring import clear_caches
 from tests.integration.recorded_calls import Call, record
 from tests.unit.adapters.embedding import tiny_model
-from tests.unit.infra.emissions import CONTEXT, Model
+from tests.unit.infra.emissions import CONTEXT
 from tests.unit.infra.templates import whole
+from tests.unit.query.query_fakes import FakeModel
 
 pytestmark = pytest.mark.integration
 ROOT = Path(__file__).parents[2]
@@ -106,18 +106,14 @@ def model_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 PAGE = "The pump of page {} starts and the valve closes."
 
 
-class Host(Model):
+@dataclass
+class Host(FakeModel):
     """The model host, which is outside AWS."""
+
+    says: str = f"{PAGE.format(0)[:-1]} [1]."
 
     def writing_at_most(self, _tokens: int) -> Host:
         return self
-
-    async def chat(self, messages: Sequence[Message], timeout_s: float) -> AsyncGenerator[str | Completion]:
-        # About the prompt's number of tokens: docwell ignores implausible counts.
-        tokens = sum(len(message.content) for message in messages) // 4
-        answer = f"{PAGE.format(0)[:-1]} [1]."
-        async for piece in super().chat(messages, timeout_s):
-            yield replace(piece, text=answer, prompt_tokens=tokens) if isinstance(piece, Completion) else piece
 
 
 class Aws:
@@ -148,7 +144,7 @@ class Aws:
             "AUDIT_TABLE": "audit",
             "CHROMA_URL": chroma,
             "OLLAMA_URL": "http://ollama.invalid",
-            "MODEL": Model.name,
+            "MODEL": Host.name,
             "MODEL_DIR": str(model),
             "NEXT_CHUNK_TOKENS": "32",
             "CHUNK_TOKENS": "16",

@@ -64,6 +64,11 @@ class HttpWorld(World):
 
 @pytest.fixture
 def world(monkeypatch: pytest.MonkeyPatch) -> HttpWorld:
+    return wired_world(monkeypatch)
+
+
+def wired_world(monkeypatch: pytest.MonkeyPatch) -> HttpWorld:
+    """Return a world that the query function's handler uses."""
     world = HttpWorld()
     settings = QuerySettings(
         bucket="b", chroma_url="http://chroma", model_dir=".", ollama_url="http://ollama", model="fake-model"

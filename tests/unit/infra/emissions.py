@@ -8,35 +8,25 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, replace
 from http import HTTPStatus
 from types import SimpleNamespace
 
 import pytest
 
-from docwell.answers import Completion, Cost, Message, Mode
-from docwell.config import QuerySettings
 from docwell.errors import Overloaded, QuotaExceeded, Unauthenticated, Unavailable
-from docwell.identity import Principal
-from docwell.models import Chunk, CitationUnit, DocumentRecord, IndexRecord, Status
-from docwell.ports import Reservation
-from docwell.query.conversation import Conversation
-from docwell.query.modes import Modes, Router
-from docwell.query.overview import Overview
-from docwell.query.prompting import load_prompt
-from docwell.query.query import Query
-from docwell.query.receipts import ReceiptBook
-from docwell.query.retrieval.retrieval import Retrieval
-from docwell.query.writing import Calibration
+from docwell.models import DocumentRecord, Status
+from docwell.query.waking import Sleeper
 from docwell.upkeep.canary import Finding
 from docwell.wiring import ingest as ingest_wiring
 from docwell.wiring import query as query_wiring
 from docwell.wiring import reconcile as reconcile_wiring
 from docwell.wiring import small_functions
-from tests.unit.fakes import FakeEmbedder, FakeIndex, FakeLedger
+from tests.unit.conftest import wired_world
+from tests.unit.http.http_calls import call
 from tests.unit.ingest import ingest_world
-from tests.unit.query.query_fakes import FakeReceipts, FakeStates
+from tests.unit.query.query_world import BOILER, QUESTION
 from tests.unit.upkeep import reconcile_world, test_reconcile
 
 CONTEXT = SimpleNamespace(
@@ -98,55 +88,6 @@ def reconcile(patch: pytest.MonkeyPatch) -> None:
     handler({"action": "reconcile"}, CONTEXT)
 
 
-class Model:
-    """A model host with both ports. It raises `fails` instead of an answer."""
-
-    name = "fake-model"
-    options: Mapping[str, object] = {}
-    fails: Exception | None = None
-
-    async def chat(self, messages: Sequence[Message], timeout_s: float) -> AsyncGenerator[str | Completion]:
-        if self.fails:
-            raise self.fails
-        yield Completion("The boiler is inspected every March [1].", 100, 9, "stop")
-
-    async def check(self) -> None:
-        """Return: the host is always up."""
-
-    async def context_length(self) -> int:
-        return 4096
-
-    async def digest(self) -> str | None:
-        return None
-
-
-class Links:
-    """Links without a target."""
-
-    def link(self, document: str, version: str, unit: CitationUnit, media_type: str | None = None) -> str:
-        return f"https://bucket/{document}?{version}#{unit.anchor}"
-
-
-class Callers:
-    """One principal, which may read everything. `used_up` says whether its quota is used up."""
-
-    used_up = False
-
-    def find(self, id_: str, groups: Sequence[str] = ()) -> Principal | None:
-        return Principal(id_, collections=None) if id_ == "key:known" else None
-
-    def charge(self, principal: Principal) -> None:
-        if self.used_up:
-            raise QuotaExceeded("the requests of today are used up", 60)
-
-    def reserve(self, principal: Principal, tokens: int) -> Reservation:
-        self.charge(principal)
-        return Reservation(principal.id, "today", "1", tokens)
-
-    def settle(self, reservation: Reservation, tokens: int, cost: Cost | None = None) -> None:
-        """Count nothing."""
-
-
 class Silent:
     """A reranker that gives no scores."""
 
@@ -154,71 +95,31 @@ class Silent:
         return ()
 
 
-def use_case(model: Model) -> tuple[Query, FakeLedger]:
-    """The query use case over one document of one passage."""
-    ledger, index, embedder = FakeLedger(), FakeIndex(), FakeEmbedder()
-    text = "The boiler is inspected every March."
-    chunk = Chunk(text, 7, 0, len(text), 6)
-    vector = embedder.embed_passages([text])[0].tolist()
-    index.upsert("house", [IndexRecord("chunk", "house/rules.pdf", "live", "v1", chunk, vector)])
-    also = Chunk(f"{text} Bring tools.", 8, 0, len(text) + 13, 8)  # there is an order of two
-    index.upsert("house", [IndexRecord("also", "house/rules.pdf", "live", "v1", also, vector)])
-    ledger.records["house/rules.pdf"] = DocumentRecord("house/rules.pdf", Status.INDEXED, live_generation="live")
-    retrieval = Retrieval(ledger, index)
-    built = Query(
-        retrieval=retrieval,
-        reranker=Silent(),
-        embedder=embedder,
-        model=model,
-        conversation=Conversation(model, load_prompt("rewrite"), 4000),
-        calibration=Calibration(model, FakeStates()),
-        modes=Modes(Router(embedder), {Mode.OVERVIEW: Overview(index, load_prompt("overview"))}, retrieval),
-        links=Links(),
-    )
-    return built, ledger
-
-
 def query(patch: pytest.MonkeyPatch) -> None:
     """Ask questions that are answered, fall back and fail; reject callers; record feedback."""
-    from functions.query.handler import handler
-
-    model, callers = Model(), Callers()
-    built, ledger = use_case(model)
-    settings = QuerySettings(
-        bucket="b", chroma_url="http://c", model_dir=".", ollama_url="http://o", model=model.name, wake_s=600
-    )
-
-    async def wired() -> Query:
-        return built
-
-    patch.setattr(query_wiring, "query", wired)
-    for name, part in {"catalogue": ledger, "principals": callers, "model": model}.items():
-        patch.setattr(query_wiring, name, lambda part=part: part)
+    world = wired_world(patch)
+    world.add("house/rules.pdf", f"{BOILER} Bring tools.", page=8)  # a reranker has two passages to order
+    world.query = replace(world.query, reranker=Silent())
+    settings = query_wiring.query_settings().model_copy(update={"wake_s": 600.0})
     patch.setattr(query_wiring, "query_settings", lambda: settings)
-    patch.setattr(query_wiring, "calibration", lambda: built.calibration)
+    patch.setattr(query_wiring, "sleeper", lambda: Sleeper(world.model, world.states, settings.wake_s))
 
-    receipts = FakeReceipts()
-    patch.setattr(query_wiring, "receipt_book", lambda: ReceiptBook(receipts))
+    def ask(expected: HTTPStatus, path: str = "/v1/query", key: str = "house", **body: object) -> None:
+        status, _, _ = call("POST", path, body or {"question": QUESTION, "fallback": "none"}, key)
+        assert status == expected
 
-    def ask(key: str = "known", path: str = "/v1/query", **body: object) -> int:
-        sent = body or {"question": "how often is the boiler inspected", "fallback": "none"}
-        context = {"requestId": "gateway-request", "authorizer": {"principalId": f"key:{key}"}, "stage": "live"}
-        event = {"path": path, "httpMethod": "POST", "requestContext": context, "body": json.dumps(sent)}
-        status: int = handler(event, CONTEXT)["statusCode"]
-        return status
-
-    assert ask() == HTTPStatus.OK
-    ((_, request_id),) = receipts.kept
-    assert ask(path="/v1/feedback", request_id=request_id, verdict="good") == HTTPStatus.OK
-    model.fails = Unavailable("ollama", "ollama cannot be reached")
-    assert ask(question="how often is the boiler inspected", fallback="extractive") == HTTPStatus.OK
-    model.fails = Overloaded("ollama", "the model host is given a rest")
-    assert ask() == HTTPStatus.SERVICE_UNAVAILABLE
-    model.fails = RuntimeError()
-    assert ask() == HTTPStatus.INTERNAL_SERVER_ERROR
-    assert ask(key="unknown") == HTTPStatus.UNAUTHORIZED
-    callers.used_up = True
-    assert ask() == HTTPStatus.TOO_MANY_REQUESTS
+    ask(HTTPStatus.OK)
+    ((_, request_id),) = world.receipts.kept
+    ask(HTTPStatus.OK, "/v1/feedback", request_id=request_id, verdict="good")
+    world.model.fails = Unavailable("ollama", "ollama cannot be reached")
+    ask(HTTPStatus.OK, question=QUESTION, fallback="extractive")
+    world.model.fails = Overloaded("ollama", "the model host is given a rest")
+    ask(HTTPStatus.SERVICE_UNAVAILABLE)
+    world.model.fails = RuntimeError()
+    ask(HTTPStatus.INTERNAL_SERVER_ERROR)
+    ask(HTTPStatus.UNAUTHORIZED, key="unknown")
+    world.principals.fails = QuotaExceeded("the requests of today are used up", 60)
+    ask(HTTPStatus.TOO_MANY_REQUESTS)
 
 
 def canary(patch: pytest.MonkeyPatch) -> None:

@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -81,7 +82,8 @@ def record(service: str) -> Recording:
 
 @pytest.fixture(scope="module")
 def emitted() -> dict[str, Recording]:
-    return {service: record(service) for service in SERVICES}
+    with ThreadPoolExecutor() as threads:
+        return dict(zip(SERVICES, threads.map(record, SERVICES), strict=True))
 
 
 @pytest.fixture(scope="module")
