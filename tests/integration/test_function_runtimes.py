@@ -121,11 +121,6 @@ def test_an_exception_of_the_handler_is_passed_on_without_its_text_in_the_log(to
     assert "What is it" not in "\n".join(toys.lines)
 
 
-def test_an_answer_over_lambdas_limit_is_an_error(toys: Toys) -> None:
-    with pytest.raises(FunctionRaised, match="ResponseSizeTooLarge"):
-        toys.pool("huge").invoke({})
-
-
 def test_a_crash_is_an_error_with_the_last_line_and_the_next_call_has_another_environment(toys: Toys) -> None:
     pool = toys.pool("dies")
     for _ in range(2):

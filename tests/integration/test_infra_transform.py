@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import json
-import re
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from infra.container.sam import LOCK, ROOT, SAM, environment, variables
-from tests.unit.infra.templates import TEMPLATES, content
 
 pytestmark = pytest.mark.integration
 Transformed = dict[str, dict[str, Any]]
@@ -23,10 +20,6 @@ NETWORKS = {
     "with a": {"SubnetIds": "subnet-1,subnet-2", "SecurityGroupIds": "sg-1"},
     "without a": {"SubnetIds": "none", "SecurityGroupIds": "none"},
 }
-# `sam build` reads it, in Metadata that no deployment has.
-BUILD_ONLY = {"ingest.yaml": {"BaseImage"}}
-# The transform puts the values of these in place of their names.
-BY_VALUE = {"query.yaml": {"Release": "next", "QueryDeployment": "deployment"}}
 
 
 def released(release: str = RELEASES[0], **parameters: str) -> dict[str, Any]:
@@ -72,33 +65,6 @@ def only(template: dict[str, Any], kind: str) -> str:
     return name
 
 
-def names_in(node: Any) -> Iterator[str]:
-    """Yield the names that a part of a template refers to, conditions included."""
-    if isinstance(node, list):
-        for entry in node:
-            yield from names_in(entry)
-    elif isinstance(node, dict):
-        for key, value in node.items():
-            if key in ("Ref", "Condition") and isinstance(value, str):
-                yield value
-            elif key == "Fn::If":
-                yield value[0]
-            elif key == "Fn::Sub":
-                text = value if isinstance(value, str) else value[0]
-                yield from re.findall(r"\$\{([\w:]+)", text)
-            yield from names_in(value)
-
-
-def unused(template: dict[str, Any]) -> set[str]:
-    """The parameters and conditions that neither a resource nor an output reads."""
-    conditions = template.get("Conditions", {})
-    resources = [{**resource, "Metadata": {}} for resource in template["Resources"].values()]
-    used = set(names_in([resources, template.get("Globals", {}), template.get("Outputs", {})]))
-    while extra := {name for entry in used & set(conditions) for name in names_in(conditions[entry])} - used:
-        used |= extra
-    return (set(template.get("Parameters", {})) | set(conditions)) - used
-
-
 def test_another_release_publishes_a_version_of_a_changed_function(transformed: Transformed) -> None:
     pair = transformed["first"], transformed["next"]
     assert len({only(item, "AWS::Lambda::Version") for item in pair}) == 2
@@ -122,8 +88,3 @@ def test_a_change_of_the_api_deploys_it(transformed: Transformed, change: str) -
     for item, deployment in zip(pair, deployments, strict=True):
         (stage,) = of_type(item, "AWS::ApiGateway::Stage").values()
         assert stage["Properties"]["DeploymentId"] == {"Ref": deployment}
-
-
-@pytest.mark.parametrize("path", TEMPLATES, ids=lambda path: path.name)
-def test_every_parameter_and_condition_of_a_template_has_an_effect(path: Path) -> None:
-    assert unused(content(path)) == BUILD_ONLY.get(path.name, set())

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,7 +12,6 @@ from urllib.parse import unquote_plus
 
 import boto3
 import httpx
-import psutil
 import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError
@@ -28,7 +26,6 @@ from infra.local.gateway import Gateway, Storage
 from infra.local.names import BUCKET, RESTORE_PRINCIPAL, STORAGE_PATH
 
 from .local_parts import KEYS, Aws, aws_stand_in
-from .waiting import until
 
 pytestmark = pytest.mark.integration
 
@@ -133,38 +130,6 @@ def test_a_form_stores_its_file_alone_and_a_link_reads_it_by_ranges(aws: Aws, st
     assert (part.status_code, part.content) == (206, body[1:4])
     assert storage.get(link.replace("a%20b", "other")).status_code == 403
     assert storage.get(f"{STORAGE_PATH}/{BUCKET}/?list-type=2").status_code == 403
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(sys.platform != "linux", reason="another process has its limits set")
-def test_a_full_disk_loses_nothing_that_was_accepted_and_refuses_the_rest(tmp_path: Path) -> None:
-    def row(key: str, **more: Any) -> dict[str, Any]:
-        return {"document": {"S": key}, "pipeline": {"S": "f"}, "collection": {"S": "default"}, **more}
-
-    with aws_stand_in(tmp_path) as aws:
-        aws.s3.put_object(Bucket=BUCKET, Key="a.pdf", Body=b"old")
-        (process,) = psutil.Process(aws.child.pid).children()
-        process.rlimit(psutil.RLIMIT_FSIZE, (50_000, psutil.RLIM_INFINITY))
-        for key in ("a.pdf", "new.pdf"):
-            with pytest.raises(ClientError) as refused:
-                aws.s3.put_object(Bucket=BUCKET, Key=key, Body=bytes(100_000))
-            assert refused.value.response["Error"]["Code"] == "InsufficientStorage"
-            assert "File too large" in str(refused.value)
-        listed = aws.s3.list_objects_v2(Bucket=BUCKET)["Contents"]
-        assert [(entry["Key"], entry["Size"]) for entry in listed] == [("a.pdf", 3)]
-        assert not list((tmp_path / "objects").glob("*.tmp"))
-        aws.s3.put_object(Bucket=BUCKET, Key="small.pdf", Body=b"it fits")
-        aws.dynamodb.put_item(TableName=TABLE, Item=row("a.pdf", title={"S": "x" * 60_000}))
-        until(lambda: any("the disk does not take ledger.json" in line for line in aws.lines))
-        assert not list(tmp_path.glob("*.tmp"))
-        process.rlimit(psutil.RLIMIT_FSIZE, (psutil.RLIM_INFINITY, psutil.RLIM_INFINITY))
-        wait_until_written(tmp_path, "a.pdf")
-        aws.child.kill()
-    with aws_stand_in(tmp_path) as again:
-        listed = again.s3.list_objects_v2(Bucket=BUCKET)["Contents"]
-        assert [entry["Key"] for entry in listed] == ["a.pdf", "small.pdf"]
-        (item,) = again.dynamodb.scan(TableName=TABLE)["Items"]
-        assert len(item["title"]["S"]) == 60_000
 
 
 @pytest.mark.parametrize("damage", ["", "[{", "\0" * 40])

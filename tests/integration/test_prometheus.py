@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import math
-import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import httpx
 import pytest
@@ -22,47 +19,11 @@ from infra.local.prometheus import served, stack_exporter
 from infra.local.stack import base_environment
 from runtime.emf import metric_line
 from runtime.exported import EXPORTED
-from runtime.functions import FunctionBusy, FunctionPool, FunctionRaised, FunctionSpec
 from runtime.process import Child
 
 from .waiting import until
 
 pytestmark = pytest.mark.integration
-TOYS = {"PYTHONPATH": str(Path(__file__).parent)}
-
-
-def printed(capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in capsys.readouterr().out.splitlines() if line.startswith("{")]
-
-
-@pytest.fixture
-def pool() -> Iterator[FunctionPool]:
-    spec = FunctionSpec("toy_functions.raises", TOYS)
-    pool = FunctionPool(spec, concurrency=1, max_waiting=0, publishes=True)
-    yield pool
-    pool.close()
-
-
-def test_a_function_publishes_calls_errors_and_throttles(
-    pool: FunctionPool, capsys: pytest.CaptureFixture[str]
-) -> None:
-    busy = threading.Event()
-
-    def call() -> None:
-        with pytest.raises(FunctionRaised):
-            pool.invoke({})
-        busy.set()
-
-    threading.Thread(target=call).start()
-    until(lambda: len(pool._busy) == 1)
-    with pytest.raises(FunctionBusy):
-        pool.invoke({})
-    assert busy.wait(30)
-    began, rejected, ended = printed(capsys)
-    assert {entry["FunctionName"] for entry in (began, rejected, ended)} == {"toy_functions"}
-    assert (began["ConcurrentExecutions"], rejected["Throttles"]) == (1, 1)
-    assert (ended["Invocations"], ended["Errors"], ended["ConcurrentExecutions"]) == (1, 1, 0)
-    assert ended["Duration"] > 0
 
 
 GRAPHS = [panel for section in SECTIONS for panel in section.panels if isinstance(panel, Graph)]

@@ -88,7 +88,7 @@ def drop_index(world: World) -> None:
 LOSSES = ["old index, empty ledger", "old ledger", "old ledger, empty index", "empty index", "old index"]
 
 
-@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize("loss", [LOSSES[0], *(pytest.param(loss, marks=pytest.mark.slow) for loss in LOSSES[1:])])
 def test_reconcile_repairs_a_store_that_is_lost_or_older_than_the_others(world: World, loss: str) -> None:
     older_ledger, older_index = copy_of_ledger(world, "restored"), copy_of_index(world)
     change(world)

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import socket
-import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,15 +16,12 @@ import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
-from infra.local import stack as stack_module
 from infra.local import supervisor as supervisor_module
 from infra.local.console import StackConsole
 from infra.local.keys import Keys
-from infra.local.ports import free_port
 from infra.local.stack import Part, Stack, StackOptions, base_environment
 from infra.local.supervisor import AlreadyRunning, StackFailed, Supervisor, supervised
 from runtime.guard import READY_PATH
-from runtime.process import Child
 
 from .local_parts import toy_stack
 from .waiting import until
@@ -162,25 +156,6 @@ def test_a_killed_supervisor_leaves_no_process(tmp_path: Path) -> None:
         until(lambda: not [process for process in family if alive(process)])
 
 
-@pytest.mark.slow
-def test_a_stack_whose_port_is_taken_meanwhile_chooses_another(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent), prepend=os.pathsep)
-    monkeypatch.setattr(supervisor_module, "outside_ollama", lambda _: "http://127.0.0.1:9")
-    options = StackOptions(
-        tmp_path / "data", port=0, query_handler="toy_functions.proxy", ingest_handler="toy_functions.ingest"
-    )
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
-        ports = iter([port])
-        monkeypatch.setattr(stack_module, "free_port", lambda *given: next(ports, None) or free_port(*given))
-        console = StackConsole(tmp_path / "data" / "logs", silent=True)
-        with supervised(options, console) as (stack, _):
-            assert httpx.get(f"{stack.gateway}/v1/health").status_code == 201
-            assert not stack.gateway.endswith(f":{port}")
-
-
 # --- single parts ---
 
 
@@ -224,18 +199,6 @@ def test_a_second_stack_on_the_same_data_is_refused(tmp_path: Path) -> None:
         pytest.fail("it started")
 
 
-def test_a_launcher_that_is_killed_takes_its_command_with_it() -> None:
-    ended: list[int] = []
-    child = Child(["sleep", "600"], base_environment({}), lambda _: None, ended.append)
-    launcher = psutil.Process(child.pid)
-    until(lambda: bool(launcher.children()))
-    (command,) = launcher.children()
-    launcher.kill()
-    if sys.platform == "linux":
-        until(lambda: not alive(command))
-    until(lambda: bool(ended))
-
-
 @pytest.mark.parametrize("end", ["\u2028", "\x0b", "\x85", "\r", "\x1b[2J\r\n", "\x9b2J\u2028"])
 def test_a_line_of_a_part_cannot_forge_another_in_its_log_and_on_the_terminal(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], end: str
@@ -249,22 +212,6 @@ def test_a_line_of_a_part_cannot_forge_another_in_its_log_and_on_the_terminal(
         assert len(text.splitlines()) == 2
         assert "\x1b" not in text
         assert "\x9b" not in text
-
-
-@pytest.mark.parametrize("part", ["infra.local.aws", "runtime.__main__"])
-def test_a_part_ends_when_a_thread_of_it_fails(part: str) -> None:
-    program = (
-        "import sys, threading, time, importlib\n"
-        f"module = importlib.import_module('{part}')\n"
-        "sys.argv = ['part', '--help']\n"
-        "try:\n    module.main()\nexcept SystemExit:\n    pass\n"
-        "threading.Thread(target=lambda: 1 / 0).start()\n"
-        "time.sleep(30)\n"
-    )
-    command = [sys.executable, "-c", program]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, env=base_environment({}))
-    assert done.returncode == 1
-    assert "ZeroDivisionError" in done.stderr
 
 
 def test_each_data_folder_has_separate_keys_and_keeps_its_mode(tmp_path: Path) -> None:

@@ -47,10 +47,6 @@ def sleeps(event: Any, context: Any) -> dict[str, int]:
     return {"pid": os.getpid()}
 
 
-def huge(event: Any, context: Any) -> str:
-    return "x" * (7 * 1024 * 1024)
-
-
 def proxy(event: Any, context: Any) -> Any:
     """Return a REST proxy answer with the event. Some paths misbehave."""
     if event["path"] == "/malformed":

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import errno
 import hmac
 import json
 from collections.abc import Iterator
@@ -25,7 +24,6 @@ from docwell.errors import Unavailable
 from docwell.events import DocumentEvent, Publisher
 from docwell.wiring import small_functions as wiring
 from functions.events.handler import handler
-from infra.local import ledger_events
 from infra.local.ledger_events import MAX_AGE_S, Outbox, step
 from runtime.functions import FunctionCrashed
 from runtime.poller import MAX_BACK_OFF_S
@@ -252,26 +250,6 @@ def test_after_a_day_of_failures_an_event_is_dropped_and_named(
     assert max(ages) == MAX_AGE_S
     assert ages[-1] == 0
     assert "an event about a.pdf was not sent for a day" in capsys.readouterr().out
-
-
-def test_a_full_disk_holds_up_no_event_and_repeats_none_before_a_restart(
-    machine: Machine, webhook: Receiver, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    def full(*_: object) -> None:
-        raise OSError(errno.ENOSPC, "No space left on device")
-
-    with monkeypatch.context() as patched:
-        patched.setattr(ledger_events, "write_private", full)
-        machine.write(row("a.pdf"))
-        machine.run()
-        machine.run()
-    assert webhook.got == [("DocumentIndexed", "a.pdf")]
-    assert "No space left on device" in capsys.readouterr().out
-    machine.write(row("a.pdf"), row("b.pdf"))
-    machine.run()
-    machine.restart()
-    machine.run()
-    assert webhook.got == [("DocumentIndexed", "a.pdf"), ("DocumentIndexed", "b.pdf")]
 
 
 def test_the_first_start_tells_only_what_changes_from_then_on(tmp_path: Path, webhook: Receiver) -> None:

@@ -141,17 +141,6 @@ def test_only_the_proxy_accepts_connections_and_only_with_tls(server: Machine) -
     assert upstream == published[0].rpartition(":")[0]
 
 
-def test_a_rotated_token_is_taken_without_a_deployment(proxy: Machine) -> None:
-    assert proxy.calls[-1] == "systemctl enable --now docwell-proxy.service docwell-secrets.timer"
-    assert proxy.apply_secrets(*UPSTREAM) == 0
-    assert RELOAD not in proxy.calls  # nothing has changed
-    (proxy.state / "token").write_text('{"token": "second"}')
-    assert proxy.apply_secrets(*UPSTREAM) == 0
-    assert RELOAD in proxy.calls
-    assert "Bearer second" in configuration(proxy)
-    assert "Bearer first" not in configuration(proxy)
-
-
 def test_during_a_rotation_both_tokens_are_right(proxy: Machine) -> None:
     (proxy.state / "pending").write_text('{"token": "second"}')
     assert proxy.apply_secrets(*UPSTREAM) == 0

@@ -136,9 +136,3 @@ def test_rules_of_others_stay_after_the_consoles_and_that_of_an_older_address_go
 def test_the_page_learns_of_the_sign_in_from_its_configuration(pool: str, expected: dict[str, Any]) -> None:
     result = {path.key: path for path in release_files(GIVEN | {"UserPool": pool})}
     assert json.loads(result["config.json"].body) == expected
-
-
-def test_a_change_set_that_was_not_executed_publishes_nothing(aws: None) -> None:
-    deploy_console()
-    assert publish(STACK, GIVEN | {"Release": "2" * 64}) is None
-    assert published() == {}

@@ -55,11 +55,3 @@ def test_after_the_switch_the_new_setting_is_the_only_one(tmp_path: Path, monkey
     monkeypatch.setenv("DOCWELL_OCR", "rapidocr")
     fact = row(ACTIVE_PIPELINE, "#state", values={"M": {"fingerprint": {"S": new}}})
     assert started(tmp_path, row("a.pdf", old), row("b.pdf", old), row("a.pdf", new), fact) == ({}, [])
-
-
-def test_other_changes_of_the_index_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    old = fingerprint(tmp_path)
-    monkeypatch.setenv("DOCWELL_CHUNK_TOKENS", "128")
-    variables, lines = started(tmp_path, row("a.pdf", old))
-    assert variables == {}
-    assert "every document is indexed again" in lines[0]

@@ -7,12 +7,10 @@ import re
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 from prometheus_client import generate_latest
 
-from infra.local import prometheus as module
-from infra.local.prometheus import served, stack_exporter
+from infra.local.prometheus import stack_exporter
 from runtime.emf import metric_line
 from runtime.metrics import MAX_SERIES, Exporter
 
@@ -84,16 +82,3 @@ def test_the_number_of_series_is_limited(exporter: Exporter) -> None:
     output = generate_latest(exporter.registry).decode()
     assert len(re.findall("^docwell_prompt_tokens_total{", output, re.MULTILINE)) == MAX_SERIES
     assert value(exporter, DROPPED) == 21  # the stack's own model has a series from the start
-
-
-def test_metrics_are_served_to_this_machine_and_to_no_page(
-    exporter: Exporter, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(module, "PORT", 0)
-    with served(exporter) as url:
-        assert url.startswith("http://127.0.0.1:")
-        answer = httpx.get(f"{url}/metrics")
-        assert answer.status_code == 200
-        assert 'docwell_problems_total{service="query"} 0.0' in answer.text
-        assert httpx.get(f"{url}/metrics", headers={"host": "evil.example"}).status_code == 403
-        assert httpx.get(f"{url}/metrics", headers={"origin": "http://evil.example"}).status_code == 403

@@ -18,7 +18,6 @@ from infra.dashboards import __main__ as dashboards
 from infra.dashboards.contents import SECTIONS
 from infra.dashboards.parts import Graph, Line
 from infra.local.prometheus import stack_exporter
-from runtime.exported import EXPORTED
 from tests.unit.infra.templates import content
 
 GRAPHS = [panel for section in SECTIONS for panel in section.panels if isinstance(panel, Graph)]
@@ -78,25 +77,6 @@ def test_every_alarm_has_a_rule_over_metrics_that_exist() -> None:
         assert (
             f"{rule['annotations']['summary']} {rule['annotations']['runbook']}" == properties["AlarmDescription"]
         )
-
-
-def test_no_metric_is_exported_that_neither_graph_nor_alarm_uses() -> None:
-    used = {
-        (line.metric.namespace, line.metric.name)
-        for graph in GRAPHS
-        for line in graph.lines
-        if isinstance(line, Line)
-    }
-    for alarm in alarms().values():
-        stats = [
-            metric["MetricStat"]["Metric"]
-            for metric in alarm["Properties"].get("Metrics", [])
-            if "MetricStat" in metric
-        ]
-        for entry in [*stats, *([alarm["Properties"]] if "MetricName" in alarm["Properties"] else [])]:
-            namespace = entry["Namespace"]
-            used.add((namespace["Fn::Sub"] if isinstance(namespace, dict) else namespace, entry["MetricName"]))
-    assert used == set(EXPORTED)
 
 
 @NEEDS_PROMTOOL
