@@ -70,6 +70,7 @@ def test_it_stops_when_idle_and_starts_again(machine: Machine) -> None:
     assert machine.stops == 1
     machine.host.ask()
     assert machine.starts == 2
+    machine.answering = True
     assert machine.after(1)
     machine.running = False  # it crashed
     assert machine.after(1) is None
