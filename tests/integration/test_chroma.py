@@ -6,7 +6,7 @@ import re
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import replace
 from typing import Any
@@ -24,7 +24,7 @@ from docwell.errors import BadInput, Unavailable
 from docwell.models import Chunk, IndexRecord, Units
 from docwell.ports import Places
 from docwell.query.retrieval.scope import MOST_ROWS
-from docwell.query.values import AMOUNTS, DATES, DEADLINES, EMAILS, KINDS, PERCENTAGES, YEARS
+from docwell.query.values import KINDS
 from tests.integration.quota_proxy import DATABASE, TENANT, TOKEN, is_hosted
 
 pytestmark = pytest.mark.integration
@@ -139,6 +139,8 @@ def test_a_cached_passage_that_was_removed_is_no_hit(chroma_url: str, collection
 
 def test_writing_twice_is_writing_once(chroma_url: str, collection: str) -> None:
     chroma = index(chroma_url)
+    assert chroma.search({collection: None}, [0.1] * 8, 5) == []  # the collection does not exist yet
+    assert chroma.ids(collection, KEY) == {}
     for _ in range(2):
         chroma.upsert(collection, records(5))
     assert len(chroma.search({collection: None}, records(1)[0].vector, 100)) == 5
@@ -170,14 +172,6 @@ def test_chunks_are_paged_and_an_index_is_dropped(chroma_url: str, collection: s
     chroma.drop(name)
     assert chroma.page(name, 0, 3) == []
     assert chroma.collections() == []
-
-
-def test_a_collection_that_does_not_exist_has_no_hits_and_nothing_to_prune(
-    chroma_url: str, collection: str
-) -> None:
-    chroma = index(chroma_url, "2" * 32)
-    assert chroma.search({collection: None}, [0.1] * 8, 5) == []
-    assert chroma.ids(collection, KEY) == {}
 
 
 def test_collections_of_another_fingerprint_are_not_seen(chroma_url: str, collection: str) -> None:
@@ -380,26 +374,19 @@ def test_a_search_in_thousands_of_documents_finds_nothing_of_others(chroma_url: 
     assert chroma.search({collection: absent}, records(1)[0].vector, 100) == []
 
 
-def test_all_chunks_of_some_documents_with_a_text_are_found_in_any_case_and_language(
-    chroma_url: str, collection: str
-) -> None:
+def write_texts(chroma: ChromaIndex, collection: str, texts: Sequence[str], *documents: str) -> None:
+    for document in documents:
+        written = zip(records(len(texts), document=document), texts, strict=True)
+        chroma.upsert(collection, [replace(r, chunk=replace(r.chunk, text=text)) for r, text in written])
+
+
+def test_chunks_with_a_text_are_found_in_any_case_and_language(chroma_url: str, collection: str) -> None:
     chroma = index(chroma_url)
-    texts = [
-        "The Huguenots came.",
-        "HUGUENOT churches",
-        "\u00c9COLE \u65e5\u672c\u8a9e",
-        "nothing of it",
-        "a+b (c)",
-    ]
-    for document in ("a.pdf", "b.pdf"):
-        written = [
-            replace(one, chunk=replace(one.chunk, text=text))
-            for one, text in zip(records(len(texts), document=document), texts, strict=True)
-        ]
-        chroma.upsert(collection, written)
+    texts = ["The Huguenots came.", "HUGUENOT churches", "\u00c9COLE \u65e5\u672c\u8a9e", "nothing", "a+b (c)"]
+    write_texts(chroma, collection, texts, "a.pdf", "b.pdf")
 
     def found(*beginnings: str, documents: tuple[str, ...] = ("a.pdf",), limit: int = 100) -> list[str]:
-        hits = chroma.containing({collection: documents}, [re.escape(one) for one in beginnings], limit)
+        hits = chroma.containing({collection: documents}, [re.escape(text) for text in beginnings], limit)
         assert {hit.document for hit in hits} <= set(documents)
         return sorted(hit.chunk.text for hit in hits)
 
@@ -413,33 +400,23 @@ def test_all_chunks_of_some_documents_with_a_text_are_found_in_any_case_and_lang
     assert chroma.containing({f"{collection}/none": ["a.pdf"]}, ["hugue"], 10) == []
 
 
-def test_the_chunks_that_can_have_a_kind_of_values_are_found(chroma_url: str, collection: str) -> None:
+def test_chunks_that_can_have_a_kind_of_values_are_found(chroma_url: str, collection: str) -> None:
     chroma = index(chroma_url)
-    texts = [
-        "On 5 May 2024.",
-        "Within thirty DAYS.",
-        "\u20ac 5",
-        "five Euros",
-        "five PERCENT",
-        "a@b.example",
-        "nothing",
-    ]
-    written = [
-        replace(one, chunk=replace(one.chunk, text=text))
-        for one, text in zip(records(len(texts), document="a.pdf"), texts, strict=True)
-    ]
-    chroma.upsert(collection, written)
+    day, period, euros, words, percent, address = texts = [
+        "On 5 May 2024.", "Within thirty DAYS.", "\u20ac 5", "five Euros", "five PERCENT", "a@b.example"
+    ]  # fmt: skip
+    write_texts(chroma, collection, [*texts, "nothing"], "a.pdf")
     found = {
-        kind: {hit.chunk.text for hit in chroma.containing({collection: ["a.pdf"]}, [kind.pattern], 100)}
-        for kind in KINDS.values()
+        name: {hit.chunk.text for hit in chroma.containing({collection: ["a.pdf"]}, [kind.pattern], 100)}
+        for name, kind in KINDS.items()
     }
     assert found == {
-        DATES: {texts[0], texts[2]},
-        YEARS: {texts[0]},
-        DEADLINES: {texts[0], texts[1], texts[2]},
-        AMOUNTS: {texts[2], texts[3]},
-        PERCENTAGES: {texts[4]},
-        EMAILS: {texts[5]},
+        "dates": {day, euros},
+        "years": {day},
+        "deadlines": {day, period, euros},
+        "amounts": {euros, words},
+        "percentages": {percent},
+        "emails": {address},
     }
 
 

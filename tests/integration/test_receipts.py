@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import string
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -15,7 +15,7 @@ from moto import mock_aws
 from docwell.adapters.aws import client
 from docwell.adapters.dynamodb.receipts import DynamoReceipts, erase_receipts
 from docwell.answers import Receipt
-from docwell.errors import BadInput, Corrupt, Unavailable
+from docwell.errors import BadInput, Corrupt
 from infra.local.names import RECEIPTS_SCHEMA
 
 from .waiting import Clock
@@ -142,18 +142,6 @@ def test_an_answer_that_does_not_compress_under_the_limit_is_refused_and_a_long_
     )
     receipts.keep(replace(longest, answer={"answer": noise[:520_000]}))
     assert receipts.get("k" * 2048, "r" * 1024) is not None
-
-
-def test_a_table_that_is_not_there_is_unavailable(receipts: DynamoReceipts, table: Any) -> None:
-    table.delete()
-    calls: list[Callable[[], object]] = [
-        lambda: receipts.keep(RECEIPT),
-        lambda: receipts.get("key:a", "request-7"),
-        lambda: receipts.judge("key:a", "request-7", "good", None),
-    ]
-    for call in calls:
-        with pytest.raises(Unavailable, match="receipts"):
-            call()
 
 
 @pytest.mark.parametrize("status", ["answered", "extractive", "abandoned", "failed"])

@@ -206,10 +206,8 @@ class FakeQueue:
     """Messages that were sent, in order."""
 
     sent: list[Hint | RangeTask] = field(default_factory=list)
-    before_send: Callable[[], None] = lambda: None
 
     def send(self, messages: Sequence[Hint | RangeTask]) -> None:
-        self.before_send()
         self.sent += messages
 
 

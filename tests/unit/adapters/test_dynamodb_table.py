@@ -39,14 +39,11 @@ def no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(table, "_PAUSE_S", 0.0)
 
 
-def test_unprocessed_keys_are_read_again() -> None:
+def test_the_unprocessed_part_of_a_batch_is_sent_again() -> None:
     busy: Any = Busy(share=60)
     assert list(Table(busy, "t", "ledger").get_many(KEYS)) == KEYS
     assert busy.sizes == [100, 40, 30]
-
-
-def test_unprocessed_deletes_are_sent_again() -> None:
-    busy: Any = Busy(share=20)
+    busy = Busy(share=20)
     Table(busy, "t", "ledger").delete_many(KEYS[:30])
     assert busy.sizes == [25, 5, 5]
 
