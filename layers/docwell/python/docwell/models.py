@@ -55,7 +55,6 @@ class Reason(StrEnum):
     PORTFOLIO = "portfolio"  # attached files behind a cover page
     CORRUPT = "corrupt"
     UNREADABLE = "unreadable"
-    PARTLY_UNREADABLE = "partly_unreadable"  # of a page alone, in records that earlier releases wrote
     TOO_LARGE = "too_large"
     TOO_MANY_PAGES = "too_many_pages"
     TOO_MUCH_TEXT = "too_much_text"

@@ -188,7 +188,7 @@ class Overviews(Protocol):
     """The chunks with marks, which make the overview of a generation."""
 
     def marked(self, document: str, generation: str) -> Sequence[tuple[Passage, Sequence[Mark]]]:
-        """Return the chunks with marks in no order. A generation of an earlier release has none."""
+        """Return the chunks with marks, in no order."""
 
 
 class LedgerRow(NamedTuple):

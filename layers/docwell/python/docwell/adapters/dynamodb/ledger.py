@@ -150,7 +150,7 @@ class DynamoLedger:
             attributes = asdict(values["live_attributes"])
             values["live_attributes"] = {name: value for name, value in attributes.items() if value}
         outcome = outcome_name(record)
-        # A row that was written while events were off has its last outcome in its status.
+        # A row that was written before its pipeline was active has its last outcome in its status.
         if self._notes_outcomes and outcome not in (None, lease.outcome or outcome_name(lease.record)):
             values |= {"outcome": outcome, "outcome_at": stamped.updated_at}
         # DynamoDB stores neither None nor an empty set: such a field has no attribute.
