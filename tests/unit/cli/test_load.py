@@ -18,7 +18,7 @@ from botocore.compat import HTTPHeaders
 from docwell.adapters import s3
 from docwell.adapters.s3 import S3Copier, S3Listing, StoredObject
 from docwell.adapters.sqs import SqsTaskQueue
-from docwell.cli import load, loading
+from docwell.cli import load
 from docwell.errors import Forbidden, NotFound, Unavailable
 from tests.unit.cli.conftest import Run
 from tests.unit.cli.fake_api import BUCKET
@@ -34,9 +34,9 @@ KEYS = [f"2026/{folder}/{number:02}.pdf" for folder in ("a", "b", "c") for numbe
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DOCWELL_QUEUE", "ingest")
-    monkeypatch.setattr(loading, "COUNT_EVERY_S", 0.001)
-    monkeypatch.setattr(load, "QueueGate", partial(loading.QueueGate, pace=1e6))
-    monkeypatch.setattr(loading, "_RETRY_AFTER_S", (0.0,))
+    monkeypatch.setattr(load, "COUNT_EVERY_S", 0.001)
+    monkeypatch.setattr(load, "QueueGate", partial(load.QueueGate, pace=1e6))
+    monkeypatch.setattr(load, "_RETRY_AFTER_S", (0.0,))
     monkeypatch.setattr(load, "_WORKERS", 4)
 
 
@@ -221,7 +221,7 @@ def test_a_load_without_any_permission_stops_and_one_with_some_lists_the_denied_
         real(self, stored, key)
 
     monkeypatch.setattr(S3Copier, "copy", copy)
-    monkeypatch.setattr(loading, "_DENIALS_IN_A_ROW", 5)
+    monkeypatch.setattr(load, "_DENIALS_IN_A_ROW", 5)
     result = run_load()
     assert (result.exit_code, "AccessDenied" in result.stderr) == (1, True)
     assert len(tried) < len(KEYS)

@@ -9,7 +9,7 @@ from threading import Event
 
 import pytest
 
-from docwell.cli.loading import Paused, QueueGate
+from docwell.cli.load import Paused, QueueGate
 
 WAIT_S = 30.0
 

@@ -227,10 +227,11 @@ def open_(
     view = _view(api, target, page)
     key = f"key={quote(settings.api_key, safe='')}&view={quote(view, safe='')}" if settings.api_key else view
     address = f"{api.console}/#{key}"  # a browser sends no fragment to a server
-    if _open_in_browser(address):
-        display.echo(f"opened {target or 'the console'} in the browser", err=True)
-    else:
-        display.echo(address)
+    with suppress(webbrowser.Error):
+        if webbrowser.open(address):
+            display.echo(f"opened {target or 'the console'} in the browser", err=True)
+            return
+    display.echo(address)
 
 
 def _without_empty(**values: object) -> Json:
@@ -378,10 +379,3 @@ def _view(api: Api, target: str | None, page: int) -> str:
                 return f"/receipt/{target}"
             kind = "receipt (it may have expired)"
     raise Failure(f"there is no {kind} {target!r}; `docwell status` lists the documents")
-
-
-def _open_in_browser(address: str) -> bool:
-    try:
-        return webbrowser.open(address)
-    except webbrowser.Error:
-        return False

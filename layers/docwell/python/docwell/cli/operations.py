@@ -6,7 +6,6 @@ Each is safe to run again, also after an interruption.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -24,7 +23,6 @@ if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
     from mypy_boto3_sqs.type_defs import MessageTypeDef
 
-    from docwell.adapters.sqs import SqsDeadLetters
 
 # The longest timeout of a Lambda function.
 _FUNCTION_TIMEOUT_S = 900
@@ -286,7 +284,10 @@ class DeadLetters:
         letters: list[_DeadLetter] = []
         with plain_failures("cannot redrive"):
             try:
-                for batch in _receive(parked):
+                left = parked.waiting() + _SLACK
+                while left > 0 and (messages := parked.receive(left, _VISIBILITY_S)):
+                    left -= len(messages)
+                    batch = [_DeadLetter(message, *_subject(message["Body"])) for message in messages]
                     letters += batch
                     for letter in batch:
                         if not dry_run and key in (None, letter.key):
@@ -303,13 +304,6 @@ class DeadLetters:
         policy = json.loads(answer.get("Attributes", {}).get("RedrivePolicy", "{}"))
         target = policy.get("deadLetterTargetArn")
         return queue_url(self._sqs, target.rsplit(":", 1)[1]) if target else None
-
-
-def _receive(parked: SqsDeadLetters) -> Iterator[list[_DeadLetter]]:
-    left = parked.waiting() + _SLACK
-    while left > 0 and (messages := parked.receive(left, _VISIBILITY_S)):
-        left -= len(messages)
-        yield [_DeadLetter(message, *_subject(message["Body"])) for message in messages]
 
 
 def _subject(body: str) -> tuple[str | None, str]:
