@@ -1,7 +1,6 @@
 """The attacks. Each yields its attempts."""
 
 import base64
-import http.client
 import json
 import stat
 import time
@@ -447,18 +446,15 @@ def _send(
     port: int, method: str, path: str, host: str = "", headers: Mapping[str, str] | None = None
 ) -> tuple[int, str | None]:
     """Return the status and the allowed origin; status 599 where the server broke the connection."""
-    connection = http.client.HTTPConnection(HOST, port, timeout=5)
-    body = json.dumps({"question": "Who owns this machine?", "model": "x", "messages": []}).encode()
+    body = {"question": "Who owns this machine?", "model": "x", "messages": []}
+    content = json.dumps(body) if method in {"POST", "PUT"} else None
+    fields = {"Host": host or f"{HOST}:{port}", **(headers or {})}
+    url = f"http://{HOST}:{port}{path}"
     try:
-        sent = {"Host": host or f"{HOST}:{port}", **(headers or {})}
-        connection.request(method, path, body if method in {"POST", "PUT"} else None, sent)
-        response = connection.getresponse()
-        response.read(65_536)
-    except (OSError, http.client.HTTPException):
+        response = httpx.request(method, url, content=content, headers=fields, timeout=5, trust_env=False)
+    except httpx.HTTPError:
         return 599, None
-    finally:
-        connection.close()
-    return response.status, response.getheader("access-control-allow-origin")
+    return response.status_code, response.headers.get("access-control-allow-origin")
 
 
 def _session(target: Target, key: str, secret: str) -> Callable[[str], Any]:

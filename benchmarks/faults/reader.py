@@ -20,7 +20,7 @@ from docwell.pipeline import ACTIVE_PIPELINE
 from docwell.query.retrieval.retrieval import Retrieval
 from docwell.query.retrieval.scope import Scope
 
-_PAUSE_S = 0.05
+_PAUSE_S, _TOP_K = 0.05, 50
 # A deleted or replaced document stops answering in this time, whatever workers die.
 HIDDEN_WITHIN_S = 60.0
 _EVERYBODY = Principal("key:reader", collections=None)
@@ -72,7 +72,7 @@ class Reader:
 
     def shown(self, key: str) -> set[str]:
         """Return the versions of a document that an answer shows now."""
-        passages = self._search(self._active(), Scope(_EVERYBODY, {key.partition("/")[0]: (key,)}), 50)
+        passages = self._search(self._active(), Scope(_EVERYBODY, {key.partition("/")[0]: (key,)}))
         return {passage.version for passage in passages}
 
     def _index(self, place: PipelinePlace) -> _Index:
@@ -85,9 +85,9 @@ class Reader:
         chosen = self._state.read(ACTIVE_PIPELINE).get("fingerprint")
         return self._indexes.get(chosen or "", next(iter(self._indexes.values())))
 
-    def _search(self, index: _Index, scope: Scope, top_k: int) -> Sequence[Passage]:
+    def _search(self, index: _Index, scope: Scope) -> Sequence[Passage]:
         vector = index.embedder.embed_queries([question(self._random)])[0].tolist()
-        return index.retrieval.search(scope, vector, top_k).passages
+        return index.retrieval.search(scope, vector, _TOP_K).passages
 
     def _run(self) -> None:
         while not self._stopping.wait(_PAUSE_S):
@@ -106,11 +106,11 @@ class Reader:
         if not changes:
             return
         index = self._active()
-        scope, top_k = self._about(list(changes))
+        scope = self._about(list(changes))
         watched = self._random.sample(absent, min(20, len(absent)))
         settled = {key: self._deleted_at(index, key) for key in watched}
         asked_at = time.monotonic()
-        passages = self._search(index, scope, top_k)
+        passages = self._search(index, scope)
         self.asked += 1
         generations = Counter(document for document, _ in {(hit.document, hit.generation) for hit in passages})
         mixed = [document for document, count in generations.items() if count > 1]
@@ -128,17 +128,11 @@ class Reader:
             if unchanged and since is not None and self._deleted_at(index, key) == since:
                 self.wrong.append(f"{key!r} is deleted, and its chunk {passage.id} was shown")
 
-    def _about(self, keys: list[str]) -> tuple[Scope, int]:
-        """Choose one document, deleted ones included, one collection or all; and the number of passages."""
+    def _about(self, keys: list[str]) -> Scope:
+        """Choose one document, deleted ones included, one collection, or all."""
         key = self._random.choice(keys)
         collection = key.partition("/")[0]
-        match self._random.randrange(3):
-            case 0:
-                return Scope(_EVERYBODY, {collection: (key,)}), 50
-            case 1:
-                return Scope(_EVERYBODY, {collection: None}), 20
-            case _:
-                return Scope(_EVERYBODY), 20
+        return Scope(_EVERYBODY, self._random.choice([{collection: (key,)}, {collection: None}, None]))
 
     @staticmethod
     def _deleted_at(index: _Index, key: str) -> float | None:
