@@ -10,8 +10,7 @@ import pytest
 from docwell.ingest.indexing import pack_units
 from docwell.models import Chunk, Passage
 from docwell.query.checking.check import Checker
-from docwell.query.prompting import build_prompt, load_prompt
-from docwell.query.shortening import shorten
+from docwell.query.prompting import build_prompt, load_prompt, shorten
 from docwell.text.tokens import TokenRatio, bound_of
 
 RATIO = TokenRatio()

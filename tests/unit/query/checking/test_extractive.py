@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from docwell.models import Chunk, Passage
-from docwell.query.checking.extractive import MAX_CHARACTERS, extract
+from docwell.query.checking.grounding import MAX_CHARACTERS, extract
 from tests.unit.query.query_world import rows
 
 

@@ -25,8 +25,7 @@ from docwell.models import (
 )
 from docwell.query.ask import Passages
 from docwell.query.checking.cleaning import clean_answer
-from docwell.query.checking.extractive import extract
-from docwell.query.checking.grounding import unit_of
+from docwell.query.checking.grounding import extract, unit_of
 from docwell.query.compare import ROWS_CALLS
 from docwell.query.receipts import Change
 from docwell.query.retrieval.scope import NO_FILTER, Filter

@@ -20,7 +20,6 @@ _TOKEN = re.compile(rf"{UNSPACED.pattern}|(?:(?!{UNSPACED.pattern})[^\W_])+")
 _SHORTEST_NAME = 3
 _YEAR = re.compile(r"(?:1[5-9]|20)\d\d")
 _NO_NAME = re.compile(r"[^\W\d_]+(?:\s+[^\W\d_]+)*")
-_NO_BRACKETS = str.maketrans("[]", "()")  # `[1]` in a name would be read as a citation
 
 
 def named(question: str, documents: Iterable[str]) -> dict[str, frozenset[str]]:
@@ -154,16 +153,16 @@ def names_of(titles: Mapping[str, str], question: str) -> dict[str, str]:
     def shared(name: str) -> int:
         return len(question_words.intersection(beginnings(name)))
 
-    names = {key: _harmless(max((file_words(key), title), key=shared) or key) for key, title in titles.items()}
+    names = {key: _short(max((file_words(key), title), key=shared) or key) for key, title in titles.items()}
     alike = list(names.values())
-    return {key: name if alike.count(name) == 1 else _harmless(key) for key, name in names.items()}
+    return {key: name if alike.count(name) == 1 else _short(key) for key, name in names.items()}
 
 
 def plain(name: str) -> str:
-    """Return a key, or words of the question, without what would read as a link or a citation."""
+    """Return a name, a key or words of a question without what would read as a link or a citation."""
     return MARKER.sub(r"(\1)", clean_answer(" ".join(name.split()), ())[0])
 
 
-def _harmless(name: str) -> str:
-    text = " ".join(clean_answer(name, ())[0].translate(_NO_BRACKETS).split())
+def _short(name: str) -> str:
+    text = plain(name)
     return text if len(text) <= _NAME_CHARACTERS else f"{text[: _NAME_CHARACTERS - 1]}…"

@@ -20,8 +20,7 @@ from docwell.models import Passage
 from docwell.ports import Catalogue, LiveDocument, Places
 from docwell.query.ask import Basis, Searched
 from docwell.query.checking.cleaning import clean_answer
-from docwell.query.checking.extractive import quotable
-from docwell.query.checking.grounding import GroundedAnswer, cite, unit_of
+from docwell.query.checking.grounding import GroundedAnswer, cite, quotable, unit_of
 from docwell.query.checking.suspicion import suspicion
 from docwell.query.document_names import plain, wholly_named
 from docwell.query.retrieval.ranking import nearest

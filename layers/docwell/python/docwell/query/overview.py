@@ -14,8 +14,7 @@ from docwell.errors import BadInput
 from docwell.models import Mark, Part, Passage
 from docwell.ports import Overviews
 from docwell.query.ask import Basis, Searched
-from docwell.query.checking.extractive import Candidate, candidates, quotable, quoted, repeats
-from docwell.query.checking.grounding import GroundedAnswer
+from docwell.query.checking.grounding import Candidate, GroundedAnswer, candidates, quotable, quoted, repeats
 from docwell.query.checking.suspicion import suspicion
 from docwell.query.prompting import Prompt
 from docwell.text.lexicon import SENTENCE_ENDS, content_words, segments

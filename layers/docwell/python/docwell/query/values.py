@@ -13,7 +13,7 @@ from functools import cache
 from typing import NamedTuple
 
 from docwell.media_types import MEDIA_TYPES
-from docwell.query.checking.dates import doubtful_years, located_periods, month_of, numeric_dates
+from docwell.query.checking.dates import MONTHS, doubtful_years, located_periods, numeric_dates
 from docwell.query.checking.figures import PERCENT, located
 from docwell.query.document_names import wholly_named
 from docwell.query.subject import quotations, read
@@ -206,7 +206,7 @@ def wanted_values(question: str) -> WantedValues | None:
         *(
             (word.start, word.end)
             for word in asking
-            if not (month_of(word.text) and question[word.start].isupper())
+            if not (word.text in MONTHS and question[word.start].isupper())
         ),
     ]
     limits = dict.fromkeys(

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
@@ -56,7 +56,7 @@ class Night:
             raise ValueError(f"no time zone {name!r}")
         for expression in (stops, starts):
             try:
-                _times(expression, datetime(2026, 1, 1))  # noqa: DTZ001 - the clock of no zone
+                CronSim(expression, datetime(2026, 1, 1))  # noqa: DTZ001 - the clock of no zone
             except CronSimError as error:
                 raise ValueError(f"{expression!r}: {error}") from None
         return cls(stops, starts, zone)
@@ -69,19 +69,14 @@ class Night:
         """
         clock = datetime.fromtimestamp(now, self.zone).replace(tzinfo=None)
         soon = clock.replace(second=0, microsecond=0) + timedelta(minutes=1)  # backwards, times before this one
-        stopped = next(_times(self.stops, soon, backwards=True), None)
-        started = next(_times(self.starts, soon, backwards=True), None)
-        starts = next(_times(self.starts, clock), None)
+        stopped = next(CronSim(self.stops, soon, reverse=True), None)
+        started = next(CronSim(self.starts, soon, reverse=True), None)
+        starts = next(CronSim(self.starts, clock), None)
         if stopped is None or starts is None or (started is not None and started >= stopped):
             return None
         until = starts.replace(tzinfo=self.zone).astimezone(UTC)
         # The hour after the clocks go back repeats one in which hosts may have started.
         return until if until.timestamp() > now else None
-
-
-def _times(expression: str, clock: datetime, *, backwards: bool = False) -> Iterator[datetime]:
-    """Return the times of a cron expression after a time, or before it. Raises `CronSimError`."""
-    return CronSim(expression, clock, reverse=backwards)
 
 
 @dataclass(frozen=True)
@@ -153,7 +148,9 @@ class Sleeper:
 
         Soon after a wait in vain, yield it once only.
         """
-        vain_at = await self._vain_at()
+        vain_at = "-inf"
+        with suppress(Unavailable):
+            vain_at = (await asyncio.to_thread(self.states.read, FACT)).get(_VAIN_AT, vain_at)
         await self._note({_ASKED_AT: str(self.clock()), _VAIN_AT: vain_at})
         yield Waking()
         if not inquiry.ask.question.waits or self.clock() - float(vain_at) < _SPARED_S:
@@ -177,12 +174,6 @@ class Sleeper:
             await self._note({_ASKED_AT: str(began), _VAIN_AT: str(self.clock())})
         watch.seconds["waking"] += self.clock() - began
         watch.deadline.postpone(self.clock() - began)
-
-    async def _vain_at(self) -> str:
-        """Return the time of the last wait in vain, "-inf" where there is none or the store fails."""
-        with suppress(Unavailable):
-            return (await asyncio.to_thread(self.states.read, FACT)).get(_VAIN_AT, "-inf")
-        return "-inf"
 
     async def _note(self, fact: Mapping[str, str]) -> None:
         """Store the times of a question that found no host. A failure is dropped: the question goes on without."""

@@ -30,8 +30,7 @@ from docwell.query.ask import (
     milliseconds,
 )
 from docwell.query.checking.check import Checker, Nearness, finished_part
-from docwell.query.checking.extractive import extract
-from docwell.query.checking.grounding import Evidence, GroundedAnswer, cite, marked
+from docwell.query.checking.grounding import Evidence, GroundedAnswer, cite, extract, marked
 from docwell.query.model_host import has_read
 from docwell.query.overview import digest
 from docwell.query.prompting import BuiltPrompt, build_prompt, is_refusal, may_be_refusal

@@ -156,9 +156,9 @@ class Checker:
             return [decided.passage + 1]
         content = words(claim.text)
         best = self._evidence.best(content)
-        share = self._evidence.support(content, best)
+        share = self._evidence.share(content, self._evidence.known[best])
         if named:
-            shares = [self._evidence.support(content, marker - 1) for marker in named]
+            shares = [self._evidence.share(content, self._evidence.known[marker - 1]) for marker in named]
             return [best + 1] if _is_elsewhere(share, shares) else named
         held = [sum(bool(claim.mentions_of(figure, text)) for figure in claim.figures) for text in self._texts]
         if any(held):

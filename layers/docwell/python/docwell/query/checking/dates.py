@@ -43,8 +43,8 @@ _ORDINAL_QUARTER = re.compile(
 _MONTH_SIGN = re.compile(r"(1[0-2]|0?[1-9])\u6708")
 _WORD = re.compile(r"[^\W\d_]{3,}")
 _ORDINALS, _PLAIN_MONTHS = numbers("ordinal"), numbers("month")
-_MONTHS = _PLAIN_MONTHS | numbers("month_in_date")
-_DATING = frozenset([*words("before_year"), *_MONTHS, *words("quarter")])
+MONTHS = _PLAIN_MONTHS | numbers("month_in_date")
+_DATING = frozenset([*words("before_year"), *MONTHS, *words("quarter")])
 
 _DAY = r"(?:[12]\d|3[01]|0?[1-9])"
 _DAY_BEFORE = re.compile(rf"(?<![\d.,]){_DAY}(?:\.|st|nd|rd|th|er)?\s(?:de\s|of\s)?$")
@@ -136,11 +136,6 @@ def numeric_dates(text: str) -> Iterator[NumericDate]:
         yield NumericDate(*match.span(), year, month, day)
 
 
-def month_of(word: str) -> int | None:
-    """Return the number of the month that a folded word names."""
-    return _MONTHS.get(word)
-
-
 def whole_year(digits: str) -> str:
     """Return the year that two digits mean: "2022" for "22"."""
     return f"{'19' if int(digits) >= _LAST_CENTURY else '20'}{digits}"
@@ -194,14 +189,14 @@ def _of_years(match: re.Match[str]) -> tuple[int, frozenset[str]]:
 def _month(text: str, match: re.Match[str]) -> Period | None:
     """Return the month that a word names, with its day."""
     word = fold(match[0])
-    if word not in _MONTHS:
+    if word not in MONTHS:
         return None
     before = _DAY_BEFORE.search(text, max(0, match.start() - _BEFORE), match.start())
     after = _DAY_AFTER.match(text, match.end())
     if not (word in _PLAIN_MONTHS or before or after or _YEAR_AFTER.match(text, match.end())):
         return None
     start = before.start() if before else match.start()
-    return Period(start, after.end() if after else match.end(), frozenset({f"M{_MONTHS[word]}"}))
+    return Period(start, after.end() if after else match.end(), frozenset({f"M{MONTHS[word]}"}))
 
 
 def _by_kind(parts: Iterable[str]) -> dict[str, set[str]]:

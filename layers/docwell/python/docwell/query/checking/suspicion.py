@@ -204,7 +204,7 @@ def _read(plain: str) -> dict[str, float]:
 def _decoded(text: str) -> Iterator[str]:
     """Yield the texts that base64 and hexadecimal runs decode to."""
     for run in _ENCODED.findall(text):
-        for decode in (bytes.fromhex, _from_base64):
+        for decode in (bytes.fromhex, lambda text: base64.b64decode(text + "===")):
             try:
                 decoded = decode(run).decode("utf-8")
             except ValueError:
@@ -212,10 +212,6 @@ def _decoded(text: str) -> Iterator[str]:
             printable = sum(character.isprintable() for character in decoded)
             if printable >= _PRINTABLE_SHARE * len(decoded):
                 yield decoded
-
-
-def _from_base64(run: str) -> bytes:
-    return base64.b64decode(run + "=" * (-len(run) % 4))
 
 
 def _undisguised(text: str) -> str:

@@ -235,16 +235,10 @@ def _joined(better: Passage, passage: Passage) -> Passage | None:
     shift = len(first.text) + gap
     units = first.citation_units + tuple((start + shift, unit) for start, unit in second.citation_units)
     chunk = replace(first, text=text, end=second.end, tokens=tokens, citation_units=units)
-    ordered = (better, passage) if first is better.chunk else (passage, better)
-    return replace(
-        better, chunk=chunk, score=max(better.score, passage.score), units=_joined_units(*ordered, shift)
-    )
-
-
-def _joined_units(first: Passage, second: Passage, shift: int) -> Units:
-    """Return the units of both, where the second begins `shift` characters after the first."""
-    spans = tuple((start + shift, end + shift) for start, end in second.units.spans)
-    return Units(first.units.spans + spans, first.units.vectors + second.units.vectors)
+    before, after = (better, passage) if first is better.chunk else (passage, better)
+    spans = tuple((start + shift, end + shift) for start, end in after.units.spans)
+    joined = Units(before.units.spans + spans, before.units.vectors + after.units.vectors)
+    return replace(better, chunk=chunk, score=max(better.score, passage.score), units=joined)
 
 
 def reranked_text(passage: Passage) -> str:

@@ -35,14 +35,6 @@ class RankedHits(NamedTuple):
     documents: tuple[str, ...] = ()
 
 
-class _Nearest(NamedTuple):
-    """The nearest allowed chunks. They `end` where the index does, or where docwell looks no deeper: `cut`."""
-
-    hits: list[Passage]
-    end: bool
-    cut: bool
-
-
 @dataclass(frozen=True)
 class Retrieval:
     """Finds live passages by meaning and by words.
@@ -74,10 +66,10 @@ class Retrieval:
         fit, most = None, top_k + spare
         depth = (CANDIDATES if question else most) + _SPARE_HITS
         while True:
-            nearest = self._nearest(scope, vector, depth, generations)
-            ranked = nearest.hits
+            hits, is_end, is_cut = self._nearest(scope, vector, depth, generations)
+            ranked = hits
             if question:
-                ranked = [row.passage for row in rank(question, vector, nearest.hits, self.weights)]
+                ranked = [row.passage for row in rank(question, vector, hits, self.weights)]
             live = _Live(scope, self.catalogue, ranked, most, generations)
             passages = merge(live, most) if question else list(islice(live, most))
             crowded = live.dropped + live.copies
@@ -89,10 +81,10 @@ class Retrieval:
                 crowded += of_gate.dropped + of_gate.copies
             enough = len(passages) >= most and (len(judged) >= JUDGED or not question)
             # Copies, and hits that are not live, can crowd out others, so search deeper.
-            if enough or nearest.end or not (crowded or depth < most):
+            if enough or is_end or not (crowded or depth < most):
                 break
             depth = min(depth * _DEEPER, self.deepest)
-        if nearest.cut and scope.is_narrowed and live.shown + live.copies < top_k:
+        if is_cut and scope.is_narrowed and live.shown + live.copies < top_k:
             raise BadInput(TOO_FEW_MATCH)
         if not passages:
             scope.prove(self.catalogue)
@@ -101,8 +93,10 @@ class Retrieval:
 
     def _nearest(
         self, scope: Scope, vector: Sequence[float], count: int, generations: dict[str, str | None]
-    ) -> _Nearest:
-        """Return the `count` nearest chunks, without those that the asker may not read.
+    ) -> tuple[list[Passage], bool, bool]:
+        """Return the `count` nearest chunks that the asker may read.
+
+        Return too whether the search ends there, and whether it does so because docwell looks no deeper.
 
         A forbidden chunk must decide neither the rank of another, nor how many are ranked, nor a refusal.
         """
@@ -116,7 +110,7 @@ class Retrieval:
             is_whole, is_deepest = len(hits) < depth, depth >= self.deepest
             if len(allowed) >= count or is_whole or is_deepest:
                 end = (is_whole or is_deepest) and len(allowed) <= count
-                return _Nearest(allowed[:count], end, end and not is_whole)
+                return allowed[:count], end, end and not is_whole
             depth = min(depth * _DEEPER, self.deepest)
 
 
