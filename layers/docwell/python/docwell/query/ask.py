@@ -221,11 +221,6 @@ class Inquiry:
             partial=self.partial or basis.partial,
         )
 
-    def with_prompt(self, prompt: BuiltPrompt) -> Inquiry:
-        """Return the question with its prompt: markers number its passages, which may be cut."""
-        call = ModelCall(prompt.estimate.tokens)
-        return replace(self, prompt=prompt, passages=prompt.passages, prompted=prompt.passages, call=call)
-
 
 @dataclass(frozen=True, slots=True)
 class QueryReport:

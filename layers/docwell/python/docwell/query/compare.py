@@ -165,7 +165,7 @@ async def _row(writer: Writer, inquiry: Inquiry, document: str, name: str) -> _R
     passages = tuple(passage for passage in inquiry.passages if passage.document == document)
     ask = replace(inquiry.ask, prompt=about(inquiry.ask.prompt, name))
     inquiry = replace(inquiry, ask=ask, passages=passages)
-    return _Row(name, inquiry.with_prompt(await writer.prompt(inquiry)))
+    return _Row(name, await writer.prompted(inquiry))
 
 
 def _number(row: _Row, cited: int) -> int:

@@ -88,7 +88,9 @@ class Modes:
         if mode is None or mode not in self.sources:
             return None
         if name and mode is Mode.OVERVIEW:
-            searched = self._narrowed(searched, name.key)
+            scope = searched.scope.only(name.key)
+            hits = self.retrieval.search(scope, searched.vector, searched.top_k, searched.text)
+            searched = replace(searched, scope=scope, passages=hits.passages, documents=(name.key,))
         if name and mode is Mode.LIST and _is_place(searched.text, name):
             searched = replace(
                 searched, text=name.removed_from(searched.text), scope=searched.scope.only(name.key)
@@ -110,12 +112,6 @@ class Modes:
             live, _ = searched.scope.documents(self.retrieval.catalogue, MOST_ROWS)
             names = written(searched.text, live)
         return names[0] if len({name.key for name in names}) == 1 else None
-
-    def _narrowed(self, searched: Searched, key: str) -> Searched:
-        """Return the question as it is asked of one document."""
-        scope = searched.scope.only(key)
-        passages = self.retrieval.search(scope, searched.vector, searched.top_k, searched.text).passages
-        return replace(searched, scope=scope, passages=passages, documents=(key,))
 
 
 def _is_place(text: str, name: WrittenName) -> bool:

@@ -351,7 +351,14 @@ def _subject(question: str, spans: Sequence[Span]) -> Subject | None:
         groups.append([(start, stop)])
     if not joins and not _QUOTED_END.match(question, spans[0][1]):  # "Kiel, Germany"
         groups = [[*spans]]
-    terms = [_term(question, group, language) for group in groups]
+    terms = [
+        Term(
+            question[group[0][0] : group[-1][1]],
+            tuple(word for span in group for word in question[slice(*span)].split() if ordered_words(word)),
+            language.endings,
+        )
+        for group in groups
+    ]
     outside = _texts(word for word in words if word.end <= spans[0][0] or word.start >= spans[-1][1])
     subject = Subject(
         tuple(term for term in terms[:before_not] if term.patterns),
@@ -360,11 +367,6 @@ def _subject(question: str, spans: Sequence[Span]) -> Subject | None:
         not outside.isdisjoint(language.joins["not"]),
     )
     return subject if subject.terms else None
-
-
-def _term(question: str, spans: Sequence[Span], language: Language) -> Term:
-    words = (word for span in spans for word in question[slice(*span)].split() if ordered_words(word))
-    return Term(question[spans[0][0] : spans[-1][1]], tuple(words), language.endings)
 
 
 def _texts(words: Iterable[Word]) -> frozenset[str]:

@@ -178,14 +178,19 @@ class Writer:
     foreign: tuple[float, float] | None
     sleeper: Sleeper | None = None
 
-    async def prompt(self, inquiry: Inquiry) -> BuiltPrompt:
-        """Return the prompt that fits the model's context. Raises `BadInput`."""
+    async def prompted(self, inquiry: Inquiry) -> Inquiry:
+        """Return the question with a prompt that fits the model's context; as it is, if it has one or is hopeless.
+
+        Markers number the passages of the prompt, which may be cut. Raises `BadInput`.
+        """
+        if inquiry.prompt or inquiry.is_hopeless:
+            return inquiry
         await self.calibration.load(inquiry.ask.deadline)
         context = self.limits.num_ctx
         # A model may have been trained for less context.
         if trained_for := await self._fact(self.model.context_length(), inquiry.ask.deadline):
             context = min(context, trained_for)
-        return build_prompt(
+        prompt = build_prompt(
             inquiry.ask.prompt,
             inquiry.passages,
             inquiry.text,
@@ -194,11 +199,8 @@ class Writer:
             self.limits.passage_tokens,
             inquiry.searched.vector if inquiry.searched else (),
         )
-
-    async def _prompted(self, inquiry: Inquiry) -> Inquiry:
-        if inquiry.prompt or inquiry.is_hopeless:
-            return inquiry
-        return inquiry.with_prompt(await self.prompt(inquiry))
+        call = ModelCall(prompt.estimate.tokens)
+        return replace(inquiry, prompt=prompt, passages=prompt.passages, prompted=prompt.passages, call=call)
 
     async def answer(self, inquiry: Inquiry) -> AsyncGenerator[Event]:
         """Yield the passages of the prompt, pieces of the model's text, and the answer. Raises as `ask`.
@@ -206,7 +208,7 @@ class Writer:
         The answer is checked, or extractive if the model fails and the question allows it; a refusal without the
         model if no passage is near the question, or none fits.
         """
-        inquiry = await self._prompted(inquiry)
+        inquiry = await self.prompted(inquiry)
         report = self.reports.report(inquiry)
         yield Progress(report)
         yield Passages(inquiry.prompted, inquiry.suspicious, inquiry.text)
