@@ -24,7 +24,7 @@ PACKAGE = "layers/docwell/python/docwell/"
 # never raises one: it removes as many lines as it adds.
 CEILINGS = {
     PACKAGE: (30_823, 28_000),
-    PACKAGE + "query/": (7_136, 6_500),
+    PACKAGE + "query/": (7_057, 6_500),
     PACKAGE + "adapters/documents/": (5_585, 4_900),
     PACKAGE + "cli/": (3_980, 4_000),
     "benchmarks/": (8_599, 6_500),

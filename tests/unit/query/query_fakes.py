@@ -11,7 +11,6 @@ from docwell.audit import AuditEvent
 from docwell.identity import Principal, Use, UseHistory
 from docwell.models import CitationUnit
 from docwell.ports import Reservation, UploadForm
-from docwell.query.ask import Admitted, Identified
 from docwell.text.tokens import bound_of
 
 
@@ -72,13 +71,13 @@ class FakeAdmission:
     principal: Principal
     refuses: Exception | None = None
 
-    async def identified(self) -> Identified:
-        return Identified(self.principal)
+    async def identified(self) -> Principal:
+        return self.principal
 
-    async def admitted(self) -> Admitted:
+    async def admitted(self) -> Principal:
         if self.refuses:
             raise self.refuses
-        return Admitted(self.principal)
+        return self.principal
 
 
 class FakeLinks:

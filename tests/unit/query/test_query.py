@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from docwell.answers import AnswerStatus, Turn
 from docwell.deadline import Deadline, event_loop, run
 from docwell.errors import DeadlineExceeded, QuotaExceeded, Unavailable
-from docwell.query.ask import REFUSAL, Ask, Identified, Passages, Question, Token
+from docwell.identity import Principal
+from docwell.query.ask import REFUSAL, Ask, Passages, Question, Token
 from docwell.query.query import OTHER_LANGUAGE
 from docwell.query.retrieval.ranking import OPEN
 from tests.unit.query.query_fakes import FakeAdmission
@@ -222,7 +223,7 @@ def test_embedding_goes_on_while_the_caller_is_identified() -> None:
     embedded = asyncio.Event()
 
     class Late(FakeAdmission):
-        async def identified(self) -> Identified:
+        async def identified(self) -> Principal:
             await embedded.wait()
             return await super().identified()
 

@@ -231,7 +231,7 @@ class QuestionRequest:
             self._progress, self._progress_at, self._pieces = event, time.perf_counter(), 0
             return None
         if isinstance(event, QueryReport):
-            principal = (await self.admission.identified()).principal
+            principal = await self.admission.identified()
             self._finished = self._as_finished(event, principal)
             return self._finished
         if isinstance(event, Token):
@@ -283,7 +283,7 @@ class QuestionRequest:
         )
         at_model_s = time.perf_counter() - self._progress_at if self._progress.at_model else 0.0
         report = replace(report, answer=answer, model_host_s=report.model_host_s + at_model_s)
-        return self._as_finished(report, run(self.admission.identified()).principal)
+        return self._as_finished(report, run(self.admission.identified()))
 
     def _as_finished(self, report: QueryReport, principal: Principal) -> Finished:
         cost = costs.cost(
@@ -314,7 +314,7 @@ async def save(tasks: Iterable[Callable[[], None]]) -> None:
 def audit(admission: RequestAdmission, action: Action, documents: frozenset[str], request_id: str) -> None:
     """Add documents whose text or link the caller gets to the audit trail. A failure is logged."""
     if trail := wiring.audit_trail():
-        principal = run(admission.identified()).principal
+        principal = run(admission.identified())
         event = AuditEvent(principal.id, action, documents, request_id=request_id)
         run(save([lambda: trail.append(event)]))
 
@@ -358,7 +358,7 @@ def replay(admission: RequestAdmission, request_id: str, new_request_id: str) ->
 
     Raises `NotFound`, `BadInput` for a request that only an older release took, and as asking does.
     """
-    principal = run(admission.admitted()).principal
+    principal = run(admission.admitted())
     try:
         receipt = wiring.receipt_book().get(principal, request_id, wiring.catalogue())
         try:

@@ -31,7 +31,6 @@ from docwell.http.streaming import ResponseBody
 from docwell.identity import CANARY, Identity, Principal, identity_of
 from docwell.observability import logger, record_alone
 from docwell.ports import Principals, Reservation
-from docwell.query.ask import Admitted, Identified
 from docwell.wiring import query as wiring
 
 app = APIGatewayRestResolver(enable_validation=True)
@@ -77,12 +76,12 @@ class RequestAdmission:
     async def __aexit__(self, *_: object) -> None:
         await self.admitted()
 
-    async def identified(self) -> Identified:
-        """Wait until the caller is known. Raises `Unauthenticated`, `Unavailable`."""
+    async def identified(self) -> Principal:
+        """Return the caller once it is known. Raises `Unauthenticated`, `Unavailable`."""
         return await asyncio.shield(self._identified)
 
-    async def admitted(self) -> Admitted:
-        """Wait until the request is charged. Raises as `identified` does, and `QuotaExceeded`."""
+    async def admitted(self) -> Principal:
+        """Return the caller once the request is charged. Raises as `identified` does, and `QuotaExceeded`."""
         return await asyncio.shield(self._admitted)
 
     def settle(self, tokens: int, cost: Cost | None = None) -> None:
@@ -90,16 +89,16 @@ class RequestAdmission:
         if self._reservation is not None:
             self._principals.settle(self._reservation, tokens, cost)
 
-    async def _identify(self) -> Identified:
+    async def _identify(self) -> Principal:
         async with self.deadline.stage("principals", _SHARE):
             principal = await asyncio.to_thread(find_principal, self._identity, self._principals)
         logger.append_keys(principal=principal.id)
-        return Identified(principal)
+        return principal
 
-    async def _charge(self) -> Admitted:
+    async def _charge(self) -> Principal:
         try:
             async with self.deadline.stage("principals", 2 * _SHARE):
-                principal = (await self.identified()).principal
+                principal = await self.identified()
                 if not self.of_canary:
                     charge = self._reserve if self._tokens else self._principals.charge
                     await asyncio.to_thread(charge, principal)
@@ -107,7 +106,7 @@ class RequestAdmission:
             with self._lock:
                 self._given_up = True
             raise
-        return Admitted(principal)
+        return principal
 
     def _reserve(self, principal: Principal) -> None:
         """Reserve the tokens. Give them back when the request no longer waits for them."""
@@ -139,7 +138,7 @@ def admission(model_calls: int = 0) -> RequestAdmission:
 
 def charge() -> Principal:
     """Charge the current request; return its caller. Raises `Unauthenticated`, `QuotaExceeded`, `Unavailable`."""
-    return run(admission().admitted()).principal
+    return run(admission().admitted())
 
 
 def caller() -> Principal:

@@ -333,7 +333,7 @@ def _read_resource(params: Mapping[str, Any]) -> dict[str, Any]:
     if match is None:
         raise NotFound("no such resource: resources/templates/list has their form")
     document, page, request = unquote(match[1]), int(match[2]), admission()
-    principal = run(request.admitted()).principal
+    principal = run(request.admitted())
     text = read_page(wiring.catalogue(), wiring.page_index(), principal, document, page)
     answering.audit(request, Action.READ, frozenset({document}), request_id())
     return {"contents": [{"uri": uri, "mimeType": "text/plain", "text": text}]}

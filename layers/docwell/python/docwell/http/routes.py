@@ -180,7 +180,7 @@ def feedback(body: Annotated[bodies.FeedbackRequest, Body()]) -> bodies.Feedback
 def receipt(id_: str) -> bodies.ReceiptBody:
     """Return one receipt."""
     request = admission()
-    stored = wiring.receipt_book().get(run(request.admitted()).principal, id_, wiring.catalogue())
+    stored = wiring.receipt_book().get(run(request.admitted()), id_, wiring.catalogue())
     answering.audit(request, Action.READ, quoted(stored), request_id())
     return bodies.ReceiptBody.model_validate(stored, from_attributes=True)
 
@@ -215,7 +215,7 @@ def document(
     if not link:
         return bodies.document_body(_document(caller()))
     request = admission()
-    record = _document(run(request.admitted()).principal)
+    record = _document(run(request.admitted()))
     body = bodies.document_body(record)
     if body.live_version is not None:
         body.link = wiring.document_links().link(record.key, body.live_version, FIRST_PAGE, body.media_type)

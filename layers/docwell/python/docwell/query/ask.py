@@ -45,26 +45,14 @@ class Question:
     mode: Mode = Mode.AUTO
 
 
-@dataclass(frozen=True, slots=True)
-class Identified:
-    """A known caller whose request is not charged yet: enough to look up what the caller may read."""
-
-    principal: Principal
-
-
-@dataclass(frozen=True, slots=True)
-class Admitted(Identified):
-    """A caller whose request is charged. Steps that search or call the model take it as proof of the charge."""
-
-
 class Admission(Protocol):
     """Identifies the caller and charges the request beside other work. Each method may be called again."""
 
-    async def identified(self) -> Identified:
-        """Wait until the caller is known. Raises `Unauthenticated`, `Unavailable`."""
+    async def identified(self) -> Principal:
+        """Return the caller once it is known. Raises `Unauthenticated`, `Unavailable`."""
 
-    async def admitted(self) -> Admitted:
-        """Wait until the request is charged. Raises as `identified` does, and `QuotaExceeded`."""
+    async def admitted(self) -> Principal:
+        """Return the caller once the request is charged. Raises as `identified` does, and `QuotaExceeded`."""
 
 
 @dataclass(frozen=True, slots=True)

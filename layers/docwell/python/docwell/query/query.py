@@ -16,7 +16,6 @@ from docwell.errors import BadInput
 from docwell.ports import DocumentLinks, Embedder, LanguageModel, Reranker
 from docwell.query.ask import (
     REFUSAL,
-    Admitted,
     Ask,
     Basis,
     Event,
@@ -161,8 +160,8 @@ class Query:
         # Embedding needs no permission: it overlaps with identifying and charging the caller.
         scope, vector = await asyncio.gather(self._scope(inquiry), self._vector(inquiry))
         # Enforce the quota before searching; the charge started earlier and is almost always done.
-        admitted = await inquiry.ask.admission.admitted()
-        inquiry, basis = await self._search(admitted, inquiry, scope, vector)
+        await inquiry.ask.admission.admitted()
+        inquiry, basis = await self._search(inquiry, scope, vector)
         if self.reranker is not None and basis is None:
             inquiry = await self._reranked(self.reranker, inquiry)
         return replace(inquiry, passages=inquiry.passages[: inquiry.ask.question.top_k]), basis
@@ -172,7 +171,7 @@ class Query:
             return inquiry.scope
         question = inquiry.ask.question
         async with inquiry.watch.stage("retrieve", _RETRIEVE_SHARE):
-            principal = (await inquiry.ask.admission.identified()).principal
+            principal = await inquiry.ask.admission.identified()
             where = (principal, question.collections, question.document, question.filter)
             return await asyncio.to_thread(find_scope, self.retrieval.catalogue, *where, proves=proves)
 
@@ -183,7 +182,7 @@ class Query:
         return numbers
 
     async def _search(
-        self, _admitted: Admitted, inquiry: Inquiry, scope: Scope, vector: Sequence[float]
+        self, inquiry: Inquiry, scope: Scope, vector: Sequence[float]
     ) -> tuple[Inquiry, Basis | None]:
         question, text, top_k = inquiry.ask.question, inquiry.text, inquiry.ask.question.top_k
         spare = max(RERANKED - top_k, 0) if self.reranker else 0

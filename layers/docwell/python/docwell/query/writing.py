@@ -16,7 +16,6 @@ from docwell.errors import Corrupt, DeadlineExceeded, DocwellError, ModelWaking,
 from docwell.models import Passage
 from docwell.ports import DocumentLinks, Embedder, LanguageModel, StateStore
 from docwell.query.ask import (
-    Admitted,
     Basis,
     Checked,
     Event,
@@ -215,11 +214,12 @@ class Writer:
         if inquiry.prompt is None or not inquiry.prompted:
             yield report
             return
-        admitted, draft = await inquiry.ask.admission.admitted(), _Draft(self._checker(inquiry))
+        await inquiry.ask.admission.admitted()
+        draft = _Draft(self._checker(inquiry))
         try:
             for is_last in (False, True):
                 try:
-                    pieces = self._chat(admitted, inquiry, inquiry.prompt)
+                    pieces = self._chat(inquiry, inquiry.prompt)
                     yield Progress(self.reports.report(inquiry, draft.begin(inquiry.prompt)), at_model=True)
                     with inquiry.watch.timed("generate"):
                         async with aclosing(pieces):
@@ -248,9 +248,7 @@ class Writer:
         except (Unavailable, Corrupt):
             return None
 
-    def _chat(
-        self, _admitted: Admitted, inquiry: Inquiry, prompt: BuiltPrompt
-    ) -> AsyncGenerator[str | Completion]:
+    def _chat(self, inquiry: Inquiry, prompt: BuiltPrompt) -> AsyncGenerator[str | Completion]:
         left_s = inquiry.share * inquiry.watch.deadline.left(RESERVE_S)
         if left_s <= 0:
             raise DeadlineExceeded("retrieve", "finding passages took all the time allowed")
