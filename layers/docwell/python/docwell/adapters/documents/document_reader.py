@@ -20,7 +20,7 @@ from typing import Any
 
 from docwell.adapters.documents import kinds
 from docwell.adapters.documents.parts import PageText
-from docwell.adapters.documents.process import PDFIUM, Child, ChildError
+from docwell.adapters.documents.process import PDFIUM, Child, ChildError, Children
 from docwell.adapters.documents.quality import tidy
 from docwell.errors import Refused
 from docwell.media_types import MEDIA_TYPES, PDF, UNKNOWN
@@ -121,13 +121,13 @@ class ChildDocumentReader:
             Unavailable: the reader gets too little processor time: `parse_timeout_s` of wall time.
         """
         if is_pdf(path):
-            with closing(_PdfChildren(self, path, 1)) as children:
-                answer, media_type = children.info(self.deadline()), PDF
+            with closing(_PdfReader(self, path, 1)) as reader:
+                answer, media_type = reader.info(self.deadline()), PDF
             self._check_count(answer["pages"])
             if answer["files"]:
                 answer["pages"] = self._with_files(path, answer["pages"])
         else:
-            with closing(self._child(path, FORMATS)) as child:
+            with closing(self._whole(path, FORMATS)) as child:
                 answer = self._ask(child, "info")
             media_type = answer["media_type"] if answer["media_type"] in MEDIA_TYPES.values() else UNKNOWN
         self._check_count(answer["pages"])
@@ -144,8 +144,8 @@ class ChildDocumentReader:
             yield from self._parts(path, FORMATS, first, last)
             return
         number = first - 1
-        with closing(_PdfChildren(self, path, last - first + 1)) as children:
-            for page in children.pages(first, last):
+        with closing(_PdfReader(self, path, last - first + 1)) as reader:
+            for page in reader.pages(first, last):
                 number = page.number
                 yield page
         if number < last:
@@ -156,7 +156,7 @@ class ChildDocumentReader:
         return time.monotonic() + self.parse_timeout_s
 
     def _parts(self, path: Path, reader: str, first: int, last: int) -> Generator[Page]:
-        with closing(self._child(path, reader)) as child:
+        with closing(self._whole(path, reader)) as child:
             for number in range(first, last + 1):
                 before = child.cpu_s
                 answer = self._ask(child, f"page {number} 1 0")
@@ -171,7 +171,7 @@ class ChildDocumentReader:
         Where their reader breaks a limit, they are one page that says so. Raises `Refused`: portfolio.
         """
         try:
-            with closing(self._child(path, ATTACHED)) as child:
+            with closing(self._whole(path, ATTACHED)) as child:
                 return int(self._ask(child, "info")["pages"])
         except Refused as error:
             if error.reason == Reason.PORTFOLIO:
@@ -195,10 +195,13 @@ class ChildDocumentReader:
             detail = f"The document has {pages} pages or parts; {self.max_document_pages} are allowed."
             raise Refused(Reason.TOO_MANY_PAGES, detail)
 
-    def _child(self, path: Path, reader: str) -> Child:
-        # Opening takes nearly all; the parts are then only handed over.
-        life_s = self.opening_cpu_s * 2
+    def child(self, path: Path, reader: str, life_s: float) -> Child:
+        """Return a child that opens the document with a reader, within the limits on memory and text."""
         return Child(path, reader, self.parse_memory_bytes, life_s, self.max_page_characters)
+
+    def _whole(self, path: Path, reader: str) -> Child:
+        # Opening takes nearly all; the parts are then only handed over.
+        return self.child(path, reader, self.opening_cpu_s * 2)
 
     def _ask(self, child: Child, request: str) -> dict[str, Any]:
         try:
@@ -207,54 +210,52 @@ class ChildDocumentReader:
             raise refused(error.reason) from None
 
 
-class _PdfChildren:
-    """PDFium's children for up to `pages` pages of one document, one child at a time.
-
-    `given_up` says why no child can be used any more: PDFium cannot open the document, or had its restarts.
-    """
+class _PdfReader:
+    """PDFium on up to `pages` pages of one document."""
 
     def __init__(self, limits: ChildDocumentReader, path: Path, pages: int) -> None:
-        self._limits, self._path = limits, path
+        self._limits = limits
         # Opening, `pages` pages and two before them for their heads, each once again.
-        self._life_s = limits.parse_cpu_s * 2 * (pages + 3)
-        self._child: Child | None = None
-        self._ended_s = 0.0
+        life_s = limits.parse_cpu_s * 2 * (pages + 3)
+        self._children = Children(lambda: limits.child(path, PDFIUM, life_s))
         self._restarts_left = limits.max_reader_restarts
         # No page before this one is opened: it may have ended an earlier child.
         self._first = 1
+        # Why no child can be used any more: PDFium cannot open the document, or had its restarts.
         self._given_up: Reason | None = None
         # The number of pages, once the document was opened.
         self._count: int | None = None
 
     def close(self) -> None:
         """End the child."""
-        if self._child is not None:
-            self._child.close()
-            self._ended_s += self._child.cpu_s
-            self._child = None
+        self._children.close()
 
     def info(self, deadline: float) -> dict[str, Any]:
-        """Start a child and return the number of pages and the metadata. Raises `Refused`."""
+        """Start a child and return its answer to `info`, empty where it cannot open the file.
+
+        Raises `Refused` where no child has opened it before.
+        """
         try:
-            answer = self._ask("info", deadline)
+            answer = self._children.ask("info", self._limits.parse_cpu_s, deadline)
         except ChildError as error:
-            self.close()
             self._given_up = error.reason
         else:
-            if answer["pages"] > 0:
-                self._count = answer["pages"]
-                return answer
-            self._given_up = Reason.CORRUPT
-        raise refused(self._given_up)
+            self._given_up = None if answer["pages"] else Reason.CORRUPT
+        if self._given_up is None:
+            self._count = answer["pages"]
+            return answer
+        if self._count is None:
+            raise refused(self._given_up)
+        return {}
 
     def pages(self, first: int, last: int) -> Iterator[Page]:
         """Yield pages `first` to `last`, to the file's end. Raises `Refused` when the file cannot be opened."""
         for number in range(first, last + 1):
-            before = self._cpu_s()
+            before = self._children.cpu_s
             answer = self._answer(number, self._limits.deadline())
             if self._count is not None and number > self._count:
                 return
-            yield replace(self._page(number, answer), cpu_s=self._cpu_s() - before)
+            yield replace(self._page(number, answer), cpu_s=self._children.cpu_s - before)
 
     def _page(self, number: int, answer: PageText | Reason) -> Page:
         if isinstance(answer, Reason):
@@ -272,13 +273,13 @@ class _PdfChildren:
         """
         drawing_s = self._limits.parse_cpu_s * DRAWING_SHARE
         while self._given_up is None:
-            is_alone = self._child is None and self._first >= number
-            if self._child is None:
-                self.info(deadline)
+            is_alone = not self._children.is_running and self._first >= number
+            if not self._children.is_running and not self.info(deadline):
+                break
+            request = f"page {number} {self._first} {drawing_s}"
             try:
-                answer = self._ask(f"page {number} {self._first} {drawing_s}", deadline)
+                answer = self._children.ask(request, self._limits.parse_cpu_s, deadline)
             except ChildError as error:
-                self.close()
                 is_last, drawing_s = is_alone and drawing_s == 0, 0.0
                 self._first = number + 1 if is_last else number
                 if self._restarts_left == 0:
@@ -288,15 +289,4 @@ class _PdfChildren:
                     return error.reason
             else:
                 return answer["page"] or Reason.CORRUPT
-        return self._given_up
-
-    def _cpu_s(self) -> float:
-        return self._ended_s + (self._child.cpu_s if self._child is not None else 0.0)
-
-    def _ask(self, request: str, deadline: float) -> dict[str, Any]:
-        limits = self._limits
-        if self._child is None:
-            self._child = Child(
-                self._path, PDFIUM, limits.parse_memory_bytes, self._life_s, limits.max_page_characters
-            )
-        return self._child.ask(request, limits.parse_cpu_s, deadline)
+        return self._given_up or Reason.CORRUPT

@@ -15,7 +15,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from docwell.adapters.documents.document_reader import page_of
-from docwell.adapters.documents.process import Child, ChildError
+from docwell.adapters.documents.process import Child, ChildError, Children
 from docwell.config import SettingsError
 from docwell.errors import Unavailable
 from docwell.models import DocumentInfo, Page, Reason
@@ -80,25 +80,21 @@ class RecognisingReader:
 
 
 class _Recogniser:
-    """The recogniser's child for one document, started for the first page that needs it."""
+    """The recogniser of one document, whose child starts for the first page that needs it."""
 
     def __init__(self, limits: RecognisingReader, path: Path, pages: int) -> None:
         self._limits = limits
-        self._path = path
-        self._pages = pages
-        self._child: Child | None = None
-        self._ended_s = 0.0
+        life_s = START_CPU_S + limits.page_cpu_s * pages
+        settings = path, RAPIDOCR, limits.memory_bytes, life_s, limits.max_page_characters
+        self._children = Children(lambda: Child(*settings))
 
     def close(self) -> None:
         """End the child."""
-        if self._child is not None:
-            self._child.close()
-            self._ended_s += self._child.cpu_s
-        self._child = None
+        self._children.close()
 
     def read(self, page: Page) -> Page:
         """Return the page with its recognised text, and with the processor time of both readers."""
-        before = self._cpu_s()
+        before = self._children.cpu_s
         recognised = self._read(page)
         if letters := len("".join(page.text.split())):
             share = len("".join(recognised.text.split())) / letters
@@ -106,16 +102,16 @@ class _Recogniser:
                 recognised = page
             elif share < 1:  # a slide, say: its picture is the ground of its text
                 recognised = replace(page, picture=False)
-        return replace(recognised, hidden=page.hidden, cpu_s=page.cpu_s + self._cpu_s() - before)
+        return replace(recognised, hidden=page.hidden, cpu_s=page.cpu_s + self._children.cpu_s - before)
 
     def _read(self, page: Page) -> Page:
         limits = self._limits
         try:
-            child = self._child or self._started()
+            if not self._children.is_running:
+                self._start()
             deadline = time.monotonic() + limits.page_timeout_s
-            answer = child.ask(f"page {page.number} {page.number} 0", limits.page_cpu_s, deadline)
+            answer = self._children.ask(f"page {page.number} {page.number} 0", limits.page_cpu_s, deadline)
         except ChildError as error:
-            self.close()
             return replace(page, text="", unreadable=error.reason)
         if answer["page"] is None:
             return replace(page, text="", unreadable=Reason.CORRUPT)
@@ -126,23 +122,10 @@ class _Recogniser:
         units = page.citation_units
         return replace(recognised, label=page.label, confidence=confidence, citation_units=units)
 
-    def _cpu_s(self) -> float:
-        return self._ended_s + (self._child.cpu_s if self._child is not None else 0.0)
-
-    def _started(self) -> Child:
-        limits = self._limits
-        self._child = Child(
-            self._path,
-            RAPIDOCR,
-            limits.memory_bytes,
-            START_CPU_S + limits.page_cpu_s * self._pages,
-            limits.max_page_characters,
-        )
+    def _start(self) -> None:
         try:
-            self._child.ask("info", START_CPU_S, time.monotonic() + START_S)
+            self._children.ask("info", START_CPU_S, time.monotonic() + START_S)
         except ChildError as error:
             if error.reason in _OF_THE_DOCUMENT:
                 raise
-            self.close()
             raise Unavailable("ocr", f"the recogniser does not start ({error.reason})") from None
-        return self._child

@@ -21,6 +21,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -189,6 +190,42 @@ class Child:
         if code in {-signal.SIGABRT, -signal.SIGKILL} or (code and peak > NEAR_LIMIT * self._memory_bytes):
             return Reason.TOO_MUCH_MEMORY
         return Reason.READER_CRASHED
+
+
+class Children:
+    """The children of one reader for one document, one at a time: `start` makes the next one."""
+
+    def __init__(self, start: Callable[[], Child]) -> None:
+        self._start = start
+        self._child: Child | None = None
+        self._ended_s = 0.0
+
+    @property
+    def is_running(self) -> bool:
+        """Whether there is a child."""
+        return self._child is not None
+
+    @property
+    def cpu_s(self) -> float:
+        """The processor time of all children, in seconds."""
+        return self._ended_s + (self._child.cpu_s if self._child is not None else 0.0)
+
+    def ask(self, request: str, cpu_s: float, deadline: float) -> dict[str, Any]:
+        """Return the child's answer (`Child.ask`). After a `ChildError` the next request starts another child."""
+        if self._child is None:
+            self._child = self._start()
+        try:
+            return self._child.ask(request, cpu_s, deadline)
+        except ChildError:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """End the child."""
+        if self._child is not None:
+            self._child.close()
+            self._ended_s += self._child.cpu_s
+            self._child = None
 
 
 def _checked(answer: object, request: str) -> dict[str, Any] | None:
