@@ -1,4 +1,4 @@
-"""``make eval-extraction``: docwell's text of PDFs against the truth of seven sets, beside PDFium and pypdf.
+"""``make eval-extraction``: docwell's text of PDFs against the truth of eight sets, beside PDFium and pypdf.
 
 `--without` measures all sets again without each pass over a page's text, and writes docs/generated/extraction.md.
 `--without NAME` measures one pass and writes nothing. The sets:
@@ -7,6 +7,7 @@
 - rows: the rows of numbers of real filings that stand on one line (`benchmarks.filing_rows`);
 - excerpts: those of 40 characters that are found in articles of nine languages (`benchmarks.scripts`);
 - headings: the bookmarks of real PDFs that are headings of their page;
+- exponents: raised digits of a made-up page that stay apart from the figure before them;
 - forms: the values and comments of made-up forms (`benchmarks.forms`);
 - hidden: made-up pages that do not show a sentence and twins that do, read rightly (`benchmarks.hidden_text`);
 - unreadable: pages of papers, good and spoiled (`benchmarks.broken_maps`), told apart.
@@ -33,6 +34,7 @@ import pypdfium2
 
 from benchmarks import filing_rows, forms, hidden_text, scripts
 from benchmarks.broken_maps import BROKEN
+from benchmarks.poison.build import one_page, stream
 from docwell.adapters.documents import pdf_hidden, pdf_layout, pdf_notes, pdf_pages, pdf_text, quality
 from docwell.adapters.documents.document_reader import page_of
 from docwell.models import Page
@@ -97,6 +99,7 @@ class Sets(NamedTuple):
     bookmarks: Sequence[tuple[Path, Mapping[int, Sequence[str]]]]
     forms: Sequence[tuple[Path, Sequence[str]]]
     hidden: Sequence[tuple[Path, bool]]
+    exponents: tuple[Path, Sequence[str]]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -143,6 +146,7 @@ def read_sets(folder: Path, count: int | None) -> Sets:
             (_written(folder / f"hidden-{number}.pdf", make()), is_hidden)
             for number, (make, is_hidden) in enumerate(kinds)
         ],
+        _exponents(folder),
     )
 
 
@@ -160,6 +164,8 @@ def measure(sets: Sets) -> dict[str, float]:
         shares["headings"] = _headings(sets)
     values = [(forms.found(expected, _joined(path)), len(expected)) for path, expected in sets.forms]
     shares["forms"] = 100 * sum(count for count, _ in values) / sum(total for _, total in values)
+    path, figures = sets.exponents
+    shares["exponents"] = 100 * fmean(figure in _joined(path) for figure in figures)
     right = [(hidden_text.SENTENCE in _joined(path)) != is_hidden for path, is_hidden in sets.hidden]
     shares["hidden"] = 100 * fmean(right)
     shares["unreadable"] = _unreadable(list(sets.papers.values()))
@@ -273,6 +279,18 @@ def _articles(folder: Path, count: int | None) -> Iterator[tuple[str, Path, Sequ
         if count and languages[article["lang"]] > count:
             continue
         yield article["lang"], truth.parent / "pdf" / Path(article["file"]).name, article["paragraphs"]
+
+
+def _exponents(folder: Path) -> tuple[Path, Sequence[str]]:
+    """Return a page of figures with raised digits, and the figures as docwell writes them."""
+    figures = [(base, power) for base in ("10", "2.5", "1,250") for power in ("6", "-3", "12", "1,2")]
+    lines = "".join(
+        f"BT /F 12 Tf 72 {700 - 20 * at} Td (About {base}) Tj "
+        f"/F 7 Tf 5 Ts ({power}) Tj 0 Ts /F 12 Tf ( cells.) Tj ET\n"
+        for at, (base, power) in enumerate(figures)
+    )
+    path = _written(folder / "exponents.pdf", one_page(stream(lines.encode())))
+    return path, [f"About {base}^{power} cells." for base, power in figures]
 
 
 def _written(path: Path, content: bytes) -> Path:

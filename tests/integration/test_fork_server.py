@@ -30,7 +30,7 @@ SPY = """
     known = set(sys.modules)
     class Spy(pdf_pages.Pdfium):
         def count(self):
-            if self._mapped[-3:] == b"bad":
+            if self.mapped[-3:] == b"bad":
                 {bad}
             return super().count()
         def metadata(self):

@@ -97,7 +97,9 @@ class AttachedFiles(Formats):
     def __init__(self, path: str, close_doors: Callable[[], object]) -> None:
         _load_all()
         document, parts = Pdfium(path, close_doors), Parts()
-        if not _add_attachments(_attached(document, "page=1&", parts), parts) and document.is_portfolio():
+        if not _add_attachments(_attached(document, "page=1&", parts), parts) and document.cover.is_portfolio(
+            document.mapped
+        ):
             raise Refused(Reason.PORTFOLIO, "none of the attached files can be read")
         self._pages, self._parts, self._metadata = document.count(), parts.end(), {}
 
@@ -264,7 +266,7 @@ def read_pdf(data: bytes, parts: Parts) -> Metadata:
 def _attached(document: Pdfium, before: str, parts: Parts) -> Iterator[Attachment]:
     """Yield the files attached to a PDF; at the largest depth only their number."""
     if parts.depth < MAX_DEPTH:
-        for number, (name, data) in enumerate(document.attached(), 1):
+        for number, (name, data) in enumerate(document.cover.attached(), 1):
             yield Attachment(name, data if isinstance(data, bytes) else Reason(data), f"{before}part={number}")
     elif document.files:
         yield Attachment(f"{document.files} files", Reason.TOO_MANY_PAGES, f"{before}part=1")

@@ -278,7 +278,7 @@ class Scan(Pdfium):
             boxes, height = self._engine.read(page.render(scale=scale, may_draw_forms=False).to_numpy())
             text_page = page.get_textpage()
             glyphs = self._glyphs_of(page, text_page)
-            comments = self._cover.notes(pdfium.address(page.raw), page.get_bbox(), glyphs).comments
+            comments = self.cover.notes(pdfium.address(page.raw), page.get_bbox(), glyphs).comments
             text_page.close()
         # Keep running heads: the pages before may not be pictures.
         laid_out = lay_out(lines(boxes, height, scale), 0.0, height / scale, {})

@@ -27,27 +27,19 @@ class Pdfium:
         self._library = pdfium.Library(pypdfium2.raw)
         self.error = pypdfium2.PdfiumError
         self._advice = mmap.MADV_DONTNEED
-        self._mapped = self._map(path)
+        self.mapped = self._map(path)
         self._edges: dict[int, list[pdf_layout.Line]] = {}
         self._budget, self._drawing_s = pdf_hidden.Budget(self._library), 0.0
         close_doors()
         try:
-            self._document = pypdfium2.PdfDocument((ctypes.c_ubyte * len(self._mapped)).from_buffer(self._mapped))
+            self._document = pypdfium2.PdfDocument((ctypes.c_ubyte * len(self.mapped)).from_buffer(self.mapped))
         except pypdfium2.PdfiumError as error:
             locked = getattr(error, "err_code", None) == self._library.FPDF_ERR_PASSWORD
             raise Refused("encrypted" if locked else "corrupt", "") from None
-        self._cover = pdf_notes.Cover(self._library, self._document)
-        if self._cover.is_dynamic_form():
+        self.cover = pdf_notes.Cover(self._library, self._document)
+        if self.cover.is_dynamic_form():
             raise Refused("dynamic_form", "")
-        self.files = self._cover.count_files()
-
-    def attached(self) -> Iterator[tuple[str, bytes | str]]:
-        """Return the attached files (`pdf_notes.Cover.attached`)."""
-        return self._cover.attached()
-
-    def is_portfolio(self) -> bool:
-        """Return whether the pages are only the cover of the attached files."""
-        return self._cover.is_portfolio(self._mapped)
+        self.files = self.cover.count_files()
 
     def _map(self, path: str) -> mmap.mmap:
         # PDFium parses after this process has lost the right to open files, so it gets the file as a mapping. A
@@ -90,8 +82,8 @@ class Pdfium:
             text = glyphs.mapped(text)
             lines = glyphs.lines(text)
             text_page.close()
-            notes = self._cover.notes(pdfium.address(page.raw), box, glyphs)
-        comments = notes.comments + (self._cover.named() if index == 0 and text.strip() else [])
+            notes = self.cover.notes(pdfium.address(page.raw), box, glyphs)
+        comments = notes.comments + (self.cover.named() if index == 0 and text.strip() else [])
         if drawn.images and not (text.strip() or notes.fields):
             comments = []  # else a commented scan would not be recognised; the recogniser adds them
         answer = PageText(
@@ -142,7 +134,7 @@ class Pdfium:
         finally:
             page.close()
             # Free the pages of the mapping; the kernel reads them from the file again on demand.
-            self._mapped.madvise(self._advice)
+            self.mapped.madvise(self._advice)
 
     def _label(self, index: int) -> str | None:
         # PDFium dies of labels that refer to each other in a circle: the second try reads none, and draws nothing.

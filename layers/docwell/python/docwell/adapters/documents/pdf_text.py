@@ -54,11 +54,6 @@ class Units:
     def __init__(self, text: str) -> None:
         self._wide = [at for at, letter in enumerate(text) if letter > "\uffff"] if not text.isascii() else []
 
-    @property
-    def is_narrow(self) -> bool:
-        """Whether each character is one unit."""
-        return not self._wide
-
     def before(self, position: int) -> int:
         """Return the number of units before a character."""
         return position + bisect_left(self._wide, position)
@@ -118,9 +113,7 @@ class Glyphs:
             end = match.start() + len(body) - 1
             first, last = self.index(units.before(start)), self.index(units.before(end))
             line = self._line("", first, last)
-            # PDFium counts fewer characters than it has where it leaves some out, such as hyphens.
-            is_plain = last - first == units.before(end) - units.before(start)
-            piece = _Piece(match[0], match.start(), units, first - start if is_plain and units.is_narrow else None)
+            piece = _Piece(match[0], match.start(), units)
             runs_left = RIGHT_TO_LEFT.search(body) is not None
             is_leftward = is_leftward or runs_left
             if line.level and not runs_left:
@@ -205,11 +198,7 @@ class Glyphs:
 
     def _place(self, piece: _Piece, at: int) -> int:
         """Return the index of a character of a piece."""
-        return (
-            at + piece.start + piece.shift
-            if piece.shift is not None
-            else self.index(piece.units.before(piece.start + at))
-        )
+        return self.index(piece.units.before(piece.start + at))
 
     def index(self, position: int) -> int:
         """Return the index of the character at a position of the full text, in UTF-16 code units."""
@@ -272,12 +261,11 @@ class Glyphs:
 
 
 class _Piece(NamedTuple):
-    """A part of the page's text from `start` on. `shift` is added to a position to get an index, unless None."""
+    """A part of the page's text from `start` on."""
 
     text: str
     start: int
     units: Units
-    shift: int | None
 
     def part(self, begins: int, ends: int) -> _Piece:
         return self._replace(text=self.text[begins:ends], start=self.start + begins)
