@@ -102,13 +102,6 @@ def test_text_title_author_and_page_numbers_come_out(tmp_path: Path) -> None:
     assert list(reader().pages(path, 1, 2)) == [Page(1, "First page."), Page(2, "Second page.")]
 
 
-def test_a_range_gives_only_its_pages(tmp_path: Path) -> None:
-    path = text_pdf(tmp_path / "a.pdf", [f"Page {number}." for number in range(1, 301)])
-    assert reader().inspect(path).page_count == 300
-    found = list(reader().pages(path, 251, 300))
-    assert [(page.number, page.text) for page in found] == [(n, f"Page {n}.") for n in range(251, 301)]
-
-
 def test_more_pages_than_allowed_are_refused(tmp_path: Path) -> None:
     path = text_pdf(tmp_path / "a.pdf", ["x"] * 4)
     assert reason_of_inspect(reader(max_document_pages=3), path) == Reason.TOO_MANY_PAGES
