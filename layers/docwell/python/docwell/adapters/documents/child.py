@@ -25,27 +25,26 @@ import contextlib
 import json
 import os
 import sys
+from importlib import import_module
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 MAX_TITLE, MAX_LABEL = 500, 100  # characters
+# The module and the name of each reader.
+READERS = {
+    "pdfium": ("pdf_pages", "Pdfium"),
+    "formats": ("formats", "Formats"),
+    "attached": ("formats", "AttachedFiles"),
+    "rapidocr": ("ocr_pages", "open_pictures"),
+}
 
 
 def open_reader(name: str, path: str, close_doors: Callable[[], object]) -> Any:
     """Open a document with a reader, which has the methods of `pdf_pages.Pdfium`. Imports only what it needs."""
-    if name == "rapidocr":
-        from docwell.adapters.documents import ocr_pages
-
-        return ocr_pages.open_pictures(path, close_doors)
-    if name == "pdfium":
-        from docwell.adapters.documents import pdf_pages
-
-        return pdf_pages.Pdfium(path, close_doors)
-    from docwell.adapters.documents import formats
-
-    return (formats.Formats if name == "formats" else formats.AttachedFiles)(path, close_doors)
+    module, reader = READERS[name]
+    return getattr(import_module(f"docwell.adapters.documents.{module}"), reader)(path, close_doors)
 
 
 def answer(reader: Any, request: list[str], max_characters: int) -> dict[str, Any]:
