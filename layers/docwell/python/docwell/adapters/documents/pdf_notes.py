@@ -211,7 +211,7 @@ class Cover:
 
     def _files(self) -> Iterator[tuple[str, int]]:
         for number in range(min(self.count_files(), MAX_FILES)):
-            file = address(self._library.FPDFDoc_GetAttachment(self._document, number))
+            file = self._library.FPDFDoc_GetAttachment(self._document, number)
             if file:
                 yield _text(self._library.FPDFAttachment_GetName, MAX_NAME, file) or str(number + 1), file
 
