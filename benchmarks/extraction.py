@@ -1,4 +1,4 @@
-"""``make eval-extraction``: docwell's text of PDFs against the truth of eight sets, beside PDFium and pypdf.
+"""``make eval-extraction``: docwell's text of PDFs against the truth of eight sets, beside PDFium.
 
 `--without` measures all sets again without each pass over a page's text, and writes docs/generated/extraction.md.
 `--without NAME` measures one pass and writes nothing. The sets:
@@ -15,7 +15,6 @@
 
 import argparse
 import json
-import logging
 import re
 import sys
 import tempfile
@@ -29,7 +28,6 @@ from statistics import fmean
 from typing import Any, NamedTuple
 from unittest.mock import patch
 
-import pypdf
 import pypdfium2
 
 from benchmarks import filing_rows, forms, hidden_text, scripts
@@ -41,7 +39,6 @@ from docwell.models import Page
 from infra.progress import bar
 from infra.report import EVALUATION, ROOT, Report
 
-DOCWELL = "docwell"
 GOALS = {"papers": 98.5, "rows": 99, "forms": 99, "hidden": 100, "unreadable": 99}
 # The processor time for drawing a page, as in ingest.
 DRAWING_S = 1.5
@@ -49,8 +46,6 @@ DRAWING_S = 1.5
 MIDDLE_PAGES, BOOKMARKED_PAGES = 10, 5
 # A page of a paper in characters.
 PAGE_CHARACTERS = 3000
-# Made-up text: no two columns of a page are equal.
-_JAPANESE = "春の朝早く山の上の小さな駅に列車が着くと人々は荷物を持って静かに降り川沿いの道を町まで歩いて行った"
 LAST = 100_000
 PAGE = ROOT / "docs" / "generated" / "extraction.md"
 _NEVER = re.compile("(?!)()")  # with a group, which replacements name
@@ -111,7 +106,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if not (EVALUATION / "extraction").is_dir():
         print(f"No folder {EVALUATION / 'extraction'}: set DOCWELL_EVAL.", file=sys.stderr)
         return 2
-    logging.getLogger("pypdf").setLevel(logging.CRITICAL)
     report = Report("extraction")
     with tempfile.TemporaryDirectory() as folder:
         sets = read_sets(Path(folder), options.n)
@@ -136,7 +130,7 @@ def read_sets(folder: Path, count: int | None) -> Sets:
     return Sets(
         {path: (path.parents[1] / "truth" / f"{path.stem}.txt").read_text(encoding="utf-8") for path in papers},
         [_middle_rows(path) for path in filings],
-        list(_articles(folder, count)),
+        list(_articles(count)),
         [(path, bookmarks) for path in bookmarked if (bookmarks := _bookmarks(path))],
         [
             (_written(folder / f"form-{number}.pdf", content), expected)
@@ -200,15 +194,15 @@ def _unreadable(truths: Sequence[str]) -> float:
 
 
 def _compare(report: Report, sets: Sets) -> None:
-    """Add the shares of the other libraries, and the processor time of all."""
-    for name, read in {"PDFium": _pdfium, "pypdf": _pypdf}.items():
-        likeness = [
-            100 * _likeness("\n".join(read(path, 1, LAST)), path, text) for path, text in sets.papers.items()
-        ]
-        report.add(f"{name}: papers", fmean(likeness), "%")
-        if sets.rows:
-            report.add(f"{name}: rows", _rows(sets, read), "%")
-    for name, read in {DOCWELL: _docwell, "PDFium": _pdfium, "pypdf": _pypdf}.items():
+    """Add the shares of PDFium alone, and the processor time of both."""
+    likeness = [
+        100 * _likeness("\n".join(_pdfium(path, 1, LAST)), path, text) for path, text in sets.papers.items()
+    ]
+    report.add("PDFium: papers", fmean(likeness), "%")
+    if sets.rows:
+        report.add("PDFium: rows", _rows(sets, _pdfium), "%")
+    readers: dict[str, Callable[..., Sequence[Any]]] = {"docwell": lambda *of: list(pages(*of)), "PDFium": _pdfium}
+    for name, read in readers.items():
         started = time.process_time()
         count = sum(len(read(path, 1, LAST)) for path in sets.papers)
         report.add(f"{name}: processor time a page", 1000 * (time.process_time() - started) / count, "ms")
@@ -268,10 +262,8 @@ def _bookmarks(path: Path) -> Mapping[int, Sequence[str]]:
     return dict(sorted(titles.items())[:BOOKMARKED_PAGES])
 
 
-def _articles(folder: Path, count: int | None) -> Iterator[tuple[str, Path, Sequence[str]]]:
-    """Yield the language, the PDF and the paragraphs of each article, and of a made-up page that runs downward."""
-    columns = ["".join(_JAPANESE[(20 * number + at) % len(_JAPANESE)] for at in range(40)) for number in range(12)]
-    yield "ja", _written(folder / "downward.pdf", scripts.vertical(columns)), ["".join(columns)]
+def _articles(count: int | None) -> Iterator[tuple[str, Path, Sequence[str]]]:
+    """Yield the language, the PDF and the paragraphs of each article."""
     truth = EVALUATION / "xquad" / "ground_truth_text_dev.json"
     languages: Counter[str] = Counter()
     for article in json.loads(truth.read_text(encoding="utf-8")) if truth.exists() else ():
@@ -283,14 +275,10 @@ def _articles(folder: Path, count: int | None) -> Iterator[tuple[str, Path, Sequ
 
 def _exponents(folder: Path) -> tuple[Path, Sequence[str]]:
     """Return a page of figures with raised digits, and the figures as docwell writes them."""
-    figures = [(base, power) for base in ("10", "2.5", "1,250") for power in ("6", "-3", "12", "1,2")]
-    lines = "".join(
-        f"BT /F 12 Tf 72 {700 - 20 * at} Td (About {base}) Tj "
-        f"/F 7 Tf 5 Ts ({power}) Tj 0 Ts /F 12 Tf ( cells.) Tj ET\n"
-        for at, (base, power) in enumerate(figures)
-    )
-    path = _written(folder / "exponents.pdf", one_page(stream(lines.encode())))
-    return path, [f"About {base}^{power} cells." for base, power in figures]
+    figures = ["10^6", "10^-3", "10^12", "2.5^1,2", "1,250^6", "1,250^-3"]
+    line = "BT /F 12 Tf 72 {} Td (About {}) Tj /F 7 Tf 5 Ts ({}) Tj 0 Ts /F 12 Tf ( cells.) Tj ET\n"
+    lines = (line.format(700 - 20 * at, *figure.split("^")) for at, figure in enumerate(figures))
+    return _written(folder / "exponents.pdf", one_page(stream("".join(lines).encode()))), figures
 
 
 def _written(path: Path, content: bytes) -> Path:
@@ -348,18 +336,10 @@ def ratio(text: str, truth: str) -> float:
     return 2 * common / (len(text) + len(truth))
 
 
-def _docwell(path: Path, first: int, last: int) -> list[str]:
-    return [page.text for page in pages(path, first, last)]
-
-
 def _pdfium(path: Path, first: int, last: int) -> list[str]:
     document = pypdfium2.PdfDocument(path)
     numbers = range(first - 1, min(last, len(document)))
     return [document[number].get_textpage().get_text_range().replace("\r", "") for number in numbers]
-
-
-def _pypdf(path: Path, first: int, last: int) -> list[str]:
-    return [page.extract_text() for page in pypdf.PdfReader(path).pages[first - 1 : last]]
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Made-up pages whose text runs to the left or downward, and how much of a truth a text has."""
+"""Made-up pages whose text runs to the left, and how much of a truth a text has."""
 
 import re
 import unicodedata
@@ -9,33 +9,12 @@ from benchmarks.poison.build import FONT, flate, one_page
 EXCERPT = 40
 # White space, and the marks of direction that pdftotext adds.
 _IGNORED = re.compile("[\\s\u00ad\u200b-\u200f\u202a-\u202e\u2066-\u2069\ufeff]+")
-# A font that a reader knows: vertical text in the order of Unicode (Adobe Technical Note 5094).
-_VERTICAL_FONT = (
-    b"<</Type/Font/Subtype/Type0/BaseFont/HeiseiMin-W3/Encoding/UniJIS-UCS2-V/DescendantFonts[<</Type/Font"
-    b"/Subtype/CIDFontType0/BaseFont/HeiseiMin-W3/CIDSystemInfo<</Registry(Adobe)/Ordering(Japan1)/Supplement 2>>"
-    b"/FontDescriptor 6 0 R>>]>>"
-)
-_DESCRIPTOR = (
-    b"<</Type/FontDescriptor/FontName/HeiseiMin-W3/Flags 6/FontBBox[-123 -257 1001 910]/ItalicAngle 0/Ascent 709"
-    b"/Descent -241/CapHeight 709/StemV 69>>"
-)
 _GLYPH_FONT = (
     b"<</Type/Font/Subtype/Type0/BaseFont/A/Encoding/Identity-H/ToUnicode 6 0 R/DescendantFonts[<</Type/Font"
     b"/Subtype/CIDFontType2/BaseFont/A/CIDSystemInfo<</Registry(Adobe)/Ordering(Identity)/Supplement 0>>>>]>>"
 )
 # As a character, a number from here on is a letter.
 _FIRST_GLYPH = 0x250
-_SIZE, _TOP, _RIGHT, _LEADING = 16, 740, 540, 30
-
-
-def vertical(columns: Sequence[str]) -> bytes:
-    """Return a page of columns of Japanese, which run from the top down and follow each other to the left."""
-    shown = (
-        b"1 0 0 1 %d %d Tm <%b> Tj" % (_RIGHT - _LEADING * number, _TOP, text.encode("utf-16-be").hex().encode())
-        for number, text in enumerate(columns)
-    )
-    content = b"BT /F %d Tf %b ET" % (_SIZE, b"\n".join(shown))
-    return one_page(flate(content), _DESCRIPTOR, font=_VERTICAL_FONT)
 
 
 def mapped(content: bytes, characters: Mapping[str, str]) -> bytes:
