@@ -15,6 +15,9 @@ from docwell.adapters.embedding import onnx_embedder
 from docwell.adapters.embedding.model_manifest import ModelManifest
 from docwell.config import IngestSettings, QuerySettings, ReconcileSettings
 from docwell.errors import ModelDamaged
+from docwell.ingest.ingest import Ingest
+from docwell.pipeline import Roles
+from docwell.wiring import ingest as ingest_wiring
 from docwell.wiring import pipelines as wiring
 from docwell.wiring import reconcile as reconcile_wiring
 from docwell.wiring.pipelines import pipelines
@@ -107,3 +110,35 @@ def test_a_model_that_failed_is_loaded_again_and_no_other(loads: list[tuple[Path
     assert wiring.embedder_of(SETTINGS, NEXT) == NEXT  # type: ignore[comparison-overlap]
     wiring.embedder_of(SETTINGS, FOLDER)
     assert [folder for folder, _ in loads] == [FOLDER, NEXT, NEXT]
+
+
+# --- outcomes ---
+
+
+@pytest.mark.parametrize(
+    ("roles", "noted"),
+    [
+        (Roles("f1"), {"f1": True}),
+        (Roles("f1", "f2"), {"f1": True, "f2": False}),
+        (Roles("f2", None, {"f1": 1.0}), {"f2": True}),
+    ],
+)
+def test_only_the_active_pipeline_notes_outcomes_even_after_a_switch_under_a_warm_function(
+    monkeypatch: pytest.MonkeyPatch, roles: Roles, noted: dict[str, bool]
+) -> None:
+    ledgers: dict[str, bool] = {}
+
+    def ledger_of(_: object, fingerprint: str, lease_s: float, *, notes_outcomes: bool) -> Mock:
+        ledgers[fingerprint] = notes_outcomes
+        return Mock(fingerprint=fingerprint)
+
+    built = tuple(Ingest("b", Mock(), Mock(), Mock(), Mock(), Mock(), name) for name in ("f1", "f2"))
+    monkeypatch.setattr(ingest_wiring, "_ingest", lambda: built)
+    monkeypatch.setattr(ingest_wiring, "ingest_settings", lambda: SimpleNamespace(lease_s=90.0))
+    monkeypatch.setattr(ingest_wiring, "pipelines", lambda _: {"f1": None, "f2": None})
+    monkeypatch.setattr(ingest_wiring, "roles_of", lambda _: roles)
+    monkeypatch.setattr(ingest_wiring, "ledger_of", ledger_of)
+    use_cases = ingest_wiring.ingest()
+    assert ledgers == noted
+    bound: dict[str, Any] = {use_case.fingerprint: use_case.ledger for use_case in use_cases}
+    assert {name: ledger.fingerprint for name, ledger in bound.items()} == {name: name for name in noted}
