@@ -5,7 +5,7 @@
 
 - papers: the Levenshtein ratio (0 to 100) of a paper's text to a human's, as `Levenshtein.ratio`;
 - rows: the rows of numbers of real filings that stand on one line (`benchmarks.filing_rows`);
-- excerpts: those of 40 characters that are found in articles of nine languages (`benchmarks.scripts`);
+- excerpts: those of 40 characters that are found in articles of nine languages;
 - headings: the bookmarks of real PDFs that are headings of their page;
 - exponents: raised digits of a made-up page that stay apart from the figure before them;
 - forms: the values and comments of made-up forms (`benchmarks.forms`);
@@ -21,7 +21,7 @@ import tempfile
 import time
 import unicodedata
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from statistics import fmean
@@ -30,7 +30,7 @@ from unittest.mock import patch
 
 import pypdfium2
 
-from benchmarks import filing_rows, forms, hidden_text, scripts
+from benchmarks import filing_rows, forms, hidden_text
 from benchmarks.broken_maps import BROKEN
 from benchmarks.poison.build import one_page, stream
 from docwell.adapters.documents import pdf_hidden, pdf_layout, pdf_notes, pdf_pages, pdf_text, quality
@@ -47,6 +47,9 @@ MIDDLE_PAGES, BOOKMARKED_PAGES = 10, 5
 # A page of a paper in characters.
 PAGE_CHARACTERS = 3000
 LAST = 100_000
+EXCERPT = 40
+# White space, and the marks of direction that pdftotext adds.
+_IGNORED = re.compile("[\\s\u00ad\u200b-\u200f\u202a-\u202e\u2066-\u2069\ufeff]+")
 PAGE = ROOT / "docs" / "generated" / "extraction.md"
 _NEVER = re.compile("(?!)()")  # with a group, which replacements name
 
@@ -151,12 +154,12 @@ def measure(sets: Sets) -> dict[str, float]:
         shares["rows"] = _rows(sets, lambda path, first, last: [page.text for page in pages(path, first, last)])
     hits: dict[str, list[int]] = defaultdict(lambda: [0, 0])
     for language, path, paragraphs in sets.articles:
-        for at, number in enumerate(scripts.found(paragraphs, _joined(path))):
+        for at, number in enumerate(count_excerpts(paragraphs, _joined(path))):
             hits[language][at] += number
     shares |= {f"excerpts, {language}": 100 * of[0] / of[1] for language, of in sorted(hits.items())}
     if sets.bookmarks:
         shares["headings"] = _headings(sets)
-    values = [(forms.found(expected, _joined(path)), len(expected)) for path, expected in sets.forms]
+    values = [(forms.count_lines(expected, _joined(path)), len(expected)) for path, expected in sets.forms]
     shares["forms"] = 100 * sum(count for count, _ in values) / sum(total for _, total in values)
     path, figures = sets.exponents
     shares["exponents"] = 100 * fmean(figure in _joined(path) for figure in figures)
@@ -171,7 +174,7 @@ def _rows(sets: Sets, read: Callable[[Path, int, int], Sequence[str]]) -> float:
     for path, first, of_pages in sets.rows:
         total += sum(map(len, of_pages))
         texts = read(path, first, first + len(of_pages) - 1)
-        count += sum(filing_rows.found(rows, text) for rows, text in zip(of_pages, texts, strict=False))
+        count += sum(filing_rows.count_rows(rows, text) for rows, text in zip(of_pages, texts, strict=False))
     return 100 * count / total
 
 
@@ -242,6 +245,23 @@ The points that each set loses without a pass; a negative number is a gain. A pa
 | without | loses |
 | --- | --- |
 {lines}"""
+
+
+def count_excerpts(truth: Iterable[str], text: str) -> tuple[int, int]:
+    """Return how many excerpts of 40 characters of the truth's paragraphs a text has, and of how many.
+
+    White space, marks of direction and compatibility forms do not count.
+    """
+    plain, hits, total = _unspaced(text), 0, 0
+    for paragraph in map(_unspaced, truth):
+        excerpts = [paragraph[at : at + EXCERPT] for at in range(0, len(paragraph) - EXCERPT + 1, EXCERPT)]
+        total += len(excerpts)
+        hits += sum(excerpt in plain for excerpt in excerpts)
+    return hits, total
+
+
+def _unspaced(text: str) -> str:
+    return _IGNORED.sub("", unicodedata.normalize("NFKC", text))
 
 
 def _middle_rows(path: Path) -> tuple[Path, int, Sequence[Sequence[Sequence[str]]]]:
@@ -326,12 +346,12 @@ def ratio(text: str, truth: str) -> float:
         letter: int("".join("1" if letter == place else "0" for place in reversed(truth)), 2)
         for letter in set(truth)
     }
-    ones = (1 << len(truth)) - 1
-    unmatched = ones
+    all_bits = (1 << len(truth)) - 1
+    unmatched = all_bits
     for letter in text:
         matched = unmatched & places.get(letter, 0)
         if matched:
-            unmatched = ((unmatched + matched) | (unmatched - matched)) & ones
+            unmatched = ((unmatched + matched) | (unmatched - matched)) & all_bits
     common = len(truth) - unmatched.bit_count()
     return 2 * common / (len(text) + len(truth))
 

@@ -43,7 +43,7 @@ def rows(page: pypdfium2.PdfPage) -> list[list[str]]:
     lines: dict[int, list[Glyph]] = defaultdict(list)
     height: float | None = None
     number = 0
-    for glyph in sorted(_glyphs(page), key=lambda one: -one.baseline):
+    for glyph in sorted(_glyphs(page), key=lambda glyph: -glyph.baseline):
         number += height is None or height - glyph.baseline >= LEVEL
         height = glyph.baseline
         lines[number].append(glyph)
@@ -69,7 +69,7 @@ def is_row(words: Sequence[str]) -> bool:
     )
 
 
-def found(rows: Iterable[Sequence[str]], text: str) -> int:
+def count_rows(rows: Iterable[Sequence[str]], text: str) -> int:
     """Return how many rows a text has: all their words on one line, in order, whatever the blanks."""
     lines = ["".join(unicodedata.normalize("NFKC", line).split()) for line in text.splitlines()]
     return sum(any(_has(line, row) for line in lines) for row in rows)
@@ -77,7 +77,7 @@ def found(rows: Iterable[Sequence[str]], text: str) -> int:
 
 def _has(line: str, words: Sequence[str]) -> bool:
     at = 0
-    for word in (unicodedata.normalize("NFKC", one) for one in words):
+    for word in (unicodedata.normalize("NFKC", word) for word in words):
         at = line.find(word, at)
         if at < 0:
             return False
@@ -105,7 +105,7 @@ def _glyphs(page: pypdfium2.PdfPage) -> Iterator[Glyph]:
 def _words(line: Sequence[Glyph]) -> list[str]:
     words: list[str] = []
     right = float("-inf")
-    for glyph in sorted(line, key=lambda one: one.left):
+    for glyph in sorted(line, key=lambda glyph: glyph.left):
         if glyph.left - right > GAP * glyph.size or not words:
             words.append("")
         words[-1] += glyph.letter

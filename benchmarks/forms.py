@@ -73,7 +73,7 @@ def _drawn(notes: Sequence[str]) -> bytes:
     return pdf([*objects, *(note.encode() for note in notes)], catalog=f"/Pages 2 0 R{form}".encode())
 
 
-def found(expected: Sequence[str], text: str) -> int:
+def count_lines(expected: Sequence[str], text: str) -> int:
     """Return how many of the expected lines a text has, whatever its white space."""
     plain = " ".join(text.split())
     return sum(" ".join(line.split()) in plain for line in expected)

@@ -2,15 +2,48 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pytest
 
-from benchmarks.poison.build import one_page, stream
+from benchmarks.poison.build import FONT, flate, one_page, stream
 from benchmarks.reading import default_reader
-from benchmarks.scripts import mapped, of_glyphs
 from docwell.adapters.documents.pdf_layout import Line
 from docwell.adapters.documents.pdf_text import unmirrored
+
+_GLYPH_FONT = (
+    b"<</Type/Font/Subtype/Type0/BaseFont/A/Encoding/Identity-H/ToUnicode 6 0 R/DescendantFonts[<</Type/Font"
+    b"/Subtype/CIDFontType2/BaseFont/A/CIDSystemInfo<</Registry(Adobe)/Ordering(Identity)/Supplement 0>>>>]>>"
+)
+# As a character, a number from here on is a letter.
+_FIRST_GLYPH = 0x250
+
+
+def mapped(content: bytes, characters: Mapping[str, str]) -> bytes:
+    """Return a page whose font maps its codes, given as letters, to these characters."""
+    font = FONT.replace(b">>", b"/Encoding/WinAnsiEncoding/ToUnicode 6 0 R>>")
+    pairs = {f"{ord(code):02x}": text for code, text in characters.items()}
+    return one_page(flate(content), flate(_to_unicode(pairs)), font=font)
+
+
+def of_glyphs(glyphs: Sequence[str]) -> bytes:
+    """Return a page that shows glyphs by their numbers. Its font maps each to these characters, or to none."""
+    codes = [f"{number:04x}" for number in range(_FIRST_GLYPH, _FIRST_GLYPH + len(glyphs))]
+    shown, pairs = "".join(codes), {code: text for code, text in zip(codes, glyphs, strict=True) if text}
+    content = f"BT /F 20 Tf 72 700 Td <{shown}> Tj ET".encode()
+    return one_page(flate(content), flate(_to_unicode(pairs)), font=_GLYPH_FONT)
+
+
+def _to_unicode(pairs: Mapping[str, str]) -> bytes:
+    """Return a font's map from codes, in hexadecimal, to characters."""
+    rows = "\n".join(f"<{code}> <{text.encode('utf-16-be').hex()}>" for code, text in pairs.items())
+    width = len(next(iter(pairs)))
+    return (
+        "/CIDInit /ProcSet findresource begin 12 dict begin begincmap /CMapName /Made-up def\n1 begincodespace"
+        f"range <{'0' * width}> <{'f' * width}> endcodespacerange\n{len(pairs)} beginbfchar\n{rows}\nendbfchar "
+        "endcmap end end"
+    ).encode()
 
 
 def read(content: bytes, tmp_path: Path) -> str:
