@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from abc import ABC, abstractmethod
 from copy import copy
 from importlib import import_module
 from importlib.util import find_spec
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import httpx
 
-from docwell.errors import DocwellError, ModelWaking, Unavailable
+from docwell.errors import Corrupt, DocwellError, ModelWaking, Unavailable
 
 if TYPE_CHECKING:
     from docwell.adapters.server_auth import ServerAuth
@@ -27,7 +28,7 @@ _TIMEOUT = httpx.Timeout(None, connect=3.0)
 CHECK_TIMEOUT_S = 5.0
 
 
-class ModelServer:
+class ModelServer(ABC):
     """One model of one host. Each call is one attempt.
 
     Every request sends `options` under the host's names. Answers are greedy with a fixed seed, so that they can be
@@ -39,6 +40,7 @@ class ModelServer:
 
     def __init__(self, model: str, options: dict[str, Any], *, sleeps: bool, auth: ServerAuth | None) -> None:
         self.name = model
+        self._context_length: int | None = None
         self.options = options | {"temperature": 0.0, "seed": 7}
         self.connection: dict[str, Any] = {
             "verify": auth.tls if auth else httpx.create_ssl_context(),  # takes 10 ms, so each request shares it
@@ -47,6 +49,23 @@ class ModelServer:
             "follow_redirects": False,  # a question goes to the configured host only
             "event_hooks": {"response": [raise_without_host] if sleeps else []},
         }
+
+    async def check(self) -> None:
+        """Return when the host answers, within 5 s, and has the model. Raises as `chat` does."""
+        await self.stated_length()
+
+    async def context_length(self) -> int:
+        """Return the tokens that the model can read. Raises as `chat` does, and `Corrupt` if unstated."""
+        if self._context_length is None:
+            length = await self.stated_length()
+            if not isinstance(length, int):
+                raise Corrupt(f"the model host does not say the context length of {self.name!r}")
+            self._context_length = length
+        return self._context_length
+
+    @abstractmethod
+    async def stated_length(self) -> object:
+        """Return the context length on the host's card of the model. Raises as `chat` does."""
 
     def writing_at_most(self, num_predict: int) -> Self:
         """Return the same model with another limit to its answers, in tokens; that does not reload it."""

@@ -11,15 +11,15 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing, asynccontextmanager
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
 import httpx
-from ollama import AsyncClient, ChatResponse, ResponseError, ShowResponse
+from ollama import AsyncClient, ChatResponse, ResponseError
 
 from docwell.adapters.model_server import CHECK_TIMEOUT_S, ModelServer, failed, refused
 from docwell.answers import Completion, Message
 from docwell.deadline import Deadline
-from docwell.errors import Corrupt, DocwellError, ModelMissing, Unavailable
+from docwell.errors import DocwellError, ModelMissing, Unavailable
 
 if TYPE_CHECKING:
     from docwell.adapters.server_auth import ServerAuth
@@ -48,7 +48,7 @@ class OllamaModel(ModelServer):
     ) -> None:
         super().__init__(model, {"num_ctx": num_ctx, "num_predict": num_predict}, sleeps=sleeps, auth=auth)
         self._host, self._keep_alive = host, keep_alive
-        self._facts: dict[str, Any] = {}
+        self._digests: list[str | None] = []  # read once
 
     async def chat(self, messages: Sequence[Message], timeout_s: float) -> AsyncGenerator[str | Completion]:
         """Yield pieces of the answer and last its completion, within `timeout_s` seconds.
@@ -75,34 +75,20 @@ class OllamaModel(ModelServer):
         # A host also does this when the model repeats one token.
         raise Unavailable(_NAME, "the model host ended its answer early")
 
-    async def check(self) -> None:
-        """Return when the host answers, within 5 s, and has the model. Raises as `chat` does."""
-        await self._card()
-
-    async def context_length(self) -> int:
-        """Return the tokens that the model can read. Raises as `chat` does, and `Corrupt` if unstated."""
-        if "context_length" not in self._facts:
-            info = (await self._card()).modelinfo or {}
-            self._facts["context_length"] = info.get(f"{info.get('general.architecture')}.context_length")
-        length = self._facts["context_length"]
-        if not isinstance(length, int):
-            raise Corrupt(f"the model host does not say the context length of {self.name!r}")
-        return length
-
     async def digest(self) -> str | None:
         """Return the digest of the model as its host lists it, None when it lists none. Raises as `chat` does."""
-        if "digest" not in self._facts:
+        if not self._digests:
             async with Deadline(CHECK_TIMEOUT_S).stage(_NAME), self._client() as client:
                 listed = (await client.list()).models
             names = {self.name, f"{self.name}:latest"}
-            self._facts["digest"] = next((entry.digest for entry in listed if entry.model in names), None) or None
-        digest: str | None = self._facts["digest"]
-        return digest
+            self._digests = [entry.digest for entry in listed if entry.model in names] or [None]
+        return self._digests[0] or None
 
-    async def _card(self) -> ShowResponse:
+    async def stated_length(self) -> object:
+        """Return the context length in the answer to `/api/show`."""
         async with Deadline(CHECK_TIMEOUT_S).stage(_NAME), self._client() as client:
-            card: ShowResponse = await client.show(self.name)
-        return card
+            info = (await client.show(self.name)).modelinfo or {}
+        return info.get(f"{info.get('general.architecture')}.context_length")
 
     async def _parts(self, messages: Sequence[Message]) -> AsyncGenerator[ChatResponse]:
         turns = [{"role": message.role, "content": message.content} for message in messages]

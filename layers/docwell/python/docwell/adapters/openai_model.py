@@ -17,7 +17,7 @@ from pydantic import BaseModel
 from docwell.adapters.model_server import CHECK_TIMEOUT_S, ModelServer, failed, refused
 from docwell.answers import Completion, Message
 from docwell.deadline import Deadline
-from docwell.errors import Corrupt, DocwellError, ModelMissing, Unavailable
+from docwell.errors import DocwellError, ModelMissing, Unavailable
 
 if TYPE_CHECKING:
     from docwell.adapters.server_auth import ServerAuth
@@ -66,7 +66,6 @@ class OpenAiModel(ModelServer):
     ) -> None:
         super().__init__(model, {"max_tokens": num_predict}, sleeps=sleeps, auth=auth)
         self._url = url
-        self._context_length: int | None = None
 
     async def chat(self, messages: Sequence[Message], timeout_s: float) -> AsyncGenerator[str | Completion]:
         """Yield pieces of the answer and last its completion, within `timeout_s` seconds.
@@ -96,34 +95,20 @@ class OpenAiModel(ModelServer):
             raise Unavailable(_NAME, detail, retry_after=None)
         yield Completion("".join(texts), usage.prompt_tokens, usage.completion_tokens, reason)
 
-    async def check(self) -> None:
-        """Return when the server answers, within 5 s, and has the model. Raises as `chat` does."""
-        await self._card()
-
-    async def context_length(self) -> int:
-        """Return the tokens that the model can read. Raises as `chat` does, and `Corrupt` if unstated."""
-        if self._context_length is None:
-            card = await self._card()
-            length = card.max_model_len or (card.meta or {}).get("n_ctx_train")
-            if not isinstance(length, int):
-                raise Corrupt(f"the model host does not say the context length of {self.name!r}")
-            self._context_length = length
-        return self._context_length
-
     async def digest(self) -> str | None:
         """Return None: the protocol has no digest of weights."""
         return None
 
-    async def _card(self) -> _Card:
-        """Return what the server lists of the model."""
+    async def stated_length(self) -> object:
+        """Return the context length in the list of models, as vLLM and llama.cpp state it."""
         async with Deadline(CHECK_TIMEOUT_S).stage(_NAME), self._client() as client:
             response = await client.get("models")
             self._judge(response)
-            cards = _Cards.model_validate_json(response.content).data
-        for card in cards:
-            if card.id == self.name:
-                return card
-        raise self._missing()
+            cards = {card.id: card for card in _Cards.model_validate_json(response.content).data}
+        if self.name not in cards:
+            raise self._missing()
+        card = cards[self.name]
+        return card.max_model_len or (card.meta or {}).get("n_ctx_train")
 
     async def _events(self, messages: Sequence[Message]) -> AsyncGenerator[_Event]:
         """Yield the events of a streamed answer until its end."""
