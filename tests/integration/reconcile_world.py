@@ -125,7 +125,7 @@ class World:
         fingerprint = fingerprint or self.known[0]
         expected = {}
         ledger, index = self.ledger(fingerprint), self.index(fingerprint)
-        for one in self.store.list(None, 1000):
+        for one in self.store.page("")[0]:
             head = self.store.head(one.key)
             assert head is not None
             record = ledger.get(one.key)

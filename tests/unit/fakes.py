@@ -22,7 +22,6 @@ from docwell.models import (
     IndexRecord,
     Lease,
     Mark,
-    ObjectSummary,
     ObjectVersion,
     Page,
     Passage,
@@ -30,6 +29,7 @@ from docwell.models import (
     RangeTask,
     Reason,
     Status,
+    StoredObject,
     collection_of,
 )
 from docwell.ports import LiveDocument, Places, Stamped
@@ -77,10 +77,8 @@ class FakeStore:
             raise NotFound("changed")
         return self.tagged.get(key, {})
 
-    def list(self, after: str | None, limit: int) -> Sequence[ObjectSummary]:
-        keys = sorted(key for key in self.objects if after is None or key > after)[:limit]
-        bodies = {key: self.objects[key][1] for key in keys}
-        return [ObjectSummary(key, f'"{crc32(body):x}"', len(body)) for key, body in bodies.items()]
+    def page(self, after: str) -> tuple[Sequence[StoredObject], str | None]:
+        raise AssertionError("ingest lists no bucket")
 
     def download(self, key: str, version: ObjectVersion, path: Path) -> None:
         self.before_download()

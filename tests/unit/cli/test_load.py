@@ -16,10 +16,11 @@ from botocore.awsrequest import AWSResponse
 from botocore.compat import HTTPHeaders
 
 from docwell.adapters import s3
-from docwell.adapters.s3 import S3Copier, S3Listing, StoredObject
+from docwell.adapters.s3 import S3Copier, S3Listing
 from docwell.adapters.sqs import SqsTaskQueue
 from docwell.cli import load
 from docwell.errors import Forbidden, NotFound, Unavailable
+from docwell.models import StoredObject
 from tests.unit.cli.conftest import Run
 from tests.unit.cli.fake_api import BUCKET
 

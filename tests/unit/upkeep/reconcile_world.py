@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from docwell.config import ReconcileLimits
-from docwell.models import DocumentRecord, Hint, ObjectSummary, ObjectVersion, RangeTask, Status
+from docwell.models import DocumentRecord, Hint, ObjectVersion, RangeTask, Status, StoredObject
 from docwell.ports import LedgerRow
 from docwell.upkeep.reconcile import Reconcile, ReconcileReport
 
@@ -56,9 +57,10 @@ class World:
     def download(self, key: str, version: ObjectVersion, path: object) -> None:
         raise AssertionError("reconcile reads no document")
 
-    def list(self, after: str | None, limit: int) -> Sequence[ObjectSummary]:
-        keys = sorted(key for key in self.objects if after is None or key > after)
-        return [ObjectSummary(key, self.objects[key], 1) for key in keys[:limit]]
+    def page_of_objects(self, after: str) -> tuple[Sequence[StoredObject], str | None]:
+        keys = sorted(key for key in self.objects if key > after)
+        page = [StoredObject(key, self.objects[key], 1) for key in keys[:1000]]
+        return page, page[-1].key if len(keys) > len(page) else None
 
     # LedgerRows
     def scan(self, cursor: str | None, limit: int) -> tuple[Sequence[LedgerRow], str | None]:
@@ -115,11 +117,22 @@ class World:
         self.facts[name] = values
 
     def reconcile(self, fingerprint: str = "f1", **limits: int) -> Reconcile:
-        parts: dict[str, object] = dict.fromkeys(("store", "ledger", "index", "queue", "state"), self)
+        parts: dict[str, object] = dict.fromkeys(("ledger", "index", "queue", "state"), self)
+        parts["store"] = _Bucket(self)
         return Reconcile(fingerprint, limits=ReconcileLimits(**limits), clock=lambda: self.now, **parts)  # type: ignore[arg-type]
 
     def run(self) -> ReconcileReport:
         return self.reconcile().run(lambda: 100.0)
+
+
+class _Bucket:
+    """The bucket of a world, whose index has pages too."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._world, "page_of_objects" if name == "page" else name)
 
 
 def drift(report: ReconcileReport) -> dict[str, int]:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, fields
 from datetime import date
 from enum import StrEnum
 from hashlib import sha256
+from typing import NamedTuple
 
 DEFAULT_COLLECTION = "default"
 # The limit of S3 for a key, and of DynamoDB for a sort key, which a document is in the ledger's index.
@@ -93,13 +94,14 @@ class ObjectVersion:
     tag_count: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class ObjectSummary:
-    """One row of a listing of the bucket."""
+class StoredObject(NamedTuple):
+    """One row of a listing. `modified` is in seconds since the epoch; `archived` ones must be restored first."""
 
     key: str
     etag: str
     size: int
+    modified: float = 0.0
+    archived: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,13 +21,13 @@ from docwell.models import (
     IndexRecord,
     Lease,
     Mark,
-    ObjectSummary,
     ObjectVersion,
     Page,
     Passage,
     RangeTally,
     RangeTask,
     Status,
+    StoredObject,
 )
 
 if TYPE_CHECKING:
@@ -50,8 +50,8 @@ class ObjectStore(Protocol):
     def tags(self, key: str, version: ObjectVersion) -> Mapping[str, str]:
         """Return that version's tags, none where reading them is forbidden. Raises `NotFound` when it is gone."""
 
-    def list(self, after: str | None, limit: int) -> Sequence[ObjectSummary]:
-        """Return up to `limit` objects with keys after `after`, in key order; fewer only at the end."""
+    def page(self, after: str) -> tuple[Sequence[StoredObject], str | None]:
+        """Return objects after a key, empty for the first ones, and the last key read, None at the end."""
 
 
 class Ledger(Protocol):

@@ -12,7 +12,7 @@ from datetime import datetime
 from email.errors import MessageError
 from email.header import decode_header, make_header
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 from urllib.parse import urlencode
 
 from boto3.s3.transfer import TransferConfig
@@ -28,8 +28,8 @@ from docwell.models import (
     MAX_TAGS,
     MAX_TAGS_BYTES,
     CitationUnit,
-    ObjectSummary,
     ObjectVersion,
+    StoredObject,
     UnitKind,
     bounded,
 )
@@ -41,7 +41,6 @@ if TYPE_CHECKING:
         CopySourceTypeDef,
         GetObjectRequestTypeDef,
         GetObjectTaggingRequestTypeDef,
-        ListObjectsV2RequestPaginateTypeDef,
         ListObjectsV2RequestTypeDef,
     )
 
@@ -59,13 +58,80 @@ _BLOCK = 1024 * 1024
 _NO_VERSION_ID = re.compile(r'"?[0-9a-f]{32}(-\d+)?"?|".*"|null')
 
 
-class S3ObjectStore:
-    """`docwell.ports.ObjectStore` over one bucket, versioned or not."""
+_LIST_PAGE = 1000  # the most that S3 lists at once
+# S3 must restore these before it copies them.
+_ARCHIVED = frozenset({"GLACIER", "DEEP_ARCHIVE"})
+# Of a listing: a wrong name or permission, which no retry repairs.
+_NO_LISTING = ("403", "AccessDenied", "404", "NoSuchBucket", "InvalidBucketName")
+# Folders that hold only one folder are no partitions: the listing goes into them, this deep at most.
+_DEPTH = 8
 
-    def __init__(self, client: S3Client, bucket: str) -> None:
+
+class S3Listing:
+    """The current objects of one bucket below a prefix. Raises `Unavailable`."""
+
+    def __init__(self, client: S3Client, bucket: str, prefix: str = "") -> None:
         self._client = client
         self._bucket = bucket
-        self._warned = False
+        self._prefix = prefix
+
+    def page(self, after: str, until: str = "") -> tuple[list[StoredObject], str | None]:
+        """Return up to 1,000 objects after a key, up to and including another; an empty key is no bound.
+
+        Also return the last key read, or None at the end.
+        """
+        request: ListObjectsV2RequestTypeDef = {
+            "Bucket": self._bucket,
+            "Prefix": self._prefix,
+            "MaxKeys": _LIST_PAGE,
+            "OptionalObjectAttributes": ["RestoreStatus"],
+        }
+        if after:
+            request["StartAfter"] = after
+        with self._plain_errors():
+            answer = self._client.list_objects_v2(**request)
+        listed = answer.get("Contents", [])
+        rows = [
+            StoredObject(
+                row["Key"],
+                row["ETag"],
+                row["Size"],
+                row["LastModified"].timestamp(),
+                # A restored object keeps its storage class.
+                row.get("StorageClass") in _ARCHIVED and "RestoreExpiryDate" not in row.get("RestoreStatus", {}),
+            )
+            for row in listed
+            if not until or row["Key"] <= until
+        ]
+        ended = len(rows) < len(listed) or not answer["IsTruncated"]
+        return rows, None if ended else listed[-1]["Key"]
+
+    def folders(self) -> list[str]:
+        """Return up to 1,000 folders, of the first level that has more than one."""
+        prefix, folders = self._prefix, list[str]()
+        for _ in range(_DEPTH):
+            with self._plain_errors():
+                answer = self._client.list_objects_v2(Bucket=self._bucket, Prefix=prefix, Delimiter="/")
+            folders = sorted(row["Prefix"] for row in answer.get("CommonPrefixes", []))
+            if len(folders) != 1:
+                break
+            prefix = folders[0]
+        return folders
+
+    @contextmanager
+    def _plain_errors(self) -> Iterator[None]:
+        try:
+            with vendor_errors("s3", *_NO_LISTING):
+                yield
+        except ClientError as error:
+            detail = f"s3: listing bucket {self._bucket!r} answered {error_code(error)}"
+            raise Unavailable("s3", detail, retry_after=None) from error
+
+
+class S3ObjectStore(S3Listing):
+    """`docwell.ports.ObjectStore` over one bucket, versioned or not."""
+
+    _warned = False
 
     def head(self, key: str) -> ObjectVersion | None:
         """Return the current version, None where the key is absent or its newest version is a delete marker."""
@@ -117,18 +183,6 @@ class S3ObjectStore:
                     shutil.copyfileobj(body, file, _BLOCK)
         except ClientError as error:
             raise NotFound(f"{key!r} changed while it was being read") from error
-
-    def list(self, after: str | None, limit: int) -> Sequence[ObjectSummary]:
-        """Return up to `limit` (1,000 at most) objects after the key `after`, in key order."""
-        request: ListObjectsV2RequestPaginateTypeDef = {"Bucket": self._bucket}
-        if after is not None:
-            request["StartAfter"] = after
-        # A page of S3 can have fewer objects and not be the last one.
-        request["PaginationConfig"] = {"MaxItems": limit, "PageSize": limit}
-        pages = self._client.get_paginator("list_objects_v2").paginate(**request)
-        with vendor_errors("s3"):
-            rows = [row for page in pages for row in page.get("Contents", ())]
-        return [ObjectSummary(row["Key"], row["ETag"], row["Size"]) for row in rows]
 
 
 def _version_of(version: str | None, etag: str) -> str:
@@ -209,91 +263,13 @@ def _reachable(url: str, client: S3Client, reached_at: str | None) -> str:
     return reached_at.rstrip("/") + url.removeprefix(endpoint) if reached_at else url
 
 
-_LIST_PAGE = 1000  # the most that S3 lists at once
-# S3 must restore these before it copies them.
-_ARCHIVED = frozenset({"GLACIER", "DEEP_ARCHIVE"})
 _COPY_CHANGED = ("404", "NoSuchKey", "412", "PreconditionFailed")
 _COPY_DENIED = ("403", "AccessDenied")
-# Of a listing: a wrong name or permission, which no retry repairs.
-_NO_LISTING = (*_COPY_DENIED, "404", "NoSuchBucket", "InvalidBucketName")
 _IN_ARCHIVE = ("InvalidObjectState", "ObjectNotInActiveTierError")
 _REFUSED = ("InvalidRequest",)  # such as a copy of an object under a customer's key (SSE-C)
 # S3 copies up to 5 GiB in one request. Parts make a failed copy repeat less.
 _IN_PARTS_FROM = 256 * 1024 * 1024
 _PART = 128 * 1024 * 1024
-# Folders that hold only one folder are no partitions: the listing goes into them, this deep at most.
-_DEPTH = 8
-
-
-class StoredObject(NamedTuple):
-    """One row of a listing. `modified` is in seconds since the epoch; `archived` ones must be restored first."""
-
-    key: str
-    etag: str
-    size: int
-    modified: float = 0.0
-    archived: bool = False
-
-
-class S3Listing:
-    """The current objects of one bucket below a prefix. Raises `Unavailable`."""
-
-    def __init__(self, client: S3Client, bucket: str, prefix: str = "") -> None:
-        self._client = client
-        self._bucket = bucket
-        self._prefix = prefix
-
-    def page(self, after: str, until: str = "") -> tuple[list[StoredObject], str | None]:
-        """Return up to 1,000 objects after a key, up to and including another; an empty key is no bound.
-
-        Also return the last key read, or None at the end.
-        """
-        request: ListObjectsV2RequestTypeDef = {
-            "Bucket": self._bucket,
-            "Prefix": self._prefix,
-            "MaxKeys": _LIST_PAGE,
-            "OptionalObjectAttributes": ["RestoreStatus"],
-        }
-        if after:
-            request["StartAfter"] = after
-        with self._plain_errors():
-            answer = self._client.list_objects_v2(**request)
-        listed = answer.get("Contents", [])
-        rows = [
-            StoredObject(
-                row["Key"],
-                row["ETag"],
-                row["Size"],
-                row["LastModified"].timestamp(),
-                # A restored object keeps its storage class.
-                row.get("StorageClass") in _ARCHIVED and "RestoreExpiryDate" not in row.get("RestoreStatus", {}),
-            )
-            for row in listed
-            if not until or row["Key"] <= until
-        ]
-        ended = len(rows) < len(listed) or not answer["IsTruncated"]
-        return rows, None if ended else listed[-1]["Key"]
-
-    def folders(self) -> list[str]:
-        """Return up to 1,000 folders, of the first level that has more than one."""
-        prefix, folders = self._prefix, list[str]()
-        for _ in range(_DEPTH):
-            with self._plain_errors():
-                answer = self._client.list_objects_v2(Bucket=self._bucket, Prefix=prefix, Delimiter="/")
-            folders = sorted(row["Prefix"] for row in answer.get("CommonPrefixes", []))
-            if len(folders) != 1:
-                break
-            prefix = folders[0]
-        return folders
-
-    @contextmanager
-    def _plain_errors(self) -> Iterator[None]:
-        try:
-            with vendor_errors("s3", *_NO_LISTING):
-                yield
-        except ClientError as error:
-            detail = f"s3: listing bucket {self._bucket!r} answered {error_code(error)}"
-            raise Unavailable("s3", detail, retry_after=None) from error
 
 
 class S3Copier:

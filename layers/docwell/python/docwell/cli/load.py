@@ -33,7 +33,8 @@ from docwell.media_types import MEDIA_TYPES
 from docwell.models import KEY_BYTES
 
 if TYPE_CHECKING:
-    from docwell.adapters.s3 import S3Copier, S3Listing, StoredObject
+    from docwell.adapters.s3 import S3Copier, S3Listing
+    from docwell.models import StoredObject
 
 
 _Result = TypeVar("_Result")

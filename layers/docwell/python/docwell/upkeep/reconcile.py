@@ -29,16 +29,16 @@ from docwell.models import (
     Attributes,
     DocumentRecord,
     Hint,
-    ObjectSummary,
     ObjectVersion,
     Reason,
     Status,
+    StoredObject,
     collection_of,
 )
 from docwell.ports import HintQueue, IndexRows, LedgerRow, LedgerRows, ObjectStore, StateStore
 
-_LIST_PAGE = 1000  # the most that S3 lists at once
 _LEDGER_PAGE = 200
+_REMOVED_AT_ONCE = 1000  # rows of a ledger
 _INDEX_PAGE = 1000
 _EXAMPLES = 100  # findings that a report names
 # A retry seldom helps after an unforeseen error: once a day is enough.
@@ -140,18 +140,16 @@ class Reconcile:
         replaced, and with constant uploads there would always be one.
         """
         keys = settled = failed = 0
-        after: str | None = None
-        counted_all = False
+        after, counted_all = "", False
         while not counted_all and remaining_s() > self.limits.stop_before_s:
-            page = self.store.list(after, _LIST_PAGE)
+            page, last = self.store.page(after)
             rows = self.ledger.rows_of([summary.key for summary in page])
             keys += len(page)
             waiting = [summary for summary in page if not is_settled(rows.get(summary.key), summary)]
             active_rows = active.rows_of([summary.key for summary in waiting])
             settled += len(page) - sum(is_settled(active_rows.get(summary.key), summary) for summary in waiting)
             failed += sum(row.record.status is Status.FAILED for row in rows.values())
-            counted_all = len(page) < _LIST_PAGE
-            after = None if counted_all else page[-1].key
+            after, counted_all = last or "", last is None
         counts = {"keys": keys, "settled": settled, "failed": failed}
         return {**counts, "counted_all": counted_all, "complete": counted_all and settled == keys}
 
@@ -161,7 +159,7 @@ class Reconcile:
             self.index.drop(collection)
         cursor: str | None = None
         while remaining_s() > self.limits.stop_before_s:
-            rows, cursor = self.ledger.scan(cursor, _LIST_PAGE)
+            rows, cursor = self.ledger.scan(cursor, _REMOVED_AT_ONCE)
             self.ledger.forget([row.record.key for row in rows])
             if cursor is None:
                 self.forget_passes()
@@ -173,17 +171,17 @@ class Reconcile:
     def _objects(self, now: Pass) -> list[Finding]:
         """Find objects whose row is absent or of other content."""
         listed_at = self.clock()
-        page = self.store.list(now.cursor or None, _LIST_PAGE)
+        page, last = self.store.page(now.cursor)
         rows = self.ledger.rows_of([summary.key for summary in page])
         now.keys += len(page)
-        now.advance(page[-1].key if len(page) == _LIST_PAGE else None)
+        now.advance(last)
         return [
             Finding(kind, Hint(summary.key))
             for summary in page
             if (kind := self._judge_object(summary, rows.get(summary.key), listed_at)) is not None
         ]
 
-    def _judge_object(self, summary: ObjectSummary, row: LedgerRow | None, listed_at: float) -> Drift | None:
+    def _judge_object(self, summary: StoredObject, row: LedgerRow | None, listed_at: float) -> Drift | None:
         if row is None:
             return Drift.MISSING
         record = row.record
@@ -332,7 +330,7 @@ class Finding:
     hint: Hint
 
 
-def is_settled(row: LedgerRow | None, summary: ObjectSummary) -> bool:
+def is_settled(row: LedgerRow | None, summary: StoredObject) -> bool:
     """Whether the row is settled for the object's content."""
     return row is not None and row.record.status in SETTLED and row.record.etag in (None, summary.etag)
 
