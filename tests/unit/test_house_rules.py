@@ -23,12 +23,12 @@ PACKAGE = "layers/docwell/python/docwell/"
 # The most lines of Python below each folder, and the budget that they go down to. A change may lower a ceiling and
 # never raises one: it removes as many lines as it adds.
 CEILINGS = {
-    PACKAGE: (30_763, 28_000),
+    PACKAGE: (30_666, 28_000),
     PACKAGE + "query/": (7_057, 6_500),
     PACKAGE + "adapters/documents/": (5_575, 4_900),
     PACKAGE + "cli/": (3_980, 4_000),
     "benchmarks/": (8_536, 6_500),
-    "tests/": (38_635, 36_000),
+    "tests/": (38_565, 36_000),
     "infra/": (6_980, 7_000),
 }
 # Names that do not say what a value is: at most one in a hundred.
@@ -122,14 +122,6 @@ def test_lint_exceptions_are_few_and_have_a_reason() -> None:
     found = [line for text in SOURCES.values() for line in exceptions(text)]
     assert len(found) <= EXCEPTIONS
     assert [line for line in found if not WITH_REASON.match(line)] == []
-
-
-def test_no_process_of_pytest_sends_itself_a_signal() -> None:
-    # On a busy machine it ended the process, whichever handler the test had set. Child programs are in quotes.
-    calls = re.compile(r"^[^\"'\n]*\b(os\.kill\(os\.getpid\(\)|raise_signal\()", re.MULTILINE)
-    assert calls.search("    os.kill(os.getpid(), 2)")
-    assert calls.search("x = lambda: signal.raise_signal(2)")
-    assert [name for name, text in SOURCES.items() if name.startswith("tests/") and calls.search(text)] == []
 
 
 # --- prose ---

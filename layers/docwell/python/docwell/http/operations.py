@@ -17,7 +17,7 @@ from docwell.http.edges import charge
 from docwell.identity import Principal, Use
 from docwell.models import Status
 from docwell.query.documents import Listing, list_documents
-from docwell.upkeep.operations import DeadLetters, check_operates, last_canary, redrive
+from docwell.upkeep.operations import CanaryResult, DeadLetters, check_operates, last_canary, redrive
 from docwell.upkeep.reconcile import Phase, last_pass
 from docwell.wiring import query as wiring
 
@@ -49,13 +49,6 @@ class DeadLettersBody(BaseModel):
     waiting: int = Field(description="About how many messages are parked, of all documents.")
     failed: list[bodies.DocumentBody]
     more: bool = Field(description="Whether more documents may have failed than are listed.")
-
-
-class CanaryBody(BaseModel, from_attributes=True):
-    """The last result of the canary: `found`, `unindexed`, `missing` or `failed`."""
-
-    outcome: str
-    at: float = Field(description="Seconds since the epoch.")
 
 
 class ModelBody(BaseModel):
@@ -107,7 +100,7 @@ class OperationsResponse(BaseModel):
 
     reconcile: ReconcileBody | None
     dead_letters: DeadLettersBody | None
-    canary: CanaryBody | None
+    canary: CanaryResult | None
     model: ModelBody | None
     prompts: list[PromptBody]
     usage: UseBody | None

@@ -27,7 +27,7 @@ class DeadLetters(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class CanaryResult:
-    """The last result of the canary, a name of `docwell.upkeep.canary.Finding`, and its time in seconds."""
+    """The last result of the canary: `found`, `unindexed`, `missing` or `failed`, `at` seconds since the epoch."""
 
     outcome: str
     at: float
