@@ -56,10 +56,6 @@ _WORKERS = 32
 # More partitions than threads: one with slow documents does not hold up the end.
 _PARTITIONS = 4 * _WORKERS
 
-LongestWaitOption = Annotated[
-    float, typer.Option(min=1, metavar="SECONDS", help="How long other uploads may wait behind the load.")
-]
-
 app = group()
 
 
@@ -76,7 +72,9 @@ def load(
     ] = None,
     dry_run: DryRunFlag = False,
     yes: YesFlag = False,
-    longest_wait: LongestWaitOption = 30.0,
+    longest_wait: Annotated[
+        float, typer.Option(min=1, metavar="SECONDS", help="How long other uploads may wait behind the load.")
+    ] = 30.0,
     as_json: JsonFlag = False,
 ) -> None:
     """Load the documents below a prefix of another bucket.
