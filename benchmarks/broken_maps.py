@@ -36,14 +36,9 @@ def _any_script(text: str, seed: int) -> str:
 
 
 BROKEN: dict[str, Callable[[str, int], str]] = {
-    "glyph names": _per_letter(lambda letter: f"/g{ord(letter) % 256}"),
-    "glyph numbers": _per_letter(lambda letter: f"/{ord(letter) % 256}"),
-    "cid notation": _per_letter(lambda letter: f"(cid:{ord(letter) % 256})"),
     "private use": _per_letter(lambda letter: chr(0xE000 + ord(letter) % 256)),
-    "one letter": _per_letter(lambda _letter: "a"),
     "the next letter": _per_letter(_rotated),
     "glyph index for code": _per_letter(_shifted(-29)),
-    "symbols": _per_letter(lambda letter: chr(33 + ord(letter) % 15)),
     "permuted letters": _permuted,
     "any script": _any_script,
 }

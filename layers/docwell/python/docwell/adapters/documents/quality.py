@@ -17,15 +17,11 @@ UNREADABLE_SHARE = 0.5
 # A page with fewer characters is not judged.
 LEAST_CHARACTERS = 20
 
-# A page with fewer pairs of letters, or symbols, is not judged by them.
-FEW_PAIRS, FEW_SYMBOLS = 100, 100
+# A page with fewer pairs of letters is not judged by them.
+FEW_PAIRS = 100
 # The least mean grade of a page's pairs of letters (`PAIR_GRADES`). Pages of the evaluation set have 5.2 and more,
 # but for one that lists the alphabet.
 LEAST_GRADE = 5.0
-# The largest share of glyph names, and of one letter among letters and digits ("e" has 17 % in French).
-NAMES_SHARE, LETTER_SHARE = 0.5, 0.6
-# The least share of letters and digits; a page of formulas has 0.6.
-LEAST_ALPHANUMERIC = 0.3
 # The largest share of pairs of letters from two scripts; a page of formulas with Greek letters has 0.1.
 MIXED_SHARE = 0.4
 
@@ -60,9 +56,6 @@ PAIR_GRADES = (
     "62136022612335510223432042",
 )
 _LETTERS = re.compile("[a-z]{2,}")
-# Names of glyphs without a Unicode value: /g18, /i255, /0, /uni0041.
-_NAMES = re.compile(r"/(?:[A-Za-z]{0,3}\d{1,5}|uni[0-9A-F]{4})(?=[/\s]|\Z)")
-_LEADERS = re.compile(r"([\W_])(?:\s?\1){2,}")
 # Scripts that one word may have beside each other.
 _EAST_ASIAN = frozenset({"CJK", "HIRAGANA", "KATAKANA", "KATAKANA-HIRAGANA", "HANGUL", "FULLWIDTH", "HALFWIDTH"})
 
@@ -73,8 +66,6 @@ _BREAKS = re.compile("\r\n|[\r\f\v\x85\u2028\u2029]")
 _REST_OF_WORD = re.compile(r"\A(\S+) (?=\S)")
 _WORD = re.compile(r"\w+(?:-\w+)*")
 _LONGEST_WORD = 64
-# The notation of some PDF programs for a glyph without a Unicode value.
-_CID = re.compile(r"\(cid:\d{1,5}\)")
 _BAD = frozenset({"Cc", "Cn", "Co", "Cs"})
 # Presentation forms of plain letters: Latin ligatures and the shapes of Arabic letters. Full NFKC would also
 # change quotation marks, fractions and superscripts, which a quote must keep.
@@ -88,9 +79,8 @@ _INVISIBLE = frozenset(
 def unreadable_share(text: str) -> float:
     """Return the share (0 to 1) of unreadable characters; 0 for a page without text.
 
-    Private use, unassigned, control and replacement characters and `(cid:7)` are unreadable.
+    Private use, unassigned, control and replacement characters are unreadable.
     """
-    coded = sum(len(match) for match in _CID.findall(text))
     bad = total = 0
     for character, count in Counter(text).items():
         if character.isspace() or character in _HYPHEN:
@@ -98,7 +88,7 @@ def unreadable_share(text: str) -> float:
         total += count
         if character == "\ufffd" or unicodedata.category(character) in _BAD:
             bad += count
-    return (bad + coded) / total if total else 0.0
+    return bad / total if total else 0.0
 
 
 def is_unreadable(text: str) -> bool:
@@ -109,21 +99,8 @@ def is_unreadable(text: str) -> bool:
 def is_garbled(text: str) -> bool:
     """Return whether a page's characters are valid but not its own, as from a font with a wrong map to Unicode.
 
-    Such a page has glyph names, mostly symbols, mostly one letter, words of several scripts, or pairs of letters
-    that no language in Latin letters has.
+    Such a page has words of several scripts, or pairs of letters that no language in Latin letters has.
     """
-    solid = len("".join(text.split()))
-    if sum(len(match[0]) for match in _NAMES.finditer(text)) > NAMES_SHARE * solid:
-        return True
-    kinds = Counter(unicodedata.category(letter)[0] for letter in _LEADERS.sub("", text) if not letter.isspace())
-    total = sum(kinds.values())
-    if total >= FEW_SYMBOLS and sum(kinds[kind] for kind in "LMN") < LEAST_ALPHANUMERIC * total:
-        return True
-    letters = Counter(letter for letter in text.lower() if letter.isalnum())
-    # A table may be full of zeros.
-    commonest = max((count for letter, count in letters.items() if letter.isalpha()), default=0)
-    if sum(letters.values()) >= FEW_PAIRS and commonest > LETTER_SHARE * sum(letters.values()):
-        return True
     words = _LETTERS.findall(text.lower())
     return _pair_grade(words) < LEAST_GRADE or _mixes_scripts(text)
 
