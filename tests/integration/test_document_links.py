@@ -54,41 +54,32 @@ def test_a_link_to_another_document_saves_it_and_never_shows_it(bucket: Any) -> 
     assert answer.headers["content-disposition"] == "attachment"
 
 
-@pytest.mark.parametrize("media_type", sorted({*MEDIA_TYPES.values(), "image/svg+xml", UNKNOWN}))
-def test_a_link_names_the_kind_of_file_and_shows_only_what_cannot_run(bucket: Any, media_type: str) -> None:
+def test_a_link_names_the_kind_of_file_and_shows_only_what_cannot_run(bucket: Any) -> None:
     bucket.put_object(Key="a", Body=b"<script>alert(1)</script>", ContentType="text/html")
-    link = S3DocumentLinks(client("s3"), bucket.name, 300).link("a", "null", FIRST_PAGE, media_type)
-    answer = httpx.get(link)
-    shown = media_type in {"application/pdf", "image/png", "image/jpeg"}
-    assert answer.headers["content-type"] == media_type
-    assert answer.headers["content-disposition"] == ("inline" if shown else "attachment")
-    assert link.endswith("#page=1") == (media_type == "application/pdf")
+    links = S3DocumentLinks(client("s3"), bucket.name, 300)
+    for media_type in sorted({*MEDIA_TYPES.values(), "image/svg+xml", UNKNOWN}):
+        link = links.link("a", "null", FIRST_PAGE, media_type)
+        answer = httpx.get(link)
+        shown = media_type in {"application/pdf", "image/png", "image/jpeg"}
+        assert answer.headers["content-type"] == media_type
+        assert answer.headers["content-disposition"] == ("inline" if shown else "attachment")
+        assert link.endswith("#page=1") == (media_type == "application/pdf")
 
 
 @pytest.mark.parametrize("key", KEYS)
-def test_a_link_gives_the_pdf_to_whoever_follows_it(bucket: Any, key: str) -> None:
+def test_a_link_opens_the_version_that_was_cited(bucket: Any, key: str) -> None:
     # The content type of the upload does not count.
     bucket.put_object(Key=key, Body=b"%PDF-1.7 content", ContentType="text/html")
     head = S3ObjectStore(client("s3"), bucket.name).head(key)
     assert head is not None
     link = S3DocumentLinks(client("s3"), bucket.name, 300).link(key, head.version, page(9))
     assert link.endswith("#page=9")
+    if bucket.name == "documents-versioned":
+        bucket.put_object(Key=key, Body=b"a later version")
     answer = httpx.get(link)
     assert answer.content == b"%PDF-1.7 content"
     assert answer.headers["content-type"] == "application/pdf"
     assert answer.headers["content-disposition"] == "inline"
-
-
-def test_a_link_opens_the_version_that_was_cited(server: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("AWS_ENDPOINT_URL", server)
-    bucket = boto3.resource("s3").create_bucket(Bucket="documents-replaced")
-    bucket.Versioning().enable()
-    bucket.put_object(Key="a", Body=b"old")
-    head = S3ObjectStore(client("s3"), bucket.name).head("a")
-    assert head is not None
-    bucket.put_object(Key="a", Body=b"new")
-    link = S3DocumentLinks(client("s3"), bucket.name, 300).link("a", head.version, page(1))
-    assert httpx.get(link).content == b"old"
 
 
 @pytest.mark.parametrize(
@@ -105,14 +96,6 @@ def test_a_link_opens_the_version_that_was_cited(server: str, monkeypatch: pytes
 def test_only_a_version_id_goes_into_a_link(version: str, expected: bool) -> None:
     query = query_of(S3DocumentLinks(client("s3"), "documents", 300).link("a", version, page(1)))
     assert query.get("versionId") == ([version] if expected else None)
-
-
-def test_a_link_names_the_region_of_the_bucket(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-central-1")
-    monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)
-    link = urlsplit(S3DocumentLinks(client("s3"), "documents", 120).link("a b", "v", page(1)))
-    assert (link.hostname, link.path) == ("documents.s3.eu-central-1.amazonaws.com", "/a%20b")
-    assert "/eu-central-1/s3/aws4_request" in parse_qs(link.query)["X-Amz-Credential"][0]
 
 
 def test_without_credentials_there_is_no_link(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -139,10 +122,3 @@ def test_a_link_to_a_file_that_is_attached_to_a_pdf_opens_the_pdf() -> None:
     # A PDF that is attached to a message is a part of the message.
     link = links.link("a.eml", "v", CitationUnit(UnitKind.PART, "attachment a.pdf, page 1", "part=2"))
     assert query_of(link)["response-content-type"] == ["application/octet-stream"]
-
-
-def test_a_form_for_aws_is_for_the_buckets_region(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-central-1")
-    form = S3DocumentLinks(client("s3"), "documents", 60).form("a.pdf", 1, "application/pdf")
-    assert form.url == "https://documents.s3.eu-central-1.amazonaws.com/"
-    assert "/eu-central-1/s3/aws4_request" in form.fields["x-amz-credential"]

@@ -98,15 +98,6 @@ def test_a_retriever_gives_the_passages_of_a_search_with_their_pages(
         assert metadata["link"].endswith("#page=7")
 
 
-@pytest.mark.parametrize("loaded", [("llama-index", "llama_index_docwell")], indirect=True)
-@pytest.mark.usefixtures("world")
-def test_a_prompt_of_llama_index_has_the_text_and_its_place_and_no_link(endpoint: str, loaded: ModuleType) -> None:
-    (found,) = loaded.DocwellRetriever(endpoint, "house").retrieve(QUESTION)
-    assert found.node.metadata["link"]
-    for mode in ("llm", "embed"):
-        assert found.node.get_content(mode) == f"document: house/rules.pdf\npage: 7\n\n{BOILER}"
-
-
 @EACH
 def test_a_retriever_says_why_a_search_fails(
     world: HttpWorld, endpoint: str, loaded: ModuleType, found: Found

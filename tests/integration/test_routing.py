@@ -128,29 +128,8 @@ def test_the_english_model_routes_questions_in_languages_with_examples(embedder:
     assert share(reworded, "ordinary", WITH_EXAMPLES) <= MOST_TAKEN_FOR_LISTS
 
 
-# Files that a question names, in words of no example, their first lines, and texts that answer the second half.
-FILES = {
-    "a/minutes.docx": "Minutes of the general meeting, 12 June. Present: 41 members.",
-    "a/Annual_Report-2021.pdf": "Annual Report 2021 of the Nordkai group. To our shareholders.",
-    "a/harbour-plan.txt": "The harbour plan sets out how the harbour is rebuilt until 2030.",
-}
-NAMED_OVERVIEWS = (
-    "What is minutes.docx about?",
-    "Summarise Annual_Report-2021.pdf.",
-    "What is the harbour plan about?",
-    "Who wrote the Annual Report 2021?",
-    "Worum geht es in minutes.docx?",
-    "Résume minutes.docx.",
-    "¿De qué trata minutes.docx?",
-    "请总结minutes.docx",
-)
-NAMED_ORDINARY = (
-    ("When does the lease in minutes.docx end?", "The lease ends in May."),
-    ("How much revenue does Annual_Report-2021.pdf state?", "Revenue was 3 million euros."),
-    ("How many minutes does the test take?", "The test takes 40 minutes."),
-    ("Wer hat laut minutes.docx die Brücke entworfen?", "Ada Holt hat die Brücke entworfen."),
-    ("Combien de personnes ont répondu dans minutes.docx ?", "310 personnes ont répondu."),
-)
+# Files with their first lines, and questions that name one: about all of it, or with the text that answers it.
+NAMED: dict[str, Any] = json.loads(HERE.with_name("router_files.json").read_text("utf-8"))
 
 
 def test_a_question_that_names_a_file_is_for_its_overview_only_if_it_is_about_all_of_it(
@@ -165,12 +144,12 @@ def test_a_question_that_names_a_file_is_for_its_overview_only_if_it_is_about_al
     modes = Modes(Router(embedder), {Mode.OVERVIEW: Overviews()}, Retrieval(FakeLedger(), FakeIndex()))
 
     def is_overview(question: str, text: str = "") -> bool:
-        pairs = [(key, part) for key, line in FILES.items() for part in (line, text) if part]
+        pairs = [(key, part) for key, line in NAMED["files"].items() for part in (line, text) if part]
         keys, texts = zip(*pairs, strict=True)
         before = len(asked)
         modes.basis(searched(embedder, question, keys, texts))
         return len(asked) > before
 
-    assert [question for question in NAMED_OVERVIEWS if not is_overview(question)] == []
+    assert [question for question in NAMED["overview"] if not is_overview(question)] == []
     assert all(len(question.documents) == 1 for question in asked)
-    assert [question for question, text in NAMED_ORDINARY if is_overview(question, text)] == []
+    assert [question for question, text in NAMED["passages"] if is_overview(question, text)] == []

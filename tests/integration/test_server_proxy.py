@@ -211,18 +211,6 @@ def test_another_certificate_or_name_is_refused_by_the_client(proxy: Proxy) -> N
     assert Upstream.requests == []
 
 
-def test_a_rotated_token_replaces_the_old_one_while_nginx_runs(proxy: Proxy) -> None:
-    proxy.token("next")
-    proxy.apply()
-    try:
-        until(lambda: client(proxy, token="next").get("/").status_code == 200)
-        assert client(proxy, token="right").get("/").status_code == 401
-    finally:
-        proxy.token("right")
-        proxy.apply()
-        until(lambda: client(proxy).get("/").status_code == 200)
-
-
 def test_a_rotated_pair_is_trusted_by_a_process_that_has_read_both(proxy: Proxy) -> None:
     certificate, key = new_pair("docwell", datetime.now(UTC))
     secrets, clock = [RIGHT], Clock()

@@ -93,29 +93,6 @@ def test_a_deployment_publishes_what_it_executes_and_leaves_no_parameters_to_a_l
     assert not written.exists()
 
 
-@pytest.mark.parametrize("outputs", [{}, {"Bucket": "documents"}])
-def test_a_change_of_chromas_volume_that_cannot_be_stops_before_anything_is_deployed(
-    build: Path, profile: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, outputs: dict[str, str]
-) -> None:
-    declared = PARAMETERS | {name: {"Type": "String", "Default": ""} for name in ("ChromaUrl", "KmsKeyArn")}
-    (build / "template.yaml").write_text(yaml.safe_dump(BUILT | {"Parameters": declared}))
-    profile.write_text('KmsKeyArn = "arn"\n')
-    done: list[str] = []
-    monkeypatch.setattr(deployment, "BUILD", build)
-    monkeypatch.setattr(deployment, "RELEASES", tmp_path / "release")
-    monkeypatch.setattr(deployment, "package", lambda _: None)
-    monkeypatch.setattr(deployment, "stack_name", lambda _: "docwell-mine")
-    monkeypatch.setattr(deployment, "deployed", lambda _: ({"ChromaUrl": "", "KmsKeyArn": ""}, outputs))
-    monkeypatch.setattr(deployment, "_sam", lambda *_: done.append("sam"))
-    for name in ("prepare", "publish"):
-        monkeypatch.setattr(deployment, name, lambda *_: None)
-    refused = pytest.raises(StepError, match=r"KmsKeyArn.*make restore WHAT=zone PROFILE=mine")
-    with refused if outputs else contextlib.nullcontext():
-        deployment.deploy("mine")
-    # A stack whose creation failed has no volume: SAM says what to do with it.
-    assert done == ([] if outputs else ["sam"])
-
-
 def test_any_file_of_the_build_and_any_parameter_make_another_release(build: Path, profile: Path) -> None:
     values = deployment.parameters("mine", build)
     digests = [deployment.digest(build, values)]

@@ -79,12 +79,10 @@ def test_down_leaves_alone_a_process_that_has_the_number_of_a_dead_supervisor(
     ("host", "expected"),
     [
         ("gpu", "http://gpu:11434"),
-        ("gpu:9", "http://gpu:9"),
         ("http://gpu/", "http://gpu:11434"),
         ("0.0.0.0:9", f"http://{HOST}:9"),
         ("[::1]", "http://[::1]:11434"),
         ("http://gpu/ollama", "http://gpu:11434/ollama"),
-        ("https://gpu", "https://gpu"),
         ("https://gpu/ollama", "https://gpu/ollama"),
         ("", None),
         ("gpu:port", None),
