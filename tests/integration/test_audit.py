@@ -59,12 +59,6 @@ def test_an_event_of_any_number_of_documents_is_kept_whole(trail: DynamoAudit, n
     assert len(events) == max(1, -(-count // 300))
 
 
-def test_the_same_event_twice_is_two_rows(trail: DynamoAudit) -> None:
-    trail.append(ASKED)
-    trail.append(ASKED)
-    assert trail.events() == [ASKED, ASKED]
-
-
 def test_erasing_replaces_only_the_name_of_the_document(trail: DynamoAudit) -> None:
     for event in (ASKED, OTHER, REFUSED):
         trail.append(event)

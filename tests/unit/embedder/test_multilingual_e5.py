@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -9,15 +8,10 @@ import pytest
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
-from docwell.adapters.embedding.onnxruntime_session import OnnxruntimeSession
 from docwell.errors import Corrupt
-from layers.embedder import bert_onnx
 from layers.embedder.bert_onnx import Blocks
 from layers.embedder.multilingual_e5 import Packed
 from tests.unit.embedder import packed_model
-
-IDS = np.array([[0, 5, 13, 14, 2], [0, 9, 2, 1, 1]])
-FEED = {"input_ids": IDS, "attention_mask": (IDS != 1).astype(np.int64), "token_type_ids": np.zeros_like(IDS)}
 
 
 @pytest.fixture(scope="module")
@@ -48,19 +42,6 @@ def test_every_weight_has_its_bert_name_and_the_value_of_its_blocks(tmp_path: Pa
     }
     for name, bert_name in expected.items():
         assert np.array_equal(floats(weights[bert_name]), written[name]), name
-
-
-@pytest.mark.parametrize("runtime", ["onnxruntime", "openvino"])
-def test_packed_weights_give_the_vectors_of_the_same_weights_in_floats(tmp_path: Path, runtime: str) -> None:
-    packed_model.write(tmp_path / "model.bin")
-    packed = Packed.read(tmp_path / "model.bin")
-    bert_onnx.build(packed.weights, packed.config, tmp_path / "packed.onnx")
-    plain = {name: floats(weight) for name, weight in packed.weights.items()}
-    bert_onnx.build(plain, packed.config, tmp_path / "plain.onnx")
-    one, other = (run(tmp_path / f"{name}.onnx", runtime) for name in ("packed", "plain"))
-    # Half floats keep 11 bits of a weight.
-    assert np.allclose(one, other, atol=2e-3)
-    assert float(one[0] @ one[1]) < 0.99
 
 
 @pytest.mark.parametrize(
@@ -98,10 +79,3 @@ def test_a_damaged_file_is_refused_with_its_name(path: Path, tmp_path: Path, kep
 
 def floats(weight: NDArray[Any] | Blocks) -> NDArray[Any]:
     return weight.floats() if isinstance(weight, Blocks) else weight
-
-
-def run(path: Path, runtime: str) -> NDArray[np.float32]:
-    if runtime == "onnxruntime":
-        return OnnxruntimeSession(path, 1).run(FEED)
-    adapter = pytest.importorskip("docwell.adapters.embedding.openvino_session")
-    return partial(adapter.OpenvinoSession, precision="f32")(path, 1).run(FEED)  # type: ignore[no-any-return]

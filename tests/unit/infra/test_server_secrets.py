@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import boto3
 import pytest
-import yaml  # type: ignore[import-untyped] # ships no types
 from cryptography import x509
 from moto import mock_aws
 
-from infra.container.sam import ROOT
 from infra.release import credentials
 from infra.release.credentials import ServerSecrets, prepare, servers_of
 
@@ -103,14 +100,3 @@ def test_a_rotation_gives_each_part_time_to_read_before_the_next_needs_it() -> N
 
 def pems(text: str) -> set[str]:
     return {f"{entry}-----END CERTIFICATE-----\n" for entry in text.split("-----END CERTIFICATE-----\n") if entry}
-
-
-def test_a_stage_of_ci_makes_the_secrets_before_it_deploys() -> None:
-    path = Path("infra/release/credentials.py")
-    assert str(path) in (ROOT / "scripts/release").read_text()
-    workflow = yaml.safe_load((ROOT / ".github/workflows/deploy-stage.yml").read_text())
-    commands = [entry.get("run", "") for entry in workflow["jobs"]["deploy"]["steps"]]
-    created, deployed = (
-        next(i for i, step in enumerate(commands) if text in step) for text in (str(path), "sam deploy")
-    )
-    assert created < deployed

@@ -17,8 +17,8 @@ ROOT = Path(__file__).parents[3]
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
 EACH_WORKFLOW = pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.name)
 TREE = pins.Tree(ROOT)
-# Which build of torch these get (CPU or CUDA) is the machine's choice. No function and no check uses them.
-TORCH = {"export.txt"}
+
+
 WITHOUT_HASHES = {"layers/embedder/download/environment.py", "layers/embedder/parity/make_golden.py"}
 INSTALL = re.compile(r"""\b(?:pip3?|uv|uvx|pipx)["',]*\s+["']?(?:pip\s+)?install\b|\buvx\b|\bpipx\b|\buv tool\b""")
 HASHED = re.compile(r"--require-hashes\b")
@@ -106,14 +106,6 @@ def test_every_install_checks_hashes_and_builds_nothing() -> None:
             continue
         assert HASHED.search(command), f"{name}: {command}"
         assert WHEELS.search(command), f"{name}: {command}"
-
-
-def test_every_lock_has_hashes() -> None:
-    locks = [*(ROOT / "requirements").glob("*.txt"), *(ROOT / lock for lock in contents.LOCKS.values())]
-    assert len(locks) > len(contents.LOCKS) + 5
-    for lock in locks:
-        for block in re.findall(r"(?m)^[A-Za-z0-9].*(?:\n\s.*)*", lock.read_text()):
-            assert "--hash=sha256:" in block or lock.name in TORCH, f"{lock.name}: {block}"
 
 
 def test_every_image_is_a_parameter_that_a_release_checks() -> None:

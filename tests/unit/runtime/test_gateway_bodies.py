@@ -13,7 +13,6 @@ from docwell.access.authorizer import Authorizer
 from docwell.identity import ApiKey, digest_of
 from runtime import gateway
 from runtime.functions import FunctionPool, FunctionSpec
-from runtime.guard import refusal
 
 KNOWN = "a-value-of-twenty-characters"
 UNKNOWN = "another-value-of-twenty-characters"
@@ -152,20 +151,3 @@ def test_only_as_many_large_bodies_are_read_at_once_as_the_function_takes(monkey
 
     assert sorted(start["status"] for start, _ in asyncio.run(five())) == [408] * 2 + [429] * 3
     assert most == 2
-
-
-# --- refusals of web pages ---
-
-
-@pytest.mark.parametrize(
-    ("hosts", "origins", "says"),
-    [
-        (["docwell.example"], [], "must be 127.0.0.1"),
-        ([], [], "must be 127.0.0.1"),
-        (["localhost:8080"], ["http://evil.example"], "open a page of this address"),
-        (["localhost:8080"], ["http://localhost:8080"], None),
-    ],
-)
-def test_a_refusal_says_what_to_do(hosts: list[str], origins: list[str], says: str | None) -> None:
-    reason = refusal(hosts, origins)
-    assert (reason is None) if says is None else (reason is not None and says in reason)

@@ -23,7 +23,7 @@ from runtime.functions import FunctionInitFailed, FunctionPool, FunctionSpec
 from runtime.http_server import HttpServer
 from runtime.ingest import queues
 from runtime.service import function_spec, guarded
-from runtime.settings import ServerSettings, WorkerSettings, processors
+from runtime.settings import WorkerSettings, processors
 
 NEEDED = {
     "DOCWELL_BUCKET": "b",
@@ -83,21 +83,6 @@ def test_sigterm_ends_a_command_that_is_still_importing(tmp_path: Path) -> None:
     assert done.returncode == 143
 
 
-@pytest.mark.parametrize(("name", "model"), [("ingest", WorkerSettings), ("query", ServerSettings)])
-def test_the_help_of_a_command_lists_its_settings_and_the_required_ones(
-    name: str,
-    model: type[WorkerSettings | ServerSettings],
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    with pytest.raises(SystemExit, match="0"):
-        run(monkeypatch, name, "--help")
-    text = capsys.readouterr().out
-    assert {f"DOCWELL_{field.upper()}" for field in model.model_fields} <= set(text.split())
-    assert {"DOCWELL_BUCKET", "DOCWELL_CHROMA_URL", "AWS_REGION"} <= set(text.split())
-    assert all(field.description for field in model.model_fields.values())
-
-
 def limits(monkeypatch: pytest.MonkeyPatch, **more: str) -> IngestSettings:
     for variable, value in {**NEEDED, **more}.items():
         monkeypatch.setenv(variable, value)
@@ -146,19 +131,6 @@ def test_processes_share_the_processors_unless_the_user_sets_threads(monkeypatch
     assert function_spec("ingest", "a.b", 60).environment["DOCWELL_EMBED_THREADS"] == "4"
     monkeypatch.setenv("DOCWELL_EMBED_THREADS", "7")
     assert function_spec("ingest", "a.b", 60).environment["DOCWELL_EMBED_THREADS"] == "7"
-
-
-def test_a_stop_while_the_function_starts_is_no_error(capsys: pytest.CaptureFixture[str]) -> None:
-    # A program that runs the "handler", and never asks for an event.
-    pool = FunctionPool(FunctionSpec("import time; time.sleep(60)", runtime="timeit"))
-    starting = threading.Thread(target=pool.warm)
-    starting.start()
-    while not pool._busy:
-        starting.join(0.01)
-    pool.close()
-    starting.join(10)
-    assert not starting.is_alive()
-    assert capsys.readouterr().out == ""
 
 
 @pytest.mark.parametrize(("host", "status"), [("127.0.0.1", 403), ("localhost", 403), ("::1", 403), ("", 404)])

@@ -54,12 +54,12 @@ def test_the_first_question_finds_model_and_clients_made(loaded: list[Path]) -> 
     assert [made.cache_info().currsize for made in MADE_AT_START] == [1] * len(MADE_AT_START)
 
 
-def test_nobody_is_asked_while_it_is_prepared(loaded: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[Any] = []
-    monkeypatch.setattr(socket.socket, "connect", lambda _self, address: asked.append(address))
+def test_a_start_connects_to_no_server(loaded: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    connections: list[Any] = []
+    monkeypatch.setattr(socket.socket, "connect", lambda _self, address: connections.append(address))
     wiring.prepare_query()
     assert loaded
-    assert asked == []
+    assert connections == []
 
 
 @pytest.fixture
