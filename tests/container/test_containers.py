@@ -63,7 +63,7 @@ def is_the_answer(body: dict[str, Any]) -> bool:
 
 
 @pytest.mark.usefixtures("manual")
-def test_as_lambda_runs_it_the_query_function_answers_and_cites_the_page(query: Emulated) -> None:
+def test_the_query_function_answers_and_cites_the_page_as_in_lambda(query: Emulated) -> None:
     # API Gateway streams the responses of this route, buffered answers included.
     prelude, _, body = query.post(question_event("query", REQUEST)).partition(bytes(8))
     assert json.loads(prelude)["statusCode"] == 200, query.logs()
@@ -71,7 +71,7 @@ def test_as_lambda_runs_it_the_query_function_answers_and_cites_the_page(query: 
 
 
 @pytest.mark.usefixtures("manual")
-def test_as_lambda_runs_it_an_answer_is_streamed(query: Emulated) -> None:
+def test_the_query_function_streams_an_answer_as_in_lambda(query: Emulated) -> None:
     prelude, _, body = query.post(question_event("stream", REQUEST)).partition(bytes(8))
     assert json.loads(prelude)["headers"]["Content-Type"] == sse.CONTENT_TYPE
     events = list(sse.read(body.decode().splitlines()))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import concurrent.futures
 import json
 import re
 import time
@@ -139,22 +138,6 @@ def test_a_client_that_goes_away_frees_the_model(doors: Doors, examples: list[di
         with doors.http.stream("POST", "/v1/query", json=asked) as response:
             next(response.iter_lines())
     assert doors.ask(OFF_TOPIC).status_code == 200
-
-
-def test_questions_at_once_all_get_their_own_answers(doors: Doors, examples: list[dict[str, str]]) -> None:
-    with concurrent.futures.ThreadPoolExecutor(8) as pool:
-        ids = [f"request-{number}" for number in range(16)]
-        answers = list(
-            pool.map(
-                lambda id_: doors.http.post(
-                    "/v1/query", json={"question": OFF_TOPIC}, headers={"x-request-id": id_}
-                ),
-                ids,
-            )
-        )
-    assert [answer.status_code for answer in answers] == [200] * 16
-    assert [answer.headers["x-request-id"] for answer in answers] == ids
-    assert len({answer.json()["request_id"] for answer in answers} - set(ids)) == 16
 
 
 def test_no_question_and_no_document_text_stands_in_a_log(doors: Doors, examples: list[dict[str, str]]) -> None:

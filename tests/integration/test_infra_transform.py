@@ -11,15 +11,11 @@ import pytest
 
 from infra.container.sam import LOCK, ROOT, SAM, environment, variables
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.slow]
 Transformed = dict[str, dict[str, Any]]
 TEMPLATE = ROOT / "infra" / "query.yaml"
 RELEASES = "a" * 64, "b" * 64
 POOL = "arn:aws:cognito-idp:eu-central-1:111122223333:userpool/eu-central-1_1;client1"
-NETWORKS = {
-    "with a": {"SubnetIds": "subnet-1,subnet-2", "SecurityGroupIds": "sg-1"},
-    "without a": {"SubnetIds": "none", "SecurityGroupIds": "none"},
-}
 
 
 def released(release: str = RELEASES[0], **parameters: str) -> dict[str, Any]:
@@ -33,9 +29,6 @@ VARIANTS = {
     "next": released(RELEASES[1]),
     "authorizer": released(UserPool=POOL),
     "OpenAPI": {**released(), "paths": {"/v1/new": {"get": {"responses": {}}}}},
-    "deployment": released(QueryDeployment="AllAtOnce"),
-    **{f"{name} network": released(**item) for name, item in NETWORKS.items()},
-    **{f"{name} network, tokens": released(UserPool=POOL, **item) for name, item in NETWORKS.items()},
 }
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -26,6 +25,7 @@ from infra.local.gateway import Gateway, Storage
 from infra.local.names import BUCKET, RESTORE_PRINCIPAL, STORAGE_PATH
 
 from .local_parts import KEYS, Aws, aws_stand_in
+from .waiting import until
 
 pytestmark = pytest.mark.integration
 
@@ -46,13 +46,12 @@ def events(bodies: list[str]) -> list[tuple[str, str]]:
 
 def wait_until_written(folder: Path, *texts: str) -> None:
     """Wait until the tables are on disk, about half a second after a change."""
-    deadline = time.monotonic() + 30
-    while time.monotonic() < deadline:
+
+    def written() -> bool:
         tables = "".join(path.read_text(encoding="utf-8") for path in folder.glob("*.json"))
-        if all(text in tables or json.dumps(text)[1:-1] in tables for text in texts):
-            return
-        time.sleep(0.1)
-    raise AssertionError(f"not written: {texts}")
+        return all(text in tables or json.dumps(text)[1:-1] in tables for text in texts)
+
+    until(written)
 
 
 def test_each_change_of_an_object_sends_a_notification(aws: Aws) -> None:

@@ -71,6 +71,7 @@ def test_what_cannot_be_read_is_an_error_and_never_a_digest(registry: str, image
         digest_of(f"{registry}/{image}")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", contents.LOCKS)
 def test_each_lock_has_a_valid_bill_of_materials_with_every_package_and_hash(name: str) -> None:
     # The tool validates the file against CycloneDX's schema.

@@ -55,7 +55,7 @@ def test_workers_follow_the_messages_that_wait_and_those_in_work() -> None:
     assert named("without KEDA, policies and ingress", "Deployment", "ingest")["spec"]["replicas"] == 2
 
 
-def test_tokens_are_references() -> None:
+def test_tokens_in_the_chart_are_references_to_secrets() -> None:
     external = environment("external servers", "query")
     assert external["DOCWELL_CHROMA_TOKEN"] == {"secretKeyRef": {"name": "chroma-token", "key": "token"}}
     assert external["DOCWELL_CHROMA_HEADER"] == "X-Chroma-Token"

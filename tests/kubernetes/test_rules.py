@@ -79,7 +79,7 @@ def test_a_selector_selects_its_own_pods_and_no_other(variant: str) -> None:
 
 
 @EACH_VARIANT
-def test_whatever_refers_to_an_object_names_one_that_exists(variant: str) -> None:
+def test_each_reference_to_an_object_names_an_existing_one(variant: str) -> None:
     names = {(manifest["kind"], manifest["metadata"]["name"]) for manifest in rendered(variant)}
     for entry in rendered(variant):
         spec = entry.get("spec", {})
@@ -108,7 +108,7 @@ def test_a_pod_has_time_to_stop(variant: str) -> None:
 
 
 @EACH_VARIANT
-def test_every_pod_starts_from_no_flow_at_all(variant: str) -> None:
+def test_every_pod_denies_all_traffic_by_default(variant: str) -> None:
     if variant == WITHOUT_POLICIES:
         assert not of_kind(variant, "NetworkPolicy")
         return

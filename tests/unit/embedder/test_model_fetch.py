@@ -91,7 +91,9 @@ def test_a_damaged_file_in_the_cache_is_fetched_anew(tmp_path: Path, reporter: R
     assert source.requests == [FILE.name, FILE.name]
 
 
-def test_two_at_once_fetch_once(tmp_path: Path, reporter: Reporter, output: io.StringIO) -> None:
+def test_concurrent_processes_download_a_model_once(
+    tmp_path: Path, reporter: Reporter, output: io.StringIO
+) -> None:
     source = Served("slow", {FILE.name: CONTENT}, delay_s=0.3)
     threads = [threading.Thread(target=get, args=(tmp_path, reporter, source)) for _ in range(3)]
     for thread in threads:

@@ -29,7 +29,7 @@ def test_every_text_has_the_vector_that_sentence_transformers_gives_it() -> None
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("precision", "goal"), [("f32", GOAL_SINGLE), ("bf16", GOAL)])
-def test_so_it_has_by_openvino_in_each_precision(precision: str, goal: float) -> None:
+def test_openvino_gives_every_text_the_same_vector_in_each_precision(precision: str, goal: float) -> None:
     adapter = pytest.importorskip(
         "docwell.adapters.embedding.openvino_session", reason="OpenVINO is not installed"
     )
@@ -39,7 +39,7 @@ def test_so_it_has_by_openvino_in_each_precision(precision: str, goal: float) ->
 
 
 @pytest.mark.slow
-def test_the_query_functions_form_is_a_thousandth_away_at_most() -> None:
+def test_the_query_functions_model_differs_by_a_thousandth_at_most() -> None:
     assert QUESTIONS_FILE in loaded(OnnxruntimeSession).manifest.stored
     assert_parity(OnnxruntimeSession, GOAL_QUESTIONS, for_questions=True)
 

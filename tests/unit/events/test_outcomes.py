@@ -93,7 +93,7 @@ def test_each_final_status_has_an_event(world: World, status: Status) -> None:
     assert json.loads(event.body) == {"type": event.type, "timestamp": event.time, "data": event.data}
 
 
-def test_progress_and_leases_are_no_news(world: World) -> None:
+def test_progress_and_leases_send_no_event(world: World) -> None:
     world.write(status=Status.PENDING, version="v1", ranges=2, attempt=1)
     assert world.ledger.finish_range(RangeTask(KEY, "v1", "f1", 1, 0), RangeTally(pages=50, chunks=9))
     record = world.ledger.get(KEY)
@@ -103,7 +103,7 @@ def test_progress_and_leases_are_no_news(world: World) -> None:
     assert world.types() == []
 
 
-def test_an_outcome_is_told_once_however_often_its_row_changes(world: World) -> None:
+def test_an_outcome_sends_one_event_however_often_its_row_changes(world: World) -> None:
     done: dict[str, Any] = {"status": Status.INDEXED, "version": "v1", "live_generation": GENERATION}
     world.write(**done, swept=False)
     world.write(**done, swept=True)
@@ -112,7 +112,7 @@ def test_an_outcome_is_told_once_however_often_its_row_changes(world: World) -> 
     assert world.types() == ["DocumentIndexed"]
 
 
-def test_a_version_that_comes_back_and_a_second_deletion_are_told_under_new_ids(world: World) -> None:
+def test_a_version_that_comes_back_and_a_second_deletion_have_new_event_ids(world: World) -> None:
     for _ in range(2):
         world.write(status=Status.INDEXED, version="v1")
         world.write(status=Status.DELETED)
@@ -125,7 +125,7 @@ def test_a_version_that_comes_back_and_a_second_deletion_are_told_under_new_ids(
     assert [event.id for event in world.events()] == ids  # the same change again has the same id
 
 
-def test_a_change_without_an_old_image_is_told(world: World) -> None:
+def test_a_change_without_an_old_image_sends_an_event(world: World) -> None:
     world.write(status=Status.INDEXED, version="v1")
     (row,) = world.client.scan(TableName=TABLE)["Items"]
     assert outcome_in({"dynamodb": {"NewImage": row}}) == outcome_in(
@@ -147,7 +147,7 @@ def test_a_status_of_another_release_is_logged_and_does_not_stop_the_stream(
         assert [record.getMessage() for record in caplog.records] == ["unknown outcome"]
 
 
-def test_the_index_that_is_being_built_tells_nothing(world: World) -> None:
+def test_the_index_that_is_being_built_sends_no_event(world: World) -> None:
     building = world.ledger_of("f2", notes_outcomes=False)
     world.write(building, status=Status.INDEXED, version="v1")
     assert world.types() == []

@@ -134,7 +134,7 @@ def test_any_answer_but_success_is_a_failure(webhook: Receiver, status: int) -> 
     assert len(webhook.requests) == 1
 
 
-def test_a_receiver_that_is_away_is_a_failure(receiver: Receiver) -> None:
+def test_a_receiver_that_cannot_be_reached_is_a_failure(receiver: Receiver) -> None:
     receiver.close()
     with httpx.Client(timeout=1) as http, pytest.raises(Unavailable, match="does not answer: ConnectError"):
         Webhook(http, receiver.url, KEY).send(EVENT)
@@ -185,7 +185,7 @@ def machine(tmp_path: Path) -> Machine:
     return Machine(tmp_path)
 
 
-def test_an_outcome_in_the_ledgers_copy_is_posted_once(machine: Machine, webhook: Receiver) -> None:
+def test_an_outcome_of_the_local_ledger_is_posted_once(machine: Machine, webhook: Receiver) -> None:
     machine.write(row("a.pdf"), {"document": {"S": "active-pipeline"}, "pipeline": {"S": "#state"}})
     machine.run()
     machine.write(row("a.pdf"), row("b.pdf"))
@@ -215,7 +215,7 @@ def test_a_failed_event_comes_again_later_each_time_under_the_same_id(machine: M
     assert len({request.headers["webhook-id"] for request in webhook.requests}) == 1
 
 
-def test_an_event_that_waits_holds_up_no_other_and_survives_a_crash(machine: Machine, webhook: Receiver) -> None:
+def test_a_failed_event_delays_no_other_and_survives_a_crash(machine: Machine, webhook: Receiver) -> None:
     webhook.statuses = [500]
     machine.write(row("a.pdf"))
     machine.run()
@@ -252,7 +252,7 @@ def test_after_a_day_of_failures_an_event_is_dropped_and_named(
     assert "an event about a.pdf was not sent for a day" in capsys.readouterr().out
 
 
-def test_the_first_start_tells_only_what_changes_from_then_on(tmp_path: Path, webhook: Receiver) -> None:
+def test_the_first_start_sends_events_only_of_later_changes(tmp_path: Path, webhook: Receiver) -> None:
     (tmp_path / "ledger.json").write_text(json.dumps([row("old.pdf")]))
     machine = Machine(tmp_path)
     machine.run()

@@ -68,5 +68,5 @@ def test_a_wrong_answer_on_the_right_page_fails_the_demo_and_is_named() -> None:
         ("Fuel lasts for 5.", ["52 hours"]),
     ],
 )
-def test_a_fact_stands_as_whole_words(said: str, lacks: list[str]) -> None:
+def test_the_demo_finds_a_fact_only_as_whole_words(said: str, lacks: list[str]) -> None:
     assert demo.lacking({"status": "answered", "answer": said}, ["52 hours"]) == lacks

@@ -112,7 +112,7 @@ def test_a_parameter_that_the_template_does_not_take_is_refused(build: Path, pro
         deployment.parameters("mine", build)
 
 
-def test_what_changes_is_told_by_the_stack(build: Path, profile: Path) -> None:
+def test_a_deployment_prints_what_it_changes(build: Path, profile: Path) -> None:
     values = deployment.parameters("mine", build)
     values["Release"] = deployment.digest(build, values)
     with mock_aws():

@@ -61,7 +61,7 @@ def test_the_commands_that_are_printed_for_another_data_folder_find_its_stack(
         find_settings()
 
 
-def test_down_leaves_alone_a_process_that_has_the_number_of_a_dead_supervisor(
+def test_down_stops_no_process_that_reuses_the_pid_of_a_dead_supervisor(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with subprocess.Popen(["sleep", "60"]) as stranger:
@@ -90,7 +90,7 @@ def test_down_leaves_alone_a_process_that_has_the_number_of_a_dead_supervisor(
         ("http://gpu\n", "http://gpu:11434"),
     ],
 )
-def test_a_host_of_ollama_is_asked_at_its_address_and_never_ends_the_start(
+def test_the_start_uses_the_address_in_ollama_host_or_ignores_a_wrong_one(
     host: str, expected: str | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def get(url: str, **_: object) -> httpx.Response:

@@ -151,7 +151,7 @@ def test_the_committed_files_are_what_the_description_makes() -> None:
         assert path.read_text() == text, f"{path.name} is not current: run make dashboards"
 
 
-def test_every_metric_that_is_looked_at_is_emitted_with_those_dimensions(
+def test_dashboard_and_alarms_use_metrics_that_are_emitted_with_those_dimensions(
     template: dict[str, Any], emitted: dict[str, Recording]
 ) -> None:
     really = {metric for recording in emitted.values() for metric in recording.metrics}
@@ -231,7 +231,7 @@ def test_each_alarm_has_its_section_in_the_runbook_and_each_section_its_alarm(te
         assert item["AlarmName"] == {"Fn::Sub": f"${{SystemName}}-{links[name]}"}
 
 
-def test_each_alarm_tells_somebody_by_itself_or_through_the_composite_one(template: dict[str, Any]) -> None:
+def test_each_alarm_notifies_the_topic_or_belongs_to_the_composite_alarm(template: dict[str, Any]) -> None:
     composite = template["Resources"]["CallersNoticeAlarm"]["Properties"]
     members = set(re.findall(r'ALARM\("\$\{(\w+)\}"\)', composite["AlarmRule"]["Fn::Sub"]))
     for name, alarm in alarms(template).items():

@@ -127,7 +127,7 @@ def bare_uses(node: Any, table: str, condition: str) -> Iterator[Any]:
 
 
 @pytest.mark.parametrize("table", TABLES.values())
-def test_a_restored_table_steps_in_wherever_the_template_names_the_stacks_own(table: str) -> None:
+def test_a_restored_table_replaces_the_stacks_table_everywhere(table: str) -> None:
     joined = whole()
     parts = [joined[name] for name in ("Resources", "Outputs")]
     assert list(bare_uses(parts, table, f"Owns{table.removesuffix('Table')}")) == []

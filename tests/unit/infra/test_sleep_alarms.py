@@ -51,7 +51,7 @@ def state(resources: dict[str, Any], *minutes: Minute) -> str:
 NOTHING: list[Minute] = [None] * 60
 
 
-def test_hosts_that_nobody_asks_stop_although_there_is_no_value(resources: dict[str, Any]) -> None:
+def test_unused_hosts_stop_although_the_metric_has_no_value(resources: dict[str, Any]) -> None:
     assert state(resources, *NOTHING) == "stop"
 
 

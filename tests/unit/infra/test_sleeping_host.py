@@ -78,7 +78,7 @@ def test_it_stops_when_idle_and_starts_again(machine: Machine) -> None:
     assert machine.starts == 3
 
 
-def test_a_start_or_a_long_answer_is_no_idle_time(machine: Machine) -> None:
+def test_a_host_does_not_stop_while_it_starts_or_answers(machine: Machine) -> None:
     machine.host.ask()
     machine.after(3 * IDLE_S)
     assert machine.stops == 0

@@ -57,7 +57,7 @@ def default_of(template: dict[str, Any], value: Any) -> Any:
 
 
 @pytest.mark.parametrize(("function", "settings"), FUNCTIONS)
-def test_a_function_is_told_each_setting_that_it_reads_and_no_other(
+def test_a_function_gets_each_setting_that_it_reads_and_no_other(
     template: dict[str, Any], function: str, settings: Settings
 ) -> None:
     values = {name for name in variables(template, function) if name.startswith("DOCWELL_")}
@@ -146,7 +146,7 @@ def test_scans_have_a_queue_if_either_index_has_an_ocr_engine(
     assert bool(Values({"Index": index, "NextIndex": following}).holding(condition)) is has_queue
 
 
-def test_nobody_is_stuck_while_the_ingest_function_may_still_work(template: dict[str, Any]) -> None:
+def test_no_document_counts_as_stuck_while_ingest_may_still_work(template: dict[str, Any]) -> None:
     timeout = properties(template, "IngestFunction")["Timeout"]
     assert ReconcileSettings.model_fields["stuck_after_s"].default > timeout
     assert timeout < FORGET_AFTER_S
