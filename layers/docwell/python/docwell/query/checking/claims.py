@@ -15,7 +15,6 @@ from docwell.query.checking.figures import (
     in_sentence,
     labels,
     mentions,
-    numbers,
     scale_of,
     shifted,
     weight_of,
@@ -68,7 +67,7 @@ class Claim:
                 if (only_dates or not mention.is_date)
                 and not (mention.is_grammar and asked.isdisjoint(labels(mention.unit)))
             ),
-            named=labels(sentence).union(asked, *(numbers(mention.figure) for mention in in_question)),
+            named=labels(sentence) | asked,
             asked=asked,
             asked_figures=frozenset(form for mention in in_question for form in mention.figure.forms),
             asked_periods=periods(question),
