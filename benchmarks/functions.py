@@ -1,31 +1,20 @@
-"""docwell's functions: their events, their processes, and a function in a fresh process."""
+"""The events of the ingest function, and the processes of functions."""
 
 import json
-import threading
 import time
 from collections.abc import Mapping
 from contextlib import suppress
 from hashlib import md5
-from typing import Any, NamedTuple
+from typing import Any
 from urllib.parse import quote_plus
 
 import psutil
 
-from infra.local.names import ACCOUNT, INGEST_QUEUE, LOCAL_PRINCIPAL, REGION
-from infra.report import ROOT
-from runtime.functions import Environment, FunctionSpec, Stream
+from infra.local.names import ACCOUNT, INGEST_QUEUE, REGION
 from runtime.poller import lambda_event
 
-_QUESTION = ROOT / "tests" / "events" / "query.json"
 CREATED, REMOVED = "ObjectCreated:Put", "ObjectRemoved:Delete"
 MARKED = "ObjectRemoved:DeleteMarkerCreated"
-
-
-def question_event(question: str) -> dict[str, Any]:
-    """Return API Gateway's event for a question with the local stack's own key."""
-    event: dict[str, Any] = json.loads(_QUESTION.read_text(encoding="utf-8"))
-    event["requestContext"]["authorizer"] = {"principalId": LOCAL_PRINCIPAL}
-    return event | {"body": json.dumps({"question": question})}
 
 
 def notification(name: str, bucket: str, key: str) -> str:
@@ -52,42 +41,6 @@ def sqs_event(
 
 def digest(body: str) -> str:
     return md5(body.encode(), usedforsecurity=False).hexdigest()
-
-
-_STREAM_S = 300.0
-
-
-class Fresh(NamedTuple):
-    """Seconds from the start of the process to ready and to its answer, and the answer."""
-
-    ready: float
-    first: float
-    answer: dict[str, Any]
-
-
-def run_fresh(spec: FunctionSpec, event: Mapping[str, Any]) -> Fresh:
-    """Start a process, send it one event, and end it. Raises `FunctionError`."""
-    started = time.perf_counter()
-    environment = Environment(spec)
-    try:
-        environment.wait_ready()
-        ready = time.perf_counter() - started
-        answer = _complete(environment.begin(json.dumps(event).encode()))
-        return Fresh(ready, time.perf_counter() - started, answer)
-    finally:
-        environment.kill()
-
-
-def _complete(answer: bytes | Stream) -> dict[str, Any]:
-    if not isinstance(answer, Stream):
-        document: dict[str, Any] = json.loads(answer)
-        return document
-    free = threading.Event()
-    answer.start(lambda _: free.set())
-    metadata = answer.metadata()
-    body = b"".join(answer).decode()
-    free.wait(_STREAM_S)
-    return {**metadata, "body": body}
 
 
 def workers_of(parent: psutil.Process, handler: str) -> list[psutil.Process]:
