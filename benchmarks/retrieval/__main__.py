@@ -7,7 +7,6 @@ docs/generated/ranking.md. `--gate` (`make calibrate`) chooses the least fit of 
 """
 
 import argparse
-import json
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -24,9 +23,8 @@ from docwell.models import collection_of
 from infra.local.stack import MODEL_DIR
 from infra.measuring import interval_of_mean
 from infra.progress import CONSOLE
-from infra.report import EVALUATION, REPORTS, Report
+from infra.report import EVALUATION, Report
 
-MISSES = REPORTS / "retrieval" / "misses.jsonl"
 # The time that ranking adds to a question at p50, on a Chroma server.
 ADDED_GOAL = "<= 5"
 # Small sets that no weight was chosen on: minutes in place of an hour.
@@ -80,28 +78,22 @@ def _asker(sets: Sequence[EvaluationSet], model: Path) -> Iterator[Asker]:
 
 
 def _measure(asker: Asker, sets: Sequence[EvaluationSet], options: argparse.Namespace) -> int:
-    """Add the figures of each set, with their goals where all questions are asked; write what is missed."""
-    report, misses = Report("retrieval"), []
+    """Add the figures of each set, with their goals where all questions are asked."""
+    report = Report("retrieval")
     multilingual = MULTILINGUAL_GOALS if "multilingual" in options.model.name else {}
     goals = {} if options.n else {**GOALS, **multilingual}
     for material in sets:
-        scores, missed = asker.ask(material)
-        _add_set(report, material, scores, goals)
-        misses += missed
+        _add_set(report, material, asker.ask(material), goals)
     _add_time(report, asker, sets, None if options.n else ADDED_GOAL)
-    MISSES.parent.mkdir(parents=True, exist_ok=True)
-    MISSES.write_text("".join(json.dumps(miss, ensure_ascii=False) + "\n" for miss in misses), encoding="utf-8")
-    status = report.finish()
-    CONSOLE.print(f"{len(misses)} questions are missed: {MISSES}")
-    return status
+    return report.finish()
 
 
 def _without(asker: Asker, sets: Sequence[EvaluationSet], _: argparse.Namespace) -> int:
     """Measure what each part of the ranking, and the router, is worth; write the table."""
     report = Report("retrieval-without")
     for material in sets:
-        scores, _misses = asker.ask(material, [variant for variant in VARIANTS if variant != DEFAULT])
-        add_parts(report, material, scores)
+        variants = [variant for variant in VARIANTS if variant != DEFAULT]
+        add_parts(report, material, asker.ask(material, variants))
     add_routes(report, EVALUATION)
     write_table(report)
     CONSOLE.print(f"written: {TABLE}")

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field, fields, replace
 from itertools import cycle
 from statistics import median
 from time import perf_counter
-from typing import Any
 
 from benchmarks.retrieval.index import Indexed
 from benchmarks.retrieval.sets import DOCUMENT, MIXED, POOLED, EvaluationSet, Question
@@ -59,26 +58,22 @@ class Asker:
         self._indexed = indexed
         self._retrieval = Retrieval(indexed.catalogue, indexed.index)
 
-    def ask(self, material: EvaluationSet, variants: Collection[str] = ()) -> tuple[Scores, list[dict[str, Any]]]:
-        """Return the scores of docwell and of `variants`, and the questions missed in the set's collection.
+    def ask(self, material: EvaluationSet, variants: Collection[str] = ()) -> Scores:
+        """Return the scores of docwell and of `variants`.
 
         The `variants` are asked in the scopes that judge, and get ranks only.
         """
         scores: Scores = {}
-        misses: list[dict[str, Any]] = []
         for question, vector in self.with_vectors(material):
             for scope in self.scopes(material):
                 for variant in (DEFAULT, *(variants if scope in material.judged else ())):
                     search = self._search(variant, question, vector, scope)
                     values = of_ranks(question, search(TOP_K).passages)
                     if variant == DEFAULT:
-                        first = search(FIRST).passages
-                        values |= of_content(question, first)
-                        if scope == POOLED and rank_of_answer(question, first) is None:
-                            misses.append(_miss(question, first))
+                        values |= of_content(question, search(FIRST).passages)
                     for measure, value in values.items():
                         scores.setdefault((variant, scope), {}).setdefault(measure, []).append(value)
-        return scores, misses
+        return scores
 
     def scopes(self, material: EvaluationSet) -> list[str]:
         """Return the scopes in which a set's questions are asked; one set alone has no mixed collection."""
@@ -180,8 +175,3 @@ def _characters(spans: Sequence[tuple[int, int]]) -> set[int]:
 
 def _places(passages: Sequence[Passage]) -> set[int]:
     return _characters([(passage.chunk.start, passage.chunk.end) for passage in passages])
-
-
-def _miss(question: Question, passages: Sequence[Passage]) -> dict[str, Any]:
-    texts = [f"{passage.document}#{passage.chunk.page} {passage.chunk.text}" for passage in passages]
-    return {"question": question.text, "document": question.key, "passages": texts}

@@ -153,7 +153,7 @@ def material(**fields: Any) -> EvaluationSet:
 
 
 def test_a_question_is_asked_in_each_scope_and_in_more_ways_where_its_set_judges() -> None:
-    scores, _ = asker(Index()).ask(material(), [variant for variant in VARIANTS if variant != DEFAULT])
+    scores = asker(Index()).ask(material(), [variant for variant in VARIANTS if variant != DEFAULT])
     assert {scope for variant, scope in scores if variant != DEFAULT} == {POOLED}
     hits = {scope: scores[DEFAULT, scope]["hit@5"] for scope in (POOLED, DOCUMENT, MIXED)}
     assert hits == {POOLED: [100.0], DOCUMENT: [100.0], MIXED: [0.0]}
