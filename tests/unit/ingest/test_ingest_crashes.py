@@ -213,6 +213,24 @@ def test_chunks_written_after_a_lost_lease_are_removed(owner: str) -> None:
     assert world.ledger.holders == {}
 
 
+def test_a_holder_that_must_look_again_removes_chunks_written_after_its_sweep() -> None:
+    world = World()
+    world.store.put(KEY, "first words")
+    world.update()
+    late = world.index.of(KEY)[0]
+    world.store.put(KEY, "second words")
+
+    def when_swept(written: DocumentRecord) -> None:
+        if written.swept and written.live_version == "v2":
+            world.ledger.before_write = lambda _record: None
+            world.index.upsert("handbooks", [late])
+            assert world.ingest.update(Hint(KEY, sweep=True), "message-3", lambda: 900.0).status is None
+
+    world.ledger.before_write = when_swept
+    world.update(owner="message-2")
+    assert world.texts() == "second words"
+
+
 def test_a_redelivery_removes_chunks_that_chroma_wrote_late(monkeypatch: pytest.MonkeyPatch) -> None:
     world = World()
     world.store.put(KEY, "first words")
