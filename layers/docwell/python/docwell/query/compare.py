@@ -40,9 +40,9 @@ FEWEST_DOCUMENTS, MOST_DOCUMENTS = 2, 8
 _LEDGER_ROWS = 4 * MOST_DOCUMENTS
 # A row is one sentence.
 ROW_TOKENS = 120
-# The cost of all rows, in answers of another mode.
+# All rows together may cost as much as this number of answers in another mode.
 ROWS_CALLS = 2
-# Fewer hold no sentence beside the number of its passage.
+# Fewer tokens leave no room for a sentence.
 _LEAST_PASSAGE_TOKENS = 120
 
 TWO_TO_EIGHT = (

@@ -14,7 +14,7 @@ from docwell.query.prompting import QUESTION_TOO_LONG, Prompt, fill
 from docwell.text.lexicon import UNSPACED, content_words
 from docwell.text.tokens import TokenRatio, bound_of_messages
 
-# A rewritten question is a question: longer text, or several lines, is an answer or chatter.
+# Longer text, or several lines, is an answer and no question.
 _MAX_CHARACTERS = 400
 # A follow-up refers to the beginning of an answer.
 _MAX_TURN_CHARACTERS = 300
@@ -53,7 +53,7 @@ class Conversation:
     def follow_up(self, history: Sequence[Turn], question: str) -> FollowUp:
         """Return the prompt with as many of the last turns as fit. Raises `BadInput` for a question too long."""
         for first in range(len(history) + 1):
-            # One shortened line each: an answer can neither forge a turn nor fill the context.
+            # Shorten each to one line, so that an answer can neither forge a turn nor fill the context.
             turns = "\n".join(
                 f"Q: {_one_line(turn.question)}\nA: {_one_line(turn.answer)}" for turn in history[first:]
             )

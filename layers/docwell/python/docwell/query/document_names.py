@@ -98,7 +98,7 @@ def wholly_named(question: str, documents: Iterable[str]) -> set[str]:
     names = {key: file_beginnings(key) - _FUNCTION_WORDS for key in documents}
     scattered = {key for key, words in names.items() if len(words) > 1 and words <= question_words}
     in_order = {name.key for name in written(question, documents)}
-    # Of "minutes 2024" and "board minutes 2024", the longer.
+    # Prefer the longer of "minutes 2024" and "board minutes 2024".
     return in_order | {key for key in scattered if not any(names[key] < names[longer] for longer in scattered)}
 
 

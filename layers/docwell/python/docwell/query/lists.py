@@ -34,7 +34,7 @@ from docwell.text.visible import strip_invisible
 
 # The most chunks read for one list, at about 4 KB each.
 MOST_HITS = 2000
-# Documents in one condition of a search. Where they have too many chunks, a part of them is read.
+# Documents in one search, and the divisor of this number when they have too many chunks.
 _AT_ONCE = 200
 _PART = 8
 # The most lines of an answer, and the most values of all lines together: each passage that they name is cited, at
@@ -44,7 +44,7 @@ MOST_LINES, MOST_VALUES = 50, 400
 MOST_PLACES = 5
 NO_SUBJECT = 'the subject of the list is not clear: put it between quotation marks, as in "wind farm"'
 _PLURALS = [kind.plural for kind in KINDS.values()]
-# Rules find no names: a capital begins a sentence, and every noun in German.
+# Rules cannot find names: sentences begin with a capital too, and so does every German noun.
 NO_NAMES = (
     "A list cannot have names of people, organisations or places: without a model they cannot be told from other "
     f"words. It can have {', '.join(_PLURALS[:-1])} and {_PLURALS[-1]}."

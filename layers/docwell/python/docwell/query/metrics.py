@@ -33,7 +33,7 @@ def record_query(report: QueryReport, cost: Cost, request_id: str) -> None:
             and not answer.fallback_reason.startswith(_SLEEP)
         ),
     }
-    # A question that fails instead is counted with its problem.
+    # A question that fails is counted with its problem.
     if answer.status is not AnswerStatus.FAILED and answer.fallback_reason == Overloaded.problem:
         record_alone("Overloads", 1)
     if report.inquiry.skipped:

@@ -92,7 +92,7 @@ def pieces(
         *nlargest(_HEADINGS, by_part[Part.HEADING], key=lambda entry: entry[0].size),
         *spread(by_part[Part.STATEMENT], statements),
     ]
-    # Last, as a document of 20,000 pages has 10,000 marked chunks.
+    # Check last: a document of 20,000 pages has 10,000 marked chunks.
     harmless = [piece for _, piece, chunk_text in chosen if not suspicion(chunk_text)]
     best = [passage for passage in near if harmless and not suspicion(passage.chunk.text)]
     outside = [piece for piece in harmless if not any(_holds(passage, piece) for passage in best)]

@@ -65,7 +65,7 @@ _HEADING = re.compile(
 _NUMBER_TOKENS = 5
 # Three longer parts hold the answer more often than five shorter ones, on each of three sets of questions.
 _PART_TOKENS = 110
-# Cosines of unit vectors in 8 bits are inexact by less.
+# The rounding error of cosines of 8-bit vectors is smaller.
 _ROUNDED = 0.01
 
 QUESTION_TOO_LONG = "the question is too long for the language model's context"
@@ -207,7 +207,7 @@ def build_prompt(
     parts = passages if passage_tokens is None else shorten(passages, question, passage_tokens, ratio, vector)
     fitting = [(passage, bound_of(_lines(passage.chunk.text))) for passage in parts]
     while True:
-        # Bounds of the parts, which are cached, and not of the whole.
+        # Add the bounds of the parts, which are cached.
         bound = total(
             [
                 template,
@@ -338,7 +338,7 @@ def _best_part(
     costs = [ratio.estimate(bound_of(chunk.text[start:end])).tokens for start, end in spans]
     first = last = max(range(len(spans)), key=lambda place: (costs[place] <= most, merits[place]))
     cost = costs[first]
-    # The sentence after comes before the one ahead: a statement is explained after it is made.
+    # Of two equal neighbours, take the following sentence: explanations come after a statement.
     while fitting := [
         place for place in (last + 1, first - 1) if 0 <= place < len(spans) and cost + costs[place] <= share
     ]:

@@ -38,7 +38,7 @@ from docwell.query.writing import RESERVE_S, Calibration, Hits, Reports, Writer
 
 # No document matches the filter: tell the user to relax it.
 NOTHING_FITS = "No document that you may read fits this filter."
-# The index has few hits for a question in a language that the embedding model has not learnt.
+# A question in a language that the embedding model does not know has few hits.
 OTHER_LANGUAGE = (
     f"{REFUSAL} The embedding model knows English only: ask in English, or switch to a multilingual model"
     " (docs/models.md)."
@@ -48,9 +48,9 @@ OTHER_LANGUAGE = (
 _EMBED_SHARE = 0.2
 _RETRIEVE_SHARE = 0.3
 _REWRITE_SHARE = 0.3
-# At the default deadline a slow reranker is given up before the model host counts as failing.
+# At the default deadline, give up a slow reranker before the model host counts as failing.
 _RERANK_SHARE = 0.15
-# The reranker leaves this share to the model's answer, and is skipped if it had less time than this.
+# Reserve this share for the model's answer. Skip the reranker if fewer seconds are left for it.
 _ANSWER_SHARE = 0.5
 _LEAST_STAGE_S = 0.5
 

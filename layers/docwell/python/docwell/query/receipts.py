@@ -22,7 +22,7 @@ _Read = TypeVar("_Read")
 # `make calibrate` chooses hundredths; a processor may change the seventh digit.
 _FIT_DIGITS = 3
 
-# The fields of an answer itself, as against its causes.
+# The fields of an answer that are results, not causes.
 _OUTCOMES = ("status", "fallback_reason", "rewritten_question", "answer")
 
 

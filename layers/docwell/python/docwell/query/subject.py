@@ -22,11 +22,11 @@ from docwell.text.words import by_language
 LANGUAGES = ("en", "de", "fr", "es", "zh")
 # German writes "Jahresberichte" as one word. Shorter nouns are the ends of other words.
 _LEAST_OF_COMPOUND = 5
-# Names of people and works can have one foreign word.
+# One foreign word can be a name.
 _LEAST_FOREIGN = 2
-# The router, the list and the refusal read the same question.
+# Routing, listing and refusing read the same question.
 _QUESTIONS_KEPT = 64
-# A word in small letters with a letter like ệ or ớ: Vietnamese has many, and names have capitals.
+# A lower-case word with a letter such as ệ or ớ. Names begin with a capital and do not count.
 _VIETNAMESE = re.compile(r"(?<!\w)(?=[^\W\d_]*[\u1ea4-\u1ef1])[a-z\u0111\u00e0-\u00fe][^\W\d_]*")
 _LEAST_VIETNAMESE = 2
 # Searchers write these in capitals; another word in capitals is a name, as "IT" and "US".
@@ -145,18 +145,18 @@ def _language(name: str) -> Language:
 
 Span = tuple[int, int]
 
-# Blanks are trimmed by code: a pattern that does takes cubic time on a question of blanks.
+# Trim blanks in code: a pattern that does it takes cubic time on a question of blanks.
 _QUOTED = re.compile('["“”„«「『]([^"“”„«»「」『』]+)["”“»」』]')
 _COMMA = re.compile("[,;\u3001\uff0c\uff1b]")
 _QUOTED_END = re.compile('\\s*["”“»」』]')
-# A word that stands for a quotation, of no kind.
+# Replaces a quotation: a word of no kind.
 _ANYTHING = "X"
 _LONGEST_DESCRIPTION = 2
 
 # Longer words with this share of equal letters from the first on are the same: "Mitarbeiter", "Mitarbeitern".
 _SAME_BEGINNING = 6
 _SAME_SHARE = 0.75
-# Endings differ: about as many letters of a word are in any form of it.
+# Leave out the last letters of a word, which differ from form to form.
 _ENDING = 3
 # From this length on, words have forms with the endings of the question's language: "Brief", "Briefen".
 _SHORTEST_INFLECTED = 4
@@ -167,7 +167,7 @@ _LAST_LATIN = "\u024f"
 # Hosted Chroma allows 8 predicates in a search, and the documents need some:
 # https://docs.trychroma.com/cloud/quotas-limits
 _MOST_PATTERNS = 6
-# The checks of one text follow each other, and texts share most of their words.
+# One text is checked several times in a row, and texts share most of their words.
 _TEXTS_KEPT, _WORDS_KEPT = 16, 8192
 
 
@@ -308,7 +308,7 @@ def _is_subject(words: Sequence[Word], places: Sequence[int], link: int) -> bool
     inside = words[places[0] : places[-1] + 1]
     if any(word.kinds & {Kind.ASK, Kind.MENTION} and Kind.PLAIN not in word.kinds for word in inside):
         return False
-    # Only a script without spaces has the subject before the word that asks: others would be of other languages.
+    # Only scripts without spaces put the subject before the word that asks.
     asks = _first(words, _ASKING | {Kind.PLACE})
     return asks is None or asks < places[0] or UNSPACED.match(inside[0].text) is not None
 

@@ -119,7 +119,7 @@ def _amounts(text: str) -> Spans:
     for start, end in spots.items():
         before = _CURRENCY_BEFORE.search(text, max(0, start - _LONGEST_CURRENCY), start)
         after = None if before else _CURRENCY_AFTER.match(text, end)
-        if before:  # "$ (640)" is less than nothing
+        if before:  # "$ (640)" is negative
             is_negative = before[0].endswith("(") and text.startswith(")", end)
             is_range = _DASH.match(text, end) is not None  # "$5-7 million"
             yield before.start(), end + 1 if is_negative else spots.get(end + 1, end) if is_range else end
@@ -199,7 +199,7 @@ def wanted_values(question: str) -> WantedValues | None:
     nouns = [noun for noun in dict.fromkeys(kind.lastgroup for kind in nouns_of.finditer(match[0])) if noun]
     kinds = [KINDS[noun] for noun in nouns if noun in KINDS]
     if DEADLINES in kinds and DATES in kinds:
-        kinds.remove(DATES)  # these are among them
+        kinds.remove(DATES)  # deadlines include dates
     asking = (word for word in read(question)[1] if word.kinds)
     plain = [
         match.span(),

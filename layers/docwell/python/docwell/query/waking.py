@@ -29,7 +29,7 @@ from docwell.query.ask import Inquiry, Waking
 FACT = "model#waking"
 _ASKED_AT = "asked_at"
 _VAIN_AT = "vain_at"
-# So long after a wait in vain, questions do not wait: EC2 has no host to give.
+# For this time after a wait in vain, questions do not wait: EC2 has no free host.
 _SPARED_S = 1800.0
 # The pause between two checks, which are small requests.
 _POLL_S = 2.0
@@ -51,7 +51,7 @@ class Night:
     def parse(cls, text: str) -> Night:
         """Return the schedule of a text such as `0 19 * * *;0 7 * * 1-5;Etc/UTC`. Raises `ValueError`."""
         stops, starts, name = [*text.split(";", 2), "", ""][:3]
-        # An empty name is the time zone of this machine.
+        # `gettz` reads an empty name as the time zone of this machine.
         if not name or (zone := gettz(name)) is None:
             raise ValueError(f"no time zone {name!r}")
         for expression in (stops, starts):

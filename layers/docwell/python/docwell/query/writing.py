@@ -39,7 +39,7 @@ from docwell.text.tokens import TokenRatio
 
 _Fact = TypeVar("_Fact")
 
-# The shares of the deadline for facts of the model host, and for what earlier processes learnt.
+# The shares of the deadline for facts of the model host, and for loading the learnt token ratio.
 _FACTS_SHARE = 0.1
 _LEARNT_SHARE = 0.1
 # Reserved for checking the model's answer, or for the extractive answer.
@@ -270,7 +270,7 @@ class Writer:
         token = draft.take(piece, inquiry.watch)
         if token is None or not inquiry.ask.question.by_sentence or not draft.grows():
             return [token] if token else []
-        # A text without any marker gets some, and a later one with a marker does not.
+        # Checking adds markers to a text that has none, so wait for the first marker of the model.
         if inquiry.mode is not Mode.OVERVIEW and not marked(draft.part, len(inquiry.prompted)):
             return [token]
         grounded, sentences = await asyncio.to_thread(draft.checked, draft.part)

@@ -24,15 +24,15 @@ from docwell.query.checking.polarity import (
 )
 from docwell.text.lexicon import MARKER, content_words, script, segments, sentences, windows, words
 
-# A sentence without a marker gets that of the best passage if this holds the share of its words, by weight.
+# A sentence without a marker gets the best passage's marker if that passage has this share of its words.
 _LEAST_OF_SOURCE = 0.5
 # Move a marker to the best passage if that holds this much more of the sentence.
 _BETTER_BY = 0.2
-# The question's words show less where a sentence comes from than the words that it adds.
+# The question's words say less about the source of a sentence than the words that it adds.
 _ASKED_WEIGHT = 0.3
-# A sentence's right passage holds a third or more of its plain words; a translation of it holds hardly any.
+# The source of a sentence has a third or more of its plain words; a translation has hardly any.
 _FOREIGN_SHARE = 0.1
-# A question for one of these can be answered in its words, and so can one for yes or no, but not one for a number.
+# These questions, and those for yes or no, can be answered in their own words; "how many" cannot.
 _CHOOSING = frozenset({"what", "which"})
 _SPACED_MARKER = re.compile(rf"[ \t]*{MARKER.pattern}")
 
@@ -45,9 +45,9 @@ _DAY = re.compile(r"\d\.\s*$")
 _LETTERS = re.compile(
     r"[^\W_]+|(?<=\d)[.,](?=\d)|(?<![^\W_])[-\u2212](?=[\d$\u00a2-\u00a5\u20a0-\u20cf])|[%\u2030+#$\u00a2-\u00a5\u20a0-\u20cf]"
 )
-# After a list, so many characters show whether another item follows ("12. A").
+# This number of characters after a list shows whether another item follows ("12. A").
 _UNDECIDED = 8
-# Shorter pieces are headings and cells.
+# A copied piece of fewer words can be a heading or a cell.
 _FEWEST_COPIED = 4
 
 # An answer whose markers resolve, and its sentences; None where no passage supports it.
@@ -218,7 +218,7 @@ class Checker:
         """Return the share of a sentence's words, by rarity, that its cited passages hold."""
         evidence, asked = self._content, content_words(self.question)
         known = frozenset[str]().union(*(evidence.known[marker - 1] for marker in markers))
-        # A figure that a passage has in another form is held.
+        # A figure that a passage has in another form counts.
         known = known.union(*(content_words(figure.written) for figure in held))
         content = content_words(without_yes_or_no(bare))
         total = evidence.weight(content - asked) + _ASKED_WEIGHT * evidence.weight(content & asked)

@@ -21,13 +21,13 @@ from docwell.query.checking.figures import (
     weights_of,
 )
 
-# The words around a figure have this share of the question's words, by rarity. Chosen on XQuAD.
+# The least share, by rarity, of the question's words that must stand around a figure. Chosen on XQuAD.
 LEAST_ASKED = 0.2
-# Long questions name companies and ask for units: then so many words around the figure are enough.
+# Long questions also name companies and units: this number of words around the figure is enough.
 _ENOUGH_WORDS = 3
-# "The 1970's" is of no other figure's "s".
+# The "s" of "the 1970's" is no word.
 _GENITIVE = frozenset({"s"})
-# 2.3.1 and 1,2,3 are figures and no numbers. Longer ones are no amounts.
+# 2.3.1 and 1,2,3 are no numbers, and longer figures are no amounts.
 _DECIMAL = re.compile(r"[0-9]{1,30}(?:\.[0-9]{1,30})?")
 
 
@@ -52,12 +52,12 @@ class Claim:
     def of(cls, sentence: str, question: str, passages: Sequence[str]) -> Claim:
         """Return the claim of a sentence without markers."""
         asked, in_question = labels(question), in_sentence(question)
-        # The same figure twice is judged once: a text of a thousand zeros takes no time.
+        # Judge equal figures once: a text may repeat one a thousand times.
         figures = {
             (mention.figure, mention.sign, mention.unit, mention.periods): mention
             for mention in in_sentence(sentence)
         }.values()
-        # A year beside another figure is its period.
+        # Beside another figure, a year is that figure's period.
         only_dates = all(mention.is_date or mention.is_grammar for mention in figures)
         return cls(
             text=sentence,
@@ -89,7 +89,7 @@ class Claim:
         same = [mention for mention in same if self._has_period(figure, mention)]
         if foreign:
             return same
-        # A page of nothing but ones has few that differ as rivals. In "How many beds has Ward 12?", 12 is none.
+        # Compare with equal rivals once. The 12 of "How many beds has Ward 12?" is no rival.
         rivals = {
             (
                 rival.near,
@@ -125,13 +125,13 @@ class Claim:
 
     def _has_value(self, figure: Mention, mention: Mention) -> bool:
         """Return whether value, scale and sign agree; a table's scale may be absent."""
-        # Few cells of a table have a currency's sign, but text about percents says so.
+        # Cells of tables often lack the sign of their currency.
         if figure.sign and mention.sign not in {"", figure.sign}:
             return False
         scale = self.scale if mention.caption else figure.scale
         if _equal(figure.figure, scale, mention.figure, mention.scale):
             return True
-        # Of a long table, the passage may lack the caption with the scale.
+        # A passage from the middle of a long table lacks the caption with the scale.
         open_scale = mention.in_table and not (scale and mention.scale)
         return open_scale and not figure.figure.plain.isdisjoint(mention.figure.plain)
 
@@ -161,7 +161,7 @@ class Claim:
     def _has_rival(self, figure: Mention, mention: Mention, rivals: Iterable[Mention]) -> bool:
         """Return whether another figure of the passage fits the words of the sentence better than the mention."""
         has_several = sum(not (other.is_date or other.is_grammar) for other in self.figures) > 1
-        # Beside another figure, only its part of the sentence is said of it, if that has words.
+        # In a sentence with several figures, use only the words of this figure's part, if it has any.
         named = figure.near if has_several and figure.near - _word(figure.unit) - _GENITIVE else self.named
         return any(self._is_rival(rival, mention, _word(figure.unit), named) for rival in rivals)
 

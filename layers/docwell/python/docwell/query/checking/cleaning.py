@@ -22,15 +22,15 @@ HELD_CHARACTERS = 300
 
 _JOINERS = "\u200c\u200d"
 
-# Stands where something was removed, until the round ends. No cleaned text has it.
+# Marks the place of a removed part until the round ends. No cleaned text contains it.
 _GONE = "\x00"
-# They end an address, and a stream may release a piece after one.
+# These end an address, and a stream may release its text after one.
 _STOPS = "\u3001\u3002\uff0c\uff1a\uff1b\uff01\uff1f\u300d\u300f\uff09"
 
 # `<script>`, `<style>` and comments, with their content; without a closing tag, to the end of the text.
 _BLOCK = re.compile(r"<(script|style)\b.*?(?:</\1\s*>|\Z)|<!--.*?(?:-->|\Z)", re.IGNORECASE | re.DOTALL)
 _AUTOLINK = re.compile(r"<\s*((?:[a-z][a-z0-9+.-]{1,31}:|[^\s<>@]+@)[^\s<>]*)>", re.IGNORECASE)
-# `List<Object>` and `a <b and c> d` are no tags: a name with a capital after a word, or words without a value.
+# `List<Object>` and `a <b and c> d` are no tags.
 _TAG = re.compile(
     r"<!doctype\b[^<>]*>|<\?[^<>]*>|(?-i:(?<![A-Za-z0-9_])|(?=</?[a-z]))"
     rf"</?(?:{'|'.join(sorted(words('element')))})(?:\s*/?|[\s/]+[\w:@.-]+\s*=[^<>]*)>",
@@ -46,13 +46,13 @@ _LINK = re.compile(
 # Turns brackets into a link or its definition.
 _JOINT = re.compile(r"\](?=\(|:)")
 _IMAGE_MARK = re.compile(r"!(?=\[)")
-# `_` and letters of other scripts can stand before an address, so `\b` does not find its start.
+# `\b` does not find the start of an address after `_` or a letter of another script.
 _START = r"(?<![a-z0-9])"
 # Schemes that run or hold something; `data:` only before a media type or a comma.
 _RUNS = re.compile(
     rf"(?:(?:javascript|vbscript)\s*:|{_START}data:(?:[\w.+-]+/|[;,]))[^\s<>{_GONE}{_STOPS}]*", re.IGNORECASE
 )
-# The next word may begin with the colon.
+# The colon may come with the next word.
 _RUNS_START = re.compile(r"(?:java|vb)script\s*\Z", re.IGNORECASE)
 _SCHEME = re.compile(
     rf"[a-z][a-z0-9+.-]{{0,40}}://|{_START}(?:mailto|tel|sms|file|xmpp|magnet):(?=\S)", re.IGNORECASE
@@ -61,7 +61,7 @@ _DOT = r"(?:\.|\[\.\])"
 # A marker directly after an address is no part of it.
 _ADDRESS_TAIL = rf"(?:(?!\[\d)[^\s<>\"'`{_GONE}{_STOPS}])*"
 _USER = rf"[a-z0-9](?:[a-z0-9_+-]|{_DOT}){{0,63}}@"
-# Names have at most 63 characters between dots. A name in another script is found by its dots.
+# A part of a name has at most 63 characters. The dots show a name in another script.
 _HOST = (
     rf"(?:{_START}[a-z0-9][a-z0-9-]{{0,62}}|(?<=[^\W_a-z0-9]))(?:{_DOT}[\w-]{{1,63}}){{0,8}}"
     rf"{_DOT}(?:xn--[a-z0-9-]{{1,59}}|[^\W\d_]{{2,63}})"
@@ -122,7 +122,7 @@ class StreamCleaner:
     def __init__(self, cited_texts: Sequence[str] = ()) -> None:
         self._cited_texts = cited_texts
         self._held = ""
-        # The last character released, if the next word may continue it.
+        # The last character that was released, if the next word may continue it.
         self._before = ""
         self._in_block = False
         self._dropping = False

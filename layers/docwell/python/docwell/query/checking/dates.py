@@ -53,9 +53,9 @@ _YEAR_AFTER = re.compile(r"[.,]?\s(?:de\s|of\s|del\s)?(?:1[5-9]|20)\d\d")
 # Between the parts of "the third quarter of 2019" and "31 March, 2019".
 _BETWEEN = re.compile(r"[.,]?\s?(?:of\s|de\s|del\s|des\s|du\s|in\s)?(?:the\s)?|\u5e74\u7b2c?")
 _WORD_BEFORE, _WORD_AFTER = re.compile(r"([^\W\d_]+)\s*$"), re.compile(rf"\s{_LETTER}{{2,}}")
-# After a year in Chinese: the sign of the year, "to" and "the nth".
+# A Chinese sign after a year, other than those of "year", "to" and "the nth", shows a count.
 _COUNTED = re.compile(rf"(?![\u5e74\u81f3\u5230\u7b2c]){UNSPACED.pattern}")
-# No more than "después de el " before a year.
+# The most characters before a year to read: "después de el ".
 _BEFORE = 20
 
 

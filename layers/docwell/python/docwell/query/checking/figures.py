@@ -62,7 +62,7 @@ _SPELLED_NUMBER = re.compile(
 _OTHER_DIGIT = re.compile(r"(?![0-9])\d|[\u066b\u066c]")
 _SEPARATORS = {"\u066b": ".", "\u066c": ","}
 
-# Cut stems to their first letters, so that "employs" and "employees" are equal, and German endings too.
+# Compare the first letters of stems, so that "employs" and "employees" are equal.
 _BEGINNING = 6
 _SCALE_STEMS = frozenset(map(stem, SCALES)) | {stem(word + "s") for word in SCALES}
 _ASKING_SIGNS = re.compile("|".join(sorted(words("asking.sign"), key=len, reverse=True)))
@@ -70,7 +70,7 @@ _ASKING_SIGNS = re.compile("|".join(sorted(words("asking.sign"), key=len, revers
 _LONG_WORD = 6
 
 PERCENT = re.compile(r"\s*(?:[%\uff05]|percent\b|per cent\b|prozent\b|pour cent\b|por ciento\b)", re.IGNORECASE)
-# In a script without blanks, the unit is a sign, two with a prefix as in "个月", or a word in katakana.
+# In scripts without blanks, the unit is one sign, two signs as in "个月", or a word in katakana.
 _SIGN = UNSPACED.pattern
 _NEXT_WORD = re.compile(
     rf"[\s-]?([\u30a1-\u30f4\u30fc]+|[\u4e2a\u500b\u7b87\u304b\u30f5\u30f6\u5c0f\u516c\u5e73\u5de5\u6beb\u5398\u5343\u7acb]{_SIGN}|{_SIGN}"
@@ -80,7 +80,7 @@ _NEXT_WORD = re.compile(
 _IN_TWO_UNITS = re.compile(r"\s?[^\W\d_]+\s[(]\W*")
 # Characters beside a figure that can hold its sign.
 _BESIDE = 100
-# A sentence that the chunk has whole; longer ones are tables without lines.
+# A longer sentence is a table without line breaks.
 _LONGEST = 1200
 
 
@@ -95,9 +95,9 @@ _BOUND_BEFORE = re.compile(
     rf"(?<![a-z])(?:(?P<upper>{_either('bound.upper')})|(?P<lower>{_either('bound.lower')})){_TO_FIGURE}",
     re.IGNORECASE,
 )
-# The order of figures and as many periods: in turn, or "in 2021 and 2020, 5 and 4".
+# Orders of as many figures (F) as periods (P): in turn, or "in 2021 and 2020, 5 and 4".
 _PAIRED = re.compile("(?:PF)+|(?:FP)+|P+F+|F+P+")
-# The longest words of a bound.
+# The most characters of a bound's words.
 _BOUND_REACH = 60
 
 
@@ -224,7 +224,7 @@ def weights_of(named: Iterable[str], passages: Sequence[str]) -> dict[str, float
 
 def weight_of(weights: dict[str, float], named: frozenset[str]) -> float:
     """Return the share (0 to 1) of weights that some words have; 1.0 without weights."""
-    # Rounded, so that a share that equals a limit reaches it.
+    # Round, so that a share that equals a limit reaches it.
     total = math.fsum(weights.values())
     return round(math.fsum(weights[word] for word in named & weights.keys()) / total, 9) if total else 1.0
 
@@ -385,7 +385,7 @@ def _parts(sentence: str, spans: Sequence[tuple[int, int]], dates: Sequence[Peri
             groups.append((start, end))
     if not groups[1:]:
         return [labels(sentence)] * len(spans)
-    # What follows the last figure behind a semicolon is of another thing.
+    # After a semicolon, the sentence speaks of something else.
     sentence = sentence[: groups[-1][1]] + re.split("[;\uff1b]", sentence[groups[-1][1] :])[0]
     ends = [end + (word.end() if (word := _NEXT_WORD.match(sentence[end:])) else 0) for _, end in groups]
     before = [sentence[left:start] for left, (start, _) in zip([0, *ends[:-1]], groups, strict=True)]
@@ -451,7 +451,7 @@ def mentions(text: str) -> tuple[Mention, ...]:
     rows = [_row_of(line) for line in lines]
 
     def end_block() -> None:
-        if block:  # reading what stands above a table takes longer than the table
+        if block:  # without rows, do not read the text above
             mentioned.extend(_in_table(above, block))
             block.clear()
 

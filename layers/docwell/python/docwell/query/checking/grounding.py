@@ -30,9 +30,9 @@ from docwell.text.lexicon import (
 from docwell.text.prose import after_headings
 from docwell.text.visible import strip_invisible
 
-# A figure shows better than a word where a sentence comes from.
+# A figure says more about the source of a sentence than a word.
 _FIGURE_WEIGHT = 2.0
-# The question's words help to choose among passages and quotes that hold the same words of the answer.
+# The question's words decide between passages that have the same words of the answer.
 _QUESTION_WEIGHT = 0.3
 # Of two pieces that are equally good, prefer the one with fewer words.
 _LENGTH_PENALTY = 0.01
@@ -45,7 +45,7 @@ _FEWEST_WORDS, _FEWEST_OF_SENTENCE = 4, 2
 _SCORE_WEIGHT = 0.5
 # Two sentences that share more than this part of their words are repeats.
 _SAME = 0.7
-# The text of the passage is the sentence.
+# The sentence is the passage's own text.
 _FULL_SUPPORT = 1.0
 
 

@@ -32,11 +32,11 @@ _ASKS = re.compile(
 )
 QUESTION_ENDS = ("?", "\uff1f", "\u061f")
 _CLAUSE_END = re.compile(r"[,;:.!?\u060c\u061b\u3002\uff0c\uff1b](?:\s|$)")
-# A negation denies one of the next words: "is not for outdoor use", "darf nicht im Bad stehen".
+# A negation denies only words near it: "is not for outdoor use", "darf nicht im Bad stehen".
 _REACH_WORDS, _REACH_CHARACTERS = 5, 6
-# The deciding sentence has this share of the question's words; in unspaced scripts many are parts of two words.
+# The deciding sentence has at least this share of the question's words.
 _LEAST_SHARE = 1 / 3
-# A sentence with so many words, of which one of a passage has this share, says what that one says, or denies it.
+# Two sentences state or deny the same if one has this share of the other's words, of which there are two or more.
 _FEWEST_WORDS, _SAME_SHARE = 2, 0.8
 
 

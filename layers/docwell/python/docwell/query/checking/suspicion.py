@@ -23,7 +23,7 @@ THRESHOLD = 1.0
 # Tag characters spell hidden text, and bidirectional overrides show text in another order.
 _HIDING = re.compile("[\U000e0001-\U000e007f\u202d\u202e\U000e0100-\U000e01ef]|[\u200b-\u200d\u2060-\u2064]{4,}")
 
-# Of a way to a place, these are no instructions.
+# "Directions to the station" are no instructions.
 _DIRECTIONS = r"directions(?!\s(?:to|from|for)\s)"
 _OUTPUT = r"(?:response|repl(?:y|ies)|answer|output|message|completion|explanation|elucidation|summary)s?"
 _YOUR_OUTPUT = rf"\byour\s+(?:\w+\s+){{0,2}}?{_OUTPUT}\b"
@@ -39,7 +39,7 @@ _PRIVATE = (
     r"(?:passwords?|credentials?|api\s*keys?|secrets?|(?:personal|private)\s+(?:data|information)"
     r"|(?:chat|conversation)(?:\s+history)?|users?(?:['\u2019]s?)?\s+(?:data|questions?|query|messages?))"
 )
-# Addresses and machines that private data is sent to, unlike offices and people.
+# Targets outside: addresses and machines, but no offices or people.
 _OUTSIDE = (
     r"(?:(?:the|this|that|our|my|an?|following)\s+){0,3}"
     rf"(?:{_PLACE}|(?:server|url|endpoint|webhook|web\s*site)s?\b|me\b)"
@@ -192,7 +192,7 @@ def _readings(text: str) -> tuple[str, ...]:
 def _read(plain: str) -> dict[str, float]:
     """Return the weight of each signal in a text, read as lines and as one line: a PDF breaks lines anywhere."""
     joined = " ".join(plain.split())
-    # An expression that ignores case takes these letters for an i.
+    # Patterns that ignore case read these letters as an i.
     lower = joined.lower().replace("\u0131", "i").replace("\u0307", "")
     weights: dict[str, float] = {}
     for signal in _SIGNALS:
@@ -233,7 +233,7 @@ def _undisguised(text: str) -> str:
 def _without_digits(token: re.Match[str]) -> str:
     """Return a token with letters for its digits, if at least half of it is letters already."""
     word = token[0]
-    # A mark at the end of a sentence is no letter.
+    # "!" at the end of a word is no disguised letter.
     end = len(word.rstrip("!.,;:?)"))
     letters = sum(map(str.isalpha, word))
     return word[:end].translate(_LETTERS_OF_DIGITS) + word[end:] if 2 * letters >= end else word

@@ -79,7 +79,7 @@ def background(candidates: Sequence[Passage]) -> float:
 _K1 = 1.2
 _B = 0.75
 _DIGITS = 9
-# As many as the passages that a function keeps (`docwell.config`), at 1 KB.
+# The number of passages that a function keeps (`docwell.config`), at 1 KB each.
 _TEXTS_KEPT = 8192
 
 # Two chunks, in tokens of the embedding model. Three find the page for one more question in a hundred, and the
@@ -192,9 +192,9 @@ def _coverage(question_words: AbstractSet[str], texts: Sequence[NDArray[np.int64
     having = np.count_nonzero(often, axis=0)
     rarity = np.maximum(np.log((len(texts) - having + 0.5) / (having + 0.5)), 0.0)
     weights = rarity * often * (_K1 + 1) / (often + saturation[:, np.newaxis])
-    # A product of matrices would round the rows of copies differently.
+    # Sum row by row: a matrix product can round equal rows differently.
     total, most = np.sum(weights, axis=1), float(np.sum(rarity))
-    # The columns follow Python's hashes, which differ from process to process, and so do the last digits.
+    # Round: the order of columns follows Python's hashes, so the last digits differ between processes.
     return np.round(total / most if most else total, _DIGITS)
 
 
