@@ -227,14 +227,6 @@ def test_a_fact_is_stored_and_is_no_document(ledger: DynamoLedger) -> None:
     assert ledger.page(None, None, None, 10) == ([], None)
 
 
-def test_live_generations_are_found_for_many_keys_at_once(ledger: DynamoLedger) -> None:
-    for number in range(130):
-        lease = taken(ledger, key=f"c/{number}")
-        ledger.write(lease, replace(lease.record, live_generation=f"g{number}" if number % 2 else None))
-    live = ledger.live([f"c/{number}" for number in range(130)] + ["c/1", "unknown"])
-    assert live == {f"c/{number}": f"g{number}" for number in range(130) if number % 2}
-
-
 def listed(
     ledger: DynamoLedger,
     collections: list[str] | None,
