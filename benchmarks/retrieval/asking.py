@@ -14,7 +14,7 @@ from benchmarks.retrieval.sets import DOCUMENT, MIXED, POOLED, EvaluationSet, Qu
 from docwell.identity import Principal
 from docwell.models import Passage, collection_of
 from docwell.ports import Places
-from docwell.query.retrieval.ranking import Weights
+from docwell.query.retrieval.ranking import JUDGED, Weights
 from docwell.query.retrieval.retrieval import RankedHits, Retrieval
 from docwell.query.retrieval.scope import Scope
 from docwell.text.lexicon import content_words
@@ -81,7 +81,7 @@ class Asker:
 
     def fit(self, question: Question, vector: Sequence[float], places: Places) -> float:
         """Return the figure by which the gate decides, -1 without a passage."""
-        fit = self._retrieval.search(Scope(_EVERYBODY, places), vector, FIRST, question.text).fit
+        fit = self._retrieval.search(Scope(_EVERYBODY, places), vector, JUDGED, question.text).fit
         return -1.0 if fit is None else fit
 
     def times(self, sets: Sequence[EvaluationSet], scope: str) -> tuple[float, float]:
