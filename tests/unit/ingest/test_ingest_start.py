@@ -27,6 +27,7 @@ def _nothing_made_yet() -> Iterator[None]:
     clear_caches()
     yield
     clear_caches()
+    gc.unfreeze()
 
 
 @pytest.fixture
@@ -77,9 +78,3 @@ def test_a_start_imports_no_models_of_other_event_sources() -> None:
         [sys.executable, "-c", code], cwd=START.parent, capture_output=True, text=True, check=True
     )
     assert done.stdout.split() == []
-
-
-@pytest.fixture(autouse=True)
-def _searched_for_garbage() -> Iterator[None]:
-    yield
-    gc.unfreeze()

@@ -57,16 +57,6 @@ def test_the_next_step_of_every_record_is_that_of_the_table(status: Status, plan
         assert (type(step) if step else None) is expected, (state, version, head, name, recognises)
 
 
-def test_every_state_of_the_table_occurs() -> None:
-    states = {
-        state_of(record(status, version, plan), head, hint)
-        for status, version, plan, head, hint in product(
-            Status, (None, "v1", "v2"), PLANS, (None, HEAD), HINTS.values()
-        )
-    }
-    assert states | {"Complete, to be recognised"} == set(TABLE)
-
-
 def start(known: DocumentRecord, hint: Hint | None = HINTS["plain"]) -> Start:
     step = next_step(known, HEAD, hint, recognises=False)
     assert isinstance(step, Start)

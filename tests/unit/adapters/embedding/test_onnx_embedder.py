@@ -104,16 +104,12 @@ def test_batches_have_the_shapes_that_their_runtime_wants_and_no_more_than_the_m
     assert all(width % step == 0 or width == 12 for _, width in shapes)
 
 
-def test_openvino_runs_the_model_where_it_is_installed() -> None:
-    session = openvino_session().OpenvinoSession
-    assert session_opener("auto") is session
-    assert session_opener("openvino") is session
-
-
-def test_onnxruntime_runs_the_model_where_it_is_asked_for_or_alone() -> None:
+def test_openvino_runs_the_model_where_it_is_installed_unless_the_settings_name_onnxruntime() -> None:
     assert session_opener("onnxruntime") is OnnxruntimeSession
     with patch("docwell.adapters.embedding.onnx_embedder.find_spec", return_value=None):
         assert session_opener("auto") is OnnxruntimeSession
+    session = openvino_session().OpenvinoSession
+    assert session_opener("auto") is session_opener("openvino") is session
 
 
 @pytest.mark.parametrize(
