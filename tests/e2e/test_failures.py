@@ -84,28 +84,6 @@ def test_an_upload_while_chroma_is_killed_is_indexed_once_it_is_back(doors: Door
 
 
 @pytest.mark.slow
-def test_a_model_host_that_is_gone_gives_a_typed_error(doors: Doors) -> None:
-    key = "fail/model.pdf"
-    doors.settled(key, doors.put(key, pdf("The hinge must be oiled twice a year.")))
-    with stopped(doors, "infra.local.ollama_server"):
-        deadline = time.monotonic() + 30  # an answer is kept for 5 s
-        while (ready := doors.http.get("/v1/ready")).json()["status"] == "ready" and time.monotonic() < deadline:
-            time.sleep(0.5)
-        assert doors.http.get("/v1/health").json() == {"status": "ok"}
-    assert ready.status_code == 200
-    assert ready.json()["status"] == "degraded"
-    named = ("models", "ledger", "chroma", "ollama")
-    assert ready.json()["dependencies"] | {"ollama": "ok"} == dict.fromkeys(named, "ok")
-    assert ready.json()["dependencies"]["ollama"] != "ok"
-    kill(doors, "infra.local.ollama_server")
-    response = doors.ask("How often must the hinge be oiled?", collection="fail")
-    assert response.status_code in {200, 503}  # 200 if the supervisor restarted it in time
-    if response.status_code == 503:
-        assert response.json()["type"] == "urn:docwell:problem:dependency-unavailable"
-    until_well(doors)
-
-
-@pytest.mark.slow
 def test_an_ingest_worker_that_is_killed_at_work_loses_nothing(doors: Doors) -> None:
     key = "fail/worker.pdf"
     version = doors.put(key, pdf(*(f"Page {n} of a text that takes a while. " * 20 for n in range(120))))

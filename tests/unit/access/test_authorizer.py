@@ -33,20 +33,15 @@ from docwell.errors import Unauthenticated, Unavailable
 from docwell.identity import NO_CREDENTIAL, ApiKey, Identity, digest_of, identity_of
 from docwell.wiring import small_functions
 from functions.authorizer.handler import handler
+from infra.local.names import PRINCIPALS_SCHEMA
+from tests.fresh_wiring import clear_caches
+from tests.integration.waiting import Clock
 
 ISSUER, CLIENT = "https://cognito-idp.eu-central-1.amazonaws.com/eu-central-1_Pool", "client1"
 SIGNING, OTHER = (rsa.generate_private_key(65537, 2048) for _ in range(2))
 NOW = 1_800_000_000
 VALUE, OLD, FOREIGN = ("v" * 40, "o" * 40, "f" * 40)
 ARN = "arn:aws:execute-api:eu-central-1:123456789012:api1/live/POST/v1/query"
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = float(NOW)
-
-    def __call__(self) -> float:
-        return self.now
 
 
 class Published:
@@ -77,7 +72,7 @@ class Rows:
 
 @pytest.fixture
 def clock() -> Clock:
-    return Clock()
+    return Clock(NOW)
 
 
 @pytest.fixture
@@ -272,21 +267,8 @@ def test_the_answer_covers_the_whole_stage_and_nothing_else(authorizer: Authoriz
 def table() -> Iterator[Any]:
     with mock_aws():
         client = boto3.client("dynamodb", region_name="eu-central-1")
-        client.create_table(
-            TableName="principals",
-            BillingMode="PAY_PER_REQUEST",
-            AttributeDefinitions=[{"AttributeName": name, "AttributeType": "S"} for name in ("principal", "item")],
-            KeySchema=[
-                {"AttributeName": "principal", "KeyType": "HASH"},
-                {"AttributeName": "item", "KeyType": "RANGE"},
-            ],
-        )
+        client.create_table(TableName="principals", **PRINCIPALS_SCHEMA)
         yield client
-
-
-def clear_caches() -> None:
-    small_functions.authorizer.cache_clear()
-    small_functions.authorizer_settings.cache_clear()
 
 
 def test_the_function_allows_a_stored_key_and_denies_every_other(

@@ -49,6 +49,7 @@ def test_a_sentence_ends_with_the_full_stop_of_its_script(text: str, pieces: lis
 @pytest.mark.parametrize("text", CASES["unspaced"])
 def test_scripts_without_spaces_give_pairs_of_characters(text: str) -> None:
     assert max(map(len, words(text))) == len("日本")
+    assert words(f"The {text}") == words(text) | {"the"}
 
 
 @pytest.mark.parametrize(("text", "one", "other"), CASES["signs"])
@@ -70,10 +71,6 @@ def test_ascii_text_has_the_same_words_beside_other_letters(text: str) -> None:
 def test_an_arabic_word_is_compared_without_its_article_and_its_and(written: str, plain: str) -> None:
     assert words(written) == set(plain.split())
     assert beginnings(written) == [word[:6] for word in plain.split()]
-
-
-def test_words_are_compared_in_lower_case() -> None:
-    assert words("The word 日本語") == {"the", "word", "日本", "本語"}
 
 
 def test_content_words_are_stems_without_function_words() -> None:
