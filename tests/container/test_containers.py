@@ -7,7 +7,6 @@ import subprocess
 from typing import Any
 
 import pytest
-from fpdf import FPDF
 
 from docwell.http import sse
 from infra.container import sam
@@ -19,6 +18,7 @@ from tests.container.parts import (
     status_of,
     uploaded,
 )
+from tests.e2e.test_documents import pdf
 
 pytestmark = pytest.mark.container
 
@@ -29,15 +29,6 @@ PAGES = (
     "The garden has apple trees and a pond. The pond freezes in cold winters.",
 )
 REQUEST = {"question": "How often does the boiler have to be drained?", "collection": "manuals"}
-
-
-def pdf(*pages: str) -> bytes:
-    document = FPDF()
-    document.set_font("helvetica", size=12)
-    for text in pages:
-        document.add_page()
-        document.multi_cell(0, text=text)
-    return bytes(document.output())
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,8 @@ from benchmarks.scale_out import RANGE_PAGES, Site
 from benchmarks.speed.stack import index
 from infra.container import sam
 from infra.local.ports import answers, free_port
-from tests.container.test_containers import PAGES, pdf
+from tests.container.test_containers import PAGES
+from tests.e2e.test_documents import pdf
 
 pytestmark = pytest.mark.container
 

@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import logging
-import subprocess
-import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
-import httpx
 import pytest
 
+from benchmarks.faults.servers import chroma_server
 from docwell.adapters.documents import process
-from infra.local.ports import free_port
 
 from .local_parts import Aws, aws_stand_in
 
@@ -64,29 +60,10 @@ def chroma_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def chroma_url(chroma_folder: Path) -> Iterator[str]:
     """A real Chroma server with an empty folder."""
-    port, folder = free_port(), chroma_folder
-    chroma = Path(sys.executable).with_name("chroma")
-    with (folder / "log").open("wb") as log:
-        server = subprocess.Popen(
-            [chroma, "run", "--path", folder, "--host", "127.0.0.1", "--port", str(port)],
-            stdout=log,
-            stderr=subprocess.STDOUT,
-        )
-    url = f"http://127.0.0.1:{port}"
-    try:
-        for _ in range(300):
-            assert server.poll() is None, (folder / "log").read_text()
-            try:
-                httpx.get(f"{url}/api/v2/heartbeat", timeout=1).raise_for_status()
-                break
-            except httpx.HTTPError:
-                time.sleep(0.1)
-        else:
-            pytest.fail("Chroma did not answer within 30 s")
-        yield url
-    finally:
-        server.terminate()
-        server.wait(10)
+    server, port = chroma_server(chroma_folder)
+    server.start()
+    yield f"http://127.0.0.1:{port}"
+    server.kill()
 
 
 @pytest.fixture(scope="session")

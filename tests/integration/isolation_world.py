@@ -39,19 +39,13 @@ from functions.query.handler import handler
 from infra.local.names import AUDIT_TABLE, TABLES
 from tests.fresh_wiring import clear_caches
 from tests.unit.fakes import FakeEmbedder, FakeIndex
+from tests.unit.http.http_calls import CONTEXT
 
 DOCUMENTS_EACH = 3
 # The collections. Each document has a unique word in its name and text.
 COLLECTIONS = ("amber", "birch", "cedar", "dahlia", "elder", "fjord")
 QUESTION = "what is the secret word of the vault"
 _SECRET = re.compile(r"secret-\w+")
-_CONTEXT = SimpleNamespace(
-    function_name="query",
-    memory_limit_in_mb=1024,
-    invoked_function_arn="arn:aws:lambda:us-east-1:123456789012:function:query",
-    aws_request_id="lambda-request",
-    get_remaining_time_in_millis=lambda: 29_000,
-)
 
 
 @dataclass(frozen=True)
@@ -220,7 +214,7 @@ class World:
         self._log.truncate()
         printed = StringIO()
         with redirect_stdout(printed), redirect_stderr(printed):
-            answer = handler(event, _CONTEXT)
+            answer = handler(event, CONTEXT)
         assert isinstance(answer, dict)
         sent = answer.get("multiValueHeaders") or answer["headers"]
         self.last_id = (
