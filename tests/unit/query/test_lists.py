@@ -19,7 +19,7 @@ from docwell.models import IndexRecord, Passage
 from docwell.ports import Places
 from docwell.query import lists
 from docwell.query.ask import Passages, Question, Token
-from docwell.query.lists import NO_NAMES, Lists
+from docwell.query.lists import Lists
 from docwell.query.retrieval.scope import Filter
 from docwell.query.subject import asks_for_list, find_subject
 from tests.unit.fakes import FakeIndex
@@ -87,20 +87,6 @@ def test_words_that_ask_for_documents_leave_the_subject(question: str, phrases: 
     shown = " / ".join(" ".join(term.words) for term in subject.terms)
     without = "".join(f" - {term.text}" for term in subject.without)
     assert shown + without == phrases
-
-
-@pytest.mark.parametrize(("question", "says"), CASES["answers"].items())
-def test_or_and_but_not_join_subjects_and_not_counts_the_others(question: str, says: str) -> None:
-    assert f"{says} All 4 were looked through in full." in ask(with_wells(), question).answer
-
-
-def test_within_a_document_the_terms_are_those_of_a_page() -> None:
-    both = {"document": "wells/both.pdf"}
-    text = ask(with_wells(), "Where is nitrate or lead mentioned?", **both).answer
-    assert text.startswith("- page 1")
-    assert "- page 2" in text
-    assert "- page 2" not in ask(with_wells(), "Where is nitrate but not lead mentioned?", **both).answer
-    assert "None of its pages" in ask(with_wells(), 'Where are "nitrate" and "lead"?', **both).answer
 
 
 @pytest.mark.parametrize(
@@ -189,12 +175,22 @@ def test_a_phrase_counts_as_it_is_before_its_words_apart() -> None:
     assert "None of" in ask(world, question).answer or "mentions “chain of thought”" in ask(world, question).answer
 
 
-@pytest.mark.parametrize(("subject", "text"), rows("inflections"))
-def test_words_match_in_any_inflection_with_or_without_accents(subject: str, text: str) -> None:
-    world = World()
-    world.add("a/a.pdf", text)
-    world.add("a/b.pdf", "Nothing.")
-    assert "1 of the 2 documents" in ask(world, f'Which documents mention "{subject}"?').answer
+@pytest.mark.parametrize("case", rows("lists"), ids=lambda case: case["question"])
+def test_a_list_says_what_the_documents_have(case: Mapping[str, Any]) -> None:
+    worlds = {"wells": with_wells, "leases": with_leases}
+    world = worlds[case["world"]]() if "world" in case else World()
+    for key, text in case.get("documents", {}).items():
+        world.add(key, text)
+    text = ask(world, case["question"], document=case.get("document")).answer
+    for part in case.get("says", ()):
+        assert part in text
+    for part in case.get("lacks", ()):
+        assert part not in text
+
+
+@pytest.mark.parametrize(("question", "says"), CASES["answers"].items())
+def test_or_and_but_not_join_subjects_and_not_counts_the_others(question: str, says: str) -> None:
+    assert f"{says} All 4 were looked through in full." in ask(with_wells(), question).answer
 
 
 def test_a_list_of_one_document_is_by_page() -> None:
@@ -295,16 +291,6 @@ def test_an_address_of_a_passage_that_gives_orders_cannot_be_followed() -> None:
     assert "ada@holt.example.com" in text
     assert "evil@bad.example.com" not in text
     assert "2 of the 2 documents" in text
-
-
-def test_a_key_and_a_sentence_with_markers_make_no_citation() -> None:
-    world = World()
-    world.add("a/x [7].pdf", "Ada Holt wrote this [3].")
-    world.add("a/y.pdf", HOLT)
-    text = ask(world).answer
-    assert "[7]" not in text
-    assert "[3]" not in text
-    assert "- a/x (7).pdf, page 1 [" in text
 
 
 @pytest.mark.parametrize(
@@ -416,25 +402,6 @@ def test_values_of_a_document_have_a_line_for_each_page() -> None:
         assert ask(with_leases(), "List all dates in lease.pdf", mode=mode).answer == expected
     empty = ask(with_leases(), "List all dates.", document="homes/plain1.pdf").answer
     assert empty == "Dates in this document: none."
-
-
-@pytest.mark.parametrize(
-    ("question", "says"),
-    [
-        ("List all amounts and percentages.", "2 of the 11 documents have amounts of money, 3 in all."),
-        ("List all amounts and percentages.", "None of the 11 documents has percentages."),
-        ("List all dates of payments.", "These words do not limit the list: “payments”."),
-        ("List all dates and names.", NO_NAMES),
-        ('Which dates are beside "Ada Holt"?', "mentions “Ada Holt”"),
-    ],
-)
-def test_each_kind_has_a_list_and_words_without_effect_are_named(question: str, says: str) -> None:
-    assert says in ask(with_leases(), question).answer
-
-
-def test_a_list_of_names_is_refused_with_the_kinds_that_there_are() -> None:
-    answer = ask(with_leases(), "List all parties in the contract.")
-    assert (answer.status, answer.answer, answer.citations) == (AnswerStatus.REFUSED, NO_NAMES, ())
 
 
 def test_long_lists_of_values_are_cut_and_say_by_how_much(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -88,12 +88,6 @@ def test_a_piece_is_cited_at_its_place_on_its_page() -> None:
     assert piece.chunk.text == STATEMENT
 
 
-def test_the_caller_may_choose_the_mode() -> None:
-    world = with_overview()
-    assert world.ask(Question("boiler", document=KEY, mode=Mode.OVERVIEW)).answer.mode is Mode.OVERVIEW
-    assert world.ask(Question(ABOUT, document=KEY, mode=Mode.PASSAGES)).answer.mode is Mode.PASSAGES
-
-
 def test_an_overview_that_refuses_is_followed_by_the_passages_and_both_are_counted() -> None:
     world = with_overview()
     world.model.says = "NOT FOUND"

@@ -115,13 +115,6 @@ def test_only_a_question_that_is_too_long_itself_is_bad_input(poison: str) -> No
         build_prompt(load_prompt("answer"), [passage(BOILER, 0)], f"{QUESTION} {poison}", BUDGET)
 
 
-def test_ordinary_passages_of_one_size_are_dropped_by_rank() -> None:
-    passages = [passage(BOILER * 40, rank) for rank in range(20)]
-    built = build_prompt(load_prompt("answer"), passages, QUESTION, BUDGET)
-    assert 0 < built.dropped < 20
-    assert built.passages == tuple(passages[: len(built.passages)])
-
-
 @pytest.mark.parametrize(
     "script", ["The annual report of revenue", "Der Bericht über Umsätze", "年度报告 描述了", "отчёт"]
 )
