@@ -83,8 +83,10 @@ def pieces(
     by_text: dict[str, tuple[Mark, Passage, str]] = {}
     for passage, marks in sorted(marked, key=lambda entry: (entry[0].chunk.page, entry[0].chunk.start)):
         for mark in sorted(marks, key=lambda mark: mark.start):
-            piece = _piece(passage, mark)
-            by_text.setdefault(piece.chunk.text, (mark, piece, passage.chunk.text))
+            chunk, start = passage.chunk, passage.chunk.start + mark.start
+            text = chunk.text[mark.start : mark.end]
+            piece = replace(passage, chunk=replace(chunk, text=text, start=start, end=start + len(text)))
+            by_text.setdefault(text, (mark, piece, chunk.text))
     by_part = {part: [entry for entry in by_text.values() if entry[0].part is part] for part in Part}
     statements = _PER_PASSAGE * max(top_k - _PASSAGES_OF_OPENING_AND_HEADINGS, 1)
     chosen = [
@@ -179,10 +181,3 @@ def _holds(passage: Passage, piece: Passage) -> bool:
     """Whether a piece is a part of a passage of the same document."""
     outer, inner = passage.chunk, piece.chunk
     return outer.page == inner.page and outer.start <= inner.start and inner.end <= outer.end
-
-
-def _piece(passage: Passage, mark: Mark) -> Passage:
-    """Return the piece as a passage of its page."""
-    chunk = passage.chunk
-    text, start = chunk.text[mark.start : mark.end], chunk.start + mark.start
-    return replace(passage, chunk=replace(chunk, text=text, start=start, end=start + len(text)))

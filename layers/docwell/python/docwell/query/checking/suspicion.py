@@ -180,13 +180,8 @@ def suspicion(text: str) -> tuple[str, ...]:
 
 def _weights(text: str) -> dict[str, float]:
     """Return the weight of each signal in a text, in the heavier of its readings: as spelled, or undisguised."""
-    return max(map(_read, _readings(text)), key=lambda weights: sum(weights.values()))
-
-
-def _readings(text: str) -> tuple[str, ...]:
     plain = unicodedata.normalize("NFKC", text)
-    clear = _undisguised(plain)
-    return (plain,) if clear == plain else (plain, clear)
+    return max(map(_read, dict.fromkeys((plain, _undisguised(plain)))), key=lambda weights: sum(weights.values()))
 
 
 def _read(plain: str) -> dict[str, float]:
