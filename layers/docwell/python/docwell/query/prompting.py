@@ -275,9 +275,9 @@ def shorten(
     does; a short passage leaves its rest to the others. A passage without room for one sentence is dropped. A cut
     passage has the offsets of its part.
     """
-    kept: list[Passage] = []
+    parts: list[Passage] = []
     left = tokens
-    needed = [ratio.estimate(bound_of(one.chunk.text)).tokens + _NUMBER_TOKENS for one in passages]
+    needed = [ratio.estimate(bound_of(passage.chunk.text)).tokens + _NUMBER_TOKENS for passage in passages]
     if sum(needed) > tokens:
         least = accumulate(min(cost, _PART_TOKENS) for cost in needed)
         passages = passages[: max(sum(cost <= tokens for cost in least), 1)]
@@ -292,8 +292,8 @@ def shorten(
             cost += _NUMBER_TOKENS
         if cost <= left:
             left -= cost
-            kept.append(part)
-    return kept
+            parts.append(part)
+    return parts
 
 
 def _merits(passage: Passage, question: str, vector: Sequence[float]) -> list[float]:

@@ -337,17 +337,17 @@ def _subject(question: str, spans: Sequence[Span]) -> Subject | None:
     groups, joins, before_not = [[spans[0]]], set[str](), None
     for (_, end), (start, stop) in pairwise(spans):
         between = _texts(word for word in words if end <= word.start and word.end <= start)
-        found = {join for join, forms in language.joins.items() if between & forms}
-        if before_not is None and {"not", "but"} <= found:
+        joining = {join for join, forms in language.joins.items() if between & forms}
+        if before_not is None and {"not", "but"} <= joining:
             before_not = len(groups)
         elif (
-            not found & {"or", "and"}
+            not joining & {"or", "and"}
             and not _QUOTED_END.match(question, end)
             and not _COMMA.search(question, end, start)
         ):
             groups[-1].append((start, stop))
             continue
-        joins |= found
+        joins |= joining
         groups.append([(start, stop)])
     if not joins and not _QUOTED_END.match(question, spans[0][1]):  # "Kiel, Germany"
         groups = [[*spans]]

@@ -236,14 +236,14 @@ def _value_patterns() -> tuple[re.Pattern[str], re.Pattern[str]]:
         pattern(*(f"value.{name}" for name in names))
         for names in (("all", "counted"), ("counted",), ("between",), ("each",), ("and",))
     )
-    many = pattern(*(f"value.many.{kind}" for kind in KINDS), "value.names")
+    plural = pattern(*(f"value.plural.{kind}" for kind in KINDS), "value.names")
     single = pattern(*(f"value.single.{kind}" for kind in KINDS))
     # Years that are counted are a length.
     beginning = (
-        rf"(?!(?:{counted})\s(?:{pattern('value.many.years')}))"
-        rf"(?:(?:{whole})\s?(?:(?:{between})\s?){{0,3}}(?:{many})|(?:{each})\s(?:{single}))"
-        rf"(?:\s?(?:,|{conjunction})\s?(?:(?:{whole}|{between}|{each})\s?){{0,3}}(?:{many}|{single}))*"
+        rf"(?!(?:{counted})\s(?:{pattern('value.plural.years')}))"
+        rf"(?:(?:{whole})\s?(?:(?:{between})\s?){{0,3}}(?:{plural})|(?:{each})\s(?:{single}))"
+        rf"(?:\s?(?:,|{conjunction})\s?(?:(?:{whole}|{between}|{each})\s?){{0,3}}(?:{plural}|{single}))*"
     )
-    nouns = {kind: pattern(f"value.many.{kind}", f"value.single.{kind}") for kind in KINDS}
+    nouns = {kind: pattern(f"value.plural.{kind}", f"value.single.{kind}") for kind in KINDS}
     nouns["names"] = pattern("value.names")
     return re.compile(beginning), re.compile("|".join(f"(?P<{kind}>{noun})" for kind, noun in nouns.items()))

@@ -332,12 +332,12 @@ def rejoined(text: str, pieces: Sequence[str], changed: Sequence[str]) -> str:
 
 def unrepeated(text: str) -> str:
     """Return a text without sentences that stand in it before: a small model can repeat itself to the end."""
-    pieces, seen = answer_sentences(text), set[str]()
+    pieces, earlier = answer_sentences(text), set[str]()
     distinct: list[str] = []
     for piece in pieces:
         letters = _letters(MARKER.sub("", piece))
-        distinct.append("" if letters in seen else piece)
-        seen.add(letters)
+        distinct.append("" if letters in earlier else piece)
+        earlier.add(letters)
     if all(distinct):
         return text
     return re.sub(r"\n{3,}", "\n\n", re.sub(r"[ \t]{2,}", " ", rejoined(text, pieces, distinct))).strip()
