@@ -82,8 +82,11 @@ class Claim:
         Of a `foreign` passage, in another language, only value, unit and period count.
         """
         candidates = mentions(passage)
-        same = [mention for mention in candidates if self._has_value(figure, mention)]
-        same = [mention for mention in same if self._has_bound(figure, mention)]
+        same = [
+            mention
+            for mention in candidates
+            if self._has_value(figure, mention) and self._has_bound(figure, mention)
+        ]
         if not self.asked_figures.isdisjoint(figure.figure.forms) and not figure.is_date:
             return same
         same = [mention for mention in same if self._has_period(figure, mention)]
@@ -91,14 +94,7 @@ class Claim:
             return same
         # Compare with equal rivals once. The 12 of "How many beds has Ward 12?" is no rival.
         rivals = {
-            (
-                rival.near,
-                rival.here,
-                rival.in_table or rival.sentence,
-                rival.in_table,
-                rival.is_date,
-                rival.sign,
-            ): rival
+            (rival.near, rival.here, rival.in_table or rival.sentence, rival.in_table, rival.is_date): rival
             for rival in candidates
             if not rival.is_grammar
             and (rival.sign or rival.in_table or self.asked_figures.isdisjoint(rival.figure.forms))
