@@ -25,7 +25,7 @@ import pypdfium2
 
 from benchmarks.claims.cases import DEVELOPMENT, SETS, UNTOUCHED
 from docwell.query.checking import check, figures
-from docwell.query.checking.claims import Claim
+from docwell.query.checking.check import Claim
 from docwell.query.checking.cleaning import clean_answer
 from docwell.query.checking.suspicion import suspicion
 from infra.report import EVALUATION, ROOT, Report

@@ -24,7 +24,7 @@ PACKAGE = "layers/docwell/python/docwell/"
 # never raises one: it removes as many lines as it adds.
 CEILINGS = {
     PACKAGE: (30_558, 28_000),
-    PACKAGE + "query/": (6_993, 6_500),
+    PACKAGE + "query/": (6_985, 6_500),
     PACKAGE + "adapters/documents/": (5_550, 4_900),
     PACKAGE + "cli/": (3_980, 4_000),
     "benchmarks/": (8_488, 6_500),
