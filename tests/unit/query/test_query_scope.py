@@ -9,10 +9,10 @@ import pytest
 from docwell.answers import AnswerStatus, Turn
 from docwell.errors import NotFound, Unavailable
 from docwell.identity import Principal, Rule
-from docwell.models import DocumentRecord, Status
+from docwell.models import Attributes, DocumentRecord, Status
 from docwell.query.ask import REFUSAL, Question
 from docwell.query.query import NOTHING_FITS
-from docwell.query.retrieval.scope import NOTHING_INDEXED, Filter
+from docwell.query.retrieval.scope import NOTHING_INDEXED, Filter, may_see_record
 from tests.unit.query.query_world import BOILER, EVERYTHING, QUESTION, World
 
 
@@ -189,3 +189,25 @@ def test_a_hit_that_the_search_should_not_have_is_dropped(
     careful = world.index.search
     monkeypatch.setattr(world.index, "search", lambda _places, vector, k: careful(None, vector, k))
     assert {passage.document for passage in world.ask(question, principal).inquiry.prompted} == {"house/rules.pdf"}
+
+
+PUBLIC = Principal("key:public", rules=frozenset({Rule("hr", tags=frozenset({("public", "yes")}))}))
+
+
+def record(observed: str) -> DocumentRecord:
+    return DocumentRecord(
+        "hr/plan.pdf",
+        Status.PENDING,
+        version="v2",
+        title="the title of v2",
+        live_version="v1",
+        live_generation="g1",
+        live_attributes=Attributes(tags={"public": "yes"}),
+        observed_version=observed,
+        observations=1,
+    )
+
+
+def test_the_tags_of_a_replaced_version_give_no_right_to_its_successor() -> None:
+    assert may_see_record(PUBLIC, record("v1"))
+    assert not may_see_record(PUBLIC, record("v2"))
