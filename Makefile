@@ -12,7 +12,7 @@ MODEL ?= sentence-transformers/all-MiniLM-L6-v2
 LLM ?= qwen2.5-coder:1.5b
 # The smallest model that follows the protocol: tests check structure and sources, not prose.
 TEST_LLM ?= smollm2:135m
-# Tests that share a server stay with one process: tests/conftest.py groups them. Each process may start a whole stack.
+# Files that share a server stay with one process: tests/conftest.py groups them. Each process may start a whole stack.
 # A process that dies ends the run: xdist may wait for ever for the tests of its group.
 SIDE_BY_SIDE := --numprocesses logical --maxprocesses 4 --max-worker-restart 0 --dist loadgroup --no-loadscope-reorder
 # OCR=0 and OCR=off switch it off.

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -32,13 +34,26 @@ def _parse_once(self: JSONFileLoader, file_path: str) -> Any:
 JSONFileLoader.load_file = _parse_once  # type: ignore[method-assign]
 
 
-# Servers that start once in a run: their tests stay with one process of `--dist loadgroup`.
+# Servers that start once in a run, by the fixture: tests of files that name it stay with one process.
 _SERVERS = {"doors": "the local stack", "chroma_url": "Chroma", "aws_server": "AWS"}
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Group tests by the server that they share, else by their file, whose fixtures they share."""
-    for item in items:
-        servers = [group for name, group in _SERVERS.items() if name in getattr(item, "fixturenames", ())]
-        item.add_marker(pytest.mark.xdist_group(servers[0] if servers else item.nodeid.partition("::")[0]))
+@cache
+def _group_of(name: str) -> str:
+    words = set(re.findall(r"\w+", Path(__file__).parents[1].joinpath(name).read_text("utf-8")))
+    return next((group for fixture, group in _SERVERS.items() if fixture in words), name)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Give each process whole files, and all files that share a server to one process.
+
+    xdist 3.8 writes groups into a field of an item that pytest 9.2 does not read, so its loadgroup splits files.
+    """
+    if config.getoption("dist") != "loadgroup":
+        return None
+    from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped] # ships no types
+
+    scheduler = LoadScopeScheduling(config, log)
+    scheduler._split_scope = lambda nodeid: _group_of(nodeid.partition("::")[0])
+    return scheduler
