@@ -28,8 +28,8 @@ CEILINGS = {
     PACKAGE + "adapters/documents/": (5_550, 4_900),
     PACKAGE + "cli/": (3_980, 4_000),
     "benchmarks/": (8_488, 6_500),
-    "tests/": (38_092, 36_000),
-    "infra/": (6_980, 7_000),
+    "tests/": (37_860, 36_000),
+    "infra/": (6_970, 7_000),
 }
 # Names that do not say what a value is: at most one in a hundred.
 EMPTY_NAMES = re.compile(
