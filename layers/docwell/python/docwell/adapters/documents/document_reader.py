@@ -28,6 +28,7 @@ from docwell.models import CitationUnit, DocumentInfo, Heading, Page, Reason, Un
 
 # Where readers look for the header; Adobe's implementation notes to PDF 1.7, appendix H.
 HEADER_WITHIN = 1024
+TRAILER_WITHIN, TRAILER_MARKS = 2048, (b"startxref", b"%%EOF")
 # The share of a page's processor time for drawing it: a page may need two pages before it, which are drawn too.
 DRAWING_SHARE = 0.25
 # Reasons that make a page dangerous, not just damaged.
@@ -59,18 +60,22 @@ def refused(reason: Reason) -> Refused:
 
 
 def is_pdf(path: Path) -> bool:
-    """Return whether PDFium should read the file: it has `%PDF` in its first 1,024 bytes, and is no text.
+    """Return whether PDFium should read the file. Raises `Refused` when it is empty.
 
-    Raises `Refused` when the file is empty.
+    A PDF has `%PDF` in its first 1,024 bytes, or has lost its beginning and has a trailer. A text that only
+    mentions one of these is no PDF.
     """
     with path.open("rb") as file:
         head = file.read(_HEAD)
+        file.seek(max(0, path.stat().st_size - TRAILER_WITHIN))
+        tail = file.read()
     if not head:
         raise refused(Reason.EMPTY_FILE)
     if head.startswith(b"%PDF"):
         return True
-    may_be_pdf = b"%PDF" in head[:HEADER_WITHIN] and not head.startswith(_OTHER_SIGNATURES)
-    return may_be_pdf and bool(_NOT_TEXT.search(head) or _OBJECT.search(head))
+    may_be_pdf = b"%PDF" in head[:HEADER_WITHIN] or any(mark in tail for mark in TRAILER_MARKS)
+    is_other = head.startswith(_OTHER_SIGNATURES) or not may_be_pdf
+    return not is_other and bool(_NOT_TEXT.search(head) or _OBJECT.search(head))
 
 
 def page_of(number: int, page: PageText) -> Page:
@@ -127,7 +132,7 @@ class ChildDocumentReader:
             if answer["files"]:
                 answer["pages"] = self._with_files(path, answer["pages"])
         else:
-            with closing(self._whole(path, FORMATS)) as child:
+            with closing(self.child(path, FORMATS)) as child:
                 answer = self._ask(child, "info")
             media_type = answer["media_type"] if answer["media_type"] in MEDIA_TYPES.values() else UNKNOWN
         self._check_count(answer["pages"])
@@ -156,7 +161,7 @@ class ChildDocumentReader:
         return time.monotonic() + self.parse_timeout_s
 
     def _parts(self, path: Path, reader: str, first: int, last: int) -> Generator[Page]:
-        with closing(self._whole(path, reader)) as child:
+        with closing(self.child(path, reader)) as child:
             for number in range(first, last + 1):
                 before = child.cpu_s
                 answer = self._ask(child, f"page {number} 1 0")
@@ -171,7 +176,7 @@ class ChildDocumentReader:
         Where their reader breaks a limit, they are one page that says so. Raises `Refused`: portfolio.
         """
         try:
-            with closing(self._whole(path, ATTACHED)) as child:
+            with closing(self.child(path, ATTACHED)) as child:
                 return int(self._ask(child, "info")["pages"])
         except Refused as error:
             if error.reason == Reason.PORTFOLIO:
@@ -195,13 +200,11 @@ class ChildDocumentReader:
             detail = f"The document has {pages} pages or parts; {self.max_document_pages} are allowed."
             raise Refused(Reason.TOO_MANY_PAGES, detail)
 
-    def child(self, path: Path, reader: str, life_s: float) -> Child:
+    def child(self, path: Path, reader: str, life_s: float = 0.0) -> Child:
         """Return a child that opens the document with a reader, within the limits on memory and text."""
+        # Opening a document that is no PDF takes nearly all; the parts are then only handed over.
+        life_s = life_s or self.opening_cpu_s * 2
         return Child(path, reader, self.parse_memory_bytes, life_s, self.max_page_characters)
-
-    def _whole(self, path: Path, reader: str) -> Child:
-        # Opening takes nearly all; the parts are then only handed over.
-        return self.child(path, reader, self.opening_cpu_s * 2)
 
     def _ask(self, child: Child, request: str) -> dict[str, Any]:
         try:

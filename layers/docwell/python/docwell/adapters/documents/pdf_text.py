@@ -13,10 +13,7 @@ from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
-from docwell.adapters.documents.pdf_layout import (
-    HYPHENS,
-    Line,
-)
+from docwell.adapters.documents.pdf_layout import HYPHENS, Line
 from docwell.adapters.documents.pdfium import Box, Library
 
 # A page with more lines is not for reading, and would take seconds.
