@@ -1,4 +1,4 @@
-"""The canary's parts in AWS: the bucket with its document, the query function, and CodeDeploy."""
+"""The canary's AWS adapters: the bucket with its document, the query function, and CodeDeploy."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 # Without the right to list the bucket, HEAD of a missing key gives 403 instead of 404.
 _ABSENT = ("404", "403")
 _DIGEST = "docwell-sha256"
-# Between the head of a streamed answer and its body: docwell.http.streaming.
+# The bytes between the head of a streamed answer and its body: docwell.http.streaming.
 _DELIMITER = bytes(8)
 _SERVER_ERROR = 500
 _OK = 200
@@ -54,7 +54,7 @@ class S3CanaryBucket:
 class LambdaQueryVersions:
     """`docwell.upkeep.canary.QueryVersions` by calls of the function, as API Gateway would make them.
 
-    The caller is the canary, which API Gateway never names: only a role that may invoke the function can be it.
+    The caller is the canary, which API Gateway never names: only a role that may invoke the function can use it.
     `nothing_indexed` is the text of a refusal where nothing is indexed.
     """
 
@@ -63,9 +63,9 @@ class LambdaQueryVersions:
         self._nothing_indexed = nothing_indexed
 
     def cited(self, version: str, question: str) -> Collection[tuple[str, int]] | None:
-        """Return (document, page) of each citation; none of an answer with a client error.
+        """Return (document, page) of each citation; an answer with a client error has none.
 
-        None where nothing is indexed.
+        Return None where nothing is indexed.
 
         Raises:
             Unavailable: the function does not run, fails, or answers with a server error.

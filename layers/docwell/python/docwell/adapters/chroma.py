@@ -1,6 +1,6 @@
 """The vector index on a Chroma server, over chromadb's HTTP client.
 
-`docwell.adapters.chroma_records` says where a chunk is, and how it is stored.
+`docwell.adapters.chroma_records` defines the collection and the fields of a chunk.
 """
 
 from __future__ import annotations
@@ -54,25 +54,25 @@ _Result = TypeVar("_Result")
 # The name of a Chroma collection, and the id that a chunk has in it.
 _ChunkPlace = tuple[str, str]
 
-# The chunks of a document that are read for one page, at about 4 KB each: those of about 600 pages.
+# The most chunks of a document to read for one page, at about 4 KB each: those of about 600 pages.
 _MOST_READ = 2000
-# A condition costs 5 µs for each chunk that meets it, and loses up to 6% of the nearest; four times as many hits
-# cost 1 ms. So a search of whole collections takes this many times `k` hits and drops those of others.
+# A condition costs 5 µs for each chunk that meets it and loses up to 6% of the nearest chunks; four times as many
+# hits cost 1 ms. So a search of whole collections requests `k` times this many hits, and drops hits of others.
 _WIDER = 4
-# The most named documents, and chunks of them, that are compared one by one: about 100 pages, and 20 ms. With a
-# condition, a server of your own computes the distance of most chunks, whether they meet it or not.
+# Filters with at most so many documents and chunks compare each chunk: about 100 pages, 20 ms. With a condition, a
+# self-hosted server computes the distance of most chunks, also of those that do not meet it.
 _DOCUMENTS_COMPARED, _MOST_COMPARED = 30, 300
-_NO_LENGTH = 1e-12  # of a vector of zeros, which is far from all
+_NO_LENGTH = 1e-12  # shorter vectors have no direction
 _CALLS_AT_ONCE = 8
 _SMALL_KNOWN = 1000
 _MOST_HITS = 2000  # an answer of ids and distances takes about 100 KB
 _FLUSHED_AT_ONCE = 250
-# The hosted service takes so many comparisons. `$in` takes 0.5 s longer beside 500 ids of 100,000.
+# The hosted service's limit of comparisons. `$in` takes 0.5 s longer beside 500 ids of 100,000.
 _STAMPS_AT_ONCE = 8
 # Chroma lists a chunk that is being removed without metadata: use this instead.
 _GONE: Mapping[str, Any] = {STAMP: "gone"}
-# Seconds. Under the same id, a text changes only when a rebuild uses another PDF reader: this bounds how long the
-# old text is quoted.
+# Seconds to cache a passage. A text changes under the same id only when a rebuild uses another PDF reader: this
+# bounds how long the old text is quoted.
 _KEPT_S = 600.0
 
 
@@ -84,12 +84,12 @@ class ChromaIndex:
         self._server = server
         self._layout = layout
         self._kept: TTLCache[_ChunkPlace, Passage] = TTLCache(kept_passages, _KEPT_S, timer=monotonic)
-        # Collections with so few chunks that a condition is the fastest search.
+        # Collections with so few chunks that a search with a condition is the fastest.
         self._small: TTLCache[tuple[str, ...], bool] = TTLCache(_SMALL_KNOWN, _KEPT_S, timer=monotonic)
         self._lock = Lock()
 
     def upsert(self, collection: str, records: Sequence[IndexRecord]) -> None:
-        """Write records by id. When this raises, some may have been written: write them again."""
+        """Write records by id. After an error some may be written: write all again."""
         if not records:
             return
         name, mark = self._layout.name(collection), self._layout.mark(collection)
@@ -102,7 +102,7 @@ class ChromaIndex:
             "metadatas": [fields for fields, _ in stored],
         }
         self._server.upsert(name, self._layout.metadata(), columns)
-        # Write continuations after their records, and remove them before: a crash leaves none without its record.
+        # Write continuations after their records and remove them before: a crash leaves no continuation alone.
         tails = zip(records, (tail for _, tail in stored), strict=True)
         continued = {mark + record.id: tail for record, tail in tails if tail}
         if continued:
@@ -138,7 +138,7 @@ class ChromaIndex:
 
     def containing(self, places: Places, patterns: Sequence[str], limit: int) -> list[Passage]:
         """Return up to `limit` chunks of these documents whose text matches all expressions, in any case."""
-        # Chroma's own condition, `$contains`, tells capitals from small letters.
+        # Chroma's `$contains` is case-sensitive, so use a regular expression.
         expressions = [f"(?i){pattern}" for pattern in patterns]
         quota = self._server.quotas.pattern_bytes
         conditions = [{"$regex": text} for text in expressions if len(text.encode()) <= quota]
@@ -155,7 +155,7 @@ class ChromaIndex:
         return [*chain(*at_once(lambda part: read(*part), self._layout.by_name(places).items()))][:limit]
 
     def _passages(self, name: str, rows: Sequence[tuple[str, str, Any]]) -> list[tuple[str, Passage]]:
-        """Return (stored id, passage) of rows, without those whose continuation is being removed."""
+        """Return (stored id, passage) of rows, without rows whose continuation is being removed."""
         continued = [id_ for id_, _, row in rows if row.get(CONTINUED)]
         tails = {id_: text for id_, text, _ in self._server.get(self._layout.continuation(name), continued)}
         return [
@@ -165,12 +165,12 @@ class ChromaIndex:
         ]
 
     def search(self, places: Places | None, vector: Sequence[float], k: int) -> list[Passage]:
-        """Return the `k` nearest chunks, nearest first, of these places, or of all collections."""
+        """Return the `k` nearest chunks, nearest first, of these collections, or of all."""
         parts: Mapping[str, Places | None]
         parts = dict.fromkeys(self.collections()) if places is None else self._layout.by_name(places)
         nearest = nsmallest(k, chain(*at_once(lambda part: self._nearest(*part, vector, k), parts.items())))
         passages = self._read([hit.place for hit in nearest])
-        # A chunk that was removed after the search has an id and a distance, but no text to read.
+        # Skip chunks that were removed after the search: they have an id and a distance, but no text.
         return [passages[hit.place].scored(1.0 - hit.distance) for hit in nearest if hit.place in passages]
 
     def _nearest(self, name: str, places: Places | None, vector: Sequence[float], k: int) -> list[_Hit]:
@@ -211,11 +211,11 @@ class ChromaIndex:
         if len(met) < k:
             with self._lock:
                 self._small[name, *collections] = True
-        # The condition misses near chunks that the search without it has.
+        # Merge both searches: the one with the condition misses near chunks.
         return nsmallest(k, {hit.place: hit for hit in (*hits, *met)}.values())
 
     def _compared(self, name: str, condition: Any, vector: Sequence[float]) -> list[_Hit] | None:
-        """Return all chunks that meet a condition, compared one by one; None where there are too many."""
+        """Return all chunks that meet a condition, compared one by one; None where they are too many."""
         pages = self._server.pages(name, [], where=condition, limit=_MOST_COMPARED + 1)
         ids = [id_ for page in pages for id_ in page["ids"]]
         if len(ids) > _MOST_COMPARED:
@@ -233,7 +233,7 @@ class ChromaIndex:
         missing: dict[str, list[str]] = {}
         with self._lock:
             for place in places:
-                try:  # three times as fast as `get`, which looks twice
+                try:  # three times as fast as `get`, which looks up twice
                     passages[place] = self._kept[place]
                 except KeyError:
                     missing.setdefault(place[0], []).append(place[1])
@@ -264,14 +264,14 @@ class ChromaIndex:
             id_: row or _GONE for page in pages for id_, row in zip(page["ids"], page["metadatas"], strict=True)
         }
         stamps = {id_: {str(row[STAMP])} for id_, row in rows.items()}
-        # A crash between their writes leaves a record and its continuation with different stamps.
+        # A crash between the two writes leaves a record and its continuation with different stamps.
         continued = [id_ for id_, row in rows.items() if row.get(CONTINUED)]
         for id_, _, row in self._server.get(self._layout.continuation(name), continued):
             stamps[id_].add(str(row[STAMP]))
         return {self._layout.id_of(id_): writes for id_, writes in stamps.items()}
 
     def delete(self, collection: str, ids: Stamped) -> None:
-        """Remove chunks by id, which is much faster in Chroma than by a condition alone.
+        """Remove chunks by id: in Chroma this is much faster than by a condition alone.
 
         A request that timed out may run after the chunks were written again, so Chroma compares the stamps.
         """
@@ -304,7 +304,7 @@ class ChromaIndex:
         counts: dict[str, Counter[str]] = {}
         name, condition = self._layout.name(collection), _any_of(document=documents)
         for page in self._server.pages(name, ["metadatas"], where=condition):
-            for row in filter(None, page["metadatas"]):  # a chunk that is being removed has none
+            for row in filter(None, page["metadatas"]):  # a chunk that is being removed has no metadata
                 counts.setdefault(row["document"], Counter())[row["generation"]] += 1
         return counts
 
@@ -319,14 +319,14 @@ class ChromaIndex:
 
 
 class _Hit(NamedTuple):
-    """A chunk by its distance; hits compare by it first."""
+    """A chunk and its distance, by which hits compare first."""
 
     distance: float
     place: _ChunkPlace
 
 
 def _any_vectors(ids: Iterable[str]) -> NDArray[np.float32]:
-    """Return distinct vectors for records that no search reads; Chroma requires one of each."""
+    """Return distinct vectors for records that no search reads: Chroma requires a vector for each record."""
     turns = np.asarray([crc32(id_.encode()) for id_ in ids]) * (2 * np.pi / 2**32)
     return np.stack([np.cos(turns), np.sin(turns)], axis=1).astype(np.float32)
 
@@ -341,7 +341,7 @@ def at_once(call: Callable[[_Item], _Result], items: Iterable[_Item]) -> list[_R
 
 
 def _any_of(**values: Sequence[str]) -> Any:
-    """Return Chroma's condition that a field has one of its values, for any field with values."""
+    """Return Chroma's condition that each field with values has one of them."""
     conditions = [
         {name: texts[0] if len(texts) == 1 else {"$in": list(texts)}} for name, texts in values.items() if texts
     ]
@@ -349,9 +349,9 @@ def _any_of(**values: Sequence[str]) -> Any:
 
 
 _CONNECT_TIMEOUT_S = 3.0
-# With Chroma's 16 links and 100 considered neighbours, a search loses the nearest chunks of a small subject beside
-# a large one in the same collection. Embedding takes far longer than building a larger graph. Hosted and
-# distributed Chroma take only the space from it.
+# Chroma's defaults, 16 links and 100 considered neighbours, lose the nearest chunks of a small subject beside a
+# large one in the same collection. Embedding takes far longer than building a larger graph. Hosted and distributed
+# Chroma ignore all but the space.
 _GRAPH = {"max_neighbors": 32, "ef_construction": 400, "ef_search": 1600}
 _COLLECTIONS_PAGE = 1000
 _QUOTA = re.compile(r"Quota exceeded: '([\w ()]+)'")
@@ -381,8 +381,8 @@ class ChromaServer:
         )
         if auth:
             settings.chroma_server_ssl_verify = auth.tls  # type: ignore[assignment] # httpx takes it as `verify`
-        # chromadb.HttpClient sends three requests without a timeout while it is constructed, so a stalled server
-        # would hang it. Its HTTP layer alone sends none. Any: its decorators hide the signatures.
+        # chromadb.HttpClient sends three requests without a timeout in its constructor, so a stalled server would
+        # hang it. Its HTTP layer alone sends none. Any: its decorators hide the signatures.
         self.client: Any = FastAPI(System(settings))
         timeout = httpx.Timeout(timeout_s, connect=_CONNECT_TIMEOUT_S)
         self.client._session.timeout = timeout  # noqa: SLF001 - the client has no public way to set it
@@ -417,7 +417,7 @@ class ChromaServer:
             yield from _complete_rows(answer)
 
     def vectors(self, name: str, ids: Sequence[str]) -> Iterator[tuple[list[str], NDArray[np.float32]]]:
-        """Yield ids of records that exist, with their vectors as rows."""
+        """Yield ids of existing records, with their vectors as rows."""
         for batch in self._parts(ids):
             answer = self.call(
                 name, lambda chroma, batch=batch: chroma.get(ids=list(batch), include=["embeddings"])
@@ -428,7 +428,7 @@ class ChromaServer:
     def pages(
         self, name: str, include: Sequence[str], *, offset: int = 0, limit: int | None = None, **selected: Any
     ) -> Iterator[Any]:
-        """Yield Chroma's answers for `selected` records, up to `limit` in all, from `offset` on."""
+        """Yield Chroma's answers, page by page, for `selected` records from `offset` on, up to `limit` in all."""
         end = None if limit is None else offset + limit
         while end is None or offset < end:
             count = self.quotas.records if end is None else min(self.quotas.records, end - offset)
@@ -469,14 +469,14 @@ class ChromaServer:
         return sorted(names)
 
     def _parts(self, items: Sequence[_Item]) -> Iterator[Sequence[_Item]]:
-        """Yield the items in parts of one request."""
+        """Yield the items in parts that each fit one request."""
         size = self.quotas.records
         yield from (items[start : start + size] for start in range(0, len(items), size))
 
     def call(self, name: str, call: Any, *, create: Mapping[str, str] | None = None) -> Any:
         """Return `call(collection)`; None where it does not exist and is not to be created with this metadata.
 
-        If a known collection was removed and created again meanwhile, open it and call again.
+        If a known collection was removed and created again meanwhile, reopen it and retry.
         """
         with _vendor_errors():
             chroma = self._open(name, create)

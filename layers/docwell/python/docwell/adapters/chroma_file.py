@@ -26,9 +26,9 @@ _PAUSE_S = 0.1
 
 
 def vacuum(folder: Path) -> None:
-    """Rewrite the file in Chroma's folder without the bytes of deleted rows. Its server may run.
+    """Rewrite the file in Chroma's folder without the bytes of deleted rows. The server may be running.
 
-    Needs as much free disk as the file has. Raises `Unavailable`.
+    Needs as much free disk space as the file takes. Raises `Unavailable`.
     """
     try:
         address = f"{(folder / 'chroma.sqlite3').resolve().as_uri()}?mode=rw"
@@ -41,7 +41,7 @@ def vacuum(folder: Path) -> None:
 
 
 def _wait_for_purge(file: sqlite3.Connection) -> None:
-    """Wait until the server has purged what `ChromaIndex.flush` made it apply. Raises `Unavailable`."""
+    """Wait until the server has purged the records that `ChromaIndex.flush` applied. Raises `Unavailable`."""
     deadline = time.monotonic() + _PURGED_WITHIN_S
     while (file.execute(_LONGEST_LOG).fetchone()[0] or 0) > SYNC_THRESHOLD:
         if time.monotonic() > deadline:

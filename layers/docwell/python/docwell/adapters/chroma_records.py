@@ -19,11 +19,11 @@ from docwell.errors import Corrupt
 from docwell.models import Chunk, CitationUnit, IndexRecord, Mark, Part, Passage, UnitKind, Units
 from docwell.ports import Places
 
-# The field that a condition selects the chunks of an overview by.
+# The field that selects the chunks of an overview in a condition.
 MARKED = "marked"
-# The field of a record whose metadata has no room for all: the rest of its JSON value is in another record.
+# The field that marks a record whose JSON value is too long: the rest is in a continuation record.
 CONTINUED = "continued"
-# The field that says which write a record is of.
+# The field that identifies the write of a record.
 STAMP = "stamp"
 _STAMP_DIGITS = 16
 # Ingest adds marks later, at about 30 bytes each. Few chunks have more than three.
@@ -40,7 +40,7 @@ def stored_fields(collection: str, record: IndexRecord, stamp: str, most_bytes: 
     fields: dict[str, Any] = {"collection": collection, **record_fields(record)}
     marks = mark_fields(record.marks) if record.marks else {}
     added = {STAMP: stamp, **marks}
-    # A retry may add marks to a record that was written without: both writes must cut it at the same place.
+    # A retry may add marks to a record that was written without any: both writes must split it at the same place.
     over = _size(fields) + max(_MARKS_BYTES, _size(added)) - most_bytes
     fields |= added
     if over <= 0:
@@ -56,7 +56,7 @@ def _size(fields: Mapping[str, Any]) -> int:
 
 
 def record_fields(record: IndexRecord) -> dict[str, str]:
-    """Return the fields to filter by, and the rest as one JSON value: Chroma stores each value as a row."""
+    """Return the fields to filter by, and the rest as one JSON value: Chroma stores a row for each field."""
     chunk, units = record.chunk, record.units
     details = {
         "version": record.version,
@@ -110,7 +110,7 @@ def passage_of(id_: str, text: str, metadata: Mapping[str, Any], continued: str 
 
 
 def mark_fields(marks: Sequence[Mark]) -> dict[str, Any]:
-    """Return the fields that a chunk with marks has beside those of `record_fields`."""
+    """Return the fields that marks add to those of `record_fields`."""
     return {MARKED: True, "marks": json.dumps([(mark.part, mark.start, mark.end, mark.size) for mark in marks])}
 
 
@@ -159,7 +159,7 @@ class Layout:
         return f"{name}-continued"
 
     def continuation_metadata(self) -> dict[str, str]:
-        """Return the metadata of such a collection; `owns` is false for it."""
+        """Return the metadata of a continuation collection; `owns` is false for it."""
         return {"continues": self._short}
 
     def owns(self, metadata: Mapping[str, object]) -> bool:
@@ -196,9 +196,8 @@ class Quotas:
     pattern_bytes: int
 
 
-# A server of your own has no quota. 5,000 records of metadata are about 2 MB of an answer.
+# A self-hosted server has no quota. 5,000 records of metadata are about 2 MB of an answer.
 UNLIMITED = Quotas(records=5000, metadata_bytes=sys.maxsize, pattern_bytes=sys.maxsize)
-# https://docs.trychroma.com/cloud/quotas-limits gives the bytes of one value. Here they bound all values of a
-# record, which is right by either reading. The page says 256 for a regular expression; the
-# service's refusal says 130.
+# https://docs.trychroma.com/cloud/quotas-limits limits the bytes of one value. Here the limit bounds all values of
+# a record together, which is safe. The page says 256 for a regular expression; the service's error says 130.
 HOSTED = Quotas(records=300, metadata_bytes=4096, pattern_bytes=130)

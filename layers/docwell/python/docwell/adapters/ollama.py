@@ -1,8 +1,8 @@
 """The language model on an Ollama host, through Ollama's own client.
 
-That client waits without limit, and a loaded model never says that it is busy, so the deadline here is the only
-one. The client also takes a stream without its last line for a whole answer; here that is an error. Ollama cuts a
-long prompt silently: compare `Completion.prompt_tokens` with an estimate.
+That client has no timeout, and a busy host does not answer, so the deadline here is the only one. The client also
+accepts a stream without its last line as a whole answer; here that is an error. Ollama cuts a long prompt
+silently: compare `Completion.prompt_tokens` with an estimate.
 
 Importing this costs 0.08 s over httpx and pydantic, which the functions load anyway.
 """
@@ -68,15 +68,15 @@ class OllamaModel(ModelServer):
                     texts.append(text)
                     yield text
                 if part.done:
-                    # The host leaves out figures of zero.
+                    # The host omits figures of zero.
                     prompt_tokens, completion_tokens = part.prompt_eval_count or 0, part.eval_count or 0
                     yield Completion("".join(texts), prompt_tokens, completion_tokens, part.done_reason or "stop")
                     return
-        # A host also does this when the model repeats one token.
+        # A host also ends early when the model repeats one token.
         raise Unavailable(_NAME, "the model host ended its answer early")
 
     async def digest(self) -> str | None:
-        """Return the digest of the model as its host lists it, None when it lists none. Raises as `chat` does."""
+        """Return the model's digest from the host's list; None when the host lists none. Raises as `chat` does."""
         if not self._digests:
             async with Deadline(CHECK_TIMEOUT_S).stage(_NAME), self._client() as client:
                 listed = (await client.list()).models
@@ -116,6 +116,6 @@ class OllamaModel(ModelServer):
         if status == httpx.codes.NOT_FOUND:
             hint = f"ollama pull {self.name}"
             return ModelMissing(_NAME, f"the model host has no model {self.name!r}; there, run: {hint}")
-        if status < 0:  # the client's sign for an error line under HTTP 200
+        if status < 0:  # the client's code for an error line under HTTP 200
             return Unavailable(_NAME, "the model host broke off with an error")
         return refused(_NAME, status)

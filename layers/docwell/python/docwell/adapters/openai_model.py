@@ -1,8 +1,8 @@
 """The language model on a server of OpenAI's protocol: vLLM, llama.cpp, TGI, LiteLLM and others.
 
-Such a server refuses a prompt that is too long, instead of cutting it. Its usage is the only measure of cost and
-of a prompt that was cut after all, so an answer without usage is an error. OpenAI's own client is too large
-for the function's package, and has its own timeouts and retries.
+Such a server refuses a prompt that is too long, instead of cutting it. Only its usage shows the cost, or that a
+prompt was cut after all, so an answer without usage is an error. OpenAI's own client is too large for the
+function's package, and has its own timeouts and retries.
 """
 
 from __future__ import annotations
@@ -142,7 +142,7 @@ class OpenAiModel(ModelServer):
             raise failed(_NAME, error, "OpenAI") from None
 
     def _judge(self, response: httpx.Response) -> None:
-        """Raise the error of a response that is no success."""
+        """Raise the error of a response whose status is no success."""
         if response.status_code == httpx.codes.NOT_FOUND:
             raise self._missing()
         if not response.is_success:

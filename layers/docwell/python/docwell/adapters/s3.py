@@ -48,9 +48,9 @@ logger = logging.getLogger(__name__)
 
 _GONE = ("404", "NoSuchKey", "NoSuchVersion", "MethodNotAllowed", "405")
 _CHANGED = ("412", "PreconditionFailed")
-# A policy denies the object, or it is under a customer's key (SSE-C). HEAD has no code beside the status.
+# A policy denies the object, or a customer's key encrypts it (SSE-C). HEAD returns no code beside the status.
 _DENIED = ("400", "403")
-# The function may not read tags, or the store has none.
+# The function may not read tags, or the store does not support them.
 _NO_TAGS = ("AccessDenied", "403", "NotImplemented", "501")
 _BLOCK = 1024 * 1024
 # An ETag as S3 makes it, with or without its quotation marks; "null" is the version in a bucket without versions.
@@ -61,9 +61,9 @@ _NO_VERSION_ID = re.compile(r'"?[0-9a-f]{32}(-\d+)?"?|".*"|null')
 _LIST_PAGE = 1000  # the most that S3 lists at once
 # S3 must restore these before it copies them.
 _ARCHIVED = frozenset({"GLACIER", "DEEP_ARCHIVE"})
-# Of a listing: a wrong name or permission, which no retry repairs.
+# Errors of a listing for a wrong name or permission, which no retry repairs.
 _NO_LISTING = ("403", "AccessDenied", "404", "NoSuchBucket", "InvalidBucketName")
-# Folders that hold only one folder are no partitions: the listing goes into them, this deep at most.
+# The most levels to descend: a folder that holds only one folder is no partition.
 _DEPTH = 8
 
 
@@ -76,7 +76,7 @@ class S3Listing:
         self._prefix = prefix
 
     def page(self, after: str, until: str = "") -> tuple[list[StoredObject], str | None]:
-        """Return up to 1,000 objects after a key, up to and including another; an empty key is no bound.
+        """Return up to 1,000 objects after a key, up to and including a last key; an empty key sets no bound.
 
         Also return the last key read, or None at the end.
         """
@@ -97,7 +97,7 @@ class S3Listing:
                 row["ETag"],
                 row["Size"],
                 row["LastModified"].timestamp(),
-                # A restored object keeps its storage class.
+                # A restored object keeps its storage class, so check the restore status too.
                 row.get("StorageClass") in _ARCHIVED and "RestoreExpiryDate" not in row.get("RestoreStatus", {}),
             )
             for row in listed
@@ -151,9 +151,9 @@ class S3ObjectStore(S3Listing):
         )
 
     def tags(self, key: str, version: ObjectVersion) -> Mapping[str, str]:
-        """Return the tags of exactly that version, where the bucket has versions; `MAX_TAGS` at most.
+        """Return up to `MAX_TAGS` tags; if the bucket has versions, exactly that version's.
 
-        Returns none, and warns once, where the function may not read them. Raises `NotFound` when it is gone.
+        Return none, and warn once, if the function may not read tags. Raises `NotFound`: the version is gone.
         """
         request: GetObjectTaggingRequestTypeDef = {"Bucket": self._bucket, "Key": key}
         if not _NO_VERSION_ID.fullmatch(version.version):
@@ -186,7 +186,7 @@ class S3ObjectStore(S3Listing):
 
 
 def _version_of(version: str | None, etag: str) -> str:
-    """Return the version; "null" names the one version of a bucket whose versioning is off."""
+    """Return the version; "null" is the version of a bucket whose versioning is off."""
     return etag if version in (None, "null") else version
 
 
@@ -196,8 +196,8 @@ def _metadata(sent: Mapping[str, str]) -> dict[str, str]:
     for name, value in sent.items():
         try:
             text = str(make_header(decode_header(value)))
-            text.encode()  # DynamoDB stores no lone surrogate
-        except (ValueError, LookupError, MessageError):  # not in that form
+            text.encode()  # raises for a lone surrogate, which DynamoDB cannot store
+        except (ValueError, LookupError, MessageError):  # the value is not in that form
             text = value
         metadata[name.lower()] = text
     return bounded(metadata, MAX_METADATA, MAX_METADATA_BYTES)
@@ -212,7 +212,7 @@ class S3DocumentLinks:
     """
 
     def __init__(self, client: S3Client, bucket: str, seconds: int, reached_at: str | None = None) -> None:
-        """Give addresses below `reached_at`, which forwards to the client's endpoint (None: at the endpoint)."""
+        """Give addresses below `reached_at`, which forwards to the client's endpoint (None: that endpoint)."""
         self._client = client
         self._bucket = bucket
         self._seconds = seconds
@@ -221,11 +221,11 @@ class S3DocumentLinks:
     def link(self, document: str, version: str, unit: CitationUnit, media_type: str | None = None) -> str:
         """Sign a link locally. Raises `Unavailable` without credentials.
 
-        The browser shows a PDF at the cited page, and an image. It saves any other document. The content type of
-        the upload does not count: a file must not run as a page of the bucket's origin.
+        The browser shows a PDF at the cited page, or an image. It downloads any other document. The content type
+        of the upload is ignored: a file must not run as a page of the bucket's origin.
         """
         if media_type is None:
-            # A file that is attached to a PDF has the anchor of a page too.
+            # A file that is attached to a PDF has an anchor with a page too.
             is_pdf = unit.anchor.startswith(f"{UnitKind.PAGE}=")
             media_type = media_types.PDF if is_pdf else media_types.UNKNOWN
         request = {
@@ -266,7 +266,7 @@ def _reachable(url: str, client: S3Client, reached_at: str | None) -> str:
 _COPY_CHANGED = ("404", "NoSuchKey", "412", "PreconditionFailed")
 _COPY_DENIED = ("403", "AccessDenied")
 _IN_ARCHIVE = ("InvalidObjectState", "ObjectNotInActiveTierError")
-_REFUSED = ("InvalidRequest",)  # such as a copy of an object under a customer's key (SSE-C)
+_REFUSED = ("InvalidRequest",)  # such as an object under a customer's key (SSE-C)
 # S3 copies up to 5 GiB in one request. Parts make a failed copy repeat less.
 _IN_PARTS_FROM = 256 * 1024 * 1024
 _PART = 128 * 1024 * 1024
@@ -296,7 +296,7 @@ class S3Copier:
                     Bucket=self._target, Key=key, CopySource=place, CopySourceIfMatch=source.etag
                 )
                 return
-            # A copy in parts takes over neither metadata nor tags by itself.
+            # A multipart copy keeps neither metadata nor tags: pass them.
             head = self._client.head_object(**place, IfMatch=source.etag)
             tags = self._client.get_object_tagging(**place)["TagSet"]
             properties = {
@@ -377,7 +377,7 @@ class S3Versions:
         self._delete([version for key in keys for version in self.of(key) if version.marker])
 
     def deleted_since(self, since: datetime, prefix: str = "") -> Iterator[list[StoredVersion]]:
-        """Yield, by pages, the delete markers that have hidden a key of the prefix since that time."""
+        """Yield, in pages, the delete markers that have hidden a key of the prefix since that time."""
         pages = self._client.get_paginator("list_object_versions").paginate(Bucket=self._bucket, Prefix=prefix)
         with vendor_errors("s3"):
             for page in pages:
@@ -388,7 +388,7 @@ class S3Versions:
                 ]
 
     def undelete(self, since: datetime, prefix: str = "") -> Iterator[list[str]]:
-        """Remove those markers, so that the version before is current again. Yield the keys of each batch.
+        """Remove those markers, so that the previous version is current again. Yield the keys of each batch.
 
         A key that was deleted twice has two markers: list again until none is left.
         """

@@ -20,12 +20,12 @@ from docwell.errors import Unavailable
 AuthHeader = Literal["Authorization", "X-Chroma-Token"]
 
 _REFUSED = (401, 403)
-_HEADER_VALUE = re.compile(r"[!-~]+")  # httpx would refuse others with an error that says nothing of the secret
+_HEADER_VALUE = re.compile(r"[!-~]+")  # httpx would reject others without naming the secret
 # A refusal reads a rotated token at once. This bounds how long a revoked token is sent, and how long a rotation
 # waits until every process trusts the next certificate (infra/release/credentials.py).
 KEPT_S = 300.0
-# A token that stays wrong or cannot be read is read at most this often: Secrets Manager bills each read,
-# and a failed one takes seconds.
+# Read a token that stays wrong or unreadable at most this often: Secrets Manager bills each read, and a failed
+# read takes seconds.
 _AGAIN_S = 5.0
 
 
@@ -50,28 +50,28 @@ class ServerAuth(httpx.Auth):
         server: str = "chroma",
         clock: Callable[[], float] = monotonic,
     ) -> None:
-        """Read nothing yet."""
+        """Do not read the credential yet."""
         self.tls = httpx.create_ssl_context()
         self._read, self._header, self._server, self._clock = read, header, server, clock
         self._credential, self._failure, self._tried_at = Credential(""), "", float("-inf")
         self._lock = Lock()
 
     def sync_auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response]:
-        """Yield the request with the token, and again with a changed token if the server refuses it."""
+        """Yield the request with the token; if the server refuses it, yield it again with a changed token."""
         token = self._sign(request)
         response = yield request
         if response.status_code in _REFUSED and self._sign(request, refused=token) != token:
             yield request
 
     async def async_auth_flow(self, request: httpx.Request) -> AsyncGenerator[httpx.Request, httpx.Response]:
-        """Do as `sync_auth_flow` while other tasks run, because reading a secret takes a call of AWS."""
+        """Do the same as `sync_auth_flow` without blocking the event loop: reading a secret calls AWS."""
         token = await asyncio.to_thread(self._sign, request)
         response = yield request
         if response.status_code in _REFUSED and await asyncio.to_thread(self._sign, request, token) != token:
             yield request
 
     def _sign(self, request: httpx.Request, refused: str | None = None) -> str:
-        """Set and return the token, read again if it is old or the `refused` one. Raises `Unavailable`."""
+        """Set and return the token; read it again if it is old or is the `refused` one. Raises `Unavailable`."""
         with self._lock:
             kept_s = _AGAIN_S if self._credential.token in ("", refused) else KEPT_S
             if self._clock() - self._tried_at >= kept_s:
@@ -83,7 +83,7 @@ class ServerAuth(httpx.Auth):
         return token
 
     def _refresh(self) -> None:
-        """Read the credential and trust its certificates, or keep the last one and the failure."""
+        """Read the credential and trust its certificates; on failure keep the last one, and the error."""
         try:
             read = self._read()
             if read.certificates and read.certificates != self._credential.certificates:

@@ -1,4 +1,4 @@
-"""The ingest queue and those beside it, for docwell's own messages.
+"""The ingest queue, the recognition queue and the parked queue, for docwell's own messages.
 
 A message is `{"docwell": {...}}`: a `Hint` or, with a `range`, a `RangeTask`.
 """
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 _BATCH = 10  # the most messages that SQS takes or gives in one call
 # Without a wait, SQS asks only some of its servers, and may return nothing.
 _WAIT_S = 1
-# Hides received messages for longer than a redrive takes.
+# Hide received messages for longer than a redrive takes.
 _REDRIVE_S = 60
 
 
@@ -33,7 +33,7 @@ class SqsTaskQueue:
         self._url = url
 
     def send(self, messages: Sequence[Hint | RangeTask]) -> None:
-        """Send every message, or raise `Unavailable`; then some may have been sent."""
+        """Send all messages. Raises `Unavailable`; some may then have been sent."""
         for start in range(0, len(messages), _BATCH):
             entries: list[SendMessageBatchRequestEntryTypeDef] = [
                 {"Id": str(i), "MessageBody": json.dumps({"docwell": asdict(message)})}
@@ -71,7 +71,7 @@ class SqsTaskQueue:
 
 
 class SqsDeadLetters:
-    """`docwell.upkeep.operations.DeadLetters`: the queue `parked`, and `ingest`, to which a redrive sends."""
+    """`docwell.upkeep.operations.DeadLetters`: a redrive moves messages from `parked` to `ingest`."""
 
     def __init__(self, client: SQSClient, parked: str, ingest: str) -> None:
         self._client = client
@@ -104,7 +104,7 @@ class SqsDeadLetters:
         return answer.get("Messages", [])
 
     def move(self, message: MessageTypeDef) -> None:
-        """Send a received message to ingest, then delete it: a duplicate does no harm, a lost message would."""
+        """Send a received message to ingest, then delete it: a duplicate is harmless, a lost message is not."""
         with vendor_errors("sqs"):
             self._client.send_message(QueueUrl=self._ingest, MessageBody=message["Body"])
             self._client.delete_message(QueueUrl=self._parked, ReceiptHandle=message["ReceiptHandle"])

@@ -15,18 +15,18 @@ import urllib3
 from docwell.errors import Unauthenticated, Unavailable
 from docwell.identity import NO_CREDENTIAL, SUBJECT, Identity, groups_of, is_id
 
-# Cognito signs with this alone. A token cannot choose `none`, or HS256 with the public key as the secret.
+# Cognito signs only with RS256. So a token cannot choose `none`, or HS256 with the public key as the secret.
 _ALGORITHM = "RS256"
 _CLAIMS = ("exp", "iat", "iss", "sub", "token_use")
 # The claim with the client, by `token_use`.
 _CLIENT = {"access": "client_id", "id": "aud"}
-# Between the clocks of the pool and of this machine.
+# The allowed difference between the clocks of the pool and of this machine.
 _LEEWAY_S = 10.0
 # A pool publishes a new signing key long before it uses it.
 _REFRESH_S = 3_600.0
-# While the keys cannot be read, tokens of the known ones stay valid for a day.
+# While the keys cannot be read, tokens of known keys stay valid for a day.
 _KEPT_S = 86_400.0
-# Tokens with unknown keys, which anybody can write, read the keys at most this often.
+# Anyone can write a token with an unknown key: such tokens read the keys at most this often.
 _AGAIN_S = 10.0
 _TIMEOUT = urllib3.Timeout(connect=1.0, read=2.0)
 # A pool has two keys, of 400 bytes each.
@@ -37,7 +37,7 @@ class SigningKeys:
     """The public keys at a URL, by their ids."""
 
     def __init__(self, url: str, clock: Callable[[], float] = time.monotonic) -> None:
-        """Read nothing yet."""
+        """Do not read the keys yet."""
         self._url, self._clock = url, clock
         self._http = urllib3.PoolManager(timeout=_TIMEOUT, retries=False)
         self._keys: dict[str, jwt.PyJWK] = {}
@@ -45,7 +45,7 @@ class SigningKeys:
         self._lock = Lock()
 
     def find(self, id_: str) -> jwt.PyJWK | None:
-        """Return the key, None where there is none. Raises `Unavailable` when the keys could not be read."""
+        """Return the key; None if the pool has no such key. Raises `Unavailable` when the keys are unreadable."""
         with self._lock:
             is_old = self._clock() - self._read_at > _REFRESH_S
             if (is_old or id_ not in self._keys) and self._clock() - self._tried_at >= _AGAIN_S:
@@ -67,7 +67,7 @@ class SigningKeys:
                 self._keys = {key.key_id: key for key in keys if key.key_id and key.key_type == "RSA"}
                 self._read_at = self._clock()
         except (urllib3.exceptions.HTTPError, jwt.PyJWTError, ValueError, TypeError, AttributeError):
-            return  # the keys that are known stay
+            return  # keep the known keys
 
 
 class UserPoolTokens:
@@ -81,7 +81,7 @@ class UserPoolTokens:
         """Return the subject of a valid token, with its groups. Raises `Unauthenticated`, `Unavailable`."""
         try:
             claims = self._claims(token)
-        # A header or a body of nested lists exceeds the recursion limit.
+        # Deeply nested lists in a header or a body exceed the recursion limit.
         except (jwt.PyJWTError, ValueError, RecursionError):
             raise Unauthenticated(NO_CREDENTIAL) from None
         client = claims.get(_CLIENT.get(str(claims["token_use"]), ""))

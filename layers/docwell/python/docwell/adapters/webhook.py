@@ -1,6 +1,6 @@
 """`docwell.events.EventSink` by an HTTP address, signed as in Standard Webhooks.
 
-For the stack on one machine. In AWS, EventBridge's API destinations call webhooks.
+The stack on one machine uses it. In AWS, EventBridge's API destinations call webhooks.
 https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md
 """
 
@@ -15,7 +15,7 @@ import httpx
 from docwell.errors import Unavailable
 from docwell.events import DocumentEvent
 
-# For connecting, and for each pause of the receiver, in seconds. It should take the event and work later.
+# Seconds to connect and between two reads. A receiver should store the event and work later.
 TIMEOUT_S = 10.0
 
 
@@ -43,7 +43,7 @@ class Webhook:
         headers = signed_headers(self._secret, event.id, int(time.time()), body)
         headers["content-type"] = "application/json"
         try:
-            # Leave the body of the answer unread: it may be long.
+            # Do not read the body of the answer: it may be long.
             with self._client.stream("POST", self._url, content=body, headers=headers) as answer:
                 if not answer.is_success:
                     raise Unavailable("webhook", f"the webhook answered with status {answer.status_code}")

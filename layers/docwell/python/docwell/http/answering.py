@@ -1,4 +1,4 @@
-"""One question or search over HTTP, and its follow-up: metrics, log line, cost, receipt, quota."""
+"""The follow-up of one HTTP question or search: metrics, log line, cost, receipt, quota."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ _LOGGED = {"timings_ms", "prompt_version", "model", "dropped_passages", "fallbac
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """An answer over HTTP, its caller and its report, however it ended."""
+    """An answer over HTTP with its caller and its report, whether it succeeded or failed."""
 
     principal: Principal
     request: bodies.QueryRequest
@@ -53,7 +53,7 @@ class Finished:
         record_query(self.report, self.cost, self.response.request_id)
         if wiring.query_settings().wake_s and self.report.inquiry.call.first_token_ms is not None:
             record_sleep(asleep=False)
-        metrics.flush_metrics()  # the handler, which flushes too, may have returned
+        metrics.flush_metrics()  # the handler may already have flushed and returned
         self._log()
 
     def receipt(self) -> Receipt:
@@ -83,7 +83,7 @@ class Finished:
     def audit(self) -> None:
         """Add the caller and the cited documents to the audit trail.
 
-        All prompted documents count if the answer was broken off, and all whose passages a stream has shown.
+        An interrupted answer counts all documents of its prompt, and a stream all whose passages it has shown.
         """
         if trail := wiring.audit_trail():
             cited = frozenset(citation.document for citation in self.response.citations)
@@ -117,9 +117,9 @@ Shown = Passages | Waking | Token | Checked | Finished
 
 @dataclass(slots=True)
 class QuestionRequest:
-    """One question over HTTP, and how far its answer has come. `sent` is the text that a stream has sent.
+    """One question over HTTP and its answer so far. `sent` is the text that a stream has sent.
 
-    `follow_up` ends it once the answer is sent or given up. Until then the most that it can use is charged.
+    Call `follow_up` once the answer is sent or abandoned. Until then the charge is the most that it can use.
     """
 
     body: bodies.QueryRequest
@@ -130,7 +130,7 @@ class QuestionRequest:
     _started: float = field(default_factory=time.perf_counter)
     _progress: Progress | None = None
     _progress_at: float = 0.0
-    _pieces: int = 0  # of the model since the progress
+    _pieces: int = 0  # pieces from the model since the last progress event
     _shown: frozenset[str] = frozenset()
     _waits: bool = False
     _host_asleep: bool = False
@@ -138,7 +138,7 @@ class QuestionRequest:
     _finished: Finished | None = None
 
     async def events(self) -> AsyncGenerator[Shown]:
-        """Yield the events of `Query.ask`, the last as `Finished`. Raises as it does, and `BadInput`."""
+        """Yield the events of `Query.ask`; the last becomes `Finished`. Raises as `Query.ask`, and `BadInput`."""
         try:
             async with self.admission:
                 deadline, prompt = self.admission.deadline, wiring.prompts().choose(self.request_id)
@@ -183,7 +183,7 @@ class QuestionRequest:
     def streamed(
         self, encoded: AsyncGenerator[bytes], failed: Callable[[Problem], Mapping[str, Any]]
     ) -> ResponseBody:
-        """Return `events`, as they are encoded, as server-sent events; `failed` gives the data of an error.
+        """Return the encoded `events` as server-sent events; `failed` returns the data of an error event.
 
         Errors before the first event are raised here.
         """
@@ -254,7 +254,7 @@ class QuestionRequest:
                     cleaner = StreamCleaner(trusted)
                     passages = bodies.passage_bodies(event)
                     self._shown |= {passage.document for passage in event.passages}
-                    self.sent = ""  # the text of a mode that refuses does not count
+                    self.sent = ""  # drop the text of a mode that refused
                     yield sse.event("passages", {"passages": passages})
                     continue
                 if isinstance(event, Waking):
@@ -420,7 +420,7 @@ def search(body: bodies.SearchRequest, admission: RequestAdmission, request_id: 
 async def _hits(body: bodies.SearchRequest, admission: RequestAdmission, request_id: str) -> Hits:
     async with admission:
         deadline = admission.deadline
-        # The prompt is that of the same question, and is not used.
+        # A search ignores the mode and the prompt.
         question = replace(searched_question(body), mode=Mode.PASSAGES)
         async with deadline.stage("ledger"):
             query = await wiring.query()

@@ -33,13 +33,13 @@ from docwell.text.page_lists import by_reason, listed
 from docwell.text.visible import strip_invisible
 
 _MAX_COLLECTIONS = 50
-# The most that a mode costs, in calls of the model, before the passages answer in its place.
+# The most model calls of each mode, before it falls back to an answer from passages.
 _MODE_CALLS = {Mode.PASSAGES: 0, Mode.OVERVIEW: 1, Mode.COMPARE: ROWS_CALLS, Mode.LIST: 0, Mode.AUTO: ROWS_CALLS}
-# With the rewriting of a follow-up, and the answer from passages.
+# Add one call to rewrite a follow-up and one for the answer from passages.
 MOST_MODEL_CALLS = 2 + max(_MODE_CALLS.values())
 # Keys of 1 KB: the firewall blocks bodies over 64 KB.
 _MAX_DOCUMENTS = 50
-# A receipt is one item of DynamoDB, of up to 400 KB, and the verdict comes after the rest.
+# DynamoDB stores a receipt as one item of up to 400 KB; the comment must fit beside the rest.
 _MAX_COMMENT = 1000
 REQUEST_ID = "[A-Za-z0-9_.:-]{1,128}"
 # The documents of a page of the list.
@@ -63,7 +63,7 @@ def _key(value: str) -> str:
 # Pydantic rejects lone surrogates, which have no encoding, where a type has a constraint.
 _Text = Annotated[str, StringConstraints(min_length=1), AfterValidator(_text)]
 Key = Annotated[str, StringConstraints(min_length=1, max_length=KEY_BYTES), AfterValidator(_key)]
-# It packs a key and its collection, of 1,024 bytes each, in base64: under 3,000 characters.
+# The cursor packs a key and its collection, of 1,024 bytes each, in base64: under 3,000 characters.
 Cursor = Annotated[str, StringConstraints(max_length=4096, pattern="^[A-Za-z0-9_=-]*$")]
 # A tag's name has at most 128 characters and its value 256; all metadata of an object has 2 KB.
 _Pair = Annotated[str, StringConstraints(max_length=2048)]
@@ -214,7 +214,7 @@ class QueryResponse(BaseModel):
 
 
 class PassageBody(PlaceBody):
-    """A passage of the prompt; `[number]` in the answer cites it."""
+    """A passage of the prompt; a `[number]` in the answer cites it."""
 
     number: int
     text: str
@@ -225,7 +225,7 @@ class PassageBody(PlaceBody):
     )
 
 
-# Its parts are on the OpenAPI page as those of a search's hit.
+# Its references point to schemas that the OpenAPI page has for the hits of a search.
 _PASSAGE = PassageBody.model_json_schema(ref_template="#/components/schemas/{model}")
 del _PASSAGE["$defs"]
 # One server-sent event of a streamed answer.
@@ -254,7 +254,7 @@ class SearchRequest(SearchFields):
 
 
 class HitBody(QuoteBody):
-    """A passage. Its quote is the part that is nearest to the question."""
+    """A passage that matches a search. Its quote is the part nearest to the question."""
 
     heading: str = Field(description="The path of its section, or empty.")
     text: str
@@ -280,7 +280,7 @@ class SearchResponse(BaseModel):
 
 
 class FeedbackRequest(BaseModel, extra="forbid"):
-    """A verdict on an answer. It takes the place of an earlier one, with its comment."""
+    """A verdict on an answer. It replaces an earlier verdict and its comment."""
 
     request_id: Annotated[str, StringConstraints(pattern=f"^{REQUEST_ID}$")]
     verdict: Literal["good", "bad"]
@@ -432,7 +432,7 @@ def answer_body(answer: Answer, cost: Cost, estimated_tokens: int, request_id: s
 
 
 def passage_bodies(event: Passages) -> list[dict[str, Any]]:
-    """Return the passages of a prompt, in its order, the sentence marked that most likely answers."""
+    """Return the passages of a prompt in its order; the sentence that most likely answers is marked."""
     best = extract(event.question, event.passages, limit=1).citations
     likely = {citation.marker: citation.display_quote for citation in best}
     return [
@@ -453,7 +453,7 @@ def passage_bodies(event: Passages) -> list[dict[str, Any]]:
 
 
 def most_model_calls(request: QueryRequest) -> int:
-    """Return the most calls of the model for a question, without those of optional stages."""
+    """Return the most model calls that a question can make, without those of optional stages."""
     return bool(request.history) + _MODE_CALLS[request.mode] + 1
 
 

@@ -1,4 +1,4 @@
-"""Addresses of the console for sources. They do not expire, and open for callers that may read the document."""
+"""Console addresses of sources. They do not expire, and open only for callers that may read the document."""
 
 from __future__ import annotations
 
@@ -10,12 +10,11 @@ from urllib.parse import quote, urlencode
 from docwell.models import UnitKind
 
 if TYPE_CHECKING:
-    # The local gateway, which reads the header's name alone, starts without the models of the bodies.
+    # Import for types only: the local gateway imports this module for ORIGIN_HEADER and needs no body models.
     from docwell.http.bodies import CitationBody, QueryResponse
 
-# CloudFront and the local gateway write it: the address at which the caller reached the console. A caller that
-# reaches the API past them can write it, and changes its own answers alone. A page of another origin cannot: the
-# API has no CORS.
+# CloudFront and the local gateway set it to the address at which the caller reached the console. A caller that
+# bypasses them can set it, but changes only its own answers. Pages of other origins cannot: the API has no CORS.
 ORIGIN_HEADER = "x-docwell-origin"
 _ORIGIN = re.compile(r"https?://(?:[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)*|\[[0-9A-Fa-f:]+\])(?::[0-9]{1,5})?")
 

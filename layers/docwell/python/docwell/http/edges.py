@@ -36,7 +36,7 @@ from docwell.wiring import query as wiring
 app = APIGatewayRestResolver(enable_validation=True)
 
 PROBLEM_JSON = "application/problem+json"
-# The errors of a body that an answer names. A body can have thousands of unknown fields.
+# The most errors of a body that a response names: a body can have thousands of unknown fields.
 MOST_ERRORS = 20
 # The share of a request's time for finding its principal. The charge gets the same share again.
 _SHARE = 0.2

@@ -1,6 +1,6 @@
 """The Model Context Protocol, stateless: each message is one JSON-RPC request with one answer.
 
-It speaks the version of 2026-07-28, whose requests each carry their version, and the one before it, which begins
+It supports version 2026-07-28, in which each request carries its version, and the version before it, which begins
 with `initialize`: https://modelcontextprotocol.io/specification.
 """
 
@@ -41,18 +41,18 @@ _INSTRUCTIONS = (
 )
 _CAPABILITIES: dict[str, Any] = {"tools": {}, "resources": {}}
 _META = "io.modelcontextprotocol/"
-# Since 2026-07-28: a result is for its caller alone, and is not cached. Clients of the version before reject them
-# in the answer to a ping.
+# Since 2026-07-28: a result is for its caller alone and is not cached. Clients of the previous version reject
+# these fields in the answer to a ping.
 _RESULT_FIELDS = {"resultType": "complete", "cacheScope": "private", "ttlMs": 0}
 
 _INVALID, _NO_METHOD, _PARAMS, _MISMATCH, _VERSION = -32600, -32601, -32602, -32020, -32022
-# The HTTP status of an error since 2026-07-28; before, an error of a request came with 200.
+# The HTTP status of an error since 2026-07-28; in the previous version, errors have status 200.
 _STATUS = {_NO_METHOD: HTTPStatus.NOT_FOUND}
 # The parameter that `Mcp-Name` repeats.
 _NAME_PARAMETERS = {"tools/call": "name", "resources/read": "uri"}
 _BASE64 = re.compile(r"=\?base64\?(.*)\?=")
 
-# The key may hold slashes: VS Code decodes the `%2F` of an address that it was given.
+# The key may hold slashes: VS Code decodes `%2F` in an address.
 _URI = re.compile(r"docwell://documents/(.+)/pages/([1-9][0-9]{0,6})")
 _TEMPLATE = {
     "uriTemplate": "docwell://documents/{document}/pages/{page}",
@@ -104,13 +104,13 @@ def message(body: Annotated[dict[str, Any], Body()]) -> Response[str]:
     """Answer one message."""
     headers = {name.lower(): value for name, value in router.current_event.headers.items()}
     console = console_of(headers)
-    # The specification demands that a server rejects requests of pages of other origins.
+    # The specification requires servers to reject requests from pages of other origins.
     if headers.get("origin", console) != console:
         error = {"code": _INVALID, "message": "the Origin is not docwell's console"}
         return _response(HTTPStatus.FORBIDDEN, {"jsonrpc": "2.0", "id": None, "error": error})
     caller()
     if "id" not in body and body.get("jsonrpc") == "2.0" and isinstance(body.get("method"), str):
-        return _response(HTTPStatus.ACCEPTED, None)  # a notification: docwell acts on none
+        return _response(HTTPStatus.ACCEPTED, None)  # docwell ignores notifications
     modern, id_ = False, body.get("id")
     try:
         method, params = _request(body)
@@ -118,7 +118,7 @@ def message(body: Annotated[dict[str, Any], Body()]) -> Response[str]:
         result = _result(method, params, console)
     except Unauthenticated:
         raise
-    except DocwellError as error:  # of a resource: tools return theirs
+    except DocwellError as error:  # tools return their errors as results
         return _error_response(RpcError(_PARAMS, record_error(error).detail), id_, modern=modern)
     except RpcError as error:
         return _error_response(error, id_, modern=modern)
@@ -128,7 +128,7 @@ def message(body: Annotated[dict[str, Any], Body()]) -> Response[str]:
 
 @router.route(MCP, method=["GET", "DELETE"], include_in_schema=False)
 def no_session() -> Response[str]:
-    """Answer 405: there are no sessions, and the server begins no messages."""
+    """Answer 405: there are no sessions, and the server sends no messages first."""
     caller()
     return Response(HTTPStatus.METHOD_NOT_ALLOWED, content_types.APPLICATION_JSON, "", {"Allow": "POST"})
 
@@ -166,7 +166,7 @@ def _is_modern(method: str, params: Mapping[str, Any], headers: Mapping[str, str
         return False
     if version is None and header == VERSION:
         raise RpcError(_MISMATCH, f"params._meta has no {_META}protocolVersion")
-    if version not in (None, header):  # of any JSON type, so not a set
+    if version not in (None, header):  # `in` a set would fail: JSON may be unhashable
         raise RpcError(_MISMATCH, "the header MCP-Protocol-Version is not the version of the message")
     if header != VERSION:
         raise RpcError(_VERSION, "unsupported version", {"supported": [*SUPPORTED], "requested": str(header)[:40]})

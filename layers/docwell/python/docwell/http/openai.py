@@ -1,6 +1,6 @@
 """OpenAI's protocol over docwell's questions: models and chat completions.
 
-Clients see checked text alone, sentence by sentence: https://platform.openai.com/docs/api-reference/chat.
+Clients get only checked text, sentence by sentence: https://platform.openai.com/docs/api-reference/chat.
 """
 
 from __future__ import annotations
@@ -32,14 +32,14 @@ from docwell.query.checking.cleaning import clean_answer
 from docwell.query.documents import list_collections
 from docwell.wiring import query as wiring
 
-# The model of all that the caller may read; `docwell/NAME` is that of one collection.
+# The model over all that the caller may read; `docwell/NAME` answers from one collection.
 MODEL = "docwell"
 # Only the last turns are read.
 _MAX_MESSAGES = 1000
 
 CHAT = "/v1/chat/completions"
 _MODELS = "/v1/models"
-# Below these paths errors have OpenAI's shape: some clients show no other. docwell serves the first two.
+# Errors below these paths have OpenAI's shape, because some clients show no other. docwell serves the first two.
 PATHS = (CHAT, _MODELS, "/v1/responses", "/v1/completions", "/v1/embeddings")
 
 router = APIGatewayRouter()  # type: ignore[no-untyped-call] # Powertools ships it so
@@ -51,7 +51,7 @@ _PARTIAL = "\n\nPart of the index did not answer: some documents were not search
 # The values that ask for nothing special. Any other value of these parameters is rejected.
 _NEUTRAL: Mapping[str, Sequence[object]] = {
     "n": (1,),
-    # `tools` and `functions` themselves are an offer: a model may answer without a call, and docwell always does.
+    # `tools` and `functions` only offer tools: a model may answer without a call, and docwell always does.
     "tool_choice": ("none", "auto"),
     "function_call": ("none", "auto"),
     "logprobs": (False,),
@@ -65,7 +65,7 @@ _NEUTRAL: Mapping[str, Sequence[object]] = {
     "web_search_options": (),
 }
 # Beginnings of prompts by which Open WebUI (open_webui/config.py) and LibreChat (agents/src/utils/title.ts) ask
-# for a title, tags or next questions. Searching for them would charge a question, and show its refusal as a title.
+# for a title, tags or next questions. A search would charge a question and show a refusal as title.
 _SIDE_TASK = re.compile(
     r"### Task:\s.*<chat_history>"
     r"|(?:Please generate|Provide) a concise, 5-word-or-less title for the conversation"
@@ -76,7 +76,7 @@ SIDE_TASK = "docwell answers questions about documents: for titles, tags and oth
 _IGNORED_ROLES = frozenset({"system", "developer"})
 # Characters that could end the text of a Markdown link, or begin HTML or code in it.
 _MARKDOWN = re.compile(r"([\\\[\]<>`*])")
-# Characters that stay in a link: no blank, bracket or parenthesis ends it.
+# Characters to leave unescaped in a link: no blank, bracket or parenthesis may end it.
 _LINK = "%:/?#&=+,;@~!$'"
 _OPENAI_CODES = {
     Unauthenticated.problem: "invalid_api_key",
@@ -97,7 +97,7 @@ class ContentPart(BaseModel, extra="allow"):
 
 
 class ChatMessage(BaseModel, extra="allow"):
-    """One message. Those of the roles `system` and `developer` are ignored: docwell has its own prompt."""
+    """One message. docwell ignores the roles `system` and `developer`: it has a prompt already."""
 
     role: _Text = Field(description="`user`, `assistant`, `system` or `developer`.")
     content: _Text | Annotated[list[ContentPart], Field(fail_fast=True)] | None = None
@@ -166,7 +166,7 @@ class AnswerMessage(BaseModel):
 
 
 class Choice(BaseModel):
-    """The one answer."""
+    """The only choice of a completion: the answer."""
 
     index: Literal[0] = 0
     message: AnswerMessage
@@ -375,7 +375,7 @@ def _conversation(messages: Sequence[ChatMessage]) -> tuple[list[bodies.TurnBody
 
 
 def _answer_in(text: str) -> str:
-    """Return the answer in a message, without docwell's additions. An erasure finds it by its text."""
+    """Return the answer in a message without docwell's additions. An erasure searches for this text."""
     answer = text.partition(_SOURCES)[0].partition(_PARTIAL)[0]
     return answer.rpartition(CORRECTION)[2].replace(NOT_SUPPORTED, "")
 
@@ -407,10 +407,10 @@ def _last_turns(turns: Sequence[bodies.TurnBody]) -> list[bodies.TurnBody]:
 
 
 def _marked_pieces(text: str, sentences: Sequence[Sentence]) -> Iterator[str]:
-    """Yield the text in pieces that end with a sentence; an unsupported sentence says so."""
+    """Yield the text in pieces that end with a sentence; mark each unsupported sentence."""
     end = 0
     for sentence in sentences:
-        # A row of a comparison is one line, while its sentences may have line ends.
+        # A row of a comparison is one line, but its sentences may contain line ends.
         pattern = r"\s+".join(map(re.escape, sentence.text.split()))
         match = re.compile(pattern).search(text, end)
         if match and match.end() > end:
@@ -421,7 +421,7 @@ def _marked_pieces(text: str, sentences: Sequence[Sentence]) -> Iterator[str]:
 
 
 def _ending(response: bodies.QueryResponse) -> str:
-    """Return what follows an answer: its sources, and whether documents were not searched."""
+    """Return the text after an answer: its sources, and a note if some documents were not searched."""
     return _sources(response.citations) + (_PARTIAL if response.partial else "")
 
 
@@ -501,12 +501,12 @@ def complete(body: Annotated[ChatRequest, Body()]) -> Response[Any]:
             content_types.APPLICATION_JSON,
             question.answer(lambda answer: completion(linked(answer, console), body.model)),
         )
-    except NotFound:  # of the collection
+    except NotFound:  # the collection does not exist
         raise NotFound(NO_MODEL) from None
 
 
 def in_openai_shape(answer: dict[str, Any]) -> dict[str, Any]:
-    """Return the answer of a problem document as an error of OpenAI's API, whose clients show the request id."""
+    """Return a problem document as an error response of OpenAI's API, whose clients show the request id."""
     problem = Problem.model_validate_json(answer["body"])
     headers = {
         "x-request-id": [problem.request_id],

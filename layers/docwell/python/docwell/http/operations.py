@@ -1,4 +1,4 @@
-"""The routes of operators: how the system does, and the redrive of dead letters."""
+"""The routes of operators: the state of the system, and the redrive of dead letters."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from docwell.wiring import query as wiring
 ROUTE = "/v1/operations"
 # The days of use: two weeks show a weekly pattern.
 _DAYS = 14
-# The failed documents that are named. `GET /v1/documents?status=FAILED` lists all.
+# The most failed documents in the report. `GET /v1/documents?status=FAILED` lists all.
 _FAILED = 50
 
 router = APIGatewayRouter()  # type: ignore[no-untyped-call] # Powertools ships it so
@@ -32,7 +32,7 @@ _Part = TypeVar("_Part")
 
 
 class ReconcileBody(BaseModel):
-    """The pass of reconcile in progress, else the last one, over the index that answers."""
+    """The reconcile pass in progress, else the last one, over the index that serves queries."""
 
     started_at: float = Field(description="Seconds since the epoch.")
     complete: bool
@@ -44,7 +44,7 @@ class ReconcileBody(BaseModel):
 
 
 class DeadLettersBody(BaseModel):
-    """The messages that ingest gave up, and the failed documents that the caller may read."""
+    """The messages in ingest's dead-letter queue, and the failed documents that the caller may read."""
 
     waiting: int = Field(description="About how many messages are parked, of all documents.")
     failed: list[bodies.DocumentBody]
@@ -59,7 +59,7 @@ class ModelBody(BaseModel):
 
 
 class PromptBody(BaseModel):
-    """A prompt for answers, and the share of the questions that get it."""
+    """An answer prompt, and the share of questions that use it."""
 
     name: str
     version: str
@@ -67,7 +67,7 @@ class PromptBody(BaseModel):
 
 
 class DayBody(BaseModel):
-    """The use of all principals on a UTC day. The cost is that of the answers."""
+    """The use of all principals on a UTC day. The cost is that of their answers."""
 
     day: str
     requests: int
@@ -96,7 +96,7 @@ class UseBody(BaseModel):
 
 
 class OperationsResponse(BaseModel):
-    """How the system does. A null part has not happened, or is in `unknown`."""
+    """The state of the system. A null part has not happened yet, or is listed in `unknown`."""
 
     reconcile: ReconcileBody | None
     dead_letters: DeadLettersBody | None
@@ -108,7 +108,7 @@ class OperationsResponse(BaseModel):
 
 
 class RedriveResponse(BaseModel):
-    """The dead letters that were sent to ingest again. Call again while some wait."""
+    """The dead letters that were sent to ingest again. Repeat the call while some remain."""
 
     redriven: int
     waiting: int = Field(description="About how many are still parked.")
@@ -145,7 +145,7 @@ def operations() -> OperationsResponse:
 
 @router.post(f"{ROUTE}/redrive", description="Send up to 100 dead letters to ingest again; for operators.")
 def redrive_dead_letters() -> RedriveResponse:
-    """Redrive."""
+    """Send dead letters to ingest again."""
     principal, letters = _operator(), _parked()
     moved = redrive(letters, wiring.audit_trail(), principal)
     return RedriveResponse(redriven=moved, waiting=letters.waiting())

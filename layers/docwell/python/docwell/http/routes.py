@@ -131,7 +131,7 @@ def _with_request_id(app_: APIGatewayRestResolver, next_middleware: Callable[...
     response = next_middleware(app_)
     response.headers["x-request-id"] = app.context["shown_request_id"]
     if isinstance(response, AnswerResponse):
-        response.body = response.content  # set it only here: the validation of responses expects JSON
+        response.body = response.content  # Powertools validates the content as JSON: set it last
     return response
 
 
@@ -168,7 +168,7 @@ def search(body: Annotated[bodies.SearchRequest, Body()]) -> bodies.SearchRespon
 
 @app.post("/v1/feedback", description="Say whether an answer was good; stored in its receipt.")
 def feedback(body: Annotated[bodies.FeedbackRequest, Body()]) -> bodies.FeedbackResponse:
-    """Take one verdict."""
+    """Record one verdict."""
     principal = charge()
     if wiring.receipt_book().judge(principal, body.request_id, body.verdict, body.comment):
         record_alone("Feedback", float(body.verdict == "good"))  # the average is the share of good answers
@@ -276,7 +276,7 @@ def usage() -> bodies.UsageResponse:
 
 @app.get("/v1/health", description="Whether the function runs; public, and calls no dependency.")
 def health() -> bodies.HealthResponse:
-    """Answer."""
+    """Return `ok`."""
     return bodies.HealthResponse()
 
 
@@ -287,7 +287,7 @@ def health() -> bodies.HealthResponse:
 )
 def ready() -> bodies.ReadyResponse:
     """Check the dependencies for a known caller."""
-    # 200 in every state: a 5xx would count as a failed request, and could roll a deployment back.
+    # Return 200 in every state: a 5xx would count as a failed request, and could roll a deployment back.
     try:
         states = run(_dependencies(Deadline(wiring.query_settings().ready_timeout_s)))
     except Unavailable:  # the caller cannot be looked up
@@ -298,7 +298,7 @@ def ready() -> bodies.ReadyResponse:
 
 @app.get("/v1/status", description="Whether the model's hosts are asleep, waking, awake or down. Charges nothing.")
 def status() -> bodies.StatusResponse:
-    """Look at the model host for a known caller."""
+    """Return the state of the model hosts, for a known caller."""
     caller()
     sleeper = wiring.sleeper()
     state = run(sleeper.state(Deadline(wiring.query_settings().ready_timeout_s)))
@@ -324,7 +324,7 @@ def openapi_page() -> Response[str]:
 def _openapi_text() -> str:
     """Return Powertools' OpenAPI page with the key as a parameter, problems as errors, and the credentials.
 
-    Cached: making it takes 150 ms, and a caller without a credential may ask for it.
+    Cached: it takes 150 ms to make, and callers without a credential may request it.
     """
     schema: dict[str, Any] = json.loads(
         app.get_openapi_json_schema(
@@ -369,7 +369,7 @@ def _openapi_text() -> str:
 
 @app.exception_handler(RequestValidationError)  # type: ignore[untyped-decorator] # Powertools ships it so
 def _invalid(error: RequestValidationError) -> Response[str]:
-    # Name the place and the rule only: the input, and unknown field names, may hold a question.
+    # Name only the place and the rule: the input, and unknown field names, may hold a question.
     errors = [
         {
             "where": ".".join(str(part) if _NAME.fullmatch(str(part)) else "?" for part in item["loc"]),

@@ -8,12 +8,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 CONTENT_TYPE = "text/event-stream"
-# nginx collects an answer unless the second header forbids it: its client would see no event before the end.
+# Without the second header nginx buffers the answer: its client would see no event before the end.
 HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-# A comment, which clients skip: it keeps the connection alive, and shows whether the client is there.
+# A comment, which clients skip: it keeps the connection alive, and detects a client that has left.
 WAITING = b": waiting\n\n"
 
-# Lone surrogates have no UTF-8. At the other characters some clients end a line, against the standard.
+# UTF-8 cannot encode lone surrogates. Some clients end a line at the other characters, against the standard.
 _ESCAPED = re.compile("[\x85\u2028\u2029\ud800-\udfff]")
 
 

@@ -1,4 +1,4 @@
-"""Responses whose body is made while it is sent.
+"""Responses that are sent while their body is being made.
 
 A handler returns a `StreamedResponse` only where its runtime can stream; elsewhere it returns `buffered()`.
 """
@@ -17,7 +17,7 @@ from docwell.http import sse
 
 # A runtime sets this variable when it accepts a `StreamedResponse`.
 CAN_STREAM = "DOCWELL_CAN_STREAM"
-# Only sending shows that a client has left, so something is sent at least this often.
+# Only a write shows that a client has left, so write at least this often.
 SILENCE_S = 1.0
 # https://docs.aws.amazon.com/apigateway/latest/developerguide/response-transfer-mode-lambda.html
 _DELIMITER = bytes(8)
@@ -25,7 +25,7 @@ _DELIMITER = bytes(8)
 
 @dataclass(frozen=True, slots=True)
 class ResponseBody:
-    """A body that is still being made, and the work to do once it is sent or given up."""
+    """A body that is still being made, and the work to do once it is sent or abandoned."""
 
     pieces: Generator[bytes]
     afterwards: Callable[[], None] = lambda: None
@@ -38,9 +38,9 @@ class ResponseBody:
 
 @dataclass(frozen=True, slots=True)
 class StreamedResponse:
-    """An HTTP response whose body is still being made. Its receiver closes it, used up or not.
+    """An HTTP response whose body is still being made. Its receiver must close it, even if it does not read all.
 
-    `afterwards` is work that the client does not wait for: it runs when the body has been sent or given up.
+    `afterwards` is work that the client does not wait for: it runs once the body is sent or abandoned.
     """
 
     status: int
@@ -74,14 +74,14 @@ class StreamedResponse:
 def stream_events(
     events: AsyncGenerator[bytes], failed: Callable[[Exception], Mapping[str, Any]], silence_s: float = SILENCE_S
 ) -> Generator[bytes]:
-    """Drive `events` on this thread's event loop: wait for the first, then yield each as it comes.
+    """Run `events` on this thread's event loop: wait for the first event, then yield each when it comes.
 
     An error before the first event is raised here, while the response can still have another status; a later one
     becomes an `error` event with the data that `failed` returns. After `silence_s` seconds without an event comes
     a comment. Closing the generator cancels the work.
     """
     pieces = _drive(events, failed, silence_s)
-    # Run up to the first event: a generator that was never entered would not notice that it is closed.
+    # Run up to the first event: closing a generator that never started does not run its clean-up.
     next(pieces)
     return pieces
 
@@ -109,10 +109,10 @@ def _drive(
 
 
 async def _end(step: asyncio.Future[bytes | None], events: AsyncGenerator[bytes]) -> None:
-    """Cancel the step at work, and close the events: that closes the model's connection."""
+    """Cancel the running step, and close the events: this closes the model's connection."""
     step.cancel()
     await asyncio.wait([step])
     if not step.cancelled():
-        step.exception()  # mark it as seen
-    with suppress(Exception):  # the client has gone or has its error: this one must not end the runtime
+        step.exception()  # retrieve it, else asyncio logs it
+    with suppress(Exception):  # the client has left or has its error: the runtime must go on
         await events.aclose()

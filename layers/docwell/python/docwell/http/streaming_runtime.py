@@ -3,9 +3,9 @@
 The managed runtime cannot stream (https://github.com/aws/aws-lambda-roadmap/issues/39). Once it can, delete this
 module and `layers/docwell/docwell-stream`, which starts it in the managed runtime's place.
 
-It sends a `StreamedResponse` piece by piece, and any other result as JSON. The handler must know its routes: API
-Gateway accepts a stream only where the transfer mode of its integration is STREAM.
-Protocol: https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html and
+It sends a `StreamedResponse` piece by piece, and any other result as JSON. The handler must stream only on routes
+whose integration has the transfer mode STREAM: API Gateway accepts a stream only there. Protocol:
+https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html and
 https://docs.aws.amazon.com/lambda/latest/dg/runtimes-custom.html#runtimes-custom-response-streaming
 """
 
@@ -38,7 +38,7 @@ _API = "/2018-06-01/runtime"
 _ERROR_TYPE = "Lambda-Runtime-Function-Error-Type"
 _ERROR_BODY = "Lambda-Runtime-Function-Error-Body"
 _OK = 200
-# The managed runtime's registry of functions to call around a snapshot.
+# The module in which the managed runtime registers SnapStart hooks.
 _HOOKS = "snapshot_restore_py"
 # The exit statuses of awslambdaric when a hook of SnapStart fails.
 _EXIT_BEFORE_SNAPSHOT, _EXIT_AFTER_RESTORE = 64, 65
@@ -105,8 +105,8 @@ class _Upload:
     def _send(self, content: bytes) -> None:
         connection, left = self._connection.sock, memoryview(content)
         while left:
-            # The API answers only a complete body: anything readable now means that it has closed. A write would
-            # not show that: the first one after the close succeeds, and one into a full window blocks.
+            # The API answers only a complete body, so a readable connection means that it has closed. A write
+            # would not detect that: the first one after the close succeeds, and a write into a full window blocks.
             if select.select([connection], [connection], [])[0]:
                 raise _ClientGoneError
             try:
@@ -121,7 +121,7 @@ class Runtime:
     """The client of one Runtime API at `address` (host:port)."""
 
     def __init__(self, address: str) -> None:
-        # One for all calls: opening one for each took 1.4 ms of processor time for a question.
+        # Reuse one connection: opening one for each call took 1.4 ms of processor time for a question.
         self._connection = HTTPConnection(address)
 
     def load(self, name: str) -> Handler:
@@ -171,7 +171,7 @@ class Runtime:
     def _stream(self, path: str, response: StreamedResponse, request_id: str) -> None:
         """Send a response, then close it: the client does not wait for its follow-up work.
 
-        For Lambda the invocation ends when the runtime asks for the next one.
+        Lambda ends the invocation when the runtime asks for the next one.
         """
         with closing(response), suppress(_ClientGoneError), self._closed_on_error() as connection:
             upload = _Upload(connection, _API + path)
@@ -201,7 +201,7 @@ class Runtime:
 
     @contextmanager
     def _closed_on_error(self) -> Generator[HTTPConnection]:
-        """Yield the connection for one exchange. http.client opens it again after it was closed."""
+        """Yield the connection for one exchange; close it on an error. http.client reopens a closed connection."""
         used = self._connection.sock
         if used is not None and select.select([used], [], [], 0)[0]:  # the API has closed it
             self._connection.close()

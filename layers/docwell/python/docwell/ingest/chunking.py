@@ -21,22 +21,22 @@ from docwell.models import Chunk, CitationUnit, Page
 if TYPE_CHECKING:
     from docwell.ports import Tokenizer
 
-# One vector for 200 tokens blurs the sentence that answers a question, and a record for each unit would
-# make the index five times as large. So a chunk's record holds the vectors of its units, and the query compares
-# only the units of the chunks that a search returns.
+# One vector for 200 tokens blurs the sentence that answers a question, but a record for each unit would make the
+# index five times as large. So a chunk's record holds the vectors of its units, and the query compares only the
+# units of the chunks that a search returns.
 UNIT_TOKENS = 48
 # The white space that ends a token in every tokenizer that `cuts_at_blanks`. Some drop other white space, such as
 # vertical tabs, as control characters, and so join the words around it.
 _BLANKS = frozenset(" \n\r\t")
-# BERT's WordPiece makes one unknown token of a word over 100 characters. Count a longer run (Thai has no
-# spaces) by character, so that its pieces are read.
+# BERT's WordPiece replaces a word over 100 characters by one unknown token. Count a longer run (Thai has no
+# spaces) by character, so that the model reads its pieces.
 LONG_TOKEN = 64
-# A heading is under this many characters, and under this share of the page's longest line.
+# A heading has fewer characters than this, and less than this share of the page's longest line.
 HEADING_CHARACTERS = 70
 HEADING_SHARE = 0.7
 # More consecutive headings than this are a table or a list.
 HEADINGS_RUNNING = 2
-# The opening lines of a page: for a statement, its company, title, currency and date.
+# The most opening lines of a page to keep: for a statement, its company, title, currency and date.
 OPENING_LINES = 4
 
 # Using `docwell.text.lexicon` here would move chunk ends and change the pipeline fingerprint.
@@ -56,7 +56,7 @@ class Cut(IntEnum):
     MARK = 0  # between a letter and its accent
     TOKEN = 1
     WORD = 2
-    HEADING = 3  # after a heading, which belongs to what follows
+    HEADING = 3  # after a heading, which belongs to the next text
     LINE = 4
     SENTENCE = 5
     SENTENCE_LINE = 6  # a line's end after a sentence's
@@ -65,7 +65,7 @@ class Cut(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class _Marks:
-    """The ends of lines that are headings (`after`) and of lines before a heading (`before`)."""
+    """The ends of headings (`after`), and the ends of lines before a heading (`before`)."""
 
     after: set[int]
     before: set[int]
@@ -129,7 +129,7 @@ def _units(page: Page, start: int, end: int) -> tuple[tuple[int, CitationUnit], 
 
 
 def _path(above: tuple[str, ...], sections: Sequence[Section], start: int) -> tuple[str, ...]:
-    """Return the headings above a place, without one that begins there: it is in the chunk itself."""
+    """Return the headings above a place, without a heading that begins there: the chunk itself has it."""
     path = above
     for section in sections:
         if section.start > start:
@@ -139,7 +139,7 @@ def _path(above: tuple[str, ...], sections: Sequence[Section], start: int) -> tu
 
 
 def _opening(text: str) -> tuple[list[str], int]:
-    """Return the short lines that open a page, without those that have no letter, and the end of the last one."""
+    """Return the short lines that open a page, without lines that have no letter, and the end of the last one."""
     lines = text.split("\n")
     longest = max(map(len, lines))
     opening: list[str] = []
@@ -185,11 +185,11 @@ def _fit(
 
 
 def _within(text: str, tokens: _Tokens, start: int, end: int) -> _Tokens | None:
-    """Return the tokens of a piece, by its own characters; None where it can have other tokens alone."""
+    """Return the tokens of a piece in its own character positions; None where it may have other tokens alone."""
     if (start > 0 and text[start - 1] not in _BLANKS) or (end < len(text) and text[end] not in _BLANKS):
         return None
     first, last = (bisect_left(tokens, (place,)) for place in (start, end))
-    # Special tokens, such as <mask>, can take the blanks beside them.
+    # Special tokens, such as <mask>, can include the blanks beside them.
     if (first > 0 and tokens[first - 1][1] > start) or (last > first and tokens[last - 1][1] > end):
         return None
     return [(left - start, right - start) for left, right in tokens[first:last]]
@@ -208,7 +208,7 @@ def _pack(text: str, atoms: _Atoms, max_tokens: int) -> Iterator[tuple[int, int]
 
 
 def _choose(atoms: _Atoms, first: int, limit: int) -> int:
-    """Return the atom before which a chunk ends that begins with the atom `first`."""
+    """Return the atom before which the chunk that begins with atom `first` should end."""
     before = atoms.before
     left = before[-1] - before[first]
     if left <= limit:
@@ -278,7 +278,7 @@ def _is_ideograph(character: str) -> bool:
 
 
 def _marks(text: str, sections: Sequence[Section]) -> _Marks:
-    """Mark the headings that typography sets off, and the lines that look like one."""
+    """Mark the headings that typography sets off, and the lines that look like headings."""
     marks = _Marks({section.end for section in sections}, {section.start - 1 for section in sections})
     lines = text.split("\n")
     longest = max(map(len, lines))

@@ -1,6 +1,6 @@
 """Handle SQS messages: S3 notifications, and docwell's own hints and ranges.
 
-A message of an unknown kind never succeeds, so acknowledge and count it.
+A message of an unknown kind can never succeed, so acknowledge and count it.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ from docwell.models import DocumentRecord, Hint, ObjectVersion, RangeTask, Reaso
 # The longest first delay before a redelivery. It doubles with each receive, up to LONGEST_DELAY_S.
 FIRST_DELAY_S = 2.0
 LONGEST_DELAY_S = 300.0
-# A dead letter must be handled within a minute of the end of what prevents it.
+# A dead letter must be handled within a minute after its cause is gone.
 DEAD_LETTER_DELAY_S = 15.0
 
-# A message, and one of the use cases that it concerns.
+# A message, and a use case that handles it.
 _Work = tuple[Ingest, Hint | RangeTask]
-# The same, with the error that it ended in.
+# The same, with its error.
 _Failure = tuple[Ingest, Hint | RangeTask, Exception]
 
 logger = logging.getLogger(__name__)
@@ -109,10 +109,10 @@ def handle_delivery(use_cases: Sequence[Ingest], delivery: Delivery) -> None:
 
 
 def handle_dead_letter(use_cases: Sequence[Ingest], delivery: Delivery, park: Callable[[str], None]) -> None:
-    """Give up a message that died with its workers, then move its body to the parked queue with `park`.
+    """Give up a message that was never handled to the end, then move its body to the parked queue with `park`.
 
-    If giving up one key or pipeline fails, the others are given up all the same. Then set the message's delay and
-    raise the first error: it stays in the dead-letter queue. Handling a message twice only parks it twice.
+    If that fails for one key or pipeline, still give up the others. Then set the message's delay and raise the
+    first error: the message stays in the dead-letter queue. Handling a message twice only parks it twice.
     """
     work, errors = _work(use_cases, delivery), list[DocwellError]()
     with delayed_on_error(delivery), _extended(work, delivery):
@@ -129,7 +129,7 @@ def handle_dead_letter(use_cases: Sequence[Ingest], delivery: Delivery, park: Ca
 
 
 def _work(use_cases: Sequence[Ingest], delivery: Delivery) -> list[_Work]:
-    """Return each message of the delivery with each use case that it concerns."""
+    """Return each message of the delivery with each use case that handles it."""
     try:
         messages = parse(delivery.body)
     except BadInput as error:
@@ -190,21 +190,21 @@ def _failures(work: Sequence[_Work], delivery: Delivery) -> list[_Failure]:
 
 
 def _fail(failures: Sequence[_Failure], delivery: Delivery) -> None:
-    """Delay the message, or mark the documents that failed FAILED at the last receive."""
+    """Delay the message; at the last receive mark the documents of the failures FAILED."""
     errors = [_typed(raised) for _, _, raised in failures]
     for (ingest, message, _), error in zip(failures, errors, strict=True):
         about = {"document": message.key, "problem": error.problem, "detail": error.detail}
         logger.warning("not done", extra=about)
         if delivery.last:
             reason = Reason.UNAVAILABLE if isinstance(error, Unavailable) else Reason.INTERNAL
-            with suppress(DocwellError):  # the handler of dead letters marks it later
+            with suppress(DocwellError):  # the dead-letter handler marks it later
                 ingest.fail(message, delivery.message_id, reason, error.detail)
     if not delivery.last:
         delivery.set_delay(delivery.receipt, max(map(delivery.delay_s, errors)))
 
 
 def _typed(error: Exception) -> DocwellError:
-    """Return the error; of an unforeseen one only the type, because its message may quote the document."""
+    """Return the error; for an unforeseen one only its type, because its message may quote the document."""
     return error if isinstance(error, DocwellError) else DocwellError(type(error).__name__)
 
 
@@ -260,10 +260,10 @@ def give_up(ingest: Ingest, message: Hint | RangeTask, owner: str) -> DocumentRe
             tried = lease.record.version
             detail = "each worker that received the message was killed, or ran out of time"
             ingest.mark_failed(lease, Reason.INTERNAL, detail)
-            if tried not in (None, head.version):  # they may have died of the older version: try the new one once
+            if tried not in (None, head.version):  # the older version may have killed them: try the new one
                 ingest.queue.send([Hint(message.key)])
         else:
-            ingest.refresh(lease, head)  # the event may be one of new tags, which rights depend on
+            ingest.refresh(lease, head)  # the event may be about new tags, which set rights
         with suppress(DocwellError):  # queries see none of these chunks, and reconcile finds them
             _remove_leftovers(ingest, message, lease)
         record = lease.record
@@ -272,7 +272,7 @@ def give_up(ingest: Ingest, message: Hint | RangeTask, owner: str) -> DocumentRe
 
 
 def _leaves_work(ingest: Ingest, message: Hint | RangeTask, record: DocumentRecord, head: ObjectVersion) -> bool:
-    """Whether the message leaves work behind that no other message does."""
+    """Return whether the message leaves work undone that no other message will do."""
     if record.status is Status.FAILED:
         return False
     if (

@@ -54,9 +54,9 @@ class Generation:
 
 @dataclass(frozen=True)
 class RangeIndexer:
-    """Indexes the pages of one range. Doing a range twice writes the same chunks.
+    """Indexes the pages of one range. Indexing a range twice writes the same chunks.
 
-    `recogniser` also reads pages that are pictures; None where the pipeline has none.
+    `recogniser` also reads pages that are pictures; it is None where the pipeline has no recogniser.
     """
 
     store: ObjectStore
@@ -91,7 +91,7 @@ class RangeIndexer:
                 records = _records(generation, range_, count.tally.chunks, embedded)
                 if writing is not None:
                     writing.result()
-                check()  # not before the wait, during which another worker could take the lease
+                check()  # not before the wait: meanwhile another worker could take the lease
                 if is_last:
                     marked = sketch.marks().items()
                     marks = {ref.chunk_id(generation.id, range_, at): tuple(pieces) for at, pieces in marked}
@@ -101,7 +101,7 @@ class RangeIndexer:
             if writing is not None:
                 writing.result()
         if marks:
-            # Without a check: marks of chunks that another worker has removed change nothing.
+            # No check is needed: marks change nothing on chunks that another worker has removed.
             self.index.mark(ref.collection, marks)
         return count.tally
 
@@ -118,7 +118,7 @@ class RangeIndexer:
         while batch is not None:
             parts = [chunk.text[start:end] for chunk, spans in batch for start, end in spans]
             texts = embedded_texts([chunk for chunk, _ in batch], self.embedder, self.embedder.max_tokens)
-            # One call: the embedder sorts its texts by length.
+            # Embed all in one call: the embedder sorts its texts by length.
             vectors = self.embedder.embed_passages([*texts, *parts])
             sketch.add_chunks(batch, vectors)
             unit_vectors = vectors[len(batch) :]
@@ -169,7 +169,7 @@ class RangeIndexer:
 
 
 def within_budget(pages: Iterator[Page], span: Span) -> Iterator[Page]:
-    """Yield the pages while the document's processor time lasts, then the rest as `too_slow`, without reading."""
+    """Yield the pages while the document's processor time lasts; yield the rest unread as `too_slow`."""
     left, following = span.cpu_s, span.first
     while left > 0 and (page := next(pages, None)) is not None:
         left, following = left - page.cpu_s, page.number + 1
@@ -191,7 +191,7 @@ def _records(
 
 @dataclass(slots=True)
 class _Count:
-    """Counts a range's results within the character limits, and detects doubtful text.
+    """Counts the results of a range, enforces the character limits, and detects doubtful text.
 
     `size` is the document's, in bytes.
     """

@@ -1,11 +1,11 @@
 """Make the index match the bucket for one key.
 
-An event is a hint: whatever it says, ingest reads the key's current version and takes steps until the ledger
-and the bucket agree. Doing so twice, late, in parallel or after a crash leads to the same state. `steps` decides
-each step, `DocumentLease` keeps other workers out, and `RangeWorker` indexes the ranges of a long document.
+An event is only a hint: ingest always reads the key's current version and takes steps until the ledger and the
+bucket agree. Repeated, late, parallel and crashed runs all lead to the same state. `steps` decides each step,
+`DocumentLease` keeps other workers out, and `RangeWorker` indexes the ranges of a long document.
 
-Before all this, `observe` hides what the bucket no longer has. It needs no lease, so the death of a worker cannot
-delay it.
+Before these steps, `observe` hides versions that the bucket no longer has. It needs no lease, so the death of a
+worker cannot delay it.
 """
 
 from __future__ import annotations
@@ -38,9 +38,9 @@ from docwell.models import (
 )
 from docwell.ports import Ledger, ObjectStore, TaskQueue, VectorIndex
 
-# Each attempt fails only where another worker observed the document meanwhile.
+# An attempt fails only where another worker observed the document meanwhile.
 _OBSERVE_ATTEMPTS = 5
-_ATTEMPT_BITS = 53  # JSON keeps such a number exactly everywhere
+_ATTEMPT_BITS = 53  # JSON readers keep 53 bits exactly
 
 logger = logging.getLogger(__name__)
 
@@ -58,7 +58,7 @@ class IngestReport:
 class Ingest:
     """The use case for one pipeline. `fingerprint` hashes its model, chunker and text extraction.
 
-    Ranges to recognise go through `ocr_queue` if there is one, so that no other document waits behind them.
+    `ocr_queue`, if there is one, takes the ranges to recognise, so that no other document waits behind them.
     """
 
     bucket: str
@@ -71,9 +71,9 @@ class Ingest:
     ocr_queue: TaskQueue | None = None
 
     def observe(self, key: str) -> None:
-        """Store the version that the bucket has now, so that queries no longer see another one.
+        """Store the version that the bucket has now, so that queries no longer see other versions.
 
-        A document without a row needs nothing: the worker that makes the row reads the bucket later.
+        A document without a row needs no update: the worker that creates the row reads the bucket later.
         """
         for _ in range(_OBSERVE_ATTEMPTS):
             record = self.ledger.get(key)
@@ -82,9 +82,9 @@ class Ingest:
         raise Unavailable("ledger", f"{key!r} changes too fast", retry_after=1.0)
 
     def is_unknown(self, key: str) -> bool:
-        """Return whether ledger, bucket and index have nothing of the key: it may be an erased document's.
+        """Return whether ledger, bucket and index do not know the key, for example after an erasure.
 
-        A late message about it must not make a row again, which would keep the key.
+        A late message must not create a row again, which would store the erased key.
         """
         return (
             self.ledger.get(key) is None
@@ -95,15 +95,15 @@ class Ingest:
     def update(
         self, hint: Hint, owner: str, remaining_s: Callable[[], float], *, again: bool = False
     ) -> IngestReport:
-        """Make the index match the bucket for the hint's key, which was observed.
+        """Make the index match the bucket for the hint's key. Call `observe` first.
 
-        `owner` names the message, and its redelivery, which is `again`. `remaining_s` returns the seconds until
-        this worker is stopped. Raises `Unavailable` if the queue must deliver the message again.
+        `owner` names the message in all its deliveries; `again` marks a redelivery. `remaining_s` returns the
+        seconds until this worker is stopped. Raises `Unavailable` if the queue must deliver the message again.
         """
         if self.is_unknown(hint.key):
             return IngestReport(status=None)
         lease = self.acquire(hint.key, owner, remaining_s)
-        if lease is None:  # the holder looks at the key again before it releases the lease
+        if lease is None:  # the lease holder looks again before it releases the lease
             return IngestReport(status=None)
         with lease:
             if again:  # a write of the last delivery may have reached the index after another worker's sweep
@@ -126,7 +126,7 @@ class Ingest:
             except NotFound:  # the version was replaced or deleted while it was read
                 continue
             pending_hint = None
-        # The object changed after its event was observed, and its next event may be late or lost.
+        # The object changed after it was observed, and its next event may be late or lost.
         if lease.record.observed_version not in (None, _version(head)):
             self.observe(lease.record.key)
         # Do not sweep a PENDING document: workers may be writing ranges of its next generation.
@@ -134,23 +134,23 @@ class Ingest:
             lease.sweep()
 
     def fail(self, message: Hint | RangeTask, owner: str, reason: Reason, detail: str) -> None:
-        """Mark the document FAILED and hide it, unless the message leaves nothing of it to do but a sweep."""
+        """Mark the document FAILED and hide it, unless the message leaves only a sweep to do."""
         lease = self.acquire(message.key, owner, lambda: 0.0)
         if lease is None:
             return
         with lease:
             unfinished = True
-            with suppress(Exception):  # then its version is unknown, or its tags, which rights depend on
+            with suppress(Exception):  # on an error hide it: its version or tags are unknown
                 unfinished = self._is_unfinished(message, lease)
             if unfinished:
                 self.mark_failed(lease, reason, detail)
             if lease.record.status is not Status.PENDING:
-                with suppress(Exception):  # the dead letter's handler and reconcile sweep again
+                with suppress(Exception):  # the dead-letter handler and reconcile sweep again
                     lease.sweep()
             lease.release_to_queue()  # this worker has no time to index
 
     def _is_unfinished(self, message: Hint | RangeTask, lease: DocumentLease) -> bool:
-        """Whether a failed message leaves work undone. If not, renew the attributes."""
+        """Return whether a failed message leaves work undone. If not, renew the attributes."""
         if isinstance(message, RangeTask):
             return ranges.is_current(message, lease.record)
         head = self.store.head(message.key)
@@ -161,12 +161,12 @@ class Ingest:
         return False
 
     def mark_failed(self, lease: DocumentLease, reason: Reason, detail: str) -> None:
-        """Store FAILED, with nothing live. The rest must then be swept."""
+        """Store FAILED and nothing live. The caller must then sweep all chunks."""
         failed = replace(lease.record, status=Status.FAILED, reason=reason.value, detail=detail)
         lease.write(_hidden(failed))
 
     def remove_stale(self, lease: DocumentLease, task: RangeTask) -> None:
-        """Remove what any delivery of the task may have written for a document that changed."""
+        """Remove the chunks that any delivery of the task may have written for a document that changed."""
         record = lease.record
         restarted = record.status is Status.PENDING and record.version == task.version
         for generation in self.generation_ids(task.key, task.version):
@@ -181,12 +181,12 @@ class Ingest:
         return DocumentLease(lease, self.ledger, self.index, self.queue, self.indexer.limits, remaining_s)
 
     def release(self, lease: DocumentLease) -> None:
-        """Release the lease. For each event that came meanwhile, match the key again first."""
+        """Release the lease. Match the key again first for each event that arrived meanwhile."""
         while (again := lease.try_release()) is not None:
             self.match(lease, again)
 
     def settle(self, lease: DocumentLease, record: DocumentRecord) -> None:
-        """Store a final status and its live generation in one write. The rest must then be swept."""
+        """Store a final status and its live generation in one write. The caller must then sweep the rest."""
         if record.status is Status.INDEXED:
             # The ledger already has the progress of several ranges.
             lease.write(record, fresh=record.ranges == 1)
@@ -216,7 +216,7 @@ class Ingest:
                     lease.require_sweep()
 
     def _start(self, lease: DocumentLease, step: Start) -> None:
-        # Not the fence: a worker that holds the lease while its object changes can start the same version twice.
+        # Use a random number, not the fence: a worker that keeps its lease can start the same version twice.
         lease.write(replace(step.record, attempt=randbits(_ATTEMPT_BITS)), fresh=True)
         if step.has_leftovers:
             for id_ in self.generation_ids(lease.record.key, step.head.version):
@@ -293,12 +293,12 @@ class Ingest:
 
 
 def _version(head: ObjectVersion | None) -> str:
-    """Return an object's version, empty where there is no object."""
+    """Return an object's version; empty where there is no object."""
     return head.version if head is not None else ""
 
 
 def _hidden(record: DocumentRecord) -> DocumentRecord:
-    """Return the record with nothing live: all its chunks must be swept."""
+    """Return the record with nothing live. The caller must then sweep all chunks."""
     return replace(record, live_generation=None, live_version=None, live_attributes=None, swept=False)
 
 
@@ -332,7 +332,7 @@ class DocumentLease:
         return self
 
     def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
-        # Where either call fails, the lease expires by itself.
+        # If either call fails, the lease expires by itself.
         with suppress(DocwellError):
             if isinstance(error, LeaseLost):
                 self._request_sweep()
@@ -354,7 +354,7 @@ class DocumentLease:
         return Hint(again.key)
 
     def release_to_queue(self) -> None:
-        """Release the lease, and send a hint for events that came meanwhile: they relied on this worker."""
+        """Release the lease; send a hint if events arrived meanwhile, because they relied on this worker."""
         while (again := self.try_release()) is not None:
             self.queue.send([again])
 
@@ -385,10 +385,10 @@ class DocumentLease:
             self.lease = self.ledger.renew(self.lease)
 
     def _request_sweep(self) -> None:
-        """Send a hint that removes what this worker wrote after it lost the lease.
+        """Send a hint whose handler removes the chunks that this worker wrote after it lost the lease.
 
         A worker at the same version writes the same ids, so no sweep is needed. If another worker holds the lease,
-        the hint makes it look again and sweep, even if it has swept before.
+        the hint makes that worker look and sweep again.
         """
         record = self.ledger.get(self.lease.key)
         if record is None or record.version != self.record.version:
@@ -396,7 +396,7 @@ class DocumentLease:
 
 
 def require_time(remaining_s: Callable[[], float], least_s: float) -> None:
-    """Raise `DeadlineExceeded` when less than `least_s` seconds are left."""
+    """Raise `DeadlineExceeded` when fewer than `least_s` seconds are left."""
     if remaining_s() < least_s:
         raise DeadlineExceeded("time", "too little time is left; the message's next delivery continues")
 
@@ -421,7 +421,7 @@ class RangeWorker:
         task, ledger, tally = self.task, self.ingest.ledger, RangeTally()
         record = ledger.get(task.key)
         if record is not None and record.version == task.version and record.status is Status.FAILED:
-            return self._update()  # redriven from the dead-letter queue
+            return self._update()  # from the dead-letter queue
         if record is not None and ranges.is_current(task, record) and task.range not in record.ranges_done:
             try:
                 tally = self._index(record)
@@ -436,7 +436,7 @@ class RangeWorker:
         if record is None or not ranges.is_current(task, record):
             self._leave()
             return IngestReport(status=None, tally=tally)
-        # Also when the range was done before: its worker may have died before it made the generation live.
+        # Check this even for a range that is done: its worker may have died before the generation was live.
         if ranges.is_generation_done(record, task.range):
             self._update()
             record = ledger.get(task.key) or record
@@ -446,9 +446,9 @@ class RangeWorker:
         return self.ingest.update(Hint(self.task.key), self.owner, self.remaining_s, again=again)
 
     def _match_change(self) -> IngestReport:
-        """Match the key, whose version was replaced or deleted: the event of that may not have arrived yet.
+        """Match the key, whose version was replaced or deleted: the event of the change may still be on its way.
 
-        Raises `Unavailable` while the document still waits for this range: its version may be back.
+        Raises `Unavailable` while the document still waits for this range: the version may have come back.
         """
         # Sweep again: a write of the last delivery may have reached the index after the change was swept.
         report = self._update(again=True)
@@ -460,7 +460,7 @@ class RangeWorker:
     def _index(self, record: DocumentRecord) -> RangeTally:
         task, indexer, limits = self.task, self.ingest.indexer, self.ingest.indexer.limits
         span = ranges.span(record, task.range, limits)
-        # A page that is being recognised cannot be stopped before its own time limit.
+        # Recognition of a page cannot be stopped before its own time limit.
         least_s = limits.stop_before_s + (limits.ocr_page_timeout_s if span.recognise else 0.0)
         require_time(self.remaining_s, least_s)
         head = ObjectVersion(task.version, record.size or 0, record.etag or "")
@@ -469,7 +469,7 @@ class RangeWorker:
             return indexer.run(generation, path, task.range, span, lambda: require_time(self.remaining_s, least_s))
 
     def _refuse(self, refused: Refused) -> IngestReport:
-        """Reject the whole document; its other ranges are then stale. If it changed meanwhile, only leave it.
+        """Reject the whole document, so that its other ranges are stale. If it changed meanwhile, only clean up.
 
         In both cases match the key last, see `_remove_stale`.
         """
@@ -495,7 +495,7 @@ class RangeWorker:
             self.ingest.release(lease)
 
     def _remove_stale(self, lease: DocumentLease) -> None:
-        """Remove what any delivery of the task may have written for a document that changed.
+        """Remove the chunks that any delivery of the task may have written for a document that changed.
 
         This needs the lease, because another worker could start the same version again meanwhile. Then match the
         key: a worker that died with this message may have held the lease while other events relied on it to look

@@ -20,9 +20,9 @@ from docwell.models import Chunk, Mark, Page, Part
 from docwell.text.lexicon import is_sheet_row, segments
 from docwell.text.prose import is_bibliography
 
-# More consecutive lines of one size than this are text in large or bold type, not a heading.
+# A longer run of lines of one size is text in large or bold type, not a heading.
 LINES_RUNNING = 3
-# A path tells where a passage is: keep it short.
+# Keep the path short: it only tells where a passage is.
 LEVELS, LEVEL_CHARACTERS = 3, 80
 # A section longer than this belongs to the document's title, or to a heading that no other of its size follows.
 SECTION_PAGES = 10

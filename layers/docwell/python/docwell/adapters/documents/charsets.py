@@ -1,4 +1,4 @@
-"""Decode text: in the encoding that it declares, or that fits the letters of its language. Pure."""
+"""Decode text in the encoding that it declares, or that fits the letters of its language. Pure."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from encodings.aliases import aliases
 
 from charset_normalizer import from_bytes
 
-# The least that a guess of the encoding needs; more only takes longer.
+# Enough bytes to guess the encoding; more only takes longer.
 _GUESSED = 65_536
-# Unicode's byte order marks, with what they announce.
+# Unicode's byte order marks, with their encodings.
 _BYTE_ORDER_MARKS = (
     (codecs.BOM_UTF8, "utf-8-sig"),
     (codecs.BOM_UTF32_LE, "utf-32"),
@@ -20,15 +20,15 @@ _BYTE_ORDER_MARKS = (
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
-# The bytes that no text has, as in file(1). Programs of DOS end a text with 0x1a.
+# Bytes that never occur in text, as in file(1). DOS programs end a text with 0x1a.
 _CONTROLS = frozenset(range(32)) - frozenset(b"\a\b\t\n\v\f\r\x1b")
 _DOS_END = b"\x1a"
 _REPLACED = "\ufffd"
-# How far the declaration of a page may be from its beginning (HTML, 4.2.5.4).
+# A page must declare its encoding within this many bytes (HTML, 4.2.5.4).
 DECLARED_WITHIN = 1024
 _DECLARATION = re.compile(rb"(?:charset|encoding)\s*=\s*[\"']?([\w.:-]+)", re.IGNORECASE)
-# The letters that languages have beyond A to Z, by the encoding of their older texts, the most usual first.
-# charset-normalizer takes Spanish or French for Polish: these encodings have letters at the same places.
+# The letters of languages beyond A to Z, by the encoding of their older texts, the most usual first.
+# charset-normalizer mistakes Spanish or French for Polish: these encodings have letters at the same places.
 _ALPHABETS = {
     "cp1252": (
         "\u00e4\u00f6\u00fc\u00df",  # German
@@ -50,16 +50,16 @@ _ALPHABETS = {
     "cp1254": ("\u00e2\u00e7\u00ee\u00f6\u00fb\u00fc\u011f\u0131\u015f",),  # Turkish
 }
 _ALPHABETS["iso8859_2"] = _ALPHABETS["cp1250"]
-# Texts name people and places of other countries.
+# The least share of letters that fit: texts name people and places of other countries.
 LEAST_SHARE = 0.9
 # A text in Latin letters has at least half of its letters from A to Z.
 LEAST_PLAIN = 0.5
-# The other characters that such texts have. Any more show that the text is in another encoding.
+# The other characters that such texts have. Any further one shows that the text is in another encoding.
 _SIGNS = frozenset(
     "\u00a0\u00aa\u00b5\u00ba\u00ab\u00bb\u00bf\u00a1\u00a3\u00a7\u00a9\u00ae\u00b0\u00b1\u00b2\u00b3\u00b7\u00bc\u00bd\u00be\u00d7"
 )
 _SIGNS |= frozenset("\u2013\u2014\u2018\u2019\u201a\u201c\u201d\u201e\u2022\u2026\u20ac\u2122")
-# Codecs that Python loads when they are first used: the sandbox forbids it then.
+# Codecs that Python loads on first use: the sandbox then forbids loading.
 _CODECS = (
     "utf-8-sig",
     "utf-16",
@@ -77,18 +77,18 @@ _WARM_UP = "Größe und Höhe müssen täglich geprüft werden.".encode("cp1252"
 
 
 def load_codecs(*, guesses: bool) -> None:
-    """Load the codecs that texts need; with `guesses` all, for a text that may be in any encoding."""
+    """Load the codecs that texts need; with `guesses` load all, for a text in an unknown encoding."""
     for name in (*_CODECS, *sorted(set(aliases.values()))) if guesses else _CODECS:
-        # Not every machine has every codec: mbcs is that of Windows.
+        # Not every machine has every codec: mbcs exists only on Windows.
         with contextlib.suppress(LookupError):
             codecs.lookup(name)
     if guesses:
-        # charset-normalizer imports more with its first guess.
+        # charset-normalizer imports more modules with its first guess.
         from_bytes(_WARM_UP).best()
 
 
 def decoded(data: bytes) -> str | None:
-    """Return the text of a file, with line feeds alone; None where it is no text."""
+    """Return the text of a file with line feeds only; None where it is no text."""
     for mark, encoding in _BYTE_ORDER_MARKS:
         if data.startswith(mark):
             text: str | None = data.decode(encoding, "replace")
@@ -109,7 +109,7 @@ def _without_mark(data: bytes) -> str | None:
     except UnicodeDecodeError as error:
         text, place = data.decode("utf-8", "replace"), error.start
     damaged = text.count(_REPLACED)
-    # Text in another encoding has hardly a character that UTF-8 has too; a damaged text has many.
+    # Text in another encoding has hardly a character that is valid UTF-8; a damaged UTF-8 text has many.
     if sum(not character.isascii() for character in text) > 2 * damaged:
         return text
     sample = _sample(data, place)
@@ -121,7 +121,7 @@ def _without_mark(data: bytes) -> str | None:
 
 
 def _sample(data: bytes, place: int) -> bytes:
-    """Return whole lines, so that the sample cuts no character: from the beginning, or from a distant place."""
+    """Return whole lines, so that the sample cuts no character: from the beginning, or from far inside."""
     start = 0 if place < _GUESSED else max(data.rfind(b"\n", place - _GUESSED, place) + 1, place - _GUESSED)
     end = start + _GUESSED
     ends = data.rfind(b"\n", max(start, place), end) + 1 if end < len(data) else len(data)
@@ -136,9 +136,9 @@ def declared(data: bytes) -> str | None:
     try:
         name = codecs.lookup(match[1].decode("ascii")).name
         data.decode(name)
-    except (LookupError, UnicodeError, OSError):  # the sandbox forbids to load a rare one
+    except (LookupError, UnicodeError, OSError):  # the sandbox forbids loading a rare codec
         return None
-    # By the standard of HTML these names mean the larger encoding.
+    # HTML defines these names as the larger encoding.
     return "cp1252" if name in {"ascii", "iso8859-1"} else name
 
 

@@ -61,7 +61,7 @@ def answer(reader: Any, request: list[str], max_characters: int) -> dict[str, An
         raise
     except Exception:  # noqa: BLE001 - the libraries raise anything on damaged input
         return {"kind": "failed", "pages": pages}
-    # One character over the limit shows the parent that there is too much text.
+    # Keep one character over the limit: it shows the parent that there is too much text.
     page = page._replace(text=page.text[: max_characters + 1], label=page.label and page.label[:MAX_LABEL])
     return {"kind": "page", "pages": pages, **page._asdict()}
 
@@ -105,7 +105,7 @@ def main() -> None:
     from docwell.adapters.documents import sandbox
 
     sandbox.leave_network()
-    # The mapped document counts as address space but takes no memory.
+    # The mapped document counts as address space but takes no memory, so add its size to the limit.
     memory_bytes = settings["memory_bytes"] + os.path.getsize(settings["path"])
     sandbox.confine(memory_bytes, settings["cpu_s"], recognises=settings["reader"] == "rapidocr")
     # Redirect stdout to stderr: a library that prints must not corrupt an answer.

@@ -1,4 +1,4 @@
-"""The reader that ingest uses for every document: it tells the kind by the content, never by the name.
+"""The document reader of ingest: it detects the kind by the content, never by the name.
 
 Each document is opened in a fresh child process, since the libraries may crash or run away on a hostile file.
 `process.py` starts and questions the child, `child.py` is its program, and `sandbox.py` its system call filter.
@@ -46,7 +46,7 @@ _DETAIL = {
     Reason.READER_CRASHED: "Reading the document crashes the reader.",
 }
 FORMATS, ATTACHED = "formats", "attached"
-# Not a page that a recogniser could draw.
+# A text unit, so that no recogniser tries to draw this page.
 _ATTACHED_UNIT = ((0, CitationUnit(UnitKind.PART, "attached files", "page=1")),)
 _OTHER_SIGNATURES = (kinds.ZIP, kinds.OLE, *kinds.IMAGES)
 _OBJECT = re.compile(rb"\d\s+obj\b|\bxref\b")
@@ -79,7 +79,7 @@ def is_pdf(path: Path) -> bool:
 
 
 def page_of(number: int, page: PageText) -> Page:
-    """Return a page of a child's answer, with tidied text and headings as they occur in it."""
+    """Return a page from a child's answer, with tidied text and with headings as they occur in it."""
     headings = (Heading(tidy(text).strip(), size) for text, size in page.headings)
     return Page(
         number,
@@ -118,7 +118,7 @@ class ChildDocumentReader:
     max_reader_restarts: int
 
     def inspect(self, path: Path) -> DocumentInfo:
-        """Return the number of pages or parts, and what the document says of itself (None where it does not).
+        """Return the number of pages or parts, and the document's stated metadata (None where it has none).
 
         Raises:
             Refused: empty_file, unknown_kind (no kind that docwell reads), encrypted, corrupt, too_many_pages,
@@ -218,15 +218,15 @@ class _PdfReader:
 
     def __init__(self, limits: ChildDocumentReader, path: Path, pages: int) -> None:
         self._limits = limits
-        # Opening, `pages` pages and two before them for their heads, each once again.
+        # Time to open, for `pages` pages and for two pages before them, each with one retry.
         life_s = limits.parse_cpu_s * 2 * (pages + 3)
         self._children = Children(lambda: limits.child(path, PDFIUM, life_s))
         self._restarts_left = limits.max_reader_restarts
-        # No page before this one is opened: it may have ended an earlier child.
+        # Open no page before this one: such a page may have ended an earlier child.
         self._first = 1
-        # Why no child can be used any more: PDFium cannot open the document, or had its restarts.
+        # Set once no child can go on: PDFium cannot open the document, or the restarts are used up.
         self._given_up: Reason | None = None
-        # The number of pages, once the document was opened.
+        # The number of pages, known once the document was opened.
         self._count: int | None = None
 
     def close(self) -> None:
@@ -234,7 +234,7 @@ class _PdfReader:
         self._children.close()
 
     def info(self, deadline: float) -> dict[str, Any]:
-        """Start a child and return its answer to `info`, empty where it cannot open the file.
+        """Start a child and return its answer to `info`; empty where it cannot open the file.
 
         Raises `Refused` where no child has opened it before.
         """
@@ -269,7 +269,7 @@ class _PdfReader:
         return replace(page, text="", headings=(), unreadable=Reason.UNREADABLE) if answer.unreadable else page
 
     def _answer(self, number: int, deadline: float) -> PageText | Reason:
-        """Return a page, or why there is none.
+        """Return a page, or the reason why it has no text.
 
         A child may have died of an earlier page, or of drawing: a page is at fault only if its child has opened no
         other and has drawn nothing.

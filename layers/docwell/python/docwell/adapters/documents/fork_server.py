@@ -5,8 +5,8 @@ environment. Arguments: a socket, the program of the child, and the import path 
 is a child's settings, with two files: its standard input and output. The process ends with the socket. It starts
 no thread, opens no document and reads no answer of a child.
 
-Between this process and the child is another, which ends at once. So `process.py`, which asked the kernel for
-orphans, becomes the child's parent. The child then writes its process id, before its first answer: so it is known
+This process forks a short-lived process, which forks the child. The child is then an orphan, and the kernel makes
+`process.py` its parent. The child writes its process id before its first answer, so that `process.py` knows the id
 even if this process dies.
 """
 
@@ -32,7 +32,7 @@ def main() -> None:
     """Serve until the socket is closed."""
     control, program = socket.socket(fileno=int(sys.argv[1])), Path(sys.argv[2])
     sys.path[:] = json.loads(sys.argv[3])
-    # A worker that ignores this signal passes that on, and then no process can be waited for.
+    # A child inherits an ignored SIGCHLD from its worker; then no process can be waited for.
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     from docwell.adapters.documents import pdf_pages, sandbox
 
@@ -51,7 +51,7 @@ def main() -> None:
 
 
 def fork(code: CodeType, arguments: list[str], files: list[int]) -> None:
-    """Fork a child that runs the code, unless the system refuses another process."""
+    """Fork a child that runs the code; return without one if the system refuses a new process."""
     if (between := os.fork()) == 0:
         try:
             parent = os.getpid()

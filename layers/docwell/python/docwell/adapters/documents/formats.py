@@ -1,4 +1,4 @@
-"""Read any document but a PDF, inside the child process: tell its kind, give up rights, then parse it whole.
+"""Read any document but a PDF in the child process: detect its kind, drop rights, then parse all of it.
 
 The files inside a document, such as the attachments of a message or of a PDF, are read here too, each as its kind.
 """
@@ -26,18 +26,18 @@ if TYPE_CHECKING:
 
 # A field of every message's header, and the bytes of a text that are searched for it.
 _FROM, _HEADER_WITHIN = re.compile(rb"^from:", re.IGNORECASE | re.MULTILINE), 65_536
-# Modules that Python and Pillow import when they are first used: the sandbox forbids it then.
+# Modules that Python and Pillow import on first use: the sandbox then forbids imports.
 IMAGE_MODULES = ("PIL.BmpImagePlugin", "PIL.GifImagePlugin", "PIL.PpmImagePlugin")
 _LATE_MODULES = ("_strptime", *IMAGE_MODULES)
-# A page of A3 at 600 dots an inch has 70 million. A decoded pixel takes 3 bytes.
+# A3 at 600 dots an inch has 70 million pixels. A decoded pixel takes 3 bytes.
 MAX_PIXELS = 80_000_000
 IMAGE_FORMATS = ("PNG", "JPEG", "TIFF")
 # The processor time for drawing a page of an attached PDF, which finds hidden text.
 DRAWING_S = 1.5
-# A message in a message in a message.
+# The deepest nesting to read: a message in a message in a message.
 MAX_DEPTH = 3
 _MESSAGES = frozenset({Kind.MAIL, Kind.OUTLOOK})
-# The module and the function that read each kind. A module is imported only for its kind.
+# The module and the function that read each kind. Import a module only for its kind.
 _READERS = {
     Kind.WORD: (".word", "read"),
     Kind.SHEETS: (".sheets", "read"),
@@ -105,14 +105,14 @@ class AttachedFiles(Formats):
 
 
 def is_picture(path: str) -> bool:
-    """Return whether the file begins like an image that docwell reads."""
+    """Return whether the file begins with the signature of an image that docwell reads."""
     with open(path, "rb") as file:
         return file.read(8).startswith(IMAGES)
 
 
 def open_image(data: bytes) -> Image.Image:
     """Return the image, not yet decoded. Raises `Refused` when it is damaged or too large."""
-    # Pillow finds its formats by importing them.
+    # Importing these modules registers Pillow's formats.
     from PIL import Image, JpegImagePlugin, PngImagePlugin, TiffImagePlugin  # noqa: F401 - for `open_image`
 
     try:
@@ -180,7 +180,7 @@ def add(kind: Kind, content: bytes | str, parts: Parts) -> Metadata:
 
 
 def _add_attachments(attachments: Iterable[Attachment], parts: Parts) -> int:
-    """Add files, or why they are not read. Return the number of those that are."""
+    """Add files, or the reasons why they are not read. Return the number of files read."""
     read = 0
     for attachment in attachments:
         with parts.inside(f"attachment {attachment.name}", attachment.anchor):
@@ -216,7 +216,7 @@ def _add_file(data: bytes | Reason, parts: Parts) -> Reason | None:
 
 
 def read_text(text: str, parts: Parts) -> Metadata:
-    """Add a text, a unit for each of its lines. Editors do not count a form feed as the end of a line."""
+    """Add a text with a unit for each line. A form feed ends no line: editors do not count it."""
     is_below = False
     for number, line in enumerate(text.split("\n"), 1):
         if line.strip():
@@ -241,7 +241,7 @@ class _PdfInMemory(Pdfium):
     def __init__(self, data: bytes) -> None:
         self._data = data
         super().__init__("", lambda: None)
-        # The system would clear the pages of a mapping without a file.
+        # MADV_DONTNEED would clear the pages of a mapping without a file.
         self._advice = mmap.MADV_NORMAL
 
     def _map(self, path: str) -> mmap.mmap:  # noqa: ARG002 - there is no file

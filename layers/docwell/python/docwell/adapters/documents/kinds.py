@@ -1,4 +1,4 @@
-"""Tell the kind of a document by its content. Pure, and before any parsing: it only searches the bytes."""
+"""Detect the kind of a document by its content. Pure, and before any parsing: it only searches the bytes."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Kind(StrEnum):
     PDF = "pdf"  # attached to another document
 
 
-# An Office file names its main part in its directory, which is not compressed.
+# An Office file names its main part in its zip directory, which is not compressed.
 _OFFICE = (
     (re.compile(rb"word/document\d*\.xml"), Kind.WORD),
     (re.compile(rb"xl/workbook\d*\.xml"), Kind.SHEETS),
@@ -44,14 +44,14 @@ _IMAGES = {b"\x89PNG\r\n": ".png", b"\xff\xd8\xff": ".jpg", b"II*\0": ".tif", b"
 IMAGES = tuple(_IMAGES)
 _LOCKED = "EncryptedPackage".encode("utf-16-le")
 _MESSAGE = "__properties_version1.0".encode("utf-16-le")
-# Formats of markup that are text, which a reader never sees in this form.
+# Markup formats that are text but need a program to show them: docwell does not read them.
 _MARKUP = re.compile(r"\s*(?:\{\\rtf|%!PS|<svg\b|<\?xml\b)", re.IGNORECASE)
 _ANY_CASE = re.IGNORECASE | re.DOTALL
 _BEFORE_TAG = r"\s*(?:<\?xml[^>]*>\s*)?(?:<!--.*?-->\s*)*<"
 _WEB = re.compile(
     rf"{_BEFORE_TAG}(?:!doctype\s+html|(?:html|head|body|title|meta|link|base)\b)", re.IGNORECASE | re.DOTALL
 )
-# A piece of a page. Markdown can begin like this too.
+# Tags that begin a fragment of a web page. Markdown can begin with such a tag too.
 _TAGS = (
     "script|style|div|p|table|h[1-6]|ul|ol|dl|section|article|main|header|footer|nav|aside|form|figure|blockquote"
     "|span|pre|center|font|a|b|i|em|strong|br|hr|img"
@@ -62,7 +62,7 @@ _MAIL_FIELDS = frozenset(
     {"from", "to", "date", "subject", "received", "message-id", "mime-version", "return-path", "content-type"}
 )
 MAIL_FIELDS = 3
-# Below a comment in a script or in settings, which begins as a heading does, a command or a name follows.
+# The line below a Markdown heading. Below a `#` comment of a script or settings, a command or a name follows.
 _BELOW = r"(?=\s*\Z|\n[ \t]*(?:[^\w\s]|\n|\d+[.)]|(?![\w.-]+\s*[:=])[^\Wa-z_]))"
 _HEADING = re.compile(
     rf"(?:\A|\n[ \t]*\n)(?:#{{1,6}} +\S[^\n]*{_BELOW}|[^\n]+\n(?:={{3,}}|-{{3,}})[ \t]*(?=\n|\Z))"
@@ -70,19 +70,19 @@ _HEADING = re.compile(
 _MARKS = re.compile(
     r"\[[^\[\]\n]{1,200}\]\([^)\s]{1,500}\)|^```|^\|[ :|-]+\|[ \t]*$|\*\*\S[^*\n]{0,200}\*\*", re.MULTILINE
 )
-# A wider table is of values: a cell of Markdown costs much more to read than a cell of CSV.
+# A wider table is not Markdown: a cell of Markdown costs much more to read than a cell of CSV.
 _MARKDOWN_TABLE = re.compile(r"^\|?[ :]*-[ :-]*\|[ :|-]{0,2000}$", re.MULTILINE)
 _SAMPLE = 65_536
 _DELIMITERS = ",;\t|"
 _IN_PROSE = re.compile(r"[,;|] ")
 TABLE_ROWS, READ_ROWS = 3, 100
-# The share of rows with the same number of fields, where they have so many.
+# This share of rows must have the same number of fields, from this many fields on.
 MOST_ROWS, MANY_FIELDS = 0.75, 3
 
 
 def is_locked(data: bytes) -> bool:
     """Return whether the file is an Office document behind a password."""
-    # A message can have such a document attached.
+    # A message is not locked: only its attachment may be.
     return data.startswith(OLE) and _LOCKED in data and _MESSAGE not in data
 
 
@@ -105,7 +105,7 @@ def media_type(kind: Kind, data: bytes) -> str:
 
 
 def _directory(data: bytes) -> bytes:
-    """Return the directory of a zip without those of the zips in it; all of a file that is cut off."""
+    """Return the directory of a zip without the directories of zips inside it; all bytes of a truncated file."""
     end = data.rfind(_DIRECTORY_END)
     if end < 0:
         return data
@@ -128,7 +128,7 @@ def text_kind(text: str) -> Kind | None:
 
 
 def _is_mail(sample: str) -> bool:
-    """Return whether the text begins with the header of a message (RFC 5322)."""
+    """Return whether the text begins with the header of an e-mail message (RFC 5322)."""
     names = set()
     lines = sample.split("\n")
     for line in lines[1:] if lines[0].startswith("From ") else lines:
@@ -147,14 +147,14 @@ def delimiter(sample: str) -> str | None:
     such as a title and totals.
     """
     lines = list(io.StringIO(sample))
-    # Prose can have one comma in each line, and a blank after it: a header has none there.
+    # Prose can have a delimiter before a blank and end like a sentence; a header row does not.
     if not lines or (lines[0].rstrip().endswith(tuple(SENTENCE_ENDS)) and _IN_PROSE.search(lines[0])):
         return None
     best: tuple[int, str] = (1, "")
     for candidate in _DELIMITERS[:-1] if _MARKDOWN_TABLE.search(sample) else _DELIMITERS:
         read = list(filter(None, _first_rows(lines, candidate, is_cut=len(sample) >= _SAMPLE)))
         counts = Counter(map(len, read))
-        # In a list of prose, a blank follows a comma.
+        # A blank after a comma shows prose, so do not count such a row.
         even = Counter(len(row) for row in read if not any(field.startswith(" ") for field in row))
         fields = max(counts, key=counts.__getitem__, default=0)
         is_table = len(counts) == 1 or (fields >= MANY_FIELDS and even[fields] >= MOST_ROWS * len(read))
@@ -165,13 +165,13 @@ def delimiter(sample: str) -> str | None:
 
 
 def _first_rows(lines: Sequence[str], delimiter: str, *, is_cut: bool) -> list[list[str]]:
-    """Return the first rows of a table, without the last one of a sample that is cut; none for no table."""
+    """Return the first rows of a table, without the last row of a truncated sample; nothing for no table."""
     reader = csv.reader(lines, delimiter=delimiter, strict=True)
     rows: list[list[str]] = []
     try:
-        rows.extend(islice(reader, READ_ROWS))  # keeps the rows before an error
+        rows.extend(islice(reader, READ_ROWS))  # `extend` keeps the rows before an error
     except csv.Error:
-        # The cut may be in a field in quotation marks.
+        # The sample may end inside a quoted field.
         if not is_cut or reader.line_num < len(lines):
             return []
     else:

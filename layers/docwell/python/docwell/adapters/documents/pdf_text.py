@@ -38,7 +38,7 @@ _INDIC, _NOT_INDIC = re.compile("[\u0900-\u0dff]"), re.compile("[^\u0900-\u0dff]
 WORD_JOINER = "\u2060"
 _BOLD = re.compile(rb"bold|black|heavy|demi|medi\b", re.IGNORECASE)
 RIGHT_TO_LEFT = re.compile("[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufefc]")
-# A mark to the left of a number comes after it, and a bracket opens beside what it encloses.
+# In right-to-left text, a mark to the left of a number belongs to its end, and a bracket to the next word.
 _LED = re.compile(r"(?<!\S)([.,:;%\u066a])(\d[\d.,]*)(?=\s|\Z)")
 _OPENED = re.compile(r"(?<=\S)([(\[{]) (?=\S)")
 _MIRROR = str.maketrans("()[]{}", ")(][}{")
@@ -127,7 +127,7 @@ class Glyphs:
         if not _INDIC.search(text):
             return text
         letters, units = list(text), Units(text)
-        # One pattern for a word with an Indic letter would be quadratic in long words.
+        # A pattern for a whole word with an Indic letter would take quadratic time in long words.
         for word in (match for match in _WORD.finditer(text) if _INDIC.search(match[0])):
             for glyph in _NOT_INDIC.finditer(text, *word.span()):
                 at = glyph.start()
@@ -167,7 +167,7 @@ class Glyphs:
         return cell._replace(text=text, baseline=line.baseline if is_level else cell.baseline, level=True)
 
     def _figures_apart(self, text: str, piece: _Piece, size: float) -> str:
-        """Return a piece's text with a mark between digits at different heights, else they make another figure."""
+        """Return a piece's text with a mark between digits at different heights, which else read as one number."""
         for figure in reversed(list(_FIGURE.finditer(text))):
             begins, ends = figure.span()
             if abs(self._at(piece, begins)[1] - self._at(piece, ends - 1)[1]) < EXPONENT_RISE * size:
@@ -179,7 +179,7 @@ class Glyphs:
         return text
 
     def _mark_between(self, piece: _Piece, at: int, size: float) -> str:
-        """Return what keeps a digit apart from the character before it: `^` for an exponent or a note's number."""
+        """Return the mark between a digit and the character before it: `^` for an exponent or a note's number."""
         rise = self._at(piece, at)[1] - self._at(piece, at - 1)[1]
         if abs(rise) < EXPONENT_RISE * size:
             return ""
@@ -271,8 +271,8 @@ class _Piece(NamedTuple):
 def unmirrored(lines: Sequence[Line]) -> list[Line]:
     """Return a page's lines with the brackets of those that run to the left in order, and the marks at numbers.
 
-    PDFium takes each bracket for the mirror image of what is drawn, but many programs write the bracket that is
-    meant. The brackets of a line are mirrored where more of them match then, or else as most of the page's are.
+    PDFium mirrors each bracket, but many programs already write the right one. Mirror the brackets of a line if
+    more of them match then; else do as most lines of the page.
     """
     leftward = [line.text for line in lines if RIGHT_TO_LEFT.search(line.text)]
     page = _gain("\n".join(leftward))

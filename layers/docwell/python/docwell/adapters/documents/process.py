@@ -1,4 +1,4 @@
-"""The parent's side of a child process that reads a document: start it, ask it a line, read its line, reap it.
+"""The parent's side of a child process that reads a document: start it, send requests, read answers, reap it.
 
 The parent trusts no answer of the child: an answer is a JSON object on one line of bounded length, else the child
 counts as crashed. The child runs `child.py`. PDFium's child is forked by the fork server, which takes 3 ms of
@@ -89,7 +89,7 @@ class Child:
 
     @property
     def cpu_s(self) -> float:
-        """The processor time that the child has used, in seconds. macOS tells it only of a child that ended."""
+        """The processor time that the child has used, in seconds. macOS reports it only for a child that ended."""
         if self._exit_code is None:
             with contextlib.suppress(OSError):
                 self._cpu_s = time.clock_gettime(self._clock)
@@ -156,7 +156,7 @@ class Child:
                 raise Unavailable("reader", "the reader gets too little processor time")
 
     def _reap(self) -> int:
-        """Wait for the end. Return the peak memory in bytes, 0 where it may be the parent's."""
+        """Wait for the end. Return the peak memory in bytes, or 0 where it may be the parent's peak."""
         try:
             _, status, usage = os.wait4(self._pid, 0)
         except ChildProcessError:  # this process ignores SIGCHLD, so the kernel has reaped the child
@@ -178,7 +178,7 @@ class Child:
         return True
 
     def _cause_of_death(self) -> Reason:
-        """Return a best guess why the output ended; a child that closed it and lives on counts as crashed."""
+        """Return a best guess why the output ended; a child that closed it and still runs counts as crashed."""
         if not self._has_ended(within_s=1.0):
             return Reason.READER_CRASHED
         peak = self._reap()
@@ -271,7 +271,7 @@ def start(program: Path, settings: dict[str, Any]) -> Started:
 
 @cache
 def fork_server(program: Path) -> ForkServer:
-    """Return the fork server of a program. It is not started before its first fork."""
+    """Return the fork server of a program, which starts with its first fork."""
     return ForkServer(program)
 
 
@@ -298,7 +298,7 @@ class ForkServer:
             self._start()
 
     def fork(self, settings: dict[str, Any]) -> Started | None:
-        """Return a forked child; None where the system lets this process have none."""
+        """Return a forked child; None where the system refuses a new process."""
         with self._lock, contextlib.ExitStack() as opened:
             control = self._start()
             if control is None:
@@ -344,7 +344,7 @@ class ForkServer:
             self._control.close()
             self._control = None
         if self._server is not None:
-            # Its process group has the forks that it has not announced. This process adopts them.
+            # Kill the process group, with forks that the server has not announced. This process adopts them.
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self._server.pid, signal.SIGKILL)
             self._server.wait()
@@ -355,7 +355,7 @@ class ForkServer:
 
 
 def _pid_of(answers: IO[bytes]) -> int | None:
-    """Return the process id that a forked child writes; None where there is no child in time."""
+    """Return the process id that a forked child writes; None when no child writes it in time."""
     poll = select.poll()
     poll.register(answers, select.POLLIN)
     if not poll.poll(START_S * 1000):
@@ -364,10 +364,10 @@ def _pid_of(answers: IO[bytes]) -> int | None:
 
 
 def _fresh(program: Path, settings: dict[str, Any]) -> Started:
-    # The kernel starts a program's peak memory at that of the process that started it (setmax_mm_hiwater_rss).
+    # A program's peak memory starts at the peak of the process that started it (setmax_mm_hiwater_rss).
     first_peak = peak_bytes(resource.getrusage(resource.RUSAGE_SELF))
     process = _popen([str(program), json.dumps(settings)], subprocess.PIPE, ())
-    # `Child` waits for the process, because it needs the processor time and the memory.
+    # `Child` reaps the process itself, because it needs the processor time and the memory: tell Popen it ended.
     process.returncode = 0
     return Started(
         process.pid, cast("IO[bytes]", process.stdin), cast("IO[bytes]", process.stdout), None, first_peak
@@ -377,7 +377,7 @@ def _fresh(program: Path, settings: dict[str, Any]) -> Started:
 def _popen(arguments: list[str], streams: int, files: tuple[int, ...]) -> subprocess.Popen[bytes]:
     # The limits forbid threads; numpy must not start its own.
     environment = {"LANG": "C.UTF-8", "OPENBLAS_NUM_THREADS": "1"}
-    # Lambda's Python needs it to find its shared library.
+    # Lambda's Python needs this variable to find its shared library.
     if folders := os.environ.get("LD_LIBRARY_PATH"):
         environment["LD_LIBRARY_PATH"] = folders
     return subprocess.Popen(

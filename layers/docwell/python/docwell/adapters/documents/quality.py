@@ -11,13 +11,13 @@ from collections import Counter
 from collections.abc import Sequence
 from itertools import pairwise
 
-# Over this share of unreadable characters, a page is not text. Pages of the evaluation set stay under 0.1 (bullets
-# from symbol fonts); pages whose font has no mapping to Unicode are near 1.
+# A page with a larger share of unreadable characters is not text. Pages of the evaluation set stay under 0.1
+# (bullets from symbol fonts); pages whose font has no mapping to Unicode are near 1.
 UNREADABLE_SHARE = 0.5
-# A page with fewer characters is not judged.
+# A page with fewer characters counts as readable.
 LEAST_CHARACTERS = 20
 
-# A page with fewer pairs of letters is not judged by them.
+# A page with fewer pairs of letters is not judged by its pairs.
 FEW_PAIRS = 100
 # The least mean grade of a page's pairs of letters (`PAIR_GRADES`). Pages of the evaluation set have 5.2 and more,
 # but for one that lists the alphabet.
@@ -56,7 +56,7 @@ PAIR_GRADES = (
     "62136022612335510223432042",
 )
 _LETTERS = re.compile("[a-z]{2,}")
-# Scripts that one word may have beside each other.
+# Scripts that may occur together in one word.
 _EAST_ASIAN = frozenset({"CJK", "HIRAGANA", "KATAKANA", "KATAKANA-HIRAGANA", "HANGUL", "FULLWIDTH", "HALFWIDTH"})
 
 # PDFium writes one of these where it removed a hyphen at a line's end and joined the lines.
@@ -97,7 +97,7 @@ def is_unreadable(text: str) -> bool:
 
 
 def is_garbled(text: str) -> bool:
-    """Return whether a page's characters are valid but not its own, as from a font with a wrong map to Unicode.
+    """Return whether a page's characters are valid but wrong, as from a font with a wrong map to Unicode.
 
     Such a page has words of several scripts, or pairs of letters that no language in Latin letters has.
     """
@@ -107,7 +107,7 @@ def is_garbled(text: str) -> bool:
 
 def _pair_grade(words: Sequence[str]) -> float:
     """Return the mean grade of the pairs of Latin letters in words, 9 for a page with few."""
-    # A letter and its successor may come from an alphabet: a font's specimen, or a list of sections.
+    # Skip pairs of successive letters: they may come from an alphabet, such as a font's specimen.
     pairs = Counter(pair for word in words for pair in pairwise(word) if ord(pair[1]) - ord(pair[0]) != 1)
     total = sum(pairs.values())
     if total < FEW_PAIRS:
@@ -124,7 +124,7 @@ def _mixes_scripts(text: str) -> bool:
 
 
 def _differ(first: str, second: str) -> bool:
-    """Return whether two letters are of scripts that no word has both of."""
+    """Return whether two letters belong to scripts that never occur in one word."""
     scripts = {unicodedata.name(letter, "?").partition(" ")[0] for letter in (first, second)}
     return len(scripts) > 1 and not scripts & _EAST_ASIAN
 
@@ -168,7 +168,7 @@ def _join_words(text: str) -> str:
         left, right = _last_word(before), _first_word(after)
         if left and right and _has_hyphen(left, right, words):
             joined.append("-")
-        # End the line after the whole word, so that lines keep their length.
+        # End the line after the joined word, so that lines keep their length.
         joined.append(_REST_OF_WORD.sub(r"\1\n", after, count=1))
     return "".join(joined)
 

@@ -1,4 +1,4 @@
-"""The limits of the child, and its system call filter: then it can only compute and use its open files.
+"""The limits of the child and its system call filter, which allows it only to compute and to use its open files.
 
 The child calls `close_doors` after it has imported its library and opened its document, and before it parses one
 byte. From then on it can open, create or change no file, reach no network, start no process and signal only
@@ -109,7 +109,7 @@ def leave_network() -> None:
 def close_doors() -> bool:
     """Install the filter for every thread and return whether the kernel accepted it.
 
-    There is no way back, and a later import fails.
+    The filter cannot be removed, and later imports fail.
     """
     program = _program(platform.machine(), os.getpid())
     if sys.platform != "linux" or program is None:
@@ -135,7 +135,7 @@ def _program(machine: str, pid: int) -> bytes | None:
     column, arch = _MACHINES[machine]
     numbers = [call[column] for call in _CALLS.values()]
     steps = [(_LOAD, 0, 0, _ARCH), (_EQUAL, 1, 0, arch), (_RETURN, 0, 0, _KILL), (_LOAD, 0, 0, _NUMBER)]
-    # Five steps follow the list; the last of them allows.
+    # The list is followed by five steps; the last one allows the call.
     to_last = len(numbers) + 4
     steps += [(_EQUAL, to_last - at, 0, number) for at, number in enumerate(numbers, 1)]
     # abort() signals its own process: PDFium ends this way when it is out of memory.

@@ -1,6 +1,6 @@
 """Workbooks and tables of values: the shown cells of the shown sheets, each row with its header.
 
-A cell has the value that the program which saved the file had calculated; docwell runs no formula.
+A cell has the value that was calculated when the file was saved; docwell runs no formula.
 """
 
 from __future__ import annotations
@@ -26,21 +26,21 @@ from docwell.adapters.documents.parts import MAX_HEAD, Metadata, Parts, named
 from docwell.models import CitationUnit, UnitKind
 
 _LITERAL = re.compile(r'"([^"]*)"|\\(.)|_.|\*.|\[\$([^\]-]*)[^\]]*\]|\[[^\]]*\]')
-# Commas behind the last digit divide by a thousand each: `#,##0,` shows thousands.
+# Each comma after the last digit divides by a thousand: `#,##0,` shows thousands.
 _DIGITS = re.compile(r"[#0?](?:,*[#0?])*(,*)(?:\.([#0?]+))?(,*)")
 # Codes have up to 20 digits. Excel shows 30 decimals, and a number has up to 309 digits before them.
 _LARGEST_CODE, _MOST_DECIMALS, _EXACT = 10**20, 30, Context(prec=400)
 # A header names at least two columns.
 HEADER_CELLS = 2
 _YEARS = range(1900, 2101)
-# A field of a text file: more than a page of text.
+# The longest field of a text file: more than a page of text.
 _FIELD_CHARACTERS = 1_000_000
 
 Row = Sequence[tuple[int, str]]
 
 
 def _add_row(parts: Parts, sheet: str, number: int, row: Row, header: Mapping[int, str]) -> None:
-    """Add one row, its (column, text) from the left, each cell after its column's header."""
+    """Add one row of (column, text) from the left; each text follows its column's header."""
     cells = [(column, " ".join(text.split())) for column, text in row if text.strip()]
     if not cells:
         return
@@ -65,7 +65,7 @@ def read(data: bytes, parts: Parts) -> Metadata:
 
 
 def _metadata(data: bytes, properties: Any) -> Metadata:
-    """Return the properties that the file states: openpyxl makes up an author and a date."""
+    """Return the properties that the file states: openpyxl invents a missing author and date."""
     with zipfile.ZipFile(io.BytesIO(data)) as file:
         stated = file.read(ARC_CORE) if ARC_CORE in file.namelist() else b""
     author, created = b"creator" in stated, b"created" in stated
@@ -120,9 +120,9 @@ class _Header(NamedTuple):
     has_levels: bool = False
 
     def then(self, number: int, names: Mapping[int, str], row: Row) -> _Header:
-        """Return the header that goes on with a row or begins with it, where merged cells spread to these names.
+        """Return the header that a row extends or begins; merged cells give each column its name.
 
-        Right below one with merged cells, or with other columns, a row divides its columns: "Plan Q1".
+        A row right below a header with merged cells, or with other columns, divides its columns: "Plan Q1".
         """
         has_levels = len(names) > len(row)
         if self.ends != number - 1 or not (self.has_levels or self.names.keys() - names.keys()):
@@ -136,7 +136,7 @@ class _Merged:
     """The merged cells of a sheet, in its shown rows."""
 
     def __init__(self, sheet: Any, rows: Sequence[_Row], hidden: set[int]) -> None:
-        # The last column of each first cell, and the short texts that reach down into each row.
+        # The last column of each merged cell by its first cell, and the short texts that reach down into each row.
         self._last: dict[tuple[int, int], int] = {}
         self._above: dict[int, list[tuple[int, str]]] = {}
         numbers = [row.number for row in rows]
@@ -149,7 +149,7 @@ class _Merged:
                 self._above.setdefault(number, []).append((area.min_col, text))
 
     def spread(self, number: int, texts: Row) -> dict[int, str]:
-        """Return the names that a row gives to columns: a merged cell names each that it spans."""
+        """Return the names that a row gives to columns: a merged cell names each column that it spans."""
         return {
             at: text
             for column, text in texts
@@ -182,7 +182,7 @@ def _hidden_columns(sheet: Any) -> set[int]:
 def _filled_rows(sheet: Any) -> Iterator[tuple[int, list[Any]]]:
     """Yield number and filled cells of each row.
 
-    openpyxl's `iter_rows` makes a cell for each place up to the last one.
+    openpyxl's `iter_rows` also creates a cell for each empty place, so read the stored cells.
     """
     filled = sorted(
         ((place, cell) for place, cell in sheet._cells.items() if cell.value is not None),
@@ -207,9 +207,9 @@ def _shown_rows(sheet: Any, hidden: set[int], parts: Parts) -> Iterator[_Row]:
 def _is_header(row: _Row, above: _Row, following: Sequence[Any], header: _Header) -> bool:
     """Return whether a row names columns.
 
-    These are texts or several periods, and no labels ("Name:"). The first such row names columns whatever follows.
-    Another one is in bold, divides the columns of the header right above it, or stands above values and not right
-    below a row of several cells.
+    Its cells are texts or several periods, and no labels ("Name:"). The first such row is always a header. A later
+    one must be bold, divide the columns of the header right above it, or be above values and not right below a row
+    of several cells.
     """
     cells = row.cells
     if len(cells) < HEADER_CELLS or not _are_names([cell.value for cell in cells]):
@@ -262,7 +262,7 @@ def _number(value: float, number_format: str) -> str:
     decimals, thousands = min(len(digits[2] or ""), _MOST_DECIMALS), len(digits[1]) + len(digits[3])
     scaled = (value * 100 if "%" in shape else value) / 1000**thousands
     grouped = digits[0].count(",") > thousands
-    # As Excel does: 15 digits, and half of the last one is rounded up.
+    # Round as Excel does: to 15 digits, and half of the last one up.
     exact = Decimal(f"{scaled:.15g}").quantize(Decimal(1).scaleb(-decimals), ROUND_HALF_UP, _EXACT)
     text = f"{exact:{',' if grouped else ''}f}"
     before, after = shape[: digits.start()].strip(), shape[digits.end() :].strip()

@@ -34,7 +34,7 @@ def read(data: bytes, parts: Parts) -> Metadata:
             continue
         parts.start_part()
         _add(slide, number, parts)
-    # python-pptx makes up the properties of a document without them.
+    # python-pptx invents the properties of a document that has none.
     try:
         presentation.part.package.part_related_by(RELATIONSHIP_TYPE.CORE_PROPERTIES)
     except KeyError:
@@ -71,7 +71,7 @@ def _unwrap(slide: Any) -> None:
 
 
 def _texts(shape: Any, parts: Parts) -> Iterator[str]:
-    """Yield the texts of a shape and of those in it: paragraphs, rows of a table, a chart's values."""
+    """Yield the texts of a shape and of the shapes in it: paragraphs, rows of a table, a chart's values."""
     stack = [shape]
     while stack:
         inner = stack.pop()
@@ -88,7 +88,7 @@ def _texts(shape: Any, parts: Parts) -> Iterator[str]:
 
 
 def _framed(frame: Any, parts: Parts) -> str:
-    """Return the text of a frame without what is struck out."""
+    """Return the text of a frame without struck-out text."""
     return "\n".join(_paragraph(paragraph, parts) for paragraph in frame._txBody.p_lst)
 
 
@@ -118,7 +118,7 @@ def _rows(table: Any, parts: Parts) -> Iterator[str]:
 def _chart(chart: Any) -> Iterator[str]:
     if chart.has_title and chart.chart_title.has_text_frame:
         yield chart.chart_title.text_frame.text
-    # The plots of python-pptx raise for charts in 3D and of stocks, and have no names for the points of a scatter.
+    # Read the XML: python-pptx raises for 3D and stock charts, and has no names for the points of a scatter chart.
     for series in chart._chartSpace.iter(qn("c:ser")):
         names, values = _points(series, "c:cat", "c:xVal"), _points(series, "c:val", "c:yVal")
         name = "".join(value.text or "" for value in series.xpath("./c:tx//c:v")[:1])
@@ -127,7 +127,7 @@ def _chart(chart: Any) -> Iterator[str]:
 
 
 def _points(series: Any, *names: str) -> dict[int, str]:
-    """Return the saved points of a series by their place; of several levels, the innermost."""
+    """Return the saved points of a series by their place; if they have several levels, the innermost."""
     points: dict[int, str] = {}
     for point in series.xpath("|".join(f"./{name}//c:pt" for name in names)):
         value = point.find(qn("c:v"))
@@ -137,7 +137,7 @@ def _points(series: Any, *names: str) -> dict[int, str]:
 
 
 def _plain(value: str) -> str:
-    """Return a number without the noise of its binary form."""
+    """Return a number without its binary rounding noise."""
     try:
         number = float(value)
     except ValueError:

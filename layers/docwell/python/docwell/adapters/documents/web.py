@@ -29,27 +29,27 @@ _INLINE_TAGS = (
     "output q rp rt ruby s samp select option small span strike strong sub sup time tt u var wbr"
 )
 _UNSEEN, _INLINE = frozenset(_UNSEEN_TAGS.split()), frozenset(_INLINE_TAGS.split())
-# The text at the end and at the beginning of elements that a browser draws apart.
+# Text to add at the beginning and at the end of elements that a browser draws apart.
 _APART = {"br": ("", "\n"), **dict.fromkeys(("button", "option", "optgroup", "select"), (" ", " "))}
 _BOLD = frozenset({"b", "strong"})
-# Text that is no longer valid: its plain text would read like the new text beside it.
+# Struck-out text is no longer valid: without the stroke it would read like the new text beside it.
 _STRUCK = frozenset({"del", "s", "strike"})
 _TABLE_TAGS = frozenset({"table", "tr", "td", "th"})
 LONGEST_NUMBER = 6  # in digits
 _HEADINGS = {f"h{level}": level for level in range(1, 7)}
-# "backface-visibility" hides nothing.
+# The prefix check skips "backface-visibility", which hides nothing.
 _DECLARATION = re.compile(r"(?<![\w-])(display|visibility)\s*:\s*([\w-]+)\s*(!\s*important)?", re.IGNORECASE)
 _HIDING = frozenset({("display", "none"), ("visibility", "hidden"), ("visibility", "collapse")})
 _CLASSES = re.compile(r"\.[\w-]|\[|(?<!:):[a-z]", re.IGNORECASE)
 _TYPES = re.compile(r"(?:^|[\s>+~(])[a-z]", re.IGNORECASE)
 _COMMENTS = re.compile(r"/\*.*?\*/", re.DOTALL)
-# A rule under a condition, such as that for printers, may hide what a screen shows.
+# Skip rules under a condition: a rule for printers may hide what a screen shows.
 _CONDITIONAL = re.compile(r"@[^{};]*\{(?:[^{}]*\{[^{}]*\})*[^{}]*\}")
 _RULE = re.compile(r"([^{}]+)\{([^{}]*)\}")
-# Each selector is compared with all elements.
+# The most selectors to apply: each one is compared with all elements.
 MAX_SELECTORS = 200
 _TEXT = "-text"
-# The names of forms of numbers in Word, by the types of lists.
+# Word's names for the number forms of lists, by HTML's list types.
 _FORMS = {"a": "lowerLetter", "A": "upperLetter", "i": "lowerRoman", "I": "upperRoman"}
 _FRONT_MATTER = re.compile(r"\A---[ \t]*\n(.*?)\n---[ \t]*(?:\n|\Z)", re.DOTALL)
 _TITLE = re.compile(r"^title:\s*[\"']?(.*?)[\"']?\s*$", re.MULTILINE)
@@ -64,7 +64,7 @@ def read(text: str, parts: Parts) -> Metadata:
 
 
 def read_markdown(text: str, parts: Parts) -> Metadata:
-    """Add a Markdown text as it is shown, without its front matter, of which the title counts."""
+    """Add a Markdown text as a viewer shows it, without its front matter, of which only the title is used."""
     front = _FRONT_MATTER.match(text)
     title = _TITLE.search(front[1]) if front else None
     markdown = MarkdownIt("commonmark").enable(["table", "strikethrough"])
@@ -102,7 +102,7 @@ def _rules(style: str) -> Iterator[_Rule]:
 
 
 def _declared(style: str) -> dict[str, tuple[bool, bool]]:
-    """Return, of each property that can hide, whether it does and whether it is marked as important."""
+    """Return, for each property that can hide, whether it hides and whether it is marked as important."""
     return {
         name.lower(): ((name.lower(), value.lower()) in _HIDING, bool(important))
         for name, value, important in _DECLARATION.findall(style)
@@ -117,7 +117,7 @@ def _matches(tree: LexborHTMLParser, selector: str) -> list[Any]:
 
 
 class _Cell(NamedTuple):
-    """A cell that is read: its blocks, whether it is set off as a head is, and the columns and rows it spans."""
+    """A cell being read: its blocks, whether it is set off as a head, and the columns and rows that it spans."""
 
     blocks: Sequence[str]
     is_set_off: bool
@@ -131,17 +131,17 @@ class _Cell(NamedTuple):
 
 
 class _Table:
-    """A table that is being read: its rows so far, and the cells and blocks of the row that is open."""
+    """A table being read: its rows so far, and the cells and blocks of the open row."""
 
     def __init__(self) -> None:
         self.rows = Rows()
         self.cells: list[_Cell] = []
-        # The blocks of the open cell; None between two cells.
+        # The blocks of the open cell; None while no cell is open.
         self.blocks: list[str] | None = None
         self.has_plain_text = False
 
     def pop_texts(self) -> list[str]:
-        """Return the texts of the open row so far, and drop them: a heading or a table in it interrupts it."""
+        """Return and clear the texts of the open row so far: a heading or a table in the row interrupts it."""
         texts = [text for cell in self.cells if (text := cell.text)]
         texts += self.blocks or []
         self.cells = [cell._replace(blocks=()) for cell in self.cells]
@@ -149,13 +149,13 @@ class _Table:
         return texts
 
     def end_cell(self, node: Any) -> None:
-        """End the open cell, which an element describes."""
+        """End the open cell; the element gives its spans and whether it is a head."""
         across, down = (_number(node.attributes.get(name), 1) for name in ("colspan", "rowspan"))
         self.cells.append(_Cell(self.blocks or (), not self.has_plain_text, across, down))
         self.blocks = None
 
     def end_row(self) -> list[str]:
-        """Return the row as one text; a single cell, as those that lay out a page, as its blocks."""
+        """Return the row as one text; a single cell, as in tables for layout, as its blocks."""
         cells, self.cells = self.cells, []
         heads = are_heads([(cell.text, cell.is_set_off) for cell in cells])
         line = self.rows.line([Cell(cell.text, cell.across, cell.down) for cell in cells], heads=heads)
@@ -177,7 +177,7 @@ class _Page:
         self._preformatted = self._set_off = self._raised = 0
 
     def add(self, root: Any) -> None:
-        """Add all below an element."""
+        """Add the text of all nodes below an element."""
         for node, enters in _walk(root, self._is_shown):
             tag, step = node.tag, 1 if enters else -1
             if tag == _TEXT:
@@ -265,13 +265,13 @@ class _Page:
                     self._parts.paragraph(text)
 
     def _interrupt(self) -> None:
-        """Add what the open cell and the cells beside it have so far."""
+        """Add the text so far of the open cell and of the cells beside it."""
         self._flush()
         if self._tables and self._tables[-1].blocks is not None:
             self._parts.paragraph(" | ".join(self._tables[-1].pop_texts()))
 
     def _flush(self, level: int | None = None) -> None:
-        """End the block. Inside a row, a block is a part of its cell."""
+        """End the block. Inside a row, the block goes into its cell."""
         lines = "".join(self._texts).split("\n")
         if not self._preformatted:
             lines = [" ".join(line.split()) for line in lines]

@@ -31,7 +31,7 @@ from docwell.adapters.documents.parts import (
 
 _MAIN = "application/vnd.openxmlformats-officedocument.wordprocessingml."
 _MACRO = "application/vnd.ms-word."
-# Macros and templates: the same document under another type. docwell never runs a macro.
+# Accept macro-enabled files and templates: they are documents of another type. docwell never runs a macro.
 for _type in (
     f"{_MACRO}document.macroEnabled.main+xml",
     f"{_MACRO}template.macroEnabledTemplate.main+xml",
@@ -39,7 +39,7 @@ for _type in (
 ):
     PartFactory.part_type_for[_type] = DocumentPart
 _HEADING = re.compile(r"heading (\d)", re.IGNORECASE)
-# Text that was deleted or moved away, the fallback of alternate content, and instructions.
+# Skip deleted and moved text, the fallback of alternate content, and field instructions.
 _LEFT_OUT = frozenset(
     {qn("w:del"), qn("w:moveFrom"), qn("w:instrText"), qn("w:delText"), qn("w:rPr"), qn("w:pPr")}
     | {"{http://schemas.openxmlformats.org/markup-compatibility/2006}Fallback"}
@@ -51,7 +51,7 @@ _NOTES = {qn("w:footnoteReference"): "Footnote", qn("w:endnoteReference"): "Endn
 _COMMENT = qn("w:commentReference")
 _ASIDES = frozenset({_COMMENT, _TEXT_BOX, *_NOTES})
 _NOTE_PARTS = (("Footnote", RELATIONSHIP_TYPE.FOOTNOTES), ("Endnote", RELATIONSHIP_TYPE.ENDNOTES))
-# The tenth, 9, is that of body text.
+# Level 9, the tenth, is body text.
 _OUTLINE_LEVELS = frozenset("012345678")
 # The types of paragraph and character styles.
 _OF_TEXT = frozenset({1, 2})
@@ -61,9 +61,9 @@ _BITS = re.compile(r"[0-9A-Fa-f]{1,4}")
 # Styles may be based on each other in a circle.
 MAX_BASE_STYLES = 10
 _NUMBERED = "w:pPr/w:numPr"
-# The values of a property that is present and switched off.
+# The values that switch off a property that is present.
 OFF = frozenset({"0", "false", "off"})
-# The signs of symbol fonts that text has: the last byte of each code, by font, and the signs.
+# The signs of symbol fonts and their Unicode characters, by font: the last byte of each code.
 _GREEK = "\u0394\u03a9\u03b1\u03b2\u03b3\u03b4\u03b5\u03bb\u03bc\u03c0\u03c3"
 _SYMBOLS = {
     "symbol": (
@@ -85,7 +85,7 @@ def read(data: bytes, parts: Parts) -> Metadata:
     reader = _Reader(document, parts)
     reader.running_heads()
     reader.blocks(document.element.body)
-    # python-docx makes up the properties of a document without them.
+    # python-docx invents the properties of a document that has none.
     if all(relation.reltype != RELATIONSHIP_TYPE.CORE_PROPERTIES for relation in package.rels.values()):
         return Metadata()
     properties = document.core_properties
@@ -97,7 +97,7 @@ class _Reader:
         self._parts = parts
         self._document = document
         relations = {relation.reltype: relation for relation in document.part.rels.values()}
-        # For a missing part python-docx reads a template file, which the sandbox forbids.
+        # python-docx reads a template file in place of a missing part; the sandbox forbids that.
         styles: Iterable[Any] = document.styles if RELATIONSHIP_TYPE.STYLES in relations else []
         comments: Iterable[Any] = document.comments if RELATIONSHIP_TYPE.COMMENTS in relations else []
         self._levels = {style.style_id: _heading_level(style) for style in styles if style.type == 1}
@@ -106,7 +106,7 @@ class _Reader:
         self._hiding = {style.style_id for style in styles if style.type in _OF_TEXT and _hides(style)}
         numbering = relations.get(RELATIONSHIP_TYPE.NUMBERING)
         self._numbers = _Numbers(numbering.target_part.blob if numbering else None, styles)
-        # Notes, comments and boxes of the current paragraph.
+        # Notes, comments and text boxes of the current paragraph.
         self._beside: list[str] = []
         self._notes: dict[tuple[str, str], str] = {}
         self._notes = dict(self._read_notes())
@@ -116,7 +116,7 @@ class _Reader:
         texts = set()
         for section in self._document.sections:
             places = [section.header, section.footer]
-            # Looking at an inherited head would read the section before again.
+            # Skip inherited heads: to read them would repeat those of the section before.
             if section.different_first_page_header_footer:
                 places += [section.first_page_header, section.first_page_footer]
             for place in places:
@@ -151,7 +151,7 @@ class _Reader:
 
     def _table(self, table: Any) -> None:
         rows, has_heads = Rows(), self._has_heads(table)
-        # The texts of the cells that may reach down into others, by column.
+        # The texts of cells that may span rows below, by column.
         above: dict[int, str] = {}
         for number, row in enumerate(_within(table, "w:tr")):
             if _child(row, "w:trPr/w:del") is not None:
@@ -184,12 +184,12 @@ class _Reader:
                     self._table(inner)
 
     def _cell(self, cell: Any) -> str:
-        """Return the text of a cell without those of the tables in it."""
+        """Return the text of a cell without the text of tables inside it."""
         paragraphs = (self._numbered(block) for block in _blocks(cell) if not _is_table(block))
         return " ".join(" ".join(paragraphs).split())
 
     def _has_heads(self, table: Any) -> bool:
-        """Return whether the table's style sets its first row off, and the table uses that."""
+        """Return whether the table's style sets off its first row, and the table uses that."""
         look = _child(table, "w:tblPr/w:tblLook")
         if look is None or _value(table, "w:tblPr/w:tblStyle") not in self._heading_styles:
             return False
@@ -238,7 +238,7 @@ class _Reader:
         return "".join(runs)
 
     def _aside(self, element: Any) -> str:
-        """Keep the text of a note, comment or text box for below the paragraph. Return its mark in the text."""
+        """Keep the text of a note, comment or text box for `_add_beside`. Return its mark in the text."""
         number = element.get(qn("w:id"))
         if element.tag == _TEXT_BOX:
             self._beside.append("\n".join(self._text(paragraph) for paragraph in element.iterchildren(qn("w:p"))))
@@ -271,7 +271,7 @@ class _Reader:
                 if relation.reltype != kind or relation.is_external:
                     continue
                 for note in parse_xml(relation.target_part.blob):
-                    # The marks that separate notes from the text are notes themselves, of a type.
+                    # Separators between text and notes are stored as notes with a type: skip them.
                     if note.get(qn("w:type")) in {None, "normal"}:
                         text = " ".join(self._joined(note).split())
                         yield (name, note.get(qn("w:id"))), text
@@ -283,7 +283,7 @@ class _Numbers:
     def __init__(self, definitions: bytes | None, styles: Iterable[Any]) -> None:
         root: Iterable[Any] = [] if definitions is None else parse_xml(definitions)
         self._lists: dict[str, Numbering] = {}
-        # The list of each number, and the first numbers that it sets for its levels.
+        # The list of each number, and the start values that it sets for its levels.
         self._numbers: dict[str, tuple[str, dict[int, int]]] = {}
         self._levels_of_styles: dict[str, int] = {}
         self._styles = {style.style_id: style for style in styles}
@@ -304,7 +304,7 @@ class _Numbers:
                 self._numbers[element.get(qn("w:numId"), "")] = _value(element, "w:abstractNumId"), starts
 
     def of(self, paragraph: Any, style: str) -> str:
-        """Return the number of the next paragraph, "" for one without."""
+        """Return the number of the next paragraph; "" if it has none."""
         number, level = _value(paragraph, f"{_NUMBERED}/w:numId"), _value(paragraph, f"{_NUMBERED}/w:ilvl")
         if not number:
             number, level = self._of_style(style, level)
@@ -312,7 +312,7 @@ class _Numbers:
         if name not in self._lists:
             return ""
         depth = int(level) if level.isdecimal() else 0
-        # A number begins its levels once.
+        # A start value applies only once.
         return self._lists[name].next(depth, starts.pop(depth, None))
 
     def _of_style(self, name: str, level: str) -> tuple[str, str]:
@@ -329,7 +329,7 @@ def _list_level(element: Any) -> Level:
 
 
 def _based(style: Any) -> Iterator[Any]:
-    """Yield a style and those that it is based on."""
+    """Yield a style and all styles that it is based on."""
     for _ in range(MAX_BASE_STYLES):
         if style is None:
             return
@@ -373,7 +373,7 @@ def _drawn(element: Any) -> str:
 def _within(root: Any, *names: str) -> Iterator[Any]:
     """Yield the elements of these names below a root, in order and not nested.
 
-    Those in content controls and insertions count.
+    Elements inside content controls and insertions count.
     """
     tags = {qn(name) for name in names}
     stack = list(reversed(root))

@@ -1,4 +1,4 @@
-"""The audit trail in DynamoDB: a row for each event, under its actor (several for one of many documents).
+"""The audit trail in DynamoDB: a row for each event under its actor; several rows for many documents.
 
 Row: `actor` (partition key), `event` (sort key: the UTC time, then 64 random bits), `action`, `at` (seconds),
 `documents` (a string set), `subject`, `request_id`. No row expires.
@@ -17,7 +17,7 @@ from docwell.audit import Action, AuditEvent, pseudonym
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
-# The most documents of a row: DynamoDB takes 400 KB, and a key has up to 1,024 bytes.
+# The most documents in a row: a row has at most 400 KB, and a key up to 1,024 bytes.
 _DOCUMENTS = 300
 
 
@@ -28,7 +28,7 @@ class DynamoAudit:
         self._table = Table(client, table, "audit")
 
     def append(self, event: AuditEvent) -> None:
-        """Store the event under a new name; one of many documents in several rows."""
+        """Store the event under a new name; split many documents into several rows."""
         moment = datetime.fromtimestamp(event.at, UTC).isoformat(timespec="milliseconds")
         documents = sorted(event.documents)
         for start in range(0, max(len(documents), 1), _DOCUMENTS):

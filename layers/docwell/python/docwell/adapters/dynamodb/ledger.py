@@ -47,7 +47,7 @@ if TYPE_CHECKING:
 
     from docwell.adapters.dynamodb.table import Row
 
-# The pipeline of rows that hold facts.
+# The `pipeline` value of rows that hold state facts.
 _STATE = "#state"
 _ACQUIRE_ATTEMPTS = 5
 _HELD_BY_ME = "fence = :fence AND lease_owner = :owner"
@@ -101,11 +101,11 @@ class DynamoLedger:
         self._lease_s = lease_s
         self._clock = clock
         self._notes_outcomes = notes_outcomes
-        # The other pipelines whose rows the scan in progress, or the last one, has met.
+        # The other pipelines whose rows occurred in the current or the last scan.
         self.others: set[str] = set()
 
     def acquire(self, key: str, owner: str) -> Lease | None:
-        """Take the lease. When another worker holds it, mark the row to look again and return None."""
+        """Take the lease. When another worker holds it, ask that worker to look again and return None."""
         for _ in range(_ACQUIRE_ATTEMPTS):
             now = self._clock()
             row = self._table.update(
@@ -142,7 +142,7 @@ class DynamoLedger:
     def write(self, lease: Lease, record: DocumentRecord, *, fresh: bool = False) -> Lease:
         """Store the record's fields, its progress only when `fresh`, and renew. Raises `LeaseLost`."""
         stamped, before = replace(record, updated_at=self._clock()), lease.record
-        # Others change only `PROGRESS` and `OBSERVED` meanwhile.
+        # Skip unchanged fields: other workers change only `PROGRESS` and `OBSERVED` meanwhile.
         same = {name for name in _RECORD_FIELDS - PROGRESS if getattr(stamped, name) == getattr(before, name)}
         names = sorted(_RECORD_FIELDS - OBSERVED - same - (frozenset() if fresh else PROGRESS))
         values = {name: getattr(stamped, name) for name in names}
@@ -150,10 +150,10 @@ class DynamoLedger:
             attributes = asdict(values["live_attributes"])
             values["live_attributes"] = {name: value for name, value in attributes.items() if value}
         outcome = outcome_name(record)
-        # A row that was written before its pipeline was active has its last outcome in its status.
+        # Rows from before the pipeline was active have their last outcome only in their status.
         if self._notes_outcomes and outcome not in (None, lease.outcome or outcome_name(lease.record)):
             values |= {"outcome": outcome, "outcome_at": stamped.updated_at}
-        # DynamoDB stores neither None nor an empty set: such a field has no attribute.
+        # DynamoDB stores neither None nor an empty set: omit such an attribute.
         present = {name: value for name, value in values.items() if value not in (None, frozenset())}
         changes = [*(f"#{name} = :{name}" for name in present), "lease_expires = :expires"]
         expression = f"SET {', '.join(changes)}"
@@ -209,7 +209,7 @@ class DynamoLedger:
         return record if record.status is Status.PENDING and task.range in record.ranges_done else None
 
     def observe(self, record: DocumentRecord, version: str) -> bool:
-        """Store the version that the bucket has now, unless the row was observed since, or is gone."""
+        """Store the version that the bucket has now, unless the row was observed meanwhile, or is gone."""
         unchanged = "observations = :before" if record.observations else "attribute_not_exists(observations)"
         values = {"version": version, "next": record.observations + 1}
         row = self._table.update(
@@ -233,13 +233,13 @@ class DynamoLedger:
         return {row["document"]: row["live_generation"] for row in self._rows(keys, _LIVE) if _record(row).answers}
 
     def described(self, keys: Sequence[str]) -> Mapping[str, LiveDocument]:
-        """Return the live ones of the documents with their attributes, read consistently."""
+        """Return the documents that are live, with their attributes, read consistently."""
         return _live(self._rows(keys, _LIVE_DOCUMENT))
 
     def under(
         self, collection: str | None, prefix: str, limit: int
     ) -> tuple[Mapping[str, LiveDocument], int | None]:
-        """Return the live documents under a prefix, of a collection from the index, and how many rows it read.
+        """Return the live documents under a prefix, for a collection from its index, and the number of rows read.
 
         The number is None when there are more than `limit` rows and some documents may be missing.
         """
@@ -287,7 +287,7 @@ class DynamoLedger:
         return [_record(row) for row in rows], following
 
     def scan(self, cursor: str | None, limit: int) -> tuple[list[LedgerRow], str | None]:
-        """Return rows of the pipeline, DELETED ones too; a page may be empty and not the last."""
+        """Return rows of the pipeline, DELETED ones too; an empty page may not be the last."""
         if cursor is None:
             self.others.clear()
         selection = Selection(filter="pipeline <> :state", values={"state": _STATE})
@@ -297,11 +297,11 @@ class DynamoLedger:
         return [_ledger_row(row) for row in rows], encode_cursor(page.next)
 
     def rows_of(self, keys: Sequence[str]) -> Mapping[str, LedgerRow]:
-        """Return the rows of the keys that have one."""
+        """Return the rows of the keys that have a row."""
         return {row["document"]: _ledger_row(row) for row in self._rows(keys)}
 
     def forget(self, keys: Sequence[str]) -> None:
-        """Remove rows, even leased ones; missing rows are no error."""
+        """Remove rows, even with a lease; missing rows are no error."""
         self._table.delete_many([_key(key, self._pipeline) for key in keys])
 
     def _rows(self, keys: Sequence[str], only: str = "") -> list[Row]:
@@ -361,13 +361,13 @@ def _attributes(row: Mapping[str, Any]) -> Attributes:
     return Attributes(**{name: value for name, value in row.items() if name in _ATTRIBUTES})
 
 
-# Two keys of 1,024 bytes with the most that JSON makes of them, and names.
+# The most bytes of a place: two keys of 1,024 bytes, escaped in JSON, and names.
 _LONGEST_PLACE = 16 * 1024
 _COLLECTION = {"collection"}
 _ROW = {"document", "pipeline"}
 # The most reads for one page, which bounds a request over thousands of empty collections.
 _READS = 50
-# The most rows of one read that filters them: DynamoDB returns 1 MB, and a row takes about 1 KB.
+# The most rows of one filtered read: DynamoDB returns 1 MB, and a row takes about 1 KB.
 _ROWS_AT_ONCE = 1000
 
 
@@ -438,12 +438,12 @@ def encode_cursor(place: Place | None) -> str | None:
     """Return a place as text that fits a URL."""
     if place is None:
         return None
-    # Compressed: a key can be twice as long in JSON and occurs in it twice.
+    # Compress the place: a key can take twice its length in JSON, and occurs twice.
     return base64.urlsafe_b64encode(zlib.compress(json.dumps(place).encode())).decode()
 
 
 def decode_cursor(cursor: str | None) -> Place | None:
-    """Return the place of a cursor. Raises `BadInput` for a text that no ledger made."""
+    """Return the place of a cursor. Raises `BadInput` for a text that no ledger wrote."""
     if cursor is None:
         return None
     try:
@@ -462,7 +462,7 @@ def _is_name(value: object) -> bool:
 
 
 def _index(collections: Sequence[str | None], place: Place, prefix: str) -> int:
-    """Return the index of the collection that the place is in, which is None for a row of a whole listing."""
+    """Return the position of the place's collection, which is None for a row of a listing of all."""
     values = {name: value["S"] for name, value in place.items()}
     collection, document = values.get("collection"), values.get("document")
     if collection not in collections:
@@ -486,9 +486,9 @@ def outcome_name(record: DocumentRecord) -> str | None:
 
 
 def outcome_in(change: Mapping[str, Any]) -> Outcome | None:
-    """Return the outcome that a record of the stream brings, or None.
+    """Return the outcome in a stream record, or None.
 
-    A status of another release is logged and skipped: to fail would stop the stream.
+    An unknown status, from another release, is logged and skipped: an error would stop the stream.
     """
     images = change.get("dynamodb", {})
     row, before = plain_row(images.get("NewImage", {})), plain_row(images.get("OldImage", {}))

@@ -34,14 +34,14 @@ if TYPE_CHECKING:
 
 _GRANT = "grant"
 _DAY_S = 86_400
-# The most pages of 1 MB that a history reads, in about two seconds: 1,000 principals of two weeks take two.
+# The most pages of 1 MB that a history reads, in about two seconds. Two weeks of 1,000 principals take two pages.
 _PAGES = 8
-# The principals of today in a history.
+# The number of principals that a history lists for today.
 _BUSIEST = 20
 _USAGE_KEPT_S = 40 * _DAY_S  # longer than a month, for billing
 # boto3 has already retried each call; fail fast.
 _BATCH_ATTEMPTS = 2
-# A question in flight ends within seconds, and frees its slot and the tokens that it did not use.
+# A question in flight ends within seconds, and frees its slot and its unused tokens.
 _IN_FLIGHT_RETRY_S = 1.0
 
 
@@ -78,7 +78,7 @@ class DynamoPrincipals:
         longest_s: float,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        """Let a principal have `max_in_flight` questions at once, each of which runs up to `longest_s` seconds."""
+        """Allow a principal `max_in_flight` questions at once, each of which runs up to `longest_s` seconds."""
         self._grants = Table(client, table, "principals", batch_attempts=_BATCH_ATTEMPTS)
         self._usage = Table(client, usage_table, "principals")
         self._max_in_flight = max_in_flight
@@ -88,7 +88,7 @@ class DynamoPrincipals:
     def find(self, id_: str, groups: Sequence[str] = ()) -> Principal | None:
         """Return the principal with the rights of its grant and its groups' grants.
 
-        A quota comes from the principal's grant; without one there, it is the largest of its groups'.
+        A quota comes from the principal's grant; if that has none, the largest quota of its groups counts.
         """
         ids = [id_, *(f"{GROUP}{name}" for name in list(dict.fromkeys(groups))[:MAX_GROUPS])]
         grants = {grant.id: grant for grant in map(_grant, self._grants.get_many(map(_grant_key, ids)))}
@@ -129,7 +129,7 @@ class DynamoPrincipals:
         values = {"most": self._max_in_flight, "id": id_, "slot": frozenset({id_}), "tokens": tokens}
         conditions = [
             "(attribute_not_exists(in_flight) OR size(in_flight) < :most)",
-            "NOT contains(in_flight, :id)",  # boto3 repeats a write whose answer was lost
+            "NOT contains(in_flight, :id)",  # boto3 retries a write whose answer was lost
         ]
         for _ in range(2):
             if self._count(principal, key, change, values, conditions):
@@ -139,12 +139,12 @@ class DynamoPrincipals:
                 return reservation
             if not (dead := frozenset(self._dead(row))):
                 break
-            # Their processes died: the slots are free, the tokens stay charged.
+            # The processes of these questions died: free their slots, but keep the charge for their tokens.
             self._usage.update(key, "DELETE in_flight :dead", {"dead": dead}, returns="NONE")
         raise self._refusal(principal, key)
 
     def settle(self, reservation: Reservation, tokens: int, cost: Cost | None = None) -> None:
-        """Correct the charge and free the slot. Do nothing when the slot was freed before."""
+        """Correct the charge and free the slot. Do nothing when the slot is already free."""
         paid = {"cost": cost.amount, "currency": cost.currency} if cost else {}
         change = "SET #currency = :currency ADD #cost :cost, " if cost else "ADD "
         slot = {"slot": frozenset({reservation.id}), "id": reservation.id}
@@ -178,7 +178,7 @@ class DynamoPrincipals:
         return UseHistory(uses, costs, self._busiest(callers), complete=place is None)
 
     def _busiest(self, callers: dict[str, Use]) -> list[tuple[Principal, Use]]:
-        """Return the principals with the most requests. One without an own grant has no label and no quota."""
+        """Return the principals with the most requests. Without a grant, a principal has no label and no quota."""
         ids = sorted(callers, key=lambda id_: (-callers[id_].requests, id_))[:_BUSIEST]
         grants = {grant.id: grant for grant in map(_grant, self._grants.get_many(map(_grant_key, ids)))}
         busiest = []
@@ -194,7 +194,7 @@ class DynamoPrincipals:
     def _count(
         self, principal: Principal, key: Row, change: str, values: Row, conditions: Sequence[str] = ()
     ) -> bool:
-        """Change the counters unless a quota is used up, or a condition does not hold. Return whether it did.
+        """Change the counters unless a quota is used up or a condition fails. Return whether they changed.
 
         The request that crosses the quota of tokens is the last one.
         """
@@ -203,7 +203,7 @@ class DynamoPrincipals:
         for name, quota in (("requests", principal.requests_per_day), ("tokens", principal.tokens_per_day)):
             if quota is None:
                 continue
-            if quota < 1:  # the condition below holds when the row does not exist yet
+            if quota < 1:  # the condition would hold if the row does not exist
                 return False
             conditions.append(f"(attribute_not_exists(#{name}) OR #{name} < :{name}_quota)")
             values[f"{name}_quota"] = quota
@@ -241,7 +241,7 @@ class PrincipalAdmin:
         self._clock = clock
 
     def add(self, grant: Grant, *, replace: bool = False) -> bool:
-        """Store the grant, created now; return False and change nothing when it exists and not `replace`."""
+        """Store the grant, created now; return False and change nothing when it exists and `replace` is false."""
         values = asdict(grant)
         changed = {"created_at": int(self._clock()), "owns_key": grant.owns_key or None}
         changed["operates"] = grant.operates or None
@@ -317,12 +317,12 @@ def _grant(row: Row) -> Grant:
 
 
 def _use(row: Row) -> Use:
-    """Return what a row of use counts."""
+    """Return the counters of a row of use."""
     return Use(row.get("requests", 0), row.get("tokens", 0))
 
 
 def _union(sets: Iterable[frozenset[str] | None]) -> frozenset[str] | None:
-    """Return all names of the sets. None stands for all names."""
+    """Return the union of the sets; None stands for all names."""
     names = frozenset[str]()
     for granted in sets:
         if granted is None:
@@ -337,18 +337,18 @@ def _names(stored: object) -> frozenset[str]:
 
 
 def _stored_rule(rule: Rule) -> Row:
-    """Return a rule as it is in the list `rules` of a grant's row."""
+    """Return a rule in the form that a grant's row stores in `rules`."""
     return {"collection": rule.collection, "prefix": rule.prefix, "tags": dict(rule.tags)}
 
 
 def _rules(stored: object) -> frozenset[Rule]:
-    """Return the rules. One that this release cannot read, or that limits nothing, grants nothing."""
+    """Return the rules. A rule that this release cannot read, or that limits nothing, grants nothing."""
     rules = map(_rule, stored if isinstance(stored, list) else ())
     return frozenset(rule for rule in rules if rule is not None and rule != Rule(None))
 
 
 def _rule(stored: object) -> Rule | None:
-    # An unknown field may narrow the rule.
+    # Reject unknown fields: one may narrow the rule.
     if not isinstance(stored, dict) or set(stored) != {"collection", "prefix", "tags"}:
         return None
     collection, prefix, tags = stored["collection"], stored["prefix"], stored["tags"]
@@ -373,7 +373,7 @@ class DynamoApiKeys:
         return _api_key(row) if row else None
 
     def put(self, key: ApiKey) -> None:
-        """Store the key, in place of one with the same value."""
+        """Store the key; replace one with the same value."""
         row = {**_row_key(key.digest), "of": key.principal, "key_id": key.key_id, "ends_at": key.ends_at}
         self._table.put(row)
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 _DAY_S = 86_400
 # DynamoDB's limits: 400 KB for an item with its names, 2,048 bytes for a partition key, 1,024 for a sort key.
-_MAX_BODY = 400 * 1024 - 12 * 1024  # everything except the body takes less than 12 KB
+_MAX_BODY = 400 * 1024 - 12 * 1024  # the rest takes less than 12 KB
 _MAX_PRINCIPAL = 2048
 _MAX_REQUEST_ID = 1024
 _MAX_NAME = 1024
@@ -43,7 +43,7 @@ class DynamoReceipts:
         self._clock = clock
 
     def keep(self, receipt: Receipt) -> None:
-        """Store the receipt unless its request id has one. Raises `BadInput` if it is too large."""
+        """Store the receipt unless one exists for its request id. Raises `BadInput` if it is too large."""
         if not _possible(receipt.principal, receipt.request_id):
             raise BadInput("the receipt is not kept: its request id cannot be a key")
         unpacked = {name: getattr(receipt, name) for name in _BODY}
@@ -73,9 +73,9 @@ class DynamoReceipts:
         return _receipt(row)
 
     def judge(self, principal: str, request_id: str, verdict: str, comment: str | None) -> str | None:
-        """Attach a verdict and its comment in place of earlier ones.
+        """Store a verdict and its comment; replace earlier ones.
 
-        Return the verdict before, empty for none; None when there is no such receipt.
+        Return the previous verdict, empty for none; None when there is no such receipt.
         """
         if not _possible(principal, request_id):
             return None
@@ -85,13 +85,13 @@ class DynamoReceipts:
             "SET verdict = :verdict, #comment = :comment",
             {"verdict": verdict, "comment": compressed, "now": self._clock()},
             condition="expires_at > :now",
-            returns="ALL_OLD",  # UPDATED_OLD of moto lacks values that stay the same
+            returns="ALL_OLD",  # UPDATED_OLD of moto omits unchanged values
         )
         return None if before is None else before.get("verdict") or ""
 
 
 def erase_receipts(client: DynamoDBClient, name: str, documents: Iterable[str], *, dry_run: bool = False) -> int:
-    """Delete the receipts that quote the documents: by a passage, or by such an answer in their history.
+    """Delete the receipts that quote the documents in a passage, or in an earlier answer of the conversation.
 
     Return their number.
     """
@@ -112,7 +112,7 @@ def erase_receipts(client: DynamoDBClient, name: str, documents: Iterable[str], 
 
 
 def _hash(turn: Mapping[str, Any]) -> int:
-    """Return the hash of the words of an answer: clients trim and wrap the text that they send back."""
+    """Return the hash of the words of an answer: clients trim and wrap the answers that they send back."""
     return hash(tuple(str(turn.get("answer")).split()))
 
 

@@ -25,19 +25,19 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb.type_defs import PutItemInputTypeDef, UpdateItemInputTypeDef
 
 Row = dict[str, Any]
-Place = dict[str, Any]  # the row after which a listing goes on, in DynamoDB's notation
+Place = dict[str, Any]  # the row to continue a listing after, in DynamoDB's notation
 T = TypeVar("T")
 
 _BATCH_GET_LIMIT = 100  # keys of one BatchGetItem
 _BATCH_WRITE_LIMIT = 25  # items of one BatchWriteItem
-_PAUSE_S = 0.05  # before the first repetition of a batch; doubles each time
+_PAUSE_S = 0.05  # before the first retry of a batch; doubles each time
 _NAME = re.compile(r"#\w+")
 _serialize = TypeSerializer().serialize
 
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """The rows that a listing reads: those of an index under `key`, else of the whole table, that pass `filter`.
+    """The rows to list: those of an index under `key`, else of the whole table, that pass `filter`.
 
     `key`, `filter` and `only` (the attributes to read, else all) are expressions over `values`.
     """
@@ -51,7 +51,7 @@ class Selection:
 
 @dataclass(frozen=True, slots=True)
 class TablePage:
-    """The rows of one read, the number of rows read before filtering, and where to go on (None at the end)."""
+    """The rows of one read, the number of rows before filtering, and the place to continue (None at the end)."""
 
     rows: list[Row]
     read: int
@@ -74,7 +74,7 @@ class Table:
         return plain_row(answer["Item"]) if answer.get("Item") else None
 
     def get_many(self, keys: Iterable[Row], only: str = "") -> Iterator[Row]:
-        """Yield the rows of the keys that have one, read consistently, in no order; `only` as in `Selection`."""
+        """Yield the existing rows of the keys, read consistently, in no order; `only` as in `Selection`."""
         projection = {"ProjectionExpression": only} if only else {}
         for batch in _batches(list(keys), _BATCH_GET_LIMIT):
             request = {"Keys": [stored(key) for key in batch], "ConsistentRead": True, **projection}
@@ -82,7 +82,7 @@ class Table:
                 yield from map(plain_row, answer["Responses"].get(self._name, []))
 
     def put(self, row: Row, *, only_if_new: bool = False) -> bool:
-        """Store the row without its None values and empty sets; False when it exists and must be new."""
+        """Store the row without its None values and empty sets; return False when it must be new but exists."""
         request: PutItemInputTypeDef = {"TableName": self._name, "Item": stored(row)}
         if only_if_new:
             request["ConditionExpression"] = "attribute_not_exists(#key)"
@@ -127,7 +127,7 @@ class Table:
                 pass
 
     def page(self, selection: Selection, limit: int | None = None, after: Place | None = None) -> TablePage:
-        """Read up to `limit` rows (or 1 MB of them) and return those that pass; an index is a moment behind."""
+        """Read up to `limit` rows (or 1 MB of them) and return those that pass. An index lags a moment behind."""
         request: dict[str, Any] = {
             "TableName": self._name,
             "FilterExpression": selection.filter,
@@ -163,7 +163,7 @@ class Table:
             return None
 
     def _until_processed(self, call: Callable[..., Any], left: str, request: object) -> Iterator[Any]:
-        """Yield the answers to a batch; repeat the unprocessed part, which an answer has under the key `left`."""
+        """Yield the answers to a batch; retry the unprocessed part, which an answer has under the key `left`."""
         items: dict[str, Any] = {self._name: request}
         for attempt in range(self._batch_attempts):
             if attempt:
@@ -178,10 +178,10 @@ class Table:
 
 
 def can_be_key(value: object, most_bytes: int) -> bool:
-    """Return whether DynamoDB takes a value as a key: a text, neither empty nor too long, in Unicode."""
+    """Return whether DynamoDB accepts a value as a key: a text, neither empty nor too long, in Unicode."""
     try:
         return isinstance(value, str) and 0 < len(value.encode()) <= most_bytes
-    except UnicodeEncodeError:  # a lone surrogate
+    except UnicodeEncodeError:  # the value has a lone surrogate
         return False
 
 

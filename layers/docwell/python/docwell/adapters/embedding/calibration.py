@@ -1,7 +1,7 @@
-"""The thresholds and the language of an embedding model: what a cosine means differs from model to model.
+"""The thresholds and the language of an embedding model: a cosine's meaning differs from model to model.
 
-`make model` copies them from layers/embedder/calibration to the model's folder. They are no part of the manifest,
-so another threshold needs no other index.
+`make model` copies them from layers/embedder/calibration to the model's folder. They are not in the manifest, so a
+new threshold needs no new index.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from docwell.errors import ModelDamaged
 CALIBRATION_FILE = "calibration.json"
 
 Cosine = Annotated[float, Field(ge=-1, le=1)]
-# A cosine of -1 or 1, less or plus the weights of `docwell.query.retrieval.ranking`, rounded up.
+# A cosine from -1 to 1, plus or minus the weights of `docwell.query.retrieval.ranking`, rounded up.
 Fit = Annotated[float, Field(ge=-2, le=2, strict=True)]
 
 
@@ -27,11 +27,11 @@ class Threshold(BaseModel, frozen=True, extra="forbid"):
 
 
 class ModelCalibration(BaseModel, frozen=True, extra="forbid"):
-    """The thresholds of one model; a part that it lacks keeps the defaults, those of all-MiniLM-L6-v2.
+    """The thresholds of one model. Missing ones keep the defaults, which are those of all-MiniLM-L6-v2.
 
     `foreign` has the cosines between which a passage in another language supports a sentence from not at all to
-    fully; None where the model compares no languages. The `language` is the only one that the model has learnt;
-    None for a model of many.
+    fully; None where the model compares no languages. `language` is the only language that the model knows; None
+    for a multilingual model.
     """
 
     foreign: tuple[Cosine, Cosine] | None = None
@@ -46,7 +46,7 @@ class ModelCalibration(BaseModel, frozen=True, extra="forbid"):
 
     @classmethod
     def read(cls, folder: Path) -> ModelCalibration:
-        """Return the thresholds of a model folder; one without the file has none. Raises `ModelDamaged`."""
+        """Return the thresholds of a model folder; without the file there are none. Raises `ModelDamaged`."""
         path = folder / CALIBRATION_FILE
         try:
             return cls.model_validate_json(path.read_bytes())

@@ -20,9 +20,9 @@ from docwell.ports import Embedder
 if TYPE_CHECKING:
     from docwell.adapters.embedding.onnx_embedder import OnnxEmbedder
 
-# In 16 bits: as exact as the model's weights.
+# The vectors are in 16 bits, which is as exact as the model's weights.
 EXAMPLES_FILE = "examples.npy"
-# The digest of the texts, among the facts of a manifest.
+# The name of the texts' digest in the manifest's facts.
 EXAMPLES = "examples"
 
 
@@ -37,9 +37,9 @@ def write_vectors(folder: Path, embedder: Embedder, texts: Sequence[str]) -> Non
 
 
 def kept_vectors(folder: Path, embedder: OnnxEmbedder, texts: Sequence[str]) -> NDArray[np.float32]:
-    """Return the query vectors of texts: the folder's, if it has the model of this embedder and these texts.
+    """Return the query vectors of texts. Use the folder's if they are of this embedder's model and these texts.
 
-    Another model may have come into the folder since this one was loaded.
+    The folder's model may have changed since this one was loaded.
     """
     path = folder / EXAMPLES_FILE
     try:

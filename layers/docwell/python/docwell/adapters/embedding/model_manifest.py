@@ -20,7 +20,7 @@ QUESTIONS_FILE = "questions.onnx"
 OUTPUT = "sentence_embedding"  # of the model's file: (rows, dimension)
 TOKENIZER_FILE = "tokenizer.json"
 MANIFEST_FILE = "manifest.json"
-# Increase it when the meaning of a field changes: an older manifest is then rejected, not misread.
+# Increase it when the meaning of a field changes, so that an older manifest is rejected and not misread.
 _FORMAT = 1
 
 
@@ -44,7 +44,7 @@ class ModelManifest:
 
     `max_sequence_length` counts tokens, special tokens included. The graph itself pools (`pooling` is mean or cls)
     and returns unit vectors when `normalize` is true. `prompts` has the prefixes of a query and of a passage,
-    often empty. `made_from` tells `make model` whether to build the model again.
+    often empty. `make model` compares `made_from` to see whether it must build the model again.
 
     `files` have the model in full precision, which its fingerprint names. `stored` has the files of the same names
     that the folder has in their place: smaller, with vectors of a cosine of 0.9999 or more to those of `files`.

@@ -21,13 +21,13 @@ if TYPE_CHECKING:
 # https://docs.aws.amazon.com/lambda/latest/dg/configuration-memory.html: "At 1,769 MB, a function has the
 # equivalent of one vCPU", in proportion to its memory; the function always sees two cores or more.
 _MEMORY_MB_OF_A_PROCESSOR = 1769
-# A text joins a batch only if its length is at most this ratio, plus these tokens, over the shortest one's.
+# A batch's longest text may have at most this ratio of the shortest one's tokens, plus these tokens.
 _PADDING_RATIO = 1.25
 _PADDING_TOKENS = 8
 
 
 class Session(Protocol):
-    """A model file that a runtime has loaded, and the shapes that are fastest there.
+    """A loaded model file, and the input shapes that are fastest in its runtime.
 
     `inputs` are the names of the model's inputs, and `most_rows` is the most texts of a batch. Texts are padded to
     a multiple of `length_step`. Over 1, new shapes are slow: a batch has 1, 2, 4, 8... texts.
@@ -51,7 +51,7 @@ def runs_openvino(runtime: EmbedRuntime) -> bool:
 
 
 def session_opener(runtime: EmbedRuntime) -> SessionOpener:
-    """Return the runtime of that name. Raises `ImportError`."""
+    """Return the opener of a runtime by its name. Raises `ImportError`."""
     if runs_openvino(runtime):
         from docwell.adapters.embedding.openvino_session import OpenvinoSession
 
@@ -64,9 +64,9 @@ def session_opener(runtime: EmbedRuntime) -> SessionOpener:
 def threads_for(memory_mb: int | None) -> int:
     """Return the number of this process's processors, rounded; `memory_mb` is that of a Lambda function.
 
-    Lambda would pause an extra thread for a part of each 0.1 s, and the other threads would wait for it.
+    Lambda would pause an extra thread for part of each 0.1 s, and the other threads would wait for it.
     """
-    # os.cpu_count() ignores that a container may have fewer cores than its machine; macOS has only that.
+    # os.cpu_count() ignores a container's smaller number of cores; macOS has no other count.
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return cores if memory_mb is None else max(1, min(cores, round(memory_mb / _MEMORY_MB_OF_A_PROCESSOR)))
 
@@ -158,7 +158,7 @@ class OnnxEmbedder:
 
 
 def cuts_at_blanks(tokenizer: Tokenizer) -> bool:
-    """Return whether blanks and line ends belong to no word, and equal words between them are equal pieces."""
+    """Return whether no token has blanks or line ends, and words between them have the same tokens anywhere."""
     text = "a a\na\ra\ta"
     if tokenizer.pre_tokenizer is None:
         return False
@@ -183,7 +183,7 @@ def _feed(
 ) -> dict[str, NDArray[np.int64]]:
     step = session.length_step
     width = min(-(-max(lengths.tolist()) // step) * step, manifest.max_sequence_length)
-    # A mask of the real tokens; row by row, they are the concatenated texts.
+    # A mask of the real tokens; read row by row, they are the concatenated texts.
     real = np.arange(width) < lengths[:, np.newaxis]
     feed = {"attention_mask": real.astype(np.int64)}
     feed["input_ids"] = np.full(real.shape, manifest.pad_token_id, dtype=np.int64)

@@ -1,4 +1,4 @@
-"""Run the model with onnxruntime: small enough for a layer, in single precision on every processor."""
+"""Run the model with onnxruntime: small enough for a layer; computes in single precision on every processor."""
 
 from __future__ import annotations
 

@@ -31,14 +31,14 @@ class OpenvinoSession:
     """`onnx_embedder.Session`."""
 
     most_rows = 16
-    # A new shape costs 10 ms or more to generate code; a step of 8 leaves 32 lengths for 2% more padding.
+    # A new shape costs 10 ms or more for generating code; a step of 8 leaves 32 lengths for 2% more padding.
     length_step = 8
 
     def __init__(self, path: Path, threads: int, precision: Precision | None = None) -> None:
         """Load an ONNX file; the default precision is the processor's native one. Raises OpenVINO's errors."""
         self.precision = precision or native_precision()
         settings = {
-            "PERFORMANCE_HINT": "LATENCY",  # one batch at a time, on all threads
+            "PERFORMANCE_HINT": "LATENCY",  # use all threads for one batch at a time
             "INFERENCE_PRECISION_HINT": self.precision,
             "INFERENCE_NUM_THREADS": threads,
             "ENABLE_CPU_PINNING": False,  # two workers on one machine would pin the same cores
@@ -53,5 +53,5 @@ class OpenvinoSession:
         """Return (rows, dimension) float32."""
         with self._one_at_a_time:
             self._request.infer(dict(feed), share_inputs=True)
-            # Copy: the request writes its next result to the same memory.
+            # Copy the result: the request reuses its memory.
             return np.array(self._request.get_tensor(OUTPUT).data, dtype=np.float32)

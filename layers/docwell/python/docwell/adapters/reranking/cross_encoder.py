@@ -26,7 +26,7 @@ class CrossEncoder:
     """`docwell.ports.Reranker` over a folder that `make model RERANKER=...` wrote."""
 
     def __init__(self, folder: Path, threads: int, open_session: SessionOpener) -> None:
-        """Verify, load and try the model. Raises `ModelDamaged` when it cannot score a pair."""
+        """Verify and load the model, and score one pair. Raises `ModelDamaged` when it cannot."""
         self._manifest = ModelManifest.read(folder)
         if self._manifest.pooling != PAIRS:
             raise ModelDamaged(folder, "not a cross-encoder")
@@ -35,9 +35,9 @@ class CrossEncoder:
             self._tokenizer = Tokenizer.from_file(str(folder / TOKENIZER_FILE))
             self._session = open_session(folder / MODEL_FILE, threads)
             self._tokenizer.no_padding()
-            # Of a pair that is too long, cut the longer text: the passage.
+            # Truncate the longer text of a pair: the passage.
             self._tokenizer.enable_truncation(self._manifest.max_sequence_length)
-            # A model that can score no pair would silently be skipped for each question.
+            # Fail now: a model that can score no pair would be skipped silently for each question.
             usable = bool(self.scores("question", ["passage"]))
         except Exception as error:  # these libraries raise bare Exception
             raise ModelDamaged(folder, f"the model cannot be used ({error})") from error
@@ -45,7 +45,7 @@ class CrossEncoder:
             raise ModelDamaged(folder, "the model scores a pair with no finite number")
 
     async def rerank(self, question: str, texts: Sequence[str], timeout_s: float) -> Sequence[float]:
-        """Return a score for each text, none when the time is up first or the model fails."""
+        """Return a score for each text; none when the time runs out first or the model fails."""
         deadline = Deadline(timeout_s)
         try:
             async with deadline.stage(_NAME):
@@ -53,19 +53,19 @@ class CrossEncoder:
         except DeadlineExceeded:
             return ()
         except Exception as error:  # noqa: BLE001 - onnxruntime raises bare Exception
-            # Not its message, which may hold text.
+            # Do not log the message, which may hold text.
             logger.warning("the reranker failed", extra={"exception": type(error).__name__})
             return ()
 
     def scores(self, question: str, texts: Sequence[str], deadline: Deadline | None = None) -> tuple[float, ...]:
-        """Return a score for each text, none if one is not finite.
+        """Return a score for each text; none if a score is not finite.
 
         Raises the runtime's errors, `ValueError` for other shapes, and `DeadlineExceeded` between batches.
         """
         encodings = self._tokenizer.encode_batch([(question, text) for text in texts])
         scores = np.empty(len(texts), dtype=np.float32)
         for batch, feed in feeds_of(encodings, self._session, self._manifest):
-            # Cancelling does not end this thread.
+            # Check the deadline here: cancelling the task does not end this thread.
             if deadline is not None and not deadline.left():
                 raise DeadlineExceeded(_NAME, "reading the passages took more than its share of the time allowed")
             pair_scores = self._session.run(feed)
