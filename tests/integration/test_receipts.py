@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import string
+import zlib
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
@@ -46,10 +47,7 @@ def clock() -> Clock:
 @pytest.fixture
 def table() -> Iterator[Any]:
     with mock_aws():
-        boto3.client("dynamodb").create_table(
-            TableName=TABLE,
-            **RECEIPTS_SCHEMA,
-        )
+        boto3.client("dynamodb").create_table(TableName=TABLE, **RECEIPTS_SCHEMA)
         yield boto3.resource("dynamodb").Table(TABLE)
 
 
@@ -114,13 +112,16 @@ def test_a_verdict_is_kept_with_its_comment_and_a_later_one_takes_their_place(
     assert receipts.get("key:a", "request-7") == replace(RECEIPT, verdict="bad")
 
 
-def test_question_and_text_are_compressed_in_the_table_and_a_damaged_body_is_corrupt(
+def test_text_is_compressed_and_an_older_body_has_no_fit_and_a_damaged_one_is_corrupt(
     receipts: DynamoReceipts, table: Any
 ) -> None:
     receipts.keep(RECEIPT)
     (item,) = table.scan()["Items"]
     in_the_open = {name for name, value in item.items() if isinstance(value, str)}
     assert in_the_open == {"principal", "request_id", "prompt_version", "model"}
+    older = zlib.decompress(item["body"].value).replace(b'"fit"', b'"of_no_field"')
+    table.put_item(Item={**item, "body": zlib.compress(older)})
+    assert receipts.get("key:a", "request-7") == replace(RECEIPT, fit=None)
     table.put_item(Item={**item, "body": b"not zlib"})
     with pytest.raises(Corrupt):
         receipts.get("key:a", "request-7")
@@ -149,11 +150,10 @@ def test_an_erasure_finds_an_answer_in_the_history_of_later_questions(
     receipts: DynamoReceipts, status: str
 ) -> None:
     def keep(name: str, document: str, answer: str, *history: str, status: str = "answered") -> None:
-        turns = [{"question": "q", "answer": text} for text in history]
-        request = {"question": "q", "history": turns}
+        request = {"question": "q", "history": [{"question": "q", "answer": text} for text in history]}
         said = {"answer": answer, "status": status, "citations": []}
-        kept = replace(RECEIPT, request_id=name, request=request, answer=said, passages=(("id", document, "v1"),))
-        receipts.keep(kept)
+        passages = (("id", document, "v1"),)
+        receipts.keep(replace(RECEIPT, request_id=name, request=request, answer=said, passages=passages))
 
     refusal = "The documents do not answer this question."
     keep("1", "a.pdf", "Anna lives in Rome [1].", status=status)

@@ -50,7 +50,6 @@ DOCWELL_GRACE_S: {{ include "docwell.text" .Values.query.graceSeconds | quote }}
 {{- end }}
 
 {{- define "docwell.settings.reconcile" -}}
-# The CronJob runs one.
 {{- end }}
 
 {{/* The variables of AWS's SDK and of Powertools. */}}

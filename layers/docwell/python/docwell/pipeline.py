@@ -13,7 +13,7 @@ from hashlib import sha256
 
 from docwell.ports import StateStore
 
-TEXT_VERSION = 9
+TEXT_VERSION = 10
 CHUNKER_VERSION = 2
 EMBEDDED_VERSION = 6  # the header and units that are embedded with a chunk, and their format in a record
 OCR_VERSION = 2  # how a picture of a page becomes ordered lines

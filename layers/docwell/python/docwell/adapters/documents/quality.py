@@ -55,7 +55,8 @@ PAIR_GRADES = (
     "63435032423444530454331012",
     "62136022612335510223432042",
 )
-_LETTERS = re.compile("[a-z]{2,}")
+# The letters of words. Numbers, codes, digests and sequences of genes have none, though they read well.
+_LETTERS = re.compile(r"\S*\d\S*|\S{24,}|([a-z]{2,})")
 # Scripts that may occur together in one word.
 _EAST_ASIAN = frozenset({"CJK", "HIRAGANA", "KATAKANA", "KATAKANA-HIRAGANA", "HANGUL", "FULLWIDTH", "HALFWIDTH"})
 

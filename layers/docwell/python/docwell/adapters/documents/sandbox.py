@@ -18,8 +18,7 @@ import resource
 import struct
 import sys
 
-# Python and PDFium map 34 MiB before they read the document; `memory_bytes` is the
-# document's allowance on top of this.
+# Python and PDFium map 34 MiB before they read the document. Its allowance (`memory_bytes`) comes on top.
 BASE_BYTES = 128 * 1024 * 1024
 # Enough for the standard streams, the document and the imports.
 OPEN_FILES = 64

@@ -132,7 +132,7 @@ def _possible(principal: str, request_id: str) -> bool:
 def _receipt(row: Row) -> Receipt:
     try:
         unpacked = json.loads(zlib.decompress(row["body"]))
-        fields_ = {"model_digest": None, "verdict": None, "comment": None, **row, **unpacked}
+        fields_ = {"model_digest": None, "verdict": None, "comment": None, "fit": None, **row, **unpacked}
         fields_["comment"] = fields_["comment"] and zlib.decompress(fields_["comment"]).decode()
         fields_["created_at"] = float(fields_["created_at"])
         fields_["passages"] = tuple((id_, document, version) for id_, document, version in fields_["passages"])
