@@ -24,24 +24,24 @@ from docwell.text.prose import is_bibliography
 LINES_RUNNING = 3
 # Keep the path short: it only tells where a passage is.
 LEVELS, LEVEL_CHARACTERS = 3, 80
-# A section longer than this belongs to the document's title, or to a heading that no other of its size follows.
+# A longer section belongs to the document's title, or to a heading that no other of its size follows.
 SECTION_PAGES = 10
 # A heading is mostly letters and has at most this many numbers; rows of tables have more.
 LETTERS_SHARE, NUMBERS = 0.6, 2
 
 _NUMBER = re.compile(r"\d[\d.,]*")
-# No bullets: they begin the lines of a list.
+# Characters that may begin a heading. Bullets are missing: they begin the lines of a list.
 _FIRST = frozenset("\"'(\u201c\u2018\u00ab\u00a7")
 _NOT_LAST = frozenset(".,;-!…")
 
 
-# A chunk, and the (start, end) of its units in characters of its text: none where the chunk is one unit.
+# A chunk, and the (start, end) of its units in characters of its text; empty where the chunk is one unit.
 CutChunk = tuple[Chunk, Sequence[tuple[int, int]]]
 
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """A heading: its place in the page's text, and the path of its section, which ends with it."""
+    """A heading: its place in the page's text, and the path of its section, of which it is the last level."""
 
     start: int
     end: int
@@ -112,18 +112,18 @@ def _is_title(text: str) -> bool:
     return letters >= LETTERS_SHARE * sum(not character.isspace() for character in text)
 
 
-# Title, authors and abstract of a paper have about 300 tokens; reports have a title page before these. The opening
-# ends with the chunk that reaches this.
+# Title, authors and abstract of a paper have about 300 tokens; reports have a title page before them. The opening
+# ends with the chunk that reaches this number.
 OPENING_TOKENS = 400
-# A range, of up to 50 pages, so has about 30 marked chunks, which are 100 KB to read.
+# So a range of up to 50 pages has about 30 marked chunks, which are 100 KB to read.
 STATEMENTS = 12
-# More than two cosines differ by: a row comes after all sentences.
+# More than two cosines can differ: it ranks a row after all sentences.
 _ROW_PENALTY = 2.0
 HEADINGS = 12
 
 
 class _Piece(NamedTuple):
-    """A piece of the chunk with an ordinal: `start` to `end` in characters of its text. `is_row`: of a table."""
+    """A piece of the chunk with an ordinal: `start` to `end` in its text. `is_row`: a row of a table."""
 
     ordinal: int
     start: int
@@ -139,7 +139,7 @@ class _Heading(NamedTuple):
 
 @dataclass(slots=True)
 class Sketch:
-    """Reads the pages and the chunks of one range in order. `opens` says whether the document begins with it."""
+    """Reads the pages and the chunks of one range in order. `opens`: the document begins with this range."""
 
     opens: bool
     _paged: int = 0
@@ -151,10 +151,10 @@ class Sketch:
     _vectors: list[NDArray[np.float32]] = field(default_factory=list)
 
     def add_page(self, page: Page, chunks: Sequence[Chunk]) -> None:
-        """Add the headings of a page. One that repeats, such as a running title, counts once."""
+        """Add the headings of a page. A repeated heading, such as a running title, counts once."""
         for start, end, size, text in titles(page):
             for ordinal, chunk in enumerate(chunks, self._paged):
-                # The letters of a drawing's labels are no headings.
+                # Skip single letters: they are labels of a drawing, not headings.
                 if chunk.start <= start and end <= chunk.end and end - start > 1:
                     piece = _Piece(ordinal, start - chunk.start, end - chunk.start)
                     self._headings.setdefault(text, _Heading(size, text, piece))
@@ -193,7 +193,7 @@ class Sketch:
     def _central(self) -> list[_Piece]:
         """Return the unit nearest to the range's centroid from each of up to `STATEMENTS` equal parts.
 
-        A row of a table is taken only from a part without other text.
+        A part gives a row of a table only if it has no other text.
         """
         if not self._units:
             return []
@@ -204,7 +204,7 @@ class Sketch:
 
 
 def _is_prose(text: str) -> bool:
-    """Whether a text is mostly letters: rows of tables and of contents have more figures and dots."""
+    """Return whether a text is mostly letters: rows of tables and of contents have more figures and dots."""
     shown = [character for character in text if not character.isspace()]
     return sum(map(str.isalpha, shown)) >= LETTERS_SHARE * len(shown)
 

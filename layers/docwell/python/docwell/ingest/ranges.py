@@ -1,8 +1,8 @@
 """Cut a document into ranges, and derive its status from their results. Pure.
 
-A document is indexed from its text layers first. Where pages have no text and the pipeline recognises them, that
-generation goes live, and a second one follows with those pages recognised. Its ranges continue the first one's
-numbers and are shorter, since a page takes seconds. Then one write replaces the first generation by the second.
+A document is first indexed from its text layers. If some pages have no text and the pipeline recognises pages,
+this generation goes live, and a second one with recognised pages follows. Its ranges continue the numbers of the
+first, and are shorter: a page takes seconds. Then one write makes the second generation live.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from docwell.errors import Refused
 from docwell.models import PROGRESS, DocumentRecord, RangeTally, RangeTask, Reason, Status
 from docwell.text.page_lists import by_reason, listed
 
-_RUNS_NAMED = 20  # in the detail of a document
+_RUNS_NAMED = 20  # the most page runs in a document's detail
 # The second generation's id is a hash of the pipeline fingerprint with this suffix.
 RECOGNISED = "/recognised"
 
@@ -62,7 +62,7 @@ def span(record: DocumentRecord, number: int, limits: IngestLimits) -> Span:
 
 
 def check_length(characters: int, size: int, limits: IngestLimits) -> None:
-    """Raise `Refused` for a document of `size` bytes with more characters than the limits, hidden ones too."""
+    """Raise `Refused` if a document of `size` bytes has too many characters; hidden ones count too."""
     limit, name = limits.max_document_characters, "max_document_characters"
     by_size = int(size * limits.max_characters_per_byte)
     if by_size < limit:

@@ -64,10 +64,10 @@ Step = Start | Resume | Recognise | Settle | Refresh
 def next_step(
     record: DocumentRecord, head: ObjectVersion | None, hint: Hint | None, *, recognises: bool
 ) -> Step | None:
-    """Return the step that brings a document nearer to its object, or None when they match.
+    """Return the next step to make a document match its object, or None when they match.
 
-    `head` is the object's current version, None where the key has none. `hint` is the event, None after the
-    first step for it. `recognises` says whether the pipeline recognises pages without text.
+    `head` is the object's current version; None where the key has none. `hint` is the event, but None after the
+    first step. `recognises` says whether the pipeline recognises pages without text.
     """
     if head is None:
         matches = hint is None and record.status is Status.DELETED
@@ -81,7 +81,7 @@ def next_step(
         if not missing:
             recognise = recognises and record.recognised_from is None and record.textless_pages > 0
             return Recognise(head) if recognise else Settle(ranges.outcome(record), head)
-        if sweep or not record.dispatched:  # a sweep assumes that the messages are lost
+        if sweep or not record.dispatched:  # the sweep also sends messages again, as if lost
             return Resume(head, missing)
     return None if hint is None else Refresh(head, sweep=sweep)
 
@@ -95,7 +95,7 @@ def _start(record: DocumentRecord, head: ObjectVersion, *, has_leftovers: bool) 
         etag=head.etag,
         live_generation=record.live_generation,
         live_version=record.live_version,
-        # A document that was never started has no chunks; if the ledger was lost, reconcile finds them.
+        # A document that was never started has no chunks. If the ledger was lost, reconcile finds its chunks.
         swept=record.version is None and record.status is Status.PENDING,
         live_attributes=record.live_attributes,
     )

@@ -1,4 +1,4 @@
-"""A question: what goes in, the state that the steps fill, and the events that come out."""
+"""A question: its input, the state that the steps fill, and the events that it yields."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ REFUSAL = "The documents do not answer this question."
 class Question:
     """A question and where to look for its answer.
 
-    No collections means all of them; `document` narrows to one key, `filter` to several. `fallback` allows an
-    extractive answer when the model host fails. With `waits` the answer waits for a model host that sleeps. With
+    No collections means all of them; `document` restricts to one key, `filter` to several. `fallback` allows an
+    extractive answer when the model host fails. With `waits` the answer waits for a sleeping model host. With
     `by_sentence`, `Checked` events come while the model writes. With `quotes` the passages' best sentences are the
-    answer, and no model is asked or woken.
+    answer, and no model is called or woken.
     """
 
     text: str
@@ -46,7 +46,7 @@ class Question:
 
 
 class Admission(Protocol):
-    """Identifies the caller and charges the request beside other work. Each method may be called again."""
+    """Identifies the caller and charges the request, beside other work. Each method may be called again."""
 
     async def identified(self) -> Principal:
         """Return the caller once it is known. Raises `Unauthenticated`, `Unavailable`."""
@@ -66,7 +66,7 @@ class Ask:
 
 
 class Stopwatch:
-    """Adds up the seconds of each stage, and keeps each within its share of the deadline. Stages may overlap."""
+    """Adds up the seconds of each stage, and limits each to its share of the deadline. Stages may overlap."""
 
     def __init__(self, deadline: Deadline) -> None:
         self.deadline = deadline
@@ -103,7 +103,7 @@ def milliseconds(seconds: float) -> float:
 
 @dataclass(frozen=True, slots=True)
 class Searched:
-    """A question after its search: the `text` searched for, its unit `vector`, and up to `top_k` passages.
+    """A question after its search: the searched `text`, its unit `vector`, and up to `top_k` passages.
 
     `documents` are those of all candidates, by rank; some may not be live.
     """
@@ -119,7 +119,7 @@ class Searched:
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """The documents to ask one by one, with their names, and the model that writes a row for each."""
+    """The documents to answer from one by one, with their names, and the model that writes a row for each."""
 
     names: Mapping[str, str]
     model: LanguageModel
@@ -127,11 +127,11 @@ class Rows:
 
 @dataclass(frozen=True, slots=True)
 class Basis:
-    """The passages that a mode answers from in place of the nearest ones, and the prompt for them.
+    """The passages that a mode uses in place of the nearest ones, and the prompt for them.
 
-    With `rows`, the prompt is for the passages of one document. With an `answer`, no model is asked; one without
-    citations is a refusal. Its `sentences` are those of the documents. With `partial`, a part of the index did not
-    answer.
+    With `rows`, the prompt is for the passages of one document. With an `answer`, no model is called; an answer
+    without citations is a refusal. Its `sentences` come from the documents. With `partial`, a part of the index
+    did not answer.
     """
 
     mode: Mode
@@ -162,11 +162,11 @@ class ModelCall:
 class Inquiry:
     """The state of a question, which each step fills further.
 
-    `text` is searched for, `usage` counts the tokens of the calls that have ended. `prompted` are the passages of
-    the prompt, `refusal` the text of a refusal. `skipped` names the optional stages that failed or had no time.
-    The gate refuses the question if its `fit` is under `min_fit`; `fit` is None without a passage, `min_fit` where
-    no gate decides. With `partial`, a part of the index did not answer. The model may take this `share` of the
-    time that is left.
+    `text` is the searched text, and `usage` counts the tokens of the calls that have ended. `prompted` are the
+    passages of the prompt, `refusal` the text of a refusal. `skipped` names the optional stages that failed or had
+    no time. The gate refuses the question if its `fit` is under `min_fit`; `fit` is None without a passage,
+    `min_fit` where no gate decides. With `partial`, a part of the index did not answer. The model may take this
+    `share` of the time that is left.
     """
 
     ask: Ask
@@ -189,7 +189,7 @@ class Inquiry:
 
     @property
     def suspicious(self) -> frozenset[str]:
-        """The ids of the passages that give orders."""
+        """The ids of the passages that contain orders to the reader or the model."""
         return frozenset(passage.id for passage in self.passages if suspicion(passage.chunk.text))
 
     @property
@@ -198,13 +198,13 @@ class Inquiry:
         return self.mode is Mode.PASSAGES and Gate(self.min_fit).refuses(self.fit)
 
     def of(self, basis: Basis) -> Inquiry:
-        """Return the question as it is asked of the basis of a mode."""
+        """Return the question for the basis of a mode."""
         return replace(
             self,
             ask=replace(self.ask, prompt=basis.prompt or self.ask.prompt),
             passages=basis.passages,
             refusal=basis.answer.text if basis.answer else self.refusal,
-            min_fit=None,  # no gate decides
+            min_fit=None,  # no gate
             mode=basis.mode,
             partial=self.partial or basis.partial,
         )
@@ -221,9 +221,9 @@ class QueryReport:
 
 @dataclass(frozen=True, slots=True)
 class Passages:
-    """The passages of the prompt, in order, and the `question` that was searched for.
+    """The passages of the prompt, in order, and the searched `question`.
 
-    `suspicious` holds the ids of those that give orders.
+    `suspicious` holds the ids of passages that contain orders to the reader or the model.
     """
 
     passages: tuple[Passage, ...] = ()
@@ -249,9 +249,9 @@ class Checked:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """The report of an answer that ends here: its client left, or an error follows.
+    """The report to use if the answer ends here: the client leaves, or an error follows.
 
-    While `at_model`, the pieces and the time that follow are the model's, and are not in the report yet.
+    While `at_model`, later pieces and time belong to the model, and are not in the report yet.
     """
 
     report: QueryReport
@@ -260,7 +260,7 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class Waking:
-    """The question found no model host, `seconds` ago: 0 in the first of these events."""
+    """The question found no model host, `seconds` ago; the first of these events has 0."""
 
     seconds: float = 0.0
 

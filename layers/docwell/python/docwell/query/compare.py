@@ -1,7 +1,7 @@
-"""The mode `compare`: a question that is answered from each of several documents by itself, with a row for each.
+"""The mode `compare`: answer a question from each of several documents separately, with a row for each.
 
-A small model reads the passages of one document well, and confuses those of several. All rows together read and
-write at most as much as two answers of another mode.
+A small model reads the passages of one document well, but confuses those of several. All rows together use at most
+the tokens of two answers in another mode.
 """
 
 from __future__ import annotations
@@ -36,11 +36,11 @@ from docwell.query.retrieval.retrieval import Retrieval
 from docwell.query.writing import Writer
 
 FEWEST_DOCUMENTS, MOST_DOCUMENTS = 2, 8
-# Deleted documents keep their rows in the ledger.
+# Read more rows than documents: deleted documents keep their rows in the ledger.
 _LEDGER_ROWS = 4 * MOST_DOCUMENTS
 # A row is one sentence.
 ROW_TOKENS = 120
-# All rows together may cost as much as this number of answers in another mode.
+# All rows together may use the tokens of this many answers in another mode.
 ROWS_CALLS = 2
 # Fewer tokens leave no room for a sentence.
 _LEAST_PASSAGE_TOKENS = 120
@@ -99,7 +99,7 @@ class Comparison:
 
 @dataclass(slots=True)
 class _Row:
-    """One document: its name, its question and, once it is asked, its report."""
+    """One document: its name, its question and, once the model has answered, its report."""
 
     name: str
     inquiry: Inquiry
@@ -110,7 +110,7 @@ class _Row:
 async def answered_in_rows(writer: Writer, inquiry: Inquiry, rows: Rows) -> AsyncGenerator[Event]:
     """Yield the passages of all documents, each row once it is checked, and the answer.
 
-    A document that does not answer says so in its row, and so does one for which no time was left.
+    A row says so if its document has no answer, or if no time was left for it.
 
     Raises:
         BadInput: the question leaves no room for passages.
@@ -137,11 +137,11 @@ async def answered_in_rows(writer: Writer, inquiry: Inquiry, rows: Rows) -> Asyn
                             of_all = replace(event.report.inquiry, prompted=inquiry.prompted)
                             yield Progress(replace(event.report, inquiry=of_all), event.at_model)
                         elif isinstance(event, Token | Waking):
-                            # Tokens are unchecked: the row comes whole.
+                            # Send no text of unchecked tokens: the row comes whole.
                             yield Token("", event.pieces) if isinstance(event, Token) else event
             except DeadlineExceeded as error:
                 late, row.text = error, NO_TIME
-            # An answer that is being checked is finished even if its client leaves.
+            # A running answer is finished even if its client leaves, so report the progress.
             yield Progress(writer.reports.report(inquiry))
             if is_cancelled():
                 raise asyncio.CancelledError
@@ -161,7 +161,7 @@ def _limits(limits: QueryLimits, rows: int) -> QueryLimits:
 
 
 async def _row(writer: Writer, inquiry: Inquiry, document: str, name: str) -> _Row:
-    """Return a row that is not asked yet. Raises `BadInput`."""
+    """Return a row without an answer yet. Raises `BadInput`."""
     passages = tuple(passage for passage in inquiry.passages if passage.document == document)
     ask = replace(inquiry.ask, prompt=about(inquiry.ask.prompt, name))
     inquiry = replace(inquiry, ask=ask, passages=passages)
@@ -169,7 +169,7 @@ async def _row(writer: Writer, inquiry: Inquiry, document: str, name: str) -> _R
 
 
 def _number(row: _Row, cited: int) -> int:
-    """Number the citations of a row after the `cited` ones before it, and return how many there are now."""
+    """Number the citations of a row after the `cited` ones before it, and return the new total."""
     if row.report is None or not row.report.answer.citations:
         return cited
     answer = shifted(row.report.answer, cited)

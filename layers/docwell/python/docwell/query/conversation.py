@@ -1,4 +1,4 @@
-"""Rewriting of a follow-up question into one that stands alone."""
+"""Rewrite a follow-up question into one that stands alone."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from docwell.query.prompting import QUESTION_TOO_LONG, Prompt, fill
 from docwell.text.lexicon import UNSPACED, content_words
 from docwell.text.tokens import TokenRatio, bound_of_messages
 
-# Longer text, or several lines, is an answer and no question.
+# Longer text, or several lines, is an answer and not a question.
 _MAX_CHARACTERS = 400
-# A follow-up refers to the beginning of an answer.
+# The most characters of an earlier answer: a follow-up refers to its beginning.
 _MAX_TURN_CHARACTERS = 300
-# Words of up to so many letters are mostly articles and the like, in any alphabet. Ignoring a name only joins
-# two questions.
+# Words of up to this many letters are mostly articles and the like, in any alphabet. If such a word is a name,
+# ignoring it only joins two questions.
 _SAYS_LITTLE = 3
 
 
@@ -33,7 +33,7 @@ class FollowUp:
 
     @property
     def reading(self) -> Usage:
-        """About the tokens of the prompt."""
+        """The prompt's tokens, estimated."""
         return Usage(TokenRatio().estimate(bound_of_messages(self.messages)).tokens)
 
 
@@ -41,9 +41,8 @@ class FollowUp:
 class Conversation:
     """Rewrites follow-up questions with the language model.
 
-    Where the model fails, or adds no word of the conversation, the question before is put before a follow-up of up
-    to half its words.
-    A prompt takes up to `budget_tokens`: the host would cut a longer one.
+    If the model fails, or adds no word of the conversation, join the previous question and a follow-up that has up
+    to half its words. A prompt takes up to `budget_tokens`: the host would cut a longer one.
     """
 
     model: LanguageModel
@@ -53,7 +52,7 @@ class Conversation:
     def follow_up(self, history: Sequence[Turn], question: str) -> FollowUp:
         """Return the prompt with as many of the last turns as fit. Raises `BadInput` for a question too long."""
         for first in range(len(history) + 1):
-            # Shorten each to one line, so that an answer can neither forge a turn nor fill the context.
+            # Shorten each turn to one line, so that an answer can neither forge a turn nor fill the context.
             turns = "\n".join(
                 f"Q: {_one_line(turn.question)}\nA: {_one_line(turn.answer)}" for turn in history[first:]
             )
@@ -63,7 +62,7 @@ class Conversation:
         raise BadInput(QUESTION_TOO_LONG)
 
     async def standalone(self, follow_up: FollowUp, timeout_s: float) -> tuple[str, Usage]:
-        """Return the question with the words it refers to, and the model's tokens.
+        """Return the question with the words that it refers to, and the model's tokens.
 
         A failure of the model raises nothing.
         """
@@ -78,7 +77,7 @@ class Conversation:
 
 
 def _joined(follow_up: FollowUp) -> str:
-    """Return the question before, whose words name what "it" is, and the follow-up; a long follow-up alone."""
+    """Return the previous question, which names what "it" means, and the follow-up; a long follow-up alone."""
     before = follow_up.history[-1].question
     is_short = len(content_words(follow_up.question)) <= (len(content_words(before)) + 1) // 2
     return f"{before} {follow_up.question}" if is_short else follow_up.question

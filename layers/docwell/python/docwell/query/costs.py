@@ -1,7 +1,7 @@
 """The cost of one request: the time of the model host and of the function, by a price file.
 
-A self-hosted model is paid by the hour, so tokens cost the seconds that they take. docs/costs.md lists the costs
-outside this sum, and sums it by principal and day.
+A self-hosted model costs money by the hour, so tokens cost the seconds that they take. docs/costs.md lists the
+costs outside this sum, and shows sums by principal and day.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from docwell.config import SettingsError
 
 _MB_IN_GB = 1024  # as Lambda counts
 _SECONDS_IN_HOUR = 3600
-_DIGITS = 9  # of an amount: a request alone costs 0.0000037 USD
+_DIGITS = 9  # decimals of an amount: one request costs 0.0000037 USD
 
 Price = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Name = Annotated[str, Field(min_length=1)]
@@ -45,8 +45,8 @@ class FunctionPrice(BaseModel, frozen=True, extra="forbid"):
 class Prices(BaseModel, frozen=True, extra="forbid"):
     """A price file: prices in `currency` on the day `as_of`, from the pages in `source`.
 
-    An answer costs its model host, its function and its call of the API. Nothing reads `services`: they are the
-    prices of the rest of the system, for estimates.
+    The cost of an answer is that of its model host, its function and its call of the API. No code reads
+    `services`: they are prices of the rest of the system, for estimates.
     """
 
     name: Name

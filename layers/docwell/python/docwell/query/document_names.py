@@ -1,4 +1,4 @@
-"""The documents that a question names, and what to call them in its answer. Pure."""
+"""The documents that a question names, and their names in its answer. Pure."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from docwell.text.words import by_language, words
 _NAME_CHARACTERS = 80
 _FUNCTION_WORDS = frozenset(beginnings(" ".join(FUNCTION_WORDS)))
 _TOKEN = re.compile(rf"{UNSPACED.pattern}|(?:(?!{UNSPACED.pattern})[^\W_])+")
-# A shorter name without its suffix, as of 1.pdf, is a word or a number of the question.
+# A shorter name without its suffix, such as that of 1.pdf, is an ordinary word or number of the question.
 _SHORTEST_NAME = 3
 _YEAR = re.compile(r"(?:1[5-9]|20)\d\d")
 _NO_NAME = re.compile(r"[^\W\d_]+(?:\s+[^\W\d_]+)*")
@@ -25,8 +25,8 @@ _NO_NAME = re.compile(r"[^\W\d_]+(?:\s+[^\W\d_]+)*")
 def named(question: str, documents: Iterable[str]) -> dict[str, frozenset[str]]:
     """Return the documents that the question names, with its words in their file names.
 
-    Of the documents with some of the words, those count that no other surpasses: with all of them, and more. Words
-    of all file names do not count. Titles do not either: they have too many ordinary words.
+    A document with some of the words does not count if another has the same words and more. Words of all file
+    names are ignored, and so are titles, which have too many ordinary words.
     """
     question_words = frozenset(beginnings(question)) - _FUNCTION_WORDS
     shared = {key: question_words & file_beginnings(key) for key in documents}
@@ -37,7 +37,7 @@ def named(question: str, documents: Iterable[str]) -> dict[str, frozenset[str]]:
 
 
 class WrittenName(NamedTuple):
-    """The whole file name of a document where a question has it, with or without its suffix."""
+    """The whole file name of a document as a question has it, with or without its suffix."""
 
     key: str
     start: int
@@ -51,7 +51,7 @@ class WrittenName(NamedTuple):
 def written(question: str, documents: Iterable[str]) -> list[WrittenName]:
     """Return the documents whose whole file name the question has: "minutes 2024.docx", or "the Minutes 2024".
 
-    A name within a longer one does not count, nor one with the suffix of another file.
+    A name within a longer name does not count, nor a name with the suffix of another file.
     """
     tokens = list(_TOKEN.finditer(question))
     folded = tuple(fold(token[0]) for token in tokens)
@@ -89,9 +89,9 @@ def _folded_name(key: str) -> tuple[str, ...]:
 
 
 def wholly_named(question: str, documents: Iterable[str]) -> set[str]:
-    """Return the documents whose whole file name the question has, or all its words where it has several.
+    """Return the documents whose whole file name the question has, or all words of a name of several words.
 
-    "The lease of the boathouse" has the name boathouse-lease.md.
+    "The lease of the boathouse" names boathouse-lease.md.
     """
     documents = [*documents]
     question_words = frozenset(beginnings(question))
@@ -105,8 +105,8 @@ def wholly_named(question: str, documents: Iterable[str]) -> set[str]:
 def compares(question: str, documents: Iterable[str]) -> bool:
     """Return whether the question compares at least two of the documents, each named in its own words.
 
-    "What is the travel policy for contractors?" has words of two file names and compares nothing. A word of
-    comparing shows it, "and" before a name, two years, or file names to the letter.
+    Signs are a word of comparing, "and" before a name, two years, or exact file names. "What is the travel policy
+    for contractors?" has words of two file names and compares nothing.
     """
     documents = [*documents]
     names = set(named(question, documents).values())
@@ -127,9 +127,9 @@ def _comparing() -> re.Pattern[str]:
 
 
 def _joins(question: str, names: Iterable[frozenset[str]]) -> bool:
-    """Return whether an "and" comes before the name of another document than words before it name.
+    """Return whether an "and" joins the names of two documents.
 
-    Words of asking can be between the two, and words that the question already had: "plant north and plant south".
+    Question words may stand between them, and words that the question already had: "plant north and plant south".
     """
     before, is_joined, joining = frozenset[str](), False, words("compare.joining")
     for word in read(question)[1]:
@@ -144,9 +144,9 @@ def _joins(question: str, names: Iterable[frozenset[str]]) -> bool:
 
 
 def names_of(titles: Mapping[str, str], question: str) -> dict[str, str]:
-    """Return what to call each document, harmless and unlike the others.
+    """Return a harmless and unique name for each document.
 
-    It is the file name or the title, whichever has more of the question's words, and the key if two are alike.
+    It is the file name or the title, whichever has more of the question's words, or the key if two are equal.
     """
     question_words = frozenset(beginnings(question))
 
@@ -159,7 +159,7 @@ def names_of(titles: Mapping[str, str], question: str) -> dict[str, str]:
 
 
 def plain(name: str) -> str:
-    """Return a name, a key or words of a question without what would read as a link or a citation."""
+    """Return a name, a key or words of a question without parts that would read as a link or a citation."""
     return MARKER.sub(r"(\1)", clean_answer(" ".join(name.split()), ())[0])
 
 

@@ -1,4 +1,4 @@
-"""Use cases on documents: list and read those that a principal may see, add and delete where it may write."""
+"""Use cases on documents: list and read those that a principal may see; add and delete where it may write."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ from docwell.query.retrieval.scope import (
 )
 from docwell.text.visible import strip_invisible
 
-# S3 replaces this in the key of a form by the name of the file, so the key would not be fixed.
+# S3 replaces this in a form's key by the name of the file, so the key would not be fixed.
 _FILE_NAME = "${filename}"
-# A browser resolves these folders in an address, so a link to the document would never open it.
+# A browser resolves these folders in an address, so a link to such a document would never open it.
 _RELATIVE = frozenset({".", ".."})
 NO_PAGE = "this page does not exist, or has no text"
 
@@ -57,10 +57,10 @@ def list_documents(
     reach = reachable(principal)
     readable = None if reach is None else sorted(reach)
     if listing.collection is not None:
-        # A collection that the caller may not read looks like one without documents.
+        # A collection that the caller may not read looks empty, so that existence does not leak.
         readable = [listing.collection] if reaches(principal, listing.collection) else []
     within = readable
-    if "/" in listing.prefix:  # the prefix names their one collection
+    if "/" in listing.prefix:  # the prefix names one collection
         home = collection_of(listing.prefix)
         within = [home] if listing.collection in (None, home) and reaches(principal, home) else []
     shared = shared_prefix(principal, within[0] if within and len(within) == 1 else None)
@@ -98,7 +98,7 @@ class PageIndex(Protocol):
 
 
 def read_page(catalogue: Catalogue, index: PageIndex, principal: Principal, document: str, page: int) -> str:
-    """Return the text of a page (1-based) of the live version, as its chunks have it.
+    """Return the text of a page (1-based) of the live version, joined from its chunks.
 
     Raises:
         NotFound: no such document or page, no text on it, or the principal may not see it.
@@ -110,7 +110,7 @@ def read_page(catalogue: Catalogue, index: PageIndex, principal: Principal, docu
     text, end = "", 0
     passages = index.on_page(document, record.live_generation or "", page)
     for chunk in sorted((passage.chunk for passage in passages), key=lambda chunk: chunk.start):
-        # Chunks may overlap, and leave out blanks between them.
+        # Chunks may overlap, and omit the blanks between them.
         text += ("\n" if text and chunk.start > end else "") + chunk.text[max(end - chunk.start, 0) :]
         end = max(end, chunk.end)
     if not text:
@@ -155,7 +155,7 @@ def delete_document(
     if not may_see_record(principal, record):
         raise NotFound(NO_DOCUMENT)
     _check_write(principal, record.key)
-    if trail:  # first, so that no deletion is without an event
+    if trail:  # before the deletion, so that each has an event
         trail.append(AuditEvent(principal.id, Action.DELETED, frozenset({record.key})))
     writer.delete(record.key)
 

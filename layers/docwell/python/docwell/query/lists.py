@@ -1,7 +1,7 @@
 """The mode `list`: which documents mention a subject, or all values of a kind, and on which pages.
 
-The text of every chunk is searched, so that the count is one of documents and not of passages, up to limits that
-the answer states. No model is asked: it would have to read them all.
+It searches the text of every chunk, so it counts documents and not passages, up to limits that the answer states.
+It calls no model, which would have to read all chunks.
 """
 
 from __future__ import annotations
@@ -34,17 +34,17 @@ from docwell.text.visible import strip_invisible
 
 # The most chunks read for one list, at about 4 KB each.
 MOST_HITS = 2000
-# Documents in one search, and the divisor of this number when they have too many chunks.
+# The most documents in one search. With too many chunks, divide the documents by this number.
 _AT_ONCE = 200
 _PART = 8
-# The most lines of an answer, and the most values of all lines together: each passage that they name is cited, at
-# about 1 KB. The counts are of all.
+# The most lines of an answer, and the most values of all lines together: each of their passages is cited, at about
+# 1 KB. Counts include all.
 MOST_LINES, MOST_VALUES = 50, 400
 # The most places named in a line about a document that is no PDF.
 MOST_PLACES = 5
 NO_SUBJECT = 'the subject of the list is not clear: put it between quotation marks, as in "wind farm"'
 _PLURALS = [kind.plural for kind in KINDS.values()]
-# Rules cannot find names: sentences begin with a capital too, and so does every German noun.
+# Rules cannot find names: sentences, and all German nouns, begin with a capital too.
 NO_NAMES = (
     "A list cannot have names of people, organisations or places: without a model they cannot be told from other "
     f"words. It can have {', '.join(_PLURALS[:-1])} and {_PLURALS[-1]}."
@@ -52,7 +52,7 @@ NO_NAMES = (
 
 
 class TextIndex(Protocol):
-    """The text of the chunks, for lists of all that mention something. Expressions have no look-around."""
+    """The text of the chunks, to list all that mention a subject. Expressions have no look-around."""
 
     def containing(self, places: Places, patterns: Sequence[str], limit: int) -> Sequence[Passage]:
         """Return up to `limit` chunks whose text matches all regular expressions, in any case, in no order.
@@ -62,9 +62,9 @@ class TextIndex(Protocol):
 
 
 class Matches(NamedTuple):
-    """The matching chunks, and how many `of` how many documents were looked through in full.
+    """The matching chunks, and how many `of` how many documents were searched completely.
 
-    There are `more` documents, which were not even counted. The index did not answer for `unreached` documents.
+    `more`: there are further documents, not counted. The index did not answer for `unreached` documents.
     """
 
     hits: list[Passage]
@@ -75,18 +75,18 @@ class Matches(NamedTuple):
 
     @property
     def is_complete(self) -> bool:
-        """Whether all documents were looked through in full."""
+        """Return whether all documents were searched completely."""
         return self.documents == self.of and not self.more
 
     @property
     def of_one(self) -> bool:
-        """Whether there is one document only."""
+        """Return whether there is only one document."""
         return self.of == 1 and not self.more
 
     def counted(self, number: int) -> str:
         """Return a count of documents, or of pages of the only one: "4 of the 27 documents".
 
-        Where some were not looked through, it is "at least" so many.
+        If some documents were not searched, it begins with "at least".
         """
         total = "its pages" if self.of_one else f"{self._all_documents} documents"
         if self.is_complete:
@@ -95,7 +95,7 @@ class Matches(NamedTuple):
 
     @property
     def bound(self) -> str:
-        """Which documents were looked through, and what to do about those that were not."""
+        """Return which documents were searched, and how to search the others."""
         if self.of_one:
             return "" if self.is_complete else "It was not looked through in full."
         if self.is_complete:
@@ -120,7 +120,7 @@ class Lists:
     clock: Callable[[], float] = field(default=time.monotonic)
 
     def basis(self, searched: Searched) -> Basis:
-        """Return the list as an answer; without passages if no document has the subject or a value.
+        """Return the list as an answer; it has no passages if no document has the subject or a value.
 
         Raises `BadInput` where the question has no subject.
         """
@@ -165,9 +165,9 @@ class Lists:
         return Basis(Mode.LIST, passages, answer=answer, partial=is_partial)
 
     def _look(self, live: Mapping[str, LiveDocument], patterns: Sequence[str], *, more: bool) -> Matches:
-        """Look through these documents in the order of their keys, until all are done or a limit is reached.
+        """Search these documents in the order of their keys, until all are done or a limit is reached.
 
-        Return the chunks that match all patterns. Raises `Unavailable` where the index never answers.
+        Return the chunks that match all patterns. Raises `Unavailable` if the index answers no search.
         """
         keys, hits, unreached = sorted(live), list[Passage](), 0
         end, done, size = self.clock() + self.seconds, 0, _AT_ONCE
@@ -178,7 +178,7 @@ class Lists:
             batch = keys[done : done + size]
             try:
                 chunks = self.index.containing(by_collection(batch), patterns, room + 1)
-            except Unavailable:  # state what was looked through before
+            except Unavailable:  # report the documents searched so far
                 if not done:
                     raise
                 unreached = len(keys) - done
@@ -199,7 +199,7 @@ class Lists:
 
 
 def _mentioning(subject: Subject, matches: Matches) -> list[Passage]:
-    """Return the chunks with a term, of the documents, or the pages of one, that have the terms as joined."""
+    """Return the chunks with a term, in the documents (or pages of one) that have the terms as joined."""
 
     def places(chunks: Iterable[Passage]) -> set[str | int]:
         return {chunk.chunk.page if matches.of_one else chunk.document for chunk in chunks}
@@ -212,7 +212,7 @@ def _mentioning(subject: Subject, matches: Matches) -> list[Passage]:
 
 
 def _closest(term: Term, hits: Sequence[Passage]) -> list[Passage]:
-    """Return the chunks that have a term as written; if none has, those with all its words."""
+    """Return the chunks that have a term as written; if no chunk does, those with all its words."""
     verbatim = [hit for hit in hits if term.is_verbatim_in(hit.chunk.text)]
     return verbatim or [hit for hit in hits if term.count_in(hit.chunk.text) == len(term.words)]
 
@@ -234,7 +234,7 @@ def _mentions(subject: Subject, matches: Matches, hits: Sequence[Passage]) -> Ba
         where = _where(subject, group)
         title = where if matches.of_one else f"{plain(str(name))}, {where}"
         sentence, is_changed = quotable(best.chunk.text[start:end])
-        # Do not quote a passage that gives orders, nor a sentence that cleaning changes.
+        # Do not quote a suspicious passage, nor a sentence that cleaning changes.
         quotation = "" if is_changed or suspicion(best.chunk.text) else f": “{sentence}”"
         lines.append(f"- {title}{quotation} [{len(cited)}]")
     if shown[MOST_LINES:]:
@@ -257,7 +257,7 @@ def _where(subject: Subject, group: Sequence[Passage]) -> str:
 
 
 def _mention_summary(subject: Subject, matches: Matches, count: int) -> str:
-    """Return the count of documents, or of pages of one, and its bound; of a denied question, the others too."""
+    """Return the count of documents, or of pages of one, and its bound; for a denied question, also the others."""
     terms, without = (
         word.join(f"“{plain(term.text)}”" for term in group)
         for word, group in ((" or " if subject.any_term else " and ", subject.terms), (" or ", subject.without))
@@ -279,7 +279,7 @@ def _ranked(hits: Sequence[Passage], vector: Sequence[float]) -> list[Passage]:
 
 
 def _sentence(subject: Subject, text: str) -> tuple[int, int]:
-    """Return the place of the first sentence that mentions the subject, or that has most of its words."""
+    """Return the place of the first sentence that mentions the subject, or of the one with most of its words."""
     return max(segments(text), key=lambda place: subject.closeness(text[slice(*place)]))
 
 
@@ -293,7 +293,7 @@ class _Value(NamedTuple):
 
 
 def _quoted(values: Sequence[_Value]) -> tuple[int, int]:
-    """Return the place of the sentence of the first value of a passage, and of others that fit in a quote."""
+    """Return the place of the sentence of a passage's first value, and of further ones that fit in a quote."""
     first, last = values[0].span[0], max(value.span[1] for value in values)
     sentences = [
         (start, end) for start, end in segments(values[0].passage.chunk.text) if end > first and start < last
@@ -322,7 +322,7 @@ def _value_lines(
 ) -> str:
     """Return a line for each document, or for each place of a single one, and the count with its bound.
 
-    Add the values that are shown to those `cited`, by the id of their passage.
+    Add the shown values to `cited`, by the id of their passage.
     """
     rows = [
         (name, [*row])

@@ -13,7 +13,7 @@ _SLEEP = (ModelWaking.problem, ModelAsleep.problem)
 
 
 def record_query(report: QueryReport, cost: Cost, request_id: str) -> None:
-    """Add the metrics of one question; the request id and the prompt's version are properties, not dimensions."""
+    """Add the metrics of one question. Request id and prompt version are properties, not dimensions."""
     answer = report.answer
     timings, usage = answer.timings_ms, answer.usage
     metrics.add_dimension("model", answer.model)
@@ -26,14 +26,14 @@ def record_query(report: QueryReport, cost: Cost, request_id: str) -> None:
         "SuspiciousPassages": answer.suspicious_passages,
         "UnsupportedSentences": sum(not sentence.supported for sentence in answer.sentences),
         "Refusals": int(answer.status is AnswerStatus.REFUSED),
-        # Sleep is no failure, and neither is an extractive answer of a mode.
+        # A sleeping host is no failure, and neither is a mode's extractive answer.
         "Fallbacks": int(
             answer.status is AnswerStatus.EXTRACTIVE
             and answer.fallback_reason is not None
             and not answer.fallback_reason.startswith(_SLEEP)
         ),
     }
-    # A question that fails is counted with its problem.
+    # A failed question is counted by its problem.
     if answer.status is not AnswerStatus.FAILED and answer.fallback_reason == Overloaded.problem:
         record_alone("Overloads", 1)
     if report.inquiry.skipped:
@@ -51,7 +51,7 @@ def record_query(report: QueryReport, cost: Cost, request_id: str) -> None:
     for name, value in counts.items():
         metrics.add_metric(name, MetricUnit.Count, value)
     if answer.status in (AnswerStatus.ABANDONED, AnswerStatus.FAILED):
-        latencies = {}  # times of a part of an answer
+        latencies = {}  # omit the times of an interrupted answer
     for name, value in latencies.items():
         metrics.add_metric(name, MetricUnit.Milliseconds, value)
     metrics.add_metric("ModelHostSeconds", MetricUnit.Seconds, cost.model_host_s)
@@ -60,7 +60,7 @@ def record_query(report: QueryReport, cost: Cost, request_id: str) -> None:
 
 
 def record_sleep(*, asleep: bool) -> None:
-    """Record whether a question found all model hosts asleep, or had an answer of one.
+    """Record 1 if a question found all model hosts asleep, or 0 if a host answered.
 
     The alarms of infra/scaling.yaml start a host at the sum 1, and stop all after minutes without any value.
     """

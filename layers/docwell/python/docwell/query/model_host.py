@@ -1,4 +1,4 @@
-"""Protection of a failing model host: one retry before the first token, and a breaker that lets the host rest.
+"""Protect a failing model host: one retry before the first token, and a breaker that lets the host rest.
 
 Reserved concurrency of the function bounds how many requests reach the host at once.
 """
@@ -25,7 +25,7 @@ _LEAST_ATTEMPT_S = 0.5
 class Breaker:
     """Lets a host rest for `rest_s` seconds after `failures` failures in a row.
 
-    After the rest one failure means another rest. A process answers one request at a time, so the first request
+    After a rest, one failure starts another rest. A process answers one request at a time, so the first request
     after the rest is the only probe.
     """
 
@@ -58,8 +58,8 @@ class Breaker:
 class GuardedModel:
     """`docwell.ports.LanguageModel` with a breaker, and one retry before the first token.
 
-    The retry waits a random part of `backoff_s` seconds (full jitter). Missing a deadline shorter than
-    `fair_s` seconds does not count as a failure of the host. A host that has failed is not asked for facts.
+    The retry waits a random part of `backoff_s` seconds (full jitter). Missing a deadline shorter than `fair_s`
+    seconds does not count as a failure of the host. While a host fails, it gets no requests for facts.
     """
 
     model: LanguageModel
@@ -98,7 +98,7 @@ class GuardedModel:
                     self.breaker.record(failed=is_late or not works)
                 pause_s = random.uniform(0, self.backoff_s)  # noqa: S311 - jitter, not a secret
                 may_retry = of_host and not is_late and not works and deadline.left(pause_s) >= _LEAST_ATTEMPT_S
-                # A breaker that is not closed allows one attempt, the probe: it is not repeated.
+                # An open breaker allows one attempt, the probe: do not repeat it.
                 if is_retry or has_begun or not may_retry or not self.breaker.closed:
                     raise
             else:
@@ -126,5 +126,5 @@ async def whole(pieces: AsyncGenerator[str | Completion]) -> Completion:
 
 
 def has_read(error: Unavailable) -> bool:
-    """Return whether the host may have read the prompt before this error: its work is charged."""
+    """Return whether the host may have read the prompt before this error; then its work is charged."""
     return not isinstance(error, Overloaded | ModelWaking) and error.retry_after is not None

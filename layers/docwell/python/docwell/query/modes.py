@@ -1,9 +1,9 @@
-"""The modes of a question, and the choice among them where the caller leaves it to docwell.
+"""The modes of a question, and the choice among them if the caller sets none.
 
-The words of a question show that it asks for a list or compares documents. One about a document as a whole is
-nearer to an example of such a question (`modes.json`) than to an ordinary one and to any passage: in meaning, and
-in words, which also help in languages that the embedder does not know. Cosines differ from model to model, so they
-are only compared with each other, or measured by their spread among the examples.
+The words of a question show that it asks for a list or compares documents. A question about a document as a whole
+is nearer to an example of such questions (`modes.json`) than to ordinary examples and to any passage. Nearness
+combines cosines and shared words, which help in languages that the embedder does not know. Cosines differ between
+models, so they are only compared with each other, or with their spread among the examples.
 """
 
 from __future__ import annotations
@@ -35,11 +35,11 @@ from docwell.text.naming import has_suffix
 
 Vectors = NDArray[np.float32]
 
-# The weight of common words, in spreads of the cosines. Of 1, 2 and 3 it errs least (docs/modes.md).
+# The weight of common words, in spreads of the cosines. It errs least among 1, 2 and 3 (docs/modes.md).
 _WORDS = 2.0
-# To a model of one language, questions in another are near each other, whatever they ask. In languages with
-# examples 55 of 59 on a document share this part of their words, by rarity, with one. Of XQuAD's 1,331 questions,
-# 31 do.
+# An embedder for one language puts all questions in other languages near each other. In languages with examples,
+# 55 of 59 questions on a document share this part of their words, by rarity, with an example; of XQuAD's 1,331
+# other questions, 31 do.
 _LEAST_SHARED = 0.15
 _SUBJECT = re.compile(r"\{([^}]*)\}")
 
@@ -50,7 +50,7 @@ def example_texts() -> list[str]:
 
 
 def _examples(subject: str = r"\1") -> dict[Mode, list[str]]:
-    """Return the example questions by mode, about `subject` if given: that of an example is in braces."""
+    """Return the example questions by mode, about `subject` if given, which replaces the words in braces."""
     text = (files("docwell.query") / "modes.json").read_text(encoding="utf-8")
     return {
         Mode(mode): [_SUBJECT.sub(subject, question) for question in questions]
@@ -62,7 +62,7 @@ class Source(Protocol):
     """Finds the basis of an answer in one mode."""
 
     def basis(self, searched: Searched) -> Basis | None:
-        """Return the basis of an answer, None where the documents have none.
+        """Return the basis of an answer; None if the documents have none.
 
         Raises `BadInput` where the question is not one for this mode.
         """
@@ -70,14 +70,14 @@ class Source(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Modes:
-    """Finds what a question is answered from in the mode that its caller or docwell chooses."""
+    """Finds the passages for an answer in the mode that the caller or docwell chooses."""
 
     router: Router
     sources: Mapping[Mode, Source]
     retrieval: Retrieval
 
     def basis(self, searched: Searched) -> Basis | None:
-        """Return the basis of the mode's answer; None where the passages answer.
+        """Return the basis of the mode's answer; None for an answer from the nearest passages.
 
         Raises `BadInput` where the caller has chosen a mode that does not suit the question.
         """
@@ -105,7 +105,7 @@ class Modes:
     def _name(self, searched: Searched) -> WrittenName | None:
         """Return the only document whose whole file name the question has.
 
-        The ledger is read for a name with a suffix, and where the caller wants an overview.
+        Read the ledger only for a name with a suffix, or if the caller wants an overview.
         """
         names = written(searched.text, searched.documents)
         if not names and (searched.mode is Mode.OVERVIEW or has_suffix(searched.text)):
@@ -115,7 +115,7 @@ class Modes:
 
 
 def _is_place(text: str, name: WrittenName) -> bool:
-    """Return whether a document that a list names is the place to look, not one of the terms to look for."""
+    """Return whether the question names the document as the place to search, not as a term to search for."""
     subject = find_subject(text)
     terms = (*subject.terms, *subject.without) if subject else ()
     is_term = any(term.text == text[name.start : name.end] for term in terms)
@@ -125,7 +125,7 @@ def _is_place(text: str, name: WrittenName) -> bool:
 class Router:
     """Chooses the mode of a question. `embed` returns the vectors of the examples, at the first question.
 
-    `language` is that of the embedding model, if it knows a single one.
+    `language` is the language of an embedding model that knows only one.
     """
 
     def __init__(
@@ -147,7 +147,7 @@ class Router:
             return Mode.LIST
         if compares(searched.text, searched.documents):
             return Mode.COMPARE
-        if name:  # the examples of overviews name no documents
+        if name:  # remove it: the examples of overviews name no document
             (vector,) = self.embedder.embed_queries([text]).tolist()
             searched = replace(searched, text=text, vector=vector, passages=())
         return Mode.OVERVIEW if self._is_overview(searched) else None
@@ -156,7 +156,7 @@ class Router:
         """Return whether a question is nearer to an example of overviews than to others and to its passages."""
         shared = self._shared(searched.text)
         is_foreign = self._language is not None and is_in_other_language(searched.text, self._language)
-        # The embedder does not know the language: an example must have its words.
+        # If the embedder does not know the language, the question must share words with an example.
         if is_foreign and max(map(shared, self._words[Mode.OVERVIEW])) < _LEAST_SHARED:
             return False
         vector = np.asarray(searched.vector, dtype=np.float32)
@@ -168,7 +168,7 @@ class Router:
 
         near = {mode: max(map(nearness, row, self._words[mode])) for mode, row in cosines.items()}
         passages = [nearness(passage.score, _words_of(passage.chunk.text)) for passage in searched.passages]
-        return near[Mode.OVERVIEW] > max([near[Mode.PASSAGES], *passages])  # in doubt, passages
+        return near[Mode.OVERVIEW] > max([near[Mode.PASSAGES], *passages])  # in doubt, choose passages
 
     def _shared(self, question: str) -> Callable[[frozenset[str]], float]:
         """Return a function for the share of the question's words, by rarity, that are among others."""

@@ -1,4 +1,4 @@
-"""The mode `overview`: what one document is, from the pieces of it that ingest has marked."""
+"""The mode `overview`: describe one document, from the pieces that ingest has marked in it."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ _Item = TypeVar("_Item")
 _PER_PASSAGE = 4
 _PASSAGES_OF_OPENING_AND_HEADINGS = 3
 _HEADINGS = 12
-# An overview without a model: the beginning, which has the title, the authors and the date, in characters; then
-# sentences of the opening, of the passages nearest to the question, and of all other pieces.
+# An overview without a model, in characters: first the beginning, with title, authors and date; then sentences of
+# the opening, of the passages nearest to the question, and of all other pieces.
 _BEGINNING = 700
 _OF_OPENING, _OF_NEAREST, _OF_REMAINDER = 3, 4, 3
 # The first pieces are the opening, which has about two chunks.
@@ -41,7 +41,7 @@ ONE_DOCUMENT = "an overview is of one document, and this question has found seve
 class Overview:
     """The documents' marked pieces, and the prompt for them.
 
-    An overview that is `extractive` is the document's own sentences, at once: a slow model host writes none.
+    An `extractive` overview quotes the document's sentences at once, without a model: for slow model hosts.
     """
 
     index: Overviews
@@ -49,11 +49,11 @@ class Overview:
     extractive: bool = False
 
     def basis(self, searched: Searched) -> Basis | None:
-        """Return the pieces of the document that all passages are of, about as long as `top_k` passages.
+        """Return pieces of the one document that all passages belong to, about as long as `top_k` passages.
 
-        They are of the passages' generation, in the order of the document, with the passages among them. None
-        without a passage, and for a document that an earlier release has indexed. Raises `BadInput` for passages
-        of several documents.
+        They belong to the passages' generation, are in document order, and include the passages. Return None
+        without a passage, and for a document that an earlier release indexed. Raises `BadInput` for passages of
+        several documents.
         """
         generations = {(passage.document, passage.generation) for passage in searched.passages}
         if len(generations) > 1:
@@ -77,8 +77,8 @@ def pieces(
 ) -> tuple[Passage, ...]:
     """Return the opening, the largest headings and statements from all parts, in the order of the document.
 
-    The passages nearest to the question, best first, take the places of pieces that they hold. A chunk that gives
-    orders has no piece: a piece alone may look harmless. Without marks there is none.
+    The passages nearest to the question, best first, replace the pieces that they contain. A suspicious chunk
+    gives no piece, because a piece alone may look harmless. Without marks there are no pieces.
     """
     by_text: dict[str, tuple[Mark, Passage, str]] = {}
     for passage, marks in sorted(marked, key=lambda entry: (entry[0].chunk.page, entry[0].chunk.start)):
@@ -94,7 +94,7 @@ def pieces(
         *nlargest(_HEADINGS, by_part[Part.HEADING], key=lambda entry: entry[0].size),
         *spread(by_part[Part.STATEMENT], statements),
     ]
-    # Check last: a document of 20,000 pages has 10,000 marked chunks.
+    # Check for suspicion last: a document of 20,000 pages has 10,000 marked chunks.
     harmless = [piece for _, piece, chunk_text in chosen if not suspicion(chunk_text)]
     best = [passage for passage in near if harmless and not suspicion(passage.chunk.text)]
     outside = [piece for piece in harmless if not any(_holds(passage, piece) for passage in best)]

@@ -1,4 +1,4 @@
-"""Sentences, words, stems and scripts: the one definition, for ranking and for checking answers. Pure."""
+"""Split text into sentences, words, stems and scripts, for ranking and for checking answers. Pure."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from docwell.text.words import numbers
 # A citation marker of an answer, `[3]` or `[1, 2]`.
 MARKER = re.compile(r"\[(\d{1,3}(?:\s*[,;]\s*\d{1,3})*)\]")
 
-# Full stops that white space follows, and those that anything may follow.
+# Full stops that end a sentence before white space, and those that end one anywhere.
 _SPACED_ENDS = ".!?…؟።։܀۔．"
 _UNSPACED_ENDS = "。！？｡।॥၊။។"
 SENTENCE_ENDS = _SPACED_ENDS + _UNSPACED_ENDS
 _CLOSERS = r"[\"'”’»)\]}」』）】›]*"
-# "Acme INC. [1]." is one sentence: its first full stop is of a short form.
+# "Acme INC. [1]." is one sentence: the first full stop belongs to a short form.
 _MARKERS_AFTER = r"(?:(?:\s*\[[\d,;\s]+\])+\.?)?"
 _SENTENCE_END = re.compile(
     rf"(?:[{_SPACED_ENDS}]{_CLOSERS}{_MARKERS_AFTER}(?=\s|$)|[{_UNSPACED_ENDS}]{_CLOSERS}{_MARKERS_AFTER}|\n{{2,}})\s*"
@@ -30,7 +30,7 @@ _NO_SENTENCE_END = re.compile(
     r"|\b(?:Mr|Mrs|Ms|Dr|Prof|St|Jr|Sr|Sra|Gen|Sen|Rep|Gov|Capt|Col|Lt|Mt|Hr|Fr|No|Nos|Fig|Inc|Ltd|Co|Corp|Rev|vs|etc"
     r"|e\.g|i\.e|cf|approx|ca|bzw|inkl|Mio|Mrd|Tsd))\.\s*$"
 )
-# Nor does one between a short form and its number, or between the day and the month of "3. Mai".
+# A full stop between a short form and its number, or in the date "3. Mai", ends no sentence either.
 _NUMBERED = re.compile(
     r"\b(?:Nr|[Aa]rt|Abs|Ziff|Rn|Bd|Kap|Tab|[Ss]ec|[Ss]ect|[Cc]h|[Vv]ol|[Pp]ara?|pp?|S|n\u00ba|n\u00fam|p\u00e1g"
     r"|Jan|Feb|Mar|Apr|Jun|Jul|Aug|Sept?|Oct|Nov|Dec)\.$"
@@ -41,9 +41,9 @@ _GERMAN_MONTH = re.compile(
 )
 _LONGEST_SHORT_FORM = 8
 # A row of a table, as its reader writes it: "batch: C-02 | litres: 318", or "C-02 | litres: 318" where the first
-# column has no head. It is one sentence with all its cells.
+# column has no head. The whole row is one sentence.
 _SHEET_ROW = re.compile(r"^(?:[^\n|:]+: [^\n]* \| |[^\n|]+ \| [^\n|:]+: )[^\n]*(?:\n|$)", re.MULTILINE)
-# Vowel signs and accents, which `\w` leaves out: each would cut its word into letters that any text has.
+# Vowel signs and accents are not in `\w`; without them a word would break into letters that any text has.
 _SIGNS = (
     "\u0300-\u036f\u0483-\u0489\u0591-\u05bd\u05bf\u05c1\u05c2\u05c4\u05c5\u05c7\u0610-\u061a\u064b-\u065f\u0670"
     "\u06d6-\u06dc\u06df-\u06e4\u06e7-\u06ed\u0900-\u0963\u0981-\u0df3\u0e31-\u0e4e\u0eb1-\u0ece\u0f71-\u0f84"
@@ -51,31 +51,31 @@ _SIGNS = (
 )
 _WORD = rf"[\w{_SIGNS}]+"
 _LETTERS_OR_DIGITS = rf"[^\W\d_]+(?:(?!\d)[{_SIGNS}][^\W\d_]*)*|\d+"
-# The same matches for lower-case ASCII text, in 60% of the time.
+# Patterns with the same matches for lower-case ASCII text, in 60% of the time.
 _IN_ASCII = {_WORD: re.compile(r"\w+", re.ASCII), _LETTERS_OR_DIGITS: re.compile(r"[a-z]+|\d+", re.ASCII)}
-# Thai, Lao, Khmer, kana and Chinese characters: no spaces between words.
+# Thai, Lao, Khmer, kana and Chinese characters have no spaces between words.
 UNSPACED = re.compile("[\u0e00-\u0eff\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]")
 
-_ALEF = "\u0627"  # in every Arabic text
-# "And" and the article, which Arabic writes with the next word, where light10 cuts them (Larkey, Ballesteros and
-# Connell, "Light Stemming for Arabic Information Retrieval", 2007).
+_ALEF = "\u0627"  # every Arabic text has it
+# "And" and the article, which Arabic joins to the next word; cut as light10 does (Larkey, Ballesteros and Connell,
+# "Light Stemming for Arabic Information Retrieval", 2007).
 _ARABIC_PARTICLES = re.compile(
     rf"(?<![\w{_SIGNS}])(?:(?:[\u0648\u0641\u0628\u0643]?\u0627\u0644|\u0644\u0644)(?=\w\w)|\u0648(?=\w{{3}}))"
 )
 
-# Most words of a text are among the few thousand that every text has.
+# The cache size: most words of a text are among the few thousand that every text has.
 _WORDS_KEPT = 8192
-# A question reads its passages several times, and the next question reads some of them again.
+# The cache size: a question reads its passages several times, and the next question reads some of them again.
 TEXTS_KEPT = 1024
 _BEGINNING = 6
 
-# The longest quote; longer sentences are cut into windows.
+# The longest quote in characters; longer sentences are cut into windows.
 MAX_QUOTE_CHARACTERS = 320
 # A colon at the end of a line introduces a list, and a bullet or a number begins its items.
 _LEAD_IN = re.compile(r"[:\uff1a][ \t]*(?:\n|$)")
 _ITEM = re.compile(r"(?:[-*\u2022\u2023\u25aa\u25cf\u25e6\u2013\u2014\uf0b7]|\(?(?:\d{1,2}|[^\W\d_])[.)])\s")
 
-# Words that hold an English sentence together and do not say what it is about.
+# Function words of English, which do not say what a sentence is about.
 _FUNCTION_WORDS = """
     a about after all also an and any are as at be because been before between both but by can could did do does
     during each for from had has have he her his how i if in into is it its may more most must no not of on one or
@@ -85,7 +85,7 @@ _FUNCTION_WORDS = """
 """
 FUNCTION_WORDS = frozenset(_FUNCTION_WORDS.split())
 
-# Number words and their digits; those of German, French and Spanish apart.
+# Number words and their digits: in English, and in German, French and Spanish.
 SPELLED, SPELLED_ABROAD = (
     {word: str(number) for word, number in numbers(of_ones).items()}
     | {word: str(10 * number) for word, number in numbers(of_tens).items()}
@@ -120,7 +120,7 @@ def segments(text: str, longest: int = MAX_QUOTE_CHARACTERS) -> list[tuple[int, 
 
 
 def statements(text: str, longest: int = MAX_QUOTE_CHARACTERS) -> list[tuple[int, int]]:
-    """Return the segments; one that introduces a list with a colon goes on to its last item, up to `longest`."""
+    """Return the segments; one that introduces a list with a colon extends to the last item, up to `longest`."""
     spans: list[tuple[int, int]] = []
     for start, end in segments(text, longest):
         if spans and end - spans[-1][0] <= longest:
@@ -140,7 +140,7 @@ def windows(text: str, longest: int = MAX_QUOTE_CHARACTERS) -> list[tuple[int, i
 
 
 def _split(text: str, pattern: str = _WORD) -> list[str]:
-    """Return the lower-case words in order; unspaced scripts give each pair of neighbouring characters."""
+    """Return the lower-case words in order; for unspaced scripts, each pair of neighbouring characters."""
     folded = unicodedata.normalize("NFKC", text).casefold()
     if folded.isascii():
         return _IN_ASCII[pattern].findall(folded)
@@ -157,32 +157,32 @@ def _split(text: str, pattern: str = _WORD) -> list[str]:
 
 @lru_cache(TEXTS_KEPT)
 def words(text: str) -> frozenset[str]:
-    """Return the words of a text as they are compared."""
+    """Return the words of a text in the form for comparing."""
     return frozenset(_split(text))
 
 
 def rarity(having: int, of: int) -> float:
-    """Return the inverse document frequency of a word that `having` of so many texts have; more than 0."""
+    """Return the inverse document frequency of a word that `having` of the texts contain; always over 0."""
     return math.log(1 + of / (1 + having))
 
 
 def ordered_words(text: str) -> list[str]:
-    """Return the words of a text in order. Letters and digits are apart, as in `beginnings`."""
+    """Return the words of a text in order. Letters and digits are separate words, as in `beginnings`."""
     return _split(text, _LETTERS_OR_DIGITS)
 
 
 def beginnings(text: str) -> list[str]:
     """Return the words of a text in order, each cut to its first letters.
 
-    This drops endings in any language: "requires" equals "requirement". Letters and digits are apart: "FY2022" has
-    "2022". It is for ranking; to check an answer it equates too much.
+    This drops endings in any language: "requires" equals "requirement". Letters and digits are separate words:
+    "FY2022" has "2022". Use it only for ranking: it equates too many words to check an answer.
     """
     return [word[:_BEGINNING] for word in ordered_words(text)]
 
 
 @lru_cache(TEXTS_KEPT)
 def content_words(text: str) -> frozenset[str]:
-    """Return the stems of the words that say what a text is about: no function words, small numbers in digits."""
+    """Return the stems of the words that carry meaning: no function words, and small numbers in digits."""
     return frozenset(_VALUES.get(word) or stem(word) for word in words(text) if word not in FUNCTION_WORDS)
 
 
@@ -190,7 +190,7 @@ def content_words(text: str) -> frozenset[str]:
 def stem(word: str) -> str:
     """Return an English word without its ending, so that inflected forms are equal; other words unchanged.
 
-    It is crude: both sides of a comparison go through it.
+    It is crude, so apply it to both sides of a comparison.
     """
     if not word.isascii():
         return word
@@ -202,7 +202,7 @@ def stem(word: str) -> str:
         if word.endswith(ending) and not word.endswith("ss") and len(word) - len(ending) >= len("pag"):
             word = word[: -len(ending)]
             break
-    # "studies" has an "i" and "studying" a "y".
+    # "studies" gives "studi", so turn the "y" of "studying" into "i" too.
     return f"{word[:-1]}i" if word.endswith("y") and len(word) > len("pay") else word
 
 
@@ -216,14 +216,14 @@ def fold(text: str) -> str:
 
 
 def fold_each(text: str) -> str:
-    """Return a text with each character folded, of the same length, so that places stay."""
+    """Return a text with each character folded to one character, so that places stay the same."""
     return text.lower() if text.isascii() else "".join(fold(character)[:1] or character for character in text)
 
 
 @lru_cache(TEXTS_KEPT)
 def script(text: str) -> str:
     """Return the script of most letters as Unicode names it ("LATIN", "CYRILLIC"), or "" without letters."""
-    # Looking up names is slow, and a few hundred letters show the script.
+    # Sample: looking up names is slow, and a few hundred letters show the script.
     letters = islice(filter(str.isalpha, text), 400)
     counts = Counter(
         "LATIN" if letter.isascii() else unicodedata.name(letter, "").partition(" ")[0] for letter in letters
@@ -233,7 +233,7 @@ def script(text: str) -> str:
 
 @lru_cache(TEXTS_KEPT)
 def _cuts_of_passage(text: str) -> tuple[int, ...]:
-    """Return the cuts of a text that is cut again and again, unlike a growing answer."""
+    """Return the cuts of a text, cached: passages are cut again and again, unlike a growing answer."""
     return _cuts(text)
 
 

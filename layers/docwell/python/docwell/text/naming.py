@@ -9,7 +9,7 @@ from docwell.media_types import MEDIA_TYPES
 from docwell.text.lexicon import beginnings
 
 NAMES_KEPT = 4096
-# Only those of documents: the end of "v2.1 draft" is no suffix.
+# Only suffixes of document files: the end of "v2.1 draft" is no suffix.
 _SUFFIXES = rf"(?:{'|'.join(map(re.escape, MEDIA_TYPES))})"
 _SUFFIX = re.compile(rf"{_SUFFIXES}\Z", re.IGNORECASE)
 _SUFFIX_HERE = re.compile(rf"{_SUFFIXES}(?![a-z0-9])", re.IGNORECASE)
@@ -23,12 +23,12 @@ def file_words(key: str) -> str:
 
 @lru_cache(NAMES_KEPT)
 def file_beginnings(key: str) -> frozenset[str]:
-    """Return the words of a key's file name as rankings compare them."""
+    """Return the words of a key's file name in the form that rankings compare."""
     return frozenset(beginnings(file_words(key)))
 
 
 def file_suffix(text: str, at: int = 0) -> str:
-    """Return the suffix of a document's file that begins at this place: ".docx" for "minutes.docx" at 7, or ""."""
+    """Return the suffix of a document's file at this place: ".docx" for "minutes.docx" at 7, or ""."""
     match = _SUFFIX_HERE.match(text, at)
     return match[0].lower() if match else ""
 

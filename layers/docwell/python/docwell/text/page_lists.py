@@ -15,7 +15,7 @@ def listed(numbers: Iterable[int]) -> str:
     '3,7-9'
     """
     runs = []
-    # Numbers of a run have the same distance to their position.
+    # Within a run, number minus position is constant.
     for _, run in groupby(enumerate(sorted(numbers)), lambda item: item[1] - item[0]):
         pages = [number for _, number in run]
         runs.append(str(pages[0]) if len(pages) == 1 else f"{pages[0]}-{pages[-1]}")
@@ -23,7 +23,7 @@ def listed(numbers: Iterable[int]) -> str:
 
 
 def page_failures(pages: Mapping[int, Reason]) -> frozenset[str]:
-    """Return one entry for each reason, which `by_reason` reads: `too_slow 3,7-9`."""
+    """Return one entry for each reason, in the form that `by_reason` reads: `too_slow 3,7-9`."""
     reasons = set(pages.values())
     return frozenset(f"{reason} {listed(n for n in pages if pages[n] is reason)}" for reason in reasons)
 

@@ -9,12 +9,12 @@ from docwell.text.lexicon import SENTENCE_ENDS, UNSPACED, segments
 
 # Rows of tables and formulas have fewer letters.
 _LETTERS_SHARE = 0.7
-# Shorter sentences say little by themselves. In unspaced scripts words are not counted.
+# Shorter sentences say little by themselves. Words are not counted in unspaced scripts.
 _FEWEST_WORDS = 5
-# Letter-spaced titles and formulas have more words of one letter, and unmapped glyphs words of any length.
+# Letter-spaced titles, formulas and text with unmapped glyphs have a larger share of words of one letter.
 _MOST_SINGLE = 0.3
 _WORD_LENGTH = (2.5, 13.0)
-# Letters with digits or capitals inside: "vT3x", "tHe". Names such as "iPhone 3GS" are few.
+# The largest share of words with digits or capitals inside: "vT3x", "tHe". Names such as "iPhone 3GS" are few.
 _MOST_MIXED = 0.2
 _MIXED = re.compile(r"[^\W\d_]+\d\w*|\d+[^\W\d_]+\d\w*|[^\W\d_]*[a-z][A-Z][^\W_]*")
 
@@ -29,7 +29,7 @@ _ISSUE = re.compile(
 _ADDRESS = re.compile(r"https?:|www\.|\w\[?\.\]?(?:org|com|net|edu)/")
 # "[PS07]" and "[EVGW+10]".
 _KEY = re.compile(r"\[[^\W\d_][^\W_+]{0,6}\+?\d\d[a-z]?\]")
-# A list of references has this share of them among its sentences, and a name with an initial for so many words.
+# In a list of references, this share of the sentences are references, and so many words have one initial.
 _REFERENCES_SHARE = 0.25
 _WORDS_OF_NAME = 20
 _FEWEST_NAMES = 3
@@ -37,12 +37,12 @@ _FEWEST_NAMES = 3
 _MOST_HEADING_WORDS = 12
 # A heading is shorter than the lines of the text below it.
 _HEADING_SHARE = 0.6
-# Articles and prepositions, which end no heading, are mostly so short.
+# Most articles and prepositions have at most this many letters; they end no heading.
 _SHORT_WORD = 3
 
 
 def is_sentence(text: str) -> bool:
-    """Return whether a text is a whole sentence of prose: from its start to its end, of words, not of a list."""
+    """Return whether a text is a whole sentence of prose: complete, made of words, and not a list."""
     first = text.lstrip("\"'\u201c\u2018\u00ab\u201e\u00bf\u00a1(")[:1]
     ended = text.rstrip("\"'\u201d\u2019\u00bb)").endswith(tuple(SENTENCE_ENDS))
     if not (first.isalpha() and not first.islower() and ended) or is_reference(text):
@@ -58,7 +58,7 @@ def is_sentence(text: str) -> bool:
 
 
 def is_reference(text: str) -> bool:
-    """Return whether a sentence is of a list of references.
+    """Return whether a sentence belongs to a list of references.
 
     It has two of these: names with initials, a year or a key ("[PS07]"), an address. Or it has an issue and pages.
     """
@@ -77,7 +77,7 @@ def is_bibliography(text: str) -> bool:
 
 
 def after_headings(text: str, start: int, end: int) -> int:
-    """Return where a sentence of a text begins behind the headings that precede it without a full stop."""
+    """Return the start of a sentence without the headings before it, which have no full stop."""
     while start == 0 or text[start - 1] == "\n":
         lines = text[start:end].split("\n")
         below = [line.strip() for line in lines[1:] if line.strip()]
@@ -95,7 +95,7 @@ def after_headings(text: str, start: int, end: int) -> int:
 def paragraphs(text: str) -> list[str]:
     """Return the paragraphs of a text in one line each.
 
-    A line that is much shorter than the longest ends one, and after a full stop it begins one.
+    A line much shorter than the longest ends a paragraph, and after a full stop it begins one.
     """
     lines = [line.strip() for line in text.split("\n")]
     longest = max(map(len, lines))
@@ -112,7 +112,7 @@ def paragraphs(text: str) -> list[str]:
 
 
 def _is_heading(line: str, longest: int) -> bool:
-    """Return whether a line can be a heading: it is short beside the others, and no short word ends it."""
+    """Return whether a line can be a heading: it is shorter than the others, and its last word is not short."""
     words = line.split()
     last = words[-1] if words else ""
     goes_on = last.islower() and len(last) <= _SHORT_WORD

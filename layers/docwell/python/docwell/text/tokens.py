@@ -1,7 +1,7 @@
 """Token counts for a language model whose tokenizer is on its host and not here.
 
-`bound_of` gives an upper bound. `TokenRatio` learns from the host's reports how far below that bound one model
-stays, closely enough to see that the host cut a prompt.
+`bound_of` returns an upper bound. `TokenRatio` learns from the host's reports how far below this bound a model
+stays, exactly enough to detect a prompt that the host has cut.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from typing import NamedTuple, Self
 from docwell.answers import Message
 from docwell.text.lexicon import TEXTS_KEPT
 
-# Pieces that a text is cut into for counting: up to 4 letters of a Latin word, 2 of a Cyrillic or Arabic one,
-# a digit, a run of white space, or any other single character. A tokenizer has no tokens for a `code`, which no
-# language has as a word (capitals or digits inside, 6 consonants, 25 letters), nor for most `rare` characters.
+# Pieces to count: up to 4 letters of a Latin word, 2 of a Cyrillic or Arabic one, a digit, a run of white space,
+# or any other single character. A tokenizer has no tokens for a `code`, a word of no language (capitals or digits
+# inside, 6 consonants, 25 letters), nor for most `rare` characters.
 _PIECE = re.compile(
     r"(?P<cyrillic> ?[\u0400-\u045f]{1,2})|(?P<arabic> ?[\u0600-\u06ff]{1,2})"
     r"|(?P<code> ?\b(?:[A-Z]?[a-z]*(?:[a-z][A-Z]|[A-Za-z][0-9])|[A-Z]{2,}[a-z]{2}|[0-9]+[A-Za-z]|[A-Za-z]{25}"
@@ -38,7 +38,7 @@ _TOKENS_PER_PIECE = {
 }  # fmt: skip
 # A tokenizer falls back to bytes, so no text has more tokens than bytes.
 _BY_BYTES = frozenset({"code", "rare"})
-# Teach the ratio no prompt with a larger share of these.
+# Do not learn from a prompt with a larger share of rare pieces.
 _MOST_RARE = 0.1
 # The most tokens that a chat template adds to each message.
 _MESSAGE = 8
@@ -46,28 +46,28 @@ _MESSAGE = 8
 # On those passages a token has 1.04 to 2.3 pieces: a whole prompt has at least 0.43 tokens per piece, and a
 # truncated one about half of that.
 _LEAST_OF_PIECES = 0.4
-# The ratio before anything is learnt: Latin words on those passages have about this share of their bound.
+# The initial ratio: Latin words on those passages have about this share of their bound.
 _FIRST_RATIO = 0.65
 # A report over this share of the bound cannot be true.
 _MOST_OF_BOUND = 1.5
-# A ratio is trusted after so many reports, with a smaller mean error than this,
+# Trust a ratio after this many reports, if the mean error is smaller than this,
 _NEEDED_REPORTS = 20
 _MOST_ERROR = 0.10
-# and only for a prompt whose share in other scripts is this near to the mean of the prompts learnt.
+# and if the prompt's share of other scripts is this near to the mean of the learnt prompts.
 _NEAR = 0.25
-# Estimates are off by up to four mean errors, and by this share at least.
+# Estimates are off by up to this many mean errors, and by at least this share.
 _WIDTH = 4
 _LEAST_MARGIN = 0.05
-# A count under this share of the least expected is that of a cut prompt.
+# A count below this share of the least estimate means that the prompt was cut.
 _CUT = 0.9
-# The running means forget this share with each report.
+# The weight of a new report in the running means.
 _MEMORY = 0.1
 
 
 class TokenBound(NamedTuple):
-    """The most tokens of the `plain` (ASCII) part of a text, of its `foreign` rest, and of what is `rare` in both.
+    """The most tokens of the `plain` (ASCII) part of a text, of its `foreign` rest, and of `rare` pieces in both.
 
-    Rare text has a token for each byte, whatever the ratio of the model is. `pieces` are of all three.
+    Rare text has a token for each byte with any model. `pieces` counts the pieces of all three.
     """
 
     plain: float = 0
@@ -77,7 +77,7 @@ class TokenBound(NamedTuple):
 
     @property
     def most(self) -> int:
-        """The upper bound in tokens, for a model of which nothing is known."""
+        """The upper bound in tokens, for an unknown model."""
         return math.ceil(self.plain + self.foreign + self.rare)
 
     @property
@@ -114,7 +114,7 @@ def total(bounds: Iterable[TokenBound]) -> TokenBound:
 class TokenEstimate:
     """The tokens that a prompt is expected to take.
 
-    `high` is what must fit into the context; a host that reports less than `least` has cut the prompt.
+    `high` tokens must fit into the context; a host that reports fewer than `least` has cut the prompt.
     """
 
     tokens: int
@@ -122,11 +122,11 @@ class TokenEstimate:
     least: int
 
     def was_cut(self, reported: int) -> bool:
-        """Return whether the host read only a part: it cuts a long prompt to half its context, silently."""
+        """Return whether the host read only a part: it silently cuts a long prompt to half its context."""
         return reported < self.least
 
     def error(self, reported: int) -> float:
-        """Return the distance from the host's count, as a share of that."""
+        """Return the distance from the host's count, as a share of that count."""
         return abs(self.tokens - reported) / reported if reported > 0 else 0.0
 
 
@@ -134,8 +134,8 @@ class TokenEstimate:
 class TokenRatio:
     """The share of the upper bound that one model's tokenizer makes, learnt from its host's reports.
 
-    A prompt in other scripts than those learnt keeps the wide bounds. Reports of cut prompts, and impossible ones,
-    teach nothing; so keep one ratio for each digest of a model: another tokenizer's reports could all look cut.
+    A prompt in scripts that were not learnt keeps the wide bounds. Reports of cut prompts, and impossible ones,
+    are ignored. So keep one ratio for each digest of a model: another tokenizer's reports could all look cut.
 
     Attributes:
         ratio: the running mean of that share.
@@ -151,11 +151,11 @@ class TokenRatio:
 
     @property
     def calibrated(self) -> bool:
-        """True once the ratio has seen enough reports, and was right enough, to be trusted."""
+        """True once the ratio has learnt enough reports with small enough errors."""
         return self.observations >= _NEEDED_REPORTS and self.error < _MOST_ERROR
 
     def estimate(self, bound: TokenBound) -> TokenEstimate:
-        """Return the estimate of a prompt; the upper bound has to fit until the ratio is trusted."""
+        """Return the estimate of a prompt; until the ratio is trusted, `high` is the upper bound."""
         expected = self.ratio * (bound.plain + bound.foreign)
         tokens = round(expected + self.ratio * bound.rare)
         if not self.calibrated or abs(bound.foreign_share - self.foreign) > _NEAR:
@@ -168,7 +168,7 @@ class TokenRatio:
         )
 
     def observe(self, bound: TokenBound, reported: int) -> TokenEstimate:
-        """Learn the host's count of a prompt; return the estimate from before."""
+        """Learn the host's count of a prompt; return the estimate before learning."""
         before = self.estimate(bound)
         known = bound.rare <= bound.most * _MOST_RARE
         if known and 0 < reported <= bound.most * _MOST_OF_BOUND and not before.was_cut(reported):
@@ -180,12 +180,12 @@ class TokenRatio:
         return before
 
     def to_state(self) -> dict[str, str]:
-        """Return the state for `from_state`, as `docwell.ports.StateStore` keeps it."""
+        """Return the state for `from_state`, in the form that `docwell.ports.StateStore` stores."""
         return {name: repr(value) for name, value in asdict(self).items()}
 
     @classmethod
     def from_state(cls, state: Mapping[str, str]) -> Self:
-        """Return the ratio of a state; a new one for a state that is empty, damaged or of another format."""
+        """Return the ratio of a stored state; a new ratio if the state is empty, damaged or of another format."""
         try:
             ratio, foreign, error = (float(state[name]) for name in ("ratio", "foreign", "error"))
             observations = int(state["observations"])

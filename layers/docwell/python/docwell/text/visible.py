@@ -1,11 +1,11 @@
-"""Remove or escape the characters that a reader cannot see and that drive a terminal or hide text. Pure."""
+"""Remove or escape invisible characters that control a terminal or hide text. Pure."""
 
 from __future__ import annotations
 
 import re
 
 # Unicode's controls and formats (bidirectional marks and tags among them), its private characters, and the letters
-# and marks that have no shape. Signs around a number (Prepended_Concatenation_Mark) are formats that readers see.
+# and marks without a shape. Signs around a number (Prepended_Concatenation_Mark) are visible formats.
 _UNSEEN = (
     "\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f\u00ad\u034f\u061c\u115f\u1160"
     "\u17b4\u17b5\u180b-\u180f\u200b\u200e\u200f\u202a-\u202e\u2060-\u206f\u2800\u3164\ufe00-\ufe0f\ufeff\uffa0"
@@ -27,12 +27,12 @@ def strip_invisible(text: str) -> str:
     Line breaks and tabs stay, and so do joiners between letters of a script that needs them.
     """
     text = _LINE_BREAK.sub("\n", text)
-    # Removing a character can leave a joiner with nothing to join.
+    # Check joiners last: removing a character can leave a joiner with nothing to join.
     return _STRAY_JOINER.sub("", _INVISIBLE.sub("", text))
 
 
 def escape_json(document: str) -> str:
-    r"""Return a JSON document with its invisible characters as `\u202e`: the same value, safe for a terminal."""
+    r"""Return a JSON document with invisible characters escaped, as `\u202e`: equal, and safe for a terminal."""
     return _ESCAPED.sub(_json_escape, document)
 
 

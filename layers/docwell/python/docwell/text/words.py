@@ -2,8 +2,8 @@
 
 A table of the file is a list, and its keys are languages: `[negation.verb]` has `en = "not cannot"`. A string
 holds words that blanks divide; an array holds phrases with blanks. A table may hold tables: `[currency]` has a
-list for each sign. Where a comment there says "re:", entries are regular expressions. To move a list here, add
-a table and read it with one of the functions below. Reading the file takes about 3 ms, once in a process.
+list for each sign. A comment with "re:" marks entries that are regular expressions. To move a list here, add a
+table and read it with one of the functions below. Reading the file takes about 3 ms, once in a process.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
-# Their words have no blanks between them, so an entry matches anywhere.
+# These languages have no blanks between words, so an entry matches anywhere.
 _UNSPACED = frozenset({"zh", "ja"})
 
 
@@ -29,7 +29,7 @@ def words(name: str) -> tuple[str, ...]:
 
 
 def names(name: str) -> tuple[str, ...]:
-    """Return the names of the lists within a table: `names("currency")` are the signs. Raises `KeyError`."""
+    """Return the names of the lists within a table: `names("currency")` gives the signs. Raises `KeyError`."""
     return tuple(_table(name))
 
 
@@ -47,7 +47,7 @@ def numbers(name: str) -> dict[str, int]:
 
 
 def pattern(*lists: str) -> str:
-    """Return a regular expression for an entry of some lists: a whole word, or Chinese or Japanese signs."""
+    """Return a regular expression for an entry of these lists: a whole word, or Chinese or Japanese signs."""
     tables = [by_language(name).items() for name in lists]
     rows = [(language, entry) for table in tables for language, entries in table for entry in entries]
     spaced = dict.fromkeys(entry for language, entry in rows if language not in _UNSPACED)

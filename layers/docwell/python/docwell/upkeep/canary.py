@@ -1,7 +1,7 @@
-"""The canary: a known question about a document of docwell's own, asked of a version of the query function.
+"""The canary: a known question about a document that docwell provides, sent to a version of the query function.
 
-It asks a new version before traffic reaches it, and the live one on a schedule. It calls no model, so it works
-while the model hosts sleep, and wakes none.
+It tests a new version before traffic reaches it, and the live version on a schedule. It calls no model, so it
+works while the model hosts sleep, and wakes none.
 """
 
 from __future__ import annotations
@@ -25,16 +25,16 @@ QUESTION = "When does the keeper wind the clock of the lighthouse?"
 PAGE = 2
 # The fact that holds the last result, in the `StateStore`.
 FACT = "canary#last"
-# A cold start or a busy server can fail one question.
+# Retry: a cold start or a busy server can fail one question.
 _ATTEMPTS = 3
 
 
 class Finding(IntEnum):
-    """The result of a question, the worst first."""
+    """The result of a question, from worst to best."""
 
     FAILED = 0  # no answer
     MISSING = 1  # the answer does not cite the page
-    UNINDEXED = 2  # the index has never had the document
+    UNINDEXED = 2  # the document was never indexed
     FOUND = 3  # the answer cites the page
 
 
@@ -73,7 +73,7 @@ class Canary:
         return self._ask(live)
 
     def remember(self, finding: Finding) -> None:
-        """Store the result for operators. A store that fails changes nothing: the metric has the result too."""
+        """Store the result for operators. Ignore a failure of the store: the metric has the result too."""
         try:
             self.state.write(FACT, {"outcome": finding.name.lower(), "at": str(time.time())})
         except DocwellError as error:
@@ -82,9 +82,9 @@ class Canary:
     def allows(self, version: str, live: str) -> bool:
         """Return whether a new version may take traffic: it finds the page, or does no worse than the live one.
 
-        A version whose index has never had the document passes: the first one, and a release with a new pipeline,
-        whose index is filled only once it is deployed. While a server is down, all versions fail: a deployment may
-        be what repairs it.
+        A version passes if its index has never had the document: the first version, or a release with a new
+        pipeline, whose index is filled only after the deployment. While a server is down, all versions fail, and a
+        new one passes: the deployment may repair it.
         """
         finding = self._best(version)
         if finding >= Finding.UNINDEXED:

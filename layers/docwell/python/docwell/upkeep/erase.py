@@ -1,4 +1,4 @@
-"""Find what ledger and index still have of erased documents, and ask ingest to remove it.
+"""Find rows and chunks of erased documents in ledger and index, and ask ingest to remove them.
 
 The caller has deleted all versions of the objects. Erase deletes no chunk: it sends hints, so that ingest removes
 the chunks under each document's lease. It removes only the rows of documents that ingest has finished with.
@@ -31,8 +31,8 @@ class ErasePipeline:
 class ErasureReport:
     """The state of an erasure.
 
-    `keys` are all documents looked at, and `returned` those in the bucket. `chunks` counts the chunks of each
-    document that has some. `left` are the documents that are not gone yet: look again later.
+    `keys` are all checked documents, and `returned` those in the bucket again. `chunks` counts the chunks of each
+    document that has some. `left` are the documents that are not gone yet: check again later.
     """
 
     keys: list[str]
@@ -51,7 +51,7 @@ class Erase:
     clock: Callable[[], float] = time.time
 
     def run(self, event: Mapping[str, Any]) -> dict[str, Any]:
-        """Do what an event of `docwell erase` asks for (`functions.reconcile.handler`)."""
+        """Run the command of an event from `docwell erase` (`functions.reconcile.handler`)."""
         if event.get("step") == "flush":
             self.flush(event["keys"])
             return {"flushed": True}
@@ -60,7 +60,7 @@ class Erase:
         return asdict(self.check(event["keys"], event.get("prefix"), hint=bool(event.get("hint"))))
 
     def check(self, keys: Sequence[str], prefix: str | None = None, *, hint: bool = False) -> ErasureReport:
-        """Look at the keys, and with a `prefix` at every key of the ledger that begins with it.
+        """Check the keys, and with a `prefix` every key of the ledger that begins with it.
 
         With `hint`, send each document that is left to ingest. None of them is in the bucket.
         """
@@ -97,7 +97,7 @@ class Erase:
         return count
 
     def _is_done(self, row: LedgerRow) -> bool:
-        """Whether ingest has seen that the object is gone, and no worker has the document."""
+        """Return whether ingest has seen that the object is gone, and no worker holds the document's lease."""
         return row.record.status is Status.DELETED and row.record.swept and row.leased_until <= self.clock()
 
     def _known_under(self, prefix: str) -> set[str]:

@@ -21,7 +21,7 @@ def record_drift(kinds: Mapping[str, int]) -> None:
 def record_documents(counts: Mapping[str, int]) -> None:
     """Record the number of documents by status (`docwell.models.Status`) at the end of a pass."""
     for status, count in counts.items():
-        # Ingest's DocumentsRejected counts refusals; this counts refused documents.
+        # Use another name: ingest's DocumentsRejected counts refusals, and this counts refused documents.
         name = "DocumentsRejectedNow" if status == Status.REJECTED else f"Documents{status.capitalize()}"
         metrics.add_metric(name, MetricUnit.Count, count)
 

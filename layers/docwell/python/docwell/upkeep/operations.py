@@ -1,4 +1,4 @@
-"""Use case: the dead letters that an operator sends to ingest again, and the facts that it sees."""
+"""Use case: send dead letters to ingest again, and return the facts that an operator sees."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from docwell.identity import Principal
 from docwell.ports import AuditTrail, StateStore
 from docwell.upkeep import canary
 
-# A request moves so many: each takes about 20 ms, and a function answers within 28 s.
+# The most messages of one request: each takes about 20 ms, and a function answers within 28 s.
 MOST_REDRIVEN = 100
 
 
@@ -19,10 +19,10 @@ class DeadLetters(Protocol):
     """The messages that ingest gave up. Raises `Unavailable`."""
 
     def waiting(self) -> int:
-        """Return about how many there are."""
+        """Return about how many messages there are."""
 
     def redrive(self, limit: int) -> int:
-        """Send up to `limit` of them to ingest again; return how many. Repeating it does no harm."""
+        """Send up to `limit` messages to ingest again; return how many. Repeating it does no harm."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ def check_operates(principal: Principal) -> None:
 
 
 def last_canary(state: StateStore) -> CanaryResult | None:
-    """Return the last result, None where no canary has run."""
+    """Return the last result; None where no canary has run."""
     stored = state.read(canary.FACT)
     return CanaryResult(stored["outcome"], float(stored["at"])) if stored else None
 
@@ -48,6 +48,6 @@ def last_canary(state: StateStore) -> CanaryResult | None:
 def redrive(letters: DeadLetters, trail: AuditTrail | None, principal: Principal) -> int:
     """Send up to `MOST_REDRIVEN` dead letters to ingest again; return how many. Raises `Forbidden`."""
     check_operates(principal)
-    if trail:  # first, so that no redrive is without an event
+    if trail:  # before the redrive, so that each has an event
         trail.append(AuditEvent(principal.id, Action.REDRIVEN))
     return letters.redrive(MOST_REDRIVEN)

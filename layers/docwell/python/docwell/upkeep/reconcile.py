@@ -6,7 +6,7 @@ lease. Only a version that the bucket no longer has is hidden from queries at on
 A pass has three phases. Each walks through one store and remembers its place: the bucket (does the ledger know
 each object?), the ledger (is each row true, and are its chunks in the index?) and the index (does each chunk have
 a row?). A run does as much of the pass as its time allows, and the next run continues. It skips leased documents.
-A document that became PENDING lately and has no lease waits for its message: only its live version is judged.
+A recent PENDING document without a lease still waits for its message: reconcile judges only its live version.
 """
 
 from __future__ import annotations
@@ -40,8 +40,8 @@ from docwell.ports import HintQueue, IndexRows, LedgerRow, LedgerRows, ObjectSto
 _LEDGER_PAGE = 200
 _REMOVED_AT_ONCE = 1000  # rows of a ledger
 _INDEX_PAGE = 1000
-_EXAMPLES = 100  # findings that a report names
-# A retry seldom helps after an unforeseen error: once a day is enough.
+_EXAMPLES = 100  # findings listed in a report
+# A retry seldom helps after an unexpected error: once a day is enough.
 _TRY_AGAIN_AFTER_S = 24 * 3600.0
 _AT_ONCE = 8  # requests to the bucket
 
@@ -91,7 +91,7 @@ class Reconcile:
         """Continue the pass, or start the next one, for as long as time allows.
 
         A pass starts only when the queue is nearly empty, because it would find the queued documents again;
-        `force` starts one anyway. `dry_run` sends nothing, and has its own pass.
+        `force` starts one anyway. `dry_run` sends no hints, and has a separate pass.
         """
         fact = fact_of(self.fingerprint, dry_run=dry_run)
         now = Pass.of(self.state.read(fact))
@@ -137,7 +137,7 @@ class Reconcile:
         """Count the bucket's keys, and how many of them this pipeline has settled, until time runs out.
 
         A key that the `active` pipeline has not settled either counts as settled: it was just uploaded or
-        replaced, and with constant uploads there would always be one.
+        replaced. Else constant uploads would keep the count from ever being complete.
         """
         keys = settled = failed = 0
         after, counted_all = "", False
@@ -169,7 +169,7 @@ class Reconcile:
     # --- the three phases; each method does one page ---
 
     def _objects(self, now: Pass) -> list[Finding]:
-        """Find objects whose row is absent or of other content."""
+        """Find objects that have no row, or whose row has other content."""
         listed_at = self.clock()
         page, last = self.store.page(now.cursor)
         rows = self.ledger.rows_of([summary.key for summary in page])
@@ -185,7 +185,7 @@ class Reconcile:
         if row is None:
             return Drift.MISSING
         record = row.record
-        # The ledger phase judges PENDING rows; a row that changed after the listing has a worker.
+        # Skip PENDING rows, which the ledger phase judges, and rows that a worker changed after the listing.
         if record.status is Status.PENDING or row.leased_until > listed_at or record.updated_at >= listed_at:
             return None
         if record.status is Status.FAILED:
@@ -234,7 +234,7 @@ class Reconcile:
         if self._is_queued(row, now):
             return judge_answers(record, head)
         if head is not None and record.status is Status.PENDING and self._is_recent(record, now):
-            # Its worker died, and the message comes again: send no range a second time.
+            # Its worker died, but its message comes again: do not send its ranges a second time.
             return Finding(Drift.STUCK, Hint(record.key))
         if (wrong := judge_row(record, chunks, in_bucket=head is not None)) is not None:
             return wrong
@@ -243,7 +243,7 @@ class Reconcile:
         return judge_answers(record, head)
 
     def _is_queued(self, row: LedgerRow, now: float) -> bool:
-        """Whether the document waits for a message that a worker may still get."""
+        """Return whether the document waits for a message that a worker may still get."""
         return row.record.status is Status.PENDING and row.leased_until == 0 and self._is_recent(row.record, now)
 
     def _is_recent(self, record: DocumentRecord, now: float) -> bool:
@@ -258,18 +258,18 @@ class Reconcile:
         attributes = record.live_attributes or Attributes()
         if head.metadata != attributes.metadata:
             return head, True
-        if head.tag_count == 0 and not attributes.tags:  # no tags on either side: save the request
+        if head.tag_count == 0 and not attributes.tags:  # neither side has tags: save the request
             return head, False
         try:
             return head, self.store.tags(record.key, head) != attributes.tags
-        except NotFound:  # replaced meanwhile
+        except NotFound:  # it was replaced meanwhile
             return head, False
 
     def _observe(self, keys: Sequence[str]) -> None:
-        """Hide versions that the bucket no longer has: the hints' workers may die, too."""
+        """Hide versions that the bucket no longer has at once: the workers of the hints may die, too."""
 
         def observe(record: DocumentRecord) -> None:
-            # If this stores nothing, another worker has just done it.
+            # If `observe` stores nothing, another worker has just stored the version.
             head = self.store.head(record.key)
             self.ledger.observe(record, head.version if head is not None else "")
 
@@ -293,7 +293,7 @@ class Reconcile:
             now.advance(json.dumps([names[0], offset + len(page)]))
         else:
             now.advance(json.dumps([names[1], 0]) if len(names) > 1 else None)
-        # A key that is in the bucket is missing from the ledger: the bucket phase finds it.
+        # Report only keys that are not in the bucket: the bucket phase finds the others.
         gone = sorted(key for key, head in readable(self.store.head, without_row).items() if head is None)
         return [Finding(Drift.ORPHAN, Hint(key, sweep=True)) for key in gone]
 
@@ -312,7 +312,7 @@ def count_chunks(index: IndexRows, keys: Collection[str]) -> dict[str, Mapping[s
 
 
 class Drift(StrEnum):
-    """The ways in which bucket, ledger and index can disagree."""
+    """The kinds of disagreement between bucket, ledger and index."""
 
     MISSING = "missing"  # an object without a row, or whose row has been FAILED for a while
     STALE = "stale"  # a row with old content or tags, or chunks of another generation
@@ -331,30 +331,30 @@ class Finding:
 
 
 def is_settled(row: LedgerRow | None, summary: StoredObject) -> bool:
-    """Whether the row is settled for the object's content."""
+    """Return whether the row is settled for the object's content."""
     return row is not None and row.record.status in SETTLED and row.record.etag in (None, summary.etag)
 
 
 def judge_answers(record: DocumentRecord, head: ObjectVersion | None) -> Finding | None:
-    """Return the disagreement of a row whose live version is hidden, or not, against what the bucket has."""
+    """Return the disagreement between the bucket and a row's live version, which is hidden or should be."""
     live = record.live_generation is not None
     if not live or record.answers == (head is not None and head.version == record.live_version):
         return None
     if head is None:
         return Finding(Drift.ORPHAN, Hint(record.key, sweep=True))
-    # The bucket phase counts settled rows of other content.
+    # The bucket phase finds settled rows of other content.
     is_other = record.status in SETTLED and record.etag not in (None, head.etag)
     return None if is_other else Finding(Drift.STALE, Hint(record.key))
 
 
 def judge_row(record: DocumentRecord, chunks: Mapping[str, int], *, in_bucket: bool) -> Finding | None:
-    """Return the disagreement of a row that no worker holds, if any. `chunks` counts its chunks by generation."""
+    """Return the disagreement of a row without a lease, if any. `chunks` counts its chunks by generation."""
     key, live = record.key, record.live_generation
     deleted = record.status is Status.DELETED
     if deleted or not in_bucket:
         return None if deleted and not chunks else Finding(Drift.ORPHAN, Hint(key, sweep=True))
     if record.status is Status.PENDING:
-        return Finding(Drift.STUCK, Hint(key, sweep=True))  # sends its missing ranges again
+        return Finding(Drift.STUCK, Hint(key, sweep=True))  # send its missing ranges again
     count = chunks.get(live, 0) if live else 0
     expected = record.chunks if live else 0
     if count != expected:
@@ -367,7 +367,7 @@ def judge_row(record: DocumentRecord, chunks: Mapping[str, int], *, in_bucket: b
 def readable(read: Callable[[str], _Result], keys: Collection[str]) -> dict[str, _Result]:
     """Return the result of `read` for each key. Log and skip objects that the bucket refuses to show.
 
-    Otherwise one of them would end each run at the same place.
+    Otherwise one such object would end each run at the same place.
     """
 
     def attempt(key: str) -> list[tuple[str, _Result]]:
@@ -405,7 +405,7 @@ class Pass:
 
     @classmethod
     def of(cls, fact: Mapping[str, str]) -> Pass:
-        """Return the stored pass; a pass that has ended where none is stored."""
+        """Return the stored pass; a completed one if none is stored."""
         if not fact:
             return cls(Phase.DONE)
         values: dict[str, Any] = {name: json.loads(fact[name]) for name in ("keys", "rows", "chunks", "started")}
@@ -413,7 +413,7 @@ class Pass:
         return cls(Phase(fact["phase"]), fact["cursor"], **values)
 
     def fact(self) -> dict[str, str]:
-        """Return the pass as it is stored."""
+        """Return the pass as a fact to store."""
         values = {name: json.dumps(value) for name, value in vars(self).items()}
         return {**values, "phase": self.phase.value, "cursor": self.cursor}
 

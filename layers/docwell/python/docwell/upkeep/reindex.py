@@ -10,8 +10,8 @@
 Each step is one write, then work that can be repeated. After a crash, the same step or the next run of reconcile
 finishes it.
 
-A release that reads documents in another way, or settings that skip these steps, abandon a pipeline: the settings
-no longer name it. Reconcile removes it a day later, so that a release that is rolled back finds its index.
+A release that reads documents differently, or settings that skip these steps, no longer name the old pipeline and
+so abandon it. Reconcile removes it a day later, so that a rollback still finds its index.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ from docwell.pipeline import Roles
 from docwell.ports import StateStore
 from docwell.upkeep.reconcile import Reconcile
 
-# A query reads the active pipeline and then searches it: 0.1 s, or Chroma's timeout at worst.
+# The time for a query that has read the active pipeline to search it: 0.1 s, or Chroma's timeout at worst.
 DRAIN_S = 5.0
-# Longer than an ingest function can run (900 s): one that started before the switch may write to the old index.
+# Longer than an ingest function can run (900 s): one from before the switch may still write to the old index.
 FORGET_AFTER_S = 1200.0
 # How long an abandoned index stays, for a rollback.
 ABANDONED_S = 24 * 3600.0
@@ -60,7 +60,7 @@ class Reindex:
         return steps[step](remaining_s)
 
     def tidy(self, remaining_s: Callable[[], float]) -> bool:
-        """Remove retired pipelines that are due. Return false while anything is left of one."""
+        """Remove retired pipelines that are due. Return false while a part of one is left."""
         roles, done = self._with_abandoned(self._roles()), True
         for fingerprint, since in roles.retired.items():
             if since > self.clock():
@@ -74,7 +74,7 @@ class Reindex:
         return done
 
     def _with_abandoned(self, roles: Roles) -> Roles:
-        """Return the roles in which abandoned pipelines are retired a day from now, and none in use is."""
+        """Return the roles, with abandoned pipelines retired a day from now, and no pipeline in use retired."""
         retired = {name: at for name, at in roles.retired.items() if name not in roles.in_use(self.known)}
         due = self.clock() + ABANDONED_S
         retired |= {name: due for name in self.others() if name not in (*self.known, *retired)}
@@ -94,7 +94,7 @@ class Reindex:
             raise BadInput("the next pipeline is active already: make it the first of the settings and unset NEXT")
         reconcile = self.reconcile(following)
         if roles.building != following:
-            # Before the roles: a crash in between must not leave an old pass for the new index.
+            # Do this before the roles: a crash in between must not leave an old pass for the new index.
             reconcile.forget_passes()
             retired = {name: at for name, at in roles.retired.items() if name != following}
             if roles.building:
@@ -142,6 +142,6 @@ class Reindex:
             "active": roles.active,
             "building": roles.building,
             "retired": sorted(roles.retired),
-            # The settings should name the active pipeline first.
+            # Tells the operator to name the active pipeline first in the settings.
             "make_first_in_settings": roles.active != self.known[0],
         }

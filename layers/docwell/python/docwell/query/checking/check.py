@@ -38,15 +38,15 @@ from docwell.query.checking.polarity import (
 )
 from docwell.text.lexicon import MARKER, content_words, script, segments, sentences, windows, words
 
-# A sentence without a marker gets the best passage's marker if that passage has this share of its words.
+# A sentence without a marker gets the marker of the best passage that has at least this share of its words.
 _LEAST_OF_SOURCE = 0.5
-# Move a marker to the best passage if that holds this much more of the sentence.
+# Move a marker to the best passage if it holds this much more of the sentence.
 _BETTER_BY = 0.2
-# The question's words say less about the source of a sentence than the words that it adds.
+# The weight of the question's words: they show the source of a sentence less than the words that it adds.
 _ASKED_WEIGHT = 0.3
-# The source of a sentence has a third or more of its plain words; a translation has hardly any.
+# A sentence shares a third or more of its plain words with its source, but hardly any with a translation.
 _FOREIGN_SHARE = 0.1
-# These questions, and those for yes or no, can be answered in their own words; "how many" cannot.
+# A question for what, which, yes or no can be answered in its own words; one for "how many" cannot.
 _CHOOSING = frozenset({"what", "which"})
 _SPACED_MARKER = re.compile(rf"[ \t]*{MARKER.pattern}")
 
@@ -59,14 +59,14 @@ _DAY = re.compile(r"\d\.\s*$")
 _LETTERS = re.compile(
     r"[^\W_]+|(?<=\d)[.,](?=\d)|(?<![^\W_])[-\u2212](?=[\d$\u00a2-\u00a5\u20a0-\u20cf])|[%\u2030+#$\u00a2-\u00a5\u20a0-\u20cf]"
 )
-# This number of characters after a list shows whether another item follows ("12. A").
+# After a list, this many more characters show whether another item follows ("12. A").
 _UNDECIDED = 8
 # A copied piece of fewer words can be a heading or a cell.
 _FEWEST_COPIED = 4
 
-# The least share, by rarity, of the question's words that must stand around a figure. Chosen on XQuAD.
+# The least share, by rarity, of the question's words that must be near a figure. Chosen on XQuAD.
 LEAST_ASKED = 0.2
-# Long questions also name companies and units: this number of words around the figure is enough.
+# Long questions also name companies and units, so this many words near the figure are enough.
 _ENOUGH_WORDS = 3
 # The "s" of "the 1970's" is no word.
 _GENITIVE = frozenset({"s"})
@@ -79,7 +79,7 @@ Checked = tuple[GroundedAnswer | None, tuple[Sentence, ...]]
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """A sentence of an answer, and the question: what they say of the figures of the sentence.
+    """A sentence of an answer, its question, and the words that both say about the sentence's figures.
 
     `named` has the words of both, and `asked` those of the question; `weights` are those of the words to look for
     around a figure.
@@ -98,12 +98,12 @@ class Claim:
     def of(cls, sentence: str, question: str, passages: Sequence[str]) -> Claim:
         """Return the claim of a sentence without markers."""
         asked, in_question = labels(question), in_sentence(question)
-        # Judge equal figures once: a text may repeat one a thousand times.
+        # Judge equal figures once: a text may repeat a figure a thousand times.
         figures = {
             (mention.figure, mention.sign, mention.unit, mention.periods): mention
             for mention in in_sentence(sentence)
         }.values()
-        # Beside another figure, a year is that figure's period.
+        # A year beside another figure is that figure's period.
         only_dates = all(mention.is_date or mention.is_grammar for mention in figures)
         return cls(
             text=sentence,
@@ -117,15 +117,15 @@ class Claim:
             asked=asked,
             asked_figures=frozenset(form for mention in in_question for form in mention.figure.forms),
             asked_periods=periods(question),
-            # A question of two facts has a sentence for each, which need not be about both.
+            # Use the words of the sentence: a question for two facts has a sentence for each.
             weights=weights_of(asked & labels(sentence) or asked_labels(question), passages),
             scale=scale_of(sentence),
         )
 
     def mentions_of(self, figure: Mention, passage: str, *, foreign: bool = False) -> list[Mention]:
-        """Return the mentions of a passage that say the figure of what the sentence says it of.
+        """Return the mentions in a passage that state the figure about the same thing as the sentence.
 
-        Of a `foreign` passage, in another language, only value, unit and period count.
+        For a `foreign` passage, in another language, compare only value, unit and period.
         """
         candidates = mentions(passage)
         same = [
@@ -138,7 +138,7 @@ class Claim:
         same = [mention for mention in same if self._has_period(figure, mention)]
         if foreign:
             return same
-        # Compare with equal rivals once. The 12 of "How many beds has Ward 12?" is no rival.
+        # Compare with equal rivals once. In "How many beds has Ward 12?", 12 is no rival.
         rivals = {
             (rival.near, rival.here, rival.in_table or rival.sentence, rival.in_table, rival.is_date): rival
             for rival in candidates
@@ -155,7 +155,7 @@ class Claim:
         ]
 
     def caption_of(self, figure: Mention, passages: Sequence[str]) -> str:
-        """Return the words of a table's caption with a scale of the figure that the sentence leaves out, or ""."""
+        """Return the words of a table's caption with a scale of the figure that the sentence omits, or ""."""
         matches = [mention for passage in passages for mention in self.mentions_of(figure, passage)]
         captions = {mention.caption for mention in matches}
         has_scale = self.scale > 0 or figure.sign == "%"
@@ -167,7 +167,7 @@ class Claim:
 
     def _has_value(self, figure: Mention, mention: Mention) -> bool:
         """Return whether value, scale and sign agree; a table's scale may be absent."""
-        # Cells of tables often lack the sign of their currency.
+        # Accept a missing sign: cells of tables often lack the sign of their currency.
         if figure.sign and mention.sign not in {"", figure.sign}:
             return False
         scale = self.scale if mention.caption else figure.scale
@@ -178,24 +178,24 @@ class Claim:
         return open_scale and not figure.figure.plain.isdisjoint(mention.figure.plain)
 
     def _has_bound(self, figure: Mention, mention: Mention) -> bool:
-        """Return whether one is not a least and the other a most."""
+        """Return whether the bounds agree: not a least on one side and a most on the other."""
         return not (figure.bound and mention.bound) or figure.bound == mention.bound
 
     def _has_period(self, figure: Mention, mention: Mention) -> bool:
         return figure.is_date or agree(figure.periods or self.asked_periods, mention.periods)
 
     def _has_unit(self, figure: Mention, mention: Mention) -> bool:
-        """Return whether the words beside the figure can be those of the mention: not 12 days for $12."""
+        """Return whether the words beside the figure can be those of the mention: $12 is not 12 days."""
         unit, of_mention = _word(figure.unit), _word(mention.unit)
         if mention.is_date and not figure.is_date and unit and unit.isdisjoint(of_mention):
             return False
         if unit and of_mention and unit.isdisjoint(of_mention | self.asked) and of_mention.isdisjoint(self.named):
             return False
-        # A table of amounts "in thousands" has no number of employees.
+        # The numbers in a table of amounts "in thousands" are not numbers of employees.
         return not mention.caption or unit.isdisjoint(self.asked) or not unit.isdisjoint(mention.here)
 
     def _has_column(self, mention: Mention) -> bool:
-        """Return whether the sentence can be of the mention's column."""
+        """Return whether the sentence can be about the mention's column."""
         if not mention.head.isdisjoint(self.named):
             return True
         return all((head - mention.head).isdisjoint(self.named) for head in mention.heads)
@@ -230,13 +230,13 @@ class Claim:
 
 
 def _word(word: str) -> frozenset[str]:
-    """Return a word as labels have it. The month of May is no verb."""
+    """Return a word in the form of `labels`. The month of May is no verb."""
     return labels(word) or (frozenset({word.casefold()}) if word[:1].isupper() else frozenset())
 
 
 def _equal(figure: Figure, scale: int, other: Figure, other_scale: int) -> bool:
-    """Return whether two figures are equal; of two that have scales, the first may be rounded."""
-    if not (scale or other_scale):  # most figures of most texts
+    """Return whether two figures are equal; if both have scales, the first may be rounded."""
+    if not (scale or other_scale):  # the common case
         return not figure.plain.isdisjoint(other.plain)
     if figure.plain == other.plain and scale and other_scale:
         return scale == other_scale  # 1,234 thousand is not 1.234 million
@@ -256,9 +256,9 @@ def _equal(figure: Figure, scale: int, other: Figure, other_scale: int) -> bool:
 
 @dataclass(frozen=True)
 class Nearness:
-    """How near texts in two languages are, by an embedding model that compares them.
+    """The similarity of texts in two languages, by an embedding model that knows both.
 
-    `cosines` returns those of a sentence with some texts. Support rises from 0 at `unrelated` to 1 at `same`.
+    `cosines` returns the cosines of a sentence with texts. Support rises from 0 at `unrelated` to 1 at `same`.
     """
 
     cosines: Callable[[str, Sequence[str]], Sequence[float]]
@@ -266,18 +266,18 @@ class Nearness:
     same: float
 
     def support(self, sentence: str, texts: Sequence[str]) -> float:
-        """Return the support of a sentence by the nearest of some texts: that shows its topic, not its truth."""
+        """Return the support of a sentence by the nearest of some texts: the same topic, not the truth."""
         nearest = max(self.cosines(sentence, texts), default=-1.0)
         return min(1.0, max(0.0, (nearest - self.unrelated) / (self.same - self.unrelated)))
 
 
 @dataclass(frozen=True)
 class Checker:
-    """Checks one answer, whole or as far as it has come: each of its sentences once.
+    """Checks an answer, whole or unfinished: each of its sentences once.
 
-    With `each`, the question is about a whole document. Then every sentence gets a marker, as small models mark
-    only the first, and one without support is removed, as they copy sentences of the prompt's examples.
-    `nearness` compares a sentence with a passage in another language, if the embedding model can.
+    With `each`, the question is about a whole document. Then every sentence gets a marker, because small models
+    mark only the first, and sentences without support are removed, because small models copy the prompt's
+    examples. `nearness` compares a sentence with a passage in another language, if the embedding model can.
     """
 
     passages: Sequence[Passage]
@@ -350,7 +350,7 @@ class Checker:
         return self._checked[key]
 
     def _sources(self, sentence: str, claim: Claim, named: list[int]) -> list[int]:
-        """Return the numbers of the passages that a sentence comes from; `named` are those of its markers."""
+        """Return the numbers of the passages that a sentence comes from; `named` are those in its markers."""
         decided = verdict(sentence, self.question, self._texts)
         if decided and decided.bare and decided.agrees:
             return [decided.passage + 1]
@@ -367,7 +367,7 @@ class Checker:
         return [best + 1] if share >= _LEAST_OF_SOURCE else []
 
     def _cleaned(self, sentence: str, markers: Sequence[int]) -> str:
-        """Return a sentence without addresses that its cited passages lack, and markers that this uncovers."""
+        """Return a sentence without addresses that its cited passages lack, or markers that this exposes."""
         cleaned, _ = clean_answer(sentence, [self._texts[marker - 1] for marker in markers])
         valid = {str(marker) for marker in markers}
         while (
@@ -418,7 +418,7 @@ class Checker:
         """Return the share of a sentence's words, by rarity, that its cited passages hold."""
         evidence, asked = self._content, content_words(self.question)
         known = frozenset[str]().union(*(evidence.known[marker - 1] for marker in markers))
-        # A figure that a passage has in another form counts.
+        # Also count a figure that a passage has in another form.
         known = known.union(*(content_words(figure.written) for figure in held))
         content = content_words(without_yes_or_no(bare))
         total = evidence.weight(content - asked) + _ASKED_WEIGHT * evidence.weight(content & asked)
@@ -428,11 +428,11 @@ class Checker:
         return shared / total if total else 0.0
 
     def _is_answered(self, sentences: Sequence[Sentence]) -> bool:
-        """Return whether a supported sentence adds something to the question; if none does, refuse.
+        """Return whether a supported sentence adds information to the question; if none does, refuse.
 
-        "Yes" and "no" add something. A question for what or which ("The Amazon rainforest covers the Amazon
-        basin"), or for yes or no ("Dogs are not allowed"), may be answered in its words if a sentence of a
-        cited passage has them all.
+        "Yes" and "no" add information. A question for what or which ("The Amazon rainforest covers the Amazon
+        basin"), or for yes or no ("Dogs are not allowed"), may be answered in its words if a sentence of a cited
+        passage has them all.
         """
         asked = content_words(self.question)
         chooses = not _CHOOSING.isdisjoint(words(self.question)) or asks_yes_or_no(self.question)
@@ -444,7 +444,7 @@ class Checker:
         return False
 
     def _is_stated(self, bare: str, markers: Sequence[int]) -> bool:
-        """Return whether a sentence of a cited passage has all words of a sentence that asks nothing."""
+        """Return whether a sentence of a cited passage has all words of this sentence, which is not a question."""
         content, texts = content_words(bare), [self._texts[marker - 1] for marker in markers]
         return not bare.rstrip().endswith(QUESTION_ENDS) and any(
             content <= content_words(text[start:end]) for text in texts for start, end in segments(text)
@@ -452,12 +452,12 @@ class Checker:
 
 
 def _is_elsewhere(best: float, shares: Sequence[float]) -> bool:
-    """Return whether the best passage holds much more of a sentence than those of its markers."""
+    """Return whether the best passage holds much more of a sentence than the passages of its markers."""
     return all(best - share > _BETTER_BY for share in shares)
 
 
 def _scaled(sentence: str, claim: Claim, texts: Sequence[str]) -> str:
-    """Return a sentence with the scale of the table's caption behind the last figure that lacks it."""
+    """Return a sentence with the scale of the table's caption after the last figure that lacks it."""
     for figure in reversed(claim.figures):
         written = re.compile(rf"(?<![\w.,\[]){re.escape(figure.figure.written)}(?![\w]|[.,]\d)")
         ends = [match.end() for match in written.finditer(sentence)]
@@ -473,9 +473,9 @@ def _with_single_markers(text: str, count: int) -> str:
 
 
 def _is_foreign(sentence: str, passage: str) -> bool:
-    """Return whether a sentence shares next to no word with a passage, names and figures aside.
+    """Return whether a sentence shares almost no words with a passage, except names and figures.
 
-    Within a script other than Latin, it can be an unrelated sentence of one language with many endings.
+    In scripts other than Latin, it can also be an unrelated sentence of a language with many endings.
     """
     plain = (word for word in sentence.split() if word == word.lower() and not any(map(str.isdigit, word)))
     content = words(" ".join(plain))
@@ -496,10 +496,10 @@ def answer_sentences(text: str) -> list[str]:
 
 
 def finished_part(begun: str) -> str:
-    """Return the beginning of an unfinished answer whose sentences stay as they are, whatever follows.
+    """Return the beginning of an unfinished answer whose sentences no later text can change.
 
-    The next sentence must have begun: its first character shows that a marker, a list or the sentence has ended,
-    and after "3." its first word whether that is a date.
+    The next sentence must have begun: its first character shows that the marker, the list or the sentence has
+    ended. After "3." its first word shows whether that is a date.
     """
     *pieces, last = answer_sentences(begun) or [""]
     if last.startswith("[") or (pieces and last.isalpha() and _DAY.search(pieces[-1])):
@@ -515,7 +515,7 @@ def finished_part(begun: str) -> str:
 
 
 def claimed(sentence: str) -> str:
-    """Return a sentence without its markers and the numbers of its list's items, which claim nothing."""
+    """Return a sentence without its markers and its list numbers, which claim nothing."""
     return _LIST.sub(lambda items: _ITEM_NUMBER.sub(r"\1", items[0]), MARKER.sub("", sentence))
 
 
@@ -531,7 +531,7 @@ def rejoined(text: str, pieces: Sequence[str], changed: Sequence[str]) -> str:
 
 
 def unrepeated(text: str) -> str:
-    """Return a text without sentences that stand in it before: a small model can repeat itself to the end."""
+    """Return a text without repeated sentences: a small model can repeat itself to the end."""
     pieces, earlier = answer_sentences(text), set[str]()
     distinct: list[str] = []
     for piece in pieces:
@@ -544,7 +544,7 @@ def unrepeated(text: str) -> str:
 
 
 def is_copied(bare: str, text: str) -> bool:
-    """Return whether a text has a sentence with these words, figures and signs, and no other."""
+    """Return whether a text has a sentence with exactly these words, figures and signs."""
     letters = _letters(bare)
     return (
         bool(letters)
@@ -554,5 +554,5 @@ def is_copied(bare: str, text: str) -> bool:
 
 
 def _letters(text: str) -> str:
-    """Return the letters and digits of a text, and the signs without which a figure is another."""
+    """Return the letters, the digits and the signs that change a figure."""
     return "".join(_LETTERS.findall(unicodedata.normalize("NFKC", text).casefold()))

@@ -2,7 +2,7 @@
 
 The client may render an answer as Markdown or HTML, so no text of a passage or the model may become a link. An
 address of a cited passage stays readable: it loses its scheme, and `docs.org/x` becomes `docs[.]org/x`. A name
-without a path (`Booking.com`, `bob@acme.com`) carries no data out: it stays if cited, else it gets the brackets.
+without a path (`Booking.com`, `bob@acme.com`) leaks no data: it stays if cited, else it gets brackets too.
 """
 
 from __future__ import annotations
@@ -17,20 +17,20 @@ from docwell.text.lexicon import TEXTS_KEPT, UNSPACED
 from docwell.text.visible import strip_invisible
 from docwell.text.words import words
 
-# The most that a stream holds back while a link, a tag or a word is open.
+# The most characters that a stream holds back while a link, a tag or a word is open.
 HELD_CHARACTERS = 300
 
 _JOINERS = "\u200c\u200d"
 
 # Marks the place of a removed part until the round ends. No cleaned text contains it.
 _GONE = "\x00"
-# These end an address, and a stream may release its text after one.
+# These characters end an address, and a stream may release its text after one.
 _STOPS = "\u3001\u3002\uff0c\uff1a\uff1b\uff01\uff1f\u300d\u300f\uff09"
 
 # `<script>`, `<style>` and comments, with their content; without a closing tag, to the end of the text.
 _BLOCK = re.compile(r"<(script|style)\b.*?(?:</\1\s*>|\Z)|<!--.*?(?:-->|\Z)", re.IGNORECASE | re.DOTALL)
 _AUTOLINK = re.compile(r"<\s*((?:[a-z][a-z0-9+.-]{1,31}:|[^\s<>@]+@)[^\s<>]*)>", re.IGNORECASE)
-# `List<Object>` and `a <b and c> d` are no tags.
+# It does not match `List<Object>` and `a <b and c> d`, which are no tags.
 _TAG = re.compile(
     r"<!doctype\b[^<>]*>|<\?[^<>]*>|(?-i:(?<![A-Za-z0-9_])|(?=</?[a-z]))"
     rf"</?(?:{'|'.join(sorted(words('element')))})(?:\s*/?|[\s/]+[\w:@.-]+\s*=[^<>]*)>",
@@ -38,27 +38,27 @@ _TAG = re.compile(
 )
 # A `<` before one of these can begin a tag; before a blank it cannot.
 _TAG_START = re.compile(r"<(?=[a-z/!?])", re.IGNORECASE)
-# A client of Markdown decodes these before it looks for addresses.
+# A Markdown client decodes entities before it looks for addresses.
 _ENTITY = re.compile(r"&(?:#0*[0-9]{1,8}|#x0*[0-9a-f]{1,8}|[a-z][a-z0-9]{1,31});", re.IGNORECASE)
 _LINK = re.compile(
     r"!?\[([^\[\]]*)\]\(\s*<?[^()<>\s]*(?:\([^()\s]*\)[^()<>\s]*)*>?(?:\s+(?:\"[^\"]*\"|'[^']*'))?\s*\)"
 )
-# Turns brackets into a link or its definition.
+# The joint that makes brackets a link or a link definition.
 _JOINT = re.compile(r"\](?=\(|:)")
 _IMAGE_MARK = re.compile(r"!(?=\[)")
 # `\b` does not find the start of an address after `_` or a letter of another script.
 _START = r"(?<![a-z0-9])"
-# Schemes that run or hold something; `data:` only before a media type or a comma.
+# Schemes that run code or hold data; `data:` only before a media type or a comma.
 _RUNS = re.compile(
     rf"(?:(?:javascript|vbscript)\s*:|{_START}data:(?:[\w.+-]+/|[;,]))[^\s<>{_GONE}{_STOPS}]*", re.IGNORECASE
 )
-# The colon may come with the next word.
+# The colon may be in the next word.
 _RUNS_START = re.compile(r"(?:java|vb)script\s*\Z", re.IGNORECASE)
 _SCHEME = re.compile(
     rf"[a-z][a-z0-9+.-]{{0,40}}://|{_START}(?:mailto|tel|sms|file|xmpp|magnet):(?=\S)", re.IGNORECASE
 )
 _DOT = r"(?:\.|\[\.\])"
-# A marker directly after an address is no part of it.
+# A marker directly after an address is not part of it.
 _ADDRESS_TAIL = rf"(?:(?!\[\d)[^\s<>\"'`{_GONE}{_STOPS}])*"
 _USER = rf"[a-z0-9](?:[a-z0-9_+-]|{_DOT}){{0,63}}@"
 # A part of a name has at most 63 characters. The dots show a name in another script.
@@ -78,7 +78,7 @@ _DOMAINS = (
     r"|shop|online|club|onion|example)"
 )
 _DOMAIN = rf"(?:[a-z0-9_-]{{1,63}}{_DOT}){{1,8}}[a-z0-9_-]+"
-# E-mail addresses, or a host: `5.de` is a number, and `System.IO.File` goes on.
+# E-mail addresses and host names. `5.de` is a number, and `System.IO.File` is longer than a host name.
 _NAME = re.compile(
     rf"{_USER}{_DOMAIN}(?:@{_DOMAIN})*"
     rf"|{_START}(?:[a-z0-9-]{{1,63}}{_DOT}){{0,8}}(?=[0-9-]*[a-z])[a-z0-9-]{{1,63}}{_DOT}{_DOMAINS}"
@@ -86,7 +86,7 @@ _NAME = re.compile(
     re.IGNORECASE,
 )
 _ADDRESS_END = ".,;:!?)]}"
-# Each pattern above needs one of these. Most texts have none.
+# Each pattern above needs one of these marks. Most texts have none.
 _SUSPECT = re.compile(r"[<&:@]|\[\.\]|\]\(|!\[|\.[^\W\d_]|www\.", re.IGNORECASE)
 _LEFT_EMPTY = re.compile(rf"[(<\"\u201c]\s*{_GONE}\s*[)>\"\u201d]|{_GONE}")
 _BLANKS = re.compile(r"(?<=\S)[ \t]{2,}(?=\S)|(?<=\S)[ \t]+(?=[.,;](?:\s|$))")
@@ -94,17 +94,17 @@ _BLANKS = re.compile(r"(?<=\S)[ \t]{2,}(?=\S)|(?<=\S)[ \t]+(?=[.,;](?:\s|$))")
 _BLOCK_START = re.compile(r"<(?:(script|style)\b|!--)", re.IGNORECASE)
 _BLOCK_END = re.compile(r"</(script|style)\s*>|-->", re.IGNORECASE)
 
-# Each round removes one layer of nesting. Text is never nested so deeply.
+# Each round removes one layer of nesting; real text has fewer layers.
 _ROUNDS = 100
-# A closing tag fits into this many characters.
+# A closing tag fits in this many characters.
 _LONGEST_CLOSING_TAG = 32
 
 
 def clean_answer(text: str, cited_texts: Sequence[str]) -> tuple[str, int]:
     """Return the answer as plain text, and the number of things removed or defused.
 
-    Markdown images and links become their text. Addresses stay, as `docs[.]org/x`, only if a cited text that gives
-    no orders has them; other names become `Booking[.]com`. HTML and invisible characters are removed, and what
+    Markdown images and links become their text. Addresses stay, as `docs[.]org/x`, only if an unsuspicious cited
+    text has them; other names become `Booking[.]com`. HTML and invisible characters are removed, and text that
     only resembles a tag becomes `List< String>`. Markers such as `[1]` stay. Cleaning again changes nothing.
     """
     visible = strip_invisible(text)
@@ -116,7 +116,7 @@ class StreamCleaner:
     """Cleans a text that comes in pieces, word by word, as `clean_answer` does.
 
     It holds a piece back while a link or tag is open, up to `HELD_CHARACTERS`, and then makes it harmless. The
-    result does not depend on where the text is cut.
+    result is the same however the text is cut into pieces.
     """
 
     def __init__(self, cited_texts: Sequence[str] = ()) -> None:
@@ -128,11 +128,11 @@ class StreamCleaner:
         self._dropping = False
 
     def feed(self, piece: str) -> str:
-        """Add a piece and return the text that may be shown now, which can be "" or lag behind."""
+        """Add a piece and return the text that is safe to show now, which may be "" or lag behind."""
         return "".join(self._take(character) for character in piece)
 
     def close(self) -> str:
-        """Return the rest. Feed nothing afterwards."""
+        """Return the rest. Do not call `feed` afterwards."""
         return "" if self._in_block or self._dropping else self._release()
 
     def _take(self, character: str) -> str:
@@ -157,7 +157,7 @@ class StreamCleaner:
         return self._release_early() if full else ""
 
     def _release_early(self) -> str:
-        """Release the held text up to its last blank. Without a blank it is no word: drop it to its end."""
+        """Release the held text up to its last blank. Without a blank it is no word: drop all of it."""
         end = max(map(self._held.rfind, " \n\t")) + 1
         if not end:
             self._held, self._dropping = "", True
@@ -166,7 +166,7 @@ class StreamCleaner:
     def _release(self, rest: str = "") -> str:
         """Return the held text, cleaned, and hold only the `rest`.
 
-        The last blanks and stops stay, so that two pieces never join into a link.
+        Keep the last blanks and stops held, so that two pieces never join into a link.
         """
         held, self._held = self._held.removesuffix(rest), rest
         body = held.rstrip().rstrip(_STOPS)
@@ -179,7 +179,7 @@ class StreamCleaner:
 
 
 def _is_open(held: str) -> bool:
-    """Return whether a link, a tag or a script has begun and not ended."""
+    """Return whether a link, a tag or a script is still open."""
     tag = max((match.start() for match in _TAG_START.finditer(held)), default=-1)
     target = held.rfind("](")
     return (
@@ -198,7 +198,7 @@ def _settled(text: str, cited_texts: Sequence[str]) -> tuple[str, int]:
         if cleaned == text:
             return cleaned, removed
         text, removed = cleaned, removed + count
-    # Without these marks nothing can be a link.
+    # Remove all marks that a link needs.
     return _settled(re.sub(r"[<>\[\]()!:@&]", " ", text), cited_texts)
 
 
@@ -243,7 +243,7 @@ def _link_text(match: re.Match[str]) -> str:
 
 
 def _scheme_text(match: re.Match[str]) -> str:
-    """Return `java script` for `javascript:` alone: nothing that follows can run."""
+    """Return `java script` for `javascript:`: the text after it can no longer run."""
     scheme, *rest = re.split(r"\s*:", match[0])
     return _GONE if any(rest) else re.sub(r"(?=script)", " ", scheme, count=1, flags=re.IGNORECASE)
 
@@ -253,7 +253,7 @@ def _blank(match: re.Match[str]) -> str:
 
 
 def _spelled(address: str) -> str:
-    """Return an address that readers understand and no client makes a link."""
+    """Return an address in a form that readers understand and no client links."""
     return _plain(address).replace(".", "[.]")
 
 
@@ -262,7 +262,7 @@ def _plain(address: str) -> str:
 
 
 def _is_cited(address: str, cited_texts: Sequence[str]) -> bool:
-    """Return whether a cited text that gives no orders has the whole address, not as the start of a longer one."""
+    """Return whether an unsuspicious cited text has the whole address, not only as a longer one's start."""
     plain = _plain(address)
     whole = re.compile(rf"(?<![A-Za-z0-9@/.+-]){re.escape(plain)}(?![A-Za-z0-9@/%=&-]|[.?#:_]\w)")
     return bool(plain) and any(

@@ -10,10 +10,10 @@ from typing import NamedTuple
 from docwell.text.lexicon import TEXTS_KEPT, UNSPACED, fold
 from docwell.text.words import numbers, words
 
-# FY70 is of 1970, FY69 of 2069.
+# FY70 means 1970, and FY69 means 2069.
 _LAST_CENTURY = 70
 _MOST_DAYS, _MOST_MONTHS = 31, 12
-# Case-sensitive: ignoring the case of these signs adds 2 ms to the compilation of each pattern.
+# Case-sensitive: ignoring case in this class adds 2 ms to the compilation of each pattern.
 _LETTER = rf"(?-i:[^\W{UNSPACED.pattern[1:-1]}])"
 _YEAR = rf"(?:1[5-9]|20)\d\d(?!{_LETTER})(?!\s?%|[.,]\d)"
 _TO = r"\s?(?:[-\u2010-\u2015/]|\b(?:to|through|until|bis|\u00e0|au?|al|hasta)\b|\u5e74?[\u81f3\u5230])\s?"
@@ -27,7 +27,7 @@ _YEARS = re.compile(
     rf"|[-\u2010-\u2015/](?P<short>\d\d)(?!{_LETTER}))?",
     re.IGNORECASE,
 )
-# "2024-03-31", "31.03.2024", "3/31/2024"; with two digits for the year, all parts have two: 3.1.12 is a section.
+# "2024-03-31", "31.03.2024", "3/31/2024". A year of two digits needs two-digit parts: 3.1.12 is a section.
 _NUMERIC_DATE = re.compile(
     r"(?<![\w./-])(?:(?P<year>(?:1[5-9]|20)\d\d)(?P<dash>[-/.])(?P<month>\d{1,2})(?P=dash)(?P<day>\d{1,2})"
     r"|(?P<left>\d{1,2})(?P<slash>[-/.])(?P<right>\d{1,2})(?P=slash)(?P<last>(?:1[5-9]|20)\d\d)"
@@ -50,17 +50,17 @@ _DAY = r"(?:[12]\d|3[01]|0?[1-9])"
 _DAY_BEFORE = re.compile(rf"(?<![\d.,]){_DAY}(?:\.|st|nd|rd|th|er)?\s(?:de\s|of\s)?$")
 _DAY_AFTER = re.compile(rf"\.?\s{_DAY}(?:st|nd|rd|th)?(?![\d%]|[.,]\d)")
 _YEAR_AFTER = re.compile(r"[.,]?\s(?:de\s|of\s|del\s)?(?:1[5-9]|20)\d\d")
-# Between the parts of "the third quarter of 2019" and "31 March, 2019".
+# The text between the parts of "the third quarter of 2019" and "31 March, 2019".
 _BETWEEN = re.compile(r"[.,]?\s?(?:of\s|de\s|del\s|des\s|du\s|in\s)?(?:the\s)?|\u5e74\u7b2c?")
 _WORD_BEFORE, _WORD_AFTER = re.compile(r"([^\W\d_]+)\s*$"), re.compile(rf"\s{_LETTER}{{2,}}")
-# A Chinese sign after a year, other than those of "year", "to" and "the nth", shows a count.
+# A Chinese sign after a year shows a count, except the signs for "year", "to" and "the nth".
 _COUNTED = re.compile(rf"(?![\u5e74\u81f3\u5230\u7b2c]){UNSPACED.pattern}")
 # The most characters before a year to read: "después de el ".
 _BEFORE = 20
 
 
 class Period(NamedTuple):
-    """A period where a text names it, and its `parts`: years as "2019", others as "Q3", "H1" or "M12"."""
+    """A period as a text names it, and its `parts`: years as "2019", others as "Q3", "H1" or "M12"."""
 
     start: int
     end: int
@@ -68,7 +68,7 @@ class Period(NamedTuple):
 
 
 class NumericDate(NamedTuple):
-    """A date in digits where a text has it. `day` and `month` are 0 where either may be first."""
+    """A date in digits. `day` and `month` are 0 where either may come first."""
 
     start: int
     end: int
@@ -83,7 +83,7 @@ def periods(text: str) -> frozenset[str]:
 
 
 def agree(parts: Iterable[str], others: Iterable[str]) -> bool:
-    """Return whether two sets of parts can be of one period: of each kind that both have, they share a part."""
+    """Return whether two sets of parts can mean one period: they share a part of each kind that both have."""
     ours, theirs = _by_kind(parts), _by_kind(others)
     return all(not ours[kind].isdisjoint(theirs[kind]) for kind in ours.keys() & theirs.keys())
 
@@ -94,7 +94,7 @@ def doubtful_years(text: str) -> frozenset[str]:
 
 
 def certain(text: str) -> frozenset[str]:
-    """Return the period of a text that names one: the parts of each kind of which it has a single one."""
+    """Return the certain period of a text: the parts of each kind that occurs only once."""
     return frozenset(part for kind in _by_kind(periods(text)).values() if len(kind) == 1 for part in kind)
 
 
@@ -118,7 +118,7 @@ def located_periods(text: str) -> tuple[Period, ...]:
 
 
 def numeric_dates(text: str) -> Iterator[NumericDate]:
-    """Yield the dates in digits: "31.03.2024" begins with its day, and "3/4/2024" with either."""
+    """Yield the dates in digits. "31.03.2024" begins with its day; in "3/4/2024" day or month may come first."""
     for match in _NUMERIC_DATE.finditer(text):
         groups = match.group("month", "day", "left", "right", "short_left", "short_right")
         left, right = (int(part) for part in groups if part)
@@ -164,7 +164,7 @@ def _named(text: str) -> Iterator[Period]:
 
 
 def _is_amount(text: str, match: re.Match[str]) -> bool:
-    """Return whether what looks like one year may count something."""
+    """Return whether a single year may be an amount."""
     if match["last"] or match["short"] or match.start() != match.start("first"):
         return False
     if _COUNTED.match(text, match.end()):
@@ -176,7 +176,7 @@ def _is_amount(text: str, match: re.Match[str]) -> bool:
 
 
 def _of_years(match: re.Match[str]) -> tuple[int, frozenset[str]]:
-    """Return where a year or a range of years ends, and its parts."""
+    """Return the end and the parts of a year or a range of years."""
     first, short = int(match["first"]), int(match["short"] or 0)
     last = int(match["last"] or first - first % 100 + short)
     if last > first:

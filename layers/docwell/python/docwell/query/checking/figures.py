@@ -1,6 +1,6 @@
 """Read the figures of a text: of its sentences and of the cells of its tables. Pure.
 
-Each has its unit, period and bound, and the words that it is said of.
+Each figure has its unit, period and bound, and the words that tell its subject.
 """
 
 from __future__ import annotations
@@ -36,11 +36,11 @@ from docwell.text.lexicon import (
 )
 from docwell.text.words import names, words
 
-# Words that are as often grammar as figures: "one of them", "the two", "a second look".
+# Number words that are often mere grammar: "one of them", "the two", "a second look".
 _GRAMMAR = frozenset(words("grammar"))
 # Powers of ten, as filings write them.
 SCALES = {word: int(power) for power in names("scale") for word in words(f"scale.{power}")}
-# No letter or digit stands before a figure, but in scripts without blanks anything does.
+# No letter or digit may precede a figure, except in scripts without blanks.
 _AFTER_NO_WORD = rf"(?<![^\W{UNSPACED.pattern[1:-1]}])(?<![.,])"
 # A comma, full stop, apostrophe or blank groups thousands; a comma or full stop precedes decimals.
 _FIGURE = re.compile(
@@ -62,69 +62,69 @@ _SPELLED_NUMBER = re.compile(
 _OTHER_DIGIT = re.compile(r"(?![0-9])\d|[\u066b\u066c]")
 _SEPARATORS = {"\u066b": ".", "\u066c": ","}
 
-# Compare the first letters of stems, so that "employs" and "employees" are equal.
+# The letters of a stem to compare, so that "employs" and "employees" are equal.
 _BEGINNING = 6
 _SCALE_STEMS = frozenset(map(stem, SCALES)) | {stem(word + "s") for word in SCALES}
 _ASKING_SIGNS = re.compile("|".join(sorted(words("asking.sign"), key=len, reverse=True)))
-# Short words are mostly grammar, in every language.
+# Shorter words are mostly grammar, in every language.
 _LONG_WORD = 6
 
 PERCENT = re.compile(r"\s*(?:[%\uff05]|percent\b|per cent\b|prozent\b|pour cent\b|por ciento\b)", re.IGNORECASE)
-# In scripts without blanks, the unit is one sign, two signs as in "个月", or a word in katakana.
+# In scripts without blanks, a unit is one sign, two signs as in "个月", or a word in katakana.
 _SIGN = UNSPACED.pattern
 _NEXT_WORD = re.compile(
     rf"[\s-]?([\u30a1-\u30f4\u30fc]+|[\u4e2a\u500b\u7b87\u304b\u30f5\u30f6\u5c0f\u516c\u5e73\u5de5\u6beb\u5398\u5343\u7acb]{_SIGN}|{_SIGN}"
     rf"|(?:(?!{_SIGN})[^\W\d_])+)"
 )
-# Between the two figures of "340 miles (550 km)".
+# The text between the two figures of "340 miles (550 km)".
 _IN_TWO_UNITS = re.compile(r"\s?[^\W\d_]+\s[(]\W*")
-# Characters beside a figure that can hold its sign.
+# Search this many characters beside a figure for its sign.
 _BESIDE = 100
 # A longer sentence is a table without line breaks.
 _LONGEST = 1200
 
 
 def _either(name: str) -> str:
-    """Return an expression for an entry of a list of words, wherever it stands."""
+    """Return a regular expression for an entry of a list of words, anywhere in a text."""
     return "|".join(words(name))
 
 
-# "At least EUR 5".
+# The text between a bound and its figure: "At least EUR 5".
 _TO_FIGURE = r"\s*(?:\b(?:the|dem|am|le|el|[A-Z]{3})\s+)?[^\w\s]?$"
 _BOUND_BEFORE = re.compile(
     rf"(?<![a-z])(?:(?P<upper>{_either('bound.upper')})|(?P<lower>{_either('bound.lower')})){_TO_FIGURE}",
     re.IGNORECASE,
 )
-# Orders of as many figures (F) as periods (P): in turn, or "in 2021 and 2020, 5 and 4".
+# Orders of equally many figures (F) and periods (P): alternating, or "in 2021 and 2020, 5 and 4".
 _PAIRED = re.compile("(?:PF)+|(?:FP)+|P+F+|F+P+")
-# The most characters of a bound's words.
+# The most characters that the words of a bound take.
 _BOUND_REACH = 60
 
 
 _YEAR = re.compile(rf"{_AFTER_NO_WORD}(?:FY)?((?:1[5-9]|20)\d\d)(?![^\W{UNSPACED.pattern[1:-1]}])(?!\s?%|[.,]\d)")
 _CELL = re.compile(r"[(\u2212+-]{0,2}(?:\d{1,3}(?:[.,'\u2019]\d{3})+|\d+)(?:[.,]\d+)?\)?%?\)?")
-# Between cells, and in place of an empty one.
+# Text between cells, or in place of an empty cell.
 _FILLER = re.compile(r"[%)\u2030]+|[^\w\s(]?[(]?\$?|US\$")
 _EMPTY_CELL = re.compile(r"[-\u2013\u2014\u2212]+|n/a", re.IGNORECASE)
 _IN_BRACKETS = re.compile(r"[(\uff08]([^()\uff08\uff09]{1,80})[)\uff09]")
-# "Q1 2019 Q2 2019" are heads as they are, but not "March 31, 2019".
+# "Q1 2019 Q2 2019" are heads without further checks; "March 31, 2019" is not.
 _QUARTER_HEAD = re.compile(r"[QH][1-4]|[1-4][QH]")
 _THOUSANDS_DIGITS = 3
-# A caption in a line without brackets is short: "In thousands of euros".
+# A caption in a line without brackets has at most this many words: "In thousands of euros".
 _CAPTION_WORDS = 8
 # "In thousands of euros".
 _UNIT_WORDS = 2
 
-# A line of one cell is a row of a table only beside another row.
+# A line of one cell counts as a row only beside another row.
 _LEAST_OF_TABLE = 2
-# More than the passages of one question: the mentions of a table take up to 400 KB.
+# The cache size, more than the passages of one question: the mentions of a table take up to 400 KB.
 _PASSAGES_KEPT = 64
 
 
 class Figure(NamedTuple):
     """A figure as written, the plain decimals that it can mean, and its `parts` if blanks divide it.
 
-    A scale word after it gives further forms, as 5 and 5000000 for "5 million"; `plain` lacks these.
+    A scale word after it adds forms, as 5 and 5000000 for "5 million"; `plain` does not include them.
     """
 
     written: str
@@ -135,7 +135,7 @@ class Figure(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Mention:
-    """A figure where a text has it, and what the text says of it there.
+    """A figure at a place of a text, and the words that describe it there.
 
     `near` has the words of its row, or of its part of the sentence; `here` those of the whole sentence or of row,
     column head and caption, and `around` also those of the sentence before. `heads` are those of the columns of a
@@ -167,12 +167,12 @@ class Mention:
 
     @property
     def head(self) -> frozenset[str]:
-        """The words of its column's head, none outside tables."""
+        """The words of its column's head; none outside tables."""
         return self.heads[self.column] if 0 <= self.column < len(self.heads) else frozenset()
 
     @property
     def is_grammar(self) -> bool:
-        """Whether the figure can be a mere word, as in "one of them"."""
+        """Return whether the figure can be a mere word, as in "one of them"."""
         return self.figure.written.lower() in _GRAMMAR
 
 
@@ -208,7 +208,7 @@ def labels(text: str) -> frozenset[str]:
 
 
 def asked_labels(question: str) -> frozenset[str]:
-    """Return the words of a question, without those that ask if it has others."""
+    """Return the words of a question without its question words, unless it has no others."""
     return labels(_ASKING_SIGNS.sub(" ", question)) or labels(question)
 
 
@@ -223,8 +223,8 @@ def weights_of(named: Iterable[str], passages: Sequence[str]) -> dict[str, float
 
 
 def weight_of(weights: dict[str, float], named: frozenset[str]) -> float:
-    """Return the share (0 to 1) of weights that some words have; 1.0 without weights."""
-    # Round, so that a share that equals a limit reaches it.
+    """Return the share (0 to 1) that some words have of the weights; 1.0 without weights."""
+    # Round, so that a share equal to a limit reaches it.
     total = math.fsum(weights.values())
     return round(math.fsum(weights[word] for word in named & weights.keys()) / total, 9) if total else 1.0
 
@@ -239,7 +239,7 @@ def _in_prose(prose: str, first: int) -> Iterator[Mention]:
 
 
 def in_sentence(sentence: str, before: frozenset[str] = frozenset(), number: int = 0) -> list[Mention]:
-    """Return the mentions of a sentence, of this `number` in its text, behind one with the words `before`."""
+    """Return the mentions of the `number`-th sentence of a text; `before` has the previous one's words."""
     sentence = sentence.replace("\n", " ")
     spots = located(sentence)
     here = labels(sentence)
@@ -295,7 +295,7 @@ def _numbers(text: str) -> Iterator[tuple[int, int, Figure, int]]:
     text = _plain_digits(text)
     dates = [date for date in numeric_dates(text) if date.day]
     for date in dates:
-        # The month may stand in letters elsewhere.
+        # Do not include the month: elsewhere it may be a word.
         written, of_date = text[date.start : date.end], (str(date.day), date.year)
         yield date.start, date.end, Figure(written, frozenset({written}), of_date, frozenset(of_date)), 0
     for match in _FIGURE.finditer(text):
@@ -352,7 +352,7 @@ def _sign(sentence: str, start: int, end: int) -> str:
 def _periods(sentence: str, spots: Sequence[tuple[int, int, Figure, int]]) -> list[frozenset[str]]:
     """Return the period of each figure: the k-th of as many ("5 in 2021 and 4 in 2020"), or a single figure's.
 
-    A period before all figures holds for each. Otherwise it is open which figure a period belongs to.
+    A period before all figures applies to each. Otherwise the period of a figure is unknown.
     """
     named = located_periods(sentence)
     within = [any(period.start <= start < period.end for period in named) for start, *_ in spots]
@@ -371,9 +371,9 @@ def _periods(sentence: str, spots: Sequence[tuple[int, int, Figure, int]]) -> li
 def _parts(sentence: str, spans: Sequence[tuple[int, int]], dates: Sequence[Period]) -> list[frozenset[str]]:
     """Return the words of each figure's part of a sentence.
 
-    If nothing follows the last figure, each owns the words before it; if nothing precedes the first, those after
-    it; otherwise both, and all own the beginning. Figures without words between them ("7 to 10", "4:51"), and
-    those of one date, share their words, and so does one without words (an ellipsis).
+    If no words follow the last figure, each figure owns the words before it; if none precede the first, the words
+    after it; otherwise both, and all own the beginning. Figures without words between them ("7 to 10", "4:51"),
+    figures of one date, and a figure without words (an ellipsis) share words.
     """
     groups: list[tuple[int, int]] = []
     for start, end in spans:
@@ -385,7 +385,7 @@ def _parts(sentence: str, spans: Sequence[tuple[int, int]], dates: Sequence[Peri
             groups.append((start, end))
     if not groups[1:]:
         return [labels(sentence)] * len(spans)
-    # After a semicolon, the sentence speaks of something else.
+    # Text after a semicolon is about something else.
     sentence = sentence[: groups[-1][1]] + re.split("[;\uff1b]", sentence[groups[-1][1] :])[0]
     ends = [end + (word.end() if (word := _NEXT_WORD.match(sentence[end:])) else 0) for _, end in groups]
     before = [sentence[left:start] for left, (start, _) in zip([0, *ends[:-1]], groups, strict=True)]
@@ -437,7 +437,7 @@ def _row_of(line: str) -> _Row | None:
 
 
 def is_table_row(line: str) -> bool:
-    """Return whether a line is a row of a table by itself: with heads beside its cells, or with two figures."""
+    """Return whether a line alone is a row of a table: it has heads beside its cells, or two figures."""
     return is_sheet_row(line) or ((row := _row_of(line)) is not None and len(row.cells) > 1)
 
 
@@ -451,7 +451,7 @@ def mentions(text: str) -> tuple[Mention, ...]:
     rows = [_row_of(line) for line in lines]
 
     def end_block() -> None:
-        if block:  # without rows, do not read the text above
+        if block:  # without rows, skip the text above
             mentioned.extend(_in_table(above, block))
             block.clear()
 
@@ -513,7 +513,7 @@ def _in_table(above: str, block: Sequence[_Row]) -> Iterator[Mention]:
 
 
 def _of_cell(head: frozenset[str], row: frozenset[str], caption: frozenset[str]) -> frozenset[str]:
-    """Return the period of a cell: that of its column's head, and what its row and, without that, its caption add.
+    """Return the period of a cell: its column head's, with the parts that the row adds, or else the caption.
 
     A row adds a quarter, a half or a month; the year in its label is often a name ("2016 stock plan").
     """
@@ -522,7 +522,7 @@ def _of_cell(head: frozenset[str], row: frozenset[str], caption: frozenset[str])
 
 
 def _cells(row: _Row, columns: int) -> tuple[str, ...]:
-    """Return the cells of a row; where blanks group thousands, the reading that fits the columns."""
+    """Return the cells of a row; where blanks group thousands, choose the reading that fits the columns."""
     cells = row.cells
     if columns and len(cells) == 2 * columns and all(len(cell) == _THOUSANDS_DIGITS for cell in cells[1::2]):
         return tuple(map(" ".join, zip(cells[::2], cells[1::2], strict=True)))
@@ -572,7 +572,7 @@ def scale_of(text: str) -> int:
 
 
 def _has_exceptions(caption: str) -> bool:
-    """Return whether more than a unit follows the scale: "in millions, except per share", not "in Mio. Euro"."""
+    """Return whether exceptions follow the scale: "in millions, except per share", not "in Mio. Euro"."""
     tokens = caption.split()
     scaled = next((number for number, token in enumerate(tokens, 1) if scale_of(token)), len(tokens))
     return len(tokens) - scaled > _UNIT_WORDS

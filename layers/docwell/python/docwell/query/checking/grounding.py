@@ -1,7 +1,7 @@
-"""The markers, citations and quotes of an answer, and the answer without a model that is made of quotes. Pure.
+"""The markers, citations and quotes of an answer, and answers that consist of quotes. Pure.
 
-Every marker of the result is a passage that the model was given. Every quote is verbatim on its page: runs of
-white space count as one blank, and invisible characters (`docwell.text.visible`) do not count.
+Every marker of the result names a passage of the prompt. Every quote is verbatim on its page: runs of white space
+count as one blank, and invisible characters (`docwell.text.visible`) do not count.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ from docwell.text.lexicon import (
 from docwell.text.prose import after_headings
 from docwell.text.visible import strip_invisible
 
-# A figure says more about the source of a sentence than a word.
+# The weight of a figure: it shows the source of a sentence better than a word.
 _FIGURE_WEIGHT = 2.0
-# The question's words decide between passages that have the same words of the answer.
+# The weight of the question's words, which decide between passages with the same words of the answer.
 _QUESTION_WEIGHT = 0.3
-# Of two pieces that are equally good, prefer the one with fewer words.
+# Between two equally good pieces, prefer the one with fewer words.
 _LENGTH_PENALTY = 0.01
 
 
@@ -45,13 +45,13 @@ _FEWEST_WORDS, _FEWEST_OF_SENTENCE = 4, 2
 _SCORE_WEIGHT = 0.5
 # Two sentences that share more than this part of their words are repeats.
 _SAME = 0.7
-# The sentence is the passage's own text.
+# The support of a sentence that is the passage's own text.
 _FULL_SUPPORT = 1.0
 
 
 @dataclass(frozen=True, slots=True)
 class GroundedAnswer:
-    """An answer whose markers all resolve. Without citations, no part of it could be tied to a passage."""
+    """An answer whose markers all resolve. Without citations, no passage supports any part of it."""
 
     text: str
     citations: tuple[Citation, ...]
@@ -60,7 +60,7 @@ class GroundedAnswer:
 class Evidence:
     """The words of some passages, weighted by inverse document frequency among them.
 
-    `split` returns the words of a text as they are compared, and `known` has the words of each passage.
+    `split` returns the words of a text in the form for comparing, and `known` has the words of each passage.
     """
 
     def __init__(
@@ -89,7 +89,7 @@ class Evidence:
         return self.weight(content & held) / (self.weight(content) or 1.0)
 
     def best(self, content: frozenset[str], among: Sequence[int] = ()) -> int:
-        """Return the passage, of all or some, that holds most of the words; of equals, that near the question."""
+        """Return the passage, of all or some, with most of the words; of equals, the one nearest the question."""
 
         def merit(index: int) -> float:
             return self.share(content, self.known[index]) + _QUESTION_WEIGHT * self.share(
@@ -99,7 +99,7 @@ class Evidence:
         return max(among or range(len(self.known)), key=merit)
 
     def window(self, content: frozenset[str], index: int) -> tuple[int, int]:
-        """Return (start, end) of the sentence or two of a passage that show best where the words come from.
+        """Return (start, end) of the one or two sentences of a passage that best show the source of the words.
 
         A part of a longer sentence begins where the sentence does, and a list ends with its last item, if that
         adds up to `MAX_QUOTE_CHARACTERS`.
@@ -137,7 +137,7 @@ def shifted(answer: Answer, by: int) -> Answer:
 def _renumbered(
     text: str, citations: Sequence[Citation], sentences: Sequence[Sentence], numbers: Mapping[int, int]
 ) -> tuple[str, tuple[Citation, ...], tuple[Sentence, ...]]:
-    """Return the parts of an answer with other numbers in their markers, without citations that have none."""
+    """Return the parts of an answer with new numbers in their markers; drop citations without a number."""
 
     def marked_anew(part: str) -> str:
         return MARKER.sub(lambda match: f"[{numbers[int(match[1])]}]" if match[1].isdecimal() else match[0], part)
@@ -175,7 +175,7 @@ def cite(marker: int, passage: Passage, start: int, end: int) -> Citation:
 
 
 def unit_of(chunk: Chunk, start: int) -> CitationUnit:
-    """Return the unit of a place in a chunk's text. Its label, which the document wrote, has no links."""
+    """Return the unit of a place in a chunk's text. Clean its label, which the document wrote."""
     unit = chunk.unit_at(start)
     return replace(unit, label=clean_answer(unit.label, ())[0])
 
@@ -209,10 +209,10 @@ def extract(
 ) -> GroundedAnswer:
     """Return up to `limit` sentences of at most `longest` characters, best first, each with its marker.
 
-    The best sentence holds most of the question's words, by rarity, in a passage with a high score. Passages that
-    give orders are left out, and so are sentences with markup or reference marks, which would read as citations;
-    addresses are spelled as `clean_answer` does. The best sentence of each passage is its quote. The text is ""
-    if no sentence qualifies.
+    The best sentence holds most of the question's words, by rarity, in a passage with a high score. Suspicious
+    passages are left out, and so are sentences with markup or reference marks, which would read as citations;
+    addresses are spelled as in `clean_answer`. The best sentence of each passage is its quote. The text is "" if
+    no sentence qualifies.
     """
     chosen: list[Candidate] = []
     left = longest
@@ -269,14 +269,14 @@ def candidates(question: str, passages: Sequence[Passage]) -> Iterator[Candidate
 
 
 def quotable(text: str) -> tuple[str, bool]:
-    """Return a text on one line, harmless, and whether more than its spelling has to change to be so."""
+    """Return a text cleaned and on one line, and whether cleaning changes more than its spelling."""
     line = " ".join(strip_invisible(text).split())
     sentence, removed = clean_answer(line, [line])
     return sentence, bool(removed or MARKER.search(sentence))
 
 
 def _cited(candidate: Candidate, passage: Passage) -> Citation:
-    """Return the citation of a sentence; of several, the quote has those that are short enough."""
+    """Return the citation of sentences; the quote has those that are short enough."""
     start, last = candidate.start, min(candidate.end, candidate.start + MAX_QUOTE_CHARACTERS)
     ends = [end for _, end in segments(passage.chunk.text) if start < end <= last]
     return cite(candidate.marker, passage, start, max(ends, default=candidate.end))

@@ -1,4 +1,4 @@
-"""Judge yes, no and "not" by the sentence of the passages that decides them. Pure."""
+"""Judge yes, no and "not" by the passage sentence that decides them. Pure."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from docwell.text.words import pattern, words
 
 _REPLIES = dict.fromkeys(words("yes"), True) | dict.fromkeys(words("no"), False)
 _ALWAYS = ("negation.verb", "negation.ever", "negation.rest")
-# "n't" and "n'est".
+# The negations in "n't" and "n'est".
 _SHORT_DENIAL = r"n['\u2019]t\b|\bn['\u2019](?=\w)"
-# "Form No. 5", "non-refundable" and "not only" deny nothing.
+# Not a negation: "Form No. 5", "non-refundable" and "not only".
 _NO_DENIAL = r"(?!-|\.?\s*\d|\s+(?:only|just|merely|nur|seulement|s[o\u00f3]lo|else)\b)"
 _NEGATED = re.compile(rf"{_SHORT_DENIAL}|(?:{pattern(*_ALWAYS)}){_NO_DENIAL}", re.IGNORECASE)
 _VERB_NEGATED = re.compile(rf"{_SHORT_DENIAL}|(?:{pattern(*_ALWAYS[:2])}){_NO_DENIAL}", re.IGNORECASE)
 _APOSTROPHES = str.maketrans("\u2019", "'")
 _FIRST = re.compile(r"\W*([^\W\d_]+)\s*(?:[,.;:!\u2013\u2014\u060c\u061b\u3001\u3002\uff0c\uff01\uff1a]|$)")
-# "Y a-t-il", "La porte est-elle": a verb before its pronoun, without a word that asks.
+# "Y a-t-il", "La porte est-elle": a verb before its pronoun, without a question word.
 _INVERTED = (
     r"(?:y\s|(?:l[ae]s?|une?|des|ce(?:tte|s)?)\s.{0,60}|l['].{0,60})?\b[^\W\d_]+-(?:t-)?(?:ils?|elles?|on|vous)\b"
 )
@@ -36,7 +36,7 @@ _CLAUSE_END = re.compile(r"[,;:.!?\u060c\u061b\u3002\uff0c\uff1b](?:\s|$)")
 _REACH_WORDS, _REACH_CHARACTERS = 5, 6
 # The deciding sentence has at least this share of the question's words.
 _LEAST_SHARE = 1 / 3
-# Two sentences state or deny the same if one has this share of the other's words, of which there are two or more.
+# Two sentences state or deny the same if one has this share of the other's words, which are at least this many.
 _FEWEST_WORDS, _SAME_SHARE = 2, 0.8
 
 
@@ -71,10 +71,10 @@ def asks_yes_or_no(question: str) -> bool:
 
 
 def verdict(sentence: str, question: str, passages: Sequence[str]) -> Verdict | None:
-    """Return what decides a sentence that begins with yes or no; None for other sentences.
+    """Return the verdict on a sentence that begins with yes or no; None for other sentences.
 
-    A bare answer agrees if the deciding sentence is denied for "no" and not for "yes". In a longer answer, what
-    follows must be denied as the deciding sentence is.
+    A bare "no" agrees if the deciding sentence is denied, and a bare "yes" if it is not. In a longer answer, the
+    text after yes or no must be denied exactly if the deciding sentence is.
     """
     sentence = MARKER.sub("", sentence)
     first, reply = _FIRST.match(sentence), _reply(sentence)
@@ -84,7 +84,7 @@ def verdict(sentence: str, question: str, passages: Sequence[str]) -> Verdict | 
     rest = sentence[first.end() :]
     asked = labels(question)
     weights = weights_of(asked | labels(rest), passages)
-    # Of equal ones, the shortest decides.
+    # Of equal pieces, the shortest decides.
     index, decisive = max(pieces, key=lambda piece: (_share(piece[1], weights), -len(piece[1])))
     denied = _is_denied(decisive, labels(f"{question} {rest}"), _NEGATED)
     if labels(rest):
@@ -94,7 +94,7 @@ def verdict(sentence: str, question: str, passages: Sequence[str]) -> Verdict | 
 
 
 def contradicts(sentence: str, passages: Sequence[str]) -> bool:
-    """Return whether the sentence of the passages that has nearly all words of this one denies it, or does not."""
+    """Return whether a passage sentence with nearly all words denies this one, or states what it denies."""
     named = labels(sentence)
     pieces = [piece for text in passages for piece in _stated(text, segments(text))]
     if len(named) < _FEWEST_WORDS or not pieces:
@@ -108,7 +108,7 @@ def contradicts(sentence: str, passages: Sequence[str]) -> bool:
 
 
 def _stated(text: str, spans: Sequence[tuple[int, int]]) -> list[str]:
-    """Return the pieces of a text that state something: a question does not."""
+    """Return the pieces of a text that state something; questions do not."""
     return [text[start:end] for start, end in spans if not text[start:end].endswith(QUESTION_ENDS)]
 
 
@@ -124,7 +124,7 @@ def _share(text: str, weights: dict[str, float]) -> float:
 
 
 def _is_denied(sentence: str, named: frozenset[str], negations: re.Pattern[str]) -> bool:
-    """Return whether a negation of the sentence precedes one of the named words."""
+    """Return whether a negation in the sentence precedes one of the named words."""
     for match in negations.finditer(sentence):
         after = _CLAUSE_END.split(sentence[match.end() :], maxsplit=1)[0]
         near = after[:_REACH_CHARACTERS] if UNSPACED.match(match[0]) else " ".join(after.split()[:_REACH_WORDS])

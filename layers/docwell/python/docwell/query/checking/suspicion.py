@@ -1,4 +1,4 @@
-"""Mark passages that give orders to their reader or the model. Pure.
+"""Mark suspicious passages: those that give orders to the reader or the model. Pure.
 
 These rules only mark such passages, so that they are counted and shown. The fence around passages in the prompt
 and `docwell.query.checking.cleaning` protect the answer.
@@ -17,10 +17,10 @@ from docwell.text.lexicon import TEXTS_KEPT
 from docwell.text.visible import strip_invisible
 from docwell.text.words import by_language
 
-# The sum of weights that marks a text.
+# A text whose weights sum to this is suspicious.
 THRESHOLD = 1.0
 
-# Tag characters spell hidden text, and bidirectional overrides show text in another order.
+# Tag characters spell hidden text, and bidirectional overrides reorder the visible text.
 _HIDING = re.compile("[\U000e0001-\U000e007f\u202d\u202e\U000e0100-\U000e01ef]|[\u200b-\u200d\u2060-\u2064]{4,}")
 
 # "Directions to the station" are no instructions.
@@ -39,7 +39,7 @@ _PRIVATE = (
     r"(?:passwords?|credentials?|api\s*keys?|secrets?|(?:personal|private)\s+(?:data|information)"
     r"|(?:chat|conversation)(?:\s+history)?|users?(?:['\u2019]s?)?\s+(?:data|questions?|query|messages?))"
 )
-# Targets outside: addresses and machines, but no offices or people.
+# Targets outside the organisation: addresses and machines, but no offices or people.
 _OUTSIDE = (
     r"(?:(?:the|this|that|our|my|an?|following)\s+){0,3}"
     rf"(?:{_PLACE}|(?:server|url|endpoint|webhook|web\s*site)s?\b|me\b)"
@@ -49,12 +49,12 @@ _NOT_FORBIDDEN = r"(?<!ever\s)(?<!not\s)(?<!n['\u2019]t\s)"
 _BEFORE_ORDER = (
     r"(?:^[^\w\n]*|[.!?:;,\"\u201c]\s+|\b(?:and|then|please|must|should|now|always|only)\s+|\bcan\s+you\s+)"
 )
-# Words with which a form asks for an answer, without saying what the answer must be.
+# Words that ask to fill in a form, without saying what the answer must be.
 _NO_ORDER = (
     r"(?!(?:please|and|then|now|always|only|to|the|this|that|these|an?|we|our|if|when|while|once|as|thank|thanks|for|it|they|i|he|she|is|are|was|send|"
     r"submit|mail|email|return|mark|tick|check|circle|select|fill|await|receive|have|with|after|upon|enter|choose|attach|address|confirm|date|sign|set\s+(?:out|forth))\b)"
 )
-# What letters ask for in a reply.
+# References that letters ask to repeat in a reply.
 _REFERENCE = (
     r"(?:(?:reference|file|case|docket|order|invoice|claim|account|policy|customer|membership|contract|application"
     r"|ticket|registration)\s+(?:numbers?|no\b|reference)|(?:our|your|the)\s+ref(?:erence)?\b|reference\s+\S*\d"
@@ -71,8 +71,8 @@ def _compiled(expression: str) -> re.Pattern[str]:
 class _Signal(NamedTuple):
     """A pattern that is typical of orders, and its weight.
 
-    Every match contains one of `words`, in lower case with single blanks. Looking for these first makes the search
-    seven times as fast, and few patterns are compiled: all of them take 15 ms of a cold start.
+    Every match contains one of `words`, in lower case with single blanks. Searching for these first is seven times
+    as fast and compiles few patterns: compiling all takes 15 ms of a cold start.
     """
 
     name: str
@@ -90,37 +90,37 @@ def _signal(name: str, weight: float, words: str, *pattern: str) -> _Signal:
 
 
 def _in_any_order(verbs: str, earlier: str, instructions: str) -> str:
-    """Return an expression that finds the three within a sentence."""
+    """Return an expression that matches the three in any order within a sentence."""
     verb, time, noun = f"(?:{verbs})", f"(?:{earlier})", f"(?:{instructions})"
     orders = (verb, time, noun), (verb, noun, time), (time, noun, verb), (noun, time, verb), (time, verb, noun)
     return "|".join(r"[^.!?\n\u3002]{0,40}?".join(order) for order in orders)
 
 
 _SIGNALS = (
-    # Set earlier instructions aside.
+    # Orders to ignore earlier instructions.
     _signal("override", 1.0, "ignor|disregard|forget|overrid|bypass|discard|stop following",
         r"\b(?:ignor(?:e|ing)|disregard(?:ing)?|forget|overrid(?:e|ing)|bypass|discard|stop\s+following)\s+(?:\w+\s+){0,4}?",
         rf"(?:previous|prior|above|earlier|preceding|your|system|these|those|all|any)\s+(?:\w+\s+){{0,3}}?{_INSTRUCTIONS}\b"),
     _signal("override", 1.0, "ignore|disregard|forget",
         r"\b(?:ignore|disregard|forget)\s+(?:everything|anything|all|what)\s+(?:\w+\s+){0,4}?(?:above|before|told|earlier)\b"),
     *(_signal("override", 1.0, stems[0], _in_any_order(*stems)) for stems in by_language("override").values()),
-    # Imitate the marks between the turns of a chat, or the end of the passages.
+    # Imitations of the marks between the turns of a chat, or of the end of the passages.
     _signal("role mark", 1.0, "<|[inst]|[/inst]",
         r"<\|\w+\|>|\[/?INST\]|<</?SYS>>|</?(?:system|assistant|user|passages?)(?:_prompt)?>"),
     _signal("role mark", 1.0, "#",
         r"^\W{0,3}#{1,4}\s*(?:system|instructions?|assistant|human|user)\s*:?\s*$"),
     _signal("role mark", 1.0, "end of",
         r"\bend\s+of\s+(?:the\s+)?(?:passages|context)\b"),
-    # Address a model.
+    # Texts that address a model.
     _signal("to a model", 1.0, "note|instruction|message|attention|notice|hint",
         r"\b(?:note|instructions?|message|attention|notice|hint)\s+(?:to|for)\s+(?:\w+\s+)?(?:AI|LLM|model|assistant|chatbot)s?\b"),
-    # Ask for the prompt or for private data.
+    # Orders to reveal the prompt or private data.
     _signal("reveal", 1.0, "prompt|instruction|message|your rules",
         r"\b(?:reveal|print|repeat|output|show|disclose|leak|display|tell|recite)\s+(?:\w+\s+){0,4}?(?:(?:system|hidden|initial",
         r"|original|secret)\s+(?:prompt|instructions?|message)|your\s+(?:instructions?|prompt|rules))\b"),
     _signal("reveal", 1.0, "send |post |forward |upload |mail |transmit |exfiltrate |leak ",
         rf"{_NOT_FORBIDDEN}\b(?:send|post|forward|upload|e-?mail|transmit|exfiltrate|leak)\s+(?:[\w'\u2019,]+\s+){{0,8}}?{_PRIVATE}\s+(?:\w+\s+){{0,6}}?to\s+{_OUTSIDE}"),
-    # Say what the answer must or must not contain: documents do not speak of their reader's answer.
+    # Orders about the content of the answer: normal documents do not mention their reader's answer.
     _signal("the answer", 1.0, "your ",
         rf"{_BEFORE_ORDER}{_NO_ORDER}{_NO_REFERENCE}[a-z]+\b(?:[^.!?]|[.!?](?!\s)){{0,160}}?{_YOUR_OUTPUT}"),
     _signal("the answer", 1.0, "reply |respond |answer ",
@@ -128,7 +128,7 @@ _SIGNALS = (
         r"(?:in|with|using|by\s+saying|as)\b"),
     _signal("the answer", 1.0, "asks|asked",
         r"\b(?:when|if|whenever)\s+(?:\w+\s+){0,3}?ask(?:s|ed)\b[^.]{0,80}\b(?:say|answer|reply|respond|state)\s+(?:only|that|with|exactly)\b"),
-    # Name a piece of code and the reader's program to put it in, followed by the code.
+    # Orders to put code into the reader's program, followed by the code.
     _signal("code", 0.4, " code| script| command",
         rf"\b(?:following|below|subsequent|next)\s+{_CODE_PIECE}\b"),
     _signal("code", 0.4, "your ",
@@ -138,7 +138,7 @@ _SIGNALS = (
     _signal("harmful code", 0.5, "requests.|httpx.|url|aiohttp.|socket.|subprocess.|smtplib.|os.|rm -rf|shutil.",
         r"\b(?:requests|httpx|urllib\d?|aiohttp|socket|subprocess|smtplib)\.\w+|\bos\.(?:system|remove|fork|environ|rename)\b",
         r"|\brm\s+-rf\b|\bcurl\b[^\n|]*\|\s*(?:ba)?sh\b|\bshutil\.(?:rmtree|move)\b|\burlretrieve\b"),
-    # Load or run something in a browser.
+    # Markup that loads or runs something in a browser.
     _signal("markup", 1.0, "![|<|javascript:|data:text/html",
         r"!\[[^\]]*\]\([^)]*[?=&][^)]*\)|<script\b|<iframe\b|\bjavascript:\S|<[^>]{1,200}\bon\w+\s*=|\bdata:text/html"),
 )  # fmt: skip
@@ -151,7 +151,7 @@ _LOOK_ALIKES = str.maketrans(
     "aeopcyxisjhdqwABESIJKMHOPCTYXaeikvoptuxyABEZHIKMNOPTYXnuohwqgigabcdehijklmnoprstuvwyz",
 )
 _OTHER_LETTERS = "\u0370-\u03ff\u0400-\u058f"
-# Russian and Greek words stay: only a word of Latin and other letters is disguised.
+# Russian and Greek words stay: only a word that mixes Latin and other letters is disguised.
 _MIXED = re.compile(rf"\b(?=\w*[a-zA-Z])(?=\w*[{_OTHER_LETTERS}])\w+")
 _LETTERS_OF_DIGITS = str.maketrans("013457@$!+", "oieastasit")
 _DISGUISING_DIGIT = re.compile(r"(?<!\S)\S*?(?:[a-z][013457@$!+]|[013457@$!+][a-z])\S*", re.IGNORECASE)
@@ -160,7 +160,7 @@ _SPACED = re.compile(r"(?<!\S)[^\W_](?: [^\W_]){3,}(?!\S)")
 _SPACED_SHORT = re.compile(r"(?<!\S)[^\W_](?: [^\W_])+(?!\S)")
 
 _ENCODED = re.compile(r"(?<![\w+/=])(?:[A-Za-z0-9+/]{40,}={0,2}|(?:[0-9a-fA-F]{2}){24,})(?![\w+/=])")
-# A third of random bytes are printable, so the bytes of a picture or a key rarely decode to text.
+# A third of random bytes are printable, so the bytes of a picture or a key rarely pass as text.
 _PRINTABLE_SHARE = 0.9
 
 
@@ -179,7 +179,7 @@ def suspicion(text: str) -> tuple[str, ...]:
 
 
 def _weights(text: str) -> dict[str, float]:
-    """Return the weight of each signal in a text, in the heavier of its readings: as spelled, or undisguised."""
+    """Return the weight of each signal in a text: the heavier of two readings, as spelled and undisguised."""
     plain = unicodedata.normalize("NFKC", text)
     return max(map(_read, dict.fromkeys((plain, _undisguised(plain)))), key=lambda weights: sum(weights.values()))
 
@@ -187,7 +187,7 @@ def _weights(text: str) -> dict[str, float]:
 def _read(plain: str) -> dict[str, float]:
     """Return the weight of each signal in a text, read as lines and as one line: a PDF breaks lines anywhere."""
     joined = " ".join(plain.split())
-    # Patterns that ignore case read these letters as an i.
+    # Patterns that ignore case match these letters as an i, so replace them.
     lower = joined.lower().replace("\u0131", "i").replace("\u0307", "")
     weights: dict[str, float] = {}
     for signal in _SIGNALS:
@@ -210,7 +210,7 @@ def _decoded(text: str) -> Iterator[str]:
 
 
 def _undisguised(text: str) -> str:
-    """Return a text in plain Latin letters, as far as its letters are disguised.
+    """Return a text with its disguised letters as plain Latin letters.
 
     >>> _undisguised("1gn\u043er\u0435 a.l.l  r u l e s")
     'ignore all  rules'
@@ -228,7 +228,7 @@ def _undisguised(text: str) -> str:
 def _without_digits(token: re.Match[str]) -> str:
     """Return a token with letters for its digits, if at least half of it is letters already."""
     word = token[0]
-    # "!" at the end of a word is no disguised letter.
+    # "!" at the end of a word is punctuation, not a disguised letter.
     end = len(word.rstrip("!.,;:?)"))
     letters = sum(map(str.isalpha, word))
     return word[:end].translate(_LETTERS_OF_DIGITS) + word[end:] if 2 * letters >= end else word
