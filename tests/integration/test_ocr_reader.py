@@ -9,7 +9,6 @@ import resource
 from collections.abc import Generator
 from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -157,9 +156,8 @@ def test_a_page_that_broke_a_limit_is_not_recognised(tmp_path: Path, reason: Rea
 
 
 def test_a_recogniser_that_does_not_start_is_no_fault_of_the_document(tmp_path: Path) -> None:
-    program = tmp_path / "child.py"
     reader = recogniser(tmp_path, "")
-    program.write_text("raise SystemExit(1)")
+    process.CHILD.write_text("raise SystemExit(1)")
     with pytest.raises(Unavailable):
         pages(reader, tmp_path)
 
@@ -199,10 +197,7 @@ def scan(*turns: int) -> bytes:
     document = page_of_text()
     for turn in turns:
         document.add_page()
-        picture = BytesIO()
-        drawn.rotate(turn, expand=True).save(picture, "PNG")
-        picture.seek(0)
-        document.image(picture, 10, 10, 190, 134 if turn % 180 else 269)
+        document.image(drawn.rotate(turn, expand=True), 10, 10, 190, 134 if turn % 180 else 269)
     return bytes(document.output())
 
 
@@ -211,13 +206,8 @@ def words(text: str) -> set[str]:
 
 
 def real(**changes: Any) -> RecognisingReader:
-    limits = {
-        "page_cpu_s": 200.0,
-        "page_timeout_s": 200.0,
-        "memory_bytes": 800 * MIB,
-        "max_page_characters": 9_999,
-        "min_confidence": 0.75,
-    }
+    limits = {"page_cpu_s": 200.0, "page_timeout_s": 200.0, "memory_bytes": 800 * MIB}
+    limits |= {"max_page_characters": 9_999, "min_confidence": 0.75}
     return RecognisingReader(replace(default_reader(), parse_cpu_s=60), **(limits | changes))
 
 
@@ -226,10 +216,7 @@ def commented_scan() -> bytes:
     drawn = pypdfium2.PdfDocument(bytes(page_of_text().output()))[0].render(scale=150 / 72).to_pil()
     document = FPDF()
     document.add_page()
-    picture = BytesIO()
-    drawn.save(picture, "PNG")
-    picture.seek(0)
-    document.image(picture, 10, 10, 190, 269)
+    document.image(drawn, 10, 10, 190, 269)
     document.text_annotation(100, 100, "Paid in full.", title="Ada")
     return bytes(document.output())
 

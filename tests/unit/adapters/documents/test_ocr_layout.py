@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-import pytest
+from pathlib import Path
 
-from docwell.adapters.documents import pdf_layout
+import pytest
+from PIL import Image
+
+from docwell.adapters.documents import child, ocr_pages, pdf_layout
 from docwell.adapters.documents.ocr_pages import Box, confidence, in_order, lines, stand_upright
 
 
@@ -73,3 +76,13 @@ def test_cells_of_a_row_stay_apart_although_their_boxes_touch(apart: float) -> N
         left += width + apart
     page = pdf_layout.lay_out(lines(boxes, 1000.0, 2.0), 0.0, 500.0, {})
     assert page.text == "Desks 2 1,450.00"
+
+
+def test_the_recogniser_of_an_image_answers_its_first_request(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("Engine", "forbid_threads"):
+        monkeypatch.setattr(ocr_pages, name, lambda: None)
+    Image.new("L", (9, 9)).save(tmp_path / "letter", "PNG")
+    reader = ocr_pages.open_pictures(str(tmp_path / "letter"), lambda: None)
+    assert child.answer(reader, ["info"], 9)["pages"] == 1

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 from docwell.adapters.documents import pdfium
-from docwell.adapters.documents.formats import IMAGE_MODULES, is_picture, open_image
+from docwell.adapters.documents.formats import IMAGE_MODULES, Formats, is_picture, open_image
 from docwell.adapters.documents.parts import PageText
 from docwell.adapters.documents.pdf_layout import OVERLAP, RAISED, WORD_GAP, Line, lay_out
 from docwell.adapters.documents.pdf_pages import Pdfium
@@ -230,7 +230,7 @@ def open_pictures(path: str, close_doors: Callable[[], object]) -> Pictures | Sc
     return (Pictures if is_picture(path) else Scan)(path, close_doors)
 
 
-class Pictures:
+class Pictures(Formats):
     """RapidOCR on each picture of an image file."""
 
     def __init__(self, path: str, close_doors: Callable[[], object]) -> None:
@@ -241,15 +241,11 @@ class Pictures:
         with open(path, "rb") as file:
             data = file.read()
         close_doors()
-        self._image = open_image(data)
+        self._image, self._metadata = open_image(data), {}
 
     def count(self) -> int:
         """Return the number of pictures."""
         return getattr(self._image, "n_frames", 1)
-
-    def metadata(self) -> dict[str, str | None]:
-        """Return nothing: an image states no title here."""
-        return {}
 
     def page(self, index: int, _first: int, _drawing_s: float) -> PageText:
         """Return the text that is recognised on a picture, upright as its camera noted."""
