@@ -31,7 +31,7 @@ class Completion:
 class AnswerStatus(StrEnum):
     """The source of an answer: the model (with citations), no source, or the passages themselves.
 
-    Only logs and receipts have the last two: the client left before the end, or an error ended the answer.
+    Only logs and receipts have the last two: the client left early, or an error ended the answer.
     """
 
     ANSWERED = "answered"
@@ -42,10 +42,10 @@ class AnswerStatus(StrEnum):
 
 
 class Mode(StrEnum):
-    """How a question is answered. docwell turns AUTO into another one; an answer never has it.
+    """The mode of an answer. docwell replaces AUTO by another mode, so no answer has it.
 
     PASSAGES answers from the passages nearest to the question, OVERVIEW from the overview of one document, COMPARE
-    from each of several documents by itself, LIST from all documents that may match.
+    from each of several documents separately, LIST from all documents that may match.
     """
 
     AUTO = "auto"
@@ -79,11 +79,11 @@ class Sentence:
 
 @dataclass(frozen=True, slots=True)
 class Citation:
-    """One resolved `[marker]` of the answer: `quote` stands verbatim on `page` of `document`, in its `unit`.
+    """One resolved `[marker]` of the answer: `quote` is verbatim on `page` of `document`, in its `unit`.
 
     `display_quote` is the quote as plain text without markup or links, for pages and terminals. `link` opens the
-    document for a short time, a PDF at that page. `suspicious` marks a passage that gives orders. With an
-    `ocr_confidence` (0 to 1) the page is a picture, and `quote` is from its recognised text.
+    document for a short time, a PDF at that page. `suspicious` marks a passage that contains orders to the reader
+    or the model. With an `ocr_confidence` (0 to 1) the page is a picture, and `quote` is from its recognised text.
     """
 
     marker: int
@@ -131,7 +131,7 @@ class Timings:
 
 
 class HostState(StrEnum):
-    """The state of the model hosts. DOWN: they run, or should, and do not answer."""
+    """The state of the model hosts. DOWN: they run, or should run, but do not answer."""
 
     AWAKE = "awake"
     WAKING = "waking"

@@ -18,10 +18,10 @@ from docwell.identity import KEY, KEY_HEADER, NO_CREDENTIAL, TOKEN_HEADER, ApiKe
 MAX_KEY_CHARACTERS = 128
 # API Gateway takes 10,240 bytes of headers; a token of Cognito with 99 groups has about 4,000 characters.
 MAX_TOKEN_CHARACTERS = 8_192
-# A key in both headers. More only costs lookups.
+# A request may have a key in both headers. More would only cost lookups.
 MAX_CREDENTIALS = 2
-# Seconds for which a key is cached: a changed end takes effect after them. A revoked grant takes effect at once,
-# because the query function reads it for each request.
+# Seconds to cache a key: a changed end takes effect after them. A revoked grant takes effect at once, because the
+# query function reads it for each request.
 KEPT_S = 10.0
 # The most keys that a process caches, of some hundred bytes each.
 _KEPT_KEYS = 1_000
@@ -39,7 +39,7 @@ class ApiKeys(Protocol):
     """The API keys of this installation."""
 
     def find(self, digest: str) -> ApiKey | None:
-        """Return the key whose value has this digest, also one that has ended. Raises `Unavailable`."""
+        """Return the key whose value has this digest, even if it has ended. Raises `Unavailable`."""
 
 
 class Tokens(Protocol):
@@ -69,7 +69,7 @@ class Authorizer:
         self._lock = Lock()
 
     def identify(self, headers: Iterable[tuple[str, str]]) -> Caller:
-        """Return the caller that the headers (name, value) name. Two credentials must name the same caller.
+        """Return the caller of the headers (name, value). Two credentials must name the same caller.
 
         Raises `Unauthenticated`, and `Unavailable` when keys or signing keys cannot be read.
         """
@@ -108,7 +108,7 @@ def headers_of(event: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
 
 
 def context_of(caller: Caller) -> dict[str, str]:
-    """Return the caller as an event has it in `requestContext.authorizer`."""
+    """Return the caller from `requestContext.authorizer` of an event."""
     return {"principalId": caller.identity.id, "groups": json.dumps(caller.identity.groups)}
 
 
@@ -131,16 +131,16 @@ def denied(method_arn: str) -> dict[str, Any]:
 
 
 def _answer(principal: str, effect: str, method_arn: str) -> dict[str, Any]:
-    """Return a policy for the whole stage: one for a single method would be wrong in a cache."""
+    """Return a policy for the whole stage: API Gateway caches it, so it must fit all methods."""
     api, stage, *_ = method_arn.split("/")
     statement = {"Effect": effect, "Action": "execute-api:Invoke", "Resource": f"{api}/{stage}/*"}
     return {"principalId": principal, "policyDocument": {"Version": "2012-10-17", "Statement": [statement]}}
 
 
 def credentials_of(headers: Iterable[tuple[str, str]]) -> frozenset[Credential]:
-    """Return the different credentials of a request, one at least. A Bearer value with dots is a token.
+    """Return the distinct credentials of a request, at least one. A Bearer value with dots is a token.
 
-    Raises `Unauthenticated` for none, for more than `MAX_CREDENTIALS`, and for one that cannot be valid.
+    Raises `Unauthenticated` for none, for more than `MAX_CREDENTIALS`, and for an invalid form.
     """
     credentials = frozenset(
         _credential(name.lower(), value) for name, value in headers if name.lower() in (KEY_HEADER, TOKEN_HEADER)
@@ -156,7 +156,7 @@ def _credential(name: str, value: str) -> Credential:
         if scheme.lower() != "bearer":
             raise Unauthenticated(NO_CREDENTIAL)
         value = value.strip(" ")
-    # The values of keys have no dots: API Gateway makes them of letters and digits.
+    # API Gateway makes key values of letters and digits, without dots.
     is_token = name == TOKEN_HEADER and "." in value
     if not 0 < len(value) <= (MAX_TOKEN_CHARACTERS if is_token else MAX_KEY_CHARACTERS):
         raise Unauthenticated(NO_CREDENTIAL)

@@ -35,7 +35,7 @@ app = group(FailingGroup)
 
 @app.callback(help=HELP)
 def main() -> None:
-    """Prepare input and output, so that no character of another encoding ends the program."""
+    """Set up input and output so that no character of another encoding ends the program."""
     for stream, errors in (
         (sys.stdin, "replace"),
         (sys.stdout, "backslashreplace"),

@@ -38,7 +38,7 @@ TopKOption = Annotated[
 ]
 QuestionArgument = Annotated[str, typer.Argument(metavar="QUESTION", help="The question, in quotation marks.")]
 _DAY = ["%Y-%m-%d"]
-# Where a command finds the fields of its scope.
+# The key of the scope's fields in a command's context.
 _SCOPE = "docwell.scope"
 
 
@@ -73,7 +73,7 @@ def scope_of(
         typer.Option(metavar="NAME=VALUE", help="Only documents with this S3 user metadata. May be repeated."),
     ] = None,
 ) -> Json:
-    """Return the fields of a request that say where to search. Raises `Failure` (usage)."""
+    """Return the fields of a request that set where to search. Raises `Failure` (usage)."""
     # The API has one field for a single collection or document, and another for several.
     several = bool(document and document[1:])
     days = {"created_from": day_from, "created_to": day_to}
@@ -226,7 +226,7 @@ def open_(
         )
     view = _view(api, target, page)
     key = f"key={quote(settings.api_key, safe='')}&view={quote(view, safe='')}" if settings.api_key else view
-    address = f"{api.console}/#{key}"  # a browser sends no fragment to a server
+    address = f"{api.console}/#{key}"  # browsers do not send a fragment to the server
     with suppress(webbrowser.Error):
         if webbrowser.open(address):
             display.echo(f"opened {target or 'the console'} in the browser", err=True)
@@ -267,7 +267,7 @@ def _answer(api: Api, body: Json, *, live: bool = True) -> Json:
 
 
 def _line() -> str | None:
-    """Return the next line of the input, "" after Ctrl-C, None at its end."""
+    """Return the next line of the input; "" after Ctrl-C, None at its end."""
     try:
         return input("> " if sys.stdin.isatty() else "").strip()
     except KeyboardInterrupt:
@@ -280,7 +280,7 @@ def _line() -> str | None:
 
 @dataclass
 class _Chat:
-    """A conversation: the `scope` of its searches, the `history` as the API takes it, and the last answer."""
+    """A conversation: the `scope` of its searches, the `history` in the API's form, and the last answer."""
 
     api: Api
     scope: Json
@@ -305,7 +305,7 @@ class _Chat:
         if rewritten != question:
             display.say(f"searched for: {rewritten}", "dim")
         display.show_answer(self.answer, quotes=False)
-        # The next follow-up refers to the whole question, and not to "And in 2017?".
+        # Keep the rewritten question: the next follow-up refers to it, and not to "And in 2017?".
         text = str(self.answer.get("answer", ""))
         if rewritten and text.strip():
             self.history = _bounded([*self.history, {"question": rewritten, "answer": text}])
@@ -323,7 +323,7 @@ class _Chat:
 
 
 def _bounded(turns: list[Json]) -> list[Json]:
-    """Return the last turns, as many as the API takes by default."""
+    """Return the last turns, as many as the API accepts by default."""
     from docwell.config import QuerySettings
 
     limits = QuerySettings.model_fields
@@ -358,7 +358,7 @@ def _show_replay(replayed: Json) -> None:
 
 
 def _value(value: object) -> str:
-    """Return a value of a receipt as text; a citation is its place and quote."""
+    """Return a receipt's value as text; a citation becomes its place and quote."""
     if isinstance(value, dict):
         return f"{value.get('document')}, page {value.get('page')}: “{display.one_line(value.get('quote') or '')}”"
     if isinstance(value, list):

@@ -52,7 +52,7 @@ class ConnectedCommand(TyperCommand):
 
 
 def _refuse_other_encodings(parameters: dict[str, Any]) -> None:
-    """Raise a `Failure` (usage) for a text that is not UTF-8. The name of a file may have any bytes."""
+    """Raise a `Failure` (usage) for a text that is not UTF-8. A file name may have any bytes."""
     for name, value in parameters.items():
         for text in value if isinstance(value, list) else [value]:
             try:
@@ -64,7 +64,7 @@ def _refuse_other_encodings(parameters: dict[str, Any]) -> None:
 
 
 def group(cls: type[TyperGroup] | None = None) -> typer.Typer:
-    """Return an empty group of commands, whose help is plain text: the same in a terminal, a pipe and a CI log."""
+    """Return an empty command group with plain-text help, which is the same in a terminal, a pipe and a CI log."""
     return typer.Typer(
         cls=cls,
         no_args_is_help=True,
@@ -77,7 +77,7 @@ def group(cls: type[TyperGroup] | None = None) -> typer.Typer:
 
 @cache
 def options_of(function: Callable[..., object]) -> list[Parameter]:
-    """Return the options that Typer reads from the signature of a function, which several commands share."""
+    """Return the options in a function's signature, as Typer reads them, for several commands to share."""
     reader = group()
     reader.command()(function)
     return typer.main.get_command(reader).params

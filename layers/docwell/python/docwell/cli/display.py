@@ -45,7 +45,7 @@ _COLOURS: dict[str, str] = {
 
 
 class _CleanConsole(Console):
-    """A console that cleans whatever it renders, also a `Text` that a command made."""
+    """A console that cleans all text that it renders, also a command's `Text`."""
 
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
         """Yield the segments; only Rich's own control codes stay."""
@@ -61,12 +61,12 @@ def console(*, stderr: bool = False) -> Console:
 
 
 def is_watched(out: Console) -> bool:
-    """Return whether a terminal shows the output. With FORCE_COLOR, Rich takes a pipe for a terminal."""
+    """Return whether the output goes to a terminal. With FORCE_COLOR, Rich treats a pipe as a terminal."""
     return out.is_terminal and out.file.isatty()
 
 
 def clean(text: object) -> str:
-    """Return the text without the characters that drive a terminal or reorder what it shows."""
+    """Return the text without characters that control the terminal or reorder its text."""
     return strip_invisible(str(text))
 
 
@@ -91,8 +91,8 @@ def show_failure(error: DocwellError) -> None:
 
 
 def show_json(value: object) -> None:
-    """Print the one JSON document of a `--json` run."""
-    # In another encoding than that of JSON, escapes alone keep it JSON.
+    """Print the only JSON document of a `--json` run."""
+    # An output encoding other than UTF-8 needs escapes.
     is_utf8 = codecs.lookup(sys.stdout.encoding or "utf-8").name == "utf-8"
     sys.stdout.write(escape_json(json.dumps(value, ensure_ascii=not is_utf8, indent=2)) + "\n")
 
@@ -122,7 +122,7 @@ def show_fields(fields: Mapping[str, object]) -> None:
 
 
 def status_of(record: Json) -> Text:
-    """Return the status of a record in its colour."""
+    """Return a record's status in its colour."""
     status = clean(record.get("status", Status.PENDING))
     return Text(status, style=_COLOURS.get(status, ""))
 
@@ -133,7 +133,7 @@ def is_pending(record: Json) -> bool:
 
 
 def reason_of(record: Json) -> str:
-    """Return why a record has its status: `reason: detail`."""
+    """Return the reason for a record's status: `reason: detail`."""
     return ": ".join(record[name] for name in ("reason", "detail") if record.get(name))
 
 
@@ -144,7 +144,7 @@ def local_time(seconds: float) -> str:
 
 @contextmanager
 def progress(label: str, total: int | None, *, size: bool = False) -> Iterator[Callable[[int], None]]:
-    """Show a bar over `total` steps, or bytes with `size`, on a terminal; yields a function that adds to it."""
+    """Show a bar over `total` steps (bytes with `size`) on a terminal; yields a function that adds to it."""
     from rich import progress as bars
 
     errors = console(stderr=True)
@@ -170,7 +170,7 @@ def live_documents() -> Iterator[Callable[[Sequence[Json]], None]]:
 
 
 class GrowingAnswer:
-    """An answer in a terminal until it is checked: a spinner, the passages, then the text as it is written."""
+    """An unchecked answer in a terminal: a spinner, the passages, then the text as the model writes it."""
 
     def __init__(self, out: Console, live: Live) -> None:
         self._out = out
@@ -179,9 +179,9 @@ class GrowingAnswer:
         self._wait("searching")
 
     def show_passages(self, passages: Sequence[Json]) -> None:
-        """Show the passages, which stay, and the sentence among them that most likely answers.
+        """Show the passages permanently, and mark the sentence that most likely answers.
 
-        A mode that refuses is followed by the passages: its text goes.
+        Remove the text of a mode that refused: new passages follow it.
         """
         self._text = ""
         for passage in passages:
@@ -235,7 +235,7 @@ def show_answer(answer: Json, *, quotes: bool = True) -> None:
     refused = answer.get("status") == AnswerStatus.REFUSED
     style = "yellow" if refused else ""
     out.print(Text(clean(answer.get("answer", "")).strip(), style=style), soft_wrap=not is_watched(out))
-    # For an answer with citations, only `--json` has the number.
+    # For an answer with citations, only `--json` shows the number.
     if refused and (dropped := answer.get("dropped_passages")):
         say(f"The prompt had no room for {dropped} of the passages found: they may answer it.", "yellow")
     for sentence in answer.get("sentences") or []:
@@ -252,7 +252,7 @@ def show_answer(answer: Json, *, quotes: bool = True) -> None:
 
 
 def show_citations(citations: Sequence[Json], *, quotes: bool = True, scores: bool = False) -> None:
-    """Print citations, or passages with their scores. In a terminal that can, each opens its page."""
+    """Print citations, or passages with their scores. In a terminal with links, each opens its page."""
     for position, citation in enumerate(citations, start=1):
         _show_citation(citation, position, quotes=quotes)
         if scores:
@@ -261,7 +261,7 @@ def show_citations(citations: Sequence[Json], *, quotes: bool = True, scores: bo
 
 
 def link_of(citation: Json) -> str | None:
-    """Return the address of a citation's page, None where it has none that is safe to open."""
+    """Return the address of a citation's page; None where it has no address that is safe to open."""
     link = citation.get("link")
     if not isinstance(link, str) or not link.startswith(("http://", "https://")):
         return None
@@ -284,7 +284,7 @@ def _show_citation(citation: Json, position: int, *, quotes: bool) -> None:
         Style(bold=True, link=link_of(citation)),
     )
     if isinstance(confidence := citation.get("ocr_confidence"), int | float):
-        # Round down, so that only certainty reads 100%. round() first: 0.29 * 100 is a little under 29.
+        # Round down, so that only certainty shows as 100%. round() first: 0.29 * 100 is a little under 29.
         percent = math.floor(round(confidence * 100, 6))
         line.append(f" (scanned, recognised with {percent}% confidence)", style="dim")
     out.print(line, soft_wrap=True)
@@ -296,7 +296,7 @@ def _show_citation(citation: Json, position: int, *, quotes: bool) -> None:
 def _footer(answer: Json) -> str:
     usage, timings = answer.get("usage") or {}, answer.get("timings_ms") or {}
     prompt, completion = usage.get("prompt_tokens", 0), usage.get("completion_tokens", 0)
-    # A list, and a local overview, use no model.
+    # Lists and extractive overviews use no model.
     model = [answer.get("model") or "no model", f"{prompt:,} + {completion:,} tokens"]
     parts = [*(model if prompt or completion else ["no model"]), f"{timings.get('total', 0):,.0f} ms"]
     if (mode := answer.get("mode", Mode.PASSAGES)) != Mode.PASSAGES:

@@ -18,22 +18,22 @@ from docwell.cli.settings import Busy, ExitCode, Failure
 from docwell.media_types import MEDIA_TYPES
 from docwell.models import FINAL, Status, collection_of
 
-# The list of documents is charged against the daily quota, unlike a single document.
+# Slow polling: listing documents counts against the daily quota, unlike reading one document.
 _WATCH_S = 5.0
-# Shown in place of a document's status.
+# Shown as the status of a document that was not uploaded.
 _NOT_UPLOADED = "NOT UPLOADED"
-# Records requested in one round of the wait. A record is not charged, unlike a list.
+# The records to request in one round of the wait. Reading a record is not charged, unlike a list.
 _AT_ONCE = 10
 # Seconds without progress after which `put` gives up.
 _STALL_S = 300.0
 _PAUSE_S = 0.5
-# The pause grows by this factor while nothing moves, so that a long document does not cost a thousand requests.
+# The pause grows by this factor while nothing changes, so that a long document does not cost a thousand requests.
 _PAUSE_GROWTH, _LONGEST_PAUSE_S = 1.5, 5.0
-# The firewall allows 600 requests in 300 s to an address (infra/firewall.yaml): after the first 60, one a second.
+# The firewall allows an address 600 requests in 300 s (infra/firewall.yaml): after 60, send one a second.
 _FREE_REQUESTS, _SPACING_S = 60, 1.0
-# Failed rounds in a row: a gateway that restarts must not end a long wait.
+# The failed rounds to allow in a row: a restart of the gateway must not end a long wait.
 _FAILURES_ALLOWED = 5
-# The pause for a server that is busy and does not say for how long.
+# The pause for a busy server that states no time to retry.
 _BUSY_S = 20.0
 
 app = group()
@@ -66,9 +66,9 @@ def put(
 ) -> None:
     """Upload documents and wait until they can be asked about.
 
-    A file goes under its name, a file of a folder under its path below that folder. The first folder
-    of a key is the document's collection. Exit status 3 when a document ended REJECTED, FAILED or EMPTY, and 1
-    when a file could not be uploaded; the other files are.
+    A file's key is its name, or for a file of a folder its path below that folder. The first folder of a key is
+    the document's collection. Exit status 3 when a document ended REJECTED, FAILED or EMPTY, and 1 when a file
+    could not be uploaded; the other files are.
     """
     uploads = _plan(paths, prefix, key)
     bucket = Bucket(ctx.obj)
@@ -160,7 +160,7 @@ def rm(
 
 @dataclass(slots=True)
 class Upload:
-    """One file and its key. `record` is the API's record of the uploaded version; `failure` is why it has none."""
+    """One file and its key. `record` is the API's record of the upload; `failure` is why there is none."""
 
     path: Path
     key: str
@@ -175,7 +175,7 @@ class Upload:
         return self.failure is not None or self.record.get("status") in FINAL
 
     def as_json(self) -> Json:
-        """Return the API's record, with the file's path."""
+        """Return the API's record and the file's path."""
         record = self.record or {
             "document": self.key,
             "collection": collection_of(self.key),
@@ -188,9 +188,9 @@ class Upload:
 
 
 def _plan(paths: Sequence[Path], prefix: str | None, key: str | None) -> list[Upload]:
-    """Return the files to upload with their keys. Raises `Failure` (usage) where two files get one key.
+    """Return the files to upload with their keys. Raises `Failure` (usage) if two files get the same key.
 
-    Of a folder, takes the files with a readable suffix that are not hidden, and prints what it leaves out.
+    Take only a folder's visible files with a readable suffix, and print the others.
     """
     if key is not None and (len(paths) != 1 or paths[0].is_dir() or prefix):
         raise Failure("--key takes exactly one file and no --collection", ExitCode.USAGE)
@@ -220,7 +220,7 @@ def _files(path: Path) -> Iterator[tuple[Path, str]]:
     documents: list[Path] = []
     omitted: list[Path] = []
     for file in sorted(file for file in path.rglob("*") if file.is_file()):
-        # Also the files of hidden folders, such as .git and .venv.
+        # Files in hidden folders, such as .git and .venv, count as hidden too.
         hidden = any(part.startswith(".") for part in file.relative_to(path).parts)
         (omitted if hidden or file.suffix.lower() not in MEDIA_TYPES else documents).append(file)
     if not documents:
@@ -266,7 +266,7 @@ def _wait(uploads: Sequence[Upload], api: Api, bucket: Bucket, on_change: Callab
         now = time.monotonic()
         if before != [upload.record for upload in uploads]:
             moved, pause = now, _PAUSE_S
-        # Among many documents, the one that moves may be requested last.
+        # With many documents, it can take long until the one that changes is requested.
         elif now - moved > max(_STALL_S, len(pending) * _SPACING_S) or (
             busy and (busy.retry_after or 0) > _STALL_S
         ):
@@ -288,9 +288,9 @@ def _settle(upload: Upload, api: Api, bucket: Bucket) -> None:
     if record.get("version") == upload.version:
         upload.record = record
     elif not record or record.get("status") in FINAL:
-        # The record is of an older version, which ingest will replace, or of a newer one: another client
-        # uploaded or deleted the key meanwhile. Wait for the current version. A key that was deleted before
-        # ingest read it has no record.
+        # The record is of an older version, which ingest will replace, or of a newer one: another client uploaded
+        # or deleted the key meanwhile. Wait for the current version. A key that was deleted before ingest read it
+        # has no record.
         current = bucket.version(upload.key)
         if current is not None:
             upload.version = current

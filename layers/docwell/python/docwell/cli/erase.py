@@ -1,7 +1,7 @@
 """`docwell erase | audit`: remove a document from every store of docwell, and read the audit trail.
 
-An operator runs these with AWS credentials. Erasing is safe to run again, also after an interruption: the row of
-the ledger goes last, so that each step finds the leftovers of the last run.
+An operator runs these with AWS credentials. Erasing is safe to repeat, also after an interruption: it removes the
+ledger's row last, so that each step finds the leftovers of the last run.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ if TYPE_CHECKING:
 
 _KEYS_AT_ONCE = 200  # a call of the function takes 6 MB, and a key has at most 1 KB
 _PAUSE_S = 1.0
-LONGEST_WAIT_S = 300.0  # for ingest to remove the chunks
+LONGEST_WAIT_S = 300.0  # seconds for ingest to remove the chunks
 # A sent hint is in the queue or at work: send it again only after this time.
 _HINT_EVERY_S = 30.0
-# Days until the last copy expires. infra/snapshots.yaml keeps seven daily snapshots: one expires when the seventh
-# after it is made, maybe an hour late. DynamoDB recovers tables up to 35 days back, and infra/data.yaml keeps
+# Days until the last copy expires. infra/snapshots.yaml keeps seven daily snapshots: each expires when the seventh
+# after it is made, perhaps an hour late. DynamoDB recovers tables up to 35 days back, and infra/data.yaml keeps
 # dead and parked messages for 14 days.
 _SNAPSHOT_DAYS, _TABLE_COPY_DAYS, _MESSAGE_DAYS = 8, 35, 14
 # The states of `Erased.chroma_file`.
@@ -103,7 +103,7 @@ def erase(
 
 
 class Erasure:
-    """The steps of one erasure. Raises `Failure`; run it again then."""
+    """The steps of one erasure. After a `Failure`, run it again."""
 
     def __init__(self, settings: Settings, key: str | None, prefix: str | None) -> None:
         from docwell.adapters.s3 import S3Versions
@@ -114,7 +114,7 @@ class Erasure:
         self._key, self._prefix = key, prefix
 
     def survey(self) -> Erased:
-        """Return the documents and counts to erase. Changes nothing."""
+        """Return the documents and counts to erase, without changing anything."""
         stored = self._stored()
         keys = list(dict.fromkeys([*([self._key] if self._key else []), *(version.key for version in stored)]))
         answers = list(self._calls("check", keys, self._prefix))
@@ -148,7 +148,7 @@ class Erasure:
             return self._versions.under(self._prefix) if self._prefix else self._versions.of(str(self._key))
 
     def _wait_for_ingest(self, erased: Erased) -> None:
-        """Tell ingest to remove the chunks until none is left, or the time is up."""
+        """Ask ingest to remove the chunks until none is left, or the time is up."""
         deadline, next_hint = time.monotonic() + LONGEST_WAIT_S, 0.0
         while True:
             hint = time.monotonic() >= next_hint
@@ -164,7 +164,7 @@ class Erasure:
     def _calls(
         self, step: str, keys: Sequence[str], prefix: str | None = None, *, hint: bool = False
     ) -> Iterator[Json]:
-        """Yield the answers of the function to batches of the keys; the first also looks for the prefix."""
+        """Yield the function's answers for batches of the keys; the first call also searches for the prefix."""
         for start in range(0, max(len(keys), 1), _KEYS_AT_ONCE):
             batch = list(keys[start : start + _KEYS_AT_ONCE])
             event = {"action": "erase", "step": step, "keys": batch, "hint": hint}
@@ -192,7 +192,7 @@ class Erasure:
 
 
 def _write(erased: Erased, path: Path, next_step: str) -> None:
-    """Write the report: before the erasure too, so that a report that cannot be written stops it."""
+    """Write the report. Call it before the erasure too: if the report cannot be written, nothing is erased."""
     try:
         path.write_text(json.dumps(asdict(erased), indent=2) + "\n", encoding="utf-8")
     except OSError as error:
@@ -298,7 +298,7 @@ def audit(
 def record(
     settings: Settings, action: Action, *, subject: str | None = None, documents: frozenset[str] = frozenset()
 ) -> None:
-    """Add an event of this operator to the trail; without a table, say that nothing is recorded."""
+    """Add an event of this operator to the trail; without a table, print that nothing is recorded."""
     from docwell.adapters.dynamodb.audit import DynamoAudit
 
     if not settings.audit_table:

@@ -1,6 +1,6 @@
-"""`docwell load`: bring documents that lie in S3 into docwell, up to millions.
+"""`docwell load`: copy documents from another S3 bucket into docwell, up to millions.
 
-A load stores nothing but the list of objects left out: started again, it skips the documents that are copied. The
+A load stores only the list of skipped objects: after a restart, it skips the documents that it has copied. The
 gate keeps the ingest queue short, so that other uploads do not wait behind the load.
 """
 
@@ -41,19 +41,19 @@ _Result = TypeVar("_Result")
 
 # Seconds between two counts of the queue.
 COUNT_EVERY_S = 5.0
-# SQS says that a count of messages may be a minute late: so the gate judges by what it let through before.
+# SQS counts may be a minute old, so the gate compares them with the documents that it let through before.
 _LATE_S = 60.0
 # The first pace in documents a second, and the factor by which it grows about each minute.
 _FIRST_PACE, _GROWTH = 0.5, 2.0
-# A store that is down for a few minutes does not end a load of days.
+# The pauses between retries: a store that is down for a few minutes must not end a load of days.
 _RETRY_AFTER_S = (1.0, 5.0, 15.0, 60.0, 120.0)
 # Short waits, so that Ctrl-C ends them on every system.
 _WAIT_S = 1.0
-# After this many denials in a row, without a copy before, the load lacks permissions.
+# After this many denials in a row, without a copy before, stop: the load lacks permissions.
 _DENIALS_IN_A_ROW = 20
 # A thread copies about 10 documents a second: together, as many as 570 ingest functions index at 20 pages each.
 _WORKERS = 32
-# More partitions than threads: one with slow documents does not hold up the end.
+# More partitions than threads, so that one with slow documents does not delay the end.
 _PARTITIONS = 4 * _WORKERS
 
 app = group()
@@ -112,7 +112,7 @@ def load(
 
 
 def _route(source: str, bucket: str, collection: str | None) -> Route:
-    """Return the way of the documents. Raises `Failure` (usage)."""
+    """Return the route of the documents. Raises `Failure` (usage)."""
     match = re.fullmatch(r"s3://([^/]+)/?(.*)", source, re.DOTALL)
     if not match:
         raise Failure(f"{source!r} is no address like s3://BUCKET/PREFIX", ExitCode.USAGE)
@@ -138,7 +138,7 @@ def _work(settings: Settings, route: Route, longest_wait_s: float) -> Load:
 
 
 def _run(work: Load, documents: int, omissions: Path) -> None:
-    """Load, and say how to go on where that ends early. Raises `Failure`."""
+    """Load; if the load ends early, say how to continue. Raises `Failure`."""
     go_on = "the same command goes on: it skips what is loaded"
     try:
         with display.progress("loading", documents) as step, plain_failures("cannot load"):
@@ -155,7 +155,7 @@ def _reasons(counts: Mapping[str, int]) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """From a prefix of one bucket into a folder of the documents bucket; without a folder, keys stay the same."""
+    """A route from a prefix of one bucket into a folder of the documents bucket; without a folder, keys stay."""
 
     source: str
     prefix: str
@@ -164,7 +164,7 @@ class Route:
 
     @property
     def id(self) -> str:
-        """The same for the same load: 8 hex digits."""
+        """An id that is equal for equal loads: 8 hex digits."""
         return sha256(repr(self).encode()).hexdigest()[:8]
 
     @property
@@ -185,14 +185,14 @@ class Route:
 
 
 class Partition(NamedTuple):
-    """A range of the source's keys: greater than `after`, up to `until`; an empty key is no bound."""
+    """A range of the source's keys: greater than `after`, up to `until`; an empty key means no bound."""
 
     after: str
     until: str
 
 
 def partitions(keys: Sequence[str], parts: int) -> list[Partition]:
-    """Return up to `parts` ranges between some of the keys, with about as many keys in each.
+    """Return up to `parts` ranges between the keys, with about equally many keys in each.
 
     >>> [part.after for part in partitions(["d", "b", "a", "c", "e"], 3)]
     ['', 'b', 'd']
@@ -203,11 +203,11 @@ def partitions(keys: Sequence[str], parts: int) -> list[Partition]:
 
 
 class Paused(Exception):  # noqa: N818 - no error: the user asked for it
-    """The load is to stop."""
+    """Raised to stop the load."""
 
 
 class _Count(NamedTuple):
-    """The messages in the queue, and the documents that were let through before."""
+    """The messages in the queue, and the number of documents let through before."""
 
     at: float
     queued: int
@@ -216,11 +216,11 @@ class _Count(NamedTuple):
 
 @dataclass
 class QueueGate:
-    """Lets documents through as fast as ingest works them off.
+    """Lets documents through as fast as ingest handles them.
 
-    `waiting` counts the messages of the ingest queue. The gate lets about as many wait as ingest does in `wait_s`
-    seconds: that is how long another upload waits behind the load. It learns the pace of ingest from the queue, so
-    it needs no number of workers: while few wait, it lets more through.
+    `waiting` counts the messages of the ingest queue. The gate keeps about as many in the queue as ingest handles
+    in `wait_s` seconds: so long another upload waits behind the load. It learns the pace of ingest from the queue,
+    so it needs no number of workers: while few messages wait, it lets more through.
     """
 
     waiting: Callable[[], int]
@@ -255,17 +255,17 @@ class QueueGate:
         while len(self._counts) > 1 and self._counts[1].at <= now - 2 * _LATE_S:
             self._counts.popleft()
         self.pace = self._next_pace(now)
-        # No credit is saved up while the process is paused.
+        # Collect no credit while the process is paused.
         self._credit = min(self._credit, 0.0) + self.pace * min(now - last, 2 * COUNT_EVERY_S)
 
     def _next_pace(self, now: float) -> float:
-        """Return the documents a second to let through until the next count."""
+        """Return the pace, in documents a second, until the next count."""
         first, last = self._counts[0], self._counts[-1]
         late = next((count for count in reversed(self._counts) if count.at <= now - _LATE_S), None)
         if late is None or late is first:
             return self.pace
         before = (late.sent - first.sent) / (late.at - first.at)
-        # At least the first pace: an empty queue shows none, and the gate would never open again.
+        # Never below the first pace: an empty queue shows no pace, and the gate would never open again.
         if self.queued <= before * self.wait_s / 4:
             return max(before * _GROWTH, _FIRST_PACE)
         sent = min((last.sent - late.sent) / (now - late.at), before)
@@ -274,13 +274,13 @@ class QueueGate:
 
 
 class LeftOut(StrEnum):
-    """Why an object is not loaded."""
+    """The reason why an object is not loaded."""
 
     UNKNOWN_KIND = "unknown_kind"  # by the suffix of its key
     EMPTY_FILE = "empty_file"
     KEY_TOO_LONG = "key_too_long"  # in the documents bucket
     ARCHIVED = "archived"  # S3 must restore it first
-    REFUSED = "refused"  # S3 does not copy it, such as an object under a customer's key
+    REFUSED = "refused"  # S3 rejects the copy, such as of an object under a customer's key
     CHANGED = "changed"  # replaced or deleted since it was listed: load again
     FORBIDDEN = "forbidden"  # no permission for this object
 
@@ -294,7 +294,7 @@ class Omission(NamedTuple):
 
 
 class Candidate(NamedTuple):
-    """An object of the source, why it is left out if it is, and whether it is loaded already."""
+    """An object of the source, the reason to leave it out if any, and whether it is already loaded."""
 
     stored: StoredObject
     reason: LeftOut | None
@@ -387,7 +387,7 @@ class Load:
                     self.omissions += [omission] if omission else []
 
     def _copy(self, stored: StoredObject) -> Omission | None:
-        """Copy a document; return why it was not copied. Raises `Forbidden` when S3 denies all of the first."""
+        """Copy a document; return why it was not copied. Raises `Forbidden` when S3 denies all first copies."""
         try:
             patient(partial(self.copier.copy, stored, self.route.key(stored.key)), self.gate.stop)
         except NotFound as error:
@@ -424,12 +424,12 @@ class Load:
         ]
 
     def _copies(self, keys: Sequence[str], after: str) -> dict[str, StoredObject]:
-        """Return those of the sorted keys that the documents bucket has, among any number of others."""
+        """Return the sorted keys that the documents bucket has too, among any number of other keys."""
         copies: dict[str, StoredObject] = {}
         names = frozenset(keys)
         place: str | None = after
         while place is not None and (left := keys[bisect_right(keys, place) :]):
-            # Skip other keys: a listing after a part of a key includes the key.
+            # Skip other keys: a listing that starts after a prefix of a key includes the key.
             place = max(place, left[0][:-1])
             rows, place = patient(partial(self.target.page, place, keys[-1]), self.gate.stop)
             copies |= {row.key: row for row in rows if row.key in names}
@@ -437,7 +437,7 @@ class Load:
 
 
 def patient(call: Callable[[], _Result], stop: Event) -> _Result:
-    """Return the result of a call; try again for some minutes while its store is unavailable, if that can help."""
+    """Return the result of a call; retry for some minutes while its store is unavailable and a retry can help."""
     for pause in _RETRY_AFTER_S:
         try:
             return call()
@@ -450,7 +450,7 @@ def patient(call: Callable[[], _Result], stop: Event) -> _Result:
 
 
 def _reason_against(stored: StoredObject, key: str) -> LeftOut | None:
-    """Return why an object is not to be copied to `key`, if there is a reason."""
+    """Return the reason not to copy an object to `key`, if any."""
     if PurePosixPath(key).suffix.lower() not in MEDIA_TYPES:
         return LeftOut.UNKNOWN_KIND
     if not stored.size:
@@ -463,8 +463,8 @@ def _reason_against(stored: StoredObject, key: str) -> LeftOut | None:
 def _is_unchanged(stored: StoredObject, copy: StoredObject | None) -> bool:
     """Return whether the documents bucket has the object's content.
 
-    A copy has another ETag where the encryption differs, or a large object was copied. So a copy of the same size
-    that is newer than the object counts too, as in `aws s3 sync`.
+    A copy has another ETag if the encryption differs, or the object is large. So a newer copy of the same size
+    also counts, as in `aws s3 sync`.
     """
     if copy is None or copy.size != stored.size:
         return False

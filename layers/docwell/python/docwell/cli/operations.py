@@ -1,6 +1,6 @@
 """`docwell reconcile | reindex | restore | redrive`: an operator's repairs, with AWS credentials.
 
-Each is safe to run again, also after an interruption.
+Each is safe to repeat, also after an interruption.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ if TYPE_CHECKING:
 # The longest timeout of a Lambda function.
 _FUNCTION_TIMEOUT_S = 900
 _RESTORED_KEYS_SHOWN = 20
-# Long enough to receive the whole queue. Messages that stay are made visible again at once.
+# Long enough to receive the whole queue. The redrive makes messages that stay visible again at once.
 _VISIBILITY_S = 300
-# Messages that fail again during the redrive come back; stop after this many more than there were at the start.
+# Messages that fail again return during the redrive; stop after this many more than the initial count.
 _SLACK = 10
 
 app = group()
@@ -128,7 +128,7 @@ def restore(
         display.say(display.one_line(key))
     display.say(f"{len(keys):,} documents {'would be ' if dry_run else ''}undeleted", "bold")
     if call:
-        # The deletions may still be in the queue. Ingest reads the bucket's current state, so start anyway.
+        # Start anyway, even if deletions are still in the queue: ingest reads the bucket's current state.
         _reconcile(call, force=True)
 
 
@@ -169,7 +169,7 @@ def redrive(
 
 
 class ReconcileFunction:
-    """Call it with an event to get its answer. Raises `Failure` where the call or the function fails."""
+    """Calls the reconcile function with an event. Raises `Failure` where the call or the function fails."""
 
     def __init__(self, settings: Settings) -> None:
         self._name = settings.need("reconcile_function")
@@ -179,7 +179,7 @@ class ReconcileFunction:
             read_timeout=_FUNCTION_TIMEOUT_S + 30,
             # A retry would start a second run beside the first.
             retries={"total_max_attempts": 1},
-            # The connection is silent for minutes, and NAT gateways drop silent ones after 350 s.
+            # The connection has no traffic for minutes, and NAT gateways drop idle ones after 350 s.
             tcp_keepalive=True,
         )
 
@@ -195,7 +195,7 @@ class ReconcileFunction:
         return body
 
     def repeat(self, event: Json, *, until: str) -> Json:
-        """Call until the answer's field `until` is true, the queue is too full, or nothing moves.
+        """Repeat the call until the answer's field `until` is true, the queue is too full, or nothing changes.
 
         Returns the last answer, with the findings and the sent messages of all calls.
         """
@@ -215,7 +215,7 @@ class ReconcileFunction:
 
 
 def _reconcile(call: ReconcileFunction, *, force: bool, dry_run: bool = False, as_json: bool = False) -> None:
-    """Reconcile and print the findings. Ends with status 1 where it is not complete."""
+    """Reconcile and print the findings. Exit with status 1 if the pass is not complete."""
     event: Json = {"action": "reconcile", "dry_run": dry_run, "force": force}
     answer = call.repeat(event, until="complete")
     if as_json:
@@ -244,7 +244,7 @@ def _show_reconcile(answer: Json) -> None:
 
 @dataclass(slots=True)
 class _DeadLetter:
-    """One message that ingest gave up."""
+    """A message in the dead-letter queue or the parked queue."""
 
     message: MessageTypeDef
     key: str | None
@@ -263,7 +263,7 @@ class _DeadLetter:
 
 
 class DeadLetters:
-    """The parked queue, at the end of the ingest queue's dead letters. Raises `Failure` where there is none."""
+    """The parked queue, which follows the ingest queue's dead-letter queue. Raises `Failure` if there is none."""
 
     def __init__(self, settings: Settings) -> None:
         name = settings.need("queue")
@@ -277,7 +277,7 @@ class DeadLetters:
                 raise Failure(f"queue {name} has no dead-letter queue: check DOCWELL_QUEUE")
 
     def redrive(self, key: str | None, *, dry_run: bool) -> list[_DeadLetter]:
-        """Move the messages (with `key` only those of one document) to the ingest queue; return all of them."""
+        """Move the messages (with `key`, only that document's) to the ingest queue; return all of them."""
         from docwell.adapters.sqs import SqsDeadLetters
 
         parked = SqsDeadLetters(self._sqs, self._parked, self._queue)
@@ -307,7 +307,7 @@ class DeadLetters:
 
 
 def _subject(body: str) -> tuple[str | None, str]:
-    """Return the key of a message's document (None where it cannot be read) and the kind of the message."""
+    """Return the key of a message's document (None if it is unreadable) and the kind of the message."""
     try:
         event = json.loads(body)
         if "docwell" in event:

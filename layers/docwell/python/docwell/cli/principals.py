@@ -1,7 +1,7 @@
 """`docwell principals add | list | rotate | revoke`: grants, quotas and keys, in table and API Gateway.
 
-An operator runs these with AWS credentials; they do not use the docwell API. API Gateway makes the keys, for its
-usage plans; the table of principals has each key's hash and end.
+An operator runs these with AWS credentials; they do not use the docwell API. API Gateway creates the keys, for its
+usage plans; the table of principals stores each key's hash and end.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from docwell.adapters.dynamodb.principals import DynamoApiKeys, Grant, PrincipalAdmin
 
 _UNITS_S = {"m": 60, "h": 3_600, "d": 86_400}
-# A key that must live longer needs no end. Keeps a mistyped number out of dates that Python cannot show.
+# The longest life of a key. It excludes typing errors with dates that Python cannot show.
 _LONGEST_S = 3_650 * 86_400
 
 app = group()
@@ -221,7 +221,7 @@ def _keys(settings: Settings) -> DynamoApiKeys:
 def _store(
     settings: Settings, grant: Grant, ends_at: int | None, *, replacing: bool
 ) -> tuple[Grant, ApiKey | None, str | None]:
-    """Store the grant, for a new key if it has no id; return both and the key's value.
+    """Store the grant, with a new key if it has no id; return both and the key's value.
 
     `replacing` finds the id of a grant without an id by its name. A failure leaves no key behind.
     """
@@ -289,7 +289,7 @@ def _rights(
 
 
 def _existing_id(subject: str | None, group_: str | None) -> str:
-    """Return the id of the subject or group that the options name, "" for none. Raises `Failure` (usage)."""
+    """Return the id of the subject or group that the options name; "" for neither. Raises `Failure` (usage)."""
     if subject and group_:
         raise Failure("give only one of --jwt-subject and --jwt-group", ExitCode.USAGE)
     name = subject or group_ or ""
@@ -355,7 +355,7 @@ def _show_key(key: ApiKey | None, value: str | None, settings: Settings) -> None
 
 
 def _end_after(option: str, duration: str | None) -> int | None:
-    """Return the time (seconds) that is `90d`, `12h` or `30m` from now, None without one. Raises `Failure`."""
+    """Return the time (seconds) in `90d`, `12h` or `30m` from now; None without one. Raises `Failure`."""
     if duration is None:
         return None
     match = re.fullmatch(r"([0-9]{1,9})([mhd])", duration)
@@ -395,9 +395,9 @@ def _make_key(settings: Settings, name: str, principal: str | None, ends_at: int
 
 
 def _end_older_keys(settings: Settings, newest: ApiKey, ends_at: int, *, owns_first: bool) -> list[ApiKey]:
-    """End the principal's older keys, at `ends_at` at the latest; return those that had not ended yet.
+    """End the principal's older keys no later than `ends_at`; return those that had not ended yet.
 
-    Keys that had ended are removed, and from API Gateway those that docwell made.
+    Remove keys that had ended, and from API Gateway those that docwell created.
     """
     keys, ending = _keys(settings), []
     for key in keys.list():
@@ -420,7 +420,7 @@ def _remove_keys(settings: Settings, principal: str, *, owns_first: bool) -> Non
 
 def _remove_key(settings: Settings, key: ApiKey, *, owns_first: bool) -> None:
     _keys(settings).remove(key)
-    # The key that the principal is named for may be another application's.
+    # The key with the principal's name may belong to another application.
     if owns_first or key.key_id != key.principal.removeprefix(KEY):
         _delete_from_gateway(settings, key.key_id)
 

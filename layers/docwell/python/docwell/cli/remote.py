@@ -31,7 +31,7 @@ _CONNECT_TIMEOUT_S = 10.0
 _GIVE_KEY = (
     "give an API key: --api-key, DOCWELL_API_KEY or api_key in docwell.toml (`docwell principals add` makes one)"
 )
-# httpx reads these; a value can be no address, name a SOCKS proxy or a missing file.
+# httpx reads these variables; a value can be no address, name a SOCKS proxy or a missing file.
 _ENVIRONMENT = "check HTTP_PROXY, HTTPS_PROXY, ALL_PROXY, SSL_CERT_FILE and SSL_CERT_DIR"
 
 
@@ -46,7 +46,7 @@ class Api:
         # httpx would quote such a key in its message.
         if not re.fullmatch(r"[!-~]*", settings.api_key or ""):
             raise Failure(f"no API key has a blank, a line end or a letter like é; {_GIVE_KEY}", ExitCode.USAGE)
-        # Another stack's console must not get the key of the local one.
+        # Do not send the local stack's key to another stack's console.
         self.console = ((not settings.local and settings.console) or self._endpoint).rstrip("/")
         self._timeout_s = timeout_s
         self._local = settings.local
@@ -54,14 +54,14 @@ class Api:
             self._client = httpx.Client(
                 headers={"x-api-key": settings.api_key} if settings.api_key else None,
                 timeout=httpx.Timeout(timeout_s, connect=min(_CONNECT_TIMEOUT_S, timeout_s)),
-                # A proxy cannot reach a stack on this machine.
+                # Ignore proxies: they cannot reach a stack on this machine.
                 trust_env=not settings.local,
             )
         except (httpx.InvalidURL, ImportError, OSError, ValueError) as error:
             raise Failure(f"{_ENVIRONMENT}: {str(error).split('. ')[0]}", ExitCode.USAGE) from None
 
     def get(self, path: str, **params: object) -> Json | None:
-        """Return the answer to a request, None for HTTP 404."""
+        """Return the answer to a request; None for HTTP 404."""
         response = self._request("GET", path, params=params)
         return None if response.status_code == HTTPStatus.NOT_FOUND else _content(response)
 
@@ -130,7 +130,7 @@ class Api:
             return self._client.request(method, self._endpoint + path, **options)
 
     def _in_time(self, lines: Iterator[str]) -> Iterator[str]:
-        """Pass on lines for `timeout_s` at most; the time begins again while a model host wakes.
+        """Yield lines for at most `timeout_s`; the time restarts while a model host wakes.
 
         httpx's timeout never fires, because comments keep coming.
         """
@@ -162,7 +162,7 @@ class Api:
 
 
 def _address(endpoint: str) -> str:
-    """Return the address of an API without a slash at its end. Raises `Failure` (usage) for no such address."""
+    """Return the address of an API without a final slash. Raises `Failure` (usage) for an invalid address."""
     import httpx
 
     try:
@@ -191,7 +191,7 @@ def _content(response: httpx.Response) -> Json:
 def _failure(response: httpx.Response, body: Json) -> Failure:
     """Return the failure of a problem document (RFC 9457), or of a gateway's error: `Busy` if a retry may help."""
     headers = response.headers
-    # An error inside a stream comes under HTTP 200 and brings its status.
+    # An error inside a stream comes under HTTP 200 and has its real status in the body.
     status = body.get("status") if response.is_success else response.status_code
     parts = [str(body[name]) for name in ("title", "detail") if body.get(name)]
     message = ": ".join(parts) or str(body.get("message") or response.reason_phrase or "error")
@@ -247,7 +247,7 @@ def aws_client(settings: Settings, service: str, **config: object) -> Any:  # no
         "connect_timeout": _CONNECT_TIMEOUT_S,
         "read_timeout": 60,
         "retries": {"mode": "standard", "total_max_attempts": 3},
-        # A proxy cannot reach a stack on this machine.
+        # No proxies: they cannot reach a stack on this machine.
         "proxies": {} if settings.local else None,
         **config,
     }
@@ -261,7 +261,7 @@ def aws_client(settings: Settings, service: str, **config: object) -> Any:  # no
 
 
 def s3_client(settings: Settings, **config: object) -> S3Client:
-    """Return a client of S3, or of a local replacement, which has no wildcard DNS for the names of buckets."""
+    """Return an S3 client; local replacements have no wildcard DNS for bucket names, so use paths."""
     style = {"addressing_style": "path"} if settings.aws_endpoint else None
     client: S3Client = aws_client(settings, "s3", s3=style, **config)
     return client
@@ -283,7 +283,7 @@ class Bucket:
         self._store = S3ObjectStore(self._client, self._name)
 
     def upload(self, path: Path, key: str, on_bytes: Callable[[int], None]) -> str:
-        """Upload one file, a large one in parts; return its version as the ledger will name it."""
+        """Upload one file, a large file in parts; return its version as the ledger will name it."""
         with plain_failures(f"cannot upload {path}"):
             kind = MEDIA_TYPES.get(path.suffix.lower(), UNKNOWN)
             self._client.upload_file(

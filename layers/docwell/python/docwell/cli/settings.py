@@ -26,7 +26,7 @@ _CONNECT = (
     "run `make up`, and this command in the same folder, or give --endpoint and --bucket"
     " (or DOCWELL_ENDPOINT and DOCWELL_BUCKET, or a docwell.toml)"
 )
-# The stack's output that has each setting of an operator: DOCWELL_QUEUE, DOCWELL_RECONCILE_FUNCTION and so on.
+# The stack output for each setting of an operator: DOCWELL_QUEUE, DOCWELL_RECONCILE_FUNCTION and so on.
 _OPERATOR = {
     "queue": "IngestQueueUrl",
     "reconcile_function": "ReconcileFunction",
@@ -57,7 +57,7 @@ class Failure(DocwellError):  # noqa: N818 - a refused command is not always an 
 
 
 class Busy(Failure):
-    """The server takes no request now, so a later one may succeed. `retry_after`: seconds, None if unknown."""
+    """The server is too busy, so a later request may succeed. `retry_after`: seconds, None if unknown."""
 
     def __init__(self, detail: str, retry_after: float | None = None) -> None:
         super().__init__(detail)
@@ -89,12 +89,12 @@ class Settings:
     local: bool = False
 
     def override(self, **values: str | None) -> Settings:
-        """Return the settings with the values that are not empty replaced."""
+        """Return the settings, replaced by the values that are not empty."""
         changes: dict[str, Any] = {name: value for name, value in values.items() if value}
         return replace(self, **changes)
 
     def need(self, name: str) -> str:
-        """Return the setting's value. Raises a `Failure` (usage) that says how to give it."""
+        """Return the setting's value. Raises a `Failure` (usage) that explains how to set it."""
         value: str | None = getattr(self, name)
         if value:
             return value
@@ -104,7 +104,7 @@ class Settings:
         raise Failure(f"no {name}: {hint}", ExitCode.USAGE)
 
 
-# AWS credentials stay in AWS's own files.
+# A settings file has no AWS credentials: they stay in AWS's own files.
 _FILE_KEYS = {item.name for item in fields(Settings)} - {"access_key", "secret_key", "local"}
 
 
@@ -129,7 +129,7 @@ def find_settings(
     """
     values = _from_file()
     if not endpoint and "endpoint" not in values:
-        # All or nothing: a named API must not get the bucket or the credentials of the local stack.
+        # Use the local stack as a whole or not at all: a named API must not get its bucket or credentials.
         values = _from_stack() | values
     return Settings(**values).override(
         endpoint=endpoint,
@@ -148,7 +148,7 @@ def _from_file() -> dict[str, Any]:
     if path is None:
         return {}
     try:
-        content = tomllib.loads(path.read_text("utf-8-sig"))  # some editors of Windows write the mark
+        content = tomllib.loads(path.read_text("utf-8-sig"))  # some Windows editors write a byte order mark
     except (OSError, ValueError) as error:
         raise Failure(f"cannot read {path}: {error}; correct the file", ExitCode.USAGE) from None
     for name, value in content.items():
@@ -194,7 +194,7 @@ def _belongs_to_user(path: Path) -> bool:
 
 
 def _is_running(pid: int) -> bool:
-    if os.name != "posix":  # elsewhere signal 0 ends the process
+    if os.name != "posix":  # on Windows, signal 0 ends the process
         return True
     try:
         os.kill(pid, 0)

@@ -22,8 +22,8 @@ from docwell.text.prose import is_bibliography, is_sentence, paragraphs
 
 _Item = TypeVar("_Item")
 
-# Statements in place of one passage, so that an overview's prompt is about as long as that of other questions: a
-# statement has about 48 tokens and a passage 200. The opening has two passages' worth, the headings one.
+# A passage gives place to this many statements, so that an overview's prompt is about as long as other prompts: a
+# statement has about 48 tokens and a passage 200. The opening takes two passages, the headings one.
 _PER_PASSAGE = 4
 _PASSAGES_OF_OPENING_AND_HEADINGS = 3
 _HEADINGS = 12
@@ -102,7 +102,7 @@ def pieces(
 
 
 def digest(question: str, passages: Sequence[Passage]) -> tuple[GroundedAnswer, tuple[Sentence, ...]]:
-    """Return an overview in the document's own words and order, without a model: right by construction.
+    """Return an overview that quotes the document in its order, without a model: it can say nothing false.
 
     It has the beginning, then whole sentences: central ones of the opening, the nearest to the question of the
     passages that a search has returned ("What did the court decide in the end?"), and central ones of all parts.
@@ -110,7 +110,7 @@ def digest(question: str, passages: Sequence[Passage]) -> tuple[GroundedAnswer, 
     chosen = [*_beginning(passages)]
     lists = {number for number, passage in enumerate(passages, 1) if is_bibliography(passage.chunk.text)}
     new = [candidate for candidate in candidates(question, passages) if not repeats(candidate, chosen)]
-    # Some languages mark no ends.
+    # Some languages do not mark the end of a sentence.
     prose = [
         candidate for candidate in new if candidate.marker not in lists and is_sentence(candidate.text)
     ] or new
@@ -142,9 +142,9 @@ def _beginning(passages: Sequence[Passage]) -> Iterator[Candidate]:
 def _central(
     sentences: list[Candidate], limit: int, counts: Counter[str], passages: int, chosen: Sequence[Candidate]
 ) -> Iterator[Candidate]:
-    """Yield up to `limit` sentences, each with most of the words of other passages that none before it has.
+    """Yield up to `limit` sentences: each has the most words of other passages that earlier ones lack.
 
-    Words of all passages say as little about the document as those of one.
+    Words of all passages, or of one only, say little about the document.
     """
     covered = frozenset[str]().union(*(candidate.words for candidate in chosen))
     before = [*chosen]
@@ -178,6 +178,6 @@ def spread(items: Sequence[_Item], limit: int) -> list[_Item]:
 
 
 def _holds(passage: Passage, piece: Passage) -> bool:
-    """Whether a piece is a part of a passage of the same document."""
+    """Return whether a piece is a part of a passage of the same document."""
     outer, inner = passage.chunk, piece.chunk
     return outer.page == inner.page and outer.start <= inner.start and inner.end <= outer.end

@@ -4,8 +4,8 @@ A prompt is a file in `docwell/query/prompts/`: its name and purpose as front ma
 turns under the headings `# system`, `# user`, `# assistant`. The last turn is the user's, with the placeholders of
 the prompt's purpose. The version of a prompt is the hash of its bytes.
 
-Documents and questions are data: in a prompt they cannot close their fence, nor look like a turn of the chat or
-like the number of another passage.
+Documents and questions are data: in a prompt they cannot close their fence, and cannot look like a turn of the
+chat or the number of another passage.
 """
 
 from __future__ import annotations
@@ -49,11 +49,11 @@ _REFUSAL = re.compile(r"\W*not found\b", re.IGNORECASE)
 
 # The fence around passages and conversation, which a model reads with any spacing.
 _FENCE = re.compile(r"<\s*/?\s*(passages|conversation)\s*/?\s*>", re.IGNORECASE)
-# The start of a tag, of a chat template (`<|im_start|>`, `<s>`, `</think>`) or of HTML. A host obeys the
-# template's own tokens anywhere in a prompt.
+# The start of a tag, of a chat template (`<|im_start|>`, `<s>`, `</think>`) or of HTML. A host obeys template
+# tokens anywhere in a prompt.
 _TAG = re.compile(r"<(?=[^\s\d=<])")
 _TEMPLATE_MARK = re.compile(r"\|(?=>)|\uff5c")
-# `[7]` would be cited as passage 7; `[INST]` is a turn of some templates. Models write full-width brackets too.
+# `[7]` would be cited as passage 7; `[INST]` is a turn in some templates. Models write full-width brackets too.
 _BRACKETS = re.compile(r"[\[\u3010\uff3b](\s*(?:\d[\d\s,;\u2013-]*|/?[A-Z_]{2,})\s*)[\]\u3011\uff3d]")
 # `### Instruction:` or `Assistant:` at the start of a line.
 _HEADING = re.compile(
@@ -63,14 +63,14 @@ _HEADING = re.compile(
 
 # The tokens of a passage's number: `[`, two digits, `]`, the end of its line.
 _NUMBER_TOKENS = 5
-# Three longer parts hold the answer more often than five shorter ones, on each of three sets of questions.
+# Three longer parts contain the answer more often than five shorter ones, on each of three question sets.
 _PART_TOKENS = 110
 # The rounding error of cosines of 8-bit vectors is smaller.
 _ROUNDED = 0.01
 
 QUESTION_TOO_LONG = "the question is too long for the language model's context"
-# A passage over this share of the budget is dropped before those that rank lower, when not all fit: words that are
-# rare to the language model take hundreds of tokens each. A question may not take more either.
+# When not all passages fit, drop one over this share of the budget before lower-ranked ones: words that are rare
+# to the language model take hundreds of tokens each. A question may not take more either.
 _MOST_OF_BUDGET = 0.5
 
 
@@ -85,13 +85,13 @@ class Prompt:
 
     @property
     def tokens(self) -> int:
-        """About the number of tokens of the template itself."""
+        """The estimated number of tokens of the template itself."""
         return TokenRatio().estimate(bound_of_messages(self.turns)).tokens
 
 
 @dataclass(frozen=True, slots=True)
 class PromptChoice:
-    """Several prompts in use. A request's id picks one, always the same; weights are shares of requests."""
+    """The prompts in use. A request's id always picks the same one; weights are shares of requests."""
 
     prompts: tuple[Prompt, ...]
     weights: tuple[int, ...]
@@ -169,7 +169,7 @@ def parse_prompt(name: str, data: bytes) -> Prompt:
 
 
 def about(prompt: Prompt, document: str) -> Prompt:
-    """Return the prompt for one of several documents, with its name as harmless text."""
+    """Return the prompt for one of several documents, with the document's name as harmless text."""
     *turns, last = prompt.turns
     name = as_data(document).replace("$", "$$")
     filled = Message(last.role, Template(last.content).safe_substitute(document=name))
@@ -197,9 +197,9 @@ def build_prompt(
 ) -> BuiltPrompt:
     """Return messages within `budget_tokens`; drop passages that do not fit: the largest, then the lowest rank.
 
-    `passages` come best first; possibly none fits. With `passage_tokens` they are cut to that many in all, by the
-    question and its unit `vector` (`shorten`). Without a `ratio` of the model's tokenizer the
-    upper bound has to fit. Raises `BadInput` when the question leaves no room for them.
+    `passages` come best first; the result may have none. With `passage_tokens` they are cut to that many in all,
+    by the question and its unit `vector` (`shorten`). Without a `ratio` of the model's tokenizer the upper bound
+    has to fit. Raises `BadInput` when the question leaves no room for them.
     """
     ratio = ratio or TokenRatio()
     template = bound_of_messages(_filled(prompt, passages="", question=""))
@@ -207,7 +207,7 @@ def build_prompt(
     parts = passages if passage_tokens is None else shorten(passages, question, passage_tokens, ratio, vector)
     fitting = [(passage, bound_of(_lines(passage.chunk.text))) for passage in parts]
     while True:
-        # Add the bounds of the parts, which are cached.
+        # Add the bounds of the parts: they are cached.
         bound = total(
             [
                 template,
@@ -246,7 +246,7 @@ def _line(text: str) -> str:
 
 @lru_cache(TEXTS_KEPT)
 def _lines(text: str) -> str:
-    """Return a passage on one line, but each row of a table on its own: a model confuses rows on one line."""
+    """Return a passage on one line, but each table row on a separate line: a model confuses joined rows."""
     parts: list[str] = []
     for are_rows, group in groupby(strip_invisible(text).split("\n"), is_table_row):
         lines = list(group)
@@ -269,11 +269,11 @@ def shorten(
 ) -> list[Passage]:
     """Return the passages, best first, cut to about `tokens` in all by the model's `ratio`.
 
-    Each keeps neighbouring sentences around the one that is nearest to the question: by its words, weighted by
-    rarity, and by the cosine of its unit to the question's unit `vector`. If not all passages fit whole, only the
-    first ones are kept, as many as can have 110 tokens. The shares of the tokens fall with the rank, as 1/rank
-    does; a short passage leaves its rest to the others. A passage without room for one sentence is dropped. A cut
-    passage has the offsets of its part.
+    Each keeps neighbouring sentences around the one nearest to the question: by its words, weighted by rarity, and
+    by the cosine of its unit to the question's unit `vector`. If not all passages fit whole, keep only the first
+    ones, as many as can have 110 tokens. The shares of the tokens fall as 1/rank; a short passage leaves unused
+    tokens to the others. A passage without room for one sentence is dropped. A cut passage has the offsets of its
+    part.
     """
     parts: list[Passage] = []
     left = tokens
@@ -297,7 +297,7 @@ def shorten(
 
 
 def _merits(passage: Passage, question: str, vector: Sequence[float]) -> list[float]:
-    """Return how near each statement of a passage is to the question: in words, up to 1, and in meaning."""
+    """Return the nearness of each statement of a passage to the question: in words, up to 1, and in meaning."""
     text, spans = passage.chunk.text, statements(passage.chunk.text)
     words = [content_words(text[start:end]) for start, end in spans]
     counts = Counter(word for statement in words for word in statement)
@@ -313,8 +313,8 @@ def _merits(passage: Passage, question: str, vector: Sequence[float]) -> list[fl
 def _nearness(passage: Passage, spans: Sequence[tuple[int, int]], vector: Sequence[float]) -> Sequence[float]:
     """Return the cosine of the nearest unit that touches each span.
 
-    A span in a chunk without units has the passage's score. Of two joined chunks this is the higher score: where a
-    unit has it, the span has the lowest cosine of all units.
+    A span in a chunk without units has the passage's score. Two joined chunks have the higher score of both: if a
+    unit has that score, the span gets the lowest cosine of all units.
     """
     units = passage.units
     if not (len(vector) and units.spans):

@@ -38,13 +38,13 @@ from docwell.query.writing import RESERVE_S, Calibration, Hits, Reports, Writer
 
 # No document matches the filter: tell the user to relax it.
 NOTHING_FITS = "No document that you may read fits this filter."
-# A question in a language that the embedding model does not know has few hits.
+# The text to add if the embedding model does not know the question's language: it then finds few hits.
 OTHER_LANGUAGE = (
     f"{REFUSAL} The embedding model knows English only: ask in English, or switch to a multilingual model"
     " (docs/models.md)."
 )
 
-# The stages' shares of the deadline. The model gets what embedding and retrieval leave.
+# The stages' shares of the deadline. The model gets the time that embedding and retrieval leave.
 _EMBED_SHARE = 0.2
 _RETRIEVE_SHARE = 0.3
 _REWRITE_SHARE = 0.3
@@ -57,7 +57,7 @@ _LEAST_STAGE_S = 0.5
 
 @dataclass(frozen=True)
 class Query:
-    """The use case on its ports. `language` is that of the embedding model, if it knows a single one."""
+    """The use case on its ports. `language` is the language of an embedding model that knows only one."""
 
     retrieval: Retrieval
     embedder: Embedder
@@ -89,7 +89,7 @@ class Query:
         """Answer a question: yield its passages, then pieces of the model's text, then the checked answer.
 
         A `Progress` precedes each of them, and each call of the model. `Waking` comes while all model hosts sleep.
-        Closing it, or cancelling its task, stops the model; a whole text of the model is checked all the same.
+        Closing it, or cancelling its task, stops the model; a text that the model has finished is still checked.
 
         Raises:
             NotFound: a collection or document does not exist, or is not the principal's.
@@ -143,7 +143,7 @@ class Query:
             async with aclosing(self.sleeper.before_rewriting(inquiry)) as waiting:
                 async for waking in waiting:
                     yield waking
-        # A question for a missing collection must not cost a call of the model.
+        # Check the scope first: a question for a missing collection must not cost a call of the model.
         inquiry = replace(inquiry, scope=await self._scope(inquiry, proves=True))
         await inquiry.ask.admission.admitted()
         follow_up = self.conversation.follow_up(question.history, question.text)
@@ -156,7 +156,7 @@ class Query:
         yield inquiry
 
     async def _with_passages(self, inquiry: Inquiry) -> tuple[Inquiry, Basis | None]:
-        """Return the question with its passages, and what to answer from before these are tried, if anything."""
+        """Return the question with its passages, and the basis of its mode to try before the passages, if any."""
         # Embedding needs no permission: it overlaps with identifying and charging the caller.
         scope, vector = await asyncio.gather(self._scope(inquiry), self._vector(inquiry))
         # Enforce the quota before searching; the charge started earlier and is almost always done.
@@ -192,7 +192,7 @@ class Query:
             searched = Searched(question.mode, text, scope, vector, hits.passages[:top_k], hits.documents, top_k)
             if not question.quotes:
                 basis = await asyncio.to_thread(self.modes.basis, searched)
-        # A caller who names a document means it: the model decides whether it answers.
+        # If the caller names a document, skip the gate: the model decides whether the document answers.
         gate = self.gate if question.document is None else OPEN
         inquiry = replace(
             inquiry,
@@ -215,7 +215,7 @@ class Query:
         return OTHER_LANGUAGE if is_foreign else REFUSAL
 
     async def _reranked(self, reranker: Reranker, inquiry: Inquiry) -> Inquiry:
-        """Return the question with its passages in the order of the reranker, if that gives one in time."""
+        """Return the question with its passages reranked, or unchanged if the reranker is late or fails."""
         texts, deadline = [reranked_text(passage) for passage in inquiry.passages[:RERANKED]], inquiry.ask.deadline
         if inquiry.is_hopeless or len(texts) < 2:  # noqa: PLR2004 - one passage has one order
             return inquiry
@@ -244,19 +244,19 @@ class Query:
             async with aclosing(answer) as events:
                 async for event in events:
                     yield event
-        except BadInput:  # the question leaves no room for passages beside the prompt of the mode
+        except BadInput:  # the prompt of the mode leaves no room for passages
             if inquiry.ask.question.mode is not Mode.AUTO:
                 raise
             yield self.reports.report(inquiry)  # a refusal
 
     def _with_empty_list(self, inquiry: Inquiry, basis: Basis, report: QueryReport) -> QueryReport:
-        """Return an empty list, which says what was searched, in place of a refusal."""
+        """Return an empty list, which says which documents were searched, in place of a refusal."""
         if report.answer.status is not AnswerStatus.REFUSED:
             return report
         return self.reports.of_basis(replace(inquiry, usage=report.answer.usage), basis)
 
     def _tries_passages(self, inquiry: Inquiry, basis: Basis, report: QueryReport) -> bool:
-        """Return whether a model has refused in a mode, and there is time for another answer as long as this."""
+        """Return whether a model has refused in a mode, and there is time for another answer of this length."""
         is_refused = report.answer.status is AnswerStatus.REFUSED and basis.answer is None
         has_time = inquiry.watch.deadline.left(RESERVE_S) > inquiry.watch.seconds["generate"]
         return is_refused and has_time and not is_cancelled()  # cancelled: the client left during the check

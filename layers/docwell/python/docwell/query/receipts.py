@@ -19,7 +19,7 @@ from docwell.query.retrieval.scope import visible
 
 _Read = TypeVar("_Read")
 
-# `make calibrate` chooses hundredths; a processor may change the seventh digit.
+# `make calibrate` sets thresholds in hundredths; another processor may change the seventh digit.
 _FIT_DIGITS = 3
 
 # The fields of an answer that are results, not causes.
@@ -28,7 +28,7 @@ _OUTCOMES = ("status", "fallback_reason", "rewritten_question", "answer")
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One difference between two runs of a question. None means that a run had nothing there.
+    """One difference between two runs of a question. A value of None means that the run had none.
 
     `what` is `model`, `model_digest`, `mode`, `partial`, `prompt_version`, `option NAME`, `document KEY`
     (versions), `passages KEY` (ids that only one run had), `order of passages`, `fit` if the gate refused a run;
@@ -44,8 +44,8 @@ class Change:
 class ReceiptBook:
     """The receipts of all callers. A store of None keeps nothing.
 
-    A missing receipt is looked for again after `late_s` seconds: some runtimes send an answer before its receipt
-    is written.
+    It looks again for a missing receipt after `late_s` seconds: some runtimes send an answer before they write its
+    receipt.
     """
 
     store: Receipts | None
@@ -59,7 +59,7 @@ class ReceiptBook:
             self.store.keep(replace(receipt, answer={**receipt.answer, "citations": citations}))
 
     def get(self, principal: Principal, request_id: str, catalogue: Catalogue) -> Receipt:
-        """Return the receipt. Raises the same `NotFound` for none, another's, and documents now out of reach."""
+        """Return the receipt. Raises the same `NotFound` for none, another's, and documents out of reach."""
         store = self.store
         receipt = self._wait_for(lambda: store.get(principal.id, request_id)) if store else None
         documents = {document for _, document, _ in receipt.passages} if receipt else set[str]()
@@ -68,9 +68,9 @@ class ReceiptBook:
         return receipt
 
     def judge(self, principal: Principal, request_id: str, verdict: str, comment: str | None) -> bool:
-        """Attach a verdict, good or bad; return whether it is another than before.
+        """Attach a verdict, good or bad; return whether it differs from the previous one.
 
-        Raises the same `NotFound` for no receipt and another's.
+        Raises the same `NotFound` for a missing receipt and another principal's.
         """
         store = self.store
         before = self._wait_for(lambda: store.judge(principal.id, request_id, verdict, comment)) if store else None
@@ -91,7 +91,7 @@ def _no_receipt(request_id: str) -> NotFound:
 
 
 def quoted(receipt: Receipt) -> frozenset[str]:
-    """Return the documents that the answer cites; of one that did not end, all that it was made from."""
+    """Return the documents that the answer cites; for an interrupted answer, all documents of its passages."""
     if receipt.answer.get("status") in (AnswerStatus.ABANDONED, AnswerStatus.FAILED):
         return frozenset(document for _, document, _ in receipt.passages)
     return frozenset(citation["document"] for citation in receipt.answer.get("citations") or ())
@@ -100,7 +100,7 @@ def quoted(receipt: Receipt) -> frozenset[str]:
 def compare(then: Receipt, now: Receipt, live: Mapping[str, str]) -> tuple[Change, ...]:
     """Return the differences, causes first. `live` has today's versions of the documents of `then`.
 
-    Times, tokens, costs and links differ each time and are left out.
+    Times, tokens, costs and links differ each time, so the comparison leaves them out.
     """
     pairs = chain(_settings(then, now), _sources(then, now, live), _outcomes(then.answer, now.answer))
     return tuple(Change(what, was, is_now) for what, was, is_now in pairs if was != is_now)
@@ -108,7 +108,7 @@ def compare(then: Receipt, now: Receipt, live: Mapping[str, str]) -> tuple[Chang
 
 def _settings(then: Receipt, now: Receipt) -> Iterator[tuple[str, Any, Any]]:
     yield "model", then.model, now.model
-    if then.model_digest and now.model_digest:  # a host that states no digest proves no change
+    if then.model_digest and now.model_digest:  # compare only digests that both hosts state
         yield "model_digest", then.model_digest, now.model_digest
     yield "mode", then.answer.get("mode", Mode.PASSAGES), now.answer.get("mode", Mode.PASSAGES)
     yield "partial", then.answer.get("partial", False), now.answer.get("partial", False)
@@ -120,7 +120,7 @@ def _settings(then: Receipt, now: Receipt) -> Iterator[tuple[str, Any, Any]]:
 def _sources(then: Receipt, now: Receipt, live: Mapping[str, str]) -> Iterator[tuple[str, Any, Any]]:
     """Yield the documents with their versions, and the passages of unchanged documents that only one run had.
 
-    A document that the new run did not read has its live version.
+    For a document that the new run did not read, use the live version.
     """
     versions = {document: version for _, document, version in then.passages}
     versions_now = {**live, **{document: version for _, document, version in now.passages}}

@@ -1,7 +1,7 @@
 """Read the words of a question: their language and kinds, and the subject of a list. Pure.
 
-The subject of "Which reports mention the Nile?" is "the Nile": the parts between quotation marks, otherwise the
-words that are not words of asking, which `docwell.text.words` has by language.
+The subject of "Which reports mention the Nile?" is "the Nile": the quoted parts, or else the words that are no
+question words. `docwell.text.words` lists question words by language.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ from docwell.text.lexicon import UNSPACED, fold, fold_each, ordered_words, scrip
 from docwell.text.words import by_language
 
 LANGUAGES = ("en", "de", "fr", "es", "zh")
-# German writes "Jahresberichte" as one word. Shorter nouns are the ends of other words.
+# The shortest noun to find at the end of a German compound such as "Jahresberichte"; shorter ones end other words.
 _LEAST_OF_COMPOUND = 5
-# One foreign word can be a name.
+# A single foreign word can be a name.
 _LEAST_FOREIGN = 2
-# Routing, listing and refusing read the same question.
+# The cache size: routing, listing and refusing read the same question.
 _QUESTIONS_KEPT = 64
 # A lower-case word with a letter such as ệ or ớ. Names begin with a capital and do not count.
 _VIETNAMESE = re.compile(r"(?<!\w)(?=[^\W\d_]*[\u1ea4-\u1ef1])[a-z\u0111\u00e0-\u00fe][^\W\d_]*")
 _LEAST_VIETNAMESE = 2
-# Searchers write these in capitals; another word in capitals is a name, as "IT" and "US".
+# Searchers write these operators in capitals; other words in capitals are names, such as "IT" and "US".
 _OPERATORS = frozenset(["AND", "OR", "NOT"])
 _APOSTROPHES = str.maketrans("\u2019", "'")
 
@@ -61,7 +61,7 @@ _ASKING = frozenset({Kind.ASK, Kind.ANY})
 class Word(NamedTuple):
     """A word or a set phrase of a question, folded, and its place there.
 
-    A word of asking has kinds, and a word of a subject has none.
+    A question word has kinds, and a word of the subject has none.
     """
 
     start: int
@@ -88,7 +88,7 @@ def read(question: str) -> tuple[Language, list[Word]]:
 def is_in_other_language(question: str, name: str) -> bool:
     """Return whether a question is clearly not in this language, one of `LANGUAGES` in Latin letters.
 
-    Another script shows it, letters of Vietnamese, or words of another one of these languages.
+    Signs are another script, letters of Vietnamese, or words of another of these languages.
     """
     if script(question) not in {"", "LATIN"}:
         return True
@@ -100,7 +100,7 @@ def is_in_other_language(question: str, name: str) -> bool:
 
 @lru_cache(_QUESTIONS_KEPT)
 def _readings(question: str) -> Sequence[tuple[Language, list[Word]]]:
-    """Return the words of a question as each language reads them; signs of Chinese are words each."""
+    """Return the words of a question as each language reads them; in Chinese, each sign is a word."""
     folded = fold_each(question.translate(_APOSTROPHES))
     readings = []
     for language in map(_language, LANGUAGES):
@@ -149,31 +149,31 @@ Span = tuple[int, int]
 _QUOTED = re.compile('["“”„«「『]([^"“”„«»「」『』]+)["”“»」』]')
 _COMMA = re.compile("[,;\u3001\uff0c\uff1b]")
 _QUOTED_END = re.compile('\\s*["”“»」』]')
-# Replaces a quotation: a word of no kind.
+# A word of no kind that replaces a quotation.
 _ANYTHING = "X"
 _LONGEST_DESCRIPTION = 2
 
 # Longer words with this share of equal letters from the first on are the same: "Mitarbeiter", "Mitarbeitern".
 _SAME_BEGINNING = 6
 _SAME_SHARE = 0.75
-# Leave out the last letters of a word, which differ from form to form.
+# Ignore this many last letters of a word, which differ from form to form.
 _ENDING = 3
-# From this length on, words have forms with the endings of the question's language: "Brief", "Briefen".
+# Words of at least this length have forms with the endings of the question's language: "Brief", "Briefen".
 _SHORTEST_INFLECTED = 4
-# People type names without accents, and texts have them: "Muller", "M\u00fcller".
+# People type names without accents, but texts have them: "Muller", "Müller".
 _ACCENTED = "\u00c0-\u024f"
 _HYPHEN = re.compile(r"(?<=[^\W\d_])[-\u00ad\u2010\u2011](?=[^\W\d_])")
 _LAST_LATIN = "\u024f"
-# Hosted Chroma allows 8 predicates in a search, and the documents need some:
+# Hosted Chroma allows 8 predicates in a search, and the filter by documents needs some:
 # https://docs.trychroma.com/cloud/quotas-limits
 _MOST_PATTERNS = 6
-# One text is checked several times in a row, and texts share most of their words.
+# The cache sizes: a text is checked several times in a row, and texts share most of their words.
 _TEXTS_KEPT, _WORDS_KEPT = 16, 8192
 
 
 @dataclass(frozen=True, slots=True)
 class Term:
-    """One subject: its `text`, and its `words` without those of asking. `endings` are the language's."""
+    """One subject: its `text`, and its `words` without question words. `endings` are the language's."""
 
     text: str
     words: tuple[str, ...]
@@ -186,7 +186,7 @@ class Term:
         return list(dict.fromkeys(map(_pattern, nlargest(_MOST_PATTERNS, parts, key=len))))
 
     def is_verbatim_in(self, text: str) -> bool:
-        """Return whether a text has all words of the term in order, those of asking too."""
+        """Return whether a text has all words of the term in order, question words included."""
         return any(self._has(words, phrase) for words in _spellings(text) for phrase in _spellings(self.text))
 
     def count_in(self, text: str) -> int:
@@ -200,11 +200,11 @@ class Term:
         return bool(phrase) and any(
             all(map(self._is_same, phrase, words[start : start + len(phrase)]))
             for start in range(len(words) - len(phrase) + 1)
-            if words[start][0] == phrase[0][0]  # forms of a word begin alike, and this check is quick
+            if words[start][0] == phrase[0][0]  # quick check: forms of a word begin alike
         )
 
     def _is_same(self, word: str, form: str) -> bool:
-        """Return whether two words are forms of one word, as far as their letters show."""
+        """Return whether two words look like forms of one word."""
         if word == form or stem(word) == stem(form):
             return True
         short, long = sorted((word, form), key=len)
@@ -218,7 +218,7 @@ class Term:
 class Subject:
     """The subject of a list: all or `any_term` of the `terms` must be there, and none of `without`.
 
-    A question that is `denied` asks which documents do not have the subject.
+    With `denied`, the question asks which documents do not have the subject.
     """
 
     terms: tuple[Term, ...]
@@ -228,17 +228,17 @@ class Subject:
 
     @property
     def patterns(self) -> list[str]:
-        """Regular expressions that all match a text with a term, or with one that must not be there."""
+        """Regular expressions that all match a text with a term, or with an excluded term."""
         terms = (*self.terms, *self.without)
         return terms[0].patterns if len(terms) == 1 else [f"(?:{'|'.join(term.patterns[0] for term in terms)})"]
 
     def closeness(self, text: str) -> tuple[bool, int]:
-        """Return how much of the subject a text has, to compare: a term as written, and the number of words."""
+        """Return how much of the subject a text has, as a sort key: exact term first, then number of words."""
         return any(term.is_verbatim_in(text) for term in self.terms), sum(t.count_in(text) for t in self.terms)
 
 
 def find_subject(question: str) -> Subject | None:
-    """Return the subject of a question for a list; None where it has only words of asking, or signs."""
+    """Return the subject of a question for a list; None if it has only question words or signs."""
     if spans := quotations(question):
         return _subject(question, spans)
     words = read(question)[1]
@@ -254,7 +254,7 @@ def find_subject(question: str) -> Subject | None:
 
 
 def asks_for_list(question: str) -> bool:
-    """Return whether the words of a question ask for a list, whatever it quotes."""
+    """Return whether a question, without its quotations, asks for a list."""
     if quoted := quotations(question):
         question = f"{question[: quoted[0][0]]}{_ANYTHING}{question[quoted[-1][1] :]}"
     words = read(question)[1]
@@ -269,7 +269,7 @@ def quotations(question: str) -> list[Span]:
 
 
 def _asked_places(words: Sequence[Word]) -> list[int]:
-    """Return the places of the subject's words if the words of a question ask for a list, else none.
+    """Return the places of the subject's words if a question asks for a list, else none.
 
     Questions ask for documents that mention the subject ("which reports mention X"), for documents about it
     ("papers on X"), or for the places where it is mentioned ("where does X appear").
@@ -296,25 +296,25 @@ def _asked_places(words: Sequence[Word]) -> list[int]:
             return []
     elif _first(words, {Kind.TEXT}) is not None:
         link = verb
-    else:  # "where does it occur" can be about the world
+    else:  # "where does it occur" may not be about documents
         link = _first(words, {Kind.MENTION}) if _first(words, {Kind.PLACE}) is not None else None
     return places if link is not None and _is_subject(words, places, link) else []
 
 
 def _is_subject(words: Sequence[Word], places: Sequence[int], link: int) -> bool:
-    """Return whether words can be a subject: on one side of the link, without words that ask or mention."""
+    """Return whether words can be a subject: on one side of the link, no question words, no mention verbs."""
     if not places or places[0] < link < places[-1]:
         return False
     inside = words[places[0] : places[-1] + 1]
     if any(word.kinds & {Kind.ASK, Kind.MENTION} and Kind.PLAIN not in word.kinds for word in inside):
         return False
-    # Only scripts without spaces put the subject before the word that asks.
+    # Only scripts without spaces put the subject before the question word.
     asks = _first(words, _ASKING | {Kind.PLACE})
     return asks is None or asks < places[0] or UNSPACED.match(inside[0].text) is not None
 
 
 def _asked_noun(words: Sequence[Word]) -> int | None:
-    """Return the place of the noun for what is asked for: behind a word that asks, or the first word of all."""
+    """Return the place of the noun that the question asks for: after a question word, or the first word of all."""
     asks = _first(words, _ASKING)
     for place, word in enumerate(words):
         is_asked = place == 0 or Kind.ANY in word.kinds or (asks is not None and place > asks)
@@ -332,7 +332,7 @@ def _first(words: Sequence[Word], kinds: Iterable[Kind], start: int = 0) -> int 
 
 
 def _subject(question: str, spans: Sequence[Span]) -> Subject | None:
-    """Return the subject of the words or quotations at these places, in terms where words join them."""
+    """Return the subject made of the words or quotations at these places; joining words separate its terms."""
     language, words = read(question)
     groups, joins, before_not = [[spans[0]]], set[str](), None
     for (_, end), (start, stop) in pairwise(spans):
@@ -374,9 +374,9 @@ def _texts(words: Iterable[Word]) -> frozenset[str]:
 
 
 def _pattern(word: str) -> str:
-    """Return a pattern of the beginning of a word, where no other word goes on; of any sign without spaces.
+    """Return a pattern for the beginning of a word, not inside another word; in scripts without spaces, anywhere.
 
-    A hyphen of any kind, or a blank in place of one, can be between any letters.
+    Between any letters it allows a hyphen of any kind, or a blank.
     """
     if UNSPACED.search(word):
         return re.escape(word)

@@ -1,4 +1,4 @@
-"""Find the dates, amounts and other values of a kind in a text, and the kinds that a question wants listed. Pure.
+"""Find the dates, amounts and other values in a text, and the kinds of values that a question asks for. Pure.
 
 The rules read signs and figures in any language, and words in English, German, French, Spanish and Chinese. Values
 are as written: "1 May 2024" and "2024-05-01" are two.
@@ -21,23 +21,23 @@ from docwell.text.lexicon import SPELLED, SPELLED_ABROAD, UNSPACED, fold, fold_e
 from docwell.text.naming import file_words
 from docwell.text.words import pattern
 
-# "May 5" is a date, and "may 5" is none.
+# "May 5" is a date, but "may 5" is not.
 _VERB = re.compile(r"(?:may|march)\b")
 _MONTH_SIGN = "\u6708"
 _DAY_SIGN = re.compile(r"\s?\d{1,2}\s?[\u65e5\u53f7]")
-# Signs of currencies (Unicode's category Sc), as character classes know them.
+# Signs of currencies (Unicode's category Sc), in the notation of a character class.
 _SIGNS = (
     "$\u00a2-\u00a5\u058f\u060b\u07fe\u07ff\u09f2\u09f3\u09fb\u0af1\u0bf9\u0e3f\u17db\u20a0-\u20c0\ufdfc\ufe69"
     "\uff04\uffe0\uffe1\uffe5\uffe6"
 )
-# The currencies that are traded most (BIS, Triennial Survey), in capitals.
+# The codes of the most traded currencies (BIS, Triennial Survey), in capitals.
 _CODES = (
     "USD|EUR|JPY|GBP|CNY|AUD|CAD|CHF|HKD|SGD|SEK|KRW|NOK|NZD|INR|MXN|TWD|ZAR|BRL|DKK|PLN|THB|ILS|IDR|CZK|AED|TRY"
     "|HUF|CLP|SAR|PHP|MYR|COP|RUB|RON|PEN|BHD|BGN|ARS"
 )
 _WORDS = pattern("value.currency")
 _CURRENCY_BEFORE = re.compile(rf"(?:(?:US|CA|AU|NZ|HK|[SCAR])?[{_SIGNS}]|\b(?:{_CODES}))\s?\(?$")
-# In a row of a table, the sign after "2019 $ 512" is that of the next cell.
+# In a table row, the sign after the figure in "2019 $ 512" belongs to the next cell.
 _CURRENCY_AFTER = re.compile(
     rf"(?:,[-\u2013]{{1,2}})?\.?\s?(?:[{_SIGNS}](?!\s*[\d(])|(?:{_CODES})\b|(?:de |d['\u2019]|of )?(?i:{_WORDS}))"
 )
@@ -68,7 +68,7 @@ class ValueKind:
     """A kind of values, by its English plural.
 
     `pattern` matches every text that can have one, in any case; Rust and Python read it alike. `spans` yields
-    (start, end) of each value in a text of one line. A range of values has a figure before or behind that.
+    (start, end) of each value in a text of one line. A range has a second figure before or after the value.
     """
 
     plural: str
@@ -105,7 +105,7 @@ def _dates(text: str) -> Spans:
 
 
 def _years(text: str) -> Spans:
-    """Yield years and ranges of years, alone and in dates, but not what may count something."""
+    """Yield years and ranges of years, alone and in dates, but no numbers that may be amounts."""
     doubtful = doubtful_years(text)
     for period in located_periods(text):
         years = frozenset(filter(str.isdecimal, period.parts))
@@ -114,7 +114,7 @@ def _years(text: str) -> Spans:
 
 
 def _amounts(text: str) -> Spans:
-    """Yield figures with their currency beside them, not those whose table's caption has it."""
+    """Yield figures with a currency beside them, but not those whose currency is only in a table's caption."""
     spots = {start: end for start, end, _, _ in located(text)}
     for start, end in spots.items():
         before = _CURRENCY_BEFORE.search(text, max(0, start - _LONGEST_CURRENCY), start)
@@ -172,9 +172,9 @@ _SAME_LETTERS = 6
 
 
 class WantedValues(NamedTuple):
-    """The kinds of values that a question wants listed, and whether it also wants `names`, which no rule finds.
+    """The kinds of values that a question asks for, and whether it also asks for `names`, which no rule finds.
 
-    `limits` are its words that may limit the list, such as "incidents" in "the dates of all incidents".
+    `limits` are words that may restrict the list, such as "incidents" in "the dates of all incidents".
     """
 
     kinds: tuple[ValueKind, ...]
@@ -182,13 +182,13 @@ class WantedValues(NamedTuple):
     limits: tuple[str, ...]
 
     def unmet(self, names: Iterable[str]) -> tuple[str, ...]:
-        """Return the `limits` that are in none of these names of documents, nor a suffix of files."""
+        """Return the `limits` that are in none of these document names and are no file suffix."""
         forms = {_form(word) for name in (*names, *MEDIA_TYPES) for word in _TOKENS.findall(name)}
         return tuple(word for word in self.limits if _form(word) not in forms)
 
 
 def wanted_values(question: str) -> WantedValues | None:
-    """Return the kinds of which a question wants all values; None where it wants none, or has a quotation.
+    """Return the kinds of values that a question asks to list; None if it asks for none, or has a quotation.
 
     A kind with a word before it, as in "all delivery dates", is another subject.
     """
@@ -218,7 +218,7 @@ def wanted_values(question: str) -> WantedValues | None:
 
 
 def wanted_values_alone(question: str, documents: Iterable[str]) -> WantedValues | None:
-    """Return the kinds of a question that wants nothing else, of all documents or of those whose names it has."""
+    """Return the kinds of a question that asks for nothing else, of all documents or of those that it names."""
     wanted = wanted_values(question)
     if wanted is None:
         return None
@@ -231,14 +231,14 @@ def _form(word: str) -> str:
 
 @cache
 def _value_patterns() -> tuple[re.Pattern[str], re.Pattern[str]]:
-    """Return the patterns of "list all the dates and amounts", "every date", and of a kind in one of these."""
+    """Return the patterns for "list all the dates and amounts", "every date", and one kind in such a list."""
     whole, counted, between, each, conjunction = (
         pattern(*(f"value.{name}" for name in names))
         for names in (("all", "counted"), ("counted",), ("between",), ("each",), ("and",))
     )
     plural = pattern(*(f"value.plural.{kind}" for kind in KINDS), "value.names")
     single = pattern(*(f"value.single.{kind}" for kind in KINDS))
-    # Years that are counted are a length.
+    # A counted number of years is a duration.
     beginning = (
         rf"(?!(?:{counted})\s(?:{pattern('value.plural.years')}))"
         rf"(?:(?:{whole})\s?(?:(?:{between})\s?){{0,3}}(?:{plural})|(?:{each})\s(?:{single}))"

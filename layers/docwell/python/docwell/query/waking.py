@@ -1,8 +1,8 @@
 """Model hosts that sleep while unused, and the wait until one has woken.
 
-A question that finds no host starts one outside of docwell: in AWS, by an alarm on the metric `ModelAsleep`. The
-time of the last such question is stored here, so that another process can tell waking from sleep, and that of the
-last wait in vain.
+A question that finds no host makes AWS start one, by an alarm on the metric `ModelAsleep`. This module stores the
+time of the last such question, so that other processes can tell waking from sleep, and the time of the last wait
+that failed.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from datetime import UTC, datetime, timedelta, tzinfo
 
 from cronsim import CronSim, CronSimError
 
-# botocore's. zoneinfo would need the time zones of the system, which a small Linux image may lack.
+# botocore depends on dateutil. zoneinfo needs the system's time zones, which a small Linux image may lack.
 from dateutil.tz import gettz  # type: ignore[import-untyped] # ships no types
 
 from docwell.answers import HostState
@@ -29,7 +29,7 @@ from docwell.query.ask import Inquiry, Waking
 FACT = "model#waking"
 _ASKED_AT = "asked_at"
 _VAIN_AT = "vain_at"
-# For this time after a wait in vain, questions do not wait: EC2 has no free host.
+# For this time after a failed wait, questions do not wait: EC2 has no free host.
 _SPARED_S = 1800.0
 # The pause between two checks, which are small requests.
 _POLL_S = 2.0
@@ -75,13 +75,13 @@ class Night:
         if stopped is None or starts is None or (started is not None and started >= stopped):
             return None
         until = starts.replace(tzinfo=self.zone).astimezone(UTC)
-        # The hour after the clocks go back repeats one in which hosts may have started.
+        # The hour repeats after the clocks go back, and hosts may already have started in its first run.
         return until if until.timestamp() > now else None
 
 
 @dataclass(frozen=True)
 class Sleeper:
-    """Hosts that wake within `wake_s` seconds of a question, unless it is `night`."""
+    """Model hosts that wake within `wake_s` seconds of a question, except at `night`."""
 
     host: ModelHost
     states: StateStore
@@ -91,7 +91,7 @@ class Sleeper:
     clock: Callable[[], float] = time.time
 
     async def state(self, deadline: Deadline) -> HostState:
-        """Return the state of the hosts; one that is silent until the deadline is down.
+        """Return the state of the hosts; a host that does not answer before the deadline is down.
 
         Raises `Unavailable` when the store fails.
         """
@@ -114,7 +114,7 @@ class Sleeper:
         return ModelAsleep("ollama", until, until.timestamp() - now) if until else None
 
     async def wake(self, inquiry: Inquiry, error: ModelWaking) -> AsyncGenerator[Waking]:
-        """Yield `Waking` until a host has woken, or the wait was in vain. Then the question can be repeated.
+        """Yield `Waking` until a host has woken, or the wait has failed. Then the question can be repeated.
 
         Raises `ModelAsleep` at night, and `error` when the question does not wait.
         """
@@ -129,7 +129,7 @@ class Sleeper:
     async def before_rewriting(self, inquiry: Inquiry) -> AsyncGenerator[Waking]:
         """Wait for a host before a follow-up is rewritten, which needs the model.
 
-        Raises as charging the caller does.
+        Raises the errors of charging the caller.
         """
         if not inquiry.ask.question.waits or self.stopped():
             return
@@ -146,7 +146,7 @@ class Sleeper:
     async def _waking(self, inquiry: Inquiry) -> AsyncGenerator[Waking]:
         """Yield `Waking`. If the question waits, repeat it until a host answers, and postpone the deadline.
 
-        Soon after a wait in vain, yield it once only.
+        Soon after a failed wait, yield it only once.
         """
         vain_at = "-inf"
         with suppress(Unavailable):
@@ -156,13 +156,13 @@ class Sleeper:
         if not inquiry.ask.question.waits or self.clock() - float(vain_at) < _SPARED_S:
             return
         watch, began = inquiry.watch, self.clock()
-        left_s = self.wake_s - watch.seconds["waking"]  # less the wait before a follow-up was rewritten
+        left_s = self.wake_s - watch.seconds["waking"]  # minus the wait before the rewriting
         while (waited := self.clock() - began) < left_s:
-            if self.stopped():  # the schedule stops the host that starts
+            if self.stopped():  # the schedule would stop the new host
                 break
             try:
                 await self.host.check()
-            except Unavailable as error:  # also from a host that has just started
+            except Unavailable as error:  # a host that has just started can fail too
                 if error.retry_after is None:
                     break
             else:
@@ -176,6 +176,6 @@ class Sleeper:
         watch.deadline.postpone(self.clock() - began)
 
     async def _note(self, fact: Mapping[str, str]) -> None:
-        """Store the times of a question that found no host. A failure is dropped: the question goes on without."""
+        """Store the times of a question that found no host. Drop a failure, so that the question goes on."""
         with suppress(Unavailable):
             await asyncio.to_thread(self.states.write, FACT, fact)

@@ -42,7 +42,7 @@ _Fact = TypeVar("_Fact")
 # The shares of the deadline for facts of the model host, and for loading the learnt token ratio.
 _FACTS_SHARE = 0.1
 _LEARNT_SHARE = 0.1
-# Reserved for checking the model's answer, or for the extractive answer.
+# The time reserved for checking the model's answer, or for the extractive answer.
 RESERVE_S = 0.75
 # Save every tenth update; losing a few is harmless.
 SAVE_EVERY = 10
@@ -59,7 +59,7 @@ class Calibration:
         self.ratio = TokenRatio()
 
     async def load(self, deadline: Deadline) -> None:
-        """Load the ratio. When the host or the store fails, start from nothing and load at the next question."""
+        """Load the ratio. If the host or the store fails, use a new ratio and load again at the next question."""
         if self._state_name is None:
             try:
                 async with deadline.stage("calibration", _LEARNT_SHARE):
@@ -76,7 +76,7 @@ class Calibration:
 
 
 class Hits(NamedTuple):
-    """The passages of a search, best first, and the citation of each: its quote is nearest to the question.
+    """The passages of a search, best first, each with a citation, whose quote is nearest to the question.
 
     `fit` and `min_fit` are those of `docwell.query.ask.Inquiry`.
     """
@@ -103,7 +103,7 @@ class Reports:
         sentences: tuple[Sentence, ...] = (),
         status: AnswerStatus = AnswerStatus.ANSWERED,
     ) -> QueryReport:
-        """Return the report of an answer with this status; a refusal where no citation is left.
+        """Return the report of an answer with this status; a refusal if no citation is left.
 
         `used` are the tokens of a call that has not ended, or whose answer this is.
         """
@@ -141,7 +141,7 @@ class Reports:
         return self.report(inquiry, used, grounded, sentences, AnswerStatus.EXTRACTIVE)
 
     def of_basis(self, inquiry: Inquiry, basis: Basis) -> QueryReport:
-        """Return the answer that a mode has given without a model."""
+        """Return the answer that a mode made without a model."""
         inquiry = replace(inquiry.of(basis), prompted=basis.passages)
         status = AnswerStatus.EXTRACTIVE if basis.sentences else AnswerStatus.ANSWERED
         return self.report(inquiry, _NONE, basis.answer, basis.sentences, status)
@@ -161,7 +161,7 @@ class Reports:
         try:
             link = self.links.link(citation.document, citation.version, citation.unit)
         except Unavailable:
-            link = None  # without credentials to sign a link, the citation still holds
+            link = None  # without credentials to sign a link, keep the citation
         return replace(citation, link=link)
 
 
@@ -178,7 +178,7 @@ class Writer:
     sleeper: Sleeper | None = None
 
     async def prompted(self, inquiry: Inquiry) -> Inquiry:
-        """Return the question with a prompt that fits the model's context; as it is, if it has one or is hopeless.
+        """Return the question with a prompt that fits the model's context; unchanged if it has one or is hopeless.
 
         Markers number the passages of the prompt, which may be cut. Raises `BadInput`.
         """
@@ -186,7 +186,7 @@ class Writer:
             return inquiry
         await self.calibration.load(inquiry.ask.deadline)
         context = self.limits.num_ctx
-        # A model may have been trained for less context.
+        # The model may have been trained for a smaller context.
         if trained_for := await self._fact(self.model.context_length(), inquiry.ask.deadline):
             context = min(context, trained_for)
         prompt = build_prompt(
@@ -204,8 +204,8 @@ class Writer:
     async def answer(self, inquiry: Inquiry) -> AsyncGenerator[Event]:
         """Yield the passages of the prompt, pieces of the model's text, and the answer. Raises as `ask`.
 
-        The answer is checked, or extractive if the model fails and the question allows it; a refusal without the
-        model if no passage is near the question, or none fits.
+        The answer is checked, or extractive if the model fails and the question allows it. If no passage is near
+        the question, or none fits, it is a refusal without a call of the model.
         """
         inquiry = await self.prompted(inquiry)
         report = self.reports.report(inquiry)
@@ -237,11 +237,11 @@ class Writer:
                 raise
             yield self.reports.fallback(inquiry, error, draft.used(error))
         if draft.completion is not None:
-            # A client that leaves now is charged: the model has done its work.
+            # Charge a client that leaves now: the model has done its work.
             yield await finish(self._checked(inquiry, draft, draft.completion))
 
     async def _fact(self, fact: Awaitable[_Fact], deadline: Deadline) -> _Fact | None:
-        """Return a fact from the model host, None if it fails: the call of the model reports the failure."""
+        """Return a fact from the model host; None on an error, which the call of the model reports."""
         try:
             async with deadline.stage("facts", _FACTS_SHARE):
                 return await fact
@@ -255,7 +255,7 @@ class Writer:
         return self.model.chat(prompt.messages, left_s)
 
     async def _woken(self, inquiry: Inquiry, error: ModelWaking, *, is_last: bool) -> AsyncGenerator[Event]:
-        """Yield the events of waiting for a model host. Raises where the question must not be repeated."""
+        """Yield the events of waiting for a model host. Raises the error if the question must not be repeated."""
         if self.sleeper is None:
             raise error
         if is_last:
@@ -270,7 +270,7 @@ class Writer:
         token = draft.take(piece, inquiry.watch)
         if token is None or not inquiry.ask.question.by_sentence or not draft.grows():
             return [token] if token else []
-        # Checking adds markers to a text that has none, so wait for the first marker of the model.
+        # Checking adds markers to a text without any, so wait for the model's first marker.
         if inquiry.mode is not Mode.OVERVIEW and not marked(draft.part, len(inquiry.prompted)):
             return [token]
         grounded, sentences = await asyncio.to_thread(draft.checked, draft.part)
@@ -300,16 +300,16 @@ class Writer:
         return Checker(inquiry.prompted, inquiry.text, least, each=each, nearness=near)
 
     def _cosines(self, sentence: str, texts: Sequence[str]) -> Sequence[float]:
-        """Return the cosines of a sentence with some texts.
+        """Return the cosines of a sentence with each of the texts.
 
-        All are embedded as questions are: the model may write a sentence longer than the embedder reads.
+        Embed all as questions, which may be cut: the model may write a sentence longer than the embedder reads.
         """
         first, *others = self.embedder.embed_queries([sentence, *texts])
         return [float(vector @ first) for vector in others]
 
 
 class _Draft:
-    """The model's text so far, what it has used, and its `completion` at the end. `part` has whole sentences.
+    """The model's text so far, the tokens used, and its `completion` at the end. `part` has whole sentences.
 
     Text is held back while it may still become a refusal.
     """
@@ -324,7 +324,7 @@ class _Draft:
         self._checker = checker
 
     def used(self, error: Unavailable) -> Usage:
-        """Return the tokens of a call that this error has ended."""
+        """Return the tokens of a call that ended with this error."""
         return self.usage if has_read(error) else Usage()
 
     def begin(self, prompt: BuiltPrompt) -> Usage:
@@ -354,5 +354,5 @@ class _Draft:
         return len(self.part) > len(before)
 
     def checked(self, text: str) -> tuple[GroundedAnswer | None, tuple[Sentence, ...]]:
-        """Return a checked text and its sentences; None for a refusal, and where no passage supports it."""
+        """Return a checked text and its sentences; None for a refusal, or if no passage supports the text."""
         return (None, ()) if is_refusal(text) else self._checker.check(text)

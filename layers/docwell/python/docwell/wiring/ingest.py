@@ -24,7 +24,7 @@ ingest_settings = cache(IngestSettings.read)
 
 
 def begin() -> None:
-    """Begin to start the fork server and to load the model, beside other work. A second call does nothing.
+    """Start the fork server and the loading of the model in the background. A second call does nothing.
 
     Raises `SettingsError`, and `ImportError` without the model's runtime. `ingest` raises other errors.
     """
@@ -38,7 +38,7 @@ def begin() -> None:
 def ingest() -> tuple[Ingest, ...]:
     """Return one `Ingest` for each pipeline in use."""
     built, settings = _ingest(), ingest_settings()
-    # Read at each call: ingest must not fill the index of a pipeline that a re-index has retired.
+    # Read the roles at each call: ingest must not fill the index of a retired pipeline.
     roles = roles_of(settings)
     used = roles.in_use(tuple(pipelines(settings)))
     return tuple(
@@ -49,7 +49,7 @@ def ingest() -> tuple[Ingest, ...]:
 
 
 def _ledger(settings: IngestSettings, fingerprint: str, active: str) -> DynamoLedger:
-    """Return the ledger of a pipeline. Only outcomes of the active one become events, so each does so once."""
+    """Return the ledger of a pipeline. Only the active one notes outcomes, so that each becomes one event."""
     return ledger_of(settings, fingerprint, settings.lease_s, notes_outcomes=fingerprint == active)
 
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from docwell.adapters.embedding.onnx_embedder import OnnxEmbedder
     from docwell.adapters.reranking.cross_encoder import CrossEncoder
 
-# In the embedding model's folder, so that one layer and one setting bring both.
+# The reranker is in the embedding model's folder, so that one layer and one setting provide both.
 RERANKER_FOLDER = "reranker"
 # The settings of a function that has pipelines.
 PipelineSettings = IngestSettings | QuerySettings | ReconcileSettings
@@ -58,13 +58,13 @@ def pipelines(settings: PipelineSettings) -> dict[str, Pipeline]:
 
 
 def roles_of(settings: PipelineSettings) -> Roles:
-    """Return the roles of the settings' pipelines. Asks the ledger only where there are several."""
+    """Return the roles of the settings' pipelines. Reads the ledger only if there are several."""
     fingerprints = tuple(pipelines(settings))
     return Roles(fingerprints[0]) if len(fingerprints) == 1 else Roles.read(state_store(settings), fingerprints)
 
 
 def vectors_of(settings: PipelineSettings, fingerprint: str) -> ChromaIndex:
-    """Return the vector index of one pipeline. One that the settings no longer name can only be removed."""
+    """Return the vector index of one pipeline. If the settings no longer name it, it can only be removed."""
     pipeline = pipelines(settings).get(fingerprint)
     return index_of(settings, fingerprint, pipeline.shards if pipeline else settings.shards)
 
@@ -73,11 +73,11 @@ runtime_settings = cache(RuntimeSettings.read)
 
 
 def embedder_loading(settings: IngestSettings | QuerySettings, model_dir: Path) -> Future[OnnxEmbedder]:
-    """Return the embedder of a model folder as it loads in a thread; after an error, load it again.
+    """Return the future embedder of a model folder, which loads in a thread; after an error, load it again.
 
     Raises `ImportError` without its runtime.
     """
-    # The rest of the loading runs in C++ and OpenSSL, beside other imports; this import would wait for them.
+    # Import first: the rest of the loading runs in C++ and OpenSSL, but this import waits for others.
     from docwell.adapters.embedding.onnx_embedder import OnnxEmbedder, runs_openvino, session_opener
 
     cached = _embedders().get((settings, model_dir))
@@ -94,7 +94,7 @@ def embedder_loading(settings: IngestSettings | QuerySettings, model_dir: Path) 
 
 @cache
 def _embedders() -> dict[tuple[IngestSettings | QuerySettings, Path], Future[OnnxEmbedder]]:
-    """Return the embedders of this process, which load or have loaded; those that failed are replaced."""
+    """Return this process's embedders, loading or loaded; a failed one is replaced."""
     return {}
 
 
@@ -105,7 +105,7 @@ def embedder_of(settings: IngestSettings | QuerySettings, model_dir: Path) -> On
 
 @cache
 def cross_encoder_of(settings: QuerySettings) -> CrossEncoder:
-    """Return the cross-encoder beside the first pipeline's model, loaded once in each process."""
+    """Return the cross-encoder in the first pipeline's model folder, loaded once in each process."""
     from docwell.adapters.embedding.onnx_embedder import session_opener
     from docwell.adapters.reranking.cross_encoder import CrossEncoder
 

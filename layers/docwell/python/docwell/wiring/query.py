@@ -42,13 +42,13 @@ if TYPE_CHECKING:
     from docwell.query.retrieval.retrieval import Retrieval
     from docwell.upkeep.operations import DeadLetters
 
-# A question settles its charge after its deadline, within 1 s (docwell.http.answering); the rest is for clocks.
+# A question settles its charge up to 1 s after its deadline (docwell.http.answering); the rest is for clocks.
 _FOLLOW_UP_MARGIN_S = 5.0
-# The share of the deadline that a list takes at most, after its search and within the same stage.
+# The largest share of the deadline for a list, after its search and within the same stage.
 _LIST_SHARE = 0.15
 # A rewritten question is one sentence.
 REWRITE_TOKENS = 80
-# A runtime that can stream writes a receipt after it has sent the answer, which takes some milliseconds.
+# A runtime that streams writes the receipt some milliseconds after it has sent the answer.
 _RECEIPT_LATE_S = 0.2
 
 
@@ -65,7 +65,7 @@ def prepare_query() -> None:
         settings = query_settings()
         embedder_loading(settings, settings.model_dir)
         principals(), receipt_book(), audit_trail(), prices(), prompts(), document_links(), model(), _breaker()
-        # All pipelines: only the first question learns which one is active.
+        # Load all pipelines: only the first question shows which one is active.
         for fingerprint in pipelines(settings):
             vectors_of(settings, fingerprint), ledger_of(settings, fingerprint)
         _query(next(iter(pipelines(settings))))
@@ -80,12 +80,12 @@ async def query() -> Query:
     settings = query_settings()
     if len(pipelines(settings)) == 1:
         return _query(roles_of(settings).active)
-    return _query((await asyncio.to_thread(roles_of, settings)).active)  # asks the ledger
+    return _query((await asyncio.to_thread(roles_of, settings)).active)  # it reads the ledger
 
 
 @cache
 def _query(fingerprint: str) -> Query:
-    # Imported beside the loading of the model.
+    # Import it while the model loads.
     from docwell.adapters.embedding.calibration import ModelCalibration
     from docwell.query.compare import ROW_TOKENS
     from docwell.query.conversation import Conversation
@@ -157,7 +157,7 @@ def document_links() -> S3DocumentLinks:
 
 @cache
 def model() -> OllamaModel | OpenAiModel:
-    """Return the model host itself, without its breaker."""
+    """Return the model host without its breaker."""
     settings = query_settings()
     url, sleeps = str(settings.ollama_url), settings.wake_s > 0
     auth = server_auth("ollama", settings.ollama_token)
@@ -245,7 +245,7 @@ def receipt_book() -> ReceiptBook:
 
 @cache
 def audit_trail() -> AuditTrail | None:
-    """Return the audit trail, None without a table."""
+    """Return the audit trail; None without a table."""
     from docwell.adapters.dynamodb.audit import DynamoAudit
 
     settings = query_settings()
@@ -254,7 +254,7 @@ def audit_trail() -> AuditTrail | None:
 
 @cache
 def dead_letters() -> DeadLetters | None:
-    """Return the messages that ingest gave up, None without their queues."""
+    """Return the dead letters of ingest; None without their queues."""
     from docwell.adapters.aws import client
     from docwell.adapters.sqs import SqsDeadLetters
 
@@ -290,7 +290,7 @@ def readiness() -> Readiness:
     settings = query_settings()
 
     def fingerprint() -> str:
-        return next(iter(pipelines(settings)))  # the state of the servers is the same for all pipelines
+        return next(iter(pipelines(settings)))  # any pipeline will do: all use the same servers
 
     checks: dict[str, Callable[[], Awaitable[object]]] = {
         "models": lambda: asyncio.to_thread(lambda: _query(roles_of(settings).active)),

@@ -39,9 +39,9 @@ def _tokens() -> Tokens | None:
     from docwell.adapters.tokens import SigningKeys, UserPoolTokens
 
     settings = authorizer_settings()
-    if settings.token_issuer is None or settings.token_clients is None:  # the settings need both or none
+    if settings.token_issuer is None or settings.token_clients is None:  # the settings have both or neither
         return None
-    # The claim `iss` is compared as text, and Pydantic would end a bare host with a slash.
+    # A plain string: the claim `iss` is compared as text, and Pydantic would add a slash to a bare host.
     url = settings.token_keys_url or f"{settings.token_issuer}/.well-known/jwks.json"
     return UserPoolTokens(settings.token_issuer, settings.token_clients.split(","), SigningKeys(url))
 

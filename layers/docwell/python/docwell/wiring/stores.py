@@ -29,7 +29,7 @@ def documents_of(settings: StorageSettings) -> S3ObjectStore:
 
 @cache
 def dynamodb(settings: StorageSettings) -> DynamoDBClient:
-    """Return the client of every table. That of the query function gives up early: a user waits."""
+    """Return the client of every table. The query function's client gives up early: a user waits."""
     from docwell.adapters.aws import client
 
     tables: DynamoDBClient = client("dynamodb", quick=isinstance(settings, QuerySettings))
@@ -73,14 +73,14 @@ def index_of(settings: StorageSettings, fingerprint: str, shards: int) -> Chroma
 
 
 def chroma_quotas(settings: StorageSettings) -> Quotas:
-    """Return the quotas of Chroma: the hosted service alone takes X-Chroma-Token."""
+    """Return the quotas of Chroma: only the hosted service uses X-Chroma-Token."""
     from docwell.adapters.chroma_records import HOSTED, UNLIMITED
 
     return HOSTED if settings.chroma_header == "X-Chroma-Token" else UNLIMITED
 
 
 def server_auth(server: str, token: str | None, header: AuthHeader = "Authorization") -> ServerAuth | None:
-    """Return what signs the requests to a server, by a token or the ARN of its secret; None without either."""
+    """Return the signer of requests to a server, from a token or its secret's ARN; None without either."""
     from docwell.adapters.aws import client
     from docwell.adapters.server_auth import Credential, ServerAuth, secret_reader
 

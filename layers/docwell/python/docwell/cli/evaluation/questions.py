@@ -14,7 +14,7 @@ from docwell.cli.remote import Json
 from docwell.cli.settings import ExitCode, Failure
 
 COLUMNS = ("question", "document", "page", "expected", "unanswerable", "collection", "language")
-# The notations in which the figures of an answer are read.
+# The languages whose number notation an answer may use.
 LANGUAGES = ("en", "de", "fr")
 # Spreadsheets write truth values in the language of their user.
 _TRUE = frozenset({"true", "yes", "1", "x", "wahr", "ja", "vrai", "oui"})
@@ -27,7 +27,7 @@ _SHOWN_ERRORS = 5
 
 @dataclass(frozen=True, slots=True)
 class EvalQuestion:
-    """One row of the file; `line` (1-based) is its last.
+    """One row of the file; `line` (1-based) is the number of its last line.
 
     `pages` are runs of pages (1-based, both ends count) of `document`. `expected` are the accepted wordings of the
     fact; without any, an answerable question measures retrieval alone.
@@ -44,16 +44,16 @@ class EvalQuestion:
 
     @property
     def judged(self) -> bool:
-        """Whether the answer is judged, and not only the search."""
+        """Return whether to judge the answer, and not only the search."""
         return self.unanswerable or bool(self.expected)
 
     def holds(self, document: object, page: object) -> bool:
-        """Whether a place is on a page of the truth."""
+        """Return whether a place is on a page of the truth."""
         on_page = isinstance(page, int) and any(first <= page <= last for first, last in self.pages)
         return on_page and document == self.document
 
     def as_json(self) -> Json:
-        """Return the row as the report shows it."""
+        """Return the row in the form of the report."""
         runs = (str(first) if first == last else f"{first}-{last}" for first, last in self.pages)
         return {
             "line": self.line,
@@ -106,11 +106,11 @@ def _text(path: Path) -> str:
 
 
 def _rows(text: str) -> Iterator[tuple[int, Mapping[str, str]]]:
-    """Yield each row that is not blank with its last line. Raises `ValueError`."""
+    """Yield each row that is not blank with the number of its last line. Raises `ValueError`."""
     head = text.partition("\n")[0]
     separator = max(_SEPARATORS, key=head.count)
     reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=separator, restval="", strict=True)
-    # A spreadsheet writes empty columns on the right.
+    # Ignore empty names: spreadsheets write empty columns on the right.
     names = [name.strip().casefold() for name in reader.fieldnames or ()]
     reader.fieldnames = names
     wrong = [name for name in names if name and (name not in COLUMNS or names.count(name) > 1)]

@@ -1,7 +1,7 @@
 """The runs of `docwell eval`: asks and judges each question, counts figures, compares two runs.
 
 The file `rows.jsonl` has the run on its first line, then one row for each attempt. The last row of a question
-counts, so a run that broke off continues, and a question that failed is asked again.
+counts, so an interrupted run continues, and failed questions are repeated.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from docwell.models import Status
 
 ROWS = "rows.jsonl"
 SEARCHED = 5
-# One question can meet a full queue; several in a row mean that the server is down, or a quota is used up.
+# One question can meet a full queue; several in a row mean that the server is down or a quota is used up.
 _FAILURES_IN_A_ROW = 3
 _RANKS = (1, 3, SEARCHED)
 
@@ -54,7 +54,7 @@ class Rows:
             if not self.path.exists():
                 now = datetime.now(UTC).isoformat(timespec="seconds")
                 self._append({"questions": source.name, "sha256": checksum, "count": count, "started": now})
-            elif not self.path.read_bytes().endswith(b"\n"):  # the run died while it wrote its last row
+            elif not self.path.read_bytes().endswith(b"\n"):  # the run was killed while it wrote its last row
                 with self.path.open("a") as file:
                     file.writelines(["\n"])
         except OSError as error:
@@ -77,7 +77,7 @@ class Rows:
 
 
 def read_run(folder: Path) -> Run:
-    """Read a run, without a last line that was cut off. Raises `Failure` (usage) where there is none."""
+    """Read a run, without a truncated last line. Raises `Failure` (usage) where there is no run."""
     documents: list[Json] = []
     try:
         lines = (folder / ROWS).read_text("ascii").splitlines()
@@ -118,7 +118,7 @@ def ask_all(api: Api, questions: Sequence[EvalQuestion], rows: Rows, step: Calla
 
 
 def _measure(api: Api, question: EvalQuestion) -> Json:
-    """Search and ask, and return the row. `error` is null, or why the question failed."""
+    """Search and ask, and return the row. `error` is null, or the reason why the question failed."""
     row: Json = {**question.as_json(), "error": None}
     scope = {"question": question.question}
     if question.collection:
@@ -128,7 +128,7 @@ def _measure(api: Api, question: EvalQuestion) -> Json:
             row |= _ranks(question, _complete(api.post("/v1/search", {**scope, "top_k": SEARCHED}))["passages"])
         if question.judged:
             began = time.monotonic()
-            # The best sentences of the passages, in place of an answer, say nothing about the model.
+            # Forbid the fallback: extractive answers say nothing about the model.
             answer = _complete(api.post(QUERY_PATH, {**scope, "fallback": "none"}))
             row |= {"seconds": round(time.monotonic() - began, 3)} | _judged(question, answer)
     except Failure as error:
@@ -139,7 +139,7 @@ def _measure(api: Api, question: EvalQuestion) -> Json:
 
 
 def _complete(body: Json) -> Json:
-    """Return an answer from the whole index. Raises `Failure` for a partial answer, which judges nothing."""
+    """Return an answer from the whole index. Raises `Failure` for a partial answer, which proves nothing."""
     if body.get("partial"):
         raise Failure("a Chroma server did not answer: some documents were not searched")
     return body
@@ -211,7 +211,7 @@ def figures_of(rows: Sequence[Json]) -> list[Figure]:
 
 
 def good_share(rows: Sequence[Json]) -> float:
-    """Return the percentage of the judged questions, failed ones included, that are right or rightly refused."""
+    """Return the percentage of judged questions, failed ones included, with a right answer or refusal."""
     judged = [row for row in rows if "verdict" in row]
     return 100 * sum(row["verdict"] in GOOD for row in judged) / len(judged) if judged else 0.0
 
@@ -262,7 +262,7 @@ def _retrieval(rows: Sequence[Json], name: str) -> Iterator[Figure]:
 
 
 def _expense(judged: Sequence[Json]) -> list[Figure]:
-    """Return tokens, seconds and cost of the answers, nothing without any."""
+    """Return tokens, seconds and cost of the answers; empty without answers."""
     if not judged:
         return []
     seconds = [row["seconds"] for row in judged]

@@ -1,6 +1,6 @@
-"""The verdict on one answer, by the facts that it must say. `make eval-answers` judges by the same rules.
+"""The verdict on one answer, by the facts that it must state. `make eval-answers` uses the same rules.
 
-Words and figures are compared in one notation, so that "$1.2 million" says "1,200,000".
+Words and figures are compared in one notation, so that "$1.2 million" equals "1,200,000".
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any
 from docwell.answers import AnswerStatus
 from docwell.text.lexicon import UNSPACED
 
-# PDFium gives U+FFFE, and older ones U+0002, for a hyphen at the end of a line.
+# PDFium writes U+FFFE, and older versions U+0002, for a hyphen at the end of a line.
 _SPLIT_WORD = re.compile("(?<=\\w)[\u2010\u00ad\ufffe\x02]\\s*\\n?\\s*")
 _MARKERS = re.compile(r"\s*\[\d{1,3}(?:,\s*\d{1,3})*\]")
 _SCALES = {
@@ -27,7 +27,7 @@ _SCALES = {
 }
 _PERCENT = r"%|per\s?cent\b|prozent\b|pour\s?cent\b"
 _GROUPS = "\u00a0\u202f'\u2019"
-# French also writes a plain space between groups; in an English table it stands between two columns.
+# French also writes a plain space between groups; in an English table a space separates two columns.
 _NUMBER = {
     spaced: rf"\d{{1,3}}(?:[{groups}]\d{{3}})+(?:[.,]\d+)?(?!\d)|\d+(?:[.,]\d+)*"
     for spaced, groups in ((False, _GROUPS), (True, f"{_GROUPS} "))
@@ -73,7 +73,7 @@ class Page:
 
 @dataclass(frozen=True, slots=True)
 class Sentence:
-    """A sentence of an answer, the pages that it cites, and whether docwell takes it as supported."""
+    """A sentence of an answer, the pages that it cites, and whether docwell counts it as supported."""
 
     text: str
     pages: tuple[Page, ...]
@@ -82,7 +82,7 @@ class Sentence:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """An answer as a client sees it. `mode` is the one that docwell chose, where it says so."""
+    """An answer as a client sees it. `mode` is the mode that docwell chose, if the answer states it."""
 
     status: str
     text: str
@@ -115,10 +115,10 @@ def judge_facts(
     language: str = "en",
     enough: float = 1.0,
 ) -> Verdict:
-    """Judge an answer that must say the share `enough` of the facts; a fact has one or more wordings.
+    """Judge an answer that must state the share `enough` of the facts; a fact has one or more wordings.
 
-    A refusal is right where the documents have no answer, and wrong elsewhere. Any other answer where they have
-    none is wrong, and so is one with a wording of `never`. It is incomplete when it says some facts.
+    A refusal is right if the documents have no answer, else wrong. Any other answer is wrong if the documents have
+    none, or if it contains a wording of `never`. An answer with only some facts is incomplete.
     """
     if answer.status == AnswerStatus.REFUSED:
         return Verdict.WRONGLY_REFUSED if answerable else Verdict.RIGHTLY_REFUSED
@@ -131,7 +131,7 @@ def judge_facts(
 
 
 def wrong(answer: Answer, never: Iterable[str] = (), language: str = "en") -> Verdict:
-    """Return the verdict on a wrong answer: marked when docwell marks its sentences with a `never`, else all."""
+    """Return the verdict on a wrong answer: marked if docwell marks its `never` sentences, or else all."""
     never = tuple(never)
     guilty = [sentence for sentence in answer.sentences if says_any(sentence.text, never, language)]
     sentences = guilty or answer.sentences
@@ -140,12 +140,12 @@ def wrong(answer: Answer, never: Iterable[str] = (), language: str = "en") -> Ve
 
 
 def without_markers(text: str) -> str:
-    """Return an answer without its `[1]` and `[1, 2]`."""
+    """Return an answer without its markers, such as `[1]` and `[1, 2]`."""
     return _MARKERS.sub("", text)
 
 
 def says(text: str, wording: str, language: str = "en") -> bool:
-    """Whether a text says a wording, word for word and figure for figure; a wording is in English notation.
+    """Return whether a text has a wording, word for word and figure for figure; wordings use English notation.
 
     >>> says("It sold $1.2 million.", "1,200,000"), says("1.234,5 Tonnen", "1,234.5", "de"), says("In 2015", "20")
     (True, True, False)
@@ -156,13 +156,13 @@ def says(text: str, wording: str, language: str = "en") -> bool:
 
 
 def says_any(text: str, wordings: Iterable[str], language: str = "en") -> bool:
-    """Whether a text says one of the wordings."""
+    """Return whether a text has one of the wordings."""
     return any(says(text, wording, language) for wording in wordings)
 
 
 @cache
 def tokens(text: str, language: str = "en") -> tuple[Token, ...]:
-    """Return words in lower case, figures with their scale, and `%`; currency signs and punctuation go."""
+    """Return words in lower case, figures with their scale, and `%`, without currency signs and punctuation."""
     sequence = []
     for match in _TOKEN[language == "fr"].finditer(_SPLIT_WORD.sub("", text)):
         if match["number"]:
@@ -187,7 +187,7 @@ def _readings(number: str, language: str) -> set[Decimal]:
     integer = Decimal(bare.replace(".", "").replace(",", ""))
     if not marks:
         return {integer}
-    if len(set(marks)) > 1:  # the last mark is the decimal one, in each language
+    if len(set(marks)) > 1:  # the last mark separates decimals in each language
         head, tail = bare[: bare.rindex(marks[-1])], bare[bare.rindex(marks[-1]) + 1 :]
         return {Decimal(f"{head.replace('.', '').replace(',', '')}.{tail}")}
     if len(marks) > 1:

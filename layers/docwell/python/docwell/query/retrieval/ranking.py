@@ -1,10 +1,10 @@
-"""Order the candidates of a search, join neighbours, and refuse a question that none of them is near. Pure.
+"""Order the candidates of a search, join neighbours, and refuse a question far from all of them. Pure.
 
 A part of the order stays only if it helps on sets of questions that it was not chosen on (`make eval-retrieval`).
 
-A fixed cosine means less in a larger index: the more chunks, the nearer the nearest one to any question. So the
-gate compares the nearest passage with the other candidates. Whether a passage on the right topic answers is left
-to the model, which may refuse too.
+A fixed cosine means less in a larger index: with more chunks, the nearest one is nearer to any question. So the
+gate compares the nearest passage with the other candidates. The model decides whether a passage on the right topic
+answers the question, and may refuse too.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ from docwell.models import Passage, Units
 from docwell.text.lexicon import beginnings, content_words
 from docwell.text.naming import file_beginnings, file_words
 
-# The best passages that decide, whatever `top_k` is: `make calibrate` chooses the threshold for this number.
+# The gate judges this many best passages for any `top_k`: `make calibrate` chooses the threshold for this number.
 JUDGED = 5
 # The nearest candidates that `background` counts, fewer than one search returns.
 _CANDIDATES = 110
-# How much the other candidates and the question's words count. Chosen on XQuAD, MMLongBench and FinanceBench: each
-# of them needs almost the threshold that the others choose.
+# The weights of the other candidates and of the question's words. Chosen on XQuAD, MMLongBench and FinanceBench:
+# each needs almost the threshold that the others choose.
 _BACKGROUND_WEIGHT = 0.75
 _WORDS_WEIGHT = 0.5
 
@@ -38,13 +38,13 @@ _WORDS_WEIGHT = 0.5
 class Gate:
     """The least `fit` of a question that reaches the model. It belongs to the embedding model.
 
-    None lets every question with a passage through: for a model that `make calibrate` has not seen.
+    None accepts every question with a passage: for a model that `make calibrate` has not seen.
     """
 
     min_fit: float | None = None
 
     def refuses(self, fit: float | None) -> bool:
-        """Return whether to refuse, so that the model is not tempted to invent. A fit of None: no passage."""
+        """Return whether to refuse, so that the model is not tempted to invent. A `fit` of None: no passage."""
         return fit is None or (self.min_fit is not None and fit < self.min_fit)
 
 
@@ -66,10 +66,10 @@ def fit_of(question: str, passages: Sequence[Passage], background: float) -> flo
 
 
 def background(candidates: Sequence[Passage]) -> float:
-    """Return the mean cosine of the nearest 110 candidates, where each that is absent counts 0.
+    """Return the mean cosine of the nearest 110 candidates; each missing candidate counts as 0.
 
-    A scope of a few chunks so has almost no background, and its question is judged by the cosine itself. Copies
-    count once: many copies of the right passage would be the background that it has to stand out from.
+    So a scope of a few chunks has almost no background, and the cosine alone decides. Copies count once: else many
+    copies of the right passage would be its own background.
     """
     scores = {candidate.chunk.text: candidate.score for candidate in candidates}.values()
     return math.fsum(sorted(scores, reverse=True)[:_CANDIDATES]) / _CANDIDATES
@@ -82,12 +82,12 @@ _DIGITS = 9
 # The number of passages that a function keeps (`docwell.config`), at 1 KB each.
 _TEXTS_KEPT = 8192
 
-# Two chunks, in tokens of the embedding model. Three find the page for one more question in a hundred, and the
+# Two chunks, in tokens of the embedding model. With three, one more question in a hundred finds its page, but the
 # language model reads a fifth more.
 MERGED_TOKENS = 400
-# White space between two neighbouring chunks. A chunk between them would be longer.
+# The most white space between two neighbouring chunks; a chunk between them would be longer.
 _GAP_CHARACTERS = 8
-# The passages that a reranker reads.
+# The number of passages that a reranker reads.
 RERANKED = 20
 
 
@@ -129,18 +129,18 @@ def rank(
     lexical *= weights.words * float(np.max(lexical))
     named = _named(question_words, {candidate.document for candidate in candidates})
     whole = np.array([candidate.score for candidate in candidates])
-    # The units of a table are figures that mean little alone, so the whole counts as a part too.
+    # The units of a table are figures that mean little alone, so compare the whole chunk too.
     units = [candidate.units for candidate in candidates]
     best = np.maximum(nearest(units, np.asarray(vector, dtype=np.float32)), whole)
     scores = (1 - weights.unit) * whole + weights.unit * best + lexical
     scores += weights.document * np.array([named[candidate.document] for candidate in candidates])
     ranked = map(Ranked, map(Passage.scored, candidates, best.tolist()), scores.tolist())
-    # Copies of a document have equal scores: let all their passages be of the same one.
+    # Copies of a document have equal scores: take all passages from the same copy.
     return sorted(ranked, key=lambda row: (-row.score, row.passage.document))
 
 
 def nearest(units: Sequence[Units], vector: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return (n,) float32: the highest cosine of each chunk's units to a vector of unit length, or -1 without."""
+    """Return (n,) float32: the highest cosine of each chunk's units to a unit vector, or -1 without units."""
     counts = np.array([len(unit.spans) for unit in units])
     highest = np.full(len(units), -1, dtype=np.float32)
     if counts.any():
@@ -158,9 +158,9 @@ def cosines(packed: bytes, vector: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def _named(question_words: AbstractSet[str], documents: Collection[str]) -> dict[str, float]:
-    """Return how far the question names each document: the share, by rarity, of its words in file names (0 to 1).
+    """Return the share (0 to 1), by rarity, of the question's file-name words that each document's name has.
 
-    A word that is in all file names counts nothing.
+    A word in all file names has no weight.
     """
     shared = {document: question_words & file_beginnings(document) for document in documents}
     counts = Counter(word for words in shared.values() for word in words)
@@ -180,7 +180,7 @@ def _numbers(text: str) -> NDArray[np.int64]:
 def _coverage(question_words: AbstractSet[str], texts: Sequence[NDArray[np.int64]]) -> NDArray[np.float64]:
     """Return (n,) BM25 of each text, in `_numbers`, over the highest possible: 0 to about 1.
 
-    A word that is in over half of the texts counts nothing.
+    A word in over half of the texts has no weight.
     """
     lengths = np.array([len(text) for text in texts])
     saturation = _K1 * (1 - _B + _B * lengths / max(float(np.mean(lengths)), 1.0))
@@ -194,17 +194,17 @@ def _coverage(question_words: AbstractSet[str], texts: Sequence[NDArray[np.int64
     weights = rarity * often * (_K1 + 1) / (often + saturation[:, np.newaxis])
     # Sum row by row: a matrix product can round equal rows differently.
     total, most = np.sum(weights, axis=1), float(np.sum(rarity))
-    # Round: the order of columns follows Python's hashes, so the last digits differ between processes.
+    # Round: the column order follows Python's hashes, so the last digits differ between processes.
     return np.round(total / most if most else total, _DIGITS)
 
 
 def merge(ranked: Iterable[Passage], top_k: int) -> list[Passage]:
     """Return the first `top_k` passages, best first, each joined with its neighbours on the page.
 
-    A table or an argument is longer than a chunk: its parts mean little alone, and compete for the few places.
+    A table or an argument can be longer than a chunk: its parts mean little alone, and compete for the few places.
 
-    Stop reading `ranked` at the first passage that is one too many: later ones join none. A joined passage has the
-    text, units and offsets of both, the better one's id and version, and the higher score.
+    Stop reading `ranked` at the first passage over `top_k` that joins none: later ones are dropped too. A joined
+    passage has the text, units and offsets of both, the better one's id and version, and the higher score.
     """
     merged: list[Passage] = []
     for passage in ranked:
@@ -221,7 +221,7 @@ def merge(ranked: Iterable[Passage], top_k: int) -> list[Passage]:
 
 
 def _joined(better: Passage, passage: Passage) -> Passage | None:
-    """Return both as one, or None if they are no neighbours or are too long together."""
+    """Return both as one, or None if they are not neighbours or are too long together."""
     same_generation = (better.document, better.generation) == (passage.document, passage.generation)
     if not same_generation or better.chunk.page != passage.chunk.page:
         return None
@@ -230,7 +230,7 @@ def _joined(better: Passage, passage: Passage) -> Passage | None:
     gap = second.start - first.end
     if not 0 <= gap <= _GAP_CHARACTERS or tokens > MERGED_TOKENS:
         return None
-    # The page's own white space is not known; quotes are compared without it.
+    # The page's real white space is unknown; quotes are compared without it.
     text = first.text + "\n" * gap + second.text
     shift = len(first.text) + gap
     units = first.citation_units + tuple((start + shift, unit) for start, unit in second.citation_units)
@@ -248,6 +248,6 @@ def reranked_text(passage: Passage) -> str:
 
 
 def reordered(passages: Sequence[Passage], scores: Sequence[float]) -> tuple[Passage, ...]:
-    """Return the passages by their scores, best first, then those without a score; equal ones keep their order."""
+    """Return the passages by score, best first, then those without a score; ties keep their order."""
     places = sorted(range(len(scores)), key=lambda place: -scores[place])
     return (*(passages[place] for place in places), *passages[len(scores) :])

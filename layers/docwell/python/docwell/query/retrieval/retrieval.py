@@ -13,9 +13,9 @@ from docwell.ports import Catalogue, VectorIndex
 from docwell.query.retrieval.ranking import JUDGED, Weights, background, fit_of, merge, rank
 from docwell.query.retrieval.scope import Scope
 
-# More candidates find little more and cost time.
+# More candidates find few more answers and cost time.
 CANDIDATES = 100
-# A generation that is being replaced has hits that are dropped, so ask for more hits than needed.
+# Ask for more hits than needed, because hits of a replaced generation are dropped.
 _SPARE_HITS = 10
 # The most hits of one search, at about 4 KB each, however many are not live or do not match the filter.
 DEEPEST = 2000
@@ -39,7 +39,7 @@ class RankedHits(NamedTuple):
 class Retrieval:
     """Finds live passages by meaning and by words.
 
-    A search brings the nearest chunks, which are ranked again. Chunks that follow each other on a page become one
+    A search finds the nearest chunks, and `rank` orders them again. Neighbouring chunks of a page become one
     passage. `deepest` is the most hits that a search of the index returns.
     """
 
@@ -73,7 +73,7 @@ class Retrieval:
             live = _Live(scope, self.catalogue, ranked, most, generations)
             passages = merge(live, most) if question else list(islice(live, most))
             crowded = live.dropped + live.copies
-            # The first depth that is deep enough decides, however many passages are to be shown.
+            # Always judge JUDGED passages, so that the gate does not depend on the number of passages to show.
             if question and len(judged) < JUDGED:
                 of_gate = _Live(scope, self.catalogue, ranked, JUDGED, generations)
                 judged = merge(of_gate, JUDGED)
@@ -96,9 +96,9 @@ class Retrieval:
     ) -> tuple[list[Passage], bool, bool]:
         """Return the `count` nearest chunks that the asker may read.
 
-        Return too whether the search ends there, and whether it does so because docwell looks no deeper.
+        Also return whether the search ends there, and whether it ends because of docwell's limit of depth.
 
-        A forbidden chunk must decide neither the rank of another, nor how many are ranked, nor a refusal.
+        A forbidden chunk must not affect the rank of others, the number of ranked chunks, or a refusal.
         """
         depth = count
         while True:
@@ -117,9 +117,9 @@ class Retrieval:
 class _Live(Iterator[Passage]):
     """Iterates over the passages whose generation is live, and counts those shown and dropped.
 
-    Of passages with the same text only the first is shown: five copies would fill all five places.
-    It asks the ledger once for each document that is not in `generations`, so that one answer has one generation
-    of it: first for `2 * top_k` documents, then for twice as many each time.
+    Of passages with the same text only the first is shown: five copies would fill all five places. It asks the
+    ledger once for each document that is not in `generations`, so that an answer uses one generation of a
+    document: first for `2 * top_k` documents, then for twice as many each time.
     """
 
     def __init__(
@@ -132,7 +132,7 @@ class _Live(Iterator[Passage]):
     ) -> None:
         self._left = iter(ranked)
         firsts = {passage.chunk.text: passage.document for passage in reversed(ranked)}
-        # Copies come last: if the first of them is live, the others' documents do not matter.
+        # Read the documents of copies last: if the first copy is live, they do not matter.
         self._unread = iter(
             dict.fromkeys(chain(reversed(firsts.values()), (passage.document for passage in ranked)))
         )
@@ -153,7 +153,7 @@ class _Live(Iterator[Passage]):
 
     def __next__(self) -> Passage:
         for passage in self._left:
-            if passage.chunk.text in self._texts:  # live or not, it is not shown
+            if passage.chunk.text in self._texts:  # a copy is never shown
                 self.copies += 1
             elif not self.has(passage):
                 self.dropped += 1

@@ -21,7 +21,7 @@ def may_see(principal: Principal, key: str, tags: Mapping[str, str]) -> bool:
 
 
 def may_see_record(principal: Principal, record: DocumentRecord) -> bool:
-    """Return whether the principal may see a document in any status. Only one that answers has known tags."""
+    """Return whether the principal may see a document in any status. Only live documents have known tags."""
     tags = record.live_attributes.tags if record.answers and record.live_attributes else {}
     return may_see(principal, record.key, tags)
 
@@ -49,7 +49,7 @@ def reaches(principal: Principal, collection: str) -> bool:
 
 
 def shared_prefix(principal: Principal, collection: str | None) -> str:
-    """Return the longest prefix that all visible documents of a collection have (None: of all collections)."""
+    """Return the longest prefix that all visible documents of a collection share (None: of all collections)."""
     if principal.may_read(collection) or (collection is None and principal.collections):
         return ""
     homes = (None, collection)
@@ -137,7 +137,7 @@ def _has_words(words: str, text: str | None) -> bool:
 # these are two or three requests. 2,500 keys in one condition made a Chroma search of 20,000 chunks 60 ms slower.
 MOST_ROWS = 2000
 _MOST_COLLECTIONS = 50
-# Enough to see that a collection exists.
+# The rows to read to see that a collection exists.
 _FIRST_ROWS = 25
 # Rows of one page of the ledger, and pages read. A page may be empty although more rows follow.
 _ROWS, _PAGES = 50, 10
@@ -153,7 +153,7 @@ NO_DOCUMENT = "no document has this key; `docwell status` and GET /v1/documents 
 class Scope:
     """Where to search: `places`, or all collections with None. Every hit must also be allowed.
 
-    Whether the collection `unproved` exists is not known: a live hit proves it.
+    The collection `unproved` may not exist: a live hit proves it.
     """
 
     principal: Principal
@@ -163,12 +163,12 @@ class Scope:
 
     @property
     def is_empty(self) -> bool:
-        """Whether nothing is left to search."""
+        """Return whether nothing is left to search."""
         return self.places is not None and not self.places
 
     @property
     def is_narrowed(self) -> bool:
-        """Whether single hits can be forbidden, because no list of documents limits the search to allowed ones."""
+        """Return whether single hits can be forbidden, since no list of documents limits the search."""
         among = self.places.values() if self.places is not None else (None,)
         return bool(self.filter or self.principal.rules) and any(documents is None for documents in among)
 
@@ -177,7 +177,7 @@ class Scope:
         return replace(self, places={collection_of(document): [document]}, unproved=None)
 
     def prove(self, catalogue: Catalogue) -> None:
-        """Read whether the collection exists if a search has found nothing. Raises `NotFound`."""
+        """After a search without hits, check that the collection exists. Raises `NotFound`."""
         if self.unproved is not None and not exists(catalogue, self.principal, self.unproved):
             raise NotFound(NO_COLLECTION)
 
@@ -201,7 +201,7 @@ class Scope:
         return {key: document for key, document in documents.items() if self.allows(key, document)}, complete
 
     def covers(self, hit: Passage) -> bool:
-        """Return whether the hit is of a place to search. In rare cases the index returns another one."""
+        """Return whether the hit is in a place to search: in rare cases the index returns others."""
         home = collection_of(hit.document)
         return home != RESERVED_COLLECTION if self.places is None else home in self.places
 
@@ -209,7 +209,7 @@ class Scope:
         """Return the live generation of each of the documents that is allowed now, read consistently."""
         if self.filter or self.principal.rules:
             documents = catalogue.described(keys)
-        else:  # no attribute decides
+        else:  # no need to read the attributes
             live = catalogue.live(keys)
             documents = {key: LiveDocument(generation, Attributes()) for key, generation in live.items()}
         return {
@@ -235,7 +235,7 @@ def find_scope(
 ) -> Scope:
     """Return the scope of a question. No `collections` means all that the principal may read.
 
-    Without `proves`, a single collection that the principal may read is left unproved: that saves a read.
+    Without `proves`, do not check that a single readable collection exists: that saves a read.
 
     Raises:
         NotFound: a collection or document does not exist, or the principal may not read it.
@@ -280,10 +280,10 @@ def exists(ledger: Catalogue, principal: Principal, collection: str) -> bool:
 
 
 def _places(ledger: Catalogue, scope: Scope, collections: Sequence[str]) -> Places | None:
-    """Return the documents that match and are the principal's, or whole collections where these are too many."""
+    """Return the documents that match and are visible, or whole collections if there are too many."""
     principal, condition = scope.principal, scope.filter
     among: Iterable[str] | None = collections or reachable(principal)
-    # None in place of all collections.
+    # [None] means all collections.
     candidates: Sequence[str | None] = [collection_of(condition.prefix) if "/" in condition.prefix else None]
     if among is not None:
         candidates = condition.collections(sorted(among))
@@ -317,7 +317,7 @@ def by_collection(keys: Iterable[str]) -> dict[str, Sequence[str]]:
 def refusal_of_nothing(ledger: Catalogue, scope: Scope) -> str:
     """Return the refusal of a question that has no passage at all.
 
-    Raises `Unavailable` when the ledger has indexed documents in the scope: then the index has lost them.
+    Raises `Unavailable` if the ledger has indexed documents in the scope: the index has lost them.
     """
     named = [key for documents in (scope.places or {}).values() for key in documents or ()]
     among = reachable(scope.principal) if scope.places is None else scope.places
