@@ -7,7 +7,7 @@ from functools import cache
 from pathlib import Path
 
 FOLDER = Path(__file__).resolve().parents[1] / "console"
-# No inline script and no eval. Fonts and pictures of a PDF are data: and blob: of the page itself. On AWS,
+# No inline script and no eval. Fonts and pictures of a PDF are data: and blob: URLs of the page itself. On AWS,
 # infra/console.yaml adds the hosts that the page connects to.
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; worker-src 'self'; connect-src 'self'; "
@@ -17,10 +17,10 @@ POLICY = (
 HEADERS = {
     "content-security-policy": POLICY,
     "x-content-type-options": "nosniff",
-    "referrer-policy": "no-referrer",  # the address holds the request's id
+    "referrer-policy": "no-referrer",  # the address contains the request id
     "cross-origin-opener-policy": "same-origin",
 }
-# A browser asks again, and an update is seen at once.
+# A browser checks for a new version each time, so that an update is visible at once.
 ASK_AGAIN = "no-cache"
 
 
@@ -30,7 +30,7 @@ def media_type(path: Path) -> str:
     >>> media_type(Path("vendor/pdf.min.mjs"))
     'text/javascript; charset=utf-8'
     """
-    is_script = path.suffix in {".js", ".mjs"}  # not in the tables of every system
+    is_script = path.suffix in {".js", ".mjs"}  # missing in some systems' tables
     kind = "text/javascript" if is_script else mimetypes.guess_type(path.name)[0] or "text/plain"
     return f"{kind}; charset=utf-8" if kind.startswith("text/") else kind
 

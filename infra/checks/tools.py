@@ -21,7 +21,7 @@ _BUILD = ROOT / "build" / "infra"
 _BIN = Path(sys.executable).parent
 _BINARY = (".pdf", ".npz", ".png")
 _PLANTED = _BUILD / "planted-secret.txt"
-# Findings of checkov that are no secrets.
+# Findings of checkov's secret scan that are not secrets.
 _MADE_UP = {
     ("benchmarks/attack/requests.toml", "CKV_SECRET_9"),  # a token without a signature
     ("tests/integration/test_gateway.py", "CKV_SECRET_9"),  # a token without a signature
@@ -80,7 +80,7 @@ def secrets() -> list[str]:
     """Return the places in the repository's files that look like secrets."""
     listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True)
     files = [Path(name) for name in listed.stdout.split("\0") if name and not name.endswith(_BINARY)]
-    # checkov counts no passed file, so a file with a secret shows that it works.
+    # Plant a file with a secret: checkov does not count passed files, so this finding shows that it works.
     _PLANTED.parent.mkdir(parents=True, exist_ok=True)
     _PLANTED.write_text(f"key = AKIA{'IOSFODNN7'}{'BRANCH7'}\n", encoding="utf-8")
     problems, _ = problems_of("secrets", (*files, _PLANTED), "--skip-download")
@@ -108,9 +108,9 @@ def accepted() -> dict[str, dict[str, dict[str, str]]]:
 
 
 def unaccepted(findings: Iterable[Finding]) -> list[str]:
-    """Return the findings that are not accepted, and the accepted ones that checkov no longer has.
+    """Return the findings that are not accepted, and the accepted findings that no longer occur.
 
-    Raises `StepError` without any finding: checkov then checked nothing, because some are accepted.
+    Raises `StepError` if there are no findings at all: checkov then checked nothing, since some are accepted.
     """
     lines, met = [], set()
     for template, resource, rule, text in findings:

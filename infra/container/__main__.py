@@ -15,7 +15,7 @@ from infra.findings import run_tests
 from infra.report import REPORTS, Report
 
 TEST_RESULTS = REPORTS / "container-tests.xml"
-# Lambda allows 250. The rest is for a larger model.
+# Lambda allows 250 MB. The difference leaves room for a larger model.
 MOST_MEGABYTES = 150
 
 console = Console()

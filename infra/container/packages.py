@@ -10,7 +10,7 @@ from pathlib import Path
 from docwell.adapters.embedding.model_manifest import QUESTIONS_FILE
 from infra.container import sam
 
-MEGABYTE = 1024 * 1024  # Lambda's: its 250 MB are 262,144,000 bytes
+MEGABYTE = 1024 * 1024  # Lambda's unit: its 250 MB are 262,144,000 bytes
 # The folder whose Makefile builds each zip.
 ZIPS = {
     "QueryFunction": "functions/query",
@@ -21,21 +21,21 @@ ZIPS = {
     "DocwellLayer": "layers/docwell",
     "EmbedderLayer": "layers/embedder",
 }
-# The query function with its layers: Lambda counts them together.
+# The query function and its layers, which Lambda counts together.
 QUERY = ("QueryFunction", "DocwellLayer", "EmbedderLayer")
 
 
 def build_zip(name: str, folder: Path) -> None:
     """Build the content of a zip in a new folder, with the command that SAM runs. Raises `StepError`."""
     folder.mkdir(parents=True)
-    target = f"build-{name.rpartition('/')[2]}"  # the stack's folder is sam's
+    target = f"build-{name.rpartition('/')[2]}"  # SAM owns the stack's folder
     sam.run(["make", "--silent", "--file", f"{ZIPS[name]}/Makefile", target], ARTIFACTS_DIR=str(folder))
 
 
 def build_image_folder(folder: Path) -> None:
     """Build the ingest image's own files in a new folder, with the scripts of its Dockerfile.
 
-    The bytecode is this Python's, which may be some MB more or less than 3.13's. Raises `StepError`.
+    The bytecode is from the running Python, and may be some MB larger or smaller than 3.13's. Raises `StepError`.
     """
     sam.run(["scripts/install-for-lambda", "functions/ingest/requirements.txt", str(folder)])
     shutil.copytree(sam.ROOT / "layers/embedder/model", folder / "model")

@@ -69,7 +69,7 @@ def environment(folder: Path, lock: Path) -> None:
 
 
 def artefact(name: str) -> Path:
-    """Return the folder of a built function or layer, which is in that of its stack. Raises `StepError`."""
+    """Return the folder of a built function or layer, which is inside its stack's folder. Raises `StepError`."""
     for folder in BUILD.glob(f"*/{name}"):
         return folder
     raise StepError(f"the build has no {name}")
@@ -83,12 +83,12 @@ def validate() -> None:
 
 def build() -> None:
     """Build the image, the zip and the layers. Raises `StepError`."""
-    # The substitute of `scripts/base-image` has no digest, by which the template may name the base image.
+    # Override the base image: the substitute of `scripts/base-image` lacks the digest that the template may name.
     run([str(SAM), "build", "--parameter-overrides", f"BaseImage={BASE_IMAGE}"])
 
 
 def run(command: list[str], **settings: str) -> None:
-    """Run quietly, with further variables. Raise `StepError` with the end of the output when the command fails."""
+    """Run quietly, with further variables. Raise `StepError` with the end of the output if the command fails."""
     done = subprocess.run(
         command,
         cwd=ROOT,

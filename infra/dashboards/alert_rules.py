@@ -11,7 +11,7 @@ from infra.dashboards import promql
 from infra.dashboards.parts import Metric
 
 RUNBOOK = "docs/runbook.md"
-# Metrics without a source on one machine. The canary watches a deployed version. Silence is no alert.
+# Metrics that one machine does not have. The canary checks a deployed version, so its silence must not alert.
 _WITHOUT_SOURCE = {"CanaryFound"}
 
 _COMPARISONS = {
@@ -40,7 +40,7 @@ def _written(resources: Mapping[str, Any], parameters: Mapping[str, object]) -> 
             expression = _expression(_Alarm(alarm, parameters))
         else:
             expression = _any_of(alarm["AlarmRule"]["Fn::Sub"])
-        # A composite alarm notifies for those without an action.
+        # An alarm without an action notifies through a composite alarm.
         severity = "page" if "AlarmActions" in alarm else "info"
         yield (
             f"  - alert: {name.removesuffix('Alarm')}\n"
@@ -71,7 +71,7 @@ class _Alarm:
         threshold = alarm["Threshold"]
         self.threshold = parameters[threshold["Ref"]] if isinstance(threshold, dict) else threshold
         missing = alarm["TreatMissingData"]
-        # The branch for a stack with a Chroma server, which one machine is.
+        # Take the branch for a stack with a Chroma server, as on one machine.
         self.missing = missing["Fn::If"][1] if isinstance(missing, dict) else missing
         value, *metrics = alarm.get("Metrics", [alarm])
         self._math = value.get("Expression")
@@ -79,7 +79,7 @@ class _Alarm:
         self.period = int(alarm.get("Period") or metrics[0]["MetricStat"]["Period"])
 
     def value(self) -> str:
-        """The query of the value that is compared."""
+        """The query of the value to compare."""
         if self._math is None:
             return promql.query(_metric(self._alarm), self._statistic(), self.period)
         text = self._math["Fn::Sub"] if isinstance(self._math, dict) else self._math
@@ -95,7 +95,7 @@ class _Alarm:
 
     @property
     def silence_breaches(self) -> bool:
-        """Whether a missing value counts as one over the threshold."""
+        """Whether a missing value counts as a breach."""
         return self.missing == "breaching" and self._alarm.get("MetricName") not in _WITHOUT_SOURCE
 
 
@@ -106,7 +106,7 @@ def _expression(alarm: _Alarm) -> str:
         condition = f"({condition}) or absent({value})"
     if alarm.periods == 1:
         return condition
-    # Not `for`: its sliding windows count one short breach twice. A subquery's steps are CloudWatch's periods.
+    # `for` would count one short breach twice, in sliding windows. A subquery's steps equal CloudWatch's periods.
     window = f"[{promql.duration(alarm.periods * alarm.period)}:{promql.duration(alarm.period)}]"
     return f"count_over_time(({condition}){window}) >= {alarm.breaches}"
 

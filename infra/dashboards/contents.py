@@ -22,7 +22,7 @@ from infra.dashboards.parts import (
 
 _FUNCTIONS = ("Query", "Ingest", "Reconcile")
 _DRIFT = ("Missing", "Stale", "Orphan", "Duplicate", "Lost", "Stuck")
-# Metric by label. DocumentsRejected counts rejections, DocumentsRejectedNow the documents in that status.
+# Metrics by label. DocumentsRejected counts rejections; DocumentsRejectedNow counts documents in that status.
 _DOCUMENTS = {
     "indexed": "DocumentsIndexed",
     "pending": "DocumentsPending",

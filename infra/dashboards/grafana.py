@@ -12,7 +12,7 @@ from infra.dashboards import promql
 from infra.dashboards.parts import COLUMNS, PANEL_HEIGHT, Graph, Section, places
 
 _SOURCE = {"type": "prometheus", "uid": "${source}"}
-# Grafana's names of units. Money has none, because the price file sets the currency.
+# Grafana's names of units. Money has no unit, because the price file sets the currency.
 _UNITS = {"milliseconds": "ms", "seconds": "s", "percent": "percent", "money": "short", "count": "short"}
 
 

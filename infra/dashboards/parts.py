@@ -1,7 +1,7 @@
 """The parts of a dashboard, independent of CloudWatch and Grafana.
 
 `contents` has docwell's dashboard and `queries` the saved Logs Insights queries. `cloudwatch` and `grafana` write
-both out (`make dashboards`). A `${Name}` is a parameter of infra/dashboard.yaml.
+the files (`make dashboards`). A `${Name}` is a parameter of infra/dashboard.yaml.
 """
 
 from __future__ import annotations

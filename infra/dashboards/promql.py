@@ -1,4 +1,4 @@
-"""CloudWatch's statistics and metric math as PromQL, in CloudWatch's units, so that axes and thresholds stay."""
+"""CloudWatch's statistics and metric math as PromQL, in the same units, so that axes and thresholds stay."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from infra.dashboards.parts import Graph, Line, Metric
 from infra.local import names
 from runtime.exported import EXPORTED, Exported, Kind
 
-# The values of dimensions on one machine, by the parameter that holds them in AWS. A query without a value is over
-# all values: one machine has one API, and answers of several models are added up.
+# The values of dimensions on one machine, by the AWS parameter that holds them. A query without a value covers all
+# values: one machine has one API, and answers of several models are added up.
 _VALUES = {
     **{
         f"${{{function}FunctionName}}": f"docwell-{function.lower()}"
@@ -80,7 +80,7 @@ def _statistic(exported: Exported, statistic: str, selector: str, window: str) -
         if statistic == "Average":
             return f"({increase('sum')} / {increase('count')})"
     if exported.kind is Kind.HISTOGRAM and (statistic == "Maximum" or statistic.startswith("p")):
-        # The upper bound of the bucket is as near to the maximum as a histogram comes.
+        # Use the upper bound of the bucket: a histogram has no exact maximum.
         quantile = 1.0 if statistic == "Maximum" else float(statistic[1:]) / 100
         buckets = f"sum by (le) (rate({exported.name}_bucket{selector}{window}))"
         return f"histogram_quantile({quantile:g}, {buckets})"
@@ -114,7 +114,7 @@ def _translated(node: ast.AST, parts: Mapping[str, str]) -> str:
         case ast.Call(func=ast.Name(id="FILL"), args=[value, ast.Constant() as other]):
             text = "({} or vector({}))".format(*inner(value, other))
         case ast.Call(func=ast.Name(id="MAX"), args=[ast.List(elts=[first, second])]):
-            # The larger of two, or the one that exists.
+            # The larger of two values, or the only one that exists.
             text = "(({0} >= {1}) or {1} or {0})".format(*inner(first, second))
         case _:
             raise ValueError(f"no PromQL for this metric math: {ast.unparse(node)}")

@@ -74,7 +74,7 @@ filter message = "answered" and ispresent(fallback_reason)
 | sort answers desc
 """,
 )
-# With SnapStart a start restores a snapshot, and its line has no Init Duration:
+# With SnapStart a start restores a snapshot, and its log line has no Init Duration:
 # https://docs.aws.amazon.com/lambda/latest/dg/snapstart-monitoring.html
 COLD_STARTS = SavedQuery(
     "cold-starts",

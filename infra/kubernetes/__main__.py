@@ -22,7 +22,7 @@ from infra.report import REPORTS, Report
 
 ENVIRONMENT = ROOT / ".venv-kubernetes"
 TEST_RESULTS = REPORTS / "kubernetes-tests.xml"
-# The findings of checkov that are accepted, with the reason.
+# Accepted findings of checkov, with the reason.
 ACCEPTED = {
     "CKV_K8S_11": "Chroma and the model have a node's spare processors; a limit would slow down each search",
     "CKV_K8S_15": "images are versions or digests, which never change, so a node need not ask the registry",
@@ -42,7 +42,7 @@ def lint() -> list[str]:
 def schemas() -> list[str]:
     """Return the findings of the strict schemas of Kubernetes, KEDA and Prometheus's operator in all variants."""
     distinct = {json.dumps(manifest, sort_keys=True) for name in VARIANTS for manifest in rendered(name)}
-    # A field that no schema has: each must be found.
+    # Plant a field that no schema has: each schema must report it.
     wrong = [json.loads(text) | {"planted": True} for text in distinct]
     command = [f"{ENVIRONMENT}/bin/python", str(Path(__file__).with_name("schemas.py")), *helm.KUBERNETES]
     manifests = f"[{','.join((*distinct, *map(json.dumps, wrong)))}]"

@@ -17,9 +17,9 @@ from infra.container.sam import ROOT, StepError
 CHART = Path(__file__).with_name("docwell")
 VALUES = Path(__file__).with_name("values")
 PROFILES = ("small", "team", "large")
-# The names that a user fills in.
+# Example names, which a user replaces.
 EXAMPLE = VALUES / "example.yaml"
-# The chart supports from the first to the last: the newest that the package of schemas knows.
+# The first and the last supported version: the last is the newest in the package of schemas.
 KUBERNETES = ("1.30.0", "1.37.0")
 
 Manifest = dict[str, Any]
@@ -77,6 +77,6 @@ def _run(command: list[str], stdin: str = "") -> str:
 
 
 def _environment() -> dict[str, str]:
-    """Return the environment without a cluster, for the same result everywhere."""
+    """Return an environment without a cluster, so that the result is the same everywhere."""
     environ = {name: value for name, value in os.environ.items() if not name.startswith(("HELM_", "KUBE"))}
     return environ | {"KUBECONFIG": os.devnull}

@@ -24,7 +24,7 @@ cloudcoil.pydantic.BaseModel.model_config["extra"] = "forbid"
 from cloudcoil.models.keda import v1alpha1 as keda  # noqa: E402 - see above
 from cloudcoil.models.prometheus_operator import v1 as prometheus  # noqa: E402 - see above
 
-# It would read a version's definitions, 1 MB, again for each manifest.
+# Cache it: else it reads a version's definitions, 1 MB, again for each manifest.
 kubernetes_validate.utils.schema_contents = cache(kubernetes_validate.utils.schema_contents)
 
 CUSTOM = {

@@ -1,7 +1,7 @@
 """The values with which the chart is checked, and the manifests that it renders with them.
 
-The manifests of `small` are committed in full, and the other profiles' differences from it. A review then shows
-what a change of the chart changes in a cluster.
+The manifests of `small` are committed in full; the other profiles as differences from it. So a review shows what a
+change of the chart changes in a cluster.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""``python -m infra.local up | down | demo``: run docwell on one machine, on real parts, with no cloud account."""
+"""``python -m infra.local up | down | demo``: run docwell's real parts on one machine, without a cloud account."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ DEFAULT_MODEL = StackOptions.model
 
 
 def _activation() -> str | None:
-    """Return the command that puts `docwell` on the PATH, or None where the PATH has it already."""
+    """Return the command that puts `docwell` on the PATH, or None if it is there already."""
     folder = Path(sys.executable).parent
     if shutil.which("docwell") == str(folder / "docwell"):
         return None
@@ -53,7 +53,7 @@ def _addresses(stack: Stack) -> None:
             table.add_row(name, address)
     console.print(table)
     console.print("\nopen in a browser:", style="bold")
-    # Outside the table, which a narrow terminal cuts. A browser sends the fragment to no server.
+    # Print it outside the table, which a narrow terminal cuts. A browser sends no fragment to a server.
     console.print(f"  {stack.gateway}/#key={stack.api_key}")
     console.print("upload documents in another terminal:", style="bold")
     if activation := _activation():
@@ -88,7 +88,7 @@ def _up(options: argparse.Namespace) -> int:
         return 2
     if options.no_follow:
         return _up_in_background(options)
-    # Before anything starts, so that an early Ctrl-C stops it too.
+    # Handle signals before anything starts, so that an early Ctrl-C stops everything too.
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.default_int_handler)
     console = StackConsole(data / "logs", verbose=options.verbose)
@@ -151,7 +151,7 @@ def _down(options: argparse.Namespace) -> int:
         return 0
     try:
         with locked(options.data):
-            # Another process may have its number by now.
+            # Do not signal it: another process may have its number by now.
             print("its supervisor has ended already")
             return 0
     except AlreadyRunning:

@@ -86,7 +86,7 @@ def announce(name: str, keys: Iterable[str], principal: str = names.ACCOUNT) -> 
 def patch_queues() -> None:
     """Change moto's queues in this process.
 
-    A receive then reads only the messages that it takes. A delete loses no message that arrives beside it.
+    A receive then reads only the messages that it takes. A delete loses no message that arrives at the same time.
     """
     patched: Any = Queue
     patched.messages, patched.delete_message = property(_Visible), _delete_locked
@@ -99,7 +99,7 @@ class _Visible(Iterable[Message]):
         self._queue = queue
 
     def __iter__(self) -> Iterator[Message]:
-        # A message that moves to the dead letters meanwhile may hide one, which the next receive gets.
+        # A message that moves to the dead letters meanwhile may hide another one, which the next receive gets.
         return (message for message in self._queue._messages if message.visible and not message.delayed)
 
     def __len__(self) -> int:
@@ -115,7 +115,7 @@ def publish_queues() -> None:
     """Print what SQS publishes about the queues of ingest."""
     for name in (names.INGEST_QUEUE, names.OCR_QUEUE, names.DEAD_LETTER_QUEUE):
         queue = sqs_backends[names.ACCOUNT][names.REGION].queues[name]
-        # One list for all three values: requests change the queue meanwhile.
+        # Copy the lists first, because requests change the queue meanwhile.
         visible, hidden = list(queue.messages), list(queue.pending_messages)
         sent = [int(message.sent_timestamp or 0) / 1000 for message in (*visible, *hidden)]
         values = {
@@ -162,7 +162,7 @@ class Mirrored:
                 return self._moto(environ, start_response)
         body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
         environ["wsgi.input"] = BytesIO(body)
-        # moto checks a condition and writes without a lock, so two workers could both get a lease.
+        # Lock: moto checks a condition and writes without a lock, so two workers could both get a lease.
         with self._one_at_a_time:
             answer = self._moto(environ, start_response)
         for table in self._tables:
@@ -170,7 +170,7 @@ class Mirrored:
         return answer
 
     def _update(self, environ: WSGIEnvironment) -> None:
-        """Write what a request has changed, and announce it. moto would announce some changes, and earlier."""
+        """Write a request's changes to disk and announce them. moto would announce only some, and too early."""
         method, query = environ["REQUEST_METHOD"], environ.get("QUERY_STRING", "").split("&")
         path = environ["PATH_INFO"].encode("latin-1").decode("utf-8", "replace")
         written, removed = self._objects.update(
@@ -179,13 +179,13 @@ class Mirrored:
         announce(DELETE_MARKER, removed)
         if "tagging" in query or "tagging=" in query:
             announce(f"ObjectTagging:{method.title()}", self._objects.update_tags())
-        # After the newest version was deleted by its id, an older one is current again.
+        # After a delete of the newest version by its id, an older version is current again.
         is_delete = method == "DELETE" or "delete" in query or "delete=" in query
         announce("ObjectRemoved:Delete" if is_delete else CREATED, written)
 
 
 def _disk_error(error: OSError, start_response: StartResponse) -> Iterable[bytes]:
-    """Answer in place of moto. AWS's clients do not repeat a request with this status."""
+    """Return the error in place of moto. AWS's clients do not retry a request with this status."""
     print_line(f"{names.ERROR}the disk does not take a change: {error}")
     text = f"the disk of the local stack: {error.strerror}"
     body = f"<Error><Code>InsufficientStorage</Code><Message>{text}</Message></Error>".encode()
@@ -196,9 +196,9 @@ def _disk_error(error: OSError, start_response: StartResponse) -> Iterable[bytes
 
 
 def _set_up(session: boto3.Session, endpoint: str) -> None:
-    """Create bucket, queues and tables, as infra/data.yaml and infra/tables.yaml do."""
+    """Create bucket, queues and tables as infra/data.yaml and infra/tables.yaml do."""
     patch_queues()
-    # moto lists the folders of its services at each request.
+    # Cache it: moto lists the folders of its services at each request.
     backends.list_of_moto_modules = cache(lambda: [*_services()])
     s3 = session.client("s3", endpoint_url=endpoint)
     s3.create_bucket(Bucket=names.BUCKET)

@@ -1,4 +1,4 @@
-"""Access to the local AWS server: requests signed with the stack's keys, for the services in use.
+"""Check requests to the local AWS server: they must be signed with the stack's keys, for a service in use.
 
 https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-signed-request.html
 https://docs.aws.amazon.com/AmazonS3/latest/API/sigv4-HTTPPOSTConstructPolicy.html
@@ -33,14 +33,14 @@ if TYPE_CHECKING:
 
     from starlette.types import Receive, Scope, Send
 
-# The services in use, with the beginning of their targets. S3 and API Gateway have methods and paths instead.
+# The services in use, with the prefix of their request targets. S3 and API Gateway use methods and paths instead.
 _SERVICES = {"s3": "", "apigateway": "", "sqs": "AmazonSQS.", "dynamodb": "DynamoDB_20120810."}
 # moto serves its own pages under these paths for any service.
 _MOTO_PAGES = ("/moto-api", "/latest/", "/favicon.ico", "/v20180820/")
 # The fields of a form that need no condition:
 # https://docs.aws.amazon.com/AmazonS3/latest/API/sigv4-post-example.html
 _UNCONDITIONAL = {"policy", "x-amz-signature"}
-# Each poller of a queue keeps a thread while it waits for messages.
+# Each poller of a queue blocks a thread while it waits for messages.
 _THREADS = 64
 
 
@@ -140,7 +140,7 @@ class CheckedAccess:
         return _environ(request, path, dict(headers) | {"content-length": str(len(body))}, BytesIO(body))
 
     async def _uploaded(self, request: Request) -> EnvironBuilder:
-        """Return the request that stores a form's file. moto would take the form without a check."""
+        """Return the request that stores a form's file. moto would accept the form without a check."""
         async with request.form(max_files=1) as form:
             fields = {name.lower(): value for name, value in form.items() if isinstance(value, str)}
             file = form.get("file")
@@ -151,7 +151,7 @@ class CheckedAccess:
         self._check_form(fields | {"bucket": bucket}, len(content))
         headers = {
             "host": request.headers["host"],
-            # Without it, moto takes the request for an anonymous one, which may not replace an object.
+            # Without this header, moto treats the request as anonymous, which may not replace an object.
             "authorization": f"AWS4-HMAC-SHA256 Credential={fields['x-amz-credential']}",
             "content-type": fields.get("content-type", "application/octet-stream"),
             "content-length": str(len(content)),
@@ -180,7 +180,7 @@ class CheckedAccess:
     def _answer(self, builder: EnvironBuilder) -> Response:
         content, status, headers = run_wsgi_app(self._application, builder.get_environ(), buffered=True)
         response = Response(b"".join(content), int(status.split(" ")[0]))
-        # moto lets a page of any origin read the answer.
+        # Remove the CORS headers: moto lets a page of any origin read the answer.
         response.raw_headers = [
             (name.lower().encode("latin-1"), value.encode("latin-1"))
             for name, value in headers.items()

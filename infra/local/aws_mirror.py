@@ -1,8 +1,8 @@
 """Copies on disk of the local AWS server's documents, tables and API keys, because moto keeps all in memory.
 
 Each current object has `objects/HASH.VERSION.bin` with its bytes and `objects/HASH.json` with key, version id and
-metadata. The second is written last, by a rename, so a crash leaves the old version or the new one. Each table is
-a file with all items in DynamoDB's JSON. The API keys are another file.
+metadata. The JSON file is written last, by a rename, so a crash leaves the old or the new version. Each table is a
+file with all items in DynamoDB's JSON. The API keys are another file.
 """
 
 from __future__ import annotations
@@ -107,8 +107,8 @@ class ObjectMirror:
     def update(self, only: str | None = None) -> tuple[list[str], list[str]]:
         """Write moto's changes to disk. Return the written and the removed keys. Safe for threads.
 
-        If `only` is the key of an object, no other has changed. Raises `OSError` for an object that the disk does
-        not take, and removes it.
+        If `only` is a key, only that object has changed. If the disk cannot store an object, remove it and raise
+        `OSError`.
         """
         written, removed = [], []
         with self._lock:
@@ -172,7 +172,7 @@ class ObjectMirror:
                 temporary.replace(data)
                 item._value_buffer = MirroredFile(data)
                 source.close()
-        if item.multipart:  # free the parts, a second copy of the document in memory
+        if item.multipart:  # free the parts: they duplicate the document in memory
             item.multipart.dispose()
             item.multipart = None
         self._write_index(item)
@@ -231,7 +231,7 @@ def _moto_key(entry: StoredObject, data: Path) -> Any:
 
 
 Item = dict[str, Any]
-# In the file, an object with this name alone holds bytes in base64. No attribute has the name.
+# In the file, an object with this name holds bytes in base64. No attribute has this name.
 _BYTES = "docwell:bytes"
 
 # The grant of the local API key. `docwell.adapters.dynamodb.principals` describes the attributes.
@@ -265,12 +265,12 @@ def _content(path: Path) -> Any:
 
 
 class TableMirror:
-    """Keep a file equal to a table, a moment after the last write."""
+    """Keep a file equal to a table, shortly after the last write."""
 
     # A worker writes to the table several times a second while it indexes. A large table takes long to write, so
     # writing takes at most a tenth of the time.
     PAUSE_S, PAUSE_OF_A_WRITE = 0.5, 9.0
-    # A full disk loses no row while this process runs: it writes them when there is room again.
+    # A full disk loses no row while this process runs: it retries the write.
     PAUSE_OF_AN_ERROR_S = 5.0
 
     def __init__(self, path: Path, table: Any) -> None:
@@ -294,7 +294,7 @@ class TableMirror:
         return items
 
     def mended(self, item: Item) -> Item:
-        """Return an item as it must be after a restart."""
+        """Return an item as it should be after a restart."""
         return item
 
     def start(self) -> None:
@@ -302,7 +302,7 @@ class TableMirror:
         threading.Thread(target=self._follow, daemon=True).start()
 
     def saved(self) -> bool:
-        """Write the file now. Return false, and print an error, if the disk does not take it."""
+        """Write the file now. If the disk cannot take it, print an error and return false."""
         try:
             self.save()
         except OSError as error:
@@ -324,7 +324,7 @@ class TableMirror:
         while True:
             try:
                 return [item.to_json()["Attributes"] for item in self._table.all_items()]
-            except RuntimeError:  # another thread added a row to moto's dictionary
+            except RuntimeError:  # another thread changed moto's dictionary
                 continue
 
     def _follow(self) -> None:

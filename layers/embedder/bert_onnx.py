@@ -1,8 +1,8 @@
 """Build a BERT sentence model as ONNX from its weights with numpy and onnx, without torch.
 
-The graph has plain fp32 operators of opset 20. onnxruntime fuses them when it loads the graph; fusing here gained
-nothing. A table of 4-bit weights stays packed, and the graph unpacks the rows that it reads; matrices are stored
-in 16 bits. Equal weights give equal bytes.
+The graph has plain fp32 operators of opset 20. onnxruntime fuses them when it loads the graph, so fusing here
+gains nothing. A table of 4-bit weights stays packed, and the graph unpacks the rows that it reads; matrices are
+stored in 16 bits. Equal weights give equal bytes.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from safetensors.numpy import load_file
 from docwell.errors import BadInput
 from layers.embedder.sentence_config import SentenceConfig
 
-_OPSET = 20  # the first with Gelu
-_IR_VERSION = 9  # that opset's; older releases of onnxruntime reject newer ones
+_OPSET = 20  # the first opset with Gelu
+_IR_VERSION = 9  # the version of this opset; older onnxruntime releases reject newer ones
 _INPUTS = ("input_ids", "attention_mask", "token_type_ids")
 # The settings that `build` supports; other models are exported by torch.
 _REQUIRED: dict[str, tuple[Any, ...]] = {
@@ -132,7 +132,7 @@ class _Graph:
         factors = self.constant(f"{name}.scales", value.scales[..., np.newaxis], np.float16)
         packed = self.node("Gather", [table, ids], f"{target}.packed")
         packed = self.node("Cast", [packed], f"{target}.bytes", to=TensorProto.FLOAT)
-        # In floats: OpenVINO's BitShift of bytes keeps the bits that it should drop.
+        # Compute in floats: OpenVINO's BitShift of bytes keeps the bits that it should drop.
         halves = self.node("Mul", [packed, self.constant("1/16", 1 / 16)], f"{target}.halves")
         high = self.node("Floor", [halves], f"{target}.high")
         rest = self.node("Mul", [high, self.constant("16", 16.0)], f"{target}.rest")
@@ -185,7 +185,7 @@ def _encoder(graph: _Graph, config: Mapping[str, Any], mask: str) -> str:
     """Add all layers: (batch, sequence, hidden)."""
     epsilon = float(config["layer_norm_eps"])
     hidden = _embeddings(graph, epsilon)
-    # 0 for a token, the lowest float for padding, which softmax turns into an exact 0.
+    # 0 for a token; the lowest float for padding, which softmax turns into an exact 0.
     padding = graph.node("Sub", [graph.constant("one", 1.0), mask], "padding")
     lowest = graph.constant("lowest", np.finfo(np.float32).min)
     bias = graph.node("Mul", [padding, lowest], "bias.2d")
@@ -238,7 +238,7 @@ def _attention(graph: _Graph, hidden: str, bias: str, layer: str, config: Mappin
 
 
 def _mean(graph: _Graph, hidden: str, mask: str) -> str:
-    """Add the mean over real tokens; a text without any divides by 1e-9, as in sentence-transformers."""
+    """Add the mean over real tokens; a text without tokens divides by 1e-9, as in sentence-transformers."""
     axis = graph.constant("axis.1", [1], np.int64)
     mask = graph.node("Unsqueeze", [mask, graph.constant("axis.2", [2], np.int64)], "mask.3d")
     total = graph.node("ReduceSum", [graph.node("Mul", [hidden, mask], "masked"), axis], "total", keepdims=0)

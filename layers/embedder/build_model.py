@@ -47,9 +47,9 @@ _DEFAULT_MODEL = "all-minilm-l6-v2"
 _EXPORT_ENVIRONMENT = _ROOT / ".venv-export"
 _EXPORT_REQUIREMENTS = _ROOT / "requirements" / "export.txt"
 _PARITY = 0.9999
-# The least cosine of a text's vectors by the query function's form of the model and by the model itself.
+# The least cosine between the vectors of the query function's form of the model and of the model itself.
 _QUESTION_PARITY = 0.999
-# Examples of questions that together are about as long as a passage.
+# The number of example questions that together are about as long as a passage.
 _EXAMPLES_OF_A_PASSAGE = 12
 # The suffixes of a model's files; others in its folder (a README, other formats) do not matter.
 _SOURCE_SUFFIXES = {".json", ".safetensors", ".bin", ".txt", ".model"}
@@ -65,7 +65,7 @@ _QUESTIONS, _QUANTIZER = "questions", _HERE / "question_model.py"
 
 @dataclass(frozen=True, slots=True)
 class _Request:
-    """The requested model: one of the catalogue, a local folder, or else an id on the hub."""
+    """The requested model: a name in the catalogue, a local folder, or else an id on the hub."""
 
     name: str
     revision: str | None
@@ -75,7 +75,7 @@ class _Request:
 
     @property
     def made_from(self) -> dict[str, str]:
-        """The facts by which a manifest's model is this one."""
+        """The facts that show that a manifest's model is this one."""
         facts = {"model": self.name, "revision": self.revision or "", "route": self.route}
         facts["builder"] = _digest({path.name: path.read_bytes() for path in _BUILDERS[self.route]})
         if self.folder:
@@ -122,7 +122,7 @@ def main() -> int:
 def _present(out: Path) -> str | None:
     """Return the catalogue's model that the folder has, so that `make release` keeps the chosen one.
 
-    That is all-MiniLM-L6-v2 where there is none yet, and None where there is a model from elsewhere.
+    Return all-MiniLM-L6-v2 if the folder has no model yet, and None for a model from elsewhere.
     """
     try:
         present = ModelManifest.read(out)
@@ -140,7 +140,7 @@ def _request(model: str, revision: str | None, export: str) -> _Request:
         return _Request(folder.resolve().name, revision, route, folder=folder)
     short = model.lower().removeprefix("sentence-transformers/")
     listed = catalogue().get(short)
-    if listed and listed.revision is None:  # its own format, which torch cannot export
+    if listed and listed.revision is None:  # torch cannot export its format
         return _Request(listed.repository, None, "packed", listed=listed)
     if listed and revision in {None, listed.revision}:
         route = "native" if export == "auto" else export
@@ -189,7 +189,7 @@ def _build(request: _Request, made_from: dict[str, str], out: Path) -> ModelMani
             manifest.write(work)
             _check_parity(work)
         for name in (CALIBRATION_FILE, QUESTIONS_FILE):
-            (out / name).unlink(missing_ok=True)  # of another model
+            (out / name).unlink(missing_ok=True)  # a leftover of another model
         for name in (MODEL_FILE, TOKENIZER_FILE):
             (work / name).replace(out / name)
     finally:
@@ -202,7 +202,7 @@ def _build(request: _Request, made_from: dict[str, str], out: Path) -> ModelMani
 
 
 def _copy_calibration(request: _Request, out: Path) -> None:
-    """Copy the model's thresholds, if docwell has some, whatever the route: they belong to the model's name."""
+    """Copy the model's thresholds, if docwell has some: they belong to the model's name, however it was built."""
     source = _CALIBRATIONS / f"{request.name.rpartition('/')[2].lower()}.json"
     if source.is_file():
         shutil.copyfile(source, out / CALIBRATION_FILE)
@@ -228,7 +228,7 @@ def _build_natively(
     files = {name: FileEntry.of(work / name) for name in (MODEL_FILE, TOKENIZER_FILE)}
     for name, expected in (request.listed.built if request.listed else {}).items():
         if files[name].sha256 != expected:
-            # Other bytes would change the fingerprint, and so start another index.
+            # Other bytes would change the fingerprint and so start a new index.
             raise Corrupt(f"the built {name} has SHA-256 {files[name].sha256}, expected {expected}")
     return ModelManifest(
         name=request.name,
@@ -283,7 +283,7 @@ def _check_parity(work: Path) -> None:
 
     check = json.loads((work / "check.json").read_text())
     embedder = _embedder(work)
-    # Embed queries, which may be too long, as one of the texts is.
+    # Embed as queries, which are cut: one of the texts is too long.
     vectors = embedder.embed_queries(check["texts"])
     lowest = float(np.min(np.sum(vectors * np.asarray(check["vectors"], dtype=np.float32), axis=1)))
     if lowest < _PARITY:
@@ -311,7 +311,7 @@ def _keep_questions(out: Path) -> None:
 
 
 def _is_near_enough(manifest: ModelManifest, out: Path, work: Path) -> bool:
-    """Return whether the form in a work folder has the vectors of the model, of questions and of longer texts."""
+    """Return whether the form in a work folder keeps the model's vectors, for questions and longer texts."""
     import numpy as np
 
     shutil.copyfile(out / TOKENIZER_FILE, work / TOKENIZER_FILE)
@@ -325,7 +325,7 @@ def _is_near_enough(manifest: ModelManifest, out: Path, work: Path) -> bool:
 
 
 def _keep_examples(out: Path) -> None:
-    """Write the vectors of the router's examples beside a model that has not these."""
+    """Write the vectors of the router's examples beside a model that lacks them."""
     manifest, texts = ModelManifest.read(out), example_texts()
     if manifest.made_from.get(EXAMPLES) != digest_of(texts):
         write_vectors(out, _embedder(out), texts)

@@ -24,7 +24,7 @@ from layers.embedder.download.environment import python_of, run
 
 _HERE = Path(__file__).resolve().parent
 _ROOT = _HERE.parent.parent
-# The most that a score may differ from that of sentence-transformers; scores are about -12 to 12.
+# The largest allowed difference to the scores of sentence-transformers, which are about -12 to 12.
 _PARITY = 1e-3
 
 
@@ -88,7 +88,7 @@ def _is_native(folder: Path) -> bool:
 
 
 def _build_native(folder: Path, work: Path) -> dict[str, Any]:
-    """Write the files and return the settings. Raises `BadInput` for another model than a BERT with one score."""
+    """Write the files and return the settings. Raises `BadInput` unless the model is a BERT with one score."""
     if not _is_native(folder):
         raise BadInput(f"{folder} has no config.json of a plain BERT with model.safetensors and {TOKENIZER_FILE}")
     config = _json(folder / "config.json")

@@ -49,7 +49,7 @@ def halve(path: Path) -> bool:
 
 
 def _half(tensor: onnx.TensorProto) -> np.ndarray[tuple[int, ...], np.dtype[np.float16]] | None:
-    """Return a large float32 tensor in 16 bits, None for others and where a weight is too large for 16 bits."""
+    """Return a large float32 tensor in 16 bits; None for other tensors, or if a weight is too large."""
     if tensor.data_type != TensorProto.FLOAT or np.prod(tensor.dims) < _LEAST_WEIGHTS:
         return None
     single = numpy_helper.to_array(tensor)

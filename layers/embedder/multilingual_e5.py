@@ -1,4 +1,4 @@
-"""Read multilingual-e5-small from the package that has its weights in 4 bits, with numpy alone.
+"""Read multilingual-e5-small, with numpy alone, from the package that has its weights in 4 bits.
 
 The file has a header, the pieces of the SentencePiece vocabulary with their scores, a table of normalised
 characters, a directory of tensors, and the tensors: plain float32, or Q4_0, which is blocks of 32 weights with a
@@ -76,7 +76,7 @@ class Packed:
                 }
                 for index in special
             ],
-            # Equal to SentencePiece's nmt_nfkc for every single character but U+FF5E and U+1F23B.
+            # It equals SentencePiece's nmt_nfkc for every character except U+FF5E and U+1F23B.
             "normalizer": {
                 "type": "Sequence",
                 "normalizers": [

@@ -1,8 +1,8 @@
 """Write the query function's form of a model: with 8-bit matrices, which onnxruntime multiplies faster.
 
-Sixteen neighbouring weights share a scale, and onnxruntime rounds what it multiplies them with to 8 bits too. The
-matrices of the attention's values keep 16 bits: these are a twelfth of the work, and rounding them moves vectors
-most. Ingest embeds passages in full precision.
+Sixteen neighbouring weights share a scale, and onnxruntime rounds the other factor to 8 bits too. The matrices of
+the attention's values keep 16 bits: they are a twelfth of the work, and rounding them changes vectors most. Ingest
+embeds passages in full precision.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _BLOCK = 16
 _LARGEST = 127
 _ZERO_POINT = 128
 _DIMENSIONS = 2
-# How `bert_onnx` names the product with the values' matrix; models that torch exports have other names.
+# The name of the product with the values' matrix in `bert_onnx`; models that torch exports have other names.
 _VALUES = "value.product"
 # Round the other factor to 8 bits: https://onnxruntime.ai/docs/reference/operators/contribopdoc/MatMulNBits.html
 _IN_8_BITS = 4
@@ -85,7 +85,7 @@ def _quantized(matrix: NDArray[np.float32]) -> tuple[NDArray[np.uint8], NDArray[
 
 
 def _remove_unused(graph: onnx.GraphProto) -> None:
-    """Remove the weights that no product reads any more, and the nodes that widened them."""
+    """Remove weights that no product reads any more, and the nodes that widened them."""
     read = {name for node in graph.node for name in node.input} | {one.name for one in graph.output}
     for node in [one for one in graph.node if one.op_type == "Cast" and one.output[0] not in read]:
         graph.node.remove(node)

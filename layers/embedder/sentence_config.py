@@ -15,7 +15,7 @@ from typing import Any
 from docwell.errors import BadInput
 
 _POOLINGS = ("mean", "cls")
-# The flags before version 6, and their values of `pooling_mode` since.
+# The flags before version 6, with the later values of `pooling_mode`.
 _OLD_POOLING_FLAGS = {
     "pooling_mode_cls_token": "cls",
     "pooling_mode_mean_tokens": "mean",
@@ -63,7 +63,7 @@ def read(folder: Path) -> SentenceConfig:
 
 
 def pooling_of(config: Mapping[str, Any]) -> str:
-    """Return mean or cls. Raises `BadInput` for any other pooling, and for one that leaves out prompts."""
+    """Return mean or cls. Raises `BadInput` for any other pooling, and for a pooling that excludes prompts."""
     modes = config.get("pooling_mode") or [name for flag, name in _OLD_POOLING_FLAGS.items() if config.get(flag)]
     modes = [modes] if isinstance(modes, str) else list(modes)
     if len(modes) != 1 or modes[0] not in _POOLINGS:

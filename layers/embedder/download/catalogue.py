@@ -1,7 +1,7 @@
 """The catalogue of the model files that docwell uses, read from `catalog.json`.
 
-A file is identified by its SHA-256, whatever its source. A package of a registry is only a container: each wheel
-names the member that has the file, or a part of it; parts are joined in the order given.
+A file is identified by its SHA-256, whatever its source. A registry package is only a container: each wheel names
+the member that has the file, or a part of it; parts are joined in the given order.
 """
 
 from __future__ import annotations

@@ -11,9 +11,9 @@ from pathlib import Path
 
 from docwell.errors import Unavailable
 
-# The Pythons to try in order: torch's CPU builds lag behind the newest one.
+# The Pythons to try in order: torch's CPU builds do not support the newest one at once.
 _PYTHONS = ("python3.11", "python3.12", sys.executable)
-# The file in an environment that has the digest of its lock and its place, which its programs name.
+# The environment's file with a digest of its lock and its path, because its programs contain the path.
 _STAMP = "lock.sha256"
 
 

@@ -75,7 +75,7 @@ def _sources(model: Model) -> list[Source]:
 
 @cache
 def _hub() -> HubSource:
-    # One instance for the process, which remembers a failed connection.
+    # Share one instance, which remembers a failed connection.
     return HubSource()
 
 
@@ -124,7 +124,7 @@ def _is_kept(path: Path, file: ModelFile, reporter: Reporter) -> bool:
     return False
 
 
-# Hashing 1.1 GB takes seconds: a verified file is trusted until it is written to.
+# Hashing 1.1 GB takes seconds, so trust a verified file until it is written to.
 def _has_stamp(path: Path, file: ModelFile) -> bool:
     try:
         kept: object = json.loads(_stamp_path(path).read_text())

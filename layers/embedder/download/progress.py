@@ -19,7 +19,7 @@ from rich.progress import (
 
 _LINE_EVERY_S = 5.0
 
-# Takes the total of bytes so far, not the increment.
+# The argument is the total of bytes so far, not the increment.
 Report = Callable[[int], None]
 
 
@@ -31,7 +31,7 @@ class Reporter:
 
     def note(self, text: str) -> None:
         """Print one line."""
-        # No markup: an error may have brackets. Soft wrap: a line stays one line in a log.
+        # No markup: an error may contain brackets. Soft wrap: a line stays one line in a log.
         self._console.print(text, markup=False, highlight=False, soft_wrap=True)
 
     @contextmanager

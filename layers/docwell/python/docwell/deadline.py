@@ -1,7 +1,7 @@
 """Time limits of one request, and the event loop that does all its waiting.
 
-Calls that block go through `asyncio.to_thread`. Cancelling abandons such a call: it runs on until its client's
-time-out, and its result is dropped.
+Run blocking calls through `asyncio.to_thread`. Cancelling abandons such a call: it continues until its client's
+timeout, and its result is dropped.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from docwell.errors import DeadlineExceeded
 
 _Result = TypeVar("_Result")
 
-# A question makes four blocking calls at once. Abandoned calls end by their clients' time-outs, within seconds.
+# A question makes four blocking calls at once. Abandoned calls end by their client's timeout, within seconds.
 _MAX_BLOCKING_CALLS = 64
 
 _local = threading.local()
@@ -42,7 +42,7 @@ def run(work: Awaitable[_Result]) -> _Result:
 
 
 async def finish(work: Awaitable[_Result]) -> _Result:
-    """Return the result of `work`, also when the task that waits for it is cancelled meanwhile."""
+    """Return the result of `work`, even when the waiting task is cancelled meanwhile."""
     task = asyncio.ensure_future(work)
     with suppress(asyncio.CancelledError):
         return await asyncio.shield(task)
@@ -50,13 +50,13 @@ async def finish(work: Awaitable[_Result]) -> _Result:
 
 
 def is_cancelled() -> bool:
-    """Return whether the current task was cancelled, also after `finish` has finished its work first."""
+    """Return whether the current task was cancelled, even if `finish` still completed its work."""
     task = asyncio.current_task()
     return task is not None and task.cancelling() > 0
 
 
 class Deadline:
-    """`seconds` from now on the monotonic clock, divided among the stages of a request."""
+    """A deadline `seconds` from now on the monotonic clock, divided among the stages of a request."""
 
     def __init__(self, seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
         self.seconds = seconds
@@ -68,7 +68,7 @@ class Deadline:
         return max(self._end - self._clock() - reserve_s, 0.0)
 
     def postpone(self, seconds: float) -> None:
-        """Move the end: the request has waited `seconds` for something that its time does not include."""
+        """Move the end by `seconds`, which the request has waited for something outside its time limit."""
         self._end += seconds
 
     @asynccontextmanager
@@ -91,5 +91,5 @@ class Deadline:
                         item = await anext(items)
                     except StopAsyncIteration:
                         return
-                # Yield outside the stage: a time-out may only interrupt the wait for the next item.
+                # Yield outside the stage: a timeout may interrupt only the wait for the next item.
                 yield item

@@ -119,7 +119,7 @@ class Unavailable(DocwellError):
 
     @property
     def reason(self) -> str:
-        """The `fallback_reason` of an answer that the failure has left without the model."""
+        """The `fallback_reason` of an answer that this failure left without the model."""
         return self.problem
 
 
@@ -165,7 +165,7 @@ class ModelAsleep(ModelWaking):
 
     @property
     def reason(self) -> str:
-        """The reason with the time."""
+        """The reason, with the time at which hosts start again."""
         return f"{self.problem}_until {self.until:{_MINUTE}}"
 
 

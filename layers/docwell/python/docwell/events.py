@@ -18,7 +18,7 @@ from docwell.errors import DocwellError
 from docwell.identity import RESERVED_COLLECTION
 from docwell.models import DocumentRecord, Status, collection_of
 
-# Raise it when a field changes its meaning or goes away; new fields keep it.
+# Increase it when a field changes its meaning or is removed, but not for new fields.
 SCHEMA = 1
 TYPES = {
     Status.INDEXED: "DocumentIndexed",
@@ -62,12 +62,12 @@ class EventSink(Protocol):
 
 
 def event_of(outcome: Outcome, bucket: str) -> DocumentEvent | None:
-    """Return the event about an outcome, or None for docwell's own documents."""
+    """Return the event about an outcome; None for the documents that docwell itself provides."""
     record = outcome.record
     if collection_of(record.key) == RESERVED_COLLECTION:
         return None
     time = datetime.fromtimestamp(outcome.at, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-    # The same version can get the same status again, after another one: a deleted version comes back.
+    # The same version can get the same status again after another one, when a deleted version is restored.
     parts = (bucket, record.key, record.version or "", record.status, repr(outcome.at))
     id_ = sha256("\0".join(parts).encode()).hexdigest()[:32]
     data = {

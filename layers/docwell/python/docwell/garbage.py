@@ -11,8 +11,8 @@ from contextlib import contextmanager
 def uncollected() -> Iterator[None]:
     """Disable garbage collection during the block, then exempt all objects from later collections.
 
-    The objects of a start stay for the life of the process. Searching them for garbage takes 4% of a cold start.
-    A start that fails is repeated, so its objects stay collectable.
+    Objects made at the start live as long as the process. Searching them for garbage takes 4% of a cold start. A
+    failed start is repeated, so its objects stay collectable.
     """
     enabled = gc.isenabled()
     gc.disable()

@@ -1,6 +1,6 @@
 """The identity of a caller, as the authorizer finds it and the gateway's event has it.
 
-Only `requestContext.authorizer` counts: the gateway writes it, and a client cannot.
+Read only `requestContext.authorizer`: the gateway writes it, and a client cannot.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from docwell.errors import Unauthenticated
 KEY, SUBJECT, GROUP = "key:", "sub:", "group:"
 KEY_HEADER, TOKEN_HEADER = "x-api-key", "authorization"
 
-# The documents of docwell itself. A right to all collections does not include them.
+# The collection of docwell's documents, such as the canary's. A right to all collections does not include it.
 RESERVED_COLLECTION = ".docwell"
 
 # One BatchGetItem reads the caller's grant and its groups' grants, and takes 100 keys.
 MAX_GROUPS = 99
 # OpenID Connect limits a subject to 255 ASCII characters; API Gateway's key ids are letters and digits.
 _ID = re.compile(r"[!-~]{1,255}")
-# Users cannot choose a name that reads as a list.
+# No commas, brackets or blanks: a group's name must not read as a list.
 _GROUP = re.compile(r"[^\s,\[\]\x00-\x1f\x7f-\x9f\ud800-\udfff]{1,128}")
 _COGNITO_GROUPS = "cognito:groups"
 _GROUPS = "groups"
@@ -74,8 +74,8 @@ class Principal:
     """A caller and its rights: whole `collections` (None: all), and the documents that any of the `rules` allows.
 
     It may upload to the `writable` collections (None: all) and delete what it can see in them, but never change
-    `RESERVED_COLLECTION`. Only a right that names that collection reads it. A quota of None means no limit.
-    With `operates`, it may see how the system does and redrive dead letters.
+    `RESERVED_COLLECTION`. Only a right that names that collection reads it. A quota of None means no limit. With
+    `operates`, it may see the state of the system and redrive dead letters.
     """
 
     id: str
@@ -113,7 +113,7 @@ class Use:
 class UseHistory:
     """The use of all principals together, by UTC day such as `2026-11-25`, and of the busiest ones today.
 
-    `costs` are in one currency, and cover answers alone. Not `complete`: there is more use than was read.
+    `costs` are in one currency, and cover answers alone. If not `complete`, some use was not read.
     """
 
     days: Mapping[str, Use]
@@ -122,7 +122,7 @@ class UseHistory:
     complete: bool
 
 
-# The same for every credential that is missing or not valid, so that an attacker learns nothing.
+# The same message for every missing or invalid credential, so that an attacker learns nothing.
 NO_CREDENTIAL = "send a key of docwell principals add, as x-api-key or Bearer token, or a token of the user pool"
 
 # The canary (docwell.upkeep.canary), which calls the function itself. API Gateway's key ids have no hyphen.

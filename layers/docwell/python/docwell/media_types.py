@@ -19,8 +19,8 @@ _SUFFIXES = {
     "image/jpeg": ".jpg .jpeg",
     "image/tiff": ".tif .tiff",
 }
-# By suffix. Ingest tells the kind by the content; a suffix only chooses files and names their type for S3.
+# The media type by suffix. Ingest detects the kind by the content; a suffix only selects files for S3.
 MEDIA_TYPES = {suffix: media_type for media_type, suffixes in _SUFFIXES.items() for suffix in suffixes.split()}
 UNKNOWN = "application/octet-stream"
-# A browser may show only these: any other kind could run as a page of the bucket's origin, or says nothing there.
+# A browser may show only these: others could run as a page of the bucket's origin, or it cannot show them.
 SHOWN = frozenset({PDF, "image/png", "image/jpeg"})

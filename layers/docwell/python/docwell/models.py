@@ -17,8 +17,8 @@ DEFAULT_COLLECTION = "default"
 # The limit of S3 for a key, and of DynamoDB for a sort key, which a document is in the ledger's index.
 KEY_BYTES = 1024
 
-# S3's limits: 2 KB of user metadata, ten tags of 128 + 256 characters (of four bytes at most). A compatible store
-# may allow more, and every listing reads whole rows of the ledger.
+# S3 allows 2 KB of user metadata, and ten tags of 128 + 256 characters (of four bytes at most). A compatible store
+# may allow more, but every listing reads whole rows of the ledger.
 MAX_METADATA = 50
 MAX_METADATA_BYTES = 2048
 MAX_TAGS = 10
@@ -39,9 +39,9 @@ class Status(StrEnum):
     FAILED = "FAILED"
 
 
-# Ingest has ended, whatever the result.
+# The statuses after ingest has ended, whatever the result.
 FINAL = frozenset(Status) - {Status.PENDING}
-# These need no work until the object changes. The next event for a FAILED document tries again.
+# Documents with these statuses need no work until the object changes. The next event retries a FAILED one.
 SETTLED = frozenset({Status.INDEXED, Status.EMPTY, Status.REJECTED})
 
 
@@ -49,7 +49,7 @@ class Reason(StrEnum):
     """The reason why a document is EMPTY, REJECTED or FAILED, or why one of its pages cannot be read."""
 
     NO_TEXT = "no_text"  # EMPTY: no page has a text layer, as in a scan
-    UNKNOWN_KIND = "unknown_kind"  # REJECTED from here on
+    UNKNOWN_KIND = "unknown_kind"  # REJECTED: this reason and the following ones
     EMPTY_FILE = "empty_file"
     ENCRYPTED = "encrypted"
     DYNAMIC_FORM = "dynamic_form"  # an XFA form, whose page only says that another viewer is needed
@@ -62,11 +62,11 @@ class Reason(StrEnum):
     TOO_SLOW = "too_slow"
     TOO_MUCH_MEMORY = "too_much_memory"
     READER_CRASHED = "reader_crashed"
-    UNAVAILABLE = "dependency_unavailable"  # FAILED from here on
+    UNAVAILABLE = "dependency_unavailable"  # FAILED: this reason and the following ones
     INTERNAL = "internal_error"
 
 
-# A page without text for one of these reasons may be a picture of text. The others are limits that it broke.
+# A page without text for one of these reasons may be a picture of text. Other reasons are broken limits.
 RECOGNISABLE = frozenset({None, Reason.UNREADABLE, Reason.CORRUPT})
 
 
@@ -84,7 +84,7 @@ def collection_of(key: str) -> str:
 class ObjectVersion:
     """One version of one object. `version` is the VersionId, or the ETag in a bucket without versioning.
 
-    `tag_count` is 0 also where the store does not report it.
+    `tag_count` is 0 if the store does not report it.
     """
 
     version: str
@@ -95,7 +95,7 @@ class ObjectVersion:
 
 
 class StoredObject(NamedTuple):
-    """One row of a listing. `modified` is in seconds since the epoch; `archived` ones must be restored first."""
+    """One row of a listing. `modified` is in seconds since the epoch; restore an `archived` object before use."""
 
     key: str
     etag: str
@@ -158,7 +158,7 @@ class UnitKind(StrEnum):
 class CitationUnit:
     """The place that a citation names: `label` for people, `anchor` for programs.
 
-    The label of a paragraph has its heading path, that of a range is `sheet!range`.
+    The label of a paragraph has its heading path; the label of a range is `sheet!range`.
     """
 
     kind: UnitKind
@@ -171,7 +171,7 @@ FIRST_PAGE = CitationUnit(UnitKind.PAGE, "1", "page=1")
 
 @dataclass(frozen=True, slots=True)
 class Heading:
-    """A line of a page that its type sets off. A larger `size` is a higher level in the document."""
+    """A line that its type sets off from the text of a page. A larger `size` is a higher level in the document."""
 
     text: str
     size: float
@@ -202,7 +202,7 @@ class Page:
 
     @property
     def may_be_picture(self) -> bool:
-        """Whether a recogniser may find more text: the page is mostly a picture, or empty."""
+        """Return whether a recogniser may find more text: the page is mostly a picture, or empty."""
         can_be_drawn = all(unit.kind is UnitKind.IMAGE for _, unit in self.citation_units)
         lacks_text = self.picture or not self.text.strip()
         return can_be_drawn and lacks_text and self.unreadable in RECOGNISABLE
@@ -369,7 +369,7 @@ class DocumentRecord:
 
     @property
     def answers(self) -> bool:
-        """Whether queries see the live generation: only while the bucket still has its version."""
+        """Return whether queries see the live generation: only while the bucket still has its version."""
         return self.live_generation is not None and self.observed_version in (None, self.live_version)
 
 
@@ -392,7 +392,7 @@ class RangeTally:
     tokens: int = 0
 
 
-# The fields that parallel ranges add to; only a fresh start sets them (`docwell.ports.Ledger.write`).
+# The fields that parallel ranges add to. Only a fresh start resets them (`docwell.ports.Ledger.write`).
 PROGRESS = frozenset(item.name for item in fields(RangeTally)) - {"pages", "tokens"} | {
     "ranges_done",
     "pages_done",
@@ -442,7 +442,7 @@ class Lease:
 
 
 def day_of(pdf_date: str | None) -> str | None:
-    """Return the day of a PDF's date in its own time zone, None for an invalid date."""
+    """Return the day of a PDF's date in its own time zone; None for an invalid date."""
     match = _PDF_DATE.match(pdf_date or "")
     if match is None:
         return None
@@ -454,7 +454,7 @@ def day_of(pdf_date: str | None) -> str | None:
 
 
 def bounded(pairs: Mapping[str, str], max_pairs: int, max_bytes: int) -> dict[str, str]:
-    """Return the pairs that fit the limits, in order of their names; a pair that does not fit is left out."""
+    """Return the pairs that fit the limits, in order of their names; drop a pair that does not fit."""
     fitting: dict[str, str] = {}
     for name, value in sorted(pairs.items()):
         size = len(f"{name}{value}".encode("utf-8", "replace"))

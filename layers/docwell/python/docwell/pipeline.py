@@ -1,7 +1,7 @@
 """The pipeline fingerprint, and the roles of pipelines.
 
-Raise a version below when its part changes the text or chunks of the same file. That needs a new index, built
-beside the old one.
+Increase a version below when its part produces other text or chunks from the same file. Such a change needs a new
+index, built beside the old one.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from docwell.ports import StateStore
 
 TEXT_VERSION = 10
 CHUNKER_VERSION = 2
-EMBEDDED_VERSION = 6  # the header and units that are embedded with a chunk, and their format in a record
+EMBEDDED_VERSION = 6  # header and units that are embedded with a chunk, and their record format
 OCR_VERSION = 2  # how a picture of a page becomes ordered lines
-# The package contains its models: another release gives other text.
+# The package contains its models: another release recognises other text.
 RAPIDOCR_VERSION = "3.10.0"
 
 # The name of the fact that holds the roles.
@@ -52,7 +52,7 @@ class Roles:
 
     @classmethod
     def read(cls, state: StateStore, fingerprints: Sequence[str]) -> Roles:
-        """Read the roles. The first known fingerprint is active where the stored one is unknown or absent."""
+        """Read the roles. The first known fingerprint is active if the stored one is unknown or absent."""
         fact = state.read(ACTIVE_PIPELINE)
         active = fact.get("fingerprint", "")
         retired = json.loads(fact.get("retired", "{}"))
@@ -64,7 +64,7 @@ class Roles:
         state.write(ACTIVE_PIPELINE, {**values, "retired": json.dumps(self.retired)})
 
     def write_retired(self, state: StateStore) -> None:
-        """Store the retired ones alone: the stored active one may be of another release, which still runs."""
+        """Store only the retired ones: a running older release may have stored another active one."""
         state.write(ACTIVE_PIPELINE, {**state.read(ACTIVE_PIPELINE), "retired": json.dumps(self.retired)})
 
     def in_use(self, fingerprints: Sequence[str]) -> tuple[str, ...]:

@@ -48,10 +48,10 @@ class ObjectStore(Protocol):
         """Write exactly that version to `path`. Raises `NotFound` when it is gone."""
 
     def tags(self, key: str, version: ObjectVersion) -> Mapping[str, str]:
-        """Return that version's tags, none where reading them is forbidden. Raises `NotFound` when it is gone."""
+        """Return that version's tags; none where reading them is forbidden. Raises `NotFound` when it is gone."""
 
     def page(self, after: str) -> tuple[Sequence[StoredObject], str | None]:
-        """Return objects after a key, empty for the first ones, and the last key read, None at the end."""
+        """Return objects after a key ("": from the first), and the last key read, None at the end."""
 
 
 class Ledger(Protocol):
@@ -63,8 +63,8 @@ class Ledger(Protocol):
     def acquire(self, key: str, owner: str) -> Lease | None:
         """Take the lease of a document; return None when another worker holds it.
 
-        The ledger then marks the document: its holder looks again before `release`, so that no event is lost.
-        The same `owner` takes its own lease again: its message was redelivered after its worker died.
+        The ledger then marks the document: its holder looks again before `release`, so that no event is lost. An
+        `owner` may take its lease again: its message was redelivered after its worker died.
         """
 
     def renew(self, lease: Lease) -> Lease:
@@ -88,8 +88,8 @@ class Ledger(Protocol):
     def observe(self, record: DocumentRecord, version: str) -> bool:
         """Store the version that the bucket has now, empty for none. Read the bucket after the record.
 
-        Return False and store nothing when another worker has observed the document since `record` was read, or
-        when it has no row. So the stored version never goes back in time. Queries see no other version.
+        Return False and store nothing if another worker has observed the document since `record` was read, or if
+        it has no row. So the stored version never goes back in time. Queries see only this version.
         """
 
 
@@ -97,14 +97,14 @@ class TaskQueue(Protocol):
     """The ingest queue."""
 
     def send(self, messages: Sequence[Hint | RangeTask]) -> None:
-        """Send every message, or raise `Unavailable`; then some may have been sent."""
+        """Send all messages. Raises `Unavailable`; some may then have been sent."""
 
 
 class StateStore(Protocol):
     """Small named facts of the whole index, such as which pipeline is active."""
 
     def read(self, name: str) -> Mapping[str, str]:
-        """Return the fact, empty where there is none."""
+        """Return the fact; empty where there is none."""
 
     def write(self, name: str, values: Mapping[str, str]) -> None:
         """Store the whole fact."""
@@ -137,10 +137,10 @@ class Catalogue(Protocol):
     ) -> tuple[list[DocumentRecord], str | None]:
         """Return up to `limit` documents with keys that begin with `prefix`, and a cursor for the next page.
 
-        Documents of `collections` come by collection and key; with None, of all but the reserved one in no order.
-        DELETED documents come only when `status` names them. A page may be empty; the cursor is None at the end.
-        With `visible`, only documents that it accepts come, and a cursor names no other. Raises `BadInput` for a
-        cursor of another request, and where `visible` accepts none of too many documents.
+        Sort documents of `collections` by collection and key; with None, return those of all but the reserved one
+        in no order. Return DELETED documents only when `status` names them. A page may be empty; the cursor is
+        None at the end. With `visible`, only documents that it accepts come, and a cursor names no other. Raises
+        `BadInput` for a cursor of another request, and where `visible` accepts none of too many documents.
         """
 
     def described(self, keys: Sequence[str]) -> Mapping[str, LiveDocument]:
@@ -156,20 +156,20 @@ class Catalogue(Protocol):
         """
 
 
-Places = Mapping[str, Sequence[str] | None]  # where to search: documents by collection, None for all of one
-Stamped = Mapping[str, Collection[str]]  # chunks by id, each with the stamps of its writes, which no other has
+Places = Mapping[str, Sequence[str] | None]  # documents to search by collection; None for all of one
+Stamped = Mapping[str, Collection[str]]  # chunks by id, each with its unique write stamps
 
 
 class VectorIndex(Protocol):
     """The chunks with their vectors. The index can be rebuilt from the bucket at any time."""
 
     def upsert(self, collection: str, records: Sequence[IndexRecord]) -> None:
-        """Write records by id. When this raises, some may have been written."""
+        """Write records by id. After an error, some may have been written."""
 
     def search(self, places: Places | None, vector: Sequence[float], k: int) -> list[Passage]:
         """Return the `k` nearest chunks by cosine, nearest first; with `places` None, of all collections.
 
-        A collection that does not exist has no chunks. In rare cases a hit is of another one: check it.
+        A missing collection has no chunks. In rare cases a hit belongs to another collection: check it.
         """
 
     def ids(
@@ -178,10 +178,10 @@ class VectorIndex(Protocol):
         """Return up to `limit` ids of a document's chunks: of the generation `of`, or of any except `but`."""
 
     def delete(self, collection: str, ids: Stamped) -> None:
-        """Remove chunks, also when the request runs late, but none written again since `ids` listed it."""
+        """Remove chunks that were not written again since `ids` listed them, even if the request runs late."""
 
     def mark(self, collection: str, marks: Mapping[str, Sequence[Mark]]) -> None:
-        """Store the marks of chunks by their ids. Ids of no chunk change nothing."""
+        """Store the marks of chunks by id. Unknown ids change nothing."""
 
 
 class Overviews(Protocol):
@@ -202,13 +202,13 @@ class LedgerRows(Protocol):
     """The ledger of one pipeline for reconcile and erasure: every row, leased or not."""
 
     def scan(self, cursor: str | None, limit: int) -> tuple[list[LedgerRow], str | None]:
-        """Return up to `limit` rows in no order, and a cursor for the next ones, None at the end."""
+        """Return up to `limit` rows in no order, and a cursor for the next ones; None at the end."""
 
     def rows_of(self, keys: Sequence[str]) -> Mapping[str, LedgerRow]:
-        """Return the rows of the keys that have one, read consistently."""
+        """Return the existing rows of the keys, read consistently."""
 
     def forget(self, keys: Sequence[str]) -> None:
-        """Remove rows, even leased ones."""
+        """Remove rows, even with a lease."""
 
     def observe(self, record: DocumentRecord, version: str) -> bool:
         """Store the version that the bucket has now, as `Ledger.observe` does."""
@@ -250,7 +250,7 @@ class Tokenizer(Protocol):
 
 
 class Embedder(Tokenizer, Protocol):
-    """Text to vectors. Vectors have unit length: their dot product is their cosine."""
+    """Embeds text as vectors of unit length: their dot product is their cosine."""
 
     @property
     def max_tokens(self) -> int:
@@ -260,7 +260,7 @@ class Embedder(Tokenizer, Protocol):
         """Return (n, dimension) float32, in the order given."""
 
     def embed_queries(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """Return (n, dimension) float32; the model's prompt for queries, if any, precedes each text."""
+        """Return (n, dimension) float32; the model's prompt for queries, if any, is put before each text."""
 
 
 class LanguageModel(Protocol):
@@ -288,14 +288,14 @@ class ModelHost(Protocol):
     """The host of the model, or the load balancer before several."""
 
     async def check(self) -> None:
-        """Return when the host answers and has the model. Raises `ModelWaking` while all sleep, `Unavailable`."""
+        """Return once the host answers and has the model. Raises `ModelWaking` while all sleep, `Unavailable`."""
 
 
 class Reranker(Protocol):
     """A cross-encoder: it reads the question and a passage together."""
 
     async def rerank(self, question: str, texts: Sequence[str], timeout_s: float) -> Sequence[float]:
-        """Return a score for each text within `timeout_s` seconds, none if the model fails or is late."""
+        """Return a score for each text within `timeout_s` seconds; none if the model fails or is late."""
 
 
 class Reservation(NamedTuple):
@@ -311,13 +311,13 @@ class Principals(Protocol):
     """The rights of callers, and their use of today's quota."""
 
     def find(self, id_: str, groups: Sequence[str] = ()) -> Principal | None:
-        """Return the principal with its and its groups' collections, read consistently; None without a grant."""
+        """Return the principal with its rights and its groups', read consistently; None without a grant."""
 
     def use(self, principal: Principal) -> Use:
         """Return today's use, with the tokens that questions in flight have reserved."""
 
     def charge(self, principal: Principal) -> None:
-        """Count a request that uses no model. Raises `QuotaExceeded`, and counts nothing, over a quota."""
+        """Count a request that uses no model. Over a quota, count nothing and raise `QuotaExceeded`."""
 
     def reserve(self, principal: Principal, tokens: int) -> Reservation:
         """Count one question and charge the most `tokens` that it can use; it is then in flight.
@@ -326,20 +326,20 @@ class Principals(Protocol):
         """
 
     def settle(self, reservation: Reservation, tokens: int, cost: Cost | None = None) -> None:
-        """Charge the `tokens` used in place of those reserved, and the cost. Without this, these stay charged."""
+        """Charge the used `tokens` and the cost in place of the reservation, which otherwise stays charged."""
 
 
 class Receipts(Protocol):
     """Stored answers, each visible only to its principal."""
 
     def keep(self, receipt: Receipt) -> None:
-        """Store a receipt until it expires. One with the same request id stays as it is."""
+        """Store a receipt until it expires. Do nothing if its request id has one."""
 
     def get(self, principal: str, request_id: str) -> Receipt | None:
         """Return the principal's receipt, or None."""
 
     def judge(self, principal: str, request_id: str, verdict: str, comment: str | None) -> str | None:
-        """Attach a verdict and its comment; return the verdict before, empty for none. None: no such receipt."""
+        """Store a verdict and its comment; return the previous verdict, empty for none. None: no such receipt."""
 
 
 class AuditTrail(Protocol):
@@ -353,7 +353,7 @@ class DocumentLinks(Protocol):
     """Short-lived links with which a browser opens a document."""
 
     def link(self, document: str, version: str, unit: CitationUnit, media_type: str | None = None) -> str:
-        """Return a URL of that version, of a PDF at the page, computed without the network.
+        """Return a URL of that version (for a PDF, at the page), computed without the network.
 
         Without `media_type`, a document whose units are pages is a PDF.
         """
@@ -377,7 +377,7 @@ class DocumentWriter(Protocol):
 
 
 class DocumentReader(Protocol):
-    """A document to text. Raises `Refused` with a reason for a document that it cannot read."""
+    """Reads the text of a document. Raises `Refused` with a reason for a document that it cannot read."""
 
     def inspect(self, path: Path) -> DocumentInfo:
         """Return the number of pages and the file's metadata. Raises `Refused`."""
