@@ -75,7 +75,7 @@ def copy_of_index(world: World) -> Callable[[], None]:
         drop_index(world)
         index = world.index()
         for name, copy in copies.items():
-            index._server.upsert(name, index._layout.metadata("default"), copy)
+            index._server.upsert(name, index._layout.metadata(), copy)
 
     return put_in_place
 
