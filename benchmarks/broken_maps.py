@@ -1,4 +1,4 @@
-"""Ways in which a font's wrong map to Unicode spoils a page's text. Each takes a page's text and a seed."""
+"""Errors that a font's wrong map to Unicode causes in a page's text. Each function takes a text and a seed."""
 
 import random
 import string

@@ -1,8 +1,8 @@
 """``python -m benchmarks.chaos`` (`make chaos-query`): each fault of a dependency, and the client's view of it.
 
-The real query function runs on a local stack with a short deadline. It gets every row's question in three ways:
-plainly, with the fallback to the best sentences, and as a stream. After each row the faults end, and the next
-question must be answered. The rows of the model host run over both protocols.
+The real query function runs on a local stack with a short deadline. It gets every row's question in three forms:
+plain, with the fallback to the best sentences, and as a stream. After each row the faults end, and the function
+must answer the next question. The rows of the model host run over both protocols.
 """
 
 import argparse
@@ -30,17 +30,17 @@ QUESTION = "When is the boiler in the cellar inspected?"
 SAYS = "The boiler in the cellar is inspected every March [1]."
 _INDEXED_S = 120.0
 _RETRY_S = 0.2
-# Long enough that two questions at once reach two environments.
+# Long enough that two simultaneous questions reach two environments.
 _ANSWER_S = 0.3
-_GRACE_S = 1.0  # what an answer may take beyond the deadline
-_RECOVERY_S = 5.0  # what a recovery may take beyond the breaker's rest
+_GRACE_S = 1.0  # allowed time for an answer after the deadline
+_RECOVERY_S = 5.0  # allowed time for a recovery after the breaker's rest
 _WARM_S = 30.0
 _STORM = 12
 _ATTEMPTS = 2
 _PROBLEM_JSON = "application/problem+json"
 _PROBLEM_PREFIX = "urn:docwell:problem:"
 
-# The additions to a question for each way to ask it. The first two are asked at once.
+# The fields to add to a question for each form. The first two are sent at once.
 MODES: Mapping[str, dict[str, Any]] = {
     "no fallback": {},
     "extractive": {"fallback": "extractive"},
@@ -75,10 +75,10 @@ class Rig:
         self.ledger.behave()
 
     def recovery(self, patience_s: float) -> float:
-        """Return the seconds until both environments answer again; `patience_s` where they do not."""
+        """Return the seconds until both environments answer again; `patience_s` if they do not."""
         started = time.monotonic()
         while time.monotonic() - started < patience_s:
-            # Two at once: each environment answers one question at a time.
+            # Send two at once: each environment answers one question at a time.
             if all(_is_answer(reply) for reply in self.together({}, {})):
                 return time.monotonic() - started
             time.sleep(_RETRY_S)
@@ -185,7 +185,7 @@ def _outcome(reply: Reply) -> tuple[dict[str, Any] | None, dict[str, Any] | None
     """Return (answer, problem) of a response, or of the end of a stream; one or both are None."""
     name, body = "answer" if reply.status == 200 else "", reply.body
     if reply.content_type == SSE:
-        # A stream ends with one answer or one error, and has no other.
+        # A stream ends with exactly one answer or error.
         ends = [event for event in reply.events if event[0] in {"answer", "error"}]
         name, body = ends[0] if len(ends) == 1 and ends[0] is reply.events[-1] else ("", None)
     elif reply.content_type == _PROBLEM_JSON:
@@ -196,9 +196,9 @@ def _outcome(reply: Reply) -> tuple[dict[str, Any] | None, dict[str, Any] | None
 
 
 def problem_fault(problem: Mapping[str, Any], status: int | None) -> str | None:
-    """Return the fault of a problem document for a failing dependency; None where it is right.
+    """Return the error in a problem document for a failing dependency; None if it is right.
 
-    `status` is the HTTP status that it came with, None for one in a stream.
+    `status` is its HTTP status; None for a problem in a stream.
     """
     stated = problem.get("status")
     if not {"type", "title", "status", "detail", "request_id"} <= problem.keys():
@@ -235,7 +235,7 @@ def main() -> int:
 
 
 def _run(world: Rig, rows: Sequence[Row], report: Report, *, short: bool) -> None:
-    """Run every row and add its figures. Raises `RuntimeError` where the function does not answer at first."""
+    """Run every row and add its figures. Raises `RuntimeError` if the function does not answer at first."""
     limit, slowest_recovery = world.deadline_s + _GRACE_S, 0.0
     patience_s = world.rest_s + _RECOVERY_S
     if world.recovery(_WARM_S) >= _WARM_S:  # both environments are warm from here on
@@ -263,7 +263,7 @@ def _run(world: Rig, rows: Sequence[Row], report: Report, *, short: bool) -> Non
 
 
 def _waves(number: int, *, short: bool) -> list[tuple[str, ...]]:
-    """Return the ways to ask a row, grouped by those at once: the function has two environments."""
+    """Return the forms of a row's question, grouped by those sent at once: the function has two environments."""
     names = list(MODES)
     if short:
         return [(names[number % len(names)],)]
@@ -271,7 +271,7 @@ def _waves(number: int, *, short: bool) -> list[tuple[str, ...]]:
 
 
 def _storm(world: Rig, report: Report) -> None:
-    """Ask many questions while the host fails: once it is spared, none may send it more than one request."""
+    """Ask many questions while the host fails: once the breaker is open, each may send at most one request."""
     counts, spared = [], 0
     with bar("retry storm", _STORM) as step:
         world.host.behave(Misdeed.BUSY)

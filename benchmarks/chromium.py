@@ -16,7 +16,7 @@ def chromium() -> Iterator[Browser]:
     if path is None:
         raise RuntimeError("Chromium is missing: run scripts/install-programs chromium")
     with sync_playwright() as playwright:
-        # Without its sandbox, which needs rights that a container lacks: it opens the console alone.
+        # Without the sandbox, which needs rights that a container lacks: the browser opens only the console.
         browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
         yield browser
         browser.close()

@@ -1,4 +1,4 @@
-"""The doors of a running stack, the bucket and the API over HTTP; and the way to run a benchmark."""
+"""The doors of a running stack: the bucket, and the API over HTTP; and a function that runs a benchmark."""
 
 import json
 import os
@@ -75,7 +75,7 @@ class Doors:
         deadline = time.monotonic() + timeout_s
         document = None
         while time.monotonic() < deadline:
-            with suppress(httpx.HTTPError):  # the gateway may be starting, or busy
+            with suppress(httpx.HTTPError):  # the gateway may be starting or busy
                 document = self.document(key)
             if document and document["status"] != "PENDING" and document["version"] == version:
                 return document
@@ -90,7 +90,7 @@ class Doors:
         return record
 
     def ask(self, body: Mapping[str, Any]) -> Reply:
-        """Ask one question. The reply has the error, if any; nothing is raised."""
+        """Ask one question. It raises nothing: the reply has the error, if any."""
         started = time.monotonic()
         content = bytearray()
         status, headers, broken = 0, httpx.Headers(), None
@@ -119,7 +119,7 @@ def local_stack(model: str, ollama: str | None = None, **options: Any) -> Iterat
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="docwell-bench-")))
         if ollama is not None:
             stack.enter_context(patch.dict(os.environ, {"OLLAMA_HOST": ollama}))
-        # The CLI looks for a folder of this name.
+        # The CLI searches for a folder of this name.
         yield stack.enter_context(running_stack(folder / ".docwell", model, **options))
 
 
@@ -156,7 +156,7 @@ def _json(text: str) -> Any:
 
 
 def run_command(main: Callable[[], int]) -> NoReturn:
-    """Run a command and exit with its status; SIGTERM cleans up as Ctrl-C does, and both exit with 130."""
+    """Run a command and exit with its status. SIGTERM and Ctrl-C both clean up and exit with 130."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         sys.exit(main())

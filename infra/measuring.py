@@ -1,4 +1,4 @@
-"""Medians with their spread, 95% intervals, and measuring in turns, which spreads the machine's noise over all."""
+"""Medians with their spread, 95% intervals, and measuring in turns, so that noise affects all equally."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class Spread:
 def in_turns(
     ways: Mapping[str, Callable[[], float]], rounds: int, tick: Callable[[], None] = lambda: None
 ) -> dict[str, list[float]]:
-    """Measure each way once in each round; rotate the first way. Call `tick` after each measurement."""
+    """Measure each variant once in each round, and rotate which is first. Call `tick` after each measurement."""
     samples: dict[str, list[float]] = {name: [] for name in ways}
     names = list(ways)
     for round_ in range(rounds):

@@ -92,7 +92,7 @@ class Report:
 
     @property
     def ok(self) -> bool:
-        """Whether there are figures and every goal holds."""
+        """Return whether there are figures and every goal holds."""
         return bool(self.rows) and all(row.ok for row in self.rows)
 
     def finish(self, folder: Path = REPORTS) -> int:
@@ -115,7 +115,7 @@ class Report:
         for note in self.notes:
             console.print(note, markup=False, soft_wrap=True)
         console.print(f"{path}", style="dim", soft_wrap=True)
-        # Last, because people see the end of a long log.
+        # Print missed goals last, because people see the end of a long log.
         for line in self.missed():
             console.print(line, style="red", markup=False, soft_wrap=True)
         return 0 if self.ok else 1
@@ -162,7 +162,7 @@ def machine() -> str:
 def commit() -> str:
     """Return the short commit, with `+` for a changed working tree; `unknown` outside git.
 
-    Pages that runs write from their reports do not count as changes.
+    Ignore changes of pages that runs write from their reports.
     """
     try:
         short = _git("rev-parse", "--short", "HEAD")

@@ -21,7 +21,7 @@ from docwell.config import (
 from runtime.process import end_with_any_thread
 from runtime.settings import ServerSettings, WorkerSettings, problems_of
 
-# A command's line of help, the settings of the runtime, and those of its functions.
+# By command: its help line, the runtime's settings, and the settings of its functions.
 _COMMANDS: Mapping[str, tuple[str, type[Settings] | None, tuple[type[Settings], ...]]] = {
     "ingest": ("index the documents that SQS messages name, until SIGTERM", WorkerSettings, (IngestSettings,)),
     "query": ("serve the HTTP API, until SIGTERM", ServerSettings, (QuerySettings, AuthorizerSettings)),
@@ -56,7 +56,7 @@ def _help(runtime_settings: type[Settings] | None, functions: tuple[type[Setting
 
 
 def _set_region() -> list[str]:
-    """Set both variables of the region, because boto3 reads only the second. Return the problem if none is set."""
+    """Set both region variables, because boto3 reads only the second. Return the problem if neither is set."""
     region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
     if not region:
         return ["AWS_REGION: Field required"]
@@ -67,7 +67,7 @@ def _set_region() -> list[str]:
 def main() -> int:
     """Run a command. Return 0, 1 when it failed, or 2 for wrong usage or a wrong setting.
 
-    SIGTERM ends it with 143, until a command that runs until SIGTERM waits for it.
+    SIGTERM ends it with 143, unless the command handles SIGTERM.
     """
     threading.excepthook = end_with_any_thread
     parser = argparse.ArgumentParser(prog="python -m runtime", description="docwell's functions without Lambda")
@@ -89,7 +89,7 @@ def main() -> int:
         for problem in problems:
             print(f"wrong setting: {problem}", file=sys.stderr)
         return 2
-    # As process 1 of a container, this process would ignore a signal that it does not handle.
+    # Handle SIGTERM: as process 1 of a container, this process would ignore an unhandled signal.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     run: Callable[[str], int] = import_module(f"runtime.{options.command}").run
     try:

@@ -21,11 +21,11 @@ if TYPE_CHECKING:
 
 
 class MalformedAnswer(Exception):
-    """API Gateway would reject the function's answer."""
+    """An answer of the function that API Gateway would reject."""
 
 
 def problem(status: int, kind: str, title: str, detail: str, request_id: str, **headers: str) -> Response:
-    """Return a problem document (RFC 9457) for an error outside the function, with the fields of docwell's own.
+    """Return a problem document (RFC 9457) for an error outside the function, with docwell's fields.
 
     `detail` says what to do next.
     """
@@ -91,7 +91,7 @@ class StreamedAnswer(StreamingResponse):
         _set_headers(self, metadata, request_id, has_body=True)
         self._stream = stream
         self._complete = False
-        # Called at the first byte, and at the end with whether the client got the whole answer.
+        # Callbacks: one at the first byte, one at the end with whether the client got the whole answer.
         self.on_first_byte: Callable[[], None] = lambda: None
         self.on_end: Callable[[bool], None] = lambda _: None
 
@@ -110,13 +110,13 @@ class StreamedAnswer(StreamingResponse):
 
     async def _pass_on(self, send: Send) -> None:
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
-        limiter = CapacityLimiter(math.inf)  # one thread waits for each stream
+        limiter = CapacityLimiter(math.inf)  # each stream blocks one thread
         first = True
         while True:
             try:
                 piece = await to_thread.run_sync(self._stream.next, limiter=limiter, abandon_on_cancel=True)
             except FunctionError as error:
-                # Break the connection, so that the client knows that the answer is incomplete.
+                # Break the connection, so that the client sees that the answer is incomplete.
                 log("ERROR", str(error))
                 return
             if piece is None:
@@ -130,13 +130,13 @@ class StreamedAnswer(StreamingResponse):
 
 
 async def until_gone(receive: Receive) -> None:
-    """Return when the client has closed the connection. Read the request's body first."""
+    """Return when the client has closed the connection. The request's body must be read before."""
     while (await receive())["type"] != "http.disconnect":
         pass
 
 
 async def run_until_gone(receive: Receive, work: Awaitable[None]) -> None:
-    """Do the work; cancel it when the client closes the connection."""
+    """Run the work; cancel it when the client closes the connection."""
     async with create_task_group() as tasks:
         tasks.start_soon(_cancel_when_gone, receive, tasks.cancel_scope)
         await work

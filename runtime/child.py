@@ -2,7 +2,7 @@
 
 ``python -IS child.py -- COMMAND…``, with a pipe as standard input whose other end only the parent holds. The pipe
 closes when the parent ends, even by SIGKILL. The command has its own session, so Ctrl-C reaches the parent only.
-It imports psutil at the end only, because a function's cold start waits for this script.
+It imports psutil only at the end, because a function's cold start waits for this script.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def _prctl(option: int, value: int) -> None:
 def _die_with(launcher: int) -> None:
     """Let the system kill this process, the command before its start, when the launcher ends."""
     _prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != launcher:  # it was killed before that call
+    if os.getppid() != launcher:  # the launcher was killed before that call
         os._exit(137)
 
 
@@ -37,7 +37,7 @@ def _kill_all() -> None:
     """Kill every descendant. This process adopts orphans, so repeat until none is left."""
     import site
 
-    site.main()  # -S skipped it
+    site.main()  # run it, because -S skipped it
     import psutil
 
     while family := psutil.Process().children(recursive=True):
@@ -52,7 +52,7 @@ def _end_with_parent() -> None:
     os.read(0, 1)
     try:
         _kill_all()
-    finally:  # without memory or files for psutil, the command still ends with this process
+    finally:  # even if psutil cannot load, the command ends with this process
         os._exit(137)
 
 

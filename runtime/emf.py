@@ -1,6 +1,6 @@
 """Metrics in CloudWatch's embedded metric format (EMF), as functions print them.
 
-The runtime prints what Lambda and API Gateway publish, under their names.
+The runtime prints the metrics of Lambda and API Gateway under the same names.
 https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html
 """
 

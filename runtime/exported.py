@@ -1,4 +1,4 @@
-"""The metrics of the dashboard and the alarms as Prometheus knows them: name, kind, base unit and labels.
+"""The metrics of the dashboard and the alarms for Prometheus: name, kind, base unit and labels.
 
 https://prometheus.io/docs/practices/naming/
 """
@@ -13,14 +13,14 @@ from itertools import chain
 
 # The namespace of docwell's metrics. Each stack has one.
 DOCWELL = "Docwell/${SystemName}"
-# The values of a histogram's `le`. The first is a warm embedding, the last the longest run of a function.
+# The bounds of a histogram's buckets. The first is a warm embedding, the last the longest run of a function.
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0, 30.0, 60.0, 120.0, 300.0, 900.0)
-# The alarm on token counts is at 0.5.
+# The bounds of ratios. The alarm on token counts is at 0.5.
 RATIOS = (0.0, 0.01, 0.025, 0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1.0, 2.0)
 
 
 class Kind(StrEnum):
-    """The type of a Prometheus metric. It decides which statistics a query can ask for."""
+    """The type of a Prometheus metric. It decides which statistics a query can use."""
 
     COUNTER = "counter"
     GAUGE = "gauge"

@@ -45,17 +45,17 @@ from runtime.runtime_api import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-# A caller waits this long for an environment that has just answered. It finishes within milliseconds, and starting
-# another takes a second.
+# A caller waits this long for an environment that has just answered. The environment is free within milliseconds,
+# but starting another takes a second.
 _ENDING_S = 0.05
 PREFIXES = ("DOCWELL_", "AWS_", "POWERTOOLS_")
-# Separates the prelude from the body: API Gateway's protocol.
+# The bytes between prelude and body in API Gateway's protocol.
 DELIMITER = bytes(8)
 # API Gateway's limit.
 MAX_PRELUDE_BYTES = 16 * 1024
 # https://docs.aws.amazon.com/lambda/latest/dg/configuration-response-streaming.html
 MAX_STREAM_BYTES = 200 * 1024 * 1024
-# How long a function may take to stop after its client has left.
+# The time in which a function must stop after its client has left.
 STOP_S = 10.0
 
 
@@ -107,7 +107,7 @@ class FunctionSpec:
     timeout_s: float = 30.0
     # Lambda allows 10 s. A small shared machine reads its modules from a cold disk.
     init_timeout_s: float = 60.0
-    # None: as much as the process may use. The threads of the embedder and the cost of an answer depend on it.
+    # None: as much as the process may use. The embedder's threads and the cost of an answer depend on it.
     memory_mb: int | None = 1024
     # The module that runs the handler, as in Lambda's managed runtime for Python.
     runtime: str = "awslambdaric"
@@ -158,7 +158,7 @@ class Environment:
         try:
             self._api = RuntimeApi()
             self._child = self._started()
-        except OSError as error:  # the machine has no memory, processes or files to spare
+        except OSError as error:  # the machine lacks memory, processes or files
             raise FunctionInitFailed(f"{spec.name} cannot start: {error}") from error
 
     def _started(self) -> Child:
@@ -200,7 +200,7 @@ class Environment:
         return answer
 
     def begin(self, event: bytes) -> bytes | Stream:
-        """Return the function's answer as JSON, or as a stream whose `start` reports when this is free again.
+        """Return the function's answer as JSON, or as a stream that reports when this environment is free again.
 
         Raises `FunctionError`. Kill the environment then, except after `FunctionRaised`.
         """
@@ -249,9 +249,9 @@ class Environment:
 class Stream:
     """A streamed answer. Read `metadata`, then the pieces; close it when the client leaves.
 
-    A thread reads the answer until the environment asks for its next invocation, so a slow client holds no
-    environment. The thread calls `ending` before the client sees the end of the answer, and `released` at last,
-    with whether the environment can be used again.
+    A thread reads the answer until the environment asks for its next invocation, so a slow client does not block
+    the environment. The thread calls `ending` before the client sees the end of the answer, and finally `released`
+    with whether the environment is reusable.
     """
 
     def __init__(self, api: RuntimeApi, id_: str, deadline: float, name: str) -> None:
@@ -371,7 +371,7 @@ class FunctionPool:
     ) -> None:
         """`max_waiting` callers may wait, each for `wait_s` seconds at most.
 
-        A pool that `publishes` prints the metrics that Lambda publishes.
+        With `publishes`, the pool prints Lambda's metrics.
         """
         self._spec = spec
         self._concurrency = concurrency
@@ -442,7 +442,7 @@ class FunctionPool:
         except FunctionStopped:
             pass
         except FunctionError as error:
-            if not self._closed:  # otherwise `close` has killed it
+            if not self._closed:  # else `close` has killed it
                 log("ERROR", str(error))
         finally:
             if environment is not None:
@@ -468,7 +468,7 @@ class FunctionPool:
                     raise FunctionStopped(f"{self._spec.name} is stopping")
                 self._drop_dead()
                 if self._idle:
-                    environment = self._idle.pop()  # the last one used has warm caches
+                    environment = self._idle.pop()  # the most recently used one has warm caches
                     self._busy.add(environment)
                     return environment
                 if self._ending and time.monotonic() < soon:

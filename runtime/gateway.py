@@ -35,11 +35,11 @@ if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.routing import BaseRoute
 
-# As in infra/firewall.yaml. Clients of OpenAI's protocol send the whole conversation: API Gateway bounds it.
+# Equal to infra/firewall.yaml. Clients of OpenAI's protocol send the whole conversation; API Gateway limits it.
 MAX_BODY_BYTES = 65_000
 CHAT_PATH = "/v1/chat/completions"
 MAX_CHAT_BYTES = 10 * 1024 * 1024
-# For receiving the body, which is a question of some KB. Otherwise slow clients keep connections and memory.
+# The time to receive a body, which is a question of some KB. Slow clients must not hold connections and memory.
 BODY_S = 30.0
 _AGAIN = "try again; the log has more under the request id"
 # nginx's status for a client that left before the answer.
@@ -75,8 +75,8 @@ def proxy_event(
 ) -> dict[str, Any]:
     """Return the event of a REST API with a `{proxy+}` resource and a Lambda authorizer.
 
-    `requestContext` identifies the caller, so it takes nothing from the client but a valid API key. The
-    `added` headers take the place of the client's.
+    `requestContext` identifies the caller, so it contains only a valid API key from the client. The `added`
+    headers replace the client's.
     """
     path = request.scope["raw_path"].decode("ascii", "replace").partition("?")[0]
     headers = _grouped([(name.title(), value) for name, value in request.headers.items()])
@@ -131,10 +131,10 @@ async def _read_body(request: Request, limit: int) -> bytes:
 
 
 def _announced(request: Request, limit: int) -> int:
-    """Return the size of the body by the headers; `limit` for one in chunks, whose headers have none."""
+    """Return the body's size from the headers; `limit` for a chunked body, whose headers state none."""
     if "transfer-encoding" in request.headers:
         return limit
-    # `int` refuses thousands of digits, and a size may begin with as many zeros.
+    # Strip zeros: `int` rejects thousands of digits, and a size may begin with thousands of zeros.
     size = request.headers.get("content-length", "").lstrip("0") or "0"
     return int(size) if size.isascii() and size.isdigit() else limit
 
@@ -154,18 +154,18 @@ class Gateway:
         self._authorizer = authorizer
         self._on_metrics = on_metrics
         self.app = Starlette(routes=routes)
-        # Not a route: an S3 key in the path may hold line ends, which no pattern of Starlette matches.
+        # Do not use a route: an S3 key in the path may hold line ends, which no pattern of Starlette matches.
         self.app.router.redirect_slashes = False
         self.app.router.default = request_response(self._handle)
         self._limiter: CapacityLimiter | None = None
         self._large: CapacityLimiter | None = None
 
     async def outside_api(self, _request: Request, _request_id: str) -> Response | None:
-        """Return the response to a request that is not for the API: here none."""
+        """Return the response to a request outside the API: none in this class."""
         return None
 
     def added_headers(self, _request: Request) -> Mapping[str, str]:
-        """Return the headers that this gateway writes for the function: here none."""
+        """Return the headers that this gateway adds for the function: none in this class."""
         return {}
 
     async def _handle(self, request: Request) -> Response:
@@ -182,7 +182,7 @@ class Gateway:
         return response
 
     async def _answer(self, request: Request, request_id: str) -> Response:
-        """Read the body and call the function. Read a conversation over the usual limit for known callers only."""
+        """Read the body and call the function. Accept a body over the usual limit only from known callers."""
         limit = MAX_CHAT_BYTES if request.url.path == CHAT_PATH else MAX_BODY_BYTES
         size = _announced(request, limit)
         if size > limit:
@@ -221,7 +221,7 @@ class Gateway:
             return Response(status_code=CLIENT_GONE)
         # One more than the pool's capacity, so that the pool itself rejects the extra caller.
         self._limiter = self._limiter or CapacityLimiter(self._pool.capacity + 1)
-        # When the gateway stops it abandons the thread; closing the pool ends the call.
+        # A stopping gateway abandons the thread; closing the pool ends the call.
         call = asyncio.ensure_future(
             to_thread.run_sync(
                 self._call, request, body, request_id, limiter=self._limiter, abandon_on_cancel=True
@@ -233,7 +233,7 @@ class Gateway:
             leaving.cancel()
             await asyncio.wait({leaving})
             return call.result()
-        # As in the cloud, the function continues. A streamed answer is closed when it begins.
+        # As in the cloud, the function continues. If it begins a stream, close that.
         call.add_done_callback(_hang_up)
         return Response(status_code=CLIENT_GONE)
 
@@ -295,7 +295,7 @@ def _unchecked(error: Unavailable, request_id: str, **headers: str) -> Response:
 
 
 class _RequestLine:
-    """The log line of one request. It shows the path and never the body, which holds the question.
+    """The log line of one request. It shows the path but never the body, which contains the question.
 
     A request `of_api` also counts in API Gateway's metrics.
     """

@@ -1,4 +1,4 @@
-"""Refuse what a web page sends to a port of this machine: a foreign Host (DNS rebinding) or a foreign Origin."""
+"""Refuse requests of web pages to a port of this machine: a foreign Host (DNS rebinding) or Origin."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ STATUS = Forbidden.status
 
 
 def refusal(hosts: Sequence[str], origins: Sequence[str]) -> str | None:
-    """Return why to refuse a request with these Host and Origin headers, or None."""
+    """Return the reason to refuse a request with these Host and Origin headers, or None."""
     host = hosts[0].lower() if len(hosts) == 1 else ""
-    # A page that rebinds its name to 127.0.0.1 sends that name. The port may be that of a proxy.
+    # After DNS rebinding a page sends its own name as Host. Ignore the port: it may be a proxy's.
     if re.sub(r":\d+$", "", host) not in _LOOPBACK:
         return "The Host header must be 127.0.0.1, localhost or [::1]"
     if any(origin.lower() != f"http://{host}" for origin in origins):

@@ -11,10 +11,10 @@ import uvicorn
 if TYPE_CHECKING:
     from starlette.types import ASGIApp
 
-# Beyond the grace period, for closing sockets.
+# The time for closing sockets after the grace period.
 _END_S = 2.0
-# Longer than proxies keep an idle connection (60 s in ingress-nginx and ALB). They may send a question on it as it
-# closes, and do not repeat it.
+# Longer than proxies keep an idle connection (60 s in ingress-nginx and ALB). They may send a question just as it
+# closes, and do not retry.
 _KEEP_ALIVE_S = 75
 
 
@@ -22,7 +22,7 @@ class HttpServer:
     """Serves an ASGI application from `start` until `stop`."""
 
     def __init__(self, app: ASGIApp, host: str, port: int) -> None:
-        """Listen on the port, 0 for any free one. An empty host is every IPv4 address. Raises `OSError`."""
+        """Listen on the port; 0 means any free one. An empty host means all IPv4 addresses. Raises `OSError`."""
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         try:
             self._listener = socket.create_server(
@@ -44,7 +44,7 @@ class HttpServer:
         self._thread.start()
 
     def stop(self, grace_s: float = 1.0) -> None:
-        """Accept nothing more. Wait up to `grace_s` seconds for answers in progress, then cut them."""
+        """Stop accepting. Wait up to `grace_s` seconds for answers in progress, then cut them off."""
         self._server.config.timeout_graceful_shutdown = max(1, round(grace_s))
         self._server.should_exit = True
         self._thread.join(grace_s + _END_S)

@@ -26,8 +26,8 @@ DEAD_BACK_OFF_S = 5
 def queues(settings: WorkerSettings, limits: IngestSettings) -> Mapping[str, PollerSettings]:
     """Return how to poll each queue, by its URL.
 
-    One worker more for scanned pages, and one for dead letters, so that they never wait for other documents. Each
-    starts a process only when a message comes.
+    Scanned pages and dead letters have one extra worker each, so that they never wait for other documents. A
+    worker starts a process only when a message comes.
     """
 
     def polled(workers: int, most_s: int, receives: int) -> PollerSettings:
@@ -78,7 +78,7 @@ def run(handler: str) -> int:
             poller.stop()
         done = all(poller.join(deadline) for poller in pollers)
         pool.close()
-        if not done:  # the calls have failed now, and their messages go back
+        if not done:  # the calls have now failed, and their messages return
             last = time.monotonic() + END_S
             for poller in pollers:
                 poller.join(last)

@@ -11,7 +11,7 @@ from runtime.emf import print_line
 
 
 def log(level: Literal["INFO", "WARNING", "ERROR"], message: str) -> None:
-    """Print one line. In ASCII, because a log viewer may obey a control character of a key in a path."""
+    """Print one line in ASCII: a log viewer may obey a control character of a key in a path."""
     print_line(
         json.dumps(
             {

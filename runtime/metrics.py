@@ -15,7 +15,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Summ
 
 from runtime.exported import DOCWELL, EXPORTED, Exported, Kind
 
-# The most combinations of labels of one metric. A stack has one for each function, queue and model.
+# The most label combinations of one metric. A stack has one for each function, queue and model.
 MAX_SERIES = 50
 
 Collector = Counter | Gauge | Histogram | Summary
@@ -26,7 +26,7 @@ class Exporter:
 
     def __init__(self, started: Iterable[tuple[tuple[str, str], Mapping[str, str]]] = ()) -> None:
         """Start some series at 0, so that Prometheus sees their first increase: (namespace, name) and labels."""
-        # A series of each counter's start would double their number.
+        # Series with each counter's start time would double the number.
         disable_created_metrics()  # type: ignore[no-untyped-call] # the library has no type for it
         self.registry = CollectorRegistry()
         self._metrics = {key: _collector(exported, self.registry) for key, exported in EXPORTED.items()}
@@ -45,7 +45,7 @@ class Exporter:
                 self._child(key, tuple(labels[label] for _, label in EXPORTED[key].labels))
 
     def read(self, line: str) -> None:
-        """Take the metrics of one line of output, if it has any."""
+        """Read the metrics of one line of output, if it has any."""
         if not (line.startswith("{") and '"_aws"' in line):
             return
         try:
@@ -70,7 +70,7 @@ class Exporter:
             child.observe(value * exported.scale)
 
     def _child(self, key: tuple[str, str], chosen: tuple[str, ...]) -> Collector | None:
-        """Return the series with these labels, or None where the metric has too many."""
+        """Return the series with these labels; None if the metric has too many."""
         with self._lock:
             series = self._series[key]
             if chosen not in series and len(series) == MAX_SERIES:
@@ -103,10 +103,10 @@ def _collector(exported: Exported, registry: CollectorRegistry) -> Collector:
 def _values(record: Any) -> Iterator[tuple[tuple[str, str], dict[str, str], float]]:
     """Yield (namespace, name), dimensions and value. Raises `ValueError` or the like for a damaged record."""
     for directive in record["_aws"]["CloudWatchMetrics"]:
-        # Each stack has a namespace of docwell's: Docwell/NAME.
+        # docwell's namespace differs by stack: Docwell/NAME.
         namespace = directive["Namespace"]
         namespace = DOCWELL if namespace.partition("/")[0] == "Docwell" else namespace
-        # Several sets of dimensions are several views of the same value: the longest has all labels.
+        # Several sets of dimensions describe the same value: the longest has all labels.
         names: list[str] = max(directive["Dimensions"], key=len, default=[])
         dimensions = {name: _text(record[name]) for name in names}
         for metric in directive["Metrics"]:

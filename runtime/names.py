@@ -11,9 +11,9 @@ ROOT = Path(__file__).resolve().parents[1]
 HOST = "127.0.0.1"
 # Values of `DOCWELL_HOST` that only this machine reaches.
 LOOPBACK = (HOST, "localhost", "::1")
-# For the ARN in an invocation, which docwell only logs. Both are moto's defaults.
+# Used in an invocation's ARN, which docwell only logs. Both are moto's defaults.
 REGION = "us-east-1"
 ACCOUNT = "123456789012"
 
-# As in infra/data.yaml: after so many receives SQS itself parks a dead letter that ingest cannot give up.
+# Equal to infra/data.yaml: after this many receives SQS itself parks a dead letter that ingest cannot give up.
 MAX_DEAD_RECEIVES = 1000

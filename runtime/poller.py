@@ -25,9 +25,9 @@ if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
     from mypy_boto3_sqs.type_defs import MessageTypeDef
 
-# A stop waits for the last receive, so that the message it may bring goes back.
+# A stop waits for the last receive, so that its message returns to the queue.
 WAIT_S = 5
-# SQS allows 12 hours from the first receive. An outage seldom lasts so long that this matters.
+# SQS allows 12 hours from the first receive; outages are seldom so long.
 MAX_BACK_OFF_S = 300
 
 
@@ -36,7 +36,7 @@ class PollerSettings:
     """Times are in seconds. `back_off_s` is the wait after the first death of the function.
 
     It doubles up to `max_back_off_s`. After `max_receives` failures SQS moves the message to another queue.
-    `lease_s` is how long a document may stay locked for a message that does not come again. The function must
+    `lease_s` is the time that a document may stay locked by a message that is never redelivered. The function must
     start, and extend the visibility timeout, within `visibility_s`.
     """
 
@@ -133,7 +133,7 @@ class Poller:
                         self._handle(message)
                 pause = 0.2
             except (BotoCoreError, ClientError) as error:
-                # A single failure is usual: a server restarts, or a message was deleted meanwhile.
+                # A single failure is normal: a server restarts, or a message was deleted meanwhile.
                 self.answered = False
                 log("INFO" if pause < 1 else "WARNING", f"the queue does not answer: {error}")
                 self._stopping.wait(pause)
@@ -160,18 +160,18 @@ class Poller:
                 log("ERROR", f"ingest: {error}")
             self._return(message, self._back_off_s(message))
         else:
-            if failed:  # the function has set its delay, by the error
+            if failed:  # the function has set the delay for this error
                 self._return(message, None)
             else:
                 self._delete(message)
 
     def _back_off_s(self, message: MessageTypeDef) -> int:
-        """Return the wait after a death of the function, which has set none."""
+        """Return the wait after a death of the function, which then has set no delay."""
         doublings = _receives(message) - 1
         return min(self._settings.back_off_s << doublings, self._settings.max_back_off_s)
 
     def _return(self, message: MessageTypeDef, wait_s: int | None) -> None:
-        """Make a message that failed visible again after `wait_s`; None: the delay that it has."""
+        """Make a failed message visible again after `wait_s`; with None, after the delay that it has."""
         receives = _receives(message)
         if receives >= self._settings.max_receives:
             wait_s = 0  # SQS moves it to the next queue at the next receive
@@ -183,7 +183,7 @@ class Poller:
         """Make a message that this process does not finish visible at once: it did not fail.
 
         After its last receive SQS would move the message to the dead letters, so send a copy instead. The copy has
-        another id, so it must not come before the lease of this message expires.
+        another id, so delay it until the lease of this message expires.
         """
         if _receives(message) >= self._settings.max_receives:
             delay = min(self._settings.lease_s, 900)  # SQS's limit

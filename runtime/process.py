@@ -37,14 +37,14 @@ class Child:
         self._on_exit = on_exit
         self._process = subprocess.Popen(
             [sys.executable, "-IS", str(LAUNCHER), "--", *command],
-            stdin=subprocess.PIPE,  # it closes when this process ends, and the launcher then kills the command
+            stdin=subprocess.PIPE,  # closes when this process ends; then the launcher kills the command
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            # As `_read` decodes it, in any locale.
+            # The encoding that `_read` decodes, in any locale.
             env={**environment, "PYTHONIOENCODING": "utf-8:backslashreplace"},
             cwd=ROOT,
-            umask=0o077,  # documents and logs are the user's alone
-            # Outside this process group, so that killing the group leaves the launcher to clean up.
+            umask=0o077,  # documents and logs are private to the user
+            # Use another session: killing this process group must leave the launcher to clean up.
             start_new_session=True,
         )
         self._reader = threading.Thread(target=self._read, daemon=True)
@@ -101,6 +101,6 @@ class Child:
 
 
 def end_with_any_thread(failed: threading.ExceptHookArgs) -> None:
-    """End the process when a thread fails: otherwise it would look healthy. For `threading.excepthook`."""
+    """End the process when a thread fails, because it would look healthy. For `threading.excepthook`."""
     traceback.print_exception(failed.exc_type, failed.exc_value, failed.exc_traceback)
     os._exit(1)

@@ -16,7 +16,7 @@ from runtime.settings import ServerSettings
 
 # The function answers within its deadline; the rest is for charging and logging the answer.
 _MARGIN_S = 10.0
-# A load balancer sends requests for some seconds after readiness turned false. At most half of the grace period.
+# A load balancer still sends requests for some seconds after readiness is false. At most half of the grace period.
 LAG_S = 5.0
 
 

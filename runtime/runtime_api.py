@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 VERSION = "/2018-06-01/runtime"
 RESPONSE_MODE = "Lambda-Runtime-Function-Response-Mode"
-# Trailers of a streamed answer that failed. The second is JSON in base64.
+# Trailers of a failed stream. The second is JSON in base64.
 ERROR_TYPE = "Lambda-Runtime-Function-Error-Type"
 ERROR_BODY = "Lambda-Runtime-Function-Error-Body"
 # Lambda's limit of a buffered answer.
@@ -166,7 +166,7 @@ class RuntimeApi:
 class _RuntimeHandler(BaseHTTPRequestHandler):
     server: _Server
     protocol_version = "HTTP/1.1"
-    # Headers and body in one packet: two small writes wait 40 ms for each other's acknowledgement.
+    # Send headers and body in one packet: two small writes wait 40 ms for each other's acknowledgement.
     wbufsize = -1
     disable_nagle_algorithm = True
 

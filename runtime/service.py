@@ -1,4 +1,4 @@
-"""One process of the runtime: its function's processes, its health port, and its stop."""
+"""One process of the runtime: it runs its function's processes and its health port, and stops both."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.types import ASGIApp
 
-# It runs any handler, and it can stream.
+# This runtime runs any handler, and it can stream.
 HANDLER_RUNTIME = "docwell.http.streaming_runtime"
 # The pause before the next start of a function that cannot start.
 _START_AGAIN_S = 5.0
-# For giving messages back and closing ports, beyond the grace period.
+# The time after the grace period for returning messages and closing ports.
 END_S = 5.0
 
 
@@ -41,7 +41,7 @@ def function_spec(
 ) -> FunctionSpec:
     """Return the function that a command runs, with all variables of this process.
 
-    The processes share the processors: more threads than these only wait for each other.
+    The processes share the processors: more threads than processors only wait for each other.
     """
     inherited = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}  # the spec adds to it
     defaults = {
@@ -50,7 +50,7 @@ def function_spec(
         "POWERTOOLS_TRACE_DISABLED": "true",  # no X-Ray daemon
         "DOCWELL_EMBED_THREADS": str(max(1, int(processors() / processes))),
     }
-    # An empty variable counts as unset, as for `docwell.config`.
+    # Treat an empty variable as unset, as `docwell.config` does.
     environment = inherited | {name: value for name, value in defaults.items() if not inherited.get(name)}
     return FunctionSpec(
         handler, environment, timeout_s=timeout_s, memory_mb=None, runtime=HANDLER_RUNTIME, on_line=on_line
@@ -60,8 +60,8 @@ def function_spec(
 def health_app(exporter: Exporter, ready: Callable[[], bool]) -> Starlette:
     """Return the application of the health port.
 
-    `/healthz` answers while the process runs: a thread that fails ends it. `/readyz` answers 503 until the process
-    can work, and again from SIGTERM on.
+    `/healthz` answers while the process runs, which a failed thread ends. `/readyz` answers 503 until the process
+    can work, and again after SIGTERM.
     """
 
     async def healthz(_request: Request) -> Response:
@@ -77,7 +77,7 @@ def health_app(exporter: Exporter, ready: Callable[[], bool]) -> Starlette:
 
 
 def guarded(app: ASGIApp, host: str) -> ASGIApp:
-    """Return the application, behind the guard against web pages where only this machine reaches it."""
+    """Return the application; on a port that only this machine reaches, behind the guard against web pages."""
     return Guarded(app, "") if host in LOOPBACK else app
 
 

@@ -11,7 +11,7 @@ from pydantic import Field
 
 from docwell.config import Settings, SettingsError
 
-# Of the cgroup that a container runs in: microseconds of processor time, and the period for them.
+# The container's cgroup: microseconds of processor time, and the period for them.
 _CPU_LIMIT = Path("/sys/fs/cgroup/cpu.max")
 
 
@@ -20,8 +20,8 @@ class ServiceSettings(Settings):
 
     host: Annotated[str, Field(description="address to listen on; empty: all of IPv4; '::': IPv6 too")] = ""
     health_port: Annotated[int, Field(ge=0, le=65_535, description="/healthz, /readyz and /metrics")] = 9090
-    # Kubernetes kills a pod 30 s after SIGTERM (terminationGracePeriodSeconds). The rest is for giving messages
-    # back.
+    # Kubernetes kills a pod 30 s after SIGTERM (terminationGracePeriodSeconds). The remaining time is for
+    # returning messages.
     grace_s: Annotated[
         float, Field(ge=1, le=3600, description="seconds for work in progress after SIGTERM; then it is stopped")
     ] = 25.0
@@ -35,7 +35,7 @@ class WorkerSettings(ServiceSettings):
     ] = None
     # Kubernetes scales by pods. Processes of one pod share its health port and its stop.
     processes: Annotated[int, Field(ge=1, le=64, description="messages at a time")] = 1
-    # As in Lambda. A range of 50 pages takes seconds, and a document of one range minutes at most.
+    # As in Lambda. A range of 50 pages takes seconds; a document of one range takes minutes at most.
     timeout_s: Annotated[float, Field(ge=60, le=43_200, description="seconds for one message")] = 900.0
 
 
@@ -43,7 +43,7 @@ class ServerSettings(ServiceSettings):
     """`python -m runtime query`."""
 
     port: Annotated[int, Field(ge=0, le=65_535, description="the API's port")] = 8080
-    # A process answers one request at a time and needs about 200 MB. Most of an answer's time is the model host's.
+    # A process answers one request at a time and needs about 200 MB. An answer mostly waits for the model host.
     processes: Annotated[int, Field(ge=1, le=64, description="requests at a time")] = 4
     waiting: Annotated[int, Field(ge=0, le=1000, description="requests that may wait; the next gets 429")] = 16
 
@@ -66,6 +66,6 @@ def processors() -> float:
         limit = int(quota) / int(period)
     except (OSError, ValueError):  # no cgroup version 2, or `max`: no limit
         limit = float("inf")
-    # A cpuset and `taskset` show in the affinity alone; macOS has none.
+    # Only the affinity shows a cpuset and `taskset`; macOS has none.
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return min(limit, float(cores))

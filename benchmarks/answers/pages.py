@@ -1,4 +1,4 @@
-"""The pages of indexed documents, by another reader than docwell's, and what stands on them."""
+"""The pages of indexed documents, from a reader other than docwell's, and checks of their text."""
 
 import re
 from dataclasses import dataclass
@@ -10,10 +10,10 @@ import pypdfium2
 from infra.measuring import wilson
 from infra.report import Report
 
-# PDFium gives U+FFFE, and older ones U+0002, for a hyphen at the end of a line.
+# PDFium writes U+FFFE, and older versions U+0002, for a hyphen at the end of a line.
 _HYPHENS = "\\-\u00ad\u2010\u2011\ufffe\x02"
 _SPLIT_WORD = re.compile(rf"(?<=\w)[{_HYPHENS}]\s*\n\s*|[\u00ad\ufffe\x02]\s*")
-# Bullets of symbol fonts, which PDFium gives as private or control characters, are no text.
+# Also ignore bullets of symbol fonts, which PDFium writes as private or control characters.
 _LOOSE = re.compile(rf"[\s{_HYPHENS}\u200b\x00-\x1f\x7f-\x9f\ue000-\uf8ff]+")
 _WORD = re.compile(r"\w+")
 # Shorter answers, such as "3", also occur inside other words and figures.
@@ -65,7 +65,7 @@ def says(text: str, answer: str) -> bool:
         return False
     if f" {' '.join(phrase)} " in spaced:
         return True
-    # A line can break at a compound's own hyphen.
+    # A line can break at the hyphen of a compound.
     squeezed = "".join(phrase)
     return len(squeezed) >= _LEAST_SQUEEZED and squeezed in spaced.replace(" ", "")
 
@@ -73,7 +73,7 @@ def says(text: str, answer: str) -> bool:
 def add_share(report: Report, metric: str, hits: int, cases: int, goal: str | None = None) -> None:
     """Add a share in percent; its unit has the number of cases and the interval. No cases meet no goal.
 
-    With fewer than 30 cases only a goal of 100 is judged: one of six is not 10%.
+    With fewer than 30 cases judge only a goal of 100: one of six is not 10%.
     """
     low, high = wilson(hits, cases)
     unit = f"% of {cases}, 95%: {low:g} to {high:g}" if cases else "% of none"

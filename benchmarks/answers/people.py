@@ -48,7 +48,7 @@ from infra.report import EVALUATION, ROOT, Report
 
 _TRUTH = Path(__file__).parent / "truth"
 _HALVES_SEED = 7
-# An overview may leave out one of five: which statements are the main ones is a matter of taste.
+# An overview may omit one of five facts: which statements are the main ones is a matter of taste.
 _OVERVIEW_SHARE = 0.8
 # A `no` before a noun belongs to the statement: "No dividends were paid".
 _LEAD = re.compile(r"\W*(?:(?:yes|ja|doch|oui|si)\b|(?P<no>no|nein|non)\b(?!\s+\w))", re.IGNORECASE)
@@ -141,7 +141,7 @@ class Question:
         return {name: value for name, value in fields.items() if value is not None}
 
     def needs(self, keys: Iterable[str]) -> set[str]:
-        """Return those of the keys that must be in the index; a list needs its whole collection."""
+        """Return the keys that must be in the index; a list needs its whole collection."""
         folder = f"{self.collection}/" if self.kind is Kind.LIST and self.collection else None
         named = {page.key for page in self.pages} | {self.document}
         return {key for key in keys if key in named or (folder is not None and key.startswith(folder))}
@@ -189,7 +189,7 @@ def _pages(places: Iterable[str], keys: Mapping[str, str]) -> tuple[Page, ...]:
 
 
 def sample(questions: Sequence[Question], count: int | None, seed: int) -> list[Question]:
-    """Return so many questions, each kind in turn; all of them without a count. The order is by chance."""
+    """Return this many questions, from each kind in turn; without a count, all. The order is random."""
     chooser = random.Random(seed)
     piles = [[question for question in questions if question.kind is kind] for kind in Kind]
     for pile in piles:
@@ -198,7 +198,7 @@ def sample(questions: Sequence[Question], count: int | None, seed: int) -> list[
     while any(piles) and (count is None or len(chosen) < count):
         chosen += [pile.pop() for pile in piles if pile]
     chosen = chosen[:count]
-    chooser.shuffle(chosen)  # a run that stops half-way has some of every kind
+    chooser.shuffle(chosen)  # an interrupted run has some of every kind
     return chosen
 
 
@@ -223,13 +223,13 @@ class Judgement:
 
 
 def judge(question: Question, reply: Reply, _: Mapping[str, Indexed]) -> Judgement:
-    """Judge one answer; it failed where the request did."""
+    """Judge one answer; it is failed if the request failed."""
     is_answer = reply.status == 200 and isinstance(reply.body, dict)
     return judge_answer(question, read_answer(reply.body) if is_answer else None)
 
 
 def judge_answer(question: Question, answer: Answer | None) -> Judgement:
-    """Judge one answer, None for one that failed."""
+    """Judge one answer; None means that the request failed."""
     musts, in_truth = len(question.musts), len(question.documents)
     if answer is None or answer.status == "refused":
         refused = answer and judge_facts(answer, (), answerable=question.answerable)
@@ -308,7 +308,7 @@ def choose(options: argparse.Namespace) -> tuple[dict[str, Path], list[Question]
 
 
 def row(judgement: Judgement) -> dict[str, Any]:
-    """Return an answer and its judgement; nothing where the question has to stay untouched."""
+    """Return an answer and its judgement; nothing for a question of the untouched half."""
     question, answer = judgement.question, judgement.answer
     if question.untouched:
         return {}
@@ -328,7 +328,7 @@ def _written(pages: Iterable[Page]) -> list[str]:
 
 
 def add_figures(report: Report, judged: Sequence[Judgement]) -> None:
-    """Add the figures, the goals first."""
+    """Add the figures, beginning with those that have goals."""
 
     def share(
         metric: str, verdicts: Collection[Verdict], cases: Sequence[Judgement], goal: str | None = None

@@ -25,7 +25,7 @@ from infra.report import EVALUATION, Report
 
 T = TypeVar("T")
 _ANSWERABLE = 100
-# The collections of the index, and the sets that they come from.
+# The collections of the index, and their evaluation sets.
 _SETS = {"articles": "xquad", "filings": "financebench", "reports": "mmlongbench"}
 _HELD_ARTICLES = 7
 _HELD_COMPANIES = 2
@@ -155,7 +155,7 @@ def plan(folder: Path, answerable: int, unanswerable: int, seed: int) -> tuple[d
     gone = [_article(entry, Kind.ABSENT_ARTICLE) for entry in articles if entry["doc"] in held_out]
     unknown += _spread((q for q in gone if _lacks(pages, q)), unanswerable - len(unknown), chooser)
     questions = on_reports + absent + chosen + unknown[:unanswerable]
-    chooser.shuffle(questions)  # a run that stops half-way has some of every kind
+    chooser.shuffle(questions)  # an interrupted run has some of every kind
     return files, questions
 
 
@@ -180,13 +180,13 @@ def _article(entry: dict[str, Any], kind: Kind = Kind.ARTICLE) -> Question:
 def _filing(entry: dict[str, Any], kind: Kind = Kind.FILING) -> Question:
     pages = {page for evidence in entry["evidence"] for page in (evidence["page1"], evidence["best_page1"])}
     key = f"filings/{entry['doc']}.pdf"
-    # The authors had the filing at hand, so some questions do not name it.
+    # The authors of the set had the filing at hand, so some questions do not name it.
     restricted = key if kind is Kind.FILING else None
     return Question(entry["qid"], kind, entry["question"], entry["answer"], key, tuple(sorted(pages)), restricted)
 
 
 def _is_usable(entry: dict[str, Any]) -> bool:
-    """Whether text or a table answers the question of a report, or nothing does."""
+    """Return whether text or a table answers a report's question, or nothing does."""
     return bool(entry["unanswerable"] or entry["text_or_table_only"]) and not entry["doc_is_image_only"]
 
 
@@ -202,7 +202,7 @@ def _path_of(folder: Path, key: str) -> Path:
 
 
 def _spread(questions: Iterable[Question], count: int, chooser: random.Random) -> list[Question]:
-    """Return so many questions by chance, from each document in turn."""
+    """Return this many random questions, from each document in turn."""
     by_document: dict[str, list[Question]] = {}
     for question in questions:
         by_document.setdefault(question.key, []).append(question)
@@ -260,7 +260,7 @@ def _page_of(citation: Mapping[str, Any], index: Mapping[str, Indexed]) -> str |
 
 
 def _holds_answer(question: Question, citation: Mapping[str, Any], index: Mapping[str, Indexed]) -> bool:
-    """Whether the cited page has an article's answer, or is a page of the evidence."""
+    """Return whether the cited page has an article's answer, or is a page of the evidence."""
     page = _page_of(citation, index)
     if citation["document"] != question.key or page is None:
         return False
@@ -268,7 +268,7 @@ def _holds_answer(question: Question, citation: Mapping[str, Any], index: Mappin
 
 
 def _has_truth(question: Question, text: str) -> bool:
-    """Whether the answer has the truth's words or, for a filing whose truth has figures, one of them."""
+    """Return whether the answer has the truth's words or, for a filing whose truth has figures, one of them."""
     figures = {figure.replace(",", "") for figure in _FIGURE.findall(question.truth)}
     plain = _MARKER.sub("", text)
     if question.kind is Kind.FILING and figures:

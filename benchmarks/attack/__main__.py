@@ -1,7 +1,7 @@
 """``python -m benchmarks.attack`` (`make attack`): attack a running stack from outside, by HTTP, S3 and the CLI.
 
-Each row counts the attempts that the stack let through. The model host is scripted, so that an answer holds what
-an attacker wants it to say. `requests.toml` has the forged requests.
+Each row counts the attempts that succeeded. The model host is scripted, so that an answer contains what an
+attacker wants it to say. `requests.toml` has the forged requests.
 """
 
 import argparse

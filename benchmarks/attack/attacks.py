@@ -94,7 +94,7 @@ def identities(target: Target) -> Tries:
 
 
 def answer_ids(target: Target) -> Tries:
-    """Send one `x-request-id` twice: the second answer does not replace the first receipt."""
+    """Send one `x-request-id` twice: the second answer must not replace the first receipt."""
     chosen = "chosen-by-the-client"
     with target.client(**{"x-api-key": _prepare(target), "x-request-id": chosen}) as client:
         questions = ("When does the visitor centre of the dam open?", "Who opens the visitor centre?")
@@ -114,7 +114,7 @@ def answer_ids(target: Target) -> Tries:
 
 
 def malformed(target: Target) -> Tries:
-    """Send what is not HTTP as the API knows it: every refusal is a typed problem."""
+    """Send requests that are not valid HTTP for the API: every refusal must be a typed problem."""
     with target.client(**{"x-api-key": _prepare(target)}) as client:
         for content in _MALFORMED:
             response = client.post("/v1/query", content=content)
@@ -132,7 +132,7 @@ def _prepare(target: Target) -> str:
 
 
 def judge(attempt: str, response: Any, echoed: str = "") -> Try:
-    """Judge a response: it fails in a typed way or holds nothing of the other collection."""
+    """Judge a response: it fails with a typed problem, or contains nothing of the other collection."""
     leaks = [word for word in _THEIRS if word in response.text and word not in echoed]
     return Try(f"{attempt}: {response.status_code} tells {leaks}", bool(leaks) or response.status_code >= 500)
 
@@ -141,7 +141,7 @@ _WORD_CHARACTERS, _WORDS = 60, 70
 # Signs that a client would fetch, follow or run.
 _ACTIVE = ("](", "<a", "<img", "<script", "http://", "https://", "javascript:", "data:text", "<http")
 _CONTROLS = "\x1b[2J\x1b]0;owned\x07 \x9b31m \u202etxt\u2066 \U000e0041 \u200b\u200f \x00 \x08"
-# Without the words: docwell would remove an answer whose words no passage has.
+# Only the controls, without words: docwell would remove an answer whose words no passage has.
 _BARE_CONTROLS = "".join(character for character in _CONTROLS if not character.isprintable())
 _LANTERN = "The lantern of the pier is lit at dusk by the harbour office."
 
@@ -179,7 +179,7 @@ def hidden_text(target: Target) -> Tries:
 
 
 def links(target: Target) -> Tries:
-    """Index links and markup: an answer, whole or streamed or extractive, holds nothing active."""
+    """Index links and markup: no answer, whole, streamed or extractive, may contain active content."""
     answered = list[bool]()
     for number, link in enumerate(_REQUESTS["links"]):
         collection = f"links{number}"
@@ -195,7 +195,7 @@ def links(target: Target) -> Tries:
 
 
 def controls(target: Target) -> Tries:
-    """Put control characters in keys, titles and answers: no terminal and no log gets them."""
+    """Put control characters in keys, titles and answers: they must not reach a terminal or a log."""
     key = f"controls/na{_CONTROLS.replace(chr(0), '')}me.pdf"
     title = _CONTROLS.encode("utf-16").hex().encode()
     content = build.stream(b"BT /F 11 Tf 50 700 Td (%b) Tj ET" % _LANTERN.encode())
@@ -227,7 +227,7 @@ def judge_links(attempt: str, answer: str) -> Try:
 
 
 def shown(reply: Any) -> str:
-    """Return what a client shows: the answer, or the pieces of a stream and their answer."""
+    """Return the text that a client shows: the answer, or the pieces of a stream and their answer."""
     if reply.events:
         pieces = "".join(data.get("text", "") for name, data in reply.events if name == "token")
         return pieces + "".join(str(data.get("answer", "")) for name, data in reply.events if name == "answer")
@@ -250,7 +250,7 @@ _RACERS = 12
 
 
 def race(target: Target) -> Tries:
-    """Ask many questions at once with a quota for one: the overshoot is one request at most."""
+    """Ask many questions at once with a quota for one: at most one extra request may pass."""
     _prepare(target)
     for _ in range(target.times(5, 1)):
         principal, key = target.principal("--collections", "quotas")
@@ -267,7 +267,7 @@ def race(target: Target) -> Tries:
 
 
 def hang_up(target: Target) -> Tries:
-    """Hang up a stream after so many lines: the tokens are charged and the receipt is stored."""
+    """Close a stream after this many lines: the tokens must be charged and the receipt stored."""
     _prepare(target)
     target.host.say(_SAYS * 3, pace_s=0.02)
     for lines in (1, 4, 7, 12, 30)[: target.times(5, 3)]:
@@ -286,7 +286,7 @@ def hang_up(target: Target) -> Tries:
 
 
 def broken_answers(target: Target) -> Tries:
-    """Make the model host fail in mid-answer: what it had read is charged."""
+    """Make the model host fail during an answer: the tokens that it had read must be charged."""
     _prepare(target)
     failures = (Misdeed.CUT, Misdeed.ENDS_EARLY, Misdeed.ERROR_LINE)
     for misdeed in failures[: target.times(3, 1)]:
@@ -299,12 +299,12 @@ def broken_answers(target: Target) -> Tries:
                 target.host.behave(Misdeed.NONE)
             spent = _charged(target, principal)
             yield Try(f"{misdeed}, {fields or 'no fallback'}: {status}, {spent} tokens charged", spent == 0)
-            # The breaker of the model host must not hide the next failure.
+            # Wait: the breaker of the model host must not hide the next failure.
             time.sleep(0.2)
 
 
 def one_caller(attacked: Target) -> Tries:
-    """Hold many answers open with one key: others are still served.
+    """Hold many answers open with one key: other callers must still be served.
 
     The limit is one, because the stack runs two functions at once.
     """
@@ -363,7 +363,7 @@ _PREFLIGHT = {
 
 
 def foreign_origin(target: Target) -> Tries:
-    """Send every request as a page of another origin would, to every port."""
+    """Send every request to every port, as a page of another origin would."""
     for port in _ports(target):
         for method, path in _MACHINE:
             headers = {"Origin": _ORIGIN, "Content-Type": "text/plain"}
@@ -374,7 +374,7 @@ def foreign_origin(target: Target) -> Tries:
 
 
 def rebound_name(target: Target) -> Tries:
-    """Send requests under a name that an attacker made resolve to this machine."""
+    """Send requests under a name that an attacker resolves to this machine."""
     for port in _ports(target):
         for host in (_REBOUND, f"{_REBOUND}:{port}", f"localhost.{_REBOUND}:{port}"):
             for method, path in _MACHINE:
@@ -383,7 +383,7 @@ def rebound_name(target: Target) -> Tries:
 
 
 def aws_stand_in(target: Target) -> Tries:
-    """Use the AWS stand-in without its credentials, and use what docwell does not need."""
+    """Use the local AWS server without its credentials, and use services that docwell does not need."""
     port = _port(target.stack.aws_endpoint)
     for path in (*_REQUESTS["moto"], f"/{target.stack.bucket}?list-type=2"):
         for method in ("GET", "POST"):
@@ -422,7 +422,7 @@ def still_there(target: Target) -> Tries:
 
 
 def _listening(target: Target) -> set[tuple[str, int]]:
-    """Return address and port of every listening socket of the stack: this process supervises it."""
+    """Return address and port of every listening socket of the stack, whose supervisor is this process."""
     return {
         (connection.laddr.ip, connection.laddr.port)
         for process in psutil.Process(target.stack.pid).children(recursive=True)
@@ -445,7 +445,7 @@ def _port(url: str) -> int:
 def _send(
     port: int, method: str, path: str, host: str = "", headers: Mapping[str, str] | None = None
 ) -> tuple[int, str | None]:
-    """Return the status and the allowed origin; status 599 where the server broke the connection."""
+    """Return the status and the allowed origin; status 599 if the server broke the connection."""
     body = {"question": "Who owns this machine?", "model": "x", "messages": []}
     content = json.dumps(body) if method in {"POST", "PUT"} else None
     fields = {"Host": host or f"{HOST}:{port}", **(headers or {})}
@@ -458,7 +458,7 @@ def _send(
 
 
 def _session(target: Target, key: str, secret: str) -> Callable[[str], Any]:
-    """Return a maker of the AWS stand-in's clients with these credentials, without retries."""
+    """Return a factory of clients of the local AWS server with these credentials, without retries."""
     session: Any = boto3.Session(key, secret, region_name=target.stack.region)
     limits = Config(retries={"total_max_attempts": 1}, read_timeout=5)
     return lambda service: session.client(service, endpoint_url=target.stack.aws_endpoint, config=limits)

@@ -1,4 +1,4 @@
-"""The stack under attack: its doors, its model host, and principals with quotas."""
+"""The stack under attack: its API and bucket, its model host, and principals with quotas."""
 
 import json
 import os
@@ -24,7 +24,7 @@ _TIMEOUT_S = 60.0
 
 
 class Try(NamedTuple):
-    """One attempt of an attack. It is a breach when the stack let it through."""
+    """One attempt of an attack. It is a breach if it succeeded."""
 
     text: str
     breach: bool
@@ -62,7 +62,7 @@ class Target:
         """Make a principal with the CLI. Return its id and its API key."""
         self._principals += 1
         added = json.loads(self._cli("principals", "add", f"attacker-{self._principals}", *flags, "--json"))
-        # The gateway may have read its keys a moment ago.
+        # Wait: the gateway may have cached its keys a moment ago.
         time.sleep(1.2)
         return added["id"], added["api_key"]
 

@@ -1,4 +1,4 @@
-"""Answers that are right or wrong by some passages: the cases that the checks of answers are measured on.
+"""Answers that are right or wrong for given passages: the cases that measure the checks of answers.
 
 Two files beside this module state made-up passages. A group begins with `== its name`. Then come its passages,
 each from `[1]` on, and its questions (`?`). Below each question are right answers (`+ kind | answer`) and wrong
@@ -24,7 +24,7 @@ _BEGINNING = re.compile(
 )
 # All passages have the same score, so that no rule can use their rank.
 _SCORE = 0.5
-# An article's question comes with this many paragraphs of other articles.
+# A question of an article gets this many paragraphs of other articles too.
 _OTHER_PARAGRAPHS = 3
 _SEED = 7
 _COPIED = 200
@@ -73,7 +73,7 @@ def _claim(row: Mapping[str, Any]) -> Case:
 
 
 def _of_careful_reader() -> list[Case]:
-    """Return the answers of a careful reader to docwell's prompts: all are right."""
+    """Return the answers that a careful reader gave to docwell's prompts: all are right."""
     rows = json.loads((EVALUATION / "claims" / "reader_dev.json").read_text(encoding="utf-8"))
     return [
         Case("", _numbered(row["passages"]), row["question"], row["answer"], "reader", right=True)
@@ -111,7 +111,7 @@ def _figures_of_articles() -> list[Case]:
 
 
 def _copied_from_articles() -> list[Case]:
-    """Return, for each of some questions, the sentence of its paragraph that has the answer: all are right."""
+    """Return, for some questions, the sentence of the paragraph that has the answer: all are right."""
     draw = random.Random(_SEED)
     rows = json.loads((EVALUATION / "xquad" / "questions_en_dev.json").read_text(encoding="utf-8"))
     paragraphs = list(dict.fromkeys(row["context"] for row in rows))
@@ -126,14 +126,14 @@ def _copied_from_articles() -> list[Case]:
     return pairs
 
 
-# The development sets: the rules were chosen with their errors in sight.
+# The development sets: the rules were chosen by looking at their errors.
 DEVELOPMENT: Mapping[str, Callable[[], Sequence[Case]]] = {
     "claims about documents": lambda: _claims("claims_own_dev.jsonl"),
     "answers of a careful reader": _of_careful_reader,
     "made-up claims, first file": lambda: cases("first"),
     "made-up claims, second file": lambda: cases("second"),
 }
-# No rule was chosen on these.
+# The sets that no rule was chosen on.
 UNTOUCHED: Mapping[str, Callable[[], Sequence[Case]]] = {
     "cells of tables": lambda: _claims("tables_auto_dev.jsonl"),
     "figures of articles": _figures_of_articles,

@@ -1,4 +1,4 @@
-"""The ingest function: SQS messages, most of them S3 notifications, and those that died with their workers."""
+"""The ingest function: handles SQS messages, most of them S3 notifications, and dead letters."""
 
 from __future__ import annotations
 

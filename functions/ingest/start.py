@@ -1,4 +1,4 @@
-"""The entry point of the image: load the model and start the fork server beside the imports of the handler.
+"""The entry point of the image: load the model and start the fork server while the handler is imported.
 
 Lambda imports it, so it does its work at the import.
 """
@@ -15,8 +15,8 @@ from docwell.garbage import uncollected
 from docwell.wiring.ingest import begin
 
 with uncollected():
-    # An error is raised again for each message, which is then delivered again soon. One here would hide messages
-    # for the queue's visibility timeout.
+    # Each message raises the error again, and is then redelivered soon. An error here would hide messages for the
+    # queue's visibility timeout.
     with suppress(Exception):
         begin()
     handler = import_module("handler").handler

@@ -9,7 +9,7 @@ from docwell.http.streaming import StreamedResponse
 from docwell.observability import logger, metrics, record_cold_start, tracer
 from docwell.wiring import query as wiring
 
-# docwell.http.streaming_runtime calls this before the first event: SnapStart's snapshot holds what it makes.
+# docwell.http.streaming_runtime calls it before the first event, so that SnapStart's snapshot has its results.
 prepare = wiring.prepare_query
 
 

@@ -20,7 +20,7 @@ from docwell.wiring import reconcile as wiring
 @tracer.capture_lambda_handler(capture_response=False)
 @metrics.log_metrics(raise_on_empty_metrics=False)
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
-    """Do what the event asks for, and return what `docwell reconcile`, `reindex` or `erase` prints."""
+    """Run the event's action, and return the data that `docwell reconcile`, `reindex` or `erase` prints."""
     record_cold_start()
 
     def remaining_s() -> float:
@@ -37,6 +37,6 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
         wiring.reindex().tidy(remaining_s)
         if complete:
             record_drift({kind: sum(report.drift[kind] for report in reports) for kind in Drift})
-            record_documents(reports[0].documents)  # the active pipeline; one that is being built comes after it
+            record_documents(reports[0].documents)  # the first report is of the active pipeline
     logger.info("reconciled", extra={"reports": [asdict(report) | {"found": None} for report in reports]})
     return {"complete": complete, "pipelines": [asdict(report) for report in reports]}

@@ -344,7 +344,7 @@ class LedgerMirror(TableMirror):
     """The ledger. Its queue is empty after a restart."""
 
     def mended(self, item: Item) -> Item:
-        """Return the row without lease and dispatch, because their messages are lost."""
+        """Return the row without its lease and dispatch: their messages are lost."""
         changed: Item = {}
         if "lease_expires" in item:  # the fence stops a worker that still holds the lease
             changed["lease_expires"] = {"N": "0"}

@@ -66,7 +66,7 @@ class Proxy:
                 chroma_writer.close()
 
     async def _answer(self, head: bytes) -> bytes | None:
-        """Return the proxy's answer, or None for a request of Chroma."""
+        """Return the proxy's answer; None for a request to pass on to Chroma."""
         first, *lines = head.decode("latin-1").split("\r\n")
         pairs = [line.partition(":") for line in lines if line]
         headers = Headers(
@@ -101,7 +101,7 @@ def _http(status: str, body: bytes) -> bytes:
 
 
 def _hidden_address() -> str:
-    """Return a random loopback address, where the system has several. A page cannot guess it."""
+    """Return a random loopback address if the system has several. A web page cannot guess it."""
     if sys.platform != "linux":
         return HOST
     return "127." + ".".join(str(1 + secrets.randbelow(254)) for _ in range(3))

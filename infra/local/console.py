@@ -21,7 +21,7 @@ from infra.local.keys import append_private, private_folder
 from infra.local.names import ERROR, NOTICE, WARNING
 
 COLOURS = ["cyan", "magenta", "blue", "green", "yellow", "bright_cyan"]
-# At its next start, a part with a larger log begins a new file and keeps one old file.
+# A part with a larger log starts a new file at its next start, and keeps one old file.
 MAX_LOG_BYTES = 10 * 1024 * 1024
 
 _TROUBLE = re.compile(r"\b(error|warn(ing)?|exception|panic(ked)?|fatal)\b", re.IGNORECASE)
@@ -57,7 +57,7 @@ def _from_json(line: str) -> tuple[str, str] | None:
 
 
 def _news(record: dict[str, Any]) -> tuple[str, str] | None:
-    """Return a question or an upload, or the news of a document: ingest's line about a message that changed it."""
+    """Return a question, an upload, or the news of a document, from ingest's line about its message."""
     if str(record.get("message")).startswith("POST "):
         return record["message"], ""
     pages, reason, outcome = (record.get(name) for name in ("pages", "reason", "outcome"))
@@ -75,7 +75,7 @@ def _news(record: dict[str, Any]) -> tuple[str, str] | None:
 
 
 def _one_line(text: str) -> str:
-    """Return the text without what drives a terminal. A key, or a value in JSON, may hold line breaks."""
+    """Return the text without characters that control a terminal. A key or a JSON value may hold line breaks."""
     return strip_invisible(text).replace("\n", " ")
 
 
@@ -113,7 +113,7 @@ class StackConsole:
     def line(self, part: str, line: str) -> None:
         """Log one line of a part's output, and show it if it matters. Ignore a full disk and a closed terminal."""
         line = _one_line(line)
-        # A part whose lines are not read any more stops. rich exits when the reader of a pipe has gone.
+        # Keep reading: a part stops when its lines are not read. rich exits when the reader of a pipe has gone.
         with suppress(OSError), self._lock, append_private(self.log_path(part)) as file:
             file.write(line + "\n")
         shown = (line, "") if self._verbose else worth_showing(line)

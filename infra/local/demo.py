@@ -34,10 +34,10 @@ OVERVIEW: dict[str, Any] = {
     "phrase": "Working rules for teams that put models and language models into production",
     "facts": ["language models into production", "January 2026"],
 }
-# Documents that are no PDF, one of each kind. A list needs no model.
+# Documents of other kinds than PDF, one of each kind. A list needs no model.
 FORMATS = "pump-station"
 MENTIONED = {"question": 'Which documents mention "pump P-204"?', "collection": FORMATS, "mode": Mode.LIST}
-# The demo asks about so many documents of examples/questions.json. Tests use the whole file.
+# The number of documents from examples/questions.json that the demo asks about. Tests use the whole file.
 SHOWN = 3
 INGEST_TIMEOUT_S = 300.0
 QUOTED_CHARACTERS = 240
@@ -141,13 +141,13 @@ def own_milliseconds(client: httpx.Client) -> Iterator[float]:
 
 
 def lacking(answer: dict[str, Any], facts: Sequence[str]) -> list[str]:
-    """Return the facts that an answer does not state: words and figures, in any case and spacing."""
-    # An overview in the document's own sentences has no cause to excuse.
+    """Return the facts that an answer lacks: words and figures, in any case and spacing."""
+    # An overview in the document's own sentences needs no apology.
     is_overview = answer["status"] == AnswerStatus.EXTRACTIVE and answer.get("fallback_reason") is None
     if answer["status"] != AnswerStatus.ANSWERED and not is_overview:
         return list(facts)
     text = " ".join(answer["answer"].casefold().split())
-    # "2 hours" does not stand in "52 hours".
+    # Match whole words: "2 hours" is not in "52 hours".
     return [fact for fact in facts if not re.search(rf"(?<!\w){re.escape(fact.casefold())}(?!\w)", text)]
 
 

@@ -1,4 +1,4 @@
-"""Metrics of the local stack's own parts, as the AWS services in their place publish them."""
+"""Metrics of the local stack's own parts, in the form of the AWS services that they replace."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 
 from runtime.emf import metric_line, print_line
 
-# As often as AWS publishes most of these metrics.
+# AWS publishes most of these metrics this often.
 EVERY_S = 60.0
 
 

@@ -1,4 +1,4 @@
-"""The local stack's HTTP side: the runtime's gateway, and what AWS offers beside it.
+"""The local stack's HTTP side: the runtime's gateway, and the AWS services around it.
 
 ``python -m infra.local.gateway --port 8080``
 
@@ -78,7 +78,7 @@ class Gateway(gateway.Gateway):
         return response
 
     def added_headers(self, request: Request) -> dict[str, str]:
-        """Return the console's address, to which answers in other programs link."""
+        """Return the header with the console's address, to which answers in other programs link."""
         return {ORIGIN_HEADER: f"{request.url.scheme}://{request.url.netloc}"}
 
 
@@ -148,17 +148,17 @@ def scheduled(pool: FunctionPool, every_s: float) -> None:
         try:
             pool.invoke({"action": "reconcile"})
         except FunctionBusy:
-            continue  # a user's call is running
+            continue  # skip: a user's call is running
         except FunctionError as error:
             print_line(f"{ERROR}reconcile: {error}")
 
 
-# Without Origin, which names the gateway; the gateway's guard has checked it.
+# Do not forward Origin: it names the gateway, whose guard has already checked it.
 _SENT = ("range", "content-type", "content-length", "if-range")
 _RETURNED = ("content-type", "content-length", "content-range", "accept-ranges", "etag", "content-disposition")
-# Seconds without progress, so that an upload of any size may take its time.
+# Seconds without progress, not in all: an upload may be of any size.
 _TIMEOUT = httpx.Timeout(30.0, connect=2.0)
-# An upload comes from anywhere: it must not run as a page of the gateway's origin.
+# An upload may come from anyone: it must not run as a page of the gateway's origin.
 _HEADERS = {"x-content-type-options": "nosniff", "content-security-policy": "sandbox; default-src 'none'"}
 
 

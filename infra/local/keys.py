@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _FILE = "keys.json"
-# A data folder has this file.
+# Each data folder has this file.
 LOCK = "stack.lock"
 
 

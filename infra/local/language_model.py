@@ -19,10 +19,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 # llama.cpp notices a closed connection between two batches: 64 tokens take a 1.5B model about 1 s on 2 cores.
-# Larger batches read a prompt no faster there (65 tokens/s; 60 with 128 and 41 with 512).
+# Larger batches are not faster there (65 tokens/s; 60 with 128 and 41 with 512).
 BATCH_TOKENS = 64
-# Prompts take turns (an answer, the rewriting of a follow-up); their fixed parts stay read. A token takes 28 kB
-# with a 1.5B model, so this holds about nine prompts of 1,000 tokens.
+# Prompts alternate (an answer, the rewriting of a follow-up); the cache keeps their fixed parts. A token takes 28
+# kB with a 1.5B model, so it holds about nine prompts of 1,000 tokens.
 CACHE_MIB = 256
 # The product's default `keep_alive`. llama.cpp loads the model again at the next request.
 IDLE_S = 30 * 60
@@ -54,7 +54,7 @@ class LanguageModel:
         self._threads = threads
         self._turn = asyncio.Lock()
         self._load(num_ctx)
-        # About 1 s a GB, so start before a client asks for it.
+        # Hashing takes about 1 s per GB, so start before a client asks for it.
         self._sha256 = ThreadPoolExecutor(1).submit(_sha256, path)
 
     async def sha256(self) -> str:
@@ -86,8 +86,8 @@ class LanguageModel:
 
     async def _events(self, body: dict[str, Any]) -> AsyncGenerator[dict[str, Any], None]:
         """Yield llama.cpp's server-sent events, which follow OpenAI's protocol."""
-        # No limit on reading: a long prompt is silent for minutes, and the caller has a deadline.
-        # llama.cpp closes idle connections without notice, so each request opens its own.
+        # No read timeout: a long prompt gives no output for minutes, and the caller has a deadline. llama.cpp
+        # closes idle connections without notice, so each request opens a new one.
         timeout = httpx.Timeout(10.0, read=None)
         url = f"{self._server.listening_address}/v1/chat/completions"
         try:
@@ -123,7 +123,7 @@ class LanguageModel:
         params.hostnames = ["127.0.0.1"]
         params.port = 0
         params.ui = params.endpoint_slots = params.endpoint_props = False
-        self._server: Any = None  # frees the memory before the next load
+        self._server: Any = None  # free the memory before the next load
         try:
             self._server = xllamacpp.Server(params)
         except RuntimeError as error:

@@ -2,9 +2,9 @@
 
 ``python -m infra.local.ledger_events --data DIR``, with the webhook's address and secret in the environment.
 
-moto's DynamoDB streams die with their process, and keep every change in memory. So this reads the ledger's copy on
-disk, and keeps what it has still to send in a file: no crash loses an event. It misses only an outcome that
-another one replaces within the half second before the copy is written.
+moto's DynamoDB streams die with their process, and keep every change in memory. So this program reads the ledger's
+copy on disk, and stores unsent events in a file: no crash loses an event. It misses only an outcome that another
+one replaces within the half second before the copy is written.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ from runtime.poller import MAX_BACK_OFF_S, failed_ids
 from runtime.process import end_with_any_thread
 
 HANDLER = "functions.events.handler.handler"
-# As DynamoDB streams and EventBridge do.
+# DynamoDB streams and EventBridge also keep events for a day.
 MAX_AGE_S = 24 * 3600
-# The copy of the ledger is as old at most: `infra.local.aws_mirror.TableMirror`.
+# The largest age of the ledger's copy: `infra.local.aws_mirror.TableMirror`.
 POLL_S = 0.5
 # As in infra/events.yaml.
 TIMEOUT_S = 60.0
@@ -120,7 +120,7 @@ class Outbox:
 
 
 def step(outbox: Outbox, invoke: Callable[[dict[str, Any]], Any]) -> None:
-    """Collect and send outcomes, on a full disk too: a restart then sends again what could not be noted."""
+    """Collect and send outcomes, even on a full disk: a restart then repeats those that it could not note."""
     for call in (outbox.collect, lambda: outbox.send(invoke)):
         try:
             call()

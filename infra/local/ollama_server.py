@@ -161,7 +161,7 @@ def application(name: str, path: Path, model: LanguageModel, num_ctx: int) -> St
 
     async def show(request: Request) -> Response:
         check(ShowRequest.model_validate_json(await request.body()).model)
-        # llama.cpp does not report the architecture, so its own name takes that place.
+        # llama.cpp does not report the architecture, so send its own name.
         info = {"general.architecture": "llama.cpp", "llama.cpp.context_length": model.context_length}
         return JSONResponse({"model_info": info, "capabilities": ["completion"]})
 
@@ -214,8 +214,8 @@ def main() -> None:
     config = uvicorn.Config(
         app, log_config=None, access_log=False, log_level="warning", timeout_graceful_shutdown=2
     )
-    # uvicorn raises the signal again when it has shut down.
-    # llama.cpp crashes when it is freed during an answer, so exit without freeing it.
+    # uvicorn raises the signal again after its shutdown. llama.cpp crashes when it is freed during an answer, so
+    # exit without freeing it.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: os._exit(0))
     uvicorn.Server(config).run(sockets=[listener])

@@ -16,7 +16,7 @@ def free_port(preferred: int = 0, used: set[int] | None = None, host: str = name
         if port and port in used:
             continue
         with socket.socket() as probe:
-            # As servers do: a port whose last connections are closing counts as free.
+            # Set this as servers do: a port whose last connections are closing counts as free.
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
                 probe.bind((host, port))
@@ -31,7 +31,7 @@ def free_port(preferred: int = 0, used: set[int] | None = None, host: str = name
 def answers(url: str, timeout_s: float = 1.0, body: str | None = None) -> bool:
     """Return whether a GET gives 200, with this `body` if one is given."""
     try:
-        # Ignore the user's proxy between parts of one machine.
+        # Ignore the user's proxy: the parts are on one machine.
         answer = httpx.get(url, timeout=timeout_s, trust_env=False)
     except httpx.HTTPError:
         return False

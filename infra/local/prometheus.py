@@ -75,7 +75,7 @@ def prometheus_command(metrics: str, address: str, folder: Path, scrape_s: int =
         f"--storage.tsdb.path={folder / 'data'}",
         f"--storage.tsdb.retention.size={_MAX_DISK}",
         f"--web.listen-address={address.removeprefix('http://')}",
-        # By default, pages of every origin may read the answers.
+        # By default, Prometheus lets pages of every origin read its answers.
         f"--web.cors.origin={address}",
         "--log.level=error",
     ]

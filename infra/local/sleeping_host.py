@@ -2,8 +2,8 @@
 
 ``python -m infra.local.sleeping_host --model NAME=FILE --port 11435 --idle-s 1200``
 
-Like a load balancer without hosts, it answers 503 with a page of HTML while the server sleeps. A question starts
-it, and checks of its health do not: in AWS the query function's metric tells them apart, here the path does. After
+Like a load balancer without hosts, it answers 503 with an HTML page while the server sleeps. A question starts the
+server, but a health check does not: in AWS the query function's metric tells them apart, here the path. After
 `idle-s` seconds without a question the server stops, which frees its memory.
 """
 
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from starlette.types import Receive, Scope, Send
 
 QUESTIONS = frozenset({"/api/chat", "/api/generate"})
-# As an ALB answers for an empty target group.
+# The answer of an ALB for an empty target group.
 NO_HOST_PAGE = "<html>\r\n<head><title>503 Service Temporarily Unavailable</title></head>\r\n</html>\r\n"
 _TICK_S = 0.2
 _STOP_S = 3.0
@@ -64,7 +64,7 @@ class SleepingHost:
 
     @property
     def url(self) -> str | None:
-        """The URL of the server, None while it sleeps or starts."""
+        """The URL of the server; None while it sleeps or starts."""
         return self._url if self._ready else None
 
     def ask(self) -> None:
@@ -77,7 +77,7 @@ class SleepingHost:
             print_model_hosts(desired=1, serving=0)
 
     def tick(self) -> None:
-        """Look whether the server answers, has ended, or is idle."""
+        """Check whether the server answers, has ended, or is idle."""
         child = self._child
         if child is None:
             return

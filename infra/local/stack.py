@@ -32,9 +32,9 @@ from runtime.guard import READY_PATH
 from runtime.settings import problems_of
 
 MODEL_DIR = names.ROOT / "layers" / "embedder" / "model"
-# Two cores read a prompt of 1,300 tokens in about 15 s, or in 80 s while ingest runs at the same time.
+# Two cores read a prompt of 1,300 tokens in about 15 s, or in 80 s while ingest runs.
 DEADLINE_S = 170
-# For the model on this machine's processor, unless the user sets them: a short prompt, and no price.
+# Defaults for a model on this machine's processor: a short prompt, and no price.
 OWN_MODEL = {
     "DOCWELL_PASSAGE_TOKENS": "350",
     "DOCWELL_PRICES": str(Path(__file__).with_name("prices.json")),
@@ -110,7 +110,7 @@ class Part:
     name: str
     command: list[str]
     environment: Mapping[str, str]
-    # Ready when this URL answers 200 with `body`, or without one when the part prints `ready_line`.
+    # The part is ready when this URL answers 200 with `body`; without a URL, when it prints `ready_line`.
     url: str | None = None
     body: str | None = None
     ready_line: str | None = None
@@ -136,16 +136,16 @@ class StackOptions:
     # Workers share the ranges of long documents. More than two gain little: Chroma needs the processor too.
     ingest_workers: int = min(2, os.cpu_count() or 1)
     ingest_timeout_s: float = 900.0
-    # Minutes without a question after which the model server sleeps, as with OllamaHosts=0,1. 0: never.
+    # The model server sleeps after this many minutes without a question, as with OllamaHosts=0,1. 0: never.
     sleep_minutes: float = 0.0
-    # Questions that may wait for an environment; the next one gets 429.
+    # The questions that may wait for an environment; the next one gets 429.
     query_waiting: int = 16
     # Run Prometheus too.
     observe: bool = False
 
 
 def outside_ollama(model: str) -> str | None:
-    """Return the URL of the Ollama on OLLAMA_HOST when it answers and has the model, else None."""
+    """Return the URL of the Ollama on OLLAMA_HOST if it answers and has the model, else None."""
     host = os.environ.get("OLLAMA_HOST", "").strip().rstrip("/")
     if not host:
         return None
@@ -155,7 +155,7 @@ def outside_ollama(model: str) -> str | None:
         if parts.port is None and parts.scheme == "http":
             url = parts._replace(netloc=f"{parts.netloc}:11434").geturl()
         url = url.replace("//0.0.0.0", f"//{names.HOST}")
-        # As the functions, which get no proxy of the user's.
+        # Without the user's proxy, as for the functions.
         tags = httpx.get(f"{url}/api/tags", timeout=3, trust_env=False).raise_for_status().json()
         listed = {entry["name"] for entry in tags["models"]}
     except (httpx.HTTPError, httpx.InvalidURL, ValueError, KeyError, TypeError):
@@ -282,7 +282,7 @@ def _served(name: str, module: str, url: str, stack: Stack, environment: Mapping
 
 
 def _aws(stack: Stack) -> Part:
-    # In the environment, which other users of the machine cannot read, unlike arguments.
+    # Pass keys in the environment: other users of the machine can read arguments, but not the environment.
     keys = {
         "AWS_ACCESS_KEY_ID": stack.access_key,
         "AWS_SECRET_ACCESS_KEY": stack.secret_key,
@@ -345,7 +345,7 @@ def _ingest(stack: Stack, options: StackOptions) -> Part:
         "DOCWELL_HEALTH_PORT": "0",
         "DOCWELL_PROCESSES": str(options.ingest_workers),
         "DOCWELL_TIMEOUT_S": str(options.ingest_timeout_s),
-        "DOCWELL_GRACE_S": "1",  # Ctrl-C waits for no document
+        "DOCWELL_GRACE_S": "1",  # Ctrl-C does not wait for documents
     }
     environment = base_environment({**function_variables(stack, "ingest"), **settings, **options.environment})
     command = [sys.executable, "-m", "runtime", "ingest", "--handler", options.ingest_handler]

@@ -36,9 +36,9 @@ MAX_RESTARTS = 5
 RESTART_WINDOW_S = 60.0
 # The pause before the first restart. It doubles with each restart within the window.
 FIRST_PAUSE_S = 0.25
-# Lines to show of a part that failed.
+# The last lines to show of a part that failed.
 SHOWN_LINES = 8
-# For all parts together; then the supervisor kills the rest.
+# The time for all parts to stop; then the supervisor kills the rest.
 STOP_S = 8.0
 # Two stacks that start at once choose the same free ports; the second then chooses again.
 _STARTS = 5
@@ -86,7 +86,7 @@ class Supervisor:
         self._stopping = threading.Event()
 
     def start(self) -> None:
-        """Start every part when its predecessors are ready. Raises `StackFailed` and leaves nothing running."""
+        """Start every part when its predecessors are ready. Raises `StackFailed`, and then stops all parts."""
         try:
             waiting = dict(self._running)
             ready: set[str] = set()
@@ -261,7 +261,7 @@ def running_stack(data: Path, model: str = StackOptions.model, port: int = 0, **
             try:
                 supervisor.watch()
             except StackFailed as failure:
-                # The caller's next request fails, and this file says why.
+                # The caller's next request fails; this file has the reason.
                 (console.logs / "supervisor.log").write_text(f"{failure}\n", encoding="utf-8")
 
         threading.Thread(target=watch, daemon=True).start()
@@ -298,13 +298,13 @@ def with_old_index(options: StackOptions, say: Callable[[str], None]) -> StackOp
 def _pipeline_of(ledger: Path, current: str) -> str | None:
     """Return the fingerprint of the index that answers, or None without documents.
 
-    Where the facts name none, that is the wanted one if it has documents: an older one is left of another release.
+    If no fact names it, it is the wanted one if that has documents: an older index is left from another release.
     """
     try:
         rows = json.loads(ledger.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
-    rows = [row for row in rows if "pipeline" in row]  # as the AWS server, which skips rows of an older docwell
+    rows = [row for row in rows if "pipeline" in row]  # the AWS server also skips rows of an older docwell
     used: Counter[str] = Counter(row["pipeline"]["S"] for row in rows if row["pipeline"]["S"] != _STATE)
     facts = {row["document"]["S"]: row for row in rows if row["pipeline"]["S"] == _STATE}
     values = facts.get(ACTIVE_PIPELINE, {}).get("values", {}).get("M", {})

@@ -1,4 +1,4 @@
-"""``python -m infra.release COMMAND``: pin, describe and scan what a release takes from others, and deploy it."""
+"""``python -m infra.release COMMAND``: pin, describe and scan a release's dependencies, and deploy it."""
 
 from __future__ import annotations
 

@@ -26,13 +26,13 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
 PAGE, CONFIGURATION = "index.html", "config.json"
-# A file whose path has the release's digest never changes.
+# A path contains the release's digest, so its file never changes.
 IMMUTABLE = "public, max-age=31536000, immutable"
 _FOLDER = re.compile(r'"([0-9a-f]{16})/')
 _REFERENCE = re.compile(r'(?<=href=")[^"]+|(?<=src=")[^"]+')
 # The name of the console's rule among the bucket's CORS rules.
 RULE = "console"
-# pdf.js reads these headers of an answer to a range.
+# pdf.js reads these headers of an answer to a range request.
 _EXPOSED = ["Content-Range", "Accept-Ranges", "Content-Length", "ETag"]
 
 
@@ -42,7 +42,7 @@ class ConsoleError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class File:
-    """A file of the console as the bucket has it."""
+    """A file of the console, as stored in the bucket."""
 
     key: str
     body: bytes
@@ -61,7 +61,7 @@ def publish(stack: str, parameters: Mapping[str, str]) -> str | None:
             parameter["ParameterKey"]: parameter["ParameterValue"] for parameter in described.get("Parameters", [])
         }.get("Release")
         outputs = {output["OutputKey"]: output["OutputValue"] for output in described.get("Outputs", [])}
-        # A change set that was not executed, or a stack that has only that.
+        # A change set was not executed, or the stack has nothing else.
         if release != parameters["Release"] or "Bucket" not in outputs:
             return None
         s3 = boto3.client("s3")
@@ -101,10 +101,10 @@ def configuration_of(parameters: Mapping[str, str]) -> dict[str, Any]:
 
 
 def allow(s3: S3Client, bucket: str, origin: str | None) -> None:
-    """Let pages of the console use the documents bucket, and stop those of an earlier address.
+    """Let pages of the console use the documents bucket, but not those of an earlier address.
 
-    Rules of other names stay, after the console's: S3 takes the first that fits a request. Without a console, its
-    rule goes.
+    Keep rules with other names after the console's: S3 uses the first that fits a request. Without a console,
+    remove its rule.
     """
     try:
         current = s3.get_bucket_cors(Bucket=bucket)["CORSRules"]
@@ -123,7 +123,7 @@ def allow(s3: S3Client, bucket: str, origin: str | None) -> None:
 def cors_rule(origin: str) -> dict[str, Any]:
     """Return the rule by which pages of the console upload to the documents bucket and read it by ranges.
 
-    No template can have it: the distribution with the origin is created after the API, and that after the bucket.
+    No template can contain it: the distribution is created after the API, and the API after the bucket.
     """
     return {
         "ID": RULE,
@@ -138,7 +138,7 @@ def cors_rule(origin: str) -> dict[str, Any]:
 def upload(s3: S3Client, bucket: str, new: list[File]) -> None:
     """Write the files in order, and delete the files of all releases but this one and the previous.
 
-    The same release again deletes nothing: pages of the previous one may still be open.
+    Publishing the same release again deletes nothing: pages of the previous one may still be open.
     """
     folders, live = {_folder(file.key) for file in new}, _live_folders(s3, bucket)
     for file in new:
@@ -161,7 +161,7 @@ def _folder(key: str) -> str:
 
 
 def _live_folders(s3: S3Client, bucket: str) -> set[str]:
-    """Return the folders that the published page names, none before the first release."""
+    """Return the folders that the published page names; none before the first release."""
     try:
         page = s3.get_object(Bucket=bucket, Key=PAGE)["Body"].read().decode("utf-8")
     except s3.exceptions.NoSuchKey:

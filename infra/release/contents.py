@@ -29,7 +29,7 @@ NOTICE = ROOT / "NOTICE"
 TOOLS = ROOT / ".venv-release"
 
 _SPEC = "1.6"
-# Lambda's Python on x86_64. On ARM the ingest function has onnxruntime in place of OpenVINO; both are listed.
+# Lambda's Python on x86_64. On ARM the ingest function has onnxruntime in place of OpenVINO, so list both.
 _LAMBDA = {
     "python_version": "3.13",
     "python_full_version": "3.13.0",
@@ -60,7 +60,7 @@ def write_sbom(name: str) -> Path:
 
 
 def audit() -> None:
-    """Look for known vulnerabilities in every hash-pinned lock. Raises `StepError`, also without a connection."""
+    """Search every hash-pinned lock for known vulnerabilities. Raises `StepError`, also without a connection."""
     environment(TOOLS, ROOT / "requirements" / "release.txt")
     locks = [
         *LOCKS.values(),

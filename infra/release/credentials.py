@@ -1,4 +1,4 @@
-"""The secrets of the proxies before Chroma and Ollama (infra/proxy.yaml): made before a deployment, and rotated.
+"""Create and rotate the secrets of the proxies before Chroma and Ollama (infra/proxy.yaml).
 
 `STACK/token` has the `token` and the `certificates` that the functions trust. `STACK/pair` has the
 `certificate` and its `key`, and in `balancer` the ARN of their copy in ACM, which the load balancer uses.
@@ -27,9 +27,9 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-# Only the stack's functions trust the pair, and a rotation replaces it, so it may be valid for long.
+# Only the stack's functions trust the pair, and a rotation replaces it, so a long validity is safe.
 _VALID = timedelta(days=3650)
-# Clocks of new servers may be behind.
+# Clocks of new servers may be late.
 _BEFORE = timedelta(days=1)
 # How often a server reads the secrets: the timer of infra/proxy.yaml.
 SERVERS_READ_S = 300.0
@@ -88,7 +88,7 @@ class ServerSecrets:
     """The secrets of one stack. Every method raises `SecretsError` for an error of AWS."""
 
     def __init__(self, stack: str, pause: Callable[[float], None] = time.sleep) -> None:
-        """Call nothing yet."""
+        """Make no call yet."""
         self._stack, self._pause = stack, pause
         self._token, self._pair = f"{stack}/token", f"{stack}/pair"
         self._secrets, self._acm = boto3.client("secretsmanager"), boto3.client("acm")
@@ -108,7 +108,7 @@ class ServerSecrets:
         """Replace the token and the pair while the stack answers, in about 18 minutes.
 
         First the servers accept the new token too. Then the functions use it, and trust the new pair. Last the
-        servers and the load balancer take the pair.
+        servers and the load balancer use the new pair.
         """
         with _step_errors(self._stack):
             pair = self._read(self._pair)

@@ -1,7 +1,7 @@
 """Deploy one profile: its parameters, the digest that names the release, and the list of changes.
 
-A deployment names every parameter. SAM would keep the previous value of any other, so neither a new default of
-template.yaml nor a line removed from a profile would arrive.
+A deployment sets every parameter. SAM would keep the previous value of others, so a new default in template.yaml,
+or a line removed from a profile, would have no effect.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def parameters(profile: str, build: Path = BUILD) -> dict[str, str]:
 
 
 def problems_of(chosen: Mapping[str, str], declared: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
-    """Yield a line for each parameter that the template does not take, or not with this value."""
+    """Yield a line for each parameter that the template lacks, or whose value it does not allow."""
     for name, value in sorted(chosen.items()):
         if name not in declared:
             yield f"template.yaml takes no {name}"
@@ -62,7 +62,7 @@ def profile_parameters(profile: str) -> dict[str, str]:
 
 
 def _text(value: object, name: str) -> str:
-    """Return a value of TOML as CloudFormation takes it. Raises `StepError`."""
+    """Return a TOML value in CloudFormation's form. Raises `StepError`."""
     match value:
         case bool():
             return str(value).lower()
@@ -113,7 +113,7 @@ def changes(before: Mapping[str, str] | None, values: Mapping[str, str]) -> list
 
 
 def refusal(profile: str, before: Mapping[str, str], after: Mapping[str, str]) -> str:
-    """Return why a stack cannot change from its parameters to others, empty where it can."""
+    """Return why a stack cannot change from its parameters to others; empty if it can."""
     if before.get("KmsKeyArn", "") not in ("", after.get("KmsKeyArn")):
         return "KmsKeyArn: documents keep the key that encrypted them, and the functions may use only the new one"
     if not (changed := volume_changes(before, after)):
@@ -172,19 +172,19 @@ def deploy(profile: str, options: Sequence[str] = ()) -> None:
     try:
         values = write(profile, BUILD, RELEASES)
         before, outputs = deployed(stack_name(profile))
-        # A stack whose creation has failed has parameters, but no output and no data.
+        # A stack whose creation failed has parameters, but no outputs and no data.
         if before and outputs and (problem := refusal(profile, before, values)):
             raise StepError(problem)
         for line in changes(before, values):
             print(line)
         prepare(stack_name(profile), values)
         _sam("deploy", "--config-env", profile, *options)
-        # Release is no digest of the console, so it cannot tell that only the console would change.
+        # Release is no digest of the console, so it does not show that only the console would change.
         executed = "--no-execute-changeset" not in options
         if executed and (address := publish(stack_name(profile), values)):
             print(f"console: {address}")
     finally:
-        # `sam deploy` after another build would give it this Release, and publish no version.
+        # Remove it: `sam deploy` after another build would use this Release, and publish no version.
         (RELEASES / f"{profile}.toml").unlink(missing_ok=True)
 
 

@@ -1,4 +1,4 @@
-"""The pins of what a deployment takes from others by name: images, machine images and actions.
+"""The pins of a deployment's outside parts: images, machine images and actions.
 
 An image's digest comes from its registry (OCI distribution specification 1.1).
 """
@@ -16,7 +16,7 @@ from typing import Any
 import httpx
 
 STAGES = ("staging", "large")
-# `sam build` reads these, and a release is built once for all stages.
+# `sam build` reads these parameters, and one build serves all stages, so they must be equal.
 BUILT_BY = ("Architecture", "BaseImage", "Index", "NextIndex")
 
 MACHINE_IMAGES = "MachineImages"
@@ -24,7 +24,7 @@ MACHINE_IMAGES = "MachineImages"
 _IMAGE = re.compile(r"^  (?P<name>\w*Image):\n    Type: String\n    Default: (?P<value>\S+)$", re.MULTILINE)
 _AMI = re.compile(r"ami-[0-9a-f]+")
 _DIGEST = re.compile(r"@sha256:[0-9a-f]{64}$")
-# The newest image, which a nested template takes when it gets none.
+# The default of a nested template's image parameter: the newest image.
 _NEWEST = re.compile(r'"\{\{resolve:ssm:(?P<parameter>[^}]+)\}\}"')
 _USES = re.compile(r"^\s*-?\s*uses:\s*(?P<action>\S+)", re.MULTILINE)
 _COMMIT = re.compile(r"@[0-9a-f]{40}$")
@@ -76,7 +76,7 @@ class Tree:
 
 
 def unpinned(tree: Tree) -> list[str]:
-    """Return a line for each thing that a release must not take by name."""
+    """Return a line for each part of a release that is not pinned."""
     lines = [
         f"{name}: {value} has no digest" for name, value in tree.images().items() if not _DIGEST.search(value)
     ]
@@ -154,7 +154,7 @@ def digest_of(reference: str) -> str:
     if named is None:
         raise PinError(f"{reference}: not HOST/REPOSITORY:TAG")
     host = _HOSTS.get(named["host"], named["host"])
-    # As Docker does: a registry on this machine has no certificate.
+    # Do as Docker does: a registry on this machine has no certificate.
     scheme = "http" if host.partition(":")[0] in ("127.0.0.1", "localhost") else "https"
     url = f"{scheme}://{host}/v2/{named['repository']}/manifests/{named['tag']}"
     headers = {"accept": _MANIFESTS}

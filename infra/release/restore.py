@@ -1,4 +1,4 @@
-"""Put a restored copy of a lost part in place: Chroma's volume in the other zone, or a table. Then deploy.
+"""Replace a lost part by a restored copy: Chroma's volume in the other zone, or a table. Then deploy.
 
 The new parameters are written into the profile, so that the next deployment keeps them.
 """
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 TABLES = {"ledger": "LedgerTable", "principals": "PrincipalsTable", "usage": "UsageTable", "audit": "AuditTable"}
 PARTS = ("zone", *TABLES)
-# A parameter with the names of `TABLES` in their order, empty for the stack's own; the ledger's with its stream.
+# A parameter with the names of `TABLES` in order, empty for the stack's own table; the ledger's has its stream.
 _RESTORED = "RestoredTables"
 _SNAPSHOT_TAG = "docwell-snapshots"
 _EXPIRES = "expires_at"
@@ -55,7 +55,7 @@ def restore_table(client: DynamoDBClient, source: str, target: str, at: datetime
         client.get_waiter("table_exists").wait(TableName=target, WaiterConfig=waiter)
     except WaiterError as error:
         raise StepError(f"{target} is not there yet: run this again ({error})") from None
-    # A restored table has neither of these.
+    # A restored table lacks both settings.
     client.update_continuous_backups(
         TableName=target, PointInTimeRecoverySpecification={"PointInTimeRecoveryEnabled": True}
     )
@@ -66,7 +66,7 @@ def restore_table(client: DynamoDBClient, source: str, target: str, at: datetime
 
 
 def start_stream(client: DynamoDBClient, table: str) -> str:
-    """Return the label of a table's stream. A restored table has none before. Raises `ClientError`."""
+    """Start a restored table's stream, which it lacks, and return the stream's label. Raises `ClientError`."""
     described = client.describe_table(TableName=table)["Table"]
     if not described.get("StreamSpecification", {}).get("StreamEnabled"):
         stream: Any = {"StreamEnabled": True, "StreamViewType": "NEW_AND_OLD_IMAGES"}
@@ -95,7 +95,7 @@ def _volume(stack: str, profile: str) -> dict[str, str]:
     # Without a snapshot the volume begins empty, and reconcile indexes the bucket again.
     newest = max(snapshots, key=lambda snapshot: snapshot["StartTime"])["SnapshotId"] if snapshots else ""
     parameters = {"ChromaPlace": f"{'second' if zone == 'first' else 'first'},{newest}"}
-    # Functions in one zone would stay in the lost one.
+    # In one zone, functions would stay in the lost one.
     return parameters | ({"Network": "two-zones"} if before.get("Network") == "one-zone" else {})
 
 
