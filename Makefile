@@ -117,7 +117,7 @@ eval-extraction: dev ## Compare extracted text with the truth of seven sets; N=3
 
 .PHONY: check-ocr
 check-ocr: dev ocr ## Recognise one scanned page, and print its time and memory: half a minute
-	DOCWELL_CHECK_OCR=1 $(PY) -m pytest -q --log-cli-level=INFO tests/integration/test_ocr_reader.py -k one_scanned_page
+	DOCWELL_CHECK_OCR=1 $(PY) -m pytest -q --log-cli-level=INFO tests/integration/test_ocr_reader.py -k "one_scanned_page or text_of_an_image"
 
 .PHONY: calibrate
 calibrate: dev embedder ## Choose the gate's threshold for the model: an hour, then 10 minutes

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 # A field of every message's header, and the bytes of a text that are searched for it.
 _FROM, _HEADER_WITHIN = re.compile(rb"^from:", re.IGNORECASE | re.MULTILINE), 65_536
 # Modules that Python and Pillow import on first use: the sandbox then forbids imports.
-IMAGE_MODULES = ("PIL.BmpImagePlugin", "PIL.GifImagePlugin", "PIL.PpmImagePlugin")
+IMAGE_MODULES = tuple(f"PIL.{kind}ImagePlugin" for kind in ("Bmp", "Gif", "Jpeg", "Png", "Ppm", "Tiff"))
 _LATE_MODULES = ("_strptime", *IMAGE_MODULES)
 # A3 at 600 dots an inch has 70 million pixels. A decoded pixel takes 3 bytes.
 MAX_PIXELS = 80_000_000
@@ -152,8 +152,6 @@ def _import(modules: Iterable[str]) -> None:
 
 def _reader_of(kind: Kind) -> Callable[[Any, Parts], Metadata]:
     """Return the function that adds a document of a kind, from the content of `kind_of`. Imports its library."""
-    if kind is Kind.IMAGE:
-        from PIL import JpegImagePlugin, PngImagePlugin, TiffImagePlugin  # noqa: F401 - for `open_image`
     module, function = _READERS[kind]
     reader: Callable[[Any, Parts], Metadata] = getattr(importlib.import_module(module, __package__), function)
     return reader

@@ -23,6 +23,7 @@ WORD_GAP = 0.15
 SAME_BASELINE = 0.3
 # Lines of prose are so wide in type sizes: two of them beside each other are of two columns.
 PROSE_WIDTH = 10.0
+_MIXED = re.compile(r"(?<=\d)\^(?=\d{1,2}[/\u2044]\d)")
 _LABEL = re.compile(r"[^\W\d_]{3,}|[$€£¥]")
 IDEOGRAPH = re.compile("[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af\uf900-\ufaff]")
 # A line gap larger than this multiple of the page's usual gap starts a paragraph.
@@ -90,16 +91,10 @@ def _joined(left: Line, right: Line) -> Line:
     larger = max(left, right, key=lambda line: line.size)
     apart = right.left - left.right > WORD_GAP * larger.size
     space = " " if apart and not left.text[-1:].isspace() and not right.text[:1].isspace() else ""
+    # The bar of a fraction is a line by itself in some files.
+    text = _MIXED.sub(" ", f"{left.text}{space}{right.text}")
     bold = left.bold and right.bold
-    return Line(
-        f"{left.text}{space}{right.text}",
-        left.left,
-        right.right,
-        larger.baseline,
-        larger.size,
-        bold,
-        follows=left.follows,
-    )
+    return Line(text, left.left, right.right, larger.baseline, larger.size, bold, follows=left.follows)
 
 
 def _tables(lines: list[Line]) -> list[Line]:
