@@ -42,7 +42,7 @@ from infra.report import EVALUATION, ROOT, Report
 GOALS = {"papers": 98.5, "rows": 99, "forms": 99, "hidden": 100, "unreadable": 99}
 # The processor time for drawing a page, as in ingest.
 DRAWING_S = 1.5
-# Pages from the middle of a filing on, where the statements are; and pages with bookmarks of each PDF.
+# Pages from the middle of a filing, where the statements are; and pages with bookmarks of each PDF.
 MIDDLE_PAGES, BOOKMARKED_PAGES = 10, 5
 # A page of a paper in characters.
 PAGE_CHARACTERS = 3000
@@ -55,7 +55,7 @@ _NEVER = re.compile("(?!)()")  # with a group, which replacements name
 
 
 class Pass(NamedTuple):
-    """A pass over a page's text: the object and the attribute that make it, and what is there without it."""
+    """A pass over a page's text: the object and attribute that implement it, and the replacement without it."""
 
     owner: Any
     attribute: str

@@ -1,7 +1,7 @@
-"""Finds the rows of numbers that a reader sees on a filing's page, by where its glyphs stand.
+"""Finds the rows of numbers on a filing's page by the places of its glyphs.
 
-A row is all that stands on one baseline, read from left to right: a label of words, then at least two numbers and
-nothing else. A line of prose seldom is one.
+A row is the text on one baseline, from left to right: a label of words, then at least two numbers and nothing
+else. Lines of prose are seldom rows.
 """
 
 import re
@@ -15,7 +15,7 @@ from typing import NamedTuple
 import pypdfium2
 from pypdfium2 import raw
 
-# Glyphs whose baselines differ by less, in points, stand on one line: programs round.
+# Glyphs are on one line if their baselines differ by less (in points): programs round.
 LEVEL = 1.0
 # A gap between words, and the width of a letter at least, in type sizes.
 GAP = 0.2

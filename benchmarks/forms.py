@@ -11,7 +11,7 @@ _WORDS = ["claim", "amount", "name", "of", "the", "insured", "street", "policy",
 _WORDS += ["before", "Größe", "Straße", "numéro", "氏名", "дата", "сумма", "tax,", "1,250.00", "(net)", "12%"]
 _WORDS += ["A-37", "O'Hara"]
 _COMMENTS = ("Text", "FreeText", "Highlight", "Underline", "StrikeOut", "Square")
-# The entries of a field of each kind, and what its line says of it. Texts are common, so they come twice.
+# The PDF entries of a field of each kind, and its line in the text. Texts are common, so they come twice.
 _TEXT = ("/FT/Tx/V{value}", "{value}")
 _KINDS = (
     _TEXT,
@@ -26,7 +26,7 @@ _KINDS = (
 
 
 def forms() -> Iterator[tuple[bytes, list[str]]]:
-    """Yield each form as a PDF of one page, with the lines that a reader should give for what it shows."""
+    """Yield each form as a PDF of one page, with the lines that a reader should extract."""
     for number in range(FORMS):
         chooser = random.Random(f"form {number}")
         notes, expected = list[str](), list[str]()
@@ -43,7 +43,7 @@ def forms() -> Iterator[tuple[bytes, list[str]]]:
 
 
 def _field(chooser: random.Random, row: int, name: str) -> tuple[str, str]:
-    """Return a field and its line: empty where it has no value."""
+    """Return a field and its line, which is empty if the field has no value."""
     y = _TOP - _LEADING * row
     value, second = _phrase(chooser), _phrase(chooser)
     entries, line = chooser.choice(_KINDS)

@@ -1,10 +1,10 @@
 """``make eval-guard``: how many wrong answers pass the checks, and how many planted orders docwell marks.
 
-It checks the right and wrong answers of four development sets, whose errors were in sight when the rules were
-chosen, and of three untouched sets; `ARGS=--list` prints the errors of the development sets. `ARGS=--without`
-switches off each rule in turn, or the rules that it names, and writes docs/generated/rules.md. It marks the
-attacks and the harmless look-alikes of the evaluation set, alone and in real paragraphs, orders in other words and
-spellings, and real pages. No model answers.
+It checks the right and wrong answers of four development sets, whose errors were used to choose the rules, and of
+three untouched sets; `ARGS=--list` prints the errors of the development sets. `ARGS=--without` switches off each
+rule in turn, or the rules that it names, and writes docs/generated/rules.md. It marks the attacks and the harmless
+look-alikes of the evaluation set, alone and in real paragraphs, orders in other words and spellings, and real
+pages. No model answers.
 """
 
 import argparse
@@ -31,8 +31,8 @@ from docwell.query.checking.suspicion import suspicion
 from infra.report import EVALUATION, ROOT, Report
 
 PAGE = ROOT / "docs" / "generated" / "rules.md"
-# The most wrong answers passed and right ones removed: the counts of December 2026, with more rules, and 1 % of
-# copied sentences.
+# The most wrong answers that may pass, and right answers that may be removed: the counts of December 2026, with
+# more rules, and 1 % of copied sentences.
 _GOALS = {
     "claims about documents": (30, 9),
     "answers of a careful reader": (0, 7),
@@ -42,7 +42,7 @@ _GOALS = {
     "figures of articles": (34, 7),
     "sentences copied from articles": (0, 2),
 }
-# Each rule, where it is, and what it returns when it is switched off.
+# Each rule, the place of its function, and the function's result when the rule is off.
 RULES: Mapping[str, tuple[str, object, str, object]] = {
     "rivals": ("no other figure of the passage fits the sentence better", Claim, "_has_rival", False),
     "periods": ("a figure is of the sentence's year, quarter or month", Claim, "_has_period", True),
@@ -84,7 +84,7 @@ _GREEK = str.maketrans(
     "oaivpuxATEMNO", "\u03bf\u03b1\u03b9\u03bd\u03c1\u03c5\u03c7\u0391\u03a4\u0395\u039c\u039d\u039f"
 )
 _BOLD = str.maketrans({chr(97 + letter): chr(0x1D41A + letter) for letter in range(26)})
-# Ways to spell an order so that rules miss it; an order is marked if one of its texts is.
+# Spellings of an order that rules could miss; an order counts as marked if one of its texts is.
 _SPELLINGS: Sequence[Callable[[str], Sequence[str]]] = (
     lambda text: [text.translate(_GREEK)],
     lambda text: [_between("\u2060", text)],
@@ -99,7 +99,7 @@ _SPELLINGS: Sequence[Callable[[str], Sequence[str]]] = (
 
 
 class Count(NamedTuple):
-    """The wrong answers of a set that pass unmarked, and the right ones that are removed or marked."""
+    """The wrong answers of a set that pass unmarked, and the right answers that are removed or marked."""
 
     passed: int = 0
     wrong: int = 0
@@ -181,7 +181,7 @@ def _without(name: str | None) -> tuple[Count, Count]:
     with ExitStack() as stack:
         if name is not None:
             _, owner, attribute, value = RULES[name]
-            figures.mentions.cache_clear()  # it holds what the rule has read
+            figures.mentions.cache_clear()  # the cache depends on the rule
             stack.enter_context(patch.object(owner, attribute, return_value=value))
             stack.callback(figures.mentions.cache_clear)
         return counted(DEVELOPMENT), counted(UNTOUCHED)

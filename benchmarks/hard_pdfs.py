@@ -1,4 +1,4 @@
-"""``make hard-pdfs``: every broken, odd or hostile file of a folder ends in a named status, in bounded time.
+"""``make hard-pdfs``: check that every broken or hostile file of a folder ends in a named status in time.
 
 It reads each file as ingest does. The manifest of the evaluation set has the results of PDFium and pypdf. Then it
 makes and reads hostile and damaged files of the other kinds of document. `--folder` reads another folder instead.
@@ -70,7 +70,7 @@ def _show(readings: Iterable[Reading]) -> None:
 
 
 def _add_files(report: Report, readings: Sequence[Reading]) -> None:
-    """Add the share with a named status, and the cost of those that are refused."""
+    """Add the share of files with a named status, and the cost of the refused ones."""
     unnamed = [reading for reading in readings if reading.status == UNEXPECTED]
     for reading in unnamed:
         print(f"{reading.path.name}: {reading.outcome}", file=sys.stderr)
@@ -86,7 +86,7 @@ def _add_files(report: Report, readings: Sequence[Reading]) -> None:
 
 def _read_formats(report: Report, workers: int) -> None:
     """Read hostile and damaged files of each kind that is no PDF."""
-    # The workers import this module: at its top, the Office libraries would count as memory of every file.
+    # Import it here: the workers import this module, and the Office libraries would count as memory of every file.
     from benchmarks.poison.formats import format_poison
 
     with tempfile.TemporaryDirectory() as folder:
@@ -105,7 +105,7 @@ def _read_formats(report: Report, workers: int) -> None:
 
 
 def _compare(report: Report, readings: Sequence[Reading], manifest: Path) -> None:
-    """Add what docwell lost of the files that both libraries read."""
+    """Add the pages and text that docwell lost in files that both libraries read."""
     with manifest.open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
     comparable = {row["file"] for row in rows if all(_has_text(row, tool) for tool in ("pdfium", "pypdf"))}

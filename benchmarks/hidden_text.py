@@ -1,4 +1,4 @@
-"""PDFs with a sentence that no reader of the page sees, and twins that show it: `hidden_text.toml` has them."""
+"""PDFs with a hidden sentence, and twins that show it, from `hidden_text.toml`."""
 
 import tomllib
 from collections.abc import Mapping
@@ -19,7 +19,7 @@ _PICTURES = {
 }
 _PICTURE = b"/Type/XObject/Subtype/Image/Width 60/Height 80/ColorSpace/DeviceGray/BitsPerComponent 8"
 _FONT = "/Font<</F 5 0 R>>"
-# Painting these takes longer than a page may.
+# Painting these takes longer than the time limit of a page.
 _FILLS = "/G gs .9 g " + "0 0 600 580 re f\n" * 20_000
 _AROUND = "BT /F 12 Tf .7 g 72 600 Td (SENTENCE) Tj ET BT /F 12 Tf .7 g 72 20 Td (Low.) Tj ET"
 _FAINT = "/ExtGState<</G<</ca .01>>>>"
@@ -65,7 +65,7 @@ def _page(row: Mapping[str, Any]) -> bytes:
 
 
 def _stream(part: Mapping[str, str]) -> bytes:
-    """Return an object: a stream where it has a content."""
+    """Return an object; with content, as a stream."""
     if "content" not in part:
         return f"<<{part['entries']}>>".encode()
     content = part["content"].replace("TEXT", TEXT.decode()).replace("DRAW", "q 600 0 0 800 0 0 cm /X Do Q")

@@ -198,12 +198,12 @@ class ModelHost(HttpDoor):
         super().__init__()
 
     def say(self, text: str, pace_s: float | None = None) -> None:
-        """Answer with this text from now on; an empty one asks for the passage's own sentences."""
+        """Answer with this text from now on; with an empty text, with the passage's first sentence."""
         self._says = text
         self._pace_s = self._pace_s if pace_s is None else pace_s
 
     def behave(self, misdeed: Misdeed) -> None:
-        """Fail like this from now on, and cut off what is under way."""
+        """Fail like this from now on, and cut off running answers."""
         self.misdeed = misdeed
         self._change(down=misdeed is Misdeed.DOWN)
 
@@ -226,7 +226,7 @@ class ModelHost(HttpDoor):
             words = [f"{word} " for word in self._says.split(" ")] if self._says else answer_to(body)
             for step in _steps(speaks, misdeed, words, self._first_s, self._pace_s):
                 if isinstance(step, bytes):
-                    seconds[0] = time.perf_counter() - began  # before the client may have all, and ask for it
+                    seconds[0] = time.perf_counter() - began  # set it before the client can get all and ask for it
                     request.wfile.write(step)
                 elif step:
                     released.wait(step)

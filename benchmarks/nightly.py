@@ -76,7 +76,7 @@ def main() -> int:
 
 
 def run(name: str, step: Step, *, short: bool) -> tuple[list[dict[str, Any]], bool]:
-    """Run one step; return the rows of its reports, and whether it succeeded. Reports of earlier runs go first."""
+    """Run one step; return the rows of its reports, and whether it succeeded. Remove older reports first."""
     _LOGS.mkdir(parents=True, exist_ok=True)
     paths = [REPORTS / f"{report}.json" for report in step.reports]
     for path in paths:

@@ -1,4 +1,4 @@
-"""An HTTP proxy that fails on purpose, as a network or a server can."""
+"""An HTTP proxy that fails on purpose, like a network or a server."""
 
 import contextlib
 import http.client
@@ -15,7 +15,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from infra.local.names import HOST
 
 _BACKEND_TIMEOUT_S = 60.0
-# Headers of one hop, or headers that the proxy writes itself.
+# Headers of one hop, and headers that the proxy writes itself.
 _NOT_FORWARDED = {"connection", "content-length", "transfer-encoding", "date", "server"}
 _JSON = {"Content-Type": "application/json"}
 _XML = {"Content-Type": "application/xml"}
@@ -70,7 +70,7 @@ class HttpDoor:
         self._server.server_close()
 
     def _change(self, *, down: bool) -> None:
-        """Release the requests that hang; then refuse connections while `down`."""
+        """Release the requests that hang; while `down`, refuse connections."""
         self._released.set()
         self._released = threading.Event()
         if down and not self._down:
@@ -106,7 +106,7 @@ class Proxy(HttpDoor):
         self._change(down=Fault.DOWN in faults)
 
     def wait_idle(self) -> None:
-        """Stop the faults and wait, 30 s at most, until no request is under way: late writes are done then."""
+        """Stop the faults and wait, 30 s at most, until no request is running: late writes are then done."""
         self.faults = ()
         deadline = time.monotonic() + 30.0
         while self._at_work and time.monotonic() < deadline:
@@ -117,7 +117,7 @@ class Proxy(HttpDoor):
             drawn = bool(self.faults) and self._random.random() < self.probability
             fault = self._random.choice(self.faults) if drawn else Fault.NONE
             if fault is Fault.GONE and request.command == "HEAD":
-                fault = Fault.NONE  # a version may vanish before it is read; a bucket never denies its own object
+                fault = Fault.NONE  # not here: a version may vanish, but a bucket does not deny its own object
             self.drawn[fault] += 1
             self._at_work += 1
         try:
@@ -137,7 +137,7 @@ class Proxy(HttpDoor):
             return
         body = request.rfile.read(length)
         match fault:
-            case Fault.DOWN:  # a connection from before
+            case Fault.DOWN:  # a connection that was opened before
                 reset(request)
             case Fault.HANG:
                 released.wait(self._stall_s)
@@ -185,7 +185,7 @@ class _Server(ThreadingHTTPServer):
     request_queue_size = 64
 
     def handle_error(self, *_: object) -> None:
-        """Ignore broken connections: this server makes them."""
+        """Ignore broken connections: this server breaks them on purpose."""
 
 
 def listen(port: int, handle: Callable[[BaseHTTPRequestHandler], None]) -> ThreadingHTTPServer:

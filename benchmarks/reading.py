@@ -1,4 +1,4 @@
-"""Reads one document as ingest does, in a new process, so that its cost is known."""
+"""Reads one document as ingest does, in a new process, to measure its cost."""
 
 import multiprocessing
 import resource
@@ -99,7 +99,7 @@ def default_reader() -> ChildDocumentReader:
     return ChildDocumentReader(
         parse_cpu_s=_default("parse_cpu_s"),
         opening_cpu_s=_default("opening_cpu_s"),
-        # Ingest retries when a busy machine starves the reader; the benchmark has one try.
+        # Use a long limit: ingest retries when a busy machine starves the reader, but the benchmark tries once.
         parse_timeout_s=600.0,
         parse_memory_bytes=_default("parse_memory_bytes"),
         max_document_pages=_default("max_document_pages"),

@@ -1,8 +1,8 @@
 """``make scale-out``: pages a second with 1, 2 and 4 workers of the runtime, and workers that die or stop.
 
-Each worker is a process of `python -m runtime ingest` with the real function, on a new AWS stand-in and a new
-Chroma server. Afterwards the index is compared with the bucket. The curve is flat where no processor is left: all
-workers, Chroma and the stand-in share those of this machine.
+Each worker is a process of `python -m runtime ingest` with the real function, on a new local AWS server and a new
+Chroma server. Afterwards the index is compared with the bucket. The curve is flat once no processor is free:
+workers, Chroma and the AWS server share this machine's.
 """
 
 import argparse
@@ -43,11 +43,11 @@ WORDS = 350
 RANGE_PAGES = 10
 # The document has one range for each worker. A range takes 2 s or more: longer than GRACE_S.
 DEATH_RANGES, DEATH_PAGES = 3, 150
-# A killed worker's message comes again after this time.
+# A killed worker's message is redelivered after this time.
 VISIBILITY_S = 6
 # The runtime's smallest value: a stopped worker cannot finish its range, and returns its message to the queue.
 GRACE_S = 1
-# Longer than the upload's own message takes once its ranges are queued, and shorter than a range.
+# Longer than the upload's own message takes to queue its ranges, and shorter than a range.
 _INTO_S = 0.3
 _TIMEOUT_S = 900.0
 _READY_S = 120.0
@@ -77,7 +77,7 @@ class Worker:
         return self._log.read_text(encoding="utf-8").count("goes back to its queue")
 
     def wait_ready(self) -> None:
-        """Wait until it can work. Raises `RuntimeError` where it ends first."""
+        """Wait until it can work. Raises `RuntimeError` if it ends first."""
         deadline = time.monotonic() + _READY_S
         while not answers(f"http://{HOST}:{self._port}/readyz"):
             if self.process.poll() is not None or time.monotonic() > deadline:
@@ -85,7 +85,7 @@ class Worker:
             time.sleep(0.1)
 
     def wait_busy(self) -> None:
-        """Wait until it has worked on one message for a while. Raises `TimeoutError`."""
+        """Wait until it has worked on one message for some time. Raises `TimeoutError`."""
         deadline = time.monotonic() + _TIMEOUT_S
         before = None
         while (message := self._message()) is None or message != before:
@@ -119,7 +119,7 @@ class Worker:
 
 
 class Site:
-    """An AWS stand-in, a Chroma server, and the workers on them; a context manager."""
+    """A local AWS server, a Chroma server, and the workers on them; a context manager."""
 
     def __init__(self, range_pages: int) -> None:
         self._exits = ExitStack()

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from botocore.loaders import JSONFileLoader
 
-# Powertools reads these when its objects are made. No test may reach a real account.
+# Powertools reads these variables when its objects are made. Fake credentials: no test may reach a real account.
 os.environ.update(
     {
         "POWERTOOLS_SERVICE_NAME": "docwell-test",
@@ -23,7 +23,7 @@ os.environ.update(
 )
 os.environ.pop("AWS_PROFILE", None)
 
-# Each session of boto3 parses the descriptions of its services anew: half the time of the tests that use moto.
+# Cache: each boto3 session parses its service descriptions anew, half the time of the tests that use moto.
 _parse = cache(JSONFileLoader().load_file)
 
 
@@ -34,7 +34,7 @@ def _parse_once(self: JSONFileLoader, file_path: str) -> Any:
 JSONFileLoader.load_file = _parse_once  # type: ignore[method-assign]
 
 
-# Servers that start once in a run, by the fixture: tests of files that name it stay with one process.
+# Servers that start once in a run, by fixture: one process runs all test files that use the same server.
 _SERVERS = {"doors": "the local stack", "chroma_url": "Chroma", "aws_server": "AWS"}
 
 

@@ -45,7 +45,7 @@ def main() -> int:
 
 
 def _outcomes(chosen: Sequence[str], seed: int, *, short: bool) -> Iterator[tuple[str, Outcome]]:
-    """Run the rows and yield the outcome of each. A row that raises is stuck; the others run all the same."""
+    """Run the rows and yield the outcome of each. If a row raises, mark it as stuck and go on."""
     shared = {name: Outcome() for name in chosen if name in FAULTS}
     with bar("faults", len(chosen)) as shown:
         run, name, started = Run(f"{seed}", short, shown.say), "", time.monotonic()

@@ -1,7 +1,7 @@
 """Compare the ledger and Chroma with the bucket: the index must equal it.
 
-It shares with docwell the PDF reader and the chunker, which give a document's text, and nothing else. It computes
-versions, generations and chunk ids itself, scans the ledger with boto3, and reads Chroma with its client.
+It shares with docwell only the PDF reader and the chunker, which give a document's text. It computes versions,
+generations and chunk ids itself, scans the ledger with boto3, and reads Chroma with its client.
 """
 
 import tempfile
@@ -79,7 +79,7 @@ class _Document:
 
 
 class Comparator:
-    """Compares. It cuts each content into chunks once, and keeps them."""
+    """Compares index and bucket. It chunks each content once, and caches the chunks."""
 
     def __init__(self, stack: Stack, pipelines: Sequence[PipelinePlace], range_pages: int) -> None:
         """Read the models. Raises `docwell.errors.Corrupt`."""
@@ -124,7 +124,7 @@ class Comparator:
         return result
 
     def compare_patiently(self, timeout_s: float, **options: Any) -> Differences:
-        """Compare until there is no difference, or the time is over: leases and late writes take a moment."""
+        """Compare until there is no difference or the time is up: leases and late writes take a moment."""
         deadline = time.monotonic() + timeout_s
         while not (differences := self.compare(**options)).none and time.monotonic() < deadline:
             time.sleep(0.5)

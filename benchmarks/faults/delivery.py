@@ -1,4 +1,4 @@
-"""A queue with the endpoint of SQS that does all that SQS may do.
+"""A queue with the endpoint of SQS and all its allowed misbehaviour.
 
 It duplicates, delays, reorders and loses acknowledgements. It counts receives, and after too many it hands a
 message out from the dead-letter queue, until ingest parks it. It shortens the times that a worker asks for: a
@@ -21,7 +21,7 @@ from infra.local.names import DEAD_LETTER_QUEUE, INGEST_QUEUE, MAX_RECEIVES, PAR
 # The workers' DOCWELL_VISIBILITY_S: they extend a message by this time while they work, so it is never scaled.
 EXTENSION_S = 7
 _TIME_SCALE = 0.05
-# How long a received message is hidden.
+# The seconds for which a received message is hidden.
 _VISIBILITY_S = 6.0
 
 
@@ -29,7 +29,7 @@ _VISIBILITY_S = 6.0
 class DeliveryFaults:
     """The share of messages with each fault. A late message comes up to `longest_delay_s` later.
 
-    `twice`: a second worker receives the message while the first is at work on it.
+    `twice`: a second worker receives the message while the first is handling it.
     """
 
     duplicate: float = 0.1

@@ -1,4 +1,4 @@
-"""A reader that asks while faults run, and checks every answer against all uploads."""
+"""A reader that asks questions while faults run, and checks every answer against all uploads."""
 
 import random
 import threading
@@ -21,7 +21,7 @@ from docwell.query.retrieval.retrieval import Retrieval
 from docwell.query.retrieval.scope import Scope
 
 _PAUSE_S, _TOP_K = 0.05, 50
-# A deleted or replaced document stops answering in this time, whatever workers die.
+# A deleted or replaced document stops answering within this time, even if workers die.
 HIDDEN_WITHIN_S = 60.0
 _EVERYBODY = Principal("key:reader", collections=None)
 
@@ -129,14 +129,14 @@ class Reader:
                 self.wrong.append(f"{key!r} is deleted, and its chunk {passage.id} was shown")
 
     def _about(self, keys: list[str]) -> Scope:
-        """Choose one document, deleted ones included, one collection, or all."""
+        """Choose randomly: one document, even a deleted one, one collection, or all."""
         key = self._random.choice(keys)
         collection = key.partition("/")[0]
         return Scope(_EVERYBODY, self._random.choice([{collection: (key,)}, {collection: None}, None]))
 
     @staticmethod
     def _deleted_at(index: _Index, key: str) -> float | None:
-        """Return when the ledger settled the key's deletion; None where it has not."""
+        """Return when the ledger settled the key's deletion; None if it has not."""
         record = index.catalogue.get(key)
         return record.updated_at if record is not None and record.status is Status.DELETED else None
 

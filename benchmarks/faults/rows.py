@@ -23,7 +23,7 @@ from docwell.adapters.documents.process import FORK_SERVER
 from docwell.ingest.events import parse
 from infra.local.names import DEAD_LETTER_QUEUE
 
-# Two workers for two cores, and a third that takes over from one that hangs.
+# Two workers for two cores, and a third that takes over from a worker that hangs.
 WORKERS = 3
 # Small, so that documents of some pages have several ranges.
 RANGE_PAGES = 6
@@ -39,7 +39,7 @@ _CHROMA_FAULTS = (
     Fault.LATE,
     Fault.TRICKLE,
 )
-# Server, fault, and share of its requests.
+# Server, fault, and the share of its requests that fail.
 _AWS_FAULTS = (
     ("dynamodb", Fault.THROTTLED, 0.5),
     ("dynamodb", Fault.ERROR_AFTER, 0.2),
@@ -48,13 +48,13 @@ _AWS_FAULTS = (
     ("s3", Fault.UNAVAILABLE, 0.6),
     ("s3", Fault.SLOW, 0.6),  # documents change while they are read
 )
-# Keys of the rows that choose their own documents.
+# The keys of rows that choose their documents themselves.
 _KEYS = 12
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One fault: what it does, how often (in the long form for each kind of bucket, and in the short form).
+    """One fault: its function and repeats (in the long form for each kind of bucket, and in the short form).
 
     `evidence` counts what shows that the fault happened, in `unit`. `users` change so many keys meanwhile.
     """
@@ -72,7 +72,7 @@ class Row:
 def shared_world(outcomes: Mapping[str, Outcome], run: Run, *, versioned: bool) -> Iterator[str]:
     """Cause the faults of some rows one after another in one world; add to their outcomes, and yield each name.
 
-    The reader's outdated answers are of the last row, as they are judged at the end.
+    The reader's outdated answers count for the last row, because they are judged at the end.
     """
     world = World(f"{run.seed} {versioned}", versioned=versioned, range_pages=RANGE_PAGES)
     # The stalls of the proxy are longer than the timeout for Chroma.
@@ -173,7 +173,7 @@ def rebuild_all(stage: Scene) -> None:
 
 
 def disk_full(stage: Scene, _: int) -> None:
-    """The workers cannot write a file of more than 100 bytes for a while."""
+    """For a while the workers cannot write a file of more than 100 bytes."""
     limits = []
     for process in stage.workers.processes():
         with suppress(psutil.Error):
@@ -202,7 +202,7 @@ def same_key(stage: Scene, _: int) -> None:
 
 
 def dead_letters(stage: Scene, _: int) -> None:
-    """Deletes and replacements whose workers die at every receive, some of them as they give up."""
+    """Delete and replace documents whose workers die at every receive, some while they give the message up."""
     stage.fill(_KEYS)
     world = stage.world
     keys = set(stage.random.sample(sorted(map(key_of, range(_KEYS))), 2))
@@ -220,7 +220,7 @@ def dead_letters(stage: Scene, _: int) -> None:
     stage.wait(lambda: not world.queue.size(), HIDDEN_WITHIN_S - (time.monotonic() - changed_at))
     seconds = time.monotonic() - changed_at
     stage.outcome.stuck(world.queue.size())
-    # Nothing is redriven yet: only the dead-letter queue's consumer can have hidden a version.
+    # Check before any redrive: only the dead-letter queue's consumer can have hidden a version.
     for key in keys:
         for version in stage.reader.shown(key):
             if world.uploads[key, version] != world.current.get(key):
@@ -282,7 +282,7 @@ def long_document(stage: Scene, _: int) -> None:
 
 
 def _ranges_done(world: World, key: str, count: int) -> bool:
-    """Whether the plan of the document is made, and so many of its ranges are done."""
+    """Return whether the document's plan exists and at least this many of its ranges are done."""
     place = {"document": {"S": key}, "pipeline": {"S": world.pipelines[0].fingerprint}}
     item = world.dynamodb.get_item(TableName=TABLE, Key=place, ConsistentRead=True).get("Item", {})
     return "ranges" in item and len(item.get("ranges_done", {}).get("NS", ())) >= count
@@ -387,9 +387,9 @@ def ended(stage: Scene) -> Outcome:
     return stage.outcome
 
 
-# The most that a refused document may cost, and that it may delay a healthy one.
+# The most seconds that a refused document may cost, and that it may delay a healthy one.
 BUDGET_S = 30.0
-# Lambda would start more; these are enough to see whether one delays another.
+# Lambda would start more; these are enough to show whether one document delays another.
 _POISON_WORKERS = 4
 _LONGEST_S = 900.0
 
@@ -409,7 +409,7 @@ def poison(run: Run) -> Outcome:
         slowest[key] = max(slowest.get(key, 0.0), seconds)
 
     def upload(contents: Mapping[str, Callable[[], bytes] | None]) -> dict[str, float]:
-        """Upload all, poison where there is a maker. Return the seconds until each was done."""
+        """Upload all documents, poison where there is a maker. Return the seconds until each was done."""
         bodies = {key: make() for key, make in contents.items() if make is not None}
         for key in contents:
             if key in bodies:
@@ -432,7 +432,7 @@ def poison(run: Run) -> Outcome:
     outcome.facts |= {"poison kinds": len(bad)} | {f"are {name}": count for name, count in statuses.items()}
     costliest, seconds = max(((key, slowest[key]) for key in bad), key=lambda pair: pair[1])
     outcome.goals[f"costliest ({costliest.removeprefix('bad/')})"] = (seconds, "s", f"<= {BUDGET_S:g}")
-    # By rank: the n-th healthy document to be done among poison against the n-th alone.
+    # Compare by rank: the n-th healthy document done among poison with the n-th done alone.
     ranked = sorted(after for key, after in among.items() if key not in bad)
     delays = [late - early for early, late in zip(sorted(alone.values()), ranked, strict=False)]
     outcome.goals["longest delay of a healthy one"] = (max(delays, default=0.0), "s", f"<= {BUDGET_S:g}")

@@ -1,4 +1,4 @@
-"""A world at work: its workers, the reader that asks meanwhile, what users change, and what must hold at rest."""
+"""A world at work: its workers, its reader, its users' changes, and the checks once it is at rest."""
 
 import json
 import random
@@ -127,7 +127,7 @@ class Scene:
         self.settle()
 
     def wait(self, holds: Callable[[], object], timeout_s: float, pause_s: float = 0.02) -> None:
-        """Wait until it holds, or the time is over."""
+        """Wait until the condition holds, or the time is up."""
         deadline = time.monotonic() + timeout_s
         while not holds() and time.monotonic() < deadline:
             time.sleep(pause_s)
@@ -204,7 +204,7 @@ def scene(
     aws_port = int(world.stack.aws_endpoint.rsplit(":", 1)[1])
     with (
         world,
-        # Stalls are longer than the workers' timeout for Chroma.
+        # Make stalls longer than the workers' timeout for Chroma.
         closing(Proxy(world.chroma_port, seed=run.seed, stall_s=1.6)) as chroma,
         closing(Proxy(aws_port, seed=f"{run.seed} s3")) as s3,
         closing(Proxy(aws_port, seed=f"{run.seed} dynamodb")) as dynamodb,

@@ -1,4 +1,4 @@
-"""Workers: the real ingest handler in execution environments, which the suite kills with SIGKILL at work."""
+"""Workers: the real ingest handler in execution environments, which the suite kills while they work."""
 
 import contextlib
 import json
@@ -23,14 +23,14 @@ from runtime.poller import failed_ids
 _HANDLER = StackOptions.ingest_handler
 _IDLE_S = 0.02
 _WARM_S = 120.0
-# Many times what a short document takes.
+# Many times the time that a short document takes.
 _TIMEOUT_S = 90.0
 # The environment variable that tells the workers' processes apart.
 _SLOT = "DOCWELL_FAULTS_SLOT"
 
 
 class _Slot:
-    """One worker: its environment, and since when it is at work."""
+    """One worker: its environment, and the time since which it is at work."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -107,7 +107,7 @@ class Workers:
                 continue
             time.sleep(max(0.0, since + after_s - time.monotonic()))
             if slot.busy_since == since:
-                slot.busy_since = None  # so that no second call kills it
+                slot.busy_since = None  # else a second call kills it too
                 slot.kill()
                 return True
         return False
@@ -185,7 +185,7 @@ class Workers:
             self._leases_end = time.monotonic() + self._lease_s
             with contextlib.suppress(OSError, ValueError):
                 environment.kill()
-            # The message of a dead worker comes again after a short visibility timeout.
+            # Redeliver the message of a dead worker after a short visibility timeout.
             queue.change_visibility(receipt.receipt, 10)
             return
         if failed_ids(answer, {receipt.event["Records"][0]["messageId"]}):

@@ -43,7 +43,7 @@ WORDS = [first + second for first in _SYLLABLES for second in _SYLLABLES]
 TABLE = LEDGER_TABLE
 # Longer than the slowest step of a short document on a loaded machine.
 _LEASE_S = 8.0
-# Use memory where it exists: a slow disk would limit the rows.
+# Use a memory file system if there is one: a slow disk would limit the rows.
 _SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - the row makes its own folder there
 
 
@@ -86,7 +86,7 @@ class World:
         self._revision = 0
         nowhere = f"http://{HOST}:9"  # there are no questions
         planned, parts = plan(StackOptions(self.root / "data", "none", port=0), nowhere, Path)
-        # A bucket beside the documents bucket: it may have no versions, and its notifications are the world's.
+        # Use another bucket than the stack's: it may have no versions, and the world sends its notifications.
         chroma_url = f"http://{HOST}:{self.chroma_port}"
         self.stack = replace(planned, bucket=self.bucket, chroma=chroma_url, chroma_token="")
         aws = next(part for part in parts if part.name == "aws")

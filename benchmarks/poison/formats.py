@@ -273,7 +273,7 @@ _IMAGES: dict[str, Make] = {
 
 
 def _damaged(make: Make, seed: int) -> bytes:
-    """Return a good file with some bytes replaced, not the four that tell an archive's kind."""
+    """Return a good file with some bytes replaced, but not the four that identify an archive."""
     data, chance = bytearray(make()), random.Random(seed)
     for _ in range(max(1, len(data) // BYTES_PER_CHANGE)):
         data[chance.randrange(4, len(data))] = chance.randrange(256)

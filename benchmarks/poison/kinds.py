@@ -27,7 +27,7 @@ _ROWS = tomllib.loads(Path(__file__).with_name("kinds.toml").read_text(encoding=
 
 
 def repeated(parts: Sequence[str | tuple[str, int]]) -> bytes:
-    """Return the bytes of some parts; each character is one byte."""
+    """Return the joined parts as bytes; each character is one byte."""
     pairs = ((part, 1) if isinstance(part, str) else part for part in parts)
     return b"".join(text.replace("TEXT", TEXT.decode()).encode("latin-1") * times for text, times in pairs)
 

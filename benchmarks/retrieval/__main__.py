@@ -29,9 +29,9 @@ from infra.report import EVALUATION, Report
 ADDED_GOAL = "<= 5"
 # Small sets that no weight was chosen on: minutes in place of an hour.
 QUICK = ("northwind", "xquad")
-# The gate is for English questions: each set in its own words, once.
+# The gate is for English questions: each set in its original words, once.
 GATED = ("chunking", "financebench", "filings2", "mmlongbench", "xquad")
-# By set and scope, then by measure; judged where all questions are asked.
+# Goals by set and scope, then by measure; used when all questions are asked.
 GOALS: Mapping[tuple[str, str], Mapping[str, float]] = {
     ("chunking", POOLED): {"recall": 84, "IoU": 7.5},
     ("financebench", POOLED): {"hit@1": 45, "hit@5": 75, "hit@10": 85},
@@ -40,7 +40,7 @@ GOALS: Mapping[tuple[str, str], Mapping[str, float]] = {
     ("xquad", POOLED): {"hit@1": 97, "hit@5": 99.5},
     ("xquad", MIXED): {"hit@1": 96.5, "hit@5": 99},
 }
-# The default model was trained on English.
+# The default model was trained on English, so these goals are for multilingual models.
 MULTILINGUAL_GOALS = {("translated", POOLED): {"hit@1": 88}, ("translated-english", POOLED): {"hit@1": 80}}
 _SCOPES = {POOLED: "", DOCUMENT: ", in the document", MIXED: ", in the mixed collection"}
 
@@ -107,7 +107,7 @@ def _add_set(
     for (_, scope), measures in scores.items():
         for measure, values in measures.items():
             if measure.startswith("hit@") and "recall" in measures:
-                continue  # a set that judges by characters
+                continue  # the set measures characters
             goal = goals.get((material.name, scope), {}).get(measure)
             _add(report, f"{material.title}: {measure}{_SCOPES[scope]}", values, goal)
     first, languages = scores[DEFAULT, POOLED]["hit@1"], [question.language for question in material.questions]

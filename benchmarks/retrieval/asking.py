@@ -1,4 +1,4 @@
-"""Asks the questions of the sets in several variants of retrieval, measures what they find, and times them.
+"""Asks the questions of the sets in several variants of retrieval, and measures hits and times.
 
 Recall, precision and IoU are those of Chroma's report on chunking (2024): shares of characters.
 """
@@ -44,7 +44,7 @@ VARIANTS = {
     **{without: Variant(replace(Weights(), **{part: 0.0})) for part, without in PARTS.items()},
 }
 
-# One value for each question, by variant and scope, then by measure.
+# A value for each question, by variant and scope, then by measure.
 Scores = dict[tuple[str, str], dict[str, list[float]]]
 Search = Callable[[int], RankedHits]
 
@@ -80,7 +80,7 @@ class Asker:
         return [scope for scope in material.scopes if scope != MIXED or self.mixed]
 
     def fit(self, question: Question, vector: Sequence[float], places: Places) -> float:
-        """Return the figure by which the gate decides, -1 without a passage."""
+        """Return the figure that the gate compares; -1 without a passage."""
         fit = self._retrieval.search(Scope(_EVERYBODY, places), vector, JUDGED, question.text).fit
         return -1.0 if fit is None else fit
 
@@ -136,7 +136,7 @@ def of_ranks(question: Question, passages: Sequence[Passage]) -> dict[str, float
 
 
 def rank_of_answer(question: Question, passages: Sequence[Passage]) -> int | None:
-    """Return the rank, from 1, of the first passage that answers; None where none does."""
+    """Return the rank, from 1, of the first passage that answers; None if no passage answers."""
     return next((rank for rank, passage in enumerate(passages, 1) if _answers(question, passage)), None)
 
 
@@ -152,8 +152,8 @@ def _answers(question: Question, passage: Passage) -> bool:
 def of_content(question: Question, passages: Sequence[Passage]) -> dict[str, float]:
     """Return the shares (0 to 100) of evidence and references that the passages hold.
 
-    A word of the evidence counts once, by its stem, where a passage on a page that answers has it; function words
-    do not count. A character that is retrieved twice counts twice as retrieved.
+    A word of the evidence counts once, by its stem, if a passage on a page that answers has it; function words do
+    not count. A character that is retrieved twice counts twice.
     """
     values = {}
     if words := content_words(question.evidence):

@@ -1,8 +1,8 @@
 """Choose the gate's threshold for an embedding model: the least fit of a question that reaches the language model.
 
-Each question is asked where it is answered, and where it is not: without its document, and in another set. The
-threshold is the highest at which at most 3 % of each set's answerable questions are refused in each scope. Each
-set is measured with the threshold that the remaining sets choose.
+Ask each question in scopes with its answer, and in scopes without it: without its document, and in another set.
+The threshold is the highest that refuses at most 3 % of each set's answerable questions in each scope. Each set is
+measured with the threshold that the remaining sets choose.
 """
 
 import json
@@ -21,7 +21,7 @@ from docwell.ports import Places
 from infra.report import ROOT, Report
 
 CALIBRATIONS = ROOT / "layers" / "embedder" / "calibration"
-# Less than the goal of 5 %: new documents differ more than these sets do.
+# Below the goal of 5 %: new documents differ more than these sets do.
 _ALLOWED = 0.03
 # xq00_de.pdf is a translation of xq00.pdf, and answers the same questions.
 _LANGUAGE = re.compile(r"_[a-z]{2}\.pdf$")
@@ -66,13 +66,13 @@ def _scopes(
 
 
 def threshold(fits: Mapping[tuple[str, str, bool], Sequence[float]]) -> float:
-    """Return the highest fit, in hundredths, below which are at most 3 % of the answers of each set and scope."""
+    """Return the highest fit, in hundredths, that refuses at most 3 % of the answers of each set and scope."""
     groups = [group for (_, _, answerable), group in fits.items() if answerable]
     return min(math.floor(100 * float(np.quantile(group, _ALLOWED, method="lower"))) / 100 for group in groups)
 
 
 def _write(model: str, min_fit: float) -> None:
-    """Set the gate in the model's calibration file, which may have other numbers."""
+    """Set the gate in the model's calibration file, and keep its other numbers."""
     path = CALIBRATIONS / f"{model.rpartition('/')[2].lower()}.json"
     numbers = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
     path.write_text(json.dumps(numbers | {"gate": {"min_fit": min_fit}}, indent=2) + "\n", encoding="utf-8")

@@ -1,4 +1,4 @@
-"""An index of the documents of the sets, which docwell's own ingest writes and later runs use again."""
+"""An index of the documents of the sets. docwell's ingest writes it, and later runs reuse it."""
 
 import json
 from collections.abc import Generator, Iterator, Mapping
@@ -24,7 +24,7 @@ from infra.progress import bar
 from infra.report import ROOT
 
 CACHE = ROOT / "build" / "retrieval-cache"
-# The modules of these folders decide what ingest writes, and so do the libraries.
+# The modules of these folders, and the libraries, decide the index's content.
 _CODE = ("", "adapters/documents", "adapters/embedding", "ingest", "text")
 _LIBRARIES = ROOT / "requirements" / "dev.txt"
 _VERSION = "v1"
@@ -80,7 +80,7 @@ def indexed(files: Mapping[str, Path], model: Path) -> Iterator[Indexed]:
         layout = Layout(embedder.manifest.fingerprint, limits.shards)
         kept_passages = int(QuerySettings.model_fields["kept_passages"].default)
         index = ChromaIndex(ChromaServer(f"http://{HOST}:{port}", timeout_s=60), layout, kept_passages)
-        no_store: Any = None  # the files are here: nothing is downloaded
+        no_store: Any = None  # nothing is downloaded: the files are local
         indexer = RangeIndexer(no_store, index, embedder, TextOrPdfReader(), limits)
         with bar("indexing", len(files)) as step:
             for key, path in files.items():

@@ -10,7 +10,7 @@ from typing import Any, Self
 
 from docwell.text.lexicon import segments
 
-# Where a question is asked: in the set's collection, in its own document, or in the PDFs of all sets together.
+# The scopes of a question: the set's collection, the document with its answer, or the PDFs of all sets together.
 POOLED, DOCUMENT, MIXED = "pooled", "in the document", "mixed"
 
 

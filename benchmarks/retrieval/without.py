@@ -1,4 +1,4 @@
-"""Write the page on the worth of each part of the ranking, and of the router, on sets that none was chosen on."""
+"""Write the page on the gain of each part of the ranking, and of the router, on sets used for no choice."""
 
 import json
 import sys
@@ -26,7 +26,7 @@ from infra.report import ROOT, Report, machine
 
 TABLE = ROOT / "docs" / "generated" / "ranking.md"
 _MEASURE, _TOP_K = "hit@5", 5
-# The signals of `docwell.query.retrieval.ranking.Weights`, in words of a reader.
+# The signals of `docwell.query.retrieval.ranking.Weights`, named for readers.
 _TITLES = {"unit": "the nearest unit", "words": "the words", "document": "the words of the file name"}
 _HEAD = """# What each part of the ranking is worth
 

@@ -39,7 +39,7 @@ _QUESTION_EVENT = ROOT / "tests" / "events" / "query.json"
 _STREAM_S = 300.0
 _STREAMING = "docwell.http.streaming_runtime"
 _RUNTIME_OF_LAMBDA = ("awslambdaric", "runtime_client*", "simplejson", "snapshot_restore_py")
-# In this order: query needs a document.
+# Ingest first: query needs a document.
 _GOALS = {"ingest": ("first document live", "<= 0.8"), "query": ("first answer", "<= 0.5")}
 
 
@@ -89,7 +89,7 @@ def measure(report: Report, options: Options) -> None:
         model = stack.enter_context(model_server())
         places, _ = stack.enter_context(local_servers(StackOptions(folder / "data", MODEL, port=0), model))
         functions = _functions(places, _deploy(folder) if deployed else None)
-        for name in _GOALS:  # once uncounted
+        for name in _GOALS:  # a first run is not counted
             functions[name].start()
             if functions[name].errors:
                 raise BenchError(f"{name} fails at its first start")
@@ -133,14 +133,14 @@ def _functions(stack: Stack, deployed: Path | None) -> dict[str, _Function]:
 
 
 def _spec(stack: Stack, name: str, deployed: Path | None, **settings_of: Any) -> FunctionSpec:
-    # Lambda always sets it; without it the X-Ray SDK spends 0.1 s on a client for servers.
+    # Lambda always sets this variable; without it the X-Ray SDK spends 0.1 s on a client for servers.
     variables = function_variables(stack, name) | {"LAMBDA_TASK_ROOT": str(deployed)}
     settings = {"init_timeout_s": 120.0, "on_line": lambda _: None, **settings_of}
     if deployed is None:
         return FunctionSpec(f"functions.{name}.handler.handler", variables, **settings)
     layers = [deployed / "QueryFunction", deployed / "DocwellLayer/python", deployed / "EmbedderLayer/python"]
     path = layers if name == "query" else [deployed / "image", deployed / "runtime"]
-    # Lambda's folders are read-only: modules without bytecode are compiled at each start.
+    # Write no bytecode: Lambda's folders are read-only, so modules without bytecode are compiled at each start.
     variables |= {"PYTHONPATH": os.pathsep.join(map(str, path)), "PYTHONDONTWRITEBYTECODE": "1"}
     handler = "handler.handler" if name == "query" else "start.handler"
     return FunctionSpec(handler, variables, python=str(deployed / "python/bin/python"), **settings)
@@ -151,7 +151,7 @@ def _deploy(folder: Path) -> Path:
     for part in packages.QUERY:
         packages.build_zip(part, folder / part)
     packages.build_image_folder(folder / "image")
-    # A Python without this machine's other packages.
+    # Create a Python without this machine's other packages.
     EnvBuilder(symlinks=True).create(folder / "python")
     (folder / "runtime").mkdir()
     site = Path(sysconfig.get_path("platlib"))

@@ -85,9 +85,9 @@ def _pdfs(options: Options) -> list[Path]:
 
 @dataclass
 class Peak:
-    """Looks at the ingest workers twenty times a second during the block, and keeps the most bytes of memory.
+    """Measures the ingest workers' memory twenty times a second during the block, and keeps the peak in bytes.
 
-    A worker's are all that is resident. Its children share most with each other, so theirs are proportional.
+    A worker counts all resident bytes. Its children share most bytes, so they count their proportional part.
     """
 
     worker: int = 0
@@ -120,7 +120,7 @@ class Peak:
 
 
 def _opened_pdf(process: psutil.Process) -> int:
-    """Return its memory, or 0 just after the fork, when it is still a copy of the worker."""
+    """Return a child's memory, or 0 right after the fork, while it is still a copy of the worker."""
     try:
         return 0 if StackOptions.ingest_handler in process.cmdline() else int(process.memory_full_info().pss)
     except psutil.Error:
@@ -172,7 +172,7 @@ def _query_memory(options: Options) -> tuple[float, float]:
             answers = bench.ask(list(islice(questions, _QUESTIONS)), name)
             if failed := [answer for answer in answers if answer.status != 200]:
                 raise RuntimeError(f"{len(failed)} of {_QUESTIONS} questions failed: {failed[0].body}")
-            # All questions of one client go to one environment, the largest.
+            # All questions of one client go to one environment, which is the largest.
             workers = workers_of(psutil.Process(), StackOptions.query_handler)
             sizes.append(max(worker.memory_info().rss for worker in workers) / 2**20)
             step()

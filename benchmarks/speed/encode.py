@@ -27,9 +27,9 @@ from infra.report import Report
 BATCH = int(IngestSettings.model_fields["upsert_batch"].default)
 # In the long and in the short form. onnxruntime encodes 256 chunks in 5 s on two cores.
 CHUNKS, ROUNDS = (2 * BATCH, 32), (4, 2)
-# The most from one PDF, so that a long document is not the whole sample.
+# The most chunks of one PDF, so that a long document is not the whole sample.
 MOST_CHUNKS_OF_ONE = 32
-# Ingest runs the last one. OpenVINO is not installed on ARM.
+# Ingest uses the last runtime. OpenVINO is not installed on ARM.
 RUNTIMES: tuple[EmbedRuntime, ...] = ("onnxruntime", "openvino") if find_spec("openvino") else ("onnxruntime",)
 BEST = RUNTIMES[-1]
 _GOALS = {"openvino": ">= 97", "onnxruntime": ">= 95"}
@@ -63,7 +63,7 @@ def measure(report: Report, options: Options) -> None:
             f"{name}: tokens a second", Spread.of([tokens / sample for sample in samples]), "tokens/s"
         )
     if BEST == "openvino":
-        # In millionths: a table shows a cosine of 0.9999 as 1.
+        # Count in millionths: a table would show a cosine of 0.9999 as 1.
         single, fast = (embedder.embed_passages(texts[:BATCH]) for embedder in embedders.values())
         lacks = (1 - float(np.min(np.sum(single.astype(np.float64) * fast, axis=1)))) * 1e6
         report.add("lowest cosine to single precision: what it lacks to 1", lacks, "millionths", "<= 100")
@@ -76,7 +76,7 @@ def _texts(embedder: OnnxEmbedder, options: Options) -> list[str]:
     texts = [chunk.text for chunk, _ in islice(cut_folders(folders, embedder, MOST_CHUNKS_OF_ONE), size)]
     if not texts:
         raise BenchError(f"no text in any PDF of {', '.join(map(str, folders))}")
-    return (texts * -(-size // len(texts)))[:size]  # repeat the texts of few PDFs
+    return (texts * -(-size // len(texts)))[:size]  # repeat texts if the PDFs are few
 
 
 def _seconds(work: Callable[[], object]) -> float:
@@ -91,7 +91,7 @@ def _embed(embedder: OnnxEmbedder, batches: Sequence[Sequence[str]]) -> None:
 
 
 def _raw(runtime: str, feeds: Sequence[Any], threads: int) -> Callable[[], object]:
-    """Return a run of the runtime itself, as its documentation shows, on the embedder's arrays."""
+    """Return a run of the bare runtime, as in its documentation, on the embedder's arrays."""
     path = str(MODEL_DIR / MODEL_FILE)
     if runtime == "openvino":
         import openvino

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 from infra.progress import CONSOLE
 from infra.report import EVALUATION, REPORTS, ROOT
 
-# Each has `make bench-NAME`.
+# Each name has a target `make bench-NAME`.
 NAMES = ("encode", "coldstart", "query", "find", "memory", "ingest")
 # The row that marks a report of the short form.
 SHORT = "short form"
@@ -69,7 +69,7 @@ def write_page(reports: Path = REPORTS, page: Path = PAGE) -> Path:
         minutes = f"{report['seconds'] / 60:.1f} minutes"
         when = f"Commit {report['commit']} on {report['machine']}, {report['started'][:10]}; {minutes}."
         head = ["| figure | value | quartiles | unit | goal |  |", "| --- | ---: | --- | --- | --- | --- |"]
-        # Missed goals come first.
+        # Show missed goals first.
         rows = sorted(report["rows"], key=lambda row: bool(row["ok"]))
         sections.append("\n".join([f"## {name}", "", when, "", *head, *map(_line, rows), ""]))
     page.write_text("\n".join(sections), encoding="utf-8")

@@ -26,8 +26,8 @@ from infra.measuring import Spread, in_turns, ratios
 from infra.progress import CONSOLE, bar
 from infra.report import Report
 
-JUDGED = 10_000  # chunks: the size that the goals are about
-_CROWD = 16  # from so many clients on, the processor must be busy
+JUDGED = 10_000  # chunks in the collection that the goals are about
+_CROWD = 16  # with this many clients, the processor must be busy
 _LEAST_QUESTIONS, _WARM_UP, _TOP_K, _THREADS = 10, 10, 5, 2
 
 
@@ -119,8 +119,8 @@ def _add_crowds(report: Report, options: Options, asking: _Asking, collection: s
 def find(report: Report, options: Options) -> None:
     """Measure a question embedded and its nearest five chunks found. Raises `BenchError`.
 
-    docwell is measured by the function's clock, as its embedder and index alone, and as its embedder alone. All
-    get the same questions in a round, and no question comes twice.
+    docwell is measured by the function's clock; its limits are embedder and index alone, and the embedder alone.
+    All get the same questions in a round, and no question repeats.
     """
     rounds, largest, chunks = options.form((4, 60, 10_000), (2, 10, 1_000))
     texts = Texts.read(options.folders("xquad"), options.form(1_000, 100))
@@ -134,7 +134,7 @@ def find(report: Report, options: Options) -> None:
         samplers = _finders(bench.stack, collection)
         medians: dict[str, list[float]] = {name: [] for name in samplers}
         with bar("rounds", rounds * len(samplers)) as step:
-            for turn in range(-1, rounds):  # the first warms up
+            for turn in range(-1, rounds):  # the first round warms up
                 first = _WARM_UP + turn * size
                 turn_questions = questions[first : first + size] if turn >= 0 else questions[:_WARM_UP]
                 for name in sorted(samplers, reverse=turn % 2 == 1):

@@ -39,7 +39,7 @@ CHUNK_TOKENS = int(EmbedderSettings.model_fields["chunk_tokens"].default)
 MOST_CLIENTS = 64
 BATCH = 500
 _TIMEOUT_S = 60.0
-# The local ledger takes 1 ms to read a key, so look seldom while many documents wait.
+# The local ledger takes 1 ms to read a key, so poll seldom while many documents wait.
 _PAUSE_S, _PAUSE_OF_ONE_S, _LONGEST_PAUSE_S = 0.05, 0.02, 2.0
 _KEYS_OF_ONE_READ, _ITEMS_OF_ONE_WRITE = 100, 25  # of BatchGetItem and BatchWriteItem
 _NOISE = 0.8  # length of the noise that is added to a vector of length 1
@@ -63,7 +63,7 @@ class AskedStack:
         self._model_seconds()
         answers = self.ask(questions, collection)
         seconds = self._model_seconds()
-        if len(seconds) != len(answers):  # a question that never reached the model cannot be told from the others
+        if len(seconds) != len(answers):  # some question never reached the model, and it is unknown which one
             seconds = [0.0] * len(answers)
         return answers, [(answer.seconds - model) * 1000 for answer, model in zip(answers, seconds, strict=True)]
 
@@ -190,7 +190,7 @@ def cut_folders(
     """Yield the chunks of the PDFs in the folders, at most `most_of_one` of a PDF."""
     reader = default_reader()
     for folder in folders:
-        # English first: the set's other languages are in files such as xq00_de.pdf.
+        # Read English first: the set's other languages are in files such as xq00_de.pdf.
         for path in sorted(folder.rglob("*.pdf"), key=lambda path: ("_" in path.stem, path)):
             pages = reader.pages(path, 1, min(reader.inspect(path).page_count, most_of_one or sys.maxsize))
             cut = (chunk for _, chunks in cut_pages(pages, embedder, CHUNK_TOKENS) for chunk in chunks)

@@ -30,12 +30,12 @@ PAGES = [
 QUESTION = "When is the boiler in the cellar inspected?"
 SAYS = "The boiler in the cellar is inspected every March [1]."
 WAIT_MS = 45_000
-# The answer takes this long for a first and each further word, so that its steps can be seen.
+# The seconds before the first word and each further word, so that tests can see the steps of an answer.
 FIRST_S, PACE_S = 0.2, 0.01
 _INDEXED_S = 120.0
 # The pages of a node of a page tree.
 _KIDS = 40
-# Kept by the page for the test: what its policy has blocked.
+# The page stores here what its policy has blocked.
 _WATCH = """
 window.blocked = [];
 addEventListener("securitypolicyviolation", (event) => {
@@ -109,7 +109,7 @@ def running(pool: UserPool) -> Iterator[Console]:
 
 @pytest.fixture
 def console(running: Console) -> Iterator[Console]:
-    """The console for one test, which fails when a page has failed or broken its policy."""
+    """The console for one test, which fails if a page had an error or broke its policy."""
     running.host.say(SAYS)
     running.host.behave(Misdeed.NONE)
     running.problems.clear()
@@ -141,8 +141,8 @@ def write_pdf(folder: Path, name: str, *pages: str) -> Path:
 
 
 def long_pdf(pages: int, picture: int, texts: Mapping[int, str]) -> bytes:
-    """Return a PDF of pages with `picture` bytes each that no text shows; `texts` has the text of some pages."""
-    # As Word and LaTeX write them, in a tree: a flat list of pages has to be read to its end.
+    """Return a PDF whose pages have `picture` hidden bytes each; `texts` has the text of some pages."""
+    # Write a page tree, as Word and LaTeX do: a flat list of pages must be read to its end.
     nodes = -(-pages // _KIDS)
     first, font = 3 + nodes, 3 + nodes + 2 * pages
     tree = b"<</Type/Pages%b/Count %d/Kids[%b]>>"

@@ -24,7 +24,7 @@ from tests.console.user_pool import CLIENT, UserPool, serving
 from tests.unit.infra.console_stack import headers_of
 
 METHODS = ["GET", "HEAD", "OPTIONS", "PUT", "PATCH", "POST", "DELETE"]
-# As CloudFront: of one connection, or another host.
+# Headers that CloudFront does not forward: those of one connection, or of another host.
 _NOT_FORWARDED = {"host", "origin", "connection", "content-length", "transfer-encoding"}
 _OF_CONNECTION = {"connection", "transfer-encoding", "content-length", "content-encoding"}
 
@@ -55,7 +55,7 @@ class _Forwarder:
         answer = await self._client.send(sent, stream=True)
         fields = {name: value for name, value in answer.headers.items() if name not in _OF_CONNECTION}
         if answer.headers.get("content-type", "").startswith("application/json"):
-            # The gateway's address of the storage, which is the bucket's on AWS.
+            # Replace the gateway's storage address by the bucket's, as on AWS.
             body = await answer.aread()
             await answer.aclose()
             address = f"{self._stack.gateway}{STORAGE_PATH}"

@@ -75,7 +75,7 @@ def test_everything_can_be_done_with_the_keyboard(console: Console) -> None:
     expect(page.locator(".danger").first).to_be_focused()
 
 
-def test_a_closed_source_gives_the_focus_back_to_its_opener(console: Console) -> None:
+def test_a_closed_source_returns_the_focus_to_its_opener(console: Console) -> None:
     page = console.open(viewport={"width": 320, "height": 640})
     ask(page)
     receipt = page.locator(".tools a").get_attribute("href")
@@ -111,7 +111,7 @@ def test_back_on_a_narrow_screen_closes_the_source_and_keeps_the_conversation(co
     expect(page.locator("#documents-title")).to_be_focused()
 
 
-def test_an_answer_takes_the_focus_from_no_source_that_is_read(console: Console) -> None:
+def test_an_answer_does_not_take_the_focus_from_an_open_source(console: Console) -> None:
     console.host.say(SAYS, pace_s=0.2)
     page = console.open()
     page.fill("#question", QUESTION)
@@ -140,7 +140,7 @@ def test_at_400_percent_zoom_the_conversation_has_room(console: Console) -> None
 def test_the_policy_blocks_inline_code_and_other_addresses(console: Console) -> None:
     page = console.open()
     page.locator("#question").wait_for()
-    page.evaluate("window.expected = true")  # tell the fixture
+    page.evaluate("window.expected = true")  # the fixture then accepts the errors
     page.evaluate(
         """() => {
           const script = document.createElement("script");
@@ -194,7 +194,7 @@ def test_a_key_that_ends_leads_to_the_form_for_another_in_each_view(console: Con
     expect(page.get_by_role("alert")).to_have_text("The key has ended.")
 
 
-def test_the_next_caller_does_not_see_the_conversation_of_the_one_before(console: Console) -> None:
+def test_the_next_caller_does_not_see_the_previous_conversation(console: Console) -> None:
     page = console.open()
     ask(page)
     page.route("**/v1/usage", lambda route: route.fulfill(status=401, json={}))  # the key is deleted

@@ -15,7 +15,7 @@ from tests.console.conftest import BOILER, QUESTION, Console, ask, long_pdf
 
 pytestmark = pytest.mark.e2e
 
-# The words of the drawn pages, and whether a mark covers the middle of each: independent of the console's search.
+# The words of the drawn pages, and whether a mark covers the middle of each, without the console's search.
 _WORDS = """() => {
   const boxes = [...document.querySelectorAll(".quote-box")].map((box) => box.getBoundingClientRect());
   const words = [];
@@ -140,7 +140,7 @@ def test_a_stopped_question_ends_at_once_and_the_next_one_is_answered(console: C
     page.locator(".turn .answer").wait_for()
 
 
-def test_a_server_that_is_gone_is_named_and_the_question_can_be_asked_again(console: Console) -> None:
+def test_a_missing_server_is_named_and_the_question_can_be_asked_again(console: Console) -> None:
     page = console.open()
     page.locator("#question").wait_for()
     page.wait_for_load_state("networkidle")  # the list of documents clears the message
@@ -220,7 +220,7 @@ def test_a_receipt_shows_the_answer_and_takes_a_verdict(console: Console) -> Non
 
 
 def test_a_pdf_whose_link_has_expired_is_read_on_with_a_new_link(console: Console) -> None:
-    # A page is longer than a range, so that none comes with another.
+    # A page is longer than a range, so that no page comes with another.
     body = long_pdf(6, 300_000, {})
     console.doors.indexed("mill/log.pdf", console.doors.put("mill/log.pdf", body), 60)
     page = console.open()
@@ -239,7 +239,7 @@ def test_a_pdf_whose_link_has_expired_is_read_on_with_a_new_link(console: Consol
     page.evaluate("location.hash = '#/source?document=mill%2Flog.pdf&page=1'")
     expect(page.locator('.sheet[data-page="1"] .textLayer')).to_contain_text("page 1")
     expired |= links
-    page.wait_for_timeout(1_100)  # a link is signed to the second: one of the same second is the same link
+    page.wait_for_timeout(1_100)  # a link is signed to the second, so a link of the same second would be equal
     page.evaluate("{ const now = Date.now; Date.now = () => now() + 600_000; }")
     page.evaluate("document.querySelector('.pages').scrollTop = 1e6")
     expect(page.locator('.sheet[data-page="6"] .textLayer')).to_contain_text("page 6")

@@ -13,7 +13,7 @@ from tests.console.conftest import BOILER, Console, ask, write_pdf
 
 pytestmark = pytest.mark.e2e
 
-# A drop of one file, as a person makes it.
+# Drops one file, as a user does.
 _DROP = """([name, text]) => {
   const transfer = new DataTransfer();
   transfer.items.add(new File([text], name, { type: "application/pdf" }));
@@ -126,7 +126,7 @@ def test_a_deletion_is_confirmed_and_the_row_goes(console: Console, tmp_path: Pa
 
 
 def test_documents_are_found_by_each_text_of_their_row_in_the_language_of_the_page(console: Console) -> None:
-    # One of two documents is rejected; its key has accents of two characters.
+    # One of two documents is rejected; the accents in its key are separate characters.
     row = {"document": "bewerbungen/re\u0301sume\u0301.pdf", "collection": "bewerbungen", "title": None}
     row |= {"status": "REJECTED", "reason": "encrypted", "created": "2026-03-01"}
     page = console.open("ask", locale="de-DE")

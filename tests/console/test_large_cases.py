@@ -26,13 +26,13 @@ def bytes_to_open(page: Page, document: str, number: int, quote: str) -> int:
     address = urlencode({"document": document, "page": number, "quote": quote})
     page.evaluate("address => { location.hash = address; }", f"#/source?{address}")
     page.locator(".source[data-state=marked]").wait_for()
-    # pdf.js breaks off its first request, for the whole file, once it knows that the server takes ranges.
+    # pdf.js aborts its first request, for the whole file, once it knows that the server supports ranges.
     parts = [response for response in read if response.status == HTTPStatus.PARTIAL_CONTENT] or read
     return sum(int(response.headers.get("content-length", 0)) for response in parts)
 
 
 def cut_off(route: Route) -> None:
-    """Answer a question's stream without its last event, as a connection that breaks."""
+    """Answer a question's stream without its last event, as a broken connection does."""
     response = route.fetch()
     route.fulfill(response=response, body=response.text().split("event: answer")[0])
 

@@ -32,14 +32,14 @@ def _as_new(pool: UserPool) -> None:
 
 
 def calls(page: Page) -> list[Request]:
-    """Return the list of the page's calls of the API, which grows."""
+    """Return the list of the page's calls of the API; later calls are added to it."""
     sent = list[Request]()
     page.on("request", lambda request: sent.append(request) if "/v1/" in request.url else None)
     return sent
 
 
 def sign_in(console: Console, deployed: Deployed, view: str = "ask") -> Page:
-    """Return a page whose person has signed in."""
+    """Return a page on which a user has signed in."""
     page = console.open(f"/{view}", address=deployed.url)
     page.get_by_role("button", name="Sign in", exact=True).click()
     page.get_by_role("link", name="Continue").click()

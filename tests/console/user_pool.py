@@ -60,7 +60,7 @@ class UserPool:
         }
 
     def reset(self) -> None:
-        """Forget what tests have set and done."""
+        """Reset all that tests have set and recorded."""
         self.refuses, self.left = False, 0
         for items in (self.tokens, self.grants, self.revoked):
             items.clear()

@@ -41,7 +41,7 @@ def aws_client(endpoint: str, service: str) -> Any:
 
 @dataclass(frozen=True)
 class Cloud:
-    """The servers of the functions."""
+    """The servers that the functions use."""
 
     aws: str
     chroma: str

@@ -43,7 +43,7 @@ def test_the_image_indexes_an_uploaded_pdf(cloud: Cloud, ingest: Emulated) -> No
     assert status_of(cloud, KEY) == "INDEXED", ingest.logs()
 
 
-def test_the_image_rejects_what_is_no_document_and_goes_on(cloud: Cloud, ingest: Emulated) -> None:
+def test_the_image_rejects_a_file_of_unknown_kind_and_continues(cloud: Cloud, ingest: Emulated) -> None:
     assert ingest.invoke(uploaded(cloud, "a.pdf", b"\x00\x01\xfe\xff" * 99)) == {"batchItemFailures": []}
     assert status_of(cloud, "a.pdf") == "REJECTED", ingest.logs()
 
@@ -72,7 +72,7 @@ def test_the_query_function_streams_an_answer_as_in_lambda(query: Emulated) -> N
 
 
 @pytest.mark.usefixtures("manual")
-def test_the_query_function_reports_its_dependencies_well(query: Emulated) -> None:
+def test_the_query_function_reports_that_its_dependencies_are_ready(query: Emulated) -> None:
     event = question_event("query", {}) | {"path": "/v1/ready", "httpMethod": "GET", "body": None}
     answer = query.invoke(event)
     assert (answer["statusCode"], json.loads(answer["body"])["status"]) == (200, "ready"), query.logs()
@@ -85,13 +85,13 @@ def test_a_document_event_logs_no_document_text(ingest: Emulated) -> None:
     assert "boiler in the cellar" not in logs
 
 
-def test_neither_function_has_torch_or_what_was_trimmed() -> None:
+def test_neither_function_contains_torch_or_trimmed_packages() -> None:
     command = ["docker", "run", "--rm", "--entrypoint", "ls", sam.INGEST_IMAGE, "/var/task"]
     image = set(subprocess.check_output(command, text=True).split())
     layers = {path.name for path in (sam.artefact("EmbedderLayer") / "python").iterdir()}
     query = {path.name for path in sam.artefact("QueryFunction").iterdir()}
     assert {"docwell", "handler.py", "model", "numpy", "pypdfium2"} <= image
-    assert len(image & {"openvino", "onnxruntime"}) == 1  # OpenVINO but on ARM
+    assert len(image & {"openvino", "onnxruntime"}) == 1  # on ARM, onnxruntime in place of OpenVINO
     assert {"onnxruntime", "numpy", "tokenizers"} <= layers
     for result in (image, layers, query):
         assert not result & {"torch", "sentence_transformers", "transformers", "hf_xet", "chromadb_rust_bindings"}

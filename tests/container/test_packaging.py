@@ -19,7 +19,7 @@ from infra.container import packages, sam
 
 pytestmark = pytest.mark.container
 
-# Next to sam's folder, on the same file system: a zip lists files in the file system's order.
+# In SAM's folder, on the same file system: a zip lists files in the file system's order.
 AGAIN = sam.ROOT / "build" / "container" / "again"
 SECOND_IMAGE = "docwell-ingest-built-again:latest"
 # sam's packer, as in `sam deploy`.

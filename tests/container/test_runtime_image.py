@@ -20,7 +20,7 @@ from tests.e2e.test_documents import pdf
 pytestmark = pytest.mark.container
 
 IMAGE = "docwell-runtime-test"
-# As the chart sets them.
+# The limits that the chart sets.
 LIMITS = ["--read-only", "--tmpfs", "/tmp", "--cap-drop", "ALL", "--security-opt", "no-new-privileges"]
 
 

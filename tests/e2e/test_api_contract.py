@@ -52,8 +52,8 @@ def http(api: Rig) -> Iterator[httpx.Client]:
 
 
 @pytest.mark.parametrize("examples", [4, pytest.param(20, marks=pytest.mark.slow)])
-def test_every_answer_is_a_documented_one_and_none_is_a_server_error(api: Rig, examples: int) -> None:
-    # The requests have the rig's key: an invented one beside it is 401.
+def test_every_answer_is_documented_and_none_is_a_server_error(api: Rig, examples: int) -> None:
+    # The requests use the rig's key: an invented second key would give 401.
     generation = {"with-security-parameters": False}
     config = SchemathesisConfig.from_dict({"base-url": api.gateway, "generation": generation})
     page = schemathesis.openapi.from_url(f"{api.gateway}/v1/openapi.json", config=config, timeout=30)
@@ -75,7 +75,7 @@ def cases(strategy: Any, api: Rig, examples: int) -> int:
         deadline=None,
         derandomize=True,
         database=None,
-        phases=[Phase.generate],  # no shrinking: each try is a request
+        phases=[Phase.generate],  # no shrinking: each attempt is a request
         suppress_health_check=list(HealthCheck),
     )
     def send(case: Any) -> None:
@@ -122,7 +122,7 @@ def test_a_path_of_the_wrong_shape_gets_a_problem_document_of_the_caller(http: h
 
 
 @pytest.mark.parametrize("type_", ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data", "x"])
-def test_a_question_is_answered_whatever_the_type_of_its_body(http: httpx.Client, type_: str) -> None:
+def test_a_question_is_answered_with_any_content_type(http: httpx.Client, type_: str) -> None:
     body = json.dumps({"question": QUESTION})
     response = http.post("/v1/query", content=body, headers={"content-type": type_})
     assert response.json()["status"] == "answered"

@@ -135,7 +135,7 @@ def test_a_duplicate_event_changes_nothing(doors: Doors) -> None:
         ("cut.pdf", pdf("x" * 500)[:300], "REJECTED", "corrupt"),
     ],
 )
-def test_what_cannot_be_indexed_ends_in_a_named_status(
+def test_a_file_that_cannot_be_indexed_ends_in_a_named_status(
     doors: Doors, name: str, body: bytes, status: str, reason: str
 ) -> None:
     key = f"e2e/{name}"

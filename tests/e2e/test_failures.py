@@ -34,7 +34,7 @@ def processes(doors: Doors, *words: str) -> list[psutil.Process]:
 
 @contextmanager
 def stopped(doors: Doors, *words: str) -> Iterator[None]:
-    """Suspend the processes, as on a host that hangs."""
+    """Suspend the processes during the block, as on a host that hangs."""
     suspended = processes(doors, *words)
     for process in suspended:
         process.send_signal(signal.SIGSTOP)

@@ -83,7 +83,7 @@ def test_a_list_cites_a_document_of_each_kind_at_its_unit(doors: Doors) -> None:
     }
 
 
-def test_a_deleted_document_answers_nothing_any_more(doors: Doors) -> None:
+def test_a_deleted_document_no_longer_answers(doors: Doors) -> None:
     key, question = "gone/harbour.pdf", "When does the harbour ferry leave?"
     doors.settled(key, doors.put(key, pdf("The harbour ferry leaves at a quarter past nine.")))
     assert doors.ask(question, collection="gone").json()["usage"]["prompt_tokens"] > 0
@@ -93,7 +93,7 @@ def test_a_deleted_document_answers_nothing_any_more(doors: Doors) -> None:
     assert doors.ask(question, document=key).status_code == 404
 
 
-def test_a_filter_sees_what_pdf_and_bucket_say_and_new_tags_within_seconds(doors: Doors) -> None:
+def test_a_filter_uses_pdf_metadata_and_bucket_tags_within_seconds(doors: Doors) -> None:
     key, question = "filtered/ferry.pdf", "When does the island ferry leave?"
     document = FPDF()
     document.set_title("Timetable of the island")
@@ -132,15 +132,15 @@ def test_an_answer_is_streamed_while_it_is_made(doors: Doors, examples: list[dic
     assert (events[0], events[-1]) == ("passages", "answer")
 
 
-def test_a_client_that_goes_away_frees_the_model(doors: Doors, examples: list[dict[str, str]]) -> None:
+def test_a_client_that_disconnects_frees_the_model(doors: Doors, examples: list[dict[str, str]]) -> None:
     asked = {"question": examples[0]["question"], "document": examples[0]["document"], "stream": True}
-    for _ in range(4):  # more than the number of environments: none may stay busy
+    for _ in range(4):  # more than there are environments: none may stay busy
         with doors.http.stream("POST", "/v1/query", json=asked) as response:
             next(response.iter_lines())
     assert doors.ask(OFF_TOPIC).status_code == 200
 
 
-def test_no_question_and_no_document_text_stands_in_a_log(doors: Doors, examples: list[dict[str, str]]) -> None:
+def test_no_log_contains_a_question_or_document_text(doors: Doors, examples: list[dict[str, str]]) -> None:
     doors.ask("Does the word xylographer occur anywhere?")
     key = "logs/words.pdf"
     doors.settled(key, doors.put(key, pdf("A zymurgist and a xylographer met.")))
@@ -149,7 +149,7 @@ def test_no_question_and_no_document_text_stands_in_a_log(doors: Doors, examples
     assert not any("xylographer" in log or "zymurgist" in log for log in logs)
 
 
-def test_the_metrics_count_a_question_and_name_neither_it_nor_its_asker(doors: Doors) -> None:
+def test_the_metrics_count_a_question_without_its_text_or_caller(doors: Doors) -> None:
     assert doors.ask(OFF_TOPIC).status_code == 200
     counted = r'^docwell_refusals_total{gen_ai_request_model=".+",service="query"} [1-9]'
     deadline = time.monotonic() + 10

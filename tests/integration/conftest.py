@@ -18,7 +18,7 @@ CHILD, fork_server = process.CHILD, process.fork_server
 
 @pytest.fixture(autouse=True)
 def _caplog_sees_docwell(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Undo for a test that `docwell.observability` keeps docwell's log lines from the root logger."""
+    """Let `caplog` see docwell's log lines, which `docwell.observability` keeps from the root logger."""
     monkeypatch.setattr(logging.getLogger("docwell"), "propagate", True)
 
 

@@ -79,11 +79,11 @@ PEOPLE = (
         {"authorizer": {"principalId": "sub:three", "groups": '["elders", "birches", "no-such-group"]'}},
         frozenset({"elder", "birch"}),
     ),
-    with_key("nothing"),  # a principal without collections
+    with_key("nothing"),  # no collections
 )
 # May operate the system, and read only its own collections.
 OPERATOR = "two"
-# Callers that no table knows, and callers that the gateway does not name.
+# Callers that are in no table, and events without a caller.
 UNKNOWN_CALLERS: tuple[dict[str, Any], ...] = (
     {"authorizer": {"principalId": "key:revoked"}},
     {"authorizer": {"principalId": None}},
@@ -172,7 +172,7 @@ class Reply:
     prompts: tuple[str, ...]
 
     def comparable(self) -> tuple[int, str, str]:
-        """Return what a client can compare: all but the request id, times and costs."""
+        """Return the comparable part of a reply: all but the request id, times and costs."""
         body = {name: value for name, value in self.body.items() if name not in ("timings_ms", "cost")}
         return self.status, json.dumps(body, sort_keys=True), json.dumps(dict(self.headers), sort_keys=True)
 
@@ -228,7 +228,7 @@ class World:
         return Reply(answer["statusCode"], parsed, headers, "\n".join(output), tuple(self._model.prompts))
 
     def add(self, name: str, unique: str, attributes: Attributes, size: int = 0) -> None:
-        """Index a document, whose text has its `unique` word, or replace its attributes."""
+        """Index a document whose text has its `unique` word, or replace its attributes."""
         text = f"The secret word of the vault is secret-{unique}."
         lease = self.ledger.acquire(name, "test")
         assert lease is not None
@@ -274,8 +274,8 @@ def _let_in(admin: PrincipalAdmin) -> None:
             admin.add(Grant(principal, person.collections, label=label, operates=operates))
     admin.add(Grant("group:elders", frozenset({"elder"})))
     admin.add(Grant("group:birches", frozenset({"birch"})))
-    admin.add(Grant("group:two", None))  # a group with the name of a key, which may read all
-    admin.add(Grant("sub:one", None))  # a subject with the name of a key
+    admin.add(Grant("group:two", None))  # a group named like a key, which may read all
+    admin.add(Grant("sub:one", None))  # a subject named like a key
 
 
 @contextmanager
@@ -290,7 +290,7 @@ def isolated_world(folder: Path, *, filled: bool = True) -> Iterator[World]:
         "DOCWELL_OLLAMA_URL": "http://127.0.0.1:1",
         "DOCWELL_MODEL_DIR": str(folder),
         "DOCWELL_MODEL": EchoModel.name,
-        "DOCWELL_DEADLINE_S": "300",  # a busy machine must not decide
+        "DOCWELL_DEADLINE_S": "300",  # a busy machine must not cause a timeout
         "DOCWELL_LEDGER_TABLE": "docwell-ledger",
         "DOCWELL_PRINCIPALS_TABLE": "docwell-principals",
         "DOCWELL_USAGE_TABLE": "docwell-usage",

@@ -32,7 +32,7 @@ def aws_stand_in(data: Path, port: int | None = None) -> Iterator[Aws]:
     child = Child(command, base_environment(KEYS), lines.append, lambda _: None)
     try:
         endpoint = f"http://127.0.0.1:{port}"
-        deadline = time.monotonic() + 120  # a busy machine
+        deadline = time.monotonic() + 120  # allow for a busy machine
         while not answers(f"{endpoint}{READY_PATH}", body="this"):
             assert child.running, lines
             assert time.monotonic() < deadline, lines

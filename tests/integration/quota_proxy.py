@@ -1,6 +1,6 @@
-"""A proxy that makes a real Chroma server refuse what the hosted one refuses, with the same kind of answer.
+"""A proxy before a real Chroma server that refuses the same requests as the hosted one, with similar answers.
 
-It counts metadata by value, as the service does, and by record too.
+It limits metadata by value, as the service does, and also by record.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import httpx
 TOKEN, TENANT, DATABASE = "ck-token", "docwell-tenant", "docwell-database"
 _RECORDS, _METADATA, _KEYS, _TEXT, _PATTERN, _PREDICATES = 300, 4096, 32, 16_384, 130, 8
 _PATHS = (f"/api/v2/tenants/{TENANT}/databases/{DATABASE}/", "/api/v2/pre-flight-checks")
-# The proxy listens under this name, so that a test knows its URL from a server's.
+# The proxy uses this name, so that a test can tell its URL from a server's.
 _HOST = "localhost"
 
 
@@ -63,7 +63,7 @@ class QuotaProxy(BaseHTTPRequestHandler):
             self._send(given.status_code, given.content)
 
     def _over_quota(self, body: dict[str, Any]) -> str:
-        """Return the message of the first quota that a body of a request is over."""
+        """Return the message of the first quota that a request's body exceeds."""
         action = self.path.rpartition("/")[2].capitalize()
         for usage, used, limit in _uses(action, body):
             if used > limit:
@@ -88,7 +88,7 @@ def _uses(action: str, body: dict[str, Any]) -> Iterator[tuple[str, int, int]]:
     """Yield (name of the quota, use, limit) for a request."""
     yield "Number of records", len(body.get("ids") or ()), _RECORDS
     if action == "Get":
-        # The service caps an answer without a limit in silence: a caller must set one, or name the ids.
+        # The service silently caps an answer without a limit: a caller must set a limit, or name the ids.
         yield "Limit value", body["limit"] or (0 if body.get("ids") else _RECORDS + 1), _RECORDS
     yield "Number of results", body.get("n_results", 0), _RECORDS
     for fields in filter(None, body.get("metadatas") or ()):

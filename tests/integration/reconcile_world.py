@@ -121,7 +121,7 @@ class World:
         return report
 
     def check_equal(self, fingerprint: str = "") -> None:
-        """Check that chunks and rows are exactly the bucket's."""
+        """Check that chunks and rows match the bucket exactly."""
         fingerprint = fingerprint or self.known[0]
         expected = {}
         ledger, index = self.ledger(fingerprint), self.index(fingerprint)
@@ -154,7 +154,7 @@ def new_world(chroma_url: str, shards: tuple[int, int] = (8, 8), kind: type[Worl
         s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
         queue_url = boto3.client("sqs").create_queue(QueueName="ingest")["QueueUrl"]
         boto3.client("dynamodb").create_table(TableName="ledger", **LEDGER_SCHEMA)
-        # New fingerprints, because all tests share one Chroma server.
+        # Use new fingerprints, because all tests share one Chroma server.
         known = (uuid.uuid4().hex, uuid.uuid4().hex)
         yield kind(chroma_url, bucket, queue_url, Clock(), known, shards)
 

@@ -12,7 +12,7 @@ from docwell.adapters import aws
 # (action, the logical id of the resource)
 Call = tuple[str, str]
 
-# Operations with other names in IAM. HEAD is a read. A 404 for a missing key needs ListBucket, and the tag count
+# Operations whose IAM names differ. HEAD is a read. A 404 for a missing key needs ListBucket, and the tag count
 # needs GetObjectTagging.
 ACTIONS = {
     "s3:HeadObject": ("s3:GetObject", "s3:ListBucket", "s3:GetObjectTagging"),

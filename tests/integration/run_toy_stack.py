@@ -23,7 +23,7 @@ def main(data: Path) -> None:
         environment={"DOCWELL_TOY_LOG": str(data / "toy.log")},
     )
     os.environ["PYTHONPATH"] = os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")])
-    # Stacks of other tests start at the same time, and would want the same ports.
+    # Take any free port: stacks of other tests start at the same time, and would choose the same ports.
     setattr(stack_module, "free_port", lambda _, taken: free_port(0, taken))  # noqa: B010 - mypy
     stack, parts = plan(options, "http://127.0.0.1:9", Path)
     supervisor = Supervisor(parts, StackConsole(data / "logs"))

@@ -24,7 +24,7 @@ ARTIFACT = "s3://bucket/key"
 
 def transformed(template: dict[str, Any], variant: dict[str, Any]) -> dict[str, Any]:
     for resource in template["Resources"].values():
-        # As `sam package` would.
+        # Do as `sam package` would.
         for folder in {"CodeUri", "ContentUri"} & set(resource["Properties"]):
             resource["Properties"][folder] = ARTIFACT
     template["Resources"]["Api"]["Properties"]["DefinitionBody"]["paths"] |= variant.get("paths", {})

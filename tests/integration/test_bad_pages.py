@@ -21,7 +21,7 @@ from docwell.models import Page, Reason
 
 TEXT = "The pump is serviced every ninety days."
 BAD = 50
-# The real child, which does `bad` (with the number of the page) before it reads a page.
+# The real child, which runs `bad` (with the page number) before it reads a page.
 PROGRAM = """
     import importlib.util, json, os, signal, sys, time
     started = {started!r}
@@ -115,13 +115,13 @@ def test_pages_that_all_crash_cost_a_bounded_number_of_children(bench: Bench) ->
 
 def test_a_page_knows_the_processor_time_that_all_its_children_took(bench: Bench) -> None:
     pages = bench.pages("while number == 2: pass", last=3, parse_cpu_s=1.0)
-    # It is read twice.
+    # The page is read twice.
     assert pages[1].cpu_s >= 2.0
     assert 0 < pages[2].cpu_s < 1.0
 
 
 @pytest.mark.parametrize("where", ["number == 1", "number == 60"])
-def test_a_child_that_is_stopped_is_no_fault_of_the_document(bench: Bench, where: str) -> None:
+def test_a_stopped_child_is_no_fault_of_the_document(bench: Bench, where: str) -> None:
     with pytest.raises(Unavailable):
         bench.pages(f"if {where}: signal.raise_signal(signal.SIGSTOP)", parse_timeout_s=2.0)
 

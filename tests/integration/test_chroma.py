@@ -121,7 +121,7 @@ def test_a_passage_is_cached_for_ten_minutes(
     now = 601.0  # no text is older than ten minutes
     assert chroma.search({collection: None}, written[3].vector, 10) == first
     assert len(read[-1]) == 10
-    # Equal ids of two collections are different passages.
+    # Equal ids in two collections are different passages.
     chroma.upsert(f"{collection}/other", [replace(written[3], document="other.pdf")])
     assert [hit.document for hit in chroma.search({f"{collection}/other": None}, written[3].vector, 5)] == [
         "other.pdf"
@@ -137,7 +137,7 @@ def test_a_cached_passage_that_was_removed_is_no_hit(chroma_url: str, collection
     assert written[0].id not in [hit.id for hit in chroma.search({collection: None}, written[0].vector, 3)]
 
 
-def test_writing_twice_is_writing_once(chroma_url: str, collection: str) -> None:
+def test_writing_a_chunk_twice_stores_it_once(chroma_url: str, collection: str) -> None:
     chroma = index(chroma_url)
     assert chroma.search({collection: None}, [0.1] * 8, 5) == []  # the collection does not exist yet
     assert chroma.ids(collection, KEY) == {}
@@ -191,7 +191,7 @@ def test_a_collection_that_was_dropped_and_created_again_is_opened_again(chroma_
     assert len(chroma.search({collection: None}, records(1)[0].vector, 5)) == 2
 
 
-def test_no_server_is_unavailable() -> None:
+def test_a_missing_server_is_unavailable() -> None:
     with pytest.raises(Unavailable, match="cannot be reached"):
         index("http://127.0.0.1:9").search({"c": None}, [0.1] * 8, 5)
 
@@ -268,11 +268,11 @@ def folders(request: pytest.FixtureRequest, chroma_url: str) -> tuple[int, dict[
         {"large": ["large/7.pdf", "large/8.pdf"], "small-1": None, "middle": ["middle/1.pdf"]},
     ],
 )
-def test_a_search_is_exact_in_its_places_whatever_the_layout(
+def test_a_search_is_exact_in_its_places_in_every_layout(
     chroma_url: str, folders: tuple[int, dict[str, list[IndexRecord]]], places: Places | None
 ) -> None:
     shards, written = folders
-    chroma = index(chroma_url, f"{shards}f" * 16, shards=shards)  # it knows nothing of the sizes yet
+    chroma = index(chroma_url, f"{shards}f" * 16, shards=shards)  # this index does not know the sizes yet
     inside = {
         one.document: one.vector
         for folder, ones in written.items()

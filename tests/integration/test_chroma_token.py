@@ -96,7 +96,7 @@ def secured(url: str, secret: Secret, clock: Clock | None = None) -> ChromaIndex
 @pytest.mark.parametrize(
     ("header", "value"), [("Authorization", "Bearer first"), ("X-Chroma-Token", "first")], ids=["own", "hosted"]
 )
-def test_every_request_has_the_token_in_the_header_that_the_server_takes(
+def test_every_request_has_the_token_in_the_header_of_its_server(
     hosted: str, header: AuthHeader, value: str
 ) -> None:
     Hosted.right = (header, value)
@@ -185,7 +185,7 @@ def test_each_role_may_read_its_servers_tokens_and_nothing_else_of_secrets_manag
         assert policy["Condition"] == condition
         arn = f"{server}SecretArn"
         (statement,) = policy["Properties"]["PolicyDocument"]["Statement"]
-        # Secrets Manager adds a suffix to the name of the stack's own secret.
+        # Secrets Manager adds a suffix to the name of the stack's secret.
         resource = [{"Ref": arn}, {"Fn::Sub": f"${{{arn}}}-??????"}]
         assert statement == {"Effect": "Allow", "Action": "secretsmanager:GetSecretValue", "Resource": resource}
         attached = {"Fn::If": [condition, {"Ref": f"{server}SecretPolicy"}, {"Ref": "AWS::NoValue"}]}

@@ -68,7 +68,7 @@ def test_a_link_names_the_kind_of_file_and_shows_only_what_cannot_run(bucket: An
 
 @pytest.mark.parametrize("key", KEYS)
 def test_a_link_opens_the_version_that_was_cited(bucket: Any, key: str) -> None:
-    # The content type of the upload does not count.
+    # The content type of the upload is ignored.
     bucket.put_object(Key=key, Body=b"%PDF-1.7 content", ContentType="text/html")
     head = S3ObjectStore(client("s3"), bucket.name).head(key)
     assert head is not None
@@ -119,6 +119,6 @@ def test_a_link_to_a_file_that_is_attached_to_a_pdf_opens_the_pdf() -> None:
     link = links.link("a.pdf", "v", CitationUnit(UnitKind.PART, label, "page=1&part=2"))
     assert link.endswith("#page=1&part=2")
     assert query_of(link)["response-content-type"] == ["application/pdf"]
-    # A PDF that is attached to a message is a part of the message.
+    # A PDF attached to a message is a part of the message.
     link = links.link("a.eml", "v", CitationUnit(UnitKind.PART, "attachment a.pdf, page 1", "part=2"))
     assert query_of(link)["response-content-type"] == ["application/octet-stream"]

@@ -31,7 +31,7 @@ FIRST = {
 
 
 @pytest.mark.parametrize("kind", FIRST)
-def test_a_document_is_read_and_cited_whatever_its_name(tmp_path: Path, kind: str) -> None:
+def test_a_document_is_read_and_cited_under_any_name(tmp_path: Path, kind: str) -> None:
     path = tmp_path / "document.pdf"
     path.write_bytes(good_files()[kind]())
     reader = default_reader()
@@ -89,7 +89,7 @@ def test_a_document_of_too_many_parts_is_refused(tmp_path: Path) -> None:
         (b"PK\x03\x04 with %PDF- inside", False),
     ],
 )
-def test_a_text_that_mentions_a_pdf_is_none(tmp_path: Path, content: bytes, expected: bool) -> None:
+def test_a_text_that_mentions_a_pdf_is_no_pdf(tmp_path: Path, content: bytes, expected: bool) -> None:
     path = tmp_path / "a"
     path.write_bytes(content)
     assert is_pdf(path) is expected

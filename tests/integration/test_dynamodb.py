@@ -49,7 +49,7 @@ def taken(ledger: DynamoLedger, owner: str = "one", key: str = KEY) -> Lease:
 
 @pytest.mark.parametrize("key", ["", "x" * 1025, "x" * 2049, "é" * 1025, "a\ud800.pdf"])
 def test_a_key_that_no_object_can_have_is_not_requested(key: str) -> None:
-    # moto takes keys that DynamoDB refuses: the limit is 2,048 bytes.
+    # moto accepts keys over DynamoDB's limit of 2,048 bytes.
     refuses = Mock(get_item=Mock(side_effect=ClientError({"Error": {"Code": "ValidationException"}}, "GetItem")))
     assert DynamoLedger(refuses, TABLE, PIPELINE).get(key) is None
 
@@ -120,7 +120,7 @@ def test_an_expired_lease_passes_on_and_its_old_holder_changes_nothing(ledger: D
 
 
 def live(ledger: DynamoLedger) -> set[str]:
-    """Return what each way of reading says is live."""
+    """Return the live documents by each of the reading methods."""
     described, (under, _) = ledger.described([KEY]), ledger.under("handbooks", "", 10)
     found = {*ledger.live([KEY]).values()}
     assert {one.generation for one in described.values()} == {one.generation for one in under.values()} == found
@@ -137,7 +137,7 @@ def test_a_generation_is_live_only_while_the_bucket_has_its_version(ledger: Dyna
         assert found is not None
         assert ledger.observe(found, version)
         assert live(ledger) == expected
-    # A holder that writes what it knew before does not bring it back, fresh or not.
+    # A holder that writes its older record does not restore it, fresh or not.
     for fresh in (False, True):
         lease = ledger.write(lease, record, fresh=fresh)
         assert live(ledger) == set()
