@@ -156,7 +156,7 @@ def test_only_the_first_of_two_observers_that_read_the_same_row_stores_its_versi
         first = found
 
 
-def test_a_document_without_a_row_gets_none_by_an_observation(ledger: DynamoLedger) -> None:
+def test_an_observation_creates_no_row(ledger: DynamoLedger) -> None:
     assert not ledger.observe(DocumentRecord(KEY), "v1")
     assert ledger.get(KEY) is None
 
@@ -219,7 +219,7 @@ def test_pipelines_do_not_see_each_other(ledger: DynamoLedger) -> None:
     assert other.acquire(KEY, "two") is not None
 
 
-def test_a_fact_is_stored_and_is_no_document(ledger: DynamoLedger) -> None:
+def test_a_fact_is_stored_and_is_not_a_document(ledger: DynamoLedger) -> None:
     state = DynamoState(client("dynamodb"), TABLE)
     assert state.read("active") == {}
     state.write("active", {"fingerprint": "f2"})

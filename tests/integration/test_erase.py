@@ -91,7 +91,7 @@ class Erasing:
         return any(text.encode() in path.read_bytes() for path in files)
 
     def check_gone(self) -> None:
-        """Check that nothing is left of the document, and everything of its neighbours."""
+        """Check that nothing of the document is left, and that its neighbours are complete."""
         self.world.queue.send([Hint(KEY), Hint(KEY, sweep=True)])  # late messages
         self.world.work(self.world.known)
         versions = S3Versions(client("s3"), self.world.bucket)

@@ -103,7 +103,7 @@ def test_a_row_that_differs_is_named(world: World, row: Any, metadata: Any, kind
         (None, {"lost"}),
     ],
 )
-def test_a_ledger_that_says_something_else_is_seen(world: World, change: Any, kinds: set[str]) -> None:
+def test_a_ledger_that_differs_from_the_bucket_is_detected(world: World, change: Any, kinds: set[str]) -> None:
     items = world.dynamodb.scan(TableName=TABLE)["Items"]
     item = next(item for item in items if item["document"]["S"] == KEYS[0])
     key = {name: item[name] for name in ("document", "pipeline")}

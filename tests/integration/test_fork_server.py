@@ -108,7 +108,7 @@ FAILURES = {
 
 
 @pytest.mark.parametrize("failure", FAILURES)
-def test_a_document_that_fails_leaves_the_next_one_another_server(bench: Bench, failure: str) -> None:
+def test_after_a_document_that_fails_the_next_one_gets_another_server(bench: Bench, failure: str) -> None:
     bad, reason = FAILURES[failure]
     reader = bench.reader(bad=bad)
     reader.inspect(bench.path)

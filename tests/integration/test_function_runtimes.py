@@ -239,7 +239,7 @@ def test_a_stream_that_fails_half_way_ends_in_its_error(streams: FunctionPool) -
     assert "pid" in streams.invoke({"plain": True})
 
 
-def test_an_answer_does_not_wait_for_the_work_after_it_and_the_next_call_does(
+def test_an_answer_does_not_wait_for_its_follow_up_work_but_the_next_call_does(
     toys: Toys, streams: FunctionPool
 ) -> None:
     assert len(tokens(begin(streams, pieces=1, lingers=0.5))) == 1
@@ -248,7 +248,7 @@ def test_an_answer_does_not_wait_for_the_work_after_it_and_the_next_call_does(
     assert "afterwards" in toys.notes()
 
 
-def test_the_work_after_an_answer_is_done_for_a_client_that_left(toys: Toys, streams: FunctionPool) -> None:
+def test_the_follow_up_work_is_done_for_a_client_that_left(toys: Toys, streams: FunctionPool) -> None:
     stream = streams.invoke({"pieces": 100, "pause": 0.2})
     stream.close()
     until(lambda: {"closed", "afterwards"} <= set(toys.notes()))

@@ -121,7 +121,7 @@ def test_requests_of_the_api_count_in_the_metrics_and_files_of_the_console_do_no
     assert (bad["Count"], bad["4XXError"], bad["5XXError"]) == (1, 0, 1)
 
 
-def test_callers_over_the_limit_of_waiting_ones_get_429_with_retry_after(url: str) -> None:
+def test_callers_over_the_waiting_limit_get_429_with_retry_after(url: str) -> None:
     httpx.get(f"{url}/warm")
     with ThreadPoolExecutor(4) as threads:
         answers = list(threads.map(lambda _: httpx.get(f"{url}/busy", timeout=20), range(4)))

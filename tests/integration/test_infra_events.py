@@ -37,7 +37,7 @@ def change(status: str, outcome: str | None) -> Any:
 
 
 @pytest.mark.parametrize("status", sorted(Status))
-def test_the_filter_leaves_out_what_has_no_outcome(template: dict[str, Any], status: Status) -> None:
+def test_the_filter_skips_changes_without_an_outcome(template: dict[str, Any], status: Status) -> None:
     (entry,) = properties(template, "LedgerChanges")["FilterCriteria"]["Filters"]
     pattern = EventPattern.load(entry["Pattern"])
     assert pattern.matches_event(change(status, f"{status} v1")) is (status in FINAL)

@@ -1,4 +1,4 @@
-"""The commands of docs/deploy.md delete what a removed stack leaves, and nothing of another stack (moto)."""
+"""The commands of docs/deploy.md delete the remains of a removed stack, and nothing of another stack (moto)."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def _aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 def leftovers(stack: str) -> None:
-    """Make what a stack of this name leaves behind."""
+    """Create the resources that a stack of this name leaves behind."""
     boto3.client("dynamodb").create_table(TableName=f"{stack}-TablesStack-A1-LedgerTable-B2", **LEDGER_SCHEMA)
     place: Any = {"LocationConstraint": ENVIRONMENT["AWS_DEFAULT_REGION"]}
     for kind in KINDS:
@@ -51,7 +51,7 @@ def leftovers(stack: str) -> None:
 
 
 def left(stack: str) -> dict[str, int]:
-    """Count what is there of a stack of this name."""
+    """Count the existing resources of a stack of this name."""
     expected: Any = [{"Name": "tag:docwell-snapshots", "Values": [f"{stack}-ServersStack-*"]}]
     secrets = boto3.client("secretsmanager").list_secrets()["SecretList"]
     return {
@@ -71,7 +71,7 @@ def commands() -> str:
 
 
 @pytest.mark.usefixtures("_aws")
-def test_what_a_stack_leaves_is_deleted_and_a_stack_of_its_name_can_follow() -> None:
+def test_the_remains_of_a_stack_are_deleted_and_its_name_can_be_reused() -> None:
     leftovers(STACK)
     leftovers(OTHER)
     script = f"set -euo pipefail\nbucket={STACK}-documents-1\n{commands()}"

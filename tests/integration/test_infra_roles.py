@@ -75,7 +75,7 @@ def statements(template: dict[str, Any], role: str) -> Iterator[dict[str, Any]]:
 
 def logical_id(resource: dict[str, Any]) -> str:
     """`{"Fn::GetAtt": [ID, "Arn"]}` or `{"Fn::Sub": "…${ID}/…"}`; an index has `/index` after its table."""
-    if "Fn::If" in resource:  # a queue that the stack may have
+    if "Fn::If" in resource:  # a queue that only some stacks have
         return logical_id(resource["Fn::If"][1])
     if "Fn::GetAtt" in resource:
         return str(resource["Fn::GetAtt"][0])
@@ -206,7 +206,7 @@ def aws(
     clear_caches()
 
 
-def test_ingest_may_do_what_it_does(template: dict[str, Any], aws: Aws) -> None:
+def test_the_ingest_role_allows_exactly_its_calls(template: dict[str, Any], aws: Aws) -> None:
     calls = aws.record()
     for key, pages, scanned in (("a.pdf", 1, 0), ("long.pdf", 3, 0), ("scan.pdf", 1, 1)):
         aws.put(key, pages, scanned)
@@ -239,7 +239,7 @@ def test_ingest_may_do_what_it_does(template: dict[str, Any], aws: Aws) -> None:
     assert calls == granted(template, "IngestRole") - PLATFORM
 
 
-def test_query_may_do_what_it_does(template: dict[str, Any], aws: Aws) -> None:
+def test_the_query_role_allows_exactly_its_calls(template: dict[str, Any], aws: Aws) -> None:
     aws.record()
     aws.put("a.pdf", 1)
     aws.changed("a.pdf")
@@ -279,7 +279,7 @@ def test_query_may_do_what_it_does(template: dict[str, Any], aws: Aws) -> None:
     assert calls | links == granted(template, "QueryRole")
 
 
-def test_reconcile_may_do_what_it_does(template: dict[str, Any], aws: Aws) -> None:
+def test_the_reconcile_role_allows_exactly_its_calls(template: dict[str, Any], aws: Aws) -> None:
     calls = aws.record()
     aws.put("a.pdf", 1)
     reconcile({"action": "reconcile"}, CONTEXT)

@@ -1,4 +1,4 @@
-"""SAM's transform of the template: what another deployment changes, and what it must not."""
+"""SAM's transform of the template: the changes that another deployment makes, and those that it must not make."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def only(template: dict[str, Any], kind: str) -> str:
 def test_another_release_publishes_a_version_of_a_changed_function(transformed: Transformed) -> None:
     pair = transformed["first"], transformed["next"]
     assert len({only(item, "AWS::Lambda::Version") for item in pair}) == 2
-    # Lambda publishes no version of a function that is as it was.
+    # Lambda publishes no new version of an unchanged function.
     first, second = (entry["Resources"]["QueryFunction"]["Properties"] for entry in pair)
     assert first != second
 

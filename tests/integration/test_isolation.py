@@ -105,7 +105,7 @@ def filled_in(row: Row, person: Person, name: str, number: int) -> tuple[str, st
 
 
 def names_a_collection(row: Row) -> bool:
-    """Return whether a request has a collection or a document of its caller."""
+    """Return whether a request names a collection or a document of its caller."""
     request = str((row["request"], row.get("query")))
     return any(name in request for name in ("<own>", "<mine>", "<my-quoted>"))
 
@@ -133,7 +133,7 @@ def test_data_of_another_principal_is_answered_like_data_that_does_not_exist(wor
 
 
 @each("own")
-def test_a_principal_sees_the_documents_of_its_collections_alone(world: World, row: Row) -> None:
+def test_a_principal_sees_only_the_documents_of_its_collections(world: World, row: Row) -> None:
     for number, person in enumerate(PEOPLE):
         if person.collections or not names_a_collection(row):
             check_own(world, person, row, number)
@@ -181,7 +181,7 @@ def test_a_receipt_of_another_principal_is_answered_like_one_that_does_not_exist
     assert world.ask(PEOPLE[0].context, "GET", f"/v1/receipts/{receipt}").status == 200
 
 
-def test_a_listing_goes_on_for_its_own_caller_alone(world: World) -> None:
+def test_a_listing_continues_only_for_its_caller(world: World) -> None:
     reader, thief, names, cursor = PEOPLE[0], PEOPLE[1], list[str](), None
     while cursor or not names:
         query = {"limit": "3"} | ({"cursor": cursor} if cursor else {})
@@ -244,7 +244,7 @@ def test_the_audit_trail_has_each_link_that_was_given_and_no_other(world: World)
     assert (event.actor, event.action, event.documents) == ("key:one", Action.READ, frozenset({key("amber", 0)}))
 
 
-def test_these_checks_see_a_leak_on_every_route(world: World) -> None:
+def test_these_checks_detect_a_leak_on_every_route(world: World) -> None:
     everything = PEOPLE[0].context | {"authorizer": {"principalId": "sub:one"}}
     impostor = Person("impostor", everything, frozenset({"amber"}))  # it may read all collections
     for row in ROWS["own"]:

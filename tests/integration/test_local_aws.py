@@ -162,7 +162,7 @@ class Revived(NamedTuple):
 
 
 def fill(aws: Aws, folder: Path) -> dict[str, Any]:
-    """Store objects, rows and tags, and return what S3 said of each object."""
+    """Store objects, rows and tags, and return S3's answer about each object."""
     keys = (AWKWARD, "replaced.pdf", "deleted.pdf", "damaged.pdf")
     tagged = {"ContentType": "application/pdf", "Metadata": {"who": "me"}, "Tagging": "stage=draft"}
     put = {key: aws.s3.put_object(Bucket=BUCKET, Key=key, Body=key.encode(), **tagged) for key in keys}

@@ -52,7 +52,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def golden() -> dict[str, Any]:
-    """The texts, and the package's tokens and vectors of each as a passage."""
+    """The texts, with the package's tokens and vectors of each as a passage."""
     texts = {entry["id"]: entry["text"] for entry in json.loads((PARITY / "texts.json").read_text("utf-8"))}
     with np.load(PARITY / "multilingual_e5.npz") as file:
         ends = np.cumsum(file["lengths"])[:-1]

@@ -75,7 +75,7 @@ class Library:
             )
             team = [("team", self.random.choice(TEAMS))] if self.random.random() < 0.5 else []
             rule = Rule(self.random.choice([None, "amber", "birch", "default"]), prefix, frozenset(team))
-            if rule != Rule(None):  # such a rule would grant everything
+            if rule != Rule(None):  # an empty rule would grant everything
                 return rule
 
     def allowed(self) -> set[str]:

@@ -40,7 +40,7 @@ def _the_real_child_after_each_test(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(process, "CHILD", process.CHILD)
 
 
-# `make check-ocr` sets it: there, a recogniser that is missing is an error.
+# `make check-ocr` sets it: then a missing recogniser is an error.
 NEEDED = "DOCWELL_CHECK_OCR" in os.environ
 with_rapidocr = pytest.mark.skipif(not (NEEDED or is_installed()), reason="rapidocr is not installed: make ocr")
 
@@ -112,7 +112,7 @@ def test_only_pages_without_text_are_recognised_and_they_keep_their_labels(tmp_p
     assert children(tmp_path) == 1
 
 
-def test_a_page_on_which_nothing_is_seen_is_blank_and_not_unreadable(tmp_path: Path) -> None:
+def test_a_page_without_recognised_text_is_blank_and_not_unreadable(tmp_path: Path) -> None:
     found = pages(recogniser(tmp_path, "page('', None)"), tmp_path)
     assert [(one.text, one.unreadable, one.confidence) for one in found[1:]] == [("", None, None)] * 2
 
@@ -257,7 +257,7 @@ def test_one_scanned_page_is_recognised_within_the_limits_of_the_settings(tmp_pa
 @with_rapidocr
 @pytest.mark.integration
 @pytest.mark.timeout(900)
-def test_a_scanned_page_reads_as_the_page_that_was_scanned_whichever_way_round_it_lies(tmp_path: Path) -> None:
+def test_a_scanned_page_has_its_text_in_any_rotation(tmp_path: Path) -> None:
     path = tmp_path / "scan.pdf"
     path.write_bytes(scan(0, 180, 90))
     printed, upright, on_its_head, on_its_side = real().pages(path, 1, 4)

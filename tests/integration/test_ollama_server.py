@@ -41,7 +41,7 @@ SHORT = {"num_ctx": CONTEXT, "num_predict": 8, "temperature": 0, "seed": 1}
 LONG_STORY = [{"role": "user", "content": "Tell me a very long story about a tree."}]
 ENDLESS = {"num_ctx": 4096, "num_predict": 4000, "temperature": 0}
 # Seconds of the server's processor time, which other work on the machine does not change. A stopped answer costs
-# it under 2; the prompt of 900 words, read to its end, 42 on a slow processor.
+# under 2; a prompt of 900 words, read to its end, 42 on a slow processor.
 SOON = 6
 # Seconds to wait: a busy machine can stand still for most of them.
 WAIT = 60
@@ -99,7 +99,7 @@ def client(url: str) -> ollama.Client:
 
 @pytest.fixture
 def soon(server: tuple[subprocess.Popen[str], str]) -> Soon:
-    """Check that what runs inside costs the server less than `SOON`."""
+    """Check that the block costs the server less than `SOON`."""
     process = psutil.Process(server[0].pid)
 
     def spent() -> float:

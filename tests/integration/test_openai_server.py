@@ -57,7 +57,7 @@ def test_a_prompt_that_is_too_long_is_refused_and_not_cut(url: str) -> None:
 
 
 @pytest.mark.slow
-def test_an_answer_that_is_given_up_frees_the_server(url: str) -> None:
+def test_an_abandoned_answer_frees_the_server(url: str) -> None:
     async def first_piece() -> str | Completion:
         async with aclosing(OpenAiModel(url, "small", num_predict=400).chat(LONG_STORY, 60)) as pieces:
             return await anext(pieces)

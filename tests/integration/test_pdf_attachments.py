@@ -121,7 +121,7 @@ def test_files_in_files_are_read_to_a_bounded_depth(path: Path) -> None:
     assert texts[4:] == ["[This attachment is not read: too_many_pages]"]
 
 
-def test_more_files_than_are_read_are_counted(path: Path) -> None:
+def test_files_over_the_limit_are_counted(path: Path) -> None:
     path.write_bytes(pdf("Cover.", {f"{number:03}.txt": b"Valve." for number in range(MAX_FILES + 2)}))
     pages = pages_of(path)
     assert len(pages) == 1 + MAX_FILES + 1

@@ -1,4 +1,4 @@
-"""Text that no reader of the page sees, and its visible twins."""
+"""Hidden text, and the same text when the page shows it."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ def read(make: Make, tmp_path: Path) -> Page:
 
 
 @pytest.mark.parametrize("make", hidden_kinds().values(), ids=hidden_kinds().keys())
-def test_what_the_page_does_not_show_is_no_text(make: Make, tmp_path: Path) -> None:
+def test_hidden_text_is_left_out(make: Make, tmp_path: Path) -> None:
     page = read(make, tmp_path)
     assert SEEN in page.text
     assert not LETTERS & set(page.text.replace(".", "").split())
 
 
 @pytest.mark.parametrize("make", shown_kinds().values(), ids=shown_kinds().keys())
-def test_what_the_page_shows_stays(make: Make, tmp_path: Path) -> None:
+def test_visible_text_is_kept(make: Make, tmp_path: Path) -> None:
     text = " ".join(read(make, tmp_path).text.split())
     assert SEEN in text
     assert SENTENCE in text
@@ -50,7 +50,7 @@ def test_hidden_characters_are_counted(tmp_path: Path) -> None:
     assert page.hidden == len(SENTENCE.replace(" ", ""))
 
 
-def test_what_is_under_visible_words_is_found_among_many_colours(tmp_path: Path) -> None:
+def test_text_under_visible_words_is_found_among_many_colours(tmp_path: Path) -> None:
     lines = "".join(
         f"BT /F 9 Tf .9 .{number}5 .9 rg 72 {500 - 12 * number} Td (Row {number}.) Tj ET\n" for number in range(10)
     )

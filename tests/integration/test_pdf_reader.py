@@ -115,7 +115,7 @@ def test_a_page_with_too_much_text_is_lost_and_no_other(tmp_path: Path) -> None:
     assert all(page.text for page in reader(max_page_characters=300).pages(path, 1, 2))
 
 
-def test_printed_page_labels_stand_beside_positions(tmp_path: Path) -> None:
+def test_printed_page_labels_are_read_beside_positions(tmp_path: Path) -> None:
     def label(writer: pypdf.PdfWriter) -> None:
         writer.set_page_label(0, 2, style=PageLabelStyle.LOWERCASE_ROMAN)
         writer.set_page_label(3, 5, style=PageLabelStyle.DECIMAL, prefix="A-", start=7)
@@ -135,7 +135,7 @@ def test_a_user_password_is_refused_and_an_owner_password_is_not(tmp_path: Path,
     assert [page.text for page in reader().pages(opened, 1, 1)] == ["Readable."]
 
 
-def test_content_decides_and_not_the_name(tmp_path: Path) -> None:
+def test_the_content_decides_the_kind_and_not_the_name(tmp_path: Path) -> None:
     path = tmp_path / "a.pdf"
     path.write_bytes(b"")
     assert reason_of_inspect(reader(), path) == Reason.EMPTY_FILE

@@ -16,7 +16,7 @@ _GLYPH_FONT = (
     b"<</Type/Font/Subtype/Type0/BaseFont/A/Encoding/Identity-H/ToUnicode 6 0 R/DescendantFonts[<</Type/Font"
     b"/Subtype/CIDFontType2/BaseFont/A/CIDSystemInfo<</Registry(Adobe)/Ordering(Identity)/Supplement 0>>>>]>>"
 )
-# As a character, a number from here on is a letter.
+# From this code on, a glyph's number is a letter as a character.
 _FIRST_GLYPH = 0x250
 
 
@@ -65,13 +65,13 @@ LETTERS = {"a": "א", "b": "ב", "c": "ג"}
     ["a )b( a", "a (b) a"],
     ids=["the bracket that is meant", "the bracket that is seen"],
 )
-def test_brackets_in_text_that_runs_to_the_left_open_before_they_close(tmp_path: Path, drawn: str) -> None:
+def test_brackets_in_right_to_left_text_open_before_they_close(tmp_path: Path, drawn: str) -> None:
     same = {letter: letter for letter in "() "}
     content = shown(drawn.replace("(", "\\(").replace(")", "\\)"))
     assert read(mapped(content, LETTERS | same), tmp_path) == "א (ב) א"
 
 
-def test_a_bracket_in_text_that_runs_to_the_left_opens_beside_what_it_encloses() -> None:
+def test_a_bracket_in_right_to_left_text_opens_beside_its_content() -> None:
     line = Line("8 שעות( כולל הפסקה) ביום", 50, 300, 700, 10)
     assert unmirrored([line])[0].text == "8 שעות (כולל הפסקה) ביום"
 
@@ -89,7 +89,7 @@ ARABIC = dict(zip("nopqrst", "دفعتيوم", strict=True))
         ("b 12:30 a", "א 12:30 ב"),
     ],
 )
-def test_a_mark_behind_a_number_in_text_that_runs_to_the_left_stays_behind_it(
+def test_a_mark_after_a_number_in_right_to_left_text_stays_after_it(
     tmp_path: Path, drawn: str, expected: str
 ) -> None:
     same = {letter: letter for letter in " .,:%0123456789"}

@@ -55,7 +55,7 @@ def test_a_running_head_is_read_once_and_headings_are_known(report: Path) -> Non
     assert pages[4].headings == (Heading("Chapter 5", 16.2),)
 
 
-def test_a_page_reads_the_same_in_whatever_range(report: Path) -> None:
+def test_a_page_reads_the_same_in_any_range(report: Path) -> None:
     assert [read(report, number, number)[0] for number in range(1, 7)] == read(report, 1, 6)
 
 
@@ -99,9 +99,7 @@ def test_each_of_two_raised_figures_is_marked(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("rise", [0.3, 0.4])
-def test_the_number_of_a_note_stays_apart_from_the_figure_that_the_note_begins_with(
-    tmp_path: Path, rise: float
-) -> None:
+def test_a_notes_number_stays_apart_from_the_figure_that_begins_the_note(tmp_path: Path, rise: float) -> None:
     assert drawn([("1", rise), ("2024 figures are restated.", 0)], tmp_path) == "1 2024 figures are restated."
 
 
@@ -131,7 +129,7 @@ def test_text_that_runs_up_or_down_the_page_is_not_lost(report: Path, rotation: 
 
 
 @pytest.mark.parametrize("rotation", [90, 180, 270])
-def test_a_turned_page_reads_as_it_is_seen(tmp_path: Path, rotation: int) -> None:
+def test_a_turned_page_reads_as_a_reader_sees_it(tmp_path: Path, rotation: int) -> None:
     pdf = FPDF(unit="pt", format=(600, 600))
     pdf.set_font("Helvetica", size=10)
     for number in (1, 2):

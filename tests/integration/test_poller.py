@@ -1,4 +1,4 @@
-"""The poller stands for Lambda's event source: it delivers, deletes, redelivers and gives up messages."""
+"""The poller replaces Lambda's event source: it delivers, deletes, redelivers and gives up messages."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ def test_the_delay_that_the_function_set_for_a_failed_message_is_kept(queue: Que
     calls: list[float] = []
 
     class Pool(FunctionPool):
-        """A function that fails, asks for a longer delay than the poller's own, and works on."""
+        """A function that fails, asks for a longer delay than the poller's, and continues to work."""
 
         def invoke(self, event: Any) -> Any:
             calls.append(time.monotonic())
@@ -121,7 +121,7 @@ def test_the_delay_that_the_function_set_for_a_failed_message_is_kept(queue: Que
     poller.start()
     until(lambda: len(calls) == 2, WITHIN_S)
     poller.stop()
-    assert calls[1] - calls[0] >= 2.9  # the stand-in counts whole seconds of another clock
+    assert calls[1] - calls[0] >= 2.9  # the local server counts whole seconds of another clock
 
 
 @pytest.mark.parametrize(
@@ -141,5 +141,5 @@ def test_the_delay_that_the_function_set_for_a_failed_message_is_kept(queue: Que
         ({"other": 1}, {"a", "b"}),
     ],
 )
-def test_which_messages_failed_is_read_from_the_answer_by_lambdas_rules(answer: Any, failed: set[str]) -> None:
+def test_failed_messages_are_read_from_the_answer_by_lambdas_rules(answer: Any, failed: set[str]) -> None:
     assert failed_ids(answer, {"a", "b"}) == failed

@@ -94,9 +94,7 @@ def test_rights_to_write_are_put_together_and_a_row_without_them_has_none(
     assert operator.operates
 
 
-def test_a_row_that_says_neither_all_nor_collections_opens_nothing(
-    principals: DynamoPrincipals, table: Any
-) -> None:
+def test_a_row_with_neither_all_nor_collections_grants_nothing(principals: DynamoPrincipals, table: Any) -> None:
     table.put_item(TableName=TABLE, Item={"principal": {"S": "key:k"}, "item": {"S": "grant"}})
     assert principals.find("key:k") == principal("key:k")
 
@@ -105,7 +103,7 @@ def test_a_row_that_says_neither_all_nor_collections_opens_nothing(
     ("caller", "first", "second", "expected"),
     [(5, 10, 20, 5), (None, 10, 20, 20), (None, 10, None, None), (0, 10, 20, 0)],
 )
-def test_the_callers_quota_wins_and_else_the_groups_largest(
+def test_the_callers_quota_wins_or_else_the_largest_of_its_groups(
     principals: DynamoPrincipals,
     admin: PrincipalAdmin,
     caller: int | None,

@@ -69,7 +69,7 @@ def test_a_receipt_and_its_verdict_are_never_overwritten(receipts: DynamoReceipt
     assert receipts.get("key:a", "request-7") == replace(RECEIPT, verdict="bad")
 
 
-def test_another_principals_receipt_is_none(receipts: DynamoReceipts) -> None:
+def test_another_principals_receipt_is_missing(receipts: DynamoReceipts) -> None:
     receipts.keep(RECEIPT)
     assert receipts.get("key:b", "request-7") is None
     assert receipts.judge("key:b", "request-7", "bad", None) is None
@@ -77,7 +77,7 @@ def test_another_principals_receipt_is_none(receipts: DynamoReceipts) -> None:
 
 
 @pytest.mark.parametrize("request_id", ["", "x" * 1025, "\ud800"])
-def test_an_id_that_can_be_no_key_has_no_receipt(receipts: DynamoReceipts, request_id: str) -> None:
+def test_an_id_that_cannot_be_a_key_has_no_receipt(receipts: DynamoReceipts, request_id: str) -> None:
     assert receipts.get("key:a", request_id) is None
     assert receipts.judge("key:a", request_id, "good", None) is None
     with pytest.raises(BadInput):
@@ -157,7 +157,7 @@ def test_an_erasure_finds_an_answer_in_the_history_of_later_questions(
 
     refusal = "The documents do not answer this question."
     keep("1", "a.pdf", "Anna lives in Rome [1].", status=status)
-    keep("2", "b.pdf", "In March.", " Anna lives\nin Rome [1].\n")  # as a client wrapped it
+    keep("2", "b.pdf", "In March.", " Anna lives\nin Rome [1].\n")  # as a client wraps it
     keep("0", "b.pdf", "In May.", "In March.", "Anna lives in Rome [1].")
     keep("3", "a.pdf", refusal, status="refused")
     keep("4", "b.pdf", "In June.", refusal)

@@ -86,7 +86,7 @@ def lost(world: World) -> None:
     world.index().delete("handbooks", world.index().ids("handbooks", KEYS[1], limit=1))
 
 
-# What happens without an event, and what reconcile finds.
+# An undetected change, and the drift that reconcile finds.
 DRIFT: dict[str, tuple[Callable[[World], object], Drift]] = {
     "an upload": (lambda world: world.put("handbooks/new.pdf"), Drift.MISSING),
     "an overwrite": (lambda world: world.put(KEYS[2], "other content"), Drift.STALE),
@@ -127,7 +127,7 @@ def test_a_document_whose_worker_and_message_are_gone_is_stuck(filled: World) ->
     mended(filled, Drift.STUCK)
 
 
-def test_after_the_loss_of_all_vectors_one_pass_brings_them_back(filled: World) -> None:
+def test_after_the_loss_of_all_vectors_one_pass_restores_them(filled: World) -> None:
     for name in filled.index().collections():
         filled.index().drop(name)
     assert drift(filled.run()) == {Drift.LOST: len(KEYS)}

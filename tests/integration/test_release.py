@@ -66,7 +66,7 @@ def test_a_digest_is_that_of_the_index_behind_the_tag(registry: str) -> None:
 @pytest.mark.parametrize(
     "image", ["team/image:none", "team/image:forged", "team/other:1", "team/image", "team/image:1@x"]
 )
-def test_what_cannot_be_read_is_an_error_and_never_a_digest(registry: str, image: str) -> None:
+def test_an_unreadable_answer_is_an_error_and_never_a_digest(registry: str, image: str) -> None:
     with pytest.raises(PinError, match="team/"):
         digest_of(f"{registry}/{image}")
 

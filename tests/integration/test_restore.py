@@ -13,7 +13,7 @@ from infra.local.names import LEDGER_SCHEMA
 from .reconcile_world import KEYS, World, drift, fill, new_world
 
 pytestmark = pytest.mark.integration
-# Passes until no drift is left: one finds the differences, the next what the first repairs leave behind.
+# Passes until no drift is left: one finds the differences, the next one the remains of the first repairs.
 MOST_PASSES = 3
 
 
@@ -49,7 +49,7 @@ def settle(world: World) -> None:
 
 
 def copy_of_ledger(world: World, name: str) -> Callable[[], None]:
-    """Copy the ledger as it is. Return what puts the copy in its place, under another name."""
+    """Copy the ledger. Return a function that replaces the ledger by the copy, under another name."""
     items = boto3.client("dynamodb").scan(TableName=world.table)["Items"]
 
     def put_in_place() -> None:
@@ -63,7 +63,7 @@ def copy_of_ledger(world: World, name: str) -> Callable[[], None]:
 
 
 def copy_of_index(world: World) -> Callable[[], None]:
-    """Copy the index as it is. Return what puts the copy in its place."""
+    """Copy the index. Return a function that replaces the index by the copy."""
     copies: dict[str, dict[str, object]] = {}
     index = world.index()
     for name in index.collections():
@@ -104,7 +104,7 @@ def test_reconcile_repairs_a_store_that_is_lost_or_older_than_the_others(world: 
     settle(world)
 
 
-def test_an_old_ledger_whose_documents_were_at_work(world: World) -> None:
+def test_an_old_ledger_with_documents_in_progress_is_repaired(world: World) -> None:
     world.put("at-work.pdf")
     lease = world.ledger().acquire("at-work.pdf", "a worker of then")
     assert lease is not None

@@ -32,11 +32,11 @@ QUESTIONS: dict[str, dict[str, list[Any]]] = json.loads(HERE.with_name("router_q
 # Lists in other words, and ordinary questions that begin as lists do: "Which documents does Acme ask for?"
 REWORDED: dict[str, dict[str, list[Any]]] = json.loads(HERE.with_name("router_lists.json").read_text("utf-8"))
 BUILT = HERE.parents[2] / "layers/embedder/model"
-# A question about a document that is missed is answered from passages; another one taken for it is answered wrong.
+# A missed question about a document is answered from passages; another question taken for one is answered wrong.
 MOST_MISSED, MOST_WRONG = 1 / 8, 1 / 16
-# Of ordinary questions that begin as lists do.
+# The share of ordinary questions that begin as lists do and are taken for lists.
 MOST_TAKEN_FOR_LISTS = 1 / 6
-# The examples have these; what follows is about languages of which the router has no example too.
+# The router has examples in these languages. Other tests use languages without examples.
 WITH_EXAMPLES = ("en", "de", "fr", "es", "zh")
 
 
@@ -98,7 +98,7 @@ def searched(embedder: OnnxEmbedder, text: str, keys: Sequence[str], texts: Sequ
 
 
 def share(figures: Mapping[str, Errors], kind: str, languages: Iterable[str]) -> float:
-    """Return the share of wrong ones among the questions of a kind in these languages."""
+    """Return the share of errors among the questions of a kind in these languages."""
     wrong, asked = zip(*(getattr(figures[language], kind) for language in languages), strict=True)
     return float(sum(wrong) / sum(asked))
 

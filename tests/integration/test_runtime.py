@@ -54,7 +54,7 @@ class Command:
         return self._out.read_text()
 
     def ready(self) -> int:
-        """Return the status of /readyz, 0 where the port is closed."""
+        """Return the status of /readyz; 0 if the port is closed."""
         try:
             return httpx.get(f"{self.health}/readyz", timeout=5).status_code
         except httpx.HTTPError:
@@ -141,7 +141,7 @@ def test_sigterm_lets_a_message_end_within_the_grace_period_and_takes_no_other(
 
 
 @pytest.mark.slow
-def test_after_the_grace_period_the_message_in_work_is_visible_at_once(
+def test_after_the_grace_period_the_unfinished_message_is_visible_at_once(
     aws: Aws, queue_url: str, tmp_path: Path
 ) -> None:
     with ingest(settings(aws, queue_url, tmp_path, DOCWELL_GRACE_S="1"), tmp_path) as worker:
@@ -209,7 +209,7 @@ def test_on_sigterm_readiness_turns_false_first_and_answers_in_progress_finish(
 
 
 @pytest.mark.parametrize(("function", "status"), [("echo", 0), ("raises", 1)])
-def test_a_reconcile_run_prints_its_report_and_its_status_says_how_it_ended(
+def test_a_reconcile_run_prints_its_report_and_exits_with_its_result(
     aws: Aws, tmp_path: Path, function: str, status: int
 ) -> None:
     done = subprocess.run(

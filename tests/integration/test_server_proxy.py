@@ -36,7 +36,7 @@ CHROMA, OLLAMA = servers_of("docwell")
 CERTIFICATE, KEY = new_pair("docwell", datetime.now(UTC))
 
 
-# Only root may write where nginx keeps what it buffers, so another user's configuration names places.
+# Only root may write to nginx's buffer folders, so for another user the configuration names other folders.
 NGINX = """#!/bin/bash
 places=$(printf "%s_temp_path {folder}/buffer; " client_body proxy fastcgi uwsgi scgi)
 sed -i "s#^http {{#http {{ $places#" "${{@: -1}}"
@@ -45,7 +45,7 @@ exec /usr/sbin/nginx "$@"
 
 
 class Upstream(BaseHTTPRequestHandler):
-    """A server that sends `second` only after `goes_on` is set, and records what reaches it."""
+    """A server that sends `second` only once `goes_on` is set, and records the requests that reach it."""
 
     protocol_version = "HTTP/1.1"
     goes_on: Event
@@ -99,7 +99,7 @@ class Proxy:
         (self._machine.state / "token").write_text(json.dumps({"token": token}))
 
     def apply(self) -> None:
-        """Do as the timer and systemd do after a rotation, and wait until the old workers have ended."""
+        """Do the work of the timer and systemd after a rotation, and wait until the old workers have ended."""
         assert self._machine.apply_secrets(*self._arguments) == 0, self._machine.log
         old = self._workers()
         subprocess.run(["/usr/sbin/nginx", "-c", str(self._configuration), "-s", "reload"], check=True)
@@ -124,7 +124,7 @@ class Proxy:
 
 @pytest.fixture(scope="module", autouse=True)
 def _names() -> Iterator[None]:
-    """The names of the servers lead to this machine."""
+    """Resolve the servers' names to this machine."""
     resolve = socket.getaddrinfo
 
     def local(host: Any, *arguments: Any, **options: Any) -> Any:
@@ -185,7 +185,7 @@ def test_without_the_token_and_tls_only_the_health_of_a_server_is_reached(proxy:
 
 def test_the_right_token_reaches_the_server_which_does_not_see_it(proxy: Proxy) -> None:
     Upstream.requests.clear()
-    body = b"x" * 20_000_000  # more than nginx takes by default
+    body = b"x" * 20_000_000  # more than nginx accepts by default
     for name in (CHROMA, OLLAMA):
         assert client(proxy, name).post("/a%20b?c=d", content=body).content == b"[]"
     assert Upstream.requests == [("/a%20b?c=d", None, len(body))] * 2

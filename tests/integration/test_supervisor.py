@@ -142,7 +142,7 @@ def test_an_upload_reaches_ingest_a_dead_part_comes_back_and_sigterm_stops_all(
     until(lambda: answers(f"{stack.gateway}/v1/health"))
     family = supervisor.children(recursive=True)
     supervisor.terminate()
-    until(lambda: not alive(supervisor), 20)  # the parts end by themselves: nothing waits to be killed
+    until(lambda: not alive(supervisor), 20)  # the parts end without a kill
     assert not [process for process in family if alive(process)]
 
 

@@ -147,7 +147,7 @@ def test_a_question_is_settled_in_the_day_of_its_charge(
     assert (row["day"]["S"], row["tokens"]["N"], "in_flight" in row) == ("2026-11-25", "900", False)
 
 
-def test_questions_at_once_pass_the_quota_of_tokens_by_one_question_at_most(
+def test_simultaneous_questions_exceed_the_token_quota_by_at_most_one_question(
     table: Any, clock: Clock, used: Callable[[], Use]
 ) -> None:
     principals = DynamoPrincipals(table, GRANTS, USAGE, max_in_flight=99, longest_s=LONGEST_S, clock=clock)
@@ -182,7 +182,7 @@ def test_reserved_tokens_are_free_again_after_the_question(principals: DynamoPri
 
 
 @pytest.mark.parametrize("quota", ["requests_per_day", "tokens_per_day"])
-def test_a_quota_of_nothing_allows_nothing_and_tokens_of_a_dead_process_count(
+def test_a_quota_of_zero_allows_nothing_and_tokens_of_a_dead_process_count(
     principals: DynamoPrincipals, clock: Clock, quota: str
 ) -> None:
     limits: dict[str, int] = {quota: 0}
@@ -284,7 +284,7 @@ def test_a_history_that_is_too_long_is_not_complete(
     assert not principals.history(1, "USD").complete
 
 
-def test_dead_letters_are_moved_up_to_a_number_and_none_is_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_dead_letters_are_moved_up_to_a_limit_and_none_is_lost(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
     with mock_aws():
         sqs = boto3.client("sqs")

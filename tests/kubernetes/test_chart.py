@@ -17,7 +17,7 @@ VALUES = yaml.safe_load((helm.CHART / "values.yaml").read_text())
 SECRET = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:models-AbCdEf"
 
 
-def test_the_snapshots_are_what_the_chart_renders() -> None:
+def test_the_snapshots_equal_the_rendered_chart() -> None:
     current = variants.snapshots()
     stale = [path.name for path, text in current.items() if not path.exists() or path.read_text() != text]
     assert stale == [], "run: make kubernetes ARGS=--write"
@@ -42,14 +42,14 @@ def test_a_wrong_value_is_refused_by_its_name(values: str, field: str) -> None:
         helm.render("small", json.loads(values))
 
 
-def test_workers_follow_the_messages_that_wait_and_those_in_work() -> None:
+def test_workers_scale_with_waiting_and_running_messages() -> None:
     spec = named("scans and the next index", "ScaledObject", "ingest")["spec"]
     assert (spec["minReplicaCount"], spec["maxReplicaCount"]) == (0, 4)
     variables = environment("scans and the next index", "ingest")
     queues = [variables[f"DOCWELL_{name}_QUEUE_URL"] for name in ("INGEST", "DEAD_LETTER", "OCR")]
     assert [entry["metadata"]["queueURL"] for entry in spec["triggers"]] == queues
     assert {trigger["metadata"]["scaleOnInFlight"] for trigger in spec["triggers"]} == {"true"}
-    # Only the autoscaler sets replicas: an upgrade would undo what it chose.
+    # Only the autoscaler sets replicas: an upgrade would undo its choice.
     assert "replicas" not in named("small", "Deployment", "ingest")["spec"]
     assert "replicas" not in named("small", "Deployment", "query")["spec"]
     assert named("without KEDA, policies and ingress", "Deployment", "ingest")["spec"]["replicas"] == 2

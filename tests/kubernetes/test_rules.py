@@ -143,7 +143,7 @@ def flows(variant: str) -> set[tuple[str, str, int]]:
     }
 
 
-def test_the_pods_reach_what_they_call_and_no_other() -> None:
+def test_pods_reach_only_the_pods_that_they_call() -> None:
     to_chroma = {(component, "chroma", 8000) for component in WORKERS}
     assert flows("small") == {*to_chroma, ("query", "model", 11434)}
     assert flows("large") == {*to_chroma, ("query", "model", 8000)}
@@ -176,14 +176,14 @@ def outside(variant: str, component: str) -> set[int]:
 
 
 @EACH_VARIANT
-def test_workers_without_keys_of_their_own_reach_the_agent_that_gives_them_their_role(variant: str) -> None:
+def test_workers_without_keys_reach_the_agent_that_provides_their_role(variant: str) -> None:
     for component in pods(variant):
         agent = {(block["cidr"], port) for block, port in blocks(variant, component) if block["cidr"] in AGENT}
         asks = component in WORKERS and variant not in (WITHOUT_POLICIES, "compatible services")
         assert agent == ({(cidr, 80) for cidr in AGENT} if asks else set()), component
 
 
-def test_outside_the_chart_only_the_ports_of_what_is_called_are_open() -> None:
+def test_outside_the_chart_only_the_ports_of_called_services_are_open() -> None:
     assert outside("small", "ingest") == outside("small", "query") == {443}
     assert outside("small", "chroma") == set()
     assert outside("small", "model") == {443}  # it downloads its model

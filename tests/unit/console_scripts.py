@@ -10,7 +10,7 @@ from typing import Any
 from playwright._impl._driver import compute_driver_executable
 
 CONSOLE = Path(__file__).parents[2] / "console"
-# What the console's modules need of a browser. Tests set `answer`, which gets each call of another server.
+# The parts of a browser that the console's modules need. Tests set `answer`, which handles calls of other servers.
 BROWSER = f"""
 import {{ readFileSync }} from "node:fs";
 const storage = (kept = new Map()) => ({{

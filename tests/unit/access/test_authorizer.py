@@ -199,7 +199,7 @@ ATTACKS: dict[str, Callable[[], list[tuple[str, str]]]] = {
 
 
 @pytest.mark.parametrize("attack", ATTACKS.values(), ids=ATTACKS)
-def test_an_attack_is_denied_and_told_nothing(authorizer: Authorizer, attack: Callable[[], Any]) -> None:
+def test_an_attack_is_denied_without_details(authorizer: Authorizer, attack: Callable[[], Any]) -> None:
     with pytest.raises(Unauthenticated) as caught:
         authorizer.identify(attack())
     assert (caught.value.status, caught.value.detail) == (401, NO_CREDENTIAL)
@@ -210,9 +210,7 @@ def test_without_a_pool_every_token_is_denied(rows: Rows) -> None:
         Authorizer(rows).identify(bearer(token()))
 
 
-def test_a_key_ends_in_its_second_also_while_it_is_cached(
-    authorizer: Authorizer, clock: Clock, rows: Rows
-) -> None:
+def test_a_key_ends_on_time_even_while_it_is_cached(authorizer: Authorizer, clock: Clock, rows: Rows) -> None:
     clock.now += 59.5
     authorizer.identify(bearer(OLD))
     clock.now += 0.5
@@ -255,7 +253,7 @@ def test_the_answer_covers_the_whole_stage_and_nothing_else(authorizer: Authoriz
     assert (by_key["principalId"], by_key["usageIdentifierKey"]) == ("key:a", VALUE)
     by_token = allowed(ARN, authorizer.identify(bearer(token())), "tokens")
     assert by_token["usageIdentifierKey"] == "tokens"
-    assert all(isinstance(value, str) for value in by_token["context"].values())  # API Gateway takes no list
+    assert all(isinstance(value, str) for value in by_token["context"].values())  # API Gateway accepts no list
     # The event has principalId beside the context.
     event = {"requestContext": {"authorizer": {"principalId": by_token["principalId"], **by_token["context"]}}}
     assert identity_of(event) == Identity("sub:person", ("staff",))

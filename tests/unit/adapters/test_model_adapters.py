@@ -44,7 +44,7 @@ def protocol(request: pytest.FixtureRequest) -> Protocol:
 
 
 def failure(model: Model) -> DocwellError:
-    """Return the error of a chat; it must come within the deadline and quote nothing."""
+    """Return the error of a chat; it must come within the deadline and quote no text."""
     begun = time.monotonic()
     with pytest.raises(DocwellError) as caught:
         answer(model)

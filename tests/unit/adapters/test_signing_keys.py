@@ -100,7 +100,7 @@ def test_a_new_key_is_found_before_the_hour_is_over(pool: tuple[Pool, SigningKey
         (200, b" " * 70_000 + json.dumps({"keys": [KEY]}).encode()),
     ],
 )
-def test_keys_that_cannot_be_read_deny_with_503_and_never_replace_known_ones(
+def test_unreadable_keys_deny_with_503_and_never_replace_known_ones(
     pool: tuple[Pool, SigningKeys], status: int, body: bytes
 ) -> None:
     with pytest.raises(Unavailable):

@@ -1,4 +1,4 @@
-"""The judges of the attack see what an attacker wants."""
+"""The judges of the attack detect every success of an attacker."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ def test_every_claim_cites_a_passage_that_it_has(half: str) -> None:
         assert marked(case.answer, len(case.passages)), case
 
 
-def test_there_are_as_many_as_the_page_says() -> None:
+def test_there_are_as_many_claims_as_the_page_says() -> None:
     claims = [*chain.from_iterable(map(cases, ("first", "second")))]
     assert sum(case.right for case in claims) == 78
     assert sum(not case.right for case in claims) == 90

@@ -26,7 +26,7 @@ def passage(text: str, start: int = 0, *, page: int = 1, key: str = KEY) -> Pass
     return Passage(f"{key}{page}{start}", key, "g", "v", Chunk(text, page, start, start + len(text), 1), 0.5)
 
 
-def test_what_is_retrieved_twice_counts_once_as_found_and_twice_as_retrieved() -> None:
+def test_repeated_text_counts_once_as_found_and_twice_as_retrieved() -> None:
     question = Question("q", KEY, spans=((0, 10), (90, 100)))
     values = of_content(question, [passage("x" * 20), passage("x" * 20), passage("x" * 20, key="set/b.pdf")])
     assert values == {

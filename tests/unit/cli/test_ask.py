@@ -52,7 +52,7 @@ PASSAGES = [
 ]
 PROBLEM = {"title": "No answer within the time allowed", "status": 504, "detail": "too slow", "request_id": "r-9"}
 PROBLEM_LINE = "docwell: No answer within the time allowed: too slow (HTTP 504, request r-9)\n"
-# Formats that readers see, as signs around a number.
+# Format characters that readers see, such as signs around a number.
 SHAPED = "\u0600\u0601\u0602\u0603\u0604\u0605\u06dd\u070f\u0890\u0891\u08e2\U000110bd\U000110cd"
 HIDDEN = {
     chr(code)
@@ -72,7 +72,7 @@ def terminal(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def plain(text: str) -> str:
-    """Return what a terminal shows, without colours and cursor moves."""
+    """Return the text that a terminal shows, without colours and cursor moves."""
     return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", text)
 
 
@@ -323,7 +323,7 @@ VIEW = "/source?document=handbooks%2Fa+%26+b+%C3%A9.pdf&page="
 
 
 class Browser:
-    """Opens nothing. `opens` says whether there is a browser; without one, Python's module raises or says no."""
+    """Opens no browser. `opens` is the result; without a browser, Python's module raises or returns false."""
 
     def __init__(self) -> None:
         self.opens: bool | Exception = True
@@ -455,7 +455,7 @@ def test_the_console_opens_at_its_view_with_the_key_in_the_fragment(
     parts = urlsplit(browser.opened.pop())
     assert (f"{parts.scheme}://{parts.netloc}", parts.path, parts.query) == (api.endpoint, "/", "")
     assert parse_qs(parts.fragment) == {"key": ["a&b"], "view": [view]}
-    assert "a&b" not in result.output  # a key stays off the screen
+    assert "a&b" not in result.output  # the key must not be on the screen
     run("open", *arguments, api=api)
     assert browser.opened == [f"{api.endpoint}/#{view}"]
 

@@ -203,7 +203,7 @@ def test_put_exits_3_when_a_document_is_not_indexed(
     assert (result.exit_code, status in result.stdout) == (3, True)
 
 
-def test_put_asks_less_often_while_nothing_moves_and_then_gives_up(
+def test_put_polls_less_often_while_nothing_changes_and_then_gives_up(
     run: Run, api: FakeApi, bucket: S3Client, pdf: Path, clock: Clock
 ) -> None:
     result = run("put", pdf, api=api)

@@ -79,7 +79,7 @@ def omissions(folder: Path) -> dict[str, str]:
 
 
 def refusing(operation: str, status: int, code: str, client: Any = None) -> Any:
-    """Return a client of S3 that gets an error for one operation."""
+    """Return an S3 client that gets an error for one operation."""
     client = client or boto3.client("s3")
 
     def answer(request: Any, **_: object) -> AWSResponse:
@@ -269,11 +269,11 @@ def test_a_large_object_is_copied_in_parts_and_a_failed_copy_leaves_none(
 
 
 class Killed(BaseException):
-    """The end of the process, at one call: no `except Exception` sees it."""
+    """The end of the process, at one call, which no `except Exception` catches."""
 
 
 def dying(real: Callable[..., Any], at: int, *, after: bool) -> Callable[..., Any]:
-    """Return the call, which raises `Killed` at its `at`-th time, before or after it works, and ever after."""
+    """Return the call; from its `at`-th time on it raises `Killed`, before or after it works."""
     calls = 0
 
     def call(*arguments: Any, **options: Any) -> Any:

@@ -16,7 +16,7 @@ WAIT_S = 30.0
 
 @dataclass
 class Queue:
-    """A queue that ingest works off at a pace, and that counts its messages some seconds late."""
+    """A queue that ingest handles at a pace, and whose message count is some seconds late."""
 
     pace: float
     late_s: float = 0.0
@@ -60,7 +60,7 @@ def test_another_upload_waits_for_a_bounded_time_behind_the_load(pace: float, la
 
 @pytest.mark.parametrize(("late_s", "share"), [(0.0, 0.9), (60.0, 0.7)])
 @pytest.mark.parametrize("pace", [1.0, 5.0, 50.0])
-def test_the_workers_are_busy_without_a_number_of_them(pace: float, late_s: float, share: float) -> None:
+def test_the_workers_stay_busy_though_their_number_is_unknown(pace: float, late_s: float, share: float) -> None:
     queue = Queue(pace, late_s)
     queue.load(3 * 3600, gate_of(queue))
     assert queue.done / (pace * queue.now) >= share
@@ -82,7 +82,7 @@ def test_a_queue_that_slow_workers_have_emptied_is_filled_again(pace: float) -> 
     assert queue.done / (pace * queue.now) >= 0.9
 
 
-def test_nothing_passes_while_ingest_works_off_nothing() -> None:
+def test_nothing_passes_while_ingest_handles_nothing() -> None:
     queue = Queue(5.0)
     gate = gate_of(queue)
     queue.load(1800, gate)
@@ -96,7 +96,7 @@ def test_nothing_passes_while_ingest_works_off_nothing() -> None:
     before = queue.queued
     with pytest.raises(Paused):
         queue.load(2 * 3600, gate)
-    # The documents of the two minutes in which the gate learns it.
+    # At most the documents of the two minutes in which the gate detects it.
     assert queue.queued - before <= 5.0 * 120
 
 

@@ -120,7 +120,7 @@ def test_a_grant_can_be_narrower_than_a_collection(
         ([], [], ""),
     ],
 )
-def test_a_grant_to_write_is_apart_from_that_to_read(
+def test_a_grant_to_write_is_separate_from_one_to_read(
     run: Run, cloud: Cloud, options: list[str], writable: list[str] | None, shown: str
 ) -> None:
     result = run("principals", "add", "A", "--jwt-subject", "s", "--collections", "a", *options)

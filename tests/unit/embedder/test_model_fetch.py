@@ -116,7 +116,7 @@ class Hub(http.server.BaseHTTPRequestHandler):
         self.wfile.write(CONTENT if is_known else b"")
 
     def log_message(self, *_: object) -> None:
-        """Keep quiet."""
+        """Log nothing."""
 
 
 @pytest.fixture
@@ -172,9 +172,7 @@ def test_the_parts_of_a_file_are_joined_in_order_and_only_the_file_is_kept(
     assert names == {FILE.name, f"{FILE.name}.stamp", ".lock"}
 
 
-def test_a_package_with_another_hash_is_not_even_unzipped(
-    tmp_path: Path, reporter: Reporter, registry: Path
-) -> None:
+def test_a_package_with_another_hash_is_never_unzipped(tmp_path: Path, reporter: Reporter, registry: Path) -> None:
     write_wheel(registry, "tiny", "tiny/data.bin", CONTENT)
     pinned = Wheel("tiny==1.0", 1, "0" * 64, {FILE.name: "tiny/data.bin"})
     with pytest.raises(Unavailable, match="pip download failed"):

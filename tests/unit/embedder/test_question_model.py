@@ -1,4 +1,4 @@
-"""The form of a model for questions: what is in 8 bits, how near its vectors are, and where it is used."""
+"""The form of a model for questions: its 8-bit parts, the precision of its vectors, and its use."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ TEXTS = ["the pump", "restart the valve", "lease"]
 
 
 def write(path: Path, name: str = "product", width: int = WIDTH) -> NDArray[np.float32]:
-    """Write a graph that multiplies rows of numbers with a matrix, in 16 bits; return what it gives for ones."""
+    """Write a graph that multiplies rows with a matrix, in 16 bits; return its result for ones."""
     matrix = np.random.default_rng(7).normal(size=(width, WIDTH)).astype(np.float32)
     matrix[:, 0] = 0  # a column without a largest weight
     graph = helper.make_graph(

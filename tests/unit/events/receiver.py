@@ -64,7 +64,7 @@ class Receiver:
 
     @property
     def got(self) -> list[tuple[str, str]]:
-        """The type and the document of each event that it took."""
+        """The type and the document of each received event."""
         bodies = [json.loads(request.body) for request in self.requests if request.status == OK]
         return [(body["type"], body["data"]["document"]) for body in bodies]
 

@@ -87,7 +87,7 @@ def test_an_event_is_on_the_default_bus_under_its_type(monkeypatch: pytest.Monke
 
 
 class Throttled:
-    """An EventBridge that takes no event about `b.pdf`."""
+    """An EventBridge that rejects events about `b.pdf`."""
 
     def __init__(self) -> None:
         self.accepted: list[str] = []
@@ -128,7 +128,7 @@ def test_the_receiver_can_check_what_it_gets(webhook: Receiver) -> None:
 
 
 @pytest.mark.parametrize("status", [301, 400, 410, 429, 500])
-def test_any_answer_but_success_is_a_failure(webhook: Receiver, status: int) -> None:
+def test_any_answer_except_success_is_a_failure(webhook: Receiver, status: int) -> None:
     webhook.statuses = [status]
     assert handler(stream("a.pdf"), CONTEXT) == {"batchItemFailures": [{"itemIdentifier": "n-a.pdf"}]}
     assert len(webhook.requests) == 1

@@ -62,7 +62,7 @@ def call(
 
 
 def begin(body: dict[str, Any], path: str = "/v1/query", **headers: str) -> StreamedResponse:
-    """Return the answer of a runtime that streams, before its body is read. Close it."""
+    """Return the answer of a streaming runtime before its body is read. The caller must close it."""
     assert pipelines.runtime_settings().can_stream, "the test must set world.runtime = STREAMING"
     answer = handler(event_of("POST", path, body, **headers), CONTEXT)
     assert isinstance(answer, StreamedResponse)

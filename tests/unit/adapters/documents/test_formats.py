@@ -41,7 +41,7 @@ PAGE = "<!doctype html><title>Guide</title><h1>Pumps</h1><p>Close the <b>valve</
         (word(lambda document: document.add_paragraph("a")), Kind.WORD),
     ],
 )
-def test_the_content_tells_the_kind(data: bytes, kind: Kind) -> None:
+def test_the_content_decides_the_kind(data: bytes, kind: Kind) -> None:
     assert kind_of(data)[0] == kind
 
 
@@ -84,7 +84,7 @@ def test_a_paragraph_is_cited_below_its_headings() -> None:
     assert parts[0].headings == [("Pumps", 99.0), ("Oil", 98.0), ("Valves", 99.0)]
 
 
-def test_word_text_is_what_stands_after_all_changes() -> None:
+def test_word_text_is_the_text_after_all_changes() -> None:
     def body(document: Any) -> None:
         paragraph = document.add_paragraph("The price is ")
         for change in (
@@ -137,7 +137,7 @@ def test_what_a_page_hides_is_counted() -> None:
     assert parts[0].hidden == len("abc")
 
 
-def test_markdown_is_read_as_it_is_shown() -> None:
+def test_markdown_is_read_as_a_viewer_shows_it() -> None:
     front = "---\ntitle: Manual\n---\n"
     text = front + "# Pumps\n\nSome **bold** [link](http://example.org)\n\n| a | b |\n|--|--|\n| 1 | 2 |\n"
     parts, metadata = parts_of(text.encode())

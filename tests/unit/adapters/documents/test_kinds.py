@@ -69,7 +69,7 @@ def test_a_message_with_a_locked_attachment_is_not_locked() -> None:
         (b"\xff\xfe" + bytes(range(32)) + bytes(64), None),
     ],
 )
-def test_a_text_is_decoded_though_a_part_of_it_misleads(data: bytes, text: str | None) -> None:
+def test_a_text_is_decoded_even_if_a_part_of_it_misleads(data: bytes, text: str | None) -> None:
     assert decoded(data) == text
 
 
@@ -82,20 +82,20 @@ def test_a_form_feed_and_other_separators_end_no_line() -> None:
     assert cited(parts_of("name,note\nAnn,x\u2028y\nBob,z\n".encode())[0])["A2:B2"] == "name: Ann | note: x y"
 
 
-def test_a_tag_without_an_end_takes_no_time() -> None:
+def test_a_tag_without_an_end_takes_little_time() -> None:
     began = time.process_time()
     assert text_kind("<a " + "=" * 60_000) == Kind.TEXT
     assert time.process_time() - began < 1
 
 
 @pytest.mark.parametrize("piece", ["-", ":-", ":-|", "- ", "| ", ": ", "-\n", "| -", "#", "a,", ", "])
-def test_the_kind_of_a_text_of_one_piece_again_and_again_takes_little_time(piece: str) -> None:
+def test_detecting_the_kind_of_a_repetitive_text_takes_little_time(piece: str) -> None:
     begun = time.process_time()
     text_kind("|" + piece * (60_000 // len(piece)) + "x")
     assert time.process_time() - begun < 2  # measured: under 0.1 s
 
 
-def test_a_very_wide_table_is_one_of_values() -> None:
+def test_a_very_wide_table_is_a_table_of_values() -> None:
     assert text_kind("|a" * 60 + "|\n" + "|-" * 60 + "|\n" + ("|b" * 60 + "|\n") * 9) == Kind.MARKDOWN
     assert text_kind("|a" * 5_000 + "|\n" + "|-" * 5_000 + "|\n" + ("|b" * 5_000 + "|\n") * 9) == Kind.TABLE
 
@@ -139,5 +139,5 @@ def test_a_page_is_read_as_it_declares_where_it_can_be(data: bytes, encoding: st
         ("id,text\n" + LONG, f"id: 89 | text: Line of 89, {'word ' * 300}end."),
     ],
 )
-def test_a_row_has_its_header_whatever_stands_around_the_table(text: str, last: str) -> None:
+def test_a_row_has_its_header_whatever_surrounds_the_table(text: str, last: str) -> None:
     assert parts_of(text.encode())[0][-1].text.split("\n\n")[-1] == last

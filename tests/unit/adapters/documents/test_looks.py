@@ -77,6 +77,6 @@ def test_a_figure_is_the_one_that_a_reader_sees(
         (BOX.format("<w:ddList/>"), ""),
     ],
 )
-def test_a_sign_without_letters_is_text(inner: str, expected: str) -> None:
+def test_a_sign_of_a_symbol_font_is_text(inner: str, expected: str) -> None:
     part = parts_of(word(lambda document: document.add_paragraph("Limit ")._p.append(run(inner))))[0][0]
     assert part.text == f"Limit {expected}".rstrip()

@@ -59,7 +59,7 @@ def test_a_message_in_a_message_is_read_in_spite_of_a_damaged_field() -> None:
 @pytest.mark.parametrize("declared", ["", "; charset=us-ascii", "; charset=unknown-8bit", "; charset=utf-8"])
 @pytest.mark.parametrize("encoding", ["utf-8", "cp1252"])
 @pytest.mark.parametrize(("kind", "before"), [("plain", ""), ("html", "<p>")])
-def test_a_text_in_another_character_set_than_it_declares_keeps_its_letters(
+def test_a_text_in_another_character_set_than_declared_keeps_its_letters(
     declared: str, encoding: str, kind: str, before: str
 ) -> None:
     text = "Die Größe der Pumpe ist 5 m."

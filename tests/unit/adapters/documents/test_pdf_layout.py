@@ -25,7 +25,7 @@ def test_lines_are_put_together_by_their_places(case: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("case", CASES["pages"], ids=lambda case: " ".join(case["first"]))
-def test_what_an_earlier_page_has_at_the_same_place_is_left_out(case: dict[str, Any]) -> None:
+def test_running_heads_of_an_earlier_page_are_left_out(case: dict[str, Any]) -> None:
     pages = [[line(*values) for values in lines] for lines in case["lines"]]
     edges = [lay_out(lines, LOW, HIGH, {}).edges for lines in pages]
     texts = [

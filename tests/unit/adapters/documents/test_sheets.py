@@ -17,7 +17,7 @@ CASES = tomllib.loads(Path(__file__).with_name("sheets.toml").read_text(encoding
 
 
 @pytest.mark.parametrize("case", CASES["sheet"], ids=lambda case: case["last"][-1][:40])
-def test_a_cell_stands_after_the_name_of_its_column(case: dict[str, Any]) -> None:
+def test_a_cell_follows_the_name_of_its_column(case: dict[str, Any]) -> None:
     book = openpyxl.Workbook()
     for row in case["rows"]:
         book.active.append([None if value == "" else value for value in row])

@@ -51,7 +51,7 @@ def test_text_is_plain_and_its_words_are_whole(text: str, expected: str) -> None
 
 
 @given(st.text(max_size=300))
-def test_tidying_twice_is_tidying_once(text: str) -> None:
+def test_tidying_again_changes_nothing(text: str) -> None:
     once = tidy(text)
     assert tidy(once) == once
     assert "\r" not in once

@@ -19,7 +19,7 @@ def test_a_page_has_the_blocks_that_a_browser_shows(page: dict[str, Any]) -> Non
     assert parts_of(f"<!doctype html>{page['body']}".encode())[0][0].text.split("\n\n") == page["blocks"]
 
 
-def test_a_heading_in_a_cell_is_a_heading_of_its_own() -> None:
+def test_a_heading_in_a_cell_is_a_separate_heading() -> None:
     page = b"<!doctype html><table><tr><td>Intro<h2>Pumps</h2>text</tr></table>"
     assert parts_of(page)[0][0].headings == [("Pumps", 98.0)]
 
@@ -38,7 +38,7 @@ def test_a_very_wide_table_does_not_repeat_its_heads(columns: int, *, are_named:
     assert rows.line([Cell("b")] * columns).startswith("a: b" if are_named else "b | b")
 
 
-def test_the_title_of_a_drawing_is_not_that_of_the_page() -> None:
+def test_the_title_of_a_drawing_is_not_the_title_of_the_page() -> None:
     drawing = "<p>Seen<svg><title>Close</title></svg>"
     assert parts_of(f"<html><body>{drawing}".encode())[1].title is None
     assert parts_of(f"<html><title>Guide</title><body>{drawing}".encode())[1].title == "Guide"

@@ -110,7 +110,7 @@ def test_a_cell_that_lays_out_a_page_keeps_its_paragraphs_and_headings() -> None
 
 
 @pytest.mark.parametrize("is_shown", [True, False])
-def test_the_head_of_the_first_page_is_text_where_it_is_shown(is_shown: bool) -> None:
+def test_the_head_of_the_first_page_is_text_if_the_page_shows_it(is_shown: bool) -> None:
     def body(document: Any) -> None:
         section = document.sections[0]
         section.different_first_page_header_footer = True

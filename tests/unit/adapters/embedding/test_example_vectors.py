@@ -65,7 +65,7 @@ def test_damaged_vectors_are_a_damaged_model(folder: Path) -> None:
         OnnxEmbedder(folder, 1, OnnxruntimeSession)
 
 
-def test_vectors_of_another_model_that_came_later_are_not_taken(folder: Path) -> None:
+def test_vectors_of_a_newer_model_in_the_folder_are_not_used(folder: Path) -> None:
     embedder = Counting(folder, 1, OnnxruntimeSession)
     right = (folder / EXAMPLES_FILE).read_bytes()
     np.save(folder / EXAMPLES_FILE, np.zeros((len(TEXTS), 3), dtype=np.float16))

@@ -90,7 +90,7 @@ def test_texts_can_be_embedded_in_several_threads(embedder: OnnxEmbedder) -> Non
     np.testing.assert_allclose(together, alone, atol=1e-5)
 
 
-def test_batches_have_the_shapes_that_their_runtime_wants_and_no_more_than_the_model_reads(
+def test_batches_have_the_shapes_of_their_runtime_and_fit_the_model(
     embedder: OnnxEmbedder,
 ) -> None:
     texts = ["pump " * tokens for tokens in (1, 2, 3, 4, 5, 9, 10)] * 5
@@ -115,7 +115,7 @@ def test_openvino_runs_the_model_where_it_is_installed_unless_the_settings_name_
 @pytest.mark.parametrize(
     ("memory_mb", "threads"), [(None, 4), (128, 1), (1769, 1), (2048, 1), (3008, 2), (10_240, 4)]
 )
-def test_a_function_has_a_thread_for_each_processor_that_its_memory_buys(
+def test_a_function_has_a_thread_for_each_processor_of_its_memory(
     monkeypatch: pytest.MonkeyPatch, memory_mb: int | None, threads: int
 ) -> None:
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1, 2, 3}, raising=False)
@@ -142,7 +142,7 @@ def test_a_question_that_is_too_long_is_cut_with_its_last_special_token_kept(emb
     np.testing.assert_allclose(cut, embedder.embed_queries(["pump " * 10]), atol=1e-6)
 
 
-def test_prompts_are_put_before_the_text_and_take_their_room(
+def test_prompts_precede_the_text_and_count_as_tokens(
     folder: Path, tmp_path: Path, runtime: SessionOpener
 ) -> None:
     prompted = copy_of(folder, tmp_path / "prompted")
@@ -156,7 +156,7 @@ def test_prompts_are_put_before_the_text_and_take_their_room(
     assert embedder.manifest.fingerprint != plain.manifest.fingerprint
 
 
-def test_the_fingerprint_is_that_of_the_files_and_settings_and_not_of_the_place(
+def test_the_fingerprint_depends_on_files_and_settings_and_not_on_the_folder(
     folder: Path, tmp_path: Path, embedder: OnnxEmbedder
 ) -> None:
     copy = copy_of(folder, tmp_path / "elsewhere")
@@ -199,7 +199,7 @@ def embedded(source: Path, ids: list[int]) -> NDArray[np.float32]:
 
 
 @pytest.mark.parametrize(("pooling", "normalize"), [("mean", True), ("cls", True), ("mean", False)])
-def test_pooling_is_what_the_model_says(
+def test_pooling_follows_the_models_settings(
     tmp_path: Path,
     runtime: SessionOpener,
     pooling: str,
