@@ -169,7 +169,7 @@ def test_an_extractive_answer_is_charged_what_the_model_has_read_and_written(
 
 @pytest.mark.parametrize("error", [Overloaded("ollama", "it rests", 7.5), ModelMissing("ollama", "pull it")])
 @pytest.mark.parametrize("fallback", ["none", "extractive"])
-def test_a_host_that_read_nothing_is_not_paid(
+def test_a_host_that_read_nothing_is_not_charged(
     world: HttpWorld, ending: partial[Ending], error: Unavailable, fallback: str
 ) -> None:
     world.model.fails = error

@@ -42,7 +42,7 @@ def test_liveness_calls_no_dependency(world: HttpWorld, monkeypatch: pytest.Monk
     assert call("GET", "/v1/health", key=None)[:2] == (200, {"status": "ok"})
 
 
-def test_readiness_names_what_is_down(world: HttpWorld) -> None:
+def test_readiness_names_the_dependencies_that_are_down(world: HttpWorld) -> None:
     world.model.fails = Unavailable("ollama", "ollama cannot be reached")
     dependencies = ALL_OK | {"ollama": "ollama cannot be reached"}
     assert call("GET", "/v1/ready")[:2] == (200, {"status": "degraded", "dependencies": dependencies})

@@ -93,7 +93,7 @@ def test_an_overview_is_of_one_document(world: HttpWorld) -> None:
 
 
 @pytest.mark.parametrize(("name", "arguments", "text"), rows(__file__, "mcp_tool_errors"))
-def test_what_goes_wrong_in_a_tool_is_told_to_the_model(
+def test_an_error_of_a_tool_reaches_the_model(
     world: HttpWorld, name: str, arguments: dict[str, Any], text: str
 ) -> None:
     world.add("cellar/a.pdf", "The cellar is dry.")
@@ -200,7 +200,7 @@ def test_a_message_that_breaks_the_protocol_is_an_error_of_json_rpc(
     assert (got, answer["error"]["code"]) == (status, code)
 
 
-def test_a_version_that_docwell_does_not_speak_names_those_that_it_does(world: HttpWorld) -> None:
+def test_an_unsupported_version_gets_the_list_of_supported_ones(world: HttpWorld) -> None:
     _, answer, _ = call("POST", "/v1/mcp", LIST, "house", **{"mcp-protocol-version": "2099-01-01"})
     assert answer["error"]["data"] == {"supported": ["2026-07-28", "2025-11-25"], "requested": "2099-01-01"}
 
@@ -253,7 +253,7 @@ def messages(value: object) -> dict[str, dict[str, Any]]:
 
 @pytest.mark.parametrize("version", [None, mcp.VERSION, mcp.VERSION_BEFORE])
 @pytest.mark.parametrize("value", HOSTILE, ids=lambda value: repr(value)[:20])
-def test_a_value_of_any_json_type_at_any_place_of_a_message_is_no_error_of_the_server(
+def test_a_value_of_any_json_type_in_a_message_causes_no_server_error(
     world: HttpWorld, value: object, version: str | None
 ) -> None:
     statuses = {}

@@ -58,7 +58,7 @@ def test_an_answer_names_its_mode_which_is_never_auto(world: HttpWorld, mode: st
     assert schemas["Mode"]["enum"] == ["auto", *answered] == list(Mode)
 
 
-def test_the_clients_request_id_comes_back_as_a_header_and_is_logged_and_is_no_id_of_the_answer(
+def test_the_clients_request_id_is_returned_and_logged_but_does_not_identify_the_answer(
     world: HttpWorld,
 ) -> None:
     _, answer, headers = call("POST", "/v1/query", {"question": QUESTION}, **{"x-request-id": "mine-1"})
@@ -89,7 +89,7 @@ def test_a_wrong_body_gets_a_problem_document_and_does_nothing(world: HttpWorld,
 
 @pytest.mark.parametrize("type_", ["application/x-www-form-urlencoded", "text/plain"])
 @pytest.mark.parametrize("name", ["content-type", "Content-Type"])
-def test_a_body_is_read_as_json_whatever_its_type_says(world: HttpWorld, name: str, type_: str) -> None:
+def test_a_body_is_read_as_json_whatever_its_content_type(world: HttpWorld, name: str, type_: str) -> None:
     assert call("POST", "/v1/query", {"question": QUESTION}, **{name: type_})[0] == 200
 
 
@@ -271,7 +271,7 @@ def test_the_model_is_not_called_and_one_request_is_charged_and_audited(pages: H
 
 
 @pytest.mark.parametrize(("method", "path", "body"), rows(__file__, "foreign"))
-def test_what_a_caller_may_not_read_looks_like_what_does_not_exist(
+def test_documents_that_a_caller_may_not_read_look_missing(
     world: HttpWorld, method: str, path: str, body: dict[str, Any] | None
 ) -> None:
     missing = masked(call(method, path, body, "house"))
@@ -315,7 +315,7 @@ def test_a_form_for_another_collection_is_forbidden_whether_it_exists_or_not(wor
     assert changes(world) == []
 
 
-def test_a_grant_to_read_is_none_to_write(world: HttpWorld) -> None:
+def test_a_grant_to_read_does_not_allow_writes(world: HttpWorld) -> None:
     assert call("POST", "/v1/uploads", UPLOAD, key="house")[0] == 403
     assert call("POST", "/v1/uploads", UPLOAD, key="all")[0] == 403
     assert call("POST", "/v1/uploads", UPLOAD, key="unknown")[0] == 401
@@ -364,7 +364,7 @@ def test_no_other_document_is_deleted(world: HttpWorld, caller: str, document: s
         ("house%2Fa%252520b.pdf", "house/a%2520b.pdf"),
     ],
 )
-def test_a_deletion_reads_the_path_in_one_way(world: HttpWorld, path: str, named: str) -> None:
+def test_a_deletion_reads_the_path_in_only_one_form(world: HttpWorld, path: str, named: str) -> None:
     for key in ("house/a b.pdf", "house/a%20b.pdf", "house/a%2520b.pdf"):
         world.ledger.records[key] = DocumentRecord(key, Status.PENDING)
     assert call("DELETE", f"/v1/documents/{path}", key="porter")[0] == 200
@@ -551,7 +551,7 @@ def test_no_other_right_operates_the_system(
     assert (world.letters.parked, world.audit.events) == (3, [])
 
 
-def test_what_has_not_happened_is_null_and_nothing_is_unknown(world: HttpWorld) -> None:
+def test_parts_without_a_value_yet_are_null_and_not_unknown(world: HttpWorld) -> None:
     status, answer, _ = call("GET", "/v1/operations", key=OPERATOR)
     assert status == 200
     assert (answer["reconcile"], answer["canary"], answer["unknown"]) == (None, None, {})
@@ -559,7 +559,7 @@ def test_what_has_not_happened_is_null_and_nothing_is_unknown(world: HttpWorld) 
     assert answer["model"] == {"name": "fake-model", "host": "awake"}
     assert [(prompt["name"], prompt["share"]) for prompt in answer["prompts"]] == [("answer", 1.0)]
     assert {(day["requests"], day["tokens"], day["cost"]) for day in answer["usage"]["days"]} == {(0, 0, 0.0)}
-    assert world.principals.requests == 1  # a look is charged
+    assert world.principals.requests == 1  # the request is charged
 
 
 def test_the_last_pass_of_reconcile_is_shown(world: HttpWorld) -> None:

@@ -70,7 +70,7 @@ def test_closing_cancels_the_work_and_waits_for_its_end(taken: int) -> None:
             ended.append("ended")
 
     stream = streamed(work())
-    for _ in range(taken):  # the second piece is a comment, as the work sleeps
+    for _ in range(taken):  # the second piece is a comment, because the work sleeps
         next(stream)
     begun = time.monotonic()
     stream.close()
@@ -100,7 +100,7 @@ JSON = st.recursive(
 
 
 @given(st.dictionaries(st.text(), JSON))
-def test_whatever_is_sent_is_read_again_by_clients_that_part_lines_at_any_separator(data: dict[str, Any]) -> None:
+def test_events_are_read_again_by_clients_that_split_lines_at_any_separator(data: dict[str, Any]) -> None:
     lines = sse.event("answer", data).decode().splitlines()
     assert list(sse.read(lines)) == [("answer", data)]
 

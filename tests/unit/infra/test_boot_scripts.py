@@ -61,7 +61,7 @@ def test_a_volume_that_cannot_be_told_from_a_blank_one_is_not_formatted(chroma: 
     if step:
         chroma.fail(step)
     else:
-        chroma.late(1_000_000)  # the volume never comes
+        chroma.late(1_000_000)  # the volume is never attached
     chroma.boot()
     assert not chroma.called("mkfs")
     assert not (chroma.state / "up").exists()
@@ -76,7 +76,7 @@ def test_each_start_mounts_the_volume_and_uses_all_of_it(chroma: Machine) -> Non
     assert (chroma.root / "var/lib/chroma/chroma.sqlite3").read_text() == "the index"
     grown = [line for line in chroma.calls if line.startswith("xfs_growfs")]
     assert grown == [f"xfs_growfs {chroma.root}/var/lib/chroma"]
-    # The service starts again by itself, and alone mounts the volume.
+    # The service restarts by itself, and only it mounts the volume.
     unit = (chroma.root / "etc/systemd/system/chroma.service").read_text()
     assert "Restart=always\n" in unit
     assert unit.index("sbin/chroma-volume") < unit.index("ExecStart=/usr/bin/docker run")

@@ -107,7 +107,7 @@ def test_a_changed_file_is_another_release_and_the_previous_one_is_kept(
     assert len(set(folders)) == 3
     retained = {"index.html", "config.json", *(f"{folder}/app.js" for folder in folders[1:])}
     assert set(published()) == retained
-    publish(STACK, GIVEN)  # the same again, as after a failure
+    publish(STACK, GIVEN)  # publish again, as after a failure
     assert set(published()) == retained
 
 

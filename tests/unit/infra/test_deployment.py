@@ -60,7 +60,7 @@ def test_a_deployment_names_every_parameter_of_the_template(build: Path, profile
     ("fails", "options", "count"),
     [("build", [], 1), ("deploy", [], 3), (None, [], 4), (None, ["--no-execute-changeset"], 3)],
 )
-def test_a_deployment_publishes_what_it_executes_and_leaves_no_parameters_to_a_later_build(
+def test_a_deployment_publishes_the_executed_build_and_leaves_no_parameters_to_a_later_one(
     build: Path,
     profile: Path,
     tmp_path: Path,
@@ -112,7 +112,7 @@ def test_a_parameter_that_the_template_does_not_take_is_refused(build: Path, pro
         deployment.parameters("mine", build)
 
 
-def test_a_deployment_prints_what_it_changes(build: Path, profile: Path) -> None:
+def test_a_deployment_prints_its_changes(build: Path, profile: Path) -> None:
     values = deployment.parameters("mine", build)
     values["Release"] = deployment.digest(build, values)
     with mock_aws():
@@ -140,13 +140,13 @@ DEPLOYED = {"ChromaUrl": "", "ChromaPlace": "first,snap-1", "KmsKeyArn": "", "Se
         ({"ServerZone": "b"}, ["ServerZone"]),
         ({"ChromaPlace": "first,snap-2"}, ["ChromaPlace"]),
         ({"ChromaPlace": "first,"}, ["ChromaPlace"]),
-        ({"Network": "one-zone", "ServerZone": ""}, []),  # ServerZone counts in an own VPC alone
+        ({"Network": "one-zone", "ServerZone": ""}, []),  # ServerZone matters only in a separate VPC
         ({"ModelName": "n"}, []),
         ({"ChromaPlace": "second,snap-2", "KmsKeyArn": "arn", "ServerZone": "b"}, []),  # another volume
         ({"ChromaUrl": "https://chroma", "KmsKeyArn": "arn"}, []),
     ],
 )
-def test_what_ec2_cannot_change_of_a_volume_is_refused(changed: dict[str, str], refused: list[str]) -> None:
+def test_a_volume_change_that_ec2_cannot_make_is_refused(changed: dict[str, str], refused: list[str]) -> None:
     assert deployment.volume_changes(DEPLOYED, DEPLOYED | changed) == refused
 
 

@@ -13,7 +13,7 @@ from docwell.config import AuthorizerSettings, IngestSettings, QuerySettings, Re
 from infra.kubernetes.helm import CHART
 from infra.kubernetes.variants import committed_manifests
 
-# runtime/ reads these.
+# The settings that runtime/ reads.
 SERVICE = {"host", "health_port", "grace_s", "processes"}
 OF_RUNTIME: dict[str, set[str]] = {
     "ingest": {*SERVICE, "ingest_queue_url", "timeout_s"},
@@ -51,7 +51,7 @@ def fields(component: str) -> dict[str, Any]:
 
 
 @COMPONENTS
-def test_a_worker_gets_each_setting_that_it_reads_and_no_other(component: str) -> None:
+def test_a_worker_gets_exactly_the_settings_that_it_reads(component: str) -> None:
     values = {name for name in environment(component) if name.startswith("DOCWELL_")}
     read = {f"DOCWELL_{name.upper()}" for name in {*fields(component), *OF_RUNTIME[component]}}
     assert sorted(values) == sorted(read)

@@ -102,7 +102,7 @@ def test_the_start_uses_the_address_in_ollama_host_or_ignores_a_wrong_one(
     assert outside_ollama("m") == expected
 
 
-def test_documents_are_deleted_after_a_yes_alone(tmp_path: Path) -> None:
+def test_documents_are_deleted_only_after_a_yes(tmp_path: Path) -> None:
     documents = tmp_path / ".docwell" / "aws"
     documents.mkdir(parents=True)
 

@@ -26,7 +26,7 @@ ROOT = Path(__file__).parents[3]
 RUNBOOK = ROOT / "docs" / "runbook.md"
 SERVICES = ("ingest", "query", "reconcile", "canary", "authorizer")
 NAMESPACE = "Docwell/${SystemName}"
-# What the Chroma server's user data sends, and the authorizer function.
+# Metrics that the Chroma server's user data and the authorizer function send.
 FROM_OTHERS = {(name, (("service", "chroma"),)) for name in ("MemoryUsed", "DiskUsed")}
 MODEL = "fake-model"
 
@@ -146,7 +146,7 @@ def watched(template: dict[str, Any]) -> set[Emitted]:
     }
 
 
-def test_the_committed_files_are_what_the_description_makes() -> None:
+def test_the_committed_files_equal_the_generated_ones() -> None:
     for path, text in dashboards.generated().items():
         assert path.read_text() == text, f"{path.name} is not current: run make dashboards"
 

@@ -41,7 +41,7 @@ def pin_all(tree: pins.Tree) -> None:
     pins.pin_machine_images(tree, pins.STAGES, lambda _: AMI)
 
 
-def test_a_release_takes_what_pin_wrote(tree: pins.Tree) -> None:
+def test_a_release_uses_the_values_that_pin_wrote(tree: pins.Tree) -> None:
     requests: list[str] = []
 
     def digest_of(reference: str) -> str:

@@ -85,7 +85,7 @@ def test_a_job_that_builds_has_no_credentials_and_one_with_credentials_runs_no_c
         assert not re.search(r"\bmake\b|scripts/|sam build|curl[^|]*\|", run), name
 
 
-def test_what_is_deployed_is_what_was_attested() -> None:
+def test_the_deployed_build_is_the_attested_one() -> None:
     steps = jobs()["deploy-stage.yml: deploy"]["steps"]
     order = [step.get("run", step.get("uses", "")).split(" ")[0:3] for step in steps]
     verified = order.index(["gh", "attestation", "verify"])
@@ -96,7 +96,7 @@ def test_what_is_deployed_is_what_was_attested() -> None:
     assert installs < names.index("aws-actions/configure-aws-credentials")
 
 
-def test_every_install_checks_hashes_and_builds_nothing() -> None:
+def test_every_install_checks_hashes_and_builds_no_package() -> None:
     result = commands()
     files = {"scripts/setup", "scripts/install-for-lambda", "scripts/stand-in.Dockerfile", "Makefile"}
     files |= {"functions/ingest/Dockerfile", "infra/container/sam.py", ".github/workflows/deploy-stage.yml"}

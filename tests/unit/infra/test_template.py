@@ -57,7 +57,7 @@ def default_of(template: dict[str, Any], value: Any) -> Any:
 
 
 @pytest.mark.parametrize(("function", "settings"), FUNCTIONS)
-def test_a_function_gets_each_setting_that_it_reads_and_no_other(
+def test_a_function_gets_exactly_the_settings_that_it_reads(
     template: dict[str, Any], function: str, settings: Settings
 ) -> None:
     values = {name for name in variables(template, function) if name.startswith("DOCWELL_")}
@@ -85,7 +85,7 @@ def test_each_nested_stack_gets_the_parameters_that_it_has_and_needs() -> None:
         inner = content(path.parent / stack["TemplateURL"])
         values, has = set(stack["Parameters"]), inner["Parameters"]
         assert values <= set(has), name
-        # A parameter that no stack gives is a rare setting: its default says what it is.
+        # A parameter that no stack sets is a rare setting: its default shows its meaning.
         assert {entry for entry in has if "Default" not in has[entry]} <= values, name
         assert set(has) - values <= RARE, name
         expected = re.findall(rf"{name}\.Outputs\.(\w+)", path.read_text())
@@ -184,7 +184,7 @@ def test_every_route_but_health_and_the_description_needs_a_key_or_a_token(templ
         assert result[path]["security"] == [{"authorizer": [], "api_key": []}]
 
 
-def test_the_gateways_limits_never_refuse_what_the_function_would_take(template: dict[str, Any]) -> None:
+def test_the_gateways_limits_never_refuse_a_request_that_the_function_accepts(template: dict[str, Any]) -> None:
     schema = properties(template, "Api")["DefinitionBody"]["components"]["schemas"]["Question"]["properties"]
     longest = int(variables(template, "QueryFunction")["DOCWELL_MAX_QUESTION_CHARACTERS"])
     assert schema["question"]["maxLength"] >= longest
@@ -195,7 +195,7 @@ def test_the_gateways_limits_never_refuse_what_the_function_would_take(template:
     assert all(isinstance(whole_question[name], kinds[limit["type"]]) for name, limit in schema.items())
 
 
-def test_what_holds_documents_outlives_the_stack_and_is_encrypted(template: dict[str, Any]) -> None:
+def test_resources_with_documents_outlive_the_stack_and_are_encrypted(template: dict[str, Any]) -> None:
     for name in ("DocumentsBucket", "LedgerTable", "PrincipalsTable"):
         resource = template["Resources"][name]
         assert resource["DeletionPolicy"].startswith("Retain")

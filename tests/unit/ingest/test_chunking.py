@@ -62,7 +62,7 @@ anything = st.text(max_size=200)
 
 
 @given(st.one_of(words, anything), st.integers(4, 40), st.sampled_from([WordPieces(), Bytes()]))
-def test_chunks_are_slices_in_order_that_lose_nothing(text: str, limit: int, tokenizer: WordPieces) -> None:
+def test_chunks_are_slices_in_order_and_lose_no_text(text: str, limit: int, tokenizer: WordPieces) -> None:
     found = chunks(text, limit, tokenizer)
     covered = [False] * len(text)
     reached = 0
@@ -168,7 +168,7 @@ def test_sentences_end_in_other_scripts_too(mark: str) -> None:
     assert found[0].text == f"一 二 三 四 五 六 七{mark}".strip()
 
 
-def test_a_heading_goes_with_what_follows() -> None:
+def test_a_heading_stays_with_the_text_after_it() -> None:
     prose = "Many words stand on this long line of the page and go on\nuntil the end of it is reached here."
     text = f"{prose}\nThe Heading\n{prose}"
     assert [chunk.text for chunk in chunks(text, 36)] == [prose, f"The Heading\n{prose}"]
@@ -212,7 +212,7 @@ def test_a_byte_for_each_number_keeps_a_cosine_to_a_hundredth() -> None:
     assert np.abs(nearest(kept, asked) - vectors @ asked).max() < 0.01
 
 
-def test_a_vector_of_zeros_is_near_to_nothing() -> None:
+def test_a_zero_vector_is_near_no_text() -> None:
     units = pack_units([(0, 1), (1, 2)], np.zeros((2, 8), dtype=np.float32))
     assert nearest([units, Units()], np.ones(8, dtype=np.float32)).tolist() == [0.0, -1.0]
     assert pack_units([], np.empty((0, 8), dtype=np.float32)) == Units()

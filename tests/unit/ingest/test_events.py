@@ -47,7 +47,7 @@ def test_each_key_of_a_notification_is_decoded_and_listed_once(key: str) -> None
 @pytest.mark.parametrize(
     "text", ["", "no json", "[]", "null", "{}", '{"Records": [{"s3": {}}]}', '{"Records": 3}']
 )
-def test_a_body_that_is_no_notification_is_bad_input(text: str) -> None:
+def test_a_body_that_is_not_a_notification_is_bad_input(text: str) -> None:
     with pytest.raises(BadInput):
         parse(text)
 

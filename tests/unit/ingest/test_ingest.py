@@ -64,7 +64,7 @@ def test_a_worker_short_of_time_stops_and_releases_the_document() -> None:
     assert world.ledger.holders == {}
 
 
-def test_a_second_try_that_reads_less_leaves_nothing_of_the_first() -> None:
+def test_a_retry_that_reads_less_leaves_no_chunk_of_the_first_attempt() -> None:
     world = World()
     version = world.store.put(KEY, "one two three four five six seven eight nine ten " * 9)
     world.update()

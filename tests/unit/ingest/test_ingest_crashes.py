@@ -19,7 +19,7 @@ from tests.unit.fakes import FakeRecogniser
 from tests.unit.ingest.ingest_world import KEY, World, raising
 from tests.unit.ingest.test_events import delivery
 
-# More calls than a worker makes for one message here.
+# More calls than a worker makes for one message in these tests.
 MOST_CALLS = 60
 
 
@@ -162,7 +162,7 @@ MEANWHILE: dict[str, Callable[[World], object]] = {
 
 @pytest.mark.parametrize("change", MEANWHILE)
 @pytest.mark.parametrize("text", ["first", "first\fsecond\fthird", "first\f[0.9 second]\fthird"])
-def test_an_event_at_any_call_of_the_workers_leaves_exactly_what_the_bucket_has(change: str, text: str) -> None:
+def test_an_event_at_any_call_of_the_workers_leaves_exactly_the_buckets_documents(change: str, text: str) -> None:
     calls = 0
     for calls in range(3 * MOST_CALLS):
         world, changes = World(FakeRecogniser(), range_pages=2, ocr_range_pages=1, upsert_batch=1), [calls]
@@ -328,7 +328,7 @@ def replaced_and_restored(world: World, held: HeldBack) -> None:
 
 @pytest.mark.parametrize("text", TEXTS)
 @pytest.mark.parametrize("happens", [rebuilt, redriven, deleted_and_restored, replaced_and_restored])
-def test_a_late_delete_removes_nothing_that_was_written_since(
+def test_a_late_delete_removes_no_chunk_that_was_written_since(
     happens: Callable[[World, HeldBack], None], text: str
 ) -> None:
     world = World(range_pages=1)

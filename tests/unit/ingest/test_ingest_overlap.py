@@ -123,7 +123,7 @@ def test_the_last_batch_is_written_with_its_marks_and_the_others_get_theirs_late
     assert set(long.index.marks) > {record.id for record in long.written() if record.marks}
 
 
-def test_nothing_is_written_once_this_worker_must_stop(tmp_path: Path) -> None:
+def test_no_chunk_is_written_once_this_worker_must_stop(tmp_path: Path) -> None:
     line = Line(tmp_path, pages=40)
     upserts_at_stop: list[int] = []
 

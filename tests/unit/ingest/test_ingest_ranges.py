@@ -45,7 +45,7 @@ def test_a_long_document_is_cut_into_ranges_and_the_last_to_finish_makes_it_live
     assert world.ledger.holders == {}
 
 
-def test_a_second_event_while_ranges_are_under_way_sends_nothing_again() -> None:
+def test_a_second_event_while_ranges_are_running_sends_no_message_again() -> None:
     world = World(range_pages=1)
     world.store.put(KEY, LONG)
     world.update()
@@ -125,7 +125,7 @@ def test_a_stale_range_that_is_given_up_fails_no_document() -> None:
 
 
 @pytest.mark.parametrize("holder", [None, "message-2"], ids=["free", "held"])
-def test_a_range_whose_version_was_gone_for_a_moment_comes_again(holder: str | None) -> None:
+def test_a_range_whose_version_was_missing_for_a_moment_is_retried(holder: str | None) -> None:
     world = World(range_pages=1)  # without versions, a replaced object can be the task's version again
     world.store.put(KEY, "first page\fsecond page")
     world.update()

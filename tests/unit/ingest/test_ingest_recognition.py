@@ -122,7 +122,7 @@ DOUBTFUL = "picture recognised with too little confidence, not indexed"
         ("[!]\f[!]", [], (Status.REJECTED, Reason.TOO_SLOW), "pages 1-2: too_slow, not indexed"),
     ],
 )
-def test_each_page_is_indexed_or_named_with_the_reason_it_is_not(
+def test_each_page_is_indexed_or_listed_with_its_reason(
     text: str, live_texts: list[str], end: tuple[Status, Reason | None], detail: str | None
 ) -> None:
     world = scanning(ocr_min_confidence=0.75)
@@ -134,7 +134,7 @@ def test_each_page_is_indexed_or_named_with_the_reason_it_is_not(
     assert (record.status, record.reason, record.detail) == (*end, detail)
 
 
-def test_a_replacement_that_is_a_scan_takes_over_only_when_it_is_recognised() -> None:
+def test_a_scanned_replacement_is_live_only_once_it_is_recognised() -> None:
     world = scanning(range_pages=50)
     world.store.put(KEY, "old text")
     world.update()

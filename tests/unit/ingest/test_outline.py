@@ -30,7 +30,7 @@ def chunks_of(pages: list[Page], limit: int = 16) -> list[Chunk]:
     return [chunk for _, chunks in cut_pages(pages, FakeEmbedder(), limit) for chunk, _ in chunks]
 
 
-def test_a_heading_closes_those_of_its_size_and_smaller() -> None:
+def test_a_heading_closes_open_headings_of_its_size_and_smaller() -> None:
     first = page(1, "Report\nAims\na\nPart\nb\nEnds\nc", Report=TITLE, Aims=SECTION, Part=PART, Ends=SECTION)
     assert paths(first) == [("Report",), ("Report", "Aims"), ("Report", "Aims", "Part"), ("Report", "Ends")]
 
@@ -157,7 +157,7 @@ def texts(sketch: Sketch, chunks: list[Chunk], part: Part) -> list[str]:
     [(ENGLISH, FakeEmbedder()), (GERMAN, FakeEmbedder()), (CHINESE, Characters())],
     ids=["English", "German", "Chinese"],
 )
-def test_the_overview_of_a_document_in_any_language_begins_as_it_does_and_says_whole_sentences(
+def test_an_overview_in_any_language_begins_like_its_document_and_has_whole_sentences(
     said: str, embedder: FakeEmbedder
 ) -> None:
     sketch, chunks = sketched(pages_of(said), embedder)

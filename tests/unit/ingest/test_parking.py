@@ -178,7 +178,7 @@ def test_a_message_is_not_parked_while_another_worker_holds_its_document() -> No
 
 
 @pytest.mark.parametrize("text", ["no json", message_of(RangeTask(KEY, "v1", "a pipeline that is gone", 1, 0))])
-def test_a_message_without_a_document_of_its_own_is_parked(text: str) -> None:
+def test_a_message_that_names_no_document_is_parked(text: str) -> None:
     parked: list[str] = []
     handle_dead_letter([World().ingest], delivery(text, 6), parked.append)
     assert parked == [text]
@@ -224,7 +224,7 @@ def test_a_document_without_a_change_answers_while_the_index_cannot_be_searched(
 ) -> None:
     world = indexed()
     monkeypatch.setattr(world.store, "tags", raising(ERRORS[0]))
-    with pytest.raises(Unavailable):  # its next receives sweep
+    with pytest.raises(Unavailable):  # the next receives sweep
         handle_delivery([world.ingest], delivery(json.dumps({"docwell": asdict(hint)})))
     monkeypatch.undo()
     monkeypatch.setattr(world.index, "ids", raising(ERRORS[0]))

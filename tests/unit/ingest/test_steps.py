@@ -63,7 +63,7 @@ def start(known: DocumentRecord, hint: Hint | None = HINTS["plain"]) -> Start:
     return step
 
 
-def test_a_start_keeps_what_is_live_and_forgets_the_rest() -> None:
+def test_a_start_keeps_the_live_fields_and_forgets_the_others() -> None:
     live = Attributes("A title")
     known = replace(
         PLANS["recognised"],

@@ -26,7 +26,7 @@ def load(calibration: Calibration) -> int:
     return calibration.ratio.observations
 
 
-def test_one_process_goes_on_with_what_another_learnt() -> None:
+def test_one_process_continues_with_the_ratio_that_another_learnt() -> None:
     states = FakeStates()
     calibration = Calibration(FakeModel(name="qwen"), states)
     assert load(calibration) == 0

@@ -126,7 +126,7 @@ def test_each_row_has_its_share_of_the_time_and_of_the_tokens() -> None:
         assert sum(len(message.content.split()) for message in messages) + ROW_TOKENS < row
 
 
-def test_progress_adds_up_the_rows_so_that_what_was_begun_is_charged() -> None:
+def test_progress_adds_up_the_rows_so_that_started_rows_are_charged() -> None:
     world = with_firms()
     report = world.ask(question())
     spent = [event.report.answer.usage.tokens for event in world.events if isinstance(event, Progress)]

@@ -11,7 +11,7 @@ from docwell.query.conversation import Conversation
 from docwell.query.prompting import load_prompt
 from tests.unit.query.query_fakes import FakeModel
 
-# The question before with its answer, the follow-up, and the follow-up as it reads alone.
+# The previous question with its answer, the follow-up, and the rewritten follow-up.
 LANGUAGES = {
     "English": (
         Turn("How many employees did Ostra have in 2015?", "It had 310 employees."),
@@ -51,7 +51,7 @@ def test_a_question_with_words_of_the_conversation_is_taken(language: str) -> No
 
 @pytest.mark.parametrize("language", LANGUAGES)
 @pytest.mark.parametrize("change", [str, str.upper, lambda text: f'"{text}"', lambda text: text.strip("?؟")])
-def test_a_question_that_the_model_left_as_it_is_is_joined_to_the_one_before(
+def test_a_question_that_the_model_left_unchanged_is_joined_to_the_previous_one(
     language: str, change: object
 ) -> None:
     turn, question, _ = LANGUAGES[language]
@@ -66,25 +66,25 @@ def test_a_question_about_something_else_is_joined_to_the_one_before(language: s
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
-def test_a_question_that_stands_alone_is_searched_for_alone(language: str) -> None:
+def test_a_question_that_stands_alone_is_searched_as_it_is(language: str) -> None:
     turn, _, whole = LANGUAGES[language]
     for says in (whole, "", "Zanzibar Quux 999?"):
         assert standalone(says, [turn], whole) == whole
 
 
-def test_articles_alone_are_no_word_of_the_conversation() -> None:
+def test_articles_are_not_words_of_the_conversation() -> None:
     turn, question, _ = LANGUAGES["German"]
     assert standalone("Und wie im Jahr 2017 die?", [turn], question) == f"{turn.question} {question}"
 
 
-def test_a_word_of_an_earlier_turn_or_of_an_answer_is_one_of_the_conversation() -> None:
+def test_words_of_earlier_turns_and_answers_are_words_of_the_conversation() -> None:
     turns = [Turn("Who runs the mill?", "Mr Ostrander does."), Turn("Since when?", "Since 1990.")]
     for rewritten in ("Who owns the mill?", "Where does Ostrander live?", "What happened in 1990?"):
         assert standalone(rewritten, turns, "And then?") == rewritten
 
 
 @pytest.mark.parametrize("says", ["", "One.\nTwo.", "mill " * 200])
-def test_what_is_no_question_is_not_searched_for(says: str) -> None:
+def test_a_rewriting_that_is_not_a_question_is_not_searched(says: str) -> None:
     turn = Turn("Who runs the mill?", "Ostrander.")
     assert standalone(says, [turn], "Where?") == "Who runs the mill? Where?"
 

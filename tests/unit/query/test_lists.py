@@ -92,7 +92,7 @@ def test_words_that_ask_for_documents_leave_the_subject(question: str, phrases: 
 @pytest.mark.parametrize(
     "question", ["?" * 2_000, " " * 2_000, "which reports mention " * 90, '"' * 2_000, "not and or " * 180]
 )
-def test_a_question_is_read_in_little_time_whatever_it_repeats(question: str) -> None:
+def test_a_repetitive_question_is_read_in_little_time(question: str) -> None:
     began = time.process_time()
     find_subject(question)
     asks_for_list(question)
@@ -159,7 +159,7 @@ def test_a_document_named_in_the_question_is_the_only_one_looked_through(questio
     assert "2 of the 2 documents" in ask(world, "Which documents mention Ada Holt?").answer
 
 
-def test_a_term_that_is_the_name_of_a_document_is_no_place_to_look_in() -> None:
+def test_a_term_that_is_the_name_of_a_document_is_not_a_place_to_search() -> None:
     for mode in (Mode.AUTO, Mode.LIST):
         answer = ask(with_wells(), "Which reports mention zinc or nitrate?", mode=mode)
         assert {citation.document for citation in answer.citations} == {"wells/both.pdf", "wells/nitrate.pdf"}

@@ -93,7 +93,7 @@ def test_a_failure_before_the_first_token_is_tried_once_more_within_the_same_tim
 @pytest.mark.parametrize(
     "error", [REFUSED, LATE, ModelMissing("ollama", "pull"), BadInput("no"), Overloaded("o", "x"), ASLEEP]
 )
-def test_what_another_attempt_cannot_mend_is_not_tried_again(error: DocwellError) -> None:
+def test_an_error_that_a_retry_cannot_fix_is_not_retried(error: DocwellError) -> None:
     host = Host([error])
     assert fails(guarded(host)) is error
     assert len(host.attempts) == 1
@@ -156,7 +156,7 @@ def test_only_failures_of_the_host_itself_count(error: DocwellError, timeout_s: 
     assert model.breaker.closed is not rests
 
 
-def test_a_caller_that_leaves_is_no_failure_of_the_host_and_closes_its_answer() -> None:
+def test_a_caller_that_leaves_is_not_a_failure_of_the_host_and_closes_its_answer() -> None:
     host = Host(["Nine"], says_first="Ni")
     model = guarded(host, failures=1)
 

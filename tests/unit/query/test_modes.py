@@ -73,7 +73,7 @@ def test_the_nearest_of_examples_and_passages_decides(
     assert Router(Axes()).mode(searched("?", vector, (passage(score), passage(-1.0)))) is mode
 
 
-def test_a_question_whose_words_ask_for_a_list_is_for_one_whatever_it_is_near() -> None:
+def test_a_question_whose_words_ask_for_a_list_gets_one_whatever_it_is_near() -> None:
     question = searched("Which documents mention Ada Holt?", OVERVIEW, (passage(0.99),))
     assert Router(Axes()).mode(question) is Mode.LIST
 
@@ -105,7 +105,7 @@ def test_words_decide_where_meanings_are_equal(question: str, text: str, mode: M
         ("Combien pesait cette capsule ?", None),
         ("\u041a\u0442\u043e \u043f\u043e\u0441\u0442\u0440\u043e\u0438\u043b \u043c\u043e\u0441\u0442?", None),
         ("De quoi parle ce document ?", Mode.OVERVIEW),
-        ("What weighs the capsule?", Mode.OVERVIEW),  # the model knows what it is near
+        ("What weighs the capsule?", Mode.OVERVIEW),  # the model knows the language
     ],
 )
 def test_to_an_english_model_the_words_of_a_foreign_question_show_more_than_its_vector(

@@ -32,7 +32,7 @@ def sent(text: str, question: str = "why?") -> str:
     return build_prompt(load_prompt("answer"), passages(text), question, 100_000).messages[-1].content
 
 
-def test_a_row_of_a_table_has_a_line_of_its_own() -> None:
+def test_a_row_of_a_table_has_a_separate_line() -> None:
     sheet = (
         "Fees are in francs\nand include tax.\n\nTest: Urine | Fee: 52\n\nTest: Iron | Fee: 64\nAsk us\nfor more."
     )

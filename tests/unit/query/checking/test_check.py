@@ -57,7 +57,7 @@ def test_a_marker_becomes_a_citation_with_the_sentence_that_says_it() -> None:
 
 
 @given(st.text(alphabet="ab cé1.\n\u200b[]<>", min_size=1, max_size=80), st.integers(0, 9))
-def test_a_quote_stands_verbatim_at_its_offsets(filler: str, start: int) -> None:
+def test_a_quote_is_verbatim_at_its_offsets(filler: str, start: int) -> None:
     source = passage(f"{filler} The boiler is inspected every March. {filler}", 3, start)
     for citation in checked("It is inspected every March [1].", passages=[source]).citations:
         cut = source.chunk.text[citation.start - start : citation.end - start]
@@ -72,7 +72,7 @@ def test_each_marker_leads_to_the_passage_that_holds_its_sentence(text: str, sho
     assert {citation.page for citation in answer.citations} >= {4}
 
 
-def test_a_bare_figure_is_tied_to_the_passage_that_says_it_of_the_same_thing() -> None:
+def test_a_bare_figure_cites_the_passage_that_states_it_about_the_same_thing() -> None:
     pages = [passage("There were 52 hours of sun.", 1), passage("The diesel on site lasts 52 hours.", 2)]
     (citation,) = checked("52 hours", "How long does the diesel on site last?", pages).citations
     assert citation.page == 2
@@ -149,7 +149,7 @@ def test_a_long_quote_begins_where_its_sentence_does() -> None:
     assert citation.quote.endswith("boilers in March.")
 
 
-def test_a_figure_that_stands_nowhere_is_missing_and_a_sentence_without_a_marker_has_no_support() -> None:
+def test_a_figure_in_no_passage_is_missing_and_a_sentence_without_a_marker_has_no_support() -> None:
     text = (
         "It is inspected every March [1]. It is inspected every March by 300 owners [1]. The boiler is inspected."
     )
@@ -173,7 +173,7 @@ def test_a_figure_that_stands_nowhere_is_missing_and_a_sentence_without_a_marker
         ("Where are dogs allowed?", "Dogs are not allowed [3].", False),
     ],
 )
-def test_an_echo_or_an_invention_is_no_answer(question: str, text: str, *, answered: bool) -> None:
+def test_an_echo_or_an_invention_is_not_an_answer(question: str, text: str, *, answered: bool) -> None:
     lounge = passage("Dogs are not allowed in the lounge. Are dogs allowed in the lounge?", 7)
     assert bool(sentences(text, question, [BOILER, DESK, lounge])) is answered
 

@@ -55,7 +55,7 @@ def streamed(pieces: list[str], cited: Sequence[str] = ()) -> str:
 @example("docs.org[.]0")
 @example("&amp;amp;Alt;")
 @example(".page@_.java script")
-def test_nothing_alive_survives_and_cleaning_twice_changes_nothing(text: str) -> None:
+def test_no_active_markup_survives_and_cleaning_twice_changes_nothing(text: str) -> None:
     cleaned, _ = clean_answer(text, ())
     assert ALIVE.search(cleaned) is None
     assert NAME.search(cleaned) is None
@@ -65,7 +65,7 @@ def test_nothing_alive_survives_and_cleaning_twice_changes_nothing(text: str) ->
 @settings(max_examples=400, deadline=None)
 @given(TEXTS)
 @example("see www. here")
-def test_the_short_way_for_harmless_texts_changes_no_result(text: str) -> None:
+def test_the_shortcut_for_harmless_texts_changes_no_result(text: str) -> None:
     cleaned = clean_answer(text, ())
     with patch.object(cleaning, "_SUSPECT", re.compile("")):
         assert clean_answer(text, ()) == cleaned
@@ -73,7 +73,7 @@ def test_the_short_way_for_harmless_texts_changes_no_result(text: str) -> None:
 
 @settings(max_examples=400, deadline=None)
 @given(TEXTS, st.data())
-def test_a_stream_is_clean_however_it_is_cut(text: str, data: st.DataObject) -> None:
+def test_a_stream_is_clean_however_it_is_split(text: str, data: st.DataObject) -> None:
     whole = streamed([text])
     assert ALIVE.search(whole) is None
     assert NAME.search(whole) is None
@@ -106,7 +106,7 @@ def test_no_address_of_a_stream_is_alive_even_where_a_cited_text_has_it(text: st
     assert ALIVE.search(streamed([text], [*CITED, text])) is None
 
 
-def test_an_address_stays_readable_only_where_a_cited_text_has_it_whole() -> None:
+def test_an_address_stays_readable_only_if_a_cited_text_has_all_of_it() -> None:
     text = "See [help](https://docs.org/help), https://docs.org/help or desk@docs.org [1]."
     spelled = "See help, docs[.]org/help or desk@docs.org [1]."
     assert clean_answer(text, CITED)[0] == spelled
@@ -131,7 +131,7 @@ def test_no_address_stays_whatever_stands_before_it_or_ends_it(before: str, addr
 
 
 @pytest.mark.parametrize("text", CASES["plain"])
-def test_ordinary_text_stays_as_it_is(text: str) -> None:
+def test_ordinary_text_is_unchanged(text: str) -> None:
     assert clean_answer(text, ()) == (text, 0)
     assert streamed([text]) == text
 
@@ -150,7 +150,7 @@ def test_a_name_without_a_path_stays_if_cited_and_else_gets_brackets(name: str) 
 
 
 @pytest.mark.parametrize(("text", "escaped"), CASES["resembling"])
-def test_what_only_resembles_a_tag_keeps_its_words(text: str, escaped: str) -> None:
+def test_text_that_only_resembles_a_tag_keeps_its_words(text: str, escaped: str) -> None:
     for cited in ([], [text]):
         assert clean_answer(text, cited)[0] == escaped
         assert streamed([text], cited) == escaped
@@ -222,14 +222,14 @@ def test_no_invisible_character_reaches_an_answer_a_stream_or_a_quote() -> None:
 
 @settings(max_examples=200, deadline=None)
 @given(TEXTS)
-def test_a_quote_is_verbatim_but_for_what_cannot_be_seen_and_its_display_is_dead(text: str) -> None:
+def test_a_quote_is_verbatim_except_for_invisible_characters_and_its_display_has_no_links(text: str) -> None:
     passage = Passage("id", "a.pdf", "generation", "v1", Chunk(text, 1, 0, len(text), 1), 0.5)
     citation = cite(1, passage, 0, len(text))
     assert citation.quote == " ".join(strip_invisible(text).split())
     assert ALIVE.search(citation.display_quote) is None
 
 
-def test_what_was_taken_out_is_counted() -> None:
+def test_removed_parts_are_counted() -> None:
     assert clean_answer("Plain [1].", ())[1] == 0
     assert clean_answer("[a](b) and <i>c</i>", ())[1] == 3
     assert clean_answer("See docs.org/help [1].", CITED)[1] == 0
@@ -257,7 +257,7 @@ def test_a_link_is_held_back_until_it_ends() -> None:
     assert cleaner.feed("here](http://e.com) now ") == "the manual here now "
 
 
-def test_what_is_never_closed_is_held_back_for_a_bounded_time() -> None:
+def test_markup_that_is_never_closed_is_held_back_for_a_bounded_time() -> None:
     cleaner = StreamCleaner()
     shown = cleaner.feed("[ " + "word " * HELD_CHARACTERS)
     assert len(shown) > 4 * HELD_CHARACTERS

@@ -28,7 +28,7 @@ def test_the_sentence_nearest_to_the_question_comes_first_with_its_marker() -> N
     assert " ".join(cut.split()) == citation.quote
 
 
-def test_what_is_said_twice_is_taken_once() -> None:
+def test_repeated_sentences_are_chosen_once() -> None:
     again = passage("The boiler is inspected every March by the owner.", 9, 0.6)
     assert extract(QUESTION, [BOILER, again], limit=2).text.count("inspected") == 1
 

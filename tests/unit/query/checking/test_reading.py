@@ -39,7 +39,7 @@ def test_a_question_for_something_else_asks_no_yes_or_no(question: str) -> None:
     assert not asks_yes_or_no(question)
 
 
-def test_the_yes_or_no_before_the_rest_is_no_word_to_support() -> None:
+def test_a_leading_yes_or_no_needs_no_support() -> None:
     assert without_yes_or_no("Sim, funciona aos domingos.") == "funciona aos domingos."
     assert without_yes_or_no("No.") == "No."
     assert without_yes_or_no("Nova opens at nine.") == "Nova opens at nine."
@@ -105,6 +105,6 @@ def test_a_sentence_is_finished_once_the_next_one_begins(case: dict[str, str]) -
     assert finished_part(case["text"]) == case["finished"]
 
 
-def test_the_numbers_of_a_lists_items_claim_nothing() -> None:
+def test_the_numbers_of_list_items_claim_nothing() -> None:
     assert claimed("The kit has [1]:\n1. 2 pumps\n2) a filter [2]") == "The kit has :\n 2 pumps\n a filter "
     assert claimed("In May\n12. The kit came.") == "In May\n12. The kit came."

@@ -65,7 +65,7 @@ def test_joiners_that_a_script_needs_stay_and_others_go() -> None:
 @pytest.mark.parametrize("signal", module._SIGNALS, ids=lambda signal: f"{signal.name}: {signal.words[0]}")
 @settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
-def test_whatever_matches_a_pattern_has_one_of_its_words(signal: module._Signal, data: st.DataObject) -> None:
+def test_every_match_of_a_pattern_has_one_of_its_words(signal: module._Signal, data: st.DataObject) -> None:
     text = data.draw(st.from_regex(signal.pattern))
     assert set(module._weights(text)) == slow(text)
 

@@ -53,7 +53,7 @@ def test_a_document_without_an_attribute_matches_no_condition_on_it(wanted: dict
     assert not Filter(**wanted).matches(KEY, Attributes())
 
 
-def test_an_empty_filter_is_none() -> None:
+def test_an_empty_filter_counts_as_no_filter() -> None:
     assert not NO_FILTER
     assert not Filter()
     assert Filter(tags={"a": ""})

@@ -107,9 +107,7 @@ ALLOWED: dict[str, Callable[[str], World]] = {
 
 @pytest.mark.parametrize("allowed", ALLOWED.values(), ids=ALLOWED)
 @pytest.mark.parametrize("text", rows("forbidden"))
-def test_what_the_asker_may_not_read_changes_neither_fit_nor_passages(
-    allowed: Callable[[str], World], text: str
-) -> None:
+def test_forbidden_chunks_change_neither_fit_nor_passages(allowed: Callable[[str], World], text: str) -> None:
     found = []
     for others in (0, 300):
         world = allowed("house/mine")

@@ -53,7 +53,7 @@ def test_the_gate_of_a_model_without_calibration_is_open() -> None:
     assert not OPEN.refuses(-2.0)
 
 
-def test_the_gate_refuses_a_fit_under_its_threshold_alone() -> None:
+def test_the_gate_refuses_only_a_fit_under_its_threshold() -> None:
     assert GATE.refuses(0.2999)
     assert not GATE.refuses(0.3)
 

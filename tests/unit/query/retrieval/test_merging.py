@@ -34,7 +34,7 @@ def test_joined_units_stand_at_their_text() -> None:
         assert found.units.vectors == b"bcd"
 
 
-def test_three_that_follow_each_other_are_one_in_whatever_order_they_come() -> None:
+def test_three_neighbours_become_one_passage_in_any_order() -> None:
     (found,) = merge([passage(*CELLAR), passage(*ATTIC), passage(*BOILER)], 5)
     assert found.chunk.text.split() == PAGE.split()
 
@@ -44,7 +44,7 @@ def test_passages_of_other_pages_and_documents_and_with_something_between_stay_a
     assert merge(apart, 5) == apart
 
 
-def test_nothing_comes_from_behind_the_first_passage_that_is_one_too_many() -> None:
+def test_no_text_comes_from_behind_the_first_passage_over_the_limit() -> None:
     ranked = [passage(*BOILER), passage(*ATTIC, page=2), passage(*CELLAR)]
     assert [one.id for one in merge(ranked, 1)] == ["a 1 0"]
     assert [one.chunk.end for one in merge(ranked, 2)] == [CELLAR[1], ATTIC[1]]

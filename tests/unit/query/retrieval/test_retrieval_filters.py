@@ -72,7 +72,7 @@ def test_a_filter_holds_where_the_ledger_is_too_large_to_be_read_for_a_question(
     assert texts(search(world, Filter(**KINDS[kind]))) == {"the boiler is warm"}
 
 
-def test_where_nothing_fits_nothing_is_searched(world: World) -> None:
+def test_without_a_matching_document_nothing_is_searched(world: World) -> None:
     world.index.before_search = lambda: pytest.fail("it was searched")
     assert search(world, Filter(tags={"stage": "lost"})) == []
     assert search(world, Filter(prefix="attic/")) == []
