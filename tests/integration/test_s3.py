@@ -97,14 +97,22 @@ def test_a_store_that_cannot_be_reached_is_unavailable(monkeypatch: pytest.Monke
         S3ObjectStore(client("s3"), "documents").head("a")
 
 
-@pytest.mark.parametrize("pages_of", [1, 1000])  # S3 may end a page early
+@pytest.mark.parametrize("pages_of", [0, 1, 1000])  # S3 may end a page early, and other stores send empty pages
 def test_a_listing_ends_only_where_the_bucket_does(bucket: Any, pages_of: int) -> None:
     for key in ("b/é", "a", "b/x y"):
         bucket.put_object(Key=key, Body=b"1234")
-    s3 = client("s3")
-    s3.meta.events.register(
-        "provide-client-params.s3.ListObjectsV2", lambda params, **_: params.update(MaxKeys=pages_of)
-    )
+    s3, empty = client("s3"), [True] if pages_of == 0 else []
+
+    def ask(params: dict[str, Any], **_: object) -> None:
+        params.pop("ContinuationToken", None)
+        params["MaxKeys"] = pages_of or 1000
+
+    def send(parsed: dict[str, Any], **_: object) -> None:
+        if empty and empty.pop():
+            parsed.update(Contents=[], IsTruncated=True, NextContinuationToken="next")
+
+    s3.meta.events.register("provide-client-params.s3.ListObjectsV2", ask)
+    s3.meta.events.register("after-call.s3.ListObjectsV2", send)
     store = S3ObjectStore(s3, "documents")
     rows, last = store.page("")
     assert (rows[0].etag, rows[0].size) == (head_of(store).etag, 4)

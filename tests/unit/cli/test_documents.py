@@ -145,6 +145,20 @@ def test_put_goes_on_after_a_file_that_fails_lists_it_and_exits_1(
     assert "AccessDenied" in result.stderr
 
 
+def test_put_stops_after_five_failures_in_a_row(
+    run: Run, api: FakeApi, bucket: S3Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tries = []
+
+    def failing(_: Bucket, path: Path, key: str, on_bytes: Callable[[int], None]) -> str:
+        tries.append(key)
+        raise Failure(f"cannot upload {path}: timed out")
+
+    monkeypatch.setattr(Bucket, "upload", failing)
+    result = run("put", folder_of(tmp_path, *numbered(8)), "--json", api=api)
+    assert (result.exit_code, tries) == (1, numbered(5)), result.output
+
+
 # --- the wait ---
 
 

@@ -90,6 +90,10 @@ class S3Listing:
             request["StartAfter"] = after
         with self._plain_errors():
             answer = self._client.list_objects_v2(**request)
+            # Some S3-compatible stores send an empty page before the end.
+            while answer["IsTruncated"] and not answer.get("Contents"):
+                request["ContinuationToken"] = answer["NextContinuationToken"]
+                answer = self._client.list_objects_v2(**request)
         listed = answer.get("Contents", [])
         rows = [
             StoredObject(

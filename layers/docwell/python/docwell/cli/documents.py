@@ -20,6 +20,8 @@ from docwell.models import FINAL, Status, collection_of
 
 # Slow polling: listing documents counts against the daily quota, unlike reading one document.
 _WATCH_S = 5.0
+# A bucket that cannot be reached fails each upload after 30 s.
+_FAILURES_IN_A_ROW = 5
 # Shown as the status of a document that was not uploaded.
 _NOT_UPLOADED = "NOT UPLOADED"
 # The records to request in one round of the wait. Reading a record is not charged, unlike a list.
@@ -233,11 +235,17 @@ def _files(path: Path) -> Iterator[tuple[Path, str]]:
 
 def _upload(uploads: list[Upload], bucket: Bucket) -> None:
     with display.progress("uploading", sum(upload.size for upload in uploads), size=True) as advance:
+        in_a_row = 0
         for upload in uploads:
+            if in_a_row == _FAILURES_IN_A_ROW:
+                upload.failure = f"not tried after {in_a_row} failures in a row"
+                continue
             try:
                 upload.version = bucket.upload(upload.path, upload.key, advance)
+                in_a_row = 0
             except Failure as failure:
                 upload.failure = failure.detail
+                in_a_row += 1
 
 
 def _wait(uploads: Sequence[Upload], api: Api, bucket: Bucket, on_change: Callable[[], None]) -> None:
