@@ -160,19 +160,7 @@ def test_a_figure_in_no_passage_is_missing_and_a_sentence_without_a_marker_has_n
     assert (third.support, third.supported) == (0.0, False)
 
 
-@pytest.mark.parametrize(
-    ("question", "text", "answered"),
-    [
-        (QUESTION, "Yes, the boiler is inspected [1].", True),
-        (QUESTION, "The boiler is inspected [1].", False),
-        (QUESTION, "Paris has wonderful museums [1].", False),
-        ("Are dogs allowed in the lounge?", "Dogs are not allowed in the lounge [3].", True),
-        ("Are dogs allowed in the lounge?", "Dogs are allowed in the lounge [3].", False),
-        ("Are dogs allowed in the lounge?", "Are dogs allowed in the lounge? [3]", False),
-        ("Which desk opens at seven?", "The desk opens at seven [2].", False),
-        ("Where are dogs allowed?", "Dogs are not allowed [3].", False),
-    ],
-)
+@pytest.mark.parametrize(("question", "text", "answered"), rows("echoes"))
 def test_an_echo_or_an_invention_is_not_an_answer(question: str, text: str, *, answered: bool) -> None:
     lounge = passage("Dogs are not allowed in the lounge. Are dogs allowed in the lounge?", 7)
     assert bool(sentences(text, question, [BOILER, DESK, lounge])) is answered
@@ -203,18 +191,7 @@ def test_the_embedding_model_alone_supports_a_sentence_about_a_passage_in_anothe
     assert sentences("They inspect the boiler every spring [1].", passages=[BADGES]) == ()
 
 
-STREAMED = (
-    "The boiler is inspected every March [1]. Visitors leave their badges at the desk [2].",
-    "The boiler is inspected every March. [1] Visitors leave their badges at the desk. [2] It opens at seven. [2]",
-    "The boiler is inspected every March. The desk opens at seven [2]. It is red.",
-    "The boiler is inspected every March [1]. The desk has [2]:\n- badges\n- visitors\n\nIt opens at seven [2].",
-    "The boiler is inspected every March [1]. The boiler is inspected every March [1]. It costs 99 euros [2].",
-    "The desk opens at seven [1, 2]. The boiler is inspected every March [7].",
-    "The boiler is inspected every March [1]. The pump is from 3. Mai 1998 [2]. It opens at seven [2].",
-)
-
-
-@pytest.mark.parametrize("answer", STREAMED)
+@pytest.mark.parametrize("answer", rows("streamed"))
 def test_the_sentences_of_every_beginning_are_the_first_of_the_whole_and_are_checked_once(answer: str) -> None:
     question = "What of the boiler, the desk and the badges?"
     whole, checker = sentences(answer, question), Checker([BOILER, DESK], question)

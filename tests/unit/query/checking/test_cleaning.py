@@ -158,16 +158,6 @@ def test_text_that_only_resembles_a_tag_keeps_its_words(text: str, escaped: str)
     assert cite(1, passage, 0, len(text)).display_quote == escaped
 
 
-def test_a_tag_ends_an_address() -> None:
-    text = "See <a href='https://docs.org/help'>https://docs.org/help</a> now."
-    assert clean_answer(text, CITED)[0] == "See docs[.]org/help now."
-    assert clean_answer(text, ())[0] == "See now."
-
-
-def test_a_marker_after_an_address_stays() -> None:
-    assert clean_answer("See https://docs.org/help[1].", CITED)[0] == "See docs[.]org/help[1]."
-
-
 @pytest.mark.parametrize(
     "address", ["https://evil.com/x", "www.evil.com", "a@evil.com", "evil.com", "evil.page/x"]
 )
@@ -229,40 +219,24 @@ def test_a_quote_is_verbatim_except_for_invisible_characters_and_its_display_has
     assert ALIVE.search(citation.display_quote) is None
 
 
+@pytest.mark.parametrize(("text", "clean"), CASES["beside_markup"])
+def test_markup_or_a_marker_ends_an_address(text: str, clean: str) -> None:
+    assert clean_answer(text, CITED)[0] == clean
+
+
 def test_removed_parts_are_counted() -> None:
     assert clean_answer("Plain [1].", ())[1] == 0
     assert clean_answer("[a](b) and <i>c</i>", ())[1] == 3
     assert clean_answer("See docs.org/help [1].", CITED)[1] == 0
 
 
-def test_very_deep_nesting_is_cleaned() -> None:
-    deep = "[" * 400 + "x" + "](a)" * 400
-    assert ALIVE.search(clean_answer(deep, ())[0]) is None
-
-
-def test_words_come_out_of_a_stream_as_they_end() -> None:
+@pytest.mark.parametrize(("pieces", "shown"), CASES["streams"])
+def test_a_stream_shows_each_word_as_it_ends_and_holds_a_link_back(pieces: list[str], shown: list[str]) -> None:
     cleaner = StreamCleaner()
-    pieces = ("The bo", "iler ", "is", " hot [1", "]. ")
-    assert [cleaner.feed(piece) for piece in pieces] == ["The ", "boiler ", "", "is hot ", "[1]. "]
-
-
-def test_text_without_blanks_comes_out_of_a_stream_character_by_character() -> None:
-    cleaner = StreamCleaner()
-    assert cleaner.feed("庭は") == "庭は"
-
-
-def test_a_link_is_held_back_until_it_ends() -> None:
-    cleaner = StreamCleaner()
-    assert cleaner.feed("see [the manual ") == "see "
-    assert cleaner.feed("here](http://e.com) now ") == "the manual here now "
+    assert [cleaner.feed(piece) for piece in pieces] == shown
 
 
 def test_markup_that_is_never_closed_is_held_back_for_a_bounded_time() -> None:
     cleaner = StreamCleaner()
     shown = cleaner.feed("[ " + "word " * HELD_CHARACTERS)
     assert len(shown) > 4 * HELD_CHARACTERS
-
-
-def test_a_stream_keeps_what_the_texts_it_is_given_have() -> None:
-    cleaner = StreamCleaner(["see www.docs.org"])
-    assert cleaner.feed("Go to www.docs.org or www.evil.org now. ") == "Go to www[.]docs[.]org or now. "

@@ -6,15 +6,11 @@ import base64
 import json
 import time
 import tomllib
-import unicodedata
 from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
-from docwell.query.checking import suspicion as module
 from docwell.query.checking.suspicion import suspicion
 from docwell.text.visible import strip_invisible
 from infra.report import EVALUATION
@@ -27,20 +23,9 @@ needs_evaluation = pytest.mark.skipif(
 )
 
 
-def slow(text: str) -> set[str]:
-    """Return the signals of the heaviest reading, without the check for words."""
-    normal = unicodedata.normalize("NFKC", text)
-    readings = [
-        [signal for signal in module._SIGNALS if any(map(signal.pattern.search, (plain, " ".join(plain.split()))))]
-        for plain in (normal, module._undisguised(normal))
-    ]
-    return {signal.name for signal in max(readings, key=lambda signals: sum(signal.weight for signal in signals))}
-
-
 @pytest.mark.parametrize(("text", "signal"), [*ORDERS, (ENCODED, "encoded text")])
 def test_an_order_to_the_reader_is_marked(text: str, signal: str) -> None:
     assert signal in suspicion(text) if signal else suspicion(text)
-    assert set(module._weights(text)) == slow(text)
 
 
 @pytest.mark.parametrize("text", CASES["documents"]["harmless"])
@@ -62,20 +47,11 @@ def test_joiners_that_a_script_needs_stay_and_others_go() -> None:
     assert strip_invisible("a\tb\r\nc\rd\u2028e\x00") == "a\tb\nc\nd\ne"
 
 
-@pytest.mark.parametrize("signal", module._SIGNALS, ids=lambda signal: f"{signal.name}: {signal.words[0]}")
-@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
-@given(data=st.data())
-def test_every_match_of_a_pattern_has_one_of_its_words(signal: module._Signal, data: st.DataObject) -> None:
-    text = data.draw(st.from_regex(signal.pattern))
-    assert set(module._weights(text)) == slow(text)
-
-
 @needs_evaluation
 def test_most_attacks_of_the_evaluation_set_are_marked_and_hardly_any_harmless_text() -> None:
     lines = (EVALUATION / "guard" / "prompts_dev.jsonl").read_text(encoding="utf-8").splitlines()
     marked: dict[str, list[bool]] = {"attack": [], "benign": []}
     for row in map(json.loads, lines):
         marked[row["label"]].append(bool(suspicion(row["text"])))
-        assert set(module._weights(row["text"])) == slow(row["text"])
     assert sum(marked["attack"]) >= 0.75 * len(marked["attack"])
     assert sum(marked["benign"]) <= 0.02 * len(marked["benign"])
