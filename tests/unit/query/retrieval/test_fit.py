@@ -64,28 +64,10 @@ def crowded_by_old() -> World:
     return world
 
 
-def neighbours() -> World:
-    """Return a world where passages join, the more the more are shown."""
-    world = World()
-    for page in range(40):
-        text = f"the boiler number{page} is warm"
-        world.add("house/a.pdf", text, page=page)
-        record = next(one for one in world.index.chunks["house"].values() if one.chunk.page == page)
-        for part, words in enumerate(("who inspects it", "in the cellar of room"), 1):
-            start = part * 100
-            after = type(record.chunk)(f"{words} {page}", page, start, start + 10, 5)
-            before = type(record.chunk)(text, page, 0, 98, 5)
-            for id_, chunk in ((record.id, before), (f"{record.id}-{part}", after)):
-                vector = world.embedder.embed_passages([chunk.text])[0].tolist()
-                stored = type(record)(id_, record.document, "live", "v1", chunk, vector, record.units)
-                world.index.chunks["house"][id_] = stored
-    return world
-
-
 @pytest.mark.parametrize(
     "world",
-    [many(3), many(60), many(400), copies(), words_far_below(), crowded_by_old(), neighbours()],
-    ids=["few", "some", "many", "copies", "words far below", "old generations", "neighbours"],
+    [many(3), many(60), many(400), copies(), words_far_below(), crowded_by_old()],
+    ids=["few", "some", "many", "copies", "words far below", "old generations"],
 )
 def test_the_fit_is_the_same_however_many_passages_are_shown(world: World) -> None:
     fits = {

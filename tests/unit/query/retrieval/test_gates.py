@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import replace
-
 import pytest
 
 from docwell.models import Chunk, Passage
@@ -16,19 +13,10 @@ def passage(text: str, score: float) -> Passage:
     return Passage("id", "a/b.pdf", "generation", "v1", Chunk(text, 1, 0, len(text), 1), score)
 
 
-def others(count: int, score: float) -> Iterator[Passage]:
-    """Yield passages with different texts."""
-    return (passage(f"Room {number} is empty.", score) for number in range(count))
-
-
 BOILER = passage("The boiler of Ostra Works is inspected every March.", 0.5)
 DESK = passage("Visitors leave their badges at the desk.", 0.2)
 INSPECTED = "When is the boiler inspected?"
 GATE = Gate(0.3)
-
-
-def refuses(question: str, passages: Sequence[Passage], behind: Sequence[Passage]) -> bool:
-    return GATE.refuses(fit_of(question, passages, background(behind)))
 
 
 def test_the_fit_is_cosine_and_shared_words_less_the_background() -> None:
@@ -37,30 +25,20 @@ def test_the_fit_is_cosine_and_shared_words_less_the_background() -> None:
     assert fit_of(INSPECTED, [BOILER], 0.4) == pytest.approx(1.0 - 0.75 * 0.4)
 
 
-def test_copies_are_one_candidate_so_that_the_right_passage_can_stand_out() -> None:
-    copies = [replace(BOILER, document=f"a/{number}.pdf") for number in range(150)]
-    assert background(copies) == background([BOILER])
-    assert not refuses("How warm is the ocean?", copies, copies)
-
-
 def test_a_scope_of_few_chunks_is_judged_by_the_cosine_itself() -> None:
-    few = [BOILER, *others(2, 0.45)]
+    few = [BOILER, *(passage(f"Room {number} is empty.", 0.45) for number in range(2))]
     assert background(few) < 0.02
-    assert not refuses("How warm is the ocean?", few, few)
+    assert not GATE.refuses(fit_of("How warm is the ocean?", few, background(few)))
 
 
-def test_the_gate_of_a_model_without_calibration_is_open() -> None:
-    assert not OPEN.refuses(-2.0)
-
-
-def test_the_gate_refuses_only_a_fit_under_its_threshold() -> None:
-    assert GATE.refuses(0.2999)
-    assert not GATE.refuses(0.3)
-
-
-def test_a_question_without_passages_is_refused_by_any_gate() -> None:
-    assert OPEN.refuses(None)
-    assert GATE.refuses(None)
+@pytest.mark.parametrize(
+    ("gate", "fit", "refused"),
+    [(OPEN, -2.0, False), (GATE, 0.2999, True), (GATE, 0.3, False), (OPEN, None, True), (GATE, None, True)],
+)
+def test_a_gate_refuses_a_fit_under_its_threshold_and_a_question_without_passages(
+    gate: Gate, fit: float | None, *, refused: bool
+) -> None:
+    assert gate.refuses(fit) is refused
 
 
 LONG = {

@@ -34,11 +34,6 @@ def test_joined_units_stand_at_their_text() -> None:
         assert found.units.vectors == b"bcd"
 
 
-def test_three_neighbours_become_one_passage_in_any_order() -> None:
-    (found,) = merge([passage(*CELLAR), passage(*ATTIC), passage(*BOILER)], 5)
-    assert found.chunk.text.split() == PAGE.split()
-
-
 def test_passages_of_other_pages_and_documents_and_with_something_between_stay_apart() -> None:
     apart = [passage(*BOILER), passage(*CELLAR, page=2), passage(*CELLAR, key="b"), passage(*ATTIC)]
     assert merge(apart, 5) == apart

@@ -16,7 +16,6 @@ from docwell.text.lexicon import beginnings
 from docwell.text.naming import file_words
 
 ASKED = np.eye(4, dtype=np.float32)[0]
-FAR = np.eye(4, dtype=np.float32)[1]
 
 
 def passage(
@@ -35,23 +34,6 @@ def ids(question: str, candidates: list[Passage], weights: Weights | None = None
     return [one.passage.id for one in rank(question, ASKED.tolist(), candidates, weights)]
 
 
-def fillers() -> list[Passage]:
-    return [passage(f"filler {i}", "the house is warm", 0.4) for i in range(6)]
-
-
-def test_a_rare_word_of_the_question_brings_a_passage_forward() -> None:
-    candidates = [passage("near", "the house is warm", 0.6), *fillers(), passage("named", "the EBITDA rose", 0.5)]
-    assert ids("the EBITDA", candidates)[0] == "named"
-
-
-def test_the_best_unit_counts_beside_the_whole() -> None:
-    spans = [(0, 4), (5, 9)]
-    sharp = passage("sharp", "cold warm", 0.4, units=pack_units(spans, np.stack([FAR, ASKED])))
-    blunt = passage("blunt", "cold cold", 0.5, units=pack_units(spans, np.stack([FAR, FAR])))
-    assert ids("", [blunt, sharp]) == ["sharp", "blunt"]
-    assert ids("", [blunt, sharp], Weights(unit=0.0)) == ["blunt", "sharp"]
-
-
 def test_a_question_tells_documents_apart_by_the_words_and_years_of_their_file_names() -> None:
     candidates = [
         passage("old", "the sales rose", 0.50, key="a/ACME_2021_10K.pdf"),
@@ -61,12 +43,6 @@ def test_a_question_tells_documents_apart_by_the_words_and_years_of_their_file_n
     assert ids("sales of Acme in FY2022", candidates)[0] == "asked"
     assert ids("sales", candidates)[0] != "asked"
     assert ids("sales of Acme in FY2022", candidates, Weights(document=0.0))[0] != "asked"
-
-
-def test_without_a_question_passages_stay_in_the_order_of_their_cosine() -> None:
-    candidates = [passage("b", "x", 0.2), passage("a", "x", 0.9)]
-    assert ids("", candidates) == ["a", "b"]
-    assert rank("x", ASKED.tolist(), []) == []
 
 
 _KINDS = st.builds(

@@ -1,12 +1,7 @@
 from __future__ import annotations
 
 from typing import Any
-from unittest.mock import Mock
 
-import numpy as np
-import pytest
-
-from docwell.ingest.indexing import pack_units
 from docwell.models import Passage
 from docwell.query.retrieval.ranking import Weights
 from docwell.query.retrieval.retrieval import Retrieval
@@ -29,12 +24,6 @@ def world_of(*texts: str) -> World:
     return world
 
 
-def test_passages_that_are_not_live_are_no_candidates() -> None:
-    world = world_of("the boiler is warm")
-    world.add("house/a.pdf", "the boiler is cold", page=9, live=False)
-    assert [one.chunk.text for one in search(world, "boiler cold")] == ["the boiler is warm"]
-
-
 def test_copies_of_a_document_take_one_place_however_many_they_are() -> None:
     world = World()
     for copy in range(150):
@@ -46,18 +35,6 @@ def test_copies_of_a_document_take_one_place_however_many_they_are() -> None:
     assert len({one.document for one in found[:2]}) == 1
 
 
-def test_the_ledger_is_not_asked_for_the_documents_of_copies(monkeypatch: pytest.MonkeyPatch) -> None:
-    world = World()
-    for copy in range(40):
-        world.add(f"house/copy{copy:03}.pdf", "the boiler is warm")
-    for number in range(5):
-        world.add(f"house/other{number}.pdf", f"the cellar is dry in room{number}")
-    live = Mock(side_effect=world.ledger.live)
-    monkeypatch.setattr(world.ledger, "live", live)
-    assert len(search(world, "boiler warm")) == 3
-    assert [len(call.args[0]) for call in live.call_args_list] == [6]
-
-
 def test_a_passage_is_found_by_its_words_from_far_below_the_nearest() -> None:
     texts = [f"the pipe the pipe number{i} the pipe" for i in range(20)]
     world = world_of(*texts, "pipe inspections are written into the green ledger of the house by the owner")
@@ -65,15 +42,3 @@ def test_a_passage_is_found_by_its_words_from_far_below_the_nearest() -> None:
     plain = search(world, question, weights=Weights(words=0.0))
     assert all("ledger" not in one.chunk.text for one in plain)
     assert "ledger" in search(world, question)[0].chunk.text
-
-
-def test_a_score_is_the_cosine_of_the_nearest_part() -> None:
-    world = world_of("the boiler is warm", "the cellar is cold")
-    records = world.index.chunks["house"]
-    vector = world.embedder.embed_queries(["boiler"])[0]
-    for id_, record in records.items():
-        units = pack_units([(0, 3), (4, 10)], np.stack([vector, -vector]))
-        records[id_] = type(record)(id_, record.document, "live", "v1", record.chunk, record.vector, units)
-    found = search(world, "boiler")
-    assert [one.score for one in found] == pytest.approx([1.0, 1.0], abs=0.01)
-    assert all(np.dot(vector, record.vector) < 0.9 for record in records.values())
