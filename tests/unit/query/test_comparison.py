@@ -12,7 +12,7 @@ from docwell.answers import AnswerStatus, Completion, Message, Mode
 from docwell.deadline import Deadline, run
 from docwell.errors import BadInput, DeadlineExceeded, ModelMissing, NotFound, Unavailable
 from docwell.identity import Principal
-from docwell.query.ask import Ask, Passages, Progress, QueryReport, Question, Token
+from docwell.query.ask import Ask, Passages, Progress, QueryReport, Question
 from docwell.query.compare import ROW_TOKENS, ROWS_CALLS
 from docwell.query.document_names import named, names_of
 from docwell.query.prompting import load_prompt
@@ -79,24 +79,6 @@ def test_each_document_that_the_question_names_is_asked_by_itself_and_has_a_cite
     prompts = [messages[-1].content for messages in world.row_model.asked]
     assert [("310" in prompt, "42" in prompt) for prompt in prompts] == [(True, False), (False, True)]
     assert world.model.asked == []
-
-
-def test_docwell_compares_the_documents_that_a_question_names() -> None:
-    world = with_firms()
-    assert world.ask(ASKED).answer.mode is Mode.COMPARE
-    world.model.says = "It employs 310 people [1]."
-    assert world.ask("How many people does Acme employ in its three plants?").answer.mode is Mode.PASSAGES
-
-
-def test_a_stream_has_all_passages_first_and_then_row_by_row_the_answer() -> None:
-    world = with_firms()
-    answer = world.ask(question()).answer
-    shown = [event for event in world.events if isinstance(event, Passages | Token)]
-    assert isinstance(shown[0], Passages)
-    assert [one.document for one in shown[0].passages] == [ACME, BOLT]
-    texts = [event.text for event in shown if isinstance(event, Token) and event.text]
-    assert "".join(texts).strip() == answer.answer
-    assert len(texts) == 2
 
 
 def test_a_document_that_does_not_answer_says_so_and_the_others_count() -> None:

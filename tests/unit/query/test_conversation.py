@@ -10,30 +10,12 @@ from docwell.errors import Unavailable
 from docwell.query.conversation import Conversation
 from docwell.query.prompting import load_prompt
 from tests.unit.query.query_fakes import FakeModel
+from tests.unit.query.query_world import rows
 
 # The previous question with its answer, the follow-up, and the rewritten follow-up.
 LANGUAGES = {
-    "English": (
-        Turn("How many employees did Ostra have in 2015?", "It had 310 employees."),
-        "And in 2017?",
-        "How many employees did Ostra have in 2017?",
-    ),
-    "German": (
-        Turn("Wie viele Mitarbeiter hatte Ostra im Jahr 2015?", "Es waren 310."),
-        "Und im Jahr 2017?",
-        "Wie viele Mitarbeiter hatte Ostra im Jahr 2017?",
-    ),
-    "Russian": (
-        Turn("Сколько сотрудников было на заводе Осташков в 2015 году?", "Было 310 человек."),
-        "И что в 2017 году?",
-        "Сколько сотрудников было на заводе в 2017 году?",
-    ),
-    "Chinese": (Turn("奥斯特拉2015年有多少员工", "有310名员工"), "那2017年呢", "奥斯特拉2017年有多少员工"),
-    "Arabic": (
-        Turn("كم عدد موظفي أوسترا في عام 2015؟", "كان العدد 310"),
-        "وفي عام 2017؟",
-        "كم عدد موظفي أوسترا في عام 2017؟",
-    ),
+    language: (Turn(question, answer), follow_up, rewritten)
+    for language, question, answer, follow_up, rewritten in rows("follow_ups")
 }
 
 

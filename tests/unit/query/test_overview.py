@@ -70,14 +70,6 @@ def test_a_question_about_the_whole_document_is_answered_from_its_overview(docum
     assert len(world.model.asked) == 1
 
 
-def test_a_sentence_of_an_overview_that_the_model_left_without_a_marker_gets_one() -> None:
-    world = with_overview()
-    world.model.says += " Tenants keep the cellar dry."
-    answer = world.ask(Question(ABOUT, document=KEY)).answer
-    assert [sentence.markers for sentence in answer.sentences] == [(1,), (2,)]
-    assert all(sentence.supported for sentence in answer.sentences)
-
-
 def test_a_piece_is_cited_at_its_place_on_its_page() -> None:
     text = f"Preface. {STATEMENT}"
     chunk = Chunk(text, 4, 100, 100 + len(text), 12)
@@ -179,16 +171,6 @@ def test_a_file_that_the_question_names_has_an_overview_among_other_documents(na
         assert (answer.mode, answer.status) == (Mode.OVERVIEW, AnswerStatus.ANSWERED)
         assert {one.document for one in answer.citations} == {KEY}
         assert prompted(world) == [OPENING, f"{HEADING} {BOILER}", STATEMENT]
-
-
-def test_a_file_that_no_candidate_is_of_is_found_by_its_name_with_a_suffix(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr("docwell.query.retrieval.retrieval.CANDIDATES", 3)
-    world = with_overview()
-    for number in range(8):
-        world.add(f"house/other{number}.pdf", "What is rules.pdf about?")
-    assert world.ask("What is rules.pdf about?").answer.mode is Mode.OVERVIEW
 
 
 def test_a_file_name_of_two_documents_or_of_one_that_the_asker_may_not_read_has_no_overview() -> None:

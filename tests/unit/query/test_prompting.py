@@ -32,24 +32,10 @@ def sent(text: str, question: str = "why?") -> str:
     return build_prompt(load_prompt("answer"), passages(text), question, 100_000).messages[-1].content
 
 
-def test_a_row_of_a_table_has_a_separate_line() -> None:
-    sheet = (
-        "Fees are in francs\nand include tax.\n\nTest: Urine | Fee: 52\n\nTest: Iron | Fee: 64\nAsk us\nfor more."
-    )
-    page = "Sales in thousands\n2023 2024\nPumps 1,240 1,350\nValves 730 840\nBoth rose\nin 2024."
-    built = build_prompt(PROMPT, passages(sheet, page), "why?\nhow?", 1000)
-    assert built.messages[-1].content.splitlines() == [
-        "[1] Fees are in francs and include tax.",
-        "Test: Urine | Fee: 52",
-        "Test: Iron | Fee: 64",
-        "Ask us for more.",
-        "[2] Sales in thousands 2023 2024",
-        "Pumps 1,240 1,350",
-        "Valves 730 840",
-        "Both rose in 2024.",
-        "",
-        "Q: why? how?",
-    ]
+@pytest.mark.parametrize(("texts", "lines"), rows("tables"))
+def test_a_row_of_a_table_has_a_separate_line(texts: list[str], lines: list[str]) -> None:
+    built = build_prompt(PROMPT, passages(*texts), "why?\nhow?", 1000)
+    assert built.messages[-1].content.splitlines() == [*lines, "", "Q: why? how?"]
 
 
 @pytest.mark.parametrize(
@@ -126,25 +112,7 @@ def test_a_conversation_is_filled_in_as_data_with_its_lines() -> None:
     assert last.content.endswith("Question: and < s>?")
 
 
-@pytest.mark.parametrize(
-    "data",
-    [
-        b"",
-        b"just text",
-        b"# user\n$passages$question",
-        HEAD,
-        HEAD + b"just text",
-        HEAD + b"# user\nno placeholders",
-        HEAD + b"# user\n$passages",
-        HEAD + b"# user\n$passages$question$history",
-        HEAD + b"# user\n$passages $question costs $ 5",
-        HEAD + b"# user\n$passages$question\n# assistant\nx",
-        HEAD.replace(b"name: p", b"name: q") + b"# user\n$passages$question",
-        HEAD.replace(b"answer", b"poetry") + b"# user\n$passages$question",
-        HEAD.replace(b"answer", b"rewrite") + b"# user\n$passages$question",
-        HEAD + b"# user\n$passages$question \xff",
-    ],
-)
+@pytest.mark.parametrize("data", [*map(str.encode, rows("no_prompts")), HEAD + b"# user\n$passages$question \xff"])
 def test_a_file_that_is_no_prompt_is_told(data: bytes) -> None:
     with pytest.raises(Corrupt):
         parse_prompt("p", data)

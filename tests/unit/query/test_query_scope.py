@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from unittest.mock import Mock
-
 import pytest
 
-from docwell.answers import AnswerStatus, Turn
+from docwell.answers import AnswerStatus
 from docwell.errors import NotFound, Unavailable
 from docwell.identity import Principal, Rule
 from docwell.models import Attributes, DocumentRecord, Status
@@ -121,35 +119,6 @@ def test_a_question_to_everything_reaches_only_the_principals_collections() -> N
     assert {passage.document for passage in report.inquiry.prompted} == {"house/rules.pdf"}
     refused = world.ask(principal=Principal("key:nothing"))
     assert refused.answer.status is AnswerStatus.REFUSED
-
-
-@pytest.mark.parametrize(
-    ("question", "reads"),
-    [
-        (Question(QUESTION, collections=("house",)), 0),
-        (Question(QUESTION, collections=("house", "garden")), 2),
-        (Question(QUESTION, collections=("house",), filter=Filter(prefix="house/")), 2),
-    ],
-)
-def test_a_hit_proves_that_the_only_collection_of_a_question_exists(
-    question: Question, reads: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    world = World()
-    world.add("house/rules.pdf", BOILER)
-    world.add("garden/rules.pdf", BOILER)
-    under = Mock(side_effect=world.ledger.under)
-    monkeypatch.setattr(world.ledger, "under", under)
-    assert world.ask(question).inquiry.prompted
-    assert under.call_count == reads
-
-
-@pytest.mark.parametrize("history", [(), (Turn("Who inspects it?", "Nobody."),)])
-def test_a_missing_collection_costs_no_call_of_the_model(history: tuple[Turn, ...]) -> None:
-    world = World()
-    world.add("house/rules.pdf", BOILER)
-    with pytest.raises(NotFound):
-        world.ask(Question(QUESTION, collections=("cellar",), history=history))
-    assert world.model.asked == []
 
 
 @pytest.mark.parametrize("principal", [EVERYTHING, Principal("key:other", frozenset({"other"}))])

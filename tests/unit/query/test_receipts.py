@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 
 from docwell.answers import Receipt
-from docwell.errors import NotFound, Unavailable
+from docwell.errors import NotFound
 from docwell.identity import Principal
 from docwell.query.receipts import Change, ReceiptBook, compare
 from tests.unit.fakes import FakeLedger
+from tests.unit.query.query_fakes import FakeReceipts
 
 READER = Principal("key:a", frozenset({"handbooks"}))
 ANSWER: dict[str, Any] = {
@@ -41,30 +42,8 @@ THEN = Receipt(
     model_digest="sha256:1",
     options={"num_ctx": 4096, "temperature": 0},
 )
+ID = (THEN.principal, THEN.request_id)
 LIVE = {"handbooks/a.pdf": "v1", "handbooks/b.pdf": "v1"}
-
-
-class FakeReceipts:
-    """`docwell.ports.Receipts` in memory."""
-
-    def __init__(self, *receipts: Receipt, down: bool = False) -> None:
-        self.receipts = {(one.principal, one.request_id): one for one in receipts}
-        self.down = down
-
-    def keep(self, receipt: Receipt) -> None:
-        if self.down:
-            raise Unavailable("receipts", "receipts: throttled")
-        self.receipts[receipt.principal, receipt.request_id] = receipt
-
-    def get(self, principal: str, request_id: str) -> Receipt | None:
-        return self.receipts.get((principal, request_id))
-
-    def judge(self, principal: str, request_id: str, verdict: str, comment: str | None) -> str | None:
-        found = self.get(principal, request_id)
-        if found is None:
-            return None
-        self.keep(replace(found, verdict=verdict, comment=comment))
-        return found.verdict or ""
 
 
 def changes(now: Receipt, live: Mapping[str, str] = LIVE) -> list[Change]:
@@ -151,7 +130,7 @@ def test_the_fit_is_a_change_where_the_gate_refused_a_run(
 def test_a_kept_receipt_has_no_links_and_the_answer_keeps_its_own() -> None:
     store = FakeReceipts()
     ReceiptBook(store).keep(THEN)
-    kept = store.receipts["key:a", "request-7"]
+    kept = store.kept[ID]
     assert kept.answer["citations"][0]["link"] is None
     assert kept.answer["answer"] == ANSWER["answer"]
     assert ANSWER["citations"][0]["link"]
@@ -176,7 +155,7 @@ def test_without_a_store_nothing_is_kept_found_or_judged() -> None:
     ids=["another's", "of a collection that is out of reach now", "with no collection left"],
 )
 def test_a_receipt_that_is_not_to_be_seen_is_as_if_there_were_none(principal: Principal) -> None:
-    book = ReceiptBook(FakeReceipts(THEN))
+    book = ReceiptBook(FakeReceipts({ID: THEN}))
     with pytest.raises(NotFound) as hidden:
         book.get(principal, "request-7", FakeLedger())
     with pytest.raises(NotFound) as absent:
@@ -185,20 +164,20 @@ def test_a_receipt_that_is_not_to_be_seen_is_as_if_there_were_none(principal: Pr
 
 
 def test_a_verdict_goes_to_the_callers_own_receipt() -> None:
-    store = FakeReceipts(THEN)
+    store = FakeReceipts({ID: THEN})
     book = ReceiptBook(store)
     assert book.judge(READER, "request-7", "bad", None)
     assert not book.judge(READER, "request-7", "bad", "The wrong page")
-    assert store.receipts["key:a", "request-7"] == replace(THEN, verdict="bad", comment="The wrong page")
+    assert store.kept[ID] == replace(THEN, verdict="bad", comment="The wrong page")
     with pytest.raises(NotFound):
         book.judge(Principal("key:b", None), "request-7", "good", None)
-    assert store.receipts["key:a", "request-7"].verdict == "bad"
+    assert store.kept[ID].verdict == "bad"
 
 
 def test_a_receipt_that_is_being_written_is_waited_for() -> None:
     store = FakeReceipts()
     book = ReceiptBook(store, 0.2, sleep=lambda _: store.keep(THEN))
     assert book.get(READER, "request-7", FakeLedger()) == THEN
-    store.receipts.clear()
+    store.kept.clear()
     assert book.judge(READER, "request-7", "good", None)
-    assert store.receipts["key:a", "request-7"].verdict == "good"
+    assert store.kept[ID].verdict == "good"

@@ -9,28 +9,15 @@ import pytest
 
 from docwell.ingest.indexing import pack_units
 from docwell.models import Chunk, Passage
-from docwell.query.checking.check import Checker
 from docwell.query.prompting import build_prompt, load_prompt, shorten
 from docwell.text.tokens import TokenRatio, bound_of
+from tests.unit.query.query_world import rows
 
 RATIO = TokenRatio()
 PAGE_START = 1_000
-FILLER = "The weather of that week was mild and the roads were dry. "
-# A language, its question, the sentence that answers, and a sentence that does not.
-LANGUAGES = {
-    "English": ("How often is the boiler inspected?", "The boiler is inspected every March.", FILLER),
-    "German": (
-        "Wie oft wird der Heizkessel geprüft?",
-        "Der Heizkessel wird jeden März geprüft.",
-        "Das Wetter war in jener Woche mild und die Straßen blieben trocken. ",
-    ),
-    "Russian": (
-        "Как часто проверяют котёл?",
-        "Котёл проверяют каждый март.",
-        "Погода на той неделе была мягкой, дороги были сухими. ",
-    ),
-    "Chinese": ("锅炉多久检查一次", "锅炉每年三月检查一次。", "那一周天气温和道路干燥。"),
-}
+# A language: its question, the sentence that answers, and a sentence that does not.
+LANGUAGES = {language: texts for language, *texts in rows("answers_in_text")}
+FILLER = LANGUAGES["English"][-1]
 
 
 def passage(text: str, number: int = 1) -> Passage:
@@ -102,15 +89,3 @@ def test_passages_without_room_for_a_sentence_are_dropped_and_reported() -> None
     built = build_prompt(load_prompt("answer"), passages, question, 4_000, passage_tokens=60)
     assert 0 < len(built.passages) < 20
     assert built.dropped == 20 - len(built.passages)
-
-
-def test_the_prompt_a_citation_and_its_quote_show_the_same_part() -> None:
-    question, answer, filler = LANGUAGES["English"]
-    text = filler * 10 + answer + " " + filler * 10 + "Ostra has the second boiler."
-    built = build_prompt(load_prompt("answer"), [passage(text)], question, 4_000, passage_tokens=60)
-    assert "Ostra" not in built.messages[-1].content
-    checked, _ = Checker(built.passages, question).check("Ostra has it. It is inspected every March [1].")
-    assert checked is not None
-    (citation,) = checked.citations
-    assert citation.quote in built.messages[-1].content
-    assert (" " * PAGE_START + text)[citation.start : citation.end] == citation.quote

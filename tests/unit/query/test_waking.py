@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from docwell.answers import AnswerStatus, HostState, Mode, Turn
+from docwell.answers import AnswerStatus, HostState, Turn
 from docwell.deadline import Deadline, run
 from docwell.errors import (
     DeadlineExceeded,
@@ -267,30 +267,6 @@ def test_a_question_that_needs_no_model_wakes_no_host() -> None:
     assert answer.status is AnswerStatus.REFUSED
     assert world.of(Waking) == []
     assert FACT not in world.hosts.states.kept
-
-
-class AsleepFirms(Asleep):
-    """Two documents to compare, whose rows the hosts write."""
-
-    def __init__(self, wakes_at: int | None = None) -> None:
-        super().__init__(wakes_at)
-        self.add("firms/ACME_2022.pdf", "Acme employs 310 people in its three plants.")
-        self.add("firms/BOLT_2022.pdf", "Bolt employs 310 people in one workshop.")
-        self.hosts.says = "It employs 310 people [1]."
-        modes = self.query.modes
-        comparison = replace(modes.sources[Mode.COMPARE], model=self.hosts)  # type: ignore[type-var]
-        self.query = replace(self.query, modes=replace(modes, sources={**modes.sources, Mode.COMPARE: comparison}))
-
-
-COMPARED = "How many people does Acme employ, and how many does Bolt?"
-
-
-def test_the_first_row_of_a_comparison_waits_for_all() -> None:
-    world = AsleepFirms(wakes_at=4)
-    answer = world.ask(Question(COMPARED, mode=Mode.COMPARE, waits=True)).answer
-    assert (answer.status, len(answer.citations)) == (AnswerStatus.ANSWERED, 2)
-    assert world.of(Waking) == [Waking(0.0), Waking(0.0), Waking(10.0), Waking(20.0)]
-    assert len(world.hosts.asked) == 3
 
 
 WORKING_HOURS = "0 19 * * *;0 7 * * 1-5;Europe/Berlin"
