@@ -121,21 +121,6 @@ def test_tokens_of_the_page_give_the_chunks_and_units_of_each_piece_alone(
     assert list(cut_pages(pages, tokenizer, limit)) == list(cut_pages(pages, Apart(tokenizer), limit))
 
 
-def test_a_page_is_tokenized_once() -> None:
-    counted: list[str] = []
-
-    class Counting(WordPieces):
-        def offsets(self, texts: Sequence[str]) -> list[list[tuple[int, int]]]:
-            counted.extend(texts)
-            return super().offsets(texts)
-
-    text = "The boiler of the house is warm. " * 60
-    ((_, found),) = cut_pages([Page(1, text)], Counting(), 200)
-    assert len(found) > 1
-    assert all(spans for _, spans in found)
-    assert counted == [text]
-
-
 @given(st.lists(st.text(alphabet="ab", min_size=1, max_size=4), min_size=1, max_size=300))
 def test_no_chunk_of_a_long_page_is_small(parts: list[str]) -> None:
     limit = 30
@@ -172,12 +157,6 @@ def test_a_heading_stays_with_the_text_after_it() -> None:
     prose = "Many words stand on this long line of the page and go on\nuntil the end of it is reached here."
     text = f"{prose}\nThe Heading\n{prose}"
     assert [chunk.text for chunk in chunks(text, 36)] == [prose, f"The Heading\n{prose}"]
-
-
-def test_text_without_spaces_is_cut() -> None:
-    chinese = "这是一个没有空格的句子" * 30
-    assert len(chunks(chinese, 20)) >= 330 / 80
-    assert "".join(chunk.text for chunk in chunks(chinese, 20)) == chinese
 
 
 def test_time_grows_with_the_text_and_not_its_square() -> None:

@@ -27,7 +27,7 @@ from docwell.models import Hint, RangeTask, Reason, Status
 from docwell.wiring import ingest as wiring
 from functions.ingest.handler import handler
 from tests.unit.http.http_calls import CONTEXT
-from tests.unit.ingest.ingest_world import KEY, World
+from tests.unit.ingest.ingest_world import KEY, World, raising
 
 # A worker's first extension of its message's visibility timeout.
 EXTENSION = ("receipt-1", 60)
@@ -163,13 +163,6 @@ class Pipelines:
 
     def statuses(self, key: str = KEY) -> list[Status]:
         return [world.ledger.records[key].status for world in (self.first, self.second)]
-
-
-def raising(error: Exception) -> Callable[..., Any]:
-    def fail(*_arguments: object) -> None:
-        raise error
-
-    return fail
 
 
 def raising_once(error: Exception) -> Callable[[], None]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import tomllib
 from collections.abc import Sequence
+from pathlib import Path
 
 import pytest
 
@@ -87,31 +89,7 @@ def test_a_chunk_ends_before_a_heading_that_only_its_type_sets_off() -> None:
     assert first.text == "one two three four five six"
 
 
-# Pages are between lines of three hyphens.
-ENGLISH = """Annual Safety Report
-Prepared by Jane Holt, March 2021
-This report describes the safety of the harbour of Ostra in the year 2020. It lists all accidents.
-The harbour office wrote it for the town council.
----
-Accidents
-Fourteen accidents happened in the harbour in 2020. Nine of them happened at night.
-The safety of the harbour suffers from poor lamps. A crane fell into the water in May.
----
-1 200 13 4 5 7.5 9 11 2 401 12 88 3.4 11 12 13"""
-GERMAN = """Sicherheitsbericht
-Von Jana Holt, März 2021
-Dieser Bericht beschreibt die Sicherheit des Hafens von Ostra im Jahr 2020. Er nennt alle Unfälle.
-Das Hafenamt hat ihn für den Rat der Stadt geschrieben.
----
-Unfälle
-Im Jahr 2020 geschahen im Hafen vierzehn Unfälle. Neun davon geschahen bei Nacht.
-Die Sicherheit des Hafens leidet unter schlechten Lampen. Im Mai fiel ein Kran ins Wasser."""
-CHINESE = """安全年报
-简·霍尔特, 2021年3月
-本报告介绍奥斯特拉港2020年的安全情况。报告列出了全部事故。港务局为市议会编写了本报告。
----
-事故
-2020年港口发生了十四起事故。其中九起发生在夜间。灯光不足影响了港口的安全。五月, 一台起重机落入水中。"""
+DOCUMENTS: dict[str, str] = tomllib.loads(Path(__file__).with_name("outline.toml").read_text("utf-8"))
 
 
 OPENING_TOKENS = 30
@@ -153,14 +131,13 @@ def texts(sketch: Sketch, chunks: list[Chunk], part: Part) -> list[str]:
 
 @pytest.mark.usefixtures("_short_opening")
 @pytest.mark.parametrize(
-    ("said", "embedder"),
-    [(ENGLISH, FakeEmbedder()), (GERMAN, FakeEmbedder()), (CHINESE, Characters())],
-    ids=["English", "German", "Chinese"],
+    ("language", "embedder"),
+    [("English", FakeEmbedder()), ("German", FakeEmbedder()), ("Chinese", Characters())],
 )
 def test_an_overview_in_any_language_begins_like_its_document_and_has_whole_sentences(
-    said: str, embedder: FakeEmbedder
+    language: str, embedder: FakeEmbedder
 ) -> None:
-    sketch, chunks = sketched(pages_of(said), embedder)
+    sketch, chunks = sketched(pages_of(DOCUMENTS[language]), embedder)
     opening = texts(sketch, chunks, Part.OPENING)
     assert opening == [chunk.text for chunk in chunks[: len(opening)]]
     tokens = [chunk.tokens for chunk in chunks[: len(opening)]]
@@ -169,12 +146,12 @@ def test_an_overview_in_any_language_begins_like_its_document_and_has_whole_sent
     assert 1 <= len(statements) <= STATEMENTS
     assert not set(statements) & set(opening)
     for statement in statements:
-        assert statement in said
+        assert statement in DOCUMENTS[language]
 
 
 @pytest.mark.usefixtures("_short_opening")
 def test_a_table_of_figures_is_no_statement() -> None:
-    sketch, chunks = sketched(pages_of(ENGLISH), FakeEmbedder())
+    sketch, chunks = sketched(pages_of(DOCUMENTS["English"]), FakeEmbedder())
     assert any(chunk.page == 3 for chunk in chunks)
     assert not any("401" in statement for statement in texts(sketch, chunks, Part.STATEMENT))
 
@@ -218,7 +195,7 @@ def test_the_largest_headings_are_marked_once_with_their_pages() -> None:
 
 @pytest.mark.usefixtures("_short_opening")
 def test_a_range_that_is_not_the_first_has_no_opening_and_a_range_without_text_no_marks() -> None:
-    pages = pages_of(ENGLISH, 51)
+    pages = pages_of(DOCUMENTS["English"], 51)
     sketch, chunks = sketched(pages, FakeEmbedder(), opens=False)
     assert texts(sketch, chunks, Part.OPENING) == []
     assert texts(sketch, chunks, Part.STATEMENT)
@@ -227,7 +204,7 @@ def test_a_range_that_is_not_the_first_has_no_opening_and_a_range_without_text_n
 
 @pytest.mark.usefixtures("_short_opening")
 def test_the_marks_do_not_depend_on_the_batches() -> None:
-    pages = pages_of(ENGLISH)
+    pages = pages_of(DOCUMENTS["English"])
     embedder, whole = FakeEmbedder(), Sketch(opens=True)
     by_page, chunks = sketched(pages, embedder)
     batch = [one for _, own in cut_pages(pages, embedder, 24) for one in own]
