@@ -225,14 +225,6 @@ def test_the_digest_is_read_once_from_the_list_of_models(listed: str) -> None:
         assert len(host.requests) == 1
 
 
-def test_a_failed_read_of_the_digest_is_not_cached() -> None:
-    tags = {"models": [{"model": "m", "digest": "ab12"}]}
-    with OLLAMA.playing(whole("503 Service Unavailable", {"error": "busy"}), whole("200 OK", tags)) as (_, model):
-        with pytest.raises(Unavailable):
-            run(model.digest())
-        assert run(model.digest()) == "ab12"
-
-
 _LAST = OPENAI.last("stop", 40, 2)
 _OPENAI_ANSWER = stream(OPENAI.piece("Nine"), _LAST)
 

@@ -30,22 +30,6 @@ PAGE = "<!doctype html><title>Guide</title><h1>Pumps</h1><p>Close the <b>valve</
 
 
 @pytest.mark.parametrize(
-    ("data", "kind"),
-    [
-        ("Ölstand prüfen".encode("utf-16"), Kind.TEXT),
-        (image("PNG"), Kind.IMAGE),
-        (image("JPEG"), Kind.IMAGE),
-        (image("TIFF"), Kind.IMAGE),
-        (saved(workbook()), Kind.SHEETS),
-        (saved(presentation()), Kind.SLIDES),
-        (word(lambda document: document.add_paragraph("a")), Kind.WORD),
-    ],
-)
-def test_the_content_decides_the_kind(data: bytes, kind: Kind) -> None:
-    assert kind_of(data)[0] == kind
-
-
-@pytest.mark.parametrize(
     "data",
     [
         b"PK\x03\x04" + bytes(100),
@@ -147,14 +131,6 @@ def test_markdown_is_read_as_a_viewer_shows_it() -> None:
         "Pumps > paragraph 2": "Some bold link",
         "Pumps > paragraph 3": "a | b",
         "Pumps > paragraph 4": "a: 1 | b: 2",
-    }
-
-
-def test_a_row_of_values_has_its_header() -> None:
-    assert cited(parts_of(b'name,note\nAnn,"a, b"\nBob,\n')[0]) == {
-        "A1:B1": "name | note",
-        "A2:B2": "name: Ann | note: a, b",
-        "A3": "name: Bob",
     }
 
 

@@ -13,7 +13,6 @@ from tests.unit.adapters.documents.made import parts_of, presentation, saved, wo
 
 PROPERTIES = "docProps/core.xml"
 DOCUMENTS = [word(lambda document: document.add_paragraph("a")), saved(workbook()), saved(presentation())]
-EACH_KIND = pytest.mark.parametrize("data", DOCUMENTS, ids=["docx", "xlsx", "pptx"])
 
 
 def changed(data: bytes, properties: bytes | None) -> bytes:
@@ -42,18 +41,20 @@ def stating(properties: str) -> bytes:
     return f"<cp:coreProperties {names}>{properties}</cp:coreProperties>".encode()
 
 
-@EACH_KIND
-def test_a_document_without_properties_has_none(data: bytes) -> None:
-    assert parts_of(changed(data, None))[1] == Metadata()
+CREATED = '<dcterms:created xsi:type="dcterms:W3CDTF">2026-03-02T10:00:00Z</dcterms:created>'
 
 
-@EACH_KIND
-def test_a_property_that_is_not_stated_is_not_made_up(data: bytes) -> None:
-    assert parts_of(changed(data, stating("<dc:title>Pumps</dc:title>")))[1] == Metadata("Pumps")
-
-
-@EACH_KIND
-def test_the_stated_properties_are_read(data: bytes) -> None:
-    created = '<dcterms:created xsi:type="dcterms:W3CDTF">2026-03-02T10:00:00Z</dcterms:created>'
-    found = parts_of(changed(data, stating(f"<dc:creator>Ann</dc:creator>{created}")))[1]
-    assert found == Metadata(None, "Ann", "D:20260302")
+@pytest.mark.parametrize("data", DOCUMENTS, ids=["docx", "xlsx", "pptx"])
+@pytest.mark.parametrize(
+    ("properties", "metadata"),
+    [
+        (None, Metadata()),
+        (stating("<dc:title>Pumps</dc:title>"), Metadata("Pumps")),
+        (stating(f"<dc:creator>Ann</dc:creator>{CREATED}"), Metadata(None, "Ann", "D:20260302")),
+    ],
+    ids=["none", "title", "author and day"],
+)
+def test_stated_properties_are_read_and_no_other_is_made_up(
+    data: bytes, properties: bytes | None, metadata: Metadata
+) -> None:
+    assert parts_of(changed(data, properties))[1] == metadata
