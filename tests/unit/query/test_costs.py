@@ -14,7 +14,7 @@ from tests.unit.query.query_world import rows
 
 
 def price_file(**changes: Any) -> dict[str, Any]:
-    (prices,) = rows("price_files")
+    prices: dict[str, Any] = rows("price_files")[0]
     return prices | changes
 
 
