@@ -1,4 +1,4 @@
-"""Access to the console by keyboard, screen reader, theme and narrow screen, and its content security policy."""
+"""Access to the console by keyboard and on a narrow screen, its callers, and its content security policy."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect
 
-from tests.console.conftest import BOILER, PACE_S, PAGES, QUESTION, SAYS, Console, ask
+from tests.console.conftest import BOILER, QUESTION, Console, ask
 
 pytestmark = pytest.mark.e2e
 
@@ -37,19 +37,6 @@ def violations(page: Page) -> list[str]:
     return [f"{barrier['id']}: {node['html'][:200]}" for barrier in barriers for node in barrier["nodes"]]
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
-def test_no_view_has_a_barrier_that_axe_finds(console: Console, theme: str) -> None:
-    page = with_every_part(console, color_scheme=theme)
-    assert violations(page) == []
-    page.get_by_role("link", name="Receipt").click()
-    page.locator("#receipt-title").wait_for()
-    assert violations(page) == []
-    page.get_by_role("link", name="Documents").click()
-    page.locator("tbody tr").first.wait_for()
-    page.get_by_role("button", name="Delete").first.click()
-    assert violations(page) == []
-
-
 def test_everything_can_be_done_with_the_keyboard(console: Console) -> None:
     page = console.open()
     page.locator("#question").wait_for()
@@ -75,23 +62,6 @@ def test_everything_can_be_done_with_the_keyboard(console: Console) -> None:
     expect(page.locator(".danger").first).to_be_focused()
 
 
-def test_a_closed_source_returns_the_focus_to_its_opener(console: Console) -> None:
-    page = console.open(viewport={"width": 320, "height": 640})
-    ask(page)
-    receipt = page.locator(".tools a").get_attribute("href")
-    for address, selector in (
-        ("#/ask", ".answer .marker"),
-        (receipt, "[aria-labelledby=receipt-title] .citation"),
-        ("#/documents", 'tr[data-status="INDEXED"] .actions button:nth-child(2)'),
-    ):
-        page.evaluate("address => { location.hash = address; }", address)
-        opener = page.locator(selector).first
-        opener.press("Enter")
-        expect(page.locator("#source-title")).to_be_focused()
-        page.keyboard.press("Escape")
-        expect(opener).to_be_focused()
-
-
 def test_back_on_a_narrow_screen_closes_the_source_and_keeps_the_conversation(console: Console) -> None:
     page = console.open(viewport={"width": 400, "height": 800})
     ask(page)
@@ -102,39 +72,6 @@ def test_back_on_a_narrow_screen_closes_the_source_and_keeps_the_conversation(co
         expect(page.locator(".source")).to_have_count(0)
         expect(page.locator(".answer .marker").first).to_be_focused()
         assert page.url.endswith("#/ask")
-    page.locator(".answer .marker").first.click()
-    page.get_by_role("link", name="Link to this page").click()
-    page.locator(".source[data-state=marked]").wait_for()
-    page.get_by_role("button", name="Close the source").click()
-    expect(page.locator(".answer .marker").first).to_be_visible()
-    page.get_by_role("link", name="Documents").click()
-    expect(page.locator("#documents-title")).to_be_focused()
-
-
-def test_an_answer_does_not_take_the_focus_from_an_open_source(console: Console) -> None:
-    console.host.say(SAYS, pace_s=0.2)
-    page = console.open()
-    page.fill("#question", QUESTION)
-    page.keyboard.press("Enter")
-    page.locator(".passages .citation").first.press("Enter")
-    expect(page.locator("#source-title")).to_be_focused()
-    page.locator(".turn .answer").wait_for()
-    page.wait_for_timeout(200)
-    expect(page.locator("#source-title")).to_be_focused()
-    console.host.say(SAYS, pace_s=PACE_S)
-
-
-def test_at_400_percent_zoom_the_conversation_has_room(console: Console) -> None:
-    page = console.open(viewport={"width": 320, "height": 256})
-    ask(page)
-    height = "document.querySelector('.turns').clientHeight"
-    assert page.evaluate(height) == page.evaluate("document.querySelector('.turns').scrollHeight")
-    page.locator("#question").click()
-    expect(page.locator("#question")).to_be_in_viewport()
-    page.locator(".answer .marker").first.press("Enter")
-    page.locator(".source[data-state=marked]").wait_for()
-    assert page.locator(".sheet canvas").count() <= len(PAGES)
-    assert page.evaluate("document.querySelector('.pages').clientHeight") > 150
 
 
 def test_the_policy_blocks_inline_code_and_other_addresses(console: Console) -> None:
@@ -157,26 +94,6 @@ def test_the_policy_blocks_inline_code_and_other_addresses(console: Console) -> 
         "script-src eval",
         "connect-src http://127.0.0.1:9/",
     }
-
-
-def test_a_link_with_another_key_opens_the_console_of_its_caller(console: Console) -> None:
-    page = console.open("ask")
-    page.locator("#key").wait_for()
-    page.evaluate("key => { location.hash = `#key=${key}`; }", console.stack.api_key)
-    page.locator("#question").wait_for()
-    assert page.url.endswith("/#/ask")
-    ask(page)
-    page.evaluate("location.hash = '#key=unknown'")
-    page.get_by_role("button", name="Stay as I am").click()
-    expect(page.locator(".turn")).to_have_count(1)
-    page.evaluate("location.hash = '#key=unknown&view=/documents'")
-    page.get_by_role("button", name="Stay as I am").click()
-    expect(page.locator("#documents-title")).to_be_focused()
-    page.evaluate("location.hash = '#key=unknown'")
-    expect(page.get_by_role("button", name="Stay as I am")).to_be_focused()
-    page.get_by_role("button", name="Use the key of the link").click()
-    expect(page.locator(".failure")).to_be_visible()
-    expect(page.locator("#question")).to_have_count(0)
 
 
 @pytest.mark.parametrize("view", ["#/receipt/unknown", "#/source?document=house%2Fboiler.pdf", "#/documents"])

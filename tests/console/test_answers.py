@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 import httpx
 import pytest
-from playwright.sync_api import Page, Request, Route, expect
+from playwright.sync_api import Page, Request, Response, Route, expect
 
 from benchmarks.model_host import Misdeed
 from benchmarks.pdfs import pdf
@@ -185,23 +185,6 @@ def test_a_page_that_is_not_drawn_shows_its_text_with_the_quote(console: Console
     expect(text).to_contain_text("A sticker shows the date.")
 
 
-@pytest.mark.parametrize(
-    ("document", "page_number", "message"),
-    [
-        ("house/never.pdf", 1, "This document is not there any more."),
-        (BOILER, 9, "The place of this quote on the page was not found."),
-    ],
-)
-def test_a_link_to_a_missing_document_or_quote_says_so(
-    console: Console, document: str, page_number: int, message: str
-) -> None:
-    page = console.open()
-    page.locator("#question").wait_for()
-    link = f"#/source?document={quote(document, safe='')}&page={page_number}&quote=It+is+not+there+now"
-    page.evaluate("link => { location.hash = link; }", link)
-    expect(page.locator(".source")).to_contain_text(message)
-
-
 def test_a_receipt_shows_the_answer_and_takes_a_verdict(console: Console) -> None:
     page = console.open()
     ask(page)
@@ -244,3 +227,20 @@ def test_a_pdf_whose_link_has_expired_is_read_on_with_a_new_link(console: Consol
     page.evaluate("document.querySelector('.pages').scrollTop = 1e6")
     expect(page.locator('.sheet[data-page="6"] .textLayer')).to_contain_text("page 6")
     assert links > expired
+
+
+def test_a_late_page_of_a_long_pdf_opens_without_the_pages_before_it(console: Console) -> None:
+    text = "The mill has nine wheels of oak and one of iron."
+    body = long_pdf(200, 8_000, {150: text})
+    console.doors.indexed("log/long.pdf", console.doors.put("log/long.pdf", body), 120)
+    page = console.open()
+    page.locator("#question").wait_for()
+    read: list[Response] = []
+    page.on("response", lambda response: read.append(response) if "/-/s3/" in response.url else None)
+    address = urlencode({"document": "log/long.pdf", "page": 150, "quote": text})
+    page.evaluate("address => { location.hash = address; }", f"#/source?{address}")
+    page.locator(".source[data-state=marked]").wait_for()
+    # pdf.js aborts its first request, for the whole file, once it knows that the server supports ranges.
+    parts = [response for response in read if response.status == 206] or read
+    assert 0 < sum(int(response.headers.get("content-length", 0)) for response in parts) < len(body) / 2
+    assert page.locator(".sheet canvas").count() < 10  # the other pages are not drawn

@@ -13,14 +13,6 @@ from tests.console.conftest import BOILER, Console, ask, write_pdf
 
 pytestmark = pytest.mark.e2e
 
-# Drops one file, as a user does.
-_DROP = """([name, text]) => {
-  const transfer = new DataTransfer();
-  transfer.items.add(new File([text], name, { type: "application/pdf" }));
-  const options = { dataTransfer: transfer, bubbles: true, cancelable: true };
-  document.querySelector(".drop").dispatchEvent(new DragEvent("drop", options));
-}"""
-
 
 def documents(console: Console) -> Page:
     page = console.open()
@@ -84,13 +76,6 @@ def test_a_replaced_document_is_followed_to_its_new_version(console: Console, tm
         upload(page, "shed", write_pdf(tmp_path, "tools.pdf", *pages))
         expect(row.locator(".number")).to_have_text(str(len(pages)))
         expect(row).to_have_attribute("data-status", "INDEXED")
-
-
-def test_a_dropped_file_is_uploaded(console: Console) -> None:
-    page = documents(console)
-    page.fill(".drop input[list]", "drops")
-    page.evaluate(_DROP, ["binary.pdf", "\x00\x01\x02" * 99])
-    expect(page.locator('tr[data-document="drops/binary.pdf"]')).to_have_attribute("data-status", "REJECTED")
 
 
 @pytest.mark.parametrize(

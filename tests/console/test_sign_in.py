@@ -106,26 +106,6 @@ def test_the_pools_refusal_is_shown_in_words(console: Console, deployed: Deploye
     assert pool.grants == []
 
 
-def test_a_sign_in_that_has_ended_is_said_and_can_be_repeated(
-    console: Console, deployed: Deployed, pool: UserPool
-) -> None:
-    page = sign_in(console, deployed)
-    expect(page.locator("#question")).to_be_visible()
-    page.evaluate(
-        """{
-          const tokens = JSON.parse(sessionStorage.getItem("docwell.tokens"));
-          sessionStorage.setItem("docwell.tokens", JSON.stringify({ ...tokens, ends: 0 }));
-        }"""
-    )
-    page.reload()
-    expect(page.locator(".failure")).to_have_text("Your sign-in has ended. Sign in again.")
-    assert stored(page) == {}
-    pool.reset()
-    page.get_by_role("button", name="Sign in", exact=True).click()
-    page.get_by_role("link", name="Continue").click()
-    expect(page.locator("#question")).to_be_visible()
-
-
 def test_with_a_key_a_file_is_uploaded_to_the_bucket_and_read_from_it_by_ranges(
     console: Console, deployed: Deployed, tmp_path: Path
 ) -> None:
@@ -159,9 +139,3 @@ def test_only_a_page_of_the_console_reads_the_buckets_answers(console: Console, 
         refused.append(page.evaluate(read, f"{deployed.bucket}/house/boiler.pdf") == "refused")
     assert refused == [False, True]
     context.close()
-
-
-def test_the_local_console_offers_no_sign_in(console: Console) -> None:
-    page = console.open("/ask")
-    page.locator("#key").wait_for()
-    expect(page.get_by_role("button", name="Sign in")).to_have_count(0)
