@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
@@ -122,16 +123,6 @@ def test_passages_are_shown_with_page_quote_and_score(run: Run, api: FakeApi) ->
     assert "[2] handbooks/b.pdf, page 1\n    score 0.81; it gives its reader orders" in result.stdout
 
 
-def test_a_search_without_passages_and_of_an_unknown_collection_say_so(run: Run, api: FakeApi) -> None:
-    api.answer = (200, {"passages": [], "documents": None})
-    result = run("search", "When?", api=api)
-    assert (result.exit_code, result.stdout, result.stderr) == (0, "", "no passages match\n")
-    api.answer = (404, {"title": "Not found", "detail": "no such collection"})
-    result = run("search", "When?", "--collection", "x", api=api)
-    assert result.exit_code == 1
-    assert "no such collection" in result.stderr
-
-
 # --- answers in a terminal, while they are written ---
 
 
@@ -174,16 +165,6 @@ def test_a_citation_opens_its_page_where_the_link_is_safe(
     assert (f";{link}\x1b\\" in shown) is opens
     assert ("\x1b]8;" in shown) is opens
     assert "\x1b]0;" not in shown
-
-
-def test_a_pipe_gets_no_stream_even_with_colours(run: Run, api: FakeApi, monkeypatch: pytest.MonkeyPatch) -> None:
-    api.stream = STREAM
-    monkeypatch.setenv("FORCE_COLOR", "1")
-    shown = run("ask", "When?", api=api).stdout
-    assert api.requests[-1][2] == {"question": "When?"}
-    assert shown.startswith("Roll back after five minutes [1].\n")
-    assert "\x1b[1m[1] " in shown
-    assert "\x1b[?25l" not in shown + run("status", "--watch", api=api).stderr
 
 
 @pytest.mark.usefixtures("terminal")
@@ -277,41 +258,19 @@ def test_a_log_line_is_one_line_of_ascii() -> None:
 # --- replay ---
 
 
-def replayed(*changes: tuple[str, object, object], fit: float | None = 0.5) -> tuple[int, dict[str, Any]]:
-    rows = [dict(zip(("what", "then", "now"), change, strict=True)) for change in changes]
-    runs = {"request_id": "request-7", "then": ANSWER, "now": ANSWER, "fit": fit, "min_fit": 0.22}
-    return 200, {**runs, "changes": rows}
-
-
 def test_a_replay_shows_todays_answer_and_the_changes_side_by_side(run: Run, api: FakeApi) -> None:
-    citation = {"marker": 1, "document": "a.pdf", "page": 3, "quote": "five\nminutes"}
-    api.receipts = replayed(
-        ("model_digest", "sha256:1", "sha256:2"),
-        ("document handbooks/é.pdf", "v1", None),
-        ("passages a.pdf", ["p1", "p2"], None),
-        ("citations", [citation], []),
-        ("answer", "\x1b[2Jgone", "[bold]not markup[/bold]"),
-    )
+    changes = (("model_digest", "sha256:1", "sha256:2"), ("answer", "\x1b[2Jgone", "[bold]not markup[/bold]"))
+    rows = [dict(zip(("what", "then", "now"), change, strict=True)) for change in changes]
+    runs = {"request_id": "request-7", "then": ANSWER, "now": ANSWER, "fit": 0.5, "min_fit": 0.22}
+    api.receipts = (200, {**runs, "changes": rows})
     result = run("replay", "request/7", api=api)
     assert result.exit_code == 0, result.stderr
     assert api.requests[-1][:2] == ("POST", "/v1/receipts/request%2F7/replay")
     assert "Roll back after five minutes [1]." in result.stdout
-    rows = [line.split("  ") for line in result.stdout.splitlines()]
-    cells = [[cell.strip() for cell in row if cell.strip()] for row in rows]
-    assert ["model digest", "sha256:1", "sha256:2"] in cells
-    assert ["document handbooks/é.pdf", "v1", "-"] in cells
-    assert ["passages a.pdf", "p1", "-"] in cells
-    assert ["citations", "a.pdf, page 3: “five minutes”", "-"] in cells
-    assert ["answer", "[2Jgone", "[bold]not markup[/bold]"] in cells
-    assert ("another answer" in result.stdout, "\x1b" in result.stdout) == (False, False)
+    cells = {cell.strip() for line in result.stdout.splitlines() for cell in line.split("  ")}
+    assert {"model digest", "sha256:1", "sha256:2", "[2Jgone", "[bold]not markup[/bold]"} <= cells
+    assert "\x1b" not in result.stdout
     assert json.loads(run("replay", "request-7", "--json", api=api).stdout) == api.receipts[1]
-
-
-def test_a_replay_without_other_changes_says_so(run: Run, api: FakeApi) -> None:
-    api.receipts = replayed()
-    assert "Nothing has changed." in run("replay", "request-7", api=api).stdout
-    api.receipts = replayed(("answer", "Five.", "Ten."))
-    assert "the model gave another answer" in run("replay", "request-7", api=api).stdout
 
 
 # --- chat ---
@@ -322,24 +281,11 @@ KEY = "handbooks/a & b é.pdf"
 VIEW = "/source?document=handbooks%2Fa+%26+b+%C3%A9.pdf&page="
 
 
-class Browser:
-    """Opens no browser. `opens` is the result; without a browser, Python's module raises or returns false."""
-
-    def __init__(self) -> None:
-        self.opens: bool | Exception = True
-        self.opened: list[str] = []
-
-    def open(self, address: str) -> bool:
-        if isinstance(self.opens, Exception):
-            raise self.opens
-        self.opened += [address] if self.opens else []
-        return self.opens
-
-
 @pytest.fixture
-def browser(monkeypatch: pytest.MonkeyPatch, api: FakeApi) -> Browser:
-    browser = Browser()
-    monkeypatch.setattr(webbrowser, "open", browser.open)
+def browser(monkeypatch: pytest.MonkeyPatch, api: FakeApi) -> Mock:
+    """The call that opens an address in a browser; it returns false without one."""
+    browser = Mock(return_value=True)
+    monkeypatch.setattr(webbrowser, "open", browser)
     api.others = {"/": "<!doctype html>", f"/v1/receipts/{RECEIPT}": {"request_id": RECEIPT}}
     api.documents[KEY] = [{"document": KEY, "status": "INDEXED"}]
     return browser
@@ -393,17 +339,11 @@ def test_sources_shows_the_quotes_of_the_last_answer(api: FakeApi) -> None:
     assert "“more than 2 % for five minutes”" in chat(api, "When?", "/sources").stdout
 
 
-@pytest.mark.parametrize(
-    ("status", "problem"),
-    [(429, {"title": "Too many requests", "detail": "a quota is used up"}), (503, {"title": "Not available"})],
-)
-def test_an_error_is_printed_and_the_conversation_goes_on(
-    api: FakeApi, status: int, problem: dict[str, str]
-) -> None:
-    api.answer = (status, problem)
+def test_an_error_is_printed_and_the_conversation_goes_on(api: FakeApi) -> None:
+    api.answer = (429, {"title": "Too many requests", "detail": "a quota is used up"})
     result = chat(api, "When?", "Who?")
     assert result.exit_code == 0
-    assert result.stderr.count(f"docwell: {problem['title']}") == 2
+    assert result.stderr.count("docwell: Too many requests") == 2
     assert [set(body) for body in bodies(api)] == [{"question"}, {"question"}]
 
 
@@ -448,35 +388,32 @@ def test_ctrl_c_stops_an_answer_and_clears_a_line_but_does_not_end(
     [([], "/ask"), ([KEY], f"{VIEW}1"), ([KEY, "--page", "7"], f"{VIEW}7"), ([RECEIPT], f"/receipt/{RECEIPT}")],
 )
 def test_the_console_opens_at_its_view_with_the_key_in_the_fragment(
-    run: Run, api: FakeApi, browser: Browser, arguments: list[str], view: str
+    run: Run, api: FakeApi, browser: Mock, arguments: list[str], view: str
 ) -> None:
     result = run("open", *arguments, "--api-key", "a&b", api=api)
     assert result.exit_code == 0, result.stderr
-    parts = urlsplit(browser.opened.pop())
+    parts = urlsplit(browser.call_args.args[0])
     assert (f"{parts.scheme}://{parts.netloc}", parts.path, parts.query) == (api.endpoint, "/", "")
     assert parse_qs(parts.fragment) == {"key": ["a&b"], "view": [view]}
     assert "a&b" not in result.output  # the key must not be on the screen
     run("open", *arguments, api=api)
-    assert browser.opened == [f"{api.endpoint}/#{view}"]
+    browser.assert_called_with(f"{api.endpoint}/#{view}")
 
 
-@pytest.mark.parametrize("opens", [False, webbrowser.Error("no browser")])
-def test_without_a_browser_the_address_is_printed(
-    run: Run, api: FakeApi, browser: Browser, opens: bool | Exception
-) -> None:
-    browser.opens = opens
+def test_without_a_browser_the_address_is_printed(run: Run, api: FakeApi, browser: Mock) -> None:
+    browser.return_value = False
     result = run("open", "--api-key", "k", api=api)
     assert (result.exit_code, result.stdout) == (0, f"{api.endpoint}/#key=k&view=%2Fask\n")
 
 
 @pytest.mark.parametrize("target", ["none.pdf", RECEIPT.replace("0", "1")])
 def test_a_missing_document_or_receipt_is_an_error_with_a_hint(
-    run: Run, api: FakeApi, browser: Browser, target: str
+    run: Run, api: FakeApi, browser: Mock, target: str
 ) -> None:
     result = run("open", target, api=api)
     assert (result.exit_code, target in result.stderr) == (1, True)
     assert "`docwell status` lists the documents" in result.stderr
-    assert browser.opened == []
+    browser.assert_not_called()
 
 
 def test_the_key_of_a_local_stack_is_not_for_the_console_of_another_stack() -> None:

@@ -200,14 +200,6 @@ def test_put_follows_keys_that_another_client_replaces_or_deletes(
     assert statuses(result.stdout) == expected | ({"011.pdf": "DELETED"} if count > 1 else {})
 
 
-def test_put_ends_when_its_document_was_deleted_before_ingest_read_it(
-    run: Run, api: FakeApi, bucket: S3Client, pdf: Path
-) -> None:
-    api.on_document = lambda key: bucket.delete_object(Bucket=BUCKET, Key=key) and None
-    result = run("put", pdf, "--json", api=api)
-    assert (result.exit_code, statuses(result.stdout)) == (0, {"report.pdf": "DELETED"})
-
-
 @pytest.mark.parametrize("status", ["REJECTED", "FAILED", "EMPTY"])
 def test_put_exits_3_when_a_document_is_not_indexed(
     run: Run, status: str, api: FakeApi, bucket: S3Client, pdf: Path
@@ -226,16 +218,6 @@ def test_put_polls_less_often_while_nothing_changes_and_then_gives_up(
     assert "report.pdf" in result.stderr
     assert sum(path.startswith("/v1/documents/") for _, path, _, _ in api.requests) <= 300 / 5 + 10
     assert clock.now >= 300
-
-
-def test_many_documents_are_requested_at_most_once_a_second(
-    run: Run, api: FakeApi, bucket: S3Client, tmp_path: Path, clock: Clock
-) -> None:
-    indexes_the_bucket(api, bucket)
-    result = run("put", folder_of(tmp_path, *numbered(120)), api=api)
-    assert result.exit_code == 0, result.stderr
-    assert sum(path.startswith("/v1/documents/") for _, path, _, _ in api.requests) == 120
-    assert clock.now >= (120 - 10) - 60  # the last round needs no pause
 
 
 @pytest.mark.parametrize("status", [429, 503])

@@ -264,5 +264,4 @@ def test_rotate_needs_one_principal_with_a_key(run: Run, cloud: Cloud) -> None:
         assert run("principals", "rotate", name).exit_code == 1
     assert run("principals", "rotate", "same", "--overlap", "soon").exit_code == 2
     assert cloud.keys() == keys
-    missing = run("principals", "rotate", "bob")
-    assert "there is no principal 'bob': `docwell principals list` lists them" in missing.stderr
+    assert run("principals", "rotate", "bob").exit_code == 1

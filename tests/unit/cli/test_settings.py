@@ -5,7 +5,6 @@ from __future__ import annotations
 import ast
 import json
 import os
-import re
 import subprocess
 import sys
 import tomllib
@@ -15,6 +14,7 @@ from typing import Any
 
 import pytest
 from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from docwell.cli.settings import Failure, find_settings
 from tests.unit.cases import rows
@@ -152,21 +152,14 @@ def test_an_argument_in_another_encoding_is_named_before_any_request(
 
 # --- the program ---
 
-# Imports each module as if only these packages were installed, and prints those that need another one.
+# Imports each module as if these packages were not installed.
 PROGRAM = """
 import importlib, json, sys
 absent, modules = map(json.loads, sys.argv[1:])
 sys.modules |= dict.fromkeys(absent)
 for name in modules:
-    try:
-        importlib.import_module(name)
-    except ModuleNotFoundError as error:
-        print(name, error)
+    importlib.import_module(name)
 """
-
-
-def canonical(name: str) -> str:
-    return re.sub(r"[-_.]+", "-", name).lower()
 
 
 def installed_by(requirements: list[str]) -> set[str]:
@@ -175,7 +168,7 @@ def installed_by(requirements: list[str]) -> set[str]:
     left = [Requirement(text) for text in requirements]
     while left:
         requirement = left.pop()
-        name = canonical(requirement.name)
+        name = canonicalize_name(requirement.name)
         if name not in names and (requirement.marker is None or requirement.marker.evaluate({"extra": ""})):
             names.add(name)
             left += map(Requirement, metadata.requires(requirement.name) or ())
@@ -186,7 +179,11 @@ def test_no_command_imports_a_package_that_the_project_does_not_name() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     installed = installed_by(project["dependencies"])
     owners = metadata.packages_distributions()
-    absent = [name for name, of in owners.items() if name != "docwell" and not installed & set(map(canonical, of))]
+    absent = [
+        name
+        for name, of in owners.items()
+        if name != "docwell" and not installed & set(map(canonicalize_name, of))
+    ]
     modules = {
         node.module
         for path in (ROOT / "layers/docwell/python/docwell/cli").rglob("*.py")
@@ -195,7 +192,8 @@ def test_no_command_imports_a_package_that_the_project_does_not_name() -> None:
     }
     assert "chromadb" in absent
     command = [sys.executable, "-c", PROGRAM, json.dumps(absent), json.dumps(sorted(modules))]
-    assert subprocess.run(command, capture_output=True, text=True, check=True).stdout == ""
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
 
 
 def test_the_help_imports_no_boto3_and_lists_the_exit_codes(run: Run) -> None:
