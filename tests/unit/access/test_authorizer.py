@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from types import SimpleNamespace
 from typing import Any
+from unittest.mock import Mock
 
 import boto3
 import jwt
@@ -156,17 +157,14 @@ ATTACKS: dict[str, Callable[[], list[tuple[str, str]]]] = {
     "an empty key": lambda: [("x-api-key", "")],
     "an unknown key": lambda: [("x-api-key", "guess" * 8)],
     "a key of another installation": lambda: [("x-api-key", FOREIGN)],
-    "a key of another case": lambda: [("x-api-key", VALUE.upper())],
     "the digest of a key": lambda: [("x-api-key", digest_of(VALUE))],
     "a key that is too long": lambda: [("x-api-key", "k" * (MAX_KEY_CHARACTERS + 1))],
     "a very long header": lambda: bearer("a." * MAX_TOKEN_CHARACTERS),
-    "another scheme": lambda: [("authorization", f"Basic {VALUE}")],
     "another scheme beside a valid key": lambda: [("x-api-key", VALUE), ("authorization", "Basic x")],
     "a bare key": lambda: [("authorization", VALUE)],
     "a valid and an unknown key": lambda: [("x-api-key", VALUE), *bearer("guess")],
     "a key and a token": lambda: [("x-api-key", VALUE), *bearer(token())],
     "tokens of two people": lambda: [*bearer(token()), *bearer(token(sub="other"))],
-    "three credentials": lambda: [("x-api-key", VALUE), ("x-api-key", OLD), *bearer(token())],
     "a token as a key": lambda: [("x-api-key", token())],
     "expired": lambda: bearer(token(exp=ago(60))),
     "without an end": lambda: bearer(token(exp=None)),
@@ -179,7 +177,6 @@ ATTACKS: dict[str, Callable[[], list[tuple[str, str]]]] = {
     "for several audiences": lambda: bearer(token(token_use="id", aud=[CLIENT, "client2"], client_id=None)),
     "an ID token with the client of an access token": lambda: bearer(token(token_use="id")),
     "of another use": lambda: bearer(token(token_use="refresh")),
-    "of a strange use": lambda: bearer(token(token_use=["access"])),
     "without a subject": lambda: bearer(token(sub=None)),
     "with an invalid subject": lambda: bearer(token(sub="a b")),
     "unsigned": lambda: bearer(token(None, "none")),
@@ -188,12 +185,10 @@ ATTACKS: dict[str, Callable[[], list[tuple[str, str]]]] = {
     "signed by another key": lambda: bearer(token(OTHER)),
     "an unknown key id": lambda: bearer(token(kid="k2")),
     "truncated": lambda: bearer(token()[:-8]),
-    "two parts": lambda: bearer(token().rpartition(".")[0]),
     "without a signature": lambda: bearer(token().rpartition(".")[0] + "."),
     "claims of another token": lambda: bearer(spliced(token(), token(sub="x"))),
     "no JSON": lambda: bearer("a.b.c"),
     "a header of nested lists": lambda: bearer(f"{nested(b'[')}.e30.e30"),
-    "dots alone": lambda: bearer(".."),
     "no ASCII": lambda: bearer("é.日.本"),
 }
 
@@ -262,19 +257,20 @@ def test_the_answer_covers_the_whole_stage_and_nothing_else(authorizer: Authoriz
 
 
 @pytest.fixture
-def table() -> Iterator[Any]:
+def table(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-central-1")
+    clear_caches()
     with mock_aws():
-        client = boto3.client("dynamodb", region_name="eu-central-1")
+        client = boto3.client("dynamodb")
         client.create_table(TableName="principals", **PRINCIPALS_SCHEMA)
         yield client
+    clear_caches()
 
 
 def test_the_function_allows_a_stored_key_and_denies_every_other(
     table: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("DOCWELL_PRINCIPALS_TABLE", "principals")
-    monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-central-1")
-    clear_caches()
     DynamoApiKeys(table, "principals").put(ApiKey(digest_of(VALUE), "key:a", "gw"))
     context = SimpleNamespace(
         function_name="authorizer", memory_limit_in_mb=256, invoked_function_arn=ARN, aws_request_id="r"
@@ -285,38 +281,26 @@ def test_the_function_allows_a_stored_key_and_denies_every_other(
         (statement,) = handler(event, context)["policyDocument"]["Statement"]
         return str(statement["Effect"])
 
-    try:
-        assert effect(authorization=f"Bearer {VALUE}") == "Allow"
-        assert "Unauthenticated" not in capsys.readouterr().out
-        assert effect(authorization=f"Bearer {FOREIGN}") == "Deny"
-        assert effect() == "Deny"
-        recorded = [json.loads(line) for line in capsys.readouterr().out.splitlines() if "_aws" in line]
-        assert [metric["Unauthenticated"] for metric in recorded] == [[1.0], [1.0]]
-        assert [metric["_aws"]["CloudWatchMetrics"][0]["Dimensions"] for metric in recorded] == [[["service"]]] * 2
-        table.delete_table(TableName="principals")
-        with pytest.raises(Unavailable):  # API Gateway denies the request
-            effect(authorization=f"Bearer {FOREIGN}")
-    finally:
-        clear_caches()
+    assert effect(authorization=f"Bearer {VALUE}") == "Allow"
+    assert "Unauthenticated" not in capsys.readouterr().out
+    assert effect(authorization=f"Bearer {FOREIGN}") == "Deny"
+    assert effect() == "Deny"
+    recorded = [json.loads(line) for line in capsys.readouterr().out.splitlines() if "_aws" in line]
+    assert [metric["Unauthenticated"] for metric in recorded] == [[1.0], [1.0]]
+    assert [metric["_aws"]["CloudWatchMetrics"][0]["Dimensions"] for metric in recorded] == [[["service"]]] * 2
+    table.delete_table(TableName="principals")
+    with pytest.raises(Unavailable):  # API Gateway denies the request
+        effect(authorization=f"Bearer {FOREIGN}")
 
 
-def test_the_settings_of_a_pool_make_its_tokens_valid(table: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    read = list[str]()
-
-    def published(url: str) -> Published:
-        read.append(url)
-        return Published()
-
-    monkeypatch.setattr("docwell.adapters.tokens.SigningKeys", published)
-    monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-central-1")
+@pytest.mark.usefixtures("table")
+def test_the_settings_of_a_pool_make_its_tokens_valid(monkeypatch: pytest.MonkeyPatch) -> None:
+    keys = Mock(return_value=Published())
+    monkeypatch.setattr("docwell.adapters.tokens.SigningKeys", keys)
     monkeypatch.setenv("DOCWELL_TOKEN_ISSUER", ISSUER)
     monkeypatch.setenv("DOCWELL_TOKEN_CLIENTS", f"other,{CLIENT}")
-    clear_caches()
-    try:
-        assert small_functions.authorizer().identify(bearer(token())).identity.id == "sub:person"
-        assert read == [f"{ISSUER}/.well-known/jwks.json"]
-    finally:
-        clear_caches()
+    assert small_functions.authorizer().identify(bearer(token())).identity.id == "sub:person"
+    keys.assert_called_once_with(f"{ISSUER}/.well-known/jwks.json")
 
 
 def test_repeated_headers_are_all_seen() -> None:

@@ -6,7 +6,6 @@ import asyncio
 import threading
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import closing
-from dataclasses import replace
 from functools import partial
 from itertools import islice
 from typing import Any
@@ -226,19 +225,6 @@ def test_a_replay_is_reserved_and_settled(world: HttpWorld, *, known: bool) -> N
     status, _, _ = call("POST", f"/v1/receipts/{id_ if known else 'none'}/replay")
     assert (status, not world.principals.in_flight) == (200 if known else 404, True)
     assert world.principals.tokens == before * (2 if known else 1)
-
-
-@pytest.mark.parametrize("before", [{"collections": []}, {"mode": "oracle"}, {"answer_in": "verse"}])
-def test_a_replay_of_a_request_that_an_older_release_took_is_a_problem(
-    world: HttpWorld, before: dict[str, Any]
-) -> None:
-    id_ = call("POST", "/v1/query", ASKED)[1]["request_id"]
-    ((place, receipt),) = world.receipts.kept.items()
-    world.receipts.kept[place] = replace(receipt, request={**receipt.request, **before})
-    tokens = world.principals.tokens
-    status, problem, _ = call("POST", f"/v1/receipts/{id_}/replay")
-    assert (status, problem["type"]) == (400, "urn:docwell:problem:bad-input")
-    assert (world.principals.in_flight, world.principals.tokens) == (set(), tokens)
 
 
 def test_a_replay_that_fails_is_charged_and_logged(world: HttpWorld, caplog: pytest.LogCaptureFixture) -> None:

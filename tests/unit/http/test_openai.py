@@ -20,7 +20,7 @@ from openai.types.chat import ChatCompletionMessageParam
 from docwell.audit import Action
 from docwell.errors import Overloaded
 from docwell.http import openai as chat
-from docwell.http.console_links import ORIGIN_HEADER, console_of
+from docwell.http.console_links import ORIGIN_HEADER
 from docwell.identity import Principal, Rule
 from docwell.models import CitationUnit, UnitKind
 from docwell.query.ask import REFUSAL
@@ -280,26 +280,12 @@ def test_an_unsupported_parameter_is_400_by_name(
     assert world.model.asked == []
 
 
-@pytest.mark.parametrize(
-    ("key", "unit", "source"),
-    [
-        ("house/[x](http://evil.test/a) <b>.pdf", None, "1. [house/"),
-        (
-            "house/budget.xlsx",
-            CitationUnit(UnitKind.RANGE, "Budget!A5:D5", "Budget!A5:D5"),
-            "1. [house/budget.xlsx, Budget!A5:D5](",
-        ),
-    ],
-    ids=["a key with markup stays inside its link", "a sheet names its range"],
-)
-def test_a_source_names_its_place(
-    world: HttpWorld, client: openai.OpenAI, key: str, unit: CitationUnit | None, source: str
-) -> None:
-    world.add(key, "The pump is inspected every April.", unit=unit)
+def test_a_key_with_markup_stays_inside_its_link(world: HttpWorld, client: openai.OpenAI) -> None:
+    world.add("house/[x](http://evil.test/a) <b>.pdf", "The pump is inspected every April.")
     world.model.says = "The pump is inspected every April [1]."
     messages = [{"role": "user", "content": "how often is the pump inspected"}]
     line = content(client, stream=False, messages=messages).rpartition("\n")[2]
-    assert line.startswith(source)
+    assert line.startswith("1. [house/")
     assert "](http://evil" not in line
 
 
@@ -357,11 +343,6 @@ def test_an_answer_to_a_tool_links_to_the_console_too(world: HttpWorld) -> None:
 @pytest.mark.parametrize("origin", rows(__file__, "no_console_origins"))
 def test_without_the_consoles_address_a_source_links_to_its_file(world: HttpWorld, origin: str | None) -> None:
     assert link(CHAT_BODY, origin).startswith("https://bucket/house/rules.pdf?versionId=v1")
-
-
-@pytest.mark.parametrize("origin", ["http://127.0.0.1:8080", "http://[::1]:8080", "https://docs.house.example"])
-def test_the_address_may_be_a_local_one(origin: str) -> None:
-    assert console_of({ORIGIN_HEADER.title(): origin}) == origin
 
 
 @pytest.mark.parametrize(

@@ -105,20 +105,6 @@ def test_events_are_read_again_by_clients_that_split_lines_at_any_separator(data
     assert list(sse.read(lines)) == [("answer", data)]
 
 
-def test_a_reader_joins_lines_of_data_and_drops_comments_and_an_unfinished_event() -> None:
-    lines = [
-        *sse.WAITING.decode().splitlines(),
-        "retry: 3",
-        "data:[1,",
-        "data: 2]",
-        "",
-        ": comment",
-        "event: answer",
-        "data: {}",
-    ]
-    assert list(sse.read(lines)) == [("message", [1, 2])]
-
-
 @pytest.mark.parametrize("stream", [False, True])
 @pytest.mark.parametrize(
     ("path", "body"),
