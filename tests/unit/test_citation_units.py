@@ -1,4 +1,4 @@
-"""A citation unit on its way: page, chunk, stored record, joined passage, citation, list and terminal."""
+"""A citation unit on its way: page, chunk, stored record, joined passage, citation."""
 
 from __future__ import annotations
 
@@ -11,9 +11,7 @@ from docwell.ingest.chunking import cut_pages
 from docwell.models import Chunk, CitationUnit, IndexRecord, Page, Passage, UnitKind
 from docwell.query.checking.check import Checker
 from docwell.query.checking.grounding import unit_of
-from docwell.query.lists import _where
 from docwell.query.retrieval.ranking import merge
-from docwell.query.subject import Subject, Term
 from tests.unit.ingest.test_chunking import WordPieces
 
 ROWS = [f"Part: rotor {number} | Mass: {number} kg" for number in range(1, 9)]
@@ -24,8 +22,6 @@ UNITS = [
 TEXT = "\n\n".join(ROWS)
 STARTS = [TEXT.index(row) for row in ROWS]
 PAGE = Page(1, TEXT, citation_units=tuple(zip(STARTS, UNITS, strict=True)))
-
-ROTOR, ROTOR_2 = Subject((Term("rotor", ("rotor",)),)), Subject((Term("rotor 2", ("rotor", "2")),))
 
 
 @pytest.fixture
@@ -83,13 +79,3 @@ def test_a_label_that_a_document_wrote_has_no_links(chunks: list[Chunk]) -> None
     evil = CitationUnit(UnitKind.PARAGRAPH, "[pay](http://evil.example) > paragraph 1", "paragraph=1")
     chunk = replace(chunks[0], citation_units=((0, evil),))
     assert "http" not in unit_of(chunk, 0).label
-
-
-def test_a_list_names_pages_of_a_pdf_and_places_of_another_document(chunks: list[Chunk]) -> None:
-    pdf = [replace(chunks[0], page=number, citation_units=()) for number in (3, 4)]
-    assert _where(ROTOR, [passage(chunk) for chunk in pdf]) == "pages 3-4"
-    assert _where(ROTOR_2, [passage(chunks[0])]) == "Parts!A3:B3"
-    passages = [
-        passage(replace(chunks[0], page=number, citation_units=((0, unit),))) for number, unit in enumerate(UNITS)
-    ]
-    assert _where(ROTOR, passages).endswith("Parts!A6:B6 and 3 more")

@@ -10,7 +10,7 @@ from contextlib import aclosing
 
 import pytest
 
-from docwell.deadline import Deadline, event_loop, run
+from docwell.deadline import Deadline, run
 from docwell.errors import DeadlineExceeded
 
 PATIENT_S = 30.0
@@ -101,17 +101,3 @@ def test_a_reader_that_stops_closes_the_source_of_the_items() -> None:
 
     assert run(work()) == 0
     assert items.closed
-
-
-def test_requests_of_a_thread_share_its_loop_and_threads_do_not() -> None:
-    loops: list[asyncio.AbstractEventLoop] = []
-
-    def new_loop() -> None:
-        loops.append(event_loop())
-        event_loop().close()
-
-    thread = threading.Thread(target=new_loop)
-    thread.start()
-    thread.join()
-    assert event_loop() is event_loop()
-    assert event_loop() not in loops

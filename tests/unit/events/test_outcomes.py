@@ -125,17 +125,6 @@ def test_a_version_that_comes_back_and_a_second_deletion_have_new_event_ids(worl
     assert [event.id for event in world.events()] == ids  # the same change again has the same id
 
 
-def test_a_change_without_an_old_image_sends_an_event(world: World) -> None:
-    world.write(status=Status.INDEXED, version="v1")
-    (row,) = world.client.scan(TableName=TABLE)["Items"]
-    assert outcome_in({"dynamodb": {"NewImage": row}}) == outcome_in(
-        {"dynamodb": {"NewImage": row, "OldImage": {}}}
-    )
-    assert outcome_in({"dynamodb": {"NewImage": row}}) is not None
-    assert outcome_in({"dynamodb": {"NewImage": row, "OldImage": row}}) is None
-    assert outcome_in({"dynamodb": {"Keys": {}}}) is None
-
-
 def test_a_status_of_another_release_is_logged_and_does_not_stop_the_stream(
     world: World, caplog: pytest.LogCaptureFixture
 ) -> None:

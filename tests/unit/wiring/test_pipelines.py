@@ -13,7 +13,7 @@ import pytest
 
 from docwell.adapters.embedding import onnx_embedder
 from docwell.adapters.embedding.model_manifest import ModelManifest
-from docwell.config import IngestSettings, QuerySettings, ReconcileSettings
+from docwell.config import ReconcileSettings
 from docwell.errors import ModelDamaged
 from docwell.ingest.ingest import Ingest
 from docwell.pipeline import Roles
@@ -80,27 +80,6 @@ def test_a_model_is_loaded_once_beside_other_work(loads: list[tuple[Path, str]])
     assert {str(wiring.embedder_of(SETTINGS, FOLDER)) for _ in range(3)} == {str(FOLDER)}
     assert [folder for folder, _ in loads] == [FOLDER]
     assert current_thread().name not in {thread for _, thread in loads}
-
-
-@pytest.mark.parametrize(
-    ("kind", "runtime", "for_questions"),
-    [
-        (QuerySettings, "onnxruntime", True),
-        (QuerySettings, "openvino", False),
-        (IngestSettings, "onnxruntime", False),
-    ],
-)
-def test_only_onnxruntime_embeds_questions_with_their_own_form_of_the_model(
-    kind: type, runtime: str, *, for_questions: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    load = Mock()
-    monkeypatch.setattr(onnx_embedder, "OnnxEmbedder", load)
-    monkeypatch.setattr(onnx_embedder, "session_opener", Mock())
-    monkeypatch.setattr(onnx_embedder, "find_spec", lambda _: None)  # OpenVINO is not installed
-    clear_caches()
-    wiring.embedder_of(Mock(spec=kind, embed_threads=1, embed_runtime=runtime), FOLDER)
-    clear_caches()
-    assert load.call_args.kwargs == {"for_questions": for_questions}
 
 
 def test_a_model_that_failed_is_loaded_again_and_no_other(loads: list[tuple[Path, str]]) -> None:

@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 
 from docwell.deadline import run
-from docwell.errors import Corrupt
 from docwell.query.retrieval.ranking import Gate
 from docwell.wiring import pipelines
 from docwell.wiring import query as wiring
@@ -63,28 +62,16 @@ def test_a_start_connects_to_no_server(loaded: list[Path], monkeypatch: pytest.M
 
 
 @pytest.fixture
-def one_pipeline(loaded: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
-    """The settings of `loaded`, without a manifest to read."""
+def folder(loaded: list[Path], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """The model folder of the only pipeline, without a manifest to read."""
     for module in (wiring, pipelines):
-        monkeypatch.setattr(
-            module, "pipelines", lambda settings: {"p": Pipeline(settings.model_dir, 200, "off", 8)}
-        )
+        monkeypatch.setattr(module, "pipelines", lambda _settings: {"p": Pipeline(tmp_path, 200, "off", 8)})
+    return tmp_path
 
 
-@pytest.mark.usefixtures("one_pipeline")
-def test_the_cross_encoder_is_beside_the_embedding_model(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setenv("DOCWELL_RERANKER", "cross-encoder")
-    monkeypatch.setenv("DOCWELL_MODEL_DIR", str(tmp_path))
-    with pytest.raises(Corrupt, match=str(tmp_path / "reranker")):
-        run(wiring.query())
-
-
-@pytest.mark.usefixtures("loaded")
-def test_the_thresholds_and_the_language_are_the_models(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_the_thresholds_and_the_language_are_the_models(folder: Path) -> None:
     measured = {"foreign": [0.72, 0.86], "gate": {"min_fit": 0.3}, "language": "en"}
-    (tmp_path / "calibration.json").write_text(json.dumps(measured))
-    monkeypatch.setattr(wiring, "pipelines", lambda _settings: {"p": Pipeline(tmp_path, 200, "off", 8)})
-    monkeypatch.setattr(pipelines, "pipelines", lambda _settings: {"p": Pipeline(tmp_path, 200, "off", 8)})
+    (folder / "calibration.json").write_text(json.dumps(measured))
     query = run(wiring.query())
     assert (query.foreign, query.gate) == ((0.72, 0.86), Gate(0.3))
     assert query.language == "en"
@@ -106,16 +93,13 @@ def not_ready(caplog: pytest.LogCaptureFixture) -> str:
     return str(vars(line)["detail"])
 
 
-@pytest.mark.usefixtures("loaded")
 @pytest.mark.parametrize("damaged", ["calibration.json", "reranker/manifest.json"])
 def test_a_damaged_model_file_is_named_once_in_the_log_of_the_start(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, caplog: pytest.LogCaptureFixture, damaged: str
+    folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, damaged: str
 ) -> None:
-    (tmp_path / "reranker").mkdir()
-    (tmp_path / damaged).write_text("{")
-    monkeypatch.setenv("DOCWELL_MODEL_DIR", str(tmp_path))
+    (folder / "reranker").mkdir()
+    (folder / damaged).write_text("{")
+    monkeypatch.setenv("DOCWELL_MODEL_DIR", str(folder))
     monkeypatch.setenv("DOCWELL_RERANKER", "cross-encoder")
-    for module in (wiring, pipelines):
-        monkeypatch.setattr(module, "pipelines", lambda _settings: {"p": Pipeline(tmp_path, 200, "off", 8)})
     wiring.prepare_query()
-    assert str(tmp_path / damaged) in not_ready(caplog)
+    assert str(folder / damaged) in not_ready(caplog)
