@@ -61,10 +61,10 @@ def call(
     return answer["statusCode"], json.loads(answer["body"]), answer["multiValueHeaders"]
 
 
-def begin(body: dict[str, Any], path: str = "/v1/query", **headers: str) -> StreamedResponse:
-    """Return the answer of a streaming runtime before its body is read. The caller must close it."""
+def begin(body: dict[str, Any], **headers: str) -> StreamedResponse:
+    """Return the answer of a streaming runtime to a question, with an unread body that the caller must close."""
     assert pipelines.runtime_settings().can_stream, "the test must set world.runtime = STREAMING"
-    answer = handler(event_of("POST", path, body, **headers), CONTEXT)
+    answer = handler(event_of("POST", "/v1/query", body, **headers), CONTEXT)
     assert isinstance(answer, StreamedResponse)
     return answer
 
