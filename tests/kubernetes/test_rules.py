@@ -33,42 +33,6 @@ def policies_of(variant: str, labels: dict[str, str]) -> list[dict[str, Any]]:
 
 
 @EACH_VARIANT
-def test_every_pod_keeps_to_the_restricted_level_of_pod_security(variant: str) -> None:
-    for component, container, pod in containers(variant):
-        assert pod["securityContext"]["runAsNonRoot"] is True, component
-        assert pod["securityContext"]["runAsUser"] == 65532, component
-        assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}, component
-        assert container["securityContext"] == {
-            "allowPrivilegeEscalation": False,
-            "readOnlyRootFilesystem": True,
-            "capabilities": {"drop": ["ALL"]},
-        }, component
-        assert not {"hostNetwork", "hostPID", "hostIPC"} & set(pod), component
-        for volume in pod["volumes"]:
-            assert set(volume) - {"name"} <= {"emptyDir", "persistentVolumeClaim"}, component
-
-
-@EACH_VARIANT
-def test_no_pod_can_call_the_api_of_kubernetes_or_takes_variables_from_services(variant: str) -> None:
-    accounts = {manifest["metadata"]["name"]: manifest for manifest in of_kind(variant, "ServiceAccount")}
-    used = set()
-    for component, _, template in workloads(variant):
-        pod = template["spec"]
-        assert pod["automountServiceAccountToken"] is False, component
-        assert pod["enableServiceLinks"] is False, component
-        assert accounts[pod["serviceAccountName"]]["automountServiceAccountToken"] is False, component
-        used.add(pod["serviceAccountName"])
-    assert used == set(accounts)
-    assert not of_kind(variant, "Role", "ClusterRole", "RoleBinding", "ClusterRoleBinding")
-
-
-@EACH_VARIANT
-def test_every_image_has_a_version_or_a_digest(variant: str) -> None:
-    for component, container, _ in containers(variant):
-        assert re.fullmatch(r"[\w./-]+(:v?\d[\w.-]*|@sha256:[0-9a-f]{64})", container["image"]), component
-
-
-@EACH_VARIANT
 def test_a_selector_selects_its_own_pods_and_no_other(variant: str) -> None:
     for component, workload, template in workloads(variant):
         if "selector" not in workload["spec"]:

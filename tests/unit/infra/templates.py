@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -34,14 +34,6 @@ def _read(path: Path) -> str:
 def content(path: Path) -> Template:
     """A template with long-form functions."""
     return dict(json.loads(_read(path)))
-
-
-def stacks() -> Iterator[tuple[Path, str, Template]]:
-    """Yield (template, name, properties) of each nested stack."""
-    for path in TEMPLATES:
-        for name, resource in content(path)["Resources"].items():
-            if resource["Type"] == STACK:
-                yield path, name, resource["Properties"]
 
 
 def whole(path: Path = MAIN, apart: tuple[str, ...] = SERVERS) -> Template:

@@ -13,7 +13,6 @@ from docwell.config import AuthorizerSettings
 from docwell.errors import Unauthenticated
 from docwell.http.edges import problem_of
 from docwell.identity import NO_CREDENTIAL
-from runtime import gateway
 from tests.unit.infra.intrinsics import Values
 from tests.unit.infra.templates import MAIN, content, whole
 
@@ -25,12 +24,6 @@ def properties(name: str) -> dict[str, Any]:
 
 def variables(function: str) -> dict[str, Any]:
     return dict(properties(function)["Environment"]["Variables"])
-
-
-def test_the_local_gateway_opens_the_same_routes() -> None:
-    paths = properties("Api")["DefinitionBody"]["paths"]
-    open_paths = {path for path, item in paths.items() if not all("security" in value for value in item.values())}
-    assert open_paths == set(gateway.OPEN_PATHS)
 
 
 def test_a_denied_request_gets_the_answer_of_the_function_to_an_unknown_caller() -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,10 +11,9 @@ from docwell.config import AuthorizerSettings, IngestSettings, QuerySettings, Re
 from docwell.http.bodies import QueryRequest
 from docwell.upkeep.reindex import FORGET_AFTER_S
 from infra.local import names
+from runtime import gateway
 from tests.unit.infra.intrinsics import NO_VALUE, Values
-from tests.unit.infra.templates import NESTED, content, stacks, whole
-
-ROOT = Path(__file__).parents[3]
+from tests.unit.infra.templates import NESTED, content, whole
 
 
 @pytest.fixture(scope="module")
@@ -33,8 +30,6 @@ def variables(template: dict[str, Any], function: str) -> dict[str, Any]:
     return dict(properties(template, function)["Environment"]["Variables"])
 
 
-# Set where they stand, by the few who need another value.
-RARE = {"NetworkCidr", "Image", "CodeSigningConfigArn"}
 FUNCTIONS = [
     ("IngestFunction", IngestSettings),
     ("QueryFunction", QuerySettings),
@@ -76,21 +71,6 @@ def test_the_templates_defaults_are_the_codes(template: dict[str, Any], function
         assert TypeAdapter(type(field.default)).validate_python(value) == field.default, name
         compared += 1
     assert compared > 5
-
-
-def test_each_nested_stack_gets_the_parameters_that_it_has_and_needs() -> None:
-    nested = set()
-    for path, name, stack in stacks():
-        nested.add(path.parent / stack["TemplateURL"])
-        inner = content(path.parent / stack["TemplateURL"])
-        values, has = set(stack["Parameters"]), inner["Parameters"]
-        assert values <= set(has), name
-        # A parameter that no stack sets is a rare setting: its default shows its meaning.
-        assert {entry for entry in has if "Default" not in has[entry]} <= values, name
-        assert set(has) - values <= RARE, name
-        expected = re.findall(rf"{name}\.Outputs\.(\w+)", path.read_text())
-        assert set(expected) <= set(inner.get("Outputs", {})), name
-    assert nested == {path.resolve() for path in NESTED if path.stem not in ("key", "webhook")}
 
 
 def test_a_queue_hides_a_message_long_enough_and_ingest_knows_the_last_receive(
@@ -165,9 +145,6 @@ def test_the_query_function_answers_before_the_gateway_gives_up(template: dict[s
     assert properties(scaling, "HostsAreUnused")["EvaluationPeriods"] * 60 > asleep_s
 
 
-OPEN = {"/v1/health", "/v1/openapi.json"}
-
-
 def methods(template: dict[str, Any]) -> dict[str, dict[str, Any]]:
     """The operation of each path with one method."""
     paths = properties(template, "Api")["DefinitionBody"]["paths"]
@@ -179,8 +156,9 @@ def methods(template: dict[str, Any]) -> dict[str, dict[str, Any]]:
 
 def test_every_route_but_health_and_the_description_needs_a_key_or_a_token(template: dict[str, Any]) -> None:
     result = methods(template)
-    assert {path for path, method in result.items() if "security" not in method} == OPEN
-    for path in set(result) - OPEN:
+    open_paths = {path for path, method in result.items() if "security" not in method}
+    assert open_paths == {"/v1/health", "/v1/openapi.json"} == set(gateway.OPEN_PATHS)
+    for path in set(result) - open_paths:
         assert result[path]["security"] == [{"authorizer": [], "api_key": []}]
 
 
@@ -195,12 +173,8 @@ def test_the_gateways_limits_never_refuse_a_request_that_the_function_accepts(te
     assert all(isinstance(whole_question[name], kinds[limit["type"]]) for name, limit in schema.items())
 
 
-def test_resources_with_documents_outlive_the_stack_and_are_encrypted(template: dict[str, Any]) -> None:
+def test_resources_with_documents_outlive_the_stack(template: dict[str, Any]) -> None:
     for name in ("DocumentsBucket", "LedgerTable", "PrincipalsTable"):
         resource = template["Resources"][name]
         assert resource["DeletionPolicy"].startswith("Retain")
         assert resource["UpdateReplacePolicy"] == "Retain"
-    for name, resource in template["Resources"].items():
-        if resource["Type"] == "AWS::DynamoDB::Table":
-            assert resource["Properties"]["SSESpecification"]["SSEEnabled"] is True, name
-            assert resource["Properties"]["PointInTimeRecoverySpecification"]["PointInTimeRecoveryEnabled"] is True
