@@ -1,9 +1,8 @@
-"""`python -m infra.local`: the check of settings, and the hints once the stack is up."""
+"""`python -m infra.local`: the check of settings, `down`, and the address of Ollama."""
 
 from __future__ import annotations
 
 import os
-import shlex
 import subprocess
 import sys
 from dataclasses import replace
@@ -13,7 +12,6 @@ import httpx
 import psutil
 import pytest
 
-from docwell.cli.settings import Failure, find_settings
 from infra.local import __main__ as command
 from infra.local.names import HOST, ROOT
 from infra.local.stack import Stack, StackOptions, outside_ollama, plan
@@ -39,26 +37,6 @@ def test_a_wrong_setting_is_named_before_anything_is_started(
     assert command.main() == 2
     assert "DOCWELL_MAX_TOP_K: Input should be a valid integer" in capsys.readouterr().err
     assert not (tmp_path / "data").exists()
-
-
-def test_the_commands_that_are_printed_for_another_data_folder_find_its_stack(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    data = tmp_path / "with a space"
-    entry = stack(data)
-    entry.write()
-    command._addresses(entry)
-    (line,) = [line for line in capsys.readouterr().out.splitlines() if "DOCWELL_DATA" in line]
-    name, _, value = shlex.split(line)[1].partition("=")
-    monkeypatch.setenv("HOME", str(tmp_path))
-    monkeypatch.chdir(tmp_path)
-    assert find_settings().endpoint is None
-    monkeypatch.setenv(name, value)
-    result = find_settings()
-    assert (result.endpoint, result.api_key, result.local) == (entry.gateway, entry.api_key, True)
-    monkeypatch.setenv(name, str(tmp_path))
-    with pytest.raises(Failure, match="no local stack"):
-        find_settings()
 
 
 def test_down_stops_no_process_that_reuses_the_pid_of_a_dead_supervisor(
