@@ -20,10 +20,7 @@ from layers.embedder.download.sources import HubSource, PackageSource, Source
 
 CONTENT = b"weights " * 1000
 FILE = ModelFile("weights.bin", len(CONTENT), sha256(CONTENT).hexdigest())
-
-
-def model(*files: ModelFile) -> Model:
-    return Model("tiny:1b", "a model", "Apache-2.0", "someone/tiny", "0" * 40, files or (FILE,), (), {})
+MODEL = Model("tiny:1b", "a model", "Apache-2.0", "someone/tiny", "0" * 40, (FILE,), (), {})
 
 
 class Served:
@@ -58,9 +55,8 @@ def reporter(output: io.StringIO) -> Reporter:
     return Reporter(Console(file=output))
 
 
-def get(folder: Path, reporter: Reporter, *sources: Source, wanted: Model | None = None) -> dict[str, Path]:
-    wanted = wanted or model()
-    return fetch_from(wanted, sources, folder, reporter)
+def get(folder: Path, reporter: Reporter, *sources: Source) -> dict[str, Path]:
+    return fetch_from(MODEL, sources, folder, reporter)
 
 
 def test_a_file_comes_from_the_first_source_that_has_it(tmp_path: Path, reporter: Reporter) -> None:

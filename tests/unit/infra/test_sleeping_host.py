@@ -49,19 +49,13 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> Machine:
     return machine
 
 
-def test_it_begins_asleep_and_one_question_starts_one_server(machine: Machine) -> None:
+def test_questions_start_one_server_that_stops_when_idle_and_starts_again(machine: Machine) -> None:
     assert machine.after(5) is None
     assert machine.starts == 0
     machine.host.ask()
     machine.host.ask()
     assert machine.starts == 1
     assert machine.after(5) is None
-    machine.answering = True
-    assert machine.after(5) is not None
-
-
-def test_it_stops_when_idle_and_starts_again(machine: Machine) -> None:
-    machine.host.ask()
     machine.answering = True
     assert machine.after(1)
     machine.host.ask()
