@@ -43,11 +43,6 @@ def test_the_image_indexes_an_uploaded_pdf(cloud: Cloud, ingest: Emulated) -> No
     assert status_of(cloud, KEY) == "INDEXED", ingest.logs()
 
 
-def test_the_image_rejects_a_file_of_unknown_kind_and_continues(cloud: Cloud, ingest: Emulated) -> None:
-    assert ingest.invoke(uploaded(cloud, "a.pdf", b"\x00\x01\xfe\xff" * 99)) == {"batchItemFailures": []}
-    assert status_of(cloud, "a.pdf") == "REJECTED", ingest.logs()
-
-
 def is_the_answer(body: dict[str, Any]) -> bool:
     citation = body["citations"][0]
     return (body["answer"], citation["document"], citation["page"]) == (ANSWER, KEY, 2)
@@ -69,13 +64,6 @@ def test_the_query_function_streams_an_answer_as_in_lambda(query: Emulated) -> N
     names = [name for name, _ in events]
     assert list(dict.fromkeys(names)) == ["passages", "token", "answer"]
     assert is_the_answer(events[-1][1])
-
-
-@pytest.mark.usefixtures("manual")
-def test_the_query_function_reports_that_its_dependencies_are_ready(query: Emulated) -> None:
-    event = question_event("query", {}) | {"path": "/v1/ready", "httpMethod": "GET", "body": None}
-    answer = query.invoke(event)
-    assert (answer["statusCode"], json.loads(answer["body"])["status"]) == (200, "ready"), query.logs()
 
 
 @pytest.mark.usefixtures("manual")

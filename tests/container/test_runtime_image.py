@@ -87,13 +87,6 @@ def logs(id_: str) -> str:
     return str(done.stdout)
 
 
-def test_without_settings_it_names_the_missing_ones(image: str) -> None:
-    done = run(image, {}, "ingest")
-    named = {line.removeprefix("wrong setting: ").partition(":")[0] for line in done.stderr.splitlines()}
-    assert done.returncode == 2
-    assert {"DOCWELL_BUCKET", "DOCWELL_CHROMA_URL", "AWS_REGION"} <= named
-
-
 def test_the_worker_indexes_an_upload_and_reconcile_finds_nothing_to_do(image: str, site: Site) -> None:
     with running(image, settings(site, DOCWELL_HEALTH_PORT=str(free_port())), "ingest") as id_:
         indexed = index(site.stack, {"house/boiler.pdf": pdf(*PAGES)}, 120)

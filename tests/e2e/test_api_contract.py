@@ -119,10 +119,3 @@ def test_a_path_of_the_wrong_shape_gets_a_problem_document_of_the_caller(http: h
     response = http.get(path)
     assert 400 <= response.status_code < 500, response.text[:300]
     assert response.headers["content-type"] == PROBLEM_JSON
-
-
-@pytest.mark.parametrize("type_", ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data", "x"])
-def test_a_question_is_answered_with_any_content_type(http: httpx.Client, type_: str) -> None:
-    body = json.dumps({"question": QUESTION})
-    response = http.post("/v1/query", content=body, headers={"content-type": type_})
-    assert response.json()["status"] == "answered"

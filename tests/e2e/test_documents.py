@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import os
 import subprocess
 import sys
 import time
@@ -19,7 +18,6 @@ from fpdf import FPDF
 from tests.e2e.conftest import Doors
 
 pytestmark = pytest.mark.e2e
-ROOT = Path(__file__).parents[2]
 
 
 def pdf(*pages: str) -> bytes:
@@ -143,33 +141,6 @@ def test_a_file_that_cannot_be_indexed_ends_in_a_named_status(
     assert (document["status"], document["reason"]) == (status, reason)
     assert document["detail"] or reason == "empty_file"
     assert chunks_in_chroma(doors, key) == []
-
-
-@pytest.mark.slow
-def test_300_pages_are_indexed_page_by_page(doors: Doors) -> None:
-    key = "e2e/long.pdf"
-    version = doors.put(
-        key, pdf(*(f"This is page number {n} and it speaks of item {n * 7}." for n in range(1, 301)))
-    )
-    document = doors.settled(key, version, timeout_s=180)
-    assert (document["status"], document["pages"], document["chunks"]) == ("INDEXED", 300, 300)
-    assert {chunk["page_start"] for chunk in chunks_in_chroma(doors, key)} == set(range(1, 301))
-
-
-def test_the_aws_command_line_uploads_as_well(doors: Doors, tmp_path: Path) -> None:
-    file = tmp_path / "by aws.pdf"
-    file.write_bytes(pdf("Uploaded with the AWS command line."))
-    stack = doors.stack
-    subprocess.run(
-        [Path(sys.executable).with_name("aws"), "--endpoint-url", stack.aws_endpoint, "s3", "cp", file,
-         f"s3://{stack.bucket}/e2e/by aws.pdf"],
-        check=True,
-        capture_output=True,
-        env={**os.environ, "AWS_ACCESS_KEY_ID": stack.access_key, "AWS_SECRET_ACCESS_KEY": stack.secret_key,
-             "AWS_DEFAULT_REGION": stack.region},
-    )  # fmt: skip
-    head = doors.s3.head_object(Bucket=stack.bucket, Key="e2e/by aws.pdf")
-    assert doors.settled("e2e/by aws.pdf", head["VersionId"])["status"] == "INDEXED"
 
 
 def test_the_docwell_command_line_uploads_asks_and_shows(doors: Doors, tmp_path: Path) -> None:
