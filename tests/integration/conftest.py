@@ -44,8 +44,9 @@ class ForkServers:
 
 @pytest.fixture(autouse=True)
 def fork_servers(monkeypatch: pytest.MonkeyPatch) -> Iterator[ForkServers]:
-    """The fork servers that children of this test come from."""
+    """The fork servers that children of this test come from. After the test, `process.CHILD` is the real child."""
     servers = ForkServers()
+    monkeypatch.setattr(process, "CHILD", CHILD)
     monkeypatch.setattr(process, "fork_server", servers)
     yield servers
     servers.close_others()

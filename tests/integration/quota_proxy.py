@@ -27,12 +27,11 @@ def is_hosted(url: str) -> bool:
 
 
 class QuotaProxy(BaseHTTPRequestHandler):
-    """Passes on one tenant's requests that have the token and keep the quotas; `refused` has messages."""
+    """Passes on one tenant's requests that have the token and keep the quotas."""
 
     protocol_version = "HTTP/1.1"
     server_url: ClassVar[str]
     client: ClassVar[httpx.Client]
-    refused: ClassVar[list[str]]
 
     def do_GET(self) -> None:
         self._answer()
@@ -51,7 +50,6 @@ class QuotaProxy(BaseHTTPRequestHandler):
         elif not self.path.startswith(_PATHS):
             self._send(403, {"error": "AuthError", "message": "Forbidden"})
         elif message:
-            self.refused.append(message)
             self._send(422, {"error": "ChromaError", "message": f"Quota exceeded: {message}"})
         else:
             given = self.client.request(
@@ -120,7 +118,7 @@ def quota_proxy(server_url: str) -> Iterator[str]:
         made = httpx.post(f"{server_url}/api/v2/tenants{path}", json={"name": name})
         assert made.status_code in (200, 409), made.text
     with httpx.Client(timeout=60) as client, ThreadingHTTPServer((_HOST, 0), QuotaProxy) as proxy:
-        QuotaProxy.server_url, QuotaProxy.client, QuotaProxy.refused = server_url, client, []
+        QuotaProxy.server_url, QuotaProxy.client = server_url, client
         Thread(target=proxy.serve_forever, daemon=True).start()
         yield f"http://{_HOST}:{proxy.server_address[1]}"
         proxy.shutdown()

@@ -23,6 +23,8 @@ from docwell.wiring import stores
 from infra.container.sam import ROOT
 from tests.unit.infra.templates import TEMPLATES, content
 
+from .waiting import Clock
+
 pytestmark = pytest.mark.integration
 ROLES = ("IngestRole", "QueryRole", "ReconcileRole")
 
@@ -56,13 +58,6 @@ def hosted() -> Iterator[str]:
         server.shutdown()
 
 
-class Clock:
-    now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
 class Secret:
     """A secret of moto, and the actions that its readers call."""
 
@@ -90,7 +85,7 @@ def index(url: str, auth: ServerAuth) -> ChromaIndex:
 
 
 def secured(url: str, secret: Secret, clock: Clock | None = None) -> ChromaIndex:
-    return index(url, ServerAuth(secret_reader(secret.client, secret.arn, "chroma"), clock=clock or Clock()))
+    return index(url, ServerAuth(secret_reader(secret.client, secret.arn, "chroma"), clock=clock or Clock(0)))
 
 
 @pytest.mark.parametrize(
@@ -113,7 +108,7 @@ def test_a_setting_with_an_arn_is_a_secret_that_is_read_once(hosted: str, secret
 
 
 def test_a_rotated_token_is_read_at_the_first_refusal(hosted: str, secret: Secret) -> None:
-    clock = Clock()
+    clock = Clock(0)
     chroma = secured(hosted, secret, clock)
     chroma.collections()
     secret.put('{"token": "second"}')
@@ -134,7 +129,7 @@ def test_a_token_that_stays_wrong_is_not_read_for_every_request(hosted: str, sec
 
 
 def test_a_token_that_still_works_is_replaced_within_minutes(hosted: str, secret: Secret) -> None:
-    clock = Clock()
+    clock = Clock(0)
     chroma = secured(hosted, secret, clock)
     chroma.collections()
     secret.put('{"token": "second"}')
@@ -145,7 +140,7 @@ def test_a_token_that_still_works_is_replaced_within_minutes(hosted: str, secret
 
 
 def test_the_last_token_is_sent_while_the_secret_cannot_be_read(hosted: str) -> None:
-    clock, answers = Clock(), iter([Credential("first")])
+    clock, answers = Clock(0), iter([Credential("first")])
 
     def read() -> Credential:
         for answer in answers:

@@ -39,7 +39,6 @@ from tests.unit.infra.templates import whole
 from tests.unit.query.query_fakes import FakeModel
 
 pytestmark = pytest.mark.integration
-ROOT = Path(__file__).parents[2]
 TABLES = {
     "ledger": "LedgerTable",
     "principals": "PrincipalsTable",
@@ -49,15 +48,9 @@ TABLES = {
 }
 # Lambda's own calls with the function's role.
 PLATFORM = {
-    ("sqs:ReceiveMessage", "IngestQueue"),
-    ("sqs:DeleteMessage", "IngestQueue"),
-    ("sqs:GetQueueAttributes", "IngestQueue"),
-    ("sqs:ReceiveMessage", "OcrQueue"),
-    ("sqs:DeleteMessage", "OcrQueue"),
-    ("sqs:GetQueueAttributes", "OcrQueue"),
-    ("sqs:ReceiveMessage", "IngestDeadLetterQueue"),
-    ("sqs:DeleteMessage", "IngestDeadLetterQueue"),
-    ("sqs:GetQueueAttributes", "IngestDeadLetterQueue"),
+    (f"sqs:{action}", queue)
+    for action in ("ReceiveMessage", "DeleteMessage", "GetQueueAttributes")
+    for queue in ("IngestQueue", "OcrQueue", "IngestDeadLetterQueue")
 }
 PLATFORM_LOGS = {"logs:CreateLogStream", "logs:PutLogEvents"}
 

@@ -10,15 +10,8 @@ import pypdfium2
 import pytest
 from fpdf import FPDF
 
-from docwell.adapters.documents import process
 from docwell.models import Page
 from tests.integration.test_ocr_reader import MISBEHAVIOUR, OnePage, page_of_text, real, recogniser
-
-
-@pytest.fixture(autouse=True)
-def _the_real_child_after_each_test(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(process, "CHILD", process.CHILD)
-
 
 STAMPED = Page(1, "Received on 4 May", label="1", picture=True)
 

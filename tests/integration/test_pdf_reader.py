@@ -25,11 +25,6 @@ from docwell.models import DocumentInfo, Page, Reason
 CHILD = process.CHILD
 
 
-@pytest.fixture(autouse=True)
-def _the_real_child_after_each_test(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(process, "CHILD", CHILD)
-
-
 def reader(child: Path = CHILD, **changes: Any) -> ChildDocumentReader:
     """A reader whose children run the program `child`."""
     process.CHILD = child

@@ -24,11 +24,6 @@ pytestmark = pytest.mark.integration
 WITHIN_S = 60
 
 
-@pytest.fixture
-def aws(aws_server: Aws) -> Aws:
-    return aws_server
-
-
 class Queue:
     """A queue for one test, with its dead-letter queue."""
 
@@ -52,8 +47,8 @@ class Queue:
 
 
 @pytest.fixture
-def queue(aws: Aws) -> Queue:
-    return Queue(aws)
+def queue(aws_server: Aws) -> Queue:
+    return Queue(aws_server)
 
 
 @contextmanager

@@ -22,7 +22,6 @@ def echo(event: Any, context: Any) -> dict[str, Any]:
         "request_id": context.aws_request_id,
         "left_ms": context.get_remaining_time_in_millis(),
         "arn": context.invoked_function_arn,
-        "function_name": os.environ["AWS_LAMBDA_FUNCTION_NAME"],
     }
 
 
