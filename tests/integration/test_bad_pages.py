@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import textwrap
-import threading
-import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
 
 from benchmarks.poison.build import healthy
@@ -124,25 +121,3 @@ def test_a_page_knows_the_processor_time_that_all_its_children_took(bench: Bench
 def test_a_stopped_child_is_no_fault_of_the_document(bench: Bench, where: str) -> None:
     with pytest.raises(Unavailable):
         bench.pages(f"if {where}: signal.raise_signal(signal.SIGSTOP)", parse_timeout_s=2.0)
-
-
-def test_a_child_that_is_stopped_longer_than_its_processor_time_goes_on(bench: Bench) -> None:
-    reader = bench.reader("if number == 60: signal.raise_signal(signal.SIGSTOP)", parse_cpu_s=1.0)
-    over = threading.Event()
-
-    def resume() -> None:
-        while not over.wait(0.05):
-            for child in psutil.Process().children():
-                if child.status() == psutil.STATUS_STOPPED:
-                    time.sleep(1.5)
-                    child.resume()
-                    return
-
-    thread = threading.Thread(target=resume)
-    thread.start()
-    try:
-        assert failures(list(reader.pages(bench.path, 1, 100))) == {}
-    finally:
-        over.set()
-        thread.join()
-    assert bench.children == 1

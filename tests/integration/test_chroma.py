@@ -327,27 +327,6 @@ def test_an_unscoped_search_asks_each_shard_once(chroma_url: str, monkeypatch: p
     assert sorted(asked) == chroma.collections()
 
 
-def test_a_small_collection_costs_one_search_after_the_first(
-    chroma_url: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    chroma = index(chroma_url, "e" * 32, shards=1)
-    chroma.upsert("large", records(300, document="large/a.pdf"))
-    chroma.upsert("small", records(2, document="small/a.pdf"))
-    known = chroma._server.opened[chroma._layout.name("small")]
-    asked: list[Any] = []
-    real: Any = known.query
-
-    def watched(**wanted: Any) -> Any:
-        asked.append(wanted["where"])
-        return real(**wanted)
-
-    monkeypatch.setattr(known, "query", watched)
-    first = chroma.search({"small": None}, records(1)[0].vector, 10)
-    assert chroma.search({"small": None}, records(1)[0].vector, 10) == first
-    assert [hit.document for hit in first] == ["small/a.pdf"] * 2
-    assert asked == [None, {"collection": "small"}, {"collection": "small"}]
-
-
 @pytest.mark.parametrize("compared", [5, 4])
 def test_a_search_in_one_document_finds_nothing_of_another(
     chroma_url: str, collection: str, compared: int, monkeypatch: pytest.MonkeyPatch

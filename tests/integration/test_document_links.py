@@ -44,16 +44,6 @@ def page(number: int) -> CitationUnit:
     return CitationUnit(UnitKind.PAGE, str(number), f"page={number}")
 
 
-def test_a_link_to_another_document_saves_it_and_never_shows_it(bucket: Any) -> None:
-    bucket.put_object(Key="a.html", Body=b"<script>alert(1)</script>", ContentType="text/html")
-    unit = CitationUnit(UnitKind.PARAGRAPH, "Pumps > paragraph 2", "paragraph=2")
-    link = S3DocumentLinks(client("s3"), bucket.name, 300).link("a.html", "null", unit)
-    assert "#" not in link
-    answer = httpx.get(link)
-    assert answer.headers["content-type"] == "application/octet-stream"
-    assert answer.headers["content-disposition"] == "attachment"
-
-
 def test_a_link_names_the_kind_of_file_and_shows_only_what_cannot_run(bucket: Any) -> None:
     bucket.put_object(Key="a", Body=b"<script>alert(1)</script>", ContentType="text/html")
     links = S3DocumentLinks(client("s3"), bucket.name, 300)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from typing import Any
 from unittest.mock import Mock
 
 import boto3
@@ -15,7 +14,6 @@ from moto import mock_aws
 
 from docwell.adapters.aws import client
 from docwell.adapters.dynamodb.ledger import DynamoLedger, DynamoState, encode_cursor
-from docwell.adapters.dynamodb.table import Table
 from docwell.errors import BadInput, LeaseLost
 from docwell.models import Attributes, DocumentRecord, Lease, RangeTally, RangeTask, Status
 from docwell.ports import LiveDocument
@@ -344,19 +342,3 @@ def test_a_scan_has_the_rows_of_its_pipeline_and_sees_which_others_have_rows(led
     ledgers["f2"].forget(["f2.pdf"])
     ledger.scan(None, 100)
     assert ledger.others == set()
-
-
-def test_a_write_names_only_the_fields_that_change(ledger: DynamoLedger, monkeypatch: pytest.MonkeyPatch) -> None:
-    lease = ledger.write(taken(ledger), DocumentRecord(KEY, etag='"e"', title="T", author="A"), fresh=True)
-    expressions: list[str] = []
-    update = Table.update
-
-    def watched(table: Table, key: Any, expression: str, *rest: Any, **options: Any) -> Any:
-        expressions.append(expression)
-        return update(table, key, expression, *rest, **options)
-
-    monkeypatch.setattr(Table, "update", watched)
-    lease = ledger.write(lease, replace(lease.record, title="U", author=None))
-    assert expressions == ["SET #title = :title, lease_expires = :expires REMOVE #author"]
-    assert (lease.record.etag, lease.record.title, lease.record.author) == ('"e"', "U", None)
-    assert ledger.get(KEY) == lease.record

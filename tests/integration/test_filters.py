@@ -12,7 +12,6 @@ from typing import Any
 
 import pytest
 
-from docwell.errors import NotFound
 from docwell.identity import Principal
 from docwell.models import Hint
 from docwell.query.retrieval import scope as selection
@@ -87,39 +86,6 @@ def test_every_kind_of_filter_finds_its_documents(world: Filtered) -> None:
     assert world.found(metadata={"Team": "cold"}) == {late}
     assert world.found(prefix="plant/", tags={"stage": "final"}, metadata={"team": "cold"}) == set()
     assert world.found(Principal("key:a", frozenset({"office"})), title="pumps") == {never}
-
-
-def test_a_replaced_document_is_found_by_its_new_versions_attributes_alone(world: Filtered) -> None:
-    world.upload("a.pdf", "the pump starts early", tags="stage=draft", team="heat")
-    world.upload("a.pdf", "the pump starts late", tags="stage=final", team="cold")
-    assert world.found(tags={"stage": "draft"}) == world.found(metadata={"team": "heat"}) == set()
-    assert world.found(tags={"stage": "final"}, metadata={"team": "cold"}) == {"the pump starts late"}
-    world.upload("a.pdf", "the pump stands")
-    assert world.found(tags={"stage": "final"}) == set()
-
-
-def test_a_deleted_document_is_found_by_no_filter(world: Filtered) -> None:
-    world.upload("a/x.pdf", "the pump starts early", tags="stage=final")
-    world.remove("a/x.pdf")
-    assert world.found(tags={"stage": "final"}) == world.found(prefix="a/") == set()
-    with pytest.raises(NotFound):
-        world.found(documents=("a/x.pdf",))
-
-
-def test_new_tags_count_from_the_moment_that_their_notification_is_handled(world: Filtered) -> None:
-    world.upload("a.pdf", "the pump starts early", tags="stage=draft")
-    version = world.ledger().get("a.pdf")
-    world.tag("a.pdf", stage="final")
-    world.look_at("a.pdf")
-    assert world.found(tags={"stage": "draft"}) == set()
-    assert world.found(tags={"stage": "final"}) == {"the pump starts early"}
-    now = world.ledger().get("a.pdf")
-    assert version is not None
-    assert now is not None
-    assert now.live_version == version.live_version
-    world.s3.delete_object_tagging(Bucket=world.bucket, Key="a.pdf")
-    world.look_at("a.pdf")
-    assert world.found(tags={"stage": "final"}) == set()
 
 
 def test_new_tags_whose_notification_was_lost_are_found_by_reconcile(world: Filtered) -> None:

@@ -11,7 +11,6 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +19,6 @@ import psutil
 import pytest
 
 from docwell.http import sse
-from docwell.http.streaming_runtime import Runtime
 from runtime.functions import (
     FunctionBusy,
     FunctionCrashed,
@@ -35,7 +33,6 @@ from runtime.runtime_api import (
     VERSION,
     Invocation,
     Ready,
-    Result,
     RuntimeApi,
     StreamBegan,
     StreamEnded,
@@ -174,13 +171,6 @@ def api() -> Iterator[RuntimeApi]:
     api.close()
 
 
-def test_an_answer_in_chunks_is_joined(api: RuntimeApi) -> None:
-    pieces = (piece for piece in (b'{"a"', b": 1}"))
-    url = f"http://{api.address}{VERSION}/invocation/some-id/response"
-    assert httpx.post(url, content=pieces).status_code == 202
-    assert api.happenings.get(timeout=20) == Result("some-id", b'{"a": 1}')
-
-
 def test_a_page_in_a_browser_takes_no_event_from_a_function(api: RuntimeApi) -> None:
     api.give(Invocation("one", b"{}", 0, "arn"))
     url = f"http://{api.address}{VERSION}/invocation/next"
@@ -191,15 +181,6 @@ def test_a_page_in_a_browser_takes_no_event_from_a_function(api: RuntimeApi) -> 
             assert page.status_code == 403, (site, mode)
     assert api.happenings.empty()
     assert httpx.get(url, trust_env=False).headers["Lambda-Runtime-Aws-Request-Id"] == "one"
-
-
-def test_a_stream_without_a_prelude_is_refused(api: RuntimeApi) -> None:
-    stream = Stream(api, "some-id", time.monotonic() + 5, "toy")
-    stream.start(lambda _: None)
-    for happening in (StreamPiece("some-id", b"no prelude"), StreamEnded("some-id"), Ready()):
-        api.happenings.put(happening)
-    with pytest.raises(FunctionRaised, match="MalformedPrelude"):
-        stream.metadata()
 
 
 # --- docwell's runtime, which streams ---
@@ -322,26 +303,3 @@ def test_with_snapstart_the_hooks_run_around_the_snapshot(api: RuntimeApi, tmp_p
     process.child.terminate()
     output, _ = process.child.communicate(timeout=5)
     assert output.splitlines() == ["first 1", "second None", "after None"]
-
-
-def test_a_connection_that_the_runtime_api_closed_is_opened_again() -> None:
-    connections = []
-
-    class Api(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
-        def do_GET(self) -> None:
-            connections.append(self)
-            self.send_response(200)
-            self.send_header("Content-Length", "0")
-            self.end_headers()
-            self.close_connection = True  # without the field Connection: close
-
-    with HTTPServer(("127.0.0.1", 0), Api) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        runtime = Runtime(f"127.0.0.1:{server.server_port}")
-        for _ in range(2):
-            assert runtime._call("GET", "/invocation/next")[0] == b""
-            time.sleep(0.1)
-        server.shutdown()
-    assert len(connections) == 2

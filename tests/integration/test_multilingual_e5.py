@@ -90,22 +90,6 @@ def test_every_text_has_the_vector_of_the_package(
     assert cosines.min() > CLOSE
 
 
-def test_a_sentence_is_nearer_to_its_translation_than_to_another_in_that_language(
-    folder: Path, runtime: SessionOpener
-) -> None:
-    embedder = OnnxEmbedder(folder, 0, runtime)
-    english = ["The lease ends on 31 March 2027.", "The pump restarts twice before it stops."]
-    translations = {
-        "de": ["Der Mietvertrag endet am 31. März 2027.", "Die Pumpe startet zweimal neu, bevor sie anhält."],
-        "hi": ["पट्टा 31 मार्च 2027 को समाप्त होता है।", "पंप रुकने से पहले दो बार फिर से चालू होता है।"],
-        "zh": ["租约于2027年3月31日到期。", "水泵在停止前会重启两次。"],
-    }
-    vectors = embedder.embed_passages(english)
-    for language, sentences in translations.items():
-        translated = embedder.embed_passages(sentences)
-        assert (vectors @ translated.T).argmax(axis=1).tolist() == [0, 1], language
-
-
 def test_the_router_knows_questions_about_a_document_in_nine_languages(folder: Path) -> None:
     embedder = OnnxEmbedder(folder, 1, OnnxruntimeSession, for_questions=True)
     figures = errors(embedder, QUESTIONS, ModelCalibration.read(folder).language)

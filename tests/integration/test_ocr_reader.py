@@ -35,11 +35,6 @@ def is_installed() -> bool:
         return False
 
 
-@pytest.fixture(autouse=True)
-def _the_real_child_after_each_test(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(process, "CHILD", process.CHILD)
-
-
 # `make check-ocr` sets it: then a missing recogniser is an error.
 NEEDED = "DOCWELL_CHECK_OCR" in os.environ
 with_rapidocr = pytest.mark.skipif(not (NEEDED or is_installed()), reason="rapidocr is not installed: make ocr")
@@ -287,19 +282,6 @@ def test_an_empty_page_of_a_document_that_cannot_be_drawn_starts_no_recogniser(t
     reader = replace(recogniser(tmp_path, "page('seen', 0.9)"), reader=OnePage(empty))
     assert list(reader.pages(tmp_path, 1, 1)) == [empty]
     assert children(tmp_path) == 0
-
-
-@with_rapidocr
-@pytest.mark.integration
-@pytest.mark.timeout(300)
-def test_the_text_of_an_image_is_recognised(tmp_path: Path) -> None:
-    path = tmp_path / "letter"
-    drawn = pypdfium2.PdfDocument(bytes(page_of_text().output()))[0].render(scale=150 / 72).to_pil()
-    drawn.save(path, "PNG")
-    (page,) = real().pages(path, 1, 1)
-    assert page.confidence is not None
-    assert page.citation_units[0][1].label == "image 1"
-    assert all(words(sentence) <= words(page.text) for sentence in SENTENCES)
 
 
 @with_rapidocr

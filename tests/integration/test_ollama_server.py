@@ -12,7 +12,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from hashlib import file_digest
 from pathlib import Path
 from typing import Any
 
@@ -134,14 +133,6 @@ def words(count: int) -> str:
     return " ".join(f"apple{number}" for number in range(count))
 
 
-def test_tags_names_the_model_its_size_and_its_checksum(client: ollama.Client, gguf: Path) -> None:
-    (model,) = client.list().models
-    assert model.model == MODEL
-    assert model.size == gguf.stat().st_size
-    with gguf.open("rb") as file:
-        assert model.digest == file_digest(file, "sha256").hexdigest()
-
-
 def test_a_streamed_chat_comes_in_pieces_and_ends_with_figures(client: ollama.Client) -> None:
     *pieces, last = client.chat(MODEL, ASK, stream=True, options=SHORT, keep_alive="30m")
     assert len(pieces) > 1
@@ -185,18 +176,6 @@ def test_a_closed_connection_stops_the_answer_and_frees_its_place(
         busy.close()
         waiting.join(WAIT)
     assert answers == [True]
-
-
-def test_a_connection_closed_while_the_prompt_is_read_frees_the_server(
-    url: str, client: ollama.Client, soon: Soon
-) -> None:
-    options = {"num_ctx": 4096, "num_predict": 2}
-    client.chat(MODEL, ASK, options=options)
-    connection = opened(url, [{"role": "user", "content": words(900)}], options)
-    time.sleep(0.5)
-    with soon():
-        connection.close()
-        assert client.chat(MODEL, ASK, options=options).done
 
 
 def test_the_adapter_answers_and_lets_the_server_go_at_its_deadline(url: str, log: Path) -> None:

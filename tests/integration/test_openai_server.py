@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
-from contextlib import aclosing
 from pathlib import Path
 
 import pytest
 import xllamacpp
 
 from docwell.adapters.openai_model import OpenAiModel
-from docwell.answers import Completion, Message
+from docwell.answers import Message
 from docwell.deadline import run
-from docwell.errors import DeadlineExceeded, ModelMissing, Unavailable
+from docwell.errors import Unavailable
 from docwell.query.model_host import whole
 
 from .test_ollama_server import gguf
@@ -23,7 +21,6 @@ pytestmark = pytest.mark.integration
 
 CONTEXT = 512
 ASK = [Message("user", "Name three colours.")]
-LONG_STORY = [Message("user", "Tell me a very long story about a tree.")]
 
 
 @pytest.fixture(scope="module")
@@ -54,25 +51,3 @@ def test_a_prompt_that_is_too_long_is_refused_and_not_cut(url: str) -> None:
     with pytest.raises(Unavailable) as caught:
         run(whole(OpenAiModel(url, "small", num_predict=8).chat(prompt, 60)))
     assert caught.value.retry_after is None
-
-
-@pytest.mark.slow
-def test_an_abandoned_answer_frees_the_server(url: str) -> None:
-    async def first_piece() -> str | Completion:
-        async with aclosing(OpenAiModel(url, "small", num_predict=400).chat(LONG_STORY, 60)) as pieces:
-            return await anext(pieces)
-
-    begun = time.process_time()  # the server is a thread of this process
-    run(whole(OpenAiModel(url, "small", num_predict=100).chat(LONG_STORY, 60)))
-    hundred_tokens = time.process_time() - begun
-    assert isinstance(run(first_piece()), str)
-    with pytest.raises(DeadlineExceeded):
-        run(whole(OpenAiModel(url, "small", num_predict=400).chat(LONG_STORY, 0.5)))
-    begun = time.process_time()
-    run(whole(OpenAiModel(url, "small", num_predict=1).chat(ASK, 60)))
-    assert time.process_time() - begun < hundred_tokens
-
-
-def test_another_model_is_missing(url: str) -> None:
-    with pytest.raises(ModelMissing):
-        run(OpenAiModel(url, "absent", num_predict=8).check())

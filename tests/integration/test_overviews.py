@@ -11,7 +11,7 @@ from docwell.answers import AnswerStatus, Mode
 from docwell.config import QueryLimits
 from docwell.deadline import Deadline, run
 from docwell.ingest.ingest import RangeWorker
-from docwell.models import Hint, Part, RangeTask, Status
+from docwell.models import Part, RangeTask, Status
 from docwell.query.ask import Ask, QueryReport, Question
 from docwell.query.compare import Comparison
 from docwell.query.conversation import Conversation
@@ -114,16 +114,6 @@ def test_an_overview_answers_for_its_live_version_and_is_replaced_deleted_and_er
     assert erase.check([KEY]).left == []
     assert world.index().marked(KEY, str(live.live_generation)) == []
     assert world.index().ids("plant", KEY) == {}
-
-
-def test_a_rebuild_marks_the_same_pieces(world: Asked) -> None:
-    world.upload(KEY, "\f".join(PAGES[:2]))
-    first = world.overview()
-    ids = world.index().ids("plant", KEY)
-    world.index().delete("plant", ids)
-    assert world.overview() == {}
-    world.ingest(world.known[0]).update(Hint(KEY, rebuild=True), "worker", lambda: 900.0)
-    assert world.overview() == first
 
 
 NORTH, SOUTH = "plant/north.pdf", "plant/süd+1.pdf"

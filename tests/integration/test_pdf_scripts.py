@@ -9,8 +9,6 @@ import pytest
 
 from benchmarks.poison.build import FONT, flate, one_page, stream
 from benchmarks.reading import default_reader
-from docwell.adapters.documents.pdf_layout import Line
-from docwell.adapters.documents.pdf_text import unmirrored
 
 _GLYPH_FONT = (
     b"<</Type/Font/Subtype/Type0/BaseFont/A/Encoding/Identity-H/ToUnicode 6 0 R/DescendantFonts[<</Type/Font"
@@ -69,14 +67,6 @@ def test_brackets_in_right_to_left_text_open_before_they_close(tmp_path: Path, d
     same = {letter: letter for letter in "() "}
     content = shown(drawn.replace("(", "\\(").replace(")", "\\)"))
     assert read(mapped(content, LETTERS | same), tmp_path) == "א (ב) א"
-
-
-def test_a_bracket_in_right_to_left_text_opens_beside_its_content() -> None:
-    line = Line("8 שעות( כולל הפסקה) ביום", 50, 300, 700, 10)
-    assert unmirrored([line])[0].text == "8 שעות (כולל הפסקה) ביום"
-
-
-ARABIC = dict(zip("nopqrst", "دفعتيوم", strict=True))
 
 
 @pytest.mark.parametrize(

@@ -59,19 +59,6 @@ def test_a_page_reads_the_same_in_any_range(report: Path) -> None:
     assert [read(report, number, number)[0] for number in range(1, 7)] == read(report, 1, 6)
 
 
-def test_a_raised_figure_stays_in_its_line(tmp_path: Path) -> None:
-    pdf = blank()
-    pdf.add_page()
-    pdf.text(50, 100, "An area of 12 km")
-    end = 50 + pdf.get_string_width("An area of 12 km")
-    pdf.set_font(size=7)
-    pdf.text(end, 96, "2")
-    pdf.set_font(size=10)
-    pdf.text(end + 5, 100, "of land")
-    assert "".join(read(saved(pdf, tmp_path))[0].text.split()) == "Anareaof12km2ofland"
-    assert "\n" not in read(tmp_path / "a.pdf")[0].text
-
-
 def drawn(pieces: list[tuple[str, float]], tmp_path: Path) -> str:
     """Read a line of pieces, each raised by a share of the type size, in smaller type unless that is 0."""
     pdf = blank()
@@ -82,6 +69,12 @@ def drawn(pieces: list[tuple[str, float]], tmp_path: Path) -> str:
         pdf.text(x, 100 - 10 * rise, text)
         x += pdf.get_string_width(text)
     return read(saved(pdf, tmp_path))[0].text
+
+
+def test_a_raised_figure_stays_in_its_line(tmp_path: Path) -> None:
+    text = drawn([("An area of 12 km", 0), ("2", 0.4), (" of land", 0)], tmp_path)
+    assert "".join(text.split()) == "Anareaof12km2ofland"
+    assert "\n" not in text
 
 
 @pytest.mark.parametrize("rise", [0.3, 0.4])

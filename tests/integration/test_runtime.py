@@ -21,7 +21,7 @@ from infra.local.ports import free_port
 from infra.local.stack import base_environment
 from runtime.functions import FunctionPool, FunctionSpec
 from runtime.names import ROOT
-from runtime.poller import Poller, PollerSettings, queue_arn
+from runtime.poller import Poller, PollerSettings
 
 from .local_parts import KEYS, Aws
 from .waiting import until
@@ -224,14 +224,3 @@ def test_a_reconcile_run_prints_its_report_and_exits_with_its_result(
         assert json.loads(done.stdout)["event"] == {"action": "reconcile"}
     else:
         assert "ValueError" in done.stdout
-
-
-@pytest.mark.parametrize(
-    ("url", "arn"),
-    [
-        ("https://sqs.eu-west-1.amazonaws.com/111122223333/a-b", "arn:aws:sqs:eu-west-1:111122223333:a-b"),
-        ("http://127.0.0.1:9324/queue/docs", "arn:aws:sqs:eu-west-1:queue:docs"),
-    ],
-)
-def test_the_arn_of_a_queue_comes_from_its_url(url: str, arn: str) -> None:
-    assert queue_arn(url, "eu-west-1") == arn
