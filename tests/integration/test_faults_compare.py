@@ -1,4 +1,4 @@
-"""The comparator of the fault suite finds every kind of difference in the index: a green suite is a proof."""
+"""The comparator of the fault suite finds every kind of difference, so that a green suite is a proof."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 from benchmarks.faults.compare import KINDS, Differences
 from benchmarks.faults.delivery import PERFECT
 from benchmarks.faults.workers import Workers
-from benchmarks.faults.world import World
+from benchmarks.faults.world import TABLE, World
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
 
@@ -91,3 +91,27 @@ def test_a_row_that_differs_is_named(world: World, row: Any, metadata: Any, kind
         if metadata is None:
             chroma.call("delete", ids=before["ids"])
         assert kinds_of(world.comparator().compare()) == {kind}
+
+
+@pytest.mark.parametrize(
+    ("change", "kinds"),
+    [
+        ({"status": {"S": "PENDING"}}, {"stuck"}),
+        ({"status": {"S": "FAILED"}}, {"stuck"}),
+        ({"version": {"S": "another"}}, {"stale"}),
+        ({"live_generation": {"S": "0" * 32}}, {"lost"}),
+        (None, {"lost"}),
+    ],
+)
+def test_a_ledger_that_differs_from_the_bucket_is_detected(world: World, change: Any, kinds: set[str]) -> None:
+    items = world.dynamodb.scan(TableName=TABLE)["Items"]
+    item = next(item for item in items if item["document"]["S"] == KEYS[0])
+    key = {name: item[name] for name in ("document", "pipeline")}
+    if change is None:
+        world.dynamodb.delete_item(TableName=TABLE, Key=key)
+    else:
+        world.dynamodb.put_item(TableName=TABLE, Item=item | change)
+    try:
+        assert kinds_of(world.comparator().compare()) == kinds
+    finally:
+        world.dynamodb.put_item(TableName=TABLE, Item=item)

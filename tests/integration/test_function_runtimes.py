@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ import psutil
 import pytest
 
 from docwell.http import sse
+from docwell.http.streaming_runtime import Runtime
 from runtime.functions import (
     FunctionBusy,
     FunctionCrashed,
@@ -303,3 +305,26 @@ def test_with_snapstart_the_hooks_run_around_the_snapshot(api: RuntimeApi, tmp_p
     process.child.terminate()
     output, _ = process.child.communicate(timeout=5)
     assert output.splitlines() == ["first 1", "second None", "after None"]
+
+
+def test_a_connection_that_the_runtime_api_closed_is_opened_again() -> None:
+    connections = []
+
+    class Api(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_GET(self) -> None:
+            connections.append(self)
+            self.send_response(200)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+            self.close_connection = True  # without the field Connection: close
+
+    with HTTPServer(("127.0.0.1", 0), Api) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        runtime = Runtime(f"127.0.0.1:{server.server_port}")
+        for _ in range(2):
+            assert runtime._call("GET", "/invocation/next")[0] == b""
+            time.sleep(0.1)
+        server.shutdown()
+    assert len(connections) == 2
