@@ -31,7 +31,7 @@ up: local $(if $(OCR_ON),ocr) ## Start the local stack until Ctrl-C; OCR=1 reads
 	$(if $(OCR_ON),DOCWELL_OCR=rapidocr )$(PY) -m infra.local up --model "$(LLM)" $(if $(SLEEP),--sleep $(SLEEP)) $(if $(OBSERVE),--observe) $(ARGS)
 
 .PHONY: test
-test: dev embedder programs ## Run the tests that are not slow: 9 minutes; ARGS="-k name" selects some
+test: dev embedder programs ## Run the tests that are not slow: 8 minutes; ARGS="-k name" selects some
 	$(PY) -m pytest $(SIDE_BY_SIDE) -m "not slow" $(ARGS)
 
 .PHONY: test-all
