@@ -51,6 +51,7 @@ RULES: Mapping[str, tuple[str, object, str, object]] = {
     "units": ("a figure has the unit of the sentence", Claim, "_has_unit", True),
     "bounds": ("'at least 5' is not 'at most 5'", Claim, "_has_bound", True),
     "tables": ("rows of figures are cells under heads", figures, "_row_of", None),
+    "rows of sheets": ("a line with a head beside each value is a row of a sheet", figures, "is_sheet_row", False),
     "yes and no": ("the nearest sentence decides a yes or no", check, "verdict", None),
     "denials": ("no sentence with the same words denies it", check, "contradicts", False),
     "copies": ("a sentence that the passage has as it is holds", check, "is_copied", False),

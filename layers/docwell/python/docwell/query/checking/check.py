@@ -22,6 +22,7 @@ from docwell.query.checking.figures import (
     known_forms,
     labels,
     mentions,
+    numbers,
     scale_of,
     shifted,
     weight_of,
@@ -113,7 +114,7 @@ class Claim:
                 if (only_dates or not mention.is_date)
                 and not (mention.is_grammar and asked.isdisjoint(labels(mention.unit)))
             ),
-            named=labels(sentence) | asked,
+            named=labels(sentence).union(asked, *(numbers(mention.figure) for mention in in_question)),
             asked=asked,
             asked_figures=frozenset(form for mention in in_question for form in mention.figure.forms),
             asked_periods=periods(question),

@@ -12,6 +12,7 @@ from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from itertools import compress
 from typing import NamedTuple
 
 from docwell.query.checking.dates import (
@@ -408,6 +409,11 @@ def _parts(sentence: str, spans: Sequence[tuple[int, int]], dates: Sequence[Peri
     return [parts[index] | units[index] for index in owners]
 
 
+def numbers(figure: Figure) -> frozenset[str]:
+    """Return a figure as a label of the row of a sheet."""
+    return frozenset(f"={form}" for form in figure.forms)
+
+
 @dataclass(frozen=True, slots=True)
 class _Row:
     """A line of a table: the words before its cells, and the cells."""
@@ -419,6 +425,8 @@ class _Row:
 
 def _row_of(line: str) -> _Row | None:
     """Return the label and the cells of a line that ends with figures; None for other lines."""
+    if is_sheet_row(line):  # its cells have their names beside them
+        return None
     tokens = line.split()
     start, cells = len(tokens), list[str]()
     while start:
@@ -467,8 +475,12 @@ def mentions(text: str) -> tuple[Mention, ...]:
             block.append(row)
             continue
         end_block()
-        prose += line + "\n"
-        above += line + "\n"
+        if is_sheet_row(line):
+            end_prose()
+            mentioned += _in_named_row(above, line, len(mentioned))
+        else:
+            prose += line + "\n"
+            above += line + "\n"
     end_block()
     end_prose()
     return tuple(mentioned)
@@ -509,6 +521,43 @@ def _in_table(above: str, block: Sequence[_Row]) -> Iterator[Mention]:
                 (row_scale or scale) if not unscaled else 0,
                 _short(row_caption or caption) if not unscaled else "",
                 "%" if percent else next((sign for sign in cell[:1] if unicodedata.category(sign) == "Sc"), ""),
+            )
+
+
+def _in_named_row(above: str, line: str, number: int) -> Iterator[Mention]:
+    """Yield the mentions of a row whose cells have their heads beside them: "batch: C-02 | litres: 318".
+
+    It is the row `number` of its text. The numbers in its cells name it as its words do.
+    """
+    # A cell without a head has no colon.
+    named = [(head, text) for head, _, text in (cell.rpartition(": ") for cell in line.split(" | "))]
+    cells = [in_sentence(text) for _, text in named]
+    near = frozenset[str]().union(*(labels(text) for _, text in named))
+    near = near.union(*(numbers(mention.figure) for cell in cells for mention in cell))
+    # The head of a name is no rival of the head of a figure.
+    are_names = [re.match(r"[^\W\d_]*[a-z]", text) is not None for _, text in named]
+    all_heads = [labels(head) for head, _ in named]
+    heads = tuple(frozenset() if is_name else head for head, is_name in zip(all_heads, are_names, strict=True))
+    over, caption = labels(above).union(*compress(all_heads, are_names)), _caption(above)
+    period = certain(above)
+    text = f"{' '.join(above.split())} {line.strip()}"
+    for column, ((head, _), cell) in enumerate(zip(named, cells, strict=True)):
+        written, scale = _caption(f"({head})") if scale_of(head) else caption
+        here = near | heads[column] | over
+        for mention in cell:
+            unscaled = mention.sign == "%" or bool(mention.scale)
+            yield replace(
+                mention,
+                near=near,
+                here=here,
+                around=here,
+                text=text,
+                sentence=number,
+                periods=mention.periods if mention.is_date else periods(head) or mention.periods or period,
+                heads=() if are_names[column] else heads,
+                column=column,
+                scale=mention.scale if unscaled else scale,
+                caption="" if unscaled else _short(written),
             )
 
 
