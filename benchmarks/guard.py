@@ -42,7 +42,6 @@ _GOALS = {
     "figures of articles": (34, 7),
     "sentences copied from articles": (0, 2),
 }
-# Each rule, the place of its function, and the function's result when the rule is off.
 RULES: Mapping[str, tuple[str, object, str, object]] = {
     "rivals": ("no other figure of the passage fits the sentence better", Claim, "_has_rival", False),
     "periods": ("a figure is of the sentence's year, quarter or month", Claim, "_has_period", True),
