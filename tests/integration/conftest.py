@@ -10,6 +10,7 @@ import pytest
 
 from benchmarks.faults.servers import chroma_server
 from docwell.adapters.documents import process
+from docwell.adapters.documents.child import READERS
 
 from .local_parts import Aws, aws_stand_in
 
@@ -26,16 +27,17 @@ class ForkServers:
     """The fork server of the real child, which tests share, and those of a test's other programs."""
 
     def __init__(self) -> None:
-        self._others: dict[Path, process.ForkServer] = {}
+        self._others: dict[tuple[Path, str], process.ForkServer] = {}
 
-    def __call__(self, program: Path) -> process.ForkServer:
+    def __call__(self, program: Path, module: str) -> process.ForkServer:
         if program == CHILD:
-            return fork_server(program)
-        return self._others.setdefault(program, process.ForkServer(program))
+            return fork_server(program, module)
+        return self._others.setdefault((program, module), process.ForkServer(program, module))
 
     def close(self) -> None:
-        for server in (fork_server(CHILD), *self._others.values()):
-            server.close()
+        for module in {module for module, _ in READERS.values()}:
+            fork_server(CHILD, module).close()
+        self.close_others()
 
     def close_others(self) -> None:
         for server in self._others.values():

@@ -66,7 +66,7 @@ class Bench:
     @property
     def server(self) -> psutil.Process | None:
         """The fork server's process, if it runs."""
-        found = process.fork_server(self._program)._server
+        found = process.fork_server(self._program, "pdf_pages")._server
         return psutil.Process(found.pid) if found else None
 
 
@@ -143,7 +143,7 @@ def test_a_server_that_does_not_answer_is_killed_and_reaped_with_its_forks(
     monkeypatch.setattr(process, "FORK_SERVER", program)
     monkeypatch.setattr(process, "START_S", 1.0)
     before = set(psutil.Process().children())
-    assert process.ForkServer(program).fork({}) is None
+    assert process.ForkServer(program, "pdf_pages").fork({}) is None
     assert set(psutil.Process().children()) <= before
 
 
@@ -151,7 +151,7 @@ def test_the_server_ends_with_its_worker(tmp_path: Path) -> None:
     program = """
         import sys, time
         from docwell.adapters.documents import process
-        server = process.fork_server(process.CHILD)
+        server = process.fork_server(process.CHILD, "pdf_pages")
         server.start()
         print(server._server.pid, flush=True)
         time.sleep(60)

@@ -214,7 +214,7 @@ def test_the_child_sees_nothing_of_this_environment(tmp_path: Path, monkeypatch:
 
 def test_an_iterator_closed_early_leaves_no_process(tmp_path: Path) -> None:
     path = text_pdf(tmp_path / "a.pdf", ["x"] * 20)
-    process.fork_server(CHILD).start()
+    process.fork_server(CHILD, "pdf_pages").start()
     before = children()
     pages = reader().pages(path, 1, 20)
     next(pages)

@@ -35,7 +35,7 @@ def begun(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The parts that have begun."""
     parts: list[str] = []
     server = SimpleNamespace(start=lambda: parts.append("fork server"))
-    monkeypatch.setattr(process, "fork_server", lambda _: server)
+    monkeypatch.setattr(process, "fork_server", lambda *_: server)
     monkeypatch.setattr(wiring, "embedder_loading", lambda _, folder: parts.append(f"model {folder}"))
     return parts
 

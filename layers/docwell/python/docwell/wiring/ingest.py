@@ -30,7 +30,7 @@ def begin() -> None:
     """
     from docwell.adapters.documents import process
 
-    process.fork_server(process.CHILD).start()
+    process.fork_server(process.CHILD, "pdf_pages").start()
     settings = ingest_settings()
     embedder_loading(settings, settings.model_dir)
 

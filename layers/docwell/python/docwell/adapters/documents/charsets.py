@@ -59,32 +59,16 @@ _SIGNS = frozenset(
     "\u00a0\u00aa\u00b5\u00ba\u00ab\u00bb\u00bf\u00a1\u00a3\u00a7\u00a9\u00ae\u00b0\u00b1\u00b2\u00b3\u00b7\u00bc\u00bd\u00be\u00d7"
 )
 _SIGNS |= frozenset("\u2013\u2014\u2018\u2019\u201a\u201c\u201d\u201e\u2022\u2026\u20ac\u2122")
-# Codecs that Python loads on first use: the sandbox then forbids loading.
-_CODECS = (
-    "utf-8-sig",
-    "utf-16",
-    "utf-16-le",
-    "utf-16-be",
-    "cp1250",
-    "cp1252",
-    "cp1254",
-    "cp437",
-    "iso8859_2",
-    "latin-1",
-    "ascii",
-)
 _WARM_UP = "Größe und Höhe müssen täglich geprüft werden.".encode("cp1252")
 
 
-def load_codecs(*, guesses: bool) -> None:
-    """Load the codecs that texts need; with `guesses` load all, for a text in an unknown encoding."""
-    for name in (*_CODECS, *sorted(set(aliases.values()))) if guesses else _CODECS:
+def load_codecs() -> None:
+    """Load all codecs of Python, and what charset-normalizer imports with its first guess."""
+    for name in sorted({"utf-8-sig", *aliases.values()}):
         # Not every machine has every codec: mbcs exists only on Windows.
         with contextlib.suppress(LookupError):
             codecs.lookup(name)
-    if guesses:
-        # charset-normalizer imports more modules with its first guess.
-        from_bytes(_WARM_UP).best()
+    from_bytes(_WARM_UP).best()
 
 
 def decoded(data: bytes) -> str | None:

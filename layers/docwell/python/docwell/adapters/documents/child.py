@@ -41,10 +41,17 @@ READERS = {
 }
 
 
+def load(module: str) -> Any:
+    """Import a module of readers, and all that they need once the sandbox is closed."""
+    readers = import_module(f"docwell.adapters.documents.{module}")
+    readers.load()
+    return readers
+
+
 def open_reader(name: str, path: str, close_doors: Callable[[], object]) -> Any:
-    """Open a document with a reader, which has the methods of `pdf_pages.Pdfium`. Imports only what it needs."""
+    """Open a document with a reader, which has the methods of `pdf_pages.Pdfium`."""
     module, reader = READERS[name]
-    return getattr(import_module(f"docwell.adapters.documents.{module}"), reader)(path, close_doors)
+    return getattr(load(module), reader)(path, close_doors)
 
 
 def answer(reader: Any, request: list[str], max_characters: int) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from typing import Any
 
 from docwell.adapters.documents import kinds
 from docwell.adapters.documents.parts import PageText
-from docwell.adapters.documents.process import PDFIUM, Child, ChildError, Children
+from docwell.adapters.documents.process import Child, ChildError
 from docwell.adapters.documents.quality import tidy
 from docwell.errors import Refused
 from docwell.media_types import MEDIA_TYPES, PDF, UNKNOWN
@@ -45,7 +45,7 @@ _DETAIL = {
     Reason.TOO_MUCH_MEMORY: "Reading the document takes too much memory.",
     Reason.READER_CRASHED: "Reading the document crashes the reader.",
 }
-FORMATS, ATTACHED = "formats", "attached"
+PDFIUM, FORMATS, ATTACHED = "pdfium", "formats", "attached"
 # A text unit, so that no recogniser tries to draw this page.
 _ATTACHED_UNIT = ((0, CitationUnit(UnitKind.PART, "attached files", "page=1")),)
 _OTHER_SIGNATURES = (kinds.ZIP, kinds.OLE, *kinds.IMAGES)
@@ -220,7 +220,7 @@ class _PdfReader:
         self._limits = limits
         # Time to open, for `pages` pages and for two pages before them, each with one retry.
         life_s = limits.parse_cpu_s * 2 * (pages + 3)
-        self._children = Children(lambda: limits.child(path, PDFIUM, life_s))
+        self._child = limits.child(path, PDFIUM, life_s)
         self._restarts_left = limits.max_reader_restarts
         # Open no page before this one: such a page may have ended an earlier child.
         self._first = 1
@@ -231,7 +231,7 @@ class _PdfReader:
 
     def close(self) -> None:
         """End the child."""
-        self._children.close()
+        self._child.close()
 
     def info(self, deadline: float) -> dict[str, Any]:
         """Start a child and return its answer to `info`; empty where it cannot open the file.
@@ -239,7 +239,7 @@ class _PdfReader:
         Raises `Refused` where no child has opened it before.
         """
         try:
-            answer = self._children.ask("info", self._limits.parse_cpu_s, deadline)
+            answer = self._child.ask("info", self._limits.parse_cpu_s, deadline)
         except ChildError as error:
             self._given_up = error.reason
         else:
@@ -254,11 +254,11 @@ class _PdfReader:
     def pages(self, first: int, last: int) -> Iterator[Page]:
         """Yield pages `first` to `last`, to the file's end. Raises `Refused` when the file cannot be opened."""
         for number in range(first, last + 1):
-            before = self._children.cpu_s
+            before = self._child.cpu_s
             answer = self._answer(number, self._limits.deadline())
             if self._count is not None and number > self._count:
                 return
-            yield replace(self._page(number, answer), cpu_s=self._children.cpu_s - before)
+            yield replace(self._page(number, answer), cpu_s=self._child.cpu_s - before)
 
     def _page(self, number: int, answer: PageText | Reason) -> Page:
         if isinstance(answer, Reason):
@@ -276,12 +276,12 @@ class _PdfReader:
         """
         drawing_s = self._limits.parse_cpu_s * DRAWING_SHARE
         while self._given_up is None:
-            is_alone = not self._children.is_running and self._first >= number
-            if not self._children.is_running and not self.info(deadline):
+            is_alone = not self._child.is_running and self._first >= number
+            if not self._child.is_running and not self.info(deadline):
                 break
             request = f"page {number} {self._first} {drawing_s}"
             try:
-                answer = self._children.ask(request, self._limits.parse_cpu_s, deadline)
+                answer = self._child.ask(request, self._limits.parse_cpu_s, deadline)
             except ChildError as error:
                 is_last, drawing_s = is_alone and drawing_s == 0, 0.0
                 self._first = number + 1 if is_last else number

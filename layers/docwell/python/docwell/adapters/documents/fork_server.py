@@ -1,9 +1,9 @@
-"""The program of the fork server: import PDFium once, then fork a process for each document.
+"""The program of the fork server: import the readers' libraries once, then fork a process for each document.
 
 `process.py` runs this file by its path, as it runs `child.py`: in a fresh interpreter with an almost empty
-environment. Arguments: a socket, the program of the child, and the import path as JSON. Each message on the socket
-is a child's settings, with two files: its standard input and output. The process ends with the socket. It starts
-no thread, opens no document and reads no answer of a child.
+environment. Arguments: a socket, the program of the child, the module of its readers, and the import path as JSON.
+Each message on the socket is a child's settings, with two files: its standard input and output. The process ends
+with the socket. It starts no thread, opens no document and reads no answer of a child.
 
 This process forks a short-lived process, which forks the child. The child is then an orphan, and the kernel makes
 `process.py` its parent. The child writes its process id before its first answer, so that `process.py` knows the id
@@ -31,13 +31,13 @@ PID_BYTES = 16
 def main() -> None:
     """Serve until the socket is closed."""
     control, program = socket.socket(fileno=int(sys.argv[1])), Path(sys.argv[2])
-    sys.path[:] = json.loads(sys.argv[3])
+    sys.path[:] = json.loads(sys.argv[4])
     # A child inherits an ignored SIGCHLD from its worker; then no process can be waited for.
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-    from docwell.adapters.documents import pdf_pages, sandbox
+    from docwell.adapters.documents import child, sandbox
 
     sandbox.leave_network()
-    pdf_pages.load_pdfium()
+    child.load(sys.argv[3])
     code = compile(program.read_bytes(), program, "exec")
     # Collecting these objects would copy their memory into each child.
     gc.freeze()

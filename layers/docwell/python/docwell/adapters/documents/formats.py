@@ -6,29 +6,21 @@ The files inside a document, such as the attachments of a message or of a PDF, a
 from __future__ import annotations
 
 import contextlib
-import importlib
 import io
 import mmap
-import re
+import time
 from collections.abc import Callable, Iterable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from docwell.adapters.documents import charsets
+from PIL import Image, TiffImagePlugin  # noqa: F401 - Pillow imports its other formats in `preinit`
+
+from docwell.adapters.documents import charsets, mail, pdf_pages, sheets, slides, web, word
 from docwell.adapters.documents.kinds import IMAGES, Kind, binary_kind, is_locked, media_type, text_kind
 from docwell.adapters.documents.parts import Attachment, Metadata, PageText, Parts
-from docwell.adapters.documents.pdf_pages import Pdfium, load_pdfium
 from docwell.adapters.documents.quality import is_unreadable
 from docwell.errors import Refused
 from docwell.models import CitationUnit, Reason, UnitKind
 
-if TYPE_CHECKING:
-    from PIL import Image
-
-# A field of every message's header, and the bytes of a text that are searched for it.
-_FROM, _HEADER_WITHIN = re.compile(rb"^from:", re.IGNORECASE | re.MULTILINE), 65_536
-# Modules that Python and Pillow import on first use: the sandbox then forbids imports.
-IMAGE_MODULES = tuple(f"PIL.{kind}ImagePlugin" for kind in ("Bmp", "Gif", "Jpeg", "Png", "Ppm", "Tiff"))
-_LATE_MODULES = ("_strptime", *IMAGE_MODULES)
 # A3 at 600 dots an inch has 70 million pixels. A decoded pixel takes 3 bytes.
 MAX_PIXELS = 80_000_000
 IMAGE_FORMATS = ("PNG", "JPEG", "TIFF")
@@ -37,20 +29,14 @@ DRAWING_S = 1.5
 # The deepest nesting to read: a message in a message in a message.
 MAX_DEPTH = 3
 _MESSAGES = frozenset({Kind.MAIL, Kind.OUTLOOK})
-# The module and the function that read each kind. Import a module only for its kind.
-_READERS = {
-    Kind.WORD: (".word", "read"),
-    Kind.SHEETS: (".sheets", "read"),
-    Kind.TABLE: (".sheets", "read_table"),
-    Kind.SLIDES: (".slides", "read"),
-    Kind.WEB: (".web", "read"),
-    Kind.MARKDOWN: (".web", "read_markdown"),
-    Kind.MAIL: (".mail", "read"),
-    Kind.OUTLOOK: (".mail", "read_outlook"),
-    Kind.TEXT: (".formats", "read_text"),
-    Kind.IMAGE: (".formats", "read_image"),
-    Kind.PDF: (".formats", "read_pdf"),
-}
+
+
+def load() -> None:
+    """Load what Python and the libraries import on first use: the sandbox then forbids imports."""
+    charsets.load_codecs()
+    pdf_pages.load()
+    Image.preinit()
+    time.strptime("2026", "%Y")
 
 
 class Formats:
@@ -66,7 +52,6 @@ class Formats:
     def __init__(self, path: str, close_doors: Callable[[], object]) -> None:
         with open(path, "rb") as file:
             data = file.read()
-        _load(data)
         close_doors()
         kind, content = kind_of(data)
         parts = Parts()
@@ -95,8 +80,7 @@ class AttachedFiles(Formats):
     """
 
     def __init__(self, path: str, close_doors: Callable[[], object]) -> None:
-        _load_all()
-        document, parts = Pdfium(path, close_doors), Parts()
+        document, parts = pdf_pages.Pdfium(path, close_doors), Parts()
         if not _add_attachments(_attached(document, "page=1&", parts), parts) and document.cover.is_portfolio(
             document.mapped
         ):
@@ -112,9 +96,6 @@ def is_picture(path: str) -> bool:
 
 def open_image(data: bytes) -> Image.Image:
     """Return the image, not yet decoded. Raises `Refused` when it is damaged or too large."""
-    # Importing these modules registers Pillow's formats.
-    from PIL import Image, JpegImagePlugin, PngImagePlugin, TiffImagePlugin  # noqa: F401 - for `open_image`
-
     try:
         image = Image.open(io.BytesIO(data), formats=IMAGE_FORMATS)
     except Image.DecompressionBombError:
@@ -122,39 +103,6 @@ def open_image(data: bytes) -> Image.Image:
     if image.width * image.height > MAX_PIXELS:
         raise Refused(Reason.TOO_MUCH_MEMORY, "the image has too many pixels")
     return image
-
-
-def _load(data: bytes) -> None:
-    """Import what reading the document needs, without parsing it."""
-    kind = binary_kind(data)
-    if kind is Kind.OUTLOOK or (kind is None and _FROM.search(data[:_HEADER_WITHIN]) is not None):
-        _load_all()
-        return
-    for needed in (kind,) if kind else (Kind.WEB, Kind.MARKDOWN, Kind.TABLE):
-        _reader_of(needed)
-    _import(_LATE_MODULES if kind else ())
-    charsets.load_codecs(guesses=not (kind or data.isascii()))
-
-
-def _load_all() -> None:
-    """Import what a file of any kind needs: attachments are found after the sandbox forbids imports."""
-    for kind in Kind:
-        _reader_of(kind)
-    _import(_LATE_MODULES)
-    load_pdfium()
-    charsets.load_codecs(guesses=True)
-
-
-def _import(modules: Iterable[str]) -> None:
-    for name in modules:
-        importlib.import_module(name)
-
-
-def _reader_of(kind: Kind) -> Callable[[Any, Parts], Metadata]:
-    """Return the function that adds a document of a kind, from the content of `kind_of`. Imports its library."""
-    module, function = _READERS[kind]
-    reader: Callable[[Any, Parts], Metadata] = getattr(importlib.import_module(module, __package__), function)
-    return reader
 
 
 def kind_of(data: bytes) -> tuple[Kind, bytes | str]:
@@ -172,7 +120,7 @@ def kind_of(data: bytes) -> tuple[Kind, bytes | str]:
 
 def add(kind: Kind, content: bytes | str, parts: Parts) -> Metadata:
     """Add a document of this kind and the files in it to the parts."""
-    metadata = _reader_of(kind)(content, parts)
+    metadata = _READERS[kind](content, parts)
     _add_attachments(metadata.attachments, parts)
     return metadata
 
@@ -233,7 +181,7 @@ def read_image(data: bytes, parts: Parts) -> Metadata:
     return Metadata()
 
 
-class _PdfInMemory(Pdfium):
+class _PdfInMemory(pdf_pages.Pdfium):
     """PDFium on bytes."""
 
     def __init__(self, data: bytes) -> None:
@@ -261,10 +209,25 @@ def read_pdf(data: bytes, parts: Parts) -> Metadata:
     return Metadata(attachments=_attached(document, "", parts))
 
 
-def _attached(document: Pdfium, before: str, parts: Parts) -> Iterator[Attachment]:
+def _attached(document: pdf_pages.Pdfium, before: str, parts: Parts) -> Iterator[Attachment]:
     """Yield the files attached to a PDF; at the largest depth only their number."""
     if parts.depth < MAX_DEPTH:
         for number, (name, data) in enumerate(document.cover.attached(), 1):
             yield Attachment(name, data if isinstance(data, bytes) else Reason(data), f"{before}part={number}")
     elif document.files:
         yield Attachment(f"{document.files} files", Reason.TOO_MANY_PAGES, f"{before}part=1")
+
+
+_READERS: dict[Kind, Callable[[Any, Parts], Metadata]] = {
+    Kind.WORD: word.read,
+    Kind.SHEETS: sheets.read,
+    Kind.TABLE: sheets.read_table,
+    Kind.SLIDES: slides.read,
+    Kind.WEB: web.read,
+    Kind.MARKDOWN: web.read_markdown,
+    Kind.MAIL: mail.read,
+    Kind.OUTLOOK: mail.read_outlook,
+    Kind.TEXT: read_text,
+    Kind.IMAGE: read_image,
+    Kind.PDF: read_pdf,
+}

@@ -15,7 +15,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from docwell.adapters.documents.document_reader import page_of
-from docwell.adapters.documents.process import Child, ChildError, Children
+from docwell.adapters.documents.process import Child, ChildError
 from docwell.config import SettingsError
 from docwell.errors import Unavailable
 from docwell.models import DocumentInfo, Page, Reason
@@ -85,16 +85,15 @@ class _Recogniser:
     def __init__(self, limits: RecognisingReader, path: Path, pages: int) -> None:
         self._limits = limits
         life_s = START_CPU_S + limits.page_cpu_s * pages
-        settings = path, RAPIDOCR, limits.memory_bytes, life_s, limits.max_page_characters
-        self._children = Children(lambda: Child(*settings))
+        self._child = Child(path, RAPIDOCR, limits.memory_bytes, life_s, limits.max_page_characters)
 
     def close(self) -> None:
         """End the child."""
-        self._children.close()
+        self._child.close()
 
     def read(self, page: Page) -> Page:
         """Return the page with its recognised text, and with the processor time of both readers."""
-        before = self._children.cpu_s
+        before = self._child.cpu_s
         recognised = self._read(page)
         if letters := len("".join(page.text.split())):
             share = len("".join(recognised.text.split())) / letters
@@ -102,15 +101,15 @@ class _Recogniser:
                 recognised = page
             elif share < 1:  # a slide, say: its picture is the ground of its text
                 recognised = replace(page, picture=False)
-        return replace(recognised, hidden=page.hidden, cpu_s=page.cpu_s + self._children.cpu_s - before)
+        return replace(recognised, hidden=page.hidden, cpu_s=page.cpu_s + self._child.cpu_s - before)
 
     def _read(self, page: Page) -> Page:
         limits = self._limits
         try:
-            if not self._children.is_running:
+            if not self._child.is_running:
                 self._start()
             deadline = time.monotonic() + limits.page_timeout_s
-            answer = self._children.ask(f"page {page.number} {page.number} 0", limits.page_cpu_s, deadline)
+            answer = self._child.ask(f"page {page.number} {page.number} 0", limits.page_cpu_s, deadline)
         except ChildError as error:
             return replace(page, text="", unreadable=error.reason)
         if answer["page"] is None:
@@ -124,7 +123,7 @@ class _Recogniser:
 
     def _start(self) -> None:
         try:
-            self._children.ask("info", START_CPU_S, time.monotonic() + START_S)
+            self._child.ask("info", START_CPU_S, time.monotonic() + START_S)
         except ChildError as error:
             if error.reason in _OF_THE_DOCUMENT:
                 raise

@@ -7,7 +7,6 @@ growing downward; a `Line` is in points, y growing upward, as in `pdf_layout`.
 from __future__ import annotations
 
 import contextlib
-import importlib
 import os
 import resource
 from collections.abc import Callable, Sequence
@@ -19,8 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
-from docwell.adapters.documents import pdfium
-from docwell.adapters.documents.formats import IMAGE_MODULES, Formats, is_picture, open_image
+from docwell.adapters.documents import formats, pdfium
 from docwell.adapters.documents.parts import PageText
 from docwell.adapters.documents.pdf_layout import OVERLAP, RAISED, WORD_GAP, Line, lay_out
 from docwell.adapters.documents.pdf_pages import Pdfium
@@ -33,6 +31,11 @@ THREADS = 2
 DOUBT = 0.8
 # A picture is blank when its lightest and darkest points differ by less (of 255).
 CONTRAST = 32
+
+
+def load() -> None:
+    """Load what the readers of pictures and PDFs need later."""
+    formats.load()
 
 
 def forbid_threads() -> None:
@@ -227,21 +230,19 @@ def _by_rows(boxes: Sequence[Box]) -> list[Box]:
 
 def open_pictures(path: str, close_doors: Callable[[], object]) -> Pictures | Scan:
     """Return the reader of an image or of a PDF's pages."""
-    return (Pictures if is_picture(path) else Scan)(path, close_doors)
+    return (Pictures if formats.is_picture(path) else Scan)(path, close_doors)
 
 
-class Pictures(Formats):
+class Pictures(formats.Formats):
     """RapidOCR on each picture of an image file."""
 
     def __init__(self, path: str, close_doors: Callable[[], object]) -> None:
         self._engine = Engine()
         forbid_threads()
-        for name in IMAGE_MODULES:
-            importlib.import_module(name)
         with open(path, "rb") as file:
             data = file.read()
         close_doors()
-        self._image, self._metadata = open_image(data), {}
+        self._image, self._metadata = formats.open_image(data), {}
 
     def count(self) -> int:
         """Return the number of pictures."""

@@ -5,25 +5,26 @@ from __future__ import annotations
 import codecs
 import contextlib
 import ctypes
-import importlib
 import mmap
 from collections.abc import Callable, Iterator
 from typing import Any
+
+import pypdfium2
 
 from docwell.adapters.documents import pdf_hidden, pdf_layout, pdf_notes, pdf_text, pdfium, quality
 from docwell.adapters.documents.parts import PageText
 from docwell.errors import Refused
 
-PDFIUM_CODEC = "utf-16-le"
+
+def load() -> None:
+    """Load what reading needs later: the codec of PDFium's texts."""
+    codecs.lookup("utf-16-le")
 
 
 class Pdfium:
     """PDFium on one document."""
 
     def __init__(self, path: str, close_doors: Callable[[], object]) -> None:
-        import pypdfium2
-
-        codecs.lookup(PDFIUM_CODEC)
         self._library = pdfium.Library(pypdfium2.raw)
         self.error = pypdfium2.PdfiumError
         self._advice = mmap.MADV_DONTNEED
@@ -139,9 +140,3 @@ class Pdfium:
     def _label(self, index: int) -> str | None:
         # PDFium dies of labels that refer to each other in a circle: the second try reads none, and draws nothing.
         return (self._document.get_page_label(index) or None) if self._drawing_s else None
-
-
-def load_pdfium() -> None:
-    """Import what `Pdfium` would import when it opens a file."""
-    importlib.import_module("pypdfium2")
-    codecs.lookup(PDFIUM_CODEC)

@@ -1,9 +1,9 @@
 """The parent's side of a child process that reads a document: start it, send requests, read answers, reap it.
 
 The parent trusts no answer of the child: an answer is a JSON object on one line of bounded length, else the child
-counts as crashed. The child runs `child.py`. PDFium's child is forked by the fork server, which takes 3 ms of
-processor time; a fresh interpreter with PDFium takes 100 ms. Both have the same limits and filter. Forking needs
-Linux, where this process can adopt the children of the server.
+counts as crashed. The child runs `child.py`. A fork server, which has imported the libraries, forks it in 3 ms of
+processor time; a fresh interpreter takes 100 ms for PDFium, and a second for all other formats. Both have the same
+limits and filter. Forking needs Linux, where this process can adopt the children of the server.
 """
 
 from __future__ import annotations
@@ -21,7 +21,6 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -29,6 +28,7 @@ from typing import IO, Any, cast
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
+from docwell.adapters.documents.child import READERS
 from docwell.adapters.documents.fork_server import PID_BYTES
 from docwell.adapters.documents.parts import PageText
 from docwell.errors import Unavailable
@@ -48,9 +48,10 @@ NEAR_LIMIT = 0.7
 CLOCK_EVERY_S = 0.25
 # The folder from which the child imports docwell.
 PACKAGE_ROOT = Path(__file__).parents[3]
-PDFIUM = "pdfium"
 # The longest wait for the fork server, which starts within 10 s on a machine with much other work.
 START_S = 30.0
+# The longest wait for the end of a child that has closed its output.
+END_S = 1.0
 _PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
 
 
@@ -63,37 +64,39 @@ class ChildError(Exception):
 
 
 class Child:
-    """One child process, which answers one line at a time.
+    """A child process for one document, which answers one line at a time.
 
-    `memory_bytes` come on top of the file's. `cpu_s` is the processor time of its whole life, which the kernel
-    enforces.
+    The first request starts it, and after a failure the next request starts another one. `memory_bytes` come on top of the file's. `cpu_s` is the processor time of the whole life of a process, which
+    the kernel enforces.
     """
 
     def __init__(self, path: Path, reader: str, memory_bytes: int, cpu_s: float, max_page_characters: int) -> None:
         self._memory_bytes = memory_bytes
         self._longest = max_page_characters * BYTES_PER_CHARACTER + LINE_OVERHEAD
-        settings = {
+        self._settings = {
             "reader": reader,
             "path": str(path.absolute()),
             "memory_bytes": memory_bytes,
             "cpu_s": math.ceil(cpu_s) + 1,
             "max_page_characters": max_page_characters,
         }
-        started = start(CHILD, settings)
-        self._pid, self._requests, self._answers = started.pid, started.requests, started.answers
-        self._first_peak, self._server = started.first_peak, started.server
-        self._exit_code: int | None = None
-        # MAKE_PROCESS_CPUCLOCK in linux/posix-timers_types.h: the time of all threads, in nanoseconds.
-        self._clock = ~self._pid << 3 | 2
-        self._cpu_s = 0.0
+        self._process: Started | None = None
+        self._ended_s = 0.0
+
+    @property
+    def is_running(self) -> bool:
+        """Whether there is a process."""
+        return self._process is not None
 
     @property
     def cpu_s(self) -> float:
-        """The processor time that the child has used, in seconds. macOS reports it only for a child that ended."""
-        if self._exit_code is None:
+        """The processor time of all processes, in seconds. macOS reports it only for those that ended."""
+        running_s = 0.0
+        if self._process is not None:
             with contextlib.suppress(OSError):
-                self._cpu_s = time.clock_gettime(self._clock)
-        return self._cpu_s
+                # MAKE_PROCESS_CPUCLOCK in linux/posix-timers_types.h: the time of all threads, in nanoseconds.
+                running_s = time.clock_gettime(~self._process.pid << 3 | 2)
+        return self._ended_s + running_s
 
     def ask(self, request: str, cpu_s: float, deadline: float) -> dict[str, Any]:
         """Return the child's answer: the fields of `info`, or a `PageText` as `page` and the number of `pages`.
@@ -102,28 +105,30 @@ class Child:
             ChildError: the child died, gave an invalid answer or used over `cpu_s` of processor time for it.
             Unavailable: the monotonic clock reached `deadline` before: the child was stopped or starved.
         """
+        if self._process is None:
+            self._process = start(CHILD, self._settings)
+        process = self._process
         try:
-            return self._answer(request, cpu_s, deadline)
+            return self._answer(process, request, cpu_s, deadline)
         except (ChildError, Unavailable):
-            if self._server is not None:
-                self._server.close()
+            self.close()
+            if process.server is not None:
+                process.server.close()
             raise
 
     def close(self) -> None:
-        """Kill and reap the child and its descendants. A second call does nothing."""
-        if self._exit_code is None:
+        """Kill and reap the process and its descendants. A second call does nothing."""
+        if self._process is not None:
             with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.killpg(self._pid, signal.SIGKILL)
-            self._reap()
-        self._requests.close()
-        self._answers.close()
+                os.killpg(self._process.pid, signal.SIGKILL)
+            self._reap(self._process)
 
-    def _answer(self, request: str, cpu_s: float, deadline: float) -> dict[str, Any]:
+    def _answer(self, process: Started, request: str, cpu_s: float, deadline: float) -> dict[str, Any]:
         # A dead child's last answer may still be in the pipe.
         with contextlib.suppress(BrokenPipeError):
-            self._requests.write(f"{request}\n".encode())
+            process.requests.write(f"{request}\n".encode())
         try:
-            answer = json.loads(self._line(self.cpu_s + cpu_s, deadline))
+            answer = json.loads(self._line(process, self.cpu_s + cpu_s, deadline))
         except (ValueError, RecursionError):
             raise ChildError(Reason.READER_CRASHED) from None
         match answer:
@@ -134,8 +139,8 @@ class Child:
             raise ChildError(Reason.READER_CRASHED)
         return checked
 
-    def _line(self, cpu_s: float, deadline: float) -> bytearray:
-        descriptor = self._answers.fileno()
+    def _line(self, process: Started, cpu_s: float, deadline: float) -> bytearray:
+        descriptor = process.answers.fileno()
         poll = select.poll()
         poll.register(descriptor, select.POLLIN)
         line = bytearray()
@@ -144,7 +149,7 @@ class Child:
             if poll.poll(max(0.0, min(left, CLOCK_EVERY_S)) * 1000):
                 piece = os.read(descriptor, 1 << 16)
                 if not piece:
-                    raise ChildError(self._cause_of_death())
+                    raise ChildError(self._cause_of_death(process))
                 line += piece
                 if line.endswith(b"\n"):
                     return line
@@ -155,34 +160,28 @@ class Child:
             if left <= 0:
                 raise Unavailable("reader", "the reader gets too little processor time")
 
-    def _reap(self) -> int:
-        """Wait for the end. Return the peak memory in bytes, or 0 where it may be the parent's peak."""
+    def _reap(self, process: Started) -> tuple[int, int]:
+        """Wait for the end. Return the exit code and the peak memory in bytes."""
+        self._process = None
+        process.requests.close()
+        process.answers.close()
         try:
-            _, status, usage = os.wait4(self._pid, 0)
+            _, status, usage = os.wait4(process.pid, 0)
         except ChildProcessError:  # this process ignores SIGCHLD, so the kernel has reaped the child
-            self._exit_code = -signal.SIGKILL
-            return 0
-        self._exit_code = os.waitstatus_to_exitcode(status)
-        self._cpu_s = usage.ru_utime + usage.ru_stime
-        peak = peak_bytes(usage)
-        return peak if peak > self._first_peak else 0
+            return -signal.SIGKILL, 0
+        self._ended_s += usage.ru_utime + usage.ru_stime
+        return os.waitstatus_to_exitcode(status), peak_bytes(usage)
 
-    def _has_ended(self, within_s: float) -> bool:
-        deadline = time.monotonic() + within_s
+    def _cause_of_death(self, process: Started) -> Reason:
+        """Return a best guess why the output ended; a child that closed it and still runs counts as crashed."""
+        deadline = time.monotonic() + END_S
         with contextlib.suppress(ChildProcessError):
             # WNOWAIT leaves the status to wait4, the only call that returns the peak memory.
-            while os.waitid(os.P_PID, self._pid, os.WEXITED | os.WNOWAIT | os.WNOHANG) is None:
+            while os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT | os.WNOHANG) is None:
                 if time.monotonic() > deadline:
-                    return False
+                    return Reason.READER_CRASHED
                 time.sleep(0.002)
-        return True
-
-    def _cause_of_death(self) -> Reason:
-        """Return a best guess why the output ended; a child that closed it and still runs counts as crashed."""
-        if not self._has_ended(within_s=1.0):
-            return Reason.READER_CRASHED
-        peak = self._reap()
-        code = self._exit_code
+        code, peak = self._reap(process)
         if code == -signal.SIGXCPU:
             return Reason.TOO_SLOW
         # SIGABRT is a failed allocation in PDFium. SIGKILL is the kernel's out-of-memory killer: this process
@@ -190,42 +189,6 @@ class Child:
         if code in {-signal.SIGABRT, -signal.SIGKILL} or (code and peak > NEAR_LIMIT * self._memory_bytes):
             return Reason.TOO_MUCH_MEMORY
         return Reason.READER_CRASHED
-
-
-class Children:
-    """The children of one reader for one document, one at a time: `start` makes the next one."""
-
-    def __init__(self, start: Callable[[], Child]) -> None:
-        self._start = start
-        self._child: Child | None = None
-        self._ended_s = 0.0
-
-    @property
-    def is_running(self) -> bool:
-        """Whether there is a child."""
-        return self._child is not None
-
-    @property
-    def cpu_s(self) -> float:
-        """The processor time of all children, in seconds."""
-        return self._ended_s + (self._child.cpu_s if self._child is not None else 0.0)
-
-    def ask(self, request: str, cpu_s: float, deadline: float) -> dict[str, Any]:
-        """Return the child's answer (`Child.ask`). After a `ChildError` the next request starts another child."""
-        if self._child is None:
-            self._child = self._start()
-        try:
-            return self._child.ask(request, cpu_s, deadline)
-        except ChildError:
-            self.close()
-            raise
-
-    def close(self) -> None:
-        """End the child."""
-        if self._child is not None:
-            self._child.close()
-            self._ended_s += self._child.cpu_s
-            self._child = None
 
 
 def _checked(answer: object, request: str) -> dict[str, Any] | None:
@@ -250,29 +213,24 @@ def _checked(answer: object, request: str) -> dict[str, Any] | None:
 
 @dataclass(frozen=True, slots=True)
 class Started:
-    """A running child, its requests and answers, and the server that forked it.
-
-    `first_peak` is the memory in bytes that the kernel counts as its peak from the start.
-    """
+    """A running child, its requests and answers, and the server that forked it."""
 
     pid: int
     requests: IO[bytes]
     answers: IO[bytes]
     server: ForkServer | None = None
-    first_peak: int = 0
 
 
 def start(program: Path, settings: dict[str, Any]) -> Started:
     """Start the program in its own process group, with the settings as its argument."""
     settings = {**settings, "sys_path": _import_path()}
-    forked = fork_server(program).fork(settings) if settings["reader"] == PDFIUM else None
-    return forked or _fresh(program, settings)
+    return fork_server(program, READERS[settings["reader"]][0]).fork(settings) or _fresh(program, settings)
 
 
 @cache
-def fork_server(program: Path) -> ForkServer:
-    """Return the fork server of a program, which starts with its first fork."""
-    return ForkServer(program)
+def fork_server(program: Path, module: str) -> ForkServer:
+    """Return the fork server of a program and a module of readers, which starts with its first fork."""
+    return ForkServer(program, module)
 
 
 def peak_bytes(usage: resource.struct_rusage) -> int:
@@ -281,13 +239,13 @@ def peak_bytes(usage: resource.struct_rusage) -> int:
 
 
 class ForkServer:
-    """A process that has imported PDFium and forks a child for each document. Safe for threads.
+    """A process that has imported a module of readers and forks a child for each document. Safe for threads.
 
     It is replaced after any child that failed, so that no two attempts of an attack meet the same memory layout.
     """
 
-    def __init__(self, program: Path) -> None:
-        self._program = program
+    def __init__(self, program: Path, module: str) -> None:
+        self._program, self._module = program, module
         self._lock = threading.Lock()
         self._server: subprocess.Popen[bytes] | None = None
         self._control: socket.socket | None = None
@@ -334,7 +292,12 @@ class ForkServer:
                 control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
                 control.settimeout(START_S)  # a message waits for room
                 with theirs:
-                    arguments = [str(theirs.fileno()), str(self._program), json.dumps(_import_path())]
+                    arguments = [
+                        str(theirs.fileno()),
+                        str(self._program),
+                        self._module,
+                        json.dumps(_import_path()),
+                    ]
                     self._server = _popen([str(FORK_SERVER), *arguments], subprocess.DEVNULL, (theirs.fileno(),))
                 self._control = control
         return self._control
@@ -364,14 +327,10 @@ def _pid_of(answers: IO[bytes]) -> int | None:
 
 
 def _fresh(program: Path, settings: dict[str, Any]) -> Started:
-    # A program's peak memory starts at the peak of the process that started it (setmax_mm_hiwater_rss).
-    first_peak = peak_bytes(resource.getrusage(resource.RUSAGE_SELF))
     process = _popen([str(program), json.dumps(settings)], subprocess.PIPE, ())
     # `Child` reaps the process itself, because it needs the processor time and the memory: tell Popen it ended.
     process.returncode = 0
-    return Started(
-        process.pid, cast("IO[bytes]", process.stdin), cast("IO[bytes]", process.stdout), None, first_peak
-    )
+    return Started(process.pid, cast("IO[bytes]", process.stdin), cast("IO[bytes]", process.stdout))
 
 
 def _popen(arguments: list[str], streams: int, files: tuple[int, ...]) -> subprocess.Popen[bytes]:

@@ -18,8 +18,8 @@ import resource
 import struct
 import sys
 
-# Python and PDFium map 34 MiB before they read the document. Its allowance (`memory_bytes`) comes on top.
-BASE_BYTES = 128 * 1024 * 1024
+# Python and all libraries map 215 MiB before they read the document. Its allowance (`memory_bytes`) comes on top.
+BASE_BYTES = 256 * 1024 * 1024
 # Enough for the standard streams, the document and the imports.
 OPEN_FILES = 64
 
