@@ -66,8 +66,8 @@ class ChildError(Exception):
 class Child:
     """A child process for one document, which answers one line at a time.
 
-    The first request starts it, and after a failure the next request starts another one. `memory_bytes` come on top of the file's. `cpu_s` is the processor time of the whole life of a process, which
-    the kernel enforces.
+    The first request starts it, and after a failure the next request starts another one. `memory_bytes` come on top
+    of the file's. `cpu_s` is the processor time of the whole life of a process, which the kernel enforces.
     """
 
     def __init__(self, path: Path, reader: str, memory_bytes: int, cpu_s: float, max_page_characters: int) -> None:
