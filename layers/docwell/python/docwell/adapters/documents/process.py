@@ -66,7 +66,7 @@ class ChildError(Exception):
 class Child:
     """A child process for one document, which answers one line at a time.
 
-    The first request starts it, and after a failure the next request starts another one. `memory_bytes` come on top
+    The first request starts it, and the next one after a failure starts another. `memory_bytes` come on top
     of the file's. `cpu_s` is the processor time of the whole life of a process, which the kernel enforces.
     """
 
