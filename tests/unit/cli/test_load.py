@@ -6,7 +6,6 @@ import json
 import os
 from collections.abc import Callable
 from contextlib import suppress
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -36,7 +35,6 @@ KEYS = [f"2026/{folder}/{number:02}.pdf" for folder in ("a", "b", "c") for numbe
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DOCWELL_QUEUE", "ingest")
     monkeypatch.setattr(load, "COUNT_EVERY_S", 0.001)
-    monkeypatch.setattr(load, "QueueGate", partial(load.QueueGate, pace=1e6))
     monkeypatch.setattr(load, "_RETRY_AFTER_S", (0.0,))
     monkeypatch.setattr(load, "_WORKERS", 4)
 
@@ -58,7 +56,7 @@ def run_load(run: Run) -> Run:
     def docwell_load(prefix: str = "2026/", *options: object, confirm: bool = True) -> Any:
         source = prefix if "://" in prefix else f"s3://{SOURCE}/{prefix}"
         yes = ["--yes"] if confirm else []
-        return run("load", source, *yes, *options, "--bucket", BUCKET)
+        return run("load", source, *yes, *options, "--queue-limit", 5, "--bucket", BUCKET)
 
     return docwell_load
 
@@ -232,6 +230,14 @@ def test_a_large_object_is_copied_in_parts_and_a_failed_copy_leaves_none(
     with pytest.raises(Unavailable):
         S3Copier(refusing("UploadPartCopy", 500, "InternalError"), SOURCE, BUCKET).copy(stored, "again.pdf")
     assert "Uploads" not in archive.list_multipart_uploads(Bucket=BUCKET)
+
+
+def test_the_gate_sends_only_as_many_documents_as_the_queue_has_room_for() -> None:
+    counts = [0, 2, 9]
+    gate = load.QueueGate(counts.pop, 5)
+    for expected in ([0], [0], [0], []):
+        gate.enter()
+        assert counts == expected
 
 
 # --- interruptions ---

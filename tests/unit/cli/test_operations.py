@@ -1,4 +1,4 @@
-"""`docwell redrive | reconcile | reindex | restore`, on moto's queues and buckets and a fake function."""
+"""`docwell redrive | reconcile | reindex | restore`, on moto's bucket, a fake API and a fake function."""
 
 from __future__ import annotations
 
@@ -9,11 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-import boto3
 import pytest
 
 from docwell.cli import operations
-from docwell.cli.operations import DeadLetters
 from tests.unit.cli.conftest import Run
 from tests.unit.cli.fake_api import BUCKET, FakeApi, serving
 
@@ -31,77 +29,38 @@ from docwell.cli.settings import Settings
 from infra.container.sam import ROOT
 from tests.unit.infra.templates import content
 
-NOTIFICATION = json.dumps(
-    {"Records": [{"eventName": "ObjectCreated:Put", "s3": {"object": {"key": "handbooks/a+%C3%A9.pdf"}}}]}
-)
-HINT = json.dumps({"docwell": {"key": "b.pdf", "rebuild": True, "sweep": False}})
 RECONCILE = {"action": "reconcile", "dry_run": False, "force": False}
 
 
-class Queues:
-    def __init__(self) -> None:
-        self.sqs = boto3.client("sqs")
-        self.parked = self.sqs.create_queue(QueueName="parked")["QueueUrl"]
-        self.dead = self._before("parked", "work-dlq")
-        self.work = self._before("work-dlq", "work")
-        for body in (NOTIFICATION, HINT):
-            self.sqs.send_message(QueueUrl=self.parked, MessageBody=body)
+class FakeOperations(FakeApi):
+    """The routes of operators, over dead letters that are redriven 100 at a time."""
 
-    def _before(self, following: str, name: str) -> str:
-        policy = {"deadLetterTargetArn": f"arn:aws:sqs:us-east-1:123456789012:{following}", "maxReceiveCount": 5}
-        attributes: Any = {"RedrivePolicy": json.dumps(policy)}
-        return self.sqs.create_queue(QueueName=name, Attributes=attributes)["QueueUrl"]
+    waiting = 130
 
-    def bodies(self, url: str) -> list[str]:
-        """Return the bodies of the visible messages, which stay visible."""
-        messages = self.sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10, VisibilityTimeout=0)
-        return sorted(message["Body"] for message in messages.get("Messages", []))
+    def respond(self, method: str, path: str) -> tuple[int, dict[str, Any]]:
+        if method == "GET":
+            failed = [{"document": "b.pdf", "status": "FAILED", "reason": "internal_error"}]
+            return 200, {"dead_letters": {"waiting": self.waiting, "failed": failed, "more": False}}
+        assert path == "/v1/operations/redrive"
+        moved = min(self.waiting, 100)
+        self.waiting -= moved
+        return 200, {"redriven": moved, "waiting": self.waiting}
 
 
-@pytest.fixture
-def queues(aws: None, monkeypatch: pytest.MonkeyPatch) -> Queues:
-    monkeypatch.setenv("DOCWELL_QUEUE", "work")
-    return Queues()
+def test_a_redrive_sends_all_dead_letters_once_and_a_dry_run_none(run: Run) -> None:
+    api = FakeOperations()
+    with serving(api):
+        for options, redriven, waiting in ((["--dry-run"], 0, 130), ([], 130, 0), ([], 0, 0)):
+            report = json.loads(run("redrive", "--json", *options, api=api).stdout)
+            assert (report["redriven"], report["waiting"]) == (redriven, waiting)
+        shown = run("redrive", api=api).stdout
+    assert all(text in shown for text in ("b.pdf", "internal_error", "0 messages redriven"))
 
 
-def test_parked_messages_are_shown_with_the_documents_reason_and_stay_in_a_dry_run(
-    run: Run, api: FakeApi, queues: Queues
-) -> None:
-    api.documents["b.pdf"] = [{"document": "b.pdf", "status": "FAILED", "reason": "internal_error"}]
-    result = run("redrive", "--dry-run", "--json", api=api)
-    assert result.exit_code == 0, result.stderr
-    shown = {row["document"]: row for row in json.loads(result.stdout)["messages"]}
-    assert set(shown) == {"handbooks/a é.pdf", "b.pdf"}
-    assert (shown["b.pdf"]["kind"], shown["b.pdf"]["reason"]) == ("rebuild", "internal_error")
-    assert (queues.bodies(queues.work), queues.bodies(queues.parked)) == ([], sorted([NOTIFICATION, HINT]))
-
-
-def test_redriven_messages_go_back_to_the_queue_and_a_second_time_changes_nothing(
-    run: Run, api: FakeApi, queues: Queues
-) -> None:
-    for moved in (2, 0):
-        result = run("redrive", "--json", api=api)
-        assert json.loads(result.stdout)["redriven"] == moved
-        assert (queues.bodies(queues.work), queues.bodies(queues.parked)) == (sorted([NOTIFICATION, HINT]), [])
-
-
-def test_with_a_key_only_its_messages_are_redriven_and_dead_letters_stay_with_ingest(
-    run: Run, api: FakeApi, queues: Queues
-) -> None:
-    queues.sqs.send_message(QueueUrl=queues.dead, MessageBody="not given up")
-    result = run("redrive", "--key", "b.pdf", api=api)
-    assert "redriven" in result.stdout
-    assert (queues.bodies(queues.work), queues.bodies(queues.parked)) == ([HINT], [NOTIFICATION])
-    assert queues.bodies(queues.dead) == ["not given up"]
-
-
-def test_a_message_that_cannot_be_sent_stays_parked(
-    run: Run, api: FakeApi, queues: Queues, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    queues.sqs.delete_queue(QueueUrl=queues.work)
-    monkeypatch.setattr(DeadLetters, "_dead_letters_of", {queues.work: queues.parked, queues.parked: None}.get)
-    assert run("redrive", api=api).exit_code == 1
-    assert queues.bodies(queues.parked) == sorted([NOTIFICATION, HINT])
+def test_a_redrive_says_why_the_dead_letters_are_unknown(run: Run, api: FakeApi) -> None:
+    api.others["/v1/operations"] = {"dead_letters": None, "unknown": {"dead_letters": "sqs is down"}}
+    result = run("redrive", api=api)
+    assert (result.exit_code, "sqs is down" in result.stderr) == (1, True)
 
 
 # --- the reconcile function ---

@@ -63,8 +63,6 @@ _LIST_PAGE = 1000  # the most that S3 lists at once
 _ARCHIVED = frozenset({"GLACIER", "DEEP_ARCHIVE"})
 # Errors of a listing for a wrong name or permission, which no retry repairs.
 _NO_LISTING = ("403", "AccessDenied", "404", "NoSuchBucket", "InvalidBucketName")
-# The most levels to descend: a folder that holds only one folder is no partition.
-_DEPTH = 8
 
 
 class S3Listing:
@@ -109,18 +107,6 @@ class S3Listing:
         ]
         ended = len(rows) < len(listed) or not answer["IsTruncated"]
         return rows, None if ended else listed[-1]["Key"]
-
-    def folders(self) -> list[str]:
-        """Return up to 1,000 folders, of the first level that has more than one."""
-        prefix, folders = self._prefix, list[str]()
-        for _ in range(_DEPTH):
-            with self._plain_errors():
-                answer = self._client.list_objects_v2(Bucket=self._bucket, Prefix=prefix, Delimiter="/")
-            folders = sorted(row["Prefix"] for row in answer.get("CommonPrefixes", []))
-            if len(folders) != 1:
-                break
-            prefix = folders[0]
-        return folders
 
     @contextmanager
     def _plain_errors(self) -> Iterator[None]:

@@ -85,33 +85,21 @@ class SqsDeadLetters:
     def redrive(self, limit: int) -> int:
         """Send up to `limit` messages to ingest again; return how many."""
         moved = 0
-        while moved < limit and (messages := self.receive(min(_BATCH, limit - moved), _REDRIVE_S)):
+        while moved < limit and (messages := self._receive(min(_BATCH, limit - moved))):
             for message in messages:
-                self.move(message)
+                with vendor_errors("sqs"):  # send before deleting: a duplicate is harmless, a lost message is not
+                    self._client.send_message(QueueUrl=self._ingest, MessageBody=message["Body"])
+                    self._client.delete_message(QueueUrl=self._parked, ReceiptHandle=message["ReceiptHandle"])
             moved += len(messages)
         return moved
 
-    def receive(self, limit: int, hidden_s: int) -> list[MessageTypeDef]:
-        """Return up to 10 parked messages with their attributes, and hide them for a while."""
+    def _receive(self, limit: int) -> list[MessageTypeDef]:
+        """Return up to `limit` parked messages, and hide them for a while."""
         with vendor_errors("sqs"):
             answer = self._client.receive_message(
                 QueueUrl=self._parked,
-                MaxNumberOfMessages=min(limit, _BATCH),
-                VisibilityTimeout=hidden_s,
+                MaxNumberOfMessages=limit,
+                VisibilityTimeout=_REDRIVE_S,
                 WaitTimeSeconds=_WAIT_S,
-                AttributeNames=["All"],
             )
         return answer.get("Messages", [])
-
-    def move(self, message: MessageTypeDef) -> None:
-        """Send a received message to ingest, then delete it: a duplicate is harmless, a lost message is not."""
-        with vendor_errors("sqs"):
-            self._client.send_message(QueueUrl=self._ingest, MessageBody=message["Body"])
-            self._client.delete_message(QueueUrl=self._parked, ReceiptHandle=message["ReceiptHandle"])
-
-    def show(self, message: MessageTypeDef) -> None:
-        """Make a received message visible again at once."""
-        with vendor_errors("sqs"):
-            self._client.change_message_visibility(
-                QueueUrl=self._parked, ReceiptHandle=message["ReceiptHandle"], VisibilityTimeout=0
-            )

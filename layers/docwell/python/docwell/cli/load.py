@@ -10,16 +10,15 @@ import json
 import re
 import time
 from bisect import bisect_right
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import partial
 from hashlib import sha256
-from itertools import pairwise
 from pathlib import Path, PurePosixPath
-from threading import Event, Lock
+from threading import Event
 from typing import TYPE_CHECKING, Annotated, NamedTuple, TypeVar
 
 import typer
@@ -41,10 +40,6 @@ _Result = TypeVar("_Result")
 
 # Seconds between two counts of the queue.
 COUNT_EVERY_S = 5.0
-# SQS counts may be a minute old, so the gate compares them with the documents that it let through before.
-_LATE_S = 60.0
-# The first pace in documents a second, and the factor by which it grows about each minute.
-_FIRST_PACE, _GROWTH = 0.5, 2.0
 # The pauses between retries: a store that is down for a few minutes must not end a load of days.
 _RETRY_AFTER_S = (1.0, 5.0, 15.0, 60.0, 120.0)
 # Short waits, so that Ctrl-C ends them on every system.
@@ -53,8 +48,6 @@ _WAIT_S = 1.0
 _DENIALS_IN_A_ROW = 20
 # A thread copies about 10 documents a second: together, as many as 570 ingest functions index at 20 pages each.
 _WORKERS = 32
-# More partitions than threads, so that one with slow documents does not delay the end.
-_PARTITIONS = 4 * _WORKERS
 
 app = group()
 
@@ -72,9 +65,9 @@ def load(
     ] = None,
     dry_run: DryRunFlag = False,
     yes: YesFlag = False,
-    longest_wait: Annotated[
-        float, typer.Option(min=1, metavar="SECONDS", help="How long other uploads may wait behind the load.")
-    ] = 30.0,
+    queue_limit: Annotated[
+        int, typer.Option(min=1, metavar="COUNT", help="Pause while this many messages are in the ingest queue.")
+    ] = 200,
     as_json: JsonFlag = False,
 ) -> None:
     """Load the documents below a prefix of another bucket.
@@ -87,7 +80,7 @@ def load(
     """
     settings: Settings = ctx.obj
     route = _route(source, settings.need("bucket"), collection)
-    work = _work(settings, route, longest_wait)
+    work = _work(settings, route, queue_limit)
     with plain_failures("cannot list the documents"), display.progress("listing", None) as step:
         survey = work.survey(step)
     if not (dry_run and as_json):
@@ -123,7 +116,7 @@ def _route(source: str, bucket: str, collection: str | None) -> Route:
     return Route(match[1], match[2], bucket, (collection or "").strip("/"))
 
 
-def _work(settings: Settings, route: Route, longest_wait_s: float) -> Load:
+def _work(settings: Settings, route: Route, queue_limit: int) -> Load:
     from docwell.adapters.s3 import S3Copier, S3Listing
     from docwell.adapters.sqs import SqsTaskQueue
 
@@ -133,8 +126,8 @@ def _work(settings: Settings, route: Route, longest_wait_s: float) -> Load:
     with plain_failures(f"cannot use queue {name}"):
         queue = SqsTaskQueue(sqs, queue_url(sqs, name))
     source, target = S3Listing(s3, route.source, route.prefix), S3Listing(s3, route.target, route.target_prefix)
-    gate = QueueGate(queue.waiting, longest_wait_s)
-    return Load(route, source, target, S3Copier(s3, route.source, route.target), gate, _WORKERS)
+    gate = QueueGate(queue.waiting, queue_limit)
+    return Load(route, source, target, S3Copier(s3, route.source, route.target), gate)
 
 
 def _run(work: Load, documents: int, omissions: Path) -> None:
@@ -142,8 +135,8 @@ def _run(work: Load, documents: int, omissions: Path) -> None:
     go_on = "the same command goes on: it skips what is loaded"
     try:
         with display.progress("loading", documents) as step, plain_failures("cannot load"):
-            work.run(omissions, _PARTITIONS, step)
-    except (KeyboardInterrupt, Paused):
+            work.run(omissions, step)
+    except KeyboardInterrupt:
         raise Failure(f"paused at {work.loaded:,} of {documents:,} documents: {go_on}") from None
     except DocwellError as error:
         raise Failure(f"stopped at {work.loaded:,} of {documents:,} documents: {error.detail}; {go_on}") from None
@@ -184,93 +177,22 @@ class Route:
         return f"{self.folder}/{key[len(above) + 1 if above else 0 :]}"
 
 
-class Partition(NamedTuple):
-    """A range of the source's keys: greater than `after`, up to `until`; an empty key means no bound."""
-
-    after: str
-    until: str
-
-
-def partitions(keys: Sequence[str], parts: int) -> list[Partition]:
-    """Return up to `parts` ranges between the keys, with about equally many keys in each.
-
-    >>> [part.after for part in partitions(["d", "b", "a", "c", "e"], 3)]
-    ['', 'b', 'd']
-    """
-    keys, count = sorted(keys), max(1, min(parts, len(keys)))
-    cuts = [keys[len(keys) * part // count] for part in range(1, count)]
-    return [Partition(after, until) for after, until in pairwise(["", *cuts, ""])]
-
-
-class Paused(Exception):  # noqa: N818 - no error: the user asked for it
-    """Raised to stop the load."""
-
-
-class _Count(NamedTuple):
-    """The messages in the queue, and the number of documents let through before."""
-
-    at: float
-    queued: int
-    sent: int
-
-
 @dataclass
 class QueueGate:
-    """Lets documents through as fast as ingest handles them.
-
-    `waiting` counts the messages of the ingest queue. The gate keeps about as many in the queue as ingest handles
-    in `wait_s` seconds: so long another upload waits behind the load. It learns the pace of ingest from the queue,
-    so it needs no number of workers: while few messages wait, it lets more through.
-    """
+    """Lets documents through while fewer than `limit` messages are in the ingest queue."""
 
     waiting: Callable[[], int]
-    wait_s: float
-    stop: Event = field(default_factory=Event)
-    clock: Callable[[], float] = time.monotonic
-    pause: Callable[[float], object] | None = None
-    pace: float = _FIRST_PACE
-    queued: int = 0
-    _credit: float = 0.0
-    _sent: int = 0
-    _counts: deque[_Count] = field(default_factory=deque)
-    _lock: Lock = field(default_factory=Lock)
+    limit: int
+    _room: int = 0
+    _next_count: float = 0.0
 
-    def enter(self, count: int) -> None:
-        """Wait until the next `count` documents may be sent. Raises `Paused`, and `Unavailable`: no queue."""
-        with self._lock:
-            while self._credit <= 0 and not self.stop.is_set():
-                if self._counts and (left_s := self._counts[-1].at + COUNT_EVERY_S - self.clock()) > 0:
-                    (self.pause or self.stop.wait)(left_s)
-                if not self.stop.is_set():
-                    self._count()
-            self._credit -= count
-            self._sent += count
-        if self.stop.is_set():
-            raise Paused
-
-    def _count(self) -> None:
-        self.queued, now = self.waiting(), self.clock()
-        last = self._counts[-1].at if self._counts else now - COUNT_EVERY_S
-        self._counts.append(_Count(now, self.queued, self._sent))
-        while len(self._counts) > 1 and self._counts[1].at <= now - 2 * _LATE_S:
-            self._counts.popleft()
-        self.pace = self._next_pace(now)
-        # Collect no credit while the process is paused.
-        self._credit = min(self._credit, 0.0) + self.pace * min(now - last, 2 * COUNT_EVERY_S)
-
-    def _next_pace(self, now: float) -> float:
-        """Return the pace, in documents a second, until the next count."""
-        first, last = self._counts[0], self._counts[-1]
-        late = next((count for count in reversed(self._counts) if count.at <= now - _LATE_S), None)
-        if late is None or late is first:
-            return self.pace
-        before = (late.sent - first.sent) / (late.at - first.at)
-        # Never below the first pace: an empty queue shows no pace, and the gate would never open again.
-        if self.queued <= before * self.wait_s / 4:
-            return max(before * _GROWTH, _FIRST_PACE)
-        sent = min((last.sent - late.sent) / (now - late.at), before)
-        done = max(0.0, sent + (late.queued - last.queued) / (now - late.at))
-        return max(0.0, done + (done * self.wait_s - self.queued) / (2 * _LATE_S))
+    def enter(self) -> None:
+        """Wait until the next document may be sent. Raises `Unavailable`: no queue."""
+        while self._room <= 0:
+            time.sleep(max(0.0, self._next_count - time.monotonic()))
+            self._room = self.limit - self.waiting()
+            self._next_count = time.monotonic() + COUNT_EVERY_S
+        self._room -= 1
 
 
 class LeftOut(StrEnum):
@@ -313,103 +235,99 @@ class Counts:
 
 @dataclass
 class Load:
-    """One load. The bucket's notifications send the copies to ingest. Set `gate.stop` to end the load."""
+    """One load. The bucket's notifications send the copies to ingest."""
 
     route: Route
     source: S3Listing
     target: S3Listing
     copier: S3Copier
     gate: QueueGate
-    workers: int
     loaded: int = 0
     omissions: list[Omission] = field(default_factory=list)
-    _page_ends: list[str] = field(default_factory=list)
     _denied: int = 0
-    _lock: Lock = field(default_factory=Lock)
+    _stop: Event = field(default_factory=Event)
 
     def survey(self, progress: Callable[[int], object]) -> Counts:
         """Count the objects, by listings only. Calls `progress` with each number of objects listed."""
         counts = Counts()
-
-        def count(partition: Partition) -> None:
-            for candidates, last in self._pages(partition):
-                with self._lock:
-                    for stored, reason, unchanged in candidates:
-                        if reason:
-                            counts.left_out[reason] += 1
-                        elif unchanged:
-                            counts.unchanged += 1
-                        else:
-                            counts.documents += 1
-                            counts.bytes += stored.size
-                    self._page_ends += [last] if last else []
-                    progress(len(candidates))
-
-        folders = patient(self.source.folders, self.gate.stop)
-        self._fan_out(count, partitions(folders, self.workers))
+        for candidates in self._pages():
+            for stored, reason, unchanged in candidates:
+                if reason:
+                    counts.left_out[reason] += 1
+                elif unchanged:
+                    counts.unchanged += 1
+                else:
+                    counts.documents += 1
+                    counts.bytes += stored.size
+            progress(len(candidates))
         return counts
 
-    def run(self, list_of_omissions: Path, parts: int, progress: Callable[[int], object]) -> None:
-        """Load, in `parts` partitions of the survey, and write the objects left out as JSON lines.
+    def run(self, list_of_omissions: Path, progress: Callable[[int], object]) -> None:
+        """Load, and write the objects left out as JSON lines.
 
-        Calls `progress` for each loaded document. Raises `Paused`, or the first error.
+        Calls `progress` for each loaded document. Raises the first error once all copies have stopped.
         """
         try:
-            self._fan_out(partial(self._load, progress), partitions(self._page_ends, parts))
+            with ThreadPoolExecutor(_WORKERS) as pool:
+                try:
+                    self._load(pool, progress)
+                finally:
+                    self._stop.set()
+                    pool.shutdown(cancel_futures=True)
         finally:
             lines = [json.dumps(omission._asdict()) + "\n" for omission in self.omissions]
             list_of_omissions.write_text("".join(lines), encoding="utf-8")
 
-    def _fan_out(self, work: Callable[[Partition], None], parts: Sequence[Partition]) -> None:
-        """Run the work of each partition, `workers` at once. Raises the first error once all have stopped."""
-        with ThreadPoolExecutor(self.workers) as pool:
-            try:
-                running: set[Future[None]] = {pool.submit(work, partition) for partition in parts}
-                while running:
-                    done, running = wait(running, _WAIT_S, FIRST_EXCEPTION)
-                    for future in done:
-                        future.result()
-            except BaseException:
-                self.gate.stop.set()
-                raise
+    def _load(self, pool: ThreadPoolExecutor, progress: Callable[[int], object]) -> None:
+        running: set[Future[Omission | None]] = set()
 
-    def _load(self, progress: Callable[[int], object], partition: Partition) -> None:
-        for candidates, _ in self._pages(partition):
+        def await_copies(most: int) -> None:
+            nonlocal running
+            while len(running) > most:
+                done, running = wait(running, _WAIT_S, FIRST_COMPLETED)
+                for copy in done:
+                    progress(self._note(copy.result()))
+
+        for candidates in self._pages():
             for stored, reason, unchanged in candidates:
-                omission = Omission(stored.key, reason) if reason else None
-                if not (reason or unchanged):
-                    patient(partial(self.gate.enter, 1), self.gate.stop)
-                    omission = self._copy(stored)
-                with self._lock:
-                    loaded = not (omission or unchanged)
-                    self.loaded += loaded
-                    progress(loaded)
-                    self.omissions += [omission] if omission else []
+                if reason:
+                    self.omissions.append(Omission(stored.key, reason))
+                elif not unchanged:
+                    patient(self.gate.enter, self._stop)
+                    running.add(pool.submit(self._copy, stored))
+                    await_copies(2 * _WORKERS)
+        await_copies(0)
+
+    def _note(self, omission: Omission | None) -> int:
+        """Return 1 for a copied document, else 0. Raises `Forbidden` when S3 denies all first copies."""
+        if omission is None:
+            self.loaded, self._denied = self.loaded + 1, 0
+            return 1
+        self.omissions.append(omission)
+        if omission.reason == LeftOut.FORBIDDEN:
+            self._denied += 1
+            if self._denied >= _DENIALS_IN_A_ROW and not self.loaded:
+                raise Forbidden(omission.detail)
+        return 0
 
     def _copy(self, stored: StoredObject) -> Omission | None:
-        """Copy a document; return why it was not copied. Raises `Forbidden` when S3 denies all first copies."""
+        """Copy a document; return why it was not copied."""
         try:
-            patient(partial(self.copier.copy, stored, self.route.key(stored.key)), self.gate.stop)
+            patient(partial(self.copier.copy, stored, self.route.key(stored.key)), self._stop)
         except NotFound as error:
             return Omission(stored.key, LeftOut.CHANGED, error.detail)
         except Refused as error:
             return Omission(stored.key, LeftOut(error.reason), error.detail)
         except Forbidden as error:
-            self._denied += 1
-            if self._denied >= _DENIALS_IN_A_ROW and not self.loaded:
-                raise
             return Omission(stored.key, LeftOut.FORBIDDEN, error.detail)
-        self._denied = 0
         return None
 
-    def _pages(self, partition: Partition) -> Iterator[tuple[list[Candidate], str | None]]:
-        """Yield the pages of the rest of a partition, each with its last key, None at the end."""
-        place: str | None = partition.after
+    def _pages(self) -> Iterator[list[Candidate]]:
+        """Yield the objects of the source by pages of its listing."""
+        place: str | None = ""
         while place is not None:
-            if self.gate.stop.is_set():
-                raise Paused
-            rows, last = patient(partial(self.source.page, place, partition.until), self.gate.stop)
-            yield self._candidates(rows, place), last
+            rows, last = patient(partial(self.source.page, place), self._stop)
+            yield self._candidates(rows, place)
             place = last
 
     def _candidates(self, rows: Sequence[StoredObject], after: str) -> list[Candidate]:
@@ -431,7 +349,7 @@ class Load:
         while place is not None and (left := keys[bisect_right(keys, place) :]):
             # Skip other keys: a listing that starts after a prefix of a key includes the key.
             place = max(place, left[0][:-1])
-            rows, place = patient(partial(self.target.page, place, keys[-1]), self.gate.stop)
+            rows, place = patient(partial(self.target.page, place, keys[-1]), self._stop)
             copies |= {row.key: row for row in rows if row.key in names}
         return copies
 
@@ -442,10 +360,8 @@ def patient(call: Callable[[], _Result], stop: Event) -> _Result:
         try:
             return call()
         except Unavailable as error:
-            if error.retry_after is None:
+            if error.retry_after is None or stop.wait(pause):
                 raise
-            if stop.wait(pause):
-                raise Paused from None
     return call()
 
 

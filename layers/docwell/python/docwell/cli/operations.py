@@ -1,36 +1,25 @@
-"""`docwell reconcile | reindex | restore | redrive`: an operator's repairs, with AWS credentials.
+"""`docwell reconcile | reindex | restore | redrive`: an operator's repairs.
 
-Each is safe to repeat, also after an interruption.
+Each is safe to repeat, also after an interruption. All but `redrive` need AWS credentials.
 """
 
 from __future__ import annotations
 
 import json
-from contextlib import suppress
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Annotated
-from urllib.parse import unquote_plus
+from typing import Annotated
 
 import typer
 
 from docwell.cli import display
 from docwell.cli.command import ConnectedCommand, DryRunFlag, JsonFlag, group
-from docwell.cli.remote import Api, Json, aws_client, plain_failures, queue_url, s3_client
+from docwell.cli.remote import Api, Json, aws_client, plain_failures, s3_client
 from docwell.cli.settings import ExitCode, Failure, Settings
-
-if TYPE_CHECKING:
-    from mypy_boto3_sqs import SQSClient
-    from mypy_boto3_sqs.type_defs import MessageTypeDef
-
 
 # The longest timeout of a Lambda function.
 _FUNCTION_TIMEOUT_S = 900
 _RESTORED_KEYS_SHOWN = 20
-# Long enough to receive the whole queue. The redrive makes messages that stay visible again at once.
-_VISIBILITY_S = 300
-# Messages that fail again return during the redrive; stop after this many more than the initial count.
-_SLACK = 10
+_OPERATIONS = "/v1/operations"
 
 app = group()
 
@@ -133,39 +122,30 @@ def restore(
 
 
 @app.command(cls=ConnectedCommand)
-def redrive(
-    ctx: typer.Context,
-    *,
-    key: Annotated[str | None, typer.Option(metavar="KEY", help="Only the messages of this document.")] = None,
-    dry_run: DryRunFlag = False,
-    as_json: JsonFlag = False,
-) -> None:
-    """List the messages that ingest gave up, and send them to ingest again."""
-    settings: Settings = ctx.obj
-    letters = DeadLetters(settings).redrive(key, dry_run=dry_run)
-    records: dict[str | None, Json] = {}
-    with suppress(Failure):  # the table needs no API
-        api = Api(settings, 30.0)
-        for document in {letter.key for letter in letters if letter.key is not None}:
-            records[document] = api.document(document) or {}
-    rows = [letter.as_json(records.get(letter.key, {})) for letter in letters]
+def redrive(ctx: typer.Context, *, dry_run: DryRunFlag = False, as_json: JsonFlag = False) -> None:
+    """Send the messages that ingest gave up to ingest again, and list the failed documents.
+
+    Needs the API key of a principal with --operate. Lists up to 50 documents that the key may read.
+    """
+    api = Api(ctx.obj, 30.0)
+    state = api.get(_OPERATIONS) or {}
+    letters = state.get("dead_letters")
+    if letters is None:
+        reason = state.get("unknown", {}).get("dead_letters", "the API does not tell them")
+        raise Failure(f"cannot read the dead letters: {reason}")
+    redriven, waiting = 0, letters["waiting"]
+    # Messages that fail again return meanwhile: stop after as many as waited at first.
+    while not dry_run and (answer := api.post(f"{_OPERATIONS}/redrive"))["redriven"]:
+        redriven += answer["redriven"]
+        waiting = answer["waiting"]
+        if redriven >= letters["waiting"]:
+            break
     if as_json:
-        display.show_json({"messages": rows, "redriven": sum(letter.redriven for letter in letters)})
-    elif rows:
-        cells = (
-            (
-                row["document"] or "(unknown)",
-                row["kind"],
-                display.local_time(row["parked_at"]),
-                display.status_of(row) if row["status"] else "-",
-                display.reason_of(row),
-                "redriven" if row["redriven"] else "waits",
-            )
-            for row in rows
-        )
-        display.show_table(("document", "message", "parked", "status", "reason", "now"), cells)
-    else:
-        display.echo("the parked queue is empty", err=True)
+        display.show_json({"documents": letters["failed"], "redriven": redriven, "waiting": waiting})
+        return
+    if letters["failed"]:
+        display.show_documents(letters["failed"])
+    display.say(f"{redriven:,} messages redriven, about {waiting:,} wait in the parked queue", "bold")
 
 
 class ReconcileFunction:
@@ -240,81 +220,3 @@ def _show_reconcile(answer: Json) -> None:
             display.say("not complete: run this again to continue", "yellow")
     if answer["sent"]:
         display.say(f"{answer['sent']:,} documents sent to ingest; `docwell status --watch` follows them")
-
-
-@dataclass(slots=True)
-class _DeadLetter:
-    """A message in the dead-letter queue or the parked queue."""
-
-    message: MessageTypeDef
-    key: str | None
-    kind: str
-    redriven: bool = False
-
-    def as_json(self, record: Json) -> Json:
-        """Return the message with the status from the API's `record` of its document."""
-        return {
-            "document": self.key,
-            "kind": self.kind,
-            "parked_at": int(self.message["Attributes"]["SentTimestamp"]) / 1000,
-            **{name: record.get(name) for name in ("status", "reason", "detail")},
-            "redriven": self.redriven,
-        }
-
-
-class DeadLetters:
-    """The parked queue, which follows the ingest queue's dead-letter queue. Raises `Failure` if there is none."""
-
-    def __init__(self, settings: Settings) -> None:
-        name = settings.need("queue")
-        self._sqs: SQSClient = aws_client(settings, "sqs")
-        with plain_failures(f"cannot use queue {name}"):
-            self._queue = queue_url(self._sqs, name)
-            self._parked = self._queue
-            while target := self._dead_letters_of(self._parked):  # the dead-letter queue, then the parked one
-                self._parked = target
-            if self._parked == self._queue:
-                raise Failure(f"queue {name} has no dead-letter queue: check DOCWELL_QUEUE")
-
-    def redrive(self, key: str | None, *, dry_run: bool) -> list[_DeadLetter]:
-        """Move the messages (with `key`, only that document's) to the ingest queue; return all of them."""
-        from docwell.adapters.sqs import SqsDeadLetters
-
-        parked = SqsDeadLetters(self._sqs, self._parked, self._queue)
-        letters: list[_DeadLetter] = []
-        with plain_failures("cannot redrive"):
-            try:
-                left = parked.waiting() + _SLACK
-                while left > 0 and (messages := parked.receive(left, _VISIBILITY_S)):
-                    left -= len(messages)
-                    batch = [_DeadLetter(message, *_subject(message["Body"])) for message in messages]
-                    letters += batch
-                    for letter in batch:
-                        if not dry_run and key in (None, letter.key):
-                            parked.move(letter.message)
-                            letter.redriven = True
-            finally:
-                for letter in letters:
-                    if not letter.redriven:
-                        parked.show(letter.message)
-        return letters
-
-    def _dead_letters_of(self, url: str) -> str | None:
-        answer = self._sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["RedrivePolicy"])
-        policy = json.loads(answer.get("Attributes", {}).get("RedrivePolicy", "{}"))
-        target = policy.get("deadLetterTargetArn")
-        return queue_url(self._sqs, target.rsplit(":", 1)[1]) if target else None
-
-
-def _subject(body: str) -> tuple[str | None, str]:
-    """Return the key of a message's document (None if it is unreadable) and the kind of the message."""
-    try:
-        event = json.loads(body)
-        if "docwell" in event:
-            hint = event["docwell"]
-            kinds = [name for name in ("rebuild", "sweep") if hint.get(name)]
-            return str(hint["key"]), f"range {hint['range']}" if "range" in hint else " ".join(kinds) or "hint"
-        record = event["Records"][0]
-        return unquote_plus(record["s3"]["object"]["key"]), str(record.get("eventName", "notification"))
-    except (ValueError, KeyError, TypeError, AttributeError, IndexError):
-        return None, "unknown"
