@@ -7,14 +7,11 @@ It calls no model, which would have to read all chunks.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import groupby
 from typing import NamedTuple, Protocol
 
-import numpy as np
-
-from docwell.answers import Mode
+from docwell.answers import Citation, Mode
 from docwell.errors import BadInput, Unavailable
 from docwell.models import Passage
 from docwell.ports import Catalogue, LiveDocument, Places
@@ -23,11 +20,10 @@ from docwell.query.checking.cleaning import clean_answer
 from docwell.query.checking.grounding import GroundedAnswer, cite, quotable, unit_of
 from docwell.query.checking.suspicion import suspicion
 from docwell.query.document_names import plain, wholly_named
-from docwell.query.retrieval.ranking import nearest
 from docwell.query.retrieval.scope import MOST_ROWS, Scope, by_collection
 from docwell.query.subject import Subject, Term, find_subject
 from docwell.query.values import KINDS, ValueKind, WantedValues, wanted_values, wanted_values_alone
-from docwell.text.lexicon import MAX_QUOTE_CHARACTERS, segments
+from docwell.text.lexicon import segments
 from docwell.text.naming import file_words
 from docwell.text.page_lists import listed
 from docwell.text.visible import strip_invisible
@@ -37,9 +33,8 @@ MOST_HITS = 2000
 # The most documents in one search. With too many chunks, divide the documents by this number.
 _AT_ONCE = 200
 _PART = 8
-# The most lines of an answer, and the most values of all lines together: each of their passages is cited, at about
-# 1 KB. Counts include all.
-MOST_LINES, MOST_VALUES = 50, 400
+# The most lines of an answer. Each line about values cites its passage, at about 1 KB. Counts include all.
+MOST_LINES, MOST_VALUE_LINES = 50, 200
 # The most places named in a line about a document that is no PDF.
 MOST_PLACES = 5
 NO_SUBJECT = 'the subject of the list is not clear: put it between quotation marks, as in "wind farm"'
@@ -134,35 +129,29 @@ class Lists:
             raise BadInput(NO_SUBJECT)
         live, complete = searched.scope.documents(self.catalogue, MOST_ROWS)
         matches = self._look(live, subject.patterns, more=not complete)
-        hits = self._current(searched.scope, _mentioning(subject, matches))
-        return _mentions(subject, matches, _ranked(hits, searched.vector))
+        return _mentions(subject, matches, self._current(searched.scope, _mentioning(subject, matches)))
 
     def _values(self, wanted: WantedValues, searched: Searched) -> Basis:
         """Return the list of each kind as one answer; of the documents that the question names, if it names any.
 
-        Values are as written, and each page has a value once. An answer without passages is a refusal: no document
-        has a value, or the question asks for names alone.
+        An answer without passages is a refusal: no document has a value, or the question asks for names alone.
         """
         live, complete = searched.scope.documents(self.catalogue, MOST_ROWS)
         named = wholly_named(searched.text, live)
         live = {key: document for key, document in live.items() if key in named} or live
         more = not complete and not named
-        texts, cited, is_partial = list[str](), dict[str, list[_Value]](), False
+        texts, cited, is_partial = list[str](), dict[Passage, Citation](), False
         for kind in wanted.kinds:
             matches = self._look(live, [kind.pattern], more=more)
             is_partial = is_partial or matches.unreached > 0
             hits = self._current(searched.scope, [hit for hit in matches.hits if kind.find(hit.chunk.text)])
-            texts.append(_value_lines(kind, matches, _values_of(kind, hits), cited))
+            texts.append(_value_list(kind, matches, hits, cited))
         if wanted.names:
             texts.append(NO_NAMES)
         if wanted.kinds and (unmet := wanted.unmet(map(file_words, named))):
             texts.append(f"These words do not limit the list: {', '.join(f'“{plain(word)}”' for word in unmet)}.")
-        citations = (
-            cite(marker, values[0].passage, *_quoted(values)) for marker, values in enumerate(cited.values(), 1)
-        )
-        answer = GroundedAnswer("\n\n".join(texts), tuple(citations))
-        passages = tuple(values[0].passage for values in cited.values())
-        return Basis(Mode.LIST, passages, answer=answer, partial=is_partial)
+        answer = GroundedAnswer("\n\n".join(texts), tuple(cited.values()))
+        return Basis(Mode.LIST, tuple(cited), answer=answer, partial=is_partial)
 
     def _look(self, live: Mapping[str, LiveDocument], patterns: Sequence[str], *, more: bool) -> Matches:
         """Search these documents in the order of their keys, until all are done or a limit is reached.
@@ -193,9 +182,10 @@ class Lists:
         return Matches(hits, done, len(live), more, unreached)
 
     def _current(self, scope: Scope, hits: Sequence[Passage]) -> list[Passage]:
-        """Return the hits that are still live, read consistently: documents may have been deleted or replaced."""
+        """Return the live hits, in order, after a consistent read: documents may have been deleted or replaced."""
         generations = scope.live(self.catalogue, list(dict.fromkeys(hit.document for hit in hits)))
-        return [hit for hit in hits if generations.get(hit.document) == hit.generation]
+        live = (hit for hit in hits if generations.get(hit.document) == hit.generation)
+        return sorted(live, key=lambda hit: (hit.document, hit.chunk.page, hit.chunk.start))
 
 
 def _mentioning(subject: Subject, matches: Matches) -> list[Passage]:
@@ -218,15 +208,12 @@ def _closest(term: Term, hits: Sequence[Passage]) -> list[Passage]:
 
 
 def _mentions(subject: Subject, matches: Matches, hits: Sequence[Passage]) -> Basis:
-    """Return the answer: a line for each document, in the order of the hits, or for each page of one."""
+    """Return the answer: a line for each document, or for each page of one."""
     groups: dict[str | int, list[Passage]] = {}
     for hit in hits:
         groups.setdefault(hit.chunk.page if matches.of_one else hit.document, []).append(hit)
-    shown = list(groups.items())
-    if matches.of_one:
-        shown.sort(key=lambda group: group[1][0].chunk.page)
     lines, cited, citations = [], [], []
-    for name, group in shown[:MOST_LINES]:
+    for name, group in list(groups.items())[:MOST_LINES]:
         best = next((hit for hit in group if not suspicion(hit.chunk.text)), group[0])
         cited.append(best)
         start, end = _sentence(subject, best.chunk.text)
@@ -237,9 +224,9 @@ def _mentions(subject: Subject, matches: Matches, hits: Sequence[Passage]) -> Ba
         # Do not quote a suspicious passage, nor a sentence that cleaning changes.
         quotation = "" if is_changed or suspicion(best.chunk.text) else f": “{sentence}”"
         lines.append(f"- {title}{quotation} [{len(cited)}]")
-    if shown[MOST_LINES:]:
-        lines.append(f"- and {len(shown) - MOST_LINES} more")
-    lines += ["", _mention_summary(subject, matches, len(shown))]
+    if len(groups) > MOST_LINES:
+        lines.append(f"- and {len(groups) - MOST_LINES} more")
+    lines += ["", _mention_summary(subject, matches, len(groups))]
     answer = GroundedAnswer("\n".join(lines).strip(), tuple(citations))
     return Basis(Mode.LIST, tuple(cited), answer=answer, partial=matches.unreached > 0)
 
@@ -249,8 +236,7 @@ def _where(subject: Subject, group: Sequence[Passage]) -> str:
     if not any(hit.chunk.citation_units for hit in group):
         pages = sorted({hit.chunk.page for hit in group})
         return f"{'pages' if pages[1:] else 'page'} {listed(pages)}"
-    ordered = sorted(group, key=lambda hit: (hit.chunk.page, hit.chunk.start))
-    units = (unit_of(hit.chunk, _sentence(subject, hit.chunk.text)[0]) for hit in ordered)
+    units = (unit_of(hit.chunk, _sentence(subject, hit.chunk.text)[0]) for hit in group)
     labels = list(dict.fromkeys(unit.label for unit in units))
     remainder = f" and {len(labels) - MOST_PLACES} more" if labels[MOST_PLACES:] else ""
     return "; ".join(labels[:MOST_PLACES]) + remainder
@@ -269,92 +255,45 @@ def _mention_summary(subject: Subject, matches: Matches, count: int) -> str:
     return f"{text}. {matches.bound}".strip()
 
 
-def _ranked(hits: Sequence[Passage], vector: Sequence[float]) -> list[Passage]:
-    """Return the chunks by the cosine of their nearest unit, best first; a chunk without units has 0."""
-    if not hits:
-        return []
-    near = np.maximum(nearest([hit.units for hit in hits], np.asarray(vector, dtype=np.float32)), 0.0).tolist()
-    scored = map(Passage.scored, hits, near)
-    return sorted(scored, key=lambda hit: (-hit.score, hit.document, hit.chunk.page, hit.chunk.start))
-
-
 def _sentence(subject: Subject, text: str) -> tuple[int, int]:
     """Return the place of the first sentence that mentions the subject, or of the one with most of its words."""
     return max(segments(text), key=lambda place: subject.closeness(text[slice(*place)]))
 
 
-class _Value(NamedTuple):
-    """A value as shown, its passage, its span there, and the page or unit of this place."""
+def _value_list(kind: ValueKind, matches: Matches, hits: Iterable[Passage], cited: dict[Passage, Citation]) -> str:
+    """Return a line for each passage and page with its values as written, and their count with its bound.
 
-    shown: str
-    passage: Passage
-    span: tuple[int, int]
-    place: str
-
-
-def _quoted(values: Sequence[_Value]) -> tuple[int, int]:
-    """Return the place of the sentence of a passage's first value, and of further ones that fit in a quote."""
-    first, last = values[0].span[0], max(value.span[1] for value in values)
-    sentences = [
-        (start, end) for start, end in segments(values[0].passage.chunk.text) if end > first and start < last
-    ]
-    start, end = sentences[0]
-    return start, max((stop for _, stop in sentences if stop - start <= MAX_QUOTE_CHARACTERS), default=end)
-
-
-def _values_of(kind: ValueKind, hits: Iterable[Passage]) -> list[_Value]:
-    """Return the values of the passages, in the order of the documents, each once on a page."""
-    values: dict[tuple[str, str, str], _Value] = {}
-    for passage in sorted(hits, key=lambda hit: (hit.document, hit.chunk.page, hit.chunk.start)):
+    A page has a value once. Add the citations of the passages to `cited`.
+    """
+    lines, written = dict[tuple[Passage, str], list[str]](), set[tuple[str, str, str]]()
+    for passage in hits:
         chunk = passage.chunk
         trusted = not suspicion(chunk.text)
         for start, end in kind.find(chunk.text):
-            written = " ".join(strip_invisible(chunk.text[start:end]).split())
-            shown, _ = clean_answer(written, [written] if trusted else [])
+            value = " ".join(strip_invisible(chunk.text[start:end]).split())
+            value, _ = clean_answer(value, [value] if trusted else [])
             place = plain(unit_of(chunk, start).label) if chunk.citation_units else f"page {chunk.page}"
-            key = (passage.document, place, shown.casefold())
-            values.setdefault(key, _Value(shown, passage, (start, end), place))
-    return [*values.values()]
-
-
-def _value_lines(
-    kind: ValueKind, matches: Matches, values: Sequence[_Value], cited: dict[str, list[_Value]]
-) -> str:
-    """Return a line for each document, or for each place of a single one, and the count with its bound.
-
-    Add the shown values to `cited`, by the id of their passage.
-    """
-    rows = [
-        (name, [*row])
-        for name, row in groupby(values, lambda value: value.place if matches.of_one else value.passage.document)
+            key = (passage.document, value.casefold(), place)
+            if key in written:
+                continue
+            written.add(key)
+            lines.setdefault((passage, place), []).append(value)
+            if len(lines) <= MOST_VALUE_LINES and passage not in cited:
+                sentence = next(span for span in segments(chunk.text) if span[1] > start)
+                cited[passage] = cite(len(cited) + 1, passage, *sentence)
+    texts = [
+        f"- {'' if matches.of_one else f'{plain(passage.document)}, '}{place}: {', '.join(values)}"
+        f" [{cited[passage].marker}]"
+        for (passage, place), values in list(lines.items())[:MOST_VALUE_LINES]
     ]
-    room = max(MOST_VALUES // max(min(len(rows), MOST_LINES), 1), 1)
-    lines = []
-    for name, row in rows[:MOST_LINES]:
-        places = [
-            f"{'' if place == name else f'{place}: '}{_shown(group, cited)}"
-            for place, group in groupby(row[:room], key=lambda value: value.place)
-        ]
-        remainder = f"; and {len(row) - room} more" if row[room:] else ""
-        lines.append(f"- {plain(name)}: {'; '.join(places)}{remainder}")
-    if rows[MOST_LINES:]:
-        lines.append(f"- and {len(rows) - MOST_LINES} more")
-    return "\n".join([*lines, "", _value_summary(kind, matches, values)]).strip()
+    if len(lines) > MOST_VALUE_LINES:
+        texts.append(f"- and {len(lines) - MOST_VALUE_LINES} more lines")
+    values_of_documents = {key[:2] for key in written}
+    return "\n".join([*texts, "", _value_summary(kind, matches, values_of_documents)]).strip()
 
 
-def _shown(values: Iterable[_Value], cited: dict[str, list[_Value]]) -> str:
-    """Return the values of one place, with a marker after the last value of each passage."""
-    texts = []
-    for id_, group in groupby(values, key=lambda value: value.passage.id):
-        row = [*group]
-        cited.setdefault(id_, []).extend(row)
-        texts.append(f"{', '.join(value.shown for value in row)} [{[*cited].index(id_) + 1}]")
-    return ", ".join(texts)
-
-
-def _value_summary(kind: ValueKind, matches: Matches, values: Sequence[_Value]) -> str:
+def _value_summary(kind: ValueKind, matches: Matches, written: Collection[tuple[str, str]]) -> str:
     """Return the count of values as written, each once for a document, and the bound."""
-    written = {(value.passage.document, value.shown.casefold()) for value in values}
     so_far = "" if matches.is_complete else " so far"
     if matches.of_one:
         count = f"{kind.plural.capitalize()} in this document: {len(written) or 'none'}{so_far}"

@@ -16,7 +16,7 @@ from heapq import nlargest
 from itertools import pairwise
 from typing import NamedTuple
 
-from docwell.text.lexicon import UNSPACED, fold, fold_each, ordered_words, script, stem
+from docwell.text.lexicon import UNSPACED, fold, fold_each, script
 from docwell.text.words import by_language
 
 LANGUAGES = ("en", "de", "fr", "es", "zh")
@@ -71,10 +71,9 @@ class Word(NamedTuple):
 
 
 class Language(NamedTuple):
-    """The kinds of the words of a language, the `endings` of its nouns, and its words for or, and, but, not."""
+    """The kinds of the words of a language, and its words for or, and, but, not."""
 
     name: str
-    endings: frozenset[str]
     joins: Mapping[str, frozenset[str]]
     kinds: Mapping[str, frozenset[Kind]]
     pattern: re.Pattern[str]
@@ -136,7 +135,6 @@ def _language(name: str) -> Language:
     ]
     return Language(
         name,
-        frozenset(by_language("question.ending").get(name, ())),
         {join: frozenset(map(fold, by_language(f"join.{join}")[name])) for join in ("or", "and", "but", "not")},
         {phrase: frozenset(roles) for phrase, roles in kinds.items()},
         re.compile("|".join(filter(None, patterns))),
@@ -153,65 +151,40 @@ _QUOTED_END = re.compile('\\s*["”“»」』]')
 _ANYTHING = "X"
 _LONGEST_DESCRIPTION = 2
 
-# Longer words with this share of equal letters from the first on are the same: "Mitarbeiter", "Mitarbeitern".
-_SAME_BEGINNING = 6
-_SAME_SHARE = 0.75
-# Ignore this many last letters of a word, which differ from form to form.
+# Forms of a word differ in an ending of these, after a stem of at least four letters: "Brief", "Briefen".
+_ENDINGS = ("ing", "ed", "en", "es", "e", "n", "s")
+_SHORTEST_STEM = 4
+# Words of other alphabets differ in up to this many last letters.
 _ENDING = 3
-# Words of at least this length have forms with the endings of the question's language: "Brief", "Briefen".
-_SHORTEST_INFLECTED = 4
-# People type names without accents, but texts have them: "Muller", "Müller".
-_ACCENTED = "\u00c0-\u024f"
-_HYPHEN = re.compile(r"(?<=[^\W\d_])[-\u00ad\u2010\u2011](?=[^\W\d_])")
-_LAST_LATIN = "\u024f"
+# A word of a subject: letters, digits, or signs of a script without blanks.
+_PART = re.compile(rf"(?:{UNSPACED.pattern})+|\d+|(?:(?!{UNSPACED.pattern})[^\W\d_])+")
+_HYPHENS = "-\u00ad\u2010\u2011"
+_HYPHEN = re.compile(rf"(?<=[^\W\d_])[{_HYPHENS}](?=[^\W\d_])")
+_LAST_LATIN = 0x24F
 # Hosted Chroma allows 8 predicates in a search, and the filter by documents needs some:
 # https://docs.trychroma.com/cloud/quotas-limits
 _MOST_PATTERNS = 6
-# The cache sizes: a text is checked several times in a row, and texts share most of their words.
-_TEXTS_KEPT, _WORDS_KEPT = 16, 8192
 
 
 @dataclass(frozen=True, slots=True)
 class Term:
-    """One subject: its `text`, and its `words` without question words. `endings` are the language's."""
+    """One subject: its `text`, and its `words` without question words."""
 
     text: str
     words: tuple[str, ...]
-    endings: frozenset[str] = frozenset()
 
     @property
     def patterns(self) -> list[str]:
-        """Regular expressions that match each text with the term, in any case, and some without it."""
-        parts = dict.fromkeys(part for word in self.words for part in ordered_words(_HYPHEN.sub("", word)))
-        return list(dict.fromkeys(map(_pattern, nlargest(_MOST_PATTERNS, parts, key=len))))
+        """Regular expressions for the longest words, which each text with the term matches in any case."""
+        return list(dict.fromkeys(map(_pattern, nlargest(_MOST_PATTERNS, self.words, key=len))))
 
     def is_verbatim_in(self, text: str) -> bool:
         """Return whether a text has all words of the term in order, question words included."""
-        return any(self._has(words, phrase) for words in _spellings(text) for phrase in _spellings(self.text))
+        return re.search(_pattern(self.text), text, re.IGNORECASE) is not None
 
     def count_in(self, text: str) -> int:
         """Return how many words of the term a text has, in any place."""
-        spellings = _spellings(text)
-        return sum(
-            any(self._has(words, part) for words in spellings for part in _spellings(word)) for word in self.words
-        )
-
-    def _has(self, words: Sequence[str], phrase: Sequence[str]) -> bool:
-        return bool(phrase) and any(
-            all(map(self._is_same, phrase, words[start : start + len(phrase)]))
-            for start in range(len(words) - len(phrase) + 1)
-            if words[start][0] == phrase[0][0]  # quick check: forms of a word begin alike
-        )
-
-    def _is_same(self, word: str, form: str) -> bool:
-        """Return whether two words look like forms of one word."""
-        if word == form or stem(word) == stem(form):
-            return True
-        short, long = sorted((word, form), key=len)
-        if len(short) >= _SHORTEST_INFLECTED and long.startswith(short) and long[len(short) :] in self.endings:
-            return True
-        equal = next((n for n, (a, b) in enumerate(zip(short, long, strict=False)) if a != b), len(short))
-        return equal >= _SAME_BEGINNING and equal >= _SAME_SHARE * len(long)
+        return sum(re.search(_pattern(word), text, re.IGNORECASE) is not None for word in self.words)
 
 
 @dataclass(frozen=True, slots=True)
@@ -354,8 +327,7 @@ def _subject(question: str, spans: Sequence[Span]) -> Subject | None:
     terms = [
         Term(
             question[group[0][0] : group[-1][1]],
-            tuple(word for span in group for word in question[slice(*span)].split() if ordered_words(word)),
-            language.endings,
+            tuple(word for span in group for word in question[slice(*span)].split() if _PART.search(word)),
         )
         for group in groups
     ]
@@ -373,35 +345,38 @@ def _texts(words: Iterable[Word]) -> frozenset[str]:
     return frozenset(part for word in words for part in (word.text, *word.text.split("'")))
 
 
-def _pattern(word: str) -> str:
-    """Return a pattern for the beginning of a word, not inside another word; in scripts without spaces, anywhere.
+@lru_cache(_QUESTIONS_KEPT)
+def _pattern(text: str) -> str:
+    """Return a pattern for the words of a text in order, in any form, with or without accents and hyphens.
 
-    Between any letters it allows a hyphen of any kind, or a blank.
+    It has no look-around, which the index does not know.
     """
-    if UNSPACED.search(word):
+    parts = _PART.findall(_HYPHEN.sub("", text))
+    outside = ["" if UNSPACED.search(part) else r"\D" if part.isdecimal() else r"[\W\d_]" for part in parts]
+    forms = r"[\W_]*".join(map(_forms, parts))
+    before, after = outside[0] and f"(?:^|{outside[0]})", outside[-1] and f"(?:{outside[-1]}|$)"
+    return f"{before}{forms}{after}"
+
+
+def _forms(word: str) -> str:
+    """Return a pattern for the forms of a word."""
+    if UNSPACED.search(word) or word.isdecimal():
         return re.escape(word)
-    beginning = word[: min(_SAME_BEGINNING, max(_ENDING, len(word) - _ENDING))]
-    if word.isdecimal():
-        return rf"(?:^|\D){beginning}"
+    if ord(max(word)) > _LAST_LATIN:
+        return rf"{word[: max(_SHORTEST_STEM, len(word) - _ENDING)]}[^\W\d_]{{0,{2 * _ENDING}}}"
+    stem = fold(word)
+    endings = (ending for ending in _ENDINGS if stem.endswith(ending))
+    ending = next((ending for ending in endings if len(stem) - len(ending) >= _SHORTEST_STEM), "")
     # "ss" can be one letter, as in "Stra\u00dfe".
-    letters = re.sub("ss+", "s", _fold(beginning))
-    classes = r"\W?".join(f"[{letter}{_ACCENTED}]{'+' if letter == 's' else ''}" for letter in letters)
-    return rf"(?:^|[\W\d_]){classes}"
+    letters = re.sub("ss+", "s", stem.removesuffix(ending))
+    classes = (f"[{letter}{_accented().get(letter, '')}]{'+' if letter == 's' else ''}" for letter in letters)
+    return f"{f'[{_HYPHENS}]?'.join(classes)}(?:{'|'.join(_ENDINGS)}){{0,2}}"
 
 
-@lru_cache(_WORDS_KEPT)
-def _fold(word: str) -> str:
-    """Return a word in Latin letters without its accents."""
-    return fold(word) if max(word) <= _LAST_LATIN else word
-
-
-def _words(text: str) -> list[str]:
-    words = ordered_words(text)
-    return words if text.isascii() else list(map(_fold, words))
-
-
-@lru_cache(_TEXTS_KEPT)
-def _spellings(text: str) -> tuple[list[str], ...]:
-    """Return the words of a text with hyphens as blanks, and without hyphens: "e-mail" is "e mail" and "email"."""
-    joined = _HYPHEN.sub("", text)
-    return (_words(text),) if joined == text else (_words(text), _words(joined))
+@cache
+def _accented() -> Mapping[str, str]:
+    """Return the Latin letters with accents, by their letter without one."""
+    accented: dict[str, str] = {}
+    for letter in map(chr, range(0xC0, _LAST_LATIN + 1)):
+        accented[fold(letter)[:1]] = accented.get(fold(letter)[:1], "") + letter
+    return accented
