@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from docwell.query.document_names import compares, wholly_named, written
+from docwell.query.document_names import compares, written
 
 CASES: Mapping[str, Mapping[str, Any]] = tomllib.loads(
     Path(__file__).with_name("document_names.toml").read_text("utf-8")
@@ -21,12 +21,6 @@ DOCUMENTS: Mapping[str, Sequence[str]] = CASES["documents"]
 def test_a_name_is_found_with_or_without_its_suffix(question: str, names: dict[str, str]) -> None:
     matches = written(question, DOCUMENTS["KEYS"])
     assert {match.key: question[match.start : match.end] for match in matches} == names
-
-
-@pytest.mark.parametrize(("question", "keys"), CASES["in_another_order"].items())
-def test_a_name_of_several_words_is_found_in_another_order(question: str, keys: list[str]) -> None:
-    documents = [*DOCUMENTS["KEYS"], "homes/boathouse-lease.md", "homes/new-boathouse-lease.md"]
-    assert wholly_named(question, documents) == set(keys)
 
 
 @pytest.mark.parametrize("question", CASES["comparing"]["nothing"])

@@ -243,9 +243,10 @@ def test_a_digest_fits_the_question_and_repeats_no_sentence() -> None:
     chosen = [passage for passage, _ in marked(100, "Harbour{0} has lamps{0}, towers{0} and cranes{0}.")]
     twice = [replace(one, chunk=replace(one.chunk, page=one.chunk.page + 100)) for one in chosen]
     chosen[57] = replace(chosen[57], score=0.4)
-    answer, _ = digest("How many towers57 are there?", [*chosen, *twice])
+    answer, sentences = digest("How many towers57 are there?", [*chosen, *twice])
+    texts = [sentence.text.partition(" [")[0] for sentence in sentences]
     assert "Harbour57 has" in answer.text
-    assert [one.page for one in answer.citations if one.page > 100] == []
+    assert len(texts) == len(set(texts))
 
 
 def test_a_passage_near_the_question_replaces_the_pieces_that_it_contains() -> None:

@@ -18,8 +18,6 @@ _FUNCTION_WORDS = frozenset(beginnings(" ".join(FUNCTION_WORDS)))
 _TOKEN = re.compile(rf"{UNSPACED.pattern}|(?:(?!{UNSPACED.pattern})[^\W_])+")
 # A shorter name without its suffix, such as that of 1.pdf, is an ordinary word or number of the question.
 _SHORTEST_NAME = 3
-_YEAR = re.compile(r"(?:1[5-9]|20)\d\d")
-_NO_NAME = re.compile(r"[^\W\d_]+(?:\s+[^\W\d_]+)*")
 
 
 def named(question: str, documents: Iterable[str]) -> dict[str, frozenset[str]]:
@@ -88,36 +86,14 @@ def _folded_name(key: str) -> tuple[str, ...]:
     return tuple(fold(word) for word in _TOKEN.findall(file_words(key)))
 
 
-def wholly_named(question: str, documents: Iterable[str]) -> set[str]:
-    """Return the documents whose whole file name the question has, or all words of a name of several words.
-
-    "The lease of the boathouse" names boathouse-lease.md.
-    """
-    documents = [*documents]
-    question_words = frozenset(beginnings(question))
-    names = {key: file_beginnings(key) - _FUNCTION_WORDS for key in documents}
-    scattered = {key for key, words in names.items() if len(words) > 1 and words <= question_words}
-    in_order = {name.key for name in written(question, documents)}
-    # Prefer the longer of "minutes 2024" and "board minutes 2024".
-    return in_order | {key for key in scattered if not any(names[key] < names[longer] for longer in scattered)}
-
-
 def compares(question: str, documents: Iterable[str]) -> bool:
     """Return whether the question compares at least two of the documents, each named in its own words.
 
-    Signs are a word of comparing, "and" before a name, two years, or exact file names. "What is the travel policy
-    for contractors?" has words of two file names and compares nothing.
+    Signs are a word of comparing, and "and" before a name. "What is the travel policy for contractors?" has words
+    of two file names and compares nothing.
     """
-    documents = [*documents]
     names = set(named(question, documents).values())
-    if len(names) <= 1:
-        return False
-    if _comparing().search(fold_each(question)) or _joins(question, names):
-        return True
-    exact = {
-        name.key for name in written(question, documents) if not _NO_NAME.fullmatch(question, name.start, name.end)
-    }
-    return len(exact) > 1 or len({word for words in names for word in words if _YEAR.fullmatch(word)}) > 1
+    return len(names) > 1 and (_comparing().search(fold_each(question)) is not None or _joins(question, names))
 
 
 @cache

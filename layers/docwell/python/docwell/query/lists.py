@@ -19,7 +19,7 @@ from docwell.query.ask import Basis, Searched
 from docwell.query.checking.cleaning import clean_answer
 from docwell.query.checking.grounding import GroundedAnswer, cite, quotable, unit_of
 from docwell.query.checking.suspicion import suspicion
-from docwell.query.document_names import plain, wholly_named
+from docwell.query.document_names import plain, written
 from docwell.query.retrieval.scope import MOST_ROWS, Scope, by_collection
 from docwell.query.subject import Subject, Term, find_subject
 from docwell.query.values import KINDS, ValueKind, WantedValues, wanted_values, wanted_values_alone
@@ -137,7 +137,7 @@ class Lists:
         An answer without passages is a refusal: no document has a value, or the question asks for names alone.
         """
         live, complete = searched.scope.documents(self.catalogue, MOST_ROWS)
-        named = wholly_named(searched.text, live)
+        named = {name.key for name in written(searched.text, live)}
         live = {key: document for key, document in live.items() if key in named} or live
         more = not complete and not named
         texts, cited, is_partial = list[str](), dict[Passage, Citation](), False

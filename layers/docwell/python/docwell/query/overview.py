@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from heapq import nlargest
@@ -104,25 +102,30 @@ def pieces(
 def digest(question: str, passages: Sequence[Passage]) -> tuple[GroundedAnswer, tuple[Sentence, ...]]:
     """Return an overview that quotes the document in its order, without a model: it can say nothing false.
 
-    It has the beginning, then whole sentences: central ones of the opening, the nearest to the question of the
-    passages that a search has returned ("What did the court decide in the end?"), and central ones of all parts.
+    It has the beginning, then whole sentences: of the opening, of the passages that a search has returned ("What
+    did the court decide in the end?"), the nearest to the question first, and of all parts.
     """
     chosen = [*_beginning(passages)]
     lists = {number for number, passage in enumerate(passages, 1) if is_bibliography(passage.chunk.text)}
-    new = [candidate for candidate in candidates(question, passages) if not repeats(candidate, chosen)]
+    quotable_sentences = list(candidates(question, passages))
     # Some languages do not mark the end of a sentence.
     prose = [
-        candidate for candidate in new if candidate.marker not in lists and is_sentence(candidate.text)
-    ] or new
-    counts = Counter(word for passage in passages for word in content_words(passage.chunk.text))
+        candidate
+        for candidate in quotable_sentences
+        if candidate.marker not in lists and is_sentence(candidate.text)
+    ] or quotable_sentences
+    by_merit = sorted(prose, key=lambda candidate: -candidate.merit)
     parts = (
         ([candidate for candidate in prose if candidate.marker <= _OPENING], _OF_OPENING),
-        (_nearest(prose, passages), _OF_NEAREST),
-        ([candidate for candidate in prose if candidate.marker > _OPENING], _OF_REMAINDER),
+        # Passages of no search have no score.
+        ([candidate for candidate in by_merit if passages[candidate.marker - 1].score > 0], _OF_NEAREST),
+        (spread([candidate for candidate in prose if candidate.marker > _OPENING], _OF_REMAINDER), _OF_REMAINDER),
     )
     for part, limit in parts:
-        free = [candidate for candidate in part if candidate not in chosen]
-        chosen += _central(free, limit, counts, len(passages), chosen)
+        most = len(chosen) + limit
+        for candidate in part:
+            if len(chosen) < most and not repeats(candidate, chosen):
+                chosen.append(candidate)
     return quoted(sorted(chosen, key=lambda candidate: (candidate.marker, candidate.start)), passages)
 
 
@@ -137,39 +140,6 @@ def _beginning(passages: Sequence[Passage]) -> Iterator[Candidate]:
         if not any(is_changed for _, is_changed in shown):
             quote = "\n".join(line for line, _ in shown)
             yield Candidate(0.0, 1, 0, ends[-1], quote, content_words(quote))
-
-
-def _central(
-    sentences: list[Candidate], limit: int, counts: Counter[str], passages: int, chosen: Sequence[Candidate]
-) -> Iterator[Candidate]:
-    """Yield up to `limit` sentences: each has the most words of other passages that earlier ones lack.
-
-    Words of all passages, or of one only, say little about the document.
-    """
-    covered = frozenset[str]().union(*(candidate.words for candidate in chosen))
-    before = [*chosen]
-    weights = {word: count * math.log(passages / count) for word, count in counts.items() if count > 1}
-
-    def gain(candidate: Candidate) -> float:
-        return math.fsum(weights.get(word, 0.0) for word in candidate.words - covered)
-
-    for _ in range(limit):
-        free = [candidate for candidate in sentences if not repeats(candidate, before)]
-        if not free:
-            return
-        best = max(free, key=gain)
-        yield best
-        before.append(best)
-        covered |= best.words
-
-
-def _nearest(sentences: Sequence[Candidate], passages: Sequence[Passage]) -> list[Candidate]:
-    """Return the nearest sentence of each of the best passages of the search; other passages have no score."""
-    best: dict[int, Candidate] = {}
-    for candidate in sorted(sentences, key=lambda candidate: -candidate.merit):
-        if passages[candidate.marker - 1].score > 0:
-            best.setdefault(candidate.marker, candidate)
-    return [*best.values()][:_OF_NEAREST]
 
 
 def spread(items: Sequence[_Item], limit: int) -> list[_Item]:

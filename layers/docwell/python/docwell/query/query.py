@@ -144,7 +144,7 @@ class Query:
                 async for waking in waiting:
                     yield waking
         # Check the scope first: a question for a missing collection must not cost a call of the model.
-        inquiry = replace(inquiry, scope=await self._scope(inquiry, proves=True))
+        inquiry = replace(inquiry, scope=await self._scope(inquiry))
         await inquiry.ask.admission.admitted()
         follow_up = self.conversation.follow_up(question.history, question.text)
         yield Progress(self.reports.report(inquiry, follow_up.reading), at_model=True)
@@ -166,14 +166,14 @@ class Query:
             inquiry = await self._reranked(self.reranker, inquiry)
         return replace(inquiry, passages=inquiry.passages[: inquiry.ask.question.top_k]), basis
 
-    async def _scope(self, inquiry: Inquiry, *, proves: bool = False) -> Scope:
+    async def _scope(self, inquiry: Inquiry) -> Scope:
         if inquiry.scope is not None:
             return inquiry.scope
         question = inquiry.ask.question
         async with inquiry.watch.stage("retrieve", _RETRIEVE_SHARE):
             principal = await inquiry.ask.admission.identified()
             where = (principal, question.collections, question.document, question.filter)
-            return await asyncio.to_thread(find_scope, self.retrieval.catalogue, *where, proves=proves)
+            return await asyncio.to_thread(find_scope, self.retrieval.catalogue, *where)
 
     async def _vector(self, inquiry: Inquiry) -> list[float]:
         async with inquiry.watch.stage("embed", _EMBED_SHARE):

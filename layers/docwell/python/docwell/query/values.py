@@ -15,7 +15,7 @@ from typing import NamedTuple
 from docwell.media_types import MEDIA_TYPES
 from docwell.query.checking.dates import MONTHS, doubtful_years, located_periods, numeric_dates
 from docwell.query.checking.figures import PERCENT, located
-from docwell.query.document_names import wholly_named
+from docwell.query.document_names import written
 from docwell.query.subject import quotations, read
 from docwell.text.lexicon import SPELLED, SPELLED_ABROAD, UNSPACED, fold, fold_each, stem
 from docwell.text.naming import file_words
@@ -222,7 +222,7 @@ def wanted_values_alone(question: str, documents: Iterable[str]) -> WantedValues
     wanted = wanted_values(question)
     if wanted is None:
         return None
-    return None if wanted.unmet(map(file_words, wholly_named(question, documents))) else wanted
+    return None if wanted.unmet(file_words(name.key) for name in written(question, documents)) else wanted
 
 
 def _form(word: str) -> str:

@@ -56,7 +56,6 @@ class Retrieval:
         Rank by cosine without a question. The fit is of question and scope alone.
 
         Raises:
-            NotFound: the scope's collection does not exist.
             BadInput: too many documents to look through, and fewer than `top_k` passages match and are allowed.
         """
         if scope.is_empty:
@@ -86,8 +85,6 @@ class Retrieval:
             depth = min(depth * _DEEPER, self.deepest)
         if is_cut and scope.is_narrowed and live.shown + live.copies < top_k:
             raise BadInput(TOO_FEW_MATCH)
-        if not passages:
-            scope.prove(self.catalogue)
         documents = tuple(dict.fromkeys(passage.document for passage in ranked))
         return RankedHits(tuple(passages), fit, documents)
 

@@ -151,15 +151,11 @@ NO_DOCUMENT = "no document has this key; `docwell status` and GET /v1/documents 
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """Where to search: `places`, or all collections with None. Every hit must also be allowed.
-
-    The collection `unproved` may not exist: a live hit proves it.
-    """
+    """Where to search: `places`, or all collections with None. Every hit must also be allowed."""
 
     principal: Principal
     places: Places | None = None
     filter: Filter = NO_FILTER
-    unproved: str | None = None
 
     @property
     def is_empty(self) -> bool:
@@ -174,12 +170,7 @@ class Scope:
 
     def only(self, document: str) -> Scope:
         """Return the part of the scope that is this document."""
-        return replace(self, places={collection_of(document): [document]}, unproved=None)
-
-    def prove(self, catalogue: Catalogue) -> None:
-        """After a search without hits, check that the collection exists. Raises `NotFound`."""
-        if self.unproved is not None and not exists(catalogue, self.principal, self.unproved):
-            raise NotFound(NO_COLLECTION)
+        return replace(self, places={collection_of(document): [document]})
 
     def documents(self, catalogue: Catalogue, most: int) -> tuple[Mapping[str, LiveDocument], bool]:
         """Return the live documents of the scope that are allowed now, and whether these are all.
@@ -230,12 +221,8 @@ def find_scope(
     collections: Sequence[str],
     document: str | None,
     condition: Filter,
-    *,
-    proves: bool = True,
 ) -> Scope:
     """Return the scope of a question. No `collections` means all that the principal may read.
-
-    Without `proves`, do not check that a single readable collection exists: that saves a read.
 
     Raises:
         NotFound: a collection or document does not exist, or the principal may not read it.
@@ -243,8 +230,6 @@ def find_scope(
     named = condition.documents if document is None else (document,)
     if named:
         return Scope(principal, _of_documents(ledger, principal, collections, named, condition), condition)
-    if len(collections) == 1 and principal.may_read(collections[0]) and not (proves or condition):
-        return Scope(principal, dict.fromkeys(collections), condition, unproved=collections[0])
     if not all(exists(ledger, principal, name) for name in collections):
         raise NotFound(NO_COLLECTION)
     scope = Scope(principal, filter=condition)
