@@ -1,25 +1,62 @@
 """``python -m benchmarks.answers`` (`make eval-answers`): how good the answers of the whole system are.
 
 A new local stack indexes documents of the evaluation sets, and gets questions over HTTP: those of the sets
-(`sets.py`), or with `--part people` questions as people ask them (`people.py`). Each answer is judged against the
-pages, which another reader than docwell's reads. Answers and judgements go to `build/reports/answers/PART.jsonl`.
+(`sets.py`), or with `--part people` questions as people ask them (`questions.py`). Each answer is judged against
+the truth and the pages, which another reader than docwell's reads (`judging.py`). Answers and judgements go to
+`build/reports/answers/PART.jsonl`.
 """
 
 import argparse
 import json
-from typing import Any
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import NamedTuple
 
-from benchmarks.answers import people, sets
+from benchmarks.answers import questions, sets
+from benchmarks.answers.judging import add_figures, judge
 from benchmarks.answers.pages import Indexed
+from benchmarks.answers.questions import Question
 from benchmarks.doors import Doors, local_stack, run_command
 from infra.local.stack import DEADLINE_S
 from infra.progress import CONSOLE, bar
 from infra.report import EVALUATION, REPORTS, Report
 
-_PARTS: dict[str, Any] = {"sets": sets, "people": people}
-_NAMES = {"sets": "eval-answers", "people": "eval-answers-people"}
 # Indexing all 1,400 pages takes minutes on two cores.
 _INDEXED_S = 1800.0
+_FOR_ALL = {"citations that resolve": ">= 100", "quotes that stand verbatim": ">= 100"}
+
+
+class Part(NamedTuple):
+    """Where questions come from: the name of their report, the choice of files and questions, and the goals."""
+
+    report: str
+    choose: Callable[[int | None, int], tuple[dict[str, Path], list[Question]]]
+    goals: Mapping[str, str]
+
+
+_PARTS = {
+    "sets": Part(
+        "eval-answers",
+        sets.choose,
+        {
+            "answerable questions that are refused": "<= 10",
+            "unanswerable questions that are refused": ">= 90",
+            "answered, and cite a page of the truth: article": ">= 85",
+        },
+    ),
+    "people": Part(
+        "eval-answers-people",
+        questions.choose,
+        {
+            "right or rightly refused, the untouched half": ">= 75",
+            "wrong and not marked": "<= 6",
+            "answerable questions that are refused": "<= 12",
+            "overviews: statements that must be there": ">= 80",
+            "lists: recall of documents": ">= 90",
+            "lists: precision of documents": ">= 90",
+        },
+    ),
+}
 
 
 def main() -> int:
@@ -27,11 +64,11 @@ def main() -> int:
     if not (EVALUATION / "xquad").is_dir():
         CONSOLE.print(f"no evaluation material in {EVALUATION}: DOCWELL_EVAL names its folder", style="red")
         return 2
-    answers = REPORTS / "answers" / f"{options.part}.jsonl"
-    report = Report(_NAMES[options.part])
-    CONSOLE.print("choosing questions…")
     part, judgements = _PARTS[options.part], []
-    files, questions = part.choose(options)
+    answers = REPORTS / "answers" / f"{options.part}.jsonl"
+    report = Report(part.report)
+    CONSOLE.print("choosing questions…")
+    files, chosen = part.choose(options.n, options.seed)
     answers.parent.mkdir(parents=True, exist_ok=True)
     with (
         local_stack(options.model) as stack,
@@ -43,18 +80,18 @@ def main() -> int:
             for key, document in index.items():
                 doors.indexed(key, document.version, _INDEXED_S)
                 step()
-        with bar("asking", len(questions)) as step:
-            for question in questions:
+        with bar("asking", len(chosen)) as step:
+            for question in chosen:
                 reply = doors.ask(question.body)
                 if reply.status != 200 or reply.broken:
                     problem = reply.broken or (reply.body or {}).get("type")
                     CONSOLE.print(f"{question.id} failed after {reply.seconds:.0f} s: {reply.status} {problem}")
-                judgements.append(part.judge(question, reply, index))
-                if row := part.row(judgements[-1]):
+                judgements.append(judge(question, reply, index))
+                if row := judgements[-1].row:
                     lines.write(json.dumps(row, ensure_ascii=False, default=str) + "\n")
                     lines.flush()
                 step()
-    part.add_figures(report, judgements)
+    add_figures(report, judgements, part.goals | _FOR_ALL)
     CONSOLE.print(f"answers with their judgement: {answers}")
     return report.finish()
 

@@ -7,9 +7,6 @@ from pathlib import Path
 
 import pypdfium2
 
-from infra.measuring import wilson
-from infra.report import Report
-
 # PDFium writes U+FFFE, and older versions U+0002, for a hyphen at the end of a line.
 _HYPHENS = "\\-\u00ad\u2010\u2011\ufffe\x02"
 _SPLIT_WORD = re.compile(rf"(?<=\w)[{_HYPHENS}]\s*\n\s*|[\u00ad\ufffe\x02]\s*")
@@ -18,7 +15,6 @@ _LOOSE = re.compile(rf"[\s{_HYPHENS}\u200b\x00-\x1f\x7f-\x9f\ue000-\uf8ff]+")
 _WORD = re.compile(r"\w+")
 # Shorter answers, such as "3", also occur inside other words and figures.
 _LEAST_SQUEEZED = 8
-_FEWEST_CASES = 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,15 +64,3 @@ def says(text: str, answer: str) -> bool:
     # A line can break at the hyphen of a compound.
     squeezed = "".join(phrase)
     return len(squeezed) >= _LEAST_SQUEEZED and squeezed in spaced.replace(" ", "")
-
-
-def add_share(report: Report, metric: str, hits: int, cases: int, goal: str | None = None) -> None:
-    """Add a share in percent; its unit has the number of cases and the interval. No cases meet no goal.
-
-    With fewer than 30 cases judge only a goal of 100: one of six is not 10%.
-    """
-    low, high = wilson(hits, cases)
-    unit = f"% of {cases}, 95%: {low:g} to {high:g}" if cases else "% of none"
-    if goal is not None and cases < _FEWEST_CASES and not goal.endswith("100"):
-        goal, unit = None, f"{unit}; too few for the goal of {goal}"
-    report.add(metric, 100 * hits / cases if cases else 0.0, unit, goal)
