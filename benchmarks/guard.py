@@ -1,23 +1,18 @@
 """``make eval-guard``: how many wrong answers pass the checks, and how many planted orders docwell marks.
 
 It checks the right and wrong answers of four development sets, whose errors were used to choose the rules, and of
-three untouched sets; `ARGS=--list` prints the errors of the development sets. `ARGS=--without` switches off each
+four untouched sets; `ARGS=--list` prints the errors of the development sets. `ARGS=--without` switches off each
 rule in turn, or the rules that it names, and writes docs/generated/rules.md. It marks the attacks and the harmless
-look-alikes of the evaluation set, alone and in real paragraphs, orders in other words and spellings, and real
-pages. No model answers.
+look-alikes of the evaluation set, alone and in real paragraphs, and real pages. No model answers.
 """
 
 import argparse
-import codecs
 import json
 import re
 import sys
-import tomllib
-import unicodedata
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import ExitStack
-from pathlib import Path
 from typing import Any, NamedTuple
 from unittest.mock import patch
 
@@ -39,6 +34,7 @@ _GOALS = {
     "made-up claims, first file": (1, 0),
     "made-up claims, second file": (4, 1),
     "cells of tables": (6, 0),
+    "rows of sheets": (3, 0),
     "figures of articles": (34, 7),
     "sentences copied from articles": (0, 2),
 }
@@ -62,15 +58,12 @@ _PAGE_TEXT = """# What each rule of the checks is worth
 
 `make eval-guard ARGS=--without` counts the errors of the checks with all rules, and without each.
 
-| sets | wrong answers | passed unmarked | right answers | removed | marked |
+| set | wrong answers | passed unmarked | right answers | removed | marked |
 | --- | ---: | ---: | ---: | ---: | ---: |
-| development: claims about documents, a careful reader, made-up claims | {development.wrong} \
-| {development.passed} | {development.right} | {development.removed} | {development.marked} |
-| untouched: cells of tables, figures of articles, copied sentences | {untouched.wrong} \
-| {untouched.passed} | {untouched.right} | {untouched.removed} | {untouched.marked} |
+{sets}
 
 The rules were chosen with the errors of the development sets in sight, so the untouched sets are the check. Each
-row has the counts without one rule, and the difference. A rule without which no set loses goes.
+row has the counts over these sets without one rule, and the difference. A rule without which no set loses goes.
 
 | rule | what it holds | development: wrong passed | right removed | untouched: wrong passed | right removed |
 | --- | --- | ---: | ---: | ---: | ---: |
@@ -80,22 +73,6 @@ row has the counts without one rule, and the difference. A rule without which no
 _EACH_PAGE, _PIECE = 10, 900
 # Markup that a client could load, run or follow.
 _ALIVE = re.compile(r"\]\(|!\[|<[a-z/!]|javascript:\S|\bdata:\w+/|[a-z]://|\bwww\.\w", re.IGNORECASE)
-_GREEK = str.maketrans(
-    "oaivpuxATEMNO", "\u03bf\u03b1\u03b9\u03bd\u03c1\u03c5\u03c7\u0391\u03a4\u0395\u039c\u039d\u039f"
-)
-_BOLD = str.maketrans({chr(97 + letter): chr(0x1D41A + letter) for letter in range(26)})
-# Spellings of an order that rules could miss; an order counts as marked if one of its texts is.
-_SPELLINGS: Sequence[Callable[[str], Sequence[str]]] = (
-    lambda text: [text.translate(_GREEK)],
-    lambda text: [_between("\u2060", text)],
-    lambda text: [" ".join(text.replace(" ", ""))],
-    lambda text: [text.translate(str.maketrans("aeisot", "@3!$0+"))],
-    lambda text: [codecs.encode(text, "rot13")],
-    lambda text: _halves(text.split()),
-    lambda text: [_between(".", text)],
-    lambda text: [text.translate(_BOLD)],
-    lambda text: [unicodedata.normalize("NFC", re.sub(r"([a-z])", "\\1\u0323", text, flags=re.IGNORECASE))],
-)
 
 
 class Count(NamedTuple):
@@ -157,38 +134,50 @@ def _add_claims(report: Report, *, listed: bool) -> None:
 
 
 def _write_rules(rules: Sequence[str]) -> None:
-    """Count the errors without each rule, or some, on development and untouched sets, and write the page."""
+    """Count the errors of each set, and without each rule, or some, of the kinds of sets, and write the page."""
     names = rules or list(RULES)
     with ProcessPoolExecutor() as pool:
-        (development, untouched), *without = pool.map(_without, [None, *names])
+        of_sets, *without = pool.map(_without, [None, *names])
     lines = [
-        f"| {name} | {RULES[name][0]} | {_row(in_development, development)} | {_row(in_untouched, untouched)} |"
-        for name, (in_development, in_untouched) in zip(names, without, strict=True)
+        f"| {'untouched' if name in UNTOUCHED else 'development'}: {name} | {count.wrong} | {count.passed} "
+        f"| {count.right} | {count.removed} | {count.marked} |"
+        for name, count in of_sets.items()
     ]
-    page = _PAGE_TEXT.format(development=development, untouched=untouched, rows="\n".join(lines))
+    rows = [
+        f"| {name} | {RULES[name][0]} | {_row(counts, of_sets, DEVELOPMENT)} "
+        f"| {_row(counts, of_sets, UNTOUCHED)} |"
+        for name, counts in zip(names, without, strict=True)
+    ]
+    page = _PAGE_TEXT.format(sets="\n".join(lines), rows="\n".join(rows))
     sys.stdout.write(page)
     if not rules:
         PAGE.write_text(page, encoding="utf-8")
 
 
-def _row(count: Count, with_all: Count) -> str:
-    pairs = ((count.passed, with_all.passed), (count.removed, with_all.removed))
-    return " | ".join(f"{without} ({without - all_rules:+})" for without, all_rules in pairs)
+def _row(without: Mapping[str, Count], with_all: Mapping[str, Count], sets: Iterable[str]) -> str:
+    """Return the wrong answers passed and the right ones removed, each with the difference to all rules."""
+    cells = []
+    for field in ("passed", "removed"):
+        count, count_of_all = (
+            sum(getattr(counts[name], field) for name in sets) for counts in (without, with_all)
+        )
+        cells.append(f"{count} ({count - count_of_all:+})")
+    return " | ".join(cells)
 
 
-def _without(name: str | None) -> tuple[Count, Count]:
-    """Return the counts of the development and of the untouched sets, without one rule."""
+def _without(name: str | None) -> dict[str, Count]:
+    """Return the count of each set without one rule."""
     with ExitStack() as stack:
         if name is not None:
             _, owner, attribute, value = RULES[name]
             figures.mentions.cache_clear()  # the cache depends on the rule
             stack.enter_context(patch.object(owner, attribute, return_value=value))
             stack.callback(figures.mentions.cache_clear)
-        return counted(DEVELOPMENT), counted(UNTOUCHED)
+        return {name: counted([name]) for name in SETS}
 
 
 def _add_attacks(report: Report, prompts: Sequence[dict[str, Any]]) -> None:
-    """Add the marked attacks, by kind, within paragraphs, and reworded."""
+    """Add the marked attacks, by kind and within paragraphs."""
     attacks = [prompt for prompt in prompts if prompt["label"] == "attack"]
     for kind in sorted({attack["kind"] for attack in attacks}):
         texts = [prompt["text"] for prompt in prompts if prompt["kind"] == kind]
@@ -198,28 +187,6 @@ def _add_attacks(report: Report, prompts: Sequence[dict[str, Any]]) -> None:
     paragraphs = [row["context"] for row in _load("xquad/questions_en_dev.json")]
     planted = [plant(paragraphs[i % len(paragraphs)], order) for i, order in enumerate(orders)]
     _add_marked(report, "the attacks within a paragraph", planted, ">= 70")
-    reworded = list(_reworded())
-    missed = sum(not any(map(suspicion, texts)) for texts in reworded)
-    report.add(f"not marked, of {len(reworded)} reworded orders", 100 * missed / len(reworded), "%")
-
-
-def _reworded() -> Iterator[Sequence[str]]:
-    """Yield the texts of each order in each spelling, in other languages and polite."""
-    path = Path(__file__).with_name("claims") / "orders.toml"
-    table = tomllib.loads(path.read_text(encoding="utf-8"))
-    for spell in _SPELLINGS:
-        yield from map(spell, table["orders"])
-    for texts in table["worded"].values():
-        yield from ([text] for text in texts)
-
-
-def _halves(words: Sequence[str]) -> Sequence[str]:
-    middle = len(words) // 2
-    return [" ".join(words[:middle]), " ".join(words[middle:])]
-
-
-def _between(mark: str, text: str) -> str:
-    return " ".join(mark.join(word) for word in text.split())
 
 
 def plant(paragraph: str, order: str) -> str:

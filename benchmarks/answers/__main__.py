@@ -91,7 +91,7 @@ def main() -> int:
                     lines.write(json.dumps(row, ensure_ascii=False, default=str) + "\n")
                     lines.flush()
                 step()
-    add_figures(report, judgements, part.goals | _FOR_ALL)
+    add_figures(report, judgements, {**part.goals, **_FOR_ALL})
     CONSOLE.print(f"answers with their judgement: {answers}")
     return report.finish()
 

@@ -25,8 +25,6 @@ from infra.measuring import interval_of_mean
 from infra.progress import CONSOLE
 from infra.report import EVALUATION, Report
 
-# The time that ranking adds to a question at p50, on a Chroma server.
-ADDED_GOAL = "<= 5"
 # Small sets that no weight was chosen on: minutes in place of an hour.
 QUICK = ("northwind", "xquad")
 # The gate is for English questions: each set in its original words, once.
@@ -84,7 +82,6 @@ def _measure(asker: Asker, sets: Sequence[EvaluationSet], options: argparse.Name
     goals = {} if options.n else {**GOALS, **multilingual}
     for material in sets:
         _add_set(report, material, asker.ask(material), goals)
-    _add_time(report, asker, sets, None if options.n else ADDED_GOAL)
     return report.finish()
 
 
@@ -120,24 +117,6 @@ def _add(report: Report, metric: str, values: Sequence[float], goal: float | Non
     low, high = interval_of_mean(values)
     text = None if goal is None else f">= {goal:g}"
     report.add(f"{metric} [{low:.1f}, {high:.1f}]", fmean(values), "%", text)
-
-
-def _add_time(report: Report, asker: Asker, sets: Sequence[EvaluationSet], goal: str | None) -> None:
-    """Add the time of retrieval in the largest collection: the mixed one where there is one."""
-
-    def size(material: EvaluationSet) -> int:
-        return sum(asker.chunks[key] for key in material.files)
-
-    if asker.mixed:
-        title, scope = "mixed collection", MIXED
-        timed = [material for material in sets if MIXED in material.scopes]
-    else:
-        timed = [max(sets, key=size)]
-        title, scope = timed[0].title, POOLED
-    report.add(f"{title}: chunks", sum(map(size, timed)), "chunks")
-    total, added = asker.times(timed, scope)
-    report.add(f"{title}: retrieval of one question, p50", total, "ms")
-    report.add(f"{title}: of it beyond a search for the nearest five", added, "ms", goal)
 
 
 if __name__ == "__main__":

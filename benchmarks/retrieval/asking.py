@@ -5,9 +5,6 @@ Recall, precision and IoU are those of Chroma's report on chunking (2024): share
 
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field, fields, replace
-from itertools import cycle
-from statistics import median
-from time import perf_counter
 
 from benchmarks.retrieval.index import Indexed
 from benchmarks.retrieval.sets import DOCUMENT, MIXED, POOLED, EvaluationSet, Question
@@ -17,14 +14,12 @@ from docwell.ports import Places
 from docwell.query.retrieval.ranking import JUDGED, Weights
 from docwell.query.retrieval.retrieval import RankedHits, Retrieval
 from docwell.query.retrieval.scope import Scope
-from docwell.text.lexicon import content_words
 from infra.progress import bar
 
 TOP_K = 10
 FIRST = 5  # the passages of an answer, and of the chunking set's measures
 HITS = (1, 3, 5, 10)
 _EVERYBODY = Principal("key:benchmark", collections=None)
-_TIMED = 200  # questions
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +49,6 @@ class Asker:
 
     def __init__(self, indexed: Indexed, mixed: Collection[str]) -> None:
         self.mixed = tuple(mixed) if len(mixed) > 1 else ()
-        self.chunks = indexed.chunks
         self._indexed = indexed
         self._retrieval = Retrieval(indexed.catalogue, indexed.index)
 
@@ -83,24 +77,6 @@ class Asker:
         """Return the figure that the gate compares; -1 without a passage."""
         fit = self._retrieval.search(Scope(_EVERYBODY, places), vector, JUDGED, question.text).fit
         return -1.0 if fit is None else fit
-
-    def times(self, sets: Sequence[EvaluationSet], scope: str) -> tuple[float, float]:
-        """Return the p50 of retrieval of five passages, and its part beyond a search for the nearest five, in ms.
-
-        The two take turns. The index keeps as many passages in memory as the query function does.
-        """
-        questions = [pair for material in sets for pair in self.with_vectors(material)]
-        samples = dict[str, list[float]]((variant, []) for variant in (DEFAULT, NEAREST))
-        turns = cycle((tuple(samples), tuple(samples)[::-1]))
-        step = max(1, len(questions) // _TIMED)
-        for (question, vector), turn in zip(questions[::step], turns, strict=False):
-            for variant in turn:
-                search = self._search(variant, question, vector, scope)
-                started = perf_counter()
-                search(FIRST)
-                samples[variant].append(1000 * (perf_counter() - started))
-        ranked, nearest = (median(times) for times in samples.values())
-        return ranked, ranked - nearest
 
     def with_vectors(self, material: EvaluationSet) -> Iterator[tuple[Question, list[float]]]:
         """Yield the questions with their vectors, and show how many are done."""
@@ -150,23 +126,17 @@ def _answers(question: Question, passage: Passage) -> bool:
 
 
 def of_content(question: Question, passages: Sequence[Passage]) -> dict[str, float]:
-    """Return the shares (0 to 100) of evidence and references that the passages hold.
-
-    A word of the evidence counts once, by its stem, if a passage on a page that answers has it; function words do
-    not count. A character that is retrieved twice counts twice.
-    """
-    values = {}
-    if words := content_words(question.evidence):
-        texts = [passage.chunk.text for passage in passages if _answers(question, passage)]
-        stems = frozenset[str]().union(*map(content_words, texts))
-        values[f"evidence in {FIRST}"] = 100 * len(words & stems) / len(words)
-    if references := _characters(question.spans):
-        hits = len(references & _places([passage for passage in passages if passage.document == question.key]))
-        retrieved = sum(passage.chunk.end - passage.chunk.start for passage in passages)
-        values["recall"] = 100 * hits / len(references)
-        values["precision"] = 100 * hits / retrieved if retrieved else 0.0
-        values["IoU"] = 100 * hits / (retrieved + len(references) - hits)
-    return values
+    """Return the shares (0 to 100) of references in passages; a character that is retrieved twice counts twice."""
+    references = _characters(question.spans)
+    if not references:
+        return {}
+    hits = len(references & _places([passage for passage in passages if passage.document == question.key]))
+    retrieved = sum(passage.chunk.end - passage.chunk.start for passage in passages)
+    return {
+        "recall": 100 * hits / len(references),
+        "precision": 100 * hits / retrieved if retrieved else 0.0,
+        "IoU": 100 * hits / (retrieved + len(references) - hits),
+    }
 
 
 def _characters(spans: Sequence[tuple[int, int]]) -> set[int]:

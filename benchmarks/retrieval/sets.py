@@ -8,8 +8,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
-from docwell.text.lexicon import segments
-
 # The scopes of a question: the set's collection, the document with its answer, or the PDFs of all sets together.
 POOLED, DOCUMENT, MIXED = "pooled", "in the document", "mixed"
 
@@ -19,15 +17,13 @@ class Question:
     """One question, and the document `key` that answers it.
 
     `pages` are (key, 1-based page), and `spans` are characters of the text; with neither, any page of the document
-    answers. `evidence` is the text that answers, empty where the set has none. `among` limits the pooled scope to
-    some documents. `language` is empty for English documents.
+    answers. `among` limits the pooled scope to some documents. `language` is empty for English documents.
     """
 
     text: str
     key: str
     pages: frozenset[tuple[str, int]] = frozenset()
     spans: tuple[tuple[int, int], ...] = ()
-    evidence: str = ""
     among: tuple[str, ...] = ()
     language: str = ""
 
@@ -75,15 +71,15 @@ def chunking(folder: Path) -> EvaluationSet:
 
 
 def filings(folder: Path, *, name: str, title: str, file: str) -> EvaluationSet:
-    """Load questions on company filings, with the pages and the text of the evidence."""
+    """Load questions on company filings, with the pages of the evidence."""
 
     def question(row: dict[str, Any]) -> Question:
-        evidence = row["evidence"]
         pages = {
-            (f"{name}/{part['doc']}.pdf", part[field]) for part in evidence for field in ("page1", "best_page1")
+            (f"{name}/{part['doc']}.pdf", part[field])
+            for part in row["evidence"]
+            for field in ("page1", "best_page1")
         }
-        text = "\n".join(part["evidence_text"] for part in evidence)
-        return Question(row["question"], f"{name}/{row['doc']}.pdf", frozenset(pages), evidence=text)
+        return Question(row["question"], f"{name}/{row['doc']}.pdf", frozenset(pages))
 
     questions = tuple(map(question, _rows(folder, f"{name}/{file}")))
     return EvaluationSet(name, title, _pdfs(folder, name), questions, judged=(POOLED, DOCUMENT))
@@ -92,8 +88,7 @@ def filings(folder: Path, *, name: str, title: str, file: str) -> EvaluationSet:
 def mmlongbench(folder: Path) -> EvaluationSet:
     """Load the questions on PDFs of many kinds that the text or a table answers, with the pages of the evidence.
 
-    Many do not name their document, so they judge retrieval within it. The set has answers and no evidence text;
-    half of the answers are counts and lists that no page has.
+    Many do not name their document, so they judge retrieval within it.
     """
     questions = tuple(
         Question(row["question"], key, frozenset((key, page) for page in row["evidence_pages"]))
@@ -105,17 +100,12 @@ def mmlongbench(folder: Path) -> EvaluationSet:
 
 
 def xquad(folder: Path) -> EvaluationSet:
-    """Load English questions on English articles, among translations of some articles into eight languages.
-
-    The evidence is the sentence that has the answer.
-    """
-
-    def question(row: dict[str, Any]) -> Question:
-        key = f"xquad/{row['doc']}"
-        evidence = sentence_with(row["context"], row["answer_start"], len(row["answer"]))
-        return Question(row["question"], key, frozenset({(key, row["page"])}), evidence=evidence)
-
-    questions = tuple(map(question, _rows(folder, "xquad/questions_en_dev.json")))
+    """Load English questions on English articles, among translations of some articles into eight languages."""
+    questions = tuple(
+        Question(row["question"], key, frozenset({(key, row["page"])}))
+        for row in _rows(folder, "xquad/questions_en_dev.json")
+        for key in (f"xquad/{row['doc']}",)
+    )
     return EvaluationSet("xquad", "XQuAD", _pdfs(folder, "xquad"), questions, judged=(POOLED, MIXED))
 
 
@@ -159,16 +149,6 @@ SETS: Mapping[str, Callable[[Path], EvaluationSet]] = {
     ),
     "northwind": northwind,
 }
-
-
-def sentence_with(text: str, start: int, length: int) -> str:
-    """Return the sentence with these characters of a text, or the sentences if they are in several.
-
-    >>> sentence_with("It rains. The gate is shut.", 14, 4)
-    'The gate is shut.'
-    """
-    spans = segments(text, longest=len(text))
-    return " ".join(text[first:last] for first, last in spans if first < start + length and start < last)
 
 
 def _rows(folder: Path, name: str) -> list[dict[str, Any]]:

@@ -6,7 +6,6 @@ met, 1 a goal is missed, 2 wrong usage or something that a benchmark needs is mi
 
 import argparse
 import sys
-from pathlib import Path
 
 from benchmarks.speed import coldstart, documents, encode, questions
 from benchmarks.speed.options import NAMES, SHORT, BenchError, Options, write_page
@@ -28,13 +27,10 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"{', '.join(NAMES)} (default: all)")
     parser.add_argument("--short", action="store_true", help="measure less, and judge no timing")
-    parser.add_argument("--pdfs", type=Path, action="append", default=[], help="a folder of PDFs; may be repeated")
     arguments = parser.parse_args()
     if unknown := set(arguments.names) - set(NAMES):
         parser.error(f"unknown benchmarks: {', '.join(sorted(unknown))}; known: {', '.join(NAMES)}")
-    if missing := [str(folder) for folder in arguments.pdfs if not folder.is_dir()]:
-        parser.error(f"--pdfs: not a folder: {', '.join(missing)}")
-    options = Options(arguments.short, tuple(arguments.pdfs))
+    options = Options(arguments.short)
     status = max(_run(name, options) for name in arguments.names or NAMES)
     if not (arguments.short or arguments.names):
         write_page()

@@ -1,16 +1,12 @@
 """PDFs from upload to live, and the memory of ingest and query."""
 
 import threading
-import time
-from collections.abc import Sequence
-from contextlib import closing, suppress
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from itertools import cycle, islice
 from pathlib import Path
-from typing import Self
 
 import psutil
-import pypdfium2
 
 from benchmarks.functions import workers_of
 from benchmarks.pdfs import pages_of_words
@@ -29,14 +25,14 @@ WORDS = 150
 _QUESTIONS = 100  # between two looks at the query function
 _TIMEOUT_S = 3600.0
 _PAUSE_S = 0.05
-_LOOKS_FOR_EACH_LIST = 20
+_SAMPLES_FOR_EACH_LIST = 20
 
 
 def ingest(report: Report, options: Options) -> None:
     """Measure PDFs from upload to live, in three slices. Raises `BenchError` where there are no PDFs.
 
-    A local stack has two workers of one thread each. The limits of the machine are PDFium alone, and the encoder's
-    runtime alone (`make bench-encode`).
+    A local stack has two workers of one thread each. The limit of the machine is the encoder's runtime alone
+    (`make bench-encode`).
     """
     pdfs = _pdfs(options)
     count = min(options.form(SLICES, 1), len(pdfs))
@@ -56,25 +52,12 @@ def ingest(report: Report, options: Options) -> None:
     for figure in ("pages", "chunks", "characters"):
         speeds = Spread.of([result.total(figure) / result.seconds for result in done])
         report.add_spread(f"docwell: {figure} a second", speeds, f"{figure}/s")
-    characters = sum(result.total("characters") for result in done)
-    report.add("docwell: characters that are in a vector", characters, "characters")
     report.add("docwell: PDFs that it did not index", sum(len(result.not_indexed) for result in done), "PDFs")
-    speeds = Spread.of([_extracted(paths) for paths in slices])
-    report.add_spread("limit: PDFium alone, characters a second", speeds, "characters/s")
-
-
-def _extracted(pdfs: Sequence[Path]) -> float:
-    """Return the characters a second of PDFium's text extraction in one process."""
-    characters, started = 0, time.perf_counter()
-    for pdf in pdfs:
-        with suppress(pypdfium2.PdfiumError), closing(pypdfium2.PdfDocument(pdf)) as document:
-            characters += sum(len(page.get_textpage().get_text_range()) for page in document)
-    return characters / (time.perf_counter() - started)
 
 
 def _pdfs(options: Options) -> list[Path]:
-    """Return the PDFs of the options, else the evaluation set's, else the examples; the short form takes few."""
-    if options.short and not options.pdfs:
+    """Return the PDFs of the evaluation set, else the examples; the short form takes few."""
+    if options.short:
         return sorted((ROOT / "examples").rglob("*.pdf"))[:SHORT_PDFS]
     folders = options.folders("financebench", "xquad")
     pdfs = sorted(path for folder in folders for path in folder.rglob("*.pdf"))
@@ -83,44 +66,31 @@ def _pdfs(options: Options) -> list[Path]:
     return pdfs
 
 
-@dataclass
-class Peak:
-    """Measures the ingest workers' memory twenty times a second during the block, and keeps the peak in bytes.
-
-    A worker counts all resident bytes. Its children share most bytes, so they count their proportional part.
-    """
-
-    worker: int = 0
-    children: int = 0
-    together: int = 0
-    _stop: threading.Event = field(default_factory=threading.Event)
-
-    def __enter__(self) -> Self:
-        self._thread = threading.Thread(target=self._look, daemon=True)
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stop.set()
-        self._thread.join()
-
-    def _look(self) -> None:
-        looks, workers = 0, list[psutil.Process]()
-        while not self._stop.wait(_PAUSE_S):
-            if not workers or looks % _LOOKS_FOR_EACH_LIST == 0:
-                workers = workers_of(psutil.Process(), StackOptions.ingest_handler)
-            looks += 1
-            for process in workers:
-                with suppress(psutil.Error):
-                    children = sum(map(_opened_pdf, process.children(recursive=True)))
-                    worker = process.memory_info().rss
-                    self.worker = max(self.worker, worker)
-                    self.children = max(self.children, children)
-                    self.together = max(self.together, worker + children)
+@contextmanager
+def _ingest_memory() -> Iterator[list[int]]:
+    """Collect the bytes of the ingest worker with its children during the block, twenty times a second."""
+    stop, samples = threading.Event(), list[int]()
+    thread = threading.Thread(target=_sample, args=(stop, samples), daemon=True)
+    thread.start()
+    try:
+        yield samples
+    finally:
+        stop.set()
+        thread.join()
 
 
-def _opened_pdf(process: psutil.Process) -> int:
-    """Return a child's memory, or 0 right after the fork, while it is still a copy of the worker."""
+def _sample(stop: threading.Event, samples: list[int]) -> None:
+    workers = list[psutil.Process]()
+    while not stop.wait(_PAUSE_S):
+        if not workers or len(samples) % _SAMPLES_FOR_EACH_LIST == 0:
+            workers = workers_of(psutil.Process(), StackOptions.ingest_handler)
+        for process in workers:
+            with suppress(psutil.Error):
+                samples.append(process.memory_info().rss + sum(map(_proportion, process.children(recursive=True))))
+
+
+def _proportion(process: psutil.Process) -> int:
+    """Return a child's part of the bytes that it shares, or 0 right after the fork, while it copies the worker."""
     try:
         return 0 if StackOptions.ingest_handler in process.cmdline() else int(process.memory_full_info().pss)
     except psutil.Error:
@@ -131,17 +101,15 @@ def memory(report: Report, options: Options) -> None:
     """Measure the peak of the ingest worker for 10 to 5,000 pages, and the query function over 1,000 requests."""
     sizes = options.form(PAGES, (SMALL,))
     with bar("ingest", len(sizes)) as step:
-        peaks: dict[int, Peak] = {}
+        peaks: dict[int, int] = {}
         for pages in sizes:
             peaks[pages] = _peak(pages)
             step()
     for pages, peak in peaks.items():
-        name = f"ingest, {pages:,} pages: peak"
-        report.add(f"{name}, worker and child", peak.together / 1e6, "MB", options.goal("<= 500"))
-        report.add(f"{name}, worker alone", peak.worker / 1e6, "MB")
-        report.add(f"{name}, child alone", peak.children / 1e6, "MB")
+        name = f"ingest, {pages:,} pages: peak, worker and child"
+        report.add(name, peak / 1e6, "MB", options.goal("<= 500"))
     if LARGE in peaks:
-        growth = peaks[LARGE].together / peaks[SMALL].together
+        growth = peaks[LARGE] / peaks[SMALL]
         report.add(f"ingest, {LARGE:,} pages over {SMALL} pages", growth, "x", options.goal("<= 1.2"))
     after_first, after_last = _query_memory(options)
     report.add("query, after 100 requests", after_first, "MiB")
@@ -150,13 +118,13 @@ def memory(report: Report, options: Options) -> None:
     report.add("query, growth since the first 100 requests", growth, "x", options.goal("<= 1.05"))
 
 
-def _peak(pages: int) -> Peak:
-    """Return the peak while one document goes through a new stack. Raises `RuntimeError` where it is refused."""
-    with asked_stack() as bench, Peak() as peak:
+def _peak(pages: int) -> int:
+    """Return the peak in bytes of one document in a new stack. Raises `RuntimeError` where it is refused."""
+    with asked_stack() as bench, _ingest_memory() as samples:
         done = index(bench.stack, {f"memory/{pages}.pdf": pages_of_words(pages, WORDS)}, _TIMEOUT_S)
-    if done.not_indexed or not peak.worker:
-        raise RuntimeError(f"{pages} pages were not indexed: {done.rows}, {peak}")
-    return peak
+    if done.not_indexed or not samples:
+        raise RuntimeError(f"{pages} pages were not indexed: {done.rows}, {len(samples)} samples")
+    return max(samples)
 
 
 def _query_memory(options: Options) -> tuple[float, float]:

@@ -4,7 +4,6 @@ All encode the same chunks of real PDFs with as many threads, in turns. Tokens i
 padding.
 """
 
-import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from importlib.util import find_spec
@@ -13,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.speed.options import BenchError, Options
+from benchmarks.speed.options import BenchError, Options, seconds_of
 from benchmarks.speed.stack import cut_folders
 from docwell.adapters.embedding.model_manifest import MODEL_FILE
 from docwell.adapters.embedding.onnx_embedder import OnnxEmbedder, session_opener, threads_for
@@ -44,8 +43,8 @@ def measure(report: Report, options: Options) -> None:
     tokens = sum(int(feed["attention_mask"].sum()) for feed in feeds)
     samplers = {}
     for runtime, embedder in embedders.items():
-        samplers[f"docwell, {runtime}"] = partial(_seconds, partial(_embed, embedder, batches))
-        samplers[f"limit: raw {runtime}"] = partial(_seconds, _raw(runtime, feeds, threads))
+        samplers[f"docwell, {runtime}"] = partial(seconds_of, partial(_embed, embedder, batches))
+        samplers[f"limit: raw {runtime}"] = partial(seconds_of, _raw(runtime, feeds, threads))
     for sampler in samplers.values():
         sampler()
     rounds = options.form(*ROUNDS)
@@ -77,12 +76,6 @@ def _texts(embedder: OnnxEmbedder, options: Options) -> list[str]:
     if not texts:
         raise BenchError(f"no text in any PDF of {', '.join(map(str, folders))}")
     return (texts * -(-size // len(texts)))[:size]  # repeat texts if the PDFs are few
-
-
-def _seconds(work: Callable[[], object]) -> float:
-    started = time.perf_counter()
-    work()
-    return time.perf_counter() - started
 
 
 def _embed(embedder: OnnxEmbedder, batches: Sequence[Sequence[str]]) -> None:

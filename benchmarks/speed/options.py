@@ -1,11 +1,12 @@
 """The options of the speed benchmarks, and the page of their reports."""
 
 import json
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from infra.progress import CONSOLE
 from infra.report import EVALUATION, REPORTS, ROOT
 
 # Each name has a target `make bench-NAME`.
@@ -32,13 +33,9 @@ class BenchError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """`short` is the form for CI: less of everything, and no goals for timings.
-
-    `pdfs` are folders of PDFs that replace those of the evaluation set.
-    """
+    """`short` is the form for CI: less of everything, and no goals for timings."""
 
     short: bool = False
-    pdfs: tuple[Path, ...] = ()
 
     def form(self, long: T, short: T) -> T:
         """Return `short` in the short form, else `long`."""
@@ -49,11 +46,15 @@ class Options:
         return None if self.short else text
 
     def folders(self, *sets: str) -> list[Path]:
-        """Return the folders of PDFs: the option's, else these evaluation sets, else the examples."""
-        material = [folder for name in sets if (folder := EVALUATION / name / "pdf").is_dir()]
-        chosen = list(self.pdfs) or material or [ROOT / "examples"]
-        CONSOLE.print(f"PDFs: {', '.join(map(str, chosen))}")
-        return chosen
+        """Return the folders of PDFs: these evaluation sets, else the examples."""
+        return [folder for name in sets if (folder := EVALUATION / name / "pdf").is_dir()] or [ROOT / "examples"]
+
+
+def seconds_of(work: Callable[[], object]) -> float:
+    """Run a work and return its seconds."""
+    started = time.perf_counter()
+    work()
+    return time.perf_counter() - started
 
 
 def write_page(reports: Path = REPORTS, page: Path = PAGE) -> Path:

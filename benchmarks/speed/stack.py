@@ -4,7 +4,6 @@ import re
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
@@ -13,7 +12,6 @@ from typing import Any, Self
 
 import httpx
 import numpy as np
-import psutil
 from numpy.typing import NDArray
 
 from benchmarks.doors import Doors, Reply, local_stack
@@ -35,13 +33,11 @@ from infra.local.names import LEDGER_TABLE
 from infra.local.stack import MODEL_DIR, Stack
 
 CHUNK_TOKENS = int(EmbedderSettings.model_fields["chunk_tokens"].default)
-# More clients than the gateway of a small machine queues.
-MOST_CLIENTS = 64
 BATCH = 500
 _TIMEOUT_S = 60.0
-# The local ledger takes 1 ms to read a key, so poll seldom while many documents wait.
-_PAUSE_S, _PAUSE_OF_ONE_S, _LONGEST_PAUSE_S = 0.05, 0.02, 2.0
-_KEYS_OF_ONE_READ, _ITEMS_OF_ONE_WRITE = 100, 25  # of BatchGetItem and BatchWriteItem
+# The local ledger takes 1 ms to read a row, so poll seldom while many documents wait.
+_PAUSE_S, _PAUSE_FOR_EACH_S, _LONGEST_PAUSE_S = 0.05, 0.02, 2.0
+_ROWS_OF_A_WRITE = 25  # the limit of BatchWriteItem
 _NOISE = 0.8  # length of the noise that is added to a vector of length 1
 _CHUNKS_PER_DOCUMENT = 50
 _LEAST_WORDS, _ASKED_WORDS = 12, 9
@@ -72,15 +68,6 @@ class AskedStack:
         seconds: list[float] = httpx.get(f"{self.model}/-/held", trust_env=False).json()
         return seconds
 
-    def at_once(self, questions: Sequence[str], collection: str, clients: int) -> tuple[list[Reply], float, float]:
-        """Let clients share the questions; return the answers, the seconds, and the processor's busy share."""
-        with ThreadPoolExecutor(clients) as pool:
-            psutil.cpu_percent()
-            started = time.perf_counter()
-            bodies = [{"question": question, "collection": collection} for question in questions]
-            answers = list(pool.map(self.doors.ask, bodies))
-            return answers, time.perf_counter() - started, psutil.cpu_percent() / 100
-
     def answerable(self, questions: Sequence[str], collection: str, fewest: int = 1) -> list[str]:
         """Return the questions that reach the model. Raises `BenchError` for fewer than `fewest`."""
         answers = self.ask(questions, collection)
@@ -101,7 +88,7 @@ def is_answered(answer: Reply) -> bool:
 @contextmanager
 def asked_stack(**options: Any) -> Iterator[AskedStack]:
     """Run a stack whose model answers at once during the block; `options` are those of the stack."""
-    options = {"ingest_workers": 1, "reconcile_every_s": 0, "query_waiting": MOST_CLIENTS, **options}
+    options = {"ingest_workers": 1, "reconcile_every_s": 0, **options}
     with model_server() as model, local_stack(MODEL, model, **options) as stack, Doors(stack, _TIMEOUT_S) as doors:
         yield AskedStack(stack, doors, model)
 
@@ -127,35 +114,35 @@ def index(stack: Stack, bodies: Mapping[str, bytes | Path], timeout_s: float) ->
 
     The API would take more processor time than the ledger.
     """
-    s3, pipeline = stack.client("s3"), PipelinePlace(MODEL_DIR, CHUNK_TOKENS).fingerprint
-    started = time.monotonic()
-    waiting: dict[str, str] = {}
+    s3, started = stack.client("s3"), time.monotonic()
+    versions: dict[str, str] = {}
     for key, body in bodies.items():
         content = body.read_bytes() if isinstance(body, Path) else body
-        waiting[key] = s3.put_object(Bucket=stack.bucket, Key=key, Body=content)["VersionId"]
-    rows: dict[str, Mapping[str, Any]] = {}
-    while waiting:
-        settled = _settled(stack.client("dynamodb"), pipeline, waiting)
-        rows |= settled
-        for key in settled:
-            del waiting[key]
-        if waiting and len(settled) < _KEYS_OF_ONE_READ:
-            time.sleep(min(max(_PAUSE_S, _PAUSE_OF_ONE_S * len(waiting)), _LONGEST_PAUSE_S))
+        versions[key] = s3.put_object(Bucket=stack.bucket, Key=key, Body=content)["VersionId"]
+    while True:
+        rows = _settled(stack, versions)
+        if not (waiting := len(versions) - len(rows)):
+            return Indexed(time.monotonic() - started, rows)
         if time.monotonic() > started + timeout_s:
-            raise TimeoutError(f"{len(waiting)} documents have no final status after {timeout_s:.0f} s")
-    return Indexed(time.monotonic() - started, rows)
+            raise TimeoutError(f"{waiting} documents have no final status after {timeout_s:.0f} s")
+        time.sleep(min(max(_PAUSE_S, _PAUSE_FOR_EACH_S * waiting), _LONGEST_PAUSE_S))
 
 
-def _settled(dynamodb: Any, pipeline: str, waiting: Mapping[str, str]) -> dict[str, Mapping[str, Any]]:
-    """Return the rows of the first hundred keys that have a final status for their version."""
-    keys = [{"document": {"S": key}, "pipeline": {"S": pipeline}} for key in list(waiting)[:_KEYS_OF_ONE_READ]]
-    answer = dynamodb.batch_get_item(RequestItems={LEDGER_TABLE: {"Keys": keys, "ConsistentRead": True}})
-    items = answer["Responses"].get(LEDGER_TABLE, ())
-    rows = [{name: next(iter(value.values())) for name, value in item.items()} for item in items]
+def _settled(stack: Stack, versions: Mapping[str, str]) -> dict[str, Mapping[str, Any]]:
+    """Return the ledger's rows of the keys that have a final status for their version."""
+    pipeline = PipelinePlace(MODEL_DIR, CHUNK_TOKENS).fingerprint
+    scan = stack.client("dynamodb").get_paginator("scan").paginate(TableName=LEDGER_TABLE, ConsistentRead=True)
+    rows = [
+        {name: next(iter(value.values())) for name, value in item.items()}
+        for page in scan
+        for item in page["Items"]
+    ]
     return {
         row["document"]: row
         for row in rows
-        if row.get("status", "PENDING") != "PENDING" and row.get("version") == waiting[row["document"]]
+        if row["pipeline"] == pipeline
+        and row.get("status", "PENDING") != "PENDING"
+        and row.get("version") == versions.get(row["document"])
     }
 
 
@@ -231,8 +218,8 @@ def fill(stack: Stack, texts: Texts, size: int, step: Callable[[], None] = lambd
     fields = {"pipeline": pipeline, "collection": name, "status": "INDEXED"}
     fields |= {"version": "v1", "live_version": "v1", "live_generation": "live"}
     keys = [f"{name}/{number:05}.pdf" for number in range(-(-size // _CHUNKS_PER_DOCUMENT))]
-    for start in range(0, len(keys), _ITEMS_OF_ONE_WRITE):
-        rows = [{"document": key, **fields} for key in keys[start : start + _ITEMS_OF_ONE_WRITE]]
+    for start in range(0, len(keys), _ROWS_OF_A_WRITE):
+        rows = [{"document": key, **fields} for key in keys[start : start + _ROWS_OF_A_WRITE]]
         items = [{field: {"S": value} for field, value in row.items()} for row in rows]
         puts = [{"PutRequest": {"Item": item}} for item in items]
         stack.client("dynamodb").batch_write_item(RequestItems={LEDGER_TABLE: puts})
