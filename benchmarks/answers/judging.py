@@ -17,7 +17,7 @@ A fact is said when the answer has one of its wordings (`verdicts.says`). No rul
 
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict
 from typing import Any, NamedTuple
 
 from benchmarks.answers.pages import Indexed, page_texts, stands_verbatim
@@ -55,12 +55,6 @@ _MARKER = re.compile(r"\[(\d{1,3})\]")
 # A host that reads less than this share of the prompt has cut it (docs/answers.md, "How prompts fit").
 _READ_SHARE = 0.9
 _FEWEST_CASES = 30
-# Figures that count facts or documents: the name, the kind of question, and the two counts of a judgement.
-_COUNTS = (
-    ("overviews: statements that must be there", Kind.OVERVIEW, "facts_said", "facts"),
-    ("lists: recall of documents", Kind.LIST, "hits", "in_truth"),
-    ("lists: precision of documents", Kind.LIST, "hits", "listed"),
-)
 
 
 class Citing(NamedTuple):
@@ -77,25 +71,14 @@ class Citing(NamedTuple):
     truncated: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Judgement:
-    """The verdict, and the counts behind it.
-
-    `facts_said` of `facts`, and of a list the `hits` and the documents `listed` of those in the truth.
-    `cites_page` is whether a citation leads to a page of the truth.
-    """
+class Judgement(NamedTuple):
+    """The verdict on an answer, None where the request failed; the facts that it lacks; and its counts."""
 
     question: Question
     answer: Answer | None
     verdict: Verdict
     missing: tuple[str, ...] = ()
-    facts_said: int = 0
-    facts: int = 0
-    cites_page: bool | None = None
-    hits: int = 0
-    listed: int = 0
-    in_truth: int = 0
-    citing: Citing = field(default_factory=Citing)
+    citing: Citing = Citing()
 
     @property
     def row(self) -> dict[str, Any]:
@@ -103,15 +86,32 @@ class Judgement:
         question, answer = self.question, self.answer
         if question.untouched:
             return {}
-        fields = {name: value for name, value in asdict(self).items() if name not in {"question", "answer"}}
         return {
             "id": question.id,
             "kind": question.kind,
             **question.body,
             "answer": asdict(answer) | {"citations": _written(answer.citations)} if answer else None,
             "pages": _written(question.pages),
-            **fields,
+            "verdict": self.verdict,
+            "missing": self.missing,
+            "citing": self.citing._asdict(),
         }
+
+    @property
+    def listed(self) -> set[str]:
+        """The documents that an answer to a list over documents cites."""
+        return {page.key for page in self.answer.citations} if self.answer and self.question.documents else set()
+
+    @property
+    def cites_page(self) -> bool | None:
+        """Whether a citation leads to a page of the truth; None for a refusal, or where no page answers."""
+        if self.answer is None or self.is_refused or not self.question.answerable:
+            return None
+        return bool(self.answer.citations & self.question.pages)
+
+    @property
+    def is_refused(self) -> bool:
+        return self.verdict in {Verdict.RIGHTLY_REFUSED, Verdict.WRONGLY_REFUSED}
 
 
 def _written(pages: Iterable[Page]) -> list[str]:
@@ -122,7 +122,7 @@ def judge(question: Question, reply: Reply, index: Mapping[str, Indexed]) -> Jud
     """Judge one answer against the truth and the pages; it is failed if the request failed."""
     if reply.status != 200 or not isinstance(reply.body, dict):
         return judge_answer(question, None)
-    return replace(judge_answer(question, read_answer(reply.body)), citing=_citing(reply.body, index))
+    return judge_answer(question, read_answer(reply.body))._replace(citing=_citing(reply.body, index))
 
 
 def _citing(body: Mapping[str, Any], index: Mapping[str, Indexed]) -> Citing:
@@ -148,29 +148,11 @@ def _page_of(citation: Mapping[str, Any], index: Mapping[str, Indexed]) -> str |
 
 def judge_answer(question: Question, answer: Answer | None) -> Judgement:
     """Judge one answer; None means that the request failed."""
-    musts, in_truth = len(question.musts), len(question.documents)
-    if answer is None or answer.status == "refused":
-        refused = answer and judge_facts(answer, (), answerable=question.answerable)
-        return Judgement(question, answer, refused or Verdict.FAILED, facts=musts, in_truth=in_truth)
+    if answer is None:
+        return Judgement(question, answer, Verdict.FAILED)
     missing = tuple(
         fact.say[0] for fact in question.musts if not says_any(answer.text, fact.say, question.language)
     )
-    documents = {page.key for page in answer.citations} if in_truth else set()
-    return Judgement(
-        question,
-        answer,
-        _verdict(question, answer, missing, documents),
-        missing=missing,
-        facts_said=musts - len(missing),
-        facts=musts,
-        cites_page=bool(answer.citations & question.pages) if question.answerable else None,
-        hits=len(documents & question.documents),
-        listed=len(documents),
-        in_truth=in_truth,
-    )
-
-
-def _verdict(question: Question, answer: Answer, missing: Collection[str], documents: set[str]) -> Verdict:
     by_facts = judge_facts(
         answer,
         [fact.say for fact in question.musts],
@@ -179,17 +161,19 @@ def _verdict(question: Question, answer: Answer, missing: Collection[str], docum
         language=question.language,
         enough=_OVERVIEW_SHARE if question.kind is Kind.OVERVIEW else 1.0,
     )
-    if not question.answerable or says_any(answer.text, question.never, question.language):
-        return by_facts
+    judgement = Judgement(question, answer, by_facts, missing)
+    is_never = says_any(answer.text, question.never, question.language)
+    if judgement.is_refused or not question.answerable or is_never:
+        return judgement
     if question.kind is Kind.YES_NO:
         holds = decision(answer.text, negated=question.negated, denies=question.denies)
-        cited = bool(answer.citations & question.pages)
-        return Verdict.RIGHT if cited and holds is question.holds else wrong(answer)
+        is_right = holds is question.holds and answer.citations & question.pages
+        return judgement._replace(verdict=Verdict.RIGHT if is_right else wrong(answer))
     if question.documents:
-        if missing or not documents or documents - question.documents:
-            return wrong(answer)
-        return Verdict.RIGHT if documents == question.documents else Verdict.INCOMPLETE
-    return by_facts
+        is_wrong = missing or not judgement.listed or judgement.listed - question.documents
+        complete = Verdict.RIGHT if judgement.listed == question.documents else Verdict.INCOMPLETE
+        return judgement._replace(verdict=wrong(answer) if is_wrong else complete)
+    return judgement
 
 
 def decision(text: str, *, negated: bool = False, denies: Collection[str] = ()) -> bool | None:
@@ -249,9 +233,15 @@ def add_figures(report: Report, judged: Sequence[Judgement], goals: Mapping[str,
     share("wrong and not marked", {Verdict.WRONG}, judged)
     share("wrong, but marked as not supported", {Verdict.WRONG_MARKED}, judged)
     share("incomplete", {Verdict.INCOMPLETE}, judged)
-    for metric, kind, hits, of in _COUNTS:
-        counted, total = (sum(getattr(case, name) for case in of_kind[kind]) for name in (hits, of))
-        add(metric, counted, total)
+    facts = sum(len(case.question.musts) for case in of_kind[Kind.OVERVIEW])
+    missing = sum(
+        len(case.missing) if case.answer else len(case.question.musts) for case in of_kind[Kind.OVERVIEW]
+    )
+    add("overviews: statements that must be there", facts - missing, facts)
+    lists = of_kind[Kind.LIST]
+    hits = sum(len(case.listed & case.question.documents) for case in lists)
+    add("lists: recall of documents", hits, sum(len(case.question.documents) for case in lists))
+    add("lists: precision of documents", hits, sum(len(case.listed) for case in lists))
     citing = Citing(*(sum(numbers) for numbers in zip(*(case.citing for case in judged), strict=True)))
     add("citations that resolve", citing.resolved, citing.markers)
     add("quotes that stand verbatim", citing.verbatim, citing.quotes)
@@ -260,6 +250,6 @@ def add_figures(report: Report, judged: Sequence[Judgement], goals: Mapping[str,
     report.add("prompts that were truncated", citing.truncated, f"of {len(judged)}", "== 0")
     for kind, cases in of_kind.items():
         share(f"right or rightly refused: {kind}", GOOD, cases)
-        share(f"refused: {kind}", {Verdict.RIGHTLY_REFUSED, Verdict.WRONGLY_REFUSED}, cases)
-        answered = [case.cites_page for case in cases if case.cites_page is not None]
-        add(f"answered, and cite a page of the truth: {kind}", sum(answered), len(answered))
+        add(f"refused: {kind}", sum(case.is_refused for case in cases), len(cases))
+        cites = [case.cites_page for case in cases if case.cites_page is not None]
+        add(f"answered, and cite a page of the truth: {kind}", sum(cites), len(cites))

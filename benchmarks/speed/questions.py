@@ -97,7 +97,7 @@ def _add_crowd(
         started = time.perf_counter()
         replies = ask(options.form(400, 40))
         seconds, busy = time.perf_counter() - started, psutil.cpu_percent()
-    name = f"warm, {collection.removeprefix('bench-')} chunks, {_CLIENTS} clients at once"
+    name = f"warm, {int(collection.removeprefix('bench-')):,} chunks, {_CLIENTS} clients at once"
     report.add(f"{name}: p50", 1000 * median(reply.seconds for reply in replies), "ms")
     report.add(f"{name}: questions", len(replies) / seconds, "1/s")
     report.add(f"{name}: processor in use", busy, "%", options.goal(">= 80"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -92,14 +93,18 @@ def test_the_figures_have_their_cases() -> None:
     def question(kind: Kind, *, untouched: bool = False) -> Question:
         return Question("q", kind, "When?", untouched=untouched)
 
+    pages = [Page(f"x/{number}.pdf", 1) for number in range(39)]
+    listing = Answer("answered", "Those [1].", frozenset(pages[9:]))
     plain, fresh = question(Kind.PLAIN), question(Kind.PLAIN, untouched=True)
     cases = [
         *[Judgement(fresh, None, Verdict.RIGHT)] * 30,
         *[Judgement(fresh, None, Verdict.WRONG)] * 10,
         *[Judgement(plain, None, Verdict.WRONGLY_REFUSED)] * 10,
         *[Judgement(question(Kind.ABSENT), None, Verdict.RIGHTLY_REFUSED)] * 10,
-        Judgement(question(Kind.LIST), None, Verdict.INCOMPLETE, hits=27, listed=30, in_truth=36),
-        Judgement(question(Kind.OVERVIEW), None, Verdict.RIGHT, facts_said=32, facts=40),
+        Judgement(replace(question(Kind.LIST), on=tuple(pages[:36])), listing, Verdict.INCOMPLETE),
+        Judgement(
+            replace(question(Kind.OVERVIEW), facts=(Fact(("seven",)),) * 40), listing, Verdict.RIGHT, ("",) * 8
+        ),
     ]
     report = Report("unit")
     add_figures(report, cases, {"wrong and not marked": "<= 6", "lists: recall of documents": ">= 75"})
