@@ -136,7 +136,7 @@ def _beside_others(row: dict[str, Any], rows: list[dict[str, Any]], draw: random
 def _rows_of_sheets() -> Iterator[Case]:
     """Yield a right and a wrong figure for each table of a filing, written as docwell writes rows of a sheet.
 
-    Each table stands in two ways: an item a row and a year a column, and the other way round. The wrong figure is
+    Each table has two forms: an item a row and a year a column, or a year a row. The wrong figure is
     of the same item in another year, or of another item in the same year.
     """
     draw = random.Random(_SEED)
