@@ -27,7 +27,7 @@ from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
 from docwell.access.authorizer import Authorizer
-from docwell.http.console_links import ORIGIN_HEADER
+from docwell.identity import ORIGIN_HEADER
 from docwell.wiring import small_functions
 from infra import console_page
 from infra.local.aws_access import AccessKey, BadSignature, signed_service

@@ -19,8 +19,7 @@ from starlette.testclient import TestClient
 from docwell.access.authorizer import Authorizer
 from docwell.errors import Unavailable
 from docwell.http import sse
-from docwell.http.console_links import ORIGIN_HEADER
-from docwell.identity import ApiKey, digest_of
+from docwell.identity import ORIGIN_HEADER, ApiKey, digest_of
 from infra.local.gateway import Gateway
 from runtime.functions import FunctionPool, FunctionSpec
 from runtime.gateway import MAX_BODY_BYTES

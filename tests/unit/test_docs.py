@@ -15,6 +15,7 @@ import typer
 from awscli.clidriver import create_clidriver  # type: ignore[import-untyped] # ships no types
 
 from docwell import config
+from docwell.cli.settings import OPERATOR
 from runtime import settings
 
 ROOT = Path(__file__).parents[2]
@@ -134,7 +135,8 @@ def test_every_path_in_code_exists(page: Path) -> None:
 def test_every_variable_is_a_setting(page: Path) -> None:
     models = (*vars(config).values(), *vars(settings).values())
     classes = [kind for kind in models if hasattr(kind, "model_fields")]
-    fields = {f"DOCWELL_{field.upper()}" for kind in classes for field in kind.model_fields}
+    names = {*OPERATOR, *(field for kind in classes for field in kind.model_fields)}
+    fields = {f"DOCWELL_{name.upper()}" for name in names}
     options = (str(option.envvar) for parameters in docwell().values() for option in parameters)
     tools = ((ROOT / tool).read_text() for tool in TOOLS)
     known = fields | set(re.findall(r"\w+", " ".join([*options, *tools])))

@@ -31,7 +31,7 @@ def _nothing_from_outside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     (tmp_path / "work").mkdir()
     monkeypatch.chdir(tmp_path / "work")
     monkeypatch.setenv("HOME", str(tmp_path))
-    monkeypatch.setattr(documents, "_PAUSE_S", 0.01)
+    monkeypatch.setattr(documents, "_PAUSE_S", 0.001)
 
 
 @pytest.fixture

@@ -10,9 +10,8 @@ from typing import Any
 
 import pytest
 
-from docwell.cli.evaluation.questions import COLUMNS, EvalQuestion, read_questions
+from docwell.cli.evaluation.run import COLUMNS, EvalQuestion, compare, read_questions, read_run
 from docwell.cli.evaluation.run import Run as Stored
-from docwell.cli.evaluation.run import compare, read_run
 from docwell.cli.evaluation.verdicts import says
 from docwell.cli.settings import ExitCode, Failure
 from tests.unit.cases import rows

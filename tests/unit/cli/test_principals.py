@@ -179,7 +179,9 @@ def test_replace_needs_one_grant_of_the_name(run: Run, cloud: Cloud) -> None:
 def test_a_key_whose_grant_or_hash_cannot_be_stored_does_not_stay(
     run: Run, cloud: Cloud, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    result = run("principals", "add", "A", "--all", "--table", "none")
+    with monkeypatch.context() as wrong:
+        wrong.setenv("DOCWELL_PRINCIPALS_TABLE", "none")
+        result = run("principals", "add", "A", "--all")
     assert (result.exit_code, len(result.stderr.splitlines()), cloud.keys()) == (1, 1, {})
     first = cloud.add("app")
 
@@ -221,10 +223,13 @@ def test_a_key_with_an_end_stops_then(cloud: Cloud) -> None:
     assert cloud.caller(created["api_key"]) is None
 
 
-def test_rotation_overlaps_and_keeps_the_principal(run: Run, cloud: Cloud) -> None:
+def test_rotation_overlaps_and_keeps_the_principal(
+    run: Run, cloud: Cloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
     plan = cloud.gateway.create_usage_plan(name="p")["id"]
-    first = cloud.add("app", "--usage-plan", plan)
-    result = run("principals", "rotate", "app", "--overlap", "7d", "--usage-plan", plan, "--json")
+    monkeypatch.setenv("DOCWELL_USAGE_PLAN", plan)
+    first = cloud.add("app")
+    result = run("principals", "rotate", "app", "--overlap", "7d", "--json")
     second = json.loads(result.stdout)
     assert second["id"] == first["id"]
     assert [key["ends_at"] is None for key in second["keys"]] == [True, False]

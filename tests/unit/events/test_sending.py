@@ -148,14 +148,14 @@ def test_a_long_answer_of_the_receiver_is_not_read(webhook: Receiver) -> None:
 @pytest.mark.parametrize(
     ("secret", "problem"),
     [
-        (None, "DOCWELL_WEBHOOK_URL needs it"),
+        (None, "DOCWELL_WEBHOOK_URL needs"),
         ("whsec_c2hvcnQ=", "24 to 64 bytes"),
         (base64.b64encode(KEY).decode(), "24 to 64 bytes"),
         ("whsec_no base64 at all, but long enough", "24 to 64 bytes"),
     ],
 )
 def test_a_webhook_needs_a_good_secret(secret: str | None, problem: str) -> None:
-    with pytest.raises(SettingsError, match=f"DOCWELL_WEBHOOK_SECRET: .*{problem}") as raised:
+    with pytest.raises(SettingsError, match=f"DOCWELL_.*{problem}") as raised:
         EventsSettings.read(bucket="b", webhook_url="https://example.org/hook", webhook_secret=secret)
     assert secret is None or secret not in str(raised.value)
 

@@ -20,8 +20,7 @@ from openai.types.chat import ChatCompletionMessageParam
 from docwell.audit import Action
 from docwell.errors import Overloaded
 from docwell.http import openai as chat
-from docwell.http.console_links import ORIGIN_HEADER
-from docwell.identity import Principal, Rule
+from docwell.identity import ORIGIN_HEADER, Principal, Rule
 from docwell.models import CitationUnit, UnitKind
 from docwell.query.ask import REFUSAL
 from tests.unit.cases import rows

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from docwell.http.console_links import ORIGIN_HEADER, console_of
+from docwell.http.bodies import console_of
+from docwell.identity import ORIGIN_HEADER
 from infra.console_page import HEADERS, POLICY
 from infra.container.sam import ROOT
 from tests.unit.console_scripts import run_script

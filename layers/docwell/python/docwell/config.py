@@ -7,18 +7,17 @@ credentials, `AWS_ENDPOINT_URL`).
 from __future__ import annotations
 
 import base64
-import binascii
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
 from pydantic import (
     BaseModel,
+    BeforeValidator,
     Field,
     HttpUrl,
-    SecretStr,
     TypeAdapter,
     ValidationError,
-    ValidationInfo,
     field_validator,
     model_validator,
 )
@@ -28,8 +27,6 @@ MIB = 1024 * 1024
 EmbedRuntime = Literal["auto", "onnxruntime", "openvino"]
 Ocr = Literal["off", "rapidocr"]
 ChromaHeader = Literal["Authorization", "X-Chroma-Token"]
-# The length of a key in bytes, by the specification of Standard Webhooks.
-_SHORTEST_KEY, _LONGEST_KEY = 24, 64
 
 
 class SettingsError(Exception):
@@ -298,39 +295,28 @@ class CanarySettings(Settings):
     next_version: str
 
 
+def _webhook_key(secret: str) -> bytes:
+    with suppress(ValueError):
+        key = base64.b64decode(secret.removeprefix("whsec_"), validate=True)
+        if secret.startswith("whsec_") and 24 <= len(key) <= 64:  # noqa: PLR2004 - by Standard Webhooks
+            return key
+    raise ValueError("whsec_ and the base64 of 24 to 64 bytes are expected")
+
+
 class EventsSettings(Settings):
     """The events function. Without a webhook, events go to EventBridge."""
 
     bucket: str
     # Used by the stack on one machine.
     webhook_url: HttpUrl | None = None
-    # `whsec_`, then the key in base64, of 24 to 64 bytes (Standard Webhooks).
-    webhook_secret: SecretStr | None = Field(default=None, validate_default=True)
+    # The key that signs events: `whsec_`, then 24 to 64 bytes in base64 (Standard Webhooks).
+    webhook_secret: Annotated[bytes, BeforeValidator(_webhook_key)] | None = Field(default=None, repr=False)
 
-    @field_validator("webhook_secret")
-    @classmethod
-    def _is_key(cls, secret: SecretStr | None, fields: ValidationInfo) -> SecretStr | None:
-        if secret is None:
-            if fields.data.get("webhook_url") is not None:
-                raise ValueError("DOCWELL_WEBHOOK_URL needs it, to sign events")
-            return None
-        if not _SHORTEST_KEY <= len(_webhook_key(secret)) <= _LONGEST_KEY:
-            raise ValueError("whsec_ and the base64 of 24 to 64 bytes are expected")
-        return secret
-
-    @property
-    def webhook_key(self) -> bytes | None:
-        """The key that signs events."""
-        return _webhook_key(self.webhook_secret) if self.webhook_secret is not None else None
-
-
-def _webhook_key(secret: SecretStr) -> bytes:
-    """Return the bytes of the key; empty if the secret is malformed."""
-    prefix, _, encoded = secret.get_secret_value().partition("_")
-    try:
-        return base64.b64decode(encoded, validate=True) if prefix == "whsec" else b""
-    except binascii.Error:
-        return b""
+    @model_validator(mode="after")
+    def _signs(self) -> Self:
+        if self.webhook_url and not self.webhook_secret:
+            raise ValueError("DOCWELL_WEBHOOK_URL needs DOCWELL_WEBHOOK_SECRET, to sign events")
+        return self
 
 
 class ReconcileLimits(BaseModel, frozen=True):

@@ -16,6 +16,9 @@ from docwell.errors import Unauthenticated
 
 KEY, SUBJECT, GROUP = "key:", "sub:", "group:"
 KEY_HEADER, TOKEN_HEADER = "x-api-key", "authorization"
+# CloudFront and the local gateway set it to the address at which the caller reached the console. A caller that
+# bypasses them can set it, but changes only its own answers. Pages of other origins cannot: the API has no CORS.
+ORIGIN_HEADER = "x-docwell-origin"
 
 # The collection of docwell's documents, such as the canary's. A right to all collections does not include it.
 RESERVED_COLLECTION = ".docwell"

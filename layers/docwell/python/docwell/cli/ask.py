@@ -150,7 +150,7 @@ def search(
     elif passages := result.get("passages"):
         display.show_citations(passages, scores=True)
     else:
-        display.echo("no passages match", err=True)
+        display.say("no passages match", err=True)
 
 
 @app.command(cls=ScopedCommand)
@@ -197,7 +197,7 @@ def feedback(
     if as_json:
         display.show_json(answer)
     else:
-        display.echo(f"{verdict}: stored in the receipt")
+        display.say(f"{verdict}: stored in the receipt")
 
 
 @app.command(name="open", cls=ConnectedCommand)
@@ -229,9 +229,9 @@ def open_(
     address = f"{api.console}/#{key}"  # browsers do not send a fragment to the server
     with suppress(webbrowser.Error):
         if webbrowser.open(address):
-            display.echo(f"opened {target or 'the console'} in the browser", err=True)
+            display.say(f"opened {target or 'the console'} in the browser", err=True)
             return
-    display.echo(address)
+    display.say(address)
 
 
 def _without_empty(**values: object) -> Json:

@@ -14,7 +14,6 @@ from contextlib import contextmanager
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-import typer
 from rich import box
 from rich.console import Console, ConsoleOptions, RenderableType
 from rich.padding import Padding
@@ -75,19 +74,14 @@ def one_line(text: object) -> str:
     return " ".join(clean(text).split())
 
 
-def echo(text: object, *, err: bool = False) -> None:
-    """Print the clean text as a line, on standard error with `err`."""
-    typer.echo(clean(text), err=err)
-
-
 def say(text: object, style: str = "", *, err: bool = False) -> None:
     """Print one line, however long, in one style, on standard error with `err`."""
-    console(stderr=err).print(Text(clean(text), style=style), soft_wrap=True)
+    console(stderr=err).print(Text(str(text), style=style), soft_wrap=True)
 
 
 def show_failure(error: DocwellError) -> None:
     """Print the error as one line on standard error."""
-    echo(f"docwell: {one_line(error.detail)}", err=True)
+    say(f"docwell: {one_line(error.detail)}", err=True)
 
 
 def show_json(value: object) -> None:

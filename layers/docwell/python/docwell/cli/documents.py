@@ -28,11 +28,9 @@ _NOT_UPLOADED = "NOT UPLOADED"
 _AT_ONCE = 10
 # Seconds without progress after which `put` gives up.
 _STALL_S = 300.0
-_PAUSE_S = 0.5
-# The pause grows by this factor while nothing changes, so that a long document does not cost a thousand requests.
-_PAUSE_GROWTH, _LONGEST_PAUSE_S = 1.5, 5.0
-# The firewall allows an address 600 requests in 300 s (infra/firewall.yaml): after 60, send one a second.
-_FREE_REQUESTS, _SPACING_S = 60, 1.0
+# The pause for each request of a round. It grows by the factor while nothing changes, so that a long document does
+# not cost a thousand requests. The firewall allows an address 600 requests in 300 s (infra/firewall.yaml).
+_PAUSE_S, _PAUSE_GROWTH, _LONGEST_PAUSE_S = 0.6, 1.5, 5.0
 # The failed rounds to allow in a row: a restart of the gateway must not end a long wait.
 _FAILURES_ALLOWED = 5
 # The pause for a busy server that states no time to retry.
@@ -138,9 +136,9 @@ def status(
     elif records:
         display.show_documents(records)
     else:
-        display.echo("no documents match; `docwell put FILE.pdf` uploads one", err=True)
+        display.say("no documents match; `docwell put FILE.pdf` uploads one", err=True)
     if model_host:
-        display.echo(f"model host: {model_host}")
+        display.say(f"model host: {model_host}")
 
 
 @app.command(cls=ConnectedCommand)
@@ -157,7 +155,7 @@ def rm(
         )
     for key in keys:
         bucket.delete(key)
-        display.echo(f"removed {key}")
+        display.say(f"removed {key}")
 
 
 @dataclass(slots=True)
@@ -229,7 +227,7 @@ def _files(path: Path) -> Iterator[tuple[Path, str]]:
         raise Failure(f"no documents in {path}: name a file or another folder", ExitCode.USAGE)
     if omitted:
         hint = "a folder's hidden files and other kinds; name a file to upload it"
-        display.echo(f"docwell: left out {len(omitted)} files, such as {omitted[0]}: {hint}", err=True)
+        display.say(f"docwell: left out {len(omitted)} files, such as {omitted[0]}: {hint}", err=True)
     yield from ((file, file.relative_to(path).as_posix()) for file in documents)
 
 
@@ -253,8 +251,7 @@ def _wait(uploads: Sequence[Upload], api: Api, bucket: Bucket, on_change: Callab
 
     Raises `Failure` after a time without progress.
     """
-    begun = moved = time.monotonic()
-    failures, pause = 0, _PAUSE_S
+    moved, failures, pause = time.monotonic(), 0, _PAUSE_S
     pending = deque(upload for upload in uploads if not upload.done)
     while pending:
         before, busy = [upload.record for upload in uploads], None
@@ -275,9 +272,7 @@ def _wait(uploads: Sequence[Upload], api: Api, bucket: Bucket, on_change: Callab
         if before != [upload.record for upload in uploads]:
             moved, pause = now, _PAUSE_S
         # With many documents, it can take long until the one that changes is requested.
-        elif now - moved > max(_STALL_S, len(pending) * _SPACING_S) or (
-            busy and (busy.retry_after or 0) > _STALL_S
-        ):
+        elif now - moved > max(_STALL_S, len(pending) * _PAUSE_S) or (busy and (busy.retry_after or 0) > _STALL_S):
             raise busy or Failure(
                 f"no progress for {now - moved:.0f} s; {len(pending)} of {len(uploads)} documents are"
                 f" not finished (the first: {pending[0].key}); `docwell status --watch` follows them"
@@ -285,8 +280,7 @@ def _wait(uploads: Sequence[Upload], api: Api, bucket: Bucket, on_change: Callab
         if busy:
             time.sleep(busy.retry_after or _BUSY_S)
         elif pending:
-            behind = (api.requests - _FREE_REQUESTS) * _SPACING_S - (now - begun)
-            time.sleep(max(pause, behind))
+            time.sleep(max(pause, _PAUSE_S * min(len(pending), _AT_ONCE)))
             pause = min(pause * _PAUSE_GROWTH, _LONGEST_PAUSE_S)
 
 

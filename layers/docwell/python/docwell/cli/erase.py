@@ -260,7 +260,7 @@ def _show(erased: Erased, path: Path) -> None:
         display.say(f"not yet gone: {display.one_line(document)}; run this again", "red")
     for document in erased.returned:
         display.say(f"uploaded again meanwhile: {display.one_line(document)}; run this again", "red")
-    display.echo(f"report: {path}", err=True)
+    display.say(f"report: {path}", err=True)
 
 
 @app.command(cls=ConnectedCommand)
@@ -292,7 +292,7 @@ def audit(
         )
         display.show_table(("time", "actor", "action", "subject", "documents", "request"), rows)
     else:
-        display.echo("no events match", err=True)
+        display.say("no events match", err=True)
 
 
 def record(
@@ -302,7 +302,7 @@ def record(
     from docwell.adapters.dynamodb.audit import DynamoAudit
 
     if not settings.audit_table:
-        display.echo("not recorded: the settings name no audit_table", err=True)
+        display.say("not recorded: the settings name no audit_table", err=True)
         return
     with plain_failures(f"{action.value}, but not recorded in the audit trail"):
         # The local stack has one key for all users of the machine.

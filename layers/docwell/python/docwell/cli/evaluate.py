@@ -77,15 +77,22 @@ def evaluate(
 
 def _measure(api: Api, source: Path, folder: Path, at_least: float | None, *, as_json: bool) -> None:
     """Ask the questions and show the figures. Raises `Failure` for failed questions and too few right answers."""
-    from docwell.cli.evaluation.questions import read_questions
-    from docwell.cli.evaluation.run import Rows, ask_all, check_documents, figures_of, good_share, read_run
+    from docwell.cli.evaluation.run import (
+        Rows,
+        ask_all,
+        check_documents,
+        figures_of,
+        good_share,
+        read_questions,
+        read_run,
+    )
 
     questions = read_questions(source)
     check_documents(api, questions)
     rows = Rows(folder, source, len(questions))
     if rows.done:
         counts = f"{len(rows.done)} of {len(questions)} are in {folder} already"
-        display.echo(f"{counts}; another --out asks them again", err=True)
+        display.say(f"{counts}; another --out asks them again", err=True)
     with display.progress("asking", len(questions)) as step:
         ask_all(api, questions, rows, step)
     run = read_run(folder)

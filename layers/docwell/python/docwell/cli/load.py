@@ -86,7 +86,7 @@ def load(
     if not (dry_run and as_json):
         shown = {"documents": survey.documents, "bytes": survey.bytes, "unchanged": survey.unchanged}
         for name, value in (shown | {"left out": _reasons(survey.left_out)}).items():
-            display.echo(f"{name:10} {value}", err=not dry_run)
+            display.say(f"{name:10} {value}", err=not dry_run)
     if not dry_run:
         if not yes:
             typer.confirm("Load these documents?", abort=True, err=True)
@@ -99,7 +99,7 @@ def load(
         display.say(f"{work.loaded:,} documents loaded, {survey.unchanged:,} were loaded already", "bold")
         if survey.left_out:
             display.say(f"left out: {_reasons(survey.left_out)}; listed in {omissions}", "yellow")
-        display.echo("`docwell status --watch` follows them", err=True)
+        display.say("`docwell status --watch` follows them", err=True)
     if work.omissions:
         raise typer.Exit(ExitCode.NOT_INDEXED)
 

@@ -34,10 +34,6 @@ _LONGEST_S = 3_650 * 86_400
 
 app = group()
 
-TableOption = Annotated[
-    str | None,
-    typer.Option(envvar="DOCWELL_PRINCIPALS_TABLE", metavar="NAME", help="Name of the table of principals."),
-]
 PrefixOption = Annotated[
     list[str] | None,
     typer.Option(metavar="PREFIX", help="It may read documents whose keys begin with this. May be repeated."),
@@ -64,10 +60,6 @@ QuotaOption = Annotated[
 ]
 ExpiresOption = Annotated[
     str | None, typer.Option(metavar="TIME", help="When the key ends: 90d, 12h or 30m from now. Default: never.")
-]
-PlanOption = Annotated[
-    str | None,
-    typer.Option(envvar="DOCWELL_USAGE_PLAN", metavar="ID", help="Usage plan of the API's stage, by its id."),
 ]
 
 
@@ -98,8 +90,6 @@ def add(
     jwt_group: GroupOption = None,
     replace_: Annotated[bool, typer.Option("--replace", help="Replace the grant of NAME; its key stays.")] = False,
     expires: ExpiresOption = None,
-    usage_plan: PlanOption = None,
-    table: TableOption = None,
     as_json: JsonFlag = False,
 ) -> None:
     """Grant access to a new API key, which is printed once, or to an existing subject or group."""
@@ -110,7 +100,7 @@ def add(
         raise Failure("give --write A,B or --write-all, not both", ExitCode.USAGE)
     writable = None if write_all else _collections(write)
     id_ = _existing_id(jwt_subject, jwt_group)
-    settings: Settings = ctx.obj.override(principals_table=table, usage_plan=usage_plan)
+    settings: Settings = ctx.obj
     ends_at = _end_after("--expires", expires)
     if id_ and ends_at:
         raise Failure("--expires is for API keys: a token has its own end", ExitCode.USAGE)
@@ -123,7 +113,7 @@ def add(
         return
     may_write = f", and may write {_writable(grant)}" if grant.writable != frozenset() else ""
     may_operate = ", and may operate the system" if grant.operates else ""
-    display.echo(f"{grant.id} may read {_readable(grant)}{may_write}{may_operate}")
+    display.say(f"{grant.id} may read {_readable(grant)}{may_write}{may_operate}")
     _show_key(key, value, settings)
 
 
@@ -131,15 +121,10 @@ def add(
 def list_(
     ctx: typer.Context,
     *,
-    table: TableOption = None,
-    usage_table: Annotated[
-        str | None,
-        typer.Option(envvar="DOCWELL_USAGE_TABLE", metavar="NAME", help="Name of the table of their use."),
-    ] = None,
     as_json: JsonFlag = False,
 ) -> None:
     """List the principals, their rights and today's use."""
-    settings: Settings = ctx.obj.override(principals_table=table, usage_table=usage_table)
+    settings: Settings = ctx.obj
     usage = settings.need("usage_table")
     grants, keys = _admin(settings).list(usage), _keys(settings).list()
     rows = [(grant, use, [key for key in keys if key.principal == grant.id]) for grant, use in grants]
@@ -150,7 +135,7 @@ def list_(
         columns = ("id", "name", "may read", "may write", "operates", "keys end", *figures)
         display.show_table(columns, [_row(grant, use, keys) for grant, use, keys in rows], right=figures)
     else:
-        display.echo("there are no principals; `docwell principals add NAME --all` makes one", err=True)
+        display.say("there are no principals; `docwell principals add NAME --all` makes one", err=True)
 
 
 @app.command(cls=ConnectedCommand)
@@ -164,12 +149,10 @@ def rotate(
         str, typer.Option(metavar="TIME", help="How long its other keys stay valid: 7d, 12h, 30m or 0m.")
     ] = "7d",
     expires: ExpiresOption = None,
-    usage_plan: PlanOption = None,
-    table: TableOption = None,
     as_json: JsonFlag = False,
 ) -> None:
     """Make a new API key of a principal, which is printed once. Its other keys end after the overlap."""
-    settings: Settings = ctx.obj.override(principals_table=table, usage_plan=usage_plan)
+    settings: Settings = ctx.obj
     overlap_ends, ends_at = _end_after("--overlap", overlap), _end_after("--expires", expires)
     grant = _named(
         settings, name, "`docwell principals list` lists them", "the id of one principal with an API key"
@@ -182,9 +165,9 @@ def rotate(
     if as_json:
         display.show_json({**_as_json(grant, [key, *older]), "api_key": value})
         return
-    display.echo(f"{grant.id} has a new key")
+    display.say(f"{grant.id} has a new key")
     for ending in older:
-        display.echo(f"key {ending.key_id} ends {_end_of(ending)}")
+        display.say(f"key {ending.key_id} ends {_end_of(ending)}")
     _show_key(key, value, settings)
 
 
@@ -192,16 +175,14 @@ def rotate(
 def revoke(
     ctx: typer.Context,
     id_: Annotated[str, typer.Argument(metavar="ID", help="The id from `docwell principals list`.")],
-    *,
-    table: TableOption = None,
 ) -> None:
     """Remove a grant and its keys at once. Also deletes the API keys that docwell made for it."""
-    settings: Settings = ctx.obj.override(principals_table=table)
+    settings: Settings = ctx.obj
     grant = _admin(settings).revoke(id_)
     if grant is None:
         raise Failure(f"there is no principal {id_!r}: `docwell principals list` lists them")
-    record(ctx.obj, Action.REVOKED, subject=id_)
-    display.echo(f"{id_} has no access any more")
+    record(settings, Action.REVOKED, subject=id_)
+    display.say(f"{id_} has no access any more")
     _remove_keys(settings, id_, owns_first=grant.owns_key)
 
 
@@ -346,12 +327,12 @@ def _row(grant: Grant, use: Use, keys: list[ApiKey]) -> list[str]:
 
 def _show_key(key: ApiKey | None, value: str | None, settings: Settings) -> None:
     if key is not None and key.ends_at is not None:
-        display.echo(f"its key ends {_end_of(key)}")
+        display.say(f"its key ends {_end_of(key)}")
     if value:
-        display.echo(f"API key: {value}")
-        display.echo("store it now: it is not shown again", err=True)
+        display.say(f"API key: {value}")
+        display.say("store it now: it is not shown again", err=True)
         if not (settings.local or settings.usage_plan):
-            display.echo("the key works only in a usage plan of the API's stage: give --usage-plan ID", err=True)
+            display.say("the key works only in a usage plan of the API's stage: set DOCWELL_USAGE_PLAN", err=True)
 
 
 def _end_after(option: str, duration: str | None) -> int | None:

@@ -36,12 +36,11 @@ _ENVIRONMENT = "check HTTP_PROXY, HTTPS_PROXY, ALL_PROXY, SSL_CERT_FILE and SSL_
 
 
 class Api:
-    """The HTTP API. `timeout_s` limits the wait for each answer. `requests` counts the requests."""
+    """The HTTP API. `timeout_s` limits the wait for each answer."""
 
     def __init__(self, settings: Settings, timeout_s: float) -> None:
         import httpx
 
-        self.requests = 0
         self._endpoint = _address(settings.need("endpoint"))
         # httpx would quote such a key in its message.
         if not re.fullmatch(r"[!-~]*", settings.api_key or ""):
@@ -125,7 +124,6 @@ class Api:
         raise Failure(f"the answer of {self._endpoint} broke off; try again")
 
     def _request(self, method: str, path: str, **options: Any) -> httpx.Response:  # noqa: ANN401 - httpx's options
-        self.requests += 1
         with self._plain_failures():
             return self._client.request(method, self._endpoint + path, **options)
 

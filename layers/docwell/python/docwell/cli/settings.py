@@ -27,11 +27,12 @@ _CONNECT = (
     " (or DOCWELL_ENDPOINT and DOCWELL_BUCKET, or a docwell.toml)"
 )
 # The stack output for each setting of an operator: DOCWELL_QUEUE, DOCWELL_RECONCILE_FUNCTION and so on.
-_OPERATOR = {
+OPERATOR = {
     "queue": "IngestQueueUrl",
     "reconcile_function": "ReconcileFunction",
     "principals_table": "PrincipalsTable",
     "usage_table": "UsageTable",
+    "usage_plan": "UsagePlanId",
     "receipts_table": "ReceiptsTable",
     "audit_table": "AuditTable",
 }
@@ -99,8 +100,8 @@ class Settings:
         if value:
             return value
         hint = _CONNECT
-        if name in _OPERATOR:
-            hint = f"give DOCWELL_{name.upper()} or {name} in docwell.toml: the stack's output {_OPERATOR[name]}"
+        if name in OPERATOR:
+            hint = f"give DOCWELL_{name.upper()} or {name} in docwell.toml: the stack's output {OPERATOR[name]}"
         raise Failure(f"no {name}: {hint}", ExitCode.USAGE)
 
 
@@ -138,7 +139,7 @@ def find_settings(
         api_key=api_key,
         region=region,
         console=os.environ.get("DOCWELL_CONSOLE"),
-        **{name: os.environ.get(f"DOCWELL_{name.upper()}") for name in _OPERATOR},
+        **{name: os.environ.get(f"DOCWELL_{name.upper()}") for name in OPERATOR},
     )
 
 
@@ -177,7 +178,7 @@ def _from_stack() -> dict[str, Any]:
         stack = json.loads(path.read_text("utf-8"))
         running = _is_running(int(stack["pid"]))
         values = {name: stack[name] for name in ("bucket", "aws_endpoint", "region", "access_key", "secret_key")}
-        values |= {name: stack.get(name) for name in ("api_key", *_OPERATOR)}
+        values |= {name: stack.get(name) for name in ("api_key", *OPERATOR)}
         values["chroma_folder"] = str(Path(stack["data"]) / "chroma") if "data" in stack else None
         # The local gateway also serves Lambda's API.
         values |= {"endpoint": stack["gateway"], "functions_endpoint": stack["gateway"], "local": True}

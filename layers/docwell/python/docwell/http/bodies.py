@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from datetime import date, datetime
 from typing import Annotated, Any, Literal
+from urllib.parse import quote, urlencode
 
 from pydantic import AfterValidator, BaseModel, Field, StringConstraints
 
 from docwell.answers import Answer, AnswerStatus, Cost, HostState, Mode, Sentence
 from docwell.errors import BadInput
-from docwell.identity import Principal, Use
+from docwell.identity import ORIGIN_HEADER, Principal, Use
 from docwell.models import (
     KEY_BYTES,
     MAX_METADATA,
@@ -21,6 +23,7 @@ from docwell.models import (
     DocumentRecord,
     Reason,
     Status,
+    UnitKind,
     collection_of,
 )
 from docwell.query.ask import Passages
@@ -44,6 +47,7 @@ _MAX_COMMENT = 1000
 REQUEST_ID = "[A-Za-z0-9_.:-]{1,128}"
 # The documents of a page of the list.
 PAGE_SIZE = 100
+_ORIGIN = re.compile(r"https?://(?:[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)*|\[[0-9A-Fa-f:]+\])(?::[0-9]{1,5})?")
 # RFC 6838: a type and a subtype, without parameters.
 _MEDIA_TYPE = "^[a-z0-9][a-z0-9!#$&^_.+-]{0,63}/[a-z0-9][a-z0-9!#$&^_.+-]{0,126}$"
 
@@ -450,6 +454,30 @@ def passage_bodies(event: Passages) -> list[dict[str, Any]]:
         ).model_dump()
         for number, passage in enumerate(event.passages, 1)
     ]
+
+
+def console_of(headers: Mapping[str, str]) -> str | None:
+    """Return the console's origin; None if the request did not come by it. Names of `headers` have any case."""
+    origin = next((value for name, value in headers.items() if name.lower() == ORIGIN_HEADER), "")
+    return origin if _ORIGIN.fullmatch(origin) else None
+
+
+def linked(response: QueryResponse, console: str | None) -> QueryResponse:
+    """Return the answer with links of its citations to the console, unchanged without one."""
+    if console is None:
+        return response
+    citations = [
+        citation.model_copy(update={"link": f"{console}/#/source?{_source(citation)}"})
+        for citation in response.citations
+    ]
+    return response.model_copy(update={"citations": citations})
+
+
+def _source(citation: CitationBody) -> str:
+    """Return the parameters of the console's view of a source, as console/source.js reads them."""
+    place = {} if citation.unit.kind is UnitKind.PAGE else {"place": citation.unit.label}
+    source = {"document": citation.document, "version": citation.version, "page": citation.page, **place}
+    return urlencode({**source, "quote": citation.display_quote}, quote_via=quote, safe="")
 
 
 def most_model_calls(request: QueryRequest) -> int:

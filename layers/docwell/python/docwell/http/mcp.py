@@ -26,7 +26,6 @@ from docwell.audit import Action
 from docwell.deadline import run
 from docwell.errors import DocwellError, NotFound, Unauthenticated
 from docwell.http import answering, bodies, openai
-from docwell.http.console_links import console_of, linked
 from docwell.http.edges import MOST_ERRORS, admission, caller, charge, record_error, request_id
 from docwell.models import Status
 from docwell.query.documents import Listing, list_documents, read_page
@@ -103,7 +102,7 @@ class RpcError(Exception):
 def message(body: Annotated[dict[str, Any], Body()]) -> Response[str]:
     """Answer one message."""
     headers = {name.lower(): value for name, value in router.current_event.headers.items()}
-    console = console_of(headers)
+    console = bodies.console_of(headers)
     # The specification requires servers to reject requests from pages of other origins.
     if headers.get("origin", console) != console:
         error = {"code": _INVALID, "message": "the Origin is not docwell's console"}
@@ -256,7 +255,7 @@ def _run_tool(arguments: BaseModel, console: str | None) -> tuple[str, dict[str,
         request = bodies.QueryRequest.model_validate(fields)
         question = answering.QuestionRequest(request, request_id(), admission(bodies.most_model_calls(request)))
         try:
-            answer = linked(run(question.result()).response, console)
+            answer = bodies.linked(run(question.result()).response, console)
         finally:
             question.follow_up()
         return openai.content(answer), answer.model_dump(mode="json")

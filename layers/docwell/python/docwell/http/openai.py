@@ -23,7 +23,6 @@ from docwell.answers import Sentence
 from docwell.errors import BadInput, DocwellError, NotFound, QuotaExceeded, TooManyInFlight, Unauthenticated
 from docwell.http import bodies, sse
 from docwell.http.answering import Finished, QuestionRequest
-from docwell.http.console_links import console_of, linked
 from docwell.http.edges import AnswerResponse, Problem, admission, answer_responses, charge, request_id
 from docwell.http.streaming import ResponseBody
 from docwell.models import KEY_BYTES, UnitKind
@@ -304,7 +303,7 @@ class ChatStream:
                 ):
                     yield self._content(text)
                 if isinstance(event, Finished):
-                    for chunk in self._end(linked(event.response, self.console)):
+                    for chunk in self._end(bodies.linked(event.response, self.console)):
                         yield chunk
 
     def _end(self, response: bodies.QueryResponse) -> Iterator[bytes]:
@@ -491,7 +490,7 @@ def complete(body: Annotated[ChatRequest, Body()]) -> Response[Any]:
         raise
     calls = bodies.most_model_calls(query)
     question = QuestionRequest(query, request_id(), admission(calls), by_sentence=bool(body.stream))
-    console = console_of(router.current_event.headers)
+    console = bodies.console_of(router.current_event.headers)
     try:
         if body.stream:
             with_usage = bool(body.stream_options and body.stream_options.include_usage)
@@ -499,7 +498,7 @@ def complete(body: Annotated[ChatRequest, Body()]) -> Response[Any]:
             return AnswerResponse(sse.CONTENT_TYPE, stream.body())
         return AnswerResponse(
             content_types.APPLICATION_JSON,
-            question.answer(lambda answer: completion(linked(answer, console), body.model)),
+            question.answer(lambda answer: completion(bodies.linked(answer, console), body.model)),
         )
     except NotFound:  # the collection does not exist
         raise NotFound(NO_MODEL) from None

@@ -17,16 +17,16 @@ import os
 import random
 import select
 import signal
-import socket
 import sys
 import time
 import traceback
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
 from http.client import HTTPConnection, HTTPException, HTTPMessage
 from importlib import import_module
 from importlib.util import find_spec
 from io import TextIOWrapper
+from itertools import chain
 from typing import Any
 
 from docwell.garbage import uncollected
@@ -37,6 +37,13 @@ Handler = Callable[[Any, "Context"], Any]
 _API = "/2018-06-01/runtime"
 _ERROR_TYPE = "Lambda-Runtime-Function-Error-Type"
 _ERROR_BODY = "Lambda-Runtime-Function-Error-Body"
+# http.client sends a body with this Transfer-Encoding as it is: `_chunks` encodes it.
+_STREAMED = {
+    "Content-Type": "application/vnd.awslambda.http-integration-response",
+    "Lambda-Runtime-Function-Response-Mode": "streaming",
+    "Transfer-Encoding": "chunked",
+    "Trailer": f"{_ERROR_TYPE}, {_ERROR_BODY}",
+}
 _OK = 200
 # The module in which the managed runtime registers SnapStart hooks.
 _HOOKS = "snapshot_restore_py"
@@ -64,57 +71,6 @@ class Context:
     def get_remaining_time_in_millis(self) -> int:
         """Return the milliseconds until Lambda stops the function."""
         return max(self._deadline_ms - int(time.time() * 1000), 0)
-
-
-class _ClientGoneError(Exception):
-    """The client has left before the end of the answer."""
-
-
-class _Upload:
-    """Uploads the body of one streamed answer to the Runtime API, each piece at once."""
-
-    def __init__(self, connection: HTTPConnection, path: str) -> None:
-        self._connection = connection
-        try:
-            self._connection.putrequest("POST", path)
-            self._connection.putheader("Content-Type", "application/vnd.awslambda.http-integration-response")
-            self._connection.putheader("Lambda-Runtime-Function-Response-Mode", "streaming")
-            self._connection.putheader("Transfer-Encoding", "chunked")
-            self._connection.putheader("Trailer", f"{_ERROR_TYPE}, {_ERROR_BODY}")
-            self._connection.endheaders()
-        except OSError as error:
-            raise _ClientGoneError from error
-
-    def piece(self, content: bytes) -> None:
-        """Send a piece of the body. Raises `_ClientGoneError`."""
-        if content:  # an empty chunk is the end of the body
-            self._send(b"%x\r\n%b\r\n" % (len(content), content))
-
-    def end(self, error: Mapping[str, Any] | None = None) -> None:
-        """End the body, with the error that interrupted it if any. Raises `_ClientGoneError`."""
-        trailers = ""
-        if error is not None:
-            body = base64.b64encode(json.dumps(error).encode()).decode()
-            trailers = f"{_ERROR_TYPE}: {error['errorType']}\r\n{_ERROR_BODY}: {body}\r\n"
-        self._send(f"0\r\n{trailers}\r\n".encode())
-        try:
-            self._connection.getresponse().read()
-        except (OSError, HTTPException) as broken:
-            raise _ClientGoneError from broken
-
-    def _send(self, content: bytes) -> None:
-        connection, left = self._connection.sock, memoryview(content)
-        while left:
-            # The API answers only a complete body, so a readable connection means that it has closed. A write
-            # would not detect that: the first one after the close succeeds, and a write into a full window blocks.
-            if select.select([connection], [connection], [])[0]:
-                raise _ClientGoneError
-            try:
-                left = left[connection.send(left, socket.MSG_DONTWAIT) :]
-            except BlockingIOError:
-                continue
-            except OSError as broken:
-                raise _ClientGoneError from broken
 
 
 class Runtime:
@@ -171,20 +127,12 @@ class Runtime:
     def _stream(self, path: str, response: StreamedResponse, request_id: str) -> None:
         """Send a response, then close it: the client does not wait for its follow-up work.
 
-        Lambda ends the invocation when the runtime asks for the next one.
+        Lambda ends the invocation when the runtime asks for the next one. If the connection fails, the client has
+        left.
         """
-        with closing(response), suppress(_ClientGoneError), self._closed_on_error() as connection:
-            upload = _Upload(connection, _API + path)
-            upload.piece(response.prelude())
-            error = None
-            try:
-                for piece in response.body:
-                    upload.piece(piece)
-            except _ClientGoneError:
-                raise
-            except Exception as raised:  # noqa: BLE001 - the trailers tell Lambda
-                error = _logged(raised, request_id)
-            upload.end(error)
+        with closing(response), suppress(OSError, HTTPException), self._closed_on_error() as connection:
+            connection.request("POST", _API + path, _chunks(response, request_id), _STREAMED)
+            connection.getresponse().read()
 
     @contextmanager
     def _reporting(self, path: str, status: int) -> Generator[None]:
@@ -224,6 +172,20 @@ class Runtime:
         if method == "GET" and answer.status != _OK:
             raise ConnectionError(f"the Runtime API says {answer.status} to {path}")
         return content, answer.headers
+
+
+def _chunks(response: StreamedResponse, request_id: str) -> Iterator[bytes]:
+    """Yield a response in HTTP's chunked coding. Trailers name the error that interrupted the body, if any."""
+    trailers = ""
+    try:
+        for piece in chain([response.prelude()], response.body):
+            if piece:  # an empty chunk is the end of the body
+                yield b"%x\r\n%b\r\n" % (len(piece), piece)
+    except Exception as raised:  # noqa: BLE001 - the trailers tell Lambda
+        error = _logged(raised, request_id)
+        body = base64.b64encode(json.dumps(error).encode()).decode()
+        trailers = f"{_ERROR_TYPE}: {error['errorType']}\r\n{_ERROR_BODY}: {body}\r\n"
+    yield f"0\r\n{trailers}\r\n".encode()
 
 
 def _logged(error: BaseException, request_id: str) -> dict[str, Any]:

@@ -84,12 +84,12 @@ def publisher() -> Publisher:
 def _sink() -> EventSink:
     """Return the webhook of the settings, else EventBridge."""
     settings = events_settings()
-    if settings.webhook_url is not None and settings.webhook_key is not None:
+    if settings.webhook_url is not None and settings.webhook_secret is not None:
         import httpx
 
         from docwell.adapters.webhook import TIMEOUT_S, Webhook
 
-        return Webhook(httpx.Client(timeout=TIMEOUT_S), str(settings.webhook_url), settings.webhook_key)
+        return Webhook(httpx.Client(timeout=TIMEOUT_S), str(settings.webhook_url), settings.webhook_secret)
     from docwell.adapters.aws import client
     from docwell.adapters.event_bridge import EventBridge
 
