@@ -269,7 +269,7 @@ class FakeIndex:
         self, collection: str, document: str, *, of: str | None = None, but: str | None = None, limit: int = 500
     ) -> Stamped:
         found = [
-            (id_, [self.stamps.get(id_, "")])
+            (id_, self.stamps.get(id_, ""))
             for id_, record in self.chunks.get(collection, {}).items()
             if record.document == document
             and of in (None, record.generation)
@@ -279,7 +279,7 @@ class FakeIndex:
 
     def delete(self, collection: str, ids: Stamped) -> None:
         self.before_delete()
-        for id_ in (id_ for id_, stamps in ids.items() if self.stamps.get(id_, "") in stamps):
+        for id_ in (id_ for id_, stamp in ids.items() if self.stamps.get(id_, "") == stamp):
             self.chunks.get(collection, {}).pop(id_, None)
             self.marks.pop(id_, None)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -14,11 +13,10 @@ import pytest
 from botocore.awsrequest import AWSResponse
 from botocore.compat import HTTPHeaders
 
-from docwell.adapters import s3
 from docwell.adapters.s3 import S3Copier, S3Listing
 from docwell.adapters.sqs import SqsTaskQueue
 from docwell.cli import load
-from docwell.errors import Forbidden, Unavailable
+from docwell.errors import Forbidden
 from docwell.models import StoredObject
 from tests.unit.cli.conftest import Run
 from tests.unit.cli.fake_api import BUCKET
@@ -210,26 +208,6 @@ def test_a_load_without_any_permission_stops_and_one_with_some_lists_the_denied_
 def test_wrong_usage_says_what_is_wrong(run: Run, aws: None, source: str, hint: str) -> None:
     result = run("load", source, "--bucket", BUCKET)
     assert (result.exit_code, hint in result.stderr) == (2, True)
-
-
-def test_a_large_object_is_copied_in_parts_and_a_failed_copy_leaves_none(
-    archive: S3Client, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    part = 5 * 1024 * 1024  # the least that S3 takes
-    monkeypatch.setattr(s3, "_IN_PARTS_FROM", part)
-    monkeypatch.setattr(s3, "_PART", part)
-    body = os.urandom(part + 3)
-    put(archive, "large.pdf", body, Metadata={"team": "ops"}, Tagging="a=b%2Bc", ContentType="application/pdf")
-    stored = StoredObject("large.pdf", archive.head_object(Bucket=SOURCE, Key="large.pdf")["ETag"], len(body))
-    S3Copier(archive, SOURCE, BUCKET).copy(stored, "large.pdf")
-    copy = archive.get_object(Bucket=BUCKET, Key="large.pdf")
-    assert copy["Body"].read() == body
-    assert copy["ETag"].endswith('-2"')
-    assert (copy["Metadata"], copy["ContentType"]) == ({"team": "ops"}, "application/pdf")
-    assert archive.get_object_tagging(Bucket=BUCKET, Key="large.pdf")["TagSet"] == [{"Key": "a", "Value": "b+c"}]
-    with pytest.raises(Unavailable):
-        S3Copier(refusing("UploadPartCopy", 500, "InternalError"), SOURCE, BUCKET).copy(stored, "again.pdf")
-    assert "Uploads" not in archive.list_multipart_uploads(Bucket=BUCKET)
 
 
 def test_the_gate_sends_only_as_many_documents_as_the_queue_has_room_for() -> None:

@@ -5,7 +5,7 @@ An adapter raises only `docwell.errors`: `Unavailable` when a retry may help, `C
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable, Collection, Generator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Generator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
@@ -157,7 +157,7 @@ class Catalogue(Protocol):
 
 
 Places = Mapping[str, Sequence[str] | None]  # documents to search by collection; None for all of one
-Stamped = Mapping[str, Collection[str]]  # chunks by id, each with its unique write stamps
+Stamped = Mapping[str, str]  # chunks by id, each with the unique stamp of its write
 
 
 class VectorIndex(Protocol):

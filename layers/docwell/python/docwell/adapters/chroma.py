@@ -16,7 +16,6 @@ from threading import Lock
 from time import monotonic
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 from uuid import uuid4
-from zlib import crc32
 
 import httpx
 import numpy as np
@@ -27,7 +26,6 @@ from chromadb.config import Settings, System
 from chromadb.errors import ChromaError, InvalidArgumentError, InvalidDimensionException, NotFoundError
 
 from docwell.adapters.chroma_records import (
-    CONTINUED,
     MARKED,
     STAMP,
     SYNC_THRESHOLD,
@@ -92,27 +90,14 @@ class ChromaIndex:
         """Write records by id. After an error some may be written: write all again."""
         if not records:
             return
-        name, mark = self._layout.name(collection), self._layout.mark(collection)
-        stamp, most_bytes = new_stamp(), self._server.quotas.metadata_bytes
-        stored = [stored_fields(collection, record, stamp, most_bytes) for record in records]
+        mark, stamp = self._layout.mark(collection), new_stamp()
         columns = {
             "ids": [mark + record.id for record in records],
             "embeddings": np.asarray([record.vector for record in records], dtype=np.float32),
             "documents": [record.chunk.text for record in records],
-            "metadatas": [fields for fields, _ in stored],
+            "metadatas": [stored_fields(collection, record, stamp) for record in records],
         }
-        self._server.upsert(name, self._layout.metadata(), columns)
-        # Write continuations after their records and remove them before: a crash leaves no continuation alone.
-        tails = zip(records, (tail for _, tail in stored), strict=True)
-        continued = {mark + record.id: tail for record, tail in tails if tail}
-        if continued:
-            columns = {
-                "ids": list(continued),
-                "embeddings": _any_vectors(continued),
-                "documents": list(continued.values()),
-                "metadatas": [{"collection": collection, STAMP: stamp}] * len(continued),
-            }
-            self._server.upsert(self._layout.continuation(name), self._layout.continuation_metadata(), columns)
+        self._server.upsert(self._layout.name(collection), self._layout.metadata(), columns)
 
     def mark(self, collection: str, marks: Mapping[str, Sequence[Mark]]) -> None:
         """Add marks to the metadata of chunks by id; Chroma ignores ids of no chunk."""
@@ -125,7 +110,7 @@ class ChromaIndex:
         name = self._layout.name(collection_of(document))
         rows = list(self._server.rows(name, where=condition))
         marks = {self._layout.id_of(id_): marks_of(row) for id_, _, row in rows}
-        return [(passage, marks[passage.id]) for _, passage in self._passages(name, rows)]
+        return [(passage, marks[passage.id]) for passage in self._passages(rows)]
 
     def on_page(self, document: str, generation: str, page: int) -> list[Passage]:
         """Return the chunks of a page in no order. Raises `BadInput` for a document with too many chunks."""
@@ -134,7 +119,7 @@ class ChromaIndex:
         rows = list(self._server.rows(name, where=condition, limit=_MOST_READ + 1))
         if len(rows) > _MOST_READ:
             raise BadInput("this document is too long to read by page: search in it")
-        return [passage for _, passage in self._passages(name, rows) if passage.chunk.page == page]
+        return [passage for passage in self._passages(rows) if passage.chunk.page == page]
 
     def containing(self, places: Places, patterns: Sequence[str], limit: int) -> list[Passage]:
         """Return up to `limit` chunks of these documents whose text matches all expressions, in any case."""
@@ -150,19 +135,13 @@ class ChromaIndex:
             read_limit = None if local else limit
             rows = self._server.rows(name, where=condition, where_document=matching, limit=read_limit)
             matches = (row for row in rows if all(pattern.search(row[1]) for pattern in local))
-            return [passage for _, passage in self._passages(name, list(islice(matches, limit)))]
+            return self._passages(islice(matches, limit))
 
         return [*chain(*at_once(lambda part: read(*part), self._layout.by_name(places).items()))][:limit]
 
-    def _passages(self, name: str, rows: Sequence[tuple[str, str, Any]]) -> list[tuple[str, Passage]]:
-        """Return (stored id, passage) of rows, without rows whose continuation is being removed."""
-        continued = [id_ for id_, _, row in rows if row.get(CONTINUED)]
-        tails = {id_: text for id_, text, _ in self._server.get(self._layout.continuation(name), continued)}
-        return [
-            (id_, passage_of(self._layout.id_of(id_), text, row, tails.get(id_, "")))
-            for id_, text, row in rows
-            if id_ in tails or not row.get(CONTINUED)
-        ]
+    def _passages(self, rows: Iterable[tuple[str, str, Any]]) -> list[Passage]:
+        """Return the passages of rows, as `ChromaServer.rows` yields them."""
+        return [passage_of(self._layout.id_of(id_), text, row) for id_, text, row in rows]
 
     def search(self, places: Places | None, vector: Sequence[float], k: int) -> list[Passage]:
         """Return the `k` nearest chunks, nearest first, of these collections, or of all."""
@@ -243,8 +222,8 @@ class ChromaIndex:
 
     def _fetch(self, name: str, ids: Sequence[str]) -> dict[_ChunkPlace, Passage]:
         """Return chunks of one Chroma collection from the server, and keep them; removed ones are missing."""
-        passages = self._passages(name, list(self._server.get(name, ids)))
-        read = {(name, id_): passage for id_, passage in passages}
+        rows = list(self._server.get(name, ids))
+        read = {(name, id_): passage for (id_, _, _), passage in zip(rows, self._passages(rows), strict=True)}
         if self._kept.maxsize:
             with self._lock:
                 self._kept.update(read)
@@ -260,15 +239,11 @@ class ChromaIndex:
             condition = {"$and": [condition, {"generation": generation}]}
         name = self._layout.name(collection)
         pages = self._server.pages(name, ["metadatas"], where=condition, limit=limit)
-        rows = {
-            id_: row or _GONE for page in pages for id_, row in zip(page["ids"], page["metadatas"], strict=True)
+        return {
+            self._layout.id_of(id_): str((row or _GONE)[STAMP])
+            for page in pages
+            for id_, row in zip(page["ids"], page["metadatas"], strict=True)
         }
-        stamps = {id_: {str(row[STAMP])} for id_, row in rows.items()}
-        # A crash between the two writes leaves a record and its continuation with different stamps.
-        continued = [id_ for id_, row in rows.items() if row.get(CONTINUED)]
-        for id_, _, row in self._server.get(self._layout.continuation(name), continued):
-            stamps[id_].add(str(row[STAMP]))
-        return {self._layout.id_of(id_): writes for id_, writes in stamps.items()}
 
     def delete(self, collection: str, ids: Stamped) -> None:
         """Remove chunks by id: in Chroma this is much faster than by a condition alone.
@@ -276,14 +251,12 @@ class ChromaIndex:
         A request that timed out may run after the chunks were written again, so Chroma compares the stamps.
         """
         name, mark = self._layout.name(collection), self._layout.mark(collection)
-        stamps = sorted({stamp for writes in ids.values() for stamp in writes})
-        batches = [stamps[start : start + _STAMPS_AT_ONCE] for start in range(0, len(stamps), _STAMPS_AT_ONCE)]
-        is_limited = self._server.quotas is not UNLIMITED
-        for place in [self._layout.continuation(name), name] if is_limited else [name]:
-            for batch in batches:
-                stored = [mark + id_ for id_, writes in ids.items() if not set(batch).isdisjoint(writes)]
-                conditions = [{STAMP: stamp} for stamp in batch]
-                self._server.delete(place, stored, {"$or": conditions} if batch[1:] else conditions[0])
+        stamps = sorted(set(ids.values()))
+        for start in range(0, len(stamps), _STAMPS_AT_ONCE):
+            batch = stamps[start : start + _STAMPS_AT_ONCE]
+            conditions = [{STAMP: stamp} for stamp in batch]
+            stored = [mark + id_ for id_, stamp in ids.items() if stamp in batch]
+            self._server.delete(name, stored, {"$or": conditions} if batch[1:] else conditions[0])
 
     def flush(self, collection: str) -> None:
         """Make Chroma apply its write-ahead log, and so remove the text in it.
@@ -310,7 +283,6 @@ class ChromaIndex:
 
     def drop(self, name: str) -> None:
         """Remove one of `collections`, if it exists."""
-        self._server.drop(self._layout.continuation(name))
         self._server.drop(name)
 
     def collections(self) -> list[str]:
@@ -323,12 +295,6 @@ class _Hit(NamedTuple):
 
     distance: float
     place: _ChunkPlace
-
-
-def _any_vectors(ids: Iterable[str]) -> NDArray[np.float32]:
-    """Return distinct vectors for records that no search reads: Chroma requires a vector for each record."""
-    turns = np.asarray([crc32(id_.encode()) for id_ in ids]) * (2 * np.pi / 2**32)
-    return np.stack([np.cos(turns), np.sin(turns)], axis=1).astype(np.float32)
 
 
 def at_once(call: Callable[[_Item], _Result], items: Iterable[_Item]) -> list[_Result]:

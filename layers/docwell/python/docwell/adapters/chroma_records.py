@@ -12,6 +12,7 @@ from base64 import b64decode, b64encode
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
+from itertools import count, takewhile
 from secrets import token_hex
 from typing import Any
 
@@ -21,42 +22,29 @@ from docwell.ports import Places
 
 # The field that selects the chunks of an overview in a condition.
 MARKED = "marked"
-# The field that marks a record whose JSON value is too long: the rest is in a continuation record.
-CONTINUED = "continued"
 # The field that identifies the write of a record.
 STAMP = "stamp"
-_STAMP_DIGITS = 16
-# Ingest adds marks later, at about 30 bytes each. Few chunks have more than three.
-_MARKS_BYTES = 512
+_STAMP_BYTES = 8
+# https://docs.trychroma.com/cloud/quotas-limits: "Maximum record metadata value size bytes: 4,096".
+_VALUE_BYTES = 4096
 
 
 def new_stamp() -> str:
     """Return a stamp that no other write has, as 16 hex digits."""
-    return token_hex(_STAMP_DIGITS // 2)
+    return token_hex(_STAMP_BYTES)
 
 
-def stored_fields(collection: str, record: IndexRecord, stamp: str, most_bytes: int) -> tuple[dict[str, Any], str]:
-    """Return a record's metadata in at most so many bytes, and the rest of its JSON value, which is ASCII."""
-    fields: dict[str, Any] = {"collection": collection, **record_fields(record)}
+def stored_fields(collection: str, record: IndexRecord, stamp: str) -> dict[str, Any]:
+    """Return a record's metadata. All values keep the quotas of the hosted service."""
     marks = mark_fields(record.marks) if record.marks else {}
-    added = {STAMP: stamp, **marks}
-    # A retry may add marks to a record that was written without any: both writes must split it at the same place.
-    over = _size(fields) + max(_MARKS_BYTES, _size(added)) - most_bytes
-    fields |= added
-    if over <= 0:
-        return fields, ""
-    fields[CONTINUED] = True
-    room = max(len(fields["chunk"]) - over - _size({CONTINUED: True}), 0)
-    text, fields["chunk"] = fields["chunk"], fields["chunk"][:room]
-    return fields, text[room:]
-
-
-def _size(fields: Mapping[str, Any]) -> int:
-    return sum(len(f"{name}{value}".encode()) for name, value in fields.items())
+    return {"collection": collection, STAMP: stamp, **record_fields(record), **marks}
 
 
 def record_fields(record: IndexRecord) -> dict[str, str]:
-    """Return the fields to filter by, and the rest as one JSON value: Chroma stores a row for each field."""
+    """Return the fields to filter by, and the rest as JSON: Chroma stores a row for each field.
+
+    JSON that is too long for one value, which is ASCII, goes on in the fields `chunk1`, `chunk2`...
+    """
     chunk, units = record.chunk, record.units
     details = {
         "version": record.version,
@@ -71,16 +59,21 @@ def record_fields(record: IndexRecord) -> dict[str, str]:
         "unit_spans": units.spans,
         "unit_vectors": b64encode(units.vectors).decode(),
     }
-    return {"document": record.document, "generation": record.generation, "chunk": json.dumps(details)}
+    value = json.dumps(details)
+    parts = [value[start : start + _VALUE_BYTES] for start in range(0, len(value), _VALUE_BYTES)]
+    chunk_fields = {_chunk_field(number): part for number, part in enumerate(parts)}
+    return {"document": record.document, "generation": record.generation, **chunk_fields}
 
 
-def passage_of(id_: str, text: str, metadata: Mapping[str, Any], continued: str = "") -> Passage:
-    """Return a stored chunk with score 0, which a search replaces. Raises `Corrupt`.
+def _chunk_field(number: int) -> str:
+    return f"chunk{number}" if number else "chunk"
 
-    `continued` is the rest of the JSON value, as `stored_fields` returned it.
-    """
+
+def passage_of(id_: str, text: str, metadata: Mapping[str, Any]) -> Passage:
+    """Return a stored chunk with score 0, which a search replaces. Raises `Corrupt`."""
     try:
-        details = json.loads(metadata["chunk"] + continued)
+        parts = takewhile(lambda part: part is not None, (metadata.get(_chunk_field(n)) for n in count()))
+        details = json.loads("".join(parts))
         spans = tuple((start, end) for start, end in details["unit_spans"])
         chunk = Chunk(
             text=text,
@@ -154,17 +147,10 @@ class Layout:
         """Return the metadata of a shard."""
         return {"fingerprint": self._short}
 
-    def continuation(self, name: str) -> str:
-        """Return the name of the Chroma collection with the rest of records that are over a quota."""
-        return f"{name}-continued"
-
-    def continuation_metadata(self) -> dict[str, str]:
-        """Return the metadata of a continuation collection; `owns` is false for it."""
-        return {"continues": self._short}
-
     def owns(self, metadata: Mapping[str, object]) -> bool:
         """Return whether a Chroma collection with this metadata belongs to the fingerprint."""
-        return metadata.get("fingerprint") == self._short
+        # Earlier releases kept the rest of long records in collections of their own: those are only removed now.
+        return self._short in (metadata.get("fingerprint"), metadata.get("continues"))
 
     def mark(self, collection: str) -> str:
         """Return the beginning of the stored ids of a docwell collection."""
@@ -187,17 +173,15 @@ def _digest(collection: str) -> str:
 class Quotas:
     """The limits of one request.
 
-    `records` are written, removed or returned. `metadata_bytes` counts the names and values of a record, and
-    `pattern_bytes` one regular expression.
+    `records` are written, removed or returned. `pattern_bytes` counts those of one regular expression.
     """
 
     records: int
-    metadata_bytes: int
     pattern_bytes: int
 
 
 # A self-hosted server has no quota. 5,000 records of metadata are about 2 MB of an answer.
-UNLIMITED = Quotas(records=5000, metadata_bytes=sys.maxsize, pattern_bytes=sys.maxsize)
-# https://docs.trychroma.com/cloud/quotas-limits limits the bytes of one value. Here the limit bounds all values of
-# a record together, which is safe. The page says 256 for a regular expression; the service's error says 130.
-HOSTED = Quotas(records=300, metadata_bytes=4096, pattern_bytes=130)
+UNLIMITED = Quotas(records=5000, pattern_bytes=sys.maxsize)
+# https://docs.trychroma.com/cloud/quotas-limits. The page says 256 for a regular expression; the service's error
+# says 130.
+HOSTED = Quotas(records=300, pattern_bytes=130)

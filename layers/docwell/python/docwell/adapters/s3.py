@@ -13,11 +13,8 @@ from email.errors import MessageError
 from email.header import decode_header, make_header
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import urlencode
 
-from boto3.s3.transfer import TransferConfig
 from botocore.exceptions import ClientError
-from s3transfer.exceptions import S3CopyFailedError
 
 from docwell import media_types
 from docwell.adapters.aws import error_code, vendor_errors
@@ -257,9 +254,6 @@ _COPY_CHANGED = ("404", "NoSuchKey", "412", "PreconditionFailed")
 _COPY_DENIED = ("403", "AccessDenied")
 _IN_ARCHIVE = ("InvalidObjectState", "ObjectNotInActiveTierError")
 _REFUSED = ("InvalidRequest",)  # such as an object under a customer's key (SSE-C)
-# S3 copies up to 5 GiB in one request. Parts make a failed copy repeat less.
-_IN_PARTS_FROM = 256 * 1024 * 1024
-_PART = 128 * 1024 * 1024
 
 
 class S3Copier:
@@ -275,30 +269,13 @@ class S3Copier:
         self._target = target
 
     def copy(self, source: StoredObject, key: str) -> None:
-        """Copy exactly the listed content to `key`, a large object in parts.
+        """Copy exactly the listed content to `key`. S3 refuses an object over 5 GiB, and ingest one over 0.5 GiB.
 
         Raises `NotFound` where the object has other content now, `Forbidden`, and `Refused`.
         """
         place: CopySourceTypeDef = {"Bucket": self._source, "Key": source.key}
         with _copy_errors(source.key):
-            if source.size < _IN_PARTS_FROM:
-                self._client.copy_object(
-                    Bucket=self._target, Key=key, CopySource=place, CopySourceIfMatch=source.etag
-                )
-                return
-            # A multipart copy keeps neither metadata nor tags: pass them.
-            head = self._client.head_object(**place, IfMatch=source.etag)
-            tags = self._client.get_object_tagging(**place)["TagSet"]
-            properties = {
-                "CopySourceIfMatch": source.etag,
-                "ContentType": head.get("ContentType", ""),
-                "MetadataDirective": "REPLACE",
-                "Metadata": head.get("Metadata", {}),
-                "TaggingDirective": "REPLACE",
-                "Tagging": urlencode({tag["Key"]: tag["Value"] for tag in tags}),
-            }
-            parts = TransferConfig(_IN_PARTS_FROM, multipart_chunksize=_PART, use_threads=False)
-            self._client.copy(place, self._target, key, ExtraArgs=properties, Config=parts)
+            self._client.copy_object(Bucket=self._target, Key=key, CopySource=place, CopySourceIfMatch=source.etag)
 
 
 @contextmanager
@@ -306,8 +283,6 @@ def _copy_errors(key: str) -> Iterator[None]:
     try:
         with vendor_errors("s3", *_COPY_CHANGED, *_COPY_DENIED, *_IN_ARCHIVE, *_REFUSED):
             yield
-    except S3CopyFailedError as error:
-        raise NotFound(f"{key!r} changed while it was being copied") from error
     except ClientError as error:
         code = error_code(error)
         detail = f"{error.operation_name} of {key!r} answered {code}"
