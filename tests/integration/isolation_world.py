@@ -25,7 +25,7 @@ import pytest
 from moto import mock_aws
 
 from docwell import observability
-from docwell.adapters import chroma, ollama
+from docwell.adapters import chroma, model_hosts
 from docwell.adapters.aws import client
 from docwell.adapters.dynamodb.ledger import DynamoLedger
 from docwell.adapters.dynamodb.principals import Grant, PrincipalAdmin
@@ -305,7 +305,7 @@ def isolated_world(folder: Path, *, filled: bool = True) -> Iterator[World]:
         for name, value in environment.items():
             patch.setenv(name, value)
         patch.setattr(chroma, "ChromaIndex", lambda *_, **__: index)
-        patch.setattr(ollama, "OllamaModel", lambda *_, **__: model)
+        patch.setattr(model_hosts, "OllamaModel", lambda *_, **__: model)
         patch.setattr(onnx_embedder, "OnnxEmbedder", lambda *_, **__: ManifestedEmbedder())
         patch.setattr(model_manifest.ModelManifest, "read", lambda _: ManifestedEmbedder.manifest)
         clear_caches()

@@ -19,7 +19,7 @@ import ollama
 import psutil
 import pytest
 
-from docwell.adapters.ollama import OllamaModel
+from docwell.adapters.model_hosts import OllamaModel
 from docwell.answers import Completion, Message
 from docwell.deadline import run
 from docwell.errors import DeadlineExceeded, DocwellError, ModelMissing

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import xllamacpp
 
-from docwell.adapters.openai_model import OpenAiModel
+from docwell.adapters.model_hosts import OpenAiModel
 from docwell.answers import Message
 from docwell.deadline import run
 from docwell.errors import Unavailable

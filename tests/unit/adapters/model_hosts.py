@@ -11,8 +11,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
-from docwell.adapters.ollama import OllamaModel
-from docwell.adapters.openai_model import OpenAiModel
+from docwell.adapters.model_hosts import OllamaModel, OpenAiModel
 from docwell.answers import Completion, Message
 from docwell.deadline import run
 

@@ -11,8 +11,7 @@ from typing import Any
 
 import pytest
 
-from docwell.adapters.ollama import OllamaModel
-from docwell.adapters.openai_model import OpenAiModel
+from docwell.adapters.model_hosts import OllamaModel, OpenAiModel
 from docwell.answers import Completion
 from docwell.deadline import run
 from docwell.errors import Corrupt, DeadlineExceeded, DocwellError, ModelMissing, ModelWaking, Unavailable

@@ -72,7 +72,7 @@ def _chunk_field(number: int) -> str:
 def passage_of(id_: str, text: str, metadata: Mapping[str, Any]) -> Passage:
     """Return a stored chunk with score 0, which a search replaces. Raises `Corrupt`."""
     try:
-        parts = takewhile(lambda part: part is not None, (metadata.get(_chunk_field(n)) for n in count()))
+        parts = takewhile(bool, (str(metadata.get(_chunk_field(number), "")) for number in count()))
         details = json.loads("".join(parts))
         spans = tuple((start, end) for start, end in details["unit_spans"])
         chunk = Chunk(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from functools import cache, partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from docwell.answers import Mode
 from docwell.config import QuerySettings, SettingsError
@@ -32,8 +32,7 @@ from docwell.wiring.stores import chroma_quotas, dynamodb, ledger_of, server_aut
 if TYPE_CHECKING:
     from docwell.adapters.dynamodb.ledger import DynamoLedger
     from docwell.adapters.dynamodb.principals import DynamoPrincipals
-    from docwell.adapters.ollama import OllamaModel
-    from docwell.adapters.openai_model import OpenAiModel
+    from docwell.adapters.model_hosts import ModelServer
     from docwell.adapters.s3 import S3DocumentLinks
     from docwell.ports import AuditTrail, LanguageModel, StateStore
     from docwell.query.documents import PageIndex
@@ -156,26 +155,20 @@ def document_links() -> S3DocumentLinks:
 
 
 @cache
-def model() -> OllamaModel | OpenAiModel:
+def model() -> ModelServer:
     """Return the model host without its breaker."""
+    from docwell.adapters.model_hosts import OllamaModel, OpenAiModel
+
     settings = query_settings()
-    url, sleeps = str(settings.ollama_url), settings.wake_s > 0
-    auth = server_auth("ollama", settings.ollama_token)
+    parts: dict[str, Any] = {
+        "num_predict": settings.num_predict,
+        "sleeps": settings.wake_s > 0,
+        "auth": server_auth("ollama", settings.ollama_token),
+    }
     if settings.speaks_openai:
-        from docwell.adapters.openai_model import OpenAiModel
-
-        return OpenAiModel(url, settings.model, num_predict=settings.num_predict, sleeps=sleeps, auth=auth)
-    from docwell.adapters.ollama import OllamaModel
-
-    return OllamaModel(
-        url,
-        settings.model,
-        num_ctx=settings.num_ctx,
-        num_predict=settings.num_predict,
-        keep_alive=settings.keep_alive,
-        sleeps=sleeps,
-        auth=auth,
-    )
+        return OpenAiModel(str(settings.ollama_url), settings.model, **parts)
+    parts |= {"num_ctx": settings.num_ctx, "keep_alive": settings.keep_alive}
+    return OllamaModel(str(settings.ollama_url), settings.model, **parts)
 
 
 @cache
