@@ -10,7 +10,7 @@ import numpy as np
 
 from benchmarks.retrieval.asking import DEFAULT, NEAREST, PARTS, Scores
 from benchmarks.retrieval.sets import EvaluationSet
-from docwell.adapters.embedding.calibration import ModelCalibration
+from docwell.adapters.embedding.model_manifest import ModelCalibration
 from docwell.adapters.embedding.onnx_embedder import OnnxEmbedder, session_opener
 from docwell.answers import Mode
 from docwell.identity import Principal

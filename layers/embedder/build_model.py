@@ -22,9 +22,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
-from docwell.adapters.embedding.calibration import CALIBRATION_FILE
 from docwell.adapters.embedding.example_vectors import EXAMPLES, EXAMPLES_FILE, digest_of, write_vectors
 from docwell.adapters.embedding.model_manifest import (
+    CALIBRATION_FILE,
     MODEL_FILE,
     QUESTIONS_FILE,
     TOKENIZER_FILE,

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from tokenizers import Tokenizer
 
-from docwell.adapters.embedding.calibration import ModelCalibration
+from docwell.adapters.embedding.model_manifest import ModelCalibration
 from docwell.adapters.embedding.onnx_embedder import OnnxEmbedder, SessionOpener
 from docwell.adapters.embedding.onnxruntime_session import OnnxruntimeSession
 from docwell.errors import DocwellError

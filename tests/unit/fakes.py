@@ -167,9 +167,6 @@ class FakeLedger:
     def get(self, key: str) -> DocumentRecord | None:
         return self.records.get(key)
 
-    def live(self, keys: Sequence[str]) -> Mapping[str, str]:
-        return {key: record.generation for key, record in self.described(keys).items()}
-
     def described(self, keys: Sequence[str]) -> Mapping[str, LiveDocument]:
         records = (self.records[key] for key in keys if key in self.records)
         return {

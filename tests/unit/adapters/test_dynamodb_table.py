@@ -52,4 +52,4 @@ def test_a_batch_that_stays_unprocessed_is_unavailable() -> None:
     busy: Any = Busy(share=0)
     with pytest.raises(Unavailable, match="ledger: a batch is throttled"):
         list(Table(busy, "t", "ledger").get_many(KEYS[:1]))
-    assert busy.sizes == [1, 1, 1, 1]
+    assert busy.sizes == [1, 1, 1]

@@ -45,7 +45,7 @@ def receive(world: World, calls: int = 1000, owner: str = "message-1") -> None:
 def answering(world: World) -> str | None:
     """Return the version that queries see."""
     record = world.ledger.records[KEY]
-    return record.live_version if KEY in world.ledger.live([KEY]) else None
+    return record.live_version if KEY in world.ledger.described([KEY]) else None
 
 
 @changes

@@ -392,11 +392,10 @@ class RangeTally:
     tokens: int = 0
 
 
+# The fields of a tally that the record sums under the same names.
+COUNTED = frozenset(item.name for item in fields(RangeTally)) - {"pages", "tokens"}
 # The fields that parallel ranges add to. Only a fresh start resets them (`docwell.ports.Ledger.write`).
-PROGRESS = frozenset(item.name for item in fields(RangeTally)) - {"pages", "tokens"} | {
-    "ranges_done",
-    "pages_done",
-}
+PROGRESS = COUNTED | {"ranges_done", "pages_done"}
 
 
 @dataclass(frozen=True, slots=True)

@@ -123,9 +123,6 @@ class Catalogue(Protocol):
     def get(self, key: str) -> DocumentRecord | None:
         """Return one document's record."""
 
-    def live(self, keys: Sequence[str]) -> Mapping[str, str]:
-        """Return the live generation of each key that has one."""
-
     def page(
         self,
         collections: Sequence[str] | None,

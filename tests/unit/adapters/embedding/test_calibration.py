@@ -6,7 +6,7 @@ from unittest.mock import patch
 
 import pytest
 
-from docwell.adapters.embedding.calibration import CALIBRATION_FILE, ModelCalibration, Threshold
+from docwell.adapters.embedding.model_manifest import CALIBRATION_FILE, ModelCalibration, Threshold
 from docwell.errors import ModelDamaged
 from layers.embedder import build_model
 from tests.unit.adapters.embedding import tiny_model

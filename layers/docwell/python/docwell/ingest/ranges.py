@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 
 from docwell.config import IngestLimits
 from docwell.errors import Refused
-from docwell.models import PROGRESS, DocumentRecord, RangeTally, RangeTask, Reason, Status
+from docwell.models import COUNTED, PROGRESS, DocumentRecord, RangeTally, RangeTask, Reason, Status
 from docwell.text.page_lists import by_reason, listed
 
 _RUNS_NAMED = 20  # the most page runs in a document's detail
@@ -73,7 +73,7 @@ def check_length(characters: int, size: int, limits: IngestLimits) -> None:
 
 def with_only_range_done(record: DocumentRecord, tally: RangeTally) -> DocumentRecord:
     """Return the record of a document whose only range is done."""
-    counted = {name: getattr(tally, name) for name in PROGRESS - {"ranges_done", "pages_done"}}
+    counted = {name: getattr(tally, name) for name in COUNTED}
     return replace(record, ranges_done=frozenset({0}), pages_done=tally.pages, **counted)
 
 

@@ -85,7 +85,7 @@ async def query() -> Query:
 @cache
 def _query(fingerprint: str) -> Query:
     # Import it while the model loads.
-    from docwell.adapters.embedding.calibration import ModelCalibration
+    from docwell.adapters.embedding.model_manifest import ModelCalibration
     from docwell.query.compare import ROW_TOKENS
     from docwell.query.conversation import Conversation
     from docwell.query.query import Query

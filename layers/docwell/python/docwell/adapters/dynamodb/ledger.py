@@ -28,6 +28,7 @@ from docwell.errors import BadInput, LeaseLost, Unavailable
 from docwell.events import Outcome
 from docwell.identity import RESERVED_COLLECTION
 from docwell.models import (
+    COUNTED,
     FINAL,
     KEY_BYTES,
     OBSERVED,
@@ -45,14 +46,11 @@ from docwell.ports import LedgerRow, LiveDocument
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
-    from docwell.adapters.dynamodb.table import Row
-
 # The `pipeline` value of rows that hold state facts.
 _STATE = "#state"
 _ACQUIRE_ATTEMPTS = 5
 _HELD_BY_ME = "fence = :fence AND lease_owner = :owner"
-_LIVE = "document, live_generation, live_version, observed_version"
-_LIVE_DOCUMENT = f"{_LIVE}, live_attributes"
+_LIVE_DOCUMENT = "document, live_generation, live_version, observed_version, live_attributes"
 # `DocumentRecord.answers` as a condition.
 _ANSWERS = (
     "attribute_exists(live_generation)"
@@ -175,18 +173,9 @@ class DynamoLedger:
 
     def finish_range(self, task: RangeTask, tally: RangeTally) -> DocumentRecord | None:
         """Add a range to the record, once, while the document is still being indexed by the same attempt."""
-        added: dict[str, object] = {
-            "ranges_done": {task.range},
-            "pages_done": tally.pages,
-            "chunks": tally.chunks,
-            "characters": tally.characters,
-            "hidden_characters": tally.hidden_characters,
-            "textless_pages": tally.textless_pages,
-            "cpu_s": tally.cpu_s,
-            "page_failures": tally.page_failures,
-            "doubtful_pages": tally.doubtful_pages,
-        }
-        added = {name: value for name, value in added.items() if value != frozenset()}  # DynamoDB has no empty set
+        counted = {name: getattr(tally, name) for name in COUNTED}
+        counted |= {"ranges_done": {task.range}, "pages_done": tally.pages}
+        added = {name: value for name, value in counted.items() if value != frozenset()}  # DynamoDB has none
         row = self._table.update(
             _key(task.key, self._pipeline),
             f"SET updated_at = :now ADD {', '.join(f'{name} :{name}' for name in added)}",
@@ -227,10 +216,6 @@ class DynamoLedger:
             return None
         row = self._table.get(_key(key, self._pipeline))
         return _record(row) if row else None
-
-    def live(self, keys: Sequence[str]) -> Mapping[str, str]:
-        """Return the live generation of each key that has one, read consistently."""
-        return {row["document"]: row["live_generation"] for row in self._rows(keys, _LIVE) if _record(row).answers}
 
     def described(self, keys: Sequence[str]) -> Mapping[str, LiveDocument]:
         """Return the documents that are live, with their attributes, read consistently."""
@@ -499,16 +484,4 @@ def outcome_in(change: Mapping[str, Any]) -> Outcome | None:
     if status not in FINAL:
         logger.warning("unknown outcome", extra={"status": status})
         return None
-    return Outcome(_outcome_record(row, Status(status), version), float(at))
-
-
-def _outcome_record(row: Row, status: Status, version: str) -> DocumentRecord:
-    return DocumentRecord(
-        row["document"],
-        status,
-        row.get("reason"),
-        version=version or None,
-        pages=row.get("pages"),
-        chunks=row.get("chunks", 0),
-        live_generation=row.get("live_generation"),
-    )
+    return Outcome(_record({**row, "status": status, "version": version or None}), float(at))

@@ -39,8 +39,6 @@ _PAGES = 8
 # The number of principals that a history lists for today.
 _BUSIEST = 20
 _USAGE_KEPT_S = 40 * _DAY_S  # longer than a month, for billing
-# boto3 has already retried each call; fail fast.
-_BATCH_ATTEMPTS = 2
 # A question in flight ends within seconds, and frees its slot and its unused tokens.
 _IN_FLIGHT_RETRY_S = 1.0
 
@@ -79,7 +77,7 @@ class DynamoPrincipals:
         clock: Callable[[], float] = time.time,
     ) -> None:
         """Allow a principal `max_in_flight` questions at once, each of which runs up to `longest_s` seconds."""
-        self._grants = Table(client, table, "principals", batch_attempts=_BATCH_ATTEMPTS)
+        self._grants = Table(client, table, "principals")
         self._usage = Table(client, usage_table, "principals")
         self._max_in_flight = max_in_flight
         self._longest_s = longest_s
@@ -91,7 +89,7 @@ class DynamoPrincipals:
         A quota comes from the principal's grant; if that has none, the largest quota of its groups counts.
         """
         ids = [id_, *(f"{GROUP}{name}" for name in list(dict.fromkeys(groups))[:MAX_GROUPS])]
-        grants = {grant.id: grant for grant in map(_grant, self._grants.get_many(map(_grant_key, ids)))}
+        grants = self._grants_of(ids)
         if not grants:
             return None
         personal = grants.get(id_)
@@ -180,13 +178,15 @@ class DynamoPrincipals:
     def _busiest(self, callers: dict[str, Use]) -> list[tuple[Principal, Use]]:
         """Return the principals with the most requests. Without a grant, a principal has no label and no quota."""
         ids = sorted(callers, key=lambda id_: (-callers[id_].requests, id_))[:_BUSIEST]
-        grants = {grant.id: grant for grant in map(_grant, self._grants.get_many(map(_grant_key, ids)))}
+        grants = {id_: Grant(id_, frozenset()) for id_ in ids} | self._grants_of(ids)
         busiest = []
-        for id_ in ids:
-            grant = grants.get(id_, Grant(id_, frozenset()))
+        for id_, grant in grants.items():
             quotas = (grant.requests_per_day, grant.tokens_per_day)
             busiest.append((Principal(id_, frozenset(), frozenset(), *quotas, grant.label), callers[id_]))
         return busiest
+
+    def _grants_of(self, ids: Iterable[str]) -> dict[str, Grant]:
+        return {grant.id: grant for grant in map(_grant, self._grants.get_many(map(_grant_key, ids)))}
 
     def _day(self) -> str:
         return _day_of(self._clock())

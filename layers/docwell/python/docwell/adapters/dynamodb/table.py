@@ -22,7 +22,6 @@ from docwell.errors import Unavailable
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
-    from mypy_boto3_dynamodb.type_defs import PutItemInputTypeDef, UpdateItemInputTypeDef
 
 Row = dict[str, Any]
 Place = dict[str, Any]  # the row to continue a listing after, in DynamoDB's notation
@@ -30,6 +29,8 @@ T = TypeVar("T")
 
 _BATCH_GET_LIMIT = 100  # keys of one BatchGetItem
 _BATCH_WRITE_LIMIT = 25  # items of one BatchWriteItem
+# boto3 has already retried each call.
+_BATCH_ATTEMPTS = 3
 _PAUSE_S = 0.05  # before the first retry of a batch; doubles each time
 _NAME = re.compile(r"#\w+")
 _serialize = TypeSerializer().serialize
@@ -59,13 +60,12 @@ class TablePage:
 
 
 class Table:
-    """`dependency` names the table in errors. `batch_attempts` bounds the repetitions of a throttled batch."""
+    """`dependency` names the table in errors."""
 
-    def __init__(self, client: DynamoDBClient, name: str, dependency: str, *, batch_attempts: int = 4) -> None:
+    def __init__(self, client: DynamoDBClient, name: str, dependency: str) -> None:
         self._client = client
         self._name = name
         self._dependency = dependency
-        self._batch_attempts = batch_attempts
 
     def get(self, key: Row) -> Row | None:
         """Return one row, read consistently."""
@@ -75,18 +75,21 @@ class Table:
 
     def get_many(self, keys: Iterable[Row], only: str = "") -> Iterator[Row]:
         """Yield the existing rows of the keys, read consistently, in no order; `only` as in `Selection`."""
-        projection = {"ProjectionExpression": only} if only else {}
         for batch in _batches(list(keys), _BATCH_GET_LIMIT):
-            request = {"Keys": [stored(key) for key in batch], "ConsistentRead": True, **projection}
+            read_keys = [stored(key) for key in batch]
+            request = _request(Keys=read_keys, ConsistentRead=True, ProjectionExpression=only)
             for answer in self._until_processed(self._client.batch_get_item, "UnprocessedKeys", request):
                 yield from map(plain_row, answer["Responses"].get(self._name, []))
 
     def put(self, row: Row, *, only_if_new: bool = False) -> bool:
         """Store the row without its None values and empty sets; return False when it must be new but exists."""
-        request: PutItemInputTypeDef = {"TableName": self._name, "Item": stored(row)}
-        if only_if_new:
-            request["ConditionExpression"] = "attribute_not_exists(#key)"
-            request["ExpressionAttributeNames"] = {"#key": next(iter(row))}
+        condition = f"attribute_not_exists(#{next(iter(row))})" if only_if_new else ""
+        request = _request(
+            TableName=self._name,
+            Item=stored(row),
+            ConditionExpression=condition,
+            ExpressionAttributeNames=_names(condition),
+        )
         return self._if_condition_holds(lambda: self._client.put_item(**request)) is not None
 
     def update(
@@ -99,17 +102,15 @@ class Table:
         returns: Literal["ALL_NEW", "ALL_OLD", "NONE"] = "ALL_NEW",
     ) -> Row | None:
         """Return the row as it is now, or as `returns` says; None when the condition did not hold."""
-        request: UpdateItemInputTypeDef = {
-            "TableName": self._name,
-            "Key": stored(key),
-            "UpdateExpression": expression,
-            "ExpressionAttributeValues": _placeholders(values),
-            "ReturnValues": returns,
-        }
-        if condition:
-            request["ConditionExpression"] = condition
-        if names := _names(expression, condition):
-            request["ExpressionAttributeNames"] = names
+        request = _request(
+            TableName=self._name,
+            Key=stored(key),
+            UpdateExpression=expression,
+            ConditionExpression=condition,
+            ExpressionAttributeValues=_placeholders(values),
+            ExpressionAttributeNames=_names(expression, condition),
+            ReturnValues=returns,
+        )
         answer = self._if_condition_holds(lambda: self._client.update_item(**request))
         return None if answer is None else plain_row(answer.get("Attributes", {}))
 
@@ -128,18 +129,17 @@ class Table:
 
     def page(self, selection: Selection, limit: int | None = None, after: Place | None = None) -> TablePage:
         """Read up to `limit` rows (or 1 MB of them) and return those that pass. An index lags a moment behind."""
-        request: dict[str, Any] = {
-            "TableName": self._name,
-            "FilterExpression": selection.filter,
-            "ExpressionAttributeValues": _placeholders(selection.values),
-            "ExpressionAttributeNames": _names(selection.filter, selection.key),
-            "IndexName": selection.index,
-            "KeyConditionExpression": selection.key,
-            "ProjectionExpression": selection.only,
-            "Limit": limit,
-            "ExclusiveStartKey": after,
-        }
-        request = {name: value for name, value in request.items() if value}
+        request = _request(
+            TableName=self._name,
+            FilterExpression=selection.filter,
+            ExpressionAttributeValues=_placeholders(selection.values),
+            ExpressionAttributeNames=_names(selection.filter, selection.key),
+            IndexName=selection.index,
+            KeyConditionExpression=selection.key,
+            ProjectionExpression=selection.only,
+            Limit=limit,
+            ExclusiveStartKey=after,
+        )
         with vendor_errors(self._dependency):
             answer = self._client.query(**request) if selection.key else self._client.scan(**request)
         rows = [plain_row(item) for item in answer["Items"]]
@@ -165,7 +165,7 @@ class Table:
     def _until_processed(self, call: Callable[..., Any], left: str, request: object) -> Iterator[Any]:
         """Yield the answers to a batch; retry the unprocessed part, which an answer has under the key `left`."""
         items: dict[str, Any] = {self._name: request}
-        for attempt in range(self._batch_attempts):
+        for attempt in range(_BATCH_ATTEMPTS):
             if attempt:
                 time.sleep(_PAUSE_S * 2 ** (attempt - 1))
             with vendor_errors(self._dependency):
@@ -175,6 +175,11 @@ class Table:
             if not items:
                 return
         raise Unavailable(self._dependency, f"{self._dependency}: a batch is throttled")
+
+
+def _request(**parameters: object) -> dict[str, Any]:
+    """Return the parameters of a request without empty ones, which DynamoDB rejects."""
+    return {name: value for name, value in parameters.items() if value}
 
 
 def can_be_key(value: object, most_bytes: int) -> bool:

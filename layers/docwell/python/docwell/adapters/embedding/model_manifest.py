@@ -1,4 +1,4 @@
-"""The manifest of an embedding model, which `make model` writes and the embedder reads.
+"""The manifest and the thresholds of an embedding model, which `make model` writes and the functions read.
 
 This module imports neither onnxruntime nor numpy, so that `make model` is quick when the model is current.
 """
@@ -7,10 +7,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, field
 from hashlib import file_digest, sha256
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Literal, Self, TypeVar
+
+from pydantic import BaseModel, Field, TypeAdapter, ValidationError, model_validator
+from pydantic.dataclasses import dataclass
 
 from docwell.errors import ModelDamaged
 
@@ -20,11 +23,25 @@ QUESTIONS_FILE = "questions.onnx"
 OUTPUT = "sentence_embedding"  # of the model's file: (rows, dimension)
 TOKENIZER_FILE = "tokenizer.json"
 MANIFEST_FILE = "manifest.json"
-# Increase it when the meaning of a field changes, so that an older manifest is rejected and not misread.
-_FORMAT = 1
+# `make model` copies it from layers/embedder/calibration. A new threshold needs no new index, so it is no part of the
+# manifest.
+CALIBRATION_FILE = "calibration.json"
+
+_Content = TypeVar("_Content")
 
 
-@dataclass(frozen=True, slots=True)
+def _read(path: Path, content: type[_Content]) -> _Content:
+    """Return the content of a JSON file. Raises `ModelDamaged`, with the names of wrong fields."""
+    try:
+        return TypeAdapter(content).validate_json(path.read_bytes())
+    except OSError as error:
+        raise ModelDamaged(path, str(error.strerror)) from error
+    except ValidationError as error:
+        problems = (f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}" for problem in error.errors())
+        raise ModelDamaged(path, "; ".join(problems)) from error
+
+
+@dataclass(frozen=True)
 class FileEntry:
     """One file beside the manifest."""
 
@@ -38,7 +55,7 @@ class FileEntry:
             return cls(path.stat().st_size, file_digest(content, "sha256").hexdigest())
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, config={"extra": "forbid"})
 class ModelManifest:
     """The settings that the runtime needs, and the source of the model.
 
@@ -63,26 +80,17 @@ class ModelManifest:
     files: Mapping[str, FileEntry]
     made_from: Mapping[str, str]
     stored: Mapping[str, FileEntry] = field(default_factory=dict)
+    # Increase it when the meaning of a field changes, so that an older manifest is rejected and not misread.
+    format: Literal[1] = 1
 
     @classmethod
     def read(cls, folder: Path) -> ModelManifest:
         """Read the manifest of a model folder. Raises `ModelDamaged`."""
-        path = folder / MANIFEST_FILE
-        try:
-            fields = json.loads(path.read_text(encoding="utf-8"))
-            if fields.pop("format") != _FORMAT:
-                raise ModelDamaged(path, f"not of format {_FORMAT}")
-            files = _entries(fields.pop("files"))
-            return cls(files=files, stored=_entries(fields.pop("stored", {})), **fields)
-        except OSError as error:
-            raise ModelDamaged(path, str(error.strerror)) from error
-        except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
-            raise ModelDamaged(path, f"not a manifest ({error})") from error
+        return _read(folder / MANIFEST_FILE, cls)
 
     def write(self, folder: Path) -> None:
         """Write manifest.json; equal manifests give equal bytes."""
-        fields = {"format": _FORMAT, **asdict(self)}
-        text = json.dumps(fields, indent=2, ensure_ascii=False) + "\n"
+        text = json.dumps(asdict(self), indent=2, ensure_ascii=False) + "\n"
         (folder / MANIFEST_FILE).write_text(text, encoding="utf-8")
 
     def verify(self, folder: Path, without: str | None = None) -> None:
@@ -118,5 +126,37 @@ class ModelManifest:
         return sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:32]
 
 
-def _entries(fields: Mapping[str, Any]) -> dict[str, FileEntry]:
-    return {name: FileEntry(**entry) for name, entry in fields.items()}
+Cosine = Annotated[float, Field(ge=-1, le=1)]
+# A cosine from -1 to 1, plus or minus the weights of `docwell.query.retrieval.ranking`, rounded up.
+Fit = Annotated[float, Field(ge=-2, le=2, strict=True)]
+
+
+class Threshold(BaseModel, frozen=True, extra="forbid"):
+    """The gate's threshold; a model that `make calibrate` has not seen has none."""
+
+    min_fit: Fit | None = None
+
+
+class ModelCalibration(BaseModel, frozen=True, extra="forbid"):
+    """The thresholds of one model. Missing ones keep the defaults, which are those of all-MiniLM-L6-v2.
+
+    `foreign` has the cosines between which a passage in another language supports a sentence from not at all to
+    fully; None where the model compares no languages. `language` is the only language that the model knows; None
+    for a multilingual model.
+    """
+
+    foreign: tuple[Cosine, Cosine] | None = None
+    gate: Threshold = Threshold()
+    language: Literal["en"] | None = None
+
+    @model_validator(mode="after")
+    def _rises(self) -> Self:
+        if self.foreign and self.foreign[0] >= self.foreign[1]:
+            raise ValueError("the first cosine of foreign must be under the second")
+        return self
+
+    @classmethod
+    def read(cls, folder: Path) -> ModelCalibration:
+        """Return the thresholds of a model folder; without the file there are none. Raises `ModelDamaged`."""
+        path = folder / CALIBRATION_FILE
+        return _read(path, cls) if path.exists() else cls()
