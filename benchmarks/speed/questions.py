@@ -22,7 +22,7 @@ from docwell.adapters.chroma import ChromaIndex, ChromaServer
 from docwell.adapters.chroma_records import Layout
 from docwell.adapters.embedding.onnx_embedder import OnnxEmbedder, session_opener
 from docwell.config import QuerySettings
-from docwell.wiring.stores import server_auth
+from docwell.wiring.pipelines import server_auth
 from infra.local.stack import MODEL_DIR, Stack
 from infra.measuring import Spread, in_turns, ratios
 from infra.progress import bar

@@ -28,7 +28,7 @@ from docwell.ingest.indexing import pack_units
 from docwell.ingest.outline import CutChunk
 from docwell.models import Chunk, IndexRecord, Units
 from docwell.text.lexicon import sentences
-from docwell.wiring.stores import server_auth
+from docwell.wiring.pipelines import server_auth
 from infra.local.names import LEDGER_TABLE
 from infra.local.stack import MODEL_DIR, Stack
 

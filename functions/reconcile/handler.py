@@ -13,7 +13,7 @@ from typing import Any
 from docwell.observability import logger, metrics, record_cold_start, tracer
 from docwell.upkeep.metrics import record_documents, record_drift
 from docwell.upkeep.reconcile import Drift
-from docwell.wiring import reconcile as wiring
+from docwell.wiring import small_functions as wiring
 
 
 @logger.inject_lambda_context(clear_state=True)

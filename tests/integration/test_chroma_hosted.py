@@ -18,7 +18,7 @@ from docwell.adapters.server_auth import Credential, ServerAuth
 from docwell.config import StorageSettings
 from docwell.errors import Corrupt, Unavailable
 from docwell.models import IndexRecord, Mark, Part, Units
-from docwell.wiring import stores
+from docwell.wiring import pipelines
 from tests.integration import quota_proxy, test_chroma
 from tests.integration.reconcile_world import KEYS, drift, fill, new_world
 from tests.integration.test_chroma import KEY, collection, folders, index, records, silent_url
@@ -115,6 +115,6 @@ def test_the_header_of_the_hosted_server_brings_its_quotas(chroma_url: str, coll
         chroma_database=quota_proxy.DATABASE,
         chroma_timeout_s=60,
     )
-    chroma = stores.index_of(settings, "8" * 32, 8)
+    chroma = pipelines.index_of(settings, "8" * 32, 8)
     chroma.upsert(collection, large(301))
     assert len(chroma.search({collection: None}, records(1)[0].vector, 2000)) == 300

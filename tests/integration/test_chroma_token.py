@@ -19,7 +19,7 @@ from docwell.adapters.chroma_records import Layout
 from docwell.adapters.server_auth import AuthHeader, Credential, ServerAuth, secret_reader
 from docwell.config import StorageSettings
 from docwell.errors import Unavailable
-from docwell.wiring import stores
+from docwell.wiring import pipelines
 from infra.container.sam import ROOT
 from tests.unit.infra.templates import TEMPLATES, content
 
@@ -96,13 +96,13 @@ def test_every_request_has_the_token_in_the_header_of_its_server(
 ) -> None:
     Hosted.right = (header, value)
     settings = StorageSettings.read(bucket="b", chroma_url=hosted, chroma_token="first", chroma_header=header)
-    assert stores.index_of(settings, "f" * 32, 8).collections() == []
+    assert pipelines.index_of(settings, "f" * 32, 8).collections() == []
     assert Hosted.seen == [True]
 
 
 def test_a_setting_with_an_arn_is_a_secret_that_is_read_once(hosted: str, secret: Secret) -> None:
     settings = StorageSettings.read(bucket="b", chroma_url=hosted, chroma_token=secret.arn)
-    chroma = stores.index_of(settings, "e" * 32, 8)
+    chroma = pipelines.index_of(settings, "e" * 32, 8)
     assert [chroma.collections() for _ in range(3)] == [[]] * 3
     assert Hosted.seen == [True] * 3
 

@@ -26,7 +26,7 @@ from docwell.errors import Unavailable
 from docwell.query import writing
 from docwell.upkeep.reindex import FORGET_AFTER_S
 from docwell.wiring import query as query_wiring
-from docwell.wiring import reconcile as reconcile_wiring
+from docwell.wiring import small_functions as reconcile_wiring
 from functions.ingest.handler import handler as ingest
 from functions.query.handler import handler as query
 from functions.reconcile.handler import handler as reconcile

@@ -21,7 +21,6 @@ from docwell.query.waking import Sleeper
 from docwell.upkeep.canary import Finding
 from docwell.wiring import ingest as ingest_wiring
 from docwell.wiring import query as query_wiring
-from docwell.wiring import reconcile as reconcile_wiring
 from docwell.wiring import small_functions
 from tests.unit.conftest import wired_world
 from tests.unit.http.http_calls import call
@@ -83,8 +82,8 @@ def reconcile(patch: pytest.MonkeyPatch) -> None:
     world.indexed("a.pdf")
     world.objects["b.pdf"] = "e1"
     world.add("c.pdf", DocumentRecord("c.pdf", Status.REJECTED, updated_at=reconcile_world.LONG_AGO))
-    patch.setattr(reconcile_wiring, "reconcile", lambda: (world.reconcile(),))
-    patch.setattr(reconcile_wiring, "reindex", lambda: test_reconcile.reindex(world, "f1"))
+    patch.setattr(small_functions, "reconcile", lambda: (world.reconcile(),))
+    patch.setattr(small_functions, "reindex", lambda: test_reconcile.reindex(world, "f1"))
     handler({"action": "reconcile"}, CONTEXT)
 
 

@@ -19,7 +19,7 @@ from docwell.ingest.ingest import Ingest
 from docwell.pipeline import Roles
 from docwell.wiring import ingest as ingest_wiring
 from docwell.wiring import pipelines as wiring
-from docwell.wiring import reconcile as reconcile_wiring
+from docwell.wiring import small_functions as reconcile_wiring
 from docwell.wiring.pipelines import pipelines
 from tests.fresh_wiring import clear_caches
 

@@ -6,14 +6,22 @@ from dataclasses import replace
 from functools import cache
 from typing import TYPE_CHECKING
 
+from docwell.adapters.dynamodb.ledger import DynamoLedger
+from docwell.adapters.sqs import SqsTaskQueue
 from docwell.config import IngestSettings
 from docwell.garbage import uncollected
-from docwell.wiring.pipelines import embedder_loading, embedder_of, pipelines, roles_of, vectors_of
-from docwell.wiring.stores import documents_of, ledger_of, task_queue
+from docwell.wiring.pipelines import (
+    documents_of,
+    embedder_loading,
+    embedder_of,
+    ledger_of,
+    pipelines,
+    roles_of,
+    task_queue,
+    vectors_of,
+)
 
 if TYPE_CHECKING:
-    from docwell.adapters.dynamodb.ledger import DynamoLedger
-    from docwell.adapters.sqs import SqsTaskQueue
     from docwell.ingest.ingest import Ingest
     from docwell.ports import DocumentReader
     from docwell.wiring.pipelines import Pipeline

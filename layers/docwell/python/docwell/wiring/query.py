@@ -7,6 +7,13 @@ from collections.abc import Awaitable, Callable
 from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
+from docwell.adapters import aws
+from docwell.adapters.dynamodb.audit import DynamoAudit
+from docwell.adapters.dynamodb.ledger import DynamoLedger
+from docwell.adapters.dynamodb.principals import DynamoPrincipals
+from docwell.adapters.dynamodb.receipts import DynamoReceipts
+from docwell.adapters.s3 import S3DocumentLinks
+from docwell.adapters.sqs import SqsDeadLetters
 from docwell.answers import Mode
 from docwell.config import QuerySettings, SettingsError
 from docwell.errors import DocwellError
@@ -19,21 +26,22 @@ from docwell.query.receipts import ReceiptBook
 from docwell.query.waking import Night, Sleeper
 from docwell.query.writing import Calibration
 from docwell.wiring.pipelines import (
+    chroma_quotas,
     cross_encoder_of,
+    dynamodb,
     embedder_loading,
     embedder_of,
+    ledger_of,
     pipelines,
     roles_of,
     runtime_settings,
+    server_auth,
+    state_store,
     vectors_of,
 )
-from docwell.wiring.stores import chroma_quotas, dynamodb, ledger_of, server_auth, state_store
 
 if TYPE_CHECKING:
-    from docwell.adapters.dynamodb.ledger import DynamoLedger
-    from docwell.adapters.dynamodb.principals import DynamoPrincipals
     from docwell.adapters.model_hosts import ModelServer
-    from docwell.adapters.s3 import S3DocumentLinks
     from docwell.ports import AuditTrail, LanguageModel, StateStore
     from docwell.query.documents import PageIndex
     from docwell.query.modes import Modes
@@ -146,12 +154,9 @@ def _modes(fingerprint: str, retrieval: Retrieval, rows: LanguageModel, language
 @cache
 def document_links() -> S3DocumentLinks:
     """Return the links to documents, and the changes to their bucket."""
-    from docwell.adapters.aws import client
-    from docwell.adapters.s3 import S3DocumentLinks
-
     settings = query_settings()
     reached_at = str(settings.storage_url) if settings.storage_url else None
-    return S3DocumentLinks(client("s3"), settings.bucket, settings.link_s, reached_at)
+    return S3DocumentLinks(aws.client("s3"), settings.bucket, settings.link_s, reached_at)
 
 
 @cache
@@ -212,8 +217,6 @@ def prices() -> Prices:
 @cache
 def principals() -> DynamoPrincipals:
     """Return the table of callers, their grants and quotas."""
-    from docwell.adapters.dynamodb.principals import DynamoPrincipals
-
     settings = query_settings()
     return DynamoPrincipals(
         dynamodb(settings),
@@ -227,8 +230,6 @@ def principals() -> DynamoPrincipals:
 @cache
 def receipt_book() -> ReceiptBook:
     """Return the receipts; without a table it keeps none."""
-    from docwell.adapters.dynamodb.receipts import DynamoReceipts
-
     settings = query_settings()
     if settings.receipts_table is None:
         return ReceiptBook(None)
@@ -239,8 +240,6 @@ def receipt_book() -> ReceiptBook:
 @cache
 def audit_trail() -> AuditTrail | None:
     """Return the audit trail; None without a table."""
-    from docwell.adapters.dynamodb.audit import DynamoAudit
-
     settings = query_settings()
     return DynamoAudit(dynamodb(settings), settings.audit_table) if settings.audit_table else None
 
@@ -248,13 +247,10 @@ def audit_trail() -> AuditTrail | None:
 @cache
 def dead_letters() -> DeadLetters | None:
     """Return the dead letters of ingest; None without their queues."""
-    from docwell.adapters.aws import client
-    from docwell.adapters.sqs import SqsDeadLetters
-
     settings = query_settings()
     if settings.queue_url is None or settings.parked_queue_url is None:
         return None
-    return SqsDeadLetters(client("sqs", quick=True), settings.parked_queue_url, settings.queue_url)
+    return SqsDeadLetters(aws.client("sqs", quick=True), settings.parked_queue_url, settings.queue_url)
 
 
 def state() -> StateStore:

@@ -1,7 +1,4 @@
-"""Build the small functions on real parts: authorizer, canary and publisher of events.
-
-Factories are cached: a warm invocation reuses them. They import what only one of the functions needs.
-"""
+"""Build the small functions on real parts: reconcile and re-index, authorizer, canary and publisher of events."""
 
 from __future__ import annotations
 
@@ -9,11 +6,27 @@ from functools import cache
 from importlib.resources import files
 from typing import TYPE_CHECKING
 
-from docwell.config import AuthorizerSettings, CanarySettings, EventsSettings
+from docwell.adapters import aws
+from docwell.adapters.canary import CodeDeployHooks, LambdaQueryVersions, S3CanaryBucket
+from docwell.adapters.dynamodb.ledger import DynamoLedger, DynamoState, outcome_in
+from docwell.adapters.dynamodb.principals import DynamoApiKeys
+from docwell.adapters.event_bridge import EventBridge
+from docwell.config import AuthorizerSettings, CanarySettings, EventsSettings, ReconcileSettings
+from docwell.upkeep.erase import Erase, ErasePipeline
+from docwell.upkeep.reconcile import Reconcile
+from docwell.upkeep.reindex import Reindex
+from docwell.wiring.pipelines import (
+    documents_of,
+    ledger_of,
+    pipelines,
+    roles_of,
+    state_store,
+    task_queue,
+    vectors_of,
+)
 
 if TYPE_CHECKING:
     from docwell.access.authorizer import Authorizer, Tokens
-    from docwell.adapters.canary import CodeDeployHooks
     from docwell.events import EventSink, Publisher
     from docwell.upkeep.canary import Canary
 
@@ -22,16 +35,60 @@ if TYPE_CHECKING:
 authorizer_settings = cache(AuthorizerSettings.read)
 canary_settings = cache(CanarySettings.read)
 events_settings = cache(EventsSettings.read)
+reconcile_settings = cache(ReconcileSettings.read)
+
+
+def reconcile() -> tuple[Reconcile, ...]:
+    """Return one `Reconcile` for each pipeline in use."""
+    settings = reconcile_settings()
+    return tuple(map(_reconcile, roles_of(settings).in_use(tuple(pipelines(settings)))))
+
+
+def reindex() -> Reindex:
+    """Return the use case that changes from one pipeline to the next."""
+    settings = reconcile_settings()
+    fingerprints = tuple(pipelines(settings))
+
+    def unnamed() -> set[str]:
+        """Return the fingerprints in the ledger that the settings do not name."""
+        return set[str]().union(*(_ledger(name).others for name in fingerprints)).difference(fingerprints)
+
+    return Reindex(known=fingerprints, state=state_store(settings), reconcile=_reconcile, others=unnamed)
+
+
+def erase() -> Erase:
+    """Return the use case that checks an erasure."""
+    settings = reconcile_settings()
+    in_use = roles_of(settings).in_use(tuple(pipelines(settings)))
+    parts = (ErasePipeline(ledger_of(settings, name), vectors_of(settings, name)) for name in in_use)
+    return Erase(documents_of(settings), task_queue(settings.queue_url), tuple(parts))
+
+
+@cache
+def _ledger(fingerprint: str) -> DynamoLedger:
+    return ledger_of(reconcile_settings(), fingerprint)
+
+
+@cache
+def _reconcile(fingerprint: str) -> Reconcile:
+    settings = reconcile_settings()
+    return Reconcile(
+        fingerprint=fingerprint,
+        store=documents_of(settings),
+        ledger=_ledger(fingerprint),
+        index=vectors_of(settings, fingerprint),
+        queue=task_queue(settings.queue_url),
+        state=state_store(settings),
+        limits=settings,
+    )
 
 
 @cache
 def authorizer() -> Authorizer:
     """Return the authorizer."""
     from docwell.access.authorizer import Authorizer
-    from docwell.adapters.aws import client
-    from docwell.adapters.dynamodb.principals import DynamoApiKeys
 
-    keys = DynamoApiKeys(client("dynamodb", quick=True), authorizer_settings().principals_table)
+    keys = DynamoApiKeys(aws.client("dynamodb", quick=True), authorizer_settings().principals_table)
     return Authorizer(keys, _tokens())
 
 
@@ -49,16 +106,13 @@ def _tokens() -> Tokens | None:
 @cache
 def canary() -> Canary:
     """Return the canary."""
-    from docwell.adapters.aws import client
-    from docwell.adapters.canary import LambdaQueryVersions, S3CanaryBucket
-    from docwell.adapters.dynamodb.ledger import DynamoState
     from docwell.query.retrieval.scope import NOTHING_INDEXED
     from docwell.upkeep.canary import Canary
 
     return Canary(
-        bucket=S3CanaryBucket(client("s3"), canary_settings().bucket),
-        versions=LambdaQueryVersions(client("lambda"), NOTHING_INDEXED),
-        state=DynamoState(client("dynamodb", quick=True), canary_settings().ledger_table),
+        bucket=S3CanaryBucket(aws.client("s3"), canary_settings().bucket),
+        versions=LambdaQueryVersions(aws.client("lambda"), NOTHING_INDEXED),
+        state=DynamoState(aws.client("dynamodb", quick=True), canary_settings().ledger_table),
         document=(files("docwell.upkeep") / "canary.pdf").read_bytes(),
     )
 
@@ -66,16 +120,12 @@ def canary() -> Canary:
 @cache
 def hooks() -> CodeDeployHooks:
     """Return CodeDeploy, which waits for the result of a hook."""
-    from docwell.adapters.aws import client
-    from docwell.adapters.canary import CodeDeployHooks
-
-    return CodeDeployHooks(client("codedeploy"))
+    return CodeDeployHooks(aws.client("codedeploy"))
 
 
 @cache
 def publisher() -> Publisher:
     """Return the publisher of events."""
-    from docwell.adapters.dynamodb.ledger import outcome_in
     from docwell.events import Publisher
 
     return Publisher(events_settings().bucket, outcome_in, _sink())
@@ -90,7 +140,5 @@ def _sink() -> EventSink:
         from docwell.adapters.webhook import TIMEOUT_S, Webhook
 
         return Webhook(httpx.Client(timeout=TIMEOUT_S), str(settings.webhook_url), settings.webhook_secret)
-    from docwell.adapters.aws import client
-    from docwell.adapters.event_bridge import EventBridge
 
-    return EventBridge(client("events"))
+    return EventBridge(aws.client("events"))

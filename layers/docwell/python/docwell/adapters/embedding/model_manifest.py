@@ -23,8 +23,8 @@ QUESTIONS_FILE = "questions.onnx"
 OUTPUT = "sentence_embedding"  # of the model's file: (rows, dimension)
 TOKENIZER_FILE = "tokenizer.json"
 MANIFEST_FILE = "manifest.json"
-# `make model` copies it from layers/embedder/calibration. A new threshold needs no new index, so it is no part of the
-# manifest.
+# `make model` copies it from layers/embedder/calibration. The manifest leaves it out: a new threshold needs no new
+# index.
 CALIBRATION_FILE = "calibration.json"
 
 _Content = TypeVar("_Content")
