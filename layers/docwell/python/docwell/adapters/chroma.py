@@ -43,14 +43,15 @@ from docwell.models import IndexRecord, Mark, Passage, collection_of
 from docwell.ports import Places, Stamped
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
     from docwell.adapters.server_auth import ServerAuth
 
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
 # The name of a Chroma collection, and the id that a chunk has in it.
 _ChunkPlace = tuple[str, str]
+# The id, the text and the metadata of a chunk.
+_Row = tuple[str, str, Any]
+_ROW = ["documents", "metadatas"]
 
 # The most chunks of a document to read for one page, at about 4 KB each: those of about 600 pages.
 _MOST_READ = 2000
@@ -139,7 +140,7 @@ class ChromaIndex:
 
         return [*chain(*at_once(lambda part: read(*part), self._layout.by_name(places).items()))][:limit]
 
-    def _passages(self, rows: Iterable[tuple[str, str, Any]]) -> list[Passage]:
+    def _passages(self, rows: Iterable[_Row]) -> list[Passage]:
         """Return the passages of rows, as `ChromaServer.rows` yields them."""
         return [passage_of(self._layout.id_of(id_), text, row) for id_, text, row in rows]
 
@@ -200,10 +201,11 @@ class ChromaIndex:
         if len(ids) > _MOST_COMPARED:
             return None
         hits = list[_Hit]()
-        for stored, vectors in self._server.vectors(name, ids):
+        for answer in self._server.by_id(name, ids, ["embeddings"]):
+            vectors = np.asarray(answer["embeddings"], dtype=np.float32)
             lengths = np.maximum(np.linalg.norm(vectors, axis=1), _NO_LENGTH)
             distances = 1.0 - vectors @ np.asarray(vector, dtype=np.float32) / lengths
-            hits += [_Hit(distance, (name, id_)) for distance, id_ in zip(distances.tolist(), stored, strict=True)]
+            hits += map(_Hit, distances.tolist(), ((name, id_) for id_ in answer["ids"]))
         return hits
 
     def _read(self, places: Sequence[_ChunkPlace]) -> dict[_ChunkPlace, Passage]:
@@ -222,7 +224,7 @@ class ChromaIndex:
 
     def _fetch(self, name: str, ids: Sequence[str]) -> dict[_ChunkPlace, Passage]:
         """Return chunks of one Chroma collection from the server, and keep them; removed ones are missing."""
-        rows = list(self._server.get(name, ids))
+        rows = [row for answer in self._server.by_id(name, ids, _ROW) for row in complete_rows(answer)]
         read = {(name, id_): passage for (id_, _, _), passage in zip(rows, self._passages(rows), strict=True)}
         if self._kept.maxsize:
             with self._lock:
@@ -374,22 +376,14 @@ class ChromaServer:
         for batch in self._parts(ids):
             self.call(name, lambda chroma, batch=batch: chroma.delete(ids=list(batch), where=where))
 
-    def get(self, name: str, ids: Sequence[str]) -> Iterator[tuple[str, str, Any]]:
-        """Yield (id, text, metadata) of records by id, without missing records and those being removed."""
+    def by_id(self, name: str, ids: Sequence[str], include: Sequence[str]) -> Iterator[Any]:
+        """Yield Chroma's answers about records by id."""
         for batch in self._parts(ids):
             answer = self.call(
-                name, lambda chroma, batch=batch: chroma.get(ids=list(batch), include=["documents", "metadatas"])
-            )
-            yield from _complete_rows(answer)
-
-    def vectors(self, name: str, ids: Sequence[str]) -> Iterator[tuple[list[str], NDArray[np.float32]]]:
-        """Yield ids of existing records, with their vectors as rows."""
-        for batch in self._parts(ids):
-            answer = self.call(
-                name, lambda chroma, batch=batch: chroma.get(ids=list(batch), include=["embeddings"])
+                name, lambda chroma, batch=batch: chroma.get(ids=list(batch), include=list(include))
             )
             if answer and answer["ids"]:
-                yield answer["ids"], np.asarray(answer["embeddings"], dtype=np.float32)
+                yield answer
 
     def pages(
         self, name: str, include: Sequence[str], *, offset: int = 0, limit: int | None = None, **selected: Any
@@ -411,10 +405,10 @@ class ChromaServer:
                 return
             offset += count
 
-    def rows(self, name: str, *, limit: int | None = None, **selected: Any) -> Iterator[tuple[str, str, Any]]:
+    def rows(self, name: str, *, limit: int | None = None, **selected: Any) -> Iterator[_Row]:
         """Yield (id, text, metadata) of records that meet conditions, without those being removed."""
-        for answer in self.pages(name, ["documents", "metadatas"], limit=limit, **selected):
-            yield from _complete_rows(answer)
+        for answer in self.pages(name, _ROW, limit=limit, **selected):
+            yield from complete_rows(answer)
 
     def drop(self, name: str) -> None:
         """Remove a collection, if it exists."""
@@ -471,9 +465,9 @@ class ChromaServer:
         return self.opened[name]
 
 
-def _complete_rows(answer: Any) -> Iterator[tuple[str, str, Any]]:
-    """Yield (id, text, metadata) of an answer's records that have both."""
-    rows = zip(answer["ids"], answer["documents"], answer["metadatas"], strict=True) if answer else ()
+def complete_rows(answer: Any) -> Iterator[_Row]:
+    """Yield (id, text, metadata) of an answer's records, without those being removed, which lack both."""
+    rows = zip(answer["ids"], answer["documents"], answer["metadatas"], strict=True)
     yield from ((id_, text, row) for id_, text, row in rows if row and text is not None)
 
 

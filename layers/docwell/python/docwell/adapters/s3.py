@@ -5,12 +5,13 @@ from __future__ import annotations
 import logging
 import re
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from email.errors import MessageError
 from email.header import decode_header, make_header
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,7 +19,7 @@ from botocore.exceptions import ClientError
 
 from docwell import media_types
 from docwell.adapters.aws import error_code, vendor_errors
-from docwell.errors import Forbidden, NotFound, ObjectDenied, Refused, Unavailable
+from docwell.errors import DocwellError, Forbidden, NotFound, ObjectDenied, Refused, Unavailable
 from docwell.models import (
     MAX_METADATA,
     MAX_METADATA_BYTES,
@@ -250,10 +251,12 @@ def _reachable(url: str, client: S3Client, reached_at: str | None) -> str:
     return reached_at.rstrip("/") + url.removeprefix(endpoint) if reached_at else url
 
 
-_COPY_CHANGED = ("404", "NoSuchKey", "412", "PreconditionFailed")
-_COPY_DENIED = ("403", "AccessDenied")
-_IN_ARCHIVE = ("InvalidObjectState", "ObjectNotInActiveTierError")
-_REFUSED = ("InvalidRequest",)  # such as an object under a customer's key (SSE-C)
+_COPY_ERRORS: Mapping[str, Callable[[str], DocwellError]] = {
+    **dict.fromkeys(("404", "NoSuchKey", "412", "PreconditionFailed"), NotFound),
+    **dict.fromkeys(("403", "AccessDenied"), Forbidden),
+    **dict.fromkeys(("InvalidObjectState", "ObjectNotInActiveTierError"), partial(Refused, "archived")),
+    "InvalidRequest": partial(Refused, "refused"),  # such as an object under a customer's key (SSE-C)
+}
 
 
 class S3Copier:
@@ -274,23 +277,14 @@ class S3Copier:
         Raises `NotFound` where the object has other content now, `Forbidden`, and `Refused`.
         """
         place: CopySourceTypeDef = {"Bucket": self._source, "Key": source.key}
-        with _copy_errors(source.key):
-            self._client.copy_object(Bucket=self._target, Key=key, CopySource=place, CopySourceIfMatch=source.etag)
-
-
-@contextmanager
-def _copy_errors(key: str) -> Iterator[None]:
-    try:
-        with vendor_errors("s3", *_COPY_CHANGED, *_COPY_DENIED, *_IN_ARCHIVE, *_REFUSED):
-            yield
-    except ClientError as error:
-        code = error_code(error)
-        detail = f"{error.operation_name} of {key!r} answered {code}"
-        if code in _COPY_CHANGED:
-            raise NotFound(detail) from error
-        if code in _COPY_DENIED:
-            raise Forbidden(detail) from error
-        raise Refused("archived" if code in _IN_ARCHIVE else "refused", detail) from error
+        try:
+            with vendor_errors("s3", *_COPY_ERRORS):
+                self._client.copy_object(
+                    Bucket=self._target, Key=key, CopySource=place, CopySourceIfMatch=source.etag
+                )
+        except ClientError as error:
+            code = error_code(error)
+            raise _COPY_ERRORS[code](f"CopyObject of {source.key!r} answered {code}") from error
 
 
 _DELETE_AT_ONCE = 1000  # the most that one DeleteObjects takes

@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from docwell.adapters.embedding.model_manifest import FileEntry, ModelManifest
-from docwell.errors import ModelDamaged
+from docwell.adapters.embedding.model_manifest import FileEntry
 from docwell.ports import Embedder
 
 if TYPE_CHECKING:
@@ -37,17 +36,12 @@ def write_vectors(folder: Path, embedder: Embedder, texts: Sequence[str]) -> Non
 
 
 def kept_vectors(folder: Path, embedder: OnnxEmbedder, texts: Sequence[str]) -> NDArray[np.float32]:
-    """Return the query vectors of texts. Use the folder's if they are of this embedder's model and these texts.
+    """Return the query vectors of texts: the folder's, if they are of these texts and of this embedder's model.
 
     The folder's model may have changed since this one was loaded.
     """
-    path = folder / EXAMPLES_FILE
-    try:
-        manifest = ModelManifest.read(folder)
-    except ModelDamaged:
-        return embedder.embed_queries(texts)
-    is_same = manifest.fingerprint == embedder.manifest.fingerprint
-    is_of_both = is_same and manifest.made_from.get(EXAMPLES) == digest_of(texts)
-    if is_of_both and path.is_file() and FileEntry.of(path) == manifest.stored.get(EXAMPLES_FILE):
+    path, manifest = folder / EXAMPLES_FILE, embedder.manifest
+    is_of_texts = manifest.made_from.get(EXAMPLES) == digest_of(texts)
+    if is_of_texts and path.is_file() and FileEntry.of(path) == manifest.stored.get(EXAMPLES_FILE):
         return np.asarray(np.load(path, allow_pickle=False), dtype=np.float32)
     return embedder.embed_queries(texts)
