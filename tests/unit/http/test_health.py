@@ -6,6 +6,7 @@ import asyncio
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -116,12 +117,14 @@ def _cold() -> Iterator[None]:
 @pytest.fixture
 def folder(world: HttpWorld, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     """The model folder of a function with real wiring around the ports of the world."""
+    embedder: Any = world.embedder
+    embedder.manifest = SimpleNamespace(made_from={})
     settings = wiring.query_settings().model_copy(update={"model_dir": tmp_path, "reranker": "cross-encoder"})
     monkeypatch.setattr(world.model, "writing_at_most", lambda _tokens: world.model, raising=False)
     replaced: dict[str, Any] = {
         "query_settings": lambda: settings,
         "pipelines": lambda _settings: {"p": Pipeline(tmp_path, 200, "off", 8)},
-        "embedder_of": lambda _settings, _folder: world.embedder,
+        "embedder_of": lambda _settings, _folder: embedder,
         "ledger_of": lambda _settings, _fingerprint: world.ledger,
         "vectors_of": lambda _settings, _fingerprint: world.index,
         "document_links": FakeLinks,

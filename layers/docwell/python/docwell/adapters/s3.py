@@ -6,7 +6,6 @@ import logging
 import re
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from email.errors import MessageError
@@ -71,11 +70,8 @@ class S3Listing:
         self._bucket = bucket
         self._prefix = prefix
 
-    def page(self, after: str, until: str = "") -> tuple[list[StoredObject], str | None]:
-        """Return up to 1,000 objects after a key, up to and including a last key; an empty key sets no bound.
-
-        Also return the last key read, or None at the end.
-        """
+    def page(self, after: str) -> tuple[list[StoredObject], str | None]:
+        """Return up to 1,000 objects after a key ("": from the first), and the last key read, None at the end."""
         request: ListObjectsV2RequestTypeDef = {
             "Bucket": self._bucket,
             "Prefix": self._prefix,
@@ -84,12 +80,16 @@ class S3Listing:
         }
         if after:
             request["StartAfter"] = after
-        with self._plain_errors():
-            answer = self._client.list_objects_v2(**request)
-            # Some S3-compatible stores send an empty page before the end.
-            while answer["IsTruncated"] and not answer.get("Contents"):
-                request["ContinuationToken"] = answer["NextContinuationToken"]
+        try:
+            with vendor_errors("s3", *_NO_LISTING):
                 answer = self._client.list_objects_v2(**request)
+                # Some S3-compatible stores send an empty page before the end.
+                while answer["IsTruncated"] and not answer.get("Contents"):
+                    request["ContinuationToken"] = answer["NextContinuationToken"]
+                    answer = self._client.list_objects_v2(**request)
+        except ClientError as error:
+            detail = f"s3: listing bucket {self._bucket!r} answered {error_code(error)}"
+            raise Unavailable("s3", detail, retry_after=None) from error
         listed = answer.get("Contents", [])
         rows = [
             StoredObject(
@@ -101,19 +101,8 @@ class S3Listing:
                 row.get("StorageClass") in _ARCHIVED and "RestoreExpiryDate" not in row.get("RestoreStatus", {}),
             )
             for row in listed
-            if not until or row["Key"] <= until
         ]
-        ended = len(rows) < len(listed) or not answer["IsTruncated"]
-        return rows, None if ended else listed[-1]["Key"]
-
-    @contextmanager
-    def _plain_errors(self) -> Iterator[None]:
-        try:
-            with vendor_errors("s3", *_NO_LISTING):
-                yield
-        except ClientError as error:
-            detail = f"s3: listing bucket {self._bucket!r} answered {error_code(error)}"
-            raise Unavailable("s3", detail, retry_after=None) from error
+        return rows, rows[-1].key if answer["IsTruncated"] else None
 
 
 class S3ObjectStore(S3Listing):

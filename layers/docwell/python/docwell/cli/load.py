@@ -349,7 +349,7 @@ class Load:
         while place is not None and (left := keys[bisect_right(keys, place) :]):
             # Skip other keys: a listing that starts after a prefix of a key includes the key.
             place = max(place, left[0][:-1])
-            rows, place = patient(partial(self.target.page, place, keys[-1]), self._stop)
+            rows, place = patient(partial(self.target.page, place), self._stop)
             copies |= {row.key: row for row in rows if row.key in names}
         return copies
 
