@@ -16,7 +16,7 @@ from docwell.models import Hint, RangeTask
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
-    from mypy_boto3_sqs.type_defs import MessageTypeDef, SendMessageBatchRequestEntryTypeDef
+    from mypy_boto3_sqs.type_defs import SendMessageBatchRequestEntryTypeDef
 
 _BATCH = 10  # the most messages that SQS takes or gives in one call
 # Without a wait, SQS asks only some of its servers, and may return nothing.
@@ -83,23 +83,24 @@ class SqsDeadLetters:
         return SqsTaskQueue(self._client, self._parked).waiting()
 
     def redrive(self, limit: int) -> int:
-        """Send up to `limit` messages to ingest again; return how many."""
+        """Send up to `limit` messages to ingest again; return how many.
+
+        Each is sent before it is deleted: a duplicate is harmless, a lost message is not.
+        """
         moved = 0
-        while moved < limit and (messages := self._receive(min(_BATCH, limit - moved))):
-            for message in messages:
-                with vendor_errors("sqs"):  # send before deleting: a duplicate is harmless, a lost message is not
+        while moved < limit:
+            with vendor_errors("sqs"):
+                answer = self._client.receive_message(
+                    QueueUrl=self._parked,
+                    MaxNumberOfMessages=min(limit - moved, _BATCH),
+                    VisibilityTimeout=_REDRIVE_S,
+                    WaitTimeSeconds=_WAIT_S,
+                )
+                messages = answer.get("Messages", [])
+                for message in messages:
                     self._client.send_message(QueueUrl=self._ingest, MessageBody=message["Body"])
                     self._client.delete_message(QueueUrl=self._parked, ReceiptHandle=message["ReceiptHandle"])
+            if not messages:
+                break
             moved += len(messages)
         return moved
-
-    def _receive(self, limit: int) -> list[MessageTypeDef]:
-        """Return up to `limit` parked messages, and hide them for a while."""
-        with vendor_errors("sqs"):
-            answer = self._client.receive_message(
-                QueueUrl=self._parked,
-                MaxNumberOfMessages=limit,
-                VisibilityTimeout=_REDRIVE_S,
-                WaitTimeSeconds=_WAIT_S,
-            )
-        return answer.get("Messages", [])
