@@ -149,7 +149,7 @@ class Layout:
 
     def owns(self, metadata: Mapping[str, object]) -> bool:
         """Return whether a Chroma collection with this metadata belongs to the fingerprint."""
-        # Earlier releases kept the rest of long records in collections of their own: those are only removed now.
+        # Earlier releases kept the rest of long records in a second collection: `drop` removes it too.
         return self._short in (metadata.get("fingerprint"), metadata.get("continues"))
 
     def mark(self, collection: str) -> str:
