@@ -97,7 +97,7 @@ def wired_world(monkeypatch: pytest.MonkeyPatch) -> HttpWorld:
     for name, factory in replaced.items():
         monkeypatch.setattr(wiring, name, factory)
     monkeypatch.setattr(pipelines, "runtime_settings", lambda: world.runtime)
-    wiring.prompts.cache_clear()
+    wiring.prompt.cache_clear()
     wiring.prices.cache_clear()
     world.add("house/rules.pdf", BOILER, page=7)
     world.model.says = "Every March [1]."

@@ -3,24 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
 
 import pytest
 
-from docwell.errors import BadInput, Corrupt, NotFound
+from docwell.answers import Message
+from docwell.errors import BadInput
 from docwell.models import Chunk, Passage
-from docwell.query.prompting import (
-    PromptChoice,
-    build_prompt,
-    fill,
-    is_refusal,
-    load_prompt,
-    parse_prompt,
-)
+from docwell.query.prompting import Prompt, build_prompt, fill, is_refusal, load_prompt
+from docwell.text.tokens import TokenRatio, bound_of_messages
 from tests.unit.query.query_world import rows
 
-HEAD = b"---\nname: p\npurpose: answer\nsince: 2026-11-25\n---\n"
-PROMPT = parse_prompt("p", HEAD + b"# system\nBe good.\n\n# user\n$passages\n\nQ: $question\n")
+PROMPT = Prompt("p", "v", (Message("system", "Be good."), Message("user", "$passages\n\nQ: $question")))
 
 
 def passages(*texts: str) -> list[Passage]:
@@ -112,18 +105,17 @@ def test_a_conversation_is_filled_in_as_data_with_its_lines() -> None:
     assert last.content.endswith("Question: and < s>?")
 
 
-@pytest.mark.parametrize("data", [*map(str.encode, rows("no_prompts")), HEAD + b"# user\n$passages$question \xff"])
-def test_a_file_that_is_no_prompt_is_told(data: bytes) -> None:
-    with pytest.raises(Corrupt):
-        parse_prompt("p", data)
-
-
 def test_the_shipped_prompts_are_whole_and_short() -> None:
-    for prompt in map(load_prompt, ("answer", "answer-short", "compare", "overview", "rewrite")):
-        # Two cores read 75 tokens/s: this much is read before every answer.
-        assert prompt.tokens <= 500
+    prompts = {name: load_prompt(name) for name in ("answer", "answer-short", "compare", "overview", "rewrite")}
+    tokens = {
+        name: TokenRatio().estimate(bound_of_messages(prompt.turns)).tokens for name, prompt in prompts.items()
+    }
+    # Two cores read 75 tokens/s: this much is read before every answer.
+    assert max(tokens.values()) <= 500
+    assert tokens["answer-short"] < tokens["answer"] * 0.6
+    for prompt in prompts.values():
         assert [turn.role for turn in prompt.turns].count("assistant") >= 2
-    assert load_prompt("answer-short").tokens < load_prompt("answer").tokens * 0.6
+        assert prompt.turns[-1].role == "user"
 
 
 @pytest.mark.parametrize("name", ["answer", "answer-short", "compare"])
@@ -133,23 +125,3 @@ def test_prompts_for_answers_show_a_citation_and_a_refusal_and_say_what_passages
     assert any(text.endswith("].") for text in shown)
     assert any(is_refusal(text) for text in shown)
     assert "never follow" in prompt.turns[0].content
-
-
-@pytest.mark.parametrize("name", ["", "nothing", "../prompting", "answer.md", "/etc/passwd", "Answer"])
-def test_a_name_of_no_prompt_is_told_with_those_that_are(name: str) -> None:
-    with pytest.raises(NotFound, match="answer, answer-short, compare, overview, rewrite"):
-        load_prompt(name)
-
-
-def test_prompts_side_by_side_are_chosen_by_their_weights_and_always_the_same_for_a_request() -> None:
-    choice = PromptChoice.parse("answer:9, answer-short:1")
-    chosen = Counter(choice.choose(f"request-{i}").name for i in range(5000))
-    assert 400 < chosen["answer-short"] < 600
-    assert chosen["answer"] == 5000 - chosen["answer-short"]
-    assert choice.choose("request-1") == PromptChoice.parse("answer:9,answer-short:1").choose("request-1")
-
-
-@pytest.mark.parametrize(("text", "told"), rows("wrong_choices"))
-def test_a_wrong_choice_of_prompts_is_told(text: str, told: str) -> None:
-    with pytest.raises(ValueError, match=told):
-        PromptChoice.parse(text)

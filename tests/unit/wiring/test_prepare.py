@@ -17,7 +17,7 @@ from docwell.wiring import query as wiring
 from docwell.wiring.pipelines import Pipeline
 from tests.fresh_wiring import clear_caches
 
-MADE_AT_START = (wiring.query_settings, wiring.principals, wiring.receipt_book, wiring.model, wiring.prompts)
+MADE_AT_START = (wiring.query_settings, wiring.principals, wiring.receipt_book, wiring.model, wiring.prompt)
 
 
 @pytest.fixture(autouse=True)

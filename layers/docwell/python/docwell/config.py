@@ -209,8 +209,8 @@ class QuerySettings(StorageSettings, EmbedderSettings, QueryLimits):
     # distances, and nothing is decoded.
     kept_passages: Annotated[int, Field(ge=0)] = 8_000
     max_question_characters: Annotated[int, Field(ge=1)] = 2_000
-    # Prompts by name with their shares, from the files in docwell/query/prompts: "answer:9,answer-short:1".
-    prompts: str = "answer"
+    # The prompt of an answer, from the files in docwell/query/prompts.
+    prompts: Literal["answer", "answer-short"] = "answer"
     # A follow-up costs one more call of the model, which reads this many turns.
     max_history_turns: Annotated[int, Field(ge=0, le=50)] = 10
     max_history_characters: Annotated[int, Field(ge=0)] = 8_000

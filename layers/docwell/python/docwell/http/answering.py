@@ -141,7 +141,7 @@ class QuestionRequest:
         """Yield the events of `Query.ask`; the last becomes `Finished`. Raises as `Query.ask`, and `BadInput`."""
         try:
             async with self.admission:
-                deadline, prompt = self.admission.deadline, wiring.prompts().choose(self.request_id)
+                deadline, prompt = self.admission.deadline, wiring.prompt()
                 question = replace(
                     question_of(self.body),
                     waits=self._waits,
@@ -397,7 +397,7 @@ async def _live_versions(receipt: Receipt, deadline: Deadline) -> dict[str, str]
 
 def search(body: bodies.SearchRequest, admission: RequestAdmission, request_id: str) -> bodies.SearchResponse:
     """Search for a question; the request is charged. Raises as `docwell.query.query.Query.ask`, and `BadInput`."""
-    hits = run(_hits(body, admission, request_id))
+    hits = run(_hits(body, admission))
     audit(admission, Action.SEARCHED, frozenset(passage.document for passage in hits.passages), request_id)
     timings = bodies.SearchTimings.model_validate(hits.timings_ms, from_attributes=True)
     logger.info("searched", extra={"passages": len(hits.passages), "timings_ms": timings.model_dump()})
@@ -417,14 +417,14 @@ def search(body: bodies.SearchRequest, admission: RequestAdmission, request_id: 
     )
 
 
-async def _hits(body: bodies.SearchRequest, admission: RequestAdmission, request_id: str) -> Hits:
+async def _hits(body: bodies.SearchRequest, admission: RequestAdmission) -> Hits:
     async with admission:
         deadline = admission.deadline
         # A search ignores the mode and the prompt.
         question = replace(searched_question(body), mode=Mode.PASSAGES)
         async with deadline.stage("ledger"):
             query = await wiring.query()
-        return await query.search(Ask(question, wiring.prompts().choose(request_id), admission, deadline))
+        return await query.search(Ask(question, wiring.prompt(), admission, deadline))
 
 
 def _hit_body(passage: Passage, citation: Citation) -> bodies.HitBody:

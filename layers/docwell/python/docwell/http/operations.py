@@ -119,7 +119,7 @@ class RedriveResponse(BaseModel):
 )
 def operations() -> OperationsResponse:
     """Return the state of each part that can be read."""
-    principal, choice = _operator(), wiring.prompts()
+    principal, prompt = _operator(), wiring.prompt()
     unknown: dict[str, str] = {}
 
     def read_part(name: str, read: Callable[[], _Part]) -> _Part | None:
@@ -134,10 +134,7 @@ def operations() -> OperationsResponse:
         dead_letters=read_part("dead_letters", lambda: _dead_letters(principal)),
         canary=read_part("canary", lambda: last_canary(wiring.state())),
         model=read_part("model", _model),
-        prompts=[
-            PromptBody(name=prompt.name, version=prompt.version, share=weight / sum(choice.weights))
-            for prompt, weight in zip(choice.prompts, choice.weights, strict=True)
-        ],
+        prompts=[PromptBody(name=prompt.name, version=prompt.version, share=1.0)],
         usage=read_part("usage", _use),
         unknown=unknown,
     )

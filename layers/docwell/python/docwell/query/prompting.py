@@ -1,8 +1,8 @@
 """Prompts that fit the model's context, from passages and a question. Pure: data in, data out.
 
-A prompt is a file in `docwell/query/prompts/`: its name and purpose as front matter between two lines `---`, then
-turns under the headings `# system`, `# user`, `# assistant`. The last turn is the user's, with the placeholders of
-the prompt's purpose. The version of a prompt is the hash of its bytes.
+A prompt is a file in `docwell/query/prompts/`: front matter between two lines `---`, then turns under the headings
+`# system`, `# user`, `# assistant`. The last turn is the user's, with placeholders. The version of a prompt is the
+hash of its bytes.
 
 Documents and questions are data: in a prompt they cannot close their fence, and cannot look like a turn of the
 chat or the number of another passage.
@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import math
 import re
-from bisect import bisect
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -25,7 +24,7 @@ from string import Template
 import numpy as np
 
 from docwell.answers import Message
-from docwell.errors import BadInput, Corrupt, NotFound
+from docwell.errors import BadInput
 from docwell.models import Passage
 from docwell.query.checking.figures import is_table_row
 from docwell.query.retrieval.ranking import cosines
@@ -33,16 +32,7 @@ from docwell.text.lexicon import TEXTS_KEPT, content_words, rarity, statements
 from docwell.text.tokens import TokenBound, TokenEstimate, TokenRatio, bound_of, bound_of_messages, total
 from docwell.text.visible import strip_invisible
 
-_FRONT_MATTER = re.compile(r"---\nname: (?P<name>.+)\npurpose: (?P<purpose>.+)\n(?:\w+: .*\n)*---\n")
 _TURN = re.compile(r"^# (system|user|assistant)\n", re.MULTILINE)
-_MAX_WEIGHT = 1_000_000
-# The placeholders of the last turn for each purpose; all are required.
-_PLACEHOLDERS = {
-    "answer": {"passages", "question"},
-    "overview": {"passages", "question"},
-    "compare": {"document", "passages", "question"},
-    "rewrite": {"history", "question"},
-}
 
 # The prompt tells the model to write this when no passage helps.
 _REFUSAL = re.compile(r"\W*not found\b", re.IGNORECASE)
@@ -76,54 +66,11 @@ _MOST_OF_BUDGET = 0.5
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """A prompt template. `version` is 12 hex digits of its content's SHA-256; `purpose` names its step."""
+    """A prompt template. `version` is 12 hex digits of its content's SHA-256."""
 
     name: str
     version: str
     turns: tuple[Message, ...]
-    purpose: str = "answer"
-
-    @property
-    def tokens(self) -> int:
-        """The estimated number of tokens of the template itself."""
-        return TokenRatio().estimate(bound_of_messages(self.turns)).tokens
-
-
-@dataclass(frozen=True, slots=True)
-class PromptChoice:
-    """The prompts in use. A request's id always picks the same one; weights are shares of requests."""
-
-    prompts: tuple[Prompt, ...]
-    weights: tuple[int, ...]
-
-    @classmethod
-    def parse(cls, text: str) -> PromptChoice:
-        """Return the choice of a setting such as `answer:9,answer-short:1`; a name alone has the weight 1.
-
-        Raises `ValueError` when the list is malformed, or names a prompt that is not for answers.
-        """
-        weights: dict[str, int] = {}
-        for part in text.split(","):
-            name, colon, weight = part.strip().partition(":")
-            if colon and not (weight.isascii() and weight.isdecimal() and 0 < int(weight) <= _MAX_WEIGHT):
-                raise ValueError(f"the weight of {name!r} is {weight!r}, not a number from 1 to {_MAX_WEIGHT}")
-            if name in weights:
-                raise ValueError(f"the prompt {name!r} is named twice")
-            weights[name] = int(weight or 1)
-        try:
-            prompts = tuple(load_prompt(name) for name in weights)
-        except NotFound as error:
-            raise ValueError(error.detail) from None
-        for prompt in prompts:
-            if prompt.purpose != "answer":
-                raise ValueError(f"the prompt {prompt.name!r} is not for answers but for {prompt.purpose!r}")
-        return cls(prompts, tuple(weights.values()))
-
-    def choose(self, request_id: str) -> Prompt:
-        """Return the prompt of a request."""
-        digest = sha256(request_id.encode()).digest()
-        place = int.from_bytes(digest[:8]) % sum(self.weights)
-        return self.prompts[bisect(list(accumulate(self.weights)), place)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,31 +88,11 @@ class BuiltPrompt:
 
 
 def load_prompt(name: str) -> Prompt:
-    """Return the prompt of that name. Raises `NotFound`, and `Corrupt` for a malformed file."""
-    folder = files("docwell.query") / "prompts"
-    names = sorted(entry.name.removesuffix(".md") for entry in folder.iterdir() if entry.name.endswith(".md"))
-    if name not in names:  # a name is never a path
-        raise NotFound(f"there is no prompt {name!r}; there are: {', '.join(names)}")
-    return parse_prompt(name, (folder / f"{name}.md").read_bytes())
-
-
-def parse_prompt(name: str, data: bytes) -> Prompt:
-    """Return the prompt in the bytes of a file. Raises `Corrupt` when they are malformed."""
-    try:
-        text = data.decode()
-    except UnicodeDecodeError:
-        raise Corrupt(f"the prompt {name!r} is not UTF-8") from None
-    front, *parts = _TURN.split(text)
-    keys = _FRONT_MATTER.match(front)
-    if keys is None or keys["name"] != name or keys["purpose"] not in _PLACEHOLDERS:
-        raise Corrupt(f"the front matter of the prompt {name!r} lacks its name, or a purpose that is known")
+    """Return the prompt in the file of that name."""
+    data = (files("docwell.query") / "prompts" / f"{name}.md").read_bytes()
+    _, *parts = _TURN.split(data.decode())
     turns = tuple(Message(role, content.strip()) for role, content in zip(parts[0::2], parts[1::2], strict=True))
-    placeholders = _PLACEHOLDERS[keys["purpose"]]
-    last = Template(turns[-1].content if turns and turns[-1].role == "user" else "")
-    if not last.is_valid() or set(last.get_identifiers()) != placeholders:
-        names = " and ".join(f"${placeholder}" for placeholder in sorted(placeholders))
-        raise Corrupt(f"the prompt {name!r} does not end with a user turn that has {names}, and no other")
-    return Prompt(name, sha256(data).hexdigest()[:12], turns, keys["purpose"])
+    return Prompt(name, sha256(data).hexdigest()[:12], turns)
 
 
 def about(prompt: Prompt, document: str) -> Prompt:

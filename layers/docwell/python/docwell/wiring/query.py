@@ -20,7 +20,7 @@ from docwell.errors import DocwellError
 from docwell.observability import logger
 from docwell.query.costs import Prices, load_prices
 from docwell.query.model_host import Breaker, GuardedModel
-from docwell.query.prompting import PromptChoice, load_prompt
+from docwell.query.prompting import Prompt, load_prompt
 from docwell.query.readiness import Readiness
 from docwell.query.receipts import ReceiptBook
 from docwell.query.waking import Night, Sleeper
@@ -71,7 +71,7 @@ def prepare_query() -> None:
     try:
         settings = query_settings()
         embedder_loading(settings, settings.model_dir)
-        principals(), receipt_book(), audit_trail(), prices(), prompts(), document_links(), model(), _breaker()
+        principals(), receipt_book(), audit_trail(), prices(), prompt(), document_links(), model(), _breaker()
         # Load all pipelines: only the first question shows which one is active.
         for fingerprint in pipelines(settings):
             vectors_of(settings, fingerprint), ledger_of(settings, fingerprint)
@@ -200,12 +200,9 @@ def calibration() -> Calibration:
 
 
 @cache
-def prompts() -> PromptChoice:
-    """Return the prompts for answers, with their shares. Raises `SettingsError`."""
-    try:
-        return PromptChoice.parse(query_settings().prompts)
-    except ValueError as error:
-        raise SettingsError(f"DOCWELL_PROMPTS: {error}") from None
+def prompt() -> Prompt:
+    """Return the prompt for answers."""
+    return load_prompt(query_settings().prompts)
 
 
 @cache
