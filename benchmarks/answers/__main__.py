@@ -30,7 +30,7 @@ class Part(NamedTuple):
     """Where questions come from: the name of their report, the choice of files and questions, and the goals."""
 
     report: str
-    choose: Callable[[int | None, int], tuple[dict[str, Path], list[Question]]]
+    choose: Callable[[int | None], tuple[dict[str, Path], list[Question]]]
     goals: Mapping[str, str]
 
 
@@ -68,7 +68,7 @@ def main() -> int:
     answers = REPORTS / "answers" / f"{options.part}.jsonl"
     report = Report(part.report)
     CONSOLE.print("choosing questions…")
-    files, chosen = part.choose(options.n, options.seed)
+    files, chosen = part.choose(options.n)
     answers.parent.mkdir(parents=True, exist_ok=True)
     with (
         local_stack(options.model) as stack,
@@ -103,7 +103,6 @@ def _arguments() -> argparse.Namespace:
         "--n", type=int, help="sets: answerable questions, and half as many others (100); people: questions (all)"
     )
     parser.add_argument("--model", default="qwen2.5-coder:1.5b")
-    parser.add_argument("--seed", type=int, default=7, help="another sample, and other documents held out")
     return parser.parse_args()
 
 

@@ -19,7 +19,7 @@ from docwell.cli.evaluation.verdicts import Page
 from infra.report import EVALUATION, ROOT
 
 _TRUTH = Path(__file__).parent / "truth"
-_HALVES_SEED = 7
+_SEED = 7
 
 
 class Kind(StrEnum):
@@ -129,7 +129,7 @@ def _of_kind(kind: Kind, keys: Mapping[str, str]) -> list[Question]:
     entries = tomllib.loads((_TRUTH / f"{kind}.toml").read_text(encoding="utf-8"))["questions"]
     by_chance = sorted(
         (entry["id"] for entry in entries if not entry.pop("seen", False)),
-        key=lambda id_: sha256(f"{_HALVES_SEED}:{id_}".encode()).digest(),
+        key=lambda id_: sha256(f"{_SEED}:{id_}".encode()).digest(),
     )
     untouched = set(by_chance[: (len(entries) + 1) // 2])
     return [_read(kind, entry | {"untouched": entry["id"] in untouched}, keys) for entry in entries]
@@ -155,13 +155,13 @@ def _pages(places: Iterable[str], keys: Mapping[str, str]) -> tuple[Page, ...]:
     return tuple(Page(keys[name], int(number)) for name, numbers in parts for number in numbers.split(","))
 
 
-def choose(count: int | None, seed: int) -> tuple[dict[str, Path], list[Question]]:
+def choose(count: int | None) -> tuple[dict[str, Path], list[Question]]:
     """Return the files to index, by key, and this many questions, from each kind in turn; without a count, all.
 
     A small sample indexes fewer documents, so it meets fewer passages of others.
     """
     questions, files = truth()
-    chooser = random.Random(seed)
+    chooser = random.Random(_SEED)
     piles = [[question for question in questions if question.kind is kind] for kind in Kind]
     for pile in piles:
         chooser.shuffle(pile)

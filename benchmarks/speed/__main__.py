@@ -8,7 +8,7 @@ import argparse
 import sys
 
 from benchmarks.speed import coldstart, documents, encode, questions
-from benchmarks.speed.options import NAMES, SHORT, BenchError, Options, write_page
+from benchmarks.speed.options import NAMES, BenchError, Options, write_page
 from infra.container.sam import StepError
 from infra.progress import CONSOLE
 from infra.report import REPORTS, Report
@@ -49,8 +49,6 @@ def _run(name: str, options: Options) -> int:
     except Exception:  # noqa: BLE001 - run the other benchmarks all the same
         CONSOLE.print_exception()
         return 2
-    if options.short:
-        report.add(SHORT, 1, "1: yes")
     return report.finish()
 
 

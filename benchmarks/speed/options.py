@@ -11,8 +11,6 @@ from infra.report import EVALUATION, REPORTS, ROOT
 
 # Each name has a target `make bench-NAME`.
 NAMES = ("encode", "coldstart", "query", "find", "memory", "ingest")
-# The row that marks a report of the short form.
-SHORT = "short form"
 PAGE = ROOT / "docs" / "generated" / "benchmarks.md"
 _HEAD = """\
 <!-- Written by `make bench`: change the benchmarks, not this page. -->
@@ -57,24 +55,21 @@ def seconds_of(work: Callable[[], object]) -> float:
     return time.perf_counter() - started
 
 
-def write_page(reports: Path = REPORTS, page: Path = PAGE) -> Path:
-    """Write the page of all reports in a folder. Raises `BenchError` where a report is of the short form."""
+def write_page() -> None:
+    """Write the page of all reports."""
     sections = [_HEAD]
     for name in NAMES:
-        path = reports / f"bench-{name}.json"
+        path = REPORTS / f"bench-{name}.json"
         if not path.exists():
             continue
         report = json.loads(path.read_text(encoding="utf-8"))
-        if any(row["metric"] == SHORT for row in report["rows"]):
-            raise BenchError(f"bench-{name} was measured in the short form: run `make bench-{name}`")
         minutes = f"{report['seconds'] / 60:.1f} minutes"
         when = f"Commit {report['commit']} on {report['machine']}, {report['started'][:10]}; {minutes}."
         head = ["| figure | value | quartiles | unit | goal |  |", "| --- | ---: | --- | --- | --- | --- |"]
         # Show missed goals first.
         rows = sorted(report["rows"], key=lambda row: bool(row["ok"]))
         sections.append("\n".join([f"## {name}", "", when, "", *head, *map(_line, rows), ""]))
-    page.write_text("\n".join(sections), encoding="utf-8")
-    return page
+    PAGE.write_text("\n".join(sections), encoding="utf-8")
 
 
 def _line(row: dict[str, Any]) -> str:
