@@ -1,10 +1,10 @@
-"""Asks the questions of the sets in several variants of retrieval, and measures hits and times.
+"""Asks the questions of the sets in several variants of retrieval, and measures hits.
 
 Recall, precision and IoU are those of Chroma's report on chunking (2024): shares of characters.
 """
 
-from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import dataclass, field, fields, replace
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import fields, replace
 
 from benchmarks.retrieval.index import Indexed
 from benchmarks.retrieval.sets import DOCUMENT, MIXED, POOLED, EvaluationSet, Question
@@ -12,7 +12,7 @@ from docwell.identity import Principal
 from docwell.models import Passage, collection_of
 from docwell.ports import Places
 from docwell.query.retrieval.ranking import JUDGED, Weights
-from docwell.query.retrieval.retrieval import RankedHits, Retrieval
+from docwell.query.retrieval.retrieval import Retrieval
 from docwell.query.retrieval.scope import Scope
 from infra.progress import bar
 
@@ -22,26 +22,18 @@ HITS = (1, 3, 5, 10)
 _EVERYBODY = Principal("key:benchmark", collections=None)
 
 
-@dataclass(frozen=True, slots=True)
-class Variant:
-    """One configuration of retrieval. Without `question`, passages are ranked by their vectors alone."""
-
-    weights: Weights = field(default_factory=Weights)
-    question: bool = True
-
-
 DEFAULT, NEAREST = "ranked", "nearest"
 # A part of the ranking, and the variant without it: a weight of 0 switches a part off.
 PARTS = {part.name: f"without-{part.name}" for part in fields(Weights)}
+# The weights of each variant; without any, passages are ranked by their vectors alone.
 VARIANTS = {
-    DEFAULT: Variant(),
-    NEAREST: Variant(question=False),
-    **{without: Variant(replace(Weights(), **{part: 0.0})) for part, without in PARTS.items()},
+    DEFAULT: Weights(),
+    NEAREST: None,
+    **{without: replace(Weights(), **{part: 0.0}) for part, without in PARTS.items()},
 }
 
 # A value for each question, by variant and scope, then by measure.
 Scores = dict[tuple[str, str], dict[str, list[float]]]
-Search = Callable[[int], RankedHits]
 
 
 class Asker:
@@ -61,10 +53,9 @@ class Asker:
         for question, vector in self.with_vectors(material):
             for scope in self.scopes(material):
                 for variant in (DEFAULT, *(variants if scope in material.judged else ())):
-                    search = self._search(variant, question, vector, scope)
-                    values = of_ranks(question, search(TOP_K).passages)
-                    if variant == DEFAULT:
-                        values |= of_content(question, search(FIRST).passages)
+                    values = of_ranks(question, self._search(variant, question, vector, scope, TOP_K))
+                    if variant == DEFAULT and question.spans:
+                        values |= of_content(question, self._search(variant, question, vector, scope, FIRST))
                     for measure, value in values.items():
                         scores.setdefault((variant, scope), {}).setdefault(measure, []).append(value)
         return scores
@@ -97,12 +88,13 @@ class Asker:
         }
         return places[scope]
 
-    def _search(self, variant: str, question: Question, vector: Sequence[float], scope: str) -> Search:
-        """Return a search for the first k passages."""
-        where = Scope(_EVERYBODY, self.places(question, scope))
-        configured = replace(self._retrieval, weights=VARIANTS[variant].weights)
-        text = question.text if VARIANTS[variant].question else ""
-        return lambda top_k: configured.search(where, vector, top_k, text)
+    def _search(
+        self, variant: str, question: Question, vector: Sequence[float], scope: str, top_k: int
+    ) -> Sequence[Passage]:
+        where, weights = Scope(_EVERYBODY, self.places(question, scope)), VARIANTS[variant]
+        if weights is None:
+            return self._retrieval.search(where, vector, top_k, "").passages
+        return replace(self._retrieval, weights=weights).search(where, vector, top_k, question.text).passages
 
 
 def of_ranks(question: Question, passages: Sequence[Passage]) -> dict[str, float]:
@@ -128,8 +120,6 @@ def _answers(question: Question, passage: Passage) -> bool:
 def of_content(question: Question, passages: Sequence[Passage]) -> dict[str, float]:
     """Return the shares (0 to 100) of references in passages; a character that is retrieved twice counts twice."""
     references = _characters(question.spans)
-    if not references:
-        return {}
     hits = len(references & _places([passage for passage in passages if passage.document == question.key]))
     retrieved = sum(passage.chunk.end - passage.chunk.start for passage in passages)
     return {
