@@ -13,8 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from benchmarks.answers import questions, sets
-from benchmarks.answers.judging import add_figures, judge
-from benchmarks.answers.pages import Indexed
+from benchmarks.answers.judging import Indexed, add_figures, judge
 from benchmarks.answers.questions import Question
 from benchmarks.doors import Doors, local_stack, run_command
 from infra.local.stack import DEADLINE_S

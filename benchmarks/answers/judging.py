@@ -17,10 +17,13 @@ A fact is said when the answer has one of its wordings (`verdicts.says`). No rul
 
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
+from functools import cache
+from pathlib import Path
 from typing import Any, NamedTuple
 
-from benchmarks.answers.pages import Indexed, page_texts, stands_verbatim
+import pypdfium2
+
 from benchmarks.answers.questions import Kind, Question
 from benchmarks.doors import Reply
 from docwell.cli.evaluation.verdicts import (
@@ -55,6 +58,18 @@ _MARKER = re.compile(r"\[(\d{1,3})\]")
 # A host that reads less than this share of the prompt has cut it (docs/answers.md, "How prompts fit").
 _READ_SHARE = 0.9
 _FEWEST_CASES = 30
+# PDFium writes U+FFFE, and older versions U+0002, for a hyphen at the end of a line.
+_HYPHENS = "\\-\u00ad\u2010\u2011\ufffe\x02"
+# Also ignore bullets of symbol fonts, which PDFium writes as private or control characters.
+_LOOSE = re.compile(rf"[\s{_HYPHENS}\u200b\x00-\x1f\x7f-\x9f\ue000-\uf8ff]+")
+
+
+@dataclass(frozen=True, slots=True)
+class Indexed:
+    """A document in the index: its file, and the version that was uploaded."""
+
+    path: Path
+    version: str
 
 
 class Citing(NamedTuple):
@@ -123,6 +138,25 @@ def judge(question: Question, reply: Reply, index: Mapping[str, Indexed]) -> Jud
     if reply.status != 200 or not isinstance(reply.body, dict):
         return judge_answer(question, None)
     return judge_answer(question, read_answer(reply.body))._replace(citing=_citing(reply.body, index))
+
+
+@cache
+def page_texts(path: Path) -> tuple[str, ...]:
+    document = pypdfium2.PdfDocument(path)
+    try:
+        return tuple(page.get_textpage().get_text_range() for page in document)
+    finally:
+        document.close()
+
+
+def stands_verbatim(quote: str, text: str) -> bool:
+    r"""Whether a text contains a quote, up to white space and hyphenation; a blank quote is never contained.
+
+    >>> stands_verbatim("an inter- national treaty", "signed an inter-\nnational\ntreaty in 1921")
+    True
+    """
+    squeezed = _LOOSE.sub("", quote)
+    return bool(squeezed) and squeezed in _LOOSE.sub("", text)
 
 
 def _citing(body: Mapping[str, Any], index: Mapping[str, Indexed]) -> Citing:

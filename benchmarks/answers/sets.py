@@ -14,9 +14,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.answers.pages import page_texts, says
+from benchmarks.answers.judging import page_texts
 from benchmarks.answers.questions import Fact, Kind, Question
-from docwell.cli.evaluation.verdicts import Page
+from docwell.cli.evaluation.verdicts import Page, says
 from infra.report import EVALUATION
 
 _ANSWERABLE = 100
@@ -77,7 +77,7 @@ def _lacks(pages: Mapping[str, Sequence[str]], question: Question) -> bool:
     """Whether the question names something, and no page of the index has its answer beside those names."""
     names, (truth, *_) = set(_NAME.findall(question.ask)), question.facts[0].say
     texts = (text for texts in pages.values() for text in texts)
-    return bool(names) and not any(says(text, truth) and all(says(text, name) for name in names) for text in texts)
+    return bool(names) and not any(all(name in text for name in names) and says(text, truth) for text in texts)
 
 
 def _article(entry: dict[str, Any], kind: Kind) -> Question:

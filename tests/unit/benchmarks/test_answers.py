@@ -10,8 +10,16 @@ from typing import Any
 
 import pytest
 
-from benchmarks.answers.judging import Judgement, add_figures, decision, judge, judge_answer
-from benchmarks.answers.pages import Indexed, page_texts, says, stands_verbatim
+from benchmarks.answers.judging import (
+    Indexed,
+    Judgement,
+    add_figures,
+    decision,
+    judge,
+    judge_answer,
+    page_texts,
+    stands_verbatim,
+)
 from benchmarks.answers.questions import Fact, Kind, Question, choose, truth
 from benchmarks.doors import Reply
 from benchmarks.pdfs import pdf
@@ -83,10 +91,6 @@ def test_text_is_compared_up_to_white_space_and_hyphenation_alone() -> None:
     text = "The inter-\r\nnational  treaty was signed in 1921."
     assert stands_verbatim("international treaty\nwas", text)
     assert not stands_verbatim("treaty signed in 1921", text)
-    assert says("It rose by 24 yards.", "24 Yards")
-    assert says("an inter-\nception", "interception")
-    assert not says("It rose by 124 yards.", "24 yards")
-    assert not says("anything", "?")
 
 
 def test_the_figures_have_their_cases() -> None:
