@@ -10,17 +10,19 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NoReturn, Self
+from typing import Any, NoReturn, Self, TypeVar
 from unittest.mock import patch
 from urllib.parse import quote
 
 import httpx
+import psutil
 
 from docwell.http import sse
 from infra.local.console import StackConsole
 from infra.local.stack import Part, Stack, StackOptions, plan
 from infra.local.supervisor import Supervisor, running_stack
 
+T = TypeVar("T")
 SSE = sse.CONTENT_TYPE
 Event = tuple[str, Any]  # the name of a server-sent event, and its JSON or None
 
@@ -72,15 +74,17 @@ class Doors:
 
     def settled(self, key: str, version: str, timeout_s: float) -> dict[str, Any]:
         """Wait for a final status of that version and return the record. Raises `TimeoutError`."""
-        deadline = time.monotonic() + timeout_s
-        document = None
-        while time.monotonic() < deadline:
+
+        def look() -> dict[str, Any] | None:
             with suppress(httpx.HTTPError):  # the gateway may be starting or busy
-                document = self.document(key)
-            if document and document["status"] != "PENDING" and document["version"] == version:
-                return document
-            time.sleep(0.2)
-        raise TimeoutError(f"{key} has no final status after {timeout_s:.0f} s: {document}")
+                record = self.document(key)
+                if record and record["status"] != "PENDING" and record["version"] == version:
+                    return record
+            return None
+
+        if record := until(look, timeout_s, 0.2):
+            return record
+        raise TimeoutError(f"{key} has no final status after {timeout_s:.0f} s: {self.document(key)}")
 
     def indexed(self, key: str, version: str, timeout_s: float) -> dict[str, Any]:
         """Wait for the document to be live. Raises `TimeoutError`; `RuntimeError` for another status."""
@@ -146,6 +150,25 @@ def events_of(text: str) -> list[Event]:
     with suppress(ValueError):
         events.extend(sse.read(text.splitlines()))
     return events
+
+
+def workers_of(parent: psutil.Process, handler: str) -> list[psutil.Process]:
+    """Return the processes below `parent` that run `python -m RUNTIME HANDLER`; launchers have longer commands."""
+    workers = []
+    for process in parent.children(recursive=True):
+        with suppress(psutil.Error):
+            command = process.cmdline()
+            if len(command) == 4 and command[1] == "-m" and command[3] == handler:
+                workers.append(process)
+    return workers
+
+
+def until(look: Callable[[], T], timeout_s: float, pause_s: float = 0.05) -> T:
+    """Repeat `look` until its result is true, or the time is up. Return the last result."""
+    deadline = time.monotonic() + timeout_s
+    while not (result := look()) and time.monotonic() < deadline:
+        time.sleep(pause_s)
+    return result
 
 
 def _json(text: str) -> Any:

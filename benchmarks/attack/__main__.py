@@ -8,7 +8,7 @@ import argparse
 import traceback
 
 from benchmarks.attack.attacks import ATTACKS
-from benchmarks.attack.target import Target, target
+from benchmarks.attack.target import target
 from benchmarks.doors import run_command
 from infra.progress import CONSOLE, bar
 from infra.report import Report
@@ -21,31 +21,25 @@ def main() -> int:
     parser.add_argument("--short", action="store_true", help="fewer repeats")
     parser.add_argument("--row", action="append", choices=ATTACKS, help="only this row; may be repeated")
     options = parser.parse_args()
-    report = Report("attack")
-    chosen = options.row or list(ATTACKS)
+    report, chosen = Report("attack"), options.row or list(ATTACKS)
     CONSOLE.print("starting the stack…")
     with target(short=options.short) as attacked, bar("attacks", len(chosen)) as step:
         for name in chosen:
             step.say(name)
-            _attack(attacked, name, report)
+            (title, attack), tried, breaches = ATTACKS[name], 0, list[str]()
+            try:
+                for attempt, breach in attack(attacked):
+                    tried += 1
+                    breaches += [attempt] if breach else []
+            except Exception:  # noqa: BLE001 - run the other attacks all the same
+                breaches += traceback.format_exc().splitlines()[-6:]
+            CONSOLE.print(f"{'[red]BREACH[/]' if breaches else 'ok    '} {name}: {len(breaches)} of {tried}")
+            for line in breaches[:_SHOWN]:
+                CONSOLE.print(f"    {line}", markup=False, soft_wrap=True)
+            report.add(title, len(breaches), f"of {tried} got through", "== 0")
+            report.add(f"{title}: attempts", tried, "", ">= 1")
             step()
     return report.finish()
-
-
-def _attack(attacked: Target, name: str, report: Report) -> None:
-    title, attack = ATTACKS[name]
-    tried, breaches = 0, list[str]()
-    try:
-        for attempt, breach in attack(attacked):
-            tried += 1
-            breaches += [attempt] if breach else []
-    except Exception:  # noqa: BLE001 - run the other attacks all the same
-        breaches += traceback.format_exc().splitlines()[-6:]
-    CONSOLE.print(f"{'[red]BREACH[/]' if breaches else 'ok    '} {name}: {len(breaches)} of {tried}")
-    for line in breaches[:_SHOWN]:
-        CONSOLE.print(f"    {line}", markup=False, soft_wrap=True)
-    report.add(title, len(breaches), f"of {tried} got through", "== 0")
-    report.add(f"{title}: attempts", tried, "", ">= 1")
 
 
 if __name__ == "__main__":

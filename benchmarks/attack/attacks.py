@@ -10,19 +10,17 @@ from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from ipaddress import ip_address
-from itertools import product
+from itertools import islice, product
 from pathlib import Path
 from typing import Any
 
-import boto3
 import httpx
 import psutil
-from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError
 
 from benchmarks.attack.target import INDEXED_S, Target, Tries, Try
 from benchmarks.attack.target import target as start
-from benchmarks.hidden_text import SEEN, hidden_kinds, shown_kinds
+from benchmarks.doors import until
+from benchmarks.hidden_text import SEEN, hidden_kinds
 from benchmarks.model_host import Misdeed
 from benchmarks.poison import build
 from infra.local.names import HOST
@@ -48,9 +46,9 @@ _MALFORMED = (
 )
 
 
-def _requests(row: str) -> Iterator[tuple[str, str, dict[str, Any]]]:
-    """Yield method, path and content of each request of an attack."""
-    for entry in _REQUESTS[row]:
+def _requests() -> Iterator[tuple[str, str, dict[str, Any]]]:
+    """Yield method, path and content of each forged request."""
+    for entry in _REQUESTS["forged"]:
         encoded = [base64.urlsafe_b64encode(text.encode()).decode() for text in entry.get("encoded", ())]
         for value in [*entry.get("values", ()), *(text.rstrip("=") for text in encoded)]:
             yield "GET", entry["path"], {"params": {entry["parameter"]: value}}
@@ -61,25 +59,14 @@ def _requests(row: str) -> Iterator[tuple[str, str, dict[str, Any]]]:
                 yield "GET", path, {}
 
 
-def cursors(target: Target) -> Tries:
-    """Page through documents with forged cursors, prefixes and collections."""
-    yield from _forged(target, "cursors")
+def forged(target: Target) -> Tries:
+    """Name documents, receipts, cursors, prefixes and collections of others in every form."""
     with target.client(**{"x-api-key": _prepare(target)}) as client:
-        yield judge("a long cursor", client.get("/v1/documents", params={"cursor": "x" * 5000}))
-
-
-def names(target: Target) -> Tries:
-    """Name documents, receipts and collections of others in every form."""
-    yield from _forged(target, "names")
-
-
-def _forged(target: Target, row: str) -> Tries:
-    with target.client(**{"x-api-key": _prepare(target)}) as client:
-        for method, path, content in _requests(row):
+        for method, path, content in _requests():
             response = client.request(method, path, **content)
             # A problem may repeat the body of a question.
             echoed = str(content) if path in _ASK else ""
-            yield judge(f"{method} {path} {content}", response, echoed)
+            yield judge(f"{method} {path} {content}"[:200], response, echoed)
 
 
 def identities(target: Target) -> Tries:
@@ -158,24 +145,15 @@ def poison_tokens(target: Target) -> Tries:
 
 
 def hidden_text(target: Target) -> Tries:
-    """Index pages with an invisible sentence: no answer, quote or passage has it. Pages that show it answer."""
-    kinds = [(name, make, False) for name, make in hidden_kinds().items()]
-    twins = [(name, make, True) for name, make in shown_kinds().items()]
-    chosen = kinds[:: target.times(1, 3)] + twins[:: target.times(1, 8)]
-    versions = [target.doors.put(f"hidden{number}/page.pdf", make()) for number, (_, make, _) in enumerate(chosen)]
-    for number, ((name, _, visible), version) in enumerate(zip(chosen, versions, strict=True)):
+    """Index pages with an invisible sentence: no answer, quote or passage may have it."""
+    kinds = list(hidden_kinds().items())[:: target.times(1, 3)]
+    versions = [target.doors.put(f"hidden{number}/page.pdf", make()) for number, (_, make) in enumerate(kinds)]
+    for number, ((name, _), version) in enumerate(zip(kinds, versions, strict=True)):
         key = f"hidden{number}/page.pdf"
-        record = target.doors.settled(key, version, INDEXED_S)
-        if record["status"] != "INDEXED":
-            yield Try(f"{name}: the page is {record['status']}", breach=True)
-            continue
+        target.doors.indexed(key, version, INDEXED_S)
         for question in (SEEN, "With how many keys does the vault open?"):
             reply = target.ask(question, document=key, stream=True)
-            leaked = "vault opens" in repr(reply.events)
-            if visible and question != SEEN:
-                yield Try(f"{name}: the visible sentence is lost", not leaked)
-            elif not visible:
-                yield Try(f"{name}: {question}", leaked)
+            yield Try(f"{name}: {question}", "vault opens" in repr(reply.events))
 
 
 def links(target: Target) -> Tries:
@@ -258,49 +236,35 @@ def race(target: Target) -> Tries:
             raise RuntimeError(f"the first question was not answered: {status}")
         cost = _charged(target, principal)
         principal, key = target.principal("--collections", "quotas", "--tokens-per-day", str(cost + 1))
-        with ThreadPoolExecutor(_RACERS) as pool:
-            answers = [pool.submit(_ask, target, key) for _ in range(_RACERS)]
-            statuses = sorted(answer.result() for answer in answers)
+        statuses = _ask_at_once(target, key)
         spent = _charged(target, principal)
         yield Try(f"{spent} tokens of {cost + 1} and one request of {cost}: {statuses}", spent > 2 * cost + 1)
         yield Try(f"no question was answered: {statuses}", 200 not in statuses)
 
 
-def hang_up(target: Target) -> Tries:
-    """Close a stream after this many lines: the tokens must be charged and the receipt stored."""
+def unfinished(target: Target) -> Tries:
+    """Leave a stream after some lines, or make the model host fail: the tokens that it had read are charged."""
     _prepare(target)
     target.host.say(_SAYS * 3, pace_s=0.02)
     for lines in (1, 4, 7, 12, 30)[: target.times(5, 3)]:
         principal, key = target.principal("--collections", "quotas")
         with target.client(**{"x-api-key": key}) as client:
             with client.stream("POST", "/v1/query", json=_BOILER | {"stream": True}) as response:
-                answer = str(response.headers.get("x-request-id", ""))
-                for number, _ in enumerate(response.iter_lines(), 1):
-                    if number >= lines:
-                        break
+                receipt = f"/v1/receipts/{response.headers.get('x-request-id', '')}"
+                list(islice(response.iter_lines(), lines))
             spent = _charged(target, principal)
             yield Try(f"left after {lines} lines: {spent} tokens charged", spent == 0)
-            stored = _until(partial(_is_stored, client, answer))
+            stored = until(partial(_exists, client, receipt), _SETTLED_S, 0.2)
             yield Try(f"left after {lines} lines: receipt stored {stored}", not stored)
     target.host.say("")
-
-
-def broken_answers(target: Target) -> Tries:
-    """Make the model host fail during an answer: the tokens that it had read must be charged."""
-    _prepare(target)
-    failures = (Misdeed.CUT, Misdeed.ENDS_EARLY, Misdeed.ERROR_LINE)
-    for misdeed in failures[: target.times(3, 1)]:
-        for fields in ({}, {"fallback": "extractive"}):
-            principal, key = target.principal("--collections", "quotas")
-            target.host.behave(misdeed)
-            try:
-                status = _ask(target, key, **fields)
-            finally:
-                target.host.behave(Misdeed.NONE)
-            spent = _charged(target, principal)
-            yield Try(f"{misdeed}, {fields or 'no fallback'}: {status}, {spent} tokens charged", spent == 0)
-            # Wait: the breaker of the model host must not hide the next failure.
-            time.sleep(0.2)
+    failures = (Misdeed.CUT, Misdeed.ENDS_EARLY, Misdeed.ERROR_LINE)[: target.times(3, 1)]
+    for misdeed, fields in product(failures, ({}, {"fallback": "extractive"})):
+        principal, key = target.principal("--collections", "quotas")
+        target.host.behave(misdeed)
+        status = _ask(target, key, **fields)
+        target.host.behave(Misdeed.NONE)
+        spent = _charged(target, principal)
+        yield Try(f"{misdeed}, {fields or 'no fallback'}: {status}, {spent} tokens charged", spent == 0)
 
 
 def one_caller(attacked: Target) -> Tries:
@@ -313,14 +277,17 @@ def one_caller(attacked: Target) -> Tries:
         _, greedy = target.principal("--collections", "quotas")
         _, modest = target.principal("--collections", "quotas")
         target.host.say(_SAYS * 10, pace_s=0.05)
-        with ThreadPoolExecutor(_RACERS) as pool:
-            answers = [pool.submit(_ask, target, greedy) for _ in range(_RACERS)]
+        with ThreadPoolExecutor(1) as pool:
+            answers = pool.submit(_ask_at_once, target, greedy)
             time.sleep(1.0)
-            status = _ask(target, modest)
-            statuses = sorted(answer.result() for answer in answers)
+            status, statuses = _ask(target, modest), answers.result()
     yield Try(f"the other caller: {status}", status != 200)
     yield Try(f"the greedy caller was never asked to wait: {statuses}", 429 not in statuses)
     yield Try(f"the greedy caller was never answered: {statuses}", 200 not in statuses)
+
+
+def _exists(client: httpx.Client, path: str) -> bool:
+    return client.get(path).status_code == 200
 
 
 def _ask(target: Target, key: str, **fields: str) -> int:
@@ -328,73 +295,41 @@ def _ask(target: Target, key: str, **fields: str) -> int:
         return client.post("/v1/query", json=_BOILER | fields).status_code
 
 
-def _is_stored(client: httpx.Client, answer: str) -> bool:
-    return client.get(f"/v1/receipts/{answer}").status_code == 200
+def _ask_at_once(target: Target, key: str) -> list[int]:
+    with ThreadPoolExecutor(_RACERS) as pool:
+        return sorted(pool.map(partial(_ask, target), [key] * _RACERS))
 
 
 def _charged(target: Target, principal: str) -> int:
     """Wait until tokens were charged and no longer change. Return them."""
-    looks = [-1]
+    counts = [-1]
 
     def is_settled() -> bool:
-        looks.append(target.tokens_today(principal))
-        return looks[-1] == looks[-2] > 0
+        counts.append(target.tokens_today(principal))
+        return counts[-1] == counts[-2] > 0
 
-    _until(is_settled)
-    return max(looks[-1], 0)
-
-
-def _until(holds: Callable[[], bool]) -> bool:
-    deadline = time.monotonic() + _SETTLED_S
-    while not holds():
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.2)
-    return True
+    until(is_settled, _SETTLED_S, 0.2)
+    return max(counts[-1], 0)
 
 
-_REBOUND, _ORIGIN = "evil.example", "http://evil.example"
 _MACHINE = [tuple(line.split(" ", 1)) for line in _REQUESTS["machine"]]
-_PREFLIGHT = {
-    "Origin": _ORIGIN,
-    "Access-Control-Request-Method": "PUT",
-    "Access-Control-Request-Headers": "x-api-key",
-}
+_PREFLIGHT = {"Access-Control-Request-Method": "PUT", "Access-Control-Request-Headers": "x-api-key"}
 
 
-def foreign_origin(target: Target) -> Tries:
-    """Send every request to every port, as a page of another origin would."""
-    for port in _ports(target):
-        for method, path in _MACHINE:
-            headers = {"Origin": _ORIGIN, "Content-Type": "text/plain"}
-            status, shared = _send(port, method, path, headers=headers)
-            yield Try(f"{method} {path} on a port with a foreign Origin: {status}", status < 400 or bool(shared))
-        status, shared = _send(port, "OPTIONS", "/docwell-documents/evil.pdf", headers=_PREFLIGHT)
-        yield Try(f"preflight: {status}, allows {shared}", bool(shared))
-
-
-def rebound_name(target: Target) -> Tries:
-    """Send requests under a name that an attacker resolves to this machine."""
-    for port in _ports(target):
-        for host in (_REBOUND, f"{_REBOUND}:{port}", f"localhost.{_REBOUND}:{port}"):
-            for method, path in _MACHINE:
-                status, _ = _send(port, method, path, host)
-                yield Try(f"{method} {path} with Host {host}: {status}", status < 400)
-
-
-def aws_stand_in(target: Target) -> Tries:
-    """Use the local AWS server without its credentials, and use services that docwell does not need."""
-    port = _port(target.stack.aws_endpoint)
-    for path in (*_REQUESTS["moto"], f"/{target.stack.bucket}?list-type=2"):
-        for method in ("GET", "POST"):
-            status, _ = _send(port, method, path)
-            yield Try(f"{method} {path} without a signature: {status}", status < 400)
-    client = _session(target, target.stack.access_key, target.stack.secret_key)
-    for service, action in _REQUESTS["foreign-services"].items():
-        yield Try(f"{service} {action}", _succeeds(getattr(client(service), action)))
-    for key in ("test", "AKIAATTACKER"):
-        list_bucket = _session(target, key, key)("s3").list_objects_v2
-        yield Try(f"list the bucket as {key}", _succeeds(list_bucket, Bucket=target.stack.bucket))
+def ports(target: Target) -> Tries:
+    """Send requests to every port: as another origin's page, under a rebound name, and without credentials."""
+    foreign, rebound = {"Origin": "http://evil.example", "Content-Type": "text/plain"}, "evil.example"
+    servers = [httpx.URL(url).port for url in (target.stack.aws_endpoint, target.stack.chroma)]
+    listening = sorted({port for _, port in _listening(target)})
+    if httpx.URL(target.stack.gateway).port not in listening:
+        raise RuntimeError(f"the stack's ports were not seen: {listening}")
+    for port in listening:
+        disguises = [foreign, *({"Host": name} for name in (rebound, f"{rebound}:{port}", f"localhost.{rebound}"))]
+        for (method, path), headers in product(_MACHINE, [*disguises, *([{}] if port in servers else [])]):
+            status, allowed = _send(port, method, path, headers)
+            yield Try(f"{method} {path} with {headers}: {status}, allows {allowed}", status < 400 or bool(allowed))
+        status, allowed = _send(port, "OPTIONS", "/docwell-documents/evil.pdf", foreign | _PREFLIGHT)
+        yield Try(f"preflight: {status}, allows {allowed}", bool(allowed))
 
 
 def other_user(target: Target) -> Tries:
@@ -416,7 +351,7 @@ def still_there(target: Target) -> Tries:
     """Check that none of the attacks above changed the stack."""
     s3 = target.stack.client("s3")
     keys = {item["Key"] for item in s3.list_objects_v2(Bucket=target.stack.bucket).get("Contents", ())}
-    yield Try(f"the stand-in was wiped: {keys}", not keys)
+    yield Try(f"the AWS server was wiped: {keys}", not keys)
     yield Try("a page stored an object", "evil.pdf" in keys)
     yield Try("the index is gone", target.doors.document(next(iter(keys), "")) is None)
 
@@ -431,50 +366,20 @@ def _listening(target: Target) -> set[tuple[str, int]]:
     }
 
 
-def _ports(target: Target) -> list[int]:
-    ports = {port for _, port in _listening(target)}
-    if _port(target.stack.gateway) not in ports:
-        raise RuntimeError(f"the stack's ports were not seen: {sorted(ports)}")
-    return sorted(ports)
-
-
-def _port(url: str) -> int:
-    return int(url.rsplit(":", 1)[1])
-
-
-def _send(
-    port: int, method: str, path: str, host: str = "", headers: Mapping[str, str] | None = None
-) -> tuple[int, str | None]:
+def _send(port: int, method: str, path: str, headers: Mapping[str, str]) -> tuple[int, str | None]:
     """Return the status and the allowed origin; status 599 if the server broke the connection."""
     body = {"question": "Who owns this machine?", "model": "x", "messages": []}
     content = json.dumps(body) if method in {"POST", "PUT"} else None
-    fields = {"Host": host or f"{HOST}:{port}", **(headers or {})}
     url = f"http://{HOST}:{port}{path}"
     try:
-        response = httpx.request(method, url, content=content, headers=fields, timeout=5, trust_env=False)
+        response = httpx.request(method, url, content=content, headers=headers, timeout=5, trust_env=False)
     except httpx.HTTPError:
         return 599, None
     return response.status_code, response.headers.get("access-control-allow-origin")
 
 
-def _session(target: Target, key: str, secret: str) -> Callable[[str], Any]:
-    """Return a factory of clients of the local AWS server with these credentials, without retries."""
-    session: Any = boto3.Session(key, secret, region_name=target.stack.region)
-    limits = Config(retries={"total_max_attempts": 1}, read_timeout=5)
-    return lambda service: session.client(service, endpoint_url=target.stack.aws_endpoint, config=limits)
-
-
-def _succeeds(call: Callable[..., object], **arguments: str) -> bool:
-    try:
-        call(**arguments)
-    except (ClientError, BotoCoreError):
-        return False
-    return True
-
-
 ATTACKS: dict[str, tuple[str, Callable[[Target], Tries]]] = {
-    "cursors": ("forged cursors, prefixes and collections", cursors),
-    "names": ("names of other people's documents and receipts", names),
+    "forged": ("names, cursors and filters of other people's documents and receipts", forged),
     "identities": ("forged identities in headers", identities),
     "answer-ids": ("repeated and unknown answer ids", answer_ids),
     "malformed": ("malformed bodies", malformed),
@@ -483,12 +388,9 @@ ATTACKS: dict[str, tuple[str, Callable[[Target], Tries]]] = {
     "links": ("links and markup in answers", links),
     "controls": ("control characters in terminal, log and answer", controls),
     "race": ("parallel questions at the end of a quota", race),
-    "hang-up": ("clients that hang up", hang_up),
-    "broken-answers": ("answers that the model host breaks off", broken_answers),
+    "unfinished": ("answers that a client leaves or the model host breaks off", unfinished),
     "one-caller": ("one caller who takes every place", one_caller),
-    "foreign-origin": ("requests of a page of another origin", foreign_origin),
-    "rebound-name": ("requests under a rebound name", rebound_name),
-    "aws-stand-in": ("the AWS stand-in without its credentials", aws_stand_in),
+    "ports": ("requests of a foreign page, under a rebound name, or without credentials", ports),
     "other-user": ("another user of the machine", other_user),
     "still-there": ("damage after all of these", still_there),
 }

@@ -6,7 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -101,10 +101,10 @@ class Target:
 @contextmanager
 def target(*, short: bool, **environment: str) -> Iterator[Target]:
     """Start a new stack in a `.docwell` folder, where the CLI finds it."""
-    with ExitStack() as opened:
-        host = ModelHost(pace_s=0.01)
-        opened.callback(host.close)
-        options = {"ingest_workers": 2, "reconcile_every_s": 0, "environment": environment}
-        stack = opened.enter_context(local_stack(MODEL, host.url, **options))
-        doors = opened.enter_context(Doors(stack, timeout_s=_TIMEOUT_S))
+    options = {"ingest_workers": 2, "reconcile_every_s": 0, "environment": environment}
+    with (
+        closing(ModelHost(pace_s=0.01)) as host,
+        local_stack(MODEL, host.url, **options) as stack,
+        Doors(stack, timeout_s=_TIMEOUT_S) as doors,
+    ):
         yield Target(stack, doors, host, short)

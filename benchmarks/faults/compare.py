@@ -5,9 +5,8 @@ generations and chunk ids itself, scans the ledger with boto3, and reads Chroma 
 """
 
 import tempfile
-import time
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from hashlib import sha256
@@ -16,6 +15,7 @@ from typing import Any
 
 import chromadb
 
+from benchmarks.doors import until
 from benchmarks.reading import default_reader
 from docwell.adapters.embedding.model_manifest import ModelManifest
 from docwell.adapters.embedding.onnx_embedder import OnnxEmbedder
@@ -57,6 +57,9 @@ class Differences:
     lines_of: dict[str, list[str]] = field(default_factory=lambda: {kind: [] for kind in KINDS})
     statuses: Counter[str] = field(default_factory=Counter)
 
+    def add(self, kind: str, line: str) -> None:
+        self.lines_of[kind].append(line)
+
     @property
     def count(self) -> dict[str, int]:
         return {kind: len(lines) for kind, lines in self.lines_of.items()}
@@ -82,53 +85,48 @@ class Comparator:
     """Compares index and bucket. It chunks each content once, and caches the chunks."""
 
     def __init__(self, stack: Stack, pipelines: Sequence[PipelinePlace], range_pages: int) -> None:
-        """Read the models. Raises `docwell.errors.Corrupt`."""
+        """`pipelines` are the only ones whose indexes may be there. Raises `docwell.errors.Corrupt`."""
         self._stack = stack
-        self._pipelines = tuple(pipelines)
+        self._pipelines = {place.fingerprint: place for place in pipelines}
         self._range_pages = range_pages
         self._reader = default_reader()
         self._embedders = {place: OnnxEmbedder(place.model_dir, threads=1) for place in pipelines}
         self._cut: dict[tuple[str, int], list[list[str]]] = {}
         self._s3, self._dynamodb = stack.client("s3"), stack.client("dynamodb")
 
-    def compare(
-        self, pipelines: Sequence[PipelinePlace] | None = None, *, believe_refusals: bool = False
-    ) -> Differences:
-        """Read everything and compare.
-
-        Args:
-            pipelines: the only pipelines whose indexes may be there; all by default.
-            believe_refusals: do not read documents that the ledger calls EMPTY or REJECTED; they need no chunks.
-        """
-        by_fingerprint = {place.fingerprint: place for place in pipelines or self._pipelines}
+    def compare(self) -> Differences:
+        """Read everything and compare."""
         ledger, current, rows = self._ledger(), dict(self._current()), list(self._rows())
         result = Differences(len(current), len(rows))
-        for fingerprint, pipeline in by_fingerprint.items():
+        # Chroma's metadata has the first half of the fingerprint.
+        by_index: dict[str, list[dict[str, Any]]] = {fingerprint[:16]: [] for fingerprint in self._pipelines}
+        for row in rows:
+            if row["fingerprint"] in by_index:
+                by_index[row["fingerprint"]].append(row)
+            else:
+                result.add(
+                    "orphan", f"chunk {row['id']} of {row['document']!r} in an index of an unknown pipeline"
+                )
+        for fingerprint, pipeline in self._pipelines.items():
             items = {document: item for (document, name), item in ledger.items() if name == fingerprint}
-            refused = [document for document, item in items.items() if item.get("status") in ("EMPTY", "REJECTED")]
-            expected = self._expected(pipeline, current, refused if believe_refusals else ())
-            # Chroma's metadata has the first half of the fingerprint.
-            _compare_rows(result, expected, [row for row in rows if row["fingerprint"] == fingerprint[:16]])
+            expected = self._expected(pipeline, current)
+            _compare_rows(result, expected, by_index[fingerprint[:16]])
             _compare_ledger(result, expected, items)
-        prefixes = {fingerprint[:16] for fingerprint in by_fingerprint}
-        result.lines_of["orphan"] += [
-            f"chunk {row['id']} of {row['document']!r} in an index of an unknown pipeline"
-            for row in rows
-            if row["fingerprint"] not in prefixes
-        ]
-        result.lines_of["orphan"] += [
-            f"ledger: {document!r} under the unknown pipeline {name}"
-            for document, name in ledger
-            if name not in by_fingerprint
-        ]
+        for document, name in ledger:
+            if name not in self._pipelines:
+                result.add("orphan", f"ledger: {document!r} under the unknown pipeline {name}")
         return result
 
-    def compare_patiently(self, timeout_s: float, **options: Any) -> Differences:
+    def compare_patiently(self, timeout_s: float) -> Differences:
         """Compare until there is no difference or the time is up: leases and late writes take a moment."""
-        deadline = time.monotonic() + timeout_s
-        while not (differences := self.compare(**options)).none and time.monotonic() < deadline:
-            time.sleep(0.5)
-        return differences
+        results = list[Differences]()
+
+        def is_equal() -> bool:
+            results.append(self.compare())
+            return results[-1].none
+
+        until(is_equal, timeout_s, 0.5)
+        return results[-1]
 
     def _current(self) -> Iterator[tuple[str, tuple[str, bytes]]]:
         """Yield the version and the content of each key in the bucket."""
@@ -140,18 +138,13 @@ class Comparator:
                 version = answer["ETag"] if version in (None, "null") else version
                 yield row["Key"], (version, answer["Body"].read())
 
-    def _expected(
-        self, pipeline: PipelinePlace, current: Mapping[str, tuple[str, bytes]], refused: Collection[str]
-    ) -> dict[str, _Document]:
-        fingerprint = pipeline.fingerprint
-
+    def _expected(self, pipeline: PipelinePlace, current: Mapping[str, tuple[str, bytes]]) -> dict[str, _Document]:
         def expect(key: str) -> _Document:
             version, content = current[key]
-            generation = _digest(self._stack.bucket, key, version, fingerprint)
-            ranges = [] if key in refused else self._chunks(pipeline, content)
+            generation = _digest(self._stack.bucket, key, version, pipeline.fingerprint)
             texts = {
-                _digest(self._stack.bucket, key, generation, str(number), str(ordinal)): text
-                for number, texts in enumerate(ranges)
+                _digest(self._stack.bucket, key, generation, f"{number}", f"{ordinal}"): text
+                for number, texts in enumerate(self._chunks(pipeline, content))
                 for ordinal, text in enumerate(texts)
             }
             return _Document(version, generation, texts)
@@ -181,10 +174,9 @@ class Comparator:
             yield [chunk.text for _, chunks in cut_pages(read, embedder, limit) for chunk, _ in chunks]
 
     def _ledger(self) -> dict[tuple[str, str], dict[str, Any]]:
-        scan = self._dynamodb.get_paginator("scan").paginate(TableName=LEDGER_TABLE, ConsistentRead=True)
         items = [
             {name: next(iter(value.values())) for name, value in item.items()}
-            for page in scan
+            for page in self._dynamodb.get_paginator("scan").paginate(TableName=LEDGER_TABLE, ConsistentRead=True)
             for item in page["Items"]
         ]
         return {(item["document"], item["pipeline"]): item for item in items if item["pipeline"] != _STATE}
@@ -192,8 +184,7 @@ class Comparator:
     def _rows(self) -> Iterator[dict[str, Any]]:
         """Yield the fields of every row of Chroma, by the stock client, with its id, text and vector."""
         host, port = self._stack.chroma.removeprefix("http://").split(":")
-        token = self._stack.chroma_token
-        headers = {"Authorization": f"Bearer {token}"} if token else None
+        headers = {"Authorization": f"Bearer {self._stack.chroma_token or 'none'}"}
         client = chromadb.HttpClient(host=host, port=int(port), headers=headers)
         include: Any = ["metadatas", "documents", "embeddings"]
         for collection in client.list_collections():
@@ -217,10 +208,11 @@ def _compare_rows(
         if fault := _fault(row, expected.get(row["document"]), counts[row["id"]]):
             kind, why = fault
             place = f"chunk {row['id']} of {row['document']!r}, generation {row['generation']}"
-            result.lines_of[kind].append(f"{place}: {why}")
+            result.add(kind, f"{place}: {why}")
     for key, document in expected.items():
-        lost = [id_ for id_ in document.texts if not counts[id_]]
-        result.lines_of["lost"] += [f"chunk {id_} of {key!r}, generation {document.generation}" for id_ in lost]
+        for id_ in document.texts:
+            if not counts[id_]:
+                result.add("lost", f"chunk {id_} of {key!r}, generation {document.generation}")
 
 
 def _fault(row: Mapping[str, Any], document: _Document | None, count: int) -> tuple[str, str] | None:
@@ -244,19 +236,19 @@ def _compare_ledger(
     for key, item in ledger.items():
         status = item.get("status", "PENDING")
         result.statuses[status] += 1
-        says = f"ledger: {key!r} is {status}({item.get('reason', '')}) version {item.get('version')}"
+        line = f"ledger: {key!r} is {status}({item.get('reason', '')}) version {item.get('version')}"
         document = expected.get(key)
         if status not in _FINAL:
-            lease = f"lease of {item.get('lease_owner')}, {item.get('detail', '')}"
-            result.lines_of["stuck"].append(f"{says}, {lease}")
+            result.add("stuck", f"{line}, lease of {item.get('lease_owner')}, {item.get('detail', '')}")
         elif document is None:
             if status != "DELETED" or "live_generation" in item:
-                result.lines_of["orphan"].append(f"{says}; the bucket has no such key")
+                result.add("orphan", f"{line}; the bucket has no such key")
         elif item.get("version") != document.version:
-            result.lines_of["stale"].append(f"{says}; the current version is {document.version}")
+            result.add("stale", f"{line}; the current version is {document.version}")
         elif document.texts and item.get("live_generation") != document.generation:
-            result.lines_of["lost"].append(f"{says}; live is {item.get('live_generation')}")
-    result.lines_of["lost"] += [f"ledger: it has no {key!r}" for key in expected if key not in ledger]
+            result.add("lost", f"{line}; live is {item.get('live_generation')}")
+    for key in expected.keys() - ledger.keys():
+        result.add("lost", f"ledger: it has no {key!r}")
 
 
 def _digest(*parts: str) -> str:

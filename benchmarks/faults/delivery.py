@@ -11,13 +11,17 @@ import threading
 import time
 import uuid
 from dataclasses import dataclass
+from hashlib import md5
 from http.server import BaseHTTPRequestHandler
 from typing import Any
+from urllib.parse import quote_plus
 
-from benchmarks.functions import digest, sqs_event
 from benchmarks.proxy import HttpDoor, answer
-from infra.local.names import DEAD_LETTER_QUEUE, INGEST_QUEUE, MAX_RECEIVES, PARKED_QUEUE
+from infra.local.names import ACCOUNT, DEAD_LETTER_QUEUE, INGEST_QUEUE, MAX_RECEIVES, PARKED_QUEUE, REGION
+from runtime.poller import lambda_event
 
+CREATED, REMOVED = "ObjectCreated:Put", "ObjectRemoved:Delete"
+MARKED = "ObjectRemoved:DeleteMarkerCreated"
 # The workers' DOCWELL_VISIBILITY_S: they extend a message by this time while they work, so it is never scaled.
 EXTENSION_S = 7
 _TIME_SCALE = 0.05
@@ -51,7 +55,6 @@ class _Message:
     body: str
     visible_at: float
     receives: int = 0
-    dead: bool = False
     twice: bool = False  # a second worker receives it, although the first extends its visibility timeout
 
 
@@ -59,9 +62,17 @@ class _Message:
 class Receipt:
     """A message that a worker received."""
 
-    receipt: str
+    id: str
     event: dict[str, Any]
     body: str
+    dead: bool  # it comes from the dead-letter queue
+
+
+def notification(name: str, bucket: str, key: str) -> str:
+    """Return the body that S3 sends to SQS. It carries no version: an event is a hint."""
+    entity = {"bucket": {"name": bucket, "arn": f"arn:aws:s3:::{bucket}"}, "object": {"key": quote_plus(key, "/")}}
+    record = {"eventVersion": "2.1", "eventSource": "aws:s3", "awsRegion": REGION, "eventName": name, "s3": entity}
+    return json.dumps({"Records": [record]})
 
 
 class UnkindQueue(HttpDoor):
@@ -69,7 +80,7 @@ class UnkindQueue(HttpDoor):
 
     def __init__(self, chooser: random.Random, faults: DeliveryFaults | None = None) -> None:
         self.faults = faults or DeliveryFaults()
-        self.dead_ever = 0
+        self.dead_letters = 0  # so far
         self._random = chooser
         self._lock = threading.RLock()
         self._messages: dict[str, _Message] = {}
@@ -94,30 +105,29 @@ class UnkindQueue(HttpDoor):
             if not visible:
                 return None
             message = self._random.choice(visible) if self.faults.reorder else visible[0]
-            if message.receives == MAX_RECEIVES:
-                message.dead = True
-                self.dead_ever += 1
             message.receives += 1
+            self.dead_letters += message.receives == MAX_RECEIVES + 1
+            dead = message.receives > MAX_RECEIVES
             message.twice = self._random.random() < self.faults.twice
             message.visible_at = now + (self._random.uniform(0, 0.3) if message.twice else _VISIBILITY_S)
-            receipt, count = f"{message.id}/{message.receives}", {"ApproximateReceiveCount": str(message.receives)}
-            queue = DEAD_LETTER_QUEUE if message.dead else INGEST_QUEUE
-            return Receipt(receipt, sqs_event(message.body, message.id, receipt, count, queue), message.body)
+            queue = DEAD_LETTER_QUEUE if dead else INGEST_QUEUE
+            event = sqs_event(message.id, message.body, message.receives, queue)
+            return Receipt(message.id, event, message.body, dead)
 
-    def acknowledge(self, receipt: str) -> None:
+    def acknowledge(self, id_: str) -> None:
         with self._lock:
-            message = self._of(receipt)
+            message = self._messages.get(id_)
             if message is None:
                 return
             if self._random.random() < self.faults.forgotten_acknowledgement:
                 message.visible_at = min(message.visible_at, time.monotonic() + self._random.uniform(0, 2))
             else:
-                del self._messages[message.id]
+                del self._messages[id_]
 
-    def change_visibility(self, receipt: str, seconds: float) -> bool:
+    def change_visibility(self, id_: str, seconds: float) -> bool:
         """Set when the message may come again. Return False when it is gone."""
         with self._lock:
-            message = self._of(receipt)
+            message = self._messages.get(id_)
             if message is not None and not message.twice:
                 scale = 1.0 if seconds == EXTENSION_S else _TIME_SCALE
                 message.visible_at = time.monotonic() + seconds * scale
@@ -125,21 +135,16 @@ class UnkindQueue(HttpDoor):
 
     def size(self) -> int:
         """Return the number of messages that are not done, without the parked ones."""
-        with self._lock:
-            return len(self._messages)
+        return len(self._messages)
 
     def parked(self) -> int:
-        with self._lock:
-            return len(self._parked)
+        return len(self._parked)
 
     def redrive(self) -> None:
         with self._lock:
             bodies, self._parked = self._parked, []
             for body in bodies:
                 self.send(body)
-
-    def _of(self, receipt: str) -> _Message | None:
-        return self._messages.get(receipt.partition("/")[0])
 
     def _handle(self, request: BaseHTTPRequestHandler) -> None:
         sent = json.loads(request.rfile.read(int(request.headers["Content-Length"])))
@@ -151,14 +156,10 @@ class UnkindQueue(HttpDoor):
     def _act(self, action: str, sent: dict[str, Any]) -> dict[str, Any] | None:
         match action:
             case "SendMessageBatch":
-                entries = [self._send(entry["Id"], entry["MessageBody"]) for entry in sent["Entries"]]
+                entries = [{"Id": entry["Id"], **self._take(entry["MessageBody"])} for entry in sent["Entries"]]
                 return {"Successful": entries, "Failed": []}
-            case "SendMessage" if sent["QueueUrl"].endswith(PARKED_QUEUE):
-                with self._lock:
-                    self._parked.append(sent["MessageBody"])
-                return {"MessageId": "parked", "MD5OfMessageBody": digest(sent["MessageBody"])}
             case "SendMessage":
-                return self._send("", sent["MessageBody"])
+                return self._take(sent["MessageBody"], parked=sent["QueueUrl"].endswith(PARKED_QUEUE))
             case "ChangeMessageVisibility":
                 changed = self.change_visibility(sent["ReceiptHandle"], sent["VisibilityTimeout"])
                 return {} if changed else None
@@ -166,5 +167,21 @@ class UnkindQueue(HttpDoor):
                 return {"Attributes": {"ApproximateNumberOfMessages": str(self.size())}}
         return None
 
-    def _send(self, id_: str, body: str) -> dict[str, Any]:
-        return {"Id": id_, "MessageId": self.send(body), "MD5OfMessageBody": digest(body)}
+    def _take(self, body: str, *, parked: bool = False) -> dict[str, Any]:
+        if parked:
+            with self._lock:
+                self._parked.append(body)
+        return {"MessageId": "parked" if parked else self.send(body), "MD5OfMessageBody": _digest(body)}
+
+
+def sqs_event(id_: str, body: str, receives: int = 1, queue: str = INGEST_QUEUE) -> dict[str, Any]:
+    """Return the event by which Lambda hands a message to the function."""
+    now = str(int(time.time() * 1000))
+    times = {"SentTimestamp": now, "ApproximateFirstReceiveTimestamp": now, "SenderId": ACCOUNT}
+    sent: Any = {"MessageId": id_, "ReceiptHandle": id_, "Body": body, "MD5OfBody": _digest(body)}
+    sent["Attributes"] = {**times, "ApproximateReceiveCount": str(receives)}
+    return lambda_event([sent], f"arn:aws:sqs:{REGION}:{ACCOUNT}:{queue}")
+
+
+def _digest(body: str) -> str:
+    return md5(body.encode(), usedforsecurity=False).hexdigest()

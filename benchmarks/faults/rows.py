@@ -3,25 +3,25 @@
 Each function in `FAULTS` causes its fault once. Where the row names `users`, they change documents meanwhile.
 """
 
-import os
+import math
+import random
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import nullcontext, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
-from urllib.parse import unquote_plus
+from typing import Any
 
 import psutil
 
-from benchmarks.faults.delivery import DeliveryFaults, Receipt
+from benchmarks.doors import until
+from benchmarks.faults.delivery import Receipt
 from benchmarks.faults.reader import HIDDEN_WITHIN_S
 from benchmarks.faults.scene import MOST_WAITING, Outcome, Run, Scene, key_of, scene
 from benchmarks.faults.world import CHUNK_TOKENS, NEXT_CHUNK_TOKENS, TABLE, World
 from benchmarks.poison.kinds import poison_kinds
 from benchmarks.proxy import Fault
-from docwell.adapters.documents.process import FORK_SERVER
 from docwell.ingest.events import parse
-from infra.local.names import DEAD_LETTER_QUEUE
 
 # Two workers for two cores, and a third that takes over from a worker that hangs.
 WORKERS = 3
@@ -48,6 +48,8 @@ _AWS_FAULTS = (
     ("s3", Fault.UNAVAILABLE, 0.6),
     ("s3", Fault.SLOW, 0.6),  # documents change while they are read
 )
+# The most seconds that a poison PDF may cost, and that it may delay a healthy one.
+_BUDGET_S, _LONGEST_S = 30.0, 300.0
 # The keys of rows that choose their documents themselves.
 _KEYS = 12
 
@@ -56,7 +58,7 @@ _KEYS = 12
 class Row:
     """One fault: its function and repeats (in the long form for each kind of bucket, and in the short form).
 
-    `evidence` counts what shows that the fault happened, in `unit`. `users` change so many keys meanwhile.
+    `evidence` counts in `unit` how often the fault happened. `users` change so many keys meanwhile.
     """
 
     title: str
@@ -66,7 +68,6 @@ class Row:
     unit: str
     evidence: Callable[[Scene], float]
     users: int = 0
-    end: Callable[[Scene], None] = lambda _: None
 
 
 def shared_world(outcomes: Mapping[str, Outcome], run: Run, *, versioned: bool) -> Iterator[str]:
@@ -76,8 +77,7 @@ def shared_world(outcomes: Mapping[str, Outcome], run: Run, *, versioned: bool) 
     """
     world = World(f"{run.seed} {versioned}", versioned=versioned, range_pages=RANGE_PAGES)
     # The stalls of the proxy are longer than the timeout for Chroma.
-    environment = {"DOCWELL_CHROMA_TIMEOUT_S": "1", "DOCWELL_LEASE_S": str(LEASE_S)}
-    with scene(run, world, WORKERS, environment) as stage:
+    with scene(run, world, WORKERS, DOCWELL_CHROMA_TIMEOUT_S="1", DOCWELL_LEASE_S=f"{LEASE_S}") as stage:
         stage.fill(_KEYS)
         for name, outcome in outcomes.items():
             row, stage.outcome = FAULTS[name], outcome
@@ -88,8 +88,7 @@ def shared_world(outcomes: Mapping[str, Outcome], run: Run, *, versioned: bool) 
                         break
                     run.say(f"{number + 1} of {repeats} ({'versions' if versioned else 'no versions'})")
                     row.cause(stage, number)
-            stage.proxy.wait_idle()
-            row.end(stage)
+            stage.proxies["chroma"].wait_idle()
             stage.workers.doom = lambda _: None
             stage.settle_and_compare()
             stage.outcome.must_happen(row.unit, row.evidence(stage) - before, "")
@@ -101,7 +100,7 @@ def shared_world(outcomes: Mapping[str, Outcome], run: Run, *, versioned: bool) 
 def kill_ingest(stage: Scene, _: int) -> None:
     """SIGKILL for a worker at a random instant of its work."""
     after_s = stage.random.uniform(0, 0.5)
-    stage.wait(lambda: stage.workers.kill_at_work(after_s), 60)
+    until(lambda: stage.workers.kill_at_work(after_s), 60)
 
 
 def kill_chroma(stage: Scene, _: int) -> None:
@@ -115,61 +114,22 @@ def kill_chroma(stage: Scene, _: int) -> None:
 def chroma_network(stage: Scene, number: int) -> None:
     """Break Chroma's network in one way, in the last repeat in all ways; then stop Chroma for a moment."""
     fault_sets = [*((fault,) for fault in _CHROMA_FAULTS), _CHROMA_FAULTS]
-    stage.proxy.probability = 0.3
-    stage.proxy.behave(*fault_sets[number % len(fault_sets)])
+    stage.proxies["chroma"].probability = 0.3
+    stage.proxies["chroma"].behave(*fault_sets[number % len(fault_sets)])
     time.sleep(stage.run.times(7, 1))
-    stage.proxy.behave(Fault.DOWN)
+    stage.proxies["chroma"].behave(Fault.DOWN)
     time.sleep(stage.run.times(2, 1) / 2)
-    stage.proxy.behave()
+    stage.proxies["chroma"].behave()
 
 
 def aws(stage: Scene, number: int) -> None:
     """DynamoDB throttles or loses answers; S3 fails, or objects change while they are read."""
     server, fault, share = _AWS_FAULTS[number % len(_AWS_FAULTS)]
-    proxy = stage.aws[server]
+    proxy = stage.proxies[server]
     proxy.probability = share
     proxy.behave(fault)
     time.sleep(stage.run.times(15, 2))
     proxy.behave()
-
-
-def kill_parser(stage: Scene, _: int) -> None:
-    """SIGKILL for a process that reads a PDF, after a moment."""
-
-    def kill() -> bool:
-        process = next(_readers_of_pdfs(stage), None)
-        if process is None:
-            return False
-        stage.pause(0, 0.05)
-        with suppress(psutil.Error):
-            process.kill()
-            stage.workers.outcomes["readers killed"] += 1
-            return True
-        return False
-
-    stage.wait(kill, 10, pause_s=0.005)
-
-
-def _readers_of_pdfs(stage: Scene) -> Iterator[psutil.Process]:
-    for worker in stage.workers.processes():
-        with suppress(psutil.Error):
-            for process in worker.children(recursive=True):
-                # Skip forks that have not started the reader: they have the worker's command. Skip the fork
-                # server, which leads its session and does not read.
-                command = process.cmdline()
-                is_server = str(FORK_SERVER) in command and os.getsid(process.pid) == process.pid
-                if command != worker.cmdline() and not is_server:
-                    yield process
-
-
-def rebuild_all(stage: Scene) -> None:
-    """Rebuild every document: those refused for a killed reader must be indexed."""
-    stage.settle()
-    refused = stage.world.comparator().compare(believe_refusals=True)
-    stage.outcome.add(refused)
-    stage.outcome.facts["refused for it"] = refused.statuses["REJECTED"]
-    for key in list(stage.world.current):
-        stage.world.hint(key, rebuild=True)
 
 
 def disk_full(stage: Scene, _: int) -> None:
@@ -187,18 +147,19 @@ def disk_full(stage: Scene, _: int) -> None:
 
 
 def same_key(stage: Scene, _: int) -> None:
-    """All workers get messages of one key; one may hang for longer than its lease, and then continues."""
+    """All workers get messages of one key; one dies, or hangs for longer than its lease and then continues."""
     for _ in range(stage.random.randint(1, 4)):
         stage.change(1)
     for _ in range(WORKERS):
-        stage.world.hint(key_of(0), sweep=stage.random.random() < 0.2)
+        stage.world.hint(key_of(0), sweep=stage.random.random() < 0.2, rebuild=stage.random.random() < 0.2)
     stage.pause(0, 1.0)
-    if stage.random.random() < 0.5 and stage.workers.pause_at_work(LEASE_S * 1.3):
+    dies = stage.random.random() < 0.5
+    if stage.workers.kill_at_work(0) if dies else stage.workers.pause_at_work(LEASE_S * 1.3):
         for _ in range(WORKERS):  # the others come while it hangs, and after its lease
             time.sleep(LEASE_S / WORKERS * 1.3)
             stage.change(1)
             stage.world.hint(key_of(0))
-    stage.wait(lambda: stage.world.queue.size() <= MOST_WAITING, 10)
+    until(lambda: stage.world.queue.size() <= MOST_WAITING, 10)
 
 
 def dead_letters(stage: Scene, _: int) -> None:
@@ -208,8 +169,7 @@ def dead_letters(stage: Scene, _: int) -> None:
     keys = set(stage.random.sample(sorted(map(key_of, range(_KEYS))), 2))
 
     def doom(receipt: Receipt) -> float | None:
-        dead = receipt.event["Records"][0]["eventSourceARN"].endswith(DEAD_LETTER_QUEUE)
-        doomed = not dead or stage.random.random() < 0.5
+        doomed = not receipt.dead or stage.random.random() < 0.5
         hit = doomed and any(message.key in keys for message in parse(receipt.body))
         return stage.random.uniform(0, 0.5) if hit else None
 
@@ -217,7 +177,7 @@ def dead_letters(stage: Scene, _: int) -> None:
     for key in keys:
         _delete_or_replace(stage, key)
     changed_at = max(world.changed_at[key] for key in keys)
-    stage.wait(lambda: not world.queue.size(), HIDDEN_WITHIN_S - (time.monotonic() - changed_at))
+    until(lambda: not world.queue.size(), HIDDEN_WITHIN_S - (time.monotonic() - changed_at))
     seconds = time.monotonic() - changed_at
     stage.outcome.stuck(world.queue.size())
     # Check before any redrive: only the dead-letter queue's consumer can have hidden a version.
@@ -225,27 +185,7 @@ def dead_letters(stage: Scene, _: int) -> None:
         for version in stage.reader.shown(key):
             if world.uploads[key, version] != world.current.get(key):
                 stage.outcome.wrong.append(f"{key!r} is shown from an old version, and its message is parked")
-    slowest = max(seconds, stage.outcome.facts.get("s, the slowest", 0))
-    stage.outcome.facts["s, the slowest"] = slowest
-    goal = (slowest, "s", f"<= {HIDDEN_WITHIN_S:g}")
-    stage.outcome.goals["slowest change: from its event until its message was parked"] = goal
-    stage.workers.doom = lambda _: None
-    stage.settle()
-
-
-def holder_dies(stage: Scene, _: int) -> None:
-    """A document is deleted or replaced while the holder of its lease dies, again at each receive."""
-    key = key_of(stage.random.randrange(_KEYS))
-    stage.world.put(key, pages=RANGE_PAGES)
-    stage.settle()
-    stage.workers.doom = lambda receipt: (
-        stage.random.uniform(0.1, 0.8) if '"rebuild": true' in receipt.body else None
-    )
-    stage.world.hint(key, rebuild=True)
-    stage.wait(stage.workers.busy, 10, pause_s=0.01)
-    stage.pause(0, 0.5)
-    _delete_or_replace(stage, key)
-    stage.pause(1, 4)
+    _add_slowest(stage, "slowest change: from its event until its message was parked", seconds, HIDDEN_WITHIN_S)
     stage.workers.doom = lambda _: None
     stage.settle()
 
@@ -261,7 +201,7 @@ def long_document(stage: Scene, _: int) -> None:
     """A document of several ranges is replaced, deleted or rebuilt half-way; perhaps a worker is killed."""
     world, key = stage.world, key_of(stage.random.randrange(3))
     upload = world.put(key, pages=stage.random.randint(2 * RANGE_PAGES - 1, 4 * RANGE_PAGES))
-    stage.wait(partial(_ranges_done, world, key, stage.random.randint(0, 3)), 8)
+    until(partial(_ranges_done, world, key, stage.random.randint(0, 3)), 8)
     stage.pause(0, 0.3)
     for _ in range(stage.random.randint(1, 2)):
         match stage.random.randrange(4):
@@ -278,14 +218,48 @@ def long_document(stage: Scene, _: int) -> None:
         stage.pause(0, 0.6)
     if stage.random.random() < 0.5:
         stage.workers.kill_at_work(stage.random.uniform(0, 0.4))
-    stage.wait(lambda: world.queue.size() <= MOST_WAITING, 20, pause_s=0.1)
+    until(lambda: world.queue.size() <= MOST_WAITING, 20, pause_s=0.1)
+
+
+def _ledger_row(world: World, key: str) -> dict[str, Any]:
+    place = {"document": {"S": key}, "pipeline": {"S": world.pipelines[0].fingerprint}}
+    row: dict[str, Any] = world.dynamodb.get_item(TableName=TABLE, Key=place, ConsistentRead=True).get("Item", {})
+    return row
 
 
 def _ranges_done(world: World, key: str, count: int) -> bool:
     """Return whether the document's plan exists and at least this many of its ranges are done."""
-    place = {"document": {"S": key}, "pipeline": {"S": world.pipelines[0].fingerprint}}
-    item = world.dynamodb.get_item(TableName=TABLE, Key=place, ConsistentRead=True).get("Item", {})
+    item = _ledger_row(world, key)
     return "ranges" in item and len(item.get("ranges_done", {}).get("NS", ())) >= count
+
+
+def poison(stage: Scene, number: int) -> None:
+    """Three kinds of poison PDF for three workers, and then a healthy document, which must not wait for them."""
+    world, kinds = stage.world, poison_kinds()
+    order = random.Random(stage.run.seed).sample(sorted(kinds), len(kinds))
+    names = order[number * WORKERS % len(order) :][:WORKERS]
+    bodies = {f"bad/{name}.pdf": kinds[name]() for name in names}
+    for key, body in bodies.items():
+        world.put_bytes(key, body)
+    world.put(healthy := f"good/{number}.pdf", pages=1)
+    until(lambda: {healthy, *bodies} <= world.served.keys(), _LONGEST_S)
+    stage.settle()
+    times = {key: world.served.get(key, [(0.0, math.inf)]) for key in (healthy, *bodies)}
+    cost = max(end - start for key in bodies for start, end in times[key])
+    _add_slowest(stage, "costliest poison PDF", cost, _BUDGET_S)
+    delay = min(end for _, end in times[healthy]) - world.changed_at[healthy]
+    _add_slowest(stage, "a healthy one's longest delay beside them", delay, _BUDGET_S)
+    for key in bodies:
+        status = _ledger_row(world, key).get("status", {}).get("S")
+        if status not in {"INDEXED", "EMPTY", "REJECTED"}:
+            stage.outcome.wrong.append(f"{key} is {status}")
+        stage.workers.outcomes["poison"] += 1
+        world.delete(key)
+
+
+def _add_slowest(stage: Scene, title: str, seconds: float, limit_s: float) -> None:
+    slowest = max(seconds, stage.outcome.goals.get(title, (0.0,))[0])
+    stage.outcome.goals[title] = (slowest, "s", f"<= {limit_s:g}")
 
 
 def volume_lost(stage: Scene, _: int) -> None:
@@ -314,11 +288,11 @@ def _count(name: str) -> Callable[[Scene], float]:
 
 
 def _met(stage: Scene) -> float:
-    return sum(stage.proxy.drawn[fault] for fault in _CHROMA_FAULTS)
+    return sum(stage.proxies["chroma"].drawn[fault] for fault in _CHROMA_FAULTS)
 
 
 def _met_aws(stage: Scene) -> float:
-    return sum(stage.aws[server].drawn[fault] for server, fault, _ in _AWS_FAULTS)
+    return sum(stage.proxies[server].drawn[fault] for server, fault, _ in _AWS_FAULTS)
 
 
 # Title, cause, repeats in the long form (for each kind of bucket) and in the short form, and the evidence.
@@ -331,21 +305,19 @@ FAULTS = {
         "Chroma behind a broken network", chroma_network, 16, 8, "requests with a fault", _met, 30
     ),
     "aws": Row("DynamoDB and S3 fail", aws, 6, 6, "requests with a fault", _met_aws, users=12),
-    "parser-killed": Row(
-        "PDF readers are killed", kill_parser, 50, 4, "kills", _count("readers killed"), 30, rebuild_all
-    ),
     "disk-full": Row("disk full", disk_full, 5, 2, "messages that failed", _count("failed"), users=20),
-    "same-key": Row("all workers on one key", same_key, 40, 4, "pauses", lambda stage: stage.workers.paused),
+    "same-key": Row("all workers on one key", same_key, 60, 5, "pauses", _count("paused")),
     "dead-letters": Row(
         "killed until the dead letter",
         dead_letters,
         12,
         1,
         "dead letters",
-        lambda stage: stage.world.queue.dead_ever,
+        lambda stage: stage.world.queue.dead_letters,
     ),
-    "holder-dies": Row("changes while the lease's holder dies", holder_dies, 30, 2, "kills", _count("crashed")),
     "long-document": Row("long documents", long_document, 40, 3, "kills", _count("crashed")),
+    # Three kinds each time: all kinds in the long form.
+    "poison": Row("poison among healthy PDFs", poison, 14, 2, "poison PDFs", _count("poison")),
     "volume-lost": Row("loss of Chroma's volume, then reconcile", volume_lost, 1, 1, "hints", _count("hints")),
 }
 
@@ -375,73 +347,13 @@ def reindex(run: Run) -> Outcome:
         stage.settle()
         run.say("the old index is removed")
         stage.reconcile(30, "switched", **switch)
-        stage.settle_and_compare(pipelines=world.pipelines[1:])
+        stage.settle_and_compare(world.pipelines[1:])
         stage.outcome.must_happen("kills", stage.workers.outcomes["crashed"], "workers")
-    return ended(stage)
-
-
-def ended(stage: Scene) -> Outcome:
-    """Return the outcome of a separate world, with the reader's answers."""
     stage.outcome.questions += stage.reader.asked
     stage.outcome.wrong += stage.reader.wrong
     return stage.outcome
 
 
-# The most seconds that a refused document may cost, and that it may delay a healthy one.
-BUDGET_S = 30.0
-# Lambda would start more; these are enough to show whether one document delays another.
-_POISON_WORKERS = 4
-_LONGEST_S = 900.0
-
-
-def poison(run: Run) -> Outcome:
-    """Every kind of poison PDF among 100 healthy ones, after the same healthy ones alone."""
-    kinds = poison_kinds()
-    world = World(run.seed, faults=replace(DeliveryFaults(), late=0))
-    names = world.random.sample(sorted(kinds), 5) if run.short else sorted(kinds)
-    healthy = [key_of(number) for number in range(run.times(100, 10))]
-    bad = {f"bad/{name}.pdf": kinds[name] for name in names}
-    first, slowest = dict[str, float](), dict[str, float]()
-
-    def done(receipt: Receipt, seconds: float) -> None:
-        key = unquote_plus(receipt.body.partition('"key": "')[2].partition('"')[0])
-        first.setdefault(key, time.monotonic())
-        slowest[key] = max(slowest.get(key, 0.0), seconds)
-
-    def upload(contents: Mapping[str, Callable[[], bytes] | None]) -> dict[str, float]:
-        """Upload all documents, poison where there is a maker. Return the seconds until each was done."""
-        bodies = {key: make() for key, make in contents.items() if make is not None}
-        for key in contents:
-            if key in bodies:
-                world.put_bytes(key, bodies[key])
-            else:
-                world.put(key, pages=1)
-        started = time.monotonic()
-        stage.wait(lambda: contents.keys() <= first.keys(), _LONGEST_S, pause_s=0.2)
-        return {key: first[key] - started for key in contents if key in first}
-
-    with scene(run, world, _POISON_WORKERS, on_done=done) as stage:
-        world.put("warm.pdf", pages=1)
-        stage.settle()
-        alone = upload({f"alone/{key}": None for key in healthy})
-        mixed = [*healthy, *bad]
-        world.random.shuffle(mixed)
-        among = upload({key: bad.get(key) for key in mixed})
-        statuses = stage.settle_and_compare(believe_refusals=True).statuses
-    outcome = ended(stage)
-    outcome.facts |= {"poison kinds": len(bad)} | {f"are {name}": count for name, count in statuses.items()}
-    costliest, seconds = max(((key, slowest[key]) for key in bad), key=lambda pair: pair[1])
-    outcome.goals[f"costliest ({costliest.removeprefix('bad/')})"] = (seconds, "s", f"<= {BUDGET_S:g}")
-    # Compare by rank: the n-th healthy document done among poison with the n-th done alone.
-    ranked = sorted(after for key, after in among.items() if key not in bad)
-    delays = [late - early for early, late in zip(sorted(alone.values()), ranked, strict=False)]
-    outcome.goals["longest delay of a healthy one"] = (max(delays, default=0.0), "s", f"<= {BUDGET_S:g}")
-    unfinished = sum(key not in among for key in healthy)
-    outcome.goals["healthy ones not done"] = (unfinished, "documents", "== 0")
-    return outcome
-
-
 WORLDS: dict[str, tuple[str, Callable[[Run], Outcome]]] = {
-    "poison": ("poison among healthy PDFs", poison),
     "reindex": ("re-index with a kill in the middle", reindex),
 }

@@ -4,17 +4,16 @@ import json
 import random
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
-from benchmarks.faults.compare import KINDS, Differences
-from benchmarks.faults.delivery import Receipt
+from benchmarks.faults.compare import KINDS, Differences, PipelinePlace
+from benchmarks.faults.delivery import CREATED, REMOVED, notification
 from benchmarks.faults.reader import Reader
 from benchmarks.faults.workers import Workers
 from benchmarks.faults.world import World
-from benchmarks.functions import CREATED, REMOVED, notification
 from benchmarks.proxy import Proxy
 from infra.local.stack import StackOptions
 from infra.report import meets
@@ -87,37 +86,39 @@ class Outcome:
         self.goals[fact] = (total, unit, ">= 1")
 
 
+@dataclass
 class Scene:
     """A world with its workers and its reader; each row adds to `outcome`.
 
-    The workers reach Chroma through `proxy`, and S3 and DynamoDB through those of `aws`.
+    The workers reach Chroma, S3 and DynamoDB through `proxies`.
     """
 
-    def __init__(
-        self, run: Run, world: World, workers: Workers, reader: Reader, proxy: Proxy, aws: Mapping[str, Proxy]
-    ) -> None:
-        self.run, self.world, self.workers, self.reader = run, world, workers, reader
-        self.proxy, self.aws = proxy, aws
-        self.random = world.random
-        self.outcome = Outcome()
+    run: Run
+    world: World
+    workers: Workers
+    reader: Reader
+    proxies: Mapping[str, Proxy]
+    outcome: Outcome = field(default_factory=Outcome)
+
+    @property
+    def random(self) -> random.Random:
+        return self.world.random
 
     def settle(self) -> None:
         """Wait until every message is done."""
         left = self.workers.settle(_SETTLED_S, lambda left: self.run.say(f"{left} messages left"))
         self.outcome.stuck(left)
 
-    def settle_and_compare(self, **compared: Any) -> Differences:
+    def settle_and_compare(self, pipelines: Sequence[PipelinePlace] = ()) -> None:
         """Wait for the last message, then compare. Where all is deleted, put one back and compare again."""
         self.settle()
         self.run.say("comparing")
-        differences = self.world.comparator().compare_patiently(_PATIENCE_S, **compared)
-        self.outcome.add(differences)
+        self.outcome.add(self.world.comparator(pipelines).compare_patiently(_PATIENCE_S))
         if self.world.uploads and not self.world.current:
             self.world.put_again(next(reversed(self.world.uploads.values())))
-            return self.settle_and_compare(**compared)
-        if not self.outcome.ok:
+            self.settle_and_compare(pipelines)
+        elif not self.outcome.ok:
             self.outcome.logs += self.workers.lines
-        return differences
 
     def fill(self, count: int) -> None:
         """Upload the first `count` keys that the bucket lacks, and wait until they are done."""
@@ -125,12 +126,6 @@ class Scene:
             if key_of(number) not in self.world.current:
                 self.world.put(key_of(number))
         self.settle()
-
-    def wait(self, holds: Callable[[], object], timeout_s: float, pause_s: float = 0.02) -> None:
-        """Wait until the condition holds, or the time is up."""
-        deadline = time.monotonic() + timeout_s
-        while not holds() and time.monotonic() < deadline:
-            time.sleep(pause_s)
 
     def pause(self, least_s: float, most_s: float) -> None:
         time.sleep(self.random.uniform(least_s, most_s))
@@ -172,10 +167,10 @@ class Scene:
 
         Each call starts a new environment. Return the answers.
         """
-        short = {"DOCWELL_STUCK_AFTER_S": "0.5", "DOCWELL_STOP_BEFORE_S": "1"}
+        variables = self.world.environment(DOCWELL_STUCK_AFTER_S="0.5", DOCWELL_STOP_BEFORE_S="1")
         spec = FunctionSpec(
             StackOptions.reconcile_handler,
-            self.world.environment(**short),
+            variables,
             timeout_s=120,
             init_timeout_s=120,
             on_line=self.workers.lines.append,
@@ -185,21 +180,12 @@ class Scene:
             environment = Environment(spec)
             with suppress(FunctionError):
                 answers.append(json.loads(environment.invoke(json.dumps(event).encode())))
-                if "settled" in answers[-1]:
-                    self.run.say("{settled} of {keys} documents are in the new index".format(**answers[-1]))
-                    time.sleep(0.5)
             environment.kill()
         return answers
 
 
 @contextmanager
-def scene(
-    run: Run,
-    world: World,
-    workers: int,
-    environment: Mapping[str, str] | None = None,
-    on_done: Callable[[Receipt, float], None] = lambda *_: None,
-) -> Iterator[Scene]:
+def scene(run: Run, world: World, workers: int, **environment: str) -> Iterator[Scene]:
     """Run workers and a reader in a world during the block; the workers reach every server through a proxy."""
     aws_port = int(world.stack.aws_endpoint.rsplit(":", 1)[1])
     with (
@@ -209,14 +195,14 @@ def scene(
         closing(Proxy(aws_port, seed=f"{run.seed} s3")) as s3,
         closing(Proxy(aws_port, seed=f"{run.seed} dynamodb")) as dynamodb,
     ):
-        urls = {
-            "DOCWELL_CHROMA_URL": chroma.url,
-            "AWS_ENDPOINT_URL_S3": s3.url,
-            "AWS_ENDPOINT_URL_DYNAMODB": dynamodb.url,
-        }
-        variables = world.environment(**{**urls, **(environment or {})})
-        with Workers(world, workers, variables, on_done) as started, Reader(world, run.seed) as reader:
-            yield Scene(run, world, started, reader, chroma, {"s3": s3, "dynamodb": dynamodb})
+        variables = world.environment(
+            DOCWELL_CHROMA_URL=chroma.url,
+            AWS_ENDPOINT_URL_S3=s3.url,
+            AWS_ENDPOINT_URL_DYNAMODB=dynamodb.url,
+            **environment,
+        )
+        with Workers(world, workers, variables) as started, Reader(world, run.seed) as reader:
+            yield Scene(run, world, started, reader, {"chroma": chroma, "s3": s3, "dynamodb": dynamodb})
 
 
 def key_of(number: int) -> str:

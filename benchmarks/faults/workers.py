@@ -6,14 +6,14 @@ import threading
 import time
 from collections import Counter, deque
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from typing import Self
 
 import psutil
 
+from benchmarks.doors import until, workers_of
 from benchmarks.faults.delivery import Receipt
 from benchmarks.faults.world import World
-from benchmarks.functions import workers_of
 from docwell.ingest.events import parse
 from docwell.models import Hint
 from infra.local.stack import StackOptions
@@ -29,68 +29,60 @@ _TIMEOUT_S = 90.0
 _SLOT = "DOCWELL_FAULTS_SLOT"
 
 
+@dataclass
 class _Slot:
     """One worker: its environment, and the time since which it is at work."""
 
-    def __init__(self, name: str) -> None:
-        self.name = name
-        self.environment: Environment | None = None
-        self.busy_since: float | None = None
-        self.warm = threading.Event()
+    name: str
+    environment: Environment | None = None
+    busy_since: float | None = None
+    warm: threading.Event = field(default_factory=threading.Event)
 
     def kill(self) -> None:
         if self.environment is not None:
             with contextlib.suppress(OSError, ValueError):
                 self.environment.kill()
 
-    def kill_if_at_work(self, since: float) -> None:
+    def kill_if_at_work(self, since: float) -> bool:
         """Kill the worker if it still works on the message that it received at `since`."""
-        if self.busy_since == since:
-            self.kill()
+        if self.busy_since != since:
+            return False
+        self.busy_since = None  # else a second call kills it too
+        self.kill()
+        return True
 
 
 class Workers:
     """Workers that read the world's queue; a context manager that waits for all to be warm, and ends them."""
 
-    def __init__(
-        self,
-        world: World,
-        count: int,
-        environment: dict[str, str],
-        on_done: Callable[[Receipt, float], None] = lambda *_: None,
-    ) -> None:
-        """Start `count` of them. `on_done` receives each message that was done, and its seconds."""
+    def __init__(self, world: World, count: int, environment: dict[str, str]) -> None:
+        """Start them."""
         self.outcomes: Counter[str] = Counter()
         self.lines: deque[str] = deque(maxlen=4000)
-        self.paused = 0
         # The seconds after which the worker that receives a message is killed; None lets it live.
         self.doom: Callable[[Receipt], float | None] = lambda _: None
         self._world = world
-        self._on_done = on_done
         self._lease_s = float(environment["DOCWELL_LEASE_S"])
         self._leases_end = 0.0  # of the workers that died
         self._spec = FunctionSpec(
             _HANDLER, environment, timeout_s=_TIMEOUT_S, init_timeout_s=_WARM_S, on_line=self.lines.append
         )
         self._stopping = threading.Event()
-        self._slots = [_Slot(str(number)) for number in range(count)]
+        self._slots = [_Slot(f"{number}") for number in range(count)]
         self._threads = [threading.Thread(target=self._work, args=(slot,), daemon=True) for slot in self._slots]
         for thread in self._threads:
             thread.start()
 
     def __enter__(self) -> Self:
-        deadline = time.monotonic() + _WARM_S
-        for slot in self._slots:
-            slot.warm.wait(max(0.0, deadline - time.monotonic()))
+        until(lambda: all(slot.warm.is_set() for slot in self._slots), _WARM_S)
         return self
 
     def __exit__(self, *_: object) -> None:
         self._stopping.set()
         for slot in self._slots:
             slot.kill()
-        for thread in self._threads:
+        for slot, thread in zip(self._slots, self._threads, strict=True):
             thread.join(10)
-        for slot in self._slots:
             slot.kill()
 
     def busy(self) -> int:
@@ -102,14 +94,10 @@ class Workers:
     def kill_at_work(self, after_s: float) -> bool:
         """Kill a worker that has been at work for `after_s` seconds. Return whether there was one."""
         for slot in sorted(self._slots, key=lambda slot: slot.busy_since or 0.0):
-            since = slot.busy_since
-            if since is None:
-                continue
-            time.sleep(max(0.0, since + after_s - time.monotonic()))
-            if slot.busy_since == since:
-                slot.busy_since = None  # else a second call kills it too
-                slot.kill()
-                return True
+            if (since := slot.busy_since) is not None:
+                time.sleep(max(0.0, since + after_s - time.monotonic()))
+                if slot.kill_if_at_work(since):
+                    return True
         return False
 
     def pause_at_work(self, seconds: float) -> bool:
@@ -120,7 +108,7 @@ class Workers:
                 if process.environ().get(_SLOT) in busy:
                     process.suspend()
                     threading.Timer(seconds, _resume, [process]).start()
-                    self.paused += 1
+                    self.outcomes["paused"] += 1
                     return True
         return False
 
@@ -130,17 +118,17 @@ class Workers:
         A parked message waits until the lease of a worker that died has ended, as the visibility timeout ensures
         in the cloud.
         """
-        deadline = time.monotonic() + timeout_s
         queue = self._world.queue
-        while time.monotonic() < deadline:
-            if queue.size() == 0 and self.busy() == 0:
-                if queue.parked() == 0:
-                    return 0
-                if time.monotonic() > self._leases_end:
-                    queue.redrive()
+
+        def is_settled() -> bool:
             on_wait(queue.size())
-            time.sleep(0.1)
-        return queue.size() + queue.parked()
+            if queue.size() or self.busy():
+                return False
+            if queue.parked() and time.monotonic() > self._leases_end:
+                queue.redrive()
+            return queue.size() + queue.parked() == 0
+
+        return 0 if until(is_settled, timeout_s, 0.1) else queue.size() + queue.parked()
 
     def _work(self, slot: _Slot) -> None:
         while not self._stopping.is_set():
@@ -178,7 +166,7 @@ class Workers:
             answer = json.loads(environment.invoke(json.dumps(receipt.event).encode()))
         except FunctionRaised as error:
             self.lines.append(f"the handler raised: {error}")
-            queue.change_visibility(receipt.receipt, 20)
+            queue.change_visibility(receipt.id, 20)
             return
         except (FunctionError, OSError, ValueError):
             self.outcomes["crashed"] += 1
@@ -186,17 +174,16 @@ class Workers:
             with contextlib.suppress(OSError, ValueError):
                 environment.kill()
             # Redeliver the message of a dead worker after a short visibility timeout.
-            queue.change_visibility(receipt.receipt, 10)
+            queue.change_visibility(receipt.id, 10)
             return
-        if failed_ids(answer, {receipt.event["Records"][0]["messageId"]}):
+        if failed_ids(answer, {receipt.id}):
             self.outcomes["failed"] += 1
             return
         for message in parse(receipt.body):
             if isinstance(message, Hint):
                 with self._world.lock:
                     self._world.served.setdefault(message.key, []).append((started, time.monotonic()))
-        queue.acknowledge(receipt.receipt)
-        self._on_done(receipt, time.monotonic() - started)
+        queue.acknowledge(receipt.id)
 
 
 def _resume(process: psutil.Process) -> None:

@@ -12,7 +12,7 @@ import shutil
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from hashlib import sha256
@@ -23,9 +23,16 @@ from typing import Any, Self
 from unittest.mock import patch
 
 from benchmarks.faults.compare import Comparator, PipelinePlace
-from benchmarks.faults.delivery import EXTENSION_S, DeliveryFaults, UnkindQueue
+from benchmarks.faults.delivery import (
+    CREATED,
+    EXTENSION_S,
+    MARKED,
+    REMOVED,
+    DeliveryFaults,
+    UnkindQueue,
+    notification,
+)
 from benchmarks.faults.servers import Server, chroma_server
-from benchmarks.functions import CREATED, MARKED, REMOVED, notification
 from benchmarks.pdfs import pdf
 from infra.local.names import ACCOUNT, DEAD_LETTER_QUEUE, HOST, INGEST_QUEUE, LEDGER_TABLE, PARKED_QUEUE, ROOT
 from infra.local.stack import StackOptions, function_variables, plan
@@ -37,14 +44,13 @@ CHUNK_TOKENS = 24
 # The pipeline of a re-index: the same model with longer chunks.
 NEXT_CHUNK_TOKENS = 40
 
-_MOST_TOKENS = 64
 _SYLLABLES = ["ba", "den", "fir", "gol", "hap", "kes", "lom", "nuv", "pir", "rax", "sot", "tim", "vul", "zed"]
 WORDS = [first + second for first in _SYLLABLES for second in _SYLLABLES]
 TABLE = LEDGER_TABLE
+# A memory file system if there is one: a slow disk would limit the rows.
+_MEMORY = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # noqa: S108 - each world has a new folder there
 # Longer than the slowest step of a short document on a loaded machine.
 _LEASE_S = 8.0
-# Use a memory file system if there is one: a slow disk would limit the rows.
-_SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - the row makes its own folder there
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,10 +74,9 @@ class World:
         range_pages: int = 50,
         chunk_tokens: tuple[int, ...] = (CHUNK_TOKENS,),
     ) -> None:
-        """Start the local AWS server and Chroma. `chunk_tokens` has one entry for each pipeline."""
+        """`chunk_tokens` has one entry for each pipeline."""
         self.random = random.Random(seed)
-        memory = _SHARED_MEMORY if os.access(_SHARED_MEMORY, os.W_OK) else None
-        self.root = Path(tempfile.mkdtemp(prefix="docwell-faults-", dir=memory))
+        self.root = Path(tempfile.mkdtemp(prefix="docwell-faults-", dir=_MEMORY))
         self.versioned = versioned
         self.bucket = "docwell-faults"
         self.range_pages = range_pages
@@ -91,27 +96,22 @@ class World:
         self.stack = replace(planned, bucket=self.bucket, chroma=chroma_url, chroma_token="")
         aws = next(part for part in parts if part.name == "aws")
         self._aws = Server(aws.command, aws.environment, str(aws.url), aws.body)
-        try:
-            self._start()
-        except BaseException:
-            self.close()
-            raise
-
-    def _start(self) -> None:
-        self.chroma.start()
-        self._aws.start()
         self.s3, self.dynamodb = self.stack.client("s3"), self.stack.client("dynamodb")
-        self.s3.create_bucket(Bucket=self.bucket)
-        if self.versioned:
-            self.s3.put_bucket_versioning(Bucket=self.bucket, VersioningConfiguration={"Status": "Enabled"})
 
     def __enter__(self) -> Self:
+        """Start the local AWS server and Chroma."""
+        try:
+            self.chroma.start()
+            self._aws.start()
+            self.s3.create_bucket(Bucket=self.bucket)
+            if self.versioned:
+                self.s3.put_bucket_versioning(Bucket=self.bucket, VersioningConfiguration={"Status": "Enabled"})
+        except BaseException:
+            self.__exit__()
+            raise
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def close(self) -> None:
         self.queue.close()
         self.chroma.kill()
         self._aws.kill()
@@ -122,8 +122,8 @@ class World:
         self.chroma.kill()
         shutil.rmtree(self.root / "chroma", ignore_errors=True)
 
-    def comparator(self) -> Comparator:
-        return Comparator(self.stack, self.pipelines, self.range_pages)
+    def comparator(self, pipelines: Sequence[PipelinePlace] = ()) -> Comparator:
+        return Comparator(self.stack, pipelines or self.pipelines, self.range_pages)
 
     def environment(self, **variables: str) -> dict[str, str]:
         """Return the variables that template.yaml sets for ingest, with short times."""
@@ -161,36 +161,31 @@ class World:
         return upload
 
     def put_bytes(self, key: str, content: bytes, upload: Upload | None = None) -> None:
-        with self._changing(key):
+        with self._change(key, CREATED):
             answer = self.s3.put_object(Bucket=self.bucket, Key=key, Body=content)
             if upload is not None:
                 version = answer.get("VersionId")
                 self.uploads[key, version if version not in (None, "null") else answer["ETag"]] = upload
                 self.current[key] = upload
-        self._announce(CREATED, key)
 
     def delete(self, key: str) -> None:
-        with self._changing(key):
+        with self._change(key, MARKED if self.versioned else REMOVED):
             self.s3.delete_object(Bucket=self.bucket, Key=key)
             self.current.pop(key, None)
-        self._announce(MARKED if self.versioned else REMOVED, key)
 
     def undelete(self, key: str) -> None:
         """Remove the delete marker of a key, if it has one, so that an older version is current again."""
         with self.lock:
-            latest = self._latest("DeleteMarkers", key)
-            if latest is None:
+            if (marker := self._latest("DeleteMarkers", key)) is None:
                 return
-            with self._changing(key):
-                self.s3.delete_object(Bucket=self.bucket, Key=key, VersionId=latest)
-                head = self._latest("Versions", key)
-                if head is not None:
-                    self.current[key] = self.uploads[key, head]
-        self._announce(REMOVED, key)
+            with self._change(key, REMOVED):
+                self.s3.delete_object(Bucket=self.bucket, Key=key, VersionId=marker)
+                if (version := self._latest("Versions", key)) is not None:
+                    self.current[key] = self.uploads[key, version]
 
     @contextmanager
-    def _changing(self, key: str) -> Iterator[None]:
-        """Count a change: `changed_at` is infinity until its event is sent.
+    def _change(self, key: str, event: str) -> Iterator[None]:
+        """Count a change, and send its event; `changed_at` is infinity until then.
 
         Workers add the start and the end of each receipt of the key to `served`.
         """
@@ -198,8 +193,6 @@ class World:
             self.changes[key] = self.changes.get(key, 0) + 1
             self.changed_at[key] = math.inf
             yield
-
-    def _announce(self, event: str, key: str) -> None:
         self.queue.send(notification(event, self.bucket, key))
         with self.lock:
             self.changed_at[key] = time.monotonic()
@@ -217,8 +210,7 @@ def build_model_folder(folder: Path) -> Path:
     if (folder / "manifest.json").exists():
         return folder
     source = folder.with_name(f"{folder.name}-source")
-    words = [*ascii_lowercase, *WORDS]
-    tiny_model.write(source, layers=1, words=words, most_tokens=_MOST_TOKENS)
+    tiny_model.write(source, layers=1, words=[*ascii_lowercase, *WORDS], most_tokens=64)
     arguments = ["build_model.py", "--model", str(source), "--out", str(folder)]
     with patch("sys.argv", arguments), patch("sys.stdout", StringIO()):
         if build_model.main() != 0:

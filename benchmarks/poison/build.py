@@ -1,10 +1,7 @@
 """The parts of poison PDFs: objects, streams and whole files as bytes."""
 
-import struct
 import zlib
 from collections.abc import Callable, Iterable
-
-from pypdf._codecs._codecs import LzwCodec
 
 MIB = 1024 * 1024
 TEXT = b"BT /F 12 Tf 72 720 Td (The pump is serviced every ninety days.) Tj ET\n"
@@ -66,16 +63,3 @@ def healthy(pages: int = 1, middle: bytes | None = None) -> bytes:
     kids = b" ".join(b"%d 0 R" % (number + 6) for number in range(pages))
     tree = b"<</Type/Pages/Kids[%b]/Count %d>>" % (kids, pages)
     return pdf([tree, stream(TEXT), FONT, middle or b"null", *(page % number for number in numbers)])
-
-
-def lzw(content: bytes) -> bytes:
-    return LzwCodec().encode(content)
-
-
-def catalog_in_object_stream(object_stream: bytes) -> bytes:
-    """Return a file whose catalog, object 1, lies in the object stream 2; 3 is the cross-reference stream."""
-    body = b"%%PDF-1.7\n2 0 obj\n%b\nendobj\n" % object_stream
-    rows = struct.pack(">BIB", 0, 0, 255) + struct.pack(">BIB", 2, 2, 0)
-    rows += struct.pack(">BIB", 1, 9, 0) + struct.pack(">BIB", 1, len(body), 0)
-    table = stream(rows, b"/Type/XRef/Size 4/W[1 4 1]/Root 1 0 R")
-    return body + b"3 0 obj\n%b\nendobj\nstartxref\n%d\n%%%%EOF" % (table, len(body))

@@ -22,7 +22,7 @@ from venv import EnvBuilder
 
 from benchmarks.chaos import PAGES, QUESTION
 from benchmarks.doors import local_servers
-from benchmarks.functions import CREATED, notification, sqs_event
+from benchmarks.faults.delivery import CREATED, notification, sqs_event
 from benchmarks.model_host import MODEL, model_server
 from benchmarks.pdfs import pdf
 from benchmarks.speed.options import BenchError, Options
@@ -113,7 +113,7 @@ def _functions(stack: Stack, deployed: Path | None) -> dict[str, _Function]:
     def upload() -> tuple[str, dict[str, Any]]:
         key = f"cold/{next(numbers)}.pdf"
         s3.put_object(Bucket=stack.bucket, Key=key, Body=content)
-        return key, sqs_event(notification(CREATED, stack.bucket, key))
+        return key, sqs_event("message", notification(CREATED, stack.bucket, key))
 
     def is_live(key: str, _: str) -> bool:
         rows = dynamodb.scan(TableName=LEDGER_TABLE)["Items"]

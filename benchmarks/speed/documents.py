@@ -8,7 +8,7 @@ from pathlib import Path
 
 import psutil
 
-from benchmarks.functions import workers_of
+from benchmarks.doors import workers_of
 from benchmarks.pdfs import pages_of_words
 from benchmarks.speed.options import BenchError, Options
 from benchmarks.speed.stack import Texts, asked_stack, fill, index
