@@ -9,12 +9,12 @@ import argparse
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from benchmarks.doors import SSE, Doors, Reply, local_stack, run_command
+from benchmarks.doors import SSE, Doors, Reply, local_stack, run_command, until
 from benchmarks.model_host import MODEL, Misdeed, ModelHost
 from benchmarks.pdfs import pdf
 from benchmarks.proxy import Fault, Proxy
@@ -77,12 +77,9 @@ class Rig:
     def recovery(self, patience_s: float) -> float:
         """Return the seconds until both environments answer again; `patience_s` if they do not."""
         started = time.monotonic()
-        while time.monotonic() - started < patience_s:
-            # Send two at once: each environment answers one question at a time.
-            if all(_is_answer(reply) for reply in self.together({}, {})):
-                return time.monotonic() - started
-            time.sleep(_RETRY_S)
-        return patience_s
+        # Send two at once: each environment answers one question at a time.
+        answered = until(lambda: all(map(_is_answer, self.together({}, {}))), patience_s, _RETRY_S)
+        return time.monotonic() - started if answered else patience_s
 
 
 def _is_answer(reply: Reply) -> bool:
@@ -95,25 +92,25 @@ def rig(deadline_s: float, rest_s: float, *, openai: bool = False) -> Iterator[R
 
     The model host speaks Ollama's protocol, or OpenAI's.
     """
-    with ExitStack() as stack:
-        host, chroma, ledger = ModelHost(SAYS, first_s=_ANSWER_S), Proxy(), Proxy()
-        for server in (host, chroma, ledger):
-            stack.callback(server.close)
+    with (
+        closing(ModelHost(SAYS, first_s=_ANSWER_S)) as host,
+        closing(Proxy()) as chroma,
+        closing(Proxy()) as ledger,
+    ):
         environment = {
-            "DOCWELL_DEADLINE_S": str(deadline_s),
-            "DOCWELL_BREAKER_REST_S": str(rest_s),
+            "DOCWELL_DEADLINE_S": f"{deadline_s}",
+            "DOCWELL_BREAKER_REST_S": f"{rest_s}",
             "DOCWELL_CHROMA_URL": chroma.url,
             "AWS_ENDPOINT_URL_DYNAMODB": ledger.url,
             "DOCWELL_OLLAMA_URL": f"{host.url}/v1" if openai else host.url,
         }
         options = {"environment": environment, "ingest_workers": 1, "reconcile_every_s": 0}
-        parts = stack.enter_context(local_stack(MODEL, host.url, **options))
-        chroma.backend_port = int(parts.chroma.rsplit(":", 1)[1])
-        ledger.backend_port = int(parts.aws_endpoint.rsplit(":", 1)[1])
-        doors = stack.enter_context(Doors(parts, timeout_s=4 * deadline_s + 10))
-        doors.indexed(KEY, doors.put(KEY, pdf(PAGES)), _INDEXED_S)
-        headers = {"x-api-key": parts.api_key}
-        yield Rig(host, chroma, ledger, doors, parts.gateway, headers, deadline_s, rest_s)
+        with local_stack(MODEL, host.url, **options) as stack, Doors(stack, 4 * deadline_s + 10) as doors:
+            chroma.backend_port = int(stack.chroma.rsplit(":", 1)[1])
+            ledger.backend_port = int(stack.aws_endpoint.rsplit(":", 1)[1])
+            doors.indexed(KEY, doors.put(KEY, pdf(PAGES)), _INDEXED_S)
+            headers = {"x-api-key": stack.api_key}
+            yield Rig(host, chroma, ledger, doors, stack.gateway, headers, deadline_s, rest_s)
 
 
 class Promise(StrEnum):
@@ -141,13 +138,13 @@ def _row(part: str, proxy: Callable[[Rig], Proxy | ModelHost], fault: Any, promi
     return Row(f"{part}: {fault}", lambda rig: proxy(rig).behave(fault), promise)
 
 
-MODEL_ROWS = [
-    _row("model host", lambda rig: rig.host, misdeed, SLOWED.get(misdeed, Promise.FALLBACK))
-    for misdeed in Misdeed
-    if misdeed is not Misdeed.NONE
-]
+def _model_rows(part: str) -> list[Row]:
+    misdeeds = [misdeed for misdeed in Misdeed if misdeed is not Misdeed.NONE]
+    return [_row(part, lambda rig: rig.host, fault, SLOWED.get(fault, Promise.FALLBACK)) for fault in misdeeds]
+
+
 ROWS = [
-    *MODEL_ROWS,
+    *_model_rows("model host"),
     *(
         _row("Chroma", lambda rig: rig.chroma, fault, SLOWED.get(fault, Promise.ERROR))
         for fault in (Fault.DOWN, Fault.BROKEN, Fault.HANG, Fault.SLOW)
@@ -158,7 +155,7 @@ ROWS = [
     ),
 ]
 # The model host's failures again, over the other protocol.
-OPENAI_ROWS = [replace(row, name=f"OpenAI {row.name}") for row in MODEL_ROWS]
+OPENAI_ROWS = _model_rows("OpenAI model host")
 
 
 def judge(reply: Reply, mode: str, promise: Promise) -> tuple[str, bool]:
@@ -236,19 +233,20 @@ def main() -> int:
 
 def _run(world: Rig, rows: Sequence[Row], report: Report, *, short: bool) -> None:
     """Run every row and add its figures. Raises `RuntimeError` if the function does not answer at first."""
-    limit, slowest_recovery = world.deadline_s + _GRACE_S, 0.0
-    patience_s = world.rest_s + _RECOVERY_S
+    limit, patience_s, slowest_recovery = world.deadline_s + _GRACE_S, world.rest_s + _RECOVERY_S, 0.0
     if world.recovery(_WARM_S) >= _WARM_S:  # both environments are warm from here on
         raise RuntimeError(f"the function gave no answer within {_WARM_S:g} s, before any fault")
+    names = list(MODES)
     with bar("rows", len(rows)) as step:
         for number, row in enumerate(rows):
             step.say(row.name)
             seconds, wrong = list[float](), 0
-            for wave in _waves(number, short=short):
+            # The function has two environments, so two forms of the question are sent at once.
+            for modes in [[names[number % len(names)]]] if short else [names[:2], names[2:]]:
                 row.begin(world)
-                answers = world.together(*(MODES[mode] for mode in wave))
+                answers = world.together(*(MODES[mode] for mode in modes))
                 world.heal()
-                for mode, reply in zip(wave, answers, strict=True):
+                for mode, reply in zip(modes, answers, strict=True):
                     view, ok = judge(reply, mode, row.promise)
                     seconds.append(reply.seconds)
                     wrong += not ok
@@ -260,14 +258,6 @@ def _run(world: Rig, rows: Sequence[Row], report: Report, *, short: bool) -> Non
             step()
     host = "the OpenAI model host" if rows[0] in OPENAI_ROWS else "the faults"
     report.add(f"{host} well again to the next answer, slowest", slowest_recovery, "s", f"<= {patience_s:g}")
-
-
-def _waves(number: int, *, short: bool) -> list[tuple[str, ...]]:
-    """Return the forms of a row's question, grouped by those sent at once: the function has two environments."""
-    names = list(MODES)
-    if short:
-        return [(names[number % len(names)],)]
-    return [tuple(names[:2]), tuple(names[2:])]
 
 
 def _storm(world: Rig, report: Report) -> None:
@@ -282,16 +272,12 @@ def _storm(world: Rig, report: Report) -> None:
             spared += isinstance(reply.body, dict) and str(reply.body.get("type", "")).endswith(":overloaded")
             step()
         world.heal()
-        patience_s = world.rest_s + _RECOVERY_S
-        recovery = world.recovery(patience_s + 1)
     half = _STORM // 2
-    first, last = sum(counts[:half]), sum(counts[half:])
     report.add("retry storm: most requests of one question", max(counts), "requests", f"<= {_ATTEMPTS}")
-    report.add(f"retry storm: requests of the first {half} questions", first, "requests")
     # The breaker has opened: a question may probe once, and does not try again. On a slow machine each one may.
+    last = sum(counts[half:])
     report.add(f"retry storm: requests of the last {half} questions", last, "requests", f"<= {half}")
     report.add("retry storm: questions told that the host is spared", spared, f"of {_STORM}", ">= 1")
-    report.add("retry storm: well again to the next answer", recovery, "s", f"<= {patience_s:g}")
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from enum import StrEnum
 from http.server import BaseHTTPRequestHandler
-from itertools import repeat
+from itertools import cycle
 from typing import Any
 
 from benchmarks.proxy import HttpDoor, reset
@@ -35,7 +35,6 @@ class Misdeed(StrEnum):
     NOT_FOUND = "404: no such model"
     BUSY = "503"
     SLOW = "1 s to the first token"
-    TOO_SLOW = "no first token in time"
     STALL = "stall in mid-stream"
     MALFORMED = "malformed line"
     CUT = "connection reset in mid-stream"
@@ -43,7 +42,6 @@ class Misdeed(StrEnum):
     ERROR_LINE = "error line in mid-stream"
     WRONG_JSON = "JSON of another shape"
     HTML = "an HTML page under 200"
-    EMPTY = "200 and nothing"
     HEADER_DRIP = "headers without end, a byte at a time"
     BODY_DRIP = "a line without end, a byte at a time"
     HANG = "10-minute hang"
@@ -133,29 +131,25 @@ _Protocol = type[_Ollama] | type[_OpenAi]
 
 def _steps(speaks: _Protocol, misdeed: Misdeed, words: Sequence[str], first_s: float, pace_s: float) -> Steps:
     """Yield the answer to a question."""
-    match misdeed:
-        case Misdeed.NOT_FOUND:
-            yield _json(404, {"error": f"model '{MODEL}' not found"})
-        case Misdeed.BUSY:
-            yield _json(503, {"error": "server busy, please try again"})
-        case Misdeed.HTML:
-            yield _head(200, "text/html", b"<html><h1>Sign in to the network</h1></html>")
-        case Misdeed.EMPTY:
-            yield _head(200, speaks.kind, b"")
-        case Misdeed.WRONG_JSON:
-            yield _head(200, speaks.kind, speaks.other_shape)
-        case Misdeed.HANG:
-            yield _HANG_S
-        case Misdeed.HEADER_DRIP:
-            yield b"HTTP/1.1 200 OK\r\n"
-            for header in repeat(b"X-Wait: more\r\n"):
-                for i in range(len(header)):
-                    yield header[i : i + 1]
-                    yield 0.1
-        case _:
-            yield _head(200, speaks.kind)
-            yield {Misdeed.SLOW: 1.0, Misdeed.TOO_SLOW: _HANG_S}.get(misdeed, first_s)
-            yield from _stream(speaks, misdeed, words, pace_s)
+    whole = {
+        Misdeed.NOT_FOUND: _json(404, {"error": f"model '{MODEL}' not found"}),
+        Misdeed.BUSY: _json(503, {"error": "server busy, please try again"}),
+        Misdeed.HTML: _head(200, "text/html", b"<html><h1>Sign in to the network</h1></html>"),
+        Misdeed.WRONG_JSON: _head(200, speaks.kind, speaks.other_shape),
+    }
+    if misdeed in whole:
+        yield whole[misdeed]
+    elif misdeed is Misdeed.HANG:
+        yield _HANG_S
+    elif misdeed is Misdeed.HEADER_DRIP:
+        yield b"HTTP/1.1 200 OK\r\n"
+        for byte in cycle(b"X-Wait: more\r\n"):
+            yield bytes([byte])
+            yield 0.1
+    else:
+        yield _head(200, speaks.kind)
+        yield 1.0 if misdeed is Misdeed.SLOW else first_s
+        yield from _stream(speaks, misdeed, words, pace_s)
 
 
 def _stream(speaks: _Protocol, misdeed: Misdeed, words: Sequence[str], pace_s: float) -> Steps:
@@ -165,24 +159,21 @@ def _stream(speaks: _Protocol, misdeed: Misdeed, words: Sequence[str], pace_s: f
         Misdeed.FLOOD: (_chunk(speaks.token("more ")), 0.002),
     }
     if misdeed in endless:
-        piece, pause = endless[misdeed]
         yield b"" if misdeed is Misdeed.FLOOD else _chunk(speaks.begun)
-        while True:
-            yield piece
-            yield pause
+        yield from cycle(endless[misdeed])
     well = misdeed in {Misdeed.NONE, Misdeed.SLOW}
     for word in words if well else ["word "] * 5:
         yield _chunk(speaks.token(word))
         yield pace_s
     last = {
+        Misdeed.NONE: _chunk(speaks.last(len(words))),
+        Misdeed.SLOW: _chunk(speaks.last(len(words))),
         Misdeed.MALFORMED: _chunk(speaks.malformed),
         Misdeed.ERROR_LINE: _chunk(speaks.error),
         Misdeed.ENDS_EARLY: b"",
     }
     if misdeed is Misdeed.STALL:
         yield _HANG_S
-    elif well:
-        yield _chunk(speaks.last(len(words))) + b"0\r\n\r\n"
     elif misdeed in last:
         yield last[misdeed] + b"0\r\n\r\n"
 

@@ -59,10 +59,8 @@ def main() -> int:
     options = parser.parse_args()
     if unknown := set(options.names) - STEPS.keys():
         parser.error(f"unknown steps: {', '.join(sorted(unknown))}; known: {', '.join(STEPS)}")
-    table, failed = (
-        Table("name", "rows", "goals missed", "seconds", "ok", title="nightly", title_justify="left"),
-        0,
-    )
+    table = Table("name", "rows", "goals missed", "seconds", "ok", title="nightly", title_justify="left")
+    failed = 0
     for name in options.names or STEPS:
         CONSOLE.print(f"{time.strftime('%H:%M')} {name}…")
         started = time.monotonic()

@@ -3,7 +3,6 @@
 import base64
 import json
 import stat
-import time
 import tomllib
 import unicodedata
 from collections.abc import Callable, Iterator, Mapping
@@ -18,7 +17,6 @@ import httpx
 import psutil
 
 from benchmarks.attack.target import INDEXED_S, Target, Tries, Try
-from benchmarks.attack.target import target as start
 from benchmarks.doors import until
 from benchmarks.hidden_text import SEEN, hidden_kinds
 from benchmarks.model_host import Misdeed
@@ -34,16 +32,6 @@ _PAGES = {
 _THEIRS = ("theirs", "nineteen", "silver", "b.pdf")
 _ASK = ("/v1/query", "/v1/search")
 _QUESTION = "What does the vault of the dam hold?"
-_MALFORMED = (
-    b"",
-    b"{",
-    b"[]",
-    b"null",
-    b"\xff\xfe",
-    b"[" * 100_000,
-    b'{"question": "\\ud800"}',
-    b'{"question": 1e999}',
-)
 
 
 def _requests() -> Iterator[tuple[str, str, dict[str, Any]]]:
@@ -78,36 +66,6 @@ def identities(target: Target) -> Tries:
         yield Try(f"{headers} without a key: {status}", status < 400)
         with target.client(**headers, **{"x-api-key": key}) as client:
             yield judge(f"{headers} with a key", client.get("/v1/documents"))
-
-
-def answer_ids(target: Target) -> Tries:
-    """Send one `x-request-id` twice: the second answer must not replace the first receipt."""
-    chosen = "chosen-by-the-client"
-    with target.client(**{"x-api-key": _prepare(target), "x-request-id": chosen}) as client:
-        questions = ("When does the visitor centre of the dam open?", "Who opens the visitor centre?")
-        answers = [
-            client.post("/v1/query", json={"question": question, "collection": "ours"}).json()
-            for question in questions
-        ]
-        ids = [str(answer.get("request_id")) for answer in answers]
-        yield Try(f"two answers share the id {ids[0]}", len(set(ids)) < len(ids))
-        for id_, answer in zip(ids, answers, strict=True):
-            receipt = client.get(f"/v1/receipts/{id_}")
-            same = receipt.status_code == 200 and receipt.json()["answer"]["answer"] == answer["answer"]
-            yield Try(f"the receipt of {id_} is not its answer's: {receipt.status_code}", not same)
-        for unknown in {"never-given", chosen, "0" * 32} - set(ids):
-            status = client.post("/v1/feedback", json={"request_id": unknown, "verdict": "good"}).status_code
-            yield Try(f"feedback on {unknown}: {status}", status < 400)
-
-
-def malformed(target: Target) -> Tries:
-    """Send requests that are not valid HTTP for the API: every refusal must be a typed problem."""
-    with target.client(**{"x-api-key": _prepare(target)}) as client:
-        for content in _MALFORMED:
-            response = client.post("/v1/query", content=content)
-            kind = response.headers.get("content-type", "")
-            typed = 400 <= response.status_code < 500 and kind.startswith("application/problem+json")
-            yield Try(f"body {content[:16]!r}: {response.status_code} {kind}", not typed)
 
 
 def _prepare(target: Target) -> str:
@@ -236,7 +194,8 @@ def race(target: Target) -> Tries:
             raise RuntimeError(f"the first question was not answered: {status}")
         cost = _charged(target, principal)
         principal, key = target.principal("--collections", "quotas", "--tokens-per-day", str(cost + 1))
-        statuses = _ask_at_once(target, key)
+        with ThreadPoolExecutor(_RACERS) as pool:
+            statuses = sorted(pool.map(partial(_ask, target), [key] * _RACERS))
         spent = _charged(target, principal)
         yield Try(f"{spent} tokens of {cost + 1} and one request of {cost}: {statuses}", spent > 2 * cost + 1)
         yield Try(f"no question was answered: {statuses}", 200 not in statuses)
@@ -267,25 +226,6 @@ def unfinished(target: Target) -> Tries:
         yield Try(f"{misdeed}, {fields or 'no fallback'}: {status}, {spent} tokens charged", spent == 0)
 
 
-def one_caller(attacked: Target) -> Tries:
-    """Hold many answers open with one key: other callers must still be served.
-
-    The limit is one, because the stack runs two functions at once.
-    """
-    with start(short=attacked.short, DOCWELL_MAX_IN_FLIGHT="1") as target:
-        _prepare(target)
-        _, greedy = target.principal("--collections", "quotas")
-        _, modest = target.principal("--collections", "quotas")
-        target.host.say(_SAYS * 10, pace_s=0.05)
-        with ThreadPoolExecutor(1) as pool:
-            answers = pool.submit(_ask_at_once, target, greedy)
-            time.sleep(1.0)
-            status, statuses = _ask(target, modest), answers.result()
-    yield Try(f"the other caller: {status}", status != 200)
-    yield Try(f"the greedy caller was never asked to wait: {statuses}", 429 not in statuses)
-    yield Try(f"the greedy caller was never answered: {statuses}", 200 not in statuses)
-
-
 def _exists(client: httpx.Client, path: str) -> bool:
     return client.get(path).status_code == 200
 
@@ -293,11 +233,6 @@ def _exists(client: httpx.Client, path: str) -> bool:
 def _ask(target: Target, key: str, **fields: str) -> int:
     with target.client(**{"x-api-key": key}) as client:
         return client.post("/v1/query", json=_BOILER | fields).status_code
-
-
-def _ask_at_once(target: Target, key: str) -> list[int]:
-    with ThreadPoolExecutor(_RACERS) as pool:
-        return sorted(pool.map(partial(_ask, target), [key] * _RACERS))
 
 
 def _charged(target: Target, principal: str) -> int:
@@ -381,15 +316,12 @@ def _send(port: int, method: str, path: str, headers: Mapping[str, str]) -> tupl
 ATTACKS: dict[str, tuple[str, Callable[[Target], Tries]]] = {
     "forged": ("names, cursors and filters of other people's documents and receipts", forged),
     "identities": ("forged identities in headers", identities),
-    "answer-ids": ("repeated and unknown answer ids", answer_ids),
-    "malformed": ("malformed bodies", malformed),
     "poison-tokens": ("words that cost the model many tokens", poison_tokens),
     "hidden-text": ("text that no reader sees", hidden_text),
     "links": ("links and markup in answers", links),
     "controls": ("control characters in terminal, log and answer", controls),
     "race": ("parallel questions at the end of a quota", race),
     "unfinished": ("answers that a client leaves or the model host breaks off", unfinished),
-    "one-caller": ("one caller who takes every place", one_caller),
     "ports": ("requests of a foreign page, under a rebound name, or without credentials", ports),
     "other-user": ("another user of the machine", other_user),
     "still-there": ("damage after all of these", still_there),

@@ -99,12 +99,11 @@ class Target:
 
 
 @contextmanager
-def target(*, short: bool, **environment: str) -> Iterator[Target]:
+def target(*, short: bool) -> Iterator[Target]:
     """Start a new stack in a `.docwell` folder, where the CLI finds it."""
-    options = {"ingest_workers": 2, "reconcile_every_s": 0, "environment": environment}
     with (
         closing(ModelHost(pace_s=0.01)) as host,
-        local_stack(MODEL, host.url, **options) as stack,
+        local_stack(MODEL, host.url, ingest_workers=2, reconcile_every_s=0) as stack,
         Doors(stack, timeout_s=_TIMEOUT_S) as doors,
     ):
         yield Target(stack, doors, host, short)

@@ -5,7 +5,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Sequence
-from typing import NamedTuple, Self
+from typing import Self
 
 from benchmarks.faults.compare import SHARDS, PipelinePlace
 from benchmarks.faults.world import TABLE, World, question, text_of
@@ -26,12 +26,23 @@ HIDDEN_WITHIN_S = 60.0
 _EVERYBODY = Principal("key:reader", collections=None)
 
 
-class _Index(NamedTuple):
+class _Index:
     """The query's parts for one pipeline."""
 
-    catalogue: DynamoLedger
-    retrieval: Retrieval
-    embedder: OnnxEmbedder
+    def __init__(self, world: World, place: PipelinePlace) -> None:
+        self.catalogue = DynamoLedger(world.dynamodb, TABLE, place.fingerprint)
+        server = ChromaServer(world.stack.chroma, timeout_s=5)
+        self._retrieval = Retrieval(self.catalogue, ChromaIndex(server, Layout(place.fingerprint, SHARDS)))
+        self._embedder = OnnxEmbedder(place.model_dir, threads=1)
+
+    def search(self, scope: Scope, text: str) -> Sequence[Passage]:
+        vector = self._embedder.embed_queries([text])[0].tolist()
+        return self._retrieval.search(scope, vector, _TOP_K).passages
+
+    def deleted_at(self, key: str) -> float | None:
+        """Return when the ledger settled the key's deletion; None if it has not."""
+        record = self.catalogue.get(key)
+        return record.updated_at if record is not None and record.status is Status.DELETED else None
 
 
 class Reader:
@@ -43,7 +54,7 @@ class Reader:
     """
 
     def __init__(self, world: World, seed: str) -> None:
-        """Open the index of each pipeline; asking begins in `__enter__`."""
+        """Open the index of each pipeline."""
         self.wrong: list[str] = []
         self.asked = 0
         self.unavailable = 0
@@ -52,7 +63,7 @@ class Reader:
         self._random = random.Random(seed)
         self._stopping = threading.Event()
         self._state = DynamoState(world.dynamodb, TABLE)
-        self._indexes = {place.fingerprint: self._index(place) for place in world.pipelines}
+        self._indexes = {place.fingerprint: _Index(world, place) for place in world.pipelines}
         self._texts: dict[tuple[str, str], list[str]] = {}
         self._thread = threading.Thread(target=self._run, daemon=True)
 
@@ -72,22 +83,14 @@ class Reader:
 
     def shown(self, key: str) -> set[str]:
         """Return the versions of a document that an answer shows now."""
-        passages = self._search(self._active(), Scope(_EVERYBODY, {key.partition("/")[0]: (key,)}))
+        passages = self._active().search(
+            Scope(_EVERYBODY, {key.partition("/")[0]: (key,)}), question(self._random)
+        )
         return {passage.version for passage in passages}
-
-    def _index(self, place: PipelinePlace) -> _Index:
-        server = ChromaServer(self._world.stack.chroma, timeout_s=5)
-        catalogue = DynamoLedger(self._world.dynamodb, TABLE, place.fingerprint)
-        retrieval = Retrieval(catalogue, ChromaIndex(server, Layout(place.fingerprint, SHARDS)))
-        return _Index(catalogue, retrieval, OnnxEmbedder(place.model_dir, threads=1))
 
     def _active(self) -> _Index:
         chosen = self._state.read(ACTIVE_PIPELINE).get("fingerprint")
         return self._indexes.get(chosen or "", next(iter(self._indexes.values())))
-
-    def _search(self, index: _Index, scope: Scope) -> Sequence[Passage]:
-        vector = index.embedder.embed_queries([question(self._random)])[0].tolist()
-        return index.retrieval.search(scope, vector, _TOP_K).passages
 
     def _run(self) -> None:
         while not self._stopping.wait(_PAUSE_S):
@@ -108,13 +111,14 @@ class Reader:
         index = self._active()
         scope = self._about(list(changes))
         watched = self._random.sample(absent, min(20, len(absent)))
-        settled = {key: self._deleted_at(index, key) for key in watched}
+        settled = {key: index.deleted_at(key) for key in watched}
         asked_at = time.monotonic()
-        passages = self._search(index, scope)
+        passages = index.search(scope, question(self._random))
         self.asked += 1
         generations = Counter(document for document, _ in {(hit.document, hit.generation) for hit in passages})
-        mixed = [document for document, count in generations.items() if count > 1]
-        self.wrong += [f"one answer has several generations of {document!r}" for document in mixed]
+        for document, count in generations.items():
+            if count > 1:
+                self.wrong.append(f"one answer has {count} generations of {document!r}")
         for passage in passages:
             key = passage.document
             self._check_text(passage)
@@ -125,7 +129,7 @@ class Reader:
             if outdated:
                 self._outdated.append((key, asked_at, changed_at[key]))
             since = settled.get(key)
-            if unchanged and since is not None and self._deleted_at(index, key) == since:
+            if unchanged and since is not None and index.deleted_at(key) == since:
                 self.wrong.append(f"{key!r} is deleted, and its chunk {passage.id} was shown")
 
     def _about(self, keys: list[str]) -> Scope:
@@ -133,12 +137,6 @@ class Reader:
         key = self._random.choice(keys)
         collection = key.partition("/")[0]
         return Scope(_EVERYBODY, self._random.choice([{collection: (key,)}, {collection: None}, None]))
-
-    @staticmethod
-    def _deleted_at(index: _Index, key: str) -> float | None:
-        """Return when the ledger settled the key's deletion; None if it has not."""
-        record = index.catalogue.get(key)
-        return record.updated_at if record is not None and record.status is Status.DELETED else None
 
     def _check_text(self, passage: Passage) -> None:
         name = (passage.document, passage.version)

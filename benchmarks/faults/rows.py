@@ -1,4 +1,4 @@
-"""The rows of the suite. `FAULTS` share one world; each of `WORLDS` starts another.
+"""The rows of the suite. `FAULTS` share one world; `reindex` starts another.
 
 Each function in `FAULTS` causes its fault once. Where the row names `users`, they change documents meanwhile.
 """
@@ -322,12 +322,13 @@ FAULTS = {
 }
 
 
-def reindex(run: Run) -> Outcome:
+def reindex(run: Run, outcome: Outcome) -> None:
     """A new pipeline under a stream of uploads, deletes and queries, with kills in the middle; then the switch."""
     keys = run.times(60, 12)
     world = World(run.seed, chunk_tokens=(CHUNK_TOKENS, NEXT_CHUNK_TOKENS), range_pages=3)
     switch = {"action": "reindex", "step": "switch"}
     with scene(run, world, 2) as stage:
+        stage.outcome = outcome
         stage.fill(keys)
         with stage.users(keys, pause_s=1.0):
             run.say("the new index is started")
@@ -336,24 +337,17 @@ def reindex(run: Run) -> Outcome:
                 kill_ingest(stage, number)
                 stage.pause(0, 0.8)
             answers = stage.reconcile(run.times(180, 25), "switched", **switch)
-        stage.outcome.facts["switched under the stream"] = bool(answers and answers[-1]["switched"])
-        if not stage.outcome.facts["switched under the stream"]:
+        outcome.facts["switched under the stream"] = bool(answers and answers[-1]["switched"])
+        if not outcome.facts["switched under the stream"]:
             answers = stage.reconcile(300, "switched", **switch)
         if not (answers and answers[-1]["switched"]):
-            stage.outcome.differences["stuck"] += 1
-            stage.outcome.examples.append("stuck: the re-index did not complete in time")
+            outcome.add_raised("stuck: the re-index did not complete in time")
         for _ in range(5):
             stage.change(keys)
         stage.settle()
         run.say("the old index is removed")
         stage.reconcile(30, "switched", **switch)
         stage.settle_and_compare(world.pipelines[1:])
-        stage.outcome.must_happen("kills", stage.workers.outcomes["crashed"], "workers")
-    stage.outcome.questions += stage.reader.asked
-    stage.outcome.wrong += stage.reader.wrong
-    return stage.outcome
-
-
-WORLDS: dict[str, tuple[str, Callable[[Run], Outcome]]] = {
-    "reindex": ("re-index with a kill in the middle", reindex),
-}
+        outcome.must_happen("kills", stage.workers.outcomes["crashed"], "workers")
+    outcome.questions += stage.reader.asked
+    outcome.wrong += stage.reader.wrong
