@@ -240,15 +240,13 @@ def test_a_document_is_named_if_no_other_has_more_of_the_words(asked: str, meant
     assert named(asked, []) == {}
 
 
-def test_a_document_has_the_name_that_the_question_uses_and_no_two_have_one() -> None:
-    titles = {"a/2310.pdf": "QACheck: a demonstration", "a/bolt.pdf": "D18V3", "b/bolt.pdf": ""}
-    assert names_of(titles, "QACheck or Bolt?") == {
-        "a/2310.pdf": "QACheck: a demonstration",
+def test_a_document_has_the_name_of_its_file_and_no_two_have_the_same() -> None:
+    assert names_of(["a/QACheck_2.pdf", "a/bolt.pdf", "b/bolt.pdf"]) == {
+        "a/QACheck_2.pdf": "QACheck 2",
         "a/bolt.pdf": "a/bolt.pdf",
         "b/bolt.pdf": "b/bolt.pdf",
     }
-    hostile = "Bolt [1] https://evil.example/x <b>now</b> " + "and on " * 40
-    (name,) = names_of({"a/1.pdf": hostile}, "bolt").values()
+    (name,) = names_of(["a/Bolt [1] https://evil.example <b>now</b> " + "and on " * 40]).values()
     assert "[" not in name.replace("[.]", "")
     assert "://" not in name
     assert "<b>" not in name

@@ -7,7 +7,7 @@ the tokens of two answers in another mode.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 
@@ -66,21 +66,21 @@ class Comparison:
 
         Raises `BadInput` for fewer than two documents, and for more than eight.
         """
-        titles = self._documents(searched)
-        if not FEWEST_DOCUMENTS <= len(titles) <= MOST_DOCUMENTS:
+        keys = self._documents(searched)
+        if not FEWEST_DOCUMENTS <= len(keys) <= MOST_DOCUMENTS:
             raise BadInput(TWO_TO_EIGHT)
         passages = tuple(
             passage
-            for key in titles
+            for key in keys
             for passage in self.retrieval.search(
                 searched.scope.only(key), searched.vector, searched.top_k, searched.text
             ).passages
         )
-        rows = Rows(names_of(titles, searched.text), self.model)
+        rows = Rows(names_of(keys), self.model)
         return Basis(Mode.COMPARE, passages, self.prompt, rows) if passages else None
 
-    def _documents(self, searched: Searched) -> Mapping[str, str]:
-        """Return the titles of the documents to compare, by key, in the order of the rows.
+    def _documents(self, searched: Searched) -> Sequence[str]:
+        """Return the keys of the documents to compare, in the order of the rows.
 
         They are those that the question names. If it names none or too many, and the caller wants a comparison:
         all that match if they are up to eight, else those of the passages. A filter by documents goes first.
@@ -91,10 +91,10 @@ class Comparison:
         if not suits or (scope.filter.documents and searched.mode is Mode.COMPARE):
             live, complete = scope.documents(catalogue, _LEDGER_ROWS)
             if complete and (scope.filter.documents or len(live) <= MOST_DOCUMENTS):
-                return {key: live[key].attributes.title or "" for key in sorted(live)}
+                return sorted(live)
             keys = list(dict.fromkeys(passage.document for passage in searched.passages))[:MOST_DOCUMENTS]
         live = catalogue.described(keys)
-        return {key: live[key].attributes.title or "" for key in keys if key in live}
+        return [key for key in keys if key in live]
 
 
 @dataclass(slots=True)
@@ -200,12 +200,11 @@ def _joined(report: QueryReport, table: Sequence[_Row]) -> QueryReport:
             sentences=tuple(sentence for part in answers for sentence in part.sentences),
             fallback_reason=extractive[0].fallback_reason if extractive else None,
         )
-    calls = [row.inquiry.call for row in reports]
-    call = ModelCall(
+    calls = [row.inquiry.call for row in reports] or [ModelCall()]
+    call = replace(
+        calls[0],
         estimated_tokens=sum(call.estimated_tokens for call in calls),
-        first_token_ms=next((call.first_token_ms for call in calls if call.first_token_ms is not None), None),
         truncated=any(call.truncated for call in calls),
-        token_error=max((call.token_error for call in calls), default=0.0),
-        model_digest=next((call.model_digest for call in calls if call.model_digest), None),
+        token_error=max(call.token_error for call in calls),
     )
     return replace(report, answer=answer, inquiry=replace(report.inquiry, call=call))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cache, lru_cache
 from typing import NamedTuple
 
@@ -119,17 +119,9 @@ def _joins(question: str, names: Iterable[frozenset[str]]) -> bool:
     return False
 
 
-def names_of(titles: Mapping[str, str], question: str) -> dict[str, str]:
-    """Return a harmless and unique name for each document.
-
-    It is the file name or the title, whichever has more of the question's words, or the key if two are equal.
-    """
-    question_words = frozenset(beginnings(question))
-
-    def shared(name: str) -> int:
-        return len(question_words.intersection(beginnings(name)))
-
-    names = {key: _short(max((file_words(key), title), key=shared) or key) for key, title in titles.items()}
+def names_of(keys: Sequence[str]) -> dict[str, str]:
+    """Return a harmless and unique name for each document: its file name, or the key if two are equal."""
+    names = {key: _short(file_words(key) or key) for key in keys}
     alike = list(names.values())
     return {key: name if alike.count(name) == 1 else _short(key) for key, name in names.items()}
 

@@ -22,7 +22,7 @@ from docwell.query.checking.suspicion import suspicion
 from docwell.query.document_names import plain, written
 from docwell.query.retrieval.scope import MOST_ROWS, Scope, by_collection
 from docwell.query.subject import Subject, Term, find_subject
-from docwell.query.values import KINDS, ValueKind, WantedValues, wanted_values, wanted_values_alone
+from docwell.query.values import ValueKind, WantedValues, wanted_values, wanted_values_alone
 from docwell.text.lexicon import segments
 from docwell.text.naming import file_words
 from docwell.text.page_lists import listed
@@ -38,12 +38,6 @@ MOST_LINES, MOST_VALUE_LINES = 50, 200
 # The most places named in a line about a document that is no PDF.
 MOST_PLACES = 5
 NO_SUBJECT = 'the subject of the list is not clear: put it between quotation marks, as in "wind farm"'
-_PLURALS = [kind.plural for kind in KINDS.values()]
-# Rules cannot find names: sentences, and all German nouns, begin with a capital too.
-NO_NAMES = (
-    "A list cannot have names of people, organisations or places: without a model they cannot be told from other "
-    f"words. It can have {', '.join(_PLURALS[:-1])} and {_PLURALS[-1]}."
-)
 
 
 class TextIndex(Protocol):
@@ -134,7 +128,7 @@ class Lists:
     def _values(self, wanted: WantedValues, searched: Searched) -> Basis:
         """Return the list of each kind as one answer; of the documents that the question names, if it names any.
 
-        An answer without passages is a refusal: no document has a value, or the question asks for names alone.
+        An answer without passages is a refusal: no document has a value.
         """
         live, complete = searched.scope.documents(self.catalogue, MOST_ROWS)
         named = {name.key for name in written(searched.text, live)}
@@ -146,9 +140,7 @@ class Lists:
             is_partial = is_partial or matches.unreached > 0
             hits = self._current(searched.scope, [hit for hit in matches.hits if kind.find(hit.chunk.text)])
             texts.append(_value_list(kind, matches, hits, cited))
-        if wanted.names:
-            texts.append(NO_NAMES)
-        if wanted.kinds and (unmet := wanted.unmet(map(file_words, named))):
+        if unmet := wanted.unmet(map(file_words, named)):
             texts.append(f"These words do not limit the list: {', '.join(f'“{plain(word)}”' for word in unmet)}.")
         answer = GroundedAnswer("\n\n".join(texts), tuple(cited.values()))
         return Basis(Mode.LIST, tuple(cited), answer=answer, partial=is_partial)

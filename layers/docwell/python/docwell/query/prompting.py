@@ -55,8 +55,6 @@ _HEADING = re.compile(
 _NUMBER_TOKENS = 5
 # Three longer parts contain the answer more often than five shorter ones, on each of three question sets.
 _PART_TOKENS = 110
-# The rounding error of cosines of 8-bit vectors is smaller.
-_ROUNDED = 0.01
 
 QUESTION_TOO_LONG = "the question is too long for the language model's context"
 # When not all passages fit, drop one over this share of the budget before lower-ranked ones: words that are rare
@@ -238,18 +236,16 @@ def _merits(passage: Passage, question: str, vector: Sequence[float]) -> list[fl
 
 
 def _nearness(passage: Passage, spans: Sequence[tuple[int, int]], vector: Sequence[float]) -> Sequence[float]:
-    """Return the cosine of the nearest unit that touches each span.
+    """Return the cosine of the nearest unit that touches each span, or the lowest cosine of all units.
 
-    A span in a chunk without units has the passage's score. Two joined chunks have the higher score of both: if a
-    unit has that score, the span gets the lowest cosine of all units.
+    Without units, each span has the passage's score.
     """
     units = passage.units
     if not (len(vector) and units.spans):
         return [passage.score] * len(spans)
     near_units = cosines(units.vectors, np.asarray(vector, dtype=np.float32)).tolist()
     placed = list(zip(units.spans, near_units, strict=True))
-    is_of_unit = passage.score <= max(near for _, near in placed) + _ROUNDED
-    unknown = min(near for _, near in placed) if is_of_unit else passage.score
+    unknown = min(near for _, near in placed)
     return [
         max((near for (first, last), near in placed if first < end and start < last), default=unknown)
         for start, end in spans

@@ -151,20 +151,14 @@ def _emails(text: str) -> Spans:
     return (match.span() for match in _EMAIL.finditer(text))
 
 
-DATES = ValueKind("dates", r"\d", _dates)
-YEARS = ValueKind("years", r"\d\d", _years, has_ranges=False)
-DEADLINES = ValueKind("dates and durations", rf"\d|{_TIME}", _deadlines)
-AMOUNTS = ValueKind("amounts of money", rf"[{_SIGNS}]|\b(?:{_CODES})\b|{_WORDS}", _amounts)
-PERCENTAGES = ValueKind("percentages", PERCENT.pattern, _percentages)
-EMAILS = ValueKind("e-mail addresses", "@", _emails, has_ranges=False)
 # By the names of their lists of words.
 KINDS = {
-    "dates": DATES,
-    "years": YEARS,
-    "deadlines": DEADLINES,
-    "amounts": AMOUNTS,
-    "percentages": PERCENTAGES,
-    "emails": EMAILS,
+    "dates": ValueKind("dates", r"\d", _dates),
+    "years": ValueKind("years", r"\d\d", _years, has_ranges=False),
+    "deadlines": ValueKind("dates and durations", rf"\d|{_TIME}", _deadlines),
+    "amounts": ValueKind("amounts of money", rf"[{_SIGNS}]|\b(?:{_CODES})\b|{_WORDS}", _amounts),
+    "percentages": ValueKind("percentages", PERCENT.pattern, _percentages),
+    "emails": ValueKind("e-mail addresses", "@", _emails, has_ranges=False),
 }
 
 _TOKENS = re.compile(rf"{UNSPACED.pattern}|[^\W\d_]+|\d+")
@@ -172,13 +166,12 @@ _SAME_LETTERS = 6
 
 
 class WantedValues(NamedTuple):
-    """The kinds of values that a question asks for, and whether it also asks for `names`, which no rule finds.
+    """The kinds of values that a question asks for.
 
     `limits` are words that may restrict the list, such as "incidents" in "the dates of all incidents".
     """
 
     kinds: tuple[ValueKind, ...]
-    names: bool
     limits: tuple[str, ...]
 
     def unmet(self, names: Iterable[str]) -> tuple[str, ...]:
@@ -196,10 +189,9 @@ def wanted_values(question: str) -> WantedValues | None:
     match = None if quotations(question) else beginning.search(fold_each(question))
     if match is None:
         return None
-    nouns = [noun for noun in dict.fromkeys(kind.lastgroup for kind in nouns_of.finditer(match[0])) if noun]
-    kinds = [KINDS[noun] for noun in nouns if noun in KINDS]
-    if DEADLINES in kinds and DATES in kinds:
-        kinds.remove(DATES)  # deadlines include dates
+    kinds = [KINDS[noun] for noun in dict.fromkeys(kind.lastgroup for kind in nouns_of.finditer(match[0])) if noun]
+    if {KINDS["deadlines"], KINDS["dates"]} <= set(kinds):
+        kinds.remove(KINDS["dates"])  # deadlines include dates
     asking = (word for word in read(question)[1] if word.kinds)
     plain = [
         match.span(),
@@ -214,7 +206,7 @@ def wanted_values(question: str) -> WantedValues | None:
         for token in _TOKENS.finditer(question)
         if not any(start <= token.start() < stop for start, stop in plain)
     )
-    return WantedValues(tuple(kinds), "names" in nouns, tuple(limits))
+    return WantedValues(tuple(kinds), tuple(limits))
 
 
 def wanted_values_alone(question: str, documents: Iterable[str]) -> WantedValues | None:
@@ -236,7 +228,7 @@ def _value_patterns() -> tuple[re.Pattern[str], re.Pattern[str]]:
         pattern(*(f"value.{name}" for name in names))
         for names in (("all", "counted"), ("counted",), ("between",), ("each",), ("and",))
     )
-    plural = pattern(*(f"value.plural.{kind}" for kind in KINDS), "value.names")
+    plural = pattern(*(f"value.plural.{kind}" for kind in KINDS))
     single = pattern(*(f"value.single.{kind}" for kind in KINDS))
     # A counted number of years is a duration.
     beginning = (
@@ -245,5 +237,4 @@ def _value_patterns() -> tuple[re.Pattern[str], re.Pattern[str]]:
         rf"(?:\s?(?:,|{conjunction})\s?(?:(?:{whole}|{between}|{each})\s?){{0,3}}(?:{plural}|{single}))*"
     )
     nouns = {kind: pattern(f"value.plural.{kind}", f"value.single.{kind}") for kind in KINDS}
-    nouns["names"] = pattern("value.names")
     return re.compile(beginning), re.compile("|".join(f"(?P<{kind}>{noun})" for kind, noun in nouns.items()))
