@@ -10,12 +10,12 @@ import psutil
 
 from benchmarks.doors import workers_of
 from benchmarks.pdfs import pages_of_words
-from benchmarks.speed.options import BenchError, Options
+from benchmarks.speed.options import Options
 from benchmarks.speed.stack import Texts, asked_stack, fill, index
 from infra.local.stack import StackOptions
 from infra.measuring import Spread
 from infra.progress import bar
-from infra.report import ROOT, Report
+from infra.report import Report
 
 SLICES, SHORT_PDFS = 3, 4
 WORKERS = 2
@@ -29,12 +29,12 @@ _SAMPLES_FOR_EACH_LIST = 20
 
 
 def ingest(report: Report, options: Options) -> None:
-    """Measure PDFs from upload to live, in three slices. Raises `BenchError` where there are no PDFs.
+    """Measure PDFs from upload to live, in three slices; the short form takes few.
 
     A local stack has two workers of one thread each. The limit of the machine is the encoder's runtime alone
     (`make bench-encode`).
     """
-    pdfs = _pdfs(options)
+    pdfs = options.pdfs(*options.form(("financebench", "xquad"), ()))[: options.form(None, SHORT_PDFS)]
     count = min(options.form(SLICES, 1), len(pdfs))
     slices = [sorted(pdfs, key=lambda pdf: pdf.stat().st_size)[turn::count] for turn in range(count)]
     done = []
@@ -53,17 +53,6 @@ def ingest(report: Report, options: Options) -> None:
         speeds = Spread.of([result.total(figure) / result.seconds for result in done])
         report.add_spread(f"docwell: {figure} a second", speeds, f"{figure}/s")
     report.add("docwell: PDFs that it did not index", sum(len(result.not_indexed) for result in done), "PDFs")
-
-
-def _pdfs(options: Options) -> list[Path]:
-    """Return the PDFs of the evaluation set, else the examples; the short form takes few."""
-    if options.short:
-        return sorted((ROOT / "examples").rglob("*.pdf"))[:SHORT_PDFS]
-    folders = options.folders("financebench", "xquad")
-    pdfs = sorted(path for folder in folders for path in folder.rglob("*.pdf"))
-    if not pdfs:
-        raise BenchError(f"no PDF in {', '.join(map(str, folders))}")
-    return pdfs
 
 
 @contextmanager
@@ -132,7 +121,7 @@ def _query_memory(options: Options) -> tuple[float, float]:
 
     Raises `RuntimeError` where a question fails, `BenchError` where no question can be made.
     """
-    texts, looks = Texts.read(options.folders("xquad"), 100), options.form(10, 2)
+    texts, looks = Texts.read(options.pdfs("xquad"), 100), options.form(10, 2)
     with asked_stack() as bench, bar("query", looks) as step:
         name = fill(bench.stack, texts, 1_000)
         questions, sizes = cycle(bench.answerable(texts.questions, name)), list[float]()

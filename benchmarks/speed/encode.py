@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.speed.options import BenchError, Options, seconds_of
-from benchmarks.speed.stack import cut_folders
+from benchmarks.speed.options import Options, seconds_of
+from benchmarks.speed.stack import cut_pdfs
 from docwell.adapters.embedding.model_manifest import MODEL_FILE
 from docwell.adapters.embedding.onnx_embedder import OnnxEmbedder, session_opener, threads_for
 from docwell.config import EmbedRuntime, IngestSettings
@@ -69,13 +69,11 @@ def measure(report: Report, options: Options) -> None:
 
 
 def _texts(embedder: OnnxEmbedder, options: Options) -> list[str]:
-    """Return some chunks of each PDF. Raises `BenchError` where there are none."""
-    folders = options.folders("financebench", "xquad")
+    """Return some chunks of each PDF; if the PDFs are few, texts repeat."""
+    chunks = cut_pdfs(options.pdfs("financebench", "xquad"), embedder, MOST_CHUNKS_OF_ONE)
     size = options.form(*CHUNKS)
-    texts = [chunk.text for chunk, _ in islice(cut_folders(folders, embedder, MOST_CHUNKS_OF_ONE), size)]
-    if not texts:
-        raise BenchError(f"no text in any PDF of {', '.join(map(str, folders))}")
-    return (texts * -(-size // len(texts)))[:size]  # repeat texts if the PDFs are few
+    texts = [chunk.text for chunk, _ in islice(chunks, size)]
+    return (texts * -(-size // len(texts)))[:size]
 
 
 def _embed(embedder: OnnxEmbedder, batches: Sequence[Sequence[str]]) -> None:

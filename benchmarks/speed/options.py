@@ -43,9 +43,15 @@ class Options:
         """Return the goal of a timing; the short form measures too little to have one."""
         return None if self.short else text
 
-    def folders(self, *sets: str) -> list[Path]:
-        """Return the folders of PDFs: these evaluation sets, else the examples."""
-        return [folder for name in sets if (folder := EVALUATION / name / "pdf").is_dir()] or [ROOT / "examples"]
+    def pdfs(self, *sets: str) -> list[Path]:
+        """Return the PDFs of these evaluation sets, else the examples."""
+        material = [folder for name in sets if (folder := EVALUATION / name / "pdf").is_dir()]
+        # Read English first: the other languages of XQuAD are in files such as xq00_de.pdf.
+        return [
+            path
+            for folder in material or [ROOT / "examples"]
+            for path in sorted(folder.rglob("*.pdf"), key=lambda path: ("_" in path.stem, path))
+        ]
 
 
 def seconds_of(work: Callable[[], object]) -> float:

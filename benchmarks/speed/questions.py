@@ -38,7 +38,7 @@ def query(report: Report, options: Options) -> None:
 
     Questions are repeated, and the function caches the candidates that it has read.
     """
-    texts = Texts.read(options.folders("xquad"), options.form(1_000, 100))
+    texts = Texts.read(options.pdfs("xquad"), options.form(1_000, 100))
     sizes = options.form((1_000, JUDGED, 100_000), (1_000,))
     with asked_stack() as bench:
         with bar("filling", sum(-(-size // BATCH) for size in sizes)) as step:
@@ -111,11 +111,11 @@ def find(report: Report, options: Options) -> None:
     Both get the same questions in a round, and no question repeats.
     """
     rounds, largest, chunks = options.form((4, 60, 10_000), (2, 10, 1_000))
-    texts = Texts.read(options.folders("xquad"), options.form(1_000, 100))
+    texts = Texts.read(options.pdfs("xquad"), options.form(1_000, 100))
     questions = list(dict.fromkeys(texts.questions))
     size = min(largest, len(questions) // (rounds + 1))
     if size < _LEAST_QUESTIONS:
-        raise BenchError(f"the PDFs give {len(questions)} questions: take more PDFs")
+        raise BenchError(f"the PDFs give {len(questions)} questions: DOCWELL_EVAL names more PDFs")
     with asked_stack() as bench:
         with bar("filling", -(-chunks // BATCH)) as step:
             collection = fill(bench.stack, texts, chunks, step)

@@ -73,10 +73,7 @@ class AskedStack:
         answers = self.ask(questions, collection)
         good = [question for question, answer in zip(questions, answers, strict=True) if is_answered(answer)]
         if len(good) < fewest:
-            raise BenchError(
-                f"{len(good)} of {len(questions)} questions made from the PDFs are answered, and {fewest} are"
-                " needed: take more PDFs, or PDFs with more text"
-            )
+            raise BenchError(f"{len(good)} questions are answered, not {fewest}: DOCWELL_EVAL names more PDFs")
         return good
 
 
@@ -156,12 +153,10 @@ class Texts:
     questions: Sequence[str]
 
     @classmethod
-    def read(cls, folders: Sequence[Path], limit: int) -> Self:
-        """Read up to `limit` chunks of the PDFs in the folders. Raises `BenchError` where there are none."""
+    def read(cls, pdfs: Sequence[Path], limit: int) -> Self:
+        """Read up to `limit` chunks of the PDFs."""
         embedder = OnnxEmbedder(MODEL_DIR)
-        cut = list(islice(cut_folders(folders, embedder), limit))
-        if not cut:
-            raise BenchError(f"no text in any PDF of {', '.join(map(str, folders))}")
+        cut = list(islice(cut_pdfs(pdfs, embedder), limit))
         chunks = [chunk for chunk, _ in cut]
         units = [
             pack_units(spans, embedder.embed_passages([chunk.text[start:end] for start, end in spans]))
@@ -171,17 +166,13 @@ class Texts:
         return cls(chunks, embedder.embed_passages([chunk.text for chunk in chunks]), units, list(questions))
 
 
-def cut_folders(
-    folders: Sequence[Path], embedder: OnnxEmbedder, most_of_one: int | None = None
-) -> Iterator[CutChunk]:
-    """Yield the chunks of the PDFs in the folders, at most `most_of_one` of a PDF."""
+def cut_pdfs(pdfs: Sequence[Path], embedder: OnnxEmbedder, most_of_one: int | None = None) -> Iterator[CutChunk]:
+    """Yield the chunks of the PDFs, at most `most_of_one` of a PDF."""
     reader = default_reader()
-    for folder in folders:
-        # Read English first: the set's other languages are in files such as xq00_de.pdf.
-        for path in sorted(folder.rglob("*.pdf"), key=lambda path: ("_" in path.stem, path)):
-            pages = reader.pages(path, 1, min(reader.inspect(path).page_count, most_of_one or sys.maxsize))
-            cut = (chunk for _, chunks in cut_pages(pages, embedder, CHUNK_TOKENS) for chunk in chunks)
-            yield from islice(cut, most_of_one)
+    for path in pdfs:
+        pages = reader.pages(path, 1, min(reader.inspect(path).page_count, most_of_one or sys.maxsize))
+        cut = (chunk for _, chunks in cut_pages(pages, embedder, CHUNK_TOKENS) for chunk in chunks)
+        yield from islice(cut, most_of_one)
 
 
 def _question(text: str) -> str | None:
