@@ -1,7 +1,7 @@
 """An index of the documents of the sets. docwell's ingest writes it, and later runs reuse it."""
 
 import json
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import sha256
@@ -18,7 +18,8 @@ from docwell.adapters.embedding.onnx_embedder import OnnxEmbedder, session_opene
 from docwell.config import IngestLimits, QuerySettings
 from docwell.ingest.indexing import Generation, RangeIndexer
 from docwell.ingest.ranges import Span
-from docwell.models import DocumentInfo, DocumentRef, Page
+from docwell.models import Attributes, DocumentInfo, DocumentRef, Page
+from docwell.ports import LiveDocument
 from infra.local.names import HOST
 from infra.progress import bar
 from infra.report import ROOT
@@ -42,9 +43,12 @@ class Indexed:
     def catalogue(self) -> Any:
         """The query's catalogue, in which all documents are live."""
         fingerprint = self.embedder.manifest.fingerprint
-        return SimpleNamespace(
-            live=lambda keys: {key: _generation(key, fingerprint).id for key in keys if key in self.chunks}
-        )
+
+        def described(keys: Sequence[str]) -> dict[str, LiveDocument]:
+            indexed_keys = [key for key in keys if key in self.chunks]
+            return {key: LiveDocument(_generation(key, fingerprint).id, Attributes()) for key in indexed_keys}
+
+        return SimpleNamespace(described=described)
 
 
 class TextOrPdfReader:
