@@ -28,8 +28,6 @@ SMALL_BOX = 1.5
 # The page is divided into rows of this height, so that a text is compared with few areas. A row merges the areas
 # after so many.
 ROW_HEIGHT, ROW_AREAS = 20.0, 64
-# Drawings have many paths. After so many, paths are not told apart: they cover the box around them all.
-MAX_PATHS = 1500
 # Forms in deeper forms are not read; PDFium's text page stops there too.
 MAX_DEPTH = 8
 # A stroke with few corners is a frame or a rule, and covers only its width.
@@ -39,10 +37,6 @@ FRAME_CORNERS, THIN = 6, 2.0
 PICTURE_SHARE, PICTURE_CHARACTERS = 0.5, 200
 # Text modes from this one on clip what follows, and PDFium does not say what they clip.
 CLIPPING_MODE = 4
-# Ligatures of Latin type, which a font may have without a character; a replacement text then says them.
-# No other replacement is kept: it could say what the page does not show. The widest, ffi, has 0.9 em.
-LIGATURES = frozenset({"ff", "fi", "fl", "ffi", "ffl", "ft", "fft", "tt", "ti", "tti", "st", "ct", "fj", "Th"})
-LIGATURE_WIDTH = 1.0
 NAME_BYTES, ACTUAL_TEXT_BYTES = 16, 1 << 16
 
 
@@ -88,7 +82,6 @@ class Objects:
         self._texts: list[tuple[int, int, Box, bool, tuple[int, ...]]] = []
         self._rows: dict[int, list[Area]] = {}
         self._paths: list[int] = []
-        self._drawing: Area | None = None
         self._images = self._clips = False
         self._image_area = 0.0
 
@@ -109,8 +102,6 @@ class Objects:
                 self._add_area(item, kind, order)
         for box in self._annotations():
             self._cover(Area(count, count, box, light=False))
-        if self._drawing:
-            self._cover(self._drawing)
         doubtful: dict[int, tuple[int, ...]] = {}
         for item, order, box, plain, look in self._texts:
             covered, on_dark = self._surroundings(order, box) if self._rows else (False, False)
@@ -135,7 +126,7 @@ class Objects:
             and not (layered or self._clips)
             and not library.FPDFPageObj_HasTransparency(item)
             and not self._is_type3(library.FPDFTextObj_GetFont(item))
-            and not ((box[2] - box[0] < SMALL_BOX or box[3] - box[1] < SMALL_BOX) and self._is_tiny(item))
+            and not (min(box[2] - box[0], box[3] - box[1]) < SMALL_BOX and self._is_tiny(item))
             and not (clips > 0 and self._is_clipped(clip, clips, box))
         )
         self._texts.append((item, order, box, plain, look))
@@ -151,10 +142,6 @@ class Objects:
             self._image_area += _area(_within(box, self._box))
         else:
             self._paths.append(item)
-        if len(self._paths) > MAX_PATHS:
-            area = Area(order, order, box, light=False)
-            self._drawing = _merged(self._drawing, area) if self._drawing else area
-            return
         if kind == library.FPDF_PAGEOBJ_PATH:
             if self._is_frame(item, box):
                 return
@@ -186,22 +173,14 @@ class Objects:
             name = _string(lambda *out, mark=mark: library.FPDFPageObjMark_GetName(mark, *out), NAME_BYTES)
             layered = layered or name == "OC"
             has_text = library.FPDFPageObjMark_GetParamValueType(mark, b"ActualText")
-            if has_text and self._says_something(item, mark):
+            if has_text and self._says_something(mark):
                 library.FPDFPageObjMark_RemoveParam(item, mark, b"ActualText")
         return layered
 
-    def _says_something(self, item: int, mark: int) -> bool:
-        """Return whether a replacement text has letters or digits, and is no ligature that one glyph draws."""
+    def _says_something(self, mark: int) -> bool:
+        """Return whether a replacement text has letters or digits."""
         read = self._library.FPDFPageObjMark_GetParamStringValue
-        text = _string(lambda *out: read(mark, b"ActualText", *out), ACTUAL_TEXT_BYTES)
-        return any(map(str.isalnum, text)) and not (text in LIGATURES and self._is_one_glyph(item))
-
-    def _is_one_glyph(self, text: int) -> bool:
-        self._library.FPDFTextObj_GetFontSize(text, self._floats_at[0])
-        self._library.FPDFPageObj_GetMatrix(text, self._matrix_at)
-        size = abs(self._floats[0].value) * _scales(self._matrix)[0]
-        left, _, right, _ = self._bounds(text)
-        return right - left <= LIGATURE_WIDTH * size
+        return any(map(str.isalnum, _string(lambda *out: read(mark, b"ActualText", *out), ACTUAL_TEXT_BYTES)))
 
     def _colour(self, item: int) -> tuple[int, ...]:
         """Return red, green, blue and opacity (0 to 255); nothing for a pattern."""
@@ -231,7 +210,7 @@ class Objects:
     def _is_tiny(self, text: int) -> bool:
         self._library.FPDFTextObj_GetFontSize(text, self._floats_at[0])
         self._library.FPDFPageObj_GetMatrix(text, self._matrix_at)
-        return type_size(self._floats[0].value, self._matrix) < LEAST_TYPE
+        return abs(self._floats[0].value) * min(_scales(self._matrix)) < LEAST_TYPE
 
     def _is_type3(self, font: int | None) -> bool:
         """Return whether a font has no outlines: its glyphs are drawings in any colour."""
@@ -243,7 +222,13 @@ class Objects:
 
     def _is_clipped(self, clip: int, paths: int, box: Box) -> bool:
         """Return whether a clip path may cut a text: one that is no rectangle around its box."""
-        return any(not _contains(self._rectangle(clip, path), box) for path in range(paths))
+        for path in range(paths):
+            rectangle = self._rectangle(clip, path)
+            if rectangle is None or any(
+                abs(inner - outer) > 1 for inner, outer in zip(_within(box, rectangle), box, strict=True)
+            ):
+                return True
+        return False
 
     def _rectangle(self, clip: int, path: int) -> Box | None:
         """Return the box of a clip path that is an upright rectangle."""
@@ -292,11 +277,6 @@ class Objects:
         return covered > COVERED_SHARE, dark > COVERED_SHARE
 
 
-def type_size(size: float, matrix: Any) -> float:
-    """Return a font's size under a matrix: the lesser of width and height."""
-    return abs(size) * min(_scales(matrix))
-
-
 def _scales(matrix: Any) -> tuple[float, float]:
     return math.hypot(matrix.a, matrix.b), math.hypot(matrix.c, matrix.d)
 
@@ -308,17 +288,6 @@ def _string(read: Callable[..., Any], size: int) -> str:
     if length.value > size:
         return "longer"
     return buffer.raw[: length.value].decode("utf-16-le", "replace").rstrip("\0")
-
-
-def _contains(outer: Box | None, inner: Box) -> bool:
-    """Return whether a box contains another, to within a point."""
-    return (
-        outer is not None
-        and outer[0] <= inner[0] + 1
-        and outer[1] <= inner[1] + 1
-        and outer[2] >= inner[2] - 1
-        and outer[3] >= inner[3] - 1
-    )
 
 
 def _within(box: Box, page: Box) -> Box:
@@ -408,7 +377,7 @@ class Pictures:
                         clips.add(index)
         if not looks:
             return hidden
-        canvas = _Canvas(self._library, self._page, self._box, looks.values(), self._budget)
+        canvas = _Canvas(self._library, self._page, self._box, self._budget)
         unseen = dict[int, Box]()
         for look in [look for look in looks if look[0] == self._library.FPDF_TEXTRENDERMODE_INVISIBLE]:
             unseen.update(looks.pop(look))
@@ -438,7 +407,7 @@ class Pictures:
     def _is_tiny(self, index: int) -> bool:
         self._library.FPDFText_GetMatrix(self._text_page, index, ctypes.addressof(self._matrix))
         size = self._library.FPDFText_GetFontSize(self._text_page, index)
-        return type_size(size, self._matrix) < LEAST_TYPE
+        return float(size) * min(_scales(self._matrix)) < LEAST_TYPE
 
 
 def _apart(
@@ -479,23 +448,17 @@ def _words(characters: Iterable[int]) -> Iterator[set[int]]:
 
 
 class _Canvas:
-    """Pictures of the part of a page around some places, row by row from the top."""
+    """Pictures of the visible part of a page, row by row from the top."""
 
-    def __init__(
-        self, library: Library, page: Any, box: Box, places: Collection[Mapping[int, Box]], budget: Budget
-    ) -> None:
+    def __init__(self, library: Library, page: Any, box: Box, budget: Budget) -> None:
         self._library, self._page, self._budget = library, page, budget
         # Turned back by the page's rotation, the picture has the axes of the page's coordinates.
         self._turn = -page.get_rotation() // 90 % 4
-        lefts, bottoms, rights, tops = zip(*(box for boxes in places for box in boxes.values()), strict=True)
-        wide, high = max(rights) - min(lefts), max(tops) - min(bottoms)
+        self._left, _, _, self._top = box
+        wide, high = box[2] - box[0], box[3] - box[1]
         scale = min(SCALE, math.sqrt(MAX_PIXELS / max(wide * high, 1.0)))
-        self._page_size = math.ceil((box[2] - box[0]) * scale), math.ceil((box[3] - box[1]) * scale)
-        self._origin = box[0], box[3]
-        self._scales = self._page_size[0] / (box[2] - box[0]), self._page_size[1] / (box[3] - box[1])
-        # The picture's place on the page, in pixels.
-        self._left, self._top, right, bottom = self._pixels((min(lefts), min(bottoms), max(rights), max(tops)))
-        self._width, self._height = right - self._left, bottom - self._top
+        self._width, self._height = math.ceil(wide * scale), math.ceil(high * scale)
+        self._across, self._down = self._width / wide, self._height / high
 
     def draw(self, left_out: Collection[int] = ()) -> bytearray | None:
         """Return the pixels of the page without some of its objects; None when the budget is spent."""
@@ -508,10 +471,9 @@ class _Canvas:
         pixels = bytearray(b"\xff") * (wide * high * _PIXEL)
         memory = (ctypes.c_ubyte * len(pixels)).from_buffer(pixels)
         bitmap = library.FPDFBitmap_CreateEx(wide, high, library.FPDFBitmap_BGRx, memory, wide * _PIXEL)
-        place = -self._left, -self._top, *self._page_size
         pause = ctypes.byref(self._budget.pause)
         status = library.FPDF_RenderPageBitmap_Start(
-            bitmap, self._page, *place, self._turn, library.FPDF_ANNOT, pause
+            bitmap, self._page, 0, 0, wide, high, self._turn, library.FPDF_ANNOT, pause
         )
         library.FPDF_RenderPage_Close(self._page)
         library.FPDFBitmap_Destroy(bitmap)
@@ -540,18 +502,10 @@ class _Canvas:
         )
 
     def _rows(self, box: Box) -> Iterator[tuple[int, int]]:
-        """Yield where each row of a box begins and ends in the pixels."""
-        left, top, right, bottom = self._pixels(box)
-        for row in range(top - self._top, bottom - self._top):
-            at = row * self._width - self._left
-            yield (at + left) * _PIXEL, (at + right) * _PIXEL
-
-    def _pixels(self, box: Box) -> tuple[int, int, int, int]:
-        """Return left, top, right and bottom of a box in pixels of the page, with a margin of half a pixel."""
-        (across, down), (left, top) = self._scales, self._origin
-        return (
-            math.floor((box[0] - left) * across - 0.5),
-            math.floor((top - box[3]) * down - 0.5),
-            math.ceil((box[2] - left) * across + 0.5),
-            math.ceil((top - box[1]) * down + 0.5),
-        )
+        """Yield where each row of a box, with a margin of half a pixel, begins and ends in the pixels."""
+        left = max(0, math.floor((box[0] - self._left) * self._across - 0.5))
+        right = min(self._width, math.ceil((box[2] - self._left) * self._across + 0.5))
+        top = max(0, math.floor((self._top - box[3]) * self._down - 0.5))
+        bottom = min(self._height, math.ceil((self._top - box[1]) * self._down + 0.5))
+        for row in range(top, bottom):
+            yield (row * self._width + left) * _PIXEL, (row * self._width + right) * _PIXEL
