@@ -13,6 +13,7 @@ import math
 import time
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from itertools import product
 from typing import Any, NamedTuple
 
 from docwell.adapters.documents.pdfium import Box, Library
@@ -382,11 +383,10 @@ class Pictures:
         for look in [look for look in looks if look[0] == self._library.FPDF_TEXTRENDERMODE_INVISIBLE]:
             unseen.update(looks.pop(look))
         picture = canvas.draw() if looks else None
-        for group, places in _apart(looks):
+        for group in _apart(looks):
             without = canvas.draw([item for item, look in drawn.doubtful.items() if look in group])
-            unseen.update(
-                (index, box) for index, box in places.items() if not canvas.differ(picture, without, box)
-            )
+            places = (place for look in group for place in looks[look].items())
+            unseen.update((index, box) for index, box in places if not canvas.differ(picture, without, box))
         if clips & unseen.keys():
             painted = canvas.draw(drawn.texts)
             clips = {index for index in clips & unseen.keys() if canvas.has_ink(painted, unseen[index])}
@@ -410,30 +410,22 @@ class Pictures:
         return float(size) * min(_scales(self._matrix)) < LEAST_TYPE
 
 
-def _apart(
-    looks: Mapping[tuple[int, ...], dict[int, Box]],
-) -> list[tuple[set[tuple[int, ...]], dict[int, Box]]]:
-    """Return groups of looks with their places; those of one group are apart, but in the last of `MAX_GROUPS`."""
-    groups: list[tuple[set[tuple[int, ...]], dict[int, Box]]] = []
-    group_cells: list[set[tuple[int, int]]] = []
-    for look, places in looks.items():
-        cells = {cell for box in places.values() for cell in _cells(box)}
-        number = next((at for at, filled in enumerate(group_cells) if cells.isdisjoint(filled)), len(groups))
-        number = min(number, MAX_GROUPS - 1)
-        if number == len(groups):
-            groups.append((set(), {}))
-            group_cells.append(set())
-        groups[number][0].add(look)
-        groups[number][1].update(places)
-        group_cells[number] |= cells
-    return groups
+def _apart(looks: Mapping[tuple[int, ...], dict[int, Box]]) -> Iterator[list[tuple[int, ...]]]:
+    """Yield groups of looks that share no cell, but in the last of `MAX_GROUPS`."""
+    left = {look: {cell for box in places.values() for cell in _cells(box)} for look, places in looks.items()}
+    for number in range(MAX_GROUPS):
+        group, filled = list[tuple[int, ...]](), set[tuple[int, int]]()
+        for look, cells in list(left.items()):
+            if number == MAX_GROUPS - 1 or cells.isdisjoint(filled):
+                group.append(look)
+                filled |= left.pop(look)
+        if group:
+            yield group
 
 
 def _cells(box: Box) -> Iterator[tuple[int, int]]:
     left, bottom, right, top = (int(end // CELL) for end in box)
-    for column in range(left, right + 1):
-        for row in range(bottom, top + 1):
-            yield column, row
+    yield from product(range(left, right + 1), range(bottom, top + 1))
 
 
 def _words(characters: Iterable[int]) -> Iterator[set[int]]:
