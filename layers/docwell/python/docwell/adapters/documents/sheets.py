@@ -36,12 +36,10 @@ _YEARS = range(1900, 2101)
 # The longest field of a text file: more than a page of text.
 _FIELD_CHARACTERS = 1_000_000
 
-Row = Sequence[tuple[int, str]]
 
-
-def _add_row(parts: Parts, sheet: str, number: int, row: Row, header: Mapping[int, str]) -> None:
-    """Add one row of (column, text) from the left; each text follows its column's header."""
-    cells = [(column, " ".join(text.split())) for column, text in row if text.strip()]
+def _add_row(parts: Parts, sheet: str, number: int, row: Mapping[int, str], header: Mapping[int, str]) -> None:
+    """Add one row of texts by column; each text follows its column's header."""
+    cells = [(column, " ".join(text.split())) for column, text in sorted(row.items()) if text.strip()]
     if not cells:
         return
     line = named((" ".join(header.get(column, "").split()), text) for column, text in cells)
@@ -80,7 +78,7 @@ def read_table(text: str, parts: Parts) -> Metadata:
     rows = csv.reader(io.StringIO(text), delimiter=delimiter(text) or ",")
     header: list[str] | None = None
     for number, row in enumerate(rows, 1):
-        _add_row(parts, "", number, list(enumerate(row, 1)), dict(enumerate(header or [], 1)))
+        _add_row(parts, "", number, dict(enumerate(row, 1)), dict(enumerate(header or [], 1)))
         if header is None and len(list(filter(str.strip, row))) >= HEADER_CELLS:
             header = row if any(map(str.isalpha, "".join(row))) else []
     return Metadata()
@@ -90,17 +88,23 @@ def _add_sheet(sheet: Any, parts: Parts) -> None:
     hidden = _hidden_columns(sheet)
     tops = {openpyxl.utils.cell.range_boundaries(table.ref)[1] for table in sheet.tables.values()}
     rows = list(_shown_rows(sheet, hidden, parts))
-    merged, header, above = _Merged(sheet, rows, hidden), _Header({}), _Row(0, [])
+    across, labels = _merged(sheet, rows, hidden)
+    header, above = _Header({}), _Row(0, [])
     for place, row in enumerate(rows):
         following = rows[place + 1].cells if place + 1 < len(rows) else []
-        texts = [(cell.column, shown(cell)) for cell in row.cells]
+        texts = {cell.column: shown(cell) for cell in row.cells}
+        names = {
+            at: text
+            for column, text in texts.items()
+            for at in range(column, across.get((row.number, column), column) + 1)
+        }
         if row.number in tops or _is_header(row, above, following, header):
             _add_row(parts, sheet.title, row.number, texts, {})
-            header = header.then(row.number, merged.spread(row.number, texts), texts)
+            header = header.then(row.number, names, has_levels=len(names) > len(texts))
         else:
             # A single cell over several columns is the title of the rows below.
-            is_title = len(texts) == 1 and len(merged.spread(row.number, texts)) > 1
-            labelled = merged.with_labels(row.number, texts)
+            is_title = len(texts) == 1 < len(names)
+            labelled = labels.get(row.number, {}) | texts
             _add_row(parts, sheet.title, row.number, labelled, {} if is_title else header.names)
         for cell in row.cells:
             _add_comment(sheet.title, cell, parts)
@@ -119,12 +123,11 @@ class _Header(NamedTuple):
     ends: int = -1
     has_levels: bool = False
 
-    def then(self, number: int, names: Mapping[int, str], row: Row) -> _Header:
+    def then(self, number: int, names: Mapping[int, str], *, has_levels: bool) -> _Header:
         """Return the header that a row extends or begins; merged cells give each column its name.
 
         A row right below a header with merged cells, or with other columns, divides its columns: "Plan Q1".
         """
-        has_levels = len(names) > len(row)
         if self.ends != number - 1 or not (self.has_levels or self.names.keys() - names.keys()):
             return _Header(names, number, has_levels)
         columns = self.names.keys() | names.keys()
@@ -132,35 +135,21 @@ class _Header(NamedTuple):
         return _Header(joined, number, has_levels)
 
 
-class _Merged:
-    """The merged cells of a sheet, in its shown rows."""
-
-    def __init__(self, sheet: Any, rows: Sequence[_Row], hidden: set[int]) -> None:
-        # The last column of each merged cell by its first cell, and the short texts that reach down into each row.
-        self._last: dict[tuple[int, int], int] = {}
-        self._above: dict[int, list[tuple[int, str]]] = {}
-        numbers = [row.number for row in rows]
-        for area in sheet.merged_cells.ranges:
-            self._last[area.min_row, area.min_col] = area.max_col
-            first = sheet._cells.get((area.min_row, area.min_col))
-            text = "" if first is None or area.min_col in hidden else shown(first)
-            below = numbers[bisect_right(numbers, area.min_row) : bisect_right(numbers, area.max_row)]
-            for number in below if 0 < len(text) <= MAX_HEAD else ():
-                self._above.setdefault(number, []).append((area.min_col, text))
-
-    def spread(self, number: int, texts: Row) -> dict[int, str]:
-        """Return the names that a row gives to columns: a merged cell names each column that it spans."""
-        return {
-            at: text
-            for column, text in texts
-            for at in range(column, self._last.get((number, column), column) + 1)
-        }
-
-    def with_labels(self, number: int, texts: Row) -> Row:
-        """Return a row with the cells that reach down into it."""
-        filled = {column for column, _ in texts}
-        labels = [(column, text) for column, text in self._above.get(number, ()) if column not in filled]
-        return sorted([*texts, *labels])
+def _merged(
+    sheet: Any, rows: Sequence[_Row], hidden: set[int]
+) -> tuple[dict[tuple[int, int], int], dict[int, dict[int, str]]]:
+    """Return the last column of each merged cell by its first place, and the short texts that reach into a row."""
+    across: dict[tuple[int, int], int] = {}
+    labels: dict[int, dict[int, str]] = {}
+    numbers = [row.number for row in rows]
+    for area in sheet.merged_cells.ranges:
+        across[area.min_row, area.min_col] = area.max_col
+        first = sheet._cells.get((area.min_row, area.min_col))
+        text = "" if first is None or area.min_col in hidden else shown(first)
+        below = numbers[bisect_right(numbers, area.min_row) : bisect_right(numbers, area.max_row)]
+        for number in below if 0 < len(text) <= MAX_HEAD else ():
+            labels.setdefault(number, {})[area.min_col] = text
+    return across, labels
 
 
 def _add_comment(sheet: str, cell: Any, parts: Parts) -> None:

@@ -170,11 +170,10 @@ class _Reader:
             placed = [Cell("")] * min(_number(row, "w:trPr/w:gridBefore", 0), MAX_SPAN)
             column = len(placed)
             for cell, text in zip(cells, texts, strict=True):
-                label = text
-                if not _is_below(cell):
+                is_below = _is_below(cell)
+                if not is_below:
                     above[column] = text if len(text) <= MAX_HEAD else ""
-                elif not heads:
-                    label = text or above.get(column, "")
+                label = text or (above.get(column, "") if is_below and not heads else "")
                 placed.append(Cell(label, _number(cell, "w:tcPr/w:gridSpan", 1)))
                 column += placed[-1].across
             self._parts.paragraph(rows.line(placed, heads=heads))
@@ -198,12 +197,8 @@ class _Reader:
 
     def _joined(self, element: Any) -> str:
         """Return the text of all paragraphs below an element, but those in text boxes."""
-        paragraphs = (
-            paragraph
-            for paragraph in element.iter(qn("w:p"))
-            if next(paragraph.iterancestors(_TEXT_BOX), None) is None
-        )
-        return "\n".join(map(self._text, paragraphs))
+        boxed = {paragraph for box in element.iter(_TEXT_BOX) for paragraph in box.iter(qn("w:p"))}
+        return "\n".join(self._text(paragraph) for paragraph in element.iter(qn("w:p")) if paragraph not in boxed)
 
     def _pop_beside(self) -> list[str]:
         texts, self._beside = self._beside, []
