@@ -353,11 +353,20 @@ class Budget:
 
 
 class Pictures:
-    """Judges the doubtful texts of one page. `text_page` is an address, and `box` the visible part of the page."""
+    """Judges the doubtful texts of one page on its pictures, which are stored row by row from the top.
+
+    `text_page` is an address, and `box` the visible part of the page.
+    """
 
     def __init__(self, library: Library, page: Any, text_page: int, box: Box, budget: Budget) -> None:
         self._library, self._page, self._text_page, self._box = library, page, text_page, box
         self._budget = budget
+        # Turned back by the page's rotation, a picture has the axes of the page's coordinates.
+        self._turn = -page.get_rotation() // 90 % 4
+        wide, high = box[2] - box[0], box[3] - box[1]
+        scale = min(SCALE, math.sqrt(MAX_PIXELS / max(wide * high, 1.0)))
+        self._width, self._height = math.ceil(wide * scale), math.ceil(high * scale)
+        self._across, self._down = self._width / wide, self._height / high
         self._numbers = [ctypes.c_double() for _ in range(4)]
         self._numbers_at = [ctypes.addressof(number) for number in self._numbers]
         self._matrix = library.FS_MATRIX()
@@ -378,22 +387,21 @@ class Pictures:
                         clips.add(index)
         if not looks:
             return hidden
-        canvas = _Canvas(self._library, self._page, self._box, self._budget)
         unseen = dict[int, Box]()
         for look in [look for look in looks if look[0] == self._library.FPDF_TEXTRENDERMODE_INVISIBLE]:
             unseen.update(looks.pop(look))
-        picture = canvas.draw() if looks else None
+        picture = self._draw() if looks else None
         for group in _apart(looks):
-            without = canvas.draw([item for item, look in drawn.doubtful.items() if look in group])
+            without = self._draw([item for item, look in drawn.doubtful.items() if look in group])
             places = (place for look in group for place in looks[look].items())
-            unseen.update((index, box) for index, box in places if not canvas.differ(picture, without, box))
+            unseen.update((index, box) for index, box in places if not self._differ(picture, without, box))
         if clips & unseen.keys():
-            painted = canvas.draw(drawn.texts)
-            clips = {index for index in clips & unseen.keys() if canvas.has_ink(painted, unseen[index])}
+            painted = self._draw(drawn.texts)
+            clips = {index for index in clips & unseen.keys() if self._has_ink(painted, unseen[index])}
             unseen = {index: box for index, box in unseen.items() if index not in clips}
         if unseen and drawn.images:
-            scan = canvas.draw(drawn.texts + drawn.paths)
-            inked = {index for index, box in unseen.items() if canvas.has_ink(scan, box)}
+            scan = self._draw(drawn.texts + drawn.paths)
+            inked = {index for index, box in unseen.items() if self._has_ink(scan, box)}
             return hidden.union(*(word for word in _words(unseen) if len(inked & word) < INKED_SHARE * len(word)))
         return hidden | unseen.keys()
 
@@ -408,6 +416,56 @@ class Pictures:
         self._library.FPDFText_GetMatrix(self._text_page, index, ctypes.addressof(self._matrix))
         size = self._library.FPDFText_GetFontSize(self._text_page, index)
         return float(size) * min(_scales(self._matrix)) < LEAST_TYPE
+
+    def _draw(self, left_out: Collection[int] = ()) -> bytearray | None:
+        """Return the pixels of the page without some of its objects; None when the budget is spent."""
+        if self._budget.is_spent():
+            return None
+        activate = self._library.FPDFPageObj_SetIsActive
+        for item in left_out:
+            activate(item, 0)
+        library, wide, high = self._library, self._width, self._height
+        pixels = bytearray(b"\xff") * (wide * high * _PIXEL)
+        memory = (ctypes.c_ubyte * len(pixels)).from_buffer(pixels)
+        bitmap = library.FPDFBitmap_CreateEx(wide, high, library.FPDFBitmap_BGRx, memory, wide * _PIXEL)
+        pause = ctypes.byref(self._budget.pause)
+        status = library.FPDF_RenderPageBitmap_Start(
+            bitmap, self._page, 0, 0, wide, high, self._turn, library.FPDF_ANNOT, pause
+        )
+        library.FPDF_RenderPage_Close(self._page)
+        library.FPDFBitmap_Destroy(bitmap)
+        for item in left_out:
+            activate(item, 1)
+        return pixels if status == library.FPDF_RENDER_DONE else None
+
+    def _differ(self, before: bytearray | None, after: bytearray | None, box: Box) -> bool:
+        """Return whether two pictures differ visibly in a box."""
+        if before is None or after is None:
+            return False
+        for start, end in self._rows(box):
+            rows = before[start:end], after[start:end]
+            if rows[0] != rows[1] and any(abs(a - b) >= CONTRAST for a, b in zip(*rows, strict=True)):
+                return True
+        return False
+
+    def _has_ink(self, picture: bytearray | None, box: Box) -> bool:
+        """Return whether a picture has marks in a box."""
+        if picture is None:
+            return False
+        rows = [picture[start:end] for start, end in self._rows(box)]
+        return any(
+            max(max(row[channel::_PIXEL]) for row in rows) - min(min(row[channel::_PIXEL]) for row in rows) >= INK
+            for channel in range(_PIXEL - 1)
+        )
+
+    def _rows(self, box: Box) -> Iterator[tuple[int, int]]:
+        """Yield where each row of a box, with a margin of half a pixel, begins and ends in the pixels."""
+        left = max(0, math.floor((box[0] - self._box[0]) * self._across - 0.5))
+        right = min(self._width, math.ceil((box[2] - self._box[0]) * self._across + 0.5))
+        top = max(0, math.floor((self._box[3] - box[3]) * self._down - 0.5))
+        bottom = min(self._height, math.ceil((self._box[3] - box[1]) * self._down + 0.5))
+        for row in range(top, bottom):
+            yield (row * self._width + left) * _PIXEL, (row * self._width + right) * _PIXEL
 
 
 def _apart(looks: Mapping[tuple[int, ...], dict[int, Box]]) -> Iterator[list[tuple[int, ...]]]:
@@ -437,67 +495,3 @@ def _words(characters: Iterable[int]) -> Iterator[set[int]]:
             word = set()
         word.add(index)
     yield word
-
-
-class _Canvas:
-    """Pictures of the visible part of a page, row by row from the top."""
-
-    def __init__(self, library: Library, page: Any, box: Box, budget: Budget) -> None:
-        self._library, self._page, self._budget = library, page, budget
-        # Turned back by the page's rotation, the picture has the axes of the page's coordinates.
-        self._turn = -page.get_rotation() // 90 % 4
-        self._left, _, _, self._top = box
-        wide, high = box[2] - box[0], box[3] - box[1]
-        scale = min(SCALE, math.sqrt(MAX_PIXELS / max(wide * high, 1.0)))
-        self._width, self._height = math.ceil(wide * scale), math.ceil(high * scale)
-        self._across, self._down = self._width / wide, self._height / high
-
-    def draw(self, left_out: Collection[int] = ()) -> bytearray | None:
-        """Return the pixels of the page without some of its objects; None when the budget is spent."""
-        if self._budget.is_spent():
-            return None
-        activate = self._library.FPDFPageObj_SetIsActive
-        for item in left_out:
-            activate(item, 0)
-        library, wide, high = self._library, self._width, self._height
-        pixels = bytearray(b"\xff") * (wide * high * _PIXEL)
-        memory = (ctypes.c_ubyte * len(pixels)).from_buffer(pixels)
-        bitmap = library.FPDFBitmap_CreateEx(wide, high, library.FPDFBitmap_BGRx, memory, wide * _PIXEL)
-        pause = ctypes.byref(self._budget.pause)
-        status = library.FPDF_RenderPageBitmap_Start(
-            bitmap, self._page, 0, 0, wide, high, self._turn, library.FPDF_ANNOT, pause
-        )
-        library.FPDF_RenderPage_Close(self._page)
-        library.FPDFBitmap_Destroy(bitmap)
-        for item in left_out:
-            activate(item, 1)
-        return pixels if status == library.FPDF_RENDER_DONE else None
-
-    def differ(self, before: bytearray | None, after: bytearray | None, box: Box) -> bool:
-        """Return whether two pictures differ visibly in a box."""
-        if before is None or after is None:
-            return False
-        for start, end in self._rows(box):
-            rows = before[start:end], after[start:end]
-            if rows[0] != rows[1] and any(abs(a - b) >= CONTRAST for a, b in zip(*rows, strict=True)):
-                return True
-        return False
-
-    def has_ink(self, picture: bytearray | None, box: Box) -> bool:
-        """Return whether a picture has marks in a box."""
-        if picture is None:
-            return False
-        rows = [picture[start:end] for start, end in self._rows(box)]
-        return any(
-            max(max(row[channel::_PIXEL]) for row in rows) - min(min(row[channel::_PIXEL]) for row in rows) >= INK
-            for channel in range(_PIXEL - 1)
-        )
-
-    def _rows(self, box: Box) -> Iterator[tuple[int, int]]:
-        """Yield where each row of a box, with a margin of half a pixel, begins and ends in the pixels."""
-        left = max(0, math.floor((box[0] - self._left) * self._across - 0.5))
-        right = min(self._width, math.ceil((box[2] - self._left) * self._across + 0.5))
-        top = max(0, math.floor((self._top - box[3]) * self._down - 0.5))
-        bottom = min(self._height, math.ceil((self._top - box[1]) * self._down + 0.5))
-        for row in range(top, bottom):
-            yield (row * self._width + left) * _PIXEL, (row * self._width + right) * _PIXEL
