@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import io
-import mmap
 import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
@@ -181,24 +180,9 @@ def read_image(data: bytes, parts: Parts) -> Metadata:
     return Metadata()
 
 
-class _PdfInMemory(pdf_pages.Pdfium):
-    """PDFium on bytes."""
-
-    def __init__(self, data: bytes) -> None:
-        self._data = data
-        super().__init__("", lambda: None)
-        # MADV_DONTNEED would clear the pages of a mapping without a file.
-        self._advice = mmap.MADV_NORMAL
-
-    def _map(self, path: str) -> mmap.mmap:  # noqa: ARG002 - there is no file
-        mapped = mmap.mmap(-1, len(self._data))
-        mapped.write(self._data)
-        return mapped
-
-
 def read_pdf(data: bytes, parts: Parts) -> Metadata:
     """Add the pages with readable text, but those that PDFium cannot read. Raises `Refused`."""
-    document = _PdfInMemory(data)
+    document = pdf_pages.Pdfium("", lambda: None, data)
     for index in range(document.count()):
         with contextlib.suppress(document.error):
             page = document.page(index, 0, DRAWING_S)

@@ -66,6 +66,13 @@ class Engine:
         self._engine(blank, use_det=True, use_cls=False, use_rec=False)
         self._engine(blank, use_det=False, use_cls=False, use_rec=True)
 
+    def page(self, picture: NDArray[np.uint8], scale: float) -> PageText:
+        """Return the text of a picture, which has `scale` pixels to a point."""
+        boxes, height = self.read(picture)
+        # Keep running heads: the pages before may not be pictures.
+        laid_out = lay_out(lines(boxes, height, scale), 0.0, height / scale, {})
+        return PageText(laid_out.text, headings=laid_out.headings, confidence=confidence(boxes))
+
     def read(self, picture: NDArray[np.uint8]) -> tuple[list[Box], int]:
         """Return the lines on the picture, turned upright if need be, and the height of that picture in pixels.
 
@@ -255,9 +262,7 @@ class Pictures(formats.Formats):
         picture: Image.Image = ImageOps.exif_transpose(self._image).convert("RGB")
         picture.thumbnail((LONGEST_SIDE, LONGEST_SIDE))
         # The engine expects blue first, as PDFium draws.
-        boxes, height = self._engine.read(np.ascontiguousarray(np.asarray(picture)[:, :, ::-1]))
-        laid_out = lay_out(lines(boxes, height, 1.0), 0.0, float(height), {})
-        return PageText(laid_out.text, headings=laid_out.headings, confidence=confidence(boxes))
+        return self._engine.page(np.ascontiguousarray(np.asarray(picture)[:, :, ::-1]), 1.0)
 
 
 class Scan(Pdfium):
@@ -272,12 +277,9 @@ class Scan(Pdfium):
         """Return the text that is recognised on the picture of a page, and its comments."""
         with self._opened(index) as page:
             scale = LONGEST_SIDE / max(*page.get_size(), 1.0)
-            boxes, height = self._engine.read(page.render(scale=scale, may_draw_forms=False).to_numpy())
+            answer = self._engine.page(page.render(scale=scale, may_draw_forms=False).to_numpy(), scale)
             text_page = page.get_textpage()
             glyphs = self._glyphs_of(page, text_page)
             comments = self.cover.notes(pdfium.address(page.raw), page.get_bbox(), glyphs).comments
             text_page.close()
-        # Keep running heads: the pages before may not be pictures.
-        laid_out = lay_out(lines(boxes, height, scale), 0.0, height / scale, {})
-        text = "\n\n".join(filter(None, [laid_out.text, *comments]))
-        return PageText(text, headings=laid_out.headings, confidence=confidence(boxes))
+        return answer._replace(text="\n\n".join(filter(None, [answer.text, *comments])))

@@ -21,14 +21,28 @@ def load() -> None:
     codecs.lookup("utf-16-le")
 
 
-class Pdfium:
-    """PDFium on one document."""
+def _mapped(path: str) -> mmap.mmap:
+    # PDFium parses after this process has lost the right to open files, so it gets the file as a mapping.
+    # A private mapping takes no memory until it is written to, and nothing writes to it.
+    with open(path, "rb") as file:
+        return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
 
-    def __init__(self, path: str, close_doors: Callable[[], object]) -> None:
+
+def _in_memory(data: bytes) -> mmap.mmap:
+    mapped = mmap.mmap(-1, len(data))
+    mapped.write(data)
+    return mapped
+
+
+class Pdfium:
+    """PDFium on one document, a file or, with an empty path, its content in memory."""
+
+    def __init__(self, path: str, close_doors: Callable[[], object], data: bytes = b"") -> None:
         self._library = pdfium.Library(pypdfium2.raw)
         self.error = pypdfium2.PdfiumError
-        self._advice = mmap.MADV_DONTNEED
-        self.mapped = self._map(path)
+        # MADV_DONTNEED would clear the pages of a mapping without a file.
+        self._advice = mmap.MADV_NORMAL if data else mmap.MADV_DONTNEED
+        self.mapped = _in_memory(data) if data else _mapped(path)
         self._edges: dict[int, list[pdf_layout.Line]] = {}
         self._budget, self._drawing_s = pdf_hidden.Budget(self._library), 0.0
         close_doors()
@@ -41,12 +55,6 @@ class Pdfium:
         if self.cover.is_dynamic_form():
             raise Refused("dynamic_form", "")
         self.files = self.cover.count_files()
-
-    def _map(self, path: str) -> mmap.mmap:
-        # PDFium parses after this process has lost the right to open files, so it gets the file as a mapping. A
-        # private mapping takes no memory until it is written to, and nothing writes to it.
-        with open(path, "rb") as file:
-            return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
 
     def count(self) -> int:
         """Return the number of pages."""
