@@ -23,11 +23,21 @@ from docwell.identity import Principal
 from docwell.models import Passage
 from docwell.observability import logger, metrics
 from docwell.query import costs
-from docwell.query.ask import Ask, Checked, Event, Passages, Progress, QueryReport, Question, Token, Waking
+from docwell.query.ask import (
+    Ask,
+    Checked,
+    Event,
+    Inquiry,
+    Passages,
+    Progress,
+    QueryReport,
+    Question,
+    Token,
+    Waking,
+)
 from docwell.query.checking.cleaning import StreamCleaner, clean_answer
 from docwell.query.metrics import record_query, record_sleep
 from docwell.query.receipts import compare, quoted
-from docwell.query.writing import Hits
 from docwell.text.visible import strip_invisible
 from docwell.wiring import pipelines
 from docwell.wiring import query as wiring
@@ -397,11 +407,11 @@ async def _live_versions(receipt: Receipt, deadline: Deadline) -> dict[str, str]
 
 def search(body: bodies.SearchRequest, admission: RequestAdmission, request_id: str) -> bodies.SearchResponse:
     """Search for a question; the request is charged. Raises as `docwell.query.query.Query.ask`, and `BadInput`."""
-    hits = run(_hits(body, admission))
-    audit(admission, Action.SEARCHED, frozenset(passage.document for passage in hits.passages), request_id)
-    timings = bodies.SearchTimings.model_validate(hits.timings_ms, from_attributes=True)
-    logger.info("searched", extra={"passages": len(hits.passages), "timings_ms": timings.model_dump()})
-    hit_bodies = list(map(_hit_body, hits.passages, hits.citations))
+    inquiry, citations = run(_searched(body, admission))
+    audit(admission, Action.SEARCHED, frozenset(passage.document for passage in inquiry.passages), request_id)
+    timings = bodies.SearchTimings.model_validate(inquiry.watch.timings(), from_attributes=True)
+    logger.info("searched", extra={"passages": len(citations), "timings_ms": timings.model_dump()})
+    hit_bodies = list(map(_hit_body, inquiry.passages, citations))
     by_document: dict[str, list[bodies.HitBody]] = {}
     for hit in hit_bodies:
         by_document.setdefault(hit.document, []).append(hit)
@@ -409,15 +419,15 @@ def search(body: bodies.SearchRequest, admission: RequestAdmission, request_id: 
     return bodies.SearchResponse(
         passages=None if body.group_by else hit_bodies,
         documents=grouped if body.group_by else None,
-        fit=hits.fit,
-        min_fit=hits.min_fit,
+        fit=inquiry.fit,
+        min_fit=inquiry.min_fit,
         partial=False,
         timings_ms=timings,
         request_id=request_id,
     )
 
 
-async def _hits(body: bodies.SearchRequest, admission: RequestAdmission) -> Hits:
+async def _searched(body: bodies.SearchRequest, admission: RequestAdmission) -> tuple[Inquiry, list[Citation]]:
     async with admission:
         deadline = admission.deadline
         # A search ignores the mode and the prompt.

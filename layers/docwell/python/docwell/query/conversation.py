@@ -25,16 +25,12 @@ _SAYS_LITTLE = 3
 
 @dataclass(frozen=True, slots=True)
 class FollowUp:
-    """A question with the conversation before it, and the prompt that rewrites it."""
+    """A question with the conversation before it, the prompt that rewrites it, and its estimated tokens."""
 
     history: Sequence[Turn]
     question: str
     messages: tuple[Message, ...]
-
-    @property
-    def reading(self) -> Usage:
-        """The prompt's tokens, estimated."""
-        return Usage(TokenRatio().estimate(bound_of_messages(self.messages)).tokens)
+    reading: Usage
 
 
 @dataclass(frozen=True)
@@ -57,8 +53,9 @@ class Conversation:
                 f"Q: {_one_line(turn.question)}\nA: {_one_line(turn.answer)}" for turn in history[first:]
             )
             messages = fill(self.prompt, history=turns, question=question)
-            if bound_of_messages(messages).most <= self.budget_tokens:
-                return FollowUp(history, question, messages)
+            bound = bound_of_messages(messages)
+            if bound.most <= self.budget_tokens:
+                return FollowUp(history, question, messages, Usage(TokenRatio().estimate(bound).tokens))
         raise BadInput(QUESTION_TOO_LONG)
 
     async def standalone(self, follow_up: FollowUp, timeout_s: float) -> tuple[str, Usage]:

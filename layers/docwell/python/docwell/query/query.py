@@ -9,7 +9,7 @@ from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
-from docwell.answers import AnswerStatus, Mode
+from docwell.answers import AnswerStatus, Citation, Mode
 from docwell.config import QueryLimits
 from docwell.deadline import is_cancelled
 from docwell.errors import BadInput
@@ -34,7 +34,7 @@ from docwell.query.retrieval.retrieval import Retrieval
 from docwell.query.retrieval.scope import Scope, find_scope, refusal_of_nothing
 from docwell.query.subject import is_in_other_language
 from docwell.query.waking import Sleeper
-from docwell.query.writing import RESERVE_S, Calibration, Hits, Reports, Writer
+from docwell.query.writing import RESERVE_S, Calibration, Reports, Writer
 
 # No document matches the filter: tell the user to relax it.
 NOTHING_FITS = "No document that you may read fits this filter."
@@ -128,13 +128,13 @@ class Query:
                 else:
                     yield event
 
-    async def search(self, ask: Ask) -> Hits:
-        """Return the passages for a question, best first, ranked as for `ask`. Calls no language model.
+    async def search(self, ask: Ask) -> tuple[Inquiry, list[Citation]]:
+        """Return the question with its passages, ranked as for `ask`, and their citations. Calls no model host.
 
         Raises as `ask`.
         """
         inquiry, _ = await self._with_passages(Inquiry(ask, Stopwatch(ask.deadline), ask.question.text))
-        return self.reports.hits(inquiry)
+        return inquiry, self.reports.citations(inquiry)
 
     async def _rewritten(self, inquiry: Inquiry) -> AsyncGenerator[Event | Inquiry]:
         """Yield the events of rewriting a follow-up question, and last the question that stands alone."""
@@ -236,12 +236,9 @@ class Query:
             yield report
             return
         inquiry = inquiry.of(basis)
-        if basis.rows is None:
-            answer = self.writer.answer(inquiry)
-        else:
-            answer = answered_in_rows(self.writer, inquiry, basis.rows)
+        answer = basis.rows and answered_in_rows(self.writer, inquiry, basis.rows)
         try:
-            async with aclosing(answer) as events:
+            async with aclosing(answer or self.writer.answer(inquiry)) as events:
                 async for event in events:
                     yield event
         except BadInput:  # the prompt of the mode leaves no room for passages

@@ -7,13 +7,12 @@ from collections.abc import AsyncGenerator, Awaitable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 from time import perf_counter
-from typing import NamedTuple, TypeVar
+from typing import TypeVar
 
-from docwell.answers import Answer, AnswerStatus, Citation, Completion, Mode, Sentence, Timings, Usage
+from docwell.answers import Answer, AnswerStatus, Citation, Completion, Mode, Sentence, Usage
 from docwell.config import QueryLimits
 from docwell.deadline import Deadline, finish
 from docwell.errors import Corrupt, DeadlineExceeded, DocwellError, ModelWaking, Unavailable
-from docwell.models import Passage
 from docwell.ports import DocumentLinks, Embedder, LanguageModel, StateStore
 from docwell.query.ask import (
     Basis,
@@ -75,19 +74,6 @@ class Calibration:
             self._store.write(self._state_name, self.ratio.to_state())
 
 
-class Hits(NamedTuple):
-    """The passages of a search, best first, each with a citation, whose quote is nearest to the question.
-
-    `fit` and `min_fit` are those of `docwell.query.ask.Inquiry`.
-    """
-
-    passages: tuple[Passage, ...]
-    citations: tuple[Citation, ...]
-    fit: float | None
-    min_fit: float | None
-    timings_ms: Timings
-
-
 @dataclass(frozen=True, slots=True)
 class Reports:
     """Makes the reports of the answers of one model."""
@@ -125,20 +111,16 @@ class Reports:
         )
         return QueryReport(answer, inquiry, inquiry.watch.seconds["generate"])
 
-    def fallback(self, inquiry: Inquiry, error: Unavailable, used: Usage) -> QueryReport:
-        """Return the best sentences of the passages, because the model has failed."""
-        report = self.quotes(replace(inquiry, call=ModelCall()), used)
-        is_answer = report.answer.status is AnswerStatus.EXTRACTIVE
-        return replace(report, answer=replace(report.answer, fallback_reason=error.reason if is_answer else None))
-
-    def quotes(self, inquiry: Inquiry, used: Usage = _NONE) -> QueryReport:
-        """Return the best sentences of the passages in place of a model's answer."""
-        inquiry = replace(inquiry, prompted=inquiry.passages)
+    def quotes(self, inquiry: Inquiry, used: Usage = _NONE, error: Unavailable | None = None) -> QueryReport:
+        """Return the best sentences of the passages in place of a model's answer; `error` says why it failed."""
+        inquiry = replace(inquiry, prompted=inquiry.passages, call=ModelCall())
         if inquiry.mode is Mode.OVERVIEW:
             grounded, sentences = digest(inquiry.text, inquiry.passages)
         else:
             grounded, sentences = extract(inquiry.text, inquiry.passages), ()
-        return self.report(inquiry, used, grounded, sentences, AnswerStatus.EXTRACTIVE)
+        report = self.report(inquiry, used, grounded, sentences, AnswerStatus.EXTRACTIVE)
+        reason = error.reason if error and grounded.citations else None
+        return replace(report, answer=replace(report.answer, fallback_reason=reason))
 
     def of_basis(self, inquiry: Inquiry, basis: Basis) -> QueryReport:
         """Return the answer that a mode made without a model."""
@@ -146,15 +128,13 @@ class Reports:
         status = AnswerStatus.EXTRACTIVE if basis.sentences else AnswerStatus.ANSWERED
         return self.report(inquiry, _NONE, basis.answer, basis.sentences, status)
 
-    def hits(self, inquiry: Inquiry) -> Hits:
-        """Return the passages of a search with their citations."""
+    def citations(self, inquiry: Inquiry) -> list[Citation]:
+        """Return a citation of each passage, whose quote is nearest to the question."""
         evidence, question_words = Evidence(inquiry.passages, inquiry.text), words(inquiry.text)
-        citations = (
+        return [
             self._linked(cite(number, passage, *evidence.window(question_words, number - 1)))
             for number, passage in enumerate(inquiry.passages, 1)
-        )
-        timings = inquiry.watch.timings()
-        return Hits(inquiry.passages, tuple(citations), inquiry.fit, inquiry.min_fit, timings)
+        ]
 
     def _linked(self, citation: Citation) -> Citation:
         """Return the citation with its link."""
@@ -215,7 +195,9 @@ class Writer:
             yield report
             return
         await inquiry.ask.admission.admitted()
-        draft = _Draft(self._checker(inquiry))
+        near = Nearness(self._cosines, *self.foreign) if self.foreign else None
+        each, least = inquiry.mode is Mode.OVERVIEW, self.limits.min_support
+        draft = _Draft(Checker(inquiry.prompted, inquiry.text, least, each=each, nearness=near))
         try:
             for is_last in (False, True):
                 try:
@@ -235,7 +217,7 @@ class Writer:
             if not inquiry.ask.question.fallback:
                 yield Progress(self.reports.report(inquiry, draft.used(error)))
                 raise
-            yield self.reports.fallback(inquiry, error, draft.used(error))
+            yield self.reports.quotes(inquiry, draft.used(error), error)
         if draft.completion is not None:
             # Charge a client that leaves now: the model has done its work.
             yield await finish(self._checked(inquiry, draft, draft.completion))
@@ -292,12 +274,6 @@ class Writer:
         used = Usage(completion.prompt_tokens, completion.completion_tokens)
         report = self.reports.report(replace(inquiry, call=call), used, grounded, sentences)
         return replace(report, answer=replace(report.answer, cut_short=completion.done_reason == "length"))
-
-    def _checker(self, inquiry: Inquiry) -> Checker:
-        """Return the checker of one answer."""
-        near = Nearness(self._cosines, *self.foreign) if self.foreign else None
-        each, least = inquiry.mode is Mode.OVERVIEW, self.limits.min_support
-        return Checker(inquiry.prompted, inquiry.text, least, each=each, nearness=near)
 
     def _cosines(self, sentence: str, texts: Sequence[str]) -> Sequence[float]:
         """Return the cosines of a sentence with each of the texts.

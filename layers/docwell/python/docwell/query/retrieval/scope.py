@@ -207,7 +207,8 @@ class Scope:
     def allows(self, key: str, document: LiveDocument) -> bool:
         """Return whether a document matches the filter and the principal may see it."""
         attributes = document.attributes
-        return self.filter.matches(key, attributes) and may_see(self.principal, key, attributes.tags)
+        matches = self.filter == NO_FILTER or self.filter.matches(key, attributes)
+        return matches and may_see(self.principal, key, attributes.tags)
 
 
 def find_scope(
