@@ -24,7 +24,7 @@ PACKAGE = "layers/docwell/python/docwell/"
 # never raises one: it removes as many lines as it adds.
 CEILINGS = {
     PACKAGE: (29_771, 28_000),
-    PACKAGE + "query/": (7_034, 6_500),
+    PACKAGE + "query/": (6_739, 6_500),
     PACKAGE + "adapters/documents/": (5_365, 4_900),
     PACKAGE + "cli/": (3_987, 4_000),
     "benchmarks/": (7_567, 6_500),
