@@ -167,8 +167,8 @@ def _citing(body: Mapping[str, Any], index: Mapping[str, Indexed]) -> Citing:
     resolved = sum(pages.get(marker) is not None for marker in written)
     read, estimated = usage["prompt_tokens"], usage.get("estimated_prompt_tokens") or 0
     # Ollama cuts what exceeds the context, to about half of it.
-    truncated = read > 0 and estimated > QueryLimits().num_ctx / 2 and read < _READ_SHARE * estimated
-    return Citing(len(written | pages.keys()), resolved, len(quotes), sum(quotes), truncated)
+    is_cut = read > 0 and estimated > QueryLimits().num_ctx / 2 and read < _READ_SHARE * estimated
+    return Citing(len(written | pages.keys()), resolved, len(quotes), sum(quotes), int(is_cut))
 
 
 def _page_of(citation: Mapping[str, Any], index: Mapping[str, Indexed]) -> str | None:

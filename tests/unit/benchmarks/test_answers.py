@@ -60,7 +60,7 @@ def judged(index: dict[str, Indexed], **fields: Any) -> Judgement:
 def test_a_right_answer_holds_the_truth_and_cites_it(index: dict[str, Indexed]) -> None:
     judgement = judged(index)
     assert (judgement.verdict, judgement.cites_page) == (Verdict.RIGHT, True)
-    assert judgement.citing == (1, 1, 1, 1, False)
+    assert judgement.citing == (1, 1, 1, 1, 0)
 
 
 @pytest.mark.parametrize(
@@ -84,7 +84,7 @@ def test_a_long_prompt_of_which_little_was_read_is_truncated(
     index: dict[str, Indexed], read: int, estimated: int, *, truncated: bool
 ) -> None:
     usage = {"prompt_tokens": read, "completion_tokens": 9, "estimated_prompt_tokens": estimated}
-    assert judged(index, usage=usage).citing.truncated is truncated
+    assert judged(index, usage=usage).citing.truncated == truncated
 
 
 def test_text_is_compared_up_to_white_space_and_hyphenation_alone() -> None:
