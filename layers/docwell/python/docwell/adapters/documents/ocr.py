@@ -73,58 +73,47 @@ class RecognisingReader:
             Refused: as the other reader.
             Unavailable: the recogniser does not start, or gets no answer within `page_timeout_s` of wall time.
         """
-        recogniser = _Recogniser(self, path, last - first + 1)
-        with closing(self.reader.pages(path, first, last)) as pages, closing(recogniser):
+        life_s = START_CPU_S + self.page_cpu_s * (last - first + 1)
+        # It starts for the first page that needs it.
+        child = Child(path, RAPIDOCR, self.memory_bytes, life_s, self.max_page_characters)
+        with closing(self.reader.pages(path, first, last)) as pages, closing(child):
             for page in pages:
-                yield recogniser.read(page) if page.may_be_picture else page
+                yield self._recognised(page, child) if page.may_be_picture else page
 
-
-class _Recogniser:
-    """The recogniser of one document, whose child starts for the first page that needs it."""
-
-    def __init__(self, limits: RecognisingReader, path: Path, pages: int) -> None:
-        self._limits = limits
-        life_s = START_CPU_S + limits.page_cpu_s * pages
-        self._child = Child(path, RAPIDOCR, limits.memory_bytes, life_s, limits.max_page_characters)
-
-    def close(self) -> None:
-        """End the child."""
-        self._child.close()
-
-    def read(self, page: Page) -> Page:
+    def _recognised(self, page: Page, child: Child) -> Page:
         """Return the page with its recognised text, and with the processor time of both readers."""
-        before = self._child.cpu_s
-        recognised = self._read(page)
+        before = child.cpu_s
+        recognised = self._read(page, child)
         if letters := len("".join(page.text.split())):
             share = len("".join(recognised.text.split())) / letters
-            if (recognised.confidence or 0.0) < self._limits.min_confidence:
+            if (recognised.confidence or 0.0) < self.min_confidence:
                 recognised = page
             elif share < 1:  # a slide, say: its picture is the ground of its text
                 recognised = replace(page, picture=False)
-        return replace(recognised, hidden=page.hidden, cpu_s=page.cpu_s + self._child.cpu_s - before)
+        return replace(recognised, hidden=page.hidden, cpu_s=page.cpu_s + child.cpu_s - before)
 
-    def _read(self, page: Page) -> Page:
-        limits = self._limits
+    def _read(self, page: Page, child: Child) -> Page:
         try:
-            if not self._child.is_running:
-                self._start()
-            deadline = time.monotonic() + limits.page_timeout_s
-            answer = self._child.ask(f"page {page.number} {page.number} 0", limits.page_cpu_s, deadline)
+            if not child.is_running:
+                _start(child)
+            deadline = time.monotonic() + self.page_timeout_s
+            answer = child.ask(f"page {page.number} {page.number} 0", self.page_cpu_s, deadline)
         except ChildError as error:
             return replace(page, text="", unreadable=error.reason)
         if answer["page"] is None:
             return replace(page, text="", unreadable=Reason.CORRUPT)
-        if len(answer["page"].text) > limits.max_page_characters:
+        if len(answer["page"].text) > self.max_page_characters:
             return replace(page, text="", unreadable=Reason.TOO_MUCH_TEXT)
         recognised = page_of(page.number, answer["page"])
         confidence = recognised.confidence if recognised.text.strip() else None
         units = page.citation_units
         return replace(recognised, label=page.label, confidence=confidence, citation_units=units)
 
-    def _start(self) -> None:
-        try:
-            self._child.ask("info", START_CPU_S, time.monotonic() + START_S)
-        except ChildError as error:
-            if error.reason in _OF_THE_DOCUMENT:
-                raise
-            raise Unavailable("ocr", f"the recogniser does not start ({error.reason})") from None
+
+def _start(child: Child) -> None:
+    try:
+        child.ask("info", START_CPU_S, time.monotonic() + START_S)
+    except ChildError as error:
+        if error.reason in _OF_THE_DOCUMENT:
+            raise
+        raise Unavailable("ocr", f"the recogniser does not start ({error.reason})") from None

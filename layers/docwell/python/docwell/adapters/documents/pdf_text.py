@@ -38,9 +38,8 @@ _INDIC, _NOT_INDIC = re.compile("[\u0900-\u0dff]"), re.compile("[^\u0900-\u0dff]
 WORD_JOINER = "\u2060"
 _BOLD = re.compile(rb"bold|black|heavy|demi|medi\b", re.IGNORECASE)
 RIGHT_TO_LEFT = re.compile("[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufefc]")
-# In right-to-left text, a mark to the left of a number belongs to its end, and a bracket to the next word.
+# In right-to-left text, a mark to the left of a number belongs to its end.
 _LED = re.compile(r"(?<!\S)([.,:;%\u066a])(\d[\d.,]*)(?=\s|\Z)")
-_OPENED = re.compile(r"(?<=\S)([(\[{]) (?=\S)")
 _MIRROR = str.maketrans("()[]{}", ")(][}{")
 _PAIRS = {")": "(", "]": "[", "}": "{"}
 
@@ -285,7 +284,7 @@ def unmirrored(lines: Sequence[Line]) -> list[Line]:
 def _unmirrored(text: str, page: int) -> str:
     if (_gain(text) or page) > 0:
         text = text.translate(_MIRROR)
-    return _OPENED.sub(r" \1", _LED.sub(r"\2\1", text))
+    return _LED.sub(r"\2\1", text)
 
 
 def _gain(text: str) -> int:
