@@ -112,7 +112,9 @@ class Doors:
         kind = headers.get("content-type", "").partition(";")[0].strip()
         text = content.decode("utf-8", "replace")
         events = tuple(events_of(text)) if kind == SSE else ()
-        document = None if kind == SSE else _json(text)
+        document: Any = None
+        with suppress(ValueError):  # a stream is no JSON
+            document = json.loads(text)
         return Reply(status, kind, document, seconds, events, broken, dict(headers))
 
 
@@ -169,13 +171,6 @@ def until(look: Callable[[], T], timeout_s: float, pause_s: float = 0.05) -> T:
     while not (result := look()) and time.monotonic() < deadline:
         time.sleep(pause_s)
     return result
-
-
-def _json(text: str) -> Any:
-    try:
-        return json.loads(text)
-    except ValueError:
-        return None
 
 
 def run_command(main: Callable[[], int]) -> NoReturn:
