@@ -293,28 +293,14 @@ def test_a_stream_begins_with_its_prelude_and_sigterm_ends_the_runtime(api: Runt
     assert process.child.returncode == 0
 
 
-def test_with_snapstart_the_hooks_run_around_the_snapshot(api: RuntimeApi, tmp_path: Path) -> None:
-    (tmp_path / "snapshot_restore_py.py").write_text(
-        "def note(what, to=None):\n    print(what, to, flush=True)\n"
-        "def get_before_snapshot():\n    return [(note, ('second',), {}), (note, ('first',), {'to': 1})]\n"
-        "def get_after_restore():\n    return [(note, ('after',), {})]\n"
-    )
-    snapstart = {"AWS_LAMBDA_INITIALIZATION_TYPE": "snap-start", "AWS_LAMBDA_FUNCTION_NAME": "toy"}
-    process = Process(api, "toy_functions.echo", tmp_path, **snapstart)
-    assert process.next() == Ready()
-    process.child.terminate()
-    output, _ = process.child.communicate(timeout=5)
-    assert output.splitlines() == ["first 1", "second None", "after None"]
-
-
-def test_a_connection_that_the_runtime_api_closed_is_opened_again() -> None:
-    connections = []
+def test_the_runtime_waits_for_a_restore_and_opens_a_closed_connection_again() -> None:
+    paths = []
 
     class Api(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
         def do_GET(self) -> None:
-            connections.append(self)
+            paths.append(self.path)
             self.send_response(200)
             self.send_header("Content-Length", "0")
             self.end_headers()
@@ -324,7 +310,7 @@ def test_a_connection_that_the_runtime_api_closed_is_opened_again() -> None:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         runtime = Runtime(f"127.0.0.1:{server.server_port}")
         for _ in range(2):
-            assert runtime._call("GET", "/invocation/next")[0] == b""
+            runtime.restored()
             time.sleep(0.1)
         server.shutdown()
-    assert len(connections) == 2
+    assert paths == ["/2018-06-01/runtime/restore/next"] * 2

@@ -24,7 +24,6 @@ from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
 from http.client import HTTPConnection, HTTPException, HTTPMessage
 from importlib import import_module
-from importlib.util import find_spec
 from io import TextIOWrapper
 from itertools import chain
 from typing import Any
@@ -45,27 +44,16 @@ _STREAMED = {
     "Trailer": f"{_ERROR_TYPE}, {_ERROR_BODY}",
 }
 _OK = 200
-# The module in which the managed runtime registers SnapStart hooks.
-_HOOKS = "snapshot_restore_py"
-# The exit statuses of awslambdaric when a hook of SnapStart fails.
-_EXIT_BEFORE_SNAPSHOT, _EXIT_AFTER_RESTORE = 64, 65
 
 
 class Context:
-    """The context of an invocation: the attributes of awslambdaric's LambdaContext."""
-
-    client_context = None
-    identity = None
+    """The context of an invocation: the attributes of awslambdaric's LambdaContext that Powertools reads."""
 
     def __init__(self, headers: HTTPMessage) -> None:
         self.aws_request_id = headers["Lambda-Runtime-Aws-Request-Id"]
         self.invoked_function_arn = headers["Lambda-Runtime-Invoked-Function-Arn"]
-        self.tenant_id = headers["Lambda-Runtime-Aws-Tenant-Id"]
         self.function_name = os.environ.get("AWS_LAMBDA_FUNCTION_NAME")
-        self.function_version = os.environ.get("AWS_LAMBDA_FUNCTION_VERSION")
         self.memory_limit_in_mb = os.environ.get("AWS_LAMBDA_FUNCTION_MEMORY_SIZE")
-        self.log_group_name = os.environ.get("AWS_LAMBDA_LOG_GROUP_NAME")
-        self.log_stream_name = os.environ.get("AWS_LAMBDA_LOG_STREAM_NAME")
         self._deadline_ms = int(headers["Lambda-Runtime-Deadline-Ms"] or 0)
 
     def get_remaining_time_in_millis(self) -> int:
@@ -85,7 +73,7 @@ class Runtime:
 
         An error is reported to Lambda and ends the process with status 1.
         """
-        with self._reporting("/init/error", 1), uncollected():
+        with self._reporting("/init/error"), uncollected():
             module_name, _, function = name.rpartition(".")
             module = import_module(module_name.replace("/", "."))
             handler: Handler = getattr(module, function)
@@ -93,16 +81,13 @@ class Runtime:
         return handler
 
     def restored(self) -> None:
-        """With SnapStart, run the hooks around the snapshot, which Lambda takes during `restore/next`."""
-        hooks: Any = import_module(_HOOKS) if find_spec(_HOOKS) else None
-        with self._reporting("/init/error", _EXIT_BEFORE_SNAPSHOT):
-            for function, arguments, named in reversed(hooks.get_before_snapshot() if hooks else []):
-                function(*arguments, **named)
+        """With SnapStart, wait for a restore; Lambda takes the snapshot meanwhile.
+
+        No library of docwell registers hooks around the snapshot, so none run.
+        """
+        with self._reporting("/restore/error"):
             self._call("GET", "/restore/next")
             random.seed()  # otherwise all restored environments would draw the same pauses between retries
-        with self._reporting("/restore/error", _EXIT_AFTER_RESTORE):
-            for function, arguments, named in hooks.get_after_restore() if hooks else []:
-                function(*arguments, **named)
 
     def answer_next(self, handler: Handler) -> None:
         """Wait for an invocation and answer it."""
@@ -135,14 +120,14 @@ class Runtime:
             connection.getresponse().read()
 
     @contextmanager
-    def _reporting(self, path: str, status: int) -> Generator[None]:
-        """Report any error of the block to Lambda, then exit with `status`."""
+    def _reporting(self, path: str) -> Generator[None]:
+        """Report any error of the block to Lambda, then exit with status 1."""
         try:
             yield
         except BaseException as error:  # noqa: BLE001 - the process ends
             _print(f"[ERROR] {type(error).__name__}: {error}")  # its message cannot hold user text yet
             self._post_error(path, _logged(error, ""))
-            sys.exit(status)
+            sys.exit(1)
 
     def _post_error(self, path: str, error: Mapping[str, Any]) -> None:
         self._call("POST", path, json.dumps(error).encode(), {_ERROR_TYPE: error["errorType"]})
