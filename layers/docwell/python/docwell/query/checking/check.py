@@ -33,9 +33,8 @@ from docwell.query.checking.polarity import (
     QUESTION_ENDS,
     asks_yes_or_no,
     contradicts,
-    is_yes_or_no,
+    split_reply,
     verdict,
-    without_yes_or_no,
 )
 from docwell.text.lexicon import MARKER, content_words, script, segments, sentences, windows, words
 
@@ -352,7 +351,7 @@ class Checker:
 
     def _sources(self, sentence: str, claim: Claim, named: list[int]) -> list[int]:
         """Return the numbers of the passages that a sentence comes from; `named` are those in its markers."""
-        decided = verdict(sentence, self.question, self._texts)
+        decided = verdict(claim.text, self.question, self._texts)
         if decided and decided.bare and decided.agrees:
             return [decided.passage + 1]
         content = words(claim.text)
@@ -421,7 +420,7 @@ class Checker:
         known = frozenset[str]().union(*(evidence.known[marker - 1] for marker in markers))
         # Also count a figure that a passage has in another form.
         known = known.union(*(content_words(figure.written) for figure in held))
-        content = content_words(without_yes_or_no(bare))
+        content = content_words(split_reply(bare)[1] or bare)
         total = evidence.weight(content - asked) + _ASKED_WEIGHT * evidence.weight(content & asked)
         shared = evidence.weight(content & known - asked) + _ASKED_WEIGHT * evidence.weight(
             content & known & asked
@@ -439,7 +438,7 @@ class Checker:
         chooses = not _CHOOSING.isdisjoint(words(self.question)) or asks_yes_or_no(self.question)
         for sentence in sentences:
             bare = MARKER.sub("", sentence.text)
-            adds = is_yes_or_no(bare) or bool(content_words(bare) - asked)
+            adds = split_reply(bare)[0] is not None or bool(content_words(bare) - asked)
             if sentence.supported and (adds or (chooses and self._is_stated(bare, sentence.markers))):
                 return True
         return False

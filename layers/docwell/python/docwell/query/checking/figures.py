@@ -22,7 +22,6 @@ from docwell.query.checking.dates import (
     located_periods,
     numeric_dates,
     periods,
-    whole_year,
 )
 from docwell.text.lexicon import (
     SPELLED,
@@ -149,7 +148,6 @@ class Mention:
     near: frozenset[str]
     here: frozenset[str]
     around: frozenset[str]
-    text: str
     sentence: int
     periods: frozenset[str] = frozenset()
     heads: tuple[frozenset[str], ...] = ()
@@ -257,7 +255,6 @@ def in_sentence(sentence: str, before: frozenset[str] = frozenset(), number: int
                 here,
                 here,
                 here | before,
-                sentence,
                 number,
                 scale=scale,
                 sign=sign,
@@ -308,8 +305,6 @@ def _numbers(text: str) -> Iterator[tuple[int, int, Figure, int]]:
         if rest and match["rest"][0].isalpha() and len(rest) == 1 and rest not in {"s", "x", *SCALES}:
             continue
         values = _values(number, match["gap"])
-        if len(number) == len("22") and match[0].lower().startswith("fy"):
-            values.add(whole_year(number))
         scale = SCALES.get(rest) or SCALES.get(rest.removesuffix("s")) or 0
         forms = values | ({shifted(value, scale) for value in values} if scale else set())
         parts = tuple(_trimmed(part) for part in number.split(" ")) if match["gap"] == " " else ()
@@ -420,7 +415,6 @@ class _Row:
 
     label: str
     cells: tuple[str, ...]
-    line: str
 
 
 def _row_of(line: str) -> _Row | None:
@@ -441,7 +435,7 @@ def _row_of(line: str) -> _Row | None:
     only_years = all(_YEAR.fullmatch(cell) for cell in cells)
     if not cells or only_years or not any(map(str.isalpha, label)):
         return None
-    return _Row(label, tuple(cells), line)
+    return _Row(label, tuple(cells))
 
 
 def is_table_row(line: str) -> bool:
@@ -495,11 +489,10 @@ def _in_table(above: str, block: Sequence[_Row]) -> Iterator[Mention]:
     for number, row in enumerate(block):
         row_caption, row_scale = _caption(row.label)
         label, named = labels(row.label), periods(row.label)
-        text = f"{' '.join(above.split())} {row.line.strip()}"
         # A figure in a label, as in "pipe 15 mm", is in no column.
         figures_of_label = (mention for mention in in_sentence(row.label) if not mention.is_date)
         for mention in figures_of_label:
-            yield replace(mention, near=label, here=label | over, around=label | over, text=text, sentence=number)
+            yield replace(mention, near=label, here=label | over, around=label | over, sentence=number)
         for column, cell in enumerate(_cells(row, len(heads))):
             figures = located(cell.strip("$\u20ac\u00a3\u00a5()+-\u2212%"))
             if not figures:
@@ -513,7 +506,6 @@ def _in_table(above: str, block: Sequence[_Row]) -> Iterator[Mention]:
                 label,
                 here,
                 here,
-                text,
                 number,
                 _of_cell(periods(head), named, period),
                 head_labels,
@@ -540,7 +532,6 @@ def _in_named_row(above: str, line: str, number: int) -> Iterator[Mention]:
     heads = tuple(frozenset() if is_name else head for head, is_name in zip(all_heads, are_names, strict=True))
     over, caption = labels(above).union(*compress(all_heads, are_names)), _caption(above)
     period = certain(above)
-    text = f"{' '.join(above.split())} {line.strip()}"
     for column, ((head, _), cell) in enumerate(zip(named, cells, strict=True)):
         written, scale = _caption(f"({head})") if scale_of(head) else caption
         here = near | heads[column] | over
@@ -551,7 +542,6 @@ def _in_named_row(above: str, line: str, number: int) -> Iterator[Mention]:
                 near=near,
                 here=here,
                 around=here,
-                text=text,
                 sentence=number,
                 periods=mention.periods if mention.is_date else periods(head) or mention.periods or period,
                 heads=() if are_names[column] else heads,

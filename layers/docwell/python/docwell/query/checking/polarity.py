@@ -5,20 +5,19 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from docwell.query.checking.figures import labels, weights_of
-from docwell.text.lexicon import MARKER, UNSPACED, segments, windows
+from docwell.text.lexicon import UNSPACED, segments, windows
 from docwell.text.words import pattern, words
 
 _REPLIES = dict.fromkeys(words("yes"), True) | dict.fromkeys(words("no"), False)
-_ALWAYS = ("negation.verb", "negation.ever", "negation.rest")
 # The negations in "n't" and "n'est".
 _SHORT_DENIAL = r"n['\u2019]t\b|\bn['\u2019](?=\w)"
 # Not a negation: "Form No. 5", "non-refundable" and "not only".
 _NO_DENIAL = r"(?!-|\.?\s*\d|\s+(?:only|just|merely|nur|seulement|s[o\u00f3]lo|else)\b)"
-_NEGATED = re.compile(rf"{_SHORT_DENIAL}|(?:{pattern(*_ALWAYS)}){_NO_DENIAL}", re.IGNORECASE)
-_VERB_NEGATED = re.compile(rf"{_SHORT_DENIAL}|(?:{pattern(*_ALWAYS[:2])}){_NO_DENIAL}", re.IGNORECASE)
+_NEGATIONS = pattern("negation.verb", "negation.ever", "negation.rest")
+_NEGATED = re.compile(rf"{_SHORT_DENIAL}|(?:{_NEGATIONS}){_NO_DENIAL}", re.IGNORECASE)
 _APOSTROPHES = str.maketrans("\u2019", "'")
 _FIRST = re.compile(r"\W*([^\W\d_]+)\s*(?:[,.;:!\u2013\u2014\u060c\u061b\u3001\u3002\uff0c\uff01\uff1a]|$)")
 # "Y a-t-il", "La porte est-elle": a verb before its pronoun, without a question word.
@@ -40,8 +39,7 @@ _LEAST_SHARE = 1 / 3
 _FEWEST_WORDS, _SAME_SHARE = 2, 0.8
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
+class Verdict(NamedTuple):
     """The passage (from 0) whose sentence decides, its share of the words, and whether it agrees.
 
     A `bare` answer says nothing but yes or no.
@@ -53,16 +51,11 @@ class Verdict:
     bare: bool
 
 
-def is_yes_or_no(sentence: str) -> bool:
-    """Return whether a sentence begins with a yes or a no."""
-    return _reply(sentence) is not None
-
-
-def without_yes_or_no(sentence: str) -> str:
-    """Return a sentence without the yes or no that it begins with, unless it says nothing else."""
-    reply = _FIRST.match(sentence) if is_yes_or_no(sentence) else None
-    rest = sentence[reply.end() :].strip() if reply else ""
-    return rest or sentence
+def split_reply(sentence: str) -> tuple[bool | None, str]:
+    """Return the yes (True) or no that a sentence without markers begins with, or None, and the words after it."""
+    first = _FIRST.match(sentence)
+    reply = _REPLIES.get(first[1].casefold()) if first else None
+    return reply, sentence[first.end() :].strip() if first and reply is not None else sentence
 
 
 def asks_yes_or_no(question: str) -> bool:
@@ -71,22 +64,20 @@ def asks_yes_or_no(question: str) -> bool:
 
 
 def verdict(sentence: str, question: str, passages: Sequence[str]) -> Verdict | None:
-    """Return the verdict on a sentence that begins with yes or no; None for other sentences.
+    """Return the verdict on a sentence without markers that begins with yes or no; None for other sentences.
 
     A bare "no" agrees if the deciding sentence is denied, and a bare "yes" if it is not. In a longer answer, the
     text after yes or no must be denied exactly if the deciding sentence is.
     """
-    sentence = MARKER.sub("", sentence)
-    first, reply = _FIRST.match(sentence), _reply(sentence)
+    reply, rest = split_reply(sentence)
     pieces = [(index, piece) for index, text in enumerate(passages) for piece in _stated(text, windows(text))]
-    if first is None or reply is None or not pieces:
+    if reply is None or not pieces:
         return None
-    rest = sentence[first.end() :]
     asked = labels(question)
     weights = weights_of(asked | labels(rest), passages)
     # Of equal pieces, the shortest decides.
     index, decisive = max(pieces, key=lambda piece: (_share(piece[1], weights), -len(piece[1])))
-    denied = _is_denied(decisive, labels(f"{question} {rest}"), _NEGATED)
+    denied = _is_denied(decisive, labels(f"{question} {rest}"))
     if labels(rest):
         return Verdict(index, _share(decisive, weights), denied == (_NEGATED.search(rest) is not None), bare=False)
     share = _share(decisive, weights_of(asked, passages))
@@ -104,17 +95,12 @@ def contradicts(sentence: str, passages: Sequence[str]) -> bool:
     )
     if shared < _SAME_SHARE * len(named):
         return False
-    return _is_denied(decisive, named, _VERB_NEGATED) != _is_denied(sentence, named, _VERB_NEGATED)
+    return _is_denied(decisive, named) != _is_denied(sentence, named)
 
 
 def _stated(text: str, spans: Sequence[tuple[int, int]]) -> list[str]:
     """Return the pieces of a text that state something; questions do not."""
     return [text[start:end] for start, end in spans if not text[start:end].endswith(QUESTION_ENDS)]
-
-
-def _reply(sentence: str) -> bool | None:
-    first = _FIRST.match(MARKER.sub("", sentence))
-    return _REPLIES.get(first[1].casefold()) if first else None
 
 
 def _share(text: str, weights: dict[str, float]) -> float:
@@ -123,9 +109,9 @@ def _share(text: str, weights: dict[str, float]) -> float:
     return math.fsum(weight for word, weight in weights.items() if word in named) / total
 
 
-def _is_denied(sentence: str, named: frozenset[str], negations: re.Pattern[str]) -> bool:
+def _is_denied(sentence: str, named: frozenset[str]) -> bool:
     """Return whether a negation in the sentence precedes one of the named words."""
-    for match in negations.finditer(sentence):
+    for match in _NEGATED.finditer(sentence):
         after = _CLAUSE_END.split(sentence[match.end() :], maxsplit=1)[0]
         near = after[:_REACH_CHARACTERS] if UNSPACED.match(match[0]) else " ".join(after.split()[:_REACH_WORDS])
         if not named.isdisjoint(labels(near)):
