@@ -26,16 +26,15 @@ from docwell.query.checking.suspicion import suspicion
 from infra.report import EVALUATION, ROOT, Report
 
 PAGE = ROOT / "docs" / "generated" / "rules.md"
-# The most wrong answers that may pass, and right answers that may be removed: the counts of December 2026, with
-# more rules, and 1 % of copied sentences.
+# The most wrong answers that may pass unmarked, the counts of December 2026, and right ones that may be removed.
 _GOALS = {
-    "claims about documents": (30, 9),
-    "answers of a careful reader": (0, 7),
+    "claims about documents": (30, 1),
+    "answers of a careful reader": (0, 0),
     "made-up claims, first file": (1, 0),
-    "made-up claims, second file": (4, 1),
+    "made-up claims, second file": (4, 0),
     "cells of tables": (6, 0),
     "rows of sheets": (3, 0),
-    "figures of articles": (34, 7),
+    "figures of articles": (34, 2),
     "sentences copied from articles": (0, 2),
 }
 RULES: Mapping[str, tuple[str, object, str, object]] = {
@@ -52,7 +51,10 @@ RULES: Mapping[str, tuple[str, object, str, object]] = {
     "copies": ("a sentence that the passage has as it is holds", check, "is_copied", False),
     "words": ("the passage has half of a sentence's words", check.Checker, "_lexical", 1.0),
     "moved markers": ("a marker moves to a passage with far more of the words", check, "_is_elsewhere", False),
-    "more than the question": ("an answer adds something to its question", check.Checker, "_is_answered", True),
+    "more than the question": ("an answer adds something to its question", check.Checker, "_adds", True),
+    "names": ("a passage or its document has a name of the question", check, "_lacks_names", False),
+    "languages": ("between languages figures and names decide", check, "_is_foreign", False),
+    "nothing possible": ("an answer without a possible source is removed", check.Checker, "_is_possible", True),
 }
 _PAGE_TEXT = """# What each rule of the checks is worth
 
@@ -62,11 +64,14 @@ _PAGE_TEXT = """# What each rule of the checks is worth
 | --- | ---: | ---: | ---: | ---: | ---: |
 {sets}
 
+An answer is removed only when nothing of it can come from the passages. A wrong answer that is marked is caught.
+
 The rules were chosen with the errors of the development sets in sight, so the untouched sets are the check. Each
 row has the counts over these sets without one rule, and the difference. A rule without which no set loses goes.
 
-| rule | what it holds | development: wrong passed | right removed | untouched: wrong passed | right removed |
-| --- | --- | ---: | ---: | ---: | ---: |
+| rule | what it holds | development: wrong passed | right marked | right removed | untouched: wrong passed \
+| right marked | right removed |
+| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: |
 {rows}
 """
 # Every tenth page is marked, in pieces of about a chunk's length.
@@ -113,10 +118,11 @@ def counted(sets: Iterable[str], *, listed: bool = False) -> Count:
     for case in (case for name in sets for case in SETS[name]()):
         answer, sentences = check.Checker(case.passages, case.question).check(case.answer)
         passes = answer is not None and all(sentence.supported for sentence in sentences)
-        if listed and passes != case.right:
-            print(f"{'removed' if case.right else 'passed'}: {case.question} -> {case.answer}")
         removed = case.right and answer is None
         marked = case.right and not passes and not removed
+        if listed and passes != case.right:
+            verdict = "removed" if removed else "marked" if marked else "passed"
+            print(f"{verdict}: {case.question} -> {case.answer}")
         figures = (passes > case.right, not case.right, removed, marked, case.right)
         count = Count(*map(sum, zip(count, figures, strict=True)))
     return count
@@ -126,7 +132,7 @@ def _add_claims(report: Report, *, listed: bool) -> None:
     for name, (most_passed, most_removed) in _GOALS.items():
         count = counted([name], listed=listed and name in DEVELOPMENT)
         if count.wrong:
-            metric = f"{name}: of {count.wrong} wrong answers passed"
+            metric = f"{name}: of {count.wrong} wrong answers passed unmarked"
             report.add(metric, count.passed, "answers", f"<= {most_passed}")
         goal = f"<= {most_removed}"
         report.add(f"{name}: of {count.right} right answers removed", count.removed, "answers", goal)
@@ -155,9 +161,9 @@ def _write_rules(rules: Sequence[str]) -> None:
 
 
 def _row(without: Mapping[str, Count], with_all: Mapping[str, Count], sets: Iterable[str]) -> str:
-    """Return the wrong answers passed and the right ones removed, each with the difference to all rules."""
+    """Return the wrong answers passed, and the right ones marked and removed, each with the difference to all rules."""
     cells = []
-    for field in ("passed", "removed"):
+    for field in ("passed", "marked", "removed"):
         count, count_of_all = (
             sum(getattr(counts[name], field) for name in sets) for counts in (without, with_all)
         )

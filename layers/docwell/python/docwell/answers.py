@@ -67,7 +67,8 @@ class Turn:
 class Sentence:
     """One sentence of the answer and how well its cited passages support it.
 
-    `support` is 0 to 1. `missing` lists its figures that are in no passage of the prompt.
+    `support` is 0 to 1. `missing` lists its figures that are in no passage of the prompt. A sentence that is not
+    `supported` is unverified, or `contradicted` by a cited passage.
     """
 
     text: str
@@ -75,6 +76,7 @@ class Sentence:
     support: float
     supported: bool
     missing: tuple[str, ...]
+    contradicted: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ from docwell.query.checking.check import (
 )
 from docwell.query.checking.dates import agree, doubtful_years, periods
 from docwell.query.checking.figures import figures, known_forms, located, mentions
-from docwell.query.checking.polarity import asks_yes_or_no, without_yes_or_no
+from docwell.query.checking.polarity import split_reply
 from tests.unit.query.query_world import rows
 
 FOLDER = Path(__file__).parent
@@ -29,18 +29,10 @@ PIECES = "in 2019 Q3 31. March , since FY22 12 1,234.5 million % â‚¬ - / . ( ) å
 TEXTS = st.lists(st.sampled_from(PIECES.split(" ")), max_size=20).map(" ".join)
 
 
-@pytest.mark.parametrize(
-    ("question", "expected"),
-    [(text, kind == "yes_or_no") for kind, texts in CASES["questions"].items() for text in texts],
-)
-def test_a_question_for_yes_or_no_is_known_by_its_verb(question: str, *, expected: bool) -> None:
-    assert asks_yes_or_no(question) is expected
-
-
-def test_a_leading_yes_or_no_needs_no_support() -> None:
-    assert without_yes_or_no("Sim, funciona aos domingos.") == "funciona aos domingos."
-    assert without_yes_or_no("No.") == "No."
-    assert without_yes_or_no("Nova opens at nine.") == "Nova opens at nine."
+def test_a_yes_or_no_is_told_from_the_words_after_it() -> None:
+    assert split_reply("Sim, funciona aos domingos.") == (True, "funciona aos domingos.")
+    assert split_reply("No.") == (False, "")
+    assert split_reply("Nova opens at nine.") == (None, "Nova opens at nine.")
 
 
 @pytest.mark.parametrize(("text", "parts"), CASES["periods"].items())

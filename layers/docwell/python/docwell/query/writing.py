@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
+from functools import partial
 from time import perf_counter
 from typing import TypeVar
 
@@ -27,8 +28,8 @@ from docwell.query.ask import (
     Token,
     milliseconds,
 )
-from docwell.query.checking.check import Checker, Nearness, finished_part
-from docwell.query.checking.grounding import Evidence, GroundedAnswer, cite, extract, marked
+from docwell.query.checking.check import Checker, finished_part
+from docwell.query.checking.grounding import Evidence, GroundedAnswer, cite, extract
 from docwell.query.model_host import has_read
 from docwell.query.overview import digest
 from docwell.query.prompting import BuiltPrompt, build_prompt, is_refusal, may_be_refusal
@@ -195,9 +196,9 @@ class Writer:
             yield report
             return
         await inquiry.ask.admission.admitted()
-        near = Nearness(self._cosines, *self.foreign) if self.foreign else None
+        likeness = partial(self._likeness, *self.foreign) if self.foreign else None
         each, least = inquiry.mode is Mode.OVERVIEW, self.limits.min_support
-        draft = _Draft(Checker(inquiry.prompted, inquiry.text, least, each=each, nearness=near))
+        draft = _Draft(Checker(inquiry.prompted, inquiry.text, least, each=each, likeness=likeness))
         try:
             for is_last in (False, True):
                 try:
@@ -252,9 +253,6 @@ class Writer:
         token = draft.take(piece, inquiry.watch)
         if token is None or not inquiry.ask.question.by_sentence or not draft.grows():
             return [token] if token else []
-        # Checking adds markers to a text without any, so wait for the model's first marker.
-        if inquiry.mode is not Mode.OVERVIEW and not marked(draft.part, len(inquiry.prompted)):
-            return [token]
         grounded, sentences = await asyncio.to_thread(draft.checked, draft.part)
         return [token, Checked(grounded.text, sentences)] if grounded and grounded.citations else [token]
 
@@ -275,13 +273,14 @@ class Writer:
         report = self.reports.report(replace(inquiry, call=call), used, grounded, sentences)
         return replace(report, answer=replace(report.answer, cut_short=completion.done_reason == "length"))
 
-    def _cosines(self, sentence: str, texts: Sequence[str]) -> Sequence[float]:
-        """Return the cosines of a sentence with each of the texts.
+    def _likeness(self, unrelated: float, same: float, sentence: str, texts: Sequence[str]) -> float:
+        """Return the likeness of a sentence to the nearest text: 0 for the cosine `unrelated`, 1 for `same`.
 
         Embed all as questions, which may be cut: the model may write a sentence longer than the embedder reads.
         """
-        first, *others = self.embedder.embed_queries([sentence, *texts])
-        return [float(vector @ first) for vector in others]
+        vector, *others = self.embedder.embed_queries([sentence, *texts])
+        nearest = max((float(other @ vector) for other in others), default=unrelated)
+        return min(1.0, max(0.0, (nearest - unrelated) / (same - unrelated)))
 
 
 class _Draft:

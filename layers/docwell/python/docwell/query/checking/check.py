@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from decimal import Decimal
-from functools import cached_property
+from functools import lru_cache
 
 from docwell.answers import Sentence
 from docwell.models import Passage
 from docwell.query.checking.cleaning import clean_answer
-from docwell.query.checking.dates import agree, periods
+from docwell.query.checking.dates import MONTHS, agree, periods
 from docwell.query.checking.figures import (
     Figure,
     Mention,
@@ -31,23 +31,34 @@ from docwell.query.checking.figures import (
 from docwell.query.checking.grounding import Evidence, GroundedAnswer, cite, marked, numbered, with_marker
 from docwell.query.checking.polarity import (
     QUESTION_ENDS,
-    asks_yes_or_no,
     contradicts,
     split_reply,
     verdict,
 )
-from docwell.text.lexicon import MARKER, content_words, script, segments, sentences, windows, words
+from docwell.text.lexicon import (
+    FUNCTION_WORDS,
+    MARKER,
+    TEXTS_KEPT,
+    UNSPACED,
+    content_words,
+    script,
+    segments,
+    sentences,
+    windows,
+    words,
+)
+from docwell.text.words import by_language
 
-# A sentence without a marker gets the marker of the best passage that has at least this share of its words.
-_LEAST_OF_SOURCE = 0.5
 # Move a marker to the best passage if it holds this much more of the sentence.
 _BETTER_BY = 0.2
 # The weight of the question's words: they show the source of a sentence less than the words that it adds.
 _ASKED_WEIGHT = 0.3
-# A sentence shares a third or more of its plain words with its source, but hardly any with a translation.
-_FOREIGN_SHARE = 0.1
-# A question for what, which, yes or no can be answered in its own words; one for "how many" cannot.
-_CHOOSING = frozenset({"what", "which"})
+# A text in a language has at least this many of its function words; a row of a table has fewer.
+_LEAST_OF_LANGUAGE = 2
+_FUNCTION_WORDS = {
+    **{name: frozenset(entries) for name, entries in by_language("question.plain").items()},
+    "en": FUNCTION_WORDS,
+}
 _SPACED_MARKER = re.compile(rf"[ \t]*{MARKER.pattern}")
 
 _ITEM = r"(?:[-*\u2022\u2023\u25aa\u2013]|\d{1,2}[.)]|[a-z][.)])[ \t]+\S.*"
@@ -70,6 +81,8 @@ LEAST_ASKED = 0.2
 _ENOUGH_WORDS = 3
 # The "s" of "the 1970's" is no word.
 _GENITIVE = frozenset({"s"})
+_WORD = re.compile(r"[^\W_]+")
+_SHORT_FORM = re.compile(r"\b[A-Z]{2,5}\b")
 # 2.3.1 and 1,2,3 are no numbers, and longer figures are no amounts.
 _DECIMAL = re.compile(r"[0-9]{1,30}(?:\.[0-9]{1,30})?")
 
@@ -137,7 +150,7 @@ class Claim:
             return same
         same = [mention for mention in same if self._has_period(figure, mention)]
         if foreign:
-            return same
+            return [mention for mention in same if mention.is_date <= figure.is_date]
         # Compare with equal rivals once. In "How many beds has Ward 12?", 12 is no rival.
         rivals = {
             (rival.near, rival.here, rival.in_table or rival.sentence, rival.in_table, rival.is_date): rival
@@ -254,117 +267,114 @@ def _equal(figure: Figure, scale: int, other: Figure, other_scale: int) -> bool:
     )
 
 
-@dataclass(frozen=True)
-class Nearness:
-    """The similarity of texts in two languages, by an embedding model that knows both.
-
-    `cosines` returns the cosines of a sentence with texts. Support rises from 0 at `unrelated` to 1 at `same`.
-    """
-
-    cosines: Callable[[str, Sequence[str]], Sequence[float]]
-    unrelated: float
-    same: float
-
-    def support(self, sentence: str, texts: Sequence[str]) -> float:
-        """Return the support of a sentence by the nearest of some texts: the same topic, not the truth."""
-        nearest = max(self.cosines(sentence, texts), default=-1.0)
-        return min(1.0, max(0.0, (nearest - self.unrelated) / (self.same - self.unrelated)))
-
-
-@dataclass(frozen=True)
 class Checker:
     """Checks an answer, whole or unfinished: each of its sentences once.
 
-    With `each`, the question is about a whole document. Then every sentence gets a marker, because small models
-    mark only the first, and sentences without support are removed, because small models copy the prompt's
-    examples. `nearness` compares a sentence with a passage in another language, if the embedding model can.
+    With `each`, the question is about a whole document, and sentences without a source are removed, because small
+    models copy the prompt's examples. `likeness` (0 to 1) compares a sentence with texts in another language, if
+    the embedding model can: it shows the topic, not the truth.
     """
 
-    passages: Sequence[Passage]
-    question: str
-    min_support: float = 0.5
-    each: bool = False
-    nearness: Nearness | None = None
-    _checked: dict[tuple[str, bool], Sentence] = field(default_factory=dict)
+    def __init__(
+        self,
+        passages: Sequence[Passage],
+        question: str,
+        min_support: float = 0.5,
+        *,
+        each: bool = False,
+        likeness: Callable[[str, Sequence[str]], float] | None = None,
+    ) -> None:
+        self._passages = passages
+        self._question = question
+        self._min_support = min_support
+        self._each = each
+        self._likeness = likeness
+        self._texts = [passage.chunk.text for passage in passages]
+        self._words = Evidence(passages, question)
+        self._content = Evidence(passages, question, content_words)
+        self._forms = frozenset[str]().union(*map(known_forms, self._texts))
+        self._lacks_subject = _lacks_names(question, passages)
+        self._checked: dict[str, Sentence] = {}
 
     def check(self, text: str) -> Checked:
-        """Return the answer with markers and quotes, and its sentences; None for one that no passage supports.
+        """Return the answer with markers and quotes, and its sentences; None for an answer without a source.
 
         Links and markup are removed first. `[1]` is the first passage; markers without a passage are removed, and
-        one whose passage holds much less of its sentence than another is moved there. If the model wrote no valid
-        marker, each sentence gets the passage that holds most of it. A scale that only a table's caption states
-        ("in thousands") is added to the figure. Quotes are verbatim.
-
-        `support` (0 to 1) is the share of a sentence's words, by rarity, that its cited passages hold. A sentence
-        is not supported if it has less than `min_support`, if a cited passage denies it, or if no cited passage
-        says one of its figures of the same thing (`Claim`). `missing` has the figures that
-        no passage holds.
+        one whose passage holds much less of its sentence than another is moved there. A sentence without a marker
+        gets its nearest passage, and one that cannot come from the passages loses its markers. A scale that only
+        a table's caption states ("in thousands") is added to the figure. Quotes are verbatim.
         """
         # Removing a link can expose a marker without a passage.
         text, _ = clean_answer(text, self._texts)
-        text = _with_single_markers(unrepeated(text), len(self.passages))
-        pieces = answer_sentences(text)
-        attribute = bool(self.passages) and (self.each or not MARKER.search(text))
-        sentences = tuple(self._sentence(piece, attribute=attribute) for piece in pieces)
-        if not self._is_answered(sentences):
-            return None, ()
-        answer = rejoined(text, pieces, [sentence.text for sentence in sentences])
-        if self.each and not all(sentence.supported for sentence in sentences):
-            sentences = tuple(sentence for sentence in sentences if sentence.supported)
-            answer = " ".join(sentence.text.strip() for sentence in sentences)
+        text = _with_single_markers(unrepeated(text), len(self._passages))
+        pieces = answer_sentences(text) if self._passages else []
+        sentences = tuple(map(self._sentence, pieces))
         content: dict[int, frozenset[str]] = {}
         for sentence in sentences:
             for marker in sentence.markers:
                 content[marker] = content.get(marker, frozenset()) | words(MARKER.sub("", sentence.text))
+        if not content:
+            return None, ()
+        answer = rejoined(text, pieces, [sentence.text for sentence in sentences])
+        if self._each and not all(sentence.markers for sentence in sentences):
+            sentences = tuple(sentence for sentence in sentences if sentence.markers)
+            answer = " ".join(sentence.text.strip() for sentence in sentences)
         citations = (
-            cite(marker, self.passages[marker - 1], *self._evidence.window(named, marker - 1))
+            cite(marker, self._passages[marker - 1], *self._words.window(named, marker - 1))
             for marker, named in content.items()
         )
         return numbered(GroundedAnswer(answer, tuple(citations)), sentences)
 
-    @cached_property
-    def _texts(self) -> list[str]:
-        return [passage.chunk.text for passage in self.passages]
-
-    @cached_property
-    def _evidence(self) -> Evidence:
-        return Evidence(self.passages, self.question)
-
-    @cached_property
-    def _content(self) -> Evidence:
-        return Evidence(self.passages, self.question, content_words)
-
-    def _sentence(self, sentence: str, *, attribute: bool) -> Sentence:
-        key = sentence, attribute
-        if key not in self._checked:
-            named = marked(sentence, len(self.passages))
-            sentence = self._cleaned(sentence, named) if named else sentence
-            claim = Claim.of(claimed(sentence), self.question, self._texts)
-            markers = self._sources(sentence, claim, named) if named or attribute else []
+    def _sentence(self, sentence: str) -> Sentence:
+        """Return a sentence with the markers of its sources and its verdict."""
+        if (checked := self._checked.get(sentence)) is None:
+            named = marked(sentence, len(self._passages))
+            text = self._cleaned(sentence, named) if named else sentence
+            claim = Claim.of(claimed(text), self._question, self._texts)
+            markers = self._sources(claim, named)
             if set(markers) != set(named):
-                sentence = MARKER.sub("", sentence)
+                text = MARKER.sub("", text)
                 for marker in markers:
-                    sentence = with_marker(sentence, marker)
-                sentence = self._cleaned(sentence, markers)
-            self._checked[key] = self._judged(sentence, claim)
-        return self._checked[key]
+                    text = with_marker(text, marker)
+                text = self._cleaned(text, markers)
+            checked = self._checked[sentence] = self._judged(text, claim)
+        return checked
 
-    def _sources(self, sentence: str, claim: Claim, named: list[int]) -> list[int]:
-        """Return the numbers of the passages that a sentence comes from; `named` are those in its markers."""
-        decided = verdict(claim.text, self.question, self._texts)
+    def _sources(self, claim: Claim, named: list[int]) -> list[int]:
+        """Return the passages that a sentence can come from; `named` are those of its markers."""
+        decided = verdict(claim.text, self._question, self._texts)
         if decided and decided.bare and decided.agrees:
             return [decided.passage + 1]
+        if not self._is_possible(claim):
+            return []
         content = words(claim.text)
-        best = self._evidence.best(content)
-        share = self._evidence.share(content, self._evidence.known[best])
+        best = self._words.best(content)
+        share = self._words.share(content, self._words.known[best])
         if named:
-            shares = [self._evidence.share(content, self._evidence.known[marker - 1]) for marker in named]
-            return [best + 1] if _is_elsewhere(share, shares) else named
-        held = [sum(bool(claim.mentions_of(figure, text)) for figure in claim.figures) for text in self._texts]
-        if any(held):
-            with_most = [index for index, count in enumerate(held) if count == max(held)]
-            return [self._evidence.best(content, with_most) + 1]
-        return [best + 1] if share >= _LEAST_OF_SOURCE else []
+            shares = [self._words.share(content, self._words.known[marker - 1]) for marker in named]
+            sources = [best + 1] if _is_elsewhere(share, shares) else named
+        else:
+            held = [sum(bool(claim.mentions_of(figure, text)) for figure in claim.figures) for text in self._texts]
+            sources = [self._words.best(content, [at for at, count in enumerate(held) if count == max(held)]) + 1]
+        return sources
+
+    def _is_possible(self, claim: Claim) -> bool:
+        """Return whether anything of a sentence can come from the passages: a figure or name, or else a word."""
+        is_open = any(claim.text.count(left) > claim.text.count(right) for left, right in ("()", "[]"))
+        if is_open:
+            return False
+        content = content_words(claim.text)
+        if not content or claim.text.rstrip().endswith((":", "\uff1a")):
+            return split_reply(claim.text)[0] is not None
+        written, of_claim = figures(claim.text), names(claim.text)
+        if written or of_claim:
+            return (
+                any(not self._forms.isdisjoint(figure.forms.union(figure.parts)) for figure in written)
+                or any(name in text.casefold() for name in of_claim for text in self._texts)
+                or any(claim.mentions_of(figure, text) for figure in claim.figures for text in self._texts)
+            )
+        known = frozenset[str]().union(*self._content.known)
+        return not content.isdisjoint(known) or any(_is_foreign(claim.text, text) for text in self._texts)
 
     def _cleaned(self, sentence: str, markers: Sequence[int]) -> str:
         """Return a sentence without addresses that its cited passages lack, or markers that this exposes."""
@@ -377,46 +387,55 @@ class Checker:
         return cleaned
 
     def _judged(self, sentence: str, claim: Claim) -> Sentence:
-        """Return a sentence with its support by the passages that it cites."""
-        markers = tuple(marked(sentence, len(self.passages)))
+        """Return a sentence with its verdict by the passages that it cites."""
+        markers = tuple(marked(sentence, len(self._passages)))
         texts = [self._texts[marker - 1] for marker in markers]
-        foreign = [text for text in texts if self.nearness and _is_foreign(claim.text, text)]
+        foreign = [text for text in texts if _is_foreign(claim.text, text)]
 
         def holds(figure: Mention) -> bool:
             return any(claim.mentions_of(figure, text, foreign=text in foreign) for text in texts)
 
         held = [mention.figure for mention in claim.figures if holds(mention)]
         support = self._lexical(claim.text, markers, held)
-        if self.nearness and foreign and support < self.min_support:
-            pieces = [" ".join(text[start:end].split()) for text in foreign for start, end in windows(text)]
-            support = max(support, self.nearness.support(claim.text.strip(), pieces))
-        decided = verdict(claim.text, self.question, texts)
-        if any(is_copied(claim.text, text) for text in texts):
-            support, agrees = 1.0, True
-        elif decided and (decided.bare or not decided.agrees):
-            support, agrees = (decided.share if decided.bare else support), decided.agrees
+        if foreign:
+            support = max(support, self._support_abroad(claim, foreign, held))
+        decided = verdict(claim.text, self._question, texts)
+        contradicted = not decided.agrees if decided else contradicts(claim.text, texts)
+        missing = tuple(dict.fromkeys(self._missing(claim, held)))
+        copied = any(is_copied(claim.text, text) for text in texts)
+        if copied:
+            support, contradicted, agrees = 1.0, False, True
+        elif decided and decided.bare:
+            support, agrees = decided.share, decided.agrees
         else:
-            agrees = len(held) == len(claim.figures) and (bool(decided) or not contradicts(claim.text, texts))
-        missing = self._missing(claim, held)
-        supported = support >= self.min_support and agrees and not missing
-        return Sentence(_scaled(sentence, claim, texts), markers, round(support, 3), supported, missing)
+            agrees = len(held) == len(claim.figures) and not contradicted
+        answers = not self._lacks_subject and (copied or self._adds(claim))
+        supported = support >= self._min_support and agrees and not missing and answers
+        scaled = _scaled(sentence, claim, texts)
+        return Sentence(scaled, markers, round(support, 3), supported, missing, contradicted)
 
-    def _missing(self, claim: Claim, held: Sequence[Figure]) -> tuple[str, ...]:
-        """Return the figures of a sentence, other than those `held`, that no passage has in any form."""
-        known = frozenset[str]().union(*map(known_forms, self._texts))
-        return tuple(
-            dict.fromkeys(
-                figure.written
-                for figure in figures(claim.text)
-                if known.isdisjoint(figure.forms)
-                and not (figure.parts and known.issuperset(figure.parts))
-                and (figure.parts or figure not in held)
-            )
-        )
+    def _support_abroad(self, claim: Claim, foreign: Sequence[str], held: Sequence[Figure]) -> float:
+        """Return the support by passages in another language: by figures, or else by names or by meaning."""
+        told = [row.figure for row in claim.figures if claim.asked_figures.isdisjoint(row.figure.forms)]
+        if told:
+            return sum(figure in held for figure in told) / len(told)
+        of_claim = names(claim.text)
+        support = sum(any(name in text.casefold() for text in foreign) for name in of_claim) / (len(of_claim) or 1)
+        if self._likeness:
+            pieces = [" ".join(text[start:end].split()) for text in foreign for start, end in windows(text)]
+            support = max(support, self._likeness(claim.text.strip(), pieces))
+        return support
+
+    def _missing(self, claim: Claim, held: Sequence[Figure]) -> Iterator[str]:
+        """Yield the figures of a sentence, other than those `held`, that no passage has in any form."""
+        for figure in figures(claim.text):
+            is_held = self._forms.issuperset(figure.parts) if figure.parts else figure in held
+            if self._forms.isdisjoint(figure.forms) and not is_held:
+                yield figure.written
 
     def _lexical(self, bare: str, markers: Sequence[int], held: Sequence[Figure]) -> float:
         """Return the share of a sentence's words, by rarity, that its cited passages hold."""
-        evidence, asked = self._content, content_words(self.question)
+        evidence, asked = self._content, content_words(self._question)
         known = frozenset[str]().union(*(evidence.known[marker - 1] for marker in markers))
         # Also count a figure that a passage has in another form.
         known = known.union(*(content_words(figure.written) for figure in held))
@@ -427,28 +446,10 @@ class Checker:
         )
         return shared / total if total else 0.0
 
-    def _is_answered(self, sentences: Sequence[Sentence]) -> bool:
-        """Return whether a supported sentence adds information to the question; if none does, refuse.
-
-        "Yes" and "no" add information. A question for what or which ("The Amazon rainforest covers the Amazon
-        basin"), or for yes or no ("Dogs are not allowed"), may be answered in its words if a sentence of a cited
-        passage has them all.
-        """
-        asked = content_words(self.question)
-        chooses = not _CHOOSING.isdisjoint(words(self.question)) or asks_yes_or_no(self.question)
-        for sentence in sentences:
-            bare = MARKER.sub("", sentence.text)
-            adds = split_reply(bare)[0] is not None or bool(content_words(bare) - asked)
-            if sentence.supported and (adds or (chooses and self._is_stated(bare, sentence.markers))):
-                return True
-        return False
-
-    def _is_stated(self, bare: str, markers: Sequence[int]) -> bool:
-        """Return whether a sentence of a cited passage has all words of this sentence, which is not a question."""
-        content, texts = content_words(bare), [self._texts[marker - 1] for marker in markers]
-        return not bare.rstrip().endswith(QUESTION_ENDS) and any(
-            content <= content_words(text[start:end]) for text in texts for start, end in segments(text)
-        )
+    def _adds(self, claim: Claim) -> bool:
+        """Return whether a sentence says more than its question: yes, no, or another word."""
+        is_reply = split_reply(claim.text)[0] is not None
+        return is_reply or bool(content_words(claim.text) - content_words(self._question))
 
 
 def _is_elsewhere(best: float, shares: Sequence[float]) -> bool:
@@ -472,16 +473,48 @@ def _with_single_markers(text: str, count: int) -> str:
     return re.sub(r"[ \t]+([.,;])", r"\1", re.sub(r"[ \t]{2,}", " ", cleaned)).strip()
 
 
-def _is_foreign(sentence: str, passage: str) -> bool:
-    """Return whether a sentence shares almost no words with a passage, except names and figures.
+def names(text: str) -> list[str]:
+    """Return the names of a text, each by its last word in lower case: runs of capitals after the first word.
 
-    In scripts other than Latin, it can also be an unrelated sentence of a language with many endings.
+    Languages that write all nouns with capitals have more of them.
     """
-    plain = (word for word in sentence.split() if word == word.lower() and not any(map(str.isdigit, word)))
-    content = words(" ".join(plain))
-    if not content or len(content & words(passage)) >= _FOREIGN_SHARE * len(content):
+    _, *later = [*_WORD.finditer(text)] or [None]
+    capitals = [
+        match
+        for match in later
+        if match and match[0][0].isupper() and len(match[0]) > 1 and match[0].lower() not in FUNCTION_WORDS
+    ]
+    starts = {match.start() for match in capitals}
+    return [match[0].casefold() for match in capitals if match.end() + 1 not in starts]
+
+
+def _lacks_names(question: str, passages: Sequence[Passage]) -> bool:
+    """Return whether no passage or its document has a name of an English question, which has some."""
+    if _language(question) != "en":
         return False
-    return script(passage) not in {"", script(sentence)} or script(sentence) == "LATIN"
+    asked = [name for name in names(_SHORT_FORM.sub("", question)) if name not in MONTHS]
+    places = [f"{row.document} {row.chunk.heading} {row.chunk.text}".casefold() for row in passages]
+    if any(name in place for name in asked for place in places):
+        return False
+    return bool(asked) and not any(_is_foreign(question, row.chunk.text) for row in passages)
+
+
+def _is_foreign(sentence: str, passage: str) -> bool:
+    """Return whether a sentence is in another script or language than a passage."""
+    written, read = script(sentence), script(passage)
+    if written and read and written != read:
+        return not (UNSPACED.search(sentence) and UNSPACED.search(passage))
+    written, read = _language(sentence), _language(passage)
+    return bool(written and read) and written != read
+
+
+@lru_cache(TEXTS_KEPT)
+def _language(text: str) -> str:
+    """Return the language that has most function words of a text, or "" if no language clearly has."""
+    tokens = re.findall(r"[^\W\d_]+", text.casefold())
+    counts = sorted((sum(map(known.__contains__, tokens)), name) for name, known in _FUNCTION_WORDS.items())
+    (second, _), (most, name) = counts[-2:]
+    return name if most >= _LEAST_OF_LANGUAGE and most > second else ""
 
 
 def answer_sentences(text: str) -> list[str]:
@@ -544,10 +577,10 @@ def unrepeated(text: str) -> str:
 
 
 def is_copied(bare: str, text: str) -> bool:
-    """Return whether a text has a sentence with exactly these words, figures and signs."""
+    """Return whether a text has a statement with exactly these words, figures and signs."""
     letters = _letters(bare)
     return (
-        bool(letters)
+        not bare.rstrip().endswith(QUESTION_ENDS)
         and len(bare.split()) >= _FEWEST_COPIED
         and any(letters == _letters(text[start:end]) for start, end in segments(text, len(text)))
     )

@@ -18,17 +18,7 @@ _SHORT_DENIAL = r"n['\u2019]t\b|\bn['\u2019](?=\w)"
 _NO_DENIAL = r"(?!-|\.?\s*\d|\s+(?:only|just|merely|nur|seulement|s[o\u00f3]lo|else)\b)"
 _NEGATIONS = pattern("negation.verb", "negation.ever", "negation.rest")
 _NEGATED = re.compile(rf"{_SHORT_DENIAL}|(?:{_NEGATIONS}){_NO_DENIAL}", re.IGNORECASE)
-_APOSTROPHES = str.maketrans("\u2019", "'")
 _FIRST = re.compile(r"\W*([^\W\d_]+)\s*(?:[,.;:!\u2013\u2014\u060c\u061b\u3001\u3002\uff0c\uff01\uff1a]|$)")
-# "Y a-t-il", "La porte est-elle": a verb before its pronoun, without a question word.
-_INVERTED = (
-    r"(?:y\s|(?:l[ae]s?|une?|des|ce(?:tte|s)?)\s.{0,60}|l['].{0,60})?\b[^\W\d_]+-(?:t-)?(?:ils?|elles?|on|vous)\b"
-)
-_ASKS = re.compile(
-    rf"(?:^|,)[^\w,]*(?:(?:{'|'.join(map(re.escape, words('asking.verb')))})\s|{_INVERTED})"
-    r"|[\u5417\u5427]\s*[?\uff1f]?$|\u662f\u5426|\u662f\u4e0d\u662f",
-    re.IGNORECASE,
-)
 QUESTION_ENDS = ("?", "\uff1f", "\u061f")
 _CLAUSE_END = re.compile(r"[,;:.!?\u060c\u061b\u3002\uff0c\uff1b](?:\s|$)")
 # A negation denies only words near it: "is not for outdoor use", "darf nicht im Bad stehen".
@@ -56,11 +46,6 @@ def split_reply(sentence: str) -> tuple[bool | None, str]:
     first = _FIRST.match(sentence)
     reply = _REPLIES.get(first[1].casefold()) if first else None
     return reply, sentence[first.end() :].strip() if first and reply is not None else sentence
-
-
-def asks_yes_or_no(question: str) -> bool:
-    """Return whether a question, or a part of it behind a comma, is for yes or no."""
-    return _ASKS.search(question.translate(_APOSTROPHES).strip()) is not None
 
 
 def verdict(sentence: str, question: str, passages: Sequence[str]) -> Verdict | None:

@@ -6,10 +6,8 @@ and `docwell.query.checking.cleaning` protect the answer.
 
 from __future__ import annotations
 
-import base64
 import re
 import unicodedata
-from collections.abc import Iterator
 from functools import cache, lru_cache
 from typing import NamedTuple
 
@@ -23,13 +21,8 @@ THRESHOLD = 1.0
 # Tag characters spell hidden text, and bidirectional overrides reorder the visible text.
 _HIDING = re.compile("[\U000e0001-\U000e007f\u202d\u202e\U000e0100-\U000e01ef]|[\u200b-\u200d\u2060-\u2064]{4,}")
 
-# "Directions to the station" are no instructions.
-_DIRECTIONS = r"directions(?!\s(?:to|from|for)\s)"
 _OUTPUT = r"(?:response|repl(?:y|ies)|answer|output|message|completion|explanation|elucidation|summary)s?"
 _YOUR_OUTPUT = rf"\byour\s+(?:\w+\s+){{0,2}}?{_OUTPUT}\b"
-_INSTRUCTIONS = (
-    rf"(?:instructions?|prompts?|{_DIRECTIONS}|directives?|guidelines?|rules?|context|messages?|conversation)"
-)
 _CODE_PIECE = r"(?:code|script|command)s?(?:\s+(?:snippet|block|excerpt|section|fragment|segment|piece))?"
 _PROGRAM = r"(?:code|codebase|implementation|solution|algorithm|program|script|software|project|application)"
 _PLACE = (
@@ -98,11 +91,6 @@ def _in_any_order(verbs: str, earlier: str, instructions: str) -> str:
 
 _SIGNALS = (
     # Orders to ignore earlier instructions.
-    _signal("override", 1.0, "ignor|disregard|forget|overrid|bypass|discard|stop following",
-        r"\b(?:ignor(?:e|ing)|disregard(?:ing)?|forget|overrid(?:e|ing)|bypass|discard|stop\s+following)\s+(?:\w+\s+){0,4}?",
-        rf"(?:previous|prior|above|earlier|preceding|your|system|these|those|all|any)\s+(?:\w+\s+){{0,3}}?{_INSTRUCTIONS}\b"),
-    _signal("override", 1.0, "ignore|disregard|forget",
-        r"\b(?:ignore|disregard|forget)\s+(?:everything|anything|all|what)\s+(?:\w+\s+){0,4}?(?:above|before|told|earlier)\b"),
     *(_signal("override", 1.0, stems[0], _in_any_order(*stems)) for stems in by_language("override").values()),
     # Imitations of the marks between the turns of a chat, or of the end of the passages.
     _signal("role mark", 1.0, "<|[inst]|[/inst]",
@@ -159,22 +147,15 @@ _PUNCTUATED = re.compile(r"(?<!\w)\w(?:([.\-_*|/\u00b7])\w)(?:\1\w)*(?!\w)")
 _SPACED = re.compile(r"(?<!\S)[^\W_](?: [^\W_]){3,}(?!\S)")
 _SPACED_SHORT = re.compile(r"(?<!\S)[^\W_](?: [^\W_])+(?!\S)")
 
-_ENCODED = re.compile(r"(?<![\w+/=])(?:[A-Za-z0-9+/]{40,}={0,2}|(?:[0-9a-fA-F]{2}){24,})(?![\w+/=])")
-# A third of random bytes are printable, so the bytes of a picture or a key rarely pass as text.
-_PRINTABLE_SHARE = 0.9
-
-
 @lru_cache(TEXTS_KEPT)
 def suspicion(text: str) -> tuple[str, ...]:
     """Return the signals by which a text gives or hides orders, or () if their weights stay under `THRESHOLD`.
 
-    Invisible characters are removed first, and base64 and hexadecimal runs are decoded.
+    Invisible characters are removed first.
     """
     weights = _weights(strip_invisible(text))
     if _HIDING.search(text):
         weights["hidden text"] = THRESHOLD
-    if any(_weights(hidden) for hidden in _decoded(text)):
-        weights["encoded text"] = THRESHOLD
     return tuple(weights) if round(sum(weights.values()), 2) >= THRESHOLD else ()
 
 
@@ -194,19 +175,6 @@ def _read(plain: str) -> dict[str, float]:
         if any(word in lower for word in signal.words) and any(map(signal.pattern.search, (joined, plain))):
             weights[signal.name] = weights.get(signal.name, 0.0) + signal.weight
     return weights
-
-
-def _decoded(text: str) -> Iterator[str]:
-    """Yield the texts that base64 and hexadecimal runs decode to."""
-    for run in _ENCODED.findall(text):
-        for decode in (bytes.fromhex, lambda text: base64.b64decode(text + "===")):
-            try:
-                decoded = decode(run).decode("utf-8")
-            except ValueError:
-                continue
-            printable = sum(character.isprintable() for character in decoded)
-            if printable >= _PRINTABLE_SHARE * len(decoded):
-                yield decoded
 
 
 def _undisguised(text: str) -> str:
