@@ -237,9 +237,9 @@ class Claim:
 
     def _is_asked(self, mention: Mention) -> bool:
         """Return whether the mention has enough words of the question or the sentence."""
-        if not self.named.isdisjoint(mention.near) and len(self.named & mention.around) >= _ENOUGH_WORDS:
+        if not self.named.isdisjoint(mention.near) and len(self.named & mention.here) >= _ENOUGH_WORDS:
             return True
-        return weight_of(self.weights, mention.around) >= LEAST_ASKED
+        return weight_of(self.weights, mention.here) >= LEAST_ASKED
 
 
 def _word(word: str) -> frozenset[str]:

@@ -76,8 +76,6 @@ _NEXT_WORD = re.compile(
     rf"[\s-]?([\u30a1-\u30f4\u30fc]+|[\u4e2a\u500b\u7b87\u304b\u30f5\u30f6\u5c0f\u516c\u5e73\u5de5\u6beb\u5398\u5343\u7acb]{_SIGN}|{_SIGN}"
     rf"|(?:(?!{_SIGN})[^\W\d_])+)"
 )
-# The text between the two figures of "340 miles (550 km)".
-_IN_TWO_UNITS = re.compile(r"\s?[^\W\d_]+\s[(]\W*")
 # Search this many characters beside a figure for its sign.
 _BESIDE = 100
 # A longer sentence is a table without line breaks.
@@ -138,16 +136,15 @@ class Mention:
     """A figure at a place of a text, and the words that describe it there.
 
     `near` has the words of its row, or of its part of the sentence; `here` those of the whole sentence or of row,
-    column head and caption, and `around` also those of the sentence before. `heads` are those of the columns of a
-    table. `caption` has the words that give the `scale` of a table ("in thousands"), a power of ten. `unit` is
-    the word after the figure, and `sign` is a currency's or "%". A figure that `is_date`
-    is a part of a period, as both are in "Q3 2019". It can be a `bound` ("at least 5").
+    column head and caption. `heads` are those of the columns of a table. `caption` has the words that give the
+    `scale` of a table ("in thousands"), a power of ten. `unit` is the word after the figure, and `sign` is a
+    currency's or "%". A figure that `is_date` is a part of a period, as both are in "Q3 2019". It can be a `bound`
+    ("at least 5").
     """
 
     figure: Figure
     near: frozenset[str]
     here: frozenset[str]
-    around: frozenset[str]
     sentence: int
     periods: frozenset[str] = frozenset()
     heads: tuple[frozenset[str], ...] = ()
@@ -230,15 +227,12 @@ def weight_of(weights: dict[str, float], named: frozenset[str]) -> float:
 
 def _in_prose(prose: str, first: int) -> Iterator[Mention]:
     """Yield the mentions of the sentences of a text, which are numbered from `first`."""
-    before = frozenset[str]()
-    for number, (start, end) in enumerate(segments(prose, _LONGEST)):
-        sentence = prose[start:end]
-        yield from in_sentence(sentence, before, first + number)
-        before = labels(sentence)
+    for number, (start, end) in enumerate(segments(prose, _LONGEST), first):
+        yield from in_sentence(prose[start:end], number)
 
 
-def in_sentence(sentence: str, before: frozenset[str] = frozenset(), number: int = 0) -> list[Mention]:
-    """Return the mentions of the `number`-th sentence of a text; `before` has the previous one's words."""
+def in_sentence(sentence: str, number: int = 0) -> list[Mention]:
+    """Return the mentions of the `number`-th sentence of a text."""
     sentence = sentence.replace("\n", " ")
     spots = located(sentence)
     here = labels(sentence)
@@ -254,7 +248,6 @@ def in_sentence(sentence: str, before: frozenset[str] = frozenset(), number: int
                 figure,
                 here,
                 here,
-                here | before,
                 number,
                 scale=scale,
                 sign=sign,
@@ -301,9 +294,6 @@ def _numbers(text: str) -> Iterator[tuple[int, int, Figure, int]]:
             continue
         rest = (match["rest"] or "").strip().lower()
         number = match["number"]
-        # 777X and 3G are names; 1990s, 12th and 5km are figures.
-        if rest and match["rest"][0].isalpha() and len(rest) == 1 and rest not in {"s", "x", *SCALES}:
-            continue
         values = _values(number, match["gap"])
         scale = SCALES.get(rest) or SCALES.get(rest.removesuffix("s")) or 0
         forms = values | ({shifted(value, scale) for value in values} if scale else set())
@@ -375,7 +365,7 @@ def _parts(sentence: str, spans: Sequence[tuple[int, int]], dates: Sequence[Peri
     for start, end in spans:
         between = sentence[groups[-1][1] : start] if groups else ""
         same_date = any(date.start <= groups[-1][0] and end <= date.end for date in dates) if groups else False
-        if groups and (same_date or not labels(between) or _IN_TWO_UNITS.fullmatch(between)):
+        if groups and (same_date or not labels(between)):
             groups[-1] = (groups[-1][0], end)
         else:
             groups.append((start, end))
@@ -492,7 +482,7 @@ def _in_table(above: str, block: Sequence[_Row]) -> Iterator[Mention]:
         # A figure in a label, as in "pipe 15 mm", is in no column.
         figures_of_label = (mention for mention in in_sentence(row.label) if not mention.is_date)
         for mention in figures_of_label:
-            yield replace(mention, near=label, here=label | over, around=label | over, sentence=number)
+            yield replace(mention, near=label, here=label | over, sentence=number)
         for column, cell in enumerate(_cells(row, len(heads))):
             figures = located(cell.strip("$\u20ac\u00a3\u00a5()+-\u2212%"))
             if not figures:
@@ -504,7 +494,6 @@ def _in_table(above: str, block: Sequence[_Row]) -> Iterator[Mention]:
             yield Mention(
                 figures[0][2],
                 label,
-                here,
                 here,
                 number,
                 _of_cell(periods(head), named, period),
@@ -541,7 +530,6 @@ def _in_named_row(above: str, line: str, number: int) -> Iterator[Mention]:
                 mention,
                 near=near,
                 here=here,
-                around=here,
                 sentence=number,
                 periods=mention.periods if mention.is_date else periods(head) or mention.periods or period,
                 heads=() if are_names[column] else heads,

@@ -147,6 +147,7 @@ _PUNCTUATED = re.compile(r"(?<!\w)\w(?:([.\-_*|/\u00b7])\w)(?:\1\w)*(?!\w)")
 _SPACED = re.compile(r"(?<!\S)[^\W_](?: [^\W_]){3,}(?!\S)")
 _SPACED_SHORT = re.compile(r"(?<!\S)[^\W_](?: [^\W_])+(?!\S)")
 
+
 @lru_cache(TEXTS_KEPT)
 def suspicion(text: str) -> tuple[str, ...]:
     """Return the signals by which a text gives or hides orders, or () if their weights stay under `THRESHOLD`.
