@@ -478,11 +478,10 @@ def names(text: str) -> list[str]:
 
     Languages that write all nouns with capitals have more of them.
     """
-    _, *later = [*_WORD.finditer(text)] or [None]
     capitals = [
         match
-        for match in later
-        if match and match[0][0].isupper() and len(match[0]) > 1 and match[0].lower() not in FUNCTION_WORDS
+        for match in [*_WORD.finditer(text)][1:]
+        if match[0][0].isupper() and len(match[0]) > 1 and match[0].lower() not in FUNCTION_WORDS
     ]
     starts = {match.start() for match in capitals}
     return [match[0].casefold() for match in capitals if match.end() + 1 not in starts]
