@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from docx.document import Document
@@ -109,7 +109,7 @@ class _Reader:
         # Notes, comments and text boxes of the current paragraph.
         self._beside: list[str] = []
         self._notes: dict[tuple[str, str], str] = {}
-        self._notes = dict(self._read_notes())
+        self._notes = dict(self._read_notes(relations))
 
     def running_heads(self) -> None:
         """Add the text of page heads and feet, each once."""
@@ -260,16 +260,13 @@ class _Reader:
             return _is_on(mark)
         return of_style or _value(run, "w:rPr/w:rStyle") in self._hiding
 
-    def _read_notes(self) -> Iterator[tuple[tuple[str, str], str]]:
+    def _read_notes(self, relations: Mapping[str, Any]) -> Iterator[tuple[tuple[str, str], str]]:
         for name, kind in _NOTE_PARTS:
-            for relation in self._document.part.rels.values():
-                if relation.reltype != kind or relation.is_external:
-                    continue
-                for note in parse_xml(relation.target_part.blob):
-                    # Separators between text and notes are stored as notes with a type: skip them.
-                    if note.get(qn("w:type")) in {None, "normal"}:
-                        text = " ".join(self._joined(note).split())
-                        yield (name, note.get(qn("w:id"))), text
+            relation = relations.get(kind)
+            for note in parse_xml(relation.target_part.blob) if relation and not relation.is_external else ():
+                # Separators between text and notes are stored as notes with a type: skip them.
+                if note.get(qn("w:type")) in {None, "normal"}:
+                    yield (name, note.get(qn("w:id"))), " ".join(self._joined(note).split())
 
 
 class _Numbers:
