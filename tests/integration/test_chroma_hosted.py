@@ -59,13 +59,11 @@ def test_a_record_over_the_quota_of_metadata_comes_back_whole(chroma_url: str, c
 def test_marks_fit_into_a_record_over_the_quota(chroma_url: str, collection: str) -> None:
     chroma = index(chroma_url)
     home = collection.replace("/", "-")
-    (one,) = large(1)
-    one = replace(one, document=f"{home}/a.pdf")
-    chroma.upsert(home, [one])
-    marks = [Mark(Part.HEADING, number, number + 1, 123.5) for number in range(10)]
-    chroma.mark(home, {one.id: marks})
-    ((passage, stored),) = chroma.marked(one.document, "g1")
-    assert (passage.units, list(stored)) == (one.units, marks)
+    marks = tuple(Mark(Part.HEADING, number, number + 1, 123.5) for number in range(10))
+    (record,) = (replace(record, document=f"{home}/a.pdf", marks=marks) for record in large(1))
+    chroma.upsert(home, [record])
+    ((passage, stored),) = chroma.marked(record.document, "g1")
+    assert (passage.units, stored) == (record.units, marks)
 
 
 def test_an_expression_over_the_quota_is_matched_in_this_process(chroma_url: str, collection: str) -> None:

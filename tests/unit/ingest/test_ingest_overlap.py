@@ -1,4 +1,4 @@
-"""Reading, embedding and writing overlap, and stop together."""
+"""Pages are read ahead of embedding; reading and writing stop together."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import threading
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from unittest.mock import patch
 
 import numpy as np
 import pytest
@@ -83,14 +82,6 @@ def test_pages_are_read_while_others_are_embedded(tmp_path: Path) -> None:
     assert line.run().pages == 20
 
 
-def test_a_batch_is_embedded_while_the_one_before_is_written(tmp_path: Path) -> None:
-    line, embedding = Line(tmp_path, pages=8), threading.Event()
-    line.embedder.before_embed = lambda: embedding.set() if len(line.embedder.batches) == 2 else None
-    line.index.before_upsert = lambda: wait(embedding)
-    line.run()
-    assert len(line.written()) == 8
-
-
 def test_at_most_64_pages_are_read_ahead(tmp_path: Path) -> None:
     line = Line(tmp_path, pages=500)
     ahead: list[int] = []
@@ -112,15 +103,11 @@ def test_ids_and_tally_do_not_depend_on_the_batches(tmp_path: Path, upsert_batch
     ]
 
 
-def test_the_last_batch_is_written_with_its_marks_and_the_others_get_theirs_later(tmp_path: Path) -> None:
-    short, long = Line(tmp_path, pages=3), Line(tmp_path, pages=40)
-    with patch.object(short.index, "mark", side_effect=AssertionError("a second write of the chunks")):
-        short.run()
-    assert short.index.upserts == 1
-    assert any(record.marks for record in short.written())
-    long.run()
-    assert any(record.marks for record in long.written())
-    assert set(long.index.marks) > {record.id for record in long.written() if record.marks}
+def test_every_chunk_is_written_once_with_its_marks(tmp_path: Path) -> None:
+    line = Line(tmp_path, pages=40)
+    line.run()
+    assert line.index.upserts == 10
+    assert any(record.marks for record in line.written())
 
 
 def test_no_chunk_is_written_once_this_worker_must_stop(tmp_path: Path) -> None:
@@ -137,25 +124,6 @@ def test_no_chunk_is_written_once_this_worker_must_stop(tmp_path: Path) -> None:
         line.run()
     assert line.index.upserts == upserts_at_stop[0]
     assert line.reader.closed
-
-
-def test_a_write_in_progress_ends_before_the_worker_stops(tmp_path: Path) -> None:
-    line, stopping = Line(tmp_path, pages=8), threading.Event()
-    ended: list[bool] = []
-
-    def write_slowly() -> None:
-        stopping.wait(WAIT_S)
-        ended.append(True)
-
-    def stop_at_the_second_batch() -> None:
-        if len(line.embedder.batches) == 2:
-            stopping.set()
-            raise Refused(Reason.INTERNAL, "stopped by the test")
-
-    line.index.before_upsert, line.embedder.before_embed = write_slowly, stop_at_the_second_batch
-    with pytest.raises(Refused):
-        line.run()
-    assert ended == [True]
 
 
 @pytest.mark.parametrize("pages", [2, 40])  # with 2 pages, the first write is the last

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from docwell.ingest.indexing import InContext, embedded_texts
+from docwell.ingest.indexing import embedded_texts, in_context
 from docwell.models import Chunk, Reason
 from docwell.text.lexicon import (
     beginnings,
@@ -201,21 +201,9 @@ def test_a_chunk_that_fills_the_model_is_embedded_without_its_section() -> None:
     assert embedded_texts(chunks, FakeEmbedder(), 100) == ["full", "One two\nnearly"]
 
 
-def moved(*batches: np.ndarray) -> np.ndarray:
-    """Return the vectors of all batches, moved towards each other."""
-    context = InContext(4)
-    return np.concatenate([*(context.add(batch) for batch in batches), context.last()])
-
-
-@pytest.mark.parametrize("cuts", [[1], [2], [1, 2], [1, 2, 3, 4], [4]])
-def test_the_size_of_batches_does_not_change_vectors(cuts: list[int]) -> None:
-    vectors = np.random.default_rng(5).normal(size=(5, 4)).astype(np.float32)
-    assert moved(*np.split(vectors, cuts)) == pytest.approx(moved(vectors))
-
-
 def test_vectors_lean_to_their_neighbours() -> None:
     vectors = np.eye(4, dtype=np.float32)[:3]
-    leaning = moved(vectors)
+    leaning = in_context(vectors)
     assert np.linalg.norm(leaning, axis=1) == pytest.approx([1, 1, 1])
     assert leaning.argmax(axis=1).tolist() == [0, 1, 2]  # each is still nearest to itself
     assert leaning[0, 1] > leaning[0, 2] == 0  # the second is a neighbour, the third is not

@@ -267,7 +267,7 @@ class Mark:
 
 @dataclass(frozen=True, slots=True)
 class IndexRecord:
-    """One row of the vector index. `vector` has the embedder's dimension. `marks` may be stored later."""
+    """One row of the vector index. `vector` has the embedder's dimension."""
 
     id: str
     document: str

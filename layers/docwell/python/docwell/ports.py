@@ -177,9 +177,6 @@ class VectorIndex(Protocol):
     def delete(self, collection: str, ids: Stamped) -> None:
         """Remove chunks that were not written again since `ids` listed them, even if the request runs late."""
 
-    def mark(self, collection: str, marks: Mapping[str, Sequence[Mark]]) -> None:
-        """Store the marks of chunks by id. Unknown ids change nothing."""
-
 
 class Overviews(Protocol):
     """The chunks with marks, which make the overview of a generation."""

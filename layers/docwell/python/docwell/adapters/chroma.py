@@ -32,7 +32,6 @@ from docwell.adapters.chroma_records import (
     UNLIMITED,
     Layout,
     Quotas,
-    mark_fields,
     marks_of,
     new_stamp,
     passage_of,
@@ -99,11 +98,6 @@ class ChromaIndex:
             "metadatas": [stored_fields(collection, record, stamp) for record in records],
         }
         self._server.upsert(self._layout.name(collection), self._layout.metadata(), columns)
-
-    def mark(self, collection: str, marks: Mapping[str, Sequence[Mark]]) -> None:
-        """Add marks to the metadata of chunks by id; Chroma ignores ids of no chunk."""
-        fields = {self._layout.mark(collection) + id_: mark_fields(added) for id_, added in marks.items()}
-        self._server.update(self._layout.name(collection), fields)
 
     def marked(self, document: str, generation: str) -> list[tuple[Passage, tuple[Mark, ...]]]:
         """Return the chunks of a generation that have marks, in no order."""
@@ -364,12 +358,6 @@ class ChromaServer:
         for places in self._parts(range(len(rows["ids"]))):
             part = {column: values[places[0] : places[-1] + 1] for column, values in rows.items()}
             self.call(name, lambda chroma, part=part: chroma.upsert(**part), create=metadata)
-
-    def update(self, name: str, metadatas: Mapping[str, Mapping[str, Any]]) -> None:
-        """Add fields to the metadata of records by id; ids of no record change nothing."""
-        for ids in self._parts(list(metadatas)):
-            fields = [metadatas[id_] for id_ in ids]
-            self.call(name, lambda chroma, ids=ids, fields=fields: chroma.update(ids=ids, metadatas=fields))
 
     def delete(self, name: str, ids: Sequence[str], where: Any = None) -> None:
         """Remove records by id that meet a condition, if given; ids of no record change nothing."""

@@ -1,18 +1,18 @@
-"""Index pages: read, chunk, embed and write them, and mark the pieces for the overview.
+"""Index pages: read, chunk and embed them, mark the pieces for the overview, and write the chunks.
 
-Embedding takes most of the time and must not wait. So one thread reads and chunks pages ahead of it, and another
-writes one batch while the next is embedded. The last batch is written with its marks.
+Embedding takes most of the time and must not wait, so a thread reads and chunks pages ahead of it. The chunks are
+written once all are embedded: only then are the neighbours' vectors and the marks known.
 """
 
 from __future__ import annotations
 
 import tempfile
 from collections import deque
-from collections.abc import Callable, Generator, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
-from itertools import groupby
+from itertools import groupby, islice
 from pathlib import Path
 from typing import TypeVar
 
@@ -38,9 +38,8 @@ HEADING_TOKENS = 40
 _TINY = 1e-12
 
 _Item = TypeVar("_Item")
-# A page and its chunks; a chunk with its units and its vector.
+# A page and its chunks.
 _CutPage = tuple[Page, list[CutChunk]]
-_EmbeddedChunk = tuple[Chunk, Units, NDArray[np.float32]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,61 +76,40 @@ class RangeIndexer:
     def run(
         self, generation: Generation, path: Path, range_: int, span: Span, check: Callable[[], None]
     ) -> RangeTally:
-        """Index a range of the PDF at `path`. No read or write is in progress when this returns or raises.
+        """Index a range of the PDF at `path`. No read is in progress when this returns or raises.
 
         Call `check` in this thread after each page and right before each write of chunks; it raises to stop.
         Recognition of a page starts only after the check of the previous page.
         """
-        ref, count = generation.ref, _Count(self.limits, path.stat().st_size)
-        sketch = Sketch(opens=span.first == 1)
-        with closing(self._cut_pages(path, span, count)) as pages, ThreadPoolExecutor(1, "write") as pool:
-            writing: Future[None] | None = None
-            marks: dict[str, tuple[Mark, ...]] = {}
-            for embedded, is_last in self._embedded(self._batches(pages, count, sketch, check), sketch):
-                records = _records(generation, range_, count.tally.chunks, embedded)
-                if writing is not None:
-                    writing.result()
-                check()  # not before the wait: meanwhile another worker could take the lease
-                if is_last:
-                    marked = sketch.marks().items()
-                    marks = {ref.chunk_id(generation.id, range_, at): tuple(pieces) for at, pieces in marked}
-                    records = [replace(record, marks=marks.pop(record.id, ())) for record in records]
-                writing = pool.submit(self.index.upsert, ref.collection, records)
-                count.add_chunks(records)
-            if writing is not None:
-                writing.result()
-        if marks:
-            # No check is needed: marks change nothing on chunks that another worker has removed.
-            self.index.mark(ref.collection, marks)
+        count, sketch = _Count(self.limits, path.stat().st_size), Sketch(opens=span.first == 1)
+        chunks: list[tuple[Chunk, Units]] = []
+        vectors: list[NDArray[np.float32]] = []
+        with closing(self._cut_pages(path, span, count)) as pages:
+            for batch in self._batches(pages, count, sketch, check):
+                chunk_vectors, units = self._embedded(batch, sketch)
+                vectors.append(chunk_vectors)
+                chunks += zip((chunk for chunk, _ in batch), units, strict=True)
+        count.add_chunks([chunk for chunk, _ in chunks])
+        if chunks:
+            moved = in_context(np.concatenate(vectors))
+            records = _records(generation, range_, chunks, moved, sketch.marks())
+            while batch_records := list(islice(records, self.limits.upsert_batch)):
+                check()
+                self.index.upsert(generation.ref.collection, batch_records)
         return count.tally
 
-    def _embedded(
-        self, batches: Iterator[list[CutChunk]], sketch: Sketch
-    ) -> Iterator[tuple[list[_EmbeddedChunk], bool]]:
-        """Embed chunks and their units; the flag is set for the last ones.
-
-        A batch's last chunk waits for its right neighbour's vector.
-        """
-        context: InContext | None = None
-        waiting: deque[tuple[Chunk, Units]] = deque()
-        batch = next(batches, None)
-        while batch is not None:
-            parts = [chunk.text[start:end] for chunk, spans in batch for start, end in spans]
-            texts = embedded_texts([chunk for chunk, _ in batch], self.embedder, self.embedder.max_tokens)
-            # Embed all in one call: the embedder sorts its texts by length.
-            vectors = self.embedder.embed_passages([*texts, *parts])
-            sketch.add_chunks(batch, vectors)
-            unit_vectors = vectors[len(batch) :]
-            for chunk, spans in batch:
-                waiting.append((chunk, pack_units(spans, unit_vectors[: len(spans)])))
-                unit_vectors = unit_vectors[len(spans) :]
-            context = context or InContext(vectors.shape[1])
-            ready = [*context.add(vectors[: len(batch)])]
-            batch = next(batches, None)
-            if batch is None:
-                ready += [*context.last()]
-            if ready:
-                yield [(*waiting.popleft(), vector) for vector in ready], batch is None
+    def _embedded(self, batch: Sequence[CutChunk], sketch: Sketch) -> tuple[NDArray[np.float32], list[Units]]:
+        """Return the vectors of chunks, (n, dimension), and their units; add both to the sketch."""
+        parts = [chunk.text[start:end] for chunk, spans in batch for start, end in spans]
+        texts = embedded_texts([chunk for chunk, _ in batch], self.embedder, self.embedder.max_tokens)
+        # Embed all in one call: the embedder sorts its texts by length.
+        vectors = self.embedder.embed_passages([*texts, *parts])
+        sketch.add_chunks(batch, vectors)
+        units, first = list[Units](), len(batch)
+        for _, spans in batch:
+            units.append(pack_units(spans, vectors[first : first + len(spans)]))
+            first += len(spans)
+        return vectors[: len(batch)], units
 
     def _cut_pages(self, path: Path, span: Span, count: _Count) -> Generator[_CutPage]:
         """Read and chunk pages, ahead of embedding unless the pages are recognised.
@@ -179,14 +157,17 @@ def within_budget(pages: Iterator[Page], span: Span) -> Iterator[Page]:
 
 
 def _records(
-    generation: Generation, range_: int, first: int, chunks: Sequence[_EmbeddedChunk]
-) -> list[IndexRecord]:
-    """Return index records of chunks whose ordinals begin with `first`."""
+    generation: Generation,
+    range_: int,
+    chunks: Sequence[tuple[Chunk, Units]],
+    vectors: NDArray[np.float32],
+    marks: Mapping[int, Sequence[Mark]],
+) -> Iterator[IndexRecord]:
+    """Yield the index records of a range's chunks."""
     ref, id_, version = generation.ref, generation.id, generation.version
-    return [
-        IndexRecord(ref.chunk_id(id_, range_, number), ref.key, id_, version, chunk, vector.tolist(), units)
-        for number, (chunk, units, vector) in enumerate(chunks, first)
-    ]
+    for number, (chunk, units) in enumerate(chunks):
+        vector, pieces = vectors[number].tolist(), tuple(marks.get(number, ()))
+        yield IndexRecord(ref.chunk_id(id_, range_, number), ref.key, id_, version, chunk, vector, units, pieces)
 
 
 @dataclass(slots=True)
@@ -223,10 +204,9 @@ class _Count:
         )
         check_length(self.tally.characters + self.tally.hidden_characters, self.size, self.limits)
 
-    def add_chunks(self, records: Sequence[IndexRecord]) -> None:
-        """Count chunks."""
-        tokens = self.tally.tokens + sum(record.chunk.tokens for record in records)
-        self.tally = replace(self.tally, chunks=self.tally.chunks + len(records), tokens=tokens)
+    def add_chunks(self, chunks: Sequence[Chunk]) -> None:
+        """Count all chunks of the range."""
+        self.tally = replace(self.tally, chunks=len(chunks), tokens=sum(chunk.tokens for chunk in chunks))
 
     def _is_doubtful(self, page: Page) -> bool:
         return page.confidence is not None and page.confidence < self.limits.ocr_min_confidence
@@ -271,31 +251,12 @@ def embedded_texts(chunks: Sequence[Chunk], tokenizer: Tokenizer, max_tokens: in
     return texts
 
 
-class InContext:
-    """Moves the vectors of a document's chunks, in order, towards their neighbours.
+def in_context(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the vectors of a range's chunks, (n, dimension), each moved towards its neighbours, of unit length.
 
-    A chunk next to one that is near the question is often relevant. The batch size does not change the vectors.
+    A chunk next to one that is near the question is often relevant. At an end, the chunk is its own neighbour.
     """
-
-    def __init__(self, dimension: int) -> None:
-        # The last two chunks so far: the last one waits for its right neighbour's vector.
-        self._held = np.empty((0, dimension), dtype=np.float32)
-
-    def add(self, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return the unit vectors, (n, dimension) float32, of all chunks so far whose right neighbour is known."""
-        vectors_so_far = np.concatenate([self._held, vectors])
-        # The first chunk has no left neighbour: use itself instead.
-        before = vectors_so_far if len(self._held) > 1 else np.concatenate([vectors_so_far[:1], vectors_so_far])
-        self._held = before[-2:]
-        return _moved(before)
-
-    def last(self) -> NDArray[np.float32]:
-        """Return (1, dimension): the vector of the last chunk; (0, dimension) if there was no chunk."""
-        return _moved(np.concatenate([self._held, self._held[-1:]]))
-
-
-def _moved(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return the moved unit vectors of all chunks but the first and the last, which are only neighbours."""
-    moved = vectors[1:-1] + (vectors[:-2] + vectors[1:-1] + vectors[2:]) / 3
+    padded = np.concatenate([vectors[:1], vectors, vectors[-1:]])
+    moved = vectors + (padded[:-2] + vectors + padded[2:]) / 3
     unit = moved / np.maximum(np.linalg.norm(moved, axis=1, keepdims=True), _TINY)
-    return unit.astype(np.float32)
+    return np.asarray(unit, dtype=np.float32)
