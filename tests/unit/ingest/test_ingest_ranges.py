@@ -270,9 +270,22 @@ def at_upsert(then: Callable[[World], None] = lambda _world: None) -> Callable[[
     return lambda race: race.overtake_at_upsert(partial(then, race.world))
 
 
+def at_reading(race: Race) -> None:
+    """Overtake the worker right before it reads the pages: it is refused before it writes any chunk."""
+    reader: Any = race.world.reader
+    pages = reader.pages
+
+    def overtake(path: Path, first: int, last: int) -> Any:
+        reader.pages = pages
+        race.overtake()
+        return pages(path, first, last)
+
+    reader.pages = overtake
+
+
 def is_refused_by_the_reader(race: Race) -> None:
     race.world.reader.refuses_at = 8
-    race.overtake_at_upsert()
+    at_reading(race)
 
 
 def is_refused_after_it_finished(race: Race) -> None:
@@ -302,8 +315,8 @@ def finds_no_version_to_read(race: Race) -> None:
 UNLIKELY = {"max_characters_per_byte": 1e9}
 ENDS: dict[str, tuple[Callable[[Race], None], dict[str, Any]]] = {
     "is indexed": (at_upsert(), {}),
-    "is over max_document_characters": (at_upsert(), {"max_document_characters": 400} | UNLIKELY),
-    "is over max_characters_per_byte": (at_upsert(), {"max_characters_per_byte": 0.8}),
+    "is over max_document_characters": (at_reading, {"max_document_characters": 400} | UNLIKELY),
+    "is over max_characters_per_byte": (at_reading, {"max_characters_per_byte": 0.8}),
     "is over a limit with the other range": (
         is_refused_after_it_finished,
         {"max_document_characters": 490} | UNLIKELY,
