@@ -24,7 +24,7 @@ PACKAGE = "layers/docwell/python/docwell/"
 # never raises one: it removes as many lines as it adds.
 CEILINGS = {
     PACKAGE: (29_491, 28_000),
-    PACKAGE + "query/": (6_739, 6_500),
+    PACKAGE + "query/": (6_733, 6_500),
     PACKAGE + "adapters/documents/": (5_350, 4_900),
     PACKAGE + "cli/": (3_768, 3_780),
     "benchmarks/": (7_564, 6_500),

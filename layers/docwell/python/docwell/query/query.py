@@ -161,29 +161,6 @@ class Query:
         scope, vector = await asyncio.gather(self._scope(inquiry), self._vector(inquiry))
         # Enforce the quota before searching; the charge started earlier and is almost always done.
         await inquiry.ask.admission.admitted()
-        inquiry, basis = await self._search(inquiry, scope, vector)
-        if self.reranker is not None and basis is None:
-            inquiry = await self._reranked(self.reranker, inquiry)
-        return replace(inquiry, passages=inquiry.passages[: inquiry.ask.question.top_k]), basis
-
-    async def _scope(self, inquiry: Inquiry) -> Scope:
-        if inquiry.scope is not None:
-            return inquiry.scope
-        question = inquiry.ask.question
-        async with inquiry.watch.stage("retrieve", _RETRIEVE_SHARE):
-            principal = await inquiry.ask.admission.identified()
-            where = (principal, question.collections, question.document, question.filter)
-            return await asyncio.to_thread(find_scope, self.retrieval.catalogue, *where)
-
-    async def _vector(self, inquiry: Inquiry) -> list[float]:
-        async with inquiry.watch.stage("embed", _EMBED_SHARE):
-            (vector,) = await asyncio.to_thread(self.embedder.embed_queries, [inquiry.text])
-        numbers: list[float] = vector.tolist()
-        return numbers
-
-    async def _search(
-        self, inquiry: Inquiry, scope: Scope, vector: Sequence[float]
-    ) -> tuple[Inquiry, Basis | None]:
         question, text, top_k = inquiry.ask.question, inquiry.text, inquiry.ask.question.top_k
         spare = max(RERANKED - top_k, 0) if self.reranker else 0
         basis = None
@@ -203,7 +180,24 @@ class Query:
             min_fit=gate.min_fit,
             refusal=await self._refusal(searched, is_lost=not hits.passages),
         )
-        return inquiry, basis
+        if self.reranker is not None and basis is None:
+            inquiry = await self._reranked(self.reranker, inquiry)
+        return replace(inquiry, passages=inquiry.passages[:top_k]), basis
+
+    async def _scope(self, inquiry: Inquiry) -> Scope:
+        if inquiry.scope is not None:
+            return inquiry.scope
+        question = inquiry.ask.question
+        async with inquiry.watch.stage("retrieve", _RETRIEVE_SHARE):
+            principal = await inquiry.ask.admission.identified()
+            where = (principal, question.collections, question.document, question.filter)
+            return await asyncio.to_thread(find_scope, self.retrieval.catalogue, *where)
+
+    async def _vector(self, inquiry: Inquiry) -> list[float]:
+        async with inquiry.watch.stage("embed", _EMBED_SHARE):
+            (vector,) = await asyncio.to_thread(self.embedder.embed_queries, [inquiry.text])
+        numbers: list[float] = vector.tolist()
+        return numbers
 
     async def _refusal(self, searched: Searched, *, is_lost: bool) -> str:
         """Return the text of a refusal. Raises `Unavailable` if the index has lost the documents of the scope."""
