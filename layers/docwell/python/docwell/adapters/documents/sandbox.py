@@ -19,7 +19,7 @@ import struct
 import sys
 
 # Python and all libraries map 215 MiB before they read the document. Its allowance (`memory_bytes`) comes on top.
-BASE_BYTES = 256 * 1024 * 1024
+BASE_BYTES = 240 * 1024 * 1024
 # Enough for the standard streams, the document and the imports.
 OPEN_FILES = 64
 
