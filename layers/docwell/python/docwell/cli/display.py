@@ -237,7 +237,8 @@ def show_answer(answer: Json, *, quotes: bool = True) -> None:
             missing = ", ".join(map(clean, sentence.get("missing") or []))
             nowhere = f" (not in them: {missing})" if missing else ""
             text = one_line(sentence.get("text", ""))
-            say(f"Not supported by the passages{nowhere}: “{text}”", "yellow")
+            verdict = "Contradicted" if sentence.get("contradicted") else "Not supported"
+            say(f"{verdict} by the passages{nowhere}: “{text}”", "yellow")
     if citations := answer.get("citations") or []:
         out.print()
     show_citations(citations, quotes=quotes)

@@ -144,16 +144,18 @@ class Claim:
         same = [
             mention
             for mention in candidates
-            if self._has_value(figure, mention) and self._has_bound(figure, mention)
+            if mention.is_date <= figure.is_date
+            and self._has_value(figure, mention)
+            and self._has_bound(figure, mention)
         ]
         if not self.asked_figures.isdisjoint(figure.figure.forms) and not figure.is_date:
             return same
         same = [mention for mention in same if self._has_period(figure, mention)]
         if foreign:
-            return [mention for mention in same if mention.is_date <= figure.is_date]
+            return same
         # Compare with equal rivals once. In "How many beds has Ward 12?", 12 is no rival.
         rivals = {
-            (rival.near, rival.here, rival.in_table or rival.sentence, rival.in_table, rival.is_date): rival
+            (rival.near, rival.in_table, rival.is_date): rival
             for rival in candidates
             if not rival.is_grammar
             and (rival.sign or rival.in_table or self.asked_figures.isdisjoint(rival.figure.forms))
@@ -200,8 +202,6 @@ class Claim:
     def _has_unit(self, figure: Mention, mention: Mention) -> bool:
         """Return whether the words beside the figure can be those of the mention: $12 is not 12 days."""
         unit, of_mention = _word(figure.unit), _word(mention.unit)
-        if mention.is_date and not figure.is_date and unit and unit.isdisjoint(of_mention):
-            return False
         if unit and of_mention and unit.isdisjoint(of_mention | self.asked) and of_mention.isdisjoint(self.named):
             return False
         # The numbers in a table of amounts "in thousands" are not numbers of employees.
@@ -230,10 +230,7 @@ class Claim:
                 return rival.near < mention.near and rival.near <= named
             return len(theirs) > len(ours)
         named = named - (unit & _word(mention.unit)) - _GENITIVE
-        beside = rival.sentence == mention.sentence
-        ours = named & (mention.near if beside else mention.here)
-        theirs = named & (rival.near if beside else rival.here)
-        return ours < theirs
+        return named & mention.near < named & rival.near
 
     def _is_asked(self, mention: Mention) -> bool:
         """Return whether the mention has enough words of the question or the sentence."""
@@ -400,17 +397,19 @@ class Checker:
         if foreign:
             support = max(support, self._support_abroad(claim, foreign, held))
         decided = verdict(claim.text, self._question, texts)
-        contradicted = not decided.agrees if decided else contradicts(claim.text, texts)
+        denied = not decided.agrees if decided else contradicts(claim.text, texts)
         missing = tuple(dict.fromkeys(self._missing(claim, held)))
         copied = any(is_copied(claim.text, text) for text in texts)
         if copied:
-            support, contradicted, agrees = 1.0, False, True
+            support, denied, agrees = 1.0, False, True
         elif decided and decided.bare:
             support, agrees = decided.share, decided.agrees
         else:
-            agrees = len(held) == len(claim.figures) and not contradicted
+            agrees = len(held) == len(claim.figures) and not denied
         answers = not self._lacks_subject and (copied or self._adds(claim))
         supported = support >= self._min_support and agrees and not missing and answers
+        # A sentence with few of the words decides nothing.
+        contradicted = denied and not (decided and decided.share < self._min_support)
         scaled = _scaled(sentence, claim, texts)
         return Sentence(scaled, markers, round(support, 3), supported, missing, contradicted)
 

@@ -145,7 +145,6 @@ class Mention:
     figure: Figure
     near: frozenset[str]
     here: frozenset[str]
-    sentence: int
     periods: frozenset[str] = frozenset()
     heads: tuple[frozenset[str], ...] = ()
     column: int = -1
@@ -225,14 +224,8 @@ def weight_of(weights: dict[str, float], named: frozenset[str]) -> float:
     return round(math.fsum(weights[word] for word in named & weights.keys()) / total, 9) if total else 1.0
 
 
-def _in_prose(prose: str, first: int) -> Iterator[Mention]:
-    """Yield the mentions of the sentences of a text, which are numbered from `first`."""
-    for number, (start, end) in enumerate(segments(prose, _LONGEST), first):
-        yield from in_sentence(prose[start:end], number)
-
-
-def in_sentence(sentence: str, number: int = 0) -> list[Mention]:
-    """Return the mentions of the `number`-th sentence of a text."""
+def in_sentence(sentence: str) -> list[Mention]:
+    """Return the mentions of a sentence."""
     sentence = sentence.replace("\n", " ")
     spots = located(sentence)
     here = labels(sentence)
@@ -248,7 +241,6 @@ def in_sentence(sentence: str, number: int = 0) -> list[Mention]:
                 figure,
                 here,
                 here,
-                number,
                 scale=scale,
                 sign=sign,
                 unit=following[1] if following and sign != "%" else "",
@@ -447,26 +439,22 @@ def mentions(text: str) -> tuple[Mention, ...]:
             mentioned.extend(_in_table(above, block))
             block.clear()
 
-    def end_prose() -> None:
-        nonlocal prose
-        mentioned.extend(_in_prose(prose, len(mentioned)))
-        prose = ""
-
     for number, (line, row) in enumerate(zip(lines, rows, strict=True)):
         beside = list(filter(None, rows[max(0, number - 1) : number + 2]))
         if row and max(len(row.cells), len(beside)) >= _LEAST_OF_TABLE:
-            end_prose()
+            prose += "\n"  # a blank line ends a sentence
             block.append(row)
             continue
         end_block()
         if is_sheet_row(line):
-            end_prose()
-            mentioned += _in_named_row(above, line, len(mentioned))
+            prose += "\n"
+            mentioned += _in_named_row(above, line)
         else:
             prose += line + "\n"
             above += line + "\n"
     end_block()
-    end_prose()
+    for start, end in segments(prose, _LONGEST):
+        mentioned += in_sentence(prose[start:end])
     return tuple(mentioned)
 
 
@@ -476,13 +464,13 @@ def _in_table(above: str, block: Sequence[_Row]) -> Iterator[Mention]:
     heads = _heads(lines, max((len(row.cells) for row in block), default=0))
     caption, scale = _caption(above)
     over, head_labels, period = labels(above), tuple(map(labels, heads)), certain(above)
-    for number, row in enumerate(block):
+    for row in block:
         row_caption, row_scale = _caption(row.label)
         label, named = labels(row.label), periods(row.label)
         # A figure in a label, as in "pipe 15 mm", is in no column.
-        figures_of_label = (mention for mention in in_sentence(row.label) if not mention.is_date)
-        for mention in figures_of_label:
-            yield replace(mention, near=label, here=label | over, sentence=number)
+        for mention in in_sentence(row.label):
+            if not mention.is_date:
+                yield replace(mention, near=label, here=label | over)
         for column, cell in enumerate(_cells(row, len(heads))):
             figures = located(cell.strip("$\u20ac\u00a3\u00a5()+-\u2212%"))
             if not figures:
@@ -495,7 +483,6 @@ def _in_table(above: str, block: Sequence[_Row]) -> Iterator[Mention]:
                 figures[0][2],
                 label,
                 here,
-                number,
                 _of_cell(periods(head), named, period),
                 head_labels,
                 column,
@@ -505,10 +492,10 @@ def _in_table(above: str, block: Sequence[_Row]) -> Iterator[Mention]:
             )
 
 
-def _in_named_row(above: str, line: str, number: int) -> Iterator[Mention]:
+def _in_named_row(above: str, line: str) -> Iterator[Mention]:
     """Yield the mentions of a row whose cells have their heads beside them: "batch: C-02 | litres: 318".
 
-    It is the row `number` of its text. The numbers in its cells name it as its words do.
+    The numbers in its cells name it as its words do.
     """
     # A cell without a head has no colon.
     named = [(head, text) for head, _, text in (cell.rpartition(": ") for cell in line.split(" | "))]
@@ -530,7 +517,6 @@ def _in_named_row(above: str, line: str, number: int) -> Iterator[Mention]:
                 mention,
                 near=near,
                 here=here,
-                sentence=number,
                 periods=mention.periods if mention.is_date else periods(head) or mention.periods or period,
                 heads=() if are_names[column] else heads,
                 column=column,

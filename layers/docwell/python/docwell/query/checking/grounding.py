@@ -32,11 +32,10 @@ from docwell.text.visible import strip_invisible
 
 # The weight of a figure: it shows the source of a sentence better than a word.
 _FIGURE_WEIGHT = 2.0
-# The weight of the question's words, which decide between passages with the same words of the answer.
+# The weight of the question's words, which decide between sentences with the same words of the answer.
 _QUESTION_WEIGHT = 0.3
 # Between two equally good pieces, prefer the one with fewer words.
 _LENGTH_PENALTY = 0.01
-
 
 MAX_CHARACTERS = 600
 # A line of fewer content words is a heading or a scrap of a table, but not "Subletting is forbidden."
@@ -45,8 +44,6 @@ _FEWEST_WORDS, _FEWEST_OF_SENTENCE = 4, 2
 _SCORE_WEIGHT = 0.5
 # Two sentences that share more than this part of their words are repeats.
 _SAME = 0.7
-# The support of a sentence that is the passage's own text.
-_FULL_SUPPORT = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,14 +86,8 @@ class Evidence:
         return self.weight(content & held) / (self.weight(content) or 1.0)
 
     def best(self, content: frozenset[str], among: Sequence[int] = ()) -> int:
-        """Return the passage, of all or some, with most of the words; of equals, the one nearest the question."""
-
-        def merit(index: int) -> float:
-            return self.share(content, self.known[index]) + _QUESTION_WEIGHT * self.share(
-                self._question, self.known[index]
-            )
-
-        return max(among or range(len(self.known)), key=merit)
+        """Return the passage, of all or some, with most of the words."""
+        return max(among or range(len(self.known)), key=lambda index: self.share(content, self.known[index]))
 
     def window(self, content: frozenset[str], index: int) -> tuple[int, int]:
         """Return (start, end) of the one or two sentences of a passage that best show the source of the words.
@@ -245,7 +236,7 @@ def quoted(
     )
     return numbered(
         answer,
-        [Sentence(text, (marker,), _FULL_SUPPORT, supported=True, missing=()) for text, marker in sentences],
+        [Sentence(text, (marker,), support=1.0, supported=True, missing=()) for text, marker in sentences],
     )
 
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from docwell.query.checking.figures import labels, weights_of
+from docwell.query.checking.figures import labels, weight_of, weights_of
 from docwell.text.lexicon import UNSPACED, segments, windows
 from docwell.text.words import pattern, words
 
@@ -61,11 +60,13 @@ def verdict(sentence: str, question: str, passages: Sequence[str]) -> Verdict | 
     asked = labels(question)
     weights = weights_of(asked | labels(rest), passages)
     # Of equal pieces, the shortest decides.
-    index, decisive = max(pieces, key=lambda piece: (_share(piece[1], weights), -len(piece[1])))
+    index, decisive = max(pieces, key=lambda piece: (weight_of(weights, labels(piece[1])), -len(piece[1])))
     denied = _is_denied(decisive, labels(f"{question} {rest}"))
     if labels(rest):
-        return Verdict(index, _share(decisive, weights), denied == (_NEGATED.search(rest) is not None), bare=False)
-    share = _share(decisive, weights_of(asked, passages))
+        return Verdict(
+            index, weight_of(weights, labels(decisive)), denied == (_NEGATED.search(rest) is not None), bare=False
+        )
+    share = weight_of(weights_of(asked, passages), labels(decisive))
     return Verdict(index, share, share >= _LEAST_SHARE and denied != reply, bare=True)
 
 
@@ -86,12 +87,6 @@ def contradicts(sentence: str, passages: Sequence[str]) -> bool:
 def _stated(text: str, spans: Sequence[tuple[int, int]]) -> list[str]:
     """Return the pieces of a text that state something; questions do not."""
     return [text[start:end] for start, end in spans if not text[start:end].endswith(QUESTION_ENDS)]
-
-
-def _share(text: str, weights: dict[str, float]) -> float:
-    named = labels(text)
-    total = math.fsum(weights.values()) or 1.0
-    return math.fsum(weight for word, weight in weights.items() if word in named) / total
 
 
 def _is_denied(sentence: str, named: frozenset[str]) -> bool:
