@@ -236,9 +236,8 @@ def show_answer(answer: Json, *, quotes: bool = True) -> None:
         if not sentence.get("supported", True):
             missing = ", ".join(map(clean, sentence.get("missing") or []))
             nowhere = f" (not in them: {missing})" if missing else ""
-            text = one_line(sentence.get("text", ""))
             verdict = "Contradicted" if sentence.get("contradicted") else "Not supported"
-            say(f"{verdict} by the passages{nowhere}: “{text}”", "yellow")
+            say(f"{verdict} by the passages{nowhere}: “{one_line(sentence.get('text', ''))}”", "yellow")
     if citations := answer.get("citations") or []:
         out.print()
     show_citations(citations, quotes=quotes)
