@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import lru_cache
@@ -112,10 +112,7 @@ class Claim:
         """Return the claim of a sentence without markers."""
         asked, in_question = labels(question), in_sentence(question)
         # Judge equal figures once: a text may repeat a figure a thousand times.
-        figures = {
-            (mention.figure, mention.sign, mention.unit, mention.periods): mention
-            for mention in in_sentence(sentence)
-        }.values()
+        figures = dict.fromkeys(in_sentence(sentence))
         # A year beside another figure is that figure's period.
         only_dates = all(mention.is_date or mention.is_grammar for mention in figures)
         return cls(
@@ -398,7 +395,13 @@ class Checker:
             support = max(support, self._support_abroad(claim, foreign, held))
         decided = verdict(claim.text, self._question, texts)
         denied = not decided.agrees if decided else contradicts(claim.text, texts)
-        missing = tuple(dict.fromkeys(self._missing(claim, held)))
+        # No passage has these figures in any form; those in two parts ("1 000") count as their parts too.
+        missing = dict.fromkeys(
+            figure.written
+            for figure in figures(claim.text)
+            if self._forms.isdisjoint(figure.forms)
+            and not (self._forms.issuperset(figure.parts) if figure.parts else figure in held)
+        )
         copied = any(is_copied(claim.text, text) for text in texts)
         if copied:
             support, denied, agrees = 1.0, False, True
@@ -411,7 +414,7 @@ class Checker:
         # A sentence with few of the words decides nothing.
         contradicted = denied and not (decided and decided.share < self._min_support)
         scaled = _scaled(sentence, claim, texts)
-        return Sentence(scaled, markers, round(support, 3), supported, missing, contradicted)
+        return Sentence(scaled, markers, round(support, 3), supported, tuple(missing), contradicted)
 
     def _support_abroad(self, claim: Claim, foreign: Sequence[str], held: Sequence[Figure]) -> float:
         """Return the support by passages in another language: by figures, or else by names or by meaning."""
@@ -424,13 +427,6 @@ class Checker:
             pieces = [" ".join(text[start:end].split()) for text in foreign for start, end in windows(text)]
             support = max(support, self._likeness(claim.text.strip(), pieces))
         return support
-
-    def _missing(self, claim: Claim, held: Sequence[Figure]) -> Iterator[str]:
-        """Yield the figures of a sentence, other than those `held`, that no passage has in any form."""
-        for figure in figures(claim.text):
-            is_held = self._forms.issuperset(figure.parts) if figure.parts else figure in held
-            if self._forms.isdisjoint(figure.forms) and not is_held:
-                yield figure.written
 
     def _lexical(self, bare: str, markers: Sequence[int], held: Sequence[Figure]) -> float:
         """Return the share of a sentence's words, by rarity, that its cited passages hold."""

@@ -391,8 +391,7 @@ def numbers(figure: Figure) -> frozenset[str]:
     return frozenset(f"={form}" for form in figure.forms)
 
 
-@dataclass(frozen=True, slots=True)
-class _Row:
+class _Row(NamedTuple):
     """A line of a table: the words before its cells, and the cells."""
 
     label: str
