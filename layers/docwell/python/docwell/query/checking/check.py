@@ -435,11 +435,12 @@ class Checker:
         # Also count a figure that a passage has in another form.
         known = known.union(*(content_words(figure.written) for figure in held))
         content = content_words(split_reply(bare)[1] or bare)
-        total = evidence.weight(content - asked) + _ASKED_WEIGHT * evidence.weight(content & asked)
-        shared = evidence.weight(content & known - asked) + _ASKED_WEIGHT * evidence.weight(
-            content & known & asked
-        )
-        return shared / total if total else 0.0
+
+        def weigh(chosen: frozenset[str]) -> float:
+            return evidence.weight(chosen - asked) + _ASKED_WEIGHT * evidence.weight(chosen & asked)
+
+        total = weigh(content)
+        return weigh(content & known) / total if total else 0.0
 
     def _adds(self, claim: Claim) -> bool:
         """Return whether a sentence says more than its question: yes, no, or another word."""
