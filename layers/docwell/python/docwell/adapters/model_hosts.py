@@ -1,8 +1,9 @@
 """The language model on an Ollama host, or on a server of OpenAI's protocol (vLLM, llama.cpp, TGI, LiteLLM...).
 
-Each is a few requests, so there is no vendor's client, which has no deadline or retries by itself. Errors quote no
-question and no answer. Ollama cuts a long prompt silently: compare `Completion.prompt_tokens` with an estimate.
-The others refuse it. Only usage shows the cost, or that a prompt was cut after all: it is never missing.
+Ollama's client has no timeout, and takes a stream without its last line for a whole answer. OpenAI's protocol is
+two requests. Errors quote no question and no answer. Ollama cuts a long prompt silently: compare
+`Completion.prompt_tokens` with an estimate. The others refuse it. Only usage shows the cost, or that a prompt was
+cut after all: it is never missing.
 """
 
 from __future__ import annotations
@@ -16,9 +17,10 @@ from copy import copy
 from dataclasses import replace
 from importlib import import_module
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, cast
 
 import httpx
+from ollama import AsyncClient, ChatResponse, ResponseError
 from pydantic import BaseModel
 
 from docwell.answers import Completion, Message
@@ -38,7 +40,6 @@ if find_spec("sniffio") is None:
 # Only the deadline limits reading: the host sends nothing while it processes a long prompt.
 _TIMEOUT = httpx.Timeout(None, connect=3.0)
 CHECK_TIMEOUT_S = 5.0
-_TOO_MANY_REQUESTS, _SERVER_ERROR = 429, 500
 
 
 class ModelServer(ABC):
@@ -61,13 +62,13 @@ class ModelServer(ABC):
         self.name = model
         self._context_length: int | None = None
         self.options = options | {"temperature": 0.0, "seed": 7}
-        self._sleeps = sleeps
+        self._url = url
         self._connection: dict[str, Any] = {
-            "base_url": url,
             "verify": auth.tls if auth else httpx.create_ssl_context(),  # takes 10 ms to create: share one
             "auth": auth,
             "timeout": _TIMEOUT,
             "follow_redirects": False,  # send a question only to the configured host
+            "event_hooks": {"response": [_raise_without_host] if sleeps else []},
         }
 
     async def chat(self, messages: Sequence[Message], timeout_s: float) -> AsyncGenerator[str | Completion]:
@@ -125,31 +126,6 @@ class ModelServer(ABC):
     def _pieces(self, turns: list[dict[str, str]]) -> AsyncGenerator[str | Completion]:
         """Yield the texts of the answer, and its figures in a completion without text."""
 
-    async def _read(self, method: str, path: str, body: object = None) -> Any:
-        """Return a whole JSON answer of the host, within 5 s."""
-        stage = Deadline(CHECK_TIMEOUT_S).stage(self.dependency)
-        async with stage, self._exchange(method, path, body) as response:
-            return json.loads(await response.aread())
-
-    @asynccontextmanager
-    async def _exchange(self, method: str, path: str, body: object) -> AsyncGenerator[httpx.Response]:
-        """Yield the response of one exchange. Raises the error of a status that is no success."""
-        async with (
-            httpx.AsyncClient(**self._connection) as client,
-            client.stream(method, path, json=body) as response,
-        ):
-            status, media_type = response.status_code, response.headers.get("content-type", "")
-            if self._sleeps and status == httpx.codes.SERVICE_UNAVAILABLE and "json" not in media_type:
-                # The load balancer's page; a model host's 503 is JSON.
-                raise ModelWaking("ollama", "no model host is running: a question starts one")
-            if status == httpx.codes.NOT_FOUND:
-                raise self._missing()
-            if not response.is_success:
-                may_retry = status >= _SERVER_ERROR or status == _TOO_MANY_REQUESTS
-                detail = f"the model host answered with status {status}"
-                raise Unavailable(self.dependency, detail, **({} if may_retry else {"retry_after": None}))
-            yield response
-
     @contextmanager
     def _plain_errors(self) -> Iterator[None]:
         """Translate all errors, and drop their text: it may quote an answer."""
@@ -164,6 +140,14 @@ class ModelServer(ABC):
             detail = f"the model host does not speak the protocol of {self.dependency} ({type(error).__name__})"
             raise Unavailable(self.dependency, detail) from None
 
+    def _refused(self, status: int) -> DocwellError:
+        """Return the error for a status that is no success. Only one of the server may be retried."""
+        if status == httpx.codes.NOT_FOUND:
+            return self._missing()
+        may_retry = status >= httpx.codes.INTERNAL_SERVER_ERROR or status == httpx.codes.TOO_MANY_REQUESTS
+        detail = f"the model host answered with status {status}"
+        return Unavailable(self.dependency, detail, **({} if may_retry else {"retry_after": None}))
+
     def _missing(self) -> ModelMissing:
         hint = self.missing_hint.format(self.name)
         return ModelMissing(self.dependency, f"the model host has no model {self.name!r}{hint}")
@@ -172,17 +156,11 @@ class ModelServer(ABC):
         return Unavailable(self.dependency, "the model host broke off with an error")
 
 
-class _Text(BaseModel):
-    content: str | None = None
-
-
-class _Part(BaseModel):
-    message: _Text = _Text()
-    done: bool = False
-    done_reason: str | None = None
-    prompt_eval_count: int | None = None
-    eval_count: int | None = None
-    error: Any = None
+async def _raise_without_host(response: httpx.Response) -> None:
+    """Raise `ModelWaking` for a 503 page in HTML, which the load balancer sends; a model host's 503 is JSON."""
+    is_json = "json" in response.headers.get("content-type", "")
+    if response.status_code == httpx.codes.SERVICE_UNAVAILABLE and not is_json:
+        raise ModelWaking("ollama", "no model host is running: a question starts one")
 
 
 class OllamaModel(ModelServer):
@@ -208,39 +186,48 @@ class OllamaModel(ModelServer):
     async def digest(self) -> str | None:
         """Return the model's digest from the host's list; None when the host lists none. Raises as `chat` does."""
         if not self._digests:
-            names = {self.name, f"{self.name}:latest"}
             with self._plain_errors():
-                listed = (await self._read("GET", "api/tags"))["models"]
-                self._digests = [entry["digest"] for entry in listed if entry["model"] in names] or [None]
+                async with Deadline(CHECK_TIMEOUT_S).stage(self.dependency), self._client() as client:
+                    listed = (await client.list()).models
+            names = {self.name, f"{self.name}:latest"}
+            self._digests = [entry.digest for entry in listed if entry.model in names] or [None]
         return self._digests[0] or None
 
     async def stated_length(self) -> object:
         """Return the context length in the answer to `/api/show`."""
         with self._plain_errors():
-            info = (await self._read("POST", "api/show", {"model": self.name})).get("model_info") or {}
-            return info.get(f"{info.get('general.architecture')}.context_length")
+            async with Deadline(CHECK_TIMEOUT_S).stage(self.dependency), self._client() as client:
+                info = (await client.show(self.name)).modelinfo or {}
+        return info.get(f"{info.get('general.architecture')}.context_length")
 
     async def _pieces(self, turns: list[dict[str, str]]) -> AsyncGenerator[str | Completion]:
-        body = {
-            "model": self.name,
-            "messages": turns,
-            "stream": True,
-            "options": self.options,
-            "keep_alive": self._keep_alive,
-        }
-        async with self._exchange("POST", "api/chat", body) as response:
-            async for line in response.aiter_lines():
-                part = _Part.model_validate_json(line)
-                if part.error is not None:
-                    raise self._broken_off()
-                if part.message.content:
-                    yield part.message.content
-                if part.done:
-                    # The host omits figures of zero.
-                    yield Completion(
-                        "", part.prompt_eval_count or 0, part.eval_count or 0, part.done_reason or "stop"
-                    )
-                    return
+        async with self._client() as client:
+            reply = await client.chat(
+                self.name, turns, stream=True, options=self.options, keep_alive=self._keep_alive
+            )
+            async with aclosing(cast("AsyncGenerator[ChatResponse]", reply)) as parts:
+                async for part in parts:
+                    if part.message.content:
+                        yield part.message.content
+                    if part.done:
+                        # The host omits figures of zero.
+                        tokens = part.prompt_eval_count or 0, part.eval_count or 0
+                        yield Completion("", *tokens, part.done_reason or "stop")
+                        return
+
+    @asynccontextmanager
+    async def _client(self) -> AsyncGenerator[AsyncClient]:
+        """Yield a client for one exchange."""
+        try:
+            async with AsyncClient(self._url, **self._connection) as client:
+                yield client
+        except ResponseError as error:
+            # The client's status of an error line under HTTP 200 is negative.
+            raise (self._refused(error.status_code) if error.status_code > 0 else self._broken_off()) from None
+
+
+class _Text(BaseModel):
+    content: str | None = None
 
 
 class _Choice(BaseModel):
@@ -276,7 +263,9 @@ class OpenAiModel(ModelServer):
     async def stated_length(self) -> object:
         """Return the context length in the list of models, as vLLM and llama.cpp state it."""
         with self._plain_errors():
-            cards = {card["id"]: card for card in (await self._read("GET", "models"))["data"]}
+            stage = Deadline(CHECK_TIMEOUT_S).stage(self.dependency)
+            async with stage, self._exchange("GET", "models") as response:
+                cards = {card["id"]: card for card in json.loads(await response.aread())["data"]}
             if self.name not in cards:
                 raise self._missing()
             card = cards[self.name]
@@ -313,3 +302,14 @@ class OpenAiModel(ModelServer):
             detail = "the model host does not say how many tokens it used (stream_options.include_usage)"
             raise Unavailable(self.dependency, detail, retry_after=None)
         yield Completion("", usage.prompt_tokens, usage.completion_tokens, reason)
+
+    @asynccontextmanager
+    async def _exchange(self, method: str, path: str, body: object = None) -> AsyncGenerator[httpx.Response]:
+        """Yield the response of one exchange. Raises the error of a status that is no success."""
+        async with (
+            httpx.AsyncClient(base_url=self._url, **self._connection) as client,
+            client.stream(method, path, json=body) as response,
+        ):
+            if not response.is_success:
+                raise self._refused(response.status_code)
+            yield response
