@@ -37,6 +37,12 @@ export function placeOf(one) {
   return unitLabel(one) ?? t(isPrinted ? "answer.printed" : "answer.page", { page: place(page), label });
 }
 
+/** Return the source to open for a citation, a passage or a place without a quote. */
+export function sourceOf(one) {
+  const { document, version, page, display_quote: cited, likely, text } = one;
+  return { document, version, page, place: unitLabel(one), quote: cited ?? likely ?? text };
+}
+
 /** Return a question and its answer as Markdown, with the place and the quote of each citation. */
 export function markdown(question, answer) {
   const sources = answer.citations.map((one) => {

@@ -6,7 +6,7 @@ import { Documents } from "./documents.js";
 import { Operations } from "./operations.js";
 import { Failure, Languages } from "./parts.js";
 import { Receipt } from "./receipt.js";
-import { unitLabel } from "./answer.js";
+import { sourceOf } from "./answer.js";
 import { finishSignIn, hasSignIn, isSignedIn, signOut, startSignIn } from "./sign-in.js";
 import { Source, sourceAddress } from "./source.js";
 import { choose, language, t, whole } from "./strings.js";
@@ -24,7 +24,7 @@ function route() {
   return { view: view || "ask", id: rest.join("/"), query: new URLSearchParams(query) };
 }
 
-function sourceOf(query) {
+function sourceIn(query) {
   const page = Math.max(1, Number.parseInt(query.get("page"), 10) || 1);
   return { ...Object.fromEntries(query), page };
 }
@@ -155,7 +155,7 @@ function App({ failed, given }) {
     if (known) Promise.all([used(), reload()]);
   }, [known]);
   useEffect(() => {
-    if (view === "source") setSource(sourceOf(query));
+    if (view === "source") setSource(sourceIn(query));
     else if (matchMedia(NARROW).matches) setSource(null); // there it covers the view
     document.querySelector("main h1[tabindex]")?.focus();
   }, [view, id, query.toString(), offered]);
@@ -200,8 +200,7 @@ function App({ failed, given }) {
     opener.current = document.activeElement;
     // An entry that "Back" leaves: on a telephone it closes what covers the view, and not the page.
     if (!source && matchMedia(NARROW).matches) history.pushState(COVERED, "");
-    const { document: name, version, page, display_quote: cited, quote } = one;
-    setSource({ document: name, version, page, place: unitLabel(one), quote: cited ?? quote });
+    setSource(sourceOf(one));
   };
   const askAbout = (name) => {
     setAbout(name);

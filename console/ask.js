@@ -14,7 +14,7 @@ function Passages({ passages, open, onSource }) {
       <summary>${t("ask.passages", { count: passages.length })}</summary>
       <ol>${passages.map((one) => html`
         <li value=${one.number}>
-          <button class="citation" onClick=${() => onSource({ ...one, quote: one.likely ?? one.text })}>
+          <button class="citation" onClick=${() => onSource(one)}>
             <b>${one.document}</b> ${placeOf(one)}
             <q>${one.likely ?? one.text}</q>
             ${one.suspicious && html`<em class="warn">${t("answer.suspicious")}</em>`}
@@ -115,7 +115,7 @@ export function Ask({ turns, setTurns, collections, isEmpty, about, setAbout, on
     setTurns((now) => [...now, { question: asked, ...where, passages: [], text: "" }]);
     try {
       for await (const [name, data] of ask(body, stop.signal)) {
-        if (name === "passages") change({ passages: data.passages, waking: false });
+        if (name === "passages") change({ passages: data.passages, text: "", waking: false });
         if (name === "waking") change({ waking: true });
         if (name === "token") change((turn) => ({ text: turn.text + data.text }));
         if (name === "answer") change({ answer: data });

@@ -86,7 +86,7 @@ export function Source({ source, onClose }) {
     let left = false;
     setText(null);
     // Without the text, such as of a very long document, the quote and the file are there.
-    if (!isDrawn) pageText(name, page).then((found) => left || setText(found), () => null);
+    if (!isDrawn) pageText(name, page).then((found) => left || setText(found), () => left || setText(""));
     return () => {
       left = true;
     };
@@ -94,6 +94,7 @@ export function Source({ source, onClose }) {
 
   const at = { page: ordinal(page), pages: ordinal(pages) };
   const note = NOTES[state.status];
+  const isLost = text !== null && quote && !find([text], quote).length;
   return html`
     <section class="source" aria-labelledby="source-title" data-state=${state.status}
       onKeyDown=${(event) => event.key === "Escape" && onClose()}>
@@ -111,11 +112,12 @@ export function Source({ source, onClose }) {
         ${state.link && html` <a href=${state.link} target="_blank"
           download=${name.split("/").pop()}>${t("source.save")}</a>`}
       </p>`}
+      ${isLost && html`<p class="note" role="status">${t("source.unmarked")}</p>`}
       ${quote && html`<blockquote>${quote}</blockquote>`}
-      ${text !== null && html`<div class="pages" tabindex="0" role="group" aria-label=${t("source.text")}>
+      ${text && html`<div class="pages" tabindex="0" role="group" aria-label=${t("source.text")}>
         <${PageText} text=${text} quote=${quote} />
       </div>`}
-      <div class="pages" ref=${root} hidden=${text !== null} tabindex="0" role="group"
+      <div class="pages" ref=${root} hidden=${Boolean(text)} tabindex="0" role="group"
         aria-label=${t("source.pages")}></div>
     </section>`;
 }

@@ -63,10 +63,15 @@ def test_the_source_of_a_document_without_pages_is_its_place_and_can_be_saved(
     text = page.get_by_role("group", name="Text of the page")
     expect(text.locator("mark")).to_have_text("The scythe hangs behind the door of the shed")
     expect(text).to_contain_text("Tools")
+    unmarked = "The place of this quote on the page was not found."
+    expect(page.locator(".source")).not_to_contain_text(unmarked)
     with page.expect_download() as download:
         page.get_by_role("link", name="Save it").click()
     assert download.value.suggested_filename == "tools.md"
     assert Path(download.value.path()).read_text() == notes.read_text()
+    address = page.get_by_role("link", name="Link to this page").get_attribute("href") or ""
+    page.evaluate("address => { location.hash = address }", address.replace("scythe", "sickle"))
+    expect(page.locator(".source")).to_contain_text(unmarked)
 
 
 def test_a_replaced_document_is_followed_to_its_new_version(console: Console, tmp_path: Path) -> None:

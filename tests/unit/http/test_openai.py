@@ -163,8 +163,12 @@ def test_a_corrected_answer_says_so_and_comes_back_as_the_one_that_counts(
         return end(stream, response)
 
     monkeypatch.setattr(chat.ChatStream, "_end", changed)
-    text = content(client, stream=True)
+    with client.chat.completions.stream(model="docwell", messages=[USER]) as stream:
+        message = stream.get_final_completion().choices[0].message
+    text = message.content or ""
     assert text == f"The boiler is inspected every March [1].{chat.CORRECTION}{TWO}{SOURCES}"
+    (annotation,) = message.annotations or []
+    assert annotation.url_citation.start_index == text.index("[1]", text.index(chat.CORRECTION))
     comes_back(world, client, text)
 
 

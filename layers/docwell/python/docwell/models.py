@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from datetime import date
 from enum import StrEnum
 from hashlib import sha256
@@ -231,6 +231,13 @@ class Chunk:
         """Return the unit of a place in the text, in characters; in a PDF the page."""
         page = CitationUnit(UnitKind.PAGE, self.label or str(self.page), f"page={self.page}")
         return [page, *(unit for start, unit in self.citation_units if start <= place)][-1]
+
+    def part(self, start: int, end: int) -> Chunk:
+        """Return the piece of the text from `start` to `end`, with its place in the page and its units."""
+        units = tuple((max(place - start, 0), unit) for place, unit in self.citation_units if place < end)
+        units = units[sum(place == 0 for place, _ in units[1:]) :]
+        place, text = self.start + start, self.text[start:end]
+        return replace(self, text=text, start=place, end=place + len(text), citation_units=units)
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from docwell.models import Chunk, Passage
-from docwell.query.checking.grounding import MAX_CHARACTERS, extract
+from docwell.query.checking.grounding import MAX_CHARACTERS, GroundedAnswer, likely, quoted
 from tests.unit.query.query_world import rows
 
 
@@ -16,6 +16,10 @@ def passage(text: str, page: int = 1, score: float = 0.6, start: int = 0) -> Pas
 BOILER = passage("The yard is paved with stone. The boiler is inspected every\nMarch by the owner.", 3, 0.7, 100)
 DESK = passage("Visitors leave their badges at the desk each evening.", 4, 0.5)
 QUESTION = "When is the boiler inspected?"
+
+
+def extract(question: str, passages: list[Passage], limit: int = 3) -> GroundedAnswer:
+    return quoted(likely(question, passages, limit), passages)[0]
 
 
 def test_the_sentence_nearest_to_the_question_comes_first_with_its_marker() -> None:

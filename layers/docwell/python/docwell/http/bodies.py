@@ -27,8 +27,7 @@ from docwell.models import (
     collection_of,
 )
 from docwell.query.ask import Passages
-from docwell.query.checking.cleaning import clean_answer
-from docwell.query.checking.grounding import extract, unit_of
+from docwell.query.checking.grounding import cite, likely, quote_of
 from docwell.query.compare import ROWS_CALLS
 from docwell.query.receipts import Change
 from docwell.query.retrieval.scope import NO_FILTER, Filter
@@ -218,7 +217,7 @@ class QueryResponse(BaseModel):
 
 
 class PassageBody(PlaceBody):
-    """A passage of the prompt; a `[number]` in the answer cites it."""
+    """A passage of the prompt, which `[number]` in the tokens cites; its place is that of `likely`, if any."""
 
     number: int
     text: str
@@ -437,22 +436,15 @@ def answer_body(answer: Answer, cost: Cost, estimated_tokens: int, request_id: s
 
 def passage_bodies(event: Passages) -> list[dict[str, Any]]:
     """Return the passages of a prompt in its order; the sentence that most likely answers is marked."""
-    best = extract(event.question, event.passages, limit=1).citations
-    likely = {citation.marker: citation.display_quote for citation in best}
+    places = [cite(number, passage, 0, 0) for number, passage in enumerate(event.passages, 1)]
+    for best in likely(event.question, event.passages):
+        places[best.marker - 1] = quote_of(best, event.passages[best.marker - 1])
+    texts = [strip_invisible(passage.chunk.text) for passage in event.passages]
     return [
         PassageBody(
-            number=number,
-            document=passage.document,
-            version=passage.version,
-            page=passage.chunk.page,
-            page_label=passage.chunk.label and clean_answer(passage.chunk.label, ())[0],
-            unit=unit_of(passage.chunk, 0),
-            text=strip_invisible(passage.chunk.text),
-            score=round(passage.score, 4),
-            suspicious=passage.id in event.suspicious,
-            likely=likely.get(number),
+            **asdict(place), number=place.marker, text=text, likely=place.display_quote or None
         ).model_dump()
-        for number, passage in enumerate(event.passages, 1)
+        for place, text in zip(places, texts, strict=True)
     ]
 
 

@@ -435,11 +435,11 @@ def _sources(citations: Sequence[bodies.CitationBody]) -> str:
 
 
 def _annotations(text: str, citations: Sequence[bodies.CitationBody]) -> list[Annotation]:
-    """Return the citations that have a link, each at its first marker."""
+    """Return the citations that have a link, each at its first marker in the answer that counts."""
     annotations: list[Annotation] = []
     for citation in citations:
         marker = f"[{citation.marker}]"
-        start = text.find(marker)
+        start = text.find(marker, max(text.rfind(CORRECTION), 0))
         if citation.link and start >= 0:
             place = UrlCitation(
                 start_index=start, end_index=start + len(marker), title=_title(citation), url=citation.link

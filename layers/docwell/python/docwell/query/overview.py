@@ -81,10 +81,8 @@ def pieces(
     by_text: dict[str, tuple[Mark, Passage, str]] = {}
     for passage, marks in sorted(marked, key=lambda entry: (entry[0].chunk.page, entry[0].chunk.start)):
         for mark in sorted(marks, key=lambda mark: mark.start):
-            chunk, start = passage.chunk, passage.chunk.start + mark.start
-            text = chunk.text[mark.start : mark.end]
-            piece = replace(passage, chunk=replace(chunk, text=text, start=start, end=start + len(text)))
-            by_text.setdefault(text, (mark, piece, chunk.text))
+            piece = replace(passage, chunk=passage.chunk.part(mark.start, mark.end))
+            by_text.setdefault(piece.chunk.text, (mark, piece, passage.chunk.text))
     by_part = {part: [entry for entry in by_text.values() if entry[0].part is part] for part in Part}
     statements = _PER_PASSAGE * max(top_k - _PASSAGES_OF_OPENING_AND_HEADINGS, 1)
     chosen = [

@@ -268,6 +268,4 @@ def _best_part(
         best = max(fitting, key=merits.__getitem__)
         cost += costs[best]
         first, last = min(first, best), max(last, best)
-    start, end = spans[first][0], spans[last][1]
-    part = replace(chunk, text=chunk.text[start:end], start=chunk.start + start, end=chunk.start + end)
-    return replace(passage, chunk=part), cost
+    return replace(passage, chunk=chunk.part(spans[first][0], spans[last][1])), cost

@@ -29,7 +29,7 @@ from docwell.query.ask import (
     milliseconds,
 )
 from docwell.query.checking.check import Checker, finished_part
-from docwell.query.checking.grounding import Evidence, GroundedAnswer, cite, extract
+from docwell.query.checking.grounding import Evidence, GroundedAnswer, cite, likely, quoted
 from docwell.query.model_host import has_read
 from docwell.query.overview import digest
 from docwell.query.prompting import BuiltPrompt, build_prompt, is_refusal, may_be_refusal
@@ -118,7 +118,7 @@ class Reports:
         if inquiry.mode is Mode.OVERVIEW:
             grounded, sentences = digest(inquiry.text, inquiry.passages)
         else:
-            grounded, sentences = extract(inquiry.text, inquiry.passages), ()
+            grounded, sentences = quoted(likely(inquiry.text, inquiry.passages, 3), inquiry.passages)[0], ()
         report = self.report(inquiry, used, grounded, sentences, AnswerStatus.EXTRACTIVE)
         reason = error.reason if error and grounded.citations else None
         return replace(report, answer=replace(report.answer, fallback_reason=reason))

@@ -195,15 +195,14 @@ class Candidate(NamedTuple):
     words: frozenset[str]
 
 
-def extract(
-    question: str, passages: Sequence[Passage], limit: int = 3, longest: int = MAX_CHARACTERS
-) -> GroundedAnswer:
-    """Return up to `limit` sentences of at most `longest` characters, best first, each with its marker.
+def likely(
+    question: str, passages: Sequence[Passage], limit: int = 1, longest: int = MAX_CHARACTERS
+) -> list[Candidate]:
+    """Return up to `limit` sentences that most likely answer, of at most `longest` characters, best first.
 
     The best sentence holds most of the question's words, by rarity, in a passage with a high score. Suspicious
     passages are left out, and so are sentences with markup or reference marks, which would read as citations;
-    addresses are spelled as in `clean_answer`. The best sentence of each passage is its quote. The text is "" if
-    no sentence qualifies.
+    addresses are spelled as in `clean_answer`.
     """
     chosen: list[Candidate] = []
     left = longest
@@ -211,7 +210,7 @@ def extract(
         if len(chosen) < limit and not repeats(candidate, chosen) and len(candidate.text) <= left:
             chosen.append(candidate)
             left -= len(candidate.text)
-    return quoted(chosen, passages)[0]
+    return chosen
 
 
 def repeats(candidate: Candidate, chosen: Iterable[Candidate]) -> bool:
@@ -225,14 +224,14 @@ def repeats(candidate: Candidate, chosen: Iterable[Candidate]) -> bool:
 def quoted(
     chosen: Sequence[Candidate], passages: Sequence[Passage]
 ) -> tuple[GroundedAnswer, tuple[Sentence, ...]]:
-    """Return the sentences as an answer, and each with its support; the first of each passage is its quote."""
+    """Return the sentences as an answer, "" for none, and each; the first of each passage is its quote."""
     firsts: dict[int, Candidate] = {}
     for candidate in chosen:
         firsts.setdefault(candidate.marker, candidate)
     sentences = [(_marked(candidate), candidate.marker) for candidate in chosen]
     answer = GroundedAnswer(
         " ".join(text for text, _ in sentences),
-        tuple(_cited(candidate, passages[marker - 1]) for marker, candidate in firsts.items()),
+        tuple(quote_of(candidate, passages[marker - 1]) for marker, candidate in firsts.items()),
     )
     return numbered(
         answer,
@@ -266,8 +265,8 @@ def quotable(text: str) -> tuple[str, bool]:
     return sentence, bool(removed or MARKER.search(sentence))
 
 
-def _cited(candidate: Candidate, passage: Passage) -> Citation:
-    """Return the citation of sentences; the quote has those that are short enough."""
+def quote_of(candidate: Candidate, passage: Passage) -> Citation:
+    """Return the citation of a candidate of this passage; the quote has as many of its sentences as fit."""
     start, last = candidate.start, min(candidate.end, candidate.start + MAX_QUOTE_CHARACTERS)
     ends = [end for _, end in segments(passage.chunk.text) if start < end <= last]
     return cite(candidate.marker, passage, start, max(ends, default=candidate.end))
