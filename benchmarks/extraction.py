@@ -107,7 +107,7 @@ PASSES: dict[str, Pass] = {
     "drawing of doubtful text": Pass(pdf_hidden.Pictures, "hidden", lambda *_: set()),
     "text off the page": Pass(_GLYPHS, "within", lambda _glyphs, text, _box: (text, 0)),
     "replacement text": Pass(pdf_hidden.Objects, "_says_something", lambda *_: False),
-    "pairs of letters": Pass(quality, "_pair_grade", lambda _words: 9.0),
+    "pairs of letters": Pass(quality, "_rare_share", lambda _words: 0.0),
     "mixed scripts": Pass(quality, "_mixes_scripts", lambda _text: False),
     "hyphens at line ends": Pass(quality, "_has_hyphen", lambda *_: False),
     "words whole at line ends": Pass(quality, "_REST_OF_WORD", _NEVER),

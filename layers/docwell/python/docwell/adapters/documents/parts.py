@@ -22,10 +22,8 @@ _LARGEST = 100.0
 _RAISED_NUMBER = re.compile(r"[+\-\u2212\u2013]?\d")
 # The columns that a cell spans; HTML allows 1,000.
 MAX_SPAN = 100
-# A longer text names no column, and is not repeated in each row that its cell spans.
+# A longer name of a column is cut, and a longer text is not repeated in each row that its cell spans.
 MAX_HEAD = 80
-# Each row repeats the heads of its columns: more characters of heads would make the text several times as long.
-MAX_HEADS = 2_000
 # A head names a column beside another one.
 LEAST_CELLS = 2
 # Stands for an empty cell of a table without heads, so that a reader can count its columns.
@@ -205,61 +203,67 @@ class Cell(NamedTuple):
     down: int = 1
 
 
-class _Placed(NamedTuple):
+class Placed(NamedTuple):
+    """A cell and its first column; it is not new where it reaches into the row from above."""
+
     column: int
     cell: Cell
-    is_new: bool  # not of a row above
+    is_new: bool = True
 
 
 class Rows:
     """The rows of one table, from the top."""
 
     def __init__(self) -> None:
-        self._heads: dict[int, str] = {}
+        self.heads: dict[int, str] = {}
         self._are_heads = False
         # The cells that reach into the next rows, by their first column.
         self._spanning: dict[int, Cell] = {}
 
     def line(self, cells: Sequence[Cell], *, heads: bool = False) -> str:
+        """Return the next row of a table whose cells follow one another."""
+        return self.row(self._place(cells), heads=heads)
+
+    def row(self, placed: Sequence[Placed], *, heads: bool) -> str:
         """Return the next row. With `heads` it names the columns, below the heads right above it."""
-        placed = self._place(cells)
         filled = [place for place in placed if place.cell.text]
         if heads:
             filled = [place for place in filled if place.is_new]
             self._name(filled)
         self._are_heads = heads
-        if heads or len(filled) < LEAST_CELLS:
+        # A single cell over several columns is the title of the rows below.
+        is_title = len(filled) < LEAST_CELLS and all(place.cell.across > 1 for place in filled)
+        if heads or is_title:
             return " | ".join(place.cell.text for place in filled)
-        if self._heads:
+        if self.heads:
             return named((self._head(place), place.cell.text) for place in filled)
         texts = [place.cell.text for place in placed[placed.index(filled[0]) : placed.index(filled[-1]) + 1]]
         return " | ".join(text or EMPTY for text in texts)
 
-    def _name(self, filled: Iterable[_Placed]) -> None:
-        above = self._heads if self._are_heads else {}
-        self._heads = dict(above)
+    def _name(self, filled: Iterable[Placed]) -> None:
+        above = self.heads if self._are_heads else {}
+        self.heads = dict(above)
         for column, cell, _ in filled:
             for at in range(column, column + cell.across):
-                self._heads[at] = f"{above.get(at, '')} {cell.text}".strip()
-        if sum(len(head) + len(": ") for head in self._heads.values()) > MAX_HEADS:
-            self._heads = {}
+                self.heads[at] = f"{above.get(at, '')} {cell.text}".strip()
+        # Each row repeats the heads of its columns: heads of more than a page would multiply the text.
+        if sum(len(head) + len(": ") for head in self.heads.values()) > PART_CHARACTERS:
+            self.heads = {}
 
-    def _head(self, place: _Placed) -> str:
+    def _head(self, place: Placed) -> str:
         columns = range(place.column, place.column + place.cell.across)
-        heads = dict.fromkeys(self._heads.get(at, "") for at in columns)
-        head = ", ".join(filter(None, heads))
-        return head if len(head) <= MAX_HEAD else ""
+        return ", ".join(filter(None, dict.fromkeys(self.heads.get(at, "") for at in columns)))[:MAX_HEAD]
 
-    def _place(self, cells: Sequence[Cell]) -> list[_Placed]:
+    def _place(self, cells: Sequence[Cell]) -> list[Placed]:
         """Return the cells of a row with their columns, also those of earlier rows that reach into it."""
-        placed = [_Placed(column, cell, is_new=False) for column, cell in self._spanning.items()]
+        placed = [Placed(column, cell, is_new=False) for column, cell in self._spanning.items()]
         full = {at for place in placed for at in range(place.column, place.column + place.cell.across)}
         column = 0
         for cell in cells:
             while column in full:
                 column += 1
             across = max(1, min(cell.across, MAX_SPAN))
-            placed.append(_Placed(column, cell._replace(across=across), is_new=True))
+            placed.append(Placed(column, cell._replace(across=across)))
             column += across
         reaching = ((column, cell._replace(down=cell.down - 1)) for column, cell, _ in placed if cell.down > 1)
         self._spanning = {

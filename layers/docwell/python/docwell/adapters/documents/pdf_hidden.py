@@ -79,7 +79,6 @@ class Objects:
         self._floats_at = [ctypes.addressof(number) for number in self._floats]
         self._matrix = library.FS_MATRIX()
         self._matrix_at = ctypes.addressof(self._matrix)
-        self._fonts: dict[int, bool] = {}
         self._texts: list[tuple[int, int, Box, bool, tuple[int, ...]]] = []
         self._rows: dict[int, list[Area]] = {}
         self._paths: list[int] = []
@@ -126,7 +125,6 @@ class Objects:
             and mode == 0
             and not (layered or self._clips)
             and not library.FPDFPageObj_HasTransparency(item)
-            and not self._is_type3(library.FPDFTextObj_GetFont(item))
             and not (min(box[2] - box[0], box[3] - box[1]) < SMALL_BOX and self._is_tiny(item))
             and not (clips > 0 and self._is_clipped(clip, clips, box))
         )
@@ -212,14 +210,6 @@ class Objects:
         self._library.FPDFTextObj_GetFontSize(text, self._floats_at[0])
         self._library.FPDFPageObj_GetMatrix(text, self._matrix_at)
         return abs(self._floats[0].value) * min(_scales(self._matrix)) < LEAST_TYPE
-
-    def _is_type3(self, font: int | None) -> bool:
-        """Return whether a font has no outlines: its glyphs are drawings in any colour."""
-        if font not in self._fonts:
-            size = ctypes.c_size_t()
-            has_data = font and self._library.FPDFFont_GetFontData(font, None, 0, ctypes.addressof(size))
-            self._fonts[font or 0] = not (has_data and size.value)
-        return self._fonts[font or 0]
 
     def _is_clipped(self, clip: int, paths: int, box: Box) -> bool:
         """Return whether a clip path may cut a text: one that is no rectangle around its box."""

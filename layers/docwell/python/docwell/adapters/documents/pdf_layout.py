@@ -23,6 +23,7 @@ WORD_GAP = 0.15
 SAME_BASELINE = 0.3
 # Lines of prose are so wide in type sizes: two of them beside each other are of two columns.
 PROSE_WIDTH = 10.0
+# A whole number and a fraction, whose numerator was marked as an exponent: "2^1/2".
 _MIXED = re.compile(r"(?<=\d)\^(?=\d{1,2}[/\u2044]\d)")
 _LABEL = re.compile(r"[^\W\d_]{3,}|[$€£¥]")
 IDEOGRAPH = re.compile("[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af\uf900-\ufaff]")
@@ -42,9 +43,6 @@ HEADING_CHARACTERS = 150
 HEADINGS = 40
 BOLD_RANKS = 0.2
 
-# The end of a row of a table: beside one, only a gap twice as wide begins a paragraph.
-_ROW = re.compile(r"(?:\d\)?%?|[\u2014\u2013])\s*\Z")
-ROW_GAP = 2.0
 _NUMBER = re.compile(r"\d+")
 
 
@@ -91,10 +89,16 @@ def _joined(left: Line, right: Line) -> Line:
     larger = max(left, right, key=lambda line: line.size)
     apart = right.left - left.right > WORD_GAP * larger.size
     space = " " if apart and not left.text[-1:].isspace() and not right.text[:1].isspace() else ""
-    # The bar of a fraction is a line by itself in some files.
-    text = _MIXED.sub(" ", f"{left.text}{space}{right.text}")
     bold = left.bold and right.bold
-    return Line(text, left.left, right.right, larger.baseline, larger.size, bold, follows=left.follows)
+    return Line(
+        f"{left.text}{space}{right.text}",
+        left.left,
+        right.right,
+        larger.baseline,
+        larger.size,
+        bold,
+        follows=left.follows,
+    )
 
 
 def _tables(lines: list[Line]) -> list[Line]:
@@ -181,7 +185,8 @@ def lay_out(lines: Sequence[Line], low: float, high: float, earlier: Mapping[int
     size, page_edges = text_size(page_rows), edges(page_rows, low, high)
     repeated = running(page_edges, earlier, size)
     text_rows = [line for line in page_rows if line not in repeated] or page_rows
-    return LaidOut(paragraphs(text_rows), headings(text_rows, size), page_edges)
+    text = _MIXED.sub(" ", paragraphs(text_rows))
+    return LaidOut(text, headings(text_rows, size), page_edges)
 
 
 def edges(lines: Iterable[Line], low: float, high: float) -> list[Line]:
@@ -284,6 +289,4 @@ def _begins(lines: Sequence[Line], number: int, usual: float) -> bool:
     drop = above.baseline - line.baseline
     if drop <= 0 or not (above.level and line.level):
         return False
-    in_table = _ROW.search(above.text) or _ROW.search(line.text)
-    gap = ROW_GAP if in_table else PARAGRAPH_GAP
-    return drop > gap * usual * min(above.size, line.size)
+    return drop > PARAGRAPH_GAP * usual * min(above.size, line.size)

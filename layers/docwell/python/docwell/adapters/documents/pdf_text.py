@@ -29,8 +29,6 @@ _LINE = re.compile(rf"[^\r\n{_CUTS}]+[{_CUTS}]?")
 _WORD = re.compile(r"\S+")
 # The least rise of an exponent, and its largest type, as shares of the type before it.
 EXPONENT_RISE, EXPONENT_SIZE = 0.15, 0.9
-# A fraction, which is apart from a whole number before it: "2 1/2".
-FRACTION = re.compile(r"\d{1,2}[/\u2044]\d")
 # Digits some of which may be raised, and the places where such a part may begin.
 _FIGURE = re.compile(r"\d[\d.,+\-\u2212\u2013]*\d")
 _PART = re.compile(r"(?<=[\d.,])[+\-\u2212\u2013]?\d")
@@ -41,7 +39,7 @@ RIGHT_TO_LEFT = re.compile("[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufefc]")
 # In right-to-left text, a mark to the left of a number belongs to its end.
 _LED = re.compile(r"(?<!\S)([.,:;%\u066a])(\d[\d.,]*)(?=\s|\Z)")
 _MIRROR = str.maketrans("()[]{}", ")(][}{")
-_PAIRS = {")": "(", "]": "[", "}": "{"}
+_PAIR = re.compile(r"\([^()]*\)|\[[^\[\]]*\]|\{[^{}]*\}")
 
 
 class Units:
@@ -183,8 +181,7 @@ class Glyphs:
         if abs(rise) < EXPONENT_RISE * size:
             return ""
         size_here, size_before = (self._size(self._place(piece, place)) for place in (at, at - 1))
-        is_raised = rise > 0 and size_here < EXPONENT_SIZE * size_before
-        if is_raised and not FRACTION.match(piece.text, at):
+        if rise > 0 and size_here < EXPONENT_SIZE * size_before:
             return "^"
         return " " if piece.text[at].isdigit() and piece.text[at - 1].isdigit() else ""
 
@@ -270,35 +267,15 @@ class _Piece(NamedTuple):
 def unmirrored(lines: Sequence[Line]) -> list[Line]:
     """Return a page's lines with the brackets of those that run to the left in order, and the marks at numbers.
 
-    PDFium mirrors each bracket, but many programs already write the right one. Mirror the brackets of a line if
-    more of them match then; else do as most lines of the page.
+    PDFium mirrors each bracket, but many programs already write the right one. Mirror the brackets if more of the
+    page's brackets match then.
     """
-    leftward = [line.text for line in lines if RIGHT_TO_LEFT.search(line.text)]
-    page = _gain("\n".join(leftward))
+    leftward = "\n".join(line.text for line in lines if RIGHT_TO_LEFT.search(line.text))
+    mirrored = leftward.translate(_MIRROR)
+    mirror = _MIRROR if len(_PAIR.findall(mirrored)) > len(_PAIR.findall(leftward)) else {}
     return [
-        line._replace(text=_unmirrored(line.text, page)) if RIGHT_TO_LEFT.search(line.text) else line
+        line._replace(text=_LED.sub(r"\2\1", line.text.translate(mirror)))
+        if RIGHT_TO_LEFT.search(line.text)
+        else line
         for line in lines
     ]
-
-
-def _unmirrored(text: str, page: int) -> str:
-    if (_gain(text) or page) > 0:
-        text = text.translate(_MIRROR)
-    return _LED.sub(r"\2\1", text)
-
-
-def _gain(text: str) -> int:
-    """Return how many more pairs of brackets match after mirroring."""
-    return _matched(text.translate(_MIRROR)) - _matched(text)
-
-
-def _matched(text: Iterable[str]) -> int:
-    opened: list[str] = []
-    matched = 0
-    for letter in text:
-        if letter in _PAIRS.values():
-            opened.append(letter)
-        elif letter in _PAIRS and opened and opened[-1] == _PAIRS[letter]:
-            opened.pop()
-            matched += 1
-    return matched

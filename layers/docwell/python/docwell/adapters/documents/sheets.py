@@ -12,7 +12,7 @@ import math
 import re
 import zipfile
 from bisect import bisect_right
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from decimal import ROUND_HALF_UP, Context, Decimal
 from itertools import groupby
 from typing import Any, NamedTuple
@@ -22,7 +22,7 @@ from openpyxl.utils import get_column_letter
 from openpyxl.xml.constants import ARC_CORE
 
 from docwell.adapters.documents.kinds import delimiter
-from docwell.adapters.documents.parts import MAX_HEAD, Metadata, Parts, named
+from docwell.adapters.documents.parts import LEAST_CELLS, MAX_HEAD, Cell, Metadata, Parts, Placed, Rows
 from docwell.models import CitationUnit, UnitKind
 
 _LITERAL = re.compile(r'"([^"]*)"|\\(.)|_.|\*.|\[\$([^\]-]*)[^\]]*\]|\[[^\]]*\]')
@@ -30,20 +30,21 @@ _LITERAL = re.compile(r'"([^"]*)"|\\(.)|_.|\*.|\[\$([^\]-]*)[^\]]*\]|\[[^\]]*\]'
 _DIGITS = re.compile(r"[#0?](?:,*[#0?])*(,*)(?:\.([#0?]+))?(,*)")
 # Codes have up to 20 digits. Excel shows 30 decimals, and a number has up to 309 digits before them.
 _LARGEST_CODE, _MOST_DECIMALS, _EXACT = 10**20, 30, Context(prec=400)
-# A header names at least two columns.
-HEADER_CELLS = 2
 _YEARS = range(1900, 2101)
 # The longest field of a text file: more than a page of text.
 _FIELD_CHARACTERS = 1_000_000
 
 
-def _add_row(parts: Parts, sheet: str, number: int, row: Mapping[int, str], header: Mapping[int, str]) -> None:
-    """Add one row of texts by column; each text follows its column's header."""
-    cells = [(column, " ".join(text.split())) for column, text in sorted(row.items()) if text.strip()]
-    if not cells:
+def _placed(column: int, text: str, across: int = 1) -> Placed:
+    return Placed(column, Cell(" ".join(text.split()), across))
+
+
+def _add_row(parts: Parts, sheet: str, number: int, line: str, places: Iterable[Placed]) -> None:
+    """Add the text of a row, with the range of its filled cells."""
+    columns = sorted(place.column for place in places if place.cell.text)
+    if not columns:
         return
-    line = named((" ".join(header.get(column, "").split()), text) for column, text in cells)
-    first, last = get_column_letter(cells[0][0]), get_column_letter(cells[-1][0])
+    first, last = get_column_letter(columns[0]), get_column_letter(columns[-1])
     place = f"{first}{number}" if first == last else f"{first}{number}:{last}{number}"
     label = f"{sheet}!{place}" if sheet else place
     parts.add(line, CitationUnit(UnitKind.RANGE, label, label))
@@ -76,11 +77,13 @@ def read_table(text: str, parts: Parts) -> Metadata:
     """Add a table of values; its first row of several fields is the header, unless none of them has a letter."""
     csv.field_size_limit(_FIELD_CHARACTERS)
     rows = csv.reader(io.StringIO(text), delimiter=delimiter(text) or ",")
-    header: list[str] | None = None
+    table, is_above_header = Rows(), True
     for number, row in enumerate(rows, 1):
-        _add_row(parts, "", number, dict(enumerate(row, 1)), dict(enumerate(header or [], 1)))
-        if header is None and len(list(filter(str.strip, row))) >= HEADER_CELLS:
-            header = row if any(map(str.isalpha, "".join(row))) else []
+        is_header = is_above_header and len(list(filter(str.strip, row))) >= LEAST_CELLS
+        is_above_header = is_above_header and not is_header
+        places = [_placed(column, text) for column, text in enumerate(row, 1) if text.strip()]
+        names_columns = is_header and any(map(str.isalpha, "".join(row)))
+        _add_row(parts, "", number, table.row(places, heads=names_columns), places)
     return Metadata()
 
 
@@ -89,23 +92,25 @@ def _add_sheet(sheet: Any, parts: Parts) -> None:
     tops = {openpyxl.utils.cell.range_boundaries(table.ref)[1] for table in sheet.tables.values()}
     rows = list(_shown_rows(sheet, hidden, parts))
     across, labels = _merged(sheet, rows, hidden)
-    header, above = _Header({}), _Row(0, [])
+    table, header, above = Rows(), _Row(-1, []), _Row(0, [])
     for place, row in enumerate(rows):
         following = rows[place + 1].cells if place + 1 < len(rows) else []
-        texts = {cell.column: shown(cell) for cell in row.cells}
-        names = {
-            at: text
-            for column, text in texts.items()
-            for at in range(column, across.get((row.number, column), column) + 1)
+        places = {
+            cell.column: _placed(cell.column, shown(cell), across.get((row.number, cell.column), 1))
+            for cell in row.cells
         }
-        if row.number in tops or _is_header(row, above, following, header):
-            _add_row(parts, sheet.title, row.number, texts, {})
-            header = header.then(row.number, names, has_levels=len(names) > len(texts))
+        is_header = row.number in tops or _is_header(row, above, following, header)
+        if is_header:
+            # A row right below a header with merged cells, or with other columns, divides its columns: "Plan Q1".
+            has_levels = any((header.number, cell.column) in across for cell in header.cells)
+            if header.number != row.number - 1 or not (has_levels or table.heads.keys() - places.keys()):
+                table = Rows()
+            header = row
         else:
-            # A single cell over several columns is the title of the rows below.
-            is_title = len(texts) == 1 < len(names)
-            labelled = labels.get(row.number, {}) | texts
-            _add_row(parts, sheet.title, row.number, labelled, {} if is_title else header.names)
+            places = labels.get(row.number, {}) | places
+        _add_row(
+            parts, sheet.title, row.number, table.row(list(places.values()), heads=is_header), places.values()
+        )
         for cell in row.cells:
             _add_comment(sheet.title, cell, parts)
         above = row
@@ -116,39 +121,20 @@ class _Row(NamedTuple):
     cells: list[Any]
 
 
-class _Header(NamedTuple):
-    """The names of columns, and the last row that they are in."""
-
-    names: Mapping[int, str]
-    ends: int = -1
-    has_levels: bool = False
-
-    def then(self, number: int, names: Mapping[int, str], *, has_levels: bool) -> _Header:
-        """Return the header that a row extends or begins; merged cells give each column its name.
-
-        A row right below a header with merged cells, or with other columns, divides its columns: "Plan Q1".
-        """
-        if self.ends != number - 1 or not (self.has_levels or self.names.keys() - names.keys()):
-            return _Header(names, number, has_levels)
-        columns = self.names.keys() | names.keys()
-        joined = {at: f"{self.names.get(at, '')} {names.get(at, '')}".strip() for at in columns}
-        return _Header(joined, number, has_levels)
-
-
 def _merged(
     sheet: Any, rows: Sequence[_Row], hidden: set[int]
-) -> tuple[dict[tuple[int, int], int], dict[int, dict[int, str]]]:
-    """Return the last column of each merged cell by its first place, and the short texts that reach into a row."""
+) -> tuple[dict[tuple[int, int], int], dict[int, dict[int, Placed]]]:
+    """Return the width of each merged cell, by its first place, and the short texts that reach into a row."""
     across: dict[tuple[int, int], int] = {}
-    labels: dict[int, dict[int, str]] = {}
+    labels: dict[int, dict[int, Placed]] = {}
     numbers = [row.number for row in rows]
     for area in sheet.merged_cells.ranges:
-        across[area.min_row, area.min_col] = area.max_col
+        across[area.min_row, area.min_col] = area.max_col - area.min_col + 1
         first = sheet._cells.get((area.min_row, area.min_col))
         text = "" if first is None or area.min_col in hidden else shown(first)
         below = numbers[bisect_right(numbers, area.min_row) : bisect_right(numbers, area.max_row)]
         for number in below if 0 < len(text) <= MAX_HEAD else ():
-            labels.setdefault(number, {})[area.min_col] = text
+            labels.setdefault(number, {})[area.min_col] = _placed(area.min_col, text)
     return across, labels
 
 
@@ -193,7 +179,7 @@ def _shown_rows(sheet: Any, hidden: set[int], parts: Parts) -> Iterator[_Row]:
             yield _Row(number, shown_cells)
 
 
-def _is_header(row: _Row, above: _Row, following: Sequence[Any], header: _Header) -> bool:
+def _is_header(row: _Row, above: _Row, following: Sequence[Any], header: _Row) -> bool:
     """Return whether a row names columns.
 
     Its cells are texts or several periods, and no labels ("Name:"). The first such row is always a header. A later
@@ -201,14 +187,14 @@ def _is_header(row: _Row, above: _Row, following: Sequence[Any], header: _Header
     of several cells.
     """
     cells = row.cells
-    if len(cells) < HEADER_CELLS or not _are_names([cell.value for cell in cells]):
+    if len(cells) < LEAST_CELLS or not _are_names([cell.value for cell in cells]):
         return False
     columns = {cell.column for cell in cells}
-    if not header.names or all(cell.font is not None and cell.font.b for cell in cells):
+    if not header.cells or all(cell.font is not None and cell.font.b for cell in cells):
         return True
     if not any(cell.column in columns and not isinstance(cell.value, str) for cell in following):
         return False
-    if header.ends == row.number - 1:
+    if header.number == row.number - 1:
         return not columns <= {cell.column for cell in above.cells}
     return above.number != row.number - 1 or len(above.cells) == 1
 
@@ -219,7 +205,7 @@ def _are_names(values: Sequence[Any]) -> bool:
     return (
         not any(text.rstrip().endswith(":") for text in texts)
         and all(map(_is_period, periods))
-        and (not periods or len(set(periods)) == len(periods) >= HEADER_CELLS)
+        and (not periods or len(set(periods)) == len(periods) >= LEAST_CELLS)
     )
 
 
