@@ -19,7 +19,7 @@ LEAST_CHARACTERS = 20
 
 # A page with fewer pairs of letters is not judged by them.
 FEW_PAIRS = 100
-# The largest share of rare pairs of letters. Pages of the evaluation set have at most 0.122, and pages with a wrong
+# The largest share of rare pairs of letters. Pages of the evaluation set have at most 0.122, pages with a wrong
 # map 0.145 and more.
 RARE_SHARE = 0.135
 # The largest share of pairs of letters from two scripts; a page of formulas with Greek letters has 0.1.
