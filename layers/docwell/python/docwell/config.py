@@ -169,9 +169,9 @@ class IngestSettings(StorageSettings, EmbedderSettings, IngestLimits):
     parse_timeout_s: Annotated[float, Field(gt=0, le=600)] = 60.0
     # A page that kills its reader costs two restarts, of 0.3 s each. Then the reader gives up the range.
     max_reader_restarts: Annotated[int, Field(ge=0)] = 10
-    # PDFium dies at 4 GB on decompression bombs; 306 hard files stay under 90 MB. Libraries add 240 MiB.
+    # PDFium dies at 4 GB on decompression bombs; 306 hard files stay under 90 MB. Libraries come on top.
     parse_memory_bytes: Annotated[int, Field(gt=0)] = 800 * MIB
-    # A page of 2000 by 1415 pixels needs 600 MiB beside Python's 128. The text reader is idle meanwhile.
+    # A page of 2000 by 1415 pixels needs 600 MiB beside the libraries. The text reader is idle meanwhile.
     ocr_memory_bytes: Annotated[int, Field(gt=0)] = 800 * MIB
 
 

@@ -49,8 +49,8 @@ class Pdfium:
         try:
             self._document = pypdfium2.PdfDocument((ctypes.c_ubyte * len(self.mapped)).from_buffer(self.mapped))
         except pypdfium2.PdfiumError as error:
-            locked = getattr(error, "err_code", None) == self._library.FPDF_ERR_PASSWORD
-            raise Refused("encrypted" if locked else "corrupt", "") from None
+            locks = (self._library.FPDF_ERR_PASSWORD, self._library.FPDF_ERR_SECURITY)
+            raise Refused("encrypted" if error.err_code in locks else "corrupt", "") from None
         self.cover = pdf_notes.Cover(self._library, self._document)
         if self.cover.is_dynamic_form():
             raise Refused("dynamic_form", "")

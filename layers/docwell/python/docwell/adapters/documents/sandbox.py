@@ -18,8 +18,8 @@ import resource
 import struct
 import sys
 
-# Python and all libraries map 215 MiB before they read the document. Its allowance (`memory_bytes`) comes on top.
-BASE_BYTES = 240 * 1024 * 1024
+# What Python and the libraries of any reader map at most before they read the document, where /proc does not say.
+_BASE_BYTES = 240 * 1024 * 1024
 # Enough for the standard streams, the document and the imports.
 OPEN_FILES = 64
 
@@ -73,14 +73,24 @@ _LOAD, _EQUAL, _RETURN = 0x20, 0x15, 0x06
 _NUMBER, _ARCH, _FIRST_ARGUMENT = 0, 4, 16
 
 
+def _used_bytes(column: int) -> int:
+    """Return the memory of this process in a column of `man 5 proc_pid_statm`: 0 is all, 5 is writable."""
+    try:
+        with open("/proc/self/statm") as file:
+            return int(file.read().split()[column]) * resource.getpagesize()
+    except OSError:
+        return _BASE_BYTES
+
+
 def confine(memory_bytes: int, cpu_s: int, *, recognises: bool = False) -> None:
     """Limit this process's memory, time, files and processes, before it opens the document.
 
-    A recogniser's libraries map far more memory than they use, so only its writable memory counts; and it starts
-    threads, which are forbidden later.
+    Memory counts from what Python and the libraries use now. A recogniser's libraries map far more than they use,
+    so only its writable memory counts; and it starts threads, which are forbidden later.
     """
+    memory, column = (resource.RLIMIT_DATA, 5) if recognises else (resource.RLIMIT_AS, 0)
     limits = {
-        resource.RLIMIT_DATA if recognises else resource.RLIMIT_AS: memory_bytes + BASE_BYTES,
+        memory: memory_bytes + _used_bytes(column),
         resource.RLIMIT_CPU: cpu_s,
         resource.RLIMIT_FSIZE: 0,
         resource.RLIMIT_CORE: 0,
