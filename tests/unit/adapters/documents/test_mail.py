@@ -35,7 +35,7 @@ def read(content: str, sender: str = "ann@example.org") -> dict[str, str]:
 def test_an_attachment_is_found_wherever_it_is(content: str) -> None:
     found = read(content)
     assert found["message header"].endswith("\nAttachments: note.txt")
-    assert found["message text"] == "The pumps arrive."
+    assert "The pumps arrive." in found.values()
     assert found["attachment note.txt, line 1"] == "Close it."
 
 
@@ -75,14 +75,15 @@ def test_an_attached_text_is_decoded_as_it_declares() -> None:
 
 
 @pytest.mark.parametrize(
-    ("hint", "expected"),
+    ("page", "label", "expected"),
     [
-        ("Please open this message in a browser.", "The pumps arrive on Friday."),
-        ("Pumps: Friday.", "Pumps: Friday."),
+        ("<p>The pumps arrive on Friday.</p>", "message text, paragraph 1", "The pumps arrive on Friday."),
+        ("<img src=a.png>", "message text", "Please open this message in a browser."),
     ],
 )
-def test_a_hint_to_the_other_form_of_a_message_does_not_replace_it(hint: str, expected: str) -> None:
-    length = 5 if hint.startswith("Please") else 1
-    page = "Content-Type: text/html\n\n" + "<p>The pumps arrive on Friday.</p>" * length
-    found = read(multipart("alternative", f"Content-Type: text/plain\n\n{hint}", page))
-    assert next(text for label, text in found.items() if label.startswith("message text")) == expected
+def test_a_message_in_two_forms_is_read_as_its_page_unless_that_has_no_text(
+    page: str, label: str, expected: str
+) -> None:
+    hint = "Content-Type: text/plain\n\nPlease open this message in a browser."
+    found = read(multipart("alternative", hint, f"Content-Type: text/html\n\n{page}"))
+    assert {key: text for key, text in found.items() if key != "message header"} == {label: expected}

@@ -18,8 +18,6 @@ from docwell.models import CitationUnit, Reason, UnitKind
 
 MAX_ATTACHMENTS = 200
 UNSENT_YEAR = 1601
-# A plain text with at most this part of the letters of the HTML text is only a hint to it.
-HINT_SHARE = 3
 _FIELDS = ("From", "To", "Cc", "Date", "Subject")
 _BODY, _WEB_BODY = "plain", "html"
 _MESSAGE, _ALTERNATIVE, _RELATED = "message/rfc822", "multipart/alternative", "multipart/related"
@@ -58,20 +56,15 @@ def _add(message: _Content, parts: Parts) -> Metadata:
     header = "\n".join(f"{name}: {' '.join(value.split())}" for name, value in fields if value.strip())
     parts.add(header, CitationUnit(UnitKind.PART, _HEADER, "part=0"))
     with parts.inside(_TEXT, "part=1"):
-        if message.text.strip() and not _is_hint(message):
+        before = len(parts.done)
+        # The text as HTML has its tables; the plain text beside it may be only a hint ("Open this in a browser").
+        if message.page.strip():
+            web.read(message.page, parts)
+            parts.start_part()
+        if len(parts.done) == before:
             for paragraph in message.text.split("\n\n"):
                 parts.add(paragraph, CitationUnit(UnitKind.PART, "", ""))
-        elif message.page.strip():
-            web.read(message.page, parts)
     return message.metadata._replace(attachments=message.attachments)
-
-
-def _is_hint(message: _Content) -> bool:
-    """Return whether the plain text is only a hint to the text as HTML, such as "Open this in a browser"."""
-    shown = Parts()
-    web.read(message.page, shown)
-    page = sum(len("".join(part.text.split())) for part in shown.end())
-    return len("".join(message.text.split())) * HINT_SHARE < page
 
 
 def _internet(data: bytes) -> _Content:

@@ -53,14 +53,6 @@ class Units:
         return position + bisect_left(self._wide, position)
 
 
-class _Word(NamedTuple):
-    """The left end of a word, and its part of a piece."""
-
-    x: float
-    begins: int
-    ends: int
-
-
 class Glyphs:
     """The characters of the text page at an address. `rotation` is the page's, in degrees: 0, 90, 180 or 270."""
 
@@ -138,22 +130,21 @@ class Glyphs:
         if length >= PROSE_CHARACTERS and line.right - line.left <= PROSE_WIDTH * line.size * length:
             yield self._cell(piece, 0, length, line)
             return
-        words = self._words(piece)
-        first = 0
+        words = list(_WORD.finditer(piece.text))
+        lefts = [self._at(piece, word.start())[0] for word in words]
+        begins = 0
         for number, word in enumerate(words, 1):
-            if number == len(words) or self._ends_cell(piece, word, words[number], line.size):
-                cell = self._cell(piece, words[first].begins, word.ends, line)
-                yield cell._replace(follows=first > 0)
-                first = number
+            if number == len(words) or self._ends_cell(piece, word, lefts[number - 1 : number + 1], line.size):
+                cell = self._cell(piece, words[begins].start(), word.end(), line)
+                yield cell._replace(follows=begins > 0)
+                begins = number
 
-    def _words(self, piece: _Piece) -> list[_Word]:
-        return [_Word(self._at(piece, word.start())[0], *word.span()) for word in _WORD.finditer(piece.text)]
-
-    def _ends_cell(self, piece: _Piece, word: _Word, following: _Word, size: float) -> bool:
-        """Return whether a wide gap follows a word."""
-        if following.x - word.x < (CELL_GAP + USUAL_WIDTH * (word.ends - word.begins)) * size:
+    def _ends_cell(self, piece: _Piece, word: re.Match[str], lefts: Sequence[float], size: float) -> bool:
+        """Return whether a wide gap follows a word; `lefts` are the left ends of this word and the next."""
+        left, following = lefts
+        if following - left < (CELL_GAP + USUAL_WIDTH * len(word[0])) * size:
             return False
-        return following.x - self._extent(self._place(piece, word.ends - 1))[1] > CELL_GAP * size
+        return following - self._extent(self._place(piece, word.end() - 1))[1] > CELL_GAP * size
 
     def _cell(self, piece: _Piece, begins: int, ends: int, line: Line) -> Line:
         part = piece.part(begins, ends)

@@ -15,6 +15,7 @@ from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from decimal import ROUND_HALF_UP, Context, Decimal
 from itertools import groupby
+from operator import attrgetter, itemgetter
 from typing import Any, NamedTuple
 
 import openpyxl
@@ -58,8 +59,7 @@ def read(data: bytes, parts: Parts) -> Metadata:
             parts.start_part()
             _add_sheet(sheet, parts)
         else:
-            for _, cells in _filled_rows(sheet):
-                parts.hide("".join(str(cell.value) for cell in cells))
+            parts.hide("".join(str(cell.value) for cell in _filled(sheet)))
     return _metadata(data, book.properties)
 
 
@@ -154,27 +154,21 @@ def _hidden_columns(sheet: Any) -> set[int]:
     return hidden
 
 
-def _filled_rows(sheet: Any) -> Iterator[tuple[int, list[Any]]]:
-    """Yield number and filled cells of each row.
-
-    openpyxl's `iter_rows` also creates a cell for each empty place, so read the stored cells.
-    """
-    filled = sorted(
-        ((place, cell) for place, cell in sheet._cells.items() if cell.value is not None),
-        key=lambda item: item[0],
-    )
-    for number, cells in groupby(filled, key=lambda item: item[0][0]):
-        yield number, [cell for _, cell in cells]
+def _filled(sheet: Any) -> list[Any]:
+    """Return the filled cells. openpyxl's `iter_rows` also creates a cell for each empty place."""
+    return [cell for _, cell in sorted(sheet._cells.items(), key=itemgetter(0)) if cell.value is not None]
 
 
 def _shown_rows(sheet: Any, hidden: set[int], parts: Parts) -> Iterator[_Row]:
     """Yield number and filled cells of the rows that the sheet shows, and count what it hides."""
-    for number, filled in _filled_rows(sheet):
-        row_hidden = number in sheet.row_dimensions and sheet.row_dimensions[number].hidden
-        shown_cells = [] if row_hidden else [cell for cell in filled if cell.column not in hidden]
-        for cell in filled:
-            if row_hidden or cell.column in hidden:
+    for number, cells in groupby(_filled(sheet), key=attrgetter("row")):
+        is_hidden = number in sheet.row_dimensions and sheet.row_dimensions[number].hidden
+        shown_cells = []
+        for cell in cells:
+            if is_hidden or cell.column in hidden:
                 parts.hide(str(cell.value))
+            else:
+                shown_cells.append(cell)
         if shown_cells:
             yield _Row(number, shown_cells)
 

@@ -197,8 +197,7 @@ class _Reader:
 
     def _joined(self, element: Any) -> str:
         """Return the text of all paragraphs below an element, but those in text boxes."""
-        boxed = {paragraph for box in element.iter(_TEXT_BOX) for paragraph in box.iter(qn("w:p"))}
-        return "\n".join(self._text(paragraph) for paragraph in element.iter(qn("w:p")) if paragraph not in boxed)
+        return "\n".join(map(self._text, _within(element, "w:p")))
 
     def _pop_beside(self) -> list[str]:
         texts, self._beside = self._beside, []
@@ -236,7 +235,7 @@ class _Reader:
         """Keep the text of a note, comment or text box for `_add_beside`. Return its mark in the text."""
         number = element.get(qn("w:id"))
         if element.tag == _TEXT_BOX:
-            self._beside.append("\n".join(self._text(paragraph) for paragraph in element.iterchildren(qn("w:p"))))
+            self._beside.append(self._joined(element))
             return ""
         if element.tag == _COMMENT:
             author, text = self._comments.get(number, ("", ""))
