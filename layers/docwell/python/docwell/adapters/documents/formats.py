@@ -8,9 +8,11 @@ from __future__ import annotations
 import contextlib
 import io
 import time
+import zipfile
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
+from lxml import etree
 from PIL import Image, TiffImagePlugin  # noqa: F401 - Pillow imports its other formats in `preinit`
 
 from docwell.adapters.documents import charsets, mail, pdf_pages, sheets, slides, web, word
@@ -27,6 +29,7 @@ IMAGE_FORMATS = ("PNG", "JPEG", "TIFF")
 DRAWING_S = 1.5
 # The deepest nesting to read: a message in a message in a message.
 MAX_DEPTH = 3
+_PROPERTIES = "docProps/core.xml"
 _MESSAGES = frozenset({Kind.MAIL, Kind.OUTLOOK})
 
 
@@ -119,9 +122,19 @@ def kind_of(data: bytes) -> tuple[Kind, bytes | str]:
 
 def add(kind: Kind, content: bytes | str, parts: Parts) -> Metadata:
     """Add a document of this kind and the files in it to the parts."""
-    metadata = _READERS[kind](content, parts)
+    metadata = _READERS[kind](content, parts) or _properties(content)
     _add_attachments(metadata.attachments, parts)
     return metadata
+
+
+def _properties(document: Any) -> Metadata:
+    """Return the properties that an Office file states; the libraries invent missing ones."""
+    with zipfile.ZipFile(io.BytesIO(document)) as file:
+        stated = file.read(_PROPERTIES) if _PROPERTIES in file.namelist() else b"<none/>"
+    root = etree.fromstring(stated, etree.XMLParser(recover=True, resolve_entities=False, no_network=True))
+    texts = {} if root is None else {etree.QName(element).localname: element.text for element in root.iter("{*}*")}
+    created = f"D:{day[:10].replace('-', '')}" if (day := texts.get("created")) else None
+    return Metadata(texts.get("title") or None, texts.get("creator") or None, created)
 
 
 def _add_attachments(attachments: Iterable[Attachment], parts: Parts) -> int:
@@ -202,7 +215,8 @@ def _attached(document: pdf_pages.Pdfium, before: str, parts: Parts) -> Iterator
         yield Attachment(f"{document.files} files", Reason.TOO_MANY_PAGES, f"{before}part=1")
 
 
-_READERS: dict[Kind, Callable[[Any, Parts], Metadata]] = {
+# Readers of Office files return no metadata.
+_READERS: dict[Kind, Callable[[Any, Parts], Metadata | None]] = {
     Kind.WORD: word.read,
     Kind.SHEETS: sheets.read,
     Kind.TABLE: sheets.read_table,

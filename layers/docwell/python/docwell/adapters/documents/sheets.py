@@ -10,7 +10,6 @@ import datetime as dt
 import io
 import math
 import re
-import zipfile
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from decimal import ROUND_HALF_UP, Context, Decimal
@@ -20,7 +19,6 @@ from typing import Any, NamedTuple
 
 import openpyxl
 from openpyxl.utils import get_column_letter
-from openpyxl.xml.constants import ARC_CORE
 
 from docwell.adapters.documents.kinds import delimiter
 from docwell.adapters.documents.parts import LEAST_CELLS, MAX_HEAD, Cell, Metadata, Parts, Placed, Rows
@@ -51,7 +49,7 @@ def _add_row(parts: Parts, sheet: str, number: int, line: str, places: Iterable[
     parts.add(line, CitationUnit(UnitKind.RANGE, label, label))
 
 
-def read(data: bytes, parts: Parts) -> Metadata:
+def read(data: bytes, parts: Parts) -> None:
     """Add the sheets of a workbook."""
     book = openpyxl.load_workbook(io.BytesIO(data), data_only=True, keep_links=False)
     for sheet in book.worksheets:
@@ -60,17 +58,6 @@ def read(data: bytes, parts: Parts) -> Metadata:
             _add_sheet(sheet, parts)
         else:
             parts.hide("".join(str(cell.value) for cell in _filled(sheet)))
-    return _metadata(data, book.properties)
-
-
-def _metadata(data: bytes, properties: Any) -> Metadata:
-    """Return the properties that the file states: openpyxl invents a missing author and date."""
-    with zipfile.ZipFile(io.BytesIO(data)) as file:
-        stated = file.read(ARC_CORE) if ARC_CORE in file.namelist() else b""
-    author, created = b"creator" in stated, b"created" in stated
-    return Metadata.of(
-        properties.title, properties.creator if author else None, properties.created if created else None
-    )
 
 
 def read_table(text: str, parts: Parts) -> Metadata:

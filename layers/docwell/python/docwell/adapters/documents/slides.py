@@ -9,10 +9,9 @@ from typing import Any
 
 from lxml import etree
 from pptx import Presentation
-from pptx.opc.constants import RELATIONSHIP_TYPE
 from pptx.oxml.ns import qn
 
-from docwell.adapters.documents.parts import LEAST_CELLS, Cell, Metadata, Parts, Rows, raised
+from docwell.adapters.documents.parts import LEAST_CELLS, Cell, Parts, Rows, raised
 from docwell.models import CitationUnit, UnitKind
 
 _TEXT, _PARAGRAPH = qn("a:t"), qn("a:p")
@@ -25,7 +24,7 @@ _NO_STRIKE = "noStrike"
 _PARSER = etree.XMLParser(resolve_entities=False, no_network=True)
 
 
-def read(data: bytes, parts: Parts) -> Metadata:
+def read(data: bytes, parts: Parts) -> None:
     """Add the slides of a presentation."""
     presentation = Presentation(io.BytesIO(data))
     for number, slide in enumerate(presentation.slides, 1):
@@ -34,13 +33,6 @@ def read(data: bytes, parts: Parts) -> Metadata:
             continue
         parts.start_part()
         _add(slide, number, parts)
-    # python-pptx invents the properties of a document that has none.
-    try:
-        presentation.part.package.part_related_by(RELATIONSHIP_TYPE.CORE_PROPERTIES)
-    except KeyError:
-        return Metadata()
-    properties = presentation.core_properties
-    return Metadata.of(properties.title, properties.author, properties.created)
 
 
 def _add(slide: Any, number: int, parts: Parts) -> None:

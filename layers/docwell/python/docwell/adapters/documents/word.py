@@ -21,7 +21,6 @@ from docwell.adapters.documents.parts import (
     MAX_SPAN,
     Cell,
     Level,
-    Metadata,
     Numbering,
     Parts,
     Rows,
@@ -78,18 +77,12 @@ _DRAWN = frozenset({_SYMBOL, _CHECK_BOX, _LIST})
 _CODE = re.compile("[0-9A-Fa-f]{2,4}")
 
 
-def read(data: bytes, parts: Parts) -> Metadata:
+def read(data: bytes, parts: Parts) -> None:
     """Add the text of a document."""
-    package = Package.open(io.BytesIO(data))
-    document: Document = package.main_document_part.document
+    document: Document = Package.open(io.BytesIO(data)).main_document_part.document
     reader = _Reader(document, parts)
     reader.running_heads()
     reader.blocks(document.element.body)
-    # python-docx invents the properties of a document that has none.
-    if all(relation.reltype != RELATIONSHIP_TYPE.CORE_PROPERTIES for relation in package.rels.values()):
-        return Metadata()
-    properties = document.core_properties
-    return Metadata.of(properties.title, properties.author, properties.created)
 
 
 class _Reader:
