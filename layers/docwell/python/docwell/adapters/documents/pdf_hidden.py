@@ -31,8 +31,6 @@ SMALL_BOX = 1.5
 ROW_HEIGHT, ROW_AREAS = 20.0, 64
 # Forms in deeper forms are not read; PDFium's text page stops there too.
 MAX_DEPTH = 8
-# A stroke with few corners is a frame or a rule, and covers only its width.
-FRAME_CORNERS, THIN = 6, 2.0
 # A page with this share of images and fewer characters than these is a picture, such as a scan with a stamp. Of
 # 7,980 pages of the evaluation set one is; of the hard PDFs, which have scans, eleven.
 PICTURE_SHARE, PICTURE_CHARACTERS = 0.5, 200
@@ -118,15 +116,13 @@ class Objects:
         look = (mode, *self._colour(item))
         dark = len(look) > 1 and min(look[1:4]) <= DARK
         box = self._bounds(item)
-        clip = library.FPDFPageObj_GetClipPath(item)
-        clips = library.FPDFClipPath_CountPaths(clip)
         plain = (
             dark
             and mode == 0
             and not (layered or self._clips)
             and not library.FPDFPageObj_HasTransparency(item)
             and not (min(box[2] - box[0], box[3] - box[1]) < SMALL_BOX and self._is_tiny(item))
-            and not (clips > 0 and self._is_clipped(clip, clips, box))
+            and library.FPDFClipPath_CountPaths(library.FPDFPageObj_GetClipPath(item)) <= 0
         )
         self._texts.append((item, order, box, plain, look))
         if not dark:
@@ -142,8 +138,6 @@ class Objects:
         else:
             self._paths.append(item)
         if kind == library.FPDF_PAGEOBJ_PATH:
-            if self._is_frame(item, box):
-                return
             light = min(self._colour(item)[:3], default=0) >= LIGHT
         self._cover(Area(order, order, box, light))
 
@@ -194,44 +188,10 @@ class Objects:
         left, bottom, right, top = self._floats
         return left.value, bottom.value, right.value, top.value
 
-    def _is_frame(self, path: int, box: Box) -> bool:
-        """Return whether a path is a thin stroke around text, with a mostly empty box, or draws nothing."""
-        library, mode, stroked, width = self._library, ctypes.c_int(), ctypes.c_int(), ctypes.c_float()
-        library.FPDFPath_GetDrawMode(path, ctypes.addressof(mode), ctypes.addressof(stroked))
-        if mode.value or not stroked.value:
-            return not mode.value
-        library.FPDFPageObj_GetStrokeWidth(path, ctypes.addressof(width))
-        library.FPDFPageObj_GetMatrix(path, self._matrix_at)
-        is_thin = width.value * max(_scales(self._matrix)) <= THIN
-        is_large = min(box[2] - box[0], box[3] - box[1]) > 2 * THIN
-        return is_thin and is_large and library.FPDFPath_CountSegments(path) <= FRAME_CORNERS
-
     def _is_tiny(self, text: int) -> bool:
         self._library.FPDFTextObj_GetFontSize(text, self._floats_at[0])
         self._library.FPDFPageObj_GetMatrix(text, self._matrix_at)
         return abs(self._floats[0].value) * min(_scales(self._matrix)) < LEAST_TYPE
-
-    def _is_clipped(self, clip: int, paths: int, box: Box) -> bool:
-        """Return whether a clip path may cut a text: one that is no rectangle around its box."""
-        for path in range(paths):
-            rectangle = self._rectangle(clip, path)
-            if rectangle is None or any(
-                abs(inner - outer) > 1 for inner, outer in zip(_within(box, rectangle), box, strict=True)
-            ):
-                return True
-        return False
-
-    def _rectangle(self, clip: int, path: int) -> Box | None:
-        """Return the box of a clip path that is an upright rectangle."""
-        library, points = self._library, set[tuple[float, float]]()
-        count = library.FPDFClipPath_CountPathSegments(clip, path)
-        for number in range(count if count in {4, 5} else 0):
-            segment = library.FPDFClipPath_GetPathSegment(clip, path, number)
-            library.FPDFPathSegment_GetPoint(segment, *self._floats_at[:2])
-            points.add((self._floats[0].value, self._floats[1].value))
-        across, up = {x for x, _ in points}, {y for _, y in points}
-        is_rectangle = len(points) == 4 and len(across) == len(up) == 2  # noqa: PLR2004 - corners and sides
-        return (min(across), min(up), max(across), max(up)) if is_rectangle else None
 
     def _annotations(self) -> Iterator[Box]:
         """Yield the boxes of annotations that may cover text."""
