@@ -6,6 +6,8 @@ import { Filters, filterOf } from "./filters.js";
 import { Answer, AnswerTools, Failure, closeOnEscape } from "./parts.js";
 import { t } from "./strings.js";
 
+// The refusals whose passages were searched and read in full.
+const LOOKED = ["nothing_near", "not_in_documents", "other_language"];
 const MODES = ["auto", "passages", "overview", "compare", "list"];
 
 function Passages({ passages, open, onSource }) {
@@ -33,14 +35,14 @@ function lookedThrough(turn) {
 
 function Turn({ turn, last, onSource }) {
   const { question, answer, passages, text, failure, stopped } = turn;
-  const refused = answer?.status === "refused";
+  const hasLooked = LOOKED.includes(answer?.refusal) && answer.mode !== "list";
   const written = failure || stopped ? "text" : "text streaming";
   return html`
     <article class="turn">
       <h2 class="question">${question}</h2>
       ${!answer && text && html`<p class=${written}>${text}</p>`}
       ${answer && html`<${Answer} answer=${answer} onSource=${onSource} />`}
-      ${refused && html`<p class="note looked">${lookedThrough(turn)}</p>`}
+      ${hasLooked && html`<p class="note looked">${lookedThrough(turn)}</p>`}
       ${answer && html`<${AnswerTools} question=${question} answer=${answer} />`}
       <${Failure} error=${failure} />
       ${stopped && html`<p class="note">${t("ask.stopped")}</p>`}

@@ -67,9 +67,14 @@ export function Answer({ answer, onSource }) {
   const part = (one) =>
     typeof one === "number" ? html`<${Marker} citation=${citations.get(one)} onSource=${onSource} />` : one;
   const unsupported = answer.sentences.filter((one) => !one.supported);
+  // A list says by itself what was searched. Receipts of earlier releases have no cause.
+  const isRefusal = answer.refusal && answer.mode !== "list";
+  const nearest = answer.sentences.map((one) => one.text).join(" ");
+  const shown = isRefusal ? { ...answer, answer: nearest } : answer;
+  const cause = isRefusal && [t(`refusal.${answer.refusal}`), nearest && t("refusal.nearest")].join(" ");
   return html`
     <div class="answer" data-status=${answer.status}>
-      <p class="text">${pieces(answer).map(({ sentence, parts }) =>
+      <p class="text">${isRefusal && `${cause} `}${pieces(shown).map(({ sentence, parts }) =>
         sentence && !sentence.supported && answer.status !== "refused"
           ? html`<mark title=${why(sentence)}>${parts.map(part)}</mark>`
           : parts.map(part),

@@ -155,7 +155,7 @@ def test_an_erasure_finds_an_answer_in_the_history_of_later_questions(
         passages = (("id", document, "v1"),)
         receipts.keep(replace(RECEIPT, request_id=name, request=request, answer=said, passages=passages))
 
-    refusal = "The documents do not answer this question."
+    refusal = "The passages found do not answer this question."
     keep("1", "a.pdf", "Anna lives in Rome [1].", status=status)
     keep("2", "b.pdf", "In March.", " Anna lives\nin Rome [1].\n")  # as a client wraps it
     keep("0", "b.pdf", "In May.", "In March.", "Anna lives in Rome [1].")

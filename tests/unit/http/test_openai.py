@@ -17,12 +17,12 @@ import openai
 import pytest
 from openai.types.chat import ChatCompletionMessageParam
 
+from docwell.answers import REFUSALS
 from docwell.audit import Action
 from docwell.errors import Overloaded
 from docwell.http import openai as chat
 from docwell.identity import ORIGIN_HEADER, Principal, Rule
 from docwell.models import CitationUnit, UnitKind
-from docwell.query.ask import REFUSAL
 from tests.unit.cases import rows
 from tests.unit.conftest import HttpWorld
 from tests.unit.http.http_calls import KEY_OF_ALL, STREAMING, HandlerTransport, call
@@ -138,9 +138,12 @@ def test_an_unsupported_sentence_says_so_in_both_forms(world: HttpWorld, client:
 
 
 @BOTH
-def test_a_refusal_is_ordinary_content(world: HttpWorld, client: openai.OpenAI, stream: bool) -> None:
+def test_a_refusal_is_content_and_says_its_cause(world: HttpWorld, client: openai.OpenAI, stream: bool) -> None:
     world.model.says = "Not found."
-    assert content(client, stream=stream) == REFUSAL
+    cause = REFUSALS["not_in_documents"]
+    assert content(client, stream=stream) == cause
+    with client.chat.completions.stream(model="docwell", messages=[USER]) as chunks:
+        assert chunks.get_final_completion().choices[0].message.refusal == cause
 
 
 @BOTH

@@ -39,7 +39,7 @@ def test_a_question_gets_an_answer_with_everything_the_interface_promises(world:
     assert set(answer) == {
         "answer", "status", "mode", "citations", "sentences", "usage", "timings_ms", "cost", "model",
         "prompt_version", "dropped_passages", "suspicious_passages", "rewritten_question", "fallback_reason",
-        "cut_short", "partial", "request_id",
+        "cut_short", "partial", "refusal", "request_id",
     }  # fmt: skip
 
 

@@ -12,12 +12,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from docwell.answers import AnswerStatus, Turn
+from docwell.answers import REFUSALS, AnswerStatus, Refusal, Turn
 from docwell.deadline import Deadline, event_loop, run
 from docwell.errors import DeadlineExceeded, QuotaExceeded, Unavailable
 from docwell.identity import Principal
-from docwell.query.ask import REFUSAL, Ask, Passages, Question, Token
-from docwell.query.query import OTHER_LANGUAGE
+from docwell.query.ask import Ask, Passages, Question, Token
 from docwell.query.retrieval.ranking import OPEN
 from tests.unit.query.query_fakes import FakeAdmission
 from tests.unit.query.query_world import ANSWER, BOILER, EVERYTHING, QUESTION, World
@@ -40,7 +39,7 @@ def test_the_model_is_not_asked_when_nothing_relevant_is_found() -> None:
     world = World()
     world.add("house/rules.pdf", "Bicycles stand outside.")
     answer = world.ask(Question("quarterly revenue")).answer
-    assert (answer.status, answer.answer, answer.citations) == (AnswerStatus.REFUSED, REFUSAL, ())
+    assert (answer.status, answer.answer, answer.citations) == (AnswerStatus.REFUSED, REFUSALS["nothing_near"], ())
     assert world.model.asked == []
 
 
@@ -50,26 +49,50 @@ def test_a_model_that_finds_nothing_gives_the_refusal(says: str) -> None:
     world.add("house/rules.pdf", BOILER)
     world.model.says = says
     answer = world.ask(Question(QUESTION)).answer
-    assert (answer.status, answer.answer) == (AnswerStatus.REFUSED, REFUSAL)
+    assert (answer.status, answer.refusal) == (AnswerStatus.REFUSED, "not_in_documents")
 
 
 @pytest.mark.parametrize(
     ("language", "question", "refusal"),
     [
-        ("en", "Wie oft wird der Kessel gewartet?", OTHER_LANGUAGE),
-        ("en", "Как часто проверяют котёл?", OTHER_LANGUAGE),
-        ("en", QUESTION, REFUSAL),
-        (None, "Wie oft wird der Kessel gewartet?", REFUSAL),
+        ("en", "Wie oft wird der Kessel gewartet?", "other_language"),
+        ("en", "Как часто проверяют котёл?", "other_language"),
+        ("en", QUESTION, "nothing_near"),
+        (None, "Wie oft wird der Kessel gewartet?", "nothing_near"),
     ],
 )
 def test_a_refusal_tells_that_the_embedding_model_does_not_know_the_language(
-    language: str | None, question: str, refusal: str
+    language: str | None, question: str, refusal: Refusal
 ) -> None:
     world = World()
     world.add("house/rules.pdf", "Bicycles stand outside.")
     world.query = replace(world.query, language=language)
     answer = world.ask(Question(question)).answer
-    assert (answer.status, answer.answer) == (AnswerStatus.REFUSED, refusal)
+    assert (answer.refusal, answer.answer) == (refusal, REFUSALS[refusal])
+
+
+def test_an_answer_that_is_not_verified_gives_the_nearest_text_of_all_passages() -> None:
+    world = World()
+    world.add("house/rules.pdf", BOILER, page=7)
+    world.model.says = "Zora Quill of Lisbon paid 91 euros [1]."
+    report = world.ask()
+    answer = report.answer
+    assert (answer.status, answer.refusal) == (AnswerStatus.REFUSED, "not_verified")
+    assert answer.answer == f"{REFUSALS['not_verified']} The nearest text says: {BOILER[:-1]} [1]."
+    (citation,) = answer.citations
+    assert (citation.document, citation.page, citation.quote) == ("house/rules.pdf", 7, BOILER)
+    assert {passage.document for passage in report.inquiry.prompted} == {"house/rules.pdf"}
+
+
+def test_a_refusal_names_missing_room_where_passages_were_dropped() -> None:
+    world = World(num_ctx=1200, num_predict=100)
+    world.add("house/best.pdf", BOILER)
+    for number in range(4):
+        world.add(f"house/{number}.pdf", f"The boiler is inspected by somebody {number} " + "x1y2z3 " * 40)
+    world.model.says = "NOT FOUND"
+    answer = world.ask().answer
+    assert answer.dropped_passages
+    assert (answer.refusal, answer.answer) == ("no_room", REFUSALS["no_room"])
 
 
 def test_passages_that_do_not_fit_are_dropped_lowest_rank_first_and_reported() -> None:
@@ -241,7 +264,6 @@ def test_the_passages_that_count_as_suspicious_are_those_whose_part_in_the_promp
     answer = world.ask(Question(QUESTION, top_k=top_k)).answer
     (told,) = [one for one in world.events if isinstance(one, Passages)]
     flagged = {one.id for one in told.passages if orders in one.chunk.text}
-    assert told.suspicious == flagged
     assert answer.suspicious_passages == len(flagged)
     by_document = {one.document: one.id in flagged for one in told.passages}
     assert all(one.suspicious == by_document[one.document] for one in answer.citations)

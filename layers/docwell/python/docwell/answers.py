@@ -5,9 +5,23 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
+from typing import Any, Literal
 
 from docwell.models import CitationUnit
+
+Refusal = Literal[
+    "nothing_indexed", "nothing_near", "not_in_documents", "not_verified", "no_room", "filter", "other_language"
+]
+# The sentence of each cause of a refusal.
+REFUSALS: Mapping[Refusal, str] = {
+    "nothing_indexed": "Nothing that you may read is indexed yet, so there is no answer.",
+    "nothing_near": "No passage of the documents is near enough to this question.",
+    "not_in_documents": "The passages found do not answer this question.",
+    "not_verified": "No answer could be verified. The model's text is withdrawn: the passages do not hold it.",
+    "no_room": "The prompt had no room for all passages found, and those in it do not answer this question.",
+    "filter": "No document that you may read fits this filter.",
+    "other_language": "No answer found. The embedding model knows English only: ask in English (docs/models.md).",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,6 +210,7 @@ class Answer:
     sentences: tuple[Sentence, ...] = ()
     suspicious_passages: int = 0
     rewritten_question: str | None = None
+    refusal: Refusal | None = None
     # The problem type of the failure, for a FAILED answer and for an EXTRACTIVE one after a failed model.
     fallback_reason: str | None = None
     # The answer reached the limit of its tokens.

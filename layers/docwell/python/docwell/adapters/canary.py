@@ -55,12 +55,10 @@ class LambdaQueryVersions:
     """`docwell.upkeep.canary.QueryVersions` by calls of the function, as API Gateway would make them.
 
     The caller is the canary, which API Gateway never names: only a role that may invoke the function can use it.
-    `nothing_indexed` is the text of a refusal where nothing is indexed.
     """
 
-    def __init__(self, client: Any, nothing_indexed: str) -> None:
+    def __init__(self, client: Any) -> None:
         self._client = client
-        self._nothing_indexed = nothing_indexed
 
     def cited(self, version: str, question: str) -> Collection[tuple[str, int]] | None:
         """Return (document, page) of each citation; an answer with a client error has none.
@@ -84,7 +82,7 @@ class LambdaQueryVersions:
             raise Unavailable("lambda", f"the function failed: {answer['FunctionError']}")
         try:
             status, body = _response(payload)
-            if status == _OK and body["answer"] == self._nothing_indexed:
+            if status == _OK and dict(body).get("refusal") == "nothing_indexed":
                 return None
             citations = body["citations"] if status == _OK else ()
             cited = {(str(citation["document"]), int(citation["page"])) for citation in citations}

@@ -226,12 +226,8 @@ def show_answer(answer: Json, *, quotes: bool = True) -> None:
         waking = "waking up, which takes minutes" if reason == ModelWaking.problem else "not available"
         state = f"stopped by schedule until {until}" if until else waking
         say(f"The language model is {state}. These are the best sentences:", "yellow")
-    refused = answer.get("status") == AnswerStatus.REFUSED
-    style = "yellow" if refused else ""
+    style = "yellow" if answer.get("status") == AnswerStatus.REFUSED else ""
     out.print(Text(clean(answer.get("answer", "")).strip(), style=style), soft_wrap=not is_watched(out))
-    # For an answer with citations, only `--json` shows the number.
-    if refused and (dropped := answer.get("dropped_passages")):
-        say(f"The prompt had no room for {dropped} of the passages found: they may answer it.", "yellow")
     for sentence in answer.get("sentences") or []:
         if not sentence.get("supported", True):
             missing = ", ".join(map(clean, sentence.get("missing") or []))

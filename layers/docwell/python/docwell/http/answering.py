@@ -20,7 +20,6 @@ from docwell.http import bodies, sse
 from docwell.http.edges import Problem, RequestAdmission, problem_of, record_error
 from docwell.http.streaming import ResponseBody, stream_events
 from docwell.identity import Principal
-from docwell.models import Passage
 from docwell.observability import logger, metrics
 from docwell.query import costs
 from docwell.query.ask import (
@@ -36,6 +35,7 @@ from docwell.query.ask import (
     Waking,
 )
 from docwell.query.checking.cleaning import StreamCleaner, clean_answer
+from docwell.query.checking.suspicion import suspicion
 from docwell.query.metrics import record_query, record_sleep
 from docwell.query.receipts import compare, quoted
 from docwell.text.visible import strip_invisible
@@ -44,7 +44,7 @@ from docwell.wiring import query as wiring
 
 # The limit of the follow-up: saving receipts and charges must not delay the next request.
 _FOLLOW_UP_S = 1.0
-_LOGGED = {"timings_ms", "prompt_version", "model", "dropped_passages", "fallback_reason", "partial"}
+_LOGGED = {"refusal", "timings_ms", "prompt_version", "model", "dropped_passages", "fallback_reason", "partial"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,12 +199,9 @@ class QuestionRequest:
         """
         # A buffered stream must end within the deadline.
         self._waits = pipelines.runtime_settings().can_stream
-
-        def error_data(error: Exception) -> Mapping[str, Any]:
-            return failed(problem_of(record_error(error), self.request_id))
-
         with self._follow_up_on_error():
-            return ResponseBody(stream_events(encoded, error_data), self.follow_up)
+            events = stream_events(encoded, lambda error: failed(problem_of(record_error(error), self.request_id)))
+            return ResponseBody(events, self.follow_up)
 
     def follow_up(self, *, keep: bool = True) -> None:
         """Settle the charge. Record and log an answer that was begun, and store its receipt if `keep`.
@@ -258,10 +255,8 @@ class QuestionRequest:
             async for event in events:
                 if isinstance(event, Passages):
                     # The streamed text may repeat links of passages, except of suspicious ones.
-                    trusted = [
-                        passage.chunk.text for passage in event.passages if passage.id not in event.suspicious
-                    ]
-                    cleaner = StreamCleaner(trusted)
+                    texts = (passage.chunk.text for passage in event.passages)
+                    cleaner = StreamCleaner([text for text in texts if not suspicion(text)])
                     passages = bodies.passage_bodies(event)
                     self._shown |= {passage.document for passage in event.passages}
                     self.sent = ""  # drop the text of a mode that refused
@@ -288,6 +283,7 @@ class QuestionRequest:
             report.answer,
             answer=self.sent,
             status=status,
+            refusal=None,
             usage=report.answer.usage + Usage(0, self._pieces),
             fallback_reason=None if error is None else problem,
         )
@@ -411,7 +407,10 @@ def search(body: bodies.SearchRequest, admission: RequestAdmission, request_id: 
     audit(admission, Action.SEARCHED, frozenset(passage.document for passage in inquiry.passages), request_id)
     timings = bodies.SearchTimings.model_validate(inquiry.watch.timings(), from_attributes=True)
     logger.info("searched", extra={"passages": len(citations), "timings_ms": timings.model_dump()})
-    hit_bodies = list(map(_hit_body, inquiry.passages, citations))
+    chunks = [passage.chunk for passage in inquiry.passages]
+    texts = [(clean_answer(chunk.heading, ())[0], strip_invisible(chunk.text)) for chunk in chunks]
+    pairs = zip(texts, citations, strict=True)
+    hit_bodies = [bodies.HitBody(**asdict(place), heading=heading, text=text) for (heading, text), place in pairs]
     by_document: dict[str, list[bodies.HitBody]] = {}
     for hit in hit_bodies:
         by_document.setdefault(hit.document, []).append(hit)
@@ -435,9 +434,3 @@ async def _searched(body: bodies.SearchRequest, admission: RequestAdmission) -> 
         async with deadline.stage("ledger"):
             query = await wiring.query()
         return await query.search(Ask(question, wiring.prompt(), admission, deadline))
-
-
-def _hit_body(passage: Passage, citation: Citation) -> bodies.HitBody:
-    heading = clean_answer(passage.chunk.heading, ())[0]
-    fields = asdict(citation) | {"heading": heading, "text": strip_invisible(passage.chunk.text)}
-    return bodies.HitBody.model_validate(fields)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import date, datetime
 from typing import Annotated, Any, Literal
@@ -11,9 +11,9 @@ from urllib.parse import quote, urlencode
 
 from pydantic import AfterValidator, BaseModel, Field, StringConstraints
 
-from docwell.answers import Answer, AnswerStatus, Cost, HostState, Mode, Sentence
+from docwell.answers import Answer, AnswerStatus, Cost, HostState, Mode, Refusal, Sentence
 from docwell.errors import BadInput
-from docwell.identity import ORIGIN_HEADER, Principal, Use
+from docwell.identity import ORIGIN_HEADER
 from docwell.models import (
     KEY_BYTES,
     MAX_METADATA,
@@ -194,6 +194,7 @@ class QueryResponse(BaseModel):
 
     answer: str
     status: AnswerStatus
+    refusal: Refusal | None = Field(description="Why there is no answer; `answer` says it in a sentence.")
     mode: Literal[Mode.PASSAGES, Mode.OVERVIEW, Mode.COMPARE, Mode.LIST] = Field(
         description="How the question was answered."
     )
@@ -511,15 +512,3 @@ def document_body(record: DocumentRecord) -> DocumentBody:
         "unreadable_pages": {reason: listed(pages) for reason, pages in by_reason(record.page_failures).items()},
     }
     return DocumentBody.model_validate(fields, extra="ignore")
-
-
-def documents_body(records: Iterable[DocumentRecord], cursor: str | None) -> DocumentsResponse:
-    """Return the response for one page of ledger rows."""
-    return DocumentsResponse(documents=[document_body(record) for record in records], cursor=cursor)
-
-
-def usage_body(principal: Principal, use: Use, max_upload_bytes: int) -> UsageResponse:
-    """Return the response for a principal and its use."""
-    writable = None if principal.writable is None else sorted(principal.writable)
-    fields = asdict(principal) | asdict(use) | {"writable": writable, "max_upload_bytes": max_upload_bytes}
-    return UsageResponse.model_validate(fields)

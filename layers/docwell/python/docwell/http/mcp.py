@@ -304,7 +304,8 @@ def _documents(arguments: DocumentsArguments) -> bodies.DocumentsResponse:
     """Return one page of the documents; charges the request."""
     prefix, size = arguments.prefix or "", bodies.PAGE_SIZE
     listing = Listing(arguments.collection, prefix, arguments.status, arguments.cursor, size)
-    return bodies.documents_body(*list_documents(wiring.catalogue(), charge(), listing))
+    records, cursor = list_documents(wiring.catalogue(), charge(), listing)
+    return bodies.DocumentsResponse(documents=list(map(bodies.document_body, records)), cursor=cursor)
 
 
 def _resources(params: Mapping[str, Any]) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from aws_lambda_powertools.event_handler.openapi.params import Body
 from aws_lambda_powertools.event_handler.router import APIGatewayRouter
 from pydantic import BaseModel, Field, StringConstraints
 
-from docwell.answers import Sentence
+from docwell.answers import REFUSALS, Sentence
 from docwell.errors import BadInput, DocwellError, NotFound, QuotaExceeded, TooManyInFlight, Unauthenticated
 from docwell.http import bodies, sse
 from docwell.http.answering import Finished, QuestionRequest
@@ -160,7 +160,7 @@ class AnswerMessage(BaseModel):
 
     role: Literal["assistant"] = "assistant"
     content: str
-    refusal: None = Field(default=None, description="Always null: docwell's refusal is ordinary content.")
+    refusal: str | None = Field(description="Why docwell does not answer. `content` says it too.")
     annotations: list[Annotation]
 
 
@@ -225,7 +225,8 @@ def question_of(request: ChatRequest) -> bodies.QueryRequest:
         NotFound: it names a model that cannot be docwell's.
     """
     for name, value in (request.model_extra or {}).items():
-        if value is not None and name in _NEUTRAL and not _is_one_of(value, _NEUTRAL[name]):
+        accepted = [(type(neutral), neutral) for neutral in _NEUTRAL.get(name, (value,))]  # True is not 1
+        if value is not None and (type(value), value) not in accepted:
             raise BadInput(f"docwell does not support this value of {name}: leave it out", name)
     name = request.model.removeprefix(f"{MODEL}/")
     if request.model != MODEL and (name == request.model or not 0 < len(name.encode()) <= KEY_BYTES):
@@ -249,7 +250,11 @@ def content(response: bodies.QueryResponse) -> str:
 def completion(response: bodies.QueryResponse, model: str) -> ChatCompletion:
     """Return an answer as a chat completion."""
     text = content(response)
-    message = AnswerMessage(content=text, annotations=_annotations(text, response.citations))
+    message = AnswerMessage(
+        content=text,
+        annotations=_annotations(text, response.citations),
+        refusal=response.refusal and REFUSALS[response.refusal],
+    )
     return ChatCompletion(
         id=f"chatcmpl-{response.request_id}",
         created=int(time.time()),
@@ -311,6 +316,8 @@ class ChatStream:
         pieces = [*_marked_pieces(response.answer, response.sentences)]
         text = self._added(pieces) if self._continues(pieces) else CORRECTION + "".join(pieces)
         yield self._content(text + _ending(response))
+        if response.refusal:
+            yield self._chunk({"refusal": REFUSALS[response.refusal]})
         if annotations := _annotations(self._sent, response.citations):
             yield self._chunk({"annotations": [annotation.model_dump() for annotation in annotations]})
         yield self._chunk({}, "length" if response.cut_short else "stop")
@@ -346,11 +353,6 @@ class ChatStream:
             "model": self.model,
             "choices": choices,
         }
-
-
-def _is_one_of(value: object, accepted: Sequence[object]) -> bool:
-    """Whether a value equals one of the accepted ones and has its type: True is not 1."""
-    return any(value == neutral and type(value) is type(neutral) for neutral in accepted)
 
 
 def _conversation(messages: Sequence[ChatMessage]) -> tuple[list[bodies.TurnBody], str]:

@@ -186,8 +186,7 @@ def _dead_letters(principal: Principal) -> DeadLettersBody:
 
 def _model() -> ModelBody:
     settings = wiring.query_settings()
-    state = run(wiring.sleeper().state(Deadline(settings.ready_timeout_s)))
-    return ModelBody(name=settings.model, host=state)
+    return ModelBody(name=settings.model, host=run(wiring.sleeper().state(Deadline(settings.ready_timeout_s))))
 
 
 def _use() -> UseBody:

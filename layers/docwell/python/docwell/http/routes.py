@@ -8,6 +8,7 @@ import json
 import re
 import uuid
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict
 from functools import cache
 from http import HTTPStatus
 from typing import Annotated, Any
@@ -201,7 +202,8 @@ def documents(
 ) -> bodies.DocumentsResponse:
     """Return one page of documents."""
     listing = Listing(collection, prefix or "", status, cursor, limit)
-    return bodies.documents_body(*list_documents(wiring.catalogue(), charge(), listing))
+    records, cursor = list_documents(wiring.catalogue(), charge(), listing)
+    return bodies.DocumentsResponse(documents=list(map(bodies.document_body, records)), cursor=cursor)
 
 
 @app.get(
@@ -271,7 +273,9 @@ def upload(body: Annotated[bodies.UploadRequest, Body()]) -> bodies.UploadRespon
 def usage() -> bodies.UsageResponse:
     """Return the caller's use."""
     principal, settings = caller(), wiring.query_settings()
-    return bodies.usage_body(principal, wiring.principals().use(principal), settings.max_upload_bytes)
+    writable = None if principal.writable is None else sorted(principal.writable)
+    use = asdict(principal) | asdict(wiring.principals().use(principal)) | {"writable": writable}
+    return bodies.UsageResponse(**use, max_upload_bytes=settings.max_upload_bytes)
 
 
 @app.get("/v1/health", description="Whether the function runs; public, and calls no dependency.")

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from time import perf_counter
 from typing import Protocol
 
-from docwell.answers import Answer, Mode, Sentence, Timings, Turn, Usage
+from docwell.answers import Answer, Mode, Refusal, Sentence, Timings, Turn, Usage
 from docwell.deadline import Deadline
 from docwell.identity import Principal
 from docwell.models import Passage
@@ -18,8 +18,6 @@ from docwell.query.checking.suspicion import suspicion
 from docwell.query.prompting import BuiltPrompt, Prompt
 from docwell.query.retrieval.ranking import Gate
 from docwell.query.retrieval.scope import NO_FILTER, Filter, Scope
-
-REFUSAL = "The documents do not answer this question."
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,7 +161,7 @@ class Inquiry:
     """The state of a question, which each step fills further.
 
     `text` is the searched text, and `usage` counts the tokens of the calls that have ended. `prompted` are the
-    passages of the prompt, `refusal` the text of a refusal. `skipped` names the optional stages that failed or had
+    passages of the prompt, `refusal` its cause, if refused. `skipped` names the optional stages that failed or had
     no time. The gate refuses the question if its `fit` is under `min_fit`; `fit` is None without a passage,
     `min_fit` where no gate decides. With `partial`, a part of the index did not answer. The model may take this
     `share` of the time that is left.
@@ -180,7 +178,7 @@ class Inquiry:
     min_fit: float | None = None
     skipped: tuple[str, ...] = ()
     partial: bool = False
-    refusal: str = REFUSAL
+    refusal: Refusal = "nothing_near"
     mode: Mode = Mode.PASSAGES
     share: float = 1.0
     prompt: BuiltPrompt | None = None
@@ -203,7 +201,7 @@ class Inquiry:
             self,
             ask=replace(self.ask, prompt=basis.prompt or self.ask.prompt),
             passages=basis.passages,
-            refusal=basis.answer.text if basis.answer else self.refusal,
+            refusal="not_in_documents" if basis.answer else self.refusal,
             min_fit=None,  # no gate
             mode=basis.mode,
             partial=self.partial or basis.partial,
@@ -221,13 +219,9 @@ class QueryReport:
 
 @dataclass(frozen=True, slots=True)
 class Passages:
-    """The passages of the prompt, in order, and the searched `question`.
-
-    `suspicious` holds the ids of passages that contain orders to the reader or the model.
-    """
+    """The passages of the prompt, in order, and the searched `question`."""
 
     passages: tuple[Passage, ...] = ()
-    suspicious: frozenset[str] = frozenset()
     question: str = ""
 
 

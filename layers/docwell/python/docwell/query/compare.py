@@ -11,7 +11,7 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 
-from docwell.answers import AnswerStatus, Mode
+from docwell.answers import REFUSALS, AnswerStatus, Mode, Refusal
 from docwell.config import QueryLimits
 from docwell.deadline import is_cancelled
 from docwell.errors import BadInput, DeadlineExceeded
@@ -51,6 +51,7 @@ TWO_TO_EIGHT = (
 )
 NOT_FOUND = "not found"
 NO_TIME = "no time was left"
+NOT_VERIFIED = "no answer could be verified"
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +122,7 @@ async def answered_in_rows(writer: Writer, inquiry: Inquiry, rows: Rows) -> Asyn
     prompted = tuple(passage for row in table for passage in row.inquiry.prompted)
     inquiry = replace(inquiry, passages=prompted, prompted=prompted)
     yield Progress(writer.reports.report(inquiry))
-    yield Passages(prompted, inquiry.suspicious, inquiry.text)
+    yield Passages(prompted, inquiry.text)
     late, cited = None, 0
     for number, row in enumerate(table):
         if row.inquiry.prompted:
@@ -131,6 +132,7 @@ async def answered_in_rows(writer: Writer, inquiry: Inquiry, rows: Rows) -> Asyn
                     async for event in events:
                         if isinstance(event, QueryReport):
                             row.report = event
+                            row.text = NOT_VERIFIED if event.answer.refusal == "not_verified" else NOT_FOUND
                             inquiry = replace(inquiry, usage=event.answer.usage)
                         elif isinstance(event, Progress):
                             inquiry = replace(inquiry, usage=event.report.answer.usage)
@@ -170,7 +172,7 @@ async def _row(writer: Writer, inquiry: Inquiry, document: str, name: str) -> _R
 
 def _number(row: _Row, cited: int) -> int:
     """Number the citations of a row after the `cited` ones before it, and return the new total."""
-    if row.report is None or not row.report.answer.citations:
+    if row.report is None or row.report.answer.refusal:
         return cited
     answer = shifted(row.report.answer, cited)
     row.report, row.text = replace(row.report, answer=answer), " ".join(answer.answer.split())
@@ -184,9 +186,13 @@ def _line(row: _Row) -> str:
 def _joined(report: QueryReport, table: Sequence[_Row]) -> QueryReport:
     """Return the report of all rows; a refusal if none has a citation."""
     reports = [row.report for row in table if row.report]
-    answers = [row.answer for row in reports if row.answer.citations]
+    answers = [row.answer for row in reports if not row.answer.refusal]
+    causes = [row.answer.refusal for row in reports if row.answer.refusal] or ["no_room"]
+    refusal: Refusal = "not_verified" if "not_verified" in causes else causes[0]
     answer = replace(
         report.answer,
+        answer=REFUSALS[refusal],
+        refusal=None if answers else refusal,
         dropped_passages=sum(row.inquiry.prompt.dropped for row in table if row.inquiry.prompt),
         cut_short=any(part.cut_short for part in answers),
     )

@@ -9,13 +9,12 @@ from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
-from docwell.answers import AnswerStatus, Citation, Mode
+from docwell.answers import AnswerStatus, Citation, Mode, Refusal
 from docwell.config import QueryLimits
 from docwell.deadline import is_cancelled
 from docwell.errors import BadInput
 from docwell.ports import DocumentLinks, Embedder, LanguageModel, Reranker
 from docwell.query.ask import (
-    REFUSAL,
     Ask,
     Basis,
     Event,
@@ -31,18 +30,10 @@ from docwell.query.conversation import Conversation
 from docwell.query.modes import Modes
 from docwell.query.retrieval.ranking import OPEN, RERANKED, Gate, reordered, reranked_text
 from docwell.query.retrieval.retrieval import Retrieval
-from docwell.query.retrieval.scope import Scope, find_scope, refusal_of_nothing
+from docwell.query.retrieval.scope import Scope, check_not_lost, find_scope
 from docwell.query.subject import is_in_other_language
 from docwell.query.waking import Sleeper
 from docwell.query.writing import RESERVE_S, Calibration, Reports, Writer
-
-# No document matches the filter: tell the user to relax it.
-NOTHING_FITS = "No document that you may read fits this filter."
-# The text to add if the embedding model does not know the question's language: it then finds few hits.
-OTHER_LANGUAGE = (
-    f"{REFUSAL} The embedding model knows English only: ask in English, or switch to a multilingual model"
-    " (docs/models.md)."
-)
 
 # The stages' shares of the deadline. The model gets the time that embedding and retrieval leave.
 _EMBED_SHARE = 0.2
@@ -109,7 +100,7 @@ class Query:
         inquiry, basis = await self._with_passages(inquiry)
         if ask.question.quotes:
             report = self.reports.report(inquiry) if inquiry.is_hopeless else self.reports.quotes(inquiry)
-            yield Passages(report.inquiry.prompted, inquiry.suspicious, inquiry.text)
+            yield Passages(report.inquiry.prompted, inquiry.text)
             yield report
             return
         if basis is not None and (basis.passages or ask.question.mode is not Mode.AUTO):
@@ -199,14 +190,16 @@ class Query:
         numbers: list[float] = vector.tolist()
         return numbers
 
-    async def _refusal(self, searched: Searched, *, is_lost: bool) -> str:
-        """Return the text of a refusal. Raises `Unavailable` if the index has lost the documents of the scope."""
+    async def _refusal(self, searched: Searched, *, is_lost: bool) -> Refusal:
+        """Return the cause of a refusal. Raises `Unavailable` if the index has lost the documents of the scope."""
         if searched.scope.filter and searched.scope.is_empty:
-            return NOTHING_FITS
+            return "filter"
         if is_lost and not searched.scope.filter:
-            return await asyncio.to_thread(refusal_of_nothing, self.retrieval.catalogue, searched.scope)
+            await asyncio.to_thread(check_not_lost, self.retrieval.catalogue, searched.scope)
+            return "nothing_indexed"
+        # The embedding model finds few hits for a question in a language that it does not know.
         is_foreign = self.language is not None and is_in_other_language(searched.text, self.language)
-        return OTHER_LANGUAGE if is_foreign else REFUSAL
+        return "other_language" if is_foreign else "nothing_near"
 
     async def _reranked(self, reranker: Reranker, inquiry: Inquiry) -> Inquiry:
         """Return the question with its passages reranked, or unchanged if the reranker is late or fails."""
@@ -226,7 +219,7 @@ class Query:
         """Yield the events of an answer of the question's mode. Raises as `ask`."""
         if basis.answer:
             report = self.reports.of_basis(inquiry, basis)
-            yield Passages(report.inquiry.passages, report.inquiry.suspicious, inquiry.text)
+            yield Passages(report.inquiry.passages, inquiry.text)
             yield report
             return
         inquiry = inquiry.of(basis)
@@ -238,7 +231,7 @@ class Query:
         except BadInput:  # the prompt of the mode leaves no room for passages
             if inquiry.ask.question.mode is not Mode.AUTO:
                 raise
-            yield self.reports.report(inquiry)  # a refusal
+            yield self.reports.report(replace(inquiry, refusal="no_room"))
 
     def _with_empty_list(self, inquiry: Inquiry, basis: Basis, report: QueryReport) -> QueryReport:
         """Return an empty list, which says which documents were searched, in place of a refusal."""

@@ -10,7 +10,7 @@ from functools import partial
 from time import perf_counter
 from typing import TypeVar
 
-from docwell.answers import Answer, AnswerStatus, Citation, Completion, Mode, Sentence, Usage
+from docwell.answers import REFUSALS, Answer, AnswerStatus, Citation, Completion, Mode, Sentence, Usage
 from docwell.config import QueryLimits
 from docwell.deadline import Deadline, finish
 from docwell.errors import Corrupt, DeadlineExceeded, DocwellError, ModelWaking, Unavailable
@@ -90,13 +90,13 @@ class Reports:
         sentences: tuple[Sentence, ...] = (),
         status: AnswerStatus = AnswerStatus.ANSWERED,
     ) -> QueryReport:
-        """Return the report of an answer with this status; a refusal if no citation is left.
+        """Return the report of an answer with this status; a refusal if no citation is left, or if it says so.
 
         `used` are the tokens of a call that has not ended, or whose answer this is.
         """
-        is_answer = grounded is not None and bool(grounded.citations)
+        is_answer = bool(grounded and grounded.citations) and status is not AnswerStatus.REFUSED
         answer = Answer(
-            answer=grounded.text if grounded and is_answer else inquiry.refusal,
+            answer=(grounded.text if grounded else "") or REFUSALS[inquiry.refusal],
             status=status if is_answer else AnswerStatus.REFUSED,
             citations=tuple(map(self._linked, grounded.citations)) if grounded else (),
             usage=inquiry.usage + used,
@@ -104,9 +104,10 @@ class Reports:
             model=self.model,
             prompt_version=inquiry.ask.prompt.version,
             dropped_passages=inquiry.prompt.dropped if inquiry.prompt else 0,
-            sentences=sentences if is_answer else (),
+            sentences=sentences,
             suspicious_passages=len(inquiry.suspicious),
             rewritten_question=inquiry.text if inquiry.text != inquiry.ask.question.text else None,
+            refusal=None if is_answer else inquiry.refusal,
             mode=inquiry.mode,
             partial=inquiry.partial,
         )
@@ -122,6 +123,14 @@ class Reports:
         report = self.report(inquiry, used, grounded, sentences, AnswerStatus.EXTRACTIVE)
         reason = error.reason if error and grounded.citations else None
         return replace(report, answer=replace(report.answer, fallback_reason=reason))
+
+    def unverified(self, inquiry: Inquiry, used: Usage) -> QueryReport:
+        """Return a refusal with the sentences of all passages found that most likely answer."""
+        passages = inquiry.searched.passages if inquiry.searched else inquiry.prompted
+        inquiry = replace(inquiry, refusal="not_verified", prompted=passages)
+        grounded, sentences = quoted(likely(inquiry.text, passages, 3), passages)
+        text = grounded.text and f"{REFUSALS['not_verified']} The nearest text says: {grounded.text}"
+        return self.report(inquiry, used, replace(grounded, text=text), sentences, AnswerStatus.REFUSED)
 
     def of_basis(self, inquiry: Inquiry, basis: Basis) -> QueryReport:
         """Return the answer that a mode made without a model."""
@@ -179,6 +188,8 @@ class Writer:
             self.limits.passage_tokens,
             inquiry.searched.vector if inquiry.searched else (),
         )
+        if inquiry.passages and inquiry.refusal == "nothing_near":
+            inquiry = replace(inquiry, refusal="no_room" if prompt.dropped else "not_in_documents")
         call = ModelCall(prompt.estimate.tokens)
         return replace(inquiry, prompt=prompt, passages=prompt.passages, prompted=prompt.passages, call=call)
 
@@ -191,7 +202,7 @@ class Writer:
         inquiry = await self.prompted(inquiry)
         report = self.reports.report(inquiry)
         yield Progress(report)
-        yield Passages(inquiry.prompted, inquiry.suspicious, inquiry.text)
+        yield Passages(inquiry.prompted, inquiry.text)
         if inquiry.prompt is None or not inquiry.prompted:
             yield report
             return
@@ -270,7 +281,10 @@ class Writer:
             model_digest=await self._fact(self.model.digest(), inquiry.ask.deadline),
         )
         used = Usage(completion.prompt_tokens, completion.completion_tokens)
-        report = self.reports.report(replace(inquiry, call=call), used, grounded, sentences)
+        inquiry = replace(inquiry, call=call)
+        report = self.reports.report(inquiry, used, grounded, sentences)
+        if grounded is None and not is_refusal(completion.text):
+            report = self.reports.unverified(inquiry, used)
         return replace(report, answer=replace(report.answer, cut_short=completion.done_reason == "length"))
 
     def _likeness(self, unrelated: float, same: float, sentence: str, texts: Sequence[str]) -> float:

@@ -106,12 +106,11 @@ def _tokens() -> Tokens | None:
 @cache
 def canary() -> Canary:
     """Return the canary."""
-    from docwell.query.retrieval.scope import NOTHING_INDEXED
     from docwell.upkeep.canary import Canary
 
     return Canary(
         bucket=S3CanaryBucket(aws.client("s3"), canary_settings().bucket),
-        versions=LambdaQueryVersions(aws.client("lambda"), NOTHING_INDEXED),
+        versions=LambdaQueryVersions(aws.client("lambda")),
         state=DynamoState(aws.client("dynamodb", quick=True), canary_settings().ledger_table),
         document=(files("docwell.upkeep") / "canary.pdf").read_bytes(),
     )

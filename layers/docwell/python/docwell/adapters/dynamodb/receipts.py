@@ -101,7 +101,8 @@ def erase_receipts(client: DynamoDBClient, name: str, documents: Iterable[str], 
         key = _key(receipt.principal, receipt.request_id)
         if erased & _documents(receipt):
             quoting.append(key)
-            if receipt.answer.get("status") != AnswerStatus.REFUSED:  # each refusal has the same text
+            # Refusals without a quote share their text.
+            if receipt.answer.get("status") != AnswerStatus.REFUSED or receipt.answer.get("citations"):
                 answers_quoting.add(_hash(receipt.answer))
         elif history := receipt.request.get("history"):
             asked_later.append((key, set(map(_hash, history))))

@@ -228,7 +228,8 @@ def quoted(
     firsts: dict[int, Candidate] = {}
     for candidate in chosen:
         firsts.setdefault(candidate.marker, candidate)
-    sentences = [(_marked(candidate), candidate.marker) for candidate in chosen]
+    texts = [row.text + ("" if row.text.endswith(tuple(SENTENCE_ENDS)) else ".") for row in chosen]
+    sentences = [(with_marker(text, row.marker), row.marker) for text, row in zip(texts, chosen, strict=True)]
     answer = GroundedAnswer(
         " ".join(text for text, _ in sentences),
         tuple(quote_of(candidate, passages[marker - 1]) for marker, candidate in firsts.items()),
@@ -270,8 +271,3 @@ def quote_of(candidate: Candidate, passage: Passage) -> Citation:
     start, last = candidate.start, min(candidate.end, candidate.start + MAX_QUOTE_CHARACTERS)
     ends = [end for _, end in segments(passage.chunk.text) if start < end <= last]
     return cite(candidate.marker, passage, start, max(ends, default=candidate.end))
-
-
-def _marked(candidate: Candidate) -> str:
-    ended = candidate.text.endswith(tuple(SENTENCE_ENDS))
-    return with_marker(candidate.text if ended else candidate.text + ".", candidate.marker)

@@ -144,7 +144,6 @@ _ROWS, _PAGES = 50, 10
 
 # The same message for missing and forbidden, so that existence does not leak.
 NO_COLLECTION = "no such collection, or nothing of it is indexed yet"
-NOTHING_INDEXED = "Nothing that you may read is indexed yet, so there is no answer."
 INDEX_LOST = "the index has no chunk of documents that are INDEXED: `docwell reconcile` sends them to ingest again"
 NO_DOCUMENT = "no document has this key; `docwell status` and GET /v1/documents list the keys"
 
@@ -295,8 +294,8 @@ def by_collection(keys: Iterable[str]) -> dict[str, Sequence[str]]:
     return {**groups}
 
 
-def refusal_of_nothing(ledger: Catalogue, scope: Scope) -> str:
-    """Return the refusal of a question that has no passage at all.
+def check_not_lost(ledger: Catalogue, scope: Scope) -> None:
+    """Check the scope of a question that has no passage at all.
 
     Raises `Unavailable` if the ledger has indexed documents in the scope: the index has lost them.
     """
@@ -313,4 +312,3 @@ def refusal_of_nothing(ledger: Catalogue, scope: Scope) -> str:
             raise Unavailable("chroma", INDEX_LOST)
         if cursor is None:
             break
-    return NOTHING_INDEXED
