@@ -39,7 +39,11 @@ _DAY = re.compile(r"(?<![\d.,])\d{1,2}\.$")
 _GERMAN_MONTH = re.compile(
     "(?:Januar|J\u00e4nner|Februar|M\u00e4rz|April|Mai|Juni|Juli|August|September|Oktober|November|Dezember)\\b"
 )
-_LONGEST_SHORT_FORM = 8
+# "Bis zum frühen 18. Jahrhundert": after an article, the number is an ordinal.
+_GERMAN_ORDINAL = re.compile(
+    r"\b(?:[iaAI]m|[zZ]u[mr]|[vV]om|[bB]eim|de[rmns]|das)\s(?:[a-z\u00df-\u00ff]+e[nrsm]?\s)?\d{1,2}\.$"
+)
+_LONGEST_SHORT_FORM, _LONGEST_ORDINAL = 8, 40
 # A row of a table, as its reader writes it: "batch: C-02 | litres: 318", or "C-02 | litres: 318" where the first
 # column has no head. The whole row is one sentence.
 _SHEET_ROW = re.compile(r"^(?:[^\n|:]+: [^\n]* \| |[^\n|]+ \| [^\n|:]+: )[^\n]*(?:\n|$)", re.MULTILINE)
@@ -77,9 +81,9 @@ _ITEM = re.compile(r"(?:[-*\u2022\u2023\u25aa\u25cf\u25e6\u2013\u2014\uf0b7]|\(?
 
 # Function words of English, which do not say what a sentence is about.
 _FUNCTION_WORDS = """
-    a about after all also an and any are as at be because been before between both but by can could did do does
-    during each for from had has have he her his how i if in into is it its may more most must no not of on one or
-    other our shall she should since so some such than that the their them then there these they this those
+    a about after all also an and another any are as at be because been before between both but by can could did do
+    does during each for from had has have he her his how i if in into is it its may more most must no not of on
+    one or other our shall she should since so some such than that the their them then there these they this those
     through to under until up upon was we were what when where which while who whom whose why will with within
     would yes you your
 """
@@ -257,7 +261,9 @@ def _ends_sentence(text: str, match: re.Match[str]) -> bool:
         return True
     if following.isdecimal():
         return not _NUMBERED.search(text, *before)
-    return not (following.islower() or (_DAY.search(text, *before) and _GERMAN_MONTH.match(text, match.end())))
+    if following.islower() or (_DAY.search(text, *before) and _GERMAN_MONTH.match(text, match.end())):
+        return False
+    return not _GERMAN_ORDINAL.search(text, max(0, match.start() - _LONGEST_ORDINAL), match.start() + 1)
 
 
 def is_sheet_row(sentence: str) -> bool:

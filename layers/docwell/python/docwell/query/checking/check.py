@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import lru_cache
+from itertools import permutations
 
 from docwell.answers import Sentence
 from docwell.models import Passage
@@ -29,12 +30,7 @@ from docwell.query.checking.figures import (
     weights_of,
 )
 from docwell.query.checking.grounding import Evidence, GroundedAnswer, cite, marked, numbered, with_marker
-from docwell.query.checking.polarity import (
-    QUESTION_ENDS,
-    contradicts,
-    split_reply,
-    verdict,
-)
+from docwell.query.checking.polarity import QUESTION_ENDS, contradicts, split_reply, verdict
 from docwell.text.lexicon import (
     FUNCTION_WORDS,
     MARKER,
@@ -60,7 +56,6 @@ _FUNCTION_WORDS = {
     "en": FUNCTION_WORDS,
 }
 _SPACED_MARKER = re.compile(rf"[ \t]*{MARKER.pattern}")
-
 _ITEM = r"(?:[-*\u2022\u2023\u25aa\u2013]|\d{1,2}[.)]|[a-z][.)])[ \t]+\S.*"
 # A colon, and the lines of the list after it.
 _LIST = re.compile(rf"[:\uff1a][ \t]*(?:\[[\d,; ]+\][ \t]*)*\n\s*{_ITEM}(?:\n\s*{_ITEM})*")
@@ -74,7 +69,6 @@ _LETTERS = re.compile(
 _UNDECIDED = 8
 # A copied piece of fewer words can be a heading or a cell.
 _FEWEST_COPIED = 4
-
 # The least share, by rarity, of the question's words that must be near a figure. Chosen on XQuAD.
 LEAST_ASKED = 0.2
 # Long questions also name companies and units, so this many words near the figure are enough.
@@ -83,6 +77,8 @@ _ENOUGH_WORDS = 3
 _GENITIVE = frozenset({"s"})
 _WORD = re.compile(r"[^\W_]+")
 _SHORT_FORM = re.compile(r"\b[A-Z]{2,5}\b")
+# A figure can be computed from these many: all pairs are tried.
+_MOST_OPERANDS = 6
 # 2.3.1 and 1,2,3 are no numbers, and longer figures are no amounts.
 _DECIMAL = re.compile(r"[0-9]{1,30}(?:\.[0-9]{1,30})?")
 
@@ -103,12 +99,13 @@ class Claim:
     named: frozenset[str]
     asked: frozenset[str]
     asked_figures: frozenset[str]
-    asked_periods: frozenset[str]
+    periods: frozenset[str]
     weights: dict[str, float]
     scale: int
+    parts: Mapping[str, str]
 
     @classmethod
-    def of(cls, sentence: str, question: str, passages: Sequence[str]) -> Claim:
+    def of(cls, sentence: str, question: str, passages: Mapping[str, str]) -> Claim:
         """Return the claim of a sentence without markers."""
         asked, in_question = labels(question), in_sentence(question)
         # Judge equal figures once: a text may repeat a figure a thousand times.
@@ -126,10 +123,11 @@ class Claim:
             named=labels(sentence).union(asked, *(numbers(mention.figure) for mention in in_question)),
             asked=asked,
             asked_figures=frozenset(form for mention in in_question for form in mention.figure.forms),
-            asked_periods=periods(question),
+            periods=periods(sentence) or periods(question),
             # Use the words of the sentence: a question for two facts has a sentence for each.
-            weights=weights_of(asked & labels(sentence) or asked_labels(question), passages),
+            weights=weights_of(asked & labels(sentence) or asked_labels(question), [*passages]),
             scale=scale_of(sentence),
+            parts=passages,
         )
 
     def mentions_of(self, figure: Mention, passage: str, *, foreign: bool = False) -> list[Mention]:
@@ -137,7 +135,7 @@ class Claim:
 
         For a `foreign` passage, in another language, compare only value, unit and period.
         """
-        candidates = mentions(passage)
+        candidates = mentions(passage, self.parts[passage])
         same = [
             mention
             for mention in candidates
@@ -194,7 +192,7 @@ class Claim:
         return not (figure.bound and mention.bound) or figure.bound == mention.bound
 
     def _has_period(self, figure: Mention, mention: Mention) -> bool:
-        return figure.is_date or agree(figure.periods or self.asked_periods, mention.periods)
+        return figure.is_date or agree(figure.periods or self.periods, mention.periods)
 
     def _has_unit(self, figure: Mention, mention: Mention) -> bool:
         """Return whether the words beside the figure can be those of the mention: $12 is not 12 days."""
@@ -225,8 +223,14 @@ class Claim:
             ours, theirs = named & mention.near, named & rival.near
             if ours == theirs:
                 return rival.near < mention.near and rival.near <= named
-            return len(theirs) > len(ours)
-        named = named - (unit & _word(mention.unit)) - _GENITIVE
+            # The words of a caption, such as "Net sales by region", tell no row from another.
+            return len(theirs) > len(ours) and not (ours - theirs and theirs <= ours | mention.here)
+        of_mention, of_rival = labels(mention.unit), labels(rival.unit)
+        if unit and unit == of_rival and of_mention and of_mention.isdisjoint(named | unit):
+            return True
+        if unit and unit == of_mention and not of_rival and not mention.is_date:
+            return False
+        named = named - (unit & of_mention) - _GENITIVE
         return named & mention.near < named & rival.near
 
     def _is_asked(self, mention: Mention) -> bool:
@@ -250,15 +254,28 @@ def _equal(figure: Figure, scale: int, other: Figure, other_scale: int) -> bool:
     exact = {shifted(form, scale) for form in figure.plain}
     if not exact.isdisjoint(shifted(form, other_scale) for form in other.plain):
         return True
-    if not (scale and other_scale):
-        return False
     values = [Decimal(form).scaleb(other_scale) for form in other.plain if _DECIMAL.fullmatch(form)]
+    return bool(scale and other_scale) and _is_rounded(figure, values, scale)
+
+
+def _is_rounded(figure: Figure, values: Sequence[Decimal], scale: int = 0) -> bool:
+    """Return whether a figure can be one of the values, rounded to its digits."""
     return any(
         abs(value - Decimal(form).scaleb(scale)) <= Decimal(1).scaleb(scale - len(form.partition(".")[2])) / 2
         for form in figure.plain
         if _DECIMAL.fullmatch(form)
         for value in values
     )
+
+
+def is_computed(mention: Mention, held: Sequence[Figure]) -> bool:
+    """Return whether a figure is the share, the change, the sum or the difference of two others, rounded."""
+    values = [Decimal(form) for figure in held for form in figure.plain if _DECIMAL.fullmatch(form)]
+    pairs = [(left, right) for left, right in permutations(values[:_MOST_OPERANDS], 2) if right]
+    results = [left + right for left, right in pairs] + [left - right for left, right in pairs]
+    if mention.sign == "%":
+        results = [100 * left / right - less for left, right in pairs for less in (0, 100)]
+    return not mention.is_date and _is_rounded(mention.figure, [*map(abs, results)])
 
 
 class Checker:
@@ -284,6 +301,11 @@ class Checker:
         self._each = each
         self._likeness = likeness
         self._texts = [passage.chunk.text for passage in passages]
+        parts = [(row.document, row.chunk.heading or row.chunk.text) for row in passages]
+        of_parts: dict[tuple[str, str], str] = {}
+        for part, text in zip(parts, self._texts, strict=True):
+            of_parts[part] = f"{of_parts.get(part, '')}\n{text}"
+        self._parts = {text: of_parts[part] for part, text in zip(parts, self._texts, strict=True)}
         self._words = Evidence(passages, question)
         self._content = Evidence(passages, question, content_words)
         self._forms = frozenset[str]().union(*map(known_forms, self._texts))
@@ -300,7 +322,9 @@ class Checker:
         """
         # Removing a link can expose a marker without a passage.
         text, _ = clean_answer(text, self._texts)
-        text = _with_single_markers(unrepeated(text), len(self._passages))
+        count = len(self._passages)
+        text = MARKER.sub(lambda match: "".join(f"[{row}]" for row in marked(match[0], count)), unrepeated(text))
+        text = re.sub(r"[ \t]+([.,;])", r"\1", re.sub(r"[ \t]{2,}", " ", text)).strip()
         pieces = answer_sentences(text) if self._passages else []
         sentences = tuple(map(self._sentence, pieces))
         content: dict[int, frozenset[str]] = {}
@@ -324,7 +348,7 @@ class Checker:
         if (checked := self._checked.get(sentence)) is None:
             named = marked(sentence, len(self._passages))
             text = self._cleaned(sentence, named) if named else sentence
-            claim = Claim.of(claimed(text), self._question, self._texts)
+            claim = Claim.of(claimed(text), self._question, self._parts)
             markers = self._sources(claim, named)
             if set(markers) != set(named):
                 text = MARKER.sub("", text)
@@ -346,16 +370,13 @@ class Checker:
         share = self._words.share(content, self._words.known[best])
         if named:
             shares = [self._words.share(content, self._words.known[marker - 1]) for marker in named]
-            sources = [best + 1] if _is_elsewhere(share, shares) else named
-        else:
-            held = [sum(bool(claim.mentions_of(figure, text)) for figure in claim.figures) for text in self._texts]
-            sources = [self._words.best(content, [at for at, count in enumerate(held) if count == max(held)]) + 1]
-        return sources
+            return [best + 1] if _is_elsewhere(share, shares) else named
+        held = [sum(bool(claim.mentions_of(figure, text)) for figure in claim.figures) for text in self._texts]
+        return [self._words.best(content, [at for at, count in enumerate(held) if count == max(held)]) + 1]
 
     def _is_possible(self, claim: Claim) -> bool:
         """Return whether anything of a sentence can come from the passages: a figure or name, or else a word."""
-        is_open = any(claim.text.count(left) > claim.text.count(right) for left, right in ("()", "[]"))
-        if is_open:
+        if any(claim.text.count(left) > claim.text.count(right) for left, right in ("()", "[]")):
             return False
         content = content_words(claim.text)
         if not content or claim.text.rstrip().endswith((":", "\uff1a")):
@@ -385,11 +406,13 @@ class Checker:
         markers = tuple(marked(sentence, len(self._passages)))
         texts = [self._texts[marker - 1] for marker in markers]
         foreign = [text for text in texts if _is_foreign(claim.text, text)]
-
-        def holds(figure: Mention) -> bool:
-            return any(claim.mentions_of(figure, text, foreign=text in foreign) for text in texts)
-
-        held = [mention.figure for mention in claim.figures if holds(mention)]
+        held = [
+            row.figure
+            for row in claim.figures
+            if any(claim.mentions_of(row, text, foreign=text in foreign) for text in texts)
+        ]
+        computed = [row.figure for row in claim.figures if row.figure not in held and is_computed(row, held)]
+        held += computed
         support = self._lexical(claim.text, markers, held)
         if foreign:
             support = max(support, self._support_abroad(claim, foreign, held))
@@ -400,6 +423,7 @@ class Checker:
             figure.written
             for figure in figures(claim.text)
             if self._forms.isdisjoint(figure.forms)
+            and figure not in computed
             and not (self._forms.issuperset(figure.parts) if figure.parts else figure in held)
         )
         copied = any(is_copied(claim.text, text) for text in texts)
@@ -413,8 +437,8 @@ class Checker:
         supported = support >= self._min_support and agrees and not missing and answers
         # A sentence with few of the words decides nothing.
         contradicted = denied and not (decided and decided.share < self._min_support)
-        scaled = _scaled(sentence, claim, texts)
-        return Sentence(scaled, markers, round(support, 3), supported, tuple(missing), contradicted)
+        text = _scaled(sentence, claim, texts)
+        return Sentence(text, markers, round(support, 3), supported, tuple(missing), contradicted)
 
     def _support_abroad(self, claim: Claim, foreign: Sequence[str], held: Sequence[Figure]) -> float:
         """Return the support by passages in another language: by figures, or else by names or by meaning."""
@@ -433,8 +457,11 @@ class Checker:
         evidence, asked = self._content, content_words(self._question)
         known = frozenset[str]().union(*(evidence.known[marker - 1] for marker in markers))
         # Also count a figure that a passage has in another form.
-        known = known.union(*(content_words(figure.written) for figure in held))
         content = content_words(split_reply(bare)[1] or bare)
+        written = [figure.written.casefold() for figure in held]
+        known = known.union(
+            content_words(" ".join(written)), (word for word in content if word.startswith(tuple(written)))
+        )
 
         def weigh(chosen: frozenset[str]) -> float:
             return evidence.weight(chosen - asked) + _ASKED_WEIGHT * evidence.weight(chosen & asked)
@@ -461,12 +488,6 @@ def _scaled(sentence: str, claim: Claim, texts: Sequence[str]) -> str:
         if ends and (caption := claim.caption_of(figure, texts)):
             return f"{sentence[: ends[-1]]} ({caption}){sentence[ends[-1] :]}"
     return sentence
-
-
-def _with_single_markers(text: str, count: int) -> str:
-    """Turn `[1, 2]` into `[1][2]`, and remove numbers without a passage."""
-    cleaned = MARKER.sub(lambda match: "".join(f"[{number}]" for number in marked(match[0], count)), text)
-    return re.sub(r"[ \t]+([.,;])", r"\1", re.sub(r"[ \t]{2,}", " ", cleaned)).strip()
 
 
 def names(text: str) -> list[str]:

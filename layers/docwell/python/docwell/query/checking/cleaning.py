@@ -230,16 +230,16 @@ def _round(text: str, cited_texts: Sequence[str]) -> tuple[str, int]:
     text = _BLOCK.sub(counted(lambda _: _GONE), text)
     text = _AUTOLINK.sub(counted(lambda match: f" {match[1]} "), text)
     text = _TAG_START.sub("< ", _TAG.sub(counted(lambda _: _GONE), text))
-    while (unlinked := _LINK.sub(counted(_link_text), text)) != text:  # links nest
+    while (
+        unlinked := _LINK.sub(
+            counted(lambda link: f"[{link[1]}]" if link[1].strip().isdecimal() else link[1]), text
+        )
+    ) != text:  # links nest
         text = unlinked
     text = _RUNS.sub(counted(_scheme_text), text)
     text = _NAME.sub(counted(name), _ADDRESS.sub(address, text))
     text = _IMAGE_MARK.sub("", _JOINT.sub("] ", text))
     return _BLANKS.sub(_blank, _LEFT_EMPTY.sub("", text)), removed
-
-
-def _link_text(match: re.Match[str]) -> str:
-    return f"[{match[1]}]" if match[1].strip().isdecimal() else match[1]
 
 
 def _scheme_text(match: re.Match[str]) -> str:

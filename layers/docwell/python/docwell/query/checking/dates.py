@@ -93,11 +93,6 @@ def doubtful_years(text: str) -> frozenset[str]:
     return frozenset(match["first"] for match in _YEARS.finditer(text) if _is_amount(text, match))
 
 
-def certain(text: str) -> frozenset[str]:
-    """Return the certain period of a text: the parts of each kind that occurs only once."""
-    return frozenset(part for kind in _by_kind(periods(text)).values() if len(kind) == 1 for part in kind)
-
-
 @lru_cache(TEXTS_KEPT)
 def located_periods(text: str) -> tuple[Period, ...]:
     """Return the periods that a text names, in order. "March 31, 2019" is one, and so is "2015 to 2017"."""

@@ -15,15 +15,9 @@ from functools import lru_cache
 from itertools import compress
 from typing import NamedTuple
 
-from docwell.query.checking.dates import (
-    Period,
-    agree,
-    certain,
-    located_periods,
-    numeric_dates,
-    periods,
-)
+from docwell.query.checking.dates import Period, located_periods, numeric_dates, periods
 from docwell.text.lexicon import (
+    FUNCTION_WORDS,
     SPELLED,
     SPELLED_ABROAD,
     TEXTS_KEPT,
@@ -81,16 +75,10 @@ _BESIDE = 100
 # A longer sentence is a table without line breaks.
 _LONGEST = 1200
 
-
-def _either(name: str) -> str:
-    """Return a regular expression for an entry of a list of words, anywhere in a text."""
-    return "|".join(words(name))
-
-
 # The text between a bound and its figure: "At least EUR 5".
 _TO_FIGURE = r"\s*(?:\b(?:the|dem|am|le|el|[A-Z]{3})\s+)?[^\w\s]?$"
 _BOUND_BEFORE = re.compile(
-    rf"(?<![a-z])(?:(?P<upper>{_either('bound.upper')})|(?P<lower>{_either('bound.lower')})){_TO_FIGURE}",
+    rf"(?<![a-z])(?:(?P<upper>{'|'.join(words('bound.upper'))})|(?P<lower>{'|'.join(words('bound.lower'))})){_TO_FIGURE}",
     re.IGNORECASE,
 )
 # Orders of equally many figures (F) and periods (P): alternating, or "in 2021 and 2020, 5 and 4".
@@ -98,15 +86,12 @@ _PAIRED = re.compile("(?:PF)+|(?:FP)+|P+F+|F+P+")
 # The most characters that the words of a bound take.
 _BOUND_REACH = 60
 
-
 _YEAR = re.compile(rf"{_AFTER_NO_WORD}(?:FY)?((?:1[5-9]|20)\d\d)(?![^\W{UNSPACED.pattern[1:-1]}])(?!\s?%|[.,]\d)")
 _CELL = re.compile(r"[(\u2212+-]{0,2}(?:\d{1,3}(?:[.,'\u2019]\d{3})+|\d+)(?:[.,]\d+)?\)?%?\)?")
 # Text between cells, or in place of an empty cell.
 _FILLER = re.compile(r"[%)\u2030]+|[^\w\s(]?[(]?\$?|US\$")
 _EMPTY_CELL = re.compile(r"[-\u2013\u2014\u2212]+|n/a", re.IGNORECASE)
 _IN_BRACKETS = re.compile(r"[(\uff08]([^()\uff08\uff09]{1,80})[)\uff09]")
-# "Q1 2019 Q2 2019" are heads without further checks; "March 31, 2019" is not.
-_QUARTER_HEAD = re.compile(r"[QH][1-4]|[1-4][QH]")
 _THOUSANDS_DIGITS = 3
 # A caption in a line without brackets has at most this many words: "In thousands of euros".
 _CAPTION_WORDS = 8
@@ -302,7 +287,7 @@ def _values(number: str, gap: str | None) -> set[str]:
             return {number}
         return {_trimmed(number.replace(",", "."))}
     values = {_trimmed(number.replace(gap, "").replace(",", "."))}
-    if gap in ",." and number.count(gap) == 1 and number.replace(gap, "").isdecimal():  # 1.234 can be 1,234
+    if gap in ",." and number.count(gap) == 1 and number.replace(gap, "").isdecimal() and number[-3:] != "000":
         values.add(_trimmed(number.replace(gap, ".")))
     return values
 
@@ -425,8 +410,11 @@ def is_table_row(line: str) -> bool:
 
 
 @lru_cache(_PASSAGES_KEPT)
-def mentions(text: str) -> tuple[Mention, ...]:
-    """Return the mentions of figures in a text: the cells of tables, and the figures of sentences."""
+def mentions(text: str, part: str = "") -> tuple[Mention, ...]:
+    """Return the mentions of figures in a text: the cells of tables, and the figures of sentences.
+
+    A cut table can have its heads in the text of the same `part` of its document.
+    """
     mentioned: list[Mention] = []
     above, prose = "", ""
     block: list[_Row] = []
@@ -435,7 +423,7 @@ def mentions(text: str) -> tuple[Mention, ...]:
 
     def end_block() -> None:
         if block:  # without rows, skip the text above
-            mentioned.extend(_in_table(above, block))
+            mentioned.extend(_in_table(above, block, part))
             block.clear()
 
     for number, (line, row) in enumerate(zip(lines, rows, strict=True)):
@@ -457,12 +445,13 @@ def mentions(text: str) -> tuple[Mention, ...]:
     return tuple(mentioned)
 
 
-def _in_table(above: str, block: Sequence[_Row]) -> Iterator[Mention]:
+def _in_table(above: str, block: Sequence[_Row], part: str) -> Iterator[Mention]:
     """Yield the mentions of the rows of a table below a text."""
     lines = [line for line in above.split("\n") if line.strip()]
-    heads = _heads(lines, max((len(row.cells) for row in block), default=0))
+    columns = max(len(row.cells) for row in block)
+    heads = _heads(lines, columns) or _heads([line for line in part.split("\n") if not _row_of(line)], columns)
     caption, scale = _caption(above)
-    over, head_labels, period = labels(above), tuple(map(labels, heads)), certain(above)
+    over, head_labels = labels(above), tuple(map(labels, heads))
     for row in block:
         row_caption, row_scale = _caption(row.label)
         label, named = labels(row.label), periods(row.label)
@@ -482,7 +471,7 @@ def _in_table(above: str, block: Sequence[_Row]) -> Iterator[Mention]:
                 figures[0][2],
                 label,
                 here,
-                _of_cell(periods(head), named, period),
+                periods(head) or named,
                 head_labels,
                 column,
                 (row_scale or scale) if not unscaled else 0,
@@ -506,7 +495,6 @@ def _in_named_row(above: str, line: str) -> Iterator[Mention]:
     all_heads = [labels(head) for head, _ in named]
     heads = tuple(frozenset() if is_name else head for head, is_name in zip(all_heads, are_names, strict=True))
     over, caption = labels(above).union(*compress(all_heads, are_names)), _caption(above)
-    period = certain(above)
     for column, ((head, _), cell) in enumerate(zip(named, cells, strict=True)):
         written, scale = _caption(f"({head})") if scale_of(head) else caption
         here = near | heads[column] | over
@@ -516,21 +504,12 @@ def _in_named_row(above: str, line: str) -> Iterator[Mention]:
                 mention,
                 near=near,
                 here=here,
-                periods=mention.periods if mention.is_date else periods(head) or mention.periods or period,
+                periods=mention.periods if mention.is_date else periods(head) or mention.periods,
                 heads=() if are_names[column] else heads,
                 column=column,
                 scale=mention.scale if unscaled else scale,
                 caption="" if unscaled else _short(written),
             )
-
-
-def _of_cell(head: frozenset[str], row: frozenset[str], caption: frozenset[str]) -> frozenset[str]:
-    """Return the period of a cell: its column head's, with the parts that the row adds, or else the caption.
-
-    A row adds a quarter, a half or a month; the year in its label is often a name ("2016 stock plan").
-    """
-    parts = head.union(part for part in row if not part.isdecimal() and agree(head, {part}))
-    return parts if head else parts.union(part for part in caption if agree(parts, {part}))
 
 
 def _cells(row: _Row, columns: int) -> tuple[str, ...]:
@@ -547,9 +526,14 @@ def _heads(lines: Sequence[str], columns: int) -> list[str]:
         years = [match[1] for match in _YEAR.finditer(line)]
         named = [line[period.start : period.end] for period in located_periods(line)]
         if len(years) > 1:
-            return named if len(named) == len(years) and all(map(_QUARTER_HEAD.match, named)) else years
+            return named if len(named) == len(years) else years
         tokens = _IN_BRACKETS.sub("", line).split()
-        if columns > 1 and len(tokens) in {columns, columns + 1} and not line.rstrip().endswith((".", ":", ",")):
+        if (
+            columns > 1
+            and len(tokens) in {columns, columns + 1}
+            and FUNCTION_WORDS.isdisjoint(tokens)
+            and not line.rstrip().endswith((".", ":", ","))
+        ):
             return tokens[-columns:]
     return []
 

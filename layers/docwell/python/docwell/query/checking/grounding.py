@@ -235,8 +235,7 @@ def quoted(
         tuple(quote_of(candidate, passages[marker - 1]) for marker, candidate in firsts.items()),
     )
     return numbered(
-        answer,
-        [Sentence(text, (marker,), support=1.0, supported=True, missing=()) for text, marker in sentences],
+        answer, [Sentence(text, (marker,), support=1.0, supported=True, missing=()) for text, marker in sentences]
     )
 
 

@@ -73,10 +73,6 @@ class _Signal(NamedTuple):
     words: list[str]
     expression: str
 
-    @property
-    def pattern(self) -> re.Pattern[str]:
-        return _compiled(self.expression)
-
 
 def _signal(name: str, weight: float, words: str, *pattern: str) -> _Signal:
     return _Signal(name, weight, words.split("|"), "".join(pattern))
@@ -173,7 +169,9 @@ def _read(plain: str) -> dict[str, float]:
     lower = joined.lower().replace("\u0131", "i").replace("\u0307", "")
     weights: dict[str, float] = {}
     for signal in _SIGNALS:
-        if any(word in lower for word in signal.words) and any(map(signal.pattern.search, (joined, plain))):
+        if any(word in lower for word in signal.words) and any(
+            map(_compiled(signal.expression).search, (joined, plain))
+        ):
             weights[signal.name] = weights.get(signal.name, 0.0) + signal.weight
     return weights
 
