@@ -81,7 +81,6 @@ _SHORT_FORM = re.compile(r"\b[A-Z]{2,5}\b")
 _MOST_OPERANDS = 6
 # 2.3.1 and 1,2,3 are no numbers, and longer figures are no amounts.
 _DECIMAL = re.compile(r"[0-9]{1,30}(?:\.[0-9]{1,30})?")
-
 # An answer whose markers resolve, and its sentences; None where no passage supports it.
 Checked = tuple[GroundedAnswer | None, tuple[Sentence, ...]]
 

@@ -55,14 +55,12 @@ _SPELLED_NUMBER = re.compile(
 )
 _OTHER_DIGIT = re.compile(r"(?![0-9])\d|[\u066b\u066c]")
 _SEPARATORS = {"\u066b": ".", "\u066c": ","}
-
 # The letters of a stem to compare, so that "employs" and "employees" are equal.
 _BEGINNING = 6
 _SCALE_STEMS = frozenset(map(stem, SCALES)) | {stem(word + "s") for word in SCALES}
 _ASKING_SIGNS = re.compile("|".join(sorted(words("asking.sign"), key=len, reverse=True)))
 # Shorter words are mostly grammar, in every language.
 _LONG_WORD = 6
-
 PERCENT = re.compile(r"\s*(?:[%\uff05]|percent\b|per cent\b|prozent\b|pour cent\b|por ciento\b)", re.IGNORECASE)
 # In scripts without blanks, a unit is one sign, two signs as in "个月", or a word in katakana.
 _SIGN = UNSPACED.pattern
@@ -74,7 +72,6 @@ _NEXT_WORD = re.compile(
 _BESIDE = 100
 # A longer sentence is a table without line breaks.
 _LONGEST = 1200
-
 # The text between a bound and its figure: "At least EUR 5".
 _TO_FIGURE = r"\s*(?:\b(?:the|dem|am|le|el|[A-Z]{3})\s+)?[^\w\s]?$"
 _BOUND_BEFORE = re.compile(
@@ -85,7 +82,6 @@ _BOUND_BEFORE = re.compile(
 _PAIRED = re.compile("(?:PF)+|(?:FP)+|P+F+|F+P+")
 # The most characters that the words of a bound take.
 _BOUND_REACH = 60
-
 _YEAR = re.compile(rf"{_AFTER_NO_WORD}(?:FY)?((?:1[5-9]|20)\d\d)(?![^\W{UNSPACED.pattern[1:-1]}])(?!\s?%|[.,]\d)")
 _CELL = re.compile(r"[(\u2212+-]{0,2}(?:\d{1,3}(?:[.,'\u2019]\d{3})+|\d+)(?:[.,]\d+)?\)?%?\)?")
 # Text between cells, or in place of an empty cell.
@@ -97,7 +93,6 @@ _THOUSANDS_DIGITS = 3
 _CAPTION_WORDS = 8
 # "In thousands of euros".
 _UNIT_WORDS = 2
-
 # A line of one cell counts as a row only beside another row.
 _LEAST_OF_TABLE = 2
 # The cache size, more than the passages of one question: the mentions of a table take up to 400 KB.
