@@ -54,7 +54,6 @@ EXCERPT = 40
 # White space, and the marks of direction that pdftotext adds.
 _IGNORED = re.compile("[\\s\u00ad\u200b-\u200f\u202a-\u202e\u2066-\u2069\ufeff]+")
 PAGE = ROOT / "docs" / "generated" / "extraction.md"
-_NEVER = re.compile("(?!)()")  # with a group, which replacements name
 # Glyphs are on one line if their baselines differ by less (in points): programs round.
 LEVEL = 1.0
 # A gap between words, and the width of a letter at least, in type sizes.
@@ -110,7 +109,6 @@ PASSES: dict[str, Pass] = {
     "pairs of letters": Pass(quality, "_rare_share", lambda _words: 0.0),
     "mixed scripts": Pass(quality, "_mixes_scripts", lambda _text: False),
     "hyphens at line ends": Pass(quality, "_has_hyphen", lambda *_: False),
-    "words whole at line ends": Pass(quality, "_REST_OF_WORD", _NEVER),
 }
 
 

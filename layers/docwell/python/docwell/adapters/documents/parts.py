@@ -221,11 +221,20 @@ class Rows:
         self._spanning: dict[int, Cell] = {}
 
     def line(self, cells: Sequence[Cell], *, heads: bool = False) -> str:
-        """Return the next row of a table whose cells follow one another."""
-        return self.row(self._place(cells), heads=heads)
+        """Return the next row, as `row`, from cells that follow one another beside those that reach into it."""
+        full = {at for column, cell in self._spanning.items() for at in range(column, column + cell.across)}
+        placed, column = list[Placed](), 0
+        for cell in cells:
+            while column in full:
+                column += 1
+            across = max(1, min(cell.across, MAX_SPAN))
+            placed.append(Placed(column, cell._replace(across=across)))
+            column += across
+        return self.row(placed, heads=heads)
 
     def row(self, placed: Sequence[Placed], *, heads: bool) -> str:
         """Return the next row. With `heads` it names the columns, below the heads right above it."""
+        placed = self._with_spanning(placed)
         filled = [place for place in placed if place.cell.text]
         if heads:
             filled = [place for place in filled if place.is_new]
@@ -254,22 +263,17 @@ class Rows:
         columns = range(place.column, place.column + place.cell.across)
         return ", ".join(filter(None, dict.fromkeys(self.heads.get(at, "") for at in columns)))[:MAX_HEAD]
 
-    def _place(self, cells: Sequence[Cell]) -> list[Placed]:
-        """Return the cells of a row with their columns, also those of earlier rows that reach into it."""
-        placed = [Placed(column, cell, is_new=False) for column, cell in self._spanning.items()]
-        full = {at for place in placed for at in range(place.column, place.column + place.cell.across)}
-        column = 0
-        for cell in cells:
-            while column in full:
-                column += 1
-            across = max(1, min(cell.across, MAX_SPAN))
-            placed.append(Placed(column, cell._replace(across=across)))
-            column += across
-        reaching = ((column, cell._replace(down=cell.down - 1)) for column, cell, _ in placed if cell.down > 1)
+    def _with_spanning(self, cells: Sequence[Placed]) -> list[Placed]:
+        """Return the cells of a row, also those of earlier rows that reach into it."""
+        columns = {place.column for place in cells}
+        above = (Placed(at, cell, is_new=False) for at, cell in self._spanning.items() if at not in columns)
+        placed = sorted([*above, *cells])
         self._spanning = {
-            column: cell if len(cell.text) <= MAX_HEAD else cell._replace(text="") for column, cell in reaching
+            column: cell._replace(text=cell.text if len(cell.text) <= MAX_HEAD else "", down=cell.down - 1)
+            for column, cell, _ in placed
+            if cell.down > 1
         }
-        return sorted(placed)
+        return placed
 
 
 def named(cells: Iterable[tuple[str, str]]) -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import ctypes
 import math
+import sys
 import time
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
@@ -26,8 +27,8 @@ COVERED_SHARE = 0.15
 LEAST_TYPE = 1.0
 # Only a text with a smaller box can be of such type.
 SMALL_BOX = 1.5
-# The page is divided into rows of this height, so that a text is compared with few areas. A row merges the areas
-# after so many.
+# The page is divided into rows of this height, so that a text is compared with few areas. A row with more
+# areas than these counts as covered.
 ROW_HEIGHT, ROW_AREAS = 20.0, 64
 # Forms in deeper forms are not read; PDFium's text page stops there too.
 MAX_DEPTH = 8
@@ -209,8 +210,8 @@ class Objects:
             areas = self._rows.setdefault(row, [])
             if len(areas) < ROW_AREAS:
                 areas.append(area)
-            else:
-                areas[-1] = _merged(areas[-1], area)
+            elif len(areas) == ROW_AREAS:
+                areas.append(Area(-1, sys.maxsize, self._box, light=False))
 
     def _rows_of(self, box: Box) -> range:
         bottom, top = max(box[1], self._box[1]), min(box[3], self._box[3])
@@ -247,12 +248,6 @@ def _within(box: Box, page: Box) -> Box:
 
 def _area(box: Box) -> float:
     return max(box[2] - box[0], 0.0) * max(box[3] - box[1], 0.0)
-
-
-def _merged(first: Area, second: Area) -> Area:
-    (left, bottom, right, top), box = first.box, second.box
-    around = min(left, box[0]), min(bottom, box[1]), max(right, box[2]), max(top, box[3])
-    return Area(min(first.first, second.first), max(first.last, second.last), around, first.light and second.light)
 
 
 def _shared(area: Box, text: Box) -> float:

@@ -46,7 +46,6 @@ _EAST_ASIAN = frozenset({"CJK", "HIRAGANA", "KATAKANA", "KATAKANA-HIRAGANA", "HA
 _HYPHEN = "\x02\ufffe"
 _CUT = re.compile(rf"[{_HYPHEN}]\n?|\u00ad\n")
 _BREAKS = re.compile("\r\n|[\r\f\v\x85\u2028\u2029]")
-_REST_OF_WORD = re.compile(r"\A(\S+) (?=\S)")
 _WORD = re.compile(r"\w+(?:-\w+)*")
 _LONGEST_WORD = 64
 _BAD = frozenset({"Cc", "Cn", "Co", "Cs"})
@@ -148,8 +147,7 @@ def _join_words(text: str) -> str:
         left, right = _last_word(before), _first_word(after)
         if left and right and _has_hyphen(left, right, words):
             joined.append("-")
-        # End the line after the joined word, so that lines keep their length.
-        joined.append(_REST_OF_WORD.sub(r"\1\n", after, count=1))
+        joined.append(after)
     return "".join(joined)
 
 

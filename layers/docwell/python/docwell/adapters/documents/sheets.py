@@ -10,7 +10,7 @@ import datetime as dt
 import io
 import math
 import re
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from decimal import ROUND_HALF_UP, Context, Decimal
 from itertools import groupby
@@ -21,7 +21,7 @@ import openpyxl
 from openpyxl.utils import get_column_letter
 
 from docwell.adapters.documents.kinds import delimiter
-from docwell.adapters.documents.parts import LEAST_CELLS, MAX_HEAD, Cell, Metadata, Parts, Placed, Rows
+from docwell.adapters.documents.parts import LEAST_CELLS, Cell, Metadata, Parts, Placed, Rows
 from docwell.models import CitationUnit, UnitKind
 
 _LITERAL = re.compile(r'"([^"]*)"|\\(.)|_.|\*.|\[\$([^\]-]*)[^\]]*\]|\[[^\]]*\]')
@@ -34,8 +34,8 @@ _YEARS = range(1900, 2101)
 _FIELD_CHARACTERS = 1_000_000
 
 
-def _placed(column: int, text: str, across: int = 1) -> Placed:
-    return Placed(column, Cell(" ".join(text.split()), across))
+def _placed(column: int, text: str, across: int = 1, down: int = 1) -> Placed:
+    return Placed(column, Cell(" ".join(text.split()), across, down))
 
 
 def _add_row(parts: Parts, sheet: str, number: int, line: str, places: Iterable[Placed]) -> None:
@@ -78,26 +78,22 @@ def _add_sheet(sheet: Any, parts: Parts) -> None:
     hidden = _hidden_columns(sheet)
     tops = {openpyxl.utils.cell.range_boundaries(table.ref)[1] for table in sheet.tables.values()}
     rows = list(_shown_rows(sheet, hidden, parts))
-    across, labels = _merged(sheet, rows, hidden)
+    spans = _spans(sheet, rows)
     table, header, above = Rows(), _Row(-1, []), _Row(0, [])
     for place, row in enumerate(rows):
         following = rows[place + 1].cells if place + 1 < len(rows) else []
-        places = {
-            cell.column: _placed(cell.column, shown(cell), across.get((row.number, cell.column), 1))
-            for cell in row.cells
-        }
+        places = [
+            _placed(cell.column, shown(cell), *spans.get((row.number, cell.column), ())) for cell in row.cells
+        ]
         is_header = row.number in tops or _is_header(row, above, following, header)
         if is_header:
             # A row right below a header with merged cells, or with other columns, divides its columns: "Plan Q1".
-            has_levels = any((header.number, cell.column) in across for cell in header.cells)
-            if header.number != row.number - 1 or not (has_levels or table.heads.keys() - places.keys()):
+            has_levels = any((header.number, cell.column) in spans for cell in header.cells)
+            is_divided = has_levels or table.heads.keys() - {place.column for place in places}
+            if header.number != row.number - 1 or not is_divided:
                 table = Rows()
             header = row
-        else:
-            places = labels.get(row.number, {}) | places
-        _add_row(
-            parts, sheet.title, row.number, table.row(list(places.values()), heads=is_header), places.values()
-        )
+        _add_row(parts, sheet.title, row.number, table.row(places, heads=is_header), places)
         for cell in row.cells:
             _add_comment(sheet.title, cell, parts)
         above = row
@@ -108,21 +104,16 @@ class _Row(NamedTuple):
     cells: list[Any]
 
 
-def _merged(
-    sheet: Any, rows: Sequence[_Row], hidden: set[int]
-) -> tuple[dict[tuple[int, int], int], dict[int, dict[int, Placed]]]:
-    """Return the width of each merged cell, by its first place, and the short texts that reach into a row."""
-    across: dict[tuple[int, int], int] = {}
-    labels: dict[int, dict[int, Placed]] = {}
+def _spans(sheet: Any, rows: Sequence[_Row]) -> dict[tuple[int, int], tuple[int, int]]:
+    """Return how many columns and how many of these rows each merged cell spans, by its first row and column."""
     numbers = [row.number for row in rows]
-    for area in sheet.merged_cells.ranges:
-        across[area.min_row, area.min_col] = area.max_col - area.min_col + 1
-        first = sheet._cells.get((area.min_row, area.min_col))
-        text = "" if first is None or area.min_col in hidden else shown(first)
-        below = numbers[bisect_right(numbers, area.min_row) : bisect_right(numbers, area.max_row)]
-        for number in below if 0 < len(text) <= MAX_HEAD else ():
-            labels.setdefault(number, {})[area.min_col] = _placed(area.min_col, text)
-    return across, labels
+    return {
+        (area.min_row, area.min_col): (
+            area.max_col - area.min_col + 1,
+            bisect_right(numbers, area.max_row) - bisect_left(numbers, area.min_row),
+        )
+        for area in sheet.merged_cells.ranges
+    }
 
 
 def _add_comment(sheet: str, cell: Any, parts: Parts) -> None:
