@@ -44,6 +44,7 @@ class Errors(NamedTuple):
     """The errors on the questions of a language, as (wrong, of): missed, or taken for another mode."""
 
     overviews: tuple[int, int]
+    collection: tuple[int, int]
     lists: tuple[int, int]
     ordinary: tuple[int, int]
     subjects: tuple[int, int]
@@ -71,9 +72,16 @@ def errors(
             modes = [router.mode(searched(embedder, text, keys, texts)) for text in asked]
             return len(asked) - modes.count(mode), len(asked)
 
+        def wrong_topic(asked: Sequence[str], texts: Sequence[str] = texts) -> tuple[int, int]:
+            keys = [f"{number}.pdf" for number in range(len(texts))]
+            topics = [router.topic(searched(embedder, text, keys, texts)) for text in asked]
+            return len(asked) - topics.count("collection"), len(asked)
+
+        collection = questions.get("collection", {}).get(name, [])
         subjects = [(find_subject(question), subject) for question, subject in lists]
         figures[name] = Errors(
             wrong(Mode.OVERVIEW, overviews),
+            wrong_topic(collection),
             wrong(Mode.LIST, [question for question, _ in lists]),
             wrong(None, [question for question, _ in ordinary]),
             (sum(read is None or read.terms[0].text != subject for read, subject in subjects), len(lists)),
@@ -104,7 +112,7 @@ def share(figures: Mapping[str, Errors], kind: str, languages: Iterable[str]) ->
 
 
 def test_no_question_is_an_example() -> None:
-    overviews = [question for group in QUESTIONS["overview"].values() for question in group]
+    overviews = [q for mode in ("overview", "collection") for group in QUESTIONS[mode].values() for q in group]
     pairs = [
         question
         for questions in (QUESTIONS, REWORDED)
@@ -112,7 +120,7 @@ def test_no_question_is_an_example() -> None:
         for group in questions[mode].values()
         for question, _ in group
     ]
-    assert (len(overviews), len(pairs)) == (112, 228)
+    assert (len(overviews), len(pairs)) == (138, 246)
     assert not {*example_texts()} & {*overviews, *pairs}
 
 
@@ -120,6 +128,7 @@ def test_the_english_model_routes_questions_in_languages_with_examples(embedder:
     figures = errors(embedder, QUESTIONS)
     assert share(figures, "overviews", ["en"]) <= MOST_MISSED
     assert share(figures, "overviews", WITH_EXAMPLES) <= 2 * MOST_MISSED
+    assert share(figures, "collection", ["en"]) <= MOST_MISSED
     assert share(figures, "ordinary", figures) <= MOST_WRONG
     assert share(figures, "lists", WITH_EXAMPLES) <= MOST_MISSED
     assert share(figures, "subjects", ["en"]) <= MOST_MISSED

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from docwell.query.document_names import compares, written
+from docwell.query.document_names import compares, side_by_side, written
 
 CASES: Mapping[str, Mapping[str, Any]] = tomllib.loads(
     Path(__file__).with_name("document_names.toml").read_text("utf-8")
@@ -23,9 +23,23 @@ def test_a_name_is_found_with_or_without_its_suffix(question: str, names: dict[s
     assert {match.key: question[match.start : match.end] for match in matches} == names
 
 
-@pytest.mark.parametrize("question", CASES["comparing"]["nothing"])
-def test_ordinary_words_of_two_file_names_compare_nothing(question: str) -> None:
-    assert not compares(question, DOCUMENTS["POLICIES"])
+@pytest.mark.parametrize(
+    ("question", "documents"),
+    [
+        (question, DOCUMENTS[name])
+        for name, group in (("POLICIES", "nothing"), ("FIRMS", "firms_apart"), ("RUNBOOKS", "runbooks_apart"))
+        for question in CASES["comparing"][group]
+    ],
+)
+def test_words_of_file_names_that_set_no_two_documents_side_by_side_compare_nothing(
+    question: str, documents: Sequence[str]
+) -> None:
+    assert not compares(question, documents)
+
+
+@pytest.mark.parametrize(("question", "keys"), CASES["side_by_side"].items())
+def test_documents_side_by_side_differ_in_the_words_of_the_question(question: str, keys: list[str]) -> None:
+    assert sorted(side_by_side(question, DOCUMENTS["FIRMS"])) == keys
 
 
 @pytest.mark.parametrize(

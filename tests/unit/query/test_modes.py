@@ -22,7 +22,7 @@ from tests.unit.query.query_world import EVERYTHING
 
 # Questions about a document are near the first axis, ordinary ones near the second.
 OVERVIEW, ORDINARY = (1.0, 0.0, 0.0), (0.0, 1.0, 0.0)
-OVERVIEWS = 80  # the first of the examples
+OVERVIEWS = 65  # the first of the examples
 
 
 class Axes(FakeEmbedder):

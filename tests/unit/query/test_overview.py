@@ -271,3 +271,46 @@ def test_a_host_that_reads_slowly_is_not_asked_for_an_overview() -> None:
     assert answer.dropped_passages == 0
     assert world.model.asked == []
     assert prompted(world) == [one.chunk.text for one in report.inquiry.prompted]
+
+
+HOUSE, MEMOS = (
+    Principal("key:house", collections=frozenset({"house"})),
+    Principal("key:none", collections=frozenset()),
+)
+
+
+@pytest.mark.parametrize("question", ["What is in here?", "How many documents do you have?", "Hello!"])
+def test_a_question_about_all_documents_is_answered_from_the_ledger_with_those_that_the_caller_may_see(
+    question: str,
+) -> None:
+    world = with_overview()
+    world.add("house/boiler.pdf", BOILER, title="The boiler")
+    world.add("secret/salaries.pdf", "Salaries of the board.", title="Board salaries")
+    answer = world.ask(question, HOUSE).answer
+    assert (answer.status, answer.mode) == (AnswerStatus.ANSWERED, Mode.OVERVIEW)
+    assert answer.answer.startswith("2 documents, collections: 1.\n")
+    assert "- The boiler [" in answer.answer
+    assert "salaries" not in answer.answer.lower()
+    assert sorted(citation.document for citation in answer.citations) == ["house/boiler.pdf", KEY]
+    assert "3 documents, collections: 2." in world.ask(question).answer.answer
+    assert world.model.asked == []
+    assert world.ask(question, MEMOS).answer.status is AnswerStatus.REFUSED
+
+
+COVER = "Tidal power in the Ostra strait\n\nMara Lindt, Joel Berg\nlindt@ostra.example\n\nAbstract\n"
+ABSTRACT = "We measure the tides of the strait for a year and estimate their power."
+
+
+def test_a_digest_begins_with_the_title_and_the_first_prose() -> None:
+    text = COVER + ABSTRACT
+    answer, _ = digest(ABOUT, [Passage("id", KEY, "g", "v", Chunk(text, 1, 0, len(text), 12), 0.0)])
+    assert answer.text == f"Tidal power in the Ostra strait [1]. {ABSTRACT[:-1]} [1]."
+
+
+@pytest.mark.parametrize("question", ['Which documents mention "rules"?', "Which documents mention rules?"])
+def test_a_file_name_that_is_the_subject_of_a_list_is_no_document_to_describe(question: str) -> None:
+    world = with_overview()
+    world.add("house/letter.pdf", "The rules forbid pets.")
+    answer = world.ask(question).answer
+    assert answer.mode is Mode.LIST
+    assert "2 of the 2 documents mention “rules”" in answer.answer

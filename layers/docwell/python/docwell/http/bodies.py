@@ -127,9 +127,9 @@ class QueryRequest(SearchFields):
     mode: Mode = Field(
         default=Mode.AUTO,
         description="`passages` answers from the nearest passages, `overview` says what one document is: its "
-        "subject, authors, parts and main statements, `compare` asks each of 2 to 8 documents by itself, `list` "
-        "names all documents that mention something, or all dates and other values in them. `auto` lets docwell "
-        "choose.",
+        "subject, authors, parts and main statements, or which documents there are, `compare` asks each of 2 to 8 "
+        "documents by itself, `list` names all documents that mention something, or all dates and other values in "
+        "them. `auto` lets docwell choose.",
     )
 
 

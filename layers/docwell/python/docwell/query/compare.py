@@ -30,7 +30,7 @@ from docwell.query.ask import (
     Waking,
 )
 from docwell.query.checking.grounding import shifted
-from docwell.query.document_names import named, names_of
+from docwell.query.document_names import names_of, side_by_side
 from docwell.query.prompting import Prompt, about
 from docwell.query.retrieval.retrieval import Retrieval
 from docwell.query.writing import Writer
@@ -87,7 +87,7 @@ class Comparison:
         all that match if they are up to eight, else those of the passages. A filter by documents goes first.
         """
         scope, catalogue = searched.scope, self.retrieval.catalogue
-        keys: Sequence[str] = sorted(named(searched.text, searched.documents))
+        keys: Sequence[str] = sorted(side_by_side(searched.text, searched.documents))
         suits = searched.mode is Mode.AUTO or FEWEST_DOCUMENTS <= len(keys) <= MOST_DOCUMENTS
         if not suits or (scope.filter.documents and searched.mode is Mode.COMPARE):
             live, complete = scope.documents(catalogue, _LEDGER_ROWS)
@@ -148,7 +148,7 @@ async def answered_in_rows(writer: Writer, inquiry: Inquiry, rows: Rows) -> Asyn
             if is_cancelled():
                 raise asyncio.CancelledError
         cited = _number(row, cited)
-        yield Token(f"{_line(row)}\n", 0)
+        yield Token(f"- {row.name}: {row.text}\n", 0)
     if late and not any(row.report for row in table):
         raise late
     yield _joined(writer.reports.report(inquiry), table)
@@ -179,10 +179,6 @@ def _number(row: _Row, cited: int) -> int:
     return cited + len(answer.citations)
 
 
-def _line(row: _Row) -> str:
-    return f"- {row.name}: {row.text}"
-
-
 def _joined(report: QueryReport, table: Sequence[_Row]) -> QueryReport:
     """Return the report of all rows; a refusal if none has a citation."""
     reports = [row.report for row in table if row.report]
@@ -200,7 +196,7 @@ def _joined(report: QueryReport, table: Sequence[_Row]) -> QueryReport:
         extractive = [part for part in answers if part.status is AnswerStatus.EXTRACTIVE]
         answer = replace(
             answer,
-            answer="\n".join(map(_line, table)),
+            answer="\n".join(f"- {row.name}: {row.text}" for row in table),
             status=AnswerStatus.EXTRACTIVE if extractive else AnswerStatus.ANSWERED,
             citations=tuple(citation for part in answers for citation in part.citations),
             sentences=tuple(sentence for part in answers for sentence in part.sentences),

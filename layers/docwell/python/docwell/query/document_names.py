@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cache, lru_cache
 from typing import NamedTuple
@@ -24,14 +25,32 @@ def named(question: str, documents: Iterable[str]) -> dict[str, frozenset[str]]:
     """Return the documents that the question names, with its words in their file names.
 
     A document with some of the words does not count if another has the same words and more. Words of all file
-    names are ignored, and so are titles, which have too many ordinary words.
+    names are ignored, and so are titles, which have too many ordinary words. Figures alone name no document.
     """
     question_words = frozenset(beginnings(question)) - _FUNCTION_WORDS
     shared = {key: question_words & file_beginnings(key) for key in documents}
     in_all = frozenset[str]().union(*shared.values()).intersection(*shared.values())
     names = {key: words - in_all for key, words in shared.items()}
     sets = set(names.values())
-    return {key: words for key, words in names.items() if words and not any(words < larger for larger in sets)}
+    is_named = {
+        words for words in sets if any(map(str.isalpha, words)) and not any(words < larger for larger in sets)
+    }
+    return {key: words for key, words in names.items() if words in is_named}
+
+
+def side_by_side(question: str, documents: Iterable[str]) -> dict[str, frozenset[str]]:
+    """Return the documents that the question sets side by side, with its words in their file names.
+
+    Each has other words, or the file names differ in the question's words alone: acme_2022.pdf and bolt_2022.pdf,
+    without acme_plan.pdf.
+    """
+    names = named(question, documents)
+    sides = set(names.values())
+    in_all = frozenset[str]().union(*sides).intersection(*sides)
+    if len(sides) == len(names) and all(any(map(str.isalpha, side - in_all)) for side in sides):
+        return names
+    rests = Counter(rest for rest, _ in {(file_beginnings(key) - side, side) for key, side in names.items()})
+    return {key: side for key, side in names.items() if rests[file_beginnings(key) - side] > 1}
 
 
 class WrittenName(NamedTuple):
@@ -56,15 +75,12 @@ def written(question: str, documents: Iterable[str]) -> list[WrittenName]:
     names = [
         WrittenName(key, start, end) for key in documents for start, end in _written(key, question, tokens, folded)
     ]
-    spans = {(name.start, name.end) for name in names}
-    return [
-        name
-        for name in names
-        if not any(
-            (start, end) != (name.start, name.end) and start <= name.start and name.end <= end
-            for start, end in spans
-        )
-    ]
+    spans = {name[1:] for name in names}
+
+    def is_within(start: int, end: int) -> bool:
+        return any((start, end) != span and span[0] <= start and end <= span[1] for span in spans)
+
+    return [name for name in names if not is_within(*name[1:])]
 
 
 def _written(
@@ -92,7 +108,7 @@ def compares(question: str, documents: Iterable[str]) -> bool:
     Signs are a word of comparing, and "and" before a name. "What is the travel policy for contractors?" has words
     of two file names and compares nothing.
     """
-    names = set(named(question, documents).values())
+    names = side_by_side(question, documents).values()
     return len(names) > 1 and (_comparing().search(fold_each(question)) is not None or _joins(question, names))
 
 
@@ -110,9 +126,8 @@ def _joins(question: str, names: Iterable[frozenset[str]]) -> bool:
     before, is_joined, joining = frozenset[str](), False, words("compare.joining")
     for word in read(question)[1]:
         stems = frozenset(beginnings(question[word.start : word.end]))
-        if is_joined and any(
-            stems & name and any(before & earlier and not stems & earlier for earlier in names) for name in names
-        ):
+        is_second = any(before & earlier and not stems & earlier for earlier in names)
+        if is_joined and is_second and any(stems & name for name in names):
             return True
         is_joined = word.text in joining or (is_joined and (bool(word.kinds) or stems <= before))
         before |= stems

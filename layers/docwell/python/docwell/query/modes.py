@@ -1,7 +1,7 @@
 """The modes of a question, and the choice among them if the caller sets none.
 
-The words of a question show that it asks for a list or compares documents. A question about a document as a whole
-is nearer to an example of such questions (`modes.json`) than to ordinary examples and to any passage. Nearness
+The words of a question show that it asks for a list or compares documents. A question about a whole document, or
+about all documents, is nearer to an example (`modes.json`) than to ordinary examples and to any passage. Nearness
 combines cosines and shared words, which help in languages that the embedder does not know. Cosines differ between
 models, so they are only compared with each other, or with their spread among the examples.
 """
@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from importlib.resources import files
-from typing import Protocol
+from typing import Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,35 +26,40 @@ from docwell.errors import BadInput
 from docwell.ports import Embedder
 from docwell.query.ask import Basis, Searched
 from docwell.query.document_names import WrittenName, compares, written
+from docwell.query.overview import contents
 from docwell.query.retrieval.retrieval import Retrieval
 from docwell.query.retrieval.scope import MOST_ROWS
-from docwell.query.subject import asks_for_list, find_subject, is_in_other_language
+from docwell.query.subject import asks_for_list, find_subject, quotations
 from docwell.query.values import wanted_values_alone
 from docwell.text.lexicon import TEXTS_KEPT, beginnings, rarity
 from docwell.text.naming import has_suffix
 
 Vectors = NDArray[np.float32]
+# A question is about a whole document, about all documents, or about something that passages say.
+Topic = Literal["overview", "collection", "passages"]
 
 # The weight of common words, in spreads of the cosines. It errs least among 1, 2 and 3 (docs/modes.md).
 _WORDS = 2.0
-# An embedder for one language puts all questions in other languages near each other. In languages with examples,
-# 55 of 59 questions on a document share this part of their words, by rarity, with an example; of XQuAD's 1,331
-# other questions, 31 do.
-_LEAST_SHARED = 0.15
+# To an embedder for one language all questions in other languages are alike, so an example counts only with over
+# this part of the question's words, by rarity: 14 of 650 questions of XQuAD then get another mode, else 56.
+_LEAST_SHARED = 0.1
+# The least part in all examples about documents together, if a question is about all documents: it has no subject.
+# With 0.5, 20 of 34 such questions are recognized, with 0.8 6; with 0.4 more ordinary ones are taken for them.
+_LEAST_KNOWN = 0.5
 _SUBJECT = re.compile(r"\{([^}]*)\}")
 
 
 def example_texts() -> list[str]:
-    """Return the example questions of all modes, in several languages."""
+    """Return the example questions of all topics, in several languages."""
     return [text for texts in _examples().values() for text in texts]
 
 
-def _examples(subject: str = r"\1") -> dict[Mode, list[str]]:
-    """Return the example questions by mode, about `subject` if given, which replaces the words in braces."""
+def _examples(subject: str = r"\1") -> dict[Topic, list[str]]:
+    """Return the example questions by topic, about `subject` if given, which replaces the words in braces."""
     text = (files("docwell.query") / "modes.json").read_text(encoding="utf-8")
     return {
-        Mode(mode): [_SUBJECT.sub(subject, question) for question in questions]
-        for mode, questions in json.loads(text).items()
+        topic: [_SUBJECT.sub(subject, question) for question in questions]
+        for topic, questions in json.loads(text).items()
     }
 
 
@@ -62,10 +67,7 @@ class Source(Protocol):
     """Finds the basis of an answer in one mode."""
 
     def basis(self, searched: Searched) -> Basis | None:
-        """Return the basis of an answer; None if the documents have none.
-
-        Raises `BadInput` where the question is not one for this mode.
-        """
+        """Return the basis, None if the documents have none. Raises `BadInput` for a question of another mode."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,24 +79,22 @@ class Modes:
     retrieval: Retrieval
 
     def basis(self, searched: Searched) -> Basis | None:
-        """Return the basis of the mode's answer; None for an answer from the nearest passages.
-
-        Raises `BadInput` where the caller has chosen a mode that does not suit the question.
-        """
+        """Return the basis of the mode's answer, None for the nearest passages. Raises `BadInput` as modes do."""
         if searched.mode is Mode.PASSAGES:
             return None
         name = self._name(searched)
         mode = self.router.mode(searched, name) if searched.mode is Mode.AUTO else searched.mode
         if mode is None or mode not in self.sources:
             return None
+        is_about_all = mode is Mode.OVERVIEW and not name and self.router.topic(searched) == "collection"
+        if is_about_all and (basis := contents(self.retrieval, searched)):
+            return basis
         if name and mode is Mode.OVERVIEW:
             scope = searched.scope.only(name.key)
             hits = self.retrieval.search(scope, searched.vector, searched.top_k, searched.text)
             searched = replace(searched, scope=scope, passages=hits.passages, documents=(name.key,))
-        if name and mode is Mode.LIST and _is_place(searched.text, name):
-            searched = replace(
-                searched, text=name.removed_from(searched.text), scope=searched.scope.only(name.key)
-            )
+        if name and mode is Mode.LIST and asks_for_list(rest := name.removed_from(searched.text)):
+            searched = replace(searched, text=rest, scope=searched.scope.only(name.key))
         try:
             return self.sources[mode].basis(searched)
         except BadInput:
@@ -103,7 +103,7 @@ class Modes:
             raise
 
     def _name(self, searched: Searched) -> WrittenName | None:
-        """Return the only document whose whole file name the question has.
+        """Return the only document whose whole file name the question has, unless it is the subject of a list.
 
         Read the ledger only for a name with a suffix, or if the caller wants an overview.
         """
@@ -111,32 +111,29 @@ class Modes:
         if not names and (searched.mode is Mode.OVERVIEW or has_suffix(searched.text)):
             live, _ = searched.scope.documents(self.retrieval.catalogue, MOST_ROWS)
             names = written(searched.text, live)
+        names = [name for name in names if not _is_subject(searched.text, name)]
         return names[0] if len({name.key for name in names}) == 1 else None
 
 
-def _is_place(text: str, name: WrittenName) -> bool:
-    """Return whether the question names the document as the place to search, not as a term to search for."""
-    subject = find_subject(text)
-    terms = (*subject.terms, *subject.without) if subject else ()
-    is_term = any(term.text == text[name.start : name.end] for term in terms)
-    return not is_term and asks_for_list(name.removed_from(text))
+def _is_subject(text: str, name: WrittenName) -> bool:
+    """Return whether a question asks for a list of what mentions the name, and not of what the document has."""
+    subject, written_name = find_subject(text), text[name.start : name.end]
+    if subject is None or not asks_for_list(text):
+        return False
+    terms = (term.text for term in (*subject.terms, *subject.without))
+    return any(written_name == term or (quotations(text) and written_name in term) for term in terms)
 
 
+@dataclass(frozen=True)
 class Router:
     """Chooses the mode of a question. `embed` returns the vectors of the examples, at the first question.
 
     `language` is the language of an embedding model that knows only one.
     """
 
-    def __init__(
-        self,
-        embedder: Embedder,
-        embed: Callable[[Sequence[str]], Vectors] | None = None,
-        language: str | None = None,
-    ) -> None:
-        self.embedder = embedder
-        self._embed = embed or embedder.embed_queries
-        self._language = language
+    embedder: Embedder
+    embed: Callable[[Sequence[str]], Vectors] | None = None
+    language: str | None = None
 
     def mode(self, searched: Searched, name: WrittenName | None = None) -> Mode | None:
         """Return the mode of a question, None for passages. `name` is the only document that it names, if any."""
@@ -150,25 +147,25 @@ class Router:
         if name:  # remove it: the examples of overviews name no document
             (vector,) = self.embedder.embed_queries([text]).tolist()
             searched = replace(searched, text=text, vector=vector, passages=())
-        return Mode.OVERVIEW if self._is_overview(searched) else None
+        return None if self.topic(searched) == "passages" else Mode.OVERVIEW
 
-    def _is_overview(self, searched: Searched) -> bool:
-        """Return whether a question is nearer to an example of overviews than to others and to its passages."""
+    def topic(self, searched: Searched) -> Topic:
+        """Return the topic of the nearest example; passages if a passage is nearer, and in doubt."""
         shared = self._shared(searched.text)
-        is_foreign = self._language is not None and is_in_other_language(searched.text, self._language)
-        # If the embedder does not know the language, the question must share words with an example.
-        if is_foreign and max(map(shared, self._words[Mode.OVERVIEW])) < _LEAST_SHARED:
-            return False
         vector = np.asarray(searched.vector, dtype=np.float32)
-        cosines = {mode: rows @ vector for mode, rows in self._vectors.items()}
+        cosines = {topic: rows @ vector for topic, rows in self._vectors.items()}
         spread = float(np.std(np.concatenate(list(cosines.values())))) or 1.0
 
-        def nearness(cosine: float, words: frozenset[str]) -> float:
-            return cosine / spread + _WORDS * shared(words)
+        def nearness(cosine: float, words: frozenset[str], least: float = _LEAST_SHARED) -> float:
+            part = shared(words)
+            return cosine / spread + _WORDS * part if part > least or not self.language else -math.inf
 
-        near = {mode: max(map(nearness, row, self._words[mode])) for mode, row in cosines.items()}
-        passages = [nearness(passage.score, _words_of(passage.chunk.text)) for passage in searched.passages]
-        return near[Mode.OVERVIEW] > max([near[Mode.PASSAGES], *passages])  # in doubt, choose passages
+        near = {topic: max(map(nearness, row, self._words[topic])) for topic, row in cosines.items()}
+        hits = [nearness(hit.score, _words_of(hit.chunk.text), -1.0) for hit in searched.passages]
+        near["passages"] = max([near["passages"], *hits])
+        if shared(frozenset[str]().union(*self._words["overview"], *self._words["collection"])) < _LEAST_KNOWN:
+            del near["collection"]
+        return max(reversed(near), key=near.__getitem__)  # in doubt, passages, the last
 
     def _shared(self, question: str) -> Callable[[frozenset[str]], float]:
         """Return a function for the share of the question's words, by rarity, that are among others."""
@@ -178,16 +175,16 @@ class Router:
         return lambda words: math.fsum(weights[word] for word in question_words if word in words) / total
 
     @cached_property
-    def _vectors(self) -> Mapping[Mode, Vectors]:
-        """The unit vectors of the examples by mode, (n, dimension)."""
-        vectors, examples = self._embed(example_texts()), _examples()
+    def _vectors(self) -> Mapping[Topic, Vectors]:
+        """The unit vectors of the examples by topic, (n, dimension)."""
+        examples, embed = _examples(), self.embed or self.embedder.embed_queries
         ends = np.cumsum([len(questions) for questions in examples.values()])
-        return dict(zip(examples, np.split(vectors, ends[:-1]), strict=True))
+        return dict(zip(examples, np.split(embed(example_texts()), ends[:-1]), strict=True))
 
     @cached_property
-    def _words(self) -> dict[Mode, list[frozenset[str]]]:
+    def _words(self) -> dict[Topic, list[frozenset[str]]]:
         """The words of the examples without their subjects."""
-        return {mode: list(map(_words_of, questions)) for mode, questions in _examples(" ").items()}
+        return {topic: list(map(_words_of, questions)) for topic, questions in _examples(" ").items()}
 
     @cached_property
     def _counts(self) -> Counter[str]:

@@ -1,7 +1,8 @@
-"""The mode `overview`: describe one document, from the pieces that ingest has marked in it."""
+"""The mode `overview`: describe one document, from the pieces that ingest has marked in it, or all documents."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from heapq import nlargest
@@ -9,13 +10,16 @@ from typing import TypeVar
 
 from docwell.answers import Mode, Sentence
 from docwell.errors import BadInput
-from docwell.models import Mark, Part, Passage
+from docwell.models import Mark, Part, Passage, collection_of
 from docwell.ports import Overviews
 from docwell.query.ask import Basis, Searched
-from docwell.query.checking.grounding import Candidate, GroundedAnswer, candidates, quotable, quoted, repeats
+from docwell.query.checking.grounding import Candidate, GroundedAnswer, candidates, cite, quotable, quoted, repeats
 from docwell.query.checking.suspicion import suspicion
+from docwell.query.document_names import plain
 from docwell.query.prompting import Prompt
-from docwell.text.lexicon import SENTENCE_ENDS, content_words, segments
+from docwell.query.retrieval.retrieval import Retrieval
+from docwell.query.retrieval.scope import MOST_ROWS
+from docwell.text.lexicon import content_words, segments
 from docwell.text.prose import is_bibliography, is_sentence, paragraphs
 
 _Item = TypeVar("_Item")
@@ -25,10 +29,10 @@ _Item = TypeVar("_Item")
 _PER_PASSAGE = 4
 _PASSAGES_OF_OPENING_AND_HEADINGS = 3
 _HEADINGS = 12
-# An overview without a model, in characters: first the beginning, with title, authors and date; then sentences of
-# the opening, of the passages nearest to the question, and of all other pieces.
-_BEGINNING = 700
-_OF_OPENING, _OF_NEAREST, _OF_REMAINDER = 3, 4, 3
+# An overview without a model: first the title, up to as many characters; then sentences of the opening, of the
+# passages nearest to the question, and of all other pieces.
+_LONGEST_TITLE = 200
+_OF_OPENING, _OF_NEAREST, _OF_REMAINDER = 5, 4, 3
 # The first pieces are the opening, which has about two chunks.
 _OPENING = 2
 
@@ -97,13 +101,34 @@ def pieces(
     return tuple(sorted([*best, *outside], key=lambda piece: (piece.chunk.page, piece.chunk.start)))
 
 
+def contents(retrieval: Retrieval, searched: Searched) -> Basis | None:
+    """Return the count of the documents in scope, the titles of those found, and questions to ask about them.
+
+    The ledger has all, so no model is called. Return None for a single document.
+    """
+    live, complete = searched.scope.documents(retrieval.catalogue, MOST_ROWS)
+    hits = {hit.document: hit for hit in searched.passages if hit.document in live}
+    if len(live) <= 1 or not hits:
+        return None
+    files = [plain(key.rpartition("/")[2]) for key in hits]
+    titles = [plain(live[key].attributes.title or "") or file for key, file in zip(hits, files, strict=True)]
+    word = max(" ".join(titles).split(), key=len)
+    lines = [
+        f"{'' if complete else 'Over '}{len(live)} documents, collections: {len({*map(collection_of, live)})}.",
+        *(f"- {title} [{number}]" for number, title in enumerate(titles, 1)),
+        f"Ask: “What is {files[0]} about?”, “Which documents mention {word}?”, “List all dates in {files[-1]}”.",
+    ]
+    cited = tuple(cite(number, hit, *segments(hit.chunk.text)[0]) for number, hit in enumerate(hits.values(), 1))
+    return Basis(Mode.OVERVIEW, tuple(hits.values()), answer=GroundedAnswer("\n".join(lines), cited))
+
+
 def digest(question: str, passages: Sequence[Passage]) -> tuple[GroundedAnswer, tuple[Sentence, ...]]:
     """Return an overview that quotes the document in its order, without a model: it can say nothing false.
 
-    It has the beginning, then whole sentences: of the opening, of the passages that a search has returned ("What
+    It has the title, then whole sentences: of the opening, of the passages that a search has returned ("What
     did the court decide in the end?"), the nearest to the question first, and of all parts.
     """
-    chosen = [*_beginning(passages)]
+    chosen = [*_title(passages)]
     lists = {number for number, passage in enumerate(passages, 1) if is_bibliography(passage.chunk.text)}
     quotable_sentences = list(candidates(question, passages))
     # Some languages do not mark the end of a sentence.
@@ -127,17 +152,14 @@ def digest(question: str, passages: Sequence[Passage]) -> tuple[GroundedAnswer, 
     return quoted(sorted(chosen, key=lambda candidate: (candidate.marker, candidate.start)), passages)
 
 
-def _beginning(passages: Sequence[Passage]) -> Iterator[Candidate]:
-    """Yield the first lines of the first passage, if they can be quoted, without a heading at their end."""
+def _title(passages: Sequence[Passage]) -> Iterator[Candidate]:
+    """Yield the first lines of the first passage, if they can be quoted and are neither prose nor an address."""
     for passage in passages[:1]:
-        text = passage.chunk.text
-        ends = [end for _, end in segments(text) if end <= _BEGINNING] or [segments(text)[0][1]]
-        lines = paragraphs(text[: ends[-1]])
-        ended = [number for number, line in enumerate(lines, 1) if line.endswith(tuple(SENTENCE_ENDS))]
-        shown = [quotable(line) for line in lines[: max(ended, default=len(lines))]]
-        if not any(is_changed for _, is_changed in shown):
-            quote = "\n".join(line for line, _ in shown)
-            yield Candidate(0.0, 1, 0, ends[-1], quote, content_words(quote))
+        text, line = passage.chunk.text, paragraphs(passage.chunk.text)[0]
+        shown, is_changed = quotable(line)
+        if len(line) <= _LONGEST_TITLE and "@" not in line and not is_changed and not is_sentence(line):
+            before = re.match(r"\s*" + r"\s+".join(map(re.escape, line.split())), text)
+            yield Candidate(0.0, 1, 0, before.end() if before else len(line), shown, content_words(shown))
 
 
 def spread(items: Sequence[_Item], limit: int) -> list[_Item]:

@@ -10,11 +10,10 @@ import re
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 from functools import cache, lru_cache
 from heapq import nlargest
 from itertools import pairwise
-from typing import NamedTuple
+from typing import Literal, NamedTuple, get_args
 
 from docwell.text.lexicon import UNSPACED, fold, fold_each, script
 from docwell.text.words import by_language
@@ -34,28 +33,12 @@ _OPERATORS = frozenset(["AND", "OR", "NOT"])
 _APOSTROPHES = str.maketrans("\u2019", "'")
 
 
-class Kind(StrEnum):
-    """The role of a word in a question for a list; the values are the names of lists of words.
-
-    `ANY` is both asking word and noun, as "anything". `TEXT` shows that the question is about texts: "the word",
-    "anywhere". A `HOLD` is a verb that also has another sense, as "contains".
-    """
-
-    ASK = "ask"
-    DOCUMENTS = "documents"
-    DOCUMENT = "document"
-    ANY = "any"
-    PLACE = "place"
-    TEXT = "text"
-    MENTION = "mention"
-    HOLD = "hold"
-    ABOUT = "about"
-    PLAIN = "plain"
-
-
-_NOUNS = frozenset({Kind.DOCUMENTS, Kind.DOCUMENT, Kind.ANY})
-_VERBS = frozenset({Kind.MENTION, Kind.HOLD})
-_ASKING = frozenset({Kind.ASK, Kind.ANY})
+# The role of a word in a question for a list, by the name of its list. "any" is asking word and noun: "anything".
+# "text" shows that the question is about texts: "the word". A "hold" is a verb with another sense too: "contains".
+Kind = Literal["ask", "documents", "document", "any", "place", "text", "mention", "hold", "about", "plain"]
+_NOUNS = frozenset[Kind]({"documents", "document", "any"})
+_VERBS = frozenset[Kind]({"mention", "hold"})
+_ASKING = frozenset[Kind]({"ask", "any"})
 
 
 class Word(NamedTuple):
@@ -111,8 +94,8 @@ def _readings(question: str) -> Sequence[tuple[Language, list[Word]]]:
             kinds = language.kinds.get(match[0]) or next(filter(None, nouns), frozenset())
             if len(written) > 1 and written.isupper() and written not in _OPERATORS and not question.isupper():
                 kinds = frozenset()
-            if Kind.ASK in kinds and kinds & _VERBS:  # "name" asks only at the beginning
-                kinds -= _VERBS if all(word.kinds == {Kind.PLAIN} for word in words) else {Kind.ASK}
+            if "ask" in kinds and kinds & _VERBS:  # "name" asks only at the beginning
+                kinds -= _VERBS if all(word.kinds == {"plain"} for word in words) else {"ask"}
             words.append(Word(*match.span(), match[0], kinds))
         readings.append((language, words))
     return readings
@@ -121,7 +104,7 @@ def _readings(question: str) -> Sequence[tuple[Language, list[Word]]]:
 @cache
 def _language(name: str) -> Language:
     kinds: dict[str, set[Kind]] = {}
-    for kind in Kind:
+    for kind in get_args(Kind):
         for phrase in by_language(f"question.{kind}").get(name, ()):
             kinds.setdefault(fold(phrase), set()).add(kind)
     longest = sorted(kinds, key=len, reverse=True)
@@ -257,20 +240,18 @@ def _asked_places(words: Sequence[Word]) -> list[int]:
         after = words[verb + 1 : places[0]] if places else ()
         if any(asks < place < min(noun, verb) for place in places):  # "the steps that the report mentions"
             return []
-        if after and (
-            after[0].kinds & {Kind.ABOUT} or (noun == 0 and any(Kind.ASK in word.kinds for word in after))
-        ):
+        if after and (after[0].kinds & {"about"} or (noun == 0 and any("ask" in word.kinds for word in after))):
             return []  # "what does the report mention about X", "reports mention which countries"
-        if not places and noun < verb and Kind.MENTION in words[verb].kinds:  # "which reports mention contracts"
+        if not places and noun < verb and "mention" in words[verb].kinds:  # "which reports mention contracts"
             places = [place for place in range(verb + 1, len(words)) if words[place].kinds & _NOUNS]
     elif noun is not None:
-        link = _first(words, {Kind.ABOUT}, asks + 1)
+        link = _first(words, {"about"}, asks + 1)
         if link is None or not places or places[0] < link:
             return []
-    elif _first(words, {Kind.TEXT}) is not None:
+    elif _first(words, {"text"}) is not None:
         link = verb
     else:  # "where does it occur" may not be about documents
-        link = _first(words, {Kind.MENTION}) if _first(words, {Kind.PLACE}) is not None else None
+        link = _first(words, {"mention"}) if _first(words, {"place"}) is not None else None
     return places if link is not None and _is_subject(words, places, link) else []
 
 
@@ -279,10 +260,10 @@ def _is_subject(words: Sequence[Word], places: Sequence[int], link: int) -> bool
     if not places or places[0] < link < places[-1]:
         return False
     inside = words[places[0] : places[-1] + 1]
-    if any(word.kinds & {Kind.ASK, Kind.MENTION} and Kind.PLAIN not in word.kinds for word in inside):
+    if any(word.kinds & {"ask", "mention"} and "plain" not in word.kinds for word in inside):
         return False
     # Only scripts without spaces put the subject before the question word.
-    asks = _first(words, _ASKING | {Kind.PLACE})
+    asks = _first(words, _ASKING | {"place"})
     return asks is None or asks < places[0] or UNSPACED.match(inside[0].text) is not None
 
 
@@ -290,7 +271,7 @@ def _asked_noun(words: Sequence[Word]) -> int | None:
     """Return the place of the noun that the question asks for: after a question word, or the first word of all."""
     asks = _first(words, _ASKING)
     for place, word in enumerate(words):
-        is_asked = place == 0 or Kind.ANY in word.kinds or (asks is not None and place > asks)
+        is_asked = place == 0 or "any" in word.kinds or (asks is not None and place > asks)
         if is_asked and word.kinds & _NOUNS:
             return place
     return None

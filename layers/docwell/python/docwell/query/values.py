@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
+from itertools import chain
 from typing import NamedTuple
 
 from docwell.media_types import MEDIA_TYPES
@@ -54,8 +55,7 @@ _DASH = re.compile(r"[-\u2010-\u2015]")
 _TIME = pattern("value.time")
 # "30 days", "ten (10) business days", "12-month".
 _DURATION_AFTER = re.compile(
-    rf"(?:\s?\(\d+\))?[\s-]?(?:(?:calendar|business|working|full|consecutive)\s)?(?:{_TIME})",
-    re.IGNORECASE,
+    rf"(?:\s?\(\d+\))?[\s-]?(?:(?:calendar|business|working|full|consecutive)\s)?(?:{_TIME})", re.IGNORECASE
 )
 _ORDINAL = re.compile(r"first|second|third|[a-z]+th", re.IGNORECASE)
 _EMAIL = re.compile(r"(?<![\w.%+-])[\w.%+-]{1,64}@(?:[a-z0-9-]{1,63}\.){1,8}[a-z]{2,24}\b", re.IGNORECASE)
@@ -142,23 +142,16 @@ def _durations(text: str) -> Spans:
             yield start, unit.end()
 
 
-def _deadlines(text: str) -> Spans:
-    yield from _dates(text)
-    yield from _durations(text)
-
-
-def _emails(text: str) -> Spans:
-    return (match.span() for match in _EMAIL.finditer(text))
-
-
 # By the names of their lists of words.
 KINDS = {
     "dates": ValueKind("dates", r"\d", _dates),
     "years": ValueKind("years", r"\d\d", _years, has_ranges=False),
-    "deadlines": ValueKind("dates and durations", rf"\d|{_TIME}", _deadlines),
+    "deadlines": ValueKind(
+        "dates and durations", rf"\d|{_TIME}", lambda line: chain(_dates(line), _durations(line))
+    ),
     "amounts": ValueKind("amounts of money", rf"[{_SIGNS}]|\b(?:{_CODES})\b|{_WORDS}", _amounts),
     "percentages": ValueKind("percentages", PERCENT.pattern, _percentages),
-    "emails": ValueKind("e-mail addresses", "@", _emails, has_ranges=False),
+    "emails": ValueKind("e-mail addresses", "@", lambda text: (at.span() for at in _EMAIL.finditer(text))),
 }
 
 _TOKENS = re.compile(rf"{UNSPACED.pattern}|[^\W\d_]+|\d+")
@@ -212,9 +205,8 @@ def wanted_values(question: str) -> WantedValues | None:
 def wanted_values_alone(question: str, documents: Iterable[str]) -> WantedValues | None:
     """Return the kinds of a question that asks for nothing else, of all documents or of those that it names."""
     wanted = wanted_values(question)
-    if wanted is None:
-        return None
-    return None if wanted.unmet(file_words(name.key) for name in written(question, documents)) else wanted
+    is_alone = wanted and not wanted.unmet(file_words(name.key) for name in written(question, documents))
+    return wanted if is_alone else None
 
 
 def _form(word: str) -> str:

@@ -211,11 +211,7 @@ class Scope:
 
 
 def find_scope(
-    ledger: Catalogue,
-    principal: Principal,
-    collections: Sequence[str],
-    document: str | None,
-    condition: Filter,
+    ledger: Catalogue, principal: Principal, collections: Sequence[str], document: str | None, condition: Filter
 ) -> Scope:
     """Return the scope of a question. No `collections` means all that the principal may read.
 
