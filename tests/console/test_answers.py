@@ -110,6 +110,20 @@ def test_a_refusal_names_the_searched_collections(console: Console) -> None:
     assert page.locator(".answer mark").count() == 0
 
 
+def test_a_withdrawn_answer_says_so_and_gives_the_nearest_text_in_the_readers_language(console: Console) -> None:
+    console.host.say("Zora Quill of Lisbon paid 91 euros [1].")
+    page = console.open(locale="de-DE")
+    ask(page)
+    answer = page.locator(".answer[data-status=refused]")
+    expect(answer).to_contain_text("Der Text des Modells ist zurückgezogen")
+    expect(answer).to_contain_text(
+        "Der nächstliegende Text sagt: The boiler in the cellar is inspected every March"
+    )
+    assert page.locator(".looked").count() == 0
+    page.locator(".answer .marker").first.click()
+    page.locator(".source[data-state=marked]").wait_for()
+
+
 def test_a_follow_up_sends_the_conversation_and_a_new_one_forgets_it(console: Console) -> None:
     page = console.open()
     sent: list[Any] = []

@@ -73,7 +73,7 @@ def test_a_refusal_tells_that_the_embedding_model_does_not_know_the_language(
 
 def test_an_answer_that_is_not_verified_gives_the_nearest_text_of_all_passages() -> None:
     world = World()
-    world.add("house/rules.pdf", BOILER, page=7)
+    world.add("house/rules.pdf", f"{BOILER} Waste paper is collected on Mondays.", page=7)
     world.model.says = "Zora Quill of Lisbon paid 91 euros [1]."
     report = world.ask()
     answer = report.answer

@@ -14,12 +14,12 @@ Refusal = Literal[
 ]
 # The sentence of each cause of a refusal.
 REFUSALS: Mapping[Refusal, str] = {
-    "nothing_indexed": "Nothing that you may read is indexed yet, so there is no answer.",
+    "nothing_indexed": "None of the documents to search is indexed: the list of documents says why.",
     "nothing_near": "No passage of the documents is near enough to this question.",
     "not_in_documents": "The passages found do not answer this question.",
     "not_verified": "No answer could be verified. The model's text is withdrawn: the passages do not hold it.",
     "no_room": "The prompt had no room for all passages found, and those in it do not answer this question.",
-    "filter": "No document that you may read fits this filter.",
+    "filter": "No indexed document that you may read fits this filter.",
     "other_language": "No answer found. The embedding model knows English only: ask in English (docs/models.md).",
 }
 

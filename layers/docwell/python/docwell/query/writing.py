@@ -34,7 +34,7 @@ from docwell.query.model_host import has_read
 from docwell.query.overview import digest
 from docwell.query.prompting import BuiltPrompt, build_prompt, is_refusal, may_be_refusal
 from docwell.query.waking import Sleeper
-from docwell.text.lexicon import words
+from docwell.text.lexicon import content_words, words
 from docwell.text.tokens import TokenRatio
 
 _Fact = TypeVar("_Fact")
@@ -128,7 +128,8 @@ class Reports:
         """Return a refusal with the sentences of all passages found that most likely answer."""
         passages = inquiry.searched.passages if inquiry.searched else inquiry.prompted
         inquiry = replace(inquiry, refusal="not_verified", prompted=passages)
-        grounded, sentences = quoted(likely(inquiry.text, passages, 3), passages)
+        nearest, asked = likely(inquiry.text, passages, 3), content_words(inquiry.text)
+        grounded, sentences = quoted([row for row in nearest if row.words & asked] or nearest[:1], passages)
         text = grounded.text and f"{REFUSALS['not_verified']} The nearest text says: {grounded.text}"
         return self.report(inquiry, used, replace(grounded, text=text), sentences, AnswerStatus.REFUSED)
 
