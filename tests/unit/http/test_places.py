@@ -219,6 +219,7 @@ def check_terminal(library: Library, events: list[tuple[str, Any]]) -> None:
 
 def test_the_console_opens_each_passage_and_quote_where_it_stands(doors: HttpWorld) -> None:
     library = filled(doors, {(key, page): [*THINGS] for key in KEYS for page in (1, 2)})
+    doors.query = replace(doors.query, limits=QueryLimits())
     doors.model.says = "The lamp of house 5 was painted by Ada in spring [1]."
     events = streamed(doors, {"question": QUESTIONS["passages"].format("lamp")})
     shown = [*events[0][1]["passages"], *events[-1][1]["citations"]]
