@@ -30,12 +30,8 @@ from tests.unit.ingest.test_chunking import WordPieces
 CONSOLE = "https://d1.cloudfront.net"
 THINGS = ("pump", "boiler", "roof", "gate", "lamp", "cellar")
 KEYS = ("house/a.pdf", "house/b.xlsx", "yard/[1] c.pdf", "yard/d & e.xlsx")
-QUESTIONS = {
-    "passages": "When was the {} painted?",
-    "list": 'Which documents mention "{}"?',
-    "compare": "When was the {} painted?",
-    "overview": "What is said of the {}?",
-}
+QUESTIONS = {"passages": "When was the {} painted?", "list": 'Which documents mention "{}"?'}
+QUESTIONS |= {"compare": QUESTIONS["passages"], "overview": "What is said of the {}?"}
 Shown = dict[str, Any]
 
 
@@ -119,12 +115,8 @@ def filled(world: HttpWorld, contents: Mapping[tuple[str, int], list[str]]) -> L
     return Library(pages)
 
 
-contents_of = st.dictionaries(
-    st.tuples(st.sampled_from(KEYS), st.integers(1, 3)),
-    st.lists(st.sampled_from(THINGS), min_size=1, max_size=6),
-    min_size=2,
-    max_size=6,
-)
+places_of = st.tuples(st.sampled_from(KEYS), st.integers(1, 3))
+contents_of = st.dictionaries(places_of, st.lists(st.sampled_from(THINGS), min_size=1, max_size=6), min_size=2)
 
 
 def asked(world: HttpWorld, library: Library, data: st.DataObject) -> dict[str, Any]:
