@@ -93,7 +93,9 @@ class Pass(NamedTuple):
 _GLYPHS, _NOTES = pdf_text.Glyphs, pdf_notes.Annotations
 PASSES: dict[str, Pass] = {
     "cells apart in a line": Pass(_GLYPHS, "_ends_cell", lambda *_: False),
-    "exponents in a line": Pass(_GLYPHS, "_figures_apart", lambda _glyphs, text, *_: text),
+    "exponents in a line": Pass(
+        _GLYPHS, "_figures_apart", lambda _glyphs, text, begins, ends, _: text[begins:ends]
+    ),
     "brackets that run to the left": Pass(pdf_text, "unmirrored", list),
     "unmapped glyphs of Indic words": Pass(_GLYPHS, "mapped", lambda _glyphs, text: text),
     "all rows": Pass(pdf_layout, "rows", list),

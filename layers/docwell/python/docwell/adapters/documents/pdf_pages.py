@@ -118,12 +118,11 @@ class Pdfium:
     ) -> tuple[str, int]:
         """Return the text with blanks for what no reader sees, and the number of these blanks."""
         box = page.get_bbox()
-        full_text = text_page.get_text_range()
         # The full text includes invisible text off the page. The bounded text leaves that out, but also the
         # glyphs of odd fonts.
         bounded = text_page.get_text_bounded(*box)
-        is_whole = len("".join(bounded.split())) == len("".join(full_text.split()))
-        text, hidden = (full_text, 0) if is_whole else glyphs.within(full_text, box)
+        is_whole = len("".join(bounded.split())) == len("".join(glyphs.text.split()))
+        text, hidden = (glyphs.text, 0) if is_whole else glyphs.within(glyphs.text, box)
         if drawn.doubtful:
             address = pdfium.address(text_page.raw)
             self._budget.start(self._drawing_s)
@@ -133,7 +132,8 @@ class Pdfium:
         return text, hidden
 
     def _glyphs_of(self, page: Any, text_page: Any) -> pdf_text.Glyphs:
-        return pdf_text.Glyphs(self._library, pdfium.address(text_page.raw), page.get_rotation())
+        address, text = pdfium.address(text_page.raw), text_page.get_text_range()
+        return pdf_text.Glyphs(self._library, address, page.get_rotation(), text)
 
     @contextlib.contextmanager
     def _opened(self, index: int) -> Iterator[Any]:

@@ -11,7 +11,6 @@ import math
 import re
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import NamedTuple
 
 from docwell.adapters.documents.pdf_layout import HYPHENS, Line
 from docwell.adapters.documents.pdfium import Box, Library
@@ -42,23 +41,18 @@ _MIRROR = str.maketrans("()[]{}", ")(][}{")
 _PAIR = re.compile(r"\([^()]*\)|\[[^\[\]]*\]|\{[^{}]*\}")
 
 
-class Units:
-    """Positions in a text as PDFium counts them: in UTF-16 code units."""
-
-    def __init__(self, text: str) -> None:
-        self._wide = [at for at, letter in enumerate(text) if letter > "\uffff"] if not text.isascii() else []
-
-    def before(self, position: int) -> int:
-        """Return the number of units before a character."""
-        return position + bisect_left(self._wide, position)
-
-
 class Glyphs:
-    """The characters of the text page at an address. `rotation` is the page's, in degrees: 0, 90, 180 or 270."""
+    """The characters of the text page at an address. `rotation` is the page's, in degrees: 0, 90, 180 or 270.
 
-    def __init__(self, library: Library, text_page: int, rotation: int) -> None:
+    `text` is the page's full text. The methods also take it with other characters in some places.
+    """
+
+    def __init__(self, library: Library, text_page: int, rotation: int, text: str) -> None:
         self._library = library
         self._page = text_page
+        self.text = text
+        # Positions of the characters that take two UTF-16 code units.
+        self._wide = [at for at, letter in enumerate(text) if letter > "\uffff"] if not text.isascii() else []
         self._rotation = rotation
         self._numbers = [ctypes.c_double() for _ in range(4)]
         self._references = [ctypes.addressof(number) for number in self._numbers]
@@ -77,18 +71,17 @@ class Glyphs:
 
         `hidden` takes and returns indices of the text page.
         """
-        units = Units(text)
-        places = {self.index(units.before(at)): at for at, letter in enumerate(text) if not letter.isspace()}
+        places = {self._index(at): at for at, letter in enumerate(text) if not letter.isspace()}
         letters = list(text)
         unseen = hidden(places)
-        for index in unseen:  # as many blanks as the character has units
-            letters[places[index]] = " " * (1 + (text[places[index]] > "\uffff"))
+        for index in unseen:
+            letters[places[index]] = " "
         return "".join(letters), len(unseen)
 
     def lines(self, text: str) -> list[Line]:
         """Return the lines of the page's full text, in PDFium's order; none if there are over `MAX_LINES`."""
         lines: list[Line] = []
-        units, is_leftward = Units(text), False
+        is_leftward = False
         for match in _LINE.finditer(text):
             body = match[0].rstrip(_CUTS).rstrip()
             start = match.start() + len(body) - len(body.lstrip())
@@ -97,15 +90,13 @@ class Glyphs:
             if len(lines) == MAX_LINES:
                 return []
             end = match.start() + len(body) - 1
-            first, last = self.index(units.before(start)), self.index(units.before(end))
-            line = self._line("", first, last)
-            piece = _Piece(match[0], match.start(), units)
+            line = self._line(match[0], self._index(start), self._index(end))
             runs_left = RIGHT_TO_LEFT.search(body) is not None
             is_leftward = is_leftward or runs_left
             if line.level and not runs_left:
-                lines += self._cells(piece, line)
+                lines += self._cells(text, *match.span(), line)
             else:
-                lines.append(line._replace(text=piece.text))
+                lines.append(line)
         return unmirrored(lines) if is_leftward else lines
 
     def mapped(self, text: str) -> str:
@@ -115,78 +106,76 @@ class Glyphs:
         """
         if not _INDIC.search(text):
             return text
-        letters, units = list(text), Units(text)
+        letters = list(text)
         # A pattern for a whole word with an Indic letter would take quadratic time in long words.
         for word in (match for match in _WORD.finditer(text) if _INDIC.search(match[0])):
             for glyph in _NOT_INDIC.finditer(text, *word.span()):
                 at = glyph.start()
-                if self._library.FPDFText_HasUnicodeMapError(self._page, self.index(units.before(at))) > 0:
+                if self._library.FPDFText_HasUnicodeMapError(self._page, self._index(at)) > 0:
                     letters[at] = WORD_JOINER
         return "".join(letters)
 
-    def _cells(self, piece: _Piece, line: Line) -> Iterator[Line]:
+    def _cells(self, text: str, begins: int, ends: int, line: Line) -> Iterator[Line]:
         """Yield the parts of a level line between wide gaps."""
-        length = len(piece.text)
-        if length >= PROSE_CHARACTERS and line.right - line.left <= PROSE_WIDTH * line.size * length:
-            yield self._cell(piece, 0, length, line)
+        if ends - begins >= PROSE_CHARACTERS and line.right - line.left <= PROSE_WIDTH * line.size * (
+            ends - begins
+        ):
+            yield self._cell(text, begins, ends, line)
             return
-        words = list(_WORD.finditer(piece.text))
-        lefts = [self._at(piece, word.start())[0] for word in words]
-        begins = 0
+        words = list(_WORD.finditer(text, begins, ends))
+        lefts = [self._at(word.start())[0] for word in words]
+        first = 0
         for number, word in enumerate(words, 1):
-            if number == len(words) or self._ends_cell(piece, word, lefts[number - 1 : number + 1], line.size):
-                cell = self._cell(piece, words[begins].start(), word.end(), line)
-                yield cell._replace(follows=begins > 0)
-                begins = number
+            if number == len(words) or self._ends_cell(word, lefts[number - 1 : number + 1], line.size):
+                cell = self._cell(text, words[first].start(), word.end(), line)
+                yield cell._replace(follows=first > 0)
+                first = number
 
-    def _ends_cell(self, piece: _Piece, word: re.Match[str], lefts: Sequence[float], size: float) -> bool:
+    def _ends_cell(self, word: re.Match[str], lefts: Sequence[float], size: float) -> bool:
         """Return whether a wide gap follows a word; `lefts` are the left ends of this word and the next."""
         left, following = lefts
         if following - left < (CELL_GAP + USUAL_WIDTH * len(word[0])) * size:
             return False
-        return following - self._extent(self._place(piece, word.end() - 1))[1] > CELL_GAP * size
+        return following - self._extent(self._index(word.end() - 1))[1] > CELL_GAP * size
 
-    def _cell(self, piece: _Piece, begins: int, ends: int, line: Line) -> Line:
-        part = piece.part(begins, ends)
-        last = begins + len(part.text.rstrip(_CUTS)) - 1
-        cell = self._line("", self._place(piece, begins), self._place(piece, last))
-        text = self._figures_apart(part.text, part, cell.size)
+    def _cell(self, text: str, begins: int, ends: int, line: Line) -> Line:
+        last = begins + len(text[begins:ends].rstrip(_CUTS)) - 1
+        cell = self._line("", self._index(begins), self._index(last))
+        marked = self._figures_apart(text, begins, ends, cell.size)
         is_level = abs(cell.baseline - line.baseline) < EXPONENT_RISE * line.size
-        return cell._replace(text=text, baseline=line.baseline if is_level else cell.baseline, level=True)
+        return cell._replace(text=marked, baseline=line.baseline if is_level else cell.baseline, level=True)
 
-    def _figures_apart(self, text: str, piece: _Piece, size: float) -> str:
-        """Return a piece's text with a mark between digits at different heights, which else read as one number."""
-        for figure in reversed(list(_FIGURE.finditer(text))):
-            begins, ends = figure.span()
-            if abs(self._at(piece, begins)[1] - self._at(piece, ends - 1)[1]) < EXPONENT_RISE * size:
+    def _figures_apart(self, text: str, begins: int, ends: int, size: float) -> str:
+        """Return a part of the text with a mark between digits at different heights: else they are one number."""
+        marked = text[begins:ends]
+        for figure in reversed(list(_FIGURE.finditer(text, begins, ends))):
+            first, end = figure.span()
+            if abs(self._at(first)[1] - self._at(end - 1)[1]) < EXPONENT_RISE * size:
                 continue
-            for part in reversed(list(_PART.finditer(text, begins, ends))):
-                at = part.start()
-                if mark := self._mark_between(piece, at, size):
-                    text = f"{text[:at]}{mark}{text[at:]}"
-        return text
+            for part in reversed(list(_PART.finditer(text, first, end))):
+                if mark := self._mark_between(text, part.start(), size):
+                    at = part.start() - begins
+                    marked = f"{marked[:at]}{mark}{marked[at:]}"
+        return marked
 
-    def _mark_between(self, piece: _Piece, at: int, size: float) -> str:
+    def _mark_between(self, text: str, at: int, size: float) -> str:
         """Return the mark between a digit and the character before it: `^` for an exponent or a note's number."""
-        rise = self._at(piece, at)[1] - self._at(piece, at - 1)[1]
+        rise = self._at(at)[1] - self._at(at - 1)[1]
         if abs(rise) < EXPONENT_RISE * size:
             return ""
-        size_here, size_before = (self._size(self._place(piece, place)) for place in (at, at - 1))
+        size_here, size_before = self._size(self._index(at)), self._size(self._index(at - 1))
         if rise > 0 and size_here < EXPONENT_SIZE * size_before:
             return "^"
-        return " " if piece.text[at].isdigit() and piece.text[at - 1].isdigit() else ""
+        return " " if text[at].isdigit() and text[at - 1].isdigit() else ""
 
-    def _at(self, piece: _Piece, at: int) -> tuple[float, float]:
-        """Return the place of a piece's character on the displayed page."""
-        return self._turned(*self._origin(self._place(piece, at)))
+    def _at(self, position: int) -> tuple[float, float]:
+        """Return the place of a character of the text on the displayed page."""
+        return self._turned(*self._origin(self._index(position)))
 
-    def _place(self, piece: _Piece, at: int) -> int:
-        """Return the index of a character of a piece."""
-        return self.index(piece.units.before(piece.start + at))
-
-    def index(self, position: int) -> int:
-        """Return the index of the character at a position of the full text, in UTF-16 code units."""
-        return int(self._library.FPDFText_GetCharIndexFromTextIndex(self._page, position))
+    def _index(self, position: int) -> int:
+        """Return the index in the text page of a character of the text; PDFium counts in UTF-16 code units."""
+        units = position + bisect_left(self._wide, position)
+        return int(self._library.FPDFText_GetCharIndexFromTextIndex(self._page, units))
 
     def height(self, box: Box) -> tuple[float, float]:
         """Return the lower and the upper end of a page with this `box`."""
@@ -242,17 +231,6 @@ class Glyphs:
             self._page, index, self._name_at, NAME_BYTES, ctypes.addressof(self._flags)
         )
         return _BOLD.search(self._name.value) is not None
-
-
-class _Piece(NamedTuple):
-    """A part of the page's text from `start` on."""
-
-    text: str
-    start: int
-    units: Units
-
-    def part(self, begins: int, ends: int) -> _Piece:
-        return self._replace(text=self.text[begins:ends], start=self.start + begins)
 
 
 def unmirrored(lines: Sequence[Line]) -> list[Line]:
