@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from functools import reduce
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -110,46 +111,35 @@ def _tables(lines: list[Line]) -> list[Line]:
     gone = set[int]()
     for group in groups:
         for cells in _cells(group, lines):
-            row = lines[cells[0]]
-            for at in cells[1:]:
-                row = _joined(row, lines[at])
-            # Its label has the row's place in the reading order.
-            joined[cells[0]] = row
+            # The label has the row's place in the reading order.
+            joined[cells[0]] = reduce(_joined, (lines[at] for at in cells))
             gone.update(cells[1:])
     return [joined.get(at, line) for at, line in enumerate(lines) if at not in gone]
 
 
-def _level(lines: Sequence[Line]) -> Iterator[list[int]]:
-    """Yield the places of the lines on each baseline, from left to right."""
-    order = sorted((at for at, line in enumerate(lines) if line.level), key=lambda at: -lines[at].baseline)
-    group: list[int] = []
-    for at in order:
-        line = lines[at]
-        if group and lines[group[0]].baseline - line.baseline > SAME_BASELINE * max(
-            line.size, lines[group[0]].size
-        ):
-            yield sorted(group, key=lambda at: lines[at].left)
-            group = []
-        group.append(at)
-    if group:
-        yield sorted(group, key=lambda at: lines[at].left)
+def _level(lines: Sequence[Line]) -> list[list[int]]:
+    """Return the places of the lines on each baseline, from left to right."""
+    groups: list[list[int]] = []
+    for at in sorted((at for at, line in enumerate(lines) if line.level), key=lambda at: -lines[at].baseline):
+        line, first = lines[at], lines[groups[-1][0]] if groups else None
+        if first and first.baseline - line.baseline <= SAME_BASELINE * max(line.size, first.size):
+            groups[-1].append(at)
+        else:
+            groups.append([at])
+    return [sorted(group, key=lambda at: lines[at].left) for group in groups]
 
 
-def _cells(group: Sequence[int], lines: Sequence[Line]) -> Iterator[list[int]]:
-    """Yield the parts of a group that are one row: beside each other, in one column, a number after a label."""
-    part = [group[0]]
+def _cells(group: Sequence[int], lines: Sequence[Line]) -> list[list[int]]:
+    """Return the parts of a group that are one row: beside each other, in one column, a number after a label."""
+    parts = [[group[0]]]
     for place, following in pairwise(group):
         left, right = lines[place], lines[following]
         beside = right.left - left.right >= -OVERLAP * max(left.size, right.size)
-        cut = left.text.endswith(HYPHENS) or (_is_wide(left) and _is_wide(right))
-        if beside and not cut:
-            part.append(following)
+        if beside and not left.text.endswith(HYPHENS) and not (_is_wide(left) and _is_wide(right)):
+            parts[-1].append(following)
         else:
-            if _is_row(part, lines):
-                yield part
-            part = [following]
-    if _is_row(part, lines):
-        yield part
+            parts.append([following])
+    return [part for part in parts if _is_row(part, lines)]
 
 
 def _is_row(part: Sequence[int], lines: Sequence[Line]) -> bool:
