@@ -23,9 +23,9 @@ PACKAGE = "layers/docwell/python/docwell/"
 # The most lines of Python below each folder, and the budget that they go down to. A change may lower a ceiling and
 # never raises one: it removes as many lines as it adds.
 CEILINGS = {
-    PACKAGE: (29_171, 28_000),
+    PACKAGE: (29_162, 28_000),
     PACKAGE + "query/": (6_648, 6_500),
-    PACKAGE + "adapters/documents/": (5_188, 4_900),
+    PACKAGE + "adapters/documents/": (5_178, 4_900),
     PACKAGE + "cli/": (3_768, 3_780),
     "benchmarks/": (7_564, 6_500),
     "tests/": (36_000, 36_000),
