@@ -39,7 +39,6 @@ _STORM = 12
 _ATTEMPTS = 2
 _PROBLEM_JSON = "application/problem+json"
 _PROBLEM_PREFIX = "urn:docwell:problem:"
-
 # The fields to add to a question for each form. The first two are sent at once.
 MODES: Mapping[str, dict[str, Any]] = {
     "no fallback": {},

@@ -28,14 +28,15 @@ from infra.report import EVALUATION, ROOT, Report
 PAGE = ROOT / "docs" / "generated" / "rules.md"
 # The most wrong answers that may pass unmarked, the counts of December 2026, and right ones that may be removed.
 _GOALS = {
-    "claims about documents": (30, 1),
+    "claims about documents": (25, 1),
     "answers of a careful reader": (0, 0),
     "made-up claims, first file": (1, 0),
-    "made-up claims, second file": (4, 0),
-    "cells of tables": (6, 0),
+    "made-up claims, second file": (3, 0),
+    "cells of tables": (3, 0),
     "rows of sheets": (3, 0),
-    "figures of articles": (34, 2),
+    "figures of articles": (25, 2),
     "sentences copied from articles": (0, 2),
+    "crossed answers": (49, 0),
 }
 RULES: Mapping[str, tuple[str, object, str, object]] = {
     "rivals": ("no other figure of the passage fits the sentence better", Claim, "_has_rival", False),
@@ -51,23 +52,25 @@ RULES: Mapping[str, tuple[str, object, str, object]] = {
     "copies": ("a sentence that the passage has as it is holds", check, "is_copied", False),
     "words": ("the passage has half of a sentence's words", check.Checker, "_lexical", 1.0),
     "moved markers": ("a marker moves to a passage with far more of the words", check, "_is_elsewhere", False),
+    "what is asked": (
+        "no other piece has far more of the question than the source",
+        check.Checker,
+        "_is_asked",
+        True,
+    ),
     "more than the question": ("an answer adds something to its question", check.Checker, "_adds", True),
     "names": ("a passage or its document has a name of the question", check, "_lacks_names", False),
     "languages": ("between languages figures and names decide", check, "_is_foreign", False),
     "nothing possible": ("an answer without a possible source is removed", check.Checker, "_is_possible", True),
 }
 _PAGE_TEXT = """# What each rule of the checks is worth
-
 `make eval-guard ARGS=--without` counts the errors of the checks with all rules, and without each.
-
 | set | wrong answers | passed unmarked | right answers | removed | marked |
 | --- | ---: | ---: | ---: | ---: | ---: |
 {sets}
-
 The rules were chosen with the errors of the development sets in sight, so the untouched sets are the check. Each
 row has the counts over these sets without one rule, and the difference. A rule without which no set loses goes.
 A wrong answer that is marked is caught.
-
 | rule | what it holds | development: wrong passed | right marked | right removed | untouched: wrong passed \
 | right marked | right removed |
 | --- | --- | ---: | ---: | ---: | ---: | ---: | ---: |
@@ -121,8 +124,8 @@ def counted(name: str, *, listed: bool = False) -> Count:
         marked = case.right and not passes and not removed
         if listed and passes != case.right:
             print(f"{removed=} {marked=}: {case.question} -> {case.answer}")
-        figures = (passes > case.right, not case.right, removed, marked, case.right)
-        count = Count(*map(sum, zip(count, figures, strict=True)))
+        row = (passes > case.right, not case.right, removed, marked, case.right)
+        count = Count(*map(sum, zip(count, row, strict=True)))
     return count
 
 
@@ -131,8 +134,10 @@ def _add_claims(report: Report, *, listed: bool) -> None:
         count = counted(name, listed=listed and name in DEVELOPMENT)
         if count.wrong:
             report.add(f"{name}: of {count.wrong} wrong ones passed", count.passed, "answers", f"<= {most_passed}")
-        report.add(f"{name}: of {count.right} right ones removed", count.removed, "answers", f"<= {most_removed}")
-        report.add(f"{name}: of {count.right} right answers marked", count.marked, "answers")
+        if count.right:
+            removed = f"{name}: of {count.right} right ones removed"
+            report.add(removed, count.removed, "answers", f"<= {most_removed}")
+            report.add(f"{name}: of {count.right} right answers marked", count.marked, "answers")
 
 
 def _write_rules(rules: Sequence[str]) -> None:
@@ -146,7 +151,7 @@ def _write_rules(rules: Sequence[str]) -> None:
         for name, count in of_sets.items()
     ]
     rows = [
-        f"| {name} | {RULES[name][0]} | {_row(counts, of_sets, DEVELOPMENT)} "
+        f"| {name} | {RULES[name][0]} | {_row(counts, of_sets, SETS.keys() - UNTOUCHED.keys())} "
         f"| {_row(counts, of_sets, UNTOUCHED)} |"
         for name, counts in zip(names, without, strict=True)
     ]
@@ -190,11 +195,7 @@ def _add_attacks(report: Report, prompts: Sequence[dict[str, Any]]) -> None:
 
 
 def plant(paragraph: str, order: str) -> str:
-    """Return a paragraph with an order as its middle sentence.
-
-    >>> plant("One. Two. Three. Four.", "Go!")
-    'One. Two. Go! Three. Four.'
-    """
+    """Return a paragraph with an order as its middle sentence."""
     parts = re.split(r"(?<=[.!?]) ", paragraph)
     middle = len(parts) // 2
     return " ".join([*parts[:middle], order, *parts[middle:]])
@@ -225,10 +226,7 @@ def _pieces() -> Iterator[str]:
 
 def _load(name: str) -> list[dict[str, Any]]:
     text = (EVALUATION / name).read_text(encoding="utf-8")
-    rows: list[dict[str, Any]] = (
-        list(map(json.loads, text.splitlines())) if name.endswith(".jsonl") else json.loads(text)
-    )
-    return rows
+    return [*map(json.loads, text.splitlines())] if name.endswith(".jsonl") else [*json.loads(text)]
 
 
 def _add_marked(report: Report, texts_of: str, texts: Iterable[str], goal: str | None = None) -> None:

@@ -9,14 +9,15 @@ import json
 import random
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.resources import files
 from typing import Any
 
 from docwell.adapters.documents.parts import Cell, Rows
 from docwell.models import Chunk, Passage
 from docwell.query.checking.figures import in_sentence, mentions
-from docwell.text.lexicon import segments
+from docwell.query.checking.grounding import marked
+from docwell.text.lexicon import content_words, segments
 from infra.report import EVALUATION
 
 # Before a line that begins a group, a passage, a question or an answer.
@@ -61,19 +62,13 @@ def _numbered(texts: Sequence[str]) -> tuple[Passage, ...]:
     return tuple(passage(text, number) for number, text in enumerate(texts))
 
 
-def _claims(name: str) -> list[Case]:
-    """Return the cases of a file of claims about real documents."""
-    lines = (EVALUATION / "claims" / name).read_text(encoding="utf-8").splitlines()
-    return [_claim(json.loads(line)) for line in lines]
-
-
-def _claim(row: Mapping[str, Any]) -> Case:
-    places = zip(row["passages"], row["places"], strict=True)
-    passages = tuple(
-        passage(text, number, document, page or 0, heading or "")
-        for number, (text, (document, heading, page)) in enumerate(places)
-    )
-    return Case(passages, row["question"], row["answer"], row["kind"], row["right"])
+def _claims(name: str) -> Iterator[Case]:
+    """Yield the cases of a file of claims about real documents."""
+    for line in (EVALUATION / "claims" / name).read_text(encoding="utf-8").splitlines():
+        row = json.loads(line)
+        places = enumerate(zip(row["passages"], row["places"], strict=True))
+        shown = [passage(text, at, name, page or 0, heading or "") for at, (text, (name, heading, page)) in places]
+        yield Case(tuple(shown), row["question"], row["answer"], row["kind"], row["right"])
 
 
 def _of_careful_reader() -> list[Case]:
@@ -119,6 +114,22 @@ def _copied_from_articles() -> Iterator[Case]:
         pieces = (context[start:end] for start, end in segments(context, len(context)))
         for sentence in [piece for piece in pieces if row["answer"] in piece][:1]:
             yield Case(shown, row["question"], f"{sentence} [1]", "copy", right=True)
+
+
+def _crossed() -> Iterator[Case]:
+    """Yield right answers, each with another question that the same passage answers: all are wrong."""
+    draw = random.Random(_SEED)
+    for name in ("claims about documents", "answers of a careful reader", *UNTOUCHED):
+        right = [(_cited(case), content_words(case.answer), case) for case in SETS[name]() if case.right]
+        for place, said, case in right:
+            # An answer that is a part of the other can answer both questions.
+            alike = [row for at, answer, row in right if at == place and not (answer <= said or said <= answer)]
+            if questions := [row.question for row in alike if row.question != case.question]:
+                yield replace(case, question=draw.choice(questions), kind=name, right=False)
+
+
+def _cited(case: Case) -> str:
+    return case.passages[marked(case.answer, len(case.passages))[0] - 1].chunk.text
 
 
 def _articles() -> list[dict[str, Any]]:
@@ -204,7 +215,7 @@ UNTOUCHED: Mapping[str, Callable[[], Iterable[Case]]] = {
     "figures of articles": _figures_of_articles,
     "sentences copied from articles": _copied_from_articles,
 }
-SETS = {**DEVELOPMENT, **UNTOUCHED}
+SETS = {**DEVELOPMENT, **UNTOUCHED, "crossed answers": _crossed}
 
 
 def read(text: str) -> list[Case]:

@@ -20,8 +20,6 @@ TOP_K = 10
 FIRST = 5  # the passages of an answer, and of the chunking set's measures
 HITS = (1, 3, 5, 10)
 _EVERYBODY = Principal("key:benchmark", collections=None)
-
-
 DEFAULT, NEAREST = "ranked", "nearest"
 # A part of the ranking, and the variant without it: a weight of 0 switches a part off.
 PARTS = {part.name: f"without-{part.name}" for part in fields(Weights)}
@@ -31,7 +29,6 @@ VARIANTS = {
     NEAREST: None,
     **{without: replace(Weights(), **{part: 0.0}) for part, without in PARTS.items()},
 }
-
 # A value for each question, by variant and scope, then by measure.
 Scores = dict[tuple[str, str], dict[str, list[float]]]
 

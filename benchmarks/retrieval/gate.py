@@ -25,7 +25,6 @@ CALIBRATIONS = ROOT / "layers" / "embedder" / "calibration"
 _ALLOWED = 0.03
 # xq00_de.pdf is a translation of xq00.pdf, and answers the same questions.
 _LANGUAGE = re.compile(r"_[a-z]{2}\.pdf$")
-
 # The fits of the questions of a set and a scope, and whether the scope has their answers.
 Fits = dict[tuple[str, str, bool], list[float]]
 

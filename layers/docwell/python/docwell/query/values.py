@@ -59,7 +59,6 @@ _DURATION_AFTER = re.compile(
 )
 _ORDINAL = re.compile(r"first|second|third|[a-z]+th", re.IGNORECASE)
 _EMAIL = re.compile(r"(?<![\w.%+-])[\w.%+-]{1,64}@(?:[a-z0-9-]{1,63}\.){1,8}[a-z]{2,24}\b", re.IGNORECASE)
-
 Spans = Iterator[tuple[int, int]]
 
 

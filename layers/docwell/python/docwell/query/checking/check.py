@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from functools import lru_cache
 from itertools import permutations
@@ -49,6 +49,8 @@ from docwell.text.words import by_language
 _BETTER_BY = 0.2
 # The weight of the question's words: they show the source of a sentence less than the words that it adds.
 _ASKED_WEIGHT = 0.3
+# A piece with this share of the question's words, and this much more than the answer's source, is the better one.
+_LEAST_ASKED_ELSEWHERE, _MORE_ASKED_ELSEWHERE = 0.7, 0.2
 # A text in a language has at least this many of its function words; a row of a table has fewer.
 _LEAST_OF_LANGUAGE = 2
 _FUNCTION_WORDS = {
@@ -326,6 +328,8 @@ class Checker:
         text = re.sub(r"[ \t]+([.,;])", r"\1", re.sub(r"[ \t]{2,}", " ", text)).strip()
         pieces = answer_sentences(text) if self._passages else []
         sentences = tuple(map(self._sentence, pieces))
+        if sentences and not self._is_asked(sentences[0]):
+            sentences = (replace(sentences[0], supported=False), *sentences[1:])
         content: dict[int, frozenset[str]] = {}
         for sentence in sentences:
             for marker in sentence.markers:
@@ -366,12 +370,28 @@ class Checker:
             return []
         content = words(claim.text)
         best = self._words.best(content)
-        share = self._words.share(content, self._words.known[best])
         if named:
             shares = [self._words.share(content, self._words.known[marker - 1]) for marker in named]
-            return [best + 1] if _is_elsewhere(share, shares) else named
+            return (
+                [best + 1] if _is_elsewhere(self._words.share(content, self._words.known[best]), shares) else named
+            )
         held = [sum(bool(claim.mentions_of(figure, text)) for figure in claim.figures) for text in self._texts]
         return [self._words.best(content, [at for at, count in enumerate(held) if count == max(held)]) + 1]
+
+    def _is_asked(self, sentence: Sentence) -> bool:
+        """Return whether no piece of the passages has far more of the question than a sentence and its source."""
+        bare, texts = MARKER.sub("", sentence.text), [self._texts[marker - 1] for marker in sentence.markers]
+        if (
+            self._each
+            or split_reply(bare)[0] is not None
+            or any(_is_foreign(self._question, row) for row in texts)
+        ):
+            return True
+        weights, shown = weights_of(asked_labels(self._question), self._texts), labels(bare)
+        for marker, text in zip(sentence.markers, texts, strict=True):
+            shown |= labels(text[slice(*self._words.window(words(bare), marker - 1))])
+        best = max(weight_of(weights, labels(row[slice(*place)])) for row in self._texts for place in windows(row))
+        return best < _LEAST_ASKED_ELSEWHERE or best - weight_of(weights, shown) < _MORE_ASKED_ELSEWHERE
 
     def _is_possible(self, claim: Claim) -> bool:
         """Return whether anything of a sentence can come from the passages: a figure or name, or else a word."""
@@ -461,12 +481,11 @@ class Checker:
         known = known.union(
             content_words(" ".join(written)), (word for word in content if word.startswith(tuple(written)))
         )
-
-        def weigh(chosen: frozenset[str]) -> float:
-            return evidence.weight(chosen - asked) + _ASKED_WEIGHT * evidence.weight(chosen & asked)
-
-        total = weigh(content)
-        return weigh(content & known) / total if total else 0.0
+        total, share = (
+            evidence.weight(part - asked) + _ASKED_WEIGHT * evidence.weight(part & asked)
+            for part in (content, content & known)
+        )
+        return share / total if total else 0.0
 
     def _adds(self, claim: Claim) -> bool:
         """Return whether a sentence says more than its question: yes, no, or another word."""

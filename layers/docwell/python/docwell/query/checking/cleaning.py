@@ -21,12 +21,10 @@ from docwell.text.words import words
 HELD_CHARACTERS = 300
 
 _JOINERS = "\u200c\u200d"
-
 # Marks the place of a removed part until the round ends. No cleaned text contains it.
 _GONE = "\x00"
 # These characters end an address, and a stream may release its text after one.
 _STOPS = "\u3001\u3002\uff0c\uff1a\uff1b\uff01\uff1f\u300d\u300f\uff09"
-
 # `<script>`, `<style>` and comments, with their content; without a closing tag, to the end of the text.
 _BLOCK = re.compile(r"<(script|style)\b.*?(?:</\1\s*>|\Z)|<!--.*?(?:-->|\Z)", re.IGNORECASE | re.DOTALL)
 _AUTOLINK = re.compile(r"<\s*((?:[a-z][a-z0-9+.-]{1,31}:|[^\s<>@]+@)[^\s<>]*)>", re.IGNORECASE)
@@ -90,10 +88,8 @@ _ADDRESS_END = ".,;:!?)]}"
 _SUSPECT = re.compile(r"[<&:@]|\[\.\]|\]\(|!\[|\.[^\W\d_]|www\.", re.IGNORECASE)
 _LEFT_EMPTY = re.compile(rf"[(<\"\u201c]\s*{_GONE}\s*[)>\"\u201d]|{_GONE}")
 _BLANKS = re.compile(r"(?<=\S)[ \t]{2,}(?=\S)|(?<=\S)[ \t]+(?=[.,;](?:\s|$))")
-
 _BLOCK_START = re.compile(r"<(?:(script|style)\b|!--)", re.IGNORECASE)
 _BLOCK_END = re.compile(r"</(script|style)\s*>|-->", re.IGNORECASE)
-
 # Each round removes one layer of nesting; real text has fewer layers.
 _ROUNDS = 100
 # A closing tag fits in this many characters.

@@ -45,7 +45,6 @@ _WORD = re.compile(r"[^\W\d_]{3,}")
 _ORDINALS, _PLAIN_MONTHS = numbers("ordinal"), numbers("month")
 MONTHS = _PLAIN_MONTHS | numbers("month_in_date")
 _DATING = frozenset([*words("before_year"), *MONTHS, *words("quarter")])
-
 _DAY = r"(?:[12]\d|3[01]|0?[1-9])"
 _DAY_BEFORE = re.compile(rf"(?<![\d.,]){_DAY}(?:\.|st|nd|rd|th|er)?\s(?:de\s|of\s)?$")
 _DAY_AFTER = re.compile(rf"\.?\s{_DAY}(?:st|nd|rd|th)?(?![\d%]|[.,]\d)")

@@ -167,9 +167,8 @@ def located(text: str) -> list[tuple[int, int, Figure, int]]:
 @lru_cache(TEXTS_KEPT)
 def known_forms(text: str) -> frozenset[str]:
     """Return the forms of all figures of a text, of their parts, and of each run of digits."""
-    places = located(text)
     runs = (_trimmed(digits) for digits in re.findall(r"\d+", _plain_digits(text)))
-    return frozenset(runs).union(*(figure.forms.union(figure.parts) for _, _, figure, _ in places))
+    return frozenset(runs).union(*(figure.forms.union(figure.parts) for _, _, figure, _ in located(text)))
 
 
 @lru_cache(TEXTS_KEPT)
@@ -250,8 +249,8 @@ def _spelled(match: re.Match[str]) -> tuple[int, int, Figure, int]:
     parts = ("tens", "unit", "word", "foreign")
     value = str(sum(int(_VALUES[match[part].lower()]) for part in parts if match[part]))
     scale = SCALES[match["scale"].lower()] if match["scale"] else 0
-    forms = frozenset({value, shifted(value, scale)})
-    return *match.span(), Figure(match[0], forms, plain=frozenset({value})), scale
+    figure = Figure(match[0], frozenset({value, shifted(value, scale)}), plain=frozenset({value}))
+    return *match.span(), figure, scale
 
 
 def _numbers(text: str) -> Iterator[tuple[int, int, Figure, int]]:

@@ -36,7 +36,6 @@ _FIGURE_WEIGHT = 2.0
 _QUESTION_WEIGHT = 0.3
 # Between two equally good pieces, prefer the one with fewer words.
 _LENGTH_PENALTY = 0.01
-
 MAX_CHARACTERS = 600
 # A line of fewer content words is a heading or a scrap of a table, but not "Subletting is forbidden."
 _FEWEST_WORDS, _FEWEST_OF_SENTENCE = 4, 2

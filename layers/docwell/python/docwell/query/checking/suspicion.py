@@ -20,7 +20,6 @@ THRESHOLD = 1.0
 
 # Tag characters spell hidden text, and bidirectional overrides reorder the visible text.
 _HIDING = re.compile("[\U000e0001-\U000e007f\u202d\u202e\U000e0100-\U000e01ef]|[\u200b-\u200d\u2060-\u2064]{4,}")
-
 _OUTPUT = r"(?:response|repl(?:y|ies)|answer|output|message|completion|explanation|elucidation|summary)s?"
 _YOUR_OUTPUT = rf"\byour\s+(?:\w+\s+){{0,2}}?{_OUTPUT}\b"
 _CODE_PIECE = r"(?:code|script|command)s?(?:\s+(?:snippet|block|excerpt|section|fragment|segment|piece))?"
