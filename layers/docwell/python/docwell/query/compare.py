@@ -44,7 +44,6 @@ ROW_TOKENS = 120
 ROWS_CALLS = 2
 # Fewer tokens leave no room for a sentence.
 _LEAST_PASSAGE_TOKENS = 120
-
 TWO_TO_EIGHT = (
     f"a comparison is of {FEWEST_DOCUMENTS} to {MOST_DOCUMENTS} documents: "
     "name them in the question or as `filter.documents`"

@@ -20,7 +20,6 @@ from docwell.config import SettingsError
 _MB_IN_GB = 1024  # as Lambda counts
 _SECONDS_IN_HOUR = 3600
 _DIGITS = 9  # decimals of an amount: one request costs 0.0000037 USD
-
 Price = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Name = Annotated[str, Field(min_length=1)]
 

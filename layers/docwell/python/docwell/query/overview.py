@@ -23,7 +23,6 @@ from docwell.text.lexicon import content_words, segments
 from docwell.text.prose import is_bibliography, is_sentence, paragraphs
 
 _Item = TypeVar("_Item")
-
 # A passage gives place to this many statements, so that an overview's prompt is about as long as other prompts: a
 # statement has about 48 tokens and a passage 200. The opening takes two passages, the headings one.
 _PER_PASSAGE = 4
@@ -35,7 +34,6 @@ _LONGEST_TITLE = 200
 _OF_OPENING, _OF_NEAREST, _OF_REMAINDER = 5, 4, 3
 # The first pieces are the opening, which has about two chunks.
 _OPENING = 2
-
 ONE_DOCUMENT = "an overview is of one document, and this question has found several: name one as `document`"
 
 

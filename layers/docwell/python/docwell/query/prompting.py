@@ -33,10 +33,8 @@ from docwell.text.tokens import TokenBound, TokenEstimate, TokenRatio, bound_of,
 from docwell.text.visible import strip_invisible
 
 _TURN = re.compile(r"^# (system|user|assistant)\n", re.MULTILINE)
-
 # The prompt tells the model to write this when no passage helps.
 _REFUSAL = re.compile(r"\W*not found\b", re.IGNORECASE)
-
 # The fence around passages and conversation, which a model reads with any spacing.
 _FENCE = re.compile(r"<\s*/?\s*(passages|conversation)\s*/?\s*>", re.IGNORECASE)
 # The start of a tag, of a chat template (`<|im_start|>`, `<s>`, `</think>`) or of HTML. A host obeys template
@@ -49,13 +47,10 @@ _BRACKETS = re.compile(r"[\[\u3010\uff3b](\s*(?:\d[\d\s,;\u2013-]*|/?[A-Z_]{2,})
 _HEADING = re.compile(
     r"^([ #>*]*)(system|user|assistant|human|instructions?|question|passages)\s*:", re.IGNORECASE | re.MULTILINE
 )
-
-
 # The tokens of a passage's number: `[`, two digits, `]`, the end of its line.
 _NUMBER_TOKENS = 5
 # Three longer parts contain the answer more often than five shorter ones, on each of three question sets.
 _PART_TOKENS = 110
-
 QUESTION_TOO_LONG = "the question is too long for the language model's context"
 # When not all passages fit, drop one over this share of the budget before lower-ranked ones: words that are rare
 # to the language model take hundreds of tokens each. A question may not take more either.
