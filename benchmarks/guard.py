@@ -63,14 +63,14 @@ RULES: Mapping[str, tuple[str, object, str, object]] = {
     "languages": ("between languages figures and names decide", check, "_is_foreign", False),
     "nothing possible": ("an answer without a possible source is removed", check.Checker, "_is_possible", True),
 }
-_PAGE_TEXT = """# What each rule of the checks is worth
-`make eval-guard ARGS=--without` counts the errors of the checks with all rules, and without each.
+_PAGE_TEXT = """# What each rule of the checks is worth\n
+`make eval-guard ARGS=--without` counts the errors of the checks with all rules, and without each.\n
 | set | wrong answers | passed unmarked | right answers | removed | marked |
 | --- | ---: | ---: | ---: | ---: | ---: |
-{sets}
+{sets}\n
 The rules were chosen with the errors of the development sets in sight, so the untouched sets are the check. Each
 row has the counts over these sets without one rule, and the difference. A rule without which no set loses goes.
-A wrong answer that is marked is caught.
+A wrong answer that is marked is caught.\n
 | rule | what it holds | development: wrong passed | right marked | right removed | untouched: wrong passed \
 | right marked | right removed |
 | --- | --- | ---: | ---: | ---: | ---: | ---: | ---: |
