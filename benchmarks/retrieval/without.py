@@ -29,11 +29,13 @@ _MEASURE, _TOP_K = "hit@5", 5
 # The signals of `docwell.query.retrieval.ranking.Weights`, named for readers.
 _TITLES = {"unit": "the nearest unit", "words": "the words", "document": "the words of the file name"}
 _HEAD = """# What each part of the ranking is worth
+
 `make eval-retrieval ARGS="{arguments}"`, on
 {machine}.
 Points that {measure} loses without a part, with the 95 % interval, on a sample of sets that no part was chosen on.
 "All of them" ranks by the vectors of chunks alone, and joins no neighbours. The last rows are the questions of
 each mode that the router gets right, beside one passage for each document that has its file name alone.
+
 | row | value | unit |
 | --- | ---: | --- |
 """

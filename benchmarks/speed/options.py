@@ -14,10 +14,14 @@ NAMES = ("encode", "coldstart", "query", "find", "memory", "ingest")
 PAGE = ROOT / "docs" / "generated" / "benchmarks.md"
 _HEAD = """\
 <!-- Written by `make bench`: change the benchmarks, not this page. -->
+
 # Benchmark tables
+
 Each table is the report of one `make bench-NAME`. [Benchmarks](../benchmarks.md) explains how they are measured.
 Repeated figures are medians with their quartiles.
 """
+
+
 T = TypeVar("T")
 
 
