@@ -64,7 +64,6 @@ _SMALL: dict[str, Any] = {
     "/v1/models": {"object": "list", "data": [{"id": MODEL, "object": "model", "max_model_len": 8192}]},
 }
 _PROMPT_TOKENS = 900
-
 # The steps of an answer: bytes to send, or seconds to wait.
 Steps = Iterator[bytes | float]
 
