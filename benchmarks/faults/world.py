@@ -43,7 +43,6 @@ MODEL_DIR = ROOT / "build" / "faults" / "tiny-model"
 CHUNK_TOKENS = 24
 # The pipeline of a re-index: the same model with longer chunks.
 NEXT_CHUNK_TOKENS = 40
-
 _SYLLABLES = ["ba", "den", "fir", "gol", "hap", "kes", "lom", "nuv", "pir", "rax", "sot", "tim", "vul", "zed"]
 WORDS = [first + second for first in _SYLLABLES for second in _SYLLABLES]
 TABLE = LEDGER_TABLE

@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterable
 MIB = 1024 * 1024
 TEXT = b"BT /F 12 Tf 72 720 Td (The pump is serviced every ninety days.) Tj ET\n"
 FONT = b"<</Type/Font/Subtype/Type1/BaseFont/Helvetica>>"
-
 Make = Callable[[], bytes]
 
 

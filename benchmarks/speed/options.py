@@ -20,8 +20,6 @@ _HEAD = """\
 Each table is the report of one `make bench-NAME`. [Benchmarks](../benchmarks.md) explains how they are measured.
 Repeated figures are medians with their quartiles.
 """
-
-
 T = TypeVar("T")
 
 
