@@ -23,11 +23,11 @@ PACKAGE = "layers/docwell/python/docwell/"
 # The most lines of Python below each folder, and the budget that they go down to. A change may lower a ceiling and
 # never raises one: it removes as many lines as it adds.
 CEILINGS = {
-    PACKAGE: (29_162, 28_000),
-    PACKAGE + "query/": (6_648, 6_500),
+    PACKAGE: (29_158, 28_000),
+    PACKAGE + "query/": (6_631, 6_500),
     PACKAGE + "adapters/documents/": (5_178, 4_900),
-    PACKAGE + "cli/": (3_768, 3_780),
-    "benchmarks/": (7_564, 6_500),
+    PACKAGE + "cli/": (3_764, 3_780),
+    "benchmarks/": (7_563, 6_500),
     "tests/": (36_000, 36_000),
     "infra/": (6_970, 7_000),
 }

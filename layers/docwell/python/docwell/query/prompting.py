@@ -123,7 +123,8 @@ def build_prompt(
     """
     ratio = ratio or TokenRatio()
     template = bound_of_messages(_filled(prompt, passages="", question=""))
-    template = total([template, bound_of(_line(question))])
+    line = as_data(_joined(strip_invisible(question)))
+    template = total([template, bound_of(line)])
     parts = passages if passage_tokens is None else shorten(passages, question, passage_tokens, ratio, vector)
     fitting = [(passage, bound_of(_lines(passage.chunk.text))) for passage in parts]
     while True:
@@ -144,7 +145,7 @@ def build_prompt(
         fitting.remove(largest if largest[1].most > budget_tokens * _MOST_OF_BUDGET else fitting[-1])
     chosen = tuple(passage for passage, _ in fitting)
     numbered = (f"[{number}] {_lines(passage.chunk.text)}" for number, passage in enumerate(chosen, 1))
-    messages = _filled(prompt, passages="\n".join(numbered), question=_line(question))
+    messages = _filled(prompt, passages="\n".join(numbered), question=line)
     return BuiltPrompt(messages, chosen, len(passages) - len(chosen), bound, estimate)
 
 
@@ -158,10 +159,6 @@ def as_data(text: str) -> str:
     text = _FENCE.sub(r"(\1)", strip_invisible(text))
     text = _TEMPLATE_MARK.sub(" ", _TAG.sub("< ", text))
     return _HEADING.sub(r"\1\2 -", _BRACKETS.sub(r"(\1)", text))
-
-
-def _line(text: str) -> str:
-    return as_data(_joined(strip_invisible(text)))
 
 
 @lru_cache(TEXTS_KEPT)
