@@ -32,7 +32,7 @@ OVERVIEW: dict[str, Any] = {
     "document": "handbooks/mlops-llmops-handbook.pdf",
     "page": 1,
     "phrase": "Working rules for teams that put models and language models into production",
-    "facts": ["language models into production", "January 2026"],
+    "facts": ["language models into production", "from an experiment to a service"],
 }
 # Documents of other kinds than PDF, one of each kind. A list needs no model.
 FORMATS = "pump-station"

@@ -339,7 +339,8 @@ def test_all_values_are_listed_by_document_and_page_with_the_bound_and_no_model(
         "2 of the 11 documents have dates, 4 in all. All 11 were looked through in full."
     )
     assert [(one.document, one.page) for one in answer.citations] == [(LEASE, 1), (LEASE, 3), (NOTE, 1)]
-    assert answer.citations[0].quote == "The lease begins on 1 May 2024."
+    quotes = [citation.quote for citation in answer.citations]
+    assert all(value in quotes[0] for value in ("1 May 2024", "30 April 2026"))
     assert (answer.status, answer.mode, world.model.asked) == (AnswerStatus.ANSWERED, Mode.LIST, [])
 
 

@@ -55,7 +55,7 @@ class Settings(BaseSettings):
             return cls(**overrides)  # type: ignore[arg-type] # Pydantic checks each field's own type
         except ValidationError as error:
             problems = [
-                f"DOCWELL_{'_'.join(str(part) for part in item['loc']).upper()}: {item['msg']}"
+                f"DOCWELL_{'_'.join(map(str, item['loc'] or ['settings'])).upper()}: {item['msg']}"
                 for item in error.errors()
             ]
             raise SettingsError(*problems) from None

@@ -12,7 +12,6 @@ from base64 import b64decode, b64encode
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
-from itertools import count, takewhile
 from secrets import token_hex
 from typing import Any
 
@@ -27,6 +26,8 @@ STAMP = "stamp"
 _STAMP_BYTES = 8
 # https://docs.trychroma.com/cloud/quotas-limits: "Maximum record metadata value size bytes: 4,096".
 _VALUE_BYTES = 4096
+# The field with the number of the fields `chunk`, `chunk1`...
+_PARTS = "parts"
 
 
 def new_stamp() -> str:
@@ -62,7 +63,9 @@ def record_fields(record: IndexRecord) -> dict[str, str]:
     value = json.dumps(details)
     parts = [value[start : start + _VALUE_BYTES] for start in range(0, len(value), _VALUE_BYTES)]
     chunk_fields = {_chunk_field(number): part for number, part in enumerate(parts)}
-    return {"document": record.document, "generation": record.generation, **chunk_fields}
+    # Chroma keeps the fields of an earlier write that a shorter one lacks: count those to read.
+    counted = {_PARTS: str(len(parts))}
+    return {"document": record.document, "generation": record.generation, **counted, **chunk_fields}
 
 
 def _chunk_field(number: int) -> str:
@@ -72,7 +75,7 @@ def _chunk_field(number: int) -> str:
 def passage_of(id_: str, text: str, metadata: Mapping[str, Any]) -> Passage:
     """Return a stored chunk with score 0, which a search replaces. Raises `Corrupt`."""
     try:
-        parts = takewhile(bool, (str(metadata.get(_chunk_field(number), "")) for number in count()))
+        parts = (str(metadata[_chunk_field(number)]) for number in range(int(metadata[_PARTS])))
         details = json.loads("".join(parts))
         spans = tuple((start, end) for start, end in details["unit_spans"])
         chunk = Chunk(

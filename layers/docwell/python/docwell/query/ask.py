@@ -128,8 +128,8 @@ class Basis:
     """The passages that a mode uses in place of the nearest ones, and the prompt for them.
 
     With `rows`, the prompt is for the passages of one document. With an `answer`, no model is called; an answer
-    without citations is a refusal. Its `sentences` come from the documents. With `partial`, a part of the index
-    did not answer.
+    without citations is a refusal. Its `sentences` come from the documents. `is_last` answers only if the nearest
+    passages do not. With `partial`, a part of the index did not answer.
     """
 
     mode: Mode
@@ -138,6 +138,7 @@ class Basis:
     rows: Rows | None = None
     answer: GroundedAnswer | None = None
     sentences: tuple[Sentence, ...] = ()
+    is_last: bool = False
     partial: bool = False
 
 

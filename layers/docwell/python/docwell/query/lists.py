@@ -23,7 +23,7 @@ from docwell.query.document_names import plain, written
 from docwell.query.retrieval.scope import MOST_ROWS, Scope, by_collection
 from docwell.query.subject import Subject, Term, find_subject
 from docwell.query.values import ValueKind, WantedValues, wanted_values, wanted_values_alone
-from docwell.text.lexicon import segments
+from docwell.text.lexicon import MAX_QUOTE_CHARACTERS, segments
 from docwell.text.naming import file_words
 from docwell.text.page_lists import listed
 from docwell.text.visible import strip_invisible
@@ -134,7 +134,7 @@ class Lists:
         named = {name.key for name in written(searched.text, live)}
         live = {key: document for key, document in live.items() if key in named} or live
         more = not complete and not named
-        texts, cited, is_partial = list[str](), dict[Passage, Citation](), False
+        texts, cited, is_partial = list[str](), dict[tuple[Passage, str], Citation](), False
         for kind in wanted.kinds:
             matches = self._look(live, [kind.pattern], more=more)
             is_partial = is_partial or matches.unreached > 0
@@ -143,7 +143,8 @@ class Lists:
         if unmet := wanted.unmet(map(file_words, named)):
             texts.append(f"These words do not limit the list: {', '.join(f'“{plain(word)}”' for word in unmet)}.")
         answer = GroundedAnswer("\n\n".join(texts), tuple(cited.values()))
-        return Basis(Mode.LIST, tuple(cited), answer=answer, partial=is_partial)
+        passages = tuple(passage for passage, _ in cited)
+        return Basis(Mode.LIST, passages, answer=answer, partial=is_partial)
 
     def _look(self, live: Mapping[str, LiveDocument], patterns: Sequence[str], *, more: bool) -> Matches:
         """Search these documents in the order of their keys, until all are done or a limit is reached.
@@ -252,12 +253,14 @@ def _sentence(subject: Subject, text: str) -> tuple[int, int]:
     return max(segments(text), key=lambda place: subject.closeness(text[slice(*place)]))
 
 
-def _value_list(kind: ValueKind, matches: Matches, hits: Iterable[Passage], cited: dict[Passage, Citation]) -> str:
-    """Return a line for each passage and page with its values as written, and their count with its bound.
+def _value_list(
+    kind: ValueKind, matches: Matches, hits: Iterable[Passage], cited: dict[tuple[Passage, str], Citation]
+) -> str:
+    """Return a line for each place of a passage with its values as written, and their count with its bound.
 
-    A page has a value once. Add the citations of the passages to `cited`.
+    A place has a value once. Add the citations of the places to `cited`; a quote has as many values as it may.
     """
-    lines, written = dict[tuple[Passage, str], list[str]](), set[tuple[str, str, str]]()
+    lines, written = dict[tuple[Passage, str], dict[str, int]](), set[tuple[str, str, str]]()
     for passage in hits:
         chunk = passage.chunk
         trusted = not suspicion(chunk.text)
@@ -269,15 +272,18 @@ def _value_list(kind: ValueKind, matches: Matches, hits: Iterable[Passage], cite
             if key in written:
                 continue
             written.add(key)
-            lines.setdefault((passage, place), []).append(value)
-            if len(lines) <= MOST_VALUE_LINES and passage not in cited:
-                sentence = next(span for span in segments(chunk.text) if span[1] > start)
-                cited[passage] = cite(len(cited) + 1, passage, *sentence)
-    texts = [
-        f"- {'' if matches.of_one else f'{plain(passage.document)}, '}{place}: {', '.join(values)}"
-        f" [{cited[passage].marker}]"
-        for (passage, place), values in list(lines.items())[:MOST_VALUE_LINES]
-    ]
+            lines.setdefault((passage, place), {})[value] = start
+    texts = list[str]()
+    for (passage, place), values in list(lines.items())[:MOST_VALUE_LINES]:
+        spans = [span for span in segments(passage.chunk.text) if span[1] > min(values.values())]
+        begins, ends = spans[0]
+        until = [
+            end for start, end in spans if start <= max(values.values()) and end <= begins + MAX_QUOTE_CHARACTERS
+        ]
+        citation = cite(len(cited) + 1, passage, begins, max([ends, *until]))
+        entry = cited.setdefault((passage, f"{kind.plural}, {place}"), citation)
+        document = "" if matches.of_one else f"{plain(passage.document)}, "
+        texts.append(f"- {document}{place}: {', '.join(values)} [{entry.marker}]")
     if len(lines) > MOST_VALUE_LINES:
         texts.append(f"- and {len(lines) - MOST_VALUE_LINES} more lines")
     values_of_documents = {key[:2] for key in written}

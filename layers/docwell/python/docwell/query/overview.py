@@ -31,6 +31,8 @@ _HEADINGS = 12
 # An overview without a model: first the title, up to as many characters; then sentences of the opening, of the
 # passages nearest to the question, and of all other pieces.
 _LONGEST_TITLE = 200
+# Titles without a passage near the question.
+_MOST_TITLES = 20
 _OF_OPENING, _OF_NEAREST, _OF_REMAINDER = 5, 4, 3
 # The first pieces are the opening, which has about two chunks.
 _OPENING = 2
@@ -108,16 +110,25 @@ def contents(retrieval: Retrieval, searched: Searched) -> Basis | None:
     hits = {hit.document: hit for hit in searched.passages if hit.document in live}
     if len(live) <= 1 or not hits:
         return None
-    files = [plain(key.rpartition("/")[2]) for key in hits]
-    titles = [plain(live[key].attributes.title or "") or file for key, file in zip(hits, files, strict=True)]
-    word = max(" ".join(titles).split(), key=len)
+    files = {key: key.rpartition("/")[2] for key in live}
+    # Cleaning leaves nothing of a name that is an address.
+    files = {key: plain(file) or plain(file.replace(".", " ")) or "document" for key, file in files.items()}
+    titles = {key: plain(live[key].attributes.title or "") for key in live}
+    titles = {
+        key: files[key] if not title or len(title) > _LONGEST_TITLE or suspicion(title) else title
+        for key, title in titles.items()
+    }
+    word, (first, *_, last) = max(" ".join(map(titles.__getitem__, hits)).split(), key=len), [*hits, *hits]
+    others = sorted(live.keys() - hits.keys())
     lines = [
         f"{'' if complete else 'Over '}{len(live)} documents, collections: {len({*map(collection_of, live)})}.",
-        *(f"- {title} [{number}]" for number, title in enumerate(titles, 1)),
-        f"Ask: “What is {files[0]} about?”, “Which documents mention {word}?”, “List all dates in {files[-1]}”.",
+        *(f"- {titles[key]} [{number}]" for number, key in enumerate(hits, 1)),
+        *(f"- {titles[key]}" for key in others[:_MOST_TITLES]),
+        *([f"- and {len(others) - _MOST_TITLES} more"] if others[_MOST_TITLES:] else []),
+        f"Ask: “What is {files[first]} about?”, “Which documents mention {word}?”, “List dates in {files[last]}”.",
     ]
     cited = tuple(cite(number, hit, *segments(hit.chunk.text)[0]) for number, hit in enumerate(hits.values(), 1))
-    return Basis(Mode.OVERVIEW, tuple(hits.values()), answer=GroundedAnswer("\n".join(lines), cited))
+    return Basis(Mode.OVERVIEW, tuple(hits.values()), answer=GroundedAnswer("\n".join(lines), cited), is_last=True)
 
 
 def digest(question: str, passages: Sequence[Passage]) -> tuple[GroundedAnswer, tuple[Sentence, ...]]:

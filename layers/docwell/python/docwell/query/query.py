@@ -99,11 +99,13 @@ class Query:
                         yield step
         inquiry, basis = await self._with_passages(inquiry)
         if ask.question.quotes:
-            report = self.reports.report(inquiry) if inquiry.is_hopeless else self.reports.quotes(inquiry)
+            near = replace(inquiry, refusal="not_in_documents")
+            report = self.reports.report(inquiry) if inquiry.is_hopeless else self.reports.quotes(near)
             yield Passages(report.inquiry.prompted, inquiry.text)
             yield report
             return
-        if basis is not None and (basis.passages or ask.question.mode is not Mode.AUTO):
+        is_chosen = ask.question.mode is not Mode.AUTO
+        if basis and (is_chosen or (inquiry.is_hopeless if basis.is_last else basis.passages)):
             async with aclosing(self._of_mode(inquiry, basis)) as events:
                 async for event in events:
                     if isinstance(event, QueryReport) and self._tries_passages(inquiry, basis, event):
@@ -115,7 +117,7 @@ class Query:
         async with aclosing(self.writer.answer(inquiry)) as events:
             async for event in events:
                 if isinstance(event, QueryReport) and basis is not None and basis.answer:
-                    yield self._with_empty_list(inquiry, basis, event)
+                    yield self._in_place_of_refusal(inquiry, basis, event)
                 else:
                     yield event
 
@@ -233,8 +235,8 @@ class Query:
                 raise
             yield self.reports.report(replace(inquiry, refusal="no_room"))
 
-    def _with_empty_list(self, inquiry: Inquiry, basis: Basis, report: QueryReport) -> QueryReport:
-        """Return an empty list, which says which documents were searched, in place of a refusal."""
+    def _in_place_of_refusal(self, inquiry: Inquiry, basis: Basis, report: QueryReport) -> QueryReport:
+        """Return an empty list, which says which documents were searched, or the contents, for a refusal."""
         if report.answer.status is not AnswerStatus.REFUSED:
             return report
         return self.reports.of_basis(replace(inquiry, usage=report.answer.usage), basis)

@@ -121,8 +121,7 @@ class Reports:
         else:
             grounded, sentences = quoted(likely(inquiry.text, inquiry.passages, 3), inquiry.passages)[0], ()
         report = self.report(inquiry, used, grounded, sentences, AnswerStatus.EXTRACTIVE)
-        reason = error.reason if error and grounded.citations else None
-        return replace(report, answer=replace(report.answer, fallback_reason=reason))
+        return replace(report, answer=replace(report.answer, fallback_reason=error.reason if error else None))
 
     def unverified(self, inquiry: Inquiry, used: Usage) -> QueryReport:
         """Return a refusal with the sentences of all passages found that most likely answer."""
@@ -227,10 +226,11 @@ class Writer:
                         async for event in events:
                             yield event
         except Unavailable as error:
-            if not inquiry.ask.question.fallback:
+            report = self.reports.quotes(inquiry, draft.used(error), error)
+            if not (inquiry.ask.question.fallback and report.answer.citations):
                 yield Progress(self.reports.report(inquiry, draft.used(error)))
                 raise
-            yield self.reports.quotes(inquiry, draft.used(error), error)
+            yield report
         if draft.completion is not None:
             # Charge a client that leaves now: the model has done its work.
             yield await finish(self._checked(inquiry, draft, draft.completion))

@@ -39,11 +39,14 @@ _DAY = re.compile(r"(?<![\d.,])\d{1,2}\.$")
 _GERMAN_MONTH = re.compile(
     "(?:Januar|J\u00e4nner|Februar|M\u00e4rz|April|Mai|Juni|Juli|August|September|Oktober|November|Dezember)\\b"
 )
-# "Bis zum frühen 18. Jahrhundert": after an article, the number is an ordinal.
+# "Bis zum frühen 18. Jahrhundert": after an article, the number is an ordinal. "Am 31." also ends a sentence.
 _GERMAN_ORDINAL = re.compile(
-    r"\b(?:[iaAI]m|[zZ]u[mr]|[vV]om|[bB]eim|de[rmns]|das)\s(?:[a-z\u00df-\u00ff]+e[nrsm]?\s)?\d{1,2}\.$"
+    r"\b(?:(?:[iI]m|[zZ]ur|[bB]eim|de[rmns]|das)\s(?:[a-z\u00df-\u00ff]+e[nrsm]?\s)?"
+    r"|(?:[aA]m|[zZ]um|[vV]om)\s[a-z\u00df-\u00ff]+e[nrsm]?\s)\d{1,2}\.$"
 )
 _LONGEST_SHORT_FORM, _LONGEST_ORDINAL = 8, 40
+# Longer brackets are rather a bracket that is not closed and another.
+_BRACKETS = re.compile(r"\([^()\n]{,300}\)|\[[^\[\]\n]{,300}\]")
 # A row of a table, as its reader writes it: "batch: C-02 | litres: 318", or "C-02 | litres: 318" where the first
 # column has no head. The whole row is one sentence.
 _SHEET_ROW = re.compile(r"^(?:[^\n|:]+: [^\n]* \| |[^\n|]+ \| [^\n|:]+: )[^\n]*(?:\n|$)", re.MULTILINE)
@@ -99,8 +102,13 @@ _VALUES = SPELLED | SPELLED_ABROAD
 
 
 def sentences(text: str) -> list[str]:
-    """Return the sentences of an answer. A marker after the full stop belongs to the sentence before it."""
-    return [piece for start, end in pairwise(_cuts(text)) if (piece := text[start:end].strip())]
+    """Return the sentences of an answer. A marker after the full stop belongs to the sentence before it.
+
+    Brackets that are closed hold no end of a sentence: "(incl. VAT)".
+    """
+    brackets = [match.span() for match in _BRACKETS.finditer(text)]
+    cuts = [cut for cut in _cuts(text) if not any(start < cut < end for start, end in brackets)]
+    return [piece for start, end in pairwise(cuts) if (piece := text[start:end].strip())]
 
 
 def segments(text: str, longest: int = MAX_QUOTE_CHARACTERS) -> list[tuple[int, int]]:

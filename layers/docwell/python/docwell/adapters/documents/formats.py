@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from lxml import etree
-from PIL import Image, TiffImagePlugin  # noqa: F401 - Pillow imports its other formats in `preinit`
+from PIL import Image, MpoImagePlugin, TiffImagePlugin  # noqa: F401 - Pillow imports others in `preinit`
 
 from docwell.adapters.documents import charsets, mail, pdf_pages, sheets, slides, web, word
 from docwell.adapters.documents.kinds import IMAGES, Kind, binary_kind, is_locked, media_type, text_kind

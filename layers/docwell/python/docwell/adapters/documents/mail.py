@@ -18,6 +18,8 @@ from docwell.models import CitationUnit, Reason, UnitKind
 
 MAX_ATTACHMENTS = 200
 UNSENT_YEAR = 1601
+# HTML with less of the letters of the plain text does not have its content.
+LEAST_SHOWN = 0.6
 _FIELDS = ("From", "To", "Cc", "Date", "Subject")
 _BODY, _WEB_BODY = "plain", "html"
 _MESSAGE, _ALTERNATIVE, _RELATED = "message/rfc822", "multipart/alternative", "multipart/related"
@@ -56,14 +58,16 @@ def _add(message: _Content, parts: Parts) -> Metadata:
     header = "\n".join(f"{name}: {' '.join(value.split())}" for name, value in fields if value.strip())
     parts.add(header, CitationUnit(UnitKind.PART, _HEADER, "part=0"))
     with parts.inside(_TEXT, "part=1"):
-        before = len(parts.done)
         # The text as HTML has its tables; the plain text beside it may be only a hint ("Open this in a browser").
-        if message.page.strip():
-            web.read(message.page, parts)
-            parts.start_part()
-        if len(parts.done) == before:
+        # HTML of much less text is a hint or a footer.
+        shown = Parts()
+        web.read(message.page, shown)
+        shown_letters = sum(len("".join(part.text.split())) for part in shown.end())
+        if shown_letters < LEAST_SHOWN * len("".join(message.text.split())):
             for paragraph in message.text.split("\n\n"):
                 parts.add(paragraph, CitationUnit(UnitKind.PART, "", ""))
+        if message.page.strip():
+            web.read(message.page, parts)
     return message.metadata._replace(attachments=message.attachments)
 
 

@@ -244,8 +244,10 @@ class Rows:
         is_title = len(filled) < LEAST_CELLS and all(place.cell.across > 1 for place in filled)
         if heads or is_title:
             return " | ".join(place.cell.text for place in filled)
-        if self.heads:
-            return named((self._head(place), place.cell.text) for place in filled)
+        names = [self._head(place) for place in filled] if self.heads else []
+        # Each row repeats the heads of its columns: heads of more than a page would multiply the text.
+        if names and sum(len(f"{name}: ") for name in names) <= PART_CHARACTERS:
+            return named((name, place.cell.text) for name, place in zip(names, filled, strict=True))
         texts = [place.cell.text for place in placed[placed.index(filled[0]) : placed.index(filled[-1]) + 1]]
         return " | ".join(text or EMPTY for text in texts)
 
@@ -255,9 +257,6 @@ class Rows:
         for column, cell, _ in filled:
             for at in range(column, column + cell.across):
                 self.heads[at] = f"{above.get(at, '')} {cell.text}".strip()
-        # Each row repeats the heads of its columns: heads of more than a page would multiply the text.
-        if sum(len(head) + len(": ") for head in self.heads.values()) > PART_CHARACTERS:
-            self.heads = {}
 
     def _head(self, place: Placed) -> str:
         columns = range(place.column, place.column + place.cell.across)

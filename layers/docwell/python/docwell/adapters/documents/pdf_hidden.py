@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import ctypes
 import math
-import sys
 import time
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
@@ -27,8 +26,8 @@ COVERED_SHARE = 0.15
 LEAST_TYPE = 1.0
 # Only a text with a smaller box can be of such type.
 SMALL_BOX = 1.5
-# The page is divided into rows of this height, so that a text is compared with few areas. A row with more
-# areas than these counts as covered.
+# The page is divided into rows of this height, so that a text is compared with few areas. A row merges the areas
+# after so many.
 ROW_HEIGHT, ROW_AREAS = 20.0, 64
 # Forms in deeper forms are not read; PDFium's text page stops there too.
 MAX_DEPTH = 8
@@ -80,6 +79,7 @@ class Objects:
         self._matrix_at = ctypes.addressof(self._matrix)
         self._texts: list[tuple[int, int, Box, bool, tuple[int, ...]]] = []
         self._rows: dict[int, list[Area]] = {}
+        self._fonts: dict[int | None, bool] = {}
         self._paths: list[int] = []
         self._images = self._clips = False
         self._image_area = 0.0
@@ -122,6 +122,7 @@ class Objects:
             and mode == 0
             and not (layered or self._clips)
             and not library.FPDFPageObj_HasTransparency(item)
+            and not self._is_drawing(library.FPDFTextObj_GetFont(item))
             and not (min(box[2] - box[0], box[3] - box[1]) < SMALL_BOX and self._is_tiny(item))
             and library.FPDFClipPath_CountPaths(library.FPDFPageObj_GetClipPath(item)) <= 0
         )
@@ -189,6 +190,14 @@ class Objects:
         left, bottom, right, top = self._floats
         return left.value, bottom.value, right.value, top.value
 
+    def _is_drawing(self, font: int | None) -> bool:
+        """Return whether a font has no outlines (Type 3): its glyphs are drawings in any colour."""
+        if font not in self._fonts:
+            size = ctypes.c_size_t()
+            has_data = font and self._library.FPDFFont_GetFontData(font, None, 0, ctypes.addressof(size))
+            self._fonts[font] = not (has_data and size.value)
+        return self._fonts[font]
+
     def _is_tiny(self, text: int) -> bool:
         self._library.FPDFTextObj_GetFontSize(text, self._floats_at[0])
         self._library.FPDFPageObj_GetMatrix(text, self._matrix_at)
@@ -210,8 +219,8 @@ class Objects:
             areas = self._rows.setdefault(row, [])
             if len(areas) < ROW_AREAS:
                 areas.append(area)
-            elif len(areas) == ROW_AREAS:
-                areas.append(Area(-1, sys.maxsize, self._box, light=False))
+            else:
+                areas[-1] = _merged(areas[-1], area)
 
     def _rows_of(self, box: Box) -> range:
         bottom, top = max(box[1], self._box[1]), min(box[3], self._box[3])
@@ -248,6 +257,12 @@ def _within(box: Box, page: Box) -> Box:
 
 def _area(box: Box) -> float:
     return max(box[2] - box[0], 0.0) * max(box[3] - box[1], 0.0)
+
+
+def _merged(first: Area, second: Area) -> Area:
+    (left, bottom, right, top), box = first.box, second.box
+    around = min(left, box[0]), min(bottom, box[1]), max(right, box[2]), max(top, box[3])
+    return Area(min(first.first, second.first), max(first.last, second.last), around, first.light and second.light)
 
 
 def _shared(area: Box, text: Box) -> float:

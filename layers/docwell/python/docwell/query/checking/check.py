@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from functools import lru_cache
-from itertools import permutations
+from itertools import permutations, takewhile
 
 from docwell.answers import Sentence
 from docwell.models import Passage
@@ -395,7 +395,7 @@ class Checker:
 
     def _is_possible(self, claim: Claim) -> bool:
         """Return whether anything of a sentence can come from the passages: a figure or name, or else a word."""
-        if any(claim.text.count(left) > claim.text.count(right) for left, right in ("()", "[]")):
+        if _is_open(claim.text) and not any(is_copied(claim.text, text) for text in self._texts):
             return False
         content = content_words(claim.text)
         if not content or claim.text.rstrip().endswith((":", "\uff1a")):
@@ -562,6 +562,11 @@ def answer_sentences(text: str) -> list[str]:
     return [*pieces, *sentences(text[position:])]
 
 
+def _is_open(text: str) -> bool:
+    """Return whether a text has brackets that are not closed. An interval such as "[0, 5)" is closed."""
+    return sum(map(text.count, "([")) > sum(map(text.count, ")]"))
+
+
 def finished_part(begun: str) -> str:
     """Return the beginning of an unfinished answer whose sentences no later text can change.
 
@@ -571,6 +576,7 @@ def finished_part(begun: str) -> str:
     *pieces, last = answer_sentences(begun) or [""]
     if last.startswith("[") or (pieces and last.isalpha() and _DAY.search(pieces[-1])):
         pieces = pieces[:-1]
+    pieces = list(takewhile(lambda piece: not _is_open(piece), pieces))
     while pieces and (
         pieces[-1].rstrip().endswith((":", "\uff1a")) or (_LIST.search(pieces[-1]) and len(last) < _UNDECIDED)
     ):
