@@ -88,7 +88,7 @@ def test_a_refusal_names_missing_room_where_passages_were_dropped() -> None:
     world = World(num_ctx=1200, num_predict=100)
     world.add("house/best.pdf", BOILER)
     for number in range(4):
-        world.add(f"house/{number}.pdf", f"The boiler is inspected by somebody {number} " + "x1y2z3 " * 40)
+        world.add(f"house/{number}.pdf", f"The boiler is inspected by engineer {number} " + "x1y2z3 " * 40)
     world.model.says = "NOT FOUND"
     answer = world.ask().answer
     assert answer.dropped_passages
@@ -99,7 +99,7 @@ def test_passages_that_do_not_fit_are_dropped_lowest_rank_first_and_reported() -
     world = World(num_ctx=1200, num_predict=100)
     world.add("house/best.pdf", BOILER)
     for number in range(4):
-        filler = f"The boiler is inspected by somebody {number} " + "x1y2z3 " * 40
+        filler = f"The boiler is inspected by engineer {number} " + "x1y2z3 " * 40
         world.add(f"house/{number}.pdf", filler)
     world.model.says = "Every March [1]."
     report = world.ask(Question(QUESTION))
@@ -121,7 +121,7 @@ def test_a_host_with_a_smaller_context_than_the_setting_limits_the_prompt() -> N
     world.model.context = 1200
     world.add("house/best.pdf", BOILER)
     for number in range(5):
-        world.add(f"house/{number}.pdf", f"The boiler is inspected by somebody {number} " + "x1y2z3 " * 40)
+        world.add(f"house/{number}.pdf", f"The boiler is inspected by engineer {number} " + "x1y2z3 " * 40)
     assert world.ask().answer.dropped_passages > 0
 
 

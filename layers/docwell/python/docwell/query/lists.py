@@ -134,7 +134,7 @@ class Lists:
         named = {name.key for name in written(searched.text, live)}
         live = {key: document for key, document in live.items() if key in named} or live
         more = not complete and not named
-        texts, cited, is_partial = list[str](), dict[tuple[Passage, str], Citation](), False
+        texts, cited, is_partial = list[str](), list[tuple[Passage, Citation]](), False
         for kind in wanted.kinds:
             matches = self._look(live, [kind.pattern], more=more)
             is_partial = is_partial or matches.unreached > 0
@@ -142,7 +142,7 @@ class Lists:
             texts.append(_value_list(kind, matches, hits, cited))
         if unmet := wanted.unmet(map(file_words, named)):
             texts.append(f"These words do not limit the list: {', '.join(f'“{plain(word)}”' for word in unmet)}.")
-        answer = GroundedAnswer("\n\n".join(texts), tuple(cited.values()))
+        answer = GroundedAnswer("\n\n".join(texts), tuple(citation for _, citation in cited))
         passages = tuple(passage for passage, _ in cited)
         return Basis(Mode.LIST, passages, answer=answer, partial=is_partial)
 
@@ -254,7 +254,7 @@ def _sentence(subject: Subject, text: str) -> tuple[int, int]:
 
 
 def _value_list(
-    kind: ValueKind, matches: Matches, hits: Iterable[Passage], cited: dict[tuple[Passage, str], Citation]
+    kind: ValueKind, matches: Matches, hits: Iterable[Passage], cited: list[tuple[Passage, Citation]]
 ) -> str:
     """Return a line for each place of a passage with its values as written, and their count with its bound.
 
@@ -280,10 +280,9 @@ def _value_list(
         until = [
             end for start, end in spans if start <= max(values.values()) and end <= begins + MAX_QUOTE_CHARACTERS
         ]
-        citation = cite(len(cited) + 1, passage, begins, max([ends, *until]))
-        entry = cited.setdefault((passage, f"{kind.plural}, {place}"), citation)
+        cited.append((passage, cite(len(cited) + 1, passage, begins, max([ends, *until]))))
         document = "" if matches.of_one else f"{plain(passage.document)}, "
-        texts.append(f"- {document}{place}: {', '.join(values)} [{entry.marker}]")
+        texts.append(f"- {document}{place}: {', '.join(values)} [{len(cited)}]")
     if len(lines) > MOST_VALUE_LINES:
         texts.append(f"- and {len(lines) - MOST_VALUE_LINES} more lines")
     values_of_documents = {key[:2] for key in written}

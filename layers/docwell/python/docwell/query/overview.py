@@ -118,7 +118,8 @@ def contents(retrieval: Retrieval, searched: Searched) -> Basis | None:
         key: files[key] if not title or len(title) > _LONGEST_TITLE or suspicion(title) else title
         for key, title in titles.items()
     }
-    word, (first, *_, last) = max(" ".join(map(titles.__getitem__, hits)).split(), key=len), [*hits, *hits]
+    title_words = re.findall(r"[^\W_]+", " ".join(map(titles.__getitem__, hits)))
+    word, (first, *_, last) = max(title_words, key=len, default="document"), [*hits, *hits]
     others = sorted(live.keys() - hits.keys())
     lines = [
         f"{'' if complete else 'Over '}{len(live)} documents, collections: {len({*map(collection_of, live)})}.",

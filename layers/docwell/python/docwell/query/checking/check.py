@@ -461,9 +461,9 @@ class Checker:
 
     def _support_abroad(self, claim: Claim, foreign: Sequence[str], held: Sequence[Figure]) -> float:
         """Return the support by passages in another language: by figures, or else by names or by meaning."""
-        told = [row.figure for row in claim.figures if claim.asked_figures.isdisjoint(row.figure.forms)]
-        if told:
-            return sum(figure in held for figure in told) / len(told)
+        stated = [row.figure for row in claim.figures if claim.asked_figures.isdisjoint(row.figure.forms)]
+        if stated:
+            return sum(figure in held for figure in stated) / len(stated)
         of_claim = names(claim.text)
         support = sum(any(name in text.casefold() for text in foreign) for name in of_claim) / (len(of_claim) or 1)
         if self._likeness:
