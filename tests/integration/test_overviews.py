@@ -19,11 +19,10 @@ from docwell.query.modes import Modes, Router
 from docwell.query.overview import Overview
 from docwell.query.prompting import load_prompt
 from docwell.query.query import Query
-from docwell.query.writing import Calibration
 from docwell.upkeep.erase import Erase, ErasePipeline
 from tests.integration.reconcile_world import new_world
 from tests.integration.test_filters import EVERYBODY, Filtered
-from tests.unit.query.query_fakes import FakeAdmission, FakeLinks, FakeModel, FakeStates
+from tests.unit.query.query_fakes import FakeAdmission, FakeLinks, FakeModel
 
 pytestmark = pytest.mark.integration
 KEY = "plant/é pump+manual.pdf"
@@ -46,7 +45,6 @@ class Asked(Filtered):
             embedder=self.embedder,
             model=self.model,
             conversation=Conversation(self.model, load_prompt("rewrite"), 4000),
-            calibration=Calibration(self.model, FakeStates()),
             modes=Modes(Router(self.embedder), {Mode.OVERVIEW: overview}, self.retrieval),
             links=FakeLinks(),
             limits=QueryLimits(),

@@ -92,7 +92,6 @@ def wired_world(monkeypatch: pytest.MonkeyPatch) -> HttpWorld:
         "active_pipeline": lambda: "f1",
         "dead_letters": lambda: world.letters,
         "sleeper": lambda: Sleeper(world.model, world.states, 0.0),
-        "calibration": lambda: world.query.calibration,
     }
     for name, factory in replaced.items():
         monkeypatch.setattr(wiring, name, factory)

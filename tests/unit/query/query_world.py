@@ -21,9 +21,8 @@ from docwell.query.prompting import load_prompt
 from docwell.query.query import Query
 from docwell.query.retrieval.ranking import Gate
 from docwell.query.retrieval.retrieval import Retrieval
-from docwell.query.writing import Calibration
 from tests.unit.fakes import FakeEmbedder, FakeIndex, FakeLedger
-from tests.unit.query.query_fakes import FakeAdmission, FakeLinks, FakeModel, FakeStates
+from tests.unit.query.query_fakes import FakeAdmission, FakeLinks, FakeModel
 
 QUESTION = "how often is the boiler inspected"
 BOILER = "The boiler is inspected every March."
@@ -52,7 +51,6 @@ class World:
             embedder=self.embedder,
             model=self.model,
             conversation=Conversation(self.rewriter, load_prompt("rewrite"), 4000),
-            calibration=Calibration(self.model, FakeStates()),
             modes=Modes(
                 self.router,
                 {

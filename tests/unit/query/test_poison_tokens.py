@@ -14,7 +14,7 @@ from docwell.models import Chunk, DocumentRecord, IndexRecord, Passage, Status
 from docwell.query.ask import Question
 from docwell.query.conversation import Conversation
 from docwell.query.prompting import build_prompt, load_prompt
-from docwell.text.tokens import TokenRatio, bound_of
+from docwell.text.tokens import bound_of
 from tests.unit.query.query_fakes import FakeModel
 from tests.unit.query.query_world import BOILER, QUESTION, World
 
@@ -73,16 +73,11 @@ def test_no_text_that_is_foreign_to_a_tokenizer_is_counted_under_its_bytes(poiso
 
 @EACH
 @pytest.mark.parametrize("place", [0, 1, 2])
-@pytest.mark.parametrize("learnt", [False, True])
-def test_a_poison_passage_is_dropped_and_the_others_are_read(poison: str, place: int, *, learnt: bool) -> None:
-    ratio = TokenRatio()
-    for _ in range(40 if learnt else 0):
-        bound = bound_of(BOILER * 40)
-        ratio.observe(bound, round(bound.most * 0.5))
+def test_a_poison_passage_is_dropped_and_the_others_are_read(poison: str, place: int) -> None:
     texts = [BOILER * 3, BOILER * 2]
     texts.insert(place, poison)
     built = build_prompt(
-        load_prompt("answer"), [passage(text, n) for n, text in enumerate(texts)], QUESTION, BUDGET, ratio
+        load_prompt("answer"), [passage(text, n) for n, text in enumerate(texts)], QUESTION, BUDGET
     )
     assert [one.chunk.text for one in built.passages] == [BOILER * 3, BOILER * 2]
     assert built.dropped == 1
@@ -118,8 +113,9 @@ def test_only_a_question_that_is_too_long_itself_is_bad_input(poison: str) -> No
 @pytest.mark.parametrize(
     "script", ["The annual report of revenue", "Der Bericht über Umsätze", "年度报告 描述了", "отчёт"]
 )
-def test_ordinary_text_is_not_rare(script: str) -> None:
-    assert bound_of(f"{script}, " * 20).rare == 0
+def test_ordinary_text_is_not_counted_by_its_bytes(script: str) -> None:
+    text = f"{script}, " * 20
+    assert bound_of(text).most < 0.8 * len(text.encode())
 
 
 @EACH

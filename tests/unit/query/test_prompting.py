@@ -10,7 +10,7 @@ from docwell.answers import Message
 from docwell.errors import BadInput
 from docwell.models import Chunk, Passage
 from docwell.query.prompting import Prompt, build_prompt, fill, is_refusal, load_prompt
-from docwell.text.tokens import TokenRatio, bound_of_messages
+from docwell.text.tokens import bound_of_messages
 from tests.unit.query.query_world import rows
 
 PROMPT = Prompt("p", "v", (Message("system", "Be good."), Message("user", "$passages\n\nQ: $question")))
@@ -46,7 +46,7 @@ def test_the_lowest_ranks_are_dropped_until_the_rest_fits() -> None:
     assert 0 < len(built.passages) < 10
     assert built.dropped == 10 - len(built.passages)
     assert [passage.id for passage in built.passages] == [str(i) for i in range(len(built.passages))]
-    assert built.estimate.tokens <= built.estimate.high <= 100
+    assert built.bound.expected <= built.bound.most <= 100
 
 
 def test_a_question_that_leaves_no_room_for_a_passage_is_bad_input() -> None:
@@ -63,8 +63,8 @@ def test_placeholders_inside_a_passage_or_question_stay_as_they_are() -> None:
 def test_a_prompt_that_was_read_whole_is_not_taken_for_cut_in_any_alphabet(word: str, tokens: int) -> None:
     # `tokens` is what Qwen 2.5's tokenizer makes of the word and its blank.
     built = build_prompt(PROMPT, passages(f"{word} " * 300), "?", 10_000)
-    assert not built.estimate.was_cut(300 * tokens)
-    assert built.estimate.was_cut(300 * tokens // 3)
+    assert 300 * tokens >= built.bound.least
+    assert 300 * tokens // 3 < built.bound.least
 
 
 @pytest.mark.parametrize("forged", rows("forged"))
@@ -107,9 +107,7 @@ def test_a_conversation_is_filled_in_as_data_with_its_lines() -> None:
 
 def test_the_shipped_prompts_are_whole_and_short() -> None:
     prompts = {name: load_prompt(name) for name in ("answer", "answer-short", "compare", "overview", "rewrite")}
-    tokens = {
-        name: TokenRatio().estimate(bound_of_messages(prompt.turns)).tokens for name, prompt in prompts.items()
-    }
+    tokens = {name: bound_of_messages(prompt.turns).expected for name, prompt in prompts.items()}
     # Two cores read 75 tokens/s: this much is read before every answer.
     assert max(tokens.values()) <= 500
     assert tokens["answer-short"] < tokens["answer"] * 0.6

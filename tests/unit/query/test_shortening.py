@@ -10,10 +10,9 @@ import pytest
 from docwell.ingest.indexing import pack_units
 from docwell.models import Chunk, Passage
 from docwell.query.prompting import build_prompt, load_prompt, shorten
-from docwell.text.tokens import TokenRatio, bound_of
+from docwell.text.tokens import bound_of
 from tests.unit.query.query_world import rows
 
-RATIO = TokenRatio()
 PAGE_START = 1_000
 # A language: its question, the sentence that answers, and a sentence that does not.
 LANGUAGES = {language: texts for language, *texts in rows("answers_in_text")}
@@ -26,7 +25,7 @@ def passage(text: str, number: int = 1) -> Passage:
 
 
 def tokens(passages: list[Passage]) -> int:
-    return sum(RATIO.estimate(bound_of(one.chunk.text)).tokens for one in passages)
+    return sum(bound_of(one.chunk.text).expected for one in passages)
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
@@ -34,7 +33,7 @@ def tokens(passages: list[Passage]) -> int:
 def test_the_sentence_that_answers_stays_wherever_it_stands(language: str, place: int) -> None:
     question, answer, filler = LANGUAGES[language]
     text = filler * place + answer + " " + filler * (20 - place)
-    (kept,) = shorten([passage(text)], question, 100, RATIO)
+    (kept,) = shorten([passage(text)], question, 100)
     assert answer in kept.chunk.text
     assert len(kept.chunk.text) < len(text)
 
@@ -44,7 +43,7 @@ def test_the_sentence_that_answers_stays_wherever_it_stands(language: str, place
 def test_all_parts_together_keep_the_limit(language: str, limit: int) -> None:
     question, answer, filler = LANGUAGES[language]
     passages = [passage(filler * 30 + answer, number) for number in range(1, 6)]
-    kept = shorten(passages, question, limit, RATIO)
+    kept = shorten(passages, question, limit)
     assert kept
     assert tokens(kept) <= limit
 
@@ -52,14 +51,14 @@ def test_all_parts_together_keep_the_limit(language: str, limit: int) -> None:
 def test_a_part_stands_at_its_offsets_in_the_page() -> None:
     question, answer, filler = LANGUAGES["English"]
     text = filler * 10 + answer + " " + filler * 10
-    (kept,) = shorten([passage(text)], question, 60, RATIO)
+    (kept,) = shorten([passage(text)], question, 60)
     page = " " * PAGE_START + text
     assert page[kept.chunk.start : kept.chunk.end] == kept.chunk.text
 
 
 def test_a_better_rank_has_more_room() -> None:
     question, answer, filler = LANGUAGES["English"]
-    kept = shorten([passage(filler * 30 + answer, number) for number in range(1, 4)], question, 350, RATIO)
+    kept = shorten([passage(filler * 30 + answer, number) for number in range(1, 4)], question, 350)
     assert [one.id for one in kept] == ["1", "2", "3"]
     lengths = [len(one.chunk.text) for one in kept]
     assert lengths == sorted(lengths, reverse=True)
@@ -73,14 +72,14 @@ def test_the_sentence_of_the_nearest_unit_stays_though_it_has_no_word_of_the_que
     units = pack_units([(0, start), (start, start + 25), (start + 26, len(text))], vectors)
     known = replace(passage(text), units=units)
     question, near = "What are the head offices?", (0.0, 1.0)
-    assert "old mill" not in shorten([known], question, 60, RATIO)[0].chunk.text
-    (kept,) = shorten([known], question, 60, RATIO, near)
+    assert "old mill" not in shorten([known], question, 60)[0].chunk.text
+    (kept,) = shorten([known], question, 60, near)
     assert "old mill" in kept.chunk.text
 
 
 def test_passages_that_fit_together_stay_whole() -> None:
     passages = [passage(FILLER * length, number) for number, length in enumerate((9, 1, 3), 1)]
-    assert shorten(passages, "weather?", tokens(passages) + 20, RATIO) == passages
+    assert shorten(passages, "weather?", tokens(passages) + 20) == passages
 
 
 def test_passages_without_room_for_a_sentence_are_dropped_and_reported() -> None:

@@ -209,14 +209,8 @@ class QuestionRequest:
         Metrics, log, audit trail and receipts leave out the canary's questions.
         """
         finished = self._finished or self._unfinished()
-
-        def settle() -> None:
-            used = (finished.report.answer.usage.tokens, finished.cost) if finished else (0, None)
-            self.admission.settle(*used)
-            if finished and finished.report.inquiry.call.first_token_ms is not None:
-                wiring.calibration().save()
-
-        tasks = [settle]
+        used = (finished.report.answer.usage.tokens, finished.cost) if finished else (0, None)
+        tasks = [lambda: self.admission.settle(*used)]
         if finished is not None and not self.admission.of_canary:
             finished.record()
             tasks.append(finished.audit)

@@ -12,7 +12,7 @@ from docwell.ports import LanguageModel
 from docwell.query.model_host import has_read, whole
 from docwell.query.prompting import QUESTION_TOO_LONG, Prompt, fill
 from docwell.text.lexicon import UNSPACED, content_words
-from docwell.text.tokens import TokenRatio, bound_of_messages
+from docwell.text.tokens import bound_of_messages
 
 # Longer text, or several lines, is an answer and not a question.
 _MAX_CHARACTERS = 400
@@ -55,7 +55,7 @@ class Conversation:
             messages = fill(self.prompt, history=turns, question=question)
             bound = bound_of_messages(messages)
             if bound.most <= self.budget_tokens:
-                return FollowUp(history, question, messages, Usage(TokenRatio().estimate(bound).tokens))
+                return FollowUp(history, question, messages, Usage(bound.expected))
         raise BadInput(QUESTION_TOO_LONG)
 
     async def standalone(self, follow_up: FollowUp, timeout_s: float) -> tuple[str, Usage]:

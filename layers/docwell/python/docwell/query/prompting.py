@@ -29,7 +29,7 @@ from docwell.models import Passage
 from docwell.query.checking.figures import is_table_row
 from docwell.query.retrieval.ranking import cosines
 from docwell.text.lexicon import TEXTS_KEPT, content_words, rarity, statements
-from docwell.text.tokens import TokenBound, TokenEstimate, TokenRatio, bound_of, bound_of_messages, total
+from docwell.text.tokens import TokenBound, bound_of, bound_of_messages
 from docwell.text.visible import strip_invisible
 
 _TURN = re.compile(r"^# (system|user|assistant)\n", re.MULTILINE)
@@ -68,16 +68,12 @@ class Prompt:
 
 @dataclass(frozen=True, slots=True)
 class BuiltPrompt:
-    """Messages for the model. `[i + 1]` in the answer cites `passages[i]`.
-
-    `TokenRatio.observe` learns from `bound` and the host's count.
-    """
+    """Messages for the model, and the bound of their tokens. `[i + 1]` in the answer cites `passages[i]`."""
 
     messages: tuple[Message, ...]
     passages: tuple[Passage, ...]
     dropped: int
     bound: TokenBound
-    estimate: TokenEstimate
 
 
 def load_prompt(name: str) -> Prompt:
@@ -111,33 +107,23 @@ def build_prompt(
     passages: Sequence[Passage],
     question: str,
     budget_tokens: int,
-    ratio: TokenRatio | None = None,
     passage_tokens: int | None = None,
     vector: Sequence[float] = (),
 ) -> BuiltPrompt:
     """Return messages within `budget_tokens`; drop passages that do not fit: the largest, then the lowest rank.
 
     `passages` come best first; the result may have none. With `passage_tokens` they are cut to that many in all,
-    by the question and its unit `vector` (`shorten`). Without a `ratio` of the model's tokenizer the upper bound
-    has to fit. Raises `BadInput` when the question leaves no room for them.
+    by the question and its unit `vector` (`shorten`). Raises `BadInput` when the question leaves no room for them.
     """
-    ratio = ratio or TokenRatio()
-    template = bound_of_messages(_filled(prompt, passages="", question=""))
-    line = as_data(_joined(strip_invisible(question)))
-    template = total([template, bound_of(line)])
-    parts = passages if passage_tokens is None else shorten(passages, question, passage_tokens, ratio, vector)
+    line = as_data(" ".join(strip_invisible(question).split()))
+    template = bound_of_messages(_filled(prompt, passages="", question=""), bound_of(line))
+    parts = passages if passage_tokens is None else shorten(passages, question, passage_tokens, vector)
+    # Bound the parts one by one: the bound of a text is cached.
     fitting = [(passage, bound_of(_lines(passage.chunk.text))) for passage in parts]
     while True:
-        # Add the bounds of the parts: they are cached.
-        bound = total(
-            [
-                template,
-                *(cost for _, cost in fitting),
-                TokenBound(_NUMBER_TOKENS * len(fitting), 0, _NUMBER_TOKENS * len(fitting)),
-            ]
-        )
-        estimate = ratio.estimate(bound)
-        if estimate.high <= budget_tokens * (1 if fitting else _MOST_OF_BUDGET):
+        costs = [template, *(cost for _, cost in fitting)]
+        most = sum(cost.most for cost in costs) + _NUMBER_TOKENS * len(fitting)
+        if most <= budget_tokens * (1 if fitting else _MOST_OF_BUDGET):
             break
         if not fitting:
             raise BadInput(QUESTION_TOO_LONG)
@@ -146,7 +132,8 @@ def build_prompt(
     chosen = tuple(passage for passage, _ in fitting)
     numbered = (f"[{number}] {_lines(passage.chunk.text)}" for number, passage in enumerate(chosen, 1))
     messages = _filled(prompt, passages="\n".join(numbered), question=line)
-    return BuiltPrompt(messages, chosen, len(passages) - len(chosen), bound, estimate)
+    bound = TokenBound(most, sum(cost.least for cost in costs))
+    return BuiltPrompt(messages, chosen, len(passages) - len(chosen), bound)
 
 
 def fill(prompt: Prompt, **values: str) -> tuple[Message, ...]:
@@ -167,12 +154,8 @@ def _lines(text: str) -> str:
     parts: list[str] = []
     for are_rows, group in groupby(strip_invisible(text).split("\n"), is_table_row):
         lines = list(group)
-        parts += map(_joined, lines) if are_rows else [_joined(" ".join(lines))]
-    return as_data("\n".join(filter(None, parts)))
-
-
-def _joined(text: str) -> str:
-    return " ".join(text.split())
+        parts += lines if are_rows else [" ".join(lines)]
+    return as_data("\n".join(" ".join(part.split()) for part in parts if part.strip()))
 
 
 def _filled(prompt: Prompt, **values: str) -> tuple[Message, ...]:
@@ -182,9 +165,9 @@ def _filled(prompt: Prompt, **values: str) -> tuple[Message, ...]:
 
 
 def shorten(
-    passages: Sequence[Passage], question: str, tokens: int, ratio: TokenRatio, vector: Sequence[float] = ()
+    passages: Sequence[Passage], question: str, tokens: int, vector: Sequence[float] = ()
 ) -> list[Passage]:
-    """Return the passages, best first, cut to about `tokens` in all by the model's `ratio`.
+    """Return the passages, best first, cut to about `tokens` in all.
 
     Each keeps neighbouring sentences around the one nearest to the question: by its words, weighted by rarity, and
     by the cosine of its unit to the question's unit `vector`. If not all passages fit whole, keep only the first
@@ -194,7 +177,7 @@ def shorten(
     """
     parts: list[Passage] = []
     left = tokens
-    needed = [ratio.estimate(bound_of(passage.chunk.text)).tokens + _NUMBER_TOKENS for passage in passages]
+    needed = [bound_of(passage.chunk.text).expected + _NUMBER_TOKENS for passage in passages]
     if sum(needed) > tokens:
         least = accumulate(min(cost, _PART_TOKENS) for cost in needed)
         passages = passages[: max(sum(cost <= tokens for cost in least), 1)]
@@ -205,7 +188,7 @@ def shorten(
         part, cost = passage, needed[rank - 1]
         if cost > share:
             merits = _merits(passage, question, vector)
-            part, cost = _best_part(passage, merits, share - _NUMBER_TOKENS, left - _NUMBER_TOKENS, ratio)
+            part, cost = _best_part(passage, merits, share - _NUMBER_TOKENS, left - _NUMBER_TOKENS)
             cost += _NUMBER_TOKENS
         if cost <= left:
             left -= cost
@@ -244,13 +227,11 @@ def _nearness(passage: Passage, spans: Sequence[tuple[int, int]], vector: Sequen
     ]
 
 
-def _best_part(
-    passage: Passage, merits: Sequence[float], share: float, most: int, ratio: TokenRatio
-) -> tuple[Passage, int]:
+def _best_part(passage: Passage, merits: Sequence[float], share: float, most: int) -> tuple[Passage, int]:
     """Return the best part and its tokens: as many sentences as fit the `share`, at least one of up to `most`."""
     chunk = passage.chunk
     spans = statements(chunk.text)
-    costs = [ratio.estimate(bound_of(chunk.text[start:end])).tokens for start, end in spans]
+    costs = [bound_of(chunk.text[start:end]).expected for start, end in spans]
     first = last = max(range(len(spans)), key=lambda place: (costs[place] <= most, merits[place]))
     cost = costs[first]
     # Of two equal neighbours, take the following sentence: explanations come after a statement.

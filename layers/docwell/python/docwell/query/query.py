@@ -33,7 +33,7 @@ from docwell.query.retrieval.retrieval import Retrieval
 from docwell.query.retrieval.scope import Scope, check_not_lost, find_scope
 from docwell.query.subject import is_in_other_language
 from docwell.query.waking import Sleeper
-from docwell.query.writing import RESERVE_S, Calibration, Reports, Writer
+from docwell.query.writing import RESERVE_S, Reports, Writer
 
 # The stages' shares of the deadline. The model gets the time that embedding and retrieval leave.
 _EMBED_SHARE = 0.2
@@ -54,7 +54,6 @@ class Query:
     embedder: Embedder
     model: LanguageModel
     conversation: Conversation
-    calibration: Calibration
     modes: Modes
     links: DocumentLinks
     limits: QueryLimits = field(default_factory=QueryLimits)
@@ -72,9 +71,7 @@ class Query:
     @cached_property
     def writer(self) -> Writer:
         """The writer of answers of this model."""
-        return Writer(
-            self.model, self.embedder, self.calibration, self.reports, self.limits, self.foreign, self.sleeper
-        )
+        return Writer(self.model, self.embedder, self.reports, self.limits, self.foreign, self.sleeper)
 
     async def ask(self, ask: Ask) -> AsyncGenerator[Event]:
         """Answer a question: yield its passages, then pieces of the model's text, then the checked answer.

@@ -13,8 +13,8 @@ from typing import TypeVar
 from docwell.answers import REFUSALS, Answer, AnswerStatus, Citation, Completion, Mode, Sentence, Usage
 from docwell.config import QueryLimits
 from docwell.deadline import Deadline, finish
-from docwell.errors import Corrupt, DeadlineExceeded, DocwellError, ModelWaking, Unavailable
-from docwell.ports import DocumentLinks, Embedder, LanguageModel, StateStore
+from docwell.errors import Corrupt, DeadlineExceeded, ModelWaking, Unavailable
+from docwell.ports import DocumentLinks, Embedder, LanguageModel
 from docwell.query.ask import (
     Basis,
     Checked,
@@ -35,44 +35,14 @@ from docwell.query.overview import digest
 from docwell.query.prompting import BuiltPrompt, build_prompt, is_refusal, may_be_refusal
 from docwell.query.waking import Sleeper
 from docwell.text.lexicon import content_words, words
-from docwell.text.tokens import TokenRatio
 
 _Fact = TypeVar("_Fact")
 
-# The shares of the deadline for facts of the model host, and for loading the learnt token ratio.
+# The share of the deadline for facts of the model host.
 _FACTS_SHARE = 0.1
-_LEARNT_SHARE = 0.1
 # The time reserved for checking the model's answer, or for the extractive answer.
 RESERVE_S = 0.75
-# Save every tenth update; losing a few is harmless.
-SAVE_EVERY = 10
 _NONE = Usage()
-
-
-class Calibration:
-    """The token ratio of the model, learnt across processes. Each digest of a model has its own."""
-
-    def __init__(self, model: LanguageModel, store: StateStore) -> None:
-        self._model = model
-        self._store = store
-        self._state_name: str | None = None
-        self.ratio = TokenRatio()
-
-    async def load(self, deadline: Deadline) -> None:
-        """Load the ratio. If the host or the store fails, use a new ratio and load again at the next question."""
-        if self._state_name is None:
-            try:
-                async with deadline.stage("calibration", _LEARNT_SHARE):
-                    name = f"tokens#{self._model.name}@{await self._model.digest()}"
-                    self.ratio = TokenRatio.from_state(await asyncio.to_thread(self._store.read, name))
-                    self._state_name = name
-            except DocwellError:
-                pass
-
-    def save(self) -> None:
-        """Write the ratio at every tenth update. Raises `Unavailable`."""
-        if self._state_name is not None and self.ratio.observations % SAVE_EVERY == 0:
-            self._store.write(self._state_name, self.ratio.to_state())
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +131,6 @@ class Writer:
 
     model: LanguageModel
     embedder: Embedder
-    calibration: Calibration
     reports: Reports
     limits: QueryLimits
     foreign: tuple[float, float] | None
@@ -174,7 +143,6 @@ class Writer:
         """
         if inquiry.prompt or inquiry.is_hopeless:
             return inquiry
-        await self.calibration.load(inquiry.ask.deadline)
         context = self.limits.num_ctx
         # The model may have been trained for a smaller context.
         if trained_for := await self._fact(self.model.context_length(), inquiry.ask.deadline):
@@ -184,13 +152,12 @@ class Writer:
             inquiry.passages,
             inquiry.text,
             context - self.limits.num_predict,
-            self.calibration.ratio,
             self.limits.passage_tokens,
             inquiry.searched.vector if inquiry.searched else (),
         )
         if inquiry.passages and inquiry.refusal == "nothing_near":
             inquiry = replace(inquiry, refusal="no_room" if prompt.dropped else "not_in_documents")
-        call = ModelCall(prompt.estimate.tokens)
+        call = ModelCall(prompt.bound.expected)
         return replace(inquiry, prompt=prompt, passages=prompt.passages, prompted=prompt.passages, call=call)
 
     async def answer(self, inquiry: Inquiry) -> AsyncGenerator[Event]:
@@ -272,16 +239,16 @@ class Writer:
         """Return the report of the model's text, without the parts that no passage supports."""
         if inquiry.prompt is None:
             raise ValueError("there is no answer without a prompt")
-        estimate = self.calibration.ratio.observe(inquiry.prompt.bound, completion.prompt_tokens)
+        bound, read = inquiry.prompt.bound, completion.prompt_tokens
         grounded, sentences = await asyncio.to_thread(draft.checked, completion.text)
         call = ModelCall(
-            estimated_tokens=estimate.tokens,
+            estimated_tokens=bound.expected,
             first_token_ms=inquiry.watch.first_token_ms,
-            truncated=estimate.was_cut(completion.prompt_tokens),
-            token_error=estimate.error(completion.prompt_tokens),
+            truncated=read < bound.least,
+            token_error=abs(bound.expected - read) / read if read > 0 else 0.0,
             model_digest=await self._fact(self.model.digest(), inquiry.ask.deadline),
         )
-        used = Usage(completion.prompt_tokens, completion.completion_tokens)
+        used = Usage(read, completion.completion_tokens)
         inquiry = replace(inquiry, call=call)
         report = self.reports.report(inquiry, used, grounded, sentences)
         if grounded is None and not is_refusal(completion.text):
@@ -319,7 +286,7 @@ class _Draft:
 
     def begin(self, prompt: BuiltPrompt) -> Usage:
         """Begin a call of the model; return the tokens of its prompt."""
-        self.usage, self.part, self._text, self._held = Usage(prompt.estimate.tokens), "", "", ""
+        self.usage, self.part, self._text, self._held = Usage(prompt.bound.expected), "", "", ""
         self._pieces_held, self._started = 0, perf_counter()
         return self.usage
 

@@ -24,7 +24,6 @@ from docwell.query.prompting import Prompt, load_prompt
 from docwell.query.readiness import Readiness
 from docwell.query.receipts import ReceiptBook
 from docwell.query.waking import Night, Sleeper
-from docwell.query.writing import Calibration
 from docwell.wiring.pipelines import (
     chroma_quotas,
     cross_encoder_of,
@@ -114,7 +113,6 @@ def _query(fingerprint: str) -> Query:
         embedder=embedder,
         model=GuardedModel(host, breaker),
         conversation=Conversation(rewriter, load_prompt("rewrite"), settings.num_ctx - REWRITE_TOKENS),
-        calibration=calibration(),
         modes=_modes(fingerprint, retrieval, rows, measured.language),
         links=document_links(),
         limits=settings,
@@ -191,12 +189,6 @@ def sleeper() -> Sleeper:
 def _breaker() -> Breaker:
     settings = query_settings()
     return Breaker(settings.breaker_failures, settings.breaker_rest_s)
-
-
-@cache
-def calibration() -> Calibration:
-    """Return the learnt token ratio of the model."""
-    return Calibration(GuardedModel(model(), _breaker()), state_store(query_settings()))
 
 
 @cache
