@@ -24,7 +24,7 @@ PACKAGE = "layers/docwell/python/docwell/"
 # never raises one: it removes as many lines as it adds.
 CEILINGS = {
     PACKAGE: (29_213, 28_000),
-    PACKAGE + "query/": (6_657, 6_500),
+    PACKAGE + "query/": (6_552, 6_500),
     PACKAGE + "adapters/documents/": (5_196, 4_900),
     PACKAGE + "cli/": (3_764, 3_780),
     "benchmarks/": (7_563, 6_500),

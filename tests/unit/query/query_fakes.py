@@ -37,7 +37,7 @@ class FakeModel:
         if self.fails:
             raise self.fails
         self.finished += 1
-        sent = sum(bound_of(message.content).most for message in messages)
+        sent = round(sum(bound_of(message.content).most for message in messages))
         yield Completion(self.says, self.prompt_tokens or sent, len(words), self.done_reason)
 
     async def check(self) -> None:

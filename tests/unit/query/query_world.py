@@ -19,7 +19,6 @@ from docwell.query.modes import Modes, Router
 from docwell.query.overview import Overview
 from docwell.query.prompting import load_prompt
 from docwell.query.query import Query
-from docwell.query.retrieval.ranking import Gate
 from docwell.query.retrieval.retrieval import Retrieval
 from tests.unit.fakes import FakeEmbedder, FakeIndex, FakeLedger
 from tests.unit.query.query_fakes import FakeAdmission, FakeLinks, FakeModel
@@ -62,7 +61,7 @@ class World:
             ),
             links=FakeLinks(),
             limits=QueryLimits(**limits),
-            gate=Gate(0.4),
+            min_fit=0.4,
         )
 
     def add(

@@ -130,7 +130,7 @@ def test_a_list_without_a_document_is_refused_with_its_bound_and_after_the_passa
 
 def test_passages_answer_a_list_without_a_document_if_they_can() -> None:
     world = with_letters()
-    world.query = replace(world.query, gate=replace(world.query.gate, min_fit=None))
+    world.query = replace(world.query, min_fit=None)
     world.model.says = "Memo 0 is about the harbour [1]."
     answer = ask(world, "Which memos mention harbour dues?", mode=Mode.AUTO)
     assert (answer.status, answer.mode) == (AnswerStatus.ANSWERED, Mode.PASSAGES)

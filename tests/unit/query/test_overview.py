@@ -24,7 +24,6 @@ from docwell.query.ask import (
 from docwell.query.modes import Modes
 from docwell.query.overview import Overview, digest, pieces
 from docwell.query.prompting import load_prompt
-from docwell.query.retrieval.ranking import Gate
 from docwell.query.retrieval.scope import Filter
 from tests.unit.query.query_fakes import FakeAdmission
 from tests.unit.query.query_world import ANSWER, BOILER, EVERYTHING, World
@@ -133,7 +132,7 @@ def test_a_client_that_leaves_while_a_refusal_is_checked_causes_no_second_call_o
 
 def test_the_gate_has_refused_no_question_that_an_overview_answers() -> None:
     world = with_overview()
-    world.query = replace(world.query, gate=Gate(2.0))
+    world.query = replace(world.query, min_fit=2.0)
     report = world.ask(ABOUT)
     assert (report.answer.status, report.answer.mode) == (AnswerStatus.ANSWERED, Mode.OVERVIEW)
     assert (report.inquiry.fit is None, report.inquiry.min_fit) == (False, None)

@@ -17,7 +17,6 @@ from docwell.deadline import Deadline, event_loop, run
 from docwell.errors import DeadlineExceeded, QuotaExceeded, Unavailable
 from docwell.identity import Principal
 from docwell.query.ask import Ask, Passages, Question, Token
-from docwell.query.retrieval.ranking import OPEN
 from tests.unit.query.query_fakes import FakeAdmission
 from tests.unit.query.query_world import ANSWER, BOILER, EVERYTHING, QUESTION, World
 
@@ -238,7 +237,7 @@ def test_a_cut_passage_is_shown_cited_and_extracted_as_the_model_saw_it() -> Non
     filler = "Notwithstanding organisational rearrangements, internationalisation continued. "
     for fails in (None, Unavailable("ollama", "down")):
         world = World(passage_tokens=100)
-        world.query = replace(world.query, gate=OPEN)
+        world.query = replace(world.query, min_fit=None)
         world.add("house/rules.pdf", f"Ostra has another one. {filler * 5}{BOILER} {filler * 5}")
         world.model.says, world.model.fails = (
             "The second boiler is in Ostra [1]. It is inspected in March [1].",

@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 
 from docwell.deadline import run
-from docwell.query.retrieval.ranking import Gate
 from docwell.wiring import pipelines
 from docwell.wiring import query as wiring
 from docwell.wiring.pipelines import Pipeline
@@ -73,7 +72,7 @@ def test_the_thresholds_and_the_language_are_the_models(folder: Path) -> None:
     measured = {"foreign": [0.72, 0.86], "gate": {"min_fit": 0.3}, "language": "en"}
     (folder / "calibration.json").write_text(json.dumps(measured))
     query = run(wiring.query())
-    assert (query.foreign, query.gate) == ((0.72, 0.86), Gate(0.3))
+    assert (query.foreign, query.min_fit) == ((0.72, 0.86), 0.3)
     assert query.language == "en"
 
 

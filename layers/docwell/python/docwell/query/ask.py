@@ -14,9 +14,7 @@ from docwell.identity import Principal
 from docwell.models import Passage
 from docwell.ports import LanguageModel
 from docwell.query.checking.grounding import GroundedAnswer
-from docwell.query.checking.suspicion import suspicion
 from docwell.query.prompting import BuiltPrompt, Prompt
-from docwell.query.retrieval.ranking import Gate
 from docwell.query.retrieval.scope import NO_FILTER, Filter, Scope
 
 
@@ -90,13 +88,8 @@ class Stopwatch:
 
     def timings(self) -> Timings:
         """Return the milliseconds so far."""
-        stages = {stage: milliseconds(seconds) for stage, seconds in self.seconds.items()}
-        return Timings(**stages, total=milliseconds(perf_counter() - self._started))
-
-
-def milliseconds(seconds: float) -> float:
-    """Return milliseconds as timings show them."""
-    return round(seconds * 1000, 2)
+        seconds = {**self.seconds, "total": perf_counter() - self._started}
+        return Timings(**{stage: round(1000 * passed, 2) for stage, passed in seconds.items()})
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,14 +180,10 @@ class Inquiry:
     call: ModelCall = field(default_factory=ModelCall)
 
     @property
-    def suspicious(self) -> frozenset[str]:
-        """The ids of the passages that contain orders to the reader or the model."""
-        return frozenset(passage.id for passage in self.passages if suspicion(passage.chunk.text))
-
-    @property
     def is_hopeless(self) -> bool:
         """Whether the gate refuses the question before the model."""
-        return self.mode is Mode.PASSAGES and Gate(self.min_fit).refuses(self.fit)
+        is_far = self.fit is None or (self.min_fit is not None and self.fit < self.min_fit)
+        return is_far and self.mode is Mode.PASSAGES
 
     def of(self, basis: Basis) -> Inquiry:
         """Return the question for the basis of a mode."""

@@ -7,7 +7,7 @@ import math
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
 
 from docwell.answers import AnswerStatus, Citation, Mode, Refusal
 from docwell.config import QueryLimits
@@ -28,12 +28,12 @@ from docwell.query.ask import (
 from docwell.query.compare import answered_in_rows
 from docwell.query.conversation import Conversation
 from docwell.query.modes import Modes
-from docwell.query.retrieval.ranking import OPEN, RERANKED, Gate, reordered, reranked_text
+from docwell.query.retrieval.ranking import RERANKED, reordered, reranked_text
 from docwell.query.retrieval.retrieval import Retrieval
 from docwell.query.retrieval.scope import Scope, check_not_lost, find_scope
 from docwell.query.subject import is_in_other_language
 from docwell.query.waking import Sleeper
-from docwell.query.writing import RESERVE_S, Reports, Writer
+from docwell.query.writing import RESERVE_S, Reports, Writer, likeness
 
 # The stages' shares of the deadline. The model gets the time that embedding and retrieval leave.
 _EMBED_SHARE = 0.2
@@ -48,7 +48,11 @@ _LEAST_STAGE_S = 0.5
 
 @dataclass(frozen=True)
 class Query:
-    """The use case on its ports. `language` is the language of an embedding model that knows only one."""
+    """The use case on its ports.
+
+    A question with a lower fit than `min_fit` does not reach the model, which may invent; None for an embedding
+    model that `make calibrate` has not seen. `language` is that of an embedding model that knows only one.
+    """
 
     retrieval: Retrieval
     embedder: Embedder
@@ -58,7 +62,7 @@ class Query:
     links: DocumentLinks
     limits: QueryLimits = field(default_factory=QueryLimits)
     foreign: tuple[float, float] | None = None
-    gate: Gate = OPEN
+    min_fit: float | None = None
     language: str | None = None
     reranker: Reranker | None = None
     sleeper: Sleeper | None = None
@@ -71,7 +75,8 @@ class Query:
     @cached_property
     def writer(self) -> Writer:
         """The writer of answers of this model."""
-        return Writer(self.model, self.embedder, self.reports, self.limits, self.foreign, self.sleeper)
+        compared = partial(likeness, self.embedder, *self.foreign) if self.foreign else None
+        return Writer(self.model, self.reports, self.limits, compared, self.sleeper)
 
     async def ask(self, ask: Ask) -> AsyncGenerator[Event]:
         """Answer a question: yield its passages, then pieces of the model's text, then the checked answer.
@@ -160,14 +165,13 @@ class Query:
             if not question.quotes:
                 basis = await asyncio.to_thread(self.modes.basis, searched)
         # If the caller names a document, skip the gate: the model decides whether the document answers.
-        gate = self.gate if question.document is None else OPEN
         inquiry = replace(
             inquiry,
             scope=scope,
             searched=searched,
             passages=hits.passages,
             fit=hits.fit,
-            min_fit=gate.min_fit,
+            min_fit=self.min_fit if question.document is None else None,
             refusal=await self._refusal(searched, is_lost=not hits.passages),
         )
         if self.reranker is not None and basis is None:

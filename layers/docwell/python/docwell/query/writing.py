@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass, replace
-from functools import partial
+from dataclasses import dataclass, field, replace
 from time import perf_counter
 from typing import TypeVar
 
@@ -24,15 +23,14 @@ from docwell.query.ask import (
     Passages,
     Progress,
     QueryReport,
-    Stopwatch,
     Token,
-    milliseconds,
 )
-from docwell.query.checking.check import Checker, finished_part
+from docwell.query.checking.check import NO_SOURCE, Checker, finished_part
 from docwell.query.checking.grounding import Evidence, GroundedAnswer, cite, likely, quoted
+from docwell.query.checking.suspicion import suspicion
 from docwell.query.model_host import has_read
 from docwell.query.overview import digest
-from docwell.query.prompting import BuiltPrompt, build_prompt, is_refusal, may_be_refusal
+from docwell.query.prompting import build_prompt, is_refusal, may_be_refusal
 from docwell.query.waking import Sleeper
 from docwell.text.lexicon import content_words, words
 
@@ -75,7 +73,7 @@ class Reports:
             prompt_version=inquiry.ask.prompt.version,
             dropped_passages=inquiry.prompt.dropped if inquiry.prompt else 0,
             sentences=sentences,
-            suspicious_passages=len(inquiry.suspicious),
+            suspicious_passages=sum(bool(suspicion(passage.chunk.text)) for passage in inquiry.passages),
             rewritten_question=inquiry.text if inquiry.text != inquiry.ask.question.text else None,
             refusal=None if is_answer else inquiry.refusal,
             mode=inquiry.mode,
@@ -130,10 +128,9 @@ class Writer:
     """Writes answers with one model."""
 
     model: LanguageModel
-    embedder: Embedder
     reports: Reports
     limits: QueryLimits
-    foreign: tuple[float, float] | None
+    likeness: Callable[[str, Sequence[str]], float] | None = None
     sleeper: Sleeper | None = None
 
     async def prompted(self, inquiry: Inquiry) -> Inquiry:
@@ -174,33 +171,35 @@ class Writer:
             yield report
             return
         await inquiry.ask.admission.admitted()
-        likeness = partial(self._likeness, *self.foreign) if self.foreign else None
         each, least = inquiry.mode is Mode.OVERVIEW, self.limits.min_support
-        draft = _Draft(Checker(inquiry.prompted, inquiry.text, least, each=each, likeness=likeness))
+        checker = Checker(inquiry.prompted, inquiry.text, least, each=each, likeness=self.likeness)
+        draft = _Draft()
         try:
             for is_last in (False, True):
+                left_s = inquiry.share * inquiry.watch.deadline.left(RESERVE_S)
+                if left_s <= 0:
+                    raise DeadlineExceeded("retrieve", "finding passages took all the time allowed")
+                draft = _Draft(Usage(inquiry.prompt.bound.expected))
+                yield Progress(self.reports.report(inquiry, draft.usage), at_model=True)
                 try:
-                    pieces = self._chat(inquiry, inquiry.prompt)
-                    yield Progress(self.reports.report(inquiry, draft.begin(inquiry.prompt)), at_model=True)
                     with inquiry.watch.timed("generate"):
-                        async with aclosing(pieces):
+                        async with aclosing(self.model.chat(inquiry.prompt.messages, left_s)) as pieces:
                             async for piece in pieces:
-                                for shown in await self._take(inquiry, draft, piece):
+                                for shown in await self._take(inquiry, checker, draft, piece):
                                     yield shown
+                    # Charge a client that leaves now: the model has done its work.
+                    yield await finish(self._checked(inquiry, checker, draft.completion))
                     break
                 except ModelWaking as error:
                     async with aclosing(self._woken(inquiry, error, is_last=is_last)) as events:
                         async for event in events:
                             yield event
         except Unavailable as error:
-            report = self.reports.quotes(inquiry, draft.used(error), error)
-            if not (inquiry.ask.question.fallback and report.answer.citations):
-                yield Progress(self.reports.report(inquiry, draft.used(error)))
+            used = draft.usage if has_read(error) else _NONE
+            if (fallback := self._fallback(inquiry, used, error)) is None:
+                yield Progress(self.reports.report(inquiry, used))
                 raise
-            yield report
-        if draft.completion is not None:
-            # Charge a client that leaves now: the model has done its work.
-            yield await finish(self._checked(inquiry, draft, draft.completion))
+            yield fallback
 
     async def _fact(self, fact: Awaitable[_Fact], deadline: Deadline) -> _Fact | None:
         """Return a fact from the model host; None on an error, which the call of the model reports."""
@@ -210,11 +209,10 @@ class Writer:
         except (Unavailable, Corrupt):
             return None
 
-    def _chat(self, inquiry: Inquiry, prompt: BuiltPrompt) -> AsyncGenerator[str | Completion]:
-        left_s = inquiry.share * inquiry.watch.deadline.left(RESERVE_S)
-        if left_s <= 0:
-            raise DeadlineExceeded("retrieve", "finding passages took all the time allowed")
-        return self.model.chat(prompt.messages, left_s)
+    def _fallback(self, inquiry: Inquiry, used: Usage, error: Unavailable) -> QueryReport | None:
+        """Return quotes in place of an answer, if the question allows them and there are any."""
+        report = self.reports.quotes(inquiry, used, error) if inquiry.ask.question.fallback else None
+        return report if report and report.answer.citations else None
 
     async def _woken(self, inquiry: Inquiry, error: ModelWaking, *, is_last: bool) -> AsyncGenerator[Event]:
         """Yield the events of waiting for a model host. Raises the error if the question must not be repeated."""
@@ -227,20 +225,38 @@ class Writer:
                 yield Progress(self.reports.report(inquiry))
                 yield waking
 
-    async def _take(self, inquiry: Inquiry, draft: _Draft, piece: str | Completion) -> list[Token | Checked]:
-        """Return the text to show, and the checked beginning of the answer if a sentence has ended."""
-        token = draft.take(piece, inquiry.watch)
-        if token is None or not inquiry.ask.question.by_sentence or not draft.grows():
-            return [token] if token else []
-        grounded, sentences = await asyncio.to_thread(draft.checked, draft.part)
+    async def _take(
+        self, inquiry: Inquiry, checker: Checker, draft: _Draft, piece: str | Completion
+    ) -> list[Token | Checked]:
+        """Add a piece; return the text to show, and the checked beginning of the answer if a sentence has ended.
+
+        Hold back text that may still become a refusal.
+        """
+        if inquiry.watch.first_token_ms is None:
+            inquiry.watch.first_token_ms = round((perf_counter() - draft.started) * 1000, 2)
+        if isinstance(piece, Completion):
+            draft.completion = piece
+            return []
+        draft.text, draft.held, draft.pieces_held = draft.text + piece, draft.held + piece, draft.pieces_held + 1
+        if draft.text == draft.held and may_be_refusal(draft.held):
+            return []
+        token = Token(draft.held, draft.pieces_held)
+        draft.usage += Usage(0, draft.pieces_held)
+        draft.held, draft.pieces_held = "", 0
+        if not inquiry.ask.question.by_sentence or len(part := finished_part(draft.text)) <= len(draft.part):
+            return [token]
+        draft.part = part
+        grounded, sentences = await asyncio.to_thread(checker.check, part)
         return [token, Checked(grounded.text, sentences)] if grounded and grounded.citations else [token]
 
-    async def _checked(self, inquiry: Inquiry, draft: _Draft, completion: Completion) -> QueryReport:
+    async def _checked(self, inquiry: Inquiry, checker: Checker, completion: Completion | None) -> QueryReport:
         """Return the report of the model's text, without the parts that no passage supports."""
-        if inquiry.prompt is None:
-            raise ValueError("there is no answer without a prompt")
+        if inquiry.prompt is None or completion is None:
+            raise ValueError("a model's answer has a prompt and ends with its completion")
         bound, read = inquiry.prompt.bound, completion.prompt_tokens
-        grounded, sentences = await asyncio.to_thread(draft.checked, completion.text)
+        refused, (grounded, sentences) = is_refusal(completion.text), NO_SOURCE
+        if not refused:
+            grounded, sentences = await asyncio.to_thread(checker.check, completion.text)
         call = ModelCall(
             estimated_tokens=bound.expected,
             first_token_ms=inquiry.watch.first_token_ms,
@@ -251,65 +267,29 @@ class Writer:
         used = Usage(read, completion.completion_tokens)
         inquiry = replace(inquiry, call=call)
         report = self.reports.report(inquiry, used, grounded, sentences)
-        if grounded is None and not is_refusal(completion.text):
+        if grounded is None and not refused:
             report = self.reports.unverified(inquiry, used)
         return replace(report, answer=replace(report.answer, cut_short=completion.done_reason == "length"))
 
-    def _likeness(self, unrelated: float, same: float, sentence: str, texts: Sequence[str]) -> float:
-        """Return the likeness of a sentence to the nearest text: 0 for the cosine `unrelated`, 1 for `same`.
 
-        Embed all as questions, which may be cut: the model may write a sentence longer than the embedder reads.
-        """
-        vector, *others = self.embedder.embed_queries([sentence, *texts])
-        nearest = max((float(other @ vector) for other in others), default=unrelated)
-        return min(1.0, max(0.0, (nearest - unrelated) / (same - unrelated)))
-
-
+@dataclass(slots=True)
 class _Draft:
-    """The model's text so far, the tokens used, and its `completion` at the end. `part` has whole sentences.
+    """The model's text so far, the tokens used, and its `completion` at the end. `part` has whole sentences."""
 
-    Text is held back while it may still become a refusal.
+    usage: Usage = _NONE
+    completion: Completion | None = None
+    part: str = ""
+    text: str = ""
+    held: str = ""
+    pieces_held: int = 0
+    started: float = field(default_factory=perf_counter)
+
+
+def likeness(embedder: Embedder, unrelated: float, same: float, sentence: str, texts: Sequence[str]) -> float:
+    """Return the likeness of a sentence to the nearest text: 0 for the cosine `unrelated`, 1 for `same`.
+
+    Embed all as questions, which may be cut: the model may write a sentence longer than the embedder reads.
     """
-
-    def __init__(self, checker: Checker) -> None:
-        self.usage = Usage()
-        self.completion: Completion | None = None
-        self.part = ""
-        self._text = self._held = ""
-        self._pieces_held = 0
-        self._started = 0.0
-        self._checker = checker
-
-    def used(self, error: Unavailable) -> Usage:
-        """Return the tokens of a call that ended with this error."""
-        return self.usage if has_read(error) else Usage()
-
-    def begin(self, prompt: BuiltPrompt) -> Usage:
-        """Begin a call of the model; return the tokens of its prompt."""
-        self.usage, self.part, self._text, self._held = Usage(prompt.bound.expected), "", "", ""
-        self._pieces_held, self._started = 0, perf_counter()
-        return self.usage
-
-    def take(self, piece: str | Completion, watch: Stopwatch) -> Token | None:
-        """Add a piece; return the text to show."""
-        if watch.first_token_ms is None:
-            watch.first_token_ms = milliseconds(perf_counter() - self._started)
-        if isinstance(piece, Completion):
-            self.completion = piece
-            return None
-        self._text, self._held, self._pieces_held = self._text + piece, self._held + piece, self._pieces_held + 1
-        if self._text == self._held and may_be_refusal(self._held):
-            return None
-        token = Token(self._held, self._pieces_held)
-        self.usage += Usage(0, self._pieces_held)
-        self._held, self._pieces_held = "", 0
-        return token
-
-    def grows(self) -> bool:
-        """Return whether another sentence has ended."""
-        before, self.part = self.part, finished_part(self._text)
-        return len(self.part) > len(before)
-
-    def checked(self, text: str) -> tuple[GroundedAnswer | None, tuple[Sentence, ...]]:
-        """Return a checked text and its sentences; None for a refusal, or if no passage supports the text."""
-        return (None, ()) if is_refusal(text) else self._checker.check(text)
+    vector, *vectors = embedder.embed_queries([sentence, *texts])
+    nearest = max((float(row @ vector) for row in vectors), default=unrelated)
+    return min(1.0, max(0.0, (nearest - unrelated) / (same - unrelated)))

@@ -96,7 +96,6 @@ def _query(fingerprint: str) -> Query:
     from docwell.query.compare import ROW_TOKENS
     from docwell.query.conversation import Conversation
     from docwell.query.query import Query
-    from docwell.query.retrieval.ranking import Gate
     from docwell.query.retrieval.retrieval import DEEPEST, Retrieval
 
     settings, host, breaker = query_settings(), model(), _breaker()
@@ -117,7 +116,7 @@ def _query(fingerprint: str) -> Query:
         links=document_links(),
         limits=settings,
         foreign=measured.foreign,
-        gate=Gate(measured.gate.min_fit),
+        min_fit=measured.gate.min_fit,
         language=measured.language,
         reranker=cross_encoder_of(settings) if settings.reranker == "cross-encoder" else None,
         sleeper=sleeper() if settings.wake_s else None,

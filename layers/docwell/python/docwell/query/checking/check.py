@@ -85,6 +85,7 @@ _MOST_OPERANDS = 6
 _DECIMAL = re.compile(r"[0-9]{1,30}(?:\.[0-9]{1,30})?")
 # An answer whose markers resolve, and its sentences; None where no passage supports it.
 Checked = tuple[GroundedAnswer | None, tuple[Sentence, ...]]
+NO_SOURCE: Checked = (None, ())
 
 
 @dataclass(frozen=True, slots=True)
@@ -335,7 +336,7 @@ class Checker:
             for marker in sentence.markers:
                 content[marker] = content.get(marker, frozenset()) | words(MARKER.sub("", sentence.text))
         if not content:
-            return None, ()
+            return NO_SOURCE
         answer = rejoined(text, pieces, [sentence.text for sentence in sentences])
         if self._each and not all(sentence.markers for sentence in sentences):
             sentences = tuple(sentence for sentence in sentences if sentence.markers)

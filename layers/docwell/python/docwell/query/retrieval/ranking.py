@@ -26,7 +26,7 @@ from docwell.text.naming import file_beginnings, file_words
 
 # The gate judges this many best passages for any `top_k`: `make calibrate` chooses the threshold for this number.
 JUDGED = 5
-# The nearest candidates that `background` counts, fewer than one search returns.
+# The nearest candidates that the background counts, fewer than one search returns.
 _CANDIDATES = 110
 # The weights of the other candidates and of the question's words. Chosen on XQuAD, MMLongBench and FinanceBench:
 # each needs almost the threshold that the others choose.
@@ -34,27 +34,12 @@ _BACKGROUND_WEIGHT = 0.75
 _WORDS_WEIGHT = 0.5
 
 
-@dataclass(frozen=True, slots=True)
-class Gate:
-    """The least `fit` of a question that reaches the model. It belongs to the embedding model.
-
-    None accepts every question with a passage: for a model that `make calibrate` has not seen.
-    """
-
-    min_fit: float | None = None
-
-    def refuses(self, fit: float | None) -> bool:
-        """Return whether to refuse, so that the model is not tempted to invent. A `fit` of None: no passage."""
-        return fit is None or (self.min_fit is not None and fit < self.min_fit)
-
-
-OPEN = Gate()
-
-
-def fit_of(question: str, passages: Sequence[Passage], background: float) -> float:
+def fit_of(question: str, passages: Sequence[Passage], candidates: Sequence[Passage]) -> float:
     """Return how far the best of the `JUDGED` passages stands out: its cosine and words, less the background.
 
-    The words count up to 0.5, as the share of the question's words that the passage has.
+    The words count up to 0.5, as the share of the question's words that the passage has. The background is the
+    mean cosine of the nearest 110 candidates. A missing candidate counts as 0: in a scope of a few chunks the
+    cosine alone decides. Copies count once: else many copies of the right passage would be its own background.
     """
     question_words = content_words(question)
     best = max(
@@ -62,17 +47,8 @@ def fit_of(question: str, passages: Sequence[Passage], background: float) -> flo
         + _WORDS_WEIGHT * len(question_words & content_words(passage.chunk.text)) / max(len(question_words), 1)
         for passage in passages
     )
-    return best - _BACKGROUND_WEIGHT * background
-
-
-def background(candidates: Sequence[Passage]) -> float:
-    """Return the mean cosine of the nearest 110 candidates; each missing candidate counts as 0.
-
-    So a scope of a few chunks has almost no background, and the cosine alone decides. Copies count once: else many
-    copies of the right passage would be its own background.
-    """
     scores = {candidate.chunk.text: candidate.score for candidate in candidates}.values()
-    return math.fsum(sorted(scores, reverse=True)[:_CANDIDATES]) / _CANDIDATES
+    return best - _BACKGROUND_WEIGHT * math.fsum(sorted(scores, reverse=True)[:_CANDIDATES]) / _CANDIDATES
 
 
 # Robertson and Zaragoza, "The Probabilistic Relevance Framework: BM25 and Beyond" (2009), section 3.

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from docwell.errors import BadInput
 from docwell.models import Passage
 from docwell.ports import Catalogue, VectorIndex
-from docwell.query.retrieval.ranking import JUDGED, Weights, background, fit_of, merge, rank
+from docwell.query.retrieval.ranking import JUDGED, Weights, fit_of, merge, rank
 from docwell.query.retrieval.scope import Scope
 
 # More candidates find few more answers and cost time.
@@ -76,7 +76,7 @@ class Retrieval:
             if question and len(judged) < JUDGED:
                 of_gate = _Live(scope, self.catalogue, ranked, JUDGED, generations)
                 judged = merge(of_gate, JUDGED)
-                fit = fit_of(question, judged, background(ranked)) if judged else None
+                fit = fit_of(question, judged, ranked) if judged else None
                 crowded += of_gate.dropped + of_gate.copies
             enough = len(passages) >= most and (len(judged) >= JUDGED or not question)
             # Copies, and hits that are not live, can crowd out others, so search deeper.
