@@ -18,7 +18,7 @@ from docwell.deadline import Deadline, run
 from docwell.errors import BadInput, DocwellError
 from docwell.http import bodies, sse
 from docwell.http.edges import Problem, RequestAdmission, problem_of, record_error
-from docwell.http.streaming import ResponseBody, stream_events
+from docwell.http.streaming import StreamedResponse, stream_events
 from docwell.identity import Principal
 from docwell.observability import logger, metrics
 from docwell.query import costs
@@ -176,14 +176,14 @@ class QuestionRequest:
 
     def answer(
         self, body_of: Callable[[bodies.QueryResponse], BaseModel] = lambda response: response
-    ) -> ResponseBody:
+    ) -> StreamedResponse:
         """Return the whole answer as a body of JSON. Raises as `events`."""
         with self._follow_up_on_error():
             finished = run(self.result())
         text = json.dumps(body_of(finished.response).model_dump(mode="json"), separators=(",", ":"))
-        return ResponseBody.of_text(text, self.follow_up)
+        return StreamedResponse.of_text(200, {"Content-Type": "application/json"}, text, self.follow_up)
 
-    def stream(self) -> ResponseBody:
+    def stream(self) -> StreamedResponse:
         """Return the answer as server-sent events: `passages`, `waking`..., `token`..., then `answer` or `error`.
 
         Errors before the first event are raised here.
@@ -192,7 +192,7 @@ class QuestionRequest:
 
     def streamed(
         self, encoded: AsyncGenerator[bytes], failed: Callable[[Problem], Mapping[str, Any]]
-    ) -> ResponseBody:
+    ) -> StreamedResponse:
         """Return the encoded `events` as server-sent events; `failed` returns the data of an error event.
 
         Errors before the first event are raised here.
@@ -201,7 +201,7 @@ class QuestionRequest:
         self._waits = pipelines.runtime_settings().can_stream
         with self._follow_up_on_error():
             events = stream_events(encoded, lambda error: failed(problem_of(record_error(error), self.request_id)))
-            return ResponseBody(events, self.follow_up)
+            return StreamedResponse(200, sse.HEADERS, events, self.follow_up)
 
     def follow_up(self, *, keep: bool = True) -> None:
         """Settle the charge. Record and log an answer that was begun, and store its receipt if `keep`.

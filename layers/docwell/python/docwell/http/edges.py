@@ -27,7 +27,7 @@ from docwell.errors import (
     Unavailable,
 )
 from docwell.http import sse
-from docwell.http.streaming import ResponseBody
+from docwell.http.streaming import StreamedResponse
 from docwell.identity import CANARY, Identity, Principal, identity_of
 from docwell.observability import logger, record_alone
 from docwell.ports import Principals, Reservation
@@ -159,9 +159,8 @@ def _identity() -> Identity:
 class AnswerResponse(Response[Any]):
     """An answer to a question, which carries its own stream and its follow-up work."""
 
-    def __init__(self, content_type: str, content: ResponseBody) -> None:
-        headers = dict(sse.HEADERS) if content_type == sse.CONTENT_TYPE else None
-        super().__init__(200, content_type, headers=headers)
+    def __init__(self, content: StreamedResponse) -> None:
+        super().__init__(content.status, headers=dict(content.headers))
         self.content = content
 
     def is_json(self) -> bool:

@@ -24,7 +24,7 @@ from docwell.errors import BadInput, DocwellError, NotFound, QuotaExceeded, TooM
 from docwell.http import bodies, sse
 from docwell.http.answering import Finished, QuestionRequest
 from docwell.http.edges import AnswerResponse, Problem, admission, answer_responses, charge, request_id
-from docwell.http.streaming import ResponseBody
+from docwell.http.streaming import StreamedResponse
 from docwell.models import KEY_BYTES, UnitKind
 from docwell.query.ask import Checked, Passages, Waking
 from docwell.query.checking.cleaning import clean_answer
@@ -292,7 +292,7 @@ class ChatStream:
     _sent_pieces: list[str] = field(default_factory=list)
     _created: int = field(default_factory=lambda: int(time.time()))
 
-    def body(self) -> ResponseBody:
+    def body(self) -> StreamedResponse:
         """Return the chunks as server-sent events. Errors before the first chunk are raised here."""
         return self.question.streamed(self._encoded(), openai_error)
 
@@ -497,10 +497,9 @@ def complete(body: Annotated[ChatRequest, Body()]) -> Response[Any]:
         if body.stream:
             with_usage = bool(body.stream_options and body.stream_options.include_usage)
             stream = ChatStream(question, body.model, with_usage, console)
-            return AnswerResponse(sse.CONTENT_TYPE, stream.body())
+            return AnswerResponse(stream.body())
         return AnswerResponse(
-            content_types.APPLICATION_JSON,
-            question.answer(lambda answer: completion(bodies.linked(answer, console), body.model)),
+            question.answer(lambda answer: completion(bodies.linked(answer, console), body.model))
         )
     except NotFound:  # the collection does not exist
         raise NotFound(NO_MODEL) from None

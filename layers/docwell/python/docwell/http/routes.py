@@ -8,7 +8,7 @@ import json
 import re
 import uuid
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import cache
 from http import HTTPStatus
 from typing import Annotated, Any
@@ -25,7 +25,7 @@ from docwell.answers import HostState
 from docwell.audit import Action
 from docwell.deadline import Deadline, run
 from docwell.errors import BadInput, NotFound, Unavailable
-from docwell.http import answering, bodies, mcp, openai, operations, sse
+from docwell.http import answering, bodies, mcp, openai, operations
 from docwell.http.edges import (
     MOST_ERRORS,
     PROBLEM_JSON,
@@ -40,7 +40,7 @@ from docwell.http.edges import (
     record_error,
     request_id,
 )
-from docwell.http.streaming import ResponseBody, StreamedResponse
+from docwell.http.streaming import StreamedResponse
 from docwell.identity import KEY_HEADER, Principal
 from docwell.models import FIRST_PAGE, KEY_BYTES, DocumentRecord, Status
 from docwell.observability import logger, record_alone
@@ -93,13 +93,13 @@ def resolve(event: dict[str, Any], context: Any) -> dict[str, Any] | StreamedRes
     if path.startswith(openai.PATHS) and answer["statusCode"] >= HTTPStatus.BAD_REQUEST:
         answer = openai.in_openai_shape(answer)
     can_stream, body = pipelines.runtime_settings().can_stream, answer["body"]
-    if not isinstance(body, ResponseBody):
-        if not can_stream or (event.get("httpMethod"), path) not in _STREAMED_ROUTES:
-            return answer
-        body = ResponseBody.of_text(body or "")
-    names = {name: ", ".join(values) for name, values in answer["multiValueHeaders"].items()}
-    response = StreamedResponse(answer["statusCode"], names, body.pieces, body.afterwards)
-    return response if can_stream else response.buffered()
+    sent = {name: ", ".join(values) for name, values in answer["multiValueHeaders"].items()}
+    if isinstance(body, StreamedResponse):
+        response = replace(body, headers=sent)
+        return response if can_stream else response.buffered()
+    if can_stream and (event.get("httpMethod"), path) in _STREAMED_ROUTES:
+        return StreamedResponse.of_text(answer["statusCode"], sent, body or "")
+    return answer
 
 
 def _json_object(event: Mapping[str, Any]) -> str | None:
@@ -153,8 +153,8 @@ def query(body: Annotated[bodies.QueryRequest, Body()]) -> Response[Any]:
     """Answer one question."""
     question = answering.QuestionRequest(body, request_id(), admission(bodies.most_model_calls(body)))
     if body.stream or "text/event-stream" in (app.current_event.headers.get("accept") or ""):
-        return AnswerResponse(sse.CONTENT_TYPE, question.stream())
-    return AnswerResponse(content_types.APPLICATION_JSON, question.answer())
+        return AnswerResponse(question.stream())
+    return AnswerResponse(question.answer())
 
 
 @app.post(

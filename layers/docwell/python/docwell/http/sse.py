@@ -8,8 +8,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 CONTENT_TYPE = "text/event-stream"
-# Without the second header nginx buffers the answer: its client would see no event before the end.
-HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+# Without the last header nginx buffers the answer: its client would see no event before the end.
+HEADERS = {"Content-Type": CONTENT_TYPE, "Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 # A comment, which clients skip: it keeps the connection alive, and detects a client that has left.
 WAITING = b": waiting\n\n"
 

@@ -24,19 +24,6 @@ _DELIMITER = bytes(8)
 
 
 @dataclass(frozen=True, slots=True)
-class ResponseBody:
-    """A body that is still being made, and the work to do once it is sent or abandoned."""
-
-    pieces: Generator[bytes]
-    afterwards: Callable[[], None] = lambda: None
-
-    @classmethod
-    def of_text(cls, text: str, afterwards: Callable[[], None] = lambda: None) -> ResponseBody:
-        """Return a body of one piece."""
-        return cls((piece for piece in (text.encode(),)), afterwards)
-
-
-@dataclass(frozen=True, slots=True)
 class StreamedResponse:
     """An HTTP response whose body is still being made. Its receiver must close it, even if it does not read all.
 
@@ -47,6 +34,13 @@ class StreamedResponse:
     headers: Mapping[str, str]
     body: Generator[bytes]
     afterwards: Callable[[], None] = lambda: None
+
+    @classmethod
+    def of_text(
+        cls, status: int, headers: Mapping[str, str], text: str, afterwards: Callable[[], None] = lambda: None
+    ) -> StreamedResponse:
+        """Return a response whose body is made already."""
+        return cls(status, headers, (piece for piece in (text.encode(),)), afterwards)
 
     def close(self) -> None:
         """End the body, then run `afterwards`."""
