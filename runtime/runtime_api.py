@@ -5,7 +5,6 @@ https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html
 
 from __future__ import annotations
 
-import base64
 import contextlib
 import json
 import queue
@@ -23,9 +22,6 @@ if TYPE_CHECKING:
 
 VERSION = "/2018-06-01/runtime"
 RESPONSE_MODE = "Lambda-Runtime-Function-Response-Mode"
-# Trailers of a failed stream. The second is JSON in base64.
-ERROR_TYPE = "Lambda-Runtime-Function-Error-Type"
-ERROR_BODY = "Lambda-Runtime-Function-Error-Body"
 # Lambda's limit of a buffered answer.
 MAX_RESPONSE_BYTES = 6 * 1024 * 1024
 
@@ -237,28 +233,18 @@ class _RuntimeHandler(BaseHTTPRequestHandler):
     def _stream(self, id_: str) -> None:
         """Report each piece of a streamed answer as it arrives."""
         self.happened(StreamBegan(id_))
-        trailers: dict[str, str] = {}
-        body = b""
         try:
-            for piece in self._chunks(trailers):
+            for piece in self._chunks():
                 self.happened(StreamPiece(id_, piece))
         except (OSError, ValueError):  # the process died, or `hang_up` was called
             self.happened(Failure(id_, "Runtime.TruncatedResponse", "the answer broke off"))
             self.close_connection = True
             return
-        if ERROR_TYPE.lower() in trailers:
-            with contextlib.suppress(ValueError):
-                body = base64.b64decode(trailers.get(ERROR_BODY.lower(), ""), validate=True)
-            self.happened(_failure(id_, body))
-        else:
-            self.happened(StreamEnded(id_))
+        self.happened(StreamEnded(id_))
         self._answer(202, {"status": "OK"})
 
-    def _chunks(self, trailers: dict[str, str] | None = None) -> Iterator[bytes]:
-        """Yield the body as it arrives, then fill `trailers`, with names in lower case.
-
-        Raises `OSError` or `ValueError` for an incomplete body.
-        """
+    def _chunks(self) -> Iterator[bytes]:
+        """Yield the body as it arrives. Raises `OSError` or `ValueError` for an incomplete body."""
         if self.headers.get("Transfer-Encoding", "").lower() != "chunked":
             yield self.rfile.read(int(self.headers.get("Content-Length", 0)))
             return
@@ -268,10 +254,7 @@ class _RuntimeHandler(BaseHTTPRequestHandler):
                 raise ConnectionError("a chunk broke off")
             yield piece
             self.rfile.readline()
-        while line := self.rfile.readline().strip():
-            name, _, value = line.decode("ascii", "replace").partition(":")
-            if trailers is not None:
-                trailers[name.lower()] = value.strip()
+        self.rfile.readline()
 
     def _answer(self, status: int, document: dict[str, str]) -> None:
         body = json.dumps(document).encode()

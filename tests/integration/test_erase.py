@@ -26,7 +26,7 @@ from docwell.cli.app import app
 from docwell.cli.settings import Failure
 from docwell.errors import Unavailable
 from docwell.models import Hint, Status
-from docwell.upkeep.erase import Erase, ErasePipeline
+from docwell.upkeep.erase import Erase
 from infra.local.names import AUDIT_SCHEMA, LEDGER_SCHEMA, RECEIPTS_SCHEMA
 
 from .reconcile_world import World
@@ -67,10 +67,8 @@ class Erasing:
         """Answer as the reconcile function does, and let ingest work."""
         self.calls += 1
         self.before_call(self.calls)
-        parts = (
-            ErasePipeline(self.world.ledger(pipeline), self.world.index(pipeline)) for pipeline in self.world.known
-        )
-        answer = Erase(self.world.store, self.world.queue, tuple(parts), self.world.clock).run(event)
+        parts = [(self.world.ledger(pipeline), self.world.index(pipeline)) for pipeline in self.world.known]
+        answer = Erase(self.world.store, self.world.queue, parts, self.world.clock).run(event)
         self.world.work(self.world.known)
         return answer
 

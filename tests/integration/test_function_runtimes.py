@@ -211,12 +211,15 @@ def test_a_stream_of_many_megabytes_arrives_whole(streams: FunctionPool) -> None
     assert streams.invoke({"plain": True})["can_stream"] == "1"
 
 
-def test_a_stream_that_fails_half_way_ends_in_its_error(streams: FunctionPool) -> None:
+def test_a_stream_that_fails_half_way_breaks_off_and_the_log_has_its_error(
+    toys: Toys, streams: FunctionPool
+) -> None:
     failing = begin(streams, pieces=2, fails=True)
     assert failing.next() is not None
     assert failing.next() is not None
-    with pytest.raises(FunctionRaised, match="ValueError: half-way"):
+    with pytest.raises(FunctionRaised, match=r"Runtime\.TruncatedResponse"):
         failing.next()
+    until(lambda: "[ERROR] ValueError" in "\n".join(toys.lines))
     with pytest.raises(FunctionCrashed, match="status 4"):
         tokens(begin(streams, pieces=1, dies=True))
     assert "pid" in streams.invoke({"plain": True})

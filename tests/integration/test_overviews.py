@@ -19,7 +19,7 @@ from docwell.query.modes import Modes, Router
 from docwell.query.overview import Overview
 from docwell.query.prompting import load_prompt
 from docwell.query.query import Query
-from docwell.upkeep.erase import Erase, ErasePipeline
+from docwell.upkeep.erase import Erase
 from tests.integration.reconcile_world import new_world
 from tests.integration.test_filters import EVERYBODY, Filtered
 from tests.unit.query.query_fakes import FakeAdmission, FakeLinks, FakeModel
@@ -108,8 +108,8 @@ def test_an_overview_answers_for_its_live_version_and_is_replaced_deleted_and_er
     live = world.ledger().get(KEY)
     assert live is not None
     world.remove(KEY)
-    erase = Erase(world.store, world.queue, (ErasePipeline(world.ledger(), world.index()),))
-    assert erase.check([KEY]).left == []
+    erase = Erase(world.store, world.queue, [(world.ledger(), world.index())])
+    assert erase.check([KEY])["left"] == []
     assert world.index().marked(KEY, str(live.live_generation)) == []
     assert world.index().ids("plant", KEY) == {}
 

@@ -15,10 +15,10 @@ import pytest
 from docwell.audit import Action
 from docwell.errors import DeadlineExceeded, ModelMissing, QuotaExceeded, Unavailable
 from docwell.http import edges
+from docwell.http.operations import MOST_REDRIVEN
 from docwell.identity import RESERVED_COLLECTION, Principal, Use, UseHistory
 from docwell.models import Attributes, DocumentRecord, Mark, Part, Reason, Status
 from docwell.observability import logger
-from docwell.upkeep.operations import MOST_REDRIVEN
 from docwell.upkeep.reconcile import Pass, Phase, fact_of
 from tests.unit.cases import rows
 from tests.unit.conftest import HttpWorld

@@ -10,8 +10,7 @@ from unittest.mock import Mock
 import pytest
 
 from docwell.errors import Unavailable
-from docwell.upkeep.canary import KEY, PAGE, Canary, Finding
-from docwell.upkeep.operations import last_canary
+from docwell.upkeep.canary import KEY, PAGE, Canary, Finding, last_canary
 from docwell.wiring import small_functions as wiring
 from functions.canary.handler import handler
 from tests.unit.infra.emissions import CONTEXT

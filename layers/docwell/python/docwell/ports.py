@@ -234,6 +234,16 @@ class HintQueue(TaskQueue, Protocol):
         """Return about how many messages are in the queue, those in flight included."""
 
 
+class DeadLetters(Protocol):
+    """The messages that ingest gave up. Raises `Unavailable`."""
+
+    def waiting(self) -> int:
+        """Return about how many messages there are."""
+
+    def redrive(self, limit: int) -> int:
+        """Send up to `limit` messages to ingest again; return how many. Repeating it does no harm."""
+
+
 class Tokenizer(Protocol):
     """The embedding model's tokenizer. With `cuts_at_blanks`, text between blanks has the same tokens anywhere."""
 

@@ -71,7 +71,7 @@ class SqsTaskQueue:
 
 
 class SqsDeadLetters:
-    """`docwell.upkeep.operations.DeadLetters`: a redrive moves messages from `parked` to `ingest`."""
+    """`docwell.ports.DeadLetters`: a redrive moves messages from `parked` to `ingest`."""
 
     def __init__(self, client: SQSClient, parked: str, ingest: str) -> None:
         self._client = client

@@ -17,7 +17,7 @@ from docwell.audit import Action, AuditEvent
 from docwell.deadline import Deadline, run
 from docwell.errors import BadInput, DocwellError
 from docwell.http import bodies, sse
-from docwell.http.edges import Problem, RequestAdmission, problem_of, record_error
+from docwell.http.edges import Problem, RequestAdmission, admission, problem_of, record_error, request_id
 from docwell.http.streaming import StreamedResponse, stream_events
 from docwell.identity import Principal
 from docwell.observability import logger, metrics
@@ -311,11 +311,10 @@ async def save(tasks: Iterable[Callable[[], None]]) -> None:
             record_error(error)
 
 
-def audit(admission: RequestAdmission, action: Action, documents: frozenset[str], request_id: str) -> None:
+def audit(principal: Principal, action: Action, documents: frozenset[str]) -> None:
     """Add documents whose text or link the caller gets to the audit trail. A failure is logged."""
     if trail := wiring.audit_trail():
-        principal = run(admission.identified())
-        event = AuditEvent(principal.id, action, documents, request_id=request_id)
+        event = AuditEvent(principal.id, action, documents, request_id=request_id())
         run(save([lambda: trail.append(event)]))
 
 
@@ -353,14 +352,14 @@ def question_of(body: bodies.QueryRequest) -> Question:
     )
 
 
-def replay(admission: RequestAdmission, request_id: str, new_request_id: str) -> bodies.ReplayResponse:
+def replay(admission: RequestAdmission, receipt_id: str) -> bodies.ReplayResponse:
     """Ask the question of a receipt again; the new answer is charged and not kept.
 
     Raises `NotFound`, `BadInput` for a request that only an older release took, and as asking does.
     """
     principal = run(admission.admitted())
     try:
-        receipt = wiring.receipt_book().get(principal, request_id, wiring.catalogue())
+        receipt = wiring.receipt_book().get(principal, receipt_id, wiring.catalogue())
         try:
             body = bodies.QueryRequest.model_validate(receipt.request)
         except ValidationError:
@@ -368,15 +367,15 @@ def replay(admission: RequestAdmission, request_id: str, new_request_id: str) ->
     except DocwellError:
         run(save([lambda: admission.settle(0)]))
         raise
-    audit(admission, Action.READ, quoted(receipt), new_request_id)
-    question = QuestionRequest(body, new_request_id, admission)
+    audit(principal, Action.READ, quoted(receipt))
+    question = QuestionRequest(body, request_id(), admission)
     try:
         finished = run(question.result())
     finally:
         question.follow_up(keep=False)
     changes = compare(receipt, finished.receipt(), run(_live_versions(receipt, admission.deadline)))
     return bodies.ReplayResponse(
-        request_id=request_id,
+        request_id=receipt_id,
         question=body.question,
         then=dict(receipt.answer),
         now=finished.response,
@@ -395,10 +394,12 @@ async def _live_versions(receipt: Receipt, deadline: Deadline) -> dict[str, str]
     }
 
 
-def search(body: bodies.SearchRequest, admission: RequestAdmission, request_id: str) -> bodies.SearchResponse:
+def search(body: bodies.SearchRequest) -> bodies.SearchResponse:
     """Search for a question; the request is charged. Raises as `docwell.query.query.Query.ask`, and `BadInput`."""
-    inquiry, citations = run(_searched(body, admission))
-    audit(admission, Action.SEARCHED, frozenset(passage.document for passage in inquiry.passages), request_id)
+    request = admission()
+    inquiry, citations = run(_searched(body, request))
+    documents = frozenset(passage.document for passage in inquiry.passages)
+    audit(run(request.identified()), Action.SEARCHED, documents)
     timings = bodies.SearchTimings.model_validate(inquiry.watch.timings(), from_attributes=True)
     logger.info("searched", extra={"passages": len(citations), "timings_ms": timings.model_dump()})
     chunks = [passage.chunk for passage in inquiry.passages]
@@ -416,7 +417,7 @@ def search(body: bodies.SearchRequest, admission: RequestAdmission, request_id: 
         min_fit=inquiry.min_fit,
         partial=False,
         timings_ms=timings,
-        request_id=request_id,
+        request_id=request_id(),
     )
 
 

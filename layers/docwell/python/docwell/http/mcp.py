@@ -247,7 +247,7 @@ def _run_tool(arguments: BaseModel, console: str | None) -> tuple[str, dict[str,
     """Return the text and the structured result of the tool with these arguments."""
     response: BaseModel
     if isinstance(arguments, bodies.SearchRequest):
-        response = answering.search(arguments, admission(), request_id())
+        response = answering.search(arguments)
     elif isinstance(arguments, DocumentsArguments):
         response = _documents(arguments)
     else:
@@ -332,8 +332,7 @@ def _read_resource(params: Mapping[str, Any]) -> dict[str, Any]:
     match = _URI.fullmatch(uri) if isinstance(uri, str) else None
     if match is None:
         raise NotFound("no such resource: resources/templates/list has their form")
-    document, page, request = unquote(match[1]), int(match[2]), admission()
-    principal = run(request.admitted())
-    text = read_page(wiring.catalogue(), wiring.page_index(), principal, document, page)
-    answering.audit(request, Action.READ, frozenset({document}), request_id())
+    document, principal = unquote(match[1]), charge()
+    text = read_page(wiring.catalogue(), wiring.page_index(), principal, document, int(match[2]))
+    answering.audit(principal, Action.READ, frozenset({document}))
     return {"contents": [{"uri": uri, "mimeType": "text/plain", "text": text}]}

@@ -164,7 +164,7 @@ def query(body: Annotated[bodies.QueryRequest, Body()]) -> Response[Any]:
 )
 def search(body: Annotated[bodies.SearchRequest, Body()]) -> bodies.SearchResponse:
     """Search for one question."""
-    return answering.search(body, admission(), request_id())
+    return answering.search(body)
 
 
 @app.post("/v1/feedback", description="Say whether an answer was good; stored in its receipt.")
@@ -180,16 +180,16 @@ def feedback(body: Annotated[bodies.FeedbackRequest, Body()]) -> bodies.Feedback
 @app.get("/v1/receipts/<id_>", description="The stored receipt of an answer, for its caller.")
 def receipt(id_: str) -> bodies.ReceiptBody:
     """Return one receipt."""
-    request = admission()
-    stored = wiring.receipt_book().get(run(request.admitted()), id_, wiring.catalogue())
-    answering.audit(request, Action.READ, quoted(stored), request_id())
+    principal = charge()
+    stored = wiring.receipt_book().get(principal, id_, wiring.catalogue())
+    answering.audit(principal, Action.READ, quoted(stored))
     return bodies.ReceiptBody.model_validate(stored, from_attributes=True)
 
 
 @app.post("/v1/receipts/<id_>/replay", description="Ask the question of an answer again; shows what changed.")
 def replay(id_: str) -> bodies.ReplayResponse:
     """Return the answer then and now."""
-    return answering.replay(admission(bodies.MOST_MODEL_CALLS), id_, request_id())
+    return answering.replay(admission(bodies.MOST_MODEL_CALLS), id_)
 
 
 @app.get(_DOCUMENTS, description="The documents and where each stands; DELETED ones only when asked for.")
@@ -214,14 +214,11 @@ def document(
     *, link: Annotated[bool, Query(description="Return a link to the version that answers.")] = False
 ) -> bodies.DocumentBody:
     """Return one document."""
-    if not link:
-        return bodies.document_body(_document(caller()))
-    request = admission()
-    record = _document(run(request.admitted()))
-    body = bodies.document_body(record)
-    if body.live_version is not None:
-        body.link = wiring.document_links().link(record.key, body.live_version, FIRST_PAGE, body.media_type)
-        answering.audit(request, Action.READ, frozenset({record.key}), request_id())
+    principal = charge() if link else caller()
+    body = bodies.document_body(_document(principal))
+    if link and body.live_version is not None:
+        body.link = wiring.document_links().link(body.document, body.live_version, FIRST_PAGE, body.media_type)
+        answering.audit(principal, Action.READ, frozenset({body.document}))
     return body
 
 

@@ -11,7 +11,6 @@ https://docs.aws.amazon.com/lambda/latest/dg/runtimes-custom.html#runtimes-custo
 
 from __future__ import annotations
 
-import base64
 import json
 import os
 import random
@@ -20,8 +19,8 @@ import signal
 import sys
 import time
 import traceback
-from collections.abc import Callable, Generator, Iterator, Mapping
-from contextlib import closing, contextmanager, suppress
+from collections.abc import Callable, Generator, Mapping
+from contextlib import closing, contextmanager
 from http.client import HTTPConnection, HTTPException, HTTPMessage
 from importlib import import_module
 from io import TextIOWrapper
@@ -35,13 +34,10 @@ Handler = Callable[[Any, "Context"], Any]
 
 _API = "/2018-06-01/runtime"
 _ERROR_TYPE = "Lambda-Runtime-Function-Error-Type"
-_ERROR_BODY = "Lambda-Runtime-Function-Error-Body"
-# http.client sends a body with this Transfer-Encoding as it is: `_chunks` encodes it.
 _STREAMED = {
     "Content-Type": "application/vnd.awslambda.http-integration-response",
     "Lambda-Runtime-Function-Response-Mode": "streaming",
     "Transfer-Encoding": "chunked",
-    "Trailer": f"{_ERROR_TYPE}, {_ERROR_BODY}",
 }
 _OK = 200
 
@@ -112,12 +108,17 @@ class Runtime:
     def _stream(self, path: str, response: StreamedResponse, request_id: str) -> None:
         """Send a response, then close it: the client does not wait for its follow-up work.
 
-        Lambda ends the invocation when the runtime asks for the next one. If the connection fails, the client has
-        left.
+        Lambda ends the invocation when the runtime asks for the next one.
         """
-        with closing(response), suppress(OSError, HTTPException), self._closed_on_error() as connection:
-            connection.request("POST", _API + path, _chunks(response, request_id), _STREAMED)
-            connection.getresponse().read()
+        pieces = chain([response.prelude()], response.body)
+        try:
+            with closing(response), self._closed_on_error() as connection:
+                connection.request("POST", _API + path, pieces, _STREAMED, encode_chunked=True)
+                connection.getresponse().read()
+        except (OSError, HTTPException):
+            pass  # the client has left
+        except Exception as error:  # noqa: BLE001 - the closed connection tells Lambda
+            _logged(error, request_id)
 
     @contextmanager
     def _reporting(self, path: str) -> Generator[None]:
@@ -157,20 +158,6 @@ class Runtime:
         if method == "GET" and answer.status != _OK:
             raise ConnectionError(f"the Runtime API says {answer.status} to {path}")
         return content, answer.headers
-
-
-def _chunks(response: StreamedResponse, request_id: str) -> Iterator[bytes]:
-    """Yield a response in HTTP's chunked coding. Trailers name the error that interrupted the body, if any."""
-    trailers = ""
-    try:
-        for piece in chain([response.prelude()], response.body):
-            if piece:  # an empty chunk is the end of the body
-                yield b"%x\r\n%b\r\n" % (len(piece), piece)
-    except Exception as raised:  # noqa: BLE001 - the trailers tell Lambda
-        error = _logged(raised, request_id)
-        body = base64.b64encode(json.dumps(error).encode()).decode()
-        trailers = f"{_ERROR_TYPE}: {error['errorType']}\r\n{_ERROR_BODY}: {body}\r\n"
-    yield f"0\r\n{trailers}\r\n".encode()
 
 
 def _logged(error: BaseException, request_id: str) -> dict[str, Any]:

@@ -38,6 +38,20 @@ class Finding(IntEnum):
     FOUND = 3  # the answer cites the page
 
 
+@dataclass(frozen=True, slots=True)
+class CanaryResult:
+    """The last result of the canary: `found`, `unindexed`, `missing` or `failed`, `at` seconds since the epoch."""
+
+    outcome: str
+    at: float
+
+
+def last_canary(state: StateStore) -> CanaryResult | None:
+    """Return the last result; None where no canary has run."""
+    stored = state.read(FACT)
+    return CanaryResult(stored["outcome"], float(stored["at"])) if stored else None
+
+
 class CanaryBucket(Protocol):
     """The documents bucket."""
 

@@ -41,12 +41,11 @@ from docwell.wiring.pipelines import (
 
 if TYPE_CHECKING:
     from docwell.adapters.model_hosts import ModelServer
-    from docwell.ports import AuditTrail, LanguageModel, StateStore
+    from docwell.ports import AuditTrail, DeadLetters, LanguageModel, StateStore
     from docwell.query.documents import PageIndex
     from docwell.query.modes import Modes
     from docwell.query.query import Query
     from docwell.query.retrieval.retrieval import Retrieval
-    from docwell.upkeep.operations import DeadLetters
 
 # A question settles its charge up to 1 s after its deadline (docwell.http.answering); the rest is for clocks.
 _FOLLOW_UP_MARGIN_S = 5.0

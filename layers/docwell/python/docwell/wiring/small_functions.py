@@ -12,7 +12,7 @@ from docwell.adapters.dynamodb.ledger import DynamoLedger, DynamoState, outcome_
 from docwell.adapters.dynamodb.principals import DynamoApiKeys
 from docwell.adapters.event_bridge import EventBridge
 from docwell.config import AuthorizerSettings, CanarySettings, EventsSettings, ReconcileSettings
-from docwell.upkeep.erase import Erase, ErasePipeline
+from docwell.upkeep.erase import Erase
 from docwell.upkeep.reconcile import Reconcile
 from docwell.upkeep.reindex import Reindex
 from docwell.wiring.pipelines import (
@@ -60,8 +60,8 @@ def erase() -> Erase:
     """Return the use case that checks an erasure."""
     settings = reconcile_settings()
     in_use = roles_of(settings).in_use(tuple(pipelines(settings)))
-    parts = (ErasePipeline(ledger_of(settings, name), vectors_of(settings, name)) for name in in_use)
-    return Erase(documents_of(settings), task_queue(settings.queue_url), tuple(parts))
+    parts = [(ledger_of(settings, name), vectors_of(settings, name)) for name in in_use]
+    return Erase(documents_of(settings), task_queue(settings.queue_url), parts)
 
 
 @cache
