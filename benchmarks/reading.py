@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from docwell.adapters.documents.document_reader import ChildDocumentReader
-from docwell.config import IngestLimits, IngestSettings
+from docwell.config import IngestLimits
 from docwell.errors import Refused
 from docwell.ingest.indexing import within_budget
 from docwell.ingest.ranges import check_length, count_ranges, span
@@ -52,7 +52,7 @@ def read_all(paths: Sequence[Path], workers: int) -> Iterator[Reading]:
 
 
 def read(path: Path) -> Reading:
-    """Read one file with the default limits of `IngestSettings`. Raises nothing."""
+    """Read one file with the default limits of `IngestLimits`. Raises nothing."""
     started = time.monotonic()
     status, reason, pages = UNEXPECTED, None, list[Page]()
     try:
@@ -94,19 +94,7 @@ def _read(path: Path, pages: list[Page]) -> tuple[str, str | None]:
     return Status.EMPTY, Reason.NO_TEXT
 
 
-def default_reader() -> ChildDocumentReader:
-    """Return the reader with the default limits of `IngestSettings`."""
-    return ChildDocumentReader(
-        parse_cpu_s=_default("parse_cpu_s"),
-        opening_cpu_s=_default("opening_cpu_s"),
-        # Use a long limit: ingest retries when a busy machine starves the reader, but the benchmark tries once.
-        parse_timeout_s=600.0,
-        parse_memory_bytes=_default("parse_memory_bytes"),
-        max_document_pages=_default("max_document_pages"),
-        max_page_characters=_default("max_page_characters"),
-        max_reader_restarts=_default("max_reader_restarts"),
-    )
-
-
-def _default(name: str) -> int:
-    return int(IngestSettings.model_fields[name].default)
+def default_reader(**limits: float) -> ChildDocumentReader:
+    """Return the reader with the default limits, or with other `limits` (`docwell.config.IngestLimits`)."""
+    # Use a long limit: ingest retries when a busy machine starves the reader, but the benchmark tries once.
+    return ChildDocumentReader(IngestLimits.model_validate({"parse_timeout_s": 600.0} | limits))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import textwrap
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -58,7 +57,7 @@ class Bench:
         self._program.write_text(textwrap.dedent(PROGRAM).format(**values))
         self._monkeypatch.setattr(process, "CHILD", self._program)
         chosen: dict[str, Any] = {"parse_cpu_s": 1.5, "parse_memory_bytes": 1 << 28, "max_page_characters": 10_000}
-        return replace(default_reader(), **(chosen | limits))
+        return default_reader(**(chosen | limits))
 
     def pages(self, bad: str, first: int = 1, last: int = 100, **limits: Any) -> list[Page]:
         return list(self.reader(bad, **limits).pages(self.path, first, last))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -72,9 +71,8 @@ def test_the_attachments_of_a_message_are_read_in_its_sandbox(tmp_path: Path) ->
 def test_a_document_of_too_many_parts_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "long"
     path.write_bytes(b"Close the valve.\n" * 1000)
-    reader = default_reader()
     with pytest.raises(Refused) as refused:
-        replace(reader, max_document_pages=3).inspect(path)
+        default_reader(max_document_pages=3).inspect(path)
     assert refused.value.reason == "too_many_pages"
 
 

@@ -9,7 +9,6 @@ import subprocess
 import sys
 import textwrap
 import time
-from dataclasses import replace
 from pathlib import Path
 
 import psutil
@@ -57,7 +56,7 @@ class Bench:
     def reader(self, do: str = "pass", bad: str = "pass") -> ChildDocumentReader:
         self._program.write_text(textwrap.dedent(SPY).format(do=do, bad=bad))
         self._monkeypatch.setattr(process, "CHILD", self._program)
-        return replace(default_reader(), parse_cpu_s=2.0, parse_memory_bytes=256 * MIB)
+        return default_reader(parse_cpu_s=2.0, parse_memory_bytes=256 * MIB)
 
     def titles(self, do: str, documents: int) -> list[str | None]:
         reader = self.reader(do)

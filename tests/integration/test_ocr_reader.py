@@ -19,7 +19,7 @@ from fpdf import FPDF
 from benchmarks.reading import default_reader
 from docwell.adapters.documents import ocr, process
 from docwell.adapters.documents.ocr import RecognisingReader, check_installed
-from docwell.config import IngestSettings, SettingsError
+from docwell.config import IngestLimits, SettingsError
 from docwell.errors import Unavailable
 from docwell.models import CitationUnit, DocumentInfo, Page, Reason, UnitKind
 from docwell.pipeline import RAPIDOCR_VERSION
@@ -80,10 +80,9 @@ def recogniser(tmp_path: Path, answers: str, **changes: Any) -> RecognisingReade
         "        say(kind='info', files=0, **dict.fromkeys(['title', 'author', 'created', 'media_type']))\n"
         "        continue\n" + "".join(f"    {line}\n" for line in answers.splitlines())
     )
-    limits = {"page_cpu_s": 5.0, "page_timeout_s": 60.0, "memory_bytes": 100 * MIB}
-    limits |= {"max_page_characters": 50, "min_confidence": 0.75}
+    limits = {"ocr_page_cpu_s": 5.0, "ocr_memory_bytes": 100 * MIB, "max_page_characters": 50}
     process.CHILD = program
-    return RecognisingReader(ThreePages(), **(limits | changes))
+    return RecognisingReader(ThreePages(), IngestLimits(**(limits | changes)))
 
 
 def pages(reader: RecognisingReader, tmp_path: Path) -> list[Page]:
@@ -126,7 +125,7 @@ MISBEHAVIOUR = {
 def test_a_page_that_cannot_be_recognised_loses_only_its_own_text(tmp_path: Path, misbehaviour: str) -> None:
     lines, reason = MISBEHAVIOUR[misbehaviour]
     answers = f"if request == 'page 2':\n    {lines}\nelse:\n    page('seen', 0.9)"
-    found = pages(recogniser(tmp_path, answers, page_cpu_s=0.5), tmp_path)
+    found = pages(recogniser(tmp_path, answers, ocr_page_cpu_s=0.5), tmp_path)
     assert [(one.text, one.unreadable) for one in found] == [("text", None), ("", reason), ("seen", None)]
     assert reason is not Reason.TOO_SLOW or found[1].cpu_s >= 0.5
 
@@ -136,7 +135,7 @@ def test_a_recogniser_that_gets_no_processor_time_is_no_fault_of_the_document(
     tmp_path: Path, waiting: str
 ) -> None:
     with pytest.raises(Unavailable):
-        pages(recogniser(tmp_path, waiting, page_timeout_s=1.0), tmp_path)
+        pages(recogniser(tmp_path, waiting, ocr_page_timeout_s=1.0), tmp_path)
 
 
 @pytest.mark.parametrize("reason", [Reason.TOO_MUCH_TEXT, Reason.READER_CRASHED, Reason.TOO_SLOW])
@@ -201,9 +200,8 @@ def words(text: str) -> set[str]:
 
 
 def real(**changes: Any) -> RecognisingReader:
-    limits = {"page_cpu_s": 200.0, "page_timeout_s": 200.0, "memory_bytes": 800 * MIB}
-    limits |= {"max_page_characters": 9_999, "min_confidence": 0.75}
-    return RecognisingReader(replace(default_reader(), parse_cpu_s=60), **(limits | changes))
+    limits = {"ocr_page_cpu_s": 200.0, "ocr_page_timeout_s": 200.0} | changes
+    return RecognisingReader(default_reader(parse_cpu_s=60), IngestLimits(**limits))
 
 
 def commented_scan() -> bytes:
@@ -238,11 +236,10 @@ def test_a_recognised_page_keeps_its_comments(tmp_path: Path) -> None:
 @pytest.mark.integration
 @pytest.mark.timeout(120)
 def test_one_scanned_page_is_recognised_within_the_limits_of_the_settings(tmp_path: Path) -> None:
-    fields = IngestSettings.model_fields
-    page_cpu_s, memory_bytes = fields["ocr_page_cpu_s"].default, fields["ocr_memory_bytes"].default
+    page_cpu_s = IngestLimits().ocr_page_cpu_s
     path = tmp_path / "scan.pdf"
     path.write_bytes(scan(0))
-    (page,) = real(page_cpu_s=page_cpu_s, memory_bytes=memory_bytes).pages(path, 2, 2)
+    (page,) = real(ocr_page_cpu_s=page_cpu_s).pages(path, 2, 2)
     peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
     logger.info("one scanned page: %.1f s of processor time, %.0f MiB", page.cpu_s, peak)
     assert all(words(sentence) <= words(page.text) for sentence in SENTENCES)
@@ -291,7 +288,7 @@ def test_a_recogniser_with_too_little_memory_never_invents_text(tmp_path: Path) 
     path = tmp_path / "scan.pdf"
     path.write_bytes(scan(0))
     try:
-        found = list(real(memory_bytes=250 * MIB).pages(path, 2, 2))
+        found = list(real(ocr_memory_bytes=250 * MIB).pages(path, 2, 2))
     except Unavailable:
         return
     assert [(one.text, one.unreadable is not None) for one in found] == [("", True)]

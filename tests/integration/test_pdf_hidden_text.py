@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -39,7 +38,7 @@ def test_visible_text_is_kept(make: Make, tmp_path: Path) -> None:
 def test_a_page_that_takes_too_long_to_draw_loses_only_its_doubtful_text(make: Make, tmp_path: Path) -> None:
     path = tmp_path / "a.pdf"
     path.write_bytes(make())
-    page = next(replace(default_reader(), parse_cpu_s=2.0).pages(path, 1, 1))
+    page = next(default_reader(parse_cpu_s=2.0).pages(path, 1, 1))
     assert page.unreadable is None
     assert page.text == SEEN
     assert page.hidden == len((SENTENCE + "Low.").replace(" ", ""))

@@ -30,7 +30,7 @@ STAMPED = Page(1, "Received on 4 May", label="1", picture=True)
 def test_a_picture_with_some_text_keeps_it_unless_as_much_is_recognised_well(
     tmp_path: Path, answers: str, text: str, confidence: float | None, *, picture: bool
 ) -> None:
-    reader = replace(recogniser(tmp_path, answers, page_cpu_s=0.5), reader=OnePage(STAMPED))
+    reader = replace(recogniser(tmp_path, answers, ocr_page_cpu_s=0.5), reader=OnePage(STAMPED))
     path = tmp_path / "document.pdf"
     path.write_bytes(b"%PDF-1.7")
     (found,) = reader.pages(path, 1, 1)

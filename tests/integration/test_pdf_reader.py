@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import textwrap
-from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -28,7 +27,7 @@ CHILD = process.CHILD
 def reader(child: Path = CHILD, **changes: Any) -> ChildDocumentReader:
     """A reader whose children run the program `child`."""
     process.CHILD = child
-    return replace(default_reader(), **changes)
+    return default_reader(**changes)
 
 
 def text_pdf(path: Path, pages: list[str]) -> Path:

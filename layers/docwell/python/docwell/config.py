@@ -142,20 +142,6 @@ class IngestLimits(ChunkLimits):
     ocr_page_timeout_s: Annotated[float, Field(gt=0, le=600)] = 120.0
     # Processor time for a whole document: a day, or about 5,000 pages.
     ocr_document_cpu_s: Annotated[float, Field(gt=0)] = 86_400.0
-
-
-class IngestSettings(StorageSettings, EmbedderSettings, IngestLimits):
-    """The ingest function."""
-
-    queue_url: str
-    # The queue of ranges to recognise, so that no other document waits behind them. None: queue_url.
-    ocr_queue_url: str | None = None
-    # Messages that killed their workers come from the first queue; once given up, they wait in the second.
-    dead_letter_queue_url: str
-    parked_queue_url: str
-    # The queue's maxReceiveCount: a document that fails at its last receive becomes FAILED.
-    max_receives: Annotated[int, Field(ge=1, le=1000)] = 5
-
     max_document_pages: Annotated[int, Field(gt=0)] = 20_000
     # 20 times the densest real page measured, which has 9,149.
     max_page_characters: Annotated[int, Field(gt=0)] = 200_000
@@ -173,6 +159,19 @@ class IngestSettings(StorageSettings, EmbedderSettings, IngestLimits):
     parse_memory_bytes: Annotated[int, Field(gt=0)] = 800 * MIB
     # A page of 2000 by 1415 pixels needs 600 MiB beside the libraries. The text reader is idle meanwhile.
     ocr_memory_bytes: Annotated[int, Field(gt=0)] = 800 * MIB
+
+
+class IngestSettings(StorageSettings, EmbedderSettings, IngestLimits):
+    """The ingest function."""
+
+    queue_url: str
+    # The queue of ranges to recognise, so that no other document waits behind them. None: queue_url.
+    ocr_queue_url: str | None = None
+    # Messages that killed their workers come from the first queue; once given up, they wait in the second.
+    dead_letter_queue_url: str
+    parked_queue_url: str
+    # The queue's maxReceiveCount: a document that fails at its last receive becomes FAILED.
+    max_receives: Annotated[int, Field(ge=1, le=1000)] = 5
 
 
 class QueryLimits(BaseModel, frozen=True):

@@ -70,10 +70,11 @@ def _ingest() -> tuple[Ingest, ...]:
 
 
 def _build(settings: IngestSettings, fingerprint: str, pipeline: Pipeline) -> Ingest:
+    from docwell.adapters.documents.document_reader import ChildDocumentReader
     from docwell.ingest.indexing import RangeIndexer
     from docwell.ingest.ingest import Ingest
 
-    store, index, reader = documents_of(settings), vectors_of(settings, fingerprint), _document_reader(settings)
+    store, index, reader = documents_of(settings), vectors_of(settings, fingerprint), ChildDocumentReader(settings)
     return Ingest(
         bucket=settings.bucket,
         store=store,
@@ -93,34 +94,12 @@ def _build(settings: IngestSettings, fingerprint: str, pipeline: Pipeline) -> In
     )
 
 
-def _document_reader(settings: IngestSettings) -> DocumentReader:
-    """Return the reader of text layers and of documents that are no PDF."""
-    from docwell.adapters.documents.document_reader import ChildDocumentReader
-
-    return ChildDocumentReader(
-        parse_cpu_s=settings.parse_cpu_s,
-        opening_cpu_s=settings.opening_cpu_s,
-        parse_timeout_s=settings.parse_timeout_s,
-        parse_memory_bytes=settings.parse_memory_bytes,
-        max_document_pages=settings.max_document_pages,
-        max_page_characters=settings.max_page_characters,
-        max_reader_restarts=settings.max_reader_restarts,
-    )
-
-
 def _recogniser(settings: IngestSettings, reader: DocumentReader) -> DocumentReader:
     """Return a reader that also recognises pictures. Raises `SettingsError` where OCR is not installed."""
     from docwell.adapters.documents.ocr import RecognisingReader, check_installed
 
     check_installed()
-    return RecognisingReader(
-        reader,
-        page_cpu_s=settings.ocr_page_cpu_s,
-        page_timeout_s=settings.ocr_page_timeout_s,
-        memory_bytes=settings.ocr_memory_bytes,
-        max_page_characters=settings.max_page_characters,
-        min_confidence=settings.ocr_min_confidence,
-    )
+    return RecognisingReader(reader, settings)
 
 
 def source_queue(arn: str) -> SqsTaskQueue:

@@ -22,6 +22,7 @@ from docwell.adapters.documents import kinds
 from docwell.adapters.documents.parts import PageText
 from docwell.adapters.documents.process import Child, ChildError
 from docwell.adapters.documents.quality import tidy
+from docwell.config import IngestLimits
 from docwell.errors import Refused
 from docwell.media_types import MEDIA_TYPES, PDF, UNKNOWN
 from docwell.models import CitationUnit, DocumentInfo, Heading, Page, Reason, UnitKind, day_of
@@ -100,22 +101,14 @@ def one_line(text: str | None) -> str | None:
     return " ".join(tidy(text).split()) or None if text else None
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class ChildDocumentReader:
     """`docwell.ports.DocumentReader` for every kind of document.
 
-    PDFium may use `parse_cpu_s` of processor time to open a PDF, and the same for each page. It gives up a range
-    after `max_reader_restarts`. Another document may use `opening_cpu_s` for being read whole; each range reads it
-    again.
+    Each range reads a document that is no PDF again, as a whole.
     """
 
-    parse_cpu_s: float
-    opening_cpu_s: float
-    parse_timeout_s: float
-    parse_memory_bytes: int
-    max_document_pages: int
-    max_page_characters: int
-    max_reader_restarts: int
+    limits: IngestLimits
 
     def inspect(self, path: Path) -> DocumentInfo:
         """Return the number of pages or parts, and the document's stated metadata (None where it has none).
@@ -158,7 +151,7 @@ class ChildDocumentReader:
 
     def deadline(self) -> float:
         """Return the time of the monotonic clock by which a child must answer."""
-        return time.monotonic() + self.parse_timeout_s
+        return time.monotonic() + self.limits.parse_timeout_s
 
     def _parts(self, path: Path, reader: str, first: int, last: int) -> Generator[Page]:
         with closing(self.child(path, reader)) as child:
@@ -196,19 +189,20 @@ class ChildDocumentReader:
                 yield Page(lost, "", unreadable=Reason(error.reason), citation_units=_ATTACHED_UNIT)
 
     def _check_count(self, pages: int) -> None:
-        if pages > self.max_document_pages:
-            detail = f"The document has {pages} pages or parts; {self.max_document_pages} are allowed."
+        if pages > self.limits.max_document_pages:
+            detail = f"The document has {pages} pages or parts; {self.limits.max_document_pages} are allowed."
             raise Refused(Reason.TOO_MANY_PAGES, detail)
 
     def child(self, path: Path, reader: str, life_s: float = 0.0) -> Child:
         """Return a child that opens the document with a reader, within the limits on memory and text."""
         # Opening a document that is no PDF takes nearly all; the parts are then only handed over.
-        life_s = life_s or self.opening_cpu_s * 2
-        return Child(path, reader, self.parse_memory_bytes, life_s, self.max_page_characters)
+        limits = self.limits
+        life_s = life_s or limits.opening_cpu_s * 2
+        return Child(path, reader, limits.parse_memory_bytes, life_s, limits.max_page_characters)
 
     def _ask(self, child: Child, request: str) -> dict[str, Any]:
         try:
-            return child.ask(request, self.opening_cpu_s, self.deadline())
+            return child.ask(request, self.limits.opening_cpu_s, self.deadline())
         except ChildError as error:
             raise refused(error.reason) from None
 
@@ -216,12 +210,13 @@ class ChildDocumentReader:
 class _PdfReader:
     """PDFium on up to `pages` pages of one document."""
 
-    def __init__(self, limits: ChildDocumentReader, path: Path, pages: int) -> None:
-        self._limits = limits
+    def __init__(self, reader: ChildDocumentReader, path: Path, pages: int) -> None:
+        self._reader = reader
+        self._limits = reader.limits
         # Time to open, for `pages` pages and for two pages before them, each with one retry.
-        life_s = limits.parse_cpu_s * 2 * (pages + 3)
-        self._child = limits.child(path, PDFIUM, life_s)
-        self._restarts_left = limits.max_reader_restarts
+        life_s = self._limits.parse_cpu_s * 2 * (pages + 3)
+        self._child = reader.child(path, PDFIUM, life_s)
+        self._restarts_left = self._limits.max_reader_restarts
         # Open no page before this one: such a page may have ended an earlier child.
         self._first = 1
         # Set once no child can go on: PDFium cannot open the document, or the restarts are used up.
@@ -255,7 +250,7 @@ class _PdfReader:
         """Yield pages `first` to `last`, to the file's end. Raises `Refused` when the file cannot be opened."""
         for number in range(first, last + 1):
             before = self._child.cpu_s
-            answer = self._answer(number, self._limits.deadline())
+            answer = self._answer(number, self._reader.deadline())
             if self._count is not None and number > self._count:
                 return
             yield replace(self._page(number, answer), cpu_s=self._child.cpu_s - before)

@@ -10,13 +10,13 @@ from __future__ import annotations
 import time
 from collections.abc import Generator
 from contextlib import closing
-from dataclasses import KW_ONLY, dataclass, replace
+from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from docwell.adapters.documents.document_reader import page_of
 from docwell.adapters.documents.process import Child, ChildError
-from docwell.config import SettingsError
+from docwell.config import IngestLimits, SettingsError
 from docwell.errors import Unavailable
 from docwell.models import DocumentInfo, Page, Reason
 from docwell.pipeline import RAPIDOCR_VERSION
@@ -49,18 +49,12 @@ def check_installed() -> None:
 class RecognisingReader:
     """`docwell.ports.DocumentReader`: the pages of another reader, with recognised text where they have none.
 
-    A recognised page has a `confidence`. A page that takes more than `page_cpu_s` of processor time or
-    `memory_bytes` is unreadable. A page that is mostly a picture keeps its own text unless
-    about as much is recognised, with `min_confidence`.
+    A recognised page has a `confidence`. A page over a limit is unreadable. A page that is mostly a picture keeps
+    its own text unless about as much is recognised, with `ocr_min_confidence`.
     """
 
     reader: DocumentReader
-    _: KW_ONLY
-    page_cpu_s: float
-    page_timeout_s: float
-    memory_bytes: int
-    max_page_characters: int
-    min_confidence: float
+    limits: IngestLimits
 
     def inspect(self, path: Path) -> DocumentInfo:
         """Return the other reader's answer."""
@@ -71,11 +65,11 @@ class RecognisingReader:
 
         Raises:
             Refused: as the other reader.
-            Unavailable: the recogniser does not start, or gets no answer within `page_timeout_s` of wall time.
+            Unavailable: the recogniser does not start, or gets no answer within `ocr_page_timeout_s` of wall time.
         """
-        life_s = START_CPU_S + self.page_cpu_s * (last - first + 1)
+        life_s = START_CPU_S + self.limits.ocr_page_cpu_s * (last - first + 1)
         # It starts for the first page that needs it.
-        child = Child(path, RAPIDOCR, self.memory_bytes, life_s, self.max_page_characters)
+        child = Child(path, RAPIDOCR, self.limits.ocr_memory_bytes, life_s, self.limits.max_page_characters)
         with closing(self.reader.pages(path, first, last)) as pages, closing(child):
             for page in pages:
                 yield self._recognised(page, child) if page.may_be_picture else page
@@ -86,7 +80,7 @@ class RecognisingReader:
         recognised = self._read(page, child)
         if letters := len("".join(page.text.split())):
             share = len("".join(recognised.text.split())) / letters
-            if (recognised.confidence or 0.0) < self.min_confidence:
+            if (recognised.confidence or 0.0) < self.limits.ocr_min_confidence:
                 recognised = page
             elif share < 1:  # a slide, say: its picture is the ground of its text
                 recognised = replace(page, picture=False)
@@ -96,13 +90,13 @@ class RecognisingReader:
         try:
             if not child.is_running:
                 _start(child)
-            deadline = time.monotonic() + self.page_timeout_s
-            answer = child.ask(f"page {page.number} {page.number} 0", self.page_cpu_s, deadline)
+            deadline = time.monotonic() + self.limits.ocr_page_timeout_s
+            answer = child.ask(f"page {page.number} {page.number} 0", self.limits.ocr_page_cpu_s, deadline)
         except ChildError as error:
             return replace(page, text="", unreadable=error.reason)
         if answer["page"] is None:
             return replace(page, text="", unreadable=Reason.CORRUPT)
-        if len(answer["page"].text) > self.max_page_characters:
+        if len(answer["page"].text) > self.limits.max_page_characters:
             return replace(page, text="", unreadable=Reason.TOO_MUCH_TEXT)
         recognised = page_of(page.number, answer["page"])
         confidence = recognised.confidence if recognised.text.strip() else None
