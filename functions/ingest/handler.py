@@ -27,14 +27,14 @@ def handler(event: dict[str, Any], context: Any) -> Mapping[str, Any]:
         return float(context.get_remaining_time_in_millis()) / 1000
 
     def process(record: SQSRecord) -> None:
-        receives, queue = int(record.attributes.approximate_receive_count or 1), record.event_source_arn
-        last, set_delay = receives >= settings.max_receives, wiring.source_queue(queue).delay
+        receives = int(record.attributes.approximate_receive_count or 1)
+        last, (queue, is_dead) = receives >= settings.max_receives, wiring.source_queue(record.event_source_arn)
         delivery = Delivery(
-            record.message_id, record.receipt_handle, record.body, receives, last, remaining_s, set_delay
+            record.message_id, record.receipt_handle, record.body, receives, last, remaining_s, queue.delay
         )
         with delayed_on_error(delivery):
             use_cases = wiring.ingest()
-        if wiring.is_dead_letter_queue(queue):
+        if is_dead:
             handle_dead_letter(use_cases, delivery, wiring.parked_queue().forward)
         else:
             handle_delivery(use_cases, delivery)

@@ -11,16 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import (
-    BaseModel,
-    BeforeValidator,
-    Field,
-    HttpUrl,
-    TypeAdapter,
-    ValidationError,
-    field_validator,
-    model_validator,
-)
+from pydantic import BaseModel, BeforeValidator, Field, HttpUrl, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 MIB = 1024 * 1024
@@ -66,7 +57,8 @@ class StorageSettings(Settings):
 
     bucket: str
     ledger_table: str = "docwell-ledger"
-    chroma_url: str
+    # One server, or hosted or distributed Chroma.
+    chroma_url: Annotated[str, Field(pattern=r"^https?://[^,\s]+$")]
     chroma_tenant: str = "default_tenant"
     chroma_database: str = "default_database"
     # A token, or the ARN of a Secrets Manager secret, which is read at run time: JSON with the key `token`, and
@@ -76,13 +68,6 @@ class StorageSettings(Settings):
     chroma_header: ChromaHeader = "Authorization"
     # The client has no timeout by default. A write or search takes milliseconds; 10 s allows for a busy server.
     chroma_timeout_s: Annotated[float, Field(gt=0, le=120)] = 10.0
-
-    @field_validator("chroma_url")
-    @classmethod
-    def _is_url(cls, url: str) -> str:
-        if "," in url:
-            raise ValueError("several servers are not supported: use one, or hosted or distributed Chroma")
-        return str(TypeAdapter(HttpUrl).validate_python(url))
 
 
 class ChunkLimits(BaseModel, frozen=True):

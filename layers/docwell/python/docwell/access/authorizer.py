@@ -27,14 +27,6 @@ KEPT_S = 10.0
 _KEPT_KEYS = 1_000
 
 
-@dataclass(frozen=True, slots=True)
-class Credential:
-    """The value of an API key, or a JSON Web Token."""
-
-    value: str
-    is_token: bool = False
-
-
 class ApiKeys(Protocol):
     """The API keys of this installation."""
 
@@ -73,23 +65,23 @@ class Authorizer:
 
         Raises `Unauthenticated`, and `Unavailable` when keys or signing keys cannot be read.
         """
-        callers = [self._caller(credential) for credential in credentials_of(headers)]
+        callers = [self._caller(value, is_token=is_token) for value, is_token in _credentials(headers)]
         if len({caller.identity for caller in callers}) != 1:
             raise Unauthenticated(NO_CREDENTIAL)
         return callers[0]
 
-    def _caller(self, credential: Credential) -> Caller:
-        if credential.is_token:
+    def _caller(self, value: str, *, is_token: bool) -> Caller:
+        if is_token:
             if self._tokens is None:
                 raise Unauthenticated(NO_CREDENTIAL)
-            return Caller(self._tokens.identify(credential.value))
-        key = self._key(digest_of(credential.value))
+            return Caller(self._tokens.identify(value))
+        key = self._key(digest_of(value))
         # `ends_at` is compared each time, so a cached key ends in time.
         if key is None or (key.ends_at is not None and self._clock() >= key.ends_at):
             raise Unauthenticated(NO_CREDENTIAL)
         if not (key.principal.startswith(KEY) and is_id(key.principal.removeprefix(KEY))):
             raise Unauthenticated(NO_CREDENTIAL)
-        return Caller(Identity(key.principal), credential.value)
+        return Caller(Identity(key.principal), value)
 
     def _key(self, digest: str) -> ApiKey | None:
         with self._lock:
@@ -137,20 +129,20 @@ def _answer(principal: str, effect: str, method_arn: str) -> dict[str, Any]:
     return {"principalId": principal, "policyDocument": {"Version": "2012-10-17", "Statement": [statement]}}
 
 
-def credentials_of(headers: Iterable[tuple[str, str]]) -> frozenset[Credential]:
-    """Return the distinct credentials of a request, at least one. A Bearer value with dots is a token.
+def _credentials(headers: Iterable[tuple[str, str]]) -> set[tuple[str, bool]]:
+    """Return the distinct credentials of a request, at least one, and whether each is a token.
 
     Raises `Unauthenticated` for none, for more than `MAX_CREDENTIALS`, and for an invalid form.
     """
-    credentials = frozenset(
+    credentials = {
         _credential(name.lower(), value) for name, value in headers if name.lower() in (KEY_HEADER, TOKEN_HEADER)
-    )
+    }
     if not 0 < len(credentials) <= MAX_CREDENTIALS:
         raise Unauthenticated(NO_CREDENTIAL)
     return credentials
 
 
-def _credential(name: str, value: str) -> Credential:
+def _credential(name: str, value: str) -> tuple[str, bool]:
     if name == TOKEN_HEADER:
         scheme, _, value = value.partition(" ")
         if scheme.lower() != "bearer":
@@ -160,4 +152,4 @@ def _credential(name: str, value: str) -> Credential:
     is_token = name == TOKEN_HEADER and "." in value
     if not 0 < len(value) <= (MAX_TOKEN_CHARACTERS if is_token else MAX_KEY_CHARACTERS):
         raise Unauthenticated(NO_CREDENTIAL)
-    return Credential(value, is_token)
+    return value, is_token

@@ -133,7 +133,8 @@ def admission(model_calls: int = 0) -> RequestAdmission:
     settings = wiring.query_settings()
     # A call of the model reads and writes at most its context.
     tokens = model_calls * settings.num_ctx
-    return RequestAdmission(_identity(), wiring.principals(), Deadline(settings.deadline_s), tokens)
+    identity = identity_of(app.current_event.raw_event)
+    return RequestAdmission(identity, wiring.principals(), Deadline(settings.deadline_s), tokens)
 
 
 def charge() -> Principal:
@@ -143,17 +144,12 @@ def charge() -> Principal:
 
 def caller() -> Principal:
     """Return the caller of the current request, without a charge. Raises `Unauthenticated`, `Unavailable`."""
-    return find_principal(_identity(), wiring.principals())
+    return find_principal(identity_of(app.current_event.raw_event), wiring.principals())
 
 
 def request_id() -> str:
     """Return the id of the current request, which no client can choose: receipts are stored under it."""
     return str(app.context["request_id"])
-
-
-def _identity() -> Identity:
-    """Return the caller that the gateway names. Raises `Unauthenticated`."""
-    return identity_of(app.current_event.raw_event)
 
 
 class AnswerResponse(Response[Any]):
@@ -222,7 +218,13 @@ def problem_of(error: DocwellError, request_id: str, errors: list[dict[str, Any]
 def record_error(error: Exception) -> DocwellError:
     """Log and count an error; return the error for the client."""
     if not isinstance(error, DocwellError):
-        return _record_bug(error)
+        # Log the type and the place, not the message: it may hold text of a document or a user.
+        *_, (frame, line) = walk_tb(error.__traceback__)
+        place = f"{frame.f_code.co_filename}:{line}"
+        detail = str(error) if isinstance(error, SettingsError) else None  # it names variables and nothing else
+        logger.error("bug", extra={"exception": type(error).__name__, "where": place, "detail": detail})
+        record_alone("Problems", 1)
+        return DocwellError("an error in docwell itself; its log has the request id")
     failed = error.status >= HTTPStatus.INTERNAL_SERVER_ERROR
     log = logger.warning if failed else logger.info
     log("problem", extra={"problem": error.problem, "detail": error.detail})
@@ -231,13 +233,3 @@ def record_error(error: Exception) -> DocwellError:
     if type(error) in _COUNTED:
         record_alone(_COUNTED[type(error)], 1)
     return error
-
-
-def _record_bug(error: Exception) -> DocwellError:
-    """Log the type and the place, not the message: it may hold text of a document or a user."""
-    *_, (frame, line) = walk_tb(error.__traceback__)
-    place = f"{frame.f_code.co_filename}:{line}"
-    detail = str(error) if isinstance(error, SettingsError) else None  # it names variables and nothing else
-    logger.error("bug", extra={"exception": type(error).__name__, "where": place, "detail": detail})
-    record_alone("Problems", 1)
-    return DocwellError("an error in docwell itself; its log has the request id")

@@ -13,7 +13,7 @@ import re
 from collections.abc import Callable, Mapping
 from functools import cache
 from http import HTTPStatus
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any
 from urllib.parse import quote, unquote
 
 from aws_lambda_powertools.event_handler import Response, content_types
@@ -211,36 +211,25 @@ def _result(method: str, params: Mapping[str, Any], console: str | None) -> dict
     return methods[method]()
 
 
-class Tool(NamedTuple):
-    """A tool, as clients list it."""
-
-    name: str
-    title: str
-    description: str
-    arguments: type[BaseModel]
-
-
-TOOLS = (
-    Tool(
-        "search",
+# The title, the description and the arguments of each tool, by name.
+TOOLS: dict[str, tuple[str, str, type[BaseModel]]] = {
+    "search": (
         "Search passages",
         "Find the passages of the documents for a question, best first, with document, page and score.",
         bodies.SearchRequest,
     ),
-    Tool(
-        "ask",
+    "ask": (
         "Ask a question",
         "Answer a question from the documents; each statement cites its document and page.",
         AskArguments,
     ),
-    Tool("documents", "List documents", "List the documents that you can search.", DocumentsArguments),
-    Tool(
-        "overview",
+    "documents": ("List documents", "List the documents that you can search.", DocumentsArguments),
+    "overview": (
         "Overview of a document",
         "Say what one document is: its subject, authors, parts and main statements, with pages.",
         OverviewArguments,
     ),
-)
+}
 
 
 def _run_tool(arguments: BaseModel, console: str | None) -> tuple[str, dict[str, Any]]:
@@ -267,23 +256,24 @@ def _run_tool(arguments: BaseModel, console: str | None) -> tuple[str, dict[str,
 def _tool_list() -> list[dict[str, Any]]:
     return [
         {
-            "name": tool.name,
-            "title": tool.title,
-            "description": tool.description,
-            "inputSchema": tool.arguments.model_json_schema(),
+            "name": name,
+            "title": title,
+            "description": description,
+            "inputSchema": arguments.model_json_schema(),
             "annotations": {"readOnlyHint": True, "openWorldHint": False},
         }
-        for tool in TOOLS
+        for name, (title, description, arguments) in TOOLS.items()
     ]
 
 
 def _call_tool(params: Mapping[str, Any], console: str | None) -> dict[str, Any]:
     """Return the result of a tool. An error of the tool is a result too, so that the model reads it."""
-    tool = next((tool for tool in TOOLS if tool.name == params.get("name")), None)
-    if tool is None:
+    name = params.get("name")
+    if not isinstance(name, str) or name not in TOOLS:
         raise RpcError(_PARAMS, "docwell does not have this tool")
+    _, _, kind = TOOLS[name]
     try:
-        arguments = tool.arguments.model_validate(params.get("arguments") or {})
+        arguments = kind.model_validate(params.get("arguments") or {})
     except ValidationError as error:
         errors = error.errors()[:MOST_ERRORS]
         return _tool_error("; ".join(f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in errors))

@@ -303,9 +303,7 @@ class ChatStream:
                 if not begun and isinstance(event, Passages | Waking | Finished):
                     begun = True
                     yield self._chunk({"role": "assistant", "content": ""})
-                if isinstance(event, Checked) and (
-                    text := self._added([*_marked_pieces(event.text, event.sentences)])
-                ):
+                if isinstance(event, Checked) and (text := self._unsent(event.text, event.sentences)):
                     yield self._content(text)
                 if isinstance(event, Finished):
                     for chunk in self._end(bodies.linked(event.response, self.console)):
@@ -313,8 +311,9 @@ class ChatStream:
 
     def _end(self, response: bodies.QueryResponse) -> Iterator[bytes]:
         """Yield the rest of the answer, its sources, why it ended, and its usage."""
-        pieces = [*_marked_pieces(response.answer, response.sentences)]
-        text = self._added(pieces) if self._continues(pieces) else CORRECTION + "".join(pieces)
+        text = self._unsent(response.answer, response.sentences)
+        if text is None:
+            text = CORRECTION + "".join(_marked_pieces(response.answer, response.sentences))
         yield self._content(text + _ending(response))
         if response.refusal:
             yield self._chunk({"refusal": REFUSALS[response.refusal]})
@@ -325,16 +324,13 @@ class ChatStream:
             yield sse.message(self._fields([]) | {"usage": _usage(response).model_dump()})
         yield b"data: [DONE]\n\n"
 
-    def _added(self, pieces: Sequence[str]) -> str:
-        """Return the text that is not sent yet, empty if the sent pieces are not the first ones."""
-        if not self._continues(pieces):
-            return ""
-        new = pieces[len(self._sent_pieces) :]
-        self._sent_pieces += map(_spaced, new)
-        return "".join(new)
-
-    def _continues(self, pieces: Sequence[str]) -> bool:
-        return [*map(_spaced, pieces[: len(self._sent_pieces)])] == self._sent_pieces
+    def _unsent(self, text: str, sentences: Sequence[Sentence]) -> str | None:
+        """Return the marked text that is not sent yet; None if the sent pieces are not the first ones."""
+        pieces, count = [*_marked_pieces(text, sentences)], len(self._sent_pieces)
+        if [*map(_spaced, pieces[:count])] != self._sent_pieces:
+            return None
+        self._sent_pieces += map(_spaced, pieces[count:])
+        return "".join(pieces[count:])
 
     def _content(self, text: str) -> bytes:
         self._sent += text
@@ -422,18 +418,17 @@ def _marked_pieces(text: str, sentences: Sequence[Sentence]) -> Iterator[str]:
 
 
 def _ending(response: bodies.QueryResponse) -> str:
-    """Return the text after an answer: its sources, and a note if some documents were not searched."""
-    return _sources(response.citations) + (_PARTIAL if response.partial else "")
+    """Return the text after an answer: its sources as a Markdown list, whose numbers are the markers.
 
-
-def _sources(citations: Sequence[bodies.CitationBody]) -> str:
-    """Return the sources as a Markdown list, whose numbers are the markers."""
+    A note follows if some documents were not searched.
+    """
     lines = []
-    for citation in citations:
+    for citation in response.citations:
         title, quote = (_MARKDOWN.sub(r"\\\1", text) for text in (_title(citation), citation.display_quote))
         name = f"[{title}]({quote_url(citation.link, _LINK)})" if citation.link else title
         lines.append(f"{citation.marker}. {name}: “{quote}”")
-    return _SOURCES + "\n".join(("", *lines)) if lines else ""
+    sources = _SOURCES + "\n".join(("", *lines)) if lines else ""
+    return sources + (_PARTIAL if response.partial else "")
 
 
 def _annotations(text: str, citations: Sequence[bodies.CitationBody]) -> list[Annotation]:
@@ -472,9 +467,9 @@ def _spaced(text: str) -> str:
 @router.get(_MODELS, description="The collections that the caller may read, as OpenAI's models.")
 def models() -> ModelsResponse:
     """List the models."""
-    names = list_collections(wiring.catalogue(), charge())
-    ids = [MODEL, *(f"{MODEL}/{name}" for name in names)]
-    return ModelsResponse(data=[ChatModelBody(id=id_) for id_ in ids])
+    collections = list_collections(wiring.catalogue(), charge())
+    names = [MODEL, *(f"{MODEL}/{collection}" for collection in collections)]
+    return ModelsResponse(data=[ChatModelBody(id=name) for name in names])
 
 
 @router.post(

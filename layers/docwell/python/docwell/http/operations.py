@@ -10,6 +10,7 @@ from typing import TypeVar
 from aws_lambda_powertools.event_handler.router import APIGatewayRouter
 from pydantic import BaseModel, Field
 
+from docwell.answers import HostState
 from docwell.audit import Action, AuditEvent
 from docwell.deadline import Deadline, run
 from docwell.errors import DocwellError, Forbidden, NotFound
@@ -137,7 +138,7 @@ def operations() -> OperationsResponse:
         reconcile=read_part("reconcile", _reconcile),
         dead_letters=read_part("dead_letters", lambda: _dead_letters(principal)),
         canary=read_part("canary", lambda: last_canary(wiring.state())),
-        model=read_part("model", _model),
+        model=read_part("model", lambda: ModelBody(name=wiring.query_settings().model, host=host_state())),
         prompts=[PromptBody(name=prompt.name, version=prompt.version, share=1.0)],
         usage=read_part("usage", _use),
         unknown=unknown,
@@ -190,9 +191,9 @@ def _dead_letters(principal: Principal) -> DeadLettersBody:
     return DeadLettersBody(waiting=waiting, failed=failed, more=cursor is not None)
 
 
-def _model() -> ModelBody:
-    settings = wiring.query_settings()
-    return ModelBody(name=settings.model, host=run(wiring.sleeper().state(Deadline(settings.ready_timeout_s))))
+def host_state() -> HostState:
+    """Return the state of the model hosts. Raises `Unavailable`."""
+    return run(wiring.sleeper().state(Deadline(wiring.query_settings().ready_timeout_s)))
 
 
 def _use() -> UseBody:

@@ -301,9 +301,8 @@ def ready() -> bodies.ReadyResponse:
 def status() -> bodies.StatusResponse:
     """Return the state of the model hosts, for a known caller."""
     caller()
-    sleeper = wiring.sleeper()
-    state = run(sleeper.state(Deadline(wiring.query_settings().ready_timeout_s)))
-    stopped = sleeper.stopped() if state is HostState.ASLEEP else None
+    state = operations.host_state()
+    stopped = wiring.sleeper().stopped() if state is HostState.ASLEEP else None
     return bodies.StatusResponse(
         model=wiring.query_settings().model, model_host=state, asleep_until=stopped and stopped.until
     )

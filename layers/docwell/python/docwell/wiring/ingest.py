@@ -6,7 +6,6 @@ from dataclasses import replace
 from functools import cache
 from typing import TYPE_CHECKING
 
-from docwell.adapters.dynamodb.ledger import DynamoLedger
 from docwell.adapters.sqs import SqsTaskQueue
 from docwell.config import IngestSettings
 from docwell.garbage import uncollected
@@ -49,16 +48,15 @@ def ingest() -> tuple[Ingest, ...]:
     # Read the roles at each call: ingest must not fill the index of a retired pipeline.
     roles = roles_of(settings)
     used = roles.in_use(tuple(pipelines(settings)))
+    # Only the active one notes outcomes, so that each becomes one event.
+    ledgers = {
+        name: ledger_of(settings, name, settings.lease_s, notes_outcomes=name == roles.active) for name in used
+    }
     return tuple(
-        replace(use_case, ledger=_ledger(settings, use_case.fingerprint, roles.active))
+        replace(use_case, ledger=ledgers[use_case.fingerprint])
         for use_case in built
         if use_case.fingerprint in used
     )
-
-
-def _ledger(settings: IngestSettings, fingerprint: str, active: str) -> DynamoLedger:
-    """Return the ledger of a pipeline. Only the active one notes outcomes, so that each becomes one event."""
-    return ledger_of(settings, fingerprint, settings.lease_s, notes_outcomes=fingerprint == active)
 
 
 @cache
@@ -102,22 +100,14 @@ def _recogniser(settings: IngestSettings, reader: DocumentReader) -> DocumentRea
     return RecognisingReader(reader, settings)
 
 
-def source_queue(arn: str) -> SqsTaskQueue:
-    """Return the queue with this ARN, of those that ingest reads from."""
-    settings = ingest_settings()
+def source_queue(arn: str) -> tuple[SqsTaskQueue, bool]:
+    """Return the queue with this ARN, of those that ingest reads from, and whether it has dead letters."""
+    settings, name = ingest_settings(), arn.rsplit(":", 1)[-1]
     urls = filter(None, (settings.ocr_queue_url, settings.dead_letter_queue_url))
-    return task_queue(next((url for url in urls if _is_queue(url, arn)), settings.queue_url))
-
-
-def is_dead_letter_queue(arn: str) -> bool:
-    """Return whether messages from the queue with this ARN must be given up."""
-    return _is_queue(ingest_settings().dead_letter_queue_url, arn)
+    url = next((url for url in urls if url.rsplit("/", 1)[-1] == name), settings.queue_url)
+    return task_queue(url), url == settings.dead_letter_queue_url
 
 
 def parked_queue() -> SqsTaskQueue:
     """Return the queue of messages that were given up."""
     return task_queue(ingest_settings().parked_queue_url)
-
-
-def _is_queue(url: str, arn: str) -> bool:
-    return url.rsplit("/", 1)[-1] == arn.rsplit(":", 1)[-1]

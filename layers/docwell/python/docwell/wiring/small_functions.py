@@ -26,7 +26,7 @@ from docwell.wiring.pipelines import (
 )
 
 if TYPE_CHECKING:
-    from docwell.access.authorizer import Authorizer, Tokens
+    from docwell.access.authorizer import Authorizer
     from docwell.events import EventSink, Publisher
     from docwell.upkeep.canary import Canary
 
@@ -87,20 +87,16 @@ def _reconcile(fingerprint: str) -> Reconcile:
 def authorizer() -> Authorizer:
     """Return the authorizer."""
     from docwell.access.authorizer import Authorizer
-
-    keys = DynamoApiKeys(aws.client("dynamodb", quick=True), authorizer_settings().principals_table)
-    return Authorizer(keys, _tokens())
-
-
-def _tokens() -> Tokens | None:
     from docwell.adapters.tokens import SigningKeys, UserPoolTokens
 
     settings = authorizer_settings()
+    keys = DynamoApiKeys(aws.client("dynamodb", quick=True), settings.principals_table)
     if settings.token_issuer is None or settings.token_clients is None:  # the settings have both or neither
-        return None
+        return Authorizer(keys)
     # A plain string: the claim `iss` is compared as text, and Pydantic would add a slash to a bare host.
     url = settings.token_keys_url or f"{settings.token_issuer}/.well-known/jwks.json"
-    return UserPoolTokens(settings.token_issuer, settings.token_clients.split(","), SigningKeys(url))
+    tokens = UserPoolTokens(settings.token_issuer, settings.token_clients.split(","), SigningKeys(url))
+    return Authorizer(keys, tokens)
 
 
 @cache
@@ -124,20 +120,17 @@ def hooks() -> CodeDeployHooks:
 
 @cache
 def publisher() -> Publisher:
-    """Return the publisher of events."""
+    """Return the publisher of events, to the webhook of the settings or else to EventBridge."""
     from docwell.events import Publisher
 
-    return Publisher(events_settings().bucket, outcome_in, _sink())
-
-
-def _sink() -> EventSink:
-    """Return the webhook of the settings, else EventBridge."""
     settings = events_settings()
+    sink: EventSink
     if settings.webhook_url is not None and settings.webhook_secret is not None:
         import httpx
 
         from docwell.adapters.webhook import TIMEOUT_S, Webhook
 
-        return Webhook(httpx.Client(timeout=TIMEOUT_S), str(settings.webhook_url), settings.webhook_secret)
-
-    return EventBridge(aws.client("events"))
+        sink = Webhook(httpx.Client(timeout=TIMEOUT_S), str(settings.webhook_url), settings.webhook_secret)
+    else:
+        sink = EventBridge(aws.client("events"))
+    return Publisher(settings.bucket, outcome_in, sink)
