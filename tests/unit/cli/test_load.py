@@ -33,7 +33,6 @@ KEYS = [f"2026/{folder}/{number:02}.pdf" for folder in ("a", "b", "c") for numbe
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DOCWELL_QUEUE", "ingest")
     monkeypatch.setattr(load, "COUNT_EVERY_S", 0.001)
-    monkeypatch.setattr(load, "_RETRY_AFTER_S", (0.0,))
     monkeypatch.setattr(load, "_WORKERS", 4)
 
 
@@ -192,7 +191,7 @@ def test_a_load_without_any_permission_stops_and_one_with_some_lists_the_denied_
         real(self, stored, key)
 
     monkeypatch.setattr(S3Copier, "copy", copy)
-    monkeypatch.setattr(load, "_DENIALS_IN_A_ROW", 5)
+    monkeypatch.setattr(load, "_DENIED_AT_FIRST", 5)
     result = run_load()
     assert (result.exit_code, "AccessDenied" in result.stderr) == (1, True)
     assert len(tried) < len(KEYS)

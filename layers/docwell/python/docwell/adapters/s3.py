@@ -104,6 +104,13 @@ class S3Listing:
         ]
         return rows, rows[-1].key if answer["IsTruncated"] else None
 
+    def objects(self) -> Iterator[StoredObject]:
+        """Yield all objects, by key."""
+        after: str | None = ""
+        while after is not None:
+            rows, after = self.page(after)
+            yield from rows
+
 
 class S3ObjectStore(S3Listing):
     """`docwell.ports.ObjectStore` over one bucket, versioned or not."""

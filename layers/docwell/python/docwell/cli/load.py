@@ -9,17 +9,14 @@ from __future__ import annotations
 import json
 import re
 import time
-from bisect import bisect_right
-from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from collections import Counter, deque
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from enum import StrEnum
-from functools import partial
 from hashlib import sha256
 from pathlib import Path, PurePosixPath
-from threading import Event
-from typing import TYPE_CHECKING, Annotated, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
@@ -27,7 +24,7 @@ from docwell.cli import display
 from docwell.cli.command import ConnectedCommand, DryRunFlag, JsonFlag, YesFlag, group
 from docwell.cli.remote import aws_client, plain_failures, queue_url, s3_client
 from docwell.cli.settings import ExitCode, Failure, Settings
-from docwell.errors import DocwellError, Forbidden, NotFound, Refused, Unavailable
+from docwell.errors import DocwellError, Forbidden, NotFound, Refused
 from docwell.media_types import MEDIA_TYPES
 from docwell.models import KEY_BYTES
 
@@ -35,17 +32,12 @@ if TYPE_CHECKING:
     from docwell.adapters.s3 import S3Copier, S3Listing
     from docwell.models import StoredObject
 
-
-_Result = TypeVar("_Result")
-
 # Seconds between two counts of the queue.
 COUNT_EVERY_S = 5.0
-# The pauses between retries: a store that is down for a few minutes must not end a load of days.
-_RETRY_AFTER_S = (1.0, 5.0, 15.0, 60.0, 120.0)
-# Short waits, so that Ctrl-C ends them on every system.
-_WAIT_S = 1.0
-# After this many denials in a row, without a copy before, stop: the load lacks permissions.
-_DENIALS_IN_A_ROW = 20
+# A store that is down for a minute must not end a load of days. The mode has no quota that the threads share.
+_RETRIES = {"mode": "legacy", "total_max_attempts": 9}
+# After this many denials, without a copy before, stop: the load lacks permissions.
+_DENIED_AT_FIRST = 20
 # A thread copies about 10 documents a second: together, as many as 570 ingest functions index at 20 pages each.
 _WORKERS = 32
 
@@ -120,8 +112,8 @@ def _work(settings: Settings, route: Route, queue_limit: int) -> Load:
     from docwell.adapters.s3 import S3Copier, S3Listing
     from docwell.adapters.sqs import SqsTaskQueue
 
-    s3 = s3_client(settings, max_pool_connections=_WORKERS)
-    sqs = aws_client(settings, "sqs")
+    s3 = s3_client(settings, max_pool_connections=_WORKERS, retries=_RETRIES)
+    sqs = aws_client(settings, "sqs", retries=_RETRIES)
     name = settings.need("queue")
     with plain_failures(f"cannot use queue {name}"):
         queue = SqsTaskQueue(sqs, queue_url(sqs, name))
@@ -215,14 +207,6 @@ class Omission(NamedTuple):
     detail: str = ""
 
 
-class Candidate(NamedTuple):
-    """An object of the source, the reason to leave it out if any, and whether it is already loaded."""
-
-    stored: StoredObject
-    reason: LeftOut | None
-    unchanged: bool
-
-
 @dataclass
 class Counts:
     """The counts of a load: `documents` to load, of `bytes` in all."""
@@ -245,21 +229,19 @@ class Load:
     loaded: int = 0
     omissions: list[Omission] = field(default_factory=list)
     _denied: int = 0
-    _stop: Event = field(default_factory=Event)
 
     def survey(self, progress: Callable[[int], object]) -> Counts:
-        """Count the objects, by listings only. Calls `progress` with each number of objects listed."""
+        """Count the objects, by listings only. Calls `progress` for each object."""
         counts = Counts()
-        for candidates in self._pages():
-            for stored, reason, unchanged in candidates:
-                if reason:
-                    counts.left_out[reason] += 1
-                elif unchanged:
-                    counts.unchanged += 1
-                else:
-                    counts.documents += 1
-                    counts.bytes += stored.size
-            progress(len(candidates))
+        for stored, key, copy in self._pairs():
+            progress(1)
+            if reason := _reason_against(stored, key):
+                counts.left_out[reason] += 1
+            elif _is_unchanged(stored, copy):
+                counts.unchanged += 1
+            else:
+                counts.documents += 1
+                counts.bytes += stored.size
         return counts
 
     def run(self, list_of_omissions: Path, progress: Callable[[int], object]) -> None:
@@ -267,53 +249,39 @@ class Load:
 
         Calls `progress` for each loaded document. Raises the first error once all copies have stopped.
         """
+        pool = ThreadPoolExecutor(_WORKERS)
+        running: deque[Future[Omission | None]] = deque()
         try:
-            with ThreadPoolExecutor(_WORKERS) as pool:
-                try:
-                    self._load(pool, progress)
-                finally:
-                    self._stop.set()
-                    pool.shutdown(cancel_futures=True)
+            for stored, key, copy in self._pairs():
+                if reason := _reason_against(stored, key):
+                    self.omissions.append(Omission(stored.key, reason))
+                elif not _is_unchanged(stored, copy):
+                    self.gate.enter()
+                    running.append(pool.submit(self._copy, stored, key))
+                if len(running) > 2 * _WORKERS:
+                    progress(self._note(running.popleft().result()))
+            while running:
+                progress(self._note(running.popleft().result()))
         finally:
+            pool.shutdown(cancel_futures=True)
             lines = [json.dumps(omission._asdict()) + "\n" for omission in self.omissions]
             list_of_omissions.write_text("".join(lines), encoding="utf-8")
-
-    def _load(self, pool: ThreadPoolExecutor, progress: Callable[[int], object]) -> None:
-        running: set[Future[Omission | None]] = set()
-
-        def await_copies(most: int) -> None:
-            nonlocal running
-            while len(running) > most:
-                done, running = wait(running, _WAIT_S, FIRST_COMPLETED)
-                for copy in done:
-                    progress(self._note(copy.result()))
-
-        for candidates in self._pages():
-            for stored, reason, unchanged in candidates:
-                if reason:
-                    self.omissions.append(Omission(stored.key, reason))
-                elif not unchanged:
-                    patient(self.gate.enter, self._stop)
-                    running.add(pool.submit(self._copy, stored))
-                    await_copies(2 * _WORKERS)
-        await_copies(0)
 
     def _note(self, omission: Omission | None) -> int:
         """Return 1 for a copied document, else 0. Raises `Forbidden` when S3 denies all first copies."""
         if omission is None:
-            self.loaded, self._denied = self.loaded + 1, 0
+            self.loaded += 1
             return 1
         self.omissions.append(omission)
-        if omission.reason == LeftOut.FORBIDDEN:
-            self._denied += 1
-            if self._denied >= _DENIALS_IN_A_ROW and not self.loaded:
-                raise Forbidden(omission.detail)
+        self._denied += omission.reason == LeftOut.FORBIDDEN
+        if self._denied >= _DENIED_AT_FIRST and not self.loaded:
+            raise Forbidden(omission.detail)
         return 0
 
-    def _copy(self, stored: StoredObject) -> Omission | None:
+    def _copy(self, stored: StoredObject, key: str) -> Omission | None:
         """Copy a document; return why it was not copied."""
         try:
-            patient(partial(self.copier.copy, stored, self.route.key(stored.key)), self._stop)
+            self.copier.copy(stored, key)
         except NotFound as error:
             return Omission(stored.key, LeftOut.CHANGED, error.detail)
         except Refused as error:
@@ -322,47 +290,17 @@ class Load:
             return Omission(stored.key, LeftOut.FORBIDDEN, error.detail)
         return None
 
-    def _pages(self) -> Iterator[list[Candidate]]:
-        """Yield the objects of the source by pages of its listing."""
-        place: str | None = ""
-        while place is not None:
-            rows, last = patient(partial(self.source.page, place), self._stop)
-            yield self._candidates(rows, place)
-            place = last
-
-    def _candidates(self, rows: Sequence[StoredObject], after: str) -> list[Candidate]:
-        """Compare a page of the source with the same keys of the documents bucket."""
-        route = self.route
-        keys = [route.key(row.key) for row in rows]
-        copies = self._copies(keys, route.key(after) if after else "")
-        return [
-            Candidate(row, _reason_against(row, key), _is_unchanged(row, copies.get(key)))
-            for row, key in zip(rows, keys, strict=True)
-            if not key.endswith("/")  # the marker of a folder
-        ]
-
-    def _copies(self, keys: Sequence[str], after: str) -> dict[str, StoredObject]:
-        """Return the sorted keys that the documents bucket has too, among any number of other keys."""
-        copies: dict[str, StoredObject] = {}
-        names = frozenset(keys)
-        place: str | None = after
-        while place is not None and (left := keys[bisect_right(keys, place) :]):
-            # Skip other keys: a listing that starts after a prefix of a key includes the key.
-            place = max(place, left[0][:-1])
-            rows, place = patient(partial(self.target.page, place), self._stop)
-            copies |= {row.key: row for row in rows if row.key in names}
-        return copies
-
-
-def patient(call: Callable[[], _Result], stop: Event) -> _Result:
-    """Return the result of a call; retry for some minutes while its store is unavailable and a retry can help."""
-    for pause in _RETRY_AFTER_S:
-        try:
-            return call()
-        except Unavailable as error:
-            if error.retry_after is None or stop.wait(pause):
-                raise
-    return call()
+    def _pairs(self) -> Iterator[tuple[StoredObject, str, StoredObject | None]]:
+        """Yield each object of the source, its key in the documents bucket, and the object there, if any."""
+        copies = self.target.objects()
+        copy = next(copies, None)
+        for stored in self.source.objects():
+            key = self.route.key(stored.key)
+            # S3 lists keys in the order of their UTF-8 bytes, which is that of Python's texts.
+            while copy is not None and copy.key < key:
+                copy = next(copies, None)
+            if not key.endswith("/"):  # the marker of a folder
+                yield stored, key, copy if copy is not None and copy.key == key else None
 
 
 def _reason_against(stored: StoredObject, key: str) -> LeftOut | None:
