@@ -69,7 +69,7 @@ def questions() -> Path:
 
 
 def rows_of(folder: str) -> dict[str, dict[str, Any]]:
-    return {row["question"]: row for row in read_run(Path(folder)).rows}
+    return {row["question"]: row for row in read_run(Path(folder)).rows.values()}
 
 
 # --- the file of questions ---
@@ -88,14 +88,14 @@ def test_the_files_of_spreadsheets_are_read(encoding: str, separator: str, endin
     cells = ['"Wie heißt es, ""groß""; und wann?"', "h/é.pdf", '"3,7-9"', '"28.5|28,5 Grad"']
     lines = [separator.join(("Question", "document", " page", "EXPECTED", "")), separator.join((*cells, ""))]
     (question,) = read((ending.join([*lines, separator * 4]) + ending).encode(encoding))
-    assert question.question == 'Wie heißt es, "groß"; und wann?'
-    assert (question.document, question.pages) == ("h/é.pdf", ((3, 3), (7, 9)))
+    assert question.cells["question"] == 'Wie heißt es, "groß"; und wann?'
+    assert (question.cells["document"], question.pages) == ("h/é.pdf", ((3, 3), (7, 9)))
     assert (question.expected, question.line) == (("28.5", "28,5 Grad"), 2)
 
 
 def test_a_row_may_lack_its_last_cells_and_truth_values_are_of_a_language() -> None:
     rows = read("question,unanswerable,expected\na,WAHR\nb,FALSCH,c\nd,,e\n")
-    assert [(row.unanswerable, row.judged) for row in rows] == [(True, True), (False, True), (False, True)]
+    assert [(row.cells["unanswerable"], row.judged) for row in rows] == [(True, True), (False, True), (False, True)]
 
 
 @pytest.mark.parametrize(("text", "message"), rows(__file__, "wrong_question_files"))
@@ -225,13 +225,13 @@ def test_wrong_usage_ends_with_2(run: Run, api: EvalApi, questions: Path, line: 
     ("better", "worse", "chance"), [(0, 0, 1), (1, 0, 1), (5, 0, 0.0625), (4, 4, 1), (1, 6, 0.125)]
 )
 def test_the_sign_test_says_what_chance_alone_gives(better: int, worse: int, chance: float) -> None:
-    cells = dict.fromkeys(COLUMNS, "")
-    rows = [{**cells, "question": str(number), "error": None} for number in range(better + worse)]
-    verdicts = ["right"] * better + ["wrong, not marked"] * worse
-    before, after = (
-        Stored({}, tuple({**row, "verdict": verdict} for row, verdict in zip(rows, order, strict=True)))
-        for order in (["wrong, not marked"] * better + ["right"] * worse, verdicts)
-    )
+    def stored(verdicts: list[str]) -> Stored:
+        cells = {**dict.fromkeys(COLUMNS, ""), "error": None}
+        rows = ({**cells, "question": line, "verdict": verdict} for line, verdict in enumerate(verdicts))
+        return Stored(Path(), {}, dict(enumerate(rows)))
+
+    before = stored(["wrong, not marked"] * better + ["right"] * worse)
+    after = stored(["right"] * better + ["wrong, not marked"] * worse)
     assert compare(before, after)["by_chance"] == pytest.approx(chance)
 
 

@@ -78,33 +78,31 @@ def evaluate(
 def _measure(api: Api, source: Path, folder: Path, at_least: float | None, *, as_json: bool) -> None:
     """Ask the questions and show the figures. Raises `Failure` for failed questions and too few right answers."""
     from docwell.cli.evaluation.run import (
-        Rows,
         ask_all,
         check_documents,
         figures_of,
         good_share,
+        open_run,
         read_questions,
-        read_run,
     )
 
     questions = read_questions(source)
     check_documents(api, questions)
-    rows = Rows(folder, source, len(questions))
-    if rows.done:
-        counts = f"{len(rows.done)} of {len(questions)} are in {folder} already"
-        display.say(f"{counts}; another --out asks them again", err=True)
+    run = open_run(folder, source, len(questions))
+    if done := len(run.done):
+        display.say(f"{done} of {len(questions)} are in {folder} already; another --out asks them again", err=True)
     with display.progress("asking", len(questions)) as step:
-        ask_all(api, questions, rows, step)
-    run = read_run(folder)
-    figures = figures_of(run.rows)
+        ask_all(api, questions, run, step)
+    rows = list(run.rows.values())
+    figures = figures_of(rows)
     if as_json:
-        display.show_json({**run.head, "figures": list(map(asdict, figures)), "rows": list(run.rows)})
+        display.show_json({**run.head, "figures": list(map(asdict, figures)), "rows": rows})
     else:
         display.show_table(("figure", "value"), ((figure.name, str(figure)) for figure in figures))
-        display.say(rows.path, "dim")
-    if failed := sum(bool(row["error"]) for row in run.rows):
-        raise Failure(f"{failed} questions failed; {rows.path} says why. The same command asks them again")
-    if at_least is not None and (share := good_share(run.rows)) < at_least:
+        display.say(run.path, "dim")
+    if failed := sum(bool(row["error"]) for row in rows):
+        raise Failure(f"{failed} questions failed; {run.path} says why. The same command asks them again")
+    if at_least is not None and (share := good_share(rows)) < at_least:
         raise Failure(f"{share:.1f} % are right or rightly refused, under {at_least:g} %", ExitCode.WORSE)
 
 

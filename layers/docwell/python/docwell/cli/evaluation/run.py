@@ -15,7 +15,7 @@ import re
 import statistics
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -41,91 +41,53 @@ _FALSE = frozenset({"", "false", "no", "0", "falsch", "nein", "faux", "non"})
 # Spreadsheets separate cells by semicolons where the comma is the decimal mark.
 _SEPARATORS = ",;\t"
 _PAGES = re.compile(r"[1-9]\d{0,6}(?:-[1-9]\d{0,6})?")
-_SHOWN_ERRORS = 5
 
 
 @dataclass(frozen=True, slots=True)
 class EvalQuestion:
-    """One row of the file; `line` (1-based) is the number of its last line.
+    """One row of the file: its `cells`, and the number of its last line (1-based).
 
     `pages` are runs of pages (1-based, both ends count) of `document`. `expected` are the accepted wordings of the
     fact; without any, an answerable question measures retrieval alone.
     """
 
-    line: int = field(compare=False)
-    question: str
-    document: str | None = None
-    pages: tuple[tuple[int, int], ...] = ()
-    expected: tuple[str, ...] = ()
-    unanswerable: bool = False
-    collection: str | None = None
-    language: str = "en"
+    line: int
+    cells: Json
+    pages: tuple[tuple[int, int], ...]
+    expected: tuple[str, ...]
 
     @property
     def judged(self) -> bool:
         """Return whether to judge the answer, and not only the search."""
-        return self.unanswerable or bool(self.expected)
+        return self.cells["unanswerable"] or bool(self.expected)
 
     def holds(self, document: object, page: object) -> bool:
         """Return whether a place is on a page of the truth."""
         on_page = isinstance(page, int) and any(first <= page <= last for first, last in self.pages)
-        return on_page and document == self.document
-
-    def as_json(self) -> Json:
-        """Return the row in the form of the report."""
-        runs = (str(first) if first == last else f"{first}-{last}" for first, last in self.pages)
-        return {
-            "line": self.line,
-            "question": self.question,
-            "document": self.document or "",
-            "page": ",".join(runs),
-            "expected": "|".join(self.expected),
-            "unanswerable": self.unanswerable,
-            "collection": self.collection or "",
-            "language": self.language,
-        }
+        return on_page and document == self.cells["document"]
 
 
 def read_questions(path: Path) -> list[EvalQuestion]:
-    """Read the file. Raises a `Failure` (usage) that names line and column of the first wrong cells."""
-    questions: dict[EvalQuestion, int] = {}
-    errors: list[str] = []
+    """Read the file. Raises a `Failure` (usage) that names line and column of the first wrong cell."""
     try:
-        for line, cells in _rows(_text(path)):
-            try:
-                question = _checked_question(line, cells)
-            except ValueError as error:
-                errors.append(f"line {line}, {error}")
-                continue
-            if question in questions:
-                errors.append(f"line {line}: the same as line {questions[question]}")
-            questions.setdefault(question, line)
-    except (csv.Error, ValueError) as error:
-        errors.append(str(error))
-    if errors:
-        ending = f"; and {len(errors) - _SHOWN_ERRORS} more" if errors[_SHOWN_ERRORS:] else ""
-        raise Failure(f"{path}: {'; '.join(errors[:_SHOWN_ERRORS])}{ending}. Nothing was asked", ExitCode.USAGE)
+        questions = [_checked_question(line, cells) for line, cells in _rows(path.read_bytes())]
+    except OSError as error:
+        raise Failure(f"cannot read {path}: {error.strerror}", ExitCode.USAGE) from None
+    except ValueError as error:
+        raise Failure(f"{path}: {error}. Nothing was asked", ExitCode.USAGE) from None
     if not questions:
         hint = "its first line names the columns, and each further line is a question"
         raise Failure(f"{path} has no questions: {hint}", ExitCode.USAGE)
-    return list(questions)
+    return questions
 
 
-def _text(path: Path) -> str:
-    """Decode the file. Raises `Failure`, and `ValueError` for another encoding."""
+def _rows(data: bytes) -> Iterator[tuple[int, Mapping[str, str]]]:
+    """Yield each row that is not blank with the number of its last line. Raises `ValueError`."""
     try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise Failure(f"cannot read {path}: {error.strerror}", ExitCode.USAGE) from None
-    try:
-        return data.decode("utf-8-sig")
+        text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
         raise ValueError(f"line {line}: not UTF-8: save the file as “CSV UTF-8”") from None
-
-
-def _rows(text: str) -> Iterator[tuple[int, Mapping[str, str]]]:
-    """Yield each row that is not blank with the number of its last line. Raises `ValueError`."""
     head = text.partition("\n")[0]
     separator = max(_SEPARATORS, key=head.count)
     reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=separator, restval="", strict=True)
@@ -143,127 +105,112 @@ def _rows(text: str) -> Iterator[tuple[int, Mapping[str, str]]]:
                 message = f"over {len(cells)} cells: put quotation marks around a cell with “{separator}” in it"
                 raise ValueError(f"line {reader.line_num}: {message}")
             if any(cells.values()):
-                yield reader.line_num, cells
+                yield reader.line_num, {name: cells.get(name, "") for name in COLUMNS}
     except csv.Error as error:
         raise ValueError(f"line {reader.reader.line_num}: {error}: check its quotation marks") from None
 
 
 def _checked_question(line: int, cells: Mapping[str, str]) -> EvalQuestion:
     """Check one row. Raises `ValueError`."""
-    question, document, page = (cells.get(name, "") for name in ("question", "document", "page"))
-    wordings = tuple(text.strip() for text in cells.get("expected", "").split("|") if text.strip())
-    language = cells.get("language", "").casefold() or "en"
-    truth = cells.get("unanswerable", "").casefold()
-    if not question:
-        raise ValueError("column question: it is blank")
-    if truth not in _TRUE | _FALSE:
-        raise ValueError(f"column unanswerable: true or false, not {truth!r}")
-    if language not in LANGUAGES:
-        raise ValueError(f"column language: one of {', '.join(LANGUAGES)}, not {language!r}")
-    if page and not document:
-        raise ValueError("column page: a page needs a document")
-    if wordless := next((text for text in wordings if not tokens(text)), None):
-        raise ValueError(f"column expected: {wordless!r} has no word and no figure")
-    unanswerable = truth in _TRUE
-    if unanswerable and (wordings or document):
-        raise ValueError("column unanswerable: such a question has no expected fact and no document")
-    if not (unanswerable or wordings or document):
-        raise ValueError("column expected: nothing to measure: give expected, document or unanswerable")
-    collection = cells.get("collection") or None
-    return EvalQuestion(
-        line, question, document or None, _pages(page), wordings, unanswerable, collection, language
-    )
+    document, page, truth = cells["document"], cells["page"], cells["unanswerable"].casefold()
+    wordings = tuple(text.strip() for text in cells["expected"].split("|") if text.strip())
+    language = cells["language"].casefold() or "en"
+    runs = [run.partition("-") for run in page.replace(" ", "").split(",") if _PAGES.fullmatch(run)]
+    pages = tuple((int(first), int(last or first)) for first, _, last in runs)
+    problems = {
+        "question: it is blank": not cells["question"],
+        f"unanswerable: true or false, not {truth!r}": truth not in _TRUE | _FALSE,
+        f"language: one of {', '.join(LANGUAGES)}, not {language!r}": language not in LANGUAGES,
+        "page: a page needs a document": page and not document,
+        f"page: pages such as 3 or 3,7-9, counted from 1, not {page!r}": page
+        and (len(runs) <= page.count(",") or any(last < first for first, last in pages)),
+        f"expected: {cells['expected']!r} has no word and no figure": not all(map(tokens, wordings)),
+        "unanswerable: such a question has no expected fact and no document": truth in _TRUE
+        and (wordings or document),
+        "expected: nothing to measure: give expected, document or unanswerable": truth in _FALSE
+        and not (wordings or document),
+    }
+    for problem, is_wrong in problems.items():
+        if is_wrong:
+            raise ValueError(f"line {line}, column {problem}")
+    return EvalQuestion(line, {**cells, "unanswerable": truth in _TRUE, "language": language}, pages, wordings)
 
 
-def _pages(text: str) -> tuple[tuple[int, int], ...]:
-    """Read runs of pages, such as `3` and `3,7-9`. Raises `ValueError`."""
-    runs = []
-    for run in filter(None, text.replace(" ", "").split(",")):
-        first, _, last = run.partition("-")
-        if not _PAGES.fullmatch(run) or int(last or first) < int(first):
-            raise ValueError(f"column page: pages such as 3 or 3,7-9, counted from 1, not {text!r}")
-        runs.append((int(first), int(last or first)))
-    return tuple(runs)
-
-
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Run:
-    """A stored run: `head` names questions and start, `rows` has the last row of each question, in order."""
+    """A stored run: `head` names questions and start, `rows` has the last row of each question, by its line."""
 
+    path: Path
     head: Json
-    rows: tuple[Json, ...]
+    rows: dict[int, Json] = field(default_factory=dict)
 
-
-class Rows:
-    """The rows of a run of `count` questions in its folder, which is created.
-
-    `done` has the rows without an error. Raises `Failure` where the folder has the run of another file, or cannot
-    be written.
-    """
-
-    def __init__(self, folder: Path, source: Path, count: int) -> None:
-        self.path = folder / ROWS
-        try:
-            checksum = sha256(source.read_bytes()).hexdigest()
-            folder.mkdir(parents=True, exist_ok=True)
-            if not self.path.exists():
-                now = datetime.now(UTC).isoformat(timespec="seconds")
-                self._append({"questions": source.name, "sha256": checksum, "count": count, "started": now})
-            elif not self.path.read_bytes().endswith(b"\n"):  # the run was killed while it wrote its last row
-                with self.path.open("a") as file:
-                    file.writelines(["\n"])
-        except OSError as error:
-            raise Failure(f"cannot write to {folder}: {error.strerror}", ExitCode.USAGE) from None
-        run = read_run(folder)
-        if run.head["sha256"] != checksum:
-            raise Failure(f"{folder} has another run, or {source} has changed: give another --out", ExitCode.USAGE)
-        self.done = {row["line"]: row for row in run.rows if not row["error"]}
+    @property
+    def done(self) -> set[int]:
+        """The lines of the questions that did not fail."""
+        return {line for line, row in self.rows.items() if not row["error"]}
 
     def add(self, row: Json) -> None:
-        """Append a row. Raises `Failure` where the disk is full."""
-        try:
-            self._append(row)
-        except OSError as error:
-            raise Failure(f"cannot write {self.path}: {error.strerror}") from None
+        """Store a row. Raises `Failure` where the disk is full."""
+        self.rows[row["line"]] = row
+        _append(self.path, row)
 
-    def _append(self, row: Json) -> None:
-        with self.path.open("a", encoding="ascii") as file:
-            file.writelines((json.dumps(row), "\n"))
+
+def open_run(folder: Path, source: Path, count: int) -> Run:
+    """Continue the run of a file of `count` questions in a folder, or begin it.
+
+    Raises `Failure` where the folder has the run of another file, or cannot be written.
+    """
+    path, checksum = folder / ROWS, sha256(source.read_bytes()).hexdigest()
+    if not path.exists():
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        _append(path, {"questions": source.name, "sha256": checksum, "count": count, "started": now})
+    run = read_run(folder)
+    if run.head["sha256"] != checksum:
+        raise Failure(f"{folder} has another run, or {source} has changed: give another --out", ExitCode.USAGE)
+    return run
 
 
 def read_run(folder: Path) -> Run:
-    """Read a run, without a truncated last line. Raises `Failure` (usage) where there is no run."""
-    documents: list[Json] = []
+    """Read a run, without truncated lines. Raises `Failure` (usage) where there is no run."""
+    path, documents = folder / ROWS, list[Json]()
     try:
-        lines = (folder / ROWS).read_text("ascii").splitlines()
+        lines = path.read_text("ascii").splitlines()
     except (OSError, ValueError) as error:
         raise Failure(f"no run of docwell eval in {folder}: {error}", ExitCode.USAGE) from None
     for line in lines:
         with suppress(ValueError):
             documents.append(json.loads(line))
     if not documents or "sha256" not in documents[0]:
-        raise Failure(f"{folder / ROWS} is not of docwell eval", ExitCode.USAGE)
-    rows = {row["line"]: row for row in documents[1:]}
-    return Run(documents[0], tuple(rows[line] for line in sorted(rows)))
+        raise Failure(f"{path} is not of docwell eval", ExitCode.USAGE)
+    return Run(path, documents[0], {row["line"]: row for row in documents[1:]})
+
+
+def _append(path: Path, row: Json) -> None:
+    """Append a row on a new line, because the last one may be truncated. Raises `Failure`."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("a", encoding="ascii") as file:
+            file.writelines(("\n", json.dumps(row)))
+    except OSError as error:
+        raise Failure(f"cannot write {path}: {error.strerror}", ExitCode.USAGE) from None
 
 
 def check_documents(api: Api, questions: Sequence[EvalQuestion]) -> None:
     """Raise a `Failure` (usage) for a document that is not indexed: each of its questions would be a miss."""
-    lines = {question.document: question.line for question in reversed(questions) if question.document}
+    lines = {question.cells["document"]: question.line for question in reversed(questions)}
     for key, line in reversed(lines.items()):
         unknown = "unknown: give its whole key, as `docwell status` shows it"
-        status = (api.document(key) or {}).get("status", unknown)
-        if status != Status.INDEXED:
+        if key and (status := (api.document(key) or {}).get("status", unknown)) != Status.INDEXED:
             raise Failure(f"line {line}, column document: {key} is {status}. Nothing was asked", ExitCode.USAGE)
 
 
-def ask_all(api: Api, questions: Sequence[EvalQuestion], rows: Rows, step: Callable[[int], None]) -> None:
-    """Ask the questions that have no row yet. Raises `Failure` after some failures in a row."""
-    failed = 0
+def ask_all(api: Api, questions: Sequence[EvalQuestion], run: Run, step: Callable[[int], None]) -> None:
+    """Ask the questions that the run has not done. Raises `Failure` after some failures in a row."""
+    failed, done = 0, run.done
     for question in questions:
-        if question.line not in rows.done:
+        if question.line not in done:
             row = _measure(api, question)
-            rows.add(row)
+            run.add(row)
             failed = failed + 1 if row["error"] else 0
             if failed == _FAILURES_IN_A_ROW:
                 raise Failure(
@@ -274,12 +221,10 @@ def ask_all(api: Api, questions: Sequence[EvalQuestion], rows: Rows, step: Calla
 
 def _measure(api: Api, question: EvalQuestion) -> Json:
     """Search and ask, and return the row. `error` is null, or the reason why the question failed."""
-    row: Json = {**question.as_json(), "error": None}
-    scope = {"question": question.question}
-    if question.collection:
-        scope["collection"] = question.collection
+    row: Json = {"line": question.line, **question.cells, "error": None}
+    scope = {name: row[name] for name in ("question", "collection") if row[name]}
     try:
-        if question.document:
+        if row["document"]:
             row |= _ranks(question, _complete(api.post("/v1/search", {**scope, "top_k": SEARCHED}))["passages"])
         if question.judged:
             began = time.monotonic()
@@ -303,7 +248,7 @@ def _complete(body: Json) -> Json:
 def _ranks(question: EvalQuestion, passages: Sequence[Json]) -> Json:
     """Return the ranks (1-based, null for none) of the first passages on the right page and document."""
     places = [(passage["document"], passage["page"]) for passage in passages]
-    in_document = [rank for rank, (key, _) in enumerate(places, 1) if key == question.document]
+    in_document = [rank for rank, (key, _) in enumerate(places, 1) if key == question.cells["document"]]
     on_page = [rank for rank, place in enumerate(places, 1) if question.holds(*place)]
     return {"document_rank": next(iter(in_document), None), "page_rank": next(iter(on_page), None)}
 
@@ -312,8 +257,9 @@ def _judged(question: EvalQuestion, body: Json) -> Json:
     answer = read_answer(body)
     facts = (question.expected,) if question.expected else ()
     usage, cost = body["usage"], body.get("cost") or {}
+    answerable, language = not question.cells["unanswerable"], question.cells["language"]
     return {
-        "verdict": judge_facts(answer, facts, answerable=not question.unanswerable, language=question.language),
+        "verdict": judge_facts(answer, facts, answerable=answerable, language=language),
         "status": answer.status,
         "answer": body["answer"],
         "citations": [[page.key, page.number] for page in sorted(answer.citations)],
@@ -332,16 +278,15 @@ class Figure:
 
     name: str
     value: float
-    unit: str = ""
     of: int | None = None
 
     def __str__(self) -> str:
         if self.of is None:
-            return f"{self.value:,.6g} {self.unit}".strip()
+            return f"{self.value:,.6g}"
         return f"{self.value:,.0f} of {self.of:,} ({100 * self.value / self.of:.0f} %)"
 
 
-def figures_of(rows: Sequence[Json]) -> list[Figure]:
+def figures_of(rows: Collection[Json]) -> list[Figure]:
     """Return the figures that the rows have cases for."""
     figures = [*_retrieval(rows, "document"), *_retrieval(rows, "page")]
     judged = [row for row in rows if "status" in row]
@@ -365,7 +310,7 @@ def figures_of(rows: Sequence[Json]) -> list[Figure]:
     return [*figures, *_expense(judged)]
 
 
-def good_share(rows: Sequence[Json]) -> float:
+def good_share(rows: Collection[Json]) -> float:
     """Return the percentage of judged questions, failed ones included, with a right answer or refusal."""
     judged = [row for row in rows if "verdict" in row]
     return 100 * sum(row["verdict"] in GOOD for row in judged) / len(judged) if judged else 0.0
@@ -377,7 +322,8 @@ def compare(first: Run, second: Run) -> Json:
     `by_chance` is how often chance gives such a difference or a larger one: the two-sided sign test, 0 to 1.
     `unpaired` counts the questions that only one run has, or that failed in one.
     """
-    before, after = ({_key(row): row for row in run.rows if not row["error"]} for run in (first, second))
+    runs = [{_key(row): row for row in run.rows.values()} for run in (first, second)]
+    before, after = ({key: row for key, row in rows.items() if not row["error"]} for rows in runs)
     pairs = [(row, after[key]) for key, row in before.items() if key in after]
     steps = Counter(_good(now) - _good(then) for then, now in pairs)
     better, worse = steps[1], steps[-1]
@@ -388,7 +334,7 @@ def compare(first: Run, second: Run) -> Json:
         "worse": worse,
         "same": steps[0],
         "by_chance": min(1.0, 2 * tail / (1 << (better + worse))),
-        "unpaired": len({_key(row) for run in (first, second) for row in run.rows}) - len(pairs),
+        "unpaired": len({*runs[0], *runs[1]}) - len(pairs),
         "changed": [outcome for outcome in outcomes if outcome[1] != outcome[2]],
     }
 
@@ -408,7 +354,7 @@ def _good(row: Json) -> bool:
     return row["page_rank" if row["page"] else "document_rank"] is not None
 
 
-def _retrieval(rows: Sequence[Json], name: str) -> Iterator[Figure]:
+def _retrieval(rows: Collection[Json], name: str) -> Iterator[Figure]:
     ranks = [row[f"{name}_rank"] for row in rows if "document_rank" in row and row[name]]
     if ranks:
         for depth in _RANKS:
@@ -427,8 +373,8 @@ def _expense(judged: Sequence[Json]) -> list[Figure]:
     return [
         Figure("prompt tokens", sum(row["prompt_tokens"] for row in judged)),
         Figure("completion tokens", sum(row["completion_tokens"] for row in judged)),
-        Figure("seconds for an answer, median", round(statistics.median(seconds), 2), "s"),
-        Figure("seconds for an answer, longest", round(max(seconds), 2), "s"),
+        Figure("seconds for an answer, median", round(statistics.median(seconds), 2)),
+        Figure("seconds for an answer, longest", round(max(seconds), 2)),
         *(Figure(f"cost, {currency}", round(amount, 6)) for currency, amount in costs.items() if amount),
     ]
 
