@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sqlite3
 import uuid
 from collections.abc import Callable, Iterator
@@ -155,7 +156,7 @@ def test_a_prefix_erases_all_documents_under_it(erasing: Erasing) -> None:
 
 def test_a_dry_run_and_a_wrong_name_change_nothing(erasing: Erasing) -> None:
     for result in (erasing.erase(KEY, "--dry-run"), erasing.erase(KEY, typed="people/e anna.pdf\n")):
-        assert "2 versions" in result.output
+        assert re.search(r"versions +2\b", result.output)
     assert not Path("report.json").exists()
     assert len(S3Versions(client("s3"), erasing.world.bucket).of(KEY)) == 2
     for pipeline in erasing.world.known:

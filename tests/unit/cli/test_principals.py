@@ -148,29 +148,18 @@ def test_a_subject_or_group_needs_no_key(run: Run, cloud: Cloud, option: str, va
 
 
 @pytest.mark.parametrize("options", [[], ["--jwt-group", "staff"]])
-def test_replace_finds_the_grant_by_its_name_and_makes_no_key(run: Run, cloud: Cloud, options: list[str]) -> None:
+def test_replace_changes_the_grant_of_an_id_and_makes_no_key(run: Run, cloud: Cloud, options: list[str]) -> None:
     first = cloud.add("app", *options)
-    cloud.add("other")
     keys = cloud.keys()
-    for name in ("app", first["id"]):
-        result = run("principals", "add", name, "--collections", "a", "--requests-per-day", "5", "--replace")
-        assert result.exit_code == 0, result.output
-        assert "API key: " not in result.output
-    assert (cloud.keys(), len(cloud.admin.grants())) == (keys, 2)
+    change = ("--collections", "a", "--requests-per-day", "5", "--replace")
+    result = run("principals", "add", first["id"], *change)
+    assert result.exit_code == 0, result.output
+    assert "API key: " not in result.output
+    assert run("principals", "add", "app", *change).exit_code == 1
+    assert (cloud.keys(), len(cloud.admin.grants())) == (keys, 1)
     grant = cloud.grant(first["id"])
     assert (grant.label, grant.requests_per_day, grant.collections) == ("app", 5, frozenset({"a"}))
     assert grant.owns_key == (not options)
-
-
-def test_replace_needs_one_grant_of_the_name(run: Run, cloud: Cloud) -> None:
-    missing = run("principals", "add", "app", "--all", "--replace")
-    assert (missing.exit_code, cloud.keys()) == (1, {})
-    assert "leave out --replace" in missing.stderr
-    ids = [cloud.add("app")["id"] for _ in range(2)]
-    several = run("principals", "add", "app", "--collections", "a", "--replace")
-    assert (several.exit_code, len(cloud.keys())) == (1, 2)
-    assert all(id_ in several.stderr for id_ in ids)
-    assert [grant.collections for grant in cloud.admin.grants()] == [None, None]
 
 
 # --- keys ---
@@ -190,7 +179,7 @@ def test_a_key_whose_grant_or_hash_cannot_be_stored_does_not_stay(
 
     with monkeypatch.context() as down:
         down.setattr(DynamoApiKeys, "put", put)
-        for command in (("rotate", "app"), ("add", "other", "--all")):
+        for command in (("rotate", first["id"]), ("add", "other", "--all")):
             result = run("principals", *command)
             assert (result.exit_code, len(result.stderr.splitlines())) == (1, 1)
     assert list(cloud.keys().values()) == [first["api_key"]]
@@ -199,7 +188,7 @@ def test_a_key_whose_grant_or_hash_cannot_be_stored_does_not_stay(
 
 def test_revoke_deletes_the_key_that_add_made_also_after_a_change(run: Run, cloud: Cloud) -> None:
     id_ = cloud.add("A")["id"]
-    assert run("principals", "add", "A", "--collections", "a", "--replace").exit_code == 0
+    assert run("principals", "add", id_, "--collections", "a", "--replace").exit_code == 0
     assert run("principals", "revoke", id_).exit_code == 0
     assert (cloud.keys(), cloud.admin.list(USAGE)) == ({}, [])
     assert run("principals", "revoke", id_).exit_code == 1
@@ -210,7 +199,7 @@ def test_revoke_leaves_the_key_of_another_application(run: Run, cloud: Cloud) ->
     id_ = f"key:{created['id']}"
     assert run("principals", "revoke", id_).exit_code == 1  # not a principal of docwell
     cloud.admin.add(Grant(id_, None, label="A"))
-    assert run("principals", "rotate", "A").exit_code == 0
+    assert run("principals", "rotate", id_).exit_code == 0
     assert run("principals", "revoke", id_).exit_code == 0
     assert (list(cloud.keys()), cloud.stored.list()) == ([created["id"]], [])
 
@@ -229,7 +218,7 @@ def test_rotation_overlaps_and_keeps_the_principal(
     plan = cloud.gateway.create_usage_plan(name="p")["id"]
     monkeypatch.setenv("DOCWELL_USAGE_PLAN", plan)
     first = cloud.add("app")
-    result = run("principals", "rotate", "app", "--overlap", "7d", "--json")
+    result = run("principals", "rotate", first["id"], "--overlap", "7d", "--json")
     second = json.loads(result.stdout)
     assert second["id"] == first["id"]
     assert [key["ends_at"] is None for key in second["keys"]] == [True, False]
@@ -250,7 +239,7 @@ def test_a_leaked_key_ends_at_once_and_a_later_rotation_prolongs_no_key(run: Run
     cloud.now = time.time() + 1
     assert cloud.caller(first["api_key"]) is None
     for overlap in ("1h", "9d"):
-        assert run("principals", "rotate", "app", "--overlap", overlap).exit_code == 0
+        assert run("principals", "rotate", first["id"], "--overlap", overlap).exit_code == 0
     ends = sorted((key.ends_at or 0) - cloud.now for key in cloud.stored.list())
     assert len(ends) == 3  # the first key ended and is gone
     assert abs(ends[1] - 3_600) < 60
@@ -260,13 +249,11 @@ def test_a_leaked_key_ends_at_once_and_a_later_rotation_prolongs_no_key(run: Run
     assert (cloud.keys(), cloud.stored.list()) == ({}, [])
 
 
-def test_rotate_needs_one_principal_with_a_key(run: Run, cloud: Cloud) -> None:
-    for options in (["--jwt-subject", "s"], [], []):
-        cloud.add("same", *options)
+def test_rotate_needs_a_principal_with_a_key(run: Run, cloud: Cloud) -> None:
+    id_ = cloud.add("app")["id"]
     cloud.add("person", "--jwt-subject", "p")
     keys = cloud.keys()
-    for name in ("same", "person", "sub:p"):
+    for name in ("app", "sub:p"):
         assert run("principals", "rotate", name).exit_code == 1
-    assert run("principals", "rotate", "same", "--overlap", "soon").exit_code == 2
+    assert run("principals", "rotate", id_, "--overlap", "soon").exit_code == 2
     assert cloud.keys() == keys
-    assert run("principals", "rotate", "bob").exit_code == 1

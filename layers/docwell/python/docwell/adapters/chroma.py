@@ -62,7 +62,6 @@ _WIDER = 4
 _DOCUMENTS_COMPARED, _MOST_COMPARED = 30, 300
 _NO_LENGTH = 1e-12  # shorter vectors have no direction
 _CALLS_AT_ONCE = 8
-_SMALL_KNOWN = 1000
 _MOST_HITS = 2000  # an answer of ids and distances takes about 100 KB
 _FLUSHED_AT_ONCE = 250
 # The hosted service's limit of comparisons. `$in` takes 0.5 s longer beside 500 ids of 100,000.
@@ -82,8 +81,6 @@ class ChromaIndex:
         self._server = server
         self._layout = layout
         self._kept: TTLCache[_ChunkPlace, Passage] = TTLCache(kept_passages, _KEPT_S, timer=monotonic)
-        # Collections with so few chunks that a search with a condition is the fastest.
-        self._small: TTLCache[tuple[str, ...], bool] = TTLCache(_SMALL_KNOWN, _KEPT_S, timer=monotonic)
         self._lock = Lock()
 
     def upsert(self, collection: str, records: Sequence[IndexRecord]) -> None:
@@ -169,10 +166,8 @@ class ChromaIndex:
         documents = [key for keys in places.values() for key in keys or ()]
         collections = [collection for collection, keys in places.items() if keys is None]
         condition = _any_of(collection=collections, document=documents)
-        with self._lock:
-            is_small = bool(documents) or (name, *collections) in self._small
-        if is_small:
-            compares = 0 < len(documents) <= _DOCUMENTS_COMPARED and self._server.quotas is UNLIMITED
+        if documents:
+            compares = len(documents) <= _DOCUMENTS_COMPARED and self._server.quotas is UNLIMITED
             compared = self._compared(name, condition, vector) if compares else None
             return query(k, condition) if compared is None else nsmallest(k, compared)
         marks = tuple(map(self._layout.mark, collections))
@@ -181,12 +176,8 @@ class ChromaIndex:
         hits = [hit for hit in everything if hit.place[1].startswith(marks)]
         if len(hits) >= k or len(everything) < wider:
             return hits[:k]
-        met = query(k, condition)
-        if len(met) < k:
-            with self._lock:
-                self._small[name, *collections] = True
         # Merge both searches: the one with the condition misses near chunks.
-        return nsmallest(k, {hit.place: hit for hit in (*hits, *met)}.values())
+        return nsmallest(k, {hit.place: hit for hit in (*hits, *query(k, condition))}.values())
 
     def _compared(self, name: str, condition: Any, vector: Sequence[float]) -> list[_Hit] | None:
         """Return all chunks that meet a condition, compared one by one; None where they are too many."""

@@ -9,10 +9,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Annotated, Any, Literal
 from urllib.parse import quote, urlencode
-from uuid import UUID
 
 import typer
-from rich.text import Text
 from typer._click import Context
 
 from docwell.answers import AnswerStatus, Mode
@@ -24,8 +22,6 @@ from docwell.errors import DocwellError
 
 app = group()
 
-# Changes of the answer itself; all other changes are of its inputs (`docwell.query.receipts`).
-_OUTCOMES = frozenset({"status", "fallback_reason", "rewritten_question", "answer", "citations"})
 _CHAT_HELP = """/sources   show the pages and quotes of the last answer
 /new       forget the conversation
 /help      show this list
@@ -335,26 +331,16 @@ def _bounded(turns: list[Json]) -> list[Json]:
 
 
 def _show_replay(replayed: Json) -> None:
-    changes: list[Json] = replayed["changes"]
     display.show_answer(replayed["now"])
-    fit, least = replayed.get("fit"), replayed.get("min_fit")
-    if fit is not None and least is not None and fit < least:
-        display.say(f"Refused before the model: the fit {fit:.3f} is under {least:g}.", "yellow")
     display.say("")
-    if not changes:
+    rows = [
+        (change["what"].replace("_", " "), _value(change["then"]), _value(change["now"]))
+        for change in replayed["changes"]
+    ]
+    if rows:
+        display.show_table(("changed", "then", "now"), rows)
+    else:
         display.say("Nothing has changed.", "green")
-        return
-    rows = (
-        (
-            change["what"].replace("_", " "),
-            Text(_value(change["then"]), style="red"),
-            Text(_value(change["now"]), style="green"),
-        )
-        for change in changes
-    )
-    display.show_table(("changed", "then", "now"), rows)
-    if all(change["what"] in _OUTCOMES for change in changes):
-        display.say("Model, prompt and passages are the same; the model gave another answer.", "yellow")
 
 
 def _value(value: object) -> str:
@@ -372,10 +358,7 @@ def _view(api: Api, target: str | None, page: int) -> str:
         return "/ask"
     if api.document(target) is not None:
         return f"/source?{urlencode({'document': target, 'page': page})}"
-    kind = "document"
-    with suppress(ValueError):
-        if str(UUID(target)) == target:
-            if api.get(f"/v1/receipts/{target}"):
-                return f"/receipt/{target}"
-            kind = "receipt (it may have expired)"
-    raise Failure(f"there is no {kind} {target!r}; `docwell status` lists the documents")
+    if api.get(f"/v1/receipts/{quote(target, safe='')}") is not None:
+        return f"/receipt/{quote(target, safe='')}"
+    hint = "`docwell status` lists the documents, and receipts expire"
+    raise Failure(f"there is no document or receipt {target!r}; {hint}")

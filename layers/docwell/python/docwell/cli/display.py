@@ -101,8 +101,8 @@ def show_documents(records: Iterable[Json]) -> None:
     console().print(_document_table(records))
 
 
-def show_fields(fields: Mapping[str, object]) -> None:
-    """Print one row for each field that has a value."""
+def show_fields(fields: Mapping[str, object], *, err: bool = False) -> None:
+    """Print one row for each field that has a value, on standard error with `err`."""
     rows = Table(box=None, show_header=False, pad_edge=False)
     rows.add_column(style="dim", no_wrap=True)
     rows.add_column(overflow="fold")
@@ -112,7 +112,7 @@ def show_fields(fields: Mapping[str, object]) -> None:
             if isinstance(value, dict):
                 shown = "; ".join(f"{key}: {item}" for key, item in value.items())
             rows.add_row(_cell(name.replace("_", " ")), _cell(shown))
-    console().print(rows)
+    console(stderr=err).print(rows)
 
 
 def status_of(record: Json) -> Text:

@@ -95,11 +95,12 @@ def erase(
     if as_json:
         display.show_json(asdict(erased))
     else:
-        _show(erased, path)
+        _show(erased)
     if not dry_run:
         _write(erased, path, "the documents are erased: store the output of this command")
+        display.say(f"report: {path}", err=True)
     if erased.left or erased.returned:
-        raise typer.Exit(ExitCode.ERROR)
+        raise Failure("some documents are not yet gone, or were uploaded again meanwhile: run this again")
 
 
 class Erasure:
@@ -200,7 +201,7 @@ def _write(erased: Erased, path: Path, next_step: str) -> None:
 
 
 def _confirm(erased: Erased, name: str) -> None:
-    _show_survey(erased, err=True)
+    _show(erased, err=True)
     answer = typer.prompt(f"This cannot be undone. Type {display.one_line(name)} to erase", err=True)
     if answer != name:
         raise Failure("nothing was erased: the name is another")
@@ -231,36 +232,8 @@ def remaining_copies(settings: Settings, erased: Erased) -> list[tuple[str, str]
     ]
 
 
-def _show_survey(erased: Erased, *, err: bool = False) -> None:
-    for document in erased.documents:
-        display.say(display.one_line(document), err=err)
-    unknown = "receipts unknown: no receipts_table"
-    receipts = unknown if erased.receipts is None else f"{erased.receipts:,} receipts"
-    counts = (
-        f"{len(erased.documents):,} documents, {erased.versions:,} versions, {erased.chunks:,} chunks, {receipts}"
-    )
-    display.say(counts, "bold", err=err)
-
-
-def _show(erased: Erased, path: Path) -> None:
-    _show_survey(erased)
-    if erased.dry_run:
-        return
-    no_receipts, events = "no receipts_table in the settings", erased.audit_events
-    gone = (
-        ("bucket", f"{erased.versions:,} versions and delete markers"),
-        ("index", f"{erased.chunks:,} chunks; {erased.chroma_file}"),
-        ("ledger", f"{erased.ledger_rows:,} rows"),
-        ("receipts", no_receipts if erased.receipts is None else f"{erased.receipts:,}"),
-        ("audit trail", "no audit_table" if events is None else f"{events:,} names replaced"),
-    )
-    display.show_table(("gone from", "what"), gone)
-    display.show_table(("remains", "until"), erased.remains)
-    for document in erased.left:
-        display.say(f"not yet gone: {display.one_line(document)}; run this again", "red")
-    for document in erased.returned:
-        display.say(f"uploaded again meanwhile: {display.one_line(document)}; run this again", "red")
-    display.say(f"report: {path}", err=True)
+def _show(erased: Erased, *, err: bool = False) -> None:
+    display.show_fields({**asdict(erased), "remains": dict(erased.remains)}, err=err)
 
 
 @app.command(cls=ConnectedCommand)

@@ -71,7 +71,10 @@ def principals() -> None:
 @app.command(cls=ConnectedCommand)
 def add(
     ctx: typer.Context,
-    name: Annotated[str, typer.Argument(metavar="NAME", help="A label for people, such as finance-app.")],
+    name: Annotated[
+        str,
+        typer.Argument(metavar="NAME", help="A label for people, such as finance-app; with --replace, the id."),
+    ],
     *,
     collections: Annotated[
         list[str] | None, typer.Option(metavar="A,B", help="Collections it may read. May be repeated.")
@@ -88,7 +91,9 @@ def add(
     tokens_per_day: QuotaOption = None,
     jwt_subject: SubjectOption = None,
     jwt_group: GroupOption = None,
-    replace_: Annotated[bool, typer.Option("--replace", help="Replace the grant of NAME; its key stays.")] = False,
+    replace_: Annotated[
+        bool, typer.Option("--replace", help="Replace the grant of this id; its keys stay.")
+    ] = False,
     expires: ExpiresOption = None,
     as_json: JsonFlag = False,
 ) -> None:
@@ -99,11 +104,13 @@ def add(
     if write_all and write:
         raise Failure("give --write A,B or --write-all, not both", ExitCode.USAGE)
     writable = None if write_all else _collections(write)
-    id_ = _existing_id(jwt_subject, jwt_group)
+    id_ = _token_id(jwt_subject, jwt_group)
     settings: Settings = ctx.obj
     ends_at = _end_after("--expires", expires)
-    if id_ and ends_at:
-        raise Failure("--expires is for API keys: a token has its own end", ExitCode.USAGE)
+    if ends_at and (id_ or replace_):
+        raise Failure("--expires is for a new key: `docwell principals rotate` makes one", ExitCode.USAGE)
+    if replace_ and not id_:
+        id_, name = name, _existing(settings, name).label
     quotas = (requests_per_day, tokens_per_day)
     grant = Grant(id_, readable, *quotas, name, rules=rules, writable=writable, operates=operate)
     grant, key, value = _store(settings, grant, ends_at, replacing=replace_)
@@ -141,9 +148,7 @@ def list_(
 @app.command(cls=ConnectedCommand)
 def rotate(
     ctx: typer.Context,
-    name: Annotated[
-        str, typer.Argument(metavar="NAME", help="The name or the id of a principal with an API key.")
-    ],
+    id_: Annotated[str, typer.Argument(metavar="ID", help="The id of a principal with an API key.")],
     *,
     overlap: Annotated[
         str, typer.Option(metavar="TIME", help="How long its other keys stay valid: 7d, 12h, 30m or 0m.")
@@ -154,11 +159,9 @@ def rotate(
     """Make a new API key of a principal, which is printed once. Its other keys end after the overlap."""
     settings: Settings = ctx.obj
     overlap_ends, ends_at = _end_after("--overlap", overlap), _end_after("--expires", expires)
-    grant = _named(
-        settings, name, "`docwell principals list` lists them", "the id of one principal with an API key"
-    )
-    if not grant.id.startswith(KEY):
-        raise Failure(f"{name!r} is {grant.id}: give the id of one principal with an API key")
+    grant = _existing(settings, id_)
+    if not id_.startswith(KEY):
+        raise Failure(f"{id_} has no API key")
     key, value = _make_key(settings, grant.label, grant.id, ends_at)
     older = _end_older_keys(settings, key, overlap_ends or 0, owns_first=grant.owns_key)
     record(settings, Action.ROTATED, subject=grant.id)
@@ -178,9 +181,8 @@ def revoke(
 ) -> None:
     """Remove a grant and its keys at once. Also deletes the API keys that docwell made for it."""
     settings: Settings = ctx.obj
-    grant = _admin(settings).revoke(id_)
-    if grant is None:
-        raise Failure(f"there is no principal {id_!r}: `docwell principals list` lists them")
+    grant = _existing(settings, id_)
+    _admin(settings).revoke(id_)
     record(settings, Action.REVOKED, subject=id_)
     display.say(f"{id_} has no access any more")
     _remove_keys(settings, id_, owns_first=grant.owns_key)
@@ -204,44 +206,31 @@ def _store(
 ) -> tuple[Grant, ApiKey | None, str | None]:
     """Store the grant, with a new key if it has no id; return both and the key's value.
 
-    `replacing` finds the id of a grant without an id by its name. A failure leaves no key behind.
+    A failure leaves no key behind.
     """
     admin = _admin(settings)
-    if not grant.id and replacing:
-        choice = "--jwt-subject or --jwt-group, or the id as NAME"
-        stored = _named(settings, grant.label, "leave out --replace to add it", choice)
-        grant = replace(grant, id=stored.id, label=stored.label)
-    if not grant.id:
-        key, value = _make_key(settings, grant.label, None, ends_at)
-        grant = replace(grant, id=key.principal, owns_key=True)
-        try:
-            admin.add(grant)
-        except BaseException:
-            _remove_keys(settings, grant.id, owns_first=True)
-            raise
-        return grant, key, value
-    before, exists = admin.get(grant.id), f"{grant.id} is already a principal: --replace changes its grant"
-    if before and not replacing:
-        raise Failure(exists)
-    if before and ends_at:
-        raise Failure(
-            "--expires is for a new key, and --replace keeps the key: `docwell principals rotate` makes a new one",
-            ExitCode.USAGE,
-        )
-    grant = replace(grant, owns_key=before is not None and before.owns_key)
-    if not admin.add(grant, replace=replacing):
-        raise Failure(exists)
-    return grant, None, None
+    if grant.id:
+        before = _existing(settings, grant.id) if replacing else None
+        grant = replace(grant, owns_key=before is not None and before.owns_key)
+        if not admin.add(grant, replace=replacing):
+            raise Failure(f"{grant.id} is already a principal: --replace changes its grant")
+        return grant, None, None
+    key, value = _make_key(settings, grant.label, None, ends_at)
+    grant = replace(grant, id=key.principal, owns_key=True)
+    try:
+        admin.add(grant)
+    except BaseException:
+        _remove_keys(settings, grant.id, owns_first=True)
+        raise
+    return grant, key, value
 
 
-def _named(settings: Settings, name: str, if_missing: str, if_several: str) -> Grant:
-    """Return the grant with this name or id. Raises `Failure` for none and for several."""
-    grants = _admin(settings).named(name)
-    if not grants:
-        raise Failure(f"there is no principal {name!r}: {if_missing}")
-    if len(grants) > 1:
-        raise Failure(f"{name!r} is {', '.join(grant.id for grant in grants)}: give {if_several}")
-    return grants[0]
+def _existing(settings: Settings, id_: str) -> Grant:
+    """Return the grant. Raises `Failure` where there is none."""
+    grant = _admin(settings).get(id_)
+    if grant is None:
+        raise Failure(f"there is no principal {id_!r}: `docwell principals list` lists them")
+    return grant
 
 
 def _collections(texts: list[str] | None) -> frozenset[str]:
@@ -269,7 +258,7 @@ def _rights(
     return frozenset(), frozenset(rules)
 
 
-def _existing_id(subject: str | None, group_: str | None) -> str:
+def _token_id(subject: str | None, group_: str | None) -> str:
     """Return the id of the subject or group that the options name; "" for neither. Raises `Failure` (usage)."""
     if subject and group_:
         raise Failure("give only one of --jwt-subject and --jwt-group", ExitCode.USAGE)

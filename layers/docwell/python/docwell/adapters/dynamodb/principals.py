@@ -262,20 +262,14 @@ class PrincipalAdmin:
         stored = self._table.rows(Selection(filter="#item = :grant", values={"grant": _GRANT}))
         return sorted(map(_grant, stored), key=lambda grant: grant.id)
 
-    def named(self, name: str) -> Sequence[Grant]:
-        """Return the grants with this id or label. Reads the table whole unless it is an id."""
-        grant = self.get(name)
-        return [grant] if grant else [grant for grant in self.grants() if grant.label == name]
-
     def get(self, id_: str) -> Grant | None:
         """Return the grant, read consistently."""
         row = self._table.get(_grant_key(id_))
         return _grant(row) if row else None
 
-    def revoke(self, id_: str) -> Grant | None:
-        """Remove the grant and return it, None where there was none. The next request has no rights."""
-        row = self._table.delete(_grant_key(id_))
-        return _grant(row) if row else None
+    def revoke(self, id_: str) -> None:
+        """Remove the grant: the next request has no rights."""
+        self._table.delete(_grant_key(id_))
 
 
 def _quota(personal: Grant | None, of_groups: Sequence[Grant], name: str) -> int | None:

@@ -114,11 +114,10 @@ class Table:
         answer = self._if_condition_holds(lambda: self._client.update_item(**request))
         return None if answer is None else plain_row(answer.get("Attributes", {}))
 
-    def delete(self, key: Row) -> Row | None:
-        """Remove a row and return it, None where there was none."""
+    def delete(self, key: Row) -> None:
+        """Remove a row; a missing one is no error."""
         with vendor_errors(self._dependency):
-            answer = self._client.delete_item(TableName=self._name, Key=stored(key), ReturnValues="ALL_OLD")
-        return plain_row(answer["Attributes"]) if answer.get("Attributes") else None
+            self._client.delete_item(TableName=self._name, Key=stored(key))
 
     def delete_many(self, keys: Sequence[Row]) -> None:
         """Remove rows; missing ones are no error."""
