@@ -34,6 +34,10 @@ _LONGEST_S = 3_650 * 86_400
 
 app = group()
 
+NameArgument = Annotated[
+    str,
+    typer.Argument(metavar="NAME", help="A label for people, such as finance-app; with --replace, the id."),
+]
 PrefixOption = Annotated[
     list[str] | None,
     typer.Option(metavar="PREFIX", help="It may read documents whose keys begin with this. May be repeated."),
@@ -71,10 +75,7 @@ def principals() -> None:
 @app.command(cls=ConnectedCommand)
 def add(
     ctx: typer.Context,
-    name: Annotated[
-        str,
-        typer.Argument(metavar="NAME", help="A label for people, such as finance-app; with --replace, the id."),
-    ],
+    name: NameArgument,
     *,
     collections: Annotated[
         list[str] | None, typer.Option(metavar="A,B", help="Collections it may read. May be repeated.")
