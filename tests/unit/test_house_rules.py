@@ -23,10 +23,10 @@ PACKAGE = "layers/docwell/python/docwell/"
 # The most lines of Python below each folder, and the budget that they go down to. A change may lower a ceiling and
 # never raises one: it removes as many lines as it adds.
 CEILINGS = {
-    PACKAGE: (28_808, 28_000),
+    PACKAGE: (28_632, 28_000),
     PACKAGE + "query/": (6_552, 6_500),
     PACKAGE + "adapters/documents/": (5_196, 4_900),
-    PACKAGE + "cli/": (3_764, 3_780),
+    PACKAGE + "cli/": (3_592, 3_780),
     "benchmarks/": (7_563, 6_500),
     "tests/": (36_000, 36_000),
     "infra/": (6_970, 7_000),
