@@ -92,8 +92,8 @@ attack: dev embedder ## Attack a running stack from outside, by HTTP, S3 and the
 	$(PY) -m benchmarks.attack $(ARGS)
 
 .PHONY: eval-answers
-eval-answers: dev embedder ## Judge answers to 100 questions: an hour, N=6 four minutes; PART=people asks others
-	$(PY) -m benchmarks.answers $(if $(PART),--part $(PART)) $(if $(N),--n $(N)) $(ARGS)
+eval-answers: dev embedder ## Judge answers to 150 questions of the evaluation sets: an hour, N=6 four minutes
+	$(PY) -m benchmarks.answers $(if $(N),--n $(N)) $(ARGS)
 
 .PHONY: chaos-query
 chaos-query: dev embedder ## Ask while model host, Chroma or ledger fail: 4 minutes, ARGS=--short 1

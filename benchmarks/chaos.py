@@ -2,7 +2,7 @@
 
 The real query function runs on a local stack with a short deadline. It gets every row's question in three forms:
 plain, with the fallback to the best sentences, and as a stream. After each row the faults end, and the function
-must answer the next question. The rows of the model host run over both protocols.
+must answer the next question. The model host speaks Ollama's protocol.
 """
 
 import argparse
@@ -86,11 +86,8 @@ def _is_answer(reply: Reply) -> bool:
 
 
 @contextmanager
-def rig(deadline_s: float, rest_s: float, *, openai: bool = False) -> Iterator[Rig]:
-    """Run a stack with one indexed document, and control its model host, Chroma and ledger.
-
-    The model host speaks Ollama's protocol, or OpenAI's.
-    """
+def rig(deadline_s: float, rest_s: float) -> Iterator[Rig]:
+    """Run a stack with one indexed document, and control its model host, Chroma and ledger."""
     with (
         closing(ModelHost(SAYS, first_s=_ANSWER_S)) as host,
         closing(Proxy()) as chroma,
@@ -101,7 +98,7 @@ def rig(deadline_s: float, rest_s: float, *, openai: bool = False) -> Iterator[R
             "DOCWELL_BREAKER_REST_S": f"{rest_s}",
             "DOCWELL_CHROMA_URL": chroma.url,
             "AWS_ENDPOINT_URL_DYNAMODB": ledger.url,
-            "DOCWELL_OLLAMA_URL": f"{host.url}/v1" if openai else host.url,
+            "DOCWELL_OLLAMA_URL": host.url,
         }
         options = {"environment": environment, "ingest_workers": 1, "reconcile_every_s": 0}
         with local_stack(MODEL, host.url, **options) as stack, Doors(stack, 4 * deadline_s + 10) as doors:
@@ -137,13 +134,12 @@ def _row(part: str, proxy: Callable[[Rig], Proxy | ModelHost], fault: Any, promi
     return Row(f"{part}: {fault}", lambda rig: proxy(rig).behave(fault), promise)
 
 
-def _model_rows(part: str) -> list[Row]:
-    misdeeds = [misdeed for misdeed in Misdeed if misdeed is not Misdeed.NONE]
-    return [_row(part, lambda rig: rig.host, fault, SLOWED.get(fault, Promise.FALLBACK)) for fault in misdeeds]
-
-
 ROWS = [
-    *_model_rows("model host"),
+    *(
+        _row("model host", lambda rig: rig.host, fault, SLOWED.get(fault, Promise.FALLBACK))
+        for fault in Misdeed
+        if fault is not Misdeed.NONE
+    ),
     *(
         _row("Chroma", lambda rig: rig.chroma, fault, SLOWED.get(fault, Promise.ERROR))
         for fault in (Fault.DOWN, Fault.BROKEN, Fault.HANG, Fault.SLOW)
@@ -153,8 +149,6 @@ ROWS = [
         for fault in (Fault.THROTTLED, Fault.DOWN, Fault.HANG)
     ),
 ]
-# The model host's failures again, over the other protocol.
-OPENAI_ROWS = _model_rows("OpenAI model host")
 
 
 def judge(reply: Reply, mode: str, promise: Promise) -> tuple[str, bool]:
@@ -213,20 +207,16 @@ def main() -> int:
     parser.add_argument("--short", action="store_true", help="a deadline of 2.5 s, and one way to ask each row")
     parser.add_argument("--row", action="append", default=[], help="only rows with this in their name; repeatable")
     options = parser.parse_args()
-    chosen = [
-        [row for row in rows if not options.row or any(part in row.name for part in options.row)]
-        for rows in (ROWS, OPENAI_ROWS)
-    ]
-    if unknown := [part for part in options.row if not any(part in row.name for rows in chosen for row in rows)]:
-        parser.error(f"no row's name contains {' or '.join(unknown)}")
+    rows = [row for row in ROWS if not options.row or any(part in row.name for part in options.row)]
+    if not rows:
+        parser.error(f"no row's name contains {' or '.join(options.row)}")
     report = Report("chaos-query")
+    CONSOLE.print("starting the stack…")
     deadline_s, rest_s = (2.5, 1.0) if options.short else (6.0, 3.0)
-    for rows in filter(None, chosen):
-        CONSOLE.print("starting the stack…")
-        with rig(deadline_s, rest_s, openai=rows[0] in OPENAI_ROWS) as world:
-            _run(world, rows, report, short=options.short)
-            if rows == ROWS:
-                _storm(world, report)
+    with rig(deadline_s, rest_s) as world:
+        _run(world, rows, report, short=options.short)
+        if rows == ROWS:
+            _storm(world, report)
     return report.finish()
 
 
@@ -255,8 +245,7 @@ def _run(world: Rig, rows: Sequence[Row], report: Report, *, short: bool) -> Non
             report.add(f"{row.name}: slowest answer", max(seconds), "s", f"<= {limit:g}")
             report.add(f"{row.name}: outcomes that were not promised", wrong, f"of {len(seconds)}", "== 0")
             step()
-    host = "the OpenAI model host" if rows[0] in OPENAI_ROWS else "the faults"
-    report.add(f"{host} well again to the next answer, slowest", slowest_recovery, "s", f"<= {patience_s:g}")
+    report.add("end of the faults to the next answer, slowest", slowest_recovery, "s", f"<= {patience_s:g}")
 
 
 def _storm(world: Rig, report: Report) -> None:

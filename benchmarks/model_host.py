@@ -1,4 +1,4 @@
-"""A model host that speaks the protocols of Ollama and of OpenAI, at a set pace, and fails byte by byte on demand.
+"""A model host that speaks Ollama's protocol, at a set pace, and fails byte by byte on demand.
 
 ``python -m benchmarks.model_host`` runs a host that answers at once. Without `says` it answers with the first
 sentence of the prompt's first passage, cited as `[1]`, so that every question takes the whole path. `/-/held`
@@ -61,9 +61,9 @@ _SMALL: dict[str, Any] = {
     "/api/tags": _TAGS,
     "/api/ps": _TAGS,
     "/api/version": {"version": "0.12.0"},
-    "/v1/models": {"object": "list", "data": [{"id": MODEL, "object": "model", "max_model_len": 8192}]},
 }
 _PROMPT_TOKENS = 900
+_KIND = "application/x-ndjson"
 # The steps of an answer: bytes to send, or seconds to wait.
 Steps = Iterator[bytes | float]
 
@@ -83,58 +83,19 @@ def _chunk(data: bytes) -> bytes:
     return f"{len(data):x}\r\n".encode() + data + b"\r\n"
 
 
-class _Ollama:
-    """Lines of JSON."""
-
-    paths = frozenset({"/api/chat", "/api/generate"})
-    kind = "application/x-ndjson"
-    begun = b'{"message":{"content":"'
-    malformed = b'{"message": {"content": "abc\n'
-    error = b'{"error": "an error was encountered while running the model"}\n'
-    other_shape = b'{"choices":[{"text":7}]}\n[1]\n'
-
-    @staticmethod
-    def token(content: str, **fields: Any) -> bytes:
-        message = {"role": "assistant", "content": content}
-        return json.dumps({"model": MODEL, "message": message, "done": False} | fields).encode() + b"\n"
-
-    @classmethod
-    def last(cls, written: int) -> bytes:
-        return cls.token("", done=True, done_reason="stop", prompt_eval_count=_PROMPT_TOKENS, eval_count=written)
+def _token(content: str, **fields: Any) -> bytes:
+    """Return a line of Ollama's stream."""
+    message = {"role": "assistant", "content": content}
+    return json.dumps({"model": MODEL, "message": message, "done": False} | fields).encode() + b"\n"
 
 
-class _OpenAi:
-    """Server-sent events."""
-
-    paths = frozenset({"/v1/chat/completions"})
-    kind = "text/event-stream"
-    begun = b'data: {"choices":[{"delta":{"content":"'
-    malformed = b'data: {"choices": [{"delta": {"content": "abc\n\n'
-    error = b'data: {"error": {"message": "the engine has failed", "code": 500}}\n\n'
-    other_shape = b'data: {"message":{"content":7}}\n\ndata: [1]\n\n'
-
-    @staticmethod
-    def token(content: str, reason: str | None = None) -> bytes:
-        choice = {"index": 0, "delta": {"content": content}, "finish_reason": reason}
-        return b"data: " + json.dumps({"model": MODEL, "choices": [choice]}).encode() + b"\n\n"
-
-    @classmethod
-    def last(cls, written: int) -> bytes:
-        usage = {"prompt_tokens": _PROMPT_TOKENS, "completion_tokens": written}
-        end = json.dumps({"model": MODEL, "choices": [], "usage": usage}).encode()
-        return cls.token("", "stop") + b"data: " + end + b"\n\ndata: [DONE]\n\n"
-
-
-_Protocol = type[_Ollama] | type[_OpenAi]
-
-
-def _steps(speaks: _Protocol, misdeed: Misdeed, words: Sequence[str], first_s: float, pace_s: float) -> Steps:
+def _steps(misdeed: Misdeed, words: Sequence[str], first_s: float, pace_s: float) -> Steps:
     """Yield the answer to a question."""
     whole = {
         Misdeed.NOT_FOUND: _json(404, {"error": f"model '{MODEL}' not found"}),
         Misdeed.BUSY: _json(503, {"error": "server busy, please try again"}),
         Misdeed.HTML: _head(200, "text/html", b"<html><h1>Sign in to the network</h1></html>"),
-        Misdeed.WRONG_JSON: _head(200, speaks.kind, speaks.other_shape),
+        Misdeed.WRONG_JSON: _head(200, _KIND, b'{"choices":[{"text":7}]}\n[1]\n'),
     }
     if misdeed in whole:
         yield whole[misdeed]
@@ -146,29 +107,30 @@ def _steps(speaks: _Protocol, misdeed: Misdeed, words: Sequence[str], first_s: f
             yield bytes([byte])
             yield 0.1
     else:
-        yield _head(200, speaks.kind)
+        yield _head(200, _KIND)
         yield 1.0 if misdeed is Misdeed.SLOW else first_s
-        yield from _stream(speaks, misdeed, words, pace_s)
+        yield from _stream(misdeed, words, pace_s)
 
 
-def _stream(speaks: _Protocol, misdeed: Misdeed, words: Sequence[str], pace_s: float) -> Steps:
+def _stream(misdeed: Misdeed, words: Sequence[str], pace_s: float) -> Steps:
     endless = {
         Misdeed.BODY_DRIP: (_chunk(b"x"), 0.1),
         Misdeed.ENDLESS_LINE: (_chunk(b"x" * 65_536), 0.05),
-        Misdeed.FLOOD: (_chunk(speaks.token("more ")), 0.002),
+        Misdeed.FLOOD: (_chunk(_token("more ")), 0.002),
     }
     if misdeed in endless:
-        yield b"" if misdeed is Misdeed.FLOOD else _chunk(speaks.begun)
+        yield b"" if misdeed is Misdeed.FLOOD else _chunk(b'{"message":{"content":"')
         yield from cycle(endless[misdeed])
     well = misdeed in {Misdeed.NONE, Misdeed.SLOW}
     for word in words if well else ["word "] * 5:
-        yield _chunk(speaks.token(word))
+        yield _chunk(_token(word))
         yield pace_s
+    done = _token("", done=True, done_reason="stop", prompt_eval_count=_PROMPT_TOKENS, eval_count=len(words))
     last = {
-        Misdeed.NONE: _chunk(speaks.last(len(words))),
-        Misdeed.SLOW: _chunk(speaks.last(len(words))),
-        Misdeed.MALFORMED: _chunk(speaks.malformed),
-        Misdeed.ERROR_LINE: _chunk(speaks.error),
+        Misdeed.NONE: _chunk(done),
+        Misdeed.SLOW: _chunk(done),
+        Misdeed.MALFORMED: _chunk(b'{"message": {"content": "abc\n'),
+        Misdeed.ERROR_LINE: _chunk(b'{"error": "an error was encountered while running the model"}\n'),
         Misdeed.ENDS_EARLY: b"",
     }
     if misdeed is Misdeed.STALL:
@@ -202,8 +164,7 @@ class ModelHost(HttpDoor):
         released, misdeed = self._released, self.misdeed
         body = request.rfile.read(int(request.headers.get("Content-Length") or 0))
         path, began = request.path.partition("?")[0], time.perf_counter()
-        speaks = _OpenAi if path in _OpenAi.paths else _Ollama
-        is_chat = path in speaks.paths
+        is_chat = path in {"/api/chat", "/api/generate"}
         self.chats += is_chat
         if path == "/-/held":
             chats, self._held = self._held, []
@@ -214,7 +175,7 @@ class ModelHost(HttpDoor):
             seconds = [0.0]
             self._held.append(seconds)
             words = [f"{word} " for word in self._says.split(" ")] if self._says else answer_to(body)
-            for step in _steps(speaks, misdeed, words, self._first_s, self._pace_s):
+            for step in _steps(misdeed, words, self._first_s, self._pace_s):
                 if isinstance(step, bytes):
                     seconds[0] = time.perf_counter() - began  # set it before the client can get all and ask for it
                     request.wfile.write(step)

@@ -1,7 +1,4 @@
-"""Asks the questions of the sets in several variants of retrieval, and measures hits.
-
-Recall, precision and IoU are those of Chroma's report on chunking (2024): shares of characters.
-"""
+"""Asks the questions of the sets in several variants of retrieval, and measures hits."""
 
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import fields, replace
@@ -17,7 +14,6 @@ from docwell.query.retrieval.scope import Scope
 from infra.progress import bar
 
 TOP_K = 10
-FIRST = 5  # the passages of an answer, and of the chunking set's measures
 HITS = (1, 3, 5, 10)
 _EVERYBODY = Principal("key:benchmark", collections=None)
 DEFAULT, NEAREST = "ranked", "nearest"
@@ -50,9 +46,7 @@ class Asker:
         for question, vector in self.with_vectors(material):
             for scope in self.scopes(material):
                 for variant in (DEFAULT, *(variants if scope in material.judged else ())):
-                    values = of_ranks(question, self._search(variant, question, vector, scope, TOP_K))
-                    if variant == DEFAULT and question.spans:
-                        values |= of_content(question, self._search(variant, question, vector, scope, FIRST))
+                    values = of_ranks(question, self._search(variant, question, vector, scope))
                     for measure, value in values.items():
                         scores.setdefault((variant, scope), {}).setdefault(measure, []).append(value)
         return scores
@@ -85,13 +79,11 @@ class Asker:
         }
         return places[scope]
 
-    def _search(
-        self, variant: str, question: Question, vector: Sequence[float], scope: str, top_k: int
-    ) -> Sequence[Passage]:
+    def _search(self, variant: str, question: Question, vector: Sequence[float], scope: str) -> Sequence[Passage]:
         where, weights = Scope(_EVERYBODY, self.places(question, scope)), VARIANTS[variant]
         if weights is None:
-            return self._retrieval.search(where, vector, top_k, "").passages
-        return replace(self._retrieval, weights=weights).search(where, vector, top_k, question.text).passages
+            return self._retrieval.search(where, vector, TOP_K, "").passages
+        return replace(self._retrieval, weights=weights).search(where, vector, TOP_K, question.text).passages
 
 
 def of_ranks(question: Question, passages: Sequence[Passage]) -> dict[str, float]:
@@ -106,29 +98,7 @@ def rank_of_answer(question: Question, passages: Sequence[Passage]) -> int | Non
 
 
 def _answers(question: Question, passage: Passage) -> bool:
-    """Return whether a passage is on a page that answers, or touches a reference."""
+    """Return whether a passage is on a page that answers."""
     if question.pages:
         return (passage.document, passage.chunk.page) in question.pages
-    if passage.document != question.key:
-        return False
-    return not question.spans or bool(_characters(question.spans) & _places([passage]))
-
-
-def of_content(question: Question, passages: Sequence[Passage]) -> dict[str, float]:
-    """Return the shares (0 to 100) of references in passages; a character that is retrieved twice counts twice."""
-    references = _characters(question.spans)
-    hits = len(references & _places([passage for passage in passages if passage.document == question.key]))
-    retrieved = sum(passage.chunk.end - passage.chunk.start for passage in passages)
-    return {
-        "recall": 100 * hits / len(references),
-        "precision": 100 * hits / retrieved if retrieved else 0.0,
-        "IoU": 100 * hits / (retrieved + len(references) - hits),
-    }
-
-
-def _characters(spans: Sequence[tuple[int, int]]) -> set[int]:
-    return {at for start, end in spans for at in range(start, end)}
-
-
-def _places(passages: Sequence[Passage]) -> set[int]:
-    return _characters([(passage.chunk.start, passage.chunk.end) for passage in passages])
+    return passage.document == question.key

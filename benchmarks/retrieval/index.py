@@ -1,7 +1,7 @@
 """An index of the documents of the sets. docwell's ingest writes it, and later runs reuse it."""
 
 import json
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import sha256
@@ -18,7 +18,7 @@ from docwell.adapters.embedding.onnx_embedder import OnnxEmbedder, session_opene
 from docwell.config import IngestLimits, QuerySettings
 from docwell.ingest.indexing import Generation, RangeIndexer
 from docwell.ingest.ranges import Span
-from docwell.models import Attributes, DocumentInfo, DocumentRef, Page
+from docwell.models import Attributes, DocumentRef
 from docwell.ports import LiveDocument
 from infra.local.names import HOST
 from infra.progress import bar
@@ -51,22 +51,6 @@ class Indexed:
         return SimpleNamespace(described=described)
 
 
-class TextOrPdfReader:
-    """Reads PDFs as ingest does, and a text file as one page: references count its characters."""
-
-    def __init__(self) -> None:
-        self._pdfs = default_reader()
-
-    def inspect(self, path: Path) -> DocumentInfo:
-        return self._pdfs.inspect(path) if path.suffix == ".pdf" else DocumentInfo(1)
-
-    def pages(self, path: Path, first: int, last: int) -> Generator[Page]:
-        if path.suffix == ".pdf":
-            yield from self._pdfs.pages(path, first, last)
-        else:
-            yield Page(1, path.read_text(encoding="utf-8"))
-
-
 @contextmanager
 def indexed(files: Mapping[str, Path], model: Path) -> Iterator[Indexed]:
     """Run a Chroma server during the block; index the files that no earlier run of this code has indexed.
@@ -85,7 +69,7 @@ def indexed(files: Mapping[str, Path], model: Path) -> Iterator[Indexed]:
         kept_passages = int(QuerySettings.model_fields["kept_passages"].default)
         index = ChromaIndex(ChromaServer(f"http://{HOST}:{port}", timeout_s=60), layout, kept_passages)
         no_store: Any = None  # nothing is downloaded: the files are local
-        indexer = RangeIndexer(no_store, index, embedder, TextOrPdfReader(), limits)
+        indexer = RangeIndexer(no_store, index, embedder, default_reader(), limits)
         with bar("indexing", len(files)) as step:
             for key, path in files.items():
                 step.say(key)

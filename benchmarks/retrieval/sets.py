@@ -1,6 +1,5 @@
 """The evaluation sets: their documents, and their questions with the places that answer them."""
 
-import csv
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -16,14 +15,13 @@ POOLED, DOCUMENT, MIXED = "pooled", "in the document", "mixed"
 class Question:
     """One question, and the document `key` that answers it.
 
-    `pages` are (key, 1-based page), and `spans` are characters of the text; with neither, any page of the document
-    answers. `among` limits the pooled scope to some documents. `language` is empty for English documents.
+    `pages` are (key, 1-based page); without any, each page of the document answers. `among` limits the pooled
+    scope to some documents. `language` is empty for English documents.
     """
 
     text: str
     key: str
     pages: frozenset[tuple[str, int]] = frozenset()
-    spans: tuple[tuple[int, int], ...] = ()
     among: tuple[str, ...] = ()
     language: str = ""
 
@@ -53,21 +51,6 @@ class EvaluationSet:
             return self
         step = len(self.questions) / count
         return replace(self, questions=tuple(self.questions[int(i * step)] for i in range(count)))
-
-
-def chunking(folder: Path) -> EvaluationSet:
-    """Load Chroma's chunking evaluation: five long texts, with references exact to the character."""
-    files = {f"chunking/{path.name}": path for path in sorted((folder / "chunking" / "corpora").glob("*.md"))}
-    with (folder / "chunking" / "questions_df.csv").open(encoding="utf-8", newline="") as file:
-        rows = list(csv.DictReader(file))
-
-    def spans(row: dict[str, str]) -> tuple[tuple[int, int], ...]:
-        return tuple((part["start_index"], part["end_index"]) for part in json.loads(row["references"]))
-
-    questions = tuple(
-        Question(row["question"], f"chunking/{row['corpus_id']}.md", spans=spans(row)) for row in rows
-    )
-    return EvaluationSet("chunking", "chunking (Chroma)", files, questions, scopes=(POOLED,), judged=(POOLED,))
 
 
 def filings(folder: Path, *, name: str, title: str, file: str) -> EvaluationSet:
@@ -138,7 +121,6 @@ def translations(folder: Path, *, name: str, title: str, field: str) -> Evaluati
 
 
 SETS: Mapping[str, Callable[[Path], EvaluationSet]] = {
-    "chunking": chunking,
     "financebench": partial(filings, name="financebench", title="FinanceBench", file="questions_dev.json"),
     "filings2": partial(filings, name="filings2", title="other filings", file="questions_dev2.json"),
     "mmlongbench": mmlongbench,

@@ -22,7 +22,7 @@ from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
 
-from docwell.cli.evaluation.verdicts import GOOD, Verdict, judge_facts, read_answer, tokens
+from docwell.cli.evaluation.verdicts import GOOD, Verdict, judge_answer, read_answer, tokens
 from docwell.cli.remote import QUERY_PATH, Api, Json
 from docwell.cli.settings import ExitCode, Failure
 from docwell.models import Status
@@ -255,11 +255,10 @@ def _ranks(question: EvalQuestion, passages: Sequence[Json]) -> Json:
 
 def _judged(question: EvalQuestion, body: Json) -> Json:
     answer = read_answer(body)
-    facts = (question.expected,) if question.expected else ()
     usage, cost = body["usage"], body.get("cost") or {}
     answerable, language = not question.cells["unanswerable"], question.cells["language"]
     return {
-        "verdict": judge_facts(answer, facts, answerable=answerable, language=language),
+        "verdict": judge_answer(answer, question.expected, answerable=answerable, language=language),
         "status": answer.status,
         "answer": body["answer"],
         "citations": [[page.key, page.number] for page in sorted(answer.citations)],

@@ -1,4 +1,4 @@
-"""The verdict on one answer, by the facts that it must state. `make eval-answers` uses the same rules.
+"""The verdict on one answer, by the fact that it must state. `make eval-answers` uses the same rules.
 
 Words and figures are compared in one notation, so that "$1.2 million" equals "1,200,000".
 """
@@ -6,7 +6,7 @@ Words and figures are compared in one notation, so that "$1.2 million" equals "1
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from enum import StrEnum
@@ -53,7 +53,6 @@ class Verdict(StrEnum):
 
     RIGHT = "right"
     RIGHTLY_REFUSED = "rightly refused"
-    INCOMPLETE = "incomplete"
     WRONG = "wrong, not marked"
     WRONG_MARKED = "wrong, but marked"
     WRONGLY_REFUSED = "wrongly refused"
@@ -106,36 +105,17 @@ def read_answer(body: Mapping[str, Any]) -> Answer:
     return Answer(str(body["status"]), text, frozenset(pages.values()), sentences, body.get("mode"))
 
 
-def judge_facts(
-    answer: Answer,
-    facts: Sequence[Collection[str]],
-    *,
-    answerable: bool,
-    never: Collection[str] = (),
-    language: str = "en",
-    enough: float = 1.0,
-) -> Verdict:
-    """Judge an answer that must state the share `enough` of the facts; a fact has one or more wordings.
+def judge_answer(answer: Answer, wordings: Collection[str], *, answerable: bool, language: str = "en") -> Verdict:
+    """Judge an answer that must state a fact in one of its wordings.
 
     A refusal is right if the documents have no answer, else wrong. Any other answer is wrong if the documents have
-    none, or if it contains a wording of `never`. An answer with only some facts is incomplete.
+    none. A wrong answer is marked if docwell marks all its sentences.
     """
     if answer.status == AnswerStatus.REFUSED:
         return Verdict.WRONGLY_REFUSED if answerable else Verdict.RIGHTLY_REFUSED
-    if not answerable or says_any(answer.text, never, language):
-        return wrong(answer, never, language)
-    count = sum(says_any(answer.text, wordings, language) for wordings in facts)
-    if count >= enough * len(facts):
+    if answerable and any(says(answer.text, wording, language) for wording in wordings):
         return Verdict.RIGHT
-    return Verdict.INCOMPLETE if count else wrong(answer, never, language)
-
-
-def wrong(answer: Answer, never: Iterable[str] = (), language: str = "en") -> Verdict:
-    """Return the verdict on a wrong answer: marked if docwell marks its `never` sentences, or else all."""
-    never = tuple(never)
-    guilty = [sentence for sentence in answer.sentences if says_any(sentence.text, never, language)]
-    sentences = guilty or answer.sentences
-    marked = bool(sentences) and not any(sentence.supported for sentence in sentences)
+    marked = bool(answer.sentences) and not any(sentence.supported for sentence in answer.sentences)
     return Verdict.WRONG_MARKED if marked else Verdict.WRONG
 
 
@@ -153,11 +133,6 @@ def says(text: str, wording: str, language: str = "en") -> bool:
     words, fact = tokens(text, language), tokens(wording)
     starts = range(len(words) - len(fact) + 1)
     return bool(fact) and any(all(token & words[start + at] for at, token in enumerate(fact)) for start in starts)
-
-
-def says_any(text: str, wordings: Iterable[str], language: str = "en") -> bool:
-    """Return whether a text has one of the wordings."""
-    return any(says(text, wording, language) for wording in wordings)
 
 
 @cache
