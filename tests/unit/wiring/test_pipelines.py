@@ -49,7 +49,7 @@ def test_reconcile_sees_the_pipelines_in_the_ledger_that_no_setting_names(monkey
     first, second = pipelines(two_pipelines)
     ledgers = {first: Mock(others={second, "older"}), second: Mock(others={first, "oldest"})}
     monkeypatch.setattr(reconcile_wiring, "_ledger", ledgers.__getitem__)
-    monkeypatch.setattr(reconcile_wiring, "state_store", Mock())
+    monkeypatch.setattr(wiring, "state_store", Mock())
     assert reconcile_wiring.reindex().others() == {"older", "oldest"}
 
 
@@ -114,9 +114,9 @@ def test_only_the_active_pipeline_notes_outcomes_even_after_a_switch_under_a_war
     built = tuple(Ingest("b", Mock(), Mock(), Mock(), Mock(), Mock(), name) for name in ("f1", "f2"))
     monkeypatch.setattr(ingest_wiring, "_ingest", lambda: built)
     monkeypatch.setattr(ingest_wiring, "ingest_settings", lambda: SimpleNamespace(lease_s=90.0))
-    monkeypatch.setattr(ingest_wiring, "pipelines", lambda _: {"f1": None, "f2": None})
-    monkeypatch.setattr(ingest_wiring, "roles_of", lambda _: roles)
-    monkeypatch.setattr(ingest_wiring, "ledger_of", ledger_of)
+    monkeypatch.setattr(wiring, "pipelines", lambda _: {"f1": None, "f2": None})
+    monkeypatch.setattr(wiring, "roles_of", lambda _: roles)
+    monkeypatch.setattr(wiring, "ledger_of", ledger_of)
     use_cases = ingest_wiring.ingest()
     assert ledgers == noted
     bound: dict[str, Any] = {use_case.fingerprint: use_case.ledger for use_case in use_cases}

@@ -30,8 +30,7 @@ class SettingsError(Exception):
 class Settings(BaseSettings):
     """The base of the models: one for each function here, and those of `runtime`."""
 
-    # `sam local` passes an unresolvable variable as an empty string: treat it as unset. A function reads only a
-    # few of the models: build the others on demand.
+    # Empty means unset, as `sam local` writes it. A function reads few of the models: build the others on demand.
     model_config = SettingsConfigDict(
         env_prefix="DOCWELL_", frozen=True, extra="ignore", env_ignore_empty=True, defer_build=True
     )
@@ -61,8 +60,7 @@ class StorageSettings(Settings):
     chroma_url: Annotated[str, Field(pattern=r"^https?://[^,\s]+$")]
     chroma_tenant: str = "default_tenant"
     chroma_database: str = "default_database"
-    # A token, or the ARN of a Secrets Manager secret, which is read at run time: JSON with the key `token`, and
-    # with `certificates` (PEM) if no public authority has certified the server.
+    # A token, or the ARN of a secret: JSON with `token`, and `certificates` (PEM) if the server has its own.
     chroma_token: str | None = None
     # Authorization sends a Bearer token. X-Chroma-Token means hosted Chroma, whose quotas all requests then keep.
     chroma_header: ChromaHeader = "Authorization"
@@ -106,8 +104,7 @@ class IngestLimits(ChunkLimits):
     # Lambda's /tmp is 512 MB unless the template asks for more (it asks for 2 GB).
     max_document_bytes: Annotated[int, Field(gt=0)] = 512 * MIB
     max_document_characters: Annotated[int, Field(gt=0)] = 100_000_000
-    # The most characters of a document for each byte of its file. The densest of 474 real files has 1.5, a
-    # generated log of equal lines 32; a file made to fill the index has thousands.
+    # For each byte of the file. Real files have up to 1.5, a log of equal lines 32, an attack thousands.
     max_characters_per_byte: Annotated[float, Field(gt=0)] = 100.0
     # The processor time for reading a whole document: 20,000 pages of 45 ms.
     document_cpu_s: Annotated[float, Field(gt=0)] = 900.0
@@ -132,11 +129,9 @@ class IngestLimits(ChunkLimits):
     max_page_characters: Annotated[int, Field(gt=0)] = 200_000
     # Processor time of a reader for opening a file, and for each page.
     parse_cpu_s: Annotated[float, Field(gt=0, le=600)] = 6.0
-    # Processor time for reading a document other than PDF as a whole. 200,000 cells of a workbook take 2 s and 60
-    # MB.
+    # Processor time for reading a document other than PDF as a whole. 200,000 cells of a workbook take 2 s.
     opening_cpu_s: Annotated[float, Field(gt=0, le=600)] = 20.0
-    # Wall time for the same. It protects only against a stopped or starved reader, which says nothing about the
-    # document: the message is delivered again.
+    # Wall time for the same: a starved reader says nothing about the document, so its message comes again.
     parse_timeout_s: Annotated[float, Field(gt=0, le=600)] = 60.0
     # A page that kills its reader costs two restarts, of 0.3 s each. Then the reader gives up the range.
     max_reader_restarts: Annotated[int, Field(ge=0)] = 10
@@ -165,8 +160,7 @@ class QueryLimits(BaseModel, frozen=True):
     # Another num_ctx would reload the model on its host, so each request sends this value.
     num_ctx: Annotated[int, Field(ge=512, le=1_048_576)] = 4096
     num_predict: Annotated[int, Field(ge=16, le=32_768)] = 400
-    # Cut the passages to their best parts, of about this many tokens in all. None: as many as fit in num_ctx. The
-    # local stack sets 350.
+    # Cut the passages to their best parts, of about this many tokens in all. None: as many as fit in num_ctx.
     passage_tokens: Annotated[int, Field(ge=100)] | None = None
     # A sentence with less support (`docwell.query.checking.check`) is marked as not supported.
     min_support: Annotated[float, Field(ge=0, le=1)] = 0.5
@@ -189,8 +183,7 @@ class QuerySettings(StorageSettings, EmbedderSettings, QueryLimits):
     max_top_k: Annotated[int, Field(ge=1, le=200)] = 20
     # The cross-encoder reads the question with each of the 20 best passages (`make model RERANKER=...`).
     reranker: Literal["off", "cross-encoder"] = "off"
-    # The chunks to cache, at about 6 KB each with their words. For cached chunks, Chroma returns only ids and
-    # distances, and nothing is decoded.
+    # The chunks to cache, at about 6 KB each. For these, Chroma returns only ids and distances.
     kept_passages: Annotated[int, Field(ge=0)] = 8_000
     max_question_characters: Annotated[int, Field(ge=1)] = 2_000
     # The prompt of an answer, from the files in docwell/query/prompts.
@@ -199,8 +192,7 @@ class QuerySettings(StorageSettings, EmbedderSettings, QueryLimits):
     max_history_turns: Annotated[int, Field(ge=0, le=50)] = 10
     max_history_characters: Annotated[int, Field(ge=0)] = 8_000
 
-    # Model hosts may sleep, and wake within this many seconds of a question; a streamed question waits for them.
-    # 0: they never sleep.
+    # Model hosts may sleep, and wake within these seconds; streamed questions wait for them. 0: they never sleep.
     wake_s: Annotated[float, Field(ge=0, le=840)] = 0.0
     # Cron expressions that stop and start all hosts, and a time zone: "0 19 * * *;0 7 * * 1-5;Etc/UTC".
     night: str = ""
@@ -228,8 +220,7 @@ class QuerySettings(StorageSettings, EmbedderSettings, QueryLimits):
     link_s: Annotated[int, Field(ge=1, le=43_200)] = 300
     # An upload form fixes the size, so the bucket rejects a larger file. Equal to ingest's max_document_bytes.
     max_upload_bytes: Annotated[int, Field(gt=0, le=5 * 1024 * MIB)] = 512 * MIB
-    # The address at which a browser reaches the endpoint of the bucket. None: the endpoint itself. The local stack
-    # forwards it from the gateway, so that the console has one origin.
+    # The address at which a browser reaches the bucket's endpoint, such as a gateway. None: the endpoint itself.
     storage_url: HttpUrl | None = None
     # A price file in the format of `docwell/query/prices.json`, which is the default.
     prices: Path | None = None

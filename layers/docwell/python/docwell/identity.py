@@ -16,8 +16,7 @@ from docwell.errors import Unauthenticated
 
 KEY, SUBJECT, GROUP = "key:", "sub:", "group:"
 KEY_HEADER, TOKEN_HEADER = "x-api-key", "authorization"
-# CloudFront and the local gateway set it to the address at which the caller reached the console. A caller that
-# bypasses them can set it, but changes only its own answers. Pages of other origins cannot: the API has no CORS.
+# The console's address, set by CloudFront or the gateway. A caller that forges it changes only its own answers.
 ORIGIN_HEADER = "x-docwell-origin"
 
 # The collection of docwell's documents, such as the canary's. A right to all collections does not include it.
@@ -138,14 +137,15 @@ def identity_of(event: Mapping[str, Any]) -> Identity:
     Raises:
         Unauthenticated: the authorizer names no caller, or an invalid one.
     """
-    context = _mapping(event.get("requestContext"))
-    authorizer = _mapping(context.get("authorizer"))
-    principal = authorizer.get("principalId")
+    context = event.get("requestContext")
+    authorizer = context.get("authorizer") if isinstance(context, Mapping) else None
+    claims = authorizer if isinstance(authorizer, Mapping) else {}
+    principal = claims.get("principalId")
     if not isinstance(principal, str) or not any(
         principal.startswith(kind) and is_id(principal.removeprefix(kind)) for kind in (KEY, SUBJECT)
     ):
         raise Unauthenticated(NO_CREDENTIAL)
-    return Identity(principal, groups_of(authorizer))
+    return Identity(principal, groups_of(claims))
 
 
 def groups_of(claims: Mapping[str, Any]) -> tuple[str, ...]:
@@ -178,7 +178,3 @@ def is_group(name: object) -> bool:
 def is_id(name: object) -> bool:
     """Return whether this is a valid JWT subject or id of an API key."""
     return isinstance(name, str) and _ID.fullmatch(name) is not None
-
-
-def _mapping(value: object) -> Mapping[str, Any]:
-    return value if isinstance(value, Mapping) else {}

@@ -17,8 +17,7 @@ DEFAULT_COLLECTION = "default"
 # The limit of S3 for a key, and of DynamoDB for a sort key, which a document is in the ledger's index.
 KEY_BYTES = 1024
 
-# S3 allows 2 KB of user metadata, and ten tags of 128 + 256 characters (of four bytes at most). A compatible store
-# may allow more, but every listing reads whole rows of the ledger.
+# S3 allows 2 KB of metadata and ten tags of 128 + 256 characters. Other stores allow more; rows must stay small.
 MAX_METADATA = 50
 MAX_METADATA_BYTES = 2048
 MAX_TAGS = 10

@@ -20,8 +20,7 @@ MAX_KEY_CHARACTERS = 128
 MAX_TOKEN_CHARACTERS = 8_192
 # A request may have a key in both headers. More would only cost lookups.
 MAX_CREDENTIALS = 2
-# Seconds to cache a key: a changed end takes effect after them. A revoked grant takes effect at once, because the
-# query function reads it for each request.
+# Seconds to cache a key: a changed end takes effect after them, a revoked grant at once (queries read grants).
 KEPT_S = 10.0
 # The most keys that a process caches, of some hundred bytes each.
 _KEPT_KEYS = 1_000

@@ -40,8 +40,7 @@ _INSTRUCTIONS = (
 )
 _CAPABILITIES: dict[str, Any] = {"tools": {}, "resources": {}}
 _META = "io.modelcontextprotocol/"
-# Since 2026-07-28: a result is for its caller alone and is not cached. Clients of the previous version reject
-# these fields in the answer to a ping.
+# Since 2026-07-28. Clients of the previous version reject these fields in the answer to a ping.
 _RESULT_FIELDS = {"resultType": "complete", "cacheScope": "private", "ttlMs": 0}
 
 _INVALID, _NO_METHOD, _PARAMS, _MISMATCH, _VERSION = -32600, -32601, -32602, -32020, -32022

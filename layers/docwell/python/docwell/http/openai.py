@@ -63,8 +63,7 @@ _NEUTRAL: Mapping[str, Sequence[object]] = {
     "prediction": (),
     "web_search_options": (),
 }
-# Beginnings of prompts by which Open WebUI (open_webui/config.py) and LibreChat (agents/src/utils/title.ts) ask
-# for a title, tags or next questions. A search would charge a question and show a refusal as title.
+# Prompts for titles and tags, of Open WebUI and LibreChat: a search would charge a question, and refuse it.
 _SIDE_TASK = re.compile(
     r"### Task:\s.*<chat_history>"
     r"|(?:Please generate|Provide) a concise, 5-word-or-less title for the conversation"

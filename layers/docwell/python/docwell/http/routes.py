@@ -25,21 +25,8 @@ from docwell.answers import HostState
 from docwell.audit import Action
 from docwell.deadline import Deadline, run
 from docwell.errors import BadInput, NotFound, Unavailable
-from docwell.http import answering, bodies, mcp, openai, operations
-from docwell.http.edges import (
-    MOST_ERRORS,
-    PROBLEM_JSON,
-    AnswerResponse,
-    Problem,
-    admission,
-    answer_responses,
-    app,
-    caller,
-    charge,
-    problem_response,
-    record_error,
-    request_id,
-)
+from docwell.http import answering, bodies, edges, mcp, openai, operations
+from docwell.http.edges import app, caller, charge, request_id
 from docwell.http.streaming import StreamedResponse
 from docwell.identity import KEY_HEADER, Principal
 from docwell.models import FIRST_PAGE, KEY_BYTES, DocumentRecord, Status
@@ -82,7 +69,7 @@ def resolve(event: dict[str, Any], context: Any) -> dict[str, Any] | StreamedRes
     try:
         body_text = _json_object(event)
     except BadInput as error:
-        problem = problem_response(record_error(error), id_)
+        problem = edges.problem_response(edges.record_error(error), id_)
         problem.headers["x-request-id"] = clients_id or id_
         answer = ResponseBuilder[APIGatewayProxyEvent](problem).build(APIGatewayProxyEvent(event))
     else:
@@ -131,7 +118,7 @@ def _with_request_id(app_: APIGatewayRestResolver, next_middleware: Callable[...
     """Put the client's request id, else docwell's, into every response's headers."""
     response = next_middleware(app_)
     response.headers["x-request-id"] = app.context["shown_request_id"]
-    if isinstance(response, AnswerResponse):
+    if isinstance(response, edges.AnswerResponse):
         response.body = response.content  # Powertools validates the content as JSON: set it last
     return response
 
@@ -147,14 +134,14 @@ app.include_router(operations.router)
     description="Ask a question; the answer cites pages. With `stream`, or `Accept: text/event-stream`, it comes "
     "as server-sent events: `passages`, `token`..., `answer` (the whole object), or `error` (a problem document). "
     "While model hosts sleep, `waking` events come until one answers.",
-    responses=answer_responses(bodies.QueryResponse, bodies.EVENT_SCHEMA),
+    responses=edges.answer_responses(bodies.QueryResponse, bodies.EVENT_SCHEMA),
 )
 def query(body: Annotated[bodies.QueryRequest, Body()]) -> Response[Any]:
     """Answer one question."""
-    question = answering.QuestionRequest(body, request_id(), admission(bodies.most_model_calls(body)))
+    question = answering.QuestionRequest(body, request_id(), edges.admission(bodies.most_model_calls(body)))
     if body.stream or "text/event-stream" in (app.current_event.headers.get("accept") or ""):
-        return AnswerResponse(question.stream())
-    return AnswerResponse(question.answer())
+        return edges.AnswerResponse(question.stream())
+    return edges.AnswerResponse(question.answer())
 
 
 @app.post(
@@ -189,7 +176,7 @@ def receipt(id_: str) -> bodies.ReceiptBody:
 @app.post("/v1/receipts/<id_>/replay", description="Ask the question of an answer again; shows what changed.")
 def replay(id_: str) -> bodies.ReplayResponse:
     """Return the answer then and now."""
-    return answering.replay(admission(bodies.MOST_MODEL_CALLS), id_)
+    return answering.replay(edges.admission(bodies.MOST_MODEL_CALLS), id_)
 
 
 @app.get(_DOCUMENTS, description="The documents and where each stands; DELETED ones only when asked for.")
@@ -339,7 +326,7 @@ def _openapi_text() -> str:
     for operation in item.values():
         operation["parameters"] = [key, *operation.get("parameters", ())]
     paths[f"{_DOCUMENTS}/{{key}}"] = item
-    schema["components"]["schemas"]["Problem"] = Problem.model_json_schema()
+    schema["components"]["schemas"]["Problem"] = edges.Problem.model_json_schema()
     problem = {"$ref": "#/components/schemas/Problem"}
     schema["components"]["schemas"]["Error"] = openai.ErrorResponse.model_json_schema(
         ref_template="#/components/schemas/Error/$defs/{model}"
@@ -348,7 +335,7 @@ def _openapi_text() -> str:
         operation["responses"].pop("422", None)
         operation["responses"]["default"] = {
             "description": "A problem document",
-            "content": {PROBLEM_JSON: {"schema": problem}},
+            "content": {edges.PROBLEM_JSON: {"schema": problem}},
         }
         if path.startswith(openai.PATHS):
             operation["responses"]["default"] = {
@@ -375,17 +362,17 @@ def _invalid(error: RequestValidationError) -> Response[str]:
             "where": ".".join(str(part) if _NAME.fullmatch(str(part)) else "?" for part in item["loc"]),
             "what": item["msg"],
         }
-        for item in error.errors()[:MOST_ERRORS]
+        for item in error.errors()[: edges.MOST_ERRORS]
     ]
     detail = "; ".join(f"{item['where']}: {item['what']}" for item in errors)
-    return problem_response(BadInput(detail), request_id(), errors)
+    return edges.problem_response(BadInput(detail), request_id(), errors)
 
 
 @app.not_found
 def _no_route(_error: NotFoundError) -> Response[str]:
-    return problem_response(NotFound("no such route: see /v1/openapi.json"), request_id())
+    return edges.problem_response(NotFound("no such route: see /v1/openapi.json"), request_id())
 
 
 @app.exception_handler(Exception)  # type: ignore[untyped-decorator] # Powertools ships it so
 def _failed(error: Exception) -> Response[str]:
-    return problem_response(record_error(error), request_id())
+    return edges.problem_response(edges.record_error(error), request_id())

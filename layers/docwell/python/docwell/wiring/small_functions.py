@@ -15,15 +15,7 @@ from docwell.config import AuthorizerSettings, CanarySettings, EventsSettings, R
 from docwell.upkeep.erase import Erase
 from docwell.upkeep.reconcile import Reconcile
 from docwell.upkeep.reindex import Reindex
-from docwell.wiring.pipelines import (
-    documents_of,
-    ledger_of,
-    pipelines,
-    roles_of,
-    state_store,
-    task_queue,
-    vectors_of,
-)
+from docwell.wiring import pipelines as parts
 
 if TYPE_CHECKING:
     from docwell.access.authorizer import Authorizer
@@ -41,32 +33,32 @@ reconcile_settings = cache(ReconcileSettings.read)
 def reconcile() -> tuple[Reconcile, ...]:
     """Return one `Reconcile` for each pipeline in use."""
     settings = reconcile_settings()
-    return tuple(map(_reconcile, roles_of(settings).in_use(tuple(pipelines(settings)))))
+    return tuple(map(_reconcile, parts.roles_of(settings).in_use(tuple(parts.pipelines(settings)))))
 
 
 def reindex() -> Reindex:
     """Return the use case that changes from one pipeline to the next."""
     settings = reconcile_settings()
-    fingerprints = tuple(pipelines(settings))
+    fingerprints = tuple(parts.pipelines(settings))
 
     def unnamed() -> set[str]:
         """Return the fingerprints in the ledger that the settings do not name."""
         return set[str]().union(*(_ledger(name).others for name in fingerprints)).difference(fingerprints)
 
-    return Reindex(known=fingerprints, state=state_store(settings), reconcile=_reconcile, others=unnamed)
+    return Reindex(known=fingerprints, state=parts.state_store(settings), reconcile=_reconcile, others=unnamed)
 
 
 def erase() -> Erase:
     """Return the use case that checks an erasure."""
     settings = reconcile_settings()
-    in_use = roles_of(settings).in_use(tuple(pipelines(settings)))
-    parts = [(ledger_of(settings, name), vectors_of(settings, name)) for name in in_use]
-    return Erase(documents_of(settings), task_queue(settings.queue_url), parts)
+    in_use = parts.roles_of(settings).in_use(tuple(parts.pipelines(settings)))
+    stores = [(parts.ledger_of(settings, name), parts.vectors_of(settings, name)) for name in in_use]
+    return Erase(parts.documents_of(settings), parts.task_queue(settings.queue_url), stores)
 
 
 @cache
 def _ledger(fingerprint: str) -> DynamoLedger:
-    return ledger_of(reconcile_settings(), fingerprint)
+    return parts.ledger_of(reconcile_settings(), fingerprint)
 
 
 @cache
@@ -74,11 +66,11 @@ def _reconcile(fingerprint: str) -> Reconcile:
     settings = reconcile_settings()
     return Reconcile(
         fingerprint=fingerprint,
-        store=documents_of(settings),
+        store=parts.documents_of(settings),
         ledger=_ledger(fingerprint),
-        index=vectors_of(settings, fingerprint),
-        queue=task_queue(settings.queue_url),
-        state=state_store(settings),
+        index=parts.vectors_of(settings, fingerprint),
+        queue=parts.task_queue(settings.queue_url),
+        state=parts.state_store(settings),
         limits=settings,
     )
 
