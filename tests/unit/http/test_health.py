@@ -121,25 +121,23 @@ def folder(world: HttpWorld, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) ->
     embedder.manifest = SimpleNamespace(made_from={})
     settings = wiring.query_settings().model_copy(update={"model_dir": tmp_path, "reranker": "cross-encoder"})
     monkeypatch.setattr(world.model, "writing_at_most", lambda _tokens: world.model, raising=False)
+    for name, factory in {"query_settings": lambda: settings, "document_links": FakeLinks, **REAL}.items():
+        monkeypatch.setattr(wiring, name, factory)
     replaced: dict[str, Any] = {
-        "query_settings": lambda: settings,
         "pipelines": lambda _settings: {"p": Pipeline(tmp_path, 200, "off", 8)},
         "embedder_of": lambda _settings, _folder: embedder,
         "ledger_of": lambda _settings, _fingerprint: world.ledger,
         "vectors_of": lambda _settings, _fingerprint: world.index,
-        "document_links": FakeLinks,
-        **REAL,
     }
     for name, factory in replaced.items():
-        monkeypatch.setattr(wiring, name, factory)
-    monkeypatch.setattr(pipelines, "pipelines", replaced["pipelines"])
+        monkeypatch.setattr(pipelines, name, factory)
     return tmp_path
 
 
 def make_right(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Write a right calibration, and load some reranker in place of the one that is not there."""
     (folder / "calibration.json").write_text('{"gate": {"min_fit": 0.4}}')
-    monkeypatch.setattr(wiring, "cross_encoder_of", lambda _settings: None)
+    monkeypatch.setattr(pipelines, "cross_encoder_of", lambda _settings: None)
 
 
 @pytest.mark.parametrize("damage", [damaged_reranker, cut_calibration])
@@ -148,7 +146,7 @@ def test_a_damaged_file_gives_problems_that_name_it_until_a_start_with_the_right
 ) -> None:
     name = damage(folder)
     if "calibration" in name:
-        monkeypatch.setattr(wiring, "cross_encoder_of", lambda _settings: None)
+        monkeypatch.setattr(pipelines, "cross_encoder_of", lambda _settings: None)
     for stream in (False, True):
         status, body, _ = call("POST", "/v1/query", {**ASKED, "stream": stream})
         assert (status, body["type"]) == (503, "urn:docwell:problem:model-damaged")

@@ -47,9 +47,8 @@ def ingest(patch: pytest.MonkeyPatch) -> None:
         max_receives=5, queue_url="queue", ocr_queue_url=None, dead_letter_queue_url="dead-letters"
     )
     patch.setattr(ingest_wiring, "ingest_settings", lambda: settings)
-    patch.setattr(
-        ingest_wiring.parts, "task_queue", lambda _: SimpleNamespace(delay=lambda _receipt, _seconds: None)
-    )
+    queue = SimpleNamespace(delay=lambda _receipt, _seconds: None)
+    patch.setattr("docwell.wiring.pipelines.task_queue", lambda _: queue)
 
     def send(body: object) -> None:
         attributes = {"ApproximateReceiveCount": "1"}

@@ -307,7 +307,7 @@ def test_a_message_is_delayed_on_its_own_queue(
 
     urls = {"queue_url": "ingest", "ocr_queue_url": "ocr", "dead_letter_queue_url": "dead-letters"}
     monkeypatch.setattr(wiring, "ingest_settings", lambda: SimpleNamespace(max_receives=5, **urls))
-    monkeypatch.setattr(wiring.parts, "task_queue", task_queue)
+    monkeypatch.setattr("docwell.wiring.pipelines.task_queue", task_queue)
     monkeypatch.setattr(wiring, "ingest", fails)
     record = {
         "messageId": "message-1",

@@ -36,7 +36,9 @@ def begun(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     parts: list[str] = []
     server = SimpleNamespace(start=lambda: parts.append("fork server"))
     monkeypatch.setattr(process, "fork_server", lambda *_: server)
-    monkeypatch.setattr(wiring.parts, "embedder_loading", lambda _, folder: parts.append(f"model {folder}"))
+    monkeypatch.setattr(
+        "docwell.wiring.pipelines.embedder_loading", lambda _, folder: parts.append(f"model {folder}")
+    )
     return parts
 
 

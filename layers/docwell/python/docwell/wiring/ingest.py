@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from docwell.adapters.sqs import SqsTaskQueue
 from docwell.config import IngestSettings
 from docwell.garbage import uncollected
-from docwell.wiring import pipelines as parts
+from docwell.wiring import pipelines as shared
 
 if TYPE_CHECKING:
     from docwell.ingest.ingest import Ingest
@@ -30,17 +30,17 @@ def begin() -> None:
 
     process.fork_server(process.CHILD, "pdf_pages").start()
     settings = ingest_settings()
-    parts.embedder_loading(settings, settings.model_dir)
+    shared.embedder_loading(settings, settings.model_dir)
 
 
 def ingest() -> tuple[Ingest, ...]:
     """Return one `Ingest` for each pipeline in use."""
     built, settings = _ingest(), ingest_settings()
     # Read the roles at each call: ingest must not fill the index of a retired pipeline.
-    roles = parts.roles_of(settings)
-    used = roles.in_use(tuple(parts.pipelines(settings)))
+    roles = shared.roles_of(settings)
+    used = roles.in_use(tuple(shared.pipelines(settings)))
     # Only the active one notes outcomes, so that each becomes one event.
-    ledger_of = partial(parts.ledger_of, settings, lease_s=settings.lease_s)
+    ledger_of = partial(shared.ledger_of, settings, lease_s=settings.lease_s)
     return tuple(
         replace(use_case, ledger=ledger_of(name, notes_outcomes=name == roles.active))
         for use_case in built
@@ -53,7 +53,7 @@ def _ingest() -> tuple[Ingest, ...]:
     begin()
     settings = ingest_settings()
     with uncollected():
-        return tuple(_build(settings, name, pipeline) for name, pipeline in parts.pipelines(settings).items())
+        return tuple(_build(settings, name, pipeline) for name, pipeline in shared.pipelines(settings).items())
 
 
 def _build(settings: IngestSettings, fingerprint: str, pipeline: Pipeline) -> Ingest:
@@ -61,24 +61,24 @@ def _build(settings: IngestSettings, fingerprint: str, pipeline: Pipeline) -> In
     from docwell.ingest.indexing import RangeIndexer
     from docwell.ingest.ingest import Ingest
 
-    store, index = parts.documents_of(settings), parts.vectors_of(settings, fingerprint)
+    store, index = shared.documents_of(settings), shared.vectors_of(settings, fingerprint)
     reader = ChildDocumentReader(settings)
     return Ingest(
         bucket=settings.bucket,
         store=store,
-        ledger=parts.ledger_of(settings, fingerprint, settings.lease_s),
+        ledger=shared.ledger_of(settings, fingerprint, settings.lease_s),
         index=index,
-        queue=parts.task_queue(settings.queue_url),
+        queue=shared.task_queue(settings.queue_url),
         indexer=RangeIndexer(
             store=store,
             index=index,
-            embedder=parts.embedder_of(settings, pipeline.model_dir),
+            embedder=shared.embedder_of(settings, pipeline.model_dir),
             reader=reader,
             limits=settings.model_copy(update={"chunk_tokens": pipeline.chunk_tokens}),
             recogniser=None if pipeline.ocr == "off" else _recogniser(settings, reader),
         ),
         fingerprint=fingerprint,
-        ocr_queue=parts.task_queue(settings.ocr_queue_url) if settings.ocr_queue_url else None,
+        ocr_queue=shared.task_queue(settings.ocr_queue_url) if settings.ocr_queue_url else None,
     )
 
 
@@ -95,9 +95,9 @@ def source_queue(arn: str) -> tuple[SqsTaskQueue, bool]:
     settings, name = ingest_settings(), arn.rsplit(":", 1)[-1]
     urls = filter(None, (settings.ocr_queue_url, settings.dead_letter_queue_url))
     url = next((url for url in urls if url.rsplit("/", 1)[-1] == name), settings.queue_url)
-    return parts.task_queue(url), url == settings.dead_letter_queue_url
+    return shared.task_queue(url), url == settings.dead_letter_queue_url
 
 
 def parked_queue() -> SqsTaskQueue:
     """Return the queue of messages that were given up."""
-    return parts.task_queue(ingest_settings().parked_queue_url)
+    return shared.task_queue(ingest_settings().parked_queue_url)

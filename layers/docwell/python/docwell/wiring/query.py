@@ -24,20 +24,7 @@ from docwell.query.prompting import Prompt, load_prompt
 from docwell.query.readiness import Readiness
 from docwell.query.receipts import ReceiptBook
 from docwell.query.waking import Night, Sleeper
-from docwell.wiring.pipelines import (
-    chroma_quotas,
-    cross_encoder_of,
-    dynamodb,
-    embedder_loading,
-    embedder_of,
-    ledger_of,
-    pipelines,
-    roles_of,
-    runtime_settings,
-    server_auth,
-    state_store,
-    vectors_of,
-)
+from docwell.wiring import pipelines as shared
 
 if TYPE_CHECKING:
     from docwell.adapters.model_hosts import ModelServer
@@ -68,12 +55,12 @@ def prepare_query() -> None:
     """
     try:
         settings = query_settings()
-        embedder_loading(settings, settings.model_dir)
+        shared.embedder_loading(settings, settings.model_dir)
         principals(), receipt_book(), audit_trail(), prices(), prompt(), document_links(), model(), _breaker()
         # Load all pipelines: only the first question shows which one is active.
-        for fingerprint in pipelines(settings):
-            vectors_of(settings, fingerprint), ledger_of(settings, fingerprint)
-        _query(next(iter(pipelines(settings))))
+        for fingerprint in shared.pipelines(settings):
+            shared.vectors_of(settings, fingerprint), shared.ledger_of(settings, fingerprint)
+        _query(next(iter(shared.pipelines(settings))))
     except Exception as error:  # noqa: BLE001 - a start that fails gives API Gateway a bare 502
         is_plain = isinstance(error, DocwellError | SettingsError)
         detail = str(error) if is_plain else type(error).__name__
@@ -83,9 +70,9 @@ def prepare_query() -> None:
 async def query() -> Query:
     """Return the query use case on the pipeline that is active now."""
     settings = query_settings()
-    if len(pipelines(settings)) == 1:
-        return _query(roles_of(settings).active)
-    return _query((await asyncio.to_thread(roles_of, settings)).active)  # it reads the ledger
+    if len(shared.pipelines(settings)) == 1:
+        return _query(shared.roles_of(settings).active)
+    return _query((await asyncio.to_thread(shared.roles_of, settings)).active)  # it reads the ledger
 
 
 @cache
@@ -98,14 +85,14 @@ def _query(fingerprint: str) -> Query:
     from docwell.query.retrieval.retrieval import DEEPEST, Retrieval
 
     settings, host, breaker = query_settings(), model(), _breaker()
-    model_dir = pipelines(settings)[fingerprint].model_dir
+    model_dir = shared.pipelines(settings)[fingerprint].model_dir
     rewriter, rows = (
         GuardedModel(host.writing_at_most(tokens), breaker) for tokens in (REWRITE_TOKENS, ROW_TOKENS)
     )
     measured = ModelCalibration.read(model_dir)
-    embedder, vectors = embedder_of(settings, model_dir), vectors_of(settings, fingerprint)
-    deepest = min(DEEPEST, chroma_quotas(settings).records)
-    retrieval = Retrieval(ledger_of(settings, fingerprint), vectors, deepest=deepest)
+    embedder, vectors = shared.embedder_of(settings, model_dir), shared.vectors_of(settings, fingerprint)
+    deepest = min(DEEPEST, shared.chroma_quotas(settings).records)
+    retrieval = Retrieval(shared.ledger_of(settings, fingerprint), vectors, deepest=deepest)
     return Query(
         retrieval=retrieval,
         embedder=embedder,
@@ -117,7 +104,7 @@ def _query(fingerprint: str) -> Query:
         foreign=measured.foreign,
         min_fit=measured.gate.min_fit,
         language=measured.language,
-        reranker=cross_encoder_of(settings) if settings.reranker == "cross-encoder" else None,
+        reranker=shared.cross_encoder_of(settings) if settings.reranker == "cross-encoder" else None,
         sleeper=sleeper() if settings.wake_s else None,
     )
 
@@ -131,16 +118,16 @@ def _modes(fingerprint: str, retrieval: Retrieval, rows: LanguageModel, language
     from docwell.query.overview import Overview
 
     settings = query_settings()
-    folder = pipelines(settings)[fingerprint].model_dir
-    embedder = embedder_of(settings, folder)
+    folder = shared.pipelines(settings)[fingerprint].model_dir
+    embedder = shared.embedder_of(settings, folder)
     router = Router(embedder, partial(kept_vectors, folder, embedder), language)
-    vectors = vectors_of(settings, fingerprint)
+    vectors = shared.vectors_of(settings, fingerprint)
     seconds = settings.deadline_s * _LIST_SHARE
     return Modes(
         router,
         {
             Mode.OVERVIEW: Overview(vectors, load_prompt("overview"), settings.passage_tokens is not None),
-            Mode.LIST: Lists(vectors, ledger_of(settings, fingerprint), seconds),
+            Mode.LIST: Lists(vectors, shared.ledger_of(settings, fingerprint), seconds),
             Mode.COMPARE: Comparison(retrieval, load_prompt("compare"), rows),
         },
         retrieval,
@@ -164,7 +151,7 @@ def model() -> ModelServer:
     parts: dict[str, Any] = {
         "num_predict": settings.num_predict,
         "sleeps": settings.wake_s > 0,
-        "auth": server_auth("ollama", settings.ollama_token),
+        "auth": shared.server_auth("ollama", settings.ollama_token),
     }
     if settings.speaks_openai:
         return OpenAiModel(str(settings.ollama_url), settings.model, **parts)
@@ -180,7 +167,7 @@ def sleeper() -> Sleeper:
         night = Night.parse(settings.night) if settings.night else None
     except ValueError as error:
         raise SettingsError(f"DOCWELL_NIGHT: {error}") from None
-    return Sleeper(model(), state_store(settings), settings.wake_s, night)
+    return Sleeper(model(), shared.state_store(settings), settings.wake_s, night)
 
 
 @cache
@@ -206,7 +193,7 @@ def principals() -> DynamoPrincipals:
     """Return the table of callers, their grants and quotas."""
     settings = query_settings()
     return DynamoPrincipals(
-        dynamodb(settings),
+        shared.dynamodb(settings),
         settings.principals_table,
         settings.usage_table,
         max_in_flight=settings.max_in_flight,
@@ -220,15 +207,15 @@ def receipt_book() -> ReceiptBook:
     settings = query_settings()
     if settings.receipts_table is None:
         return ReceiptBook(None)
-    store = DynamoReceipts(dynamodb(settings), settings.receipts_table, settings.receipt_days)
-    return ReceiptBook(store, _RECEIPT_LATE_S if runtime_settings().can_stream else 0.0)
+    store = DynamoReceipts(shared.dynamodb(settings), settings.receipts_table, settings.receipt_days)
+    return ReceiptBook(store, _RECEIPT_LATE_S if shared.runtime_settings().can_stream else 0.0)
 
 
 @cache
 def audit_trail() -> AuditTrail | None:
     """Return the audit trail; None without a table."""
     settings = query_settings()
-    return DynamoAudit(dynamodb(settings), settings.audit_table) if settings.audit_table else None
+    return DynamoAudit(shared.dynamodb(settings), settings.audit_table) if settings.audit_table else None
 
 
 @cache
@@ -242,22 +229,22 @@ def dead_letters() -> DeadLetters | None:
 
 def state() -> StateStore:
     """Return the store of facts about the whole index."""
-    return state_store(query_settings())
+    return shared.state_store(query_settings())
 
 
 def active_pipeline() -> str:
     """Return the fingerprint of the pipeline that answers."""
-    return roles_of(query_settings()).active
+    return shared.roles_of(query_settings()).active
 
 
 def catalogue() -> DynamoLedger:
     """Return the ledger of the active pipeline as the query function reads it."""
-    return ledger_of(query_settings(), active_pipeline())
+    return shared.ledger_of(query_settings(), active_pipeline())
 
 
 def page_index() -> PageIndex:
     """Return the index of the active pipeline, by page."""
-    return vectors_of(query_settings(), active_pipeline())
+    return shared.vectors_of(query_settings(), active_pipeline())
 
 
 @cache
@@ -266,12 +253,12 @@ def readiness() -> Readiness:
     settings = query_settings()
 
     def fingerprint() -> str:
-        return next(iter(pipelines(settings)))  # any pipeline will do: all use the same servers
+        return next(iter(shared.pipelines(settings)))  # any pipeline will do: all use the same servers
 
     checks: dict[str, Callable[[], Awaitable[object]]] = {
-        "models": lambda: asyncio.to_thread(lambda: _query(roles_of(settings).active)),
-        "ledger": lambda: asyncio.to_thread(lambda: ledger_of(settings, fingerprint()).get("health")),
-        "chroma": lambda: asyncio.to_thread(lambda: vectors_of(settings, fingerprint()).collections()),
+        "models": lambda: asyncio.to_thread(lambda: _query(shared.roles_of(settings).active)),
+        "ledger": lambda: asyncio.to_thread(lambda: shared.ledger_of(settings, fingerprint()).get("health")),
+        "chroma": lambda: asyncio.to_thread(lambda: shared.vectors_of(settings, fingerprint()).collections()),
         "ollama": model().check,
     }
     return Readiness(checks, settings.ready_kept_s)

@@ -15,7 +15,7 @@ from docwell.config import AuthorizerSettings, CanarySettings, EventsSettings, R
 from docwell.upkeep.erase import Erase
 from docwell.upkeep.reconcile import Reconcile
 from docwell.upkeep.reindex import Reindex
-from docwell.wiring import pipelines as parts
+from docwell.wiring import pipelines as shared
 
 if TYPE_CHECKING:
     from docwell.access.authorizer import Authorizer
@@ -33,32 +33,32 @@ reconcile_settings = cache(ReconcileSettings.read)
 def reconcile() -> tuple[Reconcile, ...]:
     """Return one `Reconcile` for each pipeline in use."""
     settings = reconcile_settings()
-    return tuple(map(_reconcile, parts.roles_of(settings).in_use(tuple(parts.pipelines(settings)))))
+    return tuple(map(_reconcile, shared.roles_of(settings).in_use(tuple(shared.pipelines(settings)))))
 
 
 def reindex() -> Reindex:
     """Return the use case that changes from one pipeline to the next."""
     settings = reconcile_settings()
-    fingerprints = tuple(parts.pipelines(settings))
+    fingerprints = tuple(shared.pipelines(settings))
 
     def unnamed() -> set[str]:
         """Return the fingerprints in the ledger that the settings do not name."""
         return set[str]().union(*(_ledger(name).others for name in fingerprints)).difference(fingerprints)
 
-    return Reindex(known=fingerprints, state=parts.state_store(settings), reconcile=_reconcile, others=unnamed)
+    return Reindex(known=fingerprints, state=shared.state_store(settings), reconcile=_reconcile, others=unnamed)
 
 
 def erase() -> Erase:
     """Return the use case that checks an erasure."""
     settings = reconcile_settings()
-    in_use = parts.roles_of(settings).in_use(tuple(parts.pipelines(settings)))
-    stores = [(parts.ledger_of(settings, name), parts.vectors_of(settings, name)) for name in in_use]
-    return Erase(parts.documents_of(settings), parts.task_queue(settings.queue_url), stores)
+    in_use = shared.roles_of(settings).in_use(tuple(shared.pipelines(settings)))
+    stores = [(shared.ledger_of(settings, name), shared.vectors_of(settings, name)) for name in in_use]
+    return Erase(shared.documents_of(settings), shared.task_queue(settings.queue_url), stores)
 
 
 @cache
 def _ledger(fingerprint: str) -> DynamoLedger:
-    return parts.ledger_of(reconcile_settings(), fingerprint)
+    return shared.ledger_of(reconcile_settings(), fingerprint)
 
 
 @cache
@@ -66,11 +66,11 @@ def _reconcile(fingerprint: str) -> Reconcile:
     settings = reconcile_settings()
     return Reconcile(
         fingerprint=fingerprint,
-        store=parts.documents_of(settings),
+        store=shared.documents_of(settings),
         ledger=_ledger(fingerprint),
-        index=parts.vectors_of(settings, fingerprint),
-        queue=parts.task_queue(settings.queue_url),
-        state=parts.state_store(settings),
+        index=shared.vectors_of(settings, fingerprint),
+        queue=shared.task_queue(settings.queue_url),
+        state=shared.state_store(settings),
         limits=settings,
     )
 
