@@ -119,10 +119,6 @@ eval-extraction: dev ## Compare extracted text with the truth of seven sets; N=3
 check-ocr: dev ocr ## Recognise one scanned page, and print its time and memory: half a minute
 	DOCWELL_CHECK_OCR=1 $(PY) -m pytest -q --log-cli-level=INFO tests/integration/test_ocr_reader.py -k "one_scanned_page or text_of_an_image"
 
-.PHONY: calibrate
-calibrate: dev embedder ## Choose the gate's threshold for the model: an hour, then 10 minutes
-	$(PY) -m benchmarks.retrieval --gate $(if $(N),--n $(N)) $(ARGS)
-
 .PHONY: dashboards
 dashboards: dev ## Write the dashboards, saved queries and alert rules again
 	$(PY) -m infra.dashboards
@@ -185,7 +181,7 @@ $(BENCHES): bench-%: dev embedder
 	$(PY) -m benchmarks.speed $* $(ARGS)
 
 .PHONY: scale-out
-scale-out: dev embedder ## Index with 1, 2 and 4 workers of runtime/, kill one and stop one: 8 minutes, ARGS=--short 1
+scale-out: dev embedder ## Index with 1, 2 and 4 workers of runtime/: 7 minutes, ARGS=--short 1
 	$(PY) -m benchmarks.scale_out $(ARGS)
 
 .PHONY: examples

@@ -10,20 +10,22 @@
 - exponents: raised digits of a made-up page that stay apart from the figure before them;
 - forms: the values and comments of made-up forms, which no page's content has;
 - hidden: made-up pages that do not show a sentence and twins that do, read rightly (`benchmarks.hidden_text`);
-- unreadable: pages of papers, good and spoiled (`benchmarks.broken_maps`), told apart.
+- unreadable: pages of papers, good and spoiled (`BROKEN`), told apart.
 """
 
 import argparse
 import json
 import random
 import re
+import string
 import sys
 import tempfile
 import unicodedata
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from ctypes import c_double
+from itertools import cycle, pairwise, product
 from math import hypot
 from pathlib import Path
 from statistics import fmean
@@ -34,13 +36,52 @@ import pypdfium2
 from pypdfium2 import raw
 
 from benchmarks import hidden_text
-from benchmarks.broken_maps import BROKEN
 from benchmarks.poison.build import FONT, one_page, pdf, stream
 from docwell.adapters.documents import pdf_hidden, pdf_layout, pdf_notes, pdf_pages, pdf_text, quality
 from docwell.adapters.documents.document_reader import page_of
 from docwell.models import Page
 from infra.progress import bar
 from infra.report import EVALUATION, ROOT, Report
+
+_LETTERS = string.ascii_lowercase
+
+
+def _per_letter(change: Callable[[str], str]) -> Callable[[str, int], str]:
+    return lambda text, _seed: "".join(letter if letter.isspace() else change(letter) for letter in text)
+
+
+def _shifted(by: int) -> Callable[[str], str]:
+    return lambda letter: chr(max(33, ord(letter) + by))
+
+
+def _rotated(letter: str) -> str:
+    turned = _LETTERS[(_LETTERS.find(letter.lower()) + 1) % 26] if letter.lower() in _LETTERS else letter
+    return turned.upper() if letter.isupper() else turned
+
+
+def _permuted(text: str, seed: int) -> str:
+    order = random.Random(seed).sample(_LETTERS, 26)
+    table = str.maketrans(
+        dict(zip(_LETTERS + _LETTERS.upper(), order + [letter.upper() for letter in order], strict=True))
+    )
+    return text.translate(table)
+
+
+def _any_script(text: str, seed: int) -> str:
+    chooser = random.Random(seed)
+    blocks = (0x3B1, 0x430, 0x561, 0x5D0, 0x905, 0xE01, 0x10D0)
+    table = {letter: chr(chooser.choice(blocks) + chooser.randrange(20)) for letter in set(text) - set(" \n")}
+    return "".join(table.get(letter, letter) for letter in text)
+
+
+BROKEN: dict[str, Callable[[str, int], str]] = {
+    "private use": _per_letter(lambda letter: chr(0xE000 + ord(letter) % 256)),
+    "the next letter": _per_letter(_rotated),
+    "glyph index for code": _per_letter(_shifted(-29)),
+    "permuted letters": _permuted,
+    "any script": _any_script,
+}
+
 
 GOALS = {"papers": 98.5, "rows": 99, "forms": 99, "hidden": 100, "unreadable": 99}
 # The processor time for drawing a page, as in ingest.
@@ -62,17 +103,11 @@ _NUMBER = r"[($\u20ac\u00a3-]*\d[\d,.]*[)%]*"
 # Signs that a column may have beside its numbers, or in place of one.
 _SIGN = "[$%()\u20ac\u00a3\u2013\u2014-]+"
 _ROW = re.compile(rf"\D*?[A-Za-z]{{3}}\D*? {_NUMBER}(?: {_SIGN})* {_NUMBER}(?: (?:{_NUMBER}|{_SIGN}))*")
-FORMS, FIELDS, COMMENTS = 20, 24, 5
-_TOP, _LEADING, _LEFT = 760, 24, 300
-_FORM_WORDS = ["claim", "amount", "name", "of", "the", "insured", "street", "policy", "vehicle", "driver", "total"]
-_FORM_WORDS += ["before", "Größe", "Straße", "numéro", "氏名", "дата", "сумма", "tax,", "1,250.00", "(net)", "12%"]
-_FORM_WORDS += ["A-37", "O'Hara"]
+_VALUES = ("Größe der Straße", "1,250.00 (net)", "O'Hara, 氏名", "A-37 12%")
 _COMMENT_KINDS = ("Text", "FreeText", "Highlight", "Underline", "StrikeOut", "Square")
-# The PDF entries of a field of each kind, and its line in the text. Texts are common, so they come twice.
-_TEXT = ("/FT/Tx/V{value}", "{value}")
+# The PDF entries of a field of each kind, and its line in the text.
 _FIELD_KINDS = (
-    _TEXT,
-    _TEXT,
+    ("/FT/Tx/V{value}", "{value}"),
     ("/FT/Tx/Ff 4096/V{lines}", "{value} {second}"),
     ("/FT/Btn/V/Yes/AS/Yes/AP<</N<</Yes 4 0 R/Off 4 0 R>>>>", "checked"),
     ("/FT/Btn/Ff 32768/V/male/AS/male/AP<</N<</male 4 0 R/Off 4 0 R>>>>", "male"),
@@ -121,7 +156,7 @@ class Sets(NamedTuple):
     rows: Sequence[tuple[Path, int, Sequence[Sequence[Sequence[str]]]]]
     articles: Sequence[tuple[str, Path, Sequence[str]]]
     bookmarks: Sequence[tuple[Path, Mapping[int, Sequence[str]]]]
-    forms: Sequence[tuple[Path, Sequence[str]]]
+    form: tuple[Path, Sequence[str]]
     hidden: Sequence[tuple[Path, bool]]
     exponents: tuple[Path, Sequence[str]]
 
@@ -159,10 +194,7 @@ def read_sets(folder: Path, count: int | None) -> Sets:
         [_middle_rows(path) for path in filings],
         list(_articles(count)),
         [(path, bookmarks) for path in bookmarked if (bookmarks := _bookmarks(path))],
-        [
-            (_written(folder / f"form-{number}.pdf", content), expected)
-            for number, (content, expected) in enumerate(forms())
-        ],
+        _form(folder),
         [
             (_written(folder / f"hidden-{number}.pdf", make()), is_hidden)
             for number, (make, is_hidden) in enumerate(kinds)
@@ -183,8 +215,9 @@ def measure(sets: Sets) -> dict[str, float]:
     shares |= {f"excerpts, {language}": 100 * of[0] / of[1] for language, of in sorted(hits.items())}
     if sets.bookmarks:
         shares["headings"] = _headings(sets)
-    values = [(_count_lines(expected, _joined(path)), len(expected)) for path, expected in sets.forms]
-    shares["forms"] = 100 * sum(count for count, _ in values) / sum(total for _, total in values)
+    path, expected = sets.form
+    plain = " ".join(_joined(path).split())
+    shares["forms"] = 100 * fmean(line in plain for line in expected)
     path, figures = sets.exponents
     shares["exponents"] = 100 * fmean(figure in _joined(path) for figure in figures)
     right = [(hidden_text.SENTENCE in _joined(path)) != is_hidden for path, is_hidden in sets.hidden]
@@ -431,58 +464,34 @@ def _words(line: Sequence[Glyph]) -> list[str]:
     return words
 
 
-def forms() -> Iterator[tuple[bytes, list[str]]]:
-    """Yield each form as a PDF of one page, with the lines that a reader should extract."""
-    for number in range(FORMS):
-        chooser = random.Random(f"form {number}")
-        notes, expected = list[str](), list[str]()
-        for row in range(FIELDS):
-            note, line = _field(chooser, row, f"Field {number}-{row}")
-            notes.append(note)
-            expected += [line] if line else []
-        for row in range(COMMENTS):
-            kind, text = chooser.choice(_COMMENT_KINDS), _phrase(chooser)
-            place = f"/Rect[60 {60 + 20 * row} 260 {74 + 20 * row}]/F 4"
-            notes.append(f"<</Type/Annot/Subtype/{kind}/Contents{_hex(text)}/T(Ann){place}>>")
-            expected.append(f"[Text box: {text}]" if kind == "FreeText" else f"[Comment by Ann: {text}]")
-        yield _drawn(notes), expected
-
-
-def _field(chooser: random.Random, row: int, name: str) -> tuple[str, str]:
-    """Return a field and its line, which is empty if the field has no value."""
-    y = _TOP - _LEADING * row
-    value, second = _phrase(chooser), _phrase(chooser)
-    entries, line = chooser.choice(_FIELD_KINDS)
-    for key, text in (("value", value), ("second", second), ("lines", f"{value}\r{second}")):
-        entries = entries.replace(f"{{{key}}}", _hex(text))
-    box = f"/Rect[{_LEFT} {y} {_LEFT + 220} {y + 18}]/F 4/TU{_hex(name)}"
-    shown = line.format(value=value, second=second)
-    return f"<</Type/Annot/Subtype/Widget/T(f{row}){box}{entries}>>", f"[{name}: {shown}]" if shown else ""
-
-
-def _phrase(chooser: random.Random) -> str:
-    return " ".join(chooser.choices(_FORM_WORDS, k=chooser.randint(1, 6)))
+def _form(folder: Path) -> tuple[Path, Sequence[str]]:
+    """Return a page with a field of each kind for each value, and comments; and the lines to extract."""
+    notes, labels, expected = list[str](), list[str](), list[str]()
+    for row, ((form, line), (value, second)) in enumerate(product(_FIELD_KINDS, pairwise(_VALUES))):
+        y, entries = 760 - 24 * row, form
+        for key, text in (("value", value), ("second", second), ("lines", f"{value}\r{second}")):
+            entries = entries.replace(f"{{{key}}}", _hex(text))
+        box = f"/Rect[300 {y} 520 {y + 18}]/F 4/TU{_hex(f'Field {row}')}"
+        notes.append(f"<</Type/Annot/Subtype/Widget/T(f{row}){box}{entries}>>")
+        labels.append(f"1 0 0 1 60 {y + 4} Tm (Line {row} of the form) Tj")
+        expected += [f"[Field {row}: {line.format(value=value, second=second)}]"] if line else []
+    fields = " ".join(f"{number + 6} 0 R" for number in range(len(notes)))
+    for row, (kind, text) in enumerate(zip(_COMMENT_KINDS, cycle(_VALUES))):
+        place = f"/Rect[60 {60 + 20 * row} 260 {74 + 20 * row}]/F 4"
+        notes.append(f"<</Type/Annot/Subtype/{kind}/Contents{_hex(text)}/T(Ann){place}>>")
+        expected.append(f"[Text box: {text}]" if kind == "FreeText" else f"[Comment by Ann: {text}]")
+    fonts, numbers = "<</Font<</F 5 0 R>>>>", " ".join(f"{number + 6} 0 R" for number in range(len(notes)))
+    page = f"<</Type/Page/Parent 2 0 R/MediaBox[0 0 600 800]/Contents 4 0 R/Annots[{numbers}]/Resources{fonts}>>"
+    content = stream(f"BT /F 10 Tf {chr(10).join(labels)} ET".encode())
+    objects = [b"<</Type/Pages/Kids[3 0 R]/Count 1>>", page.encode(), content, FONT]
+    catalog = f"/Pages 2 0 R/AcroForm<</Fields[{fields}]/DR{fonts}/DA(/F 12 Tf 0 g)>>".encode()
+    return _written(
+        folder / "form.pdf", pdf([*objects, *(note.encode() for note in notes)], catalog=catalog)
+    ), expected
 
 
 def _hex(text: str) -> str:
     return f"<feff{text.encode('utf-16-be').hex()}>"
-
-
-def _drawn(notes: Sequence[str]) -> bytes:
-    labels = (f"1 0 0 1 60 {_TOP + 4 - _LEADING * row} Tm (Line {row} of the form) Tj" for row in range(FIELDS))
-    numbers = [f"{number + 6} 0 R" for number in range(len(notes))]
-    fonts = "<</Font<</F 5 0 R>>>>"
-    page = f"<</Type/Page/Parent 2 0 R/MediaBox[0 0 600 800]/Contents 4 0 R/Annots[{' '.join(numbers)}]"
-    form = f"/AcroForm<</Fields[{' '.join(numbers[:FIELDS])}]/DR{fonts}/DA(/F 12 Tf 0 g)>>"
-    content = stream(f"BT /F 10 Tf {chr(10).join(labels)} ET".encode())
-    objects = [b"<</Type/Pages/Kids[3 0 R]/Count 1>>", f"{page}/Resources{fonts}>>".encode(), content, FONT]
-    return pdf([*objects, *(note.encode() for note in notes)], catalog=f"/Pages 2 0 R{form}".encode())
-
-
-def _count_lines(expected: Sequence[str], text: str) -> int:
-    """Return how many of the expected lines a text has, whatever its white space."""
-    plain = " ".join(text.split())
-    return sum(" ".join(line.split()) in plain for line in expected)
 
 
 if __name__ == "__main__":

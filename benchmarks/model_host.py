@@ -1,8 +1,7 @@
 """A model host that speaks Ollama's protocol, at a set pace, and fails byte by byte on demand.
 
 ``python -m benchmarks.model_host`` runs a host that answers at once. Without `says` it answers with the first
-sentence of the prompt's first passage, cited as `[1]`, so that every question takes the whole path. `/-/held`
-returns, and forgets, the seconds of each chat.
+sentence of the prompt's first passage, cited as `[1]`, so that every question takes the whole path.
 """
 
 import json
@@ -10,7 +9,6 @@ import re
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from enum import StrEnum
@@ -146,7 +144,6 @@ class ModelHost(HttpDoor):
         self.misdeed = Misdeed.NONE
         self.chats = 0
         self._says, self._first_s, self._pace_s = says, first_s, pace_s
-        self._held: list[list[float]] = []
         super().__init__()
 
     def say(self, text: str, pace_s: float | None = None) -> None:
@@ -163,21 +160,15 @@ class ModelHost(HttpDoor):
         request.close_connection = True
         released, misdeed = self._released, self.misdeed
         body = request.rfile.read(int(request.headers.get("Content-Length") or 0))
-        path, began = request.path.partition("?")[0], time.perf_counter()
+        path = request.path.partition("?")[0]
         is_chat = path in {"/api/chat", "/api/generate"}
         self.chats += is_chat
-        if path == "/-/held":
-            chats, self._held = self._held, []
-            request.wfile.write(_json(200, [seconds for (seconds,) in chats]))
-        elif not is_chat and misdeed not in _WHOLE_HOST:
+        if not is_chat and misdeed not in _WHOLE_HOST:
             request.wfile.write(_json(200, _SMALL.get(path, {})))
         else:
-            seconds = [0.0]
-            self._held.append(seconds)
             words = [f"{word} " for word in self._says.split(" ")] if self._says else answer_to(body)
             for step in _steps(misdeed, words, self._first_s, self._pace_s):
                 if isinstance(step, bytes):
-                    seconds[0] = time.perf_counter() - began  # set it before the client can get all and ask for it
                     request.wfile.write(step)
                 elif step:
                     released.wait(step)

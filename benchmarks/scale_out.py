@@ -1,4 +1,4 @@
-"""``make scale-out``: pages a second with 1, 2 and 4 workers of the runtime, and workers that die or stop.
+"""``make scale-out``: pages a second with 1, 2 and 4 workers of the runtime.
 
 Each worker is a process of `python -m runtime ingest` with the real function, on a new local AWS server and a new
 Chroma server. Afterwards the index is compared with the bucket. The curve is flat once no processor is free:
@@ -9,7 +9,6 @@ import argparse
 import os
 import sys
 import tempfile
-import time
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -18,9 +17,8 @@ from typing import Self
 
 import psutil
 
-from benchmarks.doors import local_servers, run_command
+from benchmarks.doors import Server, local_servers, run_command
 from benchmarks.faults.compare import Comparator, PipelinePlace
-from benchmarks.faults.servers import Server
 from benchmarks.pdfs import pages_of_words
 from benchmarks.speed.stack import CHUNK_TOKENS, Indexed, index
 from infra.local.names import HOST
@@ -31,14 +29,7 @@ from infra.report import Report
 
 # Words of each page, and pages of a range: the default of 50 gives too few messages for so few pages.
 WORDS, RANGE_PAGES = 350, 10
-# The document has one range for each worker. A range takes 2 s or more: longer than GRACE_S.
-DEATH_RANGES, DEATH_PAGES = 3, 150
-# A killed worker's message is redelivered after this time.
-VISIBILITY_S = 6
-# The runtime's smallest value: a stopped worker cannot finish its range, and returns its message to the queue.
-GRACE_S = 1
 _TIMEOUT_S = 900.0
-# The leases of dead workers expire within this time.
 _SETTLE_S = 60.0
 
 
@@ -48,7 +39,7 @@ class Site:
     def __init__(self, range_pages: int) -> None:
         self._exits = ExitStack()
         folder = Path(self._exits.enter_context(tempfile.TemporaryDirectory(prefix="docwell-scale-")))
-        limits = {"DOCWELL_RANGE_PAGES": str(range_pages), "DOCWELL_VISIBILITY_S": str(VISIBILITY_S)}
+        limits = {"DOCWELL_RANGE_PAGES": str(range_pages)}
         nowhere = f"http://{HOST}:9"  # there are no questions
         servers = local_servers(StackOptions(folder / "data", environment=limits), nowhere)
         self.stack, parts = self._exits.enter_context(servers)
@@ -62,28 +53,18 @@ class Site:
     def __exit__(self, *_: object) -> None:
         self._exits.close()
 
-    def start(self, count: int, **settings: str) -> list[Server]:
+    def start(self, count: int) -> list[Server]:
         """Start workers and wait until all are ready."""
         workers = []
         for _ in range(count):
             port = free_port()
             single = {"DOCWELL_HEALTH_PORT": f"{port}", "DOCWELL_PROCESSES": "1", "DOCWELL_EMBED_THREADS": "1"}
-            environment = {**self.part.environment, **single, **settings}
+            environment = {**self.part.environment, **single}
             workers.append(Server(self.part.command, environment, f"http://{HOST}:{port}/readyz"))
             self._exits.callback(workers[-1].kill)
         with ThreadPoolExecutor(count) as pool:
             list(pool.map(Server.start, workers))
         return workers
-
-    def wait_in_flight(self, count: int) -> None:
-        """Wait until the workers hold so many messages. Raises `TimeoutError`."""
-        sqs, deadline = self.stack.client("sqs"), time.monotonic() + _TIMEOUT_S
-        url, name = self.part.environment["DOCWELL_QUEUE_URL"], "ApproximateNumberOfMessagesNotVisible"
-        while time.monotonic() < deadline:
-            if int(sqs.get_queue_attributes(QueueUrl=url, AttributeNames=[name])["Attributes"][name]) == count:
-                return
-            time.sleep(0.02)
-        raise TimeoutError(f"the workers did not take {count} messages")
 
     def compare(self, report: Report, title: str) -> None:
         """Add the differences between index and bucket by their kind."""
@@ -112,22 +93,6 @@ def measure(report: Report, count: int, bodies: Mapping[str, bytes]) -> float:
     return rate
 
 
-def deaths(report: Report) -> None:
-    """Kill one worker and stop another in the middle of their ranges; a third does the remaining work."""
-    bodies = {"words/long.pdf": pages_of_words(DEATH_PAGES, WORDS)}
-    with Site(DEATH_PAGES // DEATH_RANGES) as site, ThreadPoolExecutor(1) as pool:
-        killed, stopped, _ = site.start(DEATH_RANGES, DOCWELL_GRACE_S=f"{GRACE_S}")
-        upload = pool.submit(_indexed, site.stack, bodies)
-        site.wait_in_flight(DEATH_RANGES)
-        killed.kill()
-        seconds = stopped.stop()
-        upload.result()
-        given_back = sum("goes back to its queue" in line for line in stopped.lines)
-        report.add(f"a worker stopped in a range, grace {GRACE_S} s: until its end", seconds, "s", "<= 10")
-        report.add("a worker stopped in a range: messages given back", given_back, "messages", ">= 1")
-        site.compare(report, "killed and stopped")
-
-
 def _indexed(stack: Stack, bodies: Mapping[str, bytes]) -> Indexed:
     """Upload and wait. Raises `RuntimeError` for a document that is not indexed."""
     done = index(stack, bodies, _TIMEOUT_S)
@@ -137,7 +102,7 @@ def _indexed(stack: Stack, bodies: Mapping[str, bytes]) -> Indexed:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description="Pages a second by the number of workers, and their deaths.")
+    parser = argparse.ArgumentParser(description="Pages a second by the number of workers.")
     parser.add_argument("--short", action="store_true", help="1 and 2 workers, and fewer pages: for CI")
     options = parser.parse_args()
     counts, documents = ((1, 2), 5) if options.short else ((1, 2, 4), 40)
@@ -147,12 +112,10 @@ def main() -> int:
     report, rates = Report("scale-out"), dict[int, float]()
     report.add("documents", len(bodies), "documents", ">= 1")
     report.add("their pages", RANGE_PAGES * len(bodies), "pages")
-    with bar("runs", len(counts) + 1) as step:
+    with bar("runs", len(counts)) as step:
         for count in counts:
             rates[count] = measure(report, count, bodies)
             step()
-        deaths(report)
-        step()
     for count in counts[1:]:
         report.add(f"{count} workers: efficiency, of {count} times one", rates[count] / rates[1] / count, "x")
     return report.finish()

@@ -1,23 +1,338 @@
 """A world at work: its workers, its reader, its users' changes, and the checks once it is at rest."""
 
+import contextlib
 import json
 import random
 import threading
 import time
+from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import Any, Self
 
-from benchmarks.faults.compare import KINDS, Differences, PipelinePlace
-from benchmarks.faults.delivery import CREATED, REMOVED, notification
-from benchmarks.faults.reader import Reader
-from benchmarks.faults.workers import Workers
-from benchmarks.faults.world import World
+import psutil
+
+from benchmarks.doors import until, workers_of
+from benchmarks.faults.compare import KINDS, SHARDS, Differences, PipelinePlace
+from benchmarks.faults.world import CREATED, REMOVED, TABLE, Receipt, World, notification, question, text_of
 from benchmarks.proxy import Proxy
+from docwell.adapters.chroma import ChromaIndex, ChromaServer
+from docwell.adapters.chroma_records import Layout
+from docwell.adapters.dynamodb.ledger import DynamoLedger, DynamoState
+from docwell.adapters.embedding.onnx_embedder import OnnxEmbedder
+from docwell.errors import Unavailable
+from docwell.identity import Principal
+from docwell.ingest.events import parse
+from docwell.models import Hint, Passage, Status
+from docwell.pipeline import ACTIVE_PIPELINE
+from docwell.query.retrieval.retrieval import Retrieval
+from docwell.query.retrieval.scope import Scope
 from infra.local.stack import StackOptions
 from infra.report import meets
-from runtime.functions import Environment, FunctionError, FunctionSpec
+from runtime.functions import Environment, FunctionError, FunctionRaised, FunctionSpec
+from runtime.poller import failed_ids
+
+_HANDLER = StackOptions.ingest_handler
+_IDLE_S = 0.02
+_WARM_S = 120.0
+# Many times the time that a short document takes.
+_TIMEOUT_S = 90.0
+# The environment variable that tells the workers' processes apart.
+_SLOT = "DOCWELL_FAULTS_SLOT"
+
+
+@dataclass
+class _Slot:
+    """One worker: its environment, and the time since which it is at work."""
+
+    name: str
+    environment: Environment | None = None
+    busy_since: float | None = None
+    warm: threading.Event = field(default_factory=threading.Event)
+
+    def kill(self) -> None:
+        if self.environment is not None:
+            with contextlib.suppress(OSError, ValueError):
+                self.environment.kill()
+
+    def kill_if_at_work(self, since: float) -> bool:
+        """Kill the worker if it still works on the message that it received at `since`."""
+        if self.busy_since != since:
+            return False
+        self.busy_since = None  # else a second call kills it too
+        self.kill()
+        return True
+
+
+class Workers:
+    """Workers that read the world's queue; a context manager that waits for all to be warm, and ends them."""
+
+    def __init__(self, world: World, count: int, environment: dict[str, str]) -> None:
+        """Start them."""
+        self.outcomes: Counter[str] = Counter()
+        self.lines: deque[str] = deque(maxlen=4000)
+        # The seconds after which the worker that receives a message is killed; None lets it live.
+        self.doom: Callable[[Receipt], float | None] = lambda _: None
+        self._world = world
+        self._lease_s = float(environment["DOCWELL_LEASE_S"])
+        self._leases_end = 0.0  # of the workers that died
+        self._spec = FunctionSpec(
+            _HANDLER, environment, timeout_s=_TIMEOUT_S, init_timeout_s=_WARM_S, on_line=self.lines.append
+        )
+        self._stopping = threading.Event()
+        self._slots = [_Slot(f"{number}") for number in range(count)]
+        self._threads = [threading.Thread(target=self._work, args=(slot,), daemon=True) for slot in self._slots]
+        for thread in self._threads:
+            thread.start()
+
+    def __enter__(self) -> Self:
+        until(lambda: all(slot.warm.is_set() for slot in self._slots), _WARM_S)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stopping.set()
+        for slot in self._slots:
+            slot.kill()
+        for slot, thread in zip(self._slots, self._threads, strict=True):
+            thread.join(10)
+            slot.kill()
+
+    def busy(self) -> int:
+        return sum(slot.busy_since is not None for slot in self._slots)
+
+    def processes(self) -> list[psutil.Process]:
+        return workers_of(psutil.Process(), _HANDLER)
+
+    def kill_at_work(self, after_s: float) -> bool:
+        """Kill a worker that has been at work for `after_s` seconds. Return whether there was one."""
+        for slot in sorted(self._slots, key=lambda slot: slot.busy_since or 0.0):
+            if (since := slot.busy_since) is not None:
+                time.sleep(max(0.0, since + after_s - time.monotonic()))
+                if slot.kill_if_at_work(since):
+                    return True
+        return False
+
+    def pause_at_work(self, seconds: float) -> bool:
+        """Stop a worker at work for a while, as a host that hangs would. Return whether there was one."""
+        busy = {slot.name for slot in self._slots if slot.busy_since is not None}
+        for process in self.processes():
+            with contextlib.suppress(psutil.Error):
+                if process.environ().get(_SLOT) in busy:
+                    process.suspend()
+                    threading.Timer(seconds, _resume, [process]).start()
+                    self.outcomes["paused"] += 1
+                    return True
+        return False
+
+    def settle(self, timeout_s: float, on_wait: Callable[[int], None] = lambda _: None) -> int:
+        """Wait until every message is done, and redrive parked ones. Return how many are left after that time.
+
+        A parked message waits until the lease of a worker that died has ended, as the visibility timeout ensures
+        in the cloud.
+        """
+        queue = self._world.queue
+
+        def is_settled() -> bool:
+            on_wait(queue.size())
+            if queue.size() or self.busy():
+                return False
+            if queue.parked() and time.monotonic() > self._leases_end:
+                queue.redrive()
+            return queue.size() + queue.parked() == 0
+
+        return 0 if until(is_settled, timeout_s, 0.1) else queue.size() + queue.parked()
+
+    def _work(self, slot: _Slot) -> None:
+        while not self._stopping.is_set():
+            if slot.environment is None or not slot.environment.running:
+                self._renew(slot)
+                continue
+            receipt = self._world.queue.receive()
+            if receipt is None:
+                time.sleep(_IDLE_S)
+                continue
+            slot.busy_since = started = time.monotonic()
+            if (after_s := self.doom(receipt)) is not None:
+                threading.Timer(after_s, slot.kill_if_at_work, [started]).start()
+            try:
+                self._invoke(slot.environment, receipt, started)
+            finally:
+                slot.busy_since = None
+
+    def _renew(self, slot: _Slot) -> None:
+        slot.kill()
+        slot.environment = None
+        try:
+            spec = replace(self._spec, environment={**self._spec.environment, _SLOT: slot.name})
+            slot.environment = Environment(spec)
+            slot.environment.wait_ready()
+            slot.warm.set()
+        except FunctionError as error:
+            if not self._stopping.is_set():
+                self.lines.append(f"no environment: {error}")
+                time.sleep(0.2)
+
+    def _invoke(self, environment: Environment, receipt: Receipt, started: float) -> None:
+        queue = self._world.queue
+        try:
+            answer = json.loads(environment.invoke(json.dumps(receipt.event).encode()))
+        except FunctionRaised as error:
+            self.lines.append(f"the handler raised: {error}")
+            queue.change_visibility(receipt.id, 20)
+            return
+        except (FunctionError, OSError, ValueError):
+            self.outcomes["crashed"] += 1
+            self._leases_end = time.monotonic() + self._lease_s
+            with contextlib.suppress(OSError, ValueError):
+                environment.kill()
+            # Redeliver the message of a dead worker after a short visibility timeout.
+            queue.change_visibility(receipt.id, 10)
+            return
+        if failed_ids(answer, {receipt.id}):
+            self.outcomes["failed"] += 1
+            return
+        for message in parse(receipt.body):
+            if isinstance(message, Hint):
+                with self._world.lock:
+                    self._world.served.setdefault(message.key, []).append((started, time.monotonic()))
+        queue.acknowledge(receipt.id)
+
+
+def _resume(process: psutil.Process) -> None:
+    with contextlib.suppress(psutil.Error):
+        process.resume()
+
+
+_PAUSE_S, _TOP_K = 0.05, 50
+# A deleted or replaced document stops answering within this time, even if workers die.
+HIDDEN_WITHIN_S = 60.0
+_EVERYBODY = Principal("key:reader", collections=None)
+
+
+class _Index:
+    """The query's parts for one pipeline."""
+
+    def __init__(self, world: World, place: PipelinePlace) -> None:
+        self.catalogue = DynamoLedger(world.dynamodb, TABLE, place.fingerprint)
+        server = ChromaServer(world.stack.chroma, timeout_s=5)
+        self._retrieval = Retrieval(self.catalogue, ChromaIndex(server, Layout(place.fingerprint, SHARDS)))
+        self._embedder = OnnxEmbedder(place.model_dir, threads=1)
+
+    def search(self, scope: Scope, text: str) -> Sequence[Passage]:
+        vector = self._embedder.embed_queries([text])[0].tolist()
+        return self._retrieval.search(scope, vector, _TOP_K).passages
+
+    def deleted_at(self, key: str) -> float | None:
+        """Return when the ledger settled the key's deletion; None if it has not."""
+        record = self.catalogue.get(key)
+        return record.updated_at if record is not None and record.status is Status.DELETED else None
+
+
+class Reader:
+    """Asks in a thread from `__enter__` to `__exit__`.
+
+    `wrong` has a line for every answer that mixes generations, shows a document whose deletion is settled, or has
+    a text that is not on its page; `unavailable` counts the typed errors. A version that the bucket no longer has
+    is wrong once a worker has handled its change, and after 60 s at the latest: `__exit__` adds these.
+    """
+
+    def __init__(self, world: World, seed: str) -> None:
+        """Open the index of each pipeline."""
+        self.wrong: list[str] = []
+        self.asked = 0
+        self.unavailable = 0
+        self._outdated: list[tuple[str, float, float]] = []  # key, time of the question, time of the change
+        self._world = world
+        self._random = random.Random(seed)
+        self._stopping = threading.Event()
+        self._state = DynamoState(world.dynamodb, TABLE)
+        self._indexes = {place.fingerprint: _Index(world, place) for place in world.pipelines}
+        self._texts: dict[tuple[str, str], list[str]] = {}
+        self._thread = threading.Thread(target=self._run, daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stopping.set()
+        self._thread.join(30)
+        for key, asked_at, changed_at in self._outdated:
+            age, served = f"{key!r} was shown {asked_at - changed_at:.1f} s after its change", self._world.served
+            if any(changed_at < start and end < asked_at for start, end in served.get(key, ())):
+                self.wrong.append(f"{age}, whose event was served")
+            elif asked_at - changed_at > HIDDEN_WITHIN_S:
+                self.wrong.append(age)
+
+    def shown(self, key: str) -> set[str]:
+        """Return the versions of a document that an answer shows now."""
+        passages = self._active().search(
+            Scope(_EVERYBODY, {key.partition("/")[0]: (key,)}), question(self._random)
+        )
+        return {passage.version for passage in passages}
+
+    def _active(self) -> _Index:
+        chosen = self._state.read(ACTIVE_PIPELINE).get("fingerprint")
+        return self._indexes.get(chosen or "", next(iter(self._indexes.values())))
+
+    def _run(self) -> None:
+        while not self._stopping.wait(_PAUSE_S):
+            try:
+                self._ask()
+            except Unavailable:
+                self.unavailable += 1
+                time.sleep(_PAUSE_S)
+            except Exception as error:  # noqa: BLE001 - any other error is a defect
+                self.wrong.append(f"{type(error).__name__}: {error}")
+
+    def _ask(self) -> None:
+        with self._world.lock:
+            changes, changed_at = dict(self._world.changes), dict(self._world.changed_at)
+            absent = sorted(set(changes) - set(self._world.current))
+        if not changes:
+            return
+        index = self._active()
+        scope = self._about(list(changes))
+        watched = self._random.sample(absent, min(20, len(absent)))
+        settled = {key: index.deleted_at(key) for key in watched}
+        asked_at = time.monotonic()
+        passages = index.search(scope, question(self._random))
+        self.asked += 1
+        generations = Counter(document for document, _ in {(hit.document, hit.generation) for hit in passages})
+        for document, count in generations.items():
+            if count > 1:
+                self.wrong.append(f"one answer has {count} generations of {document!r}")
+        for passage in passages:
+            key = passage.document
+            self._check_text(passage)
+            with self._world.lock:
+                unchanged = key in changes and self._world.changes.get(key) == changes[key]
+                upload = self._world.uploads.get((key, passage.version))
+                outdated = unchanged and upload != self._world.current.get(key)
+            if outdated:
+                self._outdated.append((key, asked_at, changed_at[key]))
+            since = settled.get(key)
+            if unchanged and since is not None and index.deleted_at(key) == since:
+                self.wrong.append(f"{key!r} is deleted, and its chunk {passage.id} was shown")
+
+    def _about(self, keys: list[str]) -> Scope:
+        """Choose randomly: one document, even a deleted one, one collection, or all."""
+        key = self._random.choice(keys)
+        collection = key.partition("/")[0]
+        return Scope(_EVERYBODY, self._random.choice([{collection: (key,)}, {collection: None}, None]))
+
+    def _check_text(self, passage: Passage) -> None:
+        name = (passage.document, passage.version)
+        with self._world.lock:  # a worker can index an upload before the world has recorded it
+            upload = self._world.uploads.get(name)
+        if upload is None:
+            return
+        if name not in self._texts:
+            self._texts[name] = text_of(upload.key, upload.revision, upload.pages)
+        if " ".join(passage.chunk.text.split()) not in self._texts[name][passage.chunk.page - 1]:
+            self.wrong.append(f"{passage.id} of {passage.document!r} is not on page {passage.chunk.page}")
+
 
 # The time limit of the final comparison: the leases of killed workers expire before it.
 _PATIENCE_S = 15.0

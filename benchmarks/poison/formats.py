@@ -1,4 +1,4 @@
-"""Poison of every kind that is no PDF, by name, and damaged copies of good files. No file is stored."""
+"""Poison of every kind that is no PDF, by name. No file is stored."""
 
 import io
 import random
@@ -20,18 +20,11 @@ from benchmarks.poison.kinds import ROWS, repeated, texts
 
 _OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 _MAIN = {"docx": "word/document.xml", "xlsx": "xl/worksheets/sheet1.xml", "pptx": "ppt/slides/slide1.xml"}
-# Damaged copies of each kind, with one byte of 200 replaced.
-FUZZED, BYTES_PER_CHANGE = 6, 200
 
 
 def format_poison() -> dict[str, Make]:
     """Return the makers by name. Some files unpack to gigabytes; none is over 5 MB."""
-    fuzzed = {
-        f"{suffix}_fuzzed_{seed}": partial(_damaged, make, seed)
-        for suffix, make in good_files().items()
-        for seed in range(FUZZED)
-    }
-    return _office() | _BUILT | fuzzed
+    return _office() | _BUILT
 
 
 def good_files() -> dict[str, Make]:
@@ -176,11 +169,3 @@ def _image(kind: str) -> bytes:
     out = io.BytesIO()
     Image.new("RGB", (200, 100)).save(out, kind)
     return out.getvalue()
-
-
-def _damaged(make: Make, seed: int) -> bytes:
-    """Return a good file with some bytes replaced, but not the four that identify an archive."""
-    data, chance = bytearray(make()), random.Random(seed)
-    for _ in range(max(1, len(data) // BYTES_PER_CHANGE)):
-        data[chance.randrange(4, len(data))] = chance.randrange(256)
-    return bytes(data)

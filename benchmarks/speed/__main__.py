@@ -5,35 +5,47 @@ met, 1 a goal is missed, 2 wrong usage or something that a benchmark needs is mi
 """
 
 import argparse
+import json
 import sys
+from typing import Any
 
-from benchmarks.speed import coldstart, documents, encode, questions
-from benchmarks.speed.options import NAMES, BenchError, Options, write_page
+from benchmarks.speed import coldstart, encode, stack
+from benchmarks.speed.stack import BenchError, Options
 from infra.container.sam import StepError
 from infra.progress import CONSOLE
-from infra.report import REPORTS, Report
+from infra.report import REPORTS, ROOT, Report
 
+_PAGE = ROOT / "docs" / "generated" / "benchmarks.md"
+_HEAD = """\
+<!-- Written by `make bench`: change the benchmarks, not this page. -->
+
+# Benchmark tables
+
+Each table is the report of one `make bench-NAME`. [Benchmarks](../benchmarks.md) explains how they are measured.
+Repeated figures are medians with their quartiles.
+"""
+# Each name has a target `make bench-NAME`.
 _MEASURES = {
     "encode": encode.measure,
     "coldstart": coldstart.measure,
-    "query": questions.query,
-    "find": questions.find,
-    "memory": documents.memory,
-    "ingest": documents.ingest,
+    "query": stack.query,
+    "find": stack.find,
+    "memory": stack.memory,
+    "ingest": stack.ingest,
 }
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("names", nargs="*", metavar="NAME", help=f"{', '.join(NAMES)} (default: all)")
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"{', '.join(_MEASURES)} (default: all)")
     parser.add_argument("--short", action="store_true", help="measure less, and judge no timing")
     arguments = parser.parse_args()
-    if unknown := set(arguments.names) - set(NAMES):
-        parser.error(f"unknown benchmarks: {', '.join(sorted(unknown))}; known: {', '.join(NAMES)}")
+    if unknown := set(arguments.names) - _MEASURES.keys():
+        parser.error(f"unknown benchmarks: {', '.join(sorted(unknown))}; known: {', '.join(_MEASURES)}")
     options = Options(arguments.short)
-    status = max(_run(name, options) for name in arguments.names or NAMES)
+    status = max(_run(name, options) for name in arguments.names or _MEASURES)
     if not (arguments.short or arguments.names):
-        write_page()
+        _write_page()
     return status
 
 
@@ -50,6 +62,31 @@ def _run(name: str, options: Options) -> int:
         CONSOLE.print_exception()
         return 2
     return report.finish()
+
+
+def _write_page() -> None:
+    """Write the page of all reports."""
+    sections = [_HEAD]
+    for name in _MEASURES:
+        path = REPORTS / f"bench-{name}.json"
+        if not path.exists():
+            continue
+        report = json.loads(path.read_text(encoding="utf-8"))
+        minutes = f"{report['seconds'] / 60:.1f} minutes"
+        when = f"Commit {report['commit']} on {report['machine']}, {report['started'][:10]}; {minutes}."
+        head = ["| figure | value | quartiles | unit | goal |  |", "| --- | ---: | --- | --- | --- | --- |"]
+        # Show missed goals first.
+        rows = sorted(report["rows"], key=lambda row: bool(row["ok"]))
+        sections.append("\n".join([f"## {name}", "", when, "", *head, *map(_line, rows), ""]))
+    _PAGE.write_text("\n".join(sections), encoding="utf-8")
+
+
+def _line(row: dict[str, Any]) -> str:
+    quartiles = f"{row['low']:,g} to {row['high']:,g}, of {row['repeats']}" if row.get("repeats") else ""
+    verdict = "" if row["goal"] is None else "met" if row["ok"] else "**missed**"
+    return (
+        f"| {row['metric']} | {row['value']:,g} | {quartiles} | {row['unit']} | {row['goal'] or ''} | {verdict} |"
+    )
 
 
 if __name__ == "__main__":

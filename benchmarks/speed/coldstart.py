@@ -22,10 +22,10 @@ from venv import EnvBuilder
 
 from benchmarks.chaos import PAGES, QUESTION
 from benchmarks.doors import local_servers
-from benchmarks.faults.delivery import CREATED, notification, sqs_event
+from benchmarks.faults.world import CREATED, notification, sqs_event
 from benchmarks.model_host import MODEL, model_server
 from benchmarks.pdfs import pdf
-from benchmarks.speed.options import BenchError, Options
+from benchmarks.speed.stack import BenchError, Options
 from infra.container import packages
 from infra.local.names import LEDGER_TABLE, LOCAL_PRINCIPAL
 from infra.local.stack import Stack, StackOptions, function_variables

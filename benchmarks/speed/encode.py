@@ -12,8 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.speed.options import Options, seconds_of
-from benchmarks.speed.stack import cut_pdfs
+from benchmarks.speed.stack import Options, cut_pdfs, seconds_of
 from docwell.adapters.embedding.model_manifest import MODEL_FILE
 from docwell.adapters.embedding.onnx_embedder import OnnxEmbedder, session_opener, threads_for
 from docwell.config import EmbedRuntime, IngestSettings

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.faults.servers import chroma_server
+from benchmarks.doors import chroma_server
 from docwell.adapters.documents import process
 from docwell.adapters.documents.child import READERS
 

@@ -10,9 +10,8 @@ import httpx
 import pytest
 
 from benchmarks.faults.compare import KINDS, Differences
-from benchmarks.faults.delivery import PERFECT
-from benchmarks.faults.workers import Workers
-from benchmarks.faults.world import TABLE, World
+from benchmarks.faults.scene import Workers
+from benchmarks.faults.world import PERFECT, TABLE, World
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from benchmarks.claims.cases import SETS, made_up
+from benchmarks.guard import SETS, made_up
 from docwell.query.checking.grounding import marked
 from docwell.text.lexicon import is_sheet_row
 from infra.report import EVALUATION

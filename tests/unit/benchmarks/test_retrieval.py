@@ -1,4 +1,4 @@
-"""`make eval-retrieval`: sets, measures, and the choice of the gate."""
+"""`make eval-retrieval`: sets and measures."""
 
 from __future__ import annotations
 
@@ -8,9 +8,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks.retrieval.asking import of_ranks
-from benchmarks.retrieval.gate import threshold
-from benchmarks.retrieval.sets import SETS, Question
+from benchmarks.retrieval import SETS, Question, of_ranks
 from docwell.models import Chunk, Passage
 from infra.report import EVALUATION
 
@@ -64,14 +62,3 @@ def test_every_question_has_its_document(name: str) -> None:
     assert material.questions
     assert {question.key for question in material.questions} <= set(material.files)
     assert {key for question in material.questions for key in question.among} <= set(material.files)
-
-
-def test_the_threshold_refuses_at_most_three_percent_of_the_worst_set_and_scope() -> None:
-    hard = [0.2 + i / 1000 for i in range(100)]
-    fits = {
-        ("articles", "alone", True): [0.5 + i / 1000 for i in range(100)],
-        ("manuals", "mixed", True): hard,
-        ("articles", "mixed", False): [0.1],
-    }
-    assert threshold(fits) == 0.20
-    assert sum(fit < 0.20 for fit in hard) <= 3

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchmarks.broken_maps import BROKEN
+from benchmarks.extraction import BROKEN
 from docwell.adapters.documents.quality import is_unreadable, tidy, unreadable_share
 
 CASES = tomllib.loads(Path(__file__).with_name("quality.toml").read_text(encoding="utf-8"))

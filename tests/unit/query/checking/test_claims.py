@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.claims.cases import Case, read
+from benchmarks.guard import Case, read
 from docwell.query.checking.check import Checker
 
 CASES = read(Path(__file__).with_name("claims.txt").read_text(encoding="utf-8"))

@@ -51,7 +51,7 @@ class Query:
     """The use case on its ports.
 
     A question with a lower fit than `min_fit` does not reach the model, which may invent; None for an embedding
-    model that `make calibrate` has not seen. `language` is that of an embedding model that knows only one.
+    model without a threshold. `language` is that of an embedding model that knows only one.
     """
 
     retrieval: Retrieval

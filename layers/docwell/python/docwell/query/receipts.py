@@ -18,7 +18,7 @@ from docwell.ports import Catalogue, Receipts
 from docwell.query.retrieval.scope import visible
 
 _Read = TypeVar("_Read")
-# `make calibrate` sets thresholds in hundredths; another processor may change the seventh digit.
+# Thresholds are in hundredths; another processor may change the seventh digit.
 _FIT_DIGITS = 3
 # The fields of an answer that are results, not causes.
 _OUTCOMES = ("status", "fallback_reason", "rewritten_question", "answer")

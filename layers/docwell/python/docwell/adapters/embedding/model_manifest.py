@@ -132,7 +132,7 @@ Fit = Annotated[float, Field(ge=-2, le=2, strict=True)]
 
 
 class Threshold(BaseModel, frozen=True, extra="forbid"):
-    """The gate's threshold; a model that `make calibrate` has not seen has none."""
+    """The gate's threshold, or None: all questions pass."""
 
     min_fit: Fit | None = None
 

@@ -24,7 +24,7 @@ from docwell.models import Passage, Units
 from docwell.text.lexicon import beginnings, content_words
 from docwell.text.naming import file_beginnings, file_words
 
-# The gate judges this many best passages for any `top_k`: `make calibrate` chooses the threshold for this number.
+# The gate judges this many best passages for any `top_k`: the threshold was chosen for this number.
 JUDGED = 5
 # The nearest candidates that the background counts, fewer than one search returns.
 _CANDIDATES = 110

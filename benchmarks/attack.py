@@ -1,29 +1,135 @@
-"""The attacks. Each yields its attempts."""
+"""``python -m benchmarks.attack`` (`make attack`): attack a running stack from outside, by HTTP, S3 and the CLI.
 
+Each row counts the attempts that succeeded. The model host is scripted, so that an answer contains what an
+attacker wants it to say. `attack.toml` has the forged requests.
+"""
+
+import argparse
 import base64
 import json
+import os
 import stat
+import subprocess
+import sys
+import time
 import tomllib
+import traceback
 import unicodedata
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field
 from functools import partial
 from ipaddress import ip_address
 from itertools import islice, product
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import httpx
 import psutil
 
-from benchmarks.attack.target import INDEXED_S, Target, Tries, Try
-from benchmarks.doors import until
+from benchmarks.doors import Doors, Reply, local_stack, run_command, until
 from benchmarks.hidden_text import SEEN, hidden_kinds
-from benchmarks.model_host import Misdeed
+from benchmarks.model_host import MODEL, Misdeed, ModelHost
+from benchmarks.pdfs import pdf
 from benchmarks.poison import build
 from infra.local.names import HOST
+from infra.local.stack import Stack
+from infra.progress import CONSOLE, bar
+from infra.report import Report
 
-_REQUESTS = tomllib.loads(Path(__file__).with_name("requests.toml").read_text(encoding="utf-8"))
+INDEXED_S = 120.0
+# A call of the API or of the CLI takes seconds on a busy machine.
+_TIMEOUT_S = 60.0
+
+
+class Try(NamedTuple):
+    """One attempt of an attack. It is a breach if it succeeded."""
+
+    text: str
+    breach: bool
+
+
+Tries = Iterator[Try]
+
+
+@dataclass
+class Target:
+    """A running stack whose answers are written by `host`. `short` asks for fewer repeats."""
+
+    stack: Stack
+    doors: Doors
+    host: ModelHost
+    short: bool = False
+    _principals: int = field(default=0, init=False)
+
+    def times(self, long: int, short: int) -> int:
+        return short if self.short else long
+
+    def index(self, key: str, content: bytes | list[str]) -> dict[str, Any]:
+        """Upload a document and return its record at a final status."""
+        body = pdf(content) if isinstance(content, list) else content
+        return self.doors.settled(key, self.doors.put(key, body), INDEXED_S)
+
+    def ask(self, question: str, **fields: Any) -> Reply:
+        return self.doors.ask({"question": question, **fields})
+
+    def client(self, **headers: str) -> httpx.Client:
+        """Return a client of the API that sends these headers and no key unless they have one."""
+        return httpx.Client(base_url=self.stack.gateway, headers=headers, timeout=_TIMEOUT_S, trust_env=False)
+
+    def principal(self, *flags: str) -> tuple[str, str]:
+        """Make a principal with the CLI. Return its id and its API key."""
+        self._principals += 1
+        added = json.loads(self._cli("principals", "add", f"attacker-{self._principals}", *flags, "--json"))
+        # Wait: the gateway may have cached its keys a moment ago.
+        time.sleep(1.2)
+        return added["id"], added["api_key"]
+
+    def tokens_today(self, principal: str) -> int:
+        """Return the tokens charged to a principal today."""
+        rows = json.loads(self._cli("principals", "list", "--json"))["principals"]
+        return next(int(row["tokens_today"]) for row in rows if row["id"] == principal)
+
+    def _cli(self, *arguments: str) -> str:
+        """Run `docwell` on this stack and return its output. Raises `RuntimeError` when it fails."""
+        done = self.cli_run(*arguments)
+        if done.returncode:
+            raise RuntimeError(f"docwell {' '.join(arguments[:2])}: {done.stderr.strip()}")
+        return done.stdout
+
+    def cli_run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run `docwell` on this stack, whatever its exit status."""
+        settings = ("DOCWELL_", "AWS_")
+        environment = {name: value for name, value in os.environ.items() if not name.startswith(settings)}
+        return subprocess.run(
+            [Path(sys.executable).with_name("docwell"), *arguments],
+            cwd=Path(self.stack.data).parent,
+            env=environment | {"COLUMNS": "200"},
+            capture_output=True,
+            text=True,
+            timeout=_TIMEOUT_S,
+            check=False,
+        )
+
+    def logs(self) -> Iterator[tuple[Path, str]]:
+        """Yield each log file of the stack with its text."""
+        for path in sorted((Path(self.stack.data) / "logs").glob("*.log")):
+            yield path, path.read_text(encoding="utf-8", errors="surrogateescape")
+
+
+@contextmanager
+def target(*, short: bool) -> Iterator[Target]:
+    """Start a new stack in a `.docwell` folder, where the CLI finds it."""
+    with (
+        closing(ModelHost(pace_s=0.01)) as host,
+        local_stack(MODEL, host.url, ingest_workers=2, reconcile_every_s=0) as stack,
+        Doors(stack, timeout_s=_TIMEOUT_S) as doors,
+    ):
+        yield Target(stack, doors, host, short)
+
+
+_REQUESTS = tomllib.loads(Path(__file__).with_suffix(".toml").read_text(encoding="utf-8"))
 _PAGES = {
     "ours/a.pdf": ["The visitor centre of the dam opens at ten in the morning."],
     "theirs/b.pdf": ["The vault of the dam holds nineteen silver bars."],
@@ -326,3 +432,36 @@ ATTACKS: dict[str, tuple[str, Callable[[Target], Tries]]] = {
     "other-user": ("another user of the machine", other_user),
     "still-there": ("damage after all of these", still_there),
 }
+
+
+_SHOWN = 5
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.attack", description=__doc__)
+    parser.add_argument("--short", action="store_true", help="fewer repeats")
+    parser.add_argument("--row", action="append", choices=ATTACKS, help="only this row; may be repeated")
+    options = parser.parse_args()
+    report, chosen = Report("attack"), options.row or list(ATTACKS)
+    CONSOLE.print("starting the stack…")
+    with target(short=options.short) as attacked, bar("attacks", len(chosen)) as step:
+        for name in chosen:
+            step.say(name)
+            (title, attack), tried, breaches = ATTACKS[name], 0, list[str]()
+            try:
+                for attempt, breach in attack(attacked):
+                    tried += 1
+                    breaches += [attempt] if breach else []
+            except Exception:  # noqa: BLE001 - run the other attacks all the same
+                breaches += traceback.format_exc().splitlines()[-6:]
+            CONSOLE.print(f"{'[red]BREACH[/]' if breaches else 'ok    '} {name}: {len(breaches)} of {tried}")
+            for line in breaches[:_SHOWN]:
+                CONSOLE.print(f"    {line}", markup=False, soft_wrap=True)
+            report.add(title, len(breaches), f"of {tried} got through", "== 0")
+            report.add(f"{title}: attempts", tried, "", ">= 1")
+            step()
+    return report.finish()
+
+
+if __name__ == "__main__":
+    run_command(main)

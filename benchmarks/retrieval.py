@@ -1,0 +1,515 @@
+"""``python -m benchmarks.retrieval`` (`make eval-retrieval`): how well docwell finds the passage that answers.
+
+Documents go through docwell's own reading, chunking, embedding and writing, questions through its retrieval. All
+sets share one Chroma server, whose data stays in `build/retrieval-cache` for the next run. `--without` leaves out
+each part of the ranking in turn on two small sets, asks the router questions whose mode is known, and writes
+docs/generated/ranking.md.
+"""
+
+import argparse
+import json
+import sys
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, fields, replace
+from functools import partial
+from hashlib import sha256
+from pathlib import Path
+from statistics import fmean
+from types import SimpleNamespace
+from typing import Any, Self
+
+import numpy as np
+
+import docwell.models
+from benchmarks.doors import chroma_server
+from benchmarks.reading import default_reader
+from docwell.adapters.chroma import ChromaIndex, ChromaServer
+from docwell.adapters.chroma_records import Layout
+from docwell.adapters.embedding.model_manifest import ModelCalibration
+from docwell.adapters.embedding.onnx_embedder import OnnxEmbedder, session_opener
+from docwell.answers import Mode
+from docwell.config import IngestLimits, QuerySettings
+from docwell.errors import ModelDamaged
+from docwell.identity import Principal
+from docwell.ingest.indexing import Generation, RangeIndexer
+from docwell.ingest.ranges import Span
+from docwell.models import Attributes, Chunk, DocumentRef, Passage, collection_of
+from docwell.ports import LiveDocument, Places
+from docwell.query.ask import Searched
+from docwell.query.document_names import written
+from docwell.query.modes import Router
+from docwell.query.retrieval.ranking import Weights
+from docwell.query.retrieval.retrieval import Retrieval
+from docwell.query.retrieval.scope import Scope
+from docwell.text.naming import file_words
+from infra.local.names import HOST
+from infra.local.stack import MODEL_DIR
+from infra.measuring import interval_of_difference, interval_of_mean
+from infra.progress import CONSOLE, bar
+from infra.report import EVALUATION, ROOT, Report, machine
+
+# The scopes of a question: the set's collection, the document with its answer, or the PDFs of all sets together.
+POOLED, DOCUMENT, MIXED = "pooled", "in the document", "mixed"
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """One question, and the document `key` that answers it.
+
+    `pages` are (key, 1-based page); without any, each page of the document answers. `among` limits the pooled
+    scope to some documents. `language` is empty for English documents.
+    """
+
+    text: str
+    key: str
+    pages: frozenset[tuple[str, int]] = frozenset()
+    among: tuple[str, ...] = ()
+    language: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class EvaluationSet:
+    """Questions, and the files of their documents by key, all in one collection.
+
+    `scopes` is where the questions are asked. `judged` is where they judge parts of the ranking: nowhere for
+    questions that another set has in other words, which would count twice.
+    """
+
+    name: str
+    title: str
+    files: Mapping[str, Path]
+    questions: tuple[Question, ...]
+    scopes: tuple[str, ...] = (POOLED, DOCUMENT, MIXED)
+    judged: tuple[str, ...] = ()
+
+    @property
+    def collection(self) -> str:
+        return next(iter(self.files)).partition("/")[0]
+
+    def sample(self, count: int | None) -> Self:
+        """Return about `count` of the questions, spread evenly, over all documents."""
+        if count is None or count >= len(self.questions):
+            return self
+        step = len(self.questions) / count
+        return replace(self, questions=tuple(self.questions[int(i * step)] for i in range(count)))
+
+
+def filings(folder: Path, *, name: str, title: str, file: str) -> EvaluationSet:
+    """Load questions on company filings, with the pages of the evidence."""
+
+    def question(row: dict[str, Any]) -> Question:
+        pages = {
+            (f"{name}/{part['doc']}.pdf", part[field])
+            for part in row["evidence"]
+            for field in ("page1", "best_page1")
+        }
+        return Question(row["question"], f"{name}/{row['doc']}.pdf", frozenset(pages))
+
+    questions = tuple(map(question, _rows(folder, f"{name}/{file}")))
+    return EvaluationSet(name, title, _pdfs(folder, name), questions, judged=(POOLED, DOCUMENT))
+
+
+def mmlongbench(folder: Path) -> EvaluationSet:
+    """Load the questions on PDFs of many kinds that the text or a table answers, with the pages of the evidence.
+
+    Many do not name their document, so they judge retrieval within it.
+    """
+    questions = tuple(
+        Question(row["question"], key, frozenset((key, page) for page in row["evidence_pages"]))
+        for row in _rows(folder, "mmlongbench/questions_dev.json")
+        if row["text_or_table_only"] and not row["unanswerable"]
+        for key in (f"mmlongbench/{row['doc']}",)
+    )
+    return EvaluationSet("mmlongbench", "MMLongBench", _pdfs(folder, "mmlongbench"), questions, judged=(DOCUMENT,))
+
+
+def xquad(folder: Path) -> EvaluationSet:
+    """Load English questions on English articles, among translations of some articles into eight languages."""
+    questions = tuple(
+        Question(row["question"], key, frozenset({(key, row["page"])}))
+        for row in _rows(folder, "xquad/questions_en_dev.json")
+        for key in (f"xquad/{row['doc']}",)
+    )
+    return EvaluationSet("xquad", "XQuAD", _pdfs(folder, "xquad"), questions, judged=(POOLED, MIXED))
+
+
+def northwind(folder: Path) -> EvaluationSet:
+    """Load questions on the handbooks of a made-up company, with the pages that answer."""
+    questions = tuple(
+        Question(row["question"], key, frozenset((key, page) for page in row["pages"]))
+        for row in _rows(folder, "northwind/questions.json")
+        for key in (f"northwind/{row['doc']}",)
+    )
+    return EvaluationSet("northwind", "Northwind", _pdfs(folder, "northwind"), questions, judged=(POOLED,))
+
+
+def translations(folder: Path, *, name: str, title: str, field: str) -> EvaluationSet:
+    """Load questions on translated articles. Each searches the articles in one language.
+
+    The other languages have translations of the page that answers, which would be misses.
+    """
+    rows = _rows(folder, "xquad/questions_translated_dev.json")
+    among: dict[str, dict[str, None]] = {}
+    for row in rows:
+        among.setdefault(row["lang"], {})[f"xquad/{row['doc']}"] = None
+
+    def question(row: dict[str, Any]) -> Question:
+        key, language = f"xquad/{row['doc']}", row["lang"]
+        pages = frozenset[tuple[str, int]]() if row["page"] is None else frozenset({(key, row["page"])})
+        return Question(row[field], key, pages, among=tuple(among[language]), language=language)
+
+    return EvaluationSet(name, title, _pdfs(folder, "xquad"), tuple(map(question, rows)), scopes=(POOLED,))
+
+
+SETS: Mapping[str, Callable[[Path], EvaluationSet]] = {
+    "financebench": partial(filings, name="financebench", title="FinanceBench", file="questions_dev.json"),
+    "filings2": partial(filings, name="filings2", title="other filings", file="questions_dev2.json"),
+    "mmlongbench": mmlongbench,
+    "xquad": xquad,
+    "translated": partial(translations, name="translated", title="translated XQuAD", field="question"),
+    "translated-english": partial(
+        translations, name="translated-english", title="translated XQuAD, asked in English", field="question_en"
+    ),
+    "northwind": northwind,
+}
+
+
+def _rows(folder: Path, name: str) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = json.loads((folder / name).read_text(encoding="utf-8"))
+    return rows
+
+
+def _pdfs(folder: Path, name: str) -> dict[str, Path]:
+    return {f"{name}/{path.name}": path for path in sorted((folder / name / "pdf").glob("*.pdf"))}
+
+
+CACHE = ROOT / "build" / "retrieval-cache"
+# The modules of these folders, and the libraries, decide the index's content.
+_CODE = ("", "adapters/documents", "adapters/embedding", "ingest", "text")
+_LIBRARIES = ROOT / "requirements" / "dev.txt"
+_VERSION = "v1"
+
+
+@dataclass(frozen=True)
+class Indexed:
+    """A filled index, the embedder of questions, and the number of chunks of each document by its key."""
+
+    index: ChromaIndex
+    embedder: OnnxEmbedder
+    chunks: Mapping[str, int]
+
+    @property
+    def catalogue(self) -> Any:
+        """The query's catalogue, in which all documents are live."""
+        fingerprint = self.embedder.manifest.fingerprint
+
+        def described(keys: Sequence[str]) -> dict[str, LiveDocument]:
+            indexed_keys = [key for key in keys if key in self.chunks]
+            return {key: LiveDocument(_generation(key, fingerprint).id, Attributes()) for key in indexed_keys}
+
+        return SimpleNamespace(described=described)
+
+
+@contextmanager
+def indexed(files: Mapping[str, Path], model: Path) -> Iterator[Indexed]:
+    """Run a Chroma server during the block; index the files that no earlier run of this code has indexed.
+
+    Delete `CACHE` when a file of the evaluation material changes.
+    """
+    embedder, limits = OnnxEmbedder(model), IngestLimits()
+    folder = CACHE / _stamp(embedder.manifest.fingerprint)
+    folder.mkdir(parents=True, exist_ok=True)
+    ledger = folder / "chunks.json"
+    chunks: dict[str, int] = json.loads(ledger.read_text(encoding="utf-8")) if ledger.exists() else {}
+    server, port = chroma_server(folder / "chroma")
+    try:
+        server.start()
+        layout = Layout(embedder.manifest.fingerprint, limits.shards)
+        kept_passages = int(QuerySettings.model_fields["kept_passages"].default)
+        index = ChromaIndex(ChromaServer(f"http://{HOST}:{port}", timeout_s=60), layout, kept_passages)
+        no_store: Any = None  # nothing is downloaded: the files are local
+        indexer = RangeIndexer(no_store, index, embedder, default_reader(), limits)
+        with bar("indexing", len(files)) as step:
+            for key, path in files.items():
+                step.say(key)
+                if key not in chunks:
+                    chunks[key] = _index(indexer, _generation(key, embedder.manifest.fingerprint), path)
+                    ledger.write_text(json.dumps(chunks), encoding="utf-8")
+                step()
+        asking = OnnxEmbedder(model, 0, session_opener("onnxruntime"), for_questions=True)
+        yield Indexed(index, asking, chunks)
+    finally:
+        server.kill()
+
+
+def _index(indexer: RangeIndexer, generation: Generation, path: Path) -> int:
+    """Index all ranges of a file and return the number of its chunks."""
+    size, pages = indexer.limits.range_pages, indexer.reader.inspect(path).page_count
+    spans = [Span(first, min(first + size - 1, pages)) for first in range(1, pages + 1, size)]
+    return sum(
+        indexer.run(generation, path, number, span, lambda: None).chunks for number, span in enumerate(spans)
+    )
+
+
+def _generation(key: str, fingerprint: str) -> Generation:
+    ref = DocumentRef("evaluation", key)
+    return Generation(ref, _VERSION, ref.generation(_VERSION, fingerprint))
+
+
+def _stamp(fingerprint: str) -> str:
+    package = Path(docwell.models.__file__).parent
+    modules = [path for folder in _CODE for path in sorted((package / folder).glob("*.py"))]
+    contents = b"".join(sha256(path.read_bytes()).digest() for path in (_LIBRARIES, *modules))
+    return sha256(fingerprint.encode() + contents).hexdigest()[:16]
+
+
+TOP_K = 10
+HITS = (1, 3, 5, 10)
+_EVERYBODY = Principal("key:benchmark", collections=None)
+DEFAULT, NEAREST = "ranked", "nearest"
+# A part of the ranking, and the variant without it: a weight of 0 switches a part off.
+PARTS = {part.name: f"without-{part.name}" for part in fields(Weights)}
+# The weights of each variant; without any, passages are ranked by their vectors alone.
+VARIANTS = {
+    DEFAULT: Weights(),
+    NEAREST: None,
+    **{without: replace(Weights(), **{part: 0.0}) for part, without in PARTS.items()},
+}
+# A value for each question, by variant and scope, then by measure.
+Scores = dict[tuple[str, str], dict[str, list[float]]]
+
+
+class Asker:
+    """Asks the questions of sets in one index. `mixed` names the collections that are searched together."""
+
+    def __init__(self, indexed: Indexed, mixed: Collection[str]) -> None:
+        self.mixed = tuple(mixed) if len(mixed) > 1 else ()
+        self._indexed = indexed
+        self._retrieval = Retrieval(indexed.catalogue, indexed.index)
+
+    def ask(self, material: EvaluationSet, variants: Collection[str] = ()) -> Scores:
+        """Return the scores of docwell and of `variants`.
+
+        The `variants` are asked in the scopes that judge, and get ranks only.
+        """
+        scores: Scores = {}
+        for question, vector in self.with_vectors(material):
+            for scope in self.scopes(material):
+                for variant in (DEFAULT, *(variants if scope in material.judged else ())):
+                    values = of_ranks(question, self._search(variant, question, vector, scope))
+                    for measure, value in values.items():
+                        scores.setdefault((variant, scope), {}).setdefault(measure, []).append(value)
+        return scores
+
+    def scopes(self, material: EvaluationSet) -> list[str]:
+        """Return the scopes in which a set's questions are asked; one set alone has no mixed collection."""
+        return [scope for scope in material.scopes if scope != MIXED or self.mixed]
+
+    def with_vectors(self, material: EvaluationSet) -> Iterator[tuple[Question, list[float]]]:
+        """Yield the questions with their vectors, and show how many are done."""
+        texts = [question.text for question in material.questions]
+        vectors = self._indexed.embedder.embed_queries(texts).tolist()
+        with bar(f"{material.title}: asking", len(vectors)) as step:
+            for question, vector in zip(material.questions, vectors, strict=True):
+                yield question, vector
+                step()
+
+    def places(self, question: Question, scope: str) -> Places:
+        """Return the collections and documents of a scope."""
+        collection = collection_of(question.key)
+        places: dict[str, Places] = {
+            POOLED: {collection: question.among or None},
+            DOCUMENT: {collection: (question.key,)},
+            MIXED: dict.fromkeys(self.mixed),
+        }
+        return places[scope]
+
+    def _search(self, variant: str, question: Question, vector: Sequence[float], scope: str) -> Sequence[Passage]:
+        where, weights = Scope(_EVERYBODY, self.places(question, scope)), VARIANTS[variant]
+        if weights is None:
+            return self._retrieval.search(where, vector, TOP_K, "").passages
+        return replace(self._retrieval, weights=weights).search(where, vector, TOP_K, question.text).passages
+
+
+def of_ranks(question: Question, passages: Sequence[Passage]) -> dict[str, float]:
+    """Return whether one of the first 1, 3, 5, 10 passages answers, 0 or 100 each."""
+    rank = rank_of_answer(question, passages)
+    return {f"hit@{k}": 0.0 if rank is None or rank > k else 100.0 for k in HITS}
+
+
+def rank_of_answer(question: Question, passages: Sequence[Passage]) -> int | None:
+    """Return the rank, from 1, of the first passage that answers; None if no passage answers."""
+    return next((rank for rank, passage in enumerate(passages, 1) if _answers(question, passage)), None)
+
+
+def _answers(question: Question, passage: Passage) -> bool:
+    """Return whether a passage is on a page that answers."""
+    if question.pages:
+        return (passage.document, passage.chunk.page) in question.pages
+    return passage.document == question.key
+
+
+TABLE = ROOT / "docs" / "generated" / "ranking.md"
+_MEASURE, _TOP_K = "hit@5", 5
+# The signals of `docwell.query.retrieval.ranking.Weights`, named for readers.
+_TITLES = {"unit": "the nearest unit", "words": "the words", "document": "the words of the file name"}
+_HEAD = """# What each part of the ranking is worth
+
+`make eval-retrieval ARGS="{arguments}"`, on
+{machine}.
+Points that {measure} loses without a part, with the 95 % interval, on a sample of sets that no part was chosen on.
+"All of them" ranks by the vectors of chunks alone, and joins no neighbours. The last rows are the questions of
+each mode that the router gets right, beside one passage for each document that has its file name alone.
+
+| row | value | unit |
+| --- | ---: | --- |
+"""
+
+
+def add_parts(report: Report, material: EvaluationSet, scores: Scores) -> None:
+    """Add the measure with all parts, and its loss without each of them: the mean over the judged scopes."""
+
+    def values(variant: str) -> list[float]:
+        scopes = [scope for scope in material.judged if (variant, scope) in scores]  # one set alone is not mixed
+        mean = np.mean([scores[variant, scope][_MEASURE] for scope in scopes], axis=0)
+        return [float(value) for value in mean]
+
+    ranked = values(DEFAULT)
+    report.add(f"{material.title}, {len(material.questions)} questions: {_MEASURE}", fmean(ranked), "%")
+    variants = {f"without {_TITLES[part]}": variant for part, variant in PARTS.items()} | {
+        "without all of them": NEAREST
+    }
+    for title, variant in variants.items():
+        loss, low, high = interval_of_difference(ranked, values(variant))
+        report.add(f"{material.title}, {title}: loss [{low:+.1f}, {high:+.1f}]", loss, "points")
+
+
+def write_table(report: Report) -> None:
+    """Write the rows as a page of the docs."""
+    rows = "".join(f"| {row.metric} | {row.value:.2f} | {row.unit} |\n" for row in report.rows)
+    head = _HEAD.format(arguments=" ".join(sys.argv[1:]), machine=machine(), measure=_MEASURE)
+    TABLE.write_text(head + rows, encoding="utf-8")
+
+
+def add_routes(report: Report, folder: Path) -> None:
+    """Add the share of the questions of each mode that the router gets right: the routes for development."""
+    embedder = OnnxEmbedder(MODEL_DIR, 0, session_opener("onnxruntime"), for_questions=True)
+    router = Router(embedder, language=ModelCalibration.read(MODEL_DIR).language)
+    right, count = Counter[str](), Counter[str]()
+    for line in (folder / "claims" / "routes_own_dev.jsonl").read_text(encoding="utf-8").splitlines():
+        row = json.loads(line)
+        searched = _searched(embedder, row["question"], row["documents"])
+        names = written(searched.text, searched.documents)
+        name = names[0] if len({name.key for name in names}) == 1 else None
+        mode = router.mode(searched, name) or Mode.PASSAGES
+        count[row["route"]] += 1
+        right[row["route"]] += mode.value == row["route"]
+    for route, questions in [*count.items(), ("all", count.total())]:
+        hits = right.total() if route == "all" else right[route]
+        report.add(f"routes: {route}, {hits} of {questions} right", 100 * hits / questions, "%")
+
+
+def _searched(embedder: OnnxEmbedder, question: str, documents: list[str]) -> Searched:
+    """Return the question after a search that brings the file name of each document as its passage."""
+    (vector,) = embedder.embed_queries([question])
+    texts = [file_words(document) for document in documents]
+    scores = (embedder.embed_passages(texts) @ vector).tolist()
+    passages = [
+        Passage(document, document, "", "", Chunk(text, 1, 0, len(text), 0), score)
+        for document, text, score in zip(documents, texts, scores, strict=True)
+    ]
+    nearest = tuple(sorted(passages, key=lambda passage: -passage.score)[:_TOP_K])
+    scope = Scope(Principal("key:benchmark", collections=None))
+    return Searched(Mode.AUTO, question, scope, vector.tolist(), nearest, tuple(documents), _TOP_K)
+
+
+# Small sets that no weight was chosen on: minutes in place of an hour.
+QUICK = ("northwind", "xquad")
+# Goals by set and scope, then by measure; used when all questions are asked.
+GOALS: Mapping[tuple[str, str], Mapping[str, float]] = {
+    ("financebench", POOLED): {"hit@1": 45, "hit@5": 75, "hit@10": 85},
+    ("financebench", DOCUMENT): {"hit@1": 55, "hit@5": 85, "hit@10": 92},
+    ("mmlongbench", DOCUMENT): {"hit@1": 62, "hit@5": 90, "hit@10": 95},
+    ("xquad", POOLED): {"hit@1": 97, "hit@5": 99.5},
+    ("xquad", MIXED): {"hit@1": 96.5, "hit@5": 99},
+}
+# The default model was trained on English, so these goals are for multilingual models.
+MULTILINGUAL_GOALS = {("translated", POOLED): {"hit@1": 88}, ("translated-english", POOLED): {"hit@1": 80}}
+_SCOPES = {POOLED: "", DOCUMENT: ", in the document", MIXED: ", in the mixed collection"}
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.retrieval", description=__doc__)
+    parser.add_argument("--n", type=int, help="a sample of each set's questions (default: all)")
+    parser.add_argument("--sets", nargs="+", choices=tuple(SETS))
+    parser.add_argument("--without", action="store_true", help="what hit@5 loses without each part, on quick sets")
+    parser.add_argument("--model", type=Path, default=MODEL_DIR, help="a folder that `make model` wrote")
+    options = parser.parse_args()
+    measured = tuple(name for name in SETS if name != "northwind")
+    names = options.sets or (QUICK if options.without else measured)
+    try:
+        sets = [SETS[name](EVALUATION).sample(options.n) for name in names]
+        with _asker(sets, options.model) as asker:
+            return (_without if options.without else _measure)(asker, sets, options)
+    except FileNotFoundError as error:
+        CONSOLE.print(f"no {error.filename}: DOCWELL_EVAL names the folder of the evaluation sets", style="red")
+    except ModelDamaged as error:
+        CONSOLE.print(error.detail, style="red")
+    return 2
+
+
+@contextmanager
+def _asker(sets: Sequence[EvaluationSet], model: Path) -> Iterator[Asker]:
+    """Index the documents of all sets, and run their Chroma server during the block."""
+    files = {key: path for material in sets for key, path in material.files.items()}
+    mixed = {collection_of(key) for material in sets if MIXED in material.scopes for key in material.files}
+    with indexed(files, model) as documents:
+        yield Asker(documents, sorted(mixed))
+
+
+def _measure(asker: Asker, sets: Sequence[EvaluationSet], options: argparse.Namespace) -> int:
+    """Add the figures of each set, with their goals where all questions are asked."""
+    report = Report("retrieval")
+    multilingual = MULTILINGUAL_GOALS if "multilingual" in options.model.name else {}
+    goals = {} if options.n else {**GOALS, **multilingual}
+    for material in sets:
+        _add_set(report, material, asker.ask(material), goals)
+    return report.finish()
+
+
+def _without(asker: Asker, sets: Sequence[EvaluationSet], _: argparse.Namespace) -> int:
+    """Measure what each part of the ranking, and the router, is worth; write the table."""
+    report = Report("retrieval-without")
+    for material in sets:
+        variants = [variant for variant in VARIANTS if variant != DEFAULT]
+        add_parts(report, material, asker.ask(material, variants))
+    add_routes(report, EVALUATION)
+    write_table(report)
+    CONSOLE.print(f"written: {TABLE}")
+    return report.finish()
+
+
+def _add_set(
+    report: Report, material: EvaluationSet, scores: Scores, goals: Mapping[tuple[str, str], Mapping[str, float]]
+) -> None:
+    """Add a row for each scope and measure of a set, and hit@1 of each of its languages."""
+    for (_, scope), measures in scores.items():
+        for measure, values in measures.items():
+            goal = goals.get((material.name, scope), {}).get(measure)
+            _add(report, f"{material.title}: {measure}{_SCOPES[scope]}", values, goal)
+    first, languages = scores[DEFAULT, POOLED]["hit@1"], [question.language for question in material.questions]
+    for language in sorted(set(filter(None, languages))):
+        values = [value for value, name in zip(first, languages, strict=True) if name == language]
+        _add(report, f"{material.title}: hit@1, {language}", values)
+
+
+def _add(report: Report, metric: str, values: Sequence[float], goal: float | None = None) -> None:
+    low, high = interval_of_mean(values)
+    text = None if goal is None else f">= {goal:g}"
+    report.add(f"{metric} [{low:.1f}, {high:.1f}]", fmean(values), "%", text)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
