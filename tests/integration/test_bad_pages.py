@@ -19,19 +19,19 @@ TEXT = "The pump is serviced every ninety days."
 BAD = 50
 # The real child, which runs `bad` (with the page number) before it reads a page.
 PROGRAM = """
-    import importlib.util, json, os, signal, sys, time
-    started = {started!r}
-    open(started, "a").write("x")
-    spec = importlib.util.spec_from_file_location("pdf_child", {child!r})
-    child = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(child)
+    import json, os, signal, sys, time
+    sys.path[:] = json.loads(sys.argv[1])["sys_path"]
+    from docwell.adapters.documents import child, parts, pdf_pages
+    read_document = child.read_document
+    def started(settings):
+        open({started!r}, "a").write("x")
+        read_document(settings)
+    child.read_document = started
     read = 0
     def bad(number):
         global read
         read += 1
         {bad}
-    sys.path[:] = json.loads(sys.argv[1])["sys_path"]
-    from docwell.adapters.documents import parts, pdf_pages
     class Pdfium(pdf_pages.Pdfium):
         def _read(self, index):
             return bad(index + 1) or super()._read(index)
@@ -49,12 +49,7 @@ class Bench:
         self._monkeypatch = monkeypatch
 
     def reader(self, bad: str, **limits: Any) -> ChildDocumentReader:
-        values = {
-            "child": str(process.CHILD),
-            "started": str(self._started),
-            "bad": bad,
-        }
-        self._program.write_text(textwrap.dedent(PROGRAM).format(**values))
+        self._program.write_text(textwrap.dedent(PROGRAM).format(started=str(self._started), bad=bad))
         self._monkeypatch.setattr(process, "CHILD", self._program)
         chosen: dict[str, Any] = {"parse_cpu_s": 1.5, "parse_memory_bytes": 1 << 28, "max_page_characters": 10_000}
         return default_reader(**(chosen | limits))

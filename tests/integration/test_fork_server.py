@@ -26,7 +26,12 @@ MIB = 1 << 20
 SPY = """
     import builtins, os, signal, stat, sys, time
     from docwell.adapters.documents import child, pdf_pages
-    known = set(sys.modules)
+    known = set()
+    read_document = child.read_document
+    def read(settings):
+        known.update(sys.modules)
+        read_document(settings)
+    child.read_document = read
     class Spy(pdf_pages.Pdfium):
         def count(self):
             if self.mapped[-3:] == b"bad":
@@ -139,7 +144,6 @@ def test_a_server_that_does_not_answer_is_killed_and_reaped_with_its_forks(
 ) -> None:
     program = tmp_path / "silent.py"
     program.write_text("import os, time\nos.fork()\nos.fork()\ntime.sleep(60)")
-    monkeypatch.setattr(process, "FORK_SERVER", program)
     monkeypatch.setattr(process, "START_S", 1.0)
     before = set(psutil.Process().children())
     assert process.ForkServer(program, "pdf_pages").fork({}) is None

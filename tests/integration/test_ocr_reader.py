@@ -69,16 +69,19 @@ def recogniser(tmp_path: Path, answers: str, **changes: Any) -> RecognisingReade
     program = tmp_path / "child.py"
     program.write_text(
         "import json, os, sys, time\n"
+        "sys.path[:] = json.loads(sys.argv[1])['sys_path']\n"
+        "from docwell.adapters.documents import child\n"
         "def say(**answer): print(json.dumps({'pages': 3, **answer}), flush=True)\n"
-        "def page(text, confidence): say(kind='page', text=text, label=None, hidden=0, headings=[],"
-        " units=[], picture=False, unreadable=False, confidence=confidence)\n"
-        f"started = {str(tmp_path / 'started')!r}\n"
-        "open(started, 'a').write('x')\n"
-        "for line in sys.stdin:\n"
-        "    request = ' '.join(line.split()[:2])\n"
-        "    if line.strip() == 'info':\n"
-        "        say(kind='info', files=0, **dict.fromkeys(['title', 'author', 'created', 'media_type']))\n"
-        "        continue\n" + "".join(f"    {line}\n" for line in answers.splitlines())
+        "def page(text, confidence): say(page={'text': text, 'confidence': confidence})\n"
+        "def read_document(settings):\n"
+        f"    open({str(tmp_path / 'started')!r}, 'a').write('x')\n"
+        "    for line in sys.stdin:\n"
+        "        request = ' '.join(line.split()[:2])\n"
+        "        if line.strip() == 'info':\n"
+        "            say()\n"
+        "            continue\n"
+        + "".join(f"        {line}\n" for line in answers.splitlines())
+        + "child.read_document, child.load = read_document, str\nchild.main()\n"
     )
     limits = {"ocr_page_cpu_s": 5.0, "ocr_memory_bytes": 100 * MIB, "max_page_characters": 50}
     process.CHILD = program
@@ -117,7 +120,7 @@ MISBEHAVIOUR = {
     "talks nonsense": ("print('nonsense', flush=True)", Reason.READER_CRASHED),
     "boasts": ("page('sure', 7.5)", Reason.READER_CRASHED),
     "says too much": ("page('x' * 51, 0.9)", Reason.TOO_MUCH_TEXT),
-    "fails": ("say(kind='failed')", Reason.CORRUPT),
+    "fails": ("say()", Reason.CORRUPT),
 }
 
 

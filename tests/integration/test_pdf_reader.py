@@ -52,16 +52,19 @@ def rewritten(path: Path, change: Any) -> Path:
 
 
 def child_program(tmp_path: Path, body: str) -> Path:
-    """A replacement for child.py: `body` runs with `settings` and `say(text)`."""
+    """A replacement for child.py: `body` runs with `say(text)` in place of reading the document."""
     start = """
         import json, os, signal, sys, time
-        settings = json.loads(sys.argv[1])
+        sys.path[:] = json.loads(sys.argv[1])["sys_path"]
+        from docwell.adapters.documents import child
         def say(text):
             os.write(1, text if isinstance(text, bytes) else (text + "\\n").encode())
-        sys.stdin.readline()
+        def read_document(settings):
+            sys.stdin.readline()
     """
+    end = "child.read_document, child.load = read_document, str\nchild.main()\n"
     program = tmp_path / "fake_child.py"
-    program.write_text(textwrap.dedent(start) + textwrap.dedent(body))
+    program.write_text(textwrap.dedent(start) + textwrap.indent(textwrap.dedent(body), "    ") + "\n" + end)
     return program
 
 
@@ -167,11 +170,12 @@ def test_a_child_that_waits_is_unavailable(tmp_path: Path, body: str) -> None:
         "say('not json')",
         "say('[1]')",
         "say(b'\\xff\\xfe\\n')",
-        'say(\'{"kind": "info", "pages": "many"}\')',
-        'say(\'{"kind": "info", "pages": 1, "title": 5}\')',
-        'say(\'{"kind": "refused", "reason": "because"}\')',
-        'say(\'{"kind": "page", "pages": 1, "text": ""}\')',
-        'say(b\'{"kind": "info"\')',
+        'say(\'{"pages": "many"}\')',
+        "say('{\"pages\": -1}')",
+        'say(\'{"pages": 1, "title": 5}\')',
+        'say(\'{"pages": 1, "page": {"hidden": 0}}\')',
+        'say(\'{"refused": "because"}\')',
+        "say(b'{\"pages\": 1')",
         "say('[' * 100_000)",
         "sys.exit(3)",
         "os.close(1); time.sleep(60)",
@@ -202,9 +206,7 @@ def test_a_killed_child_gives_a_reason(tmp_path: Path, sign: str, reason: Reason
 def test_the_child_sees_nothing_of_this_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "not-a-real-secret")
     monkeypatch.setenv("PYTHONSTARTUP", "nowhere.py")
-    told = "'kind': 'info', 'pages': 1, 'files': 0, 'title': ' '.join(os.environ), "
-    told += "'author': None, 'created': None, 'media_type': None"
-    body = f"say(json.dumps({{{told}}}))"
+    body = "say(json.dumps({'pages': 1, 'title': ' '.join(os.environ)}))"
     path = text_pdf(tmp_path / "a.pdf", ["x"])
     info = reader(child=child_program(tmp_path, body)).inspect(path)
     assert info.title is not None

@@ -113,12 +113,8 @@ def test_the_reader_closes_its_doors_before_it_parses(tmp_path: Path, monkeypatc
     (tmp_path / "kept").touch()
     (tmp_path / "other").touch()
     spy = f"""
-        import importlib.util, json, sys
         sys.path[:] = json.loads(sys.argv[1])["sys_path"]
-        from docwell.adapters.documents import pdf_pages
-        spec = importlib.util.spec_from_file_location("pdf_child", {str(process.CHILD)!r})
-        child = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(child)
+        from docwell.adapters.documents import child, pdf_pages
         class Spy(pdf_pages.Pdfium):
             def metadata(self):
                 return {{"title": ", ".join(attempts({str(tmp_path)!r})) or "nothing"}}

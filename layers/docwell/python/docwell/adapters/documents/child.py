@@ -1,30 +1,32 @@
-"""The program of the child process: open one document with one library and print its pages as JSON.
+"""The program that reads documents: a process that opens one document, or a server that forks such processes.
 
-`process.py` runs this file by its path in a fresh interpreter with an almost empty environment: one process for
-one document and one reader (`pdfium`, `formats` for all that is no PDF, `attached` for the files in a PDF, or
-`rapidocr` for pages that are pictures). The process may hang, grow or die without harm to its parent. It limits
-its memory and time, imports the library, opens the document, gives up other files, the network and new processes
-(`sandbox.py`), and only then parses.
+`process.py` runs this file by its path in a fresh interpreter with an almost empty environment. Its only argument
+is a JSON object. A process reads one document with one reader (`pdfium`, `formats` for all that is no PDF,
+`attached` for the files in a PDF, or `rapidocr` for pages that are pictures). It may hang, grow or die without
+harm to its parent. It limits its memory and time, imports the library, opens the document, gives up other files,
+the network and new processes (`sandbox.py`), and only then parses.
 
 Requests (stdin), one on a line: `info`, or `page 7 5 1.5`, which is page 7 (1-based) without opening a page before
-5, and with 1.5 s of processor time for drawing a page. Answers (stdout), one JSON object on a line:
+5, and with 1.5 s of processor time for drawing a page. Answers (stdout), one JSON object on a line, with fields of
+`process.Answer`; a page that cannot be read is null:
 
-    {"kind": "info", "pages": 12, "files": 0, "title": "…", "author": null, "created": "D:20260301",
-     "media_type": null}
-    {"kind": "page", "pages": 12, "text": "…", "label": "iv", "headings": [["…", 14.3]], "confidence": null,
-     "hidden": 0, "units": [[0, "slide", "slide 3", "slide=3"]], "picture": false, "unreadable": false}
-    {"kind": "failed", "pages": 12}             this page cannot be read; others may
-    {"kind": "refused", "reason": "corrupt"}    the document cannot be read; the process ends
+    {"pages": 12, "files": 0, "title": "…", "author": null, "created": "D:20260301", "media_type": null}
+    {"pages": 12, "page": {"text": "…", "label": "iv", …}}
+    {"refused": "corrupt"}    the document cannot be read; the process ends
 
-`docwell.adapters.documents.parts.PageText` says what the fields of a page mean. The process ends with stdin.
+The process ends with stdin.
 """
 
 from __future__ import annotations
 
 import contextlib
+import gc
 import json
 import os
+import signal
+import socket
 import sys
+import time
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -39,6 +41,10 @@ READERS = {
     "attached": ("formats", "AttachedFiles"),
     "rapidocr": ("ocr_pages", "open_pictures"),
 }
+# More than the kernel sends in one message (net.core.wmem_default is 212,992), so that none is cut.
+MESSAGE_BYTES = 1 << 18
+# The length of a forked process's id. Its first answer may follow before the id is read.
+PID_BYTES = 16
 
 
 def load(module: str) -> Any:
@@ -48,80 +54,130 @@ def load(module: str) -> Any:
     return readers
 
 
-def open_reader(name: str, path: str, close_doors: Callable[[], object]) -> Any:
-    """Open a document with a reader, which has the methods of `pdf_pages.Pdfium`."""
-    module, reader = READERS[name]
-    return getattr(load(module), reader)(path, close_doors)
-
-
 def answer(reader: Any, request: list[str], max_characters: int) -> dict[str, Any]:
     """Return the answer to one request. Raises `MemoryError`, and any error of counting the pages."""
     pages = reader.count()
     if request == ["info"]:
-        return {"kind": "info", "pages": pages, "files": reader.files, **_metadata(reader)}
+        return {"pages": pages, "files": reader.files, **_metadata(reader)}
     try:
         number, first, drawing_s = int(request[1]), int(request[2]), float(request[3])
-        if number > pages:
-            return {"kind": "failed", "pages": pages}
-        page = reader.page(number - 1, first - 1, drawing_s)
+        page = reader.page(number - 1, first - 1, drawing_s) if number <= pages else None
     except MemoryError:
         raise
     except Exception:  # noqa: BLE001 - the libraries raise anything on damaged input
-        return {"kind": "failed", "pages": pages}
-    # Keep one character over the limit: it shows the parent that there is too much text.
-    page = page._replace(text=page.text[: max_characters + 1], label=page.label and page.label[:MAX_LABEL])
-    return {"kind": "page", "pages": pages, **page._asdict()}
+        page = None
+    if page is not None:
+        # Keep one character over the limit: it shows the parent that there is too much text.
+        page = page._replace(text=page.text[: max_characters + 1], label=page.label and page.label[:MAX_LABEL])
+    return {"pages": pages, "page": page and page._asdict()}
 
 
 def _metadata(reader: Any) -> dict[str, str | None]:
     metadata: dict[str, str | None] = {}
     with contextlib.suppress(Exception):  # a document with broken metadata is still a document
         metadata = reader.metadata()
-    texts = {name: metadata.get(name) for name in ("title", "author", "created", "media_type")}
-    return {name: text[:MAX_TITLE] if isinstance(text, str) else None for name, text in texts.items()}
+    return {name: text[:MAX_TITLE] for name, text in metadata.items() if isinstance(text, str)}
 
 
-def serve(out: BinaryIO, settings: dict[str, Any]) -> None:
+def serve(out: BinaryIO, settings: dict[str, Any], close_doors: Callable[[], object]) -> None:
     """Open the document and answer until stdin ends or the document is refused."""
 
     def send(message: dict[str, Any]) -> None:
         out.write(json.dumps(message).encode("ascii") + b"\n")
         out.flush()
 
-    from docwell.adapters.documents.sandbox import close_doors
     from docwell.errors import Refused
 
+    module, name = READERS[settings["reader"]]
     try:
-        reader = open_reader(settings["reader"], settings["path"], close_doors)
+        reader = getattr(load(module), name)(settings["path"], close_doors)
         for line in sys.stdin:
             send(answer(reader, line.split(), settings["max_page_characters"]))
     except BrokenPipeError:
         return
     except MemoryError:
-        send({"kind": "refused", "reason": "too_much_memory"})
+        send({"refused": "too_much_memory"})
     except Refused as error:
-        send({"kind": "refused", "reason": error.reason})
+        send({"refused": error.reason})
     except Exception:  # noqa: BLE001 - the libraries raise anything on damaged input
-        send({"kind": "refused", "reason": "corrupt"})
+        send({"refused": "corrupt"})
 
 
-def main() -> None:
-    """Serve with the settings that `process.py` passes as the only argument, a JSON object."""
-    settings = json.loads(sys.argv[1])
-    sys.path[:] = settings["sys_path"]
+def read_document(settings: dict[str, Any]) -> None:
+    """Read a document within the limits, and end the process."""
     from docwell.adapters.documents import sandbox
 
-    sandbox.leave_network()
     # The mapped document counts as address space but takes no memory, so add its size to the limit.
     memory_bytes = settings["memory_bytes"] + os.path.getsize(settings["path"])
     sandbox.confine(memory_bytes, settings["cpu_s"], recognises=settings["reader"] == "rapidocr")
     # Redirect stdout to stderr: a library that prints must not corrupt an answer.
     out = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
-    serve(out, settings)
+    serve(out, settings, sandbox.close_doors)
     out.flush()
     # Skip the libraries' clean-up, which can crash on a damaged document.
     os._exit(0)
+
+
+def fork_readers(control: socket.socket, module: str) -> None:
+    """Import a module of readers, then fork a process for each message on the socket, until that is closed.
+
+    A message is the settings of a process, with two files: its standard input and output. The server starts no
+    thread, opens no document and reads no answer.
+    """
+    # A child inherits an ignored SIGCHLD from its worker; then no process can be waited for.
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    from docwell.adapters.documents import sandbox  # noqa: F401 - for the processes
+
+    load(module)
+    # Collecting these objects would copy their memory into each process.
+    gc.freeze()
+    while True:
+        message, files, _, _ = socket.recv_fds(control, MESSAGE_BYTES, 2)
+        if not message:
+            return
+        _fork(json.loads(message), files)
+        for descriptor in files:
+            os.close(descriptor)
+
+
+def _fork(settings: dict[str, Any], files: list[int]) -> None:
+    """Fork a process that forks the reader and ends, so that the kernel makes `process.py` the reader's parent."""
+    if (between := os.fork()) == 0:
+        try:
+            parent = os.getpid()
+            if os.fork() == 0:
+                _read_as_orphan(settings, files, parent)
+        finally:
+            os._exit(0)
+    os.waitpid(between, 0)
+
+
+def _read_as_orphan(settings: dict[str, Any], files: list[int], parent: int) -> None:
+    """Wait for the end of the parent, then read the document with the two files and no other."""
+    try:
+        while os.getppid() == parent:
+            time.sleep(0.0002)
+        os.setpgid(0, 0)
+        # `process.py` learns the id even if the server dies now.
+        os.write(files[1], f"{os.getpid():0{PID_BYTES}}".encode())
+        os.dup2(files[0], 0)
+        os.dup2(files[1], 1)
+        os.closerange(3, os.sysconf("SC_OPEN_MAX"))
+        sys.stdin = os.fdopen(0)
+        read_document(settings)
+    finally:
+        os._exit(1)
+
+
+def main() -> None:
+    """Fork readers for the socket in the settings, or read the document there."""
+    settings = json.loads(sys.argv[1])
+    sys.path[:] = settings["sys_path"]
+    if "socket" in settings:
+        fork_readers(socket.socket(fileno=settings["socket"]), settings["module"])
+    else:
+        read_document(settings)
 
 
 if __name__ == "__main__":

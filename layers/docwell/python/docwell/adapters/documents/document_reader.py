@@ -16,11 +16,10 @@ from collections.abc import Generator, Iterator
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from docwell.adapters.documents import kinds
 from docwell.adapters.documents.parts import PageText
-from docwell.adapters.documents.process import Child, ChildError
+from docwell.adapters.documents.process import Answer, Child, ChildError
 from docwell.adapters.documents.quality import tidy
 from docwell.config import IngestLimits
 from docwell.errors import Refused
@@ -53,6 +52,7 @@ _OTHER_SIGNATURES = (kinds.ZIP, kinds.OLE, *kinds.IMAGES)
 _OBJECT = re.compile(rb"\d\s+obj\b|\bxref\b")
 _NOT_TEXT = re.compile(rb"[\x00-\x08\x0e-\x1a\x1c-\x1f]")
 _HEAD = 4096
+_KNOWN_TYPES = frozenset(MEDIA_TYPES.values())
 
 
 def refused(reason: Reason) -> Refused:
@@ -121,16 +121,15 @@ class ChildDocumentReader:
         if is_pdf(path):
             with closing(_PdfReader(self, path, 1)) as reader:
                 answer, media_type = reader.info(self.deadline()), PDF
-            self._check_count(answer["pages"])
-            if answer["files"]:
-                answer["pages"] = self._with_files(path, answer["pages"])
+            self._check_count(answer.pages)
+            pages = self._with_files(path, answer.pages) if answer.files else answer.pages
         else:
             with closing(self.child(path, FORMATS)) as child:
                 answer = self._ask(child, "info")
-            media_type = answer["media_type"] if answer["media_type"] in MEDIA_TYPES.values() else UNKNOWN
-        self._check_count(answer["pages"])
-        title, author = one_line(answer["title"]), one_line(answer["author"])
-        return DocumentInfo(answer["pages"], title, author, day_of(answer["created"]), media_type, answer["files"])
+            pages, media_type = answer.pages, answer.media_type if answer.media_type in _KNOWN_TYPES else UNKNOWN
+        self._check_count(pages)
+        title, author = one_line(answer.title), one_line(answer.author)
+        return DocumentInfo(pages, title, author, day_of(answer.created), media_type, answer.files)
 
     def pages(self, path: Path, first: int, last: int) -> Generator[Page]:
         """Yield pages or parts `first` to `last` (both included, 1-based), with tidied text, at most to the end.
@@ -158,10 +157,10 @@ class ChildDocumentReader:
             for number in range(first, last + 1):
                 before = child.cpu_s
                 answer = self._ask(child, f"page {number} 1 0")
-                if answer["page"] is None:
+                if answer.page is None:
                     yield Page(number, "", unreadable=Reason.CORRUPT)
                 else:
-                    yield replace(page_of(number, answer["page"]), cpu_s=child.cpu_s - before)
+                    yield replace(page_of(number, answer.page), cpu_s=child.cpu_s - before)
 
     def _with_files(self, path: Path, pages: int) -> int:
         """Return the number of a PDF's pages and of the parts of its attached files.
@@ -170,7 +169,7 @@ class ChildDocumentReader:
         """
         try:
             with closing(self.child(path, ATTACHED)) as child:
-                return int(self._ask(child, "info")["pages"])
+                return self._ask(child, "info").pages
         except Refused as error:
             if error.reason == Reason.PORTFOLIO:
                 raise
@@ -200,7 +199,7 @@ class ChildDocumentReader:
         life_s = life_s or limits.opening_cpu_s * 2
         return Child(path, reader, limits.parse_memory_bytes, life_s, limits.max_page_characters)
 
-    def _ask(self, child: Child, request: str) -> dict[str, Any]:
+    def _ask(self, child: Child, request: str) -> Answer:
         try:
             return child.ask(request, self.limits.opening_cpu_s, self.deadline())
         except ChildError as error:
@@ -228,23 +227,16 @@ class _PdfReader:
         """End the child."""
         self._child.close()
 
-    def info(self, deadline: float) -> dict[str, Any]:
-        """Start a child and return its answer to `info`; empty where it cannot open the file.
-
-        Raises `Refused` where no child has opened it before.
-        """
+    def info(self, deadline: float) -> Answer:
+        """Start a child and return its answer to `info`. Raises `Refused` where it cannot open the file."""
         try:
             answer = self._child.ask("info", self._limits.parse_cpu_s, deadline)
         except ChildError as error:
-            self._given_up = error.reason
-        else:
-            self._given_up = None if answer["pages"] else Reason.CORRUPT
-        if self._given_up is None:
-            self._count = answer["pages"]
-            return answer
-        if self._count is None:
-            raise refused(self._given_up)
-        return {}
+            raise refused(error.reason) from None
+        if not answer.pages:
+            raise refused(Reason.CORRUPT)
+        self._count = answer.pages
+        return answer
 
     def pages(self, first: int, last: int) -> Iterator[Page]:
         """Yield pages `first` to `last`, to the file's end. Raises `Refused` when the file cannot be opened."""
@@ -272,11 +264,15 @@ class _PdfReader:
         drawing_s = self._limits.parse_cpu_s * DRAWING_SHARE
         while self._given_up is None:
             is_alone = not self._child.is_running and self._first >= number
-            if not self._child.is_running and not self.info(deadline):
-                break
-            request = f"page {number} {self._first} {drawing_s}"
             try:
+                if not self._child.is_running:
+                    self.info(deadline)
+                request = f"page {number} {self._first} {drawing_s}"
                 answer = self._child.ask(request, self._limits.parse_cpu_s, deadline)
+            except Refused as error:
+                if self._count is None:
+                    raise
+                self._given_up = Reason(error.reason)
             except ChildError as error:
                 is_last, drawing_s = is_alone and drawing_s == 0, 0.0
                 self._first = number + 1 if is_last else number
@@ -286,5 +282,5 @@ class _PdfReader:
                 if is_last:
                     return error.reason
             else:
-                return answer["page"] or Reason.CORRUPT
-        return self._given_up or Reason.CORRUPT
+                return answer.page or Reason.CORRUPT
+        return self._given_up

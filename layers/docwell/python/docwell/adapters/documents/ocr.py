@@ -94,11 +94,11 @@ class RecognisingReader:
             answer = child.ask(f"page {page.number} {page.number} 0", self.limits.ocr_page_cpu_s, deadline)
         except ChildError as error:
             return replace(page, text="", unreadable=error.reason)
-        if answer["page"] is None:
+        if answer.page is None:
             return replace(page, text="", unreadable=Reason.CORRUPT)
-        if len(answer["page"].text) > self.limits.max_page_characters:
+        if len(answer.page.text) > self.limits.max_page_characters:
             return replace(page, text="", unreadable=Reason.TOO_MUCH_TEXT)
-        recognised = page_of(page.number, answer["page"])
+        recognised = page_of(page.number, answer.page)
         confidence = recognised.confidence if recognised.text.strip() else None
         units = page.citation_units
         return replace(recognised, label=page.label, confidence=confidence, citation_units=units)

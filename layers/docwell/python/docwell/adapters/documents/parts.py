@@ -6,7 +6,9 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import date
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
+
+from annotated_types import Ge, Interval
 
 from docwell.adapters.documents.quality import tidy
 from docwell.models import CitationUnit, Reason, UnitKind
@@ -55,8 +57,8 @@ class PageText(NamedTuple):
     text: str
     label: str | None = None
     headings: Sequence[tuple[str, float]] = ()
-    confidence: float | None = None
-    hidden: int = 0
+    confidence: Annotated[float, Interval(ge=0, le=1)] | None = None
+    hidden: Annotated[int, Ge(0)] = 0
     units: Sequence[tuple[int, UnitKind, str, str]] = ()
     picture: bool = False
     unreadable: bool = False

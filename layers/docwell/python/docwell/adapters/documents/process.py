@@ -1,9 +1,10 @@
 """The parent's side of a child process that reads a document: start it, send requests, read answers, reap it.
 
-The parent trusts no answer of the child: an answer is a JSON object on one line of bounded length, else the child
-counts as crashed. The child runs `child.py`. A fork server, which has imported the libraries, forks it in 3 ms of
-processor time; a fresh interpreter takes 100 ms for PDFium, and a second for all other formats. Both have the same
-limits and filter. Forking needs Linux, where this process can adopt the children of the server.
+The parent trusts no answer of the child: an answer is a JSON object on one line of bounded length with the fields
+of `Answer`, else the child counts as crashed. The child runs `child.py`. A fork server, which has imported the
+libraries, forks it in 3 ms of processor time; a fresh interpreter takes 100 ms for PDFium, and a second for all
+other formats. Both have the same limits and filter. Forking needs Linux, where this process can adopt the children
+of the server.
 """
 
 from __future__ import annotations
@@ -13,7 +14,6 @@ import ctypes
 import json
 import math
 import os
-import resource
 import select
 import signal
 import socket
@@ -26,19 +26,14 @@ from functools import cache
 from pathlib import Path
 from typing import IO, Any, cast
 
-from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, NonNegativeInt, ValidationError
 
-from docwell.adapters.documents.child import READERS
-from docwell.adapters.documents.fork_server import PID_BYTES
+from docwell.adapters.documents.child import PID_BYTES, READERS
 from docwell.adapters.documents.parts import PageText
 from docwell.errors import Unavailable
 from docwell.models import Reason
 
-FORK_SERVER = Path(__file__).with_name("fork_server.py")
 CHILD = Path(__file__).with_name("child.py")
-_PAGE = TypeAdapter(PageText, config=ConfigDict(allow_inf_nan=False))
-# The texts of an `info` answer.
-INFO_TEXTS = ("title", "author", "created", "media_type")
 # JSON takes at most 12 bytes for a character (an escaped surrogate pair); headings and keys take the rest.
 BYTES_PER_CHARACTER = 12
 LINE_OVERHEAD = 131_072
@@ -61,6 +56,21 @@ class ChildError(Exception):
     def __init__(self, reason: Reason) -> None:
         super().__init__(reason)
         self.reason = reason
+
+
+class Answer(BaseModel):
+    """An answer of the child to `info`, or with a page, which is None where it cannot be read."""
+
+    model_config = ConfigDict(allow_inf_nan=False)
+
+    pages: NonNegativeInt = 0
+    files: NonNegativeInt = 0
+    title: str | None = None
+    author: str | None = None
+    created: str | None = None
+    media_type: str | None = None
+    page: PageText | None = None
+    refused: Reason | None = None
 
 
 class Child:
@@ -98,8 +108,8 @@ class Child:
                 running_s = time.clock_gettime(~self._process.pid << 3 | 2)
         return self._ended_s + running_s
 
-    def ask(self, request: str, cpu_s: float, deadline: float) -> dict[str, Any]:
-        """Return the child's answer: the fields of `info`, or a `PageText` as `page` and the number of `pages`.
+    def ask(self, request: str, cpu_s: float, deadline: float) -> Answer:
+        """Return the child's answer to a request (`child.py`).
 
         Raises:
             ChildError: the child died, gave an invalid answer or used over `cpu_s` of processor time for it.
@@ -123,21 +133,17 @@ class Child:
                 os.killpg(self._process.pid, signal.SIGKILL)
             self._reap(self._process)
 
-    def _answer(self, process: Started, request: str, cpu_s: float, deadline: float) -> dict[str, Any]:
+    def _answer(self, process: Started, request: str, cpu_s: float, deadline: float) -> Answer:
         # A dead child's last answer may still be in the pipe.
         with contextlib.suppress(BrokenPipeError):
             process.requests.write(f"{request}\n".encode())
         try:
-            answer = json.loads(self._line(process, self.cpu_s + cpu_s, deadline))
-        except (ValueError, RecursionError):
+            answer = Answer.model_validate_json(self._line(process, self.cpu_s + cpu_s, deadline))
+        except ValidationError:
             raise ChildError(Reason.READER_CRASHED) from None
-        match answer:
-            case {"kind": "refused", "reason": str(reason)} if reason in tuple(Reason):
-                raise ChildError(Reason(reason))
-        checked = _checked(answer, request=request.partition(" ")[0])
-        if checked is None:
-            raise ChildError(Reason.READER_CRASHED)
-        return checked
+        if answer.refused:
+            raise ChildError(answer.refused)
+        return answer
 
     def _line(self, process: Started, cpu_s: float, deadline: float) -> bytearray:
         descriptor = process.answers.fileno()
@@ -170,7 +176,7 @@ class Child:
         except ChildProcessError:  # this process ignores SIGCHLD, so the kernel has reaped the child
             return -signal.SIGKILL, 0
         self._ended_s += usage.ru_utime + usage.ru_stime
-        return os.waitstatus_to_exitcode(status), peak_bytes(usage)
+        return os.waitstatus_to_exitcode(status), usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
     def _cause_of_death(self, process: Started) -> Reason:
         """Return a best guess why the output ended; a child that closed it and still runs counts as crashed."""
@@ -191,26 +197,6 @@ class Child:
         return Reason.READER_CRASHED
 
 
-def _checked(answer: object, request: str) -> dict[str, Any] | None:
-    """Return an answer to a request, with a page as `PageText`; None where it has a wrong field.
-
-    The page is None where it cannot be read.
-    """
-    match request, answer:
-        case "info", {"kind": "info", "pages": int(pages), "files": int(files), **texts}:
-            are_texts = all(isinstance(texts.get(name, 0), str | None) for name in INFO_TEXTS)
-            if min(pages, files) >= 0 and are_texts:
-                return {"pages": pages, "files": files} | {name: texts[name] for name in INFO_TEXTS}
-        case "page", {"kind": "page", "pages": int(pages), **fields}:
-            with contextlib.suppress(ValidationError):
-                page = _PAGE.validate_python(fields)
-                if min(pages, page.hidden) >= 0 and 0 <= (page.confidence or 0) <= 1:
-                    return {"pages": pages, "page": page}
-        case "page", {"kind": "failed", "pages": int(pages)} if pages >= 0:
-            return {"pages": pages, "page": None}
-    return None
-
-
 @dataclass(frozen=True, slots=True)
 class Started:
     """A running child, its requests and answers, and the server that forked it."""
@@ -223,7 +209,6 @@ class Started:
 
 def start(program: Path, settings: dict[str, Any]) -> Started:
     """Start the program in its own process group, with the settings as its argument."""
-    settings = {**settings, "sys_path": _import_path()}
     return fork_server(program, READERS[settings["reader"]][0]).fork(settings) or _fresh(program, settings)
 
 
@@ -231,11 +216,6 @@ def start(program: Path, settings: dict[str, Any]) -> Started:
 def fork_server(program: Path, module: str) -> ForkServer:
     """Return the fork server of a program and a module of readers, which starts with its first fork."""
     return ForkServer(program, module)
-
-
-def peak_bytes(usage: resource.struct_rusage) -> int:
-    """Return the largest resident memory."""
-    return usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
 class ForkServer:
@@ -292,13 +272,8 @@ class ForkServer:
                 control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
                 control.settimeout(START_S)  # a message waits for room
                 with theirs:
-                    arguments = [
-                        str(theirs.fileno()),
-                        str(self._program),
-                        self._module,
-                        json.dumps(_import_path()),
-                    ]
-                    self._server = _popen([str(FORK_SERVER), *arguments], subprocess.DEVNULL, (theirs.fileno(),))
+                    settings = {"socket": theirs.fileno(), "module": self._module}
+                    self._server = _popen(self._program, settings, subprocess.DEVNULL, (theirs.fileno(),))
                 self._control = control
         return self._control
 
@@ -327,20 +302,23 @@ def _pid_of(answers: IO[bytes]) -> int | None:
 
 
 def _fresh(program: Path, settings: dict[str, Any]) -> Started:
-    process = _popen([str(program), json.dumps(settings)], subprocess.PIPE, ())
+    process = _popen(program, settings, subprocess.PIPE, ())
     # `Child` reaps the process itself, because it needs the processor time and the memory: tell Popen it ended.
     process.returncode = 0
     return Started(process.pid, cast("IO[bytes]", process.stdin), cast("IO[bytes]", process.stdout))
 
 
-def _popen(arguments: list[str], streams: int, files: tuple[int, ...]) -> subprocess.Popen[bytes]:
+def _popen(
+    program: Path, settings: dict[str, Any], streams: int, files: tuple[int, ...]
+) -> subprocess.Popen[bytes]:
+    import_path = [*(entry for entry in sys.path if Path(entry).is_absolute()), str(PACKAGE_ROOT)]
     # The limits forbid threads; numpy must not start its own.
     environment = {"LANG": "C.UTF-8", "OPENBLAS_NUM_THREADS": "1"}
     # Lambda's Python needs this variable to find its shared library.
     if folders := os.environ.get("LD_LIBRARY_PATH"):
         environment["LD_LIBRARY_PATH"] = folders
     return subprocess.Popen(
-        [sys.executable, "-I", "-B", "-X", "utf8", *arguments],
+        [sys.executable, "-I", "-B", "-X", "utf8", program, json.dumps({**settings, "sys_path": import_path})],
         stdin=streams,
         stdout=streams,
         stderr=subprocess.DEVNULL,
@@ -350,10 +328,6 @@ def _popen(arguments: list[str], streams: int, files: tuple[int, ...]) -> subpro
         bufsize=0,
         pass_fds=files,
     )
-
-
-def _import_path() -> list[str]:
-    return [*(entry for entry in sys.path if Path(entry).is_absolute()), str(PACKAGE_ROOT)]
 
 
 @cache

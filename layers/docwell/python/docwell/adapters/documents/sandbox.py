@@ -106,15 +106,6 @@ def confine(memory_bytes: int, cpu_s: int, *, recognises: bool = False) -> None:
         os.nice(5)
 
 
-def leave_network() -> None:
-    """Enter an empty network namespace where Python (3.12) and the kernel allow it; Lambda's kernel does not."""
-    if sys.version_info >= (3, 12) and sys.platform == "linux":
-        for flags in (os.CLONE_NEWNET, os.CLONE_NEWUSER | os.CLONE_NEWNET):
-            with contextlib.suppress(OSError):
-                os.unshare(flags)
-                return
-
-
 def close_doors() -> bool:
     """Install the filter for every thread and return whether the kernel accepted it.
 
