@@ -40,7 +40,7 @@ def test_each_row_of_a_chunk_has_its_unit(chunks: list[Chunk]) -> None:
         assert chunk.citation_units[0][0] == 0
         for row, unit in zip(ROWS, UNITS, strict=True):
             if (place := chunk.text.find(row)) >= 0:
-                assert chunk.unit_at(place) == chunk.unit_at(place + len(row) - 1) == unit
+                assert unit_of(chunk, place) == unit_of(chunk, place + len(row) - 1) == unit
 
 
 def test_a_chunk_that_begins_within_a_unit_has_that_unit() -> None:
@@ -51,8 +51,8 @@ def test_a_chunk_that_begins_within_a_unit_has_that_unit() -> None:
 
 
 def test_the_unit_of_a_pdf_is_its_page_with_the_printed_number() -> None:
-    assert Chunk("text", 9, 0, 4, 1, "vii").unit_at(2) == CitationUnit(UnitKind.PAGE, "vii", "page=9")
-    assert Chunk("text", 9, 0, 4, 1).unit_at(2) == CitationUnit(UnitKind.PAGE, "9", "page=9")
+    assert unit_of(Chunk("text", 9, 0, 4, 1, "vii"), 2) == CitationUnit(UnitKind.PAGE, "vii", "page=9")
+    assert unit_of(Chunk("text", 9, 0, 4, 1), 2) == CitationUnit(UnitKind.PAGE, "9", "page=9")
 
 
 def test_a_stored_chunk_comes_back_with_its_units(chunks: list[Chunk]) -> None:
@@ -64,7 +64,7 @@ def test_a_joined_passage_has_the_units_of_both(chunks: list[Chunk]) -> None:
     (joined,) = merge([passage(chunks[1]), passage(chunks[0])], 5)
     for row, unit in zip(ROWS, UNITS, strict=True):
         if (place := joined.chunk.text.find(row)) >= 0:
-            assert joined.chunk.unit_at(place) == unit
+            assert unit_of(joined.chunk, place) == unit
 
 
 def test_a_citation_has_the_unit_in_which_its_quote_begins(chunks: list[Chunk]) -> None:

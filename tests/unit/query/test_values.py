@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from docwell.media_types import MEDIA_TYPES
-from docwell.query.values import KINDS, ValueKind, wanted_values, wanted_values_alone
+from docwell.query.values import KINDS, ValueKind, wanted_values
 
 CASES: Mapping[str, Mapping[str, Any]] = tomllib.loads(Path(__file__).with_name("values.toml").read_text("utf-8"))
 VALUES = [(kind, text, written) for kind, rows in CASES["values"].items() for text, written in rows.items()]
@@ -32,7 +32,7 @@ def test_a_question_asks_for_kinds_of_values(question: str, expected: Mapping[st
     assert wanted is not None
     assert wanted.kinds == tuple(KINDS[kind] for kind in expected["kinds"])
     assert set(expected["limits"]) <= set(wanted.limits)
-    assert (wanted_values_alone(question, ()) is None) == bool(expected["limits"])
+    assert (wanted_values(question, ()) is None) == bool(expected["limits"])
 
 
 @pytest.mark.parametrize("question", CASES["other"]["questions"])
@@ -51,8 +51,8 @@ def test_a_repetitive_text_takes_little_time(kind: ValueKind, text: str) -> None
 @pytest.mark.parametrize("suffix", MEDIA_TYPES)
 def test_the_name_of_a_document_does_not_limit_the_list_to_anything_else(suffix: str) -> None:
     asked = f"List all dates in lease-2024{suffix}"
-    assert wanted_values_alone(asked, [f"homes/lease-2024{suffix}", "homes/other.pdf"])
-    assert wanted_values_alone(asked, ["homes/other.pdf"]) is None
+    assert wanted_values(asked, [f"homes/lease-2024{suffix}", "homes/other.pdf"])
+    assert wanted_values(asked, ["homes/other.pdf"]) is None
 
 
 @pytest.mark.parametrize(("month", "limits"), [("June", True), ("May", True), ("may", False)])

@@ -226,11 +226,6 @@ class Chunk:
     confidence: float | None = None
     citation_units: tuple[tuple[int, CitationUnit], ...] = ()
 
-    def unit_at(self, place: int) -> CitationUnit:
-        """Return the unit of a place in the text, in characters; in a PDF the page."""
-        page = CitationUnit(UnitKind.PAGE, self.label or str(self.page), f"page={self.page}")
-        return [page, *(unit for start, unit in self.citation_units if start <= place)][-1]
-
     def part(self, start: int, end: int) -> Chunk:
         """Return the piece of the text from `start` to `end`, with its place in the page and its units."""
         units = tuple((max(place - start, 0), unit) for place, unit in self.citation_units if place < end)

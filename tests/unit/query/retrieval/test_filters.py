@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from docwell.models import MAX_TAGS, Attributes, bounded, day_of
-from docwell.query.retrieval.scope import NO_FILTER, Filter
+from docwell.query.retrieval.scope import Filter
 from tests.unit.query.query_world import rows
 
 KEY = "reports/2026/flood.pdf"
@@ -35,12 +35,6 @@ def test_a_document_does_not_match_when_one_condition_fails(wanted: dict[str, An
 )
 def test_a_document_without_an_attribute_matches_no_condition_on_it(wanted: dict[str, Any]) -> None:
     assert not Filter(**wanted).matches(KEY, Attributes())
-
-
-def test_an_empty_filter_counts_as_no_filter() -> None:
-    assert not NO_FILTER
-    assert not Filter()
-    assert Filter(tags={"a": ""})
 
 
 @pytest.mark.parametrize(("prefix", "left"), rows("prefixes"))

@@ -9,7 +9,7 @@ from functools import cache, lru_cache
 from typing import NamedTuple
 
 from docwell.query.checking.cleaning import clean_answer
-from docwell.query.subject import read
+from docwell.query.subject import readings
 from docwell.text.lexicon import FUNCTION_WORDS, MARKER, UNSPACED, beginnings, fold, fold_each
 from docwell.text.naming import NAMES_KEPT, file_beginnings, file_suffix, file_words
 from docwell.text.words import by_language, words
@@ -108,14 +108,20 @@ def compares(question: str, documents: Iterable[str]) -> bool:
     Signs are a word of comparing, and "and" before a name. "What is the travel policy for contractors?" has words
     of two file names and compares nothing.
     """
+    signs, joining = _comparing()
+    is_sign = signs.search(fold_each(question)) is not None
+    if not is_sign and joining.isdisjoint(word.text for word in readings(question)[0][1]):
+        return False
     names = side_by_side(question, documents).values()
-    return len(names) > 1 and (_comparing().search(fold_each(question)) is not None or _joins(question, names))
+    return len(names) > 1 and (is_sign or _joins(question, names))
 
 
 @cache
-def _comparing() -> re.Pattern[str]:
+def _comparing() -> tuple[re.Pattern[str], frozenset[str]]:
+    """Return the signs of a comparison, and the words that join two names."""
     lists = by_language("compare.beginning")
-    return re.compile("|".join([*lists["zh"], *(rf"\b{entry}" for entry in words("compare.beginning"))]))
+    entries = [*lists["zh"], *(rf"\b{entry}" for entry in words("compare.beginning"))]
+    return re.compile("|".join(entries)), frozenset(words("compare.joining"))
 
 
 def _joins(question: str, names: Iterable[frozenset[str]]) -> bool:
@@ -123,8 +129,8 @@ def _joins(question: str, names: Iterable[frozenset[str]]) -> bool:
 
     Question words may stand between them, and words that the question already had: "plant north and plant south".
     """
-    before, is_joined, joining = frozenset[str](), False, words("compare.joining")
-    for word in read(question)[1]:
+    before, is_joined, (_, joining) = frozenset[str](), False, _comparing()
+    for word in readings(question)[0][1]:
         stems = frozenset(beginnings(question[word.start : word.end]))
         is_second = any(before & earlier and not stems & earlier for earlier in names)
         if is_joined and is_second and any(stems & name for name in names):

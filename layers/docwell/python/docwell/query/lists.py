@@ -22,7 +22,7 @@ from docwell.query.checking.suspicion import suspicion
 from docwell.query.document_names import plain, written
 from docwell.query.retrieval.scope import MOST_ROWS, Scope, by_collection
 from docwell.query.subject import Subject, Term, find_subject
-from docwell.query.values import ValueKind, WantedValues, wanted_values, wanted_values_alone
+from docwell.query.values import ValueKind, WantedValues, wanted_values
 from docwell.text.lexicon import MAX_QUOTE_CHARACTERS, segments
 from docwell.text.naming import file_words
 from docwell.text.page_lists import listed
@@ -115,7 +115,7 @@ class Lists:
         """
         text = searched.text
         is_auto = searched.mode is Mode.AUTO
-        values = wanted_values_alone(text, searched.documents) if is_auto else wanted_values(text)
+        values = wanted_values(text, searched.documents if is_auto else None)
         if values:
             return self._values(values, searched)
         subject = find_subject(text)

@@ -14,7 +14,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property, lru_cache
+from functools import cached_property
 from importlib.resources import files
 from typing import Literal, Protocol
 
@@ -30,9 +30,9 @@ from docwell.query.overview import contents
 from docwell.query.retrieval.retrieval import Retrieval
 from docwell.query.retrieval.scope import MOST_ROWS
 from docwell.query.subject import asks_for_list, find_subject, quotations
-from docwell.query.values import wanted_values_alone
-from docwell.text.lexicon import TEXTS_KEPT, beginnings, rarity
-from docwell.text.naming import has_suffix
+from docwell.query.values import wanted_values
+from docwell.text.lexicon import beginnings, rarity
+from docwell.text.naming import DOCUMENT_SUFFIX
 
 Vectors = NDArray[np.float32]
 # A question is about a whole document, about all documents, or about something that passages say.
@@ -108,7 +108,7 @@ class Modes:
         Read the ledger only for a name with a suffix, or if the caller wants an overview.
         """
         names = written(searched.text, searched.documents)
-        if not names and (searched.mode is Mode.OVERVIEW or has_suffix(searched.text)):
+        if not names and (searched.mode is Mode.OVERVIEW or DOCUMENT_SUFFIX.search(searched.text)):
             live, _ = searched.scope.documents(self.retrieval.catalogue, MOST_ROWS)
             names = written(searched.text, live)
         names = [name for name in names if not _is_subject(searched.text, name)]
@@ -140,7 +140,7 @@ class Router:
         if not searched.passages:
             return None
         text = name.removed_from(searched.text) if name else searched.text
-        if wanted_values_alone(searched.text, searched.documents) or asks_for_list(text):
+        if wanted_values(searched.text, searched.documents) or asks_for_list(text):
             return Mode.LIST
         if compares(searched.text, searched.documents):
             return Mode.COMPARE
@@ -151,28 +151,31 @@ class Router:
 
     def topic(self, searched: Searched) -> Topic:
         """Return the topic of the nearest example; passages if a passage is nearer, and in doubt."""
-        shared = self._shared(searched.text)
+        examples, question_words = sum(map(len, self._words.values())), frozenset(beginnings(searched.text))
+        weights = {word: rarity(self._counts[word], examples) for word in question_words}
+        total = math.fsum(weights.values()) or 1.0
+
+        def shared(words: frozenset[str]) -> float:
+            """Return the share of the question's words, by rarity, that are among these."""
+            return math.fsum(weights[word] for word in question_words & words) / total
+
         vector = np.asarray(searched.vector, dtype=np.float32)
         cosines = {topic: rows @ vector for topic, rows in self._vectors.items()}
         spread = float(np.std(np.concatenate(list(cosines.values())))) or 1.0
-
-        def nearness(cosine: float, words: frozenset[str], least: float = _LEAST_SHARED) -> float:
-            part = shared(words)
-            return cosine / spread + _WORDS * part if part > least or not self.language else -math.inf
-
-        near = {topic: max(map(nearness, row, self._words[topic])) for topic, row in cosines.items()}
-        hits = [nearness(hit.score, _words_of(hit.chunk.text), -1.0) for hit in searched.passages]
+        near: dict[Topic, float] = {}
+        for topic, row in cosines.items():
+            parts = list(map(shared, self._words[topic]))
+            nearness = row / spread + _WORDS * np.array(parts)
+            counted = np.array(parts) > _LEAST_SHARED if self.language else True
+            near[topic] = float(np.max(nearness, initial=-math.inf, where=counted))
+        hits = [
+            hit.score / spread + _WORDS * shared(frozenset(beginnings(hit.chunk.text)))
+            for hit in searched.passages
+        ]
         near["passages"] = max([near["passages"], *hits])
         if shared(frozenset[str]().union(*self._words["overview"], *self._words["collection"])) < _LEAST_KNOWN:
             del near["collection"]
         return max(reversed(near), key=near.__getitem__)  # in doubt, passages, the last
-
-    def _shared(self, question: str) -> Callable[[frozenset[str]], float]:
-        """Return a function for the share of the question's words, by rarity, that are among others."""
-        examples, question_words = sum(map(len, self._words.values())), sorted(_words_of(question))
-        weights = {word: rarity(self._counts[word], examples) for word in question_words}
-        total = math.fsum(weights.values()) or 1.0
-        return lambda words: math.fsum(weights[word] for word in question_words if word in words) / total
 
     @cached_property
     def _vectors(self) -> Mapping[Topic, Vectors]:
@@ -184,13 +187,9 @@ class Router:
     @cached_property
     def _words(self) -> dict[Topic, list[frozenset[str]]]:
         """The words of the examples without their subjects."""
-        return {topic: list(map(_words_of, questions)) for topic, questions in _examples(" ").items()}
+        examples = _examples(" ").items()
+        return {topic: [frozenset(beginnings(text)) for text in questions] for topic, questions in examples}
 
     @cached_property
     def _counts(self) -> Counter[str]:
         return Counter(word for rows in self._words.values() for words in rows for word in words)
-
-
-@lru_cache(TEXTS_KEPT)
-def _words_of(text: str) -> frozenset[str]:
-    return frozenset(beginnings(text))

@@ -30,7 +30,7 @@ from docwell.query.conversation import Conversation
 from docwell.query.modes import Modes
 from docwell.query.retrieval.ranking import RERANKED, reordered, reranked_text
 from docwell.query.retrieval.retrieval import Retrieval
-from docwell.query.retrieval.scope import Scope, check_not_lost, find_scope
+from docwell.query.retrieval.scope import NO_FILTER, Scope, check_not_lost, find_scope
 from docwell.query.subject import is_in_other_language
 from docwell.query.waking import Sleeper
 from docwell.query.writing import RESERVE_S, Reports, Writer, likeness
@@ -195,9 +195,10 @@ class Query:
 
     async def _refusal(self, searched: Searched, *, is_lost: bool) -> Refusal:
         """Return the cause of a refusal. Raises `Unavailable` if the index has lost the documents of the scope."""
-        if searched.scope.filter and searched.scope.is_empty:
+        is_filtered = searched.scope.filter != NO_FILTER
+        if is_filtered and searched.scope.places == {}:
             return "filter"
-        if is_lost and not searched.scope.filter:
+        if is_lost and not is_filtered:
             await asyncio.to_thread(check_not_lost, self.retrieval.catalogue, searched.scope)
             return "nothing_indexed"
         # The embedding model finds few hits for a question in a language that it does not know.

@@ -38,6 +38,8 @@ _APOSTROPHES = str.maketrans("\u2019", "'")
 Kind = Literal["ask", "documents", "document", "any", "place", "text", "mention", "hold", "about", "plain"]
 _NOUNS = frozenset[Kind]({"documents", "document", "any"})
 _VERBS = frozenset[Kind]({"mention", "hold"})
+# A question for a list has a word of these.
+_LISTED = _NOUNS | {"text", "place"}
 _ASKING = frozenset[Kind]({"ask", "any"})
 
 
@@ -62,11 +64,6 @@ class Language(NamedTuple):
     pattern: re.Pattern[str]
 
 
-def read(question: str) -> tuple[Language, list[Word]]:
-    """Return the language that has the most words of a question, and the question's words."""
-    return min(_readings(question), key=lambda reading: len(_subject_places(reading[1])))
-
-
 def is_in_other_language(question: str, name: str) -> bool:
     """Return whether a question is clearly not in this language, one of `LANGUAGES` in Latin letters.
 
@@ -76,15 +73,18 @@ def is_in_other_language(question: str, name: str) -> bool:
         return True
     if len(_VIETNAMESE.findall(unicodedata.normalize("NFC", question))) >= _LEAST_VIETNAMESE:
         return True
-    counts = {language.name: len(_subject_places(words)) for language, words in _readings(question)}
+    counts = {language.name: sum(not word.kinds for word in words) for language, words in readings(question)}
     return counts[name] >= min(counts.values()) + _LEAST_FOREIGN
 
 
 @lru_cache(_QUESTIONS_KEPT)
-def _readings(question: str) -> Sequence[tuple[Language, list[Word]]]:
-    """Return the words of a question as each language reads them; in Chinese, each sign is a word."""
+def readings(question: str) -> Sequence[tuple[Language, list[Word]]]:
+    """Return the words of a question as each language reads them; in Chinese, each sign is a word.
+
+    The language that has most words of the question comes first.
+    """
     folded = fold_each(question.translate(_APOSTROPHES))
-    readings = []
+    rows = []
     for language in map(_language, LANGUAGES):
         words = list[Word]()
         for match in language.pattern.finditer(folded):
@@ -97,8 +97,8 @@ def _readings(question: str) -> Sequence[tuple[Language, list[Word]]]:
             if "ask" in kinds and kinds & _VERBS:  # "name" asks only at the beginning
                 kinds -= _VERBS if all(word.kinds == {"plain"} for word in words) else {"ask"}
             words.append(Word(*match.span(), match[0], kinds))
-        readings.append((language, words))
-    return readings
+        rows.append((language, words))
+    return sorted(rows, key=lambda row: sum(not word.kinds for word in row[1]))
 
 
 @cache
@@ -197,9 +197,9 @@ def find_subject(question: str) -> Subject | None:
     """Return the subject of a question for a list; None if it has only question words or signs."""
     if spans := quotations(question):
         return _subject(question, spans)
-    words = read(question)[1]
+    _, words = readings(question)[0]
     spans = []
-    for place in _asked_places(words) or _subject_places(words):
+    for place in _asked_places(words) or [place for place, word in enumerate(words) if not word.kinds]:
         word, before = words[place], words[place - 1] if place else None
         is_next = before and spans and spans[-1][1] == before.end
         if is_next and before and not _COMMA.search(question, before.end, word.start):
@@ -213,7 +213,7 @@ def asks_for_list(question: str) -> bool:
     """Return whether a question, without its quotations, asks for a list."""
     if quoted := quotations(question):
         question = f"{question[: quoted[0][0]]}{_ANYTHING}{question[quoted[-1][1] :]}"
-    words = read(question)[1]
+    _, words = readings(question)[0]
     places = _asked_places(words)
     return any(map(str.isalpha, "".join(words[place].text for place in places)))
 
@@ -230,7 +230,10 @@ def _asked_places(words: Sequence[Word]) -> list[int]:
     Questions ask for documents that mention the subject ("which reports mention X"), for documents about it
     ("papers on X"), or for the places where it is mentioned ("where does X appear").
     """
-    noun, verb, places = _asked_noun(words), _first(words, _VERBS), _subject_places(words)
+    if not any(word.kinds & _LISTED for word in words):
+        return []
+    noun, verb = _asked_noun(words), _first(words, _VERBS)
+    places = [place for place, word in enumerate(words) if not word.kinds]
     asks = max((n for n in range(noun + 1) if words[n].kinds & _ASKING), default=0) if noun is not None else 0
     if noun:  # up to two words describe the noun: "which annual reports"
         first = max(asks, noun - _LONGEST_DESCRIPTION - 1)
@@ -277,17 +280,13 @@ def _asked_noun(words: Sequence[Word]) -> int | None:
     return None
 
 
-def _subject_places(words: Sequence[Word]) -> list[int]:
-    return [place for place, word in enumerate(words) if not word.kinds]
-
-
 def _first(words: Sequence[Word], kinds: Iterable[Kind], start: int = 0) -> int | None:
     return next((place for place in range(start, len(words)) if words[place].kinds & frozenset(kinds)), None)
 
 
 def _subject(question: str, spans: Sequence[Span]) -> Subject | None:
     """Return the subject made of the words or quotations at these places; joining words separate its terms."""
-    language, words = read(question)
+    language, words = readings(question)[0]
     groups, joins, before_not = [[spans[0]]], set[str](), None
     for (_, end), (start, stop) in pairwise(spans):
         between = _texts(word for word in words if end <= word.start and word.end <= start)

@@ -17,7 +17,7 @@ from docwell.media_types import MEDIA_TYPES
 from docwell.query.checking.dates import MONTHS, doubtful_years, located_periods, numeric_dates
 from docwell.query.checking.figures import PERCENT, located
 from docwell.query.document_names import written
-from docwell.query.subject import quotations, read
+from docwell.query.subject import quotations, readings
 from docwell.text.lexicon import SPELLED, SPELLED_ABROAD, UNSPACED, fold, fold_each, stem
 from docwell.text.naming import file_words
 from docwell.text.words import pattern
@@ -172,10 +172,11 @@ class WantedValues(NamedTuple):
         return tuple(word for word in self.limits if _form(word) not in forms)
 
 
-def wanted_values(question: str) -> WantedValues | None:
+def wanted_values(question: str, documents: Iterable[str] | None = None) -> WantedValues | None:
     """Return the kinds of values that a question asks to list; None if it asks for none, or has a quotation.
 
-    A kind with a word before it, as in "all delivery dates", is another subject.
+    A kind with a word before it, as in "all delivery dates", is another subject. With `documents`, also return
+    None for a question that asks for more than the values of all documents, or of those that it names.
     """
     beginning, nouns_of = _value_patterns()
     match = None if quotations(question) else beginning.search(fold_each(question))
@@ -184,7 +185,7 @@ def wanted_values(question: str) -> WantedValues | None:
     kinds = [KINDS[noun] for noun in dict.fromkeys(kind.lastgroup for kind in nouns_of.finditer(match[0])) if noun]
     if {KINDS["deadlines"], KINDS["dates"]} <= set(kinds):
         kinds.remove(KINDS["dates"])  # deadlines include dates
-    asking = (word for word in read(question)[1] if word.kinds)
+    asking = (word for word in readings(question)[0][1] if word.kinds)
     plain = [
         match.span(),
         *(
@@ -198,14 +199,9 @@ def wanted_values(question: str) -> WantedValues | None:
         for token in _TOKENS.finditer(question)
         if not any(start <= token.start() < stop for start, stop in plain)
     )
-    return WantedValues(tuple(kinds), tuple(limits))
-
-
-def wanted_values_alone(question: str, documents: Iterable[str]) -> WantedValues | None:
-    """Return the kinds of a question that asks for nothing else, of all documents or of those that it names."""
-    wanted = wanted_values(question)
-    is_alone = wanted and not wanted.unmet(file_words(name.key) for name in written(question, documents))
-    return wanted if is_alone else None
+    values = WantedValues(tuple(kinds), tuple(limits))
+    names = None if documents is None else [file_words(name.key) for name in written(question, documents)]
+    return None if names is not None and values.unmet(names) else values
 
 
 def _form(word: str) -> str:

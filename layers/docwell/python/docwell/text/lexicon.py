@@ -178,18 +178,13 @@ def rarity(having: int, of: int) -> float:
     return math.log(1 + of / (1 + having))
 
 
-def ordered_words(text: str) -> list[str]:
-    """Return the words of a text in order. Letters and digits are separate words, as in `beginnings`."""
-    return _split(text, _LETTERS_OR_DIGITS)
-
-
 def beginnings(text: str) -> list[str]:
     """Return the words of a text in order, each cut to its first letters.
 
     This drops endings in any language: "requires" equals "requirement". Letters and digits are separate words:
     "FY2022" has "2022". Use it only for ranking: it equates too many words to check an answer.
     """
-    return [word[:_BEGINNING] for word in ordered_words(text)]
+    return [word[:_BEGINNING] for word in _split(text, _LETTERS_OR_DIGITS)]
 
 
 @lru_cache(TEXTS_KEPT)

@@ -12,7 +12,7 @@ NAMES_KEPT = 4096
 # Only suffixes of document files: the end of "v2.1 draft" is no suffix.
 _SUFFIXES = rf"(?:{'|'.join(map(re.escape, MEDIA_TYPES))})"
 _SUFFIX = re.compile(rf"{_SUFFIXES}\Z", re.IGNORECASE)
-_SUFFIX_HERE = re.compile(rf"{_SUFFIXES}(?![a-z0-9])", re.IGNORECASE)
+DOCUMENT_SUFFIX = re.compile(rf"{_SUFFIXES}(?![a-z0-9])", re.IGNORECASE)
 _SEPARATORS = re.compile(r"[\W_]+")
 
 
@@ -29,10 +29,5 @@ def file_beginnings(key: str) -> frozenset[str]:
 
 def file_suffix(text: str, at: int = 0) -> str:
     """Return the suffix of a document's file at this place: ".docx" for "minutes.docx" at 7, or ""."""
-    match = _SUFFIX_HERE.match(text, at)
+    match = DOCUMENT_SUFFIX.match(text, at)
     return match[0].lower() if match else ""
-
-
-def has_suffix(text: str) -> bool:
-    """Return whether a text has a suffix of a document's file."""
-    return _SUFFIX_HERE.search(text) is not None

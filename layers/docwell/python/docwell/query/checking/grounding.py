@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from docwell.answers import Answer, Citation, Sentence
-from docwell.models import Chunk, CitationUnit, Passage
+from docwell.models import Chunk, CitationUnit, Passage, UnitKind
 from docwell.query.checking.cleaning import clean_answer
 from docwell.query.checking.suspicion import suspicion
 from docwell.text.lexicon import (
@@ -165,8 +165,9 @@ def cite(marker: int, passage: Passage, start: int, end: int) -> Citation:
 
 
 def unit_of(chunk: Chunk, start: int) -> CitationUnit:
-    """Return the unit of a place in a chunk's text. Clean its label, which the document wrote."""
-    unit = chunk.unit_at(start)
+    """Return the unit of a place in a chunk's text, in a PDF the page. Clean its label: the document wrote it."""
+    page = CitationUnit(UnitKind.PAGE, chunk.label or str(chunk.page), f"page={chunk.page}")
+    unit = [page, *(unit for first, unit in chunk.citation_units if first <= start)][-1]
     return replace(unit, label=clean_answer(unit.label, ())[0])
 
 

@@ -58,7 +58,7 @@ class Retrieval:
         Raises:
             BadInput: too many documents to look through, and fewer than `top_k` passages match and are allowed.
         """
-        if scope.is_empty:
+        if scope.places == {}:
             return RankedHits()
         generations: dict[str, str | None] = {}
         judged: list[Passage] = []

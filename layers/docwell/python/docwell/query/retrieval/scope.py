@@ -94,9 +94,6 @@ class Filter:
     tags: Mapping[str, str] = field(default_factory=dict)
     metadata: Mapping[str, str] = field(default_factory=dict)
 
-    def __bool__(self) -> bool:
-        return self != NO_FILTER
-
     def matches(self, key: str, attributes: Attributes) -> bool:
         """Return whether a document with this key and these attributes matches."""
         return (
@@ -157,15 +154,11 @@ class Scope:
     filter: Filter = NO_FILTER
 
     @property
-    def is_empty(self) -> bool:
-        """Return whether nothing is left to search."""
-        return self.places is not None and not self.places
-
-    @property
     def is_narrowed(self) -> bool:
         """Return whether single hits can be forbidden, since no list of documents limits the search."""
         among = self.places.values() if self.places is not None else (None,)
-        return bool(self.filter or self.principal.rules) and any(documents is None for documents in among)
+        has_conditions = self.principal.rules or self.filter != NO_FILTER
+        return bool(has_conditions) and any(documents is None for documents in among)
 
     def only(self, document: str) -> Scope:
         """Return the part of the scope that is this document."""
@@ -224,6 +217,8 @@ def find_scope(
     if not all(exists(ledger, principal, name) for name in collections):
         raise NotFound(NO_COLLECTION)
     scope = Scope(principal, filter=condition)
+    if condition == NO_FILTER and not collections and principal.collections is None:
+        return scope
     return replace(scope, places=_places(ledger, scope, collections))
 
 
@@ -233,12 +228,13 @@ def _of_documents(
     outside = collections and not {collection_of(key) for key in keys} <= set(collections)
     if outside or not visible(ledger, principal, keys) >= set(keys):
         raise NotFound(NO_DOCUMENT)
-    live = ledger.described(keys) if condition else {}
+    is_filtered = condition != NO_FILTER
+    live = ledger.described(keys) if is_filtered else {}
     for record in (ledger.get(key) for key in keys if key not in live):
         if record is None or record.status is Status.DELETED:  # a deleted document keeps its row
             raise NotFound(NO_DOCUMENT)
     return by_collection(
-        key for key in keys if not condition or (key in live and condition.matches(key, live[key].attributes))
+        key for key in keys if not is_filtered or (key in live and condition.matches(key, live[key].attributes))
     )
 
 
@@ -270,7 +266,8 @@ def _places(ledger: Catalogue, scope: Scope, collections: Sequence[str]) -> Plac
         if prefix is None:
             continue
         rows: int | None = None
-        if (condition or not principal.may_read(collection)) and left > 0 and number < _MOST_COLLECTIONS:
+        is_partial = condition != NO_FILTER or not principal.may_read(collection)
+        if is_partial and left > 0 and number < _MOST_COLLECTIONS:
             live, rows = ledger.under(collection, prefix, left)
         if rows is not None:
             left -= rows
