@@ -61,14 +61,16 @@ class Ask:
     deadline: Deadline
 
 
+@dataclass(slots=True)
 class Stopwatch:
     """Adds up the seconds of each stage, and limits each to its share of the deadline. Stages may overlap."""
 
-    def __init__(self, deadline: Deadline) -> None:
-        self.deadline = deadline
-        self.seconds = {"embed": 0.0, "retrieve": 0.0, "waking": 0.0, "generate": 0.0}
-        self.first_token_ms: float | None = None
-        self._started = perf_counter()
+    deadline: Deadline
+    seconds: dict[str, float] = field(
+        default_factory=lambda: dict.fromkeys(("embed", "retrieve", "waking", "generate"), 0.0)
+    )
+    first_token_ms: float | None = None
+    started: float = field(default_factory=perf_counter)
 
     @contextmanager
     def timed(self, name: str) -> Generator[None]:
@@ -88,7 +90,7 @@ class Stopwatch:
 
     def timings(self) -> Timings:
         """Return the milliseconds so far."""
-        seconds = {**self.seconds, "total": perf_counter() - self._started}
+        seconds = {**self.seconds, "total": perf_counter() - self.started}
         return Timings(**{stage: round(1000 * passed, 2) for stage, passed in seconds.items()})
 
 

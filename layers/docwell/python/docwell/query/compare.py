@@ -29,7 +29,7 @@ from docwell.query.ask import (
     Token,
     Waking,
 )
-from docwell.query.checking.grounding import shifted
+from docwell.query.checking.grounding import numbered
 from docwell.query.document_names import names_of, side_by_side
 from docwell.query.prompting import Prompt, about
 from docwell.query.retrieval.retrieval import Retrieval
@@ -173,7 +173,9 @@ def _number(row: _Row, cited: int) -> int:
     """Number the citations of a row after the `cited` ones before it, and return the new total."""
     if row.report is None or row.report.answer.refusal:
         return cited
-    answer = shifted(row.report.answer, cited)
+    answer = row.report.answer
+    grounded, sentences = numbered(answer.answer, answer.citations, answer.sentences, cited + 1)
+    answer = replace(answer, answer=grounded.text, citations=grounded.citations, sentences=sentences)
     row.report, row.text = replace(row.report, answer=answer), " ".join(answer.answer.split())
     return cited + len(answer.citations)
 

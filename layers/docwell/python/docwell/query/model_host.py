@@ -35,11 +35,8 @@ class Breaker:
         self._clock = clock
         self._failed = 0
         self._rests_until = 0.0
-
-    @property
-    def closed(self) -> bool:
-        """True while the host neither rests nor waits for its probe."""
-        return self._failed < self._most
+        # True while the host neither rests nor waits for its probe.
+        self.closed = True
 
     def check(self, *, may_probe: bool) -> None:
         """Raise `Overloaded` while the host rests; without `may_probe` also while it waits for its probe."""
@@ -50,6 +47,7 @@ class Breaker:
     def record(self, *, failed: bool) -> None:
         """Record whether an attempt failed."""
         self._failed = self._failed + 1 if failed else 0
+        self.closed = self._failed < self._most
         if not self.closed:
             self._rests_until = self._clock() + self._rest_s
 

@@ -311,7 +311,15 @@ class Checker:
         self._words = Evidence(passages, question)
         self._content = Evidence(passages, question, content_words)
         self._forms = frozenset[str]().union(*map(known_forms, self._texts))
-        self._lacks_subject = _lacks_names(question, passages)
+        # An English question has names, and no passage or its document has any of them.
+        asked = names(_SHORT_FORM.sub("", question)) if _language(question) == "en" else []
+        places = [f"{row.document} {row.chunk.heading} {row.chunk.text}".casefold() for row in passages]
+        subjects = [name for name in asked if name not in MONTHS]
+        self._lacks_subject = (
+            bool(subjects)
+            and not any(name in place for name in subjects for place in places)
+            and not any(_is_foreign(question, text) for text in self._texts)
+        )
         self._checked: dict[str, Sentence] = {}
 
     def check(self, text: str) -> Checked:
@@ -341,11 +349,11 @@ class Checker:
         if self._each and not all(sentence.markers for sentence in sentences):
             sentences = tuple(sentence for sentence in sentences if sentence.markers)
             answer = " ".join(sentence.text.strip() for sentence in sentences)
-        citations = (
+        citations = [
             cite(marker, self._passages[marker - 1], *self._words.window(named, marker - 1))
             for marker, named in content.items()
-        )
-        return numbered(GroundedAnswer(answer, tuple(citations)), sentences)
+        ]
+        return numbered(answer, citations, sentences)
 
     def _sentence(self, sentence: str) -> Sentence:
         """Return a sentence with the markers of its sources and its verdict."""
@@ -370,14 +378,14 @@ class Checker:
         if not self._is_possible(claim):
             return []
         content = words(claim.text)
-        best = self._words.best(content)
+        shares = [self._words.share(content, known) for known in self._words.known]
+        best = shares.index(max(shares))
         if named:
-            shares = [self._words.share(content, self._words.known[marker - 1]) for marker in named]
-            return (
-                [best + 1] if _is_elsewhere(self._words.share(content, self._words.known[best]), shares) else named
-            )
+            is_elsewhere = all(shares[best] - shares[marker - 1] > _BETTER_BY for marker in named)
+            return [best + 1] if is_elsewhere else named
         held = [sum(bool(claim.mentions_of(figure, text)) for figure in claim.figures) for text in self._texts]
-        return [self._words.best(content, [at for at, count in enumerate(held) if count == max(held)]) + 1]
+        among = [at for at, count in enumerate(held) if count == max(held)]
+        return [max(among, key=shares.__getitem__) + 1]
 
     def _is_asked(self, sentence: Sentence) -> bool:
         """Return whether no piece of the passages has far more of the question than a sentence and its source."""
@@ -453,11 +461,13 @@ class Checker:
             support, agrees = decided.share, decided.agrees
         else:
             agrees = len(held) == len(claim.figures) and not denied
-        answers = not self._lacks_subject and (copied or self._adds(claim))
+        # Yes, no or another word: an answer says more than its question.
+        adds = split_reply(claim.text)[0] is not None or content_words(claim.text) - content_words(self._question)
+        answers = not self._lacks_subject and bool(copied or adds)
         supported = support >= self._min_support and agrees and not missing and answers
         # A sentence with few of the words decides nothing.
         contradicted = denied and not (decided and decided.share < self._min_support)
-        text = _scaled(sentence, claim, texts)
+        text = _scaled(sentence, claim, texts) if claim.figures else sentence
         return Sentence(text, markers, round(support, 3), supported, tuple(missing), contradicted)
 
     def _support_abroad(self, claim: Claim, foreign: Sequence[str], held: Sequence[Figure]) -> float:
@@ -488,16 +498,6 @@ class Checker:
         )
         return share / total if total else 0.0
 
-    def _adds(self, claim: Claim) -> bool:
-        """Return whether a sentence says more than its question: yes, no, or another word."""
-        is_reply = split_reply(claim.text)[0] is not None
-        return is_reply or bool(content_words(claim.text) - content_words(self._question))
-
-
-def _is_elsewhere(best: float, shares: Sequence[float]) -> bool:
-    """Return whether the best passage holds much more of a sentence than the passages of its markers."""
-    return all(best - share > _BETTER_BY for share in shares)
-
 
 def _scaled(sentence: str, claim: Claim, texts: Sequence[str]) -> str:
     """Return a sentence with the scale of the table's caption after the last figure that lacks it."""
@@ -521,17 +521,6 @@ def names(text: str) -> list[str]:
     ]
     starts = {match.start() for match in capitals}
     return [match[0].casefold() for match in capitals if match.end() + 1 not in starts]
-
-
-def _lacks_names(question: str, passages: Sequence[Passage]) -> bool:
-    """Return whether no passage or its document has a name of an English question, which has some."""
-    if _language(question) != "en":
-        return False
-    asked = [name for name in names(_SHORT_FORM.sub("", question)) if name not in MONTHS]
-    places = [f"{row.document} {row.chunk.heading} {row.chunk.text}".casefold() for row in passages]
-    if any(name in place for name in asked for place in places):
-        return False
-    return bool(asked) and not any(_is_foreign(question, row.chunk.text) for row in passages)
 
 
 def _is_foreign(sentence: str, passage: str) -> bool:

@@ -190,6 +190,9 @@ def _settled(text: str, cited_texts: Sequence[str]) -> tuple[str, int]:
     """Clean a text until it no longer changes; return it and the number of things removed."""
     removed = 0
     for _ in range(_ROUNDS):
+        text = strip_invisible(text)
+        if not _SUSPECT.search(text):
+            return _BLANKS.sub(_blank, text), removed
         cleaned, count = _round(text, cited_texts)
         if cleaned == text:
             return cleaned, removed
@@ -199,9 +202,6 @@ def _settled(text: str, cited_texts: Sequence[str]) -> tuple[str, int]:
 
 
 def _round(text: str, cited_texts: Sequence[str]) -> tuple[str, int]:
-    visible = strip_invisible(text)
-    if not _SUSPECT.search(visible):
-        return _BLANKS.sub(_blank, visible), 0
     removed = 0
 
     def counted(replacement: Callable[[re.Match[str]], str]) -> Callable[[re.Match[str]], str]:

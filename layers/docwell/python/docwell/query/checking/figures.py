@@ -167,7 +167,7 @@ def located(text: str) -> list[tuple[int, int, Figure, int]]:
 @lru_cache(TEXTS_KEPT)
 def known_forms(text: str) -> frozenset[str]:
     """Return the forms of all figures of a text, of their parts, and of each run of digits."""
-    runs = (_trimmed(digits) for digits in re.findall(r"\d+", _plain_digits(text)))
+    runs = (_trimmed(digits) for digits in re.findall(r"\d+", _OTHER_DIGIT.sub(_plain_digit, text)))
     return frozenset(runs).union(*(figure.forms.union(figure.parts) for _, _, figure, _ in located(text)))
 
 
@@ -207,6 +207,8 @@ def in_sentence(sentence: str) -> list[Mention]:
     """Return the mentions of a sentence."""
     sentence = sentence.replace("\n", " ")
     spots = located(sentence)
+    if not spots:
+        return []
     here = labels(sentence)
     dates = located_periods(sentence)
     mentions: list[Mention] = []
@@ -254,7 +256,7 @@ def _spelled(match: re.Match[str]) -> tuple[int, int, Figure, int]:
 
 
 def _numbers(text: str) -> Iterator[tuple[int, int, Figure, int]]:
-    text = _plain_digits(text)
+    text = _OTHER_DIGIT.sub(_plain_digit, text)
     dates = [date for date in numeric_dates(text) if date.day]
     for date in dates:
         # Do not include the month: elsewhere it may be a word.
@@ -292,9 +294,9 @@ def _trimmed(value: str) -> str:
     return (whole.lstrip("0") or "0") + (f".{decimals}" if decimals else "")
 
 
-def _plain_digits(text: str) -> str:
-    """Return the text, of the same length, with 0 to 9 for other scripts' digits, and "." or "," between them."""
-    return _OTHER_DIGIT.sub(lambda match: _SEPARATORS.get(match[0]) or str(unicodedata.decimal(match[0])), text)
+def _plain_digit(match: re.Match[str]) -> str:
+    """Return 0 to 9 for a digit of another script, and "." or "," for a sign between such digits."""
+    return _SEPARATORS.get(match[0]) or str(unicodedata.decimal(match[0]))
 
 
 def _sign(sentence: str, start: int, end: int) -> str:

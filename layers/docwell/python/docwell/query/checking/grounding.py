@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-from docwell.answers import Answer, Citation, Sentence
+from docwell.answers import Citation, Sentence
 from docwell.models import Chunk, CitationUnit, Passage, UnitKind
 from docwell.query.checking.cleaning import clean_answer
 from docwell.query.checking.suspicion import suspicion
@@ -70,23 +70,15 @@ class Evidence:
 
     def weight(self, weighed: frozenset[str]) -> float:
         """Return the sum of the words' weights."""
-        return math.fsum(map(self._weight, weighed))
-
-    def _weight(self, word: str) -> float:
-        weight = self._weights.get(word)
-        if weight is None:
+        for word in weighed - self._weights.keys():
             having = sum(word in held for held in self.known)
-            weight = rarity(having, len(self.known)) * (_FIGURE_WEIGHT if word.isdecimal() else 1.0)
-            self._weights[word] = weight
-        return weight
+            figure = _FIGURE_WEIGHT if word.isdecimal() else 1.0
+            self._weights[word] = rarity(having, len(self.known)) * figure
+        return math.fsum(self._weights[word] for word in weighed)
 
     def share(self, content: frozenset[str], held: frozenset[str]) -> float:
         """Return the share (0 to 1), by weight, of some words that are among others."""
         return self.weight(content & held) / (self.weight(content) or 1.0)
-
-    def best(self, content: frozenset[str], among: Sequence[int] = ()) -> int:
-        """Return the passage, of all or some, with most of the words."""
-        return max(among or range(len(self.known)), key=lambda index: self.share(content, self.known[index]))
 
     def window(self, content: frozenset[str], index: int) -> tuple[int, int]:
         """Return (start, end) of the one or two sentences of a passage that best show the source of the words.
@@ -97,48 +89,35 @@ class Evidence:
         text = self.passages[index].chunk.text
         question = self._question - content
 
-        def merit(window: tuple[int, int]) -> float:
-            have = self._split(text[slice(*window)])
+        spans, merits = windows(text), list[float]()
+        for span in spans:
+            have = self._split(text[slice(*span)])
             shown = self.weight(content & have) + _QUESTION_WEIGHT * self.weight(question & have)
-            return shown - _LENGTH_PENALTY * len(have)
-
-        start, end = max(windows(text), key=merit)
+            merits.append(shown - _LENGTH_PENALTY * len(have))
+        start, end = spans[merits.index(max(merits))]
         begins = max(first for first, _ in segments(text, len(text)) if first <= start)
         ends = max(last for first, last in statements(text) if first < end)
         start = begins if start - begins <= MAX_QUOTE_CHARACTERS else start
         return start, max(end, ends) if ends - start <= MAX_QUOTE_CHARACTERS else end
 
 
-def numbered(grounded: GroundedAnswer, checked: Sequence[Sentence]) -> tuple[GroundedAnswer, tuple[Sentence, ...]]:
-    """Return an answer and its sentences with their markers numbered from 1, in order of first use."""
-    order = dict.fromkeys(int(number) for number in MARKER.findall(grounded.text) if number.isdecimal())
-    numbers = {marker: number for number, marker in enumerate(order, 1)}
-    text, citations, sentences = _renumbered(grounded.text, grounded.citations, checked, numbers)
-    return GroundedAnswer(text, tuple(sorted(citations, key=lambda citation: citation.marker))), sentences
+def numbered(
+    text: str, citations: Sequence[Citation], sentences: Sequence[Sentence], first: int = 1
+) -> tuple[GroundedAnswer, tuple[Sentence, ...]]:
+    """Return an answer and its sentences with their markers numbered from `first`, in order of first use.
 
-
-def shifted(answer: Answer, by: int) -> Answer:
-    """Return an answer whose citations are numbered from `by` + 1."""
-    numbers = {citation.marker: citation.marker + by for citation in answer.citations}
-    text, citations, sentences = _renumbered(answer.answer, answer.citations, answer.sentences, numbers)
-    return replace(answer, answer=text, citations=citations, sentences=sentences)
-
-
-def _renumbered(
-    text: str, citations: Sequence[Citation], sentences: Sequence[Sentence], numbers: Mapping[int, int]
-) -> tuple[str, tuple[Citation, ...], tuple[Sentence, ...]]:
-    """Return the parts of an answer with new numbers in their markers; drop citations without a number."""
+    Citations without a marker in the text are dropped.
+    """
+    order = dict.fromkeys(int(number) for number in MARKER.findall(text) if number.isdecimal())
+    numbers = {marker: number for number, marker in enumerate(order, first)}
 
     def marked_anew(part: str) -> str:
         return MARKER.sub(lambda match: f"[{numbers[int(match[1])]}]" if match[1].isdecimal() else match[0], part)
 
-    return (
-        marked_anew(text),
-        tuple(replace(cited, marker=numbers[cited.marker]) for cited in citations if cited.marker in numbers),
-        tuple(
-            replace(part, text=marked_anew(part.text), markers=tuple(numbers[marker] for marker in part.markers))
-            for part in sentences
-        ),
+    used = (replace(cited, marker=numbers[cited.marker]) for cited in citations if cited.marker in numbers)
+    return GroundedAnswer(marked_anew(text), tuple(sorted(used, key=lambda citation: citation.marker))), tuple(
+        replace(part, text=marked_anew(part.text), markers=tuple(numbers[marker] for marker in part.markers))
+        for part in sentences
     )
 
 
@@ -230,12 +209,10 @@ def quoted(
         firsts.setdefault(candidate.marker, candidate)
     texts = [row.text + ("" if row.text.endswith(tuple(SENTENCE_ENDS)) else ".") for row in chosen]
     sentences = [(with_marker(text, row.marker), row.marker) for text, row in zip(texts, chosen, strict=True)]
-    answer = GroundedAnswer(
-        " ".join(text for text, _ in sentences),
-        tuple(quote_of(candidate, passages[marker - 1]) for marker, candidate in firsts.items()),
-    )
     return numbered(
-        answer, [Sentence(text, (marker,), support=1.0, supported=True, missing=()) for text, marker in sentences]
+        " ".join(text for text, _ in sentences),
+        [quote_of(candidate, passages[marker - 1]) for marker, candidate in firsts.items()],
+        [Sentence(text, (marker,), support=1.0, supported=True, missing=()) for text, marker in sentences],
     )
 
 

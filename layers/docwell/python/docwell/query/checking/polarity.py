@@ -54,7 +54,12 @@ def verdict(sentence: str, question: str, passages: Sequence[str]) -> Verdict | 
     text after yes or no must be denied exactly if the deciding sentence is.
     """
     reply, rest = split_reply(sentence)
-    pieces = [(index, piece) for index, text in enumerate(passages) for piece in _stated(text, windows(text))]
+    pieces = [
+        (index, text[start:end])
+        for index, text in enumerate(passages)
+        for start, end in windows(text)
+        if not text[start:end].endswith(QUESTION_ENDS)
+    ]
     if reply is None or not pieces:
         return None
     asked = labels(question)
@@ -73,7 +78,9 @@ def verdict(sentence: str, question: str, passages: Sequence[str]) -> Verdict | 
 def contradicts(sentence: str, passages: Sequence[str]) -> bool:
     """Return whether a passage sentence with nearly all words denies this one, or states what it denies."""
     named = labels(sentence)
-    pieces = [piece for text in passages for piece in _stated(text, segments(text))]
+    # Questions state nothing.
+    pieces = [text[start:end] for text in passages for start, end in segments(text)]
+    pieces = [piece for piece in pieces if not piece.endswith(QUESTION_ENDS)]
     if len(named) < _FEWEST_WORDS or not pieces:
         return False
     shared, decisive = max(
@@ -82,11 +89,6 @@ def contradicts(sentence: str, passages: Sequence[str]) -> bool:
     if shared < _SAME_SHARE * len(named):
         return False
     return _is_denied(decisive, named) != _is_denied(sentence, named)
-
-
-def _stated(text: str, spans: Sequence[tuple[int, int]]) -> list[str]:
-    """Return the pieces of a text that state something; questions do not."""
-    return [text[start:end] for start, end in spans if not text[start:end].endswith(QUESTION_ENDS)]
 
 
 def _is_denied(sentence: str, named: frozenset[str]) -> bool:
