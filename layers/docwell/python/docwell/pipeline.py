@@ -13,7 +13,7 @@ from hashlib import sha256
 
 from docwell.ports import StateStore
 
-TEXT_VERSION = 12
+TEXT_VERSION = 13
 CHUNKER_VERSION = 2
 EMBEDDED_VERSION = 6  # header and units that are embedded with a chunk, and their record format
 OCR_VERSION = 2  # how a picture of a page becomes ordered lines

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import email.policy
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from email.message import EmailMessage
 from typing import Any, NamedTuple
 
@@ -18,25 +18,27 @@ from docwell.models import CitationUnit, Reason, UnitKind
 
 MAX_ATTACHMENTS = 200
 UNSENT_YEAR = 1601
-# HTML with less of the letters of the plain text does not have its content.
-LEAST_SHOWN = 0.6
 _FIELDS = ("From", "To", "Cc", "Date", "Subject")
-_BODY, _WEB_BODY = "plain", "html"
 _MESSAGE, _ALTERNATIVE, _RELATED = "message/rfc822", "multipart/alternative", "multipart/related"
-_TEXTS = frozenset({"text/plain", "text/html"})
+_PLAIN, _WEB = "text/plain", "text/html"
 _HEADER, _TEXT = "message header", "message text"
 # The header is part 0 and the text part 1.
 _FIRST_ATTACHMENT = 2
 
 
+class _Body(NamedTuple):
+    """Pages of a message, and the plain texts to read where the pages show no text."""
+
+    pages: Sequence[str]
+    texts: Sequence[str]
+
+
 class _Content(NamedTuple):
-    """A message: its shown fields, plain text, text as HTML, attachments, and how many more are left out."""
+    """A message: its shown fields, bodies and attachments."""
 
     fields: Sequence[tuple[str, str]]
-    text: str
-    page: str
+    bodies: Sequence[_Body]
     attachments: Sequence[Attachment]
-    left_out: int
     metadata: Metadata
 
 
@@ -51,35 +53,52 @@ def read_outlook(data: bytes, parts: Parts) -> Metadata:
 
 
 def _add(message: _Content, parts: Parts) -> Metadata:
-    names = ", ".join(attachment.name for attachment in message.attachments)
-    if message.left_out:
-        names += f", and {message.left_out} more, which are not read"
+    names = ", ".join(attachment.name for attachment in message.attachments[:MAX_ATTACHMENTS])
+    if (left_out := len(message.attachments) - MAX_ATTACHMENTS) > 0:
+        names += f", and {left_out} more, which are not read"
     fields = [*message.fields, *([("Attachments", names)] if names else [])]
     header = "\n".join(f"{name}: {' '.join(value.split())}" for name, value in fields if value.strip())
     parts.add(header, CitationUnit(UnitKind.PART, _HEADER, "part=0"))
     with parts.inside(_TEXT, "part=1"):
-        # The text as HTML has its tables; the plain text beside it may be only a hint ("Open this in a browser").
-        # HTML of much less text is a hint or a footer.
-        shown = Parts()
-        web.read(message.page, shown)
-        shown_letters = sum(len("".join(part.text.split())) for part in shown.end())
-        if shown_letters < LEAST_SHOWN * len("".join(message.text.split())):
-            for paragraph in message.text.split("\n\n"):
-                parts.add(paragraph, CitationUnit(UnitKind.PART, "", ""))
-        if message.page.strip():
-            web.read(message.page, parts)
-    return message.metadata._replace(attachments=message.attachments)
+        for body in message.bodies:
+            before = len(parts.done)
+            for page in body.pages:
+                web.read(page, parts)
+            parts.start_part()
+            for text in body.texts if len(parts.done) == before else ():
+                for paragraph in text.split("\n\n"):
+                    parts.add(paragraph, CitationUnit(UnitKind.PART, "", ""))
+    return message.metadata._replace(attachments=message.attachments[:MAX_ATTACHMENTS])
 
 
 def _internet(data: bytes) -> _Content:
     message = email.message_from_bytes(data, _class=EmailMessage, policy=email.policy.default)
     fields = [(name, str(_field(message, name))) for name in _FIELDS]
-    text, page = _body(message, _BODY), _body(message, _WEB_BODY)
     sent = getattr(_field(message, "Date"), "datetime", None)
     metadata = Metadata.of(str(_field(message, "Subject")), str(_field(message, "From")), sent)
-    files = list(_files(message))
-    attachments = [_attachment(part, number) for number, part in enumerate(files[:MAX_ATTACHMENTS], 1)]
-    return _Content(fields, text, page, attachments, len(files) - len(attachments), metadata)
+    files: list[EmailMessage] = []
+    bodies = _bodies(message, files, is_related=False)
+    return _Content(fields, bodies, [_attachment(part, number) for number, part in enumerate(files, 1)], metadata)
+
+
+def _bodies(part: Any, files: list[EmailMessage], *, is_related: bool) -> list[_Body]:
+    """Return the bodies in a part of a message, and add its attachments, at any depth, to the files.
+
+    The pages of an alternative are read in place of its plain texts. Pictures beside a page are shown in it.
+    """
+    kind = part.get_content_type()
+    if part.is_multipart() and kind != _MESSAGE:
+        is_related = is_related or kind == _RELATED
+        bodies = [body for inner in part.get_payload() for body in _bodies(inner, files, is_related=is_related)]
+        if kind != _ALTERNATIVE:
+            return bodies
+        return [_Body(*([text for body in bodies for text in body[place]] for place in range(2)))]
+    if kind in {_PLAIN, _WEB} and not part.is_attachment() and part.get_filename() is None:
+        text = _decoded(part)
+        return [_Body([text], []) if kind == _WEB else _Body([], [text])]
+    if part.is_attachment() or not (kind.startswith("image/") and is_related):
+        files.append(part)
+    return []
 
 
 def _field(message: EmailMessage, name: str) -> object:
@@ -90,17 +109,9 @@ def _field(message: EmailMessage, name: str) -> object:
         return next((str(value) for key, value in message.raw_items() if key.lower() == name.lower()), "")
 
 
-def _body(message: EmailMessage, kind: str) -> str:
-    part = message.get_body((kind,))
-    if part is None:
-        return ""
-    payload = part.get_payload(decode=True)
-    return _decoded(part, payload if isinstance(payload, bytes) else b"")
-
-
-def _decoded(part: Any, payload: bytes) -> str:
+def _decoded(part: Any) -> str:
     """Return a text. Many programs declare no character set, or ASCII, and write another one."""
-    declared = part.get_content_charset()
+    payload, declared = _payload(part), part.get_content_charset()
     if declared and (declared != "us-ascii" or payload.isascii()):
         # Python may not know the declared character set, and the text may have bytes outside it.
         with contextlib.suppress(LookupError, OSError, UnicodeDecodeError):
@@ -108,25 +119,9 @@ def _decoded(part: Any, payload: bytes) -> str:
     return decoded(payload) or payload.decode("utf-8", "replace").replace("\r\n", "\n")
 
 
-def _files(message: EmailMessage) -> Iterator[EmailMessage]:
-    """Yield the attachments at any depth: a signature and Apple Mail's alternatives have them inside.
-
-    The texts of an alternative are one text, and pictures beside a page are shown in it.
-    """
-    bodies = [message.get_body((kind,)) for kind in (_BODY, _WEB_BODY)]
-    stack: list[tuple[Any, frozenset[str]]] = [(message, frozenset())]
-    while stack:
-        part, around = stack.pop()
-        kind = part.get_content_type()
-        if part.is_multipart() and kind != _MESSAGE:
-            inside = around | {kind}
-            stack += [(inner, inside) for inner in reversed(part.get_payload())]
-        elif part.is_attachment() or not (
-            any(part is body for body in bodies)
-            or (kind in _TEXTS and _ALTERNATIVE in around and part.get_filename() is None)
-            or (kind.startswith("image/") and _RELATED in around)
-        ):
-            yield part
+def _payload(part: Any) -> bytes:
+    payload = part.get_payload(decode=True)
+    return payload if isinstance(payload, bytes) else b""
 
 
 def _attachment(part: EmailMessage, number: int) -> Attachment:
@@ -135,13 +130,11 @@ def _attachment(part: EmailMessage, number: int) -> Attachment:
         if part.get_content_type() == _MESSAGE:
             message = part.get_content()
             return Attachment(str(_field(message, "Subject")) or name, message.as_bytes(), anchor)
-        payload = part.get_payload(decode=True)
+        if part.get_content_maintype() == "text" and part.get_content_charset():
+            return Attachment(name, _decoded(part).encode("utf-8", "replace"), anchor)
+        return Attachment(name, _payload(part), anchor)
     except Exception:  # noqa: BLE001 - the library raises anything on a damaged message
         return Attachment(name, Reason.CORRUPT, anchor)
-    content = payload if isinstance(payload, bytes) else b""
-    if part.get_content_maintype() == "text" and part.get_content_charset():
-        content = _decoded(part, content).encode("utf-8", "replace")
-    return Attachment(name, content, anchor)
 
 
 def _anchor(number: int) -> str:
@@ -159,7 +152,7 @@ def _outlook(data: bytes) -> _Content:
     files = [file for file in message.attachments if file.attached_by_value and file.file_bytes]
     attachments = [
         Attachment(file.file_name or f"{number}", file.file_bytes or b"", _anchor(number))
-        for number, file in enumerate(files[:MAX_ATTACHMENTS], 1)
+        for number, file in enumerate(files, 1)
     ]
-    left_out, metadata = len(files) - len(attachments), Metadata.of(subject, sender, sent)
-    return _Content(fields, message.body or "", message.html_body or "", attachments, left_out, metadata)
+    body = _Body([message.html_body or ""], [message.body or ""])
+    return _Content(fields, [body], attachments, Metadata.of(subject, sender, sent))
