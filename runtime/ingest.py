@@ -55,7 +55,7 @@ def run(handler: str) -> int:
     """Run until SIGTERM. Raises `SettingsError`, `OSError`."""
     settings, limits = WorkerSettings.read(), IngestSettings.read()
     if recognises(limits):
-        from docwell.adapters.documents.ocr import check_installed
+        from docwell.adapters.documents.document_reader import check_installed
 
         check_installed()
     service = Service(settings, {"service": "ingest", "function": "docwell-ingest"})

@@ -19,7 +19,7 @@ from fpdf import FPDF
 from moto import mock_aws
 
 from docwell.adapters.chroma import ChromaIndex
-from docwell.adapters.documents import ocr
+from docwell.adapters.documents import document_reader
 from docwell.adapters.dynamodb.ledger import DynamoLedger
 from docwell.adapters.dynamodb.principals import Grant, PrincipalAdmin
 from docwell.errors import Unavailable
@@ -150,8 +150,8 @@ class Aws:
         for name, value in settings.items():
             patch.setenv(f"DOCWELL_{name}", value)
         # An OCR engine that finds no text.
-        patch.setattr(ocr, "check_installed", lambda: None)
-        patch.setattr(ocr.RecognisingReader, "pages", lambda self, *which: self.reader.pages(*which))
+        patch.setattr(document_reader, "check_installed", lambda: None)
+        patch.setattr(document_reader.RecognisingReader, "pages", lambda self, *which: self.reader.pages(*which))
         PrincipalAdmin(boto3.client("dynamodb"), "principals").add(
             Grant("key:known", None, label="k", writable=None, operates=True)
         )

@@ -17,8 +17,8 @@ import pytest
 from fpdf import FPDF
 
 from benchmarks.reading import default_reader
-from docwell.adapters.documents import ocr, process
-from docwell.adapters.documents.ocr import RecognisingReader, check_installed
+from docwell.adapters.documents import document_reader, process
+from docwell.adapters.documents.document_reader import RecognisingReader, check_installed
 from docwell.config import IngestLimits, SettingsError
 from docwell.errors import Unavailable
 from docwell.models import CitationUnit, DocumentInfo, Page, Reason, UnitKind
@@ -165,7 +165,7 @@ def test_a_recogniser_that_is_not_installed_is_named_with_how_to_install_it(
     def missing(_name: str) -> str:
         raise PackageNotFoundError
 
-    monkeypatch.setattr(ocr, "version", missing)
+    monkeypatch.setattr(document_reader, "version", missing)
     with pytest.raises(SettingsError, match=r"DOCWELL_OCR=rapidocr needs rapidocr .*make ocr"):
         check_installed()
 

@@ -10,8 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from docwell.adapters.documents.charsets import declared, decoded
-from docwell.adapters.documents.kinds import Kind, binary_kind, is_locked, text_kind
+from docwell.adapters.documents.kinds import Kind, binary_kind, declared, decoded, is_locked, text_kind
 from tests.unit.adapters.documents.made import cited, parts_of, presentation, saved, word, workbook
 
 UMLAUTS = "Größe und Höhe müssen täglich geprüft werden.\n"

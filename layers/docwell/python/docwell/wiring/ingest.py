@@ -84,7 +84,7 @@ def _build(settings: IngestSettings, fingerprint: str, pipeline: Pipeline) -> In
 
 def _recogniser(settings: IngestSettings, reader: DocumentReader) -> DocumentReader:
     """Return a reader that also recognises pictures. Raises `SettingsError` where OCR is not installed."""
-    from docwell.adapters.documents.ocr import RecognisingReader, check_installed
+    from docwell.adapters.documents.document_reader import RecognisingReader, check_installed
 
     check_installed()
     return RecognisingReader(reader, settings)

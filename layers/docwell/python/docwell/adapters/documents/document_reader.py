@@ -6,6 +6,9 @@ Each document is opened in a fresh child process, since the libraries may crash 
 PDFium reads a PDF. A page that ends its child costs only itself: the next page gets another child. The reader
 `formats` reads everything else, whole, when it opens it. The files attached to a PDF are parts behind its pages,
 from the reader `attached`. The parent looks only at the first and last bytes.
+
+`RecognisingReader` gives the pages of pictures to a child that draws and recognises them, within limits and a
+filter too.
 """
 
 from __future__ import annotations
@@ -15,16 +18,19 @@ import time
 from collections.abc import Generator, Iterator
 from contextlib import closing
 from dataclasses import dataclass, replace
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from docwell.adapters.documents import kinds
 from docwell.adapters.documents.parts import PageText
 from docwell.adapters.documents.process import Answer, Child, ChildError
 from docwell.adapters.documents.quality import tidy
-from docwell.config import IngestLimits
-from docwell.errors import Refused
+from docwell.config import IngestLimits, SettingsError
+from docwell.errors import Refused, Unavailable
 from docwell.media_types import MEDIA_TYPES, PDF, UNKNOWN
 from docwell.models import CitationUnit, DocumentInfo, Heading, Page, Reason, UnitKind, day_of
+from docwell.pipeline import RAPIDOCR_VERSION
+from docwell.ports import DocumentReader
 
 # Where readers look for the header; Adobe's implementation notes to PDF 1.7, appendix H.
 HEADER_WITHIN = 1024
@@ -46,6 +52,13 @@ _DETAIL = {
     Reason.READER_CRASHED: "Reading the document crashes the reader.",
 }
 PDFIUM, FORMATS, ATTACHED = "pdfium", "formats", "attached"
+RAPIDOCR = "rapidocr"
+# The wall time to start and to load the models: 2 s alone, 10 s beside other work.
+START_S = 60.0
+# The processor time for the same: two threads.
+START_CPU_S = 2 * START_S
+# Reasons that come from the document, not from this machine.
+_OF_THE_DOCUMENT = frozenset({Reason.CORRUPT, Reason.ENCRYPTED})
 # A text unit, so that no recogniser tries to draw this page.
 _ATTACHED_UNIT = ((0, CitationUnit(UnitKind.PART, "attached files", "page=1")),)
 _OTHER_SIGNATURES = (kinds.ZIP, kinds.OLE, *kinds.IMAGES)
@@ -284,3 +297,85 @@ class _PdfReader:
             else:
                 return answer.page or Reason.CORRUPT
         return self._given_up
+
+
+def check_installed() -> None:
+    """Raise `SettingsError` unless the recogniser is installed in the version of the fingerprint."""
+    try:
+        installed = version(RAPIDOCR)
+    except PackageNotFoundError:
+        installed = None
+    if installed != RAPIDOCR_VERSION:
+        has = f"rapidocr {installed} is installed" if installed else "it is not installed"
+        raise SettingsError(
+            f"DOCWELL_OCR=rapidocr needs rapidocr {RAPIDOCR_VERSION}, and {has}: on this machine `make ocr` "
+            "installs it; an image is built with --build-arg OCR=rapidocr"
+        )
+
+
+@dataclass(frozen=True)
+class RecognisingReader:
+    """`docwell.ports.DocumentReader`: the pages of another reader, with recognised text where they have none.
+
+    A recognised page has a `confidence`. A page over a limit is unreadable. A page that is mostly a picture keeps
+    its own text unless about as much is recognised, with `ocr_min_confidence`.
+    """
+
+    reader: DocumentReader
+    limits: IngestLimits
+
+    def inspect(self, path: Path) -> DocumentInfo:
+        """Return the other reader's answer."""
+        return self.reader.inspect(path)
+
+    def pages(self, path: Path, first: int, last: int) -> Generator[Page]:
+        """Yield pages `first` to `last` (both included, 1-based) in order. Close the iterator when done.
+
+        Raises:
+            Refused: as the other reader.
+            Unavailable: the recogniser does not start, or gets no answer within `ocr_page_timeout_s` of wall time.
+        """
+        life_s = START_CPU_S + self.limits.ocr_page_cpu_s * (last - first + 1)
+        # It starts for the first page that needs it.
+        child = Child(path, RAPIDOCR, self.limits.ocr_memory_bytes, life_s, self.limits.max_page_characters)
+        with closing(self.reader.pages(path, first, last)) as pages, closing(child):
+            for page in pages:
+                yield self._recognised(page, child) if page.may_be_picture else page
+
+    def _recognised(self, page: Page, child: Child) -> Page:
+        """Return the page with its recognised text, and with the processor time of both readers."""
+        before = child.cpu_s
+        recognised = self._read(page, child)
+        if letters := len("".join(page.text.split())):
+            share = len("".join(recognised.text.split())) / letters
+            if (recognised.confidence or 0.0) < self.limits.ocr_min_confidence:
+                recognised = page
+            elif share < 1:  # a slide, say: its picture is the ground of its text
+                recognised = replace(page, picture=False)
+        return replace(recognised, hidden=page.hidden, cpu_s=page.cpu_s + child.cpu_s - before)
+
+    def _read(self, page: Page, child: Child) -> Page:
+        try:
+            if not child.is_running:
+                _start(child)
+            deadline = time.monotonic() + self.limits.ocr_page_timeout_s
+            answer = child.ask(f"page {page.number} {page.number} 0", self.limits.ocr_page_cpu_s, deadline)
+        except ChildError as error:
+            return replace(page, text="", unreadable=error.reason)
+        if answer.page is None:
+            return replace(page, text="", unreadable=Reason.CORRUPT)
+        if len(answer.page.text) > self.limits.max_page_characters:
+            return replace(page, text="", unreadable=Reason.TOO_MUCH_TEXT)
+        recognised = page_of(page.number, answer.page)
+        confidence = recognised.confidence if recognised.text.strip() else None
+        units = page.citation_units
+        return replace(recognised, label=page.label, confidence=confidence, citation_units=units)
+
+
+def _start(child: Child) -> None:
+    try:
+        child.ask("info", START_CPU_S, time.monotonic() + START_S)
+    except ChildError as error:
+        if error.reason in _OF_THE_DOCUMENT:
+            raise
+        raise Unavailable("ocr", f"the recogniser does not start ({error.reason})") from None

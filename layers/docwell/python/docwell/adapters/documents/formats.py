@@ -15,7 +15,7 @@ from typing import Any
 from lxml import etree
 from PIL import Image, MpoImagePlugin, TiffImagePlugin  # noqa: F401 - Pillow imports others in `preinit`
 
-from docwell.adapters.documents import charsets, mail, pdf_pages, sheets, slides, web, word
+from docwell.adapters.documents import kinds, mail, pdf_pages, sheets, slides, web, word
 from docwell.adapters.documents.kinds import IMAGES, Kind, binary_kind, is_locked, media_type, text_kind
 from docwell.adapters.documents.parts import Attachment, Metadata, PageText, Parts
 from docwell.adapters.documents.quality import is_unreadable
@@ -35,7 +35,7 @@ _MESSAGES = frozenset({Kind.MAIL, Kind.OUTLOOK})
 
 def load() -> None:
     """Load what Python and the libraries import on first use: the sandbox then forbids imports."""
-    charsets.load_codecs()
+    kinds.load_codecs()
     pdf_pages.load()
     Image.preinit()
     time.strptime("2026", "%Y")
@@ -113,7 +113,7 @@ def kind_of(data: bytes) -> tuple[Kind, bytes | str]:
         raise Refused(Reason.ENCRYPTED, "an Office document with a password")
     if kind := binary_kind(data):
         return kind, data
-    text = charsets.decoded(data)
+    text = kinds.decoded(data)
     kind = None if text is None else text_kind(text)
     if text is None or kind is None:
         raise Refused(Reason.UNKNOWN_KIND, "no kind of document that docwell reads")

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from oxmsg import Message
 
 from docwell.adapters.documents import web
-from docwell.adapters.documents.charsets import decoded
+from docwell.adapters.documents.kinds import decoded
 from docwell.adapters.documents.parts import Attachment, Metadata, Parts
 from docwell.models import CitationUnit, Reason, UnitKind
 

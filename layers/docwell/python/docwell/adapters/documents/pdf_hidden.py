@@ -16,7 +16,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from itertools import product
 from typing import Any, NamedTuple
 
-from docwell.adapters.documents.pdfium import Box, Library
+from docwell.adapters.documents.pdf_text import Box, Library
 
 # Text with a channel of at most the first, on a fill with all channels of at least the second, has contrast.
 DARK, LIGHT = 110, 180

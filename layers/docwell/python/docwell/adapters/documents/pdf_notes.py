@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from docwell.adapters.documents.pdf_hidden import LEAST_TYPE, LIGHT
 from docwell.adapters.documents.pdf_layout import RAISED, Line
-from docwell.adapters.documents.pdfium import Box, Library, address
+from docwell.adapters.documents.pdf_text import Box, Library, address
 
 # Of each page. A tax form has 250 fields, a reviewed page 30 comments.
 MAX_NOTES = 2000

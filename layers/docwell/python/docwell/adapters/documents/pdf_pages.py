@@ -11,7 +11,7 @@ from typing import Any
 
 import pypdfium2
 
-from docwell.adapters.documents import pdf_hidden, pdf_layout, pdf_notes, pdf_text, pdfium, quality
+from docwell.adapters.documents import pdf_hidden, pdf_layout, pdf_notes, pdf_text, quality
 from docwell.adapters.documents.parts import PageText
 from docwell.errors import Refused
 
@@ -38,7 +38,7 @@ class Pdfium:
     """PDFium on one document, a file or, with an empty path, its content in memory."""
 
     def __init__(self, path: str, close_doors: Callable[[], object], data: bytes = b"") -> None:
-        self._library = pdfium.Library(pypdfium2.raw)
+        self._library = pdf_text.Library(pypdfium2.raw)
         self.error = pypdfium2.PdfiumError
         # MADV_DONTNEED would clear the pages of a mapping without a file.
         self._advice = mmap.MADV_NORMAL if data else mmap.MADV_DONTNEED
@@ -84,14 +84,14 @@ class Pdfium:
         with self._opened(index) as page:
             box = page.get_bbox()
             # Before the text page, which has the replacement texts that this removes.
-            drawn = pdf_hidden.Objects(self._library, pdfium.address(page.raw), box).read()
+            drawn = pdf_hidden.Objects(self._library, pdf_text.address(page.raw), box).read()
             text_page = page.get_textpage()
             glyphs = self._glyphs_of(page, text_page)
             text, hidden = self._shown(page, text_page, glyphs, drawn)
             text = glyphs.mapped(text)
             lines = glyphs.lines(text)
             text_page.close()
-            notes = self.cover.notes(pdfium.address(page.raw), box, glyphs)
+            notes = self.cover.notes(pdf_text.address(page.raw), box, glyphs)
         comments = notes.comments + (self.cover.named() if index == 0 and text.strip() else [])
         if drawn.images and not (text.strip() or notes.fields):
             comments = []  # else a commented scan would not be recognised; the recogniser adds them
@@ -124,7 +124,7 @@ class Pdfium:
         is_whole = len("".join(bounded.split())) == len("".join(glyphs.text.split()))
         text, hidden = (glyphs.text, 0) if is_whole else glyphs.within(glyphs.text, box)
         if drawn.doubtful:
-            address = pdfium.address(text_page.raw)
+            address = pdf_text.address(text_page.raw)
             self._budget.start(self._drawing_s)
             pictures = pdf_hidden.Pictures(self._library, page, address, box, self._budget)
             text, unseen = glyphs.without(text, lambda places: pictures.hidden(drawn, places))
@@ -132,7 +132,7 @@ class Pdfium:
         return text, hidden
 
     def _glyphs_of(self, page: Any, text_page: Any) -> pdf_text.Glyphs:
-        address, text = pdfium.address(text_page.raw), text_page.get_text_range()
+        address, text = pdf_text.address(text_page.raw), text_page.get_text_range()
         return pdf_text.Glyphs(self._library, address, page.get_rotation(), text)
 
     @contextlib.contextmanager

@@ -11,10 +11,11 @@ import math
 import re
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any
 
 from docwell.adapters.documents.pdf_layout import HYPHENS, Line
-from docwell.adapters.documents.pdfium import Box, Library
 
+Box = tuple[float, float, float, float]  # left, bottom, right, top
 # A page with more lines is not for reading, and would take seconds.
 MAX_LINES = 10_000
 NAME_BYTES = 128  # of a font's name
@@ -39,6 +40,32 @@ RIGHT_TO_LEFT = re.compile("[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufefc]")
 _LED = re.compile(r"(?<!\S)([.,:;%\u066a])(\d[\d.,]*)(?=\s|\Z)")
 _MIRROR = str.maketrans("()[]{}", ")(][}{")
 _PAIR = re.compile(r"\([^()]*\)|\[[^\[\]]*\]|\{[^{}]*\}")
+
+
+class Library:
+    """The functions and constants of pypdfium2's `raw` module; functions take and return pointers as integers.
+
+    They are twice as fast as pypdfium2's, and a page has a thousand objects.
+    """
+
+    def __init__(self, raw: Any) -> None:
+        self._raw = raw
+
+    def __getattr__(self, name: str) -> Any:
+        member = getattr(self._raw, name)
+        if hasattr(member, "argtypes"):
+            types = [
+                ctypes.c_void_p if hasattr(kind, "contents") else kind  # a type of pointers
+                for kind in (member.restype, *member.argtypes)
+            ]
+            member = ctypes.PYFUNCTYPE(*types)(address(member))
+        setattr(self, name, member)
+        return member
+
+
+def address(pointer: Any) -> int:
+    """Return the address that one of pypdfium2's objects or pointers holds; 0 for a null pointer."""
+    return ctypes.cast(pointer, ctypes.c_void_p).value or 0
 
 
 class Glyphs:

@@ -226,23 +226,34 @@ class ForkServer:
 
     def __init__(self, program: Path, module: str) -> None:
         self._program, self._module = program, module
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._server: subprocess.Popen[bytes] | None = None
         self._control: socket.socket | None = None
 
-    def start(self) -> None:
-        """Start the process, without waiting for its imports. A second call does nothing."""
+    def start(self) -> socket.socket | None:
+        """Start the process, without waiting for its imports. A second call does nothing.
+
+        Returns the socket to it, or None where the system allows no such process.
+        """
         with self._lock:
-            self._start()
+            if self._control is None and _adopts_orphans():
+                with contextlib.suppress(OSError):  # too many files or processes, or no such sockets
+                    control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+                    control.settimeout(START_S)  # a message waits for room
+                    with theirs:
+                        settings = {"socket": theirs.fileno(), "module": self._module}
+                        self._server = _popen(self._program, settings, subprocess.DEVNULL, (theirs.fileno(),))
+                    self._control = control
+            return self._control
 
     def fork(self, settings: dict[str, Any]) -> Started | None:
         """Return a forked child; None where the system refuses a new process."""
         with self._lock, contextlib.ExitStack() as opened:
-            control = self._start()
+            control = self.start()
             if control is None:
                 return None
             # Without an answer, the server is in an unknown state.
-            opened.callback(self._close)
+            opened.callback(self.close)
             ends = [
                 opened.enter_context(os.fdopen(end, mode, 0))
                 for _ in range(2)
@@ -264,24 +275,9 @@ class ForkServer:
     def close(self) -> None:
         """End the process. The next fork starts another; children go on."""
         with self._lock:
-            self._close()
-
-    def _start(self) -> socket.socket | None:
-        if self._control is None and _adopts_orphans():
-            with contextlib.suppress(OSError):  # too many files or processes, or no such sockets
-                control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-                control.settimeout(START_S)  # a message waits for room
-                with theirs:
-                    settings = {"socket": theirs.fileno(), "module": self._module}
-                    self._server = _popen(self._program, settings, subprocess.DEVNULL, (theirs.fileno(),))
-                self._control = control
-        return self._control
-
-    def _close(self) -> None:
-        if self._control is not None:
+            if self._control is None or self._server is None:
+                return
             self._control.close()
-            self._control = None
-        if self._server is not None:
             # Kill the process group, with forks that the server has not announced. This process adopts them.
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self._server.pid, signal.SIGKILL)
@@ -289,7 +285,7 @@ class ForkServer:
             with contextlib.suppress(ChildProcessError):
                 while True:
                     os.waitpid(-self._server.pid, 0)
-            self._server = None
+            self._control = self._server = None
 
 
 def _pid_of(answers: IO[bytes]) -> int | None:

@@ -47,7 +47,8 @@ _HYPHEN = "\x02\ufffe"
 _CUT = re.compile(rf"[{_HYPHEN}]\n?|\u00ad\n")
 _BREAKS = re.compile("\r\n|[\r\f\v\x85\u2028\u2029]")
 _WORD = re.compile(r"\w+(?:-\w+)*")
-_LONGEST_WORD = 64
+# The halves of a word at a cut.
+_LEFT, _RIGHT, _LONGEST_WORD = re.compile(r"\w*\Z"), re.compile(r"\w*"), 64
 _BAD = frozenset({"Cc", "Cn", "Co", "Cs"})
 # Presentation forms of plain letters: Latin ligatures and the shapes of Arabic letters. Full NFKC would also
 # change quotation marks, fractions and superscripts, which a quote must keep.
@@ -139,16 +140,17 @@ def _squeeze(text: str) -> str:
 
 def _join_words(text: str) -> str:
     """Join words that were cut at line ends. The page's other words tell whether a hyphen belongs to the word."""
-    pieces = _CUT.split(text)
     # Each cut counts once for each of its halves; a half that is also a word occurs more often.
     words = Counter(word.lower() for word in _WORD.findall(text))
-    joined = [pieces[0]]
-    for before, after in pairwise(pieces):
-        left, right = _last_word(before), _first_word(after)
-        if left and right and _has_hyphen(left, right, words):
-            joined.append("-")
-        joined.append(after)
-    return "".join(joined)
+
+    def hyphen(cut: re.Match[str]) -> str:
+        start, end = cut.span()
+        left = _LEFT.search(text, max(0, start - _LONGEST_WORD), start)
+        right = _RIGHT.match(text, end, end + _LONGEST_WORD)
+        halves = left[0] if left else "", right[0] if right else ""
+        return "-" if all(halves) and _has_hyphen(*halves, words) else ""
+
+    return _CUT.sub(hyphen, text)
 
 
 def _has_hyphen(left: str, right: str, words: Counter[str]) -> bool:
@@ -157,13 +159,3 @@ def _has_hyphen(left: str, right: str, words: Counter[str]) -> bool:
         return words[hyphened] > words[plain]
     two_words = words[left.lower()] > 1 and words[right.lower()] > 1
     return two_words or len(left) == 1 or not right[0].islower()
-
-
-def _last_word(text: str) -> str:
-    words = _WORD.findall(text[-_LONGEST_WORD:])
-    return words[-1].rpartition("-")[2] if words and text.endswith(words[-1]) else ""
-
-
-def _first_word(text: str) -> str:
-    word = _WORD.match(text[:_LONGEST_WORD])
-    return word[0].partition("-")[0] if word else ""
