@@ -214,8 +214,7 @@ class World:
         self._log.truncate()
         printed = StringIO()
         with redirect_stdout(printed), redirect_stderr(printed):
-            answer = handler(event, CONTEXT)
-        assert isinstance(answer, dict)
+            answer = whole_answer(handler(event, CONTEXT))
         sent = answer.get("multiValueHeaders") or answer["headers"]
         self.last_id = (
             sent["x-request-id"][0] if "x-request-id" in sent else json.loads(answer["body"])["request_id"]

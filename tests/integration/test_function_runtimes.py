@@ -208,7 +208,7 @@ def test_a_stream_of_many_megabytes_arrives_whole(streams: FunctionPool) -> None
     body = b"".join(begin(streams, megabytes=20))
     assert len(body) == 20 * 1024 * 1024
     assert body[5 * 1024 * 1024 - 1 :][:2] == b"ef"
-    assert streams.invoke({"plain": True})["can_stream"] == "1"
+    assert "pid" in streams.invoke({"plain": True})
 
 
 def test_a_stream_that_fails_half_way_breaks_off_and_the_log_has_its_error(

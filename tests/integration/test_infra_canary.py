@@ -15,13 +15,13 @@ from moto import mock_aws
 from docwell.adapters import aws as adapters
 from docwell.answers import Completion, Message
 from docwell.upkeep.canary import FACT, KEY, QUESTION
-from docwell.wiring import pipelines as pipelines_wiring
 from docwell.wiring import query as query_wiring
 from functions.canary.handler import handler as canary
 from functions.query.handler import handler as query
 from infra.container.sam import ROOT
 from tests.fresh_wiring import clear_caches
 from tests.integration.test_infra_roles import Aws, Host
+from tests.unit.http.http_calls import whole_answer
 from tests.unit.infra.emissions import CONTEXT
 from tests.unit.infra.templates import content, whole
 
@@ -49,7 +49,6 @@ class Account:
     def __init__(self, aws: Aws) -> None:
         self.aws = aws
         self.broken: set[str] = set()
-        self.streams = False
         self.reported: list[str] = []
         self.actions: set[str] = set()
 
@@ -74,8 +73,6 @@ class Account:
         if FunctionName in self.broken:
             return {"FunctionError": "Unhandled", "Payload": io.BytesIO(b'{"errorType": "ImportError"}')}
         answer: Any = query(json.loads(Payload), CONTEXT)
-        if not self.streams:
-            return {"Payload": io.BytesIO(json.dumps(answer).encode())}
         with closing(answer):
             return {"Payload": io.BytesIO(answer.prelude() + b"".join(answer.body))}
 
@@ -127,17 +124,11 @@ def asked(path: str, method: str = "GET", body: object = None) -> tuple[int, dic
         "requestContext": {"authorizer": {"principalId": "key:known"}, "stage": "live"},
         "body": json.dumps(body) if body else None,
     }
-    answer: Any = query(event, CONTEXT)
+    answer = whole_answer(query(event, CONTEXT))
     return answer["statusCode"], json.loads(answer["body"])
 
 
-@pytest.mark.parametrize("streams", [False, pytest.param(True, marks=pytest.mark.slow)])
-def test_the_canary_finds_its_page_once_its_document_is_indexed(
-    account: Account, streams: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    account.streams = streams
-    runtime = pipelines_wiring.runtime_settings().model_copy(update={"can_stream": streams})
-    monkeypatch.setattr(pipelines_wiring, "runtime_settings", lambda: runtime)
+def test_the_canary_finds_its_page_once_its_document_is_indexed(account: Account) -> None:
     assert canary({}, CONTEXT) == {"outcome": "UNINDEXED"}
     # The first deployments: the document has never been indexed.
     assert canary(HOOK, CONTEXT) == {"passed": True}

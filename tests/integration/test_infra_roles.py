@@ -34,6 +34,7 @@ from layers.embedder import build_model
 from tests.fresh_wiring import clear_caches
 from tests.integration.recorded_calls import Call, record
 from tests.unit.adapters.embedding import tiny_model
+from tests.unit.http.http_calls import whole_answer
 from tests.unit.infra.emissions import CONTEXT
 from tests.unit.infra.templates import whole
 from tests.unit.query.query_fakes import FakeModel
@@ -246,7 +247,7 @@ def test_the_query_role_allows_exactly_its_calls(template: dict[str, Any], aws: 
         context = {"requestId": "request-1", "authorizer": {"principalId": "key:known"}, "stage": "live"}
         event: dict[str, Any] = {"path": path, "httpMethod": method, "requestContext": context}
         event |= {"queryStringParameters": parameters or None, "body": json.dumps(body) if body else None}
-        answer: Any = query(event, CONTEXT)
+        answer = whole_answer(query(event, CONTEXT))
         assert answer["statusCode"] == status, answer["body"]
         return dict(json.loads(answer["body"]))
 

@@ -115,7 +115,7 @@ def streams(event: Any, context: Any) -> Any:
     if "raises" in event:
         raise ValueError(f"wrong: {event['raises']}")
     if event.get("plain"):
-        return {"pid": os.getpid(), "can_stream": os.environ.get("DOCWELL_CAN_STREAM")}
+        return {"pid": os.getpid()}
     time.sleep(event.get("thinks", 0))
     if event.get("proxy"):
         return {"statusCode": 201, "multiValueHeaders": {"X-Two": ["1", "2"]}, "body": "é\0"}

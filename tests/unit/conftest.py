@@ -7,13 +7,12 @@ from functools import partial
 
 import pytest
 
-from docwell.config import QuerySettings, RuntimeSettings
+from docwell.config import QuerySettings
 from docwell.identity import Principal
 from docwell.query.query import Query
 from docwell.query.readiness import Readiness
 from docwell.query.receipts import ReceiptBook
 from docwell.query.waking import Sleeper
-from docwell.wiring import pipelines
 from docwell.wiring import query as wiring
 from tests.unit.http.http_calls import KEY_OF_ALL
 from tests.unit.query.query_fakes import (
@@ -51,7 +50,6 @@ class HttpWorld(World):
                 "key:operator": Principal("key:operator", frozenset({"house"}), operates=True),
             }
         )
-        self.runtime = RuntimeSettings()
         self.readiness = Readiness(
             {
                 "ledger": partial(asyncio.to_thread, self.ledger.get, "health"),
@@ -95,7 +93,6 @@ def wired_world(monkeypatch: pytest.MonkeyPatch) -> HttpWorld:
     }
     for name, factory in replaced.items():
         monkeypatch.setattr(wiring, name, factory)
-    monkeypatch.setattr(pipelines, "runtime_settings", lambda: world.runtime)
     wiring.prompt.cache_clear()
     wiring.prices.cache_clear()
     world.add("house/rules.pdf", BOILER, page=7)

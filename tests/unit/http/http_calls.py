@@ -10,11 +10,9 @@ from typing import Any
 
 import httpx2
 
-from docwell.config import RuntimeSettings
 from docwell.http import sse
 from docwell.http.streaming import StreamedResponse
 from docwell.identity import KEY
-from docwell.wiring import pipelines
 from functions.query.handler import handler
 
 CONTEXT = SimpleNamespace(
@@ -56,14 +54,20 @@ def call(
     method: str, path: str, body: Any = None, key: str | None = KEY_OF_ALL, **headers: str
 ) -> tuple[int, Any, dict[str, Any]]:
     """Return status, body and headers of a whole answer."""
-    answer = handler(event_of(method, path, body, key, **headers), CONTEXT)
-    assert not isinstance(answer, StreamedResponse)
+    answer = whole_answer(handler(event_of(method, path, body, key, **headers), CONTEXT))
     return answer["statusCode"], json.loads(answer["body"]), answer["multiValueHeaders"]
 
 
+def whole_answer(answer: StreamedResponse | dict[str, Any]) -> dict[str, Any]:
+    """Return an answer with its whole body, as a client sees it; a stream is closed."""
+    if isinstance(answer, dict):
+        return answer
+    headers = {name: [value] for name, value in answer.headers.items()}
+    return {"statusCode": answer.status, "multiValueHeaders": headers, "body": read(answer)}
+
+
 def begin(body: dict[str, Any], **headers: str) -> StreamedResponse:
-    """Return the answer of a streaming runtime to a question, with an unread body that the caller must close."""
-    assert pipelines.runtime_settings().can_stream, "the test must set world.runtime = STREAMING"
+    """Return the answer to a question, with an unread body that the caller must close."""
     answer = handler(event_of("POST", "/v1/query", body, **headers), CONTEXT)
     assert isinstance(answer, StreamedResponse)
     return answer
@@ -78,9 +82,6 @@ def read(answer: StreamedResponse) -> str:
 def events_of(answer: StreamedResponse | str) -> Events:
     """Return the server-sent events of a whole answer or its text."""
     return list(sse.read((answer if isinstance(answer, str) else read(answer)).split("\n")))
-
-
-STREAMING = RuntimeSettings(can_stream=True)
 
 
 def masked(answer: tuple[int, Any, dict[str, Any]]) -> tuple[int, Any, dict[str, Any]]:

@@ -24,7 +24,7 @@ from docwell.http.streaming import StreamedResponse, stream_events
 from docwell.identity import Identity, Principal
 from docwell.ports import Reservation
 from tests.unit.conftest import HttpWorld
-from tests.unit.http.http_calls import STREAMING, begin, call
+from tests.unit.http.http_calls import begin, call
 from tests.unit.query.query_world import QUESTION
 
 CONTEXT_TOKENS = QueryLimits().num_ctx
@@ -60,7 +60,6 @@ def ending(world: HttpWorld, caplog: pytest.LogCaptureFixture) -> partial[Ending
 
 
 def streamed(world: HttpWorld, body: dict[str, Any]) -> StreamedResponse:
-    world.runtime = STREAMING
     return begin(body | {"stream": True})
 
 

@@ -25,7 +25,7 @@ from docwell.identity import ORIGIN_HEADER, Principal, Rule
 from docwell.models import CitationUnit, UnitKind
 from tests.unit.cases import rows
 from tests.unit.conftest import HttpWorld
-from tests.unit.http.http_calls import KEY_OF_ALL, STREAMING, HandlerTransport, call
+from tests.unit.http.http_calls import KEY_OF_ALL, HandlerTransport, call
 from tests.unit.query.query_world import BOILER, QUESTION
 
 CHAT = "/v1/chat/completions"
@@ -44,7 +44,6 @@ def client_of(key: str) -> openai.OpenAI:
 
 @pytest.fixture
 def client(world: HttpWorld) -> Iterator[openai.OpenAI]:
-    world.runtime = STREAMING
     with client_of(KEY_OF_ALL) as client:
         yield client
 

@@ -17,14 +17,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from docwell.cli import display
-from docwell.config import QueryLimits, RuntimeSettings
+from docwell.config import QueryLimits
 from docwell.identity import ORIGIN_HEADER
 from docwell.ingest.chunking import cut_pages
 from docwell.models import CitationUnit, DocumentRecord, IndexRecord, Mark, Page, Part, Status, UnitKind
 from docwell.text.lexicon import statements
 from tests.unit.conftest import HttpWorld, wired_world
 from tests.unit.console_scripts import run_script
-from tests.unit.http.http_calls import STREAMING, begin, call, events_of
+from tests.unit.http.http_calls import begin, call, events_of
 from tests.unit.ingest.test_chunking import WordPieces
 
 CONSOLE = "https://d1.cloudfront.net"
@@ -134,10 +134,7 @@ def asked(world: HttpWorld, library: Library, data: st.DataObject) -> dict[str, 
 
 
 def streamed(world: HttpWorld, body: dict[str, Any]) -> list[tuple[str, Any]]:
-    world.runtime = STREAMING
-    events = events_of(begin(body | {"stream": True}))
-    world.runtime = RuntimeSettings()
-    return events
+    return events_of(begin(body | {"stream": True}))
 
 
 @pytest.fixture(scope="module")

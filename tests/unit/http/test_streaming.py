@@ -16,7 +16,7 @@ from docwell.errors import BadInput
 from docwell.http import sse
 from docwell.http.streaming import stream_events
 from tests.unit.conftest import HttpWorld
-from tests.unit.http.http_calls import STREAMING, begin
+from tests.unit.http.http_calls import begin
 from tests.unit.query.query_world import QUESTION
 
 SILENCE_S = 0.05
@@ -107,6 +107,5 @@ def test_events_are_read_again_by_clients_that_split_lines_at_any_separator(data
 
 @pytest.mark.parametrize("stream", [False, True])
 def test_only_events_tell_proxies_to_pass_on_each_piece(world: HttpWorld, *, stream: bool) -> None:
-    world.runtime = STREAMING
     with closing(begin({"question": QUESTION, "stream": stream})) as answer:
         assert answer.headers.get("X-Accel-Buffering") == ("no" if stream else None)

@@ -234,8 +234,6 @@ class QuerySettings(StorageSettings, EmbedderSettings, QueryLimits):
 class RuntimeSettings(Settings):
     """Facts from the Lambda runtime. Users do not set these."""
 
-    # docwell.http.streaming_runtime sets it.
-    can_stream: bool = False
     memory_mb: int | None = Field(default=None, validation_alias="AWS_LAMBDA_FUNCTION_MEMORY_SIZE")
 
 

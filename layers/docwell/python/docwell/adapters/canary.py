@@ -81,7 +81,8 @@ class LambdaQueryVersions:
         if answer.get("FunctionError"):
             raise Unavailable("lambda", f"the function failed: {answer['FunctionError']}")
         try:
-            status, body = _response(payload)
+            head, _, content = payload.partition(_DELIMITER)
+            status, body = int(json.loads(head)["statusCode"]), json.loads(content)
             if status == _OK and dict(body).get("refusal") == "nothing_indexed":
                 return None
             citations = body["citations"] if status == _OK else ()
@@ -107,10 +108,3 @@ class CodeDeployHooks:
                 lifecycleEventHookExecutionId=execution,
                 status="Succeeded" if passed else "Failed",
             )
-
-
-def _response(payload: bytes) -> tuple[int, Any]:
-    """Return status and body of a proxy integration's answer, whole or streamed."""
-    head, streamed, body = payload.partition(_DELIMITER)
-    answer = json.loads(head)
-    return int(answer["statusCode"]), json.loads(body if streamed else answer["body"])

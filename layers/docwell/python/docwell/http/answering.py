@@ -197,8 +197,7 @@ class QuestionRequest:
 
         Errors before the first event are raised here.
         """
-        # A buffered stream must end within the deadline.
-        self._waits = pipelines.runtime_settings().can_stream
+        self._waits = True
         with self._follow_up_on_error():
             events = stream_events(encoded, lambda error: failed(problem_of(record_error(error), self.request_id)))
             return StreamedResponse(200, sse.HEADERS, events, self.follow_up)

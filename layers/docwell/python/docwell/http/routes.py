@@ -35,7 +35,6 @@ from docwell.query.documents import Listing, delete_document, list_documents, up
 from docwell.query.readiness import OK
 from docwell.query.receipts import quoted
 from docwell.query.retrieval.scope import NO_DOCUMENT, may_see_record
-from docwell.wiring import pipelines
 from docwell.wiring import query as wiring
 
 _DOCUMENTS = "/v1/documents"
@@ -54,7 +53,7 @@ _CREDENTIALS = {
 def resolve(event: dict[str, Any], context: Any) -> dict[str, Any] | StreamedResponse:
     """Answer one proxy event. Read every body as JSON, whatever its content type: `curl -d` sends it as a form.
 
-    Answers to questions are streamed where the runtime can: API Gateway expects a stream from their route.
+    Answers to questions are streams, even whole ones: API Gateway expects a stream from their routes.
     """
     headers = {
         name: {key: value for key, value in (event.get(name) or {}).items() if key.lower() != "content-type"}
@@ -79,12 +78,10 @@ def resolve(event: dict[str, Any], context: Any) -> dict[str, Any] | StreamedRes
     path = str(event.get("path")).rstrip("/")  # Powertools and API Gateway ignore a slash at the end
     if path.startswith(openai.PATHS) and answer["statusCode"] >= HTTPStatus.BAD_REQUEST:
         answer = openai.in_openai_shape(answer)
-    can_stream, body = pipelines.runtime_settings().can_stream, answer["body"]
-    sent = {name: ", ".join(values) for name, values in answer["multiValueHeaders"].items()}
+    body, sent = answer["body"], {name: ", ".join(values) for name, values in answer["multiValueHeaders"].items()}
     if isinstance(body, StreamedResponse):
-        response = replace(body, headers=sent)
-        return response if can_stream else response.buffered()
-    if can_stream and (event.get("httpMethod"), path) in _STREAMED_ROUTES:
+        return replace(body, headers=sent)
+    if (event.get("httpMethod"), path) in _STREAMED_ROUTES:
         return StreamedResponse.of_text(answer["statusCode"], sent, body or "")
     return answer
 

@@ -1,6 +1,6 @@
 """Responses that are sent while their body is being made.
 
-A handler returns a `StreamedResponse` only where its runtime can stream; elsewhere it returns `buffered()`.
+Only docwell's own runtime can send them: `docwell.http.streaming_runtime`.
 """
 
 from __future__ import annotations
@@ -8,15 +8,13 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncGenerator, Callable, Generator, Mapping
-from contextlib import closing, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 from docwell.deadline import event_loop
 from docwell.http import sse
 
-# A runtime sets this variable when it accepts a `StreamedResponse`.
-CAN_STREAM = "DOCWELL_CAN_STREAM"
 # Only a write shows that a client has left, so write at least this often.
 SILENCE_S = 1.0
 # https://docs.aws.amazon.com/apigateway/latest/developerguide/response-transfer-mode-lambda.html
@@ -52,17 +50,6 @@ class StreamedResponse:
     def prelude(self) -> bytes:
         """Return status and headers as API Gateway expects them before the body."""
         return json.dumps({"statusCode": self.status, "headers": dict(self.headers)}).encode() + _DELIMITER
-
-    def buffered(self) -> dict[str, Any]:
-        """Return the whole response for REST proxy integrations that cannot stream. The body must be UTF-8."""
-        with closing(self):
-            text = b"".join(self.body).decode()
-        return {
-            "statusCode": self.status,
-            "multiValueHeaders": {name: [value] for name, value in self.headers.items()},
-            "body": text,
-            "isBase64Encoded": False,
-        }
 
 
 def stream_events(

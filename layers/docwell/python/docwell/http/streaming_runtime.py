@@ -28,7 +28,7 @@ from itertools import chain
 from typing import Any
 
 from docwell.garbage import uncollected
-from docwell.http.streaming import CAN_STREAM, StreamedResponse
+from docwell.http.streaming import StreamedResponse
 
 Handler = Callable[[Any, "Context"], Any]
 
@@ -181,7 +181,6 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(line_buffering=True)
-    os.environ[CAN_STREAM] = "1"
     runtime = Runtime(os.environ["AWS_LAMBDA_RUNTIME_API"])
     handler = runtime.load(sys.argv[1] if len(sys.argv) > 1 else os.environ["_HANDLER"])
     if os.environ.get("AWS_LAMBDA_INITIALIZATION_TYPE") == "snap-start":

@@ -208,7 +208,7 @@ def receipt_book() -> ReceiptBook:
     if settings.receipts_table is None:
         return ReceiptBook(None)
     store = DynamoReceipts(shared.dynamodb(settings), settings.receipts_table, settings.receipt_days)
-    return ReceiptBook(store, _RECEIPT_LATE_S if shared.runtime_settings().can_stream else 0.0)
+    return ReceiptBook(store, _RECEIPT_LATE_S)
 
 
 @cache
