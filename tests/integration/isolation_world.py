@@ -39,7 +39,7 @@ from functions.query.handler import handler
 from infra.local.names import AUDIT_TABLE, TABLES
 from tests.fresh_wiring import clear_caches
 from tests.unit.fakes import FakeEmbedder, FakeIndex
-from tests.unit.http.http_calls import CONTEXT
+from tests.unit.http.http_calls import CONTEXT, whole_answer
 
 DOCUMENTS_EACH = 3
 # The collections. Each document has a unique word in its name and text.
