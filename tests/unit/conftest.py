@@ -35,7 +35,7 @@ class HttpWorld(World):
         self.audit = FakeAudit()
         self.writer = FakeWriter()
         self.states = FakeStates()
-        self.letters: FakeDeadLetters | None = FakeDeadLetters()
+        self.letters = FakeDeadLetters()
         self.principals = FakePrincipals(
             {
                 f"key:{KEY_OF_ALL}": EVERYTHING,
@@ -69,7 +69,13 @@ def wired_world(monkeypatch: pytest.MonkeyPatch) -> HttpWorld:
     """Return a world that the query function's handler uses."""
     world = HttpWorld()
     settings = QuerySettings(
-        bucket="b", chroma_url="http://chroma", model_dir=".", ollama_url="http://ollama", model="fake-model"
+        bucket="b",
+        chroma_url="http://chroma",
+        model_dir=".",
+        ollama_url="http://ollama",
+        model="fake-model",
+        queue_url="q",
+        parked_queue_url="p",
     )
 
     async def query() -> Query:

@@ -488,7 +488,6 @@ def fail(world: HttpWorld, key: str) -> None:
 def test_no_other_right_operates_the_system(
     world: HttpWorld, method: str, path: str, caller: str, status: int
 ) -> None:
-    assert world.letters is not None
     world.letters.parked = 3
     fail(world, "house/boiler.pdf")
     answer = call(method, path, key=caller)
@@ -517,7 +516,6 @@ def test_the_last_pass_of_reconcile_is_shown(world: HttpWorld) -> None:
 
 
 def test_failed_documents_are_named_only_where_the_operator_may_read_them(world: HttpWorld) -> None:
-    assert world.letters is not None
     world.letters.parked = 2
     for key in ("house/boiler.pdf", "attic/chest.pdf"):
         fail(world, key)
@@ -544,7 +542,7 @@ def test_days_without_use_are_there_and_the_busiest_principals_have_their_quotas
 
 def test_a_part_that_cannot_be_read_is_named_and_the_others_are_there(world: HttpWorld) -> None:
     world.principals.history_fails = Unavailable("principals", "principals: Scan answered Throttled")
-    world.letters = None
+    world.letters.fails = Unavailable("sqs", "sqs does not answer")
     answer = call("GET", "/v1/operations", key=OPERATOR)[1]
     assert (answer["usage"], answer["dead_letters"]) == (None, None)
     assert set(answer["unknown"]) == {"usage", "dead_letters"}
@@ -553,7 +551,6 @@ def test_a_part_that_cannot_be_read_is_named_and_the_others_are_there(world: Htt
 
 
 def test_a_redrive_is_audited_and_says_how_much_is_left(world: HttpWorld) -> None:
-    assert world.letters is not None
     world.letters.parked = MOST_REDRIVEN + 5
     for moved, left in ((MOST_REDRIVEN, 5), (5, 0), (0, 0)):
         status, answer, _ = call("POST", "/v1/operations/redrive", key=OPERATOR)
@@ -565,7 +562,6 @@ def test_a_redrive_that_cannot_be_audited_moves_nothing(world: HttpWorld, monkey
     def append(_event: object) -> None:
         raise Unavailable("audit", "throttled")
 
-    assert world.letters is not None
     world.letters.parked = 1
     monkeypatch.setattr(world.audit, "append", append)
     assert call("POST", "/v1/operations/redrive", key=OPERATOR)[0] == 503

@@ -34,6 +34,8 @@ def loaded(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
         "DOCWELL_CHROMA_URL": "http://127.0.0.1:9",
         "DOCWELL_OLLAMA_URL": "http://127.0.0.1:9",
         "DOCWELL_MODEL_DIR": "/the/model",
+        "DOCWELL_QUEUE_URL": "http://127.0.0.1:9/ingest",
+        "DOCWELL_PARKED_QUEUE_URL": "http://127.0.0.1:9/parked",
         "AWS_ACCESS_KEY_ID": "test",
         "AWS_SECRET_ACCESS_KEY": "test",
         "AWS_DEFAULT_REGION": "us-east-1",

@@ -205,9 +205,9 @@ class QuerySettings(StorageSettings, EmbedderSettings, QueryLimits):
     usage_table: str = "docwell-usage"
     # The model host answers few questions at a time. More from one principal would wait, and delay other callers.
     max_in_flight: Annotated[int, Field(ge=1, le=1000)] = 16
-    # Dead letters wait in the second queue; a redrive sends them to the first. None: operators cannot see them.
-    queue_url: str | None = None
-    parked_queue_url: str | None = None
+    # Dead letters wait in the second queue; a redrive sends them to the first.
+    queue_url: str
+    parked_queue_url: str
     # None: store no answers.
     receipts_table: str | None = None
     # None: keep no audit trail.

@@ -13,12 +13,11 @@ from pydantic import BaseModel, Field
 from docwell.answers import HostState
 from docwell.audit import Action, AuditEvent
 from docwell.deadline import Deadline, run
-from docwell.errors import DocwellError, Forbidden, NotFound
+from docwell.errors import DocwellError, Forbidden
 from docwell.http import bodies
 from docwell.http.edges import charge
 from docwell.identity import Principal, Use
 from docwell.models import Status
-from docwell.ports import DeadLetters
 from docwell.query.documents import Listing, list_documents
 from docwell.upkeep.canary import CanaryResult, last_canary
 from docwell.upkeep.reconcile import Phase, last_pass
@@ -148,7 +147,7 @@ def operations() -> OperationsResponse:
 @router.post(f"{ROUTE}/redrive", description="Send up to 100 dead letters to ingest again; for operators.")
 def redrive_dead_letters() -> RedriveResponse:
     """Send dead letters to ingest again."""
-    principal, letters = _operator(), _parked()
+    principal, letters = _operator(), wiring.dead_letters()
     if trail := wiring.audit_trail():  # before the redrive, so that each has an event
         trail.append(AuditEvent(principal.id, Action.REDRIVEN))
     return RedriveResponse(redriven=letters.redrive(MOST_REDRIVEN), waiting=letters.waiting())
@@ -159,13 +158,6 @@ def _operator() -> Principal:
     if not principal.operates:
         raise Forbidden("this principal may not operate the system: docwell principals add --operate")
     return principal
-
-
-def _parked() -> DeadLetters:
-    letters = wiring.dead_letters()
-    if letters is None:
-        raise NotFound("the query function knows no queue of dead letters: set DOCWELL_PARKED_QUEUE_URL")
-    return letters
 
 
 def _reconcile() -> ReconcileBody | None:
@@ -184,7 +176,7 @@ def _reconcile() -> ReconcileBody | None:
 
 
 def _dead_letters(principal: Principal) -> DeadLettersBody:
-    waiting = _parked().waiting()
+    waiting = wiring.dead_letters().waiting()
     listing = Listing(None, "", Status.FAILED, None, _FAILED)
     records, cursor = list_documents(wiring.catalogue(), principal, listing)
     failed = [bodies.document_body(record) for record in records]

@@ -219,11 +219,9 @@ def audit_trail() -> AuditTrail | None:
 
 
 @cache
-def dead_letters() -> DeadLetters | None:
-    """Return the dead letters of ingest; None without their queues."""
+def dead_letters() -> DeadLetters:
+    """Return the dead letters of ingest."""
     settings = query_settings()
-    if settings.queue_url is None or settings.parked_queue_url is None:
-        return None
     return SqsDeadLetters(aws.client("sqs", quick=True), settings.parked_queue_url, settings.queue_url)
 
 
