@@ -13,7 +13,7 @@ import pytest
 from botocore.awsrequest import AWSResponse
 from botocore.compat import HTTPHeaders
 
-from docwell.adapters.s3 import S3Copier, S3Listing
+from docwell.adapters.s3 import S3Listing
 from docwell.adapters.sqs import SqsTaskQueue
 from docwell.cli import load
 from docwell.errors import Forbidden
@@ -162,15 +162,15 @@ def test_a_document_that_s3_does_not_copy_is_listed_and_the_next_load_takes_it(
     code: str,
     reason: str,
 ) -> None:
-    real = S3Copier.copy
+    real = S3Listing.copy
 
-    def copy(self: S3Copier, stored: StoredObject, key: str) -> None:
+    def copy(self: S3Listing, stored: StoredObject, bucket: str, key: str) -> None:
         if stored.key == KEYS[4]:
-            self = S3Copier(refusing("CopyObject", status, code), SOURCE, BUCKET)
-        real(self, stored, key)
+            self = S3Listing(refusing("CopyObject", status, code), SOURCE)
+        real(self, stored, bucket, key)
 
     with monkeypatch.context() as patched:
-        patched.setattr(S3Copier, "copy", copy)
+        patched.setattr(S3Listing, "copy", copy)
         assert run_load().exit_code == 3
     assert omissions(tmp_path) == {KEYS[4]: reason}
     assert run_load().exit_code == 0
@@ -180,17 +180,17 @@ def test_a_document_that_s3_does_not_copy_is_listed_and_the_next_load_takes_it(
 def test_a_load_without_any_permission_stops_and_one_with_some_lists_the_denied_objects(
     run_load: Run, archive: S3Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = S3Copier.copy
+    real = S3Listing.copy
     tried: list[str] = []
     closed = True
 
-    def copy(self: S3Copier, stored: StoredObject, key: str) -> None:
+    def copy(self: S3Listing, stored: StoredObject, bucket: str, key: str) -> None:
         tried.append(key)
         if closed or "/b/" in key:
             raise Forbidden("AccessDenied")
-        real(self, stored, key)
+        real(self, stored, bucket, key)
 
-    monkeypatch.setattr(S3Copier, "copy", copy)
+    monkeypatch.setattr(S3Listing, "copy", copy)
     monkeypatch.setattr(load, "_DENIED_AT_FIRST", 5)
     result = run_load()
     assert (result.exit_code, "AccessDenied" in result.stderr) == (1, True)
@@ -241,7 +241,7 @@ def dying(real: Callable[..., Any], at: int, *, after: bool) -> Callable[..., An
     return call
 
 
-STEPS = [(S3Copier, "copy"), (SqsTaskQueue, "waiting"), (S3Listing, "page")]
+STEPS = [(S3Listing, "copy"), (SqsTaskQueue, "waiting"), (S3Listing, "page")]
 
 
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])

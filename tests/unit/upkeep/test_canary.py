@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from itertools import chain, repeat
 from types import SimpleNamespace
+from typing import Any
 from unittest.mock import Mock
 
 import pytest
@@ -20,7 +21,7 @@ HIT, MISS, ERROR = {(KEY, PAGE)}, {(KEY, PAGE + 1)}, Unavailable("lambda", "down
 Answer = Collection[tuple[str, int]] | Exception | None
 
 
-def versions(**answers: list[Answer]) -> Mock:
+def versions(**answers: list[Answer]) -> Callable[[str, str], Any]:
     """Each version gives its answers in turn, the last one again and again."""
     turns: dict[str, Iterator[Answer]] = {
         version: chain(given, repeat(given[-1])) for version, given in answers.items()
@@ -32,7 +33,7 @@ def versions(**answers: list[Answer]) -> Mock:
             raise answer
         return answer
 
-    return Mock(cited=cited)
+    return cited
 
 
 def canary(**answers: list[Answer]) -> Canary:
@@ -71,9 +72,9 @@ def test_one_failure_of_a_new_version_is_forgiven() -> None:
 
 
 def test_the_watch_puts_its_document_into_the_bucket() -> None:
-    bucket = Mock()
-    assert Canary(bucket, versions(live=[ERROR]), FakeStates(), b"pdf").watch("live") is Finding.FAILED
-    bucket.keep.assert_called_once_with(KEY, b"pdf")
+    keep = Mock()
+    assert Canary(keep, versions(live=[ERROR]), FakeStates(), b"pdf").watch("live") is Finding.FAILED
+    keep.assert_called_once_with(KEY, b"pdf")
 
 
 HOOK = {"DeploymentId": "d-1", "LifecycleEventHookExecutionId": "e-1"}

@@ -25,73 +25,54 @@ _SERVER_ERROR = 500
 _OK = 200
 
 
-class S3CanaryBucket:
-    """`docwell.upkeep.canary.CanaryBucket`."""
-
-    def __init__(self, client: S3Client, bucket: str) -> None:
-        self._client = client
-        self._bucket = bucket
-
-    def keep(self, key: str, content: bytes) -> None:
-        """Store the content unless the key's metadata names its digest. Raises `Unavailable`."""
-        digest = sha256(content).hexdigest()
-        try:
-            with vendor_errors("s3", *_ABSENT):
-                if self._client.head_object(Bucket=self._bucket, Key=key)["Metadata"].get(_DIGEST) == digest:
-                    return
-        except ClientError:
-            pass
-        with vendor_errors("s3"):
-            self._client.put_object(
-                Bucket=self._bucket,
-                Key=key,
-                Body=content,
-                ContentType="application/pdf",
-                Metadata={_DIGEST: digest},
-            )
+def keep_object(client: S3Client, bucket: str, key: str, content: bytes) -> None:
+    """Store the content unless the key's metadata names its digest. Raises `Unavailable`."""
+    digest = sha256(content).hexdigest()
+    try:
+        with vendor_errors("s3", *_ABSENT):
+            if client.head_object(Bucket=bucket, Key=key)["Metadata"].get(_DIGEST) == digest:
+                return
+    except ClientError:
+        pass
+    with vendor_errors("s3"):
+        client.put_object(
+            Bucket=bucket, Key=key, Body=content, ContentType="application/pdf", Metadata={_DIGEST: digest}
+        )
 
 
-class LambdaQueryVersions:
-    """`docwell.upkeep.canary.QueryVersions` by calls of the function, as API Gateway would make them.
+def cited_by(client: Any, version: str, question: str) -> Collection[tuple[str, int]] | None:
+    """Ask a version of the query function as API Gateway would; return (document, page) of each citation.
 
-    The caller is the canary, which API Gateway never names: only a role that may invoke the function can use it.
+    An answer with a client error has none. Return None where nothing is indexed. API Gateway never names the canary
+    as the caller: only a role that may invoke the function can use it.
+
+    Raises:
+        Unavailable: the function does not run, fails, or answers with a server error.
+        Corrupt: its answer is not one of docwell.
     """
-
-    def __init__(self, client: Any) -> None:
-        self._client = client
-
-    def cited(self, version: str, question: str) -> Collection[tuple[str, int]] | None:
-        """Return (document, page) of each citation; an answer with a client error has none.
-
-        Return None where nothing is indexed.
-
-        Raises:
-            Unavailable: the function does not run, fails, or answers with a server error.
-            Corrupt: its answer is not one of docwell.
-        """
-        event = {
-            "httpMethod": "POST",
-            "path": "/v1/query",
-            "requestContext": {"authorizer": {"principalId": CANARY.id}, "stage": "live"},
-            "body": json.dumps({"question": question, "mode": "passages"}),
-        }
-        with vendor_errors("lambda"):
-            answer = self._client.invoke(FunctionName=version, Payload=json.dumps(event).encode())
-            payload = answer["Payload"].read()
-        if answer.get("FunctionError"):
-            raise Unavailable("lambda", f"the function failed: {answer['FunctionError']}")
-        try:
-            head, _, content = payload.partition(_DELIMITER)
-            status, body = int(json.loads(head)["statusCode"]), json.loads(content)
-            if status == _OK and dict(body).get("refusal") == "nothing_indexed":
-                return None
-            citations = body["citations"] if status == _OK else ()
-            cited = {(str(citation["document"]), int(citation["page"])) for citation in citations}
-        except (ValueError, LookupError, TypeError) as error:
-            raise Corrupt("the function's answer is not one of docwell") from error
-        if status >= _SERVER_ERROR:
-            raise Unavailable("lambda", f"the function answered with status {status}")
-        return cited
+    event = {
+        "httpMethod": "POST",
+        "path": "/v1/query",
+        "requestContext": {"authorizer": {"principalId": CANARY.id}, "stage": "live"},
+        "body": json.dumps({"question": question, "mode": "passages"}),
+    }
+    with vendor_errors("lambda"):
+        answer = client.invoke(FunctionName=version, Payload=json.dumps(event).encode())
+        payload = answer["Payload"].read()
+    if answer.get("FunctionError"):
+        raise Unavailable("lambda", f"the function failed: {answer['FunctionError']}")
+    try:
+        head, _, content = payload.partition(_DELIMITER)
+        status, body = int(json.loads(head)["statusCode"]), json.loads(content)
+        if status == _OK and dict(body).get("refusal") == "nothing_indexed":
+            return None
+        citations = body["citations"] if status == _OK else ()
+        cited = {(str(citation["document"]), int(citation["page"])) for citation in citations}
+    except (ValueError, LookupError, TypeError) as error:
+        raise Corrupt("the function's answer is not one of docwell") from error
+    if status >= _SERVER_ERROR:
+        raise Unavailable("lambda", f"the function answered with status {status}")
+    return cited
 
 
 class CodeDeployHooks:

@@ -58,6 +58,12 @@ _NO_VERSION_ID = re.compile(r'"?[0-9a-f]{32}(-\d+)?"?|".*"|null')
 _LIST_PAGE = 1000  # the most that S3 lists at once
 # S3 must restore these before it copies them.
 _ARCHIVED = frozenset({"GLACIER", "DEEP_ARCHIVE"})
+_COPY_ERRORS: Mapping[str, Callable[[str], DocwellError]] = {
+    **dict.fromkeys(("404", "NoSuchKey", "412", "PreconditionFailed"), NotFound),
+    **dict.fromkeys(("403", "AccessDenied"), Forbidden),
+    **dict.fromkeys(("InvalidObjectState", "ObjectNotInActiveTierError"), partial(Refused, "archived")),
+    "InvalidRequest": partial(Refused, "refused"),  # such as an object under a customer's key (SSE-C)
+}
 # Errors of a listing for a wrong name or permission, which no retry repairs.
 _NO_LISTING = ("403", "AccessDenied", "404", "NoSuchBucket", "InvalidBucketName")
 
@@ -110,6 +116,21 @@ class S3Listing:
         while after is not None:
             rows, after = self.page(after)
             yield from rows
+
+    def copy(self, stored: StoredObject, bucket: str, key: str) -> None:
+        """Let S3 copy exactly the listed content to `key` of a bucket, with metadata and tags.
+
+        S3 refuses an object over 5 GiB, and ingest one over 0.5 GiB. Raises `NotFound` where the object has other
+        content now, `Forbidden`, and `Refused`. Needs `s3:GetObject` and `s3:GetObjectTagging` here,
+        `s3:PutObject` and `s3:PutObjectTagging` there.
+        """
+        place: CopySourceTypeDef = {"Bucket": self._bucket, "Key": stored.key}
+        try:
+            with vendor_errors("s3", *_COPY_ERRORS):
+                self._client.copy_object(Bucket=bucket, Key=key, CopySource=place, CopySourceIfMatch=stored.etag)
+        except ClientError as error:
+            code = error_code(error)
+            raise _COPY_ERRORS[code](f"CopyObject of {stored.key!r} answered {code}") from error
 
 
 class S3ObjectStore(S3Listing):
@@ -247,42 +268,6 @@ def _reachable(url: str, client: S3Client, reached_at: str | None) -> str:
     return reached_at.rstrip("/") + url.removeprefix(endpoint) if reached_at else url
 
 
-_COPY_ERRORS: Mapping[str, Callable[[str], DocwellError]] = {
-    **dict.fromkeys(("404", "NoSuchKey", "412", "PreconditionFailed"), NotFound),
-    **dict.fromkeys(("403", "AccessDenied"), Forbidden),
-    **dict.fromkeys(("InvalidObjectState", "ObjectNotInActiveTierError"), partial(Refused, "archived")),
-    "InvalidRequest": partial(Refused, "refused"),  # such as an object under a customer's key (SSE-C)
-}
-
-
-class S3Copier:
-    """S3 copies the objects of one bucket into another, with metadata and tags.
-
-    Needs `s3:GetObject` and `s3:GetObjectTagging` on the source, `s3:PutObject` and `s3:PutObjectTagging` on the
-    target.
-    """
-
-    def __init__(self, client: S3Client, source: str, target: str) -> None:
-        self._client = client
-        self._source = source
-        self._target = target
-
-    def copy(self, source: StoredObject, key: str) -> None:
-        """Copy exactly the listed content to `key`. S3 refuses an object over 5 GiB, and ingest one over 0.5 GiB.
-
-        Raises `NotFound` where the object has other content now, `Forbidden`, and `Refused`.
-        """
-        place: CopySourceTypeDef = {"Bucket": self._source, "Key": source.key}
-        try:
-            with vendor_errors("s3", *_COPY_ERRORS):
-                self._client.copy_object(
-                    Bucket=self._target, Key=key, CopySource=place, CopySourceIfMatch=source.etag
-                )
-        except ClientError as error:
-            code = error_code(error)
-            raise _COPY_ERRORS[code](f"CopyObject of {source.key!r} answered {code}") from error
-
-
 _DELETE_AT_ONCE = 1000  # the most that one DeleteObjects takes
 
 
@@ -342,8 +327,8 @@ class S3Versions:
                     if marker["IsLatest"] and marker["LastModified"] >= since
                 ]
 
-    def undelete(self, since: datetime, prefix: str = "") -> Iterator[list[str]]:
-        """Remove those markers, so that the previous version is current again. Yield the keys of each batch.
+    def undelete(self, since: datetime, prefix: str = "") -> Iterator[list[StoredVersion]]:
+        """Remove those markers, so that the previous version is current again, and yield them in batches.
 
         A key that was deleted twice has two markers: list again until none is left.
         """
@@ -353,7 +338,7 @@ class S3Versions:
             for markers in filter(None, self.deleted_since(since, prefix)):
                 is_done = False
                 self._delete(markers)
-                yield [marker.key for marker in markers]
+                yield markers
 
     def _delete(self, versions: Sequence[StoredVersion]) -> None:
         for start in range(0, len(versions), _DELETE_AT_ONCE):

@@ -28,8 +28,8 @@ _NOT_UPLOADED = "NOT UPLOADED"
 _AT_ONCE = 10
 # Seconds without progress after which `put` gives up.
 _STALL_S = 300.0
-# The pause for each request of a round. It grows by the factor while nothing changes, so that a long document does
-# not cost a thousand requests. The firewall allows an address 600 requests in 300 s (infra/firewall.yaml).
+# The pause for each request: the firewall allows an address 600 in 300 s (infra/firewall.yaml). It grows by the factor
+# while nothing changes.
 _PAUSE_S, _PAUSE_GROWTH, _LONGEST_PAUSE_S = 0.6, 1.5, 5.0
 # The failed rounds to allow in a row: a restart of the gateway must not end a long wait.
 _FAILURES_ALLOWED = 5
@@ -251,37 +251,36 @@ def _wait(uploads: Sequence[Upload], api: Api, bucket: Bucket, on_change: Callab
 
     Raises `Failure` after a time without progress.
     """
-    moved, failures, pause = time.monotonic(), 0, _PAUSE_S
+    moved, failures, idle = time.monotonic(), 0, _PAUSE_S
     pending = deque(upload for upload in uploads if not upload.done)
     while pending:
-        before, busy = [upload.record for upload in uploads], None
+        before, pause = [upload.record for upload in uploads], max(idle, _PAUSE_S * min(len(pending), _AT_ONCE))
         try:
             for upload in list(pending)[:_AT_ONCE]:
                 _settle(upload, api, bucket)
                 pending.rotate(-1)
             failures = 0
         except Busy as error:
-            busy = error
+            pause = error.retry_after or _BUSY_S
+            if pause > _STALL_S:
+                raise
         except Failure:
             failures += 1
             if failures > _FAILURES_ALLOWED:
                 raise
         on_change()
         pending = deque(upload for upload in pending if not upload.done)
-        now = time.monotonic()
+        now, idle = time.monotonic(), min(idle * _PAUSE_GROWTH, _LONGEST_PAUSE_S)
         if before != [upload.record for upload in uploads]:
-            moved, pause = now, _PAUSE_S
+            moved, idle = now, _PAUSE_S
         # With many documents, it can take long until the one that changes is requested.
-        elif now - moved > max(_STALL_S, len(pending) * _PAUSE_S) or (busy and (busy.retry_after or 0) > _STALL_S):
-            raise busy or Failure(
+        elif now - moved > max(_STALL_S, len(pending) * _PAUSE_S):
+            raise Failure(
                 f"no progress for {now - moved:.0f} s; {len(pending)} of {len(uploads)} documents are"
                 f" not finished (the first: {pending[0].key}); `docwell status --watch` follows them"
             )
-        if busy:
-            time.sleep(busy.retry_after or _BUSY_S)
-        elif pending:
-            time.sleep(max(pause, _PAUSE_S * min(len(pending), _AT_ONCE)))
-            pause = min(pause * _PAUSE_GROWTH, _LONGEST_PAUSE_S)
+        if pending:
+            time.sleep(pause)
 
 
 def _settle(upload: Upload, api: Api, bucket: Bucket) -> None:

@@ -29,7 +29,7 @@ from docwell.media_types import MEDIA_TYPES
 from docwell.models import KEY_BYTES
 
 if TYPE_CHECKING:
-    from docwell.adapters.s3 import S3Copier, S3Listing
+    from docwell.adapters.s3 import S3Listing
     from docwell.models import StoredObject
 
 # Seconds between two counts of the queue.
@@ -109,7 +109,7 @@ def _route(source: str, bucket: str, collection: str | None) -> Route:
 
 
 def _work(settings: Settings, route: Route, queue_limit: int) -> Load:
-    from docwell.adapters.s3 import S3Copier, S3Listing
+    from docwell.adapters.s3 import S3Listing
     from docwell.adapters.sqs import SqsTaskQueue
 
     s3 = s3_client(settings, max_pool_connections=_WORKERS, retries=_RETRIES)
@@ -117,9 +117,11 @@ def _work(settings: Settings, route: Route, queue_limit: int) -> Load:
     name = settings.need("queue")
     with plain_failures(f"cannot use queue {name}"):
         queue = SqsTaskQueue(sqs, queue_url(sqs, name))
-    source, target = S3Listing(s3, route.source, route.prefix), S3Listing(s3, route.target, route.target_prefix)
-    gate = QueueGate(queue.waiting, queue_limit)
-    return Load(route, source, target, S3Copier(s3, route.source, route.target), gate)
+    source, target = (
+        S3Listing(s3, route.source, route.prefix),
+        S3Listing(s3, route.target, route.key(route.prefix)),
+    )
+    return Load(route, source, target, QueueGate(queue.waiting, queue_limit))
 
 
 def _run(work: Load, documents: int, omissions: Path) -> None:
@@ -151,11 +153,6 @@ class Route:
     def id(self) -> str:
         """An id that is equal for equal loads: 8 hex digits."""
         return sha256(repr(self).encode()).hexdigest()[:8]
-
-    @property
-    def target_prefix(self) -> str:
-        """The beginning of all keys in the documents bucket."""
-        return self.key(self.prefix)
 
     def key(self, key: str) -> str:
         """Return the key in the documents bucket. Both buckets have the same order of keys.
@@ -224,7 +221,6 @@ class Load:
     route: Route
     source: S3Listing
     target: S3Listing
-    copier: S3Copier
     gate: QueueGate
     loaded: int = 0
     omissions: list[Omission] = field(default_factory=list)
@@ -281,7 +277,7 @@ class Load:
     def _copy(self, stored: StoredObject, key: str) -> Omission | None:
         """Copy a document; return why it was not copied."""
         try:
-            self.copier.copy(stored, key)
+            self.source.copy(stored, self.route.target, key)
         except NotFound as error:
             return Omission(stored.key, LeftOut.CHANGED, error.detail)
         except Refused as error:

@@ -105,14 +105,9 @@ def restore(
     settings: Settings = ctx.obj
     versions = S3Versions(s3_client(settings), settings.need("bucket"))
     call = None if dry_run else ReconcileFunction(settings)
-    keys: dict[str, None] = {}
     with plain_failures("cannot undelete"):
-        if dry_run:
-            for page in versions.deleted_since(begun, prefix):
-                keys |= dict.fromkeys(marker.key for marker in page)
-        else:
-            for batch in versions.undelete(begun, prefix):
-                keys |= dict.fromkeys(batch)
+        batches = versions.deleted_since(begun, prefix) if dry_run else versions.undelete(begun, prefix)
+        keys = dict.fromkeys(marker.key for batch in batches for marker in batch)
     for key in list(keys)[:_RESTORED_KEYS_SHOWN]:
         display.say(display.one_line(key))
     display.say(f"{len(keys):,} documents {'would be ' if dry_run else ''}undeleted", "bold")

@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import Protocol
 
 from docwell.errors import DocwellError
 from docwell.identity import RESERVED_COLLECTION
@@ -52,29 +51,16 @@ def last_canary(state: StateStore) -> CanaryResult | None:
     return CanaryResult(stored["outcome"], float(stored["at"])) if stored else None
 
 
-class CanaryBucket(Protocol):
-    """The documents bucket."""
-
-    def keep(self, key: str, content: bytes) -> None:
-        """Store the content unless the key has it already. Raises `Unavailable`."""
-
-
-class QueryVersions(Protocol):
-    """The versions of the query function."""
-
-    def cited(self, version: str, question: str) -> Collection[tuple[str, int]] | None:
-        """Return the documents and pages that an answer cites; None where nothing is indexed.
-
-        Raises `Unavailable` when there is no answer.
-        """
-
-
 @dataclass(frozen=True)
 class Canary:
-    """Asks the question; `document` is the PDF."""
+    """Asks the question; `document` is the PDF.
 
-    bucket: CanaryBucket
-    versions: QueryVersions
+    `keep` stores a key's content in the bucket unless it is there. `cited` returns the documents and pages
+    that the answer of a version to a question cites, None where nothing is indexed. Both raise `Unavailable`.
+    """
+
+    keep: Callable[[str, bytes], None]
+    cited: Callable[[str, str], Collection[tuple[str, int]] | None]
     state: StateStore
     document: bytes
 
@@ -83,7 +69,7 @@ class Canary:
 
         Raises `Unavailable` when the bucket fails.
         """
-        self.bucket.keep(KEY, self.document)
+        self.keep(KEY, self.document)
         return self._ask(live)
 
     def remember(self, finding: Finding) -> None:
@@ -118,7 +104,7 @@ class Canary:
 
     def _ask(self, version: str) -> Finding:
         try:
-            cited = self.versions.cited(version, QUESTION)
+            cited = self.cited(version, QUESTION)
         except DocwellError as error:
             logger.warning("canary failed", extra={"version": version, "detail": error.detail})
             return Finding.FAILED

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from functools import cache
+from functools import cache, partial
 from importlib.resources import files
 from typing import TYPE_CHECKING
 
 from docwell.adapters import aws
-from docwell.adapters.canary import CodeDeployHooks, LambdaQueryVersions, S3CanaryBucket
+from docwell.adapters.canary import CodeDeployHooks, cited_by, keep_object
 from docwell.adapters.dynamodb.ledger import DynamoLedger, DynamoState, outcome_in
 from docwell.adapters.dynamodb.principals import DynamoApiKeys
 from docwell.adapters.event_bridge import EventBridge
@@ -97,8 +97,8 @@ def canary() -> Canary:
     from docwell.upkeep.canary import Canary
 
     return Canary(
-        bucket=S3CanaryBucket(aws.client("s3"), canary_settings().bucket),
-        versions=LambdaQueryVersions(aws.client("lambda")),
+        keep=partial(keep_object, aws.client("s3"), canary_settings().bucket),
+        cited=partial(cited_by, aws.client("lambda")),
         state=DynamoState(aws.client("dynamodb", quick=True), canary_settings().ledger_table),
         document=(files("docwell.upkeep") / "canary.pdf").read_bytes(),
     )
