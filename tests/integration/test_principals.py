@@ -124,7 +124,7 @@ def test_the_rights_of_all_groups_of_a_token_are_read(principals: DynamoPrincipa
 
 def test_a_grant_comes_back_as_it_was_stored_and_is_replaced_only_on_request(admin: PrincipalAdmin) -> None:
     grants = [
-        Grant("group:g", None, 1, 2, "G", int(NOON)),
+        Grant("group:g", None, frozenset(), 1, 2, "G", created_at=int(NOON)),
         grant("key:k", "a", "b", requests_per_day=0, owns_key=True, created_at=int(NOON)),
         grant("key:l", "a", writable=frozenset({"a"}), created_at=int(NOON)),
         Grant("key:m", None, writable=None, created_at=int(NOON)),

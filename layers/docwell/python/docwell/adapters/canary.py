@@ -43,8 +43,8 @@ def keep_object(client: S3Client, bucket: str, key: str, content: bytes) -> None
 def cited_by(client: Any, version: str, question: str) -> Collection[tuple[str, int]] | None:
     """Ask a version of the query function as API Gateway would; return (document, page) of each citation.
 
-    An answer with a client error has none. Return None where nothing is indexed. API Gateway never names the canary
-    as the caller: only a role that may invoke the function can use it.
+    An answer with a client error has none. Return None where nothing is indexed. API Gateway never names the
+    canary as the caller: only a role that may invoke the function can use it.
 
     Raises:
         Unavailable: the function does not run, fails, or answers with a server error.

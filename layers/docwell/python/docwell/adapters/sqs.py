@@ -70,17 +70,12 @@ class SqsTaskQueue:
         return sum(map(int, answer["Attributes"].values()))
 
 
-class SqsDeadLetters:
-    """`docwell.ports.DeadLetters`: a redrive moves messages from `parked` to `ingest`."""
+class SqsDeadLetters(SqsTaskQueue):
+    """`docwell.ports.DeadLetters`: a redrive moves messages from the parked queue to `ingest`."""
 
     def __init__(self, client: SQSClient, parked: str, ingest: str) -> None:
-        self._client = client
-        self._parked = parked
+        super().__init__(client, parked)
         self._ingest = ingest
-
-    def waiting(self) -> int:
-        """Return about how many messages are parked."""
-        return SqsTaskQueue(self._client, self._parked).waiting()
 
     def redrive(self, limit: int) -> int:
         """Send up to `limit` messages to ingest again; return how many.
@@ -91,7 +86,7 @@ class SqsDeadLetters:
         while moved < limit:
             with vendor_errors("sqs"):
                 answer = self._client.receive_message(
-                    QueueUrl=self._parked,
+                    QueueUrl=self._url,
                     MaxNumberOfMessages=min(limit - moved, _BATCH),
                     VisibilityTimeout=_REDRIVE_S,
                     WaitTimeSeconds=_WAIT_S,
@@ -99,7 +94,7 @@ class SqsDeadLetters:
                 messages = answer.get("Messages", [])
                 for message in messages:
                     self._client.send_message(QueueUrl=self._ingest, MessageBody=message["Body"])
-                    self._client.delete_message(QueueUrl=self._parked, ReceiptHandle=message["ReceiptHandle"])
+                    self._client.delete_message(QueueUrl=self._url, ReceiptHandle=message["ReceiptHandle"])
             if not messages:
                 break
             moved += len(messages)

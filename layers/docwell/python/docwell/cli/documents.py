@@ -28,8 +28,8 @@ _NOT_UPLOADED = "NOT UPLOADED"
 _AT_ONCE = 10
 # Seconds without progress after which `put` gives up.
 _STALL_S = 300.0
-# The pause for each request: the firewall allows an address 600 in 300 s (infra/firewall.yaml). It grows by the factor
-# while nothing changes.
+# The pause for each request, which grows by the factor while nothing changes. The firewall allows an address 600
+# requests in 300 s (infra/firewall.yaml).
 _PAUSE_S, _PAUSE_GROWTH, _LONGEST_PAUSE_S = 0.6, 1.5, 5.0
 # The failed rounds to allow in a row: a restart of the gateway must not end a long wait.
 _FAILURES_ALLOWED = 5

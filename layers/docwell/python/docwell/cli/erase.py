@@ -7,7 +7,6 @@ ledger's row last, so that each step finds the leftovers of the last run.
 from __future__ import annotations
 
 import getpass
-import json
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
@@ -71,34 +70,22 @@ def erase(
     ] = None,
     dry_run: DryRunFlag = False,
     yes: YesFlag = False,
-    report: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Where to write the report; docwell-erase-TIME.json here.")
-    ] = None,
-    chroma_folder: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Chroma's folder, if its server runs on this machine.")
-    ] = None,
     as_json: JsonFlag = False,
 ) -> None:
     """Erase documents for good: versions, chunks, receipts and names in the audit trail. Cannot be undone."""
     if bool(key) == bool(prefix):
         raise Failure("give one KEY or --prefix PREFIX", ExitCode.USAGE)
-    settings: Settings = ctx.obj.override(chroma_folder=str(chroma_folder) if chroma_folder else None)
-    erasure = Erasure(settings, key, prefix)
+    erasure = Erasure(ctx.obj, key, prefix)
     erased = erasure.survey()
-    path = report or Path(f"docwell-erase-{erased.at.replace(':', '')}.json")
     if not dry_run:
         if not yes:
             _confirm(erased, str(key or prefix))
         erased.dry_run = False
-        _write(erased, path, "nothing is erased: give another --report FILE")
         erasure.run(erased)
     if as_json:
         display.show_json(asdict(erased))
     else:
         _show(erased)
-    if not dry_run:
-        _write(erased, path, "the documents are erased: store the output of this command")
-        display.say(f"report: {path}", err=True)
     if erased.left or erased.returned:
         raise Failure("some documents are not yet gone, or were uploaded again meanwhile: run this again")
 
@@ -190,14 +177,6 @@ class Erasure:
             with plain_failures("everything else is erased"):
                 vacuum(Path(folder))
             erased.chroma_file = _REWRITTEN
-
-
-def _write(erased: Erased, path: Path, next_step: str) -> None:
-    """Write the report. Call it before the erasure too: if the report cannot be written, nothing is erased."""
-    try:
-        path.write_text(json.dumps(asdict(erased), indent=2) + "\n", encoding="utf-8")
-    except OSError as error:
-        raise Failure(f"cannot write the report {path}: {error.strerror}; {next_step}") from None
 
 
 def _confirm(erased: Erased, name: str) -> None:

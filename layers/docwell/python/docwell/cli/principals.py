@@ -112,8 +112,7 @@ def add(
         raise Failure("--expires is for a new key: `docwell principals rotate` makes one", ExitCode.USAGE)
     if replace_ and not id_:
         id_, name = name, _existing(settings, name).label
-    quotas = (requests_per_day, tokens_per_day)
-    grant = Grant(id_, readable, *quotas, name, rules=rules, writable=writable, operates=operate)
+    grant = Grant(id_, readable, rules, requests_per_day, tokens_per_day, name, writable, operate)
     grant, key, value = _store(settings, grant, ends_at, replacing=replace_)
     record(settings, Action.GRANTED, subject=grant.id)
     if as_json:

@@ -44,23 +44,11 @@ _IN_FLIGHT_RETRY_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
-class Grant:
-    """The rights of one key, subject or group: whole `collections` (None: all), and what `rules` allow.
+class Grant(Principal):
+    """The rights of one key, subject or group. With `owns_key`, docwell made the API key, and deletes it too."""
 
-    It may change the documents of the `writable` collections (None: all). With `operates` it may see how the
-    system does, and redrive. With `owns_key`, docwell created the API key and deletes it with the grant.
-    """
-
-    id: str
-    collections: frozenset[str] | None
-    requests_per_day: int | None = None
-    tokens_per_day: int | None = None
-    label: str = ""
     created_at: int = 0
     owns_key: bool = False
-    rules: frozenset[Rule] = frozenset()
-    writable: frozenset[str] | None = frozenset()
-    operates: bool = False
 
 
 class DynamoPrincipals:
@@ -176,14 +164,10 @@ class DynamoPrincipals:
         return UseHistory(uses, costs, self._busiest(callers), complete=place is None)
 
     def _busiest(self, callers: dict[str, Use]) -> list[tuple[Principal, Use]]:
-        """Return the principals with the most requests. Without a grant, a principal has no label and no quota."""
+        """Return the principals with the most requests."""
         ids = sorted(callers, key=lambda id_: (-callers[id_].requests, id_))[:_BUSIEST]
-        grants = {id_: Grant(id_, frozenset()) for id_ in ids} | self._grants_of(ids)
-        busiest = []
-        for id_, grant in grants.items():
-            quotas = (grant.requests_per_day, grant.tokens_per_day)
-            busiest.append((Principal(id_, frozenset(), frozenset(), *quotas, grant.label), callers[id_]))
-        return busiest
+        grants = self._grants_of(ids)
+        return [(grants.get(id_, Principal(id_)), callers[id_]) for id_ in ids]
 
     def _grants_of(self, ids: Iterable[str]) -> dict[str, Grant]:
         return {grant.id: grant for grant in map(_grant, self._grants.get_many(map(_grant_key, ids)))}
