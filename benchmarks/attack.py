@@ -29,10 +29,9 @@ import httpx
 import psutil
 
 from benchmarks.doors import Doors, Reply, local_stack, run_command, until
-from benchmarks.hidden_text import SEEN, hidden_kinds
 from benchmarks.model_host import MODEL, Misdeed, ModelHost
 from benchmarks.pdfs import pdf
-from benchmarks.poison import build
+from benchmarks.poison import kinds
 from infra.local.names import HOST
 from infra.local.stack import Stack
 from infra.progress import CONSOLE, bar
@@ -188,36 +187,12 @@ def judge(attempt: str, response: Any, echoed: str = "") -> Try:
     return Try(f"{attempt}: {response.status_code} tells {leaks}", bool(leaks) or response.status_code >= 500)
 
 
-_WORD_CHARACTERS, _WORDS = 60, 70
 # Signs that a client would fetch, follow or run.
 _ACTIVE = ("](", "<a", "<img", "<script", "http://", "https://", "javascript:", "data:text", "<http")
 _CONTROLS = "\x1b[2J\x1b]0;owned\x07 \x9b31m \u202etxt\u2066 \U000e0041 \u200b\u200f \x00 \x08"
 # Only the controls, without words: docwell would remove an answer whose words no passage has.
 _BARE_CONTROLS = "".join(character for character in _CONTROLS if not character.isprintable())
 _LANTERN = "The lantern of the pier is lit at dusk by the harbour office."
-
-
-def poison_tokens(target: Target) -> Tries:
-    """Index pages of words that cost one embedding token and many of the language model's."""
-    for number, rare in enumerate(_REQUESTS["rare-words"][: target.times(99, 2)]):
-        word = (rare * _WORD_CHARACTERS)[:_WORD_CHARACTERS]
-        collection, valve = f"poison{number}", "The boiler valve of the north wing is closed in June. "
-        target.index(f"{collection}/words.pdf", [valve + f"{word} " * _WORDS] * 3)
-        target.index(f"{collection}/good.pdf", [valve])
-        reply = target.ask("When is the boiler valve of the north wing closed?", collection=collection, top_k=10)
-        yield Try(f"words of {rare}: {reply.status} {reply.body}", reply.status != 200)
-
-
-def hidden_text(target: Target) -> Tries:
-    """Index pages with an invisible sentence: no answer, quote or passage may have it."""
-    kinds = list(hidden_kinds().items())[:: target.times(1, 3)]
-    versions = [target.doors.put(f"hidden{number}/page.pdf", make()) for number, (_, make) in enumerate(kinds)]
-    for number, ((name, _), version) in enumerate(zip(kinds, versions, strict=True)):
-        key = f"hidden{number}/page.pdf"
-        target.doors.indexed(key, version, INDEXED_S)
-        for question in (SEEN, "With how many keys does the vault open?"):
-            reply = target.ask(question, document=key, stream=True)
-            yield Try(f"{name}: {question}", "vault opens" in repr(reply.events))
 
 
 def links(target: Target) -> Tries:
@@ -240,8 +215,8 @@ def controls(target: Target) -> Tries:
     """Put control characters in keys, titles and answers: they must not reach a terminal or a log."""
     key = f"controls/na{_CONTROLS.replace(chr(0), '')}me.pdf"
     title = _CONTROLS.encode("utf-16").hex().encode()
-    content = build.stream(b"BT /F 11 Tf 50 700 Td (%b) Tj ET" % _LANTERN.encode())
-    page = build.one_page(content, b"<</Title<%b>/Author<%b>>>" % (title, title))
+    content = kinds.stream(b"BT /F 11 Tf 50 700 Td (%b) Tj ET" % _LANTERN.encode())
+    page = kinds.one_page(content, b"<</Title<%b>/Author<%b>>>" % (title, title))
     target.index(key, page.replace(b"/Root", b"/Info 6 0 R/Root"))
     target.host.say(f"The lantern of the pier is lit {_BARE_CONTROLS}at dusk [1].")
     question = "When is the lantern of the pier lit?"
@@ -422,8 +397,6 @@ def _send(port: int, method: str, path: str, headers: Mapping[str, str]) -> tupl
 ATTACKS: dict[str, tuple[str, Callable[[Target], Tries]]] = {
     "forged": ("names, cursors and filters of other people's documents and receipts", forged),
     "identities": ("forged identities in headers", identities),
-    "poison-tokens": ("words that cost the model many tokens", poison_tokens),
-    "hidden-text": ("text that no reader sees", hidden_text),
     "links": ("links and markup in answers", links),
     "controls": ("control characters in terminal, log and answer", controls),
     "race": ("parallel questions at the end of a quota", race),

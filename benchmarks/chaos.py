@@ -142,7 +142,7 @@ ROWS = [
     ),
     *(
         _row("Chroma", lambda rig: rig.chroma, fault, SLOWED.get(fault, Promise.ERROR))
-        for fault in (Fault.DOWN, Fault.BROKEN, Fault.HANG, Fault.SLOW)
+        for fault in (Fault.DOWN, Fault.ERROR_AFTER, Fault.HANG, Fault.SLOW)
     ),
     *(
         _row("ledger", lambda rig: rig.ledger, fault, Promise.ERROR)

@@ -114,11 +114,13 @@ class Doors:
         seconds = time.monotonic() - started
         kind = headers.get("content-type", "").partition(";")[0].strip()
         text = content.decode("utf-8", "replace")
-        events = tuple(events_of(text)) if kind == SSE else ()
-        document: Any = None
-        with suppress(ValueError):  # a stream is no JSON
-            document = json.loads(text)
-        return Reply(status, kind, document, seconds, events, broken, dict(headers))
+        document, events = None, list[Event]()
+        with suppress(ValueError):  # a broken connection ends a stream within an event
+            if kind == SSE:
+                events.extend(sse.read(text.splitlines()))
+            else:
+                document = json.loads(text)
+        return Reply(status, kind, document, seconds, tuple(events), broken, dict(headers))
 
 
 @contextmanager
@@ -143,18 +145,6 @@ def local_servers(options: StackOptions, ollama: str) -> Iterator[tuple[Stack, l
         yield stack, parts
     finally:
         supervisor.stop()
-
-
-def events_of(text: str) -> list[Event]:
-    r"""Return the server-sent events of a body, up to the first that is not JSON.
-
-    >>> events_of(": waiting\n\nevent: token\ndata: {\"text\": \"a\"}\n\n")
-    [('token', {'text': 'a'})]
-    """
-    events: list[Event] = []
-    with suppress(ValueError):
-        events.extend(sse.read(text.splitlines()))
-    return events
 
 
 def workers_of(parent: psutil.Process, handler: str) -> list[psutil.Process]:

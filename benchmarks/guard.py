@@ -1,9 +1,9 @@
 """``make eval-guard``: how many wrong answers pass the checks, and how many planted orders docwell marks.
 
 It checks the right and wrong answers of four development sets, whose errors were used to choose the rules, and of
-four untouched sets; `ARGS=--list` prints the errors of the development sets. `ARGS=--without` switches off each
+four untouched sets. `ARGS=--without` switches off each
 rule in turn, or the rules that it names, and writes docs/generated/rules.md. It marks the attacks and the harmless
-look-alikes of the evaluation set, alone and in real paragraphs, and real pages. No model answers.
+look-alikes of the evaluation set, and real pages. No model answers.
 
 Two files of `claims/` state made-up passages. A group begins with `== its name`. Then come its passages, each from
 `[1]` on, and its questions (`?`). Below each question are right answers (`+ kind | answer`) and wrong ones
@@ -321,7 +321,6 @@ class Count(NamedTuple):
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="make eval-guard", description=(__doc__ or "").split("\n", 1)[0])
-    parser.add_argument("--list", action="store_true", help="print the errors of the development sets")
     parser.add_argument("--without", nargs="*", metavar="RULE", help="count without each rule, or some")
     options = parser.parse_args()
     if not (EVALUATION / "guard").is_dir():
@@ -331,7 +330,7 @@ def main() -> int:
         _write_rules(options.without)
         return 0
     report = Report("eval-guard")
-    _add_claims(report, listed=options.list)
+    _add_claims(report)
     prompts = _load("guard/prompts_dev.jsonl")
     _add_attacks(report, prompts)
     _add_harmless(report, prompts)
@@ -341,24 +340,22 @@ def main() -> int:
     return report.finish()
 
 
-def counted(name: str, *, listed: bool = False) -> Count:
-    """Return the count of a set; with `listed`, print its errors."""
+def counted(name: str) -> Count:
+    """Return the count of a set."""
     count = Count()
     for case in SETS[name]():
         answer, sentences = check.Checker(case.passages, case.question).check(case.answer)
         passes = answer is not None and all(sentence.supported for sentence in sentences)
         removed = case.right and answer is None
         marked = case.right and not passes and not removed
-        if listed and passes != case.right:
-            print(f"{removed=} {marked=}: {case.question} -> {case.answer}")
         row = (passes > case.right, not case.right, removed, marked, case.right)
         count = Count(*map(sum, zip(count, row, strict=True)))
     return count
 
 
-def _add_claims(report: Report, *, listed: bool) -> None:
+def _add_claims(report: Report) -> None:
     for name, (most_passed, most_removed) in _GOALS.items():
-        count = counted(name, listed=listed and name in DEVELOPMENT)
+        count = counted(name)
         if count.wrong:
             report.add(f"{name}: of {count.wrong} wrong ones passed", count.passed, "answers", f"<= {most_passed}")
         if count.right:
@@ -416,16 +413,6 @@ def _add_attacks(report: Report, prompts: Sequence[dict[str, Any]]) -> None:
         _add_marked(report, f"{len(texts)} attacks ({kind})", texts)
     orders = [attack["text"] for attack in attacks]
     _add_marked(report, f"all {len(orders)} attacks", orders, ">= 70")
-    paragraphs = [row["context"] for row in _load("xquad/questions_en_dev.json")]
-    planted = [plant(paragraphs[i % len(paragraphs)], order) for i, order in enumerate(orders)]
-    _add_marked(report, "the attacks within a paragraph", planted, ">= 70")
-
-
-def plant(paragraph: str, order: str) -> str:
-    """Return a paragraph with an order as its middle sentence."""
-    parts = re.split(r"(?<=[.!?]) ", paragraph)
-    middle = len(parts) // 2
-    return " ".join([*parts[:middle], order, *parts[middle:]])
 
 
 def _add_harmless(report: Report, prompts: Sequence[dict[str, Any]]) -> None:

@@ -6,7 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from benchmarks.poison.build import FONT, TEXT, Make, pdf, stream
+from benchmarks.poison.kinds import FONT, TEXT, Make, pdf, stream
 
 SEEN = "The pump is serviced every ninety days."  # visible on each page
 SENTENCE = "The vault opens with nine keys."

@@ -3,7 +3,7 @@
 import random
 import textwrap
 
-from benchmarks.poison import build
+from benchmarks.poison import kinds
 
 _LINE_CHARACTERS = 80
 _LINES = 44
@@ -24,9 +24,9 @@ def pdf(pages: list[str]) -> bytes:
     objects = [b"<</Type/Pages/Kids[%b]/Count %d>>" % (kids, len(pages))]
     page = b"<</Type/Page/Parent 2 0 R/MediaBox[0 0 595 842]/Contents %d 0 R/Resources<</Font<</F1 %d 0 R>>>>>>"
     for content, text in zip(range(4, number, 2), pages, strict=True):
-        objects += [page % (content, number), build.flate(text_content(text))]
+        objects += [page % (content, number), kinds.flate(text_content(text))]
     font = b"<</Type/Font/Subtype/Type1/BaseFont/Helvetica/Encoding/WinAnsiEncoding>>"
-    return build.pdf([*objects, font])
+    return kinds.pdf([*objects, font])
 
 
 def pages_of_words(pages: int, words: int, seed: str = "") -> bytes:

@@ -31,19 +31,16 @@ class Fault(StrEnum):
     THROTTLED = "throttled"
     GONE = "404: no such version"
     FORBIDDEN = "403: access denied"
-    BROKEN = "500 to everything"
     UNAVAILABLE = "503 before the work was done"
     ERROR_AFTER = "500 after the work was done"
     RESET_REQUEST = "reset while the request was sent"
     RESET_ANSWER = "reset in the middle of the answer"
     LATE = "no answer, and the work is done long after the client left"
-    TRICKLE = "an answer of some bytes at a time"
 
 
 # The faults that answer in place of the server: status, body and headers.
 _RESPONSES: Mapping[Fault, tuple[int, bytes, Mapping[str, str]]] = {
     Fault.UNAVAILABLE: (503, b"{}", _JSON),
-    Fault.BROKEN: (500, b'{"error":"InternalError"}', _JSON),
     Fault.THROTTLED: (
         400,
         b'{"__type": "com.amazonaws.dynamodb.v20120810#ThrottlingException", "message": "slow down"}',
@@ -168,20 +165,11 @@ class Proxy(HttpDoor):
                 request.wfile.write(content[: len(content) // 2])
                 request.wfile.flush()
                 reset(request)
-            case Fault.TRICKLE:
-                _head(request, status, len(content), headers)
-                size = max(1, len(content) // 20)
-                for start in range(0, len(content), size):
-                    request.wfile.write(content[start : start + size])
-                    request.wfile.flush()
-                    time.sleep(0.05)
             case _:
                 answer(request, status, content, headers)
 
 
 class _Server(ThreadingHTTPServer):
-    allow_reuse_address = True
-    daemon_threads = True
     request_queue_size = 64
 
     def handle_error(self, *_: object) -> None:

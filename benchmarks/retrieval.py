@@ -58,15 +58,12 @@ POOLED, DOCUMENT, MIXED = "pooled", "in the document", "mixed"
 class Question:
     """One question, and the document `key` that answers it.
 
-    `pages` are (key, 1-based page); without any, each page of the document answers. `among` limits the pooled
-    scope to some documents. `language` is empty for English documents.
+    `pages` are those that answer: (key, 1-based page).
     """
 
     text: str
     key: str
     pages: frozenset[tuple[str, int]] = frozenset()
-    among: tuple[str, ...] = ()
-    language: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,10 +80,6 @@ class EvaluationSet:
     questions: tuple[Question, ...]
     scopes: tuple[str, ...] = (POOLED, DOCUMENT, MIXED)
     judged: tuple[str, ...] = ()
-
-    @property
-    def collection(self) -> str:
-        return next(iter(self.files)).partition("/")[0]
 
     def sample(self, count: int | None) -> Self:
         """Return about `count` of the questions, spread evenly, over all documents."""
@@ -145,33 +138,11 @@ def northwind(folder: Path) -> EvaluationSet:
     return EvaluationSet("northwind", "Northwind", _pdfs(folder, "northwind"), questions, judged=(POOLED,))
 
 
-def translations(folder: Path, *, name: str, title: str, field: str) -> EvaluationSet:
-    """Load questions on translated articles. Each searches the articles in one language.
-
-    The other languages have translations of the page that answers, which would be misses.
-    """
-    rows = _rows(folder, "xquad/questions_translated_dev.json")
-    among: dict[str, dict[str, None]] = {}
-    for row in rows:
-        among.setdefault(row["lang"], {})[f"xquad/{row['doc']}"] = None
-
-    def question(row: dict[str, Any]) -> Question:
-        key, language = f"xquad/{row['doc']}", row["lang"]
-        pages = frozenset[tuple[str, int]]() if row["page"] is None else frozenset({(key, row["page"])})
-        return Question(row[field], key, pages, among=tuple(among[language]), language=language)
-
-    return EvaluationSet(name, title, _pdfs(folder, "xquad"), tuple(map(question, rows)), scopes=(POOLED,))
-
-
 SETS: Mapping[str, Callable[[Path], EvaluationSet]] = {
     "financebench": partial(filings, name="financebench", title="FinanceBench", file="questions_dev.json"),
     "filings2": partial(filings, name="filings2", title="other filings", file="questions_dev2.json"),
     "mmlongbench": mmlongbench,
     "xquad": xquad,
-    "translated": partial(translations, name="translated", title="translated XQuAD", field="question"),
-    "translated-english": partial(
-        translations, name="translated-english", title="translated XQuAD, asked in English", field="question_en"
-    ),
     "northwind": northwind,
 }
 
@@ -285,7 +256,7 @@ class Asker:
     """Asks the questions of sets in one index. `mixed` names the collections that are searched together."""
 
     def __init__(self, indexed: Indexed, mixed: Collection[str]) -> None:
-        self.mixed = tuple(mixed) if len(mixed) > 1 else ()
+        self._mixed = tuple(mixed) if len(mixed) > 1 else ()
         self._indexed = indexed
         self._retrieval = Retrieval(indexed.catalogue, indexed.index)
 
@@ -295,39 +266,33 @@ class Asker:
         The `variants` are asked in the scopes that judge, and get ranks only.
         """
         scores: Scores = {}
-        for question, vector in self.with_vectors(material):
-            for scope in self.scopes(material):
-                for variant in (DEFAULT, *(variants if scope in material.judged else ())):
+        scopes = [
+            scope for scope in material.scopes if scope != MIXED or self._mixed
+        ]  # one set alone is not mixed
+        searches = [(scope, DEFAULT) for scope in scopes]
+        searches += [(scope, variant) for scope in scopes if scope in material.judged for variant in variants]
+        vectors = self._indexed.embedder.embed_queries([question.text for question in material.questions])
+        with bar(f"{material.title}: asking", len(vectors)) as step:
+            for question, vector in zip(material.questions, vectors.tolist(), strict=True):
+                for scope, variant in searches:
                     values = of_ranks(question, self._search(variant, question, vector, scope))
                     for measure, value in values.items():
                         scores.setdefault((variant, scope), {}).setdefault(measure, []).append(value)
+                step()
         return scores
 
-    def scopes(self, material: EvaluationSet) -> list[str]:
-        """Return the scopes in which a set's questions are asked; one set alone has no mixed collection."""
-        return [scope for scope in material.scopes if scope != MIXED or self.mixed]
-
-    def with_vectors(self, material: EvaluationSet) -> Iterator[tuple[Question, list[float]]]:
-        """Yield the questions with their vectors, and show how many are done."""
-        texts = [question.text for question in material.questions]
-        vectors = self._indexed.embedder.embed_queries(texts).tolist()
-        with bar(f"{material.title}: asking", len(vectors)) as step:
-            for question, vector in zip(material.questions, vectors, strict=True):
-                yield question, vector
-                step()
-
-    def places(self, question: Question, scope: str) -> Places:
+    def _places(self, question: Question, scope: str) -> Places:
         """Return the collections and documents of a scope."""
         collection = collection_of(question.key)
         places: dict[str, Places] = {
-            POOLED: {collection: question.among or None},
+            POOLED: {collection: None},
             DOCUMENT: {collection: (question.key,)},
-            MIXED: dict.fromkeys(self.mixed),
+            MIXED: dict.fromkeys(self._mixed),
         }
         return places[scope]
 
     def _search(self, variant: str, question: Question, vector: Sequence[float], scope: str) -> Sequence[Passage]:
-        where, weights = Scope(_EVERYBODY, self.places(question, scope)), VARIANTS[variant]
+        where, weights = Scope(_EVERYBODY, self._places(question, scope)), VARIANTS[variant]
         if weights is None:
             return self._retrieval.search(where, vector, TOP_K, "").passages
         return replace(self._retrieval, weights=weights).search(where, vector, TOP_K, question.text).passages
@@ -346,9 +311,7 @@ def rank_of_answer(question: Question, passages: Sequence[Passage]) -> int | Non
 
 def _answers(question: Question, passage: Passage) -> bool:
     """Return whether a passage is on a page that answers."""
-    if question.pages:
-        return (passage.document, passage.chunk.page) in question.pages
-    return passage.document == question.key
+    return (passage.document, passage.chunk.page) in question.pages
 
 
 TABLE = ROOT / "docs" / "generated" / "ranking.md"
@@ -435,8 +398,6 @@ GOALS: Mapping[tuple[str, str], Mapping[str, float]] = {
     ("xquad", POOLED): {"hit@1": 97, "hit@5": 99.5},
     ("xquad", MIXED): {"hit@1": 96.5, "hit@5": 99},
 }
-# The default model was trained on English, so these goals are for multilingual models.
-MULTILINGUAL_GOALS = {("translated", POOLED): {"hit@1": 88}, ("translated-english", POOLED): {"hit@1": 80}}
 _SCOPES = {POOLED: "", DOCUMENT: ", in the document", MIXED: ", in the mixed collection"}
 
 
@@ -472,8 +433,7 @@ def _asker(sets: Sequence[EvaluationSet], model: Path) -> Iterator[Asker]:
 def _measure(asker: Asker, sets: Sequence[EvaluationSet], options: argparse.Namespace) -> int:
     """Add the figures of each set, with their goals where all questions are asked."""
     report = Report("retrieval")
-    multilingual = MULTILINGUAL_GOALS if "multilingual" in options.model.name else {}
-    goals = {} if options.n else {**GOALS, **multilingual}
+    goals = {} if options.n else GOALS
     for material in sets:
         _add_set(report, material, asker.ask(material), goals)
     return report.finish()
@@ -494,15 +454,11 @@ def _without(asker: Asker, sets: Sequence[EvaluationSet], _: argparse.Namespace)
 def _add_set(
     report: Report, material: EvaluationSet, scores: Scores, goals: Mapping[tuple[str, str], Mapping[str, float]]
 ) -> None:
-    """Add a row for each scope and measure of a set, and hit@1 of each of its languages."""
+    """Add a row for each scope and measure of a set."""
     for (_, scope), measures in scores.items():
         for measure, values in measures.items():
             goal = goals.get((material.name, scope), {}).get(measure)
             _add(report, f"{material.title}: {measure}{_SCOPES[scope]}", values, goal)
-    first, languages = scores[DEFAULT, POOLED]["hit@1"], [question.language for question in material.questions]
-    for language in sorted(set(filter(None, languages))):
-        values = [value for value, name in zip(first, languages, strict=True) if name == language]
-        _add(report, f"{material.title}: hit@1, {language}", values)
 
 
 def _add(report: Report, metric: str, values: Sequence[float], goal: float | None = None) -> None:

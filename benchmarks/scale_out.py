@@ -1,13 +1,11 @@
 """``make scale-out``: pages a second with 1, 2 and 4 workers of the runtime.
 
 Each worker is a process of `python -m runtime ingest` with the real function, on a new local AWS server and a new
-Chroma server. Afterwards the index is compared with the bucket. The curve is flat once no processor is free:
-workers, Chroma and the AWS server share this machine's.
+Chroma server. The curve is flat once no processor is free: workers and servers share this machine's.
 """
 
 import argparse
 import os
-import sys
 import tempfile
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -18,19 +16,17 @@ from typing import Self
 import psutil
 
 from benchmarks.doors import Server, local_servers, run_command
-from benchmarks.faults.compare import Comparator, PipelinePlace
 from benchmarks.pdfs import pages_of_words
-from benchmarks.speed.stack import CHUNK_TOKENS, Indexed, index
+from benchmarks.speed import Indexed, index
 from infra.local.names import HOST
 from infra.local.ports import free_port
-from infra.local.stack import MODEL_DIR, Stack, StackOptions
+from infra.local.stack import Stack, StackOptions
 from infra.progress import bar
 from infra.report import Report
 
 # Words of each page, and pages of a range: the default of 50 gives too few messages for so few pages.
 WORDS, RANGE_PAGES = 350, 10
 _TIMEOUT_S = 900.0
-_SETTLE_S = 60.0
 
 
 class Site:
@@ -45,7 +41,6 @@ class Site:
         self.stack, parts = self._exits.enter_context(servers)
         # The part that runs a worker.
         self.part = next(part for part in parts if part.name == "ingest")
-        self._range_pages = range_pages
 
     def __enter__(self) -> Self:
         return self
@@ -66,15 +61,6 @@ class Site:
             list(pool.map(Server.start, workers))
         return workers
 
-    def compare(self, report: Report, title: str) -> None:
-        """Add the differences between index and bucket by their kind."""
-        place = PipelinePlace(MODEL_DIR, CHUNK_TOKENS)
-        differences = Comparator(self.stack, [place], self._range_pages).compare_patiently(_SETTLE_S)
-        for line in differences.lines():
-            print(line, file=sys.stderr)
-        for kind, count in differences.count.items():
-            report.add(f"{title}: {kind}", count, "chunks", "== 0")
-
 
 def measure(report: Report, count: int, bodies: Mapping[str, bytes]) -> float:
     """Index all documents with so many workers, add the rows, and return the pages a second."""
@@ -89,7 +75,6 @@ def measure(report: Report, count: int, bodies: Mapping[str, bytes]) -> float:
         report.add(f"{title}: pages a second", rate, "pages/s")
         report.add(f"{title}: processors in use, of {os.cpu_count()}", processors, "processors")
         report.add(f"{title}: slowest stop without work", slowest, "s", "<= 10")
-        site.compare(report, title)
     return rate
 
 

@@ -15,8 +15,7 @@ import openpyxl
 import pptx
 from PIL import Image
 
-from benchmarks.poison.build import MIB, Make
-from benchmarks.poison.kinds import ROWS, repeated, texts
+from benchmarks.poison.kinds import MIB, ROWS, Make, repeated, texts
 
 _OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 _MAIN = {"docx": "word/document.xml", "xlsx": "xl/worksheets/sheet1.xml", "pptx": "ppt/slides/slide1.xml"}

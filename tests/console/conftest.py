@@ -15,7 +15,7 @@ from benchmarks.chromium import chromium
 from benchmarks.doors import Doors, local_stack
 from benchmarks.model_host import MODEL, Misdeed, ModelHost
 from benchmarks.pdfs import pdf, text_content
-from benchmarks.poison import build
+from benchmarks.poison import kinds
 from docwell.adapters.dynamodb.principals import DynamoApiKeys, Grant, PrincipalAdmin
 from docwell.identity import ApiKey, digest_of
 from infra.local.stack import Stack
@@ -156,6 +156,6 @@ def long_pdf(pages: int, picture: int, texts: Mapping[int, str]) -> bytes:
         objects.append(sheet % (3 + number // _KIDS, first + 2 * number + 1, font))
         text = texts.get(number + 1, f"This is page {number + 1} of the log.")
         # Random bytes do not compress.
-        objects.append(build.stream(text_content(text) + b"\n%" + os.urandom(picture // 2).hex().encode()))
+        objects.append(kinds.stream(text_content(text) + b"\n%" + os.urandom(picture // 2).hex().encode()))
     objects.append(b"<</Type/Font/Subtype/Type1/BaseFont/Helvetica/Encoding/WinAnsiEncoding>>")
-    return build.pdf(objects)
+    return kinds.pdf(objects)

@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from benchmarks.scale_out import RANGE_PAGES, Site
-from benchmarks.speed.stack import index
+from benchmarks.speed import index
 from infra.container import sam
 from infra.local.ports import answers, free_port
 from tests.container.test_containers import PAGES

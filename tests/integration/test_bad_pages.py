@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks.poison.build import healthy
+from benchmarks.poison.kinds import healthy
 from benchmarks.reading import default_reader
 from docwell.adapters.documents import process
 from docwell.adapters.documents.document_reader import ChildDocumentReader

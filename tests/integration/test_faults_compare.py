@@ -9,9 +9,8 @@ from typing import Any
 import httpx
 import pytest
 
-from benchmarks.faults.compare import KINDS, Differences
-from benchmarks.faults.scene import Workers
-from benchmarks.faults.world import PERFECT, TABLE, World
+from benchmarks.faults.__main__ import Workers
+from benchmarks.faults.world import KINDS, PERFECT, TABLE, Differences, World
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
 

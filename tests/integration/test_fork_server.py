@@ -14,7 +14,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from benchmarks.poison.build import healthy
+from benchmarks.poison.kinds import healthy
 from benchmarks.reading import default_reader
 from docwell.adapters.documents import process
 from docwell.adapters.documents.document_reader import ChildDocumentReader

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.poison.build import FONT, pdf, stream
+from benchmarks.poison.kinds import FONT, pdf, stream
 from benchmarks.reading import default_reader
 from docwell.errors import Refused
 from docwell.models import Page, Reason

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.hidden_text import SEEN, SENTENCE, heavy_kinds, hidden_kinds, shown_kinds
-from benchmarks.poison.build import Make, one_page, stream
+from benchmarks.poison.kinds import Make, one_page, stream
 from benchmarks.reading import default_reader
 from docwell.models import Page
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.poison.build import healthy
+from benchmarks.poison.kinds import healthy
 from benchmarks.reading import default_reader
 from docwell.adapters.documents import process
 from docwell.adapters.documents.sandbox import _program

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.poison.build import FONT, flate, one_page, stream
+from benchmarks.poison.kinds import FONT, flate, one_page, stream
 from benchmarks.reading import default_reader
 
 _GLYPH_FONT = (

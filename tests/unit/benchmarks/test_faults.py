@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from benchmarks.faults.scene import Outcome
+from benchmarks.faults.__main__ import Outcome
 
 
 def _nothing(_: Outcome) -> None:

@@ -61,4 +61,3 @@ def test_every_question_has_its_document(name: str) -> None:
         pytest.skip("no evaluation material: DOCWELL_EVAL")
     assert material.questions
     assert {question.key for question in material.questions} <= set(material.files)
-    assert {key for question in material.questions for key in question.among} <= set(material.files)

@@ -1,47 +1,65 @@
-"""The speed of questions, of finding passages and of ingest, and the memory of both.
+"""``python -m benchmarks.speed [NAME...]``: measure, and write `build/reports/bench-NAME.json`.
 
-All run on a local stack beside a model server that answers at once with a sentence of the first passage, so every
-question takes the whole path: identity, quota, embedding, search, ranking, prompt, model, checks and receipt.
+Without a name it runs all, then writes docs/generated/benchmarks.md from the reports. Exit status: 0 every goal is
+met, 1 a goal is missed, 2 wrong usage or something that a benchmark needs is missing.
+
+Questions take the whole path of a local stack: identity, quota, embedding, search, ranking, prompt, model, checks
+and receipt. Its model server answers at once with a sentence of the first passage. Each cold start is a fresh
+process under the local runtime, with the deployed packages and no others. In the short form, and where this Python
+is not Lambda's 3.13, it uses the packages of the development environment.
 """
 
+import argparse
+import json
+import os
 import re
 import sys
+import sysconfig
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass, field
 from functools import partial
-from itertools import cycle, islice
+from importlib.util import find_spec
+from itertools import count, cycle, islice
 from pathlib import Path
 from statistics import median
 from typing import Any, Self, TypeVar
+from venv import EnvBuilder
 
 import numpy as np
 import psutil
 from numpy.typing import NDArray
 
-from benchmarks.doors import Doors, Reply, local_stack, workers_of
-from benchmarks.faults.compare import SHARDS, PipelinePlace
+from benchmarks.chaos import PAGES, QUESTION
+from benchmarks.doors import Doors, Reply, local_servers, local_stack, workers_of
+from benchmarks.faults.world import CREATED, notification, sqs_event
 from benchmarks.model_host import MODEL, model_server
-from benchmarks.pdfs import pages_of_words
+from benchmarks.pdfs import pages_of_words, pdf
 from benchmarks.reading import default_reader
 from docwell.adapters.chroma import ChromaIndex, ChromaServer
 from docwell.adapters.chroma_records import Layout
-from docwell.adapters.embedding.onnx_embedder import OnnxEmbedder, session_opener
-from docwell.config import EmbedderSettings, QuerySettings
+from docwell.adapters.embedding.model_manifest import MODEL_FILE, ModelManifest
+from docwell.adapters.embedding.onnx_embedder import OnnxEmbedder, session_opener, threads_for
+from docwell.config import EmbedderSettings, EmbedRuntime, IngestLimits, IngestSettings, QuerySettings
 from docwell.ingest.chunking import cut_pages
 from docwell.ingest.indexing import pack_units
 from docwell.ingest.outline import CutChunk
 from docwell.models import Chunk, IndexRecord, Units
+from docwell.pipeline import fingerprint
 from docwell.text.lexicon import sentences
 from docwell.wiring.pipelines import server_auth
-from infra.local.names import LEDGER_TABLE
-from infra.local.stack import MODEL_DIR, Stack, StackOptions
+from infra.container import packages
+from infra.container.sam import StepError
+from infra.local.names import LEDGER_TABLE, LOCAL_PRINCIPAL
+from infra.local.stack import MODEL_DIR, Stack, StackOptions, function_variables
 from infra.measuring import Spread, in_turns, ratios
-from infra.progress import bar
-from infra.report import EVALUATION, ROOT, Report
+from infra.progress import CONSOLE, bar
+from infra.report import EVALUATION, REPORTS, ROOT, Report
+from runtime.functions import Environment, FunctionSpec, Stream
 
 CHUNK_TOKENS = int(EmbedderSettings.model_fields["chunk_tokens"].default)
 BATCH = 500
@@ -53,6 +71,11 @@ _NOISE = 0.8  # length of the noise that is added to a vector of length 1
 _CHUNKS_PER_DOCUMENT = 50
 _LEAST_WORDS, _ASKED_WORDS = 12, 9
 T = TypeVar("T")
+
+
+def pipeline_fingerprint() -> str:
+    """Return the fingerprint of the local stack's pipeline."""
+    return fingerprint(ModelManifest.read(MODEL_DIR).fingerprint, CHUNK_TOKENS, shards=IngestLimits().shards)
 
 
 class BenchError(Exception):
@@ -160,7 +183,7 @@ def index(stack: Stack, bodies: Mapping[str, bytes | Path], timeout_s: float) ->
 
 def _settled(stack: Stack, versions: Mapping[str, str]) -> dict[str, Mapping[str, Any]]:
     """Return the ledger's rows of the keys that have a final status for their version."""
-    pipeline = PipelinePlace(MODEL_DIR, CHUNK_TOKENS).fingerprint
+    pipeline = pipeline_fingerprint()
     scan = stack.client("dynamodb").get_paginator("scan").paginate(TableName=LEDGER_TABLE, ConsistentRead=True)
     rows = [
         {name: next(iter(value.values())) for name, value in item.items()}
@@ -224,9 +247,9 @@ def fill(stack: Stack, texts: Texts, size: int, step: Callable[[], None] = lambd
     search has near neighbours to choose from.
     """
     name, chooser = f"bench-{size}", np.random.default_rng(7)
-    pipeline = PipelinePlace(MODEL_DIR, CHUNK_TOKENS).fingerprint
+    pipeline = pipeline_fingerprint()
     server = ChromaServer(stack.chroma, auth=server_auth("chroma", stack.chroma_token), timeout_s=120)
-    chroma = ChromaIndex(server, Layout(pipeline, SHARDS))
+    chroma = ChromaIndex(server, Layout(pipeline, IngestLimits().shards))
 
     def record(number: int) -> IndexRecord:
         place = number % len(texts.chunks)
@@ -254,7 +277,6 @@ def fill(stack: Stack, texts: Texts, size: int, step: Callable[[], None] = lambd
 
 
 JUDGED = 10_000  # chunks in the collection that the goals are about
-_CLIENTS = 16  # with this many clients, the processor must be busy
 _LEAST_QUESTIONS, _TOP_K, _THREADS = 10, 5, 2
 
 
@@ -273,8 +295,6 @@ def query(report: Report, options: Options) -> None:
             questions = bench.answerable(questions, name, _LEAST_QUESTIONS)
         turns = cycle(questions)
         replies = _add_sizes(report, options, bench, collections, turns)
-        collection = collections[JUDGED if JUDGED in collections else min(sizes)]
-        replies += _add_crowd(report, options, bench, collection, turns)
     unanswered = sum(not is_answered(reply) for reply in replies)
     report.add("questions without an answer", unanswered, f"of {len(replies):,}", "== 0")
 
@@ -305,28 +325,6 @@ def _add_sizes(
     if low != high:
         growth = ratios(medians[f"{high}"], medians[f"{low}"])
         report.add_spread(f"p50, {high:,} chunks over {low:,}", growth, "x", "<= 2")
-    return replies
-
-
-def _add_crowd(
-    report: Report, options: Options, bench: AskedStack, collection: str, turns: Iterator[str]
-) -> list[Reply]:
-    """Add the figures of many clients at once; return all answers."""
-    with ThreadPoolExecutor(_CLIENTS) as pool:
-
-        def ask(count: int) -> list[Reply]:
-            bodies = [{"question": question, "collection": collection} for question in islice(turns, count)]
-            return list(pool.map(bench.doors.ask, bodies))
-
-        ask(_CLIENTS)  # warm every environment
-        psutil.cpu_percent()
-        started = time.perf_counter()
-        replies = ask(options.form(400, 40))
-        seconds, busy = time.perf_counter() - started, psutil.cpu_percent()
-    name = f"warm, {int(collection.removeprefix('bench-')):,} chunks, {_CLIENTS} clients at once"
-    report.add(f"{name}: p50", 1000 * median(reply.seconds for reply in replies), "ms")
-    report.add(f"{name}: questions", len(replies) / seconds, "1/s")
-    report.add(f"{name}: processor in use", busy, "%", options.goal(">= 80"))
     return replies
 
 
@@ -368,7 +366,7 @@ def _rounds_of(work: Callable[[str], float], questions: Sequence[str], size: int
 def _finders(stack: Stack, collection: str) -> dict[str, Callable[[str], float]]:
     """Return docwell and the limits by name; each takes a question and returns seconds."""
     embedder = OnnxEmbedder(MODEL_DIR, _THREADS, session_opener("onnxruntime"), for_questions=True)
-    layout = Layout(PipelinePlace(MODEL_DIR, CHUNK_TOKENS).fingerprint, SHARDS)
+    layout = Layout(pipeline_fingerprint(), IngestLimits().shards)
     server = ChromaServer(stack.chroma, auth=server_auth("chroma", stack.chroma_token))
     index = ChromaIndex(server, layout, int(QuerySettings.model_fields["kept_passages"].default))
     client = stack.http(60.0)
@@ -392,12 +390,11 @@ def _finders(stack: Stack, collection: str) -> dict[str, Callable[[str], float]]
 SLICES, SHORT_PDFS = 3, 4
 WORKERS = 2
 # Pages of about 150 words are one chunk each; the ratio of LARGE to SMALL shows whether memory is flat.
-PAGES, SMALL, LARGE = (10, 100, 1_000, 5_000), 100, 5_000
+MEMORY_PAGES, SMALL, LARGE = (10, 100, 1_000, 5_000), 100, 5_000
 WORDS = 150
 _QUESTIONS = 100  # between two looks at the query function
-_TIMEOUT_S = 3600.0
-_PAUSE_S = 0.05
-_SAMPLES_FOR_EACH_LIST = 20
+_INDEXED_S = 3600.0
+_SAMPLE_PAUSE_S = 0.05
 
 
 def ingest(report: Report, options: Options) -> None:
@@ -411,13 +408,13 @@ def ingest(report: Report, options: Options) -> None:
     slices = [sorted(pdfs, key=lambda pdf: pdf.stat().st_size)[turn::count] for turn in range(count)]
     done = []
     with asked_stack(environment={"DOCWELL_EMBED_THREADS": "1"}, ingest_workers=WORKERS) as bench:
-        index(bench.stack, {f"warm-up/{number}.pdf": pdfs[0] for number in range(WORKERS)}, _TIMEOUT_S)
+        index(bench.stack, {f"warm-up/{number}.pdf": pdfs[0] for number in range(WORKERS)}, _INDEXED_S)
         with bar("slices", len(slices)) as step:
             for turn, paths in enumerate(slices):
                 bodies: dict[str, bytes | Path] = {
                     f"slice-{turn}/{number:03}-{pdf.name}": pdf for number, pdf in enumerate(paths)
                 }
-                done.append(index(bench.stack, bodies, _TIMEOUT_S))
+                done.append(index(bench.stack, bodies, _INDEXED_S))
                 step()
     report.add("PDFs", len(pdfs), "PDFs")
     report.add("pages of them", sum(result.total("pages") for result in done), "pages")
@@ -425,29 +422,6 @@ def ingest(report: Report, options: Options) -> None:
         speeds = Spread.of([result.total(figure) / result.seconds for result in done])
         report.add_spread(f"docwell: {figure} a second", speeds, f"{figure}/s")
     report.add("docwell: PDFs that it did not index", sum(len(result.not_indexed) for result in done), "PDFs")
-
-
-@contextmanager
-def _ingest_memory() -> Iterator[list[int]]:
-    """Collect the bytes of the ingest worker with its children during the block, twenty times a second."""
-    stop, samples = threading.Event(), list[int]()
-    thread = threading.Thread(target=_sample, args=(stop, samples), daemon=True)
-    thread.start()
-    try:
-        yield samples
-    finally:
-        stop.set()
-        thread.join()
-
-
-def _sample(stop: threading.Event, samples: list[int]) -> None:
-    workers = list[psutil.Process]()
-    while not stop.wait(_PAUSE_S):
-        if not workers or len(samples) % _SAMPLES_FOR_EACH_LIST == 0:
-            workers = workers_of(psutil.Process(), StackOptions.ingest_handler)
-        for process in workers:
-            with suppress(psutil.Error):
-                samples.append(process.memory_info().rss + sum(map(_proportion, process.children(recursive=True))))
 
 
 def _proportion(process: psutil.Process) -> int:
@@ -460,7 +434,7 @@ def _proportion(process: psutil.Process) -> int:
 
 def memory(report: Report, options: Options) -> None:
     """Measure the peak of the ingest worker for 10 to 5,000 pages, and the query function over 1,000 requests."""
-    sizes = options.form(PAGES, (SMALL,))
+    sizes = options.form(MEMORY_PAGES, (SMALL,))
     with bar("ingest", len(sizes)) as step:
         peaks: dict[int, int] = {}
         for pages in sizes:
@@ -480,12 +454,22 @@ def memory(report: Report, options: Options) -> None:
 
 
 def _peak(pages: int) -> int:
-    """Return the peak in bytes of one document in a new stack. Raises `RuntimeError` where it is refused."""
-    with asked_stack() as bench, _ingest_memory() as samples:
-        done = index(bench.stack, {f"memory/{pages}.pdf": pages_of_words(pages, WORDS)}, _TIMEOUT_S)
-    if done.not_indexed or not samples:
-        raise RuntimeError(f"{pages} pages were not indexed: {done.rows}, {len(samples)} samples")
-    return max(samples)
+    """Return the peak in bytes of the ingest worker with its children, for one document in a new stack.
+
+    Raises `RuntimeError` where the document is refused.
+    """
+    bodies, peak = {f"memory/{pages}.pdf": pages_of_words(pages, WORDS)}, 0
+    with asked_stack() as bench, ThreadPoolExecutor(1) as pool:
+        done = pool.submit(index, bench.stack, bodies, _INDEXED_S)
+        while not done.done():
+            for process in workers_of(psutil.Process(), StackOptions.ingest_handler):
+                with suppress(psutil.Error):
+                    children = sum(map(_proportion, process.children(recursive=True)))
+                    peak = max(peak, process.memory_info().rss + children)
+            time.sleep(_SAMPLE_PAUSE_S)
+    if done.result().not_indexed or not peak:
+        raise RuntimeError(f"{pages} pages were not indexed: {done.result().rows}")
+    return peak
 
 
 def _query_memory(options: Options) -> tuple[float, float]:
@@ -506,3 +490,282 @@ def _query_memory(options: Options) -> tuple[float, float]:
             sizes.append(max(worker.memory_info().rss for worker in workers) / 2**20)
             step()
     return sizes[0], sizes[-1]
+
+
+# The batch of ingest.
+INGEST_BATCH = int(IngestSettings.model_fields["upsert_batch"].default)
+# In the long and in the short form. onnxruntime encodes 256 chunks in 5 s on two cores.
+CHUNKS, ROUNDS = (2 * INGEST_BATCH, 32), (4, 2)
+# The most chunks of one PDF, so that a long document is not the whole sample.
+MOST_CHUNKS_OF_ONE = 32
+# Ingest uses the last runtime. OpenVINO is not installed on ARM.
+RUNTIMES: tuple[EmbedRuntime, ...] = ("onnxruntime", "openvino") if find_spec("openvino") else ("onnxruntime",)
+BEST = RUNTIMES[-1]
+_ENCODE_GOALS = {"openvino": ">= 97", "onnxruntime": ">= 95"}
+
+
+def encode(report: Report, options: Options) -> None:
+    threads = threads_for(None)
+    embedders = {name: OnnxEmbedder(MODEL_DIR, threads, session_opener(name)) for name in RUNTIMES}
+    texts = _encoded_texts(embedders[BEST], options)
+    batches = [texts[first : first + INGEST_BATCH] for first in range(0, len(texts), INGEST_BATCH)]
+    feeds = [feed for batch in batches for _, feed in embedders[BEST].feeds(batch)]
+    tokens = sum(int(feed["attention_mask"].sum()) for feed in feeds)
+    samplers = {}
+    for runtime, embedder in embedders.items():
+        samplers[f"docwell, {runtime}"] = partial(seconds_of, partial(_embed, embedder, batches))
+        samplers[f"limit: raw {runtime}"] = partial(seconds_of, _raw(runtime, feeds, threads))
+    for sampler in samplers.values():
+        sampler()
+    rounds = options.form(*ROUNDS)
+    with bar("rounds of all ways", len(samplers) * rounds) as step:
+        seconds = in_turns(samplers, rounds, step)
+    report.add("chunks", len(texts), "chunks")
+    report.add("tokens of a chunk, mean", tokens / len(texts), "tokens")
+    report.add("threads", threads, "threads")
+    for runtime in RUNTIMES:
+        raw = [100 * sample for sample in seconds[f"limit: raw {runtime}"]]
+        share = ratios(raw, seconds[f"docwell, {runtime}"])
+        report.add_spread(f"docwell's speed of raw {runtime}'s", share, "%", options.goal(_ENCODE_GOALS[runtime]))
+    for name, samples in seconds.items():
+        report.add_spread(
+            f"{name}: tokens a second", Spread.of([tokens / sample for sample in samples]), "tokens/s"
+        )
+    if BEST == "openvino":
+        # Count in millionths: a table would show a cosine of 0.9999 as 1.
+        single, fast = (embedder.embed_passages(texts[:INGEST_BATCH]) for embedder in embedders.values())
+        lacks = (1 - float(np.min(np.sum(single.astype(np.float64) * fast, axis=1)))) * 1e6
+        report.add("lowest cosine to single precision: what it lacks to 1", lacks, "millionths", "<= 100")
+
+
+def _encoded_texts(embedder: OnnxEmbedder, options: Options) -> list[str]:
+    """Return some chunks of each PDF; if the PDFs are few, texts repeat."""
+    chunks = cut_pdfs(options.pdfs("financebench", "xquad"), embedder, MOST_CHUNKS_OF_ONE)
+    size = options.form(*CHUNKS)
+    texts = [chunk.text for chunk, _ in islice(chunks, size)]
+    return (texts * -(-size // len(texts)))[:size]
+
+
+def _embed(embedder: OnnxEmbedder, batches: Sequence[Sequence[str]]) -> None:
+    for batch in batches:
+        embedder.embed_passages(batch)
+
+
+def _raw(runtime: str, feeds: Sequence[Any], threads: int) -> Callable[[], object]:
+    """Return a run of the bare runtime, as in its documentation, on the embedder's arrays."""
+    path = str(MODEL_DIR / MODEL_FILE)
+    if runtime == "openvino":
+        import openvino
+
+        settings = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_NUM_THREADS": threads}
+        request = openvino.Core().compile_model(path, "CPU", settings).create_infer_request()
+        return lambda: [request.infer(feed, share_inputs=True) for feed in feeds]
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    return lambda: [session.run(None, feed) for feed in feeds]
+
+
+_LAMBDA_PYTHON = (3, 13)
+_QUESTION_EVENT = ROOT / "tests" / "events" / "query.json"
+_COLD_STREAM_S = 300.0
+_STREAMING = "docwell.http.streaming_runtime"
+_RUNTIME_OF_LAMBDA = ("awslambdaric", "runtime_client*", "simplejson", "snapshot_restore_py")
+# Ingest first: query needs a document.
+_COLDSTART_GOALS = {"ingest": ("first document live", "<= 0.8"), "query": ("first answer", "<= 0.5")}
+
+
+@dataclass
+class _Function:
+    """A function that is started again and again. `begin` makes the next event; `holds` checks the result."""
+
+    spec: FunctionSpec
+    begin: Callable[[], tuple[str, dict[str, Any]]]
+    holds: Callable[[str, str], bool]
+    ready: list[float] = field(default_factory=list)
+
+    def start(self) -> float:
+        """Return the seconds from the start of a fresh process to its answer.
+
+        Raises `FunctionError`, and `BenchError` for an answer that is wrong.
+        """
+        key, event = self.begin()
+        started = time.perf_counter()
+        environment = Environment(self.spec)
+        try:
+            environment.wait_ready()
+            self.ready.append(time.perf_counter() - started)
+            answer = _complete(environment.begin(json.dumps(event).encode()))
+            seconds = time.perf_counter() - started
+        finally:
+            environment.kill()
+        if not self.holds(key, answer):
+            raise BenchError(f"a fresh process did not do its work: {answer}")
+        return seconds
+
+
+def _complete(answer: bytes | Stream) -> str:
+    """Return the answer; of a stream its body, once the environment is free."""
+    if not isinstance(answer, Stream):
+        return answer.decode()
+    free = threading.Event()
+    answer.start(lambda _: free.set())
+    answer.metadata()
+    body = b"".join(answer).decode()
+    free.wait(_COLD_STREAM_S)
+    return body
+
+
+def coldstart(report: Report, options: Options) -> None:
+    """Add rows for query and ingest. Raises `BenchError` where a function does not start."""
+    deployed = not options.short and sys.version_info[:2] == _LAMBDA_PYTHON
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="docwell-cold-")))
+        model = stack.enter_context(model_server())
+        places, _ = stack.enter_context(local_servers(StackOptions(folder / "data", MODEL, port=0), model))
+        functions = _functions(places, _deploy(folder) if deployed else None)
+        for name in _COLDSTART_GOALS:  # a first run is not counted
+            functions[name].start()
+            functions[name].ready.clear()
+        rounds = options.form(7, 2)
+        with bar("fresh processes", rounds * len(functions)) as step:
+            samples = in_turns({name: function.start for name, function in functions.items()}, rounds, step)
+    report.add("docwell runs what is deployed", deployed, "1: yes")
+    for name, (end, goal) in _COLDSTART_GOALS.items():
+        times = Spread.of(samples[name])
+        report.add_spread(f"docwell: {name}, process start to {end}", times, "s", options.goal(goal))
+        report.add_spread(f"docwell: {name}, of which until ready", Spread.of(functions[name].ready), "s")
+
+
+def _functions(stack: Stack, deployed: Path | None) -> dict[str, _Function]:
+    content, numbers = pdf(PAGES), count()
+    s3, dynamodb = stack.client("s3"), stack.client("dynamodb")
+
+    def upload() -> tuple[str, dict[str, Any]]:
+        key = f"cold/{next(numbers)}.pdf"
+        s3.put_object(Bucket=stack.bucket, Key=key, Body=content)
+        return key, sqs_event("message", notification(CREATED, stack.bucket, key))
+
+    def is_live(key: str, _: str) -> bool:
+        rows = dynamodb.scan(TableName=LEDGER_TABLE)["Items"]
+        return any(row["document"] == {"S": key} and row.get("status") == {"S": "INDEXED"} for row in rows)
+
+    def question() -> tuple[str, dict[str, Any]]:
+        event: dict[str, Any] = json.loads(_QUESTION_EVENT.read_text(encoding="utf-8"))
+        event["requestContext"]["authorizer"] = {"principalId": LOCAL_PRINCIPAL}  # the local stack's own key
+        return "", event | {"body": json.dumps({"question": QUESTION})}
+
+    query = _spec(stack, "query", deployed, runtime=_STREAMING, memory_mb=1769)
+    ingest = _spec(stack, "ingest", deployed, timeout_s=120, memory_mb=3008)
+    return {
+        "query": _Function(query, question, lambda _, answer: '"answered"' in answer),
+        "ingest": _Function(ingest, upload, is_live),
+    }
+
+
+def _spec(stack: Stack, name: str, deployed: Path | None, **settings_of: Any) -> FunctionSpec:
+    # Lambda always sets this variable; without it the X-Ray SDK spends 0.1 s on a client for servers.
+    variables = function_variables(stack, name) | {"LAMBDA_TASK_ROOT": str(deployed)}
+    settings = {"init_timeout_s": 120.0, "on_line": lambda _: None, **settings_of}
+    if deployed is None:
+        return FunctionSpec(f"functions.{name}.handler.handler", variables, **settings)
+    layers = [deployed / "QueryFunction", deployed / "DocwellLayer/python", deployed / "EmbedderLayer/python"]
+    path = layers if name == "query" else [deployed / "image", deployed / "runtime"]
+    # Write no bytecode: Lambda's folders are read-only, so modules without bytecode are compiled at each start.
+    variables |= {"PYTHONPATH": os.pathsep.join(map(str, path)), "PYTHONDONTWRITEBYTECODE": "1"}
+    handler = "handler.handler" if name == "query" else "start.handler"
+    return FunctionSpec(handler, variables, python=str(deployed / "python/bin/python"), **settings)
+
+
+def _deploy(folder: Path) -> Path:
+    """Build the files of the zips and the image, and link Lambda's runtime beside them. Raises `StepError`."""
+    for part in packages.QUERY:
+        packages.build_zip(part, folder / part)
+    packages.build_image_folder(folder / "image")
+    # Create a Python without this machine's other packages.
+    EnvBuilder(symlinks=True).create(folder / "python")
+    (folder / "runtime").mkdir()
+    site = Path(sysconfig.get_path("platlib"))
+    for path in (path for pattern in _RUNTIME_OF_LAMBDA for path in site.glob(pattern)):
+        (folder / "runtime" / path.name).symlink_to(path)
+    return folder
+
+
+_PAGE = ROOT / "docs" / "generated" / "benchmarks.md"
+_HEAD = """\
+<!-- Written by `make bench`: change the benchmarks, not this page. -->
+
+# Benchmark tables
+
+Each table is the report of one `make bench-NAME`. [Benchmarks](../benchmarks.md) explains how they are measured.
+Repeated figures are medians with their quartiles.
+"""
+# Each name has a target `make bench-NAME`.
+_MEASURES = {
+    "encode": encode,
+    "coldstart": coldstart,
+    "query": query,
+    "find": find,
+    "memory": memory,
+    "ingest": ingest,
+}
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"{', '.join(_MEASURES)} (default: all)")
+    parser.add_argument("--short", action="store_true", help="measure less, and judge no timing")
+    arguments = parser.parse_args()
+    if unknown := set(arguments.names) - _MEASURES.keys():
+        parser.error(f"unknown benchmarks: {', '.join(sorted(unknown))}; known: {', '.join(_MEASURES)}")
+    options = Options(arguments.short)
+    status = max(_run(name, options) for name in arguments.names or _MEASURES)
+    if not (arguments.short or arguments.names):
+        _write_page()
+    return status
+
+
+def _run(name: str, options: Options) -> int:
+    CONSOLE.rule(f"bench-{name}", align="left")
+    report = Report(f"bench-{name}")
+    (REPORTS / f"{report.name}.json").unlink(missing_ok=True)  # a failed run must not leave an older report
+    try:
+        _MEASURES[name](report, options)
+    except (BenchError, StepError) as error:
+        CONSOLE.print(f"[red]bench-{name}:[/] {error}", soft_wrap=True)
+        return 2
+    except Exception:  # noqa: BLE001 - run the other benchmarks all the same
+        CONSOLE.print_exception()
+        return 2
+    return report.finish()
+
+
+def _write_page() -> None:
+    """Write the page of all reports."""
+    sections = [_HEAD]
+    for name in _MEASURES:
+        path = REPORTS / f"bench-{name}.json"
+        if not path.exists():
+            continue
+        report = json.loads(path.read_text(encoding="utf-8"))
+        minutes = f"{report['seconds'] / 60:.1f} minutes"
+        when = f"Commit {report['commit']} on {report['machine']}, {report['started'][:10]}; {minutes}."
+        head = ["| figure | value | quartiles | unit | goal |  |", "| --- | ---: | --- | --- | --- | --- |"]
+        # Show missed goals first.
+        rows = sorted(report["rows"], key=lambda row: bool(row["ok"]))
+        sections.append("\n".join([f"## {name}", "", when, "", *head, *map(_line, rows), ""]))
+    _PAGE.write_text("\n".join(sections), encoding="utf-8")
+
+
+def _line(row: dict[str, Any]) -> str:
+    quartiles = f"{row['low']:,g} to {row['high']:,g}, of {row['repeats']}" if row.get("repeats") else ""
+    verdict = "" if row["goal"] is None else "met" if row["ok"] else "**missed**"
+    return (
+        f"| {row['metric']} | {row['value']:,g} | {quartiles} | {row['unit']} | {row['goal'] or ''} | {verdict} |"
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())
