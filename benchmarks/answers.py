@@ -26,7 +26,6 @@ import pypdfium2
 
 from benchmarks.doors import Doors, Reply, local_stack, run_command
 from docwell.cli.evaluation.verdicts import GOOD, Answer, Page, Verdict, judge_answer, read_answer, says
-from docwell.config import QueryLimits
 from infra.local.stack import DEADLINE_S
 from infra.measuring import wilson
 from infra.progress import CONSOLE, bar
@@ -54,6 +53,7 @@ _FIGURE = re.compile(r"\d[\d,]*(?:\.\d+)?")
 _MARKER = re.compile(r"\[(\d{1,3})\]")
 # A host that reads less than this share of the prompt has cut it (docs/answers.md, "How prompts fit").
 _READ_SHARE = 0.9
+_HALF_CONTEXT = 2048  # of the demo model (docwell/adapters/model_profiles.toml)
 # With fewer cases judge only a goal of 100: one of six is not 10%.
 _FEWEST_CASES = 30
 # Ignore white space and hyphens: PDFium writes U+FFFE, and older versions U+0002, for one at the end of a line.
@@ -298,7 +298,7 @@ def _citing(body: Mapping[str, Any], index: Mapping[str, Indexed]) -> Citing:
     resolved = sum(pages.get(marker) is not None for marker in written)
     read, estimated = usage["prompt_tokens"], usage.get("estimated_prompt_tokens") or 0
     # Ollama cuts what exceeds the context, to about half of it.
-    is_cut = read > 0 and estimated > QueryLimits().num_ctx / 2 and read < _READ_SHARE * estimated
+    is_cut = read > 0 and estimated > _HALF_CONTEXT and read < _READ_SHARE * estimated
     return Citing(len(written | pages.keys()), resolved, len(quotes), sum(quotes), int(is_cut))
 
 

@@ -1,4 +1,4 @@
-"""Scripted model hosts on loopback, in the protocols of Ollama and of OpenAI."""
+"""Scripted model hosts on loopback that speak as Ollama, vLLM, llama.cpp and LM Studio do."""
 
 from __future__ import annotations
 
@@ -6,21 +6,20 @@ import json
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
-from docwell.adapters.model_hosts import OllamaModel, OpenAiModel
+from docwell.adapters.model_hosts import ModelServer, OllamaModel, OpenAiModel
 from docwell.answers import Completion, Message
 from docwell.deadline import run
 
 SECRET = "the vault opens at nine"
 ASK = [Message("system", "Be brief."), Message("user", SECRET)]
-DEADLINE = 1.5
+DEADLINE = 1.0
 SLACK = 2.0
 
-Model = OllamaModel | OpenAiModel
 # What a host does with a connection, once it has read the request.
 Script = Callable[[socket.socket], None]
 
@@ -75,10 +74,10 @@ def read_request(connection: socket.socket) -> dict[str, Any]:
     return {"path": head.split()[1].decode()} | request
 
 
-def whole(status: str, value: object) -> Script:
+def whole(status: str, value: object, *headers: str) -> Script:
     body = json.dumps(value).encode()
-    head = f"HTTP/1.1 {status}\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
-    return lambda connection: connection.sendall(head.encode() + body)
+    lines = [f"HTTP/1.1 {status}", "Content-Type: application/json", f"Content-Length: {len(body)}", *headers]
+    return lambda connection: connection.sendall("\r\n".join([*lines, "", ""]).encode() + body)
 
 
 def stream(*lines: bytes, end: bool = True) -> Script:
@@ -127,17 +126,33 @@ def balancer_without_hosts(connection: socket.socket) -> None:
 
 
 @dataclass(frozen=True)
-class Protocol:
-    """How a host of one protocol answers."""
+class Dialect:
+    """How a kind of host answers."""
 
     name: str
-    make: Callable[..., Model]
+    # A part of an answer, a part of thinking in a separate field, and a call of a tool.
     piece: Callable[[str], bytes]
-    # The end of an answer, with its reason, tokens read and tokens written.
-    last: Callable[[str, int, int], bytes]
+    thought: Callable[[str], bytes]
+    tool_call: bytes
+    # The end of an answer: its reason, then tokens read and written, or none.
+    last: Callable[..., bytes]
+    # The body of an error with a reason.
+    error: Callable[[str], object]
     error_line: bytes
     # Lines that are no part of an answer.
     wrong_lines: tuple[bytes, ...]
+    # What the host says about the model `m`, which can read 32,768 tokens.
+    card: object
+
+    @property
+    def protocol(self) -> str:
+        return "ollama" if self.name == "ollama" else "openai"
+
+    def model(self, url: str, name: str = "m", **settings: Any) -> ModelServer:
+        settings = {"num_predict": 99, **settings}
+        if self.protocol == "openai":
+            return OpenAiModel(f"{url}/v1", name, **settings)
+        return OllamaModel(url, name, num_ctx=2048, keep_alive="9m", **settings)
 
     def endless(self, connection: socket.socket) -> None:
         """Send tokens without end."""
@@ -146,10 +161,10 @@ class Protocol:
             time.sleep(0.05)
 
     @contextmanager
-    def playing(self, *scripts: Script, sleeps: bool = False) -> Iterator[tuple[Host, Model]]:
+    def playing(self, *scripts: Script, **settings: Any) -> Iterator[tuple[Host, ModelServer]]:
         host = Host(*scripts)
         try:
-            yield host, self.make(host.url, sleeps=sleeps)
+            yield host, self.model(host.url, **settings)
         finally:
             host.close()
 
@@ -158,61 +173,90 @@ def _line(value: object) -> bytes:
     return json.dumps(value).encode() + b"\n"
 
 
+def _ollama(message: dict[str, Any], **more: Any) -> bytes:
+    message = {"role": "assistant", "content": "", **message}
+    return _line({"model": "m", "created_at": "2026-01-01T00:00:00Z", "message": message, "done": False, **more})
+
+
+def _ollama_last(reason: str, read: int = 0, written: int = 0) -> bytes:
+    counts = {"prompt_eval_count": read, "eval_count": written}
+    return _ollama({}, done=True, done_reason=reason, **{name: count for name, count in counts.items() if count})
+
+
 def _event(value: object) -> bytes:
     return b"data: " + json.dumps(value).encode() + b"\n\n"
 
 
-def _ollama_piece(text: str, **more: Any) -> bytes:
-    return _line({"model": "m", "message": {"role": "assistant", "content": text}, "done": False} | more)
+def _choices(delta: dict[str, Any], reason: str | None = None) -> bytes:
+    choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": reason}
+    return _event({"id": "c", "object": "chat.completion.chunk", "model": "m", "choices": [choice]})
 
 
-def _openai_piece(text: str) -> bytes:
-    return _event({"choices": [{"index": 0, "delta": {"content": text}, "finish_reason": None}]})
-
-
-def _openai_last(reason: str, read: int, written: int) -> bytes:
+def _openai_last(reason: str, read: int = 0, written: int = 0) -> bytes:
     usage = {"prompt_tokens": read, "completion_tokens": written, "total_tokens": read + written}
-    end = _event({"choices": [{"index": 0, "delta": {}, "finish_reason": reason}]})
-    return end + _event({"choices": [], "usage": usage}) + b"data: [DONE]\n\n"
+    figures = _event({"id": "c", "choices": [], "usage": usage}) if read else b""
+    return _choices({}, reason) + figures + b"data: [DONE]\n\n"
 
 
-OLLAMA = Protocol(
+def _openai(name: str, thinking: str, error: Callable[[str], object], **card: Any) -> Dialect:
+    call = {"index": 0, "id": "1", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+    return Dialect(
+        name=name,
+        piece=lambda text: _choices({"content": text}),
+        thought=lambda text: _choices({thinking: text, "content": None}),
+        tool_call=_choices({"tool_calls": [call]}),
+        last=_openai_last,
+        error=error,
+        error_line=_event({"error": {"message": f"answer-text {SECRET}", "code": 500}}),
+        wrong_lines=(
+            b'data: {"choices": "answer-text\n\n',
+            _event(["answer-text"]),
+            _choices({"content": ["answer-text"]}),
+            _event({"choices": [{"text": "answer-text"}]}),
+            _event({"choices": [], "usage": {"prompt_tokens": "answer-text"}}),
+        ),
+        card={"object": "list", "data": [{"id": "other", "max_model_len": 9}, {"id": "m", **card}]},
+    )
+
+
+OLLAMA = Dialect(
     name="ollama",
-    make=lambda url, sleeps=False: OllamaModel(
-        url, "m", num_ctx=2048, num_predict=99, keep_alive="9m", sleeps=sleeps
-    ),
-    piece=_ollama_piece,
-    last=lambda reason, read, written: _ollama_piece(
-        "", done=True, done_reason=reason, prompt_eval_count=read, eval_count=written
-    ),
+    piece=lambda text: _ollama({"content": text}),
+    thought=lambda text: _ollama({"thinking": text}),
+    tool_call=_ollama({"tool_calls": [{"function": {"name": "f", "arguments": {}}}]}),
+    last=_ollama_last,
+    error=lambda text: {"error": text},
     error_line=_line({"error": f"answer-text {SECRET}"}),
     wrong_lines=(
         b'{"message": "answer-text\n',
         _line(["answer-text"]),
         _line({"message": {"role": "assistant", "content": ["answer-text"]}}),
     ),
+    card={"model_info": {"general.architecture": "qwen2", "qwen2.context_length": 32768}},
 )
-OPENAI = Protocol(
-    name="openai",
-    make=lambda url, sleeps=False: OpenAiModel(f"{url}/v1", "m", num_predict=99, sleeps=sleeps),
-    piece=_openai_piece,
-    last=_openai_last,
-    error_line=_event({"error": {"message": f"answer-text {SECRET}", "code": 500}}),
-    wrong_lines=(
-        b'data: {"choices": "answer-text\n\n',
-        _event(["answer-text"]),
-        _event({"choices": [{"delta": {"content": ["answer-text"]}}]}),
-        _event({"choices": [{"text": "answer-text"}]}),
-        _event({"choices": [], "usage": {"prompt_tokens": "answer-text"}}),
-    ),
+VLLM = _openai(
+    "vLLM",
+    "reasoning",
+    lambda text: {"error": {"message": text, "type": "BadRequestError", "param": None, "code": 400}},
+    max_model_len=32768,
 )
+LLAMA_CPP = _openai(
+    "llama.cpp",
+    "reasoning_content",
+    lambda text: {"error": {"code": 400, "message": text, "type": "invalid_request_error"}},
+    meta={"n_ctx_train": 32768},
+)
+LM_STUDIO = _openai("LM Studio", "reasoning", lambda text: {"error": text}, max_model_len=32768)
+DIALECTS = (OLLAMA, VLLM, LLAMA_CPP, LM_STUDIO)
 
 
-def answer(model: Model, timeout_s: float = DEADLINE) -> tuple[list[str], Completion]:
+def answer(
+    model: ModelServer, timeout_s: float = DEADLINE, ask: Sequence[Message] = ASK
+) -> tuple[list[str], Completion]:
     """Return the pieces and the completion of a chat."""
 
     async def pieces() -> list[str | Completion]:
-        return [piece async for piece in model.chat(ASK, timeout_s)]
+        return [piece async for piece in model.chat(ask, timeout_s)]
 
     *texts, completion = run(pieces())
     assert isinstance(completion, Completion)

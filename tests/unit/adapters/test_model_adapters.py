@@ -1,30 +1,46 @@
-"""The adapters of model hosts against scripted hosts on loopback: every failure has its type, in time."""
+"""The conformance suite of model hosts, which each adapter inherits, on scripted hosts of every kind."""
 
 from __future__ import annotations
 
 import asyncio
 import socket
 import time
+import tomllib
 import traceback
 from collections.abc import Callable
-from typing import Any
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, ClassVar
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from docwell.adapters.model_hosts import OllamaModel, OpenAiModel
+from docwell.adapters.model_hosts import ModelServer
+from docwell.adapters.model_profiles import profile_of
+from docwell.adapters.thinking import AnswerText
 from docwell.answers import Completion
 from docwell.deadline import run
-from docwell.errors import Corrupt, DeadlineExceeded, DocwellError, ModelMissing, ModelWaking, Unavailable
+from docwell.errors import (
+    Corrupt,
+    DeadlineExceeded,
+    DocwellError,
+    ModelMissing,
+    ModelWaking,
+    NoAnswer,
+    Unavailable,
+)
 
 from .model_hosts import (
     ASK,
     DEADLINE,
+    LLAMA_CPP,
+    LM_STUDIO,
     OLLAMA,
-    OPENAI,
     SECRET,
     SLACK,
-    Model,
-    Protocol,
+    VLLM,
+    Dialect,
     Script,
     answer,
     balancer_without_hosts,
@@ -35,14 +51,12 @@ from .model_hosts import (
     whole,
 )
 
-
-@pytest.fixture(params=[OLLAMA, OPENAI], ids=lambda protocol: protocol.name)
-def protocol(request: pytest.FixtureRequest) -> Protocol:
-    found: Protocol = request.param
-    return found
+FOLDER = Path(__file__).parent
+ROWS: list[dict[str, Any]] = tomllib.loads((FOLDER / "thinking.toml").read_text("utf-8"))["row"]
+PROFILES: list[dict[str, Any]] = tomllib.loads((FOLDER / "profiles.toml").read_text("utf-8"))["row"]
 
 
-def failure(model: Model) -> DocwellError:
+def failure(model: ModelServer) -> DocwellError:
     """Return the error of a chat; it must come within the deadline and quote no text."""
     begun = time.monotonic()
     with pytest.raises(DocwellError) as caught:
@@ -54,237 +68,331 @@ def failure(model: Model) -> DocwellError:
     return caught.value
 
 
-@pytest.mark.parametrize("reason", ["stop", "length"])
-def test_an_answer_is_joined_and_its_figures_are_kept(protocol: Protocol, reason: str) -> None:
-    pieces = (protocol.piece("Nine"), protocol.piece(" [1]"), protocol.last(reason, 40, 2))
-    with protocol.playing(stream(*pieces)) as (host, model):
-        seen, completion = answer(model)
-    assert completion == Completion("Nine [1]", 40, 2, reason)
-    assert seen == ["Nine", " [1]"]
-    assert model.name == "m"
-    (request,) = host.requests
-    assert request["messages"] == [
-        {"role": "system", "content": "Be brief."}, {"role": "user", "content": SECRET}
-    ]  # fmt: skip
-
-
-def test_a_missing_model_is_not_retried(protocol: Protocol) -> None:
-    with protocol.playing(whole("404 Not Found", {"error": f"model 'm' not found {SECRET}"})) as (host, model):
-        error = failure(model)
-    assert isinstance(error, ModelMissing)
-    assert "'m'" in error.detail
-    assert error.retry_after is None
-    assert len(host.requests) == 1
-
-
-@pytest.mark.parametrize(
-    ("script", "sleeps"),
-    [
-        *((whole(f"{status} Error", {"error": f"answer-text {SECRET}"}), False) for status in (429, 500, 503)),
-        (whole("503 Service Unavailable", {"error": "busy"}), True),
-        (balancer_without_hosts, False),
-        (lambda _: None, False),  # the connection closes
-    ],
-    ids=["429", "500", "503", "busy", "balancer", "closed"],
-)
-def test_a_server_error_may_be_retried(protocol: Protocol, script: Script, *, sleeps: bool) -> None:
-    with protocol.playing(script, sleeps=sleeps) as (host, model):
-        error = failure(model)
-    assert type(error) is Unavailable
-    assert error.dependency == protocol.name
-    assert error.retry_after
-    assert len(host.requests) == 1
-
-
-def test_a_load_balancer_without_hosts_means_that_they_sleep(protocol: Protocol) -> None:
-    with protocol.playing(balancer_without_hosts, sleeps=True) as (_, model):
-        assert isinstance(failure(model), ModelWaking)
-        for call in (model.check, model.context_length):
-            with pytest.raises(ModelWaking):
-                run(call())
-
-
-@pytest.mark.parametrize("status", ["400 Bad Request", "401 Unauthorized", "307 Temporary Redirect"])
-def test_a_refused_request_is_not_sent_again(protocol: Protocol, status: str) -> None:
-    with protocol.playing(whole(status, {"error": SECRET})) as (host, model):
-        error = failure(model)
-    assert type(error) is Unavailable
-    assert error.retry_after is None
-    assert len(host.requests) == 1
-
-
-def test_an_answer_that_breaks_off_is_unavailable(protocol: Protocol) -> None:
-    piece = protocol.piece("answer-text")
-    broken = [stream(piece), stream(piece, end=False), stream(piece, protocol.error_line)]
-    for script in [*broken, *(stream(piece, line) for line in protocol.wrong_lines)]:
-        with protocol.playing(script) as (host, model):
-            error = failure(model)
-        assert type(error) is Unavailable
-        assert len(host.requests) == 1
-
-
-# Each takes a protocol: its piece of an answer, or its tokens without end.
-Slow = Callable[[Protocol], Script]
-SLOW: dict[str, Slow] = {
+# Each takes a dialect: its piece of an answer, or its tokens without end.
+SLOW: dict[str, Callable[[Dialect], Script]] = {
     "no header": lambda _: stall,
     "no text": lambda _: then(stream(end=False), stall),
-    "half a text": lambda protocol: then(stream(protocol.piece("answer-text"), end=False), stall),
+    "half a text": lambda dialect: then(stream(dialect.piece("answer-text"), end=False), stall),
     "bytes of a line": lambda _: then(stream(end=False), trickle),
-    "endless text": lambda protocol: then(stream(end=False), protocol.endless),
+    "endless text": lambda dialect: then(stream(end=False), dialect.endless),
 }
 
 
-@pytest.mark.parametrize("slow", ["no header", "half a text", "endless text"])
-def test_a_cancelled_answer_closes_its_connection_at_once(protocol: Protocol, slow: str) -> None:
-    async def leave(model: Model) -> None:
-        chat = asyncio.create_task(_read(model))
-        await asyncio.sleep(0.3)
-        chat.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await chat
+class HostSuite:
+    """The behaviour that docwell relies on, for any kind of host."""
 
-    with protocol.playing(SLOW[slow](protocol)) as (host, model):
-        begun = time.monotonic()
-        run(leave(model))
-        assert time.monotonic() - begun < 0.3 + SLACK
-        assert host.closed_by_client.wait(SLACK)
+    dialect: ClassVar[Dialect]
+
+    @pytest.mark.parametrize("reason", ["stop", "length"])
+    def test_an_answer_is_joined_and_its_figures_are_kept(self, reason: str) -> None:
+        dialect = self.dialect
+        pieces = (dialect.piece(""), dialect.piece("Nine"), dialect.piece(" [1]"), dialect.last(reason, 40, 2))
+        with dialect.playing(stream(*pieces)) as (host, model):
+            seen, completion = answer(model)
+        assert completion == Completion("Nine [1]", 40, 2, reason)
+        assert seen == ["Nine", " [1]"]
+        (request,) = [request for request in host.requests if "messages" in request]
+        assert request["model"] == model.name == "m"
+        assert request["messages"] == [
+            {"role": "system", "content": "Be brief."}, {"role": "user", "content": SECRET}
+        ]  # fmt: skip
+
+    @pytest.mark.parametrize("row", ROWS, ids=lambda row: row["name"])
+    def test_thinking_never_reaches_a_reader_and_is_charged(self, row: dict[str, Any]) -> None:
+        dialect, pieces = self.dialect, row["pieces"]
+        lines = [
+            dialect.thought(text.removeprefix("{t}")) if text.startswith("{t}") else dialect.piece(text)
+            for text in pieces
+        ]
+        with dialect.playing(
+            stream(*lines, dialect.last(row.get("reason", "stop"), 40, 77)), thinking_tokens=5
+        ) as (
+            _,
+            model,
+        ):
+            if "answer" in row:
+                seen, completion = answer(model)
+                assert completion.text.strip() == row["answer"]
+                assert row["name"] == "only the closing mark" or "".join(seen).strip() == row["answer"]
+                assert len(seen) >= len(pieces)  # so that tokens of thinking count where the answer breaks off
+                assert completion.completion_tokens == 77
+                return
+            error = failure(model)
+        assert isinstance(error, NoAnswer)
+        assert (error.read, error.written, error.retry_after) == (40, 77, None)
+        assert "DOCWELL_THINK " in error.detail
+        assert "DOCWELL_THINKING_TOKENS (now 5)" in error.detail
+
+    def test_a_tool_call_is_no_answer(self) -> None:
+        dialect = self.dialect
+        with dialect.playing(stream(dialect.tool_call, dialect.last("tool_calls", 40, 9))) as (_, model):
+            assert isinstance(failure(model), NoAnswer)
+
+    @pytest.mark.parametrize("row", PROFILES, ids=lambda row: f"{row['model']} {row.get('think', '')}")
+    def test_thinking_is_switched_off_as_the_model_needs_it(self, row: dict[str, Any]) -> None:
+        script = stream(self.dialect.piece("Nine"), self.dialect.last("stop", 40, 2))
+        settings = {"name": row["model"], "think": row.get("think", "auto"), "thinking_tokens": 500}
+        with self.dialect.playing(script, **settings) as (host, model):
+            answer(model)
+            answer(model.writing_at_most(12))
+        names = ("think", "reasoning_effort", "chat_template_kwargs")
+        for request in host.requests:
+            assert {name: request[name] for name in names if name in request} == row[self.dialect.protocol]
+        limits = [(request.get("options") or request)[model._limit] for request in host.requests]
+        assert limits == [599, 512]
+
+    def test_a_host_that_states_no_tokens_loses_no_answer(self) -> None:
+        lines = (self.dialect.thought("hm"), self.dialect.piece("Nine"), self.dialect.piece(" [1]"))
+        with self.dialect.playing(stream(*lines, self.dialect.last("stop"))) as (_, model):
+            _, completion = answer(model)
+        assert (completion.text, completion.completion_tokens) == ("Nine [1]", 3)
+        assert 5 < completion.prompt_tokens < 60
+
+    @pytest.mark.parametrize("status", ["400 Bad Request", "422 Unprocessable Entity"])
+    def test_a_refusal_keeps_the_hosts_reason_without_words_of_the_prompt(self, status: str) -> None:
+        reason = f"maximum context length is 512 tokens; got: {SECRET.upper()!r}"
+        with self.dialect.playing(whole(status, self.dialect.error(reason))) as (host, model):
+            error = failure(model)
+        assert type(error) is Unavailable
+        assert error.retry_after is None
+        assert f"status {status[:3]}: maximum context length is 512 tokens; got: '…'" in error.detail
+        assert len([request for request in host.requests if "messages" in request]) == 1
+
+    @pytest.mark.parametrize("status", ["401 Unauthorized", "307 Temporary Redirect"])
+    def test_a_refused_request_is_not_sent_again(self, status: str) -> None:
+        with self.dialect.playing(whole(status, ["no reason"])) as (_, model):
+            error = failure(model)
+        assert type(error) is Unavailable
+        assert error.retry_after is None
+
+    def test_a_missing_model_is_not_retried(self) -> None:
+        with self.dialect.playing(whole("404 Not Found", self.dialect.error(f"model 'm' not found {SECRET}"))) as (
+            _,
+            model,
+        ):
+            error = failure(model)
+            with pytest.raises(ModelMissing):
+                run(model.check())
+        assert isinstance(error, ModelMissing)
+        assert "'m'" in error.detail
+        assert error.retry_after is None
+
+    @pytest.mark.parametrize("status", [429, 503])
+    @pytest.mark.parametrize(
+        ("header", "seconds"), [("Retry-After: 7", 7), ("Retry-After: 9999", 300), ("X: 1", 5)]
+    )
+    def test_a_busy_host_says_when_to_come_back(self, status: int, header: str, seconds: float) -> None:
+        script = whole(f"{status} Busy", self.dialect.error("busy"), header)
+        with self.dialect.playing(script, sleeps=True) as (_, model):
+            error = failure(model)
+        assert isinstance(error, Unavailable)
+        assert (type(error), error.retry_after) == (Unavailable, seconds)
+        assert error.dependency == self.dialect.protocol
+
+    @pytest.mark.parametrize(
+        "script",
+        [whole("500 Error", {"error": SECRET}), balancer_without_hosts, lambda _: None],
+        ids=["500", "balancer", "closed"],
+    )
+    def test_a_server_error_may_be_retried(self, script: Script) -> None:
+        with self.dialect.playing(script) as (_, model):
+            error = failure(model)
+        assert isinstance(error, Unavailable)
+        assert type(error) is Unavailable
+        assert error.retry_after
+
+    def test_a_load_balancer_without_hosts_means_that_they_sleep(self) -> None:
+        with self.dialect.playing(balancer_without_hosts, sleeps=True) as (_, model):
+            assert isinstance(failure(model), ModelWaking)
+            for call in (model.check, model.context_length):
+                with pytest.raises(ModelWaking):
+                    run(call())
+
+    def test_an_answer_that_breaks_off_is_unavailable(self) -> None:
+        piece = self.dialect.piece("answer-text")
+        broken = [stream(piece), stream(piece, end=False), stream(piece, self.dialect.error_line)]
+        for script in [*broken, *(stream(piece, line) for line in self.dialect.wrong_lines)]:
+            with self.dialect.playing(script) as (_, model):
+                assert type(failure(model)) is Unavailable
+
+    def test_packets_may_cut_and_join_events(self) -> None:
+        data = self.dialect.piece("Nine") + self.dialect.piece(" [1]") + self.dialect.last("stop", 40, 2)
+        for size in (1, 7, 200, len(data)):
+            packets = [data[start : start + size] for start in range(0, len(data), size)]
+            with self.dialect.playing(stream(*packets)) as (_, model):
+                assert answer(model)[1] == Completion("Nine [1]", 40, 2, "stop")
+
+    def test_a_slow_first_token_is_awaited(self) -> None:
+        late = stream(self.dialect.piece("Nine"), self.dialect.last("stop", 40, 2))
+        with self.dialect.playing(then(lambda _: time.sleep(0.4), late), name="llama3.1:8b") as (_, model):
+            assert answer(model)[0] == ["Nine"]
+
+    @pytest.mark.parametrize("slow", ["no header", "half a text", "endless text"])
+    def test_a_client_that_leaves_closes_the_connection_at_once(self, slow: str) -> None:
+        async def read(model: ModelServer) -> None:
+            async for _ in model.chat(ASK, 20):
+                pass
+
+        async def leave(model: ModelServer) -> None:
+            chat = asyncio.create_task(read(model))
+            await asyncio.sleep(0.3)
+            chat.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await chat
+
+        with self.dialect.playing(SLOW[slow](self.dialect)) as (host, model):
+            begun = time.monotonic()
+            run(leave(model))
+            assert time.monotonic() - begun < 0.3 + SLACK
+            assert host.closed_by_client.wait(SLACK)
+
+    @pytest.mark.parametrize("slow", SLOW)
+    def test_a_slow_answer_ends_at_the_deadline_and_closes_its_connection(self, slow: str) -> None:
+        with self.dialect.playing(SLOW[slow](self.dialect)) as (host, model):
+            assert isinstance(failure(model), DeadlineExceeded)
+            assert host.closed_by_client.wait(SLACK)
+
+    def test_check_finds_a_dead_and_a_slow_host(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        with self.dialect.playing(stall) as (host, model):
+            monkeypatch.setattr("docwell.adapters.model_hosts.CHECK_TIMEOUT_S", 0.3)
+            with pytest.raises(DeadlineExceeded):
+                run(model.check())
+            host.close()
+            with pytest.raises(Unavailable):
+                run(model.check())
+            error = failure(model)
+        assert isinstance(error, Unavailable)
+        assert error.retry_after
+
+    def test_the_context_is_read_once_from_the_hosts_card(self) -> None:
+        with self.dialect.playing(whole("200 OK", self.dialect.card)) as (host, model):
+            run(model.check())
+            assert [run(model.context_length()), run(model.context_length())] == [32768, 32768]
+            assert len(host.requests) == 1
+        unstated = {"data": [{"id": "m"}], "model_info": {}}
+        with self.dialect.playing(whole("200 OK", unstated)) as (_, model), pytest.raises(Corrupt):
+            run(model.context_length())
 
 
-async def _read(model: Model) -> None:
-    async for _ in model.chat(ASK, 20):
-        pass
+class TestOllama(HostSuite):
+    """`OllamaModel` on Ollama."""
+
+    dialect = OLLAMA
+
+    def test_every_request_has_the_options_that_keep_the_model_loaded(self) -> None:
+        with OLLAMA.playing(stream(OLLAMA.piece("Nine"), OLLAMA.last("stop", 40, 2)), name="qwen3:8b") as (
+            host,
+            model,
+        ):
+            answer(model)
+        (request,) = host.requests
+        assert (request["path"], request["keep_alive"]) == ("/api/chat", "9m")
+        assert (
+            request["options"]
+            == {"num_ctx": 2048, "num_predict": 99, "temperature": 0.0, "seed": 7}
+            == model.options
+        )
+
+    @pytest.mark.parametrize(
+        ("card", "think"),
+        [
+            ({"capabilities": ["completion", "thinking"]}, False),
+            ({"thinking": {"values": [False, True]}}, False),
+            ({"thinking": {"values": ["low", "high"]}}, "low"),
+        ],
+    )
+    def test_an_unknown_model_thinks_as_little_as_its_card_allows(self, card: object, think: object) -> None:
+        script = stream(OLLAMA.piece("Nine"), OLLAMA.last("stop", 40, 2))
+        with OLLAMA.playing(whole("200 OK", card), script, name="never-seen") as (host, model):
+            answer(model)
+        assert [request["path"] for request in host.requests] == ["/api/show", "/api/chat"]
+        assert host.requests[1]["think"] == think
+
+    @pytest.mark.parametrize("listed", ["m", "m:latest"])
+    def test_the_digest_is_read_once_from_the_list_of_models(self, listed: str) -> None:
+        tags = {"models": [{"model": "other", "digest": "00"}, {"model": listed, "digest": "ab12"}]}
+        with OLLAMA.playing(whole("200 OK", tags)) as (host, model):
+            assert [run(model.digest()), run(model.digest())] == ["ab12", "ab12"]
+            assert len(host.requests) == 1
 
 
-@pytest.mark.parametrize("slow", SLOW)
-def test_a_slow_answer_ends_at_the_deadline_and_closes_its_connection(protocol: Protocol, slow: str) -> None:
-    with protocol.playing(SLOW[slow](protocol)) as (host, model):
-        error = failure(model)
-        assert isinstance(error, DeadlineExceeded)
-        assert host.closed_by_client.wait(SLACK)
-    assert len(host.requests) == 1
+class TestVllm(HostSuite):
+    """`OpenAiModel` on vLLM."""
+
+    dialect = VLLM
+
+    def test_every_request_asks_for_usage_and_one_reproducible_answer(self) -> None:
+        with VLLM.playing(stream(VLLM.piece("Nine"), VLLM.last("stop", 40, 2))) as (host, model):
+            answer(model)
+        (request,) = host.requests
+        assert request["path"] == "/v1/chat/completions"
+        assert (request["stream"], request["stream_options"]) == (True, {"include_usage": True})
+        assert {name: request[name] for name in model.options} == {"max_tokens": 99, "temperature": 0.0, "seed": 7}
+
+    @pytest.mark.parametrize(
+        "lines",
+        [
+            (b": keep the connection\n\n", VLLM.piece("Nine"), VLLM.last("stop", 40, 2)),
+            (VLLM.piece("Nine").replace(b"\n\n", b"\r\n\r\n"), VLLM.last("stop", 40, 2)),
+            (VLLM.piece("Nine").replace(b"data: ", b"data:"), VLLM.last("stop", 40, 2)),
+            (VLLM.piece("Nine"), VLLM.last("stop", 40, 2).removesuffix(b"data: [DONE]\n\n")),
+            (VLLM.piece("Nine"), VLLM.last("stop", 40, 2), VLLM.piece("after the end")),
+        ],
+        ids=["comment", "CRLF", "no blank", "no DONE", "text after DONE"],
+    )
+    def test_a_stream_may_take_the_forms_that_servers_send(self, lines: tuple[bytes, ...]) -> None:
+        with VLLM.playing(stream(*lines)) as (_, model):
+            assert answer(model)[1] == Completion("Nine", 40, 2, "stop")
 
 
-def test_an_address_that_does_not_answer_ends_at_the_deadline(
-    protocol: Protocol, monkeypatch: pytest.MonkeyPatch
-) -> None:
+class TestLlamaCpp(HostSuite):
+    """`OpenAiModel` on llama.cpp. `tests/integration/test_openai_server.py` asks llama.cpp itself."""
+
+    dialect = LLAMA_CPP
+
+
+class TestLmStudio(HostSuite):
+    """`OpenAiModel` on LM Studio."""
+
+    dialect = LM_STUDIO
+
+
+def test_an_address_that_does_not_answer_ends_at_the_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
     def slow_lookup(*_: object, **__: object) -> None:
         time.sleep(4)
         raise OSError
 
-    model = protocol.make("http://model.invalid:11434")
     monkeypatch.setattr(socket, "getaddrinfo", slow_lookup)
-    assert isinstance(failure(model), DeadlineExceeded)
+    assert isinstance(failure(VLLM.model("http://model.invalid:11434")), DeadlineExceeded)
 
 
-def test_check_finds_a_missing_model_and_a_dead_host(protocol: Protocol, monkeypatch: pytest.MonkeyPatch) -> None:
-    with protocol.playing(whole("404 Not Found", {"error": "no"})) as (host, model):
-        with pytest.raises(ModelMissing):
-            run(model.check())
-        host.close()
-        with pytest.raises(Unavailable):
-            run(model.check())
-        error = failure(model)
-    assert isinstance(error, Unavailable)
-    assert error.retry_after
-    monkeypatch.setattr(f"{type(model).__module__}.CHECK_TIMEOUT_S", 0.3)
-    with protocol.playing(stall) as (_, model), pytest.raises(DeadlineExceeded):
-        run(model.check())
-
-
-_ANSWER = stream(OLLAMA.piece("Nine"), OLLAMA.last("stop", 40, 2))
-
-
-def test_every_request_has_the_options_that_keep_the_model_loaded() -> None:
-    with OLLAMA.playing(_ANSWER) as (host, model):
-        assert isinstance(model, OllamaModel)
-        answer(model.writing_at_most(12))
-        answer(model)
-    short, long = host.requests
-    assert long["keep_alive"] == "9m"
-    assert long["options"] == {"num_ctx": 2048, "num_predict": 99, "temperature": 0.0, "seed": 7} == model.options
-    assert short["options"] == long["options"] | {"num_predict": 12}
-
-
-def test_check_and_context_length_read_the_models_card() -> None:
-    card = {"model_info": {"general.architecture": "qwen2", "qwen2.context_length": 32768}}
-    with OLLAMA.playing(whole("200 OK", card)) as (host, model):
-        run(model.check())
-        assert run(model.context_length()) == 32768
-        assert run(model.context_length()) == 32768  # asked once
-    assert [request["path"] for request in host.requests] == ["/api/show", "/api/show"]
-    with OLLAMA.playing(whole("200 OK", {"model_info": {}})) as (_, model), pytest.raises(Corrupt):
-        run(model.context_length())
-
-
-@pytest.mark.parametrize("listed", ["m", "m:latest"])
-def test_the_digest_is_read_once_from_the_list_of_models(listed: str) -> None:
-    tags = {"models": [{"model": "other", "digest": "00"}, {"model": listed, "digest": "ab12"}]}
-    with OLLAMA.playing(whole("200 OK", tags)) as (host, model):
-        assert [run(model.digest()), run(model.digest())] == ["ab12", "ab12"]
-        assert len(host.requests) == 1
-
-
-_LAST = OPENAI.last("stop", 40, 2)
-_OPENAI_ANSWER = stream(OPENAI.piece("Nine"), _LAST)
-
-
-def test_every_request_asks_for_usage_and_one_reproducible_answer() -> None:
-    with OPENAI.playing(_OPENAI_ANSWER) as (host, model):
-        assert isinstance(model, OpenAiModel)
-        answer(model.writing_at_most(12))
-        answer(model)
-    short, long = host.requests
-    assert long["path"] == "/v1/chat/completions"
-    assert (long["model"], long["stream"], long["stream_options"]) == ("m", True, {"include_usage": True})
-    assert {name: long[name] for name in model.options} == {"max_tokens": 99, "temperature": 0.0, "seed": 7}
-    assert short == long | {"max_tokens": 12}
-
-
-@pytest.mark.parametrize(
-    "lines",
-    [
-        (b": keep the connection\n\n", OPENAI.piece("Nine"), _LAST),
-        (OPENAI.piece("Nine").replace(b"\n\n", b"\r\n\r\n"), _LAST),
-        (OPENAI.piece("Nine").replace(b"data: ", b"data:"), _LAST),
-        (
-            b'data: {"choices": [{"delta": {"role": "assistant", "content": null}}]}\n\n',
-            OPENAI.piece("Nine"),
-            _LAST,
-        ),
-        (OPENAI.piece("Nine"), _LAST.removesuffix(b"data: [DONE]\n\n")),
-        (OPENAI.piece("Nine"), _LAST, OPENAI.piece("after the end")),
-        (OPENAI.piece("Nine")[:9], OPENAI.piece("Nine")[9:], _LAST),
-    ],
-    ids=["comment", "CRLF", "no blank", "role first", "no DONE", "text after DONE", "line in two chunks"],
+@given(
+    row=st.sampled_from([row for row in ROWS if not any("{t}" in text for text in row["pieces"])]), data=st.data()
 )
-def test_a_stream_may_take_the_forms_that_servers_send(lines: tuple[bytes, ...]) -> None:
-    with OPENAI.playing(stream(*lines)) as (_, model):
-        seen, completion = answer(model)
-    assert seen == ["Nine"]
-    assert (completion.prompt_tokens, completion.completion_tokens) == (40, 2)
+def test_the_answer_does_not_depend_on_how_its_text_is_cut(row: dict[str, Any], data: st.DataObject) -> None:
+    text, cut = "".join(row["pieces"]), row.get("reason") == "length"
+    ends = sorted(data.draw(st.sets(st.integers(0, len(text)))) | {0, len(text)})
+    answers = []
+    for pieces in ([text], [text[start:end] for start, end in pairwise(ends)]):
+        body = AnswerText(begins_thinking=data.draw(st.booleans()) and "only the closing" in row["name"])
+        for piece in pieces:
+            body.feed(piece)
+        body.finish(cut=cut)
+        answers.append((body.text.strip(), body.thought))
+    assert answers[0] == answers[1]
+    assert answers[0][0] == row.get("answer", "")
 
 
-def test_an_answer_without_usage_has_no_cost_and_is_refused() -> None:
-    end = b'data: {"choices": [{"delta": {}, "finish_reason": "stop"}]}\n\ndata: [DONE]\n\n'
-    refused = pytest.raises(Unavailable, match="include_usage")
-    with OPENAI.playing(stream(OPENAI.piece("Nine"), end)) as (_, model), refused as caught:
-        answer(model)
-    assert caught.value.retry_after is None
+def test_a_model_that_begins_with_thinking_shows_nothing_before_it_ends() -> None:
+    body = AnswerText(begins_thinking=True)
+    assert [body.feed(text) for text in ("Let me", " see.</think>", "\nNine")] == ["", "", "Nine"]
+    unmarked = AnswerText(begins_thinking=True)
+    assert (unmarked.feed("Nine"), unmarked.finish(cut=False)) == ("", "Nine")
+    fielded = AnswerText(begins_thinking=True)
+    assert (fielded.feed("", thinks=True), fielded.feed("Nine")) == ("", "Nine")
 
 
-@pytest.mark.parametrize(
-    "card", [{"max_model_len": 32768}, {"meta": {"n_ctx_train": 32768}}], ids=["vLLM", "llama.cpp"]
-)
-def test_check_and_context_length_read_the_list_of_models(card: dict[str, Any]) -> None:
-    cards = {"object": "list", "data": [{"id": "other", "max_model_len": 9}, {"id": "m", **card}]}
-    with OPENAI.playing(whole("200 OK", cards)) as (host, model):
-        run(model.check())
-        assert run(model.context_length()) == 32768
-        assert run(model.context_length()) == 32768  # asked once
-        assert run(model.digest()) is None
-    assert [request["path"] for request in host.requests] == ["/v1/models", "/v1/models"]
-
-
-def test_a_model_that_is_not_listed_is_missing() -> None:
-    with OPENAI.playing(whole("200 OK", {"data": [{"id": "other"}]})) as (_, model), pytest.raises(ModelMissing):
-        run(model.check())
+def test_every_profile_leaves_room_for_its_passages() -> None:
+    for name in ("qwen3:8b", "qwen3:4b", "gpt-oss:20b", "deepseek-r1:8b", "never-seen", "qwen2.5-coder:1.5b"):
+        profile = profile_of(name)
+        assert profile.passages * 250 + profile.thinking_tokens + 400 < profile.context

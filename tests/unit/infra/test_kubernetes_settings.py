@@ -26,8 +26,8 @@ READ: dict[str, list[type[BaseSettings]]] = {
     "reconcile": [ReconcileSettings],
 }
 # Another value than the code's, for the reason in values.yaml: an image has both runtimes, and a pod may use fewer
-# processors than its node has.
-OTHER = {"embed_runtime", "embed_threads"}
+# processors than its node has. The size small has a smaller model.
+OTHER = {"embed_runtime", "embed_threads", "model"}
 COMPONENTS = pytest.mark.parametrize("component", READ)
 VALUES = yaml.safe_load((CHART / "values.yaml").read_text())
 

@@ -87,7 +87,7 @@ def test_a_poison_passage_is_dropped_and_the_others_are_read(poison: str, place:
 
 @EACH
 def test_a_question_is_answered_beside_a_poison_passage_that_ranks_first(poison: str) -> None:
-    world = World()
+    world = World(num_ctx=4096)
     poisoned(world, poison)
     world.add("house/rules.pdf", BOILER)
     world.model.says = "Every March [1]."
@@ -98,7 +98,7 @@ def test_a_question_is_answered_beside_a_poison_passage_that_ranks_first(poison:
 
 @EACH
 def test_poison_alone_is_a_refusal_without_the_model(poison: str) -> None:
-    world = World()
+    world = World(num_ctx=4096)
     poisoned(world, poison)
     answer = world.ask().answer
     assert (answer.status, answer.dropped_passages, world.model.asked) == (AnswerStatus.REFUSED, 1, [])
@@ -129,7 +129,7 @@ def test_a_poison_turn_is_left_out_of_the_prompt_that_rewrites(poison: str) -> N
 
 @EACH
 def test_a_follow_up_that_is_too_long_itself_is_bad_input_before_the_model_is_asked(poison: str) -> None:
-    world = World()
+    world = World(num_ctx=4096)
     with pytest.raises(BadInput, match="question is too long"):
         world.ask(Question(f"why {poison}", history=(Turn("a", "b"),)))
     assert world.rewriter.asked == []

@@ -34,7 +34,7 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class Completion:
-    """The model host's whole answer, with the tokens as the host counts them."""
+    """The model host's whole answer, with the tokens as the host counts them, or estimated."""
 
     text: str
     prompt_tokens: int
@@ -120,7 +120,7 @@ class Citation:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Tokens as the model host counts them, estimated where its answer did not end."""
+    """Tokens as the model host counts them, estimated where it states none. Thinking counts."""
 
     prompt_tokens: int = 0
     completion_tokens: int = 0

@@ -157,9 +157,12 @@ class IngestSettings(StorageSettings, EmbedderSettings, IngestLimits):
 class QueryLimits(BaseModel, frozen=True):
     """Limits of one question that the use case enforces."""
 
-    # Another num_ctx would reload the model on its host, so each request sends this value.
-    num_ctx: Annotated[int, Field(ge=512, le=1_048_576)] = 4096
+    # Another num_ctx would reload the model on its host, so each request sends this value. Unset, this and
+    # thinking_tokens and top_k are those of the model's profile (docwell/adapters/model_profiles.toml).
+    num_ctx: Annotated[int, Field(ge=512, le=1_048_576)] = 16_384
     num_predict: Annotated[int, Field(ge=16, le=32_768)] = 400
+    # Room for thinking that cannot be switched off, beside num_predict.
+    thinking_tokens: Annotated[int, Field(ge=0, le=32_768)] = 0
     # Cut the passages to their best parts, of about this many tokens in all. None: as many as fit in num_ctx.
     passage_tokens: Annotated[int, Field(ge=100)] | None = None
     # A sentence with less support (`docwell.query.checking.check`) is marked as not supported.
@@ -177,8 +180,11 @@ class QuerySettings(StorageSettings, EmbedderSettings, QueryLimits):
     ollama_url: HttpUrl
     # A Bearer token, or the ARN of a secret, as chroma_token.
     ollama_token: str | None = None
-    model: str = "qwen2.5-coder:1.5b"
-    keep_alive: str = "30m"
+    model: str = "qwen3:8b"
+    # auto: as the model's profile says. off, a level such as low, or default (send nothing) overrule it.
+    think: Annotated[str, Field(pattern="^[a-z]+$")] = "auto"
+    # How long Ollama keeps an unused model: -1 is for ever.
+    keep_alive: Annotated[str, Field(pattern=r"^-?\d+(ms|s|m|h)?$")] = "-1"
     top_k: Annotated[int, Field(ge=1, le=50)] = 5
     max_top_k: Annotated[int, Field(ge=1, le=200)] = 20
     # The cross-encoder reads the question with each of the 20 best passages (`make model RERANKER=...`).

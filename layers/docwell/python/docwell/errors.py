@@ -108,6 +108,14 @@ class ModelMissing(
         super().__init__(dependency, detail, retry_after=None)
 
 
+class NoAnswer(Unavailable, problem="model-no-answer", title="The language model wrote no answer"):
+    """The model wrote no text, or only thought. It has `read` and `written` so many tokens, which are charged."""
+
+    def __init__(self, dependency: str, detail: str, read: int, written: int) -> None:
+        super().__init__(dependency, detail, retry_after=None)
+        self.read, self.written = read, written
+
+
 class ModelWaking(Unavailable, problem="model_waking", title="The model host is waking up"):
     """No model host runs: all sleep, or one is starting. Starting takes minutes."""
 

@@ -1,31 +1,30 @@
-"""The language model on an Ollama host, or on a server of OpenAI's protocol (vLLM, llama.cpp, TGI, LiteLLM...).
+"""The language model on an Ollama host, or on a server of OpenAI's protocol (vLLM, llama.cpp, LM Studio).
 
-Ollama's client has no timeout, and takes a stream without its last line for a whole answer. OpenAI's protocol is
-two requests. Errors quote no question and no answer. Ollama cuts a long prompt silently: compare
-`Completion.prompt_tokens` with an estimate. The others refuse it. Only usage shows the cost, or that a prompt was
-cut after all: it is never missing.
+Ollama cuts a long prompt silently: compare `Completion.prompt_tokens` with an estimate. The others refuse it.
+Thinking is counted and never shown. An error has the host's reason for a refusal, without words of the prompt.
 """
 
 from __future__ import annotations
 
 import json
+import re
 import sys
 from abc import ABC, abstractmethod
-from collections.abc import AsyncGenerator, Iterator, Sequence
-from contextlib import aclosing, asynccontextmanager, contextmanager
+from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
+from contextlib import aclosing, asynccontextmanager, contextmanager, suppress
 from copy import copy
-from dataclasses import replace
 from importlib import import_module
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any, Self, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import httpx
-from ollama import AsyncClient, ChatResponse, ResponseError
-from pydantic import BaseModel
 
+from docwell.adapters.model_profiles import Protocol, profile_of
+from docwell.adapters.thinking import AnswerText
 from docwell.answers import Completion, Message
 from docwell.deadline import Deadline
-from docwell.errors import Corrupt, DocwellError, ModelMissing, ModelWaking, Unavailable
+from docwell.errors import Corrupt, DocwellError, ModelMissing, ModelWaking, NoAnswer, Unavailable
+from docwell.text.tokens import bound_of_messages
 
 if TYPE_CHECKING:
     from docwell.adapters.server_auth import ServerAuth
@@ -40,28 +39,59 @@ if find_spec("sniffio") is None:
 # Only the deadline limits reading: the host sends nothing while it processes a long prompt.
 _TIMEOUT = httpx.Timeout(None, connect=3.0)
 CHECK_TIMEOUT_S = 5.0
+# The longest wait that a host may ask for.
+_MOST_RETRY_AFTER_S = 300.0
+# The host's reason for a refusal: so many characters, without any three words that the prompt has too.
+_REASON_CHARACTERS, _QUOTED_WORDS = 300, 3
+
+
+class _Part(NamedTuple):
+    """One line of an answer, with the tokens read and written. A `reason` means that the model has ended."""
+
+    text: str = ""
+    thinks: bool = False
+    reason: str | None = None
+    read: int = 0
+    written: int = 0
+    is_last: bool = False
 
 
 class ModelServer(ABC):
     """`docwell.ports.LanguageModel` on one host. Each call is one attempt.
 
-    Every request sends `options` under the host's names. Answers are greedy with a fixed seed, so that they are
-    comparable. With `sleeps`, a load balancer without hosts raises `ModelWaking`.
+    Every request sends `options` under the host's names, and what switches thinking off (`Profile`). Answers are
+    greedy with a fixed seed, so that they are comparable. With `sleeps`, a load balancer without hosts raises
+    `ModelWaking`. `thinking_tokens` are room for thinking beside the tokens of an answer.
     """
 
-    # The dependency's name in errors.
-    dependency: str
-    # The host's name of the option that limits an answer, in tokens.
-    limit_name: str
+    # The protocol, which is the dependency's name in errors.
+    dependency: Protocol
     # What an operator does where the host lacks the model, whose name fits in.
     missing_hint: str
+    chat_path: str
+    # The path of the list of models, its key in the answer, and the key of a model's name.
+    list_path: tuple[str, str, str]
 
     def __init__(
-        self, url: str, model: str, options: dict[str, Any], *, sleeps: bool, auth: ServerAuth | None
+        self,
+        url: str,
+        model: str,
+        *,
+        num_predict: int,
+        thinking_tokens: int = 0,
+        think: str = "auto",
+        sleeps: bool = False,
+        auth: ServerAuth | None = None,
     ) -> None:
-        self.name = model
-        self._context_length: int | None = None
-        self.options = options | {"temperature": 0.0, "seed": 7}
+        self.name, self.profile, self._think, self._room = model, profile_of(model), think, thinking_tokens
+        # The host's name of the option that limits an answer, in tokens.
+        self._limit = "num_predict" if self.dependency == "ollama" else self.profile.limit
+        self.options: dict[str, Any] = {self._limit: num_predict + thinking_tokens}
+        if self.profile.sampling:
+            self.options |= {"temperature": 0.0, "seed": 7}
+        # Read once each.
+        self._card: Mapping[str, Any] = {}
+        self._entry: Mapping[str, Any] | None = None
         self._url = url
         self._connection: dict[str, Any] = {
             "verify": auth.tls if auth else httpx.create_ssl_context(),  # takes 10 ms to create: share one
@@ -74,57 +104,117 @@ class ModelServer(ABC):
     async def chat(self, messages: Sequence[Message], timeout_s: float) -> AsyncGenerator[str | Completion]:
         """Yield pieces of the answer and last its completion, within `timeout_s` seconds.
 
-        Closing it, or cancelling its task, closes the connection, and the host stops generating.
+        A token of thinking is an empty piece. The tokens of a host that states none are estimated. Closing the
+        generator, or cancelling its task, closes the connection, and the host stops generating.
 
         Raises:
             ModelMissing: the host has no such model.
             ModelWaking: all hosts sleep.
             DeadlineExceeded: `timeout_s` is over.
-            Unavailable: no connection, an error of the host, or a broken answer, such as one without usage.
+            NoAnswer: the model wrote no text, or its thinking left too few tokens for it.
+            Unavailable: no connection, an error of the host, or a broken answer.
         """
-        texts: list[str] = []
-        turns = [{"role": message.role, "content": message.content} for message in messages]
         with self._plain_errors():
-            async with aclosing(Deadline(timeout_s).limit_each(self.dependency, self._pieces(turns))) as pieces:
+            parts = self._answer(messages)
+            async with aclosing(Deadline(timeout_s).limit_each(self.dependency, parts)) as pieces:
                 async for piece in pieces:
-                    if isinstance(piece, Completion):
-                        yield replace(piece, text="".join(texts))
-                        return
-                    texts.append(piece)
                     yield piece
-        # A host also ends early when the model repeats one token.
-        raise Unavailable(self.dependency, "the model host ended its answer early")
+
+    async def _answer(self, messages: Sequence[Message]) -> AsyncGenerator[str | Completion]:
+        answer, pieces = AnswerText(begins_thinking=self.profile.begins_thinking), 0
+        read, written, reason = 0, 0, None
+        turns = [{"role": message.role, "content": message.content} for message in messages]
+        body = {"model": self.name, "messages": turns, "stream": True, **await self._fields()}
+        async with self._exchange("POST", self.chat_path, body) as response:
+            async for line in response.aiter_lines():
+                part = self._part(line)
+                if part.thinks or part.text:
+                    pieces += 1
+                    yield answer.feed(part.text, thinks=part.thinks)
+                reason, read, written = part.reason or reason, part.read or read, part.written or written
+                if part.is_last:
+                    break
+        if reason is None:  # a host also ends early when the model repeats one token
+            raise Unavailable(self.dependency, "the model host ended its answer early")
+        if text := answer.finish(cut=reason == "length"):
+            yield text
+        read, written = read or bound_of_messages(messages).expected, written or pieces
+        if not answer.text.strip() or (answer.thought and reason == "length"):
+            raise self._no_answer(answer, reason, read, written)
+        yield Completion(answer.text, read, written, reason)
+
+    def _no_answer(self, answer: AnswerText, reason: str, read: int, written: int) -> NoAnswer:
+        """Return the error of an answer without text, or whose thinking left too few tokens for it."""
+        cause = "thought and wrote too little" if answer.thought else "wrote no text"
+        advice = f"set DOCWELL_THINK (now {self._think}), or raise DOCWELL_THINKING_TOKENS (now {self._room})"
+        detail = f"the model {self.name!r} {cause} in {written} tokens ({reason}): {advice}"
+        return NoAnswer(self.dependency, detail, read, written)
 
     async def check(self) -> None:
         """Return once the host answers, within 5 s, and has the model. Raises as `chat` does."""
-        await self.stated_length()
+        self._card = await self._read_card()
 
     async def context_length(self) -> int:
         """Return the tokens that the model can read. Raises as `chat` does, and `Corrupt` if unstated."""
-        if self._context_length is None:
-            length = await self.stated_length()
-            if not isinstance(length, int):
-                raise Corrupt(f"the model host does not say the context length of {self.name!r}")
-            self._context_length = length
-        return self._context_length
+        self._card = self._card or await self._read_card()
+        length = self._length()
+        if not isinstance(length, int):
+            raise Corrupt(f"the model host does not say the context length of {self.name!r}")
+        return length
 
-    @abstractmethod
-    async def stated_length(self) -> object:
-        """Return the context length that the host states for the model. Raises as `chat` does."""
+    async def listed(self) -> dict[str, Mapping[str, Any]]:
+        """Return what the host's list says about each model, by name. Raises as `chat` does."""
+        path, key, name = self.list_path
+        return {entry[name]: entry for entry in (await self._get(path))[key]}
 
-    @abstractmethod
     async def digest(self) -> str | None:
         """Return the digest of the model's weights; None where the host states none. Raises as `chat` does."""
+        if self._entry is None:
+            models = await self.listed()
+            self._entry = models.get(self.name) or models.get(f"{self.name}:latest") or {}
+        return self._entry.get("digest")
 
     def writing_at_most(self, num_predict: int) -> Self:
         """Return the same model with another limit of answer tokens, which does not reload it."""
         limited = copy(self)
-        limited.options = self.options | {self.limit_name: num_predict}
+        limited.options = self.options | {self._limit: num_predict + self._room}
         return limited
 
     @abstractmethod
-    def _pieces(self, turns: list[dict[str, str]]) -> AsyncGenerator[str | Completion]:
-        """Yield the texts of the answer, and its figures in a completion without text."""
+    async def _fields(self) -> Mapping[str, Any]:
+        """Return the fields of a request beside the model and the messages."""
+
+    @abstractmethod
+    def _part(self, line: str) -> _Part:
+        """Return the meaning of one line of an answer. A line of another protocol raises any error."""
+
+    @abstractmethod
+    async def _read_card(self) -> Mapping[str, Any]:
+        """Return what the host says about the model. Raises as `chat` does."""
+
+    @abstractmethod
+    def _length(self) -> object:
+        """Return the context length that the card states."""
+
+    async def _get(self, path: str, body: object = None) -> dict[str, Any]:
+        """Return the JSON of a small request within 5 s. Raises as `chat` does."""
+        with self._plain_errors():
+            stage = Deadline(CHECK_TIMEOUT_S).stage(self.dependency)
+            async with stage, self._exchange("POST" if body else "GET", path, body) as response:
+                value: dict[str, Any] = json.loads(await response.aread())
+                return value
+
+    @asynccontextmanager
+    async def _exchange(self, method: str, path: str, body: Any = None) -> AsyncGenerator[httpx.Response]:
+        """Yield the response of one exchange. Raises the error of a status that is no success."""
+        async with (
+            httpx.AsyncClient(base_url=self._url, **self._connection) as client,
+            client.stream(method, path, json=body) as response,
+        ):
+            if not response.is_success:
+                await response.aread()
+                raise self._refused(response, body)
+            yield response
 
     @contextmanager
     def _plain_errors(self) -> Iterator[None]:
@@ -140,13 +230,18 @@ class ModelServer(ABC):
             detail = f"the model host does not speak the protocol of {self.dependency} ({type(error).__name__})"
             raise Unavailable(self.dependency, detail) from None
 
-    def _refused(self, status: int) -> DocwellError:
+    def _refused(self, response: httpx.Response, body: Any) -> DocwellError:
         """Return the error for a status that is no success. Only one of the server may be retried."""
+        status = response.status_code
         if status == httpx.codes.NOT_FOUND:
             return self._missing()
-        may_retry = status >= httpx.codes.INTERNAL_SERVER_ERROR or status == httpx.codes.TOO_MANY_REQUESTS
-        detail = f"the model host answered with status {status}"
-        return Unavailable(self.dependency, detail, **({} if may_retry else {"retry_after": None}))
+        reason = _reason(response.content, json.dumps(body, ensure_ascii=False))
+        detail = f"the model host answered with status {status}{reason and f': {reason}'}"
+        if status < httpx.codes.INTERNAL_SERVER_ERROR and status != httpx.codes.TOO_MANY_REQUESTS:
+            return Unavailable(self.dependency, detail, retry_after=None)
+        seconds = response.headers.get("retry-after", "")
+        wait = {"retry_after": min(float(seconds), _MOST_RETRY_AFTER_S)} if seconds.isdecimal() else {}
+        return Unavailable(self.dependency, detail, **wait)
 
     def _missing(self) -> ModelMissing:
         hint = self.missing_hint.format(self.name)
@@ -154,6 +249,27 @@ class ModelServer(ABC):
 
     def _broken_off(self) -> Unavailable:
         return Unavailable(self.dependency, "the model host broke off with an error")
+
+
+def _reason(content: bytes, request: str) -> str:
+    """Return the reason in an error's body, without words of the request; nothing if there is none."""
+    try:
+        value = json.loads(content)
+    except ValueError:
+        return ""
+    while isinstance(value, dict):
+        value = value.get("error") or value.get("message") or value.get("detail")
+    if not isinstance(value, str):
+        return ""
+    pieces = re.split(r"(\w+)", value[:_REASON_CHARACTERS])  # each second piece is a word
+    sent = " ".join(["", *re.findall(r"\w+", request.casefold()), ""])
+    quoted = set[int]()
+    for first in range(1, len(pieces) - 2 * _QUOTED_WORDS + 1, 2):
+        run = range(first, first + 2 * _QUOTED_WORDS, 2)
+        if f" {' '.join(pieces[place].casefold() for place in run)} " in sent:
+            quoted |= {*run}
+    text = "".join("…" if place in quoted else piece for place, piece in enumerate(pieces))
+    return " ".join(re.sub(r"…(\W*…)+", "…", text).split())
 
 
 async def _raise_without_host(response: httpx.Response) -> None:
@@ -164,152 +280,81 @@ async def _raise_without_host(response: httpx.Response) -> None:
 
 
 class OllamaModel(ModelServer):
-    """A model on Ollama. Requests also send `keep_alive`: another `num_ctx` would reload the model."""
+    """A model on Ollama. Requests also send `num_ctx`, always the same, as another would reload the model."""
 
-    dependency, limit_name, missing_hint = "ollama", "num_predict", "; there, run: ollama pull {}"
+    dependency, chat_path, list_path = "ollama", "api/chat", ("api/tags", "models", "model")
+    missing_hint = "; there, run: ollama pull {}"
 
-    def __init__(
-        self,
-        host: str,
-        model: str,
-        *,
-        num_ctx: int,
-        num_predict: int,
-        keep_alive: str = "30m",
-        sleeps: bool = False,
-        auth: ServerAuth | None = None,
-    ) -> None:
-        super().__init__(host, model, {"num_ctx": num_ctx, "num_predict": num_predict}, sleeps=sleeps, auth=auth)
-        self._keep_alive = keep_alive
-        self._digests: list[str | None] = []  # read once
+    def __init__(self, url: str, model: str, *, num_ctx: int, keep_alive: str = "-1", **settings: Any) -> None:
+        super().__init__(url, model, **settings)
+        self.options |= {"num_ctx": num_ctx}
+        # Ollama takes seconds as a number, and rejects them as a text without a unit.
+        self._keep_alive = int(keep_alive) if keep_alive.lstrip("-").isdecimal() else keep_alive
 
-    async def digest(self) -> str | None:
-        """Return the model's digest from the host's list; None when the host lists none. Raises as `chat` does."""
-        if not self._digests:
-            with self._plain_errors():
-                async with Deadline(CHECK_TIMEOUT_S).stage(self.dependency), self._client() as client:
-                    listed = (await client.list()).models
-            names = {self.name, f"{self.name}:latest"}
-            self._digests = [entry.digest for entry in listed if entry.model in names] or [None]
-        return self._digests[0] or None
+    async def _fields(self) -> Mapping[str, Any]:
+        thinking = self.profile.thinking(self.dependency, self._think)
+        if self._think == "auto" and not self.profile.names:
+            thinking = {"think": await self._lowest()}
+        return {"options": self.options, "keep_alive": self._keep_alive, **thinking}
 
-    async def stated_length(self) -> object:
-        """Return the context length in the answer to `/api/show`."""
-        with self._plain_errors():
-            async with Deadline(CHECK_TIMEOUT_S).stage(self.dependency), self._client() as client:
-                info = (await client.show(self.name)).modelinfo or {}
+    async def _lowest(self) -> bool | str:
+        """Return False, or the lowest level of an unknown model if its card allows only levels."""
+        with suppress(DocwellError):  # the chat reports it
+            self._card = self._card or await self._read_card()
+        levels = (self._card.get("thinking") or {}).get("values") or [False]
+        return False if False in levels else next((level for level in levels if isinstance(level, str)), False)
+
+    def _part(self, line: str) -> _Part:
+        value = json.loads(line)
+        if "error" in value:
+            raise self._broken_off()
+        message, done = value["message"], value.get("done", False)
+        # The host omits figures of zero.
+        tokens = int(value.get("prompt_eval_count", 0)), int(value.get("eval_count", 0))
+        reason = value.get("done_reason", "stop") if done else None
+        return _Part(message.get("content") or "", bool(message.get("thinking")), reason, *tokens, done)
+
+    async def _read_card(self) -> Mapping[str, Any]:
+        return await self._get("api/show", {"model": self.name})
+
+    def _length(self) -> object:
+        info = self._card.get("model_info") or {}
         return info.get(f"{info.get('general.architecture')}.context_length")
-
-    async def _pieces(self, turns: list[dict[str, str]]) -> AsyncGenerator[str | Completion]:
-        async with self._client() as client:
-            reply = await client.chat(
-                self.name, turns, stream=True, options=self.options, keep_alive=self._keep_alive
-            )
-            async with aclosing(cast("AsyncGenerator[ChatResponse]", reply)) as parts:
-                async for part in parts:
-                    if part.message.content:
-                        yield part.message.content
-                    if part.done:
-                        # The host omits figures of zero.
-                        tokens = part.prompt_eval_count or 0, part.eval_count or 0
-                        yield Completion("", *tokens, part.done_reason or "stop")
-                        return
-
-    @asynccontextmanager
-    async def _client(self) -> AsyncGenerator[AsyncClient]:
-        """Yield a client for one exchange."""
-        try:
-            async with AsyncClient(self._url, **self._connection) as client:
-                yield client
-        except ResponseError as error:
-            # The client's status of an error line under HTTP 200 is negative.
-            raise (self._refused(error.status_code) if error.status_code > 0 else self._broken_off()) from None
-
-
-class _Text(BaseModel):
-    content: str | None = None
-
-
-class _Choice(BaseModel):
-    delta: _Text
-    finish_reason: str | None = None
-
-
-class _Usage(BaseModel):
-    prompt_tokens: int
-    completion_tokens: int
-
-
-class _Event(BaseModel):
-    choices: list[_Choice] = []
-    usage: _Usage | None = None
-    error: Any = None
 
 
 class OpenAiModel(ModelServer):
     """A model on a server of OpenAI's protocol, at an address that ends with `/v1`."""
 
-    dependency, limit_name, missing_hint = "openai", "max_tokens", ": GET /v1/models lists those it has"
+    dependency, chat_path, list_path = "openai", "chat/completions", ("models", "data", "id")
+    missing_hint = ": GET /v1/models lists those it has"
 
-    def __init__(
-        self, url: str, model: str, *, num_predict: int, sleeps: bool = False, auth: ServerAuth | None = None
-    ) -> None:
-        super().__init__(url, model, {"max_tokens": num_predict}, sleeps=sleeps, auth=auth)
+    async def _fields(self) -> Mapping[str, Any]:
+        thinking = self.profile.thinking(self.dependency, self._think)
+        return {"stream_options": {"include_usage": True}, **self.options, **thinking}
 
-    async def digest(self) -> str | None:
-        """Return None: the protocol has no digest of weights."""
-        return None
+    def _part(self, line: str) -> _Part:
+        name, _, data = line.partition(":")
+        if name != "data" or data.strip() == "[DONE]":  # other lines are blank, or comments
+            return _Part(is_last=name == "data")
+        event = json.loads(data)
+        if event.get("error"):
+            raise self._broken_off()
+        usage, part = event.get("usage") or {}, _Part()
+        for choice in event.get("choices") or []:
+            delta = choice["delta"]
+            # vLLM, LM Studio and OpenRouter say `reasoning`; llama.cpp, DeepSeek and older vLLM the longer name.
+            thinks = bool(delta.get("reasoning") or delta.get("reasoning_content"))
+            part = _Part(delta.get("content") or "", thinks, choice.get("finish_reason"))
+        return part._replace(
+            read=int(usage.get("prompt_tokens", 0)), written=int(usage.get("completion_tokens", 0))
+        )
 
-    async def stated_length(self) -> object:
-        """Return the context length in the list of models, as vLLM and llama.cpp state it."""
-        with self._plain_errors():
-            stage = Deadline(CHECK_TIMEOUT_S).stage(self.dependency)
-            async with stage, self._exchange("GET", "models") as response:
-                cards = {card["id"]: card for card in json.loads(await response.aread())["data"]}
-            if self.name not in cards:
-                raise self._missing()
-            card = cards[self.name]
-            # The names of vLLM and of llama.cpp.
-            return card.get("max_model_len") or (card.get("meta") or {}).get("n_ctx_train")
+    async def _read_card(self) -> Mapping[str, Any]:
+        models = await self.listed()
+        if self.name not in models:
+            raise self._missing()
+        return models[self.name]
 
-    async def _pieces(self, turns: list[dict[str, str]]) -> AsyncGenerator[str | Completion]:
-        body = {
-            "model": self.name,
-            "messages": turns,
-            "stream": True,
-            "stream_options": {"include_usage": True},
-            **self.options,
-        }
-        reason = usage = None
-        async with self._exchange("POST", "chat/completions", body) as response:
-            async for line in response.aiter_lines():
-                name, _, data = line.partition(":")
-                if data.strip() == "[DONE]":
-                    break
-                if name != "data":  # a blank line, or a comment that keeps the connection
-                    continue
-                event = _Event.model_validate_json(data)
-                if event.error is not None:
-                    raise self._broken_off()
-                for choice in event.choices:
-                    reason = choice.finish_reason or reason
-                    if choice.delta.content:
-                        yield choice.delta.content
-                usage = event.usage or usage
-        if reason is None:
-            return
-        if usage is None:
-            detail = "the model host does not say how many tokens it used (stream_options.include_usage)"
-            raise Unavailable(self.dependency, detail, retry_after=None)
-        yield Completion("", usage.prompt_tokens, usage.completion_tokens, reason)
-
-    @asynccontextmanager
-    async def _exchange(self, method: str, path: str, body: object = None) -> AsyncGenerator[httpx.Response]:
-        """Yield the response of one exchange. Raises the error of a status that is no success."""
-        async with (
-            httpx.AsyncClient(base_url=self._url, **self._connection) as client,
-            client.stream(method, path, json=body) as response,
-        ):
-            if not response.is_success:
-                raise self._refused(response.status_code)
-            yield response
+    def _length(self) -> object:
+        # The names of vLLM, and of llama.cpp.
+        return self._card.get("max_model_len") or (self._card.get("meta") or {}).get("n_ctx_train")

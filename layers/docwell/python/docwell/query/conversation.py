@@ -9,7 +9,7 @@ from textwrap import shorten
 from docwell.answers import Message, Turn, Usage
 from docwell.errors import BadInput, Unavailable
 from docwell.ports import LanguageModel
-from docwell.query.model_host import has_read, whole
+from docwell.query.model_host import charged, whole
 from docwell.query.prompting import QUESTION_TOO_LONG, Prompt, fill
 from docwell.text.lexicon import UNSPACED, content_words
 from docwell.text.tokens import bound_of_messages
@@ -66,7 +66,7 @@ class Conversation:
         try:
             completion = await whole(self.model.chat(follow_up.messages, timeout_s))
         except Unavailable as error:
-            return _joined(follow_up), follow_up.reading if has_read(error) else Usage()
+            return _joined(follow_up), charged(error, follow_up.reading)
         text = completion.text.strip().strip('"').strip()
         is_question = text and "\n" not in text and len(text) <= _MAX_CHARACTERS + len(follow_up.question)
         text = text if is_question and _brings_words(follow_up, text) else _joined(follow_up)

@@ -12,9 +12,9 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 
-from docwell.answers import Completion, Message
+from docwell.answers import Completion, Message, Usage
 from docwell.deadline import Deadline
-from docwell.errors import DeadlineExceeded, DocwellError, ModelWaking, Overloaded, Unavailable
+from docwell.errors import DeadlineExceeded, DocwellError, ModelWaking, NoAnswer, Overloaded, Unavailable
 from docwell.ports import LanguageModel
 
 _HOST = "ollama"
@@ -123,6 +123,9 @@ async def whole(pieces: AsyncGenerator[str | Completion]) -> Completion:
     raise Unavailable(_HOST, "the model host ended its answer early")
 
 
-def has_read(error: Unavailable) -> bool:
-    """Return whether the host may have read the prompt before this error; then its work is charged."""
-    return not isinstance(error, Overloaded | ModelWaking) and error.retry_after is not None
+def charged(error: Unavailable, estimate: Usage) -> Usage:
+    """Return the tokens to charge for a failed call: the `estimate` if the host may have read the prompt."""
+    if isinstance(error, NoAnswer):
+        return Usage(error.read, error.written)
+    unread = isinstance(error, Overloaded | ModelWaking) or error.retry_after is None
+    return Usage() if unread else estimate

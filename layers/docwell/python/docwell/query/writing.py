@@ -28,7 +28,7 @@ from docwell.query.ask import (
 from docwell.query.checking.check import NO_SOURCE, Checker, finished_part
 from docwell.query.checking.grounding import Evidence, GroundedAnswer, cite, likely, quoted
 from docwell.query.checking.suspicion import suspicion
-from docwell.query.model_host import has_read
+from docwell.query.model_host import charged
 from docwell.query.overview import digest
 from docwell.query.prompting import build_prompt, is_refusal, may_be_refusal
 from docwell.query.waking import Sleeper
@@ -148,7 +148,7 @@ class Writer:
             inquiry.ask.prompt,
             inquiry.passages,
             inquiry.text,
-            context - self.limits.num_predict,
+            context - self.limits.num_predict - self.limits.thinking_tokens,
             self.limits.passage_tokens,
             inquiry.searched.vector if inquiry.searched else (),
         )
@@ -195,7 +195,7 @@ class Writer:
                         async for event in events:
                             yield event
         except Unavailable as error:
-            used = draft.usage if has_read(error) else _NONE
+            used = charged(error, draft.usage)
             if (fallback := self._fallback(inquiry, used, error)) is None:
                 yield Progress(self.reports.report(inquiry, used))
                 raise
@@ -232,6 +232,9 @@ class Writer:
 
         Hold back text that may still become a refusal.
         """
+        if not piece:  # a token of thinking
+            draft.usage += Usage(0, 1)
+            return [Token("")]
         if inquiry.watch.first_token_ms is None:
             inquiry.watch.first_token_ms = round((perf_counter() - draft.started) * 1000, 2)
         if isinstance(piece, Completion):

@@ -45,7 +45,15 @@ _RECEIPT_LATE_S = 0.2
 
 
 # Raises `SettingsError`.
-query_settings = cache(QuerySettings.read)
+@cache
+def query_settings() -> QuerySettings:
+    """Return the settings; where the environment sets none, those of the model's profile."""
+    from docwell.adapters.model_profiles import profile_of
+
+    settings = QuerySettings.read()
+    of_profile = profile_of(settings.model).settings
+    unset = {name: value for name, value in of_profile.items() if name not in settings.model_fields_set}
+    return settings.model_copy(update=unset)
 
 
 def prepare_query() -> None:
@@ -85,6 +93,7 @@ def _query(fingerprint: str) -> Query:
     from docwell.query.retrieval.retrieval import DEEPEST, Retrieval
 
     settings, host, breaker = query_settings(), model(), _breaker()
+    rewrite_context = settings.num_ctx - settings.thinking_tokens - REWRITE_TOKENS
     model_dir = shared.pipelines(settings)[fingerprint].model_dir
     rewriter, rows = (
         GuardedModel(host.writing_at_most(tokens), breaker) for tokens in (REWRITE_TOKENS, ROW_TOKENS)
@@ -97,7 +106,7 @@ def _query(fingerprint: str) -> Query:
         retrieval=retrieval,
         embedder=embedder,
         model=GuardedModel(host, breaker),
-        conversation=Conversation(rewriter, load_prompt("rewrite"), settings.num_ctx - REWRITE_TOKENS),
+        conversation=Conversation(rewriter, load_prompt("rewrite"), rewrite_context),
         modes=_modes(fingerprint, retrieval, rows, measured.language),
         links=document_links(),
         limits=settings,
@@ -150,6 +159,8 @@ def model() -> ModelServer:
     settings = query_settings()
     parts: dict[str, Any] = {
         "num_predict": settings.num_predict,
+        "thinking_tokens": settings.thinking_tokens,
+        "think": settings.think,
         "sleeps": settings.wake_s > 0,
         "auth": shared.server_auth("ollama", settings.ollama_token),
     }
