@@ -96,33 +96,6 @@ def test_a_key_of_any_spelling_is_indexed_and_deleted(doors: Doors, key: str) ->
     assert texts_in_chroma(doors, key, []) == []
 
 
-def test_a_key_that_is_replaced_several_times_leaves_only_its_last_content(doors: Doors) -> None:
-    key = "e2e/replaced.pdf"
-    doors.settled(key, doors.put(key, pdf("The old text says eleven.", "And a second page.")))
-    versions = [doors.put(key, pdf(f"This is edition {number}.")) for number in range(5)]
-    doors.settled(key, versions[-1])
-    assert texts_in_chroma(doors, key, ["This is edition 4."]) == ["This is edition 4."]
-
-
-def test_a_duplicate_event_changes_nothing(doors: Doors) -> None:
-    key = "e2e/twice.pdf"
-    version = doors.put(key, pdf("Only once, please."))
-    before = doors.settled(key, version)
-    assert len(texts_in_chroma(doors, key, ["Only once, please."])) == 1
-    sqs = doors.stack.client("sqs")
-    body = json.dumps({"Records": [{"s3": {"bucket": {"name": "b"}, "object": {"key": key}}}]})
-    queue = next(url for url in sqs.list_queues()["QueueUrls"] if url.endswith(doors.stack.queue))
-    for _ in range(3):
-        sqs.send_message(QueueUrl=queue, MessageBody=body)
-    marker = doors.put("e2e/marker.pdf", pdf("Comes after the duplicates."))
-    doors.settled("e2e/marker.pdf", marker)
-    after = doors.document(key)
-    assert after is not None
-    # Indexing records the sweep of old chunks last, possibly after the final status. Each link is signed anew.
-    assert {**after, "updated_at": None, "link": None} == {**before, "updated_at": None, "link": None}
-    assert len(chunks_in_chroma(doors, key)) == 1
-
-
 @pytest.mark.parametrize(
     ("name", "body", "status", "reason"),
     [

@@ -1,4 +1,4 @@
-"""The entry point of the ingest image: slow parts begin before the imports of the handler."""
+"""The entry point of the ingest image."""
 
 from __future__ import annotations
 
@@ -30,43 +30,8 @@ def _nothing_made_yet() -> Iterator[None]:
     gc.unfreeze()
 
 
-@pytest.fixture
-def begun(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The parts that have begun."""
-    parts: list[str] = []
-    server = SimpleNamespace(start=lambda: parts.append("fork server"))
-    monkeypatch.setattr(process, "fork_server", lambda *_: server)
-    monkeypatch.setattr(
-        "docwell.wiring.pipelines.embedder_loading", lambda _, folder: parts.append(f"model {folder}")
-    )
-    return parts
-
-
-@pytest.fixture
-def settings(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The settings that ingest needs."""
-    for name in ("BUCKET", "QUEUE_URL", "DEAD_LETTER_QUEUE_URL", "PARKED_QUEUE_URL"):
-        monkeypatch.setenv(f"DOCWELL_{name}", "documents")
-    monkeypatch.setenv("DOCWELL_CHROMA_URL", "http://127.0.0.1:9")
-    monkeypatch.setenv("DOCWELL_MODEL_DIR", "/the/model")
-
-
-@pytest.mark.usefixtures("settings")
-def test_the_model_and_the_fork_server_begin_before_the_handler_is_imported(
-    begun: list[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def imported(name: str) -> SimpleNamespace:
-        begun.append(f"import {name}")
-        return SimpleNamespace(handler="the handler")
-
-    monkeypatch.setattr(importlib, "import_module", imported)
-    found = runpy.run_path(str(START))
-    assert begun == ["fork server", "model /the/model", "import handler"]
-    assert found["handler"] == "the handler"
-
-
-@pytest.mark.usefixtures("begun")
 def test_an_error_of_the_start_is_left_to_the_handler(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(process, "fork_server", lambda *_: SimpleNamespace(start=lambda: None))
     monkeypatch.setenv("DOCWELL_LEASE_S", "soon")
     monkeypatch.setattr(importlib, "import_module", lambda _: SimpleNamespace(handler="the handler"))
     assert runpy.run_path(str(START))["handler"] == "the handler"

@@ -16,8 +16,6 @@ from docwell.wiring import query as wiring
 from docwell.wiring.pipelines import Pipeline
 from tests.fresh_wiring import clear_caches
 
-MADE_AT_START = (wiring.query_settings, wiring.principals, wiring.receipt_book, wiring.model, wiring.prompt)
-
 
 @pytest.fixture(autouse=True)
 def _nothing_made_yet() -> Iterator[None]:
@@ -48,17 +46,11 @@ def loaded(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     return folders
 
 
-def test_the_first_question_finds_model_and_clients_made(loaded: list[Path]) -> None:
-    wiring.prepare_query()
-    assert loaded == [Path("/the/model")]
-    assert [made.cache_info().currsize for made in MADE_AT_START] == [1] * len(MADE_AT_START)
-
-
 def test_a_start_connects_to_no_server(loaded: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
     connections: list[Any] = []
     monkeypatch.setattr(socket.socket, "connect", lambda _self, address: connections.append(address))
     wiring.prepare_query()
-    assert loaded
+    assert loaded == [Path("/the/model")]
     assert connections == []
 
 
