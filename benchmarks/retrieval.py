@@ -33,9 +33,9 @@ from docwell.answers import Mode
 from docwell.config import IngestLimits, QuerySettings
 from docwell.errors import ModelDamaged
 from docwell.identity import Principal
-from docwell.ingest.indexing import Generation, RangeIndexer
+from docwell.ingest.indexing import RangeIndexer
 from docwell.ingest.ranges import Span
-from docwell.models import Attributes, Chunk, DocumentRef, Passage, collection_of
+from docwell.models import Attributes, Chunk, Generation, Passage, collection_of
 from docwell.ports import LiveDocument, Places
 from docwell.query.ask import Searched
 from docwell.query.document_names import written
@@ -225,8 +225,7 @@ def _index(indexer: RangeIndexer, generation: Generation, path: Path) -> int:
 
 
 def _generation(key: str, fingerprint: str) -> Generation:
-    ref = DocumentRef("evaluation", key)
-    return Generation(ref, _VERSION, ref.generation(_VERSION, fingerprint))
+    return Generation.of("evaluation", key, _VERSION, fingerprint)
 
 
 def _stamp(fingerprint: str) -> str:

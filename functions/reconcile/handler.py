@@ -7,7 +7,6 @@ Events: `{"action": "reconcile", "dry_run": false, "force": false}`, which is th
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from typing import Any
 
 from docwell.observability import logger, metrics, record_cold_start, tracer
@@ -32,11 +31,11 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     if event.get("action") == "erase":
         return wiring.erase().run(event)
     reports = [use_case.run(remaining_s, dry_run=dry_run, force=force) for use_case in wiring.reconcile()]
-    complete = all(report.complete for report in reports)
+    complete = all(report["complete"] for report in reports)
     if not dry_run:
         wiring.reindex().tidy(remaining_s)
         if complete:
-            record_drift({kind: sum(report.drift[kind] for report in reports) for kind in Drift})
-            record_documents(reports[0].documents)  # the first report is of the active pipeline
-    logger.info("reconciled", extra={"reports": [asdict(report) | {"found": None} for report in reports]})
-    return {"complete": complete, "pipelines": [asdict(report) for report in reports]}
+            record_drift({kind: sum(report["drift"][kind] for report in reports) for kind in Drift})
+            record_documents(reports[0]["documents"])  # the first report is of the active pipeline
+    logger.info("reconciled", extra={"reports": [report | {"found": None} for report in reports]})
+    return {"complete": complete, "pipelines": reports}

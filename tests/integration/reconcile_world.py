@@ -6,6 +6,7 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from types import SimpleNamespace
 from typing import Any
 
 import boto3
@@ -19,9 +20,9 @@ from docwell.config import IngestLimits, ReconcileLimits
 from docwell.ingest.events import Delivery, handle_delivery
 from docwell.ingest.indexing import RangeIndexer
 from docwell.ingest.ingest import Ingest
-from docwell.models import DocumentRef, Hint, Status
+from docwell.models import Generation, Hint, Status
 from docwell.pipeline import Roles
-from docwell.upkeep.reconcile import Reconcile, ReconcileReport
+from docwell.upkeep.reconcile import Reconcile
 from docwell.upkeep.reindex import Reindex
 from infra.local.names import LEDGER_SCHEMA
 from tests.unit.fakes import FakeEmbedder, FakeReader
@@ -115,8 +116,8 @@ class World:
     def later(self, seconds: float = 7200.0) -> None:
         self.clock.now += seconds
 
-    def run(self, **options: Any) -> ReconcileReport:
-        report = self.reconcile().run(lambda: 100.0, **options)
+    def run(self, **options: Any) -> SimpleNamespace:
+        report = SimpleNamespace(**self.reconcile().run(lambda: 100.0, **options))
         assert report.complete
         return report
 
@@ -131,11 +132,10 @@ class World:
             record = ledger.get(one.key)
             assert record is not None
             assert (record.status, record.version) == (Status.INDEXED, head.version)
-            ref = DocumentRef(self.bucket, one.key)
-            generation = ref.generation(head.version, fingerprint)
+            generation = Generation.of(self.bucket, one.key, head.version, fingerprint)
             body = self.s3.get_object(Bucket=self.bucket, Key=one.key)["Body"].read().decode()
             for page in range(body.count("\f") + 1):
-                expected[ref.chunk_id(generation, page // 2, page % 2)] = one.key
+                expected[generation.chunk_id(page // 2, page % 2)] = one.key
         found = [(id_, key) for name in index.collections() for id_, key, _ in index.page(name, 0, 1000)]
         assert sorted(found) == sorted(expected.items())
 
@@ -170,5 +170,5 @@ def fill(world: World) -> World:
     return world
 
 
-def drift(report: ReconcileReport) -> dict[str, int]:
+def drift(report: SimpleNamespace) -> dict[str, int]:
     return {kind: count for kind, count in report.drift.items() if count}

@@ -226,7 +226,7 @@ def test_the_index_of_an_earlier_release_is_removed_a_day_after_the_first_look(f
         return case.ledger.others
 
     stale = replace(released.reindex(), known=(new,), others=others)
-    assert drift(case.run(lambda: 100.0))[Drift.MISSING] == len(KEYS)
+    assert case.run(lambda: 100.0)["drift"][Drift.MISSING] == len(KEYS)
     stale.tidy(lambda: 100.0)
     assert not filled.is_gone(old)
     released.work((new,))

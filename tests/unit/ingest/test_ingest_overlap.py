@@ -13,13 +13,13 @@ from numpy.typing import NDArray
 
 from docwell.config import IngestLimits
 from docwell.errors import LeaseLost, Refused, Unavailable
-from docwell.ingest.indexing import Generation, RangeIndexer
+from docwell.ingest.indexing import RangeIndexer
 from docwell.ingest.ranges import Span
-from docwell.models import DocumentRef, IndexRecord, Page, RangeTally, Reason
+from docwell.models import Generation, IndexRecord, Page, RangeTally, Reason
 from tests.unit.fakes import FakeEmbedder, FakeIndex, FakeReader, FakeStore
 
 WAIT_S = 20.0
-GENERATION = Generation(DocumentRef("documents", "handbooks/a.pdf"), "v1", "generation")
+GENERATION = Generation("documents", "handbooks/a.pdf", "v1", "generation")
 
 
 @dataclass
@@ -68,7 +68,7 @@ class Line:
         return self.indexer.run(GENERATION, self.path, 0, Span(1, self.count), self.check)
 
     def written(self) -> list[IndexRecord]:
-        return self.index.of(GENERATION.ref.key)
+        return self.index.of(GENERATION.key)
 
 
 def wait(event: threading.Event) -> None:
@@ -94,13 +94,11 @@ def test_at_most_64_pages_are_read_ahead(tmp_path: Path) -> None:
 def test_ids_and_tally_do_not_depend_on_the_batches(tmp_path: Path, upsert_batch: int) -> None:
     line = Line(tmp_path, pages=40, upsert_batch=upsert_batch)
     tally = line.run()
-    expected = {GENERATION.ref.chunk_id(GENERATION.id, 0, ordinal) for ordinal in range(40)}
+    expected = {GENERATION.chunk_id(0, ordinal) for ordinal in range(40)}
     assert {record.id for record in line.written()} == expected
     assert (tally.pages, tally.chunks, tally.tokens, tally.characters) == (40, 40, 120, 40 * 13 + 31)
     by_page = sorted(line.written(), key=lambda record: record.chunk.page)
-    assert [record.id for record in by_page] == [
-        GENERATION.ref.chunk_id(GENERATION.id, 0, ordinal) for ordinal in range(40)
-    ]
+    assert [record.id for record in by_page] == [GENERATION.chunk_id(0, ordinal) for ordinal in range(40)]
 
 
 def test_every_chunk_is_written_once_with_its_marks(tmp_path: Path) -> None:
@@ -117,7 +115,7 @@ def test_no_chunk_is_written_once_this_worker_must_stop(tmp_path: Path) -> None:
     def stop_after_two_writes() -> None:
         if line.index.upserts >= 2:
             upserts_at_stop.append(line.index.upserts)
-            raise LeaseLost(GENERATION.ref.key)
+            raise LeaseLost(GENERATION.key)
 
     line.check = stop_after_two_writes
     with pytest.raises(LeaseLost):

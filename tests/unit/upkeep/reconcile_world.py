@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from types import SimpleNamespace
 from typing import Any
 
 from docwell.config import ReconcileLimits
 from docwell.models import DocumentRecord, Hint, ObjectVersion, RangeTask, Status, StoredObject
 from docwell.ports import LedgerRow
-from docwell.upkeep.reconcile import Reconcile, ReconcileReport
+from docwell.upkeep.reconcile import Reconcile
 
 NOW = 1_000_000.0
 LONG_AGO = NOW - 100_000
@@ -121,8 +122,8 @@ class World:
         parts["store"] = _Bucket(self)
         return Reconcile(fingerprint, limits=ReconcileLimits(**limits), clock=lambda: self.now, **parts)  # type: ignore[arg-type]
 
-    def run(self) -> ReconcileReport:
-        return self.reconcile().run(lambda: 100.0)
+    def run(self, remaining_s: Callable[[], float] = lambda: 100.0, **options: bool) -> SimpleNamespace:
+        return SimpleNamespace(**self.reconcile().run(remaining_s, **options))
 
 
 class _Bucket:
@@ -135,5 +136,5 @@ class _Bucket:
         return getattr(self._world, "page_of_objects" if name == "page" else name)
 
 
-def drift(report: ReconcileReport) -> dict[str, int]:
+def drift(report: SimpleNamespace) -> dict[str, int]:
     return {kind: count for kind, count in report.drift.items() if count}

@@ -114,7 +114,7 @@ def test_a_row_without_a_worker_is_judged_by_its_age_and_its_lease(
 
 def test_a_dry_run_hides_nothing(world: World) -> None:
     world.add("a.pdf", DocumentRecord("a.pdf", live_generation="g0", live_version="v0"), leased_until=NOW - 1)
-    report = world.reconcile().run(lambda: 100.0, dry_run=True)
+    report = world.run(dry_run=True)
     assert drift(report) == {Drift.ORPHAN: 1}
     assert world.rows["a.pdf"].record.answers
 
@@ -171,7 +171,7 @@ def test_a_pass_of_many_runs_counts_and_repairs_each_key_once(world: World) -> N
     runs, report = 0, None
     while report is None or not report.complete:
         times = iter([100.0, 0.0])  # each run has time for one page
-        report = world.reconcile().run(lambda times=times: next(times))  # type: ignore[misc]
+        report = world.run(lambda times=times: next(times))  # type: ignore[misc]
         runs += 1
     assert (report.keys, report.rows, report.chunks) == (2500, 1254, 3750)
     assert report.drift[Drift.MISSING] == 1250
@@ -186,8 +186,8 @@ def test_a_dry_run_disturbs_no_pass_that_is_under_way(world: World) -> None:
     for number in range(1500):
         world.objects[f"{number:05}.pdf"] = "e1"
     times = iter([100.0, 0.0])
-    world.reconcile().run(lambda: next(times))
-    looked = world.reconcile().run(lambda: 100.0, dry_run=True)
+    world.run(lambda: next(times))
+    looked = world.run(dry_run=True)
     assert (looked.keys, looked.drift[Drift.MISSING], looked.sent) == (1500, 1500, 0)
     assert len(world.sent) == 1000
     world.run()
@@ -198,7 +198,7 @@ def test_a_busy_queue_holds_a_pass_back_unless_it_is_forced(world: World) -> Non
     world.objects["a.pdf"] = "e1"
     world.backlog = 100
     assert (world.run().waiting, world.sent) == (100, [])
-    assert world.reconcile().run(lambda: 100.0, force=True).sent == 1
+    assert world.run(force=True).sent == 1
 
 
 # --- objects that the bucket refuses to show ---

@@ -104,24 +104,22 @@ class StoredObject(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class DocumentRef:
-    """One S3 key in the documents bucket."""
+class Generation:
+    """One version of one document under one pipeline fingerprint, and its `id` (32 hex digits)."""
 
     bucket: str
     key: str
+    version: str
+    id: str
 
-    @property
-    def collection(self) -> str:
-        """The first folder of the key."""
-        return collection_of(self.key)
+    @classmethod
+    def of(cls, bucket: str, key: str, version: str, fingerprint: str) -> Generation:
+        """Return the generation with its id, which is always the same."""
+        return cls(bucket, key, version, _digest(bucket, key, version, fingerprint))
 
-    def generation(self, version: str, fingerprint: str) -> str:
-        """Return the generation (32 hex digits) of one version under one pipeline fingerprint."""
-        return _digest(self.bucket, self.key, version, fingerprint)
-
-    def chunk_id(self, generation: str, range_: int, ordinal: int) -> str:
+    def chunk_id(self, range_: int, ordinal: int) -> str:
         """Return the id (32 hex digits) of a chunk; it is deterministic, so a second write replaces the first."""
-        return _digest(self.bucket, self.key, generation, str(range_), str(ordinal))
+        return _digest(self.bucket, self.key, self.id, str(range_), str(ordinal))
 
 
 def _digest(*parts: str) -> str:

@@ -23,7 +23,18 @@ from docwell.config import IngestLimits
 from docwell.ingest.chunking import cut_pages
 from docwell.ingest.outline import CutChunk, Sketch
 from docwell.ingest.ranges import Span, check_length
-from docwell.models import Chunk, DocumentRef, IndexRecord, Mark, ObjectVersion, Page, RangeTally, Reason, Units
+from docwell.models import (
+    Chunk,
+    Generation,
+    IndexRecord,
+    Mark,
+    ObjectVersion,
+    Page,
+    RangeTally,
+    Reason,
+    Units,
+    collection_of,
+)
 from docwell.ports import DocumentReader, Embedder, ObjectStore, Tokenizer, VectorIndex
 from docwell.text.page_lists import page_failures
 
@@ -40,15 +51,6 @@ _TINY = 1e-12
 _Item = TypeVar("_Item")
 # A page and its chunks.
 _CutPage = tuple[Page, list[CutChunk]]
-
-
-@dataclass(frozen=True, slots=True)
-class Generation:
-    """One version of one document under one pipeline, and its id."""
-
-    ref: DocumentRef
-    version: str
-    id: str
 
 
 @dataclass(frozen=True)
@@ -95,7 +97,7 @@ class RangeIndexer:
             records = _records(generation, range_, chunks, moved, sketch.marks())
             while batch_records := list(islice(records, self.limits.upsert_batch)):
                 check()
-                self.index.upsert(generation.ref.collection, batch_records)
+                self.index.upsert(collection_of(generation.key), batch_records)
         return count.tally
 
     def _embedded(self, batch: Sequence[CutChunk], sketch: Sketch) -> tuple[NDArray[np.float32], list[Units]]:
@@ -164,10 +166,10 @@ def _records(
     marks: Mapping[int, Sequence[Mark]],
 ) -> Iterator[IndexRecord]:
     """Yield the index records of a range's chunks."""
-    ref, id_, version = generation.ref, generation.id, generation.version
     for number, (chunk, units) in enumerate(chunks):
         vector, pieces = vectors[number].tolist(), tuple(marks.get(number, ()))
-        yield IndexRecord(ref.chunk_id(id_, range_, number), ref.key, id_, version, chunk, vector, units, pieces)
+        id_, key = generation.chunk_id(range_, number), generation.key
+        yield IndexRecord(id_, key, generation.id, generation.version, chunk, vector, units, pieces)
 
 
 @dataclass(slots=True)

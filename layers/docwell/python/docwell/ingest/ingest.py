@@ -21,12 +21,12 @@ from typing import Self
 from docwell.config import IngestLimits
 from docwell.errors import DeadlineExceeded, DocwellError, LeaseLost, NotFound, Refused, Unavailable
 from docwell.ingest import ranges
-from docwell.ingest.indexing import Generation, RangeIndexer
+from docwell.ingest.indexing import RangeIndexer
 from docwell.ingest.steps import Recognise, Refresh, Resume, Settle, Start, Step, next_step
 from docwell.models import (
     Attributes,
     DocumentRecord,
-    DocumentRef,
+    Generation,
     Hint,
     Lease,
     ObjectVersion,
@@ -270,17 +270,15 @@ class Ingest:
 
     # --- generations ---
 
-    def generation_ids(self, key: str, version: str) -> tuple[str, str]:
+    def generation_ids(self, key: str, version: str) -> tuple[str, ...]:
         """Return the ids of a version's two generations: from text layers, and with recognised pages."""
-        ref = DocumentRef(self.bucket, key)
-        text = ref.generation(version, self.fingerprint)
-        return text, ref.generation(version, self.fingerprint + ranges.RECOGNISED)
+        text, recognised = self.fingerprint, self.fingerprint + ranges.RECOGNISED
+        return tuple(Generation.of(self.bucket, key, version, name).id for name in (text, recognised))
 
     def generation(self, record: DocumentRecord, *, recognised: bool = False) -> Generation:
         """Return one of the generations of the record's version."""
-        version = str(record.version)
-        id_ = self.generation_ids(record.key, version)[recognised]
-        return Generation(DocumentRef(self.bucket, record.key), version, id_)
+        fingerprint = self.fingerprint + (ranges.RECOGNISED if recognised else "")
+        return Generation.of(self.bucket, record.key, str(record.version), fingerprint)
 
     def _live(self, record: DocumentRecord, head: ObjectVersion, *, recognised: bool) -> DocumentRecord:
         """Return the record with one of its generations live."""

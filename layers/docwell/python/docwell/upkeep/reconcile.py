@@ -50,28 +50,6 @@ _Result = TypeVar("_Result")
 logger = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class ReconcileReport:
-    """The result of one run, and its pass's findings so far.
-
-    `complete` means that the pass has ended. `waiting` is the number of queued messages that stopped the run, or
-    None. `documents` counts the ledger's rows by status. `found` has the first findings of the run as (kind, key).
-    """
-
-    pipeline: str
-    complete: bool
-    phase: str
-    dry_run: bool
-    keys: int
-    rows: int
-    chunks: int
-    drift: Mapping[str, int]
-    documents: Mapping[str, int]
-    sent: int
-    waiting: int | None
-    found: Sequence[tuple[str, str]]
-
-
 @dataclass(frozen=True)
 class Reconcile:
     """The use case for one pipeline."""
@@ -87,11 +65,13 @@ class Reconcile:
 
     def run(
         self, remaining_s: Callable[[], float], *, dry_run: bool = False, force: bool = False
-    ) -> ReconcileReport:
-        """Continue the pass, or start the next one, for as long as time allows.
+    ) -> dict[str, Any]:
+        """Continue the pass, or start the next one, for as long as time allows. Return the report to print.
 
         A pass starts only when the queue is nearly empty, because it would find the queued documents again;
-        `force` starts one anyway. `dry_run` sends no hints, and has a separate pass.
+        `force` starts one anyway. `dry_run` sends no hints, and has a separate pass. In the report, `complete`
+        means that the pass has ended, `waiting` is the number of queued messages that stopped the run, or None,
+        and `found` has the first findings of the run as (kind, key). The counts are of the pass so far.
         """
         fact = fact_of(self.fingerprint, dry_run=dry_run)
         now = Pass.of(self.state.read(fact))
@@ -113,20 +93,20 @@ class Reconcile:
             findings += page[: _EXAMPLES - len(findings)]
             if sent >= self.limits.pause_above:
                 waiting = sent
-        return ReconcileReport(
-            pipeline=self.fingerprint,
-            complete=now.phase is Phase.DONE,
-            phase=now.phase.value,
-            dry_run=dry_run,
-            keys=now.keys,
-            rows=now.rows,
-            chunks=now.chunks,
-            drift={kind.value: now.drift[kind.value] for kind in Drift},
-            documents={status.value: now.documents[status.value] for status in Status},
-            sent=sent,
-            waiting=waiting,
-            found=[(finding.kind.value, finding.hint.key) for finding in findings],
-        )
+        return {
+            "pipeline": self.fingerprint,
+            "complete": now.phase is Phase.DONE,
+            "phase": now.phase.value,
+            "dry_run": dry_run,
+            "keys": now.keys,
+            "rows": now.rows,
+            "chunks": now.chunks,
+            "drift": {kind.value: now.drift[kind.value] for kind in Drift},
+            "documents": {status.value: now.documents[status.value] for status in Status},
+            "sent": sent,
+            "waiting": waiting,
+            "found": [(finding.kind.value, finding.hint.key) for finding in findings],
+        }
 
     def forget_passes(self) -> None:
         """Make the next run start a new pass."""

@@ -102,7 +102,7 @@ class Reindex:
             roles = Roles(roles.active, following, retired)
             roles.write(self.state)
         report = reconcile.run(remaining_s, force=True)
-        return {**self._names(roles), "hinted": report.sent, "all_hinted": report.phase != "bucket"}
+        return {**self._names(roles), "hinted": report["sent"], "all_hinted": report["phase"] != "bucket"}
 
     def _status(self, remaining_s: Callable[[], float]) -> Answer:
         roles = self._roles()
