@@ -16,16 +16,7 @@ from pydantic import BaseModel
 from docwell.answers import Cost
 from docwell.config import SettingsError
 from docwell.deadline import Deadline, event_loop, run
-from docwell.errors import (
-    BadInput,
-    DeadlineExceeded,
-    DocwellError,
-    Overloaded,
-    QuotaExceeded,
-    TooManyInFlight,
-    Unauthenticated,
-    Unavailable,
-)
+from docwell.errors import BadInput, DeadlineExceeded, DocwellError, QuotaExceeded, Unauthenticated, Unavailable
 from docwell.http import sse
 from docwell.http.streaming import StreamedResponse
 from docwell.identity import CANARY, Identity, Principal, identity_of
@@ -40,11 +31,12 @@ PROBLEM_JSON = "application/problem+json"
 MOST_ERRORS = 20
 # The share of a request's time for finding its principal. The charge gets the same share again.
 _SHARE = 0.2
-_COUNTED: dict[type[DocwellError], str] = {
-    Overloaded: "Overloads",
-    QuotaExceeded: "QuotaRejections",
-    TooManyInFlight: "QuotaRejections",
-    Unauthenticated: "Unauthenticated",
+# The metric of a problem.
+_COUNTED = {
+    "overloaded": "Overloads",
+    "quota-exceeded": "QuotaRejections",
+    "too-many-in-flight": "QuotaRejections",
+    "unauthenticated": "Unauthenticated",
 }
 
 
@@ -230,6 +222,6 @@ def record_error(error: Exception) -> DocwellError:
     log("problem", extra={"problem": error.problem, "detail": error.detail})
     if failed:
         record_alone("Problems", 1)
-    if type(error) in _COUNTED:
-        record_alone(_COUNTED[type(error)], 1)
+    if error.problem in _COUNTED:
+        record_alone(_COUNTED[error.problem], 1)
     return error
