@@ -12,6 +12,8 @@ from docwell.adapters.dynamodb.ledger import DynamoLedger, DynamoState, outcome_
 from docwell.adapters.dynamodb.principals import DynamoApiKeys
 from docwell.adapters.event_bridge import EventBridge
 from docwell.config import AuthorizerSettings, CanarySettings, EventsSettings, ReconcileSettings
+from docwell.events import EventSink, Publisher
+from docwell.upkeep.canary import Canary
 from docwell.upkeep.erase import Erase
 from docwell.upkeep.reconcile import Reconcile
 from docwell.upkeep.reindex import Reindex
@@ -19,8 +21,6 @@ from docwell.wiring import pipelines as shared
 
 if TYPE_CHECKING:
     from docwell.access.authorizer import Authorizer
-    from docwell.events import EventSink, Publisher
-    from docwell.upkeep.canary import Canary
 
 
 # Each raises `SettingsError`.
@@ -94,8 +94,6 @@ def authorizer() -> Authorizer:
 @cache
 def canary() -> Canary:
     """Return the canary."""
-    from docwell.upkeep.canary import Canary
-
     return Canary(
         keep=partial(keep_object, aws.client("s3"), canary_settings().bucket),
         cited=partial(cited_by, aws.client("lambda")),
@@ -113,8 +111,6 @@ def hooks() -> CodeDeployHooks:
 @cache
 def publisher() -> Publisher:
     """Return the publisher of events, to the webhook of the settings or else to EventBridge."""
-    from docwell.events import Publisher
-
     settings = events_settings()
     sink: EventSink
     if settings.webhook_url is not None and settings.webhook_secret is not None:
