@@ -71,12 +71,6 @@ def drawn(pieces: list[tuple[str, float]], tmp_path: Path) -> str:
     return read(saved(pdf, tmp_path))[0].text
 
 
-def test_a_raised_figure_stays_in_its_line(tmp_path: Path) -> None:
-    text = drawn([("An area of 12 km", 0), ("2", 0.4), (" of land", 0)], tmp_path)
-    assert "".join(text.split()) == "Anareaof12km2ofland"
-    assert "\n" not in text
-
-
 @pytest.mark.parametrize("rise", [0.3, 0.4])
 @pytest.mark.parametrize("after", ["", ".", ", then", " of them"])
 @pytest.mark.parametrize(
@@ -87,38 +81,23 @@ def test_raised_digits_make_no_other_figure(tmp_path: Path, base: str, mark: str
     assert drawn([(base, 0), (mark, rise), (after, 0)], tmp_path) == f"{base}^{mark}{after}"
 
 
-def test_each_of_two_raised_figures_is_marked(tmp_path: Path) -> None:
-    assert drawn([("10", 0), ("3", 0.4), ("-10", 0), ("6", 0.4)], tmp_path) == "10^3-10^6"
-
-
-@pytest.mark.parametrize("rise", [0.3, 0.4])
-def test_a_notes_number_stays_apart_from_the_figure_that_begins_the_note(tmp_path: Path, rise: float) -> None:
-    assert drawn([("1", rise), ("2024 figures are restated.", 0)], tmp_path) == "1 2024 figures are restated."
-
-
-def test_a_fraction_stays_apart_from_the_whole_number(tmp_path: Path) -> None:
-    pieces = [("Use 2", 0), ("1", 0.35), ("/", 0.35), ("2", 0.35), (" cups, 12 of 21/2.", 0)]
-    assert drawn(pieces, tmp_path) == "Use 2 1/2 cups, 12 of 21/2."
-
-
-def test_text_off_the_page_is_left_out(tmp_path: Path) -> None:
-    pdf = blank()
-    pdf.add_page()
-    pdf.text(50, 100, "On the page.")
-    pdf.text(700, 100, "Beside it.")
-    pdf.text(50, 900, "Below it.")
-    assert read(saved(pdf, tmp_path))[0].text == "On the page."
-
-
-@pytest.mark.parametrize("rotation", [90, 180, 270])
-def test_text_that_runs_up_or_down_the_page_is_not_lost(report: Path, rotation: int) -> None:
-    writer = pypdf.PdfWriter(clone_from=report)
-    for page in writer.pages:
-        page.rotation = rotation
-    turned = report.with_name("turned.pdf")
-    writer.write(turned)
-    lines = read(turned, 5, 5)[0].text.split("\n")
-    assert {"Chapter 5", "What chapter 5 tells in its first line", "and in its second."} <= set(lines)
+@pytest.mark.parametrize(
+    ("pieces", "text"),
+    [
+        ([("10", 0), ("3", 0.4), ("-10", 0), ("6", 0.4)], "10^3-10^6"),
+        ([("An area of 12 km", 0), ("2", 0.4), (" of land", 0)], "An area of 12 km2 of land"),
+        ([("1", 0.4), ("2024 figures are restated.", 0)], "1 2024 figures are restated."),
+        (
+            [("Use 2", 0), ("1", 0.35), ("/", 0.35), ("2", 0.35), (" cups, 12 of 21/2.", 0)],
+            "Use 2 1/2 cups, 12 of 21/2.",
+        ),
+    ],
+    ids=["two exponents", "a unit", "a note", "a fraction"],
+)
+def test_a_raised_figure_stays_in_its_line_and_apart(
+    tmp_path: Path, pieces: list[tuple[str, float]], text: str
+) -> None:
+    assert drawn(pieces, tmp_path) == text
 
 
 @pytest.mark.parametrize("rotation", [90, 180, 270])

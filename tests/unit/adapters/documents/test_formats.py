@@ -180,12 +180,6 @@ def test_a_message_of_outlook_has_its_header_text_and_attachments(
     }
 
 
-def test_a_message_in_html_is_read_as_a_page() -> None:
-    made = message()
-    made.set_content("<p>See <i>below</i></p><p style='display:none'>tracker</p>", subtype="html")
-    assert cited(parts_of(bytes(made))[0])["message text, paragraph 1"] == "See below"
-
-
 def test_each_picture_of_an_image_is_a_part_without_text() -> None:
     parts, _ = parts_of(image("TIFF", frames=2))
     assert [(part.text, part.units[0][2]) for part in parts] == [("", "image 1"), ("", "image 2")]

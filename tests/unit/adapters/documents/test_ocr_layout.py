@@ -15,33 +15,28 @@ def box(text: str, left: float, top: float, width: float = 400.0, height: float 
     return Box(text, left, top, left + width, top + height, sure)
 
 
-def texts(boxes: list[Box]) -> list[str]:
-    return [one.text for one in boxes]
-
-
 def column(name: str, left: float, top: float, count: int = 6) -> list[Box]:
     return [box(f"{name}{number}", left, top + 30 * number) for number in range(count)]
 
 
-def test_two_columns_are_read_one_after_the_other() -> None:
-    left, right = column("left", 100, 100), column("right", 560, 105)
-    beside = [one for pair in zip(left, right, strict=True) for one in pair]
-    assert texts(in_order(beside)) == texts(left + right)
+LEFT, RIGHT = column("left", 100, 100), column("right", 560, 105)
+TITLE = box("title", 100, 20, width=860)
+CELLS = [
+    box(f"{row}.{place}", 100 + 200 * place, 100 + 30 * row, width=80) for row in range(6) for place in range(3)
+]
 
 
-def test_a_title_over_two_columns_is_read_first() -> None:
-    title = box("title", 100, 20, width=860)
-    left, right = column("left", 100, 100), column("right", 560, 100)
-    assert texts(in_order([*left, *right, title])) == ["title", *texts(left + right)]
-
-
-def test_a_table_is_read_row_by_row() -> None:
-    cells = [
-        box(f"{row}.{place}", 100 + 200 * place, 100 + 30 * row, width=80)
-        for row in range(6)
-        for place in range(3)
-    ]
-    assert texts(in_order(sorted(cells, key=lambda one: one.left))) == texts(cells)
+@pytest.mark.parametrize(
+    ("boxes", "ordered"),
+    [
+        ([cell for pair in zip(LEFT, RIGHT, strict=True) for cell in pair], LEFT + RIGHT),
+        ([*LEFT, *RIGHT, TITLE], [TITLE, *LEFT, *RIGHT]),
+        (sorted(CELLS, key=lambda cell: cell.left), CELLS),
+    ],
+    ids=["two columns", "a title over two columns", "a table"],
+)
+def test_columns_are_read_one_after_the_other_and_a_table_by_row(boxes: list[Box], ordered: list[Box]) -> None:
+    assert in_order(boxes) == ordered
 
 
 def test_the_confidence_of_a_page_is_its_characters() -> None:

@@ -37,15 +37,6 @@ def test_a_merged_cell_of_a_slide_names_all_that_it_spans() -> None:
     assert slide_with(shapes) == ["Region | Plan", "Region: North | Plan: 4", "Region: North | Plan: 5 | Plan: 6"]
 
 
-def test_a_table_of_a_slide_without_heads_keeps_its_columns() -> None:
-    def shapes(found: Any) -> None:
-        table = found.add_table(1, 3, *PLACE).table
-        table.first_row = False
-        table.cell(0, 0).text, table.cell(0, 2).text = "Pumps", "5"
-
-    assert slide_with(shapes) == ["Pumps | \u2013 | 5"]
-
-
 def test_a_shape_in_two_forms_is_read_once_wherever_it_is() -> None:
     def shapes(found: Any) -> None:
         inner = found.add_group_shape().shapes

@@ -57,11 +57,6 @@ def test_a_table_with_a_damaged_look_is_read(bits: str) -> None:
     assert len(blocks(lambda document: damaged(filled(document, ROWS)))) == len(ROWS)
 
 
-def test_a_table_without_heads_keeps_its_columns() -> None:
-    expected = ["Item | 2024 | 2025", "Pumps | \u2013 | 5", "Valves | 3 | 4"]
-    assert blocks(lambda document: filled(document, ROWS)) == expected
-
-
 def test_a_merged_cell_names_all_that_it_spans() -> None:
     def body(document: Any) -> None:
         rows = [["Region", "Plan", "", "Actual"], ["", "Q1", "Q2", "Q1"], ["North", "1", "2", "3"]]

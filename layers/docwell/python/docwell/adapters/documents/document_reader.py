@@ -109,6 +109,14 @@ def page_of(number: int, page: PageText) -> Page:
     )
 
 
+def page_within(number: int, page: PageText | None, max_characters: int) -> Page:
+    """Return a page from a child's answer, without its text where that is missing, too long or unreadable."""
+    if page is None or len(page.text) > max_characters:
+        return Page(number, "", unreadable=Reason.CORRUPT if page is None else Reason.TOO_MUCH_TEXT)
+    shown = page_of(number, page)
+    return replace(shown, text="", headings=(), unreadable=Reason.UNREADABLE) if page.unreadable else shown
+
+
 def one_line(text: str | None) -> str | None:
     """Return tidied text on one line; None when it is empty."""
     return " ".join(tidy(text).split()) or None if text else None
@@ -170,10 +178,8 @@ class ChildDocumentReader:
             for number in range(first, last + 1):
                 before = child.cpu_s
                 answer = self._ask(child, f"page {number} 1 0")
-                if answer.page is None:
-                    yield Page(number, "", unreadable=Reason.CORRUPT)
-                else:
-                    yield replace(page_of(number, answer.page), cpu_s=child.cpu_s - before)
+                page = page_within(number, answer.page, self.limits.max_page_characters)
+                yield replace(page, cpu_s=child.cpu_s - before)
 
     def _with_files(self, path: Path, pages: int) -> int:
         """Return the number of a PDF's pages and of the parts of its attached files.
@@ -255,21 +261,17 @@ class _PdfReader:
         """Yield pages `first` to `last`, to the file's end. Raises `Refused` when the file cannot be opened."""
         for number in range(first, last + 1):
             before = self._child.cpu_s
-            answer = self._answer(number, self._reader.deadline())
+            try:
+                text = self._text(number, self._reader.deadline())
+                page = page_within(number, text, self._limits.max_page_characters)
+            except ChildError as error:
+                page = Page(number, "", unreadable=error.reason if error.reason in POISON else Reason.CORRUPT)
             if self._count is not None and number > self._count:
                 return
-            yield replace(self._page(number, answer), cpu_s=self._child.cpu_s - before)
+            yield replace(page, cpu_s=self._child.cpu_s - before)
 
-    def _page(self, number: int, answer: PageText | Reason) -> Page:
-        if isinstance(answer, Reason):
-            return Page(number, "", unreadable=answer if answer in POISON else Reason.CORRUPT)
-        if len(answer.text) > self._limits.max_page_characters:
-            return Page(number, "", unreadable=Reason.TOO_MUCH_TEXT)
-        page = page_of(number, answer)
-        return replace(page, text="", headings=(), unreadable=Reason.UNREADABLE) if answer.unreadable else page
-
-    def _answer(self, number: int, deadline: float) -> PageText | Reason:
-        """Return a page, or the reason why it has no text.
+    def _text(self, number: int, deadline: float) -> PageText | None:
+        """Return a page, None where it is damaged. Raises `ChildError` where it ends its child.
 
         A child may have died of an earlier page, or of drawing: a page is at fault only if its child has opened no
         other and has drawn nothing.
@@ -281,7 +283,7 @@ class _PdfReader:
                 if not self._child.is_running:
                     self.info(deadline)
                 request = f"page {number} {self._first} {drawing_s}"
-                answer = self._child.ask(request, self._limits.parse_cpu_s, deadline)
+                return self._child.ask(request, self._limits.parse_cpu_s, deadline).page
             except Refused as error:
                 if self._count is None:
                     raise
@@ -293,10 +295,8 @@ class _PdfReader:
                     self._given_up = error.reason
                 self._restarts_left -= 1
                 if is_last:
-                    return error.reason
-            else:
-                return answer.page or Reason.CORRUPT
-        return self._given_up
+                    raise
+        raise ChildError(self._given_up)
 
 
 def check_installed() -> None:
@@ -362,11 +362,7 @@ class RecognisingReader:
             answer = child.ask(f"page {page.number} {page.number} 0", self.limits.ocr_page_cpu_s, deadline)
         except ChildError as error:
             return replace(page, text="", unreadable=error.reason)
-        if answer.page is None:
-            return replace(page, text="", unreadable=Reason.CORRUPT)
-        if len(answer.page.text) > self.limits.max_page_characters:
-            return replace(page, text="", unreadable=Reason.TOO_MUCH_TEXT)
-        recognised = page_of(page.number, answer.page)
+        recognised = page_within(page.number, answer.page, self.limits.max_page_characters)
         confidence = recognised.confidence if recognised.text.strip() else None
         units = page.citation_units
         return replace(recognised, label=page.label, confidence=confidence, citation_units=units)

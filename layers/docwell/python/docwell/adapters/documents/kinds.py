@@ -268,26 +268,20 @@ def decoded(data: bytes) -> str | None:
 def _without_mark(data: bytes) -> str | None:
     try:
         return data.decode("utf-8")
-    except UnicodeDecodeError as error:
-        text, place = data.decode("utf-8", "replace"), error.start
+    except UnicodeDecodeError:
+        text = data.decode("utf-8", "replace")
     damaged = text.count(_REPLACED)
     # Text in another encoding has hardly a character that is valid UTF-8; a damaged UTF-8 text has many.
     if sum(not character.isascii() for character in text) > 2 * damaged:
         return text
-    sample = _sample(data, place)
+    sample = b"\n".join(line for line in data.split(b"\n") if not line.isascii())
+    if len(sample) > _GUESSED:  # whole lines, so that no character is cut
+        sample = sample[: sample.rfind(b"\n", 0, _GUESSED) + 1] or sample[:_GUESSED]
     encoding = declared(data) or encoding_of(sample)
     if encoding is None:
         guess = from_bytes(sample).best()
         encoding = None if guess is None else guess.encoding
     return None if encoding is None else data.decode(encoding, "replace")
-
-
-def _sample(data: bytes, place: int) -> bytes:
-    """Return whole lines, so that the sample cuts no character: from the beginning, or from far inside."""
-    start = 0 if place < _GUESSED else max(data.rfind(b"\n", place - _GUESSED, place) + 1, place - _GUESSED)
-    end = start + _GUESSED
-    ends = data.rfind(b"\n", max(start, place), end) + 1 if end < len(data) else len(data)
-    return data[start : ends or end]
 
 
 def declared(data: bytes) -> str | None:

@@ -16,7 +16,6 @@ from docwell.adapters.documents.kinds import decoded
 from docwell.adapters.documents.parts import Attachment, Metadata, Parts
 from docwell.models import CitationUnit, Reason, UnitKind
 
-MAX_ATTACHMENTS = 200
 UNSENT_YEAR = 1601
 _FIELDS = ("From", "To", "Cc", "Date", "Subject")
 _MESSAGE, _ALTERNATIVE, _RELATED = "message/rfc822", "multipart/alternative", "multipart/related"
@@ -53,9 +52,7 @@ def read_outlook(data: bytes, parts: Parts) -> Metadata:
 
 
 def _add(message: _Content, parts: Parts) -> Metadata:
-    names = ", ".join(attachment.name for attachment in message.attachments[:MAX_ATTACHMENTS])
-    if (left_out := len(message.attachments) - MAX_ATTACHMENTS) > 0:
-        names += f", and {left_out} more, which are not read"
+    names = ", ".join(attachment.name for attachment in message.attachments)
     fields = [*message.fields, *([("Attachments", names)] if names else [])]
     header = "\n".join(f"{name}: {' '.join(value.split())}" for name, value in fields if value.strip())
     parts.add(header, CitationUnit(UnitKind.PART, _HEADER, "part=0"))
@@ -68,7 +65,7 @@ def _add(message: _Content, parts: Parts) -> Metadata:
             for text in body.texts if len(parts.done) == before else ():
                 for paragraph in text.split("\n\n"):
                     parts.add(paragraph, CitationUnit(UnitKind.PART, "", ""))
-    return message.metadata._replace(attachments=message.attachments[:MAX_ATTACHMENTS])
+    return message.metadata._replace(attachments=message.attachments)
 
 
 def _internet(data: bytes) -> _Content:
