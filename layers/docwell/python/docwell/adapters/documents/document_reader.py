@@ -167,17 +167,25 @@ class ChildDocumentReader:
                 number = page.number
                 yield page
         if number < last:
-            yield from self._files(path, number + 1, last)
+            yield from self._parts(path, ATTACHED, number + 1, last)
 
     def deadline(self) -> float:
         """Return the time of the monotonic clock by which a child must answer."""
         return time.monotonic() + self.limits.parse_timeout_s
 
     def _parts(self, path: Path, reader: str, first: int, last: int) -> Generator[Page]:
+        """Yield the parts of a document, or of a PDF's attached files; a lost attached file says why."""
         with closing(self.child(path, reader)) as child:
             for number in range(first, last + 1):
                 before = child.cpu_s
-                answer = self._ask(child, f"page {number} 1 0")
+                try:
+                    answer = self._ask(child, f"page {number} 1 0")
+                except Refused as error:
+                    if reader == FORMATS:
+                        raise
+                    for lost in range(number, last + 1):
+                        yield Page(lost, "", unreadable=Reason(error.reason), citation_units=_ATTACHED_UNIT)
+                    return
                 page = page_within(number, answer.page, self.limits.max_page_characters)
                 yield replace(page, cpu_s=child.cpu_s - before)
 
@@ -193,18 +201,6 @@ class ChildDocumentReader:
             if error.reason == Reason.PORTFOLIO:
                 raise
             return pages + 1
-
-    def _files(self, path: Path, first: int, last: int) -> Generator[Page]:
-        """Yield the parts of a PDF's attached files; what cannot be read any more says why."""
-        number = first - 1
-        try:
-            with closing(self._parts(path, ATTACHED, first, last)) as parts:
-                for page in parts:
-                    number = page.number
-                    yield page
-        except Refused as error:
-            for lost in range(number + 1, last + 1):
-                yield Page(lost, "", unreadable=Reason(error.reason), citation_units=_ATTACHED_UNIT)
 
     def _check_count(self, pages: int) -> None:
         if pages > self.limits.max_document_pages:

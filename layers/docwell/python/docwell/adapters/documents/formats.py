@@ -16,7 +16,7 @@ from lxml import etree
 from PIL import Image, MpoImagePlugin, TiffImagePlugin  # noqa: F401 - Pillow imports others in `preinit`
 
 from docwell.adapters.documents import kinds, mail, pdf_pages, sheets, slides, web, word
-from docwell.adapters.documents.kinds import IMAGES, Kind, binary_kind, is_locked, media_type, text_kind
+from docwell.adapters.documents.kinds import Kind, binary_kind, is_locked, media_type, text_kind
 from docwell.adapters.documents.parts import Attachment, Metadata, PageText, Parts
 from docwell.adapters.documents.quality import is_unreadable
 from docwell.errors import Refused
@@ -88,12 +88,6 @@ class AttachedFiles(Formats):
         ):
             raise Refused(Reason.PORTFOLIO, "none of the attached files can be read")
         self._pages, self._parts, self._metadata = document.count(), parts.end(), {}
-
-
-def is_picture(path: str) -> bool:
-    """Return whether the file begins with the signature of an image that docwell reads."""
-    with open(path, "rb") as file:
-        return file.read(8).startswith(IMAGES)
 
 
 def open_image(data: bytes) -> Image.Image:

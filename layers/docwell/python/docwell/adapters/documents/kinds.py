@@ -65,7 +65,7 @@ _TAGS = (
     "|span|pre|center|font|a|b|i|em|strong|br|hr|img"
 )
 _FRAGMENT = re.compile(rf"{_BEFORE_TAG}(?:{_TAGS})(?:\s[^<>=]*=[^<>]*|\s*/?)>", _ANY_CASE)
-_FIELD = re.compile(r"([!-9;-~]+):[ \t]?(.*)")
+_FIELD = re.compile(r"^([!-9;-~]+):", re.MULTILINE)
 _MAIL_FIELDS = frozenset(
     {"from", "to", "date", "subject", "received", "message-id", "mime-version", "return-path", "content-type"}
 )
@@ -137,15 +137,10 @@ def text_kind(text: str) -> Kind | None:
 
 def _is_mail(sample: str) -> bool:
     """Return whether the text begins with the header of an e-mail message (RFC 5322)."""
-    names = set()
-    lines = sample.split("\n")
-    for line in lines[1:] if lines[0].startswith("From ") else lines:
-        field = _FIELD.fullmatch(line.rstrip("\r"))
-        if field is not None:
-            names.add(field[1].lower())
-        elif not line.startswith((" ", "\t")):
-            break
-    return len(names & _MAIL_FIELDS) >= MAIL_FIELDS and "from" in names
+    header = sample.partition("\n\n")[0]
+    header = header.partition("\n")[2] if header.startswith("From ") else header
+    names = {name.lower() for name in _FIELD.findall(header)}
+    return bool(_FIELD.match(header)) and len(names & _MAIL_FIELDS) >= MAIL_FIELDS and "from" in names
 
 
 def delimiter(sample: str) -> str | None:

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 from docwell.adapters.documents import formats, pdf_text
+from docwell.adapters.documents.kinds import IMAGES
 from docwell.adapters.documents.parts import PageText
 from docwell.adapters.documents.pdf_layout import OVERLAP, RAISED, WORD_GAP, Line, lay_out
 from docwell.adapters.documents.pdf_pages import Pdfium
@@ -237,7 +238,8 @@ def _by_rows(boxes: Sequence[Box]) -> list[Box]:
 
 def open_pictures(path: str, close_doors: Callable[[], object]) -> Pictures | Scan:
     """Return the reader of an image or of a PDF's pages."""
-    return (Pictures if formats.is_picture(path) else Scan)(path, close_doors)
+    with open(path, "rb") as file:
+        return (Pictures if file.read(8).startswith(IMAGES) else Scan)(path, close_doors)
 
 
 class Pictures(formats.Formats):

@@ -72,33 +72,27 @@ def read_markdown(text: str, parts: Parts) -> Metadata:
     return metadata._replace(title=title[1]) if title else metadata
 
 
-class _Rule(NamedTuple):
-    """A declaration of a style rule; a larger `rank` wins."""
-
-    rank: tuple[bool, int, int, int, int]
-    selector: str
-    name: str
-    hides: bool
-
-
 def _hidden(tree: LexborHTMLParser) -> dict[str, set[int]]:
     """Return the ids of the elements that the page's own style rules hide, by the property that hides them."""
     style = _COMMENTS.sub("", "\n".join(node.text(deep=True) for node in tree.css("style")))
     hidden: dict[str, set[int]] = {"display": set(), "visibility": set()}
-    for rule in sorted(islice(_rules(_CONDITIONAL.sub("", style)), MAX_SELECTORS)):
-        change = hidden[rule.name].update if rule.hides else hidden[rule.name].difference_update
-        change(node.mem_id for node in _matches(tree, rule.selector))
+    for _, selector, name, hides in sorted(islice(_rules(_CONDITIONAL.sub("", style)), MAX_SELECTORS)):
+        change = hidden[name].update if hides else hidden[name].difference_update
+        change(node.mem_id for node in _matches(tree, selector))
     return hidden
 
 
-def _rules(style: str) -> Iterator[_Rule]:
-    """Yield the declarations that hide or show, each with its specificity (CSS Selectors, 17)."""
+def _rules(style: str) -> Iterator[tuple[tuple[bool, int, int, int, int], str, str, bool]]:
+    """Yield the declarations that hide or show: rank, selector, property, and whether it hides.
+
+    The largest rank wins: importance, specificity (CSS Selectors, 17) and place.
+    """
     for place, (selectors, body) in enumerate(_RULE.findall(style)):
         for selector in [selectors] if "(" in selectors else selectors.split(","):
             plain = selector.strip()
             weight = (plain.count("#"), len(_CLASSES.findall(plain)), len(_TYPES.findall(plain)), place)
             for name, (hides, important) in _declared(body).items():
-                yield _Rule((important, *weight), plain, name, hides)
+                yield (important, *weight), plain, name, hides
 
 
 def _declared(style: str) -> dict[str, tuple[bool, bool]]:
