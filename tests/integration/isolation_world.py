@@ -33,6 +33,7 @@ from docwell.adapters.embedding import model_manifest, onnx_embedder
 from docwell.answers import Completion, Message
 from docwell.http import sse
 from docwell.models import Attributes, Chunk, DocumentRecord, IndexRecord, Reason, Status, collection_of
+from docwell.ports import ModelFacts
 from docwell.wiring import query as wiring
 from docwell.wiring.pipelines import pipelines
 from functions.query.handler import handler
@@ -144,11 +145,8 @@ class EchoModel:
     async def check(self) -> None:
         return None
 
-    async def context_length(self) -> int:
-        return 8192
-
-    async def digest(self) -> str | None:
-        return "sha256:0"
+    async def facts(self) -> ModelFacts:
+        return ModelFacts(8192, "sha256:0")
 
     @property
     def options(self) -> Mapping[str, int | float]:

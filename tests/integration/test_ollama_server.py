@@ -181,7 +181,7 @@ def test_a_closed_connection_stops_the_answer_and_frees_its_place(
 def test_the_adapter_answers_and_lets_the_server_go_at_its_deadline(url: str, log: Path) -> None:
     question = [Message("user", "Tell me a very long story about a tree.")]
     short = OllamaModel(url, MODEL, num_ctx=CONTEXT, num_predict=8)
-    assert run(short.context_length()) == 8192
+    assert run(short.facts()).context_length == 8192
 
     async def pieces() -> list[str | Completion]:
         return [piece async for piece in short.chat(question, 60)]

@@ -204,7 +204,7 @@ class HostSuite:
     def test_a_load_balancer_without_hosts_means_that_they_sleep(self) -> None:
         with self.dialect.playing(balancer_without_hosts, sleeps=True) as (_, model):
             assert isinstance(failure(model), ModelWaking)
-            for call in (model.check, model.context_length):
+            for call in (model.check, model.facts):
                 with pytest.raises(ModelWaking):
                     run(call())
 
@@ -264,14 +264,14 @@ class HostSuite:
         assert isinstance(error, Unavailable)
         assert error.retry_after
 
-    def test_the_context_is_read_once_from_the_hosts_card(self) -> None:
+    def test_the_facts_are_read_once(self) -> None:
         with self.dialect.playing(whole("200 OK", self.dialect.card)) as (host, model):
             run(model.check())
-            assert [run(model.context_length()), run(model.context_length())] == [32768, 32768]
-            assert len(host.requests) == 1
+            assert run(model.facts()) == run(model.facts()) == (32768, None)
+            assert len(host.requests) == 2
         unstated = {"data": [{"id": "m"}], "model_info": {}}
         with self.dialect.playing(whole("200 OK", unstated)) as (_, model), pytest.raises(Corrupt):
-            run(model.context_length())
+            run(model.facts())
 
 
 class TestOllama(HostSuite):
@@ -309,11 +309,11 @@ class TestOllama(HostSuite):
         assert host.requests[1]["think"] == think
 
     @pytest.mark.parametrize("listed", ["m", "m:latest"])
-    def test_the_digest_is_read_once_from_the_list_of_models(self, listed: str) -> None:
+    def test_the_digest_is_read_from_the_list_of_models(self, listed: str) -> None:
         tags = {"models": [{"model": "other", "digest": "00"}, {"model": listed, "digest": "ab12"}]}
-        with OLLAMA.playing(whole("200 OK", tags)) as (host, model):
-            assert [run(model.digest()), run(model.digest())] == ["ab12", "ab12"]
-            assert len(host.requests) == 1
+        info = {"general.architecture": "qwen2", "qwen2.context_length": 32768}
+        with OLLAMA.playing(whole("200 OK", {"model_info": info, **tags})) as (_, model):
+            assert run(model.facts()).digest == "ab12"
 
 
 class TestVllm(HostSuite):

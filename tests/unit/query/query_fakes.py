@@ -10,7 +10,7 @@ from docwell.answers import Completion, Cost, Message, Receipt
 from docwell.audit import AuditEvent
 from docwell.identity import Principal, Use, UseHistory
 from docwell.models import CitationUnit
-from docwell.ports import Reservation, UploadForm
+from docwell.ports import ModelFacts, Reservation, UploadForm
 from docwell.text.tokens import bound_of
 
 
@@ -44,11 +44,8 @@ class FakeModel:
         if self.fails:
             raise self.fails
 
-    async def context_length(self) -> int:
-        return self.context
-
-    async def digest(self) -> str | None:
-        return "sha256:fake"
+    async def facts(self) -> ModelFacts:
+        return ModelFacts(self.context, "sha256:fake")
 
 
 @dataclass

@@ -157,7 +157,11 @@ def test_a_client_that_leaves_while_a_row_is_checked_causes_no_other_row(
     world = with_firms()
     tasks: list[asyncio.Task[QueryReport]] = []
 
-    async def leave() -> None:
+    chat = world.row_model.chat
+
+    async def left(messages: Sequence[Message], timeout_s: float) -> AsyncGenerator[str | Completion]:
+        async for piece in chat(messages, timeout_s):
+            yield piece
         tasks[0].cancel()
 
     async def asked() -> QueryReport:
@@ -165,7 +169,7 @@ def test_a_client_that_leaves_while_a_row_is_checked_causes_no_other_row(
         tasks.append(asyncio.create_task(world.report(Ask(question(), ANSWER, admission, deadline))))
         return await tasks[0]
 
-    monkeypatch.setattr(world.row_model, "digest", leave)
+    monkeypatch.setattr(world.row_model, "chat", left)
     with pytest.raises(asyncio.CancelledError):
         run(asked())
     assert len(world.row_model.asked) == 1

@@ -19,6 +19,7 @@ from docwell.errors import (
     Overloaded,
     Unavailable,
 )
+from docwell.ports import ModelFacts
 from docwell.query.model_host import Breaker, GuardedModel, whole
 
 ASK = [Message("user", "why?")]
@@ -59,13 +60,9 @@ class Host:
         finally:
             self.closed += 1
 
-    async def context_length(self) -> int:
+    async def facts(self) -> ModelFacts:
         self.facts_asked += 1
-        return 4096
-
-    async def digest(self) -> str | None:
-        self.facts_asked += 1
-        return "d"
+        return ModelFacts(4096, "d")
 
 
 def guarded(host: Host, *, failures: int = 3, clock: Clock | None = None, backoff_s: float = 0.0) -> GuardedModel:
@@ -172,12 +169,11 @@ def test_a_caller_that_leaves_is_not_a_failure_of_the_host_and_closes_its_answer
 def test_a_host_that_has_failed_is_not_asked_for_facts() -> None:
     host, clock = Host([DOWN]), Clock()
     model = guarded(host, failures=1, clock=clock)
-    assert (run(model.context_length()), run(model.digest())) == (4096, "d")
+    assert run(model.facts()) == (4096, "d")
     fails(model)
-    for fact in (model.context_length, model.digest):
-        with pytest.raises(Overloaded):
-            run(fact())
-    assert host.facts_asked == 2
+    with pytest.raises(Overloaded):
+        run(model.facts())
+    assert host.facts_asked == 1
 
 
 def test_an_answer_without_its_end_is_unavailable() -> None:

@@ -116,16 +116,19 @@ def test_a_client_that_leaves_while_a_refusal_is_checked_causes_no_second_call_o
     world.model.says = "NOT FOUND"
     tasks: list[asyncio.Task[QueryReport]] = []
 
-    async def leave() -> None:
-        if world.model.finished:
-            tasks[0].cancel()
+    chat = world.model.chat
+
+    async def left(messages: Sequence[Message], timeout_s: float) -> AsyncGenerator[str | Completion]:
+        async for piece in chat(messages, timeout_s):
+            yield piece
+        tasks[0].cancel()
 
     async def asked() -> QueryReport:
         admission, deadline = FakeAdmission(EVERYTHING), Deadline(10.0)
         tasks.append(asyncio.create_task(world.report(Ask(Question(ABOUT), ANSWER, admission, deadline))))
         return await tasks[0]
 
-    monkeypatch.setattr(world.model, "digest", leave)
+    monkeypatch.setattr(world.model, "chat", left)
     assert run(asked()).answer.mode is Mode.OVERVIEW
     assert len(world.model.asked) == 1
 

@@ -267,6 +267,13 @@ class Embedder(Tokenizer, Protocol):
         """Return (n, dimension) float32; the model's prompt for queries, if any, is put before each text."""
 
 
+class ModelFacts(NamedTuple):
+    """The tokens of prompt and answer that a model can read, and the digest of its weights, if the host has it."""
+
+    context_length: int
+    digest: str | None
+
+
 class LanguageModel(Protocol):
     """The model host."""
 
@@ -281,11 +288,8 @@ class LanguageModel(Protocol):
         `ModelMissing`, `DeadlineExceeded`, `Overloaded`, `Unavailable`.
         """
 
-    async def context_length(self) -> int:
-        """Return the tokens of prompt and answer that the model can read. Raises `Corrupt`, and as `chat`."""
-
-    async def digest(self) -> str | None:
-        """Return the digest of the model's weights, where the host states it. Raises as `chat` does."""
+    async def facts(self) -> ModelFacts:
+        """Return the facts that the host states of the model. Raises `Corrupt`, and as `chat`."""
 
 
 class ModelHost(Protocol):

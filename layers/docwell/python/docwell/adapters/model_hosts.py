@@ -24,6 +24,7 @@ from docwell.adapters.thinking import AnswerText
 from docwell.answers import Completion, Message
 from docwell.deadline import Deadline
 from docwell.errors import Corrupt, DocwellError, ModelMissing, ModelWaking, NoAnswer, Unavailable
+from docwell.ports import ModelFacts
 from docwell.text.tokens import bound_of_messages
 
 if TYPE_CHECKING:
@@ -154,25 +155,21 @@ class ModelServer(ABC):
         """Return once the host answers, within 5 s, and has the model. Raises as `chat` does."""
         self._card = await self._read_card()
 
-    async def context_length(self) -> int:
-        """Return the tokens that the model can read. Raises as `chat` does, and `Corrupt` if unstated."""
+    async def facts(self) -> ModelFacts:
+        """Return the facts, read once. Raises as `chat` does, and `Corrupt` without a context length."""
         self._card = self._card or await self._read_card()
         length = self._length()
         if not isinstance(length, int):
             raise Corrupt(f"the model host does not say the context length of {self.name!r}")
-        return length
+        if self._entry is None:
+            models = await self.listed()
+            self._entry = models.get(self.name) or models.get(f"{self.name}:latest") or {}
+        return ModelFacts(length, self._entry.get("digest"))
 
     async def listed(self) -> dict[str, Mapping[str, Any]]:
         """Return what the host's list says about each model, by name. Raises as `chat` does."""
         path, key, name = self.list_path
-        return {entry[name]: entry for entry in (await self._get(path))[key]}
-
-    async def digest(self) -> str | None:
-        """Return the digest of the model's weights; None where the host states none. Raises as `chat` does."""
-        if self._entry is None:
-            models = await self.listed()
-            self._entry = models.get(self.name) or models.get(f"{self.name}:latest") or {}
-        return self._entry.get("digest")
+        return {entry[name]: entry for entry in (await self._get(path)).get(key, ())}
 
     def writing_at_most(self, num_predict: int) -> Self:
         """Return the same model with another limit of answer tokens, which does not reload it."""

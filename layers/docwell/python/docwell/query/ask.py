@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Generator, Mapping, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from time import perf_counter
 from typing import Protocol
@@ -63,7 +63,7 @@ class Ask:
 
 @dataclass(slots=True)
 class Stopwatch:
-    """Adds up the seconds of each stage, and limits each to its share of the deadline. Stages may overlap."""
+    """Adds up the seconds of each stage until the deadline. Stages may overlap."""
 
     deadline: Deadline
     seconds: dict[str, float] = field(
@@ -80,13 +80,6 @@ class Stopwatch:
             yield
         finally:
             self.seconds[name] += perf_counter() - started
-
-    @asynccontextmanager
-    async def stage(self, name: str, share: float) -> AsyncGenerator[None]:
-        """Time and limit the block. Raises `DeadlineExceeded`."""
-        with self.timed(name):
-            async with self.deadline.stage(name, share):
-                yield
 
     def timings(self) -> Timings:
         """Return the milliseconds so far."""
@@ -158,9 +151,9 @@ class Inquiry:
 
     `text` is the searched text, and `usage` counts the tokens of the calls that have ended. `prompted` are the
     passages of the prompt, `refusal` its cause, if refused. `skipped` names the optional stages that failed or had
-    no time. The gate refuses the question if its `fit` is under `min_fit`; `fit` is None without a passage,
-    `min_fit` where no gate decides. With `partial`, a part of the index did not answer. The model may take this
-    `share` of the time that is left.
+    no time. The gate refuses a question, which then `is_hopeless`, if its `fit` is under `min_fit`; `fit` is None
+    without a passage, `min_fit` where no gate decides. With `partial`, a part of the index did not answer. The
+    model may take this `share` of the time that is left.
     """
 
     ask: Ask
@@ -172,6 +165,7 @@ class Inquiry:
     passages: tuple[Passage, ...] = ()
     fit: float | None = None
     min_fit: float | None = None
+    is_hopeless: bool = False
     skipped: tuple[str, ...] = ()
     partial: bool = False
     refusal: Refusal = "nothing_near"
@@ -181,12 +175,6 @@ class Inquiry:
     prompted: tuple[Passage, ...] = ()
     call: ModelCall = field(default_factory=ModelCall)
 
-    @property
-    def is_hopeless(self) -> bool:
-        """Whether the gate refuses the question before the model."""
-        is_far = self.fit is None or (self.min_fit is not None and self.fit < self.min_fit)
-        return is_far and self.mode is Mode.PASSAGES
-
     def of(self, basis: Basis) -> Inquiry:
         """Return the question for the basis of a mode."""
         return replace(
@@ -195,6 +183,7 @@ class Inquiry:
             passages=basis.passages,
             refusal="not_in_documents" if basis.answer else self.refusal,
             min_fit=None,  # no gate
+            is_hopeless=False,
             mode=basis.mode,
             partial=self.partial or basis.partial,
         )

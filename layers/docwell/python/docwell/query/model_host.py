@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from docwell.answers import Completion, Message, Usage
 from docwell.deadline import Deadline
 from docwell.errors import DeadlineExceeded, DocwellError, ModelWaking, NoAnswer, Overloaded, Unavailable
-from docwell.ports import LanguageModel
+from docwell.ports import LanguageModel, ModelFacts
 
 _HOST = "ollama"
 # An attempt with less time than this would only load the host.
@@ -103,15 +103,10 @@ class GuardedModel:
                 return
             await asyncio.sleep(pause_s)
 
-    async def context_length(self) -> int:
-        """Return the tokens that the model can read. Raises `Corrupt`, and as `chat`."""
+    async def facts(self) -> ModelFacts:
+        """Return the facts of the model. Raises `Corrupt`, and as `chat` does."""
         self.breaker.check(may_probe=False)
-        return await self.model.context_length()
-
-    async def digest(self) -> str | None:
-        """Return the digest of the model's weights. Raises as `chat` does."""
-        self.breaker.check(may_probe=False)
-        return await self.model.digest()
+        return await self.model.facts()
 
 
 async def whole(pieces: AsyncGenerator[str | Completion]) -> Completion:

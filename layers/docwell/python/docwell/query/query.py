@@ -158,21 +158,30 @@ class Query:
         await inquiry.ask.admission.admitted()
         question, text, top_k = inquiry.ask.question, inquiry.text, inquiry.ask.question.top_k
         spare = max(RERANKED - top_k, 0) if self.reranker else 0
-        basis = None
-        async with inquiry.watch.stage("retrieve", _RETRIEVE_SHARE):
-            hits = await asyncio.to_thread(self.retrieval.search, scope, vector, top_k, text, spare)
-            searched = Searched(question.mode, text, scope, vector, hits.passages[:top_k], hits.documents, top_k)
-            if not question.quotes:
-                basis = await asyncio.to_thread(self.modes.basis, searched)
+        basis, refusal = None, inquiry.refusal
+        with inquiry.watch.timed("retrieve"):
+            async with inquiry.watch.deadline.stage("retrieve", _RETRIEVE_SHARE):
+                hits = await asyncio.to_thread(self.retrieval.search, scope, vector, top_k, text, spare)
+                passages = hits.passages[:top_k]
+                searched = Searched(question.mode, text, scope, vector, passages, hits.documents, top_k)
+                if not question.quotes:
+                    basis = await asyncio.to_thread(self.modes.basis, searched)
+        if not hits.passages:
+            refusal = await self._cause(scope)
+        # The embedding model finds few hits for a question in a language that it does not know.
+        elif self.language is not None and is_in_other_language(text, self.language):
+            refusal = "other_language"
         # If the caller names a document, skip the gate: the model decides whether the document answers.
+        min_fit = self.min_fit if question.document is None else None
         inquiry = replace(
             inquiry,
             scope=scope,
             searched=searched,
             passages=hits.passages,
             fit=hits.fit,
-            min_fit=self.min_fit if question.document is None else None,
-            refusal=await self._refusal(searched, is_lost=not hits.passages),
+            min_fit=min_fit,
+            is_hopeless=hits.fit is None or (min_fit is not None and hits.fit < min_fit),
+            refusal=refusal,
         )
         if self.reranker is not None and basis is None:
             inquiry = await self._reranked(self.reranker, inquiry)
@@ -182,28 +191,25 @@ class Query:
         if inquiry.scope is not None:
             return inquiry.scope
         question = inquiry.ask.question
-        async with inquiry.watch.stage("retrieve", _RETRIEVE_SHARE):
-            principal = await inquiry.ask.admission.identified()
-            where = (principal, question.collections, question.document, question.filter)
-            return await asyncio.to_thread(find_scope, self.retrieval.catalogue, *where)
+        with inquiry.watch.timed("retrieve"):
+            async with inquiry.watch.deadline.stage("retrieve", _RETRIEVE_SHARE):
+                principal = await inquiry.ask.admission.identified()
+                where = (principal, question.collections, question.document, question.filter)
+                return await asyncio.to_thread(find_scope, self.retrieval.catalogue, *where)
 
     async def _vector(self, inquiry: Inquiry) -> list[float]:
-        async with inquiry.watch.stage("embed", _EMBED_SHARE):
-            (vector,) = await asyncio.to_thread(self.embedder.embed_queries, [inquiry.text])
+        with inquiry.watch.timed("embed"):
+            async with inquiry.watch.deadline.stage("embed", _EMBED_SHARE):
+                (vector,) = await asyncio.to_thread(self.embedder.embed_queries, [inquiry.text])
         numbers: list[float] = vector.tolist()
         return numbers
 
-    async def _refusal(self, searched: Searched, *, is_lost: bool) -> Refusal:
-        """Return the cause of a refusal. Raises `Unavailable` if the index has lost the documents of the scope."""
-        is_filtered = searched.scope.filter != NO_FILTER
-        if is_filtered and searched.scope.places == {}:
-            return "filter"
-        if is_lost and not is_filtered:
-            await asyncio.to_thread(check_not_lost, self.retrieval.catalogue, searched.scope)
-            return "nothing_indexed"
-        # The embedding model finds few hits for a question in a language that it does not know.
-        is_foreign = self.language is not None and is_in_other_language(searched.text, self.language)
-        return "other_language" if is_foreign else "nothing_near"
+    async def _cause(self, scope: Scope) -> Refusal:
+        """Return why a question has no passage. Raises `Unavailable` if the index has lost the documents."""
+        if scope.filter != NO_FILTER:
+            return "filter" if scope.places == {} else "nothing_near"
+        await asyncio.to_thread(check_not_lost, self.retrieval.catalogue, scope)
+        return "nothing_indexed"
 
     async def _reranked(self, reranker: Reranker, inquiry: Inquiry) -> Inquiry:
         """Return the question with its passages reranked, or unchanged if the reranker is late or fails."""

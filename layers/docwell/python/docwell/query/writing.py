@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from time import perf_counter
-from typing import TypeVar
 
 from docwell.answers import REFUSALS, Answer, AnswerStatus, Citation, Completion, Mode, Sentence, Usage
 from docwell.config import QueryLimits
-from docwell.deadline import Deadline, finish
+from docwell.deadline import finish
 from docwell.errors import Corrupt, DeadlineExceeded, ModelWaking, Unavailable
 from docwell.ports import DocumentLinks, Embedder, LanguageModel
 from docwell.query.ask import (
@@ -33,8 +32,6 @@ from docwell.query.overview import digest
 from docwell.query.prompting import build_prompt, is_refusal, may_be_refusal
 from docwell.query.waking import Sleeper
 from docwell.text.lexicon import content_words, words
-
-_Fact = TypeVar("_Fact")
 
 # The share of the deadline for facts of the model host.
 _FACTS_SHARE = 0.1
@@ -140,10 +137,14 @@ class Writer:
         """
         if inquiry.prompt or inquiry.is_hopeless:
             return inquiry
-        context = self.limits.num_ctx
-        # The model may have been trained for a smaller context.
-        if trained_for := await self._fact(self.model.context_length(), inquiry.ask.deadline):
-            context = min(context, trained_for)
+        context, model_digest = self.limits.num_ctx, None
+        try:
+            async with inquiry.ask.deadline.stage("facts", _FACTS_SHARE):
+                facts = await self.model.facts()
+            # The model may have been trained for a smaller context.
+            context, model_digest = min(context, facts.context_length), facts.digest
+        except (Unavailable, Corrupt):
+            pass  # the call of the model reports it
         prompt = build_prompt(
             inquiry.ask.prompt,
             inquiry.passages,
@@ -154,7 +155,7 @@ class Writer:
         )
         if inquiry.passages and inquiry.refusal == "nothing_near":
             inquiry = replace(inquiry, refusal="no_room" if prompt.dropped else "not_in_documents")
-        call = ModelCall(prompt.bound.expected)
+        call = ModelCall(prompt.bound.expected, model_digest=model_digest)
         return replace(inquiry, prompt=prompt, passages=prompt.passages, prompted=prompt.passages, call=call)
 
     async def answer(self, inquiry: Inquiry) -> AsyncGenerator[Event]:
@@ -200,14 +201,6 @@ class Writer:
                 yield Progress(self.reports.report(inquiry, used))
                 raise
             yield fallback
-
-    async def _fact(self, fact: Awaitable[_Fact], deadline: Deadline) -> _Fact | None:
-        """Return a fact from the model host; None on an error, which the call of the model reports."""
-        try:
-            async with deadline.stage("facts", _FACTS_SHARE):
-                return await fact
-        except (Unavailable, Corrupt):
-            return None
 
     def _fallback(self, inquiry: Inquiry, used: Usage, error: Unavailable) -> QueryReport | None:
         """Return quotes in place of an answer, if the question allows them and there are any."""
@@ -260,12 +253,11 @@ class Writer:
         refused, (grounded, sentences) = is_refusal(completion.text), NO_SOURCE
         if not refused:
             grounded, sentences = await asyncio.to_thread(checker.check, completion.text)
-        call = ModelCall(
-            estimated_tokens=bound.expected,
+        call = replace(
+            inquiry.call,
             first_token_ms=inquiry.watch.first_token_ms,
             truncated=read < bound.least,
             token_error=abs(bound.expected - read) / read if read > 0 else 0.0,
-            model_digest=await self._fact(self.model.digest(), inquiry.ask.deadline),
         )
         used = Usage(read, completion.completion_tokens)
         inquiry = replace(inquiry, call=call)
