@@ -15,8 +15,7 @@ TEST_LLM ?= smollm2:135m
 # Files that share a server stay with one process: tests/conftest.py groups them. Each process may start a whole stack.
 # A process that dies ends the run: xdist may wait for ever for the tests of its group.
 SIDE_BY_SIDE := --numprocesses logical --maxprocesses 4 --max-worker-restart 0 --dist loadgroup --no-loadscope-reorder
-# OCR=0 and OCR=off switch it off.
-OCR_ON = $(filter 1 yes true rapidocr,$(OCR))
+NO_OCR = $(filter 0 no false off,$(OCR))
 
 .PHONY: help
 help: ## List the targets
@@ -27,8 +26,8 @@ demo: local ## Start the local stack, upload the examples, ask, print cited answ
 	$(PY) -m infra.local demo --model "$(LLM)"
 
 .PHONY: up
-up: local $(if $(OCR_ON),ocr) ## Start the local stack until Ctrl-C; OCR=1 reads scans, SLEEP=20 stops an unused model, OBSERVE=1 runs Prometheus
-	$(if $(OCR_ON),DOCWELL_OCR=rapidocr )$(PY) -m infra.local up --model "$(LLM)" $(if $(SLEEP),--sleep $(SLEEP)) $(if $(OBSERVE),--observe) $(ARGS)
+up: local ## Start the local stack until Ctrl-C; OCR=0 reads no scans, SLEEP=20 stops an unused model, OBSERVE=1 runs Prometheus
+	$(if $(NO_OCR),DOCWELL_OCR=off )$(PY) -m infra.local up --model "$(LLM)" $(if $(SLEEP),--sleep $(SLEEP)) $(if $(OBSERVE),--observe) $(ARGS)
 
 .PHONY: test
 test: dev embedder programs ## Run the tests that are not slow: 8 minutes; ARGS="-k name" selects some

@@ -48,7 +48,7 @@ def queues(settings: WorkerSettings, limits: IngestSettings) -> Mapping[str, Pol
 
 def recognises(limits: IngestSettings) -> bool:
     """Return whether a pipeline recognises scanned pages."""
-    return "rapidocr" in (limits.ocr, limits.next_ocr)
+    return limits.ocr == "rapidocr"
 
 
 def run(handler: str) -> int:

@@ -61,7 +61,7 @@ _SCANS = {
     "data": {"ocrQueueUrl": "https://sqs.eu-central-1.amazonaws.com/123456789012/docwell-ocr"},
     "index": {
         "ocr": "rapidocr",
-        "next": {"modelDir": "/models/e5", "chunkTokens": 300, "ocr": "off", "shards": 2},
+        "next": {"modelDir": "/models/e5", "chunkTokens": 300, "shards": 2},
     },
     "tokens": {"issuer": "https://pool.example", "clients": "a,b", "keysUrl": "https://pool.example:8444/keys"},
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import shlex
 import shutil
 import signal
@@ -19,7 +20,7 @@ from infra.local import prometheus
 from infra.local.console import StackConsole, terminal
 from infra.local.keys import append_private, private_folder
 from infra.local.names import ROOT
-from infra.local.stack import Stack, StackOptions, wrong_settings
+from infra.local.stack import Stack, StackOptions, has_ocr, wrong_settings
 from infra.local.supervisor import AlreadyRunning, StackFailed, locked, supervised
 from runtime.process import end_with_any_thread
 
@@ -86,6 +87,7 @@ def _up(options: argparse.Namespace) -> int:
     if options.observe and not prometheus.installed():
         print("--observe needs Prometheus on the PATH; on Debian: apt-get install prometheus", file=sys.stderr)
         return 2
+    os.environ.setdefault("DOCWELL_OCR", "rapidocr")
     if options.no_follow:
         return _up_in_background(options)
     # Handle signals before anything starts, so that an early Ctrl-C stops everything too.
@@ -100,6 +102,8 @@ def _up(options: argparse.Namespace) -> int:
         with supervised(stack_options, console) as (stack, supervisor):
             console.say(f"docwell is up ({time.monotonic() - started:.0f} s). Ctrl-C stops it.\n", "bold green")
             _addresses(stack)
+            if os.environ["DOCWELL_OCR"] == "rapidocr" and not has_ocr():
+                supervisor.install_ocr(stack)
             try:
                 supervisor.watch()
             finally:

@@ -6,6 +6,7 @@ import json
 import os
 import sys
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from itertools import chain
 from pathlib import Path
@@ -17,12 +18,14 @@ import boto3
 import httpx
 from botocore.config import Config
 
+from docwell.adapters.documents.document_reader import check_installed
 from docwell.config import (
     AuthorizerSettings,
     EventsSettings,
     IngestSettings,
     QuerySettings,
     ReconcileSettings,
+    SettingsError,
 )
 from infra.local import names
 from infra.local.keys import Keys, write_private
@@ -93,6 +96,14 @@ class Stack:
     def write(self) -> None:
         """Write the file into the data folder, atomically. It holds the keys."""
         write_private(Path(self.data) / STACK_FILE, json.dumps(asdict(self), indent=1) + "\n")
+
+    def waiting(self) -> int:
+        """Return the number of messages that ingest has or will get."""
+        url, counts = f"{self.aws_endpoint}/{names.ACCOUNT}/{self.queue}", "ApproximateNumberOfMessages"
+        answer = self.client("sqs").get_queue_attributes(
+            QueueUrl=url, AttributeNames=[counts, f"{counts}NotVisible"]
+        )
+        return sum(map(int, answer["Attributes"].values()))
 
     @classmethod
     def read(cls, data: Path) -> Stack | None:
@@ -244,6 +255,14 @@ def wrong_settings(options: StackOptions) -> list[str]:
     return problems_of(functions, **own_settings(options))
 
 
+def has_ocr() -> bool:
+    """Return whether the recogniser of scanned pages is installed."""
+    with suppress(SettingsError):
+        check_installed()
+        return True
+    return False
+
+
 def _place(options: StackOptions, ollama: str | None, keys: Keys, metrics: str = "") -> Stack:
     ports: set[int] = set()
     port = free_port(options.port, ports)
@@ -347,7 +366,9 @@ def _ingest(stack: Stack, options: StackOptions) -> Part:
         "DOCWELL_TIMEOUT_S": str(options.ingest_timeout_s),
         "DOCWELL_GRACE_S": "1",  # Ctrl-C does not wait for documents
     }
-    environment = base_environment({**function_variables(stack, "ingest"), **settings, **options.environment})
+    without = {} if has_ocr() else {"DOCWELL_OCR": "off"}
+    variables = {**function_variables(stack, "ingest"), **settings, **options.environment, **without}
+    environment = base_environment(variables)
     command = [sys.executable, "-m", "runtime", "ingest", "--handler", options.ingest_handler]
     return Part("ingest", command, environment, ready_line="waiting for documents", after=_BACKENDS)
 

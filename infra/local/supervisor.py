@@ -10,15 +10,16 @@ import subprocess
 import sys
 import threading
 import time
-from collections import Counter, deque
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args
+from typing import Any
 
-from docwell.config import IngestSettings, Ocr
-from docwell.pipeline import ACTIVE_PIPELINE
+from botocore.exceptions import BotoCoreError, ClientError
+
+from docwell.config import IngestSettings
 from docwell.wiring.pipelines import pipelines
 from infra.local.console import StackConsole
 from infra.local.keys import LOCK, append_private, private_folder
@@ -29,9 +30,6 @@ from infra.local.stack import MODEL_DIR, STACK_FILE, Part, Stack, StackOptions, 
 from runtime.metrics import Exporter
 from runtime.process import Child
 
-if TYPE_CHECKING:
-    from pathlib import Path
-
 MAX_RESTARTS = 5
 RESTART_WINDOW_S = 60.0
 # The pause before the first restart. It doubles with each restart within the window.
@@ -40,6 +38,7 @@ FIRST_PAUSE_S = 0.25
 SHOWN_LINES = 8
 # The time for all parts to stop; then the supervisor kills the rest.
 STOP_S = 8.0
+_IDLE_POLL_S = 2.0
 # Two stacks that start at once choose the same free ports; the second then chooses again.
 _STARTS = 5
 _IN_USE = "address already in use"
@@ -116,6 +115,35 @@ class Supervisor:
             running.restarts.append(now)
             self._console.say(f"{name} ended with status {status}: restarting", "yellow")
             threading.Timer(FIRST_PAUSE_S * 2**recent, self._launch, [running]).start()
+
+    def restart(self, name: str, environment: Mapping[str, str]) -> None:
+        """Start a part again, with more variables, and return when it is ready. `watch` must be running."""
+        running = self._running[name]
+        running.part = replace(running.part, environment={**running.part.environment, **environment})
+        running.announced.clear()
+        if running.child is not None:
+            running.child.stop(STOP_S)
+        running.announced.wait(running.part.ready_timeout_s)
+
+    def install_ocr(self, stack: Stack) -> None:
+        """Install OCR in the background. Once it is there and no document waits, start ingest again with it."""
+        self._console.say("installing OCR for scanned pages, once; OCR=0 switches it off")
+
+        def ended(status: int) -> None:
+            if status:
+                self._console.say(f"no OCR, scans stay unread: see {self._console.log_path('ocr')}", "yellow")
+                return
+            with suppress(BotoCoreError, ClientError):  # the stack stops meanwhile
+                # A document that is being read would wait a minute for its next delivery.
+                while stack.waiting():
+                    time.sleep(_IDLE_POLL_S)
+                self.restart("ingest", {"DOCWELL_OCR": "rapidocr"})
+                self._console.say("OCR is installed: scanned pages are read now, one after another")
+                # Reconcile sends ingest the documents that it read without OCR.
+                event = json.dumps({"action": "reconcile", "force": True})
+                stack.client("lambda").invoke(FunctionName=stack.reconcile_function, Payload=event)
+
+        Child(["make", "ocr"], os.environ, lambda line: self._console.line("ocr", line), ended)
 
     def stop(self) -> None:
         """Stop all parts in reverse order, within 10 seconds."""
@@ -234,7 +262,8 @@ def supervised(options: StackOptions, console: StackConsole) -> Iterator[tuple[S
     with locked(options.data):
         if options.ingest_handler == StackOptions.ingest_handler:
             ensure_embedder(console)
-            options = with_old_index(options, lambda line: console.say(line, "yellow"))
+            if is_rebuilt(options):
+                console.say(REBUILT, "yellow")
         ollama = outside_ollama(options.model)
         if ollama is None and os.environ.get("OLLAMA_HOST"):
             console.say(
@@ -269,46 +298,17 @@ def running_stack(data: Path, model: str = StackOptions.model, port: int = 0, **
 
 
 _STATE = "#state"
-SWITCH = (
-    "the index was built with DOCWELL_OCR={before} and answers until a new one is complete: run"
-    " `docwell reindex --start`, and `docwell reindex --switch` when `docwell reindex --status` shows it complete"
-)
 REBUILT = (
     "the settings differ from those of the index: every document is indexed again, and answers nothing until it is"
     " INDEXED; `docwell status --watch` follows them"
 )
 
 
-def with_old_index(options: StackOptions, say: Callable[[str], None]) -> StackOptions:
-    """Return the options with which the old index answers while the new one is built. Tells what happens to it."""
-    settings = IngestSettings.read(**own_settings(options))
-    fingerprints = pipelines(settings)
-    stored = _pipeline_of(options.data / "aws" / "ledger.json", next(iter(fingerprints)))
-    if stored is None or stored in fingerprints:
-        return options
-    for ocr in get_args(Ocr):
-        if len(fingerprints) == 1 and stored in pipelines(settings.model_copy(update={"ocr": ocr})):
-            say(SWITCH.format(before=ocr))
-            change = {"DOCWELL_OCR": ocr, "DOCWELL_NEXT_OCR": settings.ocr}
-            return replace(options, environment={**options.environment, **change})
-    say(REBUILT)
-    return options
-
-
-def _pipeline_of(ledger: Path, current: str) -> str | None:
-    """Return the fingerprint of the index that answers, or None without documents.
-
-    If no fact names it, it is the wanted one if that has documents: an older index is left from another release.
-    """
+def is_rebuilt(options: StackOptions) -> bool:
+    """Return whether the data folder has an index of other settings only."""
     try:
-        rows = json.loads(ledger.read_text(encoding="utf-8"))
+        rows = json.loads((options.data / "aws" / "ledger.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
-        return None
-    rows = [row for row in rows if "pipeline" in row]  # the AWS server also skips rows of an older docwell
-    used: Counter[str] = Counter(row["pipeline"]["S"] for row in rows if row["pipeline"]["S"] != _STATE)
-    facts = {row["document"]["S"]: row for row in rows if row["pipeline"]["S"] == _STATE}
-    values = facts.get(ACTIVE_PIPELINE, {}).get("values", {}).get("M", {})
-    active: str | None = values.get("fingerprint", {}).get("S")
-    if active in used or not used:
-        return active
-    return current if current in used else used.most_common(1)[0][0]
+        return False
+    stored = {row["pipeline"]["S"] for row in rows if "pipeline" in row} - {_STATE}
+    return bool(stored) and stored.isdisjoint(pipelines(IngestSettings.read(**own_settings(options))))

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from docwell.errors import BadInput, LeaseLost, NotFound, Refused
 from docwell.models import (
+    COUNTED,
     OBSERVED,
     PROGRESS,
     Attributes,
@@ -138,16 +139,12 @@ class FakeLedger:
         if record is None or (record.status, record.version, record.attempt) != expected:
             return None
         if task.range not in record.ranges_done:
+            counts = [(name, getattr(record, name), getattr(tally, name)) for name in COUNTED]
             record = replace(
                 record,
                 ranges_done=record.ranges_done | {task.range},
                 pages_done=record.pages_done + tally.pages,
-                chunks=record.chunks + tally.chunks,
-                characters=record.characters + tally.characters,
-                cpu_s=record.cpu_s + tally.cpu_s,
-                page_failures=record.page_failures | tally.page_failures,
-                textless_pages=record.textless_pages + tally.textless_pages,
-                doubtful_pages=record.doubtful_pages | tally.doubtful_pages,
+                **{name: old | new if isinstance(old, frozenset) else old + new for name, old, new in counts},
             )
             self.records[task.key] = record
         self.after_finish()

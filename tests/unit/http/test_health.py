@@ -124,7 +124,7 @@ def folder(world: HttpWorld, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) ->
     for name, factory in {"query_settings": lambda: settings, "document_links": FakeLinks, **REAL}.items():
         monkeypatch.setattr(wiring, name, factory)
     replaced: dict[str, Any] = {
-        "pipelines": lambda _settings: {"p": Pipeline(tmp_path, 200, "off", 8)},
+        "pipelines": lambda _settings: {"p": Pipeline(tmp_path, 200, 8)},
         "embedder_of": lambda _settings, _folder: embedder,
         "ledger_of": lambda _settings, _fingerprint: world.ledger,
         "vectors_of": lambda _settings, _fingerprint: world.index,

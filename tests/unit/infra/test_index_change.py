@@ -13,7 +13,7 @@ from docwell.config import IngestSettings
 from docwell.pipeline import ACTIVE_PIPELINE
 from docwell.wiring.pipelines import pipelines
 from infra.local.stack import StackOptions, own_settings
-from infra.local.supervisor import with_old_index
+from infra.local.supervisor import is_rebuilt
 
 
 @pytest.fixture(autouse=True)
@@ -26,32 +26,29 @@ def row(document: str, pipeline: str, **more: Any) -> dict[str, Any]:
     return {"document": {"S": document}, "pipeline": {"S": pipeline}, **more}
 
 
-def fingerprint(data: Path, **settings: str) -> str:
+def fingerprint(data: Path, **settings: Any) -> str:
     read = IngestSettings.read(**own_settings(StackOptions(data)), **settings)
     return next(iter(pipelines(read)))
 
 
-def started(data: Path, *rows: dict[str, Any]) -> tuple[dict[str, str], list[str]]:
-    """Return the variables that the stack sets because of the ledger, and the lines that it says."""
-    (data / "aws").mkdir(parents=True)
-    (data / "aws" / "ledger.json").write_text(json.dumps(rows))
-    lines: list[str] = []
-    return dict(with_old_index(StackOptions(data), lines.append).environment), lines
-
-
-@pytest.mark.parametrize(("before", "after"), [("off", "rapidocr"), ("rapidocr", "off")])
-def test_another_ocr_setting_builds_a_second_index_and_says_so(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, before: str, after: str
+@pytest.mark.parametrize(
+    ("settings", "switched", "rebuilt"),
+    [
+        ({}, False, False),
+        ({"ocr": "rapidocr", "ocr_min_confidence": 0.9}, False, False),
+        ({"chunk_tokens": 100}, False, True),
+        ({"chunk_tokens": 100}, True, False),
+    ],
+    ids=["same", "OCR", "chunks", "chunks, after the switch"],
+)
+def test_an_index_is_rebuilt_for_other_chunks_but_not_for_ocr(
+    tmp_path: Path, settings: dict[str, Any], *, switched: bool, rebuilt: bool
 ) -> None:
-    old = fingerprint(tmp_path, ocr=before)
-    monkeypatch.setenv("DOCWELL_OCR", after)
-    variables, lines = started(tmp_path, row("a.pdf", old))
-    assert variables == {"DOCWELL_OCR": before, "DOCWELL_NEXT_OCR": after}
-    assert "docwell reindex --start" in lines[0]
-
-
-def test_after_the_switch_the_new_setting_is_the_only_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    old, new = fingerprint(tmp_path, ocr="off"), fingerprint(tmp_path, ocr="rapidocr")
-    monkeypatch.setenv("DOCWELL_OCR", "rapidocr")
-    fact = row(ACTIVE_PIPELINE, "#state", values={"M": {"fingerprint": {"S": new}}})
-    assert started(tmp_path, row("a.pdf", old), row("b.pdf", old), row("a.pdf", new), fact) == ({}, [])
+    old, new = fingerprint(tmp_path, **settings), fingerprint(tmp_path)
+    rows = [row("a.pdf", old), row("b.pdf", old)]
+    if switched:
+        fact = row(ACTIVE_PIPELINE, "#state", values={"M": {"fingerprint": {"S": new}}})
+        rows += [row("a.pdf", new), fact]
+    (tmp_path / "aws").mkdir(parents=True)
+    (tmp_path / "aws" / "ledger.json").write_text(json.dumps(rows))
+    assert is_rebuilt(StackOptions(tmp_path)) is rebuilt

@@ -61,8 +61,9 @@ def test_a_release_uses_the_values_that_pin_wrote(tree: pins.Tree) -> None:
 @pytest.mark.parametrize("name", pins.BUILT_BY)
 def test_a_release_refuses_stages_that_need_different_builds(tree: pins.Tree, name: str) -> None:
     pin_all(tree)
-    with (tree.profiles / "staging.toml").open("a") as profile:
-        profile.write(f'{name} = "one@{DIGEST}"\n')
+    profile = tree.profiles / "staging.toml"
+    others = [line for line in profile.read_text().splitlines() if not line.startswith(f"{name} ")]
+    profile.write_text("\n".join([*others, f'{name} = "one@{DIGEST}"\n']))
     (line,) = pins.unpinned(tree)
     assert name in line
 

@@ -100,7 +100,7 @@ def test_a_dead_letter_is_given_up_by_ingest_and_then_parked(template: dict[str,
 
 
 def test_all_functions_take_the_same_pipelines(template: dict[str, Any]) -> None:
-    pipeline = ("CHUNK_TOKENS", "OCR", "SHARDS")
+    pipeline = ("CHUNK_TOKENS", "SHARDS")
     names = [f"DOCWELL_{part}{name}" for name in pipeline for part in ("", "NEXT_")]
     assert set(names) <= set(variables(template, "QueryFunction"))
     functions = ("IngestFunction", "QueryFunction", "ReconcileFunction")
@@ -110,20 +110,10 @@ def test_all_functions_take_the_same_pipelines(template: dict[str, Any]) -> None
     assert template["Parameters"]["Index"]["Default"] == ",".join(index)
 
 
-@pytest.mark.parametrize(
-    ("index", "following", "has_queue"),
-    [
-        ("200,off,4", "0,,,", False),
-        ("200,off,4", "400,off,,", False),
-        ("200,rapidocr,4", "0,,,", True),
-        ("200,off,4", "200,rapidocr,,", True),
-    ],
-)
-def test_scans_have_a_queue_if_either_index_has_an_ocr_engine(
-    template: dict[str, Any], index: str, following: str, has_queue: bool
-) -> None:
+@pytest.mark.parametrize(("index", "has_queue"), [("200,off,4", False), ("200,rapidocr,4", True)])
+def test_scans_have_a_queue_with_an_ocr_engine(template: dict[str, Any], index: str, has_queue: bool) -> None:
     condition = {"Recognises": template["Conditions"]["Recognises"]}
-    assert bool(Values({"Index": index, "NextIndex": following}).holding(condition)) is has_queue
+    assert bool(Values({"Index": index}).holding(condition)) is has_queue
 
 
 def test_no_document_counts_as_stuck_while_ingest_may_still_work(template: dict[str, Any]) -> None:

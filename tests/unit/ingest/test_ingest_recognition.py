@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from docwell.errors import DeadlineExceeded
+from docwell.ingest.ingest import RangeWorker
 from docwell.models import Attributes, Hint, Page, RangeTask, Reason, Status
 from tests.unit.fakes import FakeReader, FakeRecogniser
 from tests.unit.ingest.ingest_world import KEY, World
@@ -62,7 +63,12 @@ def test_recognised_pages_join_the_others(*, shuffle: int, twice: bool, range_pa
     world.work_off(shuffle=shuffle, twice=twice)
     record = world.ledger.records[KEY]
     assert live(world) == in_the_index(world) == ["picture of page two", "text of page one", "text of page three"]
-    assert (record.status, record.detail, record.chunks, record.pages_done) == (Status.INDEXED, None, 3, 3)
+    assert (record.status, record.detail, record.chunks, record.pages_done) == (
+        Status.INDEXED,
+        "page 2: recognised",
+        3,
+        3,
+    )
     assert world.ledger.holders == {}
 
 
@@ -111,12 +117,12 @@ DOUBTFUL = "picture recognised with too little confidence, not indexed"
     ("text", "live_texts", "end", "detail"),
     [
         ("page one\fpage two", ["page one", "page two"], (Status.INDEXED, None), None),
-        ("[0.9 first]\f[0.95 second]", ["first", "second"], (Status.INDEXED, None), None),
+        ("[0.9 first]\f[0.95 second]", ["first", "second"], (Status.INDEXED, None), "pages 1-2: recognised"),
         (
             "text\f[0.6 h4lf r3ad]\f[!]\f[0.9 well read]",
             ["text", "well read"],
             (Status.INDEXED, None),
-            f"page 3: too_slow, not indexed; page 2: {DOUBTFUL}",
+            f"page 3: too_slow, not indexed; page 4: recognised; page 2: {DOUBTFUL}",
         ),
         ("[0.2 noise]", [], (Status.EMPTY, Reason.NO_TEXT), f"page 1: {DOUBTFUL}"),
         ("[!]\f[!]", [], (Status.REJECTED, Reason.TOO_SLOW), "pages 1-2: too_slow, not indexed"),
@@ -156,6 +162,45 @@ def test_a_rebuild_recognises_again() -> None:
     world.ingest.update(Hint(KEY, rebuild=True), "message-2", lambda: 900.0)
     world.work_off()
     assert {record.id for record in world.index.of(KEY)} == before
+
+
+def with_recogniser(world: World) -> World:
+    indexer = replace(world.ingest.indexer, recogniser=FakeRecogniser())
+    world.ingest = replace(world.ingest, indexer=indexer)
+    return world
+
+
+@pytest.mark.parametrize("text", [MIXED, "[0.9 first]\f[0.9 second]", "[!]\ftext", "only\ftext"])
+@pytest.mark.parametrize("range_pages", [1, 50])
+def test_settled_documents_are_recognised_once_there_is_a_recogniser(range_pages: int, text: str) -> None:
+    world, fresh = World(range_pages=range_pages, ocr_range_pages=1), scanning(range_pages=range_pages)
+    for case in (world, fresh):
+        case.store.put(KEY, text)
+        case.update()
+        case.work_off()
+    before, pictures = live(world), "[" in text
+    with_recogniser(world).update(owner="message-2")
+    record = world.ledger.records[KEY]
+    assert (record.status is Status.PENDING, live(world)) == (pictures, before)
+    world.work_off()
+    assert live(world) == in_the_index(world) == live(fresh)
+    world.update(owner="message-3")
+    assert tasks(world) == []
+    record, expected = world.ledger.records[KEY], fresh.ledger.records[KEY]
+    assert (record.status, record.detail) == (expected.status, expected.detail)
+
+
+@pytest.mark.parametrize("text", [MIXED, "[0.9 only a picture]"])
+def test_at_the_last_delivery_a_document_with_text_gives_up_only_its_pictures(text: str) -> None:
+    world = scanning(range_pages=50)
+    world.store.put(KEY, text)
+    world.update()
+    for number, task in enumerate(tasks(world)):
+        RangeWorker(world.ingest, task, f"range-{number}", lambda: 900.0, is_last=True).index_range()
+    record, has_text = world.ledger.records[KEY], text is MIXED
+    detail = "page 2: dependency_unavailable, not indexed" if has_text else "page 1: recognised"
+    assert (record.status, record.detail) == (Status.INDEXED, detail)
+    assert live(world) == (["text of page one", "text of page three"] if has_text else ["only a picture"])
 
 
 def test_a_recognition_range_needs_the_time_of_one_page_to_start() -> None:

@@ -117,7 +117,7 @@ class World:
     def write(self, name: str, values: Mapping[str, str]) -> None:
         self.facts[name] = values
 
-    def reconcile(self, fingerprint: str = "f1", **limits: int) -> Reconcile:
+    def reconcile(self, fingerprint: str = "f1", **limits: Any) -> Reconcile:
         parts: dict[str, object] = dict.fromkeys(("ledger", "index", "queue", "state"), self)
         parts["store"] = _Bucket(self)
         return Reconcile(fingerprint, limits=ReconcileLimits(**limits), clock=lambda: self.now, **parts)  # type: ignore[arg-type]

@@ -112,6 +112,21 @@ def test_a_row_without_a_worker_is_judged_by_its_age_and_its_lease(
     assert world.rows["a.pdf"].record.answers == (record.status is Status.INDEXED)
 
 
+@pytest.mark.parametrize("ocr", ["off", "rapidocr"])
+@pytest.mark.parametrize("chunks", [0, 3])
+@pytest.mark.parametrize("changes", [{}, {"textless_pages": 0}, {"recognised_from": 2}, {"ranges": 3}], ids=str)
+def test_a_settled_document_with_pages_to_recognise_is_sent_to_ingest(
+    world: World, ocr: str, chunks: int, changes: dict[str, int]
+) -> None:
+    counts = {"ranges": 2, "ranges_done": frozenset({0, 1}), "textless_pages": 1, **changes}
+    status = Status.INDEXED if chunks else Status.EMPTY
+    world.indexed("a.pdf", status=status, **counts, live_generation="g1" if chunks else None)
+    world.chunks["a.pdf"] = {"g1": chunks} if chunks else {}
+    report = world.reconcile(ocr=ocr).run(lambda: 100.0)
+    assert report["drift"][Drift.STALE] == (ocr != "off" and not changes)
+    assert world.sent == ([Hint("a.pdf")] if ocr != "off" and not changes else [])
+
+
 def test_a_dry_run_hides_nothing(world: World) -> None:
     world.add("a.pdf", DocumentRecord("a.pdf", live_generation="g0", live_version="v0"), leased_until=NOW - 1)
     report = world.run(dry_run=True)

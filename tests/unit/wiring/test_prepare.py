@@ -57,7 +57,7 @@ def test_a_start_connects_to_no_server(loaded: list[Path], monkeypatch: pytest.M
 @pytest.fixture
 def folder(loaded: list[Path], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     """The model folder of the only pipeline, without a manifest to read."""
-    monkeypatch.setattr(pipelines, "pipelines", lambda _settings: {"p": Pipeline(tmp_path, 200, "off", 8)})
+    monkeypatch.setattr(pipelines, "pipelines", lambda _settings: {"p": Pipeline(tmp_path, 200, 8)})
     return tmp_path
 
 

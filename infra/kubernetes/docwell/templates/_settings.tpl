@@ -15,11 +15,9 @@ DOCWELL_CHROMA_DATABASE: {{ .Values.chroma.database | quote }}
 DOCWELL_CHROMA_HEADER: {{ .Values.chroma.token.header | quote }}
 DOCWELL_MODEL_DIR: {{ .Values.index.modelDir | quote }}
 DOCWELL_CHUNK_TOKENS: {{ include "docwell.text" .Values.index.chunkTokens | quote }}
-DOCWELL_OCR: {{ .Values.index.ocr | quote }}
 DOCWELL_SHARDS: {{ include "docwell.text" .Values.index.shards | quote }}
 DOCWELL_NEXT_MODEL_DIR: {{ .Values.index.next.modelDir | quote }}
 DOCWELL_NEXT_CHUNK_TOKENS: {{ include "docwell.text" .Values.index.next.chunkTokens | quote }}
-DOCWELL_NEXT_OCR: {{ .Values.index.next.ocr | quote }}
 DOCWELL_NEXT_SHARDS: {{ include "docwell.text" .Values.index.next.shards | quote }}
 {{- end }}
 
@@ -28,6 +26,7 @@ DOCWELL_INGEST_QUEUE_URL: {{ .Values.data.ingestQueueUrl | quote }}
 DOCWELL_DEAD_LETTER_QUEUE_URL: {{ .Values.data.deadLetterQueueUrl | quote }}
 DOCWELL_PARKED_QUEUE_URL: {{ .Values.data.parkedQueueUrl | quote }}
 DOCWELL_OCR_QUEUE_URL: {{ .Values.data.ocrQueueUrl | quote }}
+DOCWELL_OCR: {{ .Values.index.ocr | quote }}
 DOCWELL_HEALTH_PORT: 9090
 DOCWELL_GRACE_S: {{ include "docwell.text" .Values.ingest.graceSeconds | quote }}
 {{- end }}
@@ -50,6 +49,7 @@ DOCWELL_GRACE_S: {{ include "docwell.text" .Values.query.graceSeconds | quote }}
 {{- end }}
 
 {{- define "docwell.settings.reconcile" -}}
+DOCWELL_OCR: {{ .Values.index.ocr | quote }}
 {{- end }}
 
 {{/* The variables of AWS's SDK and of Powertools. */}}

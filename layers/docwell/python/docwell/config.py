@@ -73,8 +73,6 @@ class ChunkLimits(BaseModel, frozen=True):
 
     # all-MiniLM-L6-v2 reads 254 tokens of text.
     chunk_tokens: Annotated[int, Field(ge=16, le=8192)] = 200
-    # The least confidence for recognised text: a good scan has 0.95 and more, upside-down text 0.60 to 0.74.
-    ocr_min_confidence: Annotated[float, Field(ge=0, le=1)] = 0.75
     # The number of Chroma collections of an index: a question to the whole index is one search in each.
     shards: Annotated[int, Field(ge=1, le=64)] = 4
 
@@ -87,12 +85,9 @@ class EmbedderSettings(Settings, ChunkLimits):
     embed_runtime: EmbedRuntime = "auto"
     # 0: one thread for each core of the function, rounded, and at least one.
     embed_threads: Annotated[int, Field(ge=0, le=64)] = 0
-    # The recogniser of pages that are pictures: part of the pipeline fingerprint, installed in ingest only.
-    ocr: Ocr = "off"
     # A second pipeline, whose index is built beside the first (`docwell reindex`). 0 and unset: none.
     next_model_dir: Path | None = None
     next_chunk_tokens: Annotated[int, Field(ge=0, le=8192)] = 0
-    next_ocr: Ocr | None = None
     next_shards: Annotated[int, Field(ge=1, le=64)] | None = None
 
 
@@ -116,6 +111,8 @@ class IngestLimits(ChunkLimits):
     visibility_s: Annotated[float, Field(ge=3, le=43_200)] = 60.0
     # A worker stops this long before its deadline; the redelivered message continues.
     stop_before_s: Annotated[float, Field(ge=0, le=300)] = 10.0
+    # The least confidence for recognised text: a good scan has 0.95 and more, upside-down text 0.60 to 0.74.
+    ocr_min_confidence: Annotated[float, Field(ge=0, le=1)] = 0.75
     # A page takes 6 to 9 s on two processors. The function needs time for a range of the slowest pages (600 s).
     ocr_range_pages: Annotated[int, Field(ge=1, le=100)] = 5
     # Processor time; the slowest page measured takes 18 s.
@@ -145,6 +142,8 @@ class IngestSettings(StorageSettings, EmbedderSettings, IngestLimits):
     """The ingest function."""
 
     queue_url: str
+    # The recogniser of pages that are pictures.
+    ocr: Ocr = "off"
     # The queue of ranges to recognise, so that no other document waits behind them. None: queue_url.
     ocr_queue_url: str | None = None
     # Messages that killed their workers come from the first queue; once given up, they wait in the second.
@@ -303,6 +302,8 @@ class ReconcileLimits(BaseModel, frozen=True):
 
     # A document that is PENDING this long without a worker is stuck: longer than the function's timeout.
     stuck_after_s: Annotated[float, Field(gt=0)] = 1800.0
+    # As in ingest: documents with pages that it may recognise are sent to it.
+    ocr: Ocr = "off"
     # Scans wait longer: a page takes seconds, so one worker recognises 10,000 a day.
     ocr_stuck_after_s: Annotated[float, Field(gt=0)] = 86_400.0
     # A run stops this long before its deadline; the next run continues.

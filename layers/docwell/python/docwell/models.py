@@ -182,8 +182,9 @@ class Page:
     document that is no PDF, each with its start in the text, in order.
     `unreadable` says why there is no text, or not all of it. `headings` are lines of the text, in order.
     `confidence` (0 to 1) is the recogniser's, for a page that is a picture. `hidden` counts the characters that
-    the page does not show; they are not in the text. `picture` means that images cover most of the page and its
-    text is short, as of a scan with a stamp. `cpu_s` is the processor time of reading, in seconds.
+    the page does not show; they are not in the text. `unchecked` means that there was no time to look whether the
+    page shows all of its text. `picture` means that images cover most of the page and its text is short, as of a
+    scan with a stamp. `cpu_s` is the processor time of reading, in seconds.
     """
 
     number: int
@@ -196,6 +197,7 @@ class Page:
     cpu_s: float = field(default=0.0, compare=False)
     citation_units: tuple[tuple[int, CitationUnit], ...] = ()
     picture: bool = False
+    unchecked: bool = False
 
     @property
     def may_be_picture(self) -> bool:
@@ -326,11 +328,12 @@ class DocumentRecord:
     `dispatched` means that each was sent as a separate message. `pages_done`, `chunks`, `characters`,
     `hidden_characters`, `cpu_s` (the readers' processor time in seconds), `page_failures` (the pages that cannot
     be read, an entry for each range and reason: `docwell.text.page_lists`), `textless_pages` (a count of pages
-    that may be pictures) and `doubtful_pages` (pictures that are not recognised, or with too little confidence)
-    grow with each range. Ranges from `recognised_from` on recognise pictures of text; see `docwell.ingest.ranges`.
-    `swept` is false while chunks of other generations may remain in the index. `observed_version` is the version
-    that the bucket had at the last event, empty for none, and `observations` counts those events; None where there
-    was no event since the row exists (`docwell.ports.Ledger.observe`). `updated_at` is in seconds since the epoch.
+    that may be pictures), `doubtful_pages` (pictures that are not recognised, or with too little confidence),
+    `recognised_pages` and `unchecked_pages` (see `Page.unchecked`) grow with each range. Ranges from
+    `recognised_from` on recognise pictures of text; see `docwell.ingest.ranges`. `swept` is false while chunks of
+    other generations may remain in the index. `observed_version` is the version that the bucket had at the last
+    event, empty for none, and `observations` counts those events; None where there was no event since the row
+    exists (`docwell.ports.Ledger.observe`). `updated_at` is in seconds since the epoch.
     """
 
     key: str
@@ -353,6 +356,8 @@ class DocumentRecord:
     page_failures: frozenset[str] = frozenset()
     textless_pages: int = 0
     doubtful_pages: frozenset[int] = frozenset()
+    recognised_pages: frozenset[int] = frozenset()
+    unchecked_pages: frozenset[int] = frozenset()
     recognised_from: int | None = None
     title: str | None = None
     author: str | None = None
@@ -371,6 +376,11 @@ class DocumentRecord:
         """Return whether queries see the live generation: only while the bucket still has its version."""
         return self.live_generation is not None and self.observed_version in (None, self.live_version)
 
+    @property
+    def lacks_recognition(self) -> bool:
+        """Return whether its text layers are read, and a recogniser may find more text in it."""
+        return bool(self.textless_pages) and self.recognised_from is None and len(self.ranges_done) == self.ranges
+
 
 # The fields that only `docwell.ports.Ledger.observe` sets, without a lease.
 OBSERVED = frozenset({"observed_version", "observations"})
@@ -388,6 +398,8 @@ class RangeTally:
     page_failures: frozenset[str] = frozenset()
     textless_pages: int = 0
     doubtful_pages: frozenset[int] = frozenset()
+    recognised_pages: frozenset[int] = frozenset()
+    unchecked_pages: frozenset[int] = frozenset()
     tokens: int = 0
 
 

@@ -16,24 +16,19 @@ from docwell.ports import StateStore
 TEXT_VERSION = 13
 CHUNKER_VERSION = 2
 EMBEDDED_VERSION = 6  # header and units that are embedded with a chunk, and their record format
-OCR_VERSION = 2  # how a picture of a page becomes ordered lines
-# The package contains its models: another release recognises other text.
+# The package contains its models: another release recognises other text, and needs another TEXT_VERSION.
 RAPIDOCR_VERSION = "3.10.0"
 
 # The name of the fact that holds the roles.
 ACTIVE_PIPELINE = "active-pipeline"
 
 
-def fingerprint(
-    embedder: str, chunk_tokens: int, ocr: str = "off", min_confidence: float = 0.0, *, shards: int
-) -> str:
+def fingerprint(embedder: str, chunk_tokens: int, *, shards: int) -> str:
     """Return 32 hex digits: a hash of the embedding model, the chunker's settings and the versions above.
 
-    With OCR, also of the recogniser and its least confidence.
+    OCR is no part of it: recognised pages come with another generation of the same document.
     """
     parts = [embedder, str(chunk_tokens), str(CHUNKER_VERSION), str(TEXT_VERSION), str(EMBEDDED_VERSION)]
-    if ocr != "off":
-        parts += [ocr, RAPIDOCR_VERSION, str(OCR_VERSION), str(min_confidence)]
     parts.append(f"shards={shards}")
     return sha256("\0".join(parts).encode()).hexdigest()[:32]
 

@@ -53,7 +53,7 @@ def reindex(
     force: Annotated[bool, typer.Option("--force", help="Switch although the new index is incomplete.")] = False,
     as_json: JsonFlag = False,
 ) -> None:
-    """Change the embedding model, the chunk size, OCR or the shards of the index.
+    """Change the embedding model, the chunk size or the shards of the index.
 
     --start builds a new index while the old one answers; --switch then uses the new one.
     """

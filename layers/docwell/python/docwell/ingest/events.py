@@ -218,7 +218,7 @@ def _handle(ingest: Ingest, message: Hint | RangeTask, delivery: Delivery) -> No
     if isinstance(message, Hint):
         report = ingest.update(message, owner, remaining_s, again=delivery.receives > 1)
     else:
-        report = RangeWorker(ingest, message, owner, remaining_s).index_range()
+        report = RangeWorker(ingest, message, owner, remaining_s, is_last=delivery.last).index_range()
     seconds = monotonic() - started
     record_ingest(report, seconds)
     logger.info(

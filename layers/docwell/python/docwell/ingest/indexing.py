@@ -118,7 +118,7 @@ class RangeIndexer:
 
         Recognition takes far longer than embedding and cannot be stopped within a page.
         """
-        if span.recognise and self.recogniser is not None:
+        if span.recognise and self.recogniser is not None and not span.given_up:
             return self._cut(self.recogniser, path, span, count)
         ahead = max(1, min(_PAGES_AHEAD, span.last - span.first + 1))
         return _ahead(self._cut(self.reader, path, span, count), ahead)
@@ -127,6 +127,8 @@ class RangeIndexer:
         chunk_tokens = min(self.limits.chunk_tokens, self.embedder.max_tokens)
         with closing(reader.pages(path, span.first, span.last)) as pages:
             texts = map(count.without_doubtful_text, within_budget(pages, span))
+            if span.given_up:
+                texts = map(_given_up, texts)
             yield from cut_pages(texts, self.embedder, chunk_tokens)
 
     def _batches(
@@ -156,6 +158,11 @@ def within_budget(pages: Iterator[Page], span: Span) -> Iterator[Page]:
         yield page
     if left <= 0:
         yield from (Page(number, "", unreadable=Reason.TOO_SLOW) for number in range(following, span.last + 1))
+
+
+def _given_up(page: Page) -> Page:
+    """Return the page; if a recogniser should have read it, with that reason."""
+    return replace(page, unreadable=page.unreadable or Reason.UNAVAILABLE) if page.may_be_picture else page
 
 
 def _records(
@@ -192,6 +199,7 @@ class _Count:
         """Count a page. Raises `Refused` over the limit."""
         tally = self.tally
         is_doubtful = self._is_doubtful(page) or (page.picture and page.confidence is None)
+        is_recognised = page.confidence is not None and not is_doubtful
         if page.unreadable is not None:
             self.unreadable[page.number] = page.unreadable
         self.tally = replace(
@@ -203,6 +211,8 @@ class _Count:
             page_failures=page_failures(self.unreadable),
             textless_pages=tally.textless_pages + page.may_be_picture,
             doubtful_pages=tally.doubtful_pages | ({page.number} if is_doubtful else set()),
+            recognised_pages=tally.recognised_pages | ({page.number} if is_recognised else set()),
+            unchecked_pages=tally.unchecked_pages | ({page.number} if page.unchecked else set()),
         )
         check_length(self.tally.characters + self.tally.hidden_characters, self.size, self.limits)
 

@@ -403,6 +403,9 @@ def require_time(remaining_s: Callable[[], float], least_s: float) -> None:
 class RangeWorker:
     """Indexes one range of a long document. `owner` and `remaining_s` are those of `Ingest.update`.
 
+    `is_last` marks the last delivery: recognition has failed in each earlier one, so the range of a document with
+    live text gets the text of its layers, and the document goes on answering.
+
     A range needs no lease: chunk ids are deterministic, and the ledger counts a range only while the document is
     being indexed from the same version, in the same attempt. When the document changed meanwhile, this worker, or
     the redelivery of its message, removes what it wrote. To finish, refuse or clean the document it needs the
@@ -413,6 +416,7 @@ class RangeWorker:
     task: RangeTask
     owner: str
     remaining_s: Callable[[], float]
+    is_last: bool = False
 
     def index_range(self) -> IngestReport:
         """Index the range; the last range of a generation makes it live. Raises as `Ingest.update` does."""
@@ -458,6 +462,7 @@ class RangeWorker:
     def _index(self, record: DocumentRecord) -> RangeTally:
         task, indexer, limits = self.task, self.ingest.indexer, self.ingest.indexer.limits
         span = ranges.span(record, task.range, limits)
+        span = replace(span, given_up=span.recognise and self.is_last and record.live_generation is not None)
         # Recognition of a page cannot be stopped before its own time limit.
         least_s = limits.stop_before_s + (limits.ocr_page_timeout_s if span.recognise else 0.0)
         require_time(self.remaining_s, least_s)

@@ -25,13 +25,15 @@ RECOGNISED = "/recognised"
 class Span:
     """Pages `first` to `last` (both included, 1-based), and whether to recognise the pictures among them.
 
-    `cpu_s` is the processor time that is left for reading the document, in seconds.
+    With `given_up`, no recogniser reads them: they have the text of their layers. `cpu_s` is the processor time
+    that is left for reading the document, in seconds.
     """
 
     first: int
     last: int
     recognise: bool = False
     cpu_s: float = math.inf
+    given_up: bool = False
 
 
 def count_ranges(pages: int, size: int) -> int:
@@ -85,6 +87,8 @@ def recognition(record: DocumentRecord, size: int) -> DocumentRecord:
     first, pages, blank = record.ranges or 0, record.textless_pages, DocumentRecord(record.key)
     return replace(
         record,
+        status=Status.PENDING,
+        reason=None,
         ranges=first + count_ranges(record.pages or 0, size),
         recognised_from=first,
         dispatched=False,
@@ -98,6 +102,8 @@ def outcome(record: DocumentRecord) -> DocumentRecord:
     recognised = record.recognised_from is not None
     failures = by_reason(record.page_failures)
     notes = [f"{_listed_pages(pages)}: {reason}, not indexed" for reason, pages in failures.items()]
+    remarks = {"recognised": record.recognised_pages, "not checked for hidden text": record.unchecked_pages}
+    notes += [f"{_listed_pages(pages)}: {remark}" for remark, pages in remarks.items() if pages]
     if record.chunks == 0 and failures:
         return rejected(record, next(iter(failures)), "; ".join(notes))
     if record.doubtful_pages and recognised:

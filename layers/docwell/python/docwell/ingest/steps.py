@@ -34,7 +34,10 @@ class Resume:
 
 @dataclass(frozen=True, slots=True)
 class Recognise:
-    """Make the text layers live, and plan a second generation that recognises the pages without text."""
+    """Make the text layers live, and plan a second generation that recognises the pages without text.
+
+    A document that was settled before the pipeline had a recogniser also takes this step.
+    """
 
     head: ObjectVersion
 
@@ -76,13 +79,15 @@ def next_step(
     planned = record.status is Status.PENDING and record.ranges is not None
     if rebuild or record.version != head.version or not (planned or record.status in SETTLED):
         return _start(record, head, has_leftovers=rebuild or record.version == head.version)
+    recognise = recognises and record.lacks_recognition
     if planned:
         missing = tuple(sorted(set(range(record.ranges or 0)) - record.ranges_done))
         if not missing:
-            recognise = recognises and record.recognised_from is None and record.textless_pages > 0
             return Recognise(head) if recognise else Settle(ranges.outcome(record), head)
         if sweep or not record.dispatched:  # the sweep also sends messages again, as if lost
             return Resume(head, missing)
+    elif recognise and hint is not None:
+        return Recognise(head)
     return None if hint is None else Refresh(head, sweep=sweep)
 
 

@@ -220,6 +220,8 @@ class Reconcile:
             return wrong
         if row.leased_until > 0:
             return Finding(Drift.STUCK, Hint(record.key))
+        if self.limits.ocr != "off" and record.status in SETTLED and record.lacks_recognition:
+            return Finding(Drift.STALE, Hint(record.key))
         return judge_answers(record, head)
 
     def _is_queued(self, row: LedgerRow, now: float) -> bool:
@@ -295,7 +297,8 @@ class Drift(StrEnum):
     """The kinds of disagreement between bucket, ledger and index."""
 
     MISSING = "missing"  # an object without a row, or whose row has been FAILED for a while
-    STALE = "stale"  # a row with old content or tags, or chunks of another generation
+    # A row with old content or tags, chunks of another generation, or pages that wait for a recogniser.
+    STALE = "stale"
     ORPHAN = "orphan"  # a row or chunks of a key that is not in the bucket
     DUPLICATE = "duplicate"  # more chunks of the live generation than were written
     LOST = "lost"  # fewer chunks of the live generation than were written

@@ -87,8 +87,8 @@ class Reindex:
         roles, following = self._roles(), self.known[-1]
         if len(self.known) == 1:
             raise BadInput(
-                "the settings name one pipeline: set DOCWELL_NEXT_MODEL_DIR, DOCWELL_NEXT_CHUNK_TOKENS, "
-                "DOCWELL_NEXT_OCR or DOCWELL_NEXT_SHARDS"
+                "the settings name one pipeline: set DOCWELL_NEXT_MODEL_DIR, DOCWELL_NEXT_CHUNK_TOKENS "
+                "or DOCWELL_NEXT_SHARDS"
             )
         if following == roles.active:
             raise BadInput("the next pipeline is active already: make it the first of the settings and unset NEXT")

@@ -75,7 +75,7 @@ def _build(settings: IngestSettings, fingerprint: str, pipeline: Pipeline) -> In
             embedder=shared.embedder_of(settings, pipeline.model_dir),
             reader=reader,
             limits=settings.model_copy(update={"chunk_tokens": pipeline.chunk_tokens}),
-            recogniser=None if pipeline.ocr == "off" else _recogniser(settings, reader),
+            recogniser=None if settings.ocr == "off" else _recogniser(settings, reader),
         ),
         fingerprint=fingerprint,
         ocr_queue=shared.task_queue(settings.ocr_queue_url) if settings.ocr_queue_url else None,

@@ -15,7 +15,7 @@ from docwell.adapters import aws
 from docwell.adapters.dynamodb.ledger import DynamoLedger, DynamoState
 from docwell.adapters.s3 import S3ObjectStore
 from docwell.adapters.sqs import SqsTaskQueue
-from docwell.config import IngestSettings, Ocr, QuerySettings, ReconcileSettings, RuntimeSettings, StorageSettings
+from docwell.config import IngestSettings, QuerySettings, ReconcileSettings, RuntimeSettings, StorageSettings
 from docwell.pipeline import Roles, fingerprint
 
 if TYPE_CHECKING:
@@ -103,11 +103,10 @@ def task_queue(url: str) -> SqsTaskQueue:
 
 
 class Pipeline(NamedTuple):
-    """A model, a chunk size, a recogniser, and the shards of the index."""
+    """A model, a chunk size, and the shards of the index."""
 
     model_dir: Path
     chunk_tokens: int
-    ocr: Ocr
     shards: int
 
 
@@ -116,22 +115,17 @@ def pipelines(settings: PipelineSettings) -> dict[str, Pipeline]:
     """Return the pipelines by fingerprint. Reads the models' manifests, and loads no model."""
     from docwell.adapters.embedding.model_manifest import ModelManifest
 
-    named = [Pipeline(settings.model_dir, settings.chunk_tokens, settings.ocr, settings.shards)]
+    named = [Pipeline(settings.model_dir, settings.chunk_tokens, settings.shards)]
     changes: dict[str, Any] = {
         "model_dir": settings.next_model_dir,
         "chunk_tokens": settings.next_chunk_tokens or None,
-        "ocr": settings.next_ocr,
         "shards": settings.next_shards,
     }
     if changes := {name: value for name, value in changes.items() if value is not None}:
         named.append(named[0]._replace(**changes))
     return {
         fingerprint(
-            ModelManifest.read(pipeline.model_dir).fingerprint,
-            pipeline.chunk_tokens,
-            pipeline.ocr,
-            settings.ocr_min_confidence,
-            shards=pipeline.shards,
+            ModelManifest.read(pipeline.model_dir).fingerprint, pipeline.chunk_tokens, shards=pipeline.shards
         ): pipeline
         for pipeline in named
     }

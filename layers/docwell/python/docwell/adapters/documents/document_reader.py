@@ -103,6 +103,7 @@ def page_of(number: int, page: PageText) -> Page:
         confidence=page.confidence,
         hidden=page.hidden,
         picture=page.picture,
+        unchecked=page.unchecked,
         citation_units=tuple(
             (start, CitationUnit(kind, tidy(label), tidy(anchor))) for start, kind, label, anchor in page.units
         ),

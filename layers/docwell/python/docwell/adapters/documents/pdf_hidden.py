@@ -3,7 +3,7 @@
 Dark, opaque, unclipped text that is under nothing and on nothing dark is plain. All other text is doubtful: the
 page is drawn with and without it. A character is visible if the picture changes at its place. Text that changes
 nothing is kept only on an image with marks at its place, which is the text layer of a scan, or where it clips what
-is painted later. Text that there is no time to draw counts as invisible.
+is painted later. Text that there is no time to draw stays, and the page is marked as `unchecked`.
 """
 
 from __future__ import annotations
@@ -315,8 +315,11 @@ class Budget:
 class Pictures:
     """Judges the doubtful texts of one page on its pictures, which are stored row by row from the top.
 
-    `text_page` is an address, and `box` the visible part of the page.
+    `text_page` is an address, and `box` the visible part of the page. `unchecked` is whether there was no time for
+    a picture.
     """
+
+    unchecked = False
 
     def __init__(self, library: Library, page: Any, text_page: int, box: Box, budget: Budget) -> None:
         self._library, self._page, self._text_page, self._box = library, page, text_page, box
@@ -380,6 +383,7 @@ class Pictures:
     def _draw(self, left_out: Collection[int] = ()) -> bytearray | None:
         """Return the pixels of the page without some of its objects; None when the budget is spent."""
         if self._budget.is_spent():
+            self.unchecked = True
             return None
         activate = self._library.FPDFPageObj_SetIsActive
         for item in left_out:
@@ -396,12 +400,13 @@ class Pictures:
         library.FPDFBitmap_Destroy(bitmap)
         for item in left_out:
             activate(item, 1)
+        self.unchecked = self.unchecked or status != library.FPDF_RENDER_DONE
         return pixels if status == library.FPDF_RENDER_DONE else None
 
     def _differ(self, before: bytearray | None, after: bytearray | None, box: Box) -> bool:
-        """Return whether two pictures differ visibly in a box."""
+        """Return whether two pictures differ visibly in a box; True without one of them."""
         if before is None or after is None:
-            return False
+            return True
         for start, end in self._rows(box):
             rows = before[start:end], after[start:end]
             if rows[0] != rows[1] and any(abs(a - b) >= CONTRAST for a, b in zip(*rows, strict=True)):
@@ -409,9 +414,9 @@ class Pictures:
         return False
 
     def _has_ink(self, picture: bytearray | None, box: Box) -> bool:
-        """Return whether a picture has marks in a box."""
+        """Return whether a picture has marks in a box; True without a picture."""
         if picture is None:
-            return False
+            return True
         rows = [picture[start:end] for start, end in self._rows(box)]
         return any(
             max(max(row[channel::_PIXEL]) for row in rows) - min(min(row[channel::_PIXEL]) for row in rows) >= INK

@@ -87,7 +87,7 @@ class Pdfium:
             drawn = pdf_hidden.Objects(self._library, pdf_text.address(page.raw), box).read()
             text_page = page.get_textpage()
             glyphs = self._glyphs_of(page, text_page)
-            text, hidden = self._shown(page, text_page, glyphs, drawn)
+            text, hidden, unchecked = self._shown(page, text_page, glyphs, drawn)
             text = glyphs.mapped(text)
             lines = glyphs.lines(text)
             text_page.close()
@@ -102,6 +102,7 @@ class Pdfium:
             # Recognised text has no values of fields.
             picture=not notes.fields and drawn.is_picture(text),
             unreadable=quality.is_unreadable(text),
+            unchecked=unchecked,
         )
         if not lines and (text.strip() or not notes.fields):
             return answer._replace(text="\n\n".join([text, *comments]))
@@ -115,21 +116,22 @@ class Pdfium:
 
     def _shown(
         self, page: Any, text_page: Any, glyphs: pdf_text.Glyphs, drawn: pdf_hidden.Drawn
-    ) -> tuple[str, int]:
-        """Return the text with blanks for what no reader sees, and the number of these blanks."""
+    ) -> tuple[str, int, bool]:
+        """Return the text with blanks for what no reader sees, their number, and whether time was too short."""
         box = page.get_bbox()
         # The full text includes invisible text off the page. The bounded text leaves that out, but also the
         # glyphs of odd fonts.
         bounded = text_page.get_text_bounded(*box)
         is_whole = len("".join(bounded.split())) == len("".join(glyphs.text.split()))
         text, hidden = (glyphs.text, 0) if is_whole else glyphs.within(glyphs.text, box)
+        unchecked = False
         if drawn.doubtful:
             address = pdf_text.address(text_page.raw)
             self._budget.start(self._drawing_s)
             pictures = pdf_hidden.Pictures(self._library, page, address, box, self._budget)
             text, unseen = glyphs.without(text, lambda places: pictures.hidden(drawn, places))
-            hidden += unseen
-        return text, hidden
+            hidden, unchecked = hidden + unseen, pictures.unchecked
+        return text, hidden, unchecked
 
     def _glyphs_of(self, page: Any, text_page: Any) -> pdf_text.Glyphs:
         address, text = pdf_text.address(text_page.raw), text_page.get_text_range()
