@@ -10,7 +10,7 @@ import getpass
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -32,10 +32,6 @@ _PAUSE_S = 1.0
 LONGEST_WAIT_S = 300.0  # seconds for ingest to remove the chunks
 # A sent hint is in the queue or at work: send it again only after this time.
 _HINT_EVERY_S = 30.0
-# Days until the last copy expires. infra/snapshots.yaml keeps seven daily snapshots: each expires when the seventh
-# after it is made, perhaps an hour late. DynamoDB recovers tables up to 35 days back, and infra/data.yaml keeps
-# dead and parked messages for 14 days.
-_SNAPSHOT_DAYS, _TABLE_COPY_DAYS, _MESSAGE_DAYS = 8, 35, 14
 # The states of `Erased.chroma_file`.
 _UNCHANGED, _LOG_EMPTIED, _REWRITTEN = "unchanged", "log emptied", "log emptied, file rewritten"
 
@@ -44,7 +40,7 @@ app = group()
 
 @dataclass(slots=True)
 class Erased:
-    """The report of one erasure. `remains` has (place, until when) of each copy that expires later."""
+    """The report of one erasure. docs/retention.md lists the copies that expire later."""
 
     at: str
     documents: list[str]
@@ -57,7 +53,6 @@ class Erased:
     chroma_file: str = _UNCHANGED
     returned: list[str] = field(default_factory=list)
     left: list[str] = field(default_factory=list)
-    remains: list[tuple[str, str]] = field(default_factory=list)
 
 
 @app.command(cls=ConnectedCommand)
@@ -129,7 +124,6 @@ class Erasure:
         if not erased.left:
             self._empty_chroma(erased)
             erased.ledger_rows = sum(answer["rows"] for answer in self._calls("forget", erased.documents))
-        erased.remains = remaining_copies(self._settings, erased)
 
     def _stored(self) -> list[StoredVersion]:
         with plain_failures("cannot list the versions"):
@@ -186,33 +180,8 @@ def _confirm(erased: Erased, name: str) -> None:
         raise Failure("nothing was erased: the name is another")
 
 
-def remaining_copies(settings: Settings, erased: Erased) -> list[tuple[str, str]]:
-    """Return the copies that only time removes. docs/retention.md explains each."""
-    now = datetime.now(UTC)
-
-    def after(days: int) -> str:
-        return f"{now + timedelta(days=days):%Y-%m-%d}"
-
-    copies = [
-        ("passages in the memory of running query functions, no longer quoted", "10 minutes"),
-        ("the model host's cache of prompts", "its next questions, or its restart"),
-        ("vectors of the removed chunks in Chroma's vector files, and scraps of its memory", "`docwell reindex`"),
-    ]
-    if settings.local:
-        return [*copies, ("old files in the stack's folder `objects`", "its next start")]
-    if erased.chroma_file != _REWRITTEN:
-        copies.append(("text in free pages of Chroma's file", "the steps of docs/retention.md on its host"))
-    return [
-        *copies,
-        ("daily snapshots of the Chroma volume", after(_SNAPSHOT_DAYS)),
-        ("point-in-time copies of the tables: titles, receipts, names", after(_TABLE_COPY_DAYS)),
-        ("the key, without text, in queues", after(_MESSAGE_DAYS)),
-        ("the key, without text, in logs", "RetentionDays of the stack"),
-    ]
-
-
 def _show(erased: Erased, *, err: bool = False) -> None:
-    display.show_fields({**asdict(erased), "remains": dict(erased.remains)}, err=err)
+    display.show_fields(asdict(erased), err=err)
 
 
 @app.command(cls=ConnectedCommand)

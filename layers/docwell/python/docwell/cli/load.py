@@ -278,12 +278,10 @@ class Load:
         """Copy a document; return why it was not copied."""
         try:
             self.source.copy(stored, self.route.target, key)
-        except NotFound as error:
-            return Omission(stored.key, LeftOut.CHANGED, error.detail)
-        except Refused as error:
-            return Omission(stored.key, LeftOut(error.reason), error.detail)
-        except Forbidden as error:
-            return Omission(stored.key, LeftOut.FORBIDDEN, error.detail)
+        except (NotFound, Refused, Forbidden) as error:
+            reasons = {NotFound: LeftOut.CHANGED, Forbidden: LeftOut.FORBIDDEN}
+            reason = error.reason if isinstance(error, Refused) else reasons[type(error)]
+            return Omission(stored.key, reason, error.detail)
         return None
 
     def _pairs(self) -> Iterator[tuple[StoredObject, str, StoredObject | None]]:
