@@ -242,15 +242,6 @@ def comparing(world: HttpWorld) -> HttpWorld:
     return world
 
 
-def test_a_streamed_comparison_has_the_rows_of_the_answer(comparing: HttpWorld) -> None:
-    events = events_of(begin(COMPARISON))
-    assert [name for name, _ in events] == ["passages", "token", "token", "answer"]
-    assert {passage["document"] for passage in events[0][1]["passages"]} == {NORTH, SOUTH}
-    answer = "- north: The pump is inspected [1].\n- south: The pump is inspected [2]."
-    assert "".join(data["text"] for name, data in events if name == "token").strip() == answer
-    assert (events[-1][1]["answer"], events[-1][1]["mode"]) == (answer, "compare")
-
-
 def test_a_client_that_leaves_a_comparison_is_charged_for_the_rows_that_were_read(comparing: HttpWorld) -> None:
     with closing(begin(COMPARISON)) as answer:
         for piece in answer.body:
