@@ -78,6 +78,7 @@ def test_an_attached_text_is_decoded_as_it_declares() -> None:
     ("page", "label", "expected"),
     [
         ("<p>The pumps arrive on Friday.</p>", "message text, paragraph 1", "The pumps arrive on Friday."),
+        ("<p>On Friday.</p>", "message text, paragraph 1", "On Friday."),
         ("<img src=a.png>", "message text", "Please open this message in a browser."),
     ],
 )
@@ -87,3 +88,10 @@ def test_a_message_in_two_forms_is_read_as_its_page_unless_that_has_no_text(
     hint = "Content-Type: text/plain\n\nPlease open this message in a browser."
     found = read(multipart("alternative", hint, f"Content-Type: text/html\n\n{page}"))
     assert {key: text for key, text in found.items() if key != "message header"} == {label: expected}
+
+
+def test_texts_that_are_no_alternatives_are_all_read() -> None:
+    footer = "Content-Type: text/plain\n\nSent to all members."
+    found = read(multipart("mixed", multipart("alternative", BODY, PAGE), footer))
+    assert found["message text, paragraph 1"] == "The pumps arrive."
+    assert found["message text"] == "Sent to all members."
