@@ -387,14 +387,12 @@ def _finders(stack: Stack, collection: str) -> dict[str, Callable[[str], float]]
     }
 
 
-SLICES, SHORT_PDFS = 3, 4
-WORKERS = 2
+SLICES, SHORT_PDFS, WORKERS = 3, 4, 2
 # Pages of about 150 words are one chunk each; the ratio of LARGE to SMALL shows whether memory is flat.
 MEMORY_PAGES, SMALL, LARGE = (10, 100, 1_000, 5_000), 100, 5_000
 WORDS = 150
 _QUESTIONS = 100  # between two looks at the query function
 _INDEXED_S = 3600.0
-_SAMPLE_PAUSE_S = 0.05
 
 
 def ingest(report: Report, options: Options) -> None:
@@ -458,15 +456,17 @@ def _peak(pages: int) -> int:
 
     Raises `RuntimeError` where the document is refused.
     """
-    bodies, peak = {f"memory/{pages}.pdf": pages_of_words(pages, WORDS)}, 0
+    bodies = {f"memory/{pages}.pdf": pages_of_words(pages, WORDS)}
+    peak, workers = 0, list[psutil.Process]()
     with asked_stack() as bench, ThreadPoolExecutor(1) as pool:
         done = pool.submit(index, bench.stack, bodies, _INDEXED_S)
         while not done.done():
-            for process in workers_of(psutil.Process(), StackOptions.ingest_handler):
+            workers = workers or workers_of(psutil.Process(), StackOptions.ingest_handler)
+            for process in workers:
                 with suppress(psutil.Error):
                     children = sum(map(_proportion, process.children(recursive=True)))
                     peak = max(peak, process.memory_info().rss + children)
-            time.sleep(_SAMPLE_PAUSE_S)
+            time.sleep(_PAUSE_S)
     if done.result().not_indexed or not peak:
         raise RuntimeError(f"{pages} pages were not indexed: {done.result().rows}")
     return peak
