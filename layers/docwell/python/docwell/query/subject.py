@@ -214,6 +214,8 @@ def asks_for_list(question: str) -> bool:
     if quoted := quotations(question):
         question = f"{question[: quoted[0][0]]}{_ANYTHING}{question[quoted[-1][1] :]}"
     _, words = readings(question)[0]
+    if not any(word.kinds & _LISTED for word in words):
+        return False
     places = _asked_places(words)
     return any(map(str.isalpha, "".join(words[place].text for place in places)))
 
@@ -230,8 +232,6 @@ def _asked_places(words: Sequence[Word]) -> list[int]:
     Questions ask for documents that mention the subject ("which reports mention X"), for documents about it
     ("papers on X"), or for the places where it is mentioned ("where does X appear").
     """
-    if not any(word.kinds & _LISTED for word in words):
-        return []
     noun, verb = _asked_noun(words), _first(words, _VERBS)
     places = [place for place, word in enumerate(words) if not word.kinds]
     asks = max((n for n in range(noun + 1) if words[n].kinds & _ASKING), default=0) if noun is not None else 0

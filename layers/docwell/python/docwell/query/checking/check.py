@@ -128,7 +128,7 @@ class Claim:
             periods=periods(sentence) or periods(question),
             # Use the words of the sentence: a question for two facts has a sentence for each.
             weights=weights_of(asked & labels(sentence) or asked_labels(question), [*passages]),
-            scale=scale_of(sentence),
+            scale=scale_of(sentence) if figures else 0,
             parts=passages,
         )
 
@@ -311,15 +311,7 @@ class Checker:
         self._words = Evidence(passages, question)
         self._content = Evidence(passages, question, content_words)
         self._forms = frozenset[str]().union(*map(known_forms, self._texts))
-        # An English question has names, and no passage or its document has any of them.
-        asked = names(_SHORT_FORM.sub("", question)) if _language(question) == "en" else []
-        places = [f"{row.document} {row.chunk.heading} {row.chunk.text}".casefold() for row in passages]
-        subjects = [name for name in asked if name not in MONTHS]
-        self._lacks_subject = (
-            bool(subjects)
-            and not any(name in place for name in subjects for place in places)
-            and not any(_is_foreign(question, text) for text in self._texts)
-        )
+        self._lacks_subject = _lacks_names(question, passages)
         self._checked: dict[str, Sentence] = {}
 
     def check(self, text: str) -> Checked:
@@ -461,9 +453,7 @@ class Checker:
             support, agrees = decided.share, decided.agrees
         else:
             agrees = len(held) == len(claim.figures) and not denied
-        # Yes, no or another word: an answer says more than its question.
-        adds = split_reply(claim.text)[0] is not None or content_words(claim.text) - content_words(self._question)
-        answers = not self._lacks_subject and bool(copied or adds)
+        answers = not self._lacks_subject and (copied or self._adds(claim))
         supported = support >= self._min_support and agrees and not missing and answers
         # A sentence with few of the words decides nothing.
         contradicted = denied and not (decided and decided.share < self._min_support)
@@ -498,6 +488,11 @@ class Checker:
         )
         return share / total if total else 0.0
 
+    def _adds(self, claim: Claim) -> bool:
+        """Return whether a sentence says more than its question: yes, no, or another word."""
+        is_reply = split_reply(claim.text)[0] is not None
+        return is_reply or bool(content_words(claim.text) - content_words(self._question))
+
 
 def _scaled(sentence: str, claim: Claim, texts: Sequence[str]) -> str:
     """Return a sentence with the scale of the table's caption after the last figure that lacks it."""
@@ -521,6 +516,16 @@ def names(text: str) -> list[str]:
     ]
     starts = {match.start() for match in capitals}
     return [match[0].casefold() for match in capitals if match.end() + 1 not in starts]
+
+
+def _lacks_names(question: str, passages: Sequence[Passage]) -> bool:
+    """Return whether no passage or its document has a name of an English question, which has some."""
+    asked = names(_SHORT_FORM.sub("", question)) if _language(question) == "en" else []
+    asked = [name for name in asked if name not in MONTHS]
+    places = [f"{row.document} {row.chunk.heading} {row.chunk.text}".casefold() for row in passages]
+    if any(name in place for name in asked for place in places):
+        return False
+    return bool(asked) and not any(_is_foreign(question, row.chunk.text) for row in passages)
 
 
 def _is_foreign(sentence: str, passage: str) -> bool:
