@@ -47,12 +47,14 @@ class Conversation:
 
     def follow_up(self, history: Sequence[Turn], question: str) -> FollowUp:
         """Return the prompt with as many of the last turns as fit. Raises `BadInput` for a question too long."""
-        for first in range(len(history) + 1):
-            # Shorten each turn to one line, so that an answer can neither forge a turn nor fill the context.
-            turns = "\n".join(
-                f"Q: {_one_line(turn.question)}\nA: {_one_line(turn.answer)}" for turn in history[first:]
-            )
-            messages = fill(self.prompt, history=turns, question=question)
+        # Shorten each text to one line, so that an answer can neither forge a turn nor fill the context.
+        lines = [
+            f"{speaker}: {shorten(text, _MAX_TURN_CHARACTERS, placeholder=' ...')}"
+            for turn in history
+            for speaker, text in (("Q", turn.question), ("A", turn.answer))
+        ]
+        for first in range(0, len(lines) + 1, 2):
+            messages = fill(self.prompt, history="\n".join(lines[first:]), question=question)
             bound = bound_of_messages(messages)
             if bound.most <= self.budget_tokens:
                 return FollowUp(history, question, messages, Usage(bound.expected))
@@ -85,7 +87,3 @@ def _brings_words(follow_up: FollowUp, rewritten: str) -> bool:
     words = content_words(" ".join(f"{turn.question} {turn.answer}" for turn in follow_up.history))
     brought = (content_words(rewritten) - content_words(follow_up.question)) & words
     return any(len(word) > _SAYS_LITTLE or word.isdecimal() or UNSPACED.search(word) for word in brought)
-
-
-def _one_line(text: str) -> str:
-    return shorten(text, _MAX_TURN_CHARACTERS, placeholder=" ...")

@@ -147,18 +147,14 @@ _SPACED_SHORT = re.compile(r"(?<!\S)[^\W_](?: [^\W_])+(?!\S)")
 def suspicion(text: str) -> tuple[str, ...]:
     """Return the signals by which a text gives or hides orders, or () if their weights stay under `THRESHOLD`.
 
-    Invisible characters are removed first.
+    Invisible characters are removed first. Of two readings, as spelled and undisguised, the heavier counts.
     """
-    weights = _weights(strip_invisible(text))
+    plain = unicodedata.normalize("NFKC", strip_invisible(text))
+    readings = map(_read, dict.fromkeys((plain, _undisguised(plain))))
+    weights = max(readings, key=lambda weights: sum(weights.values()))
     if _HIDING.search(text):
         weights["hidden text"] = THRESHOLD
     return tuple(weights) if round(sum(weights.values()), 2) >= THRESHOLD else ()
-
-
-def _weights(text: str) -> dict[str, float]:
-    """Return the weight of each signal in a text: the heavier of two readings, as spelled and undisguised."""
-    plain = unicodedata.normalize("NFKC", text)
-    return max(map(_read, dict.fromkeys((plain, _undisguised(plain)))), key=lambda weights: sum(weights.values()))
 
 
 def _read(plain: str) -> dict[str, float]:
