@@ -12,7 +12,6 @@ Two files of `claims/` state made-up passages. A group begins with `== its name`
 
 import argparse
 import json
-import math
 import random
 import re
 import sys
@@ -279,7 +278,7 @@ RULES: Mapping[str, tuple[str, object, str, object]] = {
     "denials": ("no sentence with the same words denies it", check, "contradicts", False),
     "copies": ("a sentence that the passage has as it is holds", check, "is_copied", False),
     "words": ("the passage has half of a sentence's words", check.Checker, "_lexical", 1.0),
-    "moved markers": ("a marker moves to a passage with far more of the words", check, "_BETTER_BY", math.inf),
+    "moved markers": ("a marker moves to a passage with far more of the words", check, "_BETTER_BY", 1.0),
     "what is asked": (
         "no other piece has far more of the question than the source",
         check.Checker,
@@ -401,8 +400,7 @@ def _without(name: str | None) -> dict[str, Count]:
         if name is not None:
             _, owner, attribute, value = RULES[name]
             figures.mentions.cache_clear()  # the cache depends on the rule
-            is_function = callable(getattr(owner, attribute))
-            switched_off = Mock(return_value=value) if is_function else value
+            switched_off = value if attribute.isupper() else Mock(return_value=value)
             stack.enter_context(patch.object(owner, attribute, switched_off))
             stack.callback(figures.mentions.cache_clear)
         return {name: counted(name) for name in SETS}
