@@ -1,7 +1,7 @@
 """Functions without Lambda: execution environments that run one request at a time, and pools of them.
 
-Each environment is a child process with a client of `runtime.runtime_api`, as in Lambda: docwell's streaming
-runtime, or `awslambdaric`, which Lambda itself runs. The errors of a call::
+Each environment is a child process with a client of `runtime.runtime_api`, docwell's streaming runtime. The errors
+of a call::
 
     FunctionError
     ├── FunctionRaised      the handler raised, or its answer is malformed or over Lambda's limit
@@ -48,6 +48,8 @@ if TYPE_CHECKING:
 # A caller waits this long for an environment that has just answered. The environment is free within milliseconds,
 # but starting another takes a second.
 _ENDING_S = 0.05
+# It runs any handler, and it can stream.
+HANDLER_RUNTIME = "docwell.http.streaming_runtime"
 PREFIXES = ("DOCWELL_", "AWS_", "POWERTOOLS_")
 # The bytes between prelude and body in API Gateway's protocol.
 DELIMITER = bytes(8)
@@ -109,8 +111,6 @@ class FunctionSpec:
     init_timeout_s: float = 60.0
     # None: as much as the process may use. The embedder's threads and the cost of an answer depend on it.
     memory_mb: int | None = 1024
-    # The module that runs the handler, as in Lambda's managed runtime for Python.
-    runtime: str = "awslambdaric"
     python: str = sys.executable
     on_line: Callable[[str], None] = print_line
 
@@ -165,7 +165,7 @@ class Environment:
         spec = self._spec
         try:
             return Child(
-                [spec.python, "-m", spec.runtime, spec.handler],
+                [spec.python, "-m", HANDLER_RUNTIME, spec.handler],
                 spec.variables(self._api.address),
                 spec.on_line,
                 lambda status: self._api.happenings.put(Exited(status)),

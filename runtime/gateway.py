@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import math
 import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
@@ -24,7 +25,7 @@ from starlette.routing import request_response
 
 from docwell.access.authorizer import Authorizer, Caller, context_of
 from docwell.errors import Unauthenticated, Unavailable
-from docwell.identity import NO_CREDENTIAL
+from docwell.identity import KEY_HEADER, NO_CREDENTIAL, TOKEN_HEADER
 from runtime.answers import MalformedAnswer, StreamedAnswer, http_answer, problem, until_gone
 from runtime.emf import metric_line, print_line
 from runtime.functions import FunctionBusy, FunctionError, FunctionPool, FunctionTimedOut, Stream
@@ -45,8 +46,12 @@ _AGAIN = "try again; the log has more under the request id"
 # nginx's status for a client that left before the answer.
 CLIENT_GONE = 499
 STAGE = "live"
+# Headers that the function does not get: the authorizer alone reads them.
+_SECRETS = {KEY_HEADER, TOKEN_HEADER}
 # As in infra/query.yaml: these routes have no authorizer.
 OPEN_PATHS = ("/v1/health", "/v1/openapi.json")
+# Seconds to keep their answers: callers without a credential must not take the places of others.
+OPEN_S = 1.0
 
 
 class BodyTooLarge(Exception):
@@ -75,11 +80,11 @@ def proxy_event(
 ) -> dict[str, Any]:
     """Return the event of a REST API with a `{proxy+}` resource and a Lambda authorizer.
 
-    `requestContext` identifies the caller, so it contains only a valid API key from the client. The `added`
-    headers replace the client's.
+    `requestContext` identifies the caller; the event holds no credential. The `added` headers
+    replace the client's.
     """
     path = request.scope["raw_path"].decode("ascii", "replace").partition("?")[0]
-    headers = _grouped([(name.title(), value) for name, value in request.headers.items()])
+    headers = _grouped([(name.title(), value) for name, value in request.headers.items() if name not in _SECRETS])
     headers |= {name.title(): [value] for name, value in (added or {}).items()}
     query = _grouped(request.query_params.multi_items())
     text, is_base64 = _encoded(body)
@@ -103,7 +108,7 @@ def proxy_event(
             "extendedRequestId": request_id,
             "httpMethod": request.method,
             "identity": {
-                "apiKey": caller.usage_key if caller else None,
+                "apiKey": None,
                 "sourceIp": request.client.host if request.client else HOST,
                 "userAgent": request.headers.get("user-agent"),
             },
@@ -159,6 +164,7 @@ class Gateway:
         self.app.router.default = request_response(self._handle)
         self._limiter: CapacityLimiter | None = None
         self._large: CapacityLimiter | None = None
+        self._open_calls: dict[str, tuple[float, asyncio.Future[Response]]] = {}
 
     async def outside_api(self, _request: Request, _request_id: str) -> Response | None:
         """Return the response to a request outside the API: none in this class."""
@@ -182,19 +188,19 @@ class Gateway:
         return response
 
     async def _answer(self, request: Request, request_id: str) -> Response:
-        """Read the body and call the function. Accept a body over the usual limit only from known callers."""
+        """Check the caller, read the body and call the function. A stranger's body is not read."""
+        if request.method == "GET" and request.url.path in OPEN_PATHS:
+            return await self._open_answer(request, request_id)
         limit = MAX_CHAT_BYTES if request.url.path == CHAT_PATH else MAX_BODY_BYTES
         size = _announced(request, limit)
         if size > limit:
             return _too_large(limit, request_id)
-        if size <= MAX_BODY_BYTES:
-            return await self._read_and_call(request, limit, request_id)
         try:
             caller = await to_thread.run_sync(self._caller, request)
-        except Unavailable as error:
-            return _unchecked(error, request_id, connection="close")
-        if self._authorizer is not None and caller is None:
-            return _unauthenticated(request_id)
+        except (Unauthenticated, Unavailable) as error:
+            return _unidentified(error, request_id)
+        if size <= MAX_BODY_BYTES:
+            return await self._read_and_call(request, limit, request_id, caller)
         # Read as many large bodies at once as the function accepts.
         self._large = self._large or CapacityLimiter(self._pool.capacity)
         try:
@@ -202,11 +208,22 @@ class Gateway:
         except WouldBlock:
             return _too_many("1", request_id, connection="close")
         try:
-            return await self._read_and_call(request, limit, request_id)
+            return await self._read_and_call(request, limit, request_id, caller)
         finally:
             self._large.release()
 
-    async def _read_and_call(self, request: Request, limit: int, request_id: str) -> Response:
+    async def _open_answer(self, request: Request, request_id: str) -> Response:
+        """Return the answer to a request without credentials. Requests share a call: it takes one place."""
+        path, now = request.url.path, time.monotonic()
+        since, call = self._open_calls.get(path, (-math.inf, None))
+        if call is None or (call.done() and now - since > OPEN_S):
+            call = asyncio.ensure_future(to_thread.run_sync(self._call, request, b"", request_id, None))
+            self._open_calls[path] = now, call
+        return await asyncio.shield(call)
+
+    async def _read_and_call(
+        self, request: Request, limit: int, request_id: str, caller: Caller | None
+    ) -> Response:
         try:
             async with asyncio.timeout(BODY_S):
                 body = await _read_body(request, limit)
@@ -224,7 +241,7 @@ class Gateway:
         # A stopping gateway abandons the thread; closing the pool ends the call.
         call = asyncio.ensure_future(
             to_thread.run_sync(
-                self._call, request, body, request_id, limiter=self._limiter, abandon_on_cancel=True
+                self._call, request, body, request_id, caller, limiter=self._limiter, abandon_on_cancel=True
             )
         )
         leaving = asyncio.ensure_future(until_gone(request.receive))
@@ -237,12 +254,8 @@ class Gateway:
         call.add_done_callback(_hang_up)
         return Response(status_code=CLIENT_GONE)
 
-    def _call(self, request: Request, body: bytes, request_id: str) -> Response:
+    def _call(self, request: Request, body: bytes, request_id: str, caller: Caller | None) -> Response:
         """Return the function's answer as HTTP, or a problem document."""
-        try:
-            caller = self._caller(request)
-        except Unavailable as error:
-            return _unchecked(error, request_id)
         event = proxy_event(request, body, request_id, caller, self.added_headers(request))
         try:
             answer = self._pool.invoke(event)
@@ -263,13 +276,8 @@ class Gateway:
             return problem(502, "function-failed", "The function failed", _AGAIN, request_id)
 
     def _caller(self, request: Request) -> Caller | None:
-        """Return the caller; None lets the function answer 401. Raises `Unavailable`."""
-        if self._authorizer is None or request.url.path in OPEN_PATHS:
-            return None
-        try:
-            return self._authorizer.identify(request.headers.items())
-        except Unauthenticated:
-            return None
+        """Return the caller, None without an authorizer. Raises `Unauthenticated`, `Unavailable`."""
+        return self._authorizer.identify(request.headers.items()) if self._authorizer else None
 
 
 def _too_large(limit: int, request_id: str) -> Response:
@@ -283,15 +291,14 @@ def _too_many(retry_after: str, request_id: str, **headers: str) -> Response:
     return problem(429, "too-many-requests", "Too many requests", detail, request_id, **headers)
 
 
-def _unauthenticated(request_id: str) -> Response:
-    kind, headers = Unauthenticated, {"www_authenticate": "Bearer", "connection": "close"}
-    return problem(kind.status, kind.problem, kind.title, NO_CREDENTIAL, request_id, **headers)
-
-
-def _unchecked(error: Unavailable, request_id: str, **headers: str) -> Response:
+def _unidentified(error: Unauthenticated | Unavailable, request_id: str) -> Response:
+    if isinstance(error, Unauthenticated):
+        headers, detail = {"www_authenticate": "Bearer", "connection": "close"}, NO_CREDENTIAL
+        return problem(error.status, error.problem, error.title, detail, request_id, **headers)
     log("WARNING", str(error))
     title, detail = "The credentials cannot be checked", "try again after the seconds of Retry-After"
-    return problem(503, "dependency-unavailable", title, detail, request_id, retry_after="1", **headers)
+    headers = {"retry_after": "1", "connection": "close"}
+    return problem(503, "dependency-unavailable", title, detail, request_id, **headers)
 
 
 class _RequestLine:

@@ -1,12 +1,16 @@
-"""An HTTP server in a thread, so that the main thread waits for signals."""
+"""HTTP servers with limits for connections; and one in a thread, so that the main thread waits for signals."""
 
 from __future__ import annotations
 
+import asyncio
 import socket
 import threading
-from typing import TYPE_CHECKING
+from collections import Counter
+from typing import TYPE_CHECKING, Any
 
+import h11
 import uvicorn
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp
@@ -16,6 +20,51 @@ _END_S = 2.0
 # Longer than proxies keep an idle connection (60 s in ingress-nginx and ALB). They may send a question just as it
 # closes, and do not retry.
 _KEEP_ALIVE_S = 75
+# The time to send a request's head, of h11's 64 KB at most: slow clients must not hold connections and memory.
+HEAD_S = 10.0
+# Enough for a load balancer, which connects for all of its clients.
+MAX_BY_ADDRESS = 256
+_open = Counter[str]()  # connections by the client's address
+
+
+class _Connection(H11Protocol):
+    """A connection that ends if it is the client's `MAX_BY_ADDRESS` + 1st, or its request's head is late."""
+
+    late: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as in uvicorn
+        super().connection_made(transport)
+        self.address = self.client[0] if self.client else ""
+        _open[self.address] += 1
+        if _open[self.address] > MAX_BY_ADDRESS:
+            transport.abort()
+        self._watch()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        _open[self.address] -= 1
+        if not _open[self.address]:
+            _open.pop(self.address)
+        self._watch(waits=False)
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        self._watch(waits=self.conn.their_state is h11.IDLE)
+
+    def _watch(self, *, waits: bool = True) -> None:
+        if waits and self.late is None:
+            self.late = self.loop.call_later(HEAD_S, self.transport.close)
+        elif not waits and self.late is not None:
+            self.late.cancel()
+            self.late = None
+
+    def _should_upgrade(self) -> bool:
+        return False  # a request for a WebSocket is a plain request
+
+
+def config_of(app: ASGIApp, **settings: Any) -> uvicorn.Config:
+    """Return uvicorn's configuration of a server with these limits, and no log of requests."""
+    return uvicorn.Config(app, http=_Connection, ws="none", access_log=False, **settings)
 
 
 class HttpServer:
@@ -30,7 +79,7 @@ class HttpServer:
             )
         except OSError as error:
             raise OSError(f"cannot listen on port {port} of {host or 'any address'}: {error}") from error
-        config = uvicorn.Config(app, log_level="warning", access_log=False, timeout_keep_alive=_KEEP_ALIVE_S)
+        config = config_of(app, log_level="warning", timeout_keep_alive=_KEEP_ALIVE_S)
         self._server = uvicorn.Server(config)
         self._thread = threading.Thread(target=self._server.run, args=([self._listener],), daemon=True)
 

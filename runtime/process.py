@@ -88,7 +88,7 @@ class Child:
         stream = self._process.stdout
         if stream is not None:
             for raw in stream:
-                # awslambdaric separates the lines of a traceback with carriage returns.
+                # The lines of a traceback are separated by carriage returns.
                 for line in raw.decode("utf-8", "replace").splitlines():
                     if line.strip():
                         self.last_lines.append(line.rstrip())

@@ -1,4 +1,4 @@
-"""The Lambda Runtime API of one execution environment, on a loopback port.
+"""The Lambda Runtime API of one execution environment, on a Unix socket in a folder of this user alone.
 
 https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html
 """
@@ -11,11 +11,11 @@ import queue
 import socket
 import threading
 from dataclasses import dataclass
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
+from pathlib import Path
+from socketserver import ThreadingMixIn, UnixStreamServer
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
-
-from runtime.guard import STATUS, refusal
-from runtime.names import HOST
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -97,12 +97,12 @@ class Exited:
 Happening = Ready | Result | Failure | StreamBegan | StreamPiece | StreamEnded | ClientGone | Exited
 
 
-class _Server(ThreadingHTTPServer):
+class _Server(ThreadingMixIn, UnixStreamServer):
     daemon_threads = True
 
     def __init__(self, api: RuntimeApi) -> None:
         self.api = api
-        super().__init__((HOST, 0), _RuntimeHandler)
+        super().__init__(api.address, _RuntimeHandler)
 
     def handle_error(self, *_: object) -> None:
         """Ignore the broken connection of a killed function: `Exited` reports that."""
@@ -115,13 +115,11 @@ class RuntimeApi:
         self.happenings: queue.Queue[Happening] = queue.Queue()
         self._work: queue.Queue[Invocation | None] = queue.Queue()
         self._streams: dict[str, socket.socket] = {}
+        self._folder = TemporaryDirectory(prefix="docwell-")  # mode 0700
+        # The path of the socket, for AWS_LAMBDA_RUNTIME_API.
+        self.address = str(Path(self._folder.name) / "api")
         self._server = _Server(self)
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
-
-    @property
-    def address(self) -> str:
-        """`host:port`, for AWS_LAMBDA_RUNTIME_API."""
-        return f"{HOST}:{self._server.server_address[1]}"
 
     def give(self, invocation: Invocation) -> None:
         """Queue an event for the function."""
@@ -136,13 +134,14 @@ class RuntimeApi:
                 connection.shutdown(socket.SHUT_RDWR)
 
     def close(self) -> None:
-        """Close the port in the background, because the server takes up to half a second to stop."""
+        """Close the socket in the background, because the server takes up to half a second to stop."""
         self._work.put(None)
         threading.Thread(target=self._shut, daemon=True).start()
 
     def _shut(self) -> None:
         self._server.shutdown()
         self._server.server_close()
+        self._folder.cleanup()
 
     def next_invocation(self) -> Invocation | None:
         """Return the next event for the runtime, or None when the API closes. Blocks."""
@@ -162,28 +161,10 @@ class RuntimeApi:
 class _RuntimeHandler(BaseHTTPRequestHandler):
     server: _Server
     protocol_version = "HTTP/1.1"
-    # Send headers and body in one packet: two small writes wait 40 ms for each other's acknowledgement.
-    wbufsize = -1
-    disable_nagle_algorithm = True
+    wbufsize = -1  # send headers and body in one write
 
     def happened(self, happening: Happening) -> None:
         self.server.api.happened(happening, self.connection)
-
-    def parse_request(self) -> bool:
-        """Refuse web pages, before any method.
-
-        A page's image, frame or link sends no Origin, and each GET for the next event takes one from the function.
-        """
-        if not super().parse_request():
-            return False
-        headers = self.headers
-        reason = refusal(headers.get_all("host", []), headers.get_all("origin", []))
-        if "sec-fetch-site" in headers:
-            reason = "Browsers have no access"
-        if reason:
-            self.close_connection = True  # the body is unread
-            self._answer(STATUS, {"errorMessage": reason, "errorType": "Forbidden"})
-        return reason is None
 
     def log_message(self, *_: Any) -> None:
         """Log nothing."""

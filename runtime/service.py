@@ -28,8 +28,6 @@ if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.types import ASGIApp
 
-# This runtime runs any handler, and it can stream.
-HANDLER_RUNTIME = "docwell.http.streaming_runtime"
 # The pause before the next start of a function that cannot start.
 _START_AGAIN_S = 5.0
 # The time after the grace period for returning messages and closing ports.
@@ -52,9 +50,7 @@ def function_spec(
     }
     # Treat an empty variable as unset, as `docwell.config` does.
     environment = inherited | {name: value for name, value in defaults.items() if not inherited.get(name)}
-    return FunctionSpec(
-        handler, environment, timeout_s=timeout_s, memory_mb=None, runtime=HANDLER_RUNTIME, on_line=on_line
-    )
+    return FunctionSpec(handler, environment, timeout_s=timeout_s, memory_mb=None, on_line=on_line)
 
 
 def health_app(exporter: Exporter, ready: Callable[[], bool]) -> Starlette:
@@ -110,19 +106,24 @@ class Service:
         threading.Thread(target=start, daemon=True).start()
 
     def run(self, ready: Callable[[], bool], stop: Callable[[float], None]) -> int:
-        """Serve the health port until SIGTERM or SIGINT, then call `stop` with its deadline (monotonic clock).
+        """Serve the health port, if any, until SIGTERM or SIGINT, then call `stop` with its deadline.
+
+        The deadline is on the monotonic clock.
 
         Return the exit status. Raises `OSError` for a port that is taken.
         """
         app = guarded(
             health_app(self.exporter, lambda: ready() and not self.stopping.is_set()), self.settings.host
         )
-        health = HttpServer(app, self.settings.host, self.settings.health_port)
+        port = self.settings.health_port
+        health = HttpServer(app, self.settings.host, port) if port else None
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: self.stopping.set())
-        health.start()
+        if health:
+            health.start()
         self.stopping.wait()
         log("INFO", "stopping")
         stop(time.monotonic() + self.settings.grace_s)
-        health.stop()
+        if health:
+            health.stop()
         return 0

@@ -19,7 +19,9 @@ class ServiceSettings(Settings):
     """Settings of every command that runs until SIGTERM."""
 
     host: Annotated[str, Field(description="address to listen on; empty: all of IPv4; '::': IPv6 too")] = ""
-    health_port: Annotated[int, Field(ge=0, le=65_535, description="/healthz, /readyz and /metrics")] = 9090
+    health_port: Annotated[int, Field(ge=0, le=65_535, description="/healthz, /readyz and /metrics; 0: none")] = (
+        9090
+    )
     # Kubernetes kills a pod 30 s after SIGTERM (terminationGracePeriodSeconds). The remaining time is for
     # returning messages.
     grace_s: Annotated[

@@ -510,7 +510,7 @@ class World:
         planned, parts = plan(StackOptions(self.root / "data", "none", port=0), nowhere, Path)
         # Use another bucket than the stack's: it may have no versions, and the world sends its notifications.
         chroma_url = f"http://{HOST}:{self.chroma_port}"
-        self.stack = replace(planned, bucket=self.bucket, chroma=chroma_url, chroma_token="")
+        self.stack = replace(planned, bucket=self.bucket, chroma=chroma_url, token="")
         aws = next(part for part in parts if part.name == "aws")
         self._aws = Server(aws.command, aws.environment, str(aws.url), aws.body)
         self.s3, self.dynamodb = self.stack.client("s3"), self.stack.client("dynamodb")

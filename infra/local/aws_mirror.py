@@ -359,14 +359,21 @@ class PrincipalsMirror(TableMirror):
     def __init__(self, path: Path, table: Any, local_key: str) -> None:
         """The grant is for the key with the value `local_key`."""
         super().__init__(path, table)
-        self._local_key = local_key
+        self._local = {
+            "principal": {"S": f"hash:{digest_of(local_key)}"},
+            "item": {"S": "key"},
+            "of": {"S": LOCAL_PRINCIPAL},
+            "key_id": {"S": LOCAL_API_KEY_ID},
+        }
+
+    def mended(self, item: Item) -> Item:
+        """Return a row of the last start's key as the row of this one's."""
+        return item | self._local if item.get("key_id") == self._local["key_id"] else item
 
     def restore(self) -> list[Item]:
         """Restore as `TableMirror` does. Without a stored grant, the local key reads every collection."""
         items = super().restore()
-        key = {"of": {"S": LOCAL_PRINCIPAL}, "key_id": {"S": LOCAL_API_KEY_ID}}
-        name = {"principal": {"S": f"hash:{digest_of(self._local_key)}"}, "item": {"S": "key"}}
-        self._table.put_item({**name, **key})
+        self._table.put_item(self._local)
         grant = {name: _LOCAL_GRANT[name] for name in self._keys}
         if not any(grant.items() <= item.items() for item in items):
             self._table.put_item({**_LOCAL_GRANT, "created_at": {"N": str(int(time.time()))}})

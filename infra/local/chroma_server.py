@@ -2,19 +2,22 @@
 
 ``python -m infra.local.chroma_server --port 8000 --data DIR --stack ID``, with the token in DOCWELL_CHROMA_TOKEN.
 
-The server listens on a random loopback address, so that no web page finds it. This proxy checks the first request
-of each connection and then passes on bytes: only a client with the token has a connection that stays open.
+The server listens in a network namespace that only this process enters; where the system allows none, on a random
+loopback address, so that no web page finds it. This proxy checks the first request of each connection and then
+passes on bytes: only a client with the token has a connection that stays open.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
-import hmac
+import fcntl
 import os
 import secrets
 import shutil
 import signal
+import socket
+import struct
 import sys
 import threading
 from contextlib import suppress
@@ -24,12 +27,13 @@ from pathlib import Path
 import psutil
 from starlette.datastructures import Headers
 
-from docwell.errors import Unauthenticated
+from docwell.adapters.documents.sandbox import leave_network
 from infra.local.emf import every_minute, print_metrics
 from infra.local.names import ERROR, HOST
 from infra.local.ports import answers, free_port
 from runtime.emf import print_line
-from runtime.guard import READY_PATH, STATUS, problem_body, refusal
+from runtime.guard import READY_PATH, refused
+from runtime.http_server import HEAD_S
 from runtime.process import Child, end_with_any_thread
 
 # The most bytes of a request's head.
@@ -48,7 +52,8 @@ class Proxy:
     async def __call__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Serve one connection."""
         try:
-            head = await reader.readuntil(b"\r\n\r\n")
+            async with asyncio.timeout(HEAD_S):
+                head = await reader.readuntil(b"\r\n\r\n")
             answer = await self._answer(head)
             chroma = None if answer else await asyncio.open_connection(*self._backend)
         except (OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
@@ -72,18 +77,14 @@ class Proxy:
         headers = Headers(
             raw=[(name.lower().encode("latin-1"), value.strip().encode("latin-1")) for name, _, value in pairs]
         )
-        reason = refusal(headers.getlist("host"), headers.getlist("origin"))
-        if reason:
-            return _http(f"{STATUS} Forbidden", problem_body(reason))
-        if first.split(" ")[1:2] == [READY_PATH]:
+        path = first.split(" ")[1:2]
+        if answer := refused(headers, "".join(path), self._token):
+            return _http(f"{answer.status_code} Refused", bytes(answer.body))
+        if path == [READY_PATH]:
             ready = await asyncio.to_thread(
                 answers, f"http://{self._backend[0]}:{self._backend[1]}/api/v2/heartbeat"
             )
             return _http("200 OK" if ready else "503 Starting", self._stack.encode())
-        token = headers.get("authorization", "").encode()
-        if not hmac.compare_digest(token, f"Bearer {self._token}".encode()):
-            missing = problem_body("Send the token of this stack as a Bearer token", Unauthenticated)
-            return _http("401 Unauthorized", missing)
         return None
 
 
@@ -101,10 +102,17 @@ def _http(status: str, body: bytes) -> bytes:
 
 
 def _hidden_address() -> str:
-    """Return a random loopback address if the system has several. A web page cannot guess it."""
+    """Enter a network namespace, and return a loopback address in it. A second thread would prevent that."""
     if sys.platform != "linux":
         return HOST
-    return "127." + ".".join(str(1 + secrets.randbelow(254)) for _ in range(3))
+    namespace = Path("/proc/self/ns/net")
+    before = namespace.readlink()
+    leave_network()
+    if namespace.readlink() == before:  # another user can find this address, but a web page cannot
+        return "127." + ".".join(str(1 + secrets.randbelow(254)) for _ in range(3))
+    with socket.socket() as any_socket:  # netdevice(7): SIOCSIFFLAGS with IFF_UP
+        fcntl.ioctl(any_socket, 0x8914, struct.pack("16sH14x", b"lo", 1))
+    return HOST
 
 
 def _publish(data: Path) -> None:
@@ -117,8 +125,7 @@ def _publish(data: Path) -> None:
     print_metrics("Docwell", {"service": "chroma"}, values)
 
 
-async def _serve(port: int, data: Path, stack: str) -> None:
-    address = _hidden_address()
+async def _serve(listener: socket.socket, address: str, data: Path, stack: str) -> None:
     hidden = free_port(host=address)
     beside = Path(sys.executable).with_name("chroma")
     program = str(beside) if beside.exists() else shutil.which("chroma") or "chroma"
@@ -127,7 +134,7 @@ async def _serve(port: int, data: Path, stack: str) -> None:
     stopped = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)
-    async with await asyncio.start_server(proxy, HOST, port, limit=_HEAD_BYTES):
+    async with await asyncio.start_server(proxy, sock=listener, limit=_HEAD_BYTES):
         child = Child(command, os.environ, print_line, lambda status: os._exit(status or 1))
         every_minute(partial(_publish, data))
         await stopped.wait()
@@ -143,7 +150,8 @@ def main() -> int:
     parser.add_argument("--stack", default="")
     options = parser.parse_args()
     try:
-        asyncio.run(_serve(options.port, options.data, options.stack))
+        listener = socket.create_server((HOST, options.port))  # it stays in the namespace of its start
+        asyncio.run(_serve(listener, _hidden_address(), options.data, options.stack))
     except OSError as error:
         print_line(f"{ERROR}Chroma's proxy cannot listen: {error}")
         return 1

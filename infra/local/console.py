@@ -20,13 +20,10 @@ from docwell.text.visible import strip_invisible
 from infra.local.keys import append_private, private_folder
 from infra.local.names import ERROR, NOTICE, WARNING
 
-COLOURS = ["cyan", "magenta", "blue", "green", "yellow", "bright_cyan"]
 # A part with a larger log starts a new file at its next start, and keeps one old file.
 MAX_LOG_BYTES = 10 * 1024 * 1024
 
 _TROUBLE = re.compile(r"\b(error|warn(ing)?|exception|panic(ked)?|fatal)\b", re.IGNORECASE)
-# Lambda's runtime prints this long text at each failed start, next to the error itself.
-_NOISE = ("LAMBDA_WARNING",)
 
 
 def worth_showing(line: str) -> tuple[str, str] | None:
@@ -36,7 +33,7 @@ def worth_showing(line: str) -> tuple[str, str] | None:
             return line.removeprefix(mark), style
     if line.startswith("{"):
         return _from_json(line)
-    if _TROUBLE.search(line) and not any(noise in line for noise in _NOISE):
+    if _TROUBLE.search(line):
         return line, "yellow"
     return None
 
@@ -87,7 +84,7 @@ def terminal() -> Console:
 
 
 class StackConsole:
-    """Prefix, colour and filter the parts' lines, and write all of them to one file for each part."""
+    """Prefix and filter the parts' lines, and write all of them to one file for each part."""
 
     def __init__(self, logs: Path, *, verbose: bool = False, silent: bool = False) -> None:
         """With `silent`, write files only."""
@@ -96,7 +93,6 @@ class StackConsole:
         self._verbose = verbose
         self._silent = silent
         self._lock = threading.Lock()
-        self._colours: dict[str, str] = {}
         self._console = terminal()
 
     def log_path(self, part: str) -> Path:
@@ -105,7 +101,6 @@ class StackConsole:
 
     def begin(self, part: str) -> None:
         """Prepare the log of a part before its first start."""
-        self._colours.setdefault(part, COLOURS[len(self._colours) % len(COLOURS)])
         path = self.log_path(part)
         if path.exists() and path.stat().st_size > MAX_LOG_BYTES:
             path.replace(path.with_suffix(".log.1"))
@@ -119,7 +114,7 @@ class StackConsole:
         shown = (line, "") if self._verbose else worth_showing(line)
         if shown and not self._silent:
             text, style = shown
-            prefix = Text(f"{part:<8} ", style=self._colours.get(part, ""))
+            prefix = Text(f"{part:<8} ", style="cyan")
             with suppress(OSError, SystemExit):
                 self._console.print(prefix + Text(_one_line(text), style=style))
 

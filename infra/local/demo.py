@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-import statistics
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from textwrap import shorten
 from typing import Any
@@ -41,9 +40,6 @@ MENTIONED = {"question": 'Which documents mention "pump P-204"?', "collection": 
 SHOWN = 3
 INGEST_TIMEOUT_S = 300.0
 QUOTED_CHARACTERS = 240
-LATENCY_CALLS = 20
-# No example covers this topic, so the model is not called.
-OFF_TOPIC = "Which goalkeeper saved the penalty in the 1954 cup final? Question {number}"
 
 
 class DemoFailed(Exception):
@@ -132,14 +128,6 @@ def show(answer: dict[str, Any], question: str, console: Console) -> None:
     )
 
 
-def own_milliseconds(client: httpx.Client) -> Iterator[float]:
-    """Yield the time of some warm queries without the model, in milliseconds."""
-    ask(client, OFF_TOPIC.format(number=0))
-    for number in range(1, LATENCY_CALLS + 1):
-        timings = ask(client, OFF_TOPIC.format(number=number))["timings_ms"]
-        yield timings["total"] - timings["generate"]
-
-
 def lacking(answer: dict[str, Any], facts: Sequence[str]) -> list[str]:
     """Return the facts that an answer lacks: words and figures, in any case and spacing."""
     # An overview in the document's own sentences needs no apology.
@@ -190,8 +178,6 @@ def demo(data: Path, model: str) -> int:
             report.add(f"{len(keys)} documents uploaded and indexed", time.monotonic() - uploading, "s")
             _questions(client, report, started, console)
             _formats(client, keys, report, console)
-            p50 = statistics.median(own_milliseconds(client))
-            report.add("query without the model's own time, p50", p50, "ms")
     except (DemoFailed, StackFailed, httpx.HTTPError) as failure:
         console.print(f"\n{failure}\nlogs: {data / 'logs'}", style="red", markup=False)
         report.add("the demo finished", 0, "", "== 1")

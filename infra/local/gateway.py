@@ -44,8 +44,8 @@ from runtime.functions import (
     function_environment,
 )
 from runtime.guard import Guarded
+from runtime.http_server import config_of
 from runtime.process import end_with_any_thread
-from runtime.service import HANDLER_RUNTIME
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -212,11 +212,7 @@ def main() -> int:
     parser.add_argument("--reconcile-every", type=float, default=0.0, help="seconds; 0 is never")
     options = parser.parse_args()
     spec = FunctionSpec(
-        options.handler,
-        function_environment(),
-        timeout_s=options.timeout,
-        memory_mb=QUERY_MEMORY_MB,
-        runtime=HANDLER_RUNTIME,
+        options.handler, function_environment(), timeout_s=options.timeout, memory_mb=QUERY_MEMORY_MB
     )
     # The model answers one question at a time, so a caller may wait as long as an answer takes.
     pool = FunctionPool(spec, max_waiting=options.waiting, wait_s=options.timeout, publishes=True)
@@ -233,9 +229,8 @@ def main() -> int:
     key = AccessKey(os.environ["AWS_ACCESS_KEY_ID"], os.environ["AWS_SECRET_ACCESS_KEY"])
     storage = Storage(os.environ["AWS_ENDPOINT_URL"])
     app = Gateway(pool, {RECONCILE_FUNCTION: reconcile}, small_functions.authorizer(), key, storage).app
-    config = uvicorn.Config(
-        Guarded(app, options.stack), HOST, options.port, log_level="warning", timeout_graceful_shutdown=1
-    )
+    guarded = Guarded(app, options.stack)
+    config = config_of(guarded, host=HOST, port=options.port, log_level="warning", timeout_graceful_shutdown=1)
     with contextlib.suppress(KeyboardInterrupt):
         uvicorn.Server(config).run()
     pool.close()

@@ -1,17 +1,13 @@
-"""The keys of a stack, kept in its data folder for its user alone."""
+"""Files and folders for the user of the stack alone."""
 
 from __future__ import annotations
 
-import json
 import os
-from dataclasses import asdict, dataclass, field
-from secrets import token_hex, token_urlsafe
 from typing import IO, TYPE_CHECKING
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-_FILE = "keys.json"
 # Each data folder has this file.
 LOCK = "stack.lock"
 
@@ -44,25 +40,3 @@ def write_private(path: Path, text: str) -> None:
     except OSError:  # a partial file would keep the disk full
         temporary.unlink(missing_ok=True)
         raise
-
-
-@dataclass(frozen=True)
-class Keys:
-    """The keys of the API, of the AWS server and of Chroma: random for each data folder."""
-
-    api_key: str = field(default_factory=lambda: token_urlsafe(24))
-    access_key: str = field(default_factory=lambda: f"DOCWELL{token_hex(8).upper()}")
-    secret_key: str = field(default_factory=lambda: token_urlsafe(30))
-    chroma_token: str = field(default_factory=lambda: token_urlsafe(24))
-
-    @classmethod
-    def of(cls, data: Path) -> Keys:
-        """Return the keys of a data folder. The first call makes them."""
-        path = data / _FILE
-        try:
-            return cls(**json.loads(path.read_text(encoding="utf-8")))
-        except (OSError, ValueError, TypeError):
-            keys = cls()
-            private_folder(data)
-            write_private(path, json.dumps(asdict(keys)) + "\n")
-            return keys

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing, suppress
 from dataclasses import dataclass, field
 from hashlib import file_digest
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import httpx
 import xllamacpp
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
-    from pathlib import Path
 
 # llama.cpp notices a closed connection between two batches: 64 tokens take a 1.5B model about 1 s on 2 cores.
 # Larger batches are not faster there (65 tokens/s; 60 with 128 and 41 with 512).
@@ -53,9 +55,16 @@ class LanguageModel:
         self._path = path
         self._threads = threads
         self._turn = asyncio.Lock()
+        self._folder = TemporaryDirectory(prefix="docwell-")  # mode 0700: llama.cpp checks no caller
+        self._socket = str(Path(self._folder.name) / "llama.sock")
         self._load(num_ctx)
         # Hashing takes about 1 s per GB, so start before a client asks for it.
         self._sha256 = ThreadPoolExecutor(1).submit(_sha256, path)
+
+    def exit(self) -> NoReturn:
+        """End the process at once: llama.cpp crashes when it is freed during an answer."""
+        self._folder.cleanup()
+        os._exit(0)
 
     async def sha256(self) -> str:
         """Return the SHA-256 of the file."""
@@ -89,11 +98,10 @@ class LanguageModel:
         # No read timeout: a long prompt gives no output for minutes, and the caller has a deadline. llama.cpp
         # closes idle connections without notice, so each request opens a new one.
         timeout = httpx.Timeout(10.0, read=None)
-        url = f"{self._server.listening_address}/v1/chat/completions"
         try:
             async with (
-                httpx.AsyncClient(timeout=timeout, trust_env=False) as client,
-                client.stream("POST", url, json=body) as response,
+                httpx.AsyncClient(timeout=timeout, transport=httpx.AsyncHTTPTransport(uds=self._socket)) as client,
+                client.stream("POST", "http://llama/v1/chat/completions", json=body) as response,
             ):
                 if response.status_code != httpx.codes.OK:
                     raise ModelError(response.status_code, _message(await response.aread()))
@@ -120,16 +128,17 @@ class LanguageModel:
         params.sleep_idle_seconds = IDLE_S
         params.warmup = False
         params.verbosity = 0
-        params.hostnames = ["127.0.0.1"]
-        params.port = 0
+        params.hostnames = [self._socket]
         params.ui = params.endpoint_slots = params.endpoint_props = False
         self._server: Any = None  # free the memory before the next load
+        Path(self._socket).unlink(missing_ok=True)
         try:
             self._server = xllamacpp.Server(params)
         except RuntimeError as error:
             raise ModelError(500, f"the model could not be loaded: {error}") from None
         self._num_ctx = num_ctx
-        facts = httpx.get(f"{self._server.listening_address}/v1/models", timeout=60, trust_env=False).json()
+        with httpx.Client(timeout=60, transport=httpx.HTTPTransport(uds=self._socket)) as client:
+            facts = client.get("http://llama/v1/models").json()
         # Tokens that the model was trained to read.
         self.context_length = int(facts["data"][0]["meta"]["n_ctx_train"])
 

@@ -2,9 +2,9 @@
 
 ``python -m infra.local.ledger_events --data DIR``, with the webhook's address and secret in the environment.
 
-moto's DynamoDB streams die with their process, and keep every change in memory. So this program reads the ledger's
-copy on disk, and stores unsent events in a file: no crash loses an event. It misses only an outcome that another
-one replaces within the half second before the copy is written.
+moto's DynamoDB streams die with their process, and keep every change in memory. So this program compares the
+ledger's copy on disk with what it has sent: no crash loses an event. Of the outcomes of a document that come while
+the webhook does not answer, it sends the last.
 """
 
 from __future__ import annotations
@@ -31,8 +31,6 @@ from runtime.poller import MAX_BACK_OFF_S, failed_ids
 from runtime.process import end_with_any_thread
 
 HANDLER = "functions.events.handler.handler"
-# DynamoDB streams and EventBridge also keep events for a day.
-MAX_AGE_S = 24 * 3600
 # The largest age of the ledger's copy: `infra.local.aws_mirror.TableMirror`.
 POLL_S = 0.5
 # As in infra/events.yaml.
@@ -42,22 +40,16 @@ _numbers = itertools.count(time.time_ns())
 
 
 @dataclass
-class Waiting:
-    """A change that is not sent yet. Times are in seconds since the epoch."""
+class Failing:
+    """An outcome that could not be sent. Times are in seconds since the epoch."""
 
-    change: dict[str, Any]
     since: float
     due: float
     tries: int = 0
 
-    @property
-    def number(self) -> str:
-        """The change's number, by which the function reports a failure."""
-        return str(self.change["dynamodb"]["SequenceNumber"])
-
 
 class Outbox:
-    """The outcomes to send, in a file."""
+    """The outcomes to send. A file names those that were sent, and holds no more of a document than its key."""
 
     def __init__(self, ledger: Path, path: Path, clock: Callable[[], float] = time.time) -> None:
         """`ledger` is the table's copy. The first call for it takes its outcomes as sent."""
@@ -65,72 +57,61 @@ class Outbox:
         self._path = path
         self._clock = clock
         self._read_at = 0
-        self._known: dict[str, str] = {}
-        self._waiting: list[Waiting] = []
+        self._rows: dict[str, Item] = {}
+        self._read()
+        self._sent = {id_: row["outcome_at"]["N"] for id_, row in self._rows.items()}
+        self._failing: dict[str, Failing] = {}
         if path.exists():
             stored = json.loads(path.read_text(encoding="utf-8"))
-            self._known, self._waiting = stored["known"], [Waiting(**waiting) for waiting in stored["waiting"]]
+            self._sent = stored["sent"]
+            self._failing = {id_: Failing(**failing) for id_, failing in stored["failing"].items()}
         else:
-            self._known = {_id(row): row["outcome_at"]["N"] for row in self._rows()}
-            self._save()
-
-    def collect(self) -> None:
-        """Add the outcomes that the ledger has noted since the last call."""
-        modified = self._ledger.stat().st_mtime_ns if self._ledger.exists() else 0
-        if modified == self._read_at:
-            return
-        rows, self._read_at = self._rows(), modified
-        new = [row for row in rows if row["outcome_at"]["N"] != self._known.get(_id(row))]
-        outcomes, now = {_id(row): row["outcome_at"]["N"] for row in rows}, self._clock()
-        self._waiting += [Waiting(_change(row), now, now) for row in new]
-        if outcomes != self._known:
-            self._known = outcomes
             self._save()
 
     def send(self, invoke: Callable[[dict[str, Any]], Any]) -> None:
-        """Call the function for each outcome that is due. A failed one is due again after 1, 2, 4… seconds."""
-        due = [waiting for waiting in self._waiting if waiting.due <= self._clock()]
-        for waiting in due:
-            if _is_sent(invoke, waiting):
-                self._waiting.remove(waiting)
-            elif self._clock() - waiting.since > MAX_AGE_S:
-                document = waiting.change["dynamodb"]["NewImage"]["document"]["S"]
-                print_line(f"{names.ERROR}an event about {document} was not sent for a day, and is dropped")
-                self._waiting.remove(waiting)
+        """Call the function for each outcome that is due. A failed one is due again after 1, 2, 4… seconds.
+
+        Raises `OSError` for a full disk: a restart then repeats what it could not note.
+        """
+        self._read()
+        before = self._sent, self._failing.copy()
+        self._sent = {id_: at for id_, at in self._sent.items() if id_ in self._rows}
+        self._failing = {id_: failing for id_, failing in self._failing.items() if id_ in self._rows}
+        for id_, row in self._rows.items():
+            now, at = self._clock(), row["outcome_at"]["N"]
+            failing = self._failing.get(id_) or Failing(now, now)
+            if self._sent.get(id_) == at or failing.due > now:
+                continue
+            if _is_sent(invoke, row):
+                self._failing.pop(id_, None)
+                self._sent[id_] = at
             else:
-                waiting.due = self._clock() + min(2**waiting.tries, MAX_BACK_OFF_S)
-                waiting.tries += 1
-        if due:
+                due = now + min(2**failing.tries, MAX_BACK_OFF_S)
+                self._failing[id_] = Failing(failing.since, due, failing.tries + 1)
+        if before != (self._sent, self._failing):
             self._save()
 
     @property
     def age_s(self) -> float:
         """The age of the oldest outcome that waits, in seconds; 0 for none. Safe for threads."""
-        return max((self._clock() - waiting.since for waiting in tuple(self._waiting)), default=0.0)
+        return max((self._clock() - failing.since for failing in tuple(self._failing.values())), default=0.0)
 
-    def _rows(self) -> list[Item]:
-        if not self._ledger.exists():
-            return []
-        rows = json.loads(self._ledger.read_text(encoding="utf-8"))
-        return [row for row in rows if "outcome_at" in row]
+    def _read(self) -> None:
+        modified = self._ledger.stat().st_mtime_ns if self._ledger.exists() else 0
+        if modified != self._read_at:
+            rows = json.loads(self._ledger.read_text(encoding="utf-8"))
+            self._rows = {_id(row): row for row in rows if "outcome_at" in row}
+            self._read_at = modified
 
     def _save(self) -> None:
-        waiting = [asdict(waiting) for waiting in self._waiting]
-        write_private(self._path, json.dumps({"known": self._known, "waiting": waiting}))
+        failing = {id_: asdict(failing) for id_, failing in self._failing.items()}
+        write_private(self._path, json.dumps({"sent": self._sent, "failing": failing}))
 
 
-def step(outbox: Outbox, invoke: Callable[[dict[str, Any]], Any]) -> None:
-    """Collect and send outcomes, even on a full disk: a restart then repeats those that it could not note."""
-    for call in (outbox.collect, lambda: outbox.send(invoke)):
-        try:
-            call()
-        except OSError as error:
-            print_line(f"{names.ERROR}the disk does not take the events: {error}")
-
-
-def _is_sent(invoke: Callable[[dict[str, Any]], Any], waiting: Waiting) -> bool:
+def _is_sent(invoke: Callable[[dict[str, Any]], Any], row: Item) -> bool:
+    change = _change(row)
     try:
-        return not failed_ids(invoke({"Records": [waiting.change]}), {waiting.number})
+        return not failed_ids(invoke({"Records": [change]}), {change["dynamodb"]["SequenceNumber"]})
     except FunctionError as error:
         print_line(f"{names.ERROR}events: {error}")
         return False
@@ -161,7 +142,10 @@ def main() -> int:
 
     def work() -> None:
         while True:
-            step(outbox, pool.invoke)
+            try:
+                outbox.send(pool.invoke)
+            except OSError as error:
+                print_line(f"{names.ERROR}the disk does not take the events: {error}")
             time.sleep(POLL_S)
 
     def measure() -> None:

@@ -1,10 +1,10 @@
 """A model server that speaks the part of Ollama's HTTP protocol that docwell uses.
 
-    python -m infra.local.ollama_server --model smollm2:135m=model.gguf --port 11434
+    DOCWELL_OLLAMA_TOKEN=… python -m infra.local.ollama_server --model smollm2:135m=model.gguf --port 11434
 
-It serves `/api/chat`, `/api/show` and `/api/tags` for one model. It differs from Ollama in two ways: it rejects
-a prompt that exceeds `num_ctx` instead of cutting it, and it accepts `keep_alive` but unloads the model after 30
-idle minutes whatever the value. It logs no text of a prompt or an answer.
+It serves `/api/chat`, `/api/show` and `/api/tags` for one model, to clients with the token. It rejects a prompt
+that exceeds `num_ctx`, which Ollama cuts, and it accepts `keep_alive` but unloads the model after 30 idle minutes
+whatever the value. It logs no text of a prompt or an answer.
 """
 
 from __future__ import annotations
@@ -36,6 +36,7 @@ from infra.local.names import HOST
 from runtime.answers import run_until_gone
 from runtime.emf import print_line
 from runtime.guard import Guarded
+from runtime.http_server import config_of
 from runtime.process import end_with_any_thread
 
 if TYPE_CHECKING:
@@ -210,14 +211,12 @@ def main() -> None:
         sys.exit(f"ollama_server: {error}")
     print_line(f"listening on http://{HOST}:{listener.getsockname()[1]}")
     every_minute(partial(print_model_hosts, desired=1, serving=1))
-    app = Guarded(application(name, Path(path), model, arguments.num_ctx), arguments.stack)
-    config = uvicorn.Config(
-        app, log_config=None, access_log=False, log_level="warning", timeout_graceful_shutdown=2
-    )
-    # uvicorn raises the signal again after its shutdown. llama.cpp crashes when it is freed during an answer, so
-    # exit without freeing it.
+    served = application(name, Path(path), model, arguments.num_ctx)
+    app = Guarded(served, arguments.stack, os.environ["DOCWELL_OLLAMA_TOKEN"])
+    config = config_of(app, log_config=None, log_level="warning", timeout_graceful_shutdown=2)
+    # uvicorn raises the signal again after its shutdown.
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: os._exit(0))
+        signal.signal(number, lambda *_: model.exit())
     uvicorn.Server(config).run(sockets=[listener])
 
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import bcrypt
 from prometheus_client import make_asgi_app
 
 from infra.dashboards.contents import SECTIONS
@@ -39,9 +40,9 @@ def stack_exporter(model: str) -> Exporter:
 
 
 @contextmanager
-def served(exporter: Exporter) -> Iterator[str]:
+def served(exporter: Exporter, token: str) -> Iterator[str]:
     """Serve the metrics during the block, and yield their address without the path."""
-    app = Guarded(make_asgi_app(exporter.registry), "metrics")
+    app = Guarded(make_asgi_app(exporter.registry), "metrics", token)
     try:
         server = HttpServer(app, HOST, PORT)
     except OSError:
@@ -58,23 +59,35 @@ def installed() -> bool:
     return shutil.which(PROGRAM) is not None
 
 
-def prometheus_command(metrics: str, address: str, folder: Path, scrape_s: int = SCRAPE_S) -> list[str]:
-    """Write the settings into the folder, and return the command that serves at `address`."""
+def prometheus_command(
+    metrics: str, address: str, folder: Path, token: str, scrape_s: int = SCRAPE_S
+) -> list[str]:
+    """Write the settings into the folder, and return the command that serves at `address`.
+
+    The token is that of the metrics, and the password of the user `docwell`.
+    """
     settings = {
         "global": {"scrape_interval": f"{scrape_s}s", "evaluation_interval": "1m"},
         "rule_files": [str(RULES)],
         "scrape_configs": [
-            {"job_name": "docwell", "static_configs": [{"targets": [metrics.removeprefix("http://")]}]}
+            {
+                "job_name": "docwell",
+                "static_configs": [{"targets": [metrics.removeprefix("http://")]}],
+                "authorization": {"credentials": token},
+            }
         ],
     }
     path = private_folder(folder) / "prometheus.yml"
     write_private(path, json.dumps(settings, indent=1) + "\n")  # JSON is YAML, too
+    users = {"docwell": bcrypt.hashpw(token.encode(), bcrypt.gensalt()).decode()}
+    write_private(folder / "web.yml", json.dumps({"basic_auth_users": users}))
     return [
         PROGRAM,
         f"--config.file={path}",
+        f"--web.config.file={folder / 'web.yml'}",
         f"--storage.tsdb.path={folder / 'data'}",
         f"--storage.tsdb.retention.size={_MAX_DISK}",
-        f"--web.listen-address={address.removeprefix('http://')}",
+        f"--web.listen-address={address.rpartition('/')[2].rpartition('@')[2]}",
         # By default, Prometheus lets pages of every origin read its answers.
         f"--web.cors.origin={address}",
         "--log.level=error",

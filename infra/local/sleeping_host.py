@@ -33,6 +33,7 @@ from infra.local.ports import answers, free_port
 from runtime.answers import run_until_gone
 from runtime.emf import print_line
 from runtime.guard import READY_PATH, Guarded
+from runtime.http_server import config_of
 from runtime.process import Child, end_with_any_thread
 
 if TYPE_CHECKING:
@@ -116,7 +117,12 @@ class _Forwarded(Response):
         request = self._request
         async with (
             httpx.AsyncClient(timeout=None, trust_env=False) as client,  # noqa: S113 - the caller has a deadline
-            client.stream(request.method, f"{self._url}{request.url.path}", content=self._content) as answer,
+            client.stream(
+                request.method,
+                f"{self._url}{request.url.path}",
+                content=self._content,
+                headers={"authorization": request.headers["authorization"]},
+            ) as answer,
         ):
             headers = [(name.lower(), value) for name, value in answer.headers.raw if name.lower() not in _HOP]
             await send({"type": "http.response.start", "status": answer.status_code, "headers": headers})
@@ -170,8 +176,10 @@ def main() -> None:
         return Child(command, os.environ, print_line, lambda _: None)
 
     print_model_hosts(desired=0, serving=0)
-    app = Guarded(application(SleepingHost(start, options.idle_s)), options.stack)
-    uvicorn.run(app, host=HOST, port=options.port, log_config=None, access_log=False, timeout_graceful_shutdown=2)
+    served = application(SleepingHost(start, options.idle_s))
+    app = Guarded(served, options.stack, os.environ["DOCWELL_OLLAMA_TOKEN"])
+    config = config_of(app, host=HOST, port=options.port, log_config=None, timeout_graceful_shutdown=2)
+    uvicorn.Server(config).run()
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from itertools import chain
 from pathlib import Path
-from secrets import token_hex
+from secrets import token_hex, token_urlsafe
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
@@ -28,7 +28,7 @@ from docwell.config import (
     SettingsError,
 )
 from infra.local import names
-from infra.local.keys import Keys, write_private
+from infra.local.keys import write_private
 from infra.local.ports import free_port
 from infra.local.prometheus import prometheus_command
 from runtime.guard import READY_PATH
@@ -71,7 +71,10 @@ class Stack:
     audit_table: str = names.AUDIT_TABLE
     id: str = ""
     api_key: str = ""
-    chroma_token: str = ""
+    # The Bearer token of Chroma, of the model server and of the metrics.
+    token: str = ""
+    # Empty for the user's Ollama.
+    ollama_token: str = ""
     metrics: str = ""
     # Empty where Prometheus does not run.
     prometheus: str = ""
@@ -202,9 +205,10 @@ def function_variables(stack: Stack, service: str) -> dict[str, str]:
         "DOCWELL_PARKED_QUEUE_URL": f"{stack.aws_endpoint}/{names.ACCOUNT}/{names.PARKED_QUEUE}",
         "DOCWELL_STORAGE_URL": f"{stack.gateway}{names.STORAGE_PATH}",
         "DOCWELL_CHROMA_URL": stack.chroma,
-        "DOCWELL_CHROMA_TOKEN": stack.chroma_token,
+        "DOCWELL_CHROMA_TOKEN": stack.token,
         "DOCWELL_MODEL_DIR": str(MODEL_DIR),
         "DOCWELL_OLLAMA_URL": stack.ollama,
+        **({"DOCWELL_OLLAMA_TOKEN": stack.ollama_token} if stack.ollama_token else {}),
         "DOCWELL_MODEL": stack.model,
         "DOCWELL_DEADLINE_S": str(DEADLINE_S),
         "AWS_ENDPOINT_URL": stack.aws_endpoint,
@@ -223,10 +227,13 @@ def function_variables(stack: Stack, service: str) -> dict[str, str]:
 
 
 def plan(
-    options: StackOptions, ollama: str | None, gguf: Callable[[], Path], metrics: str = ""
+    options: StackOptions, ollama: str | None, gguf: Callable[[], Path], metrics: str = "", token: str = ""
 ) -> tuple[Stack, list[Part]]:
-    """Return addresses and parts. `gguf` gives the model file when there is no Ollama, `metrics` is an address."""
-    stack = _place(options, ollama, Keys.of(options.data), metrics)
+    """Return addresses and parts. `gguf` gives the model file when there is no Ollama.
+
+    `metrics` is an address, `token` its token.
+    """
+    stack = _place(options, ollama, metrics, token)
     parts = [_aws(stack), _chroma(stack)]
     if options.observe:
         parts.append(_prometheus(stack))
@@ -244,7 +251,7 @@ def own_settings(options: StackOptions) -> dict[str, str]:
     """Return the settings that the stack sets itself, by the names of `docwell.config`."""
     return {
         name.removeprefix("DOCWELL_").lower(): value
-        for name, value in function_variables(_place(options, None, Keys()), "").items()
+        for name, value in function_variables(_place(options, None), "").items()
         if name.startswith("DOCWELL_")
     }
 
@@ -263,7 +270,9 @@ def has_ocr() -> bool:
     return False
 
 
-def _place(options: StackOptions, ollama: str | None, keys: Keys, metrics: str = "") -> Stack:
+def _place(options: StackOptions, ollama: str | None, metrics: str = "", token: str = "") -> Stack:
+    # New keys at each start: a program that takes the port of a stopped stack gets only dead ones.
+    token = token or token_urlsafe(24)
     ports: set[int] = set()
     port = free_port(options.port, ports)
     return Stack(
@@ -272,17 +281,18 @@ def _place(options: StackOptions, ollama: str | None, keys: Keys, metrics: str =
         aws_endpoint=f"http://{names.HOST}:{free_port(4566, ports)}",
         bucket=names.BUCKET,
         region=names.REGION,
-        access_key=keys.access_key,
-        secret_key=keys.secret_key,
+        access_key=f"DOCWELL{token_hex(8).upper()}",
+        secret_key=token_urlsafe(30),
         chroma=f"http://{names.HOST}:{free_port(8000, ports)}",
         ollama=ollama or f"http://{names.HOST}:{free_port(11435, ports)}",
         model=options.model,
         metrics=metrics,
-        prometheus=f"http://{names.HOST}:{free_port(9090, ports)}" if options.observe else "",
+        prometheus=f"http://docwell:{token}@{names.HOST}:{free_port(9090, ports)}" if options.observe else "",
         data=str(options.data.resolve()),
         id=token_hex(8),
-        api_key=keys.api_key,
-        chroma_token=keys.chroma_token,
+        api_key=token_urlsafe(24),
+        token=token,
+        ollama_token="" if ollama else token,
     )
 
 
@@ -318,14 +328,14 @@ def _chroma(stack: Stack) -> Part:
         "chroma_server",
         stack.chroma,
         stack,
-        {"NO_COLOR": "1", "ANONYMIZED_TELEMETRY": "False", "DOCWELL_CHROMA_TOKEN": stack.chroma_token},
+        {"NO_COLOR": "1", "ANONYMIZED_TELEMETRY": "False", "DOCWELL_CHROMA_TOKEN": stack.token},
         arguments={"data": folder},
         advice=f"if its data is damaged, remove {folder}: docwell rebuilds it from the documents",
     )
 
 
 def _prometheus(stack: Stack) -> Part:
-    command = prometheus_command(stack.metrics, stack.prometheus, Path(stack.data) / "prometheus")
+    command = prometheus_command(stack.metrics, stack.prometheus, Path(stack.data) / "prometheus", stack.token)
     return Part("prometheus", command, base_environment({}), f"{stack.prometheus}/-/ready")
 
 
@@ -338,7 +348,10 @@ def _model(stack: Stack, gguf: Path, sleep_minutes: float) -> Part:
         stack,
         # llama.cpp's idle threads sleep. Spinning ones answer a third faster on an idle machine (26 tokens/s
         # against 19) but read a prompt of 450 tokens in over 40 s instead of 25 s on 2 cores at a load of 7.
-        {"OMP_WAIT_POLICY": os.environ.get("OMP_WAIT_POLICY", "passive")},
+        {
+            "OMP_WAIT_POLICY": os.environ.get("OMP_WAIT_POLICY", "passive"),
+            "DOCWELL_OLLAMA_TOKEN": stack.token,
+        },
         arguments={"model": f"{stack.model}={gguf}", **sleep},
         ready_timeout_s=180,
         advice=f"is there memory for {stack.model}? A smaller one: --model smollm2:135m",
@@ -360,7 +373,6 @@ def _gateway(stack: Stack, options: StackOptions, defaults: Mapping[str, str]) -
 
 def _ingest(stack: Stack, options: StackOptions) -> Part:
     settings = {
-        "DOCWELL_HOST": names.HOST,
         "DOCWELL_HEALTH_PORT": "0",
         "DOCWELL_PROCESSES": str(options.ingest_workers),
         "DOCWELL_TIMEOUT_S": str(options.ingest_timeout_s),

@@ -6,6 +6,7 @@ import fcntl
 import json
 import os
 import queue
+import shutil
 import subprocess
 import sys
 import threading
@@ -15,6 +16,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
+from secrets import token_urlsafe
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -22,7 +25,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from docwell.config import IngestSettings
 from docwell.wiring.pipelines import pipelines
 from infra.local.console import StackConsole
-from infra.local.keys import LOCK, append_private, private_folder
+from infra.local.keys import LOCK, append_private, private_folder, write_private
 from infra.local.names import ROOT
 from infra.local.ports import answers
 from infra.local.prometheus import served, stack_exporter
@@ -81,6 +84,12 @@ class Supervisor:
         self._running = {part.name: _Running(part) for part in parts}
         self._console = console
         self._on_line = on_line
+        # For the files of all parts. A killed supervisor leaves it to the next start.
+        self._temporary = TemporaryDirectory(prefix="docwell-", ignore_cleanup_errors=True)
+        note = console.logs / "temporary"
+        if note.exists():
+            shutil.rmtree(note.read_text(encoding="utf-8"), ignore_errors=True)
+        write_private(note, self._temporary.name)
         self._exits: queue.Queue[tuple[str, int] | None] = queue.Queue()
         self._stopping = threading.Event()
 
@@ -153,6 +162,7 @@ class Supervisor:
         for running in reversed(self._running.values()):
             if running.child is not None:
                 running.child.stop(max(0.2, min(3.0, deadline - time.monotonic())))
+        self._temporary.cleanup()
 
     def pids(self) -> dict[str, int]:
         """Return the process id of each part's launcher."""
@@ -171,7 +181,7 @@ class Supervisor:
 
         running.child = Child(
             running.part.command,
-            running.part.environment,
+            {**running.part.environment, "TMPDIR": self._temporary.name},
             on_line,
             lambda status: self._exits.put((name, status)),
         )
@@ -240,10 +250,10 @@ def locked(data: Path) -> Iterator[None]:
 
 
 def _started(
-    options: StackOptions, ollama: str | None, console: StackConsole, exporter: Exporter, metrics: str
+    options: StackOptions, ollama: str | None, console: StackConsole, exporter: Exporter, metrics: str, token: str
 ) -> tuple[Stack, Supervisor]:
     for attempt in range(1, _STARTS + 1):
-        stack, parts = plan(options, ollama, lambda: language_model_file(options.model), metrics)
+        stack, parts = plan(options, ollama, lambda: language_model_file(options.model), metrics, token)
         supervisor = Supervisor(parts, console, exporter.read)
         try:
             supervisor.start()
@@ -269,9 +279,9 @@ def supervised(options: StackOptions, console: StackConsole) -> Iterator[tuple[S
             console.say(
                 f"OLLAMA_HOST does not answer or has no {options.model}: starting a model server instead", "yellow"
             )
-        exporter = stack_exporter(options.model)
-        with served(exporter) as metrics:
-            stack, supervisor = _started(options, ollama, console, exporter, metrics)
+        exporter, token = stack_exporter(options.model), token_urlsafe(24)
+        with served(exporter, token) as metrics:
+            stack, supervisor = _started(options, ollama, console, exporter, metrics, token)
             try:
                 stack.write()
                 yield stack, supervisor

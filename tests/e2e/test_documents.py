@@ -60,7 +60,7 @@ def texts_in_chroma(doors: Doors, key: str, expected: list[str]) -> list[str]:
 def chunks_in_chroma(doors: Doors, key: str) -> list[dict[str, Any]]:
     """Return the chunks that the Chroma server has of a document, without docwell's code."""
     base = f"{doors.stack.chroma}/api/v2/tenants/default_tenant/databases/default_database/collections"
-    token = {"Authorization": f"Bearer {doors.stack.chroma_token}"}
+    token = {"Authorization": f"Bearer {doors.stack.token}"}
     chunks: list[dict[str, Any]] = []
     for collection in httpx.get(base, params={"limit": 1000}, headers=token, trust_env=False).json():
         answer = httpx.post(

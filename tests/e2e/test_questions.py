@@ -147,8 +147,9 @@ def test_no_log_contains_a_question_or_document_text(doors: Doors, examples: lis
 def test_the_metrics_count_a_question_without_its_text_or_caller(doors: Doors) -> None:
     assert doors.ask(OFF_TOPIC).status_code == 200
     counted = r'^docwell_refusals_total{gen_ai_request_model=".+",service="query"} [1-9]'
-    deadline = time.monotonic() + 10
-    while not re.search(counted, text := httpx.get(f"{doors.stack.metrics}/metrics").text, re.MULTILINE):
+    deadline, token = time.monotonic() + 10, {"Authorization": f"Bearer {doors.stack.token}"}
+    metrics = f"{doors.stack.metrics}/metrics"
+    while not re.search(counted, text := httpx.get(metrics, headers=token).text, re.MULTILINE):
         assert time.monotonic() < deadline, text
         time.sleep(0.1)
     assert "docwell_metric_lines_damaged_total 0.0" in text

@@ -1,4 +1,4 @@
-"""Functions of the local stack and of `runtime/`: pools of environments under AWS's runtime and docwell's own."""
+"""Functions of the local stack and of `runtime/`: pools of environments under docwell's streaming runtime."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
-import httpx
 import psutil
 import pytest
 
 from docwell.http import sse
 from docwell.http.streaming_runtime import Runtime
 from runtime.functions import (
+    HANDLER_RUNTIME,
     FunctionBusy,
     FunctionCrashed,
     FunctionInitFailed,
@@ -32,7 +32,6 @@ from runtime.functions import (
     Stream,
 )
 from runtime.runtime_api import (
-    VERSION,
     Invocation,
     Ready,
     RuntimeApi,
@@ -45,8 +44,6 @@ from .waiting import until
 
 pytestmark = pytest.mark.integration
 HERE = Path(__file__).parent
-STREAMING = "docwell.http.streaming_runtime"
-EACH_RUNTIME = pytest.mark.parametrize("runtime", ["awslambdaric", STREAMING])
 
 
 class Toys:
@@ -59,14 +56,13 @@ class Toys:
     def pool(
         self,
         toy: str,
-        runtime: str = "awslambdaric",
         timeout_s: float = 10.0,
         path: Path = HERE,
         **limits: Any,
     ) -> FunctionPool:
         handler = toy if "." in toy else f"toy_functions.{toy}"
         environment = {"PYTHONPATH": str(path), "DOCWELL_TOY_LOG": str(self._log)}
-        spec = FunctionSpec(handler, environment, timeout_s, runtime=runtime, on_line=self.lines.append)
+        spec = FunctionSpec(handler, environment, timeout_s, on_line=self.lines.append)
         self._pools.append(FunctionPool(spec, **({"concurrency": 1, "wait_s": 5} | limits)))
         return self._pools[-1]
 
@@ -90,9 +86,8 @@ def gone(pid: int) -> bool:
     return not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
 
 
-@EACH_RUNTIME
-def test_a_function_gets_its_event_and_a_context_as_in_lambda(toys: Toys, runtime: str) -> None:
-    pool = toys.pool("echo", runtime, timeout_s=7)
+def test_a_function_gets_its_event_and_a_context_as_in_lambda(toys: Toys) -> None:
+    pool = toys.pool("echo", timeout_s=7)
     answer, again = pool.invoke({"question": "é 日本"}), pool.invoke({})
     assert answer["event"] == {"question": "é 日本"}
     assert 2000 < answer["left_ms"] <= 7000
@@ -101,17 +96,16 @@ def test_a_function_gets_its_event_and_a_context_as_in_lambda(toys: Toys, runtim
     assert again["pid"] == answer["pid"]
 
 
-@EACH_RUNTIME
 @pytest.mark.parametrize("name", ["missing", "no_such_module.handler"])
-def test_a_handler_that_cannot_be_imported_is_an_error_of_the_start(toys: Toys, runtime: str, name: str) -> None:
+def test_a_handler_that_cannot_be_imported_is_an_error_of_the_start(toys: Toys, name: str) -> None:
     with pytest.raises(FunctionInitFailed, match=r"missing|no_such_module"):
-        toys.pool(name, runtime).invoke({})
+        toys.pool(name).invoke({})
 
 
 def test_an_exception_of_the_handler_is_passed_on_without_its_text_in_the_log(toys: Toys) -> None:
     with pytest.raises(FunctionRaised, match="ValueError: this is wrong"):
         toys.pool("raises").invoke({})
-    pool = toys.pool("streams", STREAMING)
+    pool = toys.pool("streams")
     pid = pool.invoke({"plain": True})["pid"]
     with pytest.raises(FunctionRaised, match="ValueError: wrong: What is it"):
         pool.invoke({"raises": "What is it"})
@@ -173,24 +167,12 @@ def api() -> Iterator[RuntimeApi]:
     api.close()
 
 
-def test_a_page_in_a_browser_takes_no_event_from_a_function(api: RuntimeApi) -> None:
-    api.give(Invocation("one", b"{}", 0, "arn"))
-    url = f"http://{api.address}{VERSION}/invocation/next"
-    for site in ("cross-site", "same-site", "same-origin", "none"):
-        # An image, a frame and a link send no Origin.
-        for mode in ("no-cors", "navigate", "cors"):
-            page = httpx.get(url, headers={"Sec-Fetch-Site": site, "Sec-Fetch-Mode": mode}, trust_env=False)
-            assert page.status_code == 403, (site, mode)
-    assert api.happenings.empty()
-    assert httpx.get(url, trust_env=False).headers["Lambda-Runtime-Aws-Request-Id"] == "one"
-
-
 # --- docwell's runtime, which streams ---
 
 
 @pytest.fixture
 def streams(toys: Toys) -> FunctionPool:
-    return toys.pool("streams", STREAMING)
+    return toys.pool("streams")
 
 
 def begin(pool: FunctionPool, **event: Any) -> Stream:
@@ -255,7 +237,7 @@ def test_a_handlers_module_is_prepared_before_the_first_event(toys: Toys, tmp_pa
     (tmp_path / f"prepared_{fails}.py").write_text(
         f"made = []\ndef prepare():\n    {prepare}\ndef handler(event, context):\n    return made\n"
     )
-    pool = toys.pool(f"prepared_{fails}.handler", STREAMING, path=tmp_path)
+    pool = toys.pool(f"prepared_{fails}.handler", path=tmp_path)
     if fails:
         with pytest.raises(FunctionInitFailed, match="ValueError: no model"):
             pool.invoke({})
@@ -271,7 +253,7 @@ class Process:
         variables = {"PATH": os.environ["PATH"], "PYTHONPATH": os.pathsep.join(map(str, [*folders, HERE]))}
         variables |= {"AWS_LAMBDA_RUNTIME_API": api.address, "_HANDLER": handler, "DOCWELL_TOY_LOG": os.devnull}
         self.child = subprocess.Popen(
-            [sys.executable, "-m", STREAMING], env=variables | environment, stdout=subprocess.PIPE, text=True
+            [sys.executable, "-m", HANDLER_RUNTIME], env=variables | environment, stdout=subprocess.PIPE, text=True
         )
 
     def next(self) -> Any:

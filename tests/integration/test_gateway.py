@@ -23,6 +23,7 @@ from docwell.identity import ORIGIN_HEADER, ApiKey, digest_of
 from infra.local.gateway import Gateway
 from runtime.functions import FunctionPool, FunctionSpec
 from runtime.gateway import MAX_BODY_BYTES
+from runtime.http_server import config_of
 from tests.integration.waiting import until
 
 pytestmark = pytest.mark.integration
@@ -39,18 +40,16 @@ class FixedKeys:
         return ApiKey(digest, "key:k1", "k1") if digest == digest_of(KEY) else None
 
 
-def pool_of(
-    toy: str, timeout_s: float, runtime: str = "awslambdaric", log: str = "", **limits: Any
-) -> FunctionPool:
+def pool_of(toy: str, timeout_s: float, log: str = "", **limits: Any) -> FunctionPool:
     environment = {"PYTHONPATH": str(Path(__file__).parent), "DOCWELL_TOY_LOG": log}
-    spec = FunctionSpec(f"toy_functions.{toy}", environment, timeout_s, runtime=runtime, on_line=lambda _: None)
+    spec = FunctionSpec(f"toy_functions.{toy}", environment, timeout_s, on_line=lambda _: None)
     return FunctionPool(spec, concurrency=1, **limits)
 
 
 @contextmanager
 def served(pool: FunctionPool, **parts: Any) -> Iterator[str]:
     """Yield the URL of a gateway in front of a function."""
-    config = uvicorn.Config(Gateway(pool, **parts).app, log_level="critical", timeout_graceful_shutdown=1)
+    config = config_of(Gateway(pool, **parts).app, log_level="critical", timeout_graceful_shutdown=1)
     server = uvicorn.Server(config)
     with closing(pool), socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
@@ -64,6 +63,13 @@ def served(pool: FunctionPool, **parts: Any) -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def url() -> Iterator[str]:
+    with served(pool_of("proxy", 2, max_waiting=1)) as url:
+        yield url
+
+
+@pytest.fixture(scope="module")
+def locked() -> Iterator[str]:
+    """A gateway that asks for a key."""
     with served(pool_of("proxy", 2, max_waiting=1), authorizer=Authorizer(FixedKeys())) as url:
         yield url
 
@@ -130,30 +136,40 @@ def test_callers_over_the_waiting_limit_get_429_with_retry_after(url: str) -> No
 # --- identity ---
 
 
-def test_the_function_gets_the_caller_and_a_client_cannot_forge_one(url: str) -> None:
+def test_the_function_gets_the_caller_and_a_client_cannot_forge_one(locked: str) -> None:
     claims = '{"principalId": "sub:root"}'
     forged = {"authorizer": claims, "requestcontext": claims, "principalid": "key:k1", "cognito-groups": "admins"}
     forged["x-amzn-apigateway-api-id"] = "k1"
     unsigned = "Bearer eyJhbGciOiJub25lIn0.eyJzdWIiOiJyb290In0."
-    body = {"requestContext": {"authorizer": {"principalId": "sub:root"}, "identity": {"apiKey": KEY}}}
+    body = {"requestContext": {"authorizer": {"principalId": "sub:root"}}}
 
-    def caller(**headers: str) -> tuple[Any, Any]:
-        answer = httpx.post(f"{url}/v1/query?requestContext=x", json=body, headers={**forged, **headers})
-        context = answer.json()["requestContext"]
-        return context["authorizer"], context["identity"]["apiKey"]
+    def asked(headers: dict[str, str]) -> httpx.Response:
+        return httpx.post(f"{locked}/v1/query?requestContext=x", json=body, headers={**forged, **headers})
 
     for headers in ({"X-Api-Key": KEY}, {"authorization": f"Bearer {KEY}"}):
-        assert caller(**headers) == ({"principalId": "key:k1", "groups": "[]"}, KEY)
+        answer = asked(headers)
+        assert answer.json()["requestContext"]["authorizer"] == {"principalId": "key:k1", "groups": "[]"}
+        assert KEY not in answer.text
     conflicting = {"x-api-key": KEY, "authorization": unsigned}
     for headers in ({}, {"x-api-key": "guess"}, {"authorization": unsigned}, conflicting):
-        assert caller(**headers) == (None, None)
+        assert (asked(headers).status_code, asked(headers).headers["www-authenticate"]) == (401, "Bearer")
 
 
-def test_a_key_that_cannot_be_checked_gets_503_and_not_401(url: str) -> None:
-    answer = httpx.get(f"{url}/v1/documents", headers={"x-api-key": UNREADABLE})
+def test_a_key_that_cannot_be_checked_gets_503_and_not_401(locked: str) -> None:
+    answer = httpx.get(f"{locked}/v1/documents", headers={"x-api-key": UNREADABLE})
     assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
     assert answer.json()["type"] == "urn:docwell:problem:dependency-unavailable"
-    assert httpx.get(f"{url}/v1/health", headers={"x-api-key": UNREADABLE}).status_code == 201
+    assert httpx.get(f"{locked}/v1/health", headers={"x-api-key": UNREADABLE}).status_code == 201
+
+
+def test_requests_without_a_key_leave_the_places_to_others(locked: str) -> None:
+    """Forty at once of each kind take one of the two places; each gets its answer."""
+    with ThreadPoolExecutor(90) as threads:
+        open_answers = threads.map(lambda _: httpx.get(f"{locked}/v1/health", timeout=20), range(40))
+        refused = threads.map(lambda _: httpx.post(f"{locked}/busy", timeout=20), range(40))
+        keyed = threads.map(lambda _: httpx.get(f"{locked}/x", headers={"x-api-key": KEY}, timeout=20), range(1))
+        answers = [{answer.status_code for answer in group} for group in (open_answers, refused, keyed)]
+    assert answers == [{201}, {401}, {201}]
 
 
 def test_a_client_cannot_forge_the_address_of_the_console(url: str) -> None:
@@ -182,7 +198,7 @@ class Door:
 @pytest.fixture
 def door(tmp_path: Path) -> Iterator[Door]:
     log = tmp_path / "notes"
-    pool = pool_of("streams", 3, "docwell.http.streaming_runtime", str(log), max_waiting=2)
+    pool = pool_of("streams", 3, str(log), max_waiting=2)
     pool.warm()
     with served(pool) as url:
         yield Door(url, log)

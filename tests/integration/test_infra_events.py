@@ -12,7 +12,6 @@ from docwell.adapters.event_bridge import SOURCE
 from docwell.events import DocumentEvent, Outcome, event_of
 from docwell.models import FINAL, DocumentRecord, Status
 from infra.container.sam import ROOT
-from infra.local import ledger_events
 from tests.unit.infra.intrinsics import Values
 from tests.unit.infra.templates import content, whole
 
@@ -68,4 +67,4 @@ def test_a_webhook_gets_the_events_of_its_stack_with_the_body_of_one_machine() -
         body = body.replace(f"<{name}>", json.dumps(value))
     assert json.loads(body) == json.loads(entry.body)
     assert target["HttpParameters"]["HeaderParameters"] == {"webhook-id": "$.detail.id"}
-    assert target["RetryPolicy"]["MaximumEventAgeInSeconds"] == ledger_events.MAX_AGE_S
+    assert target["RetryPolicy"]["MaximumEventAgeInSeconds"] == 24 * 3600

@@ -20,6 +20,7 @@ import psutil
 import pytest
 
 from docwell.adapters.model_hosts import OllamaModel
+from docwell.adapters.server_auth import Credential, ServerAuth
 from docwell.answers import Completion, Message
 from docwell.deadline import run
 from docwell.errors import DeadlineExceeded, DocwellError, ModelMissing
@@ -44,6 +45,8 @@ ENDLESS = {"num_ctx": 4096, "num_predict": 4000, "temperature": 0}
 SOON = 6
 # Seconds to wait: a busy machine can stand still for most of them.
 WAIT = 60
+TOKEN = {"Authorization": "Bearer token"}
+AUTH = ServerAuth(lambda: Credential("token"))
 
 
 @pytest.fixture(scope="session")
@@ -64,8 +67,9 @@ def running(gguf: Path, log: Path, context: int = CONTEXT) -> Iterator[tuple[sub
         sys.executable, "-m", "infra.local.ollama_server", "--model", f"{MODEL}={gguf}",
         "--port", "0", "--num-ctx", str(context), "--threads", "1",
     ]  # fmt: skip
+    environment = {**os.environ, "DOCWELL_OLLAMA_TOKEN": "token"}
     with log.open("w") as errors, subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=errors, text=True
+        command, stdout=subprocess.PIPE, stderr=errors, text=True, env=environment
     ) as process:  # fmt: skip
         try:
             assert process.stdout is not None
@@ -93,7 +97,7 @@ def url(server: tuple[subprocess.Popen[str], str]) -> str:
 
 @pytest.fixture
 def client(url: str) -> ollama.Client:
-    return ollama.Client(url, timeout=WAIT)
+    return ollama.Client(url, timeout=WAIT, headers=TOKEN)
 
 
 @pytest.fixture
@@ -118,7 +122,7 @@ def opened(url: str, messages: list[dict[str, str]], options: dict[str, Any]) ->
     """A connection that has sent a chat and read nothing."""
     connection = http.client.HTTPConnection(url.removeprefix("http://"), timeout=WAIT)
     body = {"model": MODEL, "messages": messages, "options": options}
-    connection.request("POST", "/api/chat", json.dumps(body))
+    connection.request("POST", "/api/chat", json.dumps(body), TOKEN)
     return connection
 
 
@@ -180,7 +184,7 @@ def test_a_closed_connection_stops_the_answer_and_frees_its_place(
 
 def test_the_adapter_answers_and_lets_the_server_go_at_its_deadline(url: str, log: Path) -> None:
     question = [Message("user", "Tell me a very long story about a tree.")]
-    short = OllamaModel(url, MODEL, num_ctx=CONTEXT, num_predict=8)
+    short = OllamaModel(url, MODEL, num_ctx=CONTEXT, num_predict=8, auth=AUTH)
     assert run(short.facts()).context_length == 8192
 
     async def pieces() -> list[str | Completion]:
@@ -190,14 +194,14 @@ def test_the_adapter_answers_and_lets_the_server_go_at_its_deadline(url: str, lo
     assert isinstance(completion, Completion)
     assert completion.text == "".join(str(piece) for piece in seen)
     assert completion.done_reason == "length"
-    long = OllamaModel(url, MODEL, num_ctx=4096, num_predict=4000)
+    long = OllamaModel(url, MODEL, num_ctx=4096, num_predict=4000, auth=AUTH)
     closed = log.read_text().count("closed by the client")
     with pytest.raises(DeadlineExceeded):
         run(whole(long.chat(question, 1.0)))
     assert run(whole(short.chat(question, WAIT))).text
     until(lambda: log.read_text().count("closed by the client") > closed, WAIT)
     with pytest.raises(ModelMissing):
-        run(OllamaModel(url, "absent", num_ctx=CONTEXT, num_predict=8).check())
+        run(OllamaModel(url, "absent", num_ctx=CONTEXT, num_predict=8, auth=AUTH).check())
 
 
 def test_sigterm_ends_it_with_status_0_even_in_the_middle_of_an_answer(gguf: Path, tmp_path: Path) -> None:

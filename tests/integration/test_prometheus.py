@@ -57,10 +57,10 @@ def missing(client: httpx.Client, since: float) -> set[str]:
 )
 def test_every_query_of_the_dashboard_returns_data_in_prometheus(tmp_path: Path) -> None:
     exporter, since = stack_exporter("m"), time.time()
-    local = f"http://127.0.0.1:{free_port()}"
+    local = f"http://docwell:token@127.0.0.1:{free_port()}"
     output: list[str] = []
-    with served(exporter) as metrics, httpx.Client(base_url=local) as client:
-        command = prometheus.prometheus_command(metrics, local, tmp_path / "prometheus", scrape_s=1)
+    with served(exporter, "token") as metrics, httpx.Client(base_url=local) as client:
+        command = prometheus.prometheus_command(metrics, local, tmp_path / "prometheus", "token", scrape_s=1)
         child = Child(command, base_environment({}), output.append, lambda _: None)
         try:
             until(lambda: answers(f"{local}/-/ready"))

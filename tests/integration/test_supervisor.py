@@ -18,8 +18,8 @@ from botocore.exceptions import ClientError
 
 from infra.local import supervisor as supervisor_module
 from infra.local.console import StackConsole
-from infra.local.keys import Keys
-from infra.local.stack import Part, Stack, StackOptions, base_environment
+from infra.local.keys import private_folder
+from infra.local.stack import Part, Stack, StackOptions, base_environment, plan
 from infra.local.supervisor import AlreadyRunning, StackFailed, Supervisor, supervised
 from runtime.guard import READY_PATH
 
@@ -50,18 +50,6 @@ def alive(process: psutil.Process) -> bool:
         return False
 
 
-def listening(stack: Stack) -> dict[tuple[str, int], psutil.Process]:
-    """Return the process of each address on which the stack listens."""
-    sockets: dict[tuple[str, int], psutil.Process] = {}
-    for process in psutil.Process(stack.pid).children(recursive=True):
-        try:
-            addresses: list[Any] = [item.laddr for item in process.net_connections() if item.status == "LISTEN"]
-        except psutil.NoSuchProcess:
-            continue
-        sockets |= {(address.ip, address.port): process for address in addresses}
-    return sockets
-
-
 def answers(url: str) -> bool:
     try:
         return httpx.get(url, timeout=5).is_success
@@ -69,45 +57,7 @@ def answers(url: str) -> bool:
         return False
 
 
-def test_the_stack_listens_on_loopback_addresses_and_hides_chroma_from_web_pages(stack: Stack) -> None:
-    assert len(listening(stack)) >= 5  # gateway, AWS server, Chroma and its proxy, a function's runtime API
-    for address, port in listening(stack):
-        assert address.startswith("127.")
-        if address == "127.0.0.1" and sys.platform == "linux":
-            answer = httpx.get(f"http://{address}:{port}/api/v2/heartbeat", trust_env=False)
-            assert "nanosecond heartbeat" not in answer.text
-
-
-@pytest.mark.parametrize(
-    ("name", "value"),
-    [
-        ("Host", "evil.example"),
-        ("Host", "127.0.0.1.evil.example"),
-        ("Origin", "http://evil.example"),
-        ("Origin", "http://localhost:3000"),
-        ("Origin", "null"),
-    ],
-)
-def test_every_port_refuses_web_pages(stack: Stack, name: str, value: str) -> None:
-    for address, port in listening(stack):
-        if sys.platform == "linux" and address != "127.0.0.1":
-            continue  # Chroma itself, on an address that no page can guess
-        for method in ("GET", "POST", "OPTIONS"):
-            url = f"http://127.0.0.1:{port}/"
-            answer = httpx.request(method, url, headers={name: value}, trust_env=False)
-            assert answer.status_code == 403, (port, method)
-            assert not [header for header in answer.headers if header.startswith("access-control")]
-
-
-def test_chroma_and_functions_need_the_keys_of_the_stack(stack: Stack) -> None:
-    url = f"{stack.chroma}/api/v2/tenants/default_tenant/databases/default_database/collections"
-    statuses = [
-        httpx.get(url, headers=headers, trust_env=False).status_code
-        for headers in ({}, {"Authorization": "Bearer x"}, {"Authorization": f"Bearer {stack.chroma_token}"})
-    ]
-    assert statuses == [401, 401, 200]
-    path = f"/2015-03-31/functions/{stack.reconcile_function}/invocations"
-    assert httpx.post(f"{stack.gateway}{path}", json={}, trust_env=False).status_code == 403
+def test_functions_need_the_keys_of_the_stack(stack: Stack) -> None:
     session: Any = boto3.Session("other", "other", region_name="us-east-1")
     once = Config(retries={"total_max_attempts": 1})
     client = session.client("lambda", endpoint_url=stack.gateway, config=once)
@@ -134,8 +84,9 @@ def test_an_upload_reaches_ingest_a_dead_part_comes_back_and_sigterm_stops_all(
     log = Path(stack.data) / "toy.log"
     until(lambda: log.exists() and "a b/é.pdf" in unquote_plus(log.read_text()))
     for url in (stack.chroma, stack.gateway):
-        port = int(url.rsplit(":", 1)[1])
-        (victim,) = [process for (_, number), process in listening(stack).items() if number == port]
+        commands = {part: part.cmdline() for part in supervisor.children(recursive=True)}
+        port = url.rsplit(":", 1)[1]
+        (victim,) = [process for process, command in commands.items() if command[1] == "-m" and port in command]
         victim.kill()
         victim.wait(5)
     until(lambda: answers(f"{stack.chroma}{READY_PATH}"))
@@ -214,13 +165,9 @@ def test_a_line_of_a_part_cannot_forge_another_in_its_log_and_on_the_terminal(
         assert "\x9b" not in text
 
 
-def test_each_data_folder_has_separate_keys_and_keeps_its_mode(tmp_path: Path) -> None:
-    first, again, other = Keys.of(tmp_path / "a"), Keys.of(tmp_path / "a"), Keys.of(tmp_path / "b")
-    assert first == again
-    assert not set(first.__dict__.values()) & set(other.__dict__.values())
-    shared = tmp_path / "shared"
-    shared.mkdir(mode=0o755)
-    (shared / "of others").touch()
-    Keys.of(shared)
-    assert shared.stat().st_mode & 0o777 == 0o755
-    assert (shared / "keys.json").stat().st_mode & 0o777 == 0o600
+def test_each_start_has_new_keys_and_a_folder_with_other_content_keeps_its_mode(tmp_path: Path) -> None:
+    first, second = (plan(StackOptions(tmp_path), None, Path)[0] for _ in range(2))
+    assert all(getattr(first, name) != getattr(second, name) for name in ("api_key", "secret_key", "token"))
+    (tmp_path / "of others").touch()
+    tmp_path.chmod(0o755)
+    assert private_folder(tmp_path).stat().st_mode & 0o777 == 0o755

@@ -24,9 +24,7 @@ from docwell.errors import Unavailable
 from docwell.events import DocumentEvent, Publisher
 from docwell.wiring import small_functions as wiring
 from functions.events.handler import handler
-from infra.local.ledger_events import MAX_AGE_S, Outbox, step
-from runtime.functions import FunctionCrashed
-from runtime.poller import MAX_BACK_OFF_S
+from infra.local.ledger_events import Outbox
 from tests.fresh_wiring import clear_caches
 from tests.unit.events.receiver import Receiver
 from tests.unit.infra.emissions import CONTEXT
@@ -177,7 +175,7 @@ class Machine:
         self.ledger.write_text(json.dumps(rows))
 
     def run(self) -> None:
-        step(self.outbox, lambda event: handler(event, CONTEXT))
+        self.outbox.send(lambda event: handler(event, CONTEXT))
 
 
 @pytest.fixture
@@ -215,6 +213,20 @@ def test_a_failed_event_comes_again_later_each_time_under_the_same_id(machine: M
     assert len({request.headers["webhook-id"] for request in webhook.requests}) == 1
 
 
+def test_the_file_of_unsent_events_holds_nothing_of_a_document_but_its_key(
+    machine: Machine, webhook: Receiver
+) -> None:
+    webhook.statuses = [500]
+    machine.write(row("a.pdf") | {"title": {"S": "A title"}})
+    machine.run()
+    stored = machine.path.read_text()
+    assert "a.pdf" in stored
+    assert "A title" not in stored
+    machine.write()  # the document is erased
+    machine.run()
+    assert "a.pdf" not in machine.path.read_text()
+
+
 def test_a_failed_event_delays_no_other_and_survives_a_crash(machine: Machine, webhook: Receiver) -> None:
     webhook.statuses = [500]
     machine.write(row("a.pdf"))
@@ -227,29 +239,6 @@ def test_a_failed_event_delays_no_other_and_survives_a_crash(machine: Machine, w
     machine.restart()
     machine.run()
     assert webhook.got == [("DocumentIndexed", "b.pdf"), ("DocumentIndexed", "a.pdf")]
-
-
-def test_after_a_day_of_failures_an_event_is_dropped_and_named(
-    machine: Machine, capsys: pytest.CaptureFixture[str]
-) -> None:
-    calls = []
-
-    def crashes(_: dict[str, Any]) -> None:
-        calls.append(machine.now)
-        raise FunctionCrashed("docwell-events ended")
-
-    machine.write(row("a.pdf"))
-    machine.outbox.collect()
-    began = machine.now
-    ages = []
-    while machine.now - began < MAX_AGE_S + 2 * MAX_BACK_OFF_S:
-        machine.outbox.send(crashes)
-        ages.append(machine.outbox.age_s)
-        machine.now += MAX_BACK_OFF_S
-    assert MAX_AGE_S < calls[-1] - began <= MAX_AGE_S + MAX_BACK_OFF_S
-    assert max(ages) == MAX_AGE_S
-    assert ages[-1] == 0
-    assert "an event about a.pdf was not sent for a day" in capsys.readouterr().out
 
 
 def test_the_first_start_sends_events_only_of_later_changes(tmp_path: Path, webhook: Receiver) -> None:

@@ -38,7 +38,8 @@ def answered(receive: Messages, path: str = "/v1/query", app: Any = None, **head
 
 
 async def exchanged(receive: Messages, path: str, app: Any, **headers: str) -> list[dict[str, Any]]:
-    named = {"host": "docwell.example", **{name.replace("_", "-"): value for name, value in headers.items()}}
+    headers = {"host": "docwell.example", "x_api_key": KNOWN, **headers}
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
     scope = {
         "type": "http",
         "method": "POST",
@@ -98,7 +99,7 @@ async def never_asked() -> dict[str, Any]:
 
 @pytest.mark.parametrize(("path", "size"), [("/v1/query", 65_001), (CHAT, 10 * 1024 * 1024 + 1)])
 def test_a_body_that_no_route_takes_is_refused_before_it_is_read(path: str, size: int) -> None:
-    start, body = answered(never_asked, path, content_length=str(size), x_api_key=KNOWN)
+    start, body = answered(never_asked, path, content_length=str(size))
     assert start["status"] == 413
     assert (b"connection", b"close") in start["headers"]
     problem = json.loads(body["body"])
@@ -107,11 +108,9 @@ def test_a_body_that_no_route_takes_is_refused_before_it_is_read(path: str, size
     assert "send at most" in problem["detail"]
 
 
-@pytest.mark.parametrize("headers", [{"content_length": "65001"}, {"transfer_encoding": "chunked"}])
-@pytest.mark.parametrize("key", [{}, {"x_api_key": UNKNOWN}])
-def test_a_large_body_of_a_stranger_is_refused_before_it_is_read(
-    headers: dict[str, str], key: dict[str, str]
-) -> None:
+@pytest.mark.parametrize("headers", [{"content_length": "1"}, {"transfer_encoding": "chunked"}])
+@pytest.mark.parametrize("key", [{"x_api_key": ""}, {"x_api_key": UNKNOWN}])
+def test_the_body_of_a_stranger_is_refused_before_it_is_read(headers: dict[str, str], key: dict[str, str]) -> None:
     start, body = answered(never_asked, CHAT, **headers, **key)
     assert start["status"] == 401
     assert (b"www-authenticate", b"Bearer") in start["headers"]
@@ -146,7 +145,7 @@ def test_only_as_many_large_bodies_are_read_at_once_as_the_function_takes(monkey
 
     async def five() -> list[list[dict[str, Any]]]:
         app = application()
-        calls = (exchanged(slow, CHAT, app, content_length="100000", x_api_key=KNOWN) for _ in range(5))
+        calls = (exchanged(slow, CHAT, app, content_length="100000") for _ in range(5))
         return await asyncio.gather(*calls)
 
     assert sorted(start["status"] for start, _ in asyncio.run(five())) == [408] * 2 + [429] * 3

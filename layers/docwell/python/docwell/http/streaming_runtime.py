@@ -16,6 +16,7 @@ import os
 import random
 import select
 import signal
+import socket
 import sys
 import time
 import traceback
@@ -57,12 +58,24 @@ class Context:
         return max(self._deadline_ms - int(time.time() * 1000), 0)
 
 
+class _UnixConnection(HTTPConnection):
+    """A connection to a Unix socket: outside Lambda, no other user may reach the events of a function."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__("localhost")
+        self._path = path
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.connect(self._path)
+
+
 class Runtime:
-    """The client of one Runtime API at `address` (host:port)."""
+    """The client of one Runtime API at `address`: host:port, or the path of a Unix socket."""
 
     def __init__(self, address: str) -> None:
         # Reuse one connection: opening one for each call took 1.4 ms of processor time for a question.
-        self._connection = HTTPConnection(address)
+        self._connection = _UnixConnection(address) if address.startswith("/") else HTTPConnection(address)
 
     def load(self, name: str) -> Handler:
         """Import `module.function`, and call the module's `prepare`, if any, before any event and snapshot.
