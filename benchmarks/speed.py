@@ -14,7 +14,6 @@ import json
 import os
 import re
 import sys
-import sysconfig
 import tempfile
 import threading
 import time
@@ -248,7 +247,7 @@ def fill(stack: Stack, texts: Texts, size: int, step: Callable[[], None] = lambd
     """
     name, chooser = f"bench-{size}", np.random.default_rng(7)
     pipeline = pipeline_fingerprint()
-    server = ChromaServer(stack.chroma, auth=server_auth("chroma", stack.chroma_token), timeout_s=120)
+    server = ChromaServer(stack.chroma, auth=server_auth("chroma", stack.token), timeout_s=120)
     chroma = ChromaIndex(server, Layout(pipeline, IngestLimits().shards))
 
     def record(number: int) -> IndexRecord:
@@ -367,7 +366,7 @@ def _finders(stack: Stack, collection: str) -> dict[str, Callable[[str], float]]
     """Return docwell and the limits by name; each takes a question and returns seconds."""
     embedder = OnnxEmbedder(MODEL_DIR, _THREADS, session_opener("onnxruntime"), for_questions=True)
     layout = Layout(pipeline_fingerprint(), IngestLimits().shards)
-    server = ChromaServer(stack.chroma, auth=server_auth("chroma", stack.chroma_token))
+    server = ChromaServer(stack.chroma, auth=server_auth("chroma", stack.token))
     index = ChromaIndex(server, layout, int(QuerySettings.model_fields["kept_passages"].default))
     client = stack.http(60.0)
 
@@ -571,8 +570,6 @@ def _raw(runtime: str, feeds: Sequence[Any], threads: int) -> Callable[[], objec
 _LAMBDA_PYTHON = (3, 13)
 _QUESTION_EVENT = ROOT / "tests" / "events" / "query.json"
 _COLD_STREAM_S = 300.0
-_STREAMING = "docwell.http.streaming_runtime"
-_RUNTIME_OF_LAMBDA = ("awslambdaric", "runtime_client*", "simplejson", "snapshot_restore_py")
 # Ingest first: query needs a document.
 _COLDSTART_GOALS = {"ingest": ("first document live", "<= 0.8"), "query": ("first answer", "<= 0.5")}
 
@@ -657,7 +654,7 @@ def _functions(stack: Stack, deployed: Path | None) -> dict[str, _Function]:
         event["requestContext"]["authorizer"] = {"principalId": LOCAL_PRINCIPAL}  # the local stack's own key
         return "", event | {"body": json.dumps({"question": QUESTION})}
 
-    query = _spec(stack, "query", deployed, runtime=_STREAMING, memory_mb=1769)
+    query = _spec(stack, "query", deployed, memory_mb=1769)
     ingest = _spec(stack, "ingest", deployed, timeout_s=120, memory_mb=3008)
     return {
         "query": _Function(query, question, lambda _, answer: '"answered"' in answer),
@@ -672,7 +669,7 @@ def _spec(stack: Stack, name: str, deployed: Path | None, **settings_of: Any) ->
     if deployed is None:
         return FunctionSpec(f"functions.{name}.handler.handler", variables, **settings)
     layers = [deployed / "QueryFunction", deployed / "DocwellLayer/python", deployed / "EmbedderLayer/python"]
-    path = layers if name == "query" else [deployed / "image", deployed / "runtime"]
+    path = layers if name == "query" else [deployed / "image"]
     # Write no bytecode: Lambda's folders are read-only, so modules without bytecode are compiled at each start.
     variables |= {"PYTHONPATH": os.pathsep.join(map(str, path)), "PYTHONDONTWRITEBYTECODE": "1"}
     handler = "handler.handler" if name == "query" else "start.handler"
@@ -680,16 +677,12 @@ def _spec(stack: Stack, name: str, deployed: Path | None, **settings_of: Any) ->
 
 
 def _deploy(folder: Path) -> Path:
-    """Build the files of the zips and the image, and link Lambda's runtime beside them. Raises `StepError`."""
+    """Build the files of the zips and the image. Raises `StepError`."""
     for part in packages.QUERY:
         packages.build_zip(part, folder / part)
     packages.build_image_folder(folder / "image")
     # Create a Python without this machine's other packages.
     EnvBuilder(symlinks=True).create(folder / "python")
-    (folder / "runtime").mkdir()
-    site = Path(sysconfig.get_path("platlib"))
-    for path in (path for pattern in _RUNTIME_OF_LAMBDA for path in site.glob(pattern)):
-        (folder / "runtime" / path.name).symlink_to(path)
     return folder
 
 

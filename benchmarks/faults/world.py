@@ -215,7 +215,7 @@ class Comparator:
     def _rows(self) -> Iterator[dict[str, Any]]:
         """Yield the fields of every row of Chroma, by the stock client, with its id, text and vector."""
         host, port = self._stack.chroma.removeprefix("http://").split(":")
-        headers = {"Authorization": f"Bearer {self._stack.chroma_token or 'none'}"}
+        headers = {"Authorization": f"Bearer {self._stack.token or 'none'}"}
         client = chromadb.HttpClient(host=host, port=int(port), headers=headers)
         include: Any = ["metadatas", "documents", "embeddings"]
         for collection in client.list_collections():

@@ -49,7 +49,7 @@ class Failing:
 
 
 class Outbox:
-    """The outcomes to send. A file names those that were sent, and holds no more of a document than its key."""
+    """The outcomes to send. A file names the sent ones. Of a document, it holds the key alone."""
 
     def __init__(self, ledger: Path, path: Path, clock: Callable[[], float] = time.time) -> None:
         """`ledger` is the table's copy. The first call for it takes its outcomes as sent."""
