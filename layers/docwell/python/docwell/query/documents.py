@@ -130,13 +130,18 @@ def upload_form(
 
     Raises:
         BadInput: the key names a folder, is a template, or has a folder `.` or `..`.
-        Forbidden: the principal may not write to the key's collection, whether it exists or not.
+        Forbidden: the principal may not write to the key's collection, or could not see the new document, which
+            has no tags. So it replaces none that it cannot see, and learns of none.
     """
     if document.endswith("/") or _FILE_NAME in document:
         raise BadInput(f"a document's key does not end with / and does not contain {_FILE_NAME}")
     if _RELATIVE & set(document.split("/")):
         raise BadInput("a document's key has no folder . or ..")
     _check_write(principal, document)
+    if not may_see(principal, document, {}):
+        raise Forbidden(
+            "this principal could not see the document: an upload needs a grant to read its key, any tags"
+        )
     form = writer.form(document, size, content_type)
     if trail:
         trail.append(AuditEvent(principal.id, Action.UPLOADED, frozenset({document})))
