@@ -19,7 +19,7 @@ from docwell.errors import (
     QuotaExceeded,
     Unavailable,
 )
-from docwell.query import ask
+from docwell.query import ask, query
 from docwell.query.ask import Passages, Progress, Question, Token, Waking
 from docwell.query.waking import FACT, Night, Sleeper
 from tests.unit.query.query_fakes import FakeModel, FakeStates
@@ -244,7 +244,8 @@ def test_a_follow_up_waits_before_it_is_rewritten() -> None:
 
 def test_the_wait_for_a_host_is_no_time_of_the_model(monkeypatch: pytest.MonkeyPatch) -> None:
     world = Asleep(wakes_at=3)
-    monkeypatch.setattr(ask, "perf_counter", lambda: world.hosts.now)
+    for module in (ask, query):
+        monkeypatch.setattr(module, "perf_counter", lambda: world.hosts.now)
     report = world.ask(Question(QUESTION, waits=True))
     timings = report.answer.timings_ms
     assert report.answer.status is AnswerStatus.ANSWERED

@@ -17,6 +17,8 @@ from docwell.query.checking.grounding import GroundedAnswer
 from docwell.query.prompting import BuiltPrompt, Prompt
 from docwell.query.retrieval.scope import NO_FILTER, Filter, Scope
 
+_STAGES = ("embed", "retrieve", "waking", "generate")
+
 
 @dataclass(frozen=True, slots=True)
 class Question:
@@ -66,11 +68,9 @@ class Stopwatch:
     """Adds up the seconds of each stage until the deadline. Stages may overlap."""
 
     deadline: Deadline
-    seconds: dict[str, float] = field(
-        default_factory=lambda: dict.fromkeys(("embed", "retrieve", "waking", "generate"), 0.0)
-    )
+    started: float
+    seconds: dict[str, float] = field(default_factory=lambda: dict.fromkeys(_STAGES, 0.0))
     first_token_ms: float | None = None
-    started: float = field(default_factory=perf_counter)
 
     @contextmanager
     def timed(self, name: str) -> Generator[None]:

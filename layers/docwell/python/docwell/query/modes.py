@@ -187,8 +187,7 @@ class Router:
     @cached_property
     def _words(self) -> dict[Topic, list[frozenset[str]]]:
         """The words of the examples without their subjects."""
-        examples = _examples(" ").items()
-        return {topic: [frozenset(beginnings(text)) for text in questions] for topic, questions in examples}
+        return {topic: [frozenset(beginnings(text)) for text in texts] for topic, texts in _examples(" ").items()}
 
     @cached_property
     def _counts(self) -> Counter[str]:

@@ -8,6 +8,7 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
+from time import perf_counter
 
 from docwell.answers import AnswerStatus, Citation, Mode, Refusal
 from docwell.config import QueryLimits
@@ -91,7 +92,7 @@ class Query:
             Unavailable: a dependency failed; `DeadlineExceeded` when the time is used up. Where the question
                 allows it, a failed model host gives an extractive answer instead.
         """
-        inquiry = Inquiry(ask, Stopwatch(ask.deadline), ask.question.text)
+        inquiry = Inquiry(ask, Stopwatch(ask.deadline, perf_counter()), ask.question.text)
         if ask.question.history:
             async with aclosing(self._rewritten(inquiry)) as steps:
                 async for step in steps:
@@ -128,7 +129,8 @@ class Query:
 
         Raises as `ask`.
         """
-        inquiry, _ = await self._with_passages(Inquiry(ask, Stopwatch(ask.deadline), ask.question.text))
+        inquiry = Inquiry(ask, Stopwatch(ask.deadline, perf_counter()), ask.question.text)
+        inquiry, _ = await self._with_passages(inquiry)
         return inquiry, self.reports.citations(inquiry)
 
     async def _rewritten(self, inquiry: Inquiry) -> AsyncGenerator[Event | Inquiry]:
