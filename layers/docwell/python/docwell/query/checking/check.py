@@ -520,8 +520,7 @@ def names(text: str) -> list[str]:
 
 def _lacks_names(question: str, passages: Sequence[Passage]) -> bool:
     """Return whether no passage or its document has a name of an English question, which has some."""
-    asked = names(_SHORT_FORM.sub("", question)) if _language(question) == "en" else []
-    asked = [name for name in asked if name not in MONTHS]
+    asked = {*names(_SHORT_FORM.sub("", question))} - MONTHS.keys() if _language(question) == "en" else set()
     places = [f"{row.document} {row.chunk.heading} {row.chunk.text}".casefold() for row in passages]
     if any(name in place for name in asked for place in places):
         return False

@@ -78,9 +78,8 @@ def verdict(sentence: str, question: str, passages: Sequence[str]) -> Verdict | 
 def contradicts(sentence: str, passages: Sequence[str]) -> bool:
     """Return whether a passage sentence with nearly all words denies this one, or states what it denies."""
     named = labels(sentence)
-    # Questions state nothing.
-    pieces = [text[start:end] for text in passages for start, end in segments(text)]
-    pieces = [piece for piece in pieces if not piece.endswith(QUESTION_ENDS)]
+    stated = (text[start:end] for text in passages for start, end in segments(text))
+    pieces = [piece for piece in stated if not piece.endswith(QUESTION_ENDS)]
     if len(named) < _FEWEST_WORDS or not pieces:
         return False
     shared, decisive = max(
