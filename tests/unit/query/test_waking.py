@@ -247,10 +247,9 @@ def test_the_wait_for_a_host_is_no_time_of_the_model(monkeypatch: pytest.MonkeyP
     for module in (ask, query):
         monkeypatch.setattr(module, "perf_counter", lambda: world.hosts.now)
     report = world.ask(Question(QUESTION, waits=True))
-    timings = report.answer.timings_ms
-    assert report.answer.status is AnswerStatus.ANSWERED
+    status, timings = report.answer.status, report.answer.timings_ms
     assert timings.total == timings.waking == 30_000
-    assert (timings.generate, report.model_host_s) == (0.0, 0.0)
+    assert (status, timings.generate, report.model_host_s) == (AnswerStatus.ANSWERED, 0.0, 0.0)
 
 
 def test_a_caller_who_is_refused_does_not_wait() -> None:
