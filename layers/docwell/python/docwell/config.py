@@ -230,11 +230,6 @@ class QuerySettings(StorageSettings, EmbedderSettings, QueryLimits):
     # A price file in the format of `docwell/query/prices.json`, which is the default.
     prices: Path | None = None
 
-    @property
-    def speaks_openai(self) -> bool:
-        """True if the model host has OpenAI's protocol."""
-        return (self.ollama_url.path or "").rstrip("/").endswith("/v1")
-
 
 class RuntimeSettings(Settings):
     """Facts from the Lambda runtime. Users do not set these."""

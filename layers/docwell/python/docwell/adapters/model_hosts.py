@@ -90,8 +90,8 @@ class ModelServer(ABC):
         self.options: dict[str, Any] = {self._limit: num_predict + thinking_tokens}
         if self.profile.sampling:
             self.options |= {"temperature": 0.0, "seed": 7}
-        # Read once each.
         self._card: Mapping[str, Any] = {}
+        self._length: object = None
         self._entry: Mapping[str, Any] | None = None
         self._url = url
         self._connection: dict[str, Any] = {
@@ -131,7 +131,9 @@ class ModelServer(ABC):
                 part = self._part(line)
                 if part.thinks or part.text:
                     pieces += 1
-                    yield answer.feed(part.text, thinks=part.thinks)
+                    text = answer.feed(part.text, thinks=part.thinks)
+                    if text or part.thinks or answer.hides:
+                        yield text
                 reason, read, written = part.reason or reason, part.read or read, part.written or written
                 if part.is_last:
                     break
@@ -141,35 +143,33 @@ class ModelServer(ABC):
             yield text
         read, written = read or bound_of_messages(messages).expected, written or pieces
         if not answer.text.strip() or (answer.thought and reason == "length"):
-            raise self._no_answer(answer, reason, read, written)
+            cause = "thought and wrote too little" if answer.thought else "wrote no text"
+            advice = f"set DOCWELL_THINK (now {self._think}), or raise DOCWELL_THINKING_TOKENS (now {self._room})"
+            detail = f"the model {self.name!r} {cause} in {written} tokens ({reason}): {advice}"
+            raise NoAnswer(self.dependency, detail, read, written)
         yield Completion(answer.text, read, written, reason)
-
-    def _no_answer(self, answer: AnswerText, reason: str, read: int, written: int) -> NoAnswer:
-        """Return the error of an answer without text, or whose thinking left too few tokens for it."""
-        cause = "thought and wrote too little" if answer.thought else "wrote no text"
-        advice = f"set DOCWELL_THINK (now {self._think}), or raise DOCWELL_THINKING_TOKENS (now {self._room})"
-        detail = f"the model {self.name!r} {cause} in {written} tokens ({reason}): {advice}"
-        return NoAnswer(self.dependency, detail, read, written)
 
     async def check(self) -> None:
         """Return once the host answers, within 5 s, and has the model. Raises as `chat` does."""
-        self._card = await self._read_card()
+        with self._plain_errors():
+            self._card, self._length = await self._read_card()
 
     async def facts(self) -> ModelFacts:
         """Return the facts, read once. Raises as `chat` does, and `Corrupt` without a context length."""
-        self._card = self._card or await self._read_card()
-        length = self._length()
-        if not isinstance(length, int):
+        if not self._card:
+            await self.check()
+        if not isinstance(self._length, int):
             raise Corrupt(f"the model host does not say the context length of {self.name!r}")
         if self._entry is None:
             models = await self.listed()
             self._entry = models.get(self.name) or models.get(f"{self.name}:latest") or {}
-        return ModelFacts(length, self._entry.get("digest"))
+        return ModelFacts(self._length, self._entry.get("digest"))
 
     async def listed(self) -> dict[str, Mapping[str, Any]]:
         """Return what the host's list says about each model, by name. Raises as `chat` does."""
         path, key, name = self.list_path
-        return {entry[name]: entry for entry in (await self._get(path)).get(key, ())}
+        with self._plain_errors():
+            return {entry[name]: entry for entry in (await self._get(path)).get(key, ())}
 
     def writing_at_most(self, num_predict: int) -> Self:
         """Return the same model with another limit of answer tokens, which does not reload it."""
@@ -186,20 +186,15 @@ class ModelServer(ABC):
         """Return the meaning of one line of an answer. A line of another protocol raises any error."""
 
     @abstractmethod
-    async def _read_card(self) -> Mapping[str, Any]:
-        """Return what the host says about the model. Raises as `chat` does."""
-
-    @abstractmethod
-    def _length(self) -> object:
-        """Return the context length that the card states."""
+    async def _read_card(self) -> tuple[Mapping[str, Any], object]:
+        """Return what the host says about the model, and the context length within it. May raise any error."""
 
     async def _get(self, path: str, body: object = None) -> dict[str, Any]:
-        """Return the JSON of a small request within 5 s. Raises as `chat` does."""
-        with self._plain_errors():
-            stage = Deadline(CHECK_TIMEOUT_S).stage(self.dependency)
-            async with stage, self._exchange("POST" if body else "GET", path, body) as response:
-                value: dict[str, Any] = json.loads(await response.aread())
-                return value
+        """Return the JSON of a small request within 5 s. May raise any error."""
+        stage = Deadline(CHECK_TIMEOUT_S).stage(self.dependency)
+        async with stage, self._exchange("POST" if body else "GET", path, body) as response:
+            value: dict[str, Any] = json.loads(await response.aread())
+            return value
 
     @asynccontextmanager
     async def _exchange(self, method: str, path: str, body: Any = None) -> AsyncGenerator[httpx.Response]:
@@ -296,8 +291,9 @@ class OllamaModel(ModelServer):
 
     async def _lowest(self) -> bool | str:
         """Return False, or the lowest level of an unknown model if its card allows only levels."""
-        with suppress(DocwellError):  # the chat reports it
-            self._card = self._card or await self._read_card()
+        with suppress(DocwellError):  # the chat reports an error
+            if not self._card:
+                await self.check()
         levels = (self._card.get("thinking") or {}).get("values") or [False]
         return False if False in levels else next((level for level in levels if isinstance(level, str)), False)
 
@@ -311,12 +307,10 @@ class OllamaModel(ModelServer):
         reason = value.get("done_reason", "stop") if done else None
         return _Part(message.get("content") or "", bool(message.get("thinking")), reason, *tokens, done)
 
-    async def _read_card(self) -> Mapping[str, Any]:
-        return await self._get("api/show", {"model": self.name})
-
-    def _length(self) -> object:
-        info = self._card.get("model_info") or {}
-        return info.get(f"{info.get('general.architecture')}.context_length")
+    async def _read_card(self) -> tuple[Mapping[str, Any], object]:
+        card = await self._get("api/show", {"model": self.name})
+        info = card.get("model_info") or {}
+        return card, info.get(f"{info.get('general.architecture')}.context_length")
 
 
 class OpenAiModel(ModelServer):
@@ -346,12 +340,15 @@ class OpenAiModel(ModelServer):
             read=int(usage.get("prompt_tokens", 0)), written=int(usage.get("completion_tokens", 0))
         )
 
-    async def _read_card(self) -> Mapping[str, Any]:
-        models = await self.listed()
-        if self.name not in models:
+    async def _read_card(self) -> tuple[Mapping[str, Any], object]:
+        if (card := (await self.listed()).get(self.name)) is None:
             raise self._missing()
-        return models[self.name]
-
-    def _length(self) -> object:
         # The names of vLLM, and of llama.cpp.
-        return self._card.get("max_model_len") or (self._card.get("meta") or {}).get("n_ctx_train")
+        return card, card.get("max_model_len") or (card.get("meta") or {}).get("n_ctx_train")
+
+
+def model_server(url: str, model: str, *, num_ctx: int, keep_alive: str, **settings: Any) -> ModelServer:
+    """Return a model on a host: one of OpenAI's protocol if its address ends with `/v1`, otherwise Ollama."""
+    if url.rstrip("/").endswith("/v1"):
+        return OpenAiModel(url, model, **settings)
+    return OllamaModel(url, model, num_ctx=num_ctx, keep_alive=keep_alive, **settings)

@@ -8,22 +8,24 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.resources import files
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 Protocol = Literal["ollama", "openai"]
-# Fields that switch thinking off with any template. Each of them ignores the names of the others.
+# Fields that switch thinking off with any chat template: a template ignores the names of others.
 _OFF: Mapping[Protocol, Mapping[str, Any]] = {
     "ollama": {"think": False},
     "openai": {"chat_template_kwargs": {"enable_thinking": False, "thinking": False}},
 }
+# The fields that are settings too, and apply where the user sets none.
+SETTINGS = ("num_ctx", "top_k", "thinking_tokens")
 
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """One profile. The data file says what each field means. No `names`: the default for unknown models."""
+    """One profile. The data file says what each field means. The default for unknown models has no `names`."""
 
-    context: int
-    passages: int
+    num_ctx: int
+    top_k: int
     names: str = ""
     ollama: Mapping[str, Any] = field(default_factory=dict)
     openai: Mapping[str, Any] = field(default_factory=dict)
@@ -34,15 +36,7 @@ class Profile:
     json: bool = False
     demo: bool = False
     licence: str = ""
-    memory_gb: float | None = None
-    hallucination: float | None = None
-    answered: float | None = None
-    source: str = ""
-
-    @property
-    def settings(self) -> dict[str, int]:
-        """The settings that apply where the user sets none, by the names of `docwell.config`."""
-        return {"num_ctx": self.context, "top_k": self.passages, "thinking_tokens": self.thinking_tokens}
+    published: str = ""
 
     def thinking(self, protocol: Protocol, think: str) -> Mapping[str, Any]:
         """Return the fields of a request for `think`: auto, off, default (no field), or a level such as low."""
@@ -53,13 +47,7 @@ class Profile:
         return {"think" if protocol == "ollama" else "reasoning_effort": think}
 
 
-class Marks(NamedTuple):
-    """The marks of thinking in a text: the closing mark of each opening one, and marks that stand alone."""
-
-    pairs: Mapping[str, str]
-    alone: Sequence[str]
-
-
+@cache
 def profile_of(model: str) -> Profile:
     """Return the profile of a model by its name on any host.
 
@@ -67,27 +55,16 @@ def profile_of(model: str) -> Profile:
     {'chat_template_kwargs': {'enable_thinking': False}}
     """
     name = re.sub("[:_]", "-", model.rsplit("/", 1)[-1].lower())
-    return next((profile for profile in _profiles() if re.match(profile.names, name)), default_profile())
+    rows = (row for row in _file()["profile"] if re.match(row["names"], name))
+    return Profile(**next(rows, _file()["default"]))
 
 
-@cache
-def default_profile() -> Profile:
-    """Return the profile of unknown models."""
-    return Profile(**_file()["default"])
-
-
-@cache
-def marks() -> Marks:
-    """Return the marks of thinking."""
-    table = _file()["marks"]
-    return Marks(dict(table["pairs"]), table["alone"])
-
-
-@cache
-def _profiles() -> list[Profile]:
-    return [Profile(**entry) for entry in _file()["profile"]]
+def marks() -> tuple[Mapping[str, str], Sequence[str]]:
+    """Return the closing mark of thinking for each opening one, and the marks that stand alone."""
+    return _file()["pairs"], _file()["alone"]
 
 
 @cache
 def _file() -> dict[str, Any]:
-    return tomllib.loads(files("docwell.adapters").joinpath("model_profiles.toml").read_text(encoding="utf-8"))
+    table = tomllib.loads(files("docwell.adapters").joinpath("model_profiles.toml").read_text(encoding="utf-8"))
+    return table | {"pairs": dict(table["marks"]["pairs"]), "alone": table["marks"]["alone"]}

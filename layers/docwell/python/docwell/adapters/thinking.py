@@ -10,12 +10,14 @@ from docwell.adapters.model_profiles import marks
 
 @cache
 def _patterns() -> tuple[re.Pattern[str], re.Pattern[str]]:
-    """Return the patterns of a mark, and of the end of a text that a mark may begin with."""
-    texts = sorted([*marks().pairs, *marks().pairs.values(), *marks().alone], key=len, reverse=True)
-    beginnings = sorted({text[:size] for text in texts for size in range(1, len(text))}, key=len, reverse=True)
-    return re.compile("|".join(map(re.escape, texts))), re.compile(
-        rf"(?:{'|'.join(map(re.escape, beginnings))})\Z"
+    """Return the patterns of a mark, and of the beginning of a mark at the end of a text."""
+    pairs, alone = marks()
+    texts = [*pairs, *pairs.values(), *alone]
+    beginnings = {text[:size] for text in texts for size in range(1, len(text))}
+    whole, begun = (
+        "|".join(map(re.escape, sorted(forms, key=len, reverse=True))) for forms in (texts, beginnings)
     )
+    return re.compile(whole), re.compile(rf"(?:{begun})\Z")
 
 
 class AnswerText:
@@ -26,58 +28,55 @@ class AnswerText:
     """
 
     def __init__(self, *, begins_thinking: bool) -> None:
-        self.text = ""
-        self.thought = False
-        self._waits = begins_thinking
-        self._rest = ""
+        self.text, self.thought, self._waits, self._rest = "", False, begins_thinking, ""
         # The opening mark of the thinking that has not ended, and whether it stands before the answer.
         self._opened, self._is_first = "", True
-        self._pairs, self._alone = marks()
-        self._mark, self._beginning = _patterns()
+
+    @property
+    def hides(self) -> bool:
+        """Whether the text is thinking at present, or may be."""
+        return bool(self._opened or self._waits)
 
     def feed(self, piece: str, *, thinks: bool = False) -> str:
-        """Add a piece of the model's text; return the part of the answer that it brings.
-
-        With `thinks` the host has sent thinking beside it, so that the text begins with none.
-        """
+        """Add a piece of text; return what it adds to the answer. `thinks`: thinking came in another field."""
         if thinks:
             self.thought, self._waits = True, False
-        before = len(self.text)
+        before, (pairs, alone), (mark, beginning) = len(self.text), marks(), _patterns()
         self._rest += piece
-        while match := self._mark.search(self._rest, len(self._opened)):
-            mark, start = match[0], match.start()
+        while True:
             if self._opened:
-                close = self._pairs[self._opened]
-                if (start := self._rest.find(close, len(self._opened))) < 0:
-                    return self.text[before:]
-                self._rest, self._opened, self.thought, self._waits = (
-                    self._rest[start + len(close) :],
-                    "",
-                    True,
-                    False,
-                )
-            elif mark in self._pairs:
-                self._show(self._rest[:start])
-                self._rest, self._opened, self._is_first = self._rest[start:], mark, not self.text
-            elif mark in self._alone:
-                self._rest = self._rest[:start] + self._rest[match.end() :]
-            else:  # a closing mark alone: the thinking began before the text
-                self.text, before, self._rest = "", 0, self._rest[match.end() :]
-                self.thought, self._waits = True, False
-        if not (self._opened or self._waits):
-            begun = self._beginning.search(self._rest)
-            end = begun.start() if begun else len(self._rest)
-            self._show(self._rest[:end])
-            self._rest = self._rest[end:]
+                _, close, rest = self._rest[len(self._opened) :].partition(pairs[self._opened])
+                if not close:
+                    break
+                self._end(rest)
+            elif match := mark.search(self._rest):
+                text, rest = self._rest[: match.start()], self._rest[match.end() :]
+                if match[0] in alone:
+                    self._rest = text + rest
+                elif match[0] in pairs:
+                    self._show(text)
+                    self._rest, self._opened, self._is_first = match[0] + rest, match[0], not self.text
+                else:  # a closing mark alone: the thinking began before the text
+                    self.text, before = "", 0
+                    self._end(rest)
+            else:
+                if not self._waits:
+                    held = beginning.search(self._rest)
+                    text, self._rest = self._rest[: held and held.start()], held[0] if held else ""
+                    self._show(text)
+                break
         return self.text[before:]
 
     def finish(self, *, cut: bool) -> str:
         """Return the end of the answer; `cut` says that the model reached its limit of tokens."""
         before = len(self.text)
         if (self._opened and (self._is_first or cut)) or (self._waits and cut):
-            self.thought, self._rest = True, ""
+            self._end("")
         self._show(self._rest)
         return self.text[before:]
+
+    def _end(self, rest: str) -> None:
+        self._rest, self._opened, self.thought, self._waits = rest, "", True, False
 
     def _show(self, text: str) -> None:
         self.text += text if self.text else text.lstrip()

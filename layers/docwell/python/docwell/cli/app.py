@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from io import TextIOWrapper
 
-from docwell.cli import ask, documents, erase, evaluate, load, operations, principals
+from docwell.cli import ask, documents, erase, evaluate, load, models, operations, principals
 from docwell.cli.command import FailingGroup, group
 
 # \b keeps Typer from joining the lines that follow it.
@@ -27,7 +27,8 @@ Exit status:
   2  wrong usage or settings
   3  put: a document ended REJECTED, FAILED or EMPTY; load: objects were left out
   4  ask: the documents do not answer the question
-  5  eval: fewer answers are right than --at-least, or more are worse than better
+  5  eval, models check: fewer answers are right than --at-least; eval: more are
+     worse than better
 """
 
 app = group(FailingGroup)
@@ -48,3 +49,4 @@ def main() -> None:
 for part in (documents, load, ask, evaluate, operations, erase):
     app.add_typer(part.app)
 app.add_typer(principals.app, name="principals")
+app.add_typer(models.app, name="models", help="Show the models of a host, and try them.")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from functools import cache, partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from docwell.adapters import aws
 from docwell.adapters.dynamodb.audit import DynamoAudit
@@ -48,12 +48,11 @@ _RECEIPT_LATE_S = 0.2
 @cache
 def query_settings() -> QuerySettings:
     """Return the settings; where the environment sets none, those of the model's profile."""
-    from docwell.adapters.model_profiles import profile_of
+    from docwell.adapters.model_profiles import SETTINGS, profile_of
 
     settings = QuerySettings.read()
-    of_profile = profile_of(settings.model).settings
-    unset = {name: value for name, value in of_profile.items() if name not in settings.model_fields_set}
-    return settings.model_copy(update=unset)
+    profile, unset = profile_of(settings.model), set(SETTINGS) - settings.model_fields_set
+    return settings.model_copy(update={name: getattr(profile, name) for name in unset})
 
 
 def prepare_query() -> None:
@@ -154,20 +153,20 @@ def document_links() -> S3DocumentLinks:
 @cache
 def model() -> ModelServer:
     """Return the model host without its breaker."""
-    from docwell.adapters.model_hosts import OllamaModel, OpenAiModel
+    from docwell.adapters.model_hosts import model_server
 
     settings = query_settings()
-    parts: dict[str, Any] = {
-        "num_predict": settings.num_predict,
-        "thinking_tokens": settings.thinking_tokens,
-        "think": settings.think,
-        "sleeps": settings.wake_s > 0,
-        "auth": shared.server_auth("ollama", settings.ollama_token),
-    }
-    if settings.speaks_openai:
-        return OpenAiModel(str(settings.ollama_url), settings.model, **parts)
-    parts |= {"num_ctx": settings.num_ctx, "keep_alive": settings.keep_alive}
-    return OllamaModel(str(settings.ollama_url), settings.model, **parts)
+    return model_server(
+        str(settings.ollama_url),
+        settings.model,
+        num_ctx=settings.num_ctx,
+        keep_alive=settings.keep_alive,
+        num_predict=settings.num_predict,
+        thinking_tokens=settings.thinking_tokens,
+        think=settings.think,
+        sleeps=settings.wake_s > 0,
+        auth=shared.server_auth("ollama", settings.ollama_token),
+    )
 
 
 @cache

@@ -1,0 +1,164 @@
+"""`docwell models list | check`: the models of a host, and how one of them answers about a built-in page."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import tomllib
+from importlib.resources import files
+from time import perf_counter
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from docwell.answers import Completion, Turn
+from docwell.cli import display
+from docwell.cli.command import ConnectedCommand, group
+from docwell.cli.remote import Json
+from docwell.cli.settings import ExitCode, Failure, Settings
+from docwell.deadline import run
+from docwell.errors import Corrupt, NoAnswer
+
+if TYPE_CHECKING:
+    from docwell.adapters.model_hosts import ModelServer
+
+_NUM_PREDICT, _REWRITE_TOKENS, _TIMEOUT_S = 400, 80, 300.0
+# A reader waits this long for the first token; a slower host gets fewer tokens of passages (about 250 each).
+_PATIENCE_S, _PASSAGE_TOKENS = 15.0, 250
+# The characters of an answer in the table.
+_SHOWN = 90
+# Room for thinking where the profile of a model that thinks has none.
+_THINKING_TOKENS = 2048
+
+app = group()
+_HOST_HELP = "Ollama, or OpenAI's protocol if it ends with /v1. Default: the local stack's."
+HostOption = Annotated[
+    str | None, typer.Option("--host", envvar="DOCWELL_OLLAMA_URL", metavar="URL", help=_HOST_HELP)
+]
+TokenOption = Annotated[
+    str | None, typer.Option("--host-token", envvar="DOCWELL_OLLAMA_TOKEN", help="Bearer token.")
+]
+
+
+@app.command("list", cls=ConnectedCommand)
+def list_models(ctx: typer.Context, *, host: HostOption = None, token: TokenOption = None) -> None:
+    """List the models of a host, and how docwell uses each. The last column is published by others."""
+    from docwell.adapters.model_profiles import profile_of
+
+    columns = ["model", "profile", "thinking", "context", "passages", "JSON", "licence", "published, not ours"]
+    rows = []
+    for name in sorted(run(_model(ctx.obj, "", host, token).listed())):
+        profile = profile_of(name)
+        kind = "demo only" if profile.demo else "known" if profile.names else "unknown"
+        thinking = f"room of {profile.thinking_tokens} tokens" if profile.thinking_tokens else "off"
+        use = [
+            profile.num_ctx,
+            profile.top_k,
+            "follows" if profile.json else "",
+            profile.licence,
+            profile.published,
+        ]
+        rows.append([name, kind, thinking, *use])
+    display.show_table(columns, rows)
+
+
+@app.command(cls=ConnectedCommand)
+def check(
+    ctx: typer.Context,
+    name: Annotated[
+        str | None, typer.Argument(metavar="[NAME]", envvar="DOCWELL_MODEL", help="The model.")
+    ] = None,
+    *,
+    host: HostOption = None,
+    token: TokenOption = None,
+    at_least: Annotated[int, typer.Option(min=0, max=8, help="Fewer right answers exit with status 5.")] = 6,
+) -> None:
+    """Ask a model eight questions about a built-in page, and print settings for it."""
+    model = _model(ctx.obj, name or ctx.obj.model or "", host, token)
+    run(model.check())
+    table = tomllib.loads(files("docwell.cli").joinpath("model_check.toml").read_text(encoding="utf-8"))
+    rows = [run(_try(model, table["passages"], entry)) for entry in table["question"]]
+    run(asyncio.sleep(0.05))  # let the last response close
+    right, profile, speed = (
+        sum(row["right"] for row in rows),
+        model.profile,
+        rows[0]["read"] / rows[0]["first token, s"],
+    )
+    try:
+        stated = run(model.facts()).context_length
+    except Corrupt:
+        stated = 0
+    thinks = any(row["thoughts"] or row["status"] == "no answer" for row in rows)
+    settings = {
+        "MODEL": model.name,
+        "NUM_CTX": min(profile.num_ctx, stated or profile.num_ctx),
+        "TOP_K": profile.top_k,
+    }
+    settings["THINKING_TOKENS"] = profile.thinking_tokens or _THINKING_TOKENS * thinks
+    if speed * _PATIENCE_S < profile.top_k * _PASSAGE_TOKENS:
+        settings["PASSAGE_TOKENS"] = max(int(speed * _PATIENCE_S), 100)
+    display.show_table(list(rows[0]), [[*row.values()] for row in rows])
+    facts = {
+        "right": f"{right} of {len(rows)}",
+        "thinking": "on" if thinks else "off",
+        "reads": f"{speed:.0f} tokens/s",
+        "context": f"{profile.num_ctx} tokens wanted, {stated or 'unknown'} stated by the host",
+    }
+    display.show_fields(facts)
+    display.say("\n".join(["settings:", *(f"DOCWELL_{key}={value}" for key, value in settings.items())]))
+    if right < at_least:
+        raise typer.Exit(ExitCode.WORSE)
+
+
+def _model(settings: Settings, name: str, host: str | None, token: str | None) -> ModelServer:
+    """Return the model on the host of the options, else of the local stack. Raises a `Failure` without a host."""
+    from docwell.adapters.model_hosts import model_server
+    from docwell.adapters.model_profiles import profile_of
+    from docwell.adapters.server_auth import Credential, ServerAuth
+
+    if not (url := host or settings.model_host):
+        raise Failure("no model host: give --host (or DOCWELL_OLLAMA_URL), or run `make up`", ExitCode.USAGE)
+    profile = profile_of(name)
+    auth = ServerAuth(lambda: Credential(token), server="ollama") if token else None
+    room = {"num_ctx": profile.num_ctx, "num_predict": _NUM_PREDICT, "thinking_tokens": profile.thinking_tokens}
+    return model_server(url, name, keep_alive="5m", auth=auth, **room)
+
+
+async def _try(model: ModelServer, texts: list[str], entry: Json) -> Json:
+    """Return how the model answers one question about the passages."""
+    from docwell.models import Chunk, Passage
+    from docwell.query.checking.check import Checker
+    from docwell.query.conversation import Conversation
+    from docwell.query.prompting import build_prompt, is_refusal, load_prompt
+
+    passages = [Passage(text, "page", "", "", Chunk(text, 1, 0, len(text), 0), 1.0) for text in texts]
+    budget, question = model.profile.num_ctx - model.profile.thinking_tokens - _NUM_PREDICT, entry["question"]
+    if history := entry.get("history"):
+        conversation = Conversation(model.writing_at_most(_REWRITE_TOKENS), load_prompt("rewrite"), budget)
+        question, _ = await conversation.standalone(conversation.follow_up([Turn(*history)], question), _TIMEOUT_S)
+    prompt = build_prompt(load_prompt("answer"), passages, question, budget)
+    started, first_s, thoughts, completion = perf_counter(), 0.0, 0, Completion("", 0, 0, "")
+    try:
+        async for piece in model.chat(prompt.messages, _TIMEOUT_S):
+            if isinstance(piece, Completion):
+                completion = piece
+            else:
+                first_s, thoughts = first_s or perf_counter() - started, thoughts + (not piece)
+    except NoAnswer as error:
+        completion = Completion("", error.read, error.written, "")
+    seconds, text, facts = perf_counter() - started, completion.text, entry.get("facts")
+    status = "answered" if Checker(passages, question).check(text)[0] else "removed by the checks"
+    if is_refusal(text):
+        status = "not found" if text else "no answer"
+    is_right = all(re.search(fact, text, re.IGNORECASE) for fact in facts) if facts else status == "not found"
+    return {
+        "question": entry["kind"],
+        "status": status,
+        "cited": f"[{entry['cites']}]" in text if facts else "-",
+        "right": is_right,
+        "first token, s": round(first_s or seconds, 3),
+        "tokens/s": round(completion.completion_tokens / max(seconds - first_s, 0.01), 1),
+        "read": completion.prompt_tokens,
+        "thoughts": thoughts,
+        "answer": " ".join(text.split())[:_SHOWN],
+    }

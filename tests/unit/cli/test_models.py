@@ -1,0 +1,80 @@
+"""`docwell models list | check` on scripted hosts of each protocol."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.unit.adapters.model_hosts import OLLAMA, VLLM, Dialect, Host, whole
+from tests.unit.adapters.model_hosts import stream as played
+from tests.unit.cli.conftest import Run
+
+# In the order of the calls; the seventh rewrites the follow-up.
+ANSWERS = (
+    "The house has 34 guest rooms [1].",
+    "The room Linden costs EUR 265 per day [3].",
+    "No, dogs are not allowed in the house [4].",
+    "A booking may be cancelled free of charge up to 21 days before arrival. Later, half of the price is due [5].",
+    "NOT FOUND",
+    "Das Laden eines Elektroautos kostet 0,39 Euro je Kilowattstunde [6].",
+    "Since when does Ms Tamsin Vogel run the house?",
+    "Ms Tamsin Vogel took over from her father, who retired in 2014 [7].",
+    "Every room for seminars has a projector, a whiteboard and a flip chart [8].",
+)
+
+
+def host(dialect: Dialect, *answers: bytes) -> Host:
+    card = {**dialect.card, "data": [{"id": "qwen3:8b", "max_model_len": 32768}]}  # type: ignore[dict-item]
+    tags = {"models": [], **card}
+    return Host(
+        whole("200 OK", card),
+        *(played(text, dialect.last("stop", 900, 20)) for text in answers),
+        whole("200 OK", tags),
+    )
+
+
+def address(dialect: Dialect, url: str) -> str:
+    return f"{url}/v1" if dialect is VLLM else url
+
+
+@pytest.mark.parametrize("dialect", [OLLAMA, VLLM], ids=["ollama", "vllm"])
+def test_a_good_model_passes_and_its_settings_are_printed(run: Run, dialect: Dialect) -> None:
+    server = host(dialect, *map(dialect.piece, ANSWERS))
+    result = run("models", "check", "qwen3:8b", "--host", address(dialect, server.url))
+    server.close()
+    assert result.exit_code == 0, result.output
+    assert "8 of 8" in result.output
+    assert "thinking" in result.output
+    assert {"DOCWELL_MODEL=qwen3:8b", "DOCWELL_NUM_CTX=16384", "DOCWELL_TOP_K=20"} <= set(
+        result.output.splitlines()
+    )
+    assert ANSWERS[6] in server.requests[8]["messages"][-1]["content"]
+
+
+@pytest.mark.parametrize("dialect", [OLLAMA, VLLM], ids=["ollama", "vllm"])
+def test_a_model_that_only_thinks_fails_with_room_for_its_thinking(run: Run, dialect: Dialect) -> None:
+    server = host(dialect, *[dialect.thought("Let me see.")] * 9)
+    result = run("models", "check", "qwen3:8b", "--host", address(dialect, server.url))
+    server.close()
+    assert result.exit_code == 5, result.output
+    assert "0 of 8" in result.output
+    assert "DOCWELL_THINKING_TOKENS=2048" in result.output
+
+
+def test_the_list_says_what_docwell_does_with_each_model(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "250")
+    tags = {"models": [{"model": name} for name in ("qwen3:8b", "smollm2:135m", "gpt-oss:20b", "never-seen:3b")]}
+    server = Host(whole("200 OK", tags))
+    result = run("models", "list", "--host", server.url)
+    server.close()
+    lines = {line.split()[0]: line for line in result.output.splitlines() if ":" in line}
+    assert "Apache-2.0" in lines["qwen3:8b"]
+    assert "4.8 %" in lines["qwen3:8b"]
+    assert "demo only" in lines["smollm2:135m"]
+    assert "room of 1024 tokens" in lines["gpt-oss:20b"]
+    assert "unknown" in lines["never-seen:3b"]
+
+
+def test_without_a_host_the_command_says_what_to_give(run: Run) -> None:
+    result = run("models", "list")
+    assert result.exit_code == 2
+    assert "--host" in result.output
