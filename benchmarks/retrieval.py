@@ -40,6 +40,7 @@ from docwell.ports import LiveDocument, Places
 from docwell.query.ask import Searched
 from docwell.query.document_names import written
 from docwell.query.modes import Router
+from docwell.query.prompting import shorten
 from docwell.query.retrieval.ranking import Weights
 from docwell.query.retrieval.retrieval import Retrieval
 from docwell.query.retrieval.scope import Scope
@@ -58,12 +59,17 @@ POOLED, DOCUMENT, MIXED = "pooled", "in the document", "mixed"
 class Question:
     """One question, and the document `key` that answers it.
 
-    `pages` are those that answer: (key, 1-based page).
+    `evidence` has the pages (key, 1-based page) of each part of the answer: one page of each part is enough.
     """
 
     text: str
     key: str
-    pages: frozenset[tuple[str, int]] = frozenset()
+    evidence: tuple[frozenset[tuple[str, int]], ...] = ()
+
+    @property
+    def pages(self) -> frozenset[tuple[str, int]]:
+        """The pages of all parts."""
+        return frozenset().union(*self.evidence)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,12 +99,11 @@ def filings(folder: Path, *, name: str, title: str, file: str) -> EvaluationSet:
     """Load questions on company filings, with the pages of the evidence."""
 
     def question(row: dict[str, Any]) -> Question:
-        pages = {
-            (f"{name}/{part['doc']}.pdf", part[field])
+        evidence = tuple(
+            frozenset((f"{name}/{part['doc']}.pdf", part[field]) for field in ("page1", "best_page1"))
             for part in row["evidence"]
-            for field in ("page1", "best_page1")
-        }
-        return Question(row["question"], f"{name}/{row['doc']}.pdf", frozenset(pages))
+        )
+        return Question(row["question"], f"{name}/{row['doc']}.pdf", evidence)
 
     questions = tuple(map(question, _rows(folder, f"{name}/{file}")))
     return EvaluationSet(name, title, _pdfs(folder, name), questions, judged=(POOLED, DOCUMENT))
@@ -110,7 +115,7 @@ def mmlongbench(folder: Path) -> EvaluationSet:
     Many do not name their document, so they judge retrieval within it.
     """
     questions = tuple(
-        Question(row["question"], key, frozenset((key, page) for page in row["evidence_pages"]))
+        Question(row["question"], key, tuple(frozenset({(key, page)}) for page in row["evidence_pages"]))
         for row in _rows(folder, "mmlongbench/questions_dev.json")
         if row["text_or_table_only"] and not row["unanswerable"]
         for key in (f"mmlongbench/{row['doc']}",)
@@ -121,7 +126,7 @@ def mmlongbench(folder: Path) -> EvaluationSet:
 def xquad(folder: Path) -> EvaluationSet:
     """Load English questions on English articles, among translations of some articles into eight languages."""
     questions = tuple(
-        Question(row["question"], key, frozenset({(key, row["page"])}))
+        Question(row["question"], key, (frozenset({(key, row["page"])}),))
         for row in _rows(folder, "xquad/questions_en_dev.json")
         for key in (f"xquad/{row['doc']}",)
     )
@@ -131,7 +136,7 @@ def xquad(folder: Path) -> EvaluationSet:
 def northwind(folder: Path) -> EvaluationSet:
     """Load questions on the handbooks of a made-up company, with the pages that answer."""
     questions = tuple(
-        Question(row["question"], key, frozenset((key, page) for page in row["pages"]))
+        Question(row["question"], key, (frozenset((key, page) for page in row["pages"]),))
         for row in _rows(folder, "northwind/questions.json")
         for key in (f"northwind/{row['doc']}",)
     )
@@ -235,8 +240,10 @@ def _stamp(fingerprint: str) -> str:
     return sha256(fingerprint.encode() + contents).hexdigest()[:16]
 
 
-TOP_K = 10
 HITS = (1, 3, 5, 10)
+# Tokens of a prompt's passages, and the passages that a model with such a context gets.
+BUDGETS = {350: 5, 2_000: 8, 12_000: 20}
+TOP_K = max(BUDGETS.values())
 _EVERYBODY = Principal("key:benchmark", collections=None)
 DEFAULT, NEAREST = "ranked", "nearest"
 # A part of the ranking, and the variant without it: a weight of 0 switches a part off.
@@ -262,7 +269,7 @@ class Asker:
     def ask(self, material: EvaluationSet, variants: Collection[str] = ()) -> Scores:
         """Return the scores of docwell and of `variants`.
 
-        The `variants` are asked in the scopes that judge, and get ranks only.
+        The `variants` are asked in the scopes that judge, and get ranks only. docwell also gets the evidence.
         """
         scores: Scores = {}
         scopes = [
@@ -274,7 +281,10 @@ class Asker:
         with bar(f"{material.title}: asking", len(vectors)) as step:
             for question, vector in zip(material.questions, vectors.tolist(), strict=True):
                 for scope, variant in searches:
-                    values = of_ranks(question, self._search(variant, question, vector, scope))
+                    passages = self._search(variant, question, vector, scope)
+                    values = of_ranks(question, passages)
+                    if variant == DEFAULT:
+                        values |= of_evidence(question, passages, vector)
                     for measure, value in values.items():
                         scores.setdefault((variant, scope), {}).setdefault(measure, []).append(value)
                 step()
@@ -301,6 +311,17 @@ def of_ranks(question: Question, passages: Sequence[Passage]) -> dict[str, float
     """Return whether one of the first 1, 3, 5, 10 passages answers, 0 or 100 each."""
     rank = rank_of_answer(question, passages)
     return {f"hit@{k}": 0.0 if rank is None or rank > k else 100.0 for k in HITS}
+
+
+def of_evidence(question: Question, passages: Sequence[Passage], vector: Sequence[float]) -> dict[str, float]:
+    """Return whether the prompt of each budget has a page of each part of the answer, 0 or 100 each."""
+    measures = {}
+    for tokens, count in BUDGETS.items():
+        parts = shorten(passages[:count], question.text, tokens, vector)
+        shown = {(part.document, part.chunk.page) for part in parts}
+        is_whole = all(not pages.isdisjoint(shown) for pages in question.evidence)
+        measures[f"all evidence in {tokens:,} tokens"] = 100.0 * is_whole
+    return measures
 
 
 def rank_of_answer(question: Question, passages: Sequence[Passage]) -> int | None:
