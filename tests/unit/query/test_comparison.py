@@ -81,6 +81,15 @@ def test_each_document_that_the_question_names_is_asked_by_itself_and_has_a_cite
     assert world.model.asked == []
 
 
+def test_a_named_document_has_a_row_even_if_none_of_its_passages_is_near_the_question() -> None:
+    world = with_firms()
+    for number in range(150):
+        world.add(ACME, f"How many people does Acme employ in plant {number}?", page=number + 2)
+    world.ask(question())
+    (passages,) = (event for event in world.events if isinstance(event, Passages))
+    assert {row.document for row in passages.passages} == {ACME, BOLT}
+
+
 def test_a_document_that_does_not_answer_says_so_and_the_others_count() -> None:
     answer = with_firms().ask(question("people at Acme, Bolt and Cora")).answer
     assert answer.answer.splitlines()[-1] == "- CORA 2022: not found"

@@ -33,11 +33,10 @@ from docwell.query.checking.grounding import numbered
 from docwell.query.document_names import names_of, side_by_side
 from docwell.query.prompting import Prompt, about
 from docwell.query.retrieval.retrieval import Retrieval
+from docwell.query.retrieval.scope import MOST_ROWS
 from docwell.query.writing import Writer
 
 FEWEST_DOCUMENTS, MOST_DOCUMENTS = 2, 8
-# Read more rows than documents: deleted documents keep their rows in the ledger.
-_LEDGER_ROWS = 4 * MOST_DOCUMENTS
 # A row is one sentence.
 ROW_TOKENS = 120
 # All rows together may use the tokens of this many answers in another mode.
@@ -86,10 +85,13 @@ class Comparison:
         all that match if they are up to eight, else those of the passages. A filter by documents goes first.
         """
         scope, catalogue = searched.scope, self.retrieval.catalogue
-        keys: Sequence[str] = sorted(side_by_side(searched.text, searched.documents))
+        live, complete = scope.documents(catalogue, MOST_ROWS)
+        # A document may be named although none of its passages is near the question.
+        keys: Sequence[str] = sorted(side_by_side(searched.text, live if complete else searched.documents))
+        if not FEWEST_DOCUMENTS <= len(keys) <= MOST_DOCUMENTS:
+            keys = sorted(side_by_side(searched.text, searched.documents))
         suits = searched.mode is Mode.AUTO or FEWEST_DOCUMENTS <= len(keys) <= MOST_DOCUMENTS
         if not suits or (scope.filter.documents and searched.mode is Mode.COMPARE):
-            live, complete = scope.documents(catalogue, _LEDGER_ROWS)
             if complete and (scope.filter.documents or len(live) <= MOST_DOCUMENTS):
                 return sorted(live)
             keys = list(dict.fromkeys(passage.document for passage in searched.passages))[:MOST_DOCUMENTS]
