@@ -36,7 +36,7 @@ def generated() -> dict[Path, str]:
         for alarm in resources.values()
         if alarm["Type"] == kind
     ]
-    written = cloudwatch.resources(SECTIONS, queries.ALL, alarms)
+    written = cloudwatch.resources(SECTIONS, queries.NAMED.values(), alarms)
     return {
         TEMPLATE: before + begin + written + end + after,
         GRAFANA: grafana.dashboard(SECTIONS),

@@ -87,8 +87,8 @@ UP = Section(
             ),
             "percent",
         ),
-        Table("Errors by kind", queries.PROBLEMS),
-        Table("Bugs by place", queries.BUGS),
+        Table("Errors by kind", queries.NAMED["problems-by-kind"]),
+        Table("Bugs by place", queries.NAMED["bugs-by-place"]),
     ),
 )
 
@@ -149,8 +149,8 @@ RIGHT = Section(
             "percent",
             period=DAY,
         ),
-        Table("Answers by prompt", queries.ANSWERS_BY_PROMPT),
-        Table("Fallbacks by reason", queries.FALLBACKS),
+        Table("Answers by prompt", queries.NAMED["answers-by-prompt"]),
+        Table("Fallbacks by reason", queries.NAMED["fallbacks-by-reason"]),
     ),
 )
 
@@ -173,9 +173,9 @@ FAST = Section(
             tuple(Line(of_function(name, "Duration"), name.lower(), "Maximum") for name in _FUNCTIONS),
             "milliseconds",
         ),
-        Table("Slowest questions", queries.SLOWEST_QUESTIONS),
-        Table("Slowest documents", queries.SLOWEST_DOCUMENTS),
-        Table("Cold starts by hour", queries.COLD_STARTS),
+        Table("Slowest questions", queries.NAMED["slowest-questions"]),
+        Table("Slowest documents", queries.NAMED["slowest-documents"]),
+        Table("Cold starts by hour", queries.NAMED["cold-starts"]),
     ),
 )
 
@@ -203,7 +203,7 @@ COST = Section(
             stacked=True,
         ),
         Graph("Embedded tokens", (Line(of_service("ingest", "EmbeddedTokens"), "documents"),)),
-        Table("Cost by principal", queries.COST_BY_PRINCIPAL),
+        Table("Cost by principal", queries.NAMED["cost-by-principal"]),
     ),
 )
 
@@ -257,9 +257,9 @@ READING = Section(
                 for access in ("Read", "Write")
             ),
         ),
-        Table("Documents with errors", queries.TROUBLED_DOCUMENTS),
-        Table("Unknown messages", queries.UNKNOWN_EVENTS),
-        Table("Reconcile passes", queries.PASSES),
+        Table("Documents with errors", queries.NAMED["troubled-documents"]),
+        Table("Unknown messages", queries.NAMED["unknown-events"]),
+        Table("Reconcile passes", queries.NAMED["reconcile-passes"]),
     ),
 )
 

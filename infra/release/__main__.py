@@ -15,6 +15,7 @@ from infra.release import contents, deployment, pins, restore
 from infra.release.console import ConsoleError
 from infra.release.credentials import SecretsError, ServerSecrets
 from infra.release.pins import PinError, digest_of
+from infra.release.stage import RELEASE, StageError
 
 
 def check() -> int:
@@ -51,7 +52,7 @@ def public_parameter(region: str, name: str) -> str:
 def change(options: argparse.Namespace) -> None:
     """Rotate the profile's secrets, or deploy it, after a lost part is restored.
 
-    Raises `ConsoleError`, `SecretsError` and `StepError`.
+    Raises `ConsoleError`, `SecretsError`, `StageError` and `StepError`.
     """
     if options.command == "rotate":
         ServerSecrets(deployment.stack_name(options.profile)).rotate()
@@ -78,7 +79,7 @@ def run(options: argparse.Namespace) -> int:
         case "build":
             deployment.package(pins.STAGES[-1])
             for stage in pins.STAGES:
-                print(stage, deployment.write(stage)[deployment.RELEASE])
+                print(stage, deployment.write(stage)[RELEASE])
         case "deploy" | "restore" | "rotate":
             change(options)
     return 0
@@ -100,7 +101,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--at", help="restore: the table as it was then, 2026-11-25T10:00 (UTC)")
     try:
         return run(parser.parse_args(arguments))
-    except (ConsoleError, PinError, SecretsError, StepError) as error:
+    except (ConsoleError, PinError, SecretsError, StageError, StepError) as error:
         print(error, file=sys.stderr)
         return 1
 

@@ -1,16 +1,10 @@
-"""Publish the console of a deployed stack: its files, its configuration, and its origin at the documents bucket.
-
-`python -m infra.release.console STACK PARAMETERS.toml` runs without the rest of the checkout: a stage of CI has
-only the build, these files and SAM's packages.
-"""
+"""Publish the console of a deployed stack: its files, its configuration, its origin at the documents bucket."""
 
 from __future__ import annotations
 
 import json
 import re
-import sys
 import time
-import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
@@ -178,7 +172,3 @@ def _invalidate(distribution: str) -> None:
             "CallerReference": str(time.time_ns()),
         },
     )
-
-
-if __name__ == "__main__":
-    print(publish(sys.argv[1], tomllib.loads(Path(sys.argv[2]).read_text(encoding="utf-8"))) or "no console")

@@ -2,22 +2,16 @@
 
 `STACK/token` has the `token` and the `certificates` that the functions trust. `STACK/pair` has the
 `certificate` and its `key`, and in `balancer` the ARN of their copy in ACM, which the load balancer uses.
-
-`python infra/release/credentials.py STACK PARAMETERS.toml` runs without the rest of the checkout: a stage of CI
-has only the build and SAM's packages.
 """
 
 from __future__ import annotations
 
 import json
 import secrets
-import sys
 import time
-import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import boto3
 from botocore.exceptions import BotoCoreError, ClientError
@@ -165,7 +159,3 @@ def prepare(stack: str, parameters: Mapping[str, str]) -> None:
     """Create the secrets of a stack whose parameters create a server. Raises `SecretsError`."""
     if "" in (parameters["ChromaUrl"], parameters["OllamaUrl"]):
         ServerSecrets(stack).ensure(parameters["KmsKeyArn"])
-
-
-if __name__ == "__main__":
-    prepare(sys.argv[1], tomllib.loads(Path(sys.argv[2]).read_text(encoding="utf-8")))

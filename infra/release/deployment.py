@@ -6,7 +6,6 @@ or a line removed from a profile, would have no effect.
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import subprocess
@@ -16,17 +15,22 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-import boto3
 import yaml  # type: ignore[import-untyped] # ships no types
-from botocore.exceptions import BotoCoreError, ClientError
 
 from infra.container.sam import BUILD, LOCK, ROOT, SAM, StepError, environment
-from infra.release.console import publish
-from infra.release.credentials import prepare
+from infra.release import stage
+from infra.release.stage import RELEASE
 
 PROFILES = ROOT / "infra" / "parameters"
 RELEASES = BUILD.parent / "release"
-RELEASE = "Release"
+# Parameters that the query function does not get: another value needs no version of it.
+APART = frozenset(
+    {
+        *("Alarms", "BaseImage", "ChromaInstanceType", "ChromaPlace", "ChromaVolumeGiB", "Console", "CostPerDay"),
+        *("IngestConcurrency", "MachineImages", "OllamaInstance", "OllamaModelsUri", "RetentionDays"),
+        *("ServerInternet", "ServerZone", "UserPool"),
+    }
+)
 
 
 def parameters(profile: str, build: Path = BUILD) -> dict[str, str]:
@@ -74,15 +78,17 @@ def _text(value: object, name: str) -> str:
 
 
 def digest(build: Path, values: Mapping[str, str]) -> str:
-    """Return 64 hexadecimal digits that change with any file of the build and any parameter.
+    """Return 64 hexadecimal digits that change with what the query function is made of.
 
-    The image of ingest is in Docker and not in the build: it is not part of the query function.
+    These are its code, the layers, the templates, and every parameter that it gets.
     """
     total = sha256()
     for path in sorted(path for path in build.rglob("*") if path.is_file()):
-        total.update(f"{path.relative_to(build)}\0{sha256(path.read_bytes()).hexdigest()}\n".encode())
+        parts = path.relative_to(build).parts
+        if not any(part.endswith("Function") and part != "QueryFunction" for part in parts[:-1]):
+            total.update(f"{'/'.join(parts)}\0{sha256(path.read_bytes()).hexdigest()}\n".encode())
     for name, value in sorted(values.items()):
-        if name != RELEASE:
+        if name not in {RELEASE, *APART}:
             total.update(f"{name}\0{value}\n".encode())
     return total.hexdigest()
 
@@ -91,9 +97,7 @@ def write(profile: str, build: Path = BUILD, folder: Path = RELEASES) -> dict[st
     """Write the parameters of a deployment of the build where samconfig.toml expects them; return them."""
     values = parameters(profile, build)
     values[RELEASE] = digest(build, values)
-    folder.mkdir(parents=True, exist_ok=True)
-    lines = [f"{name} = {json.dumps(value, ensure_ascii=False)}\n" for name, value in values.items()]
-    (folder / f"{profile}.toml").write_text("".join(lines), encoding="utf-8")
+    stage.write(folder / f"{profile}.toml", values)
     return values
 
 
@@ -136,23 +140,6 @@ def volume_changes(before: Mapping[str, str], after: Mapping[str, str]) -> list[
     return [name for name in names if name in before and before[name] != after.get(name)]
 
 
-def deployed(stack: str) -> tuple[dict[str, str] | None, dict[str, str]]:
-    """Return the parameters of a stack, or None where it does not exist, and its outputs. Raises `StepError`."""
-    try:
-        (described,) = boto3.client("cloudformation").describe_stacks(StackName=stack)["Stacks"]
-    except ClientError as error:
-        if "does not exist" in str(error):
-            return None, {}
-        raise StepError(f"{stack}: {error}") from None
-    except BotoCoreError as error:
-        raise StepError(f"{stack}: {error}") from None
-    parameters = {
-        parameter["ParameterKey"]: str(parameter["ParameterValue"])
-        for parameter in described.get("Parameters", [])
-    }
-    return parameters, {output["OutputKey"]: str(output["OutputValue"]) for output in described.get("Outputs", [])}
-
-
 def stack_name(profile: str) -> str:
     """Return the name of the profile's stack, from samconfig.toml. Raises `StepError`."""
     config = tomllib.loads((ROOT / "samconfig.toml").read_text(encoding="utf-8"))
@@ -164,28 +151,27 @@ def stack_name(profile: str) -> str:
 def deploy(profile: str, options: Sequence[str] = ()) -> None:
     """Build, print what changes, and deploy with SAM, which shows its change set. Then publish the console.
 
-    Raises `StepError`, `SecretsError`, `ConsoleError`.
+    Raises `StepError`, `StageError`, `SecretsError`, `ConsoleError`.
     """
     if any(option.startswith("--parameter-overrides") for option in options):
         raise StepError(f"change infra/parameters/{profile}.toml: --parameter-overrides would replace all of them")
     package(profile)
+    stack, path = stack_name(profile), RELEASES / f"{profile}.toml"
     try:
         values = write(profile, BUILD, RELEASES)
-        before, outputs = deployed(stack_name(profile))
+        before, outputs = stage.deployed(stack)
         # A stack whose creation failed has parameters, but no outputs and no data.
         if before and outputs and (problem := refusal(profile, before, values)):
             raise StepError(problem)
-        for line in changes(before, values):
+        for line in changes(before, stage.before(stack, path)):
             print(line)
-        prepare(stack_name(profile), values)
         _sam("deploy", "--config-env", profile, *options)
         # Release is no digest of the console, so it does not show that only the console would change.
-        executed = "--no-execute-changeset" not in options
-        if executed and (address := publish(stack_name(profile), values)):
-            print(f"console: {address}")
+        if "--no-execute-changeset" not in options:
+            stage.after(stack, path)
     finally:
         # Remove it: `sam deploy` after another build would use this Release, and publish no version.
-        (RELEASES / f"{profile}.toml").unlink(missing_ok=True)
+        path.unlink(missing_ok=True)
 
 
 def package(profile: str) -> None:

@@ -13,7 +13,7 @@ import boto3
 from botocore.exceptions import BotoCoreError, ClientError, WaiterError
 
 from infra.container.sam import StepError
-from infra.release import deployment
+from infra.release import deployment, stage
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -101,7 +101,7 @@ def _volume(stack: str, profile: str) -> dict[str, str]:
 
 def _table(stack: str, profile: str, part: str, at: str | None) -> dict[str, str]:
     """Restore a table of the stack, and return the parameter that puts it in place."""
-    outputs = deployment.deployed(stack)[1]
+    outputs = stage.deployed(stack)[1]
     moment = _time(at) if at else None
     suffix = f"{moment or datetime.now(UTC):%Y%m%d-%H%M}"
     target = f"{stack}-{part}-{suffix}"

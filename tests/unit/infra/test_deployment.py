@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import boto3
 import pytest
@@ -13,7 +16,7 @@ import yaml  # type: ignore[import-untyped] # ships no types
 from moto import mock_aws
 
 from infra.container.sam import StepError
-from infra.release import deployment
+from infra.release import deployment, stage
 from tests.unit.infra.templates import whole
 
 PARAMETERS = {
@@ -24,6 +27,13 @@ PARAMETERS = {
     "Release": {"Type": "String", "Default": ""},
 }
 BUILT = {"Parameters": PARAMETERS, "Resources": {"Queue": {"Type": "AWS::SQS::Queue"}}}
+
+
+@pytest.fixture
+def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-central-1")
+    with mock_aws():
+        yield
 
 
 @pytest.fixture
@@ -81,28 +91,86 @@ def test_a_deployment_publishes_the_executed_build_and_leaves_no_parameters_to_a
     monkeypatch.setattr(deployment, "BUILD", build)
     monkeypatch.setattr(deployment, "RELEASES", written.parent)
     monkeypatch.setattr(deployment, "environment", lambda *_: None)
-    monkeypatch.setattr(deployment, "deployed", lambda _: (None, {}))
     monkeypatch.setattr(deployment, "_sam", sam)
-    monkeypatch.setattr(deployment, "publish", lambda *_: recorded.append(("console", written.exists())))
-    monkeypatch.setattr(deployment, "prepare", lambda *_: recorded.append(("secrets", written.exists())))
-    with contextlib.suppress(StepError):
+
+    def step(name: str, path: Path) -> dict[str, str]:
+        recorded.append((name, path.exists()))
+        return stage.read(path)
+
+    monkeypatch.setattr(stage, "before", lambda _, path: step("before", path))
+    monkeypatch.setattr(stage, "after", lambda _, path: step("after", path))
+    with contextlib.suppress(StepError), mock_aws():
         deployment.deploy("team", options)
     # The stack names its secrets, so they come first, and the console needs the names of what it creates.
-    steps = [("build", False), ("secrets", True), ("deploy", True), ("console", True)]
+    steps = [("build", False), ("before", True), ("deploy", True), ("after", True)]
     assert recorded == steps[:count]
     assert not written.exists()
 
 
-def test_any_file_of_the_build_and_any_parameter_make_another_release(build: Path, profile: Path) -> None:
+def test_the_release_changes_with_what_the_query_function_gets_and_with_nothing_else(
+    build: Path, profile: Path
+) -> None:
     values = deployment.parameters("mine", build)
     digests = [deployment.digest(build, values)]
-    assert deployment.digest(build, values | {"Release": digests[0]}) == digests[0]
+    same = values | {"Release": digests[0]} | dict.fromkeys(deployment.APART, "7")
+    assert deployment.digest(build, same) == digests[0]
     digests += [deployment.digest(build, values | {name: "7"}) for name in PARAMETERS if name != "Release"]
     for changed in ("DocwellLayer/python/docwell/answers.py", "template.yaml", "NetworkStack.yaml"):
         path = build / changed
         path.write_text(f"{path.read_text() if path.exists() else ''}# changed\n")
         digests.append(deployment.digest(build, values))
     assert len(set(digests)) == len(digests)
+    (build / "CanaryFunction").mkdir()
+    (build / "CanaryFunction/handler.py").write_text("C = 1\n")
+    assert deployment.digest(build, values) == digests[-1]
+
+
+def test_the_query_function_gets_every_parameter_but_those_apart() -> None:
+    template = whole()
+    waiting: list[Any] = [template["Resources"]["QueryFunction"]["Properties"]]
+    names: set[str] = set()
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, dict):
+            waiting += node.values()
+            if "Fn::If" in node:
+                waiting.append({"Condition": node["Fn::If"][0]})
+            if (name := str(node.get("Condition"))) in template["Conditions"] and name not in names:
+                names.add(name)
+                waiting.append(template["Conditions"][name])
+            names.add(str(node.get("Ref")))
+        elif isinstance(node, list):
+            waiting += node
+        elif isinstance(node, str):
+            names |= set(re.findall(r"\$\{(\w+)\}", node))
+    assert set(template["Parameters"]) - names == deployment.APART
+
+
+def test_a_deployment_after_a_rollback_has_another_release_and_one_without_a_change_the_same() -> None:
+    digest, earlier = "a" * 64, stage.named("b" * 64, "", 1.0)
+    failed = stage.named(digest, earlier, 1_000.0)
+    assert re.fullmatch("[0-9a-f]{64}", failed)
+    assert len({earlier, failed, stage.named(digest, earlier, 1_001.0)}) == 3
+    assert stage.named(digest, failed, 1_002.0) == failed
+
+
+@pytest.mark.parametrize(
+    ("count", "live", "left"), [(1, 1, [1]), (6, 6, [5, 6]), (6, 4, [3, 4]), (3, 1, [1])], ids=str
+)
+def test_only_the_live_version_and_the_one_before_it_are_left(
+    aws: None, count: int, live: int, left: list[int]
+) -> None:
+    role = boto3.client("iam").create_role(RoleName="r", AssumeRolePolicyDocument="{}")["Role"]["Arn"]
+    client = boto3.client("lambda")
+    code: Any = {"Code": {"ZipFile": b""}, "Handler": "h.h", "Runtime": "python3.13", "Role": role}
+    client.create_function(FunctionName="query", **code)
+    for number in range(count):
+        client.update_function_configuration(FunctionName="query", Description=str(number))
+        client.publish_version(FunctionName="query")
+    client.create_alias(FunctionName="query", Name="live", FunctionVersion=str(live))
+    stage.prune("query")
+    versions = client.list_versions_by_function(FunctionName="query")["Versions"]
+    assert [version["Version"] for version in versions] == ["$LATEST", *map(str, left)]
 
 
 @pytest.mark.parametrize("line", ['ModelNam = "x"', 'Release = "x"'])
@@ -112,15 +180,14 @@ def test_a_parameter_that_the_template_does_not_take_is_refused(build: Path, pro
         deployment.parameters("mine", build)
 
 
-def test_a_deployment_prints_its_changes(build: Path, profile: Path) -> None:
+def test_a_deployment_prints_its_changes(aws: None, build: Path, profile: Path) -> None:
     values = deployment.parameters("mine", build)
     values["Release"] = deployment.digest(build, values)
-    with mock_aws():
-        assert deployment.changes(deployment.deployed("docwell-mine")[0], values) == ["a new stack"]
-        parameters = [{"ParameterKey": name, "ParameterValue": value} for name, value in values.items()]
-        client = boto3.client("cloudformation")
-        client.create_stack(StackName="docwell-mine", TemplateBody=json.dumps(BUILT), Parameters=parameters)
-        deployed, _ = deployment.deployed("docwell-mine")
+    assert deployment.changes(stage.deployed("docwell-mine")[0], values) == ["a new stack"]
+    parameters = [{"ParameterKey": name, "ParameterValue": value} for name, value in values.items()]
+    client = boto3.client("cloudformation")
+    client.create_stack(StackName="docwell-mine", TemplateBody=json.dumps(BUILT), Parameters=parameters)
+    deployed, _ = stage.deployed("docwell-mine")
     # The digest of a build has no images, which are not in its folder.
     (same,) = deployment.changes(deployed, values)
     assert "image" in same
