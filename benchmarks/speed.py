@@ -692,8 +692,8 @@ _HEAD = """\
 
 # Benchmark tables
 
-Each table is the report of one `make bench-NAME`. [Benchmarks](../benchmarks.md) explains how they are measured.
-Repeated figures are medians with their quartiles.
+Each table is the report of one `make bench-NAME`. [Benchmarks](../develop/benchmarks.md) explains how they are
+measured. Repeated figures are medians with their quartiles.
 """
 # Each name has a target `make bench-NAME`.
 _MEASURES = {

@@ -1,6 +1,6 @@
 """``python -m benchmarks.faults`` (`make faults`): the real handlers, Chroma and the AWS server under every fault.
 
-It runs the rows, prints one table and writes build/reports/faults.json; docs/faults.md describes them.
+It runs the rows, prints one table and writes build/reports/faults.json; docs/develop/faults.md describes them.
 """
 
 import argparse

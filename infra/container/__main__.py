@@ -1,6 +1,6 @@
 """``python -m infra.container``: build the functions, measure their size, and test them in containers.
 
-Writes `build/reports/container.json`. Exits with 0 only when every goal holds. See docs/containers.md.
+Writes `build/reports/container.json`. Exits with 0 only when every goal holds. See docs/operate/containers.md.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ from typing import Any
 from infra.dashboards import promql
 from infra.dashboards.parts import Metric
 
-RUNBOOK = "docs/runbook.md"
+RUNBOOK = "docs/operate/runbook.md"
 # Metrics that one machine does not have. The canary checks a deployed version, so its silence must not alert.
 _WITHOUT_SOURCE = {"CanaryFound"}
 

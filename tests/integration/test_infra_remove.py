@@ -1,4 +1,4 @@
-"""The commands of docs/deploy.md delete the remains of a removed stack, and nothing of another stack (moto)."""
+"""The commands of docs/operate/deploy.md delete the remains of a removed stack and no other (moto)."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def left(stack: str) -> dict[str, int]:
 
 
 def commands() -> str:
-    page = (ROOT / "docs" / "deploy.md").read_text(encoding="utf-8")
+    page = (ROOT / "docs" / "operate" / "deploy.md").read_text(encoding="utf-8")
     section = page.partition("## Remove")[2].partition("\n## ")[0]
     blocks: list[str] = re.findall(r"^```bash\n(.*?)^```", section, re.MULTILINE | re.DOTALL)
     return blocks[1]

@@ -23,7 +23,7 @@ from runtime.exported import DOCWELL, EXPORTED
 from tests.unit.infra.templates import content
 
 ROOT = Path(__file__).parents[3]
-RUNBOOK = ROOT / "docs" / "runbook.md"
+RUNBOOK = ROOT / "docs" / "operate" / "runbook.md"
 SERVICES = ("ingest", "query", "reconcile", "canary", "authorizer")
 NAMESPACE = "Docwell/${SystemName}"
 # Metrics that the Chroma server's user data and the authorizer function send.
@@ -223,7 +223,7 @@ def anchors(runbook: str) -> dict[str, str]:
 
 def test_each_alarm_has_its_section_in_the_runbook_and_each_section_its_alarm(template: dict[str, Any]) -> None:
     links = {
-        name: alarm["AlarmDescription"].partition("docs/runbook.md#")[2]
+        name: alarm["AlarmDescription"].partition("docs/operate/runbook.md#")[2]
         for name, alarm in alarms(template).items()
     }
     assert sorted(links.values()) == sorted(anchors(RUNBOOK.read_text()))

@@ -152,7 +152,7 @@ def test_a_refresh_sweeps_again_when_asked_to(*, hint: str, sweep: bool) -> None
     assert step == Refresh(HEAD, sweep)
 
 
-PAGE = Path(__file__).parents[3] / "docs" / "architecture.md"
+PAGE = Path(__file__).parents[3] / "docs" / "develop" / "architecture.md"
 Edge = tuple[str, str, str]
 
 

@@ -20,7 +20,7 @@ REFUSALS: Mapping[Refusal, str] = {
     "not_verified": "No answer could be verified. The model's text is withdrawn: the passages do not hold it.",
     "no_room": "The prompt had no room for all passages found, and those in it do not answer this question.",
     "filter": "No indexed document that you may read fits this filter.",
-    "other_language": "No answer found. The embedding model knows English only: ask in English (docs/models.md).",
+    "other_language": "No answer. The embedding model reads only English: ask in English (docs/use/models.md).",
 }
 
 

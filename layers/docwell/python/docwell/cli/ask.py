@@ -111,7 +111,7 @@ def ask(
     top_k: TopKOption = None,
     mode: Annotated[
         Literal["auto", "passages", "overview", "compare", "list"] | None,
-        typer.Option(help="How to answer (docs/modes.md)."),
+        typer.Option(help="How to answer (docs/use/modes.md)."),
     ] = None,
     timeout: TimeoutOption = 180.0,
     as_json: JsonFlag = False,

@@ -40,7 +40,7 @@ app = group()
 
 @dataclass(slots=True)
 class Erased:
-    """The report of one erasure. docs/retention.md lists the copies that expire later."""
+    """The report of one erasure. docs/operate/retention.md lists the copies that expire later."""
 
     at: str
     documents: list[str]

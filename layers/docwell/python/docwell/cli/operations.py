@@ -71,7 +71,8 @@ def reindex(
         display.show_fields({name: answer[name] for name in answer if name not in hidden})
         if answer.get("make_first_in_settings"):
             display.say(
-                "next: make this pipeline the first in the settings (docs/operations.md, Re-index)", "yellow"
+                "next: make this pipeline the first in the settings (docs/operate/operations.md, Re-index)",
+                "yellow",
             )
         elif answer.get("switched") is False:
             display.say("not switched: the new index is incomplete; see `docwell reindex --status`", "yellow")

@@ -1,6 +1,6 @@
 """Decide the next step of a document from its ledger record, its object and the event. Pure.
 
-`docs/architecture.md` draws the states and the steps between them. `docwell.ingest.ingest` takes the steps.
+docs/develop/architecture.md draws the states and the steps between them. `docwell.ingest.ingest` takes the steps.
 """
 
 from __future__ import annotations
