@@ -26,8 +26,8 @@ demo: local ## Start the local stack, upload the examples, ask, print cited answ
 	$(PY) -m infra.local demo --model "$(LLM)"
 
 .PHONY: up
-up: local ## Start the local stack until Ctrl-C; OCR=0 reads no scans, SLEEP=20 stops an unused model, OBSERVE=1 runs Prometheus
-	$(if $(NO_OCR),DOCWELL_OCR=off )$(PY) -m infra.local up --model "$(LLM)" $(if $(SLEEP),--sleep $(SLEEP)) $(if $(OBSERVE),--observe) $(ARGS)
+up: local ## Start the local stack until Ctrl-C; MODEL_HOST=URL LLM=NAME uses your model; OCR=0 reads no scans, SLEEP=20 stops an unused model, OBSERVE=1 runs Prometheus
+	$(if $(NO_OCR),DOCWELL_OCR=off )$(PY) -m infra.local up --model "$(LLM)" $(if $(MODEL_HOST),--model-host "$(MODEL_HOST)") $(if $(SLEEP),--sleep $(SLEEP)) $(if $(OBSERVE),--observe) $(ARGS)
 
 .PHONY: test
 test: dev embedder programs ## Run the tests that are not slow: 8 minutes; ARGS="-k name" selects some

@@ -64,7 +64,7 @@ function KeyOffer({ onTake, onKeep }) {
     </main>`;
 }
 
-function Header({ view, usage, onTheme, onLanguage, onLeave }) {
+function Header({ view, usage, demo, onTheme, onLanguage, onLeave }) {
   const link = (name) => html`
     <a href=${`#/${name}`} aria-current=${view === name ? "page" : undefined}>${t(`nav.${name}`)}</a>`;
   const quota = usage.requests_per_day == null ? "" : ` / ${whole(usage.requests_per_day)}`;
@@ -78,6 +78,7 @@ function Header({ view, usage, onTheme, onLanguage, onLeave }) {
       <nav aria-label=${t("nav.main")}>${link("ask")} ${link("documents")}
         ${usage.operates && link("operations")}</nav>
       <span class="spring"></span>
+      ${demo && html`<span class="muted" title=${t("nav.demo_why")}>${t("nav.demo")}</span>`}
       <span class="muted usage">${t("nav.usage", {
         requests: whole(usage.requests) + quota, tokens: usage.tokens })}</span>
       <${Languages} onLanguage=${onLanguage} />
@@ -113,6 +114,7 @@ function App({ failed, given }) {
   const [offered, setOffered] = useState(given);
   const { view, id, query } = useRoute(known, setOffered);
   const [usage, setUsage] = useState(null);
+  const [demo, setDemo] = useState(false);
   const [list, setList] = useState(null);
   const [turns, setTurns] = useState([]);
   const [about, setAbout] = useState(null);
@@ -153,6 +155,7 @@ function App({ failed, given }) {
   }, []);
   useEffect(() => {
     if (known) Promise.all([used(), reload()]);
+    if (known) call("GET", "/v1/status").then((found) => setDemo(found.demo_model), () => {});
   }, [known]);
   useEffect(() => {
     if (view === "source") setSource(sourceIn(query));
@@ -214,7 +217,7 @@ function App({ failed, given }) {
   };
   const shared = { collections, onSource: show, onUsed: used };
   return html`
-    <${Header} view=${view} usage=${usage} onTheme=${toggleTheme} onLanguage=${onLanguage}
+    <${Header} demo=${demo} view=${view} usage=${usage} onTheme=${toggleTheme} onLanguage=${onLanguage}
       onLeave=${leave} />
     <div class=${source ? "columns two" : "columns"}>
       <main id="main" tabindex="-1">

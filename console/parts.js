@@ -84,6 +84,7 @@ export function Answer({ answer, onSource }) {
         <ul>${unsupported.map((one) => html`<li>“${one.text}” ${why(one)}</li>`)}</ul>
       </details>`}
       ${answer.cut_short && html`<p class="note">${t("answer.cut_short")}</p>`}
+      ${answer.dropped_passages > 0 && html`<p class="note">${t("answer.dropped", { count: answer.dropped_passages })}</p>`}
       ${answer.partial && html`<p class="note">${t("answer.partial")}</p>`}
       ${answer.fallback_reason && html`<p class="note">${t("answer.fallback")}</p>`}
       ${answer.rewritten_question && html`<p class="note">

@@ -97,7 +97,12 @@ def _up(options: argparse.Namespace) -> int:
     started = time.monotonic()
     try:
         stack_options = StackOptions(
-            data, options.model, options.port, sleep_minutes=options.sleep, observe=options.observe
+            data,
+            options.model,
+            options.port,
+            sleep_minutes=options.sleep,
+            observe=options.observe,
+            model_host=options.model_host,
         )
         with supervised(stack_options, console) as (stack, supervisor):
             console.say(f"docwell is up ({time.monotonic() - started:.0f} s). Ctrl-C stops it.\n", "bold green")
@@ -125,7 +130,7 @@ def _up_in_background(options: argparse.Namespace) -> int:
     log_path = private_folder(private_folder(data) / "logs") / "supervisor.log"
     command = [sys.executable, "-m", "infra.local", "up", "--port", str(options.port)]
     command += ["--model", options.model, "--data", str(data), "--sleep", str(options.sleep)]
-    command += ["--observe"] if options.observe else []
+    command += ["--model-host", options.model_host, *(["--observe"] if options.observe else [])]
     log_path.unlink(missing_ok=True)
     with append_private(log_path) as log:
         process = subprocess.Popen(
@@ -191,6 +196,7 @@ def main() -> int:
     up = commands.add_parser("up", parents=[shared, model], help="start everything and follow its logs")
     up.add_argument("--port", type=int, default=8080, help="the API's port; a free one if it is taken")
     up.add_argument("--sleep", type=float, default=0.0, metavar="MINUTES", help="stop an unused model; 0: never")
+    up.add_argument("--model-host", default="", metavar="URL", help="Ollama, or a host of OpenAI's protocol")
     up.add_argument("--observe", action="store_true", help="run Prometheus over the metrics")
     up.add_argument("--no-follow", action="store_true", help="run in the background")
     up.add_argument("--verbose", action="store_true", help="show every log line")

@@ -16,6 +16,7 @@ from rich.console import Console
 from rich.panel import Panel
 from rich.text import Text
 
+from docwell.adapters.model_profiles import profile_of
 from docwell.answers import AnswerStatus, Mode
 from docwell.models import FINAL, Status, UnitKind
 from infra.local.console import terminal
@@ -182,4 +183,8 @@ def demo(data: Path, model: str) -> int:
         console.print(f"\n{failure}\nlogs: {data / 'logs'}", style="red", markup=False)
         report.add("the demo finished", 0, "", "== 1")
     console.print()
-    return report.finish()
+    status = report.finish()
+    if profile_of(model).demo:
+        console.print(f"{model} is a demo model: it shows the path, not how well larger models answer.")
+        console.print("Your model (docs/models.md): make up MODEL_HOST=http://127.0.0.1:11434 LLM=qwen3:8b")
+    return status

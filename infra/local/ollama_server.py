@@ -22,7 +22,7 @@ from contextlib import aclosing
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import uvicorn
 from pydantic import BaseModel, Field, ValidationError
@@ -85,7 +85,16 @@ class ChatRequest(ShowRequest):
 
     messages: list[Message]
     stream: bool = True
+    # JSON: any, or by a schema.
+    format: Literal["", "json"] | dict[str, Any] = ""
     options: Options = Options()
+
+    def sampling(self) -> dict[str, Any]:
+        """Return the options under llama.cpp's names."""
+        if not self.format:
+            return self.options.sampling()
+        schema = {} if self.format == "json" else {"schema": self.format}
+        return self.options.sampling() | {"response_format": {"type": "json_object", **schema}}
 
 
 class ChatResponse(Response):
@@ -171,7 +180,7 @@ def application(name: str, path: Path, model: LanguageModel, num_ctx: int) -> St
         check(body.model)
         context = min(body.options.num_ctx or num_ctx, model.context_length)
         messages = [message.model_dump() for message in body.messages]
-        return ChatResponse(model.chat(messages, context, body.options.sampling()), body)
+        return ChatResponse(model.chat(messages, context, body.sampling()), body)
 
     routes = [
         Route("/", lambda _: PlainTextResponse("Ollama is running")),

@@ -37,7 +37,7 @@ from runtime.settings import problems_of
 MODEL_DIR = names.ROOT / "layers" / "embedder" / "model"
 # Two cores read a prompt of 1,300 tokens in about 15 s, or in 80 s while ingest runs.
 DEADLINE_S = 170
-# Defaults for a model on this machine's processor: a short prompt, and no price.
+# Defaults for a model on this machine's processor: a short prompt, which two cores read in 15 s, and no price.
 OWN_MODEL = {
     "DOCWELL_PASSAGE_TOKENS": "350",
     "DOCWELL_PRICES": str(Path(__file__).with_name("prices.json")),
@@ -156,25 +156,45 @@ class StackOptions:
     query_waiting: int = 16
     # Run Prometheus too.
     observe: bool = False
+    # The address of the user's own model host. Empty: the one at OLLAMA_HOST if it has the model, else llama.cpp.
+    model_host: str = ""
 
 
-def outside_ollama(model: str) -> str | None:
-    """Return the URL of the Ollama on OLLAMA_HOST if it answers and has the model, else None."""
-    host = os.environ.get("OLLAMA_HOST", "").strip().rstrip("/")
-    if not host:
-        return None
-    url = host if "://" in host else f"http://{host}"
+class NoModelHost(LookupError):
+    """There is no model host at an address, or it does not have the model."""
+
+
+def model_host(address: str, model: str) -> str:
+    """Return the URL of the host at an address: Ollama, or a host of OpenAI's protocol, which ends with `/v1`.
+
+    Raises `NoModelHost` if it does not answer, or lacks the model.
+    """
+    address = address.strip().rstrip("/")
+    url = address if "://" in address else f"http://{address}"
+    token = os.environ.get("DOCWELL_OLLAMA_TOKEN")
+    headers = {"Authorization": f"Bearer {token}"} if token else {}
+
+    def get(where: str) -> httpx.Response:
+        # Without the user's proxy, as for the functions.
+        return httpx.get(where, headers=headers, timeout=3, trust_env=False)
+
     try:
         parts = urlsplit(url)
         if parts.port is None and parts.scheme == "http":
             url = parts._replace(netloc=f"{parts.netloc}:11434").geturl()
         url = url.replace("//0.0.0.0", f"//{names.HOST}")
-        # Without the user's proxy, as for the functions.
-        tags = httpx.get(f"{url}/api/tags", timeout=3, trust_env=False).raise_for_status().json()
-        listed = {entry["name"] for entry in tags["models"]}
-    except (httpx.HTTPError, httpx.InvalidURL, ValueError, KeyError, TypeError):
-        return None
-    return url if model in listed or f"{model}:latest" in listed else None
+        # llama.cpp answers Ollama's routes too, in OpenAI's form.
+        if not url.endswith("/v1") and "Ollama is running" in get(url).text:
+            listed = {entry["name"] for entry in get(f"{url}/api/tags").json()["models"]}
+        else:
+            url = url if url.endswith("/v1") else f"{url}/v1"
+            listed = {entry["id"] for entry in get(f"{url}/models").raise_for_status().json()["data"]}
+    except (httpx.HTTPError, httpx.InvalidURL, ValueError, KeyError, TypeError) as error:
+        raise NoModelHost(f"no model host answers at {address!r} ({type(error).__name__})") from None
+    if not listed & {model, f"{model}:latest"}:
+        have = ", ".join(sorted(listed)) or "no model"
+        raise NoModelHost(f"the model host at {url} has no {model}, it has {have}: choose with LLM=NAME")
+    return url
 
 
 def base_environment(extra: Mapping[str, str]) -> dict[str, str]:
@@ -237,7 +257,8 @@ def plan(
     parts = [_aws(stack), _chroma(stack)]
     if options.observe:
         parts.append(_prometheus(stack))
-    defaults: dict[str, str] = {}
+    # The user's own host unloads an unused model.
+    defaults: dict[str, str] = {"DOCWELL_KEEP_ALIVE": "30m"}
     if ollama is None:
         parts.append(_model(stack, gguf(), options.sleep_minutes))
         defaults = OWN_MODEL | ({"DOCWELL_WAKE_S": str(WAKE_S)} if options.sleep_minutes else {})

@@ -29,7 +29,17 @@ from infra.local.keys import LOCK, append_private, private_folder, write_private
 from infra.local.names import ROOT
 from infra.local.ports import answers
 from infra.local.prometheus import served, stack_exporter
-from infra.local.stack import MODEL_DIR, STACK_FILE, Part, Stack, StackOptions, outside_ollama, own_settings, plan
+from infra.local.stack import (
+    MODEL_DIR,
+    STACK_FILE,
+    NoModelHost,
+    Part,
+    Stack,
+    StackOptions,
+    model_host,
+    own_settings,
+    plan,
+)
 from runtime.metrics import Exporter
 from runtime.process import Child
 
@@ -274,11 +284,14 @@ def supervised(options: StackOptions, console: StackConsole) -> Iterator[tuple[S
             ensure_embedder(console)
             if is_rebuilt(options):
                 console.say(REBUILT, "yellow")
-        ollama = outside_ollama(options.model)
-        if ollama is None and os.environ.get("OLLAMA_HOST"):
-            console.say(
-                f"OLLAMA_HOST does not answer or has no {options.model}: starting a model server instead", "yellow"
-            )
+        ollama = None
+        try:
+            if address := options.model_host or os.environ.get("OLLAMA_HOST", "").strip():
+                ollama = model_host(address, options.model)
+        except NoModelHost as missing:
+            if options.model_host:
+                raise StackFailed(str(missing)) from None
+            console.say(f"OLLAMA_HOST: {missing} Starting a model server instead", "yellow")
         exporter, token = stack_exporter(options.model), token_urlsafe(24)
         with served(exporter, token) as metrics:
             stack, supervisor = _started(options, ollama, console, exporter, metrics, token)

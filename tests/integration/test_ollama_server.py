@@ -150,6 +150,12 @@ def test_a_streamed_chat_comes_in_pieces_and_ends_with_figures(client: ollama.Cl
     assert last.total_duration > (last.eval_duration or 0) > 1_000_000
 
 
+def test_an_answer_follows_a_json_schema(client: ollama.Client) -> None:
+    schema = {"type": "object", "properties": {"colour": {"enum": ["red", "blue"]}}, "required": ["colour"]}
+    answer = client.chat(MODEL, ASK, options=SHORT | {"num_predict": 40}, format=schema)
+    assert json.loads(str(answer.message.content))["colour"] in {"red", "blue"}
+
+
 def test_a_missing_model_is_404(client: ollama.Client) -> None:
     for call in (client.show, lambda name: client.chat(name, ASK)):
         with pytest.raises(ollama.ResponseError, match="model 'absent' not found") as caught:

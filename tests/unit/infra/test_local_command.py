@@ -14,8 +14,9 @@ import pytest
 
 from infra.local import __main__ as command
 from infra.local.names import HOST, ROOT
-from infra.local.stack import Stack, StackOptions, outside_ollama, plan
+from infra.local.stack import NoModelHost, Stack, StackOptions, model_host, plan
 from infra.local.supervisor import locked
+from tests.unit.adapters.model_hosts import VLLM, Host, whole
 
 
 @pytest.fixture(autouse=True)
@@ -62,22 +63,35 @@ def test_down_stops_no_process_that_reuses_the_pid_of_a_dead_supervisor(
         ("[::1]", "http://[::1]:11434"),
         ("http://gpu/ollama", "http://gpu:11434/ollama"),
         ("https://gpu/ollama", "https://gpu/ollama"),
-        ("", None),
         ("gpu:port", None),
         ("http://[::1", None),
         ("http://gpu\n", "http://gpu:11434"),
     ],
 )
-def test_the_start_uses_the_address_in_ollama_host_or_ignores_a_wrong_one(
+def test_the_start_uses_the_address_of_an_ollama_and_refuses_a_wrong_one(
     host: str, expected: str | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def get(url: str, **_: object) -> httpx.Response:
-        request = httpx.Request("GET", url)
-        return httpx.Response(200, json={"models": [{"name": "m"}]}, request=request)
+        tags = url.endswith("/api/tags")
+        return httpx.Response(200, text='{"models": [{"name": "m"}]}' if tags else "Ollama is running")
 
     monkeypatch.setattr(httpx, "get", get)
-    monkeypatch.setenv("OLLAMA_HOST", host)
-    assert outside_ollama("m") == expected
+    if expected:
+        assert model_host(host, "m") == expected
+    else:
+        with pytest.raises(NoModelHost, match="no model host answers"):
+            model_host(host, "m")
+
+
+@pytest.mark.parametrize("address", ["{}", "{}/v1"])
+def test_a_host_of_openais_protocol_is_found_by_asking(address: str) -> None:
+    host = Host(whole("200 OK", VLLM.card))
+    assert model_host(address.format(host.url), "m") == f"{host.url}/v1"
+    with pytest.raises(NoModelHost, match="it has m, other: choose with LLM=NAME"):
+        model_host(address.format(host.url), "absent")
+    host.close()
+    with pytest.raises(NoModelHost, match="no model host answers"):
+        model_host(address.format(host.url), "m")
 
 
 def test_documents_are_deleted_only_after_a_yes(tmp_path: Path) -> None:

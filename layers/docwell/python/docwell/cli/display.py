@@ -296,6 +296,8 @@ def _footer(answer: Json) -> str:
         parts.append(f"{cost['amount']:.6f} {cost.get('currency', '')}")
     if answer.get("cut_short"):
         parts.append("cut short")
+    if dropped := answer.get("dropped_passages"):
+        parts.append(f"{dropped} passages had no room (DOCWELL_PASSAGE_TOKENS, DOCWELL_NUM_CTX)")
     if answer.get("partial"):
         parts.append("partial: a Chroma server did not answer")
     if request_id := answer.get("request_id"):

@@ -116,9 +116,9 @@ def _model(settings: Settings, name: str, host: str | None, token: str | None) -
     from docwell.adapters.model_profiles import profile_of
     from docwell.adapters.server_auth import Credential, ServerAuth
 
-    if not (url := host or settings.model_host):
+    if not (url := host or settings.ollama):
         raise Failure("no model host: give --host (or DOCWELL_OLLAMA_URL), or run `make up`", ExitCode.USAGE)
-    profile = profile_of(name)
+    token, profile = token or (None if host else settings.ollama_token), profile_of(name)
     auth = ServerAuth(lambda: Credential(token), server="ollama") if token else None
     room = {"num_ctx": profile.num_ctx, "num_predict": _NUM_PREDICT, "thinking_tokens": profile.thinking_tokens}
     return model_server(url, name, keep_alive="5m", auth=auth, **room)

@@ -86,7 +86,8 @@ class Settings:
     audit_table: str | None = None
     chroma_folder: str | None = None
     usage_plan: str | None = None
-    model_host: str | None = None
+    ollama: str | None = None
+    ollama_token: str | None = field(default=None, repr=False)
     model: str | None = None
     functions_endpoint: str | None = None
     local: bool = False
@@ -181,7 +182,7 @@ def _from_stack() -> dict[str, Any]:
         running = _is_running(int(stack["pid"]))
         values = {name: stack[name] for name in ("bucket", "aws_endpoint", "region", "access_key", "secret_key")}
         values |= {name: stack.get(name) for name in ("api_key", *OPERATOR)}
-        values |= {"model_host": stack.get("ollama"), "model": stack.get("model")}
+        values |= {name: stack.get(name) for name in ("ollama", "ollama_token", "model")}
         values["chroma_folder"] = str(Path(stack["data"]) / "chroma") if "data" in stack else None
         # The local gateway also serves Lambda's API.
         values |= {"endpoint": stack["gateway"], "functions_endpoint": stack["gateway"], "local": True}

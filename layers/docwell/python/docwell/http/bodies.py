@@ -346,6 +346,7 @@ class StatusResponse(BaseModel):
     """The state of the model's hosts."""
 
     model: str
+    demo_model: bool = Field(description="The model is too small for real use: it shows only the path.")
     model_host: HostState = Field(
         description="`asleep`: the next question starts a host. `waking`: a question has started one, which takes "
         "minutes. `down`: a host should answer and does not."

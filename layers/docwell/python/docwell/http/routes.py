@@ -288,7 +288,10 @@ def status() -> bodies.StatusResponse:
     state = operations.host_state()
     stopped = wiring.sleeper().stopped() if state is HostState.ASLEEP else None
     return bodies.StatusResponse(
-        model=wiring.query_settings().model, model_host=state, asleep_until=stopped and stopped.until
+        model=wiring.query_settings().model,
+        demo_model=wiring.is_demo(),
+        model_host=state,
+        asleep_until=stopped and stopped.until,
     )
 
 
