@@ -27,6 +27,7 @@ from benchmarks.doors import chroma_server
 from benchmarks.reading import default_reader
 from docwell.adapters.chroma import ChromaIndex, ChromaServer
 from docwell.adapters.chroma_records import Layout
+from docwell.adapters.documents.document_reader import RecognisingReader
 from docwell.adapters.embedding.model_manifest import ModelCalibration
 from docwell.adapters.embedding.onnx_embedder import OnnxEmbedder, session_opener
 from docwell.answers import Mode
@@ -189,13 +190,14 @@ class Indexed:
 
 
 @contextmanager
-def indexed(files: Mapping[str, Path], model: Path) -> Iterator[Indexed]:
+def indexed(files: Mapping[str, Path], model: Path, *, recognises: bool = False) -> Iterator[Indexed]:
     """Run a Chroma server during the block; index the files that no earlier run of this code has indexed.
 
-    Delete `CACHE` when a file of the evaluation material changes.
+    With `recognises`, pages that are pictures are read too. Delete `CACHE` when a file of the evaluation material
+    changes.
     """
     embedder, limits = OnnxEmbedder(model), IngestLimits()
-    folder = CACHE / _stamp(embedder.manifest.fingerprint)
+    folder = CACHE / (_stamp(embedder.manifest.fingerprint) + "-ocr" * recognises)
     folder.mkdir(parents=True, exist_ok=True)
     ledger = folder / "chunks.json"
     chunks: dict[str, int] = json.loads(ledger.read_text(encoding="utf-8")) if ledger.exists() else {}
@@ -206,7 +208,9 @@ def indexed(files: Mapping[str, Path], model: Path) -> Iterator[Indexed]:
         kept_passages = int(QuerySettings.model_fields["kept_passages"].default)
         index = ChromaIndex(ChromaServer(f"http://{HOST}:{port}", timeout_s=60), layout, kept_passages)
         no_store: Any = None  # nothing is downloaded: the files are local
-        indexer = RangeIndexer(no_store, index, embedder, default_reader(), limits)
+        reader = default_reader()
+        recogniser = RecognisingReader(reader, limits) if recognises else None
+        indexer = RangeIndexer(no_store, index, embedder, reader, limits, recogniser)
         with bar("indexing", len(files)) as step:
             for key, path in files.items():
                 step.say(key)
@@ -223,7 +227,8 @@ def indexed(files: Mapping[str, Path], model: Path) -> Iterator[Indexed]:
 def _index(indexer: RangeIndexer, generation: Generation, path: Path) -> int:
     """Index all ranges of a file and return the number of its chunks."""
     size, pages = indexer.limits.range_pages, indexer.reader.inspect(path).page_count
-    spans = [Span(first, min(first + size - 1, pages)) for first in range(1, pages + 1, size)]
+    recognise = indexer.recogniser is not None
+    spans = [Span(first, min(first + size - 1, pages), recognise) for first in range(1, pages + 1, size)]
     return sum(
         indexer.run(generation, path, number, span, lambda: None).chunks for number, span in enumerate(spans)
     )
@@ -426,13 +431,14 @@ def main() -> int:
     parser.add_argument("--n", type=int, help="a sample of each set's questions (default: all)")
     parser.add_argument("--sets", nargs="+", choices=tuple(SETS))
     parser.add_argument("--without", action="store_true", help="what hit@5 loses without each part, on quick sets")
+    parser.add_argument("--ocr", action="store_true", help="read scanned pages too; install it with `make ocr`")
     parser.add_argument("--model", type=Path, default=MODEL_DIR, help="a folder that `make model` wrote")
     options = parser.parse_args()
     measured = tuple(name for name in SETS if name != "northwind")
     names = options.sets or (QUICK if options.without else measured)
     try:
         sets = [SETS[name](EVALUATION).sample(options.n) for name in names]
-        with _asker(sets, options.model) as asker:
+        with _asker(sets, options.model, recognises=options.ocr) as asker:
             return (_without if options.without else _measure)(asker, sets, options)
     except FileNotFoundError as error:
         CONSOLE.print(f"no {error.filename}: DOCWELL_EVAL names the folder of the evaluation sets", style="red")
@@ -442,11 +448,11 @@ def main() -> int:
 
 
 @contextmanager
-def _asker(sets: Sequence[EvaluationSet], model: Path) -> Iterator[Asker]:
+def _asker(sets: Sequence[EvaluationSet], model: Path, *, recognises: bool) -> Iterator[Asker]:
     """Index the documents of all sets, and run their Chroma server during the block."""
     files = {key: path for material in sets for key, path in material.files.items()}
     mixed = {collection_of(key) for material in sets if MIXED in material.scopes for key in material.files}
-    with indexed(files, model) as documents:
+    with indexed(files, model, recognises=recognises) as documents:
         yield Asker(documents, sorted(mixed))
 
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from threading import Thread
+from types import SimpleNamespace
 from typing import Any
 from urllib.parse import unquote_plus
 
@@ -137,6 +140,33 @@ def test_a_part_that_dies_again_and_again_stops_the_stack(tmp_path: Path, monkey
         failing.watch()
     failing.stop()
     assert counter.read_text() == "x" * 6
+
+
+@pytest.mark.parametrize("status", [0, 1])
+def test_ocr_is_installed_beside_the_stack_and_ingest_starts_again_when_no_document_waits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, status: int
+) -> None:
+    make = tmp_path / "make"
+    make.write_text(f"#!/bin/sh\nexit {status}\n")
+    make.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    monkeypatch.setattr(supervisor_module, "_IDLE_POLL_S", 0.01)
+    script = "import os, time; print('ready', os.environ.get('DOCWELL_OCR'), flush=True); time.sleep(600)"
+    command = [sys.executable, "-c", script]
+    part = Part("ingest", command, base_environment({"DOCWELL_OCR": "off"}), ready_line="ready")
+    console, lines, invoked, waiting = StackConsole(tmp_path / "logs"), list[str](), list[str](), [0, 2, 5]
+    monkeypatch.setattr(console, "say", lambda line, _style="": lines.append(line))
+    functions = SimpleNamespace(invoke=lambda **call: invoked.append(call["Payload"]))
+    stack: Any = SimpleNamespace(waiting=waiting.pop, client=lambda _: functions, reconcile_function="reconcile")
+    parts = Supervisor([part], console)
+    parts.start()
+    Thread(target=parts.watch, daemon=True).start()
+    parts.install_ocr(stack)
+    until(lambda: bool(invoked) if status == 0 else "no OCR" in lines[-1])
+    ready = (tmp_path / "logs" / "ingest.log").read_text().splitlines()
+    assert ready == (["ready off"] if status else ["ready off", "ready rapidocr"])
+    assert (waiting, len(invoked)) == (([0, 2, 5], 0) if status else ([], 1))
+    parts.stop()
 
 
 def test_a_second_stack_on_the_same_data_is_refused(tmp_path: Path) -> None:

@@ -27,8 +27,8 @@ CEILINGS = {
     PACKAGE + "query/": (6_516, 6_500),
     PACKAGE + "adapters/documents/": (5_076, 4_900),
     PACKAGE + "cli/": (3_674, 3_780),
-    "benchmarks/": (6_460, 6_500),
-    "tests/": (35_483, 36_000),
+    "benchmarks/": (6_466, 6_500),
+    "tests/": (35_513, 36_000),
     "infra/": (6_994, 7_000),
 }
 # Names that do not say what a value is: at most one in a hundred.
