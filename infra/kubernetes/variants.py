@@ -63,7 +63,12 @@ _SCANS = {
         "ocr": "rapidocr",
         "next": {"modelDir": "/models/e5", "chunkTokens": 300, "shards": 2},
     },
-    "tokens": {"issuer": "https://pool.example", "clients": "a,b", "keysUrl": "https://pool.example:8444/keys"},
+    "tokens": {
+        "issuer": "https://pool.example/",
+        "clients": "open-webui,api://docwell",
+        "keysUrl": "https://pool.example:8444/keys",
+        "groupsClaim": "realm_access.roles",
+    },
 }
 _PLACES = {
     name: {"nodeSelector": {"pool": name}, "tolerations": [{"key": "pool", "operator": "Equal", "value": name}]}

@@ -15,7 +15,7 @@ from unittest.mock import Mock
 import boto3
 import jwt
 import pytest
-from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from moto import mock_aws
 
@@ -29,7 +29,7 @@ from docwell.access.authorizer import (
     headers_of,
 )
 from docwell.adapters.dynamodb.principals import DynamoApiKeys
-from docwell.adapters.tokens import UserPoolTokens
+from docwell.adapters.tokens import IssuerTokens
 from docwell.errors import Unauthenticated, Unavailable
 from docwell.identity import NO_CREDENTIAL, ApiKey, Identity, digest_of, identity_of
 from docwell.wiring import small_functions
@@ -37,6 +37,7 @@ from functions.authorizer.handler import handler
 from infra.local.names import PRINCIPALS_SCHEMA
 from tests.fresh_wiring import clear_caches
 from tests.integration.waiting import Clock
+from tests.unit.cases import rows as cases
 
 ISSUER, CLIENT = "https://cognito-idp.eu-central-1.amazonaws.com/eu-central-1_Pool", "client1"
 SIGNING, OTHER = (rsa.generate_private_key(65537, 2048) for _ in range(2))
@@ -58,8 +59,8 @@ class Rows:
 
     def __init__(self) -> None:
         self.keys = {
-            digest_of(VALUE): ApiKey(digest_of(VALUE), "key:a", "gw-new"),
-            digest_of(OLD): ApiKey(digest_of(OLD), "key:a", "gw-old", ends_at=NOW + 60),
+            digest_of(VALUE): ApiKey(digest_of(VALUE), "key:a", "gwnew"),
+            digest_of(OLD): ApiKey(digest_of(OLD), "key:a", "gwold", ends_at=NOW + 60),
         }
         self.reads = 0
         self.down = False
@@ -83,7 +84,7 @@ def rows() -> Rows:
 
 @pytest.fixture
 def authorizer(rows: Rows, clock: Clock) -> Authorizer:
-    return Authorizer(rows, UserPoolTokens(ISSUER, [CLIENT], Published()), clock)  # type: ignore[arg-type] # a fake
+    return Authorizer(rows, IssuerTokens(ISSUER, [CLIENT], Published()), clock)  # type: ignore[arg-type] # a fake
 
 
 def token(key: Any = SIGNING, algorithm: str = "RS256", kid: str = "k1", **changes: Any) -> str:
@@ -130,6 +131,37 @@ def test_a_key_is_one_principal_in_both_headers(authorizer: Authorizer, headers:
 @pytest.mark.parametrize("changes", [{}, {"token_use": "id", "aud": CLIENT, "client_id": None}])
 def test_a_token_of_the_pool_names_its_subject_and_groups(authorizer: Authorizer, changes: dict[str, Any]) -> None:
     assert authorizer.identify(bearer(token(**changes))).identity == Identity("sub:person", ("staff",))
+
+
+@pytest.mark.parametrize("case", cases(__file__, "issuer_tokens"), ids=lambda case: case["name"])
+def test_a_token_of_any_issuer_names_its_principal_and_groups(rows: Rows, case: dict[str, Any]) -> None:
+    """The shapes are those of the issuers' documentation."""
+    now = int(time.time())
+    sent = jwt.encode(
+        {"iat": now, "exp": now + 300} | case["claims"], SIGNING, "RS256", {"kid": "k1"} | case["header"]
+    )
+    authorizer = Authorizer(rows, IssuerTokens(keys=Published(), **case["settings"]))  # type: ignore[arg-type] # a fake
+    if case["identity"] is None:
+        with pytest.raises(Unauthenticated):
+            authorizer.identify(bearer(sent))
+    else:
+        id_, groups = case["identity"]
+        assert authorizer.identify(bearer(sent)).identity == Identity(id_, tuple(groups))
+
+
+@pytest.mark.parametrize("algorithm", ["RS256", "PS256", "ES256", "ES384", "EdDSA"])
+def test_a_key_signs_with_its_own_algorithm_alone(rows: Rows, algorithm: str) -> None:
+    private: Any = {
+        "ES256": lambda: ec.generate_private_key(ec.SECP256R1()),
+        "ES384": lambda: ec.generate_private_key(ec.SECP384R1()),
+        "EdDSA": ed25519.Ed25519PrivateKey.generate,
+    }.get(algorithm, lambda: SIGNING)()
+    public = json.loads(jwt.get_algorithm_by_name(algorithm).to_jwk(private.public_key()))
+    published = SimpleNamespace(find=lambda _: jwt.PyJWK({**public, "alg": algorithm}))
+    authorizer = Authorizer(rows, IssuerTokens(ISSUER, [CLIENT], published))  # type: ignore[arg-type] # a fake
+    assert authorizer.identify(bearer(token(private, algorithm))).identity.id == "sub:person"
+    with pytest.raises(Unauthenticated):
+        authorizer.identify(bearer(token(OTHER, "RS512")))
 
 
 PUBLIC = SIGNING.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
@@ -293,6 +325,12 @@ def test_the_function_allows_a_stored_key_and_denies_every_other(
         effect(authorization=f"Bearer {FOREIGN}")
 
 
+def test_a_key_without_api_gateway_counts_with_the_tokens(authorizer: Authorizer, rows: Rows) -> None:
+    rows.keys[digest_of(FOREIGN)] = ApiKey(digest_of(FOREIGN), "key:own-1", "own-1")
+    answer = allowed(ARN, authorizer.identify(bearer(FOREIGN)), "tokens")
+    assert (answer["principalId"], answer["usageIdentifierKey"]) == ("key:own-1", "tokens")
+
+
 @pytest.mark.usefixtures("table")
 def test_the_settings_of_a_pool_make_its_tokens_valid(monkeypatch: pytest.MonkeyPatch) -> None:
     keys = Mock(return_value=Published())
@@ -300,7 +338,7 @@ def test_the_settings_of_a_pool_make_its_tokens_valid(monkeypatch: pytest.Monkey
     monkeypatch.setenv("DOCWELL_TOKEN_ISSUER", ISSUER)
     monkeypatch.setenv("DOCWELL_TOKEN_CLIENTS", f"other,{CLIENT}")
     assert small_functions.authorizer().identify(bearer(token())).identity.id == "sub:person"
-    keys.assert_called_once_with(f"{ISSUER}/.well-known/jwks.json")
+    keys.assert_called_once_with(f"{ISSUER}/.well-known/openid-configuration")
 
 
 def test_repeated_headers_are_all_seen() -> None:

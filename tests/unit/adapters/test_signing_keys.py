@@ -1,4 +1,4 @@
-"""The public keys of a user pool, from a real HTTP server."""
+"""The public keys of an issuer, from a real HTTP server."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ KEY = {
     "alg": "RS256",
     "use": "sig",
 }
+ENCRYPTING = KEY | {"kid": "k2", "use": "enc"}
 OCTETS = {"kty": "oct", "k": "c2VjcmV0", "kid": "k2", "alg": "HS256"}
 DAY_S, HOUR_S = 86_400, 3_600
 
@@ -29,10 +30,11 @@ class Pool:
     """The endpoint with the keys. It counts its requests."""
 
     def __init__(self) -> None:
-        self.body: bytes = json.dumps({"keys": [KEY, OCTETS]}).encode()
+        self.body: bytes = json.dumps({"keys": [KEY, ENCRYPTING, OCTETS]}).encode()
         self.status = 200
         self.requests = 0
         self.now = 0.0
+        self.jwks_uri: object = None
 
 
 @pytest.fixture
@@ -41,6 +43,11 @@ def pool() -> Iterator[tuple[Pool, SigningKeys]]:
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
+            if self.path == "/discovery":
+                self.send_response(200)
+                self.end_headers()
+                self.wfile.write(json.dumps({"jwks_uri": served.jwks_uri}).encode())
+                return
             served.requests += 1
             self.send_response(served.status)
             self.send_header("Location", "/elsewhere")
@@ -66,6 +73,18 @@ def test_keys_are_read_once_and_then_each_hour(pool: tuple[Pool, SigningKeys]) -
     served.now += HOUR_S + 1
     keys.find("k1")
     assert served.requests == 2
+
+
+@pytest.mark.parametrize("wrong", [None, 7, "", "ftp://127.0.0.1/keys", "http://127.0.0.1:9/keys"])
+def test_keys_are_where_the_discovery_document_says(pool: tuple[Pool, SigningKeys], wrong: object) -> None:
+    served, keys = pool
+    url = keys._url.replace("/keys", "/discovery")
+    served.jwks_uri = keys._url
+    found = SigningKeys(url)
+    assert (found.find("k1") is not None, found.find("k2")) == (True, None)
+    served.jwks_uri = wrong
+    with pytest.raises(Unavailable):
+        SigningKeys(url).find("k1")
 
 
 def test_unknown_keys_cause_at_most_one_request_in_ten_seconds(pool: tuple[Pool, SigningKeys]) -> None:

@@ -249,6 +249,17 @@ def test_a_leaked_key_ends_at_once_and_a_later_rotation_prolongs_no_key(run: Run
     assert (cloud.keys(), cloud.stored.list()) == ({}, [])
 
 
+def test_a_key_of_its_own_needs_no_api_gateway(run: Run, cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL_API_GATEWAY", "http://127.0.0.1:9")
+    first = cloud.add("app", "--key", "--expires", "12h")
+    second = json.loads(run("principals", "rotate", first["id"], "--overlap", "1h", "--json").stdout)
+    assert {cloud.caller(first["api_key"]), cloud.caller(second["api_key"])} == {first["id"]}
+    assert first["api_key"] not in json.dumps(cloud.stored._table._client.scan(TableName=TABLE)["Items"])
+    assert run("principals", "revoke", first["id"]).exit_code == 0
+    assert (cloud.caller(second["api_key"]), cloud.keys(), cloud.stored.list()) == (None, {}, [])
+    assert run("principals", "add", "p", "--all", "--jwt-subject", "p", "--key").exit_code == 2
+
+
 def test_rotate_needs_a_principal_with_a_key(run: Run, cloud: Cloud) -> None:
     id_ = cloud.add("app")["id"]
     cloud.add("person", "--jwt-subject", "p")

@@ -43,6 +43,8 @@ DOCWELL_STORAGE_URL: {{ .Values.data.storageUrl | quote }}
 DOCWELL_TOKEN_ISSUER: {{ .Values.tokens.issuer | quote }}
 DOCWELL_TOKEN_CLIENTS: {{ .Values.tokens.clients | quote }}
 DOCWELL_TOKEN_KEYS_URL: {{ .Values.tokens.keysUrl | quote }}
+DOCWELL_PRINCIPAL_CLAIM: {{ .Values.tokens.principalClaim | quote }}
+DOCWELL_GROUPS_CLAIM: {{ .Values.tokens.groupsClaim | quote }}
 DOCWELL_PORT: 8080
 DOCWELL_HEALTH_PORT: 9090
 DOCWELL_GRACE_S: {{ include "docwell.text" .Values.query.graceSeconds | quote }}

@@ -241,12 +241,16 @@ class AuthorizerSettings(Settings):
     """The authorizer function, and the authorizer of the local gateway."""
 
     principals_table: str = "docwell-principals"
-    # The user pool: https://cognito-idp.REGION.amazonaws.com/POOL. None: API keys alone are valid.
-    token_issuer: Annotated[str, Field(pattern=r"^https://[!-~]+[^/]$")] | None = None
-    # The ids of the pool's app clients whose tokens are valid, separated by commas.
-    token_clients: Annotated[str, Field(pattern=r"^[A-Za-z0-9_+]+(,[A-Za-z0-9_+]+)*$")] | None = None
-    # The pool's public keys. None: /.well-known/jwks.json of the issuer.
+    # The claim `iss` of valid tokens, with or without a slash at its end. None: API keys alone are valid.
+    token_issuer: Annotated[str, Field(pattern=r"^https://[!-~]+$")] | None = None
+    # The audiences of valid tokens, separated by commas: ids of app clients, or of an API.
+    token_clients: Annotated[str, Field(pattern=r"^[!-+\--~]+(,[!-+\--~]+)*$")] | None = None
+    # The issuer's public keys. None: the keys that /.well-known/openid-configuration of the issuer names.
     token_keys_url: Annotated[str, Field(pattern=r"^https?://[!-~]+$")] | None = None
+    # The claims with the principal and with its groups, such as `oid` and `realm_access.roles`. None: the claim
+    # `cognito:groups`, else `groups`.
+    principal_claim: Annotated[str, Field(pattern=r"^[!-~]+$")] = "sub"
+    groups_claim: Annotated[str, Field(pattern=r"^[!-~]+$")] | None = None
     # The key that counts all requests with tokens in a usage plan.
     token_usage_key: str | None = None
 

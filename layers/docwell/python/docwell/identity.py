@@ -44,13 +44,18 @@ class Identity:
 class ApiKey:
     """An API key by the `digest` of its value, and its principal (`key:ID`).
 
-    It is valid before `ends_at` (seconds since the epoch; None: for ever). In API Gateway it has the `key_id`.
+    It is valid before `ends_at` (seconds since the epoch; None: for ever).
     """
 
     digest: str
     principal: str
     key_id: str
     ends_at: int | None = None
+
+    @property
+    def in_gateway(self) -> bool:
+        """Whether API Gateway has the key too. Its ids have no hyphen; those that docwell makes have one."""
+        return "-" not in self.key_id
 
 
 def digest_of(key: str) -> str:
@@ -125,7 +130,9 @@ class UseHistory:
 
 
 # The same message for every missing or invalid credential, so that an attacker learns nothing.
-NO_CREDENTIAL = "send a key of docwell principals add, as x-api-key or Bearer token, or a token of the user pool"
+NO_CREDENTIAL = (
+    "send a key of docwell principals add, as x-api-key or Bearer token, or a token of the identity provider"
+)
 
 # The canary (docwell.upkeep.canary), which calls the function itself. API Gateway's key ids have no hyphen.
 CANARY = Principal(f"{KEY}docwell-canary", frozenset({RESERVED_COLLECTION}))

@@ -34,7 +34,7 @@ class ApiKeys(Protocol):
 
 
 class Tokens(Protocol):
-    """The tokens of a user pool."""
+    """The tokens of an issuer."""
 
     def identify(self, token: str) -> Identity:
         """Return the subject of a valid token. Raises `Unauthenticated`, `Unavailable`."""
@@ -42,7 +42,7 @@ class Tokens(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """An authorized caller. A usage plan counts the API key with the value `usage_key`; None for a token."""
+    """An authorized caller. A usage plan counts the API key with the value `usage_key`; None: that of tokens."""
 
     identity: Identity
     usage_key: str | None = None
@@ -80,7 +80,7 @@ class Authorizer:
             raise Unauthenticated(NO_CREDENTIAL)
         if not (key.principal.startswith(KEY) and is_id(key.principal.removeprefix(KEY))):
             raise Unauthenticated(NO_CREDENTIAL)
-        return Caller(Identity(key.principal), value)
+        return Caller(Identity(key.principal), value if key.in_gateway else None)
 
     def _key(self, digest: str) -> ApiKey | None:
         with self._lock:
@@ -104,8 +104,9 @@ def context_of(caller: Caller) -> dict[str, str]:
 
 
 def allowed(method_arn: str, caller: Caller, token_usage_key: str | None) -> dict[str, Any]:
-    """Return the answer that lets the caller in. `token_usage_key` counts a caller with a token in a usage plan.
+    """Return the answer that lets the caller in.
 
+    In a usage plan, `token_usage_key` counts a caller whose credential API Gateway does not know.
     https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-lambda-authorizer-output.html
     """
     context = context_of(caller)

@@ -1,12 +1,13 @@
 """`docwell principals add | list | rotate | revoke`: grants, quotas and keys, in table and API Gateway.
 
 An operator runs these with AWS credentials; they do not use the docwell API. API Gateway creates the keys, for its
-usage plans; the table of principals stores each key's hash and end.
+usage plans, or docwell with `--key`, without one; the table of principals stores each key's hash and end.
 """
 
 from __future__ import annotations
 
 import re
+import secrets
 import time
 from contextlib import suppress
 from dataclasses import replace
@@ -59,6 +60,9 @@ SubjectOption = Annotated[
 GroupOption = Annotated[
     str | None, typer.Option(metavar="GROUP", help="Grant to everyone with this group in a token.")
 ]
+OwnKeyFlag = Annotated[
+    bool, typer.Option("--key", help="Make the key without API Gateway, such as for a cluster outside AWS.")
+]
 QuotaOption = Annotated[
     int | None, typer.Option(min=0, metavar="COUNT", help="Limit for one UTC day; no limit if left out.")
 ]
@@ -92,6 +96,7 @@ def add(
     tokens_per_day: QuotaOption = None,
     jwt_subject: SubjectOption = None,
     jwt_group: GroupOption = None,
+    own_key: OwnKeyFlag = False,
     replace_: Annotated[
         bool, typer.Option("--replace", help="Replace the grant of this id; its keys stay.")
     ] = False,
@@ -108,12 +113,14 @@ def add(
     id_ = _token_id(jwt_subject, jwt_group)
     settings: Settings = ctx.obj
     ends_at = _end_after("--expires", expires)
-    if ends_at and (id_ or replace_):
-        raise Failure("--expires is for a new key: `docwell principals rotate` makes one", ExitCode.USAGE)
+    if (ends_at or own_key) and (id_ or replace_):
+        raise Failure(
+            "--expires and --key are for a new key: `docwell principals rotate` makes one", ExitCode.USAGE
+        )
     if replace_ and not id_:
         id_, name = name, _existing(settings, name).label
     grant = Grant(id_, readable, rules, requests_per_day, tokens_per_day, name, writable, operate)
-    grant, key, value = _store(settings, grant, ends_at, replacing=replace_)
+    grant, key, value = _store(settings, grant, ends_at, replacing=replace_, own_key=own_key)
     record(settings, Action.GRANTED, subject=grant.id)
     if as_json:
         display.show_json({**_as_json(grant, [key] if key else []), "api_key": value})
@@ -162,7 +169,8 @@ def rotate(
     grant = _existing(settings, id_)
     if not id_.startswith(KEY):
         raise Failure(f"{id_} has no API key")
-    key, value = _make_key(settings, grant.label, grant.id, ends_at)
+    own = "-" in grant.id  # a principal keeps to the kind of its first key
+    key, value = _make_key(settings, grant.label, grant.id, ends_at, own=own)
     older = _end_older_keys(settings, key, overlap_ends or 0, owns_first=grant.owns_key)
     record(settings, Action.ROTATED, subject=grant.id)
     if as_json:
@@ -202,7 +210,7 @@ def _keys(settings: Settings) -> DynamoApiKeys:
 
 
 def _store(
-    settings: Settings, grant: Grant, ends_at: int | None, *, replacing: bool
+    settings: Settings, grant: Grant, ends_at: int | None, *, replacing: bool, own_key: bool
 ) -> tuple[Grant, ApiKey | None, str | None]:
     """Store the grant, with a new key if it has no id; return both and the key's value.
 
@@ -215,7 +223,7 @@ def _store(
         if not admin.add(grant, replace=replacing):
             raise Failure(f"{grant.id} is already a principal: --replace changes its grant")
         return grant, None, None
-    key, value = _make_key(settings, grant.label, None, ends_at)
+    key, value = _make_key(settings, grant.label, None, ends_at, own=own_key)
     grant = replace(grant, id=key.principal, owns_key=True)
     try:
         admin.add(grant)
@@ -320,7 +328,7 @@ def _show_key(key: ApiKey | None, value: str | None, settings: Settings) -> None
     if value:
         display.say(f"API key: {value}")
         display.say("store it now: it is not shown again", err=True)
-        if not (settings.local or settings.usage_plan):
+        if key and key.in_gateway and not (settings.local or settings.usage_plan):
             display.say("the key works only in a usage plan of the API's stage: set DOCWELL_USAGE_PLAN", err=True)
 
 
@@ -341,11 +349,19 @@ def _end_of(key: ApiKey) -> str:
     return f"{datetime.fromtimestamp(key.ends_at, UTC):%Y-%m-%d %H:%M} UTC"
 
 
-def _make_key(settings: Settings, name: str, principal: str | None, ends_at: int | None) -> tuple[ApiKey, str]:
+def _make_key(
+    settings: Settings, name: str, principal: str | None, ends_at: int | None, *, own: bool
+) -> tuple[ApiKey, str]:
     """Make and store a key of the principal, or of a new one with the key's id; return it with its value.
 
-    A failure leaves no key behind.
+    API Gateway does not know an `own` key. A failure leaves no key behind.
     """
+    if own:
+        id_, value = f"own-{secrets.token_hex(5)}", secrets.token_hex(20)
+        key = ApiKey(digest_of(value), principal or f"{KEY}{id_}", id_, ends_at)
+        with plain_failures("cannot store the API key"):
+            _keys(settings).put(key)
+        return key, value
     gateway = aws_client(settings, "apigateway")
     with plain_failures("cannot make an API key"):
         created = gateway.create_api_key(
@@ -391,7 +407,7 @@ def _remove_keys(settings: Settings, principal: str, *, owns_first: bool) -> Non
 def _remove_key(settings: Settings, key: ApiKey, *, owns_first: bool) -> None:
     _keys(settings).remove(key)
     # The key with the principal's name may belong to another application.
-    if owns_first or key.key_id != key.principal.removeprefix(KEY):
+    if key.in_gateway and (owns_first or key.key_id != key.principal.removeprefix(KEY)):
         _delete_from_gateway(settings, key.key_id)
 
 

@@ -46,7 +46,7 @@ API_VERSION = "1.0.0"
 _RPC = {"type": "object", "description": "A result or an error of JSON-RPC", "required": ["jsonrpc", "id"]}
 _CREDENTIALS = {
     "key": {"type": "apiKey", "in": "header", "name": KEY_HEADER},
-    "bearer": {"type": "http", "scheme": "bearer", "description": "A key, or a token of the user pool."},
+    "bearer": {"type": "http", "scheme": "bearer", "description": "A key, or a token of the identity provider."},
 }
 
 

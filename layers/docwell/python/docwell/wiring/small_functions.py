@@ -79,15 +79,16 @@ def _reconcile(fingerprint: str) -> Reconcile:
 def authorizer() -> Authorizer:
     """Return the authorizer."""
     from docwell.access.authorizer import Authorizer
-    from docwell.adapters.tokens import SigningKeys, UserPoolTokens
+    from docwell.adapters.tokens import IssuerTokens, SigningKeys
 
     settings = authorizer_settings()
     keys = DynamoApiKeys(aws.client("dynamodb", quick=True), settings.principals_table)
     if settings.token_issuer is None or settings.token_clients is None:  # the settings have both or neither
         return Authorizer(keys)
-    # A plain string: the claim `iss` is compared as text, and Pydantic would add a slash to a bare host.
-    url = settings.token_keys_url or f"{settings.token_issuer}/.well-known/jwks.json"
-    tokens = UserPoolTokens(settings.token_issuer, settings.token_clients.split(","), SigningKeys(url))
+    # A plain string: Pydantic would add a slash to a bare host.
+    url = settings.token_keys_url or f"{settings.token_issuer.rstrip('/')}/.well-known/openid-configuration"
+    claims = settings.principal_claim, settings.groups_claim
+    tokens = IssuerTokens(settings.token_issuer, settings.token_clients.split(","), SigningKeys(url), *claims)
     return Authorizer(keys, tokens)
 
 
