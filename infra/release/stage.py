@@ -1,7 +1,6 @@
 """Steps before and after `sam deploy`: secrets, the release's name, versions, protection, console.
 
-`python -m infra.release.stage before|after STACK PARAMETERS.toml` runs without the rest of the checkout: a stage
-of CI has only the build, these files and SAM's packages.
+`python -m infra.release.stage before|after STACK PARAMETERS.toml` needs SAM's packages alone, as a stage of CI has.
 """
 
 from __future__ import annotations
