@@ -84,7 +84,6 @@ def test_a_job_that_builds_has_no_credentials_and_one_with_credentials_runs_no_c
         assert not re.search(r"\bmake\b|scripts/|sam build|curl[^|]*\|", run), name
         if "actions/checkout" in used:  # all that runs is of the commit: of the build, AWS gets the rest
             assert re.findall(r"tar --extract.*?tar (.*?\.tar)", run) == [".aws-sam ingest-image.tar"]
-            )
             assert used.index("actions/checkout") < used.index("actions/download-artifact")
 
 
