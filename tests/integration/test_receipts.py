@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import string
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -15,7 +15,8 @@ from moto import mock_aws
 
 from docwell.adapters.aws import client
 from docwell.adapters.dynamodb.receipts import DynamoReceipts, erase_receipts
-from docwell.answers import Receipt
+from docwell.adapters.dynamodb.table import Row, Table
+from docwell.answers import NOT_SUPPORTED, Receipt, answer_in
 from docwell.errors import BadInput, Corrupt
 from infra.local.names import RECEIPTS_SCHEMA
 
@@ -147,8 +148,14 @@ def test_an_answer_that_does_not_compress_under_the_limit_is_refused_and_a_long_
 
 @pytest.mark.parametrize("status", ["answered", "extractive", "abandoned", "failed"])
 def test_an_erasure_finds_an_answer_in_the_history_of_later_questions(
-    receipts: DynamoReceipts, status: str
+    receipts: DynamoReceipts, status: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    delete_many = Table.delete_many
+
+    def delete_one(table: Table, keys: Sequence[Row]) -> None:
+        delete_many(table, keys[:1])
+        raise InterruptedError
+
     def keep(name: str, document: str, answer: str, *history: str, status: str = "answered") -> None:
         request = {"question": "q", "history": [{"question": "q", "answer": text} for text in history]}
         said = {"answer": answer, "status": status, "citations": []}
@@ -159,10 +166,21 @@ def test_an_erasure_finds_an_answer_in_the_history_of_later_questions(
     keep("1", "a.pdf", "Anna lives in Rome [1].", status=status)
     keep("2", "b.pdf", "In March.", " Anna lives\nin Rome [1].\n")  # as a client wraps it
     keep("0", "b.pdf", "In May.", "In March.", "Anna lives in Rome [1].")
+    marked = f"Bob lives{NOT_SUPPORTED} in Bonn [1]."  # words of the document itself
+    keep("6", "a.pdf", marked, status=status)
+    keep("7", "b.pdf", "In July.", answer_in(marked))
     keep("3", "a.pdf", refusal, status="refused")
     keep("4", "b.pdf", "In June.", refusal)
     keep("5", "b.pdf", "In July.", "Berta lives in Rome [1].")
-    assert erase_receipts(client("dynamodb"), TABLE, ["a.pdf"], dry_run=True) == 4
+    assert erase_receipts(client("dynamodb"), TABLE, ["a.pdf"], dry_run=True) == 6
     assert receipts.get("key:a", "2") is not None
-    assert erase_receipts(client("dynamodb"), TABLE, ["a.pdf"]) == 4
-    assert [name for name in "012345" if receipts.get("key:a", name)] == ["4", "5"]
+    later = receipts.get("key:a", "2")
+    assert later is not None
+    assert "Anna" not in str(later.request)
+    # An interruption after the first of them leaves the answer, which leads to the other ones.
+    monkeypatch.setattr(Table, "delete_many", delete_one)
+    with pytest.raises(InterruptedError):
+        erase_receipts(client("dynamodb"), TABLE, ["a.pdf"])
+    monkeypatch.setattr(Table, "delete_many", delete_many)
+    assert erase_receipts(client("dynamodb"), TABLE, ["a.pdf"]) == 5
+    assert [name for name in "01234567" if receipts.get("key:a", name)] == ["4", "5"]

@@ -17,7 +17,7 @@ import openai
 import pytest
 from openai.types.chat import ChatCompletionMessageParam
 
-from docwell.answers import REFUSALS
+from docwell.answers import CORRECTION, NOT_SUPPORTED, REFUSALS
 from docwell.audit import Action
 from docwell.errors import Overloaded
 from docwell.http import openai as chat
@@ -132,7 +132,7 @@ def test_each_sentence_comes_once_it_is_checked_while_the_model_writes(
 def test_an_unsupported_sentence_says_so_in_both_forms(world: HttpWorld, client: openai.OpenAI) -> None:
     world.model.says = f"{BOILER[:-1]} [1]. Ada Lovelace paints 45 pumps [1]. {BOILER[:-1]} today [1]."
     text = content(client, stream=False)
-    assert f"Ada Lovelace paints 45 pumps.{chat.NOT_SUPPORTED} The" in text
+    assert f"Ada Lovelace paints 45 pumps.{NOT_SUPPORTED} The" in text
     assert content(client, stream=True) == text
 
 
@@ -168,9 +168,9 @@ def test_a_corrected_answer_says_so_and_comes_back_as_the_one_that_counts(
     with client.chat.completions.stream(model="docwell", messages=[USER]) as stream:
         message = stream.get_final_completion().choices[0].message
     text = message.content or ""
-    assert text == f"The boiler is inspected every March [1].{chat.CORRECTION}{TWO}{SOURCES}"
+    assert text == f"The boiler is inspected every March [1].{CORRECTION}{TWO}{SOURCES}"
     (annotation,) = message.annotations or []
-    assert annotation.url_citation.start_index == text.index("[1]", text.index(chat.CORRECTION))
+    assert annotation.url_citation.start_index == text.index("[1]", text.index(CORRECTION))
     comes_back(world, client, text)
 
 

@@ -24,6 +24,19 @@ REFUSALS: Mapping[Refusal, str] = {
 }
 
 
+# Texts that chat clients get with an answer, and may send back with it.
+NOT_SUPPORTED = " (not supported by the documents)"
+CORRECTION = "\n\nThe check of the whole answer has changed it. The answer is:\n\n"
+SOURCES = "\n\nSources:\n"
+PARTIAL = "\n\nPart of the index did not answer: some documents were not searched."
+
+
+def answer_in(text: str) -> str:
+    """Return the answer in a message without docwell's additions. An erasure searches for this text."""
+    answer = text.partition(SOURCES)[0].partition(PARTIAL)[0]
+    return answer.rpartition(CORRECTION)[2].replace(NOT_SUPPORTED, "")
+
+
 @dataclass(frozen=True, slots=True)
 class Message:
     """One turn for the language model. `role` is system, user or assistant."""

@@ -269,6 +269,7 @@ def _reachable(url: str, client: S3Client, reached_at: str | None) -> str:
 
 
 _DELETE_AT_ONCE = 1000  # the most that one DeleteObjects takes
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -341,8 +342,13 @@ class S3Versions:
                 yield markers
 
     def _delete(self, versions: Sequence[StoredVersion]) -> None:
-        for start in range(0, len(versions), _DELETE_AT_ONCE):
-            batch = versions[start : start + _DELETE_AT_ONCE]
+        # A key with a control character has no place in the XML of DeleteObjects.
+        plain = [version for version in versions if not _CONTROL.search(version.key)]
+        with vendor_errors("s3"):
+            for version in filter(lambda version: _CONTROL.search(version.key), versions):
+                self._client.delete_object(Bucket=self._bucket, Key=version.key, VersionId=version.id)
+        for start in range(0, len(plain), _DELETE_AT_ONCE):
+            batch = plain[start : start + _DELETE_AT_ONCE]
             objects = [{"Key": version.key, "VersionId": version.id} for version in batch]
             with vendor_errors("s3"):
                 answer = self._client.delete_objects(

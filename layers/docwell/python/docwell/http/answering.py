@@ -360,7 +360,9 @@ def replay(admission: RequestAdmission, receipt_id: str) -> bodies.ReplayRespons
     try:
         receipt = wiring.receipt_book().get(principal, receipt_id, wiring.catalogue())
         try:
-            body = bodies.QueryRequest.model_validate(receipt.request)
+            # The receipt has no history: ask what was searched for.
+            searched = receipt.answer.get("rewritten_question") or receipt.request["question"]
+            body = bodies.QueryRequest.model_validate({**receipt.request, "question": searched, "history": []})
         except ValidationError:
             raise BadInput("this release does not take the request of this receipt: ask again") from None
     except DocwellError:
@@ -375,7 +377,7 @@ def replay(admission: RequestAdmission, receipt_id: str) -> bodies.ReplayRespons
     changes = compare(receipt, finished.receipt(), run(_live_versions(receipt, admission.deadline)))
     return bodies.ReplayResponse(
         request_id=receipt_id,
-        question=body.question,
+        question=receipt.request["question"],
         then=dict(receipt.answer),
         now=finished.response,
         fit=finished.report.inquiry.fit,

@@ -19,7 +19,7 @@ from aws_lambda_powertools.event_handler.openapi.params import Body
 from aws_lambda_powertools.event_handler.router import APIGatewayRouter
 from pydantic import BaseModel, Field, StringConstraints
 
-from docwell.answers import REFUSALS, Sentence
+from docwell.answers import CORRECTION, NOT_SUPPORTED, PARTIAL, REFUSALS, SOURCES, Sentence, answer_in
 from docwell.errors import BadInput, DocwellError, NotFound, QuotaExceeded, TooManyInFlight, Unauthenticated
 from docwell.http import bodies, sse
 from docwell.http.answering import Finished, QuestionRequest
@@ -43,10 +43,6 @@ PATHS = (CHAT, _MODELS, "/v1/responses", "/v1/completions", "/v1/embeddings")
 
 router = APIGatewayRouter()  # type: ignore[no-untyped-call] # Powertools ships it so
 NO_MODEL = "the model does not exist, or you may not use it: GET /v1/models lists yours"
-NOT_SUPPORTED = " (not supported by the documents)"
-CORRECTION = "\n\nThe check of the whole answer has changed it. The answer is:\n\n"
-_SOURCES = "\n\nSources:\n"
-_PARTIAL = "\n\nPart of the index did not answer: some documents were not searched."
 # The values that ask for nothing special. Any other value of these parameters is rejected.
 _NEUTRAL: Mapping[str, Sequence[object]] = {
     "n": (1,),
@@ -333,7 +329,7 @@ class ChatStream:
 
     def _content(self, text: str) -> bytes:
         self._sent += text
-        self.question.sent = _answer_in(self._sent)
+        self.question.sent = answer_in(self._sent)
         return self._chunk({"content": text})
 
     def _chunk(self, delta: Mapping[str, Any], finish_reason: str | None = None) -> bytes:
@@ -359,7 +355,7 @@ def _conversation(messages: Sequence[ChatMessage]) -> tuple[list[bodies.TurnBody
         if message.role == "user":
             questions += [text] if text.strip() else []
         elif message.role == "assistant":
-            answer = _answer_in(text)
+            answer = answer_in(text)
             if questions and answer.strip():
                 turns.append(bodies.TurnBody(question="\n".join(questions), answer=answer))
             questions = []
@@ -368,12 +364,6 @@ def _conversation(messages: Sequence[ChatMessage]) -> tuple[list[bodies.TurnBody
     if not questions:
         raise BadInput("the last message is not a question of the user", "messages")
     return turns, "\n".join(questions)
-
-
-def _answer_in(text: str) -> str:
-    """Return the answer in a message without docwell's additions. An erasure searches for this text."""
-    answer = text.partition(_SOURCES)[0].partition(_PARTIAL)[0]
-    return answer.rpartition(CORRECTION)[2].replace(NOT_SUPPORTED, "")
 
 
 def _text(message: ChatMessage, where: str) -> str:
@@ -426,8 +416,8 @@ def _ending(response: bodies.QueryResponse) -> str:
         title, quote = (_MARKDOWN.sub(r"\\\1", text) for text in (_title(citation), citation.display_quote))
         name = f"[{title}]({quote_url(citation.link, _LINK)})" if citation.link else title
         lines.append(f"{citation.marker}. {name}: “{quote}”")
-    sources = _SOURCES + "\n".join(("", *lines)) if lines else ""
-    return sources + (_PARTIAL if response.partial else "")
+    sources = SOURCES + "\n".join(("", *lines)) if lines else ""
+    return sources + (PARTIAL if response.partial else "")
 
 
 def _annotations(text: str, citations: Sequence[bodies.CitationBody]) -> list[Annotation]:

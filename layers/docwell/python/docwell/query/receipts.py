@@ -21,7 +21,7 @@ _Read = TypeVar("_Read")
 # Thresholds are in hundredths; another processor may change the seventh digit.
 _FIT_DIGITS = 3
 # The fields of an answer that are results, not causes.
-_OUTCOMES = ("status", "fallback_reason", "rewritten_question", "answer")
+_OUTCOMES = ("status", "fallback_reason", "answer")
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +30,7 @@ class Change:
 
     `what` is `model`, `model_digest`, `mode`, `partial`, `prompt_version`, `option NAME`, `document KEY`
     (versions), `passages KEY` (ids that only one run had), `order of passages`, `fit` if the gate refused a run;
-    of the answer itself `status`, `fallback_reason`, `rewritten_question`, `answer` or `citations`.
+    of the answer itself `status`, `fallback_reason`, `answer` or `citations`.
     """
 
     what: str

@@ -3,7 +3,8 @@
 Row: `principal` (partition key), `request_id` (sort key), `created_at` and `expires_at` (seconds; the second is
 the table's TTL attribute), `prompt_version`, `model`, `model_digest`, `verdict`, `comment` (compressed), and
 `body`: request, answer, passages, options and fit as compressed JSON, since DynamoDB's numbers would not return
-floats unchanged. The table's own setting encrypts it at rest.
+floats unchanged. Of the request's history it holds hashes of the answers alone: no later question stores the words
+of an erased document again. The table's own setting encrypts it at rest.
 """
 
 from __future__ import annotations
@@ -13,10 +14,11 @@ import time
 import zlib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import fields
+from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 from docwell.adapters.dynamodb.table import Row, Selection, Table, can_be_key
-from docwell.answers import AnswerStatus, Receipt
+from docwell.answers import AnswerStatus, Receipt, answer_in
 from docwell.errors import BadInput, Corrupt
 
 if TYPE_CHECKING:
@@ -47,6 +49,8 @@ class DynamoReceipts:
         if not _possible(receipt.principal, receipt.request_id):
             raise BadInput("the receipt is not kept: its request id cannot be a key")
         unpacked = {name: getattr(receipt, name) for name in _BODY}
+        history = [_digest(turn) for turn in receipt.request.get("history") or ()]
+        unpacked["request"] = {**receipt.request, "history": history}
         body = zlib.compress(json.dumps(unpacked, separators=(",", ":")).encode("ascii"))
         if len(body) > _MAX_BODY:
             raise BadInput(f"the receipt is not kept: {len(body):,} bytes compressed, over DynamoDB's limit")
@@ -95,26 +99,33 @@ def erase_receipts(client: DynamoDBClient, name: str, documents: Iterable[str], 
 
     Return their number.
     """
-    table, erased, answers_quoting = Table(client, name, "receipts"), set(documents), set[int]()
-    quoting, asked_later = list[Row](), list[tuple[Row, set[int]]]()
+    table, erased, answers_quoting = Table(client, name, "receipts"), set(documents), set[str]()
+    quoting, asked_later = list[Row](), list[tuple[Row, set[str]]]()
     for receipt in map(_receipt, table.rows(Selection(filter="", values={}))):
         key = _key(receipt.principal, receipt.request_id)
         if erased & _documents(receipt):
             quoting.append(key)
             # Refusals without a quote share their text.
             if receipt.answer.get("status") != AnswerStatus.REFUSED or receipt.answer.get("citations"):
-                answers_quoting.add(_hash(receipt.answer))
+                answers_quoting.add(_digest(receipt.answer))
         elif history := receipt.request.get("history"):
-            asked_later.append((key, set(map(_hash, history))))
-    quoting += [key for key, answers in asked_later if answers & answers_quoting]
+            asked_later.append((key, set(map(_digest, history))))
+    # The later questions go first: after an interruption, the answers still lead to the rest of them.
+    quoting = [key for key, answers in asked_later if answers & answers_quoting] + quoting
     if not dry_run:
         table.delete_many(quoting)
     return len(quoting)
 
 
-def _hash(turn: Mapping[str, Any]) -> int:
-    """Return the hash of the words of an answer: clients trim and wrap the answers that they send back."""
-    return hash(tuple(str(turn.get("answer")).split()))
+def _digest(turn: Mapping[str, Any] | str) -> str:
+    """Return the hash of the words of an answer: clients trim and wrap the answers that they send back.
+
+    A document can hold docwell's additions, too, so remove them here as from a message.
+    """
+    if isinstance(turn, str):
+        return turn
+    words = answer_in(str(turn.get("answer"))).split()
+    return sha256(" ".join(words).encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def _documents(receipt: Receipt) -> set[str]:
