@@ -199,6 +199,17 @@ def test_each_attempt_reads_pages_while_the_documents_processor_time_lasts(range
         assert {chunk.chunk.page for chunk in world.index.of(KEY)} == set(range(1, 26))
 
 
+@pytest.mark.parametrize("range_pages", [10, 100])
+def test_a_small_file_of_slow_pages_is_refused_over_all_its_ranges(range_pages: int) -> None:
+    world, reader = World(range_pages=range_pages), CostlyReader(page_cpu_s=1.0)
+    object.__setattr__(world.ingest.indexer, "reader", reader)
+    indexed(world, *hundred_pages())
+    record = world.ledger.records[KEY]
+    assert (record.status, record.reason, reader.read) == (Status.REJECTED, Reason.TOO_SLOW, 61)
+    assert record.detail == "over the processor time for a file of this size (document_cpu_s_per_mb)"
+    assert world.index.of(KEY) == []
+
+
 def test_pages_over_the_processor_time_for_recognition_are_not_recognised() -> None:
     recognising = World(FakeRecogniser(page_cpu_s=1.0), ocr_range_pages=2, ocr_document_cpu_s=3.0)
     world = indexed(recognising, *(f"[0.9 picture {number}]" for number in range(1, 11)))

@@ -103,6 +103,8 @@ class IngestLimits(ChunkLimits):
     max_characters_per_byte: Annotated[float, Field(gt=0)] = 100.0
     # The processor time for reading a whole document: 20,000 pages of 45 ms.
     document_cpu_s: Annotated[float, Field(gt=0)] = 900.0
+    # A minute and this for each MB of the file. Real files take 20 s for each MB, an attack of 14 kB six minutes.
+    document_cpu_s_per_mb: Annotated[float, Field(gt=0)] = 100.0
     # Chroma is fastest with 50 to 250 records a call.
     upsert_batch: Annotated[int, Field(ge=1, le=1000)] = 128
     # Longer than the slowest step between two renewals: parse_timeout_s, then embedding and writing one batch.

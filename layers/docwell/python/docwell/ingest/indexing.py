@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from docwell.config import IngestLimits
+from docwell.errors import Refused
 from docwell.ingest.chunking import cut_pages
 from docwell.ingest.outline import CutChunk, Sketch
 from docwell.ingest.ranges import Span, check_length
@@ -151,11 +152,17 @@ class RangeIndexer:
 
 
 def within_budget(pages: Iterator[Page], span: Span) -> Iterator[Page]:
-    """Yield the pages while the document's processor time lasts; yield the rest unread as `too_slow`."""
+    """Yield the pages while the document's processor time lasts; yield the rest unread as `too_slow`.
+
+    Raises `Refused` in place of the rest of a small document.
+    """
     left, following = span.cpu_s, span.first
     while left > 0 and (page := next(pages, None)) is not None:
         left, following = left - page.cpu_s, page.number + 1
         yield page
+    if left <= 0 and span.small:
+        detail = "over the processor time for a file of this size (document_cpu_s_per_mb)"
+        raise Refused(Reason.TOO_SLOW, detail)
     if left <= 0:
         yield from (Page(number, "", unreadable=Reason.TOO_SLOW) for number in range(following, span.last + 1))
 

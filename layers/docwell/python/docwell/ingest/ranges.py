@@ -16,6 +16,7 @@ from docwell.errors import Refused
 from docwell.models import COUNTED, PROGRESS, DocumentRecord, RangeTally, RangeTask, Reason, Status
 from docwell.text.page_lists import by_reason, listed
 
+_LEAST_CPU_S = 60.0  # a short file can have some pages at the limit of a page
 _RUNS_NAMED = 20  # the most page runs in a document's detail
 # The second generation's id is a hash of the pipeline fingerprint with this suffix.
 RECOGNISED = "/recognised"
@@ -26,7 +27,7 @@ class Span:
     """Pages `first` to `last` (both included, 1-based), and whether to recognise the pictures among them.
 
     With `given_up`, no recogniser reads them: they have the text of their layers. `cpu_s` is the processor time
-    that is left for reading the document, in seconds.
+    that is left for reading the document, in seconds; when it is spent, a document that is `small` is refused.
     """
 
     first: int
@@ -34,6 +35,7 @@ class Span:
     recognise: bool = False
     cpu_s: float = math.inf
     given_up: bool = False
+    small: bool = False
 
 
 def count_ranges(pages: int, size: int) -> int:
@@ -60,7 +62,10 @@ def span(record: DocumentRecord, number: int, limits: IngestLimits) -> Span:
     if recognise:
         first, size, cpu_s = record.recognised_from or 0, limits.ocr_range_pages, limits.ocr_document_cpu_s
     before = (number - first) * size
-    return Span(before + 1, min(before + size, record.pages or 0), recognise, cpu_s - record.cpu_s)
+    by_size = _LEAST_CPU_S + limits.document_cpu_s_per_mb * (record.size or 0) / 1e6
+    small = by_size < cpu_s and not recognise
+    left = (by_size if small else cpu_s) - record.cpu_s
+    return Span(before + 1, min(before + size, record.pages or 0), recognise, left, small=small)
 
 
 def check_length(characters: int, size: int, limits: IngestLimits) -> None:
