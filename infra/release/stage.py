@@ -1,6 +1,6 @@
 """Steps before and after `sam deploy`: secrets, the release's name, versions, protection, console.
 
-`python -m infra.release.stage before|after STACK PARAMETERS.toml` needs SAM's packages alone, as a stage of CI has.
+`python -m infra.release.stage before|after STACK PARAMETERS.toml` needs SAM's packages alone, as a stage has them.
 """
 
 from __future__ import annotations
