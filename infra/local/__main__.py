@@ -11,30 +11,24 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
 from rich.table import Table
 
+from docwell.cli.settings import stack_pointer
 from infra.local import prometheus
 from infra.local.console import StackConsole, terminal
-from infra.local.keys import append_private, private_folder
+from infra.local.keys import append_private, private_folder, write_private
 from infra.local.names import ROOT
+from infra.local.ports import free_port
 from infra.local.stack import Stack, StackOptions, has_ocr, wrong_settings
 from infra.local.supervisor import AlreadyRunning, StackFailed, locked, supervised
 from runtime.process import end_with_any_thread
 
 DEFAULT_DATA = ROOT / ".docwell"
 DEFAULT_MODEL = StackOptions.model
-
-
-def _activation() -> str | None:
-    """Return the command that puts `docwell` on the PATH, or None if it is there already."""
-    folder = Path(sys.executable).parent
-    if shutil.which("docwell") == str(folder / "docwell"):
-        return None
-    script, current = folder / "activate", Path.cwd()
-    return shlex.join(["source", str(script.relative_to(current) if script.is_relative_to(current) else script)])
 
 
 def _addresses(stack: Stack) -> None:
@@ -57,10 +51,9 @@ def _addresses(stack: Stack) -> None:
     # Print it outside the table, which a narrow terminal cuts. A browser sends no fragment to a server.
     console.print(f"  {stack.gateway}/#key={stack.api_key}")
     console.print("upload documents in another terminal:", style="bold")
-    if activation := _activation():
-        console.print(f"  {activation}")
-    if Path(stack.data) != DEFAULT_DATA:
-        console.print(f"  export DOCWELL_DATA={shlex.quote(stack.data)}")
+    folder = Path(sys.executable).parent
+    if shutil.which("docwell") != str(folder / "docwell"):
+        console.print(f"  {shlex.join(['source', str(folder / 'activate')])}")
     console.print("  docwell put FILE.pdf")
     console.print(
         f"  AWS_ACCESS_KEY_ID={stack.access_key} AWS_SECRET_ACCESS_KEY={stack.secret_key} "
@@ -75,6 +68,8 @@ def _addresses(stack: Stack) -> None:
 def _refused(options: argparse.Namespace) -> bool:
     """Print wrong settings, which would make the functions fail. Return whether there are any."""
     wrong = wrong_settings(StackOptions(options.data, options.model))
+    if (port := getattr(options, "port", None)) and free_port(port) != port:
+        wrong.append(f"port {port} is taken: stop what listens there, or give another --port")
     for problem in wrong:
         print(f"wrong setting: {problem}", file=sys.stderr)
     return bool(wrong)
@@ -99,7 +94,7 @@ def _up(options: argparse.Namespace) -> int:
         stack_options = StackOptions(
             data,
             options.model,
-            options.port,
+            options.port or StackOptions.port,
             sleep_minutes=options.sleep,
             observe=options.observe,
             model_host=options.model_host,
@@ -107,6 +102,10 @@ def _up(options: argparse.Namespace) -> int:
         with supervised(stack_options, console) as (stack, supervisor):
             console.say(f"docwell is up ({time.monotonic() - started:.0f} s). Ctrl-C stops it.\n", "bold green")
             _addresses(stack)
+            pointer = stack_pointer()
+            with suppress(OSError):  # a home that cannot be written
+                pointer.parent.mkdir(parents=True, exist_ok=True)
+                write_private(pointer, stack.data)
             if os.environ["DOCWELL_OCR"] == "rapidocr" and not has_ocr():
                 supervisor.install_ocr(stack)
             try:
@@ -115,6 +114,9 @@ def _up(options: argparse.Namespace) -> int:
                 # Ignore a second Ctrl-C: stopping takes 10 s at most.
                 for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
                     signal.signal(number, signal.SIG_IGN)
+                with suppress(OSError):
+                    if pointer.read_text(encoding="utf-8") == stack.data:  # not of a stack that started later
+                        pointer.unlink()
                 console.say("stopping…")
     except KeyboardInterrupt:
         return 0
@@ -128,8 +130,8 @@ def _up_in_background(options: argparse.Namespace) -> int:
     """Start the stack in the background; return when it is up or has failed."""
     data: Path = options.data
     log_path = private_folder(private_folder(data) / "logs") / "supervisor.log"
-    command = [sys.executable, "-m", "infra.local", "up", "--port", str(options.port)]
-    command += ["--model", options.model, "--data", str(data), "--sleep", str(options.sleep)]
+    command = [sys.executable, "-m", "infra.local", "up", "--model", options.model, "--data", str(data)]
+    command += ["--sleep", str(options.sleep), *(["--port", str(options.port)] if options.port else [])]
     command += ["--model-host", options.model_host, *(["--observe"] if options.observe else [])]
     log_path.unlink(missing_ok=True)
     with append_private(log_path) as log:
@@ -140,17 +142,12 @@ def _up_in_background(options: argparse.Namespace) -> int:
         stack = Stack.read(data)
         if stack is not None and stack.pid == process.pid:
             _addresses(stack)
-            print(f"\nstop it: {_stopping(data)}", flush=True)
+            where = [] if data == DEFAULT_DATA else ["--data", str(data)]
+            print(f"\nstop it: {shlex.join(['python', '-m', 'infra.local', 'down', *where])}", flush=True)
             return 0
         time.sleep(0.2)
     print(log_path.read_text(encoding="utf-8"), flush=True)
     return 1
-
-
-def _stopping(data: Path) -> str:
-    """Return the command that stops the stack of a data folder, for a shell in the repository."""
-    where = [] if data == DEFAULT_DATA else ["--data", str(data)]
-    return shlex.join(["python", "-m", "infra.local", "down", *where])
 
 
 def _down(options: argparse.Namespace) -> int:
@@ -194,7 +191,7 @@ def main() -> int:
     model = argparse.ArgumentParser(add_help=False)
     model.add_argument("--model", default=DEFAULT_MODEL, help="the language model")
     up = commands.add_parser("up", parents=[shared, model], help="start everything and follow its logs")
-    up.add_argument("--port", type=int, default=8080, help="the API's port; a free one if it is taken")
+    up.add_argument("--port", type=int, help="the API's port; without it 8080, or a free one if that is taken")
     up.add_argument("--sleep", type=float, default=0.0, metavar="MINUTES", help="stop an unused model; 0: never")
     up.add_argument("--model-host", default="", metavar="URL", help="Ollama, or a host of OpenAI's protocol")
     up.add_argument("--observe", action="store_true", help="run Prometheus over the metrics")

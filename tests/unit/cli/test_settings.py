@@ -16,7 +16,9 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from docwell.cli.settings import Failure, find_settings
+from docwell import version as version_module
+from docwell.cli.settings import Failure, find_settings, stack_pointer
+from docwell.version import VERSION
 from tests.unit.cases import rows
 from tests.unit.cli.conftest import Run
 from tests.unit.cli.fake_api import FakeApi
@@ -70,6 +72,31 @@ def test_a_running_local_stack_is_found_from_a_folder_below_it(tmp_path: Path) -
     stack_file(tmp_path, os.getpid(), api_key="local-key", principals_table="t")
     assert (find_settings().api_key, find_settings().principals_table) == ("local-key", "t")
     assert find_settings(api_key="mine").api_key == "mine"
+
+
+def test_the_stack_that_make_up_started_last_is_found_from_anywhere(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (elsewhere := tmp_path / "work" / "é").mkdir()
+    stack_file(elsewhere, os.getpid())
+    stack_pointer().parent.mkdir(parents=True)
+    stack_pointer().write_text(str(elsewhere / ".docwell"))
+    assert find_settings().bucket == "local-bucket"
+    assert find_settings(endpoint="https://deployed").bucket is None
+    stack_file(tmp_path, os.getpid(), bucket="of-a-folder-above")
+    assert find_settings().bucket == "of-a-folder-above"
+    monkeypatch.chdir("/")
+    (elsewhere / ".docwell" / "stack.json").unlink()
+    assert find_settings().endpoint is None
+    stack_pointer().write_bytes(b"\xff")
+    assert run("ask", "why?").exit_code == 2
+
+
+def test_the_package_the_command_and_the_chart_have_the_same_version(run: Run) -> None:
+    assert run("--version").stdout == f"docwell {VERSION}\n"
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    assert ROOT / project["tool"]["hatch"]["version"]["path"] == Path(str(version_module.__file__))
+    assert f'appVersion: "{VERSION}"' in (ROOT / "infra/kubernetes/docwell/Chart.yaml").read_text()
 
 
 def test_the_local_stack_lends_nothing_to_a_named_endpoint(tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from docwell.identity import RESERVED_COLLECTION, Principal, Use, UseHistory
 from docwell.models import Attributes, DocumentRecord, Mark, Part, Reason, Status
 from docwell.observability import logger
 from docwell.upkeep.reconcile import Pass, Phase, fact_of
+from docwell.version import VERSION
 from tests.unit.cases import rows
 from tests.unit.conftest import HttpWorld
 from tests.unit.http.http_calls import call, masked
@@ -440,6 +441,7 @@ def called(path: str, method: str, key: str | None) -> tuple[int, Any, dict[str,
 def test_no_operation_but_health_answers_without_a_valid_credential(
     world: HttpWorld, page: dict[str, Any], key: str | None
 ) -> None:
+    assert page["info"]["version"] == VERSION
     assert page["security"] == [{name: []} for name in page["components"]["securitySchemes"]]
     for path, item in page["paths"].items():
         for method, operation in item.items():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 import sys
 from dataclasses import replace
@@ -37,6 +38,17 @@ def test_a_wrong_setting_is_named_before_anything_is_started(
     monkeypatch.setattr(sys, "argv", ["local", *arguments, "--data", str(tmp_path / "data")])
     assert command.main() == 2
     assert "DOCWELL_MAX_TOP_K: Input should be a valid integer" in capsys.readouterr().err
+    assert not (tmp_path / "data").exists()
+
+
+def test_a_taken_port_is_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with socket.create_server((HOST, 0)) as server:
+        port = str(server.getsockname()[1])
+        monkeypatch.setattr(sys, "argv", ["local", "up", "--port", port, "--data", str(tmp_path / "data")])
+        assert command.main() == 2
+    assert f"port {port} is taken" in capsys.readouterr().err
     assert not (tmp_path / "data").exists()
 
 

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import sys
 from io import TextIOWrapper
+from typing import Annotated
 
-from docwell.cli import ask, documents, erase, evaluate, load, models, operations, principals
+import typer
+
+from docwell.cli import ask, display, documents, erase, evaluate, load, models, operations, principals
 from docwell.cli.command import FailingGroup, group
+from docwell.version import VERSION
 
 # \b keeps Typer from joining the lines that follow it.
 HELP = """Drop documents into a bucket, ask questions, get answers that cite the page.
@@ -17,8 +21,8 @@ Each connection setting comes from the first of these that has it:
   1. flags, such as --endpoint and --bucket, after the command
   2. the environment: DOCWELL_ENDPOINT, DOCWELL_BUCKET, DOCWELL_API_KEY, AWS_*
   3. docwell.toml in this folder, else ~/.config/docwell/config.toml
-  4. without any endpoint so far, the local stack (make up) whose data folder
-     DOCWELL_DATA names, else the one of this folder or of one above it
+  4. without any endpoint so far, the local stack: of the folder in DOCWELL_DATA,
+     else of this folder or one above it, else the last one that make up started
 
 \b
 Exit status:
@@ -34,8 +38,19 @@ Exit status:
 app = group(FailingGroup)
 
 
+def _show_version(requested: object) -> None:
+    if requested:
+        display.say(f"docwell {VERSION}")
+        raise typer.Exit
+
+
 @app.callback(help=HELP)
-def main() -> None:
+def main(
+    *,
+    version: Annotated[  # noqa: ARG001 - its callback prints it
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
     """Set up input and output so that no character of another encoding ends the program."""
     for stream, errors in (
         (sys.stdin, "replace"),

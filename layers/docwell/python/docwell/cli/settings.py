@@ -23,8 +23,8 @@ import typer
 from docwell.errors import DocwellError
 
 _CONNECT = (
-    "run `make up`, and this command in the same folder, or give --endpoint and --bucket"
-    " (or DOCWELL_ENDPOINT and DOCWELL_BUCKET, or a docwell.toml)"
+    "start a local stack with `make up`, or export DOCWELL_ENDPOINT, DOCWELL_API_KEY and DOCWELL_BUCKET"
+    " (flags: --endpoint, --api-key, --bucket)"
 )
 # The stack output for each setting of an operator: DOCWELL_QUEUE, DOCWELL_RECONCILE_FUNCTION and so on.
 OPERATOR = {
@@ -164,11 +164,17 @@ def _from_file() -> dict[str, Any]:
     return content
 
 
+def stack_pointer() -> Path:
+    """Return the user's file that names the data folder of the last stack of `make up`. It has no key."""
+    return Path.home() / ".config" / "docwell" / "local-stack"
+
+
 def _from_stack() -> dict[str, Any]:
     current = Path.cwd()
-    # `make up ARGS="--data FOLDER"` prints this variable.
     data = os.environ.get("DOCWELL_DATA")
     folders = [Path(data)] if data else [folder / ".docwell" for folder in (current, *current.parents)]
+    if not data and _belongs_to_user(pointer := stack_pointer()):
+        folders.append(Path(pointer.read_text("utf-8", errors="surrogateescape")))
     path = next((folder / "stack.json" for folder in folders if _belongs_to_user(folder / "stack.json")), None)
     if path is None:
         if data:

@@ -35,6 +35,7 @@ from docwell.query.documents import Listing, delete_document, list_documents, up
 from docwell.query.readiness import OK
 from docwell.query.receipts import quoted
 from docwell.query.retrieval.scope import NO_DOCUMENT, may_see_record
+from docwell.version import VERSION
 from docwell.wiring import query as wiring
 
 _DOCUMENTS = "/v1/documents"
@@ -42,7 +43,6 @@ _DOCUMENT_ROUTE = f"{_DOCUMENTS}/.+"  # a key holds slashes, which a <name> woul
 # API Gateway expects a stream from these routes, even of a whole answer.
 _STREAMED_ROUTES = frozenset({("POST", "/v1/query"), ("POST", openai.CHAT)})
 _NAME = re.compile(r"\w{1,40}")
-API_VERSION = "1.0.0"
 _RPC = {"type": "object", "description": "A result or an error of JSON-RPC", "required": ["jsonrpc", "id"]}
 _CREDENTIALS = {
     "key": {"type": "apiKey", "in": "header", "name": KEY_HEADER},
@@ -316,7 +316,7 @@ def _openapi_text() -> str:
     schema: dict[str, Any] = json.loads(
         app.get_openapi_json_schema(
             title="docwell",
-            version=API_VERSION,
+            version=VERSION,
             description="Ask questions of the documents in a bucket; every answer cites its places.",
         )
     )

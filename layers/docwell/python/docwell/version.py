@@ -1,0 +1,3 @@
+"""The version of the package, the command line and the API."""
+
+VERSION = "1.0.0"
