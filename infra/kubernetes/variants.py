@@ -129,8 +129,3 @@ def write_snapshots() -> None:
     FOLDER.mkdir(parents=True, exist_ok=True)
     for path, content in snapshots().items():
         path.write_text(content, encoding="utf-8")
-
-
-def committed_manifests() -> list[dict[str, Any]]:
-    """Return the manifests of the full snapshot."""
-    return list(yaml.safe_load_all((FOLDER / f"{FIRST}.yaml").read_text(encoding="utf-8")))

@@ -155,13 +155,10 @@ def _down(options: argparse.Namespace) -> int:
     if stack is None:
         print(f"no stack is running on {options.data}")
         return 0
-    try:
-        with locked(options.data):
-            # Do not signal it: another process may have its number by now.
-            print("its supervisor has ended already")
-            return 0
-    except AlreadyRunning:
-        pass
+    with suppress(AlreadyRunning), locked(options.data):
+        # Do not signal it: another process may have its number by now.
+        print("its supervisor has ended already")
+        return 0
     try:
         supervisor = psutil.Process(stack.pid)
         supervisor.terminate()

@@ -174,10 +174,6 @@ class Supervisor:
                 running.child.stop(max(0.2, min(3.0, deadline - time.monotonic())))
         self._temporary.cleanup()
 
-    def pids(self) -> dict[str, int]:
-        """Return the process id of each part's launcher."""
-        return {name: running.child.pid for name, running in self._running.items() if running.child is not None}
-
     def _launch(self, running: _Running) -> None:
         if self._stopping.is_set():
             return

@@ -11,7 +11,7 @@ from pydantic_settings import BaseSettings
 
 from docwell.config import AuthorizerSettings, IngestSettings, QuerySettings, ReconcileSettings
 from infra.kubernetes.helm import CHART
-from infra.kubernetes.variants import committed_manifests
+from infra.kubernetes.variants import FIRST, FOLDER
 
 # The settings that runtime/ reads.
 SERVICE = {"host", "health_port", "grace_s", "processes"}
@@ -36,7 +36,7 @@ def environment(component: str) -> dict[str, Any]:
     """The variables of a worker in the committed manifests."""
     (result,) = (
         manifest
-        for manifest in committed_manifests()
+        for manifest in yaml.safe_load_all((FOLDER / f"{FIRST}.yaml").read_text())
         if "spec" in manifest
         and manifest["metadata"]["name"] == f"docwell-{component}"
         and manifest["kind"] in ("Deployment", "CronJob")

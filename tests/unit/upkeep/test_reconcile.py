@@ -127,6 +127,16 @@ def test_a_settled_document_with_pages_to_recognise_is_sent_to_ingest(
     assert world.sent == ([Hint("a.pdf")] if ocr != "off" and not changes else [])
 
 
+@pytest.mark.parametrize(("ocr", "age_s", "sent"), [("off", 3600, 0), ("rapidocr", 60, 0), ("rapidocr", 3600, 1)])
+def test_pages_whose_recogniser_did_not_run_are_tried_again_after_a_while(
+    world: World, ocr: str, age_s: float, sent: int
+) -> None:
+    failures = frozenset({"too_slow 2", f"{Reason.UNAVAILABLE} 3,7-9"})
+    world.indexed("a.pdf", page_failures=failures, recognised_from=1, updated_at=NOW - age_s)
+    world.reconcile(ocr=ocr).run(lambda: 100.0)
+    assert world.sent == [Hint("a.pdf", rebuild=True)] * sent
+
+
 def test_a_dry_run_hides_nothing(world: World) -> None:
     world.add("a.pdf", DocumentRecord("a.pdf", live_generation="g0", live_version="v0"), leased_until=NOW - 1)
     report = world.run(dry_run=True)

@@ -381,6 +381,11 @@ class DocumentRecord:
         """Return whether its text layers are read, and a recogniser may find more text in it."""
         return bool(self.textless_pages) and self.recognised_from is None and len(self.ranges_done) == self.ranges
 
+    @property
+    def was_given_up(self) -> bool:
+        """Return whether it has pages for which the recogniser did not run."""
+        return any(entry.startswith(Reason.UNAVAILABLE) for entry in self.page_failures)
+
 
 # The fields that only `docwell.ports.Ledger.observe` sets, without a lease.
 OBSERVED = frozenset({"observed_version", "observations"})

@@ -220,9 +220,15 @@ class Reconcile:
             return wrong
         if row.leased_until > 0:
             return Finding(Drift.STUCK, Hint(record.key))
-        if self.limits.ocr != "off" and record.status in SETTLED and record.lacks_recognition:
-            return Finding(Drift.STALE, Hint(record.key))
-        return judge_answers(record, head)
+        return self._judge_pages(record, now) or judge_answers(record, head)
+
+    def _judge_pages(self, record: DocumentRecord, now: float) -> Finding | None:
+        """Return the disagreement of a row that has pages to recognise."""
+        was_given_up = record.was_given_up and record.updated_at < now - self.limits.stuck_after_s
+        if self.limits.ocr == "off" or record.status not in SETTLED:
+            return None
+        is_due = was_given_up or record.lacks_recognition
+        return Finding(Drift.STALE, Hint(record.key, rebuild=was_given_up)) if is_due else None
 
     def _is_queued(self, row: LedgerRow, now: float) -> bool:
         """Return whether the document waits for a message that a worker may still get."""
