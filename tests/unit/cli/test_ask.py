@@ -14,6 +14,7 @@ import unicodedata
 import webbrowser
 from collections.abc import Iterator
 from dataclasses import replace
+from html import unescape
 from pathlib import Path
 from typing import Any
 from unittest.mock import Mock
@@ -387,11 +388,21 @@ def test_ctrl_c_stops_an_answer_and_clears_a_line_but_does_not_end(
     [([], "/ask"), ([KEY], f"{VIEW}1"), ([KEY, "--page", "7"], f"{VIEW}7"), ([RECEIPT], f"/receipt/{RECEIPT}")],
 )
 def test_the_console_opens_at_its_view_with_the_key_in_the_fragment(
-    run: Run, api: FakeApi, browser: Mock, arguments: list[str], view: str
+    run: Run,
+    api: FakeApi,
+    browser: Mock,
+    arguments: list[str],
+    view: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
     result = run("open", *arguments, "--api-key", "a&b", api=api)
     assert result.exit_code == 0, result.stderr
-    parts = urlsplit(browser.call_args.args[0])
+    # Other users can read the browser's command line: the key is in a file.
+    page = Path(urlsplit(browser.call_args.args[0]).path)
+    assert page.stat().st_mode & 0o777 == 0o600
+    parts = urlsplit(unescape(page.read_text()).partition("url=")[2].partition('"')[0])
     assert (f"{parts.scheme}://{parts.netloc}", parts.path, parts.query) == (api.endpoint, "/", "")
     assert parse_qs(parts.fragment) == {"key": ["a&b"], "view": [view]}
     assert "a&b" not in result.output  # the key must not be on the screen
@@ -399,7 +410,10 @@ def test_the_console_opens_at_its_view_with_the_key_in_the_fragment(
     browser.assert_called_with(f"{api.endpoint}/#{view}")
 
 
-def test_without_a_browser_the_address_is_printed(run: Run, api: FakeApi, browser: Mock) -> None:
+def test_without_a_browser_the_address_is_printed(
+    run: Run, api: FakeApi, browser: Mock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
     browser.return_value = False
     result = run("open", "--api-key", "k", api=api)
     assert (result.exit_code, result.stdout) == (0, f"{api.endpoint}/#key=k&view=%2Fask\n")

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import webbrowser
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
+from html import escape
+from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import quote, urlencode
 
@@ -224,10 +227,20 @@ def open_(
     key = f"key={quote(settings.api_key, safe='')}&view={quote(view, safe='')}" if settings.api_key else view
     address = f"{api.console}/#{key}"  # browsers do not send a fragment to the server
     with suppress(webbrowser.Error):
-        if webbrowser.open(address):
+        if webbrowser.open(_private_page(address) if settings.api_key else address):
             display.say(f"opened {target or 'the console'} in the browser", err=True)
             return
     display.say(address)
+
+
+def _private_page(address: str) -> str:
+    """Write a page that leads to the address, and return its own: others can read a browser's command line."""
+    path = Path.home() / ".cache" / "docwell" / "open.html"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.unlink(missing_ok=True)
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
+        file.write(f'<meta http-equiv="refresh" content="0;url={escape(address)}">\n')
+    return path.as_uri()
 
 
 def _without_empty(**values: object) -> Json:
