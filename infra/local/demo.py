@@ -186,5 +186,5 @@ def demo(data: Path, model: str) -> int:
     status = report.finish()
     if profile_of(model).demo:
         console.print(f"{model} is a demo model: it shows the path, not how well larger models answer.")
-        console.print("Your model (docs/models.md): make up MODEL_HOST=http://127.0.0.1:11434 LLM=qwen3:8b")
+        console.print("Your model (docs/use/models.md): make up MODEL_HOST=http://127.0.0.1:11434 LLM=qwen3:8b")
     return status

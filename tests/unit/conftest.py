@@ -85,7 +85,6 @@ def wired_world(monkeypatch: pytest.MonkeyPatch) -> HttpWorld:
         "query_settings": lambda: settings,
         "query": query,
         "model": lambda: world.model,
-        "is_demo": lambda: True,
         "catalogue": lambda: world.ledger,
         "page_index": lambda: world.index,
         "readiness": lambda: world.readiness,

@@ -43,7 +43,7 @@ def test_a_good_model_passes_and_its_settings_are_printed(run: Run, dialect: Dia
     server.close()
     assert result.exit_code == 0, result.output
     assert "8 of 8" in result.output
-    assert "thinking" in result.output
+    assert "thinking: off" in result.output
     assert {"DOCWELL_MODEL=qwen3:8b", "DOCWELL_NUM_CTX=16384", "DOCWELL_TOP_K=20"} <= set(
         result.output.splitlines()
     )
@@ -56,7 +56,7 @@ def test_a_model_that_only_thinks_fails_with_room_for_its_thinking(run: Run, dia
     result = run("models", "check", "qwen3:8b", "--host", address(dialect, server.url))
     server.close()
     assert result.exit_code == 5, result.output
-    assert "0 of 8" in result.output
+    assert "right: 0 of 8; thinking: on" in result.output
     assert "DOCWELL_THINKING_TOKENS=2048" in result.output
 
 

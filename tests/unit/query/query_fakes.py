@@ -6,6 +6,7 @@ import re
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from docwell.adapters.model_profiles import Profile, profile_of
 from docwell.answers import Completion, Cost, Message, Receipt
 from docwell.audit import AuditEvent
 from docwell.identity import Principal, Use, UseHistory
@@ -28,6 +29,7 @@ class FakeModel:
     name: str = "fake-model"
     finished: int = 0  # answers read to their end
     options: Mapping[str, float] = field(default_factory=dict)
+    profile: Profile = field(default_factory=lambda: profile_of("smollm2"))
 
     async def chat(self, messages: Sequence[Message], timeout_s: float) -> AsyncGenerator[str | Completion]:
         self.asked.append(tuple(messages))

@@ -298,7 +298,7 @@ class OllamaModel(ModelServer):
         return False if False in levels else next((level for level in levels if isinstance(level, str)), False)
 
     def _part(self, line: str) -> _Part:
-        value = json.loads(line)
+        value = json.loads(line or '{"message": {}}')
         if "error" in value:
             raise self._broken_off()
         message, done = value["message"], value.get("done", False)

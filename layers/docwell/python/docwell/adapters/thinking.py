@@ -45,10 +45,10 @@ class AnswerText:
         self._rest += piece
         while True:
             if self._opened:
-                _, close, rest = self._rest[len(self._opened) :].partition(pairs[self._opened])
+                thinking, close, rest = self._rest[len(self._opened) :].partition(pairs[self._opened])
                 if not close:
                     break
-                self._end(rest)
+                self._end(thinking, rest)
             elif match := mark.search(self._rest):
                 text, rest = self._rest[: match.start()], self._rest[match.end() :]
                 if match[0] in alone:
@@ -57,8 +57,8 @@ class AnswerText:
                     self._show(text)
                     self._rest, self._opened, self._is_first = match[0] + rest, match[0], not self.text
                 else:  # a closing mark alone: the thinking began before the text
+                    self._end(self.text + text, rest)
                     self.text, before = "", 0
-                    self._end(rest)
             else:
                 if not self._waits:
                     held = beginning.search(self._rest)
@@ -71,12 +71,14 @@ class AnswerText:
         """Return the end of the answer; `cut` says that the model reached its limit of tokens."""
         before = len(self.text)
         if (self._opened and (self._is_first or cut)) or (self._waits and cut):
-            self._end("")
+            self._end(self._rest, "")
         self._show(self._rest)
         return self.text[before:]
 
-    def _end(self, rest: str) -> None:
-        self._rest, self._opened, self.thought, self._waits = rest, "", True, False
+    def _end(self, thinking: str, rest: str) -> None:
+        """End thinking, which is blank where it is switched off."""
+        self._rest, self._opened, self._waits = rest, "", False
+        self.thought = self.thought or not thinking.isspace()
 
     def _show(self, text: str) -> None:
         self.text += text if self.text else text.lstrip()

@@ -27,6 +27,8 @@ _NUM_PREDICT, _REWRITE_TOKENS, _TIMEOUT_S = 400, 80, 300.0
 _PATIENCE_S, _PASSAGE_TOKENS = 15.0, 250
 # The characters of an answer in the table.
 _SHOWN = 90
+# A model whose thinking is off may write an empty block of this many tokens.
+_BLANK_THOUGHTS = 3
 # Room for thinking where the profile of a model that thinks has none.
 _THINKING_TOKENS = 2048
 
@@ -79,32 +81,22 @@ def check(
     table = tomllib.loads(files("docwell.cli").joinpath("model_check.toml").read_text(encoding="utf-8"))
     rows = [run(_try(model, table["passages"], entry)) for entry in table["question"]]
     run(asyncio.sleep(0.05))  # let the last response close
-    right, profile, speed = (
-        sum(row["right"] for row in rows),
-        model.profile,
-        rows[0]["read"] / rows[0]["first token, s"],
-    )
+    right, profile = sum(row["right"] for row in rows), model.profile
+    speed = rows[0]["read"] / rows[0]["first token, s"]
     try:
         stated = run(model.facts()).context_length
     except Corrupt:
         stated = 0
-    thinks = any(row["thoughts"] or row["status"] == "no answer" for row in rows)
-    settings = {
-        "MODEL": model.name,
-        "NUM_CTX": min(profile.num_ctx, stated or profile.num_ctx),
-        "TOP_K": profile.top_k,
-    }
-    settings["THINKING_TOKENS"] = profile.thinking_tokens or _THINKING_TOKENS * thinks
+    thinks = any(row["thoughts"] > _BLANK_THOUGHTS or row["status"] == "no answer" for row in rows)
+    settings = {"MODEL": model.name, "NUM_CTX": min(profile.num_ctx, stated or profile.num_ctx)}
+    settings |= {"TOP_K": profile.top_k, "THINKING_TOKENS": profile.thinking_tokens or _THINKING_TOKENS * thinks}
     if speed * _PATIENCE_S < profile.top_k * _PASSAGE_TOKENS:
         settings["PASSAGE_TOKENS"] = max(int(speed * _PATIENCE_S), 100)
     display.show_table(list(rows[0]), [[*row.values()] for row in rows])
-    facts = {
-        "right": f"{right} of {len(rows)}",
-        "thinking": "on" if thinks else "off",
-        "reads": f"{speed:.0f} tokens/s",
-        "context": f"{profile.num_ctx} tokens wanted, {stated or 'unknown'} stated by the host",
-    }
-    display.show_fields(facts)
+    display.say(
+        f"right: {right} of {len(rows)}; thinking: {'on' if thinks else 'off'}; reads {speed:.0f} tokens/s"
+    )
+    display.say(f"context: {profile.num_ctx} tokens wanted, {stated or 'unknown'} stated by the host")
     display.say("\n".join(["settings:", *(f"DOCWELL_{key}={value}" for key, value in settings.items())]))
     if right < at_least:
         raise typer.Exit(ExitCode.WORSE)

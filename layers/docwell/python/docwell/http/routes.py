@@ -289,7 +289,7 @@ def status() -> bodies.StatusResponse:
     stopped = wiring.sleeper().stopped() if state is HostState.ASLEEP else None
     return bodies.StatusResponse(
         model=wiring.query_settings().model,
-        demo_model=wiring.is_demo(),
+        demo_model=wiring.model().profile.demo,
         model_host=state,
         asleep_until=stopped and stopped.until,
     )

@@ -150,13 +150,6 @@ def document_links() -> S3DocumentLinks:
     return S3DocumentLinks(aws.client("s3"), settings.bucket, settings.link_s, reached_at)
 
 
-def is_demo() -> bool:
-    """Return whether the model is too small for real use."""
-    from docwell.adapters.model_profiles import profile_of
-
-    return profile_of(query_settings().model).demo
-
-
 @cache
 def model() -> ModelServer:
     """Return the model host without its breaker."""
