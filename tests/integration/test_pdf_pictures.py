@@ -53,6 +53,18 @@ def stamped_scan(text: str, side: float) -> bytes:
     return bytes(document.output())
 
 
+@pytest.mark.parametrize("drawn", [False, True])
+def test_a_page_without_text_is_recognised_unless_nothing_is_drawn_on_it(tmp_path: Path, *, drawn: bool) -> None:
+    document = FPDF()
+    document.add_page()
+    if drawn:
+        document.line(10, 10, 90, 90)
+    path = tmp_path / "blank.pdf"
+    path.write_bytes(bytes(document.output()))
+    (page,) = real().reader.pages(path, 1, 1)
+    assert (page.text, page.may_be_picture) == ("", drawn)
+
+
 @pytest.mark.parametrize(
     ("text", "side", "picture"),
     [("Received on 4 May", 190, True), ("Received on 4 May", 90, False), ("A page of text. " * 20, 190, False)],

@@ -183,8 +183,9 @@ class Page:
     `unreadable` says why there is no text, or not all of it. `headings` are lines of the text, in order.
     `confidence` (0 to 1) is the recogniser's, for a page that is a picture. `hidden` counts the characters that
     the page does not show; they are not in the text. `unchecked` means that there was no time to look whether the
-    page shows all of its text. `picture` means that images cover most of the page and its text is short, as of a
-    scan with a stamp. `cpu_s` is the processor time of reading, in seconds.
+    page shows all of its text, and `blank` that nothing is drawn on it. `picture` means that images cover most of
+    the page and its text is short, as of a scan with a stamp. `cpu_s` is the processor time of reading, in
+    seconds.
     """
 
     number: int
@@ -198,11 +199,12 @@ class Page:
     citation_units: tuple[tuple[int, CitationUnit], ...] = ()
     picture: bool = False
     unchecked: bool = False
+    blank: bool = False
 
     @property
     def may_be_picture(self) -> bool:
-        """Return whether a recogniser may find more text: the page is mostly a picture, or empty."""
-        can_be_drawn = all(unit.kind is UnitKind.IMAGE for _, unit in self.citation_units)
+        """Return whether a recogniser may find more text: the page is mostly a picture, or lacks text."""
+        can_be_drawn = not self.blank and all(unit.kind is UnitKind.IMAGE for _, unit in self.citation_units)
         lacks_text = self.picture or not self.text.strip()
         return can_be_drawn and lacks_text and self.unreadable in RECOGNISABLE
 

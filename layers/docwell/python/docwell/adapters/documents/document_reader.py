@@ -104,6 +104,7 @@ def page_of(number: int, page: PageText) -> Page:
         hidden=page.hidden,
         picture=page.picture,
         unchecked=page.unchecked,
+        blank=page.blank,
         citation_units=tuple(
             (start, CitationUnit(kind, tidy(label), tidy(anchor))) for start, kind, label, anchor in page.units
         ),

@@ -52,7 +52,7 @@ class PageText(NamedTuple):
     that of recognised text. `hidden` counts the characters that the page does not show and the text leaves out.
     The citation `units` of a document that is no PDF have their start in the text, kind, label and anchor.
     `picture`: images have most of the page and its text is short. `unreadable`: most of the text is garbled.
-    `unchecked`: there was no time to look whether the page shows all of its text.
+    `unchecked`: there was no time to look whether the page shows all of its text. `blank`: nothing is drawn on it.
     """
 
     text: str
@@ -64,6 +64,7 @@ class PageText(NamedTuple):
     picture: bool = False
     unreadable: bool = False
     unchecked: bool = False
+    blank: bool = False
 
 
 class Attachment(NamedTuple):

@@ -82,16 +82,19 @@ class Pdfium:
     def _read(self, index: int) -> PageText:
         self._edges[index] = []  # not read again, even when reading fails
         with self._opened(index) as page:
-            box = page.get_bbox()
+            box, address = page.get_bbox(), pdf_text.address(page.raw)
+            blank = not (
+                self._library.FPDFPage_CountObjects(address) or self._library.FPDFPage_GetAnnotCount(address)
+            )
             # Before the text page, which has the replacement texts that this removes.
-            drawn = pdf_hidden.Objects(self._library, pdf_text.address(page.raw), box).read()
+            drawn = pdf_hidden.Objects(self._library, address, box).read()
             text_page = page.get_textpage()
             glyphs = self._glyphs_of(page, text_page)
             text, hidden, unchecked = self._shown(page, text_page, glyphs, drawn)
             text = glyphs.mapped(text)
             lines = glyphs.lines(text)
             text_page.close()
-            notes = self.cover.notes(pdf_text.address(page.raw), box, glyphs)
+            notes = self.cover.notes(address, box, glyphs)
         comments = notes.comments + (self.cover.named() if index == 0 and text.strip() else [])
         if drawn.images and not (text.strip() or notes.fields):
             comments = []  # else a commented scan would not be recognised; the recogniser adds them
@@ -103,6 +106,7 @@ class Pdfium:
             picture=not notes.fields and drawn.is_picture(text),
             unreadable=quality.is_unreadable(text),
             unchecked=unchecked,
+            blank=blank,
         )
         if not lines and (text.strip() or not notes.fields):
             return answer._replace(text="\n\n".join([text, *comments]))
