@@ -160,14 +160,10 @@ class StackOptions:
     model_host: str = ""
 
 
-class NoModelHost(LookupError):
-    """There is no model host at an address, or it does not have the model."""
-
-
 def model_host(address: str, model: str) -> str:
     """Return the URL of the host at an address: Ollama, or a host of OpenAI's protocol, which ends with `/v1`.
 
-    Raises `NoModelHost` if it does not answer, or lacks the model.
+    Raises `LookupError` if it does not answer, or lacks the model.
     """
     address = address.strip().rstrip("/")
     url = address if "://" in address else f"http://{address}"
@@ -190,10 +186,10 @@ def model_host(address: str, model: str) -> str:
             url = url if url.endswith("/v1") else f"{url}/v1"
             listed = {entry["id"] for entry in get(f"{url}/models").raise_for_status().json()["data"]}
     except (httpx.HTTPError, httpx.InvalidURL, ValueError, KeyError, TypeError) as error:
-        raise NoModelHost(f"no model host answers at {address!r} ({type(error).__name__})") from None
+        raise LookupError(f"no model host answers at {address!r} ({type(error).__name__})") from None
     if not listed & {model, f"{model}:latest"}:
         have = ", ".join(sorted(listed)) or "no model"
-        raise NoModelHost(f"the model host at {url} has no {model}, it has {have}: choose with LLM=NAME")
+        raise LookupError(f"the model host at {url} has no {model}, it has {have}: choose with LLM=NAME")
     return url
 
 

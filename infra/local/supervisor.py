@@ -32,7 +32,6 @@ from infra.local.prometheus import served, stack_exporter
 from infra.local.stack import (
     MODEL_DIR,
     STACK_FILE,
-    NoModelHost,
     Part,
     Stack,
     StackOptions,
@@ -284,7 +283,7 @@ def supervised(options: StackOptions, console: StackConsole) -> Iterator[tuple[S
         try:
             if address := options.model_host or os.environ.get("OLLAMA_HOST", "").strip():
                 ollama = model_host(address, options.model)
-        except NoModelHost as missing:
+        except LookupError as missing:
             if options.model_host:
                 raise StackFailed(str(missing)) from None
             console.say(f"OLLAMA_HOST: {missing} Starting a model server instead", "yellow")

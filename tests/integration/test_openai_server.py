@@ -51,3 +51,5 @@ def test_a_prompt_that_is_too_long_is_refused_and_not_cut(url: str) -> None:
     with pytest.raises(Unavailable) as caught:
         run(whole(OpenAiModel(url, "small", num_predict=8).chat(prompt, 60)))
     assert caught.value.retry_after is None
+    assert "exceeds the available context size" in caught.value.detail
+    assert "apple" not in caught.value.detail
