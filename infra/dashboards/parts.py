@@ -1,7 +1,7 @@
 """The parts of a dashboard, independent of CloudWatch and Grafana.
 
-`contents` has docwell's dashboard and `queries` the saved Logs Insights queries. `cloudwatch` and `grafana` write
-the files (`make dashboards`). A `${Name}` is a parameter of infra/dashboard.yaml.
+contents.toml has docwell's dashboard and queries.toml the saved Logs Insights queries. `cloudwatch` and `grafana`
+write the files (`make dashboards`). A `${Name}` is a parameter of infra/dashboard.yaml.
 """
 
 from __future__ import annotations
@@ -27,39 +27,25 @@ class Metric:
     dimensions: Dimensions
 
 
-def of_answers(name: str) -> Metric:
-    """Return a metric that docwell emits with each answer."""
-    return Metric(DOCWELL, name, (("service", "query"), ("model", "${ModelName}")))
+# The namespace and the dimensions of each kind of metric; {} is the service, function, queue or table.
+_KINDS: dict[str, tuple[str, Dimensions]] = {
+    "answers": (DOCWELL, (("service", "query"), ("model", "${ModelName}"))),
+    "service": (DOCWELL, (("service", "{}"),)),
+    "function": ("AWS/Lambda", (("FunctionName", "${{{}FunctionName}}"),)),
+    "api": ("AWS/ApiGateway", (("ApiName", "${SystemName}"), ("Stage", "live"))),
+    "model_hosts": ("AWS/AutoScaling", (("AutoScalingGroupName", "${ModelHostGroupName}"),)),
+    "queue": ("AWS/SQS", (("QueueName", "${{{}QueueName}}"),)),
+    "table": ("AWS/DynamoDB", (("TableName", "${{{}TableName}}"),)),
+}
 
 
-def of_service(service: str, name: str) -> Metric:
-    """Return a metric that docwell emits for a function."""
-    return Metric(DOCWELL, name, (("service", service),))
-
-
-def of_function(function: str, name: str) -> Metric:
-    """Return a metric of Lambda. `function` is Query, Ingest or Reconcile."""
-    return Metric("AWS/Lambda", name, (("FunctionName", f"${{{function}FunctionName}}"),))
-
-
-def of_api(name: str) -> Metric:
-    """Return a metric of API Gateway, which identifies a REST API by its name."""
-    return Metric("AWS/ApiGateway", name, (("ApiName", "${SystemName}"), ("Stage", "live")))
-
-
-def of_model_hosts(name: str) -> Metric:
-    """Return a metric of the auto scaling group of the model hosts."""
-    return Metric("AWS/AutoScaling", name, (("AutoScalingGroupName", "${ModelHostGroupName}"),))
-
-
-def of_queue(queue: str, name: str) -> Metric:
-    """Return a metric of SQS. `queue` is Ingest, Ocr or DeadLetter."""
-    return Metric("AWS/SQS", name, (("QueueName", f"${{{queue}QueueName}}"),))
-
-
-def of_table(table: str, name: str) -> Metric:
-    """Return a metric of DynamoDB. `table` is Ledger, Principals or Receipts."""
-    return Metric("AWS/DynamoDB", name, (("TableName", f"${{{table}TableName}}"),))
+def metric(text: str) -> Metric:
+    """Return the metric of `KIND NAME` or `KIND NAME OF`, such as `queue ApproximateAgeOfOldestMessage Ingest`."""
+    kind, name, *source = text.split()
+    namespace, dimensions = _KINDS[kind]
+    return Metric(
+        namespace, name, tuple((key, value.format(*source) if source else value) for key, value in dimensions)
+    )
 
 
 @dataclass(frozen=True, slots=True)

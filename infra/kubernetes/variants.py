@@ -7,6 +7,7 @@ change of the chart changes in a cluster.
 from __future__ import annotations
 
 import difflib
+import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
@@ -31,71 +32,9 @@ class Variant:
     release: str = "docwell"
 
 
-_EXTERNAL = {
-    "chroma": {
-        "url": "https://chroma.example:8443",
-        "token": {"secretName": "chroma-token", "header": "X-Chroma-Token"},
-    },
-    "model": {
-        "engine": "external",
-        "url": "https://models.example/v1",
-        "token": {"arn": "arn:aws:secretsmanager:eu-central-1:123456789012:secret:models-AbCdEf"},
-    },
-}
-_COMPATIBLE = {
-    "aws": {
-        "endpoints": {
-            "s3": "http://storage.example:9000",
-            "sqs": "http://queues.example:9324",
-            "dynamodb": "http://tables.example:8000",
-        },
-        "credentialsSecret": "services",
-    },
-    "ingest": {"roleArn": ""},
-    "query": {"roleArn": ""},
-    "reconcile": {"roleArn": ""},
-    "data": {"storageUrl": "https://files.example"},
-    "network": {"extraEgress": [{"to": [{"podSelector": {}}], "ports": [{"port": 9000}]}]},
-}
-_SCANS = {
-    "data": {"ocrQueueUrl": "https://sqs.eu-central-1.amazonaws.com/123456789012/docwell-ocr"},
-    "index": {
-        "ocr": "rapidocr",
-        "next": {"modelDir": "/models/e5", "chunkTokens": 300, "shards": 2},
-    },
-    "tokens": {
-        "issuer": "https://pool.example/",
-        "clients": "open-webui,api://docwell",
-        "keysUrl": "https://pool.example:8444/keys",
-        "groupsClaim": "realm_access.roles",
-    },
-}
-_PLACES = {
-    name: {"nodeSelector": {"pool": name}, "tolerations": [{"key": "pool", "operator": "Equal", "value": name}]}
-    for name in ("ingest", "query", "reconcile", "chroma", "model")
-}
-_PLACED = {**_PLACES, "pullSecrets": ["registry"], "serviceAccountAnnotations": {"owner": "docwell"}}
-_OWN_MODELS = {"model": {"modelsClaim": "models", "runtimeClassName": "nvidia"}, "monitoring": {"enabled": True}}
-_GATED = {
-    "model": {"huggingFaceSecret": "hub", "vllmArguments": ["--dtype=half"], "gpus": 2, "modelsClaim": "models"}
-}
-_BARE = {
-    "ingest": {"scaling": {"enabled": False}},
-    "query": {"ingress": {"enabled": False}},
-    "network": {"policies": False},
-    "chroma": {"volume": {"storageClass": "gp3"}},
-}
-
-VARIANTS = {
-    **{profile: Variant(profile) for profile in helm.PROFILES},
-    "external servers": Variant("team", _EXTERNAL),
-    "compatible services": Variant("team", _COMPATIBLE),
-    "scans and the next index": Variant("team", _SCANS),
-    "chosen nodes": Variant("team", _PLACED),
-    "Ollama with own models": Variant("small", _OWN_MODELS),
-    "vLLM with gated models": Variant("large", _GATED),
-    "without KEDA, policies and ingress": Variant("small", _BARE),
-    "the longest release name": Variant("small", release="d" * 53),
+_ROWS = tomllib.loads(Path(__file__).with_suffix(".toml").read_text(encoding="utf-8"))
+VARIANTS = {profile: Variant(profile) for profile in helm.PROFILES} | {
+    name: Variant(**row) for name, row in _ROWS.items()
 }
 
 

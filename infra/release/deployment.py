@@ -7,18 +7,14 @@ or a line removed from a profile, would have no effect.
 from __future__ import annotations
 
 import os
-import re
 import subprocess
 import tomllib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
-
-import yaml  # type: ignore[import-untyped] # ships no types
 
 from infra.container.sam import BUILD, LOCK, ROOT, SAM, StepError, environment
-from infra.release import stage
+from infra.release import preflight, stage
 from infra.release.stage import RELEASE
 
 PROFILES = ROOT / "infra" / "parameters"
@@ -33,23 +29,19 @@ APART = frozenset(
 )
 
 
-def parameters(profile: str, build: Path = BUILD) -> dict[str, str]:
-    """Return all parameters of the built template: the profile's, else the defaults. Raises `StepError`."""
-    template = yaml.safe_load((build / "template.yaml").read_text(encoding="utf-8"))
-    declared = template["Parameters"]
+def parameters(profile: str, folder: Path = BUILD) -> dict[str, str]:
+    """Return all parameters of the template: the profile's, else the defaults. Raises `StepError`."""
+    declared = preflight.declared(folder / "template.yaml")
     chosen = profile_parameters(profile)
-    if problems := list(problems_of(chosen, {name: declared[name] for name in declared if name != RELEASE})):
-        raise StepError("\n".join(f"infra/parameters/{profile}.toml: {problem}" for problem in problems))
+    problems = preflight.refused(chosen, {name: declared[name] for name in declared if name != RELEASE})
+    _refuse(profile, problems)
     return {name: str(parameter.get("Default", "")) for name, parameter in declared.items()} | chosen
 
 
-def problems_of(chosen: Mapping[str, str], declared: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
-    """Yield a line for each parameter that the template lacks, or whose value it does not allow."""
-    for name, value in sorted(chosen.items()):
-        if name not in declared:
-            yield f"template.yaml takes no {name}"
-        elif not re.fullmatch(str(declared[name].get("AllowedPattern", ".*")), value, re.DOTALL):
-            yield f"{name} cannot be {value!r}: {declared[name].get('Description', '')}"
+def _refuse(profile: str, problems: Iterable[str]) -> None:
+    """Raise `StepError` with the problems, if there are any."""
+    if lines := [f"infra/parameters/{profile}.toml: {problem}" for problem in problems]:
+        raise StepError("\n".join(lines))
 
 
 def profile_parameters(profile: str) -> dict[str, str]:
@@ -155,11 +147,12 @@ def deploy(profile: str, options: Sequence[str] = ()) -> None:
     """
     if any(option.startswith("--parameter-overrides") for option in options):
         raise StepError(f"change infra/parameters/{profile}.toml: --parameter-overrides would replace all of them")
-    package(profile)
     stack, path = stack_name(profile), RELEASES / f"{profile}.toml"
+    before, outputs = stage.deployed(stack)
+    check(profile, parameters(profile, ROOT), outputs)
+    package(profile)
     try:
         values = write(profile, BUILD, RELEASES)
-        before, outputs = stage.deployed(stack)
         # A stack whose creation failed has parameters, but no outputs and no data.
         if before and outputs and (problem := refusal(profile, before, values)):
             raise StepError(problem)
@@ -172,6 +165,13 @@ def deploy(profile: str, options: Sequence[str] = ()) -> None:
     finally:
         # Remove it: `sam deploy` after another build would use this Release, and publish no version.
         path.unlink(missing_ok=True)
+
+
+def check(profile: str, values: Mapping[str, str], outputs: Mapping[str, str]) -> None:
+    """Refuse parameters that cannot work here, and alarms that reach no one. Raises `StepError`, `StageError`."""
+    _refuse(profile, preflight.impossible(values))
+    _refuse(profile, preflight.of_account(values))
+    stage.heard(profile, values, outputs)
 
 
 def package(profile: str) -> None:

@@ -59,6 +59,30 @@ def deployed(stack: str) -> tuple[dict[str, str] | None, dict[str, str]]:
     return parameters, {entry["OutputKey"]: str(entry["OutputValue"]) for entry in described.get("Outputs", [])}
 
 
+def heard(profile: str, values: Mapping[str, str], outputs: Mapping[str, str]) -> None:
+    """Refuse a deployment whose alarms reach no one; warn for `small`. Raises `StageError`."""
+    if values["Alarms"].partition(",")[0] or any(_subscribers(outputs.get("AlarmTopic"))):
+        return
+    problem = (
+        f'the alarms of {profile} reach no one: write Alarms = "ADDRESS,0" into infra/parameters/{profile}.toml, '
+        "or subscribe to the stack's AlarmTopic"
+    )
+    if profile != "small":
+        raise StageError(problem)
+    print(f"warning: {problem}")
+
+
+def _subscribers(topic: str | None) -> list[bool]:
+    """Return for each subscriber of a topic whether it has confirmed. Raises `StageError`."""
+    if topic is None:
+        return []
+    try:
+        pages = boto3.client("sns").get_paginator("list_subscriptions_by_topic").paginate(TopicArn=topic)
+        return [entry["SubscriptionArn"].startswith("arn:") for page in pages for entry in page["Subscriptions"]]
+    except (BotoCoreError, ClientError) as error:
+        raise StageError(f"{topic}: {error}") from None
+
+
 def before(stack: str, path: Path) -> dict[str, str]:
     """Create the secrets, name the release, and delete versions that no release needs; return the parameters.
 
@@ -66,6 +90,7 @@ def before(stack: str, path: Path) -> dict[str, str]:
     """
     values = read(path)
     parameters, outputs = deployed(stack)
+    heard(path.stem, values, outputs)
     values[RELEASE] = named(values[RELEASE], (parameters or {}).get(RELEASE, ""), time.time())
     write(path, values)
     # The stack names its secrets, so they come first.
@@ -87,6 +112,8 @@ def after(stack: str, path: Path) -> None:
     except (BotoCoreError, ClientError) as error:
         raise StageError(f"the protection of {stack}: {error}") from None
     prune(outputs.get("QueryFunction"))
+    if not all(_subscribers(outputs.get("AlarmTopic"))):
+        print("alarms: AWS has sent a mail with a link. Until you follow it, no alarm reaches that address")
     if address := console.publish(stack, read(path)):
         print(f"console: {address}")
 

@@ -17,6 +17,7 @@ from moto import mock_aws
 
 from infra.container.sam import StepError
 from infra.release import deployment, stage
+from infra.release.stage import StageError
 from tests.unit.infra.templates import whole
 
 PARAMETERS = {
@@ -68,7 +69,7 @@ def test_a_deployment_names_every_parameter_of_the_template(build: Path, profile
 
 @pytest.mark.parametrize(
     ("fails", "options", "count"),
-    [("build", [], 1), ("deploy", [], 3), (None, [], 4), (None, ["--no-execute-changeset"], 3)],
+    [("build", [], 2), ("deploy", [], 4), (None, [], 5), (None, ["--no-execute-changeset"], 4)],
 )
 def test_a_deployment_publishes_the_executed_build_and_leaves_no_parameters_to_a_later_one(
     build: Path,
@@ -97,12 +98,13 @@ def test_a_deployment_publishes_the_executed_build_and_leaves_no_parameters_to_a
         recorded.append((name, path.exists()))
         return stage.read(path)
 
+    monkeypatch.setattr(deployment, "check", lambda *_: recorded.append(("check", written.exists())))
     monkeypatch.setattr(stage, "before", lambda _, path: step("before", path))
     monkeypatch.setattr(stage, "after", lambda _, path: step("after", path))
     with contextlib.suppress(StepError), mock_aws():
         deployment.deploy("team", options)
     # The stack names its secrets, so they come first, and the console needs the names of what it creates.
-    steps = [("build", False), ("before", True), ("deploy", True), ("after", True)]
+    steps = [("check", False), ("build", False), ("before", True), ("deploy", True), ("after", True)]
     assert recorded == steps[:count]
     assert not written.exists()
 
@@ -152,6 +154,23 @@ def test_a_deployment_after_a_rollback_has_another_release_and_one_without_a_cha
     assert re.fullmatch("[0-9a-f]{64}", failed)
     assert len({earlier, failed, stage.named(digest, earlier, 1_001.0)}) == 3
     assert stage.named(digest, failed, 1_002.0) == failed
+
+
+@pytest.mark.parametrize("profile", ["small", "team", "large", "staging"])
+@pytest.mark.parametrize("alarms", [",0", "a@example.com,0"])
+@pytest.mark.parametrize("subscribers", [None, 0, 1], ids=["no stack", "no subscriber", "a subscriber"])
+def test_a_deployment_whose_alarms_reach_no_one_is_refused(
+    aws: None, capsys: pytest.CaptureFixture[str], profile: str, alarms: str, subscribers: int | None
+) -> None:
+    outputs = {}
+    if subscribers is not None:
+        outputs["AlarmTopic"] = boto3.client("sns").create_topic(Name="alarms")["TopicArn"]
+        for _ in range(subscribers):
+            boto3.client("sns").subscribe(TopicArn=outputs["AlarmTopic"], Protocol="sms", Endpoint="+4900000000")
+    reaches = bool(subscribers) or alarms != ",0"
+    with contextlib.nullcontext() if reaches or profile == "small" else pytest.raises(StageError, match=profile):
+        stage.heard(profile, {"Alarms": alarms}, outputs)
+    assert ("warning" in capsys.readouterr().out) is (profile == "small" and not reaches)
 
 
 @pytest.mark.parametrize(

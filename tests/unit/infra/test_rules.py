@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import re
+import subprocess
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
+import boto3
 import pytest
+from botocore.client import BaseClient
+from botocore.exceptions import ClientError
+from moto import mock_aws
 
 from docwell.query.waking import Night
 from infra.container.sam import ROOT
+from infra.release import preflight
 from tests.unit.infra.intrinsics import Values
 from tests.unit.infra.templates import MAIN, content
 
@@ -69,3 +76,102 @@ def test_a_parameter_of_several_parts_takes_all_of_them(name: str) -> None:
     accepted = [text for text in values["wrong"] if re.fullmatch(pattern, text)]
     refused = [text for text in values["right"] if not re.fullmatch(pattern, text)]
     assert (accepted, refused) == ([], [])
+
+
+# --- what make deploy refuses before it builds ---
+
+QUOTAS = {
+    "L-DB2E81BA": "Running On-Demand G and VT instances",
+    "L-3819A6DF": "All G and VT Spot Instance Requests",
+}
+
+
+def given(row: dict[str, Any]) -> dict[str, str]:
+    """All parameters: the row's beside the template's defaults."""
+    declared = preflight.declared(MAIN)
+    return {name: str(parameter["Default"]) for name, parameter in declared.items()} | dict(row["given"])
+
+
+@pytest.fixture(scope="module")
+def places() -> Iterator[dict[str, str]]:
+    """An account with quotas for eight vCPUs of GPUs and 1,000 executions: names of rows by moto's ids."""
+    call = BaseClient._make_api_call  # type: ignore[attr-defined] # private: moto lacks both calls
+
+    def answer(client: Any, operation: str, arguments: dict[str, str]) -> Any:
+        match operation:
+            case "GetServiceQuota":
+                return {"Quota": {"QuotaName": QUOTAS[arguments["QuotaCode"]], "Value": 8.0}}
+            case "GetAccountSettings":
+                return {"AccountLimit": {"ConcurrentExecutions": 1000}}
+        return call(client, operation, arguments)
+
+    docker = subprocess.CompletedProcess([], 0, "x86_64\n")
+    with (
+        patch.dict("os.environ", {"AWS_DEFAULT_REGION": "eu-central-1"}),
+        patch("infra.release.preflight.shutil.which", return_value="docker"),
+        patch("infra.release.preflight.subprocess.run", return_value=docker),
+        mock_aws(),
+        patch.object(BaseClient, "_make_api_call", answer),
+    ):
+        ec2 = boto3.client("ec2")
+        vpc = ec2.create_vpc(CidrBlock="10.0.0.0/16")["Vpc"]["VpcId"]
+        zones = {"A": "a", "A2": "a", "B": "b"}
+        yield {"VPC": vpc} | {
+            name: ec2.create_subnet(
+                VpcId=vpc, CidrBlock=f"10.0.{number}.0/24", AvailabilityZone=f"eu-central-1{zone}"
+            )["Subnet"]["SubnetId"]
+            for number, (name, zone) in enumerate(zones.items())
+        }
+
+
+@pytest.mark.parametrize("row", CASES["impossible"], ids=lambda row: row["case"])
+def test_what_works_in_no_account_is_refused_with_a_sentence(row: dict[str, Any]) -> None:
+    (sentence,) = preflight.impossible(given(row))
+    assert row["says"] in sentence
+
+
+@pytest.mark.parametrize("row", CASES["unavailable"], ids=lambda row: row["case"])
+def test_what_the_account_cannot_give_is_refused_with_a_sentence(
+    places: dict[str, str], row: dict[str, Any]
+) -> None:
+    values = given(row)
+    if values["Network"] == "VPC":
+        values["SubnetIds"] = ",".join(places.get(name, name) for name in values["SubnetIds"].split(","))
+        values["Network"] = places["VPC"]
+    (sentence,) = preflight.of_account(values)
+    assert row["says"] in sentence
+
+
+@EACH_PROFILE
+def test_every_profile_can_be_deployed(places: dict[str, str], path: Path) -> None:
+    profile = {name: str(text) for name, text in tomllib.loads(path.read_text()).items()}
+    values = given({"given": profile | {"OllamaHosts": "1,2", "Architecture": "x86_64"}})
+    assert list(preflight.refused(profile, preflight.declared(MAIN))) == []
+    assert [*preflight.impossible(values), *preflight.of_account(values)] == []
+
+
+@pytest.mark.parametrize("row", CASES["allowed"], ids=lambda row: row["case"])
+def test_what_cannot_be_read_is_not_refused(row: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:
+    def deny(_: Any, operation: str, __: Any) -> None:
+        raise ClientError({"Error": {"Code": "AccessDenied"}}, operation)
+
+    with patch.object(BaseClient, "_make_api_call", deny):
+        sentences = list(preflight.of_account(given(row)))
+    assert all("Docker" in sentence for sentence in sentences)
+    assert ("not checked" in capsys.readouterr().out) is (row["given"].get("Network") != "none")
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "refused"),
+    [
+        ("ChromaVolumeGiB", "9", True),
+        ("ChromaVolumeGiB", "16384", False),
+        ("ContextTokens", "many", True),
+        ("RetentionDays", "31", True),
+        ("Architecture", "x86", True),
+        ("Index", "200,off,99999", True),
+        ("Unknown", "1", True),
+    ],
+)
+def test_every_limit_of_the_template_is_checked_before_the_build(name: str, value: str, refused: bool) -> None:
+    assert bool(list(preflight.refused({name: value}, preflight.declared(MAIN)))) is refused

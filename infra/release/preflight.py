@@ -1,0 +1,201 @@
+"""Refuse parameters that cannot work before anything is built: what a template's patterns and rules cannot see."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import boto3
+import yaml  # type: ignore[import-untyped] # ships no types
+from botocore.exceptions import BotoCoreError, ClientError
+
+from docwell.query.waking import Night
+from infra.container.sam import ROOT
+
+# Codes of EC2's quotas of running vCPUs by the first letter of an instance type, on demand.
+_ON_DEMAND = {"g": "L-DB2E81BA", "p": "L-417A185B"}
+_SPOT_G = "L-3819A6DF"
+# Lambda keeps these executions for functions without a reserved concurrency.
+_UNRESERVED = 100
+_PROCESSORS = {"aarch64": "arm64", "arm64": "arm64", "x86_64": "x86_64", "amd64": "x86_64"}
+
+
+class _Plain(yaml.SafeLoader):  # type: ignore[misc] # ships no types
+    """Reads a template. The results of its functions do not matter."""
+
+
+_Plain.add_multi_constructor("!", lambda *_: None)
+
+
+def declared(template: Path) -> dict[str, dict[str, Any]]:
+    """Return the parameters that a template declares."""
+    content: dict[str, Any] = yaml.load(template.read_text(encoding="utf-8"), _Plain)  # noqa: S506 - a SafeLoader
+    return dict(content["Parameters"])
+
+
+def refused(chosen: Mapping[str, str], parameters: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
+    """Yield a line for each parameter that the template lacks, or whose value it does not allow."""
+    for name, value in sorted(chosen.items()):
+        if name not in parameters:
+            yield f"template.yaml takes no {name}"
+        elif not _allows(parameters[name], value):
+            limits = ("AllowedValues", "MinValue", "MaxValue")
+            allowed = ", ".join(
+                f"{limit} {parameters[name][limit]}" for limit in limits if limit in parameters[name]
+            )
+            yield f"{name} cannot be {value!r}: {allowed or parameters[name].get('Description', '')}"
+
+
+def _allows(parameter: Mapping[str, Any], value: str) -> bool:
+    if not re.fullmatch(str(parameter.get("AllowedPattern", ".*")), value, re.DOTALL):
+        return False
+    if parameter["Type"] == "Number":
+        if not re.fullmatch(r"-?[0-9]+([.][0-9]+)?", value):
+            return False
+        infinite = float("inf")
+        if not parameter.get("MinValue", -infinite) <= float(value) <= parameter.get("MaxValue", infinite):
+            return False
+    return value in map(str, parameter.get("AllowedValues", [value]))
+
+
+def impossible(values: Mapping[str, str]) -> Iterator[str]:
+    """Yield a sentence for each choice of parameters that works in no account."""
+    least, most = map(int, values["OllamaHosts"].split(","))
+    if least > most:
+        yield f"OllamaHosts: the minimum, {least}, is over the maximum, {most}"
+    if values["OllamaNight"]:
+        try:
+            Night.parse(values["OllamaNight"])
+        except ValueError as error:
+            yield f"OllamaNight: {error}"
+    subnets = set(filter(None, values["SubnetIds"].split(",")))
+    if values["Network"].startswith("vpc-") and len(subnets) == 1:
+        if not values["OllamaUrl"]:
+            yield "SubnetIds: the load balancer of the model hosts needs subnets in two zones"
+        if not values["ChromaUrl"] and values["ChromaPlace"].startswith("second"):
+            yield "ChromaPlace: second means the second subnet of SubnetIds, which has one"
+    if values["ServerInternet"].startswith("pl-"):
+        for template, url in (("chroma", "ChromaUrl"), ("ollama", "OllamaUrl")):
+            image = declared(ROOT / "infra" / f"{template}.yaml")["Image"]["Default"]
+            if not values[url] and ".dkr.ecr." not in image:
+                yield (
+                    f"ServerInternet: servers without internet access cannot pull {image}: copy it to ECR, and "
+                    f"write the copy's name into infra/{template}.yaml (Image)"
+                )
+
+
+def of_account(values: Mapping[str, str]) -> Iterator[str]:
+    """Yield a sentence for each choice that this account, region or machine cannot give.
+
+    What the caller may not read is not checked, and a line says so.
+    """
+    for check in (_subnets, _instances, _concurrency, _docker):
+        try:
+            yield from check(values)
+        except (BotoCoreError, ClientError) as error:
+            print(f"not checked: {error}")
+
+
+def _zones(values: Mapping[str, str]) -> dict[str, str]:
+    """Return the zones of the servers' subnets by subnet; of a new network by their order."""
+    client = boto3.client("ec2")
+    if values["Network"].startswith("vpc-"):
+        subnets = values["SubnetIds"].split(",")
+        pages = client.describe_subnets(Filters=[{"Name": "subnet-id", "Values": subnets}])["Subnets"]
+        zones = {
+            page["SubnetId"]: page["AvailabilityZone"] for page in pages if page["VpcId"] == values["Network"]
+        }
+        return {subnet: zones.get(subnet, "") for subnet in subnets}
+    listed = client.describe_availability_zones(Filters=[{"Name": "zone-type", "Values": ["availability-zone"]}])
+    names = sorted(zone["ZoneName"] for zone in listed["AvailabilityZones"])
+    return dict(zip(("first", "second"), names, strict=False))
+
+
+def _place(values: Mapping[str, str], zones: Mapping[str, str]) -> str:
+    """Return the subnet of Chroma's server, as `ChromaPlace` selects it."""
+    return list(zones)[int(values["ChromaPlace"].startswith("second") and len(zones) > 1)]
+
+
+def _subnets(values: Mapping[str, str]) -> Iterator[str]:
+    if not values["Network"].startswith("vpc-"):
+        return
+    zones = _zones(values)
+    if foreign := [subnet for subnet, zone in zones.items() if not zone]:
+        yield f"SubnetIds: {', '.join(foreign)} is in no {values['Network']} of this region"
+        return
+    if not values["OllamaUrl"] and len(zones) > 1 and len(set(zones.values())) == 1:
+        yield f"SubnetIds: all are in {min(zones.values())}; the model hosts' load balancer needs two zones"
+    place = _place(values, zones)
+    if not values["ChromaUrl"] and zones[place] != values["ServerZone"]:
+        yield f"ServerZone: Chroma's subnet {place} is in {zones[place]}, not in {values['ServerZone']}"
+
+
+def _instances(values: Mapping[str, str]) -> Iterator[str]:
+    if values["Network"] == "none":
+        return
+    zones, client = _zones(values), boto3.client("ec2")
+    chroma, ollama = values["ChromaInstanceType"], values["OllamaInstance"].split(",")[0]
+    for name, kind, processor, places in (
+        ("ChromaInstanceType", "" if values["ChromaUrl"] else chroma, "arm64", {zones[_place(values, zones)]}),
+        ("OllamaInstance", "" if values["OllamaUrl"] else ollama, "x86_64", set(zones.values())),
+    ):
+        if not kind:
+            continue
+        named: Any = [{"Name": "instance-type", "Values": [kind]}]
+        types = client.describe_instance_types(Filters=named)["InstanceTypes"]
+        offers = client.describe_instance_type_offerings(LocationType="availability-zone", Filters=named)
+        offered = {offer["Location"] for offer in offers["InstanceTypeOfferings"]}
+        if types and processor not in types[0]["ProcessorInfo"]["SupportedArchitectures"]:
+            yield f"{name}: {kind} is not {processor}, as the machine image is"
+        elif not types or not offered & places:
+            elsewhere = ", ".join(sorted(offered)) or "no zone of this region"
+            yield f"{name}: EC2 has no {kind} in {', '.join(sorted(places))}, but in {elsewhere}"
+        elif name == "OllamaInstance":
+            makers = {gpu["Manufacturer"] for gpu in types[0].get("GpuInfo", {}).get("Gpus", [])}
+            if "NVIDIA" not in makers:
+                yield f"{name}: {kind} has no NVIDIA GPU"
+            else:
+                yield from _quotas(values, kind, types[0]["VCpuInfo"]["DefaultVCpus"])
+
+
+def _quotas(values: Mapping[str, str], kind: str, processors: int) -> Iterator[str]:
+    """Yield a sentence for each quota of vCPUs below what the most hosts need."""
+    most = int(values["OllamaHosts"].split(",")[1])
+    on_demand = min(most, int([*values["OllamaInstance"].split(","), str(most)][2]))
+    needs = {_ON_DEMAND[kind[0]]: on_demand, **({_SPOT_G: most - on_demand} if kind[0] == "g" else {})}
+    for code, hosts in needs.items():
+        if not hosts:
+            continue
+        quota = boto3.client("service-quotas").get_service_quota(ServiceCode="ec2", QuotaCode=code)["Quota"]
+        if quota["Value"] < hosts * processors:
+            yield (
+                f"OllamaHosts: {hosts} {kind} need {hosts * processors} vCPUs, and the quota "
+                f"{quota['QuotaName']!r} is {quota['Value']:g}. AWS raises it within hours to days:\n"
+                f"  aws service-quotas request-service-quota-increase --service-code ec2 --quota-code {code} "
+                f"--desired-value {hosts * processors}"
+            )
+
+
+def _concurrency(values: Mapping[str, str]) -> Iterator[str]:
+    if values["QueryConcurrency"] == "0":
+        return
+    limit = boto3.client("lambda").get_account_settings()["AccountLimit"]["ConcurrentExecutions"]
+    if int(values["QueryConcurrency"]) + _UNRESERVED > limit:
+        yield (
+            f"QueryConcurrency: Lambda leaves {_UNRESERVED} of the account's {limit} concurrent executions to "
+            f"other functions: at most {max(0, limit - _UNRESERVED)}, or 0 (no limit), or raise quota L-B99A9384"
+        )
+
+
+def _docker(values: Mapping[str, str]) -> Iterator[str]:
+    program = shutil.which("docker")
+    command = [program or "docker", "info", "--format", "{{.Architecture}}"]
+    answer = subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip() if program else ""
+    if not answer:
+        yield "Docker does not answer: start it, as it builds the image of ingest"
+    elif _PROCESSORS.get(answer) != values["Architecture"]:
+        yield f"Architecture: Docker builds for {answer} here, and the functions are {values['Architecture']}"
