@@ -6,6 +6,7 @@ import asyncio
 import threading
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import closing
+from dataclasses import replace
 from functools import partial
 from itertools import islice
 from typing import Any
@@ -209,6 +210,7 @@ def test_a_rewriting_that_fails_is_charged_too(world: HttpWorld, ending: partial
 def test_a_question_that_begins_no_answer_gives_back_its_tokens_and_its_slot(
     world: HttpWorld, ending: partial[Ending], body: dict[str, Any], *, stream: bool
 ) -> None:
+    world.query = replace(world.query, limits=QueryLimits(num_ctx=4096))
     if stream:
         streamed(world, body).close()
     else:
