@@ -103,12 +103,28 @@ def _expression(alarm: _Alarm) -> str:
     value = alarm.value()
     condition = f"{value} {alarm.comparison} {alarm.threshold}"
     if alarm.silence_breaches:
-        condition = f"({condition}) or absent({value})"
+        condition = _with_silence(condition, value, alarm)
     if alarm.periods == 1:
         return condition
     # `for` would count one short breach twice, in sliding windows. A subquery's steps equal CloudWatch's periods.
     window = f"[{promql.duration(alarm.periods * alarm.period)}:{promql.duration(alarm.period)}]"
-    return f"count_over_time(({condition}){window}) >= {alarm.breaches}"
+    lasting = f"count_over_time(({condition}){window}) >= {alarm.breaches}"
+    # After a gap in all data, the steps lie in the gap: the present must breach, too.
+    return f"({lasting}) and ({condition})" if alarm.silence_breaches else lasting
+
+
+def _with_silence(condition: str, value: str, alarm: _Alarm) -> str:
+    """Return the condition with silence as a breach, if there was data before.
+
+    Subqueries look back to before the first data. A sum is too small until there is data of a whole period.
+    """
+    if alarm.comparison == "<":
+        condition = f"{condition} and count_over_time(({value})[5m:1m] offset {promql.duration(alarm.period)})"
+    series = re.findall(r"docwell_\w+(?:{[^}]*})?", value)[0]
+    # The series, too: an increase needs two samples.
+    return (
+        f"({condition}) or (absent({value}) and on() absent({series}) and on() count_over_time({series}[7d:5m]))"
+    )
 
 
 def _metric(described: Mapping[str, Any]) -> Metric:

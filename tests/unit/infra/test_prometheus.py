@@ -80,12 +80,16 @@ def test_every_alarm_has_a_rule_over_metrics_that_exist() -> None:
 
 
 @NEEDS_PROMTOOL
-def test_alerts_fire_as_the_alarms_do(tmp_path: Path) -> None:
+def test_alerts_fire_as_the_alarms_do_and_never_on_an_empty_start(tmp_path: Path) -> None:
     def expected(alert: str, fires: bool) -> list[dict[str, Any]]:
         rule = alerts()[alert]
         return [{"exp_labels": rule["labels"], "exp_annotations": rule["annotations"]}] if fires else []
 
-    tests = [
+    cases = tomllib.loads(Path(__file__).with_name("alerts.toml").read_text())["case"]
+    assert {(name, fires) for name in alerts() for fires in (True, False)} == {
+        (case["alert"], case["fires"]) for case in cases
+    }
+    tests: list[dict[str, Any]] = [
         {
             "interval": "1m",
             "input_series": [{"series": name, "values": text} for name, text in case.get("series", {}).items()],
@@ -97,8 +101,12 @@ def test_alerts_fire_as_the_alarms_do(tmp_path: Path) -> None:
                 }
             ],
         }
-        for case in tomllib.loads(Path(__file__).with_name("alerts.toml").read_text())["case"]
+        for case in cases
     ]
+    silent: list[dict[str, Any]] = [
+        {"eval_time": at, "alertname": name, "exp_alerts": []} for at in ("0m", "1h", "4h") for name in alerts()
+    ]
+    tests.append({"interval": "1m", "alert_rule_test": silent})
     path = tmp_path / "test.yaml"
     path.write_text(
         json.dumps({"rule_files": [str(dashboards.ALERTS)], "evaluation_interval": "5m", "tests": tests})
