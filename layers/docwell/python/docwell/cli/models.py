@@ -6,6 +6,7 @@ import asyncio
 import re
 import tomllib
 from importlib.resources import files
+from operator import attrgetter
 from time import perf_counter
 from typing import TYPE_CHECKING, Annotated
 
@@ -25,12 +26,12 @@ if TYPE_CHECKING:
 _NUM_PREDICT, _REWRITE_TOKENS, _TIMEOUT_S = 400, 80, 300.0
 # A reader waits this long for the first token; a slower host gets fewer tokens of passages (about 250 each).
 _PATIENCE_S, _PASSAGE_TOKENS = 15.0, 250
-# The characters of an answer in the table.
-_SHOWN = 90
 # A model whose thinking is off may write an empty block of this many tokens.
 _BLANK_THOUGHTS = 3
 # Room for thinking where the profile of a model that thinks has none.
 _THINKING_TOKENS = 2048
+
+_USE = attrgetter("num_ctx", "top_k", "json", "licence", "published")
 
 app = group()
 _HOST_HELP = "Ollama, or OpenAI's protocol if it ends with /v1. Default: the local stack's."
@@ -47,29 +48,29 @@ def list_models(ctx: typer.Context, *, host: HostOption = None, token: TokenOpti
     """List the models of a host, and how docwell uses each. The last column is published by others."""
     from docwell.adapters.model_profiles import profile_of
 
-    columns = ["model", "profile", "thinking", "context", "passages", "JSON", "licence", "published, not ours"]
+    columns = [
+        "model",
+        "profile",
+        "thinking",
+        "context",
+        "passages",
+        "follows JSON",
+        "licence",
+        "published, not ours",
+    ]
     rows = []
     for name in sorted(run(_model(ctx.obj, "", host, token).listed())):
         profile = profile_of(name)
         kind = "demo only" if profile.demo else "known" if profile.names else "unknown"
         thinking = f"room of {profile.thinking_tokens} tokens" if profile.thinking_tokens else "off"
-        use = [
-            profile.num_ctx,
-            profile.top_k,
-            "follows" if profile.json else "",
-            profile.licence,
-            profile.published,
-        ]
-        rows.append([name, kind, thinking, *use])
+        rows.append([name, kind, thinking, *_USE(profile)])
     display.show_table(columns, rows)
 
 
 @app.command(cls=ConnectedCommand)
 def check(
     ctx: typer.Context,
-    name: Annotated[
-        str | None, typer.Argument(metavar="[NAME]", envvar="DOCWELL_MODEL", help="The model.")
-    ] = None,
+    name: Annotated[str | None, typer.Argument(metavar="[NAME]", envvar="DOCWELL_MODEL")] = None,
     *,
     host: HostOption = None,
     token: TokenOption = None,
@@ -152,5 +153,5 @@ async def _try(model: ModelServer, texts: list[str], entry: Json) -> Json:
         "tokens/s": round(completion.completion_tokens / max(seconds - first_s, 0.01), 1),
         "read": completion.prompt_tokens,
         "thoughts": thoughts,
-        "answer": " ".join(text.split())[:_SHOWN],
+        "answer": " ".join(text.split())[:90],
     }
