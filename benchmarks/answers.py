@@ -51,7 +51,7 @@ _ABSENT_FILING_SHARE, _REPORT_SHARE = 0.15, 0.3
 _NAME = re.compile(r"(?<!^)\b[A-Z][\w&'\u2019.-]*|\b\d[\d,.]*\b")
 _FIGURE = re.compile(r"\d[\d,]*(?:\.\d+)?")
 _MARKER = re.compile(r"\[(\d{1,3})\]")
-# A host that reads less than this share of the prompt has cut it (docs/use/answers.md, "How prompts fit").
+# A host that reads less than this share of the prompt has cut it (docs/develop/checks.md).
 _READ_SHARE = 0.9
 _HALF_CONTEXT = 2048  # of the demo model (docwell/adapters/model_profiles.toml)
 # With fewer cases judge only a goal of 100: one of six is not 10%.

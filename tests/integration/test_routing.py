@@ -86,7 +86,7 @@ def errors(
             wrong(None, [question for question, _ in ordinary]),
             (sum(read is None or read.terms[0].text != subject for read, subject in subjects), len(lists)),
         )
-    print(figures)  # noqa: T201 - docs/use/modes.md has these figures
+    print(figures)  # noqa: T201 - docs/develop/modes.md has these figures
     return figures
 
 

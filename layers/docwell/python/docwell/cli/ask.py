@@ -114,7 +114,7 @@ def ask(
     top_k: TopKOption = None,
     mode: Annotated[
         Literal["auto", "passages", "overview", "compare", "list"] | None,
-        typer.Option(help="How to answer (docs/use/modes.md)."),
+        typer.Option(help="How to answer (docs/use/answers.md, Modes)."),
     ] = None,
     timeout: TimeoutOption = 180.0,
     as_json: JsonFlag = False,

@@ -38,7 +38,7 @@ Vectors = NDArray[np.float32]
 # A question is about a whole document, about all documents, or about something that passages say.
 Topic = Literal["overview", "collection", "passages"]
 
-# The weight of common words, in spreads of the cosines. It errs least among 1, 2 and 3 (docs/use/modes.md).
+# The weight of common words, in spreads of the cosines. It errs least among 1, 2 and 3 (docs/develop/modes.md).
 _WORDS = 2.0
 # To an embedder for one language all questions in other languages are alike, so an example counts only with over
 # this part of the question's words, by rarity.
