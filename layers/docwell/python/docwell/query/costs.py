@@ -1,7 +1,7 @@
 """The cost of one request: the time of the model host and of the function, by a price file.
 
-A self-hosted model costs money by the hour, so tokens cost the seconds that they take. docs/use/answers.md lists the
-costs outside this sum, and shows sums by principal and day.
+A self-hosted model costs money by the hour, so tokens cost the seconds that they take. docs/use/answers.md
+lists the costs outside this sum.
 """
 
 from __future__ import annotations
