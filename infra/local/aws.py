@@ -23,15 +23,17 @@ from functools import cache
 from http import HTTPStatus
 from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-from urllib.parse import quote_plus
+from typing import TYPE_CHECKING, Any, cast
+from urllib.parse import quote, quote_plus
 
 import boto3
 from moto import backends
 from moto.apigateway.models import apigateway_backends
+from moto.core.responses import ActionResult
 from moto.dynamodb.models import dynamodb_backends
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 from moto.s3.models import s3_backends
+from moto.s3.responses import S3Response
 from moto.sqs.models import Message, Queue, sqs_backends
 
 from infra.local import names
@@ -47,7 +49,7 @@ if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIEnvironment
 
 _services = backends.list_of_moto_modules
-_delete_from_queue = Queue.delete_message
+_delete_from_queue, _serialized = Queue.delete_message, S3Response.serialized
 Application = Callable[["WSGIEnvironment", "StartResponse"], Iterable[bytes]]
 
 CREATED = "ObjectCreated:Put"
@@ -83,13 +85,27 @@ def announce(name: str, keys: Iterable[str], principal: str = names.ACCOUNT) -> 
         )
 
 
-def patch_queues() -> None:
-    """Change moto's queues in this process.
+def patch_moto() -> None:
+    """Change moto in this process.
 
     A receive then reads only the messages that it takes. A delete loses no message that arrives at the same time.
+    A listing of versions takes any key.
     """
-    patched: Any = Queue
-    patched.messages, patched.delete_message = property(_Visible), _delete_locked
+    queue, response = cast("Any", Queue), cast("Any", S3Response)
+    queue.messages, queue.delete_message = property(_Visible), _delete_locked
+    response.serialized = _serialized_encoded
+
+
+def _serialized_encoded(response: S3Response, answer: ActionResult) -> Any:
+    """Serialize a listing of versions as S3 does: XML has no place for a control character in a key."""
+    result: Any = answer.result
+    if isinstance(result, dict) and "DeleteMarkers" in result:
+        for row in (result, *result["Versions"], *result["DeleteMarkers"]):
+            row |= {
+                name: quote(row[name]) for name in ("Key", "Prefix", "KeyMarker", "NextKeyMarker") if row.get(name)
+            }
+        result["EncodingType"] = "url"
+    return _serialized(response, answer)
 
 
 class _Visible(Iterable[Message]):
@@ -197,7 +213,7 @@ def _disk_error(error: OSError, start_response: StartResponse) -> Iterable[bytes
 
 def _set_up(session: boto3.Session, endpoint: str) -> None:
     """Create bucket, queues and tables as infra/data.yaml and infra/tables.yaml do."""
-    patch_queues()
+    patch_moto()
     # Cache it: moto lists the folders of its services at each request.
     backends.list_of_moto_modules = cache(lambda: [*_services()])
     s3 = session.client("s3", endpoint_url=endpoint)

@@ -127,6 +127,8 @@ class CheckedAccess:
 
     async def _checked(self, request: Request) -> EnvironBuilder:
         """Return the environment of a signed request for a service in use. Raises `BadSignature`."""
+        if self._key.id not in (request.headers.get("authorization") or request.url.query):
+            raise BadSignature("the request is not signed with the keys of this stack")  # before its body
         body = await request.body()
         service = signed_service(request, body, self._key)
         target = request.headers.get("x-amz-target", "")

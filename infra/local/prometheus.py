@@ -16,6 +16,7 @@ from infra.dashboards.parts import Graph, Line
 from infra.dashboards.promql import labels_of
 from infra.local.keys import private_folder, write_private
 from infra.local.names import HOST, ROOT
+from infra.local.ports import free_port
 from runtime.guard import Guarded
 from runtime.http_server import HttpServer
 from runtime.metrics import Exporter
@@ -43,10 +44,7 @@ def stack_exporter(model: str) -> Exporter:
 def served(exporter: Exporter, token: str) -> Iterator[str]:
     """Serve the metrics during the block, and yield their address without the path."""
     app = Guarded(make_asgi_app(exporter.registry), "metrics", token)
-    try:
-        server = HttpServer(app, HOST, PORT)
-    except OSError:
-        server = HttpServer(app, HOST, 0)
+    server = HttpServer(app, HOST, free_port(PORT))
     server.start()
     try:
         yield f"http://{HOST}:{server.port}"

@@ -114,15 +114,11 @@ class _Forwarded(Response):
             self._host.questions -= counts
 
     async def _pass_on(self, send: Send) -> None:
-        request = self._request
+        request, token = self._request, {"authorization": self._request.headers["authorization"]}
+        url = f"{self._url}{request.url.path}"
         async with (
             httpx.AsyncClient(timeout=None, trust_env=False) as client,  # noqa: S113 - the caller has a deadline
-            client.stream(
-                request.method,
-                f"{self._url}{request.url.path}",
-                content=self._content,
-                headers={"authorization": request.headers["authorization"]},
-            ) as answer,
+            client.stream(request.method, url, content=self._content, headers=token) as answer,
         ):
             headers = [(name.lower(), value) for name, value in answer.headers.raw if name.lower() not in _HOP]
             await send({"type": "http.response.start", "status": answer.status_code, "headers": headers})

@@ -17,7 +17,7 @@ from botocore.exceptions import ClientError
 from starlette.testclient import TestClient
 
 from docwell.adapters.dynamodb.principals import DynamoApiKeys
-from docwell.adapters.s3 import S3DocumentLinks
+from docwell.adapters.s3 import S3DocumentLinks, S3Versions
 from docwell.identity import digest_of
 from docwell.models import CitationUnit, UnitKind
 from infra.local.aws_mirror import ApiKeyMirror, TableMirror
@@ -80,6 +80,16 @@ def test_other_credentials_are_refused(aws: Aws, key: str, secret: str) -> None:
         client = session.client(service, endpoint_url=aws.endpoint, config=once)
         with pytest.raises(ClientError, match="not signed with the keys"):
             getattr(client, call)()
+
+
+def test_a_key_with_a_control_character_stops_no_erasure_of_a_prefix(aws: Aws) -> None:
+    keys = ["erased/a\x01b.pdf", "erased/c%41 d.pdf", "erased/e\x1f.pdf"]
+    for key in keys:
+        aws.s3.put_object(Bucket="docwell-documents", Key=key, Body=b"x")
+    versions = S3Versions(aws.s3, "docwell-documents")
+    assert [version.key for version in versions.under("erased/")] == keys
+    versions.erase(versions.under("erased/"))
+    assert versions.under("erased/") == []
 
 
 def test_requests_without_a_signature_and_of_other_services_are_refused(aws: Aws) -> None:

@@ -206,7 +206,7 @@ def test_a_small_file_of_slow_pages_is_refused_over_all_its_ranges(range_pages: 
     indexed(world, *hundred_pages())
     record = world.ledger.records[KEY]
     assert (record.status, record.reason, reader.read) == (Status.REJECTED, Reason.TOO_SLOW, 61)
-    assert record.detail == "over the processor time for a file of this size (document_cpu_s_per_mb)"
+    assert record.detail == "over the time for a file of this size (document_cpu_s_per_mb)"
     assert world.index.of(KEY) == []
 
 

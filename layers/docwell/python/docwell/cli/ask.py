@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import webbrowser
 from contextlib import suppress
@@ -238,8 +237,8 @@ def _private_page(address: str) -> str:
     path = Path.home() / ".cache" / "docwell" / "open.html"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.unlink(missing_ok=True)
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
-        file.write(f'<meta http-equiv="refresh" content="0;url={escape(address)}">\n')
+    path.touch(0o600, exist_ok=False)
+    path.write_text(f'<meta http-equiv="refresh" content="0;url={escape(address)}">', encoding="utf-8")
     return path.as_uri()
 
 

@@ -360,7 +360,6 @@ def replay(admission: RequestAdmission, receipt_id: str) -> bodies.ReplayRespons
     try:
         receipt = wiring.receipt_book().get(principal, receipt_id, wiring.catalogue())
         try:
-            # The receipt has no history: ask what was searched for.
             searched = receipt.answer.get("rewritten_question") or receipt.request["question"]
             body = bodies.QueryRequest.model_validate({**receipt.request, "question": searched, "history": []})
         except ValidationError:

@@ -161,8 +161,7 @@ def within_budget(pages: Iterator[Page], span: Span) -> Iterator[Page]:
         left, following = left - page.cpu_s, page.number + 1
         yield page
     if left <= 0 and span.small:
-        detail = "over the processor time for a file of this size (document_cpu_s_per_mb)"
-        raise Refused(Reason.TOO_SLOW, detail)
+        raise Refused(Reason.TOO_SLOW, "over the time for a file of this size (document_cpu_s_per_mb)")
     if left <= 0:
         yield from (Page(number, "", unreadable=Reason.TOO_SLOW) for number in range(following, span.last + 1))
 

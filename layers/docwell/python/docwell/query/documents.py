@@ -130,8 +130,7 @@ def upload_form(
 
     Raises:
         BadInput: the key names a folder, is a template, or has a folder `.` or `..`.
-        Forbidden: the principal may not write to the key's collection, or could not see the new document, which
-            has no tags. So it replaces none that it cannot see, and learns of none.
+        Forbidden: the principal may not write there, or could not see what it writes, which has no tags.
     """
     if document.endswith("/") or _FILE_NAME in document:
         raise BadInput(f"a document's key does not end with / and does not contain {_FILE_NAME}")

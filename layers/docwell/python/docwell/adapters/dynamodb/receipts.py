@@ -118,10 +118,7 @@ def erase_receipts(client: DynamoDBClient, name: str, documents: Iterable[str], 
 
 
 def _digest(turn: Mapping[str, Any] | str) -> str:
-    """Return the hash of the words of an answer: clients trim and wrap the answers that they send back.
-
-    A document can hold docwell's additions, too, so remove them here as from a message.
-    """
+    """Return the hash of an answer's words, without docwell's additions: clients wrap, trim and remove them."""
     if isinstance(turn, str):
         return turn
     words = answer_in(str(turn.get("answer"))).split()
