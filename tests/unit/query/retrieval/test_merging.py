@@ -2,8 +2,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
+
 from docwell.models import Chunk, Passage, Units
-from docwell.query.retrieval.ranking import merge
+from docwell.query.retrieval.ranking import merge, with_named
 
 PAGE = "The boiler is warm.\nThe cellar is cold.\n\nThe attic is dry."
 
@@ -23,6 +25,28 @@ def test_passages_that_follow_each_other_are_one_with_the_text_and_offsets_of_bo
     assert found.chunk.text == PAGE[: CELLAR[1]]
     assert (found.chunk.start, found.chunk.end, found.chunk.tokens) == (0, CELLAR[1], 8)
     assert (found.id, found.score, found.chunk.heading) == ("a 1 20", 0.6, "from 0")
+
+
+@pytest.mark.parametrize(
+    ("documents", "shown"),
+    [
+        ("", "aaab"),
+        ("ab", "aaab"),
+        ("bc", "aabc"),  # c takes the place of the last passage of a document with several
+        ("bcd", "abcd"),
+        ("cde", "acde"),
+        ("bcdef", "aaab"),  # more than the places
+        ("bx", "aaab"),  # x has no passage
+        ("a", "aaab"),
+        ("bcC", "aabc"),  # a place for the name that two documents have
+    ],
+)
+def test_each_named_document_has_a_place_if_there_are_enough(documents: str, shown: str) -> None:
+    ranked = [passage(*BOILER, key=key) for key in "aaabbcCdef"]
+    # "c" and "C" have one name.
+    names = {key: frozenset({key.lower()}) for key in documents}
+    places = with_named(names, ranked[:4], ranked)
+    assert "".join(place.document for place in places) == shown
 
 
 def test_joined_units_stand_at_their_text() -> None:

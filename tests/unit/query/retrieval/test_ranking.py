@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from docwell.ingest.indexing import pack_units
 from docwell.models import Chunk, Passage, Units
-from docwell.query.retrieval.ranking import Weights, rank
+from docwell.query.retrieval.ranking import Weights, newest, rank
 from docwell.text.lexicon import beginnings
 from docwell.text.naming import file_words
 
@@ -43,6 +43,27 @@ def test_a_question_tells_documents_apart_by_the_words_and_years_of_their_file_n
     assert ids("sales of Acme in FY2022", candidates)[0] == "asked"
     assert ids("sales", candidates)[0] != "asked"
     assert ids("sales of Acme in FY2022", candidates, Weights(document=0.0))[0] != "asked"
+
+
+VERSIONS = {
+    "the latest year": (["f/ACME_2022_10K.pdf", "f/ACME_2023_10K.pdf"], 1),
+    "the most recent quarter": (["f/ACME_Q4_2022.pdf", "f/ACME_Q1_2023.pdf"], 1),
+    "das neueste Protokoll": (["m/minutes-30-05-2023.pdf", "m/minutes-02-06-2023.pdf"], 1),
+    "the latest handbook": (["h/Handbook March 2024.docx", "h/Handbook April 2023.docx"], 0),
+    "up to date": (["a/guide v2.10.pdf", "a/guide v2.9.pdf"], 0),
+    "最新": (["a/指南 2023.pdf", "a/指南 2024.pdf"], 1),
+    "current assets": (["f/ACME_2022_10K.pdf", "f/ACME_2023_10K.pdf"], None),
+    "the latest of all": (["f/ACME_2022.pdf", "f/BOLT_2023.pdf"], None),  # not versions of a document
+}
+
+
+@pytest.mark.parametrize("question", VERSIONS)
+def test_a_question_for_the_newest_prefers_the_version_with_the_last_date_in_its_name(question: str) -> None:
+    keys, place = VERSIONS[question]
+    preferred = frozenset() if place is None else frozenset({keys[place]})
+    assert newest(question, keys) == newest(question, keys[::-1]) == preferred
+    candidates = [passage(key, "the sales rose", 0.5, key=key) for key in keys]
+    assert ids(question, candidates)[0] == (min(keys) if place is None else keys[place])
 
 
 _KINDS = st.builds(

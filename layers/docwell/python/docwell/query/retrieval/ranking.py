@@ -10,19 +10,21 @@ answers the question, and may refuse too.
 from __future__ import annotations
 
 import math
+import re
 from collections import Counter
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from docwell.models import Passage, Units
-from docwell.text.lexicon import beginnings, content_words
+from docwell.text.lexicon import beginnings, content_words, fold_each
 from docwell.text.naming import file_beginnings, file_words
+from docwell.text.words import numbers, pattern
 
 # The gate judges this many best passages for any `top_k`: the threshold was chosen for this number.
 JUDGED = 5
@@ -82,6 +84,12 @@ class Weights:
     document: float = 0.1
 
 
+# Figures and words in a file's name, and the least figure that is a year.
+_NAME_PART = re.compile(r"\d+|[^\W\d_]+")
+_FIRST_YEAR = 1900
+_PREFERRED = ""  # no file name has this word
+
+
 class Ranked(NamedTuple):
     """A candidate and the score it is ranked by. The passage's own score is the cosine of its nearest part."""
 
@@ -103,7 +111,8 @@ def rank(
     lexical = _coverage(question_words, [_numbers(candidate.chunk.text) for candidate in candidates])
     # Scale lexical scores by the best candidate's coverage: no page has words such as "explain" or "calculate".
     lexical *= weights.words * float(np.max(lexical))
-    named = _named(question_words, {candidate.document for candidate in candidates})
+    documents = {candidate.document for candidate in candidates}
+    named = _named(question_words, documents, newest(question, documents))
     whole = np.array([candidate.score for candidate in candidates])
     # The units of a table are figures that mean little alone, so compare the whole chunk too.
     units = [candidate.units for candidate in candidates]
@@ -133,12 +142,40 @@ def cosines(packed: bytes, vector: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.asarray(rows @ vector / np.maximum(lengths, 1.0), dtype=np.float32)
 
 
-def _named(question_words: AbstractSet[str], documents: Collection[str]) -> dict[str, float]:
+def newest(question: str, documents: Collection[str]) -> frozenset[str]:
+    """Return the newest version of each document that has several, if the question asks for the newest.
+
+    Versions have names that differ in figures or months alone: ACME_2022.pdf, ACME_2023.pdf.
+    """
+    if not _asking_for_newest().search(fold_each(question)):
+        return frozenset()
+    months = numbers("month") | numbers("month_in_date")
+    versions: dict[tuple[str, ...], list[tuple[list[int], str]]] = {}
+    for document in documents:
+        words = _NAME_PART.findall(fold_each(file_words(document)))
+        parts = [int(word) if word.isdecimal() else months.get(word, 0) for word in words]
+        kind = (document.rpartition("/")[0], *(word for word, part in zip(words, parts, strict=True) if not part))
+        figures = list(filter(None, parts))
+        # "30-05-2023" and "Q1 2023" end with the year.
+        dated = figures[::-1] if figures and figures[-1] >= _FIRST_YEAR else figures
+        versions.setdefault(kind, []).append((dated, document))
+    return frozenset(max(dated)[1] for dated in versions.values() if len(dated) > 1)
+
+
+@cache
+def _asking_for_newest() -> re.Pattern[str]:
+    return re.compile(pattern("newest"))
+
+
+def _named(
+    question_words: AbstractSet[str], documents: Collection[str], preferred: AbstractSet[str]
+) -> dict[str, float]:
     """Return the share (0 to 1), by rarity, of the question's file-name words that each document's name has.
 
-    A word in all file names has no weight.
+    To be `preferred` counts as one more word. A word in all file names has no weight.
     """
     shared = {document: question_words & file_beginnings(document) for document in documents}
+    shared |= {document: shared[document] | {_PREFERRED} for document in preferred}
     counts = Counter(word for words in shared.values() for word in words)
     rarity = {word: math.log((len(shared) + 1) / count) for word, count in counts.items() if count < len(shared)}
     total = math.fsum(rarity.values()) or 1.0
@@ -194,6 +231,32 @@ def merge(ranked: Iterable[Passage], top_k: int) -> list[Passage]:
                 break
             merged.append(passage)
     return merged
+
+
+def with_named(
+    names: Mapping[str, frozenset[str]], passages: Sequence[Passage], ranked: Iterable[Passage]
+) -> list[Passage]:
+    """Return the passages with a place for each name of a question, whose words `names` has by document.
+
+    The best passage in `ranked` of a name without a place takes the last place of a name or document with several,
+    else of a document that is not named. With more names than places, nothing changes.
+    """
+    places, sides = list(passages), set(names.values())
+    groups: list[object] = [names.get(passage.document, passage.document) for passage in places]
+    missing = sides.difference(groups)
+    if len(sides) > len(places) or len(sides) == 1:
+        return places
+    for passage in ranked:
+        side = names.get(passage.document)
+        if side in missing:
+            missing.remove(side)
+            crowded = [place for place, group in enumerate(groups) if groups.count(group) > 1]
+            unnamed = [place for place, group in enumerate(groups) if group not in sides]
+            place = (crowded or unnamed)[-1]
+            del places[place], groups[place]
+            places.append(passage)
+            groups.append(side)
+    return places
 
 
 def _joined(better: Passage, passage: Passage) -> Passage | None:

@@ -10,7 +10,8 @@ from typing import NamedTuple
 from docwell.errors import BadInput
 from docwell.models import Passage
 from docwell.ports import Catalogue, VectorIndex
-from docwell.query.retrieval.ranking import JUDGED, Weights, fit_of, merge, rank
+from docwell.query.document_names import named
+from docwell.query.retrieval.ranking import JUDGED, Weights, fit_of, merge, rank, with_named
 from docwell.query.retrieval.scope import Scope
 
 # More candidates find few more answers and cost time.
@@ -86,6 +87,8 @@ class Retrieval:
         if is_cut and scope.is_narrowed and live.shown + live.copies < top_k:
             raise BadInput(TOO_FEW_MATCH)
         documents = tuple(dict.fromkeys(passage.document for passage in ranked))
+        if question:
+            passages = with_named(named(question, documents), passages, filter(live.has, ranked))
         return RankedHits(tuple(passages), fit, documents)
 
     def _nearest(
