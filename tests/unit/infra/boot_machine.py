@@ -16,10 +16,10 @@ from infra.container.sam import ROOT
 from tests.unit.infra.intrinsics import Values
 
 # Paths that the scripts write or read, moved below the machine's root.
-MOVED = re.compile(r"(?<![\w./])/(?=(?:var/lib|etc/systemd|usr/local/sbin|dev/disk|opt)/)")
+MOVED = re.compile(r"(?<![\w./])/(?=(?:var/lib|var/log|run|etc/systemd|usr/local/sbin|dev/disk|opt)/)")
 COMMANDS = (
     *("aws", "curl", "dnf", "docker", "nginx", "rpm", "sleep", "systemctl"),
-    *("head", "mkfs.xfs", "mount", "mountpoint", "xfs_growfs"),
+    *("head", "journalctl", "mkfs.xfs", "mount", "mountpoint", "xfs_growfs"),
 )
 # Each command writes a line of `calls`, fails if `fail` names it, and acts on files of the machine. systemd starts
 # Chroma's service again at each wait.
@@ -36,6 +36,8 @@ case "$line" in
   "aws ec2 describe-tags"*) cat "$STATE/tag" 2>/dev/null || echo None ;;
   "aws ec2 create-tags"*) echo true > "$STATE/tag" ;;
   "aws autoscaling describe"*) echo hosts ;;
+  "aws logs put-log-events"*) cp "${line##*file://}" "$STATE/reported" ;;
+  journalctl*) echo "the journal" ;;
   "aws secretsmanager"*"/pair "*) cat "$STATE/pair" ;;
   "aws secretsmanager"*AWSCURRENT*) cat "$STATE/token" ;;
   "aws secretsmanager"*) cat "$STATE/pending" 2>/dev/null ;;
@@ -58,12 +60,12 @@ esac
 """
 
 
-def proxy_script() -> str:
-    """The commands of infra/proxy.yaml that install the proxy."""
+def shared(output: str) -> str:
+    """The commands that an output of infra/proxy.yaml has for both servers."""
     content: Any
     content, problems = decode(str(ROOT / "infra" / "proxy.yaml"))
     assert not problems
-    return str(Values({"SystemName": "docwell"}).of(content["Outputs"]["Script"]["Value"]))
+    return str(Values({"SystemName": "docwell"}).of(content["Outputs"][output]["Value"]))
 
 
 class Machine:
@@ -77,12 +79,13 @@ class Machine:
         defaults = {
             name: str(parameter.get("Default", name)) for name, parameter in self.content["Parameters"].items()
         }
-        defaults |= dict.fromkeys(self.content["Resources"], "x") | {"ProxyScript": proxy_script()} | names
+        defaults |= dict.fromkeys(self.content["Resources"], "x") | names
+        defaults |= {"ProxyScript": shared("Script"), "Report": shared("Report")}
         self.root, self.state = folder / "root", folder / "state"
         script = str(Values(defaults, frozenset({zone})).of(data["Fn::Base64"])).replace("${!", "${")
         self.script = MOVED.sub(f"{self.root}/", script)
         self.device = self.root / "dev/disk/by-id/nvme-Amazon_Elastic_Block_Store_vol1"
-        for path in ("var/lib", "etc/systemd/system", "usr/local/sbin", "opt"):
+        for path in ("var/lib", "var/log", "run", "etc/systemd/system", "usr/local/sbin", "opt"):
             (self.root / path).mkdir(parents=True)
         for path in ("bin", "disk"):
             (self.state / path).mkdir(parents=True)
@@ -93,6 +96,7 @@ class Machine:
         texts = {"late": "1000000", "pair": pair, "token": '{"token": "first"}'}
         for name, text in (dict.fromkeys(("fail", "calls", "log"), "") | texts).items():
             (self.state / name).write_text(text)
+        (self.root / "var/log/cloud-init-output.log").write_text("the boot's log\n\n")
         self.device.parent.mkdir(parents=True)
         self.device.write_bytes(bytes(4096))
         (self.root / "opt/aws/amazon-cloudwatch-agent/bin").mkdir(parents=True)
@@ -159,6 +163,12 @@ class Machine:
     def calls(self) -> list[str]:
         """The commands so far."""
         return (self.state / "calls").read_text().splitlines()
+
+    @property
+    def reported(self) -> list[str]:
+        """The lines that the server has sent to its log group."""
+        path = self.state / "reported"
+        return [event["message"].strip() for event in json.loads(path.read_text())] if path.exists() else []
 
     @property
     def log(self) -> str:

@@ -7,7 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.infra.boot_machine import Machine
+from tests.unit.infra.boot_machine import Machine, shared
+
+# What a server that fails has sent to its log group.
+TRACE = ["the boot's log", "the journal"]
 
 
 @pytest.fixture
@@ -54,6 +57,7 @@ def test_chroma_does_not_begin_an_empty_index_in_place_of_a_lost_one(
     assert chroma.called("cfn-signal --exit-code 1")
     assert not chroma.called("cfn-signal --exit-code 0")
     assert not chroma.called("create-tags")
+    assert chroma.reported == TRACE
 
 
 @pytest.mark.parametrize("step", ["head", "describe-tags", None])
@@ -89,18 +93,22 @@ def test_a_server_that_does_not_answer_for_five_minutes_is_reported(chroma: Mach
     assert "Restart=always\n" in (chroma.root / "etc/systemd/system/chroma-watch.service").read_text()
     chroma.fail("/health")
     assert chroma.watch(waits=9) == []
-    assert chroma.watch(waits=10) == [
+    *reports, unhealthy = chroma.watch(waits=10)
+    assert unhealthy == (
         "aws autoscaling set-instance-health --region eu-central-1 --instance-id i-1 --health-status Unhealthy"
-    ]
+    )
+    assert [line.split()[2] for line in reports] == ["create-log-stream", "put-log-events"]
+    assert chroma.reported == TRACE
 
 
 @pytest.mark.parametrize(
     "step", ["dnf install -y docker", "dnf install -y nginx", "secretsmanager", "docker pull", "create-tags"]
 )
 def test_a_server_that_cannot_start_fails_the_deployment(chroma: Machine, step: str) -> None:
-    chroma.fail(step)
+    chroma.fail(step, *(["aws logs"] if step == "docker pull" else []))
     assert chroma.boot() != 0
     assert chroma.called("cfn-signal --exit-code 1")
+    assert chroma.reported == ([] if step == "docker pull" else TRACE)  # the signal does not need the report
 
 
 @pytest.fixture(params=["chroma.yaml", "ollama.yaml"])
@@ -188,3 +196,15 @@ def test_a_host_that_cannot_answer_is_abandoned_and_fails_the_deployment(host: M
     assert host.boot() != 0
     ends = [line for line in host.calls if "complete-lifecycle-action" in line or "signal-resource" in line]
     assert [entry.split()[-1] for entry in ends] == ["FAILURE", "ABANDON"]
+    assert host.reported == TRACE
+
+
+@pytest.mark.parametrize(
+    ("template", "group"), [("chroma.yaml", "ServerLogGroup"), ("ollama.yaml", "HostLogGroup")]
+)
+def test_the_trace_of_a_server_outlives_a_rollback_and_fits(template: str, group: str, tmp_path: Path) -> None:
+    machine = Machine(tmp_path, template, {"Volume": "vol-1", "Image": "server:1", "Model": "small"})
+    assert machine.content["Resources"][group]["DeletionPolicy"] == "Retain"
+    assert len(machine.script) < 16_000  # EC2's limit of user data, 16 KB, before its folder is part of each path
+    for part in ("Script", "Report"):
+        assert len(shared(part).encode()) < 4096  # CloudFormation's limit of an output and of a parameter
