@@ -200,7 +200,8 @@ def test_on_sigterm_readiness_turns_false_first_and_answers_in_progress_finish(
         until(lambda: server.ready() == 503)
         assert httpx.get(f"{url}/v1/health").status_code == 201
         time.sleep(1.5)
-        slow = threads.submit(httpx.get, f"{url}/busy", timeout=10)
+        key = {"x-api-key": KEYS["DOCWELL_API_KEY"]}
+        slow = threads.submit(httpx.get, f"{url}/busy", headers=key, timeout=10)
         time.sleep(0.8)
         with pytest.raises(httpx.ConnectError):
             httpx.get(f"{url}/v1/health")
