@@ -92,8 +92,11 @@ def test_the_page_of_a_dynamic_form_is_not_the_document(tmp_path: Path) -> None:
 FILES = b"/Names<</EmbeddedFiles<</Names[(a.csv)<</Type/Filespec/F(a.csv)/UF(a.csv)/EF<</F 99 0 R>>>>]>>>>"
 
 
-def test_an_attached_file_without_content_is_named(tmp_path: Path) -> None:
+def test_an_attached_file_is_named_as_not_read(tmp_path: Path) -> None:
     path = form(tmp_path, catalog=FILES)
-    first, second = default_reader().pages(path, 1, default_reader().inspect(path).page_count)
-    assert "[Attached file: a.csv]" in first.text
-    assert second.text == "[This attachment is not read: corrupt]"
+    assert default_reader().inspect(path).page_count == 1
+    assert read(path).text.endswith("[Attached file, not read: a.csv]")
+
+
+def test_the_cover_of_a_portfolio_is_not_the_document(tmp_path: Path) -> None:
+    assert refusal(form(tmp_path, catalog=FILES + b"/Collection<<>>")) == Reason.PORTFOLIO

@@ -129,14 +129,13 @@ def _digest(*parts: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class DocumentInfo:
-    """A document's metadata. `created` is a day (2026-03-01), `files` counts those attached to a PDF."""
+    """A document's metadata. `created` is a day (2026-03-01)."""
 
     page_count: int
     title: str | None = None
     author: str | None = None
     created: str | None = None
     media_type: str | None = None
-    files: int = 0
 
 
 class UnitKind(StrEnum):

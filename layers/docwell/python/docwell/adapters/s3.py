@@ -230,9 +230,7 @@ class S3DocumentLinks:
         of the upload is ignored: a file must not run as a page of the bucket's origin.
         """
         if media_type is None:
-            # A file that is attached to a PDF has an anchor with a page too.
-            is_pdf = unit.anchor.startswith(f"{UnitKind.PAGE}=")
-            media_type = media_types.PDF if is_pdf else media_types.UNKNOWN
+            media_type = media_types.PDF if unit.kind is UnitKind.PAGE else media_types.UNKNOWN
         request = {
             "Bucket": self._bucket,
             "Key": document,

@@ -1,16 +1,16 @@
 """The program that reads documents: a process that opens one document, or a server that forks such processes.
 
 `process.py` runs this file by its path in a fresh interpreter with an almost empty environment. Its only argument
-is a JSON object. A process reads one document with one reader (`pdfium`, `formats` for all that is no PDF,
-`attached` for the files in a PDF, or `rapidocr` for pages that are pictures). It may hang, grow or die without
-harm to its parent. It limits its memory and time, imports the library, opens the document, gives up other files,
-the network and new processes (`sandbox.py`), and only then parses.
+is a JSON object. A process reads one document with one reader: `pdfium`, `formats` for all that is no PDF, or
+`rapidocr` for pages that are pictures. It may hang, grow or die without harm to its parent. It limits its memory
+and time, imports the library, opens the document, gives up other files, the network and new processes
+(`sandbox.py`), and only then parses.
 
 Requests (stdin), one on a line: `info`, or `page 7 5 1.5`, which is page 7 (1-based) without opening a page before
 5, and with 1.5 s of processor time for drawing a page. Answers (stdout), one JSON object on a line, with fields of
 `process.Answer`; a page that cannot be read is null:
 
-    {"pages": 12, "files": 0, "title": "…", "author": null, "created": "D:20260301", "media_type": null}
+    {"pages": 12, "title": "…", "author": null, "created": "D:20260301", "media_type": null}
     {"pages": 12, "page": {"text": "…", "label": "iv", …}}
     {"refused": "corrupt"}    the document cannot be read; the process ends
 
@@ -38,7 +38,6 @@ MAX_TITLE, MAX_LABEL = 500, 100  # characters
 READERS = {
     "pdfium": ("pdf_pages", "Pdfium"),
     "formats": ("formats", "Formats"),
-    "attached": ("formats", "AttachedFiles"),
     "rapidocr": ("ocr_pages", "open_pictures"),
 }
 # More than the kernel sends in one message (net.core.wmem_default is 212,992), so that none is cut.
@@ -58,7 +57,7 @@ def answer(reader: Any, request: list[str], max_characters: int) -> dict[str, An
     """Return the answer to one request. Raises `MemoryError`, and any error of counting the pages."""
     pages = reader.count()
     if request == ["info"]:
-        return {"pages": pages, "files": reader.files, **_metadata(reader)}
+        return {"pages": pages, **_metadata(reader)}
     try:
         number, first, drawing_s = int(request[1]), int(request[2]), float(request[3])
         page = reader.page(number - 1, first - 1, drawing_s) if number <= pages else None

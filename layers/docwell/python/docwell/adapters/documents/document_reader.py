@@ -4,8 +4,7 @@ Each document is opened in a fresh child process, since the libraries may crash 
 `process.py` starts and questions the child, `child.py` is its program, and `sandbox.py` its system call filter.
 
 PDFium reads a PDF. A page that ends its child costs only itself: the next page gets another child. The reader
-`formats` reads everything else, whole, when it opens it. The files attached to a PDF are parts behind its pages,
-from the reader `attached`. The parent looks only at the first and last bytes.
+`formats` reads everything else, whole, when it opens it. The parent looks only at the first and last bytes.
 
 `RecognisingReader` gives the pages of pictures to a child that draws and recognises them, within limits and a
 filter too.
@@ -28,7 +27,7 @@ from docwell.adapters.documents.quality import tidy
 from docwell.config import IngestLimits, SettingsError
 from docwell.errors import Refused, Unavailable
 from docwell.media_types import MEDIA_TYPES, PDF, UNKNOWN
-from docwell.models import CitationUnit, DocumentInfo, Heading, Page, Reason, UnitKind, day_of
+from docwell.models import CitationUnit, DocumentInfo, Heading, Page, Reason, day_of
 from docwell.pipeline import RAPIDOCR_VERSION
 from docwell.ports import DocumentReader
 
@@ -45,13 +44,13 @@ _DETAIL = {
     Reason.UNKNOWN_KIND: "The file's content is neither a PDF nor another kind of document that docwell reads.",
     Reason.ENCRYPTED: "The document needs a password.",
     Reason.DYNAMIC_FORM: "The document is an XFA form, which only some viewers show.",
-    Reason.PORTFOLIO: "The document is a portfolio, and none of its attached files can be read.",
+    Reason.PORTFOLIO: "The document is a portfolio: a cover page with attached files. Upload these by themselves.",
     Reason.CORRUPT: "The document is damaged: no reader can open it.",
     Reason.TOO_SLOW: "Reading the document takes too long.",
     Reason.TOO_MUCH_MEMORY: "Reading the document takes too much memory.",
     Reason.READER_CRASHED: "Reading the document crashes the reader.",
 }
-PDFIUM, FORMATS, ATTACHED = "pdfium", "formats", "attached"
+PDFIUM, FORMATS = "pdfium", "formats"
 RAPIDOCR = "rapidocr"
 # The wall time to start and to load the models: 2 s alone, 10 s beside other work.
 START_S = 60.0
@@ -59,8 +58,6 @@ START_S = 60.0
 START_CPU_S = 2 * START_S
 # Reasons that come from the document, not from this machine.
 _OF_THE_DOCUMENT = frozenset({Reason.CORRUPT, Reason.ENCRYPTED})
-# A text unit, so that no recogniser tries to draw this page.
-_ATTACHED_UNIT = ((0, CitationUnit(UnitKind.PART, "attached files", "page=1")),)
 _OTHER_SIGNATURES = (kinds.ZIP, kinds.OLE, *kinds.IMAGES)
 _OBJECT = re.compile(rb"\d\s+obj\b|\bxref\b")
 _NOT_TEXT = re.compile(rb"[\x00-\x08\x0e-\x1a\x1c-\x1f]")
@@ -144,15 +141,16 @@ class ChildDocumentReader:
         if is_pdf(path):
             with closing(_PdfReader(self, path, 1)) as reader:
                 answer, media_type = reader.info(self.deadline()), PDF
-            self._check_count(answer.pages)
-            pages = self._with_files(path, answer.pages) if answer.files else answer.pages
         else:
             with closing(self.child(path, FORMATS)) as child:
                 answer = self._ask(child, "info")
-            pages, media_type = answer.pages, answer.media_type if answer.media_type in _KNOWN_TYPES else UNKNOWN
-        self._check_count(pages)
+            media_type = answer.media_type if answer.media_type in _KNOWN_TYPES else UNKNOWN
+        if answer.pages > self.limits.max_document_pages:
+            allowed = self.limits.max_document_pages
+            detail = f"The document has {answer.pages} pages or parts; {allowed} are allowed."
+            raise Refused(Reason.TOO_MANY_PAGES, detail)
         title, author = one_line(answer.title), one_line(answer.author)
-        return DocumentInfo(pages, title, author, day_of(answer.created), media_type, answer.files)
+        return DocumentInfo(answer.pages, title, author, day_of(answer.created), media_type)
 
     def pages(self, path: Path, first: int, last: int) -> Generator[Page]:
         """Yield pages or parts `first` to `last` (both included, 1-based), with tidied text, at most to the end.
@@ -161,53 +159,23 @@ class ChildDocumentReader:
         Closing the iterator ends the children. Raises `Refused` and `Unavailable` as `inspect`.
         """
         if not is_pdf(path):
-            yield from self._parts(path, FORMATS, first, last)
+            yield from self._parts(path, first, last)
             return
-        number = first - 1
         with closing(_PdfReader(self, path, last - first + 1)) as reader:
-            for page in reader.pages(first, last):
-                number = page.number
-                yield page
-        if number < last:
-            yield from self._parts(path, ATTACHED, number + 1, last)
+            yield from reader.pages(first, last)
 
     def deadline(self) -> float:
         """Return the time of the monotonic clock by which a child must answer."""
         return time.monotonic() + self.limits.parse_timeout_s
 
-    def _parts(self, path: Path, reader: str, first: int, last: int) -> Generator[Page]:
-        """Yield the parts of a document, or of a PDF's attached files; a lost attached file says why."""
-        with closing(self.child(path, reader)) as child:
+    def _parts(self, path: Path, first: int, last: int) -> Generator[Page]:
+        """Yield the parts of a document that is no PDF."""
+        with closing(self.child(path, FORMATS)) as child:
             for number in range(first, last + 1):
                 before = child.cpu_s
-                try:
-                    answer = self._ask(child, f"page {number} 1 0")
-                except Refused as error:
-                    if reader == FORMATS:
-                        raise
-                    for lost in range(number, last + 1):
-                        yield Page(lost, "", unreadable=Reason(error.reason), citation_units=_ATTACHED_UNIT)
-                    return
+                answer = self._ask(child, f"page {number} 1 0")
                 page = page_within(number, answer.page, self.limits.max_page_characters)
                 yield replace(page, cpu_s=child.cpu_s - before)
-
-    def _with_files(self, path: Path, pages: int) -> int:
-        """Return the number of a PDF's pages and of the parts of its attached files.
-
-        Where their reader breaks a limit, they are one page that says so. Raises `Refused`: portfolio.
-        """
-        try:
-            with closing(self.child(path, ATTACHED)) as child:
-                return self._ask(child, "info").pages
-        except Refused as error:
-            if error.reason == Reason.PORTFOLIO:
-                raise
-            return pages + 1
-
-    def _check_count(self, pages: int) -> None:
-        if pages > self.limits.max_document_pages:
-            detail = f"The document has {pages} pages or parts; {self.limits.max_document_pages} are allowed."
-            raise Refused(Reason.TOO_MANY_PAGES, detail)
 
     def child(self, path: Path, reader: str, life_s: float = 0.0) -> Child:
         """Return a child that opens the document with a reader, within the limits on memory and text."""

@@ -1,6 +1,6 @@
 """Read any document but a PDF in the child process: detect its kind, drop rights, then parse all of it.
 
-The files inside a document, such as the attachments of a message or of a PDF, are read here too, each as its kind.
+The attachments of a message are read here too, each as its kind.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import contextlib
 import io
 import time
 import zipfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 from lxml import etree
@@ -17,7 +17,7 @@ from PIL import Image, MpoImagePlugin, TiffImagePlugin  # noqa: F401 - Pillow im
 
 from docwell.adapters.documents import kinds, mail, pdf_pages, sheets, slides, web, word
 from docwell.adapters.documents.kinds import Kind, binary_kind, is_locked, media_type, text_kind
-from docwell.adapters.documents.parts import Attachment, Metadata, PageText, Parts
+from docwell.adapters.documents.parts import Metadata, PageText, Parts
 from docwell.adapters.documents.quality import is_unreadable
 from docwell.errors import Refused
 from docwell.models import CitationUnit, Reason, UnitKind
@@ -47,10 +47,6 @@ class Formats:
     Raises `Refused`: unknown_kind (docwell reads no such kind), or encrypted.
     """
 
-    files = 0
-    # The number of pages before the parts.
-    _pages = 0
-
     def __init__(self, path: str, close_doors: Callable[[], object]) -> None:
         with open(path, "rb") as file:
             data = file.read()
@@ -63,8 +59,8 @@ class Formats:
         self._parts = parts.end()
 
     def count(self) -> int:
-        """Return the number of pages and parts."""
-        return self._pages + len(self._parts)
+        """Return the number of parts."""
+        return len(self._parts)
 
     def metadata(self) -> dict[str, str | None]:
         """Return title, author, date of creation and media type."""
@@ -72,22 +68,7 @@ class Formats:
 
     def page(self, index: int, _first: int, _drawing_s: float) -> PageText:
         """Return a part of the document."""
-        return self._parts[index - self._pages]
-
-
-class AttachedFiles(Formats):
-    """The child's reader of the files that are attached to a PDF: its parts are the pages behind the PDF's.
-
-    Raises `Refused`: portfolio where the pages are only a cover and none of the files can be read.
-    """
-
-    def __init__(self, path: str, close_doors: Callable[[], object]) -> None:
-        document, parts = pdf_pages.Pdfium(path, close_doors), Parts()
-        if not _add_attachments(_attached(document, "page=1&", parts), parts) and document.cover.is_portfolio(
-            document.mapped
-        ):
-            raise Refused(Reason.PORTFOLIO, "none of the attached files can be read")
-        self._pages, self._parts, self._metadata = document.count(), parts.end(), {}
+        return self._parts[index]
 
 
 def open_image(data: bytes) -> Image.Image:
@@ -117,7 +98,13 @@ def kind_of(data: bytes) -> tuple[Kind, bytes | str]:
 def add(kind: Kind, content: bytes | str, parts: Parts) -> Metadata:
     """Add a document of this kind and the files in it to the parts."""
     metadata = _READERS[kind](content, parts) or _properties(content)
-    _add_attachments(metadata.attachments, parts)
+    for attachment in metadata.attachments:
+        with parts.inside(f"attachment {attachment.name}", attachment.anchor):
+            parts.depth += 1
+            reason = _add_file(attachment.data, parts)
+            parts.depth -= 1
+            if reason:
+                parts.add(f"[This attachment is not read: {reason}]", CitationUnit(UnitKind.PART, "", ""))
     return metadata
 
 
@@ -129,20 +116,6 @@ def _properties(document: Any) -> Metadata:
     texts = {} if root is None else {etree.QName(element).localname: element.text for element in root.iter("{*}*")}
     created = f"D:{day[:10].replace('-', '')}" if (day := texts.get("created")) else None
     return Metadata(texts.get("title") or None, texts.get("creator") or None, created)
-
-
-def _add_attachments(attachments: Iterable[Attachment], parts: Parts) -> int:
-    """Add files, or the reasons why they are not read. Return the number of files read."""
-    read = 0
-    for attachment in attachments:
-        with parts.inside(f"attachment {attachment.name}", attachment.anchor):
-            parts.depth += 1
-            reason = _add_file(attachment.data, parts)
-            parts.depth -= 1
-            if reason:
-                parts.add(f"[This attachment is not read: {reason}]", CitationUnit(UnitKind.PART, "", ""))
-            read += reason is None
-    return read
 
 
 def _add_file(data: bytes | Reason, parts: Parts) -> Reason | None:
@@ -197,16 +170,7 @@ def read_pdf(data: bytes, parts: Parts) -> Metadata:
             if not is_unreadable(page.text):
                 label = page.label or str(index + 1)
                 parts.add(page.text, CitationUnit(UnitKind.PAGE, f"page {label}", f"page={index + 1}"))
-    return Metadata(attachments=_attached(document, "", parts))
-
-
-def _attached(document: pdf_pages.Pdfium, before: str, parts: Parts) -> Iterator[Attachment]:
-    """Yield the files attached to a PDF; at the largest depth only their number."""
-    if parts.depth < MAX_DEPTH:
-        for number, (name, data) in enumerate(document.cover.attached(), 1):
-            yield Attachment(name, data if isinstance(data, bytes) else Reason(data), f"{before}part={number}")
-    elif document.files:
-        yield Attachment(f"{document.files} files", Reason.TOO_MANY_PAGES, f"{before}part=1")
+    return Metadata()
 
 
 # Readers of Office files return no metadata.

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
-from docwell.adapters.documents import formats, pdf_text
+from docwell.adapters.documents import formats
 from docwell.adapters.documents.kinds import IMAGES
 from docwell.adapters.documents.parts import PageText
 from docwell.adapters.documents.pdf_layout import OVERLAP, RAISED, WORD_GAP, Line, lay_out
@@ -282,6 +282,6 @@ class Scan(Pdfium):
             answer = self._engine.page(page.render(scale=scale, may_draw_forms=False).to_numpy(), scale)
             text_page = page.get_textpage()
             glyphs = self._glyphs_of(page, text_page)
-            comments = self.cover.notes(pdf_text.address(page.raw), page.get_bbox(), glyphs).comments
+            comments = self._notes(page, glyphs).comments
             text_page.close()
         return answer._replace(text="\n\n".join(filter(None, [answer.text, *comments])))

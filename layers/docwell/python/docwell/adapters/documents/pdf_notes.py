@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from docwell.adapters.documents.pdf_hidden import LEAST_TYPE, LIGHT
 from docwell.adapters.documents.pdf_layout import RAISED, Line
-from docwell.adapters.documents.pdf_text import Box, Library, address
+from docwell.adapters.documents.pdf_text import Box, Library
 
 # Of each page. A tax form has 250 fields, a reviewed page 30 comments.
 MAX_NOTES = 2000
@@ -30,10 +30,8 @@ _TICKS = re.compile(r"(yes|on|true|checked|x|\d*|oui|ja|s[ií])\Z", re.IGNORECAS
 # An index of a form's program ("Page1[0].Name[0]").
 _INDEX = re.compile(r"\[\d+\]")
 _BREAKS = re.compile(r"[\r\n]+")
-# The catalog's entry that makes attached files a portfolio (PDF 32000-1, 12.3.5).
-_COLLECTION = re.compile(rb"/Collection\b")
-# The files that a PDF may have attached, and the size of one: as mail servers limit a message.
-MAX_FILES, MAX_FILE_BYTES = 100, 64 * 1024 * 1024
+# The most attached files to name.
+MAX_FILES = 100
 # A page with more pairs of lines and fields is not a form for people; its values come at its end.
 MAX_PAIRS = 500_000
 
@@ -162,68 +160,14 @@ class Annotations:
         return shown or _text(library.FPDFAnnot_GetFormFieldName, MAX_NAME, form, field).rpartition(".")[2]
 
 
-class Cover:
-    """The form and the attached files of a document, and whether its pages are only a cover."""
-
-    def __init__(self, library: Library, document: Any) -> None:
-        self._library, self._document = library, document
-        self._type = document.get_formtype()
-        document.init_forms()
-        self._form = address(document.formenv.raw) if document.formenv else 0
-
-    def is_dynamic_form(self) -> bool:
-        """Return whether the document is an XFA form, whose page only says that another viewer is needed."""
-        if self._type == self._library.FORMTYPE_XFA_FULL:
-            return True
-        is_xfa = self._type == self._library.FORMTYPE_XFA_FOREGROUND
-        return is_xfa and len(self._document) == 1 and not self._has_fields()
-
-    def is_portfolio(self, content: Any) -> bool:
-        """Return whether a file with this `content` is only the cover of its attached files."""
-        return len(self._document) == 1 and self.count_files() > 0 and bool(_COLLECTION.search(content))
-
-    def count_files(self) -> int:
-        """Return the number of attached files."""
-        return max(0, int(self._library.FPDFDoc_GetAttachmentCount(self._document)))
-
-    def _has_fields(self) -> bool:
-        page = self._document[0]
-        count = self._library.FPDFPage_GetAnnotCount(page)
-        page.close()
-        return bool(count > 0)
-
-    def notes(self, page: int, box: Box, glyphs: Any) -> Notes:
-        """Return the fields and comments of the page at an address."""
-        if not self._library.FPDFPage_GetAnnotCount(page):
-            return Notes([], [], 0)
-        return Annotations(self._library, self._form, page, box).read(glyphs)
-
-    def named(self) -> list[str]:
-        """Return a line for each attached file."""
-        return [f"[Attached file: {name}]" for name, _ in self._files()]
-
-    def attached(self) -> Iterator[tuple[str, bytes | str]]:
-        """Yield the name and the content of each attached file, or the `docwell.models.Reason` why it has none."""
-        for name, file in self._files():
-            yield name, self._content(file)
-        if (left_out := self.count_files() - MAX_FILES) > 0:
-            yield f"{left_out} more files", "too_many_pages"
-
-    def _files(self) -> Iterator[tuple[str, int]]:
-        for number in range(min(self.count_files(), MAX_FILES)):
-            file = self._library.FPDFDoc_GetAttachment(self._document, number)
-            if file:
-                yield _text(self._library.FPDFAttachment_GetName, MAX_NAME, file) or str(number + 1), file
-
-    def _content(self, file: int) -> bytes | str:
-        read, length = self._library.FPDFAttachment_GetFile, ctypes.c_ulong()
-        if not read(file, None, 0, ctypes.addressof(length)):
-            return "corrupt"
-        if length.value > MAX_FILE_BYTES:
-            return "too_large"
-        buffer = ctypes.create_string_buffer(length.value)
-        read(file, ctypes.addressof(buffer), length.value, ctypes.addressof(length))
-        return buffer.raw
+def attached(library: Library, document: Any) -> list[str]:
+    """Return a line for each file that is attached to a document."""
+    lines: list[str] = []
+    for number in range(min(library.FPDFDoc_GetAttachmentCount(document), MAX_FILES)):
+        file = library.FPDFDoc_GetAttachment(document, number)
+        name = _text(library.FPDFAttachment_GetName, MAX_NAME, file) if file else ""
+        lines.append(f"[Attached file, not read: {name or number + 1}]")
+    return lines
 
 
 def _text(read: Any, limit: int, *where: Any) -> str:

@@ -6,6 +6,7 @@ import codecs
 import contextlib
 import ctypes
 import mmap
+import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -14,6 +15,9 @@ import pypdfium2
 from docwell.adapters.documents import pdf_hidden, pdf_layout, pdf_notes, pdf_text, quality
 from docwell.adapters.documents.parts import PageText
 from docwell.errors import Refused
+
+# The catalog's entry that makes attached files a portfolio (PDF 32000-1, 12.3.5).
+_COLLECTION = re.compile(rb"/Collection\b")
 
 
 def load() -> None:
@@ -42,19 +46,25 @@ class Pdfium:
         self.error = pypdfium2.PdfiumError
         # MADV_DONTNEED would clear the pages of a mapping without a file.
         self._advice = mmap.MADV_NORMAL if data else mmap.MADV_DONTNEED
-        self.mapped = _in_memory(data) if data else _mapped(path)
+        self._file = _in_memory(data) if data else _mapped(path)
         self._edges: dict[int, list[pdf_layout.Line]] = {}
         self._budget, self._drawing_s = pdf_hidden.Budget(self._library), 0.0
         close_doors()
         try:
-            self._document = pypdfium2.PdfDocument((ctypes.c_ubyte * len(self.mapped)).from_buffer(self.mapped))
+            self._document = pypdfium2.PdfDocument((ctypes.c_ubyte * len(self._file)).from_buffer(self._file))
         except pypdfium2.PdfiumError as error:
             locks = (self._library.FPDF_ERR_PASSWORD, self._library.FPDF_ERR_SECURITY)
             raise Refused("encrypted" if error.err_code in locks else "corrupt", "") from None
-        self.cover = pdf_notes.Cover(self._library, self._document)
-        if self.cover.is_dynamic_form():
+        self._attached = pdf_notes.attached(self._library, self._document)
+        if len(self._document) == 1 and self._attached and _COLLECTION.search(self._file):
+            raise Refused("portfolio", "")
+        kind = self._document.get_formtype()
+        self._document.init_forms()
+        self._form = pdf_text.address(self._document.formenv.raw) if self._document.formenv else 0
+        if kind == self._library.FORMTYPE_XFA_FULL or (
+            kind == self._library.FORMTYPE_XFA_FOREGROUND and len(self._document) == 1 and not self._has_fields()
+        ):
             raise Refused("dynamic_form", "")
-        self.files = self.cover.count_files()
 
     def count(self) -> int:
         """Return the number of pages."""
@@ -94,8 +104,8 @@ class Pdfium:
             text = glyphs.mapped(text)
             lines = glyphs.lines(text)
             text_page.close()
-            notes = self.cover.notes(address, box, glyphs)
-        comments = notes.comments + (self.cover.named() if index == 0 and text.strip() else [])
+            notes = self._notes(page, glyphs)
+        comments = notes.comments + (self._attached if index == 0 and text.strip() else [])
         if drawn.images and not (text.strip() or notes.fields):
             comments = []  # else a commented scan would not be recognised; the recogniser adds them
         answer = PageText(
@@ -137,6 +147,15 @@ class Pdfium:
             hidden, unchecked = hidden + unseen, pictures.unchecked
         return text, hidden, unchecked
 
+    def _notes(self, page: Any, glyphs: pdf_text.Glyphs) -> pdf_notes.Notes:
+        """Return the fields and comments of a page."""
+        address = pdf_text.address(page.raw)
+        return pdf_notes.Annotations(self._library, self._form, address, page.get_bbox()).read(glyphs)
+
+    def _has_fields(self) -> bool:
+        with self._opened(0) as page:
+            return bool(self._library.FPDFPage_GetAnnotCount(page) > 0)
+
     def _glyphs_of(self, page: Any, text_page: Any) -> pdf_text.Glyphs:
         address, text = pdf_text.address(text_page.raw), text_page.get_text_range()
         return pdf_text.Glyphs(self._library, address, page.get_rotation(), text)
@@ -149,7 +168,7 @@ class Pdfium:
         finally:
             page.close()
             # Free the pages of the mapping; the kernel reads them from the file again on demand.
-            self.mapped.madvise(self._advice)
+            self._file.madvise(self._advice)
 
     def _label(self, index: int) -> str | None:
         # PDFium dies of labels that refer to each other in a circle: the second try reads none, and draws nothing.

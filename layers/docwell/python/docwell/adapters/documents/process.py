@@ -64,7 +64,6 @@ class Answer(BaseModel):
     model_config = ConfigDict(allow_inf_nan=False)
 
     pages: NonNegativeInt = 0
-    files: NonNegativeInt = 0
     title: str | None = None
     author: str | None = None
     created: str | None = None
