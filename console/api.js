@@ -6,6 +6,8 @@ const STORED = "docwell.key";
 const PAGE = 1000;
 // A stream has a comment each second. A network that is lost without notice, as in a moving train, has none.
 const SILENT_MS = 60_000;
+// The firewall asks for a minute, the gateway for a second.
+const LONGEST_WAIT_S = 120;
 
 /**
  * Take the key from an address such as /#key=...&view=/documents, and leave only the view in the address and the
@@ -45,6 +47,7 @@ export class Problem extends Error {
   constructor(status, document = {}) {
     super(document.detail || document.title || `HTTP ${status}`);
     this.status = status;
+    this.retryAfter = Number(document.retryAfter) || 0;
     this.requestId = document.request_id;
   }
 }
@@ -76,7 +79,10 @@ async function answered(method, path, body, signal, accept) {
     if (error.name === "AbortError") throw error;
     throw new Problem(0, { detail: "unreachable" });
   }
-  if (!response.ok) throw new Problem(response.status, await response.json().catch(() => ({})));
+  if (!response.ok) {
+    const retryAfter = response.headers.get("retry-after");
+    throw new Problem(response.status, { ...(await response.json().catch(() => ({}))), retryAfter });
+  }
   return response;
 }
 
@@ -156,11 +162,23 @@ function parsed(event) {
   return [of("event"), JSON.parse(of("data") || "{}")];
 }
 
+/** Repeat a call that comes too often after the time that the server names. A quota of a day is not waited for. */
+async function patiently(request) {
+  for (;;) {
+    try {
+      return await request();
+    } catch (error) {
+      if (error.status !== 429 || !error.retryAfter || error.retryAfter > LONGEST_WAIT_S) throw error;
+      await new Promise((resolve) => setTimeout(resolve, error.retryAfter * 1000));
+    }
+  }
+}
+
 /** Upload a file to a key. `progress` gets the share that is sent, 0 to 1. Raises `Problem`. */
 export async function upload(file, document, progress) {
   const type = file.type.split(";")[0].trim().toLowerCase();
   const wanted = { document, size: file.size, ...(type && { content_type: type }) };
-  const form = await call("POST", "/v1/uploads", wanted);
+  const form = await patiently(() => call("POST", "/v1/uploads", wanted));
   const data = new FormData();
   for (const [name, value] of Object.entries(form.fields)) data.append(name, value);
   data.append("file", file);

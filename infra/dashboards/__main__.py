@@ -40,16 +40,12 @@ def generated() -> dict[Path, str]:
     return {
         TEMPLATE: before + begin + written + end + after,
         GRAFANA: grafana.dashboard(SECTIONS),
-        ALERTS: alert_rules.rules(resources, _on_one_machine()),
+        ALERTS: alert_rules.rules(resources, _ON_ONE_MACHINE),
     }
 
 
-def _on_one_machine() -> dict[str, object]:
-    """Return the parameters of alarms. Its owner pays no price per hour for one machine."""
-    return {
-        "CostPerDay": _decoded(ROOT / "template.yaml")["Parameters"]["CostPerDay"]["Default"],
-        "HostHourPrice": 0,
-    }
+# The parameters of alarms on one machine, whose owner pays no price per hour.
+_ON_ONE_MACHINE = {"CostLimit": 50, "HostHourPrice": 0, "NoHostWeight": 3}
 
 
 def main() -> int:

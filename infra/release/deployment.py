@@ -24,7 +24,7 @@ APART = frozenset(
     {
         *("Alarms", "BaseImage", "ChromaInstanceType", "ChromaPlace", "ChromaVolumeGiB", "Console", "CostPerDay"),
         *("IngestConcurrency", "MachineImages", "OllamaInstance", "OllamaModelsUri", "RetentionDays"),
-        *("ServerInternet", "ServerZone", "UserPool"),
+        *("RequestsPerAddress", "ServerInternet", "ServerZone", "UserPool"),
     }
 )
 

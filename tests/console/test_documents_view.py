@@ -187,3 +187,19 @@ def test_a_file_that_is_not_uploaded_stays_in_the_list_with_its_reason_and_can_b
     page.unroute("**/v1/uploads")
     upload(page, "house", roof)
     expect(page.locator('tr[data-document="house/roof.pdf"]')).to_have_attribute("data-status", "INDEXED")
+
+
+def test_an_upload_that_comes_too_often_waits_and_goes_on(console: Console, tmp_path: Path) -> None:
+    page = documents(console)
+    refused: list[Route] = []
+
+    def refuse_twice(route: Route) -> None:
+        if len(refused) == 2:
+            return route.fallback()
+        refused.append(route)
+        return route.fulfill(status=429, headers={"retry-after": "1"}, json={"title": "Too many requests"})
+
+    page.route("**/v1/uploads", refuse_twice)
+    upload(page, "house", write_pdf(tmp_path, "cellar.pdf", "The cellar has two rooms."))
+    expect(page.locator('tr[data-document="house/cellar.pdf"]')).to_have_attribute("data-status", "INDEXED")
+    assert len(refused) == 2
