@@ -30,6 +30,7 @@ from docwell.adapters.aws import client
 from docwell.adapters.dynamodb.ledger import DynamoLedger
 from docwell.adapters.dynamodb.principals import Grant, PrincipalAdmin
 from docwell.adapters.embedding import model_manifest, onnx_embedder
+from docwell.adapters.model_profiles import profile_of
 from docwell.answers import Completion, Message
 from docwell.http import sse
 from docwell.models import Attributes, Chunk, DocumentRecord, IndexRecord, Reason, Status, collection_of
@@ -130,6 +131,7 @@ class EchoModel:
     """Repeats every secret of its prompt, each with the marker of its passage."""
 
     name = "echo"
+    profile = profile_of("smollm2")
 
     def __init__(self, *_: Any, **__: Any) -> None:
         self.prompts: list[str] = []
