@@ -80,7 +80,8 @@ def plain(text: str) -> str:
 
 @pytest.mark.parametrize("case", REQUESTS, ids=lambda case: str(case["line"])[:60])
 def test_a_command_line_sends_its_body_or_is_wrong_usage(run: Run, api: FakeApi, case: dict[str, Any]) -> None:
-    api.receipts = (200, {"request_id": "request-7"})
+    api.receipts = (200, {"request_id": "request-7", "verdict": "bad"})
+    api.answer = (200, ANSWER | {"passages": []})
     result = run(*case["line"].split(), api=api)
     assert result.exit_code == (0 if "body" in case else 2), result.output
     assert [body for _, _, body, _ in api.requests] == ([case["body"]] if "body" in case else [])
@@ -93,6 +94,37 @@ def test_an_answer_is_printed(run: Run, api: FakeApi, case: dict[str, Any]) -> N
     assert result.exit_code == case.get("exit", 0)
     assert [text for text in case.get("shown", []) if text not in result.stdout] == []
     assert [text for text in case.get("absent", []) if text in result.stdout] == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "path"),
+    [
+        (["ask", "why?"], "/v1/query"),
+        (["search", "why?"], "/v1/search"),
+        (["ls"], "/v1/documents"),
+        (["status", "a.pdf"], "/v1/documents/a.pdf"),
+        (["replay", "r"], "/v1/receipts/r/replay"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else value[0],
+)
+@pytest.mark.parametrize("body", ["[]", "{}", '{"results": []}', "3", "null", '{"documents": [[]]}', "<html>"])
+def test_a_foreign_body_is_an_error_and_never_an_empty_answer(
+    run: Run, api: FakeApi, arguments: list[str], path: str, body: str
+) -> None:
+    api.others[path] = body
+    result = run(*arguments, api=api)
+    assert (result.exit_code, "does not answer like docwell" in result.stderr) == (1, True), result.output
+
+
+def test_a_search_prints_whole_passages(run: Run, api: FakeApi) -> None:
+    passage = {
+        "document": "a.pdf",
+        "page": 2,
+        "quote": "It ended.",
+        "text": "The query ran for an hour.\nIt ended.",
+    }
+    api.answer = (200, {"passages": [passage | {"score": 0.5}]})
+    assert "“The query ran for an hour. It ended.”" in run("search", "why?", api=api).stdout
 
 
 def test_json_is_the_answer_itself_and_nothing_else(run: Run, api: FakeApi) -> None:
@@ -359,10 +391,10 @@ def test_ctrl_c_stops_an_answer_and_clears_a_line_but_does_not_end(
 ) -> None:
     post, stops = Api.post, [True, False]
 
-    def interrupted(self: Api, path: str, body: Json | None = None) -> Json:
+    def interrupted(self: Api, *arguments: Any) -> Json:
         if stops.pop(0):
             raise KeyboardInterrupt
-        return post(self, path, body)
+        return post(self, *arguments)
 
     lines: Iterator[str | type[BaseException]] = iter(["When?", KeyboardInterrupt, "Who?", EOFError])
 
@@ -425,7 +457,7 @@ def test_a_missing_document_or_receipt_is_an_error_with_a_hint(
 ) -> None:
     result = run("open", target, api=api)
     assert (result.exit_code, target in result.stderr) == (1, True)
-    assert "`docwell status` lists the documents" in result.stderr
+    assert "`docwell ls` lists the documents" in result.stderr
     browser.assert_not_called()
 
 

@@ -82,14 +82,25 @@ def statuses(output: str) -> dict[str, str]:
 
 def test_a_folder_keeps_its_paths_and_other_files_stay_out(run: Run, bucket: S3Client, tmp_path: Path) -> None:
     keys = ["a.pdf", "deep/notes.txt", "deep/é 日本.PDF"]
-    others = ("Makefile", "b.EXE", "c.exe", "deep/tool.exe", "._a.pdf", ".git/info.txt", "b/.venv/lib/c.pdf")
-    folder = folder_of(tmp_path, *keys, *others)
+    others = ("Makefile", "b.EXE", "c.json", "deep/tool.exe", "._a.pdf", ".git/info.txt", "b/.venv/lib/c.pdf")
+    folder = folder_of(tmp_path, *keys, *others, "README.md", "deep/README.md", ".docwellignore")
+    (folder / ".docwellignore").write_text("README.md\n# a comment\n\n")
     result = run("put", folder, "--no-wait", "--bucket", BUCKET, "--json")
     assert list(statuses(result.stdout)) == keys == stored(bucket)
     types = [bucket.head_object(Bucket=BUCKET, Key=key)["ContentType"] for key in keys]
     assert types == ["application/pdf", "text/plain", "application/pdf"]
-    assert "left out 7 files, such as" in result.stderr
+    assert "left out 10 files, such as" in result.stderr
     assert run("put", folder / ".git", "--no-wait", "--bucket", BUCKET).exit_code == 0
+
+
+def test_a_suffix_has_the_same_effect_in_a_folder_and_by_name(run: Run, bucket: S3Client, tmp_path: Path) -> None:
+    folder = folder_of(tmp_path, "a.json", "b.py", "c.pdf")
+    result = run("put", folder / "a.json", folder / "b.py", folder / "c.pdf", "--no-wait", "--bucket", BUCKET)
+    assert ("left out 2 files" in result.stderr, stored(bucket)) == (True, ["c.pdf"])
+    result = run("put", folder / "a.json", "--no-wait", "--bucket", BUCKET)
+    assert (result.exit_code, "--key NAME.txt" in result.stderr) == (2, True)
+    assert run("put", folder / "a.json", "--key", "a.json.txt", "--no-wait", "--bucket", BUCKET).exit_code == 0
+    assert stored(bucket) == ["a.json.txt", "c.pdf"]
 
 
 def test_an_odd_key_is_one_path_segment(run: Run, api: FakeApi, bucket: S3Client, pdf: Path) -> None:
@@ -233,25 +244,30 @@ def test_a_busy_server_is_asked_again_after_the_time_that_it_names(
 # --- status and rm ---
 
 
-def test_status_follows_the_cursor_to_the_last_page(run: Run, api: FakeApi) -> None:
-    first = {"document": "a.pdf", "status": "INDEXED", "pages": 3}
-    second = {"document": "b.pdf", "status": "REJECTED", "reason": "encrypted", "detail": "needs a password"}
+def test_ls_follows_the_cursor_to_the_last_page_and_sorts(run: Run, api: FakeApi) -> None:
+    first = {"document": "a/x.pdf", "status": "INDEXED", "pages": 3, "size": 2_000_000, "updated_at": 10.0}
+    second = {"document": "a.pdf", "status": "REJECTED", "reason": "encrypted", "detail": "needs a password"}
     api.pages = [{"documents": [first], "cursor": "1"}, {"documents": [second], "cursor": None}]
-    result = run("status", api=api)
-    assert "a.pdf" in result.stdout
-    assert "encrypted: needs a password" in result.stdout
-    assert json.loads(run("status", "--json", api=api).stdout) == {"documents": [first, second]}
+    result = run("ls", api=api)
+    assert all(text in result.stdout for text in ("encrypted: needs a password", "2.0 MB", "1970-01-01"))
+    assert json.loads(run("ls", "--json", api=api).stdout) == {"documents": [second, first]}
+    for field in ("date", "size", "status"):
+        assert json.loads(run("ls", "--sort", field, "--json", api=api).stdout) == {"documents": [first, second]}
+    assert json.loads(run("ls", "a/", "--json", api=api).stdout) == {"documents": [first]}
 
 
-def test_status_filters_and_names_the_state_of_the_model_host(run: Run, api: FakeApi) -> None:
+def test_ls_filters_and_status_counts(run: Run, api: FakeApi) -> None:
     api.pages = [{"documents": [], "cursor": None}]
-    assert run("status", "--collection", "c", "--status", "rejected", api=api).stdout == ""
+    result = run("ls", "c/2026/", "--status", "rejected", api=api)
+    assert (result.stdout, "docwell put" in result.stderr) == ("", True)
     assert api.requests[-1][1] == "/v1/documents?collection=c&status=REJECTED"
-    api.model_host = "asleep"
-    assert run("status", api=api).stdout == "model host: asleep\n"
-    assert "model_host" not in run("status", "--json", api=api).stdout
-    api.asleep_until = "2026-11-28T07:00:00Z"
-    assert run("status", api=api).stdout == "model host: asleep until 2026-11-28T07:00:00Z\n"
+    api.pages = [{"documents": [{"document": "a", "status": "EMPTY"}] * 2}]
+    api.model_host, api.asleep_until = "asleep", "2026-11-28T07:00:00Z"
+    lines = run("status", api=api).stdout.split("\n")
+    assert [line.split() for line in lines][:2] == [["documents", "2"], ["EMPTY", "2"]]
+    assert lines[2].endswith("asleep until 2026-11-28T07:00:00Z")
+    host = "asleep until 2026-11-28T07:00:00Z"
+    assert json.loads(run("status", "--json", api=api).stdout) == {"documents": 2, "EMPTY": 2, "model_host": host}
 
 
 def test_status_of_a_key_names_the_unreadable_pages_by_reason(run: Run, api: FakeApi) -> None:
@@ -270,9 +286,22 @@ def test_a_watch_ends_when_nothing_is_pending(run: Run, api: FakeApi, monkeypatc
     assert json.loads(result.stdout)["status"] == "INDEXED"
 
 
-def test_rm_removes_all_keys_or_none(run: Run, bucket: S3Client) -> None:
-    bucket.put_object(Bucket=BUCKET, Key="é.pdf", Body=b"x")
-    result = run("rm", "é.pdf", "missing.pdf", "--bucket", BUCKET)
-    assert (result.exit_code, "missing.pdf" in result.stderr, stored(bucket)) == (1, True, ["é.pdf"])
-    assert run("rm", "é.pdf", "--bucket", BUCKET).exit_code == 0
-    assert stored(bucket) == []
+def test_rm_removes_keys_and_folders_all_or_none_and_asks(run: Run, bucket: S3Client) -> None:
+    here = ("--no-wait", "--bucket", BUCKET)
+    for key in ("é.pdf", "a/1.pdf", "a/b/2.pdf", "ab.pdf"):
+        bucket.put_object(Bucket=BUCKET, Key=key, Body=b"x")
+    result = run("rm", "é.pdf", "missing.pdf", "--yes", *here)
+    assert (result.exit_code, "missing.pdf" in result.stderr, len(stored(bucket))) == (1, True, 4)
+    result = run("rm", "a", *here)
+    assert (result.exit_code, "--yes" in result.stderr, len(stored(bucket))) == (1, True, 4)
+    assert run("rm", "a", "é.pdf", "a/", "--yes", *here).exit_code == 0
+    assert stored(bucket) == ["ab.pdf"]
+
+
+def test_rm_waits_until_the_document_answers_no_more(run: Run, api: FakeApi, bucket: S3Client) -> None:
+    bucket.put_object(Bucket=BUCKET, Key="a.pdf", Body=b"x")
+    live = {"document": "a.pdf", "status": "INDEXED", "version": newest(bucket, "a.pdf")}
+    api.documents["a.pdf"] = [live, live, live | {"status": "DELETED", "version": None}]
+    result = run("rm", "a.pdf", "--yes", api=api)
+    assert (result.exit_code, "DELETED" in result.stdout) == (0, True), result.output
+    assert sum(path.endswith("a.pdf") for _, path, _, _ in api.requests) == 3

@@ -5,18 +5,22 @@ from __future__ import annotations
 import ast
 import json
 import os
+import re
 import subprocess
 import sys
 import tomllib
+from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import pytest
+import typer
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from docwell import version as version_module
+from docwell.cli.app import app
 from docwell.cli.settings import Failure, find_settings, stack_pointer
 from docwell.version import VERSION
 from tests.unit.cases import rows
@@ -24,6 +28,15 @@ from tests.unit.cli.conftest import Run
 from tests.unit.cli.fake_api import FakeApi
 
 ROOT = Path(__file__).parents[3]
+
+
+def docwell_commands() -> Iterator[str]:
+    """Yield the full name of each command and group."""
+    groups = [("docwell", typer.main.get_command(app))]
+    while groups:
+        name, group = groups.pop()
+        yield name
+        groups += [(f"{name} {word}", command) for word, command in getattr(group, "commands", {}).items()]
 
 
 def stack_file(folder: Path, pid: int, **more: str) -> None:
@@ -221,6 +234,38 @@ def test_no_command_imports_a_package_that_the_project_does_not_name() -> None:
     command = [sys.executable, "-c", PROGRAM, json.dumps(absent), json.dumps(sorted(modules))]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+COMMANDS = [name for name in docwell_commands() if name != "docwell"]
+
+
+@pytest.mark.parametrize("name", ["docwell", *COMMANDS])
+def test_every_help_fits_80_columns_without_cut_summaries_and_types(
+    run: Run, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    result = run(*name.split()[1:], "--help")
+    assert (result.exit_code, max(map(len, result.stdout.splitlines())) <= 80) == (0, True)
+    assert re.search(r"[a-z]\.\.\.$|<\w+( range)?>|<\w+\[|\[\[|\]\]|\{", result.stdout, re.MULTILINE) is None
+    is_group = "Commands:" in result.stdout or name == "docwell"
+    assert is_group or result.stdout.count("DOCWELL_ENDPOINT") == 1
+    if name == "docwell":
+        panels = re.findall(r"^(\w+):$", result.stdout, re.MULTILINE)
+        assert panels == ["Options", "Ask", "Documents", "Quality", "Operate"]
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_a_command_without_its_arguments_shows_what_it_takes(run: Run, name: str) -> None:
+    if re.search(r"^Usage: .* \[OPTIONS\] [^[]", run(*name.split()[1:], "--help").stdout):
+        result = run(*name.split()[1:])
+        assert (result.exit_code, "Usage: " in result.output, "--help" in result.output) == (2, True, True)
+
+
+def test_completion_offers_the_commands(monkeypatch: pytest.MonkeyPatch) -> None:
+    words = {"_DOCWELL_COMPLETE": "complete_bash", "COMP_WORDS": "docwell s", "COMP_CWORD": "1"}
+    command = [sys.executable, "-c", "from docwell.cli.app import app; app(prog_name='docwell')"]
+    done = subprocess.run(command, env=os.environ | words, capture_output=True, text=True, check=True)
+    assert {"search", "status"} <= set(done.stdout.split())
 
 
 def test_the_help_imports_no_boto3_and_lists_the_exit_codes(run: Run) -> None:

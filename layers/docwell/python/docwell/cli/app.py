@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from docwell.cli import ask, display, documents, erase, evaluate, load, models, operations, principals
-from docwell.cli.command import FailingGroup, group
+from docwell.cli.command import OPERATE, group
 from docwell.version import VERSION
 
 # \b keeps Typer from joining the lines that follow it.
@@ -21,21 +21,21 @@ Each connection setting comes from the first of these that has it:
   1. flags, such as --endpoint and --bucket, after the command
   2. the environment: DOCWELL_ENDPOINT, DOCWELL_BUCKET, DOCWELL_API_KEY, AWS_*
   3. docwell.toml in this folder, else ~/.config/docwell/config.toml
-  4. without any endpoint so far, the local stack: of the folder in DOCWELL_DATA,
-     else of this folder or one above it, else the last one that make up started
+  4. without any endpoint so far, the local stack: that of DOCWELL_DATA, else
+     of this folder or one above it, else the last one that make up started
 
 \b
 Exit status:
   0  done
   1  error: the server refused, or cannot be reached
   2  wrong usage or settings
-  3  put: a document ended REJECTED, FAILED or EMPTY; load: objects were left out
+  3  put: a document ended REJECTED, FAILED or EMPTY; load: objects left out
   4  ask: the documents do not answer the question
-  5  eval, models check: fewer answers are right than --at-least; eval: more are
-     worse than better
+  5  eval, models check: fewer answers are right than --at-least; eval:
+     more are worse than better
 """
 
-app = group(FailingGroup)
+app = group(completion=True)
 
 
 def _show_version(requested: object) -> None:
@@ -61,7 +61,7 @@ def main(
             stream.reconfigure(errors=errors)
 
 
-for part in (documents, load, ask, evaluate, operations, erase):
+for part in (ask, documents, evaluate, load, operations, erase):
     app.add_typer(part.app)
-app.add_typer(principals.app, name="principals")
-app.add_typer(models.app, name="models", help="Show the models of a host, and try them.")
+app.add_typer(principals.app, name="principals", rich_help_panel=OPERATE)
+app.add_typer(models.app, name="models", rich_help_panel=OPERATE, help="Show the models of a host, and try them.")

@@ -17,8 +17,19 @@ from typer._click import Context
 
 from docwell.answers import AnswerStatus, Mode
 from docwell.cli import display
-from docwell.cli.command import ConnectedCommand, JsonFlag, TimeoutOption, group, options_of, take_options
-from docwell.cli.remote import QUERY_PATH, Api, Json
+from docwell.cli.command import (
+    ASK,
+    QUALITY,
+    ConnectedCommand,
+    JsonFlag,
+    TimeoutOption,
+    argument,
+    group,
+    option,
+    options_of,
+    take_options,
+)
+from docwell.cli.remote import ANSWER, QUERY_PATH, Api, Json
 from docwell.cli.settings import ExitCode, Failure, Settings
 from docwell.errors import DocwellError
 
@@ -28,13 +39,9 @@ _CHAT_HELP = """/sources   show the pages and quotes of the last answer
 /new       forget the conversation
 /help      show this list
 Ctrl-C stops an answer, Ctrl-D ends."""
-RequestId = Annotated[
-    str, typer.Argument(metavar="REQUEST_ID", help="The id at the end of the output of `docwell ask`.")
-]
-TopKOption = Annotated[
-    int | None, typer.Option(min=1, metavar="COUNT", help="Number of passages; the API has a default.")
-]
-QuestionArgument = Annotated[str, typer.Argument(metavar="QUESTION", help="The question, in quotation marks.")]
+RequestId = Annotated[str, argument("REQUEST_ID", "The id at the end of the output of `docwell ask`.")]
+TopKOption = Annotated[int | None, option("COUNT", "Number of passages; the API has a default.", min=1)]
+QuestionArgument = Annotated[str, argument("QUESTION", "The question, in quotation marks.")]
 _DAY = ["%Y-%m-%d"]
 # The key of the scope's fields in a command's context.
 _SCOPE = "docwell.scope"
@@ -43,32 +50,25 @@ _SCOPE = "docwell.scope"
 def scope_of(
     *,
     collection: Annotated[
-        list[str] | None, typer.Option(metavar="NAME", help="Search only this collection. May be repeated.")
+        list[str] | None, option("NAME", "Search only this collection. May be repeated.")
     ] = None,
-    document: Annotated[
-        list[str] | None, typer.Option(metavar="KEY", help="Only this document. May be repeated.")
-    ] = None,
+    document: Annotated[list[str] | None, option("KEY", "Only this document. May be repeated.")] = None,
     prefix: Annotated[
-        str | None,
-        typer.Option(metavar="PREFIX", help="Only documents whose key begins with this, such as handbooks/2026/."),
+        str | None, option("PREFIX", "Only documents whose key begins with this, such as handbooks/2026/.")
     ] = None,
-    title: Annotated[str | None, typer.Option(metavar="WORDS", help="Only documents with this title.")] = None,
-    author: Annotated[str | None, typer.Option(metavar="WORDS", help="Only documents of this author.")] = None,
+    title: Annotated[str | None, option("WORDS", "Only documents with this title.")] = None,
+    author: Annotated[str | None, option("WORDS", "Only documents of this author.")] = None,
     day_from: Annotated[
-        datetime | None,
-        typer.Option("--from", formats=_DAY, metavar="YYYY-MM-DD", help="Only PDFs created on this day or later."),
+        datetime | None, option("YYYY-MM-DD", "Only PDFs created on this day or later.", "--from", formats=_DAY)
     ] = None,
     day_to: Annotated[
-        datetime | None,
-        typer.Option("--to", formats=_DAY, metavar="YYYY-MM-DD", help="Only PDFs created on this day or earlier."),
+        datetime | None, option("YYYY-MM-DD", "Only PDFs created on this day or earlier.", "--to", formats=_DAY)
     ] = None,
     tag: Annotated[
-        list[str] | None,
-        typer.Option(metavar="NAME=VALUE", help="Only documents with this S3 object tag. May be repeated."),
+        list[str] | None, option("NAME=VALUE", "Only documents with this S3 object tag. May be repeated.")
     ] = None,
     metadata: Annotated[
-        list[str] | None,
-        typer.Option(metavar="NAME=VALUE", help="Only documents with this S3 user metadata. May be repeated."),
+        list[str] | None, option("NAME=VALUE", "Only documents with this S3 user metadata. May be repeated.")
     ] = None,
 ) -> Json:
     """Return the fields of a request that set where to search. Raises `Failure` (usage)."""
@@ -105,7 +105,7 @@ class ScopedCommand(ConnectedCommand):
         return super().invoke(ctx)
 
 
-@app.command(cls=ScopedCommand)
+@app.command(cls=ScopedCommand, rich_help_panel=ASK)
 def ask(
     ctx: typer.Context,
     question: QuestionArgument,
@@ -131,7 +131,7 @@ def ask(
         raise typer.Exit(ExitCode.REFUSED)
 
 
-@app.command(cls=ScopedCommand)
+@app.command(cls=ScopedCommand, rich_help_panel=ASK)
 def search(
     ctx: typer.Context,
     question: QuestionArgument,
@@ -142,7 +142,7 @@ def search(
 ) -> None:
     """Show the passages for a question, best first, without the language model."""
     body = {"question": question} | ctx.meta[_SCOPE] | _without_empty(top_k=top_k)
-    result = Api(ctx.obj, timeout).post("/v1/search", body)
+    result = Api(ctx.obj, timeout).post("/v1/search", body, "passages")
     if as_json:
         display.show_json(result)
     elif passages := result.get("passages"):
@@ -151,7 +151,7 @@ def search(
         display.say("no passages match", err=True)
 
 
-@app.command(cls=ScopedCommand)
+@app.command(cls=ScopedCommand, rich_help_panel=ASK)
 def chat(ctx: typer.Context, *, timeout: TimeoutOption = 180.0) -> None:
     """Ask one question after the other. Each may refer to the ones before; /help lists the commands."""
     with suppress(ImportError):
@@ -164,7 +164,7 @@ def chat(ctx: typer.Context, *, timeout: TimeoutOption = 180.0) -> None:
         conversation.take(line)
 
 
-@app.command(cls=ConnectedCommand)
+@app.command(cls=ConnectedCommand, rich_help_panel=QUALITY)
 def replay(
     ctx: typer.Context, request_id: RequestId, *, timeout: TimeoutOption = 180.0, as_json: JsonFlag = False
 ) -> None:
@@ -172,43 +172,42 @@ def replay(
 
     Compares model, prompt, documents and answer.
     """
-    replayed = Api(ctx.obj, timeout).post(f"/v1/receipts/{quote(request_id, safe='')}/replay")
+    replayed = Api(ctx.obj, timeout).post(
+        f"/v1/receipts/{quote(request_id, safe='')}/replay", None, "now", "changes"
+    )
     if as_json:
         display.show_json(replayed)
     else:
         _show_replay(replayed)
 
 
-@app.command(cls=ConnectedCommand)
+@app.command(cls=ConnectedCommand, rich_help_panel=QUALITY)
 def feedback(
     ctx: typer.Context,
     request_id: RequestId,
-    verdict: Annotated[Literal["good", "bad"], typer.Argument(help="Whether the answer was good.")],
+    verdict: Annotated[Literal["good", "bad"], argument("good|bad", "Whether the answer was good.")],
     *,
-    comment: Annotated[str | None, typer.Option(help="What was good or bad. The receipt stores it.")] = None,
+    comment: Annotated[str | None, option("TEXT", "What was good or bad. The receipt stores it.")] = None,
     timeout: TimeoutOption = 30.0,
     as_json: JsonFlag = False,
 ) -> None:
     """Rate an answer. Its receipt stores the verdict, and the metric Feedback counts it."""
     body = {"request_id": request_id, "verdict": verdict} | _without_empty(comment=comment)
-    answer = Api(ctx.obj, timeout).post("/v1/feedback", body)
+    answer = Api(ctx.obj, timeout).post("/v1/feedback", body, "verdict")
     if as_json:
         display.show_json(answer)
     else:
         display.say(f"{verdict}: stored in the receipt")
 
 
-@app.command(name="open", cls=ConnectedCommand)
+@app.command(name="open", cls=ConnectedCommand, rich_help_panel=ASK)
 def open_(
     ctx: typer.Context,
     target: Annotated[
-        str | None,
-        typer.Argument(
-            metavar="KEY|REQUEST_ID", help="A document, or the id at the end of the output of `docwell ask`."
-        ),
+        str | None, argument("KEY|REQUEST_ID", "A document, or the id at the end of the output of `docwell ask`.")
     ] = None,
     *,
-    page: Annotated[int, typer.Option(min=1, metavar="NUMBER", help="Page of the document, from 1.")] = 1,
+    page: Annotated[int, option("NUMBER", "Page of the document, from 1.", min=1)] = 1,
     timeout: TimeoutOption = 30.0,
 ) -> None:
     """Open the console in the browser, at a document or at the receipt of an answer.
@@ -260,7 +259,7 @@ def pairs(flag: str, texts: list[str] | None) -> dict[str, str]:
 def _answer(api: Api, body: Json, *, live: bool = True) -> Json:
     """Return the answer. With `live`, a terminal shows the passages and the text as they come."""
     if not (live and display.is_watched(display.console())):
-        return api.post(QUERY_PATH, body)
+        return api.post(QUERY_PATH, body, *ANSWER)
     with display.growing_answer() as growing:
         for name, data in api.stream_query(body):
             if name == "passages":
@@ -372,5 +371,5 @@ def _view(api: Api, target: str | None, page: int) -> str:
         return f"/source?{urlencode({'document': target, 'page': page})}"
     if api.get(f"/v1/receipts/{quote(target, safe='')}") is not None:
         return f"/receipt/{quote(target, safe='')}"
-    hint = "`docwell status` lists the documents, and receipts expire"
+    hint = "`docwell ls` lists the documents, and receipts expire"
     raise Failure(f"there is no document or receipt {target!r}; {hint}")

@@ -2,28 +2,52 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from functools import cache
 from typing import Annotated, Any
 
 import typer
-from typer._click import Context, Parameter
-from typer.core import TyperCommand, TyperGroup
+from typer._click import Context, HelpFormatter, Parameter
+from typer.core import TyperArgument, TyperCommand, TyperGroup
 
 from docwell.cli import display
 from docwell.cli.settings import ExitCode, Failure, find_settings
 from docwell.errors import DocwellError
 
+
+def option(metavar: str, text: str, *names: str, **more: Any) -> Any:  # noqa: ANN401 - as typer.Option
+    """Return an option that takes a value."""
+    return typer.Option(*names, metavar=metavar, help=text, **more)
+
+
+def argument(metavar: str, text: str, **more: Any) -> Any:  # noqa: ANN401 - as typer.Argument
+    """Return an argument."""
+    return typer.Argument(metavar=metavar, help=text, **more)
+
+
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print one JSON document on standard output.")]
 DryRunFlag = Annotated[bool, typer.Option("--dry-run", help="Show what would happen; change nothing.")]
+WaitFlag = Annotated[bool, typer.Option("--wait/--no-wait", help="Wait until each document has its final status.")]
 YesFlag = Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")]
-TimeoutOption = Annotated[
-    float, typer.Option(min=0.1, metavar="SECONDS", help="Longest wait for an answer of the API, in seconds.")
-]
+TimeoutOption = Annotated[float, option("SECONDS", "Longest wait for an answer of the API, in seconds.", min=0.1)]
+
+# The panels of commands in the help, in their order.
+PANELS = ASK, DOCUMENTS, QUALITY, OPERATE = "Ask", "Documents", "Quality", "Operate"
+# The commands of all panels line up.
+_NAME_WIDTH = 10
 
 
-class FailingGroup(TyperGroup):
-    """The group at the root: turns the failure of any command into one line and an exit code."""
+def confirm(question: str, *, yes: bool) -> None:
+    """Ask a question, unless `yes`. Raises `Failure` for any answer but yes, also without a terminal."""
+    with suppress(typer.Abort):
+        if yes or typer.confirm(question, err=True):
+            return
+    raise Failure("nothing was changed; --yes does not ask")
+
+
+class Group(TyperGroup):
+    """Turns the failure of any command into one line and an exit code. Its help lists the commands by panel."""
 
     def invoke(self, ctx: Context) -> object:
         """Run the command."""
@@ -33,6 +57,23 @@ class FailingGroup(TyperGroup):
             display.show_failure(error)
             raise typer.Exit(error.code if isinstance(error, Failure) else ExitCode.ERROR) from None
 
+    def format_commands(self, ctx: Context, formatter: HelpFormatter) -> None:
+        """Write the commands with the first sentence of their help."""
+        panels: dict[str, list[tuple[str, str]]] = {panel: [] for panel in PANELS}
+        for name in self.list_commands(ctx):
+            command: Any = self.commands[name]
+            panel = panels.setdefault(command.rich_help_panel or "Commands", [])
+            sentence = (command.help or "").partition("\n")[0].partition(". ")[0].rstrip(".")
+            panel.append((name.ljust(_NAME_WIDTH), f"{sentence}."))
+        _write_panels(formatter, panels)
+
+
+def _write_panels(formatter: HelpFormatter, panels: Mapping[str, list[tuple[str, str]]]) -> None:
+    for title, records in panels.items():
+        if records:
+            with formatter.section(title):
+                formatter.write_dl(records)
+
 
 class ConnectedCommand(TyperCommand):
     """A command that also takes the connection flags; it finds its `Settings` in `ctx.obj`."""
@@ -40,6 +81,23 @@ class ConnectedCommand(TyperCommand):
     def __init__(self, *arguments: Any, **options: Any) -> None:  # noqa: ANN401 - passed on to Typer
         super().__init__(*arguments, **options)
         self.params = [*self.params, *options_of(find_settings)]
+        self.no_args_is_help = any(item.required for item in self.params)
+
+    def collect_usage_pieces(self, ctx: Context) -> list[str]:
+        """Return the names of the arguments, in brackets where one may be left out."""
+        arguments = [item for item in self.get_params(ctx) if isinstance(item, TyperArgument)]
+        return ["[OPTIONS]", *(f"{item.metavar}" if item.required else f"[{item.metavar}]" for item in arguments)]
+
+    def format_options(self, ctx: Context, formatter: HelpFormatter) -> None:
+        """Write the arguments, the options, and last the connection flags."""
+        panels: dict[str, list[tuple[str, str]]] = {"Arguments": [], "Options": [], "Connection": []}
+        connection = {option.name for option in options_of(find_settings)}
+        for item in self.get_params(ctx):
+            if isinstance(item, TyperArgument):
+                panels["Arguments"].append((str(item.metavar), item.help or ""))
+            elif record := item.get_help_record(ctx):
+                panels["Connection" if item.name in connection else "Options"].append(record)
+        _write_panels(formatter, panels)
 
     def invoke(self, ctx: Context) -> object:
         """Resolve the settings, then run the command without the connection flags."""
@@ -63,12 +121,12 @@ def _refuse_other_encodings(parameters: dict[str, Any]) -> None:
                 raise Failure(message, ExitCode.USAGE) from None
 
 
-def group(cls: type[TyperGroup] | None = None) -> typer.Typer:
+def group(*, completion: bool = False) -> typer.Typer:
     """Return an empty command group with plain-text help, which is the same in a terminal, a pipe and a CI log."""
     return typer.Typer(
-        cls=cls,
+        cls=Group,
         no_args_is_help=True,
-        add_completion=False,
+        add_completion=completion,
         rich_markup_mode=None,
         pretty_exceptions_enable=False,
         context_settings={"help_option_names": ["-h", "--help"]},

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from rich import box
 from rich.console import Console, ConsoleOptions, RenderableType
+from rich.filesize import decimal
 from rich.padding import Padding
 from rich.segment import Segment
 from rich.style import Style
@@ -278,7 +279,8 @@ def _show_citation(citation: Json, position: int, *, quotes: bool) -> None:
         percent = math.floor(round(confidence * 100, 6))
         line.append(f" (scanned, recognised with {percent}% confidence)", style="dim")
     out.print(line, soft_wrap=True)
-    quote = one_line(citation.get("display_quote") or citation.get("quote") or "")
+    # A passage of a search has its whole text; the quote is only the sentence nearest to the question.
+    quote = one_line(citation.get("text") or citation.get("display_quote") or citation.get("quote") or "")
     if quote and quotes:
         out.print(Padding(Text(f"“{quote}”"), (0, 0, 0, 4), expand=False))
 
@@ -288,7 +290,7 @@ def _footer(answer: Json) -> str:
     prompt, completion = usage.get("prompt_tokens", 0), usage.get("completion_tokens", 0)
     # Lists and extractive overviews use no model.
     model = [answer.get("model") or "no model", f"{prompt:,} + {completion:,} tokens"]
-    parts = [*(model if prompt or completion else ["no model"]), f"{timings.get('total', 0):,.0f} ms"]
+    parts = [*(model if prompt or completion else ["no model"]), f"{timings.get('total', 0) / 1000:,.1f} s"]
     if (mode := answer.get("mode", Mode.PASSAGES)) != Mode.PASSAGES:
         parts.insert(0, clean(mode))
     # A model host on this machine costs nothing.
@@ -308,7 +310,9 @@ def _footer(answer: Json) -> str:
 def _table(names: Sequence[str], rows: Iterable[Sequence[object]], right: Sequence[str] = ()) -> Table:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for name in names:
-        table.add_column(name, overflow="fold", justify="right" if name in right else "left")
+        table.add_column(
+            name, overflow="fold", justify="right" if name in right else "left", no_wrap=name in right
+        )
     for row in rows:
         table.add_row(*map(_cell, row))
     return table
@@ -319,8 +323,16 @@ def _cell(value: object) -> Text:
 
 
 def _document_table(records: Iterable[Json]) -> Table:
-    rows = ((row.get("document"), status_of(row), _pages(row), reason_of(row)) for row in records)
-    return _table(("document", "status", "pages", "reason"), rows, right=("pages",))
+    facts = ("pages", "size", "updated")
+    rows = (
+        [row.get("document"), status_of(row), _pages(row), *_size_and_date(row), reason_of(row)] for row in records
+    )
+    return _table(("document", "status", *facts, "reason"), rows, right=facts)
+
+
+def _size_and_date(record: Json) -> tuple[str, str]:
+    size, at = record.get("size"), record.get("updated_at")
+    return "-" if size is None else decimal(size), local_time(at)[:-3] if at else "-"
 
 
 def _pages(record: Json) -> str:

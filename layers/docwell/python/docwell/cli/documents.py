@@ -1,20 +1,32 @@
-"""`docwell put | status | rm`: upload documents, follow them, remove them."""
+"""`docwell put | ls | status | rm`: upload documents, list and follow them, remove them."""
 
 from __future__ import annotations
 
 import time
-from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter, deque
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
 from docwell.cli import display
-from docwell.cli.command import ConnectedCommand, JsonFlag, TimeoutOption, group
+from docwell.cli.command import (
+    DOCUMENTS,
+    ConnectedCommand,
+    JsonFlag,
+    TimeoutOption,
+    WaitFlag,
+    YesFlag,
+    argument,
+    confirm,
+    group,
+    option,
+)
 from docwell.cli.remote import Api, Bucket, Json
-from docwell.cli.settings import Busy, ExitCode, Failure
+from docwell.cli.settings import Busy, ExitCode, Failure, Settings
+from docwell.folders import files_of, is_readable
 from docwell.media_types import MEDIA_TYPES
 from docwell.models import FINAL, Status, collection_of
 
@@ -36,46 +48,49 @@ _FAILURES_ALLOWED = 5
 # The pause for a busy server that states no time to retry.
 _BUSY_S = 20.0
 
+# The version of a removed document: no record has it, so that a wait ends when the document is DELETED.
+REMOVED = ""
+
 app = group()
 
 
-@app.command(cls=ConnectedCommand)
+@app.command(cls=ConnectedCommand, rich_help_panel=DOCUMENTS)
 def put(
     ctx: typer.Context,
-    paths: Annotated[
-        list[Path],
-        typer.Argument(metavar="FILE|FOLDER...", exists=True, help="Documents, or folders of documents."),
-    ],
+    paths: Annotated[list[Path], argument("FILE|FOLDER...", "Documents, or folders of documents.", exists=True)],
     *,
     prefix: Annotated[
         str | None,
-        typer.Option(
-            "--collection",
-            "--prefix",
-            metavar="NAME",
-            help="Folder of the bucket, such as reports or reports/2026.",
-        ),
+        option("NAME", "Folder of the bucket, such as reports or reports/2026.", "--collection", "--prefix"),
     ] = None,
-    key: Annotated[
-        str | None, typer.Option(metavar="KEY", help="Whole key of a single file, such as reports/q3.pdf.")
-    ] = None,
-    waiting: Annotated[
-        bool, typer.Option("--wait/--no-wait", help="Wait until each document has its final status.")
-    ] = True,
+    key: Annotated[str | None, option("KEY", "Whole key of a single file, such as reports/q3.pdf.")] = None,
+    waiting: WaitFlag = True,
+    timeout: TimeoutOption = 30.0,
     as_json: JsonFlag = False,
 ) -> None:
-    """Upload documents and wait until they can be asked about.
+    """Upload files and folders, and wait until they can be asked about.
 
     A file's key is its name, or for a file of a folder its path below that folder. The first folder of a key is
-    the document's collection. Exit status 3 when a document ended REJECTED, FAILED or EMPTY, and 1 when a file
-    could not be uploaded; the other files are.
+    the document's collection. docwell takes the suffixes that it reads, and leaves out a folder's hidden files and
+    those that its .docwellignore names. Exit status 3 when a document ended REJECTED, FAILED or EMPTY, 1 when a
+    file could not be uploaded; the other files are.
     """
     uploads = _plan(paths, prefix, key)
-    bucket = Bucket(ctx.obj)
-    api = Api(ctx.obj, 30.0) if waiting else None
+    bucket, api = connect(ctx.obj, timeout, waiting=waiting)
+    _upload(uploads, bucket)
+    finish(uploads, bucket, api, as_json=as_json)
+
+
+def connect(settings: Settings, timeout_s: float, *, waiting: bool) -> tuple[Bucket, Api | None]:
+    """Return the bucket and, to wait for its documents, the API once it has answered."""
+    bucket, api = Bucket(settings), Api(settings, timeout_s) if waiting else None
     if api:
         api.check()
-    _upload(uploads, bucket)
+    return bucket, api
+
+
+def finish(uploads: Sequence[Upload], bucket: Bucket, api: Api | None, *, as_json: bool) -> None:
+    """Wait for the final statuses if there is an API, and show them. Raises `Failure`, or exits with status 3."""
     try:
         if api:
             with display.live_documents() as show:
@@ -84,40 +99,59 @@ def put(
         records = [upload.as_json() for upload in uploads]
         if as_json:
             display.show_json({"documents": records})
-        else:
+        elif records:
             display.show_documents(records)
-    _fail_unless_indexed(uploads)
-
-
-def _fail_unless_indexed(uploads: Sequence[Upload]) -> None:
     if failed := [upload for upload in uploads if upload.failure is not None]:
         raise Failure(f"{len(failed)} of {len(uploads)} files were not uploaded; the first: {failed[0].failure}")
     if any(upload.record.get("status") in (Status.REJECTED, Status.FAILED, Status.EMPTY) for upload in uploads):
         raise typer.Exit(ExitCode.NOT_INDEXED)
 
 
-@app.command(cls=ConnectedCommand)
+@app.command(cls=ConnectedCommand, rich_help_panel=DOCUMENTS)
+def ls(
+    ctx: typer.Context,
+    prefix: Annotated[str, argument("FOLDER/", "Only keys that begin with this, such as reports/2026/.")] = "",
+    *,
+    status_: Annotated[
+        Status | None, option("STATUS", "Only these, such as failed.", "--status", case_sensitive=False)
+    ] = None,
+    sort: Annotated[
+        Literal["key", "date", "size", "status"], typer.Option(help="Newest and largest come first.")
+    ] = "key",
+    timeout: TimeoutOption = 30.0,
+    as_json: JsonFlag = False,
+) -> None:
+    """List documents with status, pages, size and date."""
+    collection = collection_of(prefix) if prefix.find("/") > 0 else None
+    listed = Api(ctx.obj, timeout).documents(collection=collection, status=status_)
+    records = [record for record in listed if record["document"].startswith(prefix)]
+    field = {"key": "document", "date": "updated_at"}.get(sort, sort)
+    records.sort(key=lambda record: record.get(field) or 0, reverse=sort in {"date", "size"})
+    if as_json:
+        display.show_json({"documents": records})
+    elif records:
+        display.show_documents(records)
+    else:
+        display.say("no documents match; `docwell put FILE.pdf` uploads one", err=True)
+
+
+@app.command(cls=ConnectedCommand, rich_help_panel=DOCUMENTS)
 def status(
     ctx: typer.Context,
-    key: Annotated[str | None, typer.Argument(metavar="KEY", help="Show this document in full.")] = None,
+    key: Annotated[str | None, argument("KEY", "Show this document in full.")] = None,
     *,
-    collection: Annotated[str | None, typer.Option(metavar="NAME", help="Only this collection.")] = None,
-    status_: Annotated[
-        Status | None, typer.Option("--status", case_sensitive=False, help="Only documents with this status.")
-    ] = None,
     watch: Annotated[bool, typer.Option("--watch", help="Repeat until no document is PENDING.")] = False,
     timeout: TimeoutOption = 30.0,
     as_json: JsonFlag = False,
 ) -> None:
-    """Show the status of documents, and why one was not indexed; without KEY also that of the model host."""
+    """Count documents by status, and show the model host; or one document in full."""
     api = Api(ctx.obj, timeout)
-    model_host = api.model_host() if key is None and not as_json else None
 
     def read() -> list[Json]:
         if key is None:
-            return api.documents(collection=collection, status=status_)
+            return api.documents()
         if (record := api.document(key)) is None:
-            raise Failure(f"there is no document {key!r}; `docwell status` lists the documents")
+            raise Failure(f"there is no document {key!r}; `docwell ls` lists the documents")
         return [record]
 
     records = read()
@@ -127,40 +161,47 @@ def status(
                 show(records)
                 time.sleep(_WATCH_S)
                 records = read()
-    if as_json:
-        display.show_json(records[0] if key is not None else {"documents": records})
-    elif key is not None:
-        updated = records[0].pop("updated_at", None)
-        times = {"updated": display.local_time(updated)} if updated else {}
-        display.show_fields(records[0] | {"status": display.status_of(records[0])} | times)
-    elif records:
-        display.show_documents(records)
+    if key is None:
+        counts = Counter(record["status"] for record in records)
+        shown: Json = {"documents": len(records), **counts, "model_host": api.model_host()}
     else:
-        display.say("no documents match; `docwell put FILE.pdf` uploads one", err=True)
-    if model_host:
-        display.say(f"model host: {model_host}")
+        shown = records[0]
+    if as_json:
+        display.show_json(shown)
+    else:
+        at, status = shown.get("updated_at"), {"status": display.status_of(shown)} if key else {}
+        display.show_fields(shown | status | ({"updated_at": display.local_time(at)} if at else {}))
 
 
-@app.command(cls=ConnectedCommand)
+@app.command(cls=ConnectedCommand, rich_help_panel=DOCUMENTS)
 def rm(
     ctx: typer.Context,
-    keys: Annotated[list[str], typer.Argument(metavar="KEY...", help="Keys of the documents to remove.")],
+    names: Annotated[list[str], argument("KEY|FOLDER/...", "What to remove; `docwell ls` lists.")],
+    *,
+    yes: YesFlag = False,
+    waiting: WaitFlag = True,
+    timeout: TimeoutOption = 30.0,
 ) -> None:
-    """Remove documents from the bucket. Ingest then removes them from the index."""
-    bucket = Bucket(ctx.obj)
-    missing = [key for key in keys if bucket.version(key) is None]
-    if missing:
-        raise Failure(
-            f"not in the bucket: {', '.join(missing)}; nothing was removed. `docwell status` lists the documents"
-        )
+    """Remove documents and folders, and wait until no answer uses them."""
+    bucket, api = connect(ctx.obj, timeout, waiting=waiting)
+    keys: dict[str, None] = {}
+    for name in names:
+        below = [name] if bucket.version(name) else [stored.key for stored in bucket.below(name.rstrip("/") + "/")]
+        if not below:
+            raise Failure(f"not in the bucket: {name}; nothing was removed. `docwell ls` lists the documents")
+        keys |= dict.fromkeys(below)
+    more = f" and {len(keys) - 1:,} more" if keys.keys() - {next(iter(keys))} else ""
+    confirm(f"Remove {next(iter(keys))}{more}?", yes=yes)
     for key in keys:
         bucket.delete(key)
         display.say(f"removed {key}")
+    if api:
+        finish([Upload(Path(key), key, 0, version=REMOVED) for key in keys], bucket, api, as_json=False)
 
 
 @dataclass(slots=True)
 class Upload:
-    """One file and its key. `record` is the API's record of the upload; `failure` is why there is none."""
+    """A file and its key. `record` is the API's record of the upload; `failure` is why there is none."""
 
     path: Path
     key: str
@@ -188,47 +229,35 @@ class Upload:
 
 
 def _plan(paths: Sequence[Path], prefix: str | None, key: str | None) -> list[Upload]:
-    """Return the files to upload with their keys. Raises `Failure` (usage) if two files get the same key.
+    """Return the files to upload with their keys, and print those left out.
 
-    Take only a folder's visible files with a readable suffix, and print the others.
+    Raises `Failure` (usage) if none is left, or two files get the same key.
     """
     if key is not None and (len(paths) != 1 or paths[0].is_dir() or prefix):
         raise Failure("--key takes exactly one file and no --collection", ExitCode.USAGE)
     folder = (prefix or "").strip("/")
     uploads: dict[str, Upload] = {}
-    for file, name in [pair for path in paths for pair in _files(path)]:
-        target = key if key is not None else f"{folder}/{name}" if folder else name
-        try:
-            target.encode()
-        except UnicodeEncodeError:
-            raise Failure(f"the name {name!r} is not UTF-8: give --key", ExitCode.USAGE) from None
-        if target in uploads:
-            raise Failure(
-                f"{uploads[target].path} and {file} both get the key {target}: rename one, or put them one by one"
-                " with --key",
-                ExitCode.USAGE,
-            )
-        uploads[target] = Upload(file, target, file.stat().st_size)
-    return list(uploads.values())
-
-
-def _files(path: Path) -> Iterator[tuple[Path, str]]:
-    """Yield a file, or the documents of a folder, each with its path below the folder."""
-    if not path.is_dir():
-        yield path, path.name
-        return
-    documents: list[Path] = []
     omitted: list[Path] = []
-    for file in sorted(file for file in path.rglob("*") if file.is_file()):
-        # Files in hidden folders, such as .git and .venv, count as hidden too.
-        hidden = any(part.startswith(".") for part in file.relative_to(path).parts)
-        (omitted if hidden or file.suffix.lower() not in MEDIA_TYPES else documents).append(file)
-    if not documents:
-        raise Failure(f"no documents in {path}: name a file or another folder", ExitCode.USAGE)
+    for path in paths:
+        for file, name in files_of(path, omitted) if path.is_dir() else [(path, path.name)]:
+            target = key if key is not None else f"{folder}/{name}" if folder else name
+            if not is_readable(target):
+                omitted.append(file)
+                continue
+            if target in uploads:
+                raise Failure(
+                    f"{uploads[target].path} and {file} both get the key {target}: rename one, or put them one by"
+                    " one with --key",
+                    ExitCode.USAGE,
+                )
+            uploads[target] = Upload(file, target, file.stat().st_size)
+    if not uploads:
+        hint = f"docwell reads {' '.join(MEDIA_TYPES)}; --key NAME.txt uploads a file as text"
+        raise Failure(f"no documents in {', '.join(map(str, paths))}: {hint}", ExitCode.USAGE)
     if omitted:
-        hint = "a folder's hidden files and other kinds; name a file to upload it"
+        hint = "hidden, ignored, or of a suffix that docwell does not read"
         display.say(f"docwell: left out {len(omitted)} files, such as {omitted[0]}: {hint}", err=True)
-    yield from ((file, file.relative_to(path).as_posix()) for file in documents)
+    return list(uploads.values())
 
 
 def _upload(uploads: list[Upload], bucket: Bucket) -> None:

@@ -18,7 +18,7 @@ import typer
 
 from docwell.audit import Action, AuditEvent, pseudonym
 from docwell.cli import display
-from docwell.cli.command import ConnectedCommand, DryRunFlag, JsonFlag, YesFlag, group
+from docwell.cli.command import OPERATE, ConnectedCommand, DryRunFlag, JsonFlag, YesFlag, argument, group, option
 from docwell.cli.operations import ReconcileFunction
 from docwell.cli.remote import Json, aws_client, plain_failures, s3_client
 from docwell.cli.settings import ExitCode, Failure, Settings
@@ -55,14 +55,12 @@ class Erased:
     left: list[str] = field(default_factory=list)
 
 
-@app.command(cls=ConnectedCommand)
+@app.command(cls=ConnectedCommand, rich_help_panel=OPERATE)
 def erase(
     ctx: typer.Context,
-    key: Annotated[str | None, typer.Argument(metavar="[KEY]", help="Key of the document to erase.")] = None,
+    key: Annotated[str | None, argument("KEY", "Key of the document to erase.")] = None,
     *,
-    prefix: Annotated[
-        str | None, typer.Option(metavar="PREFIX", help="Erase all documents whose key begins with this.")
-    ] = None,
+    prefix: Annotated[str | None, option("PREFIX", "Erase all documents whose key begins with this.")] = None,
     dry_run: DryRunFlag = False,
     yes: YesFlag = False,
     as_json: JsonFlag = False,
@@ -184,14 +182,12 @@ def _show(erased: Erased, *, err: bool = False) -> None:
     display.show_fields(asdict(erased), err=err)
 
 
-@app.command(cls=ConnectedCommand)
+@app.command(cls=ConnectedCommand, rich_help_panel=OPERATE)
 def audit(
     ctx: typer.Context,
     *,
-    document: Annotated[str | None, typer.Option(metavar="KEY", help="Only events of this document.")] = None,
-    actor: Annotated[
-        str | None, typer.Option(metavar="ID", help="Only events of this actor, such as key:ID or aws:ARN.")
-    ] = None,
+    document: Annotated[str | None, option("KEY", "Only events of this document.")] = None,
+    actor: Annotated[str | None, option("ID", "Only events of this actor, such as key:ID or aws:ARN.")] = None,
     as_json: JsonFlag = False,
 ) -> None:
     """List who asked, which documents were cited, who changed a grant and who erased. Oldest first."""

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from docwell.cli import display
-from docwell.cli.command import ConnectedCommand, JsonFlag, TimeoutOption, group
+from docwell.cli.command import QUALITY, ConnectedCommand, JsonFlag, TimeoutOption, argument, group, option
 from docwell.cli.remote import Api
 from docwell.cli.settings import ExitCode, Failure
 
@@ -20,7 +20,7 @@ _HELP = """Measure retrieval and answers on your own documents and questions.
 QUESTIONS.csv names its columns on the first line. `question` is required:
 
 \b
-  document, page   where the answer is: a whole key, and pages such as 3 or 3,7-9
+  document, page   where the answer is: a whole key, and pages, as 3 or 3,7-9
   expected         words or a figure that the answer must say; | separates
                    wordings. Without it only the search is measured
   unanswerable     true: the documents do not say it, so a refusal is right
@@ -40,25 +40,18 @@ The same --out continues a run that broke off, and asks failed questions again.
 """
 
 
-@app.command("eval", cls=ConnectedCommand, help=_HELP)
+@app.command("eval", cls=ConnectedCommand, help=_HELP, rich_help_panel=QUALITY)
 def evaluate(
     ctx: typer.Context,
-    questions: Annotated[
-        Path | None, typer.Argument(metavar="QUESTIONS.csv", help="The questions.", show_default=False)
-    ] = None,
+    questions: Annotated[Path | None, argument("QUESTIONS.csv", "The questions.", show_default=False)] = None,
     *,
-    out: Annotated[
-        Path | None, typer.Option(metavar="FOLDER", help="Where the results go; the default is QUESTIONS-eval.")
-    ] = None,
+    out: Annotated[Path | None, option("FOLDER", "Where the results go; the default is QUESTIONS-eval.")] = None,
     at_least: Annotated[
         float | None,
-        typer.Option(
-            min=0, max=100, metavar="PERCENT", help="Exit status 5 if fewer answers are right or rightly refused."
-        ),
+        option("PERCENT", "Exit status 5 if fewer answers are right or rightly refused.", min=0, max=100),
     ] = None,
     compare: Annotated[
-        tuple[Path, Path] | None,
-        typer.Option(metavar="FOLDER FOLDER", help="Compare two runs, question by question; asks nothing."),
+        tuple[Path, Path] | None, option("FOLDER FOLDER", "Compare two runs, question by question; asks nothing.")
     ] = None,
     timeout: TimeoutOption = 180.0,
     as_json: JsonFlag = False,

@@ -21,7 +21,17 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 import typer
 
 from docwell.cli import display
-from docwell.cli.command import ConnectedCommand, DryRunFlag, JsonFlag, YesFlag, group
+from docwell.cli.command import (
+    OPERATE,
+    ConnectedCommand,
+    DryRunFlag,
+    JsonFlag,
+    YesFlag,
+    argument,
+    confirm,
+    group,
+    option,
+)
 from docwell.cli.remote import aws_client, plain_failures, queue_url, s3_client
 from docwell.cli.settings import ExitCode, Failure, Settings
 from docwell.errors import DocwellError, Forbidden, NotFound, Refused
@@ -44,21 +54,18 @@ _WORKERS = 32
 app = group()
 
 
-@app.command(cls=ConnectedCommand)
+@app.command(cls=ConnectedCommand, rich_help_panel=OPERATE)
 def load(
     ctx: typer.Context,
-    source: Annotated[str, typer.Argument(metavar="s3://BUCKET/PREFIX", help="Where the documents are.")],
+    source: Annotated[str, argument("s3://BUCKET/PREFIX", "Where the documents are.")],
     *,
     collection: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME", help="Folder of the bucket, such as reports. Without it, keys stay the same."
-        ),
+        str | None, option("NAME", "Folder of the bucket, such as reports. Without it, keys stay the same.")
     ] = None,
     dry_run: DryRunFlag = False,
     yes: YesFlag = False,
     queue_limit: Annotated[
-        int, typer.Option(min=1, metavar="COUNT", help="Pause while this many messages are in the ingest queue.")
+        int, option("COUNT", "Pause while this many messages are in the ingest queue.", min=1)
     ] = 200,
     as_json: JsonFlag = False,
 ) -> None:
@@ -80,8 +87,7 @@ def load(
         for name, value in (shown | {"left out": _reasons(survey.left_out)}).items():
             display.say(f"{name:10} {value}", err=not dry_run)
     if not dry_run:
-        if not yes:
-            typer.confirm("Load these documents?", abort=True, err=True)
+        confirm("Load these documents?", yes=yes)
         omissions = Path(f"docwell-load-{route.id}.left-out.jsonl")
         _run(work, survey.documents, omissions)
         survey.left_out = Counter(omission.reason for omission in work.omissions)

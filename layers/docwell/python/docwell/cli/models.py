@@ -14,7 +14,7 @@ import typer
 
 from docwell.answers import Completion, Turn
 from docwell.cli import display
-from docwell.cli.command import ConnectedCommand, group
+from docwell.cli.command import ConnectedCommand, argument, group, option
 from docwell.cli.remote import Json
 from docwell.cli.settings import ExitCode, Failure, Settings
 from docwell.deadline import run
@@ -32,14 +32,11 @@ _BLANK_THOUGHTS = 3
 _THINKING_TOKENS = 2048
 
 _USE = attrgetter("num_ctx", "top_k", "json", "licence", "published")
-
 app = group()
 _HOST_HELP = "Ollama, or OpenAI's protocol if it ends with /v1. Default: the local stack's."
-HostOption = Annotated[
-    str | None, typer.Option("--host", envvar="DOCWELL_OLLAMA_URL", metavar="URL", help=_HOST_HELP)
-]
+HostOption = Annotated[str | None, option("URL", _HOST_HELP, "--host", envvar="DOCWELL_OLLAMA_URL")]
 TokenOption = Annotated[
-    str | None, typer.Option("--host-token", envvar="DOCWELL_OLLAMA_TOKEN", help="Bearer token.")
+    str | None, option("TOKEN", "Bearer token.", "--host-token", envvar="DOCWELL_OLLAMA_TOKEN")
 ]
 
 
@@ -70,11 +67,11 @@ def list_models(ctx: typer.Context, *, host: HostOption = None, token: TokenOpti
 @app.command(cls=ConnectedCommand)
 def check(
     ctx: typer.Context,
-    name: Annotated[str | None, typer.Argument(metavar="[NAME]", envvar="DOCWELL_MODEL")] = None,
+    name: Annotated[str | None, argument("NAME", "The model.", envvar="DOCWELL_MODEL")] = None,
     *,
     host: HostOption = None,
     token: TokenOption = None,
-    at_least: Annotated[int, typer.Option(min=0, max=8, help="Fewer right answers exit with status 5.")] = 6,
+    at_least: Annotated[int, option("COUNT", "Exit status 5 if fewer are right.", min=0, max=8)] = 6,
 ) -> None:
     """Ask a model eight questions about a built-in page, and print settings for it."""
     model = _model(ctx.obj, name or ctx.obj.model or "", host, token)

@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 from docwell.cli import display
-from docwell.cli.command import ConnectedCommand, DryRunFlag, JsonFlag, group
+from docwell.cli.command import OPERATE, ConnectedCommand, DryRunFlag, JsonFlag, TimeoutOption, group, option
 from docwell.cli.remote import Api, Json, aws_client, plain_failures, s3_client
 from docwell.cli.settings import ExitCode, Failure, Settings
 
@@ -24,7 +24,7 @@ _OPERATIONS = "/v1/operations"
 app = group()
 
 
-@app.command(cls=ConnectedCommand)
+@app.command(cls=ConnectedCommand, rich_help_panel=OPERATE)
 def reconcile(
     ctx: typer.Context,
     *,
@@ -42,7 +42,7 @@ def reconcile(
     _reconcile(ReconcileFunction(settings), dry_run=dry_run, force=force, as_json=as_json)
 
 
-@app.command(cls=ConnectedCommand)
+@app.command(cls=ConnectedCommand, rich_help_panel=OPERATE)
 def reindex(
     ctx: typer.Context,
     *,
@@ -80,15 +80,12 @@ def reindex(
         raise typer.Exit(ExitCode.ERROR)
 
 
-@app.command(cls=ConnectedCommand)
+@app.command(cls=ConnectedCommand, rich_help_panel=OPERATE)
 def restore(
     ctx: typer.Context,
-    since: Annotated[
-        str,
-        typer.Option(metavar="TIME", help="When the deletion began, as 2026-11-25T10:00; UTC without an offset."),
-    ],
+    since: Annotated[str, option("TIME", "When the deletion began, as 2026-11-25T10:00; UTC without an offset.")],
     *,
-    prefix: Annotated[str, typer.Option(metavar="PREFIX", help="Only keys that begin with this.")] = "",
+    prefix: Annotated[str, option("PREFIX", "Only keys that begin with this.")] = "",
     dry_run: DryRunFlag = False,
 ) -> None:
     """Undelete the documents that were deleted since a time, then reconcile.
@@ -117,13 +114,15 @@ def restore(
         _reconcile(call, force=True)
 
 
-@app.command(cls=ConnectedCommand)
-def redrive(ctx: typer.Context, *, dry_run: DryRunFlag = False, as_json: JsonFlag = False) -> None:
+@app.command(cls=ConnectedCommand, rich_help_panel=OPERATE)
+def redrive(
+    ctx: typer.Context, *, dry_run: DryRunFlag = False, timeout: TimeoutOption = 30.0, as_json: JsonFlag = False
+) -> None:
     """Send the messages that ingest gave up to ingest again, and list the failed documents.
 
     Needs the API key of a principal with --operate. Lists up to 50 documents that the key may read.
     """
-    api = Api(ctx.obj, 30.0)
+    api = Api(ctx.obj, timeout)
     state = api.get(_OPERATIONS) or {}
     letters = state.get("dead_letters")
     if letters is None:

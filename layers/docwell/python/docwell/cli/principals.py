@@ -19,7 +19,7 @@ import typer
 from docwell.audit import Action
 from docwell.cli import display
 from docwell.cli.ask import pairs
-from docwell.cli.command import ConnectedCommand, JsonFlag, group
+from docwell.cli.command import ConnectedCommand, JsonFlag, argument, group, option
 from docwell.cli.erase import record
 from docwell.cli.remote import Json, aws_client, plain_failures
 from docwell.cli.settings import ExitCode, Failure, Settings
@@ -35,39 +35,27 @@ _LONGEST_S = 3_650 * 86_400
 
 app = group()
 
-NameArgument = Annotated[
-    str,
-    typer.Argument(metavar="NAME", help="A label for people, such as finance-app; with --replace, the id."),
-]
+NameArgument = Annotated[str, argument("NAME", "A label for people, such as finance-app; with --replace, the id.")]
 PrefixOption = Annotated[
-    list[str] | None,
-    typer.Option(metavar="PREFIX", help="It may read documents whose keys begin with this. May be repeated."),
+    list[str] | None, option("PREFIX", "It may read documents whose keys begin with this. May be repeated.")
 ]
 TagOption = Annotated[
-    list[str] | None,
-    typer.Option(metavar="NAME=VALUE", help="It may read only documents with this S3 tag. May be repeated."),
+    list[str] | None, option("NAME=VALUE", "It may read only documents with this S3 tag. May be repeated.")
 ]
 WriteOption = Annotated[
-    list[str] | None,
-    typer.Option(metavar="A,B", help="Collections it may upload to and delete from. May be repeated."),
+    list[str] | None, option("A,B", "Collections it may upload to and delete from. May be repeated.")
 ]
 OperateFlag = Annotated[
     bool, typer.Option("--operate", help="It may see drift, use and cost of the whole system, and redrive.")
 ]
-SubjectOption = Annotated[
-    str | None, typer.Option(metavar="SUB", help="Grant to the `sub` claim of a token, not to a new key.")
-]
-GroupOption = Annotated[
-    str | None, typer.Option(metavar="GROUP", help="Grant to everyone with this group in a token.")
-]
+SubjectOption = Annotated[str | None, option("SUB", "Grant to the `sub` claim of a token, not to a new key.")]
+GroupOption = Annotated[str | None, option("GROUP", "Grant to everyone with this group in a token.")]
 OwnKeyFlag = Annotated[
     bool, typer.Option("--key", help="Make the key without API Gateway, such as for a cluster outside AWS.")
 ]
-QuotaOption = Annotated[
-    int | None, typer.Option(min=0, metavar="COUNT", help="Limit for one UTC day; no limit if left out.")
-]
+QuotaOption = Annotated[int | None, option("COUNT", "Limit for one UTC day; no limit if left out.", min=0)]
 ExpiresOption = Annotated[
-    str | None, typer.Option(metavar="TIME", help="When the key ends: 90d, 12h or 30m from now. Default: never.")
+    str | None, option("TIME", "When the key ends: 90d, 12h or 30m from now. Default: never.")
 ]
 
 
@@ -81,9 +69,7 @@ def add(
     ctx: typer.Context,
     name: NameArgument,
     *,
-    collections: Annotated[
-        list[str] | None, typer.Option(metavar="A,B", help="Collections it may read. May be repeated.")
-    ] = None,
+    collections: Annotated[list[str] | None, option("A,B", "Collections it may read. May be repeated.")] = None,
     read_all: Annotated[
         bool, typer.Option("--all", help="It may read every collection, also future ones.")
     ] = False,
@@ -132,11 +118,7 @@ def add(
 
 
 @app.command(name="list", cls=ConnectedCommand)
-def list_(
-    ctx: typer.Context,
-    *,
-    as_json: JsonFlag = False,
-) -> None:
+def list_(ctx: typer.Context, *, as_json: JsonFlag = False) -> None:
     """List the principals, their rights and today's use."""
     settings: Settings = ctx.obj
     usage = settings.need("usage_table")
@@ -155,11 +137,9 @@ def list_(
 @app.command(cls=ConnectedCommand)
 def rotate(
     ctx: typer.Context,
-    id_: Annotated[str, typer.Argument(metavar="ID", help="The id of a principal with an API key.")],
+    id_: Annotated[str, argument("ID", "The id of a principal with an API key.")],
     *,
-    overlap: Annotated[
-        str, typer.Option(metavar="TIME", help="How long its other keys stay valid: 7d, 12h, 30m or 0m.")
-    ] = "7d",
+    overlap: Annotated[str, option("TIME", "How long its other keys stay valid: 7d, 12h, 30m or 0m.")] = "7d",
     expires: ExpiresOption = None,
     as_json: JsonFlag = False,
 ) -> None:
@@ -184,8 +164,7 @@ def rotate(
 
 @app.command(cls=ConnectedCommand)
 def revoke(
-    ctx: typer.Context,
-    id_: Annotated[str, typer.Argument(metavar="ID", help="The id from `docwell principals list`.")],
+    ctx: typer.Context, id_: Annotated[str, argument("ID", "The id from `docwell principals list`.")]
 ) -> None:
     """Remove a grant and its keys at once. Also deletes the API keys that docwell made for it."""
     settings: Settings = ctx.obj

@@ -24,9 +24,13 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
     from mypy_boto3_sqs import SQSClient
 
+    from docwell.models import StoredObject
+
 Json = dict[str, Any]
 
 QUERY_PATH = "/v1/query"
+# The fields of every answer.
+ANSWER = ("answer", "status", "citations")
 _CONNECT_TIMEOUT_S = 10.0
 _GIVE_KEY = (
     "give an API key: --api-key, DOCWELL_API_KEY or api_key in docwell.toml (`docwell principals add` makes one)"
@@ -59,18 +63,18 @@ class Api:
         except (httpx.InvalidURL, ImportError, OSError, ValueError) as error:
             raise Failure(f"{_ENVIRONMENT}: {str(error).split('. ')[0]}", ExitCode.USAGE) from None
 
-    def get(self, path: str, **params: object) -> Json | None:
-        """Return the answer to a request; None for HTTP 404."""
-        response = self._request("GET", path, params=params)
-        return None if response.status_code == HTTPStatus.NOT_FOUND else _content(response)
+    def get(self, path: str, *fields: str) -> Json | None:
+        """Return the answer to a request, which must have these fields; None for HTTP 404."""
+        response = self._request("GET", path)
+        return None if response.status_code == HTTPStatus.NOT_FOUND else _content(response, *fields)
 
-    def post(self, path: str, body: Json | None = None) -> Json:
-        """Return the answer to a request."""
-        return _content(self._request("POST", path, json=body))
+    def post(self, path: str, body: Json | None = None, *fields: str) -> Json:
+        """Return the answer to a request, which must have these fields."""
+        return _content(self._request("POST", path, json=body), *fields)
 
     def check(self) -> None:
         """Raise a `Failure` unless docwell answers at the endpoint, whatever the state of its dependencies."""
-        _content(self._request("GET", "/v1/health"))
+        _content(self._request("GET", "/v1/health"), "status")
 
     def has_console(self) -> bool:
         """Return whether the console's address serves a page."""
@@ -88,7 +92,7 @@ class Api:
 
     def document(self, key: str) -> Json | None:
         """Return the record of a document, or None where the API has none."""
-        return self.get(f"/v1/documents/{quote(key, safe='')}")
+        return self.get(f"/v1/documents/{quote(key, safe='')}", "document", "status")
 
     def documents(self, **filters: object) -> list[Json]:
         """Return the records of the documents that match, from all pages; each page is charged as a request.
@@ -98,8 +102,9 @@ class Api:
         records: list[Json] = []
         params = {name: value for name, value in filters.items() if value}
         while True:
-            page = _content(self._request("GET", "/v1/documents", params=params))
-            records += page.get("documents", [])
+            response = self._request("GET", "/v1/documents", params=params)
+            page = _content(response, "documents")
+            records += [_checked(response, record, "document", "status") for record in page["documents"]]
             if not page.get("cursor"):
                 return records
             params["cursor"] = page["cursor"]
@@ -113,12 +118,12 @@ class Api:
         with self._plain_failures(), request as response:
             if not response.headers.get("content-type", "").startswith(sse.CONTENT_TYPE):
                 response.read()
-                yield "answer", _content(response)
+                yield "answer", _content(response, *ANSWER)
                 return
             for name, data in sse.read(self._in_time(response.iter_lines())):
                 if name == "error":
                     raise _failure(response, data)
-                yield name, data
+                yield name, _checked(response, data, *(ANSWER if name == "answer" else ()))
                 if name == "answer":
                     return
         raise Failure(f"the answer of {self._endpoint} broke off; try again")
@@ -172,16 +177,20 @@ def _address(endpoint: str) -> str:
     return endpoint.rstrip("/")
 
 
-def _content(response: httpx.Response) -> Json:
-    """Return the JSON object of a response. Raises `Failure`."""
+def _content(response: httpx.Response, *fields: str) -> Json:
+    """Return the JSON object of a response, which must have these fields. Raises `Failure`."""
     try:
         body = response.json()
     except ValueError:
         body = None
-    body = body if isinstance(body, dict) else {}
     if not response.is_success:
-        raise _failure(response, body)
-    if not body:
+        raise _failure(response, body if isinstance(body, dict) else {})
+    return _checked(response, body, *fields)
+
+
+def _checked(response: httpx.Response, body: object, *fields: str) -> Json:
+    """Return a JSON object of a response. Raises `Failure` unless it has these fields."""
+    if not isinstance(body, dict) or not body or not body.keys() >= set(fields):
         raise Failure(f"{response.url} does not answer like docwell: check --endpoint")
     return body
 
@@ -297,6 +306,13 @@ class Bucket:
         with plain_failures(f"cannot read {key} in bucket {self._name}"):
             current = self._store.head(key)
         return current.version if current else None
+
+    def below(self, prefix: str) -> list[StoredObject]:
+        """Return the objects whose keys begin with the prefix, by key."""
+        from docwell.adapters.s3 import S3Listing
+
+        with plain_failures(f"cannot list bucket {self._name}"):
+            return list(S3Listing(self._client, self._name, prefix).objects())
 
     def delete(self, key: str) -> None:
         """Delete a key. In a bucket with versions its content can be restored."""

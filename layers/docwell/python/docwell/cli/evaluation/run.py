@@ -199,7 +199,7 @@ def check_documents(api: Api, questions: Sequence[EvalQuestion]) -> None:
     """Raise a `Failure` (usage) for a document that is not indexed: each of its questions would be a miss."""
     lines = {question.cells["document"]: question.line for question in reversed(questions)}
     for key, line in reversed(lines.items()):
-        unknown = "unknown: give its whole key, as `docwell status` shows it"
+        unknown = "unknown: give its whole key, as `docwell ls` shows it"
         if key and (status := (api.document(key) or {}).get("status", unknown)) != Status.INDEXED:
             raise Failure(f"line {line}, column document: {key} is {status}. Nothing was asked", ExitCode.USAGE)
 

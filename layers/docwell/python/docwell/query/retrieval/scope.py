@@ -142,7 +142,7 @@ _ROWS, _PAGES = 50, 10
 # The same message for missing and forbidden, so that existence does not leak.
 NO_COLLECTION = "no such collection, or nothing of it is indexed yet"
 INDEX_LOST = "the index has no chunk of documents that are INDEXED: `docwell reconcile` sends them to ingest again"
-NO_DOCUMENT = "no document has this key; `docwell status` and GET /v1/documents list the keys"
+NO_DOCUMENT = "no document has this key; `docwell ls` and GET /v1/documents list the keys"
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,51 @@
+"""The documents of a folder on this machine: by suffix, without hidden files and those of its ignore file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path, PurePosixPath
+
+from docwell.media_types import MEDIA_TYPES
+
+# Patterns of files that are no documents, as in .gitignore.
+IGNORE_FILE = ".docwellignore"
+
+
+def is_readable(key: str) -> bool:
+    """Return whether docwell takes a key: by its suffix, which the content need not match, and only in UTF-8."""
+    return PurePosixPath(key).suffix.lower() in MEDIA_TYPES and key.encode(errors="replace").decode() == key
+
+
+def files_of(folder: Path, omitted: list[Path]) -> Iterator[tuple[Path, str]]:
+    """Yield the documents of a folder with their paths below it; add the other files to `omitted`.
+
+    Files in hidden folders, such as .git and .venv, count as hidden.
+    """
+    ignore = folder / IGNORE_FILE
+    patterns = ignore.read_text(encoding="utf-8").splitlines() if ignore.is_file() else []
+    for file in sorted(file for file in folder.rglob("*") if file.is_file()):
+        name = file.relative_to(folder).as_posix()
+        if name.startswith(".") or "/." in name or is_ignored(name, patterns) or not is_readable(name):
+            omitted.append(file)
+        else:
+            yield file, name
+
+
+def is_ignored(name: str, patterns: Sequence[str]) -> bool:
+    """Return whether the last of the patterns of .gitignore that matches a path excludes it.
+
+    >>> rules = ["*.md", "!README.md", "/drafts/", "a/*.txt"]
+    >>> [is_ignored(name, rules) for name in ("x/b.md", "README.md", "drafts/c.pdf", "x/drafts/c.pdf", "a/b.txt")]
+    [True, False, True, False, True]
+    """
+    path, ignored = PurePosixPath("/", name), False
+    for line in patterns:
+        pattern = line.strip().removeprefix("!").removeprefix("**/").removesuffix("/**")
+        if not pattern or line.startswith("#"):
+            continue
+        # A pattern with a slash before its end begins at the folder; a slash at its end matches folders alone.
+        rooted = f"/{pattern.strip('/')}" if "/" in pattern[:-1] else pattern.rstrip("/")
+        places = path.parents if pattern.endswith("/") else (path, *path.parents)
+        if any(place.match(rooted) for place in places if place.name):
+            ignored = not line.startswith("!")
+    return ignored
