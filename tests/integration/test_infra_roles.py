@@ -171,6 +171,7 @@ class Aws:
             document.multi_cell(0, text=PAGE.format(number))
         for _ in range(without_text):
             document.add_page()
+            document.line(10, 10, 90, 90)
         self.s3.put_object(Bucket=self.bucket, Key=key, Body=bytes(document.output()))
 
     def changed(self, key: str) -> None:
