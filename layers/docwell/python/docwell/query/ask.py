@@ -104,18 +104,11 @@ class Searched:
 
 
 @dataclass(frozen=True, slots=True)
-class Rows:
-    """The documents to answer from one by one, with their names, and the model that writes a row for each."""
-
-    names: Mapping[str, str]
-    model: LanguageModel
-
-
-@dataclass(frozen=True, slots=True)
 class Basis:
     """The passages that a mode uses in place of the nearest ones, and the prompt for them.
 
-    With `rows`, the prompt is for the passages of one document. With an `answer`, no model is called; an answer
+    With `names` of documents by key, the prompt is for the passages of one document, and `model` answers from each
+    document by itself. With an `answer`, no model is called; an answer
     without citations is a refusal. Its `sentences` come from the documents. `is_last` answers only if the nearest
     passages do not. With `partial`, a part of the index did not answer.
     """
@@ -123,7 +116,8 @@ class Basis:
     mode: Mode
     passages: tuple[Passage, ...]
     prompt: Prompt | None = None
-    rows: Rows | None = None
+    names: Mapping[str, str] | None = None
+    model: LanguageModel | None = None
     answer: GroundedAnswer | None = None
     sentences: tuple[Sentence, ...] = ()
     is_last: bool = False

@@ -7,7 +7,7 @@ the tokens of two answers in another mode.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 
@@ -24,7 +24,6 @@ from docwell.query.ask import (
     Passages,
     Progress,
     QueryReport,
-    Rows,
     Searched,
     Token,
     Waking,
@@ -75,8 +74,8 @@ class Comparison:
                 searched.scope.only(key), searched.vector, searched.top_k, searched.text
             ).passages
         )
-        rows = Rows(names_of(keys), self.model)
-        return Basis(Mode.COMPARE, passages, self.prompt, rows) if passages else None
+        names = names_of(keys)
+        return Basis(Mode.COMPARE, passages, self.prompt, names, self.model) if passages else None
 
     def _documents(self, searched: Searched) -> Sequence[str]:
         """Return the keys of the documents to compare, in the order of the rows.
@@ -109,7 +108,7 @@ class _Row:
     text: str = NOT_FOUND
 
 
-async def answered_in_rows(writer: Writer, inquiry: Inquiry, rows: Rows) -> AsyncGenerator[Event]:
+async def answered_in_rows(writer: Writer, inquiry: Inquiry, names: Mapping[str, str]) -> AsyncGenerator[Event]:
     """Yield the passages of all documents, each row once it is checked, and the answer.
 
     A row says so if its document has no answer, or if no time was left for it.
@@ -118,8 +117,8 @@ async def answered_in_rows(writer: Writer, inquiry: Inquiry, rows: Rows) -> Asyn
         BadInput: the question leaves no room for passages.
         Unavailable: the model host failed; `DeadlineExceeded` if no document was asked in time.
     """
-    writer = replace(writer, model=rows.model, limits=_limits(writer.limits, len(rows.names)))
-    table = [await _row(writer, inquiry, document, name) for document, name in rows.names.items()]
+    writer = replace(writer, limits=_limits(writer.limits, len(names)))
+    table = [await _row(writer, inquiry, document, name) for document, name in names.items()]
     prompted = tuple(passage for row in table for passage in row.inquiry.prompted)
     inquiry = replace(inquiry, passages=prompted, prompted=prompted)
     yield Progress(writer.reports.report(inquiry))

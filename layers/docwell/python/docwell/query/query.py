@@ -235,9 +235,10 @@ class Query:
             yield report
             return
         inquiry = inquiry.of(basis)
-        answer = basis.rows and answered_in_rows(self.writer, inquiry, basis.rows)
+        writer = replace(self.writer, model=basis.model or self.writer.model)
+        answer = basis.names and answered_in_rows(writer, inquiry, basis.names)
         try:
-            async with aclosing(answer or self.writer.answer(inquiry)) as events:
+            async with aclosing(answer or writer.answer(inquiry)) as events:
                 async for event in events:
                     yield event
         except BadInput:  # the prompt of the mode leaves no room for passages
