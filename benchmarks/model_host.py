@@ -56,6 +56,7 @@ _CARD = {
 _TAGS = {"models": [{"name": MODEL, "model": MODEL, "digest": "b" * 64, "size": 1}]}
 _SMALL: dict[str, Any] = {
     "/api/show": _CARD | {"capabilities": ["completion"]},
+    "/": "Ollama is running",
     "/api/tags": _TAGS,
     "/api/ps": _TAGS,
     "/api/version": {"version": "0.12.0"},
