@@ -1,4 +1,4 @@
-# The commands of this repository, for people and for CI. `make help` lists them.
+# The commands of this repository, for people and for CI. `make help-all` lists them.
 .DEFAULT_GOAL := help
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
@@ -15,10 +15,15 @@ TEST_LLM ?= smollm2:135m
 # Files that share a server stay with one process: tests/conftest.py groups them. Each process may start a whole stack.
 # A process that dies ends the run: xdist may wait for ever for the tests of its group.
 SIDE_BY_SIDE := --numprocesses logical --maxprocesses 4 --max-worker-restart 0 --dist loadgroup --no-loadscope-reorder
+FIRST_DAY := demo up clean-data model deploy test pr help-all
 NO_OCR = $(filter 0 no false off,$(OCR))
 
 .PHONY: help
-help: ## List the targets
+help: ## List the targets for a first day
+	@$(MAKE) -s help-all | grep -E '^($(subst $() ,|,$(FIRST_DAY))) '
+
+.PHONY: help-all
+help-all: ## List all targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 18
 
 .PHONY: demo
