@@ -148,7 +148,7 @@ deploy: dev embedder ## Build, show what changes, and deploy to AWS; PROFILE=sma
 	$(PY) -m infra.release deploy --profile $(or $(PROFILE),team) --options="$(ARGS)"
 
 .PHONY: restore
-restore: dev embedder ## Put a copy of a lost part in place and deploy: WHAT=zone|ledger|principals|usage|audit PROFILE=large AT=TIME
+restore: dev embedder ## Put a copy of a lost part in place and deploy: WHAT=zone|stack|ledger|principals|usage|audit PROFILE=large AT=TIME
 	$(PY) -m infra.release restore --what $(or $(WHAT),zone) --profile $(or $(PROFILE),team) $(if $(AT),--at $(AT)) --options="$(ARGS)"
 
 .PHONY: rotate

@@ -22,7 +22,16 @@ RELEASES = BUILD.parent / "release"
 # Parameters that the query function does not get: another value needs no version of it.
 APART = frozenset(
     {
-        *("Alarms", "BaseImage", "ChromaInstanceType", "ChromaPlace", "ChromaVolumeGiB", "Console", "CostPerDay"),
+        *(
+            "Adopt",
+            "Alarms",
+            "BaseImage",
+            "ChromaInstanceType",
+            "ChromaPlace",
+            "ChromaVolumeGiB",
+            "Console",
+            "CostPerDay",
+        ),
         *("IngestConcurrency", "MachineImages", "OllamaInstance", "OllamaModelsUri", "RetentionDays"),
         *("RequestsPerAddress", "ServerInternet", "ServerZone", "UserPool"),
     }
@@ -149,7 +158,12 @@ def deploy(profile: str, options: Sequence[str] = ()) -> None:
         raise StepError(f"change infra/parameters/{profile}.toml: --parameter-overrides would replace all of them")
     stack, path = stack_name(profile), RELEASES / f"{profile}.toml"
     before, outputs = stage.deployed(stack)
-    check(profile, parameters(profile, ROOT), outputs)
+    values = parameters(profile, ROOT)
+    if before is None and values["Adopt"] == "false" and (bucket := preflight.left_by(stack)):
+        raise StepError(
+            f"a deleted {stack} left {bucket}: `make restore WHAT=stack PROFILE={profile}` takes it over"
+        )
+    check(profile, values, outputs)
     package(profile)
     try:
         values = write(profile, BUILD, RELEASES)

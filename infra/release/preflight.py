@@ -100,6 +100,17 @@ def of_account(values: Mapping[str, str]) -> Iterator[str]:
             print(f"not checked: {error}")
 
 
+def left_by(stack: str) -> str:
+    """Return the documents bucket that a deleted stack left; empty without one, or if it cannot be read."""
+    try:
+        account = boto3.client("sts").get_caller_identity()["Account"]
+        bucket = f"{stack}-documents-{account}-{boto3.session.Session().region_name}"
+        boto3.client("s3").head_bucket(Bucket=bucket)
+    except (BotoCoreError, ClientError):
+        return ""
+    return bucket
+
+
 def _zones(values: Mapping[str, str]) -> dict[str, str]:
     """Return the zones of the servers' subnets by subnet; of a new network by their order."""
     client = boto3.client("ec2")

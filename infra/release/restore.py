@@ -1,4 +1,4 @@
-"""Replace a lost part by a restored copy: Chroma's volume in the other zone, or a table. Then deploy.
+"""Replace a lost part by a restored copy: Chroma's volume in the other zone, a table, a whole stack. Then deploy.
 
 The new parameters are written into the profile, so that the next deployment keeps them.
 """
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
 TABLES = {"ledger": "LedgerTable", "principals": "PrincipalsTable", "usage": "UsageTable", "audit": "AuditTable"}
-PARTS = ("zone", *TABLES)
+PARTS = ("zone", "stack", *TABLES)
 # A parameter with the names of `TABLES` in order, empty for the stack's own table; the ledger's has its stream.
 _RESTORED = "RestoredTables"
 _SNAPSHOT_TAG = "docwell-snapshots"
@@ -35,7 +35,13 @@ def restore(part: str, profile: str, at: str | None) -> dict[str, str]:
     """
     stack = deployment.stack_name(profile)
     try:
-        parameters = _volume(stack, profile) if part == "zone" else _table(stack, profile, part, at)
+        match part:
+            case "zone":
+                parameters = _volume(stack, profile)
+            case "stack":
+                parameters = _left(stack)
+            case _:
+                parameters = _table(stack, profile, part, at)
     except (BotoCoreError, ClientError) as error:
         raise StepError(f"cannot restore {part} of {stack}: {error}") from None
     write_parameters(profile, parameters)
@@ -112,6 +118,23 @@ def _table(stack: str, profile: str, part: str, at: str | None) -> dict[str, str
     restored = deployment.profile_parameters(profile).get(_RESTORED, "," * (len(TABLES) - 1)).split(",")
     restored[list(TABLES).index(part)] = target
     return {_RESTORED: ",".join(restored)}
+
+
+def _left(stack: str) -> dict[str, str]:
+    """Return the parameters that take over the buckets and the newest tables of a deleted stack."""
+    if stage.deployed(stack)[0] is not None:
+        raise StepError(f"{stack} exists: only what a deleted stack left can be taken over")
+    client = boto3.client("dynamodb")
+    pages = client.get_paginator("list_tables").paginate()
+    names = [name for page in pages for name in page["TableNames"] if name.startswith(f"{stack}-TablesStack-")]
+    tables = []
+    for logical in TABLES.values():
+        described = [client.describe_table(TableName=name)["Table"] for name in names if f"-{logical}-" in name]
+        newest = max(described, key=lambda table: table["CreationDateTime"], default=None)
+        tables.append(newest["TableName"] if newest else "")
+    if tables[0]:
+        tables[0] = f"{tables[0]}/stream/{start_stream(client, tables[0])}"
+    return {"Adopt": "true", _RESTORED: ",".join(tables)}
 
 
 def _time(text: str) -> datetime:

@@ -11,6 +11,7 @@ import time
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import boto3
 from botocore.exceptions import BotoCoreError, ClientError
@@ -18,6 +19,8 @@ from botocore.exceptions import BotoCoreError, ClientError
 from infra.release import console, credentials
 
 RELEASE = "Release"
+# As in infra/data.yaml.
+EVENTS = ["s3:ObjectCreated:*", "s3:ObjectRemoved:*", "s3:LifecycleExpiration:*", "s3:ObjectTagging:*"]
 # What a release keeps of its digest. The last eight digits are a time.
 _DIGEST = 56
 
@@ -111,11 +114,26 @@ def after(stack: str, path: Path) -> None:
         )
     except (BotoCoreError, ClientError) as error:
         raise StageError(f"the protection of {stack}: {error}") from None
+    values = read(path)
+    if values.get("Adopt") == "true":
+        notify(outputs["Bucket"], outputs["IngestQueueUrl"])
     prune(outputs.get("QueryFunction"))
     if not all(_subscribers(outputs.get("AlarmTopic"))):
         print("alarms: AWS has sent a mail with a link. Until you follow it, no alarm reaches that address")
-    if address := console.publish(stack, read(path)):
+    if address := console.publish(stack, values):
         print(f"console: {address}")
+
+
+def notify(bucket: str, queue: str) -> None:
+    """Send the events of an adopted bucket to the ingest queue, as infra/data.yaml does. Raises `StageError`."""
+    try:
+        attributes = boto3.client("sqs").get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])
+        target: Any = {"QueueArn": attributes["Attributes"]["QueueArn"], "Events": EVENTS}
+        boto3.client("s3").put_bucket_notification_configuration(
+            Bucket=bucket, NotificationConfiguration={"QueueConfigurations": [target]}
+        )
+    except (BotoCoreError, ClientError) as error:
+        raise StageError(f"the notifications of {bucket}: {error}") from None
 
 
 def prune(function: str | None) -> None:

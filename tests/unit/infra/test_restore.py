@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -13,12 +14,12 @@ import pytest
 from moto import mock_aws
 from moto.ec2.models import ec2_backends
 
-from infra.container.sam import StepError
+from infra.container.sam import ROOT, StepError
 from infra.local.names import LEDGER_SCHEMA
-from infra.release import deployment
+from infra.release import deployment, preflight, stage
 from infra.release.restore import TABLES, restore, restore_table
 from tests.unit.infra.boot_machine import Machine
-from tests.unit.infra.templates import whole
+from tests.unit.infra.templates import MAIN, content, whole
 
 STACK = "docwell-dev"
 
@@ -73,6 +74,40 @@ def test_the_other_zone_gets_the_newest_snapshot_of_the_profiles_chroma(profile:
     assert values == {"ChromaPlace": f"second,{newest}", "ModelName": "m"}
     assert text.startswith("# Why")
     assert restore("zone", "dev", None) == {"ChromaPlace": f"first,{newest}"}
+
+
+def test_what_a_deleted_stack_left_is_taken_over(profile: Path) -> None:
+    client = boto3.client("dynamodb")
+    for stack in (STACK, f"{STACK}-2"):
+        for logical in TABLES.values():
+            client.create_table(TableName=f"{stack}-TablesStack-A-{logical}-B", **LEDGER_SCHEMA)
+    values = restore("stack", "dev", None)
+    ledger, *tables = values["RestoredTables"].split(",")
+    prefix = f"{STACK}-TablesStack-A-"
+    assert tables == [f"{prefix}{logical}-B" for logical in list(TABLES.values())[1:]]
+    parameters = content(MAIN)["Parameters"]
+    assert ledger.startswith(f"{prefix}LedgerTable-B/stream/")
+    assert re.fullmatch(parameters["RestoredTables"]["AllowedPattern"], values["RestoredTables"])
+    assert tomllib.loads(profile.read_text())["Adopt"] in parameters["Adopt"]["AllowedValues"]
+    # The events of an adopted bucket are those of a new one.
+    events = content(ROOT / "infra/data.yaml")["Resources"]["DocumentsBucket"]["Properties"][
+        "NotificationConfiguration"
+    ]
+    assert [row["Event"] for row in events["QueueConfigurations"]] == stage.EVENTS
+    queue = boto3.client("sqs").create_queue(QueueName="q")["QueueUrl"]
+    place: Any = {"LocationConstraint": "eu-central-1"}
+    bucket = f"{STACK}-documents-123456789012-eu-central-1"
+    assert not preflight.left_by(STACK)
+    boto3.client("s3").create_bucket(Bucket=bucket, CreateBucketConfiguration=place)
+    assert preflight.left_by(STACK) == bucket
+    stage.notify(bucket, queue)
+    (row,) = boto3.client("s3").get_bucket_notification_configuration(Bucket=bucket)["QueueConfigurations"]
+    assert (row["QueueArn"].rpartition(":")[2], row["Events"]) == ("q", stage.EVENTS)
+    client_of_stacks = boto3.client("cloudformation")
+    body = '{"Resources": {"Q": {"Type": "AWS::SQS::Queue"}}}'
+    client_of_stacks.create_stack(StackName=STACK, TemplateBody=body)
+    with pytest.raises(StepError, match="exists"):
+        restore("stack", "dev", None)
 
 
 def test_a_deleted_table_comes_back_from_its_last_backup(table: str) -> None:
